@@ -1,0 +1,13 @@
+# Writes OUTPUT, a C file with the text of every file of FILES and a table of (name, text), from embedded.h's declaration.
+set(text "/* made by cmake/embed.cmake */\n#include \"backend/embedded.h\"\n\n")
+set(rows "")
+foreach(file ${FILES})
+  get_filename_component(name ${file} NAME)
+  string(MAKE_C_IDENTIFIER ${name} symbol)
+  file(READ ${file} bytes HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "static const char ${symbol}[] = {${bytes}0};\n")
+  string(APPEND rows "  {\"${name}\", ${symbol}},\n")
+endforeach()
+string(APPEND text "\nconst gh_embedded_file gh_embedded_kernels[] = {\n${rows}  {0, 0}};\n")
+file(WRITE ${OUTPUT} "${text}")

@@ -1,0 +1,62 @@
+#include "base/status.h"
+
+#include <ctype.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_long allocations_left = 0; /* 0: never fail */
+
+static void make_one_line(char *text) {
+  for (; *text; text++)
+    if (iscntrl((unsigned char)*text)) *text = '?';
+}
+
+gh_status gh_fail(gh_error *err, gh_status status, const char *format, ...) {
+  if (!err) return status;
+  va_list args;
+  va_start(args, format);
+  vsnprintf(err->text, sizeof err->text, format, args);
+  va_end(args);
+  err->status = status;
+  make_one_line(err->text);
+  return status;
+}
+
+gh_status gh_fail_in(gh_error *err, const char *format, ...) {
+  if (!err) return GH_ERROR_ARGUMENT;
+  char before[GH_ERROR_TEXT_SIZE], text[GH_ERROR_TEXT_SIZE];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(before, sizeof before, format, args);
+  va_end(args);
+  memcpy(text, err->text, sizeof text);
+  text[sizeof text - 1] = 0;
+  size_t used = strlen(before);
+  used = GH_MIN(used, sizeof err->text - 3);
+  memcpy(err->text, before, used);
+  snprintf(err->text + used, sizeof err->text - used, ": %s", text);
+  make_one_line(err->text);
+  return err->status;
+}
+
+static bool allocation_is_to_fail(void) {
+  long left = atomic_load(&allocations_left);
+  return left > 0 && atomic_fetch_sub(&allocations_left, 1) == 1;
+}
+
+void gh_alloc_fail_after(long n) { atomic_store(&allocations_left, n); }
+
+void *gh_alloc(gh_error *err, size_t count, size_t size) {
+  void *memory = allocation_is_to_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+  if (!memory) gh_fail(err, GH_ERROR_MEMORY, "out of memory: %zu x %zu bytes", count, size);
+  return memory;
+}
+
+char *gh_strdup(gh_error *err, const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = gh_alloc(err, size, 1);
+  if (copy) memcpy(copy, text, size);
+  return copy;
+}
