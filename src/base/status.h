@@ -45,9 +45,9 @@ char *gh_strdup(gh_error *err, const char *text);
 /* Test hook: the n-th allocation from now fails (0 = off). */
 void gh_alloc_fail_after(long n);
 
-#define GH_COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define GH_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define GH_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define GH_COUNT(array)   (sizeof(array) / sizeof((array)[0]))
+#define GH_MIN(a, b)      ((a) < (b) ? (a) : (b))
+#define GH_MAX(a, b)      ((a) > (b) ? (a) : (b))
 #define GH_CEIL_DIV(a, b) (((a) + (b)-1) / (b))
 
 #endif

@@ -1,0 +1,65 @@
+/* Files: whole reads with a cap, atomic writes, folders, locks. Every error text names the path and the reason; a full
+ * disk (ENOSPC, EDQUOT, a short write) is one line "PATH: no space left on the disk ...". */
+#ifndef GH_BASE_FILE_H
+#define GH_BASE_FILE_H
+
+#include "base/text.h"
+
+/* ---- paths ---- */
+
+char *gh_path_join(gh_error *err, const char *folder, const char *name); /* the caller frees; an absolute name wins */
+char *gh_path_folder(gh_error *err, const char *path);                   /* "a/b" -> "a", "b" -> "."; caller frees */
+const char *gh_path_name(const char *path);                              /* the last component, borrowed */
+bool gh_path_stays_inside(const char *name); /* relative, no "..", no empty name, no backslash: safe below a folder */
+bool gh_path_exists(const char *path);
+bool gh_path_is_file(const char *path); /* links are followed */
+bool gh_path_is_folder(const char *path);
+
+/* ---- reading ---- */
+
+/* The whole file and a zero byte after it (not counted in size). More than max_bytes is GH_ERROR_FORMAT. */
+gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char **bytes, size_t *size);
+gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
+
+/* ---- writing ---- */
+
+/* Replaces path or leaves it as it was: temporary file in the same folder, fsync, rename, fsync of the folder. */
+gh_status gh_file_write(gh_error *err, const char *path, const void *bytes, size_t size);
+gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, size_t size); /* one write, no fsync */
+
+/* The same, piece by piece. Nothing is at path until commit; free without commit removes the temporary file. */
+typedef struct gh_file_writer gh_file_writer;
+gh_status gh_file_writer_open(gh_error *err, gh_file_writer **out, const char *path);
+gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void *bytes, size_t size);
+gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer); /* fsync, rename, fsync of the folder */
+void gh_file_writer_free(gh_file_writer *writer);                       /* NULL is fine */
+
+gh_status gh_file_remove(gh_error *err, const char *path);                 /* absent is fine */
+gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fsyncs the folder of `to` */
+gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */
+gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without following links; absent is fine */
+gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
+
+/* Bytes an unprivileged process may still write on path's file system; path or its nearest existing parent. */
+gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);
+/* GH_ERROR_FILE "PATH: needs A GiB, the disk has B GiB free" unless `needed` bytes fit. */
+gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
+
+/* ---- folders ---- */
+
+/* Regular files below path (links to files and folders followed, loops refused), names relative to it, "sub/a.png",
+ * sorted bytewise. Names that begin with '.' are left out. */
+gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive);
+
+/* ---- locks ---- */
+
+/* An exclusive advisory lock on a file (made when absent), held until release or the end of the process. When another
+ * process holds it: waits, or with wait false gives GH_ERROR_FILE "PATH: in use by another process". */
+typedef struct gh_file_lock gh_file_lock;
+gh_status gh_file_lock_take(gh_error *err, gh_file_lock **out, const char *path, bool wait);
+void gh_file_lock_release(gh_file_lock *lock); /* NULL is fine */
+
+/* Test hook: the n-th write from now fails as on a full disk (0 = off). */
+void gh_write_fail_after(long n);
+
+#endif

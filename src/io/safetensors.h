@@ -1,0 +1,99 @@
+/* Safetensors files: a reader of single files and sharded sets, and a streaming writer.
+ *
+ * Layout: 8 bytes header length (little endian), JSON {"name": {"dtype", "shape", "data_offsets"}}, raw data. Input is
+ * hostile: the header is at most 100 MB and within the file, names are unique, dtypes known, ranges inside the data,
+ * without overlap, and as long as dtype x shape says. Every error text names the file, and the tensor where there is
+ * one. */
+#ifndef GH_IO_SAFETENSORS_H
+#define GH_IO_SAFETENSORS_H
+
+#include "base/status.h"
+
+typedef enum gh_st_dtype {
+  GH_ST_BOOL,
+  GH_ST_U8,
+  GH_ST_I8,
+  GH_ST_F8_E4M3,
+  GH_ST_F8_E5M2,
+  GH_ST_U16,
+  GH_ST_I16,
+  GH_ST_F16,
+  GH_ST_BF16,
+  GH_ST_U32,
+  GH_ST_I32,
+  GH_ST_F32,
+  GH_ST_U64,
+  GH_ST_I64,
+  GH_ST_F64,
+  GH_ST_DTYPES
+} gh_st_dtype;
+
+#define GH_ST_MAX_RANK 8
+
+typedef struct gh_st_tensor {
+  const char *name;
+  gh_st_dtype dtype;
+  int rank;
+  int64_t shape[GH_ST_MAX_RANK]; /* row-major, last fastest */
+  int64_t elements;
+  const void *data; /* in the mapped file: read-only, NOT aligned to the element size */
+  size_t bytes;
+  const char *file; /* the file it lies in, for messages */
+} gh_st_tensor;
+
+const char *gh_st_dtype_name(gh_st_dtype dtype); /* "BF16" */
+size_t gh_st_dtype_bytes(gh_st_dtype dtype);     /* of one element */
+bool gh_st_dtype_is_float(gh_st_dtype dtype);    /* one that gh_st_read_f32 converts: F16, BF16, F32, F64 */
+
+/* ---- reading ---- */
+
+typedef struct gh_safetensors gh_safetensors;
+
+/* path: a .safetensors file, a *.safetensors.index.json, or a folder with `model.safetensors`, else with one index,
+ * else with exactly one .safetensors file. Shards must lie in the index's folder. */
+gh_status gh_safetensors_open(gh_error *err, gh_safetensors **out, const char *path);
+void gh_safetensors_close(gh_safetensors *file); /* NULL is fine; tensors and names die with it */
+
+const char *gh_safetensors_path(const gh_safetensors *file);
+size_t gh_safetensors_count(const gh_safetensors *file);
+const gh_st_tensor *gh_safetensors_at(const gh_safetensors *file, size_t index);       /* sorted bytewise by name */
+const gh_st_tensor *gh_safetensors_find(const gh_safetensors *file, const char *name); /* NULL when absent */
+const char *gh_safetensors_metadata(const gh_safetensors *file, const char *key);      /* NULL when absent */
+size_t gh_safetensors_metadata_count(const gh_safetensors *file);
+void gh_safetensors_metadata_at(const gh_safetensors *file, size_t index, const char **key, const char **value);
+
+/* The tensor of that name with exactly this shape (-1: any size) and a float dtype, or GH_ERROR_FORMAT that names
+ * what was found and expected; a missing one names the nearest name. out may be NULL. */
+gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const char *name, int rank,
+                                const int64_t *shape, const gh_st_tensor **out);
+
+/* Elements [first, first + n) as float32. F64 is rounded to nearest. Other dtypes are GH_ERROR_FORMAT. */
+gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out);
+/* Elements as int64: every integer dtype and BOOL; U64 beyond INT64_MAX is an error. */
+gh_status gh_st_read_i64(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, int64_t *out);
+/* gh_safetensors_expect and all its elements as float32 (the product of shape; no -1). */
+gh_status gh_safetensors_load_f32(gh_error *err, const gh_safetensors *file, const char *name, int rank,
+                                  const int64_t *shape, float *out);
+
+/* ---- writing ---- */
+
+/* Declare everything, begin, then write the data in the order of declaration; finish makes the file appear at path.
+ * Free before finish leaves nothing behind. */
+typedef struct gh_safetensors_writer gh_safetensors_writer;
+
+gh_status gh_safetensors_writer_new(gh_error *err, gh_safetensors_writer **out, const char *path);
+gh_status gh_safetensors_writer_metadata(gh_error *err, gh_safetensors_writer *writer, const char *key,
+                                         const char *value);
+gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *writer, const char *name,
+                                        gh_st_dtype dtype, int rank, const int64_t *shape);
+gh_status gh_safetensors_writer_begin(gh_error *err, gh_safetensors_writer *writer); /* checks the free space first */
+/* A tensor's bytes, whole or in successive pieces. */
+gh_status gh_safetensors_writer_write(gh_error *err, gh_safetensors_writer *writer, const char *name, const void *bytes,
+                                      size_t size);
+/* n float32 values, converted to the declared dtype (F32, F16, BF16 or F64); whole or in pieces. */
+gh_status gh_safetensors_writer_write_f32(gh_error *err, gh_safetensors_writer *writer, const char *name,
+                                          const float *values, int64_t n);
+gh_status gh_safetensors_writer_finish(gh_error *err, gh_safetensors_writer *writer);
+void gh_safetensors_writer_free(gh_safetensors_writer *writer);
+
+#endif
