@@ -1,0 +1,175 @@
+/* The dialect of the kernels: about a dozen words that OpenCL C and CUDA (NVRTC) both understand, and the two shapes of
+ * machine a kernel is compiled for.
+ *
+ *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of VW = 16
+ *   otherwise   a work-group is LANES x rows work-items (at most 256); a row is shared by LANES of them, VW = 1
+ *
+ * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer arguments,
+ * no vector casts or swizzles, 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf
+ * (their last bits differ between vendors): use vec_exp and friends of math.h.
+ *
+ * Arithmetic is float32 whatever ELEM, the storage type of the program, is. */
+
+#if defined(__OPENCL_VERSION__)
+#pragma OPENCL FP_CONTRACT OFF
+#define KERNEL    __kernel
+#define GLOBAL    __global
+#define LOCAL     __local
+#define CONSTANT  __constant
+#define RESTRICT  restrict
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+typedef int int32;
+typedef uint uint32;
+typedef long int64;
+typedef ulong uint64;
+#define GROUP(d)     ((int)get_group_id(d))
+#define LOCAL_ID(d)  ((int)get_local_id(d))
+#define LOCAL_SIZE(d) ((int)get_local_size(d))
+#define GROUPS(d)    ((int)get_num_groups(d))
+#else
+#error "this compiler is not served yet"
+#endif
+
+/* ---- storage: LD and ST are the only ways to touch an ELEM ---- */
+
+#define ELEM float
+#define LD(p, i)    ((p)[i])
+#define ST(p, i, v) ((p)[i] = (v))
+
+/* ---- vectors ---- */
+
+#ifdef CPU_SHAPE
+#define VW 16
+typedef float16 vec;
+typedef int16 veci;
+#define VEC_RAW_LOAD(p, i)     vload16(0, (p) + (i))
+#define VEC_RAW_STORE(p, i, v) vstore16(v, 0, (p) + (i))
+#define VEC(x)                 ((vec)(x))
+#define VEC_AS_INT(v)          as_int16(v)
+#define INT_AS_VEC(v)          as_float16(v)
+#define VEC_TO_INT(v)          convert_int16(v)
+#define LANE                   0
+#define LANES                  1
+
+inline float vec_sum(vec v) { /* a fixed tree */
+  float8 a = v.lo + v.hi;
+  float4 b = a.lo + a.hi;
+  float2 c = b.lo + b.hi;
+  return c.x + c.y;
+}
+inline float vec_max(vec v) {
+  float8 a = fmax(v.lo, v.hi);
+  float4 b = fmax(a.lo, a.hi);
+  float2 c = fmax(b.lo, b.hi);
+  return fmax(c.x, c.y);
+}
+inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+#else
+#define VW 1
+typedef float vec;
+typedef int veci;
+#define VEC_RAW_LOAD(p, i)     ((p)[i])
+#define VEC_RAW_STORE(p, i, v) ((p)[i] = (v))
+#define VEC(x)                 ((float)(x))
+#define VEC_AS_INT(v)          as_int(v)
+#define INT_AS_VEC(v)          as_float(v)
+#define VEC_TO_INT(v)          ((int)(v))
+#define LANE                   LOCAL_ID(0)
+#define LANES                  LOCAL_SIZE(0)
+inline float vec_sum(vec v) { return v; }
+inline float vec_max(vec v) { return v; }
+inline veci vec_index(void) { return 0; }
+#endif
+
+/* Elements [i, i + VW) of a run of n; those at and past n read as 0 and are not stored. */
+inline vec vec_load(GLOBAL const ELEM *p, int64 i, int64 n) {
+#ifdef CPU_SHAPE
+  if (i + VW > n) {
+    float part[VW];
+    for (int k = 0; k < VW; k++) part[k] = i + k < n ? LD(p, i + k) : 0.0f;
+    return vload16(0, part);
+  }
+#endif
+  return VEC_RAW_LOAD(p, i);
+}
+inline void vec_store(GLOBAL ELEM *p, int64 i, int64 n, vec v) {
+#ifdef CPU_SHAPE
+  if (i + VW > n) {
+    float part[VW];
+    vstore16(v, 0, part);
+    for (int k = 0; k < VW && i + k < n; k++) ST(p, i + k, part[k]);
+    return;
+  }
+#endif
+  VEC_RAW_STORE(p, i, v);
+}
+/* v with the lanes at and past n replaced by `other`: what a reduction must do with the tail. */
+inline vec vec_keep(vec v, int64 i, int64 n, float other) {
+#ifdef CPU_SHAPE
+  if (i + VW > n) return vec_index() < (veci)((int)(n - i)) ? v : VEC(other);
+#endif
+  return v;
+}
+
+/* ---- mechanism 1: elements ---- a flat run of n elements (gh_grid_elements) */
+
+#define ELEMENT_BLOCK 4096
+#ifdef CPU_SHAPE
+#define FOR_ELEMENTS(i, n)                                                                                             \
+  for (int64 i = (int64)GROUP(0) * ELEMENT_BLOCK, i##_end = min(i + ELEMENT_BLOCK, (int64)(n)); i < i##_end; i += VW)
+#else
+#define FOR_ELEMENTS(i, n)                                                                                             \
+  for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += (int64)GROUPS(0) * LANES)
+#endif
+
+/* ---- mechanism 2: rows ---- one row of `columns` elements a LANES-wide team (gh_grid_rows).
+ * ROW(rows) declares `row` and `row_valid`: teams past the end redo the last row, so that every work-item meets every
+ * barrier, and must not store: STORE only `if (row_valid)`. */
+
+#ifdef CPU_SHAPE
+#define ROW(rows)                                                                                                      \
+  const int64 row = GROUP(0);                                                                                          \
+  const bool row_valid = true
+#define ROW_SCRATCH(s) const int s = 0
+#define row_sum(v, s)  vec_sum(v)
+#define row_max(v, s)  vec_max(v)
+#else
+#define ROW(rows)                                                                                                      \
+  const int64 row_asked = (int64)GROUP(0) * LOCAL_SIZE(1) + LOCAL_ID(1);                                               \
+  const bool row_valid = row_asked < (int64)(rows);                                                                    \
+  const int64 row = row_valid ? row_asked : (int64)(rows)-1
+#define ROW_SCRATCH(s) LOCAL float s[256]
+/* A fixed tree over the LANES of a row (a power of two), whatever the sub-group width; all lanes get the result. */
+inline float row_sum(float v, LOCAL float *s) {
+  LOCAL float *mine = s + LOCAL_ID(1) * LANES;
+  BARRIER();
+  mine[LANE] = v;
+  BARRIER();
+  for (int step = LANES / 2; step > 0; step /= 2) {
+    if (LANE < step) mine[LANE] += mine[LANE + step];
+    BARRIER();
+  }
+  return mine[0];
+}
+inline float row_max(float v, LOCAL float *s) {
+  LOCAL float *mine = s + LOCAL_ID(1) * LANES;
+  BARRIER();
+  mine[LANE] = v;
+  BARRIER();
+  for (int step = LANES / 2; step > 0; step /= 2) {
+    if (LANE < step) mine[LANE] = fmax(mine[LANE], mine[LANE + step]);
+    BARRIER();
+  }
+  return mine[0];
+}
+#endif
+#define FOR_COLUMNS(i, columns) for (int64 i = (int64)LANE * VW; i < (int64)(columns); i += (int64)LANES * VW)
+
+/* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums those.
+ * COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns); no barriers, so early return is fine:
+ *   COLUMN(columns); if (column >= columns) return; */
+
+#define COLUMN_CHUNK 64
+#define COLUMN(columns)                                                                                                \
+  const int64 column = ((int64)GROUP(0) * LANES + LANE) * VW;                                                          \
+  const int64 chunk = GROUP(1)

@@ -1,0 +1,143 @@
+/* The only door to a device.
+ *
+ * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above speaks gh_device, gh_buffer and gh_launch and
+ * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue:
+ * that is what makes a recorded step cheap to replay. */
+#ifndef GH_BACKEND_BACKEND_H
+#define GH_BACKEND_BACKEND_H
+
+#include "base/status.h"
+
+typedef enum gh_dtype { GH_F32, GH_BF16, GH_F16, GH_I32, GH_U32, GH_DTYPES } gh_dtype;
+
+size_t gh_dtype_size(gh_dtype dtype); /* bytes an element */
+const char *gh_dtype_name(gh_dtype dtype);
+
+/* One kernel source, two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces one. */
+typedef enum gh_shape {
+  GH_SHAPE_CPU, /* a work-item a row, 16-wide vectors, no barriers */
+  GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
+} gh_shape;
+
+typedef struct gh_backend gh_backend;
+typedef struct gh_buffer gh_buffer; /* device memory, or a view of a part of it; opaque */
+typedef struct gh_launch gh_launch; /* a bound command; opaque */
+
+typedef struct gh_device_info {
+  char id[32];       /* "opencl:0" */
+  char name[160];    /* as the driver says */
+  char platform[96]; /* "Portable Computing Language" */
+  char driver[128];  /* driver version: part of every cache key */
+  bool is_cpu;
+  gh_shape shape;
+  int compute_units;
+  int64_t memory_bytes;     /* global memory; on a CPU bounded by physical memory and the cgroup */
+  int64_t max_buffer_bytes; /* one allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
+  int64_t local_bytes;
+  int64_t max_group;       /* work-items in a work-group */
+  int64_t alignment_bytes; /* of a view's offset, at least 512 */
+} gh_device_info;
+
+typedef struct gh_gemm_state gh_gemm_state; /* the chooser's memory (backend/gemm.h) */
+
+typedef struct gh_device {
+  const gh_backend *backend;
+  void *impl;
+  gh_device_info info;
+  gh_gemm_state *gemm;
+} gh_device;
+
+typedef enum gh_arg_kind { GH_ARG_BUFFER, GH_ARG_I32, GH_ARG_I64, GH_ARG_F32 } gh_arg_kind;
+
+typedef struct gh_arg {
+  gh_arg_kind kind;
+  union {
+    const gh_buffer *buffer; /* NULL is passed as a null pointer: an absent optional tensor */
+    int32_t i32;
+    int64_t i64;
+    float f32;
+  } value;
+} gh_arg;
+
+static inline gh_arg gh_arg_buffer(const gh_buffer *buffer) {
+  return (gh_arg){.kind = GH_ARG_BUFFER, .value.buffer = buffer};
+}
+static inline gh_arg gh_arg_i32(int64_t v) { return (gh_arg){.kind = GH_ARG_I32, .value.i32 = (int32_t)v}; }
+static inline gh_arg gh_arg_i64(int64_t v) { return (gh_arg){.kind = GH_ARG_I64, .value.i64 = v}; }
+static inline gh_arg gh_arg_f32(double v) { return (gh_arg){.kind = GH_ARG_F32, .value.f32 = (float)v}; }
+
+/* A launch's size: work-groups and work-items a group in each dimension. */
+typedef struct gh_grid {
+  size_t groups[3];
+  size_t local[3];
+} gh_grid;
+
+/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once a dtype and shape. Otherwise one
+ * file of cl/ (without .cl) compiled alone with `defines` ("-DKC=256 -DNB=32"), for tuned variants. */
+typedef struct gh_kernel_id {
+  const char *name;
+  const char *source;
+  const char *defines;
+  gh_dtype dtype; /* the ELEM of the program */
+} gh_kernel_id;
+
+/* C = alpha * op(A) op(B) + beta * C, row-major; sizes in elements. `batch` matrices, each `stride_*` elements apart
+ * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m). */
+typedef struct gh_gemm_desc {
+  int64_t m, n, k;
+  bool trans_a, trans_b;
+  int64_t lda, ldb, ldc; /* elements from one stored row to the next */
+  int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */
+  int64_t batch, stride_a, stride_b, stride_c;
+  double alpha, beta; /* beta 0: C is not read, so it may hold anything */
+  gh_dtype dtype;
+} gh_gemm_desc;
+
+struct gh_backend {
+  const char *name; /* "opencl" */
+
+  /* Number of devices; 0 when there is no driver (why_not then says so in one line). */
+  int (*device_count)(char *why_not, size_t size);
+  gh_status (*device_info)(gh_error *err, int index, gh_device_info *info);
+  gh_status (*device_open)(gh_error *err, int index, gh_device *device);
+  void (*device_close)(gh_device *device);
+
+  gh_status (*buffer_create)(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+  /* A view shares its parent's memory; offset is a multiple of info.alignment_bytes. The parent outlives it. */
+  gh_status (*buffer_view)(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
+                           gh_buffer **out);
+  void (*buffer_free)(gh_buffer *buffer);
+  gh_status (*write)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+  gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
+
+  /* Bound commands. Buffers must outlive them. Compilation happens here, never in enqueue. */
+  gh_status (*bind_kernel)(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
+                           const gh_arg *args, int arg_count, gh_launch **out);
+  gh_status (*bind_fill)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
+                         gh_launch **out);
+  gh_status (*bind_copy)(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
+                         int64_t from_offset, int64_t bytes, gh_launch **out);
+  /* The vendor library's GEMM (CLBlast); GH_ERROR_UNSUPPORTED where it has none for this descriptor. */
+  gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                                 const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  void (*launch_free)(gh_launch *launch);
+  gh_status (*enqueue)(gh_error *err, gh_device *d, gh_launch *launch);
+  gh_status (*finish)(gh_error *err, gh_device *d);
+
+  /* What the library behind bind_library_gemm is ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
+  const char *(*library_name)(const gh_device *d);
+};
+
+/* ---- the registry (backend/registry.c) ---- */
+
+extern const gh_backend *const gh_backends[]; /* ends with NULL */
+
+/* Opens "auto" (the first GPU, else the first device), or "opencl:1". An unknown name lists those that exist. */
+gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
+void gh_device_close(gh_device *device);
+
+/* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line for each
+ * backend that has none and why. */
+int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
+
+#endif

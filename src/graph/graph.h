@@ -1,0 +1,182 @@
+/* Graphs: a step is recorded once, differentiated, planned and replayed.
+ *
+ * Legend used everywhere: B batch, N tokens, C channels or width, H heads, D head size; shapes are row-major, the last
+ * dimension contiguous: (B, N, C).
+ *
+ * Recording never returns an error: the first failure is kept in the graph (`graph->error`), every later call returns NULL
+ * at once, and gh_graph_plan reports it. So a model builder reads like the equations it implements. */
+#ifndef GH_GRAPH_GRAPH_H
+#define GH_GRAPH_GRAPH_H
+
+#include "backend/backend.h"
+
+#define GH_MAX_RANK    5
+#define GH_MAX_INPUTS  8
+#define GH_MAX_OUTPUTS 8
+#define GH_MAX_ATTRS   12
+
+typedef struct gh_graph gh_graph;
+typedef struct gh_node gh_node;
+typedef struct gh_op gh_op;
+typedef struct gh_recorder gh_recorder;
+
+typedef enum gh_role {
+  GH_PERSISTENT, /* owns its memory: parameters, gradients, optimiser state, inputs (gh_store) */
+  GH_VALUE       /* made by a node; the plan gives it a place in an arena while it is alive */
+} gh_role;
+
+typedef struct gh_tensor {
+  char *name;
+  gh_role role;
+  gh_dtype dtype;
+  int rank;
+  int64_t shape[GH_MAX_RANK];
+  bool trainable;           /* a parameter that gets a gradient */
+  bool needs_grad;          /* trainable, or made from something that is */
+  struct gh_tensor *grad;   /* of a trainable parameter: persistent, same shape; gradients add up in it */
+  struct gh_tensor *source; /* a reshape of another tensor: shares its memory */
+  gh_node *producer;        /* of a value */
+  gh_buffer *buffer;        /* set by the store or the plan */
+  struct {                  /* the plan's own */
+    int first, last;        /* node indices between which the memory is needed; last = -1: never read */
+    int arena;
+    int64_t offset;
+    bool keep;
+  } plan;
+} gh_tensor;
+
+struct gh_node {
+  const gh_op *op;
+  int inputs, outputs;
+  gh_tensor *in[GH_MAX_INPUTS]; /* NULL: an optional input that is absent */
+  gh_tensor *out[GH_MAX_OUTPUTS];
+  double attr[GH_MAX_ATTRS];
+  gh_tensor *scratch; /* workspace infer asked for; alive during this node only */
+  bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
+};
+
+enum {
+  GH_OP_ACCUMULATES = 1, /* launch honours node->accumulate on out[0] */
+  GH_OP_VIEW = 2,        /* out[0] is in[0]'s memory with another shape; nothing is launched */
+  GH_OP_INPLACE = 4      /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
+};
+
+/* One op: its row of the op table (ops/registry.c). Attributes are numbers with names; absent ones are 0. */
+struct gh_op {
+  const char *name;
+  const char *attrs[GH_MAX_ATTRS];
+  unsigned flags;
+
+  /* Checks inputs and attributes, declares every output (gh_declare) and the workspace (gh_declare_scratch). */
+  gh_status (*infer)(gh_graph *g, gh_node *node);
+  /* Records the node's kernels; an output with plan.last < 0 has no buffer and is not to be written. */
+  gh_status (*launch)(gh_recorder *r, const gh_node *node);
+  /* Records the nodes that turn dout (NULL where no gradient arrives) into din; leaves din[i] NULL where
+   * !gh_wants_grad(node->in[i]). NULL: the op has no gradient, and needing one is an error that names it. */
+  void (*gradient)(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din);
+  double (*flops)(const gh_node *node); /* multiply-adds count two; NULL: one a output element */
+};
+
+/* ---- persistent tensors ---- */
+
+typedef struct gh_store gh_store; /* named tensors with memory of their own; outlives the graphs that use them */
+
+gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
+void gh_store_free(gh_store *store);
+/* A new zeroed tensor; GH_ERROR_ARGUMENT if the name exists. Memory comes in arenas of bounded size. */
+gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                       gh_tensor **out);
+/* Marks trainable and gives it a gradient of its own, named "grad.<name>". */
+gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
+gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if there is none */
+int gh_store_count(const gh_store *store);
+gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
+int64_t gh_store_bytes(const gh_store *store);
+
+int64_t gh_tensor_elements(const gh_tensor *t);
+int64_t gh_tensor_bytes(const gh_tensor *t);
+/* Product of all dimensions but the last (1 for rank 0), and the last. */
+int64_t gh_tensor_rows(const gh_tensor *t);
+int64_t gh_tensor_columns(const gh_tensor *t);
+bool gh_same_shape(const gh_tensor *a, const gh_tensor *b);
+gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
+
+/* Whole-tensor transfers; float32 tensors. Synchronous. */
+gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
+gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
+
+/* ---- recording ---- */
+
+gh_status gh_graph_create(gh_error *err, gh_device *device, gh_graph **out);
+void gh_graph_free(gh_graph *g);
+gh_device *gh_graph_device(const gh_graph *g);
+
+/* Applies an op; returns its first output. `attrs` may be NULL (all 0). */
+gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs, int attr_count);
+/* The same for the ops with several outputs: fills out[0..node->outputs). */
+gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
+                       int attr_count);
+
+gh_tensor *gh_declare(gh_graph *g, gh_node *node, gh_dtype dtype, int rank, const int64_t *shape);
+gh_status gh_declare_like(gh_graph *g, gh_node *node, const gh_tensor *like);
+gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t elements);
+/* Keeps the graph's first error; returns its status. `node` NULL allowed; its op's name is put in front. */
+gh_status gh_graph_fail(gh_graph *g, const gh_node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+bool gh_graph_failed(const gh_graph *g);
+
+static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad; }
+
+/* ---- differentiation (reverse mode) ---- */
+
+/* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad, which
+ * the caller clears when an update begins; those of values overwrite. `wanted` values (NULL-terminated, may be NULL) and
+ * parameters can then be asked for with gh_graph_gradient. */
+gh_status gh_graph_differentiate(gh_graph *g, gh_tensor *loss);
+/* The same from a given gradient of any tensor: dseed has out's shape. Tests use it. */
+gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *dout[], int count);
+/* d loss / d t as recorded by differentiation; NULL where none arrives. */
+gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);
+
+/* The op differentiation itself needs to add two gradients; defined with the others in ops/. */
+extern const gh_op gh_op_add;
+extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value), out[0] given */
+
+/* ---- plan and replay ---- */
+
+void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, so that it can be read */
+/* Liveness -> arena offsets, launches bound, kernels compiled. Errors of recording surface here. */
+gh_status gh_graph_plan(gh_error *err, gh_graph *g);
+int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
+double gh_graph_flops(const gh_graph *g);
+int gh_graph_node_count(const gh_graph *g);
+const gh_node *gh_graph_node(const gh_graph *g, int index);
+/* Enqueues every launch; does not wait. */
+gh_status gh_graph_run(gh_error *err, gh_graph *g);
+
+/* ---- what an op's launch function uses ---- */
+
+gh_device *gh_recorder_device(const gh_recorder *r);
+gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
+                           int count);
+gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b, gh_tensor *c);
+gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
+
+#define GH_RECORD(r, node, kernel, grid, ...)                                                                          \
+  gh_record_kernel(r, node, kernel, grid, (const gh_arg[]){__VA_ARGS__},                                               \
+                   (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
+
+static inline gh_arg gh_t(const gh_tensor *t) { return gh_arg_buffer(t ? gh_tensor_buffer(t) : NULL); }
+#define gh_i(v) gh_arg_i32(v)
+#define gh_l(v) gh_arg_i64(v)
+#define gh_f(v) gh_arg_f32(v)
+
+/* Grids of the three mechanisms of cl/platform.h. */
+gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns);
+gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements);
+/* Column reductions: `segments` independent (rows, columns) matrices reduced over rows into (segments, columns), in two
+ * passes. Rows are cut into chunks of GH_COLUMN_CHUNK in both shapes, so results do not depend on the device. */
+#define GH_COLUMN_CHUNK 64
+gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns);
+
+#endif
