@@ -33,10 +33,10 @@ gh_status gh_fail_in(gh_error *err, const char *format, ...) {
   va_end(args);
   memcpy(text, err->text, sizeof text);
   text[sizeof text - 1] = 0;
-  size_t used = strlen(before);
-  used = GH_MIN(used, sizeof err->text - 3);
-  memcpy(err->text, before, used);
-  snprintf(err->text + used, sizeof err->text - used, ": %s", text);
+  int room = (int)sizeof err->text - 3; /* for both texts, beside ": " and the zero: the old one loses its tail */
+  int used = (int)strlen(before);
+  used = GH_MIN(used, room);
+  snprintf(err->text, sizeof err->text, "%.*s: %.*s", used, before, room - used, text);
   make_one_line(err->text);
   return err->status;
 }

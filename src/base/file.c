@@ -1,0 +1,288 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static atomic_long writes_left = 0; /* 0: never fail */
+
+void gh_write_fail_after(long n) { atomic_store(&writes_left, n); }
+
+static bool write_is_to_fail(void) {
+  long left = atomic_load(&writes_left);
+  return left > 0 && atomic_fetch_sub(&writes_left, 1) == 1;
+}
+
+static gh_status io_fail(gh_error *err, const char *path, const char *action, int code) {
+  if (code == ENOSPC || code == EDQUOT)
+    return gh_fail(err, GH_ERROR_FILE, "%s: no space left on the disk (%s failed: %s)", path, action, strerror(code));
+  return gh_fail(err, GH_ERROR_FILE, "%s: %s failed: %s", path, action, strerror(code));
+}
+
+/* ---- paths ---- */
+
+char *gh_path_join(gh_error *err, const char *folder, const char *name) {
+  if (name[0] == '/' || !folder[0]) return gh_strdup(err, name);
+  return gh_format(err, "%s%s%s", folder, gh_ends_with(folder, "/") ? "" : "/", name);
+}
+
+char *gh_path_folder(gh_error *err, const char *path) {
+  const char *slash = strrchr(path, '/');
+  if (!slash) return gh_strdup(err, ".");
+  return gh_format(err, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+const char *gh_path_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+bool gh_path_stays_inside(const char *name) {
+  if (!name[0] || name[0] == '/' || strchr(name, '\\')) return false;
+  for (const char *part = name; *part;) {
+    size_t length = strcspn(part, "/");
+    if (!length || (length == 1 && part[0] == '.') || (length == 2 && !memcmp(part, "..", 2))) return false;
+    part += length;
+    if (*part == '/' && !*++part) return false;
+  }
+  return true;
+}
+
+bool gh_path_exists(const char *path) {
+  struct stat facts;
+  return !stat(path, &facts);
+}
+
+bool gh_path_is_file(const char *path) {
+  struct stat facts;
+  return !stat(path, &facts) && S_ISREG(facts.st_mode);
+}
+
+bool gh_path_is_folder(const char *path) {
+  struct stat facts;
+  return !stat(path, &facts) && S_ISDIR(facts.st_mode);
+}
+
+/* ---- reading ---- */
+
+gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes) {
+  struct stat facts;
+  if (stat(path, &facts)) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  *bytes = (uint64_t)facts.st_size;
+  return GH_OK;
+}
+
+/* Reads until the end: a pipe or a file of /proc has no size to trust. */
+static gh_status read_all(gh_error *err, const char *path, int fd, size_t max_bytes, char **bytes, size_t *size) {
+  struct stat facts;
+  if (fstat(fd, &facts)) return io_fail(err, path, "reading", errno);
+  if (S_ISDIR(facts.st_mode)) return gh_fail(err, GH_ERROR_FILE, "%s: is a folder, expected a file", path);
+  size_t capacity = S_ISREG(facts.st_mode) && facts.st_size > 0 ? (size_t)facts.st_size + 1 : 4096, used = 0;
+  capacity = GH_MIN(capacity, max_bytes + 1);
+  char *buffer = gh_alloc(err, capacity + 1, 1);
+  if (!buffer) return gh_fail_in(err, "%s", path);
+  for (;;) {
+    ssize_t got = read(fd, buffer + used, capacity - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      free(buffer);
+      return io_fail(err, path, "reading", errno);
+    }
+    used += (size_t)got;
+    if (!got) break;
+    if (used > max_bytes) {
+      free(buffer);
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: larger than the %zu bytes allowed", path, max_bytes);
+    }
+    if (used < capacity) continue;
+    size_t larger = GH_MIN(2 * capacity, max_bytes + 1);
+    char *moved = gh_alloc(err, larger + 1, 1);
+    if (moved) memcpy(moved, buffer, used);
+    free(buffer);
+    if (!moved) return gh_fail_in(err, "%s", path);
+    buffer = moved;
+    capacity = larger;
+  }
+  buffer[used] = 0;
+  *bytes = buffer;
+  if (size) *size = used;
+  return GH_OK;
+}
+
+gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char **bytes, size_t *size) {
+  *bytes = NULL;
+  if (size) *size = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  gh_status status = read_all(err, path, fd, GH_MIN(max_bytes, SIZE_MAX / 4), bytes, size);
+  close(fd);
+  return status;
+}
+
+/* ---- writing ---- */
+
+struct gh_file_writer {
+  char *path, *temporary;
+  int fd;
+};
+
+static gh_status write_all(gh_error *err, const char *path, int fd, const void *bytes, size_t size) {
+  const char *at = bytes;
+  while (size) {
+    ssize_t done = write_is_to_fail() ? (errno = ENOSPC, -1) : write(fd, at, GH_MIN(size, (size_t)1 << 30));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) return io_fail(err, path, "writing", errno);
+    if (!done) return io_fail(err, path, "writing", ENOSPC);
+    at += done;
+    size -= (size_t)done;
+  }
+  return GH_OK;
+}
+
+/* A file of our own beside path: hidden, so that no listing takes a half-written file for a finished one. */
+static gh_status open_temporary(gh_error *err, gh_file_writer *writer) {
+  static atomic_uint serial;
+  char *folder = gh_path_folder(err, writer->path);
+  if (!folder) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  for (int attempt = 0; attempt < 100 && writer->fd < 0; attempt++) {
+    free(writer->temporary);
+    writer->temporary = gh_format(err, "%s/.%s.%ld-%u.tmp", folder, gh_path_name(writer->path), (long)getpid(),
+                                  atomic_fetch_add(&serial, 1u));
+    if (!writer->temporary) {
+      status = GH_ERROR_MEMORY;
+      goto done;
+    }
+    writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (writer->fd < 0 && errno != EEXIST) break;
+  }
+  if (writer->fd < 0) status = io_fail(err, writer->path, "creating", errno);
+done:
+  free(folder);
+  return status;
+}
+
+gh_status gh_file_writer_open(gh_error *err, gh_file_writer **out, const char *path) {
+  *out = NULL;
+  if (gh_path_is_folder(path)) return gh_fail(err, GH_ERROR_FILE, "%s: is a folder, expected a file", path);
+  gh_file_writer *writer = gh_alloc(err, 1, sizeof *writer);
+  if (!writer) return GH_ERROR_MEMORY;
+  writer->fd = -1;
+  gh_status status = GH_ERROR_MEMORY;
+  if (!(writer->path = gh_strdup(err, path))) goto fail;
+  if ((status = open_temporary(err, writer))) goto fail;
+  *out = writer;
+  return GH_OK;
+fail:
+  gh_file_writer_free(writer);
+  return status;
+}
+
+gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void *bytes, size_t size) {
+  return write_all(err, writer->path, writer->fd, bytes, size);
+}
+
+gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer) {
+  char *folder = gh_path_folder(err, writer->path); /* before the rename: nothing may fail for memory after it */
+  if (!folder) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  int synced = fsync(writer->fd);
+  if (synced) status = io_fail(err, writer->path, "fsync", errno);
+  int closed = close(writer->fd);
+  writer->fd = -1;
+  if (!status && closed) status = io_fail(err, writer->path, "closing", errno);
+  if (!status && rename(writer->temporary, writer->path)) status = io_fail(err, writer->path, "renaming", errno);
+  if (!status) {
+    free(writer->temporary);
+    writer->temporary = NULL;
+    status = gh_folder_sync(err, folder);
+  }
+  free(folder);
+  return status;
+}
+
+void gh_file_writer_free(gh_file_writer *writer) {
+  if (!writer) return;
+  if (writer->fd >= 0) {
+    close(writer->fd);
+    unlink(writer->temporary);
+  } else if (writer->temporary) {
+    unlink(writer->temporary);
+  }
+  free(writer->temporary);
+  free(writer->path);
+  free(writer);
+}
+
+gh_status gh_file_write(gh_error *err, const char *path, const void *bytes, size_t size) {
+  gh_file_writer *writer;
+  gh_status status = gh_file_writer_open(err, &writer, path);
+  if (!status) status = gh_file_writer_write(err, writer, bytes, size);
+  if (!status) status = gh_file_writer_commit(err, writer);
+  gh_file_writer_free(writer);
+  return status;
+}
+
+gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, size_t size) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (fd < 0) return io_fail(err, path, "opening", errno);
+  gh_status status = write_all(err, path, fd, bytes, size);
+  if (close(fd) && !status) status = io_fail(err, path, "closing", errno);
+  return status;
+}
+
+gh_status gh_file_remove(gh_error *err, const char *path) {
+  if (unlink(path) && errno != ENOENT) return io_fail(err, path, "removing", errno);
+  return GH_OK;
+}
+
+gh_status gh_file_rename(gh_error *err, const char *from, const char *to) {
+  char *folder = gh_path_folder(err, to);
+  if (!folder) return GH_ERROR_MEMORY;
+  gh_status status = rename(from, to) ? io_fail(err, to, "renaming", errno) : gh_folder_sync(err, folder);
+  free(folder);
+  return status;
+}
+
+/* ---- locks ---- */
+
+struct gh_file_lock {
+  int fd;
+};
+
+gh_status gh_file_lock_take(gh_error *err, gh_file_lock **out, const char *path, bool wait) {
+  *out = NULL;
+  gh_file_lock *lock = gh_alloc(err, 1, sizeof *lock);
+  if (!lock) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (lock->fd < 0) {
+    status = io_fail(err, path, "opening", errno);
+    goto fail;
+  }
+  while (flock(lock->fd, LOCK_EX | (wait ? 0 : LOCK_NB))) {
+    if (errno == EINTR) continue;
+    if (errno == EWOULDBLOCK)
+      status = gh_fail(err, GH_ERROR_FILE, "%s: in use by another process", path);
+    else
+      status = io_fail(err, path, "locking", errno);
+    goto fail;
+  }
+  *out = lock;
+  return GH_OK;
+fail:
+  gh_file_lock_release(lock);
+  return status;
+}
+
+void gh_file_lock_release(gh_file_lock *lock) {
+  if (!lock) return;
+  if (lock->fd >= 0) close(lock->fd); /* closing releases the lock */
+  free(lock);
+}

@@ -1,0 +1,160 @@
+/* The writing half of json.h. The library's own printer rounds some doubles; this one always reads back the same. */
+#include "base/file.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct buffer {
+  gh_error *err;
+  char *text;
+  size_t size, capacity;
+  gh_status status; /* the first failure: later appends do nothing */
+} buffer;
+
+static void append(buffer *b, const char *text, size_t size) {
+  if (b->status) return;
+  if (b->size + size + 1 > b->capacity) {
+    size_t capacity = GH_MAX(2 * b->capacity, b->size + size + 256);
+    char *larger = gh_alloc(b->err, capacity, 1);
+    if (!larger) {
+      b->status = GH_ERROR_MEMORY;
+      return;
+    }
+    if (b->size) memcpy(larger, b->text, b->size);
+    free(b->text);
+    b->text = larger;
+    b->capacity = capacity;
+  }
+  memcpy(b->text + b->size, text, size);
+  b->size += size;
+}
+
+static void append_text(buffer *b, const char *text) { append(b, text, strlen(text)); }
+
+static void print_string(buffer *b, const char *text) {
+  static const struct {
+    char c;
+    const char *escaped;
+  } table[] = {{'"', "\\\""}, {'\\', "\\\\"}, {'\n', "\\n"}, {'\t', "\\t"}, {'\r', "\\r"}};
+  append(b, "\"", 1);
+  for (; *text; text++) {
+    char code[8] = "";
+    for (size_t i = 0; i < GH_COUNT(table); i++)
+      if (*text == table[i].c) snprintf(code, sizeof code, "%s", table[i].escaped);
+    if (!code[0] && (unsigned char)*text < 0x20) snprintf(code, sizeof code, "\\u%04x", (unsigned)*text);
+    if (code[0])
+      append_text(b, code);
+    else
+      append(b, text, 1);
+  }
+  append(b, "\"", 1);
+}
+
+static void print_number(buffer *b, double value) {
+  char text[40];
+  if (value == floor(value) && fabs(value) <= (double)GH_JSON_MAX_INTEGER) {
+    snprintf(text, sizeof text, "%.0f", value);
+  } else {
+    for (int digits = 1; digits <= 17; digits++) { /* 17 always read back the same */
+      snprintf(text, sizeof text, "%.*g", digits, value);
+      if (strtod(text, NULL) == value) break;
+    }
+  }
+  append_text(b, text);
+}
+
+static void new_line(buffer *b, bool indented, int level) {
+  if (!indented) return;
+  append(b, "\n", 1);
+  for (int i = 0; i < level; i++) append(b, "  ", 2);
+}
+
+static void print_value(buffer *b, const gh_json *node, bool indented, int level);
+
+static void print_children(buffer *b, const gh_json *node, bool indented, int level) {
+  for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item)) {
+    new_line(b, indented, level + 1);
+    if (gh_json_type_of(node) == GH_JSON_OBJECT) {
+      print_string(b, gh_json_key(item));
+      append_text(b, indented ? ": " : ":");
+    }
+    print_value(b, item, indented, level + 1);
+    if (gh_json_next(item)) append(b, ",", 1);
+  }
+  if (gh_json_first(node)) new_line(b, indented, level);
+}
+
+static void print_value(buffer *b, const gh_json *node, bool indented, int level) {
+  double number = 0;
+  bool truth = false;
+  const char *text = "";
+  switch (gh_json_type_of(node)) {
+  case GH_JSON_NULL:
+    append_text(b, "null");
+    return;
+  case GH_JSON_BOOL:
+    gh_json_to_bool(NULL, node, "", &truth);
+    append_text(b, truth ? "true" : "false");
+    return;
+  case GH_JSON_NUMBER:
+    gh_json_to_double(NULL, node, "", &number);
+    print_number(b, number);
+    return;
+  case GH_JSON_STRING:
+    gh_json_to_string(NULL, node, "", &text);
+    print_string(b, text);
+    return;
+  case GH_JSON_ARRAY:
+    append(b, "[", 1);
+    print_children(b, node, indented, level);
+    append(b, "]", 1);
+    return;
+  case GH_JSON_OBJECT:
+    append(b, "{", 1);
+    print_children(b, node, indented, level);
+    append(b, "}", 1);
+    return;
+  }
+}
+
+static gh_status print(gh_error *err, char **text, size_t *size, const gh_json *node, bool indented, bool newline) {
+  buffer b = {.err = err};
+  *text = NULL;
+  print_value(&b, node, indented, 0);
+  if (newline) append(&b, "\n", 1);
+  append(&b, "", 1);
+  if (b.status) {
+    free(b.text);
+    return b.status;
+  }
+  *text = b.text;
+  if (size) *size = b.size - 1;
+  return GH_OK;
+}
+
+gh_status gh_json_print(gh_error *err, char **text, size_t *size, const gh_json *node, bool indented) {
+  return print(err, text, size, node, indented, indented);
+}
+
+gh_status gh_json_write_file(gh_error *err, const char *path, const gh_json *node) {
+  char *text;
+  size_t size;
+  gh_status status = print(err, &text, &size, node, true, true);
+  if (status) return status;
+  status = gh_file_write(err, path, text, size);
+  free(text);
+  return status;
+}
+
+gh_status gh_json_append_line(gh_error *err, const char *path, const gh_json *node) {
+  char *text;
+  size_t size;
+  gh_status status = print(err, &text, &size, node, false, true);
+  if (status) return status;
+  status = gh_file_append(err, path, text, size);
+  free(text);
+  return status;
+}
