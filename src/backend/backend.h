@@ -72,8 +72,8 @@ typedef struct gh_grid {
   size_t local[3];
 } gh_grid;
 
-/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once a dtype and shape. Otherwise one
- * file of cl/ (without .cl) compiled alone with `defines` ("-DKC=256 -DNB=32"), for tuned variants. */
+/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once a dtype and shape. Otherwise
+ * one file of cl/ (without .cl) compiled alone with `defines` ("-DKC=256 -DNB=32"), for tuned variants. */
 typedef struct gh_kernel_id {
   const char *name;
   const char *source;
@@ -86,7 +86,7 @@ typedef struct gh_kernel_id {
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
   bool trans_a, trans_b;
-  int64_t lda, ldb, ldc; /* elements from one stored row to the next */
+  int64_t lda, ldb, ldc;                /* elements from one stored row to the next */
   int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */
   int64_t batch, stride_a, stride_b, stride_c;
   double alpha, beta; /* beta 0: C is not read, so it may hold anything */
@@ -111,8 +111,8 @@ struct gh_backend {
   gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 
   /* Bound commands. Buffers must outlive them. Compilation happens here, never in enqueue. */
-  gh_status (*bind_kernel)(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
-                           const gh_arg *args, int arg_count, gh_launch **out);
+  gh_status (*bind_kernel)(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
+                           int arg_count, gh_launch **out);
   gh_status (*bind_fill)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                          gh_launch **out);
   gh_status (*bind_copy)(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,

@@ -3,8 +3,8 @@
  * Legend used everywhere: B batch, N tokens, C channels or width, H heads, D head size; shapes are row-major, the last
  * dimension contiguous: (B, N, C).
  *
- * Recording never returns an error: the first failure is kept in the graph (`graph->error`), every later call returns NULL
- * at once, and gh_graph_plan reports it. So a model builder reads like the equations it implements. */
+ * Recording never returns an error: the first failure is kept in the graph (`graph->error`), every later call returns
+ * NULL at once, and gh_graph_plan reports it. So a model builder reads like the equations it implements. */
 #ifndef GH_GRAPH_GRAPH_H
 #define GH_GRAPH_GRAPH_H
 
@@ -53,6 +53,7 @@ struct gh_node {
   double attr[GH_MAX_ATTRS];
   gh_tensor *scratch; /* workspace infer asked for; alive during this node only */
   bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
+  bool dead;          /* the plan found that nobody reads its results */
 };
 
 enum {
@@ -112,7 +113,8 @@ void gh_graph_free(gh_graph *g);
 gh_device *gh_graph_device(const gh_graph *g);
 
 /* Applies an op; returns its first output. `attrs` may be NULL (all 0). */
-gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs, int attr_count);
+gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
+                    int attr_count);
 /* The same for the ops with several outputs: fills out[0..node->outputs). */
 gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                        int attr_count);
@@ -129,18 +131,19 @@ static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad
 
 /* ---- differentiation (reverse mode) ---- */
 
-/* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad, which
- * the caller clears when an update begins; those of values overwrite. `wanted` values (NULL-terminated, may be NULL) and
- * parameters can then be asked for with gh_graph_gradient. */
+/* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
+ * which the caller clears when an update begins; those of values overwrite. `wanted` values (NULL-terminated, may be
+ * NULL) and parameters can then be asked for with gh_graph_gradient. */
 gh_status gh_graph_differentiate(gh_graph *g, gh_tensor *loss);
 /* The same from a given gradient of any tensor: dseed has out's shape. Tests use it. */
 gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *dout[], int count);
 /* d loss / d t as recorded by differentiation; NULL where none arrives. */
 gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);
 
-/* The op differentiation itself needs to add two gradients; defined with the others in ops/. */
-extern const gh_op gh_op_add;
-extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value), out[0] given */
+/* The ops differentiation itself needs; defined with the others in ops/. */
+extern const gh_op gh_op_add;        /* inputs (a, b), attribute scale: a + scale * b */
+extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value); out[0] is set by the caller */
+extern const gh_op gh_op_constant;   /* attribute value: a scalar of shape () */
 
 /* ---- plan and replay ---- */
 
@@ -159,7 +162,8 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g);
 gh_device *gh_recorder_device(const gh_recorder *r);
 gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
                            int count);
-gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b, gh_tensor *c);
+gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
+                         gh_tensor *c);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
 #define GH_RECORD(r, node, kernel, grid, ...)                                                                          \

@@ -1,0 +1,42 @@
+/* What the files of src/graph share. */
+#ifndef GH_GRAPH_INTERNAL_H
+#define GH_GRAPH_INTERNAL_H
+
+#include "graph/graph.h"
+
+/* A growing array of pointers that it owns or not, as its user says. */
+typedef struct gh_list {
+  void **items;
+  int count, capacity;
+} gh_list;
+
+gh_status gh_list_push(gh_error *err, gh_list *list, void *item);
+
+struct gh_graph {
+  gh_device *device;
+  gh_error error;                /* the first failure; GH_OK while all is well */
+  gh_list nodes;                 /* gh_node *, in execution order */
+  gh_list tensors;               /* gh_tensor *: the values */
+  gh_list adjoints_of, adjoints; /* differentiation: tensor -> its gradient, side by side */
+  int forward_nodes;             /* nodes recorded when differentiation began */
+  bool planned;
+  gh_list arenas;   /* gh_buffer * */
+  gh_list views;    /* gh_buffer *: the values' places in them */
+  gh_list launches; /* gh_launch *, in order */
+  int64_t peak_bytes;
+};
+
+struct gh_recorder {
+  gh_graph *graph;
+  gh_error *err;
+};
+
+gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,
+                            const int64_t *shape);
+void gh_tensor_free(gh_tensor *t);
+gh_tensor *gh_tensor_root(const gh_tensor *t); /* follows reshapes to the owner of the memory */
+
+gh_status gh_plan_memory(gh_error *err, gh_graph *g);
+gh_status gh_record_launches(gh_error *err, gh_graph *g);
+
+#endif

@@ -1,0 +1,94 @@
+/* Binding every node's kernels once, and replaying them. */
+#include "backend/gemm.h"
+#include "graph/internal.h"
+
+gh_device *gh_recorder_device(const gh_recorder *r) { return r->graph->device; }
+
+static gh_status keep_launch(gh_recorder *r, gh_status status, gh_launch *launch) {
+  if (status) return status;
+  status = gh_list_push(r->err, &r->graph->launches, launch);
+  if (status) r->graph->device->backend->launch_free(launch);
+  return status;
+}
+
+gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
+                           int count) {
+  const gh_kernel_id id = {.name = kernel, .dtype = GH_F32};
+  gh_launch *launch = NULL;
+  gh_device *d = r->graph->device;
+  gh_status status = d->backend->bind_kernel(r->err, d, &id, &grid, args, count, &launch);
+  if (status) return gh_fail_in(r->err, "%s", node->op->name);
+  return keep_launch(r, status, launch);
+}
+
+gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
+                         gh_tensor *c) {
+  gh_launch *launch = NULL;
+  gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_tensor_buffer(a), gh_tensor_buffer(b),
+                                  gh_tensor_buffer(c), &launch);
+  return keep_launch(r, status, launch);
+}
+
+gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
+  gh_launch *launch = NULL;
+  gh_device *d = r->graph->device;
+  gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, gh_tensor_bytes(t), 0, &launch);
+  return keep_launch(r, status, launch);
+}
+
+gh_status gh_record_launches(gh_error *err, gh_graph *g) {
+  gh_recorder r = {.graph = g, .err = err};
+  for (int i = 0; i < g->nodes.count; i++) {
+    const gh_node *node = g->nodes.items[i];
+    if (node->dead || (node->op->flags & GH_OP_VIEW)) continue;
+    gh_status status = node->op->launch(&r, node);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+gh_status gh_graph_run(gh_error *err, gh_graph *g) {
+  if (!g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is not planned");
+  for (int i = 0; i < g->launches.count; i++) {
+    gh_status status = g->device->backend->enqueue(err, g->device, g->launches.items[i]);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+/* ---- grids: the host side of cl/platform.h's three mechanisms ---- */
+
+static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, 256); }
+
+/* The power of two that covers n, within 32..limit. */
+static size_t lanes_for(int64_t n, int64_t limit) {
+  int64_t lanes = 32;
+  while (lanes < n && 2 * lanes <= limit) lanes *= 2;
+  return (size_t)lanes;
+}
+
+static bool cpu_shape(const gh_recorder *r) { return r->graph->device->info.shape == GH_SHAPE_CPU; }
+
+gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns) {
+  if (cpu_shape(r)) return (gh_grid){.groups = {(size_t)rows, 1, 1}, .local = {1, 1, 1}};
+  size_t limit = (size_t)group_limit(r), lanes = lanes_for(columns, (int64_t)limit), teams = limit / lanes;
+  return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {lanes, teams, 1}};
+}
+
+#define ELEMENT_BLOCK 4096 /* cl/platform.h's */
+#define GPU_GROUPS    4096 /* enough to fill the largest device; the rest is a grid-stride loop */
+
+gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
+  if (cpu_shape(r))
+    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(elements, ELEMENT_BLOCK), 1, 1}, .local = {1, 1, 1}};
+  int64_t lanes = group_limit(r);
+  return (gh_grid){.groups = {(size_t)GH_MIN(GH_CEIL_DIV(elements, lanes), GPU_GROUPS), 1, 1},
+                   .local = {(size_t)lanes, 1, 1}};
+}
+
+gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns) {
+  if (cpu_shape(r))
+    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(columns, 16), (size_t)chunks, 1}, .local = {1, 1, 1}};
+  size_t lanes = lanes_for(columns, group_limit(r));
+  return (gh_grid){.groups = {GH_CEIL_DIV((size_t)columns, lanes), (size_t)chunks, 1}, .local = {lanes, 1, 1}};
+}

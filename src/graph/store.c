@@ -1,0 +1,135 @@
+/* Persistent tensors. Small ones share arenas, so that a model of a thousand tensors is not a thousand allocations; a
+ * large one has a buffer of its own. */
+#include "graph/internal.h"
+
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARENA_BYTES (INT64_C(8) << 20)
+#define SMALL_BYTES (INT64_C(1) << 20)
+
+struct gh_store {
+  gh_device *device;
+  gh_list tensors;
+  struct hsearch_data *index;
+  gh_list arenas, views;
+  gh_buffer *open; /* the arena that small tensors go to */
+  int64_t open_used;
+  int64_t bytes;
+};
+
+#define INDEX_CAPACITY 65536
+
+gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out) {
+  gh_store *s = gh_alloc(err, 1, sizeof *s);
+  if (!s) return GH_ERROR_MEMORY;
+  s->device = device;
+  s->index = gh_alloc(err, 1, sizeof *s->index);
+  if (!s->index || !hcreate_r(INDEX_CAPACITY, s->index)) {
+    free(s->index);
+    s->index = NULL;
+    gh_store_free(s);
+    return gh_fail(err, GH_ERROR_MEMORY, "out of memory for the tensor index");
+  }
+  *out = s;
+  return GH_OK;
+}
+
+void gh_store_free(gh_store *s) {
+  if (!s) return;
+  const gh_backend *b = s->device->backend;
+  for (int i = 0; i < s->views.count; i++) b->buffer_free(s->views.items[i]);
+  for (int i = 0; i < s->arenas.count; i++) b->buffer_free(s->arenas.items[i]);
+  for (int i = 0; i < s->tensors.count; i++) gh_tensor_free(s->tensors.items[i]);
+  if (s->index) {
+    hdestroy_r(s->index);
+    free(s->index);
+  }
+  free(s->tensors.items);
+  free(s->arenas.items);
+  free(s->views.items);
+  free(s);
+}
+
+static gh_status zeroed_buffer(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
+  const gh_backend *b = s->device->backend;
+  gh_buffer *buffer = NULL;
+  gh_launch *fill = NULL;
+  gh_status status = b->buffer_create(err, s->device, bytes, &buffer);
+  if (status) return status;
+  status = gh_list_push(err, &s->arenas, buffer);
+  if (status) {
+    b->buffer_free(buffer);
+    return status;
+  }
+  status = b->bind_fill(err, s->device, buffer, 0, bytes, 0, &fill);
+  if (!status) status = b->enqueue(err, s->device, fill);
+  if (!status) status = b->finish(err, s->device);
+  if (fill) b->launch_free(fill);
+  *out = buffer;
+  return status;
+}
+
+static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
+  const gh_device_info *info = &s->device->info;
+  int64_t capacity = GH_MIN(ARENA_BYTES, info->max_buffer_bytes);
+  if (!s->open || s->open_used + bytes > capacity) {
+    gh_status status = zeroed_buffer(err, s, capacity, &s->open);
+    if (status) {
+      s->open = NULL;
+      return status;
+    }
+    s->open_used = 0;
+  }
+  gh_status status = s->device->backend->buffer_view(err, s->device, s->open, s->open_used, bytes, out);
+  if (status) return status;
+  s->open_used += GH_CEIL_DIV(bytes, info->alignment_bytes) * info->alignment_bytes;
+  return gh_list_push(err, &s->views, *out);
+}
+
+gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                       gh_tensor **out) {
+  if (gh_store_find(s, name)) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor %s exists already", name);
+  gh_tensor *t = gh_tensor_create(err, name, GH_PERSISTENT, dtype, rank, shape);
+  if (!t) return err ? err->status : GH_ERROR_MEMORY;
+  gh_status status = gh_list_push(err, &s->tensors, t);
+  if (status) {
+    gh_tensor_free(t);
+    return status;
+  }
+  int64_t bytes = gh_tensor_bytes(t);
+  if (bytes > s->device->info.max_buffer_bytes)
+    return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
+                   (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
+  status = bytes <= SMALL_BYTES ? place_small(err, s, bytes, &t->buffer) : zeroed_buffer(err, s, bytes, &t->buffer);
+  if (status) return gh_fail_in(err, "%s", name);
+  ENTRY *found = NULL;
+  if (!hsearch_r((ENTRY){.key = t->name, .data = t}, ENTER, &found, s->index))
+    return gh_fail(err, GH_ERROR_MEMORY, "more than %d tensors in one model", INDEX_CAPACITY);
+  s->bytes += bytes;
+  *out = t;
+  return GH_OK;
+}
+
+gh_status gh_store_make_trainable(gh_error *err, gh_store *s, gh_tensor *p) {
+  if (p->trainable) return GH_OK;
+  size_t size = strlen(p->name) + sizeof "grad.";
+  char *name = gh_alloc(err, size, 1);
+  if (!name) return GH_ERROR_MEMORY;
+  snprintf(name, size, "grad.%s", p->name);
+  gh_status status = gh_store_add(err, s, name, GH_F32, p->rank, p->shape, &p->grad);
+  free(name);
+  if (!status) p->trainable = p->needs_grad = true;
+  return status;
+}
+
+gh_tensor *gh_store_find(const gh_store *s, const char *name) {
+  ENTRY *found = NULL;
+  return hsearch_r((ENTRY){.key = (char *)name}, FIND, &found, s->index) ? found->data : NULL;
+}
+
+int gh_store_count(const gh_store *s) { return s->tensors.count; }
+gh_tensor *gh_store_at(const gh_store *s, int index) { return s->tensors.items[index]; }
+int64_t gh_store_bytes(const gh_store *s) { return s->bytes; }

@@ -1,0 +1,97 @@
+#include "graph/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+gh_status gh_list_push(gh_error *err, gh_list *list, void *item) {
+  if (list->count == list->capacity) {
+    int capacity = list->capacity ? 2 * list->capacity : 64;
+    void **items = gh_alloc(err, (size_t)capacity, sizeof *items);
+    if (!items) return GH_ERROR_MEMORY;
+    if (list->count) memcpy(items, list->items, (size_t)list->count * sizeof *items);
+    free(list->items);
+    list->items = items;
+    list->capacity = capacity;
+  }
+  list->items[list->count++] = item;
+  return GH_OK;
+}
+
+gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,
+                            const int64_t *shape) {
+  if (rank < 0 || rank > GH_MAX_RANK) {
+    gh_fail(err, GH_ERROR_ARGUMENT, "%s: rank %d is not in 0..%d", name, rank, GH_MAX_RANK);
+    return NULL;
+  }
+  int64_t elements = 1;
+  for (int i = 0; i < rank; i++) {
+    if (shape[i] <= 0 || elements > (INT64_C(1) << 46) / shape[i]) {
+      gh_fail(err, GH_ERROR_ARGUMENT, "%s: dimension %d has size %lld", name, i, (long long)shape[i]);
+      return NULL;
+    }
+    elements *= shape[i];
+  }
+  gh_tensor *t = gh_alloc(err, 1, sizeof *t);
+  if (!t) return NULL;
+  t->name = gh_strdup(err, name);
+  if (!t->name) {
+    free(t);
+    return NULL;
+  }
+  t->role = role;
+  t->dtype = dtype;
+  t->rank = rank;
+  for (int i = 0; i < rank; i++) t->shape[i] = shape[i];
+  t->plan.last = -1;
+  return t;
+}
+
+void gh_tensor_free(gh_tensor *t) {
+  if (!t) return;
+  free(t->name);
+  free(t);
+}
+
+gh_tensor *gh_tensor_root(const gh_tensor *t) {
+  while (t->source) t = t->source;
+  return (gh_tensor *)t;
+}
+
+gh_buffer *gh_tensor_buffer(const gh_tensor *t) { return gh_tensor_root(t)->buffer; }
+
+int64_t gh_tensor_elements(const gh_tensor *t) {
+  int64_t n = 1;
+  for (int i = 0; i < t->rank; i++) n *= t->shape[i];
+  return n;
+}
+
+int64_t gh_tensor_bytes(const gh_tensor *t) { return gh_tensor_elements(t) * (int64_t)gh_dtype_size(t->dtype); }
+
+int64_t gh_tensor_columns(const gh_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+
+int64_t gh_tensor_rows(const gh_tensor *t) { return gh_tensor_elements(t) / gh_tensor_columns(t); }
+
+bool gh_same_shape(const gh_tensor *a, const gh_tensor *b) {
+  if (a->rank != b->rank) return false;
+  for (int i = 0; i < a->rank; i++)
+    if (a->shape[i] != b->shape[i]) return false;
+  return true;
+}
+
+static gh_status transferable(gh_error *err, const gh_tensor *t) {
+  if (!gh_tensor_buffer(t))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s has no memory: it was not kept, or the graph is not planned", t->name);
+  return GH_OK;
+}
+
+gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
+  gh_status status = transferable(err, t);
+  if (status) return status;
+  return device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+}
+
+gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data) {
+  gh_status status = transferable(err, t);
+  if (status) return status;
+  return device->backend->read(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+}

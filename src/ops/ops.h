@@ -1,0 +1,132 @@
+/* The ops: a builder each, which records one node. Shapes: B batch, N tokens, C width, H heads, D head size.
+ *
+ * Builders never fail visibly: errors stay in the graph (graph/graph.h). A NULL tensor is an absent optional input.
+ * The op table (registry.c) lists them all; tests, self-test and benchmarks read it. */
+#ifndef GH_OPS_OPS_H
+#define GH_OPS_OPS_H
+
+#include "graph/graph.h"
+
+/* ---- elementwise ---- */
+
+/* a + scale * b. b has a's shape, or is a suffix of it and is then broadcast over the leading dimensions. */
+gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b);
+gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
+
+typedef enum gh_activation_kind {
+  GH_GELU_ERF,   /* x Phi(x) */
+  GH_GELU_TANH,  /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
+  GH_QUICK_GELU, /* x sigmoid(1.702 x) */
+  GH_SILU        /* x sigmoid(x) */
+} gh_activation_kind;
+gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
+
+/* ---- linear algebra ---- */
+
+/* y = x Wᵀ + b: x (..., K), weight (N, K), bias (N) or NULL -> (..., N). torch.nn.Linear. */
+gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
+
+/* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
+ * sees keys up to its own position. Keeps the log-sum-exp (B, H, Nq) for its gradient; no N x N matrix. */
+gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal);
+
+/* 2-D convolution, zero padding. x (B, C, H, W), weight (O, C, kh, kw), bias (O) or NULL -> (B, O, H', W').
+ * torch.nn.Conv2d; the autoencoder's strided one pads bottom and right only. */
+typedef struct gh_conv_geometry {
+  int stride, pad_top, pad_left, pad_bottom, pad_right;
+} gh_conv_geometry;
+gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_conv_geometry geometry);
+
+/* ---- normalisation ---- */
+
+/* (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; weight and bias (C), both or neither. */
+gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps);
+/* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. */
+gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps);
+/* x + gate * f; x and f (B, N, C), gate (B, C). */
+gh_tensor *gh_gated_add(gh_graph *g, gh_tensor *x, gh_tensor *f, gh_tensor *gate);
+/* x / sqrt(mean(x^2) + eps) * weight over the last dimension; weight (D). */
+gh_tensor *gh_rmsnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, double eps);
+/* GroupNorm over (C/groups, H, W); x (B, C, H, W), weight and bias (C). */
+gh_tensor *gh_groupnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, int groups, double eps);
+
+/* ---- layout ---- */
+
+gh_tensor *gh_reshape(gh_graph *g, gh_tensor *x, int rank, const int64_t *shape); /* a view; nothing is launched */
+/* Cuts x along `axis` into count pieces of sizes[]; fills out[]. Pieces nobody reads cost nothing. */
+void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int count, gh_tensor **out);
+gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis); /* at most GH_MAX_INPUTS */
+gh_tensor *gh_transpose(gh_graph *g, gh_tensor *x);                           /* (..., R, C) -> (..., C, R) */
+gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /* shape s -> (count, s...), copies */
+/* (B, C, H, W) -> (B, H/p * W/p, C*p*p), a patch's elements in (c, ph, pw) order; and its inverse. */
+gh_tensor *gh_patchify(gh_graph *g, gh_tensor *x, int patch);
+gh_tensor *gh_unpatchify(gh_graph *g, gh_tensor *x, int patch, int64_t channels, int64_t height, int64_t width);
+gh_tensor *gh_upsample2x(gh_graph *g, gh_tensor *x); /* nearest: (B, C, H, W) -> (B, C, 2H, 2W) */
+
+/* ---- positions and time ---- */
+
+/* Rotates adjacent pairs: x (B, N, H, D), table (N, D/2, 2) of (cos, sin), no gradient to it. FLUX's rope. */
+gh_tensor *gh_rope(gh_graph *g, gh_tensor *x, gh_tensor *table);
+/* t (B) -> (B, width): [cos(half), sin(half)] of factor * t * 10000^(-i/half); no gradient. FLUX: factor 1000, width
+ * 256. */
+gh_tensor *gh_timestep_embedding(gh_graph *g, gh_tensor *t, int width, double factor);
+
+/* ---- the method ---- */
+
+/* (x - mean[c]) / std[c]; x (B, 3, H, W). */
+gh_tensor *gh_normalize_image(gh_graph *g, gh_tensor *x, const double mean[3], const double std[3]);
+/* moments (B, 2C, h, w), eps (B, C, h, w): z = mean + exp(0.5 clamp(logvar, -30, 20)) eps, then (z - shift) * scale. */
+gh_tensor *gh_gaussian_sample(gh_graph *g, gh_tensor *moments, gh_tensor *eps, double shift, double scale);
+/* Interpolation and target of rectified flow (Eq. 3). x1, x0 (B, ...), t (B). noise_at_one (FLUX): x_t = (1-t) x1 + t
+ * x0, target x0 - x1; otherwise x_t = t x1 + (1-t) x0, target x1 - x0. Fills x_t and target; no gradient. */
+void gh_flow_interpolate(gh_graph *g, gh_tensor *x1, gh_tensor *x0, gh_tensor *t, bool noise_at_one, gh_tensor **x_t,
+                         gh_tensor **target);
+/* Sum over samples of weight_b * mean over the sample of (pred - target)^2, in float32 -> (). pred, target (B, ...);
+ * step (16) uint32, the step block: weight_b is STEP_WEIGHT for b < STEP_SAMPLES and 0 past it. */
+gh_tensor *gh_mse_loss(gh_graph *g, gh_tensor *pred, gh_tensor *target, gh_tensor *step);
+/* KL to N(0, 1) of a diagonal Gaussian, weighted over samples as gh_mse_loss: sum_b weight_b * mean over the sample's
+ * (C, h, w) of 0.5 (mean^2 + exp(logvar) - 1 - logvar), logvar clamped as in gh_gaussian_sample. moments (B, 2C, h, w).
+ */
+gh_tensor *gh_gaussian_kl(gh_graph *g, gh_tensor *moments, gh_tensor *step);
+
+/* ---- randomness: a stream's key (base/random.h) and, from the step block, the ordinal of the micro-batch's first
+ * sample. Shapes start with the batch: sample b draws at ordinal STEP_ORDINAL + b, element by its index in the sample.
+ * ---- */
+
+gh_tensor *gh_random_normal(gh_graph *g, gh_tensor *step, const uint32_t key[2], int rank, const int64_t *shape);
+/* t (B): sigmoid(scale * eps) (Eq. 6); uniform: u in (0, 1) instead. */
+gh_tensor *gh_random_timestep(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, bool uniform,
+                              double scale);
+/* Zeroes elements with probability p and scales the rest by 1/(1-p). x (B, ...). mask given (x's shape, 1 keeps): used
+ * instead of drawing, and step may be NULL. The same numbers are drawn in the backward pass; no mask is stored. */
+gh_tensor *gh_dropout(gh_graph *g, gh_tensor *x, gh_tensor *step, gh_tensor *mask, const uint32_t key[2], double p);
+
+/* ---- the update: nodes without outputs, which write persistent tensors in recorded order ---- */
+
+/* Adds a value into a persistent tensor: to += value. */
+void gh_accumulate(gh_graph *g, gh_tensor *to, gh_tensor *value);
+void gh_zero(gh_graph *g, gh_tensor *persistent);
+/* squares[index] = sum of x^2, in a fixed order. squares (P). */
+void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);
+/* control (16) of cl/step.h from squares (P) and the accumulated loss (): norm, min(1, max_norm / (norm + 1e-6)) (1 if
+ * max_norm is 0) as torch.nn.utils.clip_grad_norm_, and the non-finite flag. */
+void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm);
+typedef struct gh_adamw_options {
+  double beta1, beta2, eps, weight_decay;
+} gh_adamw_options;
+/* Decoupled AdamW as torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
+ * control; does nothing while control's flag is set. parameter, gradient, m, v: one shape. */
+void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
+              gh_tensor *control, gh_adamw_options options);
+
+/* ---- the op table ---- */
+
+extern const gh_op *const gh_ops[]; /* sorted by name, ends with NULL */
+const gh_op *gh_op_find(const char *name);
+
+/* The infer functions' common checks: record the failure and return its status. */
+gh_status gh_want_rank(gh_graph *g, const gh_node *node, int input, int rank);
+gh_status gh_want_shape(gh_graph *g, const gh_node *node, int input, int rank, const int64_t *shape);
+gh_status gh_want_same(gh_graph *g, const gh_node *node, int input, int other);
+
+#endif

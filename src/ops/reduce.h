@@ -1,0 +1,18 @@
+/* Column reductions (mechanism 3 of cl/platform.h): bias, scale and modulation gradients. */
+#ifndef GH_OPS_REDUCE_H
+#define GH_OPS_REDUCE_H
+
+#include "graph/graph.h"
+
+/* Records scale * sum over rows of x, seen as (rows, columns) -> shape of `like` (columns elements). */
+gh_tensor *gh_column_sum(gh_graph *g, gh_tensor *x, int64_t rows, int64_t columns, double scale, const gh_tensor *like);
+
+/* Chunks of GH_COLUMN_CHUNK rows in each of `segments` runs of `rows`. */
+static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, GH_COLUMN_CHUNK); }
+
+/* Pass 2 for ops with a pass 1 of their own: out (segments, columns) (+)= scale * the sum over each segment's `chunks`
+ * partials (segments, chunks, columns). */
+gh_status gh_record_partials(gh_recorder *r, const gh_node *node, const gh_tensor *out, const gh_tensor *partials,
+                             int64_t segments, int64_t chunks, int64_t columns, double scale, bool accumulate);
+
+#endif
