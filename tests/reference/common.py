@@ -1,0 +1,216 @@
+"""What the fixture makers share: random weights, the file formats users have, and one training step.
+
+A step is computed twice from the same float32 numbers: in float64, which gives the expected values, and in float32,
+whose distance from them says how far an honest float32 implementation may be.
+"""
+import json
+import math
+import pathlib
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
+
+import models
+
+FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
+MEAN = [0.48145466, 0.4578275, 0.40821073]
+STD = [0.26862954, 0.26130258, 0.27577711]
+
+torch.set_num_threads(1)  # summation order, and so the last bits, must not depend on the machine
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def randomise(module, seed):
+    """Every parameter random, none special: weights keep the variance; scales lie in 0.6..1.4, biases about 0.2."""
+    g = generator(seed)
+    with torch.no_grad():
+        for name, p in module.named_parameters():
+            if p.dim() > 1:
+                value = torch.randn(p.shape, generator=g) / math.sqrt(p[0].numel())
+            elif name.endswith(("scale", "weight")):
+                value = 0.6 + 0.8 * torch.rand(p.shape, generator=g)
+            else:
+                value = 0.2 * torch.randn(p.shape, generator=g)
+            p.copy_(value.to(p.dtype))
+    return module
+
+
+def error(a, b):
+    return ((a - b).abs().max() / b.abs().max()).item()
+
+
+def write_json(path, value):
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def pictures(batch, size, seed):
+    """(batch, 3, size, size) in [0, 1]: blurred shapes with some grain, so that neither side sees white noise."""
+    g = generator(seed)
+    coarse = torch.rand(batch, 3, 5, 5, generator=g)
+    smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+    return (smooth + 0.08 * torch.randn(batch, 3, size, size, generator=g)).clamp(0, 1)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+def save_clip(folder, vision, text, projection, seed, dtype):
+    """A CLIP folder with both towers, in one of the two shapes that published ones have.
+
+    float32: as the present library writes it, but image sizes are plain numbers in the preprocessor's file (OpenAI's).
+    float16: sizes are objects, config.json leaves the eps to its default, and the file still holds the int64
+    `position_ids` that older versions of the library saved.
+    """
+    config = CLIPConfig(vision_config={**vision, "projection_dim": projection},
+                        text_config={**text, "projection_dim": projection}, projection_dim=projection)
+    model = randomise(CLIPModel(config), seed)
+    model.logit_scale.data.fill_(3.7)
+    model.to(dtype).save_pretrained(folder)
+    old_style = dtype == torch.float32
+    if not old_style:
+        saved = json.loads((folder / "config.json").read_text())
+        for tower in ("vision", "text"):
+            del saved[f"{tower}_config"]["layer_norm_eps"]
+        write_json(folder / "config.json", saved)
+        tensors = load_file(folder / "model.safetensors")
+        for tower in ("vision", "text"):
+            positions = tensors[f"{tower}_model.embeddings.position_embedding.weight"].shape[0]
+            tensors[f"{tower}_model.embeddings.position_ids"] = torch.arange(positions)[None]
+        save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    size = vision["image_size"]
+    crop = size if old_style else {"height": size, "width": size}
+    write_json(folder / "preprocessor_config.json", {
+        "crop_size": crop, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+        "image_mean": MEAN, "image_std": STD, "resample": 3, "size": size if old_style else {"shortest_edge": size}})
+
+
+def load_vision(folder):
+    """The vision tower and its projection. sdpa attention: the eager one rounds the softmax to float32."""
+    config = CLIPConfig.from_pretrained(folder)
+    config.vision_config.projection_dim = config.projection_dim
+    config.vision_config._attn_implementation = "sdpa"
+    model = CLIPVisionModelWithProjection(config.vision_config)
+    wanted = model.state_dict().keys()
+    model.load_state_dict({k: v for k, v in load_file(folder / "model.safetensors").items() if k in wanted})
+    return model
+
+
+def save_denoiser(path, c, embedding, seed, dtype):
+    """Denoiser and projectors in one file."""
+    denoiser = randomise(models.Denoiser(c), seed)
+    heads = nn.ModuleDict({"project_clip": models.projector(embedding, c["vector_width"]),
+                           "project_t5": models.projector(embedding, c["context_width"])})
+    tensors = {**denoiser.state_dict(), **randomise(heads, seed + 1).state_dict()}
+    save_file({k: v.to(dtype).contiguous() for k, v in tensors.items()}, path)
+
+
+def adapter_tensors(folder):
+    """A PEFT adapter's tensors under this project's names (the biases lose peft's `base_layer.`)."""
+    file = load_file(folder / "adapter_model.safetensors")
+    return {k.removeprefix("base_model.model.").replace(".base_layer.", "."): v for k, v in file.items()}
+
+
+# --- one training step ----------------------------------------------------------------------------------------------
+class Step(nn.Module):
+    """Everything of one run: `trained(stage)` selects the parameters, calling it computes a step."""
+
+    def __init__(self, config, folder):
+        super().__init__()
+        self.config = config
+        self.encoder = load_vision(folder / config["clip"])
+        tensors = load_file(folder / config["denoiser"]["weights"])
+        width = self.encoder.visual_projection.out_features
+        self.denoiser = models.Denoiser(config["denoiser"])
+        self.project_clip = models.projector(width, config["denoiser"]["vector_width"])
+        self.project_t5 = models.projector(width, config["denoiser"]["context_width"])
+        heads = {k: v.float() for k, v in tensors.items() if k.startswith("project_")}
+        self.denoiser.load_state_dict({k: v.float() for k, v in tensors.items() if k not in heads})
+        self.load_state_dict(heads, strict=False)
+        weights = {k: v.float() for k, v in load_file(folder / config["autoencoder"]).items()}
+        multipliers = [weights[f"encoder.down.{i}.block.0.conv1.bias"].numel() for i in range(4)]
+        ch = weights["encoder.conv_in.bias"].numel()
+        self.autoencoder = models.Autoencoder(ch, [m // ch for m in multipliers])
+        self.autoencoder.load_state_dict(weights)
+        self.autoencoder.requires_grad_(False)
+        self.folder = folder
+
+    def trained(self, stage):
+        """Makes ready for a stage: {public name: parameter} of what it trains, everything else frozen."""
+        heads = [("project_clip.", self.project_clip), ("project_t5.", self.project_t5), ("", self.denoiser)]
+        lora = self.config["stage2"]["lora"]
+        trains_denoiser = stage == 1 or self.config["stage2"]["train_denoiser"]
+        self.encoder.requires_grad_(stage == 2)
+        if stage == 2 and lora:
+            models.add_lora(self.encoder, lora["rank"], lora["alpha"], lora["dropout"])
+            missing, unexpected = self.encoder.load_state_dict(adapter_tensors(self.folder / lora["adapter"]), strict=False)
+            assert not unexpected
+        for _, module in heads:
+            module.requires_grad_(trains_denoiser)
+        groups = heads + [("", self.encoder)]
+        return {prefix + k: p for prefix, module in groups for k, p in module.named_parameters() if p.requires_grad}
+
+    def embed(self, pixels):
+        """Class token's embedding (B, D) and, after the same norm and projection, the patches' (B, T, D)."""
+        out = self.encoder(pixel_values=pixels)
+        patches = self.encoder.vision_model.post_layernorm(out.last_hidden_state[:, 1:])
+        return out.image_embeds, self.encoder.visual_projection(patches) if self.local() else None
+
+    def local(self):
+        share = self.config["condition"]["local_tokens"] if "condition" in self.config else 0
+        assert share in (0, 100)  # between them tokens are drawn at random, which no fixture holds
+        return share == 100
+
+    def forward(self, inputs):
+        """inputs as `genhance probe` takes them -> dict(loss, condition, latents, prediction)."""
+        dtype = self.denoiser.img_in.weight.dtype
+        given = {k: v.to(dtype) for k, v in inputs.items()}
+        for name, module in self.encoder.named_modules():
+            if isinstance(module, models.LoRALinear):
+                module.mask = given.get(f"dropout_mask.{name}.lora_A.weight")
+        if "images" in given:
+            x1 = models.pack(self.autoencoder.encode(given["images"], given["latent_noise"]))
+            mean, std = (torch.tensor(v, dtype=torch.float64).to(dtype)[:, None, None] for v in (MEAN, STD))
+            pixels = (given["images"] - mean) / std
+        else:
+            x1, pixels = given["latents"], given["pixel_values"]
+        condition, patches = self.embed(pixels)
+        tokens = condition[:, None] if patches is None else torch.cat([condition[:, None], patches], 1)
+        t, x0 = given["t"], given["noise"]
+        clean = t if self.config["timestep"]["convention"] == "data_at_one" else 1 - t
+        x_t = clean[:, None, None] * x1 + (1 - clean[:, None, None]) * x0
+        target = x1 - x0 if self.config["timestep"]["convention"] == "data_at_one" else x0 - x1
+        prediction = self.denoiser(x_t, t, self.project_clip(condition), self.project_t5(tokens))
+        loss = (prediction - target).square().mean()
+        return dict(loss=loss.reshape(1), condition=condition, latents=x1, prediction=prediction)
+
+
+def probe(config, folder, stage, inputs, dtype):
+    """One step from files, in the given precision -> {name: tensor}, gradients as grad.<parameter>."""
+    step = Step(config, folder)
+    trained = step.trained(stage)
+    step.to(dtype)
+    out = step(inputs)
+    out["loss"].sum().backward()
+    result = {k: v.detach() for k, v in out.items()}
+    result.update({"grad." + k: p.grad for k, p in trained.items()})
+    return result
+
+
+def expected(config, folder, stage, inputs, largest=None):
+    """The expected file: float64 results, and error.<name>, PyTorch float32's greatest absolute error.
+
+    largest: gradients of more elements are left out, to keep a file small (grad_norm covers them all).
+    """
+    exact = probe(config, folder, stage, inputs, torch.float64)
+    rough = probe(config, folder, stage, inputs, torch.float32)
+    for result in (exact, rough):
+        squares = [v.square().sum() for k, v in result.items() if k.startswith("grad.")]
+        result["grad_norm"] = torch.stack(squares).sum().sqrt().reshape(1)
+    kept = {k: v for k, v in exact.items() if not (largest and k.startswith("grad.") and v.numel() > largest)}
+    file = {k: v.float().contiguous() for k, v in kept.items()}
+    file.update({"error." + k: (rough[k].double() - v).abs().max().float().reshape(1) for k, v in kept.items()})
+    assert all(torch.isfinite(v).all() for v in file.values())
+    return file

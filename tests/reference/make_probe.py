@@ -1,0 +1,172 @@
+"""Makes tests/fixtures/probe: what `genhance probe` must answer, for two tiny settings and several kinds of run.
+
+Each setting is a folder in the formats users have: a Hugging Face CLIP folder, an autoencoder and a denoiser in FLUX's
+layout, a PEFT adapter saved by peft. `cases.txt` lists the cases, one a line: name, stage, configuration, inputs,
+expected. See tests/fixtures/README.md for the layout.
+
+  tiny   heads of 12 and 16, 64-pixel images; float32 weights, autoencoder in bf16
+  edges  sizes that straddle tile edges: heads of 20 and 40, 26 vision tokens, 25 latents, 3 samples, gelu; weights in f16
+"""
+import copy
+import json
+import shutil
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
+
+import common
+import models
+from common import FIXTURES, generator
+
+TINY = {
+    "vision": dict(hidden_size=48, num_hidden_layers=3, num_attention_heads=4, intermediate_size=112, image_size=64,
+                   patch_size=8, hidden_act="quick_gelu"),
+    "text": dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=56, vocab_size=99,
+                 max_position_embeddings=77, hidden_act="quick_gelu", bos_token_id=97, eos_token_id=98, pad_token_id=0),
+    "projection": 40,
+    "denoiser": dict(kind="continuous", double_blocks=2, single_blocks=2, hidden=32, heads=2, mlp_ratio=4.0,
+                     rope_axes=[4, 6, 6], context_width=72, vector_width=56, guidance=4.0, weights="denoiser.safetensors"),
+    "lora": dict(rank=4, alpha=6, dropout=0.1, bias="lora_only", targets="all-linear", adapter="adapter"),
+    "autoencoder": "ae.safetensors",
+}
+EDGES = {
+    "vision": dict(hidden_size=60, num_hidden_layers=2, num_attention_heads=3, intermediate_size=100, image_size=80,
+                   patch_size=16, hidden_act="gelu"),
+    "text": dict(hidden_size=20, num_hidden_layers=1, num_attention_heads=1, intermediate_size=36, vocab_size=67,
+                 max_position_embeddings=16, hidden_act="gelu", bos_token_id=65, eos_token_id=66, pad_token_id=0),
+    "projection": 33,
+    "denoiser": dict(kind="continuous", double_blocks=1, single_blocks=1, hidden=80, heads=2, mlp_ratio=2.0,
+                     rope_axes=[8, 16, 16], context_width=70, vector_width=50, guidance=2.5, weights="denoiser.safetensors"),
+    "lora": dict(rank=3, alpha=5, dropout=0.25, bias="lora_only", targets="all-linear", adapter="adapter"),
+    "autoencoder": "../tiny/ae.safetensors",
+}
+
+
+def run_config(setting, **changes):
+    """A run's configuration; keys left out take their defaults. Paths are relative to the setting's folder."""
+    config = {
+        "version": 1,
+        "clip": "clip",
+        "autoencoder": setting["autoencoder"],
+        "denoiser": copy.deepcopy(setting["denoiser"]),
+        "condition": {"local_tokens": changes.get("local_tokens", 0.0)},
+        "timestep": {"convention": changes.get("convention", "noise_at_one")},
+        "data": {"images": ["images"]},
+        "stage1": {"steps": 10, "batch": 2, "micro_batch": 2},
+        "stage2": {"steps": 10, "batch": 2, "micro_batch": 2, "lora": setting["lora"], "train_denoiser": False},
+        "output": "run",
+    }
+    config["stage2"].update(changes.get("stage2", {}))
+    return config
+
+
+def save_autoencoder(path):
+    """Channels 32 and multipliers 1,2,1,1: groups of one and two channels, and shortcuts both ways, in little space.    """
+    ae = common.randomise(models.Autoencoder(32, (1, 2, 1, 1)), 11)
+    save_file({k: v.to(torch.bfloat16).contiguous() for k, v in ae.state_dict().items()}, path)
+
+
+def save_adapter(folder, clip, lora, seed):
+    """peft makes, fills and saves the adapter; its values are random, B and the biases included."""
+    config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=lora["dropout"], bias=lora["bias"],
+                        target_modules=lora["targets"])
+    model = get_peft_model(common.load_vision(clip), config)
+    g = generator(seed)
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            p.data.copy_(torch.randn(p.shape, generator=g) * (0.2 if name.endswith("bias") else p.shape[-1] ** -0.5))
+    model.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    path = folder / "adapter_config.json"
+    saved = json.loads(path.read_text())
+    saved["target_modules"].sort()  # peft keeps a set: its order changes from run to run
+    saved["base_model_name_or_path"] = "clip"
+    common.write_json(path, saved)
+
+
+def check_adapter(folder, config):
+    """peft's own reading of the saved adapter gives the embedding that the reference's does."""
+    step = common.Step(config, folder)
+    step.trained(2)
+    theirs = PeftModel.from_pretrained(common.load_vision(folder / "clip"), folder / "adapter").double().eval()
+    size = theirs.config.image_size
+    pixels = torch.randn(2, 3, size, size, generator=generator(3)).double()
+    value = common.error(step.double().embed(pixels)[0], theirs(pixel_values=pixels).image_embeds)
+    assert value < 1e-12, value
+
+
+def inputs_for(size, batch, seed):
+    g = generator(seed)
+    side = size // 8
+    return {
+        "images": common.pictures(batch, size, seed + 1),
+        "latent_noise": torch.randn(batch, 16, side, side, generator=g),
+        "noise": torch.randn(batch, side * side // 4, 64, generator=g),
+        "t": torch.sigmoid(torch.linspace(-1.5, 1.5, batch) + 0.3 * torch.randn(batch, generator=g)),
+    }
+
+
+def dropout_masks(vision, batch, rate, seed):
+    """Masks for some layers only: the others keep everything. 1 keeps an element, 0 drops it."""
+    g = generator(seed)
+    tokens = (vision["image_size"] // vision["patch_size"]) ** 2 + 1
+    hidden, mlp = vision["hidden_size"], vision["intermediate_size"]
+    layer = "vision_model.encoder.layers.{}.{}"
+    shapes = {layer.format(0, "self_attn.q_proj"): (tokens, hidden), layer.format(0, "self_attn.v_proj"): (tokens, hidden),
+              layer.format(1, "self_attn.out_proj"): (tokens, hidden), layer.format(1, "mlp.fc2"): (tokens, mlp),
+              "visual_projection": (hidden,)}
+    return {f"dropout_mask.{name}.lora_A.weight": (torch.rand(batch, *shape, generator=g) >= rate).float()
+            for name, shape in shapes.items()}
+
+
+def make(name, setting, seed, batch, dtype, cases):
+    folder = FIXTURES / "probe" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    vision = setting["vision"]
+    common.save_clip(folder / "clip", vision, setting["text"], setting["projection"], seed, dtype)
+    if setting["autoencoder"] == "ae.safetensors":
+        save_autoencoder(folder / "ae.safetensors")
+    common.save_denoiser(folder / "denoiser.safetensors", setting["denoiser"], setting["projection"], seed + 1, dtype)
+    save_adapter(folder / "adapter", folder / "clip", setting["lora"], seed + 3)
+    check_adapter(folder, run_config(setting))
+    inputs = {"inputs": inputs_for(vision["image_size"], batch, seed + 4)}
+    small = {k: v[:1] for k, v in inputs["inputs"].items()}
+    inputs["inputs-dropout"] = {**small, **dropout_masks(vision, 1, setting["lora"]["dropout"], seed + 6)}
+    pixels = (small["images"] - torch.tensor(common.MEAN)[:, None, None]) / torch.tensor(common.STD)[:, None, None]
+    latents = torch.randn(small["noise"].shape, generator=generator(seed + 7))
+    inputs["inputs-given"] = {"pixel_values": pixels, "latents": latents, "noise": small["noise"], "t": small["t"]}
+    lines = []
+    for case, stage, source, largest, changes in cases:
+        config = run_config(setting, **changes)
+        common.write_json(folder / f"{case}.json", config)
+        save_file(inputs[source], folder / f"{source}.safetensors")
+        result = common.expected(config, folder, stage, inputs[source], largest)
+        save_file(result, folder / f"{case}.expected.safetensors")
+        lines.append(f"{case} {stage} {case}.json {source}.safetensors {case}.expected.safetensors\n")
+        worst = max((result["error." + k].item() / v.abs().max().item(), k) for k, v in result.items()
+                    if not k.startswith("error.") and not k.endswith("k_proj.bias"))
+        print(f"{name}/{case}: loss {result['loss'].item():.4f}, gradient norm {result['grad_norm'].item():.3f}, "
+              f"{len(result) // 2} tensors, float32's worst relative error {worst[0]:.1e} ({worst[1]})")
+    (folder / "cases.txt").write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    # case, stage, inputs, largest gradient kept, what differs from the default run
+    make("tiny", TINY, 100, 2, torch.float32, [
+        ("stage1", 1, "inputs", None, {}),
+        ("stage1-data_at_one", 1, "inputs", 512, {"convention": "data_at_one"}),
+        ("stage1-given", 1, "inputs-given", 512, {}),
+        ("stage2-only", 2, "inputs", None, {}),
+        ("stage2-all", 2, "inputs", 1024, {"stage2": {"train_denoiser": True}}),
+        ("stage2-direct", 2, "inputs", 6000, {"stage2": {"lora": None}}),
+        ("stage2-dropout", 2, "inputs-dropout", None, {}),
+        ("stage2-local", 2, "inputs", 1024, {"local_tokens": 100.0, "stage2": {"train_denoiser": True}}),
+    ])
+    make("edges", EDGES, 200, 3, torch.float16, [
+        ("stage1", 1, "inputs", 6000, {}),
+        ("stage2-all", 2, "inputs", 1024, {"stage2": {"train_denoiser": True}}),
+        ("stage2-direct", 2, "inputs", 1024, {"convention": "data_at_one", "stage2": {"lora": None}}),
+        ("stage2-dropout", 2, "inputs-dropout", None, {}),
+    ])
