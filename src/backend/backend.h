@@ -107,6 +107,7 @@ struct gh_backend {
   gh_status (*buffer_view)(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                            gh_buffer **out);
   void (*buffer_free)(gh_buffer *buffer);
+  int64_t (*buffer_bytes)(const gh_buffer *buffer);
   gh_status (*write)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
   gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 

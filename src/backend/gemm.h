@@ -22,4 +22,10 @@ void gh_gemm_choice(const gh_device *d, int index, const char **key, const char 
 /* Forces one provider by name for tests and benchmarks; NULL goes back to choosing. GH_GEMM in the environment too. */
 gh_status gh_gemm_force(gh_error *err, gh_device *d, const char *provider);
 
+/* Sizes, strides and extents against the buffers; GH_ERROR_ARGUMENT names what is wrong. */
+gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                        const gh_buffer *b, const gh_buffer *c);
+
+void gh_gemm_state_free(gh_gemm_state *state); /* gh_device_close calls it; NULL is fine */
+
 #endif

@@ -1,0 +1,61 @@
+/* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. */
+#include <clblast_c.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/opencl/opencl.h"
+
+static gh_status clblast_fail(gh_error *err, CLBlastStatusCode code, const gh_launch *launch) {
+  return gh_fail(err, GH_ERROR_DEVICE, "CLBlast %s: code %d", launch->name, (int)code);
+}
+
+static gh_status enqueue_gemm(gh_error *err, gh_cl_device *device, gh_launch *launch) {
+  const gh_gemm_desc *g = &launch->of.gemm.desc;
+  cl_mem a = launch->of.gemm.a, b = launch->of.gemm.b, c = launch->of.gemm.c;
+  CLBlastTranspose ta = g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo;
+  CLBlastTranspose tb = g->trans_b ? CLBlastTransposeYes : CLBlastTransposeNo;
+  size_t m = (size_t)g->m, n = (size_t)g->n, k = (size_t)g->k, batch = (size_t)g->batch;
+  size_t oa = (size_t)g->offset_a, ob = (size_t)g->offset_b, oc = (size_t)g->offset_c;
+  size_t lda = (size_t)g->lda, ldb = (size_t)g->ldb, ldc = (size_t)g->ldc;
+  float alpha = (float)g->alpha, beta = (float)g->beta;
+  CLBlastStatusCode code;
+  if (batch == 1)
+    code = CLBlastSgemm(CLBlastLayoutRowMajor, ta, tb, m, n, k, alpha, a, oa, lda, b, ob, ldb, beta, c, oc, ldc,
+                        &device->queue, NULL);
+  else
+    code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, alpha, a, oa, lda, (size_t)g->stride_a, b,
+                                      ob, ldb, (size_t)g->stride_b, beta, c, oc, ldc, (size_t)g->stride_c, batch,
+                                      &device->queue, NULL);
+  return code == CLBlastSuccess ? GH_OK : clblast_fail(err, code, launch);
+}
+
+gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                             const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  (void)d;
+  *out = NULL;
+  if (desc->dtype != GH_F32)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM in %s: only f32 is served", gh_dtype_name(desc->dtype));
+  gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
+  if (!launch) return GH_ERROR_MEMORY;
+  snprintf(launch->name, sizeof launch->name, "gemm %lldx%lldx%lld", (long long)desc->m, (long long)desc->n,
+           (long long)desc->k);
+  launch->enqueue = enqueue_gemm;
+  launch->of.gemm = (gh_cl_gemm_launch){*desc, a->mem, b->mem, c->mem};
+  *out = launch;
+  return GH_OK;
+}
+
+/* CLBlast has no version call: the file the loader took is named after it (libclblast.so.1.5.3). */
+const char *gh_cl_library_name(const gh_device *d) {
+  (void)d;
+  static char name[64];
+  if (name[0]) return name;
+  Dl_info where;
+  char *path = dladdr((void *)CLBlastSgemm, &where) && where.dli_fname ? realpath(where.dli_fname, NULL) : NULL;
+  const char *version = path ? strstr(path, ".so.") : NULL;
+  snprintf(name, sizeof name, "CLBlast %s", version ? version + 4 : "of unknown version");
+  free(path);
+  return name;
+}

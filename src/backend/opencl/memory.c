@@ -1,0 +1,80 @@
+/* Buffers, views of them, and blocking transfers. */
+#include <stdlib.h>
+
+#include "backend/opencl/opencl.h"
+
+gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes) {
+  if (!buffer) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no buffer", what);
+  if (offset >= 0 && bytes > 0 && offset <= buffer->bytes && bytes <= buffer->bytes - offset) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %lld bytes at %lld of a buffer of %lld", what, (long long)bytes,
+                 (long long)offset, (long long)buffer->bytes);
+}
+
+gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
+  *out = NULL;
+  if (bytes < 1) return gh_fail(err, GH_ERROR_ARGUMENT, "a buffer of %lld bytes", (long long)bytes);
+  if (bytes > d->info.max_buffer_bytes)
+    return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB: %s allows %.1f MiB at once", (double)bytes / 1048576,
+                   d->info.id, (double)d->info.max_buffer_bytes / 1048576);
+  gh_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
+  if (!buffer) return GH_ERROR_MEMORY;
+  cl_int code;
+  buffer->mem = clCreateBuffer(gh_cl(d)->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &code);
+  if (code != CL_SUCCESS) {
+    free(buffer);
+    return gh_cl_fail(err, code, "%s: a buffer of %.1f MiB", d->info.id, (double)bytes / 1048576);
+  }
+  buffer->root = buffer->mem;
+  buffer->bytes = bytes;
+  *out = buffer;
+  return GH_OK;
+}
+
+gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
+                            gh_buffer **out) {
+  *out = NULL;
+  gh_status status = gh_cl_check_range(err, "view", parent, offset, bytes);
+  if (status) return status;
+  if (offset % d->info.alignment_bytes)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "view: offset %lld is no multiple of %lld", (long long)offset,
+                   (long long)d->info.alignment_bytes);
+  gh_buffer *view = gh_alloc(err, 1, sizeof *view);
+  if (!view) return GH_ERROR_MEMORY;
+  view->root = parent->root;
+  view->offset = parent->offset + offset;
+  view->bytes = bytes;
+  cl_buffer_region region = {(size_t)view->offset, (size_t)bytes};
+  cl_int code;
+  view->mem = clCreateSubBuffer(view->root, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+  if (code != CL_SUCCESS) {
+    free(view);
+    return gh_cl_fail(err, code, "%s: a view of %lld bytes at %lld", d->info.id, (long long)bytes,
+                      (long long)region.origin);
+  }
+  *out = view;
+  return GH_OK;
+}
+
+void gh_cl_buffer_free(gh_buffer *buffer) {
+  if (!buffer) return;
+  clReleaseMemObject(buffer->mem);
+  free(buffer);
+}
+
+int64_t gh_cl_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
+
+gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
+  gh_status status = gh_cl_check_range(err, "write", to, offset, bytes);
+  if (status) return status;
+  cl_int code =
+      clEnqueueWriteBuffer(gh_cl(d)->queue, to->mem, CL_TRUE, (size_t)offset, (size_t)bytes, from, 0, NULL, NULL);
+  return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: writing %lld bytes", d->info.id, (long long)bytes);
+}
+
+gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes) {
+  gh_status status = gh_cl_check_range(err, "read", from, offset, bytes);
+  if (status) return status;
+  cl_int code =
+      clEnqueueReadBuffer(gh_cl(d)->queue, from->mem, CL_TRUE, (size_t)offset, (size_t)bytes, to, 0, NULL, NULL);
+  return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: reading %lld bytes", d->info.id, (long long)bytes);
+}

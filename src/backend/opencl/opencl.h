@@ -1,0 +1,104 @@
+/* What the files of the OpenCL backend share. Nothing outside this folder includes it. */
+#ifndef GH_BACKEND_OPENCL_OPENCL_H
+#define GH_BACKEND_OPENCL_OPENCL_H
+
+#include <CL/cl.h>
+
+#include "backend/backend.h"
+#include "backend/opencl/quirks.h"
+
+typedef struct gh_cl_program {
+  char key[40]; /* what it was built from (program.c) */
+  cl_program program;
+  struct gh_cl_program *next;
+} gh_cl_program;
+
+typedef struct gh_cl_device {
+  cl_platform_id platform;
+  cl_device_id id;
+  cl_context context;
+  cl_command_queue queue; /* in order */
+  gh_cl_quirks quirks;
+  char options[256]; /* of every build on this device */
+  gh_cl_program *programs;
+} gh_cl_device;
+
+/* Memory, or a view: OpenCL knows no view of a view, so that every view remembers the allocation and its place in it.
+ */
+struct gh_buffer {
+  cl_mem mem;
+  cl_mem root; /* the allocation; mem itself when this is no view */
+  int64_t offset, bytes;
+};
+
+typedef struct gh_cl_kernel_launch {
+  cl_kernel kernel;
+  size_t global[3], local[3];
+} gh_cl_kernel_launch;
+
+typedef struct gh_cl_fill_launch {
+  cl_mem to;
+  size_t offset, bytes;
+  uint32_t word;
+} gh_cl_fill_launch;
+
+typedef struct gh_cl_copy_launch {
+  cl_mem to, from;
+  size_t to_offset, from_offset, bytes;
+} gh_cl_copy_launch;
+
+typedef struct gh_cl_gemm_launch {
+  gh_gemm_desc desc;
+  cl_mem a, b, c;
+} gh_cl_gemm_launch;
+
+struct gh_launch {
+  gh_status (*enqueue)(gh_error *err, gh_cl_device *device, gh_launch *launch);
+  char name[64]; /* for error text */
+  union {
+    gh_cl_kernel_launch kernel;
+    gh_cl_fill_launch fill;
+    gh_cl_copy_launch copy;
+    gh_cl_gemm_launch gemm;
+  } of;
+};
+
+static inline gh_cl_device *gh_cl(const gh_device *d) { return d->impl; }
+
+/* GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CL_INVALID_VALUE (-30)". */
+gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* program.c: the program that holds the kernel; owned by the device. */
+gh_status gh_cl_program_get(gh_error *err, const gh_device *d, const gh_kernel_id *id, cl_program *out);
+void gh_cl_programs_free(gh_cl_device *device);
+
+/* clblast.c */
+gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                             const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cl_library_name(const gh_device *d);
+
+/* memory.c */
+gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
+                            gh_buffer **out);
+void gh_cl_buffer_free(gh_buffer *buffer);
+int64_t gh_cl_buffer_bytes(const gh_buffer *buffer);
+gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
+gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes);
+
+/* launch.c */
+gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
+                            const gh_arg *args, int arg_count, gh_launch **out);
+gh_status gh_cl_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
+                          gh_launch **out);
+gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
+                          int64_t from_offset, int64_t bytes, gh_launch **out);
+void gh_cl_launch_free(gh_launch *launch);
+gh_status gh_cl_enqueue(gh_error *err, gh_device *d, gh_launch *launch);
+gh_status gh_cl_finish(gh_error *err, gh_device *d);
+
+/* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
+int64_t gh_host_memory_limit(void);
+
+#endif

@@ -1,0 +1,103 @@
+/* The table of backends, and devices by name. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/gemm.h"
+
+#define MAX_DEVICES 64
+
+extern const gh_backend gh_backend_opencl;
+
+const gh_backend *const gh_backends[] = {&gh_backend_opencl, NULL};
+
+static const struct {
+  const char *name;
+  size_t size;
+} dtypes[GH_DTYPES] = {[GH_F32] = {"f32", 4},
+                       [GH_BF16] = {"bf16", 2},
+                       [GH_F16] = {"f16", 2},
+                       [GH_I32] = {"i32", 4},
+                       [GH_U32] = {"u32", 4}};
+
+size_t gh_dtype_size(gh_dtype dtype) { return (unsigned)dtype < GH_DTYPES ? dtypes[dtype].size : 0; }
+const char *gh_dtype_name(gh_dtype dtype) { return (unsigned)dtype < GH_DTYPES ? dtypes[dtype].name : "unknown type"; }
+
+int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size) {
+  int total = 0;
+  size_t used = 0;
+  if (notes && notes_size) notes[0] = 0;
+  for (int b = 0; gh_backends[b]; b++) {
+    char why[256] = "";
+    int count = gh_backends[b]->device_count(why, sizeof why);
+    if (!count && notes && used < notes_size) {
+      int size = snprintf(notes + used, notes_size - used, "%s\n", why);
+      used += size > 0 ? (size_t)size : 0;
+    }
+    for (int i = 0; i < count; i++) {
+      gh_error ignored;
+      if (total < capacity && gh_backends[b]->device_info(&ignored, i, &infos[total])) continue;
+      total++;
+    }
+  }
+  return total;
+}
+
+static gh_status unknown_device(gh_error *err, const char *id) {
+  gh_device_info infos[MAX_DEVICES];
+  char notes[512], names[512] = "";
+  int count = gh_device_list(infos, MAX_DEVICES, notes, sizeof notes);
+  notes[strcspn(notes, "\n")] = 0;
+  if (!count) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", notes);
+  size_t used = 0;
+  for (int i = 0; i < GH_MIN(count, MAX_DEVICES) && used < sizeof names; i++) {
+    int size = snprintf(names + used, sizeof names - used, "%s%s (%s)", i ? ", " : "", infos[i].id, infos[i].name);
+    used += size > 0 ? (size_t)size : 0;
+  }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\": there are auto, %s", id, names);
+}
+
+/* Finds what id names. "auto": the first GPU, else the first device. */
+static gh_status find_device(gh_error *err, const char *id, const gh_backend **backend, int *index) {
+  bool automatic = !strcmp(id, "auto"), found = false;
+  for (int b = 0; gh_backends[b]; b++) {
+    int count = gh_backends[b]->device_count(NULL, 0);
+    for (int i = 0; i < count; i++) {
+      gh_device_info info;
+      gh_status status = gh_backends[b]->device_info(err, i, &info);
+      if (status) return status;
+      bool better = automatic ? !found || !info.is_cpu : !strcmp(id, info.id);
+      if (!better) continue;
+      *backend = gh_backends[b];
+      *index = i;
+      found = true;
+      if (!automatic || !info.is_cpu) return GH_OK;
+    }
+  }
+  return found ? GH_OK : unknown_device(err, id);
+}
+
+gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
+  *out = NULL;
+  const gh_backend *backend = NULL;
+  int index = 0;
+  gh_status status = find_device(err, id, &backend, &index);
+  if (status) return status;
+  gh_device *device = gh_alloc(err, 1, sizeof *device);
+  if (!device) return GH_ERROR_MEMORY;
+  device->backend = backend;
+  status = backend->device_open(err, index, device);
+  if (status) {
+    free(device);
+    return status;
+  }
+  *out = device;
+  return GH_OK;
+}
+
+void gh_device_close(gh_device *device) {
+  if (!device) return;
+  gh_gemm_state_free(device->gemm);
+  device->backend->device_close(device);
+  free(device);
+}

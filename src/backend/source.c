@@ -1,0 +1,118 @@
+#include "backend/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/embedded.h"
+
+#define MAX_FILES 256
+#define MAX_DEPTH 8
+
+typedef struct source_text {
+  char *text;
+  size_t size, capacity;
+  bool included[MAX_FILES];
+} source_text;
+
+static gh_status append(gh_error *err, source_text *s, const char *text, size_t size) {
+  if (s->size + size + 1 > s->capacity) {
+    size_t capacity = GH_MAX(2 * s->capacity, s->size + size + 65536);
+    char *grown = gh_alloc(err, capacity, 1);
+    if (!grown) return GH_ERROR_MEMORY;
+    if (s->size) memcpy(grown, s->text, s->size);
+    free(s->text);
+    s->text = grown;
+    s->capacity = capacity;
+  }
+  memcpy(s->text + s->size, text, size);
+  s->size += size;
+  s->text[s->size] = 0;
+  return GH_OK;
+}
+
+static gh_status mark_line(gh_error *err, source_text *s, int line, const char *file) {
+  char mark[160];
+  int size = snprintf(mark, sizeof mark, "#line %d \"%s\"\n", line, file);
+  return append(err, s, mark, (size_t)size);
+}
+
+static int find_file(const char *name, size_t size) {
+  for (int i = 0; gh_embedded_kernels[i].name; i++)
+    if (strlen(gh_embedded_kernels[i].name) == size && !memcmp(gh_embedded_kernels[i].name, name, size)) return i;
+  return -1;
+}
+
+/* The file an include line names, within the line; NULL for any other line. */
+static const char *included_name(const char *line, size_t size, size_t *name_size) {
+  static const char word[] = "#include \"";
+  if (size < sizeof word || memcmp(line, word, sizeof word - 1)) return NULL;
+  const char *name = line + sizeof word - 1;
+  const char *end = memchr(name, '"', size - (sizeof word - 1));
+  *name_size = end ? (size_t)(end - name) : 0;
+  return end ? name : NULL;
+}
+
+static gh_status add_file(gh_error *err, source_text *s, int index, int depth) {
+  const gh_embedded_file *file = &gh_embedded_kernels[index];
+  if (s->included[index]) return GH_OK;
+  s->included[index] = true;
+  if (depth > MAX_DEPTH) return gh_fail(err, GH_ERROR_FORMAT, "kernel source %s: includes nest too deep", file->name);
+  gh_status status = mark_line(err, s, 1, file->name);
+  int number = 1;
+  for (const char *line = file->text; !status && *line; number++) {
+    const char *end = strchr(line, '\n');
+    size_t size = end ? (size_t)(end - line) + 1 : strlen(line), name_size;
+    const char *name = included_name(line, size, &name_size);
+    if (name) {
+      int found = find_file(name, name_size);
+      if (found < 0)
+        return gh_fail(err, GH_ERROR_FORMAT, "kernel source %s: there is no %.*s", file->name, (int)name_size, name);
+      status = add_file(err, s, found, depth + 1);
+      if (!status) status = mark_line(err, s, number + 1, file->name);
+    } else {
+      status = append(err, s, line, size);
+    }
+    line += size;
+  }
+  return status ? status : append(err, s, "\n", 1);
+}
+
+static bool ends_with(const char *text, const char *end) {
+  size_t a = strlen(text), b = strlen(end);
+  return a >= b && !strcmp(text + a - b, end);
+}
+
+static gh_status add_all(gh_error *err, source_text *s) {
+  /* The table is sorted; headers include what they need, so that only platform.h must come first. */
+  int platform = find_file("platform.h", strlen("platform.h"));
+  if (platform < 0) return gh_fail(err, GH_ERROR_FORMAT, "kernel source: there is no platform.h");
+  gh_status status = add_file(err, s, platform, 0);
+  for (int i = 0; !status && gh_embedded_kernels[i].name; i++)
+    if (ends_with(gh_embedded_kernels[i].name, ".h")) status = add_file(err, s, i, 0);
+  for (int i = 0; !status && gh_embedded_kernels[i].name; i++) {
+    const char *name = gh_embedded_kernels[i].name;
+    if (ends_with(name, ".cl") && strncmp(name, "tuned_", strlen("tuned_"))) status = add_file(err, s, i, 0);
+  }
+  return status;
+}
+
+gh_status gh_source_build(gh_error *err, const char *name, char **out) {
+  *out = NULL;
+  source_text s = {0};
+  gh_status status;
+  if (!name) {
+    status = add_all(err, &s);
+  } else {
+    char file[128];
+    int size = snprintf(file, sizeof file, "%s.cl", name);
+    int found = size < (int)sizeof file ? find_file(file, (size_t)size) : -1;
+    status = found < 0 ? gh_fail(err, GH_ERROR_ARGUMENT, "there is no kernel source %s.cl", name)
+                       : add_file(err, &s, found, 0);
+  }
+  if (status)
+    free(s.text);
+  else
+    *out = s.text;
+  return status;
+}
