@@ -9,7 +9,8 @@
 
 /* The first line of a build log that speaks of an error, for the one line the user reads. */
 static void first_error(const char *log, char *out, size_t size) {
-  const char *line = strstr(log, "error");
+  const char *line = strstr(log, "error:");
+  if (!line) line = strstr(log, "error");
   if (!line) line = log + strspn(log, "\n ");
   while (line > log && line[-1] != '\n') line--;
   snprintf(out, size, "%.*s", (int)GH_MIN(strcspn(line, "\n"), size - 1), line);

@@ -1,0 +1,34 @@
+/* The smallest kernels: what the tests of the device door launch, and the arithmetic peak that benchmarks compare with. */
+#include "platform.h"
+
+/* y[i] = scale * x[offset + i] + (bias ? bias[i] : 0), one work-item an element. */
+KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const float *bias, int32 n, int64 offset,
+                       float scale) {
+  const int64 i = (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0);
+  if (i < n) y[i] = scale * x[offset + i] + (bias ? bias[i] : 0.0f);
+}
+
+/* Fused multiply-adds in registers alone: 16 independent chains of PROBE_WIDTH lanes, `rounds` long. A work-item stores
+ * one float. Multiply-adds: rounds * 16 * PROBE_WIDTH a work-item. */
+#ifdef CPU_SHAPE
+#define PROBE_WIDTH 16
+#define PROBE_SUM(v) vec_sum(v)
+#else
+#define PROBE_WIDTH 1
+#define PROBE_SUM(v) (v)
+#endif
+#define CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+#define DECLARE(i) vec c##i = VEC(y[i]);
+#define STEP(i) c##i = fma(a, c##i, b);
+#define ADD(i) sum += c##i;
+
+KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float second) {
+  const vec a = VEC(first), b = VEC(second);
+  CHAINS(DECLARE)
+  for (int32 r = 0; r < rounds; r++) {
+    CHAINS(STEP)
+  }
+  vec sum = VEC(0.0f);
+  CHAINS(ADD)
+  y[16 + (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0)] = PROBE_SUM(sum);
+}

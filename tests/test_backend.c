@@ -1,0 +1,251 @@
+/* The device door: buffers, views, transfers, bound commands and their errors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/backend.h"
+
+static gh_device *device;
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static int open_device(void **state) {
+  (void)state;
+  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
+  return device ? 0 : -1;
+}
+static int close_device(void **state) {
+  (void)state;
+  gh_device_close(device);
+  return 0;
+}
+
+static void run(gh_launch *launch) {
+  OK(device->backend->enqueue(&err, device, launch));
+  device->backend->launch_free(launch);
+}
+
+static void check_floats(const gh_buffer *buffer, int64_t first, const float *want, int count) {
+  float got[4096];
+  OK(device->backend->read(&err, device, buffer, first * 4, got, count * 4));
+  for (int i = 0; i < count; i++)
+    if (!(got[i] == want[i])) fail_msg("element %d is %g, not %g", i, (double)got[i], (double)want[i]);
+}
+
+static void test_info(void **state) {
+  (void)state;
+  const gh_device_info *info = &device->info;
+  assert_true(info->name[0] && info->platform[0] && info->driver[0]);
+  assert_true(info->memory_bytes > 0 && info->max_buffer_bytes > 0 && info->max_buffer_bytes <= info->memory_bytes);
+  assert_true(info->alignment_bytes >= 512 && !(info->alignment_bytes & (info->alignment_bytes - 1)));
+  assert_true(info->max_group >= 1 && info->compute_units >= 1);
+  gh_device_info list[8];
+  char notes[256];
+  assert_true(gh_device_list(list, 8, notes, sizeof notes) >= 1);
+  assert_true(strstr(device->backend->library_name(device), "CLBlast") != NULL);
+}
+
+static void test_unknown_device_lists_those_that_exist(void **state) {
+  (void)state;
+  gh_device *none;
+  assert_int_equal(gh_device_open(&err, "opencl:97", &none), GH_ERROR_ARGUMENT);
+  assert_null(none);
+  assert_non_null(strstr(err.text, "opencl:97"));
+  assert_non_null(strstr(err.text, "opencl:0"));
+}
+
+static void test_environment(void **state) {
+  (void)state;
+  gh_device *other;
+  const char *before = getenv("GH_KERNEL_SHAPE");
+  char *kept = before ? strdup(before) : NULL;
+  setenv("GH_KERNEL_SHAPE", "triangle", 1);
+  assert_int_equal(gh_device_open(&err, device->info.id, &other), GH_ERROR_ARGUMENT);
+  assert_non_null(strstr(err.text, "triangle"));
+  setenv("GH_KERNEL_SHAPE", "gpu", 1);
+  setenv("GH_MAX_BUFFER_MIB", "3", 1);
+  OK(gh_device_open(&err, device->info.id, &other));
+  assert_int_equal(other->info.shape, GH_SHAPE_GPU);
+  assert_int_equal(other->info.max_buffer_bytes, 3 << 20);
+  gh_device_close(other);
+  setenv("GH_MAX_BUFFER_MIB", "3x", 1);
+  assert_int_equal(gh_device_open(&err, device->info.id, &other), GH_ERROR_ARGUMENT);
+  unsetenv("GH_MAX_BUFFER_MIB");
+  if (kept)
+    setenv("GH_KERNEL_SHAPE", kept, 1);
+  else
+    unsetenv("GH_KERNEL_SHAPE");
+  free(kept);
+}
+
+static void test_buffers_and_views(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  const int64_t step = device->info.alignment_bytes;
+  const int words = (int)(4 * step / 4);
+  float values[4096];
+  assert_true(words <= 4096);
+  for (int i = 0; i < words; i++) values[i] = (float)i;
+  gh_buffer *all, *half, *last, *none;
+  OK(door->buffer_create(&err, device, 4 * step, &all));
+  OK(door->write(&err, device, all, 0, values, 4 * step));
+  OK(door->buffer_view(&err, device, all, 2 * step, 2 * step, &half));
+  OK(door->buffer_view(&err, device, half, step, step, &last)); /* a view of a view */
+  assert_int_equal(door->buffer_bytes(last), step);
+  check_floats(half, 0, values + words / 2, words / 2);
+  check_floats(last, 0, values + 3 * words / 4, words / 4);
+  float nine = 9;
+  OK(door->write(&err, device, last, 4, &nine, 4));
+  values[3 * words / 4 + 1] = 9;
+  check_floats(all, 0, values, words);
+
+  assert_int_equal(door->buffer_view(&err, device, all, 0, 0, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->buffer_view(&err, device, all, 4, 8, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->buffer_view(&err, device, half, step, 2 * step, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->write(&err, device, last, step - 4, values, 8), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->read(&err, device, last, -4, values, 8), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->buffer_create(&err, device, 0, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->buffer_create(&err, device, device->info.max_buffer_bytes + 1, &none), GH_ERROR_MEMORY);
+  assert_null(none);
+  door->buffer_free(last);
+  door->buffer_free(half);
+  door->buffer_free(all);
+}
+
+static void test_fill_and_copy(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  const int64_t step = device->info.alignment_bytes;
+  gh_buffer *all, *view;
+  gh_launch *launch;
+  OK(door->buffer_create(&err, device, 4 * step, &all));
+  OK(door->buffer_view(&err, device, all, step, 2 * step, &view));
+  OK(door->bind_fill(&err, device, all, 0, 4 * step, 0x3f800000, &launch)); /* 1.0f */
+  run(launch);
+  OK(door->bind_fill(&err, device, view, 8, 8, 0x40000000, &launch)); /* 2.0f */
+  run(launch);
+  OK(door->bind_copy(&err, device, all, 4, view, 4, 12, &launch));
+  run(launch);
+  float want[4096];
+  for (int i = 0; i < 4 * step / 4; i++) want[i] = 1;
+  int64_t at = step / 4;
+  want[at + 2] = want[at + 3] = want[2] = want[3] = 2;
+  check_floats(all, 0, want, (int)step);
+
+  assert_int_equal(door->bind_fill(&err, device, view, 2, 8, 0, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->bind_fill(&err, device, view, 0, 2 * step + 4, 0, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->bind_copy(&err, device, all, step + 8, view, 0, 16, &launch), GH_ERROR_ARGUMENT);
+  assert_non_null(strstr(err.text, "overlap"));
+  door->buffer_free(view);
+  door->buffer_free(all);
+}
+
+/* ---- kernels ---- */
+
+static gh_kernel_id probe(const char *name) {
+  return (gh_kernel_id){.name = name, .source = "tuned_probe", .defines = "", .dtype = GH_F32};
+}
+
+static void test_kernel(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  enum { N = 100 };
+  float x[N + 8], want[N], bias[N];
+  for (int i = 0; i < N + 8; i++) x[i] = (float)i;
+  for (int i = 0; i < N; i++) bias[i] = 0.5f * (float)i;
+  gh_buffer *xs, *ys, *bs;
+  OK(door->buffer_create(&err, device, sizeof x, &xs));
+  OK(door->buffer_create(&err, device, N * 4, &ys));
+  OK(door->buffer_create(&err, device, N * 4, &bs));
+  OK(door->write(&err, device, xs, 0, x, sizeof x));
+  OK(door->write(&err, device, bs, 0, bias, sizeof bias));
+  gh_kernel_id id = probe("probe_axpy");
+  gh_grid grid = {.groups = {13, 1, 1}, .local = {8, 1, 1}};
+  gh_arg args[] = {gh_arg_buffer(ys), gh_arg_buffer(xs), gh_arg_buffer(NULL),
+                   gh_arg_i32(N),     gh_arg_i64(7),     gh_arg_f32(2)};
+  gh_launch *plain, *biased;
+  OK(door->bind_kernel(&err, device, &id, &grid, args, 6, &plain));
+  args[2] = gh_arg_buffer(bs);
+  args[5] = gh_arg_f32(-1);
+  OK(door->bind_kernel(&err, device, &id, &grid, args, 6, &biased));
+  for (int again = 0; again < 2; again++) { /* bound arguments stay: the two launches do not disturb each other */
+    OK(door->enqueue(&err, device, plain));
+    for (int i = 0; i < N; i++) want[i] = 2 * x[i + 7];
+    check_floats(ys, 0, want, N);
+    OK(door->enqueue(&err, device, biased));
+    for (int i = 0; i < N; i++) want[i] = -x[i + 7] + bias[i];
+    check_floats(ys, 0, want, N);
+  }
+  OK(door->finish(&err, device));
+  door->launch_free(plain);
+  door->launch_free(biased);
+  door->buffer_free(xs);
+  door->buffer_free(ys);
+  door->buffer_free(bs);
+}
+
+static void test_kernel_errors(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  gh_buffer *y;
+  OK(door->buffer_create(&err, device, 4096, &y));
+  gh_arg args[] = {gh_arg_buffer(y), gh_arg_i32(1), gh_arg_f32(1), gh_arg_f32(1)};
+  gh_grid grid = {.groups = {1, 1, 1}, .local = {1, 1, 1}};
+  gh_launch *launch;
+  gh_kernel_id id = probe("no_such_kernel");
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_non_null(strstr(err.text, "no_such_kernel"));
+  assert_null(launch);
+  id.source = NULL; /* the program of every op's kernels builds, but has no such kernel either */
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  if (!strstr(err.text, "CL_INVALID_KERNEL_NAME")) fail_msg("%s", err.text);
+  id = probe("probe_fma_peak");
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 3, &launch), GH_ERROR_ARGUMENT);
+  args[2] = gh_arg_i64(1);
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_non_null(strstr(err.text, "argument 2"));
+  args[2] = gh_arg_f32(1);
+  grid.local[0] = (size_t)device->info.max_group + 1;
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  grid.local[0] = 0;
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  grid.local[0] = 1;
+  id.source = "tuned_nothing";
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  assert_non_null(strstr(err.text, "tuned_nothing"));
+  id = probe("probe_fma_peak");
+  id.defines = "-DKERNEL=nonsense";
+  fprintf(stderr, "a build log follows, as it should:\n");
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_non_null(strstr(err.text, "error:"));
+  id = probe("probe_fma_peak");
+  id.dtype = GH_I32;
+  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_UNSUPPORTED);
+  door->buffer_free(y);
+}
+
+static void test_dtypes(void **state) {
+  (void)state;
+  assert_int_equal(gh_dtype_size(GH_F32), 4);
+  assert_int_equal(gh_dtype_size(GH_BF16), 2);
+  assert_string_equal(gh_dtype_name(GH_F16), "f16");
+  assert_int_equal(gh_dtype_size(GH_DTYPES), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_info),          cmocka_unit_test(test_unknown_device_lists_those_that_exist),
+      cmocka_unit_test(test_environment),   cmocka_unit_test(test_buffers_and_views),
+      cmocka_unit_test(test_fill_and_copy), cmocka_unit_test(test_kernel),
+      cmocka_unit_test(test_kernel_errors), cmocka_unit_test(test_dtypes),
+  };
+  return cmocka_run_group_tests(tests, open_device, close_device);
+}
