@@ -1,0 +1,70 @@
+#include "base/random.h"
+
+#include "philox.h"
+
+#include <xxhash.h>
+
+/* Little endian whatever the machine: checkpoints move between machines. */
+static void put64(unsigned char *out, uint64_t value) {
+  for (int i = 0; i < 8; i++) out[i] = (unsigned char)(value >> 8 * i);
+}
+
+gh_stream gh_stream_make(uint64_t seed, int stage, const char *purpose, const char *name) {
+  unsigned char identity[32];
+  put64(identity, seed);
+  put64(identity + 8, (uint64_t)stage);
+  put64(identity + 16, XXH64(purpose, strlen(purpose), 0));
+  put64(identity + 24, XXH64(name, strlen(name), 0));
+  uint64_t key = XXH64(identity, sizeof identity, 0);
+  return (gh_stream){{(uint32_t)key, (uint32_t)(key >> 32)}};
+}
+
+/* The loop over the elements of out, by blocks of four; `block` makes the four values x[0..3] of block i. */
+#define FILL(type, four)                                                                                               \
+  do {                                                                                                                 \
+    for (int64_t done = 0; done < n;) {                                                                                \
+      uint64_t element = (uint64_t)first_element + (uint64_t)done, i = element >> 2;                                   \
+      four;                                                                                                            \
+      const type x[4] = {v.a, v.b, v.c, v.d};                                                                          \
+      for (int lane = (int)(element & 3); lane < 4 && done < n; lane++) out[done++] = x[lane];                         \
+    }                                                                                                                  \
+  } while (0)
+
+void gh_stream_words(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, uint32_t *out) {
+  FILL(uint32_t, gh_words v = gh_block_words(stream.key[0], stream.key[1], ordinal, i));
+}
+
+void gh_stream_uniforms(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out) {
+  for (int64_t i = 0; i < n; i++)
+    out[i] = gh_uniform_at(stream.key[0], stream.key[1], ordinal, (uint64_t)(first_element + i));
+}
+
+void gh_stream_normals(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out) {
+  FILL(float, gh_floats v = gh_block_normals(stream.key[0], stream.key[1], ordinal, i));
+}
+
+uint64_t gh_stream_below(gh_stream stream, uint64_t ordinal, int64_t element, uint64_t n) {
+  gh_words w = gh_block_words(stream.key[0], stream.key[1], ordinal, (uint64_t)element);
+  uint64_t bits = (uint64_t)w.a << 32 | w.b;
+  return (uint64_t)((unsigned __int128)bits * n >> 64);
+}
+
+#define FEISTEL_ROUNDS 6
+
+uint64_t gh_permute(gh_stream stream, uint64_t position, uint64_t n) {
+  int half = 1; /* bits of half a number; 2^(2 half) >= n, and below 4 n, so that a walk takes few cycles */
+  while (half < 32 && ((n - 1) >> 2 * half)) half++;
+  const uint64_t mask = (UINT64_C(1) << half) - 1;
+  uint64_t at = position;
+  do {
+    uint64_t left = at >> half, right = at & mask;
+    for (uint32_t round = 0; round < FEISTEL_ROUNDS; round++) {
+      gh_words w = gh_philox((uint32_t)right, round, (uint32_t)n, (uint32_t)(n >> 32), stream.key[0], stream.key[1]);
+      uint64_t mixed = left ^ (w.a & mask);
+      left = right;
+      right = mixed;
+    }
+    at = left << half | right;
+  } while (at >= n); /* a bijection of the larger set, walked until it is back inside: a bijection of the smaller */
+  return at;
+}
