@@ -125,11 +125,11 @@ GH_PHILOX_FN float gh_exact_exp(float x) {
 
 /* sqrt x, 2^-100 <= x <= 2^100: Newton for 1/sqrt(x) from an integer guess, then one correction of the root itself. */
 GH_PHILOX_FN float gh_exact_sqrt(float x) {
-  float half = 0.5f * x;
+  float minus_half = -0.5f * x;
   float y = GH_AS_FLOAT(0x5F375A86u - (GH_AS_BITS(x) >> 1));
-  y *= GH_FMA(-half * y, y, 1.5f);
-  y *= GH_FMA(-half * y, y, 1.5f);
-  y *= GH_FMA(-half * y, y, 1.5f);
+  y *= GH_FMA(minus_half * y, y, 1.5f);
+  y *= GH_FMA(minus_half * y, y, 1.5f);
+  y *= GH_FMA(minus_half * y, y, 1.5f);
   float root = x * y;
   return GH_FMA(GH_FMA(-root, root, x), 0.5f * y, root);
 }
