@@ -126,6 +126,8 @@ gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t
 gh_status gh_graph_fail(gh_graph *g, const gh_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool gh_graph_failed(const gh_graph *g);
+/* The record that holds the first error: for model builders that call fallible functions while recording. */
+gh_error *gh_graph_error(gh_graph *g);
 
 static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad; }
 

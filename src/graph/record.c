@@ -37,6 +37,7 @@ void gh_graph_free(gh_graph *g) {
 }
 
 gh_device *gh_graph_device(const gh_graph *g) { return g->device; }
+gh_error *gh_graph_error(gh_graph *g) { return &g->error; }
 bool gh_graph_failed(const gh_graph *g) { return g->error.status != GH_OK; }
 int gh_graph_node_count(const gh_graph *g) { return g->nodes.count; }
 const gh_node *gh_graph_node(const gh_graph *g, int index) { return g->nodes.items[index]; }

@@ -1,0 +1,29 @@
+/* FLUX's autoencoder (layout and names of ae.safetensors): a convolutional encoder to a diagonal Gaussian, and its
+ * decoder. */
+#ifndef GH_MODELS_FLUX_VAE_H
+#define GH_MODELS_FLUX_VAE_H
+
+#include "models/module.h"
+
+#define GH_VAE_MAX_LEVELS 6
+#define GH_VAE_SHIFT      0.1159 /* latents are (z - shift) * scale */
+#define GH_VAE_SCALE      0.3611
+
+typedef struct gh_vae_config {
+  int channels;                       /* of the first level: 128 */
+  int levels;                         /* 4: a factor of 2 between neighbours */
+  int multipliers[GH_VAE_MAX_LEVELS]; /* 1, 2, 4, 4 */
+  int blocks;                         /* residual blocks a level: 2 (the decoder has one more) */
+  int latent;                         /* channels of a latent: 16 */
+} gh_vae_config;
+
+/* Sizes from the tensors' shapes; GH_ERROR_FORMAT if they are not those of such an autoencoder. */
+gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *config);
+int gh_vae_factor(const gh_vae_config *config); /* pixels a latent position: 8 */
+
+/* images (B, 3, S, S) in [-1, 1] -> moments (B, 2 * latent, S/f, S/f): mean, log-variance. */
+gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *config, gh_tensor *images);
+/* z (B, latent, h, w), unscaled -> images (B, 3, f*h, f*w), about [-1, 1]. */
+gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *config, gh_tensor *z);
+
+#endif

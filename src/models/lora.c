@@ -1,0 +1,89 @@
+#include "models/lora.h"
+#include "base/random.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool gh_lora_targets(const gh_lora *lora, const char *layer) {
+  if (!lora->targets) return true;
+  for (int i = 0; i < lora->target_count; i++) {
+    const char *target = lora->targets[i];
+    size_t n = strlen(target), length = strlen(layer);
+    if (!strcmp(layer, target)) return true;
+    if (length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target)) return true;
+  }
+  return false;
+}
+
+/* An adapter's tensor under PEFT's key ("base_model.model." in front), copied into the store under its plain name. */
+static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *name) {
+  gh_graph *g = m->graph;
+  if (gh_graph_failed(g)) return NULL;
+  bool fresh = !gh_store_find(m->store, name);
+  gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .trainable = true};
+  gh_tensor *t = gh_parameter(&plain, init, rank, shape, "%s", name);
+  if (!t || !fresh || !m->lora->adapter) return t;
+  gh_name key = gh_name_make("base_model.model.%s", name);
+  int64_t n = gh_tensor_elements(t);
+  float *values = gh_alloc(gh_graph_error(g), (size_t)n, sizeof *values);
+  gh_status status = GH_ERROR_MEMORY;
+  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter, key.text, rank, shape, values);
+  if (!status) status = gh_tensor_write(gh_graph_error(g), gh_graph_device(g), t, values);
+  free(values);
+  return status ? NULL : t;
+}
+
+/* The layer's own bias trains; an adapter that holds it replaces the model's. */
+static void train_bias(gh_module *m, gh_tensor *bias, const char *layer) {
+  gh_error *err = gh_graph_error(m->graph);
+  if (gh_graph_failed(m->graph) || bias->trainable) return;
+  if (gh_store_make_trainable(err, m->store, bias) || !m->lora->adapter) return;
+  const char *middle[] = {"base_layer.", ""}; /* PEFT has written both */
+  for (size_t i = 0; i < GH_COUNT(middle); i++) {
+    char key[192];
+    snprintf(key, sizeof key, "base_model.model.%s.%sbias", layer, middle[i]);
+    if (!gh_safetensors_find(m->lora->adapter, key)) continue;
+    float *values = gh_alloc(err, (size_t)bias->shape[0], sizeof *values);
+    if (values && !gh_safetensors_load_f32(err, m->lora->adapter, key, 1, bias->shape, values))
+      gh_tensor_write(err, gh_graph_device(m->graph), bias, values);
+    free(values);
+    return;
+  }
+}
+
+static gh_tensor *dropped(gh_module *m, gh_tensor *x, const char *layer) {
+  const gh_lora *lora = m->lora;
+  gh_stream stream = gh_stream_make(lora->seed, lora->stage, "dropout", layer);
+  if (lora->mask) {
+    gh_tensor *mask = lora->mask(lora->user, m->graph, layer, x);
+    return mask ? gh_dropout(m->graph, x, NULL, mask, stream.key, lora->dropout) : x;
+  }
+  if (!lora->step || lora->dropout == 0) return x;
+  return gh_dropout(m->graph, x, lora->step, NULL, stream.key, lora->dropout);
+}
+
+gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, const char *layer) {
+  const gh_lora *lora = m->lora;
+  gh_graph *g = m->graph;
+  if (gh_graph_failed(g)) return NULL;
+  int64_t n = weight->shape[0], k = weight->shape[1], r = lora->rank;
+  gh_name a_name = gh_name_make("%s.lora_A.weight", layer), b_name = gh_name_make("%s.lora_B.weight", layer);
+  gh_tensor *a = adapter_tensor(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, a_name.text);
+  gh_tensor *b = adapter_tensor(m, gh_init_constant(0), 2, (int64_t[]){n, r}, b_name.text);
+  if (bias && lora->train_bias) train_bias(m, bias, layer);
+  gh_tensor *y = gh_linear(g, x, weight, bias);
+  gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
+  return gh_add_scaled(g, y, gh_linear(g, low, b, NULL), lora->alpha / (double)r);
+}
+
+void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha) {
+  double scale = alpha / rank;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t j = 0; j < k; j++) {
+      double sum = 0;
+      for (int r = 0; r < rank; r++) sum += (double)b[i * rank + r] * (double)a[r * k + j];
+      weight[i * k + j] = (float)((double)weight[i * k + j] + scale * sum);
+    }
+}

@@ -1,0 +1,32 @@
+/* LoRA (Hu et al., 2021) as PEFT computes it: y = W x + b + (alpha / r) B A dropout(x), W frozen; with bias "lora_only"
+ * the adapted layers' biases train too. */
+#ifndef GH_MODELS_LORA_H
+#define GH_MODELS_LORA_H
+
+#include "models/module.h"
+
+struct gh_lora {
+  int rank;
+  double alpha;
+  double dropout;
+  bool train_bias; /* "lora_only" */
+  const char *const
+      *targets; /* names or last parts of names: "q_proj", "visual_projection"; NULL: every linear layer */
+  int target_count;
+  const gh_safetensors *adapter; /* a PEFT adapter to start from; NULL: A Kaiming-uniform, B zero */
+  gh_tensor *step;               /* the step block; NULL: no dropout is drawn */
+  uint64_t seed;
+  int stage;
+  /* Given masks (1 keeps) in place of drawn ones: the tensor for a layer, or NULL for no dropout there; `user` is
+   * passed on. NULL: draw. */
+  gh_tensor *(*mask)(void *user, gh_graph *g, const char *layer, const gh_tensor *x);
+  void *user;
+};
+
+bool gh_lora_targets(const gh_lora *lora, const char *layer);
+gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, const char *layer);
+
+/* W + (alpha / r) B A on the host: weight (N, K) in place, a (r, K), b (N, r). */
+void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha);
+
+#endif

@@ -1,0 +1,117 @@
+#include "models/module.h"
+#include "base/random.h"
+#include "models/lora.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+gh_init gh_init_fan_in(int64_t fan_in) { return (gh_init){GH_INIT_UNIFORM, 1 / sqrt((double)fan_in)}; }
+
+gh_name gh_name_make(const char *format, ...) {
+  gh_name name;
+  va_list args;
+  va_start(args, format);
+  vsnprintf(name.text, sizeof name.text, format, args);
+  va_end(args);
+  return name;
+}
+
+static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const char *name) {
+  gh_stream stream = gh_stream_make(seed, 0, "init", name);
+  if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, 0, n, values);
+  if (init.kind == GH_INIT_UNIFORM) gh_stream_uniforms(stream, 0, 0, n, values);
+  for (int64_t i = 0; i < n; i++) {
+    double v = values[i];
+    values[i] = (float)(init.kind == GH_INIT_CONSTANT  ? init.value
+                        : init.kind == GH_INIT_UNIFORM ? init.value * (2 * v - 1)
+                                                       : init.value * v);
+  }
+}
+
+static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
+  int64_t n = gh_tensor_elements(t);
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  if (!values) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  if (m->weights)
+    status = gh_safetensors_load_f32(err, m->weights, t->name, t->rank, t->shape, values);
+  else
+    draw(values, n, init, m->seed, t->name);
+  if (!status) status = gh_tensor_write(err, gh_graph_device(m->graph), t, values);
+  free(values);
+  return status;
+}
+
+static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
+  bool same = t->rank == rank;
+  for (int i = 0; same && i < rank; i++) same = t->shape[i] == shape[i];
+  return same;
+}
+
+static gh_tensor *parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *name) {
+  if (gh_graph_failed(m->graph)) return NULL;
+  gh_error *err = gh_graph_error(m->graph);
+  gh_tensor *t = gh_store_find(m->store, name);
+  if (t && !has_shape(t, rank, shape)) {
+    gh_graph_fail(m->graph, NULL, "%s is asked for with two shapes", name);
+    return NULL;
+  }
+  if (!t && (gh_store_add(err, m->store, name, GH_F32, rank, shape, &t) || fill(err, m, t, init))) return NULL;
+  if (m->trainable && gh_store_make_trainable(err, m->store, t)) return NULL;
+  return t;
+}
+
+gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
+  char name[192];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(name, sizeof name, format, args);
+  va_end(args);
+  return parameter(m, init, rank, shape, name);
+}
+
+gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name) {
+  if (gh_graph_failed(m->graph)) return NULL;
+  gh_error *err = gh_graph_error(m->graph);
+  gh_tensor *t = gh_store_find(m->store, name);
+  if (t) return t;
+  if (gh_store_add(err, m->store, name, GH_F32, rank, shape, &t)) return NULL;
+  return gh_tensor_write(err, gh_graph_device(m->graph), t, values) ? NULL : t;
+}
+
+gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name) {
+  if (!x) return NULL;
+  int64_t in = gh_tensor_columns(x);
+  gh_init init = gh_init_fan_in(in);
+  gh_tensor *w = gh_parameter(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
+  gh_tensor *b = bias ? gh_parameter(m, init, 1, &width, "%s.bias", name) : NULL;
+  if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, name);
+  return gh_linear(m->graph, x, w, b);
+}
+
+gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, const char *name) {
+  if (!x) return NULL;
+  int64_t width = gh_tensor_columns(x);
+  gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &width, "%s.weight", name);
+  gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &width, "%s.bias", name);
+  return gh_layernorm(m->graph, x, w, b, eps);
+}
+
+gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name) {
+  if (!x) return NULL;
+  gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &x->shape[1], "%s.weight", name);
+  gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &x->shape[1], "%s.bias", name);
+  return gh_groupnorm(m->graph, x, w, b, groups, eps);
+}
+
+gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
+                         const char *name) {
+  if (!x) return NULL;
+  int64_t in = x->shape[1];
+  gh_init init = gh_init_fan_in(in * kernel * kernel);
+  gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
+  gh_tensor *b = gh_parameter(m, init, 1, &channels, "%s.bias", name);
+  return gh_conv2d(m->graph, x, w, b, geometry);
+}

@@ -1,0 +1,56 @@
+/* Where a model's parameters come from: the first graph that asks for one creates it in the store and fills it, from a
+ * file or from the initialisation the model states; later graphs find it there. So a model is one function that reads
+ * like its equations, and serves for loading, checking shapes and recording alike.
+ *
+ * Errors go to the graph, like those of ops. Names are those of the published checkpoints. */
+#ifndef GH_MODELS_MODULE_H
+#define GH_MODELS_MODULE_H
+
+#include "io/safetensors.h"
+#include "ops/ops.h"
+
+typedef struct gh_lora gh_lora; /* models/lora.h */
+
+typedef struct gh_module {
+  gh_graph *graph;
+  gh_store *store;
+  const gh_safetensors *weights; /* NULL: initialised from `seed` */
+  uint64_t seed;
+  bool trainable;      /* every parameter gets a gradient; false leaves what others made trainable as it is */
+  const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
+} gh_module;
+
+typedef enum gh_init_kind { GH_INIT_CONSTANT, GH_INIT_UNIFORM, GH_INIT_NORMAL } gh_init_kind;
+
+typedef struct gh_init {
+  gh_init_kind kind;
+  double value; /* the constant, the bound of uniform(-value, value), or the standard deviation */
+} gh_init;
+
+static inline gh_init gh_init_constant(double v) { return (gh_init){GH_INIT_CONSTANT, v}; }
+static inline gh_init gh_init_normal(double std) { return (gh_init){GH_INIT_NORMAL, std}; }
+gh_init gh_init_fan_in(int64_t fan_in); /* uniform, +-1/sqrt(fan_in): torch.nn.Linear's and Conv2d's */
+
+/* The parameter of that name, (shape). */
+gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Layers: each fetches its parameters `name`.weight and `name`.bias, and applies itself. */
+
+/* torch.nn.Linear: x (..., K) -> (..., width); adapted by LoRA where m->lora targets `name`. */
+gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name);
+gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, const char *name);
+gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name);
+gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
+                         const char *name);
+
+/* A tensor that is computed, not learnt (a table): found by name or created with these values. */
+gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name);
+
+/* "a%sb" joined in a buffer of its own: parameter paths. */
+typedef struct gh_name {
+  char text[160];
+} gh_name;
+gh_name gh_name_make(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
