@@ -60,7 +60,8 @@ def pictures(batch, size, seed):
 def save_clip(folder, vision, text, projection, seed, dtype):
     """A CLIP folder with both towers, in one of the two shapes that published ones have.
 
-    float32: as the present library writes it, but image sizes are plain numbers in the preprocessor's file (OpenAI's).
+    In the second the embeddings and the projection are small, as in real ones: there the eps of the norms behind them
+    shows. float32: as the present library writes it, but image sizes are plain numbers in the preprocessor's file (OpenAI's).
     float16: sizes are objects, config.json leaves the eps to its default, and the file still holds the int64
     `position_ids` that older versions of the library saved.
     """
@@ -68,8 +69,11 @@ def save_clip(folder, vision, text, projection, seed, dtype):
                         text_config={**text, "projection_dim": projection}, projection_dim=projection)
     model = randomise(CLIPModel(config), seed)
     model.logit_scale.data.fill_(3.7)
-    model.to(dtype).save_pretrained(folder)
     old_style = dtype == torch.float32
+    if not old_style:
+        for p in (*model.vision_model.embeddings.parameters(), *model.visual_projection.parameters()):
+            p.data *= 0.03
+    model.to(dtype).save_pretrained(folder)
     if not old_style:
         saved = json.loads((folder / "config.json").read_text())
         for tower in ("vision", "text"):
