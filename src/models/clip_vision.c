@@ -120,15 +120,26 @@ static gh_tensor *embeddings(gh_module *m, const gh_clip_config *c, gh_tensor *p
   return gh_add(g, gh_concat(g, (gh_tensor *[]){first, patches}, 2, 1), positions);
 }
 
-gh_tensor *gh_clip_vision(gh_module *m, const gh_clip_config *c, gh_tensor *pixels) {
+/* Norm and projection of the output: (..., hidden) -> (..., D). */
+static gh_tensor *project(gh_module *m, const gh_clip_config *c, gh_tensor *x) {
+  x = gh_layernorm_layer(m, x, c->eps, "vision_model.post_layernorm");
+  return gh_linear_layer(m, x, c->projection, false, "visual_projection");
+}
+
+gh_tensor *gh_clip_vision(gh_module *m, const gh_clip_config *c, gh_tensor *pixels, gh_tensor **local) {
   gh_graph *g = m->graph;
+  if (local) *local = NULL;
   if (!pixels) return NULL;
   gh_tensor *x = embeddings(m, c, pixels);
   x = gh_layernorm_layer(m, x, c->eps, "vision_model.pre_layrnorm"); /* the published name */
   for (int i = 0; i < c->layers; i++) x = encoder_layer(m, c, x, i);
-  gh_tensor *cut[2] = {0};
-  gh_split(g, x, 1, (int64_t[]){1, gh_clip_tokens(c) - 1}, 2, cut);
-  gh_tensor *cls = gh_reshape(g, cut[0], 2, (int64_t[]){pixels->shape[0], c->hidden});
-  cls = gh_layernorm_layer(m, cls, c->eps, "vision_model.post_layernorm");
-  return gh_linear_layer(m, cls, c->projection, false, "visual_projection");
+  const int64_t cut[2] = {1, gh_clip_tokens(c) - 1}, batch = pixels->shape[0];
+  gh_tensor *part[2] = {0};
+  if (local) { /* one projection of all tokens, so that an adapted layer is met once */
+    gh_split(g, project(m, c, x), 1, cut, 2, part);
+    *local = part[1];
+    return gh_reshape(g, part[0], 2, (int64_t[]){batch, c->projection});
+  }
+  gh_split(g, x, 1, cut, 2, part);
+  return project(m, c, gh_reshape(g, part[0], 2, (int64_t[]){batch, c->hidden}));
 }

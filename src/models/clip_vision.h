@@ -19,7 +19,8 @@ gh_status gh_clip_config_read(gh_error *err, const char *folder, gh_clip_config 
 /* Tokens of the tower: patches and the class token. */
 int64_t gh_clip_tokens(const gh_clip_config *config);
 
-/* pixel_values (B, 3, S, S), normalised -> the class token's embedding (B, D), as projected. */
-gh_tensor *gh_clip_vision(gh_module *m, const gh_clip_config *config, gh_tensor *pixel_values);
+/* pixel_values (B, 3, S, S), normalised -> the class token's embedding (B, D), as projected. local (NULL: not wanted)
+ * gets the patch tokens after the same norm and projection, (B, N, D): the paper's [LOCAL] ablation. */
+gh_tensor *gh_clip_vision(gh_module *m, const gh_clip_config *config, gh_tensor *pixel_values, gh_tensor **local);
 
 #endif

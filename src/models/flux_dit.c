@@ -31,10 +31,15 @@ static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, const cha
   return gh_linear_layer(m, h, width, true, gh_name_make("%s.3", name).text);
 }
 
-void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor **vector, gh_tensor **context) {
+void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
+                   gh_tensor **context) {
+  gh_graph *g = m->graph;
+  *vector = *context = NULL;
+  if (!c) return;
+  gh_tensor *tokens = gh_reshape(g, c, 3, (int64_t[]){c->shape[0], 1, c->shape[1]});
+  if (local) tokens = gh_concat(g, (gh_tensor *[]){tokens, local}, 2, 1);
   *vector = projector(m, c, config->vector_width, "project_clip");
-  *context = projector(m, c, config->context_width, "project_t5");
-  if (*context) *context = gh_reshape(m->graph, *context, 3, (int64_t[]){c->shape[0], 1, config->context_width});
+  *context = projector(m, tokens, config->context_width, "project_t5");
 }
 
 /* ---- positions ---- */

@@ -18,9 +18,10 @@ typedef struct gh_flux_config {
 /* GH_ERROR_CONFIG in one line if sizes do not fit together. */
 gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *config);
 
-/* project_clip: c (B, D) -> (B, vector_width); project_t5: (B, 1 context token, context_width).
- * LayerNorm(D) -> Linear -> GELU(erf) -> Linear. */
-void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor **vector, gh_tensor **context);
+/* project_clip: c (B, D) -> (B, vector_width); project_t5: c, and local (B, N, D) if there is any, -> (B, 1 + N context
+ * tokens, context_width). LayerNorm(D) -> Linear -> GELU(erf) -> Linear. */
+void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
+                   gh_tensor **context);
 
 /* x_t (B, N, channels) with N = side * side, t (B), vector (B, vector_width), context (B, T, context_width)
  * -> the predicted velocity (B, N, channels). */

@@ -1,0 +1,151 @@
+#include "train/step.h"
+#include "base/random.h"
+#include "step.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PACK 2 /* latents are packed 2 x 2 into tokens of 4 * channels */
+
+gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int rank, const int64_t *shape,
+                         gh_tensor **out) {
+  *out = gh_store_find(store, name);
+  if (*out) return GH_OK;
+  return gh_store_add(err, store, name, GH_F32, rank, shape, out);
+}
+
+gh_status gh_step_block(gh_error *err, gh_store *store, gh_tensor **out) {
+  *out = gh_store_find(store, "step");
+  if (*out) return GH_OK;
+  return gh_store_add(err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, out);
+}
+
+static uint32_t float_bits(double value) {
+  float f = (float)value;
+  uint32_t bits;
+  memcpy(&bits, &f, sizeof bits);
+  return bits;
+}
+
+gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, const gh_step_values *v) {
+  double t = (double)v->update;
+  uint32_t words[STEP_WORDS] = {0};
+  words[STEP_LEARNING_RATE] = float_bits(v->learning_rate);
+  words[STEP_BIAS1] = float_bits(1 / (1 - pow(v->beta1, t)));
+  words[STEP_BIAS2] = float_bits(1 / (1 - pow(v->beta2, t)));
+  words[STEP_ORDINAL_LO] = (uint32_t)v->ordinal;
+  words[STEP_ORDINAL_HI] = (uint32_t)(v->ordinal >> 32);
+  words[STEP_SAMPLES] = v->samples;
+  words[STEP_WEIGHT] = float_bits(v->weight);
+  return gh_tensor_write(err, device, block, words);
+}
+
+/* ---- the parts of Algorithm 1 ---- */
+
+typedef struct gh_recording {
+  const gh_step_spec *spec;
+  gh_graph *g;
+  gh_module encoder, autoencoder, denoiser;
+  gh_step *step;
+} gh_recording;
+
+static gh_tensor *input(gh_recording *r, const char *name, int rank, const int64_t *shape) {
+  gh_tensor *t = NULL;
+  if (!gh_graph_failed(r->g)) gh_step_tensor(gh_graph_error(r->g), r->spec->store, name, rank, shape, &t);
+  return t;
+}
+
+/* Tokens, channels and the latents' side for the encoder's image size. */
+static int64_t latent_side(const gh_models *m) { return m->clip.image / gh_vae_factor(&m->vae); }
+
+static gh_tensor *drawn(gh_recording *r, const char *purpose, int rank, const int64_t *shape) {
+  gh_stream stream = gh_stream_make(r->spec->seed, r->spec->stage, purpose, "");
+  return gh_random_normal(r->g, r->step->block, stream.key, rank, shape);
+}
+
+/* x1 (B, N, 64): the autoencoder's sample, shifted, scaled and packed. */
+static gh_tensor *latents_of(gh_recording *r, gh_tensor *images) {
+  static const double half[3] = {0.5, 0.5, 0.5};
+  const gh_models *m = r->spec->models;
+  int64_t side = latent_side(m), shape[4] = {r->spec->batch, m->vae.latent, side, side};
+  if (r->spec->source == GH_STEP_GIVEN_LATENTS)
+    return input(r, "input.latents", 3,
+                 (int64_t[]){r->spec->batch, side * side / (PACK * PACK), (int64_t)m->vae.latent * PACK * PACK});
+  gh_tensor *eps =
+      r->spec->source == GH_STEP_DRAWN ? drawn(r, "latent", 4, shape) : input(r, "input.latent_noise", 4, shape);
+  gh_tensor *moments = gh_vae_encode(&r->autoencoder, &m->vae, gh_normalize_image(r->g, images, half, half));
+  return gh_patchify(r->g, gh_gaussian_sample(r->g, moments, eps, GH_VAE_SHIFT, GH_VAE_SCALE), PACK);
+}
+
+static gh_tensor *condition_of(gh_recording *r, gh_tensor *images, gh_tensor **local) {
+  const gh_models *m = r->spec->models;
+  gh_tensor *pixels = images;
+  if (r->spec->source != GH_STEP_GIVEN_LATENTS) pixels = gh_normalize_image(r->g, images, m->image_mean, m->image_std);
+  return gh_clip_vision(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? local : NULL);
+}
+
+static gh_tensor *timesteps(gh_recording *r) {
+  const gh_step_spec *s = r->spec;
+  if (s->source != GH_STEP_DRAWN) return input(r, "input.t", 1, &s->batch);
+  gh_stream stream = gh_stream_make(s->seed, s->stage, "timestep", "");
+  return gh_random_timestep(r->g, r->step->block, stream.key, s->batch, s->timestep == GH_TIMESTEP_UNIFORM,
+                            s->timestep_scale);
+}
+
+static void record(gh_recording *r) {
+  const gh_step_spec *s = r->spec;
+  gh_step *step = r->step;
+  int64_t side = s->models->clip.image;
+  bool pixels = s->source == GH_STEP_GIVEN_LATENTS;
+  step->images = input(r, pixels ? "input.pixel_values" : "input.images", 4, (int64_t[]){s->batch, 3, side, side});
+  gh_tensor *local = NULL, *vector, *context, *x_t = NULL, *target = NULL;
+  step->condition = condition_of(r, step->images, &local);
+  step->latents = latents_of(r, step->images);
+  gh_projectors(&r->denoiser, &s->models->flux, step->condition, local, &vector, &context);
+  gh_tensor *t = timesteps(r);
+  if (gh_graph_failed(r->g)) return;
+  gh_tensor *x0 = s->source == GH_STEP_DRAWN ? drawn(r, "noise", 3, step->latents->shape)
+                                             : input(r, "input.noise", 3, step->latents->shape);
+  gh_flow_interpolate(r->g, step->latents, x0, t, s->noise_at_one, &x_t, &target);
+  step->prediction = gh_flux_denoiser(&r->denoiser, &s->models->flux, x_t, t, vector, context);
+  step->loss = gh_mse_loss(r->g, step->prediction, target, step->block);
+  gh_accumulate(r->g, step->loss_total, step->loss);
+  gh_graph_differentiate(r->g, step->loss);
+}
+
+static gh_status check_sizes(gh_error *err, const gh_models *m) {
+  int factor = gh_vae_factor(&m->vae) * PACK;
+  if (m->clip.image % factor)
+    return gh_fail(err, GH_ERROR_CONFIG, "the encoder's image size %d is no multiple of the autoencoder's %d",
+                   m->clip.image, factor);
+  if (m->flux.channels != m->vae.latent * PACK * PACK)
+    return gh_fail(err, GH_ERROR_CONFIG, "the denoiser takes %d channels, the autoencoder gives %d", m->flux.channels,
+                   m->vae.latent * PACK * PACK);
+  return gh_flux_config_check(err, &m->flux);
+}
+
+gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
+  *step = (gh_step){0};
+  gh_graph *g = NULL;
+  if (check_sizes(err, spec->models) || gh_step_block(err, spec->store, &step->block) ||
+      gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || gh_graph_create(err, spec->device, &g))
+    return err->status;
+  const gh_models *m = spec->models;
+  bool direct = spec->stage == 2 && !spec->lora;
+  gh_module base = {.graph = g, .store = spec->store, .seed = spec->seed};
+  gh_recording r = {.spec = spec, .g = g, .encoder = base, .autoencoder = base, .denoiser = base, .step = step};
+  r.encoder.weights = m->clip_file;
+  r.encoder.trainable = direct;
+  r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
+  r.autoencoder.weights = m->vae_file;
+  r.denoiser.weights = m->denoiser_file;
+  r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
+  record(&r);
+  if (gh_graph_failed(g)) {
+    *err = *gh_graph_error(g);
+    gh_graph_free(g);
+    return err->status;
+  }
+  step->graph = g;
+  return GH_OK;
+}
