@@ -1,11 +1,12 @@
-/* Programs: built once a key, kept with the device. */
+/* Programs: built once a key; their binaries are kept on disk for the next process, the programs with the device. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "backend/cache.h"
 #include "backend/opencl/opencl.h"
 #include "backend/source.h"
+#include "base/log.h"
 
 /* The first line of a build log that speaks of an error, for the one line the user reads. */
 static void first_error(const char *log, char *out, size_t size) {
@@ -45,32 +46,85 @@ static gh_status build_source(gh_error *err, const gh_device *d, const char *sou
   return status;
 }
 
+/* ---- the cache of binaries ---- */
+
+static void program_key(const gh_device *d, const char *source, const char *options, char key[GH_CACHE_KEY_SIZE]) {
+  const char *parts[] = {"program",
+                         source,
+                         options,
+                         d->info.platform,
+                         d->info.driver,
+                         d->info.name,
+                         d->info.is_cpu ? gh_cache_cpu_flags() : "",
+                         NULL};
+  gh_cache_key(key, parts);
+}
+
+/* NULL where the driver no longer wants the binary: it is then built from source and replaced. */
+static cl_program load_binary(const gh_device *d, const char *name, const char *options) {
+  gh_cl_device *device = gh_cl(d);
+  char *bytes;
+  size_t size;
+  if (device->quirks.no_binaries || !gh_cache_load(name, &bytes, &size)) return NULL;
+  const unsigned char *binary = (const unsigned char *)bytes;
+  cl_int accepted = CL_INVALID_BINARY, code;
+  cl_program program = clCreateProgramWithBinary(device->context, 1, &device->id, &size, &binary, &accepted, &code);
+  free(bytes);
+  if (code == CL_SUCCESS && accepted == CL_SUCCESS &&
+      clBuildProgram(program, 1, &device->id, options, NULL, NULL) == CL_SUCCESS)
+    return program;
+  if (code == CL_SUCCESS) clReleaseProgram(program);
+  gh_debug("%s: the driver refuses the cached program %s: built anew", d->info.id, name);
+  gh_cache_remove(name);
+  return NULL;
+}
+
+static void store_binary(const gh_device *d, const char *name, cl_program program) {
+  size_t size = 0;
+  if (gh_cl(d)->quirks.no_binaries) return;
+  if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) != CL_SUCCESS || !size) return;
+  unsigned char *bytes = gh_alloc(NULL, size, 1);
+  if (bytes && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, NULL) == CL_SUCCESS)
+    gh_cache_store(name, bytes, size);
+  free(bytes);
+}
+
+static gh_status load_or_build(gh_error *err, const gh_device *d, const gh_kernel_id *id, const char *options,
+                               const char *what, cl_program *out) {
+  char *source, key[GH_CACHE_KEY_SIZE], name[GH_CACHE_KEY_SIZE + 8];
+  gh_status status = gh_source_build(err, id->source, &source);
+  if (status) return status;
+  program_key(d, source, options, key);
+  snprintf(name, sizeof name, "%s.bin", key);
+  *out = load_binary(d, name, options);
+  if (!*out) {
+    status = build_source(err, d, source, options, what, out);
+    if (!status) store_binary(d, name, *out);
+  }
+  free(source);
+  return status;
+}
+
 gh_status gh_cl_program_get(gh_error *err, const gh_device *d, const gh_kernel_id *id, cl_program *out) {
   gh_cl_device *device = gh_cl(d);
   const char *what = id->source ? id->source : "the kernels";
   if (id->dtype != GH_F32)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s in %s: only f32 is served", what, gh_dtype_name(id->dtype));
-  char options[1024], short_key[40];
+  char options[1024], key[GH_CACHE_KEY_SIZE];
   int size = snprintf(options, sizeof options, "%s %s", device->options, id->defines ? id->defines : "");
   if (size >= (int)sizeof options) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", what);
 
   /* Within a process the sources are constants, so that their name stands for them. */
-  XXH64_hash_t name_hash = XXH3_64bits(what, strlen(what));
-  snprintf(short_key, sizeof short_key, "%016llx%016llx", (unsigned long long)name_hash,
-           (unsigned long long)XXH3_64bits(options, (size_t)size));
+  gh_cache_key(key, (const char *[]){what, options, NULL});
   for (gh_cl_program *p = device->programs; p; p = p->next) {
-    if (strcmp(p->key, short_key)) continue;
+    if (strcmp(p->key, key)) continue;
     *out = p->program;
     return GH_OK;
   }
-
   gh_cl_program *entry = gh_alloc(err, 1, sizeof *entry);
   if (!entry) return GH_ERROR_MEMORY;
-  memcpy(entry->key, short_key, sizeof short_key);
-  char *source;
-  gh_status status = gh_source_build(err, id->source, &source);
-  if (!status) status = build_source(err, d, source, options, what, &entry->program);
-  free(source);
+  memcpy(entry->key, key, sizeof key);
+  gh_status status = load_or_build(err, d, id, options, what, &entry->program);
   if (status) {
     free(entry);
     return status;

@@ -1,0 +1,205 @@
+/* The cache of compiled programs: cold, warm, broken, refused, and shared by processes that run at the same time.
+ * Every use of a device is in a process of its own: that is what the cache is for, and drivers do not survive a fork.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "backend/backend.h"
+#include "backend/cache.h"
+#include "base/file.h"
+
+static char folder[] = "/tmp/genhance-cache-XXXXXX";
+static gh_error err;
+
+/* 0 when the device computes what it should; the defines make the program of this test its own. */
+static int use_device(const char *defines) {
+  gh_device *device;
+  gh_error e;
+  if (gh_device_open(&e, "auto", &device)) return 10;
+  const gh_backend *door = device->backend;
+  gh_buffer *x, *y;
+  float in[4] = {1, 2, 3, 4}, out[4] = {0};
+  if (door->buffer_create(&e, device, 16, &x) || door->buffer_create(&e, device, 16, &y)) return 11;
+  if (door->write(&e, device, x, 0, in, 16)) return 12;
+  gh_kernel_id id = {.name = "probe_axpy", .source = "tuned_probe", .defines = defines, .dtype = GH_F32};
+  gh_grid grid = {.groups = {4, 1, 1}, .local = {1, 1, 1}};
+  gh_arg args[] = {gh_arg_buffer(y), gh_arg_buffer(x), gh_arg_buffer(NULL),
+                   gh_arg_i32(4),    gh_arg_i64(0),    gh_arg_f32(3)};
+  gh_launch *launch;
+  if (door->bind_kernel(&e, device, &id, &grid, args, 6, &launch)) return 13;
+  if (door->enqueue(&e, device, launch) || door->read(&e, device, y, 0, out, 16)) return 14;
+  for (int i = 0; i < 4; i++)
+    if (!(out[i] == 3 * in[i])) return 15;
+  door->launch_free(launch);
+  door->buffer_free(x);
+  door->buffer_free(y);
+  gh_device_close(device);
+  return 0;
+}
+
+static pid_t start(const char *defines) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (!child) _exit(use_device(defines));
+  return child;
+}
+static int result(pid_t child) {
+  int status = 0;
+  if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+static gh_strings entries(void) {
+  gh_strings list = {0};
+  if (gh_folder_list(&err, &list, folder, false)) fail_msg("%s", err.text);
+  return list;
+}
+static struct stat facts(const char *name) {
+  struct stat info;
+  char *path = gh_path_join(&err, folder, name);
+  if (stat(path, &info)) fail_msg("%s is not there", path);
+  free(path);
+  return info;
+}
+
+static void test_cold_then_warm(void **state) {
+  (void)state;
+  assert_int_equal(result(start("-DTEST=1")), 0);
+  gh_strings first = entries();
+  assert_int_equal(first.count, 1);
+  struct stat before = facts(first.items[0]);
+  assert_int_equal(facts("").st_mode & 0777, 0700);
+  assert_int_equal(result(start("-DTEST=1")), 0);
+  struct stat after = facts(first.items[0]);
+  assert_true(before.st_ino == after.st_ino && before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+  assert_int_equal(result(start("-DTEST=2")), 0); /* other defines, another entry */
+  gh_strings second = entries();
+  assert_int_equal(second.count, 2);
+  gh_strings_free(&first);
+  gh_strings_free(&second);
+}
+
+/* Damages the one entry in a way, uses it and expects it whole again. */
+static void check_repair(void (*damage)(const char *name)) {
+  gh_strings list = entries();
+  for (size_t i = 0; i < list.count; i++) gh_cache_remove(list.items[i]);
+  gh_strings_free(&list);
+  assert_int_equal(result(start("-DTEST=3")), 0);
+  list = entries();
+  assert_int_equal(list.count, 1);
+  damage(list.items[0]);
+  struct stat before = facts(list.items[0]);
+  assert_int_equal(result(start("-DTEST=3")), 0);
+  struct stat after = facts(list.items[0]);
+  assert_true(before.st_ino != after.st_ino || before.st_mtim.tv_nsec != after.st_mtim.tv_nsec);
+  char *bytes;
+  size_t size;
+  assert_true(gh_cache_load(list.items[0], &bytes, &size));
+  assert_true(size > 100);
+  free(bytes);
+  gh_strings_free(&list);
+}
+
+static void cut_short(const char *name) {
+  char *path = gh_path_join(&err, folder, name);
+  assert_int_equal(truncate(path, facts(name).st_size / 2), 0);
+  free(path);
+}
+static void flip_a_byte(const char *name) {
+  char *path = gh_path_join(&err, folder, name);
+  FILE *file = fopen(path, "r+b");
+  assert_non_null(file);
+  fseek(file, 1000, SEEK_SET);
+  int byte = fgetc(file);
+  fseek(file, 1000, SEEK_SET);
+  fputc(byte ^ 1, file);
+  fclose(file);
+  free(path);
+}
+static void make_empty(const char *name) {
+  char *path = gh_path_join(&err, folder, name);
+  assert_int_equal(truncate(path, 0), 0);
+  free(path);
+}
+static void replace_by_nonsense(const char *name) { gh_cache_store(name, "no program at all", 17); }
+
+static void test_broken_entries_are_rebuilt(void **state) {
+  (void)state;
+  check_repair(cut_short);
+  check_repair(flip_a_byte);
+  check_repair(make_empty);
+  check_repair(replace_by_nonsense); /* the checksum is right, the driver refuses it */
+}
+
+static void test_folders_that_are_not_used(void **state) {
+  (void)state;
+  char *file = gh_path_join(&err, folder, "file"), *below = gh_path_join(&err, folder, "file/cache");
+  char *open_folder = gh_path_join(&err, folder, "open");
+  assert_int_equal(gh_file_write(&err, file, "x", 1), GH_OK);
+  setenv("GH_CACHE_DIR", below, 1);
+  assert_null(gh_cache_folder());
+  assert_int_equal(result(start("-DTEST=4")), 0);
+  assert_int_equal(mkdir(open_folder, 0700), 0);
+  assert_int_equal(chmod(open_folder, 0777), 0);
+  setenv("GH_CACHE_DIR", open_folder, 1);
+  assert_null(gh_cache_folder());
+  assert_int_equal(result(start("-DTEST=4")), 0);
+  assert_int_equal(chmod(open_folder, 0700), 0);
+  char *used = gh_cache_folder();
+  assert_non_null(used);
+  free(used);
+  if (!geteuid()) {
+    assert_int_equal(chown(open_folder, 65534, 65534), 0);
+    assert_null(gh_cache_folder());
+  } else {
+    assert_int_equal(chmod(open_folder, 0500), 0);
+    assert_null(gh_cache_folder());
+  }
+  setenv("GH_CACHE_DIR", folder, 1);
+  gh_file_remove(&err, file);
+  free(file);
+  free(below);
+  free(open_folder);
+}
+
+static void test_processes_side_by_side(void **state) {
+  (void)state;
+  pid_t children[4];
+  for (int i = 0; i < 4; i++) children[i] = start("-DTEST=5");
+  for (int i = 0; i < 4; i++) assert_int_equal(result(children[i]), 0);
+  assert_int_equal(result(start("-DTEST=5")), 0);
+}
+
+static void test_keys(void **state) {
+  (void)state;
+  char a[GH_CACHE_KEY_SIZE], b[GH_CACHE_KEY_SIZE];
+  gh_cache_key(a, (const char *[]){"ab", "c", NULL});
+  gh_cache_key(b, (const char *[]){"a", "bc", NULL});
+  assert_string_not_equal(a, b);
+  gh_cache_key(b, (const char *[]){"ab", "c", NULL});
+  assert_string_equal(a, b);
+  assert_int_equal(strlen(a), GH_CACHE_KEY_SIZE - 1);
+}
+
+int main(void) {
+  if (!mkdtemp(folder)) return 1;
+  setenv("GH_CACHE_DIR", folder, 1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_keys),
+      cmocka_unit_test(test_cold_then_warm),
+      cmocka_unit_test(test_broken_entries_are_rebuilt),
+      cmocka_unit_test(test_folders_that_are_not_used),
+      cmocka_unit_test(test_processes_side_by_side),
+  };
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  gh_folder_remove(&err, folder);
+  return failed;
+}
