@@ -1,4 +1,4 @@
-#include "train/step.h"
+#include "train/train_step.h"
 #include "base/random.h"
 #include "step.h"
 

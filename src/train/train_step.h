@@ -1,7 +1,7 @@
 /* One training step as a graph: images to loss and gradients (the paper's Algorithm 1). Training, `probe` and the tests
  * record the same function; they differ in what is drawn and what is given. */
-#ifndef GH_TRAIN_STEP_H
-#define GH_TRAIN_STEP_H
+#ifndef GH_TRAIN_TRAIN_STEP_H
+#define GH_TRAIN_TRAIN_STEP_H
 
 #include "models/clip_vision.h"
 #include "models/flux_dit.h"
