@@ -159,6 +159,13 @@ const gh_node *gh_graph_node(const gh_graph *g, int index);
 /* Enqueues every launch; does not wait. */
 gh_status gh_graph_run(gh_error *err, gh_graph *g);
 
+/* Test aids (poison.c), for planned graphs: fill the values' memory with a marked NaN; after a run, GH_ERROR_DEVICE if
+ * the gaps between the values no longer hold it, naming the tensor in front. A value that dies shares its place: keep
+ * all of them to see every gap. */
+#define GH_POISON UINT32_C(0x7fdead5a)
+gh_status gh_graph_poison(gh_error *err, gh_graph *g);
+gh_status gh_graph_check_poison(gh_error *err, const gh_graph *g);
+
 /* ---- what an op's launch function uses ---- */
 
 gh_device *gh_recorder_device(const gh_recorder *r);

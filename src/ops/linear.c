@@ -47,11 +47,22 @@ static double matmul_flops(const gh_node *node) {
   return 2.0 * (double)d.m * (double)d.n * (double)d.k;
 }
 
+static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b);
+
+/* dA = dC op(B)ᵀ and dB = op(A)ᵀ dC, each transposed where its matrix is stored so. */
+static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  gh_tensor *a = node->in[0], *b = node->in[1], *dc = dout[0];
+  bool ta = node->attr[TRANS_A] != 0, tb = node->attr[TRANS_B] != 0;
+  if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true) : matmul(g, dc, b, false, !tb);
+  if (gh_wants_grad(b)) din[1] = tb ? matmul(g, dc, a, true, ta) : matmul(g, a, dc, !ta, false);
+}
+
 const gh_op gh_op_matmul = {.name = "matmul",
                             .attrs = {"trans_a", "trans_b"},
                             .flags = GH_OP_ACCUMULATES,
                             .infer = matmul_infer,
                             .launch = matmul_launch,
+                            .gradient = matmul_gradient,
                             .flops = matmul_flops};
 
 static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b) {

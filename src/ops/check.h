@@ -1,0 +1,49 @@
+/* Known answers for the ops, run on any device: the op tests and `genhance selftest` share this.
+ *
+ * A safetensors file holds cases (made by tests/reference/opcase.py). Metadata "cases": a JSON list of
+ *   {"name", "op", "attrs": {name: number}, "inputs": n, "outputs": n, "absent": [indices of NULL inputs],
+ *    "finite": false where finite differences make no sense}
+ * and metadata "errors": {"<case>.<tensor>": PyTorch float32's own error}. Tensors of a case:
+ *   <case>.in<i>     float32, int32 or uint32
+ *   <case>.dout<i>   float32; absent where no gradient arrives
+ *   <case>.out<i>    float64 (int32: must match exactly)
+ *   <case>.din<i>    float64; absent: that input gets no gradient
+ *   <case>.after<i>  float64, when outputs is 0: input i after the run
+ *
+ * Error of a tensor: ||ours - expected||_2 / ||expected||_2, the absolute norm where ||expected|| is 0. Tolerance:
+ * min(1e-4, max(4 x PyTorch float32's error, 2.5e-7)). NaN fails.
+ *
+ * A case is run as three graphs: directly on persistent tensors, twice, so that gradients double; on values that are
+ * all kept, their memory poisoned, gaps checked; forward only, where in-place ops may overwrite, with finite
+ * differences along a direction that mixes the gradient's and a random one. Every tensor must also fail when one
+ * element is off by 1 %. */
+#ifndef GH_OPS_CHECK_H
+#define GH_OPS_CHECK_H
+
+#include "graph/graph.h"
+#include "io/safetensors.h"
+
+typedef struct gh_check_result {
+  const char *op, *test; /* "layernorm", "65x33" */
+  const char *tensor;    /* "out0", "din1", "out0 through values"; "" where the whole case failed */
+  double error, tolerance;
+  bool passed;
+  const char *note; /* why, where it is not an error beyond the tolerance; else "" */
+} gh_check_result;
+
+typedef struct gh_check_options {
+  bool brief;    /* outputs and gradients of one direct run: what a self-test needs */
+  bool sabotage; /* test of the test: plants an error of 1 % in one element of each tensor of the direct run */
+} gh_check_options;
+
+typedef struct gh_check_listener {
+  void *context;
+  void (*result)(void *context, const gh_check_result *result);
+  void (*used)(void *context, const gh_op *op); /* each op that a case's graphs launched, repeatedly; may be NULL */
+} gh_check_listener;
+
+/* Runs every case of the file. An error means that the file is malformed; a case that cannot run is a failed result. */
+gh_status gh_check_file(gh_error *err, gh_device *device, const gh_safetensors *file, gh_check_options options,
+                        const gh_check_listener *listener);
+
+#endif

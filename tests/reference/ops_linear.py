@@ -1,0 +1,65 @@
+"""Fixtures of add, constant, column_sum, linear and matmul."""
+import torch
+
+from opcase import Cases, SIZES, randn
+
+
+def add_cases():
+    cases = Cases("add")
+    for n in SIZES + [1031]:
+        cases.add(f"same_{n}", [randn(n), randn(n)], lambda a, b: a + b, {"scale": 1})
+    for shape, suffix in [((2, 1), (1,)), ((3, 31), (31,)), ((2, 5, 33), (33,)), ((67, 33), (33,)), ((1, 17), (17,)),
+                          ((3, 4, 6), (4, 6)), ((2, 3), ()), ((3, 64), (64,)), ((5, 1, 127), (127,))]:
+        name = "x".join(map(str, shape)) + "_" + "x".join(map(str, suffix))
+        cases.add(f"broadcast_{name}", [randn(*shape), randn(*suffix)], lambda a, b: a - 0.75 * b, {"scale": -0.75})
+    cases.add("into_frozen", [randn(7, 9), randn(9)], lambda a, b: a + 2 * b, {"scale": 2}, grads=[0])
+    cases.add("from_frozen", [randn(7, 9), randn(9)], lambda a, b: a + 2 * b, {"scale": 2}, grads=[1])
+    cases.add("constant", [], lambda: torch.tensor(0.3, dtype=torch.float32).double(), {"value": 0.3}, op="constant",
+              grads=[], jitter=0)
+    cases.save()
+
+
+def column_sum_cases():
+    cases = Cases("column_sum")
+    for rows, columns in [(1, 1), (1, 33), (63, 5), (64, 16), (65, 17), (131, 65), (200, 1)]:
+        attrs = {"rows": rows, "columns": columns, "scale": 1.5, "rank": 1, "d0": columns}
+        cases.add(f"{rows}x{columns}", [randn(rows, columns)], lambda x: 1.5 * x.sum(0), attrs, grads=[])
+    attrs = {"rows": 12, "columns": 6, "scale": 1, "rank": 2, "d0": 2, "d1": 3}
+    cases.add("shaped", [randn(3, 4, 2, 3)], lambda x: x.sum((0, 1)), attrs, grads=[])
+    cases.save()
+
+
+def linear_cases():
+    cases = Cases("linear")
+    linear = torch.nn.functional.linear
+    for m, n, k in [(1, 1, 1), (1, 5, 3), (31, 33, 1), (33, 1, 31), (64, 17, 7), (65, 13, 33), (3, 127, 5)]:
+        cases.add(f"{m}x{n}x{k}", [randn(m, k), randn(n, k), randn(n)], linear)
+    cases.add("without_bias", [randn(2, 3, 17), randn(5, 17), None], lambda x, w, b: linear(x, w))
+    cases.add("frozen_weight", [randn(2, 3, 17), randn(5, 17), randn(5)], linear, grads=[0])
+    cases.add("frozen_input", [randn(2, 3, 17), randn(5, 17), randn(5)], linear, grads=[1, 2])
+    cases.add("bias_alone", [randn(2, 3, 17), randn(5, 17), randn(5)], linear, grads=[2])
+    cases.add("vector", [randn(17), randn(5, 17), randn(5)], linear)
+    cases.save()
+
+
+def matmul_cases():
+    cases = Cases("matmul")
+    for ta in (0, 1):
+        for tb in (0, 1):
+            def product(a, b, ta=ta, tb=tb):
+                return (a.T if ta else a) @ (b.T if tb else b)
+            for m, n, k in [(1, 1, 1), (31, 33, 5), (17, 7, 64), (2, 65, 3)]:
+                a, b = randn(*((k, m) if ta else (m, k))), randn(*((n, k) if tb else (k, n)))
+                cases.add(f"{'t' if ta else 'n'}{'t' if tb else 'n'}_{m}x{n}x{k}", [a, b], product,
+                          {"trans_a": ta, "trans_b": tb})
+    cases.add("folded", [randn(2, 3, 5), randn(5, 7)], lambda a, b: a @ b)
+    cases.add("frozen_a", [randn(4, 5), randn(5, 7)], lambda a, b: a @ b, grads=[1])
+    cases.add("frozen_b", [randn(4, 5), randn(5, 7)], lambda a, b: a @ b, grads=[0])
+    cases.save()
+
+
+if __name__ == "__main__":
+    add_cases()
+    column_sum_cases()
+    linear_cases()
+    matmul_cases()
