@@ -1,6 +1,6 @@
 """Makes tests/fixtures/encode: odd pictures, and what a CLIP folder's own preprocessing and model make of them.
 
-Pictures are read as PIL reads them (an EXIF orientation is not applied), then go through transformers' PIL image
+Pictures are read by transformers' load_image (an EXIF orientation is applied, alpha dropped), then go through its PIL image
 processor and CLIPModel.get_image_features, for both models of tests/fixtures/probe. `expected-<model>.safetensors` holds
 
   embeddings (n, D)        as projected, not normalised; rows in bytewise order of the names
@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPModel
+from transformers.image_utils import load_image
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 import common
@@ -55,13 +56,13 @@ def save_pictures(folder):
     put(picture(81, 121, 15, "L"), "sub/grey.jpeg", quality=85)
     put(picture(88, 92, 16, "CMYK"), "cmyk.jpg", quality=85)
     exif = Image.Exif()
-    exif[0x0112] = 6  # "rotate by a quarter": to be ignored
+    exif[0x0112] = 6  # "rotate by a quarter"
     put(picture(110, 72, 17), "turned.JPG", quality=85, exif=exif)
 
 
 def encode(folder, names, clip):
     processor = CLIPImageProcessorPil.from_pretrained(clip)
-    opened = [Image.open(folder / name) for name in names]
+    opened = [load_image(str(folder / name)) for name in names]
     values = processor(images=opened, return_tensors="pt")["pixel_values"].float()
     pixels = processor(images=opened, return_tensors="np", do_rescale=False, do_normalize=False)["pixel_values"]
     pixels = np.stack(pixels).transpose(0, 2, 3, 1)
