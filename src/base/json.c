@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json_check.h"
+#include "base/text.h"
 
 #include <cJSON.h>
 #include <float.h>
@@ -241,6 +242,14 @@ gh_json *gh_json_array(gh_error *err) {
   return made(err, cJSON_CreateArray());
 }
 
+gh_status gh_json_string(gh_error *err, gh_json **out, const char *value) {
+  use_hooks();
+  *out = NULL;
+  if (!gh_utf8_valid(value, strlen(value))) return gh_fail(err, GH_ERROR_FORMAT, "text \"%s\" is not UTF-8", value);
+  *out = made(err, cJSON_CreateString(value));
+  return *out ? GH_OK : GH_ERROR_MEMORY;
+}
+
 /* The new value takes the old one's key and place. */
 static void replace(cJSON *parent, cJSON *old, cJSON *value) {
   free(value->string);
@@ -308,22 +317,25 @@ gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key) {
   return gh_json_put(err, parent, key, child) ? NULL : child;
 }
 
-gh_status gh_json_put_at(gh_error *err, gh_json *root, const char *path, gh_json *value) {
-  gh_status status = GH_ERROR_MEMORY;
-  char *copy = gh_strdup(err, path);
-  if (!copy) goto fail;
-  char *part = copy;
-  for (char *dot; (dot = strchr(part, '.')); part = dot + 1) {
-    *dot = 0;
-    gh_json *child = wrap(raw(gh_json_member(root, part)));
-    if (!child || gh_json_type_of(child) == GH_JSON_NULL) child = gh_json_put_object(err, root, part);
-    if (!child) goto fail;
+gh_json *gh_json_parent_at(gh_error *err, gh_json *root, const char *path, const char **key) {
+  for (const char *dot; root && (dot = strchr(path, '.')); path = dot + 1) {
+    gh_json *child = wrap(raw(member_of(root, path, (size_t)(dot - path))));
+    if (!child || gh_json_type_of(child) == GH_JSON_NULL) {
+      char *part = gh_format(err, "%.*s", (int)(dot - path), path);
+      child = part ? gh_json_put_object(err, root, part) : NULL;
+      free(part);
+    }
     root = child;
   }
-  status = gh_json_put(err, root, part, value);
-  value = NULL;
-fail:
+  *key = path;
+  return root;
+}
+
+gh_status gh_json_put_at(gh_error *err, gh_json *root, const char *path, gh_json *value) {
+  const char *key;
+  gh_error reason = {0};
+  gh_json *parent = gh_json_parent_at(&reason, root, path, &key);
+  if (parent) return gh_json_put(err, parent, key, value);
   gh_json_free(value);
-  free(copy);
-  return status;
+  return gh_fail(err, reason.status, "%s", reason.text);
 }

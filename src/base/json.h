@@ -72,6 +72,7 @@ gh_status gh_json_opt_string(gh_error *err, const gh_json *node, const char *pat
 
 gh_json *gh_json_object(gh_error *err); /* a new empty root; NULL when memory runs out */
 gh_json *gh_json_array(gh_error *err);
+gh_status gh_json_string(gh_error *err, gh_json **out, const char *value); /* a root that is one string */
 
 /* Put a member into an object (replacing one of that key) or, with key NULL, append to an array. A number that is not
  * finite is GH_ERROR_NUMERIC, an integer beyond GH_JSON_MAX_INTEGER GH_ERROR_ARGUMENT, text that is not UTF-8
@@ -86,7 +87,10 @@ gh_status gh_json_put(gh_error *err, gh_json *parent, const char *key,
 gh_json *gh_json_put_object(gh_error *err, gh_json *parent, const char *key); /* the new child, NULL on failure */
 gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key);
 
-/* Puts value (taken, on failure too) at a dotted path of objects, making those that are absent. */
+/* The object that is to hold the last part of a dotted path, with the objects on the way made where they are absent or
+ * null; *key is that last part, borrowed from path. NULL on failure. */
+gh_json *gh_json_parent_at(gh_error *err, gh_json *root, const char *path, const char **key);
+/* Puts value (taken, on failure too) there. */
 gh_status gh_json_put_at(gh_error *err, gh_json *root, const char *path, gh_json *value);
 
 /* ---- writing ---- */
