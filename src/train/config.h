@@ -16,9 +16,9 @@ typedef enum gh_time_convention { GH_TIME_NOISE_AT_ONE, GH_TIME_DATA_AT_ONE } gh
 typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16, GH_PRECISION_FLOAT16 } gh_precision;
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
-typedef enum gh_split { GH_SPLIT_EVEN, GH_SPLIT_SPEED } gh_split;
-typedef enum gh_reduce { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce;
-typedef enum gh_shard { GH_SHARD_NONE, GH_SHARD_OPTIMIZER } gh_shard;
+typedef enum gh_split_rule { GH_SPLIT_EVEN, GH_SPLIT_SPEED } gh_split_rule;
+typedef enum gh_reduce_rule { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce_rule;
+typedef enum gh_shard_rule { GH_SHARD_NONE, GH_SHARD_OPTIMIZER } gh_shard_rule;
 
 typedef struct gh_int_list {
   int64_t *items;
@@ -96,9 +96,9 @@ typedef struct gh_config {
   double state_minutes;
   gh_recompute recompute;
   gh_precision master_weights, moments;
-  gh_split split;
-  gh_reduce reduce;
-  gh_shard shard;
+  gh_split_rule split;
+  gh_reduce_rule reduce;
+  gh_shard_rule shard;
   gh_json *evaluate; /* an array; its entries are the evaluator's to read */
 } gh_config;
 

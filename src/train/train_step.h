@@ -7,6 +7,7 @@
 #include "models/flux_dit.h"
 #include "models/flux_vae.h"
 #include "models/lora.h"
+#include "train/config.h"
 
 /* The models of a run: sizes, and the files their weights come from. */
 typedef struct gh_models {
@@ -18,8 +19,6 @@ typedef struct gh_models {
   gh_safetensors *denoiser_file; /* denoiser and projectors; NULL: initialised from the seed */
   gh_safetensors *adapter_file;  /* a PEFT adapter; NULL: fresh */
 } gh_models;
-
-typedef enum gh_timestep_kind { GH_TIMESTEP_LOGIT_NORMAL, GH_TIMESTEP_UNIFORM } gh_timestep_kind;
 
 /* What the step starts from. Given tensors stand in the store under the names in brackets. */
 typedef enum gh_step_source {
@@ -38,7 +37,7 @@ typedef struct gh_step_spec {
   uint64_t seed;
   bool train_denoiser; /* in stage 2 too ("all") */
   const gh_lora *lora; /* stage 2; NULL: direct tuning */
-  gh_timestep_kind timestep;
+  gh_timestep_law timestep;
   double timestep_scale;
   bool noise_at_one; /* the time convention (FLUX's); otherwise the paper's */
   bool local_tokens; /* all patch tokens join the context */

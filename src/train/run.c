@@ -1,0 +1,97 @@
+#include "train/run.h"
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool gh_run_parse_name(const char *name, int *stage, int64_t *update) {
+  long long number = 0;
+  int used = 0;
+  if (sscanf(name, "stage%d-%8lld%n", stage, &number, &used) != 2 || name[used] || number < 0) return false;
+  *update = number;
+  return *stage == 1 || *stage == 2;
+}
+
+/* The names' fixed width makes bytewise order the order of updates. */
+gh_status gh_run_list(gh_error *err, const char *folder, gh_strings *names) {
+  *names = (gh_strings){0};
+  DIR *dir = opendir(folder);
+  if (!dir) {
+    if (errno == ENOENT) return GH_OK;
+    return gh_fail(err, GH_ERROR_FILE, "%s: %s", folder, strerror(errno));
+  }
+  gh_status status = GH_OK;
+  for (struct dirent *entry; !status && (entry = readdir(dir));) {
+    int stage;
+    int64_t update;
+    if (gh_run_parse_name(entry->d_name, &stage, &update)) status = gh_strings_add(err, names, entry->d_name);
+  }
+  closedir(dir);
+  gh_strings_sort(names);
+  return status;
+}
+
+static gh_status existing(gh_error *err, const char *folder, const char *name, char **out) {
+  char *path = gh_path_join(err, folder, name);
+  if (!path) return GH_ERROR_MEMORY;
+  if (gh_path_exists(path) && !*out)
+    *out = path;
+  else
+    free(path);
+  return GH_OK;
+}
+
+void gh_snapshot_free(gh_snapshot *s) {
+  free(s->denoiser);
+  free(s->adapter);
+  free(s->encoder);
+  *s = (gh_snapshot){0};
+}
+
+/* From newest to oldest: the first is the snapshot, an older one may give it its denoiser. */
+static gh_status look_into(gh_error *err, const char *snapshots, const gh_strings *names, gh_snapshot *out) {
+  for (size_t i = names->count; i-- > 0;) {
+    int stage;
+    int64_t update;
+    gh_run_parse_name(names->items[i], &stage, &update);
+    char *folder = gh_path_join(err, snapshots, names->items[i]), *adapter = NULL;
+    if (!folder) return GH_ERROR_MEMORY;
+    gh_status status = existing(err, folder, "denoiser.safetensors", &out->denoiser);
+    if (!status && i + 1 == names->count) {
+      out->stage = stage;
+      out->update = update;
+      status = existing(err, folder, "encoder.safetensors", &out->encoder);
+      if (!status) status = existing(err, folder, "adapter_model.safetensors", &adapter);
+      if (adapter) out->adapter = gh_strdup(err, folder);
+      if (adapter && !out->adapter) status = GH_ERROR_MEMORY;
+      free(adapter);
+    }
+    free(folder);
+    if (status) return status;
+    if (out->denoiser) break;
+  }
+  return GH_OK;
+}
+
+gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out) {
+  *out = (gh_snapshot){0};
+  gh_strings names = {0};
+  char *snapshots = gh_path_join(err, run, "snapshots");
+  gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
+  if (!status && !names.count) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot yet", run);
+  if (!status) status = look_into(err, snapshots, &names, out);
+  if (status) gh_snapshot_free(out);
+  gh_strings_free(&names);
+  free(snapshots);
+  return status;
+}
+
+gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
+  char *path = gh_path_join(err, run, "config.json");
+  gh_status status = path ? gh_config_read(err, out, path, NULL, 0) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}

@@ -1,0 +1,36 @@
+/* A run's folder:
+ *
+ *   config.json                          the whole configuration, as resolved
+ *   plan.json                            what tuning chose, frozen
+ *   metrics.jsonl, train.log             a line an update
+ *   state/stage1-00000100/               all that resuming needs: parts, then manifest.json
+ *   snapshots/stage1-00005000/           denoiser.safetensors: denoiser and projectors
+ *   snapshots/stage2-00000050/           adapter_model.safetensors and adapter_config.json (a PEFT folder), or, for
+ * direct tuning, encoder.safetensors; denoiser.safetensors where that trains too */
+#ifndef GH_TRAIN_RUN_H
+#define GH_TRAIN_RUN_H
+
+#include "train/config.h"
+
+typedef struct gh_snapshot {
+  int stage;
+  int64_t update;
+  char *denoiser; /* file; a stage-2 snapshot without one of its own names stage 1's newest; NULL: none exists */
+  char *adapter;  /* PEFT folder, or NULL */
+  char *encoder;  /* safetensors with the tensors that direct tuning trained, or NULL */
+} gh_snapshot;
+
+/* The newest snapshot of the last stage that has one; GH_ERROR_FILE if there is none. */
+gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out);
+void gh_snapshot_free(gh_snapshot *snapshot);
+
+/* RUN/config.json. */
+gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);
+
+/* "stage1-00000100" -> 1, 100; false for any other name. */
+bool gh_run_parse_name(const char *name, int *stage, int64_t *update);
+
+/* Folders directly below `folder` whose names parse, oldest first (stage, then update). */
+gh_status gh_run_list(gh_error *err, const char *folder, gh_strings *names);
+
+#endif

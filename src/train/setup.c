@@ -1,0 +1,126 @@
+#include "train/setup.h"
+#include "base/file.h"
+#include "io/preprocess.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
+  double local = c->local_tokens;
+  const struct {
+    bool refused;
+    const char *what;
+  } table[] = {
+      {c->denoiser.kind != GH_DENOISER_CONTINUOUS, "denoiser.kind \"discrete\""},
+      {local != 0 && local != 100, "condition.local_tokens other than 0 and 100"},
+      {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
+      {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
+      {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
+      {c->recompute == GH_RECOMPUTE_ALL, "memory.recompute \"all\""},
+      {c->data.latent_cache, "data.latent_cache"},
+      {c->lora.enabled && c->lora.bias == GH_LORA_BIAS_ALL, "stage2.lora.bias \"all\""},
+      {c->guard != NULL, "stage2.guard"},
+      {gh_json_count(c->evaluate) > 0, "evaluate"},
+      {c->split != GH_SPLIT_EVEN, "distributed.split other than \"even\""},
+      {c->reduce != GH_REDUCE_ORDERED, "distributed.reduce other than \"ordered\""},
+      {c->shard != GH_SHARD_NONE, "distributed.shard other than \"none\""},
+  };
+  for (size_t i = 0; i < GH_COUNT(table); i++)
+    if (table[i].refused) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s is not supported yet", table[i].what);
+  return GH_OK;
+}
+
+static gh_status open_adapter(gh_error *err, gh_safetensors **out, const char *folder) {
+  char *path = gh_path_join(err, folder, "adapter_model.safetensors");
+  gh_status status = path ? gh_safetensors_open(err, out, path) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+static void flux_sizes(gh_flux_config *flux, const gh_denoiser_config *d, int latent) {
+  *flux = (gh_flux_config){.double_blocks = (int)d->double_blocks,
+                           .single_blocks = (int)d->single_blocks,
+                           .hidden = (int)d->hidden,
+                           .heads = (int)d->heads,
+                           .mlp_ratio = d->mlp_ratio,
+                           .channels = 4 * latent,
+                           .context_width = (int)d->context_width,
+                           .vector_width = (int)d->vector_width,
+                           .guidance = d->guidance};
+  for (int i = 0; i < 3; i++) flux->rope_axes[i] = (int)d->rope_axes[i];
+}
+
+gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const char *denoiser, const char *adapter) {
+  *m = (gh_models){0};
+  gh_preprocess preprocess;
+  if (!denoiser) denoiser = c->denoiser.weights;
+  if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
+  if (gh_clip_config_read(err, c->clip, &m->clip) || gh_safetensors_open(err, &m->clip_file, c->clip) ||
+      gh_preprocess_read(err, &preprocess, c->clip, GH_PREPROCESS_CLIP, m->clip.image) ||
+      gh_safetensors_open(err, &m->vae_file, c->autoencoder) || gh_vae_config_read(err, m->vae_file, &m->vae) ||
+      (denoiser && gh_safetensors_open(err, &m->denoiser_file, denoiser)) ||
+      (adapter && open_adapter(err, &m->adapter_file, adapter))) {
+    gh_models_close(m);
+    return err->status;
+  }
+  memcpy(m->image_mean, preprocess.mean, sizeof m->image_mean);
+  memcpy(m->image_std, preprocess.std, sizeof m->image_std);
+  flux_sizes(&m->flux, &c->denoiser, m->vae.latent);
+  return GH_OK;
+}
+
+void gh_models_close(gh_models *m) {
+  gh_safetensors_close(m->clip_file);
+  gh_safetensors_close(m->vae_file);
+  gh_safetensors_close(m->denoiser_file);
+  gh_safetensors_close(m->adapter_file);
+  *m = (gh_models){0};
+}
+
+void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, gh_tensor *step) {
+  const gh_lora_config *l = &c->lora;
+  *lora = (gh_lora){.rank = l->enabled ? (int)l->rank : 0,
+                    .alpha = l->alpha,
+                    .dropout = l->dropout,
+                    .train_bias = l->bias == GH_LORA_BIAS_LORA_ONLY,
+                    .targets = l->all_linear ? NULL : (const char *const *)l->targets.items,
+                    .target_count = (int)l->targets.count,
+                    .adapter = models->adapter_file,
+                    .step = step,
+                    .seed = (uint64_t)c->seed,
+                    .stage = 2};
+}
+
+gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stage, int64_t batch, const gh_lora *lora) {
+  return (gh_step_spec){.models = models,
+                        .source = GH_STEP_DRAWN,
+                        .stage = stage,
+                        .batch = batch,
+                        .seed = (uint64_t)c->seed,
+                        .train_denoiser = c->train_denoiser,
+                        .lora = lora,
+                        .timestep = c->timestep.distribution,
+                        .timestep_scale = c->timestep.scale,
+                        .noise_at_one = c->timestep.convention == GH_TIME_NOISE_AT_ONE,
+                        .local_tokens = c->local_tokens > 0};
+}
+
+static bool adapts(const gh_store *store, const char *target) {
+  gh_name tail = gh_name_make("%s.lora_A.weight", target);
+  size_t n = strlen(tail.text);
+  for (int i = 0; i < gh_store_count(store); i++) {
+    const char *name = gh_store_at(store, i)->name;
+    size_t length = strlen(name);
+    if (length < n || strcmp(name + length - n, tail.text)) continue;
+    if (length == n || name[length - n - 1] == '.') return true;
+  }
+  return false;
+}
+
+gh_status gh_setup_check_targets(gh_error *err, const gh_config *c, const gh_store *store) {
+  for (size_t i = 0; c->lora.enabled && !c->lora.all_linear && i < c->lora.targets.count; i++)
+    if (!adapts(store, c->lora.targets.items[i]))
+      return gh_fail(err, GH_ERROR_CONFIG, "stage2.lora.targets: no linear layer of the encoder is called %s",
+                     c->lora.targets.items[i]);
+  return GH_OK;
+}

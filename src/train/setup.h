@@ -1,0 +1,27 @@
+/* From a run's configuration to what a training step is recorded from. */
+#ifndef GH_TRAIN_SETUP_H
+#define GH_TRAIN_SETUP_H
+
+#include "train/config.h"
+#include "train/train_step.h"
+
+/* GH_ERROR_UNSUPPORTED names the first value that is valid but not served by this build. */
+gh_status gh_setup_refuse(gh_error *err, const gh_config *config);
+
+/* Reads sizes and opens weight files. `denoiser` and `adapter` NULL: what the configuration names, else fresh;
+ * otherwise the paths to start from (an adapter is a PEFT folder). gh_models_close frees a half-built one too. */
+gh_status gh_models_open(gh_error *err, gh_models *models, const gh_config *config, const char *denoiser,
+                         const char *adapter);
+void gh_models_close(gh_models *models);
+
+/* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
+void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
+
+/* The spec of a step of `stage`, `batch` samples; lora NULL in stage 1 and for direct tuning. */
+gh_step_spec gh_setup_step(const gh_config *config, const gh_models *models, int stage, int64_t batch,
+                           const gh_lora *lora);
+
+/* A LoRA target that adapted nothing is GH_ERROR_CONFIG. */
+gh_status gh_setup_check_targets(gh_error *err, const gh_config *config, const gh_store *store);
+
+#endif
