@@ -66,6 +66,17 @@ inline float vec_max(vec v) {
   float2 c = fmax(b.lo, b.hi);
   return fmax(c.x, c.y);
 }
+/* Of adjacent pairs: the other one; the first, twice; the second, twice. */
+inline vec vec_swap_pairs(vec v) { return v.s1032547698badcfe; }
+inline vec vec_even_pairs(vec v) { return v.s0022446688aaccee; }
+inline vec vec_odd_pairs(vec v) { return v.s1133557799bbddff; }
+/* Their halves' lanes in turn: a0 b0 a1 b1 ... */
+inline vec vec_zip_low(vec a, vec b) {
+  return (vec)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7);
+}
+inline vec vec_zip_high(vec a, vec b) {
+  return (vec)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
+}
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
 #define VW 1

@@ -7,9 +7,20 @@
   X(accumulate)                                                                                                        \
   X(add)                                                                                                               \
   X(column_sum)                                                                                                        \
+  X(concat)                                                                                                            \
   X(constant)                                                                                                          \
   X(linear)                                                                                                            \
-  X(matmul)
+  X(matmul)                                                                                                            \
+  X(patchify)                                                                                                          \
+  X(repeat)                                                                                                            \
+  X(reshape)                                                                                                           \
+  X(rope)                                                                                                              \
+  X(split)                                                                                                             \
+  X(timestep_embedding)                                                                                                \
+  X(transpose)                                                                                                         \
+  X(unpatchify)                                                                                                        \
+  X(upsample2x)                                                                                                        \
+  X(upsample2x_backward)
 
 #define DECLARE(op) extern const gh_op gh_op_##op;
 #define ROW(op)     &gh_op_##op,
