@@ -6,7 +6,7 @@
  *
  * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer arguments,
  * no vector casts or swizzles, 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf
- * (their last bits differ between vendors): use vec_exp and friends of math.h.
+ * (their last bits differ between vendors): use vec_exp and friends of functions.h.
  *
  * Arithmetic is float32 whatever ELEM, the storage type of the program, is. */
 
@@ -51,6 +51,7 @@ typedef int16 veci;
 #define VEC_AS_INT(v)          as_int16(v)
 #define INT_AS_VEC(v)          as_float16(v)
 #define VEC_TO_INT(v)          convert_int16(v)
+#define VEC_FIRST(v)           ((v).s0)
 #define LANE                   0
 #define LANES                  1
 
@@ -88,6 +89,7 @@ typedef int veci;
 #define VEC_AS_INT(v)          as_int(v)
 #define INT_AS_VEC(v)          as_float(v)
 #define VEC_TO_INT(v)          ((int)(v))
+#define VEC_FIRST(v)           (v)
 #define LANE                   LOCAL_ID(0)
 #define LANES                  LOCAL_SIZE(0)
 inline float vec_sum(vec v) { return v; }
