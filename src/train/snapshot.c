@@ -1,0 +1,127 @@
+#include "train/snapshot.h"
+#include "base/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Which file of a snapshot a parameter belongs to. */
+typedef enum gh_kind { KIND_DENOISER, KIND_ADAPTER, KIND_ENCODER, KINDS } gh_kind;
+
+static const char *const files[KINDS] = {"denoiser.safetensors", "adapter_model.safetensors", "encoder.safetensors"};
+
+static gh_kind kind_of(const gh_tensor *t, bool lora) {
+  bool encoder = gh_starts_with(t->name, "vision_model.") || gh_starts_with(t->name, "visual_projection.");
+  return !encoder ? KIND_DENOISER : lora ? KIND_ADAPTER : KIND_ENCODER;
+}
+
+/* PEFT's keys: "base_model.model." in front, and a trained bias is its base layer's. */
+static gh_name file_name(const gh_tensor *t, gh_kind kind) {
+  if (kind != KIND_ADAPTER) return gh_name_make("%s", t->name);
+  if (!gh_ends_with(t->name, ".bias")) return gh_name_make("base_model.model.%s", t->name);
+  return gh_name_make("base_model.model.%.*s.base_layer.bias", (int)(strlen(t->name) - strlen(".bias")), t->name);
+}
+
+static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
+                              bool lora, gh_kind kind) {
+  gh_status status = GH_OK;
+  for (int i = 0; i < u->count && !status; i++) {
+    const gh_tensor *t = u->parameters[i];
+    if (kind_of(t, lora) == kind)
+      status = gh_safetensors_writer_declare(err, writer, file_name(t, kind).text, GH_ST_F32, t->rank, t->shape);
+  }
+  if (!status) status = gh_safetensors_writer_begin(err, writer);
+  for (int i = 0; i < u->count && !status; i++) {
+    const gh_tensor *t = u->parameters[i];
+    if (kind_of(t, lora) != kind) continue;
+    float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
+    status = values ? gh_tensor_read(err, device, t, values) : GH_ERROR_MEMORY;
+    if (!status)
+      status = gh_safetensors_writer_write_f32(err, writer, file_name(t, kind).text, values, gh_tensor_elements(t));
+    free(values);
+  }
+  return status ? status : gh_safetensors_writer_finish(err, writer);
+}
+
+static gh_status write_file(gh_error *err, const char *folder, gh_device *device, const gh_update *u, bool lora,
+                            gh_kind kind, const char *convention) {
+  bool any = false;
+  for (int i = 0; i < u->count; i++) any |= kind_of(u->parameters[i], lora) == kind;
+  if (!any) return GH_OK;
+  gh_safetensors_writer *writer = NULL;
+  char *path = gh_path_join(err, folder, files[kind]);
+  gh_status status = path ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
+  if (!status && kind == KIND_DENOISER)
+    status = gh_safetensors_writer_metadata(err, writer, "timestep.convention", convention);
+  if (!status) status = write_values(err, writer, device, u, lora, kind);
+  gh_safetensors_writer_free(writer);
+  free(path);
+  return status;
+}
+
+/* The modules PEFT is to wrap: their last names, each once. */
+static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
+  static const char tail[] = ".lora_A.weight";
+  gh_json *targets = gh_json_put_array(err, root, "target_modules");
+  gh_strings seen = {0};
+  gh_status status = targets ? GH_OK : err->status;
+  for (int i = 0; i < u->count && !status; i++) {
+    const char *name = u->parameters[i]->name;
+    if (!gh_ends_with(name, tail)) continue;
+    char module[160];
+    snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(tail)), name);
+    const char *last = strrchr(module, '.') ? strrchr(module, '.') + 1 : module;
+    bool known = false;
+    for (size_t k = 0; k < seen.count; k++) known |= !strcmp(seen.items[k], last);
+    if (known) continue;
+    status = gh_strings_add(err, &seen, last);
+    if (!status) status = gh_json_put_string(err, targets, NULL, last);
+  }
+  gh_strings_free(&seen);
+  return status;
+}
+
+static gh_status write_adapter_config(gh_error *err, const char *folder, const gh_update *u, const gh_config *c) {
+  char *path = gh_path_join(err, folder, "adapter_config.json");
+  gh_json *root = gh_json_object(err);
+  gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_string(err, root, "peft_type", "LORA");
+  if (!status) status = gh_json_put_int(err, root, "r", c->lora.rank);
+  if (!status) status = gh_json_put_double(err, root, "lora_alpha", c->lora.alpha);
+  if (!status) status = gh_json_put_double(err, root, "lora_dropout", c->lora.dropout);
+  if (!status)
+    status = gh_json_put_string(err, root, "bias", c->lora.bias == GH_LORA_BIAS_LORA_ONLY ? "lora_only" : "none");
+  if (!status) status = gh_json_put_bool(err, root, "inference_mode", true);
+  if (!status) status = gh_json_put_string(err, root, "base_model_name_or_path", c->clip);
+  if (!status) status = put_targets(err, root, u);
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
+static gh_status write_all(gh_error *err, const char *folder, gh_device *device, const gh_update *u, const gh_config *c,
+                           int stage) {
+  bool lora = stage == 2 && c->lora.enabled;
+  const char *convention = c->timestep.convention == GH_TIME_NOISE_AT_ONE ? "noise_at_one" : "data_at_one";
+  gh_status status = gh_folder_make(err, folder);
+  for (int kind = 0; kind < KINDS && !status; kind++)
+    status = write_file(err, folder, device, u, lora, (gh_kind)kind, convention);
+  if (!status && lora) status = write_adapter_config(err, folder, u, c);
+  return status;
+}
+
+gh_status gh_snapshot_write(gh_error *err, const char *run, gh_device *device, const gh_update *u, const gh_config *c,
+                            int stage, int64_t number) {
+  char *folder = gh_format(err, "%s/snapshots/stage%d-%08lld", run, stage, (long long)number);
+  char *building =
+      gh_format(err, "%s/snapshots/.building", run); /* no snapshot's name: an interrupted one is invisible */
+  gh_status status = folder && building ? gh_folder_remove(err, building) : GH_ERROR_MEMORY;
+  if (!status) status = write_all(err, building, device, u, c, stage);
+  if (!status) status = gh_folder_remove(err, folder); /* of a run resumed from before it: the same bytes again */
+  if (!status) status = gh_file_rename(err, building, folder);
+  free(folder);
+  free(building);
+  return status;
+}

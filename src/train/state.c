@@ -1,0 +1,260 @@
+#include "train/state.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define STATE_VERSION 1
+#define PART          "part-00000.safetensors"
+#define MANIFEST      "manifest.json"
+#define HASH_TEXT     17 /* 16 hexadecimal digits and a zero */
+
+void gh_state_info_free(gh_state_info *info) {
+  gh_json_free(info->config);
+  gh_json_free(info->plan);
+  *info = (gh_state_info){0};
+}
+
+/* The tensors of a state, in order: parameter, m, v of each parameter. */
+static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *name) {
+  static const char *const kinds[3] = {"parameter", "adam.m", "adam.v"};
+  gh_tensor *const *lists[3] = {u->parameters, u->m, u->v};
+  *name = gh_name_make("%s.%s", kinds[index % 3], u->parameters[index / 3]->name);
+  return lists[index % 3][index / 3];
+}
+
+static int64_t largest(const gh_update *u) {
+  int64_t n = 0;
+  for (int i = 0; i < u->count; i++) n = GH_MAX(n, gh_tensor_elements(u->parameters[i]));
+  return n;
+}
+
+/* ---- writing ---- */
+
+static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
+                               float *values, XXH64_state_t *hash) {
+  gh_name name;
+  gh_status status = GH_OK;
+  for (int i = 0; i < 3 * u->count && !status; i++) {
+    const gh_tensor *t = state_tensor(u, i, &name);
+    status = gh_safetensors_writer_declare(err, writer, name.text, GH_ST_F32, t->rank, t->shape);
+  }
+  if (!status) status = gh_safetensors_writer_begin(err, writer);
+  for (int i = 0; i < 3 * u->count && !status; i++) {
+    const gh_tensor *t = state_tensor(u, i, &name);
+    status = gh_tensor_read(err, device, t, values);
+    if (status) break;
+    XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
+    status = gh_safetensors_writer_write(err, writer, name.text, values, (size_t)gh_tensor_bytes(t));
+  }
+  return status ? status : gh_safetensors_writer_finish(err, writer);
+}
+
+static gh_status write_part(gh_error *err, const char *folder, gh_device *device, const gh_update *u,
+                            char hash_text[HASH_TEXT]) {
+  char *path = gh_path_join(err, folder, PART);
+  float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
+  XXH64_state_t *hash = XXH64_createState();
+  gh_safetensors_writer *writer = NULL;
+  gh_status status = path && values && hash ? GH_OK : gh_fail(err, GH_ERROR_MEMORY, "out of memory for the state");
+  if (!status) status = gh_safetensors_writer_new(err, &writer, path);
+  if (!status) {
+    XXH64_reset(hash, 0);
+    status = write_tensors(err, writer, device, u, values, hash);
+  }
+  if (!status) snprintf(hash_text, HASH_TEXT, "%016" PRIx64, (uint64_t)XXH64_digest(hash));
+  gh_safetensors_writer_free(writer);
+  XXH64_freeState(hash);
+  free(values);
+  free(path);
+  return status;
+}
+
+static gh_status describe_part(gh_error *err, gh_json *root, const gh_update *u, const char *hash_text) {
+  gh_json *parts = gh_json_put_array(err, root, "parts");
+  gh_json *part = parts ? gh_json_put_object(err, parts, NULL) : NULL;
+  if (!part || gh_json_put_string(err, part, "file", PART) || gh_json_put_string(err, part, "xxh64", hash_text))
+    return err->status;
+  gh_json *tensors = gh_json_put_array(err, part, "tensors");
+  for (int i = 0; tensors && i < 3 * u->count; i++) {
+    gh_name name;
+    const gh_tensor *t = state_tensor(u, i, &name);
+    gh_json *row = gh_json_put_object(err, tensors, NULL);
+    if (!row || gh_json_put_string(err, row, "name", name.text) || gh_json_put_int(err, row, "first", 0) ||
+        gh_json_put_int(err, row, "count", gh_tensor_elements(t)))
+      return err->status;
+  }
+  return tensors ? GH_OK : err->status;
+}
+
+static gh_status put_copy(gh_error *err, gh_json *root, const char *key, const gh_json *value) {
+  gh_json *copy = NULL;
+  gh_status status = gh_json_copy(err, &copy, value);
+  return status ? status : gh_json_put(err, root, key, copy);
+}
+
+static gh_status write_manifest(gh_error *err, const char *folder, const gh_update *u, const gh_state_info *info,
+                                const char *hash_text) {
+  char data_hash[HASH_TEXT];
+  snprintf(data_hash, sizeof data_hash, "%016" PRIx64, info->data_hash);
+  char *path = gh_path_join(err, folder, MANIFEST);
+  gh_json *root = gh_json_object(err);
+  gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_int(err, root, "version", STATE_VERSION);
+  if (!status) status = gh_json_put_int(err, root, "stage", info->stage);
+  if (!status) status = gh_json_put_int(err, root, "update", info->update);
+  if (!status) status = gh_json_put_int(err, root, "micro_batch", info->micro_batch);
+  if (!status) status = gh_json_put_string(err, root, "data", data_hash);
+  if (!status) status = put_copy(err, root, "config", info->config);
+  if (!status) status = put_copy(err, root, "plan", info->plan);
+  if (!status) status = describe_part(err, root, u, hash_text);
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
+static gh_status remove_old(gh_error *err, const char *states, int64_t keep) {
+  gh_strings names;
+  gh_status status = gh_run_list(err, states, &names);
+  for (size_t i = 0; !status && i + (size_t)keep < names.count; i++) {
+    char *old = gh_path_join(err, states, names.items[i]);
+    status = old ? gh_folder_remove(err, old) : GH_ERROR_MEMORY;
+    free(old);
+  }
+  gh_strings_free(&names);
+  return status;
+}
+
+gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *u,
+                         const gh_state_info *info, int64_t keep) {
+  char hash_text[HASH_TEXT];
+  char *states = gh_path_join(err, run, "state");
+  char *folder = gh_format(err, "%s/state/stage%d-%08lld", run, info->stage, (long long)info->update);
+  gh_status status = states && folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
+  if (!status) status = write_part(err, folder, device, u, hash_text);
+  if (!status) status = write_manifest(err, folder, u, info, hash_text);
+  if (!status) status = gh_folder_sync(err, states);
+  if (!status) status = remove_old(err, states, keep);
+  free(states);
+  free(folder);
+  return status;
+}
+
+/* ---- finding ---- */
+
+static gh_status read_manifest(gh_error *err, const char *folder, gh_json **root) {
+  char *path = gh_path_join(err, folder, MANIFEST);
+  gh_status status = path ? gh_json_read_file(err, root, path, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
+  int64_t version = 0;
+  if (!status) status = gh_json_get_int(err, *root, "version", &version);
+  if (!status && version != STATE_VERSION)
+    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: state version %lld is not supported", path, (long long)version);
+  if (status) {
+    gh_json_free(*root);
+    *root = NULL;
+  }
+  free(path);
+  return status;
+}
+
+static gh_status read_info(gh_error *err, const char *folder, gh_state_info *info) {
+  gh_json *root = NULL;
+  int64_t stage = 0;
+  const char *data = NULL;
+  gh_status status = read_manifest(err, folder, &root);
+  if (status) return status;
+  const gh_json *config = gh_json_member(root, "config"), *plan = gh_json_member(root, "plan");
+  if (!config || !plan) status = gh_fail(err, GH_ERROR_FORMAT, "%s/%s: no config or plan", folder, MANIFEST);
+  if (!status) status = gh_json_get_int(err, root, "stage", &stage);
+  if (!status) status = gh_json_get_int(err, root, "update", &info->update);
+  if (!status) status = gh_json_get_int(err, root, "micro_batch", &info->micro_batch);
+  if (!status) status = gh_json_get_string(err, root, "data", &data);
+  if (!status) status = gh_json_copy(err, &info->config, config);
+  if (!status) status = gh_json_copy(err, &info->plan, plan);
+  if (!status && (stage < 1 || stage > 2 || info->update < 0 || info->micro_batch < 1))
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s/%s: numbers out of range", folder, MANIFEST);
+  if (!status) {
+    info->stage = (int)stage;
+    info->data_hash = strtoull(data, NULL, 16);
+  } else {
+    gh_state_info_free(info);
+  }
+  gh_json_free(root);
+  return status;
+}
+
+gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info) {
+  gh_strings names = {0};
+  *folder = NULL;
+  *info = (gh_state_info){0};
+  char *states = gh_path_join(err, run, "state");
+  gh_status status = states ? gh_run_list(err, states, &names) : GH_ERROR_MEMORY;
+  for (size_t i = names.count; !status && i-- > 0 && !*folder;) {
+    char *path = gh_path_join(err, states, names.items[i]);
+    char *manifest = path ? gh_path_join(err, path, MANIFEST) : NULL;
+    if (!manifest)
+      status = GH_ERROR_MEMORY;
+    else if (!gh_path_exists(manifest))
+      status = gh_folder_remove(err, path); /* interrupted while it was written */
+    else if (!(status = read_info(err, path, info)))
+      *folder = gh_strdup(err, path);
+    free(manifest);
+    free(path);
+  }
+  gh_strings_free(&names);
+  free(states);
+  return status;
+}
+
+/* ---- loading ---- */
+
+static gh_status check_hash(gh_error *err, const gh_json *root, const char *path, const char *hash_text) {
+  const char *stated = NULL;
+  gh_status status = gh_json_get_string(err, root, "parts[0].xxh64", &stated);
+  if (!status && strcmp(stated, hash_text))
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: its content is not what the manifest says (hash %s, not %s)", path,
+                     hash_text, stated);
+  return status;
+}
+
+static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_json *root, gh_device *device,
+                           const gh_update *u, float *values) {
+  gh_status status = GH_OK;
+  gh_name name;
+  XXH64_state_t *hash = XXH64_createState();
+  if (!hash) return gh_fail(err, GH_ERROR_MEMORY, "out of memory for a hash");
+  XXH64_reset(hash, 0);
+  for (int i = 0; i < 3 * u->count && !status; i++) {
+    const gh_tensor *t = state_tensor(u, i, &name);
+    status = gh_safetensors_load_f32(err, part, name.text, t->rank, t->shape, values);
+    if (!status) XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
+    if (!status) status = gh_tensor_write(err, device, (gh_tensor *)t, values);
+  }
+  char hash_text[HASH_TEXT];
+  snprintf(hash_text, sizeof hash_text, "%016" PRIx64, (uint64_t)XXH64_digest(hash));
+  XXH64_freeState(hash);
+  return status ? status : check_hash(err, root, gh_safetensors_path(part), hash_text);
+}
+
+gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *u) {
+  gh_json *root = NULL;
+  gh_safetensors *part = NULL;
+  char *path = gh_path_join(err, folder, PART);
+  float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
+  gh_status status = path && values ? read_manifest(err, folder, &root) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_open(err, &part, path);
+  if (!status && gh_safetensors_count(part) != 3 * (size_t)u->count)
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors; this configuration trains %d", path,
+                     gh_safetensors_count(part), u->count);
+  if (!status) status = load_part(err, part, root, device, u, values);
+  gh_safetensors_close(part);
+  gh_json_free(root);
+  free(values);
+  free(path);
+  return status;
+}

@@ -1,0 +1,30 @@
+/* State: all that resuming needs, in RUN/state/stageK-NNNNNNNN/: parts with named tensors, and a manifest that says
+ * what is in them, with a hash each. Parts come first, the manifest last, all fsynced, so that a folder with a manifest
+ * is whole; one without is the remains of an interruption and is removed. */
+#ifndef GH_TRAIN_STATE_H
+#define GH_TRAIN_STATE_H
+
+#include "train/run.h"
+#include "train/update.h"
+
+typedef struct gh_state_info {
+  int stage;
+  int64_t update;     /* updates done */
+  uint64_t data_hash; /* of the image index */
+  int64_t micro_batch;
+  gh_json *config, *plan; /* owned by the caller when writing, by the info when read (gh_state_info_free) */
+} gh_state_info;
+
+void gh_state_info_free(gh_state_info *info);
+
+/* Writes parameters, moments and info; then removes all but the newest `keep` states. */
+gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,
+                         const gh_state_info *info, int64_t keep);
+
+/* The newest whole state's folder (caller frees) and its info; *folder NULL if there is none. Removes broken ones. */
+gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info);
+
+/* Checks the parts against the manifest and loads them into the parameters and moments. */
+gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *update);
+
+#endif
