@@ -49,7 +49,9 @@ static bool allocation_is_to_fail(void) {
 void gh_alloc_fail_after(long n) { atomic_store(&allocations_left, n); }
 
 void *gh_alloc(gh_error *err, size_t count, size_t size) {
-  void *memory = allocation_is_to_fail() ? NULL : calloc(count ? count : 1, size ? size : 1);
+  size_t bytes;
+  bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes <= PTRDIFF_MAX;
+  void *memory = allocation_is_to_fail() || !fits ? NULL : calloc(1, bytes ? bytes : 1);
   if (!memory) gh_fail(err, GH_ERROR_MEMORY, "out of memory: %zu x %zu bytes", count, size);
   return memory;
 }

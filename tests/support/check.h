@@ -1,0 +1,48 @@
+/* Helpers of the host-side tests.. */
+#ifndef GH_TESTS_SUPPORT_CHECK_H
+#define GH_TESTS_SUPPORT_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/status.h"
+
+/* Fails with the error's own line. */
+#define check_ok(call)                                                                                                 \
+  do {                                                                                                                 \
+    gh_status check_status_ = (call);                                                                                  \
+    if (check_status_) fail_msg("status %d: %s", (int)check_status_, err.text);                                        \
+  } while (0)
+
+/* The status is this one and the text contains this piece; err is fresh each time. */
+#define check_fails(call, expected, piece)                                                                             \
+  do {                                                                                                                 \
+    err = (gh_error){0};                                                                                               \
+    gh_status check_status_ = (call);                                                                                  \
+    check_failure(check_status_, &err, expected, piece, __FILE__, __LINE__);                                           \
+  } while (0)
+
+void check_failure(gh_status status, const gh_error *err, gh_status expected, const char *piece, const char *file,
+                   int line);
+
+/* A fresh folder below TMPDIR, removed with everything in it by check_folder_done. */
+char *check_folder(void); /* the caller frees through check_folder_done */
+void check_folder_done(char *folder);
+char *check_path(const char *folder, const char *name); /* joined; the caller frees */
+void check_write(const char *path, const void *bytes, size_t size);
+
+/* Runs body with the 1st, 2nd, ... allocation failing until one run needs no more: every failing run must give
+ * GH_ERROR_MEMORY and leave nothing behind (the sanitizer build proves it). The body frees what it made. */
+typedef gh_status (*check_body)(gh_error *err, void *state);
+void check_allocation_failures(check_body body, void *state);
+
+/* A deterministic stream of numbers for mutation loops. */
+uint32_t check_random(uint64_t *state);
+/* Overwrites, inserts, deletes or repeats a few bytes; returns the new size, at most capacity. */
+size_t check_mutate(char *bytes, size_t size, size_t capacity, uint64_t *state);
+
+#endif
