@@ -1,0 +1,262 @@
+#include "io/preprocess.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+
+/* ---- defaults ---- */
+
+static const gh_preprocess clip_defaults = {
+    .do_resize = true,
+    .filter = GH_FILTER_BICUBIC,
+    .do_center_crop = true,
+    .do_rescale = true,
+    .rescale_factor = 1 / 255.0,
+    .do_normalize = true,
+    .mean = {0.48145466, 0.4578275, 0.40821073},
+    .std = {0.26862954, 0.26130258, 0.27577711},
+};
+
+static const gh_preprocess siglip_defaults = {
+    .do_resize = true,
+    .filter = GH_FILTER_BICUBIC,
+    .do_center_crop = false,
+    .do_rescale = true,
+    .rescale_factor = 1 / 255.0,
+    .do_normalize = true,
+    .mean = {0.5, 0.5, 0.5},
+    .std = {0.5, 0.5, 0.5},
+};
+
+/* The names that files carry under image_processor_type, or feature_extractor_type before 2022. */
+static const struct {
+  const char *name;
+  gh_preprocess_family family;
+} classes[] = {
+    {"CLIPImageProcessor", GH_PREPROCESS_CLIP},        {"CLIPImageProcessorFast", GH_PREPROCESS_CLIP},
+    {"CLIPImageProcessorPil", GH_PREPROCESS_CLIP},     {"CLIPFeatureExtractor", GH_PREPROCESS_CLIP},
+    {"SiglipImageProcessor", GH_PREPROCESS_SIGLIP},    {"SiglipImageProcessorFast", GH_PREPROCESS_SIGLIP},
+    {"SiglipImageProcessorPil", GH_PREPROCESS_SIGLIP},
+};
+
+void gh_preprocess_defaults(gh_preprocess *out, gh_preprocess_family family, int image_size) {
+  *out = family == GH_PREPROCESS_SIGLIP ? siglip_defaults : clip_defaults;
+  out->image_size = out->height = out->width = image_size;
+  if (family == GH_PREPROCESS_CLIP) out->shortest_edge = image_size;
+}
+
+/* ---- reading ---- */
+
+static bool is_null(const gh_json *node) { return gh_json_type_of(node) == GH_JSON_NULL; }
+
+static gh_status read_side(gh_error *err, const gh_json *node, const char *what, int *out) {
+  int64_t side = 0;
+  gh_status status = gh_json_to_int(err, node, what, &side);
+  if (!status && (side <= 0 || side > GH_IMAGE_MAX_SIDE))
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is not a side's length in pixels", what, (long long)side);
+  if (!status) *out = (int)side;
+  return status;
+}
+
+/* {"height": H, "width": W} */
+static gh_status read_height_width(gh_error *err, const gh_json *node, const char *what, int *height, int *width) {
+  const gh_json *h = gh_json_member(node, "height"), *w = gh_json_member(node, "width");
+  for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
+    if (item != h && item != w && !is_null(item))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%s is not supported, only height and width", what,
+                     gh_json_key(item));
+  gh_status status = read_side(err, h, what, height);
+  return status ? status : read_side(err, w, what, width);
+}
+
+static gh_status read_size(gh_error *err, gh_preprocess *out, const gh_json *node) {
+  if (is_null(node)) return GH_OK;
+  const gh_json *edge = gh_json_type_of(node) == GH_JSON_NUMBER ? node : gh_json_member(node, "shortest_edge");
+  out->shortest_edge = 0;
+  if (is_null(edge)) return read_height_width(err, node, "size", &out->height, &out->width);
+  if (edge != node)
+    for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
+      if (item != edge && !is_null(item))
+        return gh_fail(err, GH_ERROR_UNSUPPORTED, "size.%s beside size.shortest_edge is not supported",
+                       gh_json_key(item));
+  return read_side(err, edge, "size.shortest_edge", &out->shortest_edge);
+}
+
+static gh_status read_crop_size(gh_error *err, int *height, int *width, const gh_json *node) {
+  if (is_null(node)) return GH_OK;
+  if (gh_json_type_of(node) != GH_JSON_NUMBER) return read_height_width(err, node, "crop_size", height, width);
+  gh_status status = read_side(err, node, "crop_size", height);
+  *width = *height;
+  return status;
+}
+
+/* A number for all channels, or one each. */
+static gh_status read_channels(gh_error *err, const gh_json *root, const char *key, double out[3]) {
+  const gh_json *node = gh_json_member(root, key);
+  if (is_null(node)) return GH_OK;
+  if (gh_json_type_of(node) == GH_JSON_NUMBER) {
+    gh_status status = gh_json_to_double(err, node, key, &out[0]);
+    out[1] = out[2] = out[0];
+    return status;
+  }
+  if (gh_json_type_of(node) != GH_JSON_ARRAY || gh_json_count(node) != 3)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: expected three numbers", key);
+  int c = 0;
+  for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item)) {
+    gh_status status = gh_json_to_double(err, item, key, &out[c++]);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+static gh_status read_class(gh_error *err, const gh_json *root, gh_preprocess_family *family) {
+  const char *name = NULL;
+  gh_status status = gh_json_opt_string(err, root, "image_processor_type", &name);
+  if (!status && !name) status = gh_json_opt_string(err, root, "feature_extractor_type", &name);
+  if (status || !name) return status;
+  for (size_t i = 0; i < GH_COUNT(classes); i++)
+    if (strcmp(name, classes[i].name) == 0) {
+      *family = classes[i].family;
+      return GH_OK;
+    }
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "image processor \"%s\" is not supported", name);
+}
+
+/* What the settings yield must be S x S, whatever the image. */
+static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_height, int crop_width) {
+  int height = how->height, width = how->width, size = how->image_size;
+  if (how->do_center_crop)
+    height = crop_height, width = crop_width;
+  else if (!how->do_resize || how->shortest_edge)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "neither a crop nor a fixed size: images would differ in size");
+  if (height != size || width != size)
+    return gh_fail(err, GH_ERROR_FORMAT, "gives images of %d x %d pixels, the model takes %d x %d", width, height, size,
+                   size);
+  for (int c = 0; c < 3; c++)
+    if (how->do_normalize && !((float)how->std[c] != 0.0f))
+      return gh_fail(err, GH_ERROR_FORMAT, "image_std: %g cannot be divided by", how->std[c]);
+  return GH_OK;
+}
+
+static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json *root, gh_preprocess_family family,
+                               int image_size) {
+  if (gh_json_type_of(root) != GH_JSON_OBJECT) return gh_fail(err, GH_ERROR_FORMAT, "expected an object");
+  gh_status status = read_class(err, root, &family);
+  if (status) return status;
+  gh_preprocess_defaults(out, family, image_size);
+  bool do_pad = false, do_convert_rgb = true; /* images are RGB when they come here, whatever do_convert_rgb says */
+  int64_t filter = out->filter;
+  int crop_height = image_size, crop_width = image_size;
+  const struct {
+    const char *key;
+    bool *value;
+  } flags[] = {{"do_resize", &out->do_resize},      {"do_center_crop", &out->do_center_crop},
+               {"do_rescale", &out->do_rescale},    {"do_normalize", &out->do_normalize},
+               {"do_convert_rgb", &do_convert_rgb}, {"do_pad", &do_pad}};
+  for (size_t i = 0; i < GH_COUNT(flags); i++)
+    if ((status = gh_json_opt_bool(err, root, flags[i].key, flags[i].value))) return status;
+  if (do_pad) return gh_fail(err, GH_ERROR_UNSUPPORTED, "do_pad is not supported");
+  if ((status = read_size(err, out, gh_json_member(root, "size")))) return status;
+  if ((status = read_crop_size(err, &crop_height, &crop_width, gh_json_member(root, "crop_size")))) return status;
+  if ((status = gh_json_opt_int(err, root, "resample", &filter))) return status;
+  if ((status = gh_filter_from_number(err, &out->filter, "resample", filter))) return status;
+  if ((status = gh_json_opt_double(err, root, "rescale_factor", &out->rescale_factor))) return status;
+  if ((status = read_channels(err, root, "image_mean", out->mean))) return status;
+  if ((status = read_channels(err, root, "image_std", out->std))) return status;
+  return check_result(err, out, crop_height, crop_width);
+}
+
+gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
+                             int image_size) {
+  static const struct {
+    const char *file, *member; /* where in the file, NULL: the root */
+  } places[] = {{"preprocessor_config.json", NULL}, {"processor_config.json", "image_processor"}};
+  gh_preprocess_defaults(out, family, image_size);
+  for (size_t i = 0; i < GH_COUNT(places); i++) {
+    char *path = gh_path_join(err, folder, places[i].file);
+    if (!path) return GH_ERROR_MEMORY;
+    gh_json *root = NULL;
+    bool found = gh_path_exists(path);
+    gh_status status = found ? gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES) : GH_OK;
+    const gh_json *node = places[i].member ? gh_json_member(root, places[i].member) : root;
+    if (!status && found && places[i].member && !node) found = false;
+    if (!status && found) {
+      status = read_settings(err, out, node, family, image_size);
+      if (status) gh_fail_in(err, "%s", path);
+    }
+    gh_json_free(root);
+    free(path);
+    if (status || found) return status;
+  }
+  return GH_OK;
+}
+
+/* ---- running ---- */
+
+/* The longer side is cut to an integer, as Python's int() does. */
+static void resized_shape(const gh_preprocess *how, const gh_image *image, int64_t *width, int64_t *height) {
+  *width = how->width;
+  *height = how->height;
+  if (!how->shortest_edge) return;
+  int64_t edge = how->shortest_edge;
+  bool narrow = image->width <= image->height;
+  int64_t shorter = narrow ? image->width : image->height, longer = narrow ? image->height : image->width;
+  int64_t other = (int64_t)((double)(edge * longer) / (double)shorter);
+  *width = narrow ? edge : other;
+  *height = narrow ? other : edge;
+}
+
+/* Where the image's first pixel lies in the crop: negative where the image is larger (half the excess, rounded down),
+ * positive where it is smaller (half the lack, rounded up). */
+static int crop_offset(int side, int crop) { return side >= crop ? -((side - crop) / 2) : (crop - side + 1) / 2; }
+
+static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size) {
+  gh_status status = gh_image_new(err, out, size, size); /* black */
+  if (status) return status;
+  int left = crop_offset(image->width, size), top = crop_offset(image->height, size);
+  int begin_x = GH_MAX(left, 0), end_x = GH_MIN(left + image->width, size);
+  for (int y = GH_MAX(top, 0); y < GH_MIN(top + image->height, size); y++)
+    memcpy(out->pixels + 3 * ((size_t)y * size + begin_x),
+           image->pixels + 3 * ((size_t)(y - top) * image->width + (begin_x - left)), 3 * (size_t)(end_x - begin_x));
+  return GH_OK;
+}
+
+/* One table per channel: what each byte becomes. Rescaling in float64 rounded once, normalising in float32. */
+static void normalize(float *out, const gh_preprocess *how, const gh_image *image) {
+  size_t plane = (size_t)image->width * image->height;
+  for (size_t c = 0; c < 3; c++) {
+    float meaning[256];
+    for (int byte = 0; byte < 256; byte++) {
+      float value = how->do_rescale ? (float)(byte * how->rescale_factor) : (float)byte;
+      if (how->do_normalize) value = (value - (float)how->mean[c]) / (float)how->std[c];
+      meaning[byte] = value;
+    }
+    for (size_t i = 0; i < plane; i++) out[c * plane + i] = meaning[image->pixels[3 * i + c]];
+  }
+}
+
+gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
+                              const gh_image *image) {
+  gh_image resized = {0}, cropped = {0};
+  const gh_image *current = image;
+  gh_status status = GH_OK;
+  if (how->do_resize) {
+    int64_t width, height;
+    resized_shape(how, image, &width, &height);
+    if ((status = gh_image_resize(err, &resized, image, width, height, how->filter, NULL))) goto done;
+    current = &resized;
+  }
+  if (how->do_center_crop) {
+    if ((status = center_crop(err, &cropped, current, how->image_size))) goto done;
+    current = &cropped;
+  }
+  if (pixels) gh_image_to_floats(pixels, current);
+  if (normalized) normalize(normalized, how, current);
+done:
+  gh_image_free(&resized);
+  gh_image_free(&cropped);
+  return status;
+}

@@ -1,0 +1,168 @@
+/* Preprocessing against transformers' image processors, and configurations that must be refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/file.h"
+#include "io/preprocess.h"
+#include "io/safetensors.h"
+
+enum { S = 18 }; /* of the fixtures */
+
+static gh_error err;
+static gh_safetensors *expected;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static int open_expected(void **state) {
+  (void)state;
+  if (gh_safetensors_open(&err, &expected, GH_FIXTURES "/images/expected.safetensors"))
+    fprintf(stderr, "%s\n", err.text);
+  return expected ? 0 : -1;
+}
+static int close_expected(void **state) {
+  (void)state;
+  gh_safetensors_close(expected);
+  return 0;
+}
+
+static const gh_st_tensor *find(const char *format, int n) {
+  char name[64];
+  snprintf(name, sizeof name, "%s.%d", format, n);
+  return gh_safetensors_find(expected, name);
+}
+
+/* Bit-equal: the resampling is integer work, the rest the same operations in the same precision. */
+static void test_equals_transformers(void **state) {
+  (void)state;
+  int n = 0;
+  char name[64];
+  for (const gh_st_tensor *want;; n++) {
+    snprintf(name, sizeof name, "preprocess.%d.out", n);
+    if (!(want = gh_safetensors_find(expected, name))) break;
+    snprintf(name, sizeof name, "preprocess.%d.how", n);
+    int64_t picture;
+    OK(gh_st_read_i64(&err, gh_safetensors_find(expected, name), 0, 1, &picture));
+    const gh_st_tensor *input = find("picture", (int)picture);
+    gh_image image = {(int)input->shape[1], (int)input->shape[0], (uint8_t *)input->data};
+    float wanted[3 * S * S], got[3 * S * S], pixels[3 * S * S];
+    OK(gh_st_read_f32(&err, want, 0, 3 * S * S, wanted));
+
+    gh_preprocess how;
+    char folder[256];
+    snprintf(folder, sizeof folder, GH_FIXTURES "/preprocess/%d", n);
+    OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, S));
+    OK(gh_preprocess_image(&err, pixels, got, &how, &image));
+    for (int i = 0; i < 3 * S * S; i++) {
+      if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, not %.9g", n, i, got[i], wanted[i]);
+      float byte = pixels[i] * 255.0f;
+      assert_true(byte >= 0.0f && byte <= 255.0f && (float)(int)(byte + 0.5f) / 255.0f == pixels[i]);
+    }
+  }
+  assert_true(n >= 17);
+}
+
+/* ---- configurations ---- */
+
+static char folder[] = "/tmp/genhance-test-XXXXXX";
+
+static int make_folder(void **state) {
+  (void)state;
+  return mkdtemp(folder) ? 0 : -1;
+}
+static int remove_folder(void **state) {
+  (void)state;
+  return gh_folder_remove(&err, folder) ? -1 : 0;
+}
+
+static gh_status read_config(gh_preprocess *how, const char *file, const char *text) {
+  char *path = gh_path_join(&err, folder, file);
+  assert_non_null(path);
+  OK(gh_file_write(&err, path, text, strlen(text)));
+  gh_status status = gh_preprocess_read(&err, how, folder, GH_PREPROCESS_CLIP, S);
+  OK(gh_file_remove(NULL, path));
+  free(path);
+  return status;
+}
+
+static void test_without_a_file_the_family_decides(void **state) {
+  (void)state;
+  gh_preprocess how;
+  OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, 336));
+  assert_true(how.shortest_edge == 336 && how.do_center_crop && how.image_size == 336);
+  assert_true(how.mean[0] == 0.48145466 && how.std[2] == 0.27577711 && how.filter == GH_FILTER_BICUBIC);
+  OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_SIGLIP, 384));
+  assert_true(how.shortest_edge == 0 && how.height == 384 && how.width == 384 && !how.do_center_crop);
+  assert_true(how.mean[1] == 0.5 && how.std[0] == 0.5);
+  OK(read_config(&how, "preprocessor_config.json", "{}"));
+  assert_true(how.shortest_edge == S && how.rescale_factor == 1 / 255.0);
+  OK(read_config(&how, "preprocessor_config.json", "{\"image_processor_type\": \"SiglipImageProcessorFast\"}"));
+  assert_true(how.height == S && how.shortest_edge == 0);
+  OK(read_config(&how, "processor_config.json", "{\"image_processor\": {\"resample\": 2, \"size\": null}}"));
+  assert_true(how.filter == GH_FILTER_BILINEAR && how.shortest_edge == S);
+  OK(read_config(&how, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}"));
+  assert_true(how.filter == GH_FILTER_BICUBIC);
+}
+
+static void test_what_is_not_supported_is_named(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    gh_status status;
+    const char *says;
+  } cases[] = {
+      {"{\"resample\": 1}", GH_ERROR_UNSUPPORTED, "resample: resampling filter 1 (lanczos)"},
+      {"{\"resample\": 17}", GH_ERROR_UNSUPPORTED, "resampling filter 17"},
+      {"{\"resample\": \"bicubic\"}", GH_ERROR_FORMAT, "resample"},
+      {"{\"do_pad\": true}", GH_ERROR_UNSUPPORTED, "do_pad"},
+      {"{\"image_processor_type\": \"ViTImageProcessor\"}", GH_ERROR_UNSUPPORTED, "ViTImageProcessor"},
+      {"{\"size\": {\"shortest_edge\": 18, \"longest_edge\": 40}}", GH_ERROR_UNSUPPORTED, "longest_edge"},
+      {"{\"size\": {\"max_height\": 18, \"max_width\": 40}}", GH_ERROR_UNSUPPORTED, "max_height"},
+      {"{\"size\": {\"height\": 18}}", GH_ERROR_FORMAT, "size"},
+      {"{\"size\": {\"shortest_edge\": 0}}", GH_ERROR_FORMAT, "size.shortest_edge"},
+      {"{\"size\": \"18\"}", GH_ERROR_FORMAT, "size"},
+      {"{\"crop_size\": 20}", GH_ERROR_FORMAT, "20 x 20 pixels, the model takes 18 x 18"},
+      {"{\"crop_size\": {\"height\": 18, \"width\": 19}}", GH_ERROR_FORMAT, "19 x 18"},
+      {"{\"do_center_crop\": false}", GH_ERROR_UNSUPPORTED, "differ in size"},
+      {"{\"do_center_crop\": false, \"size\": {\"height\": 9, \"width\": 18}}", GH_ERROR_FORMAT, "18 x 9"},
+      {"{\"do_resize\": 1}", GH_ERROR_FORMAT, "do_resize"},
+      {"{\"image_mean\": [0.5, 0.5]}", GH_ERROR_FORMAT, "image_mean"},
+      {"{\"image_std\": [0.5, 0.0, 0.5]}", GH_ERROR_FORMAT, "image_std"},
+      {"[]", GH_ERROR_FORMAT, "object"},
+      {"{", GH_ERROR_FORMAT, ""},
+  };
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    gh_preprocess how;
+    gh_status status = read_config(&how, "preprocessor_config.json", cases[i].text);
+    if (status != cases[i].status || !strstr(err.text, cases[i].says) || !strstr(err.text, "preprocessor_config.json"))
+      fail_msg("%s: status %d: %s", cases[i].text, status, err.text);
+  }
+}
+
+static void test_an_extreme_shape_is_refused(void **state) {
+  (void)state;
+  gh_preprocess how;
+  gh_preprocess_defaults(&how, GH_PREPROCESS_CLIP, 224);
+  gh_image image;
+  OK(gh_image_new(&err, &image, 1000000, 1)); /* would become 224 x 224000000 */
+  static float pixels[3 * 224 * 224];
+  assert_int_equal(gh_preprocess_image(&err, pixels, NULL, &how, &image), GH_ERROR_FORMAT);
+  gh_image_free(&image);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_equals_transformers, open_expected, close_expected),
+      cmocka_unit_test(test_without_a_file_the_family_decides),
+      cmocka_unit_test(test_what_is_not_supported_is_named),
+      cmocka_unit_test(test_an_extreme_shape_is_refused),
+  };
+  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
