@@ -1,5 +1,4 @@
 #include "train/run.h"
-#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -92,6 +91,33 @@ gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out) {
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
   char *path = gh_path_join(err, run, "config.json");
   gh_status status = path ? gh_config_read(err, out, path, NULL, 0) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+gh_status gh_run_stage_denoiser(gh_error *err, const char *run, int stage, char **out) {
+  gh_strings names = {0};
+  *out = NULL;
+  char *snapshots = gh_path_join(err, run, "snapshots");
+  gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
+  for (size_t i = names.count; !status && !*out && i-- > 0;) {
+    int found;
+    int64_t update;
+    gh_run_parse_name(names.items[i], &found, &update);
+    char *folder = found == stage ? gh_path_join(err, snapshots, names.items[i]) : NULL;
+    if (folder) status = existing(err, folder, "denoiser.safetensors", out);
+    free(folder);
+  }
+  if (!status && !*out) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot of stage %d", run, stage);
+  gh_strings_free(&names);
+  free(snapshots);
+  return status;
+}
+
+gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out) {
+  gh_status status = gh_folder_make(err, run);
+  char *path = status ? NULL : gh_path_join(err, run, ".lock");
+  if (!status) status = path ? gh_file_lock_take(err, out, path, false) : GH_ERROR_MEMORY;
   free(path);
   return status;
 }

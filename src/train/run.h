@@ -10,6 +10,7 @@
 #ifndef GH_TRAIN_RUN_H
 #define GH_TRAIN_RUN_H
 
+#include "base/file.h"
 #include "train/config.h"
 
 typedef struct gh_snapshot {
@@ -23,6 +24,12 @@ typedef struct gh_snapshot {
 /* The newest snapshot of the last stage that has one; GH_ERROR_FILE if there is none. */
 gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out);
 void gh_snapshot_free(gh_snapshot *snapshot);
+
+/* The newest denoiser.safetensors of that stage's snapshots (caller frees); GH_ERROR_FILE if there is none. */
+gh_status gh_run_stage_denoiser(gh_error *err, const char *run, int stage, char **path);
+
+/* Keeps a second process out of the folder; makes it. */
+gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out);
 
 /* RUN/config.json. */
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);

@@ -1,7 +1,6 @@
 #include "train/snapshot.h"
 #include "base/file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,25 +59,17 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   return status;
 }
 
-/* The modules PEFT is to wrap: their last names, each once. */
+/* The modules PEFT is to wrap, by their whole names: the text tower has layers of the same last names. */
 static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
   static const char tail[] = ".lora_A.weight";
   gh_json *targets = gh_json_put_array(err, root, "target_modules");
-  gh_strings seen = {0};
   gh_status status = targets ? GH_OK : err->status;
   for (int i = 0; i < u->count && !status; i++) {
     const char *name = u->parameters[i]->name;
     if (!gh_ends_with(name, tail)) continue;
-    char module[160];
-    snprintf(module, sizeof module, "%.*s", (int)(strlen(name) - strlen(tail)), name);
-    const char *last = strrchr(module, '.') ? strrchr(module, '.') + 1 : module;
-    bool known = false;
-    for (size_t k = 0; k < seen.count; k++) known |= !strcmp(seen.items[k], last);
-    if (known) continue;
-    status = gh_strings_add(err, &seen, last);
-    if (!status) status = gh_json_put_string(err, targets, NULL, last);
+    gh_name module = gh_name_make("%.*s", (int)(strlen(name) - strlen(tail)), name);
+    status = gh_json_put_string(err, targets, NULL, module.text);
   }
-  gh_strings_free(&seen);
   return status;
 }
 

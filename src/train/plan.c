@@ -1,0 +1,107 @@
+#include "train/plan.h"
+#include "backend/gemm.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out) {
+  gh_json *root = gh_json_object(err), *gemm = NULL;
+  gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_string(err, root, "device", device->info.name);
+  if (!status) status = gh_json_put_string(err, root, "driver", device->info.driver);
+  if (!status) status = gh_json_put_int(err, root, "micro_batch", micro_batch);
+  if (!status) status = (gemm = gh_json_put_object(err, root, "gemm")) ? GH_OK : err->status;
+  for (int i = 0; !status && i < gh_gemm_choice_count(device); i++) {
+    const char *key, *provider;
+    gh_gemm_choice(device, i, &key, &provider);
+    status = gh_json_put_string(err, gemm, key, provider);
+  }
+  if (status)
+    gh_json_free(root);
+  else
+    *out = root;
+  return status;
+}
+
+/* On another device the frozen providers may not exist: the state moves, the choices are made anew. */
+gh_status gh_plan_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
+  const char *name = "";
+  gh_status status = gh_json_get_string(err, plan, "device", &name);
+  if (status || strcmp(name, device->info.name)) {
+    if (!status) gh_warn("the state was written on %s: kernels are chosen anew for %s", name, device->info.name);
+    return status;
+  }
+  const gh_json *gemm = gh_json_member(plan, "gemm");
+  for (const gh_json *item = gh_json_first(gemm); item && !status; item = gh_json_next(item)) {
+    const char *provider = NULL;
+    status = gh_json_to_string(err, item, gh_json_key(item), &provider);
+    if (!status) status = gh_gemm_freeze(err, device, gh_json_key(item), provider);
+  }
+  return status;
+}
+
+gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan) {
+  char *path = gh_path_join(err, run, "plan.json");
+  gh_status status = path ? gh_json_write_file(err, path, plan) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+void gh_plan_print(const gh_device *device, int stage, const gh_store *store, const gh_graph *graph,
+                   int64_t micro_batch) {
+  int64_t trained = 0, all = 0;
+  for (int i = 0; i < gh_store_count(store); i++)
+    if (gh_store_at(store, i)->trainable) trained += gh_tensor_elements(gh_store_at(store, i));
+  all = gh_store_bytes(store);
+  gh_info("stage %d on %s (%s): %lld parameters trained; micro-batch %lld, %.3g GFLOP; memory %.1f MiB lasting, %.1f "
+          "MiB in a step",
+          stage, device->info.id, device->info.name, (long long)trained, (long long)micro_batch,
+          gh_graph_flops(graph) * 1e-9, (double)all / 1048576, (double)gh_graph_peak_bytes(graph) / 1048576);
+}
+
+/* ---- is it the same run? ---- */
+
+static const char *const harmless[] = {"device",
+                                       "output",
+                                       "data.workers",
+                                       "state",
+                                       "evaluate",
+                                       "stage1.steps",
+                                       "stage2.steps",
+                                       "stage1.checkpoint_at",
+                                       "stage1.checkpoint_every",
+                                       "stage2.checkpoint_at",
+                                       "stage2.checkpoint_every"};
+
+static bool is_harmless(const char *path) {
+  for (size_t i = 0; i < GH_COUNT(harmless); i++)
+    if (!strcmp(path, harmless[i])) return true;
+  return false;
+}
+
+static gh_status same(gh_error *err, const char *path, const gh_json *now, const gh_json *before) {
+  if (is_harmless(path)) return GH_OK;
+  if (gh_json_type_of(now) != GH_JSON_OBJECT || gh_json_type_of(before) != GH_JSON_OBJECT)
+    return gh_json_equal(now, before)
+               ? GH_OK
+               : gh_fail(err, GH_ERROR_CONFIG, "%s is not what the interrupted run had; choose another output", path);
+  for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item)) {
+    char *name = gh_format(err, "%s%s%s", path, path[0] ? "." : "", gh_json_key(item));
+    if (!name) return GH_ERROR_MEMORY;
+    const gh_json *other = gh_json_member(before, gh_json_key(item));
+    gh_status status = other ? same(err, name, item, other) : GH_OK; /* a key added since has its default */
+    free(name);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+gh_status gh_plan_same_run(gh_error *err, const gh_config *config, const gh_json *before) {
+  gh_json *now = NULL;
+  gh_status status = gh_config_to_json(err, &now, config);
+  if (!status) status = same(err, "", now, before);
+  gh_json_free(now);
+  return status;
+}

@@ -1,0 +1,28 @@
+/* The trainer: stage 1, then stage 2, from a configuration to a run's folder (train/run.h). A stage is a function of
+ * the configuration, the files it starts from and the images; killed at any moment and resumed, it ends in the same
+ * bits. */
+#ifndef GH_TRAIN_TRAINER_H
+#define GH_TRAIN_TRAINER_H
+
+#include "train/config.h"
+
+typedef struct gh_train_options {
+  bool resume;            /* go on from the newest state; without it a folder that has one is refused */
+  bool replan;            /* choose kernels anew instead of the state's */
+  bool dry_run;           /* plan and print, then stop */
+  bool allow_data_change; /* go on although the set of images is not the state's */
+  bool quiet;             /* no line a step on stdout */
+} gh_train_options;
+
+typedef struct gh_stage_report {
+  int64_t updates;              /* of the stage, those before a resume included; 0: not run */
+  double first_loss, last_loss; /* means over the first and last tenth of its updates, at most 10 each */
+  uint64_t skipped;             /* broken images met */
+  double seconds;
+} gh_stage_report;
+
+/* GH_ERROR_STOPPED when a signal asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not finite (the
+ * state from before is saved; the text names the step). */
+gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options, gh_stage_report reports[2]);
+
+#endif
