@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "io/preprocess.h"
 #include "io/safetensors.h"
+#include "io/source.h"
 
 enum { S = 18 }; /* of the fixtures */
 
@@ -67,6 +68,48 @@ static void test_equals_transformers(void **state) {
     }
   }
   assert_true(n >= 17);
+}
+
+/* Whole files through whole models' configurations. JPEG: a grey level between versions of the library, and what
+ * resampling makes of it. */
+static void check_model(const char *model, const char *pixels_of) {
+  gh_safetensors *file;
+  gh_source *source;
+  gh_preprocess how;
+  char path[256];
+  snprintf(path, sizeof path, GH_FIXTURES "/encode/expected-%s.safetensors", pixels_of);
+  OK(gh_safetensors_open(&err, &file, path));
+  OK(gh_source_open(&err, &source, GH_FIXTURES "/encode/images"));
+  const gh_st_tensor *want = gh_safetensors_find(file, "pixels"); /* (n, S, S, 3) */
+  assert_non_null(want);
+  assert_true(gh_source_count(source) >= 5 && want->shape[0] == (int64_t)gh_source_count(source));
+  int size = (int)want->shape[1];
+  size_t plane = (size_t)size * size;
+  OK(gh_preprocess_read(&err, &how, model, GH_PREPROCESS_CLIP, size));
+  float *pixels = gh_alloc(&err, 3 * plane, sizeof *pixels);
+  assert_non_null(pixels);
+  for (size_t i = 0; i < gh_source_count(source); i++) {
+    gh_image image;
+    char *name = gh_source_full_name(&err, source, i);
+    OK(gh_image_read(&err, &image, name));
+    OK(gh_preprocess_image(&err, pixels, NULL, &how, &image));
+    const uint8_t *bytes = (const uint8_t *)want->data + i * plane * 3;
+    for (size_t k = 0; k < 3 * plane; k++) {
+      float difference = pixels[k % 3 * plane + k / 3] * 255.0f - bytes[k];
+      if (!(difference < 1.01f && difference > -1.01f)) fail_msg("%s, byte %zu: off by %g", name, k, difference);
+    }
+    gh_image_free(&image);
+    free(name);
+  }
+  free(pixels);
+  gh_source_free(source);
+  gh_safetensors_close(file);
+}
+
+static void test_model_folders(void **state) {
+  (void)state;
+  check_model(GH_FIXTURES "/probe/tiny/clip", "tiny");
+  check_model(GH_FIXTURES "/probe/edges/clip", "edges");
 }
 
 /* ---- configurations ---- */
@@ -160,6 +203,7 @@ static void test_an_extreme_shape_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_equals_transformers, open_expected, close_expected),
+      cmocka_unit_test(test_model_folders),
       cmocka_unit_test(test_without_a_file_the_family_decides),
       cmocka_unit_test(test_what_is_not_supported_is_named),
       cmocka_unit_test(test_an_extreme_shape_is_refused),
