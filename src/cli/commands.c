@@ -1,0 +1,125 @@
+/* The table of commands, and what surrounds each: its name, its options, its JSON file. */
+#include "base/file.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const gh_command *const gh_commands[] = {
+    &gh_command_devices,
+    NULL,
+};
+
+#define MAX_COMMANDS 64
+
+static void print_help(void) {
+  int width = 0;
+  for (int i = 0; gh_commands[i]; i++) width = GH_MAX(width, (int)strlen(gh_commands[i]->name));
+  printf("genhance %s: post-trains CLIP vision encoders with GenHancer's method, on any GPU\n\n", GH_VERSION);
+  printf("usage: genhance COMMAND [options]\n\ncommands:\n");
+  for (int i = 0; gh_commands[i]; i++) printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
+  printf("\n`genhance COMMAND --help` lists a command's options. Every command has --device ID and --json FILE.\n"
+         "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal with its state saved.\n");
+}
+
+/* The command of argv[1], or of argv[1] and argv[2] for names of two words; *first is where its options begin. */
+static const gh_command *find_command(int argc, char **argv, int *first) {
+  for (int i = 0; gh_commands[i]; i++) {
+    const char *name = gh_commands[i]->name, *space = strchr(name, ' ');
+    size_t n = space ? (size_t)(space - name) : strlen(name);
+    if (strlen(argv[1]) != n || strncmp(argv[1], name, n)) continue;
+    if (space && (argc < 3 || strcmp(argv[2], space + 1))) continue;
+    *first = space ? 3 : 2;
+    return gh_commands[i];
+  }
+  return NULL;
+}
+
+static gh_status unknown_command(gh_error *err, int argc, char **argv) {
+  const char *names[MAX_COMMANDS];
+  char kinds[256] = "";
+  size_t n = 0, length = strlen(argv[1]), used = 0;
+  for (int i = 0; gh_commands[i] && n < MAX_COMMANDS; i++) {
+    const char *name = names[n++] = gh_commands[i]->name;
+    if (strncmp(name, argv[1], length) || name[length] != ' ' || used >= sizeof kinds) continue;
+    used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "", name + length + 1);
+  }
+  if (used)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s%s; expected one of: %s", argv[1],
+                   argc < 3 ? "of what kind" : "unknown kind ", argc < 3 ? "?" : argv[2], kinds);
+  const char *nearest = gh_nearest(argv[1], names, n);
+  if (nearest) return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; did you mean %s?", argv[1], nearest);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
+}
+
+/* Hours of work are not to be lost to a mistyped path at the end. */
+static gh_status check_json_path(gh_error *err, const char *path) {
+  char *folder = gh_path_folder(err, path);
+  if (!folder) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  if (!gh_path_is_folder(folder))
+    status = gh_fail(err, GH_ERROR_FILE, "--json %s: there is no folder %s", path, folder);
+  if (gh_path_is_folder(path)) status = gh_fail(err, GH_ERROR_FILE, "--json %s: is a folder", path);
+  free(folder);
+  return status;
+}
+
+/* The results with "command", "ok" and, after a failure, "error". */
+static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,
+                            const char *reason) {
+  if (gh_json_put_string(err, args->result, "command", args->command->name) ||
+      gh_json_put_bool(err, args->result, "ok", status == GH_OK) ||
+      (status && gh_json_put_string(err, args->result, "error", reason)))
+    return err->status;
+  return gh_json_write_file(err, path, args->result);
+}
+
+static gh_status run_command(gh_error *err, const gh_command *command, int argc, char **argv, int first) {
+  gh_args args;
+  bool help = false;
+  gh_status status = gh_args_parse(err, &args, command, argc, argv, first, &help);
+  if (status || help) {
+    if (help) gh_command_help(command);
+    gh_args_free(&args);
+    return status;
+  }
+  const char *path = gh_args_text(&args, "json");
+  args.result = gh_json_object(err);
+  status = args.result ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && path) status = check_json_path(err, path);
+  if (!status) {
+    status = command->run(err, &args);
+    gh_error second = {0}; /* the command's own failure stays the one that is reported */
+    if (path && write_json(&second, &args, path, status, err->text) && !status) {
+      *err = second;
+      status = second.status;
+    }
+  }
+  gh_args_free(&args);
+  return status;
+}
+
+gh_status gh_cli_main(gh_error *err, int argc, char **argv) {
+  gh_status status = GH_OK;
+  int first = 2;
+  if (argc < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "a command is missing; `genhance --help` lists them");
+  const gh_command *command = find_command(argc, argv, &first);
+  if (command)
+    status = run_command(err, command, argc, argv, first);
+  else if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+    print_help();
+  else if (!strcmp(argv[1], "--version"))
+    printf("genhance %s\n", GH_VERSION);
+  else
+    status = unknown_command(err, argc, argv);
+  errno = 0;
+  if ((fflush(stdout) || ferror(stdout)) && !status)
+    status = gh_fail(err, GH_ERROR_FILE, "standard output: %s", errno ? strerror(errno) : "write error");
+  return status;
+}
+
+int gh_cli_exit_code(gh_status status) {
+  return status == GH_OK ? 0 : status == GH_ERROR_ARGUMENT ? 2 : status == GH_ERROR_STOPPED ? 75 : 1;
+}

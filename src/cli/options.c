@@ -1,0 +1,184 @@
+/* Options of a command: getopt_long over its table and the common one, defaults, checks, help. */
+#include "cli/cli.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_OPTIONS 48
+
+const gh_option gh_common_options[] = {
+    {"device", "ID", GH_OPTION_TEXT, .help = "device to run on, as `genhance devices` lists them", .initial = "auto"},
+    {"json", "FILE", GH_OPTION_TEXT, .help = "write the results to FILE as JSON too"},
+    {"help", NULL, GH_OPTION_FLAG, .help = "print this and exit"},
+    {0},
+};
+
+struct gh_option_value {
+  const gh_option *option; /* NULL: the end */
+  const char *text;        /* as given, else the default */
+  int64_t number;
+  bool given;
+  gh_strings list;
+};
+
+/* ---- access ---- */
+
+static const struct gh_option_value *value_of(const gh_args *args, const char *name) {
+  const struct gh_option_value *v = args->own;
+  while (v->option && strcmp(v->option->name, name)) v++;
+  assert(v->option && "an option that the command's table lacks");
+  return v;
+}
+
+const char *gh_args_text(const gh_args *args, const char *name) { return value_of(args, name)->text; }
+int64_t gh_args_int(const gh_args *args, const char *name) { return value_of(args, name)->number; }
+bool gh_args_flag(const gh_args *args, const char *name) { return value_of(args, name)->given; }
+bool gh_args_given(const gh_args *args, const char *name) { return value_of(args, name)->given; }
+const gh_strings *gh_args_list(const gh_args *args, const char *name) { return &value_of(args, name)->list; }
+
+/* ---- parsing ---- */
+
+static gh_status fill_table(gh_error *err, gh_args *args) {
+  args->own = gh_alloc(err, MAX_OPTIONS + 1, sizeof *args->own);
+  if (!args->own) return GH_ERROR_MEMORY;
+  int n = 0;
+  const gh_option *tables[] = {args->command->options, gh_common_options};
+  for (size_t t = 0; t < GH_COUNT(tables); t++)
+    for (const gh_option *o = tables[t]; o && o->name; o++) {
+      assert(n < MAX_OPTIONS);
+      args->own[n++].option = o;
+    }
+  return GH_OK;
+}
+
+static gh_status unknown_option(gh_error *err, const gh_args *args, const char *word) {
+  const char *names[MAX_OPTIONS];
+  size_t n = 0;
+  int matches = 0;
+  char plain[64];
+  snprintf(plain, sizeof plain, "%s", word + strspn(word, "-"));
+  plain[strcspn(plain, "=")] = 0;
+  for (const struct gh_option_value *v = args->own; v->option; v++) {
+    names[n++] = v->option->name;
+    matches += gh_starts_with(v->option->name, plain);
+    if (!strcmp(v->option->name, plain)) /* getopt found it, and refused an argument */
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s takes no argument", args->command->name, plain);
+  }
+  if (matches > 1 && *plain)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is short for several options", args->command->name, plain);
+  const char *nearest = gh_nearest(plain, names, n);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown option %s%s%s%s", args->command->name, word,
+                 nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
+static gh_status read_number(gh_error *err, const gh_args *args, struct gh_option_value *v) {
+  const gh_option *o = v->option;
+  bool open = !o->least && !o->most;
+  long long least = open ? 0 : o->least, most = open ? GH_JSON_MAX_INTEGER : o->most;
+  char *end = NULL;
+  errno = 0;
+  long long number = strtoll(v->text, &end, 10);
+  bool bad = errno || end == v->text || *end || number < least || number > most;
+  v->number = number;
+  if (!bad) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is \"%s\"; expected a whole number from %lld to %lld",
+                 args->command->name, o->name, v->text, least, most);
+}
+
+/* Defaults, numbers, and what must be there. */
+static gh_status finish(gh_error *err, gh_args *args) {
+  for (struct gh_option_value *v = args->own; v->option; v++) {
+    const gh_option *o = v->option;
+    if (!v->given && o->required)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s %s is missing", args->command->name, o->name, o->argument);
+    if (v->given && o->kind != GH_OPTION_FLAG && !*v->text)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is empty", args->command->name, o->name);
+    if (!v->given) v->text = o->initial;
+    if (v->text && o->kind == GH_OPTION_INT && read_number(err, args, v)) return err->status;
+  }
+  return GH_OK;
+}
+
+static gh_status take(gh_error *err, gh_args *args, struct gh_option_value *v, const char *text) {
+  if (v->given && v->option->kind != GH_OPTION_LIST && v->option->kind != GH_OPTION_FLAG)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is given twice", args->command->name, v->option->name);
+  v->given = true;
+  v->text = text;
+  return v->option->kind == GH_OPTION_LIST ? gh_strings_add(err, &v->list, text) : GH_OK;
+}
+
+gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command, int argc, char **argv, int first,
+                        bool *help) {
+  *args = (gh_args){.command = command};
+  *help = false;
+  if (fill_table(err, args)) return err->status;
+  struct option longs[MAX_OPTIONS + 1] = {{0}};
+  for (int i = 0; args->own[i].option; i++)
+    longs[i] = (struct option){.name = args->own[i].option->name,
+                               .has_arg = args->own[i].option->argument ? required_argument : no_argument,
+                               .val = 256 + i};
+  /* getopt keeps its place in globals: the word before the options plays argv[0], and 0 makes it start anew. */
+  int c, count = argc - first + 1;
+  char **words = argv + first - 1;
+  opterr = 0;
+  optind = 0;
+  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1) {
+    if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[optind - 1]);
+    if (c == '?') return unknown_option(err, args, words[optind - 1]);
+    if (c == 'h' || !strcmp(args->own[c - 256].option->name, "help")) {
+      *help = true;
+      return GH_OK;
+    }
+    if (take(err, args, &args->own[c - 256], optarg)) return err->status;
+  }
+  if (optind < count)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", command->name, words[optind]);
+  return finish(err, args);
+}
+
+void gh_args_free(gh_args *args) {
+  for (struct gh_option_value *v = args->own; v && v->option; v++) gh_strings_free(&v->list);
+  free(args->own);
+  gh_json_free(args->result);
+  *args = (gh_args){0};
+}
+
+/* ---- help ---- */
+
+static int option_text(char *out, size_t size, const gh_option *o) {
+  return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+}
+
+static void print_options(const gh_option *options, int width) {
+  for (const gh_option *o = options; o && o->name; o++) {
+    char text[96];
+    option_text(text, sizeof text, o);
+    printf("  %-*s  %s", width, text, o->help);
+    if (o->initial) printf(" (default %s)", o->initial);
+    if (o->kind == GH_OPTION_LIST) printf(" (may be repeated)");
+    printf("\n");
+  }
+}
+
+void gh_command_help(const gh_command *command) {
+  const gh_option *tables[] = {command->options, gh_common_options};
+  char text[96];
+  int width = 0;
+  bool optional = false;
+  printf("usage: genhance %s", command->name);
+  for (size_t t = 0; t < GH_COUNT(tables); t++)
+    for (const gh_option *o = tables[t]; o && o->name; o++) {
+      int n = option_text(text, sizeof text, o);
+      width = GH_MAX(width, n);
+      if (o->required) printf(" %s", text);
+      optional = optional || !o->required;
+    }
+  printf("%s\n\n%s\n", optional ? " [options]" : "", command->summary);
+  if (command->details) printf("%s\n", command->details);
+  printf("\noptions:\n");
+  for (size_t t = 0; t < GH_COUNT(tables); t++) print_options(tables[t], width);
+}

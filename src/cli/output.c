@@ -1,0 +1,56 @@
+/* Tables on stdout. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_COLUMNS 12
+
+gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) {
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  return gh_strings_add(err, cells, text);
+}
+
+/* Characters, not bytes: the continuation bytes of UTF-8 take no place. */
+static int width_of(const char *text) {
+  int width = 0;
+  for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;
+  return width;
+}
+
+static void print_row(const char *const *row, const char *align, int columns, const int *widths) {
+  for (int c = 0; c < columns; c++) {
+    int room = widths[c] - width_of(row[c]);
+    bool last = c + 1 == columns;
+    if (align[c] == 'r') printf("%*s", room, "");
+    fputs(row[c], stdout);
+    if (align[c] != 'r' && !last) printf("%*s", room, "");
+    fputs(last ? "\n" : "  ", stdout);
+  }
+}
+
+void gh_print_table(const char *const *heads, const char *align, int columns, const gh_strings *cells) {
+  int widths[MAX_COLUMNS] = {0};
+  columns = GH_MIN(columns, MAX_COLUMNS);
+  for (int c = 0; c < columns; c++) widths[c] = width_of(heads[c]);
+  for (size_t i = 0; i < cells->count; i++) {
+    int *w = &widths[i % (size_t)columns];
+    *w = GH_MAX(*w, width_of(cells->items[i]));
+  }
+  print_row(heads, align, columns, widths);
+  for (size_t i = 0; i + (size_t)columns <= cells->count; i += (size_t)columns)
+    print_row((const char *const *)cells->items + i, align, columns, widths);
+}
+
+void gh_bytes_text(char *out, size_t size, int64_t bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes;
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < GH_COUNT(units)) value /= 1024, unit++;
+  snprintf(out, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}

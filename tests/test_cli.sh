@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The command line's frame: help, usage errors with suggestions, exit codes, --json, `devices`.
+# usage: test_cli.sh path/to/genhance
+set -u
+genhance=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+# expect CODE TEXT ARGUMENTS...: the exit code, and a text on stdout or stderr (stderr alone, one line, for failures).
+expect() {
+  local code=$1 text=$2 got
+  shift 2
+  "$genhance" "$@" >"$work/out" 2>"$work/err"
+  got=$?
+  [ "$got" = "$code" ] || fail "genhance $*: exit code $got, expected $code"
+  if [ "$code" = 0 ]; then
+    grep -qF -e "$text" "$work/out" || fail "genhance $*: no \"$text\" in: $(cat "$work/out")"
+    [ ! -s "$work/err" ] || fail "genhance $*: said on stderr: $(cat "$work/err")"
+  else
+    grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
+    grep -q '^genhance: ' "$work/err" || fail "genhance $*: no reason in: $(cat "$work/err")"
+    [ "$(wc -l <"$work/err")" = 1 ] || fail "genhance $*: more than one line: $(cat "$work/err")"
+  fi
+}
+
+expect 0 "usage: genhance COMMAND" --help
+expect 0 "genhance 0." --version
+expect 2 "a command is missing"
+expect 2 "unknown command devcies; did you mean devices?" devcies
+expect 2 "unknown command qqqqqqqqqqqq; \`genhance --help\` lists them" qqqqqqqqqqqq
+expect 2 "unknown option --jsn; did you mean --json?" devices --jsn x
+expect 2 "unknown option --jsn=x; did you mean --json?" devices --jsn=x
+expect 2 "unknown option -v" devices -v
+expect 2 "--json needs an argument" devices --json
+expect 2 "--json is empty" devices --json ""
+expect 2 "--json is given twice" devices --json a --json b
+expect 2 "--verbose takes no argument" devices --verbose=yes
+expect 2 "unexpected argument more" devices more
+expect 2 "there is no device \"opencl:99\"" devices --device opencl:99
+expect 1 "there is no folder" devices --json "$work/absent/out.json"
+[ ! -e "$work/absent" ] || fail "--json made a folder"
+
+# Every command answers --help with its own usage and the common options.
+"$genhance" --help | sed -n '/^commands:/,/^$/s/^  \(\([a-z]\+ \)\+\) .*/\1/p' >"$work/commands"
+[ -s "$work/commands" ] || fail "--help lists no commands"
+while read -r command; do
+  # shellcheck disable=SC2086
+  expect 0 "usage: genhance $command" $command --help
+  grep -q -- '--device ID' "$work/out" && grep -q -- '--json FILE' "$work/out" || fail "$command --help: common options"
+  # shellcheck disable=SC2086
+  expect 2 "$command: unknown option --no-such-option" $command --no-such-option
+done <"$work/commands"
+
+expect 0 "opencl:0" devices
+expect 0 "largest buffer" devices --verbose
+expect 0 "opencl:0" devices --device opencl:0 --json "$work/devices.json"
+for key in '"id": "opencl:0"' '"command": "devices"' '"ok": true' '"memory_bytes": [1-9]'; do
+  grep -q -e "$key" "$work/devices.json" || fail "devices --json: no $key"
+done
+export OCL_ICD_VENDORS=$work/absent # a machine without any driver
+expect 1 "no device: " devices
+unset OCL_ICD_VENDORS
+"$genhance" devices >/dev/full 2>"$work/err" && fail "a full disk behind standard output went unnoticed"
+grep -q 'genhance: standard output: No space left' "$work/err" || fail "full stdout: $(cat "$work/err")"
+
+[ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
