@@ -5,22 +5,37 @@
 
 #define OPS(X)                                                                                                         \
   X(accumulate)                                                                                                        \
+  X(adamw)                                                                                                             \
   X(add)                                                                                                               \
+  X(clip_control)                                                                                                      \
   X(column_sum)                                                                                                        \
   X(concat)                                                                                                            \
   X(constant)                                                                                                          \
+  X(dropout)                                                                                                           \
+  X(flow_interpolate)                                                                                                  \
+  X(gaussian_kl)                                                                                                       \
+  X(gaussian_kl_backward)                                                                                              \
+  X(gaussian_sample)                                                                                                   \
+  X(gaussian_sample_backward)                                                                                          \
   X(linear)                                                                                                            \
   X(matmul)                                                                                                            \
+  X(mse_loss)                                                                                                          \
+  X(mse_loss_backward)                                                                                                 \
+  X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \
+  X(random_normal)                                                                                                     \
+  X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \
   X(reshape)                                                                                                           \
   X(rope)                                                                                                              \
   X(split)                                                                                                             \
+  X(square_sum)                                                                                                        \
   X(timestep_embedding)                                                                                                \
   X(transpose)                                                                                                         \
   X(unpatchify)                                                                                                        \
   X(upsample2x)                                                                                                        \
-  X(upsample2x_backward)
+  X(upsample2x_backward)                                                                                               \
+  X(zero)
 
 #define DECLARE(op) extern const gh_op gh_op_##op;
 #define ROW(op)     &gh_op_##op,

@@ -1,0 +1,156 @@
+/* The method's own small kernels: image normalisation, the autoencoder's Gaussian, flow interpolation, losses. */
+#include "functions.h"
+#include "sample.h"
+
+/* y = (x - mean[c]) / std[c]: rows are the (sample, channel) planes of an RGB batch. */
+KERNEL void normalize_image_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, float mean0, float mean1, float mean2,
+                                    float std0, float std1, float std2, int64 rows, int64 columns) {
+  ROW(rows);
+  if (!row_valid) return; /* no barrier below */
+  const int channel = (int)(row % 3);
+  const float mean = channel == 0 ? mean0 : channel == 1 ? mean1 : mean2;
+  const float std = channel == 0 ? std0 : channel == 1 ? std1 : std2;
+  x += row * columns;
+  y += row * columns;
+  FOR_COLUMNS(i, columns) vec_store(y, i, columns, (vec_load(x, i, columns) - mean) / std);
+}
+
+/* ---- the Gaussian of an autoencoder: moments (samples, 2, half), mean first, then the logarithm of the variance ----
+ */
+
+#define LOGVAR_MIN -30.0f
+#define LOGVAR_MAX 20.0f
+/* by comparison, so that a NaN stays one */
+inline vec clamp_logvar(vec v) {
+  v = v < VEC(LOGVAR_MIN) ? VEC(LOGVAR_MIN) : v;
+  return v > VEC(LOGVAR_MAX) ? VEC(LOGVAR_MAX) : v;
+}
+/* v where logvar is inside the clamp, its ends included, else 0: the clamp's gradient. */
+inline vec inside_logvar(vec v, vec logvar) {
+  v = logvar < VEC(LOGVAR_MIN) ? VEC(0) : v;
+  return logvar > VEC(LOGVAR_MAX) ? VEC(0) : v;
+}
+
+KERNEL void gaussian_sample_forward(GLOBAL ELEM *z, GLOBAL const ELEM *moments, GLOBAL const ELEM *eps, float shift,
+                                    float scale, int64 samples, int64 half_size) {
+  SAMPLE_ROW(samples, half_size);
+  if (!row_valid) return;
+  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  eps += sample * half_size + first;
+  z += sample * half_size + first;
+  FOR_COLUMNS(i, count) {
+    const vec deviation = vec_exp(0.5f * clamp_logvar(vec_load(logvar, i, count)));
+    vec_store(z, i, count, (vec_load(mean, i, count) + deviation * vec_load(eps, i, count) - shift) * scale);
+  }
+}
+
+KERNEL void gaussian_sample_backward(GLOBAL ELEM *dmoments, GLOBAL const ELEM *dz, GLOBAL const ELEM *moments,
+                                     GLOBAL const ELEM *eps, float scale, int64 samples, int64 half_size) {
+  SAMPLE_ROW(samples, half_size);
+  if (!row_valid) return;
+  GLOBAL const ELEM *logvar = moments + sample * 2 * half_size + half_size + first;
+  GLOBAL ELEM *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
+  eps += sample * half_size + first;
+  dz += sample * half_size + first;
+  FOR_COLUMNS(i, count) {
+    const vec v = vec_load(logvar, i, count), d = vec_load(dz, i, count) * scale;
+    const vec deviation = vec_exp(0.5f * clamp_logvar(v));
+    vec_store(dmean, i, count, d);
+    vec_store(dlogvar, i, count, inside_logvar(d * vec_load(eps, i, count) * 0.5f * deviation, v));
+  }
+}
+
+/* partials[sample, chunk] = sum over the chunk of 0.5 (mean^2 + e^logvar - 1 - logvar) */
+KERNEL void gaussian_kl_partial(GLOBAL float *partials, GLOBAL const ELEM *moments, int64 samples, int64 half_size) {
+  SAMPLE_ROW(samples, half_size);
+  ROW_SCRATCH(scratch);
+  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  vec sum = VEC(0);
+  FOR_COLUMNS(i, count) {
+    const vec m = vec_load(mean, i, count), v = clamp_logvar(vec_load(logvar, i, count));
+    sum += vec_keep(m * m + (vec_exp(v) - 1.0f - v), i, count, 0.0f);
+  }
+  const float total = 0.5f * row_sum(sum, scratch);
+  if (row_valid && LANE == 0) partials[row] = total;
+}
+
+/* dmoments = dloss weight_b / n (mean; 0.5 (e^logvar - 1)) */
+KERNEL void gaussian_kl_backward(GLOBAL ELEM *dmoments, GLOBAL const float *dloss, GLOBAL const ELEM *moments,
+                                 GLOBAL const uint32 *step, int64 samples, int64 half_size) {
+  SAMPLE_ROW(samples, half_size);
+  if (!row_valid) return;
+  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  GLOBAL ELEM *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
+  const float weight = step_weight(step, sample) / (float)half_size;
+  const bool counts = weight != 0.0f; /* a filler's moments may be anything */
+  const float factor = counts ? dloss[0] * weight : 0.0f;
+  FOR_COLUMNS(i, count) {
+    const vec v = vec_load(logvar, i, count);
+    const vec dm = factor * vec_load(mean, i, count), dv = factor * 0.5f * (vec_exp(clamp_logvar(v)) - 1.0f);
+    vec_store(dmean, i, count, counts ? dm : VEC(0));
+    vec_store(dlogvar, i, count, counts ? inside_logvar(dv, v) : VEC(0));
+  }
+}
+
+/* ---- rectified flow ---- */
+
+/* x_t = (1-s) a + s b, target b - a; NULL where nobody reads the result */
+KERNEL void flow_interpolate_forward(GLOBAL ELEM *x_t, GLOBAL ELEM *target, GLOBAL const ELEM *x1,
+                                     GLOBAL const ELEM *x0, GLOBAL const ELEM *t, int32 noise_at_one, int64 samples,
+                                     int64 n) {
+  SAMPLE_ROW(samples, n);
+  if (!row_valid) return;
+  const int64 offset = sample * n + first;
+  const float s = LD(t, sample);
+  GLOBAL const ELEM *a = (noise_at_one ? x1 : x0) + offset, *b = (noise_at_one ? x0 : x1) + offset;
+  FOR_COLUMNS(i, count) {
+    const vec va = vec_load(a, i, count), vb = vec_load(b, i, count);
+    if (x_t) vec_store(x_t + offset, i, count, (1.0f - s) * va + s * vb);
+    if (target) vec_store(target + offset, i, count, vb - va);
+  }
+}
+
+/* ---- losses ---- */
+
+/* partials[sample, chunk] = sum over the chunk of (pred - target)^2 */
+KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const ELEM *pred, GLOBAL const ELEM *target, int64 samples,
+                             int64 n) {
+  SAMPLE_ROW(samples, n);
+  ROW_SCRATCH(scratch);
+  pred += sample * n + first;
+  target += sample * n + first;
+  vec sum = VEC(0);
+  FOR_COLUMNS(i, count) {
+    const vec d = vec_load(pred, i, count) - vec_load(target, i, count);
+    sum += d * d;
+  }
+  const float total = row_sum(sum, scratch);
+  if (row_valid && LANE == 0) partials[row] = total;
+}
+
+/* loss = weight / n * the sum of the partials of the samples that count, the first ones; partials (samples, chunks) */
+KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, GLOBAL const uint32 *step,
+                              int64 samples, int64 chunks, int64 n) {
+  ROW(1);
+  ROW_SCRATCH(scratch);
+  const int64 counting = min(samples, (int64)step[STEP_SAMPLES]) * chunks;
+  vec sum = VEC(0);
+  FOR_COLUMNS(i, counting) sum += vec_load(partials, i, counting);
+  const float total = row_sum(sum, scratch);
+  if (row_valid && LANE == 0) loss[0] = total * (step_float(step, STEP_WEIGHT) / (float)n);
+}
+
+/* dpred = dloss 2 weight_b / n (pred - target) */
+KERNEL void mse_loss_backward(GLOBAL ELEM *dpred, GLOBAL const float *dloss, GLOBAL const ELEM *pred,
+                              GLOBAL const ELEM *target, GLOBAL const uint32 *step, int64 samples, int64 n) {
+  SAMPLE_ROW(samples, n);
+  if (!row_valid) return;
+  const int64 offset = sample * n + first;
+  const float weight = step_weight(step, sample);
+  const bool counts = weight != 0.0f; /* a filler's prediction may be anything */
+  const float factor = counts ? dloss[0] * (2.0f * weight / (float)n) : 0.0f;
+  FOR_COLUMNS(i, count) {
+    const vec d = vec_load(pred + offset, i, count) - vec_load(target + offset, i, count);
+    vec_store(dpred + offset, i, count, counts ? factor * d : VEC(0));
+  }
+}

@@ -1,0 +1,112 @@
+/* The update graph's nodes: no outputs; they write persistent tensors among their inputs, in recorded order. */
+#include "ops/ops.h"
+#include "ops/sample.h"
+
+static gh_status want_persistent(gh_graph *g, const gh_node *node, int input) {
+  if (node->in[input] && node->in[input]->role == GH_PERSISTENT) return GH_OK;
+  return gh_graph_fail(g, node, "input %d is written and so must be a persistent tensor", input);
+}
+
+/* ---- zero ---- */
+
+static gh_status zero_infer(gh_graph *g, gh_node *node) { return want_persistent(g, node, 0); }
+
+static gh_status zero_launch(gh_recorder *r, const gh_node *node) { return gh_record_zero(r, node->in[0]); }
+
+const gh_op gh_op_zero = {.name = "zero", .infer = zero_infer, .launch = zero_launch};
+
+void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero, &persistent, 1, NULL, 0); }
+
+/* ---- square_sum ---- */
+
+#define SQUARE_CHUNK 4096 /* cl/update.cl's */
+
+/* inputs (x, squares) */
+static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
+  if (want_persistent(g, node, 1) || gh_want_rank(g, node, 1, 1)) return GH_ERROR_ARGUMENT;
+  if (!(node->attr[0] >= 0 && node->attr[0] < (double)node->in[1]->shape[0]))
+    return gh_graph_fail(g, node, "there is no place %g in the squares", node->attr[0]);
+  return gh_declare_scratch(g, node, GH_F32, GH_CEIL_DIV(gh_tensor_elements(node->in[0]), SQUARE_CHUNK));
+}
+
+static gh_status square_sum_launch(gh_recorder *r, const gh_node *node) {
+  int64_t n = gh_tensor_elements(node->in[0]), chunks = GH_CEIL_DIV(n, SQUARE_CHUNK);
+  gh_status status = GH_RECORD(r, node, "square_sum_partial", gh_grid_rows(r, chunks, GH_MIN(n, SQUARE_CHUNK)),
+                               gh_t(node->scratch), gh_t(node->in[0]), gh_l(n));
+  if (status) return status;
+  return GH_RECORD(r, node, "square_sum_final", gh_grid_rows(r, 1, chunks), gh_t(node->in[1]), gh_t(node->scratch),
+                   gh_l(chunks), gh_l((int64_t)node->attr[0]));
+}
+
+const gh_op gh_op_square_sum = {
+    .name = "square_sum", .attrs = {"index"}, .infer = square_sum_infer, .launch = square_sum_launch};
+
+void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index) {
+  const double attr = index;
+  gh_apply_node(g, &gh_op_square_sum, (gh_tensor *[]){x, squares}, 2, &attr, 1);
+}
+
+/* ---- clip_control ---- */
+
+/* inputs (squares, loss, control) */
+static gh_status clip_control_infer(gh_graph *g, gh_node *node) {
+  if (gh_want_rank(g, node, 0, 1)) return GH_ERROR_ARGUMENT;
+  if (gh_tensor_elements(node->in[1]) != 1) return gh_graph_fail(g, node, "the loss must be a scalar");
+  if (!(node->attr[0] >= 0)) return gh_graph_fail(g, node, "the largest norm %g is negative", node->attr[0]);
+  gh_status status = gh_want_block(g, node, 2);
+  return status ? status : want_persistent(g, node, 2);
+}
+
+static gh_status clip_control_launch(gh_recorder *r, const gh_node *node) {
+  int64_t count = node->in[0]->shape[0];
+  return GH_RECORD(r, node, "clip_control_update", gh_grid_rows(r, 1, count), gh_t(node->in[2]), gh_t(node->in[0]),
+                   gh_t(node->in[1]), gh_l(count), gh_f(node->attr[0]));
+}
+
+const gh_op gh_op_clip_control = {
+    .name = "clip_control", .attrs = {"max_norm"}, .infer = clip_control_infer, .launch = clip_control_launch};
+
+void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm) {
+  gh_apply_node(g, &gh_op_clip_control, (gh_tensor *[]){squares, loss, control}, 3, &max_norm, 1);
+}
+
+/* ---- adamw ---- */
+
+enum { BETA1, BETA2, EPS, WEIGHT_DECAY };
+enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, ADAMW_INPUTS };
+
+static gh_status adamw_infer(gh_graph *g, gh_node *node) {
+  for (int i = IN_PARAMETER; i <= IN_V; i++) {
+    if (gh_want_same(g, node, i, IN_PARAMETER)) return GH_ERROR_ARGUMENT;
+    if (i != IN_GRADIENT && want_persistent(g, node, i)) return GH_ERROR_ARGUMENT;
+  }
+  for (int i = BETA1; i <= BETA2; i++)
+    if (!(node->attr[i] >= 0 && node->attr[i] < 1))
+      return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
+  gh_status status = gh_want_block(g, node, IN_STEP);
+  return status ? status : gh_want_block(g, node, IN_CONTROL);
+}
+
+static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
+  const double *a = node->attr;
+  int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
+  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_t(node->in[IN_PARAMETER]), gh_t(node->in[IN_M]),
+                   gh_t(node->in[IN_V]), gh_t(node->in[IN_GRADIENT]), gh_t(node->in[IN_STEP]),
+                   gh_t(node->in[IN_CONTROL]), gh_f(1 - a[BETA1]), gh_f(a[BETA2]), gh_f(1 - a[BETA2]), gh_f(a[EPS]),
+                   gh_f(a[WEIGHT_DECAY]), gh_l(n));
+}
+
+static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor_elements(node->in[IN_GRADIENT]); }
+
+const gh_op gh_op_adamw = {.name = "adamw",
+                           .attrs = {"beta1", "beta2", "eps", "weight_decay"},
+                           .infer = adamw_infer,
+                           .launch = adamw_launch,
+                           .flops = adamw_flops};
+
+void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
+              gh_tensor *control, gh_adamw_options options) {
+  const double attrs[] = {options.beta1, options.beta2, options.eps, options.weight_decay};
+  gh_apply_node(g, &gh_op_adamw, (gh_tensor *[]){parameter, gradient, m, v, step, control}, ADAMW_INPUTS, attrs,
+                GH_COUNT(attrs));
+}
