@@ -63,14 +63,19 @@ gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes) {
   if (!at) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
   while (statvfs(at, &facts)) {
-    char *folder = errno == ENOENT || errno == ENOTDIR ? gh_path_folder(NULL, at) : NULL;
-    if (!folder || !strcmp(folder, at)) {
-      free(folder);
-      status = gh_fail(err, GH_ERROR_FILE, "%s: free space unknown: %s", path, strerror(errno));
+    const int code = errno;
+    char *folder = gh_path_folder(err, at);
+    if (!folder) {
+      status = GH_ERROR_MEMORY;
       goto done;
     }
+    bool same = !strcmp(folder, at);
     free(at);
     at = folder;
+    if (same || (code != ENOENT && code != ENOTDIR)) {
+      status = gh_fail(err, GH_ERROR_FILE, "%s: free space unknown: %s", path, strerror(code));
+      goto done;
+    }
   }
   *bytes = (uint64_t)facts.f_bavail * (uint64_t)facts.f_frsize;
 done:

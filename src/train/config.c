@@ -2,6 +2,7 @@
 
 #include "train/config_table.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,30 +210,31 @@ static const char *last_part(const char *path) {
   return dot ? dot + 1 : path;
 }
 
-/* The nearest valid path: a key of the same group (rows and groups below it), else the same last part anywhere, else
- * whatever is least far away. A key of the other denoiser is no suggestion. */
+/* The nearest valid path: a key of the same group (rows and groups below it), else one of the same last part,
+ * preferably in the same stage, else whatever is least far away. A key of the other denoiser is no suggestion. */
 static void nearest_path(char *out, size_t size, const char *path, const gh_config *config) {
-  size_t stem = (size_t)(last_part(path) - path);
-  int least = 1 << 30;
-  snprintf(out, size, "%s", gh_config_rows[0].path);
+  const size_t stem = (size_t)(last_part(path) - path), first_part = strcspn(path, ".");
+  int least = INT_MAX;
   for (size_t i = 0; i < gh_config_row_count; i++) {
-    const char *candidate = gh_config_rows[i].path;
+    const char *row = gh_config_rows[i].path;
     if (!gh_row_serves(&gh_config_rows[i], config)) continue;
-    size_t length = strlen(candidate);
-    bool sibling = length > stem && !strncmp(candidate, path, stem);
-    if (sibling) length = stem + strcspn(candidate + stem, "."); /* a group stands for all its rows */
-    char shortened[128];
-    snprintf(shortened, sizeof shortened, "%.*s", (int)length, candidate);
-    int distance = gh_edit_distance(last_part(path), last_part(shortened));
-    int score = sibling ? 2 * distance : !distance ? 5 : 2 * distance + 8;
-    if (score >= least) continue;
-    least = score;
-    snprintf(out, size, "%s", shortened);
+    const bool sibling = !strncmp(row, path, stem), near = !strncmp(row, path, first_part);
+    const size_t shortened = stem + strcspn(row + (sibling ? stem : 0), "."); /* a group stands for all its rows */
+    for (int whole = 0; whole < 2; whole++) {
+      char candidate[128];
+      if (!whole && !sibling) continue;
+      snprintf(candidate, sizeof candidate, "%.*s", whole ? (int)strlen(row) : (int)shortened, row);
+      int distance = gh_edit_distance(last_part(path), last_part(candidate));
+      int score = !whole ? 4 * distance : (distance ? 4 * distance + 16 : 10) + !near;
+      if (score >= least) continue;
+      least = score;
+      snprintf(out, size, "%s", candidate);
+    }
   }
 }
 
 static gh_status refuse_key(gh_error *err, const char *path, const gh_config *config) {
-  char nearest[128];
+  char nearest[128] = "";
   const gh_row *row = find_row(path, config);
   if (row && gh_row_serves(row, config))
     return gh_fail(err, GH_ERROR_CONFIG, "key \"%.200s\": write objects in objects, not a name with dots", path);

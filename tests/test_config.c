@@ -1,0 +1,314 @@
+/* The run configuration: defaults, refusals, overrides, the way there and back. */
+#include "support/check.h"
+
+#include "base/file.h"
+#include "train/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXAMPLE GH_FIXTURES "/config/run-example.json"
+
+/* The least a document needs. */
+#define LEAST "\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[\"i\"]},\"output\":\"o\""
+
+static gh_status parse(gh_error *err, gh_config *config, const char *text) {
+  return gh_config_parse(err, config, "run.json", text, strlen(text), NULL, 0);
+}
+
+static char *printed(const gh_config *config) {
+  gh_error err = {0};
+  gh_json *json;
+  char *text;
+  check_ok(gh_config_to_json(&err, &json, config));
+  check_ok(gh_json_print(&err, &text, NULL, json, true));
+  gh_json_free(json);
+  return text;
+}
+
+static void check_same(const gh_config *a, const gh_config *b) {
+  char *x = printed(a), *y = printed(b);
+  assert_string_equal(x, y);
+  free(x), free(y);
+}
+
+/* ---- defaults ---- */
+
+static void test_example(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config c;
+  check_ok(gh_config_read(&err, &c, EXAMPLE, NULL, 0));
+  assert_string_equal(c.clip, "models/clip-vit-large-patch14");
+  assert_string_equal(c.autoencoder, "models/ae.safetensors");
+  assert_int_equal(c.denoiser.kind, GH_DENOISER_CONTINUOUS);
+  assert_int_equal(c.denoiser.hidden, 3072);
+  assert_int_equal(c.denoiser.rope_axes[2], 56);
+  assert_null(c.denoiser.weights);
+  assert_int_equal(c.data.images.count, 2);
+  assert_string_equal(c.data.images.items[0], "data/cc3m-{00000..00331}.tar");
+  assert_true(c.data.crop_ratio[1] == 1.3333333);
+  assert_false(c.data.latent_cache);
+  assert_int_equal(c.stages[0].micro_batch, 0);
+  assert_int_equal(c.stages[0].checkpoint_at.count, 0);
+  assert_int_equal(c.stages[1].checkpoint_at.count, 8);
+  assert_true(c.stages[0].optimizer.lr == 1e-4 && c.stages[1].optimizer.lr == 1e-5);
+  assert_true(c.lora.enabled && c.lora.all_linear && c.lora.rank == 16 && c.lora.bias == GH_LORA_BIAS_LORA_ONLY);
+  assert_true(c.recompute == GH_RECOMPUTE_AUTO && c.guard == NULL);
+  assert_true(c.state_minutes == 30);
+  gh_config_free(&c);
+  gh_config_free(&c); /* empty: fine */
+}
+
+/* The contract: the example is the defaults, but for its paths. Two independent statements of every default. */
+static void test_example_is_the_defaults(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config given, least;
+  check_ok(gh_config_read(&err, &given, EXAMPLE, NULL, 0));
+  check_ok(parse(&err, &least,
+                 "{\"clip\":\"models/clip-vit-large-patch14\",\"autoencoder\":\"models/ae.safetensors\",\"data\":{"
+                 "\"images\":[\"data/cc3m-{00000..00331}.tar\",\"more/photos\"]},\"output\":\"runs/openai-224\"}"));
+  check_same(&given, &least);
+  gh_json *example, *written;
+  check_ok(gh_json_read_file(&err, &example, EXAMPLE, GH_JSON_MAX_BYTES));
+  check_ok(gh_config_to_json(&err, &written, &given));
+  assert_true(gh_json_equal(example, written)); /* nothing more, nothing less */
+  gh_json_free(example), gh_json_free(written);
+  gh_config_free(&given), gh_config_free(&least);
+  check_ok(gh_config_defaults(&err, &given));
+  assert_string_equal(given.output, "");
+  assert_int_equal(given.stages[1].batch, 256);
+  gh_config_free(&given);
+}
+
+/* ---- refusals ---- */
+
+static const struct {
+  const char *text, *piece;
+} refused[] = {
+    {"[]", "run.json: expected an object, found an array"},
+    {"{" LEAST ",}", "run.json: line 1"},
+    {"{" LEAST ",\"seed\":1,\"seed\":2}", "run.json: duplicate key \"seed\""},
+    {"{}", "run.json: \"clip\" is missing"},
+    {"{\"clip\":\"c\",\"data\":{\"images\":[\"i\"]},\"output\":\"o\"}", "\"autoencoder\" is missing"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"output\":\"o\"}", "\"data.images\" is missing"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{},\"output\":\"o\"}", "\"data.images\" is missing"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[\"i\"]}}", "\"output\" is missing"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[]},\"output\":\"o\"}", "data.images: an empty list"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[\"\"]},\"output\":\"o\"}",
+     "data.images[0]: an empty"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[1]},\"output\":\"o\"}",
+     "data.images[0]: expected a string, found a number"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"lrr\":1}}}",
+     "unknown key \"stage1.optimizer.lrr\" (the nearest is \"stage1.optimizer.lr\")"},
+    {"{" LEAST ",\"stage1\":{\"lr\":1}}", "unknown key \"stage1.lr\" (the nearest is \"stage1.optimizer.lr\")"},
+    {"{" LEAST ",\"sede\":1}", "unknown key \"sede\" (the nearest is \"seed\")"},
+    {"{" LEAST ",\"Seed\":1}", "unknown key \"Seed\" (the nearest is \"seed\")"},
+    {"{" LEAST ",\"stage3\":{}}", "unknown key \"stage3\" (the nearest is \"stage"},
+    {"{" LEAST ",\"stage1\":{\"lora\":{}}}", "unknown key \"stage1.lora\" (the nearest is \"stage2.lora"},
+    {"{" LEAST ",\"stage1.steps\":1}", "write objects in objects"},
+    {"{" LEAST ",\"stage1\":3}", "stage1: expected an object, found a number"},
+    {"{" LEAST ",\"state\":null}", "state: expected an object, found null"},
+    {"{" LEAST ",\"stage2\":{\"lora\":3}}", "stage2.lora: expected an object or null, found a number"},
+    {"{" LEAST ",\"stage2\":{\"lora\":{\"ranks\":3}}}", "(the nearest is \"stage2.lora.rank\")"},
+    {"{" LEAST ",\"stage2\":{\"lora\":{\"targets\":[]}}}", "stage2.lora.targets: an empty list"},
+    {"{" LEAST ",\"stage2\":{\"lora\":{\"dropout\":1}}}", "stage2.lora.dropout: 1 is not below 1"},
+    {"{" LEAST ",\"stage2\":{\"guard\":3}}", "stage2.guard: expected an object or null"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"lr\":\"x\"}}}", "stage1.optimizer.lr: expected a number, found a string"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"lr\":-1}}}", "stage1.optimizer.lr: -1 is not at least 0"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"betas\":[0.9]}}}", "betas: expected an array of 2 numbers"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"betas\":[0.9,1.0]}}}", "betas[1]: 1 is not below 1"},
+    {"{" LEAST ",\"stage1\":{\"optimizer\":{\"eps\":0}}}", "eps: 0 is not above 0"},
+    {"{" LEAST ",\"stage1\":{\"batch\":0}}", "stage1.batch: 0 is not at least 1"},
+    {"{" LEAST ",\"stage1\":{\"steps\":1.5}}", "stage1.steps: expected an integer, found 1.5"},
+    {"{" LEAST ",\"stage1\":{\"micro_batch\":\"some\"}}", "stage1.micro_batch: expected an integer or \"auto\""},
+    {"{" LEAST ",\"stage2\":{\"micro_batch\":257}}", "stage2.micro_batch: 257 is above stage2.batch, 256"},
+    {"{" LEAST ",\"stage2\":{\"checkpoint_at\":[1,0]}}", "stage2.checkpoint_at[1]: 0 is not at least 1"},
+    {"{" LEAST ",\"stage2\":{\"checkpoint_at\":5}}", "checkpoint_at: expected an array of integers, found a number"},
+    {"{" LEAST ",\"stage2\":{\"train_denoiser\":1}}", "train_denoiser: expected true or false, found a number"},
+    {"{" LEAST ",\"precision\":\"float31\"}", "precision: \"float31\" is not one of \"float32\", \"bfloat16\""},
+    {"{" LEAST ",\"version\":2}", "version: 2 is not at most 1"},
+    {"{" LEAST ",\"seed\":9007199254740993}", "seed: "},
+    {"{" LEAST ",\"seed\":null}", "seed: expected an integer, found null"},
+    {"{" LEAST ",\"device\":\"\"}", "device: an empty string"},
+    {"{" LEAST ",\"condition\":{\"local_tokens\":101}}", "condition.local_tokens: 101 is not at most 100"},
+    {"{" LEAST ",\"evaluate\":{}}", "evaluate: expected an array, found an object"},
+    {"{" LEAST ",\"denoiser\":{\"heads\":23}}", "denoiser.hidden: 3072 is not a multiple of denoiser.heads, 23"},
+    {"{" LEAST ",\"denoiser\":{\"hidden\":1536}}", "denoiser.rope_axes: 16 + 56 + 56 is not hidden / heads = 64"},
+    {"{" LEAST ",\"denoiser\":{\"rope_axes\":[17,55,56]}}", "every axis must be even"},
+    {"{" LEAST ",\"denoiser\":{\"layers\":4}}", "denoiser.layers: the continuous denoiser has no such key"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"double_blocks\":4}}",
+     "denoiser.double_blocks: the discrete denoiser has no such key"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"mask_ratio\":[0.9,0.5]}}", "mask_ratio: 0.9 is above 0.5"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"diskrete\"}}", "denoiser.kind: \"diskrete\" is not one of"},
+};
+
+static void test_refused(void **state) {
+  (void)state;
+  gh_error err;
+  gh_config c;
+  for (size_t i = 0; i < GH_COUNT(refused); i++) {
+    check_fails(parse(&err, &c, refused[i].text), GH_ERROR_CONFIG, refused[i].piece);
+    assert_true(gh_starts_with(err.text, "run.json: "));
+    assert_null(c.clip); /* nothing is left to free */
+  }
+  check_fails(gh_config_read(&err, &c, "/nonexistent/run.json", NULL, 0), GH_ERROR_FILE, "/nonexistent/run.json");
+}
+
+/* ---- values ---- */
+
+static void test_kinds(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config c, back;
+  gh_json *json;
+  check_ok(parse(&err, &c,
+                 "{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"layers\":4,\"mask_ratio\":[0.6,0.6]},"
+                 "\"stage1\":{\"steps\":0,\"micro_batch\":8},\"stage2\":{\"lora\":null,\"guard\":{\"drop\":0.3}},"
+                 "\"precision\":\"bf16\",\"evaluate\":[{\"what\":\"mmvp\"}]}"));
+  assert_int_equal(c.denoiser.kind, GH_DENOISER_DISCRETE);
+  assert_int_equal(c.denoiser.layers, 4);
+  assert_int_equal(c.denoiser.hidden % c.denoiser.heads, 0);
+  assert_int_equal(c.stages[0].steps, 0);
+  assert_int_equal(c.stages[0].micro_batch, 8);
+  assert_false(c.lora.enabled);
+  assert_int_equal(c.precision, GH_PRECISION_BFLOAT16);
+  check_ok(gh_config_to_json(&err, &json, &c));
+  assert_int_equal(gh_json_type_of(gh_json_at(json, "stage2.lora")), GH_JSON_NULL);
+  assert_null(gh_json_at(json, "denoiser.rope_axes"));
+  check_ok(gh_config_from_json(&err, &back, "manifest", json));
+  check_same(&c, &back);
+  assert_string_equal(gh_precision_name(back.precision), "bfloat16");
+  assert_true(gh_json_equal(c.guard, back.guard) && gh_json_equal(c.evaluate, back.evaluate));
+  gh_json_free(json), gh_config_free(&c), gh_config_free(&back);
+
+  check_ok(parse(&err, &c,
+                 "{" LEAST
+                 ",\"stage2\":{\"lora\":{\"rank\":4,\"targets\":[\"q_proj\",\"v_proj\"],\"adapter\":\"p\"}}}"));
+  assert_true(c.lora.enabled && !c.lora.all_linear && c.lora.rank == 4 && c.lora.alpha == 16);
+  assert_int_equal(c.lora.targets.count, 2);
+  assert_string_equal(c.lora.adapter, "p");
+  check_ok(gh_config_to_json(&err, &json, &c));
+  check_ok(gh_config_from_json(&err, &back, "manifest", json));
+  check_same(&c, &back);
+  gh_json_free(json), gh_config_free(&c), gh_config_free(&back);
+}
+
+static void test_overrides(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config c;
+  static const char *const sets[] = {"stage1.optimizer.lr=1e-3",
+                                     "stage1.steps=5",
+                                     "precision=bfloat16",
+                                     "output=12",
+                                     "denoiser.weights=null",
+                                     "stage2.lora=null",
+                                     "stage2.lora.rank=8",
+                                     "data.images=one.tar",
+                                     "clip=\"with = sign\"",
+                                     "stage2.micro_batch=auto",
+                                     "stage2.checkpoint_at=[7,8]",
+                                     "data.latent_cache={\"crops\":4}",
+                                     "autoencoder=true"};
+  check_ok(gh_config_read(&err, &c, EXAMPLE, sets, GH_COUNT(sets)));
+  assert_true(c.stages[0].optimizer.lr == 1e-3);
+  assert_int_equal(c.stages[0].steps, 5);
+  assert_int_equal(c.precision, GH_PRECISION_BFLOAT16);
+  assert_string_equal(c.output, "12"); /* a key of text takes the bare string */
+  assert_string_equal(c.autoencoder, "true");
+  assert_string_equal(c.clip, "with = sign");
+  assert_true(c.lora.enabled && c.lora.rank == 8 && c.lora.alpha == 16);
+  assert_int_equal(c.data.images.count, 1);
+  assert_string_equal(c.data.images.items[0], "one.tar");
+  assert_int_equal(c.stages[1].checkpoint_at.count, 2);
+  assert_true(c.data.latent_cache && c.data.latent_cache_crops == 4);
+  gh_config_free(&c);
+  static const struct {
+    const char *set, *piece;
+  } cases[] = {{"nonsense", "--set nonsense: expected key=value"},
+               {"=3", "expected key=value"},
+               {"stage1.optimizer.llr=3", "--set stage1.optimizer.llr=3: unknown key \"stage1.optimizer.llr\""},
+               {"stage1.optimizer.lr=fast", "stage1.optimizer.lr: expected a number, found a string"},
+               {"stage1=5", "stage1: expected an object"},
+               {"stage1.steps.x=5", "unknown key \"stage1.steps.x\""}};
+  for (size_t i = 0; i < GH_COUNT(cases); i++)
+    check_fails(gh_config_read(&err, &c, EXAMPLE, &cases[i].set, 1), GH_ERROR_CONFIG, cases[i].piece);
+}
+
+static void test_checkpoint_due(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config c;
+  check_ok(gh_config_defaults(&err, &c));
+  static const int64_t due[] = {50, 100, 500, 1000, 1500}, not_due[] = {0, 1, 49, 51, 501};
+  for (size_t i = 0; i < 5; i++) {
+    assert_true(gh_config_checkpoint_due(&c.stages[1], due[i]));
+    assert_false(gh_config_checkpoint_due(&c.stages[1], not_due[i]));
+  }
+  gh_config_free(&c);
+}
+
+/* ---- sweeps ---- */
+
+static gh_status read_and_write(gh_error *err, void *state) {
+  static const char *const sets[] = {"stage2.lora.targets=[\"q\",\"v\"]", "stage2.guard={\"drop\":1}", "device=x"};
+  gh_config c;
+  gh_json *json = NULL;
+  gh_status status = gh_config_read(err, &c, state, sets, GH_COUNT(sets));
+  if (!status) status = gh_config_to_json(err, &json, &c);
+  gh_json_free(json);
+  gh_config_free(&c);
+  return status;
+}
+
+static void test_allocation_failures(void **state) {
+  (void)state;
+  check_allocation_failures(read_and_write, (void *)(uintptr_t)EXAMPLE);
+}
+
+static void test_mutations(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *original;
+  size_t size;
+  uint64_t random = 5;
+  int accepted = 0;
+  check_ok(gh_file_read(&err, EXAMPLE, 1 << 16, &original, &size));
+  char *bytes = malloc(size + 64);
+  for (int round = 0; round < 2000; round++) {
+    gh_config c, back;
+    gh_json *json;
+    err = (gh_error){0};
+    memcpy(bytes, original, size);
+    size_t length = check_mutate(bytes, size, size + 64, &random);
+    gh_status status = gh_config_parse(&err, &c, "run.json", bytes, length, NULL, 0);
+    if (status) {
+      check_failure(status, &err, GH_ERROR_CONFIG, "run.json: ", __FILE__, __LINE__);
+      continue;
+    }
+    accepted++;
+    check_ok(gh_config_to_json(&err, &json, &c));
+    check_ok(gh_config_from_json(&err, &back, "back", json));
+    check_same(&c, &back);
+    gh_json_free(json), gh_config_free(&c), gh_config_free(&back);
+  }
+  assert_true(accepted > 50);
+  free(bytes), free(original);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_example),
+      cmocka_unit_test(test_example_is_the_defaults),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_kinds),
+      cmocka_unit_test(test_overrides),
+      cmocka_unit_test(test_checkpoint_due),
+      cmocka_unit_test(test_allocation_failures),
+      cmocka_unit_test(test_mutations),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
