@@ -1,15 +1,39 @@
-/* Column sums in two passes of fixed order: chunks of COLUMN_CHUNK rows into partials (chunks, columns), then those. */
+/* Column sums in two passes of fixed order: chunks of COLUMN_CHUNK rows into partials, then those. x is seen as
+ * (segments, rows, columns); every segment is summed by itself, into `chunks` partials of its own. */
 
-KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 rows, int64 columns) {
+#define SEGMENT_ROWS(first, last)                                                                                      \
+  const int64 segment = chunk / chunks;                                                                                \
+  const int64 first = segment * rows + chunk % chunks * COLUMN_CHUNK;                                                  \
+  const int64 last = min(first + COLUMN_CHUNK, (segment + 1) * rows)
+
+/* partials (segments, chunks, columns): sums of x */
+KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 rows, int64 chunks, int64 columns) {
   COLUMN(columns);
   if (column >= columns) return;
-  const int64 first = chunk * COLUMN_CHUNK, last = min(first + COLUMN_CHUNK, rows);
+  SEGMENT_ROWS(first, last);
   vec sum = VEC(0);
   for (int64 row = first; row < last; row++) sum += vec_load(x + row * columns, column, columns);
   vec_store(partials + chunk * columns, column, columns, sum);
 }
 
-/* out (segments, columns) (+)= scale * sum of each segment's partials (segments, chunks, columns); GROUP(1) is the segment */
+/* The same of a * b, where b = (x - mean) * rstd of the row, as far as those are given. */
+KERNEL void column_dot_partial(GLOBAL float *partials, GLOBAL const ELEM *a, GLOBAL const ELEM *x,
+                               GLOBAL const float *mean, GLOBAL const float *rstd, int64 rows, int64 chunks,
+                               int64 columns) {
+  COLUMN(columns);
+  if (column >= columns) return;
+  SEGMENT_ROWS(first, last);
+  vec sum = VEC(0);
+  for (int64 row = first; row < last; row++) {
+    const float m = mean ? mean[row] : 0.0f, r = rstd ? rstd[row] : 1.0f;
+    const vec b = (vec_load(x + row * columns, column, columns) - m) * r;
+    sum = fma(vec_load(a + row * columns, column, columns), b, sum);
+  }
+  vec_store(partials + chunk * columns, column, columns, sum);
+}
+
+/* out (segments, columns) (+)= scale * sum of each segment's partials (segments, chunks, columns); GROUP(1) is the
+ * segment */
 KERNEL void column_sum_final(GLOBAL float *out, GLOBAL const float *partials, int64 chunks, int64 columns, float scale,
                              int32 accumulate) {
   COLUMN(columns);

@@ -6,6 +6,13 @@
 
 /* Records scale * sum over rows of x, seen as (rows, columns) -> shape of `like` (columns elements). */
 gh_tensor *gh_column_sum(gh_graph *g, gh_tensor *x, int64_t rows, int64_t columns, double scale, const gh_tensor *like);
+/* The same with x seen as (segments, rows, columns) -> shape of `like` (segments x columns elements). */
+gh_tensor *gh_segment_sum(gh_graph *g, gh_tensor *x, int64_t segments, int64_t rows, int64_t columns, double scale,
+                          const gh_tensor *like);
+/* Sum over rows of a * (x - mean) * rstd, a and x seen as (segments, rows, columns) -> shape of `like`. mean and rstd
+ * (segments x rows); NULL: 0 and 1. */
+gh_tensor *gh_segment_dot(gh_graph *g, gh_tensor *a, gh_tensor *x, gh_tensor *mean, gh_tensor *rstd, int64_t segments,
+                          int64_t rows, int64_t columns, const gh_tensor *like);
 
 /* Chunks of GH_COLUMN_CHUNK rows in each of `segments` runs of `rows`. */
 static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, GH_COLUMN_CHUNK); }

@@ -5,20 +5,28 @@
 
 #define OPS(X)                                                                                                         \
   X(accumulate)                                                                                                        \
+  X(activation)                                                                                                        \
+  X(activation_backward)                                                                                               \
   X(adamw)                                                                                                             \
   X(add)                                                                                                               \
   X(clip_control)                                                                                                      \
+  X(column_dot)                                                                                                        \
   X(column_sum)                                                                                                        \
   X(concat)                                                                                                            \
   X(constant)                                                                                                          \
   X(dropout)                                                                                                           \
   X(flow_interpolate)                                                                                                  \
+  X(gated_add)                                                                                                         \
+  X(gated_add_backward)                                                                                                \
   X(gaussian_kl)                                                                                                       \
   X(gaussian_kl_backward)                                                                                              \
   X(gaussian_sample)                                                                                                   \
   X(gaussian_sample_backward)                                                                                          \
+  X(layernorm)                                                                                                         \
+  X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
   X(matmul)                                                                                                            \
+  X(modulate)                                                                                                          \
   X(mse_loss)                                                                                                          \
   X(mse_loss_backward)                                                                                                 \
   X(normalize_image)                                                                                                   \
@@ -27,6 +35,8 @@
   X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \
   X(reshape)                                                                                                           \
+  X(rmsnorm)                                                                                                           \
+  X(rmsnorm_backward)                                                                                                  \
   X(rope)                                                                                                              \
   X(split)                                                                                                             \
   X(square_sum)                                                                                                        \

@@ -22,10 +22,15 @@ def add_cases():
 def column_sum_cases():
     cases = Cases("column_sum")
     for rows, columns in [(1, 1), (1, 33), (63, 5), (64, 16), (65, 17), (131, 65), (200, 1)]:
-        attrs = {"rows": rows, "columns": columns, "scale": 1.5, "rank": 1, "d0": columns}
+        attrs = {"segments": 1, "rows": rows, "columns": columns, "scale": 1.5, "rank": 1, "d0": columns}
         cases.add(f"{rows}x{columns}", [randn(rows, columns)], lambda x: 1.5 * x.sum(0), attrs, grads=[])
-    attrs = {"rows": 12, "columns": 6, "scale": 1, "rank": 2, "d0": 2, "d1": 3}
+    attrs = {"segments": 1, "rows": 12, "columns": 6, "scale": 1, "rank": 2, "d0": 2, "d1": 3}
     cases.add("shaped", [randn(3, 4, 2, 3)], lambda x: x.sum((0, 1)), attrs, grads=[])
+    for segments, rows, columns in [(3, 67, 5), (2, 1, 33), (5, 64, 3)]:
+        attrs = {"segments": segments, "rows": rows, "columns": columns, "scale": -0.5, "rank": 2, "d0": segments,
+                 "d1": columns}
+        cases.add(f"segments_{segments}x{rows}x{columns}", [randn(segments, rows, columns)], lambda x: -0.5 * x.sum(1),
+                  attrs, grads=[])
     cases.save()
 
 

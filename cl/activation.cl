@@ -1,0 +1,52 @@
+/* GELU (both kinds), quick GELU, SiLU. Kinds are gh_activation_kind of ops.h: 0 gelu_erf, 1 gelu_tanh, 2 quick_gelu,
+ * 3 silu. All but the first are x sigmoid(inner(x)); 0.5 (1 + tanh u) = sigmoid(2 u). */
+#include "functions.h"
+
+#define GELU_ERF   0
+#define GELU_TANH  1
+#define QUICK_GELU 2
+
+#define GELU_LINEAR 1.59576912f  /* 2 sqrt(2 / pi) */
+#define GELU_CUBIC  0.0713548163f /* 2 sqrt(2 / pi) 0.044715 */
+#define QUICK_SCALE 1.702f
+
+inline vec activation_inner(vec x, int32 kind, vec *slope) {
+  if (kind == GELU_TANH) {
+    vec square = x * x;
+    *slope = fma(square, VEC(3.0f * GELU_CUBIC), VEC(GELU_LINEAR));
+    return x * fma(square, VEC(GELU_CUBIC), VEC(GELU_LINEAR));
+  }
+  const float scale = kind == QUICK_GELU ? QUICK_SCALE : 1.0f;
+  *slope = VEC(scale);
+  return scale * x;
+}
+
+KERNEL void activation_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int32 kind, int64 n) {
+  vec ignored;
+  if (kind == GELU_ERF) {
+    FOR_ELEMENTS(i, n) {
+      vec v = vec_load(x, i, n);
+      vec_store(y, i, n, v * vec_normal(v, &ignored));
+    }
+  } else {
+    FOR_ELEMENTS(i, n) {
+      vec v = vec_load(x, i, n);
+      vec_store(y, i, n, v * vec_sigmoid(activation_inner(v, kind, &ignored)));
+    }
+  }
+}
+
+/* dx = dy (cdf + x density), or dy (s + x s (1 - s) inner'(x)); dx may be dy. */
+KERNEL void activation_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, int32 kind, int64 n) {
+  if (kind == GELU_ERF) {
+    FOR_ELEMENTS(i, n) {
+      vec v = vec_load(x, i, n), density, cdf = vec_normal(v, &density);
+      vec_store(dx, i, n, vec_load(dy, i, n) * fma(v, density, cdf));
+    }
+  } else {
+    FOR_ELEMENTS(i, n) {
+      vec v = vec_load(x, i, n), slope, s = vec_sigmoid(activation_inner(v, kind, &slope));
+      vec_store(dx, i, n, vec_load(dy, i, n) * s * fma(v * (1.0f - s), slope, VEC(1.0f)));
+    }
+  }
+}
