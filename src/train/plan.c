@@ -49,15 +49,15 @@ gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan) {
   return status;
 }
 
-void gh_plan_print(const gh_device *device, int stage, const gh_store *store, const gh_graph *graph,
+void gh_plan_print(const gh_device *device, const char *label, const gh_store *store, const gh_graph *graph,
                    int64_t micro_batch) {
   int64_t trained = 0, all = 0;
   for (int i = 0; i < gh_store_count(store); i++)
     if (gh_store_at(store, i)->trainable) trained += gh_tensor_elements(gh_store_at(store, i));
   all = gh_store_bytes(store);
-  gh_info("stage %d on %s (%s): %lld parameters trained; micro-batch %lld, %.3g GFLOP; memory %.1f MiB lasting, %.1f "
+  gh_info("%s on %s (%s): %lld parameters trained; micro-batch %lld, %.3g GFLOP; memory %.1f MiB lasting, %.1f "
           "MiB in a step",
-          stage, device->info.id, device->info.name, (long long)trained, (long long)micro_batch,
+          label, device->info.id, device->info.name, (long long)trained, (long long)micro_batch,
           gh_graph_flops(graph) * 1e-9, (double)all / 1048576, (double)gh_graph_peak_bytes(graph) / 1048576);
 }
 
@@ -98,10 +98,6 @@ static gh_status same(gh_error *err, const char *path, const gh_json *now, const
   return GH_OK;
 }
 
-gh_status gh_plan_same_run(gh_error *err, const gh_config *config, const gh_json *before) {
-  gh_json *now = NULL;
-  gh_status status = gh_config_to_json(err, &now, config);
-  if (!status) status = same(err, "", now, before);
-  gh_json_free(now);
-  return status;
+gh_status gh_plan_same_run(gh_error *err, const gh_json *config, const gh_json *before) {
+  return same(err, "", config, before);
 }

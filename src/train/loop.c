@@ -1,0 +1,185 @@
+#include "train/loop.h"
+#include "base/log.h"
+#include "train/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void gh_loop_free(gh_loop *l) {
+  gh_loader_free(l->loader);
+  gh_update_free(&l->update);
+  gh_graph_free(l->step.graph);
+  gh_store_free(l->store);
+  gh_json_free(l->config_json);
+  gh_json_free(l->plan_json);
+  free(l->images);
+  *l = (gh_loop){0};
+}
+
+gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
+  gh_status status = gh_update_record(err, l->device, l->store, &l->stage->optimizer, &l->step, &l->update);
+  if (!status) status = gh_graph_plan(err, l->step.graph);
+  if (!status) status = gh_graph_plan(err, l->update.graph);
+  return status;
+}
+
+gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *data, uint64_t seed) {
+  int64_t side = l->step.images->shape[3];
+  const gh_loader_options options = {.sources = (const char *const *)data->images.items,
+                                     .source_count = data->images.count,
+                                     .image_size = (int)side,
+                                     .crop = {.scale = {data->crop_scale[0], data->crop_scale[1]},
+                                              .ratio = {data->crop_ratio[0], data->crop_ratio[1]}},
+                                     .seed = seed,
+                                     .stage = l->number,
+                                     .first_ordinal = (uint64_t)(l->done * l->stage->batch),
+                                     .workers = (int)data->workers,
+                                     .ahead = 2 * (size_t)l->micro_batch};
+  l->images = gh_alloc(err, (size_t)(l->micro_batch * 3 * side * side), sizeof *l->images);
+  return l->images ? gh_loader_create(err, &l->loader, &options) : GH_ERROR_MEMORY;
+}
+
+static double learning_rate(const gh_optimizer_config *o, int64_t update) {
+  return update < o->warmup ? o->lr * (double)update / (double)o->warmup : o->lr;
+}
+
+/* One micro-batch: samples [first, first + micro_batch) of the update, those past its end with weight 0. */
+static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
+  const gh_stage_config *stage = l->stage;
+  int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
+  int64_t sample = gh_tensor_elements(l->step.images) / l->micro_batch;
+  gh_status status = gh_loader_next(err, l->loader, l->images, NULL, (size_t)count);
+  if (status) return status;
+  memset(l->images + count * sample, 0, (size_t)((l->micro_batch - count) * sample) * sizeof *l->images);
+  const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, l->done + 1),
+                                 .beta1 = stage->optimizer.betas[0],
+                                 .beta2 = stage->optimizer.betas[1],
+                                 .update = (uint64_t)l->done + 1,
+                                 .ordinal = (uint64_t)(l->done * stage->batch + first),
+                                 .samples = (uint32_t)count,
+                                 .weight = 1 / (double)stage->batch};
+  status = gh_tensor_write(err, l->device, l->step.images, l->images);
+  if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
+  return status ? status : gh_graph_run(err, l->step.graph);
+}
+
+static gh_status run_update(gh_error *err, gh_loop *l, gh_update_result *result) {
+  for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
+    gh_status status = accumulate(err, l, first);
+    if (status) return status;
+  }
+  gh_status status = gh_graph_run(err, l->update.graph);
+  return status ? status : gh_update_read(err, l->device, &l->update, result);
+}
+
+static gh_status write_state(gh_error *err, gh_loop *l) {
+  const gh_state_info info = {.stage = l->number,
+                              .update = l->done,
+                              .data_hash = gh_loader_index_hash(l->loader),
+                              .micro_batch = l->micro_batch,
+                              .config = l->config_json,
+                              .plan = l->plan_json};
+  gh_status status = gh_state_write(err, l->run, l->device, &l->update, &info, GH_MAX(l->state_keep, 1));
+  l->state_written = gh_now();
+  return status ? gh_fail_in(err, "state after update %lld of %s", (long long)l->done, l->label) : GH_OK;
+}
+
+static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *result) {
+  gh_status status = write_state(err, l);
+  if (status) return status;
+  return gh_fail(err, GH_ERROR_NUMERIC,
+                 "%s update %lld: the loss or the gradient is not finite (loss %g, gradient norm %g); the state from "
+                 "before it is saved in %s/state",
+                 l->label, (long long)l->done + 1, result->loss, result->norm, l->run);
+}
+
+static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
+  const gh_metrics_row row = {.stage = l->number,
+                              .update = l->done,
+                              .updates = l->stage->steps,
+                              .loss = result->loss,
+                              .norm = result->norm,
+                              .learning_rate = learning_rate(&l->stage->optimizer, l->done),
+                              .seconds = seconds,
+                              .samples = l->stage->batch};
+  bool last = l->done == l->stage->steps;
+  gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
+  if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
+  bool due = last || gh_stop_requested() || gh_now() - l->state_written >= 60 * l->state_minutes;
+  if (!status && due) status = write_state(err, l);
+  if (!status && gh_stop_requested() && !last)
+    status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume goes on from there",
+                     (long long)l->done, l->label);
+  return status;
+}
+
+gh_status gh_loop_run(gh_error *err, gh_loop *l) {
+  gh_status status = GH_OK;
+  gh_progress progress;
+  gh_progress_start(&progress, l->label, "updates", (uint64_t)l->stage->steps, (uint64_t)l->done);
+  l->state_written = gh_now();
+  while (!status && l->done < l->stage->steps) {
+    double began = gh_now();
+    gh_update_result result;
+    status = run_update(err, l, &result);
+    if (!status && result.bad) status = stop_at_nan(err, l, &result);
+    if (status) break;
+    l->done++;
+    status = after_update(err, l, &result, gh_now() - began);
+    char note[48];
+    snprintf(note, sizeof note, "loss %.4f", result.loss);
+    gh_progress_update(&progress, (uint64_t)l->done, note);
+  }
+  gh_progress_end(&progress);
+  return status;
+}
+
+gh_status gh_loop_check_data(gh_error *err, const gh_loop *l, uint64_t hash) {
+  if (gh_loader_index_hash(l->loader) == hash) return GH_OK;
+  return gh_fail(err, GH_ERROR_CONFIG,
+                 "the images are not those of the interrupted run; --allow-data-change goes on all the same");
+}
+
+/* ---- the report ---- */
+
+static double mean(const double *values, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; i++) sum += values[i];
+  return count ? sum / (double)count : 0;
+}
+
+gh_status gh_loop_report(gh_error *err, const gh_loop *l, double seconds, gh_stage_report *out) {
+  double *losses = NULL;
+  int64_t count = 0;
+  gh_loader_stats stats = {0};
+  gh_loader_get_stats(l->loader, &stats);
+  gh_status status = gh_metrics_losses(err, l->run, l->number, &losses, &count);
+  int64_t span = GH_MAX(1, GH_MIN(10, count / 10));
+  if (!status && count)
+    *out = (gh_stage_report){.updates = count,
+                             .first_loss = mean(losses, span),
+                             .last_loss = mean(losses + count - span, span),
+                             .skipped = stats.skipped,
+                             .seconds = seconds};
+  free(losses);
+  return status;
+}
+
+/* ---- starting and resuming ---- */
+
+gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
+                           gh_state_info *from) {
+  gh_status status = gh_folder_make(err, run);
+  char *path = gh_path_join(err, run, "config.json");
+  if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
+  if (!status && *state_folder && !resume)
+    status = gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume goes on with it, or choose another output",
+                     run);
+  if (!status && *state_folder) status = gh_plan_same_run(err, config, from->config);
+  if (!status && !*state_folder && resume) gh_info("no state in %s yet: starting from the beginning", run);
+  if (!status) status = gh_metrics_rewind(err, run, *state_folder ? from->stage : 0, from->update);
+  if (!status) status = gh_json_write_file(err, path, config);
+  free(path);
+  return status;
+}

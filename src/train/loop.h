@@ -1,0 +1,51 @@
+/* The training loop, whatever is trained: images in, gradients accumulated over micro-batches, an update, a line of
+ * metrics, snapshots and state when they are due. The stages of the method and the pre-training of an autoencoder are
+ * such loops. */
+#ifndef GH_TRAIN_LOOP_H
+#define GH_TRAIN_LOOP_H
+
+#include "train/loader.h"
+#include "train/plan.h"
+#include "train/state.h"
+#include "train/trainer.h"
+#include "train/update.h"
+
+typedef struct gh_loop gh_loop;
+struct gh_loop {
+  const char *label; /* "stage 1" */
+  int number;        /* of the stage, in names of files and of random streams */
+  const char *run;   /* the run's folder */
+  const gh_stage_config *stage;
+  int64_t state_keep;
+  double state_minutes;
+  bool quiet;                                          /* no line an update on stdout */
+  gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes what training made so far */
+  void *user;                                          /* snapshot's own */
+
+  gh_device *device;
+  gh_store *store;
+  gh_step step; /* its graph, images, step block and loss */
+  gh_update update;
+  gh_loader *loader;
+  float *images; /* (micro_batch, 3, S, S) */
+  int64_t micro_batch;
+  int64_t done;         /* updates */
+  double state_written; /* when, by gh_now */
+  gh_json *config_json, *plan_json;
+};
+
+void gh_loop_free(gh_loop *loop);
+
+/* Finds a state to resume from (*state_folder NULL: none), refuses a folder with a run unless `resume`, cuts the
+ * metrics back to the state, writes config.json. */
+gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
+                           gh_state_info *from);
+/* Records the update for the recorded step and plans both graphs. */
+gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
+/* Starts the loader at loop->done. */
+gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
+gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
+gh_status gh_loop_run(gh_error *err, gh_loop *loop);
+gh_status gh_loop_report(gh_error *err, const gh_loop *loop, double seconds, gh_stage_report *out);
+
+#endif
