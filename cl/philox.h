@@ -11,7 +11,7 @@
 #ifndef GH_PHILOX_H
 #define GH_PHILOX_H
 
-#if defined(__OPENCL_VERSION__)
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
 typedef uint gh_u32;
 typedef ulong gh_u64;
