@@ -8,8 +8,7 @@
 #include <string.h>
 
 const gh_command *const gh_commands[] = {
-    &gh_command_devices,
-    NULL,
+    &gh_command_devices, &gh_command_pretrain_autoencoder, &gh_command_probe, &gh_command_train, NULL,
 };
 
 #define MAX_COMMANDS 64

@@ -61,9 +61,9 @@ gh_status gh_graph_fail(gh_graph *g, const gh_node *node, const char *format, ..
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  if (!node) return gh_fail(&g->error, GH_ERROR_ARGUMENT, "%s", text);
+  if (!node) return gh_fail(&g->error, GH_ERROR_CONFIG, "%s", text);
   describe_inputs(node, shapes, sizeof shapes);
-  return gh_fail(&g->error, GH_ERROR_ARGUMENT, "%s %s: %s", node->op->name, shapes, text);
+  return gh_fail(&g->error, GH_ERROR_CONFIG, "%s %s: %s", node->op->name, shapes, text);
 }
 
 gh_tensor *gh_declare(gh_graph *g, gh_node *node, gh_dtype dtype, int rank, const int64_t *shape) {

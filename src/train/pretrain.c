@@ -67,7 +67,14 @@ static gh_status measure_spread(gh_error *err, gh_pretraining *p, double *out) {
   gh_status status = z ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t i = 0; i < replays && !status; i++) {
     status = gh_loader_next(err, l->loader, l->images, NULL, (size_t)l->micro_batch);
+    const gh_step_values values = {.update = 1,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .ordinal = (uint64_t)(i * l->micro_batch),
+                                   .samples = 1,
+                                   .weight = 1};
     if (!status) status = gh_tensor_write(err, l->device, l->step.images, l->images);
+    if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (!status) status = gh_tensor_read(err, l->device, p->latents, z);
     for (int64_t k = 0; k < n && !status; k++) sum += (double)z[k], squares += (double)z[k] * (double)z[k];

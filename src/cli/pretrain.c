@@ -1,0 +1,45 @@
+/* genhance pretrain: models that a run needs and its user may not have. */
+#include "train/pretrain.h"
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/run_options.h"
+
+#include <stdio.h>
+
+static gh_status autoencoder(gh_error *err, const gh_args *args) {
+  gh_pretrain_config config;
+  gh_stage_report report;
+  const gh_strings *sets = gh_args_list(args, "set");
+  const gh_train_options options = gh_run_options(args);
+  gh_status status = gh_pretrain_config_read(err, &config, gh_args_text(args, "config"),
+                                             (const char *const *)sets->items, sets->count);
+  if (status) return status;
+  status = gh_run_device(err, args, &config.device);
+  gh_stop_install();
+  if (!status) status = gh_pretrain_autoencoder(err, &config, &options, &report);
+  if (!status) {
+    printf("autoencoder: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/autoencoder.safetensors\n",
+           report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output);
+    if (gh_json_put_double(err, args->result, "first_loss", report.first_loss) ||
+        gh_json_put_double(err, args->result, "last_loss", report.last_loss) ||
+        gh_json_put_double(err, args->result, "seconds", report.seconds))
+      status = err->status;
+  }
+  gh_pretrain_config_free(&config);
+  return status;
+}
+
+static const gh_option options[] = {
+    {"config", "FILE", GH_OPTION_TEXT, .help = "a JSON document (configs/autoencoder-tiny.json shows the keys)",
+     .required = true},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the document; may be repeated"},
+    GH_RUN_OPTIONS,
+    {0},
+};
+
+const gh_command gh_command_pretrain_autoencoder = {
+    .name = "pretrain autoencoder",
+    .summary = "train an autoencoder in FLUX's layout from images",
+    .run = autoencoder,
+    .options = options,
+};

@@ -1,0 +1,39 @@
+/* genhance probe: one training step on given tensors. */
+#include "train/probe.h"
+#include "cli/cli.h"
+#include "cli/run_options.h"
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  gh_config config;
+  const gh_strings *sets = gh_args_list(args, "set");
+  gh_status status =
+      gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
+  if (status) return status;
+  status = gh_run_device(err, args, &config.device);
+  if (!status)
+    status = gh_probe(err, &config, (int)gh_args_int(args, "stage"), gh_args_text(args, "inputs"),
+                      gh_args_text(args, "out"));
+  gh_config_free(&config);
+  return status;
+}
+
+static const gh_option options[] = {
+    {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
+    {"inputs", "IN.safetensors", GH_OPTION_TEXT, .help = "the step's inputs", .required = true},
+    {"out", "OUT.safetensors", GH_OPTION_TEXT, .help = "loss, condition, latents, prediction, gradients",
+     .required = true},
+    {"stage", "N", GH_OPTION_INT, .help = "1: denoiser and projectors; 2: the encoder", .initial = "1", .least = 1,
+     .most = 2},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration; may be repeated"},
+    {0},
+};
+
+const gh_command gh_command_probe = {
+    .name = "probe",
+    .summary = "compute one training step on given tensors, with every gradient",
+    .details =
+        "Inputs: images (B,3,S,S) in [0,1] and latent_noise (B,16,S/8,S/8), or pixel_values (B,3,S,S) and latents\n"
+        "(B,N,64); noise (B,N,64), t (B); optionally dropout_mask.<module>.lora_A.weight.",
+    .run = run,
+    .options = options,
+};

@@ -1,0 +1,27 @@
+#include "cli/run_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool has(const gh_args *args, const char *name) {
+  for (const gh_option *o = args->command->options; o && o->name; o++)
+    if (!strcmp(o->name, name)) return gh_args_flag(args, name);
+  return false;
+}
+
+gh_train_options gh_run_options(const gh_args *args) {
+  return (gh_train_options){.resume = has(args, "resume"),
+                            .replan = has(args, "replan"),
+                            .allow_data_change = has(args, "allow-data-change"),
+                            .quiet = has(args, "quiet"),
+                            .dry_run = has(args, "dry-run")};
+}
+
+gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {
+  if (!gh_args_given(args, "device")) return GH_OK;
+  char *given = gh_strdup(err, gh_args_text(args, "device"));
+  if (!given) return GH_ERROR_MEMORY;
+  free(*device);
+  *device = given;
+  return GH_OK;
+}

@@ -1,0 +1,60 @@
+/* genhance train: stage 1, then stage 2. */
+#include "base/log.h"
+#include "cli/cli.h"
+#include "cli/run_options.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+
+static gh_status put_report(gh_error *err, gh_json *result, int number, const gh_stage_report *r) {
+  gh_json *stage = gh_json_put_object(err, result, number == 1 ? "stage1" : "stage2");
+  if (!stage || gh_json_put_int(err, stage, "updates", r->updates) ||
+      gh_json_put_double(err, stage, "first_loss", r->first_loss) ||
+      gh_json_put_double(err, stage, "last_loss", r->last_loss) ||
+      gh_json_put_int(err, stage, "skipped_images", (int64_t)r->skipped) ||
+      gh_json_put_double(err, stage, "seconds", r->seconds))
+    return err->status;
+  return GH_OK;
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  gh_config config;
+  gh_stage_report reports[2];
+  const gh_strings *sets = gh_args_list(args, "set");
+  const gh_train_options options = gh_run_options(args);
+  gh_status status =
+      gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
+  if (status) return status;
+  status = gh_run_device(err, args, &config.device);
+  gh_stop_install();
+  if (!status) status = gh_train(err, &config, &options, reports);
+  for (int i = 0; i < 2 && !status; i++) {
+    if (!reports[i].updates) continue;
+    printf("stage %d: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s)\n", i + 1, reports[i].first_loss,
+           reports[i].last_loss, (long long)reports[i].updates, reports[i].seconds);
+    if (reports[i].skipped)
+      printf("stage %d: %llu broken images skipped\n", i + 1, (unsigned long long)reports[i].skipped);
+    status = put_report(err, args->result, i + 1, &reports[i]);
+  }
+  if (!status && !options.dry_run) printf("results in %s\n", config.output);
+  gh_config_free(&config);
+  return status;
+}
+
+static const gh_option options[] = {
+    {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key: stage1.optimizer.lr=1e-3; may be repeated"},
+    GH_RUN_OPTIONS,
+    {"dry-run", NULL, GH_OPTION_FLAG, .help = "plan, print what it takes, and stop"},
+    {0},
+};
+
+const gh_command gh_command_train = {
+    .name = "train",
+    .summary = "train: stage 1 (denoiser and projectors), then stage 2 (the encoder)",
+    .details =
+        "Prints a line an update; metrics.jsonl in the output folder has the same for programs. SIGINT and SIGTERM\n"
+        "save the state and end with exit code 75; a kill loses what came after the last state.",
+    .run = run,
+    .options = options,
+};
