@@ -22,6 +22,9 @@
   X(gaussian_kl_backward)                                                                                              \
   X(gaussian_sample)                                                                                                   \
   X(gaussian_sample_backward)                                                                                          \
+  X(groupnorm)                                                                                                         \
+  X(groupnorm_backward)                                                                                                \
+  X(groupnorm_sums)                                                                                                    \
   X(layernorm)                                                                                                         \
   X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
