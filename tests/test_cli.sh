@@ -63,6 +63,17 @@ expect 0 "opencl:0" devices --device opencl:0 --json "$work/devices.json"
 for key in '"id": "opencl:0"' '"command": "devices"' '"ok": true' '"memory_bytes": [1-9]'; do
   grep -q -e "$key" "$work/devices.json" || fail "devices --json: no $key"
 done
+expect 0 "1021761 parameters" init --arch tiny --out "$work/tiny" --seed 3 --json "$work/init.json"
+grep -q '"parameters": 1021761' "$work/init.json" || fail "init --json"
+for file in config.json preprocessor_config.json model.safetensors; do
+  [ -s "$work/tiny/$file" ] || fail "init wrote no $file"
+done
+expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
+expect 1 "siglip-so400m-14-224 is not supported yet" init --arch siglip-so400m-14-224 --out "$work/other"
+expect 2 "--out DIR is missing" init --arch tiny
+expect 2 "--seed is \"-1\"; expected a whole number" init --arch tiny --out "$work/other" --seed -1
+[ ! -e "$work/other" ] || fail "a refused init left a folder"
+
 export OCL_ICD_VENDORS=$work/absent # a machine without any driver
 expect 1 "no device: " devices
 unset OCL_ICD_VENDORS

@@ -71,6 +71,7 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes);
 /* ---- the commands, a file each ---- */
 
 extern const gh_command gh_command_devices;
+extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;
 extern const gh_command gh_command_train;

@@ -7,9 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* In the order in which a user meets them: --help shows it. */
+// clang-format off
 const gh_command *const gh_commands[] = {
-    &gh_command_devices, &gh_command_pretrain_autoencoder, &gh_command_probe, &gh_command_train, NULL,
+    &gh_command_devices,
+    &gh_command_init,
+    &gh_command_train,
+    &gh_command_probe,
+    &gh_command_pretrain_autoencoder,
+    NULL,
 };
+// clang-format on
 
 #define MAX_COMMANDS 64
 

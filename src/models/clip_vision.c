@@ -13,6 +13,12 @@ static const struct {
   gh_activation_kind kind;
 } activations[] = {{"quick_gelu", GH_QUICK_GELU}, {"gelu", GH_GELU_ERF}, {"gelu_pytorch_tanh", GH_GELU_TANH}};
 
+const char *gh_activation_name(gh_activation_kind kind) {
+  for (size_t i = 0; i < GH_COUNT(activations); i++)
+    if (activations[i].kind == kind) return activations[i].name;
+  return NULL;
+}
+
 static gh_status read_sizes(gh_error *err, const gh_json *vision, gh_clip_config *c) {
   const struct {
     const char *key;

@@ -16,6 +16,8 @@ typedef struct gh_clip_config {
  * architecture or activation. */
 gh_status gh_clip_config_read(gh_error *err, const char *folder, gh_clip_config *config);
 
+const char *gh_activation_name(gh_activation_kind kind); /* as config.json writes it; NULL: CLIP has no such */
+
 /* Tokens of the tower: patches and the class token. */
 int64_t gh_clip_tokens(const gh_clip_config *config);
 

@@ -1,0 +1,179 @@
+/* A model folder with random weights, in Hugging Face layout. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "models/archs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK   (1 << 18) /* elements drawn and written at a time */
+#define MADE_BY "genhance init"
+
+/* ---- config.json and preprocessor_config.json ---- */
+
+typedef struct gh_pair {
+  const char *key;
+  double value;
+} gh_pair;
+
+static gh_status put_numbers(gh_error *err, gh_json *to, const gh_pair *pairs, size_t n) {
+  for (size_t i = 0; i < n; i++)
+    if (gh_json_put_double(err, to, pairs[i].key, pairs[i].value)) return err->status;
+  return GH_OK;
+}
+
+static gh_status put_text_config(gh_error *err, gh_json *root, const gh_arch *a) {
+  const gh_text_sizes *t = &a->text;
+  const gh_pair numbers[] = {{"hidden_size", t->hidden},
+                             {"intermediate_size", t->mlp},
+                             {"num_hidden_layers", t->layers},
+                             {"num_attention_heads", t->heads},
+                             {"vocab_size", t->vocabulary},
+                             {"max_position_embeddings", t->positions},
+                             {"projection_dim", a->vision.projection},
+                             {"layer_norm_eps", a->vision.eps},
+                             {"bos_token_id", t->vocabulary - 2},
+                             {"eos_token_id", t->vocabulary - 1},
+                             {"pad_token_id", t->vocabulary - 1}};
+  gh_json *text = gh_json_put_object(err, root, "text_config");
+  if (!text || gh_json_put_string(err, text, "model_type", "clip_text_model") ||
+      gh_json_put_string(err, text, "hidden_act", gh_activation_name(a->vision.activation)))
+    return err->status;
+  return put_numbers(err, text, numbers, GH_COUNT(numbers));
+}
+
+static gh_status put_vision_config(gh_error *err, gh_json *root, const gh_clip_config *v) {
+  const gh_pair numbers[] = {{"hidden_size", v->hidden},
+                             {"intermediate_size", v->mlp},
+                             {"num_hidden_layers", v->layers},
+                             {"num_attention_heads", v->heads},
+                             {"num_channels", 3},
+                             {"image_size", v->image},
+                             {"patch_size", v->patch},
+                             {"projection_dim", v->projection},
+                             {"layer_norm_eps", v->eps}};
+  gh_json *vision = gh_json_put_object(err, root, "vision_config");
+  if (!vision || gh_json_put_string(err, vision, "model_type", "clip_vision_model") ||
+      gh_json_put_string(err, vision, "hidden_act", gh_activation_name(v->activation)))
+    return err->status;
+  return put_numbers(err, vision, numbers, GH_COUNT(numbers));
+}
+
+static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a) {
+  const gh_pair numbers[] = {{"projection_dim", a->vision.projection}, {"logit_scale_init_value", GH_LOGIT_SCALE}};
+  gh_json *classes = gh_json_put_array(err, root, "architectures");
+  if (!classes || gh_json_put_string(err, classes, NULL, "CLIPModel") ||
+      gh_json_put_string(err, root, "model_type", "clip") || gh_json_put_string(err, root, "dtype", "float32") ||
+      put_numbers(err, root, numbers, GH_COUNT(numbers)) || put_text_config(err, root, a))
+    return err->status;
+  return put_vision_config(err, root, &a->vision);
+}
+
+/* CLIP's preprocessing, bicubic, at the model's size. */
+static gh_status fill_preprocessor(gh_error *err, gh_json *root, const gh_arch *a) {
+  static const double mean[3] = {0.48145466, 0.4578275, 0.40821073}, std[3] = {0.26862954, 0.26130258, 0.27577711};
+  static const char *const flags[] = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"};
+  int side = a->vision.image;
+  for (size_t i = 0; i < GH_COUNT(flags); i++)
+    if (gh_json_put_bool(err, root, flags[i], true)) return err->status;
+  gh_json *size = gh_json_put_object(err, root, "size"), *crop = gh_json_put_object(err, root, "crop_size");
+  gh_json *means = gh_json_put_array(err, root, "image_mean"), *stds = gh_json_put_array(err, root, "image_std");
+  if (!size || !crop || !means || !stds || gh_json_put_int(err, size, "shortest_edge", side) ||
+      gh_json_put_int(err, crop, "height", side) || gh_json_put_int(err, crop, "width", side) ||
+      gh_json_put_int(err, root, "resample", 3) || gh_json_put_double(err, root, "rescale_factor", 1 / 255.0) ||
+      gh_json_put_string(err, root, "image_processor_type", "CLIPImageProcessor"))
+    return err->status;
+  for (int i = 0; i < 3; i++)
+    if (gh_json_put_double(err, means, NULL, mean[i]) || gh_json_put_double(err, stds, NULL, std[i]))
+      return err->status;
+  return GH_OK;
+}
+
+static gh_status write_json(gh_error *err, const gh_arch *a, const char *folder, const char *name,
+                            gh_status (*fill)(gh_error *, gh_json *, const gh_arch *)) {
+  char *path = gh_path_join(err, folder, name);
+  gh_json *root = gh_json_object(err);
+  gh_status status = path && root ? fill(err, root, a) : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
+/* ---- model.safetensors ---- */
+
+typedef struct gh_drawing {
+  gh_safetensors_writer *writer;
+  uint64_t seed;
+  float *values; /* (CHUNK) */
+  gh_progress progress;
+  uint64_t done;
+} gh_drawing;
+
+static gh_status declare(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  (void)init;
+  return gh_safetensors_writer_declare(err, ((gh_drawing *)user)->writer, name, GH_ST_F32, rank, shape);
+}
+
+static gh_status draw(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  gh_drawing *d = user;
+  gh_stream stream = gh_stream_make(d->seed, 0, "init", name);
+  int64_t total = 1;
+  for (int i = 0; i < rank; i++) total *= shape[i];
+  for (int64_t first = 0; first < total; first += CHUNK) {
+    int64_t n = GH_MIN(CHUNK, total - first);
+    if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, first, n, d->values);
+    for (int64_t i = 0; i < n; i++)
+      d->values[i] = (float)(init.kind == GH_INIT_NORMAL ? init.value * (double)d->values[i] : init.value);
+    if (gh_safetensors_writer_write_f32(err, d->writer, name, d->values, n)) return err->status;
+    gh_progress_update(&d->progress, d->done += (uint64_t)n, NULL);
+  }
+  return GH_OK;
+}
+
+static gh_status write_weights(gh_error *err, const gh_arch *a, const char *path, uint64_t seed) {
+  gh_drawing d = {.seed = seed, .values = gh_alloc(err, CHUNK, sizeof(float))};
+  gh_status status = d.values ? gh_safetensors_writer_new(err, &d.writer, path) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_writer_metadata(err, d.writer, "format", "pt"); /* transformers wants it */
+  if (!status) status = gh_safetensors_writer_metadata(err, d.writer, "made_by", MADE_BY);
+  if (!status) status = gh_arch_tensors(err, a, declare, &d);
+  if (!status) status = gh_safetensors_writer_begin(err, d.writer);
+  if (!status) {
+    gh_progress_start(&d.progress, a->name, "parameters", (uint64_t)gh_arch_parameters(a), 0);
+    status = gh_arch_tensors(err, a, draw, &d);
+    if (!status && d.progress.terminal) gh_progress_end(&d.progress);
+  }
+  if (!status) status = gh_safetensors_writer_finish(err, d.writer);
+  gh_safetensors_writer_free(d.writer);
+  free(d.values);
+  return status;
+}
+
+/* Random weights must not replace somebody's model, in one file or in shards. */
+static gh_status refuse_others(gh_error *err, const char *weights, const char *config, const char *folder) {
+  if (!gh_path_exists(weights) && !gh_path_exists(config)) return GH_OK;
+  gh_safetensors *file = NULL;
+  gh_error ignored;
+  bool ours = false;
+  if (!gh_safetensors_open(&ignored, &file, weights)) {
+    const char *maker = gh_safetensors_metadata(file, "made_by");
+    ours = maker && !strcmp(maker, MADE_BY);
+  }
+  gh_safetensors_close(file);
+  if (ours) return GH_OK;
+  return gh_fail(err, GH_ERROR_FILE, "%s: holds a model that is not of `genhance init`: not replaced", folder);
+}
+
+gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uint64_t seed) {
+  char *weights = gh_path_join(err, folder, "model.safetensors"), *config = gh_path_join(err, folder, "config.json");
+  gh_status status = weights && config ? refuse_others(err, weights, config, folder) : GH_ERROR_MEMORY;
+  if (!status) status = gh_folder_make(err, folder);
+  if (!status) status = write_weights(err, a, weights, seed);
+  if (!status) status = write_json(err, a, folder, "preprocessor_config.json", fill_preprocessor);
+  if (!status) status = write_json(err, a, folder, "config.json", fill_config);
+  free(weights);
+  free(config);
+  return status;
+}

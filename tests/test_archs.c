@@ -1,0 +1,128 @@
+/* The architectures: published totals, names and shapes against a folder that transformers wrote, and what init writes.
+ */
+#include "support/check.h"
+
+#include "base/file.h"
+#include "models/archs.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void published_totals(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    int64_t parameters;
+  } table[] = {{"openai-vit-l-14-224", 427616513},
+               {"openai-vit-l-14-336", 427944193},
+               {"metaclip-vit-l-14-224", 427616513},
+               {"metaclip-vit-h-14-224", 986109441},
+               {"tiny", 1021761}};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    const gh_arch *arch = NULL;
+    gh_error err = {0};
+    check_ok(gh_arch_find(&err, table[i].name, &arch));
+    assert_int_equal(gh_arch_parameters(arch), table[i].parameters);
+  }
+}
+
+static void names_that_cannot_be(void **state) {
+  (void)state;
+  const gh_arch *arch = NULL;
+  gh_error err = {0};
+  check_fails(gh_arch_find(&err, "openai-vit-l-14-225", &arch), GH_ERROR_ARGUMENT, "did you mean openai-vit-l-14-224?");
+  check_fails(gh_arch_find(&err, "resnet", &arch), GH_ERROR_ARGUMENT, "metaclip-vit-h-14-224");
+  check_fails(gh_arch_find(&err, "siglip-so400m-14-384", &arch), GH_ERROR_UNSUPPORTED, "siglip-so400m-14-384");
+}
+
+typedef struct gh_comparison {
+  gh_safetensors *file;
+  size_t seen;
+} gh_comparison;
+
+static gh_status compare(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  (void)init;
+  gh_comparison *c = user;
+  c->seen++;
+  return gh_safetensors_expect(err, c->file, name, rank, shape, NULL);
+}
+
+/* The tensors of a model of the fixture's sizes are the fixture's, no more and no less. */
+static void layout_is_transformers(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_comparison c = {0};
+  gh_arch arch = {.name = "fixture",
+                  .text = {.hidden = 24, .layers = 2, .heads = 2, .mlp = 56, .vocabulary = 99, .positions = 77}};
+  const char *folder = GH_FIXTURES "/probe/tiny/clip";
+  check_ok(gh_clip_config_read(&err, folder, &arch.vision));
+  check_ok(gh_safetensors_open(&err, &c.file, folder));
+  check_ok(gh_arch_tensors(&err, &arch, compare, &c));
+  assert_int_equal(c.seen, gh_safetensors_count(c.file));
+  arch.vision.mlp++; /* the comparison sees a difference */
+  assert_int_not_equal(gh_arch_tensors(&err, &arch, compare, &c), GH_OK);
+  gh_safetensors_close(c.file);
+}
+
+static gh_status spread(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  const gh_safetensors *file = user;
+  const gh_st_tensor *t = NULL;
+  if (gh_safetensors_expect(err, file, name, rank, shape, &t)) return err->status;
+  float *values = gh_alloc(err, (size_t)t->elements, sizeof *values);
+  if (!values || gh_st_read_f32(err, t, 0, t->elements, values)) return err->status;
+  double sum = 0, squares = 0, n = (double)t->elements;
+  for (int64_t i = 0; i < t->elements; i++) sum += values[i], squares += (double)values[i] * values[i];
+  free(values);
+  double mean = sum / n, std = sqrt(squares / n);
+  bool normal = init.kind == GH_INIT_NORMAL;
+  double want_mean = normal ? 0 : init.value, want_std = fabs(init.value);
+  double room = normal ? 5 * init.value / sqrt(n) : 1e-6; /* five standard errors */
+  if (!(fabs(mean - want_mean) <= room) || !(fabs(std - want_std) <= room))
+    return gh_fail(err, GH_ERROR_NUMERIC, "%s: mean %g, spread %g, expected %g, %g", name, mean, std, want_mean,
+                   want_std);
+  return GH_OK;
+}
+
+static void written_folder(void **state) {
+  (void)state;
+  gh_error err = {0};
+  const gh_arch *arch = NULL;
+  char *folder = check_folder();
+  check_ok(gh_arch_find(&err, "tiny", &arch));
+  check_ok(gh_arch_write(&err, arch, folder, 7));
+  gh_clip_config read = {0};
+  check_ok(gh_clip_config_read(&err, folder, &read));
+  assert_memory_equal(&read, &arch->vision, sizeof read);
+  gh_safetensors *file = NULL;
+  check_ok(gh_safetensors_open(&err, &file, folder));
+  check_ok(gh_arch_tensors(&err, arch, spread, file));
+  gh_safetensors_close(file);
+
+  char *path = check_path(folder, "model.safetensors"), *bytes[3] = {0};
+  size_t size[3] = {0};
+  for (int i = 0; i < 3; i++) {
+    check_ok(gh_arch_write(&err, arch, folder, i < 2 ? 7 : 8));
+    check_ok(gh_file_read(&err, path, 1 << 30, &bytes[i], &size[i]));
+  }
+  assert_int_equal(size[0], size[1]);
+  assert_memory_equal(bytes[0], bytes[1], size[0]);
+  assert_int_equal(size[0], size[2]);
+  assert_memory_not_equal(bytes[0], bytes[2], size[0]);
+  for (int i = 0; i < 3; i++) free(bytes[i]);
+
+  check_ok(gh_file_remove(&err, path)); /* somebody's config.json alone is enough to refuse */
+  check_fails(gh_arch_write(&err, arch, folder, 7), GH_ERROR_FILE, "not replaced");
+  free(path);
+  check_folder_done(folder);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(published_totals),
+      cmocka_unit_test(names_that_cannot_be),
+      cmocka_unit_test(layout_is_transformers),
+      cmocka_unit_test(written_folder),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
