@@ -1,4 +1,14 @@
-# Writes OUTPUT, a C file with the text of every file of FILES and a table of (name, text), from embedded.h's declaration.
+# Two uses, both writing OUTPUT, a C file:
+#   FILES=...               the text of every file and a table of (name, text), as backend/embedded.h declares them
+#   BINARY=... SYMBOL=...   one file's bytes as SYMBOL and SYMBOL_size, as HEADER declares them
+if(DEFINED BINARY)
+  file(READ ${BINARY} bytes HEX)
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  file(WRITE ${OUTPUT} "/* made by cmake/embed.cmake */\n#include \"${HEADER}\"\n\n\
+const unsigned char ${SYMBOL}[] = {${bytes}};\nconst size_t ${SYMBOL}_size = sizeof ${SYMBOL};\n")
+  return()
+endif()
+
 set(text "/* made by cmake/embed.cmake */\n#include \"backend/embedded.h\"\n\n")
 set(rows "")
 foreach(file ${FILES})

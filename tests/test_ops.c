@@ -80,6 +80,16 @@ static bool exempt(const char *op) {
   return false;
 }
 
+/* Every op of the table but the exempt ones was launched. */
+static void expect_all_used(tally *t) {
+  for (int i = 0; gh_ops[i]; i++) {
+    assert_true(i < MAX_OPS);
+    if (t->used[i] != exempt(gh_ops[i]->name)) continue;
+    fprintf(stderr, "%s: %s\n", gh_ops[i]->name, t->used[i] ? "has a fixture and is exempted" : "no fixture uses it");
+    t->failures++;
+  }
+}
+
 static void check_all(const char *shape) {
   gh_device *device = open_shape(shape);
   gh_strings names = {0};
@@ -91,13 +101,7 @@ static void check_all(const char *shape) {
   gh_device_close(device);
   printf("%s shape: %d results, %d failures\n", shape, t.results, t.failures);
   assert_true(t.results > 0);
-  for (int i = 0; gh_ops[i] && !getenv("GH_TEST_OP"); i++) {
-    assert_true(i < MAX_OPS);
-    if (t.used[i] == exempt(gh_ops[i]->name)) {
-      fprintf(stderr, "%s: %s\n", gh_ops[i]->name, t.used[i] ? "has a fixture and is exempted" : "no fixture uses it");
-      t.failures++;
-    }
-  }
+  if (!getenv("GH_TEST_OP")) expect_all_used(&t);
   assert_int_equal(t.failures, 0);
 }
 
@@ -121,11 +125,23 @@ static void test_planted_errors_are_reported(void **state) {
   assert_int_equal(t.failures, t.results);
 }
 
+static void test_embedded_cases_cover_every_op(void **state) {
+  (void)state;
+  gh_device *device = open_shape("cpu");
+  tally t = {0};
+  const gh_check_listener listener = {.context = &t, .result = on_result, .used = on_used};
+  OK(gh_check_embedded(&err, device, (gh_check_options){.brief = true}, &listener));
+  gh_device_close(device);
+  expect_all_used(&t);
+  if (t.failures) fail_msg("tests/reference/make_selftest.py makes these cases anew");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_planted_errors_are_reported),
       cmocka_unit_test(test_cpu_shape),
       cmocka_unit_test(test_gpu_shape),
+      cmocka_unit_test(test_embedded_cases_cover_every_op),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

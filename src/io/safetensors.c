@@ -15,8 +15,9 @@
 
 typedef struct part {
   char *path;
-  unsigned char *map;
+  const unsigned char *map;
   size_t size;
+  bool borrowed;   /* the memory is the caller's, not a mapped file */
   gh_json *header; /* owns the tensors' names */
 } part;
 
@@ -202,7 +203,7 @@ static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
   part *p = &file->parts[file->part_count++];
   size_t data_start = 0, first = file->count;
   p->path = path;
-  gh_status status = map_file(err, p);
+  gh_status status = p->borrowed ? GH_OK : map_file(err, p);
   if (!status) status = read_header(err, p, &data_start);
   if (!status) status = reserve(err, file, gh_json_count(p->header));
   if (status) return status;
@@ -348,11 +349,32 @@ fail:
   return status;
 }
 
+gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const char *name, const void *bytes,
+                                     size_t size) {
+  *out = NULL;
+  if (size < 8) return gh_fail(err, GH_ERROR_FORMAT, "%s: %zu bytes are too short for a safetensors file", name, size);
+  gh_safetensors *file = gh_alloc(err, 1, sizeof *file);
+  char *path = NULL;
+  if (!file || !(file->path = gh_strdup(err, name)) || !(file->parts = gh_alloc(err, 1, sizeof *file->parts)) ||
+      !(path = gh_strdup(err, name))) {
+    gh_safetensors_close(file);
+    return GH_ERROR_MEMORY;
+  }
+  file->parts[0] = (part){.map = bytes, .size = size, .borrowed = true};
+  gh_status status = add_part(err, file, path);
+  if (!status) status = sort_tensors(err, file);
+  if (status)
+    gh_safetensors_close(file);
+  else
+    *out = file;
+  return status;
+}
+
 void gh_safetensors_close(gh_safetensors *file) {
   if (!file) return;
   for (size_t i = 0; i < file->part_count; i++) {
     part *p = &file->parts[i];
-    if (p->map) munmap(p->map, p->size);
+    if (p->map && !p->borrowed) munmap((void *)p->map, p->size);
     gh_json_free(p->header);
     free(p->path);
   }

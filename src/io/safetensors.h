@@ -52,6 +52,9 @@ typedef struct gh_safetensors gh_safetensors;
 /* path: a .safetensors file, a *.safetensors.index.json, or a folder with `model.safetensors`, else with one index,
  * else with exactly one .safetensors file. Shards must lie in the index's folder. */
 gh_status gh_safetensors_open(gh_error *err, gh_safetensors **out, const char *path);
+/* A single file that is in memory already; bytes must outlive it. name: its path in messages. */
+gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const char *name, const void *bytes,
+                                     size_t size);
 void gh_safetensors_close(gh_safetensors *file); /* NULL is fine; tensors and names die with it */
 
 const char *gh_safetensors_path(const gh_safetensors *file);

@@ -188,3 +188,13 @@ gh_status gh_check_file(gh_error *err, gh_device *device, const gh_safetensors *
   gh_json_free(errors);
   return status;
 }
+
+gh_status gh_check_embedded(gh_error *err, gh_device *device, gh_check_options options,
+                            const gh_check_listener *listener) {
+  gh_safetensors *file = NULL;
+  gh_status status =
+      gh_safetensors_open_memory(err, &file, "the self-test's cases", gh_embedded_selftest, gh_embedded_selftest_size);
+  if (!status) status = gh_check_file(err, device, file, options, listener);
+  gh_safetensors_close(file);
+  return status;
+}

@@ -46,4 +46,11 @@ typedef struct gh_check_listener {
 gh_status gh_check_file(gh_error *err, gh_device *device, const gh_safetensors *file, gh_check_options options,
                         const gh_check_listener *listener);
 
+/* The small file of cases that the build put into the binary (tests/fixtures/selftest.safetensors): every op, made by
+ * tests/reference/make_selftest.py. */
+extern const unsigned char gh_embedded_selftest[];
+extern const size_t gh_embedded_selftest_size;
+gh_status gh_check_embedded(gh_error *err, gh_device *device, gh_check_options options,
+                            const gh_check_listener *listener);
+
 #endif
