@@ -9,6 +9,10 @@
   X(activation_backward)                                                                                               \
   X(adamw)                                                                                                             \
   X(add)                                                                                                               \
+  X(attention)                                                                                                         \
+  X(attention_backward_kv)                                                                                             \
+  X(attention_backward_q)                                                                                              \
+  X(attention_delta)                                                                                                   \
   X(clip_control)                                                                                                      \
   X(column_dot)                                                                                                        \
   X(column_sum)                                                                                                        \

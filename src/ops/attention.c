@@ -1,0 +1,185 @@
+/* Streaming attention (Dao et al. 2022: online softmax forward, recomputed scores backward), and its gradient in three
+ * ops: delta, dq, and dk with dv, so that nothing is added up by two work-groups and sums have a fixed order. */
+#include "ops/ops.h"
+
+enum { SCALE, CAUSAL };
+enum { Q, K, V, DOUT, TOP, REST, DELTA, BACKWARD_INPUTS };
+
+#define MAX_SIZE 256
+
+/* cl/attention_cpu.cl's and cl/attention_gpu.cl's */
+#define CPU_LANES 16
+#define CPU_VECS  6
+#define CPU_PANEL 768
+#define GPU_TILE  64
+#define GPU_WIDE  128
+
+static gh_status check_qkv(gh_graph *g, const gh_node *node) {
+  gh_status status = gh_want_rank(g, node, Q, 4);
+  if (!status) status = gh_want_rank(g, node, K, 4);
+  if (!status) status = gh_want_same(g, node, V, K);
+  if (status) return status;
+  const int64_t *q = node->in[Q]->shape, *k = node->in[K]->shape;
+  if (q[0] != k[0] || q[2] != k[2] || q[3] != k[3])
+    return gh_graph_fail(g, node, "batch, heads and head size of queries and keys differ");
+  if (q[3] > MAX_SIZE) return gh_graph_fail(g, node, "a head size above %d is not supported", MAX_SIZE);
+  return GH_OK;
+}
+
+/* Pairs of a query and a key that it sees, times batch, heads and head size. */
+static double pair_elements(const gh_node *node) {
+  const int64_t *q = node->in[Q]->shape, nq = q[1], nk = node->in[K]->shape[1], low = GH_MIN(nq, nk);
+  double pairs = (double)nq * (double)nk;
+  if (node->attr[CAUSAL] != 0) pairs = 0.5 * (double)low * (double)(low + 1) + (double)(nq - low) * (double)nk;
+  return pairs * (double)q[0] * (double)q[2] * (double)q[3];
+}
+
+/* Records one of the three kernels: its own arguments, then the ones they share. `count` is that of the rows it owns.
+ */
+static gh_status record(gh_recorder *r, const gh_node *node, const char *kernel, int64_t count, int results,
+                        const gh_arg *own, int owns) {
+  const gh_device_info *info = &gh_recorder_device(r)->info;
+  const int64_t *q = node->in[Q]->shape, heads = q[2], size = q[3], batch = q[0];
+  int64_t vecs = GH_MIN(CPU_VECS, CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8)), parts = GH_CEIL_DIV(size, GPU_WIDE);
+  gh_grid grid = {.groups = {1, (size_t)heads, (size_t)batch}, .local = {1, 1, 1}};
+  if (info->shape == GH_SHAPE_CPU) {
+    /* blocks of about one size; smaller ones where there are few, the result is the same */
+    int64_t all = GH_CEIL_DIV(count, CPU_LANES), blocks = GH_CEIL_DIV(all, vecs);
+    while (blocks < all && blocks * heads * batch < 4 * (int64_t)info->compute_units) blocks++;
+    vecs = GH_CEIL_DIV(all, blocks);
+    grid.groups[0] = (size_t)GH_CEIL_DIV(all, vecs);
+  } else {
+    grid.groups[0] = (size_t)(GH_CEIL_DIV(count, GPU_TILE) * parts * results);
+    grid.local[0] = grid.local[1] = 16;
+  }
+  gh_arg args[16];
+  int n = 0;
+  for (int i = 0; i < owns; i++) args[n++] = own[i];
+  args[n++] = gh_f(node->attr[SCALE]);
+  args[n++] = gh_i(node->attr[CAUSAL] != 0);
+  args[n++] = gh_i(heads);
+  args[n++] = gh_i(size);
+  args[n++] = gh_l(q[1]);
+  args[n++] = gh_l(node->in[K]->shape[1]);
+  args[n++] = gh_i(info->shape == GH_SHAPE_CPU ? vecs : parts);
+  return gh_record_kernel(r, node, kernel, grid, args, n);
+}
+
+/* ---- backward: inputs q, k, v, dout, top, rest, delta ---- */
+
+static gh_status check_backward(gh_graph *g, const gh_node *node) {
+  gh_status status = check_qkv(g, node);
+  if (!status) status = gh_want_same(g, node, DOUT, Q);
+  if (status) return status;
+  const int64_t *q = node->in[Q]->shape, rows[3] = {q[0], q[2], q[1]};
+  status = gh_want_shape(g, node, TOP, 3, rows);
+  if (!status) status = gh_want_shape(g, node, REST, 3, rows);
+  return status ? status : gh_want_shape(g, node, DELTA, 3, rows);
+}
+
+static gh_status attention_backward_q_infer(gh_graph *g, gh_node *node) {
+  gh_status status = check_backward(g, node);
+  return status ? status : gh_declare_like(g, node, node->in[Q]);
+}
+
+static gh_status attention_backward_q_launch(gh_recorder *r, const gh_node *node) {
+  gh_tensor *const *in = node->in;
+  const gh_arg own[] = {gh_t(node->out[0]), gh_t(in[Q]),   gh_t(in[K]),    gh_t(in[V]),
+                        gh_t(in[DOUT]),     gh_t(in[TOP]), gh_t(in[REST]), gh_t(in[DELTA])};
+  return record(r, node, "attention_backward_q", in[Q]->shape[1], 1, own, 8);
+}
+
+static double attention_backward_q_flops(const gh_node *node) { return 6 * pair_elements(node); }
+
+const gh_op gh_op_attention_backward_q = {.name = "attention_backward_q",
+                                          .attrs = {"scale", "causal"},
+                                          .infer = attention_backward_q_infer,
+                                          .launch = attention_backward_q_launch,
+                                          .flops = attention_backward_q_flops};
+
+static gh_status attention_backward_kv_infer(gh_graph *g, gh_node *node) {
+  gh_status status = check_backward(g, node);
+  if (!status) status = gh_declare_like(g, node, node->in[K]);
+  return status ? status : gh_declare_like(g, node, node->in[V]);
+}
+
+static gh_status attention_backward_kv_launch(gh_recorder *r, const gh_node *node) {
+  gh_tensor *const *in = node->in;
+  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(in[Q]),    gh_t(in[K]),    gh_t(in[V]),
+                        gh_t(in[DOUT]),     gh_t(in[TOP]),      gh_t(in[REST]), gh_t(in[DELTA])};
+  return record(r, node, "attention_backward_kv", in[K]->shape[1], 2, own, 9);
+}
+
+static double attention_backward_kv_flops(const gh_node *node) { return 8 * pair_elements(node); }
+
+const gh_op gh_op_attention_backward_kv = {.name = "attention_backward_kv",
+                                           .attrs = {"scale", "causal"},
+                                           .infer = attention_backward_kv_infer,
+                                           .launch = attention_backward_kv_launch,
+                                           .flops = attention_backward_kv_flops};
+
+/* dout, out (B, N, H, D) -> the sums of their products over D (B, H, N) */
+static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
+  gh_status status = gh_want_rank(g, node, 0, 4);
+  if (!status) status = gh_want_same(g, node, 1, 0);
+  if (status) return status;
+  const int64_t *s = node->in[0]->shape;
+  gh_declare(g, node, GH_F32, 3, (int64_t[]){s[0], s[2], s[1]});
+  return GH_OK;
+}
+
+static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
+  const int64_t *s = node->in[0]->shape, rows = s[0] * s[1] * s[2];
+  return GH_RECORD(r, node, "attention_delta", gh_grid_rows(r, rows, s[3]), gh_t(node->out[0]), gh_t(node->in[0]),
+                   gh_t(node->in[1]), gh_l(rows), gh_l(s[1]), gh_i(s[2]), gh_i(s[3]));
+}
+
+const gh_op gh_op_attention_delta = {
+    .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
+
+/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), top and rest (B, H, Nq): a row's highest
+ * score, and 1 / sum exp(score - top) ---- */
+
+static gh_status attention_infer(gh_graph *g, gh_node *node) {
+  gh_status status = check_qkv(g, node);
+  if (!status) status = gh_declare_like(g, node, node->in[Q]);
+  if (status) return status;
+  const int64_t *q = node->in[Q]->shape;
+  for (int i = 0; i < 2; i++) gh_declare(g, node, GH_F32, 3, (int64_t[]){q[0], q[2], q[1]});
+  return GH_OK;
+}
+
+static gh_status attention_launch(gh_recorder *r, const gh_node *node) {
+  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(node->out[2]),
+                        gh_t(node->in[Q]),  gh_t(node->in[K]),  gh_t(node->in[V])};
+  return record(r, node, "attention_forward", node->in[Q]->shape[1], 1, own, 6);
+}
+
+static double attention_flops(const gh_node *node) { return 4 * pair_elements(node); }
+
+static void attention_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  const gh_tensor *out = node->out[0];
+  if (dout[1] || dout[2]) {
+    gh_graph_fail(g, node, "has no gradient through its row statistics, and one is needed");
+    return;
+  }
+  gh_tensor *dy = gh_same_shape(dout[0], out) ? dout[0] : gh_reshape(g, dout[0], out->rank, out->shape);
+  gh_tensor *delta = gh_apply(g, &gh_op_attention_delta, (gh_tensor *[]){dy, node->out[0]}, 2, NULL, 0);
+  gh_tensor *in[BACKWARD_INPUTS] = {node->in[Q], node->in[K], node->in[V], dy, node->out[1], node->out[2], delta};
+  if (gh_wants_grad(node->in[Q])) din[Q] = gh_apply(g, &gh_op_attention_backward_q, in, BACKWARD_INPUTS, node->attr, 2);
+  if (!gh_wants_grad(node->in[K]) && !gh_wants_grad(node->in[V])) return;
+  gh_node *kv = gh_apply_node(g, &gh_op_attention_backward_kv, in, BACKWARD_INPUTS, node->attr, 2);
+  for (int i = 0; kv && i < 2; i++)
+    if (gh_wants_grad(node->in[K + i])) din[K + i] = kv->out[i];
+}
+
+const gh_op gh_op_attention = {.name = "attention",
+                               .attrs = {"scale", "causal"},
+                               .infer = attention_infer,
+                               .launch = attention_launch,
+                               .gradient = attention_gradient,
+                               .flops = attention_flops};
+
+gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal) {
+  return gh_apply(g, &gh_op_attention, (gh_tensor *[]){q, k, v}, 3, (double[]){scale, causal}, 2);
+}

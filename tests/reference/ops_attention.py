@@ -1,0 +1,40 @@
+"""Fixtures of attention and the ops of its gradient."""
+import torch
+
+from opcase import Cases, randn
+
+
+def attention(q, k, v, scale, causal):
+    """q (B, Nq, H, D), k and v (B, Nk, H, D) -> out (B, Nq, H, D), the highest scores and 1 / sum exp(score - highest),
+    both (B, H, Nq)."""
+    scores = scale * torch.einsum("bqhd,bkhd->bhqk", q, k)
+    if causal:
+        later = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(later, -torch.inf)
+    return torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), v), scores.amax(-1), scores.softmax(-1).amax(-1)
+
+
+def inputs(b, nq, nk, h, d, spread=1.0):
+    return [randn(b, nq, h, d, scale=spread), randn(b, nk, h, d, scale=spread), randn(b, nk, h, d)]
+
+
+def add(cases, name, tensors, scale, causal=0, grads=None, finite=True):
+    cases.add(name, tensors, lambda q, k, v: attention(q, k, v, scale, causal), {"scale": scale, "causal": causal},
+              grads=grads, douts=[randn(*tensors[0].shape), None, None], finite=finite)
+
+
+if __name__ == "__main__":
+    cases = Cases("attention")
+    for b, nq, nk, h, d in [(1, 1, 1, 1, 1), (2, 31, 33, 1, 2), (1, 33, 31, 1, 3), (1, 64, 65, 1, 2), (1, 65, 64, 1, 1),
+                            (1, 1, 67, 2, 1), (1, 5, 2, 2, 17), (1, 2, 3, 2, 12), (1, 3, 2, 1, 40), (1, 2, 3, 1, 64),
+                            (1, 1, 3, 1, 72), (1, 2, 3, 1, 80), (1, 2, 3, 1, 128), (1, 2, 2, 1, 250), (1, 2, 2, 1, 256),
+                            (1, 131, 137, 1, 1)]:
+        add(cases, f"{b}x{nq}x{nk}x{h}x{d}", inputs(b, nq, nk, h, d), d**-0.5)
+    for b, nq, nk, h, d in [(1, 1, 1, 1, 1), (2, 33, 33, 1, 2), (1, 131, 131, 1, 1), (1, 31, 67, 1, 2),
+                            (1, 67, 31, 1, 3)]:
+        add(cases, f"causal_{b}x{nq}x{nk}x{h}x{d}", inputs(b, nq, nk, h, d), d**-0.5, 1)
+    add(cases, "sharp", inputs(1, 17, 65, 1, 2, spread=4.0), 1.0, finite=False)  # weights from near 1 to below 1e-20
+    add(cases, "one_key", inputs(1, 5, 1, 2, 7), 0.4, grads=[2])  # the exact gradients of q and k are 0
+    for grads in ([0], [1], [2], [1, 2]):
+        add(cases, "wants_" + "".join("qkv"[i] for i in grads), inputs(1, 7, 5, 2, 6), 0.4, grads=grads)
+    cases.save()
