@@ -48,6 +48,7 @@ typedef int16 veci;
 #define VEC_RAW_LOAD(p, i)     vload16(0, (p) + (i))
 #define VEC_RAW_STORE(p, i, v) vstore16(v, 0, (p) + (i))
 #define VEC(x)                 ((vec)(x))
+#define VEC_FROM(part)         vload16(0, part) /* of a private float[VW] */
 #define VEC_AS_INT(v)          as_int16(v)
 #define INT_AS_VEC(v)          as_float16(v)
 #define VEC_TO_INT(v)          convert_int16(v)
@@ -86,6 +87,7 @@ typedef int veci;
 #define VEC_RAW_LOAD(p, i)     ((p)[i])
 #define VEC_RAW_STORE(p, i, v) ((p)[i] = (v))
 #define VEC(x)                 ((float)(x))
+#define VEC_FROM(part)         ((part)[0])
 #define VEC_AS_INT(v)          as_int(v)
 #define INT_AS_VEC(v)          as_float(v)
 #define VEC_TO_INT(v)          ((int)(v))

@@ -18,6 +18,10 @@
   X(column_sum)                                                                                                        \
   X(concat)                                                                                                            \
   X(constant)                                                                                                          \
+  X(conv2d)                                                                                                            \
+  X(conv2d_backward_bias)                                                                                              \
+  X(conv2d_backward_weight)                                                                                            \
+  X(conv2d_backward_x)                                                                                                 \
   X(dropout)                                                                                                           \
   X(flow_interpolate)                                                                                                  \
   X(gated_add)                                                                                                         \

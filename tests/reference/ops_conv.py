@@ -25,5 +25,43 @@ def groupnorm_cases():
     cases.save()
 
 
+def conv2d(stride, top, left, bottom, right):
+    def function(x, weight, bias):
+        return functional.conv2d(functional.pad(x, (left, right, top, bottom)), weight, bias, stride)
+    return function
+
+
+def conv2d_cases():
+    cases = Cases("conv2d")
+    names = ["stride", "pad_top", "pad_left", "pad_bottom", "pad_right"]
+
+    def case(name, x, weight, geometry, bias=True, **more):
+        inputs = [randn(*x), randn(*weight), randn(weight[0]) if bias else None]
+        cases.add(name, inputs, conv2d(*geometry), dict(zip(names, geometry)), **more)
+    same, valid, down = (1, 1, 1, 1, 1), (1, 0, 0, 0, 0), (2, 0, 0, 1, 1)
+    case("one", (1, 1, 1, 1), (1, 1, 1, 1), valid)
+    case("pointwise", (2, 5, 3, 7), (4, 5, 1, 1), valid)
+    case("pointwise_wide", (3, 2, 5, 13), (3, 2, 1, 1), valid, bias=False)
+    case("pointwise_strided", (2, 3, 5, 6), (2, 3, 1, 1), (2, 0, 0, 0, 0))
+    case("pointwise_padded", (1, 2, 3, 2), (2, 2, 1, 1), same)
+    case("same_pixel", (2, 3, 1, 1), (2, 3, 3, 3), same)
+    case("same", (2, 3, 5, 7), (4, 3, 3, 3), same)
+    case("same_16", (2, 2, 4, 16), (3, 2, 3, 3), same)
+    case("same_33", (1, 3, 7, 33), (5, 3, 3, 3), same)
+    case("same_65", (1, 2, 3, 65), (9, 2, 3, 3), same)
+    case("same_channels", (1, 17, 4, 5), (11, 17, 3, 3), same)
+    case("valid", (2, 2, 6, 19), (3, 2, 3, 3), valid)
+    case("down_even", (2, 3, 8, 6), (4, 3, 3, 3), down)
+    case("down_odd", (2, 3, 7, 9), (2, 3, 3, 3), down)
+    case("down_both", (1, 2, 9, 35), (3, 2, 3, 3), (2, 1, 1, 1, 1))
+    case("patches", (2, 3, 14, 21), (5, 3, 7, 7), (7, 0, 0, 0, 0), bias=False)
+    case("patches_remainder", (1, 3, 11, 13), (4, 3, 4, 4), (4, 0, 0, 0, 0))
+    case("uneven", (2, 2, 5, 8), (3, 2, 2, 5), (3, 2, 0, 1, 4))
+    case("frozen_x", (2, 3, 5, 7), (4, 3, 3, 3), same, grads=[1, 2])
+    case("frozen_weight", (2, 3, 5, 7), (4, 3, 3, 3), same, grads=[0])
+    cases.save()
+
+
 if __name__ == "__main__":
     groupnorm_cases()
+    conv2d_cases()

@@ -1,0 +1,99 @@
+/* 2-D convolution around a matrix product. Columns hold, for some images and `out_rows` rows of output positions,
+ *
+ *   columns (images, K, out_rows * out_w),  K = (channel, ky, kx)
+ *
+ * so that y = weight (O, K) x columns. Output position (oy, ox) reads x at (oy * stride + ky - top, ox * stride + kx -
+ * left), zero outside. The first output row is first_row. */
+
+/* A row is one (image, k). */
+KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_offset, int64 rows, int32 channels,
+                           int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
+                           int32 left, int32 first_row, int32 out_rows, int32 out_w) {
+  ROW(rows);
+  if (!row_valid) return; /* no barrier below */
+  const int64 each = (int64)channels * kernel_h * kernel_w, image = row / each;
+  const int k = (int)(row % each), kx = k % kernel_w, ky = k / kernel_w % kernel_h, channel = k / (kernel_w * kernel_h);
+  x += x_offset + (image * channels + channel) * height * width;
+  columns += row * out_rows * out_w;
+  for (int r = 0; r < out_rows; r++) {
+    const int y = (first_row + r) * stride + ky - top;
+    const bool inside = y >= 0 && y < height;
+    GLOBAL const ELEM *from = x + (int64)(inside ? y : 0) * width;
+    GLOBAL ELEM *to = columns + (int64)r * out_w;
+    FOR_COLUMNS(i, out_w) {
+      const int ox = (int)i, first = ox * stride + kx - left;
+      if (!inside) {
+        vec_store(to, i, out_w, VEC(0));
+      } else if (stride == 1 && first >= 0 && first + VW <= width && ox + VW <= out_w) {
+        VEC_RAW_STORE(to, i, VEC_RAW_LOAD(from, first));
+      } else {
+        for (int j = 0; j < VW && ox + j < out_w; j++) {
+          const int at = first + j * stride;
+          ST(to, i + j, at >= 0 && at < width ? LD(from, at) : 0.0f);
+        }
+      }
+    }
+  }
+}
+
+/* The transpose: dx at a position is the sum of the columns that were read from it. A row is one (image, channel, y), y
+ * of rows_y from first_y on; accumulate: dx += where the columns are but some of the output rows. */
+KERNEL void conv2d_gather(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 dx_offset, int64 rows, int32 channels,
+                          int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
+                          int32 left, int32 first_row, int32 out_rows, int32 out_w, int32 first_y, int32 rows_y,
+                          int32 accumulate) {
+  ROW(rows);
+  if (!row_valid) return;
+  const int64 plane = row / rows_y, positions = (int64)out_rows * out_w;
+  const int y = first_y + (int)(row % rows_y);
+  columns += plane * kernel_h * kernel_w * positions; /* planes are (image, channel), as K begins with the channel */
+  dx += dx_offset + (plane * height + y) * width;
+  FOR_COLUMNS(i, width) {
+    vec sum = accumulate ? vec_load(dx, i, width) : VEC(0);
+    for (int ky = 0; ky < kernel_h; ky++) {
+      const int scaled_y = y + top - ky, oy = scaled_y / stride - first_row;
+      if (scaled_y < 0 || scaled_y % stride || oy < 0 || oy >= out_rows) continue;
+      for (int kx = 0; kx < kernel_w; kx++) {
+        GLOBAL const ELEM *from = columns + (ky * kernel_w + kx) * positions + (int64)oy * out_w;
+        const int first = (int)i + left - kx;
+        if (stride == 1 && first >= 0 && first + VW <= out_w) {
+          sum += VEC_RAW_LOAD(from, first);
+        } else {
+          float part[VW];
+          for (int j = 0; j < VW; j++) {
+            const int scaled_x = first + j, ox = scaled_x / stride;
+            part[j] = scaled_x >= 0 && scaled_x % stride == 0 && ox < out_w ? LD(from, ox) : 0.0f;
+          }
+          sum += VEC_FROM(part);
+        }
+      }
+    }
+    vec_store(dx, i, width, sum);
+  }
+}
+
+/* y += bias; rows are (image, channel) planes. */
+KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const ELEM *bias, int64 rows, int64 channels, int64 plane) {
+  ROW(rows);
+  if (!row_valid) return;
+  const float b = LD(bias, row % channels);
+  y += row * plane;
+  FOR_COLUMNS(i, plane) vec_store(y, i, plane, vec_load(y, i, plane) + b);
+}
+
+/* sums[row] = the sum of a plane, in two levels as GroupNorm's */
+#define PLANE_BLOCK 4096
+KERNEL void conv2d_plane_sums(GLOBAL float *sums, GLOBAL const ELEM *dy, int64 rows, int64 plane) {
+  ROW(rows);
+  ROW_SCRATCH(scratch);
+  dy += row * plane;
+  vec sum = VEC(0);
+  for (int64 start = 0; start < plane; start += PLANE_BLOCK) {
+    const int64 count = min((int64)PLANE_BLOCK, plane - start);
+    vec part = VEC(0);
+    FOR_COLUMNS(i, count) part += vec_load(dy + start, i, count);
+    sum += part;
+  }
+  const float total = row_sum(sum, scratch);
+  if (row_valid && LANE == 0) sums[row] = total;
+}

@@ -1,0 +1,315 @@
+/* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
+ * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
+ * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns. */
+#include "ops/ops.h"
+#include "ops/reduce.h"
+
+enum { STRIDE, TOP, LEFT, BOTTOM, RIGHT, GEOMETRY_ATTRS };
+enum { SIZE_H = GEOMETRY_ATTRS, SIZE_W, ALL_ATTRS }; /* backward: of x, or of the kernel */
+
+extern const gh_op gh_op_conv2d_backward_x, gh_op_conv2d_backward_weight, gh_op_conv2d_backward_bias; /* below */
+
+#define COLUMNS_BYTES (INT64_C(64) << 20)
+
+typedef struct conv {
+  int64_t batch, channels, height, width, out_channels, kernel_h, kernel_w, out_h, out_w;
+  int64_t stride, top, left;
+  int64_t k, positions; /* K, and out_h * out_w */
+  bool plain;           /* 1 x 1: x itself is the columns */
+  int64_t images, rows; /* of a part */
+} conv;
+
+/* One part: images first_image.. and output rows first_row.., and the columns' place in memory. */
+typedef struct part {
+  int64_t first_image, images, first_row, rows;
+  bool whole; /* all output rows */
+} part;
+
+/* How large the parts are: rows as even as possible. */
+static void choose_parts(conv *c, const gh_device *device) {
+  int64_t limit = GH_MIN(COLUMNS_BYTES, device->info.max_buffer_bytes) / 4;
+  c->images = c->plain ? c->batch : GH_MIN(c->batch, limit / (c->k * c->positions));
+  c->rows = c->out_h;
+  if (c->images >= 1) return;
+  c->images = 1;
+  int64_t fits = GH_MAX(1, limit / (c->k * c->out_w)), parts = GH_CEIL_DIV(c->out_h, fits);
+  c->rows = GH_CEIL_DIV(c->out_h, parts);
+}
+
+/* Checks the sizes and completes c, whose tensor sizes are set. g is NULL in launches: infer has checked. */
+static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
+  const double *a = node->attr;
+  if (a[STRIDE] < 1) return gh_graph_fail(g, node, "the stride %g is not positive", a[STRIDE]);
+  if (a[TOP] < 0 || a[LEFT] < 0 || a[BOTTOM] < 0 || a[RIGHT] < 0) return gh_graph_fail(g, node, "negative padding");
+  c->stride = (int64_t)a[STRIDE];
+  c->top = (int64_t)a[TOP];
+  c->left = (int64_t)a[LEFT];
+  int64_t room_h = c->height + c->top + (int64_t)a[BOTTOM] - c->kernel_h;
+  int64_t room_w = c->width + c->left + (int64_t)a[RIGHT] - c->kernel_w;
+  if (room_h < 0 || room_w < 0) return gh_graph_fail(g, node, "the kernel is larger than the padded image");
+  c->out_h = room_h / c->stride + 1;
+  c->out_w = room_w / c->stride + 1;
+  c->k = c->channels * c->kernel_h * c->kernel_w;
+  c->positions = c->out_h * c->out_w;
+  c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
+  choose_parts(c, device);
+  return GH_OK;
+}
+
+static gh_status declare_columns(gh_graph *g, gh_node *node, const conv *c) {
+  return c->plain ? GH_OK : gh_declare_scratch(g, node, GH_F32, c->images * c->k * c->rows * c->out_w);
+}
+
+/* The next part after p, in order of images and rows; the first one when p->images is 0. False when there is none. */
+static bool next_part(const conv *c, part *p) {
+  if (p->images) {
+    p->first_row += c->rows;
+    if (p->first_row >= c->out_h) {
+      p->first_row = 0;
+      p->first_image += c->images;
+    }
+  }
+  p->images = GH_MIN(c->images, c->batch - p->first_image);
+  p->rows = GH_MIN(c->rows, c->out_h - p->first_row);
+  p->whole = p->rows == c->out_h;
+  return p->images > 0;
+}
+
+static int64_t part_positions(const conv *c, const part *p) { return p->rows * c->out_w; }
+
+/* Fills node->scratch with the columns of x. */
+static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv *c, const part *p, const gh_tensor *x) {
+  int64_t rows = p->images * c->k, offset = p->first_image * c->channels * c->height * c->width;
+  return GH_RECORD(r, node, "conv2d_columns", gh_grid_rows(r, rows, c->out_w), gh_t(node->scratch), gh_t(x),
+                   gh_l(offset), gh_l(rows), gh_i(c->channels), gh_i(c->height), gh_i(c->width), gh_i(c->kernel_h),
+                   gh_i(c->kernel_w), gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_i(p->first_row), gh_i(p->rows),
+                   gh_i(c->out_w));
+}
+
+/* ---- conv2d ---- */
+
+static gh_status conv_of(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
+  const gh_tensor *x = node->in[0], *w = node->in[1];
+  *c = (conv){.batch = x->shape[0],
+              .channels = x->shape[1],
+              .height = x->shape[2],
+              .width = x->shape[3],
+              .out_channels = w->shape[0],
+              .kernel_h = w->shape[2],
+              .kernel_w = w->shape[3]};
+  return complete(g, device, node, c);
+}
+
+static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *x = node->in[0], *w = node->in[1];
+  conv c;
+  if (gh_want_rank(g, node, 0, 4) || gh_want_rank(g, node, 1, 4)) return GH_ERROR_ARGUMENT;
+  if (w->shape[1] != x->shape[1])
+    return gh_graph_fail(g, node, "the weight must have %lld input channels", (long long)x->shape[1]);
+  if (conv_of(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
+  if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
+  gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
+  return declare_columns(g, node, &c);
+}
+
+static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
+  gh_tensor *y = node->out[0];
+  conv c;
+  gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
+  for (part p = {0}; !status && next_part(&c, &p);) {
+    int64_t n = part_positions(&c, &p);
+    gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
+    d.batch = p.images;
+    d.stride_b = c.k * n;
+    d.stride_c = c.out_channels * c.positions;
+    d.offset_c = p.first_image * d.stride_c + p.first_row * c.out_w;
+    if (!c.plain) status = record_columns(r, node, &c, &p, x);
+    if (!status) status = gh_record_gemm(r, &d, w, c.plain ? x : node->scratch, y);
+  }
+  if (status || !bias) return status;
+  int64_t rows = c.batch * c.out_channels;
+  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, c.positions), gh_t(y), gh_t(bias), gh_l(rows),
+                   gh_l(c.out_channels), gh_l(c.positions));
+}
+
+static void conv2d_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2], *dy = dout[0];
+  double attrs[ALL_ATTRS];
+  for (int i = 0; i < GEOMETRY_ATTRS; i++) attrs[i] = node->attr[i];
+  attrs[SIZE_H] = (double)x->shape[2];
+  attrs[SIZE_W] = (double)x->shape[3];
+  if (gh_wants_grad(x)) din[0] = gh_apply(g, &gh_op_conv2d_backward_x, (gh_tensor *[]){dy, w}, 2, attrs, ALL_ATTRS);
+  attrs[SIZE_H] = (double)w->shape[2];
+  attrs[SIZE_W] = (double)w->shape[3];
+  if (gh_wants_grad(w))
+    din[1] = gh_apply(g, &gh_op_conv2d_backward_weight, (gh_tensor *[]){dy, x}, 2, attrs, ALL_ATTRS);
+  if (gh_wants_grad(bias)) din[2] = gh_apply(g, &gh_op_conv2d_backward_bias, &dy, 1, NULL, 0);
+}
+
+static double conv2d_flops(const gh_node *node) {
+  const gh_tensor *y = node->out[0], *w = node->in[1];
+  return 2.0 * (double)gh_tensor_elements(y) * (double)(gh_tensor_elements(w) / w->shape[0]);
+}
+
+const gh_op gh_op_conv2d = {.name = "conv2d",
+                            .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right"},
+                            .infer = conv2d_infer,
+                            .launch = conv2d_launch,
+                            .gradient = conv2d_gradient,
+                            .flops = conv2d_flops};
+
+gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_conv_geometry geometry) {
+  const double attrs[] = {geometry.stride, geometry.pad_top, geometry.pad_left, geometry.pad_bottom,
+                          geometry.pad_right};
+  return gh_apply(g, &gh_op_conv2d, (gh_tensor *[]){x, weight, bias}, 3, attrs, GEOMETRY_ATTRS);
+}
+
+/* ---- conv2d_backward_x: inputs (dy, weight) -> dx. Gradients of columns, gathered ---- */
+
+static gh_status conv_of_backward_x(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
+  const gh_tensor *dy = node->in[0], *w = node->in[1];
+  *c = (conv){.batch = dy->shape[0],
+              .channels = w->shape[1],
+              .height = (int64_t)node->attr[SIZE_H],
+              .width = (int64_t)node->attr[SIZE_W],
+              .out_channels = w->shape[0],
+              .kernel_h = w->shape[2],
+              .kernel_w = w->shape[3]};
+  return complete(g, device, node, c);
+}
+
+static gh_status backward_x_infer(gh_graph *g, gh_node *node) {
+  conv c;
+  if (conv_of_backward_x(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
+  gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.channels, c.height, c.width});
+  return declare_columns(g, node, &c);
+}
+
+/* dx's rows that the part's output rows were computed from; all of them when it has all. */
+static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *c, const part *p) {
+  int64_t first = 0, end = c->height, offset = p->first_image * c->channels * c->height * c->width;
+  if (!p->whole) {
+    first = GH_MAX(0, p->first_row * c->stride - c->top);
+    end = GH_MIN(c->height, (p->first_row + p->rows - 1) * c->stride - c->top + c->kernel_h);
+  }
+  if (end <= first) return GH_OK; /* the part reads padding alone */
+  int64_t rows = p->images * c->channels * (end - first);
+  return GH_RECORD(r, node, "conv2d_gather", gh_grid_rows(r, rows, c->width), gh_t(node->out[0]), gh_t(node->scratch),
+                   gh_l(offset), gh_l(rows), gh_i(c->channels), gh_i(c->height), gh_i(c->width), gh_i(c->kernel_h),
+                   gh_i(c->kernel_w), gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_i(p->first_row), gh_i(p->rows),
+                   gh_i(c->out_w), gh_i(first), gh_i(end - first), gh_i(!p->whole));
+}
+
+static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *dy = node->in[0], *w = node->in[1];
+  gh_tensor *dx = node->out[0];
+  conv c;
+  gh_status status = conv_of_backward_x(NULL, gh_recorder_device(r), node, &c);
+  if (!status && c.rows < c.out_h) status = gh_record_zero(r, dx);
+  for (part p = {0}; !status && next_part(&c, &p);) {
+    int64_t n = part_positions(&c, &p);
+    gh_gemm_desc d = {.m = c.k, .n = n, .k = c.out_channels, .trans_a = true, .lda = c.k, .ldb = c.positions, .ldc = n};
+    d.alpha = 1;
+    d.batch = p.images;
+    d.stride_b = c.out_channels * c.positions;
+    d.stride_c = c.k * n;
+    d.offset_b = p.first_image * d.stride_b + p.first_row * c.out_w;
+    status = gh_record_gemm(r, &d, w, dy, c.plain ? dx : node->scratch);
+    if (!status && !c.plain) status = record_gather(r, node, &c, &p);
+  }
+  return status;
+}
+
+static double backward_x_flops(const gh_node *node) {
+  const gh_tensor *dy = node->in[0], *w = node->in[1];
+  return 2.0 * (double)gh_tensor_elements(dy) * (double)(gh_tensor_elements(w) / w->shape[0]);
+}
+
+const gh_op gh_op_conv2d_backward_x = {
+    .name = "conv2d_backward_x",
+    .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "height", "width"},
+    .infer = backward_x_infer,
+    .launch = backward_x_launch,
+    .flops = backward_x_flops};
+
+/* ---- conv2d_backward_weight: inputs (dy, x) -> dweight, a sum over images and parts ---- */
+
+static gh_status conv_of_backward_weight(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
+  const gh_tensor *dy = node->in[0], *x = node->in[1];
+  *c = (conv){.batch = x->shape[0],
+              .channels = x->shape[1],
+              .height = x->shape[2],
+              .width = x->shape[3],
+              .out_channels = dy->shape[1],
+              .kernel_h = (int64_t)node->attr[SIZE_H],
+              .kernel_w = (int64_t)node->attr[SIZE_W]};
+  return complete(g, device, node, c);
+}
+
+static gh_status backward_weight_infer(gh_graph *g, gh_node *node) {
+  conv c;
+  if (conv_of_backward_weight(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
+  gh_declare(g, node, GH_F32, 4, (int64_t[]){c.out_channels, c.channels, c.kernel_h, c.kernel_w});
+  return declare_columns(g, node, &c);
+}
+
+static gh_status backward_weight_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *dy = node->in[0], *x = node->in[1];
+  conv c;
+  gh_status status = conv_of_backward_weight(NULL, gh_recorder_device(r), node, &c);
+  bool first = !node->accumulate;
+  for (part p = {0}; !status && next_part(&c, &p);) {
+    int64_t n = part_positions(&c, &p);
+    gh_gemm_desc d = {.m = c.out_channels, .n = c.k, .k = n, .trans_b = true, .lda = c.positions, .ldb = n, .ldc = c.k};
+    d.alpha = 1;
+    d.batch = 1;
+    if (!c.plain) status = record_columns(r, node, &c, &p, x);
+    for (int64_t i = 0; !status && i < p.images; i++) {
+      d.offset_a = (p.first_image + i) * c.out_channels * c.positions + p.first_row * c.out_w;
+      d.offset_b = i * c.k * n;
+      d.beta = first ? 0 : 1;
+      status = gh_record_gemm(r, &d, dy, c.plain ? x : node->scratch, node->out[0]);
+      first = false;
+    }
+  }
+  return status;
+}
+
+static double backward_weight_flops(const gh_node *node) {
+  const gh_tensor *dy = node->in[0], *dw = node->out[0];
+  return 2.0 * (double)gh_tensor_elements(dy) * (double)(gh_tensor_elements(dw) / dw->shape[0]);
+}
+
+const gh_op gh_op_conv2d_backward_weight = {
+    .name = "conv2d_backward_weight",
+    .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "kernel_h", "kernel_w"},
+    .flags = GH_OP_ACCUMULATES,
+    .infer = backward_weight_infer,
+    .launch = backward_weight_launch,
+    .flops = backward_weight_flops};
+
+/* ---- conv2d_backward_bias: inputs (dy) -> dbias: planes, then images ---- */
+
+static gh_status backward_bias_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *dy = node->in[0];
+  gh_declare(g, node, GH_F32, 1, &dy->shape[1]);
+  return gh_declare_scratch(g, node, GH_F32, dy->shape[0] * dy->shape[1]);
+}
+
+static gh_status backward_bias_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *dy = node->in[0];
+  int64_t rows = dy->shape[0] * dy->shape[1], plane = dy->shape[2] * dy->shape[3];
+  gh_status status = GH_RECORD(r, node, "conv2d_plane_sums", gh_grid_rows(r, rows, plane), gh_t(node->scratch),
+                               gh_t(dy), gh_l(rows), gh_l(plane));
+  if (status) return status;
+  return gh_record_partials(r, node, node->out[0], node->scratch, 1, dy->shape[0], dy->shape[1], 1, node->accumulate);
+}
+
+static double backward_bias_flops(const gh_node *node) { return (double)gh_tensor_elements(node->in[0]); }
+
+const gh_op gh_op_conv2d_backward_bias = {.name = "conv2d_backward_bias",
+                                          .flags = GH_OP_ACCUMULATES,
+                                          .infer = backward_bias_infer,
+                                          .launch = backward_bias_launch,
+                                          .flops = backward_bias_flops};

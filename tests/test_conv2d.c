@@ -1,0 +1,137 @@
+/* A convolution whose columns do not fit in one piece is cut into images and output rows: the numbers must not change.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "ops/ops.h"
+
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+typedef struct problem {
+  int64_t x[4], w[4];
+  gh_conv_geometry geometry;
+} problem;
+
+enum { X, W, BIAS, INPUTS };
+
+/* y, dx, dweight, dbias */
+typedef struct results {
+  float *values[1 + INPUTS];
+  int64_t sizes[1 + INPUTS];
+} results;
+
+static float *waves(int64_t n, double pitch) {
+  float *values = malloc((size_t)n * sizeof *values);
+  assert_non_null(values);
+  for (int64_t i = 0; i < n; i++) values[i] = (float)sin(pitch * (double)(i * i % 7919));
+  return values;
+}
+
+static float *fetch(gh_device *device, const gh_tensor *t, int64_t *size) {
+  *size = gh_tensor_elements(t);
+  float *values = malloc((size_t)*size * sizeof *values);
+  assert_non_null(values);
+  OK(gh_tensor_read(&err, device, t, values));
+  return values;
+}
+
+/* With buffers of at most `mib` MiB, unless it is NULL. cut: the columns were computed in parts. */
+static results compute(const problem *p, const char *shape, const char *mib, int *cut) {
+  gh_device *device;
+  gh_store *store;
+  gh_graph *g;
+  gh_tensor *in[INPUTS];
+  const char *id = getenv("GH_TEST_DEVICE");
+  setenv("GH_KERNEL_SHAPE", shape, 1);
+  if (mib) setenv("GH_MAX_BUFFER_MIB", mib, 1);
+  OK(gh_device_open(&err, id ? id : "auto", &device));
+  unsetenv("GH_MAX_BUFFER_MIB");
+  OK(gh_store_create(&err, device, &store));
+  OK(gh_store_add(&err, store, "x", GH_F32, 4, p->x, &in[X]));
+  OK(gh_store_add(&err, store, "w", GH_F32, 4, p->w, &in[W]));
+  OK(gh_store_add(&err, store, "bias", GH_F32, 1, p->w, &in[BIAS]));
+  for (int i = 0; i < INPUTS; i++) {
+    float *values = waves(gh_tensor_elements(in[i]), 0.37 + i);
+    OK(gh_tensor_write(&err, device, in[i], values));
+    OK(gh_store_make_trainable(&err, store, in[i]));
+    free(values);
+  }
+  OK(gh_graph_create(&err, device, &g));
+  gh_tensor *y = gh_conv2d(g, in[X], in[W], in[BIAS], p->geometry);
+  assert_non_null(y);
+  *cut = y->producer->scratch &&
+         gh_tensor_elements(y->producer->scratch) < p->x[0] * p->w[1] * p->w[2] * p->w[3] * y->shape[2] * y->shape[3];
+  OK(gh_graph_differentiate_from(g, &y, &y, 1)); /* dy = y */
+  gh_graph_keep(g, y);
+  OK(gh_graph_plan(&err, g));
+  OK(gh_graph_run(&err, g));
+  results r;
+  r.values[0] = fetch(device, y, &r.sizes[0]);
+  for (int i = 0; i < INPUTS; i++) r.values[1 + i] = fetch(device, in[i]->grad, &r.sizes[1 + i]);
+  gh_graph_free(g);
+  gh_store_free(store);
+  gh_device_close(device);
+  return r;
+}
+
+static void compare(const char *what, const results *a, const results *b) {
+  static const char *const names[] = {"y", "dx", "dweight", "dbias"};
+  for (int k = 0; k < 1 + INPUTS; k++) {
+    assert_int_equal(a->sizes[k], b->sizes[k]);
+    double error = 0, norm = 0;
+    for (int64_t i = 0; i < a->sizes[k]; i++) {
+      error += pow((double)a->values[k][i] - (double)b->values[k][i], 2);
+      norm += pow((double)b->values[k][i], 2);
+    }
+    error = sqrt(error / norm);
+    if (!(error <= 2e-6)) fail_msg("%s: %s is off by %g", what, names[k], error);
+    free(a->values[k]);
+    free(b->values[k]);
+  }
+}
+
+static const problem problems[] = {
+    {{2, 16, 64, 64}, {8, 16, 3, 3}, {1, 1, 1, 1, 1}},   /* rows of one image */
+    {{5, 8, 38, 38}, {7, 8, 3, 3}, {1, 1, 1, 1, 1}},     /* two images, two, one */
+    {{1, 12, 129, 129}, {5, 12, 3, 3}, {2, 0, 0, 1, 1}}, /* the autoencoder's strided one */
+    {{3, 3, 120, 100}, {2, 3, 9, 4}, {1, 4, 0, 4, 3}},
+    {{2, 6, 150, 70}, {3, 6, 5, 5}, {1, 6, 3, 6, 3}}, /* whole output rows of padding */
+};
+
+static void check(const char *shape) {
+  for (size_t i = 0; i < GH_COUNT(problems); i++) {
+    char what[64];
+    int cut = 0;
+    snprintf(what, sizeof what, "%s shape, problem %zu", shape, i);
+    results whole = compute(&problems[i], shape, NULL, &cut);
+    assert_false(cut);
+    results parts = compute(&problems[i], shape, "1", &cut);
+    if (!cut) fail_msg("%s is not cut", what);
+    compare(what, &parts, &whole);
+  }
+}
+
+static void test_cpu_shape(void **state) {
+  (void)state;
+  check("cpu");
+}
+
+static void test_gpu_shape(void **state) {
+  (void)state;
+  check("gpu");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape), cmocka_unit_test(test_gpu_shape)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
