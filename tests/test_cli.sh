@@ -74,6 +74,13 @@ expect 2 "--out DIR is missing" init --arch tiny
 expect 2 "--seed is \"-1\"; expected a whole number" init --arch tiny --out "$work/other" --seed -1
 [ ! -e "$work/other" ] || fail "a refused init left a folder"
 
+expect 0 "PASS" selftest --json "$work/selftest.json"
+grep -q "FAIL" "$work/out" && fail "selftest passes, and prints FAIL"
+grep -q '"op": "random_normal"' "$work/selftest.json" || fail "selftest --json"
+expect 1 "ops give wrong results on opencl:0" selftest --sabotage --json "$work/selftest.json"
+grep -q "PASS" "$work/out" && fail "selftest --sabotage: an op passes: $(grep PASS "$work/out")"
+grep -q '"ok": false' "$work/selftest.json" || fail "selftest --sabotage --json"
+
 export OCL_ICD_VENDORS=$work/absent # a machine without any driver
 expect 1 "no device: " devices
 unset OCL_ICD_VENDORS

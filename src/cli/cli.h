@@ -6,6 +6,7 @@
 #define GH_CLI_CLI_H
 
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
 
 typedef enum gh_option_kind {
@@ -74,6 +75,7 @@ extern const gh_command gh_command_devices;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;
+extern const gh_command gh_command_selftest;
 extern const gh_command gh_command_train;
 
 extern const gh_command *const gh_commands[]; /* commands.c; ends with NULL */

@@ -11,6 +11,7 @@
 // clang-format off
 const gh_command *const gh_commands[] = {
     &gh_command_devices,
+    &gh_command_selftest,
     &gh_command_init,
     &gh_command_train,
     &gh_command_probe,

@@ -53,4 +53,7 @@ extern const size_t gh_embedded_selftest_size;
 gh_status gh_check_embedded(gh_error *err, gh_device *device, gh_check_options options,
                             const gh_check_listener *listener);
 
+/* The ops that no file serves (random numbers, the control block): answers computed on the host. */
+void gh_check_drawn(gh_device *device, gh_check_options options, const gh_check_listener *listener);
+
 #endif

@@ -1,0 +1,114 @@
+/* Known answers of the ops that no file of cases serves: what they draw, and the control block, whose answers the host
+ * computes itself. */
+#include "base/random.h"
+#include "ops/check.h"
+#include "ops/ops.h"
+#include "step.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SAMPLES 3
+#define WIDTH   5
+#define MOST    16
+
+typedef struct gh_drawn {
+  gh_graph *g;
+  gh_store *store;
+  gh_tensor *step;
+  gh_tensor *out;
+  double want[MOST];
+  int count;
+  double tolerance;
+} gh_drawn;
+
+static const gh_stream stream = {{0x12345678u, 0xFEDCBA98u}};
+static const uint64_t ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry into the upper word is drawn too */
+
+static void record_normal(gh_drawn *d) {
+  d->out = gh_random_normal(d->g, d->step, stream.key, 2, (int64_t[]){SAMPLES, WIDTH});
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0; /* the same bits everywhere */
+  for (int b = 0; b < SAMPLES; b++) {
+    float row[WIDTH];
+    gh_stream_normals(stream, ordinal + (uint64_t)b, 0, WIDTH, row);
+    for (int i = 0; i < WIDTH; i++) d->want[b * WIDTH + i] = (double)row[i];
+  }
+}
+
+static void record_timestep(gh_drawn *d) {
+  d->out = gh_random_timestep(d->g, d->step, stream.key, SAMPLES, false, 1.5);
+  d->count = SAMPLES;
+  d->tolerance = 2.5e-7;
+  for (int b = 0; b < SAMPLES; b++) {
+    float normal;
+    gh_stream_normals(stream, ordinal + (uint64_t)b, 0, 1, &normal);
+    d->want[b] = 1 / (1 + exp(-1.5 * (double)normal));
+  }
+}
+
+/* Squares 9 and 16, a loss of 0.75, a largest norm of 2.5: loss, norm 5, factor a half, and no flag. */
+static void record_control(gh_drawn *d) {
+  static const float squares[2] = {9, 16}, loss = 0.75f;
+  gh_error *err = gh_graph_error(d->g);
+  gh_device *device = gh_graph_device(d->g);
+  gh_tensor *s, *l;
+  if (gh_store_add(err, d->store, "squares", GH_F32, 1, (int64_t[]){2}, &s) ||
+      gh_store_add(err, d->store, "loss", GH_F32, 0, NULL, &l) ||
+      gh_store_add(err, d->store, "control", GH_U32, 1, (int64_t[]){CONTROL_WORDS}, &d->out) ||
+      gh_tensor_write(err, device, s, squares) || gh_tensor_write(err, device, l, &loss))
+    return;
+  gh_clip_control(d->g, s, l, d->out, 2.5);
+  d->want[CONTROL_LOSS] = 0.75;
+  d->want[CONTROL_NORM] = 5;
+  d->want[CONTROL_CLIP] = 2.5 / (5 + 1e-6);
+  d->count = CONTROL_WORDS;
+  d->tolerance = 2.5e-7;
+}
+
+static const struct {
+  const char *op;
+  void (*record)(gh_drawn *d);
+} cases[] = {{"random_normal", record_normal}, {"random_timestep", record_timestep}, {"clip_control", record_control}};
+
+static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
+  const uint32_t block[STEP_WORDS] = {
+      [STEP_ORDINAL_LO] = (uint32_t)ordinal, [STEP_ORDINAL_HI] = (uint32_t)(ordinal >> 32)};
+  if (gh_store_create(err, device, &d->store) ||
+      gh_store_add(err, d->store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &d->step) ||
+      gh_tensor_write(err, device, d->step, block) || gh_graph_create(err, device, &d->g))
+    return err->status;
+  record(d);
+  if (!gh_graph_failed(d->g) && d->out->role == GH_VALUE) gh_graph_keep(d->g, d->out);
+  if (gh_graph_plan(err, d->g) || gh_graph_run(err, d->g)) return err->status;
+  return gh_tensor_read(err, device, d->out, got);
+}
+
+static double error_of(const gh_drawn *d, const float *got) {
+  double difference = 0, size = 0;
+  for (int i = 0; i < d->count; i++) {
+    difference += ((double)got[i] - d->want[i]) * ((double)got[i] - d->want[i]);
+    size += d->want[i] * d->want[i];
+  }
+  return sqrt(difference / size);
+}
+
+void gh_check_drawn(gh_device *device, gh_check_options options, const gh_check_listener *listener) {
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    gh_error err = {0};
+    gh_drawn d = {0};
+    float got[MOST] = {0};
+    gh_status status = compute(&err, device, &d, cases[i].record, got);
+    if (options.sabotage) got[0] *= 1.01f;
+    gh_check_result result = {.op = cases[i].op,
+                              .test = cases[i].op,
+                              .tensor = status ? "" : "out0",
+                              .error = status ? NAN : error_of(&d, got),
+                              .tolerance = d.tolerance,
+                              .note = status ? err.text : ""};
+    result.passed = !status && result.error <= result.tolerance;
+    listener->result(listener->context, &result);
+    gh_graph_free(d.g);
+    gh_store_free(d.store);
+  }
+}
