@@ -26,4 +26,12 @@ gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *config, gh_tensor *i
 /* z (B, latent, h, w), unscaled -> images (B, 3, f*h, f*w), about [-1, 1]. */
 gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *config, gh_tensor *z);
 
+/* The published sizes: ae.safetensors' 83 819 683 parameters in 244 tensors. */
+extern const gh_vae_config gh_vae_flux;
+
+/* Writes an autoencoder of these sizes with random weights (torch's initial values) in FLUX's layout, float32;
+ * *parameters gets their number. The models' own functions make the tensors, on the device. */
+gh_status gh_vae_write(gh_error *err, gh_device *device, const gh_vae_config *config, uint64_t seed, const char *path,
+                       int64_t *parameters);
+
 #endif
