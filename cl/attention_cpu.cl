@@ -7,12 +7,12 @@
  * A work-item owns a block of one head: up to ATT_VECS vectors of queries (of keys for dk and dv), one a lane, so that
  * softmax's maxima and sums need no sum across lanes. Everything indexed by a lane is a panel, its transpose:
  *
- *       panel (D, vecs x 16)                 tile (ATT_ROWS, D)                    scores (ATT_ROWS, 2 x 16)
- *     Q^T, dO^T, O^T ... of the block      rows of K and V (Q and dO for         tile x panel; 2 vectors of the
- *                                          dk and dv), walked in order           panel at a time
+ *       panel (D, vecs x 16)                 tile (ATT_ROWS, D)                    scores (ATT_ROWS, 3 x 16)
+ *     Q^T, dO^T, O^T ... of the block      rows of K and V (Q and dO for         tile x panel; up to 3 vectors of
+ *                                          dk and dv), walked in order           the panel at a time
  *
  * Both products have the shape C[i][lane] += A[i][k] B[k][lane], A one tile element broadcast: `tile_times_panel` makes
- * scores (i a tile row, k along D), `tile_into_panel` adds to a panel (i along D, k a tile row). Each keeps 8 rows x 2
+ * scores (i a tile row, k along D), `tile_into_panel` adds to a panel (i along D, k a tile row). Each keeps 8 rows x 3
  * vectors of C in registers. Tiles are packed into private memory because rows of a head are H * D apart: often a
  * multiple of 4096 bytes, which a cache's sets cannot hold. */
 #ifdef CPU_SHAPE
@@ -21,6 +21,8 @@
 
 #define ATT_ROWS  64  /* rows of a tile */
 #define ATT_PITCH 272 /* floats between a tile's rows: constant for the addressing, an odd number of cache lines */
+#define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
+#define ATT_FETCH 4   /* rows of the next tile asked for at every 8 rows of this one */
 #define ATT_VECS  6   /* most vectors of a block; ops/attention.c has the same numbers */
 #define ATT_PANEL 768 /* vectors of a panel: vecs * D at most */
 #define ATT_RUN   64
@@ -44,9 +46,66 @@ inline att_block att_here(int32 heads, int32 size, int64 count, int32 vecs) {
   return b;
 }
 
+/* Rows of a tile of n rows in all: tiles of about one size, in eights. */
+inline int att_tile_rows(int64 n) {
+  const int64 tiles = (n + ATT_ROWS - 1) / ATT_ROWS;
+  return (int)((n + 8 * tiles - 1) / (8 * tiles) * 8);
+}
+
 /* Offset of row n of the block's head in a (B, count, H, D) tensor. */
 inline int64 att_row(att_block b, int64 count, int64 n) {
   return (b.batch * count + n) * b.pitch + b.head * b.size;
+}
+
+/* Rows of up to four tensors that will be needed: asked for a few at a time between the products, so that memory works
+ * while the arithmetic does. A head's rows are too far apart for the hardware to guess them. */
+typedef struct att_ahead {
+  GLOBAL const ELEM *a, *b, *c, *d; /* c and d NULL: none */
+  int64 pitch;
+  int size, rows;
+} att_ahead;
+
+inline void att_fetch(att_ahead *ahead, int rows) {
+  for (; rows > 0 && ahead->rows > 0; rows--, ahead->rows--) {
+    for (int i = 0; i < ahead->size; i += VW) {
+      PREFETCH(ahead->a + i);
+      PREFETCH(ahead->b + i);
+    }
+    ahead->a += ahead->pitch;
+    ahead->b += ahead->pitch;
+    if (!ahead->c) continue;
+    for (int i = 0; i < ahead->size; i += VW) {
+      PREFETCH(ahead->c + i);
+      PREFETCH(ahead->d + i);
+    }
+    ahead->c += ahead->pitch;
+    ahead->d += ahead->pitch;
+  }
+}
+
+/* Rows [first, first + rows) of the block's head in x and y (B, count, H, D). */
+inline att_ahead att_rows_ahead(att_block b, GLOBAL const ELEM *x, GLOBAL const ELEM *y, int64 count, int64 first,
+                                int64 rows) {
+  att_ahead ahead;
+  ahead.a = x + att_row(b, count, first);
+  ahead.b = y + att_row(b, count, first);
+  ahead.c = ahead.d = NULL;
+  ahead.pitch = b.pitch;
+  ahead.size = b.size;
+  ahead.rows = (int)min(rows, count - first);
+  return ahead;
+}
+
+/* The block's results x and y, and what the next work-item begins with: the next block's rows of z and w. */
+inline att_ahead att_end_ahead(att_block b, GLOBAL const ELEM *x, GLOBAL const ELEM *y, GLOBAL const ELEM *z,
+                               GLOBAL const ELEM *w, int64 count) {
+  att_ahead ahead = att_rows_ahead(b, x, y, count, b.first, b.valid);
+  const bool another = b.first + b.valid < count;
+  if (!another && (b.head + 1) * b.size >= b.pitch) return ahead;
+  const int64 next = another ? att_row(b, count, b.first + b.valid) : att_row(b, count, 0) + b.size;
+  ahead.c = z + next;
+  ahead.d = w + next;
+  return ahead;
 }
 
 inline void att_transpose(vec *r) { /* 16 x 16, by four perfect shuffles */
@@ -94,91 +153,131 @@ inline void att_clear_panel(vec *panel, att_block b) {
 }
 
 /* tile = factor * rows [first, first + rows) of x, columns past D and rows up to a multiple of 8 zero */
-inline void att_load_tile(float *tile, att_block b, GLOBAL const ELEM *x, int64 count, int64 first, int rows,
+inline void att_load_tile(vec *tile, att_block b, GLOBAL const ELEM *x, int64 count, int64 first, int rows,
                           float factor) {
   x += att_row(b, count, first);
   for (int i = 0; i < (rows + 7) / 8 * 8; i++)
     for (int d = 0; d < b.size; d += VW)
-      vstore16(i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0), 0, tile + i * ATT_PITCH + d);
+      tile[(i * ATT_PITCH + d) / VW] = i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
+}
+
+/* The vectors from v on that the products take together. */
+inline int att_width(int vecs, int v) {
+  const int rest = vecs - v;
+  return rest == 4 ? 2 : min(rest, 3);
 }
 
 #define ATT_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define ATT_SUMS(r)     vec c##r = VEC(0), e##r = VEC(0), f##r = VEC(0);
+/* row r of C += its tile element, A(r), times one, two or three vectors */
+#define ATT_ADD1(r, A) c##r = fma(VEC(A(r)), b0, c##r);
+#define ATT_ADD2(r, A)                                                                                                 \
+  {                                                                                                                    \
+    const vec x = VEC(A(r));                                                                                           \
+    c##r = fma(x, b0, c##r);                                                                                           \
+    e##r = fma(x, b1, e##r);                                                                                           \
+  }
+#define ATT_ADD3(r, A)                                                                                                 \
+  {                                                                                                                    \
+    const vec x = VEC(A(r));                                                                                           \
+    c##r = fma(x, b0, c##r);                                                                                           \
+    e##r = fma(x, b1, e##r);                                                                                           \
+    f##r = fma(x, b2, f##r);                                                                                           \
+  }
 
-/* scores[i][0..1] = sum over d of tile[i][d] panel[d][v .. v+1]; `two` is whether there is a second vector. Summed in
- * runs of ATT_RUN, whose rounding errors stay smaller than those of one long chain. */
-inline void tile_times_panel(vec *scores, const float *tile, const vec *panel, int rows, int size, int vecs, int v,
-                             bool two) {
-  for (int i = 0; i < rows; i += 8)
+/* scores[i][0 .. width) = sum over d of tile[i][d] panel[d][v .. v + width). Summed in runs of ATT_RUN, whose rounding
+ * errors stay smaller than those of one long chain. */
+inline void tile_times_panel(vec *scores, const vec *tile, const vec *panel, int rows, int size, int vecs, int v,
+                             int width, att_ahead *ahead) {
+  for (int i = 0; i < rows; i += 8) {
+    att_fetch(ahead, ATT_FETCH);
     for (int first = 0; first < size; first += ATT_RUN) {
-      const float *a = tile + i * ATT_PITCH + first, *end = a + min(size - first, ATT_RUN);
+      const float *a = (const float *)tile + i * ATT_PITCH + first, *end = a + min(size - first, ATT_RUN);
       const vec *b = panel + first * vecs + v;
-#define ATT_DECLARE(r) vec c##r = VEC(0), e##r = VEC(0);
-      ATT_EACH_ROW(ATT_DECLARE)
-      if (two)
+      ATT_EACH_ROW(ATT_SUMS)
+#define ATT_DOWN(r) a[r * ATT_PITCH]
+      if (width == 3)
+        for (; a < end; a++, b += vecs) {
+          const vec b0 = b[0], b1 = b[1], b2 = b[2];
+#define ATT_DOWN3(r) ATT_ADD3(r, ATT_DOWN)
+          ATT_EACH_ROW(ATT_DOWN3)
+        }
+      else if (width == 2)
         for (; a < end; a++, b += vecs) {
           const vec b0 = b[0], b1 = b[1];
-#define ATT_STEP2(r)                                                                                                   \
-  c##r = fma(VEC(a[r * ATT_PITCH]), b0, c##r);                                                                         \
-  e##r = fma(VEC(a[r * ATT_PITCH]), b1, e##r);
-          ATT_EACH_ROW(ATT_STEP2)
+#define ATT_DOWN2(r) ATT_ADD2(r, ATT_DOWN)
+          ATT_EACH_ROW(ATT_DOWN2)
         }
       else
         for (; a < end; a++, b += vecs) {
           const vec b0 = b[0];
-#define ATT_STEP1(r) c##r = fma(VEC(a[r * ATT_PITCH]), b0, c##r);
-          ATT_EACH_ROW(ATT_STEP1)
+#define ATT_DOWN1(r) ATT_ADD1(r, ATT_DOWN)
+          ATT_EACH_ROW(ATT_DOWN1)
         }
-      vec *s = scores + 2 * i;
+      vec *s = scores + 3 * i;
       if (first) {
-#define ATT_MORE(r) c##r += s[2 * r], e##r += s[2 * r + 1];
+#define ATT_MORE(r) c##r += s[3 * r], e##r += s[3 * r + 1], f##r += s[3 * r + 2];
         ATT_EACH_ROW(ATT_MORE)
       }
-#define ATT_KEEP(r) s[2 * r] = c##r, s[2 * r + 1] = e##r;
+#define ATT_KEEP(r) s[3 * r] = c##r, s[3 * r + 1] = e##r, s[3 * r + 2] = f##r;
       ATT_EACH_ROW(ATT_KEEP)
     }
+  }
 }
 
-/* panel[d][v .. v+1] = factor * panel + sum over rows i of tile[i][d] scores[i][0..1] */
-inline void tile_into_panel(vec *panel, const float *tile, const vec *scores, int rows, int size, int vecs, int v,
-                            bool two, vec factor0, vec factor1) {
+/* panel[d][v .. v + width) = factor * panel + sum over rows i of tile[i][d] scores[i][0 .. width) */
+inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int rows, int size, int vecs, int v,
+                            int width, const vec *factor) {
   for (int d = 0; d < size; d += 8) {
-    const float *a = tile + d;
+    const float *a = (const float *)tile + d;
+    const vec *s = scores, *end = scores + 3 * rows;
     vec *p = panel + d * vecs + v;
-#define ATT_LOAD(r) vec c##r = p[r * vecs] * factor0, e##r = VEC(0);
-    ATT_EACH_ROW(ATT_LOAD)
-    if (two) {
-#define ATT_LOAD2(r) e##r = p[r * vecs + 1] * factor1;
+    ATT_EACH_ROW(ATT_SUMS)
+#define ATT_LOAD1(r) c##r = p[r * vecs] * factor[0];
+#define ATT_LOAD2(r) e##r = p[r * vecs + 1] * factor[1];
+#define ATT_LOAD3(r) f##r = p[r * vecs + 2] * factor[2];
+#define ATT_ALONG(r) a[r]
+    ATT_EACH_ROW(ATT_LOAD1)
+    if (width == 3) {
       ATT_EACH_ROW(ATT_LOAD2)
-      for (int i = 0; i < rows; i++, a += ATT_PITCH) {
-        const vec b0 = scores[2 * i], b1 = scores[2 * i + 1];
-#define ATT_ADD2(r)                                                                                                    \
-  c##r = fma(VEC(a[r]), b0, c##r);                                                                                     \
-  e##r = fma(VEC(a[r]), b1, e##r);
-        ATT_EACH_ROW(ATT_ADD2)
+      ATT_EACH_ROW(ATT_LOAD3)
+      for (; s < end; s += 3, a += ATT_PITCH) {
+        const vec b0 = s[0], b1 = s[1], b2 = s[2];
+#define ATT_ALONG3(r) ATT_ADD3(r, ATT_ALONG)
+        ATT_EACH_ROW(ATT_ALONG3)
       }
-#define ATT_SAVE2(r) p[r * vecs + 1] = e##r;
-      ATT_EACH_ROW(ATT_SAVE2)
+    } else if (width == 2) {
+      ATT_EACH_ROW(ATT_LOAD2)
+      for (; s < end; s += 3, a += ATT_PITCH) {
+        const vec b0 = s[0], b1 = s[1];
+#define ATT_ALONG2(r) ATT_ADD2(r, ATT_ALONG)
+        ATT_EACH_ROW(ATT_ALONG2)
+      }
     } else
-      for (int i = 0; i < rows; i++, a += ATT_PITCH) {
-        const vec b0 = scores[2 * i];
-#define ATT_ADD1(r) c##r = fma(VEC(a[r]), b0, c##r);
-        ATT_EACH_ROW(ATT_ADD1)
+      for (; s < end; s += 3, a += ATT_PITCH) {
+        const vec b0 = s[0];
+#define ATT_ALONG1(r) ATT_ADD1(r, ATT_ALONG)
+        ATT_EACH_ROW(ATT_ALONG1)
       }
-#define ATT_SAVE(r) p[r * vecs] = c##r;
-    ATT_EACH_ROW(ATT_SAVE)
+#define ATT_SAVE1(r) p[r * vecs] = c##r;
+#define ATT_SAVE2(r) p[r * vecs + 1] = e##r;
+#define ATT_SAVE3(r) p[r * vecs + 2] = f##r;
+    ATT_EACH_ROW(ATT_SAVE1)
+    if (width > 1) { ATT_EACH_ROW(ATT_SAVE2) }
+    if (width > 2) { ATT_EACH_ROW(ATT_SAVE3) }
   }
 }
 
 /* ---- forward ---- */
 
-/* One vector of a tile's scores (column `v` of 2) becomes probabilities relative to the running maximum `top`; the
+/* One vector of a tile's scores (column of 3) becomes probabilities relative to the running maximum `top`; the
  * running sum follows; returns the factor for what was added up before. */
 inline vec att_soften(vec *scores, int rows, vec *top, vec *sum) {
   vec highest = *top, total = VEC(0);
-  for (int i = 0; i < rows; i++) highest = fmax(highest, scores[2 * i]);
+  for (int i = 0; i < rows; i++) highest = fmax(highest, scores[3 * i]);
   for (int i = 0; i < rows; i++) {
-    scores[2 * i] = vec_exp(scores[2 * i] - highest);
-    total += scores[2 * i];
+    scores[3 * i] = vec_exp(scores[3 * i] - highest);
+    total += scores[3 * i];
   }
   const vec factor = vec_exp(*top - highest);
   *sum = *sum * factor + total;
@@ -189,33 +288,40 @@ inline vec att_soften(vec *scores, int rows, vec *top, vec *sum) {
 /* lane's query sees tile row's key only if it is not later */
 inline void att_hide_later_keys(vec *scores, int rows, int64 key, int64 query) {
   for (int i = 0; i < rows; i++)
-    scores[2 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[2 * i];
+    scores[3 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[3 * i];
 }
 
 KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL const ELEM *q,
                               GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal, int32 heads,
                               int32 size, int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
-  vec queries[ATT_PANEL], sums[ATT_PANEL], scores[2 * ATT_ROWS], top[ATT_VECS], total[ATT_VECS];
-  float keys[ATT_ROWS * ATT_PITCH], values[ATT_ROWS * ATT_PITCH];
+  vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], top[ATT_VECS], total[ATT_VECS];
+  vec keys[ATT_TILE], values[ATT_TILE];
+  const int64 end = causal ? min(nk, b.first + b.valid) : nk;
+  const int tile = att_tile_rows(end);
+  att_ahead ahead = att_rows_ahead(b, q, q, nq, b.first, b.valid);
+  att_fetch(&ahead, b.valid);
+  ahead = att_rows_ahead(b, k, v, nk, 0, tile);
+  att_fetch(&ahead, tile);
   att_load_panel(queries, b, q, nq, scale);
   att_clear_panel(sums, b);
   for (int i = 0; i < b.vecs; i++) top[i] = VEC(ATT_NEVER), total[i] = VEC(0);
-  const int64 end = causal ? min(nk, b.first + b.valid) : nk;
-  for (int64 key = 0; key < end; key += ATT_ROWS) {
-    const int rows = (int)min((int64)ATT_ROWS, end - key);
+  for (int64 key = 0; key < end; key += tile) {
+    const int rows = (int)min((int64)tile, end - key);
     att_load_tile(keys, b, k, nk, key, rows, 1);
     att_load_tile(values, b, v, nk, key, rows, 1);
-    for (int i = 0; i < b.vecs; i += 2) {
-      const bool two = i + 1 < b.vecs;
-      vec factor[2] = {VEC(1), VEC(1)};
-      tile_times_panel(scores, keys, queries, rows, size, b.vecs, i, two);
-      for (int c = 0; c < 1 + two; c++) {
+    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile)
+                             : att_end_ahead(b, out, out, q, q, nq);
+    for (int i = 0, width; i < b.vecs; i += width) {
+      width = att_width(b.vecs, i);
+      vec factor[3];
+      tile_times_panel(scores, keys, queries, rows, size, b.vecs, i, width, &ahead);
+      for (int c = 0; c < width; c++) {
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
         factor[c] = att_soften(scores + c, rows, &top[i + c], &total[i + c]);
       }
-      tile_into_panel(sums, values, scores, rows, size, b.vecs, i, two, factor[0], factor[1]);
+      tile_into_panel(sums, values, scores, rows, size, b.vecs, i, width, factor);
     }
   }
   const int64 at = (b.batch * heads + b.head) * nq;
@@ -234,9 +340,15 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
                                  GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size,
                                  int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
-  vec queries[ATT_PANEL], douts[ATT_PANEL], dqueries[ATT_PANEL], scores[2 * ATT_ROWS], dscores[2 * ATT_ROWS];
-  vec top[ATT_VECS], rest[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS];
-  float keys[ATT_ROWS * ATT_PITCH], values[ATT_ROWS * ATT_PITCH];
+  vec queries[ATT_PANEL], douts[ATT_PANEL], dqueries[ATT_PANEL], scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS];
+  vec top[ATT_VECS], rest[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS], one[3];
+  vec keys[ATT_TILE], values[ATT_TILE];
+  const int64 end = causal ? min(nk, b.first + b.valid) : nk;
+  const int tile = att_tile_rows(end);
+  att_ahead ahead = att_rows_ahead(b, q, dout, nq, b.first, b.valid);
+  att_fetch(&ahead, b.valid);
+  ahead = att_rows_ahead(b, k, v, nk, 0, tile);
+  att_fetch(&ahead, tile);
   att_load_panel(queries, b, q, nq, scale);
   att_load_panel(douts, b, dout, nq, 1);
   att_clear_panel(dqueries, b);
@@ -247,22 +359,24 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
     deltas[i] = vec_load(delta + at, b.first + i * VW, nq);
     factor[i] = VEC(scale);
   }
-  const int64 end = causal ? min(nk, b.first + b.valid) : nk;
-  for (int64 key = 0; key < end; key += ATT_ROWS) {
-    const int rows = (int)min((int64)ATT_ROWS, end - key);
+  for (int i = 0; i < 3; i++) one[i] = VEC(1);
+  for (int64 key = 0; key < end; key += tile) {
+    const int rows = (int)min((int64)tile, end - key);
     att_load_tile(keys, b, k, nk, key, rows, 1);
     att_load_tile(values, b, v, nk, key, rows, 1);
-    for (int i = 0; i < b.vecs; i += 2) {
-      const bool two = i + 1 < b.vecs;
-      tile_times_panel(scores, keys, queries, rows, size, b.vecs, i, two);
-      tile_times_panel(dscores, values, douts, rows, size, b.vecs, i, two);
-      for (int c = 0; c < 1 + two; c++) {
+    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile)
+                             : att_end_ahead(b, dq, dq, q, dout, nq);
+    for (int i = 0, width; i < b.vecs; i += width) {
+      width = att_width(b.vecs, i);
+      tile_times_panel(scores, keys, queries, rows, size, b.vecs, i, width, &ahead);
+      tile_times_panel(dscores, values, douts, rows, size, b.vecs, i, width, &ahead);
+      for (int c = 0; c < width; c++) {
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
-        for (int j = c; j < 2 * rows; j += 2)
+        for (int j = c; j < 3 * rows; j += 3)
           scores[j] = vec_exp(scores[j] - top[i + c]) * rest[i + c] * (dscores[j] - deltas[i + c]);
       }
-      tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, two, VEC(1), VEC(1));
+      tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one);
     }
   }
   att_store_panel(dq, dqueries, b, nq, factor);
@@ -275,40 +389,49 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
                                   int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nk, vecs);
   vec keys[ATT_PANEL], values[ATT_PANEL], dkeys[ATT_PANEL], dvalues[ATT_PANEL];
-  vec scores[2 * ATT_ROWS], dscores[2 * ATT_ROWS], factor[ATT_VECS];
-  float queries[ATT_ROWS * ATT_PITCH], douts[ATT_ROWS * ATT_PITCH];
+  vec scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS], one[ATT_VECS];
+  vec queries[ATT_TILE], douts[ATT_TILE];
+  const int tile = att_tile_rows(nq);
+  const int64 start = causal ? b.first / tile * tile : 0; /* earlier queries see none of the block's keys */
+  att_ahead ahead = att_rows_ahead(b, k, v, nk, b.first, b.valid);
+  att_fetch(&ahead, b.valid);
+  ahead = att_rows_ahead(b, q, dout, nq, start, tile);
+  att_fetch(&ahead, tile);
   att_load_panel(keys, b, k, nk, 1);
   att_load_panel(values, b, v, nk, 1);
+  for (int i = 0; i < ATT_VECS; i++) one[i] = VEC(1);
   att_clear_panel(dkeys, b);
   att_clear_panel(dvalues, b);
   const int64 at = (b.batch * heads + b.head) * nq;
   tops += at;
   rests += at;
   delta += at;
-  for (int64 query = causal ? b.first / ATT_ROWS * ATT_ROWS : 0; query < nq; query += ATT_ROWS) {
-    const int rows = (int)min((int64)ATT_ROWS, nq - query);
+  for (int64 query = start; query < nq; query += tile) {
+    const int rows = (int)min((int64)tile, nq - query);
     att_load_tile(queries, b, q, nq, query, rows, scale); /* the scores' bits are the forward pass's */
     att_load_tile(douts, b, dout, nq, query, rows, 1);
-    for (int i = 0; i < b.vecs; i += 2) {
-      const bool two = i + 1 < b.vecs;
-      tile_times_panel(scores, queries, keys, rows, size, b.vecs, i, two);
-      for (int c = 0; c < 1 + two; c++)
+    ahead = query + tile < nq ? att_rows_ahead(b, q, dout, nq, query + tile, tile)
+                              : att_end_ahead(b, dk ? dk : dv, dv ? dv : dk, k, v, nk);
+    for (int i = 0, width; i < b.vecs; i += width) {
+      width = att_width(b.vecs, i);
+      tile_times_panel(scores, queries, keys, rows, size, b.vecs, i, width, &ahead);
+      for (int c = 0; c < width; c++)
         for (int j = 0; j < rows; j++) {
           const int64 hidden = query + j - (b.first + (i + c) * VW); /* lanes past it hold later keys */
-          vec p = vec_exp(scores[2 * j + c] - VEC(tops[query + j])) * VEC(rests[query + j]);
+          vec p = vec_exp(scores[3 * j + c] - VEC(tops[query + j])) * VEC(rests[query + j]);
           if (causal && hidden < VW) p = vec_index() > (veci)((int)hidden) ? VEC(0) : p;
-          scores[2 * j + c] = p;
+          scores[3 * j + c] = p;
         }
-      if (dv) tile_into_panel(dvalues, douts, scores, rows, size, b.vecs, i, two, VEC(1), VEC(1));
+      if (dv) tile_into_panel(dvalues, douts, scores, rows, size, b.vecs, i, width, one);
       if (!dk) continue;
-      tile_times_panel(dscores, douts, values, rows, size, b.vecs, i, two);
-      for (int j = 0; j < 2 * rows; j++) scores[j] *= dscores[j] - VEC(delta[query + j / 2]);
-      tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, two, VEC(1), VEC(1));
+      tile_times_panel(dscores, douts, values, rows, size, b.vecs, i, width, &ahead);
+      for (int j = 0; j < rows; j++)
+        for (int c = 0; c < width; c++) scores[3 * j + c] *= dscores[3 * j + c] - VEC(delta[query + j]);
+      tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, width, one);
     }
   }
-  for (int i = 0; i < b.vecs; i++) factor[i] = VEC(1);
-  if (dk) att_store_panel(dk, dkeys, b, nk, factor);
-  if (dv) att_store_panel(dv, dvalues, b, nk, factor);
+  if (dk) att_store_panel(dk, dkeys, b, nk, one);
+  if (dv) att_store_panel(dv, dvalues, b, nk, one);
 }
 
 #endif
