@@ -45,10 +45,13 @@ typedef ulong uint64;
 #define VW 16
 typedef float16 vec;
 typedef int16 veci;
+typedef uint16 uvec;
 #define VEC_RAW_LOAD(p, i)     vload16(0, (p) + (i))
 #define VEC_RAW_STORE(p, i, v) vstore16(v, 0, (p) + (i))
 #define VEC(x)                 ((vec)(x))
 #define VEC_FROM(part)         vload16(0, part) /* of a private float[VW] */
+#define UVEC(x)                ((uvec)(x))
+#define UVEC_TO(part, v)       vstore16(v, 0, part) /* to a private uint32[VW] */
 #define VEC_AS_INT(v)          as_int16(v)
 #define INT_AS_VEC(v)          as_float16(v)
 #define VEC_TO_INT(v)          convert_int16(v)
@@ -86,15 +89,24 @@ inline vec vec_zip_low(vec a, vec b) {
 inline vec vec_zip_high(vec a, vec b) {
   return (vec)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
 }
+inline uvec uvec_index(void) { return (uvec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+/* half the cost of PoCL's mul_hi for vectors */
+inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
+  *high = convert_uint16((convert_ulong16(a) * convert_ulong16(b)) >> 32);
+  *low = a * b;
+}
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
 #define VW 1
 typedef float vec;
 typedef int veci;
+typedef uint uvec;
 #define VEC_RAW_LOAD(p, i)     ((p)[i])
 #define VEC_RAW_STORE(p, i, v) ((p)[i] = (v))
 #define VEC(x)                 ((float)(x))
 #define VEC_FROM(part)         ((part)[0])
+#define UVEC(x)                ((uint)(x))
+#define UVEC_TO(part, v)       ((part)[0] = (v))
 #define VEC_AS_INT(v)          as_int(v)
 #define INT_AS_VEC(v)          as_float(v)
 #define VEC_TO_INT(v)          ((int)(v))
@@ -103,6 +115,11 @@ typedef int veci;
 #define LANES                  LOCAL_SIZE(0)
 inline float vec_sum(vec v) { return v; }
 inline float vec_max(vec v) { return v; }
+inline uvec uvec_index(void) { return 0; }
+inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
+  *high = mul_hi(a, b);
+  *low = a * b;
+}
 inline veci vec_index(void) { return 0; }
 #endif
 

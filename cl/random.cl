@@ -30,24 +30,52 @@ KERNEL void random_timestep_forward(GLOBAL ELEM *y, GLOBAL const uint32 *step, u
   ST(y, sample, uniform ? gh_uniform_at(key0, key1, ordinal, 0) : gh_sigmoid_exact(scale * eps));
 }
 
+/* The words of VW blocks from `block` on, gh_block_words a lane: dropout draws more numbers than all else together. The
+ * words of block k, in the order of their elements, lie at words[4 k]. */
+inline void words_of_blocks(uint32 *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
+  const uint32 low = (uint32)block;
+  uvec c0 = UVEC(low) + uvec_index(), c1 = UVEC((uint32)(block >> 32)); /* blocks begin at a multiple of VW: no carry */
+  uvec c2 = UVEC((uint32)ordinal), c3 = UVEC((uint32)(ordinal >> 32));
+  for (int round = 0; round < 10; round++) {
+    uvec left, right, left_low, right_low;
+    uvec_multiply(UVEC(0xD2511F53u), c0, &left, &left_low);
+    uvec_multiply(UVEC(0xCD9E8D57u), c2, &right, &right_low);
+    c0 = right ^ c1 ^ UVEC(key0);
+    c1 = right_low;
+    c2 = left ^ c3 ^ UVEC(key1);
+    c3 = left_low;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  uint32 a[VW], b[VW], c[VW], d[VW];
+  UVEC_TO(a, c0);
+  UVEC_TO(b, c1);
+  UVEC_TO(c, c2);
+  UVEC_TO(d, c3);
+  for (int k = 0; k < VW; k++) {
+    words[4 * k] = a[k];
+    words[4 * k + 1] = b[k];
+    words[4 * k + 2] = c[k];
+    words[4 * k + 3] = d[k];
+  }
+}
+
 /* y = x * (uniform >= p ? scale : 0): a product, so that a NaN stays one. y may be x. */
 KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const uint32 *step, uint32 key0, uint32 key1,
                             float p, float scale, int64 samples, int64 n) {
   SAMPLE_ROW(samples, n);
   if (!row_valid) return;
-  const uint64 ordinal = step_ordinal(step) + (uint64)sample, block = (uint64)first >> 2;
+  const uint64 ordinal = step_ordinal(step) + (uint64)sample;
   x += sample * n + first;
   y += sample * n + first;
-  const int blocks = (int)(count >> 2);
-  for (int i = LANE; i < blocks; i += LANES) {
-    const gh_words w = gh_block_words(key0, key1, ordinal, block + (uint64)i);
-    ST(y, 4 * i, LD(x, 4 * i) * (gh_uniform(w.a) >= p ? scale : 0.0f));
-    ST(y, 4 * i + 1, LD(x, 4 * i + 1) * (gh_uniform(w.b) >= p ? scale : 0.0f));
-    ST(y, 4 * i + 2, LD(x, 4 * i + 2) * (gh_uniform(w.c) >= p ? scale : 0.0f));
-    ST(y, 4 * i + 3, LD(x, 4 * i + 3) * (gh_uniform(w.d) >= p ? scale : 0.0f));
+  for (int64 i = 4 * VW * LANE; i < count; i += 4 * VW * LANES) {
+    uint32 words[4 * VW];
+    float factor[4 * VW];
+    words_of_blocks(words, key0, key1, ordinal, (uint64)(first + i) >> 2);
+    for (int k = 0; k < 4 * VW; k++) factor[k] = gh_uniform(words[k]) >= p ? scale : 0.0f;
+    for (int k = 0; k < 4 * VW && i + k < count; k += VW)
+      vec_store(y, i + k, count, vec_load(x, i + k, count) * VEC_FROM(factor + k));
   }
-  for (int64 i = 4 * blocks + LANE; i < count; i += LANES)
-    ST(y, i, LD(x, i) * (gh_uniform_at(key0, key1, ordinal, (uint64)(first + i)) >= p ? scale : 0.0f));
 }
 
 /* y = scale * mask * x; y may be x. */
