@@ -3,6 +3,7 @@
 # usage: test_cli.sh path/to/genhance
 set -u
 genhance=$1
+[ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0

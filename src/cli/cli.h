@@ -49,6 +49,10 @@ bool gh_args_flag(const gh_args *args, const char *name);
 bool gh_args_given(const gh_args *args, const char *name); /* on the command line, not by default */
 const gh_strings *gh_args_list(const gh_args *args, const char *name);
 
+/* The file that the option names can be written, as far as one sees beforehand: hours of work are not to be lost to a
+ * mistyped path at the end. */
+gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option);
+
 /* What every command has besides its own: --device, --json, --help. */
 extern const gh_option gh_common_options[]; /* ends with a null name */
 
@@ -72,6 +76,7 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes);
 /* ---- the commands, a file each ---- */
 
 extern const gh_command gh_command_devices;
+extern const gh_command gh_command_encode;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;

@@ -15,6 +15,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_init,
     &gh_command_train,
     &gh_command_probe,
+    &gh_command_encode,
     &gh_command_pretrain_autoencoder,
     NULL,
 };
@@ -62,14 +63,16 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
 }
 
-/* Hours of work are not to be lost to a mistyped path at the end. */
-static gh_status check_json_path(gh_error *err, const char *path) {
+gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option) {
+  const char *path = gh_args_text(args, option);
+  if (!path) return GH_OK;
   char *folder = gh_path_folder(err, path);
   if (!folder) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
   if (!gh_path_is_folder(folder))
-    status = gh_fail(err, GH_ERROR_FILE, "--json %s: there is no folder %s", path, folder);
-  if (gh_path_is_folder(path)) status = gh_fail(err, GH_ERROR_FILE, "--json %s: is a folder", path);
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: there is no folder %s", option, path, folder);
+  else if (gh_path_is_folder(path))
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: is a folder", option, path);
   free(folder);
   return status;
 }
@@ -96,7 +99,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   const char *path = gh_args_text(&args, "json");
   args.result = gh_json_object(err);
   status = args.result ? GH_OK : GH_ERROR_MEMORY;
-  if (!status && path) status = check_json_path(err, path);
+  if (!status) status = gh_check_output(err, &args, "json");
   if (!status) {
     status = command->run(err, &args);
     gh_error second = {0}; /* the command's own failure stays the one that is reported */

@@ -1,0 +1,29 @@
+/* A LoRA adapter in a PEFT folder: adapter_config.json and adapter_model.safetensors. */
+#ifndef GH_MODELS_ADAPTER_H
+#define GH_MODELS_ADAPTER_H
+
+#include "base/text.h"
+#include "models/lora.h"
+
+typedef struct gh_adapter {
+  gh_safetensors *file;
+  gh_strings layers; /* whole names of the layers it adapts, "vision_model.encoder.layers.0.mlp.fc1" */
+  int rank;
+  double alpha;
+  bool biases; /* "lora_only": the layers' biases are in it too */
+} gh_adapter;
+
+/* Reads the folder and checks that every tensor belongs to a layer it knows. Variants of LoRA that compute something
+ * else are GH_ERROR_UNSUPPORTED and named. */
+gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder);
+void gh_adapter_close(gh_adapter *adapter); /* an empty one is fine */
+
+/* What a module needs to compute with it: no dropout. The adapter must outlive it. */
+gh_lora gh_adapter_lora(const gh_adapter *adapter);
+
+/* The tensors of a layer; NULL where there is none. */
+const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);    /* (r, K) */
+const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);    /* (N, r) */
+const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer); /* (N) */
+
+#endif

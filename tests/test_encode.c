@@ -1,0 +1,327 @@
+/* genhance encode against transformers' embeddings of odd pictures; adapters against the training step's condition. */
+#include "support/compare.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "eval/encode.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROBE  GH_FIXTURES "/probe/tiny"
+#define IMAGES GH_FIXTURES "/encode/images"
+
+static char *folder; /* scratch */
+
+static gh_safetensors *open_file(const char *path) {
+  gh_error err = {0};
+  gh_safetensors *file = NULL;
+  check_ok(gh_safetensors_open(&err, &file, path));
+  return file;
+}
+
+static double greatest(const float *values, int64_t n) {
+  double most = 0;
+  for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)values[i]));
+  return most;
+}
+
+/* PNG pixels are the reference's to the bit, so only the tower's rounding is left: 1e-5 of the largest value. A JPEG
+ * library of another version may round a colour otherwise: 1e-3. */
+static void compare_rows(const gh_safetensors *got, const gh_safetensors *want) {
+  gh_error err = {0};
+  int64_t n = 0;
+  gh_json *names = NULL;
+  const char *text = gh_safetensors_metadata(want, "names"), *ours = gh_safetensors_metadata(got, "names");
+  gh_json *list = NULL;
+  check_ok(gh_json_parse(&err, &names, "names", text, strlen(text), GH_JSON_MAX_BYTES));
+  assert_non_null(ours);
+  check_ok(gh_json_parse(&err, &list, "names", ours, strlen(ours), GH_JSON_MAX_BYTES));
+  assert_true(gh_json_equal(names, list));
+  float *a = compare_load(got, "embeddings", &n), *b = compare_load(want, "embeddings", NULL);
+  int64_t rows = (int64_t)gh_json_count(names), width = n / rows, row = 0;
+  double scale = greatest(b, n);
+  const gh_st_tensor *t = gh_safetensors_find(want, "embeddings");
+  check_ok(gh_safetensors_expect(&err, got, "embeddings", 2, t->shape, NULL));
+  assert_int_equal(gh_safetensors_find(got, "embeddings")->dtype, GH_ST_F32);
+  for (const gh_json *name = gh_json_first(names); name; name = gh_json_next(name), row++) {
+    const char *file = "";
+    check_ok(gh_json_to_string(&err, name, "name", &file));
+    compare_values(file, a + row * width, b + row * width, width, scale * (gh_ends_with(file, ".png") ? 1e-5 : 1e-3));
+  }
+  assert_int_equal(row, 15);
+  free(a);
+  free(b);
+  gh_json_free(names);
+  gh_json_free(list);
+}
+
+static void pictures_of_many_kinds(void **state) {
+  (void)state;
+  static const struct {
+    const char *model, *expected, *batch;
+  } cases[] = {{GH_FIXTURES "/probe/tiny/clip", GH_FIXTURES "/encode/expected-tiny.safetensors", "4"},
+               {GH_FIXTURES "/probe/edges/clip", GH_FIXTURES "/encode/expected-edges.safetensors", "4"},
+               {GH_FIXTURES "/probe/tiny/clip", GH_FIXTURES "/encode/expected-tiny.safetensors", "1"},
+               {GH_FIXTURES "/probe/edges/clip", GH_FIXTURES "/encode/expected-edges.safetensors", "1000"}};
+  gh_error err = {0};
+  char *out = check_path(folder, "e.safetensors");
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    check_ok(compare_run(&err, "encode", "--model", cases[i].model, "--images", IMAGES, "--out", out, "--batch",
+                         cases[i].batch, NULL));
+    gh_safetensors *got = open_file(out), *want = open_file(cases[i].expected);
+    assert_int_equal(gh_safetensors_count(got), 1);
+    compare_rows(got, want);
+    gh_safetensors_close(got);
+    gh_safetensors_close(want);
+  }
+  free(out);
+}
+
+static void copy(const char *name, const char *from, size_t most) {
+  gh_error err = {0};
+  char *bytes = NULL, *source = check_path(IMAGES, from), *to = check_path(folder, name);
+  size_t size = 0;
+  check_ok(gh_file_read(&err, source, 1 << 20, &bytes, &size));
+  check_write(to, bytes, GH_MIN(size, most));
+  free(bytes);
+  free(source);
+  free(to);
+}
+
+static void broken_images_are_skipped(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *images = check_path(folder, "images"), *out = check_path(folder, "b.safetensors");
+  char *json = check_path(folder, "b.json");
+  check_ok(gh_folder_make(&err, images));
+  copy("images/a.png", "Exact.png", 500);
+  copy("images/b.png", "Exact.png", SIZE_MAX);
+  copy("images/c.jpg", "cmyk.jpg", 40);
+  copy("images/d.txt", "Exact.png", SIZE_MAX);
+  copy("images/e.JPEG", "cmyk.jpg", SIZE_MAX);
+  copy("images/\xff.png", "Exact.png", SIZE_MAX); /* a name that JSON cannot hold */
+  check_ok(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", images, "--out", out, "--json", json,
+                       "--batch", "2", NULL));
+  gh_safetensors *got = open_file(out), *want = open_file(GH_FIXTURES "/encode/expected-tiny.safetensors");
+  assert_string_equal(gh_safetensors_metadata(got, "names"), "[\"b.png\",\"e.JPEG\"]");
+  float *a = compare_load(got, "embeddings", NULL), *b = compare_load(want, "embeddings", NULL);
+  int64_t width = gh_safetensors_find(want, "embeddings")->shape[1];
+  compare_values("b.png", a, b, width, 1e-4);                      /* Exact.png is the first of the fixture */
+  compare_values("e.JPEG", a + width, b + 2 * width, width, 2e-3); /* and cmyk.jpg the third */
+  gh_json *report = NULL;
+  int64_t images_done = 0;
+  const char *name = "", *reason = "";
+  check_ok(gh_json_read_file(&err, &report, json, GH_JSON_MAX_BYTES));
+  check_ok(gh_json_get_int(&err, report, "images", &images_done));
+  assert_int_equal(images_done, 2);
+  assert_int_equal(gh_json_count(gh_json_at(report, "skipped")), 3);
+  check_ok(gh_json_get_string(&err, report, "skipped[0].name", &name));
+  check_ok(gh_json_get_string(&err, report, "skipped[0].reason", &reason));
+  assert_string_equal(name, "a.png");
+  assert_non_null(strstr(reason, "images/a.png"));
+  gh_json_free(report);
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  check_ok(gh_file_remove(&err, out));
+  char *alone = check_path(images, "a.png");
+  check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", alone, "--out", out, NULL),
+              GH_ERROR_FORMAT, "no image could be read");
+  assert_false(gh_path_exists(out));
+  free(a);
+  free(b);
+  free(alone);
+  free(images);
+  free(out);
+  free(json);
+}
+
+static void one_file(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *out = check_path(folder, "one.safetensors");
+  check_ok(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES "/sub/grey panorama.png", "--out",
+                       out, NULL));
+  gh_safetensors *got = open_file(out);
+  assert_string_equal(gh_safetensors_metadata(got, "names"), "[\"grey panorama.png\"]");
+  assert_int_equal(gh_safetensors_find(got, "embeddings")->shape[0], 1);
+  gh_safetensors_close(got);
+  free(out);
+}
+
+static void refusals(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *out = check_path(folder, "no.safetensors");
+  check_fails(
+      compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", out, "--text", "x", NULL),
+      GH_ERROR_UNSUPPORTED, "--text");
+  check_fails(compare_run(&err, "encode", "--model", PROBE, "--images", IMAGES, "--out", out, NULL), GH_ERROR_FILE,
+              "config.json");
+  char *absent = check_path(folder, "absent/e.safetensors");
+  check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", absent, NULL),
+              GH_ERROR_FILE, "there is no folder");
+  free(absent);
+  assert_false(gh_path_exists(out));
+  free(out);
+}
+
+/* ---- the encoder as a unit ---- */
+
+static gh_device *device;
+
+/* The embeddings (B, D) of the probe's images, which are in [0, 1]. */
+static float *embed_probe(const gh_embed_options *how, const gh_safetensors *inputs) {
+  gh_error err = {0};
+  gh_embedder e = {0};
+  int64_t n = 0;
+  check_ok(gh_embedder_open(&err, &e, device, PROBE "/clip", how));
+  float *images = compare_load(inputs, "images", &n);
+  assert_int_equal(n, e.batch * gh_embedder_image_elements(&e));
+  int64_t plane = (int64_t)e.config.image * e.config.image;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t channel = i / plane % 3;
+    images[i] = (float)(((double)images[i] - e.preprocess.mean[channel]) / e.preprocess.std[channel]);
+  }
+  float *out = gh_alloc(&err, (size_t)(e.batch * e.width), sizeof *out);
+  check_ok(gh_embedder_start(&err, &e, images));
+  check_ok(gh_embedder_finish(&err, &e, out));
+  free(images);
+  gh_embedder_close(&e);
+  return out;
+}
+
+static void adapter_gives_the_steps_condition(void **state) {
+  (void)state;
+  gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors");
+  gh_safetensors *want[] = {open_file(PROBE "/stage1.expected.safetensors"),
+                            open_file(PROBE "/stage2-only.expected.safetensors")};
+  int64_t batch = gh_safetensors_find(inputs, "images")->shape[0], n = 0;
+  for (int adapted = 0; adapted < 2; adapted++) {
+    const gh_embed_options how = {.batch = batch, .adapter = adapted ? PROBE "/adapter" : NULL};
+    float *got = embed_probe(&how, inputs), *expected = compare_load(want[adapted], "condition", &n);
+    compare_values(adapted ? "with adapter" : "without", got, expected, n, 1e-5);
+    float *other = compare_load(want[!adapted], "condition", NULL); /* the adapter matters */
+    assert_true(compare_distance(got, other, n) > 1e-2);
+    free(other);
+    free(got);
+    free(expected);
+  }
+  gh_safetensors_close(inputs);
+  for (int i = 0; i < 2; i++) gh_safetensors_close(want[i]);
+}
+
+/* A projection twice as large in a file of trained tensors doubles the embedding. */
+static void trained_tensors_replace(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors"), *clip = open_file(PROBE "/clip");
+  char *path = check_path(folder, "encoder.safetensors");
+  const char *name = "visual_projection.weight";
+  int64_t n = 0, batch = gh_safetensors_find(inputs, "images")->shape[0];
+  float *weight = compare_load(clip, name, &n);
+  for (int64_t i = 0; i < n; i++) weight[i] *= 2;
+  gh_safetensors_writer *writer = NULL;
+  check_ok(gh_safetensors_writer_new(&err, &writer, path));
+  check_ok(gh_safetensors_writer_declare(&err, writer, name, GH_ST_F32, 2, gh_safetensors_find(clip, name)->shape));
+  check_ok(gh_safetensors_writer_begin(&err, writer));
+  check_ok(gh_safetensors_writer_write_f32(&err, writer, name, weight, n));
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+  const gh_embed_options plain = {.batch = batch}, doubled = {.batch = batch, .encoder = path};
+  float *a = embed_probe(&plain, inputs), *b = embed_probe(&doubled, inputs);
+  n = batch * gh_safetensors_find(clip, name)->shape[0];
+  for (int64_t i = 0; i < n; i++) a[i] *= 2;
+  compare_values("doubled", b, a, n, 1e-6);
+  gh_embedder e = {0};
+  const gh_embed_options wrong = {.batch = 1, .encoder = PROBE "/denoiser.safetensors"};
+  check_fails(gh_embedder_open(&err, &e, device, PROBE "/clip", &wrong), GH_ERROR_FORMAT, "no tensor of the encoder");
+  gh_embedder_close(&e);
+  free(a);
+  free(b);
+  free(weight);
+  free(path);
+  gh_safetensors_close(clip);
+  gh_safetensors_close(inputs);
+}
+
+/* ---- adapters that cannot be ---- */
+
+static void write_adapter(const char *to, const char *config, const char *tensor) {
+  gh_error err = {0};
+  char *json = check_path(to, "adapter_config.json"), *file = check_path(to, "adapter_model.safetensors");
+  check_ok(gh_folder_make(&err, to));
+  check_write(json, config, strlen(config));
+  gh_safetensors_writer *writer = NULL;
+  check_ok(gh_safetensors_writer_new(&err, &writer, file));
+  const float zeros[8] = {0};
+  const int64_t a[2] = {1, 8}, b[2] = {8, 1};
+  char names[2][128];
+  snprintf(names[0], sizeof names[0], "%s.lora_A.weight", tensor);
+  snprintf(names[1], sizeof names[1], "%s.lora_B.weight", tensor);
+  check_ok(gh_safetensors_writer_declare(&err, writer, names[0], GH_ST_F32, 2, a));
+  check_ok(gh_safetensors_writer_declare(&err, writer, names[1], GH_ST_F32, 2, b));
+  check_ok(gh_safetensors_writer_begin(&err, writer));
+  for (int i = 0; i < 2; i++) check_ok(gh_safetensors_writer_write_f32(&err, writer, names[i], zeros, 8));
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+  free(json);
+  free(file);
+}
+
+static void adapters_that_cannot_be(void **state) {
+  (void)state;
+  static const struct {
+    const char *config, *tensor;
+    gh_status status;
+    const char *text;
+  } table[] = {{"{\"r\":1,\"use_dora\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_dora"},
+               {"{\"r\":1,\"rank_pattern\":{\"x\":2}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "rank_pattern"},
+               {"{\"r\":1,\"peft_type\":\"IA3\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "IA3"},
+               {"{\"r\":1,\"bias\":\"all\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias all"},
+               {"{\"r\":2}", "base_model.model.x", GH_ERROR_FORMAT, "rank 2"},
+               {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "belongs to no adapted layer"},
+               {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},
+               {"{\"r\":1}", "base_model.model.vision_model.encoder.layers.9.mlp.fc1", GH_ERROR_FORMAT,
+                "which the encoder does not have"},
+               {"{\"r\":1}", "base_model.model.visual_projection", GH_ERROR_FORMAT, "visual_projection.lora_A.weight"}};
+  gh_error err = {0};
+  char *to = check_path(folder, "adapter");
+  const gh_embed_options how = {.batch = 1, .adapter = to};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_embedder e = {0};
+    write_adapter(to, table[i].config, table[i].tensor);
+    check_fails(gh_embedder_open(&err, &e, device, PROBE "/clip", &how), table[i].status, table[i].text);
+    gh_embedder_close(&e);
+  }
+  free(to);
+}
+
+static int begin(void **state) {
+  (void)state;
+  gh_error err = {0};
+  folder = check_folder();
+  return gh_device_open(&err, "auto", &device);
+}
+
+static int end(void **state) {
+  (void)state;
+  gh_device_close(device);
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(pictures_of_many_kinds),
+      cmocka_unit_test(broken_images_are_skipped),
+      cmocka_unit_test(one_file),
+      cmocka_unit_test(refusals),
+      cmocka_unit_test(adapter_gives_the_steps_condition),
+      cmocka_unit_test(trained_tensors_replace),
+      cmocka_unit_test(adapters_that_cannot_be),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
