@@ -1,30 +1,61 @@
-/* The sinusoidal embedding of a time: cosines, then sines, of 2 pi t f_i. A frequency f_i, in turns, is the sum of two floats,
- * and the product is kept exactly: an angle of a thousand radians loses nothing but whole turns. Scalar: it is tiny. */
+/* The sinusoidal embedding of a time: cosines, then sines, of factor * t * 10000^(-i/pairs). Scalar: it is tiny. */
 
-/* sine and cosine of x turns, |x| <= 1/2: a quarter of a turn and an exact rest within an eighth of one */
-inline float timestep_cosine(float x, int quarter) { /* cos(2 pi (x + quarter / 4)) */
-  const float k = rint(4.0f * x), rest = fma(k, -0.25f, x), z = rest * rest;
-  const int turn = ((int)k + quarter) & 3;
-  float s = fma(-75.2428333436f, z, 81.5882066457f); /* as cl/philox.h's */
-  s = fma(s, z, -41.3416287703f);
-  s = fma(s, z, 6.28318522215f) * rest;
-  float c = fma(59.2460060911f, z, -85.4437430749f);
-  c = fma(c, z, 64.9393264851f);
-  c = fma(c, z, -19.7392086937f);
-  c = fma(c, z, 1.0f);
-  const float v = (turn & 1) ? -s : c; /* cos(a + 90 degrees) = -sin a */
-  return (turn & 2) ? -v : v;
+/* exp(a) for -80 < a <= 0, within 0.51 units in the last place: the frequencies are multiplied by up to 1000 and more
+ * before their sine is taken, so their last bit matters. */
+inline float timestep_exp(float a) {
+  const float n = rint(a * 1.44269504f);
+  const float high = fma(n, -0.693115234f, a); /* exact: the constant has 12 bits */
+  const float low = n * -3.19461833e-5f;
+  const float r = high + low, r_rest = (high - r) + low;
+  float p = 1.98412698e-4f;
+  p = fma(p, r, 1.38888889e-3f);
+  p = fma(p, r, 8.33333333e-3f);
+  p = fma(p, r, 4.16666667e-2f);
+  p = fma(p, r, 1.66666667e-1f);
+  p = fma(p, r, 0.5f);
+  const float q = fma(p * r, r, r_rest);
+  const float s = r + q, s_rest = q - (s - r);
+  const float one = 1.0f + s, one_rest = s - (one - 1.0f);
+  return ldexp(one + (one_rest + s_rest), (int)n);
 }
 
-/* out (B, 2 pairs), t (B), table (pairs, 2); n = B * pairs, a pair of outputs each */
-KERNEL void timestep_embedding_forward(GLOBAL ELEM *out, GLOBAL const ELEM *t, GLOBAL const ELEM *table, int32 pairs,
-                                       int64 n) {
+/* sine and cosine of a, |a| < 1e5: reduction by pi/2 in three parts, then Taylor's series on [-pi/4, pi/4]. */
+inline float timestep_cosine(float a, int quarter) { /* cos(a + quarter * pi/2) */
+  const float k = rint(a * 0.636619772f);
+  float r = fma(k, -1.5703125f, a); /* exact: the constant has 11 bits */
+  r = fma(k, -4.83826792e-4f, r);
+  r = fma(k, -2.56334407e-12f, r);
+  const float z = r * r;
+  const int turn = ((int)k + quarter) & 3;
+  float v;
+  if (turn & 1) {
+    float p = 2.75573192e-6f;
+    p = fma(p, z, -1.98412698e-4f);
+    p = fma(p, z, 8.33333333e-3f);
+    p = fma(p, z, -1.66666667e-1f);
+    v = -fma(p * z, r, r);
+  } else {
+    float p = -2.75573192e-7f;
+    p = fma(p, z, 2.48015873e-5f);
+    p = fma(p, z, -1.38888889e-3f);
+    p = fma(p, z, 4.16666667e-2f);
+    p = fma(p, z, -0.5f);
+    v = fma(p, z, 1.0f);
+  }
+  return turn & 2 ? -v : v;
+}
+
+/* out (B, 2 pairs), t (B); n = B * pairs, a pair of outputs each */
+KERNEL void timestep_embedding_forward(GLOBAL ELEM *out, GLOBAL const ELEM *t, float factor, int32 pairs, int64 n) {
   FOR_ELEMENTS(i, n) for (int64 k = i; k < i + VW && k < n; k++) {
     const int64 sample = k / pairs, at = k % pairs;
-    const float time = LD(t, sample), high = LD(table, 2 * at), low = LD(table, 2 * at + 1);
-    const float turns = time * high, rest = fma(time, high, -turns) + time * low;
-    const float x = (turns - rint(turns)) + rest;
-    ST(out, 2 * sample * pairs + at, timestep_cosine(x, 0));
-    ST(out, (2 * sample + 1) * pairs + at, timestep_cosine(x, 3)); /* sin a = cos(a - 90 degrees) */
+    /* rounded where FLUX rounds: 10000^(-i/pairs) in float32, then the product */
+    const float above = -9.21034037f * (float)at, below = (float)pairs;
+    float exponent = above / below;
+    exponent += fma(-exponent, below, above) / below; /* division may be off by 2.5 units in the last place */
+    const float frequency = timestep_exp(exponent);
+    const float angle = factor * LD(t, sample) * frequency;
+    ST(out, 2 * sample * pairs + at, timestep_cosine(angle, 0));
+    ST(out, (2 * sample + 1) * pairs + at, timestep_cosine(angle, 3)); /* sin a = cos(a - pi/2) */
   }
 }

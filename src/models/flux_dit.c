@@ -7,7 +7,6 @@
 #define EPS           1e-6 /* of every norm in the denoiser */
 #define THETA         10000.0
 #define TIME_WIDTH    256
-#define TIME_FACTOR   1000.0
 #define PROJECTOR_EPS 1e-5
 
 gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
@@ -173,18 +172,6 @@ static gh_tensor *embedder(gh_flux *f, gh_tensor *x, const char *name) {
   return gh_linear_layer(f->m, h, f->c->hidden, true, gh_name_make("%s.out_layer", name).text);
 }
 
-/* Frequencies 1000 * 10000^(-i/pairs) in turns, each the sum of two floats. */
-static gh_tensor *time_table(gh_flux *f) {
-  enum { PAIRS = TIME_WIDTH / 2 };
-  float table[2 * PAIRS];
-  for (int i = 0; i < PAIRS; i++) {
-    double turns = TIME_FACTOR * pow(THETA, -(double)i / PAIRS) / (2 * M_PI);
-    table[2 * i] = (float)turns;
-    table[2 * i + 1] = (float)(turns - (double)table[2 * i]);
-  }
-  return gh_table(f->m, 2, (int64_t[]){PAIRS, 2}, table, "frequencies");
-}
-
 /* vec = MLP_time(t) + MLP_guidance(g) + MLP_vec(vector), (B, hidden) */
 static gh_tensor *conditioning(gh_flux *f, gh_tensor *t, gh_tensor *vector) {
   gh_graph *g = f->m->graph;
@@ -193,9 +180,8 @@ static gh_tensor *conditioning(gh_flux *f, gh_tensor *t, gh_tensor *vector) {
   for (int64_t i = 0; i < f->batch; i++) values[i] = (float)f->c->guidance;
   gh_tensor *guidance = gh_table(f->m, 1, &f->batch, values, gh_name_make("guidance.%lld", (long long)f->batch).text);
   free(values);
-  gh_tensor *table = time_table(f);
-  gh_tensor *vec = embedder(f, gh_timestep_embedding(g, t, table), "time_in");
-  vec = gh_add(g, vec, embedder(f, gh_timestep_embedding(g, guidance, table), "guidance_in"));
+  gh_tensor *vec = embedder(f, gh_timestep_embedding(g, t, TIME_WIDTH, 1000), "time_in");
+  vec = gh_add(g, vec, embedder(f, gh_timestep_embedding(g, guidance, TIME_WIDTH, 1000), "guidance_in"));
   return gh_add(g, vec, embedder(f, vector, "vector_in"));
 }
 

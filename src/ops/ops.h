@@ -27,8 +27,8 @@ gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
- * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),
- * for its gradient; no N x N matrix. D <= 256. */
+ * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq), for its
+ * gradient; no N x N matrix. D <= 256. */
 gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal);
 
 /* 2-D convolution, zero padding. x (B, C, H, W), weight (O, C, kh, kw), bias (O) or NULL -> (B, O, H', W').
@@ -68,10 +68,9 @@ gh_tensor *gh_upsample2x(gh_graph *g, gh_tensor *x); /* nearest: (B, C, H, W) ->
 
 /* Rotates adjacent pairs: x (B, N, H, D), table (N, D/2, 2) of (cos, sin), no gradient to it. FLUX's rope. */
 gh_tensor *gh_rope(gh_graph *g, gh_tensor *x, gh_tensor *table);
-/* t (B), table (pairs, 2) -> (B, 2 pairs): cosines, then sines, of 2 pi t (table[i][0] + table[i][1]); no gradient. The
- * two floats of a row add up to a frequency in turns: FLUX's is 1000 * 10000^(-i/128) / 2 pi. Exact products: float32
- * angles of a thousand radians would be wrong in the fifth digit. */
-gh_tensor *gh_timestep_embedding(gh_graph *g, gh_tensor *t, gh_tensor *table);
+/* t (B) -> (B, width): [cos(half), sin(half)] of factor * t * 10000^(-i/half); no gradient. FLUX: factor 1000, width
+ * 256. */
+gh_tensor *gh_timestep_embedding(gh_graph *g, gh_tensor *t, int width, double factor);
 
 /* ---- the method ---- */
 

@@ -43,23 +43,28 @@ gh_tensor *gh_rope(gh_graph *g, gh_tensor *x, gh_tensor *table) { return rope(g,
 
 /* ---- timestep_embedding ---- */
 
+enum { WIDTH, FACTOR, EMBEDDING_ATTRS };
+
 static gh_status timestep_embedding_infer(gh_graph *g, gh_node *node) {
-  if (gh_want_rank(g, node, 0, 1) || gh_want_rank(g, node, 1, 2)) return gh_graph_error(g)->status;
-  const gh_tensor *t = node->in[0], *table = node->in[1];
-  if (table->shape[1] != 2) return gh_graph_fail(g, node, "the table must be (pairs, 2)");
-  gh_declare(g, node, GH_F32, 2, (int64_t[]){t->shape[0], 2 * table->shape[0]});
+  int64_t width = (int64_t)node->attr[WIDTH];
+  gh_status status = gh_want_rank(g, node, 0, 1);
+  if (status) return status;
+  if (width < 2 || width % 2) return gh_graph_fail(g, node, "a width of %lld is not even", (long long)width);
+  gh_declare(g, node, GH_F32, 2, (int64_t[]){node->in[0]->shape[0], width});
   return GH_OK;
 }
 
 static gh_status timestep_embedding_launch(gh_recorder *r, const gh_node *node) {
-  int64_t pairs = node->in[1]->shape[0], n = node->in[0]->shape[0] * pairs;
+  int64_t half = (int64_t)node->attr[WIDTH] / 2, n = node->in[0]->shape[0] * half;
   return GH_RECORD(r, node, "timestep_embedding_forward", gh_grid_elements(r, n), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_t(node->in[1]), gh_i(pairs), gh_l(n));
+                   gh_f(node->attr[FACTOR]), gh_i(half), gh_l(n));
 }
 
-const gh_op gh_op_timestep_embedding = {
-    .name = "timestep_embedding", .infer = timestep_embedding_infer, .launch = timestep_embedding_launch};
+const gh_op gh_op_timestep_embedding = {.name = "timestep_embedding",
+                                        .attrs = {"width", "factor"},
+                                        .infer = timestep_embedding_infer,
+                                        .launch = timestep_embedding_launch};
 
-gh_tensor *gh_timestep_embedding(gh_graph *g, gh_tensor *t, gh_tensor *table) {
-  return gh_apply(g, &gh_op_timestep_embedding, (gh_tensor *[]){t, table}, 2, NULL, 0);
+gh_tensor *gh_timestep_embedding(gh_graph *g, gh_tensor *t, int width, double factor) {
+  return gh_apply(g, &gh_op_timestep_embedding, &t, 1, (double[]){width, factor}, EMBEDDING_ATTRS);
 }

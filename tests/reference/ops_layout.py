@@ -117,21 +117,21 @@ def rope_cases():
 
 
 def timestep_cases():
-    """A frequency in turns is the sum of two floats; the reference is the sine of the exact angle."""
+    """Angles are rounded to float32 where FLUX rounds them; the reference is the exact sine of the rounded angle."""
     cases = Cases("timestep_embedding")
     for b, width, factor in [(1, 2, 1000), (3, 6, 1), (31, 10, 1000), (2, 66, 1000), (5, 256, 1000), (1, 256, 16000)]:
         half = width // 2
-        turns = factor * 10000 ** (-torch.arange(half, dtype=torch.float64) / half) / (2 * math.pi)
-        high = turns.float()
-        table = torch.stack([high, (turns - high.double()).float()], 1)
+        exponents = -math.log(10000) * torch.arange(0, half, dtype=torch.float32) / half
+        frequencies = exponents.double().exp().float()
 
-        def embed(t, table):
-            angles = 2 * math.pi * t.double()[:, None] * table.double().sum(1)
-            return torch.cat([angles.cos(), angles.sin()], -1).to(t.dtype)
+        def embed(t, factor=factor, frequencies=frequencies):
+            angles = ((factor * t.float())[:, None] * frequencies).to(t.dtype)
+            return torch.cat([angles.cos(), angles.sin()], -1)
 
         t = rand(b)
         t[0] = 1.0
-        cases.add(f"{label(b, width)}_factor{factor}", [t, table], embed, grads=[], finite=False)
+        cases.add(f"{label(b, width)}_factor{factor}", [t], embed, {"width": width, "factor": factor}, grads=[],
+                  finite=False)
     cases.save()
 
 
