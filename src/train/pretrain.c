@@ -42,7 +42,7 @@ static gh_status build(gh_error *err, gh_pretraining *p) {
   gh_loop *l = &p->loop;
   int64_t side = p->config->image_size;
   gh_status status = gh_store_create(err, l->device, &l->store);
-  if (!status) status = gh_step_block(err, l->store, &l->step.block);
+  if (!status) status = gh_step_block(err, l->store, "step", &l->step.block);
   if (!status) status = gh_step_tensor(err, l->store, "loss", 0, NULL, &l->step.loss_total);
   if (!status)
     status =

@@ -14,10 +14,10 @@ gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int r
   return gh_store_add(err, store, name, GH_F32, rank, shape, out);
 }
 
-gh_status gh_step_block(gh_error *err, gh_store *store, gh_tensor **out) {
-  *out = gh_store_find(store, "step");
+gh_status gh_step_block(gh_error *err, gh_store *store, const char *name, gh_tensor **out) {
+  *out = gh_store_find(store, name);
   if (*out) return GH_OK;
-  return gh_store_add(err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, out);
+  return gh_store_add(err, store, name, GH_U32, 1, (int64_t[]){STEP_WORDS}, out);
 }
 
 static uint32_t float_bits(double value) {
@@ -127,7 +127,7 @@ static gh_status check_sizes(gh_error *err, const gh_models *m) {
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
   *step = (gh_step){0};
   gh_graph *g = NULL;
-  if (check_sizes(err, spec->models) || gh_step_block(err, spec->store, &step->block) ||
+  if (check_sizes(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
       gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || gh_graph_create(err, spec->device, &g))
     return err->status;
   const gh_models *m = spec->models;

@@ -71,7 +71,7 @@ gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, cons
 /* Finds or adds a persistent float32 tensor. */
 gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int rank, const int64_t *shape,
                          gh_tensor **out);
-/* Finds or adds the step block. */
-gh_status gh_step_block(gh_error *err, gh_store *store, gh_tensor **out);
+/* Finds or adds one of the blocks of cl/step.h, 16 words of uint32: "step", "control". */
+gh_status gh_step_block(gh_error *err, gh_store *store, const char *name, gh_tensor **out);
 
 #endif

@@ -28,7 +28,7 @@ static gh_status build_step(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
   gh_tensor *block = NULL;
   gh_status status = gh_store_create(err, l->device, &l->store);
-  if (!status) status = gh_step_block(err, l->store, &block);
+  if (!status) status = gh_step_block(err, l->store, "step", &block);
   if (status) return status;
   bool lora = l->number == 2 && s->config->lora.enabled;
   gh_setup_lora(&s->lora, s->config, &s->models, block);

@@ -28,7 +28,7 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   gh_tensor *squares = NULL;
   gh_status status = collect(err, store, u);
   if (!status) status = gh_step_tensor(err, store, "squares", 1, (int64_t[]){u->count}, &squares);
-  if (!status) status = gh_step_tensor(err, store, "control", 1, (int64_t[]){CONTROL_WORDS}, &u->control);
+  if (!status) status = gh_step_block(err, store, "control", &u->control);
   if (!status) status = gh_graph_create(err, device, &u->graph);
   if (status) {
     gh_update_free(u);
