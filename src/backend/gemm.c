@@ -1,6 +1,17 @@
 #include "backend/gemm.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cache.h"
+#include "backend/gemm_internal.h"
+#include "backend/source.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define MAX_CACHE_BYTES ((size_t)16 << 20)
 
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
   snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s", (long long)desc->m, (long long)desc->n,
@@ -38,6 +49,7 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
                    (long long)g->k, (long long)g->batch);
   if (g->offset_a < 0 || g->offset_b < 0 || g->offset_c < 0 || g->stride_a < 0 || g->stride_b < 0 || g->stride_c < 0)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a negative offset or stride");
+  if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs a stride of C");
   int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;
   int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n;
   int64_t ends[] = {extent(g->offset_a, rows_a, columns_a, g->lda, g->batch, g->stride_a),
@@ -49,10 +61,251 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
   return status;
 }
 
-gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
-                       gh_buffer *c, gh_launch **out) {
-  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
-  return status ? status : d->backend->bind_library_gemm(err, d, desc, a, b, c, out);
+/* ---- choices, sorted by key ---- */
+
+const gh_gemm_provider *gh_gemm_find(const gh_gemm_state *state, const char *name) {
+  for (int i = 0; state->providers[i]; i++)
+    if (!strcmp(state->providers[i]->name, name)) return state->providers[i];
+  return NULL;
 }
 
-void gh_gemm_state_free(gh_gemm_state *state) { (void)state; }
+static gh_status unknown_provider(gh_error *err, const gh_gemm_state *state, const char *name) {
+  char names[600] = "";
+  size_t used = 0;
+  for (int i = 0; state->providers[i] && used < sizeof names; i++)
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", state->providers[i]->name);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no GEMM provider \"%s\": there are %s", name, names);
+}
+
+/* Where key is, or where it would have to stand. */
+static int find_choice(const gh_gemm_state *state, const char *key, bool *found) {
+  int low = 0, high = state->count;
+  *found = false;
+  while (low < high) {
+    int middle = (low + high) / 2, order = strcmp(state->choices[middle].key, key);
+    if (!order) {
+      *found = true;
+      return middle;
+    }
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static gh_status set_choice(gh_error *err, gh_gemm_state *state, const char *key, const gh_gemm_provider *provider,
+                            bool forced) {
+  bool found;
+  int at = find_choice(state, key, &found);
+  if (found) {
+    state->choices[at].provider = provider;
+    return GH_OK;
+  }
+  if (state->count == state->capacity) {
+    int capacity = GH_MAX(64, 2 * state->capacity);
+    gh_gemm_choice_entry *grown = gh_alloc(err, (size_t)capacity, sizeof *grown);
+    if (!grown) return GH_ERROR_MEMORY;
+    if (state->count) memcpy(grown, state->choices, (size_t)state->count * sizeof *grown);
+    free(state->choices);
+    state->choices = grown;
+    state->capacity = capacity;
+  }
+  char *copy = gh_strdup(err, key);
+  if (!copy) return GH_ERROR_MEMORY;
+  gh_gemm_choice_entry *place = state->choices + at;
+  memmove(place + 1, place, (size_t)(state->count - at) * sizeof *place);
+  *place = (gh_gemm_choice_entry){copy, provider, forced};
+  state->count++;
+  return GH_OK;
+}
+
+/* ---- the cache on disk: {"shape": "provider", ...}; never fatal ---- */
+
+static gh_json *read_cache(const gh_gemm_state *state) {
+  gh_error err;
+  gh_json *root = NULL;
+  if (!state->cache_file || !gh_path_is_file(state->cache_file)) return NULL;
+  if (gh_json_read_file(&err, &root, state->cache_file, MAX_CACHE_BYTES)) {
+    gh_debug("%s: made anew", err.text);
+    return NULL;
+  }
+  if (gh_json_type_of(root) == GH_JSON_OBJECT) return root;
+  gh_json_free(root);
+  return NULL;
+}
+
+static const gh_gemm_provider *cached_choice(const gh_gemm_state *state, const char *key) {
+  gh_json *root = read_cache(state);
+  const gh_json *member = root ? gh_json_member(root, key) : NULL;
+  gh_error err;
+  const char *name;
+  const gh_gemm_provider *provider = NULL;
+  if (member && !gh_json_to_string(&err, member, key, &name)) provider = gh_gemm_find(state, name);
+  gh_json_free(root);
+  return provider;
+}
+
+/* Another process may have written meanwhile: its choices are kept. */
+static void save_choice(const gh_gemm_state *state, const char *key, const gh_gemm_provider *provider) {
+  if (!state->cache_file) return;
+  gh_error err = {0};
+  gh_file_lock *lock = NULL;
+  gh_json *root = NULL;
+  char *lock_file = gh_format(&err, "%s.lock", state->cache_file);
+  gh_status status = lock_file ? gh_file_lock_take(&err, &lock, lock_file, true) : GH_ERROR_MEMORY;
+  if (!status) {
+    root = read_cache(state);
+    if (!root) root = gh_json_object(&err);
+    status = root ? gh_json_put_string(&err, root, key, provider->name) : GH_ERROR_MEMORY;
+  }
+  if (!status) status = gh_json_write_file(&err, state->cache_file, root);
+  if (status) gh_debug("GEMM choice not kept: %s", err.text);
+  gh_json_free(root);
+  gh_file_lock_release(lock);
+  free(lock_file);
+}
+
+/* ---- the state ---- */
+
+/* The cache file's name: everything that makes a choice stale. */
+static char *cache_file_name(gh_error *err, gh_device *d) {
+  char key[GH_CACHE_KEY_SIZE], *cpu = NULL, *gpu = NULL, *path = NULL, *name = NULL;
+  const char *library = d->backend->library_name(d);
+  char *folder = gh_cache_folder();
+  if (!folder) return NULL;
+  if (gh_source_build(err, "tuned_gemm_cpu", &cpu) || gh_source_build(err, "tuned_gemm_gpu", &gpu)) goto done;
+  const char *parts[] = {"gemm",
+                         d->backend->name,
+                         d->info.platform,
+                         d->info.driver,
+                         d->info.name,
+                         d->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu",
+                         d->info.is_cpu ? gh_cache_cpu_flags() : "",
+                         library ? library : "",
+                         cpu,
+                         gpu,
+                         NULL};
+  gh_cache_key(key, parts);
+  name = gh_format(err, "gemm-%s.json", key);
+  if (name) path = gh_path_join(err, folder, name);
+done:
+  free(folder);
+  free(cpu);
+  free(gpu);
+  free(name);
+  return path;
+}
+
+gh_gemm_state *gh_gemm_state_get(gh_error *err, gh_device *d) {
+  if (d->gemm) return d->gemm;
+  gh_gemm_state *state = gh_alloc(err, 1, sizeof *state);
+  if (!state) return NULL;
+  for (int i = 0; gh_gemm_providers[i].name; i++) state->providers[i] = &gh_gemm_providers[i];
+  const char *forced = getenv("GH_GEMM");
+  if (forced && *forced) {
+    state->forced = gh_gemm_find(state, forced);
+    if (!state->forced) {
+      unknown_provider(err, state, forced);
+      free(state);
+      return NULL;
+    }
+  }
+  state->cache_file = cache_file_name(err, d);
+  d->gemm = state;
+  return state;
+}
+
+void gh_gemm_state_free(gh_gemm_state *state) {
+  if (!state) return;
+  for (int i = 0; i < state->count; i++) free(state->choices[i].key);
+  free(state->choices);
+  free(state->cache_file);
+  free(state);
+}
+
+gh_status gh_gemm_plant(gh_error *err, gh_device *d, const gh_gemm_provider *provider) {
+  gh_gemm_state *state = gh_gemm_state_get(err, d);
+  if (!state) return err->status;
+  int count = 0;
+  while (state->providers[count]) count++;
+  if (count >= GH_GEMM_MAX_PROVIDERS) return gh_fail(err, GH_ERROR_ARGUMENT, "too many GEMM providers");
+  memmove(state->providers + 1, state->providers, (size_t)(count + 1) * sizeof state->providers[0]);
+  memset(state->family_good, 0, sizeof state->family_good);
+  state->providers[0] = provider;
+  return GH_OK;
+}
+
+/* ---- binding ---- */
+
+static gh_status choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const char *key,
+                        const gh_gemm_provider **out) {
+  gh_gemm_state *state = gh_gemm_state_get(err, d);
+  if (!state) return err->status;
+  bool found;
+  int at = find_choice(state, key, &found);
+  if (state->forced) { /* what stood there before comes back when forcing ends */
+    *out = state->forced;
+    return found ? GH_OK : set_choice(err, state, key, state->forced, true);
+  }
+  if (found) {
+    *out = state->choices[at].provider;
+    return GH_OK;
+  }
+  *out = cached_choice(state, key);
+  if (*out && (*out)->applies(desc, d)) return set_choice(err, state, key, *out, false);
+  gh_status status = gh_gemm_tune(err, d, desc, out);
+  if (!status) status = set_choice(err, state, key, *out, false);
+  if (!status && gh_gemm_is_timed(desc)) save_choice(state, key, *out);
+  return status;
+}
+
+gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                       gh_buffer *c, gh_launch **out) {
+  *out = NULL;
+  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
+  if (status) return status;
+  char key[160];
+  gh_gemm_key(desc, key, sizeof key);
+  const gh_gemm_provider *provider = NULL;
+  status = choose(err, d, desc, key, &provider);
+  if (status) return status;
+  if (!provider->applies(desc, d))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not serve it on %s", key, provider->name,
+                   d->info.id);
+  return provider->bind(err, d, provider, desc, a, b, c, out);
+}
+
+/* ---- frozen and forced choices ---- */
+
+gh_status gh_gemm_freeze(gh_error *err, gh_device *d, const char *key, const char *provider) {
+  gh_gemm_state *state = gh_gemm_state_get(err, d);
+  if (!state) return err->status;
+  const gh_gemm_provider *found = gh_gemm_find(state, provider);
+  return found ? set_choice(err, state, key, found, false) : unknown_provider(err, state, provider);
+}
+
+int gh_gemm_choice_count(const gh_device *d) { return d->gemm ? d->gemm->count : 0; }
+
+void gh_gemm_choice(const gh_device *d, int index, const char **key, const char **provider) {
+  *key = d->gemm->choices[index].key;
+  *provider = d->gemm->choices[index].provider->name;
+}
+
+gh_status gh_gemm_force(gh_error *err, gh_device *d, const char *provider) {
+  gh_gemm_state *state = gh_gemm_state_get(err, d);
+  if (!state) return err->status;
+  const gh_gemm_provider *found = provider ? gh_gemm_find(state, provider) : NULL;
+  if (provider && !found) return unknown_provider(err, state, provider);
+  int kept = 0;
+  for (int i = 0; i < state->count; i++) {
+    if (state->choices[i].forced)
+      free(state->choices[i].key);
+    else
+      state->choices[kept++] = state->choices[i];
+  }
+  state->count = kept;
+  state->forced = found;
+  return GH_OK;
+}

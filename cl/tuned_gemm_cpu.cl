@@ -1,0 +1,188 @@
+/* Matrix product for CPUs: C = alpha op(A) op(B) + beta C, row-major, float32.
+ *
+ *            <-- nb -->            A work-item (a work-group of one) owns mt x nb of C and walks k in blocks of kc:
+ *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of 32 columns one after
+ *   B panel | s0 | s1 | kc            another, transposed on the way if need be: one row-major weight serves forward and
+ *           +----+----+               backward;
+ *   +----+  +----+----+            2. packs as many rows of A as its private block holds, 8 rows together;
+ *   | A  |  |    |    | mt         3. for every strip and every 8 rows: a tile of 8 x 32 in 16 vector registers.
+ *   +----+  +----+----+
+ *     kc                           All block sizes are arguments: one program serves every variant.
+ *
+ * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is one
+ * chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum. One
+ * chain over all of k would do too, but its rounding errors grow with k. */
+#include "platform.h"
+
+#define STRIP 32
+#define ROWS  8
+#define CHUNK 256 /* kc is a multiple of it, or all of k */
+
+/* Private memory, in floats: kc x nb of B and at least kc x 8 of A. Together 1.5 MiB of a worker's stack, which is most of
+ * a second-level cache. The host (backend/gemm_own.c) keeps nb x kc and kc x 8 within them. */
+#ifndef PANEL_FLOATS
+#define PANEL_FLOATS 262144
+#endif
+#ifndef BLOCK_FLOATS
+#define BLOCK_FLOATS 131072
+#endif
+
+#define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
+
+/* Rows of a matrix lie further apart than the hardware looks ahead. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
+#endif
+#endif
+#ifndef PREFETCH
+#define PREFETCH(p)
+#endif
+#define AHEAD 16 /* rows */
+
+/* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
+
+inline void pack_b_rows(float *panel, GLOBAL const float *b, int64 ldb, int kc, int columns) {
+  const int whole = columns / STRIP * STRIP;
+  for (int k = 0; k < kc; k++, b += ldb) {
+    float *to = panel + k * STRIP;
+    for (int s = 0; s < whole; s += STRIP, to += kc * STRIP) {
+      vstore16(vload16(0, b + s), 0, to);
+      vstore16(vload16(1, b + s), 1, to);
+    }
+    if (whole < columns)
+      for (int j = 0; j < STRIP; j++) to[j] = whole + j < columns ? b[whole + j] : 0.0f;
+  }
+}
+
+/* B stored (n, k): squares of 16 x 16 are turned. */
+inline void pack_b_columns(float *panel, GLOBAL const float *b, int64 ldb, int kc, int columns) {
+  const int padded = (columns + STRIP - 1) / STRIP * STRIP;
+  for (int j = 0; j < padded; j += 16, b += 16 * ldb) {
+    float *to = panel + j / STRIP * (kc * STRIP) + j % STRIP;
+    int k = 0;
+    if (j + 16 <= columns)
+      for (; k + 16 <= kc; k += 16) {
+        float square[256] ALIGNED;
+        for (int i = 0; i < 16; i++) vstore16(vload16(0, b + i * ldb + k), i, square);
+        for (int i = 0; i < 16; i++)
+          for (int x = 0; x < 16; x++) to[(k + i) * STRIP + x] = square[x * 16 + i];
+      }
+    for (; k < kc; k++)
+      for (int x = 0; x < 16; x++) to[k * STRIP + x] = j + x < columns ? b[x * ldb + k] : 0.0f;
+  }
+}
+
+/* ---- packing A: block[row / 8][k][8], rows past the end are 0 ---- */
+
+inline void pack_a_rows(float *block, GLOBAL const float *a, int64 lda, int kc, int rows) {
+  for (int r = 0; r < rows; r += ROWS, a += ROWS * lda, block += kc * ROWS) {
+    int k = 0;
+    if (r + ROWS <= rows)
+      for (; k + 16 <= kc; k += 16) {
+        float part[ROWS * 16] ALIGNED;
+        for (int i = 0; i < ROWS; i++) vstore16(vload16(0, a + i * lda + k), i, part);
+        for (int x = 0; x < 16; x++)
+          for (int i = 0; i < ROWS; i++) block[(k + x) * ROWS + i] = part[i * 16 + x];
+      }
+    for (; k < kc; k++)
+      for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? a[i * lda + k] : 0.0f;
+  }
+}
+
+/* A stored (k, m). */
+inline void pack_a_columns(float *block, GLOBAL const float *a, int64 lda, int kc, int rows) {
+  for (int r = 0; r < rows; r += ROWS, a += ROWS, block += kc * ROWS) {
+    for (int k = 0; k < kc; k++) {
+      if (k + AHEAD < kc) PREFETCH(a + (k + AHEAD) * lda);
+      if (r + ROWS <= rows) {
+        vstore8(vload8(0, a + k * lda), k, block);
+      } else {
+        for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? a[k * lda + i] : 0.0f;
+      }
+    }
+  }
+}
+
+/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc ---- */
+
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define DECLARE(i)   float16 l##i = (float16)(0.0f), r##i = (float16)(0.0f);
+#define FACTOR(i)    l##i = alpha * l##i, r##i = alpha * r##i;
+#define FETCH(i)     l##i += scale * vload16(0, c + i * ldc), r##i += scale * vload16(1, c + i * ldc);
+#define KEEP(i)      vstore16(l##i, 0, c + i * ldc), vstore16(r##i, 1, c + i * ldc);
+#define SPILL(i)     vstore16(l##i, 2 * i, edge), vstore16(r##i, 2 * i + 1, edge);
+#define STEP(i)                                                                                                        \
+  {                                                                                                                    \
+    const float16 x = (float16)(a[i]);                                                                                 \
+    l##i = fma(x, b0, l##i);                                                                                           \
+    r##i = fma(x, b1, r##i);                                                                                           \
+  }
+
+/* rows, columns: what is left of C from here; less than a tile is stored element by element. */
+inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
+                 float scale) {
+  const bool whole = rows >= ROWS && columns >= STRIP;
+  if (whole)
+    for (int i = 0; i < ROWS; i++) {
+      PREFETCH(c + i * ldc);
+      PREFETCH(c + i * ldc + 16);
+    }
+  EACH_ROW(DECLARE)
+  for (int k = 0; k < kc; k++, a += ROWS, b += STRIP) {
+    const float16 b0 = vload16(0, b), b1 = vload16(1, b);
+    EACH_ROW(STEP)
+  }
+  EACH_ROW(FACTOR)
+  if (whole) {
+    if (scale != 0.0f) {
+      EACH_ROW(FETCH)
+    }
+    EACH_ROW(KEEP)
+  } else {
+    float edge[ROWS * STRIP] ALIGNED;
+    EACH_ROW(SPILL)
+    for (int i = 0; i < rows && i < ROWS; i++)
+      for (int j = 0; j < columns && j < STRIP; j++)
+        c[i * ldc + j] = edge[i * STRIP + j] + (scale != 0.0f ? scale * c[i * ldc + j] : 0.0f);
+  }
+}
+
+/* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
+
+#define GEMM(name, trans_a, trans_b)                                                                                   \
+  KERNEL __attribute__((reqd_work_group_size(1, 1, 1))) void name(                                                     \
+      GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,  \
+      int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b, int64 stride_c,       \
+      float alpha, float beta, int32 mt, int32 nb, int32 kc) {                                                         \
+    float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS] ALIGNED;                                                    \
+    const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
+    const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
+    a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
+    b += offset_b + GROUP(2) * stride_b + (trans_b ? n0 * ldb : n0);                                                   \
+    c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
+    for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
+      const int depth = (int)min((int64)kc, k - k0);                                                                   \
+      const int high = BLOCK_FLOATS / depth / ROWS * ROWS;                                                             \
+      if (trans_b)                                                                                                     \
+        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                     \
+      else                                                                                                             \
+        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                  \
+      for (int r0 = 0; r0 < rows; r0 += high) {                                                                        \
+        const int r1 = min(high, rows - r0) + r0;                                                                      \
+        if (trans_a)                                                                                                   \
+          pack_a_columns(block, a + k0 * lda + r0, lda, depth, r1 - r0);                                               \
+        else                                                                                                           \
+          pack_a_rows(block, a + r0 * lda + k0, lda, depth, r1 - r0);                                                  \
+        for (int s = 0; s < columns; s += STRIP)                                                                       \
+          for (int r = r0; r < r1; r += ROWS) \
+            for (int k1 = 0; k1 < depth; k1 += CHUNK) \
+              tile(c + r * ldc + s, ldc, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP, min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta); \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }
+
+GEMM(gemm_nn, false, false)
+GEMM(gemm_nt, false, true)
+GEMM(gemm_tn, true, false)
+GEMM(gemm_tt, true, true)

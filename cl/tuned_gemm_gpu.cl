@@ -1,0 +1,83 @@
+/* Matrix product for GPUs: C = alpha op(A) op(B) + beta C, row-major, float32.
+ *
+ *   A work-group of 16 x 16 owns a square of TILE x TILE of C, TILE = 16 WORK; a work-item WORK x WORK of it, 16 apart, so
+ *   that neighbours store neighbours. k is walked in steps of DEPTH: the group loads TILE x DEPTH of op(A) and
+ *   DEPTH x TILE of op(B) into local memory, along the direction in which each lies contiguous.
+ *
+ *   WORK   4: 64 x 64, small shapes; 8: 128 x 128, large ones
+ *   DEPTH  16
+ *
+ * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
+ * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK. Local memory: 2 DEPTH (TILE + 1) floats, 16.1 KiB at most. */
+#include "platform.h"
+
+#ifndef WORK
+#define WORK 4
+#endif
+#define DEPTH 16
+#define CHUNK 256 /* a multiple of DEPTH */
+#define SIDE  16
+#define TILE  (SIDE * WORK)
+#define PITCH (TILE + 1) /* one more, so that a column does not sit in one bank */
+
+/* Loads part[k][i] = op(X)[i, k0 + k], i < TILE. X is stored (i, k) where by_rows, else (k, i). */
+inline void load_part(LOCAL float *part, GLOBAL const float *x, int64 ld, int64 i0, int64 i_end, int64 k0, int64 k_end,
+                      bool by_rows, int item) {
+  for (int e = item; e < TILE * DEPTH; e += SIDE * SIDE) {
+    const int k = by_rows ? e % DEPTH : e / TILE, i = by_rows ? e / DEPTH : e % TILE;
+    const bool inside = i0 + i < i_end && k0 + k < k_end;
+    const int64 at = by_rows ? (i0 + i) * ld + k0 + k : (k0 + k) * ld + i0 + i;
+    part[k * PITCH + i] = inside ? x[at] : 0.0f;
+  }
+}
+
+inline void gemm(LOCAL float *as, LOCAL float *bs, GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b,
+                 int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha, float beta, bool trans_a,
+                 bool trans_b) {
+  const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
+  const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
+  for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
+    const int64 k_end = min(chunk + CHUNK, k);
+    float sum[WORK][WORK];
+    for (int i = 0; i < WORK; i++)
+      for (int j = 0; j < WORK; j++) sum[i][j] = 0.0f;
+    for (int64 k0 = chunk; k0 < k_end; k0 += DEPTH) {
+      load_part(as, a, lda, m0, m, k0, k, !trans_a, item);
+      load_part(bs, b, ldb, n0, n, k0, k, trans_b, item);
+      BARRIER();
+      for (int s = 0; s < DEPTH; s++) {
+        float x[WORK], y[WORK];
+        for (int i = 0; i < WORK; i++) x[i] = as[s * PITCH + ty + i * SIDE];
+        for (int j = 0; j < WORK; j++) y[j] = bs[s * PITCH + tx + j * SIDE];
+        for (int i = 0; i < WORK; i++)
+          for (int j = 0; j < WORK; j++) sum[i][j] = fma(x[i], y[j], sum[i][j]);
+      }
+      BARRIER();
+    }
+    const float scale = chunk ? 1.0f : beta;
+    for (int i = 0; i < WORK; i++)
+      for (int j = 0; j < WORK; j++) {
+        const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+        if (row >= m || column >= n) continue;
+        const int64 at = row * ldc + column;
+        const float product = alpha * sum[i][j];
+        c[at] = scale != 0.0f ? product + scale * c[at] : product;
+      }
+  }
+}
+
+#define GEMM(name, trans_a, trans_b)                                                                                   \
+  KERNEL __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) void name(                                               \
+      GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,  \
+      int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b, int64 stride_c,       \
+      float alpha, float beta) {                                                                                       \
+    LOCAL float as[DEPTH * PITCH], bs[DEPTH * PITCH];                                                                  \
+    const int64 batch = GROUP(2);                                                                                      \
+    gemm(as, bs, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, \
+         n, k, lda, ldb, ldc, alpha, beta, trans_a, trans_b);                                                          \
+  }
+
+GEMM(gemm_nn, false, false)
+GEMM(gemm_nt, false, true)
+GEMM(gemm_tn, true, false)
+GEMM(gemm_tt, true, true)

@@ -1,0 +1,54 @@
+/* What gemm.c (choices), gemm_own.c (providers) and gemm_tune.c (check and timing) share; tests plant providers here.
+ */
+#ifndef GH_BACKEND_GEMM_INTERNAL_H
+#define GH_BACKEND_GEMM_INTERNAL_H
+
+#include "backend/gemm.h"
+
+typedef struct gh_gemm_provider gh_gemm_provider;
+
+struct gh_gemm_provider {
+  const char *name;   /* "own-cpu nb=256 kc=512": what plans and caches say */
+  const char *family; /* "own-cpu": shares its kernels, so that one check of a family stands for tiny shapes */
+  bool (*applies)(const gh_gemm_desc *desc, const gh_device *d);
+  gh_status (*bind)(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                    const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  int size[2]; /* the provider's own parameters */
+};
+
+/* Ordered: what is tried first, and wins a tie. Ends with a null name. */
+extern const gh_gemm_provider gh_gemm_providers[];
+
+#define GH_GEMM_MAX_PROVIDERS 24
+
+typedef struct gh_gemm_choice_entry {
+  char *key;
+  const gh_gemm_provider *provider;
+  bool forced; /* by gh_gemm_force: forgotten when that ends */
+} gh_gemm_choice_entry;
+
+struct gh_gemm_state {
+  const gh_gemm_provider *providers[GH_GEMM_MAX_PROVIDERS + 1]; /* the table and planted ones; ends with NULL */
+  const gh_gemm_provider *forced;
+  gh_gemm_choice_entry *choices; /* sorted by key */
+  int count, capacity;
+  char *cache_file;                                  /* NULL: none */
+  signed char family_good[GH_GEMM_MAX_PROVIDERS][4]; /* tiny check by provider and transposition: 0 not yet, 1, -1 */
+  int library_sits_out;                              /* 0 not yet known, 1 it lost by far, -1 it is timed */
+  int tuned;
+  double tuned_seconds, told;
+};
+
+/* The device's state, made at first use; NULL with err set when memory runs out or GH_GEMM names no provider. */
+gh_gemm_state *gh_gemm_state_get(gh_error *err, gh_device *d);
+const gh_gemm_provider *gh_gemm_find(const gh_gemm_state *state, const char *name);
+
+/* gemm_tune.c: the provider for desc, by check and timing; GH_ERROR_DEVICE when none gives right numbers. */
+gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out);
+
+bool gh_gemm_is_timed(const gh_gemm_desc *desc); /* tiny shapes are not: their choice needs no cache */
+
+/* Adds a provider for tests, before all others. */
+gh_status gh_gemm_plant(gh_error *err, gh_device *d, const gh_gemm_provider *provider);
+
+#endif

@@ -1,0 +1,108 @@
+/* The table of GEMM providers: the project's own kernels and the vendor library. */
+#include "backend/gemm_internal.h"
+#include "base/text.h"
+
+#define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
+
+static const char *kernel_name(const gh_gemm_desc *g) {
+  static const char *const names[2][2] = {{"gemm_nn", "gemm_nt"}, {"gemm_tn", "gemm_tt"}};
+  return names[g->trans_a][g->trans_b];
+}
+
+/* The arguments both own kernels begin with; returns how many. */
+static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
+                       const gh_buffer *c) {
+  const int64_t sizes[] = {g->m,        g->n,        g->k,        g->lda,      g->ldb,      g->ldc,
+                           g->offset_a, g->offset_b, g->offset_c, g->stride_a, g->stride_b, g->stride_c};
+  int count = 0;
+  args[count++] = gh_arg_buffer(c);
+  args[count++] = gh_arg_buffer(a);
+  args[count++] = gh_arg_buffer(b);
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) args[count++] = gh_arg_i64(sizes[i]);
+  args[count++] = gh_arg_f32(g->alpha);
+  args[count++] = gh_arg_f32(g->beta);
+  return count;
+}
+
+/* ---- CPUs: cl/tuned_gemm_cpu.cl ---- */
+
+enum { STRIP = 32, ROWS = 8, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4 };
+
+static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && d->info.shape == GH_SHAPE_CPU;
+}
+
+/* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
+static int64_t cut(int64_t whole, int64_t most, int64_t step) {
+  int64_t pieces = GH_CEIL_DIV(whole, most);
+  return ALIGN_UP(GH_CEIL_DIV(whole, pieces), step);
+}
+
+/* Few columns leave cores idle: then narrower panels, and C is cut by rows too (each cut packs the panel again). The
+ * result's bits depend on none of this. */
+static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  int64_t kc = cut(g->k, provider->size[1], CHUNK), nb = cut(g->n, provider->size[0], STRIP), mt;
+  const int64_t cores = GH_MAX(d->info.compute_units, 1);
+  for (;;) {
+    int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
+    int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
+    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), ROWS), ROWS), MAX_ROWS);
+    if (mt == MAX_ROWS) mt = cut(g->m, MAX_ROWS, ROWS);
+    bool idle = GH_CEIL_DIV(g->m, mt) * across < 2 * cores || (mt < 64 && mt < g->m);
+    if (!idle || nb <= STRIP) break;
+    nb = ALIGN_UP(nb / 2, STRIP);
+  }
+  gh_kernel_id id = {.name = kernel_name(g), .source = "tuned_gemm_cpu", .defines = "", .dtype = GH_F32};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
+  gh_arg args[24];
+  int count = common_args(args, g, a, b, c);
+  args[count++] = gh_arg_i32(mt);
+  args[count++] = gh_arg_i32(nb);
+  args[count++] = gh_arg_i32(kc);
+  return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+/* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
+
+static bool gpu_applies(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && d->info.max_group >= 256 && d->info.local_bytes >= 17 * 1024 &&
+         d->info.shape == GH_SHAPE_GPU;
+}
+
+static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const int64_t tile = 16 * provider->size[0];
+  gh_kernel_id id = {.name = kernel_name(g),
+                     .source = "tuned_gemm_gpu",
+                     .defines = provider->size[0] == 8 ? "-DWORK=8" : "-DWORK=4",
+                     .dtype = GH_F32};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {16, 16, 1}};
+  gh_arg args[24];
+  int count = common_args(args, g, a, b, c);
+  return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+/* ---- the vendor library ---- */
+
+static bool clblast_applies(const gh_gemm_desc *g, const gh_device *d) {
+  const char *library = d->backend->library_name(d);
+  return g->dtype == GH_F32 && library && gh_starts_with(library, "CLBlast");
+}
+
+static gh_status clblast_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  (void)provider;
+  return d->backend->bind_library_gemm(err, d, g, a, b, c, out);
+}
+
+/* nb x kc stays within PANEL_FLOATS (262144) of the kernel, kc within BLOCK_FLOATS / 8. */
+const gh_gemm_provider gh_gemm_providers[] = {{"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}},
+                                              {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}},
+                                              {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}},
+                                              {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}},
+                                              {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}},
+                                              {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}},
+                                              {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}},
+                                              {"clblast", "clblast", clblast_applies, clblast_bind, {0, 0}},
+                                              {0}};

@@ -1,0 +1,388 @@
+/* Choosing a GEMM provider: each candidate is checked on sampled rows and columns against float64, then timed.
+ *
+ * The trial runs on scratch memory of the shape itself or, where that would take too long, of a smaller shape with the
+ * same edges. Everything that reads the clock is here; a run that freezes its choices never comes here. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/gemm_internal.h"
+#include "base/log.h"
+
+#define SAMPLES       64   /* rows, and columns, that are compared */
+#define TRIAL_MADDS   4e9  /* multiply-adds of one timed call, at most */
+#define TINY_MADDS    1e6  /* below: the first right provider, no timing */
+#define SHAPE_SECONDS 1.0  /* no further candidate after that */
+#define DROP_RATIO    1.25 /* slower than the best by this after one call: not timed again */
+#define TIE_RATIO     0.97 /* a later candidate must be faster by this much */
+#define ROUNDS        3
+#define PATTERN       262139 /* random floats a matrix, repeated; a prime, so that rows do not repeat each other */
+
+typedef struct trial {
+  gh_device *d;
+  gh_gemm_desc desc;
+  gh_buffer *a, *b, *c;
+  int64_t floats_a, floats_b, floats_c;
+  float *pattern, *row; /* row: one row of C, and of what was there before */
+  int64_t rows[SAMPLES], columns[SAMPLES];
+  double *want, *most; /* (2, rows, columns): C of the first and the last matrix in float64, and the error allowed */
+  int row_count, column_count;
+} trial;
+
+/* ---- scratch ---- */
+
+static int64_t stored_floats(int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
+  return (batch - 1) * stride + (rows - 1) * ld + columns;
+}
+
+static double madds(const gh_gemm_desc *g) { return (double)g->m * (double)g->n * (double)g->k * (double)g->batch; }
+
+bool gh_gemm_is_timed(const gh_gemm_desc *desc) { return madds(desc) >= TINY_MADDS; }
+
+/* Halves a size but keeps its remainder to 512, so that the edges stay what they are. */
+static int64_t half_with_edge(int64_t n) { return n / 1024 * 512 + n % 512; }
+
+static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
+  const bool emulated =
+      d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; /* for tests alone, and a hundred times slower */
+  const double most = emulated ? TRIAL_MADDS / 64 : TRIAL_MADDS;
+  gh_gemm_desc g = *desc;
+  g.offset_a = g.offset_b = g.offset_c = 0;
+  while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
+  while (madds(&g) > most) {
+    int64_t *largest = g.m >= g.n ? &g.m : &g.n;
+    if (g.k > 2 * *largest) largest = &g.k;
+    if (*largest < 1024) break;
+    *largest = half_with_edge(*largest);
+  }
+  return g;
+}
+
+enum { OF_A, OF_B, OF_C }; /* each has its own pattern: were they the same, sums of squares would grow in C */
+
+static gh_status fill_random(gh_error *err, trial *t, int which, gh_buffer *buffer, int64_t floats) {
+  for (int64_t at = 0; at < floats; at += PATTERN) {
+    int64_t bytes = GH_MIN(PATTERN, floats - at) * 4;
+    gh_status status = t->d->backend->write(err, t->d, buffer, at * 4, t->pattern + which * PATTERN, bytes);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+static double pattern_at(const trial *t, int which, int64_t i) {
+  return (double)t->pattern[which * PATTERN + i % PATTERN];
+}
+
+/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes in less is noticed. Mixed well
+ * (splitmix64): rows of a power of two in length must not resemble each other, or sums grow past what the tolerance
+ * assumes. */
+static void make_pattern(float *pattern) {
+  for (int64_t i = 0; i < 3 * PATTERN; i++) {
+    uint64_t z = (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z ^= z >> 31;
+    pattern[i] = (float)((int32_t)(z >> 40) - (1 << 23)) * 0x1p-23f;
+  }
+}
+
+/* Sampled indices: both ends, and the rest spread evenly. */
+static int sample(int64_t *at, int64_t n) {
+  int count = (int)GH_MIN(n, SAMPLES);
+  for (int i = 0; i < count; i++) at[i] = count == 1 ? 0 : i * (n - 1) / (count - 1);
+  return count;
+}
+
+/* |error| of a float32 sum of k products in any order, as a multiple of sqrt(sum of the squared products): rounding
+ * errors add up like a random walk over partial sums, eps sqrt(k) / 2.8 on average; 11 times that never happens by
+ * chance, and a product in 11 or fewer bits is beyond it up to k = 1e6. */
+static double tolerance(int64_t k) { return (double)FLT_EPSILON * (8 + 4 * sqrt((double)k)); }
+
+static int64_t matrix_of(const trial *t, int which) { return which ? t->desc.batch - 1 : 0; }
+static int64_t sample_at(const trial *t, int which, int i, int j) {
+  return (which * t->row_count + i) * (int64_t)t->column_count + j;
+}
+
+static void reference_element(trial *t, int which, int i, int j, const double *x, const double *y) {
+  const gh_gemm_desc *g = &t->desc;
+  double sum = 0, squares = 0;
+  for (int64_t k = 0; k < g->k; k++) {
+    double product = x[k] * y[k];
+    sum += product;
+    squares += product * product;
+  }
+  int64_t at = matrix_of(t, which) * g->stride_c + t->rows[i] * g->ldc + t->columns[j];
+  double before = g->beta != 0 ? g->beta * pattern_at(t, OF_C, at) : 0;
+  t->want[sample_at(t, which, i, j)] = g->alpha * sum + before;
+  t->most[sample_at(t, which, i, j)] = tolerance(g->k) * (fabs(g->alpha) * sqrt(squares) + fabs(before));
+}
+
+static gh_status make_reference(gh_error *err, trial *t) {
+  const gh_gemm_desc *g = &t->desc;
+  double *x = gh_alloc(err, (size_t)g->k, sizeof *x);
+  double *y = gh_alloc(err, (size_t)(t->column_count * g->k), sizeof *y); /* (columns, k) */
+  gh_status status = x && y ? GH_OK : GH_ERROR_MEMORY;
+  for (int which = 0; which < (g->batch > 1 ? 2 : 1) && !status; which++) {
+    int64_t a = matrix_of(t, which) * g->stride_a, b = matrix_of(t, which) * g->stride_b;
+    for (int64_t k = 0; k < g->k; k++)
+      for (int j = 0; j < t->column_count; j++)
+        y[j * g->k + k] =
+            pattern_at(t, OF_B, b + (g->trans_b ? t->columns[j] * g->ldb + k : k * g->ldb + t->columns[j]));
+    for (int i = 0; i < t->row_count; i++) {
+      for (int64_t k = 0; k < g->k; k++)
+        x[k] = pattern_at(t, OF_A, a + (g->trans_a ? k * g->lda + t->rows[i] : t->rows[i] * g->lda + k));
+      for (int j = 0; j < t->column_count; j++) reference_element(t, which, i, j, x, y + j * g->k);
+    }
+  }
+  free(x);
+  free(y);
+  return status;
+}
+
+static void trial_free(trial *t) {
+  const gh_backend *door = t->d->backend;
+  door->buffer_free(t->a);
+  door->buffer_free(t->b);
+  door->buffer_free(t->c);
+  free(t->pattern);
+  free(t->row);
+  free(t->want);
+  free(t->most);
+}
+
+static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_gemm_desc *desc) {
+  *t = (trial){.d = d, .desc = trial_desc(d, desc)};
+  const gh_gemm_desc *g = &t->desc;
+  const gh_backend *door = d->backend;
+  int64_t rows_a = g->trans_a ? g->k : g->m, rows_b = g->trans_b ? g->n : g->k;
+  t->floats_a = stored_floats(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
+  t->floats_b = stored_floats(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
+  t->floats_c = stored_floats(g->m, g->n, g->ldc, g->batch, g->stride_c);
+  t->row_count = sample(t->rows, g->m);
+  t->column_count = sample(t->columns, g->n);
+  t->pattern = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern);
+  t->row = gh_alloc(err, (size_t)g->n, sizeof *t->row);
+  t->want = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->want);
+  t->most = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->most);
+  gh_status status = t->pattern && t->row && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = door->buffer_create(err, d, t->floats_a * 4, &t->a);
+  if (!status) status = door->buffer_create(err, d, t->floats_b * 4, &t->b);
+  if (!status) status = door->buffer_create(err, d, t->floats_c * 4, &t->c);
+  if (status) goto fail;
+  make_pattern(t->pattern);
+  if ((status = make_reference(err, t))) goto fail;
+  if ((status = fill_random(err, t, OF_A, t->a, t->floats_a))) goto fail;
+  if ((status = fill_random(err, t, OF_B, t->b, t->floats_b))) goto fail;
+  return GH_OK;
+fail:
+  trial_free(t);
+  return status;
+}
+
+/* ---- the check ---- */
+
+static bool row_is_right(const trial *t, int which, int i) {
+  for (int j = 0; j < t->column_count; j++) {
+    int64_t at = sample_at(t, which, i, j);
+    if (!(fabs((double)t->row[t->columns[j]] - t->want[at]) <= t->most[at])) return false;
+  }
+  return true;
+}
+
+/* C before a call: random where it is read, not a number where it is not. */
+static gh_status reset_c(gh_error *err, trial *t) {
+  if (t->desc.beta != 0) return fill_random(err, t, OF_C, t->c, t->floats_c);
+  gh_launch *fill;
+  gh_status status = t->d->backend->bind_fill(err, t->d, t->c, 0, t->floats_c * 4, 0x7fc00000u, &fill);
+  if (status) return status;
+  status = t->d->backend->enqueue(err, t->d, fill);
+  if (!status) status = t->d->backend->finish(err, t->d);
+  t->d->backend->launch_free(fill);
+  return status;
+}
+
+static gh_status check(gh_error *err, trial *t, gh_launch *launch, bool *right) {
+  const gh_backend *door = t->d->backend;
+  const gh_gemm_desc *g = &t->desc;
+  gh_status status = reset_c(err, t);
+  if (!status) status = door->enqueue(err, t->d, launch);
+  *right = true;
+  for (int last = 0; last < (g->batch > 1 ? 2 : 1) && *right && !status; last++) {
+    for (int i = 0; i < t->row_count && *right && !status; i++) {
+      int64_t at = matrix_of(t, last) * g->stride_c + t->rows[i] * g->ldc;
+      status = door->read(err, t->d, t->c, at * 4, t->row, g->n * 4);
+      if (!status) *right = row_is_right(t, last, i);
+    }
+  }
+  return status;
+}
+
+/* Binds and checks; *launch is NULL when the provider cannot be used, after a warning. */
+static void admit(trial *t, const gh_gemm_provider *provider, const char *key, gh_launch **launch) {
+  gh_error err = {0};
+  bool right = false;
+  *launch = NULL;
+  gh_status status = provider->bind(&err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
+  if (!status) status = check(&err, t, *launch, &right);
+  if (!status && right) return;
+  if (status)
+    gh_warn("GEMM %s is dropped for %s: %s", provider->name, key, err.text);
+  else
+    gh_warn("GEMM %s is dropped for %s: it gives wrong numbers", provider->name, key);
+  t->d->backend->launch_free(*launch);
+  *launch = NULL;
+}
+
+/* ---- timing ---- */
+
+static double time_once(trial *t, gh_launch *launch) {
+  gh_error err;
+  double start = gh_now();
+  if (t->d->backend->enqueue(&err, t->d, launch) || t->d->backend->finish(&err, t->d)) return HUGE_VAL;
+  return gh_now() - start;
+}
+
+typedef struct candidate {
+  const gh_gemm_provider *provider;
+  gh_launch *launch;
+  double seconds; /* least so far */
+} candidate;
+
+static bool is_library(const gh_gemm_provider *p) { return !strcmp(p->family, "clblast"); }
+
+/* On a CPU the library runs at a tenth of our speed: trying it on every shape would cost more than all the rest. It is
+ * tried once, on a small product. */
+static bool library_sits_out(gh_device *d) {
+  gh_gemm_state *state = d->gemm;
+  if (!d->info.is_cpu || state->library_sits_out < 0) return false;
+  if (state->library_sits_out > 0) return true;
+  gh_gemm_desc g = {.m = 256,
+                    .n = 256,
+                    .k = 256,
+                    .trans_b = true,
+                    .lda = 256,
+                    .ldb = 256,
+                    .ldc = 256,
+                    .batch = 1,
+                    .alpha = 1,
+                    .dtype = GH_F32};
+  trial t;
+  gh_error err;
+  double best[2] = {HUGE_VAL, HUGE_VAL}; /* own, the library's */
+  if (trial_create(&err, &t, d, &g)) return false;
+  for (int i = 0; state->providers[i]; i++) {
+    const gh_gemm_provider *p = state->providers[i];
+    int which = is_library(p);
+    if (!p->applies(&g, d) || best[which] < HUGE_VAL) continue;
+    gh_launch *launch;
+    admit(&t, p, "the first trial", &launch);
+    for (int round = 0; launch && round < ROUNDS; round++) best[which] = fmin(best[which], time_once(&t, launch));
+    d->backend->launch_free(launch);
+  }
+  trial_free(&t);
+  state->library_sits_out = best[1] > 2 * best[0] ? 1 : -1;
+  if (state->library_sits_out > 0)
+    gh_debug("GEMM: the library takes %.1f times as long as the own kernels and sits out", best[1] / best[0]);
+  return state->library_sits_out > 0;
+}
+
+static void drop(trial *t, candidate *c) {
+  t->d->backend->launch_free(c->launch);
+  c->launch = NULL;
+}
+
+static const gh_gemm_provider *fastest(trial *t, candidate *list, int count, double started) {
+  for (int round = 0; round < ROUNDS; round++) {
+    double best = HUGE_VAL;
+    for (int i = 0; i < count; i++) {
+      if (!list[i].launch) continue;
+      list[i].seconds = fmin(list[i].seconds, time_once(t, list[i].launch));
+      best = fmin(best, list[i].seconds);
+    }
+    for (int i = 0; i < count; i++)
+      if (list[i].launch && list[i].seconds > DROP_RATIO * best) drop(t, &list[i]);
+    if (gh_now() - started > SHAPE_SECONDS) break;
+  }
+  const candidate *winner = NULL;
+  for (int i = 0; i < count; i++)
+    if (list[i].launch && (!winner || list[i].seconds < TIE_RATIO * winner->seconds)) winner = &list[i];
+  return winner ? winner->provider : NULL;
+}
+
+/* Once a family's kernels are known to be right, a candidate that is slow from the first call is not looked at again:
+ * time is short, so the list ends when the budget does, never before one candidate is right. */
+static const gh_gemm_provider *tournament(trial *t, const char *key) {
+  gh_gemm_state *state = t->d->gemm;
+  candidate list[GH_GEMM_MAX_PROVIDERS];
+  int count = 0;
+  double started = gh_now();
+  for (int i = 0; state->providers[i] && (!count || gh_now() - started < SHAPE_SECONDS / 2); i++) {
+    const gh_gemm_provider *p = state->providers[i];
+    if (!p->applies(&t->desc, t->d)) continue;
+    if (count && is_library(p) && library_sits_out(t->d)) continue;
+    admit(t, p, key, &list[count].launch);
+    list[count].provider = p;
+    list[count].seconds = HUGE_VAL;
+    if (list[count].launch) count++;
+  }
+  const gh_gemm_provider *winner = fastest(t, list, count, started);
+  for (int i = 0; i < count; i++) drop(t, &list[i]);
+  return winner;
+}
+
+/* ---- tiny shapes: the first provider of the table whose kernels passed a check in this process ---- */
+
+static const gh_gemm_provider *first_right(gh_device *d, const gh_gemm_desc *desc) {
+  gh_gemm_state *state = d->gemm;
+  for (int i = 0; state->providers[i]; i++) {
+    const gh_gemm_provider *p = state->providers[i];
+    if (!p->applies(desc, d)) continue;
+    signed char *good = &state->family_good[i][2 * desc->trans_a + desc->trans_b];
+    if (!*good) {
+      gh_gemm_desc g = *desc;
+      g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
+      g.stride_a = g.stride_b = g.stride_c = 71 * 71;
+      trial t;
+      gh_error err;
+      gh_launch *launch = NULL;
+      if (trial_create(&err, &t, d, &g)) return NULL;
+      admit(&t, p, "small shapes", &launch);
+      *good = launch ? 1 : -1;
+      d->backend->launch_free(launch);
+      trial_free(&t);
+    }
+    if (*good > 0) return p;
+  }
+  return NULL;
+}
+
+gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out) {
+  char key[160];
+  gh_gemm_key(desc, key, sizeof key);
+  double started = gh_now();
+  if (!gh_gemm_is_timed(desc)) {
+    *out = first_right(d, desc);
+  } else {
+    trial t;
+    gh_error why;
+    gh_status status = trial_create(&why, &t, d, desc);
+    if (status) {
+      gh_warn("GEMM %s is not timed: %s", key, why.text);
+      *out = first_right(d, desc);
+    } else {
+      *out = tournament(&t, key);
+      trial_free(&t);
+      d->gemm->tuned++;
+    }
+  }
+  if (!*out) return gh_fail(err, GH_ERROR_DEVICE, "GEMM %s: no provider gives right numbers on %s", key, d->info.id);
+  d->gemm->tuned_seconds += gh_now() - started;
+  gh_debug("GEMM %s: %s (%.2f s)", key, (*out)->name, gh_now() - started);
+  if (d->gemm->tuned_seconds - d->gemm->told > 2) {
+    d->gemm->told = d->gemm->tuned_seconds;
+    gh_info("choosing matrix products for %s: %d shapes, %.0f s; kept for the next run", d->info.name, d->gemm->tuned,
+            d->gemm->tuned_seconds);
+  }
+  return GH_OK;
+}
