@@ -80,6 +80,7 @@ extern const gh_command gh_command_encode;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;
+extern const gh_command gh_command_reconstruct;
 extern const gh_command gh_command_selftest;
 extern const gh_command gh_command_train;
 
