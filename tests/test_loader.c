@@ -182,8 +182,8 @@ static void test_sources_that_are_refused(void **state) {
       {"empty", GH_ERROR_FILE, "no image"},
       {"absent", GH_ERROR_FILE, "no such file"},
       {"a/notes.txt", GH_ERROR_ARGUMENT, "neither a folder nor an image"},
-      {"x.tar", GH_ERROR_UNSUPPORTED, "WebDataset shards are not supported yet: "},
-      {"x-{000..331}.tar", GH_ERROR_UNSUPPORTED, "WebDataset shards are not supported yet: "},
+      {"x.tar", GH_ERROR_FILE, "no such file"},
+      {"x-{000..331}.tar", GH_ERROR_FILE, "no such file: shard 1 of the 332 of"},
   };
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
     gh_source *source;

@@ -47,6 +47,12 @@ gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
 
 /* ---- folders ---- */
 
+/* One regular file: its name relative to the folder walked, "sub/a.png", and where it lies for fstatat: folder_fd and
+ * entry, "a.png". All are valid during the call only. */
+typedef gh_status gh_folder_visitor(gh_error *err, void *context, const char *name, int folder_fd, const char *entry);
+/* Visits what gh_folder_list lists, in no order and with no memory for each name; ends at the first failure. */
+gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit, void *context);
+
 /* Regular files below path (links to files and folders followed, loops refused), names relative to it, "sub/a.png",
  * sorted bytewise. Names that begin with '.' are left out. */
 gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive);

@@ -100,40 +100,71 @@ typedef struct visit {
   const struct visit *parent;
 } visit;
 
-typedef struct listing {
+typedef struct walk {
   gh_error *err;
-  gh_strings *out;
   const char *root;
   bool recursive;
-} listing;
+  gh_folder_visitor *visit;
+  void *context;
+  char *name; /* of the entry at hand, relative to the root */
+  size_t capacity;
+} walk;
 
-static gh_status list_folder(listing *list, const char *below, const visit *parent);
+static gh_status walk_folder(walk *w, int fd, size_t below, const visit *parent);
 
-/* `below` is the entry's name relative to the root. */
-static gh_status list_entry(listing *list, DIR *folder, const struct dirent *entry, const char *below,
-                            const visit *here) {
-  struct stat facts;
-  if (entry->d_type == DT_REG) return gh_strings_add(list->err, list->out, below);
-  if (fstatat(dirfd(folder), entry->d_name, &facts, 0)) return GH_OK; /* a dangling link is no file */
-  if (S_ISREG(facts.st_mode)) return gh_strings_add(list->err, list->out, below);
-  if (S_ISDIR(facts.st_mode) && list->recursive) return list_folder(list, below, here);
+static gh_status walk_fail(const walk *w, size_t below, const char *reason) {
+  return gh_fail(w->err, GH_ERROR_FILE, "%s%s%.*s: %s", w->root, below ? "/" : "", (int)below, w->name, reason);
+}
+
+/* Puts the entry behind the first `below` bytes of the name; *length is that of the whole. */
+static gh_status name_entry(walk *w, size_t below, const char *entry, size_t *length) {
+  size_t added = strlen(entry);
+  *length = below + (below > 0) + added;
+  if (*length >= w->capacity) {
+    size_t capacity = 2 * *length + 256;
+    char *moved = gh_alloc(w->err, capacity, 1);
+    if (!moved) return GH_ERROR_MEMORY;
+    memcpy(moved, w->name, below);
+    free(w->name);
+    w->name = moved;
+    w->capacity = capacity;
+  }
+  if (below) w->name[below] = '/';
+  memcpy(w->name + *length - added, entry, added + 1);
   return GH_OK;
 }
 
-static gh_status list_folder(listing *list, const char *below, const visit *parent) {
+static gh_status walk_entry(walk *w, DIR *folder, const struct dirent *entry, size_t below, const visit *here) {
+  struct stat facts;
+  int fd = dirfd(folder);
+  size_t length;
+  bool regular = entry->d_type == DT_REG, sub_folder = entry->d_type == DT_DIR;
+  if (!regular && !sub_folder) {
+    if (fstatat(fd, entry->d_name, &facts, 0)) return GH_OK; /* a dangling link is no file */
+    regular = S_ISREG(facts.st_mode);
+    sub_folder = S_ISDIR(facts.st_mode);
+  }
+  if (!regular && !(sub_folder && w->recursive)) return GH_OK;
+  gh_status status = name_entry(w, below, entry->d_name, &length);
+  if (status) return status;
+  if (regular) return w->visit(w->err, w->context, w->name, fd, entry->d_name);
+  return walk_folder(w, openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), length, here);
+}
+
+/* Takes fd over; -1 is a folder that could not be opened, for the reason in errno. */
+static gh_status walk_folder(walk *w, int fd, size_t below, const visit *parent) {
   gh_status status = GH_OK;
   struct stat facts;
-  char *path = below[0] ? gh_path_join(list->err, list->root, below) : gh_strdup(list->err, list->root);
-  if (!path) return GH_ERROR_MEMORY;
-  DIR *folder = opendir(path);
-  if (!folder || fstat(dirfd(folder), &facts)) {
-    status = gh_fail(list->err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+  if (!folder || fstat(fd, &facts)) {
+    status = walk_fail(w, below, strerror(errno));
+    if (!folder && fd >= 0) close(fd);
     goto done;
   }
   visit here = {facts.st_dev, facts.st_ino, parent};
   for (const visit *v = parent; v; v = v->parent)
     if (v->device == here.device && v->inode == here.inode) {
-      status = gh_fail(list->err, GH_ERROR_FILE, "%s: links back to a folder that contains it", path);
+      status = walk_fail(w, below, "links back to a folder that contains it");
       goto done;
     }
   for (;;) {
@@ -141,22 +172,33 @@ static gh_status list_folder(listing *list, const char *below, const visit *pare
     struct dirent *entry = readdir(folder);
     if (!entry) break;
     if (entry->d_name[0] == '.') continue;
-    char *name = gh_path_join(list->err, below, entry->d_name);
-    status = name ? list_entry(list, folder, entry, name, &here) : GH_ERROR_MEMORY;
-    free(name);
-    if (status) goto done;
+    if ((status = walk_entry(w, folder, entry, below, &here))) goto done;
   }
-  if (errno) status = gh_fail(list->err, GH_ERROR_FILE, "%s: listing failed: %s", path, strerror(errno));
+  if (errno) status = walk_fail(w, below, strerror(errno));
 done:
   if (folder) closedir(folder);
-  free(path);
   return status;
+}
+
+gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit_file,
+                         void *context) {
+  walk w = {.err = err, .root = path, .recursive = recursive, .visit = visit_file, .context = context};
+  w.name = gh_alloc(err, w.capacity = 256, 1);
+  if (!w.name) return GH_ERROR_MEMORY;
+  gh_status status = walk_folder(&w, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, NULL);
+  free(w.name);
+  return status;
+}
+
+static gh_status add_name(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
+  (void)folder_fd;
+  (void)entry;
+  return gh_strings_add(err, context, name);
 }
 
 gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive) {
   gh_strings found = {0};
-  listing list = {err, &found, path, recursive};
-  gh_status status = list_folder(&list, "", NULL);
+  gh_status status = gh_folder_walk(err, path, recursive, add_name, &found);
   if (status) {
     gh_strings_free(&found);
     return status;

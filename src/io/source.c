@@ -1,61 +1,64 @@
 #include "io/source.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <sys/stat.h>
 #include <xxhash.h>
 
 #include "base/file.h"
-#include "base/text.h"
 #include "io/image.h"
+#include "io/shards.h"
 
 struct gh_source {
   char *path;       /* as given */
-  char *folder;     /* what names are relative to */
-  gh_strings names; /* sorted */
-  uint64_t *bytes;  /* [names.count] */
+  char *folder;     /* what names are relative to; NULL for shards */
+  gh_shards shards; /* empty for a folder or a file */
+  gh_index index;
 };
 
-static bool is_image_name(const char *name) {
-  static const char *const endings[] = {".png", ".jpg", ".jpeg"};
-  size_t length = strlen(name);
-  for (size_t i = 0; i < GH_COUNT(endings); i++) {
-    size_t ending = strlen(endings[i]);
-    if (length > ending && strcasecmp(name + length - ending, endings[i]) == 0) return true;
-  }
-  return false;
+/* ---- listing ---- */
+
+typedef struct listing {
+  gh_index *index;
+  const char *folder;
+  uint64_t shards; /* .tar files seen, for a hint */
+} listing;
+
+static gh_status add_file(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
+  listing *list = context;
+  struct stat facts;
+  list->shards += gh_ends_with(entry, ".tar");
+  if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
+  if (fstatat(folder_fd, entry, &facts, 0))
+    return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(errno));
+  return gh_index_add(err, list->index, list->folder, name, 0, (uint64_t)facts.st_size);
 }
 
 static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
-  gh_strings files = {0};
-  gh_status status = GH_OK;
+  listing list = {.index = &source->index, .folder = path};
   if (!(source->folder = gh_strdup(err, path))) return GH_ERROR_MEMORY;
-  if ((status = gh_folder_list(err, &files, path, true))) goto done;
-  for (size_t i = 0; i < files.count; i++)
-    if (is_image_name(files.items[i]) && (status = gh_strings_add(err, &source->names, files.items[i]))) goto done;
-  if (!source->names.count)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder", path);
-done:
-  gh_strings_free(&files);
-  return status;
+  gh_status status = gh_folder_walk(err, path, true, add_file, &list);
+  if (!status) status = gh_index_sort(err, &source->index, path, 0);
+  if (status || source->index.count) return status;
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder%s", path,
+                 list.shards ? "; name its shards like this: FOLDER/{00000..00331}.tar" : "");
 }
 
 static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
-  if (!is_image_name(path))
+  uint64_t bytes;
+  if (gh_name_kind_of(path) != GH_NAME_IMAGE)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: neither a folder nor an image (*.png, *.jpg, *.jpeg)", path);
   if (!(source->folder = gh_path_folder(err, path))) return GH_ERROR_MEMORY;
-  return gh_strings_add(err, &source->names, gh_path_name(path));
-}
-
-/* Shards are a kind of their own, also where a pattern names files that do not exist as such. */
-static bool is_shard_pattern(const char *path) {
-  return gh_ends_with(path, ".tar") || (strchr(path, '{') && strchr(path, '}') && !gh_path_exists(path));
+  gh_status status = gh_file_size(err, path, &bytes);
+  if (!status) status = gh_index_add(err, &source->index, source->folder, gh_path_name(path), 0, bytes);
+  if (status || source->index.count) return status;
+  return gh_fail(err, GH_ERROR_FILE, "%s", source->index.notes.items[0]);
 }
 
 static gh_status list(gh_error *err, gh_source *source, const char *path) {
   if (gh_path_is_folder(path)) return list_folder(err, source, path);
-  if (is_shard_pattern(path))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "WebDataset shards are not supported yet: %s", path);
+  if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path);
   if (!gh_path_exists(path)) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
   return list_file(err, source, path);
 }
@@ -64,58 +67,59 @@ gh_status gh_source_open(gh_error *err, gh_source **out, const char *path) {
   *out = NULL;
   gh_source *source = gh_alloc(err, 1, sizeof *source);
   if (!source) return GH_ERROR_MEMORY;
-  gh_status status = GH_ERROR_MEMORY;
-  if (!(source->path = gh_strdup(err, path))) goto fail;
-  if ((status = list(err, source, path))) goto fail;
-  if (!(source->bytes = gh_alloc(err, source->names.count, sizeof *source->bytes))) {
-    status = GH_ERROR_MEMORY;
-    goto fail;
+  source->path = gh_strdup(err, path);
+  gh_status status = source->path ? list(err, source, path) : GH_ERROR_MEMORY;
+  if (status) {
+    gh_source_free(source);
+    return status;
   }
-  for (size_t i = 0; i < source->names.count; i++) {
-    char *file = gh_source_full_name(err, source, i);
-    status = file ? gh_file_size(err, file, &source->bytes[i]) : GH_ERROR_MEMORY;
-    free(file);
-    if (status) goto fail;
-  }
+  gh_index_trim(&source->index);
   *out = source;
   return GH_OK;
-fail:
-  gh_source_free(source);
-  return status;
 }
 
 void gh_source_free(gh_source *source) {
   if (!source) return;
   free(source->path);
   free(source->folder);
-  free(source->bytes);
-  gh_strings_free(&source->names);
+  gh_shards_free(&source->shards);
+  gh_index_free(&source->index);
   free(source);
 }
 
+/* ---- facts ---- */
+
 const char *gh_source_path(const gh_source *source) { return source->path; }
-size_t gh_source_count(const gh_source *source) { return source->names.count; }
-const char *gh_source_name(const gh_source *source, size_t index) { return source->names.items[index]; }
-uint64_t gh_source_bytes(const gh_source *source, size_t index) { return source->bytes[index]; }
+size_t gh_source_count(const gh_source *source) { return source->index.count; }
+const char *gh_source_name(const gh_source *source, size_t index) { return gh_index_name(&source->index, index); }
+uint64_t gh_source_bytes(const gh_source *source, size_t index) { return source->index.entries[index].bytes; }
+uint64_t gh_source_left_out(const gh_source *source) { return source->index.skipped; }
+const gh_strings *gh_source_notes(const gh_source *source) { return &source->index.notes; }
 
 char *gh_source_full_name(gh_error *err, const gh_source *source, size_t index) {
-  return gh_path_join(err, source->folder, source->names.items[index]);
-}
-
-gh_status gh_source_load(gh_error *err, const gh_source *source, size_t index, char **bytes, size_t *size) {
-  char *file = gh_source_full_name(err, source, index);
-  gh_status status = file ? gh_file_read(err, file, GH_IMAGE_MAX_BYTES, bytes, size) : GH_ERROR_MEMORY;
-  free(file);
-  return status;
+  const char *name = gh_source_name(source, index);
+  if (source->folder) return gh_path_join(err, source->folder, name);
+  return gh_format(err, "%s/%s", source->shards.paths.items[gh_shards_find(&source->shards, index)], name);
 }
 
 uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {
-  for (size_t i = 0; i < source->names.count; i++) {
-    const char *name = source->names.items[i];
+  for (size_t i = 0; i < gh_source_count(source); i++) {
+    const char *name = gh_source_name(source, i);
+    uint64_t bytes = gh_source_bytes(source, i);
     uint8_t size[8]; /* little endian, so that every machine hashes the same */
-    for (int b = 0; b < 8; b++) size[b] = (uint8_t)(source->bytes[i] >> (8 * b));
+    for (int b = 0; b < 8; b++) size[b] = (uint8_t)(bytes >> (8 * b));
     seed = XXH64(name, strlen(name) + 1, seed); /* its zero byte ends it: "ab" + "c" is not "a" + "bc" */
     seed = XXH64(size, sizeof size, seed);
   }
   return seed;
+}
+
+/* ---- reading ---- */
+
+gh_status gh_source_load(gh_error *err, const gh_source *source, size_t index, char **bytes, size_t *size) {
+  if (!source->folder) return gh_shards_load(err, &source->shards, &source->index, index, bytes, size);
+  char *file = gh_source_full_name(err, source, index);
+  gh_status status = file ? gh_file_read(err, file, GH_IMAGE_MAX_BYTES, bytes, size) : GH_ERROR_MEMORY;
+  free(file);
+  return status;
 }

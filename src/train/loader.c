@@ -25,7 +25,7 @@ struct gh_loader {
   gh_source **sources;
   size_t source_count;
   uint64_t *starts; /* [source_count + 1] index of each source's first image */
-  uint64_t images;
+  uint64_t images, left_out;
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t room;  /* a slot was emptied, or stop */
@@ -211,6 +211,14 @@ static gh_status check_options(gh_error *err, const gh_loader_options *o) {
   return gh_crop_rule_check(err, &o->crop);
 }
 
+static void warn_of_left_out(const gh_source *source) {
+  const size_t most = 10;
+  const gh_strings *notes = gh_source_notes(source);
+  uint64_t left = gh_source_left_out(source);
+  for (size_t i = 0; i < notes->count && i < most; i++) gh_warn("skipped: %s", notes->items[i]);
+  if (left > most) gh_warn("skipped: %llu more in %s", (unsigned long long)(left - most), gh_source_path(source));
+}
+
 static gh_status open_sources(gh_error *err, gh_loader *loader, const char *const *paths, size_t count) {
   loader->sources = gh_alloc(err, count, sizeof(gh_source *));
   loader->starts = gh_alloc(err, count + 1, sizeof *loader->starts);
@@ -219,6 +227,8 @@ static gh_status open_sources(gh_error *err, gh_loader *loader, const char *cons
     gh_status status = gh_source_open(err, &loader->sources[i], paths[i]);
     if (status) return status;
     loader->source_count++;
+    loader->left_out += gh_source_left_out(loader->sources[i]);
+    warn_of_left_out(loader->sources[i]);
     loader->starts[i + 1] = loader->starts[i] + gh_source_count(loader->sources[i]);
   }
   loader->images = loader->starts[count];
@@ -291,7 +301,8 @@ void gh_loader_free(gh_loader *loader) {
 void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out) {
   pthread_mutex_lock(&loader->lock);
   *out = (gh_loader_stats){.images = loader->images,
-                           .skipped = loader->broken_count,
+                           .left_out = loader->left_out,
+                           .skipped = loader->left_out + loader->broken_count,
                            .samples = loader->delivered,
                            .waited_seconds = loader->waited};
   pthread_mutex_unlock(&loader->lock);

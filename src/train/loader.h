@@ -31,12 +31,13 @@ typedef struct gh_loader_options {
 
 typedef struct gh_loader_stats {
   uint64_t images;       /* indexed */
-  uint64_t skipped;      /* images found broken so far */
+  uint64_t left_out;     /* what looked like an image when the sources were listed, and cannot be used: io/source.h */
+  uint64_t skipped;      /* images found broken so far, and those left out */
   uint64_t samples;      /* handed out */
   double waited_seconds; /* in gh_loader_next, for the workers */
 } gh_loader_stats;
 
-/* Lists the sources (errors name the source) and starts the workers. */
+/* Lists the sources (errors name the source), warns of what it had to leave out, and starts the workers. */
 gh_status gh_loader_create(gh_error *err, gh_loader **out, const gh_loader_options *options);
 void gh_loader_free(gh_loader *loader); /* stops the workers; NULL is fine */
 
@@ -50,8 +51,8 @@ void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out);
 uint64_t gh_loader_image_of(const gh_loader *loader, uint64_t ordinal);
 char *gh_loader_name(gh_error *err, const gh_loader *loader, uint64_t index); /* full name; the caller frees */
 
-/* For checkpoints: identifies the set of images (names and sizes), and which of them were skipped, by name in the order
- * of the index. */
+/* For checkpoints: identifies the set of images (names and sizes), and which of them were found broken, by name in the
+ * order of the index. */
 uint64_t gh_loader_index_hash(const gh_loader *loader);
 gh_status gh_loader_skipped(gh_error *err, gh_loader *loader, gh_strings *out);
 

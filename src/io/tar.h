@@ -1,0 +1,50 @@
+/* The headers of an uncompressed tar file: which members it has and where their content lies, so that training can
+ * read any of them with one pread.
+ *
+ * Read are ustar with its prefix, GNU's long names and base-256 sizes, pax headers (path, size; global ones are passed
+ * over) and v7. Of the content nothing is read: the walk costs one small read for neighbouring headers, where
+ * libarchive reads the file from end to end. (libarchive writes the archives of the tests and is asked for a second
+ * opinion there.)
+ *
+ * Input is hostile: every length is held against the file's size, memory is bounded by a few pages and one extended
+ * header of at most GH_TAR_MAX_EXTENDED bytes, names are what the file says and must be checked before they are used as
+ * paths. A file that is broken or cut off gives what is whole before that. */
+#ifndef GH_IO_TAR_H
+#define GH_IO_TAR_H
+
+#include "base/status.h"
+
+#define GH_TAR_BLOCK        512
+#define GH_TAR_MAX_NAME     4096
+#define GH_TAR_MAX_EXTENDED ((size_t)1 << 20)
+
+/* Bytes in memory, or a file: fd is read with pread and stays open. */
+typedef struct gh_tar_input {
+  const void *bytes; /* NULL: read from fd */
+  int fd;
+  uint64_t size;
+} gh_tar_input;
+
+typedef struct gh_tar_member {
+  const char *name;       /* "./" in front and a folder's last "/" taken off; valid during the call only */
+  uint64_t offset, bytes; /* of the content, which lies inside the file */
+  const char *problem;    /* NULL, or why the content is no plain file: "a symbolic link", "a sparse file", ... */
+  bool name_unsure;       /* with a problem: an extended header was unusable, this is only the short name */
+} gh_tar_member;
+
+/* A status other than GH_OK ends the walk, which returns it. */
+typedef gh_status gh_tar_visitor(gh_error *err, void *context, const gh_tar_member *member);
+
+typedef struct gh_tar_end {
+  uint64_t members; /* visited */
+  uint64_t offset;  /* where reading ended */
+  char broken[256]; /* "" for an archive with its end mark, else what is wrong at that place */
+} gh_tar_end;
+
+/* Visits the members in the file's order. Fails only as the visitor does, or with GH_ERROR_MEMORY. */
+gh_status gh_tar_walk(gh_error *err, const gh_tar_input *input, gh_tar_visitor *visit, void *context, gh_tar_end *end);
+
+/* "gzip", ... when these are the first bytes of a file compressed in a known way, or NULL. */
+const char *gh_tar_compression(const void *bytes, size_t size);
+
+#endif
