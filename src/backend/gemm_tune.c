@@ -379,9 +379,9 @@ gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
   if (!*out) return gh_fail(err, GH_ERROR_DEVICE, "GEMM %s: no provider gives right numbers on %s", key, d->info.id);
   d->gemm->tuned_seconds += gh_now() - started;
   gh_debug("GEMM %s: %s (%.2f s)", key, (*out)->name, gh_now() - started);
-  if (d->gemm->tuned_seconds - d->gemm->told > 2) {
+  if (d->gemm->tuned_seconds - d->gemm->told > 5) {
     d->gemm->told = d->gemm->tuned_seconds;
-    gh_info("choosing matrix products for %s: %d shapes, %.0f s; kept for the next run", d->info.name, d->gemm->tuned,
+    gh_info("choosing matrix products: %d shapes, %.0f s; kept for the next run", d->gemm->tuned,
             d->gemm->tuned_seconds);
   }
   return GH_OK;
