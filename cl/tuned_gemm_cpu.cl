@@ -29,16 +29,7 @@
 
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
 
-/* Rows of a matrix lie further apart than the hardware looks ahead. */
-#if defined(__has_builtin)
-#if __has_builtin(__builtin_prefetch)
-#define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
-#endif
-#endif
-#ifndef PREFETCH
-#define PREFETCH(p)
-#endif
-#define AHEAD 16 /* rows */
+#define AHEAD 16 /* rows to ask for ahead: they lie further apart than the hardware looks */
 
 /* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
 
