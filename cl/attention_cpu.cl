@@ -22,11 +22,11 @@
 #define ATT_ROWS  64  /* rows of a tile */
 #define ATT_PITCH 272 /* floats between a tile's rows: constant for the addressing, an odd number of cache lines */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
-#define ATT_FETCH 4   /* rows of the next tile asked for at every 8 rows of this one */
+#define ATT_FETCH 2   /* rows of the next tile asked for at every 8 rows of this one */
 #define ATT_VECS  6   /* most vectors of a block; ops/attention.c has the same numbers */
 #define ATT_PANEL 768 /* vectors of a panel: vecs * D at most */
 #define ATT_RUN   64
-#define ATT_NEVER (-1e30f)
+#define ATT_NEVER (-INFINITY) /* no finite number: a row of nothing but -infinity is NaN, as in PyTorch */
 
 typedef struct att_block { /* where a work-item is */
   int64 batch, head, first; /* its first query or key */
@@ -227,8 +227,9 @@ inline void tile_times_panel(vec *scores, const vec *tile, const vec *panel, int
 
 /* panel[d][v .. v + width) = factor * panel + sum over rows i of tile[i][d] scores[i][0 .. width) */
 inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int rows, int size, int vecs, int v,
-                            int width, const vec *factor) {
+                            int width, const vec *factor, att_ahead *ahead) {
   for (int d = 0; d < size; d += 8) {
+    att_fetch(ahead, ATT_FETCH);
     const float *a = (const float *)tile + d;
     const vec *s = scores, *end = scores + 3 * rows;
     vec *p = panel + d * vecs + v;
@@ -268,6 +269,15 @@ inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int 
   }
 }
 
+/* exp(x) for x <= 0 (a little above does no harm): one scaling instead of vec_exp's two, as exp(-87) may stand for what is
+ * smaller. A NaN stays. */
+inline vec att_exp(vec x) {
+  veci n;
+  x = VEC(-87.0f) > x ? VEC(-87.0f) : x;
+  const vec p = vec_reduced_expm1(x, &n) + 1.0f;
+  return p * vec_power_of_two(n);
+}
+
 /* ---- forward ---- */
 
 /* One vector of a tile's scores (column of 3) becomes probabilities relative to the running maximum `top`; the
@@ -276,10 +286,10 @@ inline vec att_soften(vec *scores, int rows, vec *top, vec *sum) {
   vec highest = *top, total = VEC(0);
   for (int i = 0; i < rows; i++) highest = fmax(highest, scores[3 * i]);
   for (int i = 0; i < rows; i++) {
-    scores[3 * i] = vec_exp(scores[3 * i] - highest);
+    scores[3 * i] = att_exp(scores[3 * i] - highest);
     total += scores[3 * i];
   }
-  const vec factor = vec_exp(*top - highest);
+  const vec factor = att_exp(*top - highest);
   *sum = *sum * factor + total;
   *top = highest;
   return factor;
@@ -321,7 +331,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
         factor[c] = att_soften(scores + c, rows, &top[i + c], &total[i + c]);
       }
-      tile_into_panel(sums, values, scores, rows, size, b.vecs, i, width, factor);
+      tile_into_panel(sums, values, scores, rows, size, b.vecs, i, width, factor, &ahead);
     }
   }
   const int64 at = (b.batch * heads + b.head) * nq;
@@ -374,9 +384,9 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
         for (int j = c; j < 3 * rows; j += 3)
-          scores[j] = vec_exp(scores[j] - top[i + c]) * rest[i + c] * (dscores[j] - deltas[i + c]);
+          scores[j] = att_exp(scores[j] - top[i + c]) * rest[i + c] * (dscores[j] - deltas[i + c]);
       }
-      tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one);
+      tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
   att_store_panel(dq, dqueries, b, nq, factor);
@@ -418,16 +428,16 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
       for (int c = 0; c < width; c++)
         for (int j = 0; j < rows; j++) {
           const int64 hidden = query + j - (b.first + (i + c) * VW); /* lanes past it hold later keys */
-          vec p = vec_exp(scores[3 * j + c] - VEC(tops[query + j])) * VEC(rests[query + j]);
+          vec p = att_exp(scores[3 * j + c] - VEC(tops[query + j])) * VEC(rests[query + j]);
           if (causal && hidden < VW) p = vec_index() > (veci)((int)hidden) ? VEC(0) : p;
           scores[3 * j + c] = p;
         }
-      if (dv) tile_into_panel(dvalues, douts, scores, rows, size, b.vecs, i, width, one);
+      if (dv) tile_into_panel(dvalues, douts, scores, rows, size, b.vecs, i, width, one, &ahead);
       if (!dk) continue;
       tile_times_panel(dscores, douts, values, rows, size, b.vecs, i, width, &ahead);
       for (int j = 0; j < rows; j++)
         for (int c = 0; c < width; c++) scores[3 * j + c] *= dscores[3 * j + c] - VEC(delta[query + j]);
-      tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, width, one);
+      tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
   if (dk) att_store_panel(dk, dkeys, b, nk, one);

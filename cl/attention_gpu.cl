@@ -14,7 +14,7 @@
 #define ATG_WIDE  128              /* columns of the result a work-group has */
 #define ATG_ROW   (ATG_TILE + 1)   /* weights (64, 64) */
 #define ATG_LOCAL (2 * ATG_CHUNK * ATG_PITCH)
-#define ATG_NEVER (-1e30f)
+#define ATG_NEVER (-as_float(0x7f800000)) /* -infinity: a row of nothing else is NaN, as in PyTorch */
 
 typedef struct atg_side { /* the rows of one head of a (B, count, H, D) tensor */
   int64 base, pitch, count;
@@ -123,7 +123,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
       for (int j = 0; j < 4; j++) {
         const int64 column = key + tx + 16 * j;
         const bool hidden = column >= nk || (causal && column > row + 4 * ty + i);
-        s[i][j] = hidden ? 2 * ATG_NEVER : scale * s[i][j];
+        s[i][j] = hidden ? ATG_NEVER : scale * s[i][j];
         highest = fmax(highest, s[i][j]);
       }
       chunks[(4 * ty + i) * 17 + tx] = highest;
@@ -139,7 +139,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
     for (int i = 0; i < 4; i++) {
       float sum = 0;
       for (int j = 0; j < 4; j++) {
-        const float p = s[i][j] == 2 * ATG_NEVER ? 0.0f : float_exp(s[i][j] - top[i]);
+        const float p = s[i][j] == ATG_NEVER ? 0.0f : float_exp(s[i][j] - top[i]);
         weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = p;
         sum += p;
       }

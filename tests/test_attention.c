@@ -1,0 +1,208 @@
+/* What the fixtures of attention are too small for: blocks of several vectors, several tiles, many heads, against
+ * float64 on the host; NaN where PyTorch has it; the same bits from one run to the next. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "ops/ops.h"
+
+typedef struct sizes {
+  int64_t batch, nq, nk, heads, size;
+  bool causal;
+} sizes;
+
+enum { Q, K, V, DOUT, INPUTS };                /* what goes in */
+enum { OUT, DQ, DK, DV, RESULTS };             /* what comes out */
+static const int result_side[] = {Q, Q, K, K}; /* whose shape a result has */
+static const double scale = 0.4;
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static int64_t elements(const sizes *s, int input) {
+  return s->batch * (input == K || input == V ? s->nk : s->nq) * s->heads * s->size;
+}
+
+static void fill(const sizes *s, float **x) {
+  uint32_t state = 12345;
+  for (int i = 0; i < INPUTS; i++) {
+    x[i] = malloc((size_t)elements(s, i) * sizeof(float));
+    for (int64_t k = 0; k < elements(s, i); k++) {
+      state = state * 1664525u + 1013904223u;
+      x[i][k] = (float)(state >> 8) / (float)(1 << 23) - 1;
+    }
+  }
+}
+
+static void free_all(float **x, int count) {
+  for (int i = 0; i < count; i++) free(x[i]);
+}
+
+/* ---- on the device ---- */
+
+static void run(const char *shape, const sizes *s, float *const *x, float **result) {
+  gh_device *device = NULL;
+  gh_store *store = NULL;
+  gh_graph *g = NULL;
+  gh_tensor *t[INPUTS];
+  static const char *const names[] = {"q", "k", "v", "dout"};
+  const char *id = getenv("GH_TEST_DEVICE");
+  setenv("GH_KERNEL_SHAPE", shape, 1);
+  OK(gh_device_open(&err, id ? id : "auto", &device));
+  OK(gh_store_create(&err, device, &store));
+  for (int i = 0; i < INPUTS; i++) {
+    const int64_t dims[] = {s->batch, i == K || i == V ? s->nk : s->nq, s->heads, s->size};
+    OK(gh_store_add(&err, store, names[i], GH_F32, 4, dims, &t[i]));
+    if (i != DOUT) OK(gh_store_make_trainable(&err, store, t[i]));
+    OK(gh_tensor_write(&err, device, t[i], x[i]));
+  }
+  OK(gh_graph_create(&err, device, &g));
+  gh_tensor *out = gh_attention(g, t[Q], t[K], t[V], scale, s->causal);
+  gh_graph_keep(g, out);
+  OK(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
+  OK(gh_graph_plan(&err, g));
+  OK(gh_graph_run(&err, g));
+  OK(device->backend->finish(&err, device));
+  gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
+  for (int i = 0; i < RESULTS; i++) {
+    result[i] = malloc((size_t)elements(s, result_side[i]) * sizeof(float));
+    OK(gh_tensor_read(&err, device, from[i], result[i]));
+  }
+  gh_graph_free(g);
+  gh_store_free(store);
+  gh_device_close(device);
+}
+
+/* ---- in float64 ---- */
+
+static double dot(const float *a, const float *b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+static void add(double *to, double factor, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += factor * (double)x[i];
+}
+
+/* One query of one head; offsets of its rows: of q, and of the head's first key. */
+static void reference_row(const sizes *s, float *const *x, int64_t query, int64_t at_q, int64_t at_k, double *p,
+                          double **want) {
+  int64_t pitch = s->heads * s->size, seen = s->causal && query + 1 < s->nk ? query + 1 : s->nk;
+  double top = -INFINITY, total = 0, delta = 0;
+  for (int64_t j = 0; j < seen; j++) {
+    p[j] = scale * dot(x[Q] + at_q, x[K] + at_k + j * pitch, s->size);
+    top = fmax(top, p[j]);
+  }
+  for (int64_t j = 0; j < seen; j++) total += p[j] = exp(p[j] - top);
+  for (int64_t j = 0; j < seen; j++) {
+    p[j] /= total;
+    add(want[OUT] + at_q, p[j], x[V] + at_k + j * pitch, s->size);
+    add(want[DV] + at_k + j * pitch, p[j], x[DOUT] + at_q, s->size);
+  }
+  for (int64_t d = 0; d < s->size; d++) delta += want[OUT][at_q + d] * (double)x[DOUT][at_q + d];
+  for (int64_t j = 0; j < seen; j++) {
+    double ds = scale * p[j] * (dot(x[DOUT] + at_q, x[V] + at_k + j * pitch, s->size) - delta);
+    add(want[DQ] + at_q, ds, x[K] + at_k + j * pitch, s->size);
+    add(want[DK] + at_k + j * pitch, ds, x[Q] + at_q, s->size);
+  }
+}
+
+static void reference(const sizes *s, float *const *x, double **want) {
+  double *p = malloc((size_t)s->nk * sizeof *p);
+  for (int i = 0; i < RESULTS; i++) want[i] = calloc((size_t)elements(s, result_side[i]), sizeof(double));
+  for (int64_t b = 0; b < s->batch; b++)
+    for (int64_t h = 0; h < s->heads; h++)
+      for (int64_t i = 0; i < s->nq; i++)
+        reference_row(s, x, i, ((b * s->nq + i) * s->heads + h) * s->size, (b * s->nk * s->heads + h) * s->size, p,
+                      want);
+  free(p);
+}
+
+static void compare(const sizes *s, const char *shape, float *const *got, double *const *want) {
+  static const char *const names[] = {"out", "dq", "dk", "dv"};
+  for (int i = 0; i < RESULTS; i++) {
+    double error = 0, norm = 0;
+    for (int64_t k = 0; k < elements(s, result_side[i]); k++) {
+      error += ((double)got[i][k] - want[i][k]) * ((double)got[i][k] - want[i][k]);
+      norm += want[i][k] * want[i][k];
+    }
+    if (!(sqrt(error / norm) <= 5e-7))
+      fail_msg("%s shape, %lld x %lld x %lld: %s is off by %.3g", shape, (long long)s->nq, (long long)s->nk,
+               (long long)s->size, names[i], sqrt(error / norm));
+  }
+}
+
+static const sizes cases[] = {
+    {2, 197, 113, 8, 20, false}, /* blocks of 3, 3 + 2 and 2 + 2 vectors, several tiles */
+    {2, 113, 197, 8, 20, true},
+    {1, 83, 83, 9, 72, true},   /* a head size between two vectors */
+    {1, 66, 70, 8, 130, false}, /* more than one work-group's columns, in the GPU shape */
+};
+
+static void test_many_heads(void **state) {
+  (void)state;
+  static const char *const shapes[] = {"cpu", "gpu"};
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    float *x[INPUTS], *got[RESULTS], *again[RESULTS];
+    double *want[RESULTS];
+    fill(&cases[c], x);
+    reference(&cases[c], x, want);
+    for (int i = 0; i < 2; i++) {
+      run(shapes[i], &cases[c], x, got);
+      compare(&cases[c], shapes[i], got, want);
+      run(shapes[i], &cases[c], x, again);
+      for (int r = 0; r < RESULTS; r++)
+        assert_memory_equal(got[r], again[r], (size_t)elements(&cases[c], result_side[r]) * sizeof(float));
+      free_all(got, RESULTS);
+      free_all(again, RESULTS);
+    }
+    for (int r = 0; r < RESULTS; r++) free(want[r]);
+    free_all(x, INPUTS);
+  }
+}
+
+/* How many NaN each result has after one element (or every key) is replaced: PyTorch's counts. */
+static void test_nan_arrives(void **state) {
+  (void)state;
+  static const sizes s = {1, 70, 70, 1, 4, false};
+  static const struct {
+    int input;
+    float value;
+    bool everywhere;
+    int nans[RESULTS];
+  } plants[] = {{Q, NAN, false, {4, 4, 280, 280}},          {K, NAN, false, {280, 280, 280, 280}},
+                {V, NAN, false, {70, 280, 280, 0}},         {DOUT, NAN, false, {0, 4, 280, 70}},
+                {K, INFINITY, false, {280, 280, 280, 280}}, {K, -INFINITY, true, {280, 280, 280, 280}}};
+  for (int shape = 0; shape < 2; shape++)
+    for (size_t c = 0; c < sizeof plants / sizeof *plants; c++) {
+      float *x[INPUTS], *got[RESULTS];
+      fill(&s, x);
+      for (int64_t k = 0; k < elements(&s, Q); k++) {
+        x[Q][k] = fabsf(x[Q][k]) + 0.1f; /* so that an infinite key gives infinite scores of one sign */
+        if (plants[c].everywhere || k == 12) x[plants[c].input][k] = plants[c].value;
+      }
+      run(shape ? "gpu" : "cpu", &s, x, got);
+      for (int r = 0; r < RESULTS; r++) {
+        int nans = 0;
+        for (int64_t k = 0; k < elements(&s, result_side[r]); k++) nans += isnan(got[r][k]) != 0;
+        if (nans != plants[c].nans[r])
+          fail_msg("plant %d, result %d: %d NaN instead of %d", (int)c, r, nans, plants[c].nans[r]);
+      }
+      free_all(x, INPUTS);
+      free_all(got, RESULTS);
+    }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_arrives)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
