@@ -1,8 +1,8 @@
 /* Sampling from given noise and conditions, in both time conventions, against the reference's twenty steps; then
  * `genhance reconstruct` on a run's folder. */
 #include "support/compare.h"
+#include "support/run_folder.h"
 
-#include "base/file.h"
 #include "base/json.h"
 #include "eval/reconstruct.h"
 
@@ -110,39 +110,6 @@ static void sizes_that_do_not_fit(void **state) {
 
 static char *folder; /* scratch; the run is folder/run */
 
-static void copy(const char *from, const char *folder_to, const char *name) {
-  gh_error err = {0};
-  char *bytes = NULL, *to_folder = check_path(folder, folder_to), *to = check_path(to_folder, name);
-  size_t size = 0;
-  check_ok(gh_folder_make(&err, to_folder));
-  check_ok(gh_file_read(&err, from, 1 << 28, &bytes, &size));
-  check_write(to, bytes, size);
-  free(bytes);
-  free(to);
-  free(to_folder);
-}
-
-/* probe/tiny's configuration with whole paths. */
-static void write_config(void) {
-  static const struct {
-    const char *key, *value;
-  } paths[] = {{"clip", PROBE "/clip"}, {"autoencoder", PROBE "/ae.safetensors"}};
-  gh_error err = {0};
-  gh_json *config = NULL;
-  char *run = check_path(folder, "run"), *to = check_path(run, "config.json");
-  check_ok(gh_json_read_file(&err, &config, PROBE "/stage2-only.json", GH_JSON_MAX_BYTES));
-  for (size_t i = 0; i < GH_COUNT(paths); i++) check_ok(gh_json_put_string(&err, config, paths[i].key, paths[i].value));
-  gh_json *denoiser = (gh_json *)gh_json_member(config, "denoiser"),
-          *stage = (gh_json *)gh_json_at(config, "stage2.lora");
-  check_ok(gh_json_put_null(&err, denoiser, "weights"));
-  check_ok(gh_json_put_null(&err, stage, "adapter"));
-  check_ok(gh_folder_make(&err, run));
-  check_ok(gh_json_write_file(&err, to, config));
-  gh_json_free(config);
-  free(to);
-  free(run);
-}
-
 /* Runs the command on the folder's run and gives the picture. */
 static gh_image grid(const char *seed, const char *limit) {
   gh_error err = {0};
@@ -171,11 +138,11 @@ static void command(void **state) {
   gh_error err = {0};
   gh_image exact = {0};
   char *run = check_path(folder, "run"), *out = check_path(folder, "grid.png");
-  write_config();
+  run_folder_config(run, PROBE, "stage2-only.json");
   check_fails(
       compare_run(&err, "reconstruct", "--run", run, "--images", GH_FIXTURES "/encode/images", "--out", out, NULL),
       GH_ERROR_FILE, "no snapshot");
-  copy(PROBE "/denoiser.safetensors", "run/snapshots/stage1-00000010", "denoiser.safetensors");
+  run_folder_copy(run, PROBE "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
   check_ok(gh_image_read(&err, &exact, GH_FIXTURES "/encode/images/Exact.png"));
   gh_image one = grid("0", "1"), three = grid("0", "3"), again = grid("0", "3"), other = grid("1", "3");
   int side = 64, gap = (three.width - 2 * side) / 3;
@@ -190,8 +157,9 @@ static void command(void **state) {
   assert_true(distance(&three, right, gap, &other, right, gap, side) > 1);
   assert_true(distance(&three, right, gap, &exact, 0, 0, side) > 1);
   /* A later snapshot of stage 2 brings its adapter, and stage 1's denoiser stays. */
-  copy(PROBE "/adapter/adapter_config.json", "run/snapshots/stage2-00000005", "adapter_config.json");
-  copy(PROBE "/adapter/adapter_model.safetensors", "run/snapshots/stage2-00000005", "adapter_model.safetensors");
+  run_folder_copy(run, PROBE "/adapter/adapter_config.json", "snapshots/stage2-00000005", "adapter_config.json");
+  run_folder_copy(run, PROBE "/adapter/adapter_model.safetensors", "snapshots/stage2-00000005",
+                  "adapter_model.safetensors");
   gh_image adapted = grid("0", "3");
   assert_true(distance(&adapted, gap, gap, &exact, 0, 0, side) == 0);
   assert_true(distance(&adapted, right, gap, &three, right, gap, side) > 0.1);

@@ -77,6 +77,7 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes);
 
 extern const gh_command gh_command_devices;
 extern const gh_command gh_command_encode;
+extern const gh_command gh_command_export;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;

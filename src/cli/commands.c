@@ -17,6 +17,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_probe,
     &gh_command_encode,
     &gh_command_reconstruct,
+    &gh_command_export,
     &gh_command_pretrain_autoencoder,
     NULL,
 };

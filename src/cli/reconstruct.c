@@ -25,7 +25,7 @@ static gh_status open_run(gh_error *err, gh_job *job) {
     status = gh_fail(err, GH_ERROR_UNSUPPORTED, "reconstruct: denoiser.kind \"discrete\" is not supported yet");
   if (!status && job->config.local_tokens != 0)
     status = gh_fail(err, GH_ERROR_UNSUPPORTED, "reconstruct: condition.local_tokens is not supported yet");
-  if (!status) status = gh_run_find(err, run, &job->snapshot);
+  if (!status) status = gh_run_snapshot(err, run, gh_args_text(job->args, "snapshot"), &job->snapshot);
   if (!status && !job->snapshot.denoiser && !job->config.denoiser.weights)
     status = gh_fail(err, GH_ERROR_FILE, "%s: the run has no denoiser", run);
   if (!status) status = gh_models_open(err, &job->models, &job->config, job->snapshot.denoiser, job->snapshot.adapter);
@@ -124,10 +124,11 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run: its newest snapshot is taken", .required = true},
+    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "folder of images, or one image", .required = true},
     {"out", "GRID.png", GH_OPTION_TEXT, .help = "picture to write: originals left, reconstructions right",
      .required = true},
+    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
     {"seed", "N", GH_OPTION_INT, .help = "of the noise to start from", .initial = "0"},
     {"limit", "N", GH_OPTION_INT, .help = "the first N images", .initial = "8", .least = 1, .most = 256},
     {0},

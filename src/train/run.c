@@ -75,18 +75,34 @@ static gh_status look_into(gh_error *err, const char *snapshots, const gh_string
   return GH_OK;
 }
 
-gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out) {
+/* Forgets what came after the snapshot of that name. */
+static gh_status cut_after(gh_error *err, const char *run, const char *name, gh_strings *names) {
+  size_t at = 0;
+  while (at < names->count && strcmp(names->items[at], name)) at++;
+  if (at == names->count) {
+    const char *nearest = gh_nearest(name, (const char *const *)names->items, names->count);
+    return gh_fail(err, GH_ERROR_FILE, "%s: no snapshot %s%s%s%s", run, name, nearest ? "; did you mean " : "",
+                   nearest ? nearest : "", nearest ? "?" : "");
+  }
+  while (names->count > at + 1) free(names->items[--names->count]);
+  return GH_OK;
+}
+
+gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out) {
   *out = (gh_snapshot){0};
   gh_strings names = {0};
   char *snapshots = gh_path_join(err, run, "snapshots");
   gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
   if (!status && !names.count) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot yet", run);
+  if (!status && name) status = cut_after(err, run, name, &names);
   if (!status) status = look_into(err, snapshots, &names, out);
   if (status) gh_snapshot_free(out);
   gh_strings_free(&names);
   free(snapshots);
   return status;
 }
+
+gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out) { return gh_run_snapshot(err, run, NULL, out); }
 
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
   char *path = gh_path_join(err, run, "config.json");

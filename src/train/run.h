@@ -23,6 +23,8 @@ typedef struct gh_snapshot {
 
 /* The newest snapshot of the last stage that has one; GH_ERROR_FILE if there is none. */
 gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out);
+/* The snapshot of that name, "stage2-00000050"; NULL: the newest. */
+gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out);
 void gh_snapshot_free(gh_snapshot *snapshot);
 
 /* The newest denoiser.safetensors of that stage's snapshots (caller frees); GH_ERROR_FILE if there is none. */

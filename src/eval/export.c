@@ -1,0 +1,235 @@
+#include "eval/export.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "models/adapter.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MADE_BY "genhance export"
+
+/* What a folder of Hugging Face's holds beside the weights. */
+static const char *const companions[] = {"preprocessor_config.json",
+                                         "processor_config.json",
+                                         "tokenizer.json",
+                                         "tokenizer_config.json",
+                                         "vocab.json",
+                                         "merges.txt",
+                                         "added_tokens.json",
+                                         "special_tokens_map.json",
+                                         "spiece.model",
+                                         "generation_config.json",
+                                         "LICENSE",
+                                         "LICENSE.txt"};
+
+typedef struct gh_export {
+  const gh_export_options *options;
+  gh_safetensors *model, *encoder;
+  gh_adapter adapter;
+  gh_safetensors_writer *writer;
+  gh_export_counts *counts;
+} gh_export;
+
+/* ---- tensors ---- */
+
+/* The adapted layer whose weight or bias this is, or NULL. */
+static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
+  size_t n = strlen(name), cut = strlen(tail);
+  if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
+  for (size_t i = 0; i < e->adapter.layers.count; i++) {
+    const char *layer = e->adapter.layers.items[i];
+    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return layer;
+  }
+  return NULL;
+}
+
+/* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
+static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
+  *layer = layer_of(e, name, ".weight");
+  if (*layer) return NULL;
+  const char *biased = layer_of(e, name, ".bias");
+  if (biased) return gh_adapter_bias(&e->adapter, biased);
+  return e->encoder ? gh_safetensors_find(e->encoder, name) : NULL;
+}
+
+static gh_st_dtype written_dtype(const gh_export *e, const gh_st_tensor *t) {
+  return e->options->float32 && gh_st_dtype_is_float(t->dtype) ? GH_ST_F32 : t->dtype;
+}
+
+static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t, const char *layer, float *values) {
+  const gh_st_tensor *a = gh_adapter_a(&e->adapter, layer), *b = gh_adapter_b(&e->adapter, layer);
+  int rank = e->adapter.rank;
+  if (t->rank != 2 || a->shape[1] != t->shape[1] || b->shape[0] != t->shape[0])
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the matrices for %s do not fit its weight", a->file, layer);
+  float *down = gh_alloc(err, (size_t)a->elements, sizeof *down), *up = gh_alloc(err, (size_t)b->elements, sizeof *up);
+  gh_status status = down && up ? gh_st_read_f32(err, a, 0, a->elements, down) : GH_ERROR_MEMORY;
+  if (!status) status = gh_st_read_f32(err, b, 0, b->elements, up);
+  if (!status) gh_lora_merge(values, down, up, t->shape[0], t->shape[1], rank, e->adapter.alpha);
+  free(down);
+  free(up);
+  return status;
+}
+
+/* The tensor's values in float32 with what training changed. */
+static gh_status write_values(gh_error *err, gh_export *e, const gh_st_tensor *t, const gh_st_tensor *from,
+                              const char *layer) {
+  if (from->elements != t->elements)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has %lld elements, the model's %s %lld", from->file, from->name,
+                   (long long)from->elements, t->name, (long long)t->elements);
+  float *values = gh_alloc(err, (size_t)t->elements, sizeof *values);
+  gh_status status = values ? gh_st_read_f32(err, from, 0, from->elements, values) : GH_ERROR_MEMORY;
+  if (!status && layer) status = merge(err, e, t, layer, values);
+  if (!status) status = gh_safetensors_writer_write_f32(err, e->writer, t->name, values, t->elements);
+  free(values);
+  return status;
+}
+
+static gh_status write_tensor(gh_error *err, gh_export *e, const gh_st_tensor *t) {
+  const char *layer = NULL;
+  const gh_st_tensor *from = replacement(e, t->name, &layer);
+  gh_st_dtype dtype = written_dtype(e, t);
+  bool changed = from || layer;
+  e->counts->tensors++;
+  e->counts->changed += changed;
+  e->counts->rounded += changed && gh_st_dtype_bytes(dtype) < 4;
+  if (!changed && dtype == t->dtype) return gh_safetensors_writer_write(err, e->writer, t->name, t->data, t->bytes);
+  return write_values(err, e, t, from ? from : t, layer);
+}
+
+/* Everything that was trained has a place in the model. */
+static gh_status check_places(gh_error *err, const gh_export *e) {
+  for (size_t i = 0; i < e->adapter.layers.count; i++) {
+    const char *layer = e->adapter.layers.items[i];
+    gh_name weight = gh_name_make("%s.weight", layer), bias = gh_name_make("%s.bias", layer);
+    if (!gh_safetensors_find(e->model, weight.text) ||
+        (gh_adapter_bias(&e->adapter, layer) && !gh_safetensors_find(e->model, bias.text)))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the model does not have",
+                     gh_safetensors_path(e->adapter.file), layer);
+  }
+  for (size_t i = 0; e->encoder && i < gh_safetensors_count(e->encoder); i++) {
+    const char *name = gh_safetensors_at(e->encoder, i)->name;
+    if (!gh_safetensors_find(e->model, name))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no tensor of the model", e->options->encoder, name);
+  }
+  return GH_OK;
+}
+
+static gh_status declare_all(gh_error *err, gh_export *e) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < gh_safetensors_metadata_count(e->model) && !status; i++) {
+    const char *key, *value;
+    gh_safetensors_metadata_at(e->model, i, &key, &value);
+    if (strcmp(key, "format") && strcmp(key, "made_by"))
+      status = gh_safetensors_writer_metadata(err, e->writer, key, value);
+  }
+  if (!status) status = gh_safetensors_writer_metadata(err, e->writer, "format", "pt"); /* transformers asks for it */
+  if (!status) status = gh_safetensors_writer_metadata(err, e->writer, "made_by", MADE_BY);
+  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(e->model, i);
+    status = gh_safetensors_writer_declare(err, e->writer, t->name, written_dtype(e, t), t->rank, t->shape);
+  }
+  return status;
+}
+
+static gh_status write_weights(gh_error *err, gh_export *e, const char *path) {
+  gh_status status = check_places(err, e);
+  if (!status) status = gh_safetensors_writer_new(err, &e->writer, path);
+  if (!status) status = declare_all(err, e);
+  if (!status) status = gh_safetensors_writer_begin(err, e->writer);
+  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++)
+    status = write_tensor(err, e, gh_safetensors_at(e->model, i));
+  return status ? status : gh_safetensors_writer_finish(err, e->writer);
+}
+
+/* ---- the other files ---- */
+
+static gh_status copy_file(gh_error *err, const char *from, const char *to, const char *name, bool required) {
+  char *source = gh_path_join(err, from, name), *target = gh_path_join(err, to, name), *bytes = NULL;
+  size_t size = 0;
+  gh_status status = source && target ? GH_OK : GH_ERROR_MEMORY;
+  bool skip = !required && source && !gh_path_is_file(source);
+  if (!status && !skip) status = gh_file_read(err, source, (size_t)1 << 31, &bytes, &size);
+  if (!status && !skip) status = gh_file_write(err, target, bytes, size);
+  free(bytes);
+  free(source);
+  free(target);
+  return status;
+}
+
+/* The place of the string value that follows `"key":`, or NULL: from its opening quote, *size with both quotes. */
+static char *value_of(char *text, const char *key, size_t *size) {
+  char *at = strstr(text, key);
+  if (!at) return NULL;
+  at += strlen(key);
+  at += strspn(at, " \t\r\n:");
+  char *end = *at == '"' ? strchr(at + 1, '"') : NULL;
+  *size = end ? (size_t)(end - at) + 1 : 0;
+  return at;
+}
+
+/* config.json with the new dtype, edited as text: transformers takes 1 and 1.0 for different things, which a JSON
+ * number is not. Inside a string the keys' quotes would be escaped, so only keys are found. */
+static gh_status write_config(gh_error *err, const gh_export_options *o, const char *out) {
+  static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""}, fresh[] = "\"float32\"";
+  if (!o->float32) return copy_file(err, o->clip, out, "config.json", true);
+  char *from = gh_path_join(err, o->clip, "config.json"), *to = gh_path_join(err, out, "config.json"), *text = NULL;
+  size_t size = 0, old = 0;
+  gh_status status = from && to ? gh_file_read(err, from, GH_JSON_MAX_BYTES, &text, &size) : GH_ERROR_MEMORY;
+  for (size_t k = 0, at = 0; k < GH_COUNT(keys) && !status; k++, at = 0)
+    for (char *value; !status && (value = value_of(text + at, keys[k], &old));) {
+      size_t place = (size_t)(value - text);
+      char *edited = old ? gh_format(err, "%.*s%s%s", (int)place, text, fresh, value + old) : NULL;
+      at = old ? place + strlen(fresh) : place;
+      if (!old) continue; /* null, as it may be */
+      if (!edited) status = GH_ERROR_MEMORY;
+      if (edited) free(text), text = edited;
+    }
+  if (!status) status = gh_file_write(err, to, text, strlen(text));
+  free(text);
+  free(from);
+  free(to);
+  return status;
+}
+
+/* An export may be repeated; somebody's model must not be lost to it. */
+static gh_status refuse_others(gh_error *err, const char *path, const char *folder) {
+  gh_safetensors *file = NULL;
+  gh_error ignored;
+  if (!gh_path_exists(path)) return GH_OK;
+  const char *maker = gh_safetensors_open(&ignored, &file, path) ? NULL : gh_safetensors_metadata(file, "made_by");
+  bool ours = maker && !strcmp(maker, MADE_BY);
+  gh_safetensors_close(file);
+  if (ours) return GH_OK;
+  return gh_fail(err, GH_ERROR_FILE, "%s: holds a model that is not of `genhance export`: not replaced", folder);
+}
+
+gh_status gh_export_hf(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {
+  gh_export e = {.options = o, .counts = counts};
+  *counts = (gh_export_counts){0};
+  char *path = gh_path_join(err, out, "model.safetensors");
+  gh_status status = path ? refuse_others(err, path, out) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_open(err, &e.model, o->clip);
+  if (!status && o->adapter) status = gh_adapter_open(err, &e.adapter, o->adapter);
+  if (!status && o->encoder) status = gh_safetensors_open(err, &e.encoder, o->encoder);
+  if (!status) status = gh_folder_make(err, out);
+  if (!status) status = write_weights(err, &e, path);
+  for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
+    status = copy_file(err, o->clip, out, companions[i], false);
+  if (!status) status = write_config(err, o, out);
+  gh_safetensors_writer_free(e.writer);
+  gh_adapter_close(&e.adapter);
+  gh_safetensors_close(e.encoder);
+  gh_safetensors_close(e.model);
+  free(path);
+  return status;
+}
+
+gh_status gh_export_peft(gh_error *err, const char *out, const char *adapter) {
+  gh_adapter checked;
+  gh_status status = gh_adapter_open(err, &checked, adapter);
+  if (status) return status;
+  gh_adapter_close(&checked);
+  status = gh_folder_make(err, out);
+  if (!status) status = copy_file(err, adapter, out, "adapter_model.safetensors", true);
+  return status ? status : copy_file(err, adapter, out, "adapter_config.json", true);
+}

@@ -1,0 +1,256 @@
+/* genhance export: the merged folder gives the embeddings of model and adapter together, and leaves the rest alone. */
+#include "support/compare.h"
+#include "support/run_folder.h"
+
+#include "base/file.h"
+#include "base/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TINY   GH_FIXTURES "/probe/tiny"
+#define EDGES  GH_FIXTURES "/probe/edges"
+#define IMAGES GH_FIXTURES "/encode/images"
+
+/* Merged or apart, float32 adds in another order: a few units in the last place of sums of this length. */
+#define ROUNDING 5e-6
+
+static char *folder; /* scratch */
+
+static gh_safetensors *open_file(const char *path) {
+  gh_error err = {0};
+  gh_safetensors *file = NULL;
+  check_ok(gh_safetensors_open(&err, &file, path));
+  return file;
+}
+
+/* A run that trained the fixture's adapter; the caller frees its path. */
+static char *make_run(const char *name, const char *probe, const char *config) {
+  char *run = check_path(folder, name);
+  char *weights = check_path(probe, "adapter/adapter_model.safetensors");
+  char *settings = check_path(probe, "adapter/adapter_config.json");
+  run_folder_config(run, probe, config);
+  run_folder_copy(run, weights, "snapshots/stage2-00000005", "adapter_model.safetensors");
+  run_folder_copy(run, settings, "snapshots/stage2-00000005", "adapter_config.json");
+  free(weights);
+  free(settings);
+  return run;
+}
+
+static gh_safetensors *encode(const char *model, const char *adapter, const char *name) {
+  gh_error err = {0};
+  char *out = check_path(folder, name);
+  if (adapter)
+    check_ok(
+        compare_run(&err, "encode", "--model", model, "--images", IMAGES, "--out", out, "--adapter", adapter, NULL));
+  else
+    check_ok(compare_run(&err, "encode", "--model", model, "--images", IMAGES, "--out", out, NULL));
+  gh_safetensors *file = open_file(out);
+  free(out);
+  return file;
+}
+
+static double largest(const gh_safetensors *file) {
+  int64_t n = 0;
+  float *values = compare_load(file, "embeddings", &n);
+  double most = 0;
+  for (int64_t i = 0; i < n; i++) most = fmax(most, fabs((double)values[i]));
+  free(values);
+  return most;
+}
+
+/* Embeddings by the exported folder and by model plus adapter: within `tolerance` of the largest; and the adapter makes
+ * a difference far beyond it. */
+static void same_embeddings(const char *exported, const char *probe, double tolerance) {
+  char *clip = check_path(probe, "clip"), *adapter = check_path(probe, "adapter");
+  gh_safetensors *merged = encode(exported, NULL, "merged.safetensors");
+  gh_safetensors *both = encode(clip, adapter, "both.safetensors");
+  gh_safetensors *base = encode(clip, NULL, "base.safetensors");
+  double scale = largest(both);
+  int64_t n = 0;
+  compare_tensors(merged, both, "embeddings", tolerance * scale);
+  float *a = compare_load(base, "embeddings", &n), *b = compare_load(both, "embeddings", NULL);
+  assert_true(compare_distance(a, b, n) > 20 * tolerance * scale);
+  free(a);
+  free(b);
+  gh_safetensors_close(merged);
+  gh_safetensors_close(both);
+  gh_safetensors_close(base);
+  free(clip);
+  free(adapter);
+}
+
+/* Every tensor of the model is there, in this dtype (GH_ST_DTYPES: its own); the text tower to the bit. */
+static void same_tensors(const char *exported, const char *probe, gh_st_dtype dtype) {
+  char *clip = check_path(probe, "clip");
+  gh_safetensors *got = open_file(exported), *want = open_file(clip);
+  size_t changed = 0;
+  assert_int_equal(gh_safetensors_count(got), gh_safetensors_count(want));
+  assert_string_equal(gh_safetensors_metadata(got, "format"), "pt");
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const gh_st_tensor *b = gh_safetensors_at(want, i), *a = gh_safetensors_find(got, b->name);
+    assert_non_null(a);
+    bool number = gh_st_dtype_is_float(b->dtype);
+    assert_int_equal(a->dtype, number && dtype != GH_ST_DTYPES ? dtype : b->dtype);
+    assert_int_equal(a->elements, b->elements);
+    if (a->dtype == b->dtype && !memcmp(a->data, b->data, a->bytes)) continue;
+    if (a->dtype == b->dtype && strncmp(b->name, "vision_model.encoder.", 21) && strncmp(b->name, "visual_", 7))
+      fail_msg("%s changed", b->name);
+    changed++;
+  }
+  assert_true(changed > 10);
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  free(clip);
+}
+
+static void merged_in_float32(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = make_run("tiny", TINY, "stage2-only.json"), *out = check_path(folder, "tiny-out");
+  for (int again = 0; again < 2; again++) /* an export may be repeated */
+    check_ok(compare_run(&err, "export", "--run", run, "--out", out, NULL));
+  same_embeddings(out, TINY, ROUNDING);
+  same_tensors(out, TINY, GH_ST_DTYPES);
+  char *processor = check_path(out, "preprocessor_config.json");
+  assert_true(gh_path_is_file(processor));
+  free(processor);
+  free(run);
+  free(out);
+}
+
+/* edges is in float16: merging in place rounds, and says so; --dtype float32 does not. */
+static void merged_from_float16(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = make_run("edges", EDGES, "stage2-all.json"), *out = check_path(folder, "edges-out");
+  char *whole = check_path(folder, "edges-float32"), *json = check_path(folder, "export.json");
+  check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--json", json, NULL));
+  gh_json *report = NULL;
+  int64_t rounded = 0, changed = 0;
+  check_ok(gh_json_read_file(&err, &report, json, GH_JSON_MAX_BYTES));
+  check_ok(gh_json_get_int(&err, report, "rounded", &rounded));
+  check_ok(gh_json_get_int(&err, report, "changed", &changed));
+  assert_true(rounded > 0 && rounded == changed);
+  gh_json_free(report);
+  same_tensors(out, EDGES, GH_ST_DTYPES);
+  same_embeddings(out, EDGES, 2e-3); /* half has eleven bits */
+  check_ok(compare_run(&err, "export", "--run", run, "--out", whole, "--dtype", "float32", NULL));
+  same_tensors(whole, EDGES, GH_ST_F32);
+  same_embeddings(whole, EDGES, ROUNDING);
+  gh_json *config = NULL;
+  const char *dtype = "";
+  char *path = check_path(whole, "config.json");
+  check_ok(gh_json_read_file(&err, &config, path, GH_JSON_MAX_BYTES));
+  check_ok(gh_json_get_string(&err, config, "dtype", &dtype));
+  assert_string_equal(dtype, "float32");
+  gh_json_free(config);
+  free(path);
+  free(json);
+  free(whole);
+  free(run);
+  free(out);
+}
+
+/* A run of direct tuning: its tensors replace the model's. */
+static void replaced(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = check_path(folder, "direct"), *out = check_path(folder, "direct-out"), *trained;
+  run_folder_config(run, TINY, "stage2-only.json");
+  run_folder_copy(run, TINY "/clip/model.safetensors", "snapshots/stage2-00000001", "encoder.safetensors");
+  trained = check_path(run, "snapshots/stage2-00000001/encoder.safetensors");
+  gh_safetensors *clip = open_file(TINY "/clip");
+  const gh_st_tensor *t = gh_safetensors_find(clip, "vision_model.post_layernorm.bias");
+  float *values = compare_load(clip, t->name, NULL);
+  for (int64_t i = 0; i < t->elements; i++) values[i] += 1;
+  gh_safetensors_writer *writer = NULL;
+  check_ok(gh_safetensors_writer_new(&err, &writer, trained));
+  check_ok(gh_safetensors_writer_declare(&err, writer, t->name, GH_ST_F32, t->rank, t->shape));
+  check_ok(gh_safetensors_writer_begin(&err, writer));
+  check_ok(gh_safetensors_writer_write_f32(&err, writer, t->name, values, t->elements));
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+  check_ok(compare_run(&err, "export", "--run", run, "--out", out, NULL));
+  gh_safetensors *got = open_file(out);
+  const gh_st_tensor *written = gh_safetensors_find(got, t->name);
+  assert_memory_equal(written->data, values, written->bytes);
+  gh_safetensors_close(got);
+  check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL), GH_ERROR_ARGUMENT,
+              "no adapter");
+  gh_safetensors_close(clip);
+  free(values);
+  free(trained);
+  free(run);
+  free(out);
+}
+
+static void peft(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(folder, "peft-out");
+  check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL));
+  static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json"};
+  for (size_t i = 0; i < GH_COUNT(names); i++) {
+    char *got = check_path(out, names[i]), *want = check_path(TINY "/adapter", names[i]), *a = NULL, *b = NULL;
+    size_t size = 0, expected = 0;
+    check_ok(gh_file_read(&err, got, 1 << 28, &a, &size));
+    check_ok(gh_file_read(&err, want, 1 << 28, &b, &expected));
+    assert_int_equal(size, expected);
+    assert_memory_equal(a, b, size);
+    free(a);
+    free(b);
+    free(got);
+    free(want);
+  }
+  free(run);
+  free(out);
+}
+
+static void refusals(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = make_run("no", TINY, "stage2-only.json"), *out = check_path(folder, "no-out");
+  const struct {
+    const char *option, *value;
+    gh_status status;
+    const char *text;
+  } table[] = {{"--format", "vision", GH_ERROR_UNSUPPORTED, "vision is not supported"},
+               {"--format", "onnx", GH_ERROR_ARGUMENT, "unknown format \"onnx\""},
+               {"--dtype", "int8", GH_ERROR_ARGUMENT, "unknown dtype \"int8\""},
+               {"--snapshot", "stage2-00000006", GH_ERROR_FILE, "did you mean stage2-00000005?"}};
+  for (size_t i = 0; i < GH_COUNT(table); i++)
+    check_fails(compare_run(&err, "export", "--run", run, "--out", out, table[i].option, table[i].value, NULL),
+                table[i].status, table[i].text);
+  check_fails(compare_run(&err, "export", "--run", folder, "--out", out, NULL), GH_ERROR_FILE, "config.json");
+  assert_false(gh_path_exists(out));
+  run_folder_copy(run, TINY "/clip/model.safetensors", "../no-out", "model.safetensors"); /* somebody's model */
+  check_fails(compare_run(&err, "export", "--run", run, "--out", out, NULL), GH_ERROR_FILE, "not replaced");
+  run_folder_copy(run, TINY "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
+  check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--snapshot", "stage1-00000010", NULL),
+              GH_ERROR_ARGUMENT, "trained no encoder");
+  free(run);
+  free(out);
+}
+
+static int begin(void **state) {
+  (void)state;
+  folder = check_folder();
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(merged_in_float32), cmocka_unit_test(merged_from_float16),
+      cmocka_unit_test(replaced),          cmocka_unit_test(peft),
+      cmocka_unit_test(refusals),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
