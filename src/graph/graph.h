@@ -33,6 +33,7 @@ typedef struct gh_tensor {
   int64_t shape[GH_MAX_RANK];
   bool trainable;           /* a parameter that gets a gradient */
   bool needs_grad;          /* trainable, or made from something that is */
+  bool unbacked;            /* of an unbacked store */
   struct gh_tensor *grad;   /* of a trainable parameter: persistent, same shape; gradients add up in it */
   struct gh_tensor *source; /* a reshape of another tensor: shares its memory */
   gh_node *producer;        /* of a value */
@@ -83,6 +84,10 @@ struct gh_op {
 typedef struct gh_store gh_store; /* named tensors with memory of their own; outlives the graphs that use them */
 
 gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
+/* The same without memory: tensors have shapes and nothing is ever written to them. A step recorded on such a store can
+ * be measured (gh_graph_measure) before anything is allocated; it cannot be run. */
+gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
+bool gh_store_is_unbacked(const gh_store *store);
 void gh_store_free(gh_store *store);
 /* A new zeroed tensor; GH_ERROR_ARGUMENT if the name exists. Memory comes in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
@@ -102,7 +107,7 @@ int64_t gh_tensor_columns(const gh_tensor *t);
 bool gh_same_shape(const gh_tensor *a, const gh_tensor *b);
 gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 
-/* Whole-tensor transfers; float32 tensors. Synchronous. */
+/* Whole-tensor transfers; float32 tensors. Synchronous. Writing to a tensor of an unbacked store does nothing. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
 
@@ -152,7 +157,11 @@ extern const gh_op gh_op_constant;   /* attribute value: a scalar of shape () */
 void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, so that it can be read */
 /* Liveness -> arena offsets, launches bound, kernels compiled. Errors of recording surface here. */
 gh_status gh_graph_plan(gh_error *err, gh_graph *g);
+/* The first half of planning alone: lifetimes and places, so that gh_graph_peak_bytes is known. */
+gh_status gh_graph_measure(gh_error *err, gh_graph *g);
 int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
+/* The values alive when most memory is in use, largest first: fills at most `capacity`, returns how many. */
+int gh_graph_largest(const gh_graph *g, const gh_tensor **out, int capacity);
 double gh_graph_flops(const gh_graph *g);
 int gh_graph_node_count(const gh_graph *g);
 const gh_node *gh_graph_node(const gh_graph *g, int index);

@@ -36,7 +36,6 @@ gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dt
 void gh_tensor_free(gh_tensor *t);
 gh_tensor *gh_tensor_root(const gh_tensor *t); /* follows reshapes to the owner of the memory */
 
-gh_status gh_plan_memory(gh_error *err, gh_graph *g);
 gh_status gh_record_launches(gh_error *err, gh_graph *g);
 
 #endif

@@ -132,37 +132,39 @@ static gh_status create_views(gh_error *err, gh_graph *g, gh_tensor **values, in
   return GH_OK;
 }
 
-static gh_status refuse_what_cannot_fit(gh_error *err, const gh_graph *g, gh_tensor **sorted, int count) {
-  int64_t have = g->device->info.memory_bytes;
-  if (g->peak_bytes <= have) return GH_OK;
-  const char *first = count > 0 ? sorted[0]->name : "-", *second = count > 1 ? sorted[1]->name : "-";
-  return gh_fail(err, GH_ERROR_MEMORY,
-                 "the step needs %lld MiB for its values and %s has %lld MiB; the largest are %s and %s; a smaller "
-                 "micro_batch would help",
-                 (long long)(g->peak_bytes >> 20), g->device->info.id, (long long)(have >> 20), first, second);
+/* Where everything goes, before any of it exists. */
+typedef struct gh_layout {
+  gh_tensor **values; /* (count) largest first; as many again behind them as scratch */
+  int count, arenas;
+  int64_t *arena_bytes; /* (arenas) */
+} gh_layout;
+
+static void layout_free(gh_layout *l) {
+  free(l->values);
+  free(l->arena_bytes);
 }
 
-gh_status gh_plan_memory(gh_error *err, gh_graph *g) {
+static gh_status lay_out(gh_error *err, gh_graph *g, gh_layout *l) {
   find_lifetimes(g);
   share_in_place(g);
-  int capacity = GH_MAX(g->tensors.count, 1), count = 0, arenas = 0;
-  gh_tensor **values = gh_alloc(err, 2 * (size_t)capacity, sizeof *values);
-  int64_t *arena_bytes = gh_alloc(err, (size_t)capacity + 1, sizeof *arena_bytes);
-  gh_status status = values && arena_bytes ? GH_OK : GH_ERROR_MEMORY;
+  int capacity = GH_MAX(g->tensors.count, 1);
+  *l = (gh_layout){.values = gh_alloc(err, 2 * (size_t)capacity, sizeof *l->values),
+                   .arena_bytes = gh_alloc(err, (size_t)capacity + 1, sizeof *l->arena_bytes)};
+  gh_status status = l->values && l->arena_bytes ? GH_OK : GH_ERROR_MEMORY;
   for (int i = 0; i < g->tensors.count && !status; i++) {
     gh_tensor *t = g->tensors.items[i];
-    if (!t->source && t->plan.last >= 0) values[count++] = t;
+    if (!t->source && t->plan.last >= 0) l->values[l->count++] = t;
   }
-  if (!status) qsort(values, (size_t)count, sizeof *values, by_size);
-  for (int i = 0; i < count && !status; i++)
-    status = place(err, g, values[i], values, i, values + capacity, arena_bytes, &arenas);
-  for (int a = 0; a < arenas; a++) g->peak_bytes += arena_bytes[a];
-  if (!status) status = refuse_what_cannot_fit(err, g, values, count);
-  if (!status) status = create_arenas(err, g, arena_bytes, arenas);
-  if (!status) status = create_views(err, g, values, count);
-  free(values);
-  free(arena_bytes);
+  if (!status) qsort(l->values, (size_t)l->count, sizeof *l->values, by_size);
+  for (int i = 0; i < l->count && !status; i++)
+    status = place(err, g, l->values[i], l->values, i, l->values + capacity, l->arena_bytes, &l->arenas);
+  for (int a = 0; a < l->arenas; a++) g->peak_bytes += l->arena_bytes[a];
   return status;
+}
+
+static gh_status allocate(gh_error *err, gh_graph *g, const gh_layout *l) {
+  gh_status status = create_arenas(err, g, l->arena_bytes, l->arenas);
+  return status ? status : create_views(err, g, l->values, l->count);
 }
 
 int64_t gh_graph_peak_bytes(const gh_graph *g) { return g->peak_bytes; }
@@ -180,11 +182,57 @@ double gh_graph_flops(const gh_graph *g) {
   return flops;
 }
 
-gh_status gh_graph_plan(gh_error *err, gh_graph *g) {
+/* Most memory in use at once is in use while this node runs. */
+static int busiest_node(const gh_graph *g) {
+  int busiest = 0;
+  int64_t most = -1;
+  for (int at = 0; at < g->nodes.count; at++) {
+    int64_t bytes = 0;
+    for (int i = 0; i < g->tensors.count; i++) {
+      const gh_tensor *t = g->tensors.items[i];
+      if (!t->source && t->plan.first <= at && at <= t->plan.last) bytes += gh_tensor_bytes(t);
+    }
+    if (bytes > most) most = bytes, busiest = at;
+  }
+  return busiest;
+}
+
+int gh_graph_largest(const gh_graph *g, const gh_tensor **out, int capacity) {
+  int at = busiest_node(g), count = 0;
+  for (int i = 0; i < g->tensors.count; i++) {
+    const gh_tensor *t = g->tensors.items[i];
+    if (t->source || t->plan.last < 0 || t->plan.first > at || at > t->plan.last) continue;
+    int place = GH_MIN(count, capacity);
+    while (place > 0 && gh_tensor_bytes(out[place - 1]) < gh_tensor_bytes(t)) place--;
+    if (place == capacity) continue;
+    count = GH_MIN(count + 1, capacity);
+    memmove(out + place + 1, out + place, (size_t)(count - place - 1) * sizeof *out);
+    out[place] = t;
+  }
+  return count;
+}
+
+static gh_status begin_planning(gh_error *err, gh_graph *g) {
   if (gh_graph_failed(g)) return gh_fail(err, g->error.status, "%s", g->error.text);
   if (g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is planned already");
   g->planned = true;
-  gh_status status = gh_plan_memory(err, g);
+  return GH_OK;
+}
+
+gh_status gh_graph_measure(gh_error *err, gh_graph *g) {
+  gh_layout layout = {0};
+  gh_status status = begin_planning(err, g);
+  if (!status) status = lay_out(err, g, &layout);
+  layout_free(&layout);
+  return status;
+}
+
+gh_status gh_graph_plan(gh_error *err, gh_graph *g) {
+  gh_layout layout = {0};
+  gh_status status = begin_planning(err, g);
+  if (!status) status = lay_out(err, g, &layout);
+  if (!status) status = allocate(err, g, &layout);
   if (!status) status = gh_record_launches(err, g);
+  layout_free(&layout);
   return status;
 }

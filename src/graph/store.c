@@ -12,6 +12,7 @@
 
 struct gh_store {
   gh_device *device;
+  bool unbacked;
   gh_list tensors;
   struct hsearch_data *index;
   gh_list arenas, views;
@@ -36,6 +37,14 @@ gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out) {
   *out = s;
   return GH_OK;
 }
+
+gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out) {
+  gh_status status = gh_store_create(err, device, out);
+  if (!status) (*out)->unbacked = true;
+  return status;
+}
+
+bool gh_store_is_unbacked(const gh_store *s) { return s->unbacked; }
 
 void gh_store_free(gh_store *s) {
   if (!s) return;
@@ -103,7 +112,9 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
   if (bytes > s->device->info.max_buffer_bytes)
     return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
-  status = bytes <= SMALL_BYTES ? place_small(err, s, bytes, &t->buffer) : zeroed_buffer(err, s, bytes, &t->buffer);
+  t->unbacked = s->unbacked;
+  if (!s->unbacked)
+    status = bytes <= SMALL_BYTES ? place_small(err, s, bytes, &t->buffer) : zeroed_buffer(err, s, bytes, &t->buffer);
   if (status) return gh_fail_in(err, "%s", name);
   ENTRY *found = NULL;
   if (!hsearch_r((ENTRY){.key = t->name, .data = t}, ENTER, &found, s->index))

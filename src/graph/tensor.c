@@ -85,6 +85,7 @@ static gh_status transferable(gh_error *err, const gh_tensor *t) {
 }
 
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
+  if (t->unbacked) return GH_OK;
   gh_status status = transferable(err, t);
   if (status) return status;
   return device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));

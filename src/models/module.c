@@ -31,6 +31,7 @@ static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const ch
 }
 
 static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
+  if (t->unbacked) return m->weights ? gh_safetensors_expect(err, m->weights, t->name, t->rank, t->shape, NULL) : GH_OK;
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(err, (size_t)n, sizeof *values);
   if (!values) return GH_ERROR_MEMORY;

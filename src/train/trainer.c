@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 #include "base/log.h"
+#include "train/budget.h"
 #include "train/loop.h"
 #include "train/setup.h"
 #include "train/snapshot.h"
@@ -14,6 +15,7 @@ typedef struct gh_stage {
   const gh_train_options *options;
   gh_models models;
   gh_lora lora;
+  gh_budget budget;
   gh_loop loop;
 } gh_stage;
 
@@ -24,42 +26,40 @@ static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
 
 /* ---- building a stage ---- */
 
-static gh_status build_step(gh_error *err, gh_stage *s) {
+static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
+  gh_loop *l = &s->loop;
+  bool lora = l->number == 2 && s->config->lora.enabled;
+  gh_setup_lora(&s->lora, s->config, &s->models, block);
+  gh_step_spec spec = gh_setup_step(s->config, &s->models, l->number, l->micro_batch, lora ? &s->lora : NULL);
+  spec.device = l->device;
+  spec.store = store;
+  return spec;
+}
+
+/* A micro-batch that was asked for is taken or refused; "auto" halves until the stage fits the device. */
+static gh_status fit(gh_error *err, gh_stage *s) {
+  gh_loop *l = &s->loop;
+  bool automatic = !l->micro_batch;
+  l->micro_batch = GH_MIN(automatic ? AUTO_MICRO_BATCH : l->micro_batch, l->stage->batch);
+  for (;; l->micro_batch /= 2) {
+    gh_step_spec spec = spec_of(s, NULL, NULL);
+    gh_status status = gh_budget_measure(err, &spec, &l->stage->optimizer, &s->budget);
+    if (!status) status = gh_budget_check(err, l->device, &s->budget, l->micro_batch);
+    if (status != GH_ERROR_MEMORY || !automatic || l->micro_batch == 1)
+      return status ? gh_fail_in(err, "%s", l->label) : GH_OK;
+  }
+}
+
+static gh_status build(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
   gh_tensor *block = NULL;
   gh_status status = gh_store_create(err, l->device, &l->store);
   if (!status) status = gh_step_block(err, l->store, "step", &block);
   if (status) return status;
-  bool lora = l->number == 2 && s->config->lora.enabled;
-  gh_setup_lora(&s->lora, s->config, &s->models, block);
-  gh_step_spec spec = gh_setup_step(s->config, &s->models, l->number, l->micro_batch, lora ? &s->lora : NULL);
-  spec.device = l->device;
-  spec.store = l->store;
+  gh_step_spec spec = spec_of(s, l->store, block);
   status = gh_step_record(err, &spec, &l->step);
-  if (!status && lora) status = gh_setup_check_targets(err, s->config, l->store);
+  if (!status && spec.lora) status = gh_setup_check_targets(err, s->config, l->store);
   return status ? status : gh_loop_plan(err, l);
-}
-
-static void drop_step(gh_loop *l) {
-  gh_update_free(&l->update);
-  gh_graph_free(l->step.graph);
-  gh_store_free(l->store);
-  l->step = (gh_step){0};
-  l->store = NULL;
-}
-
-/* A micro-batch that was asked for is taken as it is; "auto" halves until the plan fits. */
-static gh_status build(gh_error *err, gh_stage *s) {
-  gh_loop *l = &s->loop;
-  bool automatic = !l->micro_batch;
-  if (automatic) l->micro_batch = AUTO_MICRO_BATCH;
-  l->micro_batch = GH_MIN(l->micro_batch, l->stage->batch);
-  for (;;) {
-    gh_status status = build_step(err, s);
-    if (status != GH_ERROR_MEMORY || !automatic || l->micro_batch == 1) return status;
-    drop_step(l);
-    l->micro_batch /= 2;
-  }
 }
 
 /* `from`: the state to go on from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as the configuration says).
@@ -71,11 +71,12 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   gh_status status = gh_models_open(err, &s->models, s->config, denoiser, NULL);
   l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
   if (!status && from && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
+  if (!status) status = fit(err, s);
+  if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch);
   if (!status) status = build(err, s);
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
-  if (!status) gh_plan_print(l->device, l->label, l->store, l->step.graph, l->micro_batch);
   if (status || o->dry_run) return status;
   status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);

@@ -1,0 +1,91 @@
+#include "train/budget.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LARGEST 4
+
+/* Keeps out[] sorted, largest first. */
+static void insert(const gh_tensor **out, int *count, const gh_tensor *t) {
+  int place = *count;
+  while (place > 0 && gh_tensor_bytes(out[place - 1]) < gh_tensor_bytes(t)) place--;
+  if (place == LARGEST) return;
+  *count = GH_MIN(*count + 1, LARGEST);
+  memmove(out + place + 1, out + place, (size_t)(*count - place - 1) * sizeof *out);
+  out[place] = t;
+}
+
+static void name_largest(gh_budget *b, const gh_store *store, const gh_graph *graph) {
+  const gh_tensor *top[LARGEST], *values[LARGEST];
+  int count = 0, of_graph = gh_graph_largest(graph, values, LARGEST);
+  for (int i = 0; i < gh_store_count(store); i++) insert(top, &count, gh_store_at(store, i));
+  for (int i = 0; i < of_graph; i++) insert(top, &count, values[i]);
+  size_t used = 0;
+  for (int i = 0; i < count && used < sizeof b->largest; i++)
+    used += (size_t)snprintf(b->largest + used, sizeof b->largest - used, "%s%s %.1f MiB", i ? ", " : "", top[i]->name,
+                             (double)gh_tensor_bytes(top[i]) / 1048576);
+}
+
+static bool is_parameter(const gh_tensor *t) { /* the trainer's own tensors have these names */
+  static const char *const others[] = {"grad.", "adam.", "input.", "rope.", "guidance.", "frequencies"};
+  if (t->dtype != GH_F32 || !t->rank || !strcmp(t->name, "squares")) return false;
+  for (size_t i = 0; i < GH_COUNT(others); i++)
+    if (!strncmp(t->name, others[i], strlen(others[i]))) return false;
+  return true;
+}
+
+static void add_up(gh_budget *b, const gh_store *store, const gh_step *step, const gh_update *update) {
+  for (int i = 0; i < gh_store_count(store); i++) {
+    const gh_tensor *t = gh_store_at(store, i);
+    if (is_parameter(t)) *(t->trainable ? &b->parameters_trained : &b->parameters_frozen) += gh_tensor_elements(t);
+  }
+  b->lasting_bytes = gh_store_bytes(store);
+  b->step_bytes = gh_graph_peak_bytes(step->graph) + gh_graph_peak_bytes(update->graph);
+  b->flops = gh_graph_flops(step->graph);
+  name_largest(b, store, step->graph);
+}
+
+gh_status gh_budget_measure(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
+                            gh_budget *b) {
+  gh_step_spec spec = *given;
+  gh_lora lora;
+  gh_step step = {0};
+  gh_update update = {0};
+  *b = (gh_budget){0};
+  gh_status status = gh_store_create_unbacked(err, given->device, &spec.store);
+  if (!status && given->lora) { /* its step block belongs to the store */
+    lora = *given->lora;
+    spec.lora = &lora;
+    status = gh_step_block(err, spec.store, "step", &lora.step);
+  }
+  if (!status) status = gh_step_record(err, &spec, &step);
+  if (!status) status = gh_update_record(err, spec.device, spec.store, optimizer, &step, &update);
+  if (!status) status = gh_graph_measure(err, step.graph);
+  if (!status) status = gh_graph_measure(err, update.graph);
+  if (!status) add_up(b, spec.store, &step, &update);
+  gh_update_free(&update);
+  gh_graph_free(step.graph);
+  gh_store_free(spec.store);
+  return status;
+}
+
+static double mib(int64_t bytes) { return (double)bytes / 1048576; }
+
+gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *b, int64_t micro_batch) {
+  int64_t need = b->lasting_bytes + b->step_bytes, have = device->info.memory_bytes;
+  if (need <= have) return GH_OK;
+  return gh_fail(
+      err, GH_ERROR_MEMORY,
+      "needs %.0f MiB (%.0f lasting, %.0f in a step of %lld) and %s has %.0f; the largest: %s; %s would help",
+      mib(need), mib(b->lasting_bytes), mib(b->step_bytes), (long long)micro_batch, device->info.id, mib(have),
+      b->largest, b->lasting_bytes > have ? "a smaller denoiser" : "a smaller micro_batch");
+}
+
+void gh_budget_print(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch) {
+  gh_info("%s on %s (%s)", label, device->info.id, device->info.name);
+  gh_info("  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained, (long long)b->parameters_frozen);
+  gh_info("  micro-batch %lld: %.4g GFLOP", (long long)micro_batch, b->flops * 1e-9);
+  gh_info("  memory: %.0f MiB lasting, %.0f MiB in a step, of %.0f MiB; the largest: %s", mib(b->lasting_bytes),
+          mib(b->step_bytes), mib(device->info.memory_bytes), b->largest);
+}

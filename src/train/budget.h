@@ -1,0 +1,26 @@
+/* What a stage takes on the device, known before anything is allocated: the step is recorded on a store without memory.
+ */
+#ifndef GH_TRAIN_BUDGET_H
+#define GH_TRAIN_BUDGET_H
+
+#include "train/update.h"
+
+typedef struct gh_budget {
+  int64_t parameters_trained, parameters_frozen; /* elements */
+  int64_t lasting_bytes;                         /* parameters, gradients, moments, inputs */
+  int64_t step_bytes;                            /* values of the step and of the update, at their peaks */
+  double flops;                                  /* of a micro-batch */
+  char largest[240];                             /* the largest tensors, with their sizes */
+} gh_budget;
+
+/* Records `spec` (its store is replaced) with its update and measures both. */
+gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer,
+                            gh_budget *budget);
+
+/* GH_ERROR_MEMORY when it cannot fit the device, naming the largest tensors and what would help. */
+gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch);
+
+/* A few lines for the user. */
+void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch);
+
+#endif
