@@ -35,7 +35,8 @@ static bool is_parameter(const gh_tensor *t) { /* the trainer's own tensors have
   return true;
 }
 
-static void add_up(gh_budget *b, const gh_store *store, const gh_step *step, const gh_update *update) {
+void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step, const gh_update *update) {
+  *b = (gh_budget){0};
   for (int i = 0; i < gh_store_count(store); i++) {
     const gh_tensor *t = gh_store_at(store, i);
     if (is_parameter(t)) *(t->trainable ? &b->parameters_trained : &b->parameters_frozen) += gh_tensor_elements(t);
@@ -52,7 +53,6 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *given, const gh_o
   gh_lora lora;
   gh_step step = {0};
   gh_update update = {0};
-  *b = (gh_budget){0};
   gh_status status = gh_store_create_unbacked(err, given->device, &spec.store);
   if (!status && given->lora) { /* its step block belongs to the store */
     lora = *given->lora;
@@ -63,7 +63,7 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *given, const gh_o
   if (!status) status = gh_update_record(err, spec.device, spec.store, optimizer, &step, &update);
   if (!status) status = gh_graph_measure(err, step.graph);
   if (!status) status = gh_graph_measure(err, update.graph);
-  if (!status) add_up(b, spec.store, &step, &update);
+  if (!status) gh_budget_describe(b, spec.store, &step, &update);
   gh_update_free(&update);
   gh_graph_free(step.graph);
   gh_store_free(spec.store);

@@ -13,6 +13,9 @@ typedef struct gh_budget {
   char largest[240];                             /* the largest tensors, with their sizes */
 } gh_budget;
 
+/* What a recorded and planned (or measured) step and its update take. */
+void gh_budget_describe(gh_budget *budget, const gh_store *store, const gh_step *step, const gh_update *update);
+
 /* Records `spec` (its store is replaced) with its update and measures both. */
 gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer,
                             gh_budget *budget);

@@ -49,18 +49,6 @@ gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan) {
   return status;
 }
 
-void gh_plan_print(const gh_device *device, const char *label, const gh_store *store, const gh_graph *graph,
-                   int64_t micro_batch) {
-  int64_t trained = 0, all = 0;
-  for (int i = 0; i < gh_store_count(store); i++)
-    if (gh_store_at(store, i)->trainable) trained += gh_tensor_elements(gh_store_at(store, i));
-  all = gh_store_bytes(store);
-  gh_info("%s on %s (%s): %lld parameters trained; micro-batch %lld, %.3g GFLOP; memory %.1f MiB lasting, %.1f "
-          "MiB in a step",
-          label, device->info.id, device->info.name, (long long)trained, (long long)micro_batch,
-          gh_graph_flops(graph) * 1e-9, (double)all / 1048576, (double)gh_graph_peak_bytes(graph) / 1048576);
-}
-
 /* ---- is it the same run? ---- */
 
 static const char *const harmless[] = {"device",

@@ -2,16 +2,12 @@
 #ifndef GH_TRAIN_PLAN_H
 #define GH_TRAIN_PLAN_H
 
+#include "backend/backend.h"
 #include "train/config.h"
-#include "train/train_step.h"
 
 gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out);
 gh_status gh_plan_freeze(gh_error *err, gh_device *device, const gh_json *plan);
 gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan);
-
-/* What is trained and frozen, FLOPs and memory: a few lines for the user. */
-void gh_plan_print(const gh_device *device, const char *label, const gh_store *store, const gh_graph *graph,
-                   int64_t micro_batch);
 
 /* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's, apart from those
  * that do not change its results (device, workers, steps, checkpoints, ...). */

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "train/budget.h"
 #include "train/loop.h"
 
 #include <math.h>
@@ -182,7 +183,11 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
-  if (!status) gh_plan_print(l->device, l->label, l->store, l->step.graph, l->micro_batch);
+  if (!status) {
+    gh_budget budget;
+    gh_budget_describe(&budget, l->store, &l->step, &l->update);
+    gh_budget_print(l->device, l->label, &budget, l->micro_batch);
+  }
   if (!status) status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &p->config->data, (uint64_t)p->config->seed);
   if (!status && folder && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
