@@ -2,24 +2,24 @@
  *
  *            <-- nb -->            A work-item (a work-group of one) owns mt x nb of C and walks k in blocks of kc:
  *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of 32 columns one after
- *   B panel | s0 | s1 | kc            another, transposed on the way if need be: one row-major weight serves forward and
- *           +----+----+               backward;
+ *   B panel | s0 | s1 | kc            another, transposed on the way if need be: one row-major weight serves forward
+ *           +----+----+               and backward;
  *   +----+  +----+----+            2. packs as many rows of A as its private block holds, 8 rows together;
  *   | A  |  |    |    | mt         3. for every strip and every 8 rows: a tile of 8 x 32 in 16 vector registers.
  *   +----+  +----+----+
  *     kc                           All block sizes are arguments: one program serves every variant.
  *
- * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is one
- * chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum. One
- * chain over all of k would do too, but its rounding errors grow with k. */
+ * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is
+ * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs.
+ * One chain over all of k would do too, but its rounding errors grow with k. */
 #include "platform.h"
 
 #define STRIP 32
 #define ROWS  8
 #define CHUNK 256 /* kc is a multiple of it, or all of k */
 
-/* Private memory, in floats: kc x nb of B and at least kc x 8 of A. Together 1.5 MiB of a worker's stack, which is most of
- * a second-level cache. The host (backend/gemm_own.c) keeps nb x kc and kc x 8 within them. */
+/* Private memory, in floats: kc x nb of B and at least kc x 8 of A. Together 1.5 MiB of a worker's stack, which is most
+ * of a second-level cache. The host (backend/gemm_own.c) keeps nb x kc and kc x 8 within them. */
 #ifndef PANEL_FLOATS
 #define PANEL_FLOATS 262144
 #endif
@@ -156,9 +156,9 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
       const int depth = (int)min((int64)kc, k - k0);                                                                   \
       const int high = BLOCK_FLOATS / depth / ROWS * ROWS;                                                             \
       if (trans_b)                                                                                                     \
-        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                     \
+        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                            \
       else                                                                                                             \
-        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                  \
+        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                         \
       for (int r0 = 0; r0 < rows; r0 += high) {                                                                        \
         const int r1 = min(high, rows - r0) + r0;                                                                      \
         if (trans_a)                                                                                                   \
@@ -166,9 +166,10 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
         else                                                                                                           \
           pack_a_rows(block, a + r0 * lda + k0, lda, depth, r1 - r0);                                                  \
         for (int s = 0; s < columns; s += STRIP)                                                                       \
-          for (int r = r0; r < r1; r += ROWS) \
-            for (int k1 = 0; k1 < depth; k1 += CHUNK) \
-              tile(c + r * ldc + s, ldc, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP, min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta); \
+          for (int r = r0; r < r1; r += ROWS)                                                                          \
+            for (int k1 = 0; k1 < depth; k1 += CHUNK)                                                                  \
+              tile(c + r * ldc + s, ldc, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,         \
+                   min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta);                         \
       }                                                                                                                \
     }                                                                                                                  \
   }

@@ -1,14 +1,15 @@
 /* Matrix product for GPUs: C = alpha op(A) op(B) + beta C, row-major, float32.
  *
- *   A work-group of 16 x 16 owns a square of TILE x TILE of C, TILE = 16 WORK; a work-item WORK x WORK of it, 16 apart, so
- *   that neighbours store neighbours. k is walked in steps of DEPTH: the group loads TILE x DEPTH of op(A) and
+ *   A work-group of 16 x 16 owns a square of TILE x TILE of C, TILE = 16 WORK; a work-item WORK x WORK of it, 16 apart,
+ *   so that neighbours store neighbours. k is walked in steps of DEPTH: the group loads TILE x DEPTH of op(A) and
  *   DEPTH x TILE of op(B) into local memory, along the direction in which each lies contiguous.
  *
  *   WORK   4: 64 x 64, small shapes; 8: 128 x 128, large ones
  *   DEPTH  16
  *
  * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
- * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK. Local memory: 2 DEPTH (TILE + 1) floats, 16.1 KiB at most. */
+ * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK.
+ * Local memory: 2 DEPTH (TILE + 1) floats, 16.1 KiB at most. */
 #include "platform.h"
 
 #ifndef WORK

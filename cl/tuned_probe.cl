@@ -1,4 +1,4 @@
-/* The smallest kernels: what the tests of the device door launch, and the arithmetic peak that benchmarks compare with. */
+/* The smallest kernels: what the tests of the device door launch, and the arithmetic peak of benchmarks. */
 #include "platform.h"
 
 /* y[i] = scale * x[offset + i] + (bias ? bias[i] : 0), one work-item an element. */
