@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "eval/export.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -177,7 +178,7 @@ static void replaced(void **state) {
   const gh_st_tensor *written = gh_safetensors_find(got, t->name);
   assert_memory_equal(written->data, values, written->bytes);
   gh_safetensors_close(got);
-  check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL), GH_ERROR_ARGUMENT,
+  check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL), GH_ERROR_FILE,
               "no adapter");
   gh_safetensors_close(clip);
   free(values);
@@ -229,8 +230,23 @@ static void refusals(void **state) {
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, NULL), GH_ERROR_FILE, "not replaced");
   run_folder_copy(run, TINY "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--snapshot", "stage1-00000010", NULL),
-              GH_ERROR_ARGUMENT, "trained no encoder");
+              GH_ERROR_FILE, "trained no encoder");
   free(run);
+  free(out);
+}
+
+/* ---- memory that runs out ---- */
+
+static gh_status export_once(gh_error *err, void *state) {
+  const gh_export_options options = {.clip = TINY "/clip", .adapter = TINY "/adapter", .float32 = true};
+  gh_export_counts counts;
+  return gh_export_hf(err, state, &options, &counts);
+}
+
+static void every_allocation_may_fail(void **state) {
+  (void)state;
+  char *out = check_path(folder, "memory");
+  check_allocation_failures(export_once, out);
   free(out);
 }
 
@@ -250,7 +266,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(merged_in_float32), cmocka_unit_test(merged_from_float16),
       cmocka_unit_test(replaced),          cmocka_unit_test(peft),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(refusals),          cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -51,8 +51,7 @@ static gh_status write_hf(gh_error *err, const gh_args *args, const gh_config *c
 static gh_status write_peft(gh_error *err, const gh_args *args, const gh_snapshot *snapshot) {
   const char *out = gh_args_text(args, "out");
   if (!snapshot->adapter)
-    return gh_fail(err, GH_ERROR_ARGUMENT,
-                   "export --format peft: the run tuned the encoder directly: it has no adapter");
+    return gh_fail(err, GH_ERROR_FILE, "export --format peft: the run tuned the encoder directly: it has no adapter");
   gh_status status = gh_export_peft(err, out, snapshot->adapter);
   if (!status) printf("%s: the adapter of %s\n", out, snapshot->adapter);
   return status;
@@ -69,7 +68,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_run_config(err, folder, &config);
   if (!status) status = gh_run_snapshot(err, folder, name, &snapshot);
   if (!status && !snapshot.adapter && !snapshot.encoder)
-    status = gh_fail(err, GH_ERROR_ARGUMENT, "%s: update %lld of stage %d trained no encoder", folder,
+    status = gh_fail(err, GH_ERROR_FILE, "%s: update %lld of stage %d trained no encoder", folder,
                      (long long)snapshot.update, snapshot.stage);
   if (!status && format == FORMAT_HF) status = write_hf(err, args, &config, &snapshot, float32);
   if (!status && format == FORMAT_PEFT) status = write_peft(err, args, &snapshot);
