@@ -42,7 +42,7 @@ def official_denoiser(ours, c):
 
 
 class ExactTime(torch.nn.Module):
-    """diffusers' Timesteps without its float32 frequencies. The factor 1000 is already in its argument."""
+    """diffusers' Timesteps with our frequencies' last bits. The factor 1000 is already in its argument."""
 
     def forward(self, t):
         return models.sincos(t / 1000)

@@ -17,10 +17,15 @@ SHIFT, SCALE = 0.1159, 0.3611  # FLUX's latents: (z - shift) * scale
 
 # --- the lightweight FLUX denoiser ----------------------------------------------------------------------------------
 def sincos(t, width=256, period=10000.0):
-    """(B,) -> (B, width): cosines then sines of 1000 t * period^(-i / (width/2)), in t's precision."""
+    """(B,) -> (B, width): cosines then sines of 1000 t * period^(-i / (width/2)), in t's precision.
+
+    Whatever t's precision, the angle is rounded to float32 where the official modules round it (FLUX's own code and
+    diffusers' both have `.float()` there): an angle of 1000 keeps 4 digits after the point, and gradients tell.
+    """
     half = width // 2
-    freqs = torch.exp(-math.log(period) * torch.arange(half, dtype=t.dtype) / half)
-    args = (1000.0 * t)[:, None] * freqs[None]
+    exponents = -math.log(period) * torch.arange(half, dtype=torch.float32) / half
+    freqs = exponents.double().exp().to(torch.float32)  # torch's float32 exp misses the last bit of some
+    args = ((1000.0 * t.to(torch.float32))[:, None] * freqs).to(t.dtype)
     return torch.cat([args.cos(), args.sin()], -1)
 
 
