@@ -1,0 +1,289 @@
+/* One training step of either stage against PyTorch's: every case of tests/fixtures/probe, in both kernel shapes.
+ *
+ * A tensor passes when the norm of its difference is at most 1e-4 of its own norm, and less where PyTorch's float32 was
+ * better: four times its error, but at least 1e-5. So a wrong eps shows. The gradient of k_proj.bias has no scale of
+ * its own, being zero but for rounding (a softmax ignores what is added to all of a row): that of q_proj.bias lends
+ * its. */
+#include "support/check.h"
+
+#include "base/file.h"
+#include "io/safetensors.h"
+#include "train/probe.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LARGEST_BOUND 1e-4
+#define LEAST_BOUND   1e-5
+
+static gh_error err;
+
+typedef struct probe_case {
+  char name[32], config[64], inputs[64], expected[64];
+  int stage;
+} probe_case;
+
+typedef struct comparison {
+  int bad, compared;
+  double worst; /* the greatest share of its bound that a tensor uses */
+  char worst_name[128];
+  bool quiet;
+} comparison;
+
+static void blame(comparison *c, const char *name, const char *what) {
+  c->bad++;
+  if (!c->quiet) print_error("  %s: %s\n", name, what);
+}
+
+static float *values_of(const gh_st_tensor *t) {
+  float *values = malloc((size_t)t->elements * sizeof *values);
+  assert_non_null(values);
+  check_ok(gh_st_read_f32(&err, t, 0, t->elements, values));
+  return values;
+}
+
+static double norm(const float *a, const float *b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) {
+    double d = (double)a[i] - (b ? (double)b[i] : 0);
+    sum += d * d;
+  }
+  return sqrt(sum);
+}
+
+static double norm_of(const gh_st_tensor *t) {
+  float *values = values_of(t);
+  double result = norm(values, NULL, t->elements);
+  free(values);
+  return result;
+}
+
+/* What a tensor's difference is measured by: its own norm, or its neighbour's. */
+static double scale_of(const gh_safetensors *want, const gh_st_tensor *t) {
+  const char *key = strstr(t->name, "k_proj.bias");
+  if (!key) return norm_of(t);
+  char neighbour[192];
+  snprintf(neighbour, sizeof neighbour, "%.*sq_proj.bias", (int)(key - t->name), t->name);
+  const gh_st_tensor *q = gh_safetensors_find(want, neighbour);
+  assert_non_null(q);
+  return norm_of(q);
+}
+
+static double bound_of(const gh_safetensors *want, const gh_st_tensor *t, double scale) {
+  char name[192];
+  float greatest = 0;
+  snprintf(name, sizeof name, "error.%s", t->name);
+  const gh_st_tensor *e = gh_safetensors_find(want, name);
+  assert_non_null(e);
+  check_ok(gh_st_read_f32(&err, e, 0, 1, &greatest));
+  double theirs = (double)greatest * sqrt((double)t->elements) / scale;
+  return fmin(LARGEST_BOUND, fmax(LEAST_BOUND, 4 * theirs));
+}
+
+static void compare_tensor(comparison *c, const gh_safetensors *want, const gh_st_tensor *w, const gh_st_tensor *g) {
+  bool same = g && g->rank == w->rank;
+  for (int i = 0; same && i < w->rank; i++) same = g->shape[i] == w->shape[i];
+  if (!same) {
+    blame(c, w->name, g ? "another shape" : "missing");
+    return;
+  }
+  float *a = values_of(w), *b = values_of(g);
+  double scale = scale_of(want, w), bound = bound_of(want, w, scale), share = norm(a, b, w->elements) / (bound * scale);
+  assert_true(scale > 0);
+  char text[96];
+  snprintf(text, sizeof text, "differs by %.3g of its scale %.3g; %.3g is allowed", share * bound, scale, bound);
+  if (!(share <= 1)) blame(c, w->name, text);
+  if (!(share <= c->worst)) {
+    c->worst = share;
+    snprintf(c->worst_name, sizeof c->worst_name, "%s", w->name);
+  }
+  c->compared++;
+  free(a);
+  free(b);
+}
+
+/* Some cases keep only the expected gradients up to a size; a gradient beyond it is no surprise. */
+static void check_extra(comparison *c, const gh_safetensors *want, const gh_safetensors *got) {
+  int64_t largest = 0;
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(want, i);
+    if (gh_starts_with(t->name, "grad.")) largest = GH_MAX(largest, t->elements);
+  }
+  for (size_t i = 0; i < gh_safetensors_count(got); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(got, i);
+    if (!gh_safetensors_find(want, t->name) && t->elements <= largest) blame(c, t->name, "not expected");
+  }
+}
+
+static comparison compare(const gh_safetensors *want, const gh_safetensors *got, bool quiet) {
+  comparison c = {.quiet = quiet};
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(want, i);
+    if (!gh_starts_with(t->name, "error.")) compare_tensor(&c, want, t, gh_safetensors_find(got, t->name));
+  }
+  check_extra(&c, want, got);
+  return c;
+}
+
+/* ---- running ---- */
+
+static char *out_folder, *out_path;
+
+static gh_safetensors *run_probe(const probe_case *k) {
+  gh_config config;
+  gh_safetensors *got = NULL;
+  check_ok(gh_config_read(&err, &config, k->config, NULL, 0));
+  check_ok(gh_probe(&err, &config, k->stage, k->inputs, out_path));
+  gh_config_free(&config);
+  check_ok(gh_safetensors_open(&err, &got, out_path));
+  return got;
+}
+
+static int run_setting(const char *setting, const char *shape) {
+  char folder[512], line[256];
+  int bad = 0, cases = 0;
+  snprintf(folder, sizeof folder, "%s/probe/%s", GH_FIXTURES, setting);
+  assert_int_equal(chdir(folder), 0);
+  FILE *list = fopen("cases.txt", "r");
+  assert_non_null(list);
+  while (fgets(line, sizeof line, list)) {
+    probe_case k;
+    assert_int_equal(sscanf(line, "%31s %d %63s %63s %63s", k.name, &k.stage, k.config, k.inputs, k.expected), 5);
+    gh_safetensors *want = NULL, *got = run_probe(&k);
+    check_ok(gh_safetensors_open(&err, &want, k.expected));
+    comparison c = compare(want, got, false);
+    printf("%s/%s, %s: %d tensors, the worst uses %.1f%% of its bound: %s%s\n", setting, k.name, shape, c.compared,
+           100 * c.worst, c.worst_name, c.bad ? "  FAILED" : "");
+    assert_true(c.compared > 20);
+    bad += c.bad;
+    cases++;
+    gh_safetensors_close(got);
+    gh_safetensors_close(want);
+  }
+  fclose(list);
+  assert_true(cases >= 5);
+  return bad;
+}
+
+static void run_shape(const char *shape) {
+  assert_int_equal(setenv("GH_KERNEL_SHAPE", shape, 1), 0);
+  int bad = run_setting("tiny", shape) + run_setting("edges", shape);
+  unsetenv("GH_KERNEL_SHAPE");
+  assert_int_equal(bad, 0);
+}
+
+static void test_cpu_shape(void **state) {
+  (void)state;
+  run_shape("cpu");
+}
+
+static void test_gpu_shape(void **state) {
+  (void)state;
+  run_shape("gpu");
+}
+
+/* ---- the comparison itself ---- */
+
+typedef enum plant {
+  PLANT_NOTHING,
+  PLANT_SCALE,
+  PLANT_KEY_BIAS,
+  PLANT_NAN,
+  PLANT_MISSING,
+  PLANT_EXTRA,
+  PLANT_SHAPE
+} plant;
+
+/* Expected gradients written anew with an error in one tensor. */
+static void write_planted(const gh_safetensors *want, plant what) {
+  gh_safetensors_writer *writer = NULL;
+  const char *victim = what == PLANT_KEY_BIAS ? "grad.vision_model.encoder.layers.1.self_attn.k_proj.bias"
+                                              : "grad.vision_model.encoder.layers.1.mlp.fc1.lora_B.weight";
+  const int64_t one = 1;
+  check_ok(gh_safetensors_writer_new(&err, &writer, out_path));
+  for (int pass = 0; pass < 2; pass++) {
+    for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+      const gh_st_tensor *t = gh_safetensors_at(want, i);
+      bool hit = !strcmp(t->name, victim);
+      if (gh_starts_with(t->name, "error.") || (hit && what == PLANT_MISSING)) continue;
+      if (!pass) {
+        int64_t shape[GH_ST_MAX_RANK];
+        memcpy(shape, t->shape, sizeof shape);
+        if (hit && what == PLANT_SHAPE) shape[0] = t->shape[1], shape[1] = t->shape[0];
+        check_ok(gh_safetensors_writer_declare(&err, writer, t->name, GH_ST_F32, t->rank, shape));
+        continue;
+      }
+      float *values = values_of(t);
+      for (int64_t k = 0; hit && k < t->elements; k++) {
+        if (what == PLANT_SCALE) values[k] *= 1.0002f;
+        if (what == PLANT_KEY_BIAS) values[k] += 1e-4f;
+        if (what == PLANT_NAN && k == 5) values[k] = NAN;
+      }
+      check_ok(gh_safetensors_writer_write_f32(&err, writer, t->name, values, t->elements));
+      free(values);
+    }
+    const float zero = 0;
+    if (what == PLANT_EXTRA && !pass)
+      check_ok(gh_safetensors_writer_declare(&err, writer, "grad.extra", GH_ST_F32, 1, &one));
+    if (what == PLANT_EXTRA && pass) check_ok(gh_safetensors_writer_write_f32(&err, writer, "grad.extra", &zero, 1));
+    if (!pass) check_ok(gh_safetensors_writer_begin(&err, writer));
+  }
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+}
+
+static void test_planted_errors_are_seen(void **state) {
+  (void)state;
+  gh_safetensors *want = NULL;
+  check_ok(gh_safetensors_open(&err, &want, GH_FIXTURES "/probe/tiny/stage2-only.expected.safetensors"));
+  for (plant what = PLANT_NOTHING; what <= PLANT_SHAPE; what++) {
+    gh_safetensors *got = NULL;
+    write_planted(want, what);
+    check_ok(gh_safetensors_open(&err, &got, out_path));
+    comparison c = compare(want, got, true);
+    if (c.bad != (what == PLANT_NOTHING ? 0 : 1)) fail_msg("planted error %d: %d tensors are blamed", (int)what, c.bad);
+    gh_safetensors_close(got);
+  }
+  gh_safetensors_close(want);
+}
+
+/* ---- inputs that do not fit ---- */
+
+static void test_wrong_inputs_are_named(void **state) {
+  (void)state;
+  assert_int_equal(chdir(GH_FIXTURES "/probe/tiny"), 0);
+  gh_config config;
+  check_ok(gh_config_read(&err, &config, "stage1.json", NULL, 0));
+  check_fails(gh_probe(&err, &config, 1, "../edges/inputs.safetensors", out_path), GH_ERROR_FORMAT, "images");
+  check_fails(gh_probe(&err, &config, 1, "denoiser.safetensors", out_path), GH_ERROR_FORMAT, "t");
+  check_fails(gh_probe(&err, &config, 1, "absent.safetensors", out_path), GH_ERROR_FILE, "absent.safetensors");
+  check_fails(gh_probe(&err, &config, 1, "inputs.safetensors", "absent/out.safetensors"), GH_ERROR_FILE, "absent");
+  gh_config_free(&config);
+}
+
+static int make_out(void **state) {
+  (void)state;
+  out_folder = check_folder();
+  out_path = check_path(out_folder, "out.safetensors");
+  return 0;
+}
+
+static int remove_out(void **state) {
+  (void)state;
+  free(out_path);
+  check_folder_done(out_folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_planted_errors_are_seen),
+      cmocka_unit_test(test_wrong_inputs_are_named),
+      cmocka_unit_test(test_cpu_shape),
+      cmocka_unit_test(test_gpu_shape),
+  };
+  return cmocka_run_group_tests(tests, make_out, remove_out);
+}
