@@ -121,7 +121,7 @@ def dropout_masks(vision, batch, rate, seed):
             for name, shape in shapes.items()}
 
 
-def make(name, setting, seed, batch, dtype, cases):
+def make(name, setting, seed, inputs_seed, batch, dtype, cases):
     folder = FIXTURES / "probe" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -132,7 +132,7 @@ def make(name, setting, seed, batch, dtype, cases):
     common.save_denoiser(folder / "denoiser.safetensors", setting["denoiser"], setting["projection"], seed + 1, dtype)
     save_adapter(folder / "adapter", folder / "clip", setting["lora"], seed + 3)
     check_adapter(folder, run_config(setting))
-    inputs = {"inputs": inputs_for(vision["image_size"], batch, seed + 4)}
+    inputs = {"inputs": inputs_for(vision["image_size"], batch, inputs_seed)}
     small = {k: v[:1] for k, v in inputs["inputs"].items()}
     inputs["inputs-dropout"] = {**small, **dropout_masks(vision, 1, setting["lora"]["dropout"], seed + 6)}
     pixels = (small["images"] - torch.tensor(common.MEAN)[:, None, None]) / torch.tensor(common.STD)[:, None, None]
@@ -152,12 +152,13 @@ def make(name, setting, seed, batch, dtype, cases):
                     if not k.startswith("error.") and not k.endswith("k_proj.bias"))
         print(f"{name}/{case}: loss {result['loss'].item():.4f}, gradient norm {result['grad_norm'].item():.3f}, "
               f"{len(result) // 2} tensors, float32's worst relative error {worst[0]:.1e} ({worst[1]})")
+        assert worst[0] < 2e-5, "badly conditioned: change inputs_seed"
     (folder / "cases.txt").write_text("".join(lines))
 
 
 if __name__ == "__main__":
     # case, stage, inputs, largest gradient kept, what differs from the default run
-    make("tiny", TINY, 100, 2, torch.float32, [
+    make("tiny", TINY, 100, 104, 2, torch.float32, [
         ("stage1", 1, "inputs", None, {}),
         ("stage1-data_at_one", 1, "inputs", 512, {"convention": "data_at_one"}),
         ("stage1-given", 1, "inputs-given", 512, {}),
@@ -167,7 +168,7 @@ if __name__ == "__main__":
         ("stage2-dropout", 2, "inputs-dropout", None, {}),
         ("stage2-local", 2, "inputs", 1024, {"local_tokens": 100.0, "stage2": {"train_denoiser": True}}),
     ])
-    make("edges", EDGES, 200, 3, torch.float16, [
+    make("edges", EDGES, 200, 208, 3, torch.float16, [
         ("stage1", 1, "inputs", 6000, {}),
         ("stage1-sharp", 1, "inputs-sharp", 600, {"denoiser": {"guidance": 1 / 512}}),
         ("stage2-all", 2, "inputs", 1024, {"stage2": {"train_denoiser": True}}),
