@@ -167,6 +167,35 @@ static void places_do_not_overlap(void **state) {
   assert_true(isfinite(value_of(f, w->grad, 0)));
 }
 
+/* The same network, kept and recomputed: the same bits, in less memory. */
+static void recomputation_changes_memory_alone(void **state) {
+  enum { SIZE = 33, LAYERS = 6 };
+  int64_t peak[2];
+  float gradient[2][SIZE * SIZE];
+  for (int again = 0; again < 2; again++) {
+    fixture *f = *state;
+    gh_error err = {0};
+    gh_tensor *w = parameter(f, "w", 2, (int64_t[]){SIZE, SIZE}, -0.1f);
+    gh_tensor *h = parameter(f, "x", 2, (int64_t[]){65, SIZE}, 0);
+    for (int i = 0; i < LAYERS; i++) {
+      gh_graph_segment(f->graph);
+      gh_tensor *inner = gh_activation(f->graph, gh_linear(f->graph, h, w, NULL), GH_GELU_ERF);
+      h = gh_add(f->graph, h, gh_activation(f->graph, inner, GH_SILU));
+    }
+    gh_graph_recompute(f->graph, again);
+    gh_graph_differentiate(f->graph, sum_of(f->graph, h));
+    plan(f);
+    peak[again] = gh_graph_peak_bytes(f->graph);
+    run(f);
+    check_ok(gh_tensor_read(&err, f->device, w->grad, gradient[again]));
+    teardown(state);
+    setup(state);
+  }
+  assert_true(peak[1] < peak[0]);
+  assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
+  assert_true(isfinite(gradient[0][0]) && gradient[0][0] != 0);
+}
+
 /* A device of small allocations: several arenas, the same numbers; a tensor beyond one of them is refused by name. */
 static void small_arenas(void **state) {
   fixture *f = *state;
@@ -215,6 +244,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_tensor_added_to_itself, setup, teardown),
       cmocka_unit_test_setup_teardown(nothing_is_computed_for_the_frozen, setup, teardown),
       cmocka_unit_test_setup_teardown(places_do_not_overlap, setup, teardown),
+      cmocka_unit_test_setup_teardown(recomputation_changes_memory_alone, setup, teardown),
       cmocka_unit_test_setup_teardown(small_arenas, setup, teardown),
       cmocka_unit_test_setup_teardown(the_first_error_is_kept, setup, teardown),
       cmocka_unit_test_setup_teardown(store_refuses_a_name_twice, setup, teardown),

@@ -242,7 +242,7 @@ static void test_wrong_uses_are_named(void **state) {
   gh_graph *g;
   OK(gh_graph_create(&err, o.device, &g));
   gh_square_sum(g, o.w[0], o.squares, PARAMETERS);
-  assert_int_equal(gh_graph_plan(&err, g), GH_ERROR_ARGUMENT);
+  assert_int_equal(gh_graph_plan(&err, g), GH_ERROR_CONFIG);
   assert_non_null(strstr(err.text, "square_sum"));
   gh_graph_free(g);
   OK(gh_graph_create(&err, o.device, &g));

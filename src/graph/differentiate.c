@@ -69,6 +69,35 @@ static void add_gradient(gh_graph *g, gh_tensor *t, gh_tensor *gradient) {
     add_to_value(g, t, gradient);
 }
 
+/* ---- recomputation ---- */
+
+/* A segment's own result is its copy's; what comes from elsewhere was kept. */
+static gh_tensor *again_of(const gh_tensor *t, int segment) {
+  const gh_node *node = t ? t->producer : NULL;
+  if (!node || node->segment != segment || !node->again) return (gh_tensor *)t;
+  for (int i = 0; i < node->outputs; i++)
+    if (node->out[i] == t) return node->again->out[i];
+  return (gh_tensor *)t;
+}
+
+/* Records every node of the segment once more. Those that turn out not to be needed die in the plan. The last segment
+ * is in memory anyway when the backward pass begins. */
+static void record_again(gh_graph *g, int segment) {
+  for (int i = 0; i < g->forward_nodes && !gh_graph_failed(g); i++) {
+    gh_node *node = g->nodes.items[i];
+    if (node->segment != segment || !node->outputs || node->accumulate) continue;
+    gh_tensor *in[GH_MAX_INPUTS];
+    for (int k = 0; k < node->inputs; k++) in[k] = again_of(node->in[k], segment);
+    node->again = gh_apply_node(g, node->op, in, node->inputs, node->attr, GH_MAX_ATTRS);
+  }
+}
+
+static const gh_node *node_for_gradient(gh_graph *g, gh_node *node) {
+  if (!g->recompute || node->segment == g->last_segment) return node;
+  if (!node->again) record_again(g, node->segment);
+  return node->again ? node->again : node;
+}
+
 static void differentiate_node(gh_graph *g, gh_node *node) {
   gh_tensor *dout[GH_MAX_OUTPUTS] = {0}, *din[GH_MAX_INPUTS] = {0};
   bool arrives = false, wanted = false;
@@ -83,7 +112,9 @@ static void differentiate_node(gh_graph *g, gh_node *node) {
     gh_graph_fail(g, node, "has no gradient, and one is needed");
     return;
   }
-  node->op->gradient(g, node, dout, din);
+  const gh_node *from = node_for_gradient(g, node);
+  if (gh_graph_failed(g)) return;
+  node->op->gradient(g, from, dout, din);
   for (int i = 0; i < node->inputs && !gh_graph_failed(g); i++)
     if (din[i] && gh_wants_grad(node->in[i])) add_gradient(g, node->in[i], din[i]);
 }
@@ -91,6 +122,7 @@ static void differentiate_node(gh_graph *g, gh_node *node) {
 gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *dout[], int count) {
   if (gh_graph_failed(g)) return g->error.status;
   g->forward_nodes = g->nodes.count;
+  g->last_segment = g->segment++;
   for (int i = 0; i < count; i++) add_gradient(g, out[i], dout[i]);
   for (int i = g->forward_nodes - 1; i >= 0 && !gh_graph_failed(g); i--) differentiate_node(g, g->nodes.items[i]);
   return g->error.status;

@@ -55,6 +55,8 @@ struct gh_node {
   gh_tensor *scratch; /* workspace infer asked for; alive during this node only */
   bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
   bool dead;          /* the plan found that nobody reads its results */
+  int segment;        /* of the recording (gh_graph_segment) */
+  gh_node *again;     /* differentiation's own: the copy that recomputes it */
 };
 
 enum {
@@ -137,6 +139,12 @@ gh_error *gh_graph_error(gh_graph *g);
 static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad; }
 
 /* ---- differentiation (reverse mode) ---- */
+
+/* Recomputation trades time for memory: what a segment made is not kept for its gradients, but made again from what the
+ * segments before it made, just before they are needed. The numbers are the same, drawn ones too. A segment begins
+ * where a model says (a block), and matters only if recomputation is asked for before differentiation. */
+void gh_graph_segment(gh_graph *g);
+void gh_graph_recompute(gh_graph *g, bool on);
 
 /* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
  * which the caller clears when an update begins; those of values overwrite. `wanted` values (NULL-terminated, may be

@@ -19,6 +19,9 @@ struct gh_graph {
   gh_list tensors;               /* gh_tensor *: the values */
   gh_list adjoints_of, adjoints; /* differentiation: tensor -> its gradient, side by side */
   int forward_nodes;             /* nodes recorded when differentiation began */
+  int segment;                   /* of the nodes being recorded */
+  int last_segment;              /* of the forward pass */
+  bool recompute;
   bool planned;
   gh_list arenas;   /* gh_buffer * */
   gh_list views;    /* gh_buffer *: the values' places in them */

@@ -102,6 +102,7 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
   if (!node) return NULL;
   node->op = op;
   node->inputs = inputs;
+  node->segment = g->segment;
   bool needs_grad = false;
   for (int i = 0; i < inputs; i++) {
     node->in[i] = in[i];
@@ -116,6 +117,9 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
   if (op->flags & GH_OP_VIEW) node->out[0]->source = node->in[0];
   return node;
 }
+
+void gh_graph_segment(gh_graph *g) { g->segment++; }
+void gh_graph_recompute(gh_graph *g, bool on) { g->recompute = on; }
 
 gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                     int attr_count) {

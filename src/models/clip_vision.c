@@ -100,6 +100,7 @@ static gh_tensor *self_attention(gh_module *m, const gh_clip_config *c, gh_tenso
 }
 
 static gh_tensor *encoder_layer(gh_module *m, const gh_clip_config *c, gh_tensor *x, int index) {
+  gh_graph_segment(m->graph);
   gh_name layer = gh_name_make("vision_model.encoder.layers.%d", index);
   gh_tensor *h = gh_layernorm_layer(m, x, c->eps, gh_name_make("%s.layer_norm1", layer.text).text);
   x = gh_add(m->graph, x, self_attention(m, c, h, layer.text));
@@ -139,6 +140,7 @@ gh_tensor *gh_clip_vision(gh_module *m, const gh_clip_config *c, gh_tensor *pixe
   gh_tensor *x = embeddings(m, c, pixels);
   x = gh_layernorm_layer(m, x, c->eps, "vision_model.pre_layrnorm"); /* the published name */
   for (int i = 0; i < c->layers; i++) x = encoder_layer(m, c, x, i);
+  gh_graph_segment(g);
   const int64_t cut[2] = {1, gh_clip_tokens(c) - 1}, batch = pixels->shape[0];
   gh_tensor *part[2] = {0};
   if (local) { /* one projection of all tokens, so that an adapted layer is met once */

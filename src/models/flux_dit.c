@@ -136,6 +136,7 @@ static gh_tensor *stream_rest(gh_flux *f, gh_stream_state *s, gh_tensor *attende
 
 static void double_block(gh_flux *f, int block, gh_tensor **img, gh_tensor **txt) {
   gh_graph *g = f->m->graph;
+  gh_graph_segment(g);
   gh_stream_state i = {.name = "img", .x = *img}, t = {.name = "txt", .x = *txt};
   stream_qkv(f, &i, block);
   stream_qkv(f, &t, block);
@@ -150,6 +151,7 @@ static void double_block(gh_flux *f, int block, gh_tensor **img, gh_tensor **txt
 
 static gh_tensor *single_block(gh_flux *f, int block, gh_tensor *x) {
   gh_graph *g = f->m->graph;
+  gh_graph_segment(g);
   int64_t hidden = f->c->hidden, mlp = (int64_t)(f->c->hidden * f->c->mlp_ratio);
   gh_name prefix = gh_name_make("single_blocks.%d", block);
   gh_tensor *mod[3], *part[4] = {0};
@@ -202,6 +204,7 @@ gh_tensor *gh_flux_denoiser(gh_module *m, const gh_flux_config *c, gh_tensor *x_
   for (int i = 0; i < c->double_blocks; i++) double_block(&f, i, &img, &txt);
   gh_tensor *x = gh_concat(g, (gh_tensor *[]){txt, img}, 2, 1), *cut[2] = {0}, *mod[2];
   for (int i = 0; i < c->single_blocks; i++) x = single_block(&f, i, x);
+  gh_graph_segment(g);
   gh_split(g, x, 1, (int64_t[]){f.context, f.tokens}, 2, cut);
   modulation(&f, "final_layer.adaLN_modulation.1", 2, mod); /* shift, scale */
   return gh_linear_layer(m, gh_modulate(g, cut[1], mod[0], mod[1], EPS), c->channels, true, "final_layer.linear");

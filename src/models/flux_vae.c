@@ -51,6 +51,7 @@ static gh_tensor *norm_swish(gh_module *m, gh_tensor *x, const char *name) {
 
 static gh_tensor *residual_block(gh_module *m, gh_tensor *x, int64_t channels, const char *name) {
   if (!x) return NULL;
+  gh_graph_segment(m->graph);
   gh_tensor *h = norm_swish(m, x, gh_name_make("%s.norm1", name).text);
   h = gh_conv_layer(m, h, channels, 3, SAME3, gh_name_make("%s.conv1", name).text);
   h = norm_swish(m, h, gh_name_make("%s.norm2", name).text);

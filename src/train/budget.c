@@ -82,10 +82,12 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
       b->largest, b->lasting_bytes > have ? "a smaller denoiser" : "a smaller micro_batch");
 }
 
-void gh_budget_print(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch) {
+void gh_budget_print(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch,
+                     bool recompute) {
   gh_info("%s on %s (%s)", label, device->info.id, device->info.name);
   gh_info("  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained, (long long)b->parameters_frozen);
-  gh_info("  micro-batch %lld: %.4g GFLOP", (long long)micro_batch, b->flops * 1e-9);
+  gh_info("  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch, recompute ? ", recomputing" : "",
+          b->flops * 1e-9);
   gh_info("  memory: %.0f MiB lasting, %.0f MiB in a step, of %.0f MiB; the largest: %s", mib(b->lasting_bytes),
           mib(b->step_bytes), mib(device->info.memory_bytes), b->largest);
 }

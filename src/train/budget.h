@@ -24,6 +24,7 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_op
 gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch);
 
 /* A few lines for the user. */
-void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch);
+void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
+                     bool recompute);
 
 #endif

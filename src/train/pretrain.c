@@ -186,7 +186,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) {
     gh_budget budget;
     gh_budget_describe(&budget, l->store, &l->step, &l->update);
-    gh_budget_print(l->device, l->label, &budget, l->micro_batch);
+    gh_budget_print(l->device, l->label, &budget, l->micro_batch, false);
   }
   if (!status) status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &p->config->data, (uint64_t)p->config->seed);

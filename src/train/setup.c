@@ -16,7 +16,6 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
       {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
-      {c->recompute == GH_RECOMPUTE_ALL, "memory.recompute \"all\""},
       {c->data.latent_cache, "data.latent_cache"},
       {c->lora.enabled && c->lora.bias == GH_LORA_BIAS_ALL, "stage2.lora.bias \"all\""},
       {c->guard != NULL, "stage2.guard"},
@@ -102,6 +101,7 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .timestep = c->timestep.distribution,
                         .timestep_scale = c->timestep.scale,
                         .noise_at_one = c->timestep.convention == GH_TIME_NOISE_AT_ONE,
+                        .recompute = c->recompute == GH_RECOMPUTE_ALL,
                         .local_tokens = c->local_tokens > 0};
 }
 

@@ -100,7 +100,9 @@ static void record(gh_recording *r) {
   step->images = input(r, pixels ? "input.pixel_values" : "input.images", 4, (int64_t[]){s->batch, 3, side, side});
   gh_tensor *local = NULL, *vector, *context, *x_t = NULL, *target = NULL;
   step->condition = condition_of(r, step->images, &local);
+  gh_graph_segment(r->g); /* the frozen autoencoder is on its own: nothing recomputes it */
   step->latents = latents_of(r, step->images);
+  gh_graph_segment(r->g);
   gh_projectors(&r->denoiser, &s->models->flux, step->condition, local, &vector, &context);
   gh_tensor *t = timesteps(r);
   if (gh_graph_failed(r->g)) return;
@@ -110,6 +112,7 @@ static void record(gh_recording *r) {
   step->prediction = gh_flux_denoiser(&r->denoiser, &s->models->flux, x_t, t, vector, context);
   step->loss = gh_mse_loss(r->g, step->prediction, target, step->block);
   gh_accumulate(r->g, step->loss_total, step->loss);
+  gh_graph_recompute(r->g, s->recompute);
   gh_graph_differentiate(r->g, step->loss);
 }
 

@@ -40,6 +40,7 @@ typedef struct gh_step_spec {
   gh_timestep_law timestep;
   double timestep_scale;
   bool noise_at_one; /* the time convention (FLUX's); otherwise the paper's */
+  bool recompute;    /* what a block made is made again for its gradients, not kept */
   bool local_tokens; /* all patch tokens join the context */
 } gh_step_spec;
 

@@ -16,6 +16,7 @@ typedef struct gh_stage {
   gh_models models;
   gh_lora lora;
   gh_budget budget;
+  bool recompute;
   gh_loop loop;
 } gh_stage;
 
@@ -33,20 +34,33 @@ static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
   gh_step_spec spec = gh_setup_step(s->config, &s->models, l->number, l->micro_batch, lora ? &s->lora : NULL);
   spec.device = l->device;
   spec.store = store;
+  spec.recompute = s->recompute;
   return spec;
 }
 
-/* A micro-batch that was asked for is taken or refused; "auto" halves until the stage fits the device. */
+static gh_status measure(gh_error *err, gh_stage *s) {
+  gh_loop *l = &s->loop;
+  gh_step_spec spec = spec_of(s, NULL, NULL);
+  gh_status status = gh_budget_measure(err, &spec, &l->stage->optimizer, &s->budget);
+  return status ? status : gh_budget_check(err, l->device, &s->budget, l->micro_batch);
+}
+
+/* What was asked for is taken or refused. A recomputation left "auto" is used where the stage does not fit without it;
+ * then a micro-batch left "auto" is halved until it does. */
 static gh_status fit(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
   bool automatic = !l->micro_batch;
   l->micro_batch = GH_MIN(automatic ? AUTO_MICRO_BATCH : l->micro_batch, l->stage->batch);
-  for (;; l->micro_batch /= 2) {
-    gh_step_spec spec = spec_of(s, NULL, NULL);
-    gh_status status = gh_budget_measure(err, &spec, &l->stage->optimizer, &s->budget);
-    if (!status) status = gh_budget_check(err, l->device, &s->budget, l->micro_batch);
-    if (status != GH_ERROR_MEMORY || !automatic || l->micro_batch == 1)
-      return status ? gh_fail_in(err, "%s", l->label) : GH_OK;
+  s->recompute = s->config->recompute == GH_RECOMPUTE_ALL;
+  for (;;) {
+    gh_status status = measure(err, s);
+    if (status != GH_ERROR_MEMORY) return status;
+    if (!s->recompute && s->config->recompute == GH_RECOMPUTE_AUTO)
+      s->recompute = true;
+    else if (automatic && l->micro_batch > 1)
+      l->micro_batch /= 2;
+    else
+      return gh_fail_in(err, "%s", l->label);
   }
 }
 
@@ -72,7 +86,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
   if (!status && from && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
   if (!status) status = fit(err, s);
-  if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch);
+  if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status) status = build(err, s);
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
