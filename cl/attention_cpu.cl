@@ -1,6 +1,6 @@
 /* Streaming attention, CPU shape: softmax(scale q k^T) v and its gradients, no N x N matrix.
  *
- * q, out, dout, dq (B, Nq, H, D); k, v, dk, dv (B, Nk, H, D); top, rest, delta (B, H, Nq). D <= 256. top is a row's
+ * q, out, dout, dq (B, Nq, H, D); k, v, dk, dv (B, Nk, H, D); top, rest, delta (B, H, Nq). D <= 512. top is a row's
  * highest score and rest = 1 / sum exp(score - top): together they give the backward pass the same weights, while a
  * log-sum-exp alone would be rounded at the size of the scores.
  *
@@ -21,6 +21,7 @@
 
 #define ATT_ROWS  64  /* rows of a tile */
 #define ATT_PITCH 272 /* floats between a tile's rows: constant for the addressing, an odd number of cache lines */
+#define ATT_WIDE  256 /* columns of a tile; wider heads have tiles of half the rows and a second half for the rest */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
 #define ATT_FETCH 2   /* rows of the next tile asked for at every 8 rows of this one */
 #define ATT_VECS  6   /* most vectors of a block; ops/attention.c has the same numbers */
@@ -47,9 +48,14 @@ inline att_block att_here(int32 heads, int32 size, int64 count, int32 vecs) {
 }
 
 /* Rows of a tile of n rows in all: tiles of about one size, in eights. */
-inline int att_tile_rows(int64 n) {
-  const int64 tiles = (n + ATT_ROWS - 1) / ATT_ROWS;
+inline int att_tile_rows(int64 n, int size) {
+  const int64 most = size > ATT_WIDE ? ATT_ROWS / 2 : ATT_ROWS, tiles = (n + most - 1) / most;
   return (int)((n + 8 * tiles - 1) / (8 * tiles) * 8);
+}
+
+/* Where a tile has column d of its first row. */
+inline int att_column(int d) {
+  return d < ATT_WIDE ? d : ATT_ROWS / 2 * ATT_PITCH + d - ATT_WIDE;
 }
 
 /* Offset of row n of the block's head in a (B, count, H, D) tensor. */
@@ -158,7 +164,7 @@ inline void att_load_tile(vec *tile, att_block b, GLOBAL const ELEM *x, int64 co
   x += att_row(b, count, first);
   for (int i = 0; i < (rows + 7) / 8 * 8; i++)
     for (int d = 0; d < b.size; d += VW)
-      tile[(i * ATT_PITCH + d) / VW] = i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
+      tile[(i * ATT_PITCH + att_column(d)) / VW] = i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
 }
 
 /* The vectors from v on that the products take together. */
@@ -192,7 +198,7 @@ inline void tile_times_panel(vec *scores, const vec *tile, const vec *panel, int
   for (int i = 0; i < rows; i += 8) {
     att_fetch(ahead, ATT_FETCH);
     for (int first = 0; first < size; first += ATT_RUN) {
-      const float *a = (const float *)tile + i * ATT_PITCH + first, *end = a + min(size - first, ATT_RUN);
+      const float *a = (const float *)tile + i * ATT_PITCH + att_column(first), *end = a + min(size - first, ATT_RUN);
       const vec *b = panel + first * vecs + v;
       ATT_EACH_ROW(ATT_SUMS)
 #define ATT_DOWN(r) a[r * ATT_PITCH]
@@ -230,7 +236,7 @@ inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int 
                             int width, const vec *factor, att_ahead *ahead) {
   for (int d = 0; d < size; d += 8) {
     att_fetch(ahead, ATT_FETCH);
-    const float *a = (const float *)tile + d;
+    const float *a = (const float *)tile + att_column(d);
     const vec *s = scores, *end = scores + 3 * rows;
     vec *p = panel + d * vecs + v;
     ATT_EACH_ROW(ATT_SUMS)
@@ -308,7 +314,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
   vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], top[ATT_VECS], total[ATT_VECS];
   vec keys[ATT_TILE], values[ATT_TILE];
   const int64 end = causal ? min(nk, b.first + b.valid) : nk;
-  const int tile = att_tile_rows(end);
+  const int tile = att_tile_rows(end, size);
   att_ahead ahead = att_rows_ahead(b, q, q, nq, b.first, b.valid);
   att_fetch(&ahead, b.valid);
   ahead = att_rows_ahead(b, k, v, nk, 0, tile);
@@ -354,7 +360,7 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
   vec top[ATT_VECS], rest[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS], one[3];
   vec keys[ATT_TILE], values[ATT_TILE];
   const int64 end = causal ? min(nk, b.first + b.valid) : nk;
-  const int tile = att_tile_rows(end);
+  const int tile = att_tile_rows(end, size);
   att_ahead ahead = att_rows_ahead(b, q, dout, nq, b.first, b.valid);
   att_fetch(&ahead, b.valid);
   ahead = att_rows_ahead(b, k, v, nk, 0, tile);
@@ -401,7 +407,7 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
   vec keys[ATT_PANEL], values[ATT_PANEL], dkeys[ATT_PANEL], dvalues[ATT_PANEL];
   vec scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS], one[ATT_VECS];
   vec queries[ATT_TILE], douts[ATT_TILE];
-  const int tile = att_tile_rows(nq);
+  const int tile = att_tile_rows(nq, size);
   const int64 start = causal ? b.first / tile * tile : 0; /* earlier queries see none of the block's keys */
   att_ahead ahead = att_rows_ahead(b, k, v, nk, b.first, b.valid);
   att_fetch(&ahead, b.valid);

@@ -5,7 +5,7 @@
 enum { SCALE, CAUSAL };
 enum { Q, K, V, DOUT, TOP, REST, DELTA, BACKWARD_INPUTS };
 
-#define MAX_SIZE 256
+#define MAX_SIZE 512
 
 /* cl/attention_cpu.cl's and cl/attention_gpu.cl's */
 #define CPU_LANES 16
