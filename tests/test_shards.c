@@ -1,0 +1,503 @@
+/* Shards as sources: what is indexed, what is left out, and that the loader shows the same crops as from a folder. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "io/index.h"
+#include "io/png_write.h"
+#include "io/source.h"
+#include "support/check.h"
+#include "support/tar.h"
+#include "train/loader.h"
+
+enum { S = 8, FLOATS = 3 * S * S, IMAGES = 12 };
+
+static gh_error err;
+static char *folder;
+static tar_bytes pictures[IMAGES]; /* PNG files, each of its own size and red */
+
+static char *in_folder(const char *name) { return check_path(folder, name); }
+
+static void write_tar(const char *name, tar_bytes *tar) {
+  char *path = in_folder(name);
+  check_write(path, tar->bytes, tar->size);
+  tar_free(tar);
+  free(path);
+}
+
+/* A shard as img2dataset writes it, of pictures [from, to). */
+static void write_shard(const char *name, int from, int to) {
+  tar_bytes tar = {0};
+  char member[32];
+  for (int i = from; i < to; i++) {
+    snprintf(member, sizeof member, "%09d.jpg", i); /* its name does not matter to the decoder */
+    tar_file(&tar, member, pictures[i].bytes, pictures[i].size);
+    snprintf(member, sizeof member, "%09d.json", i);
+    tar_text(&tar, '0', member, "{\"caption\": \"a picture\", \"key\": \"x\"}");
+    snprintf(member, sizeof member, "%09d.txt", i);
+    tar_text(&tar, '0', member, "a picture");
+  }
+  tar_end(&tar);
+  write_tar(name, &tar);
+}
+
+static int make_files(void **state) {
+  (void)state;
+  folder = check_folder();
+  gh_log_set_level(GH_LOG_QUIET);
+  char *photos = in_folder("photos");
+  check_ok(gh_folder_make(&err, photos));
+  for (int i = 0; i < IMAGES; i++) {
+    char name[40];
+    snprintf(name, sizeof name, "photos/%09d.jpg", i);
+    char *path = in_folder(name);
+    gh_image image;
+    check_ok(gh_image_new(&err, &image, 9 + i, 30 - 2 * i));
+    for (int k = 0; k < image.width * image.height; k++) {
+      image.pixels[3 * k] = (uint8_t)(20 * i);
+      image.pixels[3 * k + 1] = (uint8_t)(k * 7);
+    }
+    check_ok(gh_png_write(&err, path, &image));
+    check_ok(gh_file_read(&err, path, 1 << 20, &pictures[i].bytes, &pictures[i].size));
+    gh_image_free(&image);
+    free(path);
+  }
+  write_shard("all.tar", 0, IMAGES);
+  write_shard("s-00008.tar", 0, 5);
+  write_shard("s-00009.tar", 5, 5); /* none */
+  write_shard("s-00010.tar", 5, IMAGES);
+  free(photos);
+  return 0;
+}
+
+static int remove_files(void **state) {
+  (void)state;
+  for (int i = 0; i < IMAGES; i++) tar_free(&pictures[i]);
+  check_folder_done(folder);
+  return 0;
+}
+
+static gh_source *open_source(const char *name) {
+  char *path = in_folder(name);
+  gh_source *source;
+  check_ok(gh_source_open(&err, &source, path));
+  free(path);
+  return source;
+}
+
+/* ---- sources ---- */
+
+static void test_a_pattern_is_the_folder_it_was_made_from(void **state) {
+  (void)state;
+  gh_source *photos = open_source("photos"), *one = open_source("all.tar"), *many = open_source("s-{00008..00010}.tar");
+  assert_int_equal(gh_source_count(many), IMAGES);
+  assert_true(gh_source_hash(photos, 1) == gh_source_hash(one, 1) && gh_source_hash(one, 1) == gh_source_hash(many, 1));
+  assert_int_equal(gh_source_left_out(many), 0);
+  for (size_t i = 0; i < IMAGES; i++) {
+    char *bytes, want[64], *name = gh_source_full_name(&err, many, i);
+    size_t size;
+    check_ok(gh_source_load(&err, many, i, &bytes, &size));
+    assert_int_equal(size, pictures[i].size);
+    assert_int_equal(size, gh_source_bytes(many, i));
+    assert_memory_equal(bytes, pictures[i].bytes, size);
+    snprintf(want, sizeof want, "/s-000%s.tar/%09zu.jpg", i < 5 ? "08" : "10", i);
+    assert_true(gh_ends_with(name, want));
+    assert_string_equal(gh_source_name(many, i), gh_source_name(photos, i));
+    free(bytes);
+    free(name);
+  }
+  gh_source_free(photos);
+  gh_source_free(one);
+  gh_source_free(many);
+}
+
+static void test_members_are_sorted_and_hidden_ones_left(void **state) {
+  (void)state;
+  static const char *const order[] = {"Z.PNG", "a.png", "sub-1.png", "sub/x.jpeg"};
+  static const char *const members[] = {"sub/x.jpeg", "./sub-1.png", "._a.png", "sub/.b.png", "Z.PNG", "a.png", ".png"};
+  tar_bytes tar = {0};
+  for (size_t i = 0; i < GH_COUNT(members); i++) tar_text(&tar, '0', members[i], members[i]);
+  tar_end(&tar);
+  write_tar("sorted.tar", &tar);
+  gh_source *source = open_source("sorted.tar");
+  assert_int_equal(gh_source_count(source), GH_COUNT(order));
+  assert_int_equal(gh_source_left_out(source), 0);
+  for (size_t i = 0; i < GH_COUNT(order); i++) {
+    char *bytes;
+    size_t size;
+    check_ok(gh_source_load(&err, source, i, &bytes, &size));
+    assert_string_equal(gh_source_name(source, i), order[i]);
+    assert_non_null(strstr(bytes, order[i]));
+    free(bytes);
+  }
+  gh_source_free(source);
+}
+
+static void check_notes(const gh_source *source, const char *const *want, size_t count) {
+  const gh_strings *notes = gh_source_notes(source);
+  for (size_t i = 0; i < GH_MIN(notes->count, count); i++)
+    if (!strstr(notes->items[i], want[i])) fail_msg("note %zu: \"%s\", not \"%s\"", i, notes->items[i], want[i]);
+  assert_int_equal(notes->count, count);
+  assert_int_equal(gh_source_left_out(source), count);
+}
+
+static void test_what_cannot_be_used_is_counted_and_named(void **state) {
+  (void)state;
+  tar_bytes tar = {0};
+  tar_file(&tar, "good.png", pictures[0].bytes, pictures[0].size);
+  tar_text(&tar, '0', "../up.png", "x");
+  tar_text(&tar, '0', "a/../../up.png", "x");
+  tar_text(&tar, '0', "/etc/absolute.png", "x");
+  tar_text(&tar, '0', "a\\b.png", "x");
+  tar_text(&tar, '0', "../up.txt", "captions are never looked at");
+  tar_header(&tar, '2', "link.png", 0);
+  tar_header(&tar, '1', "hard.jpg", 0);
+  tar_header(&tar, '5', "folder.jpg/", 0);
+  tar_header(&tar, '5', "photos/", 0); /* what tar writes for every folder */
+  tar_text(&tar, 'S', "sparse.jpeg", "x");
+  tar_text(&tar, '0', "picture.webp", "RIFF");
+  tar_text(&tar, '0', "picture.AVIF", "x");
+  tar_text(&tar, 'x', "PaxHeaders/x", "no records");
+  tar_text(&tar, '0', "cut-off-name", "x");
+  tar_text(&tar, '0', "good.png", "the first stays");
+  tar_file(&tar, "good2.png", pictures[1].bytes, pictures[1].size);
+  tar_header(&tar, '0', "gone.png", 100);
+  write_tar("hostile.tar", &tar);
+  static const char *const want[] = {"hostile.tar/../up.png: a name that leaves its folder",
+                                     "hostile.tar/a/../../up.png: a name that leaves",
+                                     "hostile.tar//etc/absolute.png: a name that leaves",
+                                     "hostile.tar/a\\b.png: a name that leaves",
+                                     "hostile.tar/link.png: a symbolic link",
+                                     "hostile.tar/hard.jpg: a hard link",
+                                     "hostile.tar/folder.jpg: a folder",
+                                     "hostile.tar/sparse.jpeg: a sparse file",
+                                     "hostile.tar/picture.webp: images of this format are not supported",
+                                     "hostile.tar/picture.AVIF: images of this format",
+                                     "hostile.tar/cut-off-name: its extended header is not usable",
+                                     "hostile.tar: broken at byte ",
+                                     "hostile.tar/good.png: a second member of this name"};
+  gh_source *source = open_source("hostile.tar");
+  check_notes(source, want, GH_COUNT(want));
+  assert_non_null(strstr(gh_source_notes(source)->items[11], "(cut off inside the member gone.png)"));
+  assert_int_equal(gh_source_count(source), 2);
+  assert_int_equal(gh_source_bytes(source, 0), pictures[0].size);
+  gh_source_free(source);
+}
+
+/* A file with a hole, so that it takes no room: 3 GiB of a picture, and one behind it. */
+static void test_a_huge_member_costs_itself_only(void **state) {
+  (void)state;
+  const uint64_t huge = UINT64_C(3) << 30;
+  char *path = in_folder("huge.tar");
+  tar_bytes tar = {0}, rest = {0};
+  tar_file(&tar, "a.png", pictures[0].bytes, pictures[0].size);
+  tar_header(&tar, '0', "huge.png", huge);
+  check_write(path, tar.bytes, tar.size);
+  tar_file(&rest, "z.png", pictures[1].bytes, pictures[1].size);
+  tar_end(&rest);
+  int fd = open(path, O_WRONLY);
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, rest.bytes, rest.size, (off_t)(tar.size + huge)), rest.size);
+  close(fd);
+  gh_source *source = open_source("huge.tar");
+  static const char *const want[] = {"huge.tar/huge.png: 3221225472 bytes are more than"};
+  check_notes(source, want, 1);
+  assert_int_equal(gh_source_count(source), 2);
+  char *bytes;
+  size_t size;
+  check_ok(gh_source_load(&err, source, 1, &bytes, &size));
+  assert_memory_equal(bytes, pictures[1].bytes, size);
+  free(bytes);
+  gh_source_free(source);
+  tar_free(&tar);
+  tar_free(&rest);
+  free(path);
+}
+
+/* One shard of many may be nothing but damage; the others are used. */
+static void test_a_broken_shard_among_whole_ones(void **state) {
+  (void)state;
+  char *path = in_folder("b-1.tar");
+  write_shard("b-0.tar", 0, 2);
+  check_write(path, "<html>404 not found</html>", 26);
+  write_shard("b-2.tar", 2, 4);
+  gh_source *source = open_source("b-{0..2}.tar");
+  static const char *const want[] = {"b-1.tar: broken at byte 0 of 26 (cut off inside a header)"};
+  check_notes(source, want, 1);
+  assert_int_equal(gh_source_count(source), 4);
+  gh_source_free(source);
+  check_write(path, "", 0);
+  source = open_source("b-{0..2}.tar");
+  assert_int_equal(gh_source_left_out(source), 1);
+  gh_source_free(source);
+  free(path);
+}
+
+static void test_notes_end_somewhere(void **state) {
+  (void)state;
+  tar_bytes tar = {0};
+  for (int i = 0; i < 3 * GH_INDEX_NOTES; i++) tar_text(&tar, '0', "x.webp", "");
+  tar_file(&tar, "a.png", pictures[0].bytes, pictures[0].size);
+  tar_end(&tar);
+  write_tar("webp.tar", &tar);
+  gh_source *source = open_source("webp.tar");
+  assert_int_equal(gh_source_left_out(source), 3 * GH_INDEX_NOTES);
+  assert_int_equal(gh_source_notes(source)->count, GH_INDEX_NOTES);
+  gh_source_free(source);
+}
+
+static void test_formats_in_a_folder_are_counted_too(void **state) {
+  (void)state;
+  char *sub = in_folder("mixed/sub");
+  check_ok(gh_folder_make(&err, sub));
+  static const char *const files[] = {"mixed/a.webp", "mixed/sub/b.png", "mixed/c.txt"};
+  for (size_t i = 0; i < GH_COUNT(files); i++) {
+    char *path = in_folder(files[i]);
+    check_write(path, "x", 1);
+    free(path);
+  }
+  char *large = in_folder("mixed/large.jpg");
+  check_write(large, "x", 1);
+  assert_int_equal(truncate(large, (off_t)5 << 30), 0); /* a hole */
+  gh_source *source = open_source("mixed");
+  assert_int_equal(gh_source_count(source), 1);
+  assert_int_equal(gh_source_left_out(source), 2);
+  gh_source_free(source);
+  free(large);
+  free(sub);
+}
+
+static void test_sources_that_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *content; /* NULL: not written */
+    gh_status status;
+    const char *says;
+  } cases[] = {
+      {"absent.tar", NULL, GH_ERROR_FILE, "no such file"},
+      {"s-{00008..00013}.tar", NULL, GH_ERROR_FILE, "s-00011.tar: no such file: shard 4 of the 6 of"},
+      {"s-{00008,x}.tar", NULL, GH_ERROR_FILE, "s-x.tar: no such file: shard 2 of the 2 of"},
+      {"s-{0..999999999}.tar", NULL, GH_ERROR_CONFIG, "more than 1000000 paths"},
+      {"s-{00008..00013.tar", NULL, GH_ERROR_CONFIG, "a { without its }"},
+      {"{photos,photos}", NULL, GH_ERROR_CONFIG, "a pattern names .tar shards, and "},
+      {"none.tar", "", GH_ERROR_FILE, "no image (*.png, *.jpg, *.jpeg) in it; "},
+      {"zipped.tar", "\x1f\x8b\x08 and so on", GH_ERROR_UNSUPPORTED, "compressed with gzip"},
+      {"zipped.tar.gz", "\x1f\x8b\x08 and so on", GH_ERROR_UNSUPPORTED, "compressed with gzip"},
+      {"zipped.tar.zst", "\x28\xb5\x2f\xfd and so on", GH_ERROR_UNSUPPORTED, "compressed with zstd"},
+  };
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    char *path = in_folder(cases[i].name);
+    gh_source *source;
+    if (cases[i].content) check_write(path, cases[i].content, strlen(cases[i].content));
+    check_fails(gh_source_open(&err, &source, path), cases[i].status, cases[i].says);
+    assert_null(source);
+    free(path);
+  }
+}
+
+static void test_a_folder_of_shards_says_how_to_name_them(void **state) {
+  (void)state;
+  char *sub = in_folder("only-shards"), *path = in_folder("only-shards/00000.tar");
+  gh_source *source;
+  check_ok(gh_folder_make(&err, sub));
+  check_write(path, "x", 1);
+  check_fails(gh_source_open(&err, &source, sub), GH_ERROR_FILE, "name its shards like this");
+  free(path);
+  free(sub);
+}
+
+static void test_a_shard_that_changes_is_noticed(void **state) {
+  (void)state;
+  char *path = in_folder("changing.tar"), *bytes;
+  size_t size;
+  write_shard("changing.tar", 0, 3);
+  gh_source *source = open_source("changing.tar");
+  assert_int_equal(truncate(path, 700), 0);
+  check_fails(gh_source_load(&err, source, 2, &bytes, &size), GH_ERROR_FILE, "changing.tar: changed since");
+  assert_null(bytes);
+  check_ok(gh_file_remove(&err, path));
+  check_fails(gh_source_load(&err, source, 2, &bytes, &size), GH_ERROR_FILE, "changing.tar: ");
+  gh_source_free(source);
+  free(path);
+}
+
+static gh_status open_body(gh_error *e, void *context) {
+  gh_source *source;
+  gh_status status = gh_source_open(e, &source, context);
+  if (status) assert_null(source);
+  gh_source_free(source);
+  return status;
+}
+
+static void test_memory_may_run_out(void **state) {
+  (void)state;
+  static const char *const names[] = {"s-{00008..00010}.tar", "hostile.tar", "photos"};
+  for (size_t i = 0; i < GH_COUNT(names); i++) {
+    char *path = in_folder(names[i]);
+    check_allocation_failures(open_body, path);
+    free(path);
+  }
+}
+
+/* ---- the loader ---- */
+
+static gh_loader *open_loader(const char *name, int workers) {
+  char *path = in_folder(name);
+  const char *const sources[] = {path};
+  const gh_loader_options options = {.sources = sources,
+                                     .source_count = 1,
+                                     .image_size = S,
+                                     .crop = {{0.08, 1.0}, {0.75, 1.3333333}},
+                                     .seed = 5,
+                                     .stage = 1,
+                                     .workers = workers,
+                                     .ahead = 7};
+  gh_loader *loader;
+  check_ok(gh_loader_create(&err, &loader, &options));
+  free(path);
+  return loader;
+}
+
+static void test_shards_give_a_folders_crops(void **state) {
+  (void)state;
+  enum { TOTAL = 3 * IMAGES };
+  static const char *const names[] = {"photos", "all.tar", "s-{00008..00010}.tar"};
+  static float want[TOTAL * FLOATS], got[TOTAL * FLOATS];
+  gh_loader *loader = open_loader("photos", 0);
+  check_ok(gh_loader_next(&err, loader, want, NULL, TOTAL));
+  gh_loader_free(loader);
+  for (size_t n = 0; n < GH_COUNT(names); n++)
+    for (int workers = 0; workers <= 4; workers++) {
+      loader = open_loader(names[n], workers);
+      memset(got, 0, sizeof got);
+      for (size_t done = 0; done < TOTAL; done += 9)
+        check_ok(gh_loader_next(&err, loader, got + done * FLOATS, NULL, 9));
+      assert_memory_equal(got, want, sizeof got);
+      gh_loader_free(loader);
+    }
+}
+
+static uint32_t crc32_of(const unsigned char *bytes, size_t size) {
+  uint32_t crc = ~UINT32_C(0);
+  for (size_t i = 0; i < size; i++) {
+    crc ^= bytes[i];
+    for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0xEDB88320) : 0);
+  }
+  return ~crc;
+}
+
+/* Headers of 30 000 x 30 000 pictures: 2.7 GB when decoded. */
+static void add_bombs(tar_bytes *tar) {
+  unsigned char png[] =
+      "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\2\0\0\0....\0\0\0\0IDAT\x35\xaf\x06\x1e";
+  uint32_t crc = crc32_of(png + 12, 17);
+  for (int i = 0; i < 4; i++) png[29 + i] = (unsigned char)(crc >> (24 - 8 * i));
+  tar_file(tar, "bomb.png", png, sizeof png - 1);
+  static const char jpeg[] =
+      "\xff\xd8\xff\xc0\0\x11\x08\x75\x30\x75\x30\3\1\x11\0\2\x11\1\3\x11\1\xff\xda\0\x0c\3\1\0\2"
+      "\x11\3\x11\0\x3f\0\0\xff\xd9";
+  tar_file(tar, "bomb.jpg", jpeg, sizeof jpeg - 1);
+}
+
+static void test_hostile_images_cost_a_named_skip(void **state) {
+  (void)state;
+  enum { TOTAL = 20 };
+  float want[TOTAL * FLOATS], got[TOTAL * FLOATS];
+  tar_bytes tar = {0};
+  add_bombs(&tar);
+  tar_text(&tar, '0', "text.jpg", "not an image");
+  tar_text(&tar, '0', "../up.jpg", "x");
+  tar_file(&tar, "whole.png", pictures[3].bytes, pictures[3].size);
+  tar_file(&tar, "whole2.png", pictures[4].bytes, pictures[4].size);
+  tar_header(&tar, '0', "cut.png", 5000);
+  write_tar("bombs.tar", &tar);
+  for (int workers = 0; workers <= 3; workers++) {
+    gh_loader *loader = open_loader("bombs.tar", workers);
+    check_ok(gh_loader_next(&err, loader, workers ? got : want, NULL, TOTAL));
+    if (workers) assert_memory_equal(got, want, sizeof got);
+    gh_loader_stats stats;
+    gh_loader_get_stats(loader, &stats);
+    assert_true(stats.images == 5 && stats.left_out == 2 && stats.skipped == 5 && stats.samples == TOTAL);
+    gh_strings broken = {0};
+    check_ok(gh_loader_skipped(&err, loader, &broken));
+    static const char *const names[] = {"bombs.tar/bomb.jpg", "bombs.tar/bomb.png", "bombs.tar/text.jpg"};
+    assert_int_equal(broken.count, GH_COUNT(names));
+    for (size_t i = 0; i < GH_COUNT(names); i++) assert_true(gh_ends_with(broken.items[i], names[i]));
+    gh_strings_free(&broken);
+    gh_loader_free(loader);
+  }
+  gh_source *source = open_source("bombs.tar"); /* the size is the reason, not damage */
+  for (size_t i = 0; i < 2; i++) {
+    char *bytes;
+    size_t size;
+    gh_image image;
+    check_ok(gh_source_load(&err, source, i, &bytes, &size));
+    check_fails(gh_image_decode(&err, &image, "bomb", bytes, size), GH_ERROR_FORMAT, "30000 x 30000 pixels are more");
+    free(bytes);
+  }
+  gh_source_free(source);
+}
+
+/* Damaged shards end in samples or in one clear error, whatever the damage. */
+static void test_mutated_shards(void **state) {
+  (void)state;
+  char *whole = in_folder("all.tar"), *path = in_folder("mutated.tar"), *bytes;
+  size_t size;
+  check_ok(gh_file_read(&err, whole, 1 << 20, &bytes, &size));
+  char *copy = malloc(size + 4096);
+  assert_non_null(copy);
+  uint64_t random = 11;
+  int opened = 0, shown = 0;
+  for (int round = 0; round < 150; round++) {
+    memcpy(copy, bytes, size);
+    size_t damaged = size;
+    for (int k = 0; k < 12; k++) damaged = check_mutate(copy, damaged, size + 4096, &random);
+    check_write(path, copy, damaged);
+    const char *const sources[] = {path};
+    const gh_loader_options options = {.sources = sources,
+                                       .source_count = 1,
+                                       .image_size = S,
+                                       .crop = {{0.5, 1.0}, {1, 1}},
+                                       .workers = round % 3,
+                                       .ahead = 4};
+    gh_loader *loader;
+    float image[4 * FLOATS];
+    if (gh_loader_create(&err, &loader, &options)) {
+      assert_int_equal(err.status, GH_ERROR_FILE);
+      continue;
+    }
+    opened++;
+    shown += !gh_loader_next(&err, loader, image, NULL, 4);
+    gh_loader_free(loader);
+  }
+  assert_true(opened > 30 && shown > 30);
+  free(copy);
+  free(bytes);
+  free(path);
+  free(whole);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_pattern_is_the_folder_it_was_made_from),
+      cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left),
+      cmocka_unit_test(test_what_cannot_be_used_is_counted_and_named),
+      cmocka_unit_test(test_a_huge_member_costs_itself_only),
+      cmocka_unit_test(test_a_broken_shard_among_whole_ones),
+      cmocka_unit_test(test_notes_end_somewhere),
+      cmocka_unit_test(test_formats_in_a_folder_are_counted_too),
+      cmocka_unit_test(test_sources_that_are_refused),
+      cmocka_unit_test(test_a_folder_of_shards_says_how_to_name_them),
+      cmocka_unit_test(test_a_shard_that_changes_is_noticed),
+      cmocka_unit_test(test_memory_may_run_out),
+      cmocka_unit_test(test_shards_give_a_folders_crops),
+      cmocka_unit_test(test_hostile_images_cost_a_named_skip),
+      cmocka_unit_test(test_mutated_shards),
+  };
+  return cmocka_run_group_tests(tests, make_files, remove_files);
+}
