@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
-#include "backend/cache.h"
+#include "base/cache.h"
 #include "base/file.h"
 
 static char folder[] = "/tmp/genhance-cache-XXXXXX";

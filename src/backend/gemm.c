@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cache.h"
 #include "backend/gemm_internal.h"
 #include "backend/source.h"
+#include "base/cache.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"

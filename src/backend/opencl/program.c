@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cache.h"
 #include "backend/opencl/opencl.h"
 #include "backend/source.h"
+#include "base/cache.h"
 #include "base/log.h"
 
 /* The first line of a build log that speaks of an error, for the one line the user reads. */

@@ -1,4 +1,4 @@
-#include "backend/cache.h"
+#include "base/cache.h"
 
 #include <errno.h>
 #include <stdio.h>
