@@ -101,8 +101,8 @@ static void compare(const char *what, const results *a, const results *b) {
 }
 
 static const problem problems[] = {
-    {{2, 16, 64, 64}, {8, 16, 3, 3}, {1, 1, 1, 1, 1}},   /* rows of one image */
-    {{5, 8, 38, 38}, {7, 8, 3, 3}, {1, 1, 1, 1, 1}},     /* two images, two, one */
+    {{2, 16, 64, 64}, {8, 16, 3, 3}, {1, 1, 1, 1, 0}},   /* rows of one image */
+    {{5, 8, 38, 38}, {7, 8, 3, 3}, {1, 1, 1, 0, 1}},     /* two images, two, one */
     {{1, 12, 129, 129}, {5, 12, 3, 3}, {2, 0, 0, 1, 1}}, /* the autoencoder's strided one */
     {{3, 3, 120, 100}, {2, 3, 9, 4}, {1, 4, 0, 4, 3}},
     {{2, 6, 150, 70}, {3, 6, 5, 5}, {1, 6, 3, 6, 3}}, /* whole output rows of padding */
@@ -131,7 +131,27 @@ static void test_gpu_shape(void **state) {
   check("gpu");
 }
 
+/* Several blocks of positions, chunks of input channels and groups of output channels, none of them full. */
+static const problem direct_problems[] = {
+    {{2, 37, 17, 19}, {133, 37, 3, 3}, {1, 1, 1, 1, 1}}, {{1, 64, 16, 16}, {128, 64, 3, 3}, {1, 1, 1, 1, 1}},
+    {{3, 5, 300, 1}, {1, 5, 3, 3}, {1, 1, 1, 1, 1}},     {{2, 131, 1, 129}, {2, 131, 3, 3}, {1, 1, 1, 1, 1}},
+    {{1, 1, 150, 2}, {9, 1, 3, 3}, {1, 1, 1, 1, 1}},
+};
+
+static void test_direct_equals_columns(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GH_COUNT(direct_problems); i++) {
+    char what[64];
+    int cut;
+    snprintf(what, sizeof what, "direct problem %zu", i);
+    results direct = compute(&direct_problems[i], "cpu", NULL, &cut);
+    results columns = compute(&direct_problems[i], "gpu", NULL, &cut);
+    compare(what, &direct, &columns);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape), cmocka_unit_test(test_gpu_shape)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape), cmocka_unit_test(test_gpu_shape),
+                                     cmocka_unit_test(test_direct_equals_columns)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
- * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns. */
+ * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
+ * one is computed directly. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -16,6 +17,7 @@ typedef struct conv {
   int64_t stride, top, left;
   int64_t k, positions; /* K, and out_h * out_w */
   bool plain;           /* 1 x 1: x itself is the columns */
+  bool direct;          /* 3 x 3 with stride 1 and a border of one on a CPU: cl/conv2d_direct.cl, no columns */
   int64_t images, rows; /* of a part */
 } conv;
 
@@ -52,6 +54,8 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   c->k = c->channels * c->kernel_h * c->kernel_w;
   c->positions = c->out_h * c->out_w;
   c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
+  c->direct = device->info.shape == GH_SHAPE_CPU && c->kernel_h == 3 && c->kernel_w == 3 && c->stride == 1 &&
+              a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
   choose_parts(c, device);
   return GH_OK;
 }
@@ -86,6 +90,20 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
                    gh_i(c->out_w));
 }
 
+#define DIRECT_BLOCK 128 /* cl/conv2d_direct.cl's */
+#define DIRECT_OUT   128
+
+/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3. */
+static gh_status record_direct(gh_recorder *r, const gh_node *node, const conv *c, const gh_tensor *y,
+                               const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias, int64_t in,
+                               int64_t out) {
+  gh_grid grid = {
+      .groups = {(size_t)(c->batch * GH_CEIL_DIV(c->positions, DIRECT_BLOCK)), (size_t)GH_CEIL_DIV(out, DIRECT_OUT), 1},
+      .local = {1, 1, 1}};
+  return GH_RECORD(r, node, "conv2d_direct", grid, gh_t(y), gh_t(x), gh_t(weight), gh_t(bias), gh_l(c->batch), gh_i(in),
+                   gh_i(out), gh_i(c->height), gh_i(c->width));
+}
+
 /* ---- conv2d ---- */
 
 static gh_status conv_of(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
@@ -109,7 +127,7 @@ static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
   if (conv_of(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
-  return declare_columns(g, node, &c);
+  return c.direct ? GH_OK : declare_columns(g, node, &c);
 }
 
 static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
@@ -117,6 +135,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *y = node->out[0];
   conv c;
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
+  if (c.direct) return record_direct(r, node, &c, y, x, w, bias, c.channels, c.out_channels);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
@@ -183,7 +202,7 @@ static gh_status backward_x_infer(gh_graph *g, gh_node *node) {
   conv c;
   if (conv_of_backward_x(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.channels, c.height, c.width});
-  return declare_columns(g, node, &c);
+  return c.direct ? gh_declare_scratch(g, node, GH_F32, c.out_channels * c.k) : declare_columns(g, node, &c);
 }
 
 /* dx's rows that the part's output rows were computed from; all of them when it has all. */
@@ -201,11 +220,21 @@ static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *
                    gh_i(c->out_w), gh_i(first), gh_i(end - first), gh_i(!p->whole));
 }
 
+/* The same convolution of dy, with the weight flipped and transposed. */
+static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, const conv *c) {
+  int64_t rows = c->out_channels * c->channels;
+  gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_t(node->scratch),
+                               gh_t(node->in[1]), gh_l(rows), gh_l(c->channels));
+  if (status) return status;
+  return record_direct(r, node, c, node->out[0], node->in[0], node->scratch, NULL, c->out_channels, c->channels);
+}
+
 static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0], *w = node->in[1];
   gh_tensor *dx = node->out[0];
   conv c;
   gh_status status = conv_of_backward_x(NULL, gh_recorder_device(r), node, &c);
+  if (c.direct) return record_direct_backward_x(r, node, &c);
   if (!status && c.rows < c.out_h) status = gh_record_zero(r, dx);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);

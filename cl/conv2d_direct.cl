@@ -1,0 +1,132 @@
+/* 3 x 3 convolution with stride 1 and a border of one zero, on CPUs: the columns of a matrix product, but made in
+ * private memory (the caches) for a block of positions, and used there by every output channel of the work-item.
+ *
+ *   work-item: DIRECT_BLOCK positions (of the flat H * W) of an image x DIRECT_OUT output channels
+ *   panel:     [tile][DIRECT_CHANNELS * 9][DIRECT_VECS], a chunk of input channels, zero where outside the image
+ *   tile:      DIRECT_ROWS output channels x DIRECT_VECS vectors of positions, in registers over the whole chunk
+ *
+ * Sums run over the input channels in order, so tiles do not change results. The host's side is ops/conv2d.c. */
+#ifdef CPU_SHAPE
+
+#define DIRECT_BLOCK    128
+#define DIRECT_OUT      128
+#define DIRECT_CHANNELS 32
+#ifdef __AVX512F__ /* 32 registers of a whole vec */
+#define DIRECT_ROWS 8
+#define DIRECT_VECS 2
+#else
+#define DIRECT_ROWS 4
+#define DIRECT_VECS 1
+#endif
+#define DIRECT_DEPTH (DIRECT_CHANNELS * 9)
+#define DIRECT_SPAN  (DIRECT_VECS * VW)
+#define DIRECT_TILES (DIRECT_BLOCK / DIRECT_SPAN)
+
+/* Where a vector's positions lie in the image; made once, as divisions are slow. */
+typedef struct direct_place {
+  veci y, x;
+} direct_place;
+
+inline direct_place direct_locate(int p, int width) {
+  direct_place at;
+  at.y = (vec_index() + p) / width;
+  at.x = vec_index() + p - at.y * width;
+  return at;
+}
+
+/* Is a position inside the image after a move of (dy, dx)? All bits set if so. */
+inline veci direct_inside(direct_place at, int dy, int dx, int height, int width) {
+  return at.y + dy >= 0 && at.y + dy < height && at.x + dx >= 0 && at.x + dx < width;
+}
+
+/* Elements [i, i + VW) of x, those outside [0, total) read as 0: the first and the last rows' borders. */
+inline vec direct_load(GLOBAL const ELEM *x, int64 i, int64 total) {
+  if (i >= 0 && i + VW <= total) return VEC_RAW_LOAD(x, i);
+  float part[VW];
+  for (int k = 0; k < VW; k++) part[k] = i + k >= 0 && i + k < total ? LD(x, i + k) : 0.0f;
+  return VEC_FROM(part);
+}
+
+/* Fills the panel's vector v, positions p and on, with `channels` channels from x's element `first` on. */
+inline void direct_fill(vec *panel, int v, GLOBAL const ELEM *x, int64 first, int64 total, int p, direct_place at,
+                        int channels, int height, int width) {
+  const int64 plane = (int64)height * width;
+  vec *to = panel + v / DIRECT_VECS * (DIRECT_DEPTH * DIRECT_VECS) + v % DIRECT_VECS;
+  for (int tap = 0; tap < 9; tap++, to += DIRECT_VECS) {
+    const int dy = tap / 3 - 1, dx = tap % 3 - 1;
+    const veci inside = direct_inside(at, dy, dx, height, width); /* nowhere past the plane's end */
+    const int64 from = first + p + dy * width + dx;
+    if (from >= 0 && from + (channels - 1) * plane + VW <= total) {
+      for (int c = 0; c < channels; c++) to[c * 9 * DIRECT_VECS] = inside ? VEC_RAW_LOAD(x, from + c * plane) : VEC(0);
+    } else {
+      for (int c = 0; c < channels; c++)
+        to[c * 9 * DIRECT_VECS] = inside ? direct_load(x, from + c * plane, total) : VEC(0);
+    }
+  }
+}
+
+/* One tile over a chunk: y (+)= weights x panel. a: the tile's weights, K elements a channel; y: its first position. */
+inline void direct_tile(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const ELEM *bias, const vec *panel, int depth,
+                        int rows, int64 k_all, int64 plane, int64 left, bool first) {
+  GLOBAL const ELEM *row[DIRECT_ROWS];
+  vec sum[DIRECT_ROWS][DIRECT_VECS];
+#pragma unroll
+  for (int i = 0; i < DIRECT_ROWS; i++) {
+    const int o = min(i, rows - 1); /* past the last channel: that one again, not stored */
+    row[i] = a + o * k_all;
+#pragma unroll
+    for (int v = 0; v < DIRECT_VECS; v++)
+      sum[i][v] = first ? VEC(bias ? LD(bias, o) : 0.0f) : vec_load(y + o * plane, v * VW, left);
+  }
+  for (int k = 0; k < depth; k++) {
+#pragma unroll
+    for (int i = 0; i < DIRECT_ROWS; i++) {
+      const vec weight = VEC(LD(row[i], k));
+#pragma unroll
+      for (int v = 0; v < DIRECT_VECS; v++) sum[i][v] = fma(weight, panel[k * DIRECT_VECS + v], sum[i][v]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < DIRECT_ROWS; i++) {
+    if (i >= rows) continue;
+#pragma unroll
+    for (int v = 0; v < DIRECT_VECS; v++)
+      if (v * VW < left) vec_store(y + i * plane, v * VW, left, sum[i][v]);
+  }
+}
+
+/* y (B, O, H, W) = x (B, C, H, W) * weight (O, C, 3, 3) + bias; GROUP(0): image and block, GROUP(1): output channels */
+KERNEL void conv2d_direct(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELEM *weight, GLOBAL const ELEM *bias,
+                          int64 batch, int32 channels, int32 out_channels, int32 height, int32 width) {
+  const int64 plane = (int64)height * width, blocks = (plane + DIRECT_BLOCK - 1) / DIRECT_BLOCK;
+  const int64 image = GROUP(0) / blocks, k_all = (int64)channels * 9;
+  const int start = (int)(GROUP(0) % blocks) * DIRECT_BLOCK, out_first = GROUP(1) * DIRECT_OUT;
+  const int out_end = min(out_first + DIRECT_OUT, out_channels), tiles = DIRECT_TILES;
+  direct_place at[DIRECT_TILES * DIRECT_VECS];
+  for (int v = 0; v < tiles * DIRECT_VECS; v++) at[v] = direct_locate(start + v * VW, width);
+  vec panel[DIRECT_TILES * DIRECT_DEPTH * DIRECT_VECS];
+  for (int c = 0; c < channels; c += DIRECT_CHANNELS) {
+    const int chunk = min(DIRECT_CHANNELS, channels - c);
+    for (int v = 0; v < tiles * DIRECT_VECS; v++)
+      direct_fill(panel, v, x, (image * channels + c) * plane, batch * channels * plane, start + v * VW, at[v], chunk,
+                  height, width);
+    for (int t = 0; t < tiles; t++) {
+      const int64 p = start + t * DIRECT_SPAN;
+      if (p >= plane) break;
+      for (int o = out_first; o < out_end; o += DIRECT_ROWS)
+        direct_tile(y + (image * out_channels + o) * plane + p, weight + o * k_all + c * 9, bias ? bias + o : bias,
+                    panel + t * (DIRECT_DEPTH * DIRECT_VECS), chunk * 9, out_end - o, k_all, plane, plane - p, c == 0);
+    }
+  }
+}
+
+/* flipped (C, O, 3, 3) of weight (O, C, 3, 3), each kernel turned by half a turn: with it, the gradient of the input is
+ * the same convolution of the output's. A row is one (o, c). */
+KERNEL void conv2d_flip_weight(GLOBAL ELEM *flipped, GLOBAL const ELEM *weight, int64 rows, int64 channels) {
+  ROW(rows);
+  if (!row_valid) return;
+  const int64 o = row / channels, c = row % channels, out_channels = rows / channels;
+  for (int tap = 0; tap < 9; tap++) ST(flipped, (c * out_channels + o) * 9 + 8 - tap, LD(weight, row * 9 + tap));
+}
+
+#endif
