@@ -50,6 +50,8 @@ static int make_files(void **state) {
   (void)state;
   folder = check_folder();
   gh_log_set_level(GH_LOG_QUIET);
+  static const char *const caches[] = {"GH_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}; /* test_shard_cache.c has one */
+  for (size_t i = 0; i < GH_COUNT(caches); i++) unsetenv(caches[i]);
   char *photos = in_folder("photos");
   check_ok(gh_folder_make(&err, photos));
   for (int i = 0; i < IMAGES; i++) {

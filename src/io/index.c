@@ -42,16 +42,21 @@ static gh_status reserve(gh_error *err, void **items, size_t *capacity, size_t u
   return GH_OK;
 }
 
-static gh_status add_entry(gh_error *err, gh_index *index, const char *place, const char *name, uint64_t offset,
-                           uint64_t bytes) {
-  size_t length = strlen(name) + 1;
-  if (length > UINT32_MAX - index->text_used)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: more than 4 GiB of image names in one source", place);
+/* Room for `entries` more with `text` bytes of names. */
+static gh_status reserve_names(gh_error *err, gh_index *index, size_t added, size_t text_bytes) {
   void *text = index->text, *entries = index->entries;
-  gh_status status = reserve(err, &text, &index->text_capacity, index->text_used, length, 1);
+  if (text_bytes > UINT32_MAX - index->text_used)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "more than 4 GiB of image names in one source");
+  gh_status status = reserve(err, &text, &index->text_capacity, index->text_used, text_bytes, 1);
   index->text = text;
-  if (!status) status = reserve(err, &entries, &index->capacity, index->count, 1, sizeof *index->entries);
+  if (!status) status = reserve(err, &entries, &index->capacity, index->count, added, sizeof *index->entries);
   index->entries = entries;
+  return status;
+}
+
+static gh_status add_entry(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
+  size_t length = strlen(name) + 1;
+  gh_status status = reserve_names(err, index, 1, length);
   if (status) return status;
   memcpy(index->text + index->text_used, name, length);
   index->entries[index->count++] = (gh_index_entry){offset, (uint32_t)bytes, (uint32_t)index->text_used};
@@ -59,28 +64,58 @@ static gh_status add_entry(gh_error *err, gh_index *index, const char *place, co
   return GH_OK;
 }
 
-gh_status gh_index_add(gh_error *err, gh_index *index, const char *place, const char *name, uint64_t offset,
-                       uint64_t bytes) {
+gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
   char why[80];
   switch (gh_name_kind_of(name)) {
   case GH_NAME_OTHER:
     return GH_OK;
   case GH_NAME_REFUSED:
-    return gh_index_skip(err, index, place, name, "images of this format are not supported, only PNG and JPEG");
+    return gh_index_skip(err, index, name, "images of this format are not supported, only PNG and JPEG");
   case GH_NAME_IMAGE:
     break;
   }
-  if (bytes <= GH_IMAGE_MAX_BYTES) return add_entry(err, index, place, name, offset, bytes);
+  if (bytes <= GH_IMAGE_MAX_BYTES) return add_entry(err, index, name, offset, bytes);
   snprintf(why, sizeof why, "%llu bytes are more than the %zu allowed", (unsigned long long)bytes, GH_IMAGE_MAX_BYTES);
-  return gh_index_skip(err, index, place, name, why);
+  return gh_index_skip(err, index, name, why);
 }
 
-gh_status gh_index_skip(gh_error *err, gh_index *index, const char *place, const char *name, const char *why) {
+gh_status gh_index_skip(gh_error *err, gh_index *index, const char *name, const char *why) {
   index->skipped++;
   if (index->notes.count >= GH_INDEX_NOTES) return GH_OK;
-  char *note = name ? gh_format(err, "%s/%s: %s", place, name, why) : gh_format(err, "%s: %s", place, why);
+  char *note = gh_format(err, "%s%s: %s", name ? "/" : "", name ? name : "", why);
   gh_status status = note ? gh_strings_add(err, &index->notes, note) : GH_ERROR_MEMORY;
   free(note);
+  return status;
+}
+
+/* ---- places ---- */
+
+gh_status gh_index_set_place(gh_error *err, gh_index *index, const char *place) {
+  for (size_t i = 0; i < index->notes.count; i++) {
+    char *note = gh_format(err, "%s%s", place, index->notes.items[i]);
+    if (!note) return GH_ERROR_MEMORY;
+    free(index->notes.items[i]);
+    index->notes.items[i] = note;
+  }
+  return GH_OK;
+}
+
+gh_status gh_index_append(gh_error *err, gh_index *index, const gh_index *part, const char *place) {
+  gh_status status = reserve_names(err, index, part->count, part->text_used);
+  if (status) return status;
+  if (part->text_used) memcpy(index->text + index->text_used, part->text, part->text_used);
+  for (size_t i = 0; i < part->count; i++) {
+    gh_index_entry entry = part->entries[i];
+    entry.name += (uint32_t)index->text_used;
+    index->entries[index->count++] = entry;
+  }
+  index->text_used += part->text_used;
+  index->skipped += part->skipped;
+  for (size_t i = 0; i < part->notes.count && index->notes.count < GH_INDEX_NOTES && !status; i++) {
+    char *note = gh_format(err, "%s%s", place, part->notes.items[i]);
+    status = note ? gh_strings_add(err, &index->notes, note) : GH_ERROR_MEMORY;
+    free(note);
+  }
   return status;
 }
 
@@ -92,21 +127,78 @@ static int compare(const void *a, const void *b, void *text) {
   return order ? order : x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-gh_status gh_index_sort(gh_error *err, gh_index *index, const char *place, size_t first) {
-  if (index->count <= first) return GH_OK;
-  qsort_r(index->entries + first, index->count - first, sizeof *index->entries, compare, index->text);
-  size_t kept = first + 1;
-  for (size_t i = first + 1; i < index->count; i++) {
+gh_status gh_index_sort(gh_error *err, gh_index *index) {
+  if (!index->count) return GH_OK;
+  qsort_r(index->entries, index->count, sizeof *index->entries, compare, index->text);
+  size_t kept = 1;
+  for (size_t i = 1; i < index->count; i++) {
     const char *name = gh_index_name(index, i);
     if (strcmp(name, gh_index_name(index, kept - 1)) != 0) {
       index->entries[kept++] = index->entries[i];
       continue;
     }
-    gh_status status = gh_index_skip(err, index, place, name, "a second member of this name");
+    gh_status status = gh_index_skip(err, index, name, "a second member of this name");
     if (status) return status;
   }
   index->count = kept;
   return GH_OK;
+}
+
+/* ---- in a cache ---- */
+
+typedef struct packed {
+  uint64_t entries, text, skipped, notes; /* how many entries, bytes of names, members left out, bytes of notes */
+} packed;
+
+gh_status gh_index_pack(gh_error *err, const gh_index *index, char **bytes, size_t *size) {
+  packed head = {.entries = index->count, .text = index->text_used, .skipped = index->skipped};
+  for (size_t i = 0; i < index->notes.count; i++) head.notes += strlen(index->notes.items[i]) + 1;
+  *size = sizeof head + index->count * sizeof *index->entries + index->text_used + (size_t)head.notes;
+  char *at = *bytes = gh_alloc(err, *size, 1);
+  if (!at) return GH_ERROR_MEMORY;
+  at = mempcpy(at, &head, sizeof head);
+  if (index->count) at = mempcpy(at, index->entries, index->count * sizeof *index->entries);
+  if (index->text_used) at = mempcpy(at, index->text, index->text_used);
+  for (size_t i = 0; i < index->notes.count; i++)
+    at = mempcpy(at, index->notes.items[i], strlen(index->notes.items[i]) + 1);
+  return GH_OK;
+}
+
+static bool entries_are_sound(const gh_index *index, uint64_t shard_bytes) {
+  if (index->count && (!index->text_used || index->text[index->text_used - 1])) return false;
+  for (size_t i = 0; i < index->count; i++) {
+    const gh_index_entry *e = &index->entries[i];
+    if (e->name >= index->text_used || e->bytes > GH_IMAGE_MAX_BYTES) return false;
+    if (e->offset > shard_bytes || e->bytes > shard_bytes - e->offset) return false;
+  }
+  return true;
+}
+
+bool gh_index_unpack(gh_index *out, const char *bytes, size_t size, uint64_t shard_bytes) {
+  packed head;
+  *out = (gh_index){0};
+  if (size < sizeof head) return false;
+  memcpy(&head, bytes, sizeof head);
+  uint64_t left = size - sizeof head;
+  if (head.entries > left / sizeof(gh_index_entry)) return false;
+  left -= head.entries * sizeof(gh_index_entry);
+  if (head.text > left || head.text > UINT32_MAX || head.notes != left - head.text) return false;
+  const char *at = bytes + sizeof head, *end = bytes + size;
+  gh_error err;
+  gh_status status = reserve_names(&err, out, (size_t)head.entries, (size_t)head.text);
+  if (!status) {
+    out->count = (size_t)head.entries;
+    out->text_used = (size_t)head.text;
+    out->skipped = head.skipped;
+    memcpy(out->entries, at, out->count * sizeof *out->entries);
+    memcpy(out->text, at += out->count * sizeof *out->entries, out->text_used);
+    at += out->text_used;
+    bool sound = entries_are_sound(out, shard_bytes) && (at == end || !end[-1]);
+    for (; sound && at < end && !status; at += strlen(at) + 1) status = gh_strings_add(&err, &out->notes, at);
+    if (sound && !status && out->notes.count <= GH_INDEX_NOTES) return true;
+  }
+  gh_index_free(out);
+  return false;
 }
 
 /* ---- the rest ---- */

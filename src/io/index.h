@@ -18,7 +18,7 @@ typedef struct gh_index {
   char *text; /* the names, each ended by a zero byte */
   size_t text_used, text_capacity;
   uint64_t skipped; /* what was left out */
-  gh_strings notes; /* "NAME: why" of the first GH_INDEX_NOTES of them */
+  gh_strings notes; /* "PLACE/NAME: why" of the first GH_INDEX_NOTES of them */
 } gh_index;
 
 #define GH_INDEX_NOTES 100
@@ -30,15 +30,24 @@ typedef enum gh_name_kind {
 } gh_name_kind;
 gh_name_kind gh_name_kind_of(const char *name);
 
-/* An image of `bytes` bytes (more than GH_IMAGE_MAX_BYTES is left out) at `offset`; `place` stands before its name in
- * the notes: a folder or a shard. An image of a refused format is left out, any other name passed over. */
-gh_status gh_index_add(gh_error *err, gh_index *index, const char *place, const char *name, uint64_t offset,
-                       uint64_t bytes);
-/* Counts what had to be left out. `name` may be NULL: the place itself is meant. */
-gh_status gh_index_skip(gh_error *err, gh_index *index, const char *place, const char *name, const char *why);
+/* An image of `bytes` bytes (more than GH_IMAGE_MAX_BYTES is left out) at `offset`. An image of a refused format is
+ * left out, any other name passed over. */
+gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes);
+/* Counts what had to be left out. `name` may be NULL: the folder or shard itself is meant. */
+gh_status gh_index_skip(gh_error *err, gh_index *index, const char *name, const char *why);
 
-/* Sorts the entries from `first` on bytewise by name. Of several with one name the first in its shard stays. */
-gh_status gh_index_sort(gh_error *err, gh_index *index, const char *place, size_t first);
+/* Sorts bytewise by name. Of several with one name the first in its shard stays. */
+gh_status gh_index_sort(gh_error *err, gh_index *index);
+
+/* Until the place is told (the folder, the shard), notes lack it: "/NAME: why", ": why". */
+gh_status gh_index_set_place(gh_error *err, gh_index *index, const char *place);
+/* Puts the part's images behind those already there, and its notes with their place. */
+gh_status gh_index_append(gh_error *err, gh_index *index, const gh_index *part, const char *place);
+
+/* An index whose place is not told as bytes for a cache on this machine, and back. Unpack takes nothing on trust: false
+ * unless every entry lies in a shard of shard_bytes bytes; then *out is empty. */
+gh_status gh_index_pack(gh_error *err, const gh_index *index, char **bytes, size_t *size);
+bool gh_index_unpack(gh_index *out, const char *bytes, size_t size, uint64_t shard_bytes);
 
 const char *gh_index_name(const gh_index *index, size_t i); /* borrowed, until the next change */
 void gh_index_trim(gh_index *index);                        /* gives back the room for growth */

@@ -32,14 +32,15 @@ static gh_status add_file(gh_error *err, void *context, const char *name, int fo
   if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
   if (fstatat(folder_fd, entry, &facts, 0))
     return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(errno));
-  return gh_index_add(err, list->index, list->folder, name, 0, (uint64_t)facts.st_size);
+  return gh_index_add(err, list->index, name, 0, (uint64_t)facts.st_size);
 }
 
 static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
   listing list = {.index = &source->index, .folder = path};
   if (!(source->folder = gh_strdup(err, path))) return GH_ERROR_MEMORY;
   gh_status status = gh_folder_walk(err, path, true, add_file, &list);
-  if (!status) status = gh_index_sort(err, &source->index, path, 0);
+  if (!status) status = gh_index_sort(err, &source->index);
+  if (!status) status = gh_index_set_place(err, &source->index, path);
   if (status || source->index.count) return status;
   return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder%s", path,
                  list.shards ? "; name its shards like this: FOLDER/{00000..00331}.tar" : "");
@@ -51,7 +52,8 @@ static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: neither a folder nor an image (*.png, *.jpg, *.jpeg)", path);
   if (!(source->folder = gh_path_folder(err, path))) return GH_ERROR_MEMORY;
   gh_status status = gh_file_size(err, path, &bytes);
-  if (!status) status = gh_index_add(err, &source->index, source->folder, gh_path_name(path), 0, bytes);
+  if (!status) status = gh_index_add(err, &source->index, gh_path_name(path), 0, bytes);
+  if (!status) status = gh_index_set_place(err, &source->index, source->folder);
   if (status || source->index.count) return status;
   return gh_fail(err, GH_ERROR_FILE, "%s", source->index.notes.items[0]);
 }
