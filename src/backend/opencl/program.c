@@ -25,7 +25,7 @@ static gh_status build_failed(gh_error *err, const gh_device *d, cl_program prog
   clGetProgramBuildInfo(program, gh_cl(d)->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
   char line[400];
   first_error(log, line, sizeof line);
-  fprintf(stderr, "%s\n", log);
+  if (gh_log_get_level() > GH_LOG_QUIET) fprintf(stderr, "%s\n", log);
   free(log);
   return gh_cl_fail(err, code, "%s: %s does not compile: %s", d->info.id, what, line);
 }
