@@ -39,6 +39,8 @@ gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fs
 gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */
 gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without following links; absent is fine */
 gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
+/* Removes the temporary files that killed writers left directly in path; for who knows that nobody is writing there. */
+gh_status gh_folder_sweep(gh_error *err, const char *path);
 
 /* Bytes an unprivileged process may still write on path's file system; path or its nearest existing parent. */
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);

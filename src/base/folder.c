@@ -57,6 +57,20 @@ gh_status gh_folder_sync(gh_error *err, const char *path) {
   return GH_OK;
 }
 
+gh_status gh_folder_sweep(gh_error *err, const char *path) {
+  gh_status status = GH_OK;
+  DIR *folder = opendir(path);
+  if (!folder) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  for (struct dirent *entry; !status && (entry = readdir(folder));) {
+    if (entry->d_name[0] != '.' || !gh_ends_with(entry->d_name, ".tmp")) continue; /* as open_temporary names them */
+    char *name = gh_path_join(err, path, entry->d_name);
+    status = name ? gh_file_remove(err, name) : GH_ERROR_MEMORY;
+    free(name);
+  }
+  closedir(folder);
+  return status;
+}
+
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes) {
   struct statvfs facts;
   char *at = gh_strdup(err, path);

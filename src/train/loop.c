@@ -172,6 +172,7 @@ gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config
                            gh_state_info *from) {
   gh_status status = gh_folder_make(err, run);
   char *path = gh_path_join(err, run, "config.json");
+  if (!status) status = gh_folder_sweep(err, run);
   if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
   if (!status && *state_folder && !resume)
     status = gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume goes on with it, or choose another output",

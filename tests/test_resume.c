@@ -1,0 +1,298 @@
+/* A run that dies at any operation on its files, or finds the disk full there, is resumed to the same bits as one that
+ * ran through: snapshots, state, metrics. The moments are random: GH_TEST_SEED=N repeats a printed seed. Each run is a
+ * process of its own, which a planted fault (support/faults.h) ends. */
+#include "support/check.h"
+#include "support/faults.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "train/trainer.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static gh_error err;
+static char *work; /* config.json; one folder a run, which holds run/ and what its process said */
+static uint64_t seed;
+
+/* Two stages of three updates, a state after every one; dropout, accumulation with a ragged last micro-batch. */
+static const char config_text[] =
+    "{\"version\": 1, \"clip\": \"%1$s/probe/tiny/clip\", \"autoencoder\": \"%1$s/probe/tiny/ae.safetensors\",\n"
+    " \"denoiser\": {\"double_blocks\": 1, \"single_blocks\": 1, \"hidden\": 32, \"heads\": 2, \"mlp_ratio\": 2.0,\n"
+    "  \"rope_axes\": [4, 6, 6], \"context_width\": 24, \"vector_width\": 20},\n"
+    " \"data\": {\"images\": [\"%1$s/encode/images\"], \"workers\": 2},\n"
+    " \"stage1\": {\"steps\": 3, \"batch\": 3, \"micro_batch\": 2, \"optimizer\": {\"lr\": 0.01, \"warmup\": 2},\n"
+    "  \"checkpoint_every\": 2},\n"
+    " \"stage2\": {\"steps\": 3, \"batch\": 3, \"micro_batch\": 2, \"optimizer\": {\"lr\": 0.01},\n"
+    "  \"checkpoint_at\": [1], \"lora\": {\"rank\": 2, \"dropout\": 0.2}, \"train_denoiser\": true},\n"
+    " \"state\": {\"keep\": 2, \"minutes\": 1e-9}, \"output\": \"run\"}\n";
+
+/* ---- one process ---- */
+
+typedef struct ending {
+  int signal; /* that killed it, or 0 */
+  gh_status status;
+  char text[GH_ERROR_TEXT_SIZE];
+  long operations; /* on the run's files */
+} ending;
+
+/* In the child: trains in work/name, leaves its ending in a file and exits. */
+static void train_and_exit(const char *name, bool resume, check_fault fault, long operation) {
+  gh_config config;
+  gh_stage_report reports[2];
+  ending e = {0};
+  char *folder = gh_path_join(&err, work, name), *run = gh_path_join(&err, folder, "run");
+  char *document = gh_path_join(&err, work, "config.json");
+  const gh_train_options options = {.resume = resume, .quiet = true};
+  gh_log_set_level(GH_LOG_WARNING);
+  if (chdir(folder) || gh_config_read(&err, &config, document, NULL, 0)) _exit(99);
+  check_fault_arm(run, fault, operation);
+  e.status = gh_train(&err, &config, &options, reports);
+  e.operations = check_fault_count();
+  check_fault_arm("", CHECK_FAULT_NONE, 0);
+  if (e.status) memcpy(e.text, err.text, sizeof e.text);
+  FILE *file = fopen("ending", "wb");
+  if (!file || fwrite(&e, sizeof e, 1, file) != 1 || fclose(file)) _exit(99);
+  gh_config_free(&config);
+  free(document);
+  free(run);
+  free(folder);
+  _exit(0);
+}
+
+static ending train(const char *name, bool resume, check_fault fault, long operation) {
+  ending e = {0};
+  int status;
+  char *folder = gh_path_join(&err, work, name), *path = gh_path_join(&err, folder, "ending");
+  check_ok(gh_folder_make(&err, folder));
+  check_ok(gh_file_remove(&err, path));
+  fflush(stdout);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (!child) train_and_exit(name, resume, fault, operation);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  if (WIFSIGNALED(status)) {
+    e.signal = WTERMSIG(status);
+  } else {
+    char *bytes;
+    size_t size;
+    assert_int_equal(WEXITSTATUS(status), 0);
+    check_ok(gh_file_read(&err, path, sizeof e, &bytes, &size));
+    assert_int_equal(size, sizeof e);
+    memcpy(&e, bytes, sizeof e);
+    free(bytes);
+  }
+  free(path);
+  free(folder);
+  return e;
+}
+
+/* ---- comparing two runs ---- */
+
+/* Cuts the timings off every line: `"ms": ...` of the metrics, what follows the bar in the log. */
+static void drop_timings(char *text, const char *mark) {
+  char *to = text;
+  for (char *line = text, *next; *line; line = next) {
+    char *end = strchr(line, '\n'), *cut = strstr(line, mark);
+    next = end ? end + 1 : line + strlen(line);
+    size_t n = (size_t)((cut && cut < next ? cut : next) - line);
+    memmove(to, line, n);
+    to += n;
+    if (cut && cut < next) *to++ = '\n';
+  }
+  *to = 0;
+}
+
+static char *content(const char *run, const char *name, size_t *size) {
+  char *path = gh_path_join(&err, run, name), *bytes;
+  check_ok(gh_file_read(&err, path, 1 << 28, &bytes, size));
+  if (!strcmp(name, "metrics.jsonl") || !strcmp(name, "train.log")) {
+    drop_timings(bytes, name[0] == 'm' ? ",\"ms\":" : " | ");
+    *size = strlen(bytes);
+  }
+  free(path);
+  return bytes;
+}
+
+static int lines_of(const char *name) {
+  size_t size;
+  char *run = gh_format(&err, "%s/%s/run", work, name), *text = content(run, "metrics.jsonl", &size);
+  int lines = 0;
+  for (char *p = text; *p; p++) lines += *p == '\n';
+  free(text);
+  free(run);
+  return lines;
+}
+
+static bool has_temporary(const char *folder) {
+  char *command = gh_format(&err, "find '%s' -name '*.tmp' -o -name .building | grep -q .", folder);
+  int status = system(command);
+  free(command);
+  return status == 0;
+}
+
+/* Every file of `want` is in `got` with the same bytes. `got` may have one more state: a kill while an old one was
+ * removed leaves the rest of it, which the next state removes. */
+static void compare_runs(const char *want_name, const char *got_name, const char *moment) {
+  gh_strings want = {0}, got = {0};
+  char *a = gh_format(&err, "%s/%s/run", work, want_name), *b = gh_format(&err, "%s/%s/run", work, got_name);
+  check_ok(gh_folder_list(&err, &want, a, true));
+  check_ok(gh_folder_list(&err, &got, b, true));
+  assert_true(want.count > 10);
+  for (size_t i = 0; i < want.count; i++) {
+    size_t size_a, size_b;
+    char *path = gh_path_join(&err, b, want.items[i]);
+    if (!gh_path_exists(path)) fail_msg("%s: no %s", moment, want.items[i]);
+    char *x = content(a, want.items[i], &size_a), *y = content(b, want.items[i], &size_b);
+    if (size_a != size_b || memcmp(x, y, size_a)) fail_msg("%s: %s differs", moment, want.items[i]);
+    free(x);
+    free(y);
+    free(path);
+  }
+  for (size_t i = 0; i < got.count; i++) {
+    bool known = gh_starts_with(got.items[i], "state/");
+    for (size_t k = 0; k < want.count; k++) known |= !strcmp(got.items[i], want.items[k]);
+    if (!known) fail_msg("%s: %s is left over", moment, got.items[i]);
+  }
+  if (has_temporary(b)) fail_msg("%s: temporary files are left over", moment);
+  gh_strings_free(&want);
+  gh_strings_free(&got);
+  free(a);
+  free(b);
+}
+
+/* ---- the tests ---- */
+
+static long operations; /* of the run that nothing disturbs */
+
+static void test_a_run_repeats_itself(void **state) {
+  (void)state;
+  ending e = train("whole", false, CHECK_FAULT_NONE, 0);
+  if (e.status) fail_msg("%s", e.text);
+  operations = e.operations;
+  assert_int_equal(lines_of("whole"), 6);
+  e = train("again", false, CHECK_FAULT_NONE, 0);
+  if (e.status) fail_msg("%s", e.text);
+  assert_int_equal(e.operations, operations);
+  compare_runs("whole", "again", "the second run");
+}
+
+static void test_the_comparison_sees_a_bit(void **state) {
+  (void)state;
+  char *path = gh_path_join(&err, work, "again/run/snapshots/stage1-00000003/denoiser.safetensors");
+  FILE *file = fopen(path, "r+b");
+  assert_non_null(file);
+  assert_int_equal(fseek(file, -1, SEEK_END), 0);
+  int byte = fgetc(file);
+  assert_int_equal(fseek(file, -1, SEEK_END), 0);
+  fputc(byte ^ 1, file);
+  fclose(file);
+  size_t size_a, size_b;
+  char *a = gh_path_join(&err, work, "whole/run"), *b = gh_path_join(&err, work, "again/run");
+  char *x = content(a, "snapshots/stage1-00000003/denoiser.safetensors", &size_a);
+  char *y = content(b, "snapshots/stage1-00000003/denoiser.safetensors", &size_b);
+  assert_true(size_a == size_b && memcmp(x, y, size_a));
+  free(x);
+  free(y);
+  free(a);
+  free(b);
+  free(path);
+}
+
+static void forget(const char *name) {
+  char *folder = gh_path_join(&err, work, name);
+  check_ok(gh_folder_remove(&err, folder));
+  free(folder);
+}
+
+static long moment_in(int part, int parts) {
+  long first = 1 + operations * part / parts, length = operations * (part + 1) / parts - first + 1;
+  return first + (long)(check_random(&seed) % (uint64_t)GH_MAX(length, 1));
+}
+
+static void test_killed_anywhere(void **state) {
+  (void)state;
+  enum { MOMENTS = 12 };
+  int whole = 0;
+  for (int i = 0; i < MOMENTS; i++) {
+    char moment[128];
+    long first = moment_in(i, MOMENTS), second = i % 3 ? 0 : 1 + (long)(check_random(&seed) % 60);
+    check_fault fault = i % 2 ? CHECK_FAULT_TEAR : CHECK_FAULT_KILL;
+    ending e = train("killed", false, fault, first);
+    assert_int_equal(e.signal, SIGKILL);
+    if (second) {
+      e = train("killed", true, CHECK_FAULT_TEAR, second);
+      if (!e.signal && e.status) fail_msg("%s", e.text);
+    }
+    snprintf(moment, sizeof moment, "%s at operation %ld of %ld, again at %ld", i % 2 ? "torn" : "killed", first,
+             operations, second);
+    e = train("killed", true, CHECK_FAULT_NONE, 0);
+    if (e.status || e.signal) fail_msg("%s: %s", moment, e.text);
+    compare_runs("whole", "killed", moment);
+    whole += e.operations < operations / 2;
+    forget("killed");
+  }
+  assert_true(whole > 1); /* the late ones did not begin from the beginning */
+}
+
+static void test_a_full_disk_anywhere(void **state) {
+  (void)state;
+  enum { MOMENTS = 6 };
+  for (int i = 0; i < MOMENTS; i++) {
+    char moment[128];
+    long at = moment_in(i, MOMENTS);
+    snprintf(moment, sizeof moment, "disk full at operation %ld of %ld", at, operations);
+    ending e = train("full", false, CHECK_FAULT_FULL, at);
+    if (e.signal) fail_msg("%s: signal %d", moment, e.signal);
+    if (!e.status) { /* nothing was written any more: the last operations remove old states */
+      compare_runs("whole", "full", moment);
+    } else {
+      assert_int_equal(e.status, GH_ERROR_FILE);
+      if (!strstr(e.text, "no space left on the disk") && !strstr(e.text, "No space left"))
+        fail_msg("%s: %s", moment, e.text);
+      e = train("full", true, CHECK_FAULT_NONE, 0);
+      if (e.status || e.signal) fail_msg("%s: %s", moment, e.text);
+      compare_runs("whole", "full", moment);
+    }
+    forget("full");
+  }
+}
+
+static int begin(void **state) {
+  (void)state;
+  const char *given = getenv("GH_TEST_SEED");
+  seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL);
+  printf("GH_TEST_SEED=%llu\n", (unsigned long long)seed);
+  char *folder = check_folder(), *text = gh_format(&err, config_text, GH_FIXTURES);
+  work = realpath(folder, NULL);
+  free(folder);
+  assert_true(work && text);
+  char *document = check_path(work, "config.json"), *cache = check_path(work, "cache");
+  check_write(document, text, strlen(text));
+  assert_int_equal(setenv("GH_CACHE_DIR", cache, 1), 0);
+  free(cache);
+  free(document);
+  free(text);
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(work);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_a_run_repeats_itself),
+      cmocka_unit_test(test_the_comparison_sees_a_bit),
+      cmocka_unit_test(test_killed_anywhere),
+      cmocka_unit_test(test_a_full_disk_anywhere),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
