@@ -80,6 +80,29 @@ GH_PHILOX_FN gh_u32 gh_word_at(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u64 
   return (element & 2) ? high : low;
 }
 
+/* ---- shuffles ---- */
+
+#define GH_FEISTEL_ROUNDS 6
+
+/* A bijection of [0, n), n >= 1, position < n: a Feistel network of Philox, one a key and salt. */
+GH_PHILOX_FN gh_u64 gh_permuted(gh_u32 key0, gh_u32 key1, gh_u64 salt, gh_u64 position, gh_u64 n) {
+  int bits = 1; /* of half a number; 2^(2 bits) >= n, and below 4 n, so that a walk takes few cycles */
+  while (bits < 32 && ((n - 1) >> 2 * bits)) bits++;
+  const gh_u64 mask = ((gh_u64)1 << bits) - 1;
+  gh_u64 at = position;
+  do {
+    gh_u64 left = at >> bits, right = at & mask;
+    for (gh_u32 round = 0; round < GH_FEISTEL_ROUNDS; round++) {
+      gh_words w = gh_philox((gh_u32)right, round, (gh_u32)salt, (gh_u32)(salt >> 32), key0, key1);
+      gh_u64 mixed = left ^ (w.a & mask);
+      left = right;
+      right = mixed;
+    }
+    at = left << bits | right;
+  } while (at >= n); /* a bijection of the larger set, walked until it is back inside: a bijection of the smaller */
+  return at;
+}
+
 /* ---- uniforms: the midpoints of 2^23 equal parts of (0, 1), all exact ---- */
 
 GH_PHILOX_FN float gh_uniform(gh_u32 word) { return (float)((word >> 8) | 1u) * 5.9604644775390625e-08f; }

@@ -30,6 +30,17 @@ KERNEL void random_timestep_forward(GLOBAL ELEM *y, GLOBAL const uint32 *step, u
   ST(y, sample, uniform ? gh_uniform_at(key0, key1, ordinal, 0) : gh_sigmoid_exact(scale * eps));
 }
 
+/* count different numbers of [0, n) a sample: the places of 0, 1, ... in its shuffle. */
+KERNEL void random_index_forward(GLOBAL int32 *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
+                                 int64 n, int64 count_a_sample) {
+  SAMPLE_ROW(samples, count_a_sample);
+  if (!row_valid) return;
+  const uint64 ordinal = step_ordinal(step) + (uint64)sample;
+  y += sample * count_a_sample + first;
+  for (int64 i = LANE; i < count; i += LANES)
+    y[i] = (int32)gh_permuted(key0, key1, ordinal, (uint64)(first + i), (uint64)n);
+}
+
 /* The words of VW blocks from `block` on, gh_block_words a lane: dropout draws more numbers than all else together. The
  * words of block k, in the order of their elements, lie at words[4 k]. */
 inline void words_of_blocks(uint32 *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {

@@ -264,6 +264,20 @@ static void test_wrong_inputs_are_named(void **state) {
   gh_config_free(&config);
 }
 
+/* Tokens that were drawn must be given; those there are none of are named. */
+static void test_wrong_tokens_are_named(void **state) {
+  (void)state;
+  assert_int_equal(chdir(GH_FIXTURES "/probe/tiny"), 0);
+  gh_config config;
+  const char *const more[] = {"condition.local_tokens=31.2"}; /* 19.97 of 64: 20, not 19 */
+  check_ok(gh_config_read(&err, &config, "stage2-some.json", NULL, 0));
+  check_fails(gh_probe(&err, &config, 2, "inputs.safetensors", out_path), GH_ERROR_FORMAT, "local_index (2, 19)");
+  gh_config_free(&config);
+  check_ok(gh_config_read(&err, &config, "stage2-some.json", more, 1));
+  check_fails(gh_probe(&err, &config, 2, "inputs-local.safetensors", out_path), GH_ERROR_FORMAT, "local_index (2, 20)");
+  gh_config_free(&config);
+}
+
 static int make_out(void **state) {
   (void)state;
   out_folder = check_folder();
@@ -282,6 +296,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_planted_errors_are_seen),
       cmocka_unit_test(test_wrong_inputs_are_named),
+      cmocka_unit_test(test_wrong_tokens_are_named),
       cmocka_unit_test(test_cpu_shape),
       cmocka_unit_test(test_gpu_shape),
   };

@@ -257,6 +257,31 @@ static void test_permute_spreads(void **state) {
   assert_true(same <= 10);
 }
 
+/* A quarter of 64, drawn anew for every ordinal: different numbers, each as often as any other, and any two together.
+ */
+static void test_permute_at(void **state) {
+  (void)state;
+  enum { n = 64, drawn = 16, draws = 4096 };
+  int times[n] = {0}, first[n] = {0}, with_zero[n] = {0};
+  gh_stream s = gh_stream_make(0, 1, "local", "");
+  for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {
+    bool in[n] = {false};
+    for (uint64_t i = 0; i < drawn; i++) {
+      uint64_t p = gh_permute_at(s, ordinal, i, n);
+      assert_true(p < n && !in[p]);
+      in[p] = true;
+      times[p]++;
+      first[p] += i == 0;
+    }
+    for (int i = 0; i < n; i++) with_zero[i] += in[0] && in[i];
+  }
+  for (int i = 0; i < n; i++) { /* within six standard deviations */
+    assert_true(fabs(times[i] - draws / 4.0) <= 6 * 27.7);
+    assert_true(fabs(first[i] - draws / 64.0) <= 6 * 7.9);
+    assert_true(i == 0 || fabs(with_zero[i] - draws / 16.8) <= 6 * 15.2);
+  }
+}
+
 static void test_below(void **state) {
   (void)state;
   gh_stream s = gh_stream_make(0, 1, "crop", "");
@@ -274,6 +299,7 @@ int main(void) {
       cmocka_unit_test(test_moments),           cmocka_unit_test(test_slices),
       cmocka_unit_test(test_streams_differ),    cmocka_unit_test(test_permute),
       cmocka_unit_test(test_permute_spreads),   cmocka_unit_test(test_below),
+      cmocka_unit_test(test_permute_at),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

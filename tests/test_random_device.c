@@ -101,6 +101,20 @@ static void check_timesteps(int64_t batch, bool uniform, double scale) {
   free(got);
 }
 
+static void check_indices(int64_t samples, int64_t n, int64_t count) {
+  gh_graph *g = graph();
+  set_ordinal(first_ordinal);
+  float *bits = result(g, gh_random_index(g, step, stream.key, samples, n, count));
+  const int32_t *got = (const int32_t *)(const void *)bits;
+  for (int64_t i = 0; i < samples * count; i++) {
+    uint64_t want = gh_permute_at(stream, first_ordinal + (uint64_t)(i / count), (uint64_t)(i % count), (uint64_t)n);
+    if ((uint64_t)got[i] != want)
+      fail_msg("%s: index %lld of %lld is %d, not %llu", where, (long long)i, (long long)n, got[i],
+               (unsigned long long)want);
+  }
+  free(bits);
+}
+
 /* dx of a dropped and scaled x, and x itself all ones: the forward and the backward pass keep the same elements. */
 static void check_dropout(int64_t samples, int64_t n, double p) {
   const float keep = (float)(1 / (1 - p));
@@ -153,6 +167,9 @@ static void check_device(const char *id, const char *platform, const char *shape
   check_timesteps(67, false, 1);
   check_timesteps(1, false, 10);
   check_timesteps(67, true, 1);
+  check_indices(5, 256, 64);
+  check_indices(3, 1, 1);
+  check_indices(1, 100003, 5000);
   check_dropout(3, 100003, 0.1);
   check_dropout(2, 33, 0.5);
   check_dropout(300, 1, 0.25);

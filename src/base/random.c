@@ -49,22 +49,10 @@ uint64_t gh_stream_below(gh_stream stream, uint64_t ordinal, int64_t element, ui
   return (uint64_t)((unsigned __int128)bits * n >> 64);
 }
 
-#define FEISTEL_ROUNDS 6
-
 uint64_t gh_permute(gh_stream stream, uint64_t position, uint64_t n) {
-  int half = 1; /* bits of half a number; 2^(2 half) >= n, and below 4 n, so that a walk takes few cycles */
-  while (half < 32 && ((n - 1) >> 2 * half)) half++;
-  const uint64_t mask = (UINT64_C(1) << half) - 1;
-  uint64_t at = position;
-  do {
-    uint64_t left = at >> half, right = at & mask;
-    for (uint32_t round = 0; round < FEISTEL_ROUNDS; round++) {
-      gh_words w = gh_philox((uint32_t)right, round, (uint32_t)n, (uint32_t)(n >> 32), stream.key[0], stream.key[1]);
-      uint64_t mixed = left ^ (w.a & mask);
-      left = right;
-      right = mixed;
-    }
-    at = left << half | right;
-  } while (at >= n); /* a bijection of the larger set, walked until it is back inside: a bijection of the smaller */
-  return at;
+  return gh_permuted(stream.key[0], stream.key[1], n, position, n);
+}
+
+uint64_t gh_permute_at(gh_stream stream, uint64_t ordinal, uint64_t position, uint64_t n) {
+  return gh_permuted(stream.key[0], stream.key[1], ordinal, position, n);
 }

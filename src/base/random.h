@@ -24,6 +24,9 @@ void gh_stream_normals(gh_stream stream, uint64_t ordinal, int64_t first_element
 /* A bijection of [0, n), n >= 1, position < n: where position goes in the stream's shuffle. */
 uint64_t gh_permute(gh_stream stream, uint64_t position, uint64_t n);
 
+/* The same, a shuffle of its own for every sample's ordinal. */
+uint64_t gh_permute_at(gh_stream stream, uint64_t ordinal, uint64_t position, uint64_t n);
+
 /* An integer of [0, n), n >= 1, without bias worth naming (64 bits scaled down). Takes the block `element`, not a
  * quarter of it: do not draw the same stream both this way and by elements. */
 uint64_t gh_stream_below(gh_stream stream, uint64_t ordinal, int64_t element, uint64_t n);

@@ -47,6 +47,14 @@ static void record_timestep(gh_drawn *d) {
   }
 }
 
+static void record_index(gh_drawn *d) {
+  d->out = gh_random_index(d->g, d->step, stream.key, SAMPLES, 37, WIDTH);
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0;
+  for (int i = 0; i < SAMPLES * WIDTH; i++)
+    d->want[i] = (double)gh_permute_at(stream, ordinal + (uint64_t)(i / WIDTH), (uint64_t)(i % WIDTH), 37);
+}
+
 /* Squares 9 and 16, a loss of 0.75, a largest norm of 2.5: loss, norm 5, factor a half, and no flag. */
 static void record_control(gh_drawn *d) {
   static const float squares[2] = {9, 16}, loss = 0.75f;
@@ -69,7 +77,10 @@ static void record_control(gh_drawn *d) {
 static const struct {
   const char *op;
   void (*record)(gh_drawn *d);
-} cases[] = {{"random_normal", record_normal}, {"random_timestep", record_timestep}, {"clip_control", record_control}};
+} cases[] = {{"random_normal", record_normal},
+             {"random_timestep", record_timestep},
+             {"random_index", record_index},
+             {"clip_control", record_control}};
 
 static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
   const uint32_t block[STEP_WORDS] = {
@@ -81,7 +92,11 @@ static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*r
   record(d);
   if (!gh_graph_failed(d->g) && d->out->role == GH_VALUE) gh_graph_keep(d->g, d->out);
   if (gh_graph_plan(err, d->g) || gh_graph_run(err, d->g)) return err->status;
-  return gh_tensor_read(err, device, d->out, got);
+  if (d->out->dtype != GH_I32) return gh_tensor_read(err, device, d->out, got);
+  int32_t integers[MOST] = {0};
+  gh_status status = gh_tensor_read(err, device, d->out, integers);
+  for (int i = 0; i < MOST; i++) got[i] = (float)integers[i];
+  return status;
 }
 
 static double error_of(const gh_drawn *d, const float *got) {

@@ -59,6 +59,8 @@ void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int cou
 gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis); /* at most GH_MAX_INPUTS */
 gh_tensor *gh_transpose(gh_graph *g, gh_tensor *x);                           /* (..., R, C) -> (..., C, R) */
 gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /* shape s -> (count, s...), copies */
+/* x (B, N, C), index (B, K) int32 in [0, N) -> (B, K, C): y[b, k] = x[b, index[b, k]]. An index may come twice. */
+gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index);
 /* (B, C, H, W) -> (B, H/p * W/p, C*p*p), a patch's elements in (c, ph, pw) order; and its inverse. */
 gh_tensor *gh_patchify(gh_graph *g, gh_tensor *x, int patch);
 gh_tensor *gh_unpatchify(gh_graph *g, gh_tensor *x, int patch, int64_t channels, int64_t height, int64_t width);
@@ -98,6 +100,10 @@ gh_tensor *gh_random_normal(gh_graph *g, gh_tensor *step, const uint32_t key[2],
 /* t (B): sigmoid(scale * eps) (Eq. 6); uniform: u in (0, 1) instead. */
 gh_tensor *gh_random_timestep(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, bool uniform,
                               double scale);
+/* (B, count) int32: `count` different numbers of [0, n) a sample, without replacement, in the order they are drawn:
+ * gh_permute_at of 0, 1, ... at the sample's ordinal. count <= n. */
+gh_tensor *gh_random_index(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, int64_t n,
+                           int64_t count);
 /* Zeroes elements with probability p and scales the rest by 1/(1-p). x (B, ...). mask given (x's shape, 1 keeps): used
  * instead of drawing, and step may be NULL. The same numbers are drawn in the backward pass; no mask is stored. */
 gh_tensor *gh_dropout(gh_graph *g, gh_tensor *x, gh_tensor *step, gh_tensor *mask, const uint32_t key[2], double p);

@@ -1,5 +1,5 @@
-/* Random numbers on the device: normals, time steps, dropout. They depend on the stream's key, the sample's ordinal and
- * the element alone (base/random.h), so a recomputed or repeated node draws the same ones. */
+/* Random numbers on the device: normals, time steps, indices, dropout. They depend on the stream's key, the sample's
+ * ordinal and the element alone (base/random.h), so a recomputed or repeated node draws the same ones. */
 #include "ops/ops.h"
 #include "ops/sample.h"
 #include "step.h"
@@ -73,6 +73,37 @@ gh_tensor *gh_random_timestep(gh_graph *g, gh_tensor *step, const uint32_t key[2
                               double scale) {
   const double attrs[] = {key[0], key[1], (double)batch, uniform, scale};
   return gh_apply(g, &gh_op_random_timestep, &step, 1, attrs, GH_COUNT(attrs));
+}
+
+/* ---- random_index ---- */
+
+enum { INDEX_BATCH = KEY1 + 1, INDEX_N, INDEX_COUNT };
+
+static gh_status random_index_infer(gh_graph *g, gh_node *node) {
+  double n = node->attr[INDEX_N], count = node->attr[INDEX_COUNT];
+  if (gh_want_block(g, node, 0)) return GH_ERROR_ARGUMENT;
+  if (!(count >= 1 && count <= n && n <= INT32_MAX))
+    return gh_graph_fail(g, node, "%g of %g numbers cannot be drawn", count, n);
+  gh_declare(g, node, GH_I32, 2, (int64_t[]){(int64_t)node->attr[INDEX_BATCH], (int64_t)count});
+  return GH_OK;
+}
+
+static gh_status random_index_launch(gh_recorder *r, const gh_node *node) {
+  int64_t samples = node->out[0]->shape[0], count = node->out[0]->shape[1];
+  return GH_RECORD(r, node, "random_index_forward", gh_grid_samples(r, samples, count), gh_t(node->out[0]),
+                   gh_t(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_l(samples),
+                   gh_l((int64_t)node->attr[INDEX_N]), gh_l(count));
+}
+
+const gh_op gh_op_random_index = {.name = "random_index",
+                                  .attrs = {"key0", "key1", "batch", "n", "count"},
+                                  .infer = random_index_infer,
+                                  .launch = random_index_launch};
+
+gh_tensor *gh_random_index(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, int64_t n,
+                           int64_t count) {
+  const double attrs[] = {key[0], key[1], (double)batch, (double)n, (double)count};
+  return gh_apply(g, &gh_op_random_index, &step, 1, attrs, GH_COUNT(attrs));
 }
 
 /* ---- dropout ---- */

@@ -26,6 +26,8 @@
   X(flow_interpolate)                                                                                                  \
   X(gated_add)                                                                                                         \
   X(gated_add_backward)                                                                                                \
+  X(gather_rows)                                                                                                       \
+  X(gather_rows_backward)                                                                                              \
   X(gaussian_kl)                                                                                                       \
   X(gaussian_kl_backward)                                                                                              \
   X(gaussian_sample)                                                                                                   \
@@ -42,6 +44,7 @@
   X(mse_loss_backward)                                                                                                 \
   X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \
+  X(random_index)                                                                                                      \
   X(random_normal)                                                                                                     \
   X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \

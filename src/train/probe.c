@@ -34,6 +34,29 @@ static gh_tensor *given_mask(void *user, gh_graph *g, const char *layer, const g
   return t;
 }
 
+/* The given numbers of patch tokens; tokens is how many there are. */
+static gh_status fill_index(gh_error *err, gh_probe_state *p, gh_tensor *t, int64_t tokens) {
+  const gh_st_tensor *given = gh_safetensors_find(p->inputs, "local_index");
+  int64_t n = gh_tensor_elements(t);
+  if (!given || given->rank != 2 || given->shape[0] != t->shape[0] || given->shape[1] != t->shape[1])
+    return gh_fail(err, GH_ERROR_FORMAT,
+                   "%s: condition.local_tokens asks for local_index (%lld, %lld), which tokens a sample",
+                   gh_safetensors_path(p->inputs), (long long)t->shape[0], (long long)t->shape[1]);
+  int32_t *index = gh_alloc(err, (size_t)n, sizeof *index);
+  gh_status status = index ? GH_OK : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n && !status; i++) {
+    int64_t value = 0;
+    status = gh_st_read_i64(err, given, i, 1, &value);
+    if (!status && (value < 0 || value >= tokens))
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: local_index: %lld is none of the %lld patch tokens",
+                       gh_safetensors_path(p->inputs), (long long)value, (long long)tokens);
+    if (!status) index[i] = (int32_t)value;
+  }
+  if (!status) status = gh_tensor_write(err, p->device, t, index);
+  free(index);
+  return status;
+}
+
 static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
   static const char *const names[] = {"images", "latent_noise", "pixel_values", "latents", "noise", "t"};
   for (size_t i = 0; i < GH_COUNT(names); i++) {
@@ -41,7 +64,8 @@ static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
     gh_status status = t ? fill(err, p, t, names[i]) : GH_OK;
     if (status) return status;
   }
-  return GH_OK;
+  gh_tensor *index = gh_store_find(p->store, "input.local_index");
+  return index ? fill_index(err, p, index, gh_clip_tokens(&p->models.clip) - 1) : GH_OK;
 }
 
 static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *config, int stage) {

@@ -2,17 +2,16 @@
 #include "base/file.h"
 #include "io/preprocess.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
-  double local = c->local_tokens;
   const struct {
     bool refused;
     const char *what;
   } table[] = {
       {c->denoiser.kind != GH_DENOISER_CONTINUOUS, "denoiser.kind \"discrete\""},
-      {local != 0 && local != 100, "condition.local_tokens other than 0 and 100"},
       {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
@@ -90,6 +89,11 @@ void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, g
                     .stage = 2};
 }
 
+int64_t gh_setup_local_tokens(const gh_config *c, const gh_models *models) {
+  int64_t patches = gh_clip_tokens(&models->clip) - 1;
+  return (int64_t)floor(c->local_tokens * (double)patches / 100 + 0.5);
+}
+
 gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stage, int64_t batch, const gh_lora *lora) {
   return (gh_step_spec){.models = models,
                         .source = GH_STEP_DRAWN,
@@ -102,7 +106,7 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .timestep_scale = c->timestep.scale,
                         .noise_at_one = c->timestep.convention == GH_TIME_NOISE_AT_ONE,
                         .recompute = c->recompute == GH_RECOMPUTE_ALL,
-                        .local_tokens = c->local_tokens > 0};
+                        .local_tokens = gh_setup_local_tokens(c, models)};
 }
 
 static bool adapts(const gh_store *store, const char *target) {

@@ -84,6 +84,21 @@ static gh_tensor *condition_of(gh_recording *r, gh_tensor *images, gh_tensor **l
   return gh_clip_vision(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? local : NULL);
 }
 
+/* The patch tokens that join the context, (B, K, D) of (B, N, D). All of them: as they are, nothing is drawn. */
+static gh_tensor *chosen_tokens(gh_recording *r, gh_tensor *local) {
+  const gh_step_spec *s = r->spec;
+  if (!local || s->local_tokens == local->shape[1]) return local;
+  gh_tensor *index = NULL;
+  if (s->source == GH_STEP_DRAWN) {
+    gh_stream stream = gh_stream_make(s->seed, s->stage, "local", "");
+    index = gh_random_index(r->g, r->step->block, stream.key, s->batch, local->shape[1], s->local_tokens);
+  } else if (!gh_graph_failed(r->g) && !(index = gh_store_find(s->store, "input.local_index"))) {
+    const int64_t shape[2] = {s->batch, s->local_tokens};
+    gh_store_add(gh_graph_error(r->g), s->store, "input.local_index", GH_I32, 2, shape, &index);
+  }
+  return gh_gather_rows(r->g, local, index);
+}
+
 static gh_tensor *timesteps(gh_recording *r) {
   const gh_step_spec *s = r->spec;
   if (s->source != GH_STEP_DRAWN) return input(r, "input.t", 1, &s->batch);
@@ -103,7 +118,7 @@ static void record(gh_recording *r) {
   gh_graph_segment(r->g); /* the frozen autoencoder is on its own: nothing recomputes it */
   step->latents = latents_of(r, step->images);
   gh_graph_segment(r->g);
-  gh_projectors(&r->denoiser, &s->models->flux, step->condition, local, &vector, &context);
+  gh_projectors(&r->denoiser, &s->models->flux, step->condition, chosen_tokens(r, local), &vector, &context);
   gh_tensor *t = timesteps(r);
   if (gh_graph_failed(r->g)) return;
   gh_tensor *x0 = s->source == GH_STEP_DRAWN ? drawn(r, "noise", 3, step->latents->shape)

@@ -25,6 +25,7 @@ typedef enum gh_step_source {
   GH_STEP_DRAWN,        /* images given [input.images]; noise, t and the latent's noise drawn on the device */
   GH_STEP_GIVEN_IMAGES, /* [input.images], [input.latent_noise], [input.noise], [input.t] */
   GH_STEP_GIVEN_LATENTS /* [input.pixel_values], [input.latents], [input.noise], [input.t] */
+  /* and, in the latter two, where fewer than all patch tokens join the context: [input.local_index] (B, K) int32 */
 } gh_step_source;
 
 typedef struct gh_step_spec {
@@ -41,7 +42,8 @@ typedef struct gh_step_spec {
   double timestep_scale;
   bool noise_at_one; /* the time convention (FLUX's); otherwise the paper's */
   bool recompute;    /* what a block made is made again for its gradients, not kept */
-  bool local_tokens; /* all patch tokens join the context */
+  int64_t
+      local_tokens; /* patch tokens that join the context: all of them in order, or fewer, drawn a sample; 0: none */
 } gh_step_spec;
 
 typedef struct gh_step {

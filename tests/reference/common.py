@@ -163,14 +163,12 @@ class Step(nn.Module):
         return out.image_embeds, self.encoder.visual_projection(patches) if self.local() else None
 
     def local(self):
-        share = self.config["condition"]["local_tokens"] if "condition" in self.config else 0
-        assert share in (0, 100)  # between them tokens are drawn at random, which no fixture holds
-        return share == 100
+        return self.config["condition"]["local_tokens"] if "condition" in self.config else 0
 
     def forward(self, inputs):
         """inputs as `genhance probe` takes them -> dict(loss, condition, latents, prediction)."""
         dtype = self.denoiser.img_in.weight.dtype
-        given = {k: v.to(dtype) for k, v in inputs.items()}
+        given = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
         for name, module in self.encoder.named_modules():
             if isinstance(module, models.LoRALinear):
                 module.mask = given.get(f"dropout_mask.{name}.lora_A.weight")
@@ -181,6 +179,8 @@ class Step(nn.Module):
         else:
             x1, pixels = given["latents"], given["pixel_values"]
         condition, patches = self.embed(pixels)
+        if patches is not None and self.local() < 100:
+            patches = torch.stack([p[i.long()] for p, i in zip(patches, given["local_index"])])
         tokens = condition[:, None] if patches is None else torch.cat([condition[:, None], patches], 1)
         t, x0 = given["t"], given["noise"]
         clean = t if self.config["timestep"]["convention"] == "data_at_one" else 1 - t

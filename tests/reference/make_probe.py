@@ -138,6 +138,10 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
     pixels = (small["images"] - torch.tensor(common.MEAN)[:, None, None]) / torch.tensor(common.STD)[:, None, None]
     latents = torch.randn(small["noise"].shape, generator=generator(seed + 7))
     inputs["inputs-given"] = {"pixel_values": pixels, "latents": latents, "noise": small["noise"], "t": small["t"]}
+    # 19 of 64 patch tokens (30 %: 19.2), others in each sample and in no order.
+    order = torch.stack([torch.randperm((vision["image_size"] // vision["patch_size"]) ** 2, generator=generator(seed + 8 + b))
+                         for b in range(batch)])
+    inputs["inputs-local"] = {**inputs["inputs"], "local_index": order[:, :19].to(torch.int32)}
     # Small arguments of the time embedding's sines, which float32 does not round much: the sharpest test of the rest.
     inputs["inputs-sharp"] = {**small, "t": torch.tensor([3 / 512])}
     lines = []
@@ -167,6 +171,7 @@ if __name__ == "__main__":
         ("stage2-direct", 2, "inputs", 6000, {"stage2": {"lora": None}}),
         ("stage2-dropout", 2, "inputs-dropout", None, {}),
         ("stage2-local", 2, "inputs", 1024, {"local_tokens": 100.0, "stage2": {"train_denoiser": True}}),
+        ("stage2-some", 2, "inputs-local", 256, {"local_tokens": 30.0, "stage2": {"train_denoiser": True}}),
     ])
     make("edges", EDGES, 200, 208, 3, torch.float16, [
         ("stage1", 1, "inputs", 6000, {}),

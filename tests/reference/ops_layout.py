@@ -1,9 +1,9 @@
-"""Fixtures of reshape, split, concat, repeat, transpose, patchify, unpatchify, upsample2x, rope, timestep_embedding."""
+"""Fixtures of reshape, split, concat, repeat, transpose, gather_rows, patchify, unpatchify, upsample2x, rope, timestep_embedding."""
 import math
 
 import torch
 
-from opcase import Cases, rand, randn
+from opcase import Cases, generator, rand, randn
 
 
 def label(*sizes):
@@ -63,6 +63,23 @@ def transpose_cases():
     cases = Cases("transpose")
     for shape in [(1, 1), (31, 1), (1, 33), (16, 16), (64, 65), (3, 17, 2), (2, 3, 5, 31)]:
         cases.add(label(*shape), [randn(*shape)], lambda x: x.transpose(-1, -2))
+    cases.save()
+
+
+def gather_cases():
+    cases = Cases("gather_rows")
+    for b, n, c, k in [(1, 1, 1, 1), (2, 7, 33, 3), (2, 31, 5, 31), (2, 65, 17, 1), (2, 5, 64, 2), (2, 3, 16, 9)]:
+        index = torch.stack([torch.randperm(n, generator=generator) for _ in range(b)])
+        if k > n:  # rows that come more than once, and rows that never do
+            index = torch.randint(0, n - 1, (b, k), generator=generator)
+        index = index[:, :k].to(torch.int32)
+        cases.add(f"{label(b, n, c)}_take_{k}", [randn(b, n, c), index],
+                  lambda x, i, c=c: x.gather(1, i.long()[..., None].expand(-1, -1, c)))
+        dy = randn(b, k, c)
+        cases.add(f"backward_{label(b, n, c)}_take_{k}", [dy, index],
+                  lambda d, i, n=n, c=c: d.new_zeros(len(d), n, c).scatter_add(
+                      1, i.long()[..., None].expand(-1, -1, c), d),
+                  {"rows": n}, op="gather_rows_backward", grads=[])
     cases.save()
 
 
@@ -141,6 +158,7 @@ if __name__ == "__main__":
     concat_cases()
     repeat_cases()
     transpose_cases()
+    gather_cases()
     patch_cases()
     upsample_cases()
     rope_cases()

@@ -1,0 +1,34 @@
+/* Rows of a matrix a sample, chosen by index. Row k of sample b: y[b, k] = x[b, index[b, k]]. */
+#include "philox.h"
+
+/* An index outside [0, rows) reads nothing and gives NaN: it would be a mistake of the index's maker. */
+KERNEL void gather_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const int32 *index, int64 samples,
+                                int64 chosen, int64 rows, int64 columns) {
+  ROW(samples * chosen);
+  if (!row_valid) return; /* no barrier below */
+  const int64 from = index[row];
+  const bool inside = from >= 0 && from < rows;
+  x += (row / chosen * rows + (inside ? from : 0)) * columns;
+  y += row * columns;
+  FOR_COLUMNS(i, columns) vec_store(y, i, columns, inside ? vec_load(x, i, columns) : VEC(GH_AS_FLOAT(0x7fc00000u)));
+}
+
+/* dx[b, n] = sum over the k with index[b, k] = n, in the order of k, of dy[b, k]. */
+KERNEL void gather_rows_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const int32 *index, int64 samples,
+                                 int64 chosen, int64 rows, int64 columns) {
+  ROW(samples * rows);
+  if (!row_valid) return; /* no barrier below */
+  const int64 sample = row / rows;
+  const int32 wanted = (int32)(row % rows);
+  index += sample * chosen;
+  dy += sample * chosen * columns;
+  dx += row * columns;
+  int64 k = 0;
+  while (k < chosen && index[k] != wanted) k++;
+  FOR_COLUMNS(i, columns) {
+    vec sum = VEC(0);
+    for (int64 j = k; j < chosen; j++)
+      if (index[j] == wanted) sum += vec_load(dy + j * columns, i, columns);
+    vec_store(dx, i, columns, sum);
+  }
+}

@@ -1,0 +1,61 @@
+/* Rows of a matrix a sample, chosen by index. */
+#include "ops/ops.h"
+
+extern const gh_op gh_op_gather_rows_backward; /* below */
+
+static gh_status want_index(gh_graph *g, const gh_node *node, int input, int64_t samples) {
+  const gh_tensor *index = node->in[input];
+  if (gh_want_rank(g, node, input, 2)) return GH_ERROR_ARGUMENT;
+  if (index->dtype == GH_I32 && index->shape[0] == samples) return GH_OK;
+  return gh_graph_fail(g, node, "input %d must be int32 indices, a row a sample", input);
+}
+
+static gh_status gather_rows_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *x = node->in[0], *index = node->in[1];
+  if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, x->shape[0])) return GH_ERROR_ARGUMENT;
+  gh_declare(g, node, GH_F32, 3, (int64_t[]){x->shape[0], index->shape[1], x->shape[2]});
+  return GH_OK;
+}
+
+static gh_status gather_rows_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *x = node->in[0], *y = node->out[0];
+  int64_t samples = y->shape[0], chosen = y->shape[1], columns = y->shape[2];
+  return GH_RECORD(r, node, "gather_rows_forward", gh_grid_rows(r, samples * chosen, columns), gh_t(y), gh_t(x),
+                   gh_t(node->in[1]), gh_l(samples), gh_l(chosen), gh_l(x->shape[1]), gh_l(columns));
+}
+
+static void gather_rows_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  const double rows = (double)node->in[0]->shape[1];
+  gh_tensor *in[] = {dout[0], node->in[1]};
+  if (gh_wants_grad(node->in[0])) din[0] = gh_apply(g, &gh_op_gather_rows_backward, in, 2, &rows, 1);
+}
+
+const gh_op gh_op_gather_rows = {
+    .name = "gather_rows", .infer = gather_rows_infer, .launch = gather_rows_launch, .gradient = gather_rows_gradient};
+
+/* inputs (dy (B, K, C), index (B, K)) -> dx (B, rows, C) */
+static gh_status gather_rows_backward_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *dy = node->in[0];
+  int64_t rows = (int64_t)node->attr[0];
+  if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, dy->shape[0])) return GH_ERROR_ARGUMENT;
+  if (node->in[1]->shape[1] != dy->shape[1]) return gh_graph_fail(g, node, "there must be an index a row");
+  if (rows < 1) return gh_graph_fail(g, node, "%lld rows", (long long)rows);
+  gh_declare(g, node, GH_F32, 3, (int64_t[]){dy->shape[0], rows, dy->shape[2]});
+  return GH_OK;
+}
+
+static gh_status gather_rows_backward_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *dy = node->in[0], *dx = node->out[0];
+  int64_t samples = dx->shape[0], rows = dx->shape[1], columns = dx->shape[2];
+  return GH_RECORD(r, node, "gather_rows_backward", gh_grid_rows(r, samples * rows, columns), gh_t(dx), gh_t(dy),
+                   gh_t(node->in[1]), gh_l(samples), gh_l(dy->shape[1]), gh_l(rows), gh_l(columns));
+}
+
+const gh_op gh_op_gather_rows_backward = {.name = "gather_rows_backward",
+                                          .attrs = {"rows"},
+                                          .infer = gather_rows_backward_infer,
+                                          .launch = gather_rows_backward_launch};
+
+gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index) {
+  return gh_apply(g, &gh_op_gather_rows, (gh_tensor *[]){x, index}, 2, NULL, 0);
+}
