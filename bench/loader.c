@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -53,6 +54,12 @@ static double resident_bytes(void) {
   return (double)(resident - shared) * (double)sysconf(_SC_PAGESIZE);
 }
 
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static int compare(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
@@ -64,16 +71,18 @@ static gh_status measure(gh_error *err, gh_loader *loader, const settings *s) {
   float *image = gh_alloc(err, side * side * 3, sizeof *image);
   double *rates = gh_alloc(err, (size_t)s->rounds + 1, sizeof *rates);
   gh_status status = image && rates ? GH_OK : GH_ERROR_MEMORY;
+  double cpu = 0;
   for (long round = 0; round <= s->rounds && !status; round++) {
     double start = gh_now();
+    if (round == 1) cpu = cpu_seconds();
     for (long i = 0; i < s->samples && !status; i++) status = gh_loader_next(err, loader, image, NULL, 1);
     rates[round] = (double)s->samples / (gh_now() - start);
   }
   if (!status && s->rounds) {
     qsort(rates + 1, (size_t)s->rounds, sizeof *rates, compare);
-    printf("%d x %d, %d workers: %.1f images/s (median of %ld rounds of %ld; %.1f to %.1f)\n", s->loader.image_size,
-           s->loader.image_size, s->loader.workers, rates[1 + s->rounds / 2], s->rounds, s->samples, rates[1],
-           rates[s->rounds]);
+    printf("%d x %d, %d workers: %.1f images/s (median of %ld rounds of %ld; %.1f to %.1f), %.1f a CPU second\n",
+           s->loader.image_size, s->loader.image_size, s->loader.workers, rates[1 + s->rounds / 2], s->rounds,
+           s->samples, rates[1], rates[s->rounds], (double)(s->rounds * s->samples) / (cpu_seconds() - cpu));
   }
   free(image);
   free(rates);
