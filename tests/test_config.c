@@ -3,12 +3,14 @@
 
 #include "base/file.h"
 #include "train/config.h"
+#include "train/pretrain.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define EXAMPLE GH_FIXTURES "/config/run-example.json"
+#define CONFIGS GH_FIXTURES "/../../configs"
 
 /* The least a document needs. */
 #define LEAST "\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[\"i\"]},\"output\":\"o\""
@@ -299,8 +301,35 @@ static void test_mutations(void **state) {
   free(bytes), free(original);
 }
 
+/* Every file under configs/ is read; an autoencoder's has keys of its own. */
+static void test_configs(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_strings names;
+  size_t runs = 0, autoencoders = 0;
+  check_ok(gh_folder_list(&err, &names, CONFIGS, true));
+  for (size_t i = 0; i < names.count; i++) {
+    char *path = gh_path_join(&err, CONFIGS, names.items[i]);
+    if (gh_starts_with(names.items[i], "autoencoder")) {
+      gh_pretrain_config c;
+      check_ok(gh_pretrain_config_read(&err, &c, path, NULL, 0));
+      gh_pretrain_config_free(&c);
+      autoencoders++;
+    } else {
+      gh_config c;
+      check_ok(gh_config_read(&err, &c, path, NULL, 0));
+      gh_config_free(&c);
+      runs++;
+    }
+    free(path);
+  }
+  gh_strings_free(&names);
+  assert_true(runs >= 5 && autoencoders >= 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),
       cmocka_unit_test(test_refused),
