@@ -280,7 +280,7 @@ static void adapters_that_cannot_be(void **state) {
   } table[] = {{"{\"r\":1,\"use_dora\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_dora"},
                {"{\"r\":1,\"rank_pattern\":{\"x\":2}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "rank_pattern"},
                {"{\"r\":1,\"peft_type\":\"IA3\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "IA3"},
-               {"{\"r\":1,\"bias\":\"all\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias all"},
+               {"{\"r\":1,\"bias\":\"some\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias some"},
                {"{\"r\":2}", "base_model.model.x", GH_ERROR_FORMAT, "rank 2"},
                {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "belongs to no adapted layer"},
                {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},

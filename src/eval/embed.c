@@ -22,7 +22,8 @@ static gh_status replace(gh_error *err, gh_embedder *e, const char *path) {
   return status;
 }
 
-/* Every layer of the vision side that the adapter adapts was met: a misnamed one must not go unnoticed. */
+/* Every layer of the vision side that the adapter adapts, and every bias that it holds, was met: a misnamed one must
+ * not go unnoticed. */
 static gh_status check_adapter(gh_error *err, const gh_embedder *e, const gh_adapter *a) {
   for (size_t i = 0; i < a->layers.count; i++) {
     const char *layer = a->layers.items[i];
@@ -30,6 +31,12 @@ static gh_status check_adapter(gh_error *err, const gh_embedder *e, const gh_ada
     if (!gh_store_find(e->store, gh_name_make("%s.lora_A.weight", layer).text))
       return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have",
                      gh_safetensors_path(a->file), layer);
+  }
+  for (size_t i = 0; i < a->biases_alone.count; i++) {
+    const char *name = a->biases_alone.items[i];
+    if (!gh_starts_with(name, "text_") && !gh_store_find(e->store, name))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the encoder does not have",
+                     gh_safetensors_path(a->file), name);
   }
   return GH_OK;
 }

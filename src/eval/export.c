@@ -43,12 +43,19 @@ static const char *layer_of(const gh_export *e, const char *name, const char *ta
   return NULL;
 }
 
+/* The bias that was trained in this one's place, of an adapted layer or of any other; NULL where none was. */
+static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
+  if (!e->adapter.file || !gh_ends_with(name, ".bias")) return NULL;
+  gh_name layer = gh_name_make("%.*s", (int)(strlen(name) - strlen(".bias")), name);
+  return gh_adapter_bias(&e->adapter, layer.text);
+}
+
 /* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
-  const char *biased = layer_of(e, name, ".bias");
-  if (biased) return gh_adapter_bias(&e->adapter, biased);
+  const gh_st_tensor *bias = trained_bias(e, name);
+  if (bias) return bias;
   return e->encoder ? gh_safetensors_find(e->encoder, name) : NULL;
 }
 
@@ -106,6 +113,10 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
       return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the model does not have",
                      gh_safetensors_path(e->adapter.file), layer);
   }
+  for (size_t i = 0; i < e->adapter.biases_alone.count; i++)
+    if (!gh_safetensors_find(e->model, e->adapter.biases_alone.items[i]))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the model does not have",
+                     gh_safetensors_path(e->adapter.file), e->adapter.biases_alone.items[i]);
   for (size_t i = 0; e->encoder && i < gh_safetensors_count(e->encoder); i++) {
     const char *name = gh_safetensors_at(e->encoder, i)->name;
     if (!gh_safetensors_find(e->model, name))

@@ -48,8 +48,11 @@ static gh_status read_config(gh_error *err, const gh_json *root, gh_adapter *a) 
       gh_json_opt_int(err, root, "r", &rank) || gh_json_opt_double(err, root, "lora_alpha", &a->alpha))
     return err->status;
   if (strcmp(type, "LORA")) return gh_fail(err, GH_ERROR_UNSUPPORTED, "peft_type %s is not supported", type);
-  a->biases = !strcmp(bias, "lora_only");
-  if (!a->biases && strcmp(bias, "none")) return gh_fail(err, GH_ERROR_UNSUPPORTED, "bias %s is not supported", bias);
+  const char *const known[] = {[GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
+  size_t which = 0;
+  while (which < GH_COUNT(known) && strcmp(bias, known[which])) which++;
+  if (which == GH_COUNT(known)) return gh_fail(err, GH_ERROR_UNSUPPORTED, "bias %s is not supported", bias);
+  a->biases = (gh_lora_biases)which;
   if (rank < 1 || rank > 1 << 16) return gh_fail(err, GH_ERROR_FORMAT, "r: %lld is no rank", (long long)rank);
   a->rank = (int)rank;
   for (size_t i = 0; i < GH_COUNT(refused); i++)
@@ -97,9 +100,10 @@ static gh_status read_tensors(gh_error *err, gh_adapter *a) {
   for (size_t i = 0; i < gh_safetensors_count(a->file); i++) {
     const gh_st_tensor *t = gh_safetensors_at(a->file, i);
     int tail = layer_of(t->name, &layer);
-    bool bias = tail >= 2;
-    if (tail < 0 || !gh_adapter_a(a, layer.text) || (bias && !a->biases))
+    bool bias = tail >= 2, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
+    if (tail < 0 || (!adapted && !(tail == 3 && a->biases == GH_BIASES_ALL)) || (bias && !a->biases))
       return gh_fail(err, GH_ERROR_FORMAT, "%s: %s belongs to no adapted layer", t->file, t->name);
+    if (!adapted && gh_strings_add(err, &a->biases_alone, t->name + strlen(PREFIX))) return err->status;
   }
   if (!a->layers.count) return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts no layer", gh_safetensors_path(a->file));
   return GH_OK;
@@ -124,13 +128,14 @@ gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
 void gh_adapter_close(gh_adapter *a) {
   gh_safetensors_close(a->file);
   gh_strings_free(&a->layers);
+  gh_strings_free(&a->biases_alone);
   *a = (gh_adapter){0};
 }
 
 gh_lora gh_adapter_lora(const gh_adapter *a) {
   return (gh_lora){.rank = a->rank,
                    .alpha = a->alpha,
-                   .train_bias = a->biases,
+                   .biases = a->biases,
                    .targets = (const char *const *)a->layers.items,
                    .target_count = (int)a->layers.count,
                    .adapter = a->file};

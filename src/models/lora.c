@@ -36,9 +36,10 @@ static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int
 }
 
 /* The layer's own bias trains; an adapter that holds it replaces the model's. */
-static void train_bias(gh_module *m, gh_tensor *bias, const char *layer) {
+void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted) {
   gh_error *err = gh_graph_error(m->graph);
-  if (gh_graph_failed(m->graph) || bias->trainable) return;
+  if (gh_graph_failed(m->graph) || !bias || bias->trainable) return;
+  if (m->lora->biases < (adapted ? GH_BIASES_ADAPTED : GH_BIASES_ALL)) return;
   if (gh_store_make_trainable(err, m->store, bias) || !m->lora->adapter) return;
   const char *middle[] = {"base_layer.", ""}; /* PEFT has written both */
   for (size_t i = 0; i < GH_COUNT(middle); i++) {
@@ -72,7 +73,7 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   gh_name a_name = gh_name_make("%s.lora_A.weight", layer), b_name = gh_name_make("%s.lora_B.weight", layer);
   gh_tensor *a = adapter_tensor(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, a_name.text);
   gh_tensor *b = adapter_tensor(m, gh_init_constant(0), 2, (int64_t[]){n, r}, b_name.text);
-  if (bias && lora->train_bias) train_bias(m, bias, layer);
+  gh_lora_bias_layer(m, bias, layer, true);
   gh_tensor *y = gh_linear(g, x, weight, bias);
   gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
   return gh_add_scaled(g, y, gh_linear(g, low, b, NULL), lora->alpha / (double)r);

@@ -1,15 +1,17 @@
 /* LoRA (Hu et al., 2021) as PEFT computes it: y = W x + b + (alpha / r) B A dropout(x), W frozen; with bias "lora_only"
- * the adapted layers' biases train too. */
+ * the adapted layers' biases train too, with "all" those of every linear layer and norm. */
 #ifndef GH_MODELS_LORA_H
 #define GH_MODELS_LORA_H
 
 #include "models/module.h"
 
+typedef enum gh_lora_biases { GH_BIASES_NONE, GH_BIASES_ADAPTED, GH_BIASES_ALL } gh_lora_biases; /* which train */
+
 struct gh_lora {
   int rank;
   double alpha;
   double dropout;
-  bool train_bias; /* "lora_only" */
+  gh_lora_biases biases;
   const char *const
       *targets; /* names or last parts of names: "q_proj", "visual_projection"; NULL: every linear layer */
   int target_count;
@@ -25,6 +27,9 @@ struct gh_lora {
 
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, const char *layer);
+
+/* Trains a layer's bias (NULL: it has none), as m->lora says: `adapted` or not. */
+void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted);
 
 /* W + (alpha / r) B A on the host: weight (N, K) in place, a (r, K), b (N, r). */
 void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha);

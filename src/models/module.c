@@ -89,6 +89,7 @@ gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias,
   gh_tensor *w = gh_parameter(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
   gh_tensor *b = bias ? gh_parameter(m, init, 1, &width, "%s.bias", name) : NULL;
   if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, name);
+  if (m->lora) gh_lora_bias_layer(m, b, name, false);
   return gh_linear(m->graph, x, w, b);
 }
 
@@ -97,6 +98,7 @@ gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, const char
   int64_t width = gh_tensor_columns(x);
   gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &width, "%s.weight", name);
   gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &width, "%s.bias", name);
+  if (m->lora) gh_lora_bias_layer(m, b, name, false);
   return gh_layernorm(m->graph, x, w, b, eps);
 }
 

@@ -16,7 +16,6 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
       {c->data.latent_cache, "data.latent_cache"},
-      {c->lora.enabled && c->lora.bias == GH_LORA_BIAS_ALL, "stage2.lora.bias \"all\""},
       {c->guard != NULL, "stage2.guard"},
       {gh_json_count(c->evaluate) > 0, "evaluate"},
       {c->split != GH_SPLIT_EVEN, "distributed.split other than \"even\""},
@@ -80,7 +79,9 @@ void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, g
   *lora = (gh_lora){.rank = l->enabled ? (int)l->rank : 0,
                     .alpha = l->alpha,
                     .dropout = l->dropout,
-                    .train_bias = l->bias == GH_LORA_BIAS_LORA_ONLY,
+                    .biases = l->bias == GH_LORA_BIAS_ALL         ? GH_BIASES_ALL
+                              : l->bias == GH_LORA_BIAS_LORA_ONLY ? GH_BIASES_ADAPTED
+                                                                  : GH_BIASES_NONE,
                     .targets = l->all_linear ? NULL : (const char *const *)l->targets.items,
                     .target_count = (int)l->targets.count,
                     .adapter = models->adapter_file,

@@ -14,11 +14,19 @@ static gh_kind kind_of(const gh_tensor *t, bool lora) {
   return !encoder ? KIND_DENOISER : lora ? KIND_ADAPTER : KIND_ENCODER;
 }
 
-/* PEFT's keys: "base_model.model." in front, and a trained bias is its base layer's. */
-static gh_name file_name(const gh_tensor *t, gh_kind kind) {
+static bool is_trained(const gh_update *u, const char *name) {
+  for (int i = 0; i < u->count; i++)
+    if (!strcmp(u->parameters[i]->name, name)) return true;
+  return false;
+}
+
+/* PEFT's keys: "base_model.model." in front, and the bias of an adapted layer is its base layer's. */
+static gh_name file_name(const gh_update *u, const gh_tensor *t, gh_kind kind) {
   if (kind != KIND_ADAPTER) return gh_name_make("%s", t->name);
-  if (!gh_ends_with(t->name, ".bias")) return gh_name_make("base_model.model.%s", t->name);
-  return gh_name_make("base_model.model.%.*s.base_layer.bias", (int)(strlen(t->name) - strlen(".bias")), t->name);
+  int layer = (int)(strlen(t->name) - strlen(".bias"));
+  if (!gh_ends_with(t->name, ".bias") || !is_trained(u, gh_name_make("%.*s.lora_A.weight", layer, t->name).text))
+    return gh_name_make("base_model.model.%s", t->name);
+  return gh_name_make("base_model.model.%.*s.base_layer.bias", layer, t->name);
 }
 
 static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
@@ -27,7 +35,7 @@ static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_d
   for (int i = 0; i < u->count && !status; i++) {
     const gh_tensor *t = u->parameters[i];
     if (kind_of(t, lora) == kind)
-      status = gh_safetensors_writer_declare(err, writer, file_name(t, kind).text, GH_ST_F32, t->rank, t->shape);
+      status = gh_safetensors_writer_declare(err, writer, file_name(u, t, kind).text, GH_ST_F32, t->rank, t->shape);
   }
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (int i = 0; i < u->count && !status; i++) {
@@ -36,7 +44,7 @@ static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_d
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
     status = values ? gh_tensor_read(err, device, t, values) : GH_ERROR_MEMORY;
     if (!status)
-      status = gh_safetensors_writer_write_f32(err, writer, file_name(t, kind).text, values, gh_tensor_elements(t));
+      status = gh_safetensors_writer_write_f32(err, writer, file_name(u, t, kind).text, values, gh_tensor_elements(t));
     free(values);
   }
   return status ? status : gh_safetensors_writer_finish(err, writer);
@@ -74,6 +82,8 @@ static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
 }
 
 static gh_status write_adapter_config(gh_error *err, const char *folder, const gh_update *u, const gh_config *c) {
+  static const char *const biases[] = {
+      [GH_LORA_BIAS_NONE] = "none", [GH_LORA_BIAS_LORA_ONLY] = "lora_only", [GH_LORA_BIAS_ALL] = "all"};
   char *path = gh_path_join(err, folder, "adapter_config.json");
   gh_json *root = gh_json_object(err);
   gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
@@ -81,8 +91,7 @@ static gh_status write_adapter_config(gh_error *err, const char *folder, const g
   if (!status) status = gh_json_put_int(err, root, "r", c->lora.rank);
   if (!status) status = gh_json_put_double(err, root, "lora_alpha", c->lora.alpha);
   if (!status) status = gh_json_put_double(err, root, "lora_dropout", c->lora.dropout);
-  if (!status)
-    status = gh_json_put_string(err, root, "bias", c->lora.bias == GH_LORA_BIAS_LORA_ONLY ? "lora_only" : "none");
+  if (!status) status = gh_json_put_string(err, root, "bias", biases[c->lora.bias]);
   if (!status) status = gh_json_put_bool(err, root, "inference_mode", true);
   if (!status) status = gh_json_put_string(err, root, "base_model_name_or_path", c->clip);
   if (!status) status = put_targets(err, root, u);

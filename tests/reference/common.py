@@ -151,6 +151,9 @@ class Step(nn.Module):
             models.add_lora(self.encoder, lora["rank"], lora["alpha"], lora["dropout"])
             missing, unexpected = self.encoder.load_state_dict(adapter_tensors(self.folder / lora["adapter"]), strict=False)
             assert not unexpected
+        if stage == 2 and lora and lora["bias"] == "all":
+            for name, p in self.encoder.named_parameters():
+                p.requires_grad_(p.requires_grad or name.endswith(".bias"))
         for _, module in heads:
             module.requires_grad_(trains_denoiser)
         groups = heads + [("", self.encoder)]

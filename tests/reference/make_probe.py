@@ -58,7 +58,9 @@ def run_config(setting, **changes):
         "output": "run",
     }
     config["denoiser"].update(changes.get("denoiser", {}))
-    config["stage2"].update(changes.get("stage2", {}))
+    config["stage2"].update(copy.deepcopy(changes.get("stage2", {})))
+    if "lora" in changes:
+        config["stage2"]["lora"] = {**setting["lora"], **changes["lora"]}
     return config
 
 
@@ -171,6 +173,7 @@ if __name__ == "__main__":
         ("stage2-direct", 2, "inputs", 6000, {"stage2": {"lora": None}}),
         ("stage2-dropout", 2, "inputs-dropout", None, {}),
         ("stage2-local", 2, "inputs", 1024, {"local_tokens": 100.0, "stage2": {"train_denoiser": True}}),
+        ("stage2-biases", 2, "inputs", 128, {"lora": {"bias": "all"}}),
         ("stage2-some", 2, "inputs-local", 256, {"local_tokens": 30.0, "stage2": {"train_denoiser": True}}),
     ])
     make("edges", EDGES, 200, 208, 3, torch.float16, [
