@@ -51,7 +51,7 @@ static float *load(const gh_safetensors *file, const char *name, int64_t *count)
 
 static void open_stage(golden *g, int stage) {
   char *denoiser = NULL;
-  if (stage == 2) check_ok(gh_run_stage_denoiser(&err, run_folder, 1, &denoiser));
+  if (stage == 2) check_ok(gh_run_stage1_denoiser(&err, run_folder, g->config.stages[0].steps, &denoiser));
   check_ok(gh_models_open(&err, &g->models, &g->config, denoiser, NULL));
   free(denoiser);
   check_ok(gh_store_create(&err, g->device, &g->store));

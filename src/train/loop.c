@@ -119,6 +119,9 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   gh_progress progress;
   gh_progress_start(&progress, l->label, "updates", (uint64_t)l->stage->steps, (uint64_t)l->done);
   l->state_written = gh_now();
+  /* A state may be older than the wish for a snapshot there: fewer steps, another schedule. */
+  if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
+    status = l->snapshot(err, l);
   while (!status && l->done < l->stage->steps) {
     double began = gh_now();
     gh_update_result result;
@@ -168,17 +171,37 @@ gh_status gh_loop_report(gh_error *err, const gh_loop *l, double seconds, gh_sta
 
 /* ---- starting and resuming ---- */
 
+/* A run that was killed before its first state: only its configuration and, perhaps, early snapshots are there. */
+static gh_status check_stateless(gh_error *err, const char *run, const gh_json *config, const char *path, bool resume) {
+  gh_strings snapshots = {0};
+  gh_json *before = NULL;
+  char *folder = gh_path_join(err, run, "snapshots");
+  gh_status status = folder ? gh_run_list(err, folder, &snapshots) : GH_ERROR_MEMORY;
+  if (!status && snapshots.count && !resume)
+    status =
+        gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume begins it anew, or choose another output", run);
+  if (!status && snapshots.count && gh_path_exists(path))
+    status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
+  if (!status && before) status = gh_plan_same_run(err, config, before);
+  if (!status && resume) gh_info("no state in %s yet: starting from the beginning", run);
+  gh_json_free(before);
+  gh_strings_free(&snapshots);
+  free(folder);
+  return status;
+}
+
 gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
                            gh_state_info *from) {
   gh_status status = gh_folder_make(err, run);
   char *path = gh_path_join(err, run, "config.json");
   if (!status) status = gh_folder_sweep(err, run);
   if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
+  if (!status && !*state_folder) status = check_stateless(err, run, config, path, resume);
   if (!status && *state_folder && !resume)
     status = gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume goes on with it, or choose another output",
                      run);
   if (!status && *state_folder) status = gh_plan_same_run(err, config, from->config);
-  if (!status && !*state_folder && resume) gh_info("no state in %s yet: starting from the beginning", run);
+  if (!status && *state_folder) status = gh_plan_steps_left(err, config, from->config, from->stage, from->update);
   if (!status) status = gh_metrics_rewind(err, run, *state_folder ? from->stage : 0, from->update);
   if (!status) status = gh_json_write_file(err, path, config);
   free(path);

@@ -89,3 +89,20 @@ static gh_status same(gh_error *err, const char *path, const gh_json *now, const
 gh_status gh_plan_same_run(gh_error *err, const gh_json *config, const gh_json *before) {
   return same(err, "", config, before);
 }
+
+gh_status gh_plan_steps_left(gh_error *err, const gh_json *config, const gh_json *before, int stage, int64_t update) {
+  const char *key = stage == 1 ? "stage1.steps" : "stage2.steps";
+  int64_t now[2] = {0}, then = 0;
+  if (!gh_json_at(config, key)) return GH_OK; /* a pre-training has one stage and no such keys */
+  if (gh_json_get_int(err, config, "stage1.steps", &now[0]) || gh_json_get_int(err, config, "stage2.steps", &now[1]) ||
+      gh_json_get_int(err, before, "stage1.steps", &then))
+    return err->status;
+  if (stage == 2 && now[0] != then)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "stage1.steps is not what the interrupted run had, %lld, and its stage 2 has begun",
+                   (long long)then);
+  if (now[stage - 1] < update)
+    return gh_fail(err, GH_ERROR_CONFIG, "%s is %lld, and the interrupted run has done %lld", key,
+                   (long long)now[stage - 1], (long long)update);
+  return GH_OK;
+}

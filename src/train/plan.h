@@ -12,5 +12,8 @@ gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan);
 /* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's, apart from those
  * that do not change its results (device, workers, steps, checkpoints, ...). */
 gh_status gh_plan_same_run(gh_error *err, const gh_json *config, const gh_json *before);
+/* The same for the steps: GH_ERROR_CONFIG if less are wanted than the state's (stage, update) has, or other ones of a
+ * stage that is over. */
+gh_status gh_plan_steps_left(gh_error *err, const gh_json *config, const gh_json *before, int stage, int64_t update);
 
 #endif

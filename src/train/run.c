@@ -111,23 +111,14 @@ gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
   return status;
 }
 
-gh_status gh_run_stage_denoiser(gh_error *err, const char *run, int stage, char **out) {
-  gh_strings names = {0};
-  *out = NULL;
-  char *snapshots = gh_path_join(err, run, "snapshots");
-  gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
-  for (size_t i = names.count; !status && !*out && i-- > 0;) {
-    int found;
-    int64_t update;
-    gh_run_parse_name(names.items[i], &found, &update);
-    char *folder = found == stage ? gh_path_join(err, snapshots, names.items[i]) : NULL;
-    if (folder) status = existing(err, folder, "denoiser.safetensors", out);
-    free(folder);
-  }
-  if (!status && !*out) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot of stage %d", run, stage);
-  gh_strings_free(&names);
-  free(snapshots);
-  return status;
+gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update, char **path) {
+  *path = gh_format(err, "%s/snapshots/stage1-%08lld/denoiser.safetensors", run, (long long)update);
+  if (!*path) return GH_ERROR_MEMORY;
+  if (gh_path_is_file(*path)) return GH_OK;
+  gh_fail(err, GH_ERROR_FILE, "%s: stage 2 goes on from it, and it is not there", *path);
+  free(*path);
+  *path = NULL;
+  return GH_ERROR_FILE;
 }
 
 gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out) {

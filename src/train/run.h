@@ -27,8 +27,8 @@ gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out);
 gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out);
 void gh_snapshot_free(gh_snapshot *snapshot);
 
-/* The newest denoiser.safetensors of that stage's snapshots (caller frees); GH_ERROR_FILE if there is none. */
-gh_status gh_run_stage_denoiser(gh_error *err, const char *run, int stage, char **path);
+/* denoiser.safetensors of stage 1's snapshot after that update (caller frees); GH_ERROR_FILE if there is none. */
+gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update, char **path);
 
 /* Keeps a second process out of the folder; makes it. */
 gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out);

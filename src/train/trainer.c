@@ -135,7 +135,7 @@ static gh_status run_stages(gh_error *err, const gh_config *config, const gh_tra
                        .device = device};
     char *denoiser = NULL; /* stage 1's, where it was trained */
     if (number == 2 && config->stages[0].steps && !options->dry_run)
-      status = gh_run_stage_denoiser(err, config->output, 1, &denoiser);
+      status = gh_run_stage1_denoiser(err, config->output, config->stages[0].steps, &denoiser);
     bool resumed = folder && from->stage == number;
     if (!status) status = train_stage(err, &s, resumed ? from : NULL, folder, denoiser, &reports[number - 1]);
     free(denoiser);

@@ -1,0 +1,74 @@
+# Sourced by the scripts that drive `genhance train`: a tiny run, and what is expected of it.
+# shellcheck shell=bash disable=SC2034
+genhance=$(realpath "$1")
+fixtures=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../fixtures")
+work=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/genhance-test-XXXXXX")")
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failures=0
+: "${GH_CACHE_DIR:=$work/cache}"
+export GH_CACHE_DIR
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+finish() {
+  [ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
+}
+
+# Two stages of three updates with a state after each. Paths are relative to $work.
+cp -r "$fixtures/encode/images" images
+cp -r "$fixtures/probe/tiny/clip" clip
+cp "$fixtures/probe/tiny/ae.safetensors" .
+chmod -R u+w .
+cat >run.json <<'END'
+{"version": 1, "clip": "clip", "autoencoder": "ae.safetensors",
+ "denoiser": {"double_blocks": 1, "single_blocks": 1, "hidden": 32, "heads": 2, "mlp_ratio": 2.0,
+  "rope_axes": [4, 6, 6], "context_width": 24, "vector_width": 20},
+ "data": {"images": ["images"], "workers": 2},
+ "stage1": {"steps": 3, "batch": 3, "micro_batch": 2, "optimizer": {"lr": 0.01}, "checkpoint_every": 2},
+ "stage2": {"steps": 3, "batch": 3, "micro_batch": 2, "optimizer": {"lr": 0.01}, "lora": {"rank": 2}},
+ "state": {"keep": 2, "minutes": 1e-9}, "output": "run"}
+END
+
+# train ARGUMENTS...: a run to its end
+train() {
+  "$genhance" train --config run.json --quiet "$@" >out 2>err || fail "train $*: exit code $?: $(cat err)"
+}
+
+# refuse CODE TEXT COMMAND...: fails with that exit code and one reason, last on stderr, that holds the text.
+refuse() {
+  local code=$1 text=$2 got
+  shift 2
+  "$@" >out 2>err
+  got=$?
+  [ "$got" = "$code" ] || fail "$*: exit code $got, expected $code: $(cat err)"
+  [ "$(grep -c '^genhance: ' err)" = 1 ] || fail "$*: not one reason: $(cat err)"
+  tail -n 1 err | grep -qF -e "$text" && tail -n 1 err | grep -q '^genhance: ' || fail "$*: no \"$text\" in: $(cat err)"
+}
+
+# A file without the time it took and the steps that were planned.
+timeless() {
+  case $1 in
+    *metrics.jsonl) sed 's/,"ms":.*//' "$1" ;;
+    *train.log) sed 's/ | .*//; s|/[0-9]* | |' "$1" ;;
+    *) cat "$1" ;;
+  esac
+}
+
+# same A B: run B holds A's results to the bit: snapshots, newest state, metrics, log. The state's manifest says which
+# kernels were chosen, which another cache may change; test_resume.c compares that too.
+same() {
+  local file any=
+  while read -r file; do
+    any=yes
+    [ -f "$2/$file" ] || { fail "$2 has no $file"; continue; }
+    cmp -s <(timeless "$1/$file") <(timeless "$2/$file") || fail "$2/$file is not what $1 has"
+  done < <(cd "$1" && find snapshots "state/$(newest_state ".")/part-00000.safetensors" metrics.jsonl train.log -type f)
+  [ -n "$any" ] || fail "$1 holds nothing to compare"
+  [ "$(newest_state "$1")" = "$(newest_state "$2")" ] || fail "$2 ends at $(newest_state "$2")"
+}
+
+newest_state() { find "$1/state" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort | tail -n 1; }

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Runs that are interrupted by the clock rather than at a chosen operation (test_resume.c does that): SIGKILL at random
+# moments, SIGTERM, steps added later; and what --resume refuses. GH_TEST_SEED=N repeats a printed seed.
+# usage: test_interrupt.sh path/to/genhance
+set -u
+# shellcheck source=tests/support/train.sh
+. "$(dirname "$0")/support/train.sh"
+RANDOM=${GH_TEST_SEED:=$((RANDOM))}
+echo "GH_TEST_SEED=$GH_TEST_SEED"
+
+# ---- two runs, with an empty and a warm tuning cache ----
+train
+mv run whole
+train
+same whole run
+mv run warm
+export GH_CACHE_DIR=$work/other-cache
+train
+same whole run
+[ -n "$(ls "$GH_CACHE_DIR")" ] || fail "nothing was cached: was the cache empty at all?"
+rm -rf run
+
+# ---- killed at random moments, again and again, until one try gets through ----
+milliseconds() { echo $(($(date +%s%N) / 1000000)); }
+began=$(milliseconds)
+train
+length=$(($(milliseconds) - began))
+rm -rf run
+kills=0 tries=0
+while :; do
+  "$genhance" train --config run.json --quiet --resume >out 2>err &
+  pid=$!
+  if [ $((tries += 1)) -le 8 ]; then
+    sleep "$(printf '0.%03d' $(((length / 3 + RANDOM % length) % 1000)))"
+    kill -KILL $pid 2>/dev/null
+  fi
+  wait $pid 2>/dev/null
+  code=$?
+  [ $code = 137 ] || break
+  kills=$((kills + 1))
+done
+[ $code = 0 ] || fail "resumed: exit code $code: $(cat err)"
+echo "$kills kills within runs of $length ms"
+[ $kills -gt 0 ] || fail "no kill arrived in time"
+same whole run
+
+# ---- a finished run goes on with nothing ----
+train --resume
+same whole run
+rm -rf run
+
+# ---- SIGTERM and SIGINT save the state: in stage 1, then in stage 2 ----
+for round in "TERM 1 1 2" "INT 2 4 5"; do
+  read -r signal stage least most <<<"$round"
+  "$genhance" train --config run.json --resume --quiet --set state.minutes=1e6 >out 2>err &
+  pid=$!
+  for _ in $(seq 3000); do
+    [ "$(wc -l 2>/dev/null <run/metrics.jsonl)" -ge "$least" ] 2>/dev/null && break
+    sleep 0.01
+  done
+  kill -$signal $pid
+  wait $pid
+  code=$?
+  [ $code = 75 ] || fail "SIG$signal: exit code $code: $(cat err)"
+  grep -q '^genhance: stopped after update .*--resume' err || fail "SIG$signal: $(cat err)"
+  grep -q "^stage$stage-" <<<"$(newest_state run)" || fail "SIG$signal stopped in $(newest_state run)"
+  lines=$(wc -l <run/metrics.jsonl)
+  [ "$lines" -le "$most" ] || fail "SIG$signal: $lines updates were done"
+done
+train --resume
+same whole run
+
+# ---- what --resume refuses ----
+refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
+for change in stage1.optimizer.lr=0.02 seed=7 stage2.lora.rank=3 timestep.scale=2 data.crop_scale='[0.5,1]' \
+  denoiser.guidance=3 stage2.batch=4; do
+  refuse 1 "${change%%=*}" "$genhance" train --config run.json --resume --set "$change"
+done
+refuse 1 "stage1.steps" "$genhance" train --config run.json --resume --set stage1.steps=5
+same whole run
+cp images/alpha.png images/more.png
+refuse 1 "--allow-data-change" "$genhance" train --config run.json --resume --set stage2.steps=4
+same whole run
+train --resume --set stage2.steps=4 --allow-data-change
+[ "$(wc -l <run/metrics.jsonl)" = 7 ] || fail "--allow-data-change: $(cat run/metrics.jsonl)"
+rm images/more.png
+
+# ---- a damaged state is not taken ----
+rm -rf run && cp -r whole run
+part=run/state/$(newest_state run)/part-00000.safetensors
+printf x | dd of="$part" bs=1 seek=$(($(stat -c %s "$part") - 100)) conv=notrunc status=none
+refuse 1 "is not what the manifest says" "$genhance" train --config run.json --resume --set stage2.steps=4
+truncate -s -100 "$part"
+refuse 1 "part-00000.safetensors" "$genhance" train --config run.json --resume --set stage2.steps=4
+
+# ---- more steps than at first ----
+rm -rf run
+train --set stage1.steps=2 --set stage2.steps=0
+train --resume --set stage2.steps=1
+train --resume
+same whole run
+
+# ---- one process a folder ----
+rm -rf run
+"$genhance" train --config run.json --quiet --set stage1.steps=100000 >out1 2>err1 &
+pid=$!
+for _ in $(seq 3000); do
+  [ -s run/metrics.jsonl ] && break
+  sleep 0.01
+done
+refuse 1 "in use by another process" "$genhance" train --config run.json --resume
+kill -KILL $pid
+wait $pid 2>/dev/null
+refuse 1 "stage1.steps is 0, and the interrupted run has done" "$genhance" train --config run.json --resume --set stage1.steps=0
+steps=$(newest_state run)
+steps=$((10#${steps#stage1-}))
+rm -rf run/snapshots
+train --resume --set stage1.steps=$steps --set stage2.steps=1 # the lock died with its process
+[ "$(wc -l <run/metrics.jsonl)" = $((steps + 1)) ] || fail "resumed at $steps: $(tail -n 1 run/metrics.jsonl)"
+[ -d "run/snapshots/stage1-$(printf %08d $steps)" ] || fail "the last step's snapshot is missing: $(ls run/snapshots)"
+
+# ---- killed before the first state, with a snapshot there ----
+rm -rf run/state
+refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
+refuse 1 "seed" "$genhance" train --config run.json --resume --set seed=8
+train --resume
+same whole run
+
+finish
