@@ -40,11 +40,24 @@ typedef struct gh_device_info {
 
 typedef struct gh_gemm_state gh_gemm_state; /* the chooser's memory (backend/gemm.h) */
 
+/* What a device was asked for so far, kept by its backend: how tests and benchmarks see that a step allocates, compiles
+ * and waits for nothing but the read of its loss. */
+typedef struct gh_counters {
+  int64_t allocations;  /* buffers, views, staging memory, workspaces */
+  int64_t binds;        /* commands bound */
+  int64_t compilations; /* programs compiled, or loaded from the cache */
+  int64_t launches;     /* commands enqueued */
+  int64_t sends;
+  int64_t writes, reads; /* each waits for the queue */
+  int64_t waits;         /* finish, and sends that found no staging memory free */
+} gh_counters;
+
 typedef struct gh_device {
   const gh_backend *backend;
   void *impl;
   gh_device_info info;
   gh_gemm_state *gemm;
+  gh_counters counters;
 } gh_device;
 
 typedef enum gh_arg_kind { GH_ARG_BUFFER, GH_ARG_I32, GH_ARG_I64, GH_ARG_F32 } gh_arg_kind;
@@ -93,6 +106,8 @@ typedef struct gh_gemm_desc {
   gh_dtype dtype;
 } gh_gemm_desc;
 
+#define GH_SENDS_BYTES (INT64_C(256) << 20)
+
 struct gh_backend {
   const char *name; /* "opencl" */
 
@@ -109,6 +124,9 @@ struct gh_backend {
   void (*buffer_free)(gh_buffer *buffer);
   int64_t (*buffer_bytes)(const gh_buffer *buffer);
   gh_status (*write)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+  /* A write that does not wait for the queue: `from` is copied to staging memory first and free at once. Only where the
+   * device is GH_SENDS_BYTES behind does it wait, for the oldest of them. */
+  gh_status (*send)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
   gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 
   /* Bound commands. Buffers must outlive them. Compilation happens here, never in enqueue. */
@@ -118,7 +136,8 @@ struct gh_backend {
                          gh_launch **out);
   gh_status (*bind_copy)(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                          int64_t from_offset, int64_t bytes, gh_launch **out);
-  /* The vendor library's GEMM (CLBlast); GH_ERROR_UNSUPPORTED where it has none for this descriptor. */
+  /* The vendor library's GEMM (CLBlast, which may allocate at a product of several matrices: uncounted);
+   * GH_ERROR_UNSUPPORTED where it has none for this descriptor. */
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
   void (*launch_free)(gh_launch *launch);

@@ -123,6 +123,7 @@ gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *
   if (gh_graph_failed(g)) return g->error.status;
   g->forward_nodes = g->nodes.count;
   g->last_segment = g->segment++;
+  gh_graph_phase(g, "backward");
   for (int i = 0; i < count; i++) add_gradient(g, out[i], dout[i]);
   for (int i = g->forward_nodes - 1; i >= 0 && !gh_graph_failed(g); i--) differentiate_node(g, g->nodes.items[i]);
   return g->error.status;

@@ -56,6 +56,7 @@ struct gh_node {
   bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
   bool dead;          /* the plan found that nobody reads its results */
   int segment;        /* of the recording (gh_graph_segment) */
+  const char *phase;  /* gh_graph_phase; NULL: none was named */
   gh_node *again;     /* differentiation's own: the copy that recomputes it */
 };
 
@@ -111,6 +112,8 @@ gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 
 /* Whole-tensor transfers; float32 tensors. Synchronous. Writing to a tensor of an unbacked store does nothing. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
+/* A write that does not wait for the device; data is free at once. For what every step brings. */
+gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
 
 /* ---- recording ---- */
@@ -175,6 +178,22 @@ int gh_graph_node_count(const gh_graph *g);
 const gh_node *gh_graph_node(const gh_graph *g, int index);
 /* Enqueues every launch; does not wait. */
 gh_status gh_graph_run(gh_error *err, gh_graph *g);
+
+/* ---- measuring ---- */
+
+/* What the nodes recorded from here on belong to ("encoder"): static text. Differentiation goes on as "backward". */
+void gh_graph_phase(gh_graph *g, const char *phase);
+
+/* A planned graph's launches, in order. */
+typedef struct gh_launch_note {
+  const gh_node *node; /* that recorded it */
+  const char *name;    /* the kernel's; "gemm m=.. n=.. .."; "fill" */
+  double flops;        /* a node's add up to its op's, where the op counts them */
+} gh_launch_note;
+int gh_graph_launch_count(const gh_graph *g);
+gh_launch_note gh_graph_launch_note(const gh_graph *g, int index);
+/* gh_graph_run cut into parts: the launches [first, first + count). */
+gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count);
 
 /* Test aids (poison.c), for planned graphs: fill the values' memory with a marked NaN; after a run, GH_ERROR_DEVICE if
  * the gaps between the values no longer hold it, naming the tensor in front. A value that dies shares its place: keep

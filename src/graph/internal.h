@@ -12,6 +12,13 @@ typedef struct gh_list {
 
 gh_status gh_list_push(gh_error *err, gh_list *list, void *item);
 
+/* A launch, and what the measuring functions say of it. */
+typedef struct gh_recorded {
+  gh_launch *launch;
+  gh_launch_note note;
+  char name[160];
+} gh_recorded;
+
 struct gh_graph {
   gh_device *device;
   gh_error error;                /* the first failure; GH_OK while all is well */
@@ -21,17 +28,19 @@ struct gh_graph {
   int forward_nodes;             /* nodes recorded when differentiation began */
   int segment;                   /* of the nodes being recorded */
   int last_segment;              /* of the forward pass */
+  const char *phase;             /* of the nodes being recorded */
   bool recompute;
   bool planned;
   gh_list arenas;   /* gh_buffer * */
   gh_list views;    /* gh_buffer *: the values' places in them */
-  gh_list launches; /* gh_launch *, in order */
+  gh_list launches; /* gh_recorded *, in order */
   int64_t peak_bytes;
 };
 
 struct gh_recorder {
   gh_graph *graph;
   gh_error *err;
+  const gh_node *node; /* whose launches are being recorded */
 };
 
 gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,

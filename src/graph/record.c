@@ -21,7 +21,11 @@ static void free_list(gh_list *list) {
 void gh_graph_free(gh_graph *g) {
   if (!g) return;
   const gh_backend *b = g->device->backend;
-  for (int i = 0; i < g->launches.count; i++) b->launch_free(g->launches.items[i]);
+  for (int i = 0; i < g->launches.count; i++) {
+    gh_recorded *recorded = g->launches.items[i];
+    b->launch_free(recorded->launch);
+    free(recorded);
+  }
   for (int i = 0; i < g->views.count; i++) b->buffer_free(g->views.items[i]);
   for (int i = 0; i < g->arenas.count; i++) b->buffer_free(g->arenas.items[i]);
   for (int i = 0; i < g->tensors.count; i++) gh_tensor_free(g->tensors.items[i]);
@@ -103,6 +107,7 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
   node->op = op;
   node->inputs = inputs;
   node->segment = g->segment;
+  node->phase = g->phase;
   bool needs_grad = false;
   for (int i = 0; i < inputs; i++) {
     node->in[i] = in[i];
@@ -119,6 +124,7 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
 }
 
 void gh_graph_segment(gh_graph *g) { g->segment++; }
+void gh_graph_phase(gh_graph *g, const char *phase) { g->phase = phase; }
 void gh_graph_recompute(gh_graph *g, bool on) { g->recompute = on; }
 
 gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,

@@ -2,13 +2,24 @@
 #include "backend/gemm.h"
 #include "graph/internal.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 gh_device *gh_recorder_device(const gh_recorder *r) { return r->graph->device; }
 
-static gh_status keep_launch(gh_recorder *r, gh_status status, gh_launch *launch) {
-  if (status) return status;
-  status = gh_list_push(r->err, &r->graph->launches, launch);
-  if (status) r->graph->device->backend->launch_free(launch);
-  return status;
+static gh_status keep_launch(gh_recorder *r, gh_launch *launch, const char *name, double flops) {
+  gh_recorded *recorded = gh_alloc(r->err, 1, sizeof *recorded);
+  gh_status status = recorded ? gh_list_push(r->err, &r->graph->launches, recorded) : GH_ERROR_MEMORY;
+  if (status) {
+    r->graph->device->backend->launch_free(launch);
+    free(recorded);
+    return status;
+  }
+  snprintf(recorded->name, sizeof recorded->name, "%s", name);
+  recorded->launch = launch;
+  recorded->note = (gh_launch_note){r->node, recorded->name, flops};
+  return GH_OK;
 }
 
 gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
@@ -18,22 +29,38 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
   gh_device *d = r->graph->device;
   gh_status status = d->backend->bind_kernel(r->err, d, &id, &grid, args, count, &launch);
   if (status) return gh_fail_in(r->err, "%s", node->op->name);
-  return keep_launch(r, status, launch);
+  return keep_launch(r, launch, kernel, 0);
 }
 
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c) {
   gh_launch *launch = NULL;
+  char name[160] = "gemm ";
   gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_tensor_buffer(a), gh_tensor_buffer(b),
                                   gh_tensor_buffer(c), &launch);
-  return keep_launch(r, status, launch);
+  if (status) return status;
+  gh_gemm_key(desc, name + strlen(name), sizeof name - strlen(name));
+  return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
 }
 
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
   gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, gh_tensor_bytes(t), 0, &launch);
-  return keep_launch(r, status, launch);
+  return status ? status : keep_launch(r, launch, "fill", 0);
+}
+
+/* The launches from `first` on are the node's: what its GEMMs leave of the op's count goes to the first that is none.
+ */
+static void share_flops(gh_graph *g, int first, const gh_node *node) {
+  double rest = node->op->flops ? node->op->flops(node) : 0;
+  gh_recorded *other = NULL;
+  for (int i = first; i < g->launches.count; i++) {
+    gh_recorded *recorded = g->launches.items[i];
+    rest -= recorded->note.flops;
+    if (!other && !(recorded->note.flops > 0)) other = recorded;
+  }
+  if (other && rest > 0) other->note.flops = rest;
 }
 
 gh_status gh_record_launches(gh_error *err, gh_graph *g) {
@@ -41,20 +68,32 @@ gh_status gh_record_launches(gh_error *err, gh_graph *g) {
   for (int i = 0; i < g->nodes.count; i++) {
     const gh_node *node = g->nodes.items[i];
     if (node->dead || (node->op->flags & GH_OP_VIEW)) continue;
+    int first = g->launches.count;
+    r.node = node;
     gh_status status = node->op->launch(&r, node);
+    if (status) return status;
+    share_flops(g, first, node);
+  }
+  return GH_OK;
+}
+
+int gh_graph_launch_count(const gh_graph *g) { return g->launches.count; }
+
+gh_launch_note gh_graph_launch_note(const gh_graph *g, int index) {
+  return ((const gh_recorded *)g->launches.items[index])->note;
+}
+
+gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count) {
+  if (!g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is not planned");
+  for (int i = first; i < first + count; i++) {
+    const gh_recorded *recorded = g->launches.items[i];
+    gh_status status = g->device->backend->enqueue(err, g->device, recorded->launch);
     if (status) return status;
   }
   return GH_OK;
 }
 
-gh_status gh_graph_run(gh_error *err, gh_graph *g) {
-  if (!g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is not planned");
-  for (int i = 0; i < g->launches.count; i++) {
-    gh_status status = g->device->backend->enqueue(err, g->device, g->launches.items[i]);
-    if (status) return status;
-  }
-  return GH_OK;
-}
+gh_status gh_graph_run(gh_error *err, gh_graph *g) { return gh_graph_run_part(err, g, 0, g->launches.count); }
 
 /* ---- grids: the host side of cl/platform.h's three mechanisms ---- */
 

@@ -91,6 +91,13 @@ gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const 
   return device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
 }
 
+gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
+  if (t->unbacked) return GH_OK;
+  gh_status status = transferable(err, t);
+  if (status) return status;
+  return device->backend->send(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+}
+
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data) {
   gh_status status = transferable(err, t);
   if (status) return status;

@@ -22,7 +22,7 @@ static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   bool fresh = !gh_store_find(m->store, name);
-  gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .trainable = true};
+  gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true};
   gh_tensor *t = gh_parameter(&plain, init, rank, shape, "%s", name);
   if (!t || !fresh || !m->lora->adapter) return t;
   gh_name key = gh_name_make("base_model.model.%s", name);

@@ -16,6 +16,7 @@ typedef struct gh_module {
   gh_store *store;
   const gh_safetensors *weights; /* NULL: initialised from `seed` */
   uint64_t seed;
+  bool draft;          /* without weights: any numbers of the initialisation's size, quickly; for measuring speed */
   bool trainable;      /* every parameter gets a gradient; false leaves what others made trainable as it is */
   const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
 } gh_module;

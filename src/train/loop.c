@@ -59,12 +59,12 @@ static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
                                  .ordinal = (uint64_t)(l->done * stage->batch + first),
                                  .samples = (uint32_t)count,
                                  .weight = 1 / (double)stage->batch};
-  status = gh_tensor_write(err, l->device, l->step.images, l->images);
+  status = gh_tensor_send(err, l->device, l->step.images, l->images);
   if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
   return status ? status : gh_graph_run(err, l->step.graph);
 }
 
-static gh_status run_update(gh_error *err, gh_loop *l, gh_update_result *result) {
+gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
     gh_status status = accumulate(err, l, first);
     if (status) return status;
@@ -125,7 +125,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   while (!status && l->done < l->stage->steps) {
     double began = gh_now();
     gh_update_result result;
-    status = run_update(err, l, &result);
+    status = gh_loop_update(err, l, &result);
     if (!status && result.bad) status = stop_at_nan(err, l, &result);
     if (status) break;
     l->done++;

@@ -37,7 +37,7 @@ gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, cons
   words[STEP_ORDINAL_HI] = (uint32_t)(v->ordinal >> 32);
   words[STEP_SAMPLES] = v->samples;
   words[STEP_WEIGHT] = float_bits(v->weight);
-  return gh_tensor_write(err, device, block, words);
+  return gh_tensor_send(err, device, block, words);
 }
 
 /* ---- the parts of Algorithm 1 ---- */
@@ -114,10 +114,13 @@ static void record(gh_recording *r) {
   bool pixels = s->source == GH_STEP_GIVEN_LATENTS;
   step->images = input(r, pixels ? "input.pixel_values" : "input.images", 4, (int64_t[]){s->batch, 3, side, side});
   gh_tensor *local = NULL, *vector, *context, *x_t = NULL, *target = NULL;
+  gh_graph_phase(r->g, "encoder");
   step->condition = condition_of(r, step->images, &local);
   gh_graph_segment(r->g); /* the frozen autoencoder is on its own: nothing recomputes it */
+  gh_graph_phase(r->g, "autoencoder");
   step->latents = latents_of(r, step->images);
   gh_graph_segment(r->g);
+  gh_graph_phase(r->g, "denoiser");
   gh_projectors(&r->denoiser, &s->models->flux, step->condition, chosen_tokens(r, local), &vector, &context);
   gh_tensor *t = timesteps(r);
   if (gh_graph_failed(r->g)) return;
@@ -150,7 +153,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
     return err->status;
   const gh_models *m = spec->models;
   bool direct = spec->stage == 2 && !spec->lora;
-  gh_module base = {.graph = g, .store = spec->store, .seed = spec->seed};
+  gh_module base = {.graph = g, .store = spec->store, .seed = spec->seed, .draft = spec->draft};
   gh_recording r = {.spec = spec, .g = g, .encoder = base, .autoencoder = base, .denoiser = base, .step = step};
   r.encoder.weights = m->clip_file;
   r.encoder.trainable = direct;

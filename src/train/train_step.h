@@ -42,6 +42,7 @@ typedef struct gh_step_spec {
   double timestep_scale;
   bool noise_at_one; /* the time convention (FLUX's); otherwise the paper's */
   bool recompute;    /* what a block made is made again for its gradients, not kept */
+  bool draft;        /* models without files get any numbers, quickly: for measuring speed */
   int64_t
       local_tokens; /* patch tokens that join the context: all of them in order, or fewer, drawn a sample; 0: none */
 } gh_step_spec;

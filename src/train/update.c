@@ -34,6 +34,7 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
     gh_update_free(u);
     return status;
   }
+  gh_graph_phase(u->graph, "update");
   const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, o->weight_decay};
   for (int i = 0; i < u->count; i++) gh_square_sum(u->graph, u->parameters[i]->grad, squares, i);
   gh_clip_control(u->graph, squares, step->loss_total, u->control, o->clip_norm);

@@ -175,6 +175,8 @@ static void device_close(gh_device *d) {
     clFinish(device->queue);
     clReleaseCommandQueue(device->queue);
   }
+  gh_cl_staging_free(device);
+  gh_cl_workspace_free(device);
   gh_cl_programs_free(device);
   if (device->context) clReleaseContext(device->context);
   free(device);
@@ -224,6 +226,7 @@ const gh_backend gh_backend_opencl = {
     .buffer_free = gh_cl_buffer_free,
     .buffer_bytes = gh_cl_buffer_bytes,
     .write = gh_cl_write,
+    .send = gh_cl_send,
     .read = gh_cl_read,
     .bind_kernel = gh_cl_bind_kernel,
     .bind_fill = gh_cl_bind_fill,

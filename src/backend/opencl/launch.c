@@ -76,6 +76,7 @@ gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id,
   }
   if ((status = set_grid(err, d, grid, launch))) goto fail;
   if ((status = set_args(err, launch->name, launch->of.kernel.kernel, args, arg_count))) goto fail;
+  d->counters.binds++;
   *out = launch;
   return GH_OK;
 fail:
@@ -93,7 +94,6 @@ static gh_status enqueue_fill(gh_error *err, gh_cl_device *device, gh_launch *la
 
 gh_status gh_cl_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                           gh_launch **out) {
-  (void)d;
   *out = NULL;
   gh_status status = gh_cl_check_range(err, "fill", to, offset, bytes);
   if (status) return status;
@@ -104,6 +104,7 @@ gh_status gh_cl_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t of
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "fill");
   launch->enqueue = enqueue_fill;
+  d->counters.binds++;
   launch->of.fill = (gh_cl_fill_launch){to->mem, (size_t)offset, (size_t)bytes, word};
   *out = launch;
   return GH_OK;
@@ -118,7 +119,6 @@ static gh_status enqueue_copy(gh_error *err, gh_cl_device *device, gh_launch *la
 
 gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                           int64_t from_offset, int64_t bytes, gh_launch **out) {
-  (void)d;
   *out = NULL;
   gh_status status = gh_cl_check_range(err, "copy to", to, to_offset, bytes);
   if (!status) status = gh_cl_check_range(err, "copy from", from, from_offset, bytes);
@@ -131,6 +131,7 @@ gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "copy");
   launch->enqueue = enqueue_copy;
+  d->counters.binds++;
   launch->of.copy = (gh_cl_copy_launch){to->mem, from->mem, (size_t)to_offset, (size_t)from_offset, (size_t)bytes};
   *out = launch;
   return GH_OK;
@@ -145,10 +146,12 @@ void gh_cl_launch_free(gh_launch *launch) {
 }
 
 gh_status gh_cl_enqueue(gh_error *err, gh_device *d, gh_launch *launch) {
+  d->counters.launches++;
   return launch->enqueue(err, gh_cl(d), launch);
 }
 
 gh_status gh_cl_finish(gh_error *err, gh_device *d) {
+  d->counters.waits++;
   cl_int code = clFinish(gh_cl(d)->queue);
   return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: waiting for the queue", d->info.id);
 }

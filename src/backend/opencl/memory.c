@@ -1,5 +1,6 @@
-/* Buffers, views of them, and blocking transfers. */
+/* Buffers, views of them, and transfers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend/opencl/opencl.h"
 
@@ -24,6 +25,7 @@ gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buf
     free(buffer);
     return gh_cl_fail(err, code, "%s: a buffer of %.1f MiB", d->info.id, (double)bytes / 1048576);
   }
+  d->counters.allocations++;
   buffer->root = buffer->mem;
   buffer->bytes = bytes;
   *out = buffer;
@@ -51,6 +53,7 @@ gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int6
     return gh_cl_fail(err, code, "%s: a view of %lld bytes at %lld", d->info.id, (long long)bytes,
                       (long long)region.origin);
   }
+  d->counters.allocations++;
   *out = view;
   return GH_OK;
 }
@@ -66,6 +69,7 @@ int64_t gh_cl_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
   gh_status status = gh_cl_check_range(err, "write", to, offset, bytes);
   if (status) return status;
+  d->counters.writes++;
   cl_int code =
       clEnqueueWriteBuffer(gh_cl(d)->queue, to->mem, CL_TRUE, (size_t)offset, (size_t)bytes, from, 0, NULL, NULL);
   return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: writing %lld bytes", d->info.id, (long long)bytes);
@@ -74,7 +78,88 @@ gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes) {
   gh_status status = gh_cl_check_range(err, "read", from, offset, bytes);
   if (status) return status;
+  d->counters.reads++;
   cl_int code =
       clEnqueueReadBuffer(gh_cl(d)->queue, from->mem, CL_TRUE, (size_t)offset, (size_t)bytes, to, 0, NULL, NULL);
   return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: reading %lld bytes", d->info.id, (long long)bytes);
+}
+
+/* ---- sends: writes from staging memory of our own ---- */
+
+static void staging_free(gh_cl_staging *s) {
+  if (s->done) clReleaseEvent(s->done);
+  free(s->memory);
+  free(s);
+}
+
+void gh_cl_staging_free(gh_cl_device *device) {
+  while (device->staging) {
+    gh_cl_staging *next = device->staging->next;
+    staging_free(device->staging);
+    device->staging = next;
+  }
+}
+
+/* Releases what has arrived. */
+static gh_status retire(gh_error *err, gh_device *d, gh_cl_staging *s) {
+  cl_int state = CL_COMPLETE;
+  cl_int code = clGetEventInfo(s->done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
+  if (code != CL_SUCCESS || state < 0)
+    return gh_cl_fail(err, code != CL_SUCCESS ? code : state, "%s: sending %lld bytes", d->info.id,
+                      (long long)s->bytes);
+  if (state != CL_COMPLETE) return GH_OK;
+  clReleaseEvent(s->done);
+  s->done = NULL;
+  return GH_OK;
+}
+
+static gh_status new_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
+  gh_cl_staging *s = gh_alloc(err, 1, sizeof *s);
+  if (!s) return GH_ERROR_MEMORY;
+  s->memory = gh_alloc(err, (size_t)bytes, 1);
+  if (!s->memory) {
+    free(s);
+    return GH_ERROR_MEMORY;
+  }
+  d->counters.allocations++;
+  s->bytes = bytes;
+  s->next = gh_cl(d)->staging;
+  *out = gh_cl(d)->staging = s;
+  return GH_OK;
+}
+
+/* Free staging memory of at least `bytes`, the smallest there is; beyond GH_SENDS_BYTES the oldest send is waited for.
+ */
+static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
+  gh_cl_staging *oldest = NULL;
+  int64_t held = 0;
+  *out = NULL;
+  for (gh_cl_staging *s = gh_cl(d)->staging; s; s = s->next) {
+    gh_status status = s->done ? retire(err, d, s) : GH_OK;
+    if (status) return status;
+    held += s->bytes;
+    if (s->bytes < bytes) continue;
+    if (!s->done && (!*out || s->bytes < (*out)->bytes)) *out = s;
+    if (s->done && (!oldest || s->order < oldest->order)) oldest = s;
+  }
+  if (*out) return GH_OK;
+  if (!oldest || held + bytes <= GH_SENDS_BYTES) return new_staging(err, d, bytes, out);
+  d->counters.waits++;
+  cl_int code = clWaitForEvents(1, &oldest->done);
+  if (code != CL_SUCCESS) return gh_cl_fail(err, code, "%s: waiting for a send", d->info.id);
+  *out = oldest;
+  return retire(err, d, oldest);
+}
+
+gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
+  gh_status status = gh_cl_check_range(err, "send", to, offset, bytes);
+  gh_cl_staging *s = NULL;
+  if (!status) status = take_staging(err, d, bytes, &s);
+  if (status) return status;
+  memcpy(s->memory, from, (size_t)bytes);
+  s->order = ++d->counters.sends;
+  cl_int code = clEnqueueWriteBuffer(gh_cl(d)->queue, to->mem, CL_FALSE, (size_t)offset, (size_t)bytes, s->memory, 0,
+                                     NULL, &s->done);
+  if (code == CL_SUCCESS) code = clFlush(gh_cl(d)->queue);
+  return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: sending %lld bytes", d->info.id, (long long)bytes);
 }

@@ -13,6 +13,15 @@ typedef struct gh_cl_program {
   struct gh_cl_program *next;
 } gh_cl_program;
 
+/* Host memory that a send is on its way from. */
+typedef struct gh_cl_staging {
+  void *memory;
+  int64_t bytes;
+  cl_event done; /* NULL: free */
+  int64_t order; /* of the sends */
+  struct gh_cl_staging *next;
+} gh_cl_staging;
+
 typedef struct gh_cl_device {
   cl_platform_id platform;
   cl_device_id id;
@@ -21,6 +30,9 @@ typedef struct gh_cl_device {
   gh_cl_quirks quirks;
   char options[256]; /* of every build on this device */
   gh_cl_program *programs;
+  gh_cl_staging *staging;
+  cl_mem workspace; /* of CLBlast's single products: commands run in order, so that one serves all */
+  size_t workspace_bytes;
 } gh_cl_device;
 
 /* Memory, or a view: OpenCL knows no view of a view, so that every view remembers the allocation and its place in it.
@@ -69,12 +81,13 @@ static inline gh_cl_device *gh_cl(const gh_device *d) { return d->impl; }
 gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* program.c: the program that holds the kernel; owned by the device. */
-gh_status gh_cl_program_get(gh_error *err, const gh_device *d, const gh_kernel_id *id, cl_program *out);
+gh_status gh_cl_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, cl_program *out);
 void gh_cl_programs_free(gh_cl_device *device);
 
 /* clblast.c */
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                              const gh_buffer *b, gh_buffer *c, gh_launch **out);
+void gh_cl_workspace_free(gh_cl_device *device);
 const char *gh_cl_library_name(const gh_device *d);
 
 /* memory.c */
@@ -84,6 +97,8 @@ gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int6
 void gh_cl_buffer_free(gh_buffer *buffer);
 int64_t gh_cl_buffer_bytes(const gh_buffer *buffer);
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+void gh_cl_staging_free(gh_cl_device *device);
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes);
 

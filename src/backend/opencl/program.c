@@ -105,7 +105,7 @@ static gh_status load_or_build(gh_error *err, const gh_device *d, const gh_kerne
   return status;
 }
 
-gh_status gh_cl_program_get(gh_error *err, const gh_device *d, const gh_kernel_id *id, cl_program *out) {
+gh_status gh_cl_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, cl_program *out) {
   gh_cl_device *device = gh_cl(d);
   const char *what = id->source ? id->source : "the kernels";
   if (id->dtype != GH_F32)
@@ -129,6 +129,7 @@ gh_status gh_cl_program_get(gh_error *err, const gh_device *d, const gh_kernel_i
     free(entry);
     return status;
   }
+  d->counters.compilations++;
   entry->next = device->programs;
   device->programs = entry;
   *out = entry->program;

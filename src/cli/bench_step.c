@@ -1,0 +1,261 @@
+/* genhance bench step: what a training step costs on random weights. */
+#include "base/build.h"
+#include "cli/cli.h"
+#include "train/bench.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROWS_SHOWN 40
+
+/* ---- JSON ---- */
+
+static gh_status put_time(gh_error *err, gh_json *o, gh_bench_time time) {
+  gh_status status = gh_json_put_double(err, o, "seconds", time.wall);
+  return status ? status : gh_json_put_double(err, o, "processor_seconds", time.processor);
+}
+
+static gh_status put_phases(gh_error *err, gh_json *out, const gh_bench_result *r) {
+  gh_json *phases = gh_json_put_object(err, out, "phases");
+  for (int i = 0; phases && i < r->phase_count; i++) {
+    gh_json *o = gh_json_put_object(err, phases, r->phases[i].name);
+    if (!o || put_time(err, o, r->phases[i].time) || gh_json_put_double(err, o, "flop", r->phases[i].flops))
+      return err->status;
+  }
+  return phases ? GH_OK : err->status;
+}
+
+static gh_status put_profile(gh_error *err, gh_json *out, const gh_bench_result *r) {
+  gh_json *list = r->row_count ? gh_json_put_array(err, out, "profile") : NULL;
+  for (int i = 0; i < r->row_count; i++) {
+    const gh_bench_row *row = &r->rows[i];
+    gh_json *o = list ? gh_json_put_object(err, list, NULL) : NULL;
+    if (!o || gh_json_put_string(err, o, "phase", row->phase) || gh_json_put_string(err, o, "op", row->op) ||
+        gh_json_put_string(err, o, "name", row->name) || gh_json_put_int(err, o, "count", row->count) ||
+        put_time(err, o, row->time) || gh_json_put_double(err, o, "flop", row->flops))
+      return err->status;
+  }
+  return GH_OK;
+}
+
+static gh_status put_counters(gh_error *err, gh_json *out, const gh_counters *c) {
+  const struct {
+    const char *name;
+    int64_t value;
+  } table[] = {{"allocations", c->allocations}, {"binds", c->binds}, {"compilations", c->compilations},
+               {"launches", c->launches},       {"sends", c->sends}, {"blocking_writes", c->writes},
+               {"blocking_reads", c->reads},    {"waits", c->waits}};
+  gh_json *o = gh_json_put_object(err, out, "asked_of_device");
+  for (size_t i = 0; o && i < GH_COUNT(table); i++)
+    if (gh_json_put_int(err, o, table[i].name, table[i].value)) return err->status;
+  return o ? GH_OK : err->status;
+}
+
+static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *device, const gh_bench_options *o,
+                            const gh_bench_peak *peak, const gh_bench_result *r) {
+  const struct {
+    const char *name, *value;
+  } texts[] = {{"device", device->id},     {"device_name", device->name}, {"platform", device->platform},
+               {"driver", device->driver}, {"commit", gh_build_commit},   {"arch", o->arch},
+               {"precision", "float32"}};
+  for (size_t i = 0; i < GH_COUNT(texts); i++)
+    if (gh_json_put_string(err, out, texts[i].name, texts[i].value)) return err->status;
+  const struct {
+    const char *name;
+    int64_t value;
+  } whole[] = {{"stage", o->stage},
+               {"batch", o->batch},
+               {"double_blocks", o->double_blocks},
+               {"single_blocks", o->single_blocks},
+               {"repeats", o->repeats},
+               {"compute_units", device->compute_units},
+               {"parameters_trained", r->parameters_trained},
+               {"parameters_frozen", r->parameters_frozen},
+               {"peak_bytes", r->peak_bytes},
+               {"lasting_bytes", r->lasting_bytes},
+               {"step_bytes", r->step_bytes},
+               {"resident_bytes", r->resident_bytes}};
+  for (size_t i = 0; i < GH_COUNT(whole); i++)
+    if (gh_json_put_int(err, out, whole[i].name, whole[i].value)) return err->status;
+  const struct {
+    const char *name;
+    double value;
+  } reals[] = {{"images_per_second", (double)o->batch / r->median.wall},
+               {"step_seconds_median", r->median.wall},
+               {"step_seconds_minimum", r->least},
+               {"step_processor_seconds_median", r->median.processor},
+               {"gflops", r->flops / r->median.wall * 1e-9},
+               {"gflop_a_step", r->flops * 1e-9},
+               {"peak_gflops", peak->flops * 1e-9},
+               {"peak_gbytes_per_second", peak->bytes * 1e-9},
+               {"setup_seconds", r->setup_seconds},
+               {"loss", r->loss}};
+  for (size_t i = 0; i < GH_COUNT(reals); i++)
+    if (gh_json_put_double(err, out, reals[i].name, reals[i].value)) return err->status;
+  if (put_phases(err, out, r) || put_counters(err, out, &r->counters)) return err->status;
+  return put_profile(err, out, r);
+}
+
+/* ---- what a person reads ---- */
+
+static void bar(char *out, size_t size, double share) {
+  size_t n = GH_MIN((size_t)(share * 30 + 0.5), size - 1);
+  memset(out, '#', n);
+  out[n] = 0;
+}
+
+static gh_status print_phases(gh_error *err, const gh_bench_result *r) {
+  static const char *const heads[] = {"phase", "seconds", "processor s", "GFLOP/s", "a core-second", "share"};
+  gh_strings cells = {0};
+  gh_status status = GH_OK;
+  double all = 0;
+  for (int i = 0; i < r->phase_count; i++) all += r->phases[i].time.wall;
+  for (int i = 0; i < r->phase_count && !status; i++) {
+    const gh_bench_phase *p = &r->phases[i];
+    char text[40];
+    bar(text, sizeof text, p->time.wall / all);
+    status = gh_cell(err, &cells, "%s", p->name);
+    if (!status) status = gh_cell(err, &cells, "%.3f", p->time.wall);
+    if (!status) status = gh_cell(err, &cells, "%.3f", p->time.processor);
+    if (!status) status = gh_cell(err, &cells, "%.1f", p->flops / p->time.wall * 1e-9);
+    if (!status) status = gh_cell(err, &cells, "%.1f", p->flops / p->time.processor * 1e-9);
+    if (!status) status = gh_cell(err, &cells, "%s %.0f %%", text, 100 * p->time.wall / all);
+  }
+  if (!status) gh_print_table(heads, "lrrrrl", (int)GH_COUNT(heads), &cells);
+  gh_strings_free(&cells);
+  return status;
+}
+
+static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
+  static const char *const heads[] = {"phase", "op", "kernel", "times", "seconds", "processor s", "a core-second"};
+  gh_strings cells = {0};
+  gh_status status = GH_OK;
+  double all = 0, shown = 0;
+  for (int i = 0; i < r->row_count; i++) all += r->rows[i].time.processor;
+  for (int i = 0; i < GH_MIN(r->row_count, ROWS_SHOWN) && !status; i++) {
+    const gh_bench_row *row = &r->rows[i];
+    shown += row->time.processor;
+    status = gh_cell(err, &cells, "%s", row->phase);
+    if (!status) status = gh_cell(err, &cells, "%s", row->op);
+    if (!status) status = gh_cell(err, &cells, "%s", row->name);
+    if (!status) status = gh_cell(err, &cells, "%d", row->count);
+    if (!status) status = gh_cell(err, &cells, "%.4f", row->time.wall);
+    if (!status) status = gh_cell(err, &cells, "%.4f", row->time.processor);
+    if (!status) status = gh_cell(err, &cells, "%.1f", row->flops / row->time.processor * 1e-9);
+  }
+  if (!status) {
+    printf("\nevery launch waited for, by processor time (%.0f %% of %.3f s shown; GFLOP by core-second):\n",
+           100 * shown / all, all);
+    gh_print_table(heads, "lllrrrr", (int)GH_COUNT(heads), &cells);
+  }
+  gh_strings_free(&cells);
+  return status;
+}
+
+static gh_status print_result(gh_error *err, const gh_device_info *device, const gh_bench_options *o,
+                              const gh_bench_peak *peak, const gh_bench_result *r) {
+  char plan[32], resident[32];
+  gh_bytes_text(plan, sizeof plan, r->peak_bytes);
+  gh_bytes_text(resident, sizeof resident, r->resident_bytes);
+  printf("%s: %s (%s %s), commit %s\n", device->id, device->name, device->platform, device->driver, gh_build_commit);
+  printf("%s, stage %d, batch %lld, %d+%d blocks, float32: %lld parameters trained, %lld frozen\n", o->arch, o->stage,
+         (long long)o->batch, o->double_blocks, o->single_blocks, (long long)r->parameters_trained,
+         (long long)r->parameters_frozen);
+  printf("step: %.3f s median, %.3f s least of %d, %.3f processor s; %.3f images/s\n", r->median.wall, r->least,
+         o->repeats, r->median.processor, (double)o->batch / r->median.wall);
+  printf("%.1f GFLOP a step: %.1f GFLOP/s, %.0f %% of this run's peak of %.1f; copying: %.1f GB/s\n", r->flops * 1e-9,
+         r->flops / r->median.wall * 1e-9, 100 * r->flops / r->median.wall / peak->flops, peak->flops * 1e-9,
+         peak->bytes * 1e-9);
+  printf("memory: %s planned, %s resident at most\n\n", plan, resident);
+  gh_status status = print_phases(err, r);
+  if (!status && r->row_count) status = print_profile(err, r);
+  return status;
+}
+
+/* ---- the command ---- */
+
+/* The first device's results stand at the top, all of them in "results". */
+static gh_status bench_device(gh_error *err, const gh_args *args, const char *id, const gh_bench_options *options,
+                              bool first) {
+  gh_device *device = NULL;
+  gh_bench_peak peak = {0};
+  gh_bench_result result = {0};
+  gh_status status = gh_device_open(err, id, &device);
+  if (status) return status;
+  status = gh_bench_measure_peak(err, device, &peak);
+  if (!status) status = gh_bench_step(err, device, options, &result);
+  if (!status) {
+    gh_json *list =
+        first ? gh_json_put_array(err, args->result, "results") : (gh_json *)gh_json_member(args->result, "results");
+    gh_json *one = list ? gh_json_put_object(err, list, NULL) : NULL;
+    status = one ? put_result(err, one, &device->info, options, &peak, &result) : err->status;
+    if (!status && first) status = put_result(err, args->result, &device->info, options, &peak, &result);
+    if (!status) status = print_result(err, &device->info, options, &peak, &result);
+    gh_bench_free(&result);
+  }
+  gh_device_close(device);
+  return status ? gh_fail_in(err, "%s", id) : GH_OK;
+}
+
+static gh_status check_precision(gh_error *err, const char *name) {
+  static const char *const known[] = {"float32", "bfloat16", "float16"};
+  for (size_t i = 0; i < GH_COUNT(known); i++) {
+    if (strcmp(name, known[i])) continue;
+    return i ? gh_fail(err, GH_ERROR_UNSUPPORTED, "precision %s is not supported yet", name) : GH_OK;
+  }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "--precision %s: it can be float32, bfloat16 or float16", name);
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  const gh_bench_options options = {.arch = gh_args_text(args, "arch"),
+                                    .stage = (int)gh_args_int(args, "stage"),
+                                    .batch = gh_args_int(args, "batch"),
+                                    .double_blocks = (int)gh_args_int(args, "double-blocks"),
+                                    .single_blocks = (int)gh_args_int(args, "single-blocks"),
+                                    .train_denoiser = gh_args_flag(args, "train-denoiser"),
+                                    .recompute = gh_args_flag(args, "recompute"),
+                                    .warmup = (int)gh_args_int(args, "warmup"),
+                                    .repeats = (int)gh_args_int(args, "repeats"),
+                                    .profile = gh_args_flag(args, "profile")};
+  gh_status status = check_precision(err, gh_args_text(args, "precision"));
+  const char *list = gh_args_text(args, "devices");
+  if (!list) list = gh_args_text(args, "device");
+  bool first = true;
+  while (!status && *list) {
+    char id[64];
+    size_t n = strcspn(list, ",");
+    snprintf(id, sizeof id, "%.*s", (int)n, list);
+    if (!first) printf("\n");
+    status = bench_device(err, args, id, &options, first);
+    first = false;
+    list += n + (list[n] == ',');
+  }
+  return status;
+}
+
+static const gh_option options[] = {
+    {"arch", "NAME", GH_OPTION_TEXT, .help = "the encoder, as `genhance init --help` lists them", .required = true},
+    {"stage", "N", GH_OPTION_INT, .help = "1: the denoiser trains; 2: the encoder", .initial = "2", .least = 1,
+     .most = 2},
+    {"batch", "B", GH_OPTION_INT, .help = "samples a step", .initial = "4", .least = 1, .most = 65536},
+    {"precision", "P", GH_OPTION_TEXT, .help = "float32", .initial = "float32"},
+    {"devices", "LIST", GH_OPTION_TEXT, .help = "several, by commas: one after the other"},
+    {"double-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "2", .least = 0, .most = 64},
+    {"single-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "4", .least = 0, .most = 64},
+    {"train-denoiser", NULL, GH_OPTION_FLAG, .help = "in stage 2 too"},
+    {"recompute", NULL, GH_OPTION_FLAG, .help = "make a block's values again for its gradients"},
+    {"repeats", "N", GH_OPTION_INT, .help = "timed updates", .initial = "3", .least = 1, .most = 100000},
+    {"warmup", "N", GH_OPTION_INT, .help = "updates before them", .initial = "1", .least = 0, .most = 100000},
+    {"profile", NULL, GH_OPTION_FLAG, .help = "time every kernel too, in an update of its own"},
+    {0},
+};
+
+const gh_command gh_command_bench_step = {
+    .name = "bench step",
+    .summary = "time a training step on random weights: images/s, phases, memory",
+    .details =
+        "Whole updates are timed undisturbed; phases and kernels in further updates that wait after each. Processor\n"
+        "seconds are the process's own, on all cores: on a busy machine only they mean something.",
+    .run = run,
+    .options = options,
+};

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# `genhance bench`: the keys that scripts read, and what is refused by name.
+# usage: test_bench.sh path/to/genhance
+set -u
+genhance=$1
+[ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+device=${GH_TEST_DEVICE:-auto}
+failures=0
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+# refused CODE TEXT ARGUMENTS...
+refused() {
+  local code=$1 text=$2 got
+  shift 2
+  "$genhance" "$@" >"$work/out" 2>"$work/err"
+  got=$?
+  [ "$got" = "$code" ] || fail "genhance $*: exit code $got, expected $code"
+  grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
+}
+
+refused 1 "precision bfloat16 is not supported" bench step --arch tiny --precision bfloat16
+refused 1 "precision float16 is not supported" bench step --arch tiny --precision float16
+refused 2 "it can be float32, bfloat16 or float16" bench step --arch tiny --precision double
+refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
+refused 2 "expected a whole number from 1 to 2" bench step --arch tiny --stage 3
+refused 2 "of what kind?" bench
+
+for stage in 1 2; do
+  "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision float32 --devices "$device,$device" \
+    --double-blocks 1 --single-blocks 1 --repeats 2 --profile --json "$work/step.json" >"$work/out" 2>"$work/err" ||
+    fail "bench step: $(cat "$work/err")"
+  for key in images_per_second step_seconds_median phases peak_bytes gflops commit driver device resident_bytes profile \
+    encoder autoencoder denoiser backward update; do
+    grep -q "\"$key\"" "$work/step.json" || fail "bench step, stage $stage: no $key"
+  done
+  [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: not the two devices and the first"
+  grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one read an update"
+  grep -q "backward" "$work/out" || fail "bench step: no table"
+done
+
+[ $failures = 0 ] && echo "all passed"
+exit $((failures > 0))

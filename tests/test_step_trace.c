@@ -1,0 +1,221 @@
+/* What an update asks of the device, counted through the training loop itself: launches, the sends of images and step
+ * block, and one read - the loss. Nothing is allocated, bound, compiled, written or waited for. */
+#include "support/check.h"
+#include "support/run_folder.h"
+
+#include "base/file.h"
+#include "train/bench.h"
+#include "train/loop.h"
+#include "train/setup.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH   4
+#define MICRO   2
+#define UPDATES 3
+
+static gh_error err;
+
+typedef struct trace {
+  gh_config config;
+  gh_models models;
+  gh_lora lora;
+  gh_loop loop;
+} trace;
+
+static void open_loop(trace *t, int stage, char *folder) {
+  char *path = check_path(folder, "config.json");
+  run_folder_config(folder, GH_FIXTURES "/probe/tiny", stage == 1 ? "stage1.json" : "stage2-only.json");
+  run_folder_copy(folder, GH_FIXTURES "/images/exif1.png", "pictures", "a.png");
+  run_folder_copy(folder, GH_FIXTURES "/images/exif1.jpg", "pictures", "b.jpg");
+  check_ok(gh_config_read(&err, &t->config, path, NULL, 0));
+  free(path);
+  gh_stage_config *s = &t->config.stages[stage - 1];
+  s->batch = BATCH;
+  const char *id = getenv("GH_TEST_DEVICE");
+  t->loop = (gh_loop){.label = "trace", .number = stage, .run = folder, .stage = s, .micro_batch = MICRO};
+  check_ok(gh_device_open(&err, id ? id : "auto", &t->loop.device));
+  check_ok(gh_store_create(&err, t->loop.device, &t->loop.store));
+  check_ok(gh_models_open(&err, &t->models, &t->config, NULL, NULL));
+  gh_tensor *block = NULL;
+  check_ok(gh_step_block(&err, t->loop.store, "step", &block));
+  gh_setup_lora(&t->lora, &t->config, &t->models, block);
+  gh_step_spec spec = gh_setup_step(&t->config, &t->models, stage, MICRO, stage == 2 ? &t->lora : NULL);
+  spec.device = t->loop.device;
+  spec.store = t->loop.store;
+  check_ok(gh_step_record(&err, &spec, &t->loop.step));
+  check_ok(gh_loop_plan(&err, &t->loop));
+  gh_data_config data = t->config.data;
+  char *pictures = check_path(folder, "pictures");
+  data.images = (gh_strings){.items = &pictures, .count = 1};
+  check_ok(gh_loop_load_images(&err, &t->loop, &data, 0));
+  free(pictures);
+}
+
+static void close_loop(trace *t) {
+  gh_device *device = t->loop.device;
+  gh_loop_free(&t->loop);
+  gh_models_close(&t->models);
+  gh_config_free(&t->config);
+  gh_device_close(device);
+}
+
+static void trace_stage(int stage) {
+  char *folder = check_folder();
+  trace t = {0};
+  open_loop(&t, stage, folder);
+  gh_device *d = t.loop.device;
+  int micro_batches = BATCH / MICRO;
+  int64_t launches =
+      micro_batches * gh_graph_launch_count(t.loop.step.graph) + gh_graph_launch_count(t.loop.update.graph);
+  for (int update = 0; update <= UPDATES; update++, t.loop.done++) {
+    gh_update_result result;
+    const gh_counters before = d->counters;
+    check_ok(gh_loop_update(&err, &t.loop, &result));
+    assert_false(result.bad);
+    assert_true(result.loss > 0);
+    const gh_counters *now = &d->counters;
+    assert_int_equal(now->launches - before.launches, launches);
+    assert_int_equal(now->sends - before.sends, 2 * micro_batches);
+    assert_int_equal(now->reads - before.reads, 1);
+    assert_int_equal(now->binds, before.binds);
+    assert_int_equal(now->compilations, before.compilations);
+    assert_int_equal(now->writes, before.writes);
+    assert_int_equal(now->waits, before.waits);
+    /* The first makes the staging memory. */
+    assert_true(now->allocations - before.allocations <= (update ? 0 : 2 * micro_batches));
+  }
+  close_loop(&t);
+  check_folder_done(folder);
+}
+
+static void test_stage1(void **state) {
+  (void)state;
+  trace_stage(1);
+}
+
+static void test_stage2(void **state) {
+  (void)state;
+  trace_stage(2);
+}
+
+/* The counters count: what set-up did is in them. */
+static void test_counters_move(void **state) {
+  (void)state;
+  const char *id = getenv("GH_TEST_DEVICE");
+  gh_device *d = NULL;
+  gh_buffer *buffer = NULL;
+  gh_launch *fill = NULL;
+  uint32_t word = 7, back = 0;
+  check_ok(gh_device_open(&err, id ? id : "auto", &d));
+  const gh_backend *door = d->backend;
+  check_ok(door->buffer_create(&err, d, 4, &buffer));
+  check_ok(door->bind_fill(&err, d, buffer, 0, 4, 5, &fill));
+  check_ok(door->enqueue(&err, d, fill));
+  check_ok(door->finish(&err, d));
+  check_ok(door->write(&err, d, buffer, 0, &word, 4));
+  check_ok(door->read(&err, d, buffer, 0, &back, 4));
+  assert_int_equal(back, 7);
+  assert_int_equal(d->counters.allocations, 1);
+  assert_int_equal(d->counters.binds, 1);
+  assert_int_equal(d->counters.launches, 1);
+  assert_int_equal(d->counters.waits, 1);
+  assert_int_equal(d->counters.writes, 1);
+  assert_int_equal(d->counters.reads, 1);
+  door->launch_free(fill);
+  door->buffer_free(buffer);
+  gh_device_close(d);
+}
+
+/* Sent data may be overwritten at once; sends arrive in order, more of them than staging memory holds. */
+static void test_sends(void **state) {
+  (void)state;
+  enum { WORDS = 5 << 20, SENDS = 20 }; /* 20 MiB each */
+  const char *id = getenv("GH_TEST_DEVICE");
+  gh_device *d = NULL;
+  gh_buffer *buffer = NULL, *copy = NULL;
+  gh_launch *duplicate = NULL;
+  check_ok(gh_device_open(&err, id ? id : "auto", &d));
+  const gh_backend *door = d->backend;
+  uint32_t *words = malloc(WORDS * sizeof *words), back[2];
+  assert_non_null(words);
+  check_ok(door->buffer_create(&err, d, WORDS * 4, &buffer));
+  check_ok(door->buffer_create(&err, d, WORDS * 4 * 2, &copy));
+  check_ok(door->bind_copy(&err, d, copy, 0, buffer, 0, WORDS * 4, &duplicate));
+  for (uint32_t i = 1; i <= SENDS; i++) {
+    for (int k = 0; k < WORDS; k++) words[k] = i;
+    check_ok(door->send(&err, d, buffer, 0, words, WORDS * 4));
+    memset(words, 0xff, WORDS * sizeof *words);
+    check_ok(door->enqueue(&err, d, duplicate));
+    check_ok(door->send(&err, d, copy, WORDS * 4 + 4 * i, &i, 4));
+  }
+  check_ok(door->read(&err, d, copy, WORDS * 4 - 4, back, 4));
+  assert_int_equal(back[0], SENDS);
+  check_ok(door->read(&err, d, copy, WORDS * 4 + 4 * SENDS - 4, back, 8));
+  assert_int_equal(back[0], SENDS - 1);
+  assert_int_equal(back[1], SENDS);
+  assert_int_equal(d->counters.sends, 2 * SENDS);
+  assert_true((d->counters.allocations - 2 - SENDS) * WORDS * 4 <= GH_SENDS_BYTES);
+  err = (gh_error){0};
+  check_fails(door->send(&err, d, buffer, WORDS * 4 - 4, words, 8), GH_ERROR_ARGUMENT, "send: 8 bytes");
+  door->launch_free(duplicate);
+  door->buffer_free(copy);
+  door->buffer_free(buffer);
+  gh_device_close(d);
+  free(words);
+}
+
+/* The benchmark's own step: everything it promises is there, and its phases are the model's. */
+static void test_bench(void **state) {
+  (void)state;
+  static const char *const phases[] = {"encoder", "autoencoder", "denoiser", "backward", "update"};
+  const gh_bench_options options = {.arch = "tiny",
+                                    .stage = 2,
+                                    .batch = 2,
+                                    .double_blocks = 1,
+                                    .single_blocks = 1,
+                                    .warmup = 1,
+                                    .repeats = 2,
+                                    .profile = true};
+  const char *id = getenv("GH_TEST_DEVICE");
+  gh_device *d = NULL;
+  gh_bench_result r;
+  gh_bench_peak peak;
+  check_ok(gh_device_open(&err, id ? id : "auto", &d));
+  check_ok(gh_bench_measure_peak(&err, d, &peak));
+  assert_true(peak.flops > 1e6 && peak.bytes > 1e6);
+  check_ok(gh_bench_step(&err, d, &options, &r));
+  assert_true(r.median.wall >= r.least && r.least > 0);
+  assert_true(r.peak_bytes == r.lasting_bytes + r.step_bytes && r.step_bytes > 0);
+  assert_true(r.resident_bytes > r.peak_bytes / 2);
+  assert_true(isfinite(r.loss) && r.loss > 0);
+  assert_int_equal(r.counters.reads, 2);
+  assert_int_equal(r.counters.waits + r.counters.writes + r.counters.compilations + r.counters.binds, 0);
+  assert_int_equal(r.phase_count, GH_COUNT(phases));
+  double flops = 0, of_rows = 0;
+  int64_t launches = 0;
+  for (int i = 0; i < r.phase_count; i++) {
+    assert_string_equal(r.phases[i].name, phases[i]);
+    assert_true(r.phases[i].time.wall > 0);
+    flops += r.phases[i].flops;
+  }
+  for (int i = 0; i < r.row_count; i++) {
+    of_rows += r.rows[i].flops;
+    launches += r.rows[i].count;
+  }
+  assert_true(fabs(of_rows - flops) <= 1e-9 * flops);
+  assert_true(flops > 0.9 * r.flops && flops <= r.flops * (1 + 1e-9)); /* elementwise ops count none of their own */
+  assert_int_equal(2 * launches, r.counters.launches);
+  gh_bench_free(&r);
+  gh_device_close(d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_stage1), cmocka_unit_test(test_stage2), cmocka_unit_test(test_counters_move),
+      cmocka_unit_test(test_sends),  cmocka_unit_test(test_bench),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
