@@ -75,7 +75,7 @@ static gh_status prepare(gh_error *err, gh_bench *b) {
                        .noise_at_one = true,
                        .recompute = o->recompute,
                        .draft = true};
-  b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .train_bias = true, .stage = 2};
+  b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .biases = GH_BIASES_ADAPTED, .stage = 2};
   gh_budget budget;
   gh_status status = gh_budget_measure(err, &spec, &optimizer, &budget);
   if (!status) status = gh_budget_check(err, b->device, &budget, o->batch);

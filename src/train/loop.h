@@ -45,8 +45,9 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
-/* The next update of loop->done, which the caller counts. Once the first has made its staging memory, an update
- * allocates, compiles and waits for nothing on the device but the read of its loss (tests/test_step_trace.c). */
+/* The next update of loop->done, which the caller counts. An update allocates, compiles and waits for nothing on
+ * the device but the read of its loss (tests/test_step_trace.c); the first few may grow the staging memory of its
+ * sends. */
 gh_status gh_loop_update(gh_error *err, gh_loop *loop, gh_update_result *result);
 gh_status gh_loop_run(gh_error *err, gh_loop *loop);
 gh_status gh_loop_report(gh_error *err, const gh_loop *loop, double seconds, gh_stage_report *out);

@@ -128,7 +128,15 @@ static gh_status new_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_s
   return GH_OK;
 }
 
-/* Free staging memory of at least `bytes`, the smallest there is; beyond GH_SENDS_BYTES the oldest send is waited for.
+/* Sizes are powers of two and only equal ones take each other's place, so that a step's small sends never sit in the
+ * memory of its large ones. */
+static int64_t staging_size(int64_t bytes) {
+  int64_t size = 64;
+  while (size < bytes) size *= 2;
+  return size;
+}
+
+/* Free staging memory of that size; beyond GH_SENDS_BYTES the oldest send is waited for.
  */
 static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
   gh_cl_staging *oldest = NULL;
@@ -138,8 +146,8 @@ static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_
     gh_status status = s->done ? retire(err, d, s) : GH_OK;
     if (status) return status;
     held += s->bytes;
-    if (s->bytes < bytes) continue;
-    if (!s->done && (!*out || s->bytes < (*out)->bytes)) *out = s;
+    if (s->bytes != bytes) continue;
+    if (!s->done) *out = s;
     if (s->done && (!oldest || s->order < oldest->order)) oldest = s;
   }
   if (*out) return GH_OK;
@@ -154,7 +162,7 @@ static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
   gh_status status = gh_cl_check_range(err, "send", to, offset, bytes);
   gh_cl_staging *s = NULL;
-  if (!status) status = take_staging(err, d, bytes, &s);
+  if (!status) status = take_staging(err, d, staging_size(bytes), &s);
   if (status) return status;
   memcpy(s->memory, from, (size_t)bytes);
   s->order = ++d->counters.sends;
