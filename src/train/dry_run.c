@@ -11,7 +11,7 @@
 #define CONV "conv2d"
 
 typedef struct gh_row_of_plan {
-  char shape[96];
+  char shape[112];
   const char *by;
   int count; /* launches a step */
   double flops;
@@ -34,7 +34,7 @@ static bool describe(const gh_device *d, const gh_launch_note *note, gh_row_of_p
     return true;
   }
   if (strncmp(note->name, CONV, strlen(CONV)) || !note->flops) return false;
-  char weight[48], output[48];
+  char weight[48], output[48]; /* five dimensions at most */
   const gh_tensor *w = note->node->in[1], *y = note->node->out[0];
   gh_shape_text(weight, sizeof weight, w->rank, w->shape);
   gh_shape_text(output, sizeof output, y->rank, y->shape);
