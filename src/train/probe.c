@@ -82,7 +82,6 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
   spec.store = p->store;
   spec.source = gh_safetensors_find(p->inputs, "images") ? GH_STEP_GIVEN_IMAGES : GH_STEP_GIVEN_LATENTS;
   status = gh_step_record(err, &spec, &p->step);
-  if (!status && spec.lora) status = gh_setup_check_targets(err, config, p->store);
   if (status) return status;
   gh_graph_keep(p->step.graph, p->step.condition);
   gh_graph_keep(p->step.graph, p->step.latents);

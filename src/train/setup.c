@@ -109,23 +109,3 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .recompute = c->recompute == GH_RECOMPUTE_ALL,
                         .local_tokens = gh_setup_local_tokens(c, models)};
 }
-
-static bool adapts(const gh_store *store, const char *target) {
-  gh_name tail = gh_name_make("%s.lora_A.weight", target);
-  size_t n = strlen(tail.text);
-  for (int i = 0; i < gh_store_count(store); i++) {
-    const char *name = gh_store_at(store, i)->name;
-    size_t length = strlen(name);
-    if (length < n || strcmp(name + length - n, tail.text)) continue;
-    if (length == n || name[length - n - 1] == '.') return true;
-  }
-  return false;
-}
-
-gh_status gh_setup_check_targets(gh_error *err, const gh_config *c, const gh_store *store) {
-  for (size_t i = 0; c->lora.enabled && !c->lora.all_linear && i < c->lora.targets.count; i++)
-    if (!adapts(store, c->lora.targets.items[i]))
-      return gh_fail(err, GH_ERROR_CONFIG, "stage2.lora.targets: no linear layer of the encoder is called %s",
-                     c->lora.targets.items[i]);
-  return GH_OK;
-}

@@ -24,7 +24,4 @@ int64_t gh_setup_local_tokens(const gh_config *config, const gh_models *models);
 gh_step_spec gh_setup_step(const gh_config *config, const gh_models *models, int stage, int64_t batch,
                            const gh_lora *lora);
 
-/* A LoRA target that adapted nothing is GH_ERROR_CONFIG. */
-gh_status gh_setup_check_targets(gh_error *err, const gh_config *config, const gh_store *store);
-
 #endif

@@ -145,6 +145,27 @@ static gh_status check_sizes(gh_error *err, const gh_models *m) {
   return gh_flux_config_check(err, &m->flux);
 }
 
+/* Whether a layer of that name, or whose name ends with .target, has been adapted. */
+static bool is_adapted(const gh_store *store, const char *target) {
+  gh_name tail = gh_name_make("%s.lora_A.weight", target);
+  size_t n = strlen(tail.text);
+  for (int i = 0; i < gh_store_count(store); i++) {
+    const char *name = gh_store_at(store, i)->name;
+    size_t length = strlen(name);
+    if (length < n || strcmp(name + length - n, tail.text)) continue;
+    if (length == n || name[length - n - 1] == '.') return true;
+  }
+  return false;
+}
+
+static gh_status check_targets(gh_error *err, const gh_lora *lora, const gh_store *store) {
+  for (int i = 0; lora && lora->targets && i < lora->target_count; i++)
+    if (!is_adapted(store, lora->targets[i]))
+      return gh_fail(err, GH_ERROR_CONFIG, "stage2.lora.targets: no linear layer of the encoder is called %s",
+                     lora->targets[i]);
+  return GH_OK;
+}
+
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
   *step = (gh_step){0};
   gh_graph *g = NULL;
@@ -164,6 +185,10 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   record(&r);
   if (gh_graph_failed(g)) {
     *err = *gh_graph_error(g);
+    gh_graph_free(g);
+    return err->status;
+  }
+  if (check_targets(err, r.encoder.lora, spec->store)) {
     gh_graph_free(g);
     return err->status;
   }

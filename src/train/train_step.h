@@ -58,7 +58,8 @@ typedef struct gh_step {
   gh_tensor *prediction; /* (B, N, 64) */
 } gh_step;
 
-/* Records and differentiates; does not plan. The graph is the caller's to free. */
+/* Records and differentiates; does not plan. The graph is the caller's to free. A LoRA target that adapts nothing is
+ * GH_ERROR_CONFIG. */
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step);
 
 /* The step block's 16 words (cl/step.h). */

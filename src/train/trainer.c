@@ -1,7 +1,6 @@
 #include "train/trainer.h"
 #include "base/log.h"
 #include "train/budget.h"
-#include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/setup.h"
 #include "train/snapshot.h"
@@ -73,7 +72,6 @@ static gh_status build(gh_error *err, gh_stage *s) {
   if (status) return status;
   gh_step_spec spec = spec_of(s, l->store, block);
   status = gh_step_record(err, &spec, &l->step);
-  if (!status && spec.lora) status = gh_setup_check_targets(err, s->config, l->store);
   return status ? status : gh_loop_plan(err, l);
 }
 
@@ -92,8 +90,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
-  if (!status && o->dry_run) return gh_dry_run_report(err, l);
-  if (status) return status;
+  if (status || o->dry_run) return status;
   status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
@@ -145,6 +142,18 @@ static gh_status run_stages(gh_error *err, const gh_config *config, const gh_tra
   return status;
 }
 
+/* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days. */
+static gh_status foresee_stage2(gh_error *err, const gh_config *config, const gh_train_options *options,
+                                gh_device *device) {
+  gh_stage s = {.config = config, .options = options};
+  s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &config->stages[1], .device = device};
+  s.loop.micro_batch = s.loop.stage->micro_batch;
+  gh_status status = gh_models_open(err, &s.models, config, NULL, NULL);
+  if (!status) status = fit(err, &s);
+  gh_models_close(&s.models);
+  return status;
+}
+
 static gh_status open_run(gh_error *err, const gh_config *config, bool resume, char **folder, gh_state_info *from) {
   gh_json *json = NULL;
   gh_status status = gh_config_to_json(err, &json, config);
@@ -164,6 +173,8 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status) status = gh_device_open(err, config->device, &device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &lock);
   if (!status && !options->dry_run) status = open_run(err, config, options->resume, &folder, &from);
+  bool both = config->stages[0].steps && config->stages[1].steps && !(folder && from.stage == 2);
+  if (!status && both) status = foresee_stage2(err, config, options, device);
   if (!status) status = run_stages(err, config, options, device, &from, folder, reports);
   gh_file_lock_release(lock);
   gh_state_info_free(&from);

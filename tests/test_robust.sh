@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# What goes wrong for users: broken pictures, wrong configurations, weights that do not fit, hostile files, a full disk, a
+# loss that is not a number. Each failure is one line that names its cause, exit code 1, and the last checkpoint intact.
+# usage: test_robust.sh path/to/genhance
+set -u
+export LC_ALL=C # sed edits binary files
+# shellcheck source=tests/support/train.sh
+. "$(dirname "$0")/support/train.sh"
+
+reject() { # reject TEXT ARGUMENTS...: train fails with that text and makes no state
+  local text=$1
+  shift
+  rm -rf run
+  refuse 1 "$text" "$genhance" train --config run.json "$@"
+  [ -z "$(newest_state run)" ] || fail "train $*: a state was written"
+}
+
+# ---- pictures ----
+train
+mv run whole
+mkdir good broken
+cp images/reduce.png images/half-chroma.jpg images/palette.png good
+head -c 400 images/reduce.png >broken/cut.png
+head -c 600 images/half-chroma.jpg >broken/cut.jpg
+: >broken/empty.png
+: >broken/empty.jpg
+echo "no picture" >broken/text.jpeg
+cp images/half-chroma.jpg broken/misnamed.png
+(head -c 60 images/reduce.png && head -c 3000 /dev/zero) >broken/zeros.png
+cp -r good mixed
+cp broken/* mixed
+rm mixed/misnamed.png
+train --set data.images='["mixed"]' --set stage1.batch=9 --set stage2.steps=0 --json result.json
+for file in cut.png cut.jpg empty.png empty.jpg text.jpeg zeros.png; do
+  [ "$(grep -c "^warning: .*mixed/$file" err)" = 1 ] || fail "$file is not named once: $(cat err)"
+done
+grep -q '^genhance: ' err && fail "broken pictures: $(cat err)"
+grep -q 'stage 1: 6 broken images skipped' out || fail "not counted: $(cat out)"
+grep -q '"skipped_images": *6' result.json || fail "not counted: $(cat result.json)"
+rm broken/misnamed.png
+reject "no readable image among 6" --set data.images='["broken"]'
+mkdir nothing
+reject "nothing" --set data.images='["nothing"]'
+reject "absent" --set data.images='["absent"]'
+reject "data.images" --set data.images='[]'
+
+# ---- the configuration ----
+edit() { sed "$1" run.json >edited.json; }
+reject_config() { # reject_config TEXT: edited.json is refused
+  refuse 1 "$1" "$genhance" train --config edited.json
+}
+edit 's/"clip": "clip", //' && reject_config 'edited.json: "clip" is missing'
+edit 's/"lr": 0.01/"lr": "fast"/' && reject_config "stage1.optimizer.lr"
+edit 's/"steps": 3/"steps": 2.5/' && reject_config "stage1.steps"
+edit 's/"checkpoint_every"/"checkpoint_evry"/' && reject_config "checkpoint_every"
+edit 's/"batch": 3/"batch": 0/' && reject_config "stage1.batch"
+edit 's/"hidden": 32/"hidden": 33/' && reject_config "hidden"
+edit 's/\[4, 6, 6\]/[4, 6, 8]/' && reject_config "rope_axes"
+edit 's/"version": 1/"version": 1, "version": 1/' && reject_config "version"
+edit 's/"version": 1/"version": 9/' && reject_config "version"
+head -c 200 run.json >edited.json && reject_config "edited.json"
+: >edited.json && reject_config "edited.json"
+refuse 1 "absent.json" "$genhance" train --config absent.json
+refuse 1 "images" "$genhance" train --config images
+reject '(the nearest is "stage1.optimizer.lr")' --set stage1.optimizer.lrr=1
+reject "seed" --set seed=minus
+refuse 2 "--config" "$genhance" train
+refuse 2 "there is no device \"opencl:99\"" "$genhance" train --config run.json --device opencl:99
+reject "no linear layer of the encoder is called k_porj" --set stage2.lora.targets='["q_proj","k_porj"]'
+: >file
+reject "file" --set output=file
+reject "file" --set output=file/below
+reject "needs" --set stage1.batch=400000 --set stage1.micro_batch=400000
+
+# ---- weights that do not fit ----
+spoil() { # spoil FILE EXPRESSION: the file with its header changed, in bytes of the same number
+  cp "$1" spoilt.safetensors
+  sed -i "$2" spoilt.safetensors
+  cmp -s "$1" spoilt.safetensors && fail "nothing is spoilt by $2"
+  [ "$(stat -c %s "$1")" = "$(stat -c %s spoilt.safetensors)" ] || fail "$2 changes the size"
+}
+clip=clip/model.safetensors
+cp $clip clip.safetensors
+reject_clip() {
+  mv spoilt.safetensors $clip
+  reject "$@"
+  cp clip.safetensors $clip
+}
+# The names of the same length in the header, and their numbers, are as the fixtures' maker wrote them.
+spoil $clip 's/\("visual_projection.weight":{"dtype":\)"F32"/\1"I32"/' && reject_clip "visual_projection.weight"
+spoil $clip 's/\("visual_projection.weight":{"dtype":"F32","shape":\)\[40,48\]/\1[48,40]/' && reject_clip "visual_projection.weight"
+spoil $clip 's/"visual_projection.weight"/"visual_projectiom.weight"/' && reject_clip "visual_projectiom.weight"
+spoil $clip 's/"visual_projection.weight":{"dtype":"F32"/"visual_projection.weight":{"dtype":"F99"/' && reject_clip "F99"
+spoil ae.safetensors 's/"encoder.conv_in.weight":{"dtype":"BF16","shape":\[32,3/"encoder.conv_in.weight":{"dtype":"BF16","shape":[32,4/'
+reject "encoder.conv_in.weight" --set autoencoder=spoilt.safetensors
+spoil ae.safetensors 's/"encoder.mid.attn_1.q.weight"/"encoder.mid.attn_1.Q.weight"/'
+reject "encoder.mid.attn_1.q.weight" --set autoencoder=spoilt.safetensors
+reject "project_clip.0.weight" --set denoiser.weights="$fixtures/probe/edges/denoiser.safetensors"
+reject "lora_A.weight" --set stage2.lora.adapter="$fixtures/probe/edges/adapter"
+reject "adapter_model.safetensors" --set stage2.lora.adapter=images
+
+# ---- hostile files ----
+hostile() { reject "$1" --set autoencoder=hostile.safetensors; }
+head -c 1000000 ae.safetensors >hostile.safetensors && hostile "hostile.safetensors"
+head -c 500 ae.safetensors >hostile.safetensors && hostile "hostile.safetensors"
+head -c 5 ae.safetensors >hostile.safetensors && hostile "hostile.safetensors"
+: >hostile.safetensors && hostile "hostile.safetensors"
+(printf '\377\377\377\377\377\377\377\177' && tail -c +9 ae.safetensors) >hostile.safetensors && hostile "hostile.safetensors"
+(printf '\0\0\0\0\0\0\0\0' && tail -c +9 ae.safetensors) >hostile.safetensors && hostile "hostile.safetensors"
+head -c 100000 /dev/zero | tr '\0' '[' >zeros
+(printf '\240\206\001\0\0\0\0\0' && cat zeros) >hostile.safetensors && hostile "hostile.safetensors"
+header='{"encoder.conv_in.weight":{"dtype":"F32","shape":[9223372036854775807,3,3,3],"data_offsets":[0,8]}}      '
+(printf '%b' "\\$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0" && printf '%s12345678' "$header") >hostile.safetensors
+hostile "encoder.conv_in.weight"
+echo '{"hidden_size": -1}' >clip/config.json.bad
+cp clip/config.json config.good
+echo '{"model_type": "clip", "vision_config": {"hidden_size": -1}}' >clip/config.json && reject "hidden_size"
+echo '{"model_type": "bert"}' >clip/config.json && reject "bert"
+head -c 50 config.good >clip/config.json && reject "clip/config.json"
+cp config.good clip/config.json
+
+# ---- a loss that is not a number ----
+# The state from before the update that failed is the one of a run that stops there.
+nan_case() { # nan_case "STAGE UPDATE" STATE ARGUMENTS...: as above, and resuming meets the same
+  local at=$1 state=$2
+  shift 2
+  rm -rf run
+  refuse 1 "$at: the loss or the gradient is not finite" "$genhance" train --config run.json --quiet "$@"
+  [ "$(newest_state run)" = "$state" ] || fail "$at: the newest state is $(newest_state run)"
+  refuse 1 "$at: the loss or the gradient is not finite" "$genhance" train --config run.json --quiet "$@" --resume
+  [ "$(newest_state run)" = "$state" ] || fail "$at: resumed, the newest state is $(newest_state run)"
+}
+huge=(--set stage1.optimizer.lr=1000 --set state.minutes=1e6)
+nan_case "stage 1 update 2" stage1-00000001 "${huge[@]}"
+mv run bad
+train "${huge[@]}" --set stage1.steps=1 --set stage2.steps=0
+cmp bad/state/stage1-00000001/part-00000.safetensors run/state/stage1-00000001/part-00000.safetensors ||
+  fail "the state is not the one from before the loss became a nan"
+nan_case "stage 2 update 2" stage2-00000001 --set stage2.optimizer.lr=1000 --set stage2.train_denoiser=true
+cp whole/snapshots/stage1-00000003/denoiser.safetensors poison.safetensors
+chmod u+w poison.safetensors
+printf '\377\377\377\177' | dd of=poison.safetensors bs=1 seek=$(($(stat -c %s poison.safetensors) - 4)) conv=notrunc status=none
+nan_case "stage 1 update 1" stage1-00000000 --set denoiser.weights=poison.safetensors
+nan_case "stage 2 update 1" stage2-00000000 --set denoiser.weights=poison.safetensors --set stage1.steps=0
+
+# ---- a full disk: a small one of our own, where the kernel lets us; test_resume.c has the other moments ----
+if unshare -Urm true 2>/dev/null; then
+  rm -rf run && mkdir run small
+  # In there run/ is a file system of 1 MiB; its content is copied out before it goes away.
+  unshare -Urm sh -c 'mount -t tmpfs -o size=1m none run && "$@"; code=$?; cp -r run/. small; exit $code' sh \
+    "$genhance" train --config run.json --quiet >out 2>err
+  code=$?
+  [ $code = 1 ] || fail "full disk: exit code $code"
+  [ "$(grep -c '^genhance: ' err)" = 1 ] && grep -qiE '^genhance: .*(no space left|the disk has)' err || fail "full disk: $(cat err)"
+  [ -n "$(newest_state small)" ] || fail "full disk: no state from before: $(find small)"
+  rm -rf run && mv small run
+  train --resume
+  same whole run
+else
+  echo "no file system of our own: a full disk is left to test_resume.c"
+fi
+
+finish
