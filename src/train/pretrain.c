@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTO_MICRO_BATCH 16
-#define SPREAD_SAMPLES   64 /* images whose latents say how far they spread */
+#define AUTO_MICRO_BATCH   16
+#define SPREAD_SAMPLES     64 /* images whose latents say how far they spread */
+#define FIRST_LOG_VARIANCE (-6.0f)
 
 typedef struct gh_pretraining {
   const gh_pretrain_config *config;
@@ -172,6 +173,19 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
   return status;
 }
 
+/* A fresh encoder would draw its latents with a deviation near 1, far more than its means differ by: the decoder would
+ * learn from noise for hundreds of updates. It starts out nearly certain instead; the KL term finds the balance. */
+static gh_status start_certain(gh_error *err, gh_loop *l) {
+  gh_tensor *bias = gh_store_find(l->store, "encoder.conv_out.bias");
+  int64_t n = gh_tensor_elements(bias);
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  gh_status status = values ? gh_tensor_read(err, l->device, bias, values) : GH_ERROR_MEMORY;
+  for (int64_t i = n / 2; i < n && !status; i++) values[i] = FIRST_LOG_VARIANCE;
+  if (!status) status = gh_tensor_write(err, l->device, bias, values);
+  free(values);
+  return status;
+}
+
 static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_options *o, const char *folder,
                          const gh_state_info *from) {
   gh_loop *l = &p->loop;
@@ -183,6 +197,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
+  if (!status && !folder) status = start_certain(err, l);
   if (!status) {
     gh_budget budget;
     gh_budget_describe(&budget, l->store, &l->step, &l->update);

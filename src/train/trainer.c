@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 #include "base/log.h"
 #include "train/budget.h"
+#include "train/dry_run.h"
 #include "train/loop.h"
 #include "train/setup.h"
 #include "train/snapshot.h"
@@ -90,7 +91,8 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
-  if (status || o->dry_run) return status;
+  if (!status && o->dry_run) return gh_dry_run_report(err, l);
+  if (status) return status;
   status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);

@@ -1,0 +1,111 @@
+#include "train/dry_run.h"
+#include "backend/gemm.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GEMM "gemm "
+#define CONV "conv2d"
+
+typedef struct gh_row_of_plan {
+  char shape[112];
+  const char *by;
+  int count; /* launches a step */
+  double flops;
+} gh_row_of_plan;
+
+static const char *provider_of(const gh_device *d, const char *key) {
+  for (int i = 0; i < gh_gemm_choice_count(d); i++) {
+    const char *known, *provider;
+    gh_gemm_choice(d, i, &known, &provider);
+    if (!strcmp(key, known)) return provider;
+  }
+  return "own kernel";
+}
+
+/* Shape and kernel of a launch that is a matrix product or a convolution; false for the others. */
+static bool describe(const gh_device *d, const gh_launch_note *note, gh_row_of_plan *row) {
+  if (!strncmp(note->name, GEMM, strlen(GEMM))) {
+    snprintf(row->shape, sizeof row->shape, "%s", note->name + strlen(GEMM));
+    row->by = provider_of(d, row->shape);
+    return true;
+  }
+  if (strncmp(note->name, CONV, strlen(CONV)) || !note->flops) return false;
+  char weight[48], output[48]; /* five dimensions at most */
+  const gh_tensor *w = note->node->in[1], *y = note->node->out[0];
+  gh_shape_text(weight, sizeof weight, w->rank, w->shape);
+  gh_shape_text(output, sizeof output, y->rank, y->shape);
+  snprintf(row->shape, sizeof row->shape, "%s -> %s", weight, output);
+  row->by = note->name;
+  return true;
+}
+
+static int by_flops(const void *a, const void *b) {
+  const gh_row_of_plan *x = a, *y = b;
+  return x->flops < y->flops ? 1 : x->flops > y->flops ? -1 : strcmp(x->shape, y->shape);
+}
+
+/* Distinct products and convolutions of the step, those with most arithmetic first. */
+static int collect(const gh_device *d, const gh_graph *g, gh_row_of_plan *rows) {
+  int count = 0;
+  for (int i = 0; i < gh_graph_launch_count(g); i++) {
+    const gh_launch_note note = gh_graph_launch_note(g, i);
+    gh_row_of_plan row = {0};
+    if (!describe(d, &note, &row)) continue;
+    int at = 0;
+    while (at < count && (strcmp(rows[at].shape, row.shape) || strcmp(rows[at].by, row.by))) at++;
+    if (at == count) rows[count++] = row;
+    rows[at].count++;
+    rows[at].flops += note.flops;
+  }
+  qsort(rows, (size_t)count, sizeof *rows, by_flops);
+  return count;
+}
+
+static gh_status list(gh_error *err, const gh_loop *l) {
+  int total = gh_graph_launch_count(l->step.graph);
+  gh_row_of_plan *rows = gh_alloc(err, (size_t)total, sizeof *rows);
+  if (!rows) return GH_ERROR_MEMORY;
+  int count = collect(l->device, l->step.graph, rows);
+  printf("%s: %d launches a micro-batch; matrix products and convolutions by arithmetic:\n", l->label, total);
+  printf("  %9s %6s  %-56s %s\n", "GFLOP", "times", "shape", "by");
+  for (int i = 0; i < count; i++)
+    printf("  %9.3f %6d  %-56s %s\n", rows[i].flops * 1e-9, rows[i].count, rows[i].shape, rows[i].by);
+  free(rows);
+  return GH_OK;
+}
+
+static gh_status run_timed(gh_error *err, const gh_loop *l, gh_graph *g, double *seconds) {
+  double began = gh_now();
+  gh_status status = gh_graph_run(err, g);
+  if (!status) status = l->device->backend->finish(err, l->device);
+  *seconds = gh_now() - began;
+  return status;
+}
+
+gh_status gh_dry_run_report(gh_error *err, gh_loop *l) {
+  double first, step = 0, update = 0;
+  const gh_step_values values = {.update = 1,
+                                 .beta1 = 0.9,
+                                 .beta2 = 0.999,
+                                 .samples = (uint32_t)l->micro_batch,
+                                 .weight = 1 / (double)l->stage->batch};
+  gh_status status = list(err, l);
+  if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
+  if (!status) status = run_timed(err, l, l->step.graph, &first); /* the first touches memory and compiles */
+  if (!status) status = run_timed(err, l, l->step.graph, &step);
+  if (!status) status = run_timed(err, l, l->update.graph, &update);
+  if (status) return status;
+  int64_t micro_batches = GH_CEIL_DIV(l->stage->batch, l->micro_batch);
+  double seconds = (double)micro_batches * step + update;
+  printf(
+      "%s: an update of %lld samples takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f GFLOP/s; %lld "
+      "updates %.3g hours\n",
+      l->label, (long long)l->stage->batch, seconds, (long long)micro_batches, step, update,
+      (double)l->stage->batch / seconds, gh_graph_flops(l->step.graph) * 1e-9 / step, (long long)l->stage->steps,
+      seconds * (double)l->stage->steps / 3600);
+  return GH_OK;
+}

@@ -1,0 +1,12 @@
+/* What `train --dry-run` says after the budget: which kernel does each matrix product and convolution, and how long an
+ * update will take, from a replay of the planned step. */
+#ifndef GH_TRAIN_DRY_RUN_H
+#define GH_TRAIN_DRY_RUN_H
+
+#include "train/loop.h"
+
+/* For a planned loop, on stdout. Runs the step twice on whatever its inputs hold: parameters and moments are changed.
+ */
+gh_status gh_dry_run_report(gh_error *err, gh_loop *loop);
+
+#endif
