@@ -55,6 +55,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_device *device = NULL;
   gh_status status = gh_check_output(err, args, "out");
   if (!status) status = gh_source_open(err, &source, gh_args_text(args, "images"));
+  if (!status) gh_source_warn(source);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status) status = encode(err, args, device, source);
   gh_device_close(device);
@@ -64,7 +65,9 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout", .required = true},
-    {"images", "PATH", GH_OPTION_TEXT, .help = "folder of PNG and JPEG files (with its sub-folders), or one file",
+    {"images", "PATH", GH_OPTION_TEXT,
+     .help =
+         "folder of PNG and JPEG files (with its sub-folders), .tar shards (one, or a pattern in braces), or one file",
      .required = true},
     {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file for the embeddings", .required = true},
     {"adapter", "DIR", GH_OPTION_TEXT, .help = "compute with this PEFT adapter (LoRA)"},

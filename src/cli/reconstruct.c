@@ -107,6 +107,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   const char *given = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL;
   gh_status status = gh_check_output(err, args, "out");
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
+  if (!status) gh_source_warn(job.source);
   if (!status) status = open_run(err, &job);
   if (!status) status = check_convention(err, &job);
   if (!status) status = gh_device_open(err, given ? given : job.config.device, &job.device);
@@ -125,7 +126,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
-    {"images", "PATH", GH_OPTION_TEXT, .help = "folder of images, or one image", .required = true},
+    {"images", "PATH", GH_OPTION_TEXT, .help = "folder of images, .tar shards, or one image", .required = true},
     {"out", "GRID.png", GH_OPTION_TEXT, .help = "picture to write: originals left, reconstructions right",
      .required = true},
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},

@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "io/image.h"
 #include "io/shards.h"
 
@@ -102,6 +103,14 @@ char *gh_source_full_name(gh_error *err, const gh_source *source, size_t index) 
   const char *name = gh_source_name(source, index);
   if (source->folder) return gh_path_join(err, source->folder, name);
   return gh_format(err, "%s/%s", source->shards.paths.items[gh_shards_find(&source->shards, index)], name);
+}
+
+void gh_source_warn(const gh_source *source) {
+  const size_t most = 10;
+  const gh_index *index = &source->index;
+  for (size_t i = 0; i < index->notes.count && i < most; i++) gh_warn("skipped: %s", index->notes.items[i]);
+  if (index->skipped > most)
+    gh_warn("skipped: %llu more in %s", (unsigned long long)(index->skipped - most), source->path);
 }
 
 uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {

@@ -30,6 +30,7 @@ uint64_t gh_source_bytes(const gh_source *source, size_t index);   /* encoded si
 /* What was left out, and a line "NAME: why" for the first GH_INDEX_NOTES of it. */
 uint64_t gh_source_left_out(const gh_source *source);
 const gh_strings *gh_source_notes(const gh_source *source);
+void gh_source_warn(const gh_source *source); /* tells the user: the first ten by name, and how many more */
 
 /* What to call the image in a message: "photos/sub/a.png", "data/00000.tar/0001.jpg". The caller frees. */
 char *gh_source_full_name(gh_error *err, const gh_source *source, size_t index);

@@ -211,14 +211,6 @@ static gh_status check_options(gh_error *err, const gh_loader_options *o) {
   return gh_crop_rule_check(err, &o->crop);
 }
 
-static void warn_of_left_out(const gh_source *source) {
-  const size_t most = 10;
-  const gh_strings *notes = gh_source_notes(source);
-  uint64_t left = gh_source_left_out(source);
-  for (size_t i = 0; i < notes->count && i < most; i++) gh_warn("skipped: %s", notes->items[i]);
-  if (left > most) gh_warn("skipped: %llu more in %s", (unsigned long long)(left - most), gh_source_path(source));
-}
-
 static gh_status open_sources(gh_error *err, gh_loader *loader, const char *const *paths, size_t count) {
   loader->sources = gh_alloc(err, count, sizeof(gh_source *));
   loader->starts = gh_alloc(err, count + 1, sizeof *loader->starts);
@@ -228,7 +220,7 @@ static gh_status open_sources(gh_error *err, gh_loader *loader, const char *cons
     if (status) return status;
     loader->source_count++;
     loader->left_out += gh_source_left_out(loader->sources[i]);
-    warn_of_left_out(loader->sources[i]);
+    gh_source_warn(loader->sources[i]);
     loader->starts[i + 1] = loader->starts[i] + gh_source_count(loader->sources[i]);
   }
   loader->images = loader->starts[count];
