@@ -327,8 +327,37 @@ static void test_configs(void **state) {
   assert_true(runs >= 5 && autoencoders >= 1);
 }
 
+/* An autoencoder's configuration that is no object, is broken, or says something wrong: one line that names it once. */
+static void test_autoencoder_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *text, *piece;
+  } cases[] = {{"[1, 2]", "expected an object, found an array"},
+               {"3", "expected an object, found a number"},
+               {"{\"images\": ", "line 1, column 12"},
+               {"{\"imags\": 1}", "imags: unknown key (did you mean images?)"},
+               {"{\"output\": \"x\"}", "images: missing"}};
+  gh_error err = {0};
+  char *folder = check_folder(), *path = check_path(folder, "a.json");
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    const char *const overrides[] = {"seed=1"};
+    gh_pretrain_config c;
+    check_write(path, cases[i].text, strlen(cases[i].text));
+    for (size_t n = 0; n < 2; n++) {
+      gh_status status = gh_pretrain_config_read(&err, &c, path, overrides, n);
+      assert_true(status == GH_ERROR_CONFIG || status == GH_ERROR_FORMAT);
+      check_failure(status, &err, status, cases[i].piece, __FILE__, __LINE__);
+      const char *named = strstr(err.text, path);
+      if (!named || strstr(named + 1, path)) fail_msg("not named once: %s", err.text);
+    }
+  }
+  free(path);
+  check_folder_done(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_autoencoder_refused),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),

@@ -143,6 +143,12 @@ static gh_status no_snapshot(gh_error *err, gh_loop *loop) {
 
 /* ---- the run ---- */
 
+static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const double pair[2]) {
+  gh_json *array = gh_json_put_array(err, root, key);
+  if (!array || gh_json_put_double(err, array, NULL, pair[0])) return err->status;
+  return gh_json_put_double(err, array, NULL, pair[1]);
+}
+
 /* What identifies the run, for resuming. */
 static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **out) {
   gh_json *root = gh_json_object(err), *images = NULL, *levels = NULL;
@@ -166,6 +172,8 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
                  {"seed", (double)c->seed}};
   for (size_t i = 0; i < GH_COUNT(numbers) && !status; i++)
     status = gh_json_put_double(err, root, numbers[i].key, numbers[i].value);
+  if (!status) status = put_pair(err, root, "crop_scale", c->data.crop_scale);
+  if (!status) status = put_pair(err, root, "crop_ratio", c->data.crop_ratio);
   if (!status)
     *out = root;
   else

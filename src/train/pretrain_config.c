@@ -157,24 +157,31 @@ static gh_status override(gh_error *err, gh_json *root, const char *text) {
   return status;
 }
 
-gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const char *path, const char *const *overrides,
-                                  size_t override_count) {
-  gh_json *root = NULL;
+static gh_status read_document(gh_error *err, gh_pretrain_config *c, gh_json *root, const char *const *overrides,
+                               size_t override_count) {
   gh_field fields[FIELDS];
-  gh_status status = defaults(err, c);
   fields_of(c, fields);
-  if (!status) status = gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES);
+  if (gh_json_type_of(root) != GH_JSON_OBJECT)
+    return gh_fail(err, GH_ERROR_CONFIG, "expected an object, found %s", gh_json_type_name(root));
+  gh_status status = GH_OK;
   for (size_t i = 0; i < override_count && !status; i++) status = override(err, root, overrides[i]);
   for (const gh_json *item = gh_json_first(root); item && !status; item = gh_json_next(item)) {
     int at = 0;
     while (at < FIELDS && strcmp(fields[at].key, gh_json_key(item))) at++;
     status = at < FIELDS ? read_field(err, c, &fields[at], item) : unknown_key(err, fields, gh_json_key(item));
   }
-  if (!status) status = check(err, c);
+  return status ? status : check(err, c);
+}
+
+gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const char *path, const char *const *overrides,
+                                  size_t override_count) {
+  gh_json *root = NULL;
+  gh_status status = defaults(err, c);
+  if (!status) status = gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES); /* a failure names the file itself */
+  if (!status && (status = read_document(err, c, root, overrides, override_count))) gh_fail_in(err, "%s", path);
   gh_json_free(root);
-  if (!status) return GH_OK;
-  gh_pretrain_config_free(c);
-  return err->status == GH_ERROR_FILE ? status : gh_fail_in(err, "%s", path);
+  if (status) gh_pretrain_config_free(c);
+  return status;
 }
 
 void gh_pretrain_config_free(gh_pretrain_config *c) {
