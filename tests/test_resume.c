@@ -263,6 +263,26 @@ static void test_a_full_disk_anywhere(void **state) {
   }
 }
 
+/* An output that is a model's folder is refused, and the model's configuration is still there. */
+static void test_a_model_is_not_overwritten(void **state) {
+  (void)state;
+  static const char model[] = "{\"model_type\": \"clip\"}\n";
+  char *folder = gh_path_join(&err, work, "model/run"), *path = gh_path_join(&err, folder, "config.json"), *bytes;
+  size_t size;
+  check_ok(gh_folder_make(&err, folder));
+  check_write(path, model, strlen(model));
+  for (int resume = 0; resume < 2; resume++) {
+    ending e = train("model", resume, CHECK_FAULT_NONE, 0);
+    assert_int_equal(e.status, GH_ERROR_CONFIG);
+    if (!strstr(e.text, "config.json is not of such a run")) fail_msg("%s", e.text);
+  }
+  check_ok(gh_file_read(&err, path, 1000, &bytes, &size));
+  assert_string_equal(bytes, model);
+  free(bytes);
+  free(path);
+  free(folder);
+}
+
 static int begin(void **state) {
   (void)state;
   const char *given = getenv("GH_TEST_SEED");
@@ -293,6 +313,7 @@ int main(void) {
       cmocka_unit_test(test_the_comparison_sees_a_bit),
       cmocka_unit_test(test_killed_anywhere),
       cmocka_unit_test(test_a_full_disk_anywhere),
+      cmocka_unit_test(test_a_model_is_not_overwritten),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

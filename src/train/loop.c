@@ -171,6 +171,14 @@ gh_status gh_loop_report(gh_error *err, const gh_loop *l, double seconds, gh_sta
 
 /* ---- starting and resuming ---- */
 
+/* A model's folder holds a config.json too, which must not be lost to a run: it has keys that no run's has. */
+static bool is_of_a_run(const gh_json *before, const gh_json *config) {
+  bool known = gh_json_type_of(before) == GH_JSON_OBJECT;
+  for (const gh_json *item = gh_json_first(before); item && known; item = gh_json_next(item))
+    known = gh_json_member(config, gh_json_key(item)) != NULL;
+  return known;
+}
+
 /* A run that was killed before its first state: only its configuration and, perhaps, early snapshots are there. */
 static gh_status check_stateless(gh_error *err, const char *run, const gh_json *config, const char *path, bool resume) {
   gh_strings snapshots = {0};
@@ -180,9 +188,10 @@ static gh_status check_stateless(gh_error *err, const char *run, const gh_json *
   if (!status && snapshots.count && !resume)
     status =
         gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume begins it anew, or choose another output", run);
-  if (!status && snapshots.count && gh_path_exists(path))
-    status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
-  if (!status && before) status = gh_plan_same_run(err, config, before);
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
+  if (!status && before && !is_of_a_run(before, config))
+    status = gh_fail(err, GH_ERROR_CONFIG, "%s is not of such a run, and would be lost: choose another output", path);
+  if (!status && before && snapshots.count) status = gh_plan_same_run(err, config, before);
   if (!status && resume) gh_info("no state in %s yet: starting from the beginning", run);
   gh_json_free(before);
   gh_strings_free(&snapshots);
