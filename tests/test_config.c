@@ -125,6 +125,7 @@ static const struct {
     {"{" LEAST ",\"stage1\":{\"optimizer\":{\"eps\":0}}}", "eps: 0 is not above 0"},
     {"{" LEAST ",\"stage1\":{\"batch\":0}}", "stage1.batch: 0 is not at least 1"},
     {"{" LEAST ",\"stage1\":{\"steps\":1.5}}", "stage1.steps: expected an integer, found 1.5"},
+    {"{" LEAST ",\"stage1\":{\"steps\":100000000}}", "stage1.steps: 100000000 is not at most 99999999"},
     {"{" LEAST ",\"stage1\":{\"micro_batch\":\"some\"}}", "stage1.micro_batch: expected an integer or \"auto\""},
     {"{" LEAST ",\"stage2\":{\"micro_batch\":257}}", "stage2.micro_batch: 257 is above stage2.batch, 256"},
     {"{" LEAST ",\"stage2\":{\"checkpoint_at\":[1,0]}}", "stage2.checkpoint_at[1]: 0 is not at least 1"},

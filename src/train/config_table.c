@@ -32,7 +32,7 @@ const char *gh_precision_name(gh_precision precision) { return precisions[precis
 #define LIST(path, type, member, fallback, least, greatest, flags) {path, type, AT(member), fallback, least, greatest, flags, NULL}
 
 #define STAGE(name, i, steps_default, lr_default)                                                                      \
-  INT(name ".steps", stages[i].steps, steps_default, 0, MANY, 0),                                                      \
+  INT(name ".steps", stages[i].steps, steps_default, 0, 99999999, 0), /* eight digits in the names of states */         \
   INT(name ".batch", stages[i].batch, "256", 1, 1e9, 0),                                                               \
   LIST(name ".micro_batch", ROW_INT_OR_AUTO, stages[i].micro_batch, "\"auto\"", 1, 1e9, 0),                            \
   REAL(name ".optimizer.lr", stages[i].optimizer.lr, lr_default, 0, 1e3, 0),                                           \
@@ -73,7 +73,7 @@ const gh_row gh_config_rows[] = {
     PLAIN("data.images", ROW_STRINGS, data.images, "[]", ROW_REQUIRED),
     LIST("data.crop_scale", ROW_PAIR, data.crop_scale, "[0.9,1.0]", 0, 1, ROW_OPEN_LOW),
     LIST("data.crop_ratio", ROW_PAIR, data.crop_ratio, "[0.75,1.3333333]", 0, 1e3, ROW_OPEN_LOW),
-    INT("data.workers", data.workers, "2", 0, 4096, 0),
+    INT("data.workers", data.workers, "2", 0, 1024, 0),
     PLAIN("data.latent_cache", ROW_GROUP, data.latent_cache, "null", 0),
     PLAIN("data.latent_cache.path", ROW_MAYBE_STRING, data.latent_cache_path, "null", 0),
     INT("data.latent_cache.crops", data.latent_cache_crops, "1", 1, 1e6, 0),
