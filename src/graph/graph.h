@@ -90,7 +90,6 @@ gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
 /* The same without memory: tensors have shapes and nothing is ever written to them. A step recorded on such a store can
  * be measured (gh_graph_measure) before anything is allocated; it cannot be run. */
 gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
-bool gh_store_is_unbacked(const gh_store *store);
 void gh_store_free(gh_store *store);
 /* A new zeroed tensor; GH_ERROR_ARGUMENT if the name exists. Memory comes in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
@@ -110,7 +109,8 @@ int64_t gh_tensor_columns(const gh_tensor *t);
 bool gh_same_shape(const gh_tensor *a, const gh_tensor *b);
 gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 
-/* Whole-tensor transfers; float32 tensors. Synchronous. Writing to a tensor of an unbacked store does nothing. */
+/* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor of an unbacked store does
+ * nothing. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 /* A write that does not wait for the device; data is free at once. For what every step brings. */
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
@@ -150,10 +150,10 @@ void gh_graph_segment(gh_graph *g);
 void gh_graph_recompute(gh_graph *g, bool on);
 
 /* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
- * which the caller clears when an update begins; those of values overwrite. `wanted` values (NULL-terminated, may be
- * NULL) and parameters can then be asked for with gh_graph_gradient. */
+ * which the caller clears when an update begins; those of values overwrite. Both can then be asked for with
+ * gh_graph_gradient. */
 gh_status gh_graph_differentiate(gh_graph *g, gh_tensor *loss);
-/* The same from a given gradient of any tensor: dseed has out's shape. Tests use it. */
+/* The same from given gradients of any tensors: dout[i] has out[i]'s shape. Tests use it. */
 gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *dout[], int count);
 /* d loss / d t as recorded by differentiation; NULL where none arrives. */
 gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);

@@ -44,8 +44,6 @@ gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **
   return status;
 }
 
-bool gh_store_is_unbacked(const gh_store *s) { return s->unbacked; }
-
 void gh_store_free(gh_store *s) {
   if (!s) return;
   const gh_backend *b = s->device->backend;
@@ -94,8 +92,14 @@ static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffe
   }
   gh_status status = s->device->backend->buffer_view(err, s->device, s->open, s->open_used, bytes, out);
   if (status) return status;
+  status = gh_list_push(err, &s->views, *out);
+  if (status) {
+    s->device->backend->buffer_free(*out);
+    *out = NULL;
+    return status;
+  }
   s->open_used += GH_CEIL_DIV(bytes, info->alignment_bytes) * info->alignment_bytes;
-  return gh_list_push(err, &s->views, *out);
+  return GH_OK;
 }
 
 gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,

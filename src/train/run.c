@@ -102,8 +102,6 @@ gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_s
   return status;
 }
 
-gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out) { return gh_run_snapshot(err, run, NULL, out); }
-
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
   char *path = gh_path_join(err, run, "config.json");
   gh_status status = path ? gh_config_read(err, out, path, NULL, 0) : GH_ERROR_MEMORY;

@@ -21,9 +21,8 @@ typedef struct gh_snapshot {
   char *encoder;  /* safetensors with the tensors that direct tuning trained, or NULL */
 } gh_snapshot;
 
-/* The newest snapshot of the last stage that has one; GH_ERROR_FILE if there is none. */
-gh_status gh_run_find(gh_error *err, const char *run, gh_snapshot *out);
-/* The snapshot of that name, "stage2-00000050"; NULL: the newest. */
+/* The snapshot of that name, "stage2-00000050"; NULL: the newest of the last stage that has one. GH_ERROR_FILE if there
+ * is none. */
 gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out);
 void gh_snapshot_free(gh_snapshot *snapshot);
 
