@@ -44,5 +44,15 @@ for stage in 1 2; do
   grep -q "backward" "$work/out" || fail "bench step: no table"
 done
 
+for op in rmsnorm gaussian_kl clip_control; do
+  "$genhance" bench ops --op $op --batch 1 --repeats 1 --device "$device" --json "$work/ops.json" >"$work/out" 2>"$work/err" ||
+    fail "bench ops --op $op: $(cat "$work/err")"
+  for key in gflops gbytes_per_second share_of_peak peak_gflops peak_gbytes_per_second commit driver; do
+    grep -q "\"$key\"" "$work/ops.json" || fail "bench ops --op $op: no $key"
+  done
+done
+grep -q '"op": "clip_control"' "$work/ops.json" || fail "bench ops: no row of its op"
+refused 2 "no case times that op" bench ops --op nothing --device "$device"
+
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))

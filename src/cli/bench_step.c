@@ -182,7 +182,7 @@ static gh_status bench_device(gh_error *err, const gh_args *args, const char *id
   gh_bench_result result = {0};
   gh_status status = gh_device_open(err, id, &device);
   if (status) return status;
-  status = gh_bench_measure_peak(err, device, &peak);
+  status = gh_bench_measure_peak(err, device, gh_now, &peak);
   if (!status) status = gh_bench_step(err, device, options, &result);
   if (!status) {
     gh_json *list =

@@ -19,6 +19,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_reconstruct,
     &gh_command_export,
     &gh_command_pretrain_autoencoder,
+    &gh_command_bench_ops,
     &gh_command_bench_step,
     NULL,
 };

@@ -16,8 +16,9 @@ typedef struct gh_bench_peak {
   double flops; /* a second, fused multiply-adds in registers count two */
   double bytes; /* a second, copied: read and written both count */
 } gh_bench_peak;
-/* The best of several, by the clock on the wall: a busy machine shows less. */
-gh_status gh_bench_measure_peak(gh_error *err, gh_device *device, gh_bench_peak *out);
+/* The best of several runs by that clock, in seconds. By the wall's, a busy machine shows less; by processor time the
+ * rates are a core's. */
+gh_status gh_bench_measure_peak(gh_error *err, gh_device *device, double (*now)(void), gh_bench_peak *out);
 
 typedef struct gh_bench_time {
   double wall, processor; /* seconds */

@@ -46,20 +46,20 @@ int64_t gh_bench_resident_bytes(void) {
 #define COPY_ROW    INT64_C(65536)
 
 /* The shortest of several runs after a warm-up. */
-static gh_status fastest(gh_error *err, gh_device *d, gh_launch *launch, double *seconds) {
+static gh_status fastest(gh_error *err, gh_device *d, gh_launch *launch, double (*now)(void), double *seconds) {
   *seconds = 0;
   for (int i = 0; i <= PEAK_ROUNDS; i++) {
-    double began = gh_now();
+    double began = now();
     gh_status status = d->backend->enqueue(err, d, launch);
     if (!status) status = d->backend->finish(err, d);
     if (status) return status;
-    double taken = gh_now() - began;
+    double taken = now() - began;
     if (i == 1 || (i && taken < *seconds)) *seconds = taken;
   }
   return GH_OK;
 }
 
-static gh_status measure_fma(gh_error *err, gh_device *d, gh_buffer *memory, double *flops) {
+static gh_status measure_fma(gh_error *err, gh_device *d, gh_buffer *memory, double (*now)(void), double *flops) {
   bool cpu = d->info.shape == GH_SHAPE_CPU;
   size_t groups = (size_t)GH_MAX(d->info.compute_units, 1) * 16, local = cpu ? 1 : 256;
   local = GH_MIN(local, (size_t)d->info.max_group);
@@ -69,14 +69,14 @@ static gh_status measure_fma(gh_error *err, gh_device *d, gh_buffer *memory, dou
   gh_launch *launch = NULL;
   double seconds = 0;
   gh_status status = d->backend->bind_kernel(err, d, &id, &grid, args, (int)GH_COUNT(args), &launch);
-  if (!status) status = fastest(err, d, launch, &seconds);
+  if (!status) status = fastest(err, d, launch, now, &seconds);
   d->backend->launch_free(launch);
   if (!status) *flops = 2.0 * FMA_ROUNDS * CHAINS * (cpu ? 16 : 1) * (double)(groups * local) / seconds;
   return status;
 }
 
 static gh_status measure_copy(gh_error *err, gh_device *d, gh_buffer *to, gh_buffer *from, int64_t floats,
-                              double *bytes) {
+                              double (*now)(void), double *bytes) {
   bool cpu = d->info.shape == GH_SHAPE_CPU;
   const gh_kernel_id id = {.name = "copy_rows", .dtype = GH_F32};
   const gh_grid grid = {{(size_t)(floats / COPY_ROW), 1, 1}, {cpu ? 1 : (size_t)GH_MIN(d->info.max_group, 256), 1, 1}};
@@ -90,14 +90,14 @@ static gh_status measure_copy(gh_error *err, gh_device *d, gh_buffer *to, gh_buf
   *bytes = 0;
   for (int i = 0; i < 2 && !status; i++) {
     double seconds = 0;
-    status = fastest(err, d, launches[i], &seconds);
+    status = fastest(err, d, launches[i], now, &seconds);
     if (!status) *bytes = GH_MAX(*bytes, 8.0 * (double)floats / seconds);
   }
   for (int i = 0; i < 2; i++) d->backend->launch_free(launches[i]);
   return status;
 }
 
-gh_status gh_bench_measure_peak(gh_error *err, gh_device *d, gh_bench_peak *out) {
+gh_status gh_bench_measure_peak(gh_error *err, gh_device *d, double (*now)(void), gh_bench_peak *out) {
   gh_buffer *memory[2] = {NULL, NULL};
   int64_t floats = GH_MIN(COPY_FLOATS, d->info.max_buffer_bytes / 4) / COPY_ROW * COPY_ROW;
   gh_status status = GH_OK;
@@ -109,8 +109,8 @@ gh_status gh_bench_measure_peak(gh_error *err, gh_device *d, gh_bench_peak *out)
     if (!status) status = d->backend->finish(err, d);
     d->backend->launch_free(zero);
   }
-  if (!status) status = measure_fma(err, d, memory[0], &out->flops);
-  if (!status) status = measure_copy(err, d, memory[0], memory[1], floats, &out->bytes);
+  if (!status) status = measure_fma(err, d, memory[0], now, &out->flops);
+  if (!status) status = measure_copy(err, d, memory[0], memory[1], floats, now, &out->bytes);
   for (int i = 0; i < 2; i++) d->backend->buffer_free(memory[i]);
   return status;
 }

@@ -1,0 +1,243 @@
+"""The training step of `genhance bench step`, in PyTorch: the same models, sizes, random weights and JSON keys.
+
+Vision encoder: transformers. Denoiser, projectors, autoencoder and LoRA: tests/reference/models.py, which equal diffusers'
+and peft's (check_models.py there says so), with the attention that FLUX's own code uses, scaled_dot_product_attention.
+Float32, AdamW, gradient-norm clipping, dropout 0.1 before the adapters; stage 2 freezes the denoiser, stage 1 the encoder.
+
+As installed:     pytorch_step.py --arch openai-vit-l-14-224 --stage 2 --batch 4 --json out.json
+Best configured:  the same with --best: the autoencoder in channels_last, and, where MKL refuses its fast path to a CPU
+                  that is not Intel's, a preloaded library that says otherwise (needs a C compiler).
+"""
+import argparse
+import json
+import math
+import os
+import pathlib
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+# architecture: hidden, layers, heads, mlp, image, patch, projection
+VISION = {
+    "tiny": (128, 4, 4, 512, 64, 8, 128),
+    "openai-vit-l-14-224": (1024, 24, 16, 4096, 224, 14, 768),
+    "openai-vit-l-14-336": (1024, 24, 16, 4096, 336, 14, 768),
+    "metaclip-vit-l-14-224": (1024, 24, 16, 4096, 224, 14, 768),
+    "metaclip-vit-h-14-224": (1280, 32, 16, 5120, 224, 14, 1024),
+}
+FULL = {"hidden": 3072, "heads": 24, "rope_axes": [16, 56, 56], "context_width": 4096, "vector_width": 768}
+TINY = {"hidden": 256, "heads": 4, "rope_axes": [8, 28, 28], "context_width": 256, "vector_width": 128}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", choices=VISION, required=True)
+    parser.add_argument("--stage", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--double-blocks", type=int, default=2)
+    parser.add_argument("--single-blocks", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
+    parser.add_argument("--best", action="store_true", help="best configured instead of as installed")
+    parser.add_argument("--json", help="write the results there")
+    return parser.parse_args()
+
+
+def preload_mkl_answer():
+    """Starts this program again with MKL's question answered; returns in the second process."""
+    if os.environ.get("GENHANCE_PEER_PRELOADED"):
+        return
+    folder = tempfile.mkdtemp()
+    source, library = os.path.join(folder, "cpu.c"), os.path.join(folder, "cpu.so")
+    pathlib.Path(source).write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    os.environ.update(LD_PRELOAD=library, GENHANCE_PEER_PRELOADED=folder)
+    os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+ARGS = arguments()
+if ARGS.best:
+    preload_mkl_answer()
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "reference"))
+import models  # noqa: E402
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+from torch import nn  # noqa: E402
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
+
+
+def fused_attention(q, k, v, angles):
+    out = F.scaled_dot_product_attention(models.rope(q, angles), models.rope(k, angles), v)
+    return out.transpose(1, 2).flatten(2)
+
+
+def fused_block(self, x):
+    h = self.norm(x)
+    q, k, v = (f(h).flatten(2).transpose(1, 2)[:, None] for f in (self.q, self.k, self.v))
+    out = F.scaled_dot_product_attention(q, k, v)[:, 0]
+    return x + self.proj_out(out.transpose(1, 2).reshape(x.shape))
+
+
+def adapter_forward(self, x):
+    low = F.dropout(x, self.dropout, self.training)
+    return F.linear(x, self.weight, self.bias) + self.scale * self.lora_B(self.lora_A(low))
+
+
+models.attention = fused_attention
+models.AttnBlock.forward = fused_block
+models.LoRALinear.forward = adapter_forward
+
+
+class Autoencoder(nn.Module):
+    """The encoder half alone: a step needs no other."""
+
+    def __init__(self, channels, multipliers, blocks):
+        super().__init__()
+        self.encoder = models.AEEncoder(channels, multipliers)
+        for one in self.encoder.down:
+            one.block = one.block[:blocks] if blocks < len(one.block) else one.block
+
+    forward = models.Autoencoder.encode
+
+
+def materialize(module):
+    """From shapes alone to numbers of the usual size, much faster than the initialisations."""
+    module.to_empty(device="cpu")
+    for name, p in module.named_parameters():
+        with torch.no_grad():
+            if p.dim() > 1:
+                p.uniform_(-1 / math.sqrt(p[0].numel()), 1 / math.sqrt(p[0].numel()))
+            else:
+                p.fill_(0.0 if name.endswith("bias") else 1.0)
+    for name, b in module.named_buffers():
+        if name.endswith("position_ids"):
+            b.copy_(torch.arange(b.shape[-1])[None])
+    return module
+
+
+def build(args):
+    hidden, layers, heads, mlp, image, patch, width = VISION[args.arch]
+    tiny = args.arch == "tiny"
+    sizes = dict(TINY if tiny else FULL, mlp_ratio=4.0, guidance=4.0)
+    sizes.update(double_blocks=args.double_blocks, single_blocks=args.single_blocks)
+    config = CLIPVisionConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
+                              intermediate_size=mlp, image_size=image, patch_size=patch, projection_dim=width,
+                              hidden_act="quick_gelu")
+    with torch.device("meta"):
+        encoder = CLIPVisionModelWithProjection(config)
+        denoiser = models.Denoiser(sizes)
+        clip, t5 = models.projector(width, sizes["vector_width"]), models.projector(width, sizes["context_width"])
+        autoencoder = Autoencoder(32, (1, 2, 2, 2), 1) if tiny else Autoencoder(128, (1, 2, 4, 4), 2)
+    encoder, denoiser, clip, t5, autoencoder = map(materialize, (encoder, denoiser, clip, t5, autoencoder))
+    autoencoder.requires_grad_(False)
+    if args.best:
+        autoencoder = autoencoder.to(memory_format=torch.channels_last)
+    if args.stage == 2:
+        models.add_lora(encoder, 16, 16, 0.1)
+        for part in (denoiser, clip, t5):
+            part.requires_grad_(False)
+    else:
+        encoder.requires_grad_(False)
+    return encoder.train(), autoencoder.eval(), denoiser, clip, t5
+
+
+class Step:
+    """One update; `times`, when set, gets the seconds of each phase."""
+
+    def __init__(self, args):
+        self.args, self.side = args, VISION[args.arch][4]
+        self.encoder, self.autoencoder, self.denoiser, self.clip, self.t5 = parts = build(args)
+        self.trained = [p for m in parts for p in m.parameters() if p.requires_grad]
+        self.frozen = [p for m in parts for p in m.parameters() if not p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.01)
+        self.images = torch.rand(args.batch, 3, self.side, self.side)
+        self.mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+        self.std = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+        self.times = None
+
+    def mark(self, name):
+        if self.times is not None:
+            now = time.perf_counter(), time.process_time()
+            self.times[name] = tuple(a - b for a, b in zip(now, self.last))
+            self.last = now
+
+    def __call__(self):
+        self.last = time.perf_counter(), time.process_time()
+        with torch.set_grad_enabled(self.args.stage == 2):
+            condition = self.encoder((self.images - self.mean) / self.std).image_embeds
+        self.mark("encoder")
+        with torch.no_grad():
+            images = self.images
+            if self.args.best:
+                images = images.contiguous(memory_format=torch.channels_last)
+            z = self.autoencoder(images, torch.randn(self.args.batch, 16, self.side // 8, self.side // 8))
+            x1 = models.pack(z.contiguous())
+        self.mark("autoencoder")
+        t = torch.randn(self.args.batch).sigmoid()
+        x0 = torch.randn_like(x1)
+        x_t = (1 - t)[:, None, None] * x1 + t[:, None, None] * x0
+        prediction = self.denoiser(x_t, t, self.clip(condition), self.t5(condition)[:, None])
+        loss = F.mse_loss(prediction, x0 - x1)
+        self.mark("denoiser")
+        loss.backward()
+        self.mark("backward")
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.mark("update")
+        return loss.item()
+
+
+def count_flops(step):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def main():
+    args = ARGS
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    step = Step(args)
+    flops = count_flops(step)  # the first warm-up
+    for _ in range(args.warmup):
+        step()
+    wall, processor = [], []
+    for _ in range(args.repeats):
+        began = time.perf_counter(), time.process_time()
+        loss = step()
+        wall.append(time.perf_counter() - began[0])
+        processor.append(time.process_time() - began[1])
+    step.times = {}
+    step()
+    wall.sort(), processor.sort()
+    median = (wall[(len(wall) - 1) // 2] + wall[len(wall) // 2]) / 2
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result = {
+        "peer": "PyTorch " + torch.__version__ + (", best configured" if args.best else ", as installed"),
+        "device_name": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
+        "arch": args.arch, "stage": args.stage, "batch": args.batch, "precision": "float32",
+        "double_blocks": args.double_blocks, "single_blocks": args.single_blocks, "repeats": args.repeats,
+        "parameters_trained": sum(p.numel() for p in step.trained),
+        "parameters_frozen": sum(p.numel() for p in step.frozen),
+        "images_per_second": args.batch / median, "step_seconds_median": median, "step_seconds_minimum": wall[0],
+        "step_processor_seconds_median": (processor[(len(wall) - 1) // 2] + processor[len(wall) // 2]) / 2,
+        "phases": {name: {"seconds": a, "processor_seconds": b} for name, (a, b) in step.times.items()},
+        "peak_bytes": resident, "resident_bytes": resident,
+        "gflops": flops / median * 1e-9, "gflop_a_step": flops * 1e-9, "loss": loss,
+    }
+    if args.json:
+        pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
