@@ -16,6 +16,7 @@ typedef enum slot_state { SLOT_EMPTY, SLOT_CLAIMED, SLOT_READY, SLOT_FAILED } sl
 typedef struct slot {
   slot_state state;
   gh_image image; /* (S, S, 3) when ready */
+  gh_loader_sample sample;
   gh_error error; /* when failed */
 } slot;
 
@@ -51,6 +52,7 @@ static uint64_t ordinal_of(const gh_loader *loader, uint64_t number) {
 static uint64_t image_after(const gh_loader *loader, uint64_t ordinal, uint64_t step) {
   uint64_t n = loader->images;
   char epoch[24];
+  if (loader->options.in_order) return (ordinal % n + step) % n;
   snprintf(epoch, sizeof epoch, "%llu", (unsigned long long)(ordinal / n));
   gh_stream shuffle = gh_stream_make(loader->options.seed, loader->options.stage, "shuffle", epoch);
   return gh_permute(shuffle, (ordinal % n + step) % n, n);
@@ -113,8 +115,20 @@ static void note_broken(gh_loader *loader, uint64_t index, const gh_error *why) 
   if (first) gh_warn("image skipped: %s", why->text);
 }
 
+/* The crop of one sample, whose image was decoded. */
+static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,
+                             const gh_loader_sample *sample) {
+  const gh_loader_options *o = &loader->options;
+  char name[24];
+  if (!o->crops) return gh_augment(err, out, image, &o->crop, loader->crop_stream, sample->ordinal, o->image_size);
+  snprintf(name, sizeof name, "%llu", (unsigned long long)sample->crop);
+  return gh_augment(err, out, image, &o->crop, gh_stream_make(o->seed, 0, "crop", name), sample->image, o->image_size);
+}
+
 /* Memory that ran out says nothing about the file: that ends the run instead of changing its data. */
-static gh_status make_sample(gh_error *err, gh_image *out, gh_loader *loader, uint64_t ordinal) {
+static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sample, gh_loader *loader,
+                             uint64_t ordinal) {
+  uint64_t crops = loader->options.crops;
   *out = (gh_image){0};
   for (uint64_t step = 0; step < loader->images; step++) {
     uint64_t index = image_after(loader, ordinal, step);
@@ -122,9 +136,9 @@ static gh_status make_sample(gh_error *err, gh_image *out, gh_loader *loader, ui
     gh_image image = {0};
     gh_error why = {0};
     gh_status status = decode_image(&why, &image, loader, index);
+    *sample = (gh_loader_sample){ordinal, index, crops ? ordinal / loader->images % crops : 0};
     if (!status)
-      status =
-          gh_augment(err, out, &image, &loader->options.crop, loader->crop_stream, ordinal, loader->options.image_size);
+      status = crop_sample(err, out, loader, &image, sample);
     else if (status == GH_ERROR_MEMORY)
       gh_fail(err, status, "%s", why.text);
     else
@@ -143,10 +157,12 @@ static void fill_slot(gh_loader *loader, uint64_t number) {
   target->state = SLOT_CLAIMED;
   pthread_mutex_unlock(&loader->lock);
   gh_image image;
+  gh_loader_sample sample = {0};
   gh_error error = {0};
-  gh_status status = make_sample(&error, &image, loader, ordinal_of(loader, number));
+  gh_status status = make_sample(&error, &image, &sample, loader, ordinal_of(loader, number));
   pthread_mutex_lock(&loader->lock);
   target->image = image;
+  target->sample = sample;
   target->error = error;
   target->state = status ? SLOT_FAILED : SLOT_READY;
   pthread_cond_broadcast(&loader->ready);
@@ -166,7 +182,7 @@ static void *work(void *argument) {
 }
 
 /* A failed slot stays, so that every later call meets it. */
-static gh_status take_slot(gh_error *err, gh_loader *loader, float *image) {
+static gh_status take_slot(gh_error *err, gh_loader *loader, float *image, gh_loader_sample *sample) {
   slot *next = &loader->slots[loader->delivered % loader->options.ahead];
   if (next->state == SLOT_EMPTY && !loader->thread_count) fill_slot(loader, loader->claimed++);
   double start = next->state == SLOT_READY ? 0.0 : gh_now();
@@ -174,6 +190,7 @@ static gh_status take_slot(gh_error *err, gh_loader *loader, float *image) {
   if (start > 0.0) loader->waited += gh_now() - start;
   if (next->state == SLOT_FAILED) return gh_fail(err, next->error.status, "%s", next->error.text);
   gh_image taken = next->image;
+  *sample = next->sample;
   next->image = (gh_image){0};
   next->state = SLOT_EMPTY;
   loader->delivered++;
@@ -185,16 +202,28 @@ static gh_status take_slot(gh_error *err, gh_loader *loader, float *image) {
   return GH_OK;
 }
 
-gh_status gh_loader_next(gh_error *err, gh_loader *loader, float *images, uint64_t *ordinals, size_t count) {
+static gh_status next(gh_error *err, gh_loader *loader, float *images, gh_loader_sample *samples, uint64_t *ordinals,
+                      size_t count) {
   size_t floats = (size_t)loader->options.image_size * loader->options.image_size * 3;
   gh_status status = GH_OK;
   pthread_mutex_lock(&loader->lock);
   for (size_t i = 0; i < count && !status; i++) {
-    if (ordinals) ordinals[i] = ordinal_of(loader, loader->delivered);
-    status = take_slot(err, loader, images + i * floats);
+    gh_loader_sample sample = {.ordinal = ordinal_of(loader, loader->delivered)};
+    if (ordinals) ordinals[i] = sample.ordinal;
+    status = take_slot(err, loader, images + i * floats, &sample);
+    if (samples) samples[i] = sample;
   }
   pthread_mutex_unlock(&loader->lock);
   return status;
+}
+
+gh_status gh_loader_next(gh_error *err, gh_loader *loader, float *images, uint64_t *ordinals, size_t count) {
+  return next(err, loader, images, NULL, ordinals, count);
+}
+
+gh_status gh_loader_next_samples(gh_error *err, gh_loader *loader, float *images, gh_loader_sample *samples,
+                                 size_t count) {
+  return next(err, loader, images, samples, NULL, count);
 }
 
 /* ---- life ---- */

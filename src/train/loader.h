@@ -4,6 +4,9 @@
  * shows image gh_permute(shuffle of that epoch, p % n, n); its crop is drawn from the stream "crop" at p. So a sample
  * is a pure function of (sources, seed, stage, p): the number of workers, the batch size and the rank do not matter.
  *
+ * With fixed crops (`crops` K) an image has K of them, the same in every stage: crop k of image i is drawn from the
+ * stream "crop" of stage 0 named k, at ordinal i, and epoch e shows crop e % K.
+ *
  * An image that cannot be decoded is skipped, counted and named in one warning; the samples it was meant for show the
  * next image of the same epoch's shuffle that can be (cyclically), with their own crop. */
 #ifndef GH_TRAIN_LOADER_H
@@ -21,13 +24,22 @@ typedef struct gh_loader_options {
   int image_size; /* S */
   gh_crop_rule crop;
   uint64_t seed;
-  int stage; /* 1 or 2 */
+  int stage;      /* 1 or 2 */
+  uint64_t crops; /* fixed crops an image; 0: a new one for every sample */
+  bool in_order;  /* no shuffle: position p of an epoch shows image p */
   /* Which ordinals this loader hands out: `block` of every `period`, from first_ordinal on; 0 and 0 mean all. Rank r of
    * R: first_ordinal = start + r * block, block = batch / R, period = batch. */
   uint64_t first_ordinal, block, period;
   int workers;  /* threads; 0: the caller of gh_loader_next does the work */
   size_t ahead; /* samples decoded ahead at most, 3 * S * S bytes each; at least 1 */
 } gh_loader_options;
+
+/* What a sample shows. */
+typedef struct gh_loader_sample {
+  uint64_t ordinal;
+  uint64_t image; /* an index into the sources' images, after substitution */
+  uint64_t crop;  /* which of its fixed crops; 0 where there are none */
+} gh_loader_sample;
 
 typedef struct gh_loader_stats {
   uint64_t images;       /* indexed */
@@ -44,6 +56,10 @@ void gh_loader_free(gh_loader *loader); /* stops the workers; NULL is fine */
 /* The next `count` samples. images: (count, 3, S, S) float32 in [0, 1], byte / 255; ordinals: (count), may be NULL.
  * Blocks until they are ready. After a failure every further call fails alike. One thread at a time. */
 gh_status gh_loader_next(gh_error *err, gh_loader *loader, float *images, uint64_t *ordinals, size_t count);
+
+/* The same, and what each sample shows: samples (count). */
+gh_status gh_loader_next_samples(gh_error *err, gh_loader *loader, float *images, gh_loader_sample *samples,
+                                 size_t count);
 
 void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LATENT_BATCH 4 /* images the autoencoder takes at once where it only fills a cache */
+
 void gh_loop_free(gh_loop *l) {
   gh_loader_free(l->loader);
   gh_update_free(&l->update);
@@ -13,7 +15,10 @@ void gh_loop_free(gh_loop *l) {
   gh_store_free(l->store);
   gh_json_free(l->config_json);
   gh_json_free(l->plan_json);
+  gh_latent_cache_free(l->latents);
   free(l->images);
+  free(l->samples);
+  free(l->moments);
   *l = (gh_loop){0};
 }
 
@@ -24,34 +29,66 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
   return status;
 }
 
+static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *data, uint64_t seed, int64_t side) {
+  return (gh_loader_options){.sources = (const char *const *)data->images.items,
+                             .source_count = data->images.count,
+                             .image_size = (int)side,
+                             .crop = {.scale = {data->crop_scale[0], data->crop_scale[1]},
+                                      .ratio = {data->crop_ratio[0], data->crop_ratio[1]}},
+                             .seed = seed,
+                             .stage = l->number,
+                             .crops = data->latent_cache ? (uint64_t)data->latent_cache_crops : 0,
+                             .workers = (int)data->workers,
+                             .ahead = 2 * (size_t)l->micro_batch};
+}
+
+gh_status gh_loop_open_latents(gh_error *err, gh_loop *l, const gh_models *models, const gh_data_config *data,
+                               uint64_t seed) {
+  const char *named = data->latent_cache_path;
+  char *folder = named ? gh_strdup(err, named) : gh_path_join(err, l->run, "latents");
+  const gh_latent_cache_options options = {.folder = folder,
+                                           .models = models,
+                                           .device = l->device,
+                                           .batch = GH_MIN(l->micro_batch, LATENT_BATCH),
+                                           .images = loader_options(l, data, seed, models->clip.image)};
+  gh_status status = folder ? gh_latent_cache_open(err, &l->latents, &options) : GH_ERROR_MEMORY;
+  free(folder);
+  return status;
+}
+
 gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *data, uint64_t seed) {
   int64_t side = l->step.images->shape[3];
-  const gh_loader_options options = {.sources = (const char *const *)data->images.items,
-                                     .source_count = data->images.count,
-                                     .image_size = (int)side,
-                                     .crop = {.scale = {data->crop_scale[0], data->crop_scale[1]},
-                                              .ratio = {data->crop_ratio[0], data->crop_ratio[1]}},
-                                     .seed = seed,
-                                     .stage = l->number,
-                                     .first_ordinal = (uint64_t)(l->done * l->stage->batch),
-                                     .workers = (int)data->workers,
-                                     .ahead = 2 * (size_t)l->micro_batch};
+  gh_loader_options options = loader_options(l, data, seed, side);
+  options.first_ordinal = (uint64_t)(l->done * l->stage->batch);
   l->images = gh_alloc(err, (size_t)(l->micro_batch * 3 * side * side), sizeof *l->images);
-  return l->images ? gh_loader_create(err, &l->loader, &options) : GH_ERROR_MEMORY;
+  l->samples = gh_alloc(err, (size_t)l->micro_batch, sizeof *l->samples);
+  if (l->step.moments) l->moments = gh_alloc(err, (size_t)gh_tensor_elements(l->step.moments), sizeof *l->moments);
+  if (!l->images || !l->samples || (l->step.moments && !l->moments)) return GH_ERROR_MEMORY;
+  return gh_loader_create(err, &l->loader, &options);
 }
 
 static double learning_rate(const gh_optimizer_config *o, int64_t update) {
   return update < o->warmup ? o->lr * (double)update / (double)o->warmup : o->lr;
 }
 
+/* The images of `count` samples, and their moments where the step takes those; the rest of the micro-batch is zero. */
+static gh_status load(gh_error *err, gh_loop *l, int64_t count) {
+  const gh_step *step = &l->step;
+  int64_t rest = l->micro_batch - count, image = gh_tensor_elements(step->images) / l->micro_batch;
+  gh_status status = gh_loader_next_samples(err, l->loader, l->images, l->samples, (size_t)count);
+  memset(l->images + count * image, 0, (size_t)(rest * image) * sizeof *l->images);
+  if (!status) status = gh_tensor_send(err, l->device, step->images, l->images);
+  if (status || !step->moments) return status;
+  int64_t entry = gh_tensor_elements(step->moments) / l->micro_batch;
+  status = gh_latent_cache_read(err, l->latents, l->samples, (size_t)count, l->moments);
+  memset(l->moments + count * entry, 0, (size_t)(rest * entry) * sizeof *l->moments);
+  return status ? status : gh_tensor_send(err, l->device, step->moments, l->moments);
+}
+
 /* One micro-batch: samples [first, first + micro_batch) of the update, those past its end with weight 0. */
 static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
   const gh_stage_config *stage = l->stage;
   int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
-  int64_t sample = gh_tensor_elements(l->step.images) / l->micro_batch;
-  gh_status status = gh_loader_next(err, l->loader, l->images, NULL, (size_t)count);
-  if (status) return status;
-  memset(l->images + count * sample, 0, (size_t)((l->micro_batch - count) * sample) * sizeof *l->images);
   const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, l->done + 1),
                                  .beta1 = stage->optimizer.betas[0],
                                  .beta2 = stage->optimizer.betas[1],
@@ -59,7 +96,7 @@ static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
                                  .ordinal = (uint64_t)(l->done * stage->batch + first),
                                  .samples = (uint32_t)count,
                                  .weight = 1 / (double)stage->batch};
-  status = gh_tensor_send(err, l->device, l->step.images, l->images);
+  gh_status status = load(err, l, count);
   if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
   return status ? status : gh_graph_run(err, l->step.graph);
 }

@@ -4,7 +4,7 @@
 #ifndef GH_TRAIN_LOOP_H
 #define GH_TRAIN_LOOP_H
 
-#include "train/loader.h"
+#include "train/latent_cache.h"
 #include "train/plan.h"
 #include "train/state.h"
 #include "train/trainer.h"
@@ -27,7 +27,10 @@ struct gh_loop {
   gh_step step; /* its graph, images, step block and loss */
   gh_update update;
   gh_loader *loader;
-  float *images; /* (micro_batch, 3, S, S) */
+  float *images;             /* (micro_batch, 3, S, S) */
+  gh_loader_sample *samples; /* (micro_batch) what they show */
+  gh_latent_cache *latents;  /* where the step takes the autoencoder's moments, else NULL */
+  float *moments;            /* (micro_batch, 2C, h, w) of them */
   int64_t micro_batch;
   int64_t done;         /* updates */
   double state_written; /* when, by gh_now */
@@ -42,6 +45,9 @@ gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config
                            gh_state_info *from);
 /* Records the update for the recorded step and plans both graphs. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
+/* Opens the cache that `data` asks for, below the run where it names no folder, and makes what is missing of it. */
+gh_status gh_loop_open_latents(gh_error *err, gh_loop *loop, const gh_models *models, const gh_data_config *data,
+                               uint64_t seed);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);

@@ -54,6 +54,7 @@ gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan) {
 static const char *const harmless[] = {"device",
                                        "output",
                                        "data.workers",
+                                       "data.latent_cache.path", /* what is in it is checked when it is opened */
                                        "state",
                                        "evaluate",
                                        "stage1.steps",

@@ -15,7 +15,6 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
       {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
-      {c->data.latent_cache, "data.latent_cache"},
       {c->guard != NULL, "stage2.guard"},
       {gh_json_count(c->evaluate) > 0, "evaluate"},
       {c->split != GH_SPLIT_EVEN, "distributed.split other than \"even\""},
@@ -97,7 +96,7 @@ int64_t gh_setup_local_tokens(const gh_config *c, const gh_models *models) {
 
 gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stage, int64_t batch, const gh_lora *lora) {
   return (gh_step_spec){.models = models,
-                        .source = GH_STEP_DRAWN,
+                        .source = c->data.latent_cache ? GH_STEP_GIVEN_MOMENTS : GH_STEP_DRAWN,
                         .stage = stage,
                         .batch = batch,
                         .seed = (uint64_t)c->seed,

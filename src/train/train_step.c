@@ -58,6 +58,8 @@ static gh_tensor *input(gh_recording *r, const char *name, int rank, const int64
 /* Tokens, channels and the latents' side for the encoder's image size. */
 static int64_t latent_side(const gh_models *m) { return m->clip.image / gh_vae_factor(&m->vae); }
 
+static bool draws(const gh_step_spec *s) { return s->source == GH_STEP_DRAWN || s->source == GH_STEP_GIVEN_MOMENTS; }
+
 static gh_tensor *drawn(gh_recording *r, const char *purpose, int rank, const int64_t *shape) {
   gh_stream stream = gh_stream_make(r->spec->seed, r->spec->stage, purpose, "");
   return gh_random_normal(r->g, r->step->block, stream.key, rank, shape);
@@ -71,9 +73,12 @@ static gh_tensor *latents_of(gh_recording *r, gh_tensor *images) {
   if (r->spec->source == GH_STEP_GIVEN_LATENTS)
     return input(r, "input.latents", 3,
                  (int64_t[]){r->spec->batch, side * side / (PACK * PACK), (int64_t)m->vae.latent * PACK * PACK});
-  gh_tensor *eps =
-      r->spec->source == GH_STEP_DRAWN ? drawn(r, "latent", 4, shape) : input(r, "input.latent_noise", 4, shape);
-  gh_tensor *moments = gh_vae_encode(&r->autoencoder, &m->vae, gh_normalize_image(r->g, images, half, half));
+  gh_tensor *eps = draws(r->spec) ? drawn(r, "latent", 4, shape) : input(r, "input.latent_noise", 4, shape);
+  gh_tensor *moments = NULL;
+  if (r->spec->source == GH_STEP_GIVEN_MOMENTS)
+    moments = r->step->moments = input(r, "input.moments", 4, (int64_t[]){shape[0], 2 * shape[1], side, side});
+  else
+    moments = gh_vae_encode(&r->autoencoder, &m->vae, gh_normalize_image(r->g, images, half, half));
   return gh_patchify(r->g, gh_gaussian_sample(r->g, moments, eps, GH_VAE_SHIFT, GH_VAE_SCALE), PACK);
 }
 
@@ -89,7 +94,7 @@ static gh_tensor *chosen_tokens(gh_recording *r, gh_tensor *local) {
   const gh_step_spec *s = r->spec;
   if (!local || s->local_tokens == local->shape[1]) return local;
   gh_tensor *index = NULL;
-  if (s->source == GH_STEP_DRAWN) {
+  if (draws(s)) {
     gh_stream stream = gh_stream_make(s->seed, s->stage, "local", "");
     index = gh_random_index(r->g, r->step->block, stream.key, s->batch, local->shape[1], s->local_tokens);
   } else if (!gh_graph_failed(r->g) && !(index = gh_store_find(s->store, "input.local_index"))) {
@@ -101,7 +106,7 @@ static gh_tensor *chosen_tokens(gh_recording *r, gh_tensor *local) {
 
 static gh_tensor *timesteps(gh_recording *r) {
   const gh_step_spec *s = r->spec;
-  if (s->source != GH_STEP_DRAWN) return input(r, "input.t", 1, &s->batch);
+  if (!draws(s)) return input(r, "input.t", 1, &s->batch);
   gh_stream stream = gh_stream_make(s->seed, s->stage, "timestep", "");
   return gh_random_timestep(r->g, r->step->block, stream.key, s->batch, s->timestep == GH_TIMESTEP_UNIFORM,
                             s->timestep_scale);
@@ -124,8 +129,8 @@ static void record(gh_recording *r) {
   gh_projectors(&r->denoiser, &s->models->flux, step->condition, chosen_tokens(r, local), &vector, &context);
   gh_tensor *t = timesteps(r);
   if (gh_graph_failed(r->g)) return;
-  gh_tensor *x0 = s->source == GH_STEP_DRAWN ? drawn(r, "noise", 3, step->latents->shape)
-                                             : input(r, "input.noise", 3, step->latents->shape);
+  gh_tensor *x0 =
+      draws(s) ? drawn(r, "noise", 3, step->latents->shape) : input(r, "input.noise", 3, step->latents->shape);
   gh_flow_interpolate(r->g, step->latents, x0, t, s->noise_at_one, &x_t, &target);
   step->prediction = gh_flux_denoiser(&r->denoiser, &s->models->flux, x_t, t, vector, context);
   step->loss = gh_mse_loss(r->g, step->prediction, target, step->block);

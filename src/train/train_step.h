@@ -22,9 +22,10 @@ typedef struct gh_models {
 
 /* What the step starts from. Given tensors stand in the store under the names in brackets. */
 typedef enum gh_step_source {
-  GH_STEP_DRAWN,        /* images given [input.images]; noise, t and the latent's noise drawn on the device */
-  GH_STEP_GIVEN_IMAGES, /* [input.images], [input.latent_noise], [input.noise], [input.t] */
-  GH_STEP_GIVEN_LATENTS /* [input.pixel_values], [input.latents], [input.noise], [input.t] */
+  GH_STEP_DRAWN,         /* images given [input.images]; noise, t and the latent's noise drawn on the device */
+  GH_STEP_GIVEN_MOMENTS, /* the same, but the autoencoder's moments are given too [input.moments]: it is not run */
+  GH_STEP_GIVEN_IMAGES,  /* [input.images], [input.latent_noise], [input.noise], [input.t] */
+  GH_STEP_GIVEN_LATENTS  /* [input.pixel_values], [input.latents], [input.noise], [input.t] */
   /* and, in the latter two, where fewer than all patch tokens join the context: [input.local_index] (B, K) int32 */
 } gh_step_source;
 
@@ -50,6 +51,7 @@ typedef struct gh_step_spec {
 typedef struct gh_step {
   gh_graph *graph;
   gh_tensor *images;     /* the input: (B, 3, S, S) in [0, 1], or the given pixel_values */
+  gh_tensor *moments;    /* the input (B, 2 * latent, S/8, S/8) of GH_STEP_GIVEN_MOMENTS, else NULL */
   gh_tensor *block;      /* (16) uint32, cl/step.h */
   gh_tensor *loss_total; /* () persistent: adds up over the micro-batches of an update */
   gh_tensor *loss;       /* () */

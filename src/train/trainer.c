@@ -87,6 +87,8 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && from && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
+  if (!status && s->config->data.latent_cache && !o->dry_run)
+    status = gh_loop_open_latents(err, l, &s->models, &s->config->data, (uint64_t)s->config->seed);
   if (!status) status = build(err, s);
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);

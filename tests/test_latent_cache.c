@@ -1,0 +1,247 @@
+/* The latent cache: what is read is what the autoencoder makes of the very crop the loader gives; interrupted makings
+ * go on; a cache of something else is refused by name. */
+#include "support/check.h"
+#include "support/compare.h"
+#include "support/tiny_run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "train/latent_cache.h"
+#include "train/setup.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static gh_error err;
+
+#define SIZE   64 /* the fixture's encoder's */
+#define CROPS  2
+#define IMAGES (TINY_PICTURES + 1) /* with the broken one */
+#define BATCH  4
+#define ENTRY  (32 * 8 * 8)
+
+static char *folder, *pictures, *cache_folder;
+static gh_device *device;
+static gh_models models;
+
+static gh_latent_cache_options options_of(const char *const *source) {
+  return (gh_latent_cache_options){.folder = cache_folder,
+                                   .models = &models,
+                                   .device = device,
+                                   .batch = BATCH,
+                                   .images = {.sources = source,
+                                              .source_count = 1,
+                                              .image_size = SIZE,
+                                              .crop = {.scale = {0.2, 0.9}, .ratio = {0.75, 1.33}},
+                                              .seed = 5,
+                                              .crops = CROPS,
+                                              .workers = 1,
+                                              .ahead = 4},
+                                   .shard_bytes = 3 * ENTRY * 4}; /* three entries: fourteen are five shards */
+}
+
+static gh_latent_cache *open_cache(const gh_latent_cache_options *options) {
+  gh_latent_cache *cache = NULL;
+  check_ok(gh_latent_cache_open(&err, &cache, options));
+  return cache;
+}
+
+/* The autoencoder alone, one image at a time. */
+typedef struct coder {
+  gh_store *store;
+  gh_graph *graph;
+  gh_tensor *images, *moments;
+} coder;
+
+static void coder_open(coder *c) {
+  static const double half[3] = {0.5, 0.5, 0.5};
+  const int64_t shape[] = {1, 3, SIZE, SIZE};
+  check_ok(gh_store_create(&err, device, &c->store));
+  check_ok(gh_step_tensor(&err, c->store, "images", 4, shape, &c->images));
+  check_ok(gh_graph_create(&err, device, &c->graph));
+  gh_module m = {.graph = c->graph, .store = c->store, .weights = models.vae_file};
+  c->moments = gh_vae_encode(&m, &models.vae, gh_normalize_image(c->graph, c->images, half, half));
+  assert_non_null(c->moments);
+  gh_graph_keep(c->graph, c->moments);
+  check_ok(gh_graph_plan(&err, c->graph));
+}
+
+static void coder_close(coder *c) {
+  gh_graph_free(c->graph);
+  gh_store_free(c->store);
+}
+
+/* Either stage, three epochs: the third shows the first's crops again. */
+static void entries_are_the_samples(void **state) {
+  (void)state;
+  const char *source = pictures;
+  gh_latent_cache_options options = options_of(&source);
+  gh_latent_cache *cache = open_cache(&options);
+  coder c;
+  coder_open(&c);
+  float *image = malloc(3 * SIZE * SIZE * sizeof *image), got[ENTRY], want[ENTRY], seen[CROPS][IMAGES][ENTRY];
+  int met[CROPS][IMAGES] = {0};
+  for (int stage = 1; stage <= 2; stage++) {
+    gh_loader *loader = NULL;
+    gh_loader_options how = options.images;
+    how.stage = stage;
+    check_ok(gh_loader_create(&err, &loader, &how));
+    for (uint64_t ordinal = 0; ordinal < 3 * IMAGES; ordinal++) {
+      gh_loader_sample s;
+      check_ok(gh_loader_next_samples(&err, loader, image, &s, 1));
+      assert_true(s.ordinal == ordinal && s.image < IMAGES && s.crop == ordinal / IMAGES % CROPS);
+      check_ok(gh_latent_cache_read(&err, cache, &s, 1, got));
+      check_ok(gh_tensor_write(&err, device, c.images, image));
+      check_ok(gh_graph_run(&err, c.graph));
+      check_ok(gh_tensor_read(&err, device, c.moments, want));
+      compare_values("moments", got, want, ENTRY, 2e-5);
+      if (met[s.crop][s.image]++) assert_memory_equal(got, seen[s.crop][s.image], sizeof got);
+      memcpy(seen[s.crop][s.image], got, sizeof got);
+    }
+    gh_loader_free(loader);
+  }
+  for (int i = 0; i + 1 < IMAGES; i++) { /* the broken file comes last */
+    assert_true(met[0][i] > 0 && met[1][i] > 0);
+    assert_true(compare_distance(seen[0][i], seen[1][i], ENTRY) > 1e-2);
+  }
+  gh_loader_sample broken = {.image = IMAGES - 1}, beyond = {.image = 0, .crop = CROPS};
+  assert_int_equal(met[0][IMAGES - 1], 0);
+  check_fails(gh_latent_cache_read(&err, cache, &broken, 1, got), GH_ERROR_CONFIG, "could not be read");
+  check_fails(gh_latent_cache_read(&err, cache, &beyond, 1, got), GH_ERROR_ARGUMENT, "crop 2 of image 0");
+  free(image);
+  coder_close(&c);
+  gh_latent_cache_free(cache);
+}
+
+static char *shard(int number) {
+  char name[64];
+  snprintf(name, sizeof name, "latents-%05d.safetensors", number);
+  return check_path(cache_folder, name);
+}
+
+/* Every file but the one given up is left alone, and that one comes back with the same bytes. */
+static void interrupted_making_goes_on(void **state) {
+  (void)state;
+  const char *source = pictures;
+  const gh_latent_cache_options options = options_of(&source);
+  char *bytes[5], *paths[5];
+  size_t size[5];
+  gh_latent_cache_free(open_cache(&options));
+  for (int i = 0; i < 5; i++) {
+    paths[i] = shard(i);
+    check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
+  }
+  char *sixth = shard(5);
+  assert_false(gh_path_exists(sixth));
+  check_ok(gh_file_remove(&err, paths[1]));
+  check_write(paths[3], bytes[3], size[3] / 2);
+  check_write(paths[4], bytes[0], size[0]); /* too many entries */
+  gh_latent_cache *cache = NULL;
+  gh_stop_request(SIGTERM);
+  check_fails(gh_latent_cache_open(&err, &cache, &options), GH_ERROR_STOPPED, "is kept");
+  gh_stop_request(0);
+  assert_false(gh_path_exists(paths[1]));
+  gh_latent_cache_free(open_cache(&options));
+  for (int i = 0; i < 5; i++) {
+    char *again = NULL;
+    size_t n = 0;
+    check_ok(gh_file_read(&err, paths[i], 1 << 20, &again, &n));
+    assert_int_equal(n, size[i]);
+    assert_memory_equal(again, bytes[i], n);
+    free(again);
+    free(bytes[i]);
+    free(paths[i]);
+  }
+  free(sixth);
+}
+
+static void another_cache_is_refused(void **state) {
+  (void)state;
+  const char *source = pictures;
+  char *fewer = check_path(folder, "fewer"), *one = check_path(pictures, "0.png"), *copy = check_path(fewer, "0.png");
+  char *bytes = NULL;
+  size_t size = 0;
+  check_ok(gh_folder_make(&err, fewer));
+  check_ok(gh_file_read(&err, one, 1 << 20, &bytes, &size));
+  check_write(copy, bytes, size);
+  const char *other = fewer;
+  const gh_latent_cache_options base = options_of(&source);
+  gh_latent_cache_free(open_cache(&base));
+  static const char *const keys[] = {"seed", "crops", "crop_scale", "crop_ratio", "images", "autoencoder"};
+  for (size_t i = 0; i < GH_COUNT(keys); i++) {
+    gh_latent_cache_options changed = base;
+    gh_models pretended = models;
+    gh_latent_cache *cache = NULL;
+    char text[64];
+    if (i == 0) changed.images.seed++;
+    if (i == 1) changed.images.crops++;
+    if (i == 2) changed.images.crop.scale[0] = 0.21;
+    if (i == 3) changed.images.crop.ratio[1] = 1.4;
+    if (i == 4) changed.images.sources = &other;
+    if (i == 5) {
+      check_ok(gh_safetensors_open(&err, &pretended.vae_file, GH_FIXTURES "/probe/tiny/clip"));
+      changed.models = &pretended;
+    }
+    snprintf(text, sizeof text, "made with another %s;", keys[i]);
+    check_fails(gh_latent_cache_open(&err, &cache, &changed), GH_ERROR_CONFIG, text);
+    assert_null(cache);
+    if (i == 5) gh_safetensors_close(pretended.vae_file);
+  }
+  free(bytes);
+  free(fewer);
+  free(one);
+  free(copy);
+}
+
+/* ---- memory that runs out ---- */
+
+static gh_status open_once(gh_error *e, void *state) {
+  gh_latent_cache *cache = NULL;
+  gh_status status = gh_latent_cache_open(e, &cache, state);
+  const gh_loader_sample s = {.image = 1, .crop = 1};
+  float moments[ENTRY];
+  if (!status) status = gh_latent_cache_read(e, cache, &s, 1, moments);
+  gh_latent_cache_free(cache);
+  return status;
+}
+
+static void every_allocation_may_fail(void **state) {
+  (void)state;
+  const char *source = pictures;
+  gh_latent_cache_options options = options_of(&source);
+  gh_latent_cache_free(open_cache(&options));
+  check_allocation_failures(open_once, &options);
+}
+
+static int begin(void **state) {
+  (void)state;
+  gh_config config;
+  folder = check_folder();
+  pictures = check_path(folder, "pictures");
+  cache_folder = check_path(folder, "latents");
+  tiny_pictures(pictures);
+  tiny_config(&config, pictures, folder, NULL);
+  check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+  gh_config_free(&config);
+  return gh_device_open(&err, "auto", &device);
+}
+
+static int end(void **state) {
+  (void)state;
+  gh_models_close(&models);
+  gh_device_close(device);
+  free(pictures);
+  free(cache_folder);
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_making_goes_on),
+      cmocka_unit_test(another_cache_is_refused), cmocka_unit_test(every_allocation_may_fail)};
+  return cmocka_run_group_tests(tests, begin, end);
+}
