@@ -1,0 +1,576 @@
+/* Every option of a run's configuration does what it says: each row trains a tiny model for a few updates with options
+ * of its own and holds the result against a run without them. A row fails where an option is ignored. */
+#include "support/check.h"
+#include "support/compare.h"
+#include "support/tiny_run.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "train/budget.h"
+#include "train/run.h"
+#include "train/setup.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TINY GH_FIXTURES "/probe/tiny"
+
+/* The same numbers in another order: micro-batches of other sizes, moments from a file. */
+#define ROUNDING 2e-5
+
+static gh_error err;
+static char *folder;
+
+/* What a row's runs start from: one stage alone. */
+#define STAGE1 "stage2.steps=0"
+#define STAGE2 "stage1.steps=0"
+
+typedef enum expectation {
+  SAME_BITS,   /* losses and trained tensors, bit for bit */
+  ROUNDED,     /* the same but for rounding */
+  OTHER_START, /* the first loss differs already */
+  OTHER_PATH,  /* the first loss is the same, what was trained differs */
+} expectation;
+
+typedef struct row {
+  const char *name;
+  expectation expected;
+  const char *base[5], *options[6]; /* overrides of the run compared with, and those of this one */
+  void (*check)(const tiny_run *with, const tiny_run *without); /* more to hold, or NULL */
+} row;
+
+static bool is_stage2(const row *r) { return !strcmp(r->base[0], STAGE2); }
+
+static const gh_safetensors *trained(const tiny_stage *s, int which) {
+  const gh_safetensors *const files[] = {s->denoiser, s->adapter, s->encoder};
+  return files[which];
+}
+
+/* The greatest relative difference of what both trained; infinite where they trained different kinds of file. */
+static double distance(const tiny_stage *a, const tiny_stage *b) {
+  double worst = 0;
+  int files = 0;
+  for (int i = 0; i < 3; i++) {
+    const gh_safetensors *x = trained(a, i), *y = trained(b, i);
+    if (!x != !y) return INFINITY;
+    if (!x) continue;
+    worst = fmax(worst, tiny_difference(x, y));
+    files++;
+  }
+  assert_true(files > 0);
+  return worst;
+}
+
+/* ---- what particular rows hold ---- */
+
+/* The rate of either run is that of the other times `factor`, in every update. */
+static void rates(const tiny_run *a, const tiny_run *b, const double *factors, int count) {
+  assert_int_equal(a->stage[0].updates, count);
+  for (int i = 0; i < count; i++) assert_true(fabs(a->stage[0].rate[i] - factors[i] * b->stage[0].rate[i]) <= 1e-12);
+}
+
+static void twice_the_rate(const tiny_run *with, const tiny_run *without) { rates(with, without, (double[]){2, 2}, 2); }
+
+static void warmed_up(const tiny_run *with, const tiny_run *without) {
+  rates(with, without, (double[]){0.25, 0.5, 0.75, 1, 1}, 5);
+}
+
+/* How far a tensor moved in a stage of one update. */
+static float *moved(const tiny_run *run, const char *name, int64_t *n) {
+  gh_safetensors *before = NULL;
+  check_ok(gh_safetensors_open(&err, &before, TINY "/denoiser.safetensors"));
+  float *values = compare_load(run->stage[0].denoiser, name, n), *from = compare_load(before, name, NULL);
+  for (int64_t i = 0; i < *n; i++) values[i] -= from[i];
+  free(from);
+  gh_safetensors_close(before);
+  return values;
+}
+
+/* One update with eps 1 moves by -lr g / (|g| + 1): the gradient can be told from it, and so what a clipped one moves.
+ */
+static void clipped(const tiny_run *with, const tiny_run *without) {
+  static const char name[] = "final_layer.linear.weight";
+  const double lr = 0.5, norm = without->stage[0].norm[0], factor = 0.5 / (norm + 1e-6);
+  int64_t n = 0;
+  float *plain = moved(without, name, &n), *got = moved(with, name, &n);
+  double largest = 0;
+  assert_true(norm > 1 && with->stage[0].norm[0] == norm); /* the one that is told is the one before */
+  for (int64_t i = 0; i < n; i++) {
+    double g = (double)plain[i] / (lr - fabs((double)plain[i])), want = lr * factor * g / (factor * fabs(g) + 1);
+    largest = fmax(largest, fabs(want));
+    if (!(fabs((double)got[i] - want) <= 1e-6))
+      fail_msg("element %d moves by %g, not %g", (int)i, (double)got[i], want);
+  }
+  assert_true(largest > 1e-4);
+  free(plain);
+  free(got);
+}
+
+/* 0.5 instead of 0.01, on the values before the update. */
+static void decayed(const tiny_run *with, const tiny_run *without) {
+  static const char name[] = "final_layer.linear.weight";
+  gh_safetensors *before = NULL;
+  int64_t n = 0;
+  check_ok(gh_safetensors_open(&err, &before, TINY "/denoiser.safetensors"));
+  float *a = moved(with, name, &n), *b = moved(without, name, &n), *w = compare_load(before, name, NULL);
+  for (int64_t i = 0; i < n; i++) assert_true(fabs((double)(a[i] - b[i]) + 1e-3 * 0.49 * (double)w[i]) <= 2e-7);
+  free(a);
+  free(b);
+  free(w);
+  gh_safetensors_close(before);
+}
+
+static void names_the_convention(const tiny_run *with, const tiny_run *without) {
+  assert_string_equal(gh_safetensors_metadata(with->stage[0].denoiser, "timestep.convention"), "data_at_one");
+  assert_string_equal(gh_safetensors_metadata(without->stage[0].denoiser, "timestep.convention"), "noise_at_one");
+}
+
+/* The updates of stage 1 that have a folder below run/kind are exactly these (0 ends the list). */
+static void folders(const tiny_run *run, const char *kind, const int64_t *updates) {
+  char *path = check_path(run->folder, kind);
+  gh_strings names = {0};
+  size_t count = 0;
+  check_ok(gh_run_list(&err, path, &names));
+  for (; updates[count]; count++) {
+    int stage = 0;
+    int64_t update = 0;
+    assert_true(count < names.count && gh_run_parse_name(names.items[count], &stage, &update));
+    assert_true(stage == 1 && update == updates[count]);
+  }
+  assert_int_equal(names.count, count);
+  gh_strings_free(&names);
+  free(path);
+}
+
+static void launched(const tiny_run *run, int64_t micro_batch) {
+  gh_json *plan = NULL;
+  int64_t got = 0;
+  char *path = check_path(run->folder, "plan.json");
+  check_ok(gh_json_read_file(&err, &plan, path, GH_JSON_MAX_BYTES));
+  check_ok(gh_json_get_int(&err, plan, "micro_batch", &got));
+  assert_int_equal(got, micro_batch);
+  gh_json_free(plan);
+  free(path);
+}
+
+static void by_twos(const tiny_run *with, const tiny_run *without) {
+  launched(with, 2);
+  launched(without, 5);
+}
+
+static void by_ones(const tiny_run *with, const tiny_run *without) {
+  launched(with, 1);
+  launched(without, 5);
+}
+
+static void some_snapshots(const tiny_run *with, const tiny_run *without) {
+  folders(with, "snapshots", (int64_t[]){1, 2, 4, 5, 0});
+  folders(without, "snapshots", (int64_t[]){5, 0}); /* the last always */
+}
+
+static void last_states(const tiny_run *with, const tiny_run *without) {
+  folders(with, "state", (int64_t[]){3, 4, 5, 0});
+  folders(without, "state", (int64_t[]){5, 0});
+}
+
+static int64_t elements(const gh_safetensors *file, const char *name) {
+  const gh_st_tensor *t = gh_safetensors_find(file, name);
+  assert_non_null(t);
+  return t->elements;
+}
+
+static void other_sizes(const tiny_run *with, const tiny_run *without) {
+  (void)without;
+  const gh_safetensors *f = with->stage[0].denoiser;
+  assert_int_equal(elements(f, "img_in.weight"), 48 * 64);
+  assert_int_equal(elements(f, "double_blocks.0.img_attn.norm.query_norm.scale"), 16); /* three heads */
+  assert_int_equal(elements(f, "double_blocks.0.img_mlp.0.weight"), 96 * 48);
+  assert_int_equal(elements(f, "txt_in.weight"), 48 * 64); /* the context's width is the latents' by chance */
+  assert_int_equal(elements(f, "project_clip.3.bias"), 40);
+  assert_non_null(gh_safetensors_find(f, "single_blocks.2.linear1.weight"));
+  assert_null(gh_safetensors_find(f, "single_blocks.3.linear1.weight"));
+  assert_null(gh_safetensors_find(f, "double_blocks.1.img_mod.lin.weight"));
+}
+
+static void of_rank_two(const tiny_run *with, const tiny_run *without) {
+  static const char name[] = "base_model.model.visual_projection.lora_A.weight";
+  assert_int_equal(elements(with->stage[1].adapter, name), 2 * 48);
+  assert_int_equal(elements(without->stage[1].adapter, name), 4 * 48);
+}
+
+static int count_names(const gh_safetensors *file, const char *piece) {
+  int count = 0;
+  for (size_t i = 0; i < gh_safetensors_count(file); i++)
+    count += strstr(gh_safetensors_at(file, i)->name, piece) != NULL;
+  return count;
+}
+
+/* Three layers of six linear ones with a bias, two norms a layer and two more, and a projection without a bias. */
+static void no_biases(const tiny_run *with, const tiny_run *without) {
+  assert_int_equal(count_names(with->stage[1].adapter, "bias"), 0);
+  assert_int_equal(count_names(with->stage[1].adapter, "lora_"), 38);
+  assert_int_equal(count_names(without->stage[1].adapter, "bias"), 18);
+}
+
+static void all_biases(const tiny_run *with, const tiny_run *without) {
+  assert_int_equal(count_names(with->stage[1].adapter, ".base_layer.bias"), 18);
+  assert_int_equal(count_names(with->stage[1].adapter, ".bias"), 26);
+  assert_int_equal(count_names(without->stage[1].adapter, ".bias"), 18);
+}
+
+static void only_targets(const tiny_run *with, const tiny_run *without) {
+  (void)without;
+  const gh_safetensors *f = with->stage[1].adapter;
+  assert_int_equal(gh_safetensors_count(f), 4 * 2 + 3);
+  assert_int_equal(count_names(f, "q_proj.lora_"), 6);
+  assert_int_equal(count_names(f, "q_proj.base_layer.bias"), 3);
+  assert_int_equal(count_names(f, "visual_projection.lora_"), 2);
+}
+
+/* Every tensor of the vision tower and the projection trains, and moves. */
+static void whole_encoder(const tiny_run *with, const tiny_run *without) {
+  (void)without;
+  const gh_safetensors *got = with->stage[1].encoder;
+  gh_safetensors *clip = NULL;
+  size_t expected = 0;
+  assert_null(with->stage[1].adapter);
+  check_ok(gh_safetensors_open(&err, &clip, TINY "/clip"));
+  for (size_t i = 0; i < gh_safetensors_count(clip); i++) {
+    const char *name = gh_safetensors_at(clip, i)->name;
+    if (!gh_starts_with(name, "vision_model.") && !gh_starts_with(name, "visual_projection.")) continue;
+    int64_t n = 0;
+    float *a = compare_load(got, name, &n), *b = compare_load(clip, name, NULL);
+    if (!(compare_distance(a, b, n) > 0)) fail_msg("%s did not move", name);
+    free(a);
+    free(b);
+    expected++;
+  }
+  assert_int_equal(gh_safetensors_count(got), expected);
+  gh_safetensors_close(clip);
+}
+
+static void denoiser_moves(const tiny_run *with, const tiny_run *without) {
+  gh_safetensors *before = NULL;
+  check_ok(gh_safetensors_open(&err, &before, TINY "/denoiser.safetensors"));
+  assert_non_null(with->stage[1].denoiser);
+  assert_null(without->stage[1].denoiser); /* "only" */
+  assert_true(tiny_difference(with->stage[1].denoiser, before) > 1e-3);
+  gh_safetensors_close(before);
+}
+
+/* Stage 2 of both starts fresh; only with stage 1 before it does it start from another denoiser. */
+static void both_stages(const tiny_run *with, const tiny_run *without) {
+  assert_int_equal(with->stage[0].updates, 2);
+  assert_int_equal(without->stage[0].updates, 0); /* end-to-end */
+  assert_null(without->stage[0].denoiser);
+  assert_true(with->stage[1].loss[0] != without->stage[1].loss[0]);
+}
+
+static void latents_are_made(const tiny_run *with, const tiny_run *without) {
+  char *made = check_path(with->folder, "latents/cache.json"), *absent = check_path(without->folder, "latents");
+  assert_true(gh_path_is_file(made));
+  assert_false(gh_path_exists(absent));
+  free(made);
+  free(absent);
+}
+
+/* ---- the rows ---- */
+
+#define STEADY "stage2.optimizer.eps=0.001" /* gradients that are rounding alone make no whole steps */
+#define ONE    "stage1.steps=1"
+#define FIVE   "stage1.batch=5"
+#define FIVE2  "stage2.batch=5"
+#define WHOLE  "data.crop_scale=[1,1]", "data.crop_ratio=[1,1]" /* of a square picture: the picture */
+
+static const row rows[] = {
+    {"seed", OTHER_START, {STAGE1}, {"seed=1"}, NULL},
+    {"device", SAME_BITS, {STAGE1}, {"device=opencl:0"}, NULL},
+    {"workers-none", SAME_BITS, {STAGE1}, {"data.workers=0"}, NULL},
+    {"workers-three", SAME_BITS, {STAGE1}, {"data.workers=3"}, NULL},
+    {"crop_scale", OTHER_START, {STAGE1}, {"data.crop_scale=[0.3,0.4]"}, NULL},
+    {"crop_ratio", OTHER_START, {STAGE1}, {"data.crop_ratio=[2,2]"}, NULL},
+    {"uniform", OTHER_START, {STAGE1}, {"timestep.distribution=uniform"}, NULL},
+    {"timestep-scale", OTHER_START, {STAGE1}, {"timestep.scale=0.1"}, NULL},
+    {"convention", OTHER_START, {STAGE1}, {"timestep.convention=data_at_one"}, names_the_convention},
+    {"guidance", OTHER_START, {STAGE1}, {"denoiser.guidance=1"}, NULL},
+    {"heads",
+     OTHER_START,
+     {STAGE1, "denoiser.weights=null"},
+     {"denoiser.heads=1", "denoiser.rope_axes=[8,12,12]"},
+     NULL},
+    {"rope_axes", OTHER_START, {STAGE1}, {"denoiser.rope_axes=[8,4,4]"}, NULL},
+    {"weights", OTHER_START, {STAGE1}, {"denoiser.weights=null"}, NULL},
+    {"local-some", OTHER_START, {STAGE1}, {"condition.local_tokens=30"}, NULL},
+    {"local-all", OTHER_START, {STAGE1, "condition.local_tokens=30"}, {"condition.local_tokens=100"}, NULL},
+    {"local-nearest", SAME_BITS, {STAGE1}, {"condition.local_tokens=0.7"}, NULL}, /* 0.45 of 64 */
+    {"local-order", ROUNDED, {STAGE1, "condition.local_tokens=30"}, {"stage1.micro_batch=1"}, NULL},
+    {"recompute-1", SAME_BITS, {STAGE1, "memory.recompute=none"}, {"memory.recompute=all"}, NULL},
+    {"recompute-2",
+     SAME_BITS,
+     {STAGE2, "memory.recompute=none", "condition.local_tokens=30"},
+     {"memory.recompute=all"},
+     NULL},
+    /* the optimizer */
+    {"lr", OTHER_PATH, {STAGE1}, {"stage1.optimizer.lr=0.002"}, twice_the_rate},
+    {"warmup", OTHER_PATH, {STAGE1, "stage1.steps=5"}, {"stage1.optimizer.warmup=4"}, warmed_up},
+    {"beta1", OTHER_PATH, {STAGE1}, {"stage1.optimizer.betas=[0.5,0.999]"}, NULL},
+    {"beta2", OTHER_PATH, {STAGE1}, {"stage1.optimizer.betas=[0.9,0.1]"}, NULL},
+    {"betas-at-first", ROUNDED, {STAGE1, ONE}, {"stage1.optimizer.betas=[0.5,0.9]"}, NULL}, /* bias-corrected */
+    {"eps", OTHER_PATH, {STAGE1, ONE}, {"stage1.optimizer.eps=0.01"}, NULL},
+    {"weight_decay", OTHER_PATH, {STAGE1, ONE}, {"stage1.optimizer.weight_decay=0.5"}, decayed},
+    {"clip_norm",
+     OTHER_PATH,
+     {STAGE1, ONE, "stage1.optimizer={\"eps\":1,\"weight_decay\":0,\"lr\":0.5,\"clip_norm\":0}"},
+     {"stage1.optimizer.clip_norm=0.5"},
+     clipped},
+    {"clip_norm-2",
+     OTHER_PATH,
+     {STAGE2, "stage2.optimizer.eps=1", "stage2.optimizer.clip_norm=0"},
+     {"stage2.optimizer.clip_norm=0.01"},
+     NULL},
+    {"lr-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.lr=0.02"}, NULL},
+    {"weight_decay-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.weight_decay=0.5"}, NULL},
+    {"warmup-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.warmup=4"}, NULL},
+    /* batches: 5 = 2 + 2 + 1 */
+    {"batch", OTHER_START, {STAGE1}, {FIVE}, NULL},
+    {"ragged", ROUNDED, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=2"}, by_twos},
+    {"ones", ROUNDED, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=1"}, by_ones},
+    {"micro-auto", SAME_BITS, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=auto"}, NULL},
+    {"ragged-2", ROUNDED, {STAGE2, FIVE2, STEADY, "stage2.micro_batch=5"}, {"stage2.micro_batch=2"}, by_twos},
+    /* what is kept */
+    {"checkpoints",
+     SAME_BITS,
+     {STAGE1, "stage1.steps=5"},
+     {"stage1.checkpoint_at=[1]", "stage1.checkpoint_every=2"},
+     some_snapshots},
+    {"states", SAME_BITS, {STAGE1, "stage1.steps=5"}, {"state.keep=3", "state.minutes=1e-9"}, last_states},
+    /* sizes */
+    {"sizes",
+     OTHER_START,
+     {STAGE1, "denoiser.weights=null"},
+     {"denoiser={\"hidden\":48,\"heads\":3,\"mlp_ratio\":2,\"double_blocks\":1,\"single_blocks\":3,\"context_width\":"
+      "64,"
+      "\"vector_width\":40,\"rope_axes\":[4,6,6]}"},
+     other_sizes},
+    /* what stage 2 trains */
+    {"both", OTHER_START, {STAGE2}, {"stage1.steps=2"}, both_stages},
+    {"rank", OTHER_PATH, {STAGE2}, {"stage2.lora.rank=2"}, of_rank_two},
+    {"alpha", OTHER_PATH, {STAGE2}, {"stage2.lora.alpha=40"}, NULL},
+    {"dropout", OTHER_PATH, {STAGE2}, {"stage2.lora.dropout=0.5"}, NULL},
+    {"bias-none", OTHER_PATH, {STAGE2}, {"stage2.lora.bias=none"}, no_biases},
+    {"bias-all", OTHER_PATH, {STAGE2}, {"stage2.lora.bias=all"}, all_biases},
+    {"targets", OTHER_PATH, {STAGE2}, {"stage2.lora.targets=[\"q_proj\",\"visual_projection\"]"}, only_targets},
+    {"adapter", OTHER_START, {STAGE2, "stage2.lora.alpha=6"}, {"stage2.lora.adapter=" TINY "/adapter"}, NULL},
+    {"direct", OTHER_PATH, {STAGE2}, {"stage2.lora=null"}, whole_encoder},
+    {"train_denoiser", OTHER_PATH, {STAGE2}, {"stage2.train_denoiser=true"}, denoiser_moves},
+    /* the latent cache */
+    {"latents", ROUNDED, {STAGE1, "stage1.steps=5", WHOLE}, {"data.latent_cache={\"crops\":2}"}, latents_are_made},
+    {"latents-2", ROUNDED, {STAGE2, FIVE2, STEADY, WHOLE}, {"data.latent_cache={}", "stage2.micro_batch=3"}, NULL},
+    {"latents-crop", OTHER_START, {STAGE1}, {"data.latent_cache={}"}, NULL},
+    {"latents-crops",
+     OTHER_PATH,
+     {STAGE1, "stage1.steps=5", "data.latent_cache={}"},
+     {"data.latent_cache.crops=2"},
+     NULL},
+};
+
+static void compare_rows(const row *r, const tiny_run *with, const tiny_run *without) {
+  int stage = is_stage2(r);
+  const tiny_stage *a = &with->stage[stage], *b = &without->stage[stage];
+  double apart = distance(a, b), losses = 0;
+  bool same_losses = a->updates == b->updates;
+  for (int i = 0; i < a->updates && i < b->updates; i++) {
+    same_losses &= a->loss[i] == b->loss[i] && a->norm[i] == b->norm[i];
+    losses = fmax(losses, fabs(a->loss[i] - b->loss[i]) / b->loss[i]);
+  }
+  bool first = fabs(a->loss[0] - b->loss[0]) <= ROUNDING * b->loss[0];
+  bool holds = false;
+  if (r->expected == SAME_BITS) holds = same_losses && apart == 0;
+  if (r->expected == ROUNDED) holds = losses <= ROUNDING && apart <= 50 * ROUNDING;
+  if (r->expected == OTHER_START) holds = !first;
+  if (r->expected == OTHER_PATH) holds = first && apart > 1e-4;
+  if (!holds)
+    fail_msg("%s: first losses %.9g and %.9g, losses apart by %.3g, what was trained by %.3g", r->name, a->loss[0],
+             b->loss[0], losses, apart);
+}
+
+/* Runs a row's base, unless the row before had the same, and the row. */
+static void run_row(const row *r, tiny_run *base, const row *before) {
+  const char *overrides[12] = {0};
+  int count = 0;
+  bool again = before && !memcmp(before->base, r->base, sizeof r->base);
+  for (int i = 0; i < 5 && r->base[i]; i++) overrides[count++] = r->base[i];
+  char *name = gh_format(&err, "%s-base", r->name);
+  if (!again) {
+    tiny_run_free(base);
+    tiny_train(base, folder, name, overrides);
+  }
+  free(name);
+  for (int i = 0; i < 6 && r->options[i]; i++) overrides[count++] = r->options[i];
+  tiny_run with;
+  tiny_train(&with, folder, r->name, overrides);
+  compare_rows(r, &with, base);
+  if (r->check) r->check(&with, base);
+  tiny_run_free(&with);
+}
+
+static void every_option_has_its_effect(void **state) {
+  (void)state;
+  tiny_run base = {0};
+  const char *only = getenv("GH_TEST_OPTION"); /* one row, for work on it */
+  for (size_t i = 0; i < GH_COUNT(rows); i++) {
+    if (only && strcmp(only, rows[i].name)) continue;
+    run_row(&rows[i], &base, i && !only ? &rows[i - 1] : NULL);
+  }
+  tiny_run_free(&base);
+}
+
+/* ---- sizes that are too large to train here ---- */
+
+/* Table 5: the published sizes by their blocks, counted without memory behind them. */
+static void the_four_sizes(void **state) {
+  (void)state;
+  static const struct {
+    const char *options[3];
+    int64_t parameters;
+  } sizes[] = {{{"denoiser.double_blocks=1", "denoiser.single_blocks=2"}, 687139904},
+               {{"denoiser.kind=continuous"}, 1310154816}, /* the default */
+               {{"denoiser.double_blocks=3", "denoiser.single_blocks=6"}, 1933169728},
+               {{"denoiser.double_blocks=4", "denoiser.single_blocks=8"}, 2556184640}};
+  static const char text[] =
+      "{\"clip\":\"" TINY "/clip\",\"autoencoder\":\"" TINY "/ae.safetensors\",\"data\":{\"images\":"
+      "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
+  gh_device *device = NULL;
+  check_ok(gh_device_open(&err, "auto", &device));
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) {
+    gh_config config;
+    gh_models models;
+    gh_budget budget;
+    size_t count = 0;
+    while (sizes[i].options[count]) count++;
+    check_ok(gh_config_parse(&err, &config, "size", text, strlen(text), sizes[i].options, count));
+    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+    gh_step_spec spec = gh_setup_step(&config, &models, 1, 1, NULL);
+    spec.device = device;
+    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budget));
+    const int64_t d = models.clip.projection, v = 768, t = 4096; /* the projectors are not counted in the table */
+    int64_t projectors = 4 * d + (d + 1) * v + (v + 1) * v + (d + 1) * t + (t + 1) * t;
+    assert_int_equal(budget.parameters_trained - projectors, sizes[i].parameters);
+    gh_models_close(&models);
+    gh_config_free(&config);
+  }
+  gh_device_close(device);
+}
+
+/* That the numbers stay the same, two rows hold; here, that it is done at all. */
+static void recomputation_computes_more(void **state) {
+  (void)state;
+  static const char *const options[] = {"memory.recompute=none", "memory.recompute=all"};
+  gh_device *device = NULL;
+  gh_budget budgets[2];
+  check_ok(gh_device_open(&err, "auto", &device));
+  for (int i = 0; i < 2; i++) {
+    gh_config config;
+    gh_models models;
+    tiny_config(&config, "x", "x", (const char *const[]){options[i], NULL});
+    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+    gh_step_spec spec = gh_setup_step(&config, &models, 1, 2, NULL);
+    spec.device = device;
+    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budgets[i]));
+    gh_models_close(&models);
+    gh_config_free(&config);
+  }
+  assert_true(budgets[1].flops > budgets[0].flops);
+  assert_true(budgets[1].step_bytes <= budgets[0].step_bytes);
+  gh_device_close(device);
+}
+
+/* ---- what is refused ---- */
+
+/* An option that works leaves this list and gets a row above. */
+static void the_rest_is_refused_by_name(void **state) {
+  (void)state;
+  static const struct {
+    const char *option, *text;
+    gh_status status;
+  } table[] = {{"denoiser={\"kind\":\"discrete\"}", "denoiser.kind", GH_ERROR_UNSUPPORTED},
+               {"precision=bfloat16", "precision", GH_ERROR_UNSUPPORTED},
+               {"memory.master_weights=bfloat16", "memory.master_weights", GH_ERROR_UNSUPPORTED},
+               {"memory.moments=bfloat16", "memory.moments", GH_ERROR_UNSUPPORTED},
+               {"stage2.guard={}", "stage2.guard", GH_ERROR_UNSUPPORTED},
+               {"evaluate=[{}]", "evaluate", GH_ERROR_UNSUPPORTED},
+               {"distributed.split=speed", "distributed.split", GH_ERROR_UNSUPPORTED},
+               {"distributed.reduce=fast", "distributed.reduce", GH_ERROR_UNSUPPORTED},
+               {"distributed.shard=optimizer", "distributed.shard", GH_ERROR_UNSUPPORTED},
+               {"device=opencl:77", "opencl:77", GH_ERROR_ARGUMENT},
+               {"stage2.lora.targets=[\"q_proj\",\"qproj\"]", "is called qproj", GH_ERROR_CONFIG}};
+  char *pictures = check_path(folder, "pictures"), *output = check_path(folder, "refused");
+  const gh_train_options options = {.quiet = true};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_config config;
+    gh_stage_report reports[2];
+    const char *const overrides[] = {STAGE2, table[i].option, NULL};
+    tiny_config(&config, pictures, output, overrides);
+    check_fails(gh_train(&err, &config, &options, reports), table[i].status, table[i].text);
+    gh_config_free(&config);
+  }
+  free(pictures);
+  free(output);
+}
+
+/* ---- the latent cache of a run that goes on ---- */
+
+static void resumed_with_latents(void **state) {
+  (void)state;
+  static const char *const whole[] = {STAGE1, "stage1.steps=5", "data.latent_cache={\"crops\":2}", NULL};
+  static const char *const half[] = {STAGE1, "stage1.steps=3", "data.latent_cache={\"crops\":2}", NULL};
+  const gh_train_options options = {.quiet = true, .resume = true};
+  tiny_run straight, resumed;
+  gh_config config;
+  gh_stage_report reports[2];
+  char *pictures = check_path(folder, "pictures");
+  tiny_train(&straight, folder, "straight", whole);
+  tiny_train(&resumed, folder, "resumed", half);
+  tiny_config(&config, pictures, resumed.folder, whole);
+  check_ok(gh_train(&err, &config, &options, reports));
+  char *output = gh_strdup(&err, resumed.folder);
+  tiny_run_free(&resumed);
+  tiny_run_read(&resumed, output);
+  assert_int_equal(resumed.stage[0].updates, 5);
+  assert_memory_equal(resumed.stage[0].loss, straight.stage[0].loss, sizeof straight.stage[0].loss);
+  assert_true(tiny_difference(resumed.stage[0].denoiser, straight.stage[0].denoiser) == 0);
+  gh_config_free(&config);
+  tiny_run_free(&straight);
+  tiny_run_free(&resumed);
+  free(pictures);
+  free(output);
+}
+
+static int begin(void **state) {
+  (void)state;
+  gh_log_set_level(GH_LOG_QUIET); /* a hundred runs */
+  folder = check_folder();
+  char *pictures = check_path(folder, "pictures");
+  tiny_pictures(pictures);
+  free(pictures);
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_four_sizes),
+      cmocka_unit_test(recomputation_computes_more),
+      cmocka_unit_test(the_rest_is_refused_by_name),
+      cmocka_unit_test(resumed_with_latents),
+      cmocka_unit_test(every_option_has_its_effect),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
