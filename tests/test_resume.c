@@ -263,6 +263,23 @@ static void test_a_full_disk_anywhere(void **state) {
   }
 }
 
+/* The wish to stop is met after every update, the last of a stage too: the next stage is not begun. */
+static void test_stopped_between_the_stages(void **state) {
+  (void)state;
+  static const char *const pieces[] = {"after update 1 of stage 1", "after update 2 of stage 1", "between the stages"};
+  gh_stop_request(SIGTERM); /* the children inherit it */
+  for (int i = 0; i < 3; i++) {
+    ending e = train("stopped", i > 0, CHECK_FAULT_NONE, 0);
+    assert_int_equal(e.status, GH_ERROR_STOPPED);
+    if (!strstr(e.text, pieces[i])) fail_msg("%s", e.text);
+    assert_int_equal(lines_of("stopped"), i + 1);
+  }
+  gh_stop_request(0);
+  ending e = train("stopped", true, CHECK_FAULT_NONE, 0);
+  if (e.status) fail_msg("%s", e.text);
+  compare_runs("whole", "stopped", "stopped after every update of stage 1");
+}
+
 /* An output that is a model's folder is refused, and the model's configuration is still there. */
 static void test_a_model_is_not_overwritten(void **state) {
   (void)state;
@@ -313,6 +330,7 @@ int main(void) {
       cmocka_unit_test(test_the_comparison_sees_a_bit),
       cmocka_unit_test(test_killed_anywhere),
       cmocka_unit_test(test_a_full_disk_anywhere),
+      cmocka_unit_test(test_stopped_between_the_stages),
       cmocka_unit_test(test_a_model_is_not_overwritten),
   };
   return cmocka_run_group_tests(tests, begin, end);

@@ -125,6 +125,8 @@ static gh_status run_stages(gh_error *err, const gh_config *config, const gh_tra
   gh_status status = GH_OK;
   for (int number = folder ? from->stage : 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps) continue;
+    if (number == 2 && reports[0].updates && gh_stop_requested()) /* preparing it may take longer than a user waits */
+      return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume goes on from there");
     gh_stage s = {.config = config, .options = options};
     s.loop = (gh_loop){.label = labels[number - 1],
                        .number = number,
