@@ -190,9 +190,10 @@ bool gh_index_unpack(gh_index *out, const char *bytes, size_t size, uint64_t sha
     out->count = (size_t)head.entries;
     out->text_used = (size_t)head.text;
     out->skipped = head.skipped;
-    memcpy(out->entries, at, out->count * sizeof *out->entries);
-    memcpy(out->text, at += out->count * sizeof *out->entries, out->text_used);
-    at += out->text_used;
+    size_t entries = out->count * sizeof *out->entries;
+    if (entries) memcpy(out->entries, at, entries);
+    if (out->text_used) memcpy(out->text, at + entries, out->text_used);
+    at += entries + out->text_used;
     bool sound = entries_are_sound(out, shard_bytes) && (at == end || !end[-1]);
     for (; sound && at < end && !status; at += strlen(at) + 1) status = gh_strings_add(&err, &out->notes, at);
     if (sound && !status && out->notes.count <= GH_INDEX_NOTES) return true;

@@ -127,7 +127,7 @@ static int by_data(const void *a, const void *b) {
 }
 
 static gh_status refuse_overlap(gh_error *err, const part *p, gh_st_tensor *tensors, size_t count) {
-  if (count) qsort(tensors, count, sizeof *tensors, by_data);
+  qsort(tensors, count, sizeof *tensors, by_data);
   for (size_t i = 1; i < count; i++)
     if ((uintptr_t)tensors[i].data < (uintptr_t)tensors[i - 1].data + tensors[i - 1].bytes)
       return gh_fail(err, GH_ERROR_FORMAT, "%s: tensors \"%.200s\" and \"%.200s\" overlap", p->path,
@@ -216,7 +216,7 @@ static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
       file->count++;
     }
   }
-  return refuse_overlap(err, p, file->tensors + first, file->count - first);
+  return file->count > first ? refuse_overlap(err, p, file->tensors + first, file->count - first) : GH_OK;
 }
 
 /* ---- a set of files ---- */

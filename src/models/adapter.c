@@ -10,6 +10,9 @@
 /* PEFT has written a trained bias under both names. */
 static const char *const tails[] = {".lora_A.weight", ".lora_B.weight", ".base_layer.bias", ".bias"};
 
+/* A layer's name for which the names of all its tensors fit into a gh_name. */
+enum { LONGEST_LAYER = sizeof(gh_name) - sizeof PREFIX - sizeof ".base_layer.bias" };
+
 /* ---- adapter_config.json ---- */
 
 /* A key that changes what is computed: it must be absent, null, false, 0 or empty. */
@@ -74,14 +77,14 @@ const gh_st_tensor *gh_adapter_bias(const gh_adapter *a, const char *layer) {
   return t || !a->biases ? t : find(a, layer, tails[3]);
 }
 
-/* The layer that a tensor's name belongs to and which of `tails` it ends with, or -1. */
+/* The layer that a tensor's name belongs to and which of `tails` it ends with, or -1 (also when it is too long). */
 static int layer_of(const char *name, gh_name *layer) {
   if (!gh_starts_with(name, PREFIX)) return -1;
   name += strlen(PREFIX);
   for (size_t i = 0; i < GH_COUNT(tails); i++)
     if (gh_ends_with(name, tails[i])) {
       size_t n = strlen(name) - strlen(tails[i]);
-      if (n >= sizeof layer->text) return -1;
+      if (n > LONGEST_LAYER) return -1;
       *layer = gh_name_make("%.*s", (int)n, name);
       return (int)i;
     }

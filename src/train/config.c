@@ -101,6 +101,7 @@ static gh_status set_strings(gh_error *err, gh_strings *out, const gh_row *row, 
   const char *text;
   if (gh_json_type_of(value) == GH_JSON_STRING) {
     gh_json_to_string(NULL, value, row->path, &text);
+    if (!text[0]) return gh_fail(err, GH_ERROR_CONFIG, "%s: an empty string", row->path);
     return gh_strings_add(err, out, text);
   }
   if (gh_json_type_of(value) != GH_JSON_ARRAY)

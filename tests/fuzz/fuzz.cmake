@@ -1,0 +1,30 @@
+# tests/fuzz/fuzz_*.c are one program each (fuzz.h says how to use them). As tests they run for a second, or for ten where
+# sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
+if(GH_SANITIZE AND NOT GH_FUZZ)
+  file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/train/config*.c src/models/adapter.c
+       src/models/clip_vision.c)
+  set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
+  target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)
+endif()
+
+file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
+foreach(file ${FUZZ_TARGETS})
+  get_filename_component(name ${file} NAME_WE)
+  string(REPLACE fuzz_ "" format ${name})
+  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${format})
+  add_executable(${name} ${file} tests/fuzz/scratch.c tests/fuzz/decode.c)
+  target_include_directories(${name} PRIVATE tests/fuzz)
+  target_link_libraries(${name} PRIVATE genhance_core)
+  if(GH_FUZZ)
+    set(found ${CMAKE_BINARY_DIR}/corpus/${format}) # libFuzzer writes what it keeps to the first folder
+    file(MAKE_DIRECTORY ${found})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name} COMMAND ${name} -max_total_time=10 -seed=1 ${found} ${corpus})
+  else()
+    target_sources(${name} PRIVATE tests/fuzz/driver.c tests/fuzz/mutate.c)
+    if(NOT GH_SANITIZE)
+      target_sources(${name} PRIVATE tests/fuzz/coverage.c)
+    endif()
+    add_test(NAME ${name} COMMAND ${name} --seconds $<IF:$<BOOL:${GH_SANITIZE}>,10,1> ${corpus})
+  endif()
+endforeach()

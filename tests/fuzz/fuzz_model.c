@@ -1,0 +1,108 @@
+/* The files of a model folder and of an adapter's. The first byte chooses which file the rest is; the others are good.
+ */
+#include <string.h>
+
+#include "fuzz.h"
+#include "io/preprocess.h"
+#include "io/safetensors.h"
+#include "models/adapter.h"
+#include "models/clip_vision.h"
+
+const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
+                                  "\"vision_config\":{",
+                                  "\"hidden_size\":64",
+                                  "\"image_size\":28",
+                                  "\"hidden_act\":\"gelu\"",
+                                  "\"projection_dim\":32",
+                                  "\"size\":{\"shortest_edge\":28}",
+                                  "\"crop_size\":28",
+                                  "\"do_resize\":false",
+                                  "\"resample\":3",
+                                  "\"image_mean\":[0.5,0.5,0.5]",
+                                  "\"image_processor\":{",
+                                  "\"image_processor_type\":\"CLIPImageProcessor\"",
+                                  "\"r\":2",
+                                  "\"lora_alpha\":4",
+                                  "\"bias\":\"lora_only\"",
+                                  "\"use_dora\":true",
+                                  "\"peft_type\":\"LORA\"",
+                                  "\"weight_map\":{",
+                                  "\"model-1.safetensors\"",
+                                  "base_model.model.",
+                                  ".lora_A.weight",
+                                  ".lora_B.weight",
+                                  ".base_layer.bias",
+                                  "\"data_offsets\":[",
+                                  "../",
+                                  NULL};
+
+static const char adapter_header[] =
+    "{\"base_model.model.fc.lora_A.weight\":{\"dtype\":\"F16\",\"shape\":[2,1],\"data_offsets\":[0,4]},"
+    "\"base_model.model.fc.lora_B.weight\":{\"dtype\":\"F16\",\"shape\":[1,2],\"data_offsets\":[4,8]}}";
+
+static const char weights_header[] = "{\"w\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}";
+
+/* A good file of a safetensors header and eight bytes of data. */
+static void put_safetensors(const char *name, const char *header) {
+  uint8_t bytes[512] = {0};
+  size_t n = strlen(header);
+  for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(n >> 8 * i);
+  memcpy(bytes + 8, header, n);
+  fuzz_file(name, bytes, 8 + n + (strcmp(name, "adapter_model.safetensors") ? 4 : 8));
+}
+
+static void put_good(const char *name) {
+  static const char config[] = "{\"r\":2,\"lora_alpha\":2}";
+  if (!strcmp(name, "adapter_model.safetensors"))
+    put_safetensors(name, adapter_header);
+  else if (!strcmp(name, "model-1.safetensors"))
+    put_safetensors(name, weights_header);
+  else
+    fuzz_file(name, config, strlen(config));
+}
+
+static void open_model(void) {
+  gh_error err = {0};
+  gh_clip_config config = {0};
+  gh_preprocess how;
+  if (!gh_clip_config_read(&err, fuzz_folder(), &config)) {
+    FUZZ_CHECK(config.hidden % config.heads == 0 && gh_clip_tokens(&config) > 1);
+    FUZZ_CHECK(gh_activation_name(config.activation));
+  }
+  if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_CLIP, 28)) FUZZ_CHECK(how.image_size == 28);
+  if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_SIGLIP, 28)) FUZZ_CHECK(how.image_size == 28);
+}
+
+static void open_weights(void) {
+  gh_error err = {0};
+  gh_adapter adapter = {0};
+  gh_safetensors *weights = NULL;
+  if (!gh_adapter_open(&err, &adapter, fuzz_folder()))
+    for (size_t i = 0; i < adapter.layers.count; i++)
+      FUZZ_CHECK(gh_adapter_a(&adapter, adapter.layers.items[i]) && gh_adapter_b(&adapter, adapter.layers.items[i]));
+  gh_adapter_close(&adapter);
+  char path[256] = "";
+  strncat(strncat(path, fuzz_folder(), 100), "/model.safetensors.index.json", 100);
+  if (!gh_safetensors_open(&err, &weights, path)) FUZZ_CHECK(gh_safetensors_count(weights) > 0);
+  gh_safetensors_close(weights);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char *const names[] = {"config.json",
+                                      "preprocessor_config.json",
+                                      "adapter_config.json",
+                                      "adapter_model.safetensors",
+                                      "model.safetensors.index.json",
+                                      "model-1.safetensors"};
+  enum { COUNT = sizeof names / sizeof *names };
+  static int made;
+  if (!size) return 0;
+  for (int i = 0; i < COUNT && !made; i++) put_good(names[i]);
+  made = 1;
+  const char *name = names[data[0] % COUNT];
+  fuzz_file(name, data + 1, size - 1);
+  open_model();
+  open_weights();
+  put_good(name);
+  return 0;
+}
