@@ -90,8 +90,16 @@ rm -rf run && cp -r whole run
 part=run/state/$(newest_state run)/part-00000.safetensors
 printf x | dd of="$part" bs=1 seek=$(($(stat -c %s "$part") - 100)) conv=notrunc status=none
 refuse 1 "is not what the manifest says" "$genhance" train --config run.json --resume --set stage2.steps=4
-truncate -s -100 "$part"
-refuse 1 "part-00000.safetensors" "$genhance" train --config run.json --resume --set stage2.steps=4
+truncate -s -100 "$part" # its header shows it: the state before is taken, and the run ends as if nothing had been
+train --resume
+grep -q "warning: left out: .*part-00000.safetensors" err || fail "a damaged state went unnamed: $(cat err)"
+same whole run
+
+# ---- replaced weights are not those of the run ----
+cp ae.safetensors kept
+printf x | dd of=ae.safetensors bs=1 seek=$(($(stat -c %s ae.safetensors) - 100)) conv=notrunc status=none
+refuse 1 "model files are not those" "$genhance" train --config run.json --resume --set stage2.steps=4
+mv kept ae.safetensors
 
 # ---- more steps than at first ----
 rm -rf run

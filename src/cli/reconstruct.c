@@ -32,15 +32,6 @@ static gh_status open_run(gh_error *err, gh_job *job) {
   return status;
 }
 
-/* A denoiser says in which convention it was trained; one from elsewhere says nothing. */
-static gh_status check_convention(gh_error *err, const gh_job *job) {
-  const char *said = gh_safetensors_metadata(job->models.denoiser_file, "timestep.convention");
-  const char *want = job->config.timestep.convention == GH_TIME_NOISE_AT_ONE ? "noise_at_one" : "data_at_one";
-  if (!said || !strcmp(said, want)) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%s was trained with timestep.convention \"%s\", the run says \"%s\"",
-                 gh_safetensors_path(job->models.denoiser_file), said, want);
-}
-
 /* The encoder is given back before the denoiser comes: they need not fit together. */
 static gh_status gather(gh_error *err, gh_job *job) {
   gh_embedder embedder = {0};
@@ -109,7 +100,6 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
   if (!status) gh_source_warn(job.source);
   if (!status) status = open_run(err, &job);
-  if (!status) status = check_convention(err, &job);
   if (!status) status = gh_device_open(err, given ? given : job.config.device, &job.device);
   if (!status) status = gather(err, &job);
   if (!status) status = sample(err, &job);

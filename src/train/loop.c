@@ -114,6 +114,7 @@ static gh_status write_state(gh_error *err, gh_loop *l) {
   const gh_state_info info = {.stage = l->number,
                               .update = l->done,
                               .data_hash = gh_loader_index_hash(l->loader),
+                              .models_hash = l->models_hash,
                               .micro_batch = l->micro_batch,
                               .config = l->config_json,
                               .plan = l->plan_json};

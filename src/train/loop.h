@@ -34,6 +34,7 @@ struct gh_loop {
   int64_t micro_batch;
   int64_t done;         /* updates */
   double state_written; /* when, by gh_now */
+  uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   gh_json *config_json, *plan_json;
 };
 

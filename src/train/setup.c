@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
   const struct {
@@ -46,6 +47,15 @@ static void flux_sizes(gh_flux_config *flux, const gh_denoiser_config *d, int la
   for (int i = 0; i < 3; i++) flux->rope_axes[i] = (int)d->rope_axes[i];
 }
 
+/* A denoiser says in which convention it was trained; one from elsewhere says nothing. */
+static gh_status check_convention(gh_error *err, const gh_models *m, const gh_config *c) {
+  const char *said = m->denoiser_file ? gh_safetensors_metadata(m->denoiser_file, "timestep.convention") : NULL;
+  const char *want = c->timestep.convention == GH_TIME_NOISE_AT_ONE ? "noise_at_one" : "data_at_one";
+  if (!said || !strcmp(said, want)) return GH_OK;
+  return gh_fail(err, GH_ERROR_CONFIG, "%s was trained with timestep.convention \"%s\", the run says \"%s\"",
+                 gh_safetensors_path(m->denoiser_file), said, want);
+}
+
 gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const char *denoiser, const char *adapter) {
   *m = (gh_models){0};
   gh_preprocess preprocess;
@@ -59,10 +69,33 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
     gh_models_close(m);
     return err->status;
   }
+  if (check_convention(err, m, c)) {
+    gh_models_close(m);
+    return err->status;
+  }
   memcpy(m->image_mean, preprocess.mean, sizeof m->image_mean);
   memcpy(m->image_std, preprocess.std, sizeof m->image_std);
   flux_sizes(&m->flux, &c->denoiser, m->vae.latent);
   return GH_OK;
+}
+
+#define HASHED_BYTES ((size_t)4096) /* of each tensor */
+
+static uint64_t file_hash(const gh_safetensors *file, uint64_t seed) {
+  for (size_t i = 0; file && i < gh_safetensors_count(file); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(file, i);
+    seed = XXH64(t->name, strlen(t->name), seed);
+    seed = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, seed + (uint64_t)t->dtype);
+    seed = XXH64(t->data, GH_MIN(t->bytes, HASHED_BYTES), seed);
+  }
+  return seed;
+}
+
+uint64_t gh_models_hash(const gh_models *m) {
+  const gh_safetensors *files[] = {m->clip_file, m->vae_file, m->denoiser_file, m->adapter_file};
+  uint64_t hash = 1;
+  for (size_t i = 0; i < GH_COUNT(files); i++) hash = file_hash(files[i], hash + i);
+  return hash;
 }
 
 void gh_models_close(gh_models *m) {

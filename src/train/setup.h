@@ -14,6 +14,10 @@ gh_status gh_models_open(gh_error *err, gh_models *models, const gh_config *conf
                          const char *adapter);
 void gh_models_close(gh_models *models);
 
+/* Identifies the opened files by their tensors' names, shapes and first bytes: replaced weights show, reading all of
+ * them would take minutes. */
+uint64_t gh_models_hash(const gh_models *models);
+
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
 void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
 

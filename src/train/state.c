@@ -99,8 +99,9 @@ static gh_status put_copy(gh_error *err, gh_json *root, const char *key, const g
 
 static gh_status write_manifest(gh_error *err, const char *folder, const gh_update *u, const gh_state_info *info,
                                 const char *hash_text) {
-  char data_hash[HASH_TEXT];
+  char data_hash[HASH_TEXT], models_hash[HASH_TEXT];
   snprintf(data_hash, sizeof data_hash, "%016" PRIx64, info->data_hash);
+  snprintf(models_hash, sizeof models_hash, "%016" PRIx64, info->models_hash);
   char *path = gh_path_join(err, folder, MANIFEST);
   gh_json *root = gh_json_object(err);
   gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
@@ -109,6 +110,7 @@ static gh_status write_manifest(gh_error *err, const char *folder, const gh_upda
   if (!status) status = gh_json_put_int(err, root, "update", info->update);
   if (!status) status = gh_json_put_int(err, root, "micro_batch", info->micro_batch);
   if (!status) status = gh_json_put_string(err, root, "data", data_hash);
+  if (!status) status = gh_json_put_string(err, root, "models", models_hash);
   if (!status) status = put_copy(err, root, "config", info->config);
   if (!status) status = put_copy(err, root, "plan", info->plan);
   if (!status) status = describe_part(err, root, u, hash_text);
@@ -165,7 +167,7 @@ static gh_status read_manifest(gh_error *err, const char *folder, gh_json **root
 static gh_status read_info(gh_error *err, const char *folder, gh_state_info *info) {
   gh_json *root = NULL;
   int64_t stage = 0;
-  const char *data = NULL;
+  const char *data = NULL, *models = NULL;
   gh_status status = read_manifest(err, folder, &root);
   if (status) return status;
   const gh_json *config = gh_json_member(root, "config"), *plan = gh_json_member(root, "plan");
@@ -174,6 +176,7 @@ static gh_status read_info(gh_error *err, const char *folder, gh_state_info *inf
   if (!status) status = gh_json_get_int(err, root, "update", &info->update);
   if (!status) status = gh_json_get_int(err, root, "micro_batch", &info->micro_batch);
   if (!status) status = gh_json_get_string(err, root, "data", &data);
+  if (!status) status = gh_json_get_string(err, root, "models", &models);
   if (!status) status = gh_json_copy(err, &info->config, config);
   if (!status) status = gh_json_copy(err, &info->plan, plan);
   if (!status && (stage < 1 || stage > 2 || info->update < 0 || info->micro_batch < 1))
@@ -181,11 +184,28 @@ static gh_status read_info(gh_error *err, const char *folder, gh_state_info *inf
   if (!status) {
     info->stage = (int)stage;
     info->data_hash = strtoull(data, NULL, 16);
+    info->models_hash = strtoull(models, NULL, 16);
   } else {
     gh_state_info_free(info);
   }
   gh_json_free(root);
   return status;
+}
+
+/* A damaged state is left out with a warning: that is what the ones before it are kept for. */
+static gh_status consider(gh_error *err, const char *path, gh_state_info *info, char **folder) {
+  gh_error damage = {0};
+  gh_safetensors *part = NULL;
+  char *name = gh_path_join(err, path, PART);
+  if (!name) return GH_ERROR_MEMORY;
+  gh_status status = gh_safetensors_open(&damage, &part, name);
+  if (!status) status = read_info(&damage, path, info);
+  gh_safetensors_close(part);
+  free(name);
+  if (!status) return (*folder = gh_strdup(err, path)) ? GH_OK : GH_ERROR_MEMORY;
+  if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", damage.text);
+  gh_warn("left out: %s", damage.text);
+  return GH_OK;
 }
 
 gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info) {
@@ -201,8 +221,8 @@ gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_
       status = GH_ERROR_MEMORY;
     else if (!gh_path_exists(manifest))
       status = gh_folder_remove(err, path); /* interrupted while it was written */
-    else if (!(status = read_info(err, path, info)))
-      *folder = gh_strdup(err, path);
+    else
+      status = consider(err, path, info, folder);
     free(manifest);
     free(path);
   }

@@ -9,8 +9,9 @@
 
 typedef struct gh_state_info {
   int stage;
-  int64_t update;     /* updates done */
-  uint64_t data_hash; /* of the image index */
+  int64_t update;       /* updates done */
+  uint64_t data_hash;   /* of the image index */
+  uint64_t models_hash; /* of the files that training starts from; 0: none */
   int64_t micro_batch;
   gh_json *config, *plan; /* owned by the caller when writing, by the info when read (gh_state_info_free) */
 } gh_state_info;
@@ -21,7 +22,8 @@ void gh_state_info_free(gh_state_info *info);
 gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,
                          const gh_state_info *info, int64_t keep);
 
-/* The newest whole state's folder (caller frees) and its info; *folder NULL if there is none. Removes broken ones. */
+/* The newest whole state's folder (caller frees) and its info; *folder NULL if there is none. An interrupted one is
+ * removed, a damaged one left out with a warning. */
 gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info);
 
 /* Checks the parts against the manifest and loads them into the parameters and moments. */

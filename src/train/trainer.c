@@ -84,6 +84,9 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   const gh_train_options *o = s->options;
   gh_status status = gh_models_open(err, &s->models, s->config, denoiser, NULL);
   l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
+  l->models_hash = gh_models_hash(&s->models);
+  if (!status && from && from->models_hash != l->models_hash)
+    status = gh_fail(err, GH_ERROR_CONFIG, "the model files are not those that the interrupted run started from");
   if (!status && from && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
