@@ -2,11 +2,11 @@
  * 3 silu. All but the first are x sigmoid(inner(x)); 0.5 (1 + tanh u) = sigmoid(2 u). */
 #include "functions.h"
 
-#define GELU_ERF   0
-#define GELU_TANH  1
-#define QUICK_GELU 2
+#define GELU_ERF    0
+#define GELU_TANH   1
+#define QUICK_GELU  2
 
-#define GELU_LINEAR 1.59576912f  /* 2 sqrt(2 / pi) */
+#define GELU_LINEAR 1.59576912f   /* 2 sqrt(2 / pi) */
 #define GELU_CUBIC  0.0713548163f /* 2 sqrt(2 / pi) 0.044715 */
 #define QUICK_SCALE 1.702f
 

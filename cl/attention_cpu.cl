@@ -29,7 +29,7 @@
 #define ATT_RUN   64
 #define ATT_NEVER (-INFINITY) /* no finite number: a row of nothing but -infinity is NaN, as in PyTorch */
 
-typedef struct att_block { /* where a work-item is */
+typedef struct att_block {  /* where a work-item is */
   int64 batch, head, first; /* its first query or key */
   int64 pitch;              /* H * D */
   int size, vecs, valid;    /* D; vectors and lanes in use */
@@ -54,14 +54,10 @@ inline int att_tile_rows(int64 n, int size) {
 }
 
 /* Where a tile has column d of its first row. */
-inline int att_column(int d) {
-  return d < ATT_WIDE ? d : ATT_ROWS / 2 * ATT_PITCH + d - ATT_WIDE;
-}
+inline int att_column(int d) { return d < ATT_WIDE ? d : ATT_ROWS / 2 * ATT_PITCH + d - ATT_WIDE; }
 
 /* Offset of row n of the block's head in a (B, count, H, D) tensor. */
-inline int64 att_row(att_block b, int64 count, int64 n) {
-  return (b.batch * count + n) * b.pitch + b.head * b.size;
-}
+inline int64 att_row(att_block b, int64 count, int64 n) { return (b.batch * count + n) * b.pitch + b.head * b.size; }
 
 /* Rows of up to four tensors that will be needed: asked for a few at a time between the products, so that memory works
  * while the arithmetic does. A head's rows are too far apart for the hardware to guess them. */
@@ -270,13 +266,17 @@ inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int 
 #define ATT_SAVE2(r) p[r * vecs + 1] = e##r;
 #define ATT_SAVE3(r) p[r * vecs + 2] = f##r;
     ATT_EACH_ROW(ATT_SAVE1)
-    if (width > 1) { ATT_EACH_ROW(ATT_SAVE2) }
-    if (width > 2) { ATT_EACH_ROW(ATT_SAVE3) }
+    if (width > 1) {
+      ATT_EACH_ROW(ATT_SAVE2)
+    }
+    if (width > 2) {
+      ATT_EACH_ROW(ATT_SAVE3)
+    }
   }
 }
 
-/* exp(x) for x <= 0 (a little above does no harm): one scaling instead of vec_exp's two, as exp(-87) may stand for what is
- * smaller. A NaN stays. */
+/* exp(x) for x <= 0 (a little above does no harm): one scaling instead of vec_exp's two, as exp(-87) may stand for what
+ * is smaller. A NaN stays. */
 inline vec att_exp(vec x) {
   veci n;
   x = VEC(-87.0f) > x ? VEC(-87.0f) : x;
@@ -326,8 +326,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
     const int rows = (int)min((int64)tile, end - key);
     att_load_tile(keys, b, k, nk, key, rows, 1);
     att_load_tile(values, b, v, nk, key, rows, 1);
-    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile)
-                             : att_end_ahead(b, out, out, q, q, nq);
+    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile) : att_end_ahead(b, out, out, q, q, nq);
     for (int i = 0, width; i < b.vecs; i += width) {
       width = att_width(b.vecs, i);
       vec factor[3];
@@ -380,8 +379,7 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
     const int rows = (int)min((int64)tile, end - key);
     att_load_tile(keys, b, k, nk, key, rows, 1);
     att_load_tile(values, b, v, nk, key, rows, 1);
-    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile)
-                             : att_end_ahead(b, dq, dq, q, dout, nq);
+    ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile) : att_end_ahead(b, dq, dq, q, dout, nq);
     for (int i = 0, width; i < b.vecs; i += width) {
       width = att_width(b.vecs, i);
       tile_times_panel(scores, keys, queries, rows, size, b.vecs, i, width, &ahead);

@@ -9,10 +9,10 @@
 #include "functions.h"
 
 #define ATG_TILE  64
-#define ATG_CHUNK 16               /* depth of a chunk of scores; rows of a chunk of the second product */
-#define ATG_PITCH (ATG_TILE + 2)   /* chunk (depth, rows), transposed */
-#define ATG_WIDE  128              /* columns of the result a work-group has */
-#define ATG_ROW   (ATG_TILE + 1)   /* weights (64, 64) */
+#define ATG_CHUNK 16             /* depth of a chunk of scores; rows of a chunk of the second product */
+#define ATG_PITCH (ATG_TILE + 2) /* chunk (depth, rows), transposed */
+#define ATG_WIDE  128            /* columns of the result a work-group has */
+#define ATG_ROW   (ATG_TILE + 1) /* weights (64, 64) */
 #define ATG_LOCAL (2 * ATG_CHUNK * ATG_PITCH)
 #define ATG_NEVER (-as_float(0x7f800000)) /* -infinity: a row of nothing else is NaN, as in PyTorch */
 
@@ -210,8 +210,8 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
                                  int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = GROUP(0) / parts * ATG_TILE;
-  atg_gradient(ATG_DQ, dq, q, dout, k, v, tops + at, rests + at, delta + at, scale, causal,
-               atg_head(nq, heads, size), atg_head(nk, heads, size), row, GROUP(0) % parts * ATG_WIDE, weights, chunks);
+  atg_gradient(ATG_DQ, dq, q, dout, k, v, tops + at, rests + at, delta + at, scale, causal, atg_head(nq, heads, size),
+               atg_head(nk, heads, size), row, GROUP(0) % parts * ATG_WIDE, weights, chunks);
 }
 
 /* Even groups compute dk, odd ones dv; either may be NULL. */
@@ -224,8 +224,8 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = part / parts * ATG_TILE;
   GLOBAL ELEM *out = what == ATG_DV ? dv : dk;
   if (!out) return; /* the whole group */
-  atg_gradient(what, out, k, v, q, dout, tops + at, rests + at, delta + at, scale, causal,
-               atg_head(nk, heads, size), atg_head(nq, heads, size), row, part % parts * ATG_WIDE, weights, chunks);
+  atg_gradient(what, out, k, v, q, dout, tops + at, rests + at, delta + at, scale, causal, atg_head(nk, heads, size),
+               atg_head(nq, heads, size), row, part % parts * ATG_WIDE, weights, chunks);
 }
 
 #endif

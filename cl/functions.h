@@ -1,6 +1,6 @@
-/* Elementary functions from explicit fma, mul and add, so that their last bits are the same on every device with a fused
- * multiply-add and correctly rounded division; the polynomials are minimax fits of our own. NaN propagates. Errors
- * in units of the last place, from tests/test_functions.c over all magnitudes:
+/* Elementary functions from explicit fma, mul and add, so that their last bits are the same on every device with a
+ * fused multiply-add and correctly rounded division; the polynomials are minimax fits of our own. NaN propagates.
+ * Errors in units of the last place, from tests/test_functions.c over all magnitudes:
  *
  *   vec_exp         2    (results below 1.2e-38 may be flushed to 0)
  *   vec_log         2

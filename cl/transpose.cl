@@ -1,5 +1,5 @@
-/* y (batch, C, R) = the transposes of x (batch, R, C), in tiles of 16 x 16: GROUP(0) is batch and row tile, GROUP(1) the
- * column tile. GPU: 16 x 16 work-items through a local tile whose padding avoids bank conflicts. */
+/* y (batch, C, R) = the transposes of x (batch, R, C), in tiles of 16 x 16: GROUP(0) is batch and row tile, GROUP(1)
+ * the column tile. GPU: 16 x 16 work-items through a local tile whose padding avoids bank conflicts. */
 #define TRANSPOSE_TILE 16
 
 KERNEL void transpose_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int64 rows, int64 columns) {
@@ -10,7 +10,8 @@ KERNEL void transpose_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int64 rows, 
   y += batch * rows * columns;
 #ifdef CPU_SHAPE
   float tile[TRANSPOSE_TILE * TRANSPOSE_TILE];
-  const int height = (int)min((int64)TRANSPOSE_TILE, rows - row), width = (int)min((int64)TRANSPOSE_TILE, columns - column);
+  const int height = (int)min((int64)TRANSPOSE_TILE, rows - row),
+            width = (int)min((int64)TRANSPOSE_TILE, columns - column);
   for (int r = 0; r < height; r++)
     for (int c = 0; c < width; c++) tile[c * TRANSPOSE_TILE + r] = LD(x, (row + r) * columns + column + c);
   for (int c = 0; c < width; c++)

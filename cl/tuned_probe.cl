@@ -11,16 +11,16 @@ KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const floa
 /* Fused multiply-adds in registers alone: 16 independent chains of PROBE_WIDTH lanes, `rounds` long. A work-item stores
  * one float. Multiply-adds: rounds * 16 * PROBE_WIDTH a work-item. */
 #ifdef CPU_SHAPE
-#define PROBE_WIDTH 16
+#define PROBE_WIDTH  16
 #define PROBE_SUM(v) vec_sum(v)
 #else
-#define PROBE_WIDTH 1
+#define PROBE_WIDTH  1
 #define PROBE_SUM(v) (v)
 #endif
 #define CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 #define DECLARE(i) vec c##i = VEC(y[i]);
-#define STEP(i) c##i = fma(a, c##i, b);
-#define ADD(i) sum += c##i;
+#define STEP(i)    c##i = fma(a, c##i, b);
+#define ADD(i)     sum += c##i;
 
 KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float second) {
   const vec a = VEC(first), b = VEC(second);

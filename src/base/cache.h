@@ -1,7 +1,7 @@
 /* The user's cache folder: compiled programs, tuning results, what is in shards. $GH_CACHE_DIR, else
  * $XDG_CACHE_HOME/genhance, else ~/.cache/genhance; made 0700. A folder that belongs to or may be written by someone
- * else is not used: what it holds is loaded into the device driver. Nothing here is ever fatal: without a cache the work
- * is done anew. */
+ * else is not used: what it holds is loaded into the device driver. Nothing here is ever fatal: without a cache the
+ * work is done anew. */
 #ifndef GH_BASE_CACHE_H
 #define GH_BASE_CACHE_H
 

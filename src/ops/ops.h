@@ -27,8 +27,8 @@ gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
- * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq), for its
- * gradient; no N x N matrix. D <= 512. */
+ * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),
+ * for its gradient; no N x N matrix. D <= 512. */
 gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal);
 
 /* 2-D convolution, zero padding. x (B, C, H, W), weight (O, C, kh, kw), bias (O) or NULL -> (B, O, H', W').
