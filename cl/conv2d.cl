@@ -4,6 +4,7 @@
  *
  * so that y = weight (O, K) x columns. Output position (oy, ox) reads x at (oy * stride + ky - top, ox * stride + kx -
  * left), zero outside. The first output row is first_row. */
+#include "conv2d_place.h"
 
 /* A row is one (image, k). */
 KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_offset, int64 rows, int32 channels,
@@ -26,6 +27,10 @@ KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_o
         vec_store(to, i, out_w, VEC(0));
       } else if (stride == 1 && first >= 0 && first + VW <= width && ox + VW <= out_w) {
         VEC_RAW_STORE(to, i, VEC_RAW_LOAD(from, first));
+#ifdef CPU_SHAPE
+      } else if (stride == 2 && first >= 0 && first + 2 * VW <= width && ox + VW <= out_w) {
+        VEC_RAW_STORE(to, i, vec_evens(VEC_RAW_LOAD(from, first), VEC_RAW_LOAD(from, first + VW)));
+#endif
       } else {
         for (int j = 0; j < VW && ox + j < out_w; j++) {
           const int at = first + j * stride;
@@ -35,6 +40,29 @@ KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_o
     }
   }
 }
+
+#ifdef CPU_SHAPE
+/* A row of the next kernel, for a stride of 2: even and odd positions read different columns, each in one run. columns:
+ * of the row's channel; scaled: y + top. */
+inline void gather_row_halved(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 positions, int width, int kernel_h,
+                              int kernel_w, int scaled, int left, int first_row, int out_rows, int out_w,
+                              bool accumulate) {
+  for (int i = 0; i < width; i += 2 * VW) {
+    vec parity[2] = {VEC(0), VEC(0)};
+    for (int ky = scaled % 2; ky < kernel_h && ky <= scaled; ky += 2) {
+      const int oy = (scaled - ky) / 2 - first_row;
+      if (oy < 0 || oy >= out_rows) continue;
+      for (int kx = 0; kx < kernel_w; kx++) {
+        const int odd = (left + kx) % 2, twice = i + odd + left - kx; /* even, perhaps negative */
+        parity[odd] += conv_load(columns + (ky * kernel_w + kx) * positions + (int64)oy * out_w, twice / 2, out_w);
+      }
+    }
+    const vec low = vec_zip_low(parity[0], parity[1]), high = vec_zip_high(parity[0], parity[1]);
+    vec_store(dx, i, width, accumulate ? vec_load(dx, i, width) + low : low);
+    if (i + VW < width) vec_store(dx, i + VW, width, accumulate ? vec_load(dx, i + VW, width) + high : high);
+  }
+}
+#endif
 
 /* The transpose: dx at a position is the sum of the columns that were read from it. A row is one (image, channel, y), y
  * of rows_y from first_y on; accumulate: dx += where the columns are but some of the output rows. */
@@ -48,6 +76,13 @@ KERNEL void conv2d_gather(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 dx_
   const int y = first_y + (int)(row % rows_y);
   columns += plane * kernel_h * kernel_w * positions; /* planes are (image, channel), as K begins with the channel */
   dx += dx_offset + (plane * height + y) * width;
+#ifdef CPU_SHAPE
+  if (stride == 2) {
+    gather_row_halved(dx, columns, positions, width, kernel_h, kernel_w, y + top, left, first_row, out_rows, out_w,
+                      accumulate);
+    return;
+  }
+#endif
   FOR_COLUMNS(i, width) {
     vec sum = accumulate ? vec_load(dx, i, width) : VEC(0);
     for (int ky = 0; ky < kernel_h; ky++) {

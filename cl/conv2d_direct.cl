@@ -6,6 +6,7 @@
  *   tile:      DIRECT_ROWS output channels x DIRECT_VECS vectors of positions, in registers over the whole chunk
  *
  * Sums run over the input channels in order, so tiles do not change results. The host's side is ops/conv2d.c. */
+#include "conv2d_place.h"
 #ifdef CPU_SHAPE
 
 #define DIRECT_BLOCK    128
@@ -22,45 +23,20 @@
 #define DIRECT_SPAN  (DIRECT_VECS * VW)
 #define DIRECT_TILES (DIRECT_BLOCK / DIRECT_SPAN)
 
-/* Where a vector's positions lie in the image; made once, as divisions are slow. */
-typedef struct direct_place {
-  veci y, x;
-} direct_place;
-
-inline direct_place direct_locate(int p, int width) {
-  direct_place at;
-  at.y = (vec_index() + p) / width;
-  at.x = vec_index() + p - at.y * width;
-  return at;
-}
-
-/* Is a position inside the image after a move of (dy, dx)? All bits set if so. */
-inline veci direct_inside(direct_place at, int dy, int dx, int height, int width) {
-  return at.y + dy >= 0 && at.y + dy < height && at.x + dx >= 0 && at.x + dx < width;
-}
-
-/* Elements [i, i + VW) of x, those outside [0, total) read as 0: the first and the last rows' borders. */
-inline vec direct_load(GLOBAL const ELEM *x, int64 i, int64 total) {
-  if (i >= 0 && i + VW <= total) return VEC_RAW_LOAD(x, i);
-  float part[VW];
-  for (int k = 0; k < VW; k++) part[k] = i + k >= 0 && i + k < total ? LD(x, i + k) : 0.0f;
-  return VEC_FROM(part);
-}
-
 /* Fills the panel's vector v, positions p and on, with `channels` channels from x's element `first` on. */
-inline void direct_fill(vec *panel, int v, GLOBAL const ELEM *x, int64 first, int64 total, int p, direct_place at,
+inline void direct_fill(vec *panel, int v, GLOBAL const ELEM *x, int64 first, int64 total, int p, conv_window w,
                         int channels, int height, int width) {
   const int64 plane = (int64)height * width;
   vec *to = panel + v / DIRECT_VECS * (DIRECT_DEPTH * DIRECT_VECS) + v % DIRECT_VECS;
-  for (int tap = 0; tap < 9; tap++, to += DIRECT_VECS) {
-    const int dy = tap / 3 - 1, dx = tap % 3 - 1;
-    const veci inside = direct_inside(at, dy, dx, height, width); /* nowhere past the plane's end */
-    const int64 from = first + p + dy * width + dx;
-    if (from >= 0 && from + (channels - 1) * plane + VW <= total) {
-      for (int c = 0; c < channels; c++) to[c * 9 * DIRECT_VECS] = inside ? VEC_RAW_LOAD(x, from + c * plane) : VEC(0);
+  int64 from = first + p - width - 1;
+  for (int c = 0; c < channels; c++, from += plane, to += 9 * DIRECT_VECS) {
+    if (from >= 0 && from + 2 * width + 2 + VW <= total) {
+#pragma unroll
+      for (int tap = 0; tap < 9; tap++)
+        to[tap * DIRECT_VECS] = conv_inside(w, tap, VEC_RAW_LOAD(x, from + tap / 3 * width + tap % 3));
     } else {
-      for (int c = 0; c < channels; c++)
-        to[c * 9 * DIRECT_VECS] = inside ? direct_load(x, from + c * plane, total) : VEC(0);
+      for (int tap = 0; tap < 9; tap++)
+        to[tap * DIRECT_VECS] = conv_inside(w, tap, conv_load(x, from + tap / 3 * width + tap % 3, total));
     }
   }
 }
@@ -102,8 +78,9 @@ KERNEL void conv2d_direct(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELE
   const int64 image = GROUP(0) / blocks, k_all = (int64)channels * 9;
   const int start = (int)(GROUP(0) % blocks) * DIRECT_BLOCK, out_first = GROUP(1) * DIRECT_OUT;
   const int out_end = min(out_first + DIRECT_OUT, out_channels), tiles = DIRECT_TILES;
-  direct_place at[DIRECT_TILES * DIRECT_VECS];
-  for (int v = 0; v < tiles * DIRECT_VECS; v++) at[v] = direct_locate(start + v * VW, width);
+  conv_window at[DIRECT_TILES * DIRECT_VECS];
+  for (int v = 0; v < tiles * DIRECT_VECS; v++)
+    at[v] = conv_window_of(conv_locate(start + v * VW, width), 1, 1, 1, height, width);
   vec panel[DIRECT_TILES * DIRECT_DEPTH * DIRECT_VECS];
   for (int c = 0; c < channels; c += DIRECT_CHANNELS) {
     const int chunk = min(DIRECT_CHANNELS, channels - c);

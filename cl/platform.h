@@ -78,6 +78,22 @@ inline float vec_max(vec v) {
   float2 c = fmax(b.lo, b.hi);
   return fmax(c.x, c.y);
 }
+/* to[i] += the sum of v[i], for eight vectors together: a fixed tree, of fewer shuffles than eight. */
+inline vec vec_halves_sum(vec a, vec b) { /* eight of a, eight of b */
+  return (vec)(a.lo, b.lo) + (vec)(a.hi, b.hi);
+}
+inline vec vec_quarters_sum(vec a, vec b) { /* of runs of eight, four each */
+  return (vec)(a.s0123, a.s89ab, b.s0123, b.s89ab) + (vec)(a.s4567, a.scdef, b.s4567, b.scdef);
+}
+inline vec vec_eighths_sum(vec a, vec b) { /* of runs of four, two each */
+  return (vec)(a.s014589cd, b.s014589cd) + (vec)(a.s2367abef, b.s2367abef);
+}
+inline void vec_add_sums8(float *to, const vec *v) {
+  const vec a = vec_quarters_sum(vec_halves_sum(v[0], v[1]), vec_halves_sum(v[2], v[3]));
+  const vec b = vec_quarters_sum(vec_halves_sum(v[4], v[5]), vec_halves_sum(v[6], v[7]));
+  const vec c = vec_eighths_sum(a, b);
+  vstore8(vload8(0, to) + c.even + c.odd, 0, to);
+}
 /* Of adjacent pairs: the other one; the first, twice; the second, twice. */
 inline vec vec_swap_pairs(vec v) { return v.s1032547698badcfe; }
 inline vec vec_even_pairs(vec v) { return v.s0022446688aaccee; }
@@ -89,6 +105,8 @@ inline vec vec_zip_low(vec a, vec b) {
 inline vec vec_zip_high(vec a, vec b) {
   return (vec)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
 }
+/* Every other lane of both, from the first on. */
+inline vec vec_evens(vec a, vec b) { return (vec)(a.even, b.even); }
 inline uvec uvec_index(void) { return (uvec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 /* half the cost of PoCL's mul_hi for vectors */
 inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {

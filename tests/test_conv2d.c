@@ -131,11 +131,15 @@ static void test_gpu_shape(void **state) {
   check("gpu");
 }
 
-/* Several blocks of positions, chunks of input channels and groups of output channels, none of them full. */
+/* Several blocks of positions, chunks of input channels and groups of output channels, none of them full; what the
+ * weight's gradient alone does directly too: strided, unpadded and 1 x 1. */
 static const problem direct_problems[] = {
     {{2, 37, 17, 19}, {133, 37, 3, 3}, {1, 1, 1, 1, 1}}, {{1, 64, 16, 16}, {128, 64, 3, 3}, {1, 1, 1, 1, 1}},
     {{3, 5, 300, 1}, {1, 5, 3, 3}, {1, 1, 1, 1, 1}},     {{2, 131, 1, 129}, {2, 131, 3, 3}, {1, 1, 1, 1, 1}},
-    {{1, 1, 150, 2}, {9, 1, 3, 3}, {1, 1, 1, 1, 1}},
+    {{1, 1, 150, 2}, {9, 1, 3, 3}, {1, 1, 1, 1, 1}},     {{5, 20, 40, 41}, {65, 20, 3, 3}, {1, 1, 1, 1, 1}},
+    {{2, 37, 33, 35}, {70, 37, 3, 3}, {2, 0, 0, 1, 1}},  {{3, 17, 19, 64}, {9, 17, 3, 3}, {2, 0, 0, 1, 1}},
+    {{3, 4, 18, 66}, {3, 4, 3, 3}, {1, 0, 0, 0, 0}},     {{3, 155, 7, 9}, {67, 155, 1, 1}, {1, 0, 0, 0, 0}},
+    {{2, 8, 64, 64}, {16, 8, 1, 1}, {1, 0, 0, 0, 0}},
 };
 
 static void test_direct_equals_columns(void **state) {

@@ -1,7 +1,7 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
  * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
- * one is computed directly. */
+ * one and the gradients of all 3 x 3 weights are computed directly. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -18,6 +18,7 @@ typedef struct conv {
   int64_t k, positions; /* K, and out_h * out_w */
   bool plain;           /* 1 x 1: x itself is the columns */
   bool direct;          /* 3 x 3 with stride 1 and a border of one on a CPU: cl/conv2d_direct.cl, no columns */
+  bool direct_weight;   /* 3 x 3, or plain, on a CPU: the weight's gradient by cl/conv2d_weight.cl */
   int64_t images, rows; /* of a part */
 } conv;
 
@@ -54,8 +55,9 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   c->k = c->channels * c->kernel_h * c->kernel_w;
   c->positions = c->out_h * c->out_w;
   c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
-  c->direct = device->info.shape == GH_SHAPE_CPU && c->kernel_h == 3 && c->kernel_w == 3 && c->stride == 1 &&
-              a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
+  bool cpu = device->info.shape == GH_SHAPE_CPU, three = c->kernel_h == 3 && c->kernel_w == 3;
+  c->direct = cpu && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
+  c->direct_weight = cpu && (three || c->plain);
   choose_parts(c, device);
   return GH_OK;
 }
@@ -276,17 +278,50 @@ static gh_status conv_of_backward_weight(gh_graph *g, const gh_device *device, c
   return complete(g, device, node, c);
 }
 
+#define WEIGHT_K    144 /* cl/conv2d_weight.cl's */
+#define WEIGHT_OUT  64
+#define WEIGHT_VECS 48
+#define WEIGHT_VW   16
+#define WANTED      32 /* work-items: by the sizes alone, so that the sums' order is the same on every CPU */
+
+typedef struct weight_cut {
+  int64_t chunks, chunk_vecs, shares, bands, blocks; /* of positions, of columns, of output channels */
+} weight_cut;
+
+static weight_cut cut_weight(const conv *c) {
+  int64_t vecs = c->batch * GH_CEIL_DIV(c->positions, WEIGHT_VW);
+  weight_cut cut = {.bands = GH_CEIL_DIV(c->k, WEIGHT_K), .blocks = GH_CEIL_DIV(c->out_channels, WEIGHT_OUT)};
+  cut.chunk_vecs = GH_CEIL_DIV(vecs, GH_CEIL_DIV(vecs, WEIGHT_VECS));
+  cut.chunks = GH_CEIL_DIV(vecs, cut.chunk_vecs);
+  cut.shares = GH_MIN(cut.chunks, GH_CEIL_DIV(WANTED, cut.bands * cut.blocks));
+  return cut;
+}
+
 static gh_status backward_weight_infer(gh_graph *g, gh_node *node) {
   conv c;
   if (conv_of_backward_weight(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.out_channels, c.channels, c.kernel_h, c.kernel_w});
-  return declare_columns(g, node, &c);
+  if (!c.direct_weight) return declare_columns(g, node, &c);
+  return gh_declare_scratch(g, node, GH_F32, cut_weight(&c).shares * c.out_channels * c.k);
+}
+
+static gh_status record_direct_weight(gh_recorder *r, const gh_node *node, const conv *c) {
+  weight_cut cut = cut_weight(c);
+  gh_grid grid = {.groups = {(size_t)cut.shares, (size_t)cut.bands, (size_t)cut.blocks}, .local = {1, 1, 1}};
+  gh_status status = GH_RECORD(r, node, "conv2d_weight", grid, gh_t(node->scratch), gh_t(node->in[0]),
+                               gh_t(node->in[1]), gh_l(c->batch), gh_i(c->channels), gh_i(c->out_channels),
+                               gh_i(c->height), gh_i(c->width), gh_i(c->out_h), gh_i(c->out_w), gh_i(c->kernel_h),
+                               gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_l(cut.chunks), gh_i(cut.chunk_vecs));
+  if (status) return status;
+  return gh_record_partials(r, node, node->out[0], node->scratch, 1, cut.shares, c->out_channels * c->k, 1,
+                            node->accumulate);
 }
 
 static gh_status backward_weight_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0], *x = node->in[1];
   conv c;
   gh_status status = conv_of_backward_weight(NULL, gh_recorder_device(r), node, &c);
+  if (!status && c.direct_weight) return record_direct_weight(r, node, &c);
   bool first = !node->accumulate;
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
