@@ -15,7 +15,9 @@ def groupnorm_cases():
                   lambda x, w, b: functional.group_norm(x, groups, w, b, eps), {"groups": groups, "eps": eps}, **more)
     case("one_pixel", (2, 4, 1, 1), 2, eps=0.5)  # two elements a group: with a small eps, all gradients cancel
     for shape, groups in [((2, 4, 1, 3), 2), ((2, 6, 5, 3), 3), ((3, 8, 4, 4), 8), ((2, 32, 3, 1), 32),
-                          ((1, 3, 17, 13), 1), ((1, 1, 63, 67), 1)]:
+                          ((1, 3, 17, 13), 1), ((1, 1, 63, 67), 1), ((1, 2, 1, 31), 2), ((1, 4, 33, 1), 2),
+                          ((2, 1, 1, 64), 1), ((1, 2, 65, 1), 1), ((1, 31, 1, 3), 31), ((33, 2, 3, 1), 1),
+                          ((1, 64, 1, 2), 32), ((1, 65, 2, 1), 5)]:
         case("x".join(map(str, shape)) + f"_in_{groups}", shape, groups)
     case("large_eps", (2, 4, 3, 5), 2, eps=0.5)
     case("offset", (1, 4, 7, 9), 2, x=randn(1, 4, 7, 9, shift=30.0))
@@ -47,9 +49,14 @@ def conv2d_cases():
     case("same_pixel", (2, 3, 1, 1), (2, 3, 3, 3), same)
     case("same", (2, 3, 5, 7), (4, 3, 3, 3), same)
     case("same_16", (2, 2, 4, 16), (3, 2, 3, 3), same)
+    case("same_31", (1, 2, 3, 31), (3, 2, 3, 3), same)
     case("same_33", (1, 3, 7, 33), (5, 3, 3, 3), same)
+    case("same_64", (1, 2, 2, 64), (3, 2, 3, 3), same)
     case("same_65", (1, 2, 3, 65), (9, 2, 3, 3), same)
     case("same_channels", (1, 17, 4, 5), (11, 17, 3, 3), same)
+    for n in (31, 33, 64, 65):
+        case(f"from_{n}_channels", (1, n, 1, 3), (3, n, 1, 1), valid)
+        case(f"to_{n}_channels", (1, 2, 3, 2), (n, 2, 2, 1), (1, 1, 0, 0, 0))
     case("valid", (2, 2, 6, 19), (3, 2, 3, 3), valid)
     case("down_even", (2, 3, 8, 6), (4, 3, 3, 3), down)
     case("down_odd", (2, 3, 7, 9), (2, 3, 3, 3), down)

@@ -12,7 +12,8 @@ def label(*sizes):
 
 def reshape_cases():
     cases = Cases("reshape")
-    for old, new in [((1,), ()), ((31,), (31, 1)), ((6, 35), (2, 3, 5, 7)), ((2, 3, 4, 5, 1), (120,))]:
+    for old, new in [((1,), ()), ((31,), (31, 1)), ((6, 35), (2, 3, 5, 7)), ((2, 3, 4, 5, 1), (120,)),
+                     ((33, 2), (2, 33)), ((64,), (1, 64, 1)), ((3, 65), (65, 3))]:
         attrs = {"rank": len(new)} | {f"d{i}": n for i, n in enumerate(new)}
         cases.add(f"{label(*old)}_to_{len(new)}", [randn(*old)], lambda x, new=new: x.reshape(new), attrs)
     cases.save()
@@ -53,7 +54,7 @@ def concat_cases():
 
 def repeat_cases():
     cases = Cases("repeat")
-    for shape, count in [((1,), 1), ((), 3), ((33,), 65), ((31, 2), 2), ((65, 7), 3)]:
+    for shape, count in [((1,), 1), ((), 3), ((33,), 65), ((31, 2), 2), ((65, 7), 3), ((64,), 2), ((3,), 64)]:
         cases.add(f"{label(count, *shape)}", [randn(*shape)], lambda x, c=count: x.expand(c, *x.shape),
                   {"count": count})
     cases.save()
@@ -95,7 +96,9 @@ def image(x, p, c, h, w):
 def patch_cases():
     for op in ("patchify", "unpatchify"):
         cases = Cases(op)
-        for b, c, h, w, p in [(1, 1, 1, 1, 1), (2, 3, 28, 14, 14), (3, 16, 4, 6, 2), (1, 33, 6, 3, 3), (2, 2, 5, 7, 1)]:
+        for b, c, h, w, p in [(1, 1, 1, 1, 1), (2, 3, 28, 14, 14), (3, 16, 4, 6, 2), (1, 33, 6, 3, 3), (2, 2, 5, 7, 1),
+                              (1, 31, 2, 2, 2), (1, 1, 10, 26, 2), (1, 2, 1, 31, 1), (1, 2, 65, 1, 1),
+                              (1, 1, 64, 3, 1)]:
             name = f"{label(b, c, h, w)}_by_{p}"
             if op == "patchify":
                 cases.add(name, [randn(b, c, h, w)], lambda x, p=p: patches(x, p), {"patch": p})
@@ -108,7 +111,8 @@ def patch_cases():
 
 def upsample_cases():
     cases = Cases("upsample2x")
-    for shape in [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 1, 33), (1, 1, 31, 17)]:
+    for shape in [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 1, 33), (1, 1, 31, 17), (1, 1, 2, 64), (1, 2, 65, 1),
+                  (65, 1, 1, 2), (1, 64, 2, 1)]:
         cases.add(label(*shape), [randn(*shape)], lambda x: torch.nn.functional.interpolate(x, scale_factor=2))
         dy = randn(*shape[:2], 2 * shape[2], 2 * shape[3])
         cases.add("backward_" + label(*shape), [dy], lambda x: 4 * torch.nn.functional.avg_pool2d(x, 2),
@@ -124,7 +128,8 @@ def rotate(x, table, back):
 
 def rope_cases():
     cases = Cases("rope")
-    for b, n, h, d in [(1, 1, 1, 2), (2, 3, 5, 12), (1, 5, 1, 64), (3, 7, 2, 18), (1, 2, 3, 128), (2, 2, 33, 4)]:
+    for b, n, h, d in [(1, 1, 1, 2), (2, 3, 5, 12), (1, 5, 1, 64), (3, 7, 2, 18), (1, 2, 3, 128), (2, 2, 33, 4),
+                       (1, 31, 1, 4), (1, 65, 2, 2), (2, 1, 65, 2), (1, 3, 1, 62), (64, 1, 1, 4)]:
         angles = rand(n, d // 2, low=-math.pi, high=math.pi)
         table = torch.stack([angles.cos(), angles.sin()], -1)
         for back in (0, 1):
@@ -136,7 +141,8 @@ def rope_cases():
 def timestep_cases():
     """Angles are rounded to float32 where FLUX rounds them; the reference is the exact sine of the rounded angle."""
     cases = Cases("timestep_embedding")
-    for b, width, factor in [(1, 2, 1000), (3, 6, 1), (31, 10, 1000), (2, 66, 1000), (5, 256, 1000), (1, 256, 16000)]:
+    for b, width, factor in [(1, 2, 1000), (3, 6, 1), (31, 10, 1000), (2, 66, 1000), (5, 256, 1000), (1, 256, 16000),
+                             (33, 2, 1000), (64, 4, 1), (65, 6, 1000), (2, 64, 1000), (1, 130, 1000)]:
         half = width // 2
         exponents = -math.log(10000) * torch.arange(0, half, dtype=torch.float32) / half
         frequencies = exponents.double().exp().float()

@@ -21,7 +21,8 @@ def add_cases():
 
 def column_sum_cases():
     cases = Cases("column_sum")
-    for rows, columns in [(1, 1), (1, 33), (63, 5), (64, 16), (65, 17), (131, 65), (200, 1)]:
+    for rows, columns in [(1, 1), (1, 33), (63, 5), (64, 16), (65, 17), (131, 65), (200, 1), (31, 3), (3, 31),
+                          (33, 64)]:
         attrs = {"segments": 1, "rows": rows, "columns": columns, "scale": 1.5, "rank": 1, "d0": columns}
         cases.add(f"{rows}x{columns}", [randn(rows, columns)], lambda x: 1.5 * x.sum(0), attrs, grads=[])
     attrs = {"segments": 1, "rows": 12, "columns": 6, "scale": 1, "rank": 2, "d0": 2, "d1": 3}

@@ -49,13 +49,13 @@ def adamw_cases():
 
 def square_sum_cases():
     cases = Cases("square_sum")
-    for n, index in [(1, 0), (31, 1), (33, 2), (4096, 0), (4097, 1), (8195, 2)]:
+    for n, index in [(1, 0), (31, 1), (33, 2), (64, 0), (65, 1), (127, 2), (4096, 0), (4097, 1), (8195, 2)]:
         def function(x, squares, index=index):
             out = squares.clone()
             out[index] = (x * x).sum()
             return {1: out}
         cases.add_update(f"{n}_at_{index}", [randn(n), randn(3)], function, {"index": index})
-    for shape in [(1,), (3, 5), (65, 2)]:
+    for shape in [(1,), (3, 5), (65, 2), (31,), (2, 33), (64,)]:
         cases.add_update("zero_" + "x".join(map(str, shape)), [randn(*shape)], lambda x: {0: torch.zeros_like(x)},
                          op="zero")
     cases.save()
