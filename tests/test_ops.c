@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "ops/check.h"
 #include "ops/ops.h"
 
@@ -74,9 +75,9 @@ static bool chosen(const char *name) {
          (!only || (gh_starts_with(name, only) && !strcmp(name + strlen(only), ".safetensors")));
 }
 
-static bool exempt(const char *op) {
-  for (int i = 0; without_fixture[i]; i++)
-    if (!strcmp(without_fixture[i], op)) return true;
+static bool listed(const char *const *list, const char *op) {
+  for (int i = 0; list[i]; i++)
+    if (!strcmp(list[i], op)) return true;
   return false;
 }
 
@@ -84,7 +85,7 @@ static bool exempt(const char *op) {
 static void expect_all_used(tally *t) {
   for (int i = 0; gh_ops[i]; i++) {
     assert_true(i < MAX_OPS);
-    if (t->used[i] != exempt(gh_ops[i]->name)) continue;
+    if (t->used[i] != listed(without_fixture, gh_ops[i]->name)) continue;
     fprintf(stderr, "%s: %s\n", gh_ops[i]->name, t->used[i] ? "has a fixture and is exempted" : "no fixture uses it");
     t->failures++;
   }
@@ -136,8 +137,115 @@ static void test_embedded_cases_cover_every_op(void **state) {
   if (t.failures) fail_msg("tests/reference/make_selftest.py makes these cases anew");
 }
 
+/* ---- the sizes of the fixtures ---- */
+
+#define MAX_CASES_JSON ((size_t)8 << 20)
+
+/* Around the edges of vectors, sub-groups and work-groups; each must be a dimension in some case of every op. */
+static const int64_t edge_sizes[] = {1, 31, 33, 64, 65};
+#define A_PRIME GH_COUNT(edge_sizes) /* further, some prime from 5 on that is not among them */
+#define SIZES   (GH_COUNT(edge_sizes) + 1)
+
+/* Ops that only gradients and the harness launch, in the cases of the ops whose gradients these are; so are those named
+ * *_backward. */
+static const char *const without_case[] = {"accumulate", "attention_delta", "column_dot", "groupnorm_sums", NULL};
+
+/* Sizes that an op cannot have. */
+static const struct {
+  const char *op;
+  int64_t size; /* 0: all */
+} impossible[] = {
+    {"constant", 0}, /* a single number */
+};
+
+typedef bool seen_sizes[MAX_OPS][SIZES];
+
+static bool further_prime(int64_t n) {
+  for (size_t i = 0; i < GH_COUNT(edge_sizes); i++)
+    if (n == edge_sizes[i]) return false;
+  for (int64_t d = 2; d * d <= n; d++)
+    if (n % d == 0) return false;
+  return n >= 5;
+}
+
+static void see_tensor(bool *seen, const gh_safetensors *file, const char *name, const char *kind, int64_t index) {
+  char full[160];
+  snprintf(full, sizeof full, "%s.%s%lld", name, kind, (long long)index);
+  const gh_st_tensor *t = gh_safetensors_find(file, full);
+  if (!t || t->dtype == GH_ST_U32) return; /* absent; a step's block, of one size always */
+  for (int d = 0; d < t->rank; d++) {
+    for (size_t i = 0; i < GH_COUNT(edge_sizes); i++) seen[i] |= t->shape[d] == edge_sizes[i];
+    seen[A_PRIME] |= further_prime(t->shape[d]);
+  }
+}
+
+static void see_file(seen_sizes seen, const char *name) {
+  gh_safetensors *file = NULL;
+  gh_json *cases = NULL;
+  char *path = gh_path_join(&err, GH_FIXTURES "/ops", name);
+  assert_non_null(path);
+  OK(gh_safetensors_open(&err, &file, path));
+  const char *text = gh_safetensors_metadata(file, "cases"), *test, *op_name;
+  assert_non_null(text);
+  OK(gh_json_parse(&err, &cases, path, text, strlen(text), MAX_CASES_JSON));
+  for (const gh_json *node = gh_json_first(cases); node; node = gh_json_next(node)) {
+    int64_t inputs, outputs;
+    int op = 0;
+    OK(gh_json_get_string(&err, node, "name", &test));
+    OK(gh_json_get_string(&err, node, "op", &op_name));
+    OK(gh_json_get_int(&err, node, "inputs", &inputs));
+    OK(gh_json_get_int(&err, node, "outputs", &outputs));
+    while (gh_ops[op] && strcmp(gh_ops[op]->name, op_name)) op++;
+    if (!gh_ops[op]) fail_msg("%s: there is no op %s", path, op_name);
+    assert_true(op < MAX_OPS);
+    for (int64_t i = 0; i < inputs; i++) see_tensor(seen[op], file, test, "in", i);
+    for (int64_t i = 0; i < outputs; i++) see_tensor(seen[op], file, test, "out", i);
+  }
+  gh_json_free(cases);
+  gh_safetensors_close(file);
+  free(path);
+}
+
+static bool needs_sizes(const char *op) {
+  if (listed(without_fixture, op) || listed(without_case, op)) return false;
+  return !strstr(op, "_backward");
+}
+
+static bool is_impossible(const char *op, int64_t size) {
+  for (size_t i = 0; i < GH_COUNT(impossible); i++)
+    if (!strcmp(impossible[i].op, op) && (!impossible[i].size || impossible[i].size == size)) return true;
+  return false;
+}
+
+static void test_fixtures_have_the_sizes_at_edges(void **state) {
+  (void)state;
+  static seen_sizes seen;
+  gh_strings names = {0};
+  int failures = 0;
+  OK(gh_folder_list(&err, &names, GH_FIXTURES "/ops", false));
+  for (size_t i = 0; i < names.count; i++)
+    if (gh_ends_with(names.items[i], ".safetensors")) see_file(seen, names.items[i]);
+  gh_strings_free(&names);
+  for (int op = 0; gh_ops[op]; op++) {
+    const char *name = gh_ops[op]->name;
+    for (size_t i = 0; needs_sizes(name) && i < SIZES; i++) {
+      int64_t size = i == A_PRIME ? -1 : edge_sizes[i];
+      if (seen[op][i] != is_impossible(name, size)) continue;
+      failures++;
+      if (seen[op][i])
+        fprintf(stderr, "%s: has the size %lld and is listed as unable to\n", name, (long long)size);
+      else if (i == A_PRIME)
+        fprintf(stderr, "%s: no case has another prime as a dimension\n", name);
+      else
+        fprintf(stderr, "%s: no case has a dimension of %lld\n", name, (long long)size);
+    }
+  }
+  assert_int_equal(failures, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_fixtures_have_the_sizes_at_edges),
       cmocka_unit_test(test_planted_errors_are_reported),
       cmocka_unit_test(test_cpu_shape),
       cmocka_unit_test(test_gpu_shape),
