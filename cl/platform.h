@@ -1,12 +1,12 @@
 /* The dialect of the kernels: about a dozen words that OpenCL C and CUDA (NVRTC) both understand, and the two shapes of
  * machine a kernel is compiled for.
  *
- *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of VW = 16
- *   otherwise   a work-group is LANES x rows work-items (at most 256); a row is shared by LANES of them, VW = 1
+ *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of 16
+ *   otherwise   a work-group is LANES x rows work-items (at most 256); LANES of them share a row, and VW is 1
  *
- * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer arguments,
- * no vector casts or swizzles, 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf
- * (their last bits differ between vendors): use vec_exp and friends of functions.h.
+ * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer
+ * arguments, no vector casts or swizzles, 64-bit element offsets, no float atomics, fixed-width integers, no library
+ * exp/tanh/erf (their last bits differ between vendors): use vec_exp and friends of functions.h.
  *
  * Arithmetic is float32 whatever ELEM, the storage type of the program, is. */
 
@@ -25,17 +25,17 @@ typedef int int32;
 typedef uint uint32;
 typedef long int64;
 typedef ulong uint64;
-#define GROUP(d)     ((int)get_group_id(d))
-#define LOCAL_ID(d)  ((int)get_local_id(d))
+#define GROUP(d)      ((int)get_group_id(d))
+#define LOCAL_ID(d)   ((int)get_local_id(d))
 #define LOCAL_SIZE(d) ((int)get_local_size(d))
-#define GROUPS(d)    ((int)get_num_groups(d))
+#define GROUPS(d)     ((int)get_num_groups(d))
 #else
 #error "this compiler is not served yet"
 #endif
 
 /* ---- storage: LD and ST are the only ways to touch an ELEM ---- */
 
-#define ELEM float
+#define ELEM        float
 #define LD(p, i)    ((p)[i])
 #define ST(p, i, v) ((p)[i] = (v))
 
@@ -115,7 +115,7 @@ inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
 }
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
-#define VW 1
+#define VW                     1
 typedef float vec;
 typedef int veci;
 typedef uint uvec;
@@ -178,8 +178,7 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 #define FOR_ELEMENTS(i, n)                                                                                             \
   for (int64 i = (int64)GROUP(0) * ELEMENT_BLOCK, i##_end = min(i + ELEMENT_BLOCK, (int64)(n)); i < i##_end; i += VW)
 #else
-#define FOR_ELEMENTS(i, n)                                                                                             \
-  for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += (int64)GROUPS(0) * LANES)
+#define FOR_ELEMENTS(i, n) for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += (int64)GROUPS(0) * LANES)
 #endif
 
 /* ---- mechanism 2: rows ---- one row of `columns` elements a LANES-wide team (gh_grid_rows).
@@ -226,8 +225,10 @@ inline float row_max(float v, LOCAL float *s) {
 #define FOR_COLUMNS(i, columns) for (int64 i = (int64)LANE * VW; i < (int64)(columns); i += (int64)LANES * VW)
 
 /* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums those.
- * COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns); no barriers, so early return is fine:
- *   COLUMN(columns); if (column >= columns) return; */
+ * COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so a kernel
+ * begins with
+ *   COLUMN(columns);
+ *   if (column >= columns) return; */
 
 #define COLUMN_CHUNK 64
 #define COLUMN(columns)                                                                                                \

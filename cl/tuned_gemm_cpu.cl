@@ -29,7 +29,7 @@
 
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
 
-#define AHEAD 16 /* rows to ask for ahead: they lie further apart than the hardware looks */
+#define AHEAD   16 /* rows to ask for ahead: they lie further apart than the hardware looks */
 
 /* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
 
