@@ -81,9 +81,21 @@ inline void pack_a_rows(float *block, GLOBAL const float *a, int64 lda, int kc, 
   }
 }
 
-/* A stored (k, m). */
+/* A stored (k, m): its rows may lie pages apart, so that each visit of one takes WIDE columns. */
+#define WIDE 32
+
 inline void pack_a_columns(float *block, GLOBAL const float *a, int64 lda, int kc, int rows) {
-  for (int r = 0; r < rows; r += ROWS, a += ROWS, block += kc * ROWS) {
+  int r = 0;
+  for (; r + WIDE <= rows; r += WIDE, a += WIDE, block += kc * WIDE) {
+    for (int k = 0; k < kc; k++) {
+      if (k + AHEAD < kc) {
+        PREFETCH(a + (k + AHEAD) * lda);
+        PREFETCH(a + (k + AHEAD) * lda + 16);
+      }
+      for (int i = 0; i < WIDE; i += ROWS) vstore8(vload8(0, a + k * lda + i), k, block + i * kc);
+    }
+  }
+  for (; r < rows; r += ROWS, a += ROWS, block += kc * ROWS) {
     for (int k = 0; k < kc; k++) {
       if (k + AHEAD < kc) PREFETCH(a + (k + AHEAD) * lda);
       if (r + ROWS <= rows) {

@@ -43,9 +43,21 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
 }
 
+/* A driver's fill may be one thread's work (PoCL's is): on a CPU a kernel writes large tensors' zeros. */
+static gh_status record_zero_kernel(gh_recorder *r, const gh_tensor *t) {
+  const int64_t n = gh_tensor_elements(t), block = 65536;
+  const gh_grid grid = {.groups = {1, (size_t)GH_CEIL_DIV(n, block), 1}, .local = {1, 1, 1}};
+  return GH_RECORD(r, r->node, "copy_rows", grid, gh_t(t), gh_t(NULL), gh_l(1), gh_l(n), gh_l(0), gh_l(n), gh_l(0),
+                   gh_l(n), gh_l(1), gh_l(block));
+}
+
+#define LARGE_FILL (INT64_C(1) << 20)
+
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
+  if (d->info.shape == GH_SHAPE_CPU && t->dtype == GH_F32 && gh_tensor_bytes(t) >= LARGE_FILL)
+    return record_zero_kernel(r, t);
   gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, gh_tensor_bytes(t), 0, &launch);
   return status ? status : keep_launch(r, launch, "fill", 0);
 }
