@@ -39,13 +39,19 @@ while :; do
   "$genhance" train --config run.json --quiet --resume >out 2>err &
   pid=$!
   if [ $((tries += 1)) -le 8 ]; then
-    sleep "$(printf '0.%03d' $(((length / 3 + RANDOM % length) % 1000)))"
+    delay=$((length / 6 + RANDOM % length * 2 / 3))
+    sleep "$((delay / 1000)).$(printf '%03d' $((delay % 1000)))"
     kill -KILL $pid 2>/dev/null
   fi
   wait $pid 2>/dev/null
   code=$?
-  [ $code = 137 ] || break
-  kills=$((kills + 1))
+  if [ $code = 137 ]; then
+    kills=$((kills + 1))
+  elif [ $code = 0 ] && [ $kills = 0 ] && [ $tries -lt 8 ]; then
+    rm -rf run # it got through at once
+  else
+    break
+  fi
 done
 [ $code = 0 ] || fail "resumed: exit code $code: $(cat err)"
 echo "$kills kills within runs of $length ms"
@@ -57,24 +63,31 @@ train --resume
 same whole run
 rm -rf run
 
-# ---- SIGTERM and SIGINT save the state: in stage 1, then in stage 2 ----
-for round in "TERM 1 1 2" "INT 2 4 5"; do
-  read -r signal stage least most <<<"$round"
+wait_for() { # wait_for PATTERN: until the run of process $pid has made such a file
+  while kill -0 $pid 2>/dev/null && ! compgen -G "$1" >/dev/null; do sleep 0.01; done
+}
+
+# ---- SIGTERM and SIGINT: the update that is under way is finished and its state saved, in both stages ----
+interrupt() { # interrupt SIGNAL UPDATES: that many are logged then, over all
+  local signal=$1 updates=$2 code
+  rm -f run/config.json # written anew before the models are loaded: early enough for the run's first update
   "$genhance" train --config run.json --resume --quiet --set state.minutes=1e6 >out 2>err &
   pid=$!
-  for _ in $(seq 3000); do
-    [ "$(wc -l 2>/dev/null <run/metrics.jsonl)" -ge "$least" ] 2>/dev/null && break
-    sleep 0.01
-  done
+  wait_for run/config.json
   kill -$signal $pid
   wait $pid
   code=$?
   [ $code = 75 ] || fail "SIG$signal: exit code $code: $(cat err)"
-  grep -q '^genhance: stopped after update .*--resume' err || fail "SIG$signal: $(cat err)"
-  grep -q "^stage$stage-" <<<"$(newest_state run)" || fail "SIG$signal stopped in $(newest_state run)"
-  lines=$(wc -l <run/metrics.jsonl)
-  [ "$lines" -le "$most" ] || fail "SIG$signal: $lines updates were done"
-done
+  grep -q '^genhance: stopped .*--resume' err || fail "SIG$signal: $(cat err)"
+  [ "$(wc -l <run/metrics.jsonl)" = $updates ] || fail "SIG$signal: $(wc -l <run/metrics.jsonl) updates, not $updates"
+}
+interrupt TERM 1
+interrupt INT 2
+interrupt TERM 3 # between the stages
+interrupt INT 3
+train --resume --set stage2.steps=1
+interrupt TERM 5
+[ "$(newest_state run)" = stage2-00000002 ] || fail "stopped at $(newest_state run)"
 train --resume
 same whole run
 
@@ -120,10 +133,7 @@ same whole run
 rm -rf run
 "$genhance" train --config run.json --quiet --set stage1.steps=100000 >out1 2>err1 &
 pid=$!
-for _ in $(seq 3000); do
-  [ -s run/metrics.jsonl ] && break
-  sleep 0.01
-done
+wait_for 'run/state/*/manifest.json'
 refuse 1 "in use by another process" "$genhance" train --config run.json --resume
 kill -KILL $pid
 wait $pid 2>/dev/null
