@@ -7,7 +7,8 @@
  *   +----+  +----+----+            2. packs as many rows of A as its private block holds, 8 rows together;
  *   | A  |  |    |    | mt         3. for every strip and every 8 rows: a tile of 8 x 32 in 16 vector registers.
  *   +----+  +----+----+
- *     kc                           All block sizes are arguments: one program serves every variant.
+ *     kc                              CHUNK of k at a time, so that a strip's chunk stays in the first-level cache.
+ *                                  All block sizes are arguments: one program serves every variant.
  *
  * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is
  * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs.
@@ -178,8 +179,8 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
         else                                                                                                           \
           pack_a_rows(block, a + r0 * lda + k0, lda, depth, r1 - r0);                                                  \
         for (int s = 0; s < columns; s += STRIP)                                                                       \
-          for (int r = r0; r < r1; r += ROWS)                                                                          \
-            for (int k1 = 0; k1 < depth; k1 += CHUNK)                                                                  \
+          for (int k1 = 0; k1 < depth; k1 += CHUNK)                                                                    \
+            for (int r = r0; r < r1; r += ROWS)                                                                        \
               tile(c + r * ldc + s, ldc, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,         \
                    min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta);                         \
       }                                                                                                                \
