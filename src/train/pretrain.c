@@ -181,16 +181,36 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
   return status;
 }
 
-/* A fresh encoder would draw its latents with a deviation near 1, far more than its means differ by: the decoder would
- * learn from noise for hundreds of updates. It starts out nearly certain instead; the KL term finds the balance. */
-static gh_status start_certain(gh_error *err, gh_loop *l) {
-  gh_tensor *bias = gh_store_find(l->store, "encoder.conv_out.bias");
-  int64_t n = gh_tensor_elements(bias);
-  float *values = gh_alloc(err, (size_t)n, sizeof *values);
-  gh_status status = values ? gh_tensor_read(err, l->device, bias, values) : GH_ERROR_MEMORY;
-  for (int64_t i = n / 2; i < n && !status; i++) values[i] = FIRST_LOG_VARIANCE;
-  if (!status) status = gh_tensor_write(err, l->device, bias, values);
-  free(values);
+/* What a fresh encoder's biases begin as, where the framework's default makes learning slow.
+ *
+ * Log-variance: a fresh encoder would draw its latents with a deviation near 1, far more than its means differ by, and
+ * the decoder would learn from noise for hundreds of updates. It starts out nearly certain; the KL term finds the
+ * balance.
+ *
+ * What feeds the group norms: they take each group's mean away, and in a narrow model, two channels a group, with it a
+ * picture's brightness and colours. Biases that alternate in sign give a group a spread of its own, beside which the
+ * picture's mean survives. */
+static void start_bias(const char *name, float *values, int64_t n) {
+  static const char *const feeding[] = {"conv_in.bias", "downsample.conv.bias", "upsample.conv.bias",
+                                        "nin_shortcut.bias", ".conv1.bias"};
+  if (!strcmp(name, "encoder.conv_out.bias"))
+    for (int64_t i = n / 2; i < n; i++) values[i] = FIRST_LOG_VARIANCE;
+  for (size_t k = 0; k < GH_COUNT(feeding); k++)
+    if (gh_ends_with(name, feeding[k]))
+      for (int64_t i = 0; i < n; i++) values[i] += i % 2 ? -1.0f : 1.0f;
+}
+
+static gh_status start_biases(gh_error *err, gh_loop *l) {
+  gh_status status = GH_OK;
+  for (int i = 0; i < l->update.count && !status; i++) {
+    gh_tensor *t = l->update.parameters[i];
+    if (!gh_ends_with(t->name, ".bias")) continue;
+    float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
+    status = values ? gh_tensor_read(err, l->device, t, values) : GH_ERROR_MEMORY;
+    if (!status) start_bias(t->name, values, gh_tensor_elements(t));
+    if (!status) status = gh_tensor_write(err, l->device, t, values);
+    free(values);
+  }
   return status;
 }
 
@@ -205,7 +225,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
-  if (!status && !folder) status = start_certain(err, l);
+  if (!status && !folder) status = start_biases(err, l);
   if (!status) {
     gh_budget budget;
     gh_budget_describe(&budget, l->store, &l->step, &l->update);
