@@ -106,6 +106,14 @@ typedef struct gh_gemm_desc {
   gh_dtype dtype;
 } gh_gemm_desc;
 
+/* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a
+ * float32 real part, then its imaginary part. Neither direction is scaled: there and back multiplies by rows * columns.
+ */
+typedef struct gh_fft_desc {
+  int64_t batch, rows, columns;
+  bool inverse; /* exp(+2 pi i ..) instead of exp(-2 pi i ..) */
+} gh_fft_desc;
+
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
 struct gh_backend {
@@ -140,6 +148,10 @@ struct gh_backend {
    * GH_ERROR_UNSUPPORTED where it has none for this descriptor. */
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept
+   * where they differ. GH_ERROR_UNSUPPORTED, naming the size, where the library does not serve it. */
+  gh_status (*bind_fft)(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                        gh_launch **out);
   void (*launch_free)(gh_launch *launch);
   gh_status (*enqueue)(gh_error *err, gh_device *d, gh_launch *launch);
   gh_status (*finish)(gh_error *err, gh_device *d);

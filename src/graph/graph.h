@@ -209,6 +209,8 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
                            int count);
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
+/* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`. */
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
 #define GH_RECORD(r, node, kernel, grid, ...)                                                                          \

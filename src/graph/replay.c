@@ -43,6 +43,13 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
 }
 
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to) {
+  gh_launch *launch = NULL;
+  gh_device *d = r->graph->device;
+  gh_status status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
+  return status ? status : keep_launch(r, launch, "fft", 0);
+}
+
 /* A driver's fill may be one thread's work (PoCL's is): on a CPU a kernel writes large tensors' zeros. */
 static gh_status record_zero_kernel(gh_recorder *r, const gh_tensor *t) {
   const int64_t n = gh_tensor_elements(t), block = 65536;

@@ -23,6 +23,7 @@
   X(conv2d_backward_weight)                                                                                            \
   X(conv2d_backward_x)                                                                                                 \
   X(dropout)                                                                                                           \
+  X(fft2d)                                                                                                             \
   X(flow_interpolate)                                                                                                  \
   X(gated_add)                                                                                                         \
   X(gated_add_backward)                                                                                                \

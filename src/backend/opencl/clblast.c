@@ -31,30 +31,16 @@ static gh_status enqueue_gemm(gh_error *err, gh_cl_device *device, gh_launch *la
   return code == CLBlastSuccess ? GH_OK : clblast_fail(err, code, launch);
 }
 
-void gh_cl_workspace_free(gh_cl_device *device) {
-  if (device->workspace) clReleaseMemObject(device->workspace);
-  device->workspace = NULL;
-}
-
 /* Room for a single product's copies of its operands, so that CLBlast allocates nothing when it is enqueued. */
 static gh_status reserve_workspace(gh_error *err, gh_device *d, const gh_gemm_desc *g) {
-  gh_cl_device *device = gh_cl(d);
   size_t bytes = 0;
   CLBlastStatusCode found =
       CLBlastSGemmTempBufferSize(CLBlastLayoutRowMajor, g->trans_a ? CLBlastTransposeYes : CLBlastTransposeNo,
                                  g->trans_b ? CLBlastTransposeYes : CLBlastTransposeNo, (size_t)g->m, (size_t)g->n,
                                  (size_t)g->k, (size_t)g->offset_a, (size_t)g->lda, (size_t)g->offset_b, (size_t)g->ldb,
-                                 (size_t)g->offset_c, (size_t)g->ldc, &device->queue, &bytes);
+                                 (size_t)g->offset_c, (size_t)g->ldc, &gh_cl(d)->queue, &bytes);
   if (found != CLBlastSuccess) return gh_fail(err, GH_ERROR_DEVICE, "CLBlast's workspace: code %d", (int)found);
-  if (bytes <= device->workspace_bytes) return GH_OK;
-  cl_int code;
-  cl_mem larger = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
-  if (code != CL_SUCCESS) return gh_cl_fail(err, code, "CLBlast's workspace of %zu bytes", bytes);
-  gh_cl_workspace_free(device); /* OpenCL keeps it for the commands under way */
-  device->workspace = larger;
-  device->workspace_bytes = bytes;
-  d->counters.allocations++;
-  return GH_OK;
+  return gh_cl_reserve_workspace(err, d, bytes, "CLBlast");
 }
 
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,

@@ -177,6 +177,7 @@ static void device_close(gh_device *d) {
   }
   gh_cl_staging_free(device);
   gh_cl_workspace_free(device);
+  gh_cl_clfft_end(device);
   gh_cl_programs_free(device);
   if (device->context) clReleaseContext(device->context);
   free(device);
@@ -232,6 +233,7 @@ const gh_backend gh_backend_opencl = {
     .bind_fill = gh_cl_bind_fill,
     .bind_copy = gh_cl_bind_copy,
     .bind_library_gemm = gh_cl_bind_clblast,
+    .bind_fft = gh_cl_bind_clfft,
     .launch_free = gh_cl_launch_free,
     .enqueue = gh_cl_enqueue,
     .finish = gh_cl_finish,

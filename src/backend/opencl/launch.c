@@ -142,6 +142,7 @@ gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to
 void gh_cl_launch_free(gh_launch *launch) {
   if (!launch) return;
   if (launch->enqueue == enqueue_kernel && launch->of.kernel.kernel) clReleaseKernel(launch->of.kernel.kernel);
+  gh_cl_fft_free(launch);
   free(launch);
 }
 

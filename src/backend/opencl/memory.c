@@ -64,6 +64,24 @@ void gh_cl_buffer_free(gh_buffer *buffer) {
   free(buffer);
 }
 
+void gh_cl_workspace_free(gh_cl_device *device) {
+  if (device->workspace) clReleaseMemObject(device->workspace);
+  device->workspace = NULL;
+}
+
+gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, const char *whose) {
+  gh_cl_device *device = gh_cl(d);
+  if (bytes <= device->workspace_bytes) return GH_OK;
+  cl_int code;
+  cl_mem larger = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
+  if (code != CL_SUCCESS) return gh_cl_fail(err, code, "%s's workspace of %zu bytes", whose, bytes);
+  gh_cl_workspace_free(device); /* OpenCL keeps it for the commands under way */
+  device->workspace = larger;
+  device->workspace_bytes = bytes;
+  d->counters.allocations++;
+  return GH_OK;
+}
+
 int64_t gh_cl_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
 
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {

@@ -31,8 +31,9 @@ typedef struct gh_cl_device {
   char options[256]; /* of every build on this device */
   gh_cl_program *programs;
   gh_cl_staging *staging;
-  cl_mem workspace; /* of CLBlast's single products: commands run in order, so that one serves all */
+  cl_mem workspace; /* of CLBlast's single products and clFFT: commands run in order, so that one serves all */
   size_t workspace_bytes;
+  bool uses_clfft;
 } gh_cl_device;
 
 /* Memory, or a view: OpenCL knows no view of a view, so that every view remembers the allocation and its place in it.
@@ -64,6 +65,12 @@ typedef struct gh_cl_gemm_launch {
   cl_mem a, b, c;
 } gh_cl_gemm_launch;
 
+typedef struct gh_cl_fft_launch {
+  size_t plan; /* clfftPlanHandle */
+  cl_mem from, to;
+  bool inverse, scratch; /* needs the workspace */
+} gh_cl_fft_launch;
+
 struct gh_launch {
   gh_status (*enqueue)(gh_error *err, gh_cl_device *device, gh_launch *launch);
   char name[64]; /* for error text */
@@ -72,6 +79,7 @@ struct gh_launch {
     gh_cl_fill_launch fill;
     gh_cl_copy_launch copy;
     gh_cl_gemm_launch gemm;
+    gh_cl_fft_launch fft;
   } of;
 };
 
@@ -87,8 +95,13 @@ void gh_cl_programs_free(gh_cl_device *device);
 /* clblast.c */
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                              const gh_buffer *b, gh_buffer *c, gh_launch **out);
-void gh_cl_workspace_free(gh_cl_device *device);
 const char *gh_cl_library_name(const gh_device *d);
+
+/* clfft.c */
+gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                           gh_launch **out);
+void gh_cl_fft_free(gh_launch *launch); /* what a launch of clFFT's owns; any other is left alone */
+void gh_cl_clfft_end(gh_cl_device *device);
 
 /* memory.c */
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
@@ -100,6 +113,9 @@ gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 void gh_cl_staging_free(gh_cl_device *device);
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
+/* Grows device->workspace to at least `bytes`; `whose` is for error text. */
+gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, const char *whose);
+void gh_cl_workspace_free(gh_cl_device *device);
 gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes);
 
 /* launch.c */

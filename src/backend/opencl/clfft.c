@@ -1,0 +1,129 @@
+/* The vendor library's 2-D FFT: clFFT. What is to be known about it:
+ * - It is set up once a process, and complains on stderr at exit where it was not torn down. Each device counts, and
+ * the last to close tears it down, when its plans are gone with the graphs that held them.
+ * - It writes its kernels itself and compiles them when a plan is baked, so at binding. It keeps them for its later
+ * plans until it is torn down, and not on disk (PoCL's own cache does).
+ * - Its plans keep a place for scratch memory and allocate it at the first transform: it is given ours instead.
+ * - It serves lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
+ *   baking, with one code for everything: lengths are checked here.
+ * - Baking prints what PoCL's compiler warns of, as every build does there. */
+#include <clFFT.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/opencl/opencl.h"
+
+#define LONGEST (INT64_C(1) << 24)
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int users; /* devices that have used it */
+
+static gh_status clfft_fail(gh_error *err, clfftStatus code, const char *what) {
+  return gh_cl_fail(err, (cl_int)code, "clFFT, %s", what);
+}
+
+static gh_status begin_use(gh_error *err, gh_cl_device *device) {
+  if (device->uses_clfft) return GH_OK;
+  const clfftSetupData setup = {clfftVersionMajor, clfftVersionMinor, clfftVersionPatch, 0};
+  pthread_mutex_lock(&lock);
+  clfftStatus code = users ? CLFFT_SUCCESS : clfftSetup(&setup);
+  device->uses_clfft = code == CLFFT_SUCCESS;
+  if (device->uses_clfft) users++;
+  pthread_mutex_unlock(&lock);
+  return device->uses_clfft ? GH_OK : clfft_fail(err, code, "setting up");
+}
+
+void gh_cl_clfft_end(gh_cl_device *device) {
+  if (!device->uses_clfft) return;
+  pthread_mutex_lock(&lock);
+  if (!--users) clfftTeardown();
+  pthread_mutex_unlock(&lock);
+  device->uses_clfft = false;
+}
+
+static bool serves(int64_t length) {
+  static const int radices[] = {2, 3, 5, 7, 11, 13};
+  if (length < 1 || length > LONGEST) return false;
+  for (size_t i = 0; i < GH_COUNT(radices); i++)
+    while (length % radices[i] == 0) length /= radices[i];
+  return length == 1;
+}
+
+static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *from, const gh_buffer *to) {
+  const int64_t sides[] = {desc->rows, desc->columns};
+  for (size_t i = 0; i < GH_COUNT(sides); i++)
+    if (!serves(sides[i]))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                     "fft of %lld x %lld: clFFT serves lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
+                     (long long)desc->rows, (long long)desc->columns);
+  if (desc->batch < 1 || desc->batch > INT64_MAX / 8 / desc->rows / desc->columns)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "fft: a batch of %lld", (long long)desc->batch);
+  int64_t bytes = 8 * desc->batch * desc->rows * desc->columns;
+  gh_status status = gh_cl_check_range(err, "fft from", from, 0, bytes);
+  return status ? status : gh_cl_check_range(err, "fft to", to, 0, bytes);
+}
+
+/* Unscaled in both directions, packed rows, compiled for the device's queue. */
+static clfftStatus make_plan(gh_cl_device *device, const gh_fft_desc *desc, bool in_place, clfftPlanHandle *plan) {
+  const size_t lengths[] = {(size_t)desc->columns, (size_t)desc->rows};
+  size_t strides[] = {1, lengths[0]}, distance = lengths[0] * lengths[1];
+  clfftStatus code = clfftCreateDefaultPlan(plan, device->context, CLFFT_2D, lengths);
+  if (code) return code;
+  if (!code) code = clfftSetPlanPrecision(*plan, CLFFT_SINGLE);
+  if (!code) code = clfftSetLayout(*plan, CLFFT_COMPLEX_INTERLEAVED, CLFFT_COMPLEX_INTERLEAVED);
+  if (!code) code = clfftSetResultLocation(*plan, in_place ? CLFFT_INPLACE : CLFFT_OUTOFPLACE);
+  if (!code) code = clfftSetPlanInStride(*plan, CLFFT_2D, strides);
+  if (!code) code = clfftSetPlanOutStride(*plan, CLFFT_2D, strides);
+  if (!code) code = clfftSetPlanDistance(*plan, distance, distance);
+  if (!code) code = clfftSetPlanBatchSize(*plan, (size_t)desc->batch);
+  if (!code) code = clfftSetPlanScale(*plan, CLFFT_BACKWARD, 1.0f);
+  if (!code) code = clfftBakePlan(*plan, 1, &device->queue, NULL, NULL);
+  if (code) clfftDestroyPlan(plan);
+  return code;
+}
+
+static gh_status enqueue_fft(gh_error *err, gh_cl_device *device, gh_launch *launch) {
+  gh_cl_fft_launch *f = &launch->of.fft;
+  clfftStatus code =
+      clfftEnqueueTransform(f->plan, f->inverse ? CLFFT_BACKWARD : CLFFT_FORWARD, 1, &device->queue, 0, NULL, NULL,
+                            &f->from, f->from == f->to ? NULL : &f->to, f->scratch ? device->workspace : NULL);
+  return code ? clfft_fail(err, code, launch->name) : GH_OK;
+}
+
+void gh_cl_fft_free(gh_launch *launch) {
+  if (launch->enqueue == enqueue_fft) clfftDestroyPlan(&launch->of.fft.plan);
+}
+
+gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                           gh_launch **out) {
+  *out = NULL;
+  size_t scratch = 0;
+  clfftPlanHandle plan;
+  gh_status status = check(err, desc, from, to);
+  if (!status) status = begin_use(err, gh_cl(d));
+  if (status) return status;
+  gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
+  if (!launch) return GH_ERROR_MEMORY;
+  snprintf(launch->name, sizeof launch->name, "fft %lldx%lldx%lld", (long long)desc->batch, (long long)desc->rows,
+           (long long)desc->columns);
+  clfftStatus code = make_plan(gh_cl(d), desc, from->mem == to->mem, &plan);
+  if (code) {
+    status = clfft_fail(err, code, launch->name);
+    free(launch);
+    return status;
+  }
+  launch->enqueue = enqueue_fft;
+  launch->of.fft = (gh_cl_fft_launch){.plan = plan, .from = from->mem, .to = to->mem, .inverse = desc->inverse};
+  code = clfftGetTmpBufSize(plan, &scratch);
+  if (code) status = clfft_fail(err, code, launch->name);
+  if (!status && scratch) status = gh_cl_reserve_workspace(err, d, scratch, "clFFT");
+  if (status) {
+    gh_cl_launch_free(launch);
+    return status;
+  }
+  launch->of.fft.scratch = scratch > 0;
+  d->counters.binds++;
+  *out = launch;
+  return GH_OK;
+}

@@ -1,0 +1,242 @@
+/* The door's 2-D Fourier transforms against the sums they stand for, in float64. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "graph/graph.h"
+#include "ops/ops.h"
+
+static gh_device *device;
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static void *allocate(size_t count, size_t size) {
+  void *memory = calloc(count, size);
+  assert_non_null(memory);
+  return memory;
+}
+
+static int open_device(void **state) {
+  (void)state;
+  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
+  return device ? 0 : -1;
+}
+static int close_device(void **state) {
+  (void)state;
+  gh_device_close(device);
+  return 0;
+}
+
+/* y[f] = sum over k of x[k] exp(-+ 2 pi i f k / n), for n complex numbers `stride` apart. */
+static void transform_line(double *x, int64_t n, int64_t stride, bool inverse) {
+  double *y = allocate((size_t)n, 2 * sizeof *y), *turn = allocate((size_t)n, 2 * sizeof *turn);
+  for (int64_t k = 0; k < n; k++) {
+    double angle = (inverse ? 2 : -2) * M_PI * (double)k / (double)n;
+    turn[2 * k] = cos(angle);
+    turn[2 * k + 1] = sin(angle);
+  }
+  for (int64_t f = 0; f < n; f++)
+    for (int64_t k = 0; k < n; k++) {
+      const double *w = turn + 2 * (f * k % n), *v = x + 2 * k * stride;
+      y[2 * f] += w[0] * v[0] - w[1] * v[1];
+      y[2 * f + 1] += w[0] * v[1] + w[1] * v[0];
+    }
+  for (int64_t f = 0; f < n; f++) memcpy(x + 2 * f * stride, y + 2 * f, 2 * sizeof *y);
+  free(y);
+  free(turn);
+}
+
+static void transform(double *x, const gh_fft_desc *desc) {
+  for (int64_t b = 0; b < desc->batch; b++) {
+    double *matrix = x + 2 * b * desc->rows * desc->columns;
+    for (int64_t r = 0; r < desc->rows; r++)
+      transform_line(matrix + 2 * r * desc->columns, desc->columns, 1, desc->inverse);
+    for (int64_t c = 0; c < desc->columns; c++)
+      transform_line(matrix + 2 * c, desc->rows, desc->columns, desc->inverse);
+  }
+}
+
+static float *random_numbers(int64_t n) {
+  float *x = allocate((size_t)n, sizeof *x);
+  uint32_t state = 12345;
+  for (int64_t i = 0; i < n; i++) x[i] = (float)((state = state * 1664525 + 1013904223) >> 8) * 0x1p-23f - 1.0f;
+  return x;
+}
+
+static double relative_error(const float *x, const double *want, int64_t n) {
+  double difference = 0, norm = 0;
+  for (int64_t i = 0; i < n; i++) {
+    difference += ((double)x[i] - want[i]) * ((double)x[i] - want[i]);
+    norm += want[i] * want[i];
+  }
+  return sqrt(difference / norm);
+}
+
+#define TOLERANCE 1e-6 /* a float32 transform's error grows as the logarithm of its size */
+
+static void check_transform(gh_device *d, gh_fft_desc desc, bool in_place) {
+  const gh_backend *door = d->backend;
+  int64_t n = 2 * desc.batch * desc.rows * desc.columns;
+  float *x = random_numbers(n), *y = allocate((size_t)n, sizeof *y);
+  double *want = allocate((size_t)n, sizeof *want);
+  for (int64_t i = 0; i < n; i++) want[i] = (double)x[i];
+  transform(want, &desc);
+  gh_buffer *from, *to;
+  gh_launch *launch;
+  OK(door->buffer_create(&err, d, 4 * n, &from));
+  OK(door->buffer_create(&err, d, 4 * n, &to));
+  OK(door->bind_fft(&err, d, &desc, from, in_place ? from : to, &launch));
+  int64_t allocations = d->counters.allocations, compilations = d->counters.compilations;
+  for (int again = 0; again < 2; again++) {
+    OK(door->write(&err, d, from, 0, x, 4 * n));
+    OK(door->enqueue(&err, d, launch));
+    OK(door->read(&err, d, in_place ? from : to, 0, y, 4 * n));
+    double error = relative_error(y, want, n);
+    if (!(error <= TOLERANCE))
+      fail_msg("%lld of %lld x %lld%s%s: error %g", (long long)desc.batch, (long long)desc.rows,
+               (long long)desc.columns, desc.inverse ? ", inverse" : "", in_place ? ", in place" : "", error);
+  }
+  if (!in_place) { /* the input is kept */
+    OK(door->read(&err, d, from, 0, y, 4 * n));
+    assert_memory_equal(x, y, (size_t)n * 4);
+  }
+  assert_int_equal(d->counters.allocations, allocations);
+  assert_int_equal(d->counters.compilations, compilations);
+  door->launch_free(launch);
+  door->buffer_free(from);
+  door->buffer_free(to);
+  free(x);
+  free(y);
+  free(want);
+}
+
+static void test_against_the_sums(void **state) {
+  (void)state;
+  static const int64_t sizes[][3] = {{1, 1, 1},   {3, 1, 2},    {2, 5, 1},     {3, 11, 13},  {2, 27, 32}, {5, 7, 49},
+                                     {2, 64, 66}, {1, 36, 378}, {1, 224, 224}, {1, 2, 4096}, {1, 3, 8192}};
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) /* each in two of the four forms: compilation takes the time */
+    for (int in_place = 0; in_place < 2; in_place++)
+      check_transform(
+          device,
+          (gh_fft_desc){
+              .batch = sizes[i][0], .rows = sizes[i][1], .columns = sizes[i][2], .inverse = (i + (size_t)in_place) & 1},
+          in_place);
+}
+
+static void test_views_are_transformed_where_they_lie(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  int64_t step = device->info.alignment_bytes, n = step / 4;
+  const gh_fft_desc desc = {.batch = 1, .rows = 1, .columns = n / 2};
+  gh_buffer *all, *from, *to;
+  gh_launch *launch;
+  float *x = random_numbers(4 * n), *y = allocate((size_t)(4 * n), sizeof *y);
+  double *want = allocate((size_t)n, sizeof *want);
+  for (int64_t i = 0; i < n; i++) want[i] = (double)x[n + i];
+  transform(want, &desc);
+  OK(door->buffer_create(&err, device, 4 * step, &all));
+  OK(door->write(&err, device, all, 0, x, 4 * step));
+  OK(door->buffer_view(&err, device, all, step, step, &from));
+  OK(door->buffer_view(&err, device, all, 2 * step, step, &to));
+  OK(door->bind_fft(&err, device, &desc, from, to, &launch));
+  OK(door->enqueue(&err, device, launch));
+  OK(door->read(&err, device, all, 0, y, 4 * step));
+  assert_memory_equal(x, y, (size_t)(8 * n));
+  assert_memory_equal(x + 3 * n, y + 3 * n, (size_t)(4 * n));
+  double error = relative_error(y + 2 * n, want, n);
+  if (!(error <= TOLERANCE)) fail_msg("error %g", error);
+  door->launch_free(launch);
+  door->buffer_free(from);
+  door->buffer_free(to);
+  door->buffer_free(all);
+  free(x);
+  free(y);
+  free(want);
+}
+
+/* The library is set up once a process, and torn down with its last device. */
+static void test_devices_come_and_go(void **state) {
+  (void)state;
+  const gh_fft_desc desc = {.batch = 2, .rows = 6, .columns = 10};
+  for (int round = 0; round < 2; round++) {
+    gh_device *a, *b;
+    OK(gh_device_open(&err, device->info.id, &a));
+    OK(gh_device_open(&err, device->info.id, &b));
+    check_transform(a, desc, false);
+    check_transform(b, desc, true);
+    gh_device_close(a);
+    check_transform(b, desc, false);
+    gh_device_close(b);
+  }
+  check_transform(device, desc, true);
+}
+
+static void test_what_is_refused(void **state) {
+  (void)state;
+  const gh_backend *door = device->backend;
+  gh_buffer *small;
+  gh_launch *launch;
+  OK(door->buffer_create(&err, device, 4096, &small));
+  const gh_fft_desc none = {.batch = 0, .rows = 2, .columns = 2}, large = {.batch = 3, .rows = 16, .columns = 16};
+  assert_int_equal(door->bind_fft(&err, device, &none, small, small, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(door->bind_fft(&err, device, &large, small, small, &launch), GH_ERROR_ARGUMENT);
+  assert_null(launch);
+  if (!strcmp(door->name, "opencl")) { /* another library may serve every size */
+    const gh_fft_desc prime = {.batch = 1, .rows = 2, .columns = 34};
+    assert_int_equal(door->bind_fft(&err, device, &prime, small, small, &launch), GH_ERROR_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "2 x 34"));
+  }
+  door->buffer_free(small);
+}
+
+static void test_the_op_refuses_gradients_by_name(void **state) {
+  (void)state;
+  gh_store *store;
+  gh_graph *g;
+  gh_tensor *x, *scalar;
+  OK(gh_store_create(&err, device, &store));
+  OK(gh_store_add(&err, store, "x", GH_F32, 3, (int64_t[]){2, 3, 2}, &x));
+  OK(gh_store_add(&err, store, "dy", GH_F32, 3, (int64_t[]){2, 3, 2}, &scalar));
+  OK(gh_store_make_trainable(&err, store, x));
+  OK(gh_graph_create(&err, device, &g));
+  gh_tensor *y = gh_fft2d(g, x, false);
+  assert_int_not_equal(gh_graph_differentiate_from(g, &y, &scalar, 1), GH_OK);
+  assert_int_not_equal(gh_graph_plan(&err, g), GH_OK);
+  assert_non_null(strstr(err.text, "fft2d"));
+  assert_non_null(strstr(err.text, "gradient"));
+  gh_graph_free(g);
+  gh_store_free(store);
+}
+
+static void test_the_op_wants_pairs(void **state) {
+  (void)state;
+  gh_store *store;
+  gh_graph *g;
+  gh_tensor *x;
+  OK(gh_store_create(&err, device, &store));
+  OK(gh_store_add(&err, store, "x", GH_F32, 3, (int64_t[]){2, 3, 4}, &x));
+  OK(gh_graph_create(&err, device, &g));
+  assert_null(gh_fft2d(g, x, false));
+  assert_int_not_equal(gh_graph_plan(&err, g), GH_OK);
+  assert_non_null(strstr(err.text, "fft2d"));
+  gh_graph_free(g);
+  gh_store_free(store);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_against_the_sums),    cmocka_unit_test(test_views_are_transformed_where_they_lie),
+      cmocka_unit_test(test_devices_come_and_go), cmocka_unit_test(test_what_is_refused),
+      cmocka_unit_test(test_the_op_wants_pairs),  cmocka_unit_test(test_the_op_refuses_gradients_by_name),
+  };
+  return cmocka_run_group_tests(tests, open_device, close_device);
+}
