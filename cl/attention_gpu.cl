@@ -30,7 +30,7 @@ inline atg_side atg_head(int64 count, int32 heads, int32 size) {
   return s;
 }
 
-inline void atg_load_chunk(LOCAL float *chunk, GLOBAL const ELEM *x, atg_side side, int64 first, int d) {
+inline void atg_load_chunk(LOCAL_PTR float *chunk, GLOBAL const ELEM *x, atg_side side, int64 first, int d) {
   for (int e = LOCAL_ID(1) * 16 + LOCAL_ID(0); e < ATG_TILE * ATG_CHUNK; e += 256) {
     const int at = d + e % ATG_CHUNK;
     const int64 n = first + e / ATG_CHUNK;
@@ -40,9 +40,9 @@ inline void atg_load_chunk(LOCAL float *chunk, GLOBAL const ELEM *x, atg_side si
 }
 
 /* s[i][j] = row 4 ty + i of x (from `row`) times row tx + 16 j of y (from `column`) */
-inline void atg_scores(float s[4][4], LOCAL float *chunks, GLOBAL const ELEM *x, atg_side rows, int64 row,
+inline void atg_scores(float s[4][4], LOCAL_PTR float *chunks, GLOBAL const ELEM *x, atg_side rows, int64 row,
                        GLOBAL const ELEM *y, atg_side columns, int64 column) {
-  LOCAL float *left = chunks, *right = chunks + ATG_CHUNK * ATG_PITCH;
+  LOCAL_PTR float *left = chunks, *right = chunks + ATG_CHUNK * ATG_PITCH;
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 4; j++) s[i][j] = 0;
   for (int d = 0; d < rows.size; d += ATG_CHUNK) {
@@ -66,8 +66,8 @@ inline void atg_scores(float s[4][4], LOCAL float *chunks, GLOBAL const ELEM *x,
 }
 
 /* sums[i][j] += weights (64, 64) times the tile of y from `column`, its columns [from, from + 128) */
-inline void atg_add_weighted(float sums[4][8], LOCAL const float *weights, LOCAL float *chunk, GLOBAL const ELEM *y,
-                             atg_side columns, int64 column, int from) {
+inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, LOCAL_PTR float *chunk,
+                             GLOBAL const ELEM *y, atg_side columns, int64 column, int from) {
   const int wide = min(columns.size - from, ATG_WIDE);
   const int tile = (int)min((int64)ATG_TILE, columns.count - column);
   for (int first = 0; first < tile; first += ATG_CHUNK) {
@@ -175,7 +175,7 @@ enum { ATG_DQ, ATG_DK, ATG_DV };
 inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GLOBAL const ELEM *dleft,
                          GLOBAL const ELEM *right, GLOBAL const ELEM *dright, GLOBAL const float *tops,
                          GLOBAL const float *rests, GLOBAL const float *delta, float scale, int causal, atg_side rows,
-                         atg_side columns, int64 row, int from, LOCAL float *weights, LOCAL float *chunks) {
+                         atg_side columns, int64 row, int from, LOCAL_PTR float *weights, LOCAL_PTR float *chunks) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1);
   float sums[4][8], s[4][4], dp[4][4], factor[4];
   for (int i = 0; i < 4; i++) {

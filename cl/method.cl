@@ -131,7 +131,7 @@ KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const ELEM *pred, GL
 /* loss = weight / n * the sum of the partials of the samples that count, the first ones; partials (samples, chunks) */
 KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, GLOBAL const uint32 *step,
                               int64 samples, int64 chunks, int64 n) {
-  ROW(1);
+  ONE_ROW;
   ROW_SCRATCH(scratch);
   const int64 counting = min(samples, (int64)step[STEP_SAMPLES]) * chunks;
   vec sum = VEC(0);

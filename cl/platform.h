@@ -5,22 +5,25 @@
  *   otherwise   a work-group is LANES x rows work-items (at most 256); LANES of them share a row, and VW is 1
  *
  * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer
- * arguments, no vector casts or swizzles, 64-bit element offsets, no float atomics, fixed-width integers, no library
- * exp/tanh/erf (their last bits differ between vendors): use vec_exp and friends of functions.h.
+ * arguments of kernels (LOCAL declares an array in a kernel, LOCAL_PTR a pointer to one), no vector casts or swizzles,
+ * 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf (their last bits differ
+ * between vendors): use vec_exp and friends of functions.h.
  *
  * Arithmetic is float32 whatever ELEM, the storage type of the program, is. */
 
-#if defined(__OPENCL_VERSION__)
+#if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
 #ifdef __clang__ /* `row_valid && LANE == 0` is constant in one of the two shapes: no mistake */
 #pragma clang diagnostic ignored "-Wconstant-logical-operand"
 #endif
-#define KERNEL    __kernel
-#define GLOBAL    __global
-#define LOCAL     __local
-#define CONSTANT  __constant
-#define RESTRICT  restrict
-#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define KERNEL                __kernel
+#define KERNEL_SIZED(x, y, z) __kernel __attribute__((reqd_work_group_size(x, y, z)))
+#define GLOBAL                __global
+#define LOCAL                 __local
+#define LOCAL_PTR             __local
+#define CONSTANT              __constant
+#define RESTRICT              restrict
+#define BARRIER()             barrier(CLK_LOCAL_MEM_FENCE)
 typedef int int32;
 typedef uint uint32;
 typedef long int64;
@@ -29,6 +32,33 @@ typedef ulong uint64;
 #define LOCAL_ID(d)   ((int)get_local_id(d))
 #define LOCAL_SIZE(d) ((int)get_local_size(d))
 #define GROUPS(d)     ((int)get_num_groups(d))
+#elif defined(__CUDACC_RTC__) /* with gh_source_cuda_options of backend/source.h: every function is the device's */
+#ifdef CPU_SHAPE
+#error "CUDA devices have the GPU's shape"
+#endif
+#define KERNEL                extern "C" __global__ __launch_bounds__(256) /* work-items, as no group has more */
+#define KERNEL_SIZED(x, y, z) extern "C" __global__ __launch_bounds__((x) * (y) * (z))
+#define GLOBAL
+#define LOCAL __shared__
+#define LOCAL_PTR
+#define CONSTANT             __constant__
+#define RESTRICT             __restrict__
+#define BARRIER()            __syncthreads()
+typedef unsigned int uint;
+typedef int int32;
+typedef uint uint32;
+typedef long long int64;
+typedef unsigned long long uint64;
+#define CUDA_DIMENSION(v, d) ((int)((d) == 0 ? v.x : (d) == 1 ? v.y : v.z))
+#define GROUP(d)             CUDA_DIMENSION(blockIdx, d)
+#define LOCAL_ID(d)          CUDA_DIMENSION(threadIdx, d)
+#define LOCAL_SIZE(d)        CUDA_DIMENSION(blockDim, d)
+#define GROUPS(d)            CUDA_DIMENSION(gridDim, d)
+inline float as_float(int bits) { return __int_as_float(bits); }
+inline float as_float(uint bits) { return __uint_as_float(bits); }
+inline int as_int(float number) { return __float_as_int(number); }
+inline uint as_uint(float number) { return __float_as_uint(number); }
+inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #else
 #error "this compiler is not served yet"
 #endif
@@ -183,12 +213,13 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 
 /* ---- mechanism 2: rows ---- one row of `columns` elements a LANES-wide team (gh_grid_rows).
  * ROW(rows) declares `row` and `row_valid`: teams past the end redo the last row, so that every work-item meets every
- * barrier, and must not store: STORE only `if (row_valid)`. */
+ * barrier, and must not store: STORE only `if (row_valid)`. ONE_ROW declares just `row_valid`: of a single row. */
 
 #ifdef CPU_SHAPE
 #define ROW(rows)                                                                                                      \
   const int64 row = GROUP(0);                                                                                          \
   const bool row_valid = true
+#define ONE_ROW        const bool row_valid = true
 #define ROW_SCRATCH(s) const int s = 0
 #define row_sum(v, s)  vec_sum(v)
 #define row_max(v, s)  vec_max(v)
@@ -197,10 +228,11 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
   const int64 row_asked = (int64)GROUP(0) * LOCAL_SIZE(1) + LOCAL_ID(1);                                               \
   const bool row_valid = row_asked < (int64)(rows);                                                                    \
   const int64 row = row_valid ? row_asked : (int64)(rows)-1
+#define ONE_ROW        const bool row_valid = GROUP(0) == 0 && LOCAL_ID(1) == 0
 #define ROW_SCRATCH(s) LOCAL float s[256]
 /* A fixed tree over the LANES of a row (a power of two), whatever the sub-group width; all lanes get the result. */
-inline float row_sum(float v, LOCAL float *s) {
-  LOCAL float *mine = s + LOCAL_ID(1) * LANES;
+inline float row_sum(float v, LOCAL_PTR float *s) {
+  LOCAL_PTR float *mine = s + LOCAL_ID(1) * LANES;
   BARRIER();
   mine[LANE] = v;
   BARRIER();
@@ -210,8 +242,8 @@ inline float row_sum(float v, LOCAL float *s) {
   }
   return mine[0];
 }
-inline float row_max(float v, LOCAL float *s) {
-  LOCAL float *mine = s + LOCAL_ID(1) * LANES;
+inline float row_max(float v, LOCAL_PTR float *s) {
+  LOCAL_PTR float *mine = s + LOCAL_ID(1) * LANES;
   BARRIER();
   mine[LANE] = v;
   BARRIER();

@@ -155,10 +155,10 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
-  KERNEL __attribute__((reqd_work_group_size(1, 1, 1))) void name(                                                     \
-      GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,  \
-      int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b, int64 stride_c,       \
-      float alpha, float beta, int32 mt, int32 nb, int32 kc) {                                                         \
+  KERNEL_SIZED(1, 1, 1)                                                                                                \
+  void name(GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda,       \
+            int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
+            int64 stride_c, float alpha, float beta, int32 mt, int32 nb, int32 kc) {                                   \
     float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS] ALIGNED;                                                    \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \

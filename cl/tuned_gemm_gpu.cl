@@ -22,8 +22,8 @@
 #define PITCH (TILE + 1) /* one more, so that a column does not sit in one bank */
 
 /* Loads part[k][i] = op(X)[i, k0 + k], i < TILE. X is stored (i, k) where by_rows, else (k, i). */
-inline void load_part(LOCAL float *part, GLOBAL const float *x, int64 ld, int64 i0, int64 i_end, int64 k0, int64 k_end,
-                      bool by_rows, int item) {
+inline void load_part(LOCAL_PTR float *part, GLOBAL const float *x, int64 ld, int64 i0, int64 i_end, int64 k0,
+                      int64 k_end, bool by_rows, int item) {
   for (int e = item; e < TILE * DEPTH; e += SIDE * SIDE) {
     const int k = by_rows ? e % DEPTH : e / TILE, i = by_rows ? e / DEPTH : e % TILE;
     const bool inside = i0 + i < i_end && k0 + k < k_end;
@@ -32,9 +32,9 @@ inline void load_part(LOCAL float *part, GLOBAL const float *x, int64 ld, int64 
   }
 }
 
-inline void gemm(LOCAL float *as, LOCAL float *bs, GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b,
-                 int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha, float beta, bool trans_a,
-                 bool trans_b) {
+inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL float *c, GLOBAL const float *a,
+                 GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
+                 float beta, bool trans_a, bool trans_b) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
   for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
@@ -68,10 +68,10 @@ inline void gemm(LOCAL float *as, LOCAL float *bs, GLOBAL float *c, GLOBAL const
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
-  KERNEL __attribute__((reqd_work_group_size(SIDE, SIDE, 1))) void name(                                               \
-      GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,  \
-      int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b, int64 stride_c,       \
-      float alpha, float beta) {                                                                                       \
+  KERNEL_SIZED(SIDE, SIDE, 1)                                                                                          \
+  void name(GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda,       \
+            int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
+            int64 stride_c, float alpha, float beta) {                                                                 \
     LOCAL float as[DEPTH * PITCH], bs[DEPTH * PITCH];                                                                  \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, \

@@ -17,7 +17,7 @@ KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
 }
 
 KERNEL void square_sum_final(GLOBAL float *squares, GLOBAL const float *partials, int64 chunks, int64 index) {
-  ROW(1);
+  ONE_ROW;
   ROW_SCRATCH(scratch);
   vec sum = VEC(0);
   FOR_COLUMNS(i, chunks) sum += vec_load(partials, i, chunks);
@@ -30,7 +30,7 @@ inline bool is_finite_bits(float v) { return (GH_AS_BITS(v) & 0x7F800000u) != 0x
 
 KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squares, GLOBAL const float *loss,
                                 int64 count, float max_norm) {
-  ROW(1);
+  ONE_ROW;
   ROW_SCRATCH(scratch);
   vec sum = VEC(0);
   FOR_COLUMNS(i, count) sum += vec_load(squares, i, count);

@@ -9,6 +9,10 @@
 #define MAX_FILES 256
 #define MAX_DEPTH 8
 
+/* Contraction is off as in OpenCL's FP_CONTRACT; division, square roots and denormals are NVRTC's defaults: exact. */
+const char *const gh_source_cuda_options[] = {"--std=c++17", "--device-as-default-execution-space", "--fmad=false",
+                                              NULL};
+
 typedef struct source_text {
   char *text;
   size_t size, capacity;
