@@ -9,9 +9,7 @@
 #define MAX_FILES 256
 #define MAX_DEPTH 8
 
-/* Contraction is off as in OpenCL's FP_CONTRACT; division, square roots and denormals are NVRTC's defaults: exact. */
-const char *const gh_source_cuda_options[] = {"--std=c++17", "--device-as-default-execution-space", "--fmad=false",
-                                              NULL};
+static const char *const elem_defines[GH_DTYPES] = {[GH_F32] = ""};
 
 typedef struct source_text {
   char *text;
@@ -119,4 +117,19 @@ gh_status gh_source_build(gh_error *err, const char *name, char **out) {
   else
     *out = s.text;
   return status;
+}
+
+const char *gh_source_elem_define(gh_dtype dtype) { return elem_defines[dtype]; }
+
+gh_status gh_source_cuda_options(gh_error *err, const gh_device_info *info, gh_dtype dtype, char *out, size_t size) {
+  const char *elem = gh_source_elem_define(dtype);
+  if (!elem) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels are not served in it", gh_dtype_name(dtype));
+  if (info->shape != GH_SHAPE_GPU)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "CUDA has kernels of the GPU's shape only: GH_KERNEL_SHAPE=cpu is not for it");
+  /* No contraction, as FP_CONTRACT is off in OpenCL; NVRTC's division, roots and denormals are exact by default. */
+  int written =
+      snprintf(out, size, "--std=c++17 --device-as-default-execution-space --fmad=false%s%s", *elem ? " " : "", elem);
+  if (written < 0 || (size_t)written >= size) return gh_fail(err, GH_ERROR_ARGUMENT, "options longer than %zu", size);
+  return GH_OK;
 }
