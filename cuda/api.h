@@ -88,6 +88,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_LT_DESC_BIAS_POINTER, CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8)                                                     \
   V(GH_LT_DESC_AUX_POINTER, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, 11)                                             \
   V(GH_LT_DESC_AUX_LD, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, 12)                                                       \
+  V(GH_LT_DESC_AUX_STRIDE, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, 13)                                         \
   V(GH_LT_DESC_BIAS_TYPE, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, 26)                                                     \
   V(GH_LT_LAYOUT_BATCH, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, 5)                                                         \
   V(GH_LT_LAYOUT_STRIDE, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 6)                                               \
@@ -100,13 +101,11 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_LT_REDUCTION_COMPUTE_TYPE, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2)                                           \
   V(GH_LT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_DEFAULT, 1)                                                              \
   V(GH_LT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_BIAS, 4)                                                                    \
-  V(GH_LT_EPILOGUE_GELU, CUBLASLT_EPILOGUE_GELU, 32)                                                                   \
-  V(GH_LT_EPILOGUE_GELU_BIAS, CUBLASLT_EPILOGUE_GELU_BIAS, 36)                                                         \
+  V(GH_LT_EPILOGUE_GELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, 164)                                                \
   V(GH_FFT_SUCCESS, CUFFT_SUCCESS, 0)                                                                                  \
   V(GH_FFT_ALLOC_FAILED, CUFFT_ALLOC_FAILED, 2)                                                                        \
+  V(GH_FFT_NOT_SUPPORTED, CUFFT_NOT_SUPPORTED, 16)                                                                     \
   V(GH_FFT_C2C, CUFFT_C2C, 0x29)                                                                                       \
-  V(GH_FFT_R2C, CUFFT_R2C, 0x2a)                                                                                       \
-  V(GH_FFT_C2R, CUFFT_C2R, 0x2c)                                                                                       \
   V(GH_FFT_FORWARD, CUFFT_FORWARD, -1)                                                                                 \
   V(GH_FFT_INVERSE, CUFFT_INVERSE, 1)
 
@@ -228,9 +227,7 @@ enum {
      size_t *workspace_bytes))                                                                                         \
   X(unsigned, cufftSetWorkArea, (int plan, void *workspace))                                                           \
   X(unsigned, cufftSetStream, (int plan, CUstream stream))                                                             \
-  X(unsigned, cufftExecC2C, (int plan, cufftComplex *in, cufftComplex *out, int direction))                            \
-  X(unsigned, cufftExecR2C, (int plan, float *in, cufftComplex *out))                                                  \
-  X(unsigned, cufftExecC2R, (int plan, cufftComplex *in, float *out))
+  X(unsigned, cufftExecC2C, (int plan, cufftComplex *in, cufftComplex *out, int direction))
 
 /* ---- the opened libraries ---- */
 

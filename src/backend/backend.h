@@ -117,7 +117,7 @@ typedef struct gh_fft_desc {
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
 struct gh_backend {
-  const char *name; /* "opencl" */
+  const char *name; /* "opencl", "cuda" */
 
   /* Number of devices; 0 when there is no driver (why_not then says so in one line). */
   int (*device_count)(char *why_not, size_t size);
@@ -155,6 +155,11 @@ struct gh_backend {
   void (*launch_free)(gh_launch *launch);
   gh_status (*enqueue)(gh_error *err, gh_device *d, gh_launch *launch);
   gh_status (*finish)(gh_error *err, gh_device *d);
+  /* Optional, both or neither (NULL). What is enqueued between the two is not run but becomes one command, enqueued
+   * like any other; its parts must outlive it. Nothing but `enqueue` is called in between. `out` NULL gives the capture
+   * up. */
+  gh_status (*capture_begin)(gh_error *err, gh_device *d);
+  gh_status (*capture_end)(gh_error *err, gh_device *d, gh_launch **out);
 
   /* What the library behind bind_library_gemm is ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
   const char *(*library_name)(const gh_device *d);
@@ -171,5 +176,6 @@ void gh_device_close(gh_device *device);
 /* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line for each
  * backend that has none and why. */
 int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
+void gh_join_notes(const char *notes, char *out, size_t size); /* as one line, for an error's text */
 
 #endif

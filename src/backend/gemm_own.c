@@ -90,7 +90,13 @@ static bool clblast_applies(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && library && gh_starts_with(library, "CLBlast");
 }
 
-static gh_status clblast_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+static bool cublaslt_applies(const gh_gemm_desc *g, const gh_device *d) {
+  const char *library = d->backend->library_name(d);
+  (void)g;
+  return library && gh_starts_with(library, "cuBLASLt");
+}
+
+static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)provider;
   return d->backend->bind_library_gemm(err, d, g, a, b, c, out);
@@ -104,5 +110,6 @@ const gh_gemm_provider gh_gemm_providers[] = {{"own-cpu nb=512 kc=512", "own-cpu
                                               {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}},
                                               {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}},
                                               {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}},
-                                              {"clblast", "clblast", clblast_applies, clblast_bind, {0, 0}},
+                                              {"clblast", "clblast", clblast_applies, library_bind, {0, 0}},
+                                              {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}},
                                               {0}};

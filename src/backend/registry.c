@@ -7,9 +7,11 @@
 
 #define MAX_DEVICES 64
 
+extern const gh_backend gh_backend_cuda;
 extern const gh_backend gh_backend_opencl;
 
-const gh_backend *const gh_backends[] = {&gh_backend_opencl, NULL};
+/* In the order of preference: an NVIDIA GPU may be there through both. */
+const gh_backend *const gh_backends[] = {&gh_backend_cuda, &gh_backend_opencl, NULL};
 
 static const struct {
   const char *name;
@@ -43,18 +45,29 @@ int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t note
   return total;
 }
 
+void gh_join_notes(const char *notes, char *out, size_t size) {
+  size_t used = 0;
+  if (size) out[0] = 0;
+  while (*notes && used < size) {
+    size_t length = strcspn(notes, "\n");
+    used += (size_t)snprintf(out + used, size - used, "%s%.*s", used ? "; " : "", (int)length, notes);
+    notes += length + (notes[length] == '\n');
+  }
+}
+
 static gh_status unknown_device(gh_error *err, const char *id) {
   gh_device_info infos[MAX_DEVICES];
-  char notes[512], names[512] = "";
-  int count = gh_device_list(infos, MAX_DEVICES, notes, sizeof notes);
-  notes[strcspn(notes, "\n")] = 0;
+  char lines[512], notes[512], names[512] = "";
+  int count = gh_device_list(infos, MAX_DEVICES, lines, sizeof lines);
+  gh_join_notes(lines, notes, sizeof notes);
   if (!count) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", notes);
   size_t used = 0;
   for (int i = 0; i < GH_MIN(count, MAX_DEVICES) && used < sizeof names; i++) {
     int size = snprintf(names + used, sizeof names - used, "%s%s (%s)", i ? ", " : "", infos[i].id, infos[i].name);
     used += size > 0 ? (size_t)size : 0;
   }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\": there are auto, %s", id, names);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\": there are auto, %s%s%s", id, names,
+                 *notes ? "; " : "", notes);
 }
 
 /* Finds what id names. "auto": the first GPU, else the first device. */

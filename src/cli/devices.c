@@ -66,12 +66,14 @@ static int pick(gh_device_info *infos, int count, const char *only) {
 static gh_status run(gh_error *err, const gh_args *args) {
   static const char *const heads[] = {"device", "kind", "units", "memory", "platform", "name"};
   gh_device_info infos[MAX_DEVICES];
-  char notes[1024];
+  char notes[1024], joined[1024];
   const char *only = gh_args_text(args, "device");
   int found = GH_MIN(gh_device_list(infos, MAX_DEVICES, notes, sizeof notes), MAX_DEVICES);
   int count = pick(infos, found, only);
-  if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %.*s", (int)strcspn(notes, "\n"), notes);
-  if (!count) return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\"", only);
+  gh_join_notes(notes, joined, sizeof joined);
+  if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", joined);
+  if (!count)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\"%s%s", only, *joined ? "; " : "", joined);
   gh_strings cells = {0};
   gh_json *list = gh_json_put_array(err, args->result, "devices");
   gh_status status = list ? GH_OK : err->status;

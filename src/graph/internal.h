@@ -31,9 +31,11 @@ struct gh_graph {
   const char *phase;             /* of the nodes being recorded */
   bool recompute;
   bool planned;
-  gh_list arenas;   /* gh_buffer * */
-  gh_list views;    /* gh_buffer *: the values' places in them */
-  gh_list launches; /* gh_recorded *, in order */
+  gh_list arenas;      /* gh_buffer * */
+  gh_list views;       /* gh_buffer *: the values' places in them */
+  gh_list launches;    /* gh_recorded *, in order */
+  gh_launch *captured; /* all of them as one command, where the backend has that */
+  bool has_run, uncaptured;
   int64_t peak_bytes;
 };
 

@@ -21,6 +21,7 @@ static void free_list(gh_list *list) {
 void gh_graph_free(gh_graph *g) {
   if (!g) return;
   const gh_backend *b = g->device->backend;
+  b->launch_free(g->captured);
   for (int i = 0; i < g->launches.count; i++) {
     gh_recorded *recorded = g->launches.items[i];
     b->launch_free(recorded->launch);

@@ -1,5 +1,6 @@
 /* Binding every node's kernels once, and replaying them. */
 #include "backend/gemm.h"
+#include "base/log.h"
 #include "graph/internal.h"
 
 #include <stdio.h>
@@ -112,7 +113,34 @@ gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count) {
   return GH_OK;
 }
 
-gh_status gh_graph_run(gh_error *err, gh_graph *g) { return gh_graph_run_part(err, g, 0, g->launches.count); }
+/* Where the backend can capture, the second run turns the launches into one command, which is what later runs enqueue:
+ * the first one lets libraries load what they load late. GH_CAPTURE=0 in the environment leaves it out, for tools that
+ * look at single kernels. */
+static bool wants_capture(const gh_graph *g) {
+  const char *setting = getenv("GH_CAPTURE");
+  return g->device->backend->capture_begin && !g->uncaptured && !(setting && !strcmp(setting, "0"));
+}
+
+static gh_status capture(gh_error *err, gh_graph *g) {
+  const gh_backend *b = g->device->backend;
+  gh_status status = b->capture_begin(err, g->device);
+  if (status) return status;
+  status = gh_graph_run_part(err, g, 0, g->launches.count);
+  gh_status ended = b->capture_end(status ? NULL : err, g->device, status ? NULL : &g->captured);
+  return status ? status : ended;
+}
+
+gh_status gh_graph_run(gh_error *err, gh_graph *g) {
+  if (g->captured) return g->device->backend->enqueue(err, g->device, g->captured);
+  if (g->planned && g->has_run && wants_capture(g)) {
+    gh_error why = {0};
+    if (!capture(&why, g)) return g->device->backend->enqueue(err, g->device, g->captured);
+    g->uncaptured = true; /* the same numbers, with more work for the host */
+    gh_warn("%s: a step is not captured: %s", g->device->info.id, why.text);
+  }
+  g->has_run = true;
+  return gh_graph_run_part(err, g, 0, g->launches.count);
+}
 
 /* ---- grids: the host side of cl/platform.h's three mechanisms ---- */
 

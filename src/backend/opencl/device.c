@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/limits.h"
 #include "backend/opencl/opencl.h"
 
 #define MAX_PLATFORMS 16
@@ -125,18 +126,6 @@ static gh_status choose_shape(gh_error *err, gh_device_info *info) {
   return GH_OK;
 }
 
-static gh_status limit_buffers(gh_error *err, gh_device_info *info) {
-  info->max_buffer_bytes = GH_MIN(info->max_buffer_bytes, info->memory_bytes);
-  const char *text = getenv("GH_MAX_BUFFER_MIB");
-  if (!text || !*text) return GH_OK;
-  char *end;
-  long mib = strtol(text, &end, 10);
-  if (*end || mib < 1 || mib > 1L << 30)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "GH_MAX_BUFFER_MIB is \"%s\": it must be a whole number from 1", text);
-  info->max_buffer_bytes = GH_MIN(info->max_buffer_bytes, (int64_t)mib << 20);
-  return GH_OK;
-}
-
 static gh_status describe(gh_error *err, const device_list *list, int index, gh_device_info *info) {
   if (index < 0 || index >= list->count)
     return gh_fail(err, GH_ERROR_ARGUMENT, "opencl:%d: there are %d OpenCL devices", index, list->count);
@@ -156,7 +145,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->max_group = device_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
   info->alignment_bytes = GH_MAX(512, device_number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8);
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
-  gh_status status = limit_buffers(err, info);
+  gh_status status = gh_limit_buffers(err, info);
   return status ? status : choose_shape(err, info);
 }
 

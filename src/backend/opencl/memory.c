@@ -2,21 +2,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/limits.h"
 #include "backend/opencl/opencl.h"
 
 gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes) {
-  if (!buffer) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no buffer", what);
-  if (offset >= 0 && bytes > 0 && offset <= buffer->bytes && bytes <= buffer->bytes - offset) return GH_OK;
-  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %lld bytes at %lld of a buffer of %lld", what, (long long)bytes,
-                 (long long)offset, (long long)buffer->bytes);
+  return gh_check_range(err, what, buffer ? buffer->bytes : -1, offset, bytes);
 }
 
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  if (bytes < 1) return gh_fail(err, GH_ERROR_ARGUMENT, "a buffer of %lld bytes", (long long)bytes);
-  if (bytes > d->info.max_buffer_bytes)
-    return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB: %s allows %.1f MiB at once", (double)bytes / 1048576,
-                   d->info.id, (double)d->info.max_buffer_bytes / 1048576);
+  gh_status status = gh_check_buffer_size(err, &d->info, bytes);
+  if (status) return status;
   gh_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;
   cl_int code;

@@ -3,19 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/limits.h"
 #include "backend/opencl/opencl.h"
 #include "backend/source.h"
 #include "base/cache.h"
 #include "base/log.h"
-
-/* The first line of a build log that speaks of an error, for the one line the user reads. */
-static void first_error(const char *log, char *out, size_t size) {
-  const char *line = strstr(log, "error:");
-  if (!line) line = strstr(log, "error");
-  if (!line) line = log + strspn(log, "\n ");
-  while (line > log && line[-1] != '\n') line--;
-  snprintf(out, size, "%.*s", (int)GH_MIN(strcspn(line, "\n"), size - 1), line);
-}
 
 static gh_status build_failed(gh_error *err, const gh_device *d, cl_program program, const char *what, cl_int code) {
   size_t size = 0;
@@ -24,7 +16,7 @@ static gh_status build_failed(gh_error *err, const gh_device *d, cl_program prog
   if (!log) return GH_ERROR_MEMORY;
   clGetProgramBuildInfo(program, gh_cl(d)->id, CL_PROGRAM_BUILD_LOG, size, log, NULL);
   char line[400];
-  first_error(log, line, sizeof line);
+  gh_first_error(log, line, sizeof line);
   if (gh_log_get_level() > GH_LOG_QUIET) fprintf(stderr, "%s\n", log);
   free(log);
   return gh_cl_fail(err, code, "%s: %s does not compile: %s", d->info.id, what, line);
