@@ -1,70 +1,16 @@
 /* genhance reconstruct: pictures sampled from the global token of a run's encoder. */
-#include "eval/reconstruct.h"
 #include "cli/cli.h"
-#include "train/run.h"
-#include "train/setup.h"
+#include "report/redraw.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct gh_job {
   const gh_args *args;
-  gh_device *device;
-  gh_config config;
-  gh_snapshot snapshot;
-  gh_models models;
+  gh_redraw run;
   gh_source *source;
   gh_reconstruction result;
 } gh_job;
-
-/* What the run trained, and where it stands. */
-static gh_status open_run(gh_error *err, gh_job *job) {
-  const char *run = gh_args_text(job->args, "run");
-  gh_status status = gh_run_config(err, run, &job->config);
-  if (!status && job->config.denoiser.kind != GH_DENOISER_CONTINUOUS)
-    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "reconstruct: denoiser.kind \"discrete\" is not supported yet");
-  if (!status && job->config.local_tokens != 0)
-    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "reconstruct: condition.local_tokens is not supported yet");
-  if (!status) status = gh_run_snapshot(err, run, gh_args_text(job->args, "snapshot"), &job->snapshot);
-  if (!status && !job->snapshot.denoiser && !job->config.denoiser.weights)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: the run has no denoiser", run);
-  if (!status) status = gh_models_open(err, &job->models, &job->config, job->snapshot.denoiser, job->snapshot.adapter);
-  return status;
-}
-
-/* The encoder is given back before the denoiser comes: they need not fit together. */
-static gh_status gather(gh_error *err, gh_job *job) {
-  gh_embedder embedder = {0};
-  const gh_embed_options how = {.adapter = job->snapshot.adapter,
-                                .encoder = job->snapshot.encoder,
-                                .batch =
-                                    GH_MIN(gh_args_int(job->args, "limit"), (int64_t)gh_source_count(job->source))};
-  gh_status status = gh_embedder_open(err, &embedder, job->device, job->config.clip, &how);
-  if (!status) status = gh_reconstruct_gather(err, &job->result, &embedder, job->source);
-  gh_embedder_close(&embedder);
-  return status;
-}
-
-static gh_status sample(gh_error *err, gh_job *job) {
-  const gh_models *m = &job->models;
-  int64_t side = m->clip.image / (2 * gh_vae_factor(&m->vae));
-  const gh_sampler_spec spec = {.device = job->device,
-                                .flux = m->flux,
-                                .vae = m->vae,
-                                .denoiser = m->denoiser_file,
-                                .autoencoder = m->vae_file,
-                                .batch = job->result.batch,
-                                .width = job->result.width,
-                                .tokens = side * side,
-                                .noise_at_one = job->config.timestep.convention == GH_TIME_NOISE_AT_ONE};
-  gh_sampler sampler = {0};
-  if (m->clip.image % (2 * gh_vae_factor(&m->vae)))
-    return gh_fail(err, GH_ERROR_CONFIG, "the encoder's image size %d does not fit the autoencoder", m->clip.image);
-  gh_status status = gh_sampler_open(err, &sampler, &spec);
-  if (!status) status = gh_reconstruct_sample(err, &job->result, &sampler, (uint64_t)gh_args_int(job->args, "seed"));
-  gh_sampler_close(&sampler);
-  return status;
-}
 
 static gh_status report(gh_error *err, const gh_job *job) {
   static const char *const heads[] = {"image", "PSNR dB"};
@@ -83,11 +29,11 @@ static gh_status report(gh_error *err, const gh_job *job) {
         gh_cell(err, &cells, "%.2f", psnr))
       status = err->status;
   }
-  if (!status) status = gh_json_put_int(err, job->args->result, "stage", job->snapshot.stage);
-  if (!status) status = gh_json_put_int(err, job->args->result, "update", job->snapshot.update);
+  if (!status) status = gh_json_put_int(err, job->args->result, "stage", job->run.snapshot.stage);
+  if (!status) status = gh_json_put_int(err, job->args->result, "update", job->run.snapshot.update);
   if (!status) {
     gh_print_table(heads, "lr", 2, &cells);
-    printf("\n%s: after update %lld of stage %d\n", out, (long long)job->snapshot.update, job->snapshot.stage);
+    printf("\n%s: after update %lld of stage %d\n", out, (long long)job->run.snapshot.update, job->run.snapshot.stage);
   }
   gh_strings_free(&cells);
   return status;
@@ -95,21 +41,22 @@ static gh_status report(gh_error *err, const gh_job *job) {
 
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
+  gh_device *device = NULL;
   const char *given = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL;
+  int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
   gh_status status = gh_check_output(err, args, "out");
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
   if (!status) gh_source_warn(job.source);
-  if (!status) status = open_run(err, &job);
-  if (!status) status = gh_device_open(err, given ? given : job.config.device, &job.device);
-  if (!status) status = gather(err, &job);
-  if (!status) status = sample(err, &job);
+  if (!status) status = gh_redraw_open(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"));
+  if (!status) status = gh_device_open(err, given ? given : job.run.config.device, &device);
+  job.run.device = device;
+  if (!status) status = gh_redraw_gather(err, &job.run, &job.result, job.source, NULL, limit, batch);
+  if (!status) status = gh_redraw_sample(err, &job.run, &job.result, (uint64_t)gh_args_int(args, "seed"), batch);
   if (!status) status = gh_reconstruction_write(err, gh_args_text(args, "out"), &job.result);
   if (!status) status = report(err, &job);
   gh_reconstruction_free(&job.result);
-  gh_device_close(job.device);
-  gh_models_close(&job.models);
-  gh_snapshot_free(&job.snapshot);
-  gh_config_free(&job.config);
+  gh_device_close(device);
+  gh_redraw_close(&job.run);
   gh_source_free(job.source);
   return status;
 }
@@ -122,6 +69,7 @@ static const gh_option options[] = {
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
     {"seed", "N", GH_OPTION_INT, .help = "of the noise to start from", .initial = "0"},
     {"limit", "N", GH_OPTION_INT, .help = "the first N images", .initial = "8", .least = 1, .most = 256},
+    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "8", .least = 1, .most = 256},
     {0},
 };
 

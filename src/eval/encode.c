@@ -1,69 +1,36 @@
 #include "eval/encode.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "eval/feed.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define MAX_THREADS 16
-
-/* ---- reading a batch ---- */
-
-typedef struct gh_batch {
+typedef struct gh_encoder {
   const gh_embedder *embedder;
   const gh_source *source;
-  size_t first, count; /* images of the source */
-  float *pixels;       /* (B, 3, S, S) */
-  gh_error *errors;    /* (B): status GH_OK where the image is good */
-  atomic_size_t next;
-} gh_batch;
+  gh_encoding *out;
+} gh_encoder;
 
-static gh_status read_image(gh_error *err, const gh_batch *b, size_t slot) {
+static gh_status read_image(gh_error *err, void *user, size_t index, float *pixels) {
+  const gh_encoder *e = user;
   char *bytes = NULL, *name = NULL;
-  size_t size = 0, index = b->first + slot;
+  size_t size = 0;
   gh_image image = {0};
-  float *to = b->pixels + (int64_t)slot * gh_embedder_image_elements(b->embedder);
-  const char *listed = gh_source_name(b->source, index);
+  const char *listed = gh_source_name(e->source, index);
   gh_status status = GH_OK;
   if (!gh_utf8_valid(listed, strlen(listed)))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: the name is not UTF-8", listed);
-  if (!status) status = gh_source_load(err, b->source, index, &bytes, &size);
-  if (!status && !(name = gh_source_full_name(err, b->source, index))) status = GH_ERROR_MEMORY;
+  if (!status) status = gh_source_load(err, e->source, index, &bytes, &size);
+  if (!status && !(name = gh_source_full_name(err, e->source, index))) status = GH_ERROR_MEMORY;
   if (!status) status = gh_image_decode(err, &image, name, bytes, size);
-  if (!status) status = gh_preprocess_image(err, NULL, to, &b->embedder->preprocess, &image);
+  if (!status) status = gh_preprocess_image(err, NULL, pixels, &e->embedder->preprocess, &image);
   gh_image_free(&image);
   free(name);
   free(bytes);
   return status;
 }
-
-static void *read_some(void *context) {
-  gh_batch *b = context;
-  for (size_t slot; (slot = atomic_fetch_add(&b->next, 1)) < b->count;) {
-    b->errors[slot] = (gh_error){0};
-    b->errors[slot].status = read_image(&b->errors[slot], b, slot);
-  }
-  return NULL;
-}
-
-/* Fills the batch from image `first` on, with a thread a processor; this one takes part. */
-static void read_batch(gh_batch *b, size_t first) {
-  pthread_t threads[MAX_THREADS];
-  size_t total = gh_source_count(b->source), started = 0;
-  b->first = GH_MIN(first, total);
-  b->count = GH_MIN((size_t)b->embedder->batch, total - b->first);
-  atomic_store(&b->next, 0);
-  size_t wanted = GH_MIN((size_t)GH_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1), GH_MIN(b->count, (size_t)MAX_THREADS));
-  while (started + 1 < wanted && !pthread_create(&threads[started], NULL, read_some, b)) started++;
-  read_some(b);
-  for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
-}
-
-/* ---- the whole ---- */
 
 static gh_status take_skipped(gh_error *err, gh_encoding *out, const char *name, const gh_error *why) {
   if (why->status == GH_ERROR_MEMORY) {
@@ -75,62 +42,29 @@ static gh_status take_skipped(gh_error *err, gh_encoding *out, const char *name,
   return status ? status : gh_strings_add(err, &out->skipped, why->text);
 }
 
-static gh_status take_rows(gh_error *err, gh_encoding *out, const gh_batch *b, const float *rows) {
-  gh_status status = GH_OK;
-  for (size_t slot = 0; slot < b->count && !status; slot++) {
-    const char *name = gh_source_name(b->source, b->first + slot);
-    const float *row = rows + (int64_t)slot * out->width;
-    if (b->errors[slot].status) {
-      status = take_skipped(err, out, name, &b->errors[slot]);
-      continue;
-    }
-    for (int64_t i = 0; i < out->width; i++)
-      if (!isfinite(row[i])) return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", name);
-    memcpy(out->embeddings + (int64_t)out->names.count * out->width, row, (size_t)out->width * sizeof *row);
-    status = gh_strings_add(err, &out->names, name);
-  }
-  return status;
-}
-
-/* While the device works on one batch, the next is read. */
-static gh_status run_batches(gh_error *err, gh_encoding *out, gh_embedder *e, gh_batch *batches, float *rows) {
-  size_t total = gh_source_count(batches[0].source);
-  gh_progress progress;
-  gh_progress_start(&progress, "encode", "images", total, 0);
-  gh_status status = GH_OK;
-  read_batch(&batches[0], 0);
-  for (int now = 0; batches[now].count && !status; now = !now) {
-    gh_batch *b = &batches[now];
-    status = gh_embedder_start(err, e, b->pixels);
-    if (!status) read_batch(&batches[!now], b->first + b->count);
-    if (!status) status = gh_embedder_finish(err, e, rows);
-    if (!status) status = take_rows(err, out, b, rows);
-    gh_progress_update(&progress, b->first + b->count, NULL);
-  }
-  if (progress.terminal) gh_progress_end(&progress);
-  return status;
+static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
+  gh_encoding *out = ((gh_encoder *)user)->out;
+  const char *name = gh_source_name(((gh_encoder *)user)->source, index);
+  if (why->status) return take_skipped(err, out, name, why);
+  for (int64_t i = 0; i < out->width; i++)
+    if (!isfinite(row[i])) return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", name);
+  memcpy(out->embeddings + (int64_t)out->names.count * out->width, row, (size_t)out->width * sizeof *row);
+  return gh_strings_add(err, &out->names, name);
 }
 
 gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
   *out = (gh_encoding){.width = e->width};
-  gh_batch batches[2] = {{.embedder = e, .source = source}, {.embedder = e, .source = source}};
-  size_t pixels = (size_t)(e->batch * gh_embedder_image_elements(e));
-  float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
-  out->embeddings = gh_alloc(err, gh_source_count(source) * (size_t)e->width, sizeof *out->embeddings);
-  bool enough = rows && out->embeddings;
-  for (int i = 0; i < 2; i++) {
-    batches[i].pixels = gh_alloc(err, pixels, sizeof(float));
-    batches[i].errors = gh_alloc(err, (size_t)e->batch, sizeof(gh_error));
-    enough = enough && batches[i].pixels && batches[i].errors;
-  }
-  gh_status status = enough ? run_batches(err, out, e, batches, rows) : GH_ERROR_MEMORY;
+  gh_encoder encoder = {.embedder = e, .source = source, .out = out};
+  const gh_feed feed = {.embedder = e,
+                        .what = "encode",
+                        .total = gh_source_count(source),
+                        .read = read_image,
+                        .take = take_row,
+                        .user = &encoder};
+  out->embeddings = gh_alloc(err, feed.total * (size_t)e->width, sizeof *out->embeddings);
+  gh_status status = out->embeddings ? gh_feed_run(err, &feed) : GH_ERROR_MEMORY;
   if (!status && !out->names.count)
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
-  for (int i = 0; i < 2; i++) {
-    free(batches[i].pixels);
-    free(batches[i].errors);
-  }
-  free(rows);
   if (status) gh_encoding_free(out);
   return status;
 }

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define PADDING 2 /* white pixels around a picture */
 
@@ -26,35 +27,46 @@ static gh_status read_image(gh_error *err, const gh_source *source, size_t index
   return status;
 }
 
-static gh_status read_images(gh_error *err, gh_reconstruction *r, const gh_embedder *e, const gh_source *source,
-                             float *normalized) {
-  for (size_t i = 0; i < gh_source_count(source) && r->count < r->batch; i++) {
-    int64_t at = r->count * plane(r);
-    gh_status status = read_image(err, source, i, &e->preprocess, r->originals + at, normalized + at);
+/* One batch of pictures from source index *next on; `normalized` (B, 3, S, S) is scratch. */
+static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
+                              size_t *next, float *normalized, float *rows) {
+  int64_t taken = 0, room = GH_MIN(e->batch, r->places - r->count);
+  while (*next < gh_source_count(source) && taken < room) {
+    size_t i = (*next)++;
+    float *original = r->originals + (r->count + taken) * plane(r);
+    gh_status status = read_image(err, source, i, &e->preprocess, original, normalized + taken * plane(r));
     if (status == GH_ERROR_MEMORY) return status;
     if (status) {
       gh_warn("skipped: %s", err->text);
       continue;
     }
     if (gh_strings_add(err, &r->names, gh_source_name(source, i))) return err->status;
-    r->count++;
+    taken++;
   }
-  if (!r->count) return gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
-  return GH_OK;
+  if (!taken) return GH_OK;
+  gh_status status = gh_embedder_start(err, e, normalized);
+  if (!status) status = gh_embedder_finish(err, e, rows);
+  if (!status) memcpy(r->conditions + r->count * r->width, rows, (size_t)(taken * r->width) * sizeof *rows);
+  r->count += taken;
+  return status;
 }
 
-gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source) {
-  *r = (gh_reconstruction){.batch = e->batch, .side = e->config.image, .width = e->width};
-  size_t pixels = (size_t)(r->batch * plane(r));
-  float *normalized = gh_alloc(err, pixels, sizeof *normalized);
-  r->originals = gh_alloc(err, pixels, sizeof(float));
-  r->images = gh_alloc(err, pixels, sizeof(float));
-  r->conditions = gh_alloc(err, (size_t)(r->batch * r->width), sizeof(float));
-  gh_status status = normalized && r->originals && r->images && r->conditions ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = read_images(err, r, e, source, normalized);
-  if (!status) status = gh_embedder_start(err, e, normalized);
-  if (!status) status = gh_embedder_finish(err, e, r->conditions);
+gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
+                                int64_t limit) {
+  size_t next = 0, total = gh_source_count(source);
+  *r = (gh_reconstruction){.places = GH_MIN(limit, (int64_t)total), .side = e->config.image, .width = e->width};
+  float *normalized = gh_alloc(err, (size_t)(e->batch * plane(r)), sizeof *normalized);
+  float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
+  r->originals = gh_alloc(err, (size_t)(r->places * plane(r)), sizeof(float));
+  r->images = gh_alloc(err, (size_t)(r->places * plane(r)), sizeof(float));
+  r->conditions = gh_alloc(err, (size_t)(r->places * r->width), sizeof(float));
+  gh_status status = normalized && rows && r->originals && r->images && r->conditions ? GH_OK : GH_ERROR_MEMORY;
+  while (!status && next < total && r->count < r->places)
+    status = gather_batch(err, r, e, source, &next, normalized, rows);
+  if (!status && !r->count)
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
   free(normalized);
+  free(rows);
   if (status) gh_reconstruction_free(r);
   return status;
 }
@@ -69,20 +81,39 @@ void gh_reconstruction_free(gh_reconstruction *r) {
 
 /* ---- conditions to pictures ---- */
 
-static void show_step(void *user, int step) { gh_progress_update(user, (uint64_t)step, NULL); }
+typedef struct gh_shown {
+  gh_progress progress;
+  uint64_t before; /* steps of the batches that are done */
+} gh_shown;
+
+static void show_step(void *user, int step) {
+  gh_shown *shown = user;
+  gh_progress_update(&shown->progress, shown->before + (uint64_t)step, NULL);
+}
 
 gh_status gh_reconstruct_sample(gh_error *err, gh_reconstruction *r, gh_sampler *sampler, uint64_t seed) {
-  int64_t n = sampler->spec.tokens * sampler->spec.flux.channels;
-  float *noise = gh_alloc(err, (size_t)(r->batch * n), sizeof *noise);
-  if (!noise) return GH_ERROR_MEMORY;
+  int64_t batch = sampler->spec.batch, n = sampler->spec.tokens * sampler->spec.flux.channels;
+  float *noise = gh_alloc(err, (size_t)(batch * n), sizeof *noise);
+  float *conditions = gh_alloc(err, (size_t)(batch * r->width), sizeof *conditions);
+  float *images = gh_alloc(err, (size_t)(batch * plane(r)), sizeof *images);
+  gh_status status = noise && conditions && images ? GH_OK : GH_ERROR_MEMORY;
   gh_stream stream = gh_stream_make(seed, 0, "reconstruct", "");
-  for (int64_t b = 0; b < r->batch; b++) gh_stream_normals(stream, (uint64_t)b, 0, n, noise + b * n);
-  gh_progress progress;
-  gh_progress_start(&progress, "reconstruct", "steps", GH_SAMPLER_STEPS, 0);
-  gh_status status = gh_sampler_run(err, sampler, NULL, r->images, r->conditions, noise, show_step, &progress);
-  if (progress.terminal) gh_progress_end(&progress);
-  for (int64_t i = 0; i < r->batch * plane(r) && !status; i++) r->images[i] = (r->images[i] + 1) / 2;
+  gh_shown shown = {0};
+  gh_progress_start(&shown.progress, "reconstruct", "steps",
+                    (uint64_t)(GH_CEIL_DIV(r->count, batch) * GH_SAMPLER_STEPS), 0);
+  for (int64_t first = 0; first < r->count && !status; first += batch) {
+    int64_t count = GH_MIN(batch, r->count - first);
+    memcpy(conditions, r->conditions + first * r->width, (size_t)(count * r->width) * sizeof *conditions);
+    for (int64_t b = 0; b < batch; b++) gh_stream_normals(stream, (uint64_t)(first + b), 0, n, noise + b * n);
+    status = gh_sampler_run(err, sampler, NULL, images, conditions, noise, show_step, &shown);
+    shown.before += GH_SAMPLER_STEPS;
+    float *to = r->images + first * plane(r);
+    for (int64_t i = 0; i < count * plane(r) && !status; i++) to[i] = (images[i] + 1) / 2;
+  }
+  if (shown.progress.terminal) gh_progress_end(&shown.progress);
   free(noise);
+  free(conditions);
+  free(images);
   return status;
 }
 

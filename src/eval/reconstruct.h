@@ -7,18 +7,19 @@
 #include "io/source.h"
 
 typedef struct gh_reconstruction {
-  int64_t batch, count; /* B places, of which the first `count` are taken */
-  int64_t side, width;  /* S, D */
-  gh_strings names;     /* (count) */
-  float *originals;     /* (B, 3, S, S) in [0, 1], as the encoder's preprocessing crops them */
-  float *conditions;    /* (B, D) */
-  float *images;        /* (B, 3, S, S), about [0, 1] */
+  int64_t places, count; /* n places, of which the first `count` are taken */
+  int64_t side, width;   /* S, D */
+  gh_strings names;      /* (count) */
+  float *originals;      /* (n, 3, S, S) in [0, 1], as the encoder's preprocessing crops them */
+  float *conditions;     /* (n, D) */
+  float *images;         /* (n, 3, S, S), about [0, 1] */
 } gh_reconstruction;
 
-/* The first images of the source that can be read, at most the embedder's batch, and their embeddings; broken ones are
- * skipped with a warning. */
-gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *out, gh_embedder *embedder, const gh_source *source);
-/* Samples an image from each condition; place b draws its noise from (seed, b). */
+/* The first images of the source that can be read, at most `limit`, and their embeddings; broken ones are skipped with
+ * a warning. */
+gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *out, gh_embedder *embedder, const gh_source *source,
+                                int64_t limit);
+/* Samples an image from each condition, a batch of the sampler's at a time; place i draws its noise from (seed, i). */
 gh_status gh_reconstruct_sample(gh_error *err, gh_reconstruction *r, gh_sampler *sampler, uint64_t seed);
 void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
 

@@ -53,9 +53,12 @@ static void write_image(png_structp png, png_infop info, sink *to, const gh_imag
   png_write_end(png, info);
 }
 
-gh_status gh_png_write(gh_error *err, const char *path, const gh_image *image) {
+/* `name` stands in front of the error text. */
+static gh_status encode(gh_error *err, unsigned char **bytes, size_t *size, const gh_image *image, const char *name) {
+  *bytes = NULL;
+  *size = 0;
   if (image->width <= 0 || image->height <= 0)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: cannot write an empty image", path);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: cannot write an empty image", name);
   sink *to = gh_alloc(err, 1, sizeof *to);
   if (!to) return GH_ERROR_MEMORY;
   to->err = err;
@@ -63,17 +66,34 @@ gh_status gh_png_write(gh_error *err, const char *path, const gh_image *image) {
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, to, fail_png, ignore_warning);
   png_infop info = png ? png_create_info_struct(png) : NULL;
   if (!info) {
-    status = gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for libpng", path);
+    status = gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for libpng", name);
   } else if (setjmp(png_jmpbuf(png)) == 0) {
     png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     write_image(png, info, to, image);
   } else {
-    status = to->status ? to->status : gh_fail(err, GH_ERROR_FILE, "%s: cannot encode the PNG: %s", path, to->message);
+    status = to->status ? to->status : gh_fail(err, GH_ERROR_FILE, "%s: cannot encode the PNG: %s", name, to->message);
   }
   png_destroy_write_struct(&png, &info);
-  if (!status) status = gh_file_write(err, path, to->bytes, to->size);
-  free(to->bytes);
+  if (status) {
+    free(to->bytes);
+  } else {
+    *bytes = to->bytes;
+    *size = to->size;
+  }
   free(to);
+  return status;
+}
+
+gh_status gh_png_encode(gh_error *err, unsigned char **bytes, size_t *size, const gh_image *image) {
+  return encode(err, bytes, size, image, "picture");
+}
+
+gh_status gh_png_write(gh_error *err, const char *path, const gh_image *image) {
+  unsigned char *bytes = NULL;
+  size_t size = 0;
+  gh_status status = encode(err, &bytes, &size, image, path);
+  if (!status) status = gh_file_write(err, path, bytes, size);
+  free(bytes);
   return status;
 }
 

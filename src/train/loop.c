@@ -140,7 +140,8 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                               .norm = result->norm,
                               .learning_rate = learning_rate(&l->stage->optimizer, l->done),
                               .seconds = seconds,
-                              .samples = l->stage->batch};
+                              .samples = l->stage->batch,
+                              .time = gh_metrics_time()};
   bool last = l->done == l->stage->steps;
   gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);

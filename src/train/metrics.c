@@ -4,8 +4,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define MAX_BYTES ((size_t)1 << 30)
+#define EVENTS    "tensorboard/events.out.tfevents.genhance"
+
+double gh_metrics_time(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+gh_status gh_metrics_scalars(gh_error *err, const char *run, double time, int64_t update, const gh_scalar *scalars,
+                             size_t count) {
+  char *path = gh_path_join(err, run, EVENTS);
+  gh_status status = path ? gh_tfevents_add(err, path, time, update, scalars, count) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+static gh_status write_scalars(gh_error *err, const char *run, const gh_metrics_row *row) {
+  static const char *const tags[2][4] = {
+      {"stage1/loss", "stage1/grad_norm", "stage1/learning_rate", "stage1/images_per_second"},
+      {"stage2/loss", "stage2/grad_norm", "stage2/learning_rate", "stage2/images_per_second"}};
+  const char *const *tag = tags[row->stage == 2];
+  const gh_scalar scalars[] = {{tag[0], row->loss},
+                               {tag[1], row->norm},
+                               {tag[2], row->learning_rate},
+                               {tag[3], (double)row->samples / row->seconds}};
+  return gh_metrics_scalars(err, run, row->time, row->update, scalars, GH_COUNT(scalars));
+}
 
 static gh_status write_json(gh_error *err, const char *path, const gh_metrics_row *row) {
   gh_json *line = gh_json_object(err);
@@ -18,8 +46,23 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_int(err, line, "samples", row->samples);
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
+  if (!status) status = gh_json_put_double(err, line, "time", row->time);
   if (!status) status = gh_json_append_line(err, path, line);
   gh_json_free(line);
+  return status;
+}
+
+gh_status gh_metrics_note(gh_error *err, const char *run, int stage, int64_t update, int64_t updates, const char *text,
+                          bool print) {
+  char *line = gh_format(err, "stage %d update %lld/%lld %s\n", stage, (long long)update, (long long)updates, text);
+  char *path = gh_path_join(err, run, "train.log");
+  gh_status status = line && path ? gh_file_append(err, path, line, strlen(line)) : GH_ERROR_MEMORY;
+  if (!status && print) {
+    fputs(line, stdout);
+    fflush(stdout);
+  }
+  free(line);
+  free(path);
   return status;
 }
 
@@ -32,6 +75,7 @@ gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row 
   char *json = gh_path_join(err, run, "metrics.jsonl"), *log = gh_path_join(err, run, "train.log");
   gh_status status = json && log ? write_json(err, json, row) : GH_ERROR_MEMORY;
   if (!status) status = gh_file_append(err, log, text, (size_t)size);
+  if (!status) status = write_scalars(err, run, row);
   if (!status && print) {
     fputs(text, stdout);
     fflush(stdout);
@@ -44,7 +88,7 @@ gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row 
 /* ---- reading back ---- */
 
 /* Whether a line of either file belongs to (stage, update) or before; a broken one (cut short by a kill) does not. */
-typedef bool (*gh_line_test)(const char *line, size_t size, int stage, int64_t update);
+typedef bool gh_line_test(const char *line, size_t size, int stage, int64_t update);
 
 static bool position_is_kept(int64_t line_stage, int64_t line_update, int stage, int64_t update) {
   return line_stage < stage || (line_stage == stage && line_update <= update);
@@ -69,7 +113,7 @@ static bool keep_log(const char *line, size_t size, int stage, int64_t update) {
   return sscanf(text, "stage %d update %lld/", &s, &u) == 2 && position_is_kept(s, u, stage, update);
 }
 
-static gh_status rewind_file(gh_error *err, const char *path, gh_line_test keep, int stage, int64_t update) {
+static gh_status rewind_file(gh_error *err, const char *path, gh_line_test *keep, int stage, int64_t update) {
   char *bytes = NULL;
   size_t size = 0, kept = 0;
   if (!gh_path_exists(path)) return GH_OK;
@@ -88,35 +132,119 @@ static gh_status rewind_file(gh_error *err, const char *path, gh_line_test keep,
   return status;
 }
 
-gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update) {
-  char *json = gh_path_join(err, run, "metrics.jsonl"), *log = gh_path_join(err, run, "train.log");
-  gh_status status = json && log ? rewind_file(err, json, keep_json, stage, update) : GH_ERROR_MEMORY;
-  if (!status) status = rewind_file(err, log, keep_log, stage, update);
-  free(json);
-  free(log);
-  return status;
-}
+/* ---- lines of JSON ---- */
 
-gh_status gh_metrics_losses(gh_error *err, const char *run, int stage, double **losses, int64_t *count) {
-  char *path = gh_path_join(err, run, "metrics.jsonl"), *bytes = NULL;
-  size_t size = 0, lines = 0;
-  *losses = NULL;
-  *count = 0;
-  gh_status status = path ? gh_file_read(err, path, MAX_BYTES, &bytes, &size) : GH_ERROR_MEMORY;
-  for (size_t i = 0; !status && i < size; i++) lines += bytes[i] == '\n';
-  if (!status && !(*losses = gh_alloc(err, lines, sizeof **losses))) status = GH_ERROR_MEMORY;
-  for (size_t at = 0; !status && at < size;) {
+gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_line_visit *visit, void *user) {
+  char *path = gh_path_join(err, run, name), *bytes = NULL;
+  size_t size = 0, line = 1;
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_file_read(err, path, MAX_BYTES, &bytes, &size);
+  for (size_t at = 0; !status && at < size; line++) {
     const char *end = memchr(bytes + at, '\n', size - at);
     size_t length = end ? (size_t)(end - (bytes + at)) : size - at;
     gh_json *row = NULL;
-    int64_t line_stage = 0;
     status = gh_json_parse(err, &row, path, bytes + at, length, MAX_BYTES);
-    if (!status) status = gh_json_get_int(err, row, "stage", &line_stage);
-    if (!status && line_stage == stage) status = gh_json_get_double(err, row, "loss", &(*losses)[(*count)++]);
+    if (!status && (status = visit(err, user, row))) gh_fail_in(err, "%s, line %zu", path, line);
     gh_json_free(row);
     at += length + 1;
   }
   free(bytes);
   free(path);
+  return status;
+}
+
+/* A line of metrics.jsonl for TensorBoard; those from before its times were kept have 0. */
+static gh_status replay_metrics(gh_error *err, void *run, const gh_json *line) {
+  gh_metrics_row row = {0};
+  double rate = 0;
+  int64_t stage = 0;
+  gh_status status = gh_json_get_int(err, line, "stage", &stage);
+  if (!status) status = gh_json_get_int(err, line, "update", &row.update);
+  if (!status) status = gh_json_get_double(err, line, "loss", &row.loss);
+  if (!status) status = gh_json_get_double(err, line, "grad_norm", &row.norm);
+  if (!status) status = gh_json_get_double(err, line, "lr", &row.learning_rate);
+  if (!status) status = gh_json_get_int(err, line, "samples", &row.samples);
+  if (!status) status = gh_json_get_double(err, line, "images_per_second", &rate);
+  if (!status) status = gh_json_opt_double(err, line, "time", &row.time);
+  row.stage = (int)stage;
+  row.seconds = (double)row.samples / rate;
+  return status ? status : write_scalars(err, run, &row);
+}
+
+#define MAX_SCALARS 32
+#define TAG_BYTES   64
+
+static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line) {
+  gh_scalar scalars[MAX_SCALARS];
+  char tags[MAX_SCALARS][TAG_BYTES];
+  int64_t update = 0;
+  double time = 0;
+  size_t count = 0;
+  gh_status status = gh_json_get_int(err, line, "update", &update);
+  if (!status) status = gh_json_opt_double(err, line, "time", &time);
+  const gh_json *score = status ? NULL : gh_json_first(gh_json_member(line, "scores"));
+  for (; score && !status && count < MAX_SCALARS; score = gh_json_next(score), count++) {
+    snprintf(tags[count], TAG_BYTES, "eval/%s", gh_json_key(score));
+    scalars[count].tag = tags[count];
+    status = gh_json_to_double(err, score, tags[count], &scalars[count].value);
+  }
+  return status ? status : gh_metrics_scalars(err, run, time, update, scalars, count);
+}
+
+static gh_status replay(gh_error *err, const char *run) {
+  char *path = gh_path_join(err, run, EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
+  gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
+  if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
+  if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", replay_metrics, (void *)run);
+  if (!status) status = gh_metrics_lines(err, run, "evaluations.jsonl", replay_evaluation, (void *)run);
+  free(path);
+  free(folder);
+  return status;
+}
+
+gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update) {
+  static const struct {
+    const char *name;
+    gh_line_test *keep;
+  } files[] = {{"metrics.jsonl", keep_json}, {"evaluations.jsonl", keep_json}, {"train.log", keep_log}};
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(files) && !status; i++) {
+    char *path = gh_path_join(err, run, files[i].name);
+    status = path ? rewind_file(err, path, files[i].keep, stage, update) : GH_ERROR_MEMORY;
+    free(path);
+  }
+  return status ? status : replay(err, run);
+}
+
+/* ---- losses ---- */
+
+typedef struct gh_losses {
+  int stage;
+  double *values;
+  int64_t count, capacity;
+} gh_losses;
+
+static gh_status take_loss(gh_error *err, void *user, const gh_json *row) {
+  gh_losses *l = user;
+  int64_t stage = 0;
+  gh_status status = gh_json_get_int(err, row, "stage", &stage);
+  if (status || stage != l->stage) return status;
+  if (l->count == l->capacity) {
+    int64_t capacity = l->capacity ? 2 * l->capacity : 256;
+    double *values = gh_alloc(err, (size_t)capacity, sizeof *values);
+    if (!values) return GH_ERROR_MEMORY;
+    if (l->count) memcpy(values, l->values, (size_t)l->count * sizeof *values);
+    free(l->values);
+    l->values = values;
+    l->capacity = capacity;
+  }
+  return gh_json_get_double(err, row, "loss", &l->values[l->count++]);
+}
+
+gh_status gh_metrics_losses(gh_error *err, const char *run, int stage, double **losses, int64_t *count) {
+  gh_losses l = {.stage = stage};
+  gh_status status = gh_metrics_lines(err, run, "metrics.jsonl", take_loss, &l);
+  *losses = l.values;
+  *count = l.count;
   return status;
 }

@@ -1,0 +1,261 @@
+#include "eval/score.h"
+#include "base/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define Z95        1.959963984540054 /* of the normal distribution, two-sided 95 % */
+#define BOOTSTRAPS 2000
+#define TOP        5
+
+gh_share gh_share_wilson(int64_t hits, int64_t total) {
+  gh_share s = {.hits = hits, .total = total};
+  if (!total) return s;
+  double n = (double)total, p = (double)hits / n, z2 = Z95 * Z95;
+  double middle = (p + z2 / (2 * n)) / (1 + z2 / n);
+  double half = Z95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
+  s.value = p;
+  s.low = hits ? fmax(middle - half, 0) : 0; /* exactly, where rounding would leave 1e-17 */
+  s.high = hits < total ? fmin(middle + half, 1) : 1;
+  return s;
+}
+
+gh_status gh_normalize_rows(gh_error *err, double **out, const float *rows, int64_t n, int64_t width) {
+  *out = gh_alloc(err, (size_t)(n * width), sizeof **out);
+  if (!*out) return GH_ERROR_MEMORY;
+  for (int64_t r = 0; r < n; r++) {
+    const float *from = rows + r * width;
+    double *to = *out + r * width, squares = 0;
+    for (int64_t i = 0; i < width; i++) squares += (double)from[i] * (double)from[i];
+    double scale = squares > 0 ? 1 / sqrt(squares) : 0;
+    for (int64_t i = 0; i < width; i++) to[i] = (double)from[i] * scale;
+  }
+  return GH_OK;
+}
+
+static double dot(const double *a, const double *b, int64_t width) {
+  double sum = 0;
+  for (int64_t i = 0; i < width; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+/* ---- MMVP-VLM ---- */
+
+const char *const gh_mmvp_patterns[GH_MMVP_PATTERNS] = {"Orientation and Direction",
+                                                        "Presence of Specific Features",
+                                                        "State and Condition",
+                                                        "Quantity and Count",
+                                                        "Positional and Relational Context",
+                                                        "Color and Appearance",
+                                                        "Structural and Physical Characteristics",
+                                                        "Texts",
+                                                        "Viewpoint and Perspective"};
+
+/* The first image's share of a softmax over both, as float32 gives it. */
+static float first_probability(double first, double second, double scale) {
+  float a = (float)(first * scale), b = (float)(second * scale), most = fmaxf(a, b);
+  float x = expf(a - most), y = expf(b - most);
+  return x / (x + y);
+}
+
+gh_status gh_mmvp_evaluate(gh_error *err, gh_mmvp_score *out, gh_mmvp_pair *results, const float *images,
+                           const float *texts, const int64_t *ids, int64_t pairs, int64_t width, double scale) {
+  double *v = NULL, *t = NULL;
+  int64_t hits[GH_MMVP_PATTERNS] = {0}, totals[GH_MMVP_PATTERNS] = {0}, all = 0, filled = 0;
+  *out = (gh_mmvp_score){0};
+  gh_status status = gh_normalize_rows(err, &v, images, 2 * pairs, width);
+  if (!status) status = gh_normalize_rows(err, &t, texts, 2 * pairs, width);
+  for (int64_t p = 0; p < pairs && !status; p++) {
+    const double *first = v + 2 * p * width, *second = first + width;
+    for (int64_t s = 0; s < 2; s++) {
+      const double *text = t + (2 * p + s) * width;
+      float share = first_probability(dot(first, text, width), dot(second, text, width), scale);
+      bool picks_first = share > 0.5f, owns_first = ids[2 * p + s] % 2 != 0;
+      results[p].probability[s] = share;
+      results[p].right[s] = picks_first == owns_first;
+    }
+    bool hit = results[p].right[0] && results[p].right[1];
+    int64_t pattern = p / GH_MMVP_PAIRS_PER_PATTERN;
+    hits[pattern] += hit;
+    totals[pattern]++;
+    all += hit;
+  }
+  for (int i = 0; i < GH_MMVP_PATTERNS && !status; i++) {
+    out->patterns[i] = gh_share_wilson(hits[i], totals[i]);
+    out->average += out->patterns[i].value;
+    filled += totals[i] > 0;
+  }
+  if (!status) out->all = gh_share_wilson(all, pairs);
+  if (filled) out->average /= (double)filled;
+  free(v);
+  free(t);
+  return status;
+}
+
+/* ---- zero-shot classification ---- */
+
+gh_status gh_zeroshot_classes(gh_error *err, float *out, const float *texts, int64_t classes, int64_t templates,
+                              int64_t width) {
+  double *rows = NULL;
+  float *sums = gh_alloc(err, (size_t)(classes * width), sizeof *sums);
+  gh_status status = sums ? gh_normalize_rows(err, &rows, texts, classes * templates, width) : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < classes * width && !status; i++) {
+    double sum = 0;
+    for (int64_t t = 0; t < templates; t++) sum += rows[(i / width * templates + t) * width + i % width];
+    sums[i] = (float)(sum / (double)templates);
+  }
+  free(rows);
+  rows = NULL;
+  if (!status) status = gh_normalize_rows(err, &rows, sums, classes, width);
+  for (int64_t i = 0; i < classes * width && !status; i++) out[i] = (float)rows[i];
+  free(rows);
+  free(sums);
+  return status;
+}
+
+/* How many candidates come before candidate `right`. */
+static int64_t rank_of(const double *scores, int64_t n, int64_t right) {
+  int64_t rank = 0;
+  for (int64_t i = 0; i < n; i++) rank += scores[i] > scores[right] || (scores[i] == scores[right] && i < right);
+  return rank;
+}
+
+static int64_t best_of(const double *scores, int64_t n) {
+  int64_t best = 0;
+  for (int64_t i = 1; i < n; i++)
+    if (scores[i] > scores[best]) best = i;
+  return best;
+}
+
+gh_status gh_zeroshot_evaluate(gh_error *err, gh_zeroshot_score *out, int64_t *predicted, int64_t *ranks,
+                               const float *images, const int64_t *labels, int64_t n, const float *classes,
+                               int64_t class_count, int64_t width) {
+  double *v = NULL, *c = NULL, *scores = gh_alloc(err, (size_t)class_count, sizeof *scores);
+  int64_t first = 0, among = 0;
+  *out = (gh_zeroshot_score){0};
+  gh_status status = scores ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  if (!status) status = gh_normalize_rows(err, &c, classes, class_count, width);
+  for (int64_t i = 0; i < n && !status; i++) {
+    for (int64_t k = 0; k < class_count; k++) scores[k] = dot(v + i * width, c + k * width, width);
+    int64_t rank = rank_of(scores, class_count, labels[i]);
+    if (predicted) predicted[i] = best_of(scores, class_count);
+    if (ranks) ranks[i] = rank;
+    first += rank == 0;
+    among += rank < TOP;
+  }
+  if (!status) *out = (gh_zeroshot_score){gh_share_wilson(first, n), gh_share_wilson(among, n)};
+  free(v);
+  free(c);
+  free(scores);
+  return status;
+}
+
+/* ---- retrieval ---- */
+
+const int gh_retrieval_ks[GH_RETRIEVAL_KS] = {1, 5, 10};
+
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* The interval of hits over captions when whole images are drawn with replacement. hits, captions (n) by image. */
+static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, const int64_t *captions, int64_t n,
+                           gh_stream stream) {
+  double *values = gh_alloc(err, BOOTSTRAPS, sizeof *values);
+  if (!values) return GH_ERROR_MEMORY;
+  for (int64_t b = 0; b < BOOTSTRAPS; b++) {
+    int64_t hit = 0, total = 0;
+    for (int64_t i = 0; i < n; i++) {
+      uint64_t at = gh_stream_below(stream, (uint64_t)b, i, (uint64_t)n);
+      hit += hits[at];
+      total += captions[at];
+    }
+    values[b] = (double)hit / (double)total;
+  }
+  qsort(values, BOOTSTRAPS, sizeof *values, by_value);
+  share->low = values[(int)(0.025 * BOOTSTRAPS)];
+  share->high = values[(int)(0.975 * BOOTSTRAPS) - 1];
+  free(values);
+  return GH_OK;
+}
+
+/* Shares of captions by their image's rank. */
+static gh_status score_captions(gh_error *err, gh_retrieval_score *out, const int64_t *ranks, const int64_t *owner,
+                                int64_t m, int64_t n, uint64_t seed) {
+  int64_t *hits = gh_alloc(err, (size_t)(2 * n), sizeof *hits), *captions = hits + n;
+  gh_status status = hits ? GH_OK : GH_ERROR_MEMORY;
+  for (int64_t c = 0; c < m && !status; c++) captions[owner[c]]++;
+  for (int k = 0; k < GH_RETRIEVAL_KS && !status; k++) {
+    int64_t total = 0;
+    memset(hits, 0, (size_t)n * sizeof *hits);
+    for (int64_t c = 0; c < m; c++) {
+      bool hit = ranks[c] < gh_retrieval_ks[k];
+      hits[owner[c]] += hit;
+      total += hit;
+    }
+    out->image_at[k] = gh_share_wilson(total, m);
+    status = bootstrap(err, &out->image_at[k], hits, captions, n, gh_stream_make(seed, 0, "bootstrap", "image"));
+  }
+  free(hits);
+  return status;
+}
+
+static void score_images(gh_retrieval_score *out, const int64_t *ranks, int64_t n) {
+  for (int k = 0; k < GH_RETRIEVAL_KS; k++) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < n; i++) total += ranks[i] < gh_retrieval_ks[k];
+    out->text_at[k] = gh_share_wilson(total, n);
+  }
+}
+
+gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t *image_ranks, int64_t *text_ranks,
+                                const float *images, int64_t n, const float *captions, const int64_t *owner, int64_t m,
+                                int64_t width, uint64_t seed) {
+  double *v = NULL, *t = NULL, *scores = gh_alloc(err, (size_t)GH_MAX(n, m), sizeof *scores);
+  int64_t *ranks = gh_alloc(err, (size_t)(n + m), sizeof *ranks), *of_images = ranks + m;
+  *out = (gh_retrieval_score){0};
+  gh_status status = scores && ranks ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  if (!status) status = gh_normalize_rows(err, &t, captions, m, width);
+  for (int64_t c = 0; c < m && !status; c++) {
+    for (int64_t i = 0; i < n; i++) scores[i] = dot(v + i * width, t + c * width, width);
+    ranks[c] = rank_of(scores, n, owner[c]);
+  }
+  for (int64_t i = 0; i < n && !status; i++) {
+    int64_t best = -1; /* the first of its captions with the greatest similarity comes before its others */
+    for (int64_t c = 0; c < m; c++) {
+      scores[c] = dot(v + i * width, t + c * width, width);
+      if (owner[c] == i && (best < 0 || scores[c] > scores[best])) best = c;
+    }
+    if (best < 0) status = gh_fail(err, GH_ERROR_ARGUMENT, "retrieval: image %lld has no caption", (long long)i);
+    if (!status) of_images[i] = rank_of(scores, m, best);
+  }
+  if (!status) status = score_captions(err, out, ranks, owner, m, n, seed);
+  if (!status) score_images(out, of_images, n);
+  if (!status && image_ranks) memcpy(image_ranks, ranks, (size_t)m * sizeof *ranks);
+  if (!status && text_ranks) memcpy(text_ranks, of_images, (size_t)n * sizeof *ranks);
+  free(v);
+  free(t);
+  free(scores);
+  free(ranks);
+  return status;
+}
+
+/* ---- neighbours ---- */
+
+gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const float *rows, int64_t n, int64_t width,
+                        int64_t query, int64_t k) {
+  double *v = NULL, *scores = gh_alloc(err, (size_t)n, sizeof *scores);
+  gh_status status = scores ? gh_normalize_rows(err, &v, rows, n, width) : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n && !status; i++) scores[i] = dot(v + i * width, v + query * width, width);
+  if (!status) scores[query] = -INFINITY;
+  for (int64_t place = 0; place < k && !status; place++) {
+    out[place] = best_of(scores, n);
+    if (similarities) similarities[place] = scores[out[place]];
+    scores[out[place]] = -INFINITY;
+  }
+  free(v);
+  free(scores);
+  return status;
+}

@@ -1,0 +1,22 @@
+/* TensorBoard event files, written by hand: a TFRecord (length, masked crc32c, bytes, masked crc32c) an event, each a
+ * protobuf `Event` with a `Summary` of scalars. TensorBoard reads the folder they lie in. */
+#ifndef GH_TRAIN_TFEVENTS_H
+#define GH_TRAIN_TFEVENTS_H
+
+#include "base/status.h"
+
+typedef struct gh_scalar {
+  const char *tag; /* "stage1/loss" */
+  double value;    /* kept as float32 */
+} gh_scalar;
+
+/* crc32c (Castagnoli) of the bytes, as TFRecord masks it. */
+uint32_t gh_masked_crc32c(const void *bytes, size_t size);
+
+/* Starts the file anew: the record that names the format's version. */
+gh_status gh_tfevents_begin(gh_error *err, const char *path, double wall_time);
+/* Appends an event in one write. wall_time: seconds since 1970. Tags are shorter than 64 bytes, scalars at most 32. */
+gh_status gh_tfevents_add(gh_error *err, const char *path, double wall_time, int64_t step, const gh_scalar *scalars,
+                          size_t count);
+
+#endif
