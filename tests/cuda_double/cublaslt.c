@@ -1,0 +1,255 @@
+/* cuBLASLt's double: products by plain loops with sums in float64, columns first as the library stores matrices. */
+#include "double.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+
+GH_CUDA_LT(DECLARE)
+
+enum { ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
+enum { EPILOGUE_GELU = 32, EPILOGUE_AUX = 128 }; /* with GELU: what it was given is kept */
+
+struct cublasLtContext {
+  int unused;
+};
+
+struct gh_lt_desc {
+  unsigned trans_a, trans_b, epilogue, bias_type;
+  bool has_bias_type;
+  const void *bias;
+  void *aux;
+  int64_t aux_ld, aux_stride;
+};
+
+struct gh_lt_layout {
+  unsigned type;
+  uint64_t rows, columns;
+  int64_t ld, stride;
+  int32_t batch;
+};
+
+struct gh_lt_preference {
+  uint64_t ignored;
+};
+
+size_t cublasLtGetVersion(void) { return (size_t)double_setting("GH_DOUBLE_CUBLASLT", 130000); }
+
+unsigned cublasLtCreate(cublasLtHandle_t *handle) {
+  unsigned code = double_fault(__func__, ALLOC_FAILED);
+  if (!code && !(*handle = calloc(1, sizeof **handle))) code = ALLOC_FAILED;
+  return code;
+}
+unsigned cublasLtDestroy(cublasLtHandle_t handle) {
+  free(handle);
+  return GH_LT_SUCCESS;
+}
+
+/* ---- attributes: where each lies in its object ---- */
+
+typedef struct attribute {
+  unsigned id;
+  size_t offset, bytes;
+} attribute;
+
+#define AT(id, type, member)                                                                                           \
+  { id, offsetof(type, member), sizeof(((type *)0)->member) }
+static const attribute desc_attributes[] = {
+    AT(GH_LT_DESC_TRANSA, struct gh_lt_desc, trans_a),        AT(GH_LT_DESC_TRANSB, struct gh_lt_desc, trans_b),
+    AT(GH_LT_DESC_EPILOGUE, struct gh_lt_desc, epilogue),     AT(GH_LT_DESC_BIAS_POINTER, struct gh_lt_desc, bias),
+    AT(GH_LT_DESC_AUX_POINTER, struct gh_lt_desc, aux),       AT(GH_LT_DESC_AUX_LD, struct gh_lt_desc, aux_ld),
+    AT(GH_LT_DESC_AUX_STRIDE, struct gh_lt_desc, aux_stride), AT(GH_LT_DESC_BIAS_TYPE, struct gh_lt_desc, bias_type)};
+static const attribute layout_attributes[] = {AT(GH_LT_LAYOUT_BATCH, struct gh_lt_layout, batch),
+                                              AT(GH_LT_LAYOUT_STRIDE, struct gh_lt_layout, stride)};
+
+static unsigned set(const attribute *list, size_t count, void *object, unsigned id, const void *value, size_t bytes) {
+  for (size_t i = 0; i < count; i++)
+    if (list[i].id == id && list[i].bytes == bytes) {
+      memcpy((char *)object + list[i].offset, value, bytes);
+      return GH_LT_SUCCESS;
+    }
+  return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: no attribute %u of %zu bytes", id, bytes);
+}
+
+unsigned cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, unsigned compute_type, unsigned scale_type) {
+  unsigned code = double_fault(__func__, ALLOC_FAILED);
+  if (code) return code;
+  if (compute_type != GH_LT_COMPUTE_32F || scale_type != GH_LT_R_32F)
+    return double_refuse(GH_LT_NOT_SUPPORTED, "cuBLASLt: compute type %u, scale type %u", compute_type, scale_type);
+  *desc = calloc(1, sizeof **desc);
+  if (!*desc) return ALLOC_FAILED;
+  (*desc)->epilogue = GH_LT_EPILOGUE_DEFAULT;
+  return GH_LT_SUCCESS;
+}
+unsigned cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
+  free(desc);
+  return GH_LT_SUCCESS;
+}
+unsigned cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, unsigned id, const void *value, size_t bytes) {
+  if (id == GH_LT_DESC_BIAS_TYPE) desc->has_bias_type = true;
+  return set(desc_attributes, GH_COUNT(desc_attributes), desc, id, value, bytes);
+}
+
+unsigned cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, unsigned type, uint64_t rows, uint64_t columns,
+                                    int64_t ld) {
+  unsigned code = double_fault(__func__, ALLOC_FAILED);
+  if (code) return code;
+  if (type != GH_LT_R_32F && type != GH_LT_R_16F && type != GH_LT_R_16BF) return GH_LT_NOT_SUPPORTED;
+  if (ld < (int64_t)rows) return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a leading dimension below the rows");
+  *layout = malloc(sizeof **layout);
+  if (!*layout) return ALLOC_FAILED;
+  **layout = (struct gh_lt_layout){.type = type, .rows = rows, .columns = columns, .ld = ld, .batch = 1};
+  return GH_LT_SUCCESS;
+}
+unsigned cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
+  free(layout);
+  return GH_LT_SUCCESS;
+}
+unsigned cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, unsigned id, const void *value, size_t bytes) {
+  return set(layout_attributes, GH_COUNT(layout_attributes), layout, id, value, bytes);
+}
+
+unsigned cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
+  *preference = calloc(1, sizeof **preference);
+  return *preference ? GH_LT_SUCCESS : ALLOC_FAILED;
+}
+unsigned cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
+  free(preference);
+  return GH_LT_SUCCESS;
+}
+/* All of them leave the choice of the one algorithm as it is. */
+unsigned cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, unsigned id, const void *value,
+                                              size_t bytes) {
+  (void)preference, (void)id, (void)value, (void)bytes;
+  return GH_LT_SUCCESS;
+}
+
+/* ---- products ---- */
+
+typedef struct product {
+  struct gh_lt_desc desc;
+  struct gh_lt_layout a, b, c, d;
+  const void *from_a, *from_b, *from_c;
+  void *to;
+  float alpha, beta;
+} product;
+
+static size_t size_of(unsigned type) { return type == GH_LT_R_32F ? 4 : 2; }
+
+static double load(const void *from, unsigned type, int64_t i) {
+  if (type == GH_LT_R_32F) return (double)((const float *)from)[i];
+  uint16_t bits = ((const uint16_t *)from)[i];
+  return (double)(type == GH_LT_R_16BF ? gh_bf16_to_f32(bits) : gh_f16_to_f32(bits));
+}
+static void store(void *to, unsigned type, int64_t i, double value) {
+  if (type == GH_LT_R_32F)
+    ((float *)to)[i] = (float)value;
+  else
+    ((uint16_t *)to)[i] = type == GH_LT_R_16BF ? gh_f32_to_bf16((float)value) : gh_f32_to_f16((float)value);
+}
+
+/* Element (i, j) of op(matrix), in a batch's matrix. */
+static double element(const void *from, const struct gh_lt_layout *l, unsigned trans, int64_t batch, int64_t i,
+                      int64_t j) {
+  return load(from, l->type, batch * l->stride + (trans == GH_LT_OP_T ? j + i * l->ld : i + j * l->ld));
+}
+
+static double gelu(double x) { return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
+
+static void finish(const product *p, int64_t batch, int64_t i, int64_t j, double sum) {
+  const struct gh_lt_desc *d = &p->desc;
+  double x = (double)p->alpha * sum;
+  if (p->beta != 0) x += (double)p->beta * element(p->from_c, &p->c, GH_LT_OP_N, batch, i, j);
+  if (d->epilogue & GH_LT_EPILOGUE_BIAS) x += load(d->bias, d->has_bias_type ? d->bias_type : p->d.type, i);
+  if (d->epilogue & EPILOGUE_AUX) store(d->aux, p->d.type, batch * d->aux_stride + i + j * d->aux_ld, x);
+  if (d->epilogue & EPILOGUE_GELU) x = gelu(x);
+  store(p->to, p->d.type, batch * p->d.stride + i + j * p->d.ld, x);
+}
+
+static bool is_matrix(const void *at, const struct gh_lt_layout *l) {
+  int64_t elements = (l->batch - 1) * l->stride + ((int64_t)l->columns - 1) * l->ld + (int64_t)l->rows;
+  return gh_double_is_device(at, (size_t)elements * size_of(l->type));
+}
+
+static unsigned run_product(const void *data) {
+  const product *p = data;
+  const int64_t m = (int64_t)p->d.rows, n = (int64_t)p->d.columns;
+  const int64_t k = (int64_t)(p->desc.trans_a == GH_LT_OP_T ? p->a.rows : p->a.columns);
+  if (!is_matrix(p->from_a, &p->a) || !is_matrix(p->from_b, &p->b) || !is_matrix(p->to, &p->d) ||
+      (p->beta != 0 && !is_matrix(p->from_c, &p->c)) ||
+      ((p->desc.epilogue & GH_LT_EPILOGUE_BIAS) && !gh_double_is_device(p->desc.bias, (size_t)m * 2)) ||
+      ((p->desc.epilogue & EPILOGUE_AUX) && !gh_double_is_device(p->desc.aux, (size_t)m * 2)))
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuBLASLt: a matrix that is no device memory");
+  double *left = malloc((size_t)(m * k) * sizeof *left), *sums = malloc((size_t)m * sizeof *sums);
+  unsigned code = left && sums ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
+  for (int64_t batch = 0; batch < p->d.batch && !code; batch++) {
+    for (int64_t l = 0; l < k; l++)
+      for (int64_t i = 0; i < m; i++) left[l * m + i] = element(p->from_a, &p->a, p->desc.trans_a, batch, i, l);
+    for (int64_t j = 0; j < n; j++) {
+      for (int64_t i = 0; i < m; i++) sums[i] = 0;
+      for (int64_t l = 0; l < k; l++) {
+        const double right = element(p->from_b, &p->b, p->desc.trans_b, batch, l, j);
+        for (int64_t i = 0; i < m; i++) sums[i] += left[l * m + i] * right;
+      }
+      for (int64_t i = 0; i < m; i++) finish(p, batch, i, j, sums[i]);
+    }
+  }
+  free(left);
+  free(sums);
+  return code;
+}
+
+static bool is_known_epilogue(unsigned epilogue) {
+  return epilogue == GH_LT_EPILOGUE_DEFAULT ||
+         !(epilogue & ~(unsigned)(GH_LT_EPILOGUE_BIAS | EPILOGUE_GELU | EPILOGUE_AUX));
+}
+
+static unsigned check(const struct gh_lt_desc *desc, const struct gh_lt_layout *a, const struct gh_lt_layout *b,
+                      const struct gh_lt_layout *c, const struct gh_lt_layout *d) {
+  bool ta = desc->trans_a == GH_LT_OP_T, tb = desc->trans_b == GH_LT_OP_T;
+  if ((ta ? a->columns : a->rows) != d->rows || (tb ? b->rows : b->columns) != d->columns ||
+      (ta ? a->rows : a->columns) != (tb ? b->columns : b->rows) || c->rows != d->rows || c->columns != d->columns)
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: sizes that do not fit together");
+  if (a->batch != d->batch || b->batch != d->batch || c->batch != d->batch) return GH_LT_INVALID_VALUE;
+  if (!is_known_epilogue(desc->epilogue) || a->type != b->type || c->type != d->type) return GH_LT_NOT_SUPPORTED;
+  return a->type == d->type || d->type == GH_LT_R_32F ? GH_LT_SUCCESS : GH_LT_NOT_SUPPORTED;
+}
+
+unsigned cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                                        cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                        cublasLtMatmulPreference_t preference, int wanted,
+                                        cublasLtMatmulHeuristicResult_t *results, int *found) {
+  (void)preference;
+  *found = 0;
+  unsigned code = double_fault(__func__, GH_LT_NOT_SUPPORTED);
+  if (!code) code = handle && wanted > 0 ? check(desc, a, b, c, d) : GH_LT_INVALID_VALUE;
+  if (code) return code;
+  results[0] = (cublasLtMatmulHeuristicResult_t){.wavesCount = 1};
+  *found = 1;
+  return GH_LT_SUCCESS;
+}
+
+unsigned cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
+                        cublasLtMatrixLayout_t layout_a, const void *b, cublasLtMatrixLayout_t layout_b,
+                        const void *beta, const void *c, cublasLtMatrixLayout_t layout_c, void *d,
+                        cublasLtMatrixLayout_t layout_d, const cublasLtMatmulAlgo_t *algo, void *workspace,
+                        size_t workspace_bytes, CUstream stream) {
+  (void)algo, (void)workspace, (void)workspace_bytes;
+  unsigned code = double_fault(__func__, EXECUTION_FAILED);
+  if (!code) code = handle ? check(desc, layout_a, layout_b, layout_c, layout_d) : GH_LT_INVALID_VALUE;
+  if (code) return code;
+  product p = {.desc = *desc,
+               .a = *layout_a,
+               .b = *layout_b,
+               .c = *layout_c,
+               .d = *layout_d,
+               .from_a = a,
+               .from_b = b,
+               .from_c = c,
+               .to = d};
+  memcpy(&p.alpha, alpha, sizeof p.alpha);
+  memcpy(&p.beta, beta, sizeof p.beta);
+  return gh_double_submit(stream, run_product, &p, sizeof p) ? EXECUTION_FAILED : GH_LT_SUCCESS;
+}

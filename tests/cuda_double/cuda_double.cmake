@@ -1,0 +1,42 @@
+# The double of NVIDIA's libraries that the tests run on where there is no GPU (tests/cuda_double/README.md). Not
+# instrumented: its fibers switch stacks.
+set(DOUBLE ${CMAKE_SOURCE_DIR}/tests/cuda_double)
+add_custom_target(cuda_double ALL)
+# Programs made with another prelude, which a cache may hold, are told by this.
+file(SHA256 ${DOUBLE}/prelude.hpp PRELUDE)
+file(SHA256 ${DOUBLE}/module.h MODULE)
+string(SHA256 PRELUDE ${PRELUDE}${MODULE})
+string(SUBSTRING ${PRELUDE} 0 8 PRELUDE)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${DOUBLE}/prelude.hpp ${DOUBLE}/module.h)
+function(add_double name soversion)
+  add_library(double_${name} SHARED ${ARGN} ${DOUBLE}/faults.c)
+  target_include_directories(double_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
+  target_compile_definitions(double_${name} PRIVATE _GNU_SOURCE GH_DOUBLE_FOLDER="${DOUBLE}"
+                                                    GH_DOUBLE_VERSION=0x${PRELUDE}u)
+  target_compile_options(double_${name} PRIVATE -O2 -fno-sanitize=all)
+  target_link_libraries(double_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS} m)
+  set_target_properties(
+    double_${name} PROPERTIES OUTPUT_NAME ${name} SOVERSION ${soversion} LIBRARY_OUTPUT_DIRECTORY
+                                                                         ${CMAKE_BINARY_DIR}/cuda_double)
+  add_dependencies(cuda_double double_${name})
+endfunction()
+
+add_double(cuda 1 ${DOUBLE}/driver_device.c ${DOUBLE}/driver_memory.c ${DOUBLE}/driver_stream.c
+           ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c)
+add_double(nvrtc 13 ${DOUBLE}/nvrtc.c)
+add_double(cublasLt 13 ${DOUBLE}/cublaslt.c ${CMAKE_SOURCE_DIR}/src/base/half.c)
+target_compile_options(double_cublasLt PRIVATE -O3)
+add_double(cufft 12 ${DOUBLE}/cufft.c)
+target_link_libraries(double_cublasLt PRIVATE double_cuda)
+target_link_libraries(double_cufft PRIVATE double_cuda)
+
+target_compile_definitions(test_cuda_double PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
+add_dependencies(test_cuda_double cuda_double)
+
+# What runs on cuda:0 as on any device.
+function(add_cuda_test name)
+  add_test(NAME cuda_${name} COMMAND ${ARGN})
+  set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "GH_CUDA_LIBRARIES=${CMAKE_BINARY_DIR}/cuda_double;\
+GH_TEST_DEVICE=cuda:0")
+endfunction()
+add_cuda_test(selftest genhance selftest --device cuda:0)

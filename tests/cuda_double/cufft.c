@@ -1,0 +1,131 @@
+/* cuFFT's double: 2-D complex transforms by their definition, one side after the other, in float64. */
+#include "double.h"
+
+#include <complex.h>
+#include <math.h>
+#include <stdlib.h>
+
+GH_CUDA_FFT(DECLARE)
+
+enum { INVALID_PLAN = 1, EXEC_FAILED = 6, NO_WORKSPACE = 20 };
+enum { MAX_PLANS = 256, WORKSPACE = 512 };
+#define PI 3.14159265358979323846
+
+static struct {
+  bool used, made;
+  int64_t sides[2], batch;
+  void *workspace;
+  CUstream stream;
+} plans[MAX_PLANS];
+
+unsigned cufftGetVersion(int *version) {
+  *version = 12000;
+  return GH_FFT_SUCCESS;
+}
+
+unsigned cufftCreate(int *plan) {
+  unsigned code = double_fault(__func__, GH_FFT_ALLOC_FAILED);
+  int p = 0;
+  while (p < MAX_PLANS && plans[p].used) p++;
+  if (code || p == MAX_PLANS) return code ? code : GH_FFT_ALLOC_FAILED;
+  plans[p].used = true;
+  plans[p].made = false;
+  plans[p].workspace = NULL;
+  *plan = p;
+  return GH_FFT_SUCCESS;
+}
+
+static bool is_plan(int plan) { return plan >= 0 && plan < MAX_PLANS && plans[plan].used; }
+
+unsigned cufftDestroy(int plan) {
+  if (!is_plan(plan)) return INVALID_PLAN;
+  plans[plan].used = false;
+  return GH_FFT_SUCCESS;
+}
+
+/* The double's plans have no memory of their own. */
+unsigned cufftSetAutoAllocation(int plan, int automatic) {
+  if (!is_plan(plan)) return INVALID_PLAN;
+  return automatic ? double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: memory of a plan's own") : GH_FFT_SUCCESS;
+}
+
+unsigned cufftMakePlanMany64(int plan, int rank, long long *n, long long *in_embed, long long in_stride,
+                             long long in_distance, long long *out_embed, long long out_stride, long long out_distance,
+                             unsigned type, long long batch, size_t *workspace_bytes) {
+  unsigned code = double_fault(__func__, GH_FFT_ALLOC_FAILED);
+  if (code) return code;
+  if (!is_plan(plan)) return INVALID_PLAN;
+  bool packed = rank == 2 && !in_embed && !out_embed && in_stride == 1 && out_stride == 1 &&
+                in_distance == n[0] * n[1] && out_distance == in_distance;
+  if (!packed || type != GH_FFT_C2C)
+    return double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: all but packed complex transforms in two dimensions");
+  plans[plan].made = true;
+  plans[plan].sides[0] = n[0];
+  plans[plan].sides[1] = n[1];
+  plans[plan].batch = batch;
+  *workspace_bytes = WORKSPACE;
+  return GH_FFT_SUCCESS;
+}
+
+unsigned cufftSetWorkArea(int plan, void *workspace) {
+  if (!is_plan(plan)) return INVALID_PLAN;
+  plans[plan].workspace = workspace;
+  return GH_FFT_SUCCESS;
+}
+
+unsigned cufftSetStream(int plan, CUstream stream) {
+  if (!is_plan(plan)) return INVALID_PLAN;
+  plans[plan].stream = stream;
+  return GH_FFT_SUCCESS;
+}
+
+typedef struct transform {
+  int64_t rows, columns, batch;
+  const cufftComplex *from;
+  cufftComplex *to;
+  int direction;
+} transform;
+
+/* n numbers `step` apart, in place; `copy` and `turn` have room for n. */
+static void transform_line(double complex *x, int64_t n, int64_t step, int direction, double complex *copy,
+                           double complex *turn) {
+  for (int64_t i = 0; i < n; i++) {
+    copy[i] = x[i * step];
+    turn[i] = cexp(direction * 2 * PI * I * (double)i / (double)n);
+  }
+  for (int64_t k = 0; k < n; k++) {
+    double complex sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += copy[i] * turn[i * k % n];
+    x[k * step] = sum;
+  }
+}
+
+static unsigned run_transform(const void *data) {
+  const transform *t = data;
+  const int64_t n = t->rows * t->columns, longest = GH_MAX(t->rows, t->columns);
+  const size_t bytes = (size_t)(n * t->batch) * sizeof *t->from;
+  if (!gh_double_is_device(t->from, bytes) || !gh_double_is_device(t->to, bytes))
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: what is no device memory");
+  double complex *x = malloc((size_t)n * sizeof *x), *rest = malloc((size_t)(2 * longest) * sizeof *rest);
+  for (int64_t b = 0; x && rest && b < t->batch; b++) {
+    for (int64_t i = 0; i < n; i++) x[i] = CMPLX((double)t->from[b * n + i].x, (double)t->from[b * n + i].y);
+    for (int64_t r = 0; r < t->rows; r++)
+      transform_line(x + r * t->columns, t->columns, 1, t->direction, rest, rest + longest);
+    for (int64_t c = 0; c < t->columns; c++)
+      transform_line(x + c, t->rows, t->columns, t->direction, rest, rest + longest);
+    for (int64_t i = 0; i < n; i++) t->to[b * n + i] = (cufftComplex){(float)creal(x[i]), (float)cimag(x[i])};
+  }
+  unsigned code = x && rest ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
+  free(x);
+  free(rest);
+  return code;
+}
+
+unsigned cufftExecC2C(int plan, cufftComplex *in, cufftComplex *out, int direction) {
+  unsigned code = double_fault(__func__, EXEC_FAILED);
+  if (code) return code;
+  if (!is_plan(plan) || !plans[plan].made) return INVALID_PLAN;
+  if (!gh_double_is_device(plans[plan].workspace, WORKSPACE)) return NO_WORKSPACE;
+  const transform t = {plans[plan].sides[0], plans[plan].sides[1], plans[plan].batch, in, out, direction};
+  return gh_double_submit(plans[plan].stream, run_transform, &t, sizeof t) ? EXEC_FAILED : GH_FFT_SUCCESS;
+}

@@ -1,0 +1,49 @@
+/* What the files of the double of NVIDIA's libraries share. README.md says what it is. */
+#ifndef GH_TESTS_CUDA_DOUBLE_H
+#define GH_TESTS_CUDA_DOUBLE_H
+
+#include <stdbool.h>
+
+#include "cuda/api.h"
+
+#define API __attribute__((visibility("default")))
+
+/* Results of the driver beyond those that the backend knows. */
+enum {
+  CODE_INVALID_VALUE = 1,
+  CODE_NOT_INITIALIZED = 3,
+  CODE_INVALID_DEVICE = 101,
+  CODE_INVALID_IMAGE = 200,
+  CODE_INVALID_CONTEXT = 201,
+  CODE_NO_BINARY_FOR_GPU = 209,
+  CODE_INVALID_PTX = 218,
+  CODE_INVALID_HANDLE = 400,
+  CODE_NOT_FOUND = 500,
+  CODE_ILLEGAL_ADDRESS = 700,
+  CODE_LAUNCH_FAILED = 719,
+  CODE_CAPTURE_UNSUPPORTED = 900,
+  CODE_CAPTURE_INVALIDATED = 901,
+  CODE_CAPTURE_UNMATCHED = 903,
+  CODE_CAPTURE_ISOLATION = 905
+};
+
+/* ---- faults.c: part of every library ---- */
+
+/* Counts the call; the result that GH_DOUBLE_FAIL asks this call to give (`otherwise` where it names none), or 0. */
+unsigned double_fault(const char *function, unsigned otherwise);
+/* A number of the environment. */
+long double_setting(const char *name, long otherwise);
+/* Says on stderr what a library would only give a number for, and returns the number. */
+unsigned double_refuse(unsigned code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- exported by the driver's double for the other libraries ---- */
+
+/* Puts a piece of work on a stream, or into the graph that the stream is captured to. `data` is copied. */
+typedef unsigned (*double_work)(const void *data);
+API unsigned gh_double_submit(CUstream stream, double_work work, const void *data, size_t size);
+/* Whether [p, p + bytes) lies in one allocation of device memory. */
+API bool gh_double_is_device(const void *p, size_t bytes);
+
+#define DECLARE(result, name, params) API result name params;
+
+#endif

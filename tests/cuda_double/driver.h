@@ -1,0 +1,43 @@
+/* What the files of the driver's double share. */
+#ifndef GH_TESTS_CUDA_DOUBLE_DRIVER_H
+#define GH_TESTS_CUDA_DOUBLE_DRIVER_H
+
+#include "double.h"
+
+GH_CUDA_DRIVER(DECLARE)
+GH_CUDA_DRIVER_OPTIONAL(DECLARE)
+
+struct CUctx_st {
+  int device, users;
+  unsigned failure; /* of a launch or a copy: every later call gives it, as on the real thing */
+};
+
+extern __thread CUcontext double_current;
+
+/* Every entry point begins with one of these: one call at a time, counted, failing on demand; ENTER_CONTEXT also wants
+ * a context that has not failed. They return from the function. */
+int double_lock(void);
+void double_unlock(const int *locked);
+unsigned double_enter(const char *function, bool needs_context);
+#define LOCK() __attribute__((cleanup(double_unlock), unused)) const int locked = double_lock()
+#define ENTER(needs_context)                                                                                           \
+  LOCK();                                                                                                              \
+  const unsigned entered = double_enter(__func__, needs_context);                                                      \
+  if (entered) return entered
+#define ENTER_DRIVER()  ENTER(false)
+#define ENTER_CONTEXT() ENTER(true)
+
+int double_capability(void); /* 90: 9.0 */
+size_t double_memory_bytes(void);
+
+bool double_is_pinned(const void *p);
+
+/* ---- streams: the lock is held ---- */
+
+unsigned double_put(CUstream stream, double_work work, const void *data, size_t size); /* gh_double_submit */
+unsigned double_drain(CUstream stream);
+unsigned double_drain_all(void); /* runs everything that was asked for */
+bool double_is_capturing(CUstream stream);
+bool double_thread_captures(void); /* when memory cannot be had */
+
+#endif

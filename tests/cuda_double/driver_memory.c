@@ -1,0 +1,215 @@
+/* The driver's double: device memory is host memory between fences. */
+#include "driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ALIGNMENT 512
+#define PAGE      ((size_t)4096)
+#define CANARY    ((char)0xa5)
+
+/* Ends as near to a page that cannot be touched as its alignment lets it; canaries fill the gaps. */
+typedef struct allocation {
+  struct allocation *next;
+  char *map, *at;
+  size_t mapped, bytes; /* mapped: without the fence */
+} allocation;
+
+typedef struct pinned {
+  struct pinned *next;
+  char *at;
+  size_t bytes;
+} pinned;
+
+static allocation *allocations;
+static pinned *pins;
+static size_t in_use;
+
+static allocation **find_allocation(const void *p) {
+  allocation **link = &allocations;
+  while (*link && ((char *)p < (*link)->at || (char *)p >= (*link)->at + (*link)->bytes)) link = &(*link)->next;
+  return link;
+}
+
+bool gh_double_is_device(const void *p, size_t bytes) {
+  const allocation *a = *find_allocation(p);
+  return a && bytes <= (size_t)(a->at + a->bytes - (const char *)p);
+}
+
+bool double_is_pinned(const void *p) {
+  for (const pinned *m = pins; m; m = m->next)
+    if ((const char *)p >= m->at && (const char *)p < m->at + m->bytes) return true;
+  return false;
+}
+
+/* ---- device memory ---- */
+
+static char *address(CUdeviceptr pointer) { return (char *)(size_t)pointer; }
+
+unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
+  ENTER_CONTEXT();
+  *memory = 0;
+  if (!bytes) return CODE_INVALID_VALUE;
+  if (double_thread_captures()) return CODE_CAPTURE_UNSUPPORTED;
+  if (bytes > double_memory_bytes() - in_use) return GH_CU_OUT_OF_MEMORY;
+  allocation *a = calloc(1, sizeof *a);
+  if (!a) return GH_CU_OUT_OF_MEMORY;
+  a->bytes = bytes;
+  a->mapped = (bytes + ALIGNMENT + PAGE - 1) / PAGE * PAGE;
+  a->map = mmap(NULL, a->mapped + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (a->map == MAP_FAILED || mprotect(a->map + a->mapped, PAGE, PROT_NONE)) {
+    free(a);
+    return GH_CU_OUT_OF_MEMORY;
+  }
+  a->at = a->map + (a->mapped - bytes) / ALIGNMENT * ALIGNMENT;
+  memset(a->map, CANARY, (size_t)(a->at - a->map));
+  memset(a->at, 0xff, bytes); /* NaN: nothing may count on zeros */
+  memset(a->at + bytes, CANARY, (size_t)(a->map + a->mapped - a->at) - bytes);
+  a->next = allocations;
+  allocations = a;
+  in_use += bytes;
+  *memory = (CUdeviceptr)(size_t)a->at;
+  return GH_CU_SUCCESS;
+}
+
+static bool is_whole(const allocation *a) {
+  for (const char *p = a->map; p < a->at; p++)
+    if (*p != CANARY) return false;
+  for (const char *p = a->at + a->bytes; p < a->map + a->mapped; p++)
+    if (*p != CANARY) return false;
+  return true;
+}
+
+/* Like the real one it waits for everything that was asked for. */
+unsigned cuMemFree_v2(CUdeviceptr memory) {
+  ENTER_CONTEXT();
+  if (!memory) return GH_CU_SUCCESS;
+  allocation **link = find_allocation(address(memory)), *a = *link;
+  if (!a || a->at != address(memory)) return CODE_INVALID_VALUE;
+  unsigned code = double_drain_all();
+  if (!is_whole(a)) {
+    double_refuse(0, "something wrote beside an allocation of %zu bytes", a->bytes);
+    abort();
+  }
+  *link = a->next;
+  in_use -= a->bytes;
+  munmap(a->map, a->mapped + PAGE);
+  free(a);
+  return code;
+}
+
+unsigned cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
+  ENTER_CONTEXT();
+  *total = double_memory_bytes();
+  *free_bytes = *total - in_use;
+  return GH_CU_SUCCESS;
+}
+
+/* ---- pinned host memory ---- */
+
+unsigned cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
+  ENTER_CONTEXT();
+  if (flags) return CODE_INVALID_VALUE;
+  pinned *m = calloc(1, sizeof *m);
+  if (m) m->at = malloc(bytes);
+  if (!m || !m->at) {
+    free(m);
+    return GH_CU_OUT_OF_MEMORY;
+  }
+  m->bytes = bytes;
+  m->next = pins;
+  pins = m;
+  *memory = m->at;
+  return GH_CU_SUCCESS;
+}
+
+unsigned cuMemFreeHost(void *memory) {
+  ENTER_CONTEXT();
+  pinned **link = &pins;
+  while (*link && (*link)->at != memory) link = &(*link)->next;
+  pinned *m = *link;
+  if (!m) return CODE_INVALID_VALUE;
+  unsigned code = double_drain_all();
+  *link = m->next;
+  free(m->at);
+  free(m);
+  return code;
+}
+
+/* ---- copies and fills ---- */
+
+typedef struct copy_work {
+  char *to;
+  const char *from; /* NULL: the bytes follow this struct */
+  size_t bytes;
+  bool to_device, from_device;
+} copy_work;
+
+static unsigned run_copy(const void *data) {
+  const copy_work *c = data;
+  const char *from = c->from ? c->from : (const char *)data + sizeof *c;
+  if (c->to_device && !gh_double_is_device(c->to, c->bytes))
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes to %p, no device memory", c->bytes, (void *)c->to);
+  if (c->from_device && !gh_double_is_device(from, c->bytes))
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes from %p, no device memory", c->bytes,
+                         (const void *)from);
+  memmove(c->to, from, c->bytes);
+  return GH_CU_SUCCESS;
+}
+
+/* Bytes of memory that is not pinned are taken at once, as the real driver's staging does. */
+static unsigned put_copy_of_bytes(CUstream stream, const copy_work *c) {
+  char *whole = malloc(sizeof *c + c->bytes);
+  if (!whole) return GH_CU_OUT_OF_MEMORY;
+  copy_work own = *c;
+  own.from = NULL;
+  memcpy(whole, &own, sizeof own);
+  memcpy(whole + sizeof own, c->from, c->bytes);
+  unsigned code = double_put(stream, run_copy, whole, sizeof own + c->bytes);
+  free(whole);
+  return code;
+}
+
+unsigned cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
+  ENTER_CONTEXT();
+  const copy_work c = {.to = address(to), .from = from, .bytes = bytes, .to_device = true};
+  if (double_is_pinned(from) || double_is_capturing(stream)) return double_put(stream, run_copy, &c, sizeof c);
+  return put_copy_of_bytes(stream, &c);
+}
+
+/* To memory that is not pinned the real driver copies before it returns. */
+unsigned cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
+  ENTER_CONTEXT();
+  const copy_work c = {.to = to, .from = address(from), .bytes = bytes, .from_device = true};
+  unsigned code = double_put(stream, run_copy, &c, sizeof c);
+  if (code || double_is_pinned(to) || double_is_capturing(stream)) return code;
+  return double_drain(stream);
+}
+
+unsigned cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
+  ENTER_CONTEXT();
+  const copy_work c = {address(to), address(from), bytes, true, true};
+  return double_put(stream, run_copy, &c, sizeof c);
+}
+
+typedef struct set_work {
+  char *to;
+  size_t words;
+  uint32_t word;
+} set_work;
+
+static unsigned run_set(const void *data) {
+  const set_work *s = data;
+  if (!gh_double_is_device(s->to, 4 * s->words))
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a fill of %zu words at %p, no device memory", s->words, (void *)s->to);
+  for (size_t i = 0; i < s->words; i++) memcpy(s->to + 4 * i, &s->word, 4);
+  return GH_CU_SUCCESS;
+}
+
+unsigned cuMemsetD32Async(CUdeviceptr to, unsigned word, size_t words, CUstream stream) {
+  ENTER_CONTEXT();
+  if (to % 4) return CODE_INVALID_VALUE;
+  const set_work s = {address(to), words, word};
+  return double_put(stream, run_set, &s, sizeof s);
+}

@@ -1,0 +1,190 @@
+/* The driver's double: programs are shared objects (nvrtc.c makes them), kernels run on the host (fibers.c). */
+#include "driver.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fibers.h"
+#include "image.h"
+
+struct CUfunc_st {
+  CUfunction next;
+  CUmodule module;
+  const gh_double_kernel *kernel;
+};
+
+struct CUmod_st {
+  void *library;
+  const gh_double_table_t *table;
+  CUcontext context;
+  CUfunction functions;
+};
+
+/* ---- images ---- */
+
+/* A device runs what was compiled for its own major version and at most its minor one; PTX for anything older. */
+static unsigned check_arch(int arch, bool ptx) {
+  int device = double_capability();
+  bool fits = ptx ? arch <= device : arch / 10 == device / 10 && arch <= device;
+  if (fits) return GH_CU_SUCCESS;
+  return ptx ? CODE_INVALID_PTX : CODE_NO_BINARY_FOR_GPU;
+}
+
+static size_t elf_bytes(const void *image) {
+  const Elf64_Ehdr *header = image;
+  return header->e_shoff + (size_t)header->e_shnum * header->e_shentsize;
+}
+
+static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
+
+/* The shared object's bytes within PTX, to be freed. */
+static char *decode_ptx(const char *text, size_t *size) {
+  text += strlen(GH_DOUBLE_PTX);
+  char *bytes = malloc(strlen(text) / 2 + 1);
+  *size = 0;
+  for (; bytes && hex_digit(text[0]) >= 0 && hex_digit(text[1]) >= 0; text += 2)
+    bytes[(*size)++] = (char)(16 * hex_digit(text[0]) + hex_digit(text[1]));
+  return bytes;
+}
+
+static void *open_bytes(const void *bytes, size_t size) {
+  char path[] = "/tmp/genhance-double-XXXXXX";
+  int fd = mkstemp(path);
+  if (fd < 0) return NULL;
+  bool written = write(fd, bytes, size) == (ssize_t)size;
+  close(fd);
+  void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (!library) double_refuse(0, "a program does not load: %s", written ? dlerror() : "disk full");
+  unlink(path);
+  return library;
+}
+
+static void say_in_log(unsigned options, const unsigned *option, void **value, const char *text) {
+  char *log = NULL;
+  size_t size = 0;
+  for (unsigned i = 0; i < options; i++) {
+    if (option[i] == GH_CU_JIT_ERROR_LOG) log = value[i];
+    if (option[i] == GH_CU_JIT_ERROR_LOG_BYTES) size = (size_t)value[i];
+  }
+  if (log && size) snprintf(log, size, "%s", text);
+}
+
+unsigned cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned options, unsigned *option, void **value) {
+  ENTER_CONTEXT();
+  bool ptx = !strncmp(image, GH_DOUBLE_PTX, strlen(GH_DOUBLE_PTX));
+  if (!ptx && memcmp(image, ELFMAG, SELFMAG)) {
+    say_in_log(options, option, value, "neither PTX nor a cubin");
+    return CODE_INVALID_IMAGE;
+  }
+  size_t size = ptx ? 0 : elf_bytes(image);
+  char *decoded = ptx ? decode_ptx(image, &size) : NULL;
+  void *library = open_bytes(ptx ? decoded : image, size);
+  free(decoded);
+  const gh_double_table_t *table = library ? dlsym(library, GH_DOUBLE_TABLE) : NULL;
+  bool known = table && table->version == GH_DOUBLE_VERSION;
+  unsigned code = known ? check_arch(table->arch, ptx) : CODE_INVALID_IMAGE;
+  CUmodule m = code ? NULL : calloc(1, sizeof *m);
+  if (!m) {
+    say_in_log(options, option, value, known ? "made for another kind of device" : "a broken image");
+    if (library) dlclose(library);
+    return code ? code : GH_CU_OUT_OF_MEMORY;
+  }
+  m->library = library;
+  m->table = table;
+  m->context = double_current;
+  *module = m;
+  return GH_CU_SUCCESS;
+}
+
+unsigned cuModuleUnload(CUmodule module) {
+  ENTER_CONTEXT();
+  unsigned code = double_drain_all();
+  for (CUfunction f = module->functions, next; f; f = next) {
+    next = f->next;
+    free(f);
+  }
+  dlclose(module->library);
+  free(module);
+  return code;
+}
+
+unsigned cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
+  ENTER_CONTEXT();
+  const gh_double_table_t *t = module->table;
+  int k = 0;
+  while (k < t->kernel_count && strcmp(t->kernels[k].name, name)) k++;
+  if (k == t->kernel_count) return CODE_NOT_FOUND;
+  CUfunction f = calloc(1, sizeof *f);
+  if (!f) return GH_CU_OUT_OF_MEMORY;
+  *f = (struct CUfunc_st){module->functions, module, &t->kernels[k]};
+  module->functions = f;
+  *function = f;
+  return GH_CU_SUCCESS;
+}
+
+unsigned cuFuncGetAttribute(int *value, unsigned attribute, CUfunction function) {
+  ENTER_CONTEXT();
+  if (!function || attribute != GH_CU_FUNCTION_MAX_THREADS) return CODE_INVALID_VALUE;
+  *value = DOUBLE_MAX_BLOCK;
+  return GH_CU_SUCCESS;
+}
+
+unsigned cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, size_t *bytes) {
+  ENTER_CONTEXT();
+  const gh_double_kernel *k = function->kernel;
+  if (index >= (size_t)k->count) return CODE_INVALID_VALUE;
+  *offset = 0;
+  for (size_t i = 0; i <= index; i++) {
+    *offset = (*offset + k->sizes[i] - 1) / k->sizes[i] * k->sizes[i];
+    if (i < index) *offset += k->sizes[i];
+  }
+  *bytes = k->sizes[index];
+  return GH_CU_SUCCESS;
+}
+
+/* ---- launches ---- */
+
+#define MAX_ARGUMENTS 64
+
+typedef struct launch_work {
+  CUfunction function;
+  double_grid grid;
+  uint64_t arguments[MAX_ARGUMENTS];
+} launch_work;
+
+static unsigned run_launch(const void *data) {
+  const launch_work *w = data;
+  const gh_double_kernel *k = w->function->kernel;
+  const char *why = getenv("GH_DOUBLE_FAIL_KERNEL");
+  void *arguments[MAX_ARGUMENTS];
+  if (why && !strcmp(why, k->name)) return CODE_LAUNCH_FAILED;
+  for (int i = 0; i < k->count; i++) {
+    arguments[i] = (void *)&w->arguments[i];
+    if (k->pointers[i] && w->arguments[i] && !gh_double_is_device((void *)(size_t)w->arguments[i], 1))
+      return double_refuse(CODE_ILLEGAL_ADDRESS, "%s: argument %d is no device memory", k->name, i);
+  }
+  why = double_run_kernel(w->function->module->table, k, w->grid, arguments);
+  return why ? double_refuse(CODE_LAUNCH_FAILED, "%s: %s", k->name, why) : GH_CU_SUCCESS;
+}
+
+unsigned cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void **params,
+                        void **extra) {
+  ENTER_CONTEXT();
+  if (!function || function->module->context != double_current) return CODE_INVALID_HANDLE;
+  const gh_double_kernel *k = function->kernel;
+  launch_work w = {.function = function, .grid = {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}}};
+  uint64_t items = (uint64_t)block_x * block_y * block_z;
+  bool fits = grid_x && grid_y && grid_z && grid_x <= INT32_MAX && grid_y <= 65535 && grid_z <= 65535 && items &&
+              items <= DOUBLE_MAX_BLOCK && block_z <= 64;
+  if (!fits || shared_bytes || extra || k->count > MAX_ARGUMENTS) return CODE_INVALID_VALUE;
+  for (int i = 0; i < k->count; i++) {
+    if (k->sizes[i] > 8) return double_refuse(CODE_INVALID_VALUE, "%s: a structure as an argument", k->name);
+    memcpy(&w.arguments[i], params[i], k->sizes[i]);
+  }
+  return double_put(stream, run_launch, &w, offsetof(launch_work, arguments) + 8 * (size_t)k->count);
+}

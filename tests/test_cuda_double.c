@@ -1,0 +1,380 @@
+/* The double of NVIDIA's libraries (tests/cuda_double) itself: what it runs is right, and what it is there to catch it
+ * catches. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cuda/api.h"
+
+static gh_error err;
+static const gh_cuda_driver *cu;
+static const gh_nvrtc *rtc;
+static const gh_cublaslt *lt;
+static CUcontext context;
+static CUstream stream;
+
+#define OK(call) assert_int_equal(call, 0)
+
+static int open_double(void **state) {
+  (void)state;
+  cu = gh_cuda_driver_get(&err);
+  rtc = cu ? gh_nvrtc_get(&err, 90) : NULL;
+  lt = rtc ? gh_cublaslt_get(&err, 90) : NULL;
+  if (!lt) fail_msg("%s", err.text);
+  return 0;
+}
+
+/* A context of its own for every test: a failure stays in it. */
+static int begin(void **state) {
+  (void)state;
+  OK(cu->cuDevicePrimaryCtxRetain(&context, 0));
+  OK(cu->cuCtxSetCurrent(context));
+  OK(cu->cuStreamCreate(&stream, GH_CU_STREAM_NON_BLOCKING));
+  return 0;
+}
+static int end(void **state) {
+  (void)state;
+  cu->cuStreamDestroy_v2(stream);
+  OK(cu->cuDevicePrimaryCtxRelease_v2(0));
+  return 0;
+}
+
+/* ---- helpers ---- */
+
+/* The compiler's log, to be freed; *code: what it gave. */
+static char *compile(const char *source, const char *arch, unsigned *code, char **image) {
+  nvrtcProgram program;
+  const char *const options[] = {arch, "--fmad=false", "-DTWICE=2"};
+  size_t size;
+  *image = NULL;
+  OK(rtc->nvrtcCreateProgram(&program, source, "a test", 0, NULL, NULL));
+  *code = rtc->nvrtcCompileProgram(program, 3, options);
+  OK(rtc->nvrtcGetProgramLogSize(program, &size));
+  char *log = calloc(size + 1, 1);
+  OK(rtc->nvrtcGetProgramLog(program, log));
+  bool ptx = strstr(arch, "compute");
+  if (!*code) {
+    OK(ptx ? rtc->nvrtcGetPTXSize(program, &size) : rtc->nvrtcGetCUBINSize(program, &size));
+    *image = malloc(size);
+    OK(ptx ? rtc->nvrtcGetPTX(program, *image) : rtc->nvrtcGetCUBIN(program, *image));
+  }
+  OK(rtc->nvrtcDestroyProgram(&program));
+  return log;
+}
+
+static CUfunction load(const char *source, const char *name, CUmodule *module) {
+  char *image;
+  unsigned code;
+  char *log = compile(source, "--gpu-architecture=sm_90", &code, &image);
+  if (code) fail_msg("%s", log);
+  free(log);
+  CUfunction function;
+  OK(cu->cuModuleLoadDataEx(module, image, 0, NULL, NULL));
+  free(image);
+  OK(cu->cuModuleGetFunction(&function, *module, name));
+  return function;
+}
+
+static CUdeviceptr device_floats(const float *from, size_t count) {
+  CUdeviceptr memory;
+  OK(cu->cuMemAlloc_v2(&memory, 4 * count));
+  if (from) OK(cu->cuMemcpyHtoDAsync_v2(memory, from, 4 * count, stream));
+  return memory;
+}
+
+/* ---- kernels ---- */
+
+static const char reverse[] =
+    "extern \"C\" __global__ void __launch_bounds__(256) reverse(float *to, const float *from,\n"
+    "                                                            long long n, char unused) {\n"
+    "  __shared__ float all[256];\n"
+    "  for (int turn = 0; turn < 3; turn++) {\n" /* odd: reversed in the end */
+    "    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;\n"
+    "    all[threadIdx.x] = turn ? to[i] : from[i];\n"
+    "    __syncthreads();\n"
+    "    if (i < n) to[i] = all[blockDim.x - 1 - threadIdx.x];\n"
+    "    __syncthreads();\n"
+    "  }\n"
+    "}\n"
+    "extern \"C\" __global__ void add(float *to, float x) { to[threadIdx.x] += x * TWICE; }\n";
+
+static void test_kernels_run(void **state) {
+  (void)state;
+  CUmodule module;
+  CUfunction function = load(reverse, "reverse", &module), none;
+  float from[300], to[300];
+  for (int i = 0; i < 300; i++) from[i] = (float)i;
+  CUdeviceptr a = device_floats(from, 300), b = device_floats(NULL, 300);
+  long long n = 300;
+  char unused = 0;
+  void *params[] = {&b, &a, &n, &unused};
+  OK(cu->cuLaunchKernel(function, 3, 1, 1, 100, 1, 1, 0, stream, params, NULL));
+  OK(cu->cuMemcpyDtoHAsync_v2(to, b, sizeof to, stream));
+  OK(cu->cuStreamSynchronize(stream));
+  for (int i = 0; i < 300; i++) assert_true(to[i] == (float)(i / 100 * 100 + 99 - i % 100));
+
+  size_t offset, bytes;
+  static const size_t sizes[] = {8, 8, 8, 1};
+  for (size_t i = 0; i < 4; i++) {
+    OK(cu->cuFuncGetParamInfo(function, i, &offset, &bytes));
+    assert_int_equal(bytes, sizes[i]);
+  }
+  assert_int_equal(cu->cuFuncGetParamInfo(function, 4, &offset, &bytes), 1);
+  assert_int_equal(cu->cuModuleGetFunction(&none, module, "nothing"), 500);
+  assert_int_equal(cu->cuLaunchKernel(function, 1, 65536, 1, 100, 1, 1, 0, stream, params, NULL), 1);
+  assert_int_equal(cu->cuLaunchKernel(function, 1, 1, 1, 1025, 1, 1, 0, stream, params, NULL), 1);
+  OK(cu->cuModuleUnload(module));
+  OK(cu->cuMemFree_v2(a));
+  OK(cu->cuMemFree_v2(b));
+}
+
+static void expect_failed_launch(const char *source, CUdeviceptr argument, unsigned want) {
+  CUmodule module;
+  CUfunction function = load(source, "f", &module);
+  void *params[] = {&argument};
+  OK(cu->cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, stream, params, NULL));
+  assert_int_equal(cu->cuStreamSynchronize(stream), want);
+  assert_int_equal(cu->cuStreamSynchronize(stream), want); /* it stays */
+  CUdeviceptr memory;
+  assert_int_equal(cu->cuMemAlloc_v2(&memory, 4), want);
+}
+
+static void test_barrier_not_reached_by_all(void **state) {
+  (void)state;
+  expect_failed_launch("extern \"C\" __global__ void f(float *p) { if (threadIdx.x < 31) __syncthreads(); }\n", 0, 719);
+}
+
+static void test_foreign_memory(void **state) {
+  (void)state;
+  static float host[4];
+  expect_failed_launch("extern \"C\" __global__ void f(float *p) { p[0] = 1; }\n", (CUdeviceptr)(size_t)host, 700);
+}
+
+static void test_what_does_not_compile(void **state) {
+  (void)state;
+  static const struct {
+    const char *source, *arch, *text;
+    unsigned code;
+  } bad[] = {
+      {"\n#line 7 \"some.cl\"\n__device__ int f() { return nothing; }\n", "--gpu-architecture=sm_90", "some.cl:7", 6},
+      {"__device__ void f() { asm volatile(\"bar.sync 0;\"); }\n", "--gpu-architecture=sm_90", "inline PTX", 6},
+      {"\n", "--gpu-architecture=sm_70", "sm_70", 5},
+      {"\n", "--use_fast_math", "--use_fast_math", 5},
+  };
+  for (size_t i = 0; i < GH_COUNT(bad); i++) {
+    char *image;
+    unsigned code;
+    char *log = compile(bad[i].source, bad[i].arch, &code, &image);
+    assert_int_equal(code, bad[i].code);
+    if (!strstr(log, bad[i].text)) fail_msg("no \"%s\" in %s", bad[i].text, log);
+    free(log);
+  }
+}
+
+/* Machine code is for a generation, PTX for what is newer; and neither is for what was made by something else. */
+static void test_images(void **state) {
+  (void)state;
+  static const struct {
+    const char *arch, *capability;
+    unsigned code;
+  } cases[] = {{"--gpu-architecture=sm_80", "8.6", 0},
+               {"--gpu-architecture=sm_86", "8.0", 209},
+               {"--gpu-architecture=sm_80", "9.0", 209},
+               {"--gpu-architecture=compute_80", "9.0", 0},
+               {"--gpu-architecture=compute_90", "8.0", 218}};
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    char *image;
+    unsigned code;
+    CUmodule module;
+    CUfunction function;
+    free(compile(reverse, cases[i].arch, &code, &image));
+    OK(code);
+    setenv("GH_DOUBLE_CAPABILITY", cases[i].capability, 1);
+    code = cu->cuModuleLoadDataEx(&module, image, 0, NULL, NULL);
+    assert_int_equal(code, cases[i].code);
+    free(image);
+    if (code) continue;
+    OK(cu->cuModuleGetFunction(&function, module, "add"));
+    OK(cu->cuModuleUnload(module));
+  }
+  unsetenv("GH_DOUBLE_CAPABILITY");
+  CUmodule module;
+  assert_int_equal(cu->cuModuleLoadDataEx(&module, "nothing that runs", 0, NULL, NULL), 200);
+}
+
+/* ---- streams ---- */
+
+/* Work runs as late as it may, so that a host that changes pinned memory too early is seen. */
+static void test_copies_are_late(void **state) {
+  (void)state;
+  float *pinned, to[2];
+  CUevent event;
+  OK(cu->cuMemHostAlloc((void **)&pinned, 8, 0));
+  OK(cu->cuEventCreate(&event, GH_CU_EVENT_NO_TIMING));
+  CUdeviceptr memory = device_floats(NULL, 2);
+  pinned[0] = pinned[1] = 1;
+  OK(cu->cuMemcpyHtoDAsync_v2(memory, pinned, 4, stream));
+  pinned[0] = 2;
+  OK(cu->cuEventRecord(event, stream));
+  assert_int_equal(cu->cuEventQuery(event), GH_CU_NOT_READY);
+  OK(cu->cuEventQuery(event));
+  pinned[0] = 3;
+  float pageable = 5;
+  OK(cu->cuMemcpyHtoDAsync_v2(memory + 4, &pageable, 4, stream));
+  pageable = 6;
+  OK(cu->cuMemcpyDtoHAsync_v2(to, memory, 8, stream));
+  assert_true(to[0] == 2 && to[1] == 5);
+
+  CUstream other;
+  OK(cu->cuStreamCreate(&other, GH_CU_STREAM_NON_BLOCKING));
+  OK(cu->cuMemsetD32Async(memory, 0, 2, other));
+  OK(cu->cuEventRecord(event, other));
+  OK(cu->cuStreamWaitEvent(stream, event, 0));
+  OK(cu->cuMemcpyDtoHAsync_v2(to, memory, 8, stream));
+  assert_true(to[0] == 0 && to[1] == 0);
+  OK(cu->cuStreamDestroy_v2(other));
+  OK(cu->cuEventDestroy_v2(event));
+  OK(cu->cuMemFree_v2(memory));
+  OK(cu->cuMemFreeHost(pinned));
+}
+
+static void test_graphs_replay(void **state) {
+  (void)state;
+  CUmodule module;
+  CUfunction add = load(reverse, "add", &module);
+  CUgraph graph;
+  CUgraphExec exec;
+  CUdeviceptr memory = device_floats((const float[]){1, 2}, 2), fresh;
+  float by = 10, to[2];
+  void *params[] = {&memory, &by};
+  OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
+  OK(cu->cuLaunchKernel(add, 1, 1, 1, 2, 1, 1, 0, stream, params, NULL));
+  assert_int_equal(cu->cuMemAlloc_v2(&fresh, 4), 900);
+  OK(cu->cuStreamEndCapture(stream, &graph));
+  OK(cu->cuGraphInstantiateWithFlags(&exec, graph, 0));
+  OK(cu->cuGraphDestroy(graph));
+  by = 1000; /* the graph has the 10 */
+  for (int i = 0; i < 2; i++) OK(cu->cuGraphLaunch(exec, stream));
+  OK(cu->cuMemcpyDtoHAsync_v2(to, memory, 8, stream));
+  assert_true(to[0] == 41 && to[1] == 42);
+  OK(cu->cuGraphExecDestroy(exec));
+
+  OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
+  assert_int_equal(cu->cuStreamSynchronize(stream), 900);
+  assert_int_equal(cu->cuStreamEndCapture(stream, &graph), 901);
+  OK(cu->cuModuleUnload(module));
+  OK(cu->cuMemFree_v2(memory));
+}
+
+/* ---- products ---- */
+
+static void test_product(void **state) {
+  (void)state;
+  enum { M = 3, N = 2, K = 4, BATCH = 2 };
+  float a[BATCH * M * K], b[BATCH * N * K], bias[M] = {1, -2, 3}, c[BATCH * M * N], got[BATCH * M * N],
+                                            aux[BATCH * M * N];
+  for (int i = 0; i < BATCH * M * K; i++) a[i] = (float)((i * 7) % 5 - 2);
+  for (int i = 0; i < BATCH * N * K; i++) b[i] = (float)((i * 5) % 7 - 3) / 4;
+  for (int i = 0; i < BATCH * M * N; i++) c[i] = (float)i;
+  CUdeviceptr at[5] = {device_floats(a, GH_COUNT(a)), device_floats(b, GH_COUNT(b)), device_floats(c, GH_COUNT(c)),
+                       device_floats(bias, M), device_floats(NULL, BATCH * M * N)};
+  cublasLtHandle_t handle;
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatrixLayout_t layouts[3];
+  cublasLtMatmulPreference_t preference;
+  cublasLtMatmulHeuristicResult_t result;
+  const unsigned transposed = GH_LT_OP_T, epilogue = GH_LT_EPILOGUE_GELU_AUX_BIAS;
+  const int64_t strides[3] = {M * K, N * K, M * N};
+  const uint64_t rows[3] = {K, K, M}, columns[3] = {M, N, N}; /* A is stored transposed */
+  const int32_t batch = BATCH;
+  int found;
+  OK(lt->cublasLtCreate(&handle));
+  OK(lt->cublasLtMatmulDescCreate(&desc, GH_LT_COMPUTE_32F, GH_LT_R_32F));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_TRANSA, &transposed, 4));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_EPILOGUE, &epilogue, 4));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_BIAS_POINTER, &at[3], 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_POINTER, &at[4], 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_LD, &(int64_t){M}, 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_STRIDE, &strides[2], 8));
+  for (int i = 0; i < 3; i++) {
+    OK(lt->cublasLtMatrixLayoutCreate(&layouts[i], GH_LT_R_32F, rows[i], columns[i], (int64_t)rows[i]));
+    OK(lt->cublasLtMatrixLayoutSetAttribute(layouts[i], GH_LT_LAYOUT_BATCH, &batch, 4));
+    OK(lt->cublasLtMatrixLayoutSetAttribute(layouts[i], GH_LT_LAYOUT_STRIDE, &strides[i], 8));
+  }
+  OK(lt->cublasLtMatmulPreferenceCreate(&preference));
+  OK(lt->cublasLtMatmulAlgoGetHeuristic(handle, desc, layouts[0], layouts[1], layouts[2], layouts[2], preference, 1,
+                                        &result, &found));
+  assert_int_equal(found, 1);
+  const float alpha = 0.5f, beta = 2;
+  OK(lt->cublasLtMatmul(handle, desc, &alpha, (void *)(size_t)at[0], layouts[0], (void *)(size_t)at[1], layouts[1],
+                        &beta, (void *)(size_t)at[2], layouts[2], (void *)(size_t)at[2], layouts[2], &result.algo, NULL,
+                        0, stream));
+  OK(cu->cuMemcpyDtoHAsync_v2(got, at[2], sizeof got, stream));
+  OK(cu->cuMemcpyDtoHAsync_v2(aux, at[4], sizeof aux, stream));
+  for (int p = 0; p < BATCH; p++)
+    for (int j = 0; j < N; j++)
+      for (int i = 0; i < M; i++) {
+        double x = 2 * (double)c[p * M * N + j * M + i] + (double)bias[i];
+        for (int k = 0; k < K; k++) x += 0.5 * (double)a[p * M * K + i * K + k] * (double)b[p * N * K + j * K + k];
+        assert_true(fabs((double)aux[p * M * N + j * M + i] - x) <= 1e-6 * (1 + fabs(x)));
+        x *= 0.5 * (1 + tanh(0.79788456080286541 * (x + 0.044715 * x * x * x)));
+        assert_true(fabs((double)got[p * M * N + j * M + i] - x) <= 1e-6 * (1 + fabs(x)));
+      }
+  for (int i = 0; i < 3; i++) OK(lt->cublasLtMatrixLayoutDestroy(layouts[i]));
+  OK(lt->cublasLtMatmulPreferenceDestroy(preference));
+  OK(lt->cublasLtMatmulDescDestroy(desc));
+  OK(lt->cublasLtDestroy(handle));
+  for (int i = 0; i < 5; i++) OK(cu->cuMemFree_v2(at[i]));
+}
+
+/* ---- faults ---- */
+
+static void test_faults_come_when_asked_for(void **state) {
+  (void)state;
+  CUdeviceptr memory[3];
+  char *image;
+  unsigned code;
+  setenv("GH_DOUBLE_FAIL", "nvrtcCompileProgram:0=6,cuMemHostAlloc:0", 1);
+  free(compile(reverse, "--gpu-architecture=sm_90", &code, &image));
+  assert_int_equal(code, 6);
+  void *pinned;
+  assert_int_equal(cu->cuMemHostAlloc(&pinned, 4, 0), GH_CU_OUT_OF_MEMORY);
+  unsetenv("GH_DOUBLE_FAIL");
+
+  setenv("GH_DOUBLE_MEMORY_MIB", "3", 1);
+  OK(cu->cuMemAlloc_v2(&memory[0], 2 << 20));
+  assert_int_equal(cu->cuMemAlloc_v2(&memory[1], 2 << 20), GH_CU_OUT_OF_MEMORY);
+  OK(cu->cuMemFree_v2(memory[0]));
+  unsetenv("GH_DOUBLE_MEMORY_MIB");
+
+  CUmodule module;
+  CUfunction add = load(reverse, "add", &module);
+  memory[0] = device_floats(NULL, 1);
+  float x = 1;
+  void *params[] = {&memory[0], &x};
+  setenv("GH_DOUBLE_FAIL_KERNEL", "add", 1);
+  OK(cu->cuLaunchKernel(add, 1, 1, 1, 1, 1, 1, 0, stream, params, NULL));
+  assert_int_equal(cu->cuStreamSynchronize(stream), 719);
+  unsetenv("GH_DOUBLE_FAIL_KERNEL");
+}
+
+int main(void) {
+  setenv("GH_CUDA_LIBRARIES", GH_CUDA_DOUBLE, 1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_kernels_run, begin, end),
+      cmocka_unit_test_setup_teardown(test_barrier_not_reached_by_all, begin, end),
+      cmocka_unit_test_setup_teardown(test_foreign_memory, begin, end),
+      cmocka_unit_test_setup_teardown(test_what_does_not_compile, begin, end),
+      cmocka_unit_test_setup_teardown(test_images, begin, end),
+      cmocka_unit_test_setup_teardown(test_copies_are_late, begin, end),
+      cmocka_unit_test_setup_teardown(test_graphs_replay, begin, end),
+      cmocka_unit_test_setup_teardown(test_product, begin, end),
+      cmocka_unit_test_setup_teardown(test_faults_come_when_asked_for, begin, end),
+  };
+  return cmocka_run_group_tests(tests, open_double, NULL);
+}
