@@ -1,4 +1,4 @@
-/* Matrix product for CPUs: C = alpha op(A) op(B) + beta C, row-major, float32.
+/* Matrix product for CPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; stored as gemm_storage.h says.
  *
  *            <-- nb -->            A work-item (a work-group of one) owns mt x nb of C and walks k in blocks of kc:
  *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of 32 columns one after
@@ -12,20 +12,26 @@
  *
  * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is
  * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs.
- * One chain over all of k would do too, but its rounding errors grow with k. */
-#include "platform.h"
+ * One chain over all of k would do too, but its rounding errors grow with k.
+ *
+ * bfloat16 is widened while it is packed. A bfloat16 C is summed in private memory and rounded once, so that it is the
+ * float32 C of the same numbers, rounded. */
+#include "gemm_storage.h"
 
 #define STRIP 32
 #define ROWS  8
 #define CHUNK 256 /* kc is a multiple of it, or all of k */
 
-/* Private memory, in floats: kc x nb of B and at least kc x 8 of A. Together 1.5 MiB of a worker's stack, which is most
- * of a second-level cache. The host (backend/gemm_own.c) keeps nb x kc and kc x 8 within them. */
-#ifndef PANEL_FLOATS
+/* Private memory, in floats: kc x nb of B, at least kc x 8 of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of a
+ * worker's stack, which is most of a second-level cache. The host (backend/gemm_own.c) keeps within them. */
 #define PANEL_FLOATS 262144
-#endif
-#ifndef BLOCK_FLOATS
+#ifdef C_BF16
+#define BLOCK_FLOATS 65536
+#define TOTAL_FLOATS 65536
+#define TOTAL        /* where sums over k live */
+#else
 #define BLOCK_FLOATS 131072
+#define TOTAL        GLOBAL
 #endif
 
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
@@ -34,21 +40,21 @@
 
 /* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
 
-inline void pack_b_rows(float *panel, GLOBAL const float *b, int64 ldb, int kc, int columns) {
+inline void pack_b_rows(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc, int columns) {
   const int whole = columns / STRIP * STRIP;
   for (int k = 0; k < kc; k++, b += ldb) {
     float *to = panel + k * STRIP;
     for (int s = 0; s < whole; s += STRIP, to += kc * STRIP) {
-      vstore16(vload16(0, b + s), 0, to);
-      vstore16(vload16(1, b + s), 1, to);
+      vstore16(AB_LOAD16(b + s), 0, to);
+      vstore16(AB_LOAD16(b + s + 16), 1, to);
     }
     if (whole < columns)
-      for (int j = 0; j < STRIP; j++) to[j] = whole + j < columns ? b[whole + j] : 0.0f;
+      for (int j = 0; j < STRIP; j++) to[j] = whole + j < columns ? AB_LOAD(b, whole + j) : 0.0f;
   }
 }
 
 /* B stored (n, k): squares of 16 x 16 are turned. */
-inline void pack_b_columns(float *panel, GLOBAL const float *b, int64 ldb, int kc, int columns) {
+inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc, int columns) {
   const int padded = (columns + STRIP - 1) / STRIP * STRIP;
   for (int j = 0; j < padded; j += 16, b += 16 * ldb) {
     float *to = panel + j / STRIP * (kc * STRIP) + j % STRIP;
@@ -56,36 +62,36 @@ inline void pack_b_columns(float *panel, GLOBAL const float *b, int64 ldb, int k
     if (j + 16 <= columns)
       for (; k + 16 <= kc; k += 16) {
         float square[256] ALIGNED;
-        for (int i = 0; i < 16; i++) vstore16(vload16(0, b + i * ldb + k), i, square);
+        for (int i = 0; i < 16; i++) vstore16(AB_LOAD16(b + i * ldb + k), i, square);
         for (int i = 0; i < 16; i++)
           for (int x = 0; x < 16; x++) to[(k + i) * STRIP + x] = square[x * 16 + i];
       }
     for (; k < kc; k++)
-      for (int x = 0; x < 16; x++) to[k * STRIP + x] = j + x < columns ? b[x * ldb + k] : 0.0f;
+      for (int x = 0; x < 16; x++) to[k * STRIP + x] = j + x < columns ? AB_LOAD(b, x * ldb + k) : 0.0f;
   }
 }
 
 /* ---- packing A: block[row / 8][k][8], rows past the end are 0 ---- */
 
-inline void pack_a_rows(float *block, GLOBAL const float *a, int64 lda, int kc, int rows) {
+inline void pack_a_rows(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
   for (int r = 0; r < rows; r += ROWS, a += ROWS * lda, block += kc * ROWS) {
     int k = 0;
     if (r + ROWS <= rows)
       for (; k + 16 <= kc; k += 16) {
         float part[ROWS * 16] ALIGNED;
-        for (int i = 0; i < ROWS; i++) vstore16(vload16(0, a + i * lda + k), i, part);
+        for (int i = 0; i < ROWS; i++) vstore16(AB_LOAD16(a + i * lda + k), i, part);
         for (int x = 0; x < 16; x++)
           for (int i = 0; i < ROWS; i++) block[(k + x) * ROWS + i] = part[i * 16 + x];
       }
     for (; k < kc; k++)
-      for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? a[i * lda + k] : 0.0f;
+      for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? AB_LOAD(a, i * lda + k) : 0.0f;
   }
 }
 
 /* A stored (k, m): its rows may lie pages apart, so that each visit of one takes WIDE columns. */
 #define WIDE 32
 
-inline void pack_a_columns(float *block, GLOBAL const float *a, int64 lda, int kc, int rows) {
+inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
   int r = 0;
   for (; r + WIDE <= rows; r += WIDE, a += WIDE, block += kc * WIDE) {
     for (int k = 0; k < kc; k++) {
@@ -93,27 +99,28 @@ inline void pack_a_columns(float *block, GLOBAL const float *a, int64 lda, int k
         PREFETCH(a + (k + AHEAD) * lda);
         PREFETCH(a + (k + AHEAD) * lda + 16);
       }
-      for (int i = 0; i < WIDE; i += ROWS) vstore8(vload8(0, a + k * lda + i), k, block + i * kc);
+      for (int i = 0; i < WIDE; i += ROWS) vstore8(AB_LOAD8(a + k * lda + i), k, block + i * kc);
     }
   }
   for (; r < rows; r += ROWS, a += ROWS, block += kc * ROWS) {
     for (int k = 0; k < kc; k++) {
       if (k + AHEAD < kc) PREFETCH(a + (k + AHEAD) * lda);
       if (r + ROWS <= rows) {
-        vstore8(vload8(0, a + k * lda), k, block);
+        vstore8(AB_LOAD8(a + k * lda), k, block);
       } else {
-        for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? a[k * lda + i] : 0.0f;
+        for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? AB_LOAD(a, k * lda + i) : 0.0f;
       }
     }
   }
 }
 
-/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc ---- */
+/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc, + bias where there is one ---- */
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define DECLARE(i)   float16 l##i = (float16)(0.0f), r##i = (float16)(0.0f);
 #define FACTOR(i)    l##i = alpha * l##i, r##i = alpha * r##i;
 #define FETCH(i)     l##i += scale * vload16(0, c + i * ldc), r##i += scale * vload16(1, c + i * ldc);
+#define SHIFT(i)     l##i += bias0, r##i += bias1;
 #define KEEP(i)      vstore16(l##i, 0, c + i * ldc), vstore16(r##i, 1, c + i * ldc);
 #define SPILL(i)     vstore16(l##i, 2 * i, edge), vstore16(r##i, 2 * i + 1, edge);
 #define STEP(i)                                                                                                        \
@@ -124,14 +131,16 @@ inline void pack_a_columns(float *block, GLOBAL const float *a, int64 lda, int k
   }
 
 /* rows, columns: what is left of C from here; less than a tile is stored element by element. */
-inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
-                 float scale) {
+inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
+                 float scale, GLOBAL const gemm_c *bias) {
   const bool whole = rows >= ROWS && columns >= STRIP;
+#ifndef C_BF16 /* private sums are in a cache already */
   if (whole)
     for (int i = 0; i < ROWS; i++) {
       PREFETCH(c + i * ldc);
       PREFETCH(c + i * ldc + 16);
     }
+#endif
   EACH_ROW(DECLARE)
   for (int k = 0; k < kc; k++, a += ROWS, b += STRIP) {
     const float16 b0 = vload16(0, b), b1 = vload16(1, b);
@@ -142,29 +151,65 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
     if (scale != 0.0f) {
       EACH_ROW(FETCH)
     }
+    if (bias) {
+      const float16 bias0 = C_LOAD16(bias), bias1 = C_LOAD16(bias + 16);
+      EACH_ROW(SHIFT)
+    }
     EACH_ROW(KEEP)
   } else {
     float edge[ROWS * STRIP] ALIGNED;
     EACH_ROW(SPILL)
     for (int i = 0; i < rows && i < ROWS; i++)
-      for (int j = 0; j < columns && j < STRIP; j++)
-        c[i * ldc + j] = edge[i * STRIP + j] + (scale != 0.0f ? scale * c[i * ldc + j] : 0.0f);
+      for (int j = 0; j < columns && j < STRIP; j++) {
+        float sum = edge[i * STRIP + j] + (scale != 0.0f ? scale * c[i * ldc + j] : 0.0f);
+        if (bias) sum += C_LOAD(bias, j);
+        c[i * ldc + j] = sum;
+      }
   }
 }
 
+#ifdef C_BF16
+inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, int rows, int columns) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < columns; j++) total[i * nb + j] = C_LOAD(c, i * ldc + j);
+}
+
+inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc, int rows, int columns) {
+  for (int i = 0; i < rows; i++) {
+    int j = 0;
+    for (; j + 16 <= columns; j += 16) C_STORE16(c + i * ldc + j, vload16(0, total + i * nb + j));
+    for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
+  }
+}
+#endif
+
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
+
+#ifdef C_BF16
+#define TOTAL_BEGIN                                                                                                    \
+  float total[TOTAL_FLOATS] ALIGNED;                                                                                   \
+  const int64 ld = nb;                                                                                                 \
+  if (beta != 0.0f) read_total(total, nb, c, ldc, rows, columns);
+#define TOTAL_END write_total(total, nb, c, ldc, rows, columns);
+#else
+#define TOTAL_BEGIN                                                                                                    \
+  GLOBAL float *total = c;                                                                                             \
+  const int64 ld = ldc;
+#define TOTAL_END
+#endif
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(1, 1, 1)                                                                                                \
-  void name(GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda,       \
+  void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, int32 mt, int32 nb, int32 kc) {                                   \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
     float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS] ALIGNED;                                                    \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b + (trans_b ? n0 * ldb : n0);                                                   \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
+    TOTAL_BEGIN                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
       const int depth = (int)min((int64)kc, k - k0);                                                                   \
       const int high = BLOCK_FLOATS / depth / ROWS * ROWS;                                                             \
@@ -179,12 +224,15 @@ inline void tile(GLOBAL float *c, int64 ldc, const float *a, const float *b, int
         else                                                                                                           \
           pack_a_rows(block, a + r0 * lda + k0, lda, depth, r1 - r0);                                                  \
         for (int s = 0; s < columns; s += STRIP)                                                                       \
-          for (int k1 = 0; k1 < depth; k1 += CHUNK)                                                                    \
+          for (int k1 = 0; k1 < depth; k1 += CHUNK) {                                                                  \
+            GLOBAL const gemm_c *shift = bias && k0 + k1 + CHUNK >= k ? bias + n0 + s : 0;                             \
             for (int r = r0; r < r1; r += ROWS)                                                                        \
-              tile(c + r * ldc + s, ldc, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,         \
-                   min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta);                         \
+              tile(total + r * ld + s, ld, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,       \
+                   min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta, shift);                  \
+          }                                                                                                            \
       }                                                                                                                \
     }                                                                                                                  \
+    TOTAL_END                                                                                                          \
   }
 
 GEMM(gemm_nn, false, false)

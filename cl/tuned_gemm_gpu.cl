@@ -1,4 +1,4 @@
-/* Matrix product for GPUs: C = alpha op(A) op(B) + beta C, row-major, float32.
+/* Matrix product for GPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; stored as gemm_storage.h says.
  *
  *   A work-group of 16 x 16 owns a square of TILE x TILE of C, TILE = 16 WORK; a work-item WORK x WORK of it, 16 apart,
  *   so that neighbours store neighbours. k is walked in steps of DEPTH: the group loads TILE x DEPTH of op(A) and
@@ -8,9 +8,10 @@
  *   DEPTH  16
  *
  * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
- * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK.
- * Local memory: 2 DEPTH (TILE + 1) floats, 16.1 KiB at most. */
-#include "platform.h"
+ * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK. A float32 C
+ * holds the sums between chunks; for a bfloat16 one they stay in registers and are rounded once. Local memory: 2 DEPTH
+ * (TILE + 1) floats, 16.1 KiB at most. */
+#include "gemm_storage.h"
 
 #ifndef WORK
 #define WORK 4
@@ -22,21 +23,24 @@
 #define PITCH (TILE + 1) /* one more, so that a column does not sit in one bank */
 
 /* Loads part[k][i] = op(X)[i, k0 + k], i < TILE. X is stored (i, k) where by_rows, else (k, i). */
-inline void load_part(LOCAL_PTR float *part, GLOBAL const float *x, int64 ld, int64 i0, int64 i_end, int64 k0,
+inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0,
                       int64 k_end, bool by_rows, int item) {
   for (int e = item; e < TILE * DEPTH; e += SIDE * SIDE) {
     const int k = by_rows ? e % DEPTH : e / TILE, i = by_rows ? e / DEPTH : e % TILE;
     const bool inside = i0 + i < i_end && k0 + k < k_end;
     const int64 at = by_rows ? (i0 + i) * ld + k0 + k : (k0 + k) * ld + i0 + i;
-    part[k * PITCH + i] = inside ? x[at] : 0.0f;
+    part[k * PITCH + i] = inside ? AB_LOAD(x, at) : 0.0f;
   }
 }
 
-inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL float *c, GLOBAL const float *a,
-                 GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
-                 float beta, bool trans_a, bool trans_b) {
+inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLOBAL const gemm_ab *a,
+                 GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
+                 float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
+#ifdef C_BF16
+  float total[WORK][WORK];
+#endif
   for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
     const int64 k_end = min(chunk + CHUNK, k);
     float sum[WORK][WORK];
@@ -55,27 +59,36 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL float *c, GLOB
       }
       BARRIER();
     }
-    const float scale = chunk ? 1.0f : beta;
     for (int i = 0; i < WORK; i++)
       for (int j = 0; j < WORK; j++) {
         const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
         if (row >= m || column >= n) continue;
         const int64 at = row * ldc + column;
-        const float product = alpha * sum[i][j];
-        c[at] = scale != 0.0f ? product + scale * c[at] : product;
+        float value = alpha * sum[i][j];
+#ifdef C_BF16
+        if (chunk) value = value + total[i][j];
+        if (!chunk && beta != 0.0f) value = value + beta * C_LOAD(c, at);
+        total[i][j] = value;
+        if (k_end < k) continue;
+#else
+        const float scale = chunk ? 1.0f : beta;
+        if (scale != 0.0f) value = value + scale * c[at];
+#endif
+        if (bias && k_end == k) value = value + C_LOAD(bias, column);
+        C_STORE(c, at, value);
       }
   }
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(SIDE, SIDE, 1)                                                                                          \
-  void name(GLOBAL float *c, GLOBAL const float *a, GLOBAL const float *b, int64 m, int64 n, int64 k, int64 lda,       \
+  void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta) {                                                                 \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                      \
     LOCAL float as[DEPTH * PITCH], bs[DEPTH * PITCH];                                                                  \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, \
-         n, k, lda, ldb, ldc, alpha, beta, trans_a, trans_b);                                                          \
+         n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b);                                                    \
   }
 
 GEMM(gemm_nn, false, false)

@@ -99,7 +99,7 @@ static unsigned make_layouts(const gh_cublaslt *lt, const gh_gemm_desc *g, gh_cu
   int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n;
   unsigned code = make_layout(lt, &gemm->a, g->dtype, rows_a, columns_a, g->lda, g->batch, g->stride_a);
   if (!code) code = make_layout(lt, &gemm->b, g->dtype, rows_b, columns_b, g->ldb, g->batch, g->stride_b);
-  if (!code) code = make_layout(lt, &gemm->c, g->dtype, g->m, g->n, g->ldc, g->batch, g->stride_c);
+  if (!code) code = make_layout(lt, &gemm->c, g->dtype_c, g->m, g->n, g->ldc, g->batch, g->stride_c);
   return code;
 }
 
@@ -114,7 +114,7 @@ static unsigned choose_algorithm(gh_cuda_device *device, const gh_gemm_desc *g, 
   const uint64_t workspace = WORKSPACE_BYTES;
   const uint32_t reductions = GH_LT_REDUCTION_COMPUTE_TYPE;
   const uint32_t of_a = alignment(gemm->at_a, g->stride_a * size), of_b = alignment(gemm->at_b, g->stride_b * size),
-                 of_c = alignment(gemm->at_c, g->stride_c * size);
+                 of_c = alignment(gemm->at_c, g->stride_c * (int64_t)gh_dtype_size(g->dtype_c));
   cublasLtMatmulPreference_t preference = NULL;
   cublasLtMatmulHeuristicResult_t result = {0};
   *found = 0;
@@ -164,6 +164,9 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
   if (!types[g->dtype].served)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM in %s is not served", gh_dtype_name(g->dtype));
+  if (!types[g->dtype_c].served || g->epilogue != GH_EPILOGUE_NONE)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM to %s with epilogue %d is not served",
+                   gh_dtype_name(g->dtype_c), (int)g->epilogue);
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
   return GH_OK;
@@ -188,7 +191,7 @@ gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *g, 
   launch->release = release_gemm;
   launch->of.gemm = (gh_cuda_gemm_launch){.at_a = place(a, g->offset_a, g->dtype),
                                           .at_b = place(b, g->offset_b, g->dtype),
-                                          .at_c = place(c, g->offset_c, g->dtype),
+                                          .at_c = place(c, g->offset_c, g->dtype_c),
                                           .alpha = (float)g->alpha,
                                           .beta = (float)g->beta};
   int found = 0;

@@ -94,8 +94,16 @@ typedef struct gh_kernel_id {
   gh_dtype dtype; /* the ELEM of the program */
 } gh_kernel_id;
 
+/* What a product does to alpha op(A) op(B) + beta C before it is stored, where its provider can. */
+typedef enum gh_epilogue {
+  GH_EPILOGUE_NONE,
+  GH_EPILOGUE_BIAS,     /* + bias[column] */
+  GH_EPILOGUE_BIAS_GELU /* + bias[column], kept in `before` for the backward pass, then GELU in its tanh form */
+} gh_epilogue;
+
 /* C = alpha * op(A) op(B) + beta * C, row-major; sizes in elements. `batch` matrices, each `stride_*` elements apart
- * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m). */
+ * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m).
+ * Sums are float32 whatever is stored; bfloat16 is rounded to nearest even, once. A zeroed record is float32. */
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
   bool trans_a, trans_b;
@@ -103,7 +111,11 @@ typedef struct gh_gemm_desc {
   int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */
   int64_t batch, stride_a, stride_b, stride_c;
   double alpha, beta; /* beta 0: C is not read, so it may hold anything */
-  gh_dtype dtype;
+  gh_dtype dtype;     /* of A and B: GH_F32 or GH_BF16 */
+  gh_dtype dtype_c;   /* of C, and of what the epilogue reads and keeps: GH_F32 or GH_BF16 */
+  gh_epilogue epilogue;
+  const gh_buffer *bias; /* n elements, the same for all of a batch */
+  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is */
 } gh_gemm_desc;
 
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a
@@ -145,7 +157,7 @@ struct gh_backend {
   gh_status (*bind_copy)(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                          int64_t from_offset, int64_t bytes, gh_launch **out);
   /* The vendor library's GEMM (CLBlast, which may allocate at a product of several matrices: uncounted);
-   * GH_ERROR_UNSUPPORTED where it has none for this descriptor. */
+   * GH_ERROR_UNSUPPORTED where it has none for this descriptor, its types or its epilogue. */
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
   /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept

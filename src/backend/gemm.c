@@ -14,9 +14,10 @@
 #define MAX_CACHE_BYTES ((size_t)16 << 20)
 
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
-  snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s", (long long)desc->m, (long long)desc->n,
+  const bool mixed = desc->dtype_c != desc->dtype;
+  snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m, (long long)desc->n,
            (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n', (long long)desc->batch,
-           desc->beta != 0.0, gh_dtype_name(desc->dtype));
+           desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "", mixed ? gh_dtype_name(desc->dtype_c) : "");
 }
 
 /* Elements from the start of the buffer to the end of the last matrix; -1 on overflow. */
@@ -42,6 +43,18 @@ static gh_status check_matrix(gh_error *err, const gh_device *d, const char *nam
   return GH_OK;
 }
 
+static bool is_served(gh_dtype dtype) { return dtype == GH_F32 || dtype == GH_BF16; }
+
+static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm_desc *g, int64_t end_c) {
+  if (g->epilogue < GH_EPILOGUE_NONE || g->epilogue > GH_EPILOGUE_BIAS_GELU)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: there is no epilogue %d", (int)g->epilogue);
+  gh_status status = GH_OK;
+  if (g->epilogue != GH_EPILOGUE_NONE) status = check_matrix(err, d, "the bias", g->bias, g->n, g->n, g->n, g->dtype_c);
+  if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU)
+    status = check_matrix(err, d, "what is before the GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
+  return status;
+}
+
 gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
                         const gh_buffer *b, const gh_buffer *c) {
   if (g->m < 1 || g->n < 1 || g->k < 1 || g->batch < 1)
@@ -49,6 +62,9 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
                    (long long)g->k, (long long)g->batch);
   if (g->offset_a < 0 || g->offset_b < 0 || g->offset_c < 0 || g->stride_a < 0 || g->stride_b < 0 || g->stride_c < 0)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a negative offset or stride");
+  if (!is_served(g->dtype) || !is_served(g->dtype_c))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "gemm: %s in, %s out: f32 and bf16 are served", gh_dtype_name(g->dtype),
+                   gh_dtype_name(g->dtype_c));
   if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs a stride of C");
   int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;
   int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n;
@@ -57,8 +73,8 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
                     extent(g->offset_c, g->m, g->n, g->ldc, g->batch, g->stride_c)};
   gh_status status = check_matrix(err, d, "A", a, ends[0], columns_a, g->lda, g->dtype);
   if (!status) status = check_matrix(err, d, "B", b, ends[1], columns_b, g->ldb, g->dtype);
-  if (!status) status = check_matrix(err, d, "C", c, ends[2], g->n, g->ldc, g->dtype);
-  return status;
+  if (!status) status = check_matrix(err, d, "C", c, ends[2], g->n, g->ldc, g->dtype_c);
+  return status ? status : check_epilogue(err, d, g, ends[2]);
 }
 
 /* ---- choices, sorted by key ---- */
@@ -274,6 +290,9 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
   if (!provider->applies(desc, d))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not serve it on %s", key, provider->name,
                    d->info.id);
+  if (desc->epilogue != GH_EPILOGUE_NONE && !(provider->fuses & (1u << desc->epilogue)))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not fuse epilogue %d", key, provider->name,
+                   (int)desc->epilogue);
   return provider->bind(err, d, provider, desc, a, b, c, out);
 }
 

@@ -6,11 +6,13 @@
 
 #include "backend/backend.h"
 
-/* Binds the chosen provider for desc; tunes the shape at its first use on this device. */
+/* Binds the chosen provider for desc; tunes the shape at its first use on this device. The epilogue has no say in the
+ * choice: GH_ERROR_UNSUPPORTED where the chosen provider does not fuse it, and the caller then records it apart. */
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                        gh_buffer *c, gh_launch **out);
 
-/* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. */
+/* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. What is stored ends it: "f32" or
+ * "bf16" where A, B and C agree, "bf16:f32" where C differs. */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
 /* The frozen choices: fixes the provider for a key ("own-cpu kc=256 nb=32") before anything is bound; an unknown

@@ -13,10 +13,12 @@ struct gh_gemm_provider {
   bool (*applies)(const gh_gemm_desc *desc, const gh_device *d);
   gh_status (*bind)(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                     const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
-  int size[2]; /* the provider's own parameters */
+  int size[2];    /* the provider's own parameters */
+  unsigned fuses; /* bit 1 << gh_epilogue for each that it serves */
 };
 
-/* Ordered: what is tried first, and wins a tie. Ends with a null name. */
+/* Ordered: what is tried first, and wins a tie. The families that give the same bits stand together. Ends with a null
+ * name. */
 extern const gh_gemm_provider gh_gemm_providers[];
 
 #define GH_GEMM_MAX_PROVIDERS 24
@@ -32,9 +34,10 @@ struct gh_gemm_state {
   const gh_gemm_provider *forced;
   gh_gemm_choice_entry *choices; /* sorted by key */
   int count, capacity;
-  char *cache_file;                                  /* NULL: none */
-  signed char family_good[GH_GEMM_MAX_PROVIDERS][4]; /* tiny check by provider and transposition: 0 not yet, 1, -1 */
-  int library_sits_out;                              /* 0 not yet known, 1 it lost by far, -1 it is timed */
+  char *cache_file; /* NULL: none */
+  /* of tiny shapes, by provider, storage and transposition: 0 not yet, 1 right, -1 wrong */
+  signed char family_good[GH_GEMM_MAX_PROVIDERS][16];
+  int library_sits_out; /* 0 not yet known, 1 it lost by far, -1 it is timed */
   int tuned;
   double tuned_seconds, told;
 };
@@ -45,6 +48,10 @@ const gh_gemm_provider *gh_gemm_find(const gh_gemm_state *state, const char *nam
 
 /* gemm_tune.c: the provider for desc, by check and timing; GH_ERROR_DEVICE when none gives right numbers. */
 gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out);
+
+/* Whether a provider that stands later in the table is so much faster that it is taken instead of an earlier one. */
+bool gh_gemm_displaces(const gh_gemm_provider *later, double seconds, const gh_gemm_provider *earlier,
+                       double its_seconds);
 
 bool gh_gemm_is_timed(const gh_gemm_desc *desc); /* tiny shapes are not: their choice needs no cache */
 

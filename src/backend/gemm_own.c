@@ -1,4 +1,6 @@
 /* The table of GEMM providers: the project's own kernels and the vendor library. */
+#include <stdio.h>
+
 #include "backend/gemm_internal.h"
 #include "base/text.h"
 
@@ -7,6 +9,12 @@
 static const char *kernel_name(const gh_gemm_desc *g) {
   static const char *const names[2][2] = {{"gemm_nn", "gemm_nt"}, {"gemm_tn", "gemm_tt"}};
   return names[g->trans_a][g->trans_b];
+}
+
+/* What is stored, for cl/gemm_storage.h. */
+static const char *storage_defines(const gh_gemm_desc *g) {
+  static const char *const names[2][2] = {{"", "-DC_BF16"}, {"-DAB_BF16", "-DAB_BF16 -DC_BF16"}};
+  return names[g->dtype == GH_BF16][g->dtype_c == GH_BF16];
 }
 
 /* The arguments both own kernels begin with; returns how many. */
@@ -21,15 +29,17 @@ static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, 
   for (size_t i = 0; i < GH_COUNT(sizes); i++) args[count++] = gh_arg_i64(sizes[i]);
   args[count++] = gh_arg_f32(g->alpha);
   args[count++] = gh_arg_f32(g->beta);
+  args[count++] = gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL);
   return count;
 }
 
 /* ---- CPUs: cl/tuned_gemm_cpu.cl ---- */
 
-enum { STRIP = 32, ROWS = 8, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4 };
+enum { STRIP = 32, ROWS = 8, CHUNK = 256, MAX_ROWS = 1024, TOTAL_FLOATS = 65536, WANTED_GROUPS_A_CORE = 4 };
 
 static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_F32 && d->info.shape == GH_SHAPE_CPU;
+  (void)g;
+  return d->info.shape == GH_SHAPE_CPU;
 }
 
 /* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
@@ -45,15 +55,17 @@ static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   int64_t kc = cut(g->k, provider->size[1], CHUNK), nb = cut(g->n, provider->size[0], STRIP), mt;
   const int64_t cores = GH_MAX(d->info.compute_units, 1);
   for (;;) {
+    const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : TOTAL_FLOATS / nb;
     int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
-    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), ROWS), ROWS), MAX_ROWS);
-    if (mt == MAX_ROWS) mt = cut(g->m, MAX_ROWS, ROWS);
+    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), ROWS), ROWS), most);
+    if (mt == most) mt = cut(g->m, most, ROWS);
     bool idle = GH_CEIL_DIV(g->m, mt) * across < 2 * cores || (mt < 64 && mt < g->m);
     if (!idle || nb <= STRIP) break;
     nb = ALIGN_UP(nb / 2, STRIP);
   }
-  gh_kernel_id id = {.name = kernel_name(g), .source = "tuned_gemm_cpu", .defines = "", .dtype = GH_F32};
+  gh_kernel_id id = {
+      .name = kernel_name(g), .source = "tuned_gemm_cpu", .defines = storage_defines(g), .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = common_args(args, g, a, b, c);
@@ -66,17 +78,16 @@ static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 /* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
 
 static bool gpu_applies(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_F32 && d->info.max_group >= 256 && d->info.local_bytes >= 17 * 1024 &&
-         d->info.shape == GH_SHAPE_GPU;
+  (void)g;
+  return d->info.max_group >= 256 && d->info.local_bytes >= 17 * 1024 && d->info.shape == GH_SHAPE_GPU;
 }
 
 static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t tile = 16 * provider->size[0];
-  gh_kernel_id id = {.name = kernel_name(g),
-                     .source = "tuned_gemm_gpu",
-                     .defines = provider->size[0] == 8 ? "-DWORK=8" : "-DWORK=4",
-                     .dtype = GH_F32};
+  char defines[64];
+  snprintf(defines, sizeof defines, "-DWORK=%d %s", provider->size[0], storage_defines(g));
+  gh_kernel_id id = {.name = kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {16, 16, 1}};
   gh_arg args[24];
   int count = common_args(args, g, a, b, c);
@@ -87,13 +98,12 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 
 static bool clblast_applies(const gh_gemm_desc *g, const gh_device *d) {
   const char *library = d->backend->library_name(d);
-  return g->dtype == GH_F32 && library && gh_starts_with(library, "CLBlast");
+  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && library && gh_starts_with(library, "CLBlast");
 }
 
 static bool cublaslt_applies(const gh_gemm_desc *g, const gh_device *d) {
   const char *library = d->backend->library_name(d);
-  (void)g;
-  return library && gh_starts_with(library, "cuBLASLt");
+  return (g->dtype == GH_BF16 || g->dtype_c == GH_F32) && library && gh_starts_with(library, "cuBLASLt");
 }
 
 static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -102,14 +112,18 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
   return d->backend->bind_library_gemm(err, d, g, a, b, c, out);
 }
 
-/* nb x kc stays within PANEL_FLOATS (262144) of the kernel, kc within BLOCK_FLOATS / 8. */
-const gh_gemm_provider gh_gemm_providers[] = {{"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}},
-                                              {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}},
-                                              {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}},
-                                              {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}},
-                                              {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}},
-                                              {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}},
-                                              {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}},
-                                              {"clblast", "clblast", clblast_applies, library_bind, {0, 0}},
-                                              {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}},
-                                              {0}};
+#define BIAS (1u << GH_EPILOGUE_BIAS)
+
+/* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within PANEL_FLOATS (262144)
+ * of the kernel, kc within BLOCK_FLOATS / 8. */
+const gh_gemm_provider gh_gemm_providers[] = {
+    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, 0},
+    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS},
+    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS},
+    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS},
+    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS},
+    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS},
+    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS},
+    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS},
+    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0},
+    {0}};

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/gemm_internal.h"
+#include "base/half.h"
 #include "base/log.h"
 
 #define SAMPLES       64   /* rows, and columns, that are compared */
@@ -15,7 +16,8 @@
 #define TINY_MADDS    1e6  /* below: the first right provider, no timing */
 #define SHAPE_SECONDS 1.0  /* no further candidate after that */
 #define DROP_RATIO    1.25 /* slower than the best by this after one call: not timed again */
-#define TIE_RATIO     0.97 /* a later candidate must be faster by this much */
+#define TIE_RATIO     0.97 /* a later candidate of the same bits must be faster by this much */
+#define OTHER_RATIO   1.5  /* a later one of other bits: see gh_gemm_displaces */
 #define ROUNDS        3
 #define PATTERN       262139 /* random floats a matrix, repeated; a prime, so that rows do not repeat each other */
 
@@ -23,8 +25,11 @@ typedef struct trial {
   gh_device *d;
   gh_gemm_desc desc;
   gh_buffer *a, *b, *c;
-  int64_t floats_a, floats_b, floats_c;
-  float *pattern, *row; /* row: one row of C, and of what was there before */
+  int64_t elements_a, elements_b, elements_c;
+  float *pattern;         /* three runs of PATTERN numbers, as stored: of A, B and C */
+  uint16_t *pattern_bf16; /* the same in two bytes each */
+  float *row;             /* one row of C */
+  uint16_t *row_bf16;     /* as it was read, where it is so stored */
   int64_t rows[SAMPLES], columns[SAMPLES];
   double *want, *most; /* (2, rows, columns): C of the first and the last matrix in float64, and the error allowed */
   int row_count, column_count;
@@ -32,7 +37,7 @@ typedef struct trial {
 
 /* ---- scratch ---- */
 
-static int64_t stored_floats(int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
+static int64_t stored_elements(int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
   return (batch - 1) * stride + (rows - 1) * ld + columns;
 }
 
@@ -49,6 +54,7 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   const double most = emulated ? TRIAL_MADDS / 64 : TRIAL_MADDS;
   gh_gemm_desc g = *desc;
   g.offset_a = g.offset_b = g.offset_c = 0;
+  g.epilogue = GH_EPILOGUE_NONE; /* has no say in the choice */
   while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
   while (madds(&g) > most) {
     int64_t *largest = g.m >= g.n ? &g.m : &g.n;
@@ -61,10 +67,15 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
 
 enum { OF_A, OF_B, OF_C }; /* each has its own pattern: were they the same, sums of squares would grow in C */
 
-static gh_status fill_random(gh_error *err, trial *t, int which, gh_buffer *buffer, int64_t floats) {
-  for (int64_t at = 0; at < floats; at += PATTERN) {
-    int64_t bytes = GH_MIN(PATTERN, floats - at) * 4;
-    gh_status status = t->d->backend->write(err, t->d, buffer, at * 4, t->pattern + which * PATTERN, bytes);
+static gh_dtype dtype_of(const trial *t, int which) { return which == OF_C ? t->desc.dtype_c : t->desc.dtype; }
+
+static gh_status fill_random(gh_error *err, trial *t, int which, gh_buffer *buffer, int64_t elements) {
+  const int64_t size = (int64_t)gh_dtype_size(dtype_of(t, which));
+  const void *from =
+      size == 2 ? (const void *)(t->pattern_bf16 + which * PATTERN) : (const void *)(t->pattern + which * PATTERN);
+  for (int64_t at = 0; at < elements; at += PATTERN) {
+    int64_t count = GH_MIN(PATTERN, elements - at);
+    gh_status status = t->d->backend->write(err, t->d, buffer, at * size, from, count * size);
     if (status) return status;
   }
   return GH_OK;
@@ -74,16 +85,18 @@ static double pattern_at(const trial *t, int which, int64_t i) {
   return (double)t->pattern[which * PATTERN + i % PATTERN];
 }
 
-/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes in less is noticed. Mixed well
- * (splitmix64): rows of a power of two in length must not resemble each other, or sums grow past what the tolerance
- * assumes. */
-static void make_pattern(float *pattern) {
+/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes in less is noticed; as bfloat16, with
+ * all 8. Mixed well (splitmix64): rows of a power of two in length must not resemble each other, or sums grow past what
+ * the tolerance assumes. */
+static void make_pattern(trial *t) {
   for (int64_t i = 0; i < 3 * PATTERN; i++) {
     uint64_t z = (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     z ^= z >> 31;
-    pattern[i] = (float)((int32_t)(z >> 40) - (1 << 23)) * 0x1p-23f;
+    t->pattern[i] = (float)((int32_t)(z >> 40) - (1 << 23)) * 0x1p-23f;
+    t->pattern_bf16[i] = gh_f32_to_bf16(t->pattern[i]);
+    if (dtype_of(t, (int)(i / PATTERN)) == GH_BF16) t->pattern[i] = gh_bf16_to_f32(t->pattern_bf16[i]);
   }
 }
 
@@ -98,6 +111,15 @@ static int sample(int64_t *at, int64_t n) {
  * errors add up like a random walk over partial sums, eps sqrt(k) / 2.8 on average; 11 times that never happens by
  * chance, and a product in 11 or fewer bits is beyond it up to k = 1e6. */
 static double tolerance(int64_t k) { return (double)FLT_EPSILON * (8 + 4 * sqrt((double)k)); }
+
+/* Products of bfloat16 are exact in float32, so that the same holds of sums that are rounded. Matrix units cut off
+ * instead: each of their steps, of 4 products or more, may lose a unit in the last place of the sum, always towards
+ * zero. Sums kept in half or bfloat16, or in several parts rounded so, stay 10 times beyond this up to k = 1e5, one
+ * product left out up to 1e4. */
+static double tolerance_bf16(int64_t k) { return tolerance(k) + (double)FLT_EPSILON * (double)k / 4; }
+
+/* What rounding x to bfloat16 may add. */
+static double rounding_bf16(double x) { return 0x1p-8 * fabs(x) + 0x1p-133; }
 
 static int64_t matrix_of(const trial *t, int which) { return which ? t->desc.batch - 1 : 0; }
 static int64_t sample_at(const trial *t, int which, int i, int j) {
@@ -114,8 +136,11 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
   }
   int64_t at = matrix_of(t, which) * g->stride_c + t->rows[i] * g->ldc + t->columns[j];
   double before = g->beta != 0 ? g->beta * pattern_at(t, OF_C, at) : 0;
-  t->want[sample_at(t, which, i, j)] = g->alpha * sum + before;
-  t->most[sample_at(t, which, i, j)] = tolerance(g->k) * (fabs(g->alpha) * sqrt(squares) + fabs(before));
+  const double want = g->alpha * sum + before, scale = fabs(g->alpha) * sqrt(squares) + fabs(before);
+  double most = (g->dtype == GH_BF16 ? tolerance_bf16(g->k) : tolerance(g->k)) * scale;
+  if (g->dtype_c == GH_BF16) most += rounding_bf16(fabs(want) + most);
+  t->want[sample_at(t, which, i, j)] = want;
+  t->most[sample_at(t, which, i, j)] = most;
 }
 
 static gh_status make_reference(gh_error *err, trial *t) {
@@ -146,9 +171,16 @@ static void trial_free(trial *t) {
   door->buffer_free(t->b);
   door->buffer_free(t->c);
   free(t->pattern);
+  free(t->pattern_bf16);
   free(t->row);
+  free(t->row_bf16);
   free(t->want);
   free(t->most);
+}
+
+/* Whole words: what a fill writes. */
+static int64_t trial_bytes(int64_t elements, gh_dtype dtype) {
+  return GH_CEIL_DIV(elements * (int64_t)gh_dtype_size(dtype), 4) * 4;
 }
 
 static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_gemm_desc *desc) {
@@ -156,24 +188,27 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   const gh_gemm_desc *g = &t->desc;
   const gh_backend *door = d->backend;
   int64_t rows_a = g->trans_a ? g->k : g->m, rows_b = g->trans_b ? g->n : g->k;
-  t->floats_a = stored_floats(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
-  t->floats_b = stored_floats(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
-  t->floats_c = stored_floats(g->m, g->n, g->ldc, g->batch, g->stride_c);
+  t->elements_a = stored_elements(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
+  t->elements_b = stored_elements(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
+  t->elements_c = stored_elements(g->m, g->n, g->ldc, g->batch, g->stride_c);
   t->row_count = sample(t->rows, g->m);
   t->column_count = sample(t->columns, g->n);
   t->pattern = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern);
+  t->pattern_bf16 = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern_bf16);
   t->row = gh_alloc(err, (size_t)g->n, sizeof *t->row);
+  t->row_bf16 = gh_alloc(err, (size_t)g->n, sizeof *t->row_bf16);
   t->want = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->want);
   t->most = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->most);
-  gh_status status = t->pattern && t->row && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = door->buffer_create(err, d, t->floats_a * 4, &t->a);
-  if (!status) status = door->buffer_create(err, d, t->floats_b * 4, &t->b);
-  if (!status) status = door->buffer_create(err, d, t->floats_c * 4, &t->c);
+  gh_status status =
+      t->pattern && t->pattern_bf16 && t->row && t->row_bf16 && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
+  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
+  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
   if (status) goto fail;
-  make_pattern(t->pattern);
+  make_pattern(t);
   if ((status = make_reference(err, t))) goto fail;
-  if ((status = fill_random(err, t, OF_A, t->a, t->floats_a))) goto fail;
-  if ((status = fill_random(err, t, OF_B, t->b, t->floats_b))) goto fail;
+  if ((status = fill_random(err, t, OF_A, t->a, t->elements_a))) goto fail;
+  if ((status = fill_random(err, t, OF_B, t->b, t->elements_b))) goto fail;
   return GH_OK;
 fail:
   trial_free(t);
@@ -192,13 +227,23 @@ static bool row_is_right(const trial *t, int which, int i) {
 
 /* C before a call: random where it is read, not a number where it is not. */
 static gh_status reset_c(gh_error *err, trial *t) {
-  if (t->desc.beta != 0) return fill_random(err, t, OF_C, t->c, t->floats_c);
+  if (t->desc.beta != 0) return fill_random(err, t, OF_C, t->c, t->elements_c);
   gh_launch *fill;
-  gh_status status = t->d->backend->bind_fill(err, t->d, t->c, 0, t->floats_c * 4, 0x7fc00000u, &fill);
+  gh_status status = t->d->backend->bind_fill(err, t->d, t->c, 0, trial_bytes(t->elements_c, t->desc.dtype_c),
+                                              0x7fc07fc0u, &fill); /* in either type */
   if (status) return status;
   status = t->d->backend->enqueue(err, t->d, fill);
   if (!status) status = t->d->backend->finish(err, t->d);
   t->d->backend->launch_free(fill);
+  return status;
+}
+
+/* n elements of C from element `at` on, into t->row. */
+static gh_status read_row(gh_error *err, trial *t, int64_t at, int64_t n) {
+  const gh_backend *door = t->d->backend;
+  if (t->desc.dtype_c == GH_F32) return door->read(err, t->d, t->c, at * 4, t->row, n * 4);
+  gh_status status = door->read(err, t->d, t->c, at * 2, t->row_bf16, n * 2);
+  for (int64_t i = 0; i < n && !status; i++) t->row[i] = gh_bf16_to_f32(t->row_bf16[i]);
   return status;
 }
 
@@ -211,7 +256,7 @@ static gh_status check(gh_error *err, trial *t, gh_launch *launch, bool *right) 
   for (int last = 0; last < (g->batch > 1 ? 2 : 1) && *right && !status; last++) {
     for (int i = 0; i < t->row_count && *right && !status; i++) {
       int64_t at = matrix_of(t, last) * g->stride_c + t->rows[i] * g->ldc;
-      status = door->read(err, t->d, t->c, at * 4, t->row, g->n * 4);
+      status = read_row(err, t, at, g->n);
       if (!status) *right = row_is_right(t, last, i);
     }
   }
@@ -250,6 +295,7 @@ typedef struct candidate {
 } candidate;
 
 static bool is_library(const gh_gemm_provider *p) { return !strcmp(p->family, "clblast"); }
+static bool same_bits(const gh_gemm_provider *a, const gh_gemm_provider *b) { return !strcmp(a->family, b->family); }
 
 /* On a CPU the library runs at a tenth of our speed: trying it on every shape would cost more than all the rest. It is
  * tried once, on a small product. */
@@ -292,34 +338,51 @@ static void drop(trial *t, candidate *c) {
   c->launch = NULL;
 }
 
+/* The variants of a family give the same bits, so that noise between them changes no result. Another family's bits
+ * differ: if the clock alone decided between two that are about as fast, two runs that begin with empty caches could
+ * choose differently and part. So the family that stands first in the table stays unless a later one is faster by more
+ * than timing ever errs. */
+bool gh_gemm_displaces(const gh_gemm_provider *later, double seconds, const gh_gemm_provider *earlier,
+                       double its_seconds) {
+  return seconds < its_seconds * (same_bits(later, earlier) ? TIE_RATIO : 1 / OTHER_RATIO);
+}
+
+/* Whether another variant of its family is much faster: of each family the best stays, for gh_gemm_displaces. */
+static bool is_beaten(const candidate *c, const candidate *list, int count) {
+  for (int i = 0; i < count; i++)
+    if (list[i].launch && same_bits(c->provider, list[i].provider) && c->seconds > DROP_RATIO * list[i].seconds)
+      return true;
+  return false;
+}
+
 static const gh_gemm_provider *fastest(trial *t, candidate *list, int count, double started) {
   for (int round = 0; round < ROUNDS; round++) {
-    double best = HUGE_VAL;
-    for (int i = 0; i < count; i++) {
-      if (!list[i].launch) continue;
-      list[i].seconds = fmin(list[i].seconds, time_once(t, list[i].launch));
-      best = fmin(best, list[i].seconds);
-    }
     for (int i = 0; i < count; i++)
-      if (list[i].launch && list[i].seconds > DROP_RATIO * best) drop(t, &list[i]);
+      if (list[i].launch) list[i].seconds = fmin(list[i].seconds, time_once(t, list[i].launch));
+    for (int i = 0; i < count; i++)
+      if (list[i].launch && is_beaten(&list[i], list, count)) drop(t, &list[i]);
     if (gh_now() - started > SHAPE_SECONDS) break;
   }
   const candidate *winner = NULL;
   for (int i = 0; i < count; i++)
-    if (list[i].launch && (!winner || list[i].seconds < TIE_RATIO * winner->seconds)) winner = &list[i];
+    if (list[i].launch &&
+        (!winner || gh_gemm_displaces(list[i].provider, list[i].seconds, winner->provider, winner->seconds)))
+      winner = &list[i];
   return winner ? winner->provider : NULL;
 }
 
-/* Once a family's kernels are known to be right, a candidate that is slow from the first call is not looked at again:
- * time is short, so the list ends when the budget does, never before one candidate is right. */
+/* Time is short, so that the list of a family's variants ends when the budget does; one of each family is tried
+ * whatever the time, or a busy machine would choose other bits than an idle one. */
 static const gh_gemm_provider *tournament(trial *t, const char *key) {
   gh_gemm_state *state = t->d->gemm;
   candidate list[GH_GEMM_MAX_PROVIDERS];
   int count = 0;
   double started = gh_now();
-  for (int i = 0; state->providers[i] && (!count || gh_now() - started < SHAPE_SECONDS / 2); i++) {
+  for (int i = 0; state->providers[i]; i++) {
     const gh_gemm_provider *p = state->providers[i];
     if (!p->applies(&t->desc, t->d)) continue;
+    const bool variant = count && !strcmp(list[count - 1].provider->family, p->family);
+    if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
     if (count && is_library(p) && library_sits_out(t->d)) continue;
     admit(t, p, key, &list[count].launch);
     list[count].provider = p;
@@ -338,7 +401,8 @@ static const gh_gemm_provider *first_right(gh_device *d, const gh_gemm_desc *des
   for (int i = 0; state->providers[i]; i++) {
     const gh_gemm_provider *p = state->providers[i];
     if (!p->applies(desc, d)) continue;
-    signed char *good = &state->family_good[i][2 * desc->trans_a + desc->trans_b];
+    const int storage = 2 * (desc->dtype == GH_BF16) + (desc->dtype_c == GH_BF16);
+    signed char *good = &state->family_good[i][4 * storage + 2 * desc->trans_a + desc->trans_b];
     if (!*good) {
       gh_gemm_desc g = *desc;
       g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;

@@ -21,7 +21,8 @@ static gh_gemm_desc matmul_desc(const gh_node *node) {
                         .batch = 1,
                         .alpha = 1,
                         .beta = node->accumulate ? 1 : 0,
-                        .dtype = GH_F32};
+                        .dtype = a->dtype,
+                        .dtype_c = node->outputs ? node->out[0]->dtype : GH_F32};
 }
 
 static gh_status matmul_infer(gh_graph *g, gh_node *node) {
@@ -89,6 +90,15 @@ static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *y = node->out[0];
   int64_t m = gh_tensor_rows(x), k = w->shape[1], n = w->shape[0];
   gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .alpha = 1};
+  d.dtype = x->dtype;
+  d.dtype_c = y->dtype;
+  if (bias && bias->dtype == y->dtype) {
+    d.epilogue = GH_EPILOGUE_BIAS;
+    d.bias = gh_tensor_buffer(bias);
+    gh_status fused = gh_record_gemm(r, &d, x, w, y);
+    if (fused != GH_ERROR_UNSUPPORTED) return fused;
+    d.epilogue = GH_EPILOGUE_NONE; /* what was chosen leaves the bias to us */
+  }
   gh_status status = gh_record_gemm(r, &d, x, w, y);
   if (status || !bias) return status;
   return GH_RECORD(r, node, "add_rows_forward", gh_grid_rows(r, m, n), gh_t(y), gh_t(y), gh_t(bias), gh_f(1), gh_l(m),

@@ -1,0 +1,57 @@
+/* What the matrix products store: A and B float32 or, with AB_BF16, bfloat16; C float32 or, with C_BF16, bfloat16, and
+ * the bias as C. Sums are float32 either way. By integer operations alone, so that every compiler has them. */
+#ifndef GEMM_STORAGE_H
+#define GEMM_STORAGE_H
+#include "platform.h"
+
+typedef unsigned short gemm_bf16;
+
+inline float gemm_widen(gemm_bf16 v) { return as_float((uint32)v << 16); }
+/* To nearest even; not a number stays so, infinity too. */
+inline gemm_bf16 gemm_narrow(float v) {
+  const uint32 u = as_uint(v);
+  if ((u & 0x7fffffffu) > 0x7f800000u) return (gemm_bf16)(u >> 16 | 0x40u);
+  return (gemm_bf16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+#ifdef AB_BF16
+typedef gemm_bf16 gemm_ab;
+#define AB_LOAD(p, i) gemm_widen((p)[i])
+#else
+typedef float gemm_ab;
+#define AB_LOAD(p, i) ((p)[i])
+#endif
+
+#ifdef C_BF16
+typedef gemm_bf16 gemm_c;
+#define C_LOAD(p, i)     gemm_widen((p)[i])
+#define C_STORE(p, i, v) ((p)[i] = gemm_narrow(v))
+#else
+typedef float gemm_c;
+#define C_LOAD(p, i)     ((p)[i])
+#define C_STORE(p, i, v) ((p)[i] = (v))
+#endif
+
+#ifdef CPU_SHAPE /* the same, sixteen at a time, from p on */
+inline float16 gemm_widen16(ushort16 v) { return as_float16(convert_uint16(v) << 16); }
+inline ushort16 gemm_narrow16(float16 v) {
+  const uint16 u = as_uint16(v), nan = u >> 16 | 0x40u, near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+  return convert_ushort16((u & 0x7fffffffu) > 0x7f800000u ? nan : near);
+}
+#ifdef AB_BF16
+#define AB_LOAD16(p) gemm_widen16(vload16(0, p))
+#define AB_LOAD8(p)  as_float8(convert_uint8(vload8(0, p)) << 16)
+#else
+#define AB_LOAD16(p) vload16(0, p)
+#define AB_LOAD8(p)  vload8(0, p)
+#endif
+#ifdef C_BF16
+#define C_LOAD16(p)     gemm_widen16(vload16(0, p))
+#define C_STORE16(p, v) vstore16(gemm_narrow16(v), 0, p)
+#else
+#define C_LOAD16(p)     vload16(0, p)
+#define C_STORE16(p, v) vstore16(v, 0, p)
+#endif
+#endif
+
+#endif

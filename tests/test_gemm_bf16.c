@@ -1,0 +1,262 @@
+/* Matrix products of bfloat16, the epilogues, and what the chooser makes of both. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/gemm_internal.h"
+#include "base/file.h"
+#include "ops/ops.h"
+#include "support/gemm_problem.h"
+
+static char folder[] = "/tmp/genhance-gemm-XXXXXX";
+static gh_device *device;
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static int open_device(void **state) {
+  (void)state;
+  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
+  return device ? 0 : -1;
+}
+static int close_device(void **state) {
+  (void)state;
+  gh_device_close(device);
+  device = NULL;
+  return 0;
+}
+
+/* What is stored in A and B, and in C. */
+static const gh_dtype storage[][2] = {{GH_BF16, GH_BF16}, {GH_BF16, GH_F32}, {GH_F32, GH_BF16}};
+
+static gh_gemm_desc stored_as(gh_gemm_desc g, const gh_dtype *dtypes) {
+  g.dtype = dtypes[0];
+  g.dtype_c = dtypes[1];
+  return g;
+}
+
+static void run(const gh_gemm_desc *g, const char *provider) {
+  gemm_problem one;
+  gemm_problem_make(&one, device, g);
+  gemm_problem_compute(&one);
+  gemm_problem_check(&one, provider);
+  gemm_problem_free(&one);
+}
+
+static const int64_t shapes[][3] = {
+    {1, 1, 1},    {1, 31, 33},  {31, 1, 64},   {33, 64, 31},   {64, 65, 33},   {65, 33, 1},   {31, 97, 65},
+    {97, 31, 97}, {64, 64, 64}, {127, 65, 31}, {65, 127, 131}, {2, 300, 40},   {33, 65, 520}, {8, 7, 2},
+    {7, 1100, 9}, {300, 5, 70}, {9, 31, 1030}, {131, 137, 7},  {17, 19, 1537}, {16, 8, 16},   {40, 70, 3}};
+
+static void test_every_provider(void **state) {
+  (void)state;
+  int tried = 0;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+    for (size_t t = 0; t < GH_COUNT(storage); t++) {
+      gh_gemm_desc small = stored_as(gemm_desc_of(1, 1, 1, 0, 0), storage[t]);
+      if (!p->applies(&small, device)) continue;
+      OK(gh_gemm_force(&err, device, p->name));
+      for (size_t s = 0; s < GH_COUNT(shapes); s++)
+        for (int trans = 0; trans < 4; trans++) {
+          const int turn = (int)s + trans + (int)t;
+          gh_gemm_desc g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], trans, turn % GEMM_OPTIONS);
+          g = stored_as(g, storage[t]);
+          if (turn % 2 && p->fuses & 1u << GH_EPILOGUE_BIAS) g.epilogue = GH_EPILOGUE_BIAS;
+          run(&g, p->name);
+          tried++;
+        }
+    }
+  OK(gh_gemm_force(&err, device, NULL));
+  assert_true(tried > 400);
+}
+
+static void test_bias_of_float32(void **state) {
+  (void)state;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+    gh_gemm_desc g = gemm_desc_of(1, 1, 1, 0, 0);
+    if (!p->applies(&g, device)) continue;
+    OK(gh_gemm_force(&err, device, p->name));
+    for (size_t s = 0; s < GH_COUNT(shapes); s++) {
+      g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], (int)s % 4, (int)s % GEMM_OPTIONS);
+      g.epilogue = GH_EPILOGUE_BIAS;
+      if (p->fuses & 1u << GH_EPILOGUE_BIAS) {
+        run(&g, p->name);
+        continue;
+      }
+      gemm_problem one;
+      gh_launch *launch;
+      gemm_problem_make(&one, device, &g);
+      assert_int_equal(gh_gemm_bind(&err, device, &one.desc, one.buffers[0], one.buffers[1], one.buffers[2], &launch),
+                       GH_ERROR_UNSUPPORTED);
+      assert_non_null(strstr(err.text, p->name));
+      assert_null(launch);
+      gemm_problem_free(&one);
+    }
+  }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
+/* A NaN of A reaches its whole row of C and no other; one of B its column; infinity likewise. */
+static void test_not_a_number_propagates(void **state) {
+  (void)state;
+  for (size_t t = 0; t < GH_COUNT(storage); t++)
+    for (int trans = 0; trans < 4; trans++) {
+      gh_gemm_desc g = stored_as(gemm_desc_of(33, 65, 300, trans, 0), storage[t]);
+      gemm_problem one;
+      gemm_problem_make(&one, device, &g);
+      const int64_t row = 17, column = 31, k = 299;
+      one.a[g.trans_a ? k * g.lda + row : row * g.lda + k] = NAN;
+      one.b[g.trans_b ? column * g.ldb + k : k * g.ldb + column] = INFINITY;
+      gemm_problem_write(&one, 0);
+      gemm_problem_write(&one, 1);
+      gemm_problem_compute(&one);
+      for (int64_t i = 0; i < g.m; i++)
+        for (int64_t j = 0; j < g.n; j++) {
+          const float got = one.got[i * g.ldc + j];
+          if (i == row)
+            assert_true(isnan(got));
+          else if (j == column)
+            assert_true(isinf(got));
+          else
+            assert_true(isfinite(got));
+        }
+      gemm_problem_free(&one);
+    }
+}
+
+static void test_keys(void **state) {
+  (void)state;
+  static const struct {
+    gh_dtype dtypes[2];
+    const char *end;
+  } expected[] = {{{GH_F32, GH_F32}, " f32"},
+                  {{GH_BF16, GH_BF16}, " bf16"},
+                  {{GH_BF16, GH_F32}, " bf16:f32"},
+                  {{GH_F32, GH_BF16}, " f32:bf16"}};
+  for (size_t i = 0; i < GH_COUNT(expected); i++) {
+    char key[160];
+    gh_gemm_desc g = stored_as(gemm_desc_of(3, 4, 5, 0, 0), expected[i].dtypes);
+    gh_gemm_key(&g, key, sizeof key);
+    if (!gh_ends_with(key, expected[i].end)) fail_msg("%s does not end in %s", key, expected[i].end);
+  }
+  gh_gemm_desc g = stored_as(gemm_desc_of(3, 4, 5, 0, 0), (gh_dtype[]){GH_BF16, GH_F16});
+  gh_launch *launch;
+  assert_int_equal(gh_gemm_bind(&err, device, &g, NULL, NULL, NULL, &launch), GH_ERROR_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "f16"));
+}
+
+/* ---- the chooser ---- */
+
+/* Right but for the last product of every sum, or the last row. */
+static gh_status bind_with_less(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                                const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const gh_gemm_provider *own = gh_gemm_providers;
+  while (!own->applies(g, d)) own++;
+  gh_gemm_desc less = *g;
+  *(provider->size[0] ? &less.k : &less.m) -= 1;
+  return own->bind(e, d, own, &less, a, b, c, out);
+}
+static bool larger_than_one(const gh_gemm_desc *g, const gh_device *d) { return d && g->m > 1 && g->k > 1; }
+
+static void test_wrong_providers_are_dropped(void **state) {
+  (void)state;
+  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0};
+  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0};
+  OK(gh_gemm_plant(&err, device, &shallow));
+  OK(gh_gemm_plant(&err, device, &low));
+  for (size_t t = 0; t < GH_COUNT(storage); t++)
+    for (int large = 0; large < 2; large++) {
+      gh_gemm_desc g = stored_as(large ? gemm_desc_of(130, 70, 700, 2, 0) : gemm_desc_of(20, 21, 22, 1, 3), storage[t]);
+      run(&g, "chosen");
+    }
+  assert_true(gh_gemm_choice_count(device) > 0);
+  for (int i = 0; i < gh_gemm_choice_count(device); i++) {
+    const char *key, *provider;
+    gh_gemm_choice(device, i, &key, &provider);
+    assert_string_not_equal(provider, "shallow");
+    assert_string_not_equal(provider, "low");
+  }
+}
+
+static void test_other_bits_must_be_much_faster(void **state) {
+  (void)state;
+  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0};
+  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0};
+  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0};
+  assert_true(gh_gemm_displaces(&large, 0.9, &small, 1));
+  assert_false(gh_gemm_displaces(&large, 0.99, &small, 1));
+  assert_true(gh_gemm_displaces(&library, 0.6, &small, 1));
+  assert_false(gh_gemm_displaces(&library, 0.7, &small, 1));
+}
+
+/* ---- the op that asks for an epilogue ---- */
+
+static void read_out(gh_graph *g, const gh_tensor *t, float *out) {
+  OK(gh_graph_run(&err, g));
+  OK(gh_tensor_read(&err, device, t, out));
+}
+
+/* x Wᵀ + b has the bits of x Wᵀ, then + b: fused by the own kernels or recorded apart for the library. */
+static void test_linear_has_the_same_bits(void **state) {
+  (void)state;
+  const char *own = device->info.shape == GH_SHAPE_CPU ? "own-cpu nb=64 kc=512" : "own-gpu work=4";
+  const char *providers[] = {own, "clblast"};
+  enum { M = 37, N = 65, K = 310 };
+  static float x[M * K], w[N * K], b[N], fused[M * N], apart[M * N];
+  for (int i = 0; i < M * K; i++) x[i] = sinf((float)i);
+  for (int i = 0; i < N * K; i++) w[i] = cosf((float)(3 * i));
+  for (int i = 0; i < N; i++) b[i] = sinf((float)(7 * i));
+  for (size_t p = 0; p < GH_COUNT(providers); p++) {
+    gh_store *store;
+    gh_graph *g;
+    gh_tensor *tx, *tw, *tb;
+    int launches[2];
+    OK(gh_gemm_force(&err, device, providers[p]));
+    OK(gh_store_create(&err, device, &store));
+    OK(gh_store_add(&err, store, "x", GH_F32, 2, (int64_t[]){M, K}, &tx));
+    OK(gh_store_add(&err, store, "w", GH_F32, 2, (int64_t[]){N, K}, &tw));
+    OK(gh_store_add(&err, store, "b", GH_F32, 1, (int64_t[]){N}, &tb));
+    OK(gh_tensor_write(&err, device, tx, x));
+    OK(gh_tensor_write(&err, device, tw, w));
+    OK(gh_tensor_write(&err, device, tb, b));
+    for (int i = 0; i < 2; i++) {
+      OK(gh_graph_create(&err, device, &g));
+      gh_tensor *y = i ? gh_add(g, gh_linear(g, tx, tw, NULL), tb) : gh_linear(g, tx, tw, tb);
+      gh_graph_keep(g, y);
+      OK(gh_graph_plan(&err, g));
+      read_out(g, y, i ? apart : fused);
+      launches[i] = gh_graph_launch_count(g);
+      gh_graph_free(g);
+    }
+    assert_memory_equal(fused, apart, sizeof fused);
+    assert_int_equal(launches[0], p ? 2 : 1);
+    assert_int_equal(launches[1], 2);
+    gh_store_free(store);
+  }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
+int main(void) {
+  if (!mkdtemp(folder)) return 1;
+  setenv("GH_CACHE_DIR", folder, 1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_bias_of_float32, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_not_a_number_propagates, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_keys, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_wrong_providers_are_dropped, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_other_bits_must_be_much_faster, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_linear_has_the_same_bits, open_device, close_device),
+  };
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  gh_folder_remove(&err, folder);
+  return failed;
+}
