@@ -22,6 +22,10 @@
 #define TILE  (SIDE * WORK)
 #define PITCH (TILE + 1) /* one more, so that a column does not sit in one bank */
 
+#define FOR_TILE(i, j)                                                                                                 \
+  for (int i = 0; i < WORK; i++)                                                                                       \
+    for (int j = 0; j < WORK; j++)
+
 /* Loads part[k][i] = op(X)[i, k0 + k], i < TILE. X is stored (i, k) where by_rows, else (k, i). */
 inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0,
                       int64 k_end, bool by_rows, int item) {
@@ -33,6 +37,15 @@ inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, 
   }
 }
 
+/* Everything done to an element of C with one chunk's sum; `first` and `last` say which chunk of k it is. */
+inline void store(GLOBAL gemm_c *c, int64 at, float value, bool first, bool last, float beta, GLOBAL const gemm_c *bias,
+                  int64 column) {
+  const float scale = first ? beta : 1.0f;
+  if (scale != 0.0f) value = value + scale * C_LOAD(c, at);
+  if (bias && last) value = value + C_LOAD(bias, column);
+  C_STORE(c, at, value);
+}
+
 inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLOBAL const gemm_ab *a,
                  GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
                  float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
@@ -40,12 +53,15 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
 #ifdef C_BF16
   float total[WORK][WORK];
+  FOR_TILE(i, j) {
+    const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+    total[i][j] = beta != 0.0f && row < m && column < n ? beta * C_LOAD(c, row * ldc + column) : 0.0f;
+  }
 #endif
   for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
     const int64 k_end = min(chunk + CHUNK, k);
     float sum[WORK][WORK];
-    for (int i = 0; i < WORK; i++)
-      for (int j = 0; j < WORK; j++) sum[i][j] = 0.0f;
+    FOR_TILE(i, j) sum[i][j] = 0.0f;
     for (int64 k0 = chunk; k0 < k_end; k0 += DEPTH) {
       load_part(as, a, lda, m0, m, k0, k, !trans_a, item);
       load_part(bs, b, ldb, n0, n, k0, k, trans_b, item);
@@ -54,30 +70,27 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
         float x[WORK], y[WORK];
         for (int i = 0; i < WORK; i++) x[i] = as[s * PITCH + ty + i * SIDE];
         for (int j = 0; j < WORK; j++) y[j] = bs[s * PITCH + tx + j * SIDE];
-        for (int i = 0; i < WORK; i++)
-          for (int j = 0; j < WORK; j++) sum[i][j] = fma(x[i], y[j], sum[i][j]);
+        FOR_TILE(i, j) sum[i][j] = fma(x[i], y[j], sum[i][j]);
       }
       BARRIER();
     }
-    for (int i = 0; i < WORK; i++)
-      for (int j = 0; j < WORK; j++) {
-        const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
-        if (row >= m || column >= n) continue;
-        const int64 at = row * ldc + column;
-        float value = alpha * sum[i][j];
 #ifdef C_BF16
-        if (chunk) value = value + total[i][j];
-        if (!chunk && beta != 0.0f) value = value + beta * C_LOAD(c, at);
-        total[i][j] = value;
-        if (k_end < k) continue;
+    const bool more = chunk || beta != 0.0f; /* not + 0, which would lose the sign of a zero */
+    FOR_TILE(i, j) total[i][j] = more ? alpha * sum[i][j] + total[i][j] : alpha * sum[i][j];
 #else
-        const float scale = chunk ? 1.0f : beta;
-        if (scale != 0.0f) value = value + scale * c[at];
+    FOR_TILE(i, j) {
+      const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+      if (row < m && column < n)
+        store(c, row * ldc + column, alpha * sum[i][j], chunk == 0, k_end == k, beta, bias, column);
+    }
 #endif
-        if (bias && k_end == k) value = value + C_LOAD(bias, column);
-        C_STORE(c, at, value);
-      }
   }
+#ifdef C_BF16
+  FOR_TILE(i, j) {
+    const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+    if (row < m && column < n) store(c, row * ldc + column, total[i][j], true, true, 0.0f, bias, column);
+  }
+#endif
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
