@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd
-  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libarchive-dev libcjson-dev libxxhash-dev"
+  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libarchive-dev libcjson-dev libxxhash-dev
+  libutf8proc-dev"
 packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ libcmocka-dev librandom123-dev oclgrind clang-format-14"
 packages_intel="python3-venv"

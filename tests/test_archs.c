@@ -33,7 +33,6 @@ static void names_that_cannot_be(void **state) {
   gh_error err = {0};
   check_fails(gh_arch_find(&err, "openai-vit-l-14-225", &arch), GH_ERROR_ARGUMENT, "did you mean openai-vit-l-14-224?");
   check_fails(gh_arch_find(&err, "resnet", &arch), GH_ERROR_ARGUMENT, "metaclip-vit-h-14-224");
-  check_fails(gh_arch_find(&err, "siglip-so400m-14-384", &arch), GH_ERROR_UNSUPPORTED, "siglip-so400m-14-384");
 }
 
 typedef struct gh_comparison {
@@ -53,14 +52,14 @@ static void layout_is_transformers(void **state) {
   (void)state;
   gh_error err = {0};
   gh_comparison c = {0};
-  gh_arch arch = {.name = "fixture",
-                  .text = {.hidden = 24, .layers = 2, .heads = 2, .mlp = 56, .vocabulary = 99, .positions = 77}};
+  gh_arch arch = {.name = "fixture"};
   const char *folder = GH_FIXTURES "/probe/tiny/clip";
-  check_ok(gh_clip_config_read(&err, folder, &arch.vision));
+  check_ok(gh_vision_config_read(&err, folder, &arch.vision));
+  check_ok(gh_text_config_read(&err, folder, &arch.text));
   check_ok(gh_safetensors_open(&err, &c.file, folder));
   check_ok(gh_arch_tensors(&err, &arch, compare, &c));
   assert_int_equal(c.seen, gh_safetensors_count(c.file));
-  arch.vision.mlp++; /* the comparison sees a difference */
+  arch.vision.tower.mlp++; /* the comparison sees a difference */
   assert_int_not_equal(gh_arch_tensors(&err, &arch, compare, &c), GH_OK);
   gh_safetensors_close(c.file);
 }
@@ -75,25 +74,29 @@ static gh_status spread(gh_error *err, void *user, const char *name, int rank, c
   for (int64_t i = 0; i < t->elements; i++) sum += values[i], squares += (double)values[i] * values[i];
   free(values);
   double mean = sum / n, std = sqrt(squares / n);
-  bool normal = init.kind == GH_INIT_NORMAL;
-  double want_mean = normal ? 0 : init.value, want_std = fabs(init.value);
-  double room = normal ? 5 * init.value / sqrt(n) : 1e-6; /* five standard errors */
+  bool constant = init.kind == GH_INIT_CONSTANT;
+  double want_mean = constant ? init.value : 0, want_std = fabs(init.value);
+  if (init.kind == GH_INIT_UNIFORM) want_std /= sqrt(3);
+  double room = constant ? 1e-6 : 5 * want_std / sqrt(n); /* five standard errors */
   if (!(fabs(mean - want_mean) <= room) || !(fabs(std - want_std) <= room))
     return gh_fail(err, GH_ERROR_NUMERIC, "%s: mean %g, spread %g, expected %g, %g", name, mean, std, want_mean,
                    want_std);
   return GH_OK;
 }
 
-static void written_folder(void **state) {
-  (void)state;
+static void written_as(const char *name) {
   gh_error err = {0};
   const gh_arch *arch = NULL;
   char *folder = check_folder();
-  check_ok(gh_arch_find(&err, "tiny", &arch));
+  check_ok(gh_arch_find(&err, name, &arch));
   check_ok(gh_arch_write(&err, arch, folder, 7));
-  gh_clip_config read = {0};
-  check_ok(gh_clip_config_read(&err, folder, &read));
-  assert_memory_equal(&read, &arch->vision, sizeof read);
+  gh_vision_config vision = {0};
+  gh_text_config text = {0};
+  check_ok(gh_vision_config_read(&err, folder, &vision));
+  check_ok(gh_text_config_read(&err, folder, &text));
+  if (arch->vision.family == GH_SIGLIP) text.eos = arch->text.eos; /* read for CLIP alone */
+  assert_memory_equal(&vision, &arch->vision, sizeof vision);
+  assert_memory_equal(&text, &arch->text, sizeof text);
   gh_safetensors *file = NULL;
   check_ok(gh_safetensors_open(&err, &file, folder));
   check_ok(gh_arch_tensors(&err, arch, spread, file));
@@ -117,12 +120,18 @@ static void written_folder(void **state) {
   check_folder_done(folder);
 }
 
+static void written_folders(void **state) {
+  (void)state;
+  written_as("tiny");
+  written_as("tiny-siglip");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(published_totals),
       cmocka_unit_test(names_that_cannot_be),
       cmocka_unit_test(layout_is_transformers),
-      cmocka_unit_test(written_folder),
+      cmocka_unit_test(written_folders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

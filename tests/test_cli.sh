@@ -70,7 +70,10 @@ for file in config.json preprocessor_config.json model.safetensors; do
   [ -s "$work/tiny/$file" ] || fail "init wrote no $file"
 done
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
-expect 1 "siglip-so400m-14-224 is not supported yet" init --arch siglip-so400m-14-224 --out "$work/other"
+expect 1 "no tokenizer in the folder" init --arch tiny --out "$work/other" --tokenizer "$work/tiny"
+expect 1 "no tokenizer in the folder" encode --model "$work/tiny" --text "$0" --out "$work/text.safetensors"
+expect 2 "--images or --text is needed" encode --model "$work/tiny" --out "$work/text.safetensors"
+[ ! -e "$work/text.safetensors" ] || fail "a refused encode left a file"
 expect 2 "--out DIR is missing" init --arch tiny
 expect 2 "--seed is \"-1\"; expected a whole number" init --arch tiny --out "$work/other" --seed -1
 [ ! -e "$work/other" ] || fail "a refused init left a folder"

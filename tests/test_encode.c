@@ -155,9 +155,6 @@ static void refusals(void **state) {
   (void)state;
   gh_error err = {0};
   char *out = check_path(folder, "no.safetensors");
-  check_fails(
-      compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", out, "--text", "x", NULL),
-      GH_ERROR_UNSUPPORTED, "--text");
   check_fails(compare_run(&err, "encode", "--model", PROBE, "--images", IMAGES, "--out", out, NULL), GH_ERROR_FILE,
               "config.json");
   char *absent = check_path(folder, "absent/e.safetensors");

@@ -237,6 +237,19 @@ gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, siz
   return status;
 }
 
+gh_status gh_file_copy(gh_error *err, const char *from, const char *to, const char *name, bool required) {
+  char *source = gh_path_join(err, from, name), *target = gh_path_join(err, to, name), *bytes = NULL;
+  size_t size = 0;
+  gh_status status = source && target ? GH_OK : GH_ERROR_MEMORY;
+  bool skip = !required && source && !gh_path_is_file(source);
+  if (!status && !skip) status = gh_file_read(err, source, (size_t)1 << 31, &bytes, &size);
+  if (!status && !skip) status = gh_file_write(err, target, bytes, size);
+  free(bytes);
+  free(source);
+  free(target);
+  return status;
+}
+
 gh_status gh_file_remove(gh_error *err, const char *path) {
   if (unlink(path) && errno != ENOENT) return io_fail(err, path, "removing", errno);
   return GH_OK;

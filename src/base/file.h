@@ -34,6 +34,9 @@ gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void
 gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer); /* fsync, rename, fsync of the folder */
 void gh_file_writer_free(gh_file_writer *writer);                       /* NULL is fine */
 
+/* from/name to to/name, whole or not at all; one that is not there is an error only if required. */
+gh_status gh_file_copy(gh_error *err, const char *from, const char *to, const char *name, bool required);
+
 gh_status gh_file_remove(gh_error *err, const char *path);                 /* absent is fine */
 gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fsyncs the folder of `to` */
 gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */

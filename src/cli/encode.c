@@ -1,4 +1,4 @@
-/* genhance encode: images to embeddings. */
+/* genhance encode: images and lines of text to embeddings. */
 #include "eval/encode.h"
 #include "cli/cli.h"
 
@@ -10,7 +10,7 @@ static gh_status put_text(gh_error *err, gh_json *to, const char *key, const cha
   return gh_utf8_valid(text, strlen(text)) ? gh_json_put_string(err, to, key, text) : gh_json_put_null(err, to, key);
 }
 
-static gh_status put_results(gh_error *err, gh_json *to, const gh_encoding *e) {
+static gh_status put_images(gh_error *err, gh_json *to, const gh_encoding *e) {
   gh_json *names = gh_json_put_array(err, to, "names");
   gh_json *skipped = gh_json_put_array(err, to, "skipped");
   if (!names || !skipped || gh_json_put_int(err, to, "images", (int64_t)e->names.count) ||
@@ -27,37 +27,65 @@ static gh_status put_results(gh_error *err, gh_json *to, const gh_encoding *e) {
   return GH_OK;
 }
 
-static gh_status encode(gh_error *err, const gh_args *args, gh_device *device, const gh_source *source) {
+static gh_status encode_images(gh_error *err, const gh_args *args, gh_device *device, const gh_source *source,
+                               gh_encoding *out) {
   gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)gh_source_count(source))};
   gh_embedder embedder = {0};
-  gh_encoding encoding = {0};
-  const char *out = gh_args_text(args, "out");
   gh_status status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
-  if (!status) status = gh_encode(err, &encoding, &embedder, source);
-  if (!status) status = gh_encoding_write(err, out, &encoding);
-  if (!status) status = put_results(err, args->result, &encoding);
-  if (!status) {
-    printf("%s: %zu image%s, %lld numbers each", out, encoding.names.count, encoding.names.count == 1 ? "" : "s",
-           (long long)encoding.width);
-    if (encoding.skipped.count) printf("; %zu skipped", encoding.skipped.count / 2);
-    printf("\n");
-  }
-  gh_encoding_free(&encoding);
+  if (!status) status = gh_encode(err, out, &embedder, source);
+  if (!status) status = put_images(err, args->result, out);
   gh_embedder_close(&embedder);
   return status;
 }
 
+static gh_status encode_lines(gh_error *err, const gh_args *args, gh_device *device, const gh_strings *lines,
+                              gh_text_encoding *out) {
+  gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
+                              .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)GH_MAX(lines->count, 1u))};
+  gh_text_embedder *embedder = NULL;
+  gh_status status = gh_text_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  if (!status) status = gh_encode_text(err, out, embedder, lines, gh_args_text(args, "text"));
+  if (!status) status = gh_json_put_int(err, args->result, "lines", out->lines);
+  if (!status) status = gh_json_put_int(err, args->result, "width", out->width);
+  gh_text_embedder_close(embedder);
+  return status;
+}
+
+static void print_counts(const char *out, const gh_encoding *images, const gh_text_encoding *text) {
+  printf("%s:", out);
+  if (images->width) {
+    printf(" %zu image%s, %lld numbers each", images->names.count, images->names.count == 1 ? "" : "s",
+           (long long)images->width);
+    if (images->skipped.count) printf("; %zu skipped", images->skipped.count / 2);
+  }
+  if (text->width)
+    printf("%s %lld line%s, %lld numbers each", images->width ? ";" : "", (long long)text->lines,
+           text->lines == 1 ? "" : "s", (long long)text->width);
+  printf("\n");
+}
+
 static gh_status run(gh_error *err, const gh_args *args) {
-  if (gh_args_given(args, "text"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "encode --text is not supported yet: this build has no text tower");
+  const char *images = gh_args_text(args, "images"), *text = gh_args_text(args, "text"),
+             *out = gh_args_text(args, "out");
+  if (!images && !text) return gh_fail(err, GH_ERROR_ARGUMENT, "encode: --images or --text is needed");
   gh_source *source = NULL;
   gh_device *device = NULL;
+  gh_strings lines = {0};
+  gh_encoding encoding = {0};
+  gh_text_encoding text_encoding = {0};
   gh_status status = gh_check_output(err, args, "out");
-  if (!status) status = gh_source_open(err, &source, gh_args_text(args, "images"));
-  if (!status) gh_source_warn(source);
+  if (!status && text) status = gh_lines_read(err, &lines, text);
+  if (!status && images) status = gh_source_open(err, &source, images);
+  if (!status && images) gh_source_warn(source);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
-  if (!status) status = encode(err, args, device, source);
+  if (!status && text) status = encode_lines(err, args, device, &lines, &text_encoding);
+  if (!status && images) status = encode_images(err, args, device, source, &encoding);
+  if (!status) status = gh_encoding_write(err, out, images ? &encoding : NULL, text ? &text_encoding : NULL);
+  if (!status) print_counts(out, &encoding, &text_encoding);
+  gh_text_encoding_free(&text_encoding);
+  gh_encoding_free(&encoding);
+  gh_strings_free(&lines);
   gh_device_close(device);
   gh_source_free(source);
   return status;
@@ -67,22 +95,23 @@ static const gh_option options[] = {
     {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout", .required = true},
     {"images", "PATH", GH_OPTION_TEXT,
      .help =
-         "folder of PNG and JPEG files (with its sub-folders), .tar shards (one, or a pattern in braces), or one file",
-     .required = true},
+         "folder of PNG and JPEG files (with its sub-folders), .tar shards (one, or a pattern in braces), or one file"},
     {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file for the embeddings", .required = true},
     {"adapter", "DIR", GH_OPTION_TEXT, .help = "compute with this PEFT adapter (LoRA)"},
-    {"text", "FILE", GH_OPTION_TEXT, .help = "lines of text to embed too (not supported yet)"},
-    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "32", .least = 1, .most = 65536},
+    {"text", "FILE", GH_OPTION_TEXT, .help = "lines of text to embed, too or alone"},
+    {"batch", "N", GH_OPTION_INT, .help = "images or lines a launch", .initial = "32", .least = 1, .most = 65536},
     {0},
 };
 
 const gh_command gh_command_encode = {
     .name = "encode",
-    .summary = "turn images into embeddings",
+    .summary = "turn images and lines of text into embeddings",
     .details =
         "Writes `embeddings` (n, D) as projected, before normalisation; row i is the image of the i-th name in the\n"
         "metadata key `names`, a JSON list of paths relative to PATH. Preprocessing is what the model's\n"
-        "preprocessor_config.json says. An image that cannot be read is skipped, counted and named.",
+        "preprocessor_config.json says. An image that cannot be read is skipped, counted and named. --text writes\n"
+        "`text_embeddings` (lines, D), a row a line, with the model folder's own tokenizer, padded and cut to its "
+        "length.",
     .run = run,
     .options = options,
 };

@@ -1,6 +1,7 @@
 /* genhance init: a model folder with random weights. */
 #include "base/file.h"
 #include "cli/cli.h"
+#include "io/tokenizer.h"
 #include "models/archs.h"
 #include "models/flux_vae.h"
 
@@ -21,10 +22,24 @@ static gh_status write_autoencoder(gh_error *err, const gh_args *args, const cha
   return status;
 }
 
+/* A tokenizer of more tokens than the model has would be found out only when lines are encoded. */
+static gh_status check_tokenizer(gh_error *err, const gh_arch *arch, const char *folder) {
+  gh_tokenizer *tokenizer = NULL;
+  gh_status status = gh_tokenizer_open(err, &tokenizer, folder);
+  if (status) return status;
+  int64_t known = gh_tokenizer_vocabulary(tokenizer);
+  gh_tokenizer_close(tokenizer);
+  if (known <= arch->text.vocabulary) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: the tokenizer knows %lld tokens, %s has %d", folder, (long long)known,
+                 arch->name, arch->text.vocabulary);
+}
+
 static gh_status write_encoder(gh_error *err, const gh_args *args, const char *folder, int64_t *parameters) {
   const gh_arch *arch = NULL;
-  if (gh_arch_find(err, gh_args_text(args, "arch"), &arch) ||
-      gh_arch_write(err, arch, folder, (uint64_t)gh_args_int(args, "seed")))
+  const char *tokenizer = gh_args_text(args, "tokenizer");
+  if (gh_arch_find(err, gh_args_text(args, "arch"), &arch) || (tokenizer && check_tokenizer(err, arch, tokenizer)) ||
+      gh_arch_write(err, arch, folder, (uint64_t)gh_args_int(args, "seed")) ||
+      (tokenizer && gh_tokenizer_copy(err, tokenizer, folder)))
     return err->status;
   *parameters = gh_arch_parameters(arch);
   return GH_OK;
@@ -47,6 +62,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"arch", "NAME", GH_OPTION_TEXT, .help = "tiny, or a backbone: see above", .required = true},
     {"out", "DIR", GH_OPTION_TEXT, .help = "folder of the model, made where absent", .required = true},
+    {"tokenizer", "DIR", GH_OPTION_TEXT, .help = "folder whose tokenizer files are copied into it"},
     {"seed", "N", GH_OPTION_INT, .help = "of the random weights", .initial = "0"},
     {0},
 };
@@ -54,13 +70,15 @@ static const gh_option options[] = {
 const gh_command gh_command_init = {
     .name = "init",
     .summary = "write a model folder with random weights, in Hugging Face layout",
-    .details = "\narchitectures:\n"
-               "  tiny                   64 pixels, for tests and first steps\n"
-               "  openai-vit-l-14-224    openai-vit-l-14-336\n"
-               "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
-               "  flux-autoencoder       writes DIR/ae.safetensors\n"
-               "The same seed gives the same bytes on every machine. Transformers opens the folder with\n"
-               "CLIPModel.from_pretrained; a tokenizer is not part of it.",
+    .details =
+        "\narchitectures:\n"
+        "  tiny, tiny-siglip      64 pixels, for tests and first steps\n"
+        "  openai-vit-l-14-224    openai-vit-l-14-336\n"
+        "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
+        "  siglip-so400m-14-224   siglip-so400m-14-384\n"
+        "  flux-autoencoder       writes DIR/ae.safetensors\n"
+        "The same seed gives the same bytes on every machine. Transformers opens the folder with\n"
+        "CLIPModel.from_pretrained or SiglipModel.from_pretrained. A tokenizer is not drawn: --tokenizer copies one.",
     .run = run,
     .options = options,
 };

@@ -2,23 +2,15 @@
 #ifndef GH_EVAL_EMBED_H
 #define GH_EVAL_EMBED_H
 
+#include "eval/tower.h"
 #include "io/preprocess.h"
-#include "models/adapter.h"
-#include "models/clip_vision.h"
-
-typedef struct gh_embed_options {
-  const char *adapter; /* PEFT folder to compute with, or NULL */
-  const char *encoder; /* safetensors whose tensors replace the model's (direct tuning), or NULL */
-  int64_t batch;       /* images a launch, at least 1 */
-} gh_embed_options;
 
 typedef struct gh_embedder {
   gh_device *device;
-  gh_clip_config config;
+  gh_vision_config config;
   gh_preprocess preprocess;
   int64_t batch, width; /* B, D */
-  gh_store *store;
-  gh_graph *graph;
+  gh_tower tower;
   gh_tensor *pixels, *embeddings; /* (B, 3, S, S), (B, D) */
 } gh_embedder;
 

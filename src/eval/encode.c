@@ -85,19 +85,23 @@ static gh_status names_text(gh_error *err, char **text, const gh_strings *names)
   return status;
 }
 
-gh_status gh_encoding_write(gh_error *err, const char *path, const gh_encoding *encoding) {
-  gh_safetensors_writer *writer = NULL;
+gh_status gh_encoding_write(gh_error *err, const char *path, const gh_encoding *e, const gh_text_encoding *text) {
+  gh_safetensors_writer *w = NULL;
   char *names = NULL;
-  int64_t n = (int64_t)encoding->names.count, shape[2] = {n, encoding->width};
-  gh_status status = names_text(err, &names, &encoding->names);
-  if (!status) status = gh_safetensors_writer_new(err, &writer, path);
-  if (!status) status = gh_safetensors_writer_metadata(err, writer, "names", names);
-  if (!status) status = gh_safetensors_writer_declare(err, writer, "embeddings", GH_ST_F32, 2, shape);
-  if (!status) status = gh_safetensors_writer_begin(err, writer);
-  if (!status)
-    status = gh_safetensors_writer_write_f32(err, writer, "embeddings", encoding->embeddings, n * encoding->width);
-  if (!status) status = gh_safetensors_writer_finish(err, writer);
-  gh_safetensors_writer_free(writer);
+  int64_t shape[2] = {e ? (int64_t)e->names.count : 0, e ? e->width : 0};
+  int64_t text_shape[2] = {text ? text->lines : 0, text ? text->width : 0};
+  gh_status status = gh_safetensors_writer_new(err, &w, path);
+  if (!status && e) status = names_text(err, &names, &e->names);
+  if (!status && e) status = gh_safetensors_writer_metadata(err, w, "names", names);
+  if (!status && e) status = gh_safetensors_writer_declare(err, w, "embeddings", GH_ST_F32, 2, shape);
+  if (!status && text) status = gh_safetensors_writer_declare(err, w, "text_embeddings", GH_ST_F32, 2, text_shape);
+  if (!status) status = gh_safetensors_writer_begin(err, w);
+  if (!status && e) status = gh_safetensors_writer_write_f32(err, w, "embeddings", e->embeddings, shape[0] * shape[1]);
+  if (!status && text)
+    status =
+        gh_safetensors_writer_write_f32(err, w, "text_embeddings", text->embeddings, text_shape[0] * text_shape[1]);
+  if (!status) status = gh_safetensors_writer_finish(err, w);
+  gh_safetensors_writer_free(w);
   free(names);
   return status;
 }

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "models/adapter.h"
+#include "models/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,19 +155,6 @@ static gh_status write_weights(gh_error *err, gh_export *e, const char *path) {
 
 /* ---- the other files ---- */
 
-static gh_status copy_file(gh_error *err, const char *from, const char *to, const char *name, bool required) {
-  char *source = gh_path_join(err, from, name), *target = gh_path_join(err, to, name), *bytes = NULL;
-  size_t size = 0;
-  gh_status status = source && target ? GH_OK : GH_ERROR_MEMORY;
-  bool skip = !required && source && !gh_path_is_file(source);
-  if (!status && !skip) status = gh_file_read(err, source, (size_t)1 << 31, &bytes, &size);
-  if (!status && !skip) status = gh_file_write(err, target, bytes, size);
-  free(bytes);
-  free(source);
-  free(target);
-  return status;
-}
-
 /* The place of the string value that follows `"key":`, or NULL: from its opening quote, *size with both quotes. */
 static char *value_of(char *text, const char *key, size_t *size) {
   char *at = strstr(text, key);
@@ -182,7 +170,7 @@ static char *value_of(char *text, const char *key, size_t *size) {
  * number is not. Inside a string the keys' quotes would be escaped, so only keys are found. */
 static gh_status write_config(gh_error *err, const gh_export_options *o, const char *out) {
   static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""}, fresh[] = "\"float32\"";
-  if (!o->float32) return copy_file(err, o->clip, out, "config.json", true);
+  if (!o->float32) return gh_file_copy(err, o->clip, out, "config.json", true);
   char *from = gh_path_join(err, o->clip, "config.json"), *to = gh_path_join(err, out, "config.json"), *text = NULL;
   size_t size = 0, old = 0;
   gh_status status = from && to ? gh_file_read(err, from, GH_JSON_MAX_BYTES, &text, &size) : GH_ERROR_MEMORY;
@@ -219,13 +207,13 @@ gh_status gh_export_hf(gh_error *err, const char *out, const gh_export_options *
   *counts = (gh_export_counts){0};
   char *path = gh_path_join(err, out, "model.safetensors");
   gh_status status = path ? refuse_others(err, path, out) : GH_ERROR_MEMORY;
-  if (!status) status = gh_safetensors_open(err, &e.model, o->clip);
+  if (!status) status = gh_weights_open(err, &e.model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e.adapter, o->adapter);
   if (!status && o->encoder) status = gh_safetensors_open(err, &e.encoder, o->encoder);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = write_weights(err, &e, path);
   for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
-    status = copy_file(err, o->clip, out, companions[i], false);
+    status = gh_file_copy(err, o->clip, out, companions[i], false);
   if (!status) status = write_config(err, o, out);
   gh_safetensors_writer_free(e.writer);
   gh_adapter_close(&e.adapter);
@@ -241,6 +229,6 @@ gh_status gh_export_peft(gh_error *err, const char *out, const char *adapter) {
   if (status) return status;
   gh_adapter_close(&checked);
   status = gh_folder_make(err, out);
-  if (!status) status = copy_file(err, adapter, out, "adapter_model.safetensors", true);
-  return status ? status : copy_file(err, adapter, out, "adapter_config.json", true);
+  if (!status) status = gh_file_copy(err, adapter, out, "adapter_model.safetensors", true);
+  return status ? status : gh_file_copy(err, adapter, out, "adapter_config.json", true);
 }

@@ -29,6 +29,9 @@ struct gh_safetensors {
   size_t count, capacity;
   gh_json *index;          /* of a sharded set, else NULL */
   const gh_json *metadata; /* strings by key, may be NULL */
+  gh_strings names;        /* gh_safetensors_see_as's, and its memory */
+  void **owned;
+  size_t owned_count;
 };
 
 static const struct {
@@ -378,11 +381,27 @@ void gh_safetensors_close(gh_safetensors *file) {
     gh_json_free(p->header);
     free(p->path);
   }
+  for (size_t i = 0; i < file->owned_count; i++) free(file->owned[i]);
+  free(file->owned);
+  gh_strings_free(&file->names);
   free(file->parts);
   free(file->tensors);
   gh_json_free(file->index);
   free(file->path);
   free(file);
+}
+
+gh_status gh_safetensors_see_as(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
+                                gh_strings names, void **owned, size_t owned_count) {
+  file->names = names;
+  file->owned = owned;
+  file->owned_count = owned_count;
+  file->count = 0;
+  gh_status status = reserve(err, file, n);
+  if (status) return status;
+  if (n) memcpy(file->tensors, tensors, n * sizeof *tensors);
+  file->count = n;
+  return sort_tensors(err, file);
 }
 
 /* ---- questions ---- */

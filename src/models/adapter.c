@@ -104,7 +104,8 @@ static gh_status read_tensors(gh_error *err, gh_adapter *a) {
     const gh_st_tensor *t = gh_safetensors_at(a->file, i);
     int tail = layer_of(t->name, &layer);
     bool bias = tail >= 2, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
-    if (tail < 0 || (!adapted && !(tail == 3 && a->biases == GH_BIASES_ALL)) || (bias && !a->biases))
+    bool alone = !adapted && tail != 2 && a->biases && gh_starts_with(t->name, PREFIX) && gh_ends_with(t->name, "bias");
+    if ((!adapted || (bias && !a->biases)) && !alone)
       return gh_fail(err, GH_ERROR_FORMAT, "%s: %s belongs to no adapted layer", t->file, t->name);
     if (!adapted && gh_strings_add(err, &a->biases_alone, t->name + strlen(PREFIX))) return err->status;
   }
@@ -133,6 +134,13 @@ void gh_adapter_close(gh_adapter *a) {
   gh_strings_free(&a->layers);
   gh_strings_free(&a->biases_alone);
   *a = (gh_adapter){0};
+}
+
+const gh_st_tensor *gh_adapter_bias_alone(const gh_adapter *a, const char *name) {
+  for (size_t i = 0; i < a->biases_alone.count; i++)
+    if (!strcmp(a->biases_alone.items[i], name))
+      return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s", name).text);
+  return NULL;
 }
 
 gh_lora gh_adapter_lora(const gh_adapter *a) {

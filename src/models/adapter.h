@@ -7,9 +7,8 @@
 
 typedef struct gh_adapter {
   gh_safetensors *file;
-  gh_strings layers; /* whole names of the layers it adapts, "vision_model.encoder.layers.0.mlp.fc1" */
-  gh_strings
-      biases_alone; /* with "all": whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
+  gh_strings layers;       /* whole names of the layers it adapts, "vision_model.encoder.layers.0.mlp.fc1" */
+  gh_strings biases_alone; /* whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
   int rank;
   double alpha;
   gh_lora_biases biases; /* which are in it: the adapted layers' ("lora_only"), or any layer's ("all") */
@@ -24,8 +23,9 @@ void gh_adapter_close(gh_adapter *adapter); /* an empty one is fine */
 gh_lora gh_adapter_lora(const gh_adapter *adapter);
 
 /* The tensors of a layer; NULL where there is none. */
-const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);    /* (r, K) */
-const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);    /* (N, r) */
-const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer); /* (N); with "all" of any layer */
+const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);         /* (r, K) */
+const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);         /* (N, r) */
+const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer);      /* (N) */
+const gh_st_tensor *gh_adapter_bias_alone(const gh_adapter *adapter, const char *name); /* of biases_alone */
 
 #endif

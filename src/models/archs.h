@@ -1,32 +1,27 @@
 /* The encoders by name: sizes of the published backbones (the paper's Table 1) and of a tiny one, and the tensors each
- * consists of, under the names of transformers' CLIPModel. */
+ * consists of, under the names of transformers' CLIPModel and SiglipModel. */
 #ifndef GH_MODELS_ARCHS_H
 #define GH_MODELS_ARCHS_H
 
-#include "models/clip_vision.h"
+#include "models/text.h"
 
 #define GH_LOGIT_SCALE 2.6592 /* ln(1 / 0.07) */
-
-typedef struct gh_text_sizes {
-  int hidden, layers, heads, mlp;
-  int vocabulary, positions;
-} gh_text_sizes;
 
 typedef struct gh_arch {
   const char *name;
   const char *summary;
-  bool siglip; /* named, and refused: only CLIP's layout is built here */
-  gh_clip_config vision;
-  gh_text_sizes text;
+  gh_vision_config vision;
+  gh_text_config text;
 } gh_arch;
 
 extern const gh_arch gh_archs[]; /* ends with a null name */
 
-/* GH_ERROR_ARGUMENT with the nearest name, GH_ERROR_UNSUPPORTED for a SigLIP. */
+/* GH_ERROR_ARGUMENT with the nearest name. */
 gh_status gh_arch_find(gh_error *err, const char *name, const gh_arch **out);
 
 /* Calls visit for every tensor of both towers, the projections and logit_scale; stops at its first failure. Initial
- * values are those of transformers' CLIPPreTrainedModel._init_weights. */
+ * values are those of transformers' CLIPPreTrainedModel._init_weights and SiglipPreTrainedModel._init_weights (where
+ * that one cuts a normal's tails, these keep them). */
 typedef gh_status gh_arch_visit(gh_error *err, void *user, const char *name, int rank, const int64_t *shape,
                                 gh_init init);
 gh_status gh_arch_tensors(gh_error *err, const gh_arch *arch, gh_arch_visit *visit, void *user);

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "io/preprocess.h"
 #include "models/archs.h"
 
 #include <stdlib.h>
@@ -24,69 +25,72 @@ static gh_status put_numbers(gh_error *err, gh_json *to, const gh_pair *pairs, s
   return GH_OK;
 }
 
-static gh_status put_text_config(gh_error *err, gh_json *root, const gh_arch *a) {
-  const gh_text_sizes *t = &a->text;
+/* What the objects of both towers hold. */
+static gh_status put_tower(gh_error *err, gh_json *to, const char *type, const gh_transformer *t) {
   const gh_pair numbers[] = {{"hidden_size", t->hidden},
                              {"intermediate_size", t->mlp},
                              {"num_hidden_layers", t->layers},
                              {"num_attention_heads", t->heads},
-                             {"vocab_size", t->vocabulary},
-                             {"max_position_embeddings", t->positions},
-                             {"projection_dim", a->vision.projection},
-                             {"layer_norm_eps", a->vision.eps},
-                             {"bos_token_id", t->vocabulary - 2},
-                             {"eos_token_id", t->vocabulary - 1},
-                             {"pad_token_id", t->vocabulary - 1}};
-  gh_json *text = gh_json_put_object(err, root, "text_config");
-  if (!text || gh_json_put_string(err, text, "model_type", "clip_text_model") ||
-      gh_json_put_string(err, text, "hidden_act", gh_activation_name(a->vision.activation)))
+                             {"layer_norm_eps", t->eps}};
+  if (!to || gh_json_put_string(err, to, "model_type", type) ||
+      gh_json_put_string(err, to, "hidden_act", gh_activation_name(t->activation)))
     return err->status;
-  return put_numbers(err, text, numbers, GH_COUNT(numbers));
+  return put_numbers(err, to, numbers, GH_COUNT(numbers));
 }
 
-static gh_status put_vision_config(gh_error *err, gh_json *root, const gh_clip_config *v) {
-  const gh_pair numbers[] = {{"hidden_size", v->hidden},
-                             {"intermediate_size", v->mlp},
-                             {"num_hidden_layers", v->layers},
-                             {"num_attention_heads", v->heads},
-                             {"num_channels", 3},
-                             {"image_size", v->image},
-                             {"patch_size", v->patch},
-                             {"projection_dim", v->projection},
-                             {"layer_norm_eps", v->eps}};
+static gh_status put_text_config(gh_error *err, gh_json *root, const gh_text_config *t) {
+  bool clip = t->family == GH_CLIP;
+  const gh_pair numbers[] = {{"vocab_size", t->vocabulary},
+                             {"max_position_embeddings", t->positions},
+                             {clip ? "projection_dim" : "projection_size", t->projection},
+                             {"bos_token_id", clip ? t->vocabulary - 2 : 0},
+                             {"eos_token_id", (double)t->eos},
+                             {"pad_token_id", (double)t->eos}};
+  gh_json *text = gh_json_put_object(err, root, "text_config");
+  gh_status status = put_tower(err, text, clip ? "clip_text_model" : "siglip_text_model", &t->tower);
+  return status ? status : put_numbers(err, text, numbers, GH_COUNT(numbers));
+}
+
+static gh_status put_vision_config(gh_error *err, gh_json *root, const gh_vision_config *v) {
+  bool clip = v->family == GH_CLIP;
+  const gh_pair numbers[] = {
+      {"num_channels", 3}, {"image_size", v->image}, {"patch_size", v->patch}, {"projection_dim", v->projection}};
   gh_json *vision = gh_json_put_object(err, root, "vision_config");
-  if (!vision || gh_json_put_string(err, vision, "model_type", "clip_vision_model") ||
-      gh_json_put_string(err, vision, "hidden_act", gh_activation_name(v->activation)))
-    return err->status;
-  return put_numbers(err, vision, numbers, GH_COUNT(numbers));
+  gh_status status = put_tower(err, vision, clip ? "clip_vision_model" : "siglip_vision_model", &v->tower);
+  return status ? status : put_numbers(err, vision, numbers, GH_COUNT(numbers) - !clip); /* SigLIP projects nothing */
 }
 
 static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a) {
   const gh_pair numbers[] = {{"projection_dim", a->vision.projection}, {"logit_scale_init_value", GH_LOGIT_SCALE}};
+  bool clip = a->vision.family == GH_CLIP;
   gh_json *classes = gh_json_put_array(err, root, "architectures");
-  if (!classes || gh_json_put_string(err, classes, NULL, "CLIPModel") ||
-      gh_json_put_string(err, root, "model_type", "clip") || gh_json_put_string(err, root, "dtype", "float32") ||
-      put_numbers(err, root, numbers, GH_COUNT(numbers)) || put_text_config(err, root, a))
+  if (!classes || gh_json_put_string(err, classes, NULL, clip ? "CLIPModel" : "SiglipModel") ||
+      gh_json_put_string(err, root, "model_type", clip ? "clip" : "siglip") ||
+      gh_json_put_string(err, root, "dtype", "float32") ||
+      (clip && put_numbers(err, root, numbers, GH_COUNT(numbers))) || put_text_config(err, root, &a->text))
     return err->status;
   return put_vision_config(err, root, &a->vision);
 }
 
-/* CLIP's preprocessing, bicubic, at the model's size. */
+/* The family's preprocessing, bicubic, at the model's size: CLIP cuts the middle, SigLIP takes the whole image. */
 static gh_status fill_preprocessor(gh_error *err, gh_json *root, const gh_arch *a) {
-  static const double mean[3] = {0.48145466, 0.4578275, 0.40821073}, std[3] = {0.26862954, 0.26130258, 0.27577711};
-  static const char *const flags[] = {"do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"};
+  gh_preprocess p;
   int side = a->vision.image;
-  for (size_t i = 0; i < GH_COUNT(flags); i++)
+  bool clip = a->vision.family == GH_CLIP;
+  gh_preprocess_defaults(&p, clip ? GH_PREPROCESS_CLIP : GH_PREPROCESS_SIGLIP, side);
+  static const char *const flags[] = {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb", "do_center_crop"};
+  for (size_t i = 0; i < GH_COUNT(flags) - !clip; i++)
     if (gh_json_put_bool(err, root, flags[i], true)) return err->status;
-  gh_json *size = gh_json_put_object(err, root, "size"), *crop = gh_json_put_object(err, root, "crop_size");
+  gh_json *size = gh_json_put_object(err, root, "size");
+  gh_json *crop = !size ? NULL : clip ? gh_json_put_object(err, root, "crop_size") : size;
   gh_json *means = gh_json_put_array(err, root, "image_mean"), *stds = gh_json_put_array(err, root, "image_std");
-  if (!size || !crop || !means || !stds || gh_json_put_int(err, size, "shortest_edge", side) ||
+  if (!crop || !means || !stds || (clip && gh_json_put_int(err, size, "shortest_edge", side)) ||
       gh_json_put_int(err, crop, "height", side) || gh_json_put_int(err, crop, "width", side) ||
       gh_json_put_int(err, root, "resample", 3) || gh_json_put_double(err, root, "rescale_factor", 1 / 255.0) ||
-      gh_json_put_string(err, root, "image_processor_type", "CLIPImageProcessor"))
+      gh_json_put_string(err, root, "image_processor_type", clip ? "CLIPImageProcessor" : "SiglipImageProcessor"))
     return err->status;
   for (int i = 0; i < 3; i++)
-    if (gh_json_put_double(err, means, NULL, mean[i]) || gh_json_put_double(err, stds, NULL, std[i]))
+    if (gh_json_put_double(err, means, NULL, p.mean[i]) || gh_json_put_double(err, stds, NULL, p.std[i]))
       return err->status;
   return GH_OK;
 }
@@ -125,8 +129,13 @@ static gh_status draw(gh_error *err, void *user, const char *name, int rank, con
   for (int64_t first = 0; first < total; first += CHUNK) {
     int64_t n = GH_MIN(CHUNK, total - first);
     if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, first, n, d->values);
-    for (int64_t i = 0; i < n; i++)
-      d->values[i] = (float)(init.kind == GH_INIT_NORMAL ? init.value * (double)d->values[i] : init.value);
+    if (init.kind == GH_INIT_UNIFORM) gh_stream_uniforms(stream, 0, first, n, d->values);
+    for (int64_t i = 0; i < n; i++) {
+      double v = (double)d->values[i];
+      d->values[i] = (float)(init.kind == GH_INIT_CONSTANT ? init.value
+                             : init.kind == GH_INIT_NORMAL ? init.value * v
+                                                           : init.value * (2 * v - 1));
+    }
     if (gh_safetensors_writer_write_f32(err, d->writer, name, d->values, n)) return err->status;
     gh_progress_update(&d->progress, d->done += (uint64_t)n, NULL);
   }

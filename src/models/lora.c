@@ -35,23 +35,27 @@ static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int
   return status ? NULL : t;
 }
 
+/* The adapter's values of a layer's bias, or NULL. PEFT has written both names. */
+static const gh_st_tensor *adapter_bias(const gh_lora *lora, const gh_tensor *bias, const char *layer) {
+  char keys[2][192];
+  snprintf(keys[0], sizeof keys[0], "base_model.model.%s.base_layer.bias", layer);
+  snprintf(keys[1], sizeof keys[1], "base_model.model.%s", bias->name);
+  const gh_st_tensor *t = NULL;
+  for (size_t i = 0; i < GH_COUNT(keys) && !t && lora->adapter; i++) t = gh_safetensors_find(lora->adapter, keys[i]);
+  return t;
+}
+
 /* The layer's own bias trains; an adapter that holds it replaces the model's. */
 void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted) {
   gh_error *err = gh_graph_error(m->graph);
   if (gh_graph_failed(m->graph) || !bias || bias->trainable) return;
-  if (m->lora->biases < (adapted ? GH_BIASES_ADAPTED : GH_BIASES_ALL)) return;
-  if (gh_store_make_trainable(err, m->store, bias) || !m->lora->adapter) return;
-  const char *middle[] = {"base_layer.", ""}; /* PEFT has written both */
-  for (size_t i = 0; i < GH_COUNT(middle); i++) {
-    char key[192];
-    snprintf(key, sizeof key, "base_model.model.%s.%sbias", layer, middle[i]);
-    if (!gh_safetensors_find(m->lora->adapter, key)) continue;
-    float *values = gh_alloc(err, (size_t)bias->shape[0], sizeof *values);
-    if (values && !gh_safetensors_load_f32(err, m->lora->adapter, key, 1, bias->shape, values))
-      gh_tensor_write(err, gh_graph_device(m->graph), bias, values);
-    free(values);
-    return;
-  }
+  const gh_st_tensor *given = adapter_bias(m->lora, bias, layer);
+  if (m->lora->biases < (adapted || given ? GH_BIASES_ADAPTED : GH_BIASES_ALL)) return;
+  if (gh_store_make_trainable(err, m->store, bias) || !given) return;
+  float *values = gh_alloc(err, (size_t)bias->shape[0], sizeof *values);
+  if (values && !gh_safetensors_load_f32(err, m->lora->adapter, given->name, 1, bias->shape, values))
+    gh_tensor_write(err, gh_graph_device(m->graph), bias, values);
+  free(values);
 }
 
 static gh_tensor *dropped(gh_module *m, gh_tensor *x, const char *layer) {

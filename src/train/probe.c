@@ -65,7 +65,7 @@ static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
     if (status) return status;
   }
   gh_tensor *index = gh_store_find(p->store, "input.local_index");
-  return index ? fill_index(err, p, index, gh_clip_tokens(&p->models.clip) - 1) : GH_OK;
+  return index ? fill_index(err, p, index, gh_vision_patches(&p->models.clip)) : GH_OK;
 }
 
 static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *config, int stage) {

@@ -1,6 +1,7 @@
 #include "train/setup.h"
 #include "base/file.h"
 #include "io/preprocess.h"
+#include "models/weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -61,8 +62,8 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
   gh_preprocess preprocess;
   if (!denoiser) denoiser = c->denoiser.weights;
   if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
-  if (gh_clip_config_read(err, c->clip, &m->clip) || gh_safetensors_open(err, &m->clip_file, c->clip) ||
-      gh_preprocess_read(err, &preprocess, c->clip, GH_PREPROCESS_CLIP, m->clip.image) ||
+  if (gh_vision_config_read(err, c->clip, &m->clip) || gh_weights_open(err, &m->clip_file, c->clip) ||
+      gh_vision_preprocess_read(err, &preprocess, c->clip, &m->clip) ||
       gh_safetensors_open(err, &m->vae_file, c->autoencoder) || gh_vae_config_read(err, m->vae_file, &m->vae) ||
       (denoiser && gh_safetensors_open(err, &m->denoiser_file, denoiser)) ||
       (adapter && open_adapter(err, &m->adapter_file, adapter))) {
@@ -123,7 +124,7 @@ void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, g
 }
 
 int64_t gh_setup_local_tokens(const gh_config *c, const gh_models *models) {
-  int64_t patches = gh_clip_tokens(&models->clip) - 1;
+  int64_t patches = gh_vision_patches(&models->clip);
   return (int64_t)floor(c->local_tokens * (double)patches / 100 + 0.5);
 }
 

@@ -86,7 +86,7 @@ static gh_tensor *condition_of(gh_recording *r, gh_tensor *images, gh_tensor **l
   const gh_models *m = r->spec->models;
   gh_tensor *pixels = images;
   if (r->spec->source != GH_STEP_GIVEN_LATENTS) pixels = gh_normalize_image(r->g, images, m->image_mean, m->image_std);
-  return gh_clip_vision(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? local : NULL);
+  return gh_vision_tower(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? local : NULL);
 }
 
 /* The patch tokens that join the context, (B, K, D) of (B, N, D). All of them: as they are, nothing is drawn. */

@@ -3,15 +3,15 @@
 #ifndef GH_TRAIN_TRAIN_STEP_H
 #define GH_TRAIN_TRAIN_STEP_H
 
-#include "models/clip_vision.h"
 #include "models/flux_dit.h"
 #include "models/flux_vae.h"
 #include "models/lora.h"
+#include "models/vision.h"
 #include "train/config.h"
 
 /* The models of a run: sizes, and the files their weights come from. */
 typedef struct gh_models {
-  gh_clip_config clip;
+  gh_vision_config clip;
   gh_vae_config vae;
   gh_flux_config flux;
   double image_mean[3], image_std[3]; /* the encoder's normalisation */

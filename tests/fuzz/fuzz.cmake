@@ -2,7 +2,7 @@
 # sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
 if(GH_SANITIZE AND NOT GH_FUZZ)
   file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/train/config*.c src/models/adapter.c
-       src/models/clip_vision.c)
+       src/models/model_config.c src/models/weights.c)
   set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
   target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)
 endif()

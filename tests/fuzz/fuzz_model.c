@@ -6,10 +6,16 @@
 #include "io/preprocess.h"
 #include "io/safetensors.h"
 #include "models/adapter.h"
-#include "models/clip_vision.h"
+#include "models/text.h"
 
 const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
+                                  "\"model_type\":\"siglip\"",
                                   "\"vision_config\":{",
+                                  "\"text_config\":{",
+                                  "\"vision_config_dict\":{",
+                                  "\"eos_token_id\":2",
+                                  "\"max_position_embeddings\":16",
+                                  "\"vision_use_head\":true",
                                   "\"hidden_size\":64",
                                   "\"image_size\":28",
                                   "\"hidden_act\":\"gelu\"",
@@ -63,12 +69,14 @@ static void put_good(const char *name) {
 
 static void open_model(void) {
   gh_error err = {0};
-  gh_clip_config config = {0};
+  gh_vision_config config = {0};
+  gh_text_config text = {0};
   gh_preprocess how;
-  if (!gh_clip_config_read(&err, fuzz_folder(), &config)) {
-    FUZZ_CHECK(config.hidden % config.heads == 0 && gh_clip_tokens(&config) > 1);
-    FUZZ_CHECK(gh_activation_name(config.activation));
+  if (!gh_vision_config_read(&err, fuzz_folder(), &config)) {
+    FUZZ_CHECK(config.tower.hidden % config.tower.heads == 0 && gh_vision_tokens(&config) > 0);
+    FUZZ_CHECK(gh_activation_name(config.tower.activation));
   }
+  if (!gh_text_config_read(&err, fuzz_folder(), &text)) FUZZ_CHECK(text.vocabulary > 0 && text.tower.layers > 0);
   if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_CLIP, 28)) FUZZ_CHECK(how.image_size == 28);
   if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_SIGLIP, 28)) FUZZ_CHECK(how.image_size == 28);
 }

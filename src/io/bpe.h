@@ -1,0 +1,29 @@
+/* Byte-level byte-pair encoding of words, as CLIP's tokenizer does it: the last byte of a word is marked "</w>". */
+#ifndef GH_IO_BPE_H
+#define GH_IO_BPE_H
+
+#include "base/json.h"
+#include "base/text.h"
+
+/* A growing list of token ids. */
+typedef struct gh_ids {
+  int32_t *items;
+  size_t count, capacity;
+} gh_ids;
+gh_status gh_ids_add(gh_error *err, gh_ids *ids, int32_t id);
+void gh_ids_free(gh_ids *ids); /* leaves an empty list */
+
+typedef struct gh_bpe gh_bpe;
+
+/* vocabulary: an object of tokens to ids. merges: "left right", by rank. name: the file, in messages. unknown: the
+ * token for bytes that the vocabulary does not have. */
+gh_status gh_bpe_create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
+                        const gh_strings *merges, const char *unknown);
+void gh_bpe_free(gh_bpe *bpe); /* NULL is fine */
+
+int32_t gh_bpe_find(const gh_bpe *bpe, const char *token); /* its id, or -1 */
+int64_t gh_bpe_size(const gh_bpe *bpe);                    /* one more than the greatest id */
+/* Adds the tokens of one word, size > 0 bytes. */
+gh_status gh_bpe_word(gh_error *err, const gh_bpe *bpe, const char *word, size_t size, gh_ids *ids);
+
+#endif

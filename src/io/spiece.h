@@ -1,0 +1,23 @@
+/* SentencePiece models of kind unigram (spiece.model): normalisation by the model's own table, then the segmentation of
+ * greatest likelihood, as the library computes it. The file is hostile: every length, number and table in it is
+ * checked. Other kinds of model are GH_ERROR_UNSUPPORTED by name. */
+#ifndef GH_IO_SPIECE_H
+#define GH_IO_SPIECE_H
+
+#include "io/bpe.h"
+
+typedef struct gh_spiece gh_spiece;
+
+/* bytes must outlive the model. name: the file, in messages. */
+gh_status gh_spiece_parse(gh_error *err, gh_spiece **out, const char *name, const void *bytes, size_t size);
+void gh_spiece_free(gh_spiece *model); /* NULL is fine */
+
+int64_t gh_spiece_size(const gh_spiece *model);                   /* pieces */
+int32_t gh_spiece_find(const gh_spiece *model, const char *text); /* the piece's number, or -1 */
+int32_t gh_spiece_unknown(const gh_spiece *model);
+void gh_spiece_no_prefix(gh_spiece *model); /* no space is put in front of texts, whatever the file says */
+
+/* Adds the numbers of the text's pieces; of unknown ones in a row, one. The text is valid UTF-8. */
+gh_status gh_spiece_encode(gh_error *err, const gh_spiece *model, const char *text, size_t size, gh_ids *ids);
+
+#endif

@@ -1,0 +1,195 @@
+#include "base/file.h"
+#include "io/tokenizer_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGEST_FILE GH_JSON_MAX_BYTES
+
+const char *const gh_tokenizer_files[] = {
+    "tokenizer.json",    "tokenizer_config.json",   "vocab.json", "merges.txt", "spiece.model",
+    "added_tokens.json", "special_tokens_map.json", NULL};
+
+gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; gh_tokenizer_files[i] && !status; i++)
+    status = gh_file_copy(err, from, to, gh_tokenizer_files[i], false);
+  return status;
+}
+
+/* ---- CLIP's files ---- */
+
+/* merges.txt: a pair a line, after a line that says the version. */
+static gh_status read_merges(gh_error *err, gh_strings *out, const char *path) {
+  char *text = NULL;
+  size_t size = 0;
+  gh_status status = gh_file_read(err, path, LARGEST_FILE, &text, &size);
+  if (!status && (strlen(text) != size || !gh_utf8_valid(text, size)))
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: not UTF-8 text", path);
+  char *rest = NULL;
+  for (char *line = status ? NULL : strtok_r(text, "\r\n", &rest); line && !status;
+       line = strtok_r(NULL, "\r\n", &rest))
+    if (strncmp(line, "#version", strlen("#version"))) status = gh_strings_add(err, out, line);
+  free(text);
+  return status;
+}
+
+static gh_status open_vocabulary(gh_error *err, gh_tokenizer *t, const char *vocabulary, const char *merges) {
+  gh_strings list = {0};
+  gh_json *root = NULL;
+  gh_status status = gh_json_read_file(err, &root, vocabulary, LARGEST_FILE);
+  if (!status) status = read_merges(err, &list, merges);
+  if (!status) status = gh_bpe_create(err, &t->bpe, vocabulary, root, &list, "<|endoftext|>");
+  gh_json_free(root);
+  gh_strings_free(&list);
+  return status;
+}
+
+/* tokenizer.json's merges: "left right", or ["left", "right"]. */
+static gh_status list_merges(gh_error *err, gh_strings *out, const gh_json *merges, const char *path) {
+  gh_status status = GH_OK;
+  for (const gh_json *item = gh_json_first(merges); item && !status; item = gh_json_next(item)) {
+    const char *left = NULL, *right = NULL;
+    const gh_json *first = gh_json_first(item);
+    if (gh_json_type_of(item) == GH_JSON_STRING) {
+      status = gh_json_to_string(err, item, path, &left);
+      if (!status) status = gh_strings_add(err, out, left);
+      continue;
+    }
+    if (gh_json_count(item) != 2) return gh_fail(err, GH_ERROR_FORMAT, "%s: model.merges: not pairs", path);
+    status = gh_json_to_string(err, first, path, &left);
+    if (!status) status = gh_json_to_string(err, gh_json_next(first), path, &right);
+    char *both = status ? NULL : gh_format(err, "%s %s", left, right);
+    if (!status) status = both ? gh_strings_add(err, out, both) : GH_ERROR_MEMORY;
+    free(both);
+  }
+  return status;
+}
+
+/* Only what CLIPTokenizer is made of: the rest of such a file is its own way of saying what this code does. */
+static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
+  const gh_json *model = gh_json_member(root, "model");
+  const char *type = "BPE", *suffix = "", *unknown = "<|endoftext|>";
+  gh_strings list = {0};
+  if (gh_json_opt_string(err, model, "type", &type) || gh_json_opt_string(err, model, "end_of_word_suffix", &suffix) ||
+      gh_json_opt_string(err, model, "unk_token", &unknown))
+    return gh_fail_in(err, "%s", path), err->status;
+  if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s that is not CLIP's is not supported", path,
+                   type);
+  gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
+  if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
+  gh_strings_free(&list);
+  return status;
+}
+
+/* ---- opening ---- */
+
+typedef struct gh_paths {
+  char *json, *vocabulary, *merges, *spiece;
+} gh_paths;
+
+static gh_status open_files(gh_error *err, gh_tokenizer *t, const char *folder, const gh_paths *p, gh_json **root) {
+  size_t size = 0;
+  if (gh_path_is_file(p->spiece)) {
+    gh_status status = gh_file_read(err, p->spiece, LARGEST_FILE, &t->bytes, &size);
+    return status ? status : gh_spiece_parse(err, &t->spiece, p->spiece, t->bytes, size);
+  }
+  bool pair = gh_path_is_file(p->vocabulary) && gh_path_is_file(p->merges);
+  if (gh_path_is_file(p->json)) {
+    gh_status status = gh_json_read_file(err, root, p->json, LARGEST_FILE);
+    if (status || !pair) return status ? status : open_json(err, t, *root, p->json);
+  }
+  if (pair) return open_vocabulary(err, t, p->vocabulary, p->merges);
+  return gh_fail(err, GH_ERROR_FILE,
+                 "%s: no tokenizer in the folder (tokenizer.json, vocab.json with merges.txt, or spiece.model)",
+                 folder);
+}
+
+gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folder) {
+  gh_json *root = NULL;
+  gh_tokenizer *t = *out = gh_alloc(err, 1, sizeof *t);
+  if (!t) return GH_ERROR_MEMORY;
+  gh_paths p = {gh_path_join(err, folder, "tokenizer.json"), gh_path_join(err, folder, "vocab.json"),
+                gh_path_join(err, folder, "merges.txt"), gh_path_join(err, folder, "spiece.model")};
+  gh_status status = GH_ERROR_MEMORY;
+  if (p.json && p.vocabulary && p.merges && p.spiece) status = open_files(err, t, folder, &p, &root);
+  if (!status) t->vocabulary = t->bpe ? gh_bpe_size(t->bpe) : gh_spiece_size(t->spiece);
+  if (!status) status = gh_tokenizer_read_settings(err, t, folder, root);
+  for (size_t i = 0; i < 4; i++) free(((char *[]){p.json, p.vocabulary, p.merges, p.spiece})[i]);
+  gh_json_free(root);
+  if (!status) return GH_OK;
+  gh_tokenizer_close(t);
+  *out = NULL;
+  return status;
+}
+
+void gh_tokenizer_close(gh_tokenizer *t) {
+  if (!t) return;
+  gh_bpe_free(t->bpe);
+  gh_spiece_free(t->spiece);
+  for (size_t i = 0; i < t->added_count; i++) free(t->added[i].text);
+  free(t->added);
+  free(t->bytes);
+  free(t);
+}
+
+int64_t gh_tokenizer_max_length(const gh_tokenizer *t) { return t->max_length; }
+int64_t gh_tokenizer_vocabulary(const gh_tokenizer *t) { return t->vocabulary; }
+
+int32_t gh_tokenizer_find(const gh_tokenizer *t, const char *token) {
+  return t->bpe ? gh_bpe_find(t->bpe, token) : gh_spiece_find(t->spiece, token);
+}
+
+/* ---- a line ---- */
+
+static bool is_space_before(const char *text, size_t at, size_t *start) {
+  size_t i = at;
+  while (i && ((unsigned char)text[i - 1] & 0xC0) == 0x80) i--;
+  if (!i) return false;
+  *start = --i;
+  return gh_is_python_space(gh_utf8_next(text, at, &i));
+}
+
+const gh_added_token *gh_find_added(const gh_tokenizer *t, bool normalized, const char *text, size_t from, size_t size,
+                                    size_t *start, size_t *stop) {
+  const gh_added_token *found = NULL;
+  size_t longest = 0, before, at, next;
+  *start = *stop = size;
+  for (at = from; at < size && !found; at++)
+    for (size_t i = 0; i < t->added_count; i++) {
+      const gh_added_token *a = &t->added[i];
+      size_t n = strlen(a->text);
+      if (a->normalized != normalized || n <= longest || size - at < n || memcmp(text + at, a->text, n)) continue;
+      found = a;
+      longest = n;
+      *start = at;
+      *stop = at + n;
+    }
+  if (!found) return NULL;
+  while (found->left && *start > from && is_space_before(text, *start, &before) && before >= from) *start = before;
+  for (next = *stop; found->right && next < size && gh_is_python_space(gh_utf8_next(text, size, &next));) *stop = next;
+  return found;
+}
+
+/* CLIP: begin, tokens, end. SigLIP: tokens, and the end unless the line brought its own. */
+static void frame(const gh_tokenizer *t, const gh_ids *tokens, int64_t length, int32_t *ids) {
+  int64_t n = 0, marks = t->bpe ? 2 : 1, most = GH_MIN((int64_t)tokens->count, length - marks);
+  if (t->bpe) ids[n++] = t->begin;
+  for (int64_t i = 0; i < most; i++) ids[n++] = tokens->items[i];
+  if (t->bpe || !n || ids[n - 1] != t->end) ids[n++] = t->end;
+  while (n < length) ids[n++] = t->pad;
+}
+
+gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *t, const char *line, int64_t length, int32_t *ids) {
+  gh_ids tokens = {0};
+  size_t size = strlen(line);
+  if (!gh_utf8_valid(line, size)) return gh_fail(err, GH_ERROR_FORMAT, "not UTF-8");
+  if (size > GH_LINE_MAX) return gh_fail(err, GH_ERROR_FORMAT, "longer than %zu bytes", GH_LINE_MAX);
+  if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "%lld tokens are no line", (long long)length);
+  gh_status status =
+      t->bpe ? gh_clip_tokens_of(err, t, line, size, &tokens) : gh_siglip_tokens_of(err, t, line, size, &tokens);
+  if (!status) frame(t, &tokens, length, ids);
+  gh_ids_free(&tokens);
+  return status;
+}

@@ -1,0 +1,28 @@
+/* The tokenizer of a model folder: CLIP's byte-pair encoding (tokenizer.json, or vocab.json with merges.txt) or
+ * SigLIP's SentencePiece (spiece.model), token for token what transformers' CLIPTokenizer and SiglipTokenizer make of a
+ * line. */
+#ifndef GH_IO_TOKENIZER_H
+#define GH_IO_TOKENIZER_H
+
+#include "base/status.h"
+
+typedef struct gh_tokenizer gh_tokenizer;
+
+/* A folder without one is GH_ERROR_FILE and says which files were looked for. */
+gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folder);
+void gh_tokenizer_close(gh_tokenizer *tokenizer); /* NULL is fine */
+
+int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: it says none */
+int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* one more than the greatest id */
+
+/* The line's `length` ids, with the marks of beginning and end, cut or padded. length >= 2. A line that is not UTF-8,
+ * or beyond GH_LINE_MAX bytes, is GH_ERROR_FORMAT. */
+#define GH_LINE_MAX ((size_t)1 << 18)
+gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *tokenizer, const char *line, int64_t length,
+                              int32_t *ids);
+
+/* The files that may belong to a tokenizer, ends with NULL; and a copy of those that are there. */
+extern const char *const gh_tokenizer_files[];
+gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to);
+
+#endif

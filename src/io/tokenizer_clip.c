@@ -1,0 +1,89 @@
+/* CLIP's side of the tokenizer: normalisation, words, marks. */
+#include "io/tokenizer_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* NFC, every run of white space one space, each code point in lower case. */
+static gh_status normalize(gh_error *err, gh_buffer_text *out, const char *text, size_t size) {
+  gh_buffer_text composed = {0}, spaced = {0};
+  gh_status status = gh_text_compose(err, &composed, text, size);
+  bool after_space = false;
+  for (size_t at = 0; at < composed.size && !status;) {
+    int32_t point = gh_utf8_next(composed.bytes, composed.size, &at);
+    bool space = gh_is_space(point);
+    if (!space || !after_space) status = gh_text_add_point(err, &spaced, space ? ' ' : point);
+    after_space = space;
+  }
+  if (!status) status = gh_text_lower(err, out, spaced.bytes, spaced.size, false);
+  gh_text_free(&composed);
+  gh_text_free(&spaced);
+  return status;
+}
+
+typedef enum gh_class { SPACE, LETTER, NUMBER, OTHER } gh_class;
+
+static gh_class class_at(const char *text, size_t size, size_t at, size_t *behind) {
+  *behind = at;
+  int32_t point = gh_utf8_next(text, size, behind);
+  return gh_is_space(point) ? SPACE : gh_is_letter(point) ? LETTER : gh_is_number(point) ? NUMBER : OTHER;
+}
+
+static bool at_word(const char *text, size_t size, size_t at, const char *word) {
+  size_t n = strlen(word);
+  return size - at >= n && !memcmp(text + at, word, n);
+}
+
+/* The end of the word that begins at `at`, which is no space: a contraction's ending, a run of letters, one digit, or a
+ * run of what is none of these. The marks, where they were not taken as such, are three words; the first is given here
+ * and the others follow by themselves, but the last must not run on: *limit is where it ends. */
+static size_t word_end(const char *text, size_t size, size_t at, size_t *limit) {
+  static const char *const marks[] = {"<|startoftext|>", "<|endoftext|>"};
+  static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
+  size_t end, next;
+  for (size_t i = 0; i < GH_COUNT(marks) && at >= *limit; i++)
+    if (at_word(text, size, at, marks[i])) {
+      *limit = at + strlen(marks[i]);
+      return at + strlen("<|");
+    }
+  for (size_t i = 0; i < GH_COUNT(endings); i++)
+    if (at >= *limit && at_word(text, size, at, endings[i])) return at + strlen(endings[i]);
+  gh_class class = class_at(text, size, at, &end);
+  size_t bound = at < *limit ? *limit : size;
+  while (class != NUMBER && end < bound && class_at(text, size, end, &next) == class) end = next;
+  return end;
+}
+
+static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
+  gh_status status = GH_OK;
+  for (size_t at = 0, limit = 0, next; at < size && !status; at = next) {
+    if (class_at(text, size, at, &next) == SPACE) continue;
+    next = word_end(text, size, at, &limit);
+    status = gh_bpe_word(err, t->bpe, text + at, next - at, ids);
+  }
+  return status;
+}
+
+/* A piece of the line between the added tokens that are looked for before normalisation. */
+static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
+  gh_buffer_text normal = {0};
+  const gh_added_token *added;
+  gh_status status = normalize(err, &normal, text, size);
+  for (size_t at = 0, start, stop; !status && at < normal.size; at = stop) {
+    added = gh_find_added(t, true, normal.bytes, at, normal.size, &start, &stop);
+    status = add_words(err, t, normal.bytes + at, start - at, ids);
+    if (!status && added) status = gh_ids_add(err, ids, added->id);
+  }
+  gh_text_free(&normal);
+  return status;
+}
+
+gh_status gh_clip_tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
+  gh_status status = GH_OK;
+  for (size_t at = 0, start, stop; at < size && !status; at = stop) {
+    const gh_added_token *added = gh_find_added(t, false, line, at, size, &start, &stop);
+    if (start > at) status = add_piece(err, t, line + at, start - at, ids);
+    if (!status && added) status = gh_ids_add(err, ids, added->id);
+  }
+  return status;
+}

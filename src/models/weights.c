@@ -1,0 +1,144 @@
+#include "models/weights.h"
+#include "models/module.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- OpenAI's names, which are OpenCLIP's ---- */
+
+/* One of theirs and ours; a prefix of whole names, so "ln_pre" serves weight and bias. */
+typedef struct gh_renaming {
+  const char *from, *to;
+} gh_renaming;
+
+static const gh_renaming outer[] = {
+    {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
+    {"visual.conv1.", "vision_model.embeddings.patch_embedding."},
+    {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
+    {"visual.ln_pre.", "vision_model.pre_layrnorm."},
+    {"visual.ln_post.", "vision_model.post_layernorm."},
+    {"visual.proj", "visual_projection.weight"},
+    {"token_embedding.", "text_model.embeddings.token_embedding."},
+    {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
+    {"ln_final.", "text_model.final_layer_norm."},
+    {"text_projection", "text_projection.weight"},
+};
+
+static const gh_renaming towers[] = {{"visual.transformer.resblocks.", "vision_model.encoder.layers."},
+                                     {"transformer.resblocks.", "text_model.encoder.layers."}};
+
+static const gh_renaming inner[] = {{"ln_1.", "layer_norm1."},
+                                    {"ln_2.", "layer_norm2."},
+                                    {"attn.out_proj.", "self_attn.out_proj."},
+                                    {"mlp.c_fc.", "mlp.fc1."},
+                                    {"mlp.c_proj.", "mlp.fc2."}};
+
+/* The matrices that those files hold for x W and not for x W^T. */
+static const char *const turned[] = {"visual.proj", "text_projection"};
+
+/* The new name, or an empty one where none of the n applies. */
+static gh_name renamed(const gh_renaming *table, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++) {
+    size_t length = strlen(table[i].from);
+    bool whole = table[i].from[length - 1] != '.';
+    if (!strncmp(name, table[i].from, length) && (!whole || !name[length]))
+      return gh_name_make("%s%s", table[i].to, name + length);
+  }
+  return (gh_name){0};
+}
+
+/* ---- the tensors seen anew ---- */
+
+typedef struct gh_view {
+  const gh_safetensors *file;
+  gh_st_tensor *tensors;
+  size_t count;
+  gh_strings names;
+  void **owned;
+  size_t owned_count;
+} gh_view;
+
+static gh_status add(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
+  if (gh_strings_add(err, &v->names, name)) return err->status;
+  t.name = v->names.items[v->names.count - 1];
+  v->tensors[v->count++] = t;
+  return GH_OK;
+}
+
+/* (R, C) -> (C, R), in memory of its own. */
+static gh_status add_turned(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
+  size_t size = gh_st_dtype_bytes(t.dtype);
+  char *to = gh_alloc(err, GH_MAX(t.bytes, 1), 1);
+  if (!to) return GH_ERROR_MEMORY;
+  v->owned[v->owned_count++] = to;
+  for (int64_t r = 0; r < t.shape[0]; r++)
+    for (int64_t c = 0; c < t.shape[1]; c++)
+      memcpy(to + (size_t)(c * t.shape[0] + r) * size, (const char *)t.data + (size_t)(r * t.shape[1] + c) * size,
+             size);
+  int64_t rows = t.shape[0];
+  t.shape[0] = t.shape[1];
+  t.shape[1] = rows;
+  t.data = to;
+  return add(err, v, t, name);
+}
+
+/* "attn.in_proj_weight" and "attn.in_proj_bias", whose rows are those of q, k and v. */
+static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *kind) {
+  static const char *const parts[3] = {"q_proj", "k_proj", "v_proj"};
+  if (t.rank < 1 || t.shape[0] % 3)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" does not hold three equal parts", t.file, t.name);
+  t.shape[0] /= 3;
+  t.elements /= 3;
+  t.bytes /= 3;
+  const char *data = t.data;
+  gh_status status = GH_OK;
+  for (int i = 0; i < 3 && !status; i++) {
+    t.data = data + (size_t)i * t.bytes;
+    status = add(err, v, t, gh_name_make("%s.self_attn.%s.%s", layer, parts[i], kind).text);
+  }
+  return status;
+}
+
+static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *rest) {
+  static const char packed[] = "attn.in_proj_";
+  gh_name name = renamed(inner, GH_COUNT(inner), rest);
+  if (!strncmp(rest, packed, strlen(packed))) return add_packed(err, v, t, layer, rest + strlen(packed));
+  return add(err, v, t, name.text[0] ? gh_name_make("%s.%s", layer, name.text).text : t.name);
+}
+
+static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
+  const char *name = gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some have it in front */
+  for (size_t i = 0; i < GH_COUNT(towers); i++) {
+    size_t length = strlen(towers[i].from), digits;
+    if (strncmp(name, towers[i].from, length)) continue;
+    digits = strspn(name + length, "0123456789");
+    if (digits < 1 || digits > 4 || name[length + digits] != '.') continue;
+    gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
+    return add_inner(err, v, *t, layer.text, name + length + digits + 1);
+  }
+  gh_name fresh = renamed(outer, GH_COUNT(outer), name);
+  for (size_t i = 0; i < GH_COUNT(turned); i++)
+    if (!strcmp(name, turned[i]) && t->rank == 2) return add_turned(err, v, *t, fresh.text);
+  return add(err, v, *t, fresh.text[0] ? fresh.text : t->name);
+}
+
+static gh_status see_as_ours(gh_error *err, gh_safetensors *file) {
+  size_t n = gh_safetensors_count(file);
+  gh_view v = {
+      .file = file, .tensors = gh_alloc(err, 3 * n, sizeof(gh_st_tensor)), .owned = gh_alloc(err, n, sizeof(void *))};
+  gh_status status = v.tensors && v.owned ? GH_OK : GH_ERROR_MEMORY;
+  for (size_t i = 0; i < n && !status; i++) status = add_renamed(err, &v, gh_safetensors_at(file, i));
+  gh_status seen = gh_safetensors_see_as(err, file, v.tensors, status ? 0 : v.count, v.names, v.owned, v.owned_count);
+  free(v.tensors);
+  return status ? status : seen;
+}
+
+gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path) {
+  gh_status status = gh_safetensors_open(err, out, path);
+  if (status || !gh_safetensors_find(*out, "visual.conv1.weight")) return status;
+  status = see_as_ours(err, *out);
+  if (!status) return GH_OK;
+  gh_safetensors_close(*out);
+  *out = NULL;
+  return status;
+}

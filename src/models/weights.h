@@ -1,0 +1,12 @@
+/* The weights of an encoder under the names of transformers' CLIPModel and SiglipModel, whatever names the file has. */
+#ifndef GH_MODELS_WEIGHTS_H
+#define GH_MODELS_WEIGHTS_H
+
+#include "io/safetensors.h"
+
+/* Opens a model folder or file as gh_safetensors_open does. One with OpenAI's or OpenCLIP's names
+ * ("visual.transformer.resblocks.0.attn.in_proj_weight", "transformer.resblocks...", "visual.proj") is seen under
+ * transformers': packed projections cut in three, the final ones transposed. */
+gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
+
+#endif
