@@ -24,7 +24,7 @@ typedef struct gh_buffer gh_buffer; /* device memory, or a view of a part of it;
 typedef struct gh_launch gh_launch; /* a bound command; opaque */
 
 typedef struct gh_device_info {
-  char id[32];       /* "opencl:0" */
+  char id[32];       /* "opencl:0"; opened with a shape: "opencl:0/gpu" */
   char name[160];    /* as the driver says */
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
@@ -56,6 +56,7 @@ typedef struct gh_device {
   const gh_backend *backend;
   void *impl;
   gh_device_info info;
+  const gh_shape *wanted_shape; /* set before device_open, which serves it; NULL: the environment's, else the kind's */
   gh_gemm_state *gemm;
   gh_counters counters;
 } gh_device;
@@ -181,8 +182,11 @@ struct gh_backend {
 
 extern const gh_backend *const gh_backends[]; /* ends with NULL */
 
-/* Opens "auto" (the first GPU, else the first device), or "opencl:1". An unknown name lists those that exist. */
+/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" behind it, kernels of that
+ * shape, whatever the environment says. An unknown name is GH_ERROR_ARGUMENT and lists those that exist. */
 gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
+/* Whether gh_device_open would know the name. */
+gh_status gh_device_known(gh_error *err, const char *id);
 void gh_device_close(gh_device *device);
 
 /* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line for each

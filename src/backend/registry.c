@@ -70,8 +70,38 @@ static gh_status unknown_device(gh_error *err, const char *id) {
                  *notes ? "; " : "", notes);
 }
 
+/* What the id of a device names, and the shape of kernels behind it. */
+typedef struct named_device {
+  char id[64]; /* without the shape */
+  const gh_shape *shape;
+  const char *suffix; /* "/gpu", or "" */
+  const gh_backend *backend;
+  int index;
+} named_device;
+
+static const struct {
+  const char *suffix;
+  gh_shape shape;
+} shapes[] = {{"/cpu", GH_SHAPE_CPU}, {"/gpu", GH_SHAPE_GPU}};
+
+static gh_status parse_name(gh_error *err, const char *id, named_device *out) {
+  size_t length = strcspn(id, "/");
+  *out = (named_device){.suffix = ""};
+  snprintf(out->id, sizeof out->id, "%.*s", (int)GH_MIN(length, sizeof out->id), id);
+  for (size_t i = 0; i < GH_COUNT(shapes); i++) {
+    if (strcmp(id + length, shapes[i].suffix)) continue;
+    out->shape = &shapes[i].shape;
+    out->suffix = shapes[i].suffix;
+  }
+  if (!id[length] || out->shape) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "device \"%s\": the shape of its kernels can be /cpu or /gpu", id);
+}
+
 /* Finds what id names. "auto": the first GPU, else the first device. */
-static gh_status find_device(gh_error *err, const char *id, const gh_backend **backend, int *index) {
+static gh_status find_device(gh_error *err, const char *given, named_device *out) {
+  gh_status parsed = parse_name(err, given, out);
+  if (parsed) return parsed;
+  const char *id = out->id;
   bool automatic = !strcmp(id, "auto"), found = false;
   for (int b = 0; gh_backends[b]; b++) {
     int count = gh_backends[b]->device_count(NULL, 0);
@@ -81,8 +111,8 @@ static gh_status find_device(gh_error *err, const char *id, const gh_backend **b
       if (status) return status;
       bool better = automatic ? !found || !info.is_cpu : !strcmp(id, info.id);
       if (!better) continue;
-      *backend = gh_backends[b];
-      *index = i;
+      out->backend = gh_backends[b];
+      out->index = i;
       found = true;
       if (!automatic || !info.is_cpu) return GH_OK;
     }
@@ -90,20 +120,33 @@ static gh_status find_device(gh_error *err, const char *id, const gh_backend **b
   return found ? GH_OK : unknown_device(err, id);
 }
 
+gh_status gh_device_known(gh_error *err, const char *id) {
+  named_device named;
+  return find_device(err, id, &named);
+}
+
 gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
   *out = NULL;
-  const gh_backend *backend = NULL;
-  int index = 0;
-  gh_status status = find_device(err, id, &backend, &index);
+  named_device named;
+  gh_status status = find_device(err, id, &named);
   if (status) return status;
   gh_device *device = gh_alloc(err, 1, sizeof *device);
   if (!device) return GH_ERROR_MEMORY;
-  device->backend = backend;
-  status = backend->device_open(err, index, device);
+  device->backend = named.backend;
+  device->wanted_shape = named.shape;
+  status = named.backend->device_open(err, named.index, device);
   if (status) {
     free(device);
     return status;
   }
+  device->wanted_shape = NULL;
+  if (named.shape && device->info.shape != *named.shape) {
+    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s has no kernels of the shape %s", device->info.id, named.suffix + 1);
+    gh_device_close(device);
+    return status;
+  }
+  snprintf(device->info.id + strlen(device->info.id), sizeof device->info.id - strlen(device->info.id), "%s",
+           named.suffix);
   *out = device;
   return GH_OK;
 }

@@ -77,6 +77,7 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes);
 
 extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_step;
+extern const gh_command gh_command_compare;
 extern const gh_command gh_command_devices;
 extern const gh_command gh_command_encode;
 extern const gh_command gh_command_export;

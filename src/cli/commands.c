@@ -15,6 +15,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_init,
     &gh_command_train,
     &gh_command_probe,
+    &gh_command_compare,
     &gh_command_encode,
     &gh_command_reconstruct,
     &gh_command_export,

@@ -82,6 +82,37 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
       b->largest, b->lasting_bytes > have ? "a smaller denoiser" : "a smaller micro_batch");
 }
 
+static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
+                                 gh_device *const *devices, int count, gh_budget *b) {
+  gh_step_spec spec = *given;
+  gh_status status = GH_OK;
+  for (int i = 0; i < count && !status; i++) {
+    spec.device = devices[i];
+    status = gh_budget_measure(err, &spec, optimizer, b);
+    if (!status) status = gh_budget_check(err, devices[i], b, spec.batch);
+  }
+  return status;
+}
+
+#define AUTO_MICRO_BATCH 16 /* tried first */
+
+gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config *stage, gh_recompute recompute,
+                        gh_device *const *devices, int count, gh_budget *b) {
+  bool automatic = !spec->batch;
+  spec->batch = GH_MIN(automatic ? AUTO_MICRO_BATCH : spec->batch, stage->batch);
+  spec->recompute = recompute == GH_RECOMPUTE_ALL;
+  for (;;) {
+    gh_status status = measure_on_each(err, spec, &stage->optimizer, devices, count, b);
+    if (status != GH_ERROR_MEMORY) return status;
+    if (!spec->recompute && recompute == GH_RECOMPUTE_AUTO)
+      spec->recompute = true;
+    else if (automatic && spec->batch > 1)
+      spec->batch /= 2;
+    else
+      return status;
+  }
+}
+
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch,
                      bool recompute) {
   gh_info("%s on %s (%s)", label, device->info.id, device->info.name);

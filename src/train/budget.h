@@ -23,6 +23,13 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_op
 /* GH_ERROR_MEMORY when it cannot fit the device, naming the largest tensors and what would help. */
 gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch);
 
+/* What was asked for is taken or refused; what was left open (spec->batch 0: the micro-batch; recomputation "auto") is
+ * chosen so that every one of the devices can hold it. A recomputation left open is used where it does not fit without;
+ * then a micro-batch left open is halved until it does. Fills in spec->batch and spec->recompute; spec->device and
+ * spec->store are not looked at. `budget` is the last device's. */
+gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config *stage, gh_recompute recompute,
+                        gh_device *const *devices, int count, gh_budget *budget);
+
 /* A few lines for the user. */
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
                      bool recompute);

@@ -72,7 +72,7 @@ static double learning_rate(const gh_optimizer_config *o, int64_t update) {
 }
 
 /* The images of `count` samples, and their moments where the step takes those; the rest of the micro-batch is zero. */
-static gh_status load(gh_error *err, gh_loop *l, int64_t count) {
+static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   const gh_step *step = &l->step;
   int64_t rest = l->micro_batch - count, image = gh_tensor_elements(step->images) / l->micro_batch;
   gh_status status = gh_loader_next_samples(err, l->loader, l->images, l->samples, (size_t)count);
@@ -85,8 +85,7 @@ static gh_status load(gh_error *err, gh_loop *l, int64_t count) {
   return status ? status : gh_tensor_send(err, l->device, step->moments, l->moments);
 }
 
-/* One micro-batch: samples [first, first + micro_batch) of the update, those past its end with weight 0. */
-static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
+gh_status gh_loop_load(gh_error *err, gh_loop *l, int64_t first) {
   const gh_stage_config *stage = l->stage;
   int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
   const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, l->done + 1),
@@ -96,14 +95,14 @@ static gh_status accumulate(gh_error *err, gh_loop *l, int64_t first) {
                                  .ordinal = (uint64_t)(l->done * stage->batch + first),
                                  .samples = (uint32_t)count,
                                  .weight = 1 / (double)stage->batch};
-  gh_status status = load(err, l, count);
-  if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
-  return status ? status : gh_graph_run(err, l->step.graph);
+  gh_status status = send_images(err, l, count);
+  return status ? status : gh_step_write(err, l->device, l->step.block, &values);
 }
 
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
-    gh_status status = accumulate(err, l, first);
+    gh_status status = gh_loop_load(err, l, first);
+    if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
   }
   gh_status status = gh_graph_run(err, l->update.graph);

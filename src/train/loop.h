@@ -52,6 +52,10 @@ gh_status gh_loop_open_latents(gh_error *err, gh_loop *loop, const gh_models *mo
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
+/* The parts of an update, for callers that look between them. One micro-batch: samples [first, first + micro_batch) of
+ * the update, those past its end with weight 0, and the step block; then the caller runs step.graph. Loads come in
+ * order. */
+gh_status gh_loop_load(gh_error *err, gh_loop *loop, int64_t first);
 /* The next update of loop->done, which the caller counts. An update allocates, compiles and waits for nothing on
  * the device but the read of its loss (tests/test_step_trace.c); the first few may grow the staging memory of its
  * sends. */

@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-#define AUTO_MICRO_BATCH 16 /* tried first; halved until the plan fits */
-
 /* One stage while it runs. */
 typedef struct gh_stage {
   const gh_config *config;
@@ -39,30 +37,13 @@ static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
   return spec;
 }
 
-static gh_status measure(gh_error *err, gh_stage *s) {
-  gh_loop *l = &s->loop;
-  gh_step_spec spec = spec_of(s, NULL, NULL);
-  gh_status status = gh_budget_measure(err, &spec, &l->stage->optimizer, &s->budget);
-  return status ? status : gh_budget_check(err, l->device, &s->budget, l->micro_batch);
-}
-
-/* What was asked for is taken or refused. A recomputation left "auto" is used where the stage does not fit without it;
- * then a micro-batch left "auto" is halved until it does. */
 static gh_status fit(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
-  bool automatic = !l->micro_batch;
-  l->micro_batch = GH_MIN(automatic ? AUTO_MICRO_BATCH : l->micro_batch, l->stage->batch);
-  s->recompute = s->config->recompute == GH_RECOMPUTE_ALL;
-  for (;;) {
-    gh_status status = measure(err, s);
-    if (status != GH_ERROR_MEMORY) return status;
-    if (!s->recompute && s->config->recompute == GH_RECOMPUTE_AUTO)
-      s->recompute = true;
-    else if (automatic && l->micro_batch > 1)
-      l->micro_batch /= 2;
-    else
-      return gh_fail_in(err, "%s", l->label);
-  }
+  gh_step_spec spec = spec_of(s, NULL, NULL);
+  gh_status status = gh_budget_fit(err, &spec, l->stage, s->config->recompute, &l->device, 1, &s->budget);
+  l->micro_batch = spec.batch;
+  s->recompute = spec.recompute;
+  return status == GH_ERROR_MEMORY ? gh_fail_in(err, "%s", l->label) : status;
 }
 
 static gh_status build(gh_error *err, gh_stage *s) {

@@ -189,6 +189,7 @@ static gh_status device_open(gh_error *err, int index, gh_device *d) {
   gh_cl_device *device = gh_alloc(err, 1, sizeof *device);
   if (!device) return GH_ERROR_MEMORY;
   d->impl = device;
+  if (d->wanted_shape) d->info.shape = *d->wanted_shape;
   device->platform = list.platforms[index];
   device->id = list.devices[index];
   device->quirks = gh_cl_quirks_of(d->info.platform, d->info.driver);
