@@ -322,10 +322,10 @@ typedef struct gh_best {
   size_t start; /* where its last piece starts; SIZE_MAX: no way yet */
 } gh_best;
 
-static void offer(gh_best *best, size_t start, size_t end, int32_t id, double score) {
-  double candidate = score + (double)best[start].score;
-  if (best[end].start != SIZE_MAX && !(candidate > (double)best[end].score)) return;
-  best[end] = (gh_best){(float)candidate, id, start};
+static void offer(gh_best *best, size_t start, size_t end, int32_t id, float score) {
+  float candidate = score + best[start].score;
+  if (best[end].start != SIZE_MAX && !(candidate > best[end].score)) return;
+  best[end] = (gh_best){candidate, id, start};
 }
 
 /* Viterbi over the bytes, as the library's: sums in float32 after each piece. */
@@ -340,10 +340,10 @@ static void segment(const gh_spiece *m, const char *text, size_t size, gh_best *
       const gh_piece *p = walk(m, &w, (unsigned char)text[end++]);
       if (!p || p->kind == UNUSED) continue;
       bool users = p->kind == USER_DEFINED; /* scored so that it is always taken */
-      offer(best, start, end, p->id, users ? (double)((float)(end - start) * m->most) - 0.1 : (double)p->score);
+      offer(best, start, end, p->id, users ? (float)(end - start) * m->most - 0.1f : p->score);
       single |= end == next;
     }
-    if (!single) offer(best, start, next, m->unknown, (double)m->unknown_score);
+    if (!single) offer(best, start, next, m->unknown, m->unknown_score);
   }
 }
 

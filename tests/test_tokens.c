@@ -1,0 +1,296 @@
+/* The tokenizers: the fixture's awkward lines token for token, files that cannot be, and memory that runs out. Run with
+ * arguments FOLDER TOKENS NAME, it compares the lines of TOKENS (as make_tokens.py writes them) with FOLDER's. */
+#include "support/compare.h"
+
+#include "base/file.h"
+#include "eval/encode.h"
+#include "io/spiece.h"
+#include "io/tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TOKENS  GH_FIXTURES "/tokens"
+#define LONGEST 80
+
+static char *folder; /* scratch */
+
+typedef struct gh_expected {
+  gh_strings lines;
+  int64_t *ids, *ends;
+} gh_expected;
+
+static int64_t *load_integers(const gh_safetensors *file, const char *name, const char *part) {
+  gh_error err = {0};
+  char *full = gh_format(&err, "%s.%s", name, part);
+  const gh_st_tensor *t = gh_safetensors_find(file, full);
+  assert_non_null(t);
+  int64_t *out = gh_alloc(&err, (size_t)GH_MAX(t->elements, 1), sizeof *out);
+  check_ok(gh_st_read_i64(&err, t, 0, t->elements, out));
+  free(full);
+  return out;
+}
+
+static gh_expected load(const char *from, const char *name) {
+  gh_error err = {0};
+  gh_expected e = {0};
+  gh_safetensors *file = NULL;
+  char *lines = check_path(from, "lines.txt"), *expected = check_path(from, "expected.safetensors");
+  size_t size = 0;
+  char *text = NULL;
+  check_ok(gh_file_read(&err, lines, (size_t)1 << 30, &text, &size)); /* gh_lines_read takes a "\r" from a line's end */
+  for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+    *end = 0;
+    check_ok(gh_strings_add(&err, &e.lines, line));
+  }
+  check_ok(gh_safetensors_open(&err, &file, expected));
+  e.ids = load_integers(file, name, "ids");
+  e.ends = load_integers(file, name, "ends");
+  gh_safetensors_close(file);
+  free(text);
+  free(lines);
+  free(expected);
+  return e;
+}
+
+static void unload(gh_expected *e) {
+  gh_strings_free(&e->lines);
+  free(e->ids);
+  free(e->ends);
+}
+
+/* Reports a line whose tokens differ. */
+static int same(size_t line, const char *text, const int32_t *got, int64_t n, const int64_t *want, int64_t wanted) {
+  bool equal = n == wanted;
+  for (int64_t i = 0; i < n && equal; i++) equal = got[i] == want[i];
+  if (equal) return 0;
+  print_error("line %zu: \"%s\"\n  got     ", line + 1, text);
+  for (int64_t i = 0; i < n; i++) print_error(" %d", (int)got[i]);
+  print_error("\n  expected");
+  for (int64_t i = 0; i < wanted; i++) print_error(" %d", (int)want[i]);
+  print_error("\n");
+  return 1;
+}
+
+/* Every line by the tokenizer of `model`; padded to its greatest length, with what pads checked. */
+static int compare_lines(const char *model, const char *from, const char *name, int64_t length) {
+  gh_error err = {0};
+  gh_tokenizer *t = NULL;
+  gh_expected e = load(from, name);
+  int wrong = 0;
+  check_ok(gh_tokenizer_open(&err, &t, model));
+  if (!length) length = gh_tokenizer_max_length(t);
+  assert_true(length <= LONGEST);
+  int32_t ids[LONGEST], pad;
+  check_ok(gh_tokenizer_encode(&err, t, "", length, ids));
+  pad = ids[length - 1];
+  for (size_t i = 0; i < e.lines.count && wrong < 20; i++) {
+    int64_t start = i ? e.ends[i - 1] : 0, n = e.ends[i] - start;
+    check_ok(gh_tokenizer_encode(&err, t, e.lines.items[i], length, ids));
+    for (int64_t j = n; j < length; j++) wrong += ids[j] != pad;
+    wrong += same(i, e.lines.items[i], ids, n, e.ids + start, n);
+  }
+  assert_true(e.lines.count > 100);
+  gh_tokenizer_close(t);
+  unload(&e);
+  return wrong;
+}
+
+static void clip_lines(void **state) {
+  (void)state;
+  assert_int_equal(compare_lines(TOKENS "/clip", TOKENS, "clip", 0), 0);
+}
+
+static void siglip_lines(void **state) {
+  (void)state;
+  assert_int_equal(compare_lines(TOKENS "/siglip", TOKENS, "siglip", 0), 0);
+}
+
+/* Pieces of the user's, nothing trimmed, no table of normalisation. */
+static void odd_lines(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *bytes = NULL;
+  size_t size = 0;
+  gh_spiece *m = NULL;
+  gh_expected e = load(TOKENS, "odd");
+  int wrong = 0;
+  check_ok(gh_file_read(&err, TOKENS "/odd.model", (size_t)1 << 30, &bytes, &size));
+  check_ok(gh_spiece_parse(&err, &m, "odd.model", bytes, size));
+  for (size_t i = 0; i < e.lines.count && wrong < 20; i++) {
+    gh_ids ids = {0};
+    int64_t start = i ? e.ends[i - 1] : 0;
+    check_ok(gh_spiece_encode(&err, m, e.lines.items[i], strlen(e.lines.items[i]), &ids));
+    wrong += same(i, e.lines.items[i], ids.items, (int64_t)ids.count, e.ids + start, e.ends[i] - start);
+    gh_ids_free(&ids);
+  }
+  assert_int_equal(wrong, 0);
+  gh_spiece_free(m);
+  free(bytes);
+  unload(&e);
+}
+
+/* The text fixture's folder has the same tokenizer in both forms, and a line that is cut. */
+static void both_forms(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_safetensors *want = NULL;
+  gh_strings lines = {0};
+  check_ok(gh_safetensors_open(&err, &want, GH_FIXTURES "/text/expected.safetensors"));
+  check_ok(gh_lines_read(&err, &lines, GH_FIXTURES "/text/lines.txt"));
+  const gh_st_tensor *t = gh_safetensors_find(want, "input_ids");
+  static const char *const forms[2][2] = {{"tokenizer.json", NULL}, {"vocab.json", "merges.txt"}};
+  for (int form = 0; form < 2; form++) {
+    char *copy = check_path(folder, form ? "pair" : "json");
+    check_ok(gh_folder_make(&err, copy));
+    for (int i = 0; i < 2 && forms[form][i]; i++)
+      check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", copy, forms[form][i], true));
+    gh_tokenizer *tokenizer = NULL;
+    check_ok(gh_tokenizer_open(&err, &tokenizer, copy));
+    assert_int_equal(gh_tokenizer_max_length(tokenizer), 0);
+    for (int64_t i = 0; i < t->shape[0]; i++) {
+      int32_t ids[LONGEST];
+      int64_t row[LONGEST];
+      check_ok(gh_tokenizer_encode(&err, tokenizer, lines.items[i], t->shape[1], ids));
+      check_ok(gh_st_read_i64(&err, t, i * t->shape[1], t->shape[1], row));
+      assert_int_equal(same((size_t)i, lines.items[i], ids, t->shape[1], row, t->shape[1]), 0);
+    }
+    gh_tokenizer_close(tokenizer);
+    free(copy);
+  }
+  gh_strings_free(&lines);
+  gh_safetensors_close(want);
+}
+
+static void files_that_cannot_be(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *text;
+    gh_status status;
+    const char *piece;
+  } table[] = {
+      {"vocab.json", "{\"a\":0}", GH_ERROR_FILE, "no tokenizer"}, /* without merges */
+      {"merges.txt", "a b\n", GH_ERROR_FORMAT, "not of the vocabulary"},
+      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}", GH_ERROR_FORMAT, "no <|endoftext|>"},
+      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":-2}", GH_ERROR_FORMAT, "no token's number"},
+      {"vocab.json", "[]", GH_ERROR_FORMAT, "no object"},
+      {"merges.txt", "a  b\n", GH_ERROR_FORMAT, "no object"},
+      {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "no object"}, /* the pair is read */
+      {"spiece.model", "", GH_ERROR_FORMAT, "0 pieces"},
+      {"spiece.model", "\x0a\x7f", GH_ERROR_FORMAT, "longer than its message"},
+      {"spiece.model", "\x0a\x03\x0a\x01z", GH_ERROR_FORMAT, "no unknown piece"},
+      {"spiece.model", "\x0a\x05\x0a\x01z\x18\x02\x12\x02\x18\x02", GH_ERROR_UNSUPPORTED, "kind 2"},
+  };
+  gh_error err = {0};
+  char *broken = check_path(folder, "broken");
+  check_ok(gh_folder_make(&err, broken));
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    char *path = check_path(broken, table[i].name);
+    gh_tokenizer *t = NULL;
+    check_write(path, table[i].text, strlen(table[i].text));
+    check_fails(gh_tokenizer_open(&err, &t, broken), table[i].status, table[i].piece);
+    assert_null(t);
+    free(path);
+  }
+  free(broken);
+}
+
+static void settings_that_cannot_be(void **state) {
+  (void)state;
+  static const struct {
+    const char *settings;
+    gh_status status;
+    const char *piece;
+  } table[] = {
+      {"{\"model_max_length\":1}", GH_ERROR_FORMAT, "no length"},
+      {"{\"model_max_length\":\"x\"}", GH_ERROR_FORMAT, "expected a number"},
+      {"{\"pad_token\":7}", GH_ERROR_FORMAT, "expected a string"},
+      {"{\"pad_token\":\"\"}", GH_ERROR_FORMAT, "pad_token: empty"},
+      {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "no token's number"},
+      {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"y\",\"single_word\":true}}}", GH_ERROR_UNSUPPORTED,
+       "single_word"},
+  };
+  gh_error err = {0};
+  char *copy = check_path(folder, "settings"), *path = check_path(folder, "settings/tokenizer_config.json");
+  check_ok(gh_folder_make(&err, copy));
+  check_ok(gh_tokenizer_copy(&err, TOKENS "/clip", copy));
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_tokenizer *t = NULL;
+    check_write(path, table[i].settings, strlen(table[i].settings));
+    check_fails(gh_tokenizer_open(&err, &t, copy), table[i].status, table[i].piece);
+  }
+  gh_tokenizer *t = NULL;
+  int32_t ids[4];
+  static const char bang[] = "{\"pad_token\":\"!\",\"model_max_length\":1e30}";
+  check_write(path, bang, strlen(bang));
+  check_ok(gh_tokenizer_open(&err, &t, copy));
+  assert_int_equal(gh_tokenizer_max_length(t), 0);
+  check_ok(gh_tokenizer_encode(&err, t, "", 4, ids));
+  assert_int_equal(ids[2], ids[3]);
+  assert_int_not_equal(ids[1], ids[2]); /* padded with another token than the end's */
+  check_fails(gh_tokenizer_encode(&err, t, "\xc3", 4, ids), GH_ERROR_FORMAT, "not UTF-8");
+  check_fails(gh_tokenizer_encode(&err, t, "a", 1, ids), GH_ERROR_ARGUMENT, "no line");
+  gh_tokenizer_close(t);
+  free(copy);
+  free(path);
+}
+
+static gh_status open_and_encode(gh_error *err, void *state) {
+  gh_tokenizer *t = NULL;
+  int32_t ids[16];
+  gh_status status = gh_tokenizer_open(err, &t, state);
+  if (!status) status = gh_tokenizer_encode(err, t, "A caf\xc3\xa9's </s> line", 16, ids);
+  gh_tokenizer_close(t);
+  return status;
+}
+
+static void every_allocation_may_fail(void **state) {
+  (void)state;
+  static const char vocabulary[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|startoftext|>\":3,\"<|endoftext|>\":4}";
+  gh_error err = {0};
+  char *small = check_path(folder, "small"), *names[2];
+  check_ok(gh_folder_make(&err, small)); /* few tokens: an allocation fails for each */
+  names[0] = check_path(small, "vocab.json");
+  names[1] = check_path(small, "merges.txt");
+  check_write(names[0], vocabulary, strlen(vocabulary));
+  check_write(names[1], "a b\n", 4);
+  check_allocation_failures(open_and_encode, small);
+  check_allocation_failures(open_and_encode, TOKENS "/siglip");
+  free(names[0]);
+  free(names[1]);
+  free(small);
+}
+
+static int begin(void **state) {
+  (void)state;
+  folder = check_folder();
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(folder);
+  return 0;
+}
+
+static const char *const *arguments;
+
+static void given_lines(void **state) {
+  (void)state;
+  assert_int_equal(compare_lines(arguments[1], arguments[2], arguments[3], 0), 0);
+}
+
+int main(int count, char **given) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(clip_lines),
+      cmocka_unit_test(siglip_lines),
+      cmocka_unit_test(odd_lines),
+      cmocka_unit_test(both_forms),
+      cmocka_unit_test(files_that_cannot_be),
+      cmocka_unit_test(settings_that_cannot_be),
+      cmocka_unit_test(every_allocation_may_fail),
+  };
+  const struct CMUnitTest by_hand[] = {cmocka_unit_test(given_lines)};
+  arguments = (const char *const *)given;
+  return count == 4 ? cmocka_run_group_tests(by_hand, NULL, NULL) : cmocka_run_group_tests(tests, begin, end);
+}
