@@ -80,18 +80,40 @@ static unsigned make_layout(const gh_cublaslt *lt, cublasLtMatrixLayout_t *layou
   return code;
 }
 
-/* Of the descriptor, the attribute's value; what a failed call leaves behind is freed with the launch. */
-#define SET(attribute, value)                                                                                          \
-  if (!code) code = lt->cublasLtMatmulDescSetAttribute(launch->of.gemm.desc, attribute, &(value), sizeof(value))
+static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype) {
+  return buffer->at + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
+}
 
-static unsigned make_desc(const gh_cublaslt *lt, const gh_gemm_desc *g, gh_launch *launch) {
+#define SET(attribute, value)                                                                                          \
+  if (!code) code = lt->cublasLtMatmulDescSetAttribute(desc, attribute, &(value), sizeof(value))
+
+/* A bias belongs to our columns, the library's rows, as it wants. What GELU was given is kept beside C. */
+static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cublasLtMatmulDesc_t desc) {
+  static const uint32_t names[] = {[GH_EPILOGUE_NONE] = GH_LT_EPILOGUE_DEFAULT,
+                                   [GH_EPILOGUE_BIAS] = GH_LT_EPILOGUE_BIAS,
+                                   [GH_EPILOGUE_BIAS_GELU] = GH_LT_EPILOGUE_GELU_AUX_BIAS};
+  unsigned code = 0;
+  SET(GH_LT_DESC_EPILOGUE, names[g->epilogue]);
+  if (g->epilogue == GH_EPILOGUE_NONE) return code;
+  const CUdeviceptr bias = g->bias->at;
+  SET(GH_LT_DESC_BIAS_POINTER, bias);
+  if (g->epilogue != GH_EPILOGUE_BIAS_GELU) return code;
+  const CUdeviceptr before = place(g->before, g->offset_c, g->dtype_c);
+  SET(GH_LT_DESC_AUX_POINTER, before);
+  SET(GH_LT_DESC_AUX_LD, g->ldc);
+  SET(GH_LT_DESC_AUX_STRIDE, g->stride_c);
+  return code;
+}
+
+/* What a failed call leaves behind is freed with the launch. */
+static unsigned make_desc(const gh_cublaslt *lt, const gh_gemm_desc *g, cublasLtMatmulDesc_t *out) {
   const int32_t first = g->trans_b ? GH_LT_OP_T : GH_LT_OP_N, second = g->trans_a ? GH_LT_OP_T : GH_LT_OP_N;
-  const uint32_t epilogue = GH_LT_EPILOGUE_DEFAULT;
-  unsigned code = lt->cublasLtMatmulDescCreate(&launch->of.gemm.desc, GH_LT_COMPUTE_32F, GH_LT_R_32F);
+  unsigned code = lt->cublasLtMatmulDescCreate(out, GH_LT_COMPUTE_32F, GH_LT_R_32F);
+  if (code) return code;
+  cublasLtMatmulDesc_t desc = *out;
   SET(GH_LT_DESC_TRANSA, first);
   SET(GH_LT_DESC_TRANSB, second);
-  SET(GH_LT_DESC_EPILOGUE, epilogue);
-  return code;
+  return code ? code : set_epilogue(lt, g, desc);
 }
 
 static unsigned make_layouts(const gh_cublaslt *lt, const gh_gemm_desc *g, gh_cuda_gemm_launch *gemm) {
@@ -110,11 +132,11 @@ static unsigned make_layouts(const gh_cublaslt *lt, const gh_gemm_desc *g, gh_cu
 /* The library's first suggestion; `found` 0: it has none. */
 static unsigned choose_algorithm(gh_cuda_device *device, const gh_gemm_desc *g, gh_cuda_gemm_launch *gemm, int *found) {
   const gh_cublaslt *lt = device->lt;
-  const int64_t size = (int64_t)gh_dtype_size(g->dtype);
+  const int64_t size = (int64_t)gh_dtype_size(g->dtype), size_c = (int64_t)gh_dtype_size(g->dtype_c);
   const uint64_t workspace = WORKSPACE_BYTES;
   const uint32_t reductions = GH_LT_REDUCTION_COMPUTE_TYPE;
   const uint32_t of_a = alignment(gemm->at_a, g->stride_a * size), of_b = alignment(gemm->at_b, g->stride_b * size),
-                 of_c = alignment(gemm->at_c, g->stride_c * (int64_t)gh_dtype_size(g->dtype_c));
+                 of_c = alignment(gemm->at_c, g->stride_c * size_c);
   cublasLtMatmulPreference_t preference = NULL;
   cublasLtMatmulHeuristicResult_t result = {0};
   *found = 0;
@@ -156,17 +178,11 @@ static void release_gemm(gh_launch *launch) {
     if (layouts[i]) lt->cublasLtMatrixLayoutDestroy(layouts[i]);
 }
 
-static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype) {
-  return buffer->at + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
-}
-
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
-  if (!types[g->dtype].served)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM in %s is not served", gh_dtype_name(g->dtype));
-  if (!types[g->dtype_c].served || g->epilogue != GH_EPILOGUE_NONE)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM to %s with epilogue %d is not served",
-                   gh_dtype_name(g->dtype_c), (int)g->epilogue);
+  if (!types[g->dtype].served || !types[g->dtype_c].served)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not served", gh_dtype_name(g->dtype),
+                   gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
   return GH_OK;
@@ -195,7 +211,7 @@ gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *g, 
                                           .alpha = (float)g->alpha,
                                           .beta = (float)g->beta};
   int found = 0;
-  unsigned code = make_desc(device->lt, g, launch);
+  unsigned code = make_desc(device->lt, g, &launch->of.gemm.desc);
   if (!code) code = make_layouts(device->lt, g, &launch->of.gemm);
   if (!code) code = choose_algorithm(device, g, &launch->of.gemm, &found);
   if (code) status = lt_fail(err, code, name);

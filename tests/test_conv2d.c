@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ops/ops.h"
+#include "support/check.h"
 
 static gh_error err;
 
@@ -123,6 +124,7 @@ static void check(const char *shape) {
 
 static void test_cpu_shape(void **state) {
   (void)state;
+  if (!check_has_shape("cpu")) skip();
   check("cpu");
 }
 
@@ -144,6 +146,7 @@ static const problem direct_problems[] = {
 
 static void test_direct_equals_columns(void **state) {
   (void)state;
+  if (!check_has_shape("cpu")) skip();
   for (size_t i = 0; i < GH_COUNT(direct_problems); i++) {
     char what[64];
     int cut;

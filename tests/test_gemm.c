@@ -128,25 +128,28 @@ static void test_wrong_providers_are_dropped(void **state) {
   }
 }
 
+/* The vendor's, on this device. */
+static const char *library(void) { return strcmp(device->backend->name, "cuda") ? "clblast" : "cublaslt"; }
+
 static void test_freeze_and_force(void **state) {
   (void)state;
   gh_gemm_desc g = square(110), other = square(115);
   char key[160];
   gh_gemm_key(&g, key, sizeof key);
   assert_string_equal(key, "m=110 n=110 k=110 nt batch=1 beta=0 f32");
-  OK(gh_gemm_freeze(&err, device, key, "clblast"));
+  OK(gh_gemm_freeze(&err, device, key, library()));
   run(&g);
-  assert_string_equal(choice_of(&g), "clblast");
+  assert_string_equal(choice_of(&g), library());
   const char *own = device->info.shape == GH_SHAPE_CPU ? "own-cpu nb=64 kc=512" : "own-gpu work=8";
   OK(gh_gemm_force(&err, device, own));
   run(&other);
   assert_string_equal(choice_of(&other), own);
   OK(gh_gemm_force(&err, device, NULL));
   assert_null(choice_of(&other));
-  assert_string_equal(choice_of(&g), "clblast");
+  assert_string_equal(choice_of(&g), library());
 
   assert_int_equal(gh_gemm_freeze(&err, device, key, "magic"), GH_ERROR_ARGUMENT);
-  assert_non_null(strstr(err.text, "clblast"));
+  assert_non_null(strstr(err.text, library()));
   assert_int_equal(gh_gemm_force(&err, device, "magic"), GH_ERROR_ARGUMENT);
   const char *last = "", *provider;
   assert_true(gh_gemm_choice_count(device) >= 1);
@@ -188,12 +191,12 @@ static void test_choices_are_cached(void **state) {
   assert_non_null(path);
   char key[160], text[400];
   gh_gemm_key(&g, key, sizeof key);
-  snprintf(text, sizeof text, "{\"%s\": \"clblast\"}", key);
+  snprintf(text, sizeof text, "{\"%s\": \"%s\"}", key, library());
   OK(gh_file_write(&err, path, text, strlen(text)));
   gh_device *first = device;
   OK(gh_device_open(&err, device->info.id, &device));
   run(&g);
-  assert_string_equal(choice_of(&g), "clblast");
+  assert_string_equal(choice_of(&g), library());
   gh_device_close(device);
 
   OK(gh_file_write(&err, path, "{\"m=1", 5)); /* broken: chosen anew, and the file is whole again */
@@ -215,10 +218,10 @@ static void test_environment_forces(void **state) {
   (void)state;
   gh_device *first = device;
   gh_gemm_desc g = square(100);
-  setenv("GH_GEMM", "clblast", 1);
+  setenv("GH_GEMM", library(), 1);
   OK(gh_device_open(&err, first->info.id, &device));
   run(&g);
-  assert_string_equal(choice_of(&g), "clblast");
+  assert_string_equal(choice_of(&g), library());
   gh_device_close(device);
   setenv("GH_GEMM", "nothing", 1);
   OK(gh_device_open(&err, first->info.id, &device));

@@ -208,7 +208,8 @@ static void read_out(gh_graph *g, const gh_tensor *t, float *out) {
 static void test_linear_has_the_same_bits(void **state) {
   (void)state;
   const char *own = device->info.shape == GH_SHAPE_CPU ? "own-cpu nb=64 kc=512" : "own-gpu work=4";
-  const char *providers[] = {own, "clblast"};
+  const bool fuses = !strcmp(device->backend->name, "cuda"); /* the library does, and promises no bits for it */
+  const char *providers[] = {own, fuses ? "cublaslt" : "clblast"};
   enum { M = 37, N = 65, K = 310 };
   static float x[M * K], w[N * K], b[N], fused[M * N], apart[M * N];
   for (int i = 0; i < M * K; i++) x[i] = sinf((float)i);
@@ -236,8 +237,10 @@ static void test_linear_has_the_same_bits(void **state) {
       launches[i] = gh_graph_launch_count(g);
       gh_graph_free(g);
     }
-    assert_memory_equal(fused, apart, sizeof fused);
-    assert_int_equal(launches[0], p ? 2 : 1);
+    for (int i = 0; i < M * N; i++)
+      if (!(fabsf(fused[i] - apart[i]) <= (p && fuses ? 1e-4f : 0)))
+        fail_msg("%s: %.9g fused, %.9g apart", providers[p], (double)fused[i], (double)apart[i]);
+    assert_int_equal(launches[0], p && !fuses ? 2 : 1);
     assert_int_equal(launches[1], 2);
     gh_store_free(store);
   }

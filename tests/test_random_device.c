@@ -1,4 +1,4 @@
-/* Random numbers have the same bits on the host and on every OpenCL device, in both shapes, however a batch is cut. */
+/* Random numbers have the same bits on the host and on every device, in every shape it has, however a batch is cut. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -184,7 +184,7 @@ static void test_every_device(void **state) {
   int count = gh_device_list(infos, 16, notes, sizeof notes);
   if (count < 1) fail_msg("no device: %s", notes);
   for (int i = 0; i < count && i < 16; i++) {
-    check_device(infos[i].id, infos[i].platform, "cpu");
+    if (strncmp(infos[i].id, "cuda:", 5)) check_device(infos[i].id, infos[i].platform, "cpu");
     check_device(infos[i].id, infos[i].platform, "gpu");
   }
 }

@@ -10,6 +10,7 @@
 
 #include "ops/ops.h"
 #include "step.h"
+#include "support/check.h"
 
 static gh_error err;
 
@@ -127,6 +128,7 @@ static void test_norm_and_clip(void **state) {
   (void)state;
   const char *const shapes[] = {"cpu", "gpu"};
   for (int i = 0; i < 2; i++) {
+    if (!check_has_shape(shapes[i])) continue;
     check_norm(shapes[i], 1, 1 / (sqrt(2552) + 1e-6));
     check_norm(shapes[i], 100, 1);
     check_norm(shapes[i], 0, 1);
@@ -186,7 +188,7 @@ static void check_bad(const char *shape) {
 
 static void test_bad_numbers_stop_the_update(void **state) {
   (void)state;
-  check_bad("cpu");
+  if (check_has_shape("cpu")) check_bad("cpu");
   check_bad("gpu");
 }
 
@@ -231,7 +233,7 @@ static void check_adamw(const char *shape) {
 
 static void test_adamw_over_five_replays(void **state) {
   (void)state;
-  check_adamw("cpu");
+  if (check_has_shape("cpu")) check_adamw("cpu");
   check_adamw("gpu");
 }
 
@@ -265,14 +267,14 @@ static void check_zero(const char *shape) {
 
 static void test_zero(void **state) {
   (void)state;
-  check_zero("cpu");
+  if (check_has_shape("cpu")) check_zero("cpu");
   check_zero("gpu");
 }
 
 static void test_wrong_uses_are_named(void **state) {
   (void)state;
   model o;
-  create(&o, "cpu", 1);
+  create(&o, "gpu", 1);
   gh_graph *g;
   OK(gh_graph_create(&err, o.device, &g));
   gh_square_sum(g, o.w[0], o.squares, PARAMETERS);

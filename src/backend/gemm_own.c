@@ -117,7 +117,7 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 /* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within PANEL_FLOATS (262144)
  * of the kernel, kc within BLOCK_FLOATS / 8. */
 const gh_gemm_provider gh_gemm_providers[] = {
-    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, 0},
+    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | 1u << GH_EPILOGUE_BIAS_GELU},
     {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS},
     {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS},
     {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS},

@@ -35,7 +35,7 @@ struct gh_graph {
   gh_list views;       /* gh_buffer *: the values' places in them */
   gh_list launches;    /* gh_recorded *, in order */
   gh_launch *captured; /* all of them as one command, where the backend has that */
-  bool has_run, uncaptured;
+  bool has_run;        /* and so was offered for capture */
   int64_t peak_bytes;
 };
 

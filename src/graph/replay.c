@@ -113,12 +113,12 @@ gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count) {
   return GH_OK;
 }
 
-/* Where the backend can capture, the second run turns the launches into one command, which is what later runs enqueue:
- * the first one lets libraries load what they load late. GH_CAPTURE=0 in the environment leaves it out, for tools that
- * look at single kernels. */
+/* Where the backend can capture, the first run is followed by turning the launches into one command, which is what
+ * later runs enqueue; by then libraries have loaded what they load late. GH_CAPTURE=0 in the environment leaves it out,
+ * for tools that look at single kernels. */
 static bool wants_capture(const gh_graph *g) {
   const char *setting = getenv("GH_CAPTURE");
-  return g->device->backend->capture_begin && !g->uncaptured && !(setting && !strcmp(setting, "0"));
+  return g->device->backend->capture_begin && g->launches.count > 1 && !(setting && !strcmp(setting, "0"));
 }
 
 static gh_status capture(gh_error *err, gh_graph *g) {
@@ -132,14 +132,13 @@ static gh_status capture(gh_error *err, gh_graph *g) {
 
 gh_status gh_graph_run(gh_error *err, gh_graph *g) {
   if (g->captured) return g->device->backend->enqueue(err, g->device, g->captured);
-  if (g->planned && g->has_run && wants_capture(g)) {
-    gh_error why = {0};
-    if (!capture(&why, g)) return g->device->backend->enqueue(err, g->device, g->captured);
-    g->uncaptured = true; /* the same numbers, with more work for the host */
-    gh_warn("%s: a step is not captured: %s", g->device->info.id, why.text);
-  }
+  gh_status status = gh_graph_run_part(err, g, 0, g->launches.count);
+  if (status || g->has_run || !wants_capture(g)) return status;
+  gh_error why = {0};
   g->has_run = true;
-  return gh_graph_run_part(err, g, 0, g->launches.count);
+  if (capture(&why, g)) /* the same numbers, with more work for the host */
+    gh_warn("%s: a step is not captured: %s", g->device->info.id, why.text);
+  return GH_OK;
 }
 
 /* ---- grids: the host side of cl/platform.h's three mechanisms ---- */

@@ -1,5 +1,6 @@
 #include "support/check.h"
 
+#include "backend/backend.h"
 #include "base/file.h"
 
 #include <stdio.h>
@@ -13,6 +14,19 @@ void check_failure(gh_status status, const gh_error *err, gh_status expected, co
   print_error("%s:%d: status %d, text \"%s\"; expected status %d and \"%s\"\n", file, line, (int)status, err->text,
               (int)expected, piece);
   fail();
+}
+
+/* Opening "auto" takes the first GPU of the list, where there is one. */
+bool check_has_shape(const char *shape) {
+  enum { MOST = 32 };
+  gh_device_info infos[MOST];
+  const char *id = getenv("GH_TEST_DEVICE");
+  int count = GH_MIN(gh_device_list(infos, MOST, NULL, 0), MOST), i = 0;
+  if (!id || !strcmp(id, "auto")) {
+    while (i < count && infos[i].is_cpu) i++;
+    id = i < count ? infos[i].id : "";
+  }
+  return strcmp(shape, "cpu") || strncmp(id, "cuda:", 5);
 }
 
 char *check_folder(void) {

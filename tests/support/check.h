@@ -29,6 +29,9 @@
 void check_failure(gh_status status, const gh_error *err, gh_status expected, const char *piece, const char *file,
                    int line);
 
+/* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu". */
+bool check_has_shape(const char *shape);
+
 /* A fresh folder below TMPDIR, removed with everything in it by check_folder_done. */
 char *check_folder(void); /* the caller frees through check_folder_done */
 void check_folder_done(char *folder);
