@@ -170,7 +170,7 @@ static int run_setting(const char *setting, const char *shape) {
 
 static void run_shape(const char *shape) {
   assert_int_equal(setenv("GH_KERNEL_SHAPE", shape, 1), 0);
-  int bad = run_setting("tiny", shape) + run_setting("edges", shape);
+  int bad = run_setting("tiny", shape) + run_setting("edges", shape) + run_setting("siglip", shape);
   unsetenv("GH_KERNEL_SHAPE");
   assert_int_equal(bad, 0);
 }

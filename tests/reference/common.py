@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
+from transformers import SiglipConfig, SiglipModel, SiglipPreTrainedModel, SiglipVisionConfig, SiglipVisionModel
 
 import models
 
@@ -91,8 +92,54 @@ def save_clip(folder, vision, text, projection, seed, dtype):
         "image_mean": MEAN, "image_std": STD, "resample": 3, "size": size if old_style else {"shortest_edge": size}})
 
 
+def save_siglip(folder, vision, text, seed, dtype):
+    """A SigLIP folder with both towers. The file says neither eps nor activation: the classes' defaults count."""
+    model = randomise(SiglipModel(SiglipConfig(vision_config=vision, text_config=text)), seed)
+    model.logit_scale.data.fill_(4.1)
+    model.logit_bias.data.fill_(-9.3)
+    for p in model.vision_model.embeddings.parameters():  # small, as in real ones: there the eps of the norms shows
+        p.data *= 0.05
+    model.to(dtype).save_pretrained(folder)
+    saved = json.loads((folder / "config.json").read_text())
+    for tower in ("vision", "text"):
+        for key in ("layer_norm_eps", "hidden_act"):
+            del saved[f"{tower}_config"][key]
+    write_json(folder / "config.json", saved)
+    size = {"height": vision["image_size"], "width": vision["image_size"]}
+    write_json(folder / "preprocessor_config.json", {
+        "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+        "image_processor_type": "SiglipImageProcessor", "resample": 3, "rescale_factor": 1 / 255, "size": size})
+
+
+class SiglipVision(SiglipPreTrainedModel):
+    """The vision tower under the whole model's names, answering as CLIP's does."""
+
+    config_class, base_model_prefix = SiglipVisionConfig, ""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.vision_model = SiglipVisionModel(config)
+
+    def forward(self, pixel_values):
+        out = self.vision_model(pixel_values=pixel_values)
+        out.image_embeds = out.pooler_output
+        return out
+
+
+def is_siglip(folder):
+    return json.loads((folder / "config.json").read_text())["model_type"] == "siglip"
+
+
 def load_vision(folder):
     """The vision tower and its projection. sdpa attention: the eager one rounds the softmax to float32."""
+    if is_siglip(folder):
+        config = SiglipConfig.from_pretrained(folder).vision_config
+        config._attn_implementation = "sdpa"
+        model = SiglipVision(config)
+        wanted = model.state_dict().keys()
+        tensors = load_file(folder / "model.safetensors")
+        model.load_state_dict({k: v for k, v in tensors.items() if k in wanted})
+        return model
     config = CLIPConfig.from_pretrained(folder)
     config.vision_config.projection_dim = config.projection_dim
     config.vision_config._attn_implementation = "sdpa"
@@ -124,9 +171,10 @@ class Step(nn.Module):
     def __init__(self, config, folder):
         super().__init__()
         self.config = config
+        self.siglip = is_siglip(folder / config["clip"])
         self.encoder = load_vision(folder / config["clip"])
         tensors = load_file(folder / config["denoiser"]["weights"])
-        width = self.encoder.visual_projection.out_features
+        width = self.encoder.config.hidden_size if self.siglip else self.encoder.visual_projection.out_features
         self.denoiser = models.Denoiser(config["denoiser"])
         self.project_clip = models.projector(width, config["denoiser"]["vector_width"])
         self.project_t5 = models.projector(width, config["denoiser"]["context_width"])
@@ -150,10 +198,10 @@ class Step(nn.Module):
         if stage == 2 and lora:
             models.add_lora(self.encoder, lora["rank"], lora["alpha"], lora["dropout"])
             missing, unexpected = self.encoder.load_state_dict(adapter_tensors(self.folder / lora["adapter"]), strict=False)
-            assert not unexpected
+            assert all("head.attention.out_proj.lora_" in name for name in unexpected)  # peft wraps it in vain
         if stage == 2 and lora and lora["bias"] == "all":
             for name, p in self.encoder.named_parameters():
-                p.requires_grad_(p.requires_grad or name.endswith(".bias"))
+                p.requires_grad_(p.requires_grad or name.endswith("bias"))
         for _, module in heads:
             module.requires_grad_(trains_denoiser)
         groups = heads + [("", self.encoder)]
@@ -162,6 +210,8 @@ class Step(nn.Module):
     def embed(self, pixels):
         """Class token's embedding (B, D) and, after the same norm and projection, the patches' (B, T, D)."""
         out = self.encoder(pixel_values=pixels)
+        if self.siglip:  # last_hidden_state is behind the norm
+            return out.image_embeds, out.last_hidden_state if self.local() else None
         patches = self.encoder.vision_model.post_layernorm(out.last_hidden_state[:, 1:])
         return out.image_embeds, self.encoder.visual_projection(patches) if self.local() else None
 
@@ -177,7 +227,8 @@ class Step(nn.Module):
                 module.mask = given.get(f"dropout_mask.{name}.lora_A.weight")
         if "images" in given:
             x1 = models.pack(self.autoencoder.encode(given["images"], given["latent_noise"]))
-            mean, std = (torch.tensor(v, dtype=torch.float64).to(dtype)[:, None, None] for v in (MEAN, STD))
+            constants = ([0.5] * 3, [0.5] * 3) if self.siglip else (MEAN, STD)
+            mean, std = (torch.tensor(v, dtype=torch.float64).to(dtype)[:, None, None] for v in constants)
             pixels = (given["images"] - mean) / std
         else:
             x1, pixels = given["latents"], given["pixel_values"]

@@ -1,15 +1,17 @@
-"""Makes tests/fixtures/probe: what `genhance probe` must answer, for two tiny settings and several kinds of run.
+"""Makes tests/fixtures/probe: what `genhance probe` must answer, for three tiny settings and several kinds of run.
 
 Each setting is a folder in the formats users have: a Hugging Face CLIP folder, an autoencoder and a denoiser in FLUX's
 layout, a PEFT adapter saved by peft. `cases.txt` lists the cases, one a line: name, stage, configuration, inputs,
 expected. See tests/fixtures/README.md for the layout.
 
   tiny   heads of 12 and 16, 64-pixel images; float32 weights, autoencoder in bf16
+  siglip a SigLIP: 80-pixel images of which patches of 12 see 72, pooling head, float32
   edges  sizes that straddle tile edges: heads of 20 and 40, 26 vision tokens, 25 latents, 3 samples, gelu; weights in f16
 """
 import copy
 import json
 import shutil
+import sys
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -39,6 +41,18 @@ EDGES = {
     "denoiser": dict(kind="continuous", double_blocks=1, single_blocks=1, hidden=80, heads=2, mlp_ratio=2.0,
                      rope_axes=[8, 16, 16], context_width=70, vector_width=50, guidance=2.5, weights="denoiser.safetensors"),
     "lora": dict(rank=3, alpha=5, dropout=0.25, bias="lora_only", targets="all-linear", adapter="adapter"),
+    "autoencoder": "../tiny/ae.safetensors",
+}
+SIGLIP = {
+    "family": "siglip",
+    "vision": dict(hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=100, image_size=80,
+                   patch_size=12),
+    "text": dict(hidden_size=36, num_hidden_layers=1, num_attention_heads=2, intermediate_size=60, vocab_size=70,
+                 max_position_embeddings=16, projection_size=48),
+    "projection": 48,
+    "denoiser": dict(kind="continuous", double_blocks=1, single_blocks=1, hidden=32, heads=2, mlp_ratio=4.0,
+                     rope_axes=[4, 6, 6], context_width=52, vector_width=44, guidance=4.0, weights="denoiser.safetensors"),
+    "lora": dict(rank=4, alpha=6, dropout=0.1, bias="lora_only", targets="all-linear", adapter="adapter"),
     "autoencoder": "../tiny/ae.safetensors",
 }
 
@@ -110,15 +124,15 @@ def inputs_for(size, batch, seed):
     }
 
 
-def dropout_masks(vision, batch, rate, seed):
+def dropout_masks(setting, batch, rate, seed):
     """Masks for some layers only: the others keep everything. 1 keeps an element, 0 drops it."""
-    g = generator(seed)
-    tokens = (vision["image_size"] // vision["patch_size"]) ** 2 + 1
+    g, vision, siglip = generator(seed), setting["vision"], "family" in setting
+    tokens = (vision["image_size"] // vision["patch_size"]) ** 2 + (not siglip)
     hidden, mlp = vision["hidden_size"], vision["intermediate_size"]
     layer = "vision_model.encoder.layers.{}.{}"
     shapes = {layer.format(0, "self_attn.q_proj"): (tokens, hidden), layer.format(0, "self_attn.v_proj"): (tokens, hidden),
               layer.format(1, "self_attn.out_proj"): (tokens, hidden), layer.format(1, "mlp.fc2"): (tokens, mlp),
-              "visual_projection": (hidden,)}
+              **({"vision_model.head.mlp.fc2": (1, mlp)} if siglip else {"visual_projection": (hidden,)})}
     return {f"dropout_mask.{name}.lora_A.weight": (torch.rand(batch, *shape, generator=g) >= rate).float()
             for name, shape in shapes.items()}
 
@@ -128,7 +142,10 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     vision = setting["vision"]
-    common.save_clip(folder / "clip", vision, setting["text"], setting["projection"], seed, dtype)
+    if "family" in setting:
+        common.save_siglip(folder / "clip", vision, setting["text"], seed, dtype)
+    else:
+        common.save_clip(folder / "clip", vision, setting["text"], setting["projection"], seed, dtype)
     if setting["autoencoder"] == "ae.safetensors":
         save_autoencoder(folder / "ae.safetensors")
     common.save_denoiser(folder / "denoiser.safetensors", setting["denoiser"], setting["projection"], seed + 1, dtype)
@@ -136,7 +153,8 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
     check_adapter(folder, run_config(setting))
     inputs = {"inputs": inputs_for(vision["image_size"], batch, inputs_seed)}
     small = {k: v[:1] for k, v in inputs["inputs"].items()}
-    inputs["inputs-dropout"] = {**small, **dropout_masks(vision, 1, setting["lora"]["dropout"], seed + 6)}
+    inputs["inputs-dropout"] = {**small, **dropout_masks(setting, 1, setting["lora"]["dropout"], seed + 6)}
+    # As CLIP is given them, SigLIP too: they are given.
     pixels = (small["images"] - torch.tensor(common.MEAN)[:, None, None]) / torch.tensor(common.STD)[:, None, None]
     latents = torch.randn(small["noise"].shape, generator=generator(seed + 7))
     inputs["inputs-given"] = {"pixel_values": pixels, "latents": latents, "noise": small["noise"], "t": small["t"]}
@@ -163,8 +181,9 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
 
 
 if __name__ == "__main__":
+    only = sys.argv[1:] or ["tiny", "edges", "siglip"]
     # case, stage, inputs, largest gradient kept, what differs from the default run
-    make("tiny", TINY, 100, 104, 2, torch.float32, [
+    "tiny" in only and make("tiny", TINY, 100, 104, 2, torch.float32, [
         ("stage1", 1, "inputs", None, {}),
         ("stage1-data_at_one", 1, "inputs", 512, {"convention": "data_at_one"}),
         ("stage1-given", 1, "inputs-given", 512, {}),
@@ -176,10 +195,18 @@ if __name__ == "__main__":
         ("stage2-biases", 2, "inputs", 128, {"lora": {"bias": "all"}}),
         ("stage2-some", 2, "inputs-local", 256, {"local_tokens": 30.0, "stage2": {"train_denoiser": True}}),
     ])
-    make("edges", EDGES, 200, 208, 3, torch.float16, [
+    "edges" in only and make("edges", EDGES, 200, 208, 3, torch.float16, [
         ("stage1", 1, "inputs", 6000, {}),
         ("stage1-sharp", 1, "inputs-sharp", 600, {"denoiser": {"guidance": 1 / 512}}),
         ("stage2-all", 2, "inputs", 1024, {"stage2": {"train_denoiser": True}}),
         ("stage2-direct", 2, "inputs", 1024, {"convention": "data_at_one", "stage2": {"lora": None}}),
         ("stage2-dropout", 2, "inputs-dropout", None, {}),
+    ])
+    "siglip" in only and make("siglip", SIGLIP, 300, 304, 2, torch.float32, [
+        ("stage1", 1, "inputs", 2600, {}),
+        ("stage2-only", 2, "inputs", None, {}),
+        ("stage2-direct", 2, "inputs", 7000, {"stage2": {"lora": None}}),
+        ("stage2-dropout", 2, "inputs-dropout", 512, {}),
+        ("stage2-local", 2, "inputs", 512, {"local_tokens": 100.0}),
+        ("stage2-biases", 2, "inputs", 150, {"lora": {"bias": "all"}}),
     ])

@@ -344,10 +344,16 @@ class LoRALinear(nn.Module):
 
 
 def add_lora(encoder, rank, alpha, dropout):
-    """Freezes the encoder and wraps every linear layer of it in place, the visual projection included."""
+    """Freezes the encoder and wraps every linear layer of it in place, the visual projection included.
+
+    nn.MultiheadAttention reads its output projection's weight past any wrapper: there only the bias trains.
+    """
     encoder.requires_grad_(False)
+    past = {name + ".out_proj" for name, module in encoder.named_modules() if isinstance(module, nn.MultiheadAttention)}
     for name, module in list(encoder.named_modules()):
-        if isinstance(module, nn.Linear):
+        if name in past:
+            module.bias.requires_grad_(True)
+        elif isinstance(module, nn.Linear):
             parent, _, leaf = name.rpartition(".")
             setattr(encoder.get_submodule(parent), leaf, LoRALinear(module, rank, alpha, dropout))
     return encoder
