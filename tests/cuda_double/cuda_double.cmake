@@ -15,6 +15,7 @@ function(add_double name soversion)
                                                     GH_DOUBLE_VERSION=0x${PRELUDE}u)
   target_compile_options(double_${name} PRIVATE -O2 -fno-sanitize=all)
   target_link_libraries(double_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS} m)
+  target_link_options(double_${name} PRIVATE -Wl,-Bsymbolic) # a test takes exported names away, one by one
   set_target_properties(
     double_${name} PROPERTIES OUTPUT_NAME ${name} SOVERSION ${soversion} LIBRARY_OUTPUT_DIRECTORY
                                                                          ${CMAKE_BINARY_DIR}/cuda_double)
@@ -30,8 +31,10 @@ add_double(cufft 12 ${DOUBLE}/cufft.c)
 target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 
-target_compile_definitions(test_cuda_double PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
-add_dependencies(test_cuda_double cuda_double)
+foreach(test test_cuda_double test_cuda_host)
+  target_compile_definitions(${test} PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
+  add_dependencies(${test} cuda_double)
+endforeach()
 
 # What runs on cuda:0 as on any device.
 function(add_cuda_test name)
