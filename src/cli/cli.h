@@ -80,11 +80,16 @@ extern const gh_command gh_command_bench_step;
 extern const gh_command gh_command_compare;
 extern const gh_command gh_command_devices;
 extern const gh_command gh_command_encode;
+extern const gh_command gh_command_eval_mmvp;
+extern const gh_command gh_command_eval_retrieval;
+extern const gh_command gh_command_eval_spectrum;
+extern const gh_command gh_command_eval_zeroshot;
 extern const gh_command gh_command_export;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_probe;
 extern const gh_command gh_command_reconstruct;
+extern const gh_command gh_command_report;
 extern const gh_command gh_command_selftest;
 extern const gh_command gh_command_train;
 

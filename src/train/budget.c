@@ -122,3 +122,17 @@ void gh_budget_print(const gh_device *device, const char *label, const gh_budget
   gh_info("  memory: %.0f MiB lasting, %.0f MiB in a step, of %.0f MiB; the largest: %s", mib(b->lasting_bytes),
           mib(b->step_bytes), mib(device->info.memory_bytes), b->largest);
 }
+
+gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, bool recompute) {
+  gh_json *o = gh_json_object(err);
+  if (!o) return NULL;
+  if (!gh_json_put_int(err, o, "parameters_trained", b->parameters_trained) &&
+      !gh_json_put_int(err, o, "parameters_frozen", b->parameters_frozen) &&
+      !gh_json_put_int(err, o, "lasting_bytes", b->lasting_bytes) &&
+      !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
+      !gh_json_put_double(err, o, "flop_a_micro_batch", b->flops) &&
+      !gh_json_put_int(err, o, "micro_batch", micro_batch) && !gh_json_put_bool(err, o, "recompute", recompute))
+    return o;
+  gh_json_free(o);
+  return NULL;
+}

@@ -3,6 +3,7 @@
 #ifndef GH_TRAIN_BUDGET_H
 #define GH_TRAIN_BUDGET_H
 
+#include "base/json.h"
 #include "train/update.h"
 
 typedef struct gh_budget {
@@ -33,5 +34,9 @@ gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config
 /* A few lines for the user. */
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
                      bool recompute);
+
+/* The same as JSON, with the micro-batch: {"parameters_trained", ..., "flop_a_micro_batch", "micro_batch",
+ * "recompute"}; NULL when memory runs out. */
+gh_json *gh_budget_json(gh_error *err, const gh_budget *budget, int64_t micro_batch, bool recompute);
 
 #endif

@@ -119,6 +119,22 @@ gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update,
   return GH_ERROR_FILE;
 }
 
+gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value) {
+  gh_json *info = NULL;
+  char *path = gh_path_join(err, run, "info.json");
+  gh_status status = path && value ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &info, path, GH_JSON_MAX_BYTES);
+  if (!status && !info && !(info = gh_json_object(err))) status = GH_ERROR_MEMORY;
+  if (status)
+    gh_json_free(value);
+  else
+    status = gh_json_put(err, info, key, value);
+  if (!status) status = gh_json_write_file(err, path, info);
+  gh_json_free(info);
+  free(path);
+  return status;
+}
+
 gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out) {
   gh_status status = gh_folder_make(err, run);
   char *path = status ? NULL : gh_path_join(err, run, ".lock");

@@ -2,6 +2,7 @@
  *
  *   config.json                          the whole configuration, as resolved
  *   plan.json                            what tuning chose, frozen
+ *   info.json                            the device, and what each stage takes on it: for reading, not for resuming
  *   metrics.jsonl, train.log             a line an update
  *   state/stage1-00000100/               all that resuming needs: parts, then manifest.json
  *   snapshots/stage1-00005000/           denoiser.safetensors: denoiser and projectors
@@ -28,6 +29,9 @@ void gh_snapshot_free(gh_snapshot *snapshot);
 
 /* denoiser.safetensors of stage 1's snapshot after that update (caller frees); GH_ERROR_FILE if there is none. */
 gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update, char **path);
+
+/* Puts a member into RUN/info.json; takes value, on failure too. */
+gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value);
 
 /* Keeps a second process out of the folder; makes it. */
 gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out);

@@ -57,6 +57,26 @@ static gh_status build(gh_error *err, gh_stage *s) {
   return status ? status : gh_loop_plan(err, l);
 }
 
+/* What a reader of the run wants to know of the machine, and the stage's plan. */
+static gh_status note(gh_error *err, const gh_stage *s) {
+  const gh_loop *l = &s->loop;
+  const gh_device_info *info = &l->device->info;
+  gh_json *device = gh_json_object(err);
+  gh_status status = device ? GH_OK : GH_ERROR_MEMORY;
+  if (!status &&
+      (gh_json_put_string(err, device, "id", info->id) || gh_json_put_string(err, device, "name", info->name) ||
+       gh_json_put_string(err, device, "platform", info->platform) ||
+       gh_json_put_string(err, device, "driver", info->driver))) {
+    gh_json_free(device);
+    status = err->status;
+  }
+  if (!status) status = gh_run_note(err, l->run, "device", device);
+  if (!status)
+    status = gh_run_note(err, l->run, l->number == 1 ? "stage1" : "stage2",
+                         gh_budget_json(err, &s->budget, l->micro_batch, s->recompute));
+  return status;
+}
+
 /* `from`: the state to go on from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as the configuration says).
  */
 static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder,
@@ -80,6 +100,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && o->dry_run) return gh_dry_run_report(err, l);
   if (status) return status;
   status = gh_plan_write(err, l->run, l->plan_json);
+  if (!status) status = note(err, s);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   return status;

@@ -1,12 +1,20 @@
-"""fixtures/eval/score.safetensors: the evaluations' arithmetic on random embeddings, by PyTorch and numpy.
+"""fixtures/eval/score.safetensors: the evaluations' arithmetic on random embeddings, by PyTorch and numpy;
+fixtures/eval/expected.json: whole evaluations of fixtures/text/clip on the pictures of fixtures/encode (check_eval.py).
 
 Odd sizes, ties between equal embeddings, fewer classes than five. Ties go to the lower index, as in a stable sort.
 MMVP-VLM is scored as its authors' script does: a float32 softmax over the two images, `> 0.5` picks the first.
 """
+import csv
+import json
+import pathlib
+import shutil
+import tempfile
+
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+import check_eval
 from common import FIXTURES, generator
 
 SCALE = 100.0
@@ -108,8 +116,69 @@ def wilson(out):
     out["wilson"] = torch.tensor(rows, dtype=torch.float64).float()
 
 
+def spectrum(out, name, n, side, seed):
+    """Radial spectra of Hann-windowed channels; ring r holds the frequencies whose distance from zero rounds to r."""
+    g = generator(seed)
+    a = torch.rand(n, 3, side, side, generator=g)
+    b = (0.5 * a.roll(1, -1) + 0.5 * torch.rand(n, 3, side, side, generator=g)).float()
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(side) + 0.5) / side)
+    frequency = np.fft.fftfreq(side) * side
+    distance = np.sqrt(frequency[:, None] ** 2 + frequency[None] ** 2)
+    ring = np.floor(distance + 0.5).astype(int)
+
+    def transform(x):
+        x = x.double().numpy()
+        x = (x - x.mean((2, 3), keepdims=True)) * window[:, None] * window
+        return np.fft.fft2(x)
+
+    f, h = transform(a), transform(b)
+    rows = []
+    for r in range(1, side // 2 + 1):
+        p, q = f[:, :, ring == r], h[:, :, ring == r]
+        power, other = (np.abs(x) ** 2 for x in (p, q))
+        cross = (p * q.conj()).real.sum((1, 2)) / np.sqrt(power.sum((1, 2)) * other.sum((1, 2)))
+        half = 1.959963984540054 * cross.std(ddof=1) / np.sqrt(n)
+        rows.append([power.mean() / side ** 4, other.mean() / side ** 4, cross.mean(), cross.mean() - half,
+                     cross.mean() + half])
+    out[name + ".originals"], out[name + ".images"] = a, b
+    out[name + ".rings"] = torch.tensor(np.array(rows)).float()
+
+
+PICTURES = ["Exact.png", "alpha.png", "crop-only.png", "enlarge.png", "one-bit.png", "palette.png", "reduce.png",
+            "sub/grey-alpha.png"]
+STATEMENTS = ["a dog", "two dogs, with tails", "the cat's wings", "the wings are open", "birds", "the butterfly",
+              "it's closed", "a very long line"]
+LABELS = ["dog", "cat", "dog", "bird", "cat", "cat", "bird", "dog"]
+TEMPLATES = ["a photo of a {}", "the {}'s words"]
+
+
+def runs():
+    """The same folders as tests/test_eval.c makes."""
+    model = check_eval.Model(FIXTURES / "text" / "clip")
+    pictures = FIXTURES / "encode" / "images"
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        for name in ("mmvp/MLLM_VLM Images/A b", "zeroshot", "retrieval"):
+            (work / name).mkdir(parents=True)
+        with open(work / "mmvp" / "Questions.csv", "w") as file:
+            csv.writer(file).writerows([i + 1, "A b", s] for i, s in enumerate(STATEMENTS))
+        for i, name in enumerate(PICTURES):
+            shutil.copy(pictures / name, work / f"mmvp/MLLM_VLM Images/A b/{i + 1}.png")
+            (work / "zeroshot" / LABELS[i]).mkdir(exist_ok=True)
+            shutil.copy(pictures / name, work / "zeroshot" / LABELS[i] / f"{i + 1}.png")
+            shutil.copy(pictures / name, work / "retrieval" / f"{i + 1}.png")
+        (work / "zeroshot" / "templates.txt").write_text("\n".join(TEMPLATES) + "\n")
+        captions = [{"image": f"{i + 1}.png", "captions": [STATEMENTS[i], "a photo of " + LABELS[i]][:1 + i % 2]}
+                    for i in range(len(PICTURES))]
+        (work / "retrieval" / "captions.json").write_text(json.dumps(captions))
+        expected = {k: check_eval.KINDS[k](model, work / k) for k in check_eval.KINDS}
+    (FIXTURES / "eval" / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
 def main():
     out = {}
+    spectrum(out, "even", 4, 16, 11)
+    spectrum(out, "odd", 3, 15, 12)
     mmvp(out)
     zeroshot(out, "zeroshot", 61, 9, 3, 3, True)
     zeroshot(out, "few", 10, 3, 1, 5, False)
@@ -118,6 +187,7 @@ def main():
     folder = FIXTURES / "eval"
     folder.mkdir(exist_ok=True)
     save_file({k: v.contiguous() for k, v in out.items()}, folder / "score.safetensors")
+    runs()
 
 
 if __name__ == "__main__":

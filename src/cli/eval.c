@@ -1,0 +1,62 @@
+/* What the `eval` commands share: a model and data to scores. */
+#include "cli/eval.h"
+
+#include <string.h>
+
+const char *const gh_eval_heads[4] = {"", "%", "right", "95 % interval"};
+
+static gh_status embed_texts(gh_error *err, const gh_args *args, gh_device *device, const gh_embed_options *options,
+                             gh_measure *m) {
+  gh_text_embedder *texts = NULL;
+  gh_status status = gh_text_embedder_open(err, &texts, device, gh_args_text(args, "model"), options);
+  if (!status) status = gh_measure_texts(err, m, texts);
+  gh_text_embedder_close(texts);
+  return status;
+}
+
+static gh_status embed_images(gh_error *err, const gh_args *args, gh_device *device, gh_embed_options options,
+                              gh_measure *m) {
+  gh_embedder embedder = {0};
+  options.batch = GH_MIN(options.batch, (int64_t)m->images->count);
+  gh_status status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  if (!status) status = gh_measure_images(err, m, &embedder, false);
+  gh_embedder_close(&embedder);
+  return status;
+}
+
+/* The towers come one after the other: they need not fit together. */
+gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out) {
+  const gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
+                                    .encoder = gh_args_text(args, "encoder"),
+                                    .batch = gh_args_int(args, "batch")};
+  gh_device *device = NULL;
+  gh_status status = gh_measure_open(err, out, spec);
+  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = embed_texts(err, args, device, &options, out);
+  if (!status) status = embed_images(err, args, device, options, out);
+  gh_device_close(device);
+  if (!status) status = gh_json_put_string(err, args->result, "model", gh_args_text(args, "model"));
+  if (!status) status = gh_json_put_int(err, args->result, "images", (int64_t)out->images->count);
+  return status;
+}
+
+gh_status gh_eval_put_share(gh_error *err, gh_json *to, const char *name, const gh_share *share) {
+  gh_json *o = gh_json_put_object(err, to, name);
+  if (!o || gh_json_put_double(err, o, "percent", 100 * share->value) || gh_json_put_int(err, o, "hits", share->hits) ||
+      gh_json_put_int(err, o, "total", share->total) || gh_json_put_double(err, o, "low", 100 * share->low) ||
+      gh_json_put_double(err, o, "high", 100 * share->high))
+    return err->status;
+  return GH_OK;
+}
+
+gh_status gh_eval_put_text(gh_error *err, gh_json *to, const char *key, const char *text) {
+  return gh_utf8_valid(text, strlen(text)) ? gh_json_put_string(err, to, key, text) : gh_json_put_null(err, to, key);
+}
+
+gh_status gh_eval_row(gh_error *err, gh_strings *cells, const char *name, const gh_share *share) {
+  gh_status status = gh_cell(err, cells, "%s", name);
+  if (!status) status = gh_cell(err, cells, "%.1f", 100 * share->value);
+  if (!status) status = gh_cell(err, cells, "%lld of %lld", (long long)share->hits, (long long)share->total);
+  if (!status) status = gh_cell(err, cells, "%.1f to %.1f", 100 * share->low, 100 * share->high);
+  return status;
+}

@@ -1,0 +1,72 @@
+/* genhance eval retrieval: images by captions and captions by images. */
+#include "cli/eval.h"
+
+#include <stdio.h>
+
+static gh_status put(gh_error *err, gh_json *to, const gh_retrieval_score *score) {
+  for (int k = 0; k < GH_RETRIEVAL_KS; k++) {
+    char image[24], text[24];
+    snprintf(image, sizeof image, "image@%d", gh_retrieval_ks[k]);
+    snprintf(text, sizeof text, "text@%d", gh_retrieval_ks[k]);
+    if (gh_eval_put_share(err, to, image, &score->image_at[k]) || gh_eval_put_share(err, to, text, &score->text_at[k]))
+      return err->status;
+  }
+  return gh_json_put_string(err, to, "interval", "95 %: image@k a bootstrap over images, text@k Wilson");
+}
+
+static gh_status put_ranks(gh_error *err, gh_json *to, const gh_measure *m) {
+  gh_json *images = gh_json_put_array(err, to, "image_ranks"), *texts = gh_json_put_array(err, to, "text_ranks");
+  if (!images || !texts) return err->status;
+  for (size_t i = 0; i < m->retrieval.captions.count; i++)
+    if (gh_json_put_int(err, images, NULL, m->image_ranks[i])) return err->status;
+  for (size_t i = 0; i < m->retrieval.images.count; i++)
+    if (gh_json_put_int(err, texts, NULL, m->text_ranks[i])) return err->status;
+  return GH_OK;
+}
+
+static gh_status show(gh_error *err, const gh_measure *m) {
+  const gh_retrieval_score *score = &m->retrieval_score;
+  gh_strings cells = {0};
+  gh_status status = GH_OK;
+  for (int side = 0; side < 2 && !status; side++)
+    for (int k = 0; k < GH_RETRIEVAL_KS && !status; k++) {
+      char name[24];
+      snprintf(name, sizeof name, "%s@%d", side ? "text" : "image", gh_retrieval_ks[k]);
+      status = gh_eval_row(err, &cells, name, side ? &score->text_at[k] : &score->image_at[k]);
+    }
+  if (!status) {
+    gh_print_table(gh_eval_heads, GH_EVAL_ALIGN, 4, &cells);
+    printf("\n%zu images, %zu captions\n", m->retrieval.images.count, m->retrieval.captions.count);
+  }
+  gh_strings_free(&cells);
+  return status;
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  const gh_measure_spec spec = {
+      .kind = GH_MEASURE_RETRIEVAL, .data = gh_args_text(args, "data"), .captions = gh_args_text(args, "captions")};
+  gh_measure m = {0};
+  gh_status status = gh_eval_measure(err, args, &spec, &m);
+  if (!status) status = gh_json_put_int(err, args->result, "captions", (int64_t)m.retrieval.captions.count);
+  if (!status) status = put(err, args->result, &m.retrieval_score);
+  if (!status) status = put_ranks(err, args->result, &m);
+  if (!status) status = show(err, &m);
+  gh_measure_free(&m);
+  return status;
+}
+
+static const gh_option options[] = {GH_EVAL_OPTIONS,
+                                    {"captions", "FILE", GH_OPTION_TEXT,
+                                     .help = "a JSON list of {\"image\", \"captions\"} (default DIR/captions.json)"},
+                                    {0}};
+
+const gh_command gh_command_eval_retrieval = {
+    .name = "eval retrieval",
+    .summary = "retrieval: images by their captions (image@k), captions by their image (text@k)",
+    .details =
+        "image@k: captions whose image is among the k nearest; text@k: images with one of their captions among the k\n"
+        "nearest. Ties go to what the file lists first. Captions of one image are not independent: the interval of\n"
+        "image@k is a bootstrap over images, that of text@k Wilson's, both 95 %.",
+    .run = run,
+    .options = options,
+};

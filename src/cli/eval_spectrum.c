@@ -1,0 +1,115 @@
+/* genhance eval spectrum: which spatial frequencies the global token holds. */
+#include "cli/cli.h"
+#include "eval/spectrum.h"
+#include "report/redraw.h"
+
+#include <stdio.h>
+
+static gh_status put_list(gh_error *err, gh_json *to, const char *name, const double *values, int64_t n) {
+  gh_json *list = gh_json_put_array(err, to, name);
+  for (int64_t i = 0; list && i < n; i++)
+    if (gh_json_put_double(err, list, NULL, values[i])) return err->status;
+  return list ? GH_OK : err->status;
+}
+
+static gh_status put(gh_error *err, gh_json *to, const gh_spectrum *s) {
+  const struct {
+    const char *name;
+    const double *values;
+  } lists[] = {{"power_original", s->original}, {"power_reconstruction", s->reconstruction},
+               {"power_ratio", s->ratio},       {"correlation", s->correlation},
+               {"correlation_low", s->low},     {"correlation_high", s->high}};
+  if (gh_json_put_int(err, to, "images", s->images) || gh_json_put_int(err, to, "rings", s->rings) ||
+      gh_json_put_string(err, to, "interval", "95 %: mean -+ 1.96 standard errors over the images"))
+    return err->status;
+  for (size_t i = 0; i < GH_COUNT(lists); i++)
+    if (put_list(err, to, lists[i].name, lists[i].values, s->rings)) return err->status;
+  return GH_OK;
+}
+
+/* Rings in octaves: 1, 2, 3-4, 5-8, ... */
+static gh_status show(gh_error *err, const gh_spectrum *s) {
+  static const char *const heads[] = {"cycles a picture", "power kept", "correlation", "95 % interval"};
+  gh_strings cells = {0};
+  gh_status status = GH_OK;
+  for (int64_t first = 1, last = 1; first <= s->rings && !status; first = last + 1, last = 2 * last) {
+    double original = 0, drawn = 0, correlation = 0, low = 0, high = 0;
+    int64_t end = GH_MIN(last, s->rings);
+    for (int64_t r = first; r <= end; r++) {
+      original += s->original[r - 1];
+      drawn += s->reconstruction[r - 1];
+      correlation += s->correlation[r - 1];
+      low += s->low[r - 1];
+      high += s->high[r - 1];
+    }
+    double n = (double)(end - first + 1);
+    status = first == end ? gh_cell(err, &cells, "%lld", (long long)first)
+                          : gh_cell(err, &cells, "%lld-%lld", (long long)first, (long long)end);
+    if (!status) status = gh_cell(err, &cells, "%.3f", original > 0 ? drawn / original : 0);
+    if (!status) status = gh_cell(err, &cells, "%.3f", correlation / n);
+    if (!status) status = gh_cell(err, &cells, "%.3f to %.3f", low / n, high / n);
+  }
+  if (!status) gh_print_table(heads, "rrrr", 4, &cells);
+  if (!status) printf("\n%lld images against what was drawn from one token each\n", (long long)s->images);
+  gh_strings_free(&cells);
+  return status;
+}
+
+static gh_status compute(gh_error *err, const gh_args *args, const gh_redraw *run, const gh_source *source) {
+  int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
+  const char *encoder = gh_args_given(args, "run") ? gh_args_text(args, "model") : NULL;
+  gh_reconstruction pictures = {0};
+  gh_spectrum spectrum = {0};
+  gh_status status = gh_redraw_gather(err, run, &pictures, source, encoder, limit, batch);
+  if (!status) status = gh_redraw_sample(err, run, &pictures, (uint64_t)gh_args_int(args, "seed"), batch);
+  if (!status)
+    status = gh_spectrum_compute(err, &spectrum, run->device, pictures.originals, pictures.images, pictures.count,
+                                 pictures.side);
+  if (!status) status = put(err, args->result, &spectrum);
+  if (!status) status = show(err, &spectrum);
+  gh_spectrum_free(&spectrum);
+  gh_reconstruction_free(&pictures);
+  return status;
+}
+
+static gh_status run_command(gh_error *err, const gh_args *args) {
+  gh_redraw redraw = {0};
+  gh_source *source = NULL;
+  gh_device *device = NULL;
+  const char *given = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL;
+  const char *run = gh_args_text(args, gh_args_given(args, "run") ? "run" : "model");
+  if (!run) return gh_fail(err, GH_ERROR_ARGUMENT, "eval spectrum: --run DIR is missing: a denoiser has to draw");
+  gh_status status = gh_source_open(err, &source, gh_args_text(args, "data"));
+  if (!status) gh_source_warn(source);
+  if (!status) status = gh_redraw_open(err, &redraw, run, gh_args_text(args, "snapshot"));
+  if (!status) status = gh_device_open(err, given ? given : redraw.config.device, &device);
+  redraw.device = device;
+  if (!status) status = compute(err, args, &redraw, source);
+  gh_device_close(device);
+  gh_redraw_close(&redraw);
+  gh_source_free(source);
+  return status;
+}
+
+static const gh_option options[] = {
+    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of the run whose denoiser draws"},
+    {"data", "PATH", GH_OPTION_TEXT, .help = "folder of images, .tar shards, or one image", .required = true},
+    {"model", "DIR", GH_OPTION_TEXT,
+     .help = "the encoder to ask, a model folder (default: the run's snapshot); without --run, a run's folder"},
+    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
+    {"seed", "N", GH_OPTION_INT, .help = "of the noise to start from", .initial = "0"},
+    {"limit", "N", GH_OPTION_INT, .help = "the first N images", .initial = "64", .least = 1, .most = 65536},
+    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "8", .least = 1, .most = 256},
+    {0},
+};
+
+const gh_command gh_command_eval_spectrum = {
+    .name = "eval spectrum",
+    .summary = "which spatial frequencies of a picture its global token holds",
+    .details =
+        "Draws every image from its one token by the run's denoiser, and compares the radial spectra of original and\n"
+        "drawing: the power that is there, and the Fourier ring correlation, which counts what is also in place.\n"
+        "Images are windowed (Hann) and transformed on the device. --json has every ring.",
+    .run = run_command,
+    .options = options,
+};

@@ -1,0 +1,75 @@
+/* genhance eval zeroshot: classification by the names of classes. */
+#include "cli/eval.h"
+
+#include <stdio.h>
+
+static gh_status put_images(gh_error *err, gh_json *to, const gh_measure *m) {
+  const gh_zeroshot_data *d = &m->zeroshot;
+  gh_json *list = gh_json_put_array(err, to, "results");
+  for (size_t i = 0; list && i < d->images.count; i++) {
+    gh_json *o = gh_json_put_object(err, list, NULL);
+    if (!o || gh_eval_put_text(err, o, "image", d->images.items[i]) ||
+        gh_eval_put_text(err, o, "class", d->classes.items[d->labels[i]]) ||
+        gh_eval_put_text(err, o, "predicted", d->classes.items[m->predicted[i]]) ||
+        gh_json_put_int(err, o, "rank", m->ranks[i]))
+      return err->status;
+  }
+  return list ? GH_OK : err->status;
+}
+
+static gh_status put(gh_error *err, gh_json *to, const gh_measure *m) {
+  if (gh_json_put_int(err, to, "classes", (int64_t)m->zeroshot.classes.count) ||
+      gh_json_put_int(err, to, "templates", (int64_t)m->zeroshot.templates.count) ||
+      gh_eval_put_share(err, to, "top1", &m->zeroshot_score.top1) ||
+      gh_eval_put_share(err, to, "top5", &m->zeroshot_score.top5) ||
+      gh_json_put_string(err, to, "interval", "Wilson, 95 %"))
+    return err->status;
+  return put_images(err, to, m);
+}
+
+static gh_status show(gh_error *err, const gh_measure *m) {
+  gh_strings cells = {0};
+  gh_status status = gh_eval_row(err, &cells, "top-1", &m->zeroshot_score.top1);
+  if (!status) status = gh_eval_row(err, &cells, "top-5", &m->zeroshot_score.top5);
+  if (!status) {
+    gh_print_table(gh_eval_heads, GH_EVAL_ALIGN, 4, &cells);
+    printf("\n%zu images, %zu classes, %zu template%s\n", m->zeroshot.images.count, m->zeroshot.classes.count,
+           m->zeroshot.templates.count, m->zeroshot.templates.count == 1 ? "" : "s");
+  }
+  gh_strings_free(&cells);
+  return status;
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  const gh_measure_spec spec = {.kind = GH_MEASURE_ZEROSHOT,
+                                .data = gh_args_text(args, "data"),
+                                .labels = gh_args_text(args, "labels"),
+                                .classes = gh_args_text(args, "classes"),
+                                .templates = gh_args_text(args, "templates")};
+  gh_measure m = {0};
+  gh_status status = gh_eval_measure(err, args, &spec, &m);
+  if (!status) status = put(err, args->result, &m);
+  if (!status) status = show(err, &m);
+  gh_measure_free(&m);
+  return status;
+}
+
+static const gh_option options[] = {
+    GH_EVAL_OPTIONS,
+    {"templates", "FILE", GH_OPTION_TEXT,
+     .help = "a template a line, {} for the class (default DIR/templates.txt, else \"a photo of a {}.\")"},
+    {"labels", "FILE", GH_OPTION_TEXT,
+     .help = "IMAGE<tab>CLASS lines (default DIR/labels.tsv, else a class is a folder)"},
+    {"classes", "FILE", GH_OPTION_TEXT,
+     .help = "CLASS<tab>TEXT lines: what to call the classes (default DIR/classes.tsv, else their own names)"},
+    {0}};
+
+const gh_command gh_command_eval_zeroshot = {
+    .name = "eval zeroshot",
+    .summary = "zero-shot classification: top-1 and top-5",
+    .details =
+        "A class is its templates' embeddings, each normalised, their mean normalised; an image's class the nearest.\n"
+        "Equal similarities go to the class that comes first in bytewise order. Intervals are Wilson's, 95 %.",
+    .run = run,
+    .options = options,
+};

@@ -1,0 +1,49 @@
+/* The encoder's evaluations as units: data on disk and a model to scores. `genhance eval` runs one; the trainer runs
+ * the configured ones at its snapshots, with the texts embedded once. */
+#ifndef GH_EVAL_MEASURE_H
+#define GH_EVAL_MEASURE_H
+
+#include "eval/dataset.h"
+#include "eval/embed.h"
+#include "eval/score.h"
+#include "eval/text_embed.h"
+
+typedef enum gh_measure_kind { GH_MEASURE_MMVP, GH_MEASURE_ZEROSHOT, GH_MEASURE_RETRIEVAL } gh_measure_kind;
+
+/* What to measure on: paths as gh_mmvp_read, gh_zeroshot_read and gh_retrieval_read take them. */
+typedef struct gh_measure_spec {
+  gh_measure_kind kind;
+  const char *data;
+  const char *labels, *classes, *templates; /* zero-shot; may be NULL */
+  const char *captions;                     /* retrieval; may be NULL */
+} gh_measure_spec;
+
+typedef struct gh_measure {
+  gh_measure_kind kind;
+  gh_mmvp_data mmvp;
+  gh_zeroshot_data zeroshot;
+  gh_retrieval_data retrieval;
+  const gh_strings *images, *lines; /* of whichever it is: what is embedded */
+  float *texts;                     /* (lines, D); zero-shot: (classes, D), the ensembles */
+  int64_t width;                    /* D */
+  double scale;                     /* exp(logit_scale) */
+  /* the results */
+  gh_mmvp_score mmvp_score;
+  gh_mmvp_pair *pairs; /* (mmvp.pairs) */
+  gh_zeroshot_score zeroshot_score;
+  int64_t *predicted, *ranks; /* (zeroshot.images) */
+  gh_retrieval_score retrieval_score;
+  int64_t *image_ranks, *text_ranks; /* (retrieval.captions), (retrieval.images) */
+} gh_measure;
+
+const char *gh_measure_name(gh_measure_kind kind); /* "mmvp", "zeroshot", "retrieval" */
+
+/* Reads and checks the data; nothing is computed. Free with gh_measure_free, also after failure. */
+gh_status gh_measure_open(gh_error *err, gh_measure *out, const gh_measure_spec *spec);
+void gh_measure_free(gh_measure *m); /* an empty one is fine */
+
+gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *texts);
+/* Embeds the images and scores them; the texts come first. `quiet`: no progress of its own. */
+gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder, bool quiet);
+
+#endif

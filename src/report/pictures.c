@@ -1,0 +1,217 @@
+#include "report/pictures.h"
+#include "base/log.h"
+#include "eval/score.h"
+#include "io/resize.h"
+#include "report/redraw.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define THUMB      112 /* pixels a side of a neighbour */
+#define NEIGHBOURS 4
+#define QUERIES    5
+
+/* Everything that the two sections compute. */
+typedef struct gh_gallery {
+  const gh_report_options *options;
+  gh_device *device;
+  gh_redraw run;
+  gh_source *source;
+  bool trained;               /* the snapshot is of stage 2: there is a before and an after */
+  gh_reconstruction pool[2];  /* before (where trained), after: the same pictures */
+  gh_reconstruction drawn[2]; /* some of them, drawn */
+} gh_gallery;
+
+static gh_status open_gallery(gh_error *err, gh_gallery *g) {
+  const gh_report_options *o = g->options;
+  gh_status status = gh_redraw_open(err, &g->run, o->run, o->snapshot);
+  if (!status && !o->images && !g->run.config.data.images.count)
+    status = gh_fail(err, GH_ERROR_FILE, "%s: no images to draw", o->run);
+  if (!status) status = gh_source_open(err, &g->source, o->images ? o->images : g->run.config.data.images.items[0]);
+  if (!status) status = gh_device_open(err, o->device ? o->device : g->run.config.device, &g->device);
+  g->run.device = g->device;
+  g->trained = g->run.snapshot.adapter || g->run.snapshot.encoder;
+  return status;
+}
+
+static void close_gallery(gh_gallery *g) {
+  for (int k = 0; k < 2; k++) {
+    gh_reconstruction_free(&g->pool[k]);
+    gh_reconstruction_free(&g->drawn[k]);
+  }
+  gh_source_free(g->source);
+  gh_device_close(g->device);
+  gh_redraw_close(&g->run);
+}
+
+/* `count` of the pool's pictures, from all over it. */
+static gh_status choose(gh_error *err, gh_reconstruction *out, const gh_reconstruction *pool, int64_t count) {
+  int64_t plane = 3 * pool->side * pool->side;
+  *out = (gh_reconstruction){.places = count, .count = count, .side = pool->side, .width = pool->width};
+  out->originals = gh_alloc(err, (size_t)(count * plane), sizeof(float));
+  out->images = gh_alloc(err, (size_t)(count * plane), sizeof(float));
+  out->conditions = gh_alloc(err, (size_t)(count * pool->width), sizeof(float));
+  if (!out->originals || !out->images || !out->conditions) return GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t from = i * pool->count / count;
+    memcpy(out->originals + i * plane, pool->originals + from * plane, (size_t)plane * sizeof(float));
+    memcpy(out->conditions + i * pool->width, pool->conditions + from * pool->width,
+           (size_t)pool->width * sizeof(float));
+    if (gh_strings_add(err, &out->names, pool->names.items[from])) return err->status;
+  }
+  return GH_OK;
+}
+
+static gh_status compute(gh_error *err, gh_gallery *g) {
+  const gh_report_options *o = g->options;
+  gh_status status = GH_OK;
+  for (int k = g->trained ? 0 : 1; k < 2 && !status; k++) {
+    const char *encoder = k ? NULL : g->run.config.clip;
+    int64_t limit = g->trained ? GH_MAX(o->pool, o->pictures) : o->pictures;
+    status = gh_redraw_gather(err, &g->run, &g->pool[k], g->source, encoder, limit, o->batch);
+    if (!status) status = choose(err, &g->drawn[k], &g->pool[k], GH_MIN(o->pictures, g->pool[k].count));
+    if (!status) status = gh_redraw_sample(err, &g->run, &g->drawn[k], o->seed, o->batch);
+  }
+  return status;
+}
+
+/* ---- drawing it on the page ---- */
+
+static void add_picture(gh_page *p, const float *planes, int64_t side, int64_t thumb, const char *alt) {
+  gh_image image = {0}, small = {0};
+  if (p->err.status || gh_image_from_floats(&p->err, &image, planes, (int)side, (int)side)) return;
+  if (thumb && thumb < side) {
+    if (!gh_image_resize(&p->err, &small, &image, thumb, thumb, GH_FILTER_BICUBIC, NULL)) gh_page_image(p, &small, alt);
+  } else {
+    gh_page_image(p, &image, alt);
+  }
+  gh_image_free(&image);
+  gh_image_free(&small);
+}
+
+static void draw_grid(const gh_report_view *v, const gh_gallery *g) {
+  const gh_reconstruction *after = &g->drawn[1];
+  int64_t plane = 3 * after->side * after->side;
+  gh_report_open(v, "Reconstructions",
+                 "Left the picture, right what the run's denoiser draws from the encoder's one token: the same noise, "
+                 "twenty steps. The number is the PSNR.");
+  gh_page_add(v->page, "<div class=\"grid\">\n");
+  for (int64_t i = 0; i < after->count; i++) {
+    gh_page_add(v->page, "<figure class=\"row\"><div>");
+    add_picture(v->page, after->originals + i * plane, after->side, 0, after->names.items[i]);
+    gh_page_add(v->page, "<small>original</small></div>");
+    for (int k = g->trained ? 0 : 1; k < 2; k++) {
+      gh_page_add(v->page, "<div>");
+      add_picture(v->page, g->drawn[k].images + i * plane, after->side, 0, k ? "drawn after" : "drawn before");
+      gh_page_add(v->page, "<small>%s, %.1f dB</small></div>",
+                  !g->trained ? "drawn"
+                  : k         ? "after"
+                              : "before",
+                  gh_reconstruction_psnr(&g->drawn[k], i));
+    }
+    gh_page_add(v->page, "<figcaption>");
+    gh_page_text(v->page, after->names.items[i]);
+    gh_page_add(v->page, "</figcaption></figure>\n");
+  }
+  gh_page_add(v->page, "</div>\n");
+  gh_report_close(v);
+}
+
+/* How many of a query's neighbours before are no longer among those after. */
+static gh_status count_changes(gh_error *err, const gh_gallery *g, int64_t query, int64_t near[2][NEIGHBOURS],
+                               double similarity[2][NEIGHBOURS], int *changes) {
+  int64_t k = GH_MIN(NEIGHBOURS, g->pool[1].count - 1);
+  for (int s = 0; s < 2; s++) {
+    const gh_reconstruction *r = &g->pool[s];
+    if (gh_neighbours(err, near[s], similarity[s], r->conditions, r->count, r->width, query, k)) return err->status;
+  }
+  *changes = (int)k;
+  for (int64_t a = 0; a < k; a++)
+    for (int64_t b = 0; b < k; b++) *changes -= near[0][a] == near[1][b];
+  return GH_OK;
+}
+
+static gh_status draw_query(gh_error *err, const gh_report_view *v, const gh_gallery *g, int64_t query) {
+  int64_t near[2][NEIGHBOURS], plane = 3 * g->pool[1].side * g->pool[1].side, side = g->pool[1].side;
+  int64_t k = GH_MIN(NEIGHBOURS, g->pool[1].count - 1);
+  double similarity[2][NEIGHBOURS];
+  int changes = 0;
+  gh_status status = count_changes(err, g, query, near, similarity, &changes);
+  if (status) return status;
+  gh_page_add(v->page, "<figure class=\"near\"><div class=\"query\">");
+  add_picture(v->page, g->pool[1].originals + query * plane, side, THUMB, g->pool[1].names.items[query]);
+  gh_page_add(v->page, "<small>asked</small></div><div>");
+  for (int s = 0; s < 2; s++) {
+    gh_page_add(v->page, "<div class=\"strip\"><small>%s</small>", s ? "after" : "before");
+    for (int64_t i = 0; i < k; i++) {
+      bool fresh = true;
+      for (int64_t j = 0; j < k; j++) fresh = fresh && near[!s][j] != near[s][i];
+      gh_page_add(v->page, "<div%s>", fresh ? " class=\"fresh\"" : "");
+      add_picture(v->page, g->pool[1].originals + near[s][i] * plane, side, THUMB, g->pool[1].names.items[near[s][i]]);
+      gh_page_add(v->page, "<small>%.3f</small></div>", similarity[s][i]);
+    }
+    gh_page_add(v->page, "</div>");
+  }
+  gh_page_add(v->page, "</div></figure>\n");
+  return GH_OK;
+}
+
+/* The pictures whose neighbours changed most; equal ones in the pool's order. */
+static gh_status choose_queries(gh_error *err, const gh_gallery *g, int64_t *queries, int *count) {
+  int64_t near[2][NEIGHBOURS], n = g->pool[1].count;
+  double similarity[2][NEIGHBOURS];
+  int *changes = gh_alloc(err, (size_t)n, sizeof *changes);
+  gh_status status = changes ? GH_OK : GH_ERROR_MEMORY;
+  for (int64_t q = 0; q < n && !status; q++) status = count_changes(err, g, q, near, similarity, &changes[q]);
+  for (*count = 0; *count < GH_MIN(QUERIES, n) && !status; ++*count) {
+    int64_t best = 0;
+    for (int64_t q = 1; q < n; q++)
+      if (changes[q] > changes[best]) best = q;
+    queries[*count] = best;
+    changes[best] = -1;
+  }
+  free(changes);
+  return status;
+}
+
+static gh_status draw_neighbours(gh_error *err, const gh_report_view *v, const gh_gallery *g) {
+  int64_t queries[QUERIES];
+  int count = 0;
+  char lead[240];
+  if (!g->trained || g->pool[1].count < 3 || g->pool[0].count != g->pool[1].count) return GH_OK;
+  gh_status status = choose_queries(err, g, queries, &count);
+  if (status) return status;
+  snprintf(lead, sizeof lead,
+           "Among %lld pictures, by the cosine of the embeddings; the pictures whose neighbours changed most. A frame "
+           "marks a neighbour that the other encoder does not name.",
+           (long long)g->pool[1].count);
+  gh_report_open(v, "Nearest neighbours", lead);
+  for (int q = 0; q < count && !status; q++) status = draw_query(err, v, g, queries[q]);
+  gh_report_close(v);
+  return status;
+}
+
+static void explain(const gh_report_view *v, const char *reason) {
+  gh_report_open(v, "Pictures", NULL);
+  gh_page_add(v->page, "<p class=\"missing\">Reconstructions and neighbours are left out: ");
+  gh_page_text(v->page, reason);
+  gh_page_add(v->page, "</p>\n");
+  gh_report_close(v);
+}
+
+gh_status gh_report_pictures(gh_error *err, const gh_report_view *v, const gh_report_options *options) {
+  gh_gallery g = {.options = options};
+  gh_status status = open_gallery(err, &g);
+  if (!status) status = compute(err, &g);
+  if (!status) {
+    draw_grid(v, &g);
+    status = draw_neighbours(err, v, &g);
+  } else if (status != GH_ERROR_MEMORY && status != GH_ERROR_DEVICE) {
+    gh_warn("no pictures: %s", err->text);
+    explain(v, err->text);
+    status = GH_OK;
+  }
+  close_gallery(&g);
+  return status;
+}

@@ -1,0 +1,109 @@
+#include "report/report.h"
+#include "base/build.h"
+#include "base/file.h"
+#include "report/pictures.h"
+
+#include <stdlib.h>
+
+static const char style[] =
+    ":root{--ink:#1d2733;--soft:#5f6c7a;--line:#e3e8ee;--wash:#f6f8fa}"
+    "*{box-sizing:border-box}body{margin:0;background:#fff;color:var(--ink);"
+    "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif}"
+    "main{max-width:1060px;margin:0 auto;padding:32px 28px 60px}"
+    "h1{font-size:26px;margin:0 0 2px;overflow-wrap:anywhere}h2{font-size:19px;margin:38px 0 4px;padding-bottom:5px;"
+    "border-bottom:1px solid var(--line)}.lead,.sub{color:var(--soft);margin:4px 0 14px;max-width:75ch}"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(230px,1fr));gap:12px;margin:20px "
+    "0}.tile{background:var(--wash);"
+    "border:1px solid var(--line);border-radius:8px;padding:10px 14px;overflow-wrap:anywhere}"
+    ".tile span,.tile small{display:block;color:var(--soft);font-size:12.5px}.tile b{font-size:18px;line-height:1.35}"
+    "figure{margin:14px 0}.three{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:0 "
+    "20px}"
+    "figcaption{font-size:13.5px;margin-bottom:2px}.key{margin-left:14px;color:var(--soft);"
+    "white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}"
+    "svg{display:block;width:100%;height:auto;max-width:860px}svg text{font-size:12px;fill:#4a5765}"
+    "svg text.axis{fill:#7a8794}svg text.value{font-size:11px}svg .grid{stroke:#e6eaef}svg .base{stroke:#9aa6b2}"
+    "svg line.guide{stroke:#c0392b;stroke-dasharray:5 4}svg text.guide{fill:#c0392b}"
+    "svg .whisker{stroke:#3b4754;stroke-opacity:.55;fill:none}"
+    "table{border-collapse:collapse;font-size:13.5px;margin:12px 0;width:100%}th{text-align:right;color:var(--soft);"
+    "font-weight:600;font-size:12.5px}th,td{padding:4px 8px;border-bottom:1px solid var(--line);text-align:right;"
+    "font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
+    "tr.best td{background:#eef5fb;font-weight:600}td.bad{color:#c0392b}"
+    "table.keys td{text-align:left;font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;"
+    "padding:2px 8px;color:var(--soft);vertical-align:top}table.keys tr.changed td{color:var(--ink);font-weight:600}"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));gap:16px}"
+    ".row{display:flex;flex-wrap:wrap;gap:6px;margin:0}.row>div{flex:1 1 0;min-width:0}.row figcaption{width:100%;"
+    "color:var(--soft);font-size:12px;overflow-wrap:anywhere}img{display:block;max-width:100%;height:auto;"
+    "border-radius:4px;background:var(--wash)}.row img{width:100%}small{color:var(--soft);font-size:11.5px}"
+    ".near{display:flex;gap:22px;align-items:center;border-bottom:1px solid var(--line);padding-bottom:10px}"
+    ".near img{width:84px}.strip{display:flex;gap:8px;align-items:center;margin:3px 0}.strip>small{width:44px}"
+    ".strip div{border:2px solid transparent;border-radius:6px;padding:1px;text-align:center}"
+    ".strip .fresh{border-color:#d1602b}.missing{color:#8a4b1f;background:#fdf4ec;padding:8px 12px;border-radius:6px}"
+    "footer{margin-top:40px;color:var(--soft);font-size:12px}"
+    "@media "
+    "print{body{font-size:11pt}main{max-width:none;padding:0}h2,.lead{break-after:avoid}figure,.tile,tr,.near,.row"
+    "{break-inside:avoid}.three{grid-template-columns:1fr 1fr 1fr}.grid{grid-template-columns:1fr 1fr}"
+    "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}@page{margin:14mm}";
+
+static void head(gh_page *p, const char *run) {
+  gh_page_add(p, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>");
+  gh_page_text(p, gh_path_name(run));
+  gh_page_add(p, " - genhance</title><style>%s</style></head>\n<body><main>\n<h1>", style);
+  gh_page_text(p, gh_path_name(run));
+  gh_page_add(p, "</h1>\n");
+}
+
+static void subtitle(gh_page *p, const gh_report_data *d) {
+  gh_error ignored;
+  const char *clip = "", *snapshot = NULL, *score = "";
+  double value = 0;
+  gh_json_opt_string(&ignored, d->config, "clip", &clip);
+  gh_json_opt_string(&ignored, d->best, "snapshot", &snapshot);
+  gh_json_opt_string(&ignored, d->best, "score", &score);
+  gh_json_opt_double(&ignored, d->best, "value", &value);
+  gh_page_add(p, "<p class=\"sub\">Post-training of <b>");
+  gh_page_text(p, clip);
+  gh_page_add(p, "</b>");
+  if (snapshot) {
+    gh_page_add(p, ". Best snapshot: <b>");
+    gh_page_text(p, snapshot);
+    gh_page_add(p, "</b>, ");
+    gh_page_text(p, score);
+    gh_page_add(p, " %.2f", value);
+  }
+  gh_page_add(p, "</p>\n");
+}
+
+static gh_status fill(gh_error *err, const gh_report_view *v, const gh_report_options *options) {
+  gh_status status = GH_OK;
+  head(v->page, options->run);
+  subtitle(v->page, v->data);
+  gh_report_summary(v);
+  gh_report_evaluations(v);
+  if (options->pictures) status = gh_report_pictures(err, v, options);
+  gh_report_training(v);
+  gh_report_cost(v);
+  gh_report_configuration(v);
+  gh_page_add(v->page, "<footer>genhance %s, commit ", GH_VERSION);
+  gh_page_text(v->page, gh_build_commit);
+  gh_page_add(v->page, "</footer>\n</main></body></html>\n");
+  return status;
+}
+
+gh_status gh_report_write(gh_error *err, const char *path, const gh_report_options *options, gh_json *result) {
+  gh_report_data data = {0};
+  gh_page page = {0};
+  gh_strings sections = {0};
+  const gh_report_view view = {.page = &page, .sections = &sections, .data = &data};
+  gh_status status = gh_report_read(err, &data, options->run);
+  if (!status) status = fill(err, &view, options);
+  if (!status) status = gh_page_write(err, &page, path);
+  gh_json *list = status ? NULL : gh_json_put_array(err, result, "sections");
+  if (!status && !list) status = err->status;
+  for (size_t i = 0; i < sections.count && !status; i++)
+    status = gh_json_put_string(err, list, NULL, sections.items[i]);
+  gh_strings_free(&sections);
+  gh_page_free(&page);
+  gh_report_data_free(&data);
+  return status;
+}

@@ -1,0 +1,168 @@
+/* The report: one file that asks for nothing, with what the run has and no markup of its data's. */
+#include "support/compare.h"
+#include "support/run_folder.h"
+
+#include "base/file.h"
+#include "report/chart.h"
+#include "report/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *folder;
+static gh_error err;
+
+static char *read_text(const char *path) {
+  char *text = NULL;
+  size_t size = 0;
+  check_ok(gh_file_read(&err, path, 1 << 28, &text, &size));
+  return text;
+}
+
+static void put(const char *run, const char *name, const char *text) {
+  char *path = check_path(run, name);
+  check_write(path, text, strlen(text));
+  free(path);
+}
+
+/* A run with a hostile name, three updates a stage and two evaluations. */
+static char *make_run(void) {
+  char *run = check_path(folder, "<b>&\"'run"), lines[2048] = "";
+  run_folder_config(run, GH_FIXTURES "/probe/tiny", "stage2-only.json");
+  for (int stage = 1; stage <= 2; stage++)
+    for (int update = 1; update <= 3; update++) {
+      size_t at = strlen(lines);
+      snprintf(lines + at, sizeof lines - at,
+               "{\"stage\":%d,\"update\":%d,\"loss\":%d.25,\"grad_norm\":1,\"lr\":1e-4,\"samples\":4,\"ms\":500,"
+               "\"images_per_second\":8}\n",
+               stage, update, 4 - update);
+    }
+  put(run, "metrics.jsonl", lines);
+  put(run, "evaluations.jsonl",
+      "{\"stage\":2,\"update\":0,\"scores\":{\"mmvp\":20,\"zeroshot.top1\":75.5,\"<script>\":1},"
+      "\"patterns\":{\"<u>\":{\"percent\":20,\"low\":10,\"high\":30}},"
+      "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":0,\"within\":true}}\n"
+      "{\"stage\":2,\"update\":2,\"scores\":{\"mmvp\":31.9,\"zeroshot.top1\":75.1},"
+      "\"patterns\":{\"<u>\":{\"percent\":40,\"low\":20,\"high\":60}},"
+      "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":-0.4,\"within\":false}}\n");
+  put(run, "best.json",
+      "{\"snapshot\":\"stage2-00000002\",\"update\":2,\"score\":\"mmvp\",\"value\":31.9,\"start\":20}");
+  return run;
+}
+
+static void files_alone(void **state) {
+  (void)state;
+  char *run = make_run(), *out = check_path(folder, "report.html"), *json = check_path(folder, "report.json");
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "0", "--json", json, NULL));
+  char *page = read_text(out);
+  assert_int_equal(strncmp(page, "<!DOCTYPE html>", 15), 0);
+  assert_non_null(strstr(page, "</html>"));
+  assert_non_null(strstr(page, "&lt;b&gt;&amp;&quot;&#39;run"));
+  assert_non_null(strstr(page, "&lt;script&gt;"));
+  assert_non_null(strstr(page, "&lt;u&gt;"));
+  static const char *const absent[] = {"<b>&",    "<script", "<u>", "http://", "https://",
+                                       "src=\"/", "url(",    "nan", "inf"};
+  for (size_t i = 0; i < GH_COUNT(absent); i++)
+    if (strstr(page, absent[i])) fail_msg("the page has %s: %.60s", absent[i], strstr(page, absent[i]));
+  static const char *const there[] = {"20.0 \xE2\x86\x92 31.9", "Stage 1: loss",   "Stage 2: speed",
+                                      "stage2-00000002",        "denoiser.hidden", "-0.40"};
+  for (size_t i = 0; i < GH_COUNT(there); i++)
+    if (!strstr(page, there[i])) fail_msg("the page lacks %s", there[i]);
+  free(page);
+  page = read_text(json);
+  assert_non_null(strstr(page, "Evaluations"));
+  free(page);
+  free(run);
+  free(out);
+  free(json);
+}
+
+static size_t count_of(const char *text, const char *piece) {
+  size_t n = 0;
+  while ((text = strstr(text, piece))) text += strlen(piece), n++;
+  return n;
+}
+
+static void with_pictures(void **state) {
+  (void)state;
+  char *run = make_run(), *out = check_path(folder, "report.html");
+  run_folder_copy(run, GH_FIXTURES "/probe/tiny/denoiser.safetensors", "snapshots/stage1-00000010",
+                  "denoiser.safetensors");
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "2", "--images",
+                       GH_FIXTURES "/encode/images", NULL));
+  char *page = read_text(out);
+  assert_int_equal(count_of(page, "<img "), 4); /* before stage 2 has a snapshot: originals and drawings */
+  free(page);
+  run_folder_copy(run, GH_FIXTURES "/probe/tiny/adapter/adapter_config.json", "snapshots/stage2-00000005",
+                  "adapter_config.json");
+  run_folder_copy(run, GH_FIXTURES "/probe/tiny/adapter/adapter_model.safetensors", "snapshots/stage2-00000005",
+                  "adapter_model.safetensors");
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "2", "--pool", "9", "--images",
+                       GH_FIXTURES "/encode/images", NULL));
+  page = read_text(out);
+  assert_int_equal(count_of(page, "<img "), 2 * 3 + 5 * (1 + 2 * 4));
+  assert_non_null(strstr(page, "Nearest neighbours"));
+  free(page);
+  /* What cannot be drawn is said, not hidden. */
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--images", "/no/such/folder", NULL));
+  page = read_text(out);
+  assert_non_null(strstr(page, "left out: /no/such/folder"));
+  free(page);
+  free(run);
+  free(out);
+}
+
+static void refusals(void **state) {
+  (void)state;
+  char *out = check_path(folder, "none.html");
+  check_fails(compare_run(&err, "report", "--run", "/no/such/run", "--out", out, NULL), GH_ERROR_FILE,
+              "no such folder");
+  check_fails(compare_run(&err, "report", "--run", GH_FIXTURES "/text/clip", "--out", out, NULL), GH_ERROR_FILE,
+              "not the folder of a run");
+  assert_false(gh_path_exists(out));
+  free(out);
+}
+
+static void odd_numbers(void **state) {
+  (void)state;
+  gh_page page = {0};
+  const double x[] = {1}, y[] = {0.5}, gap[] = {NAN};
+  const gh_series one = {.color = "red", .x = x, .y = y, .count = 1}, none = {.color = "red"};
+  const gh_series missing = {.color = "red", .x = x, .y = gap, .count = 1};
+  const gh_series *all[] = {&one, &none, &missing};
+  for (size_t i = 0; i < GH_COUNT(all); i++) {
+    const gh_chart chart = {.title = "t", .x_label = "x", .y_label = "y", .series = all[i], .count = 1};
+    gh_chart_lines(&page, &chart);
+  }
+  gh_page_text(&page, "\x01\xff<\xE2\x82\xAC");
+  assert_int_equal(page.err.status, GH_OK);
+  page.text[page.size] = 0;
+  assert_null(strstr(page.text, "nan"));
+  assert_null(strstr(page.text, "inf"));
+  assert_non_null(strstr(page.text, "\xEF\xBF\xBD\xEF\xBF\xBD&lt;\xE2\x82\xAC"));
+  gh_page_free(&page);
+}
+
+static int begin(void **state) {
+  (void)state;
+  folder = check_folder();
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(files_alone),
+      cmocka_unit_test(with_pictures),
+      cmocka_unit_test(refusals),
+      cmocka_unit_test(odd_numbers),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
