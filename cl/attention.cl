@@ -1,11 +1,17 @@
-/* What both shapes of attention share: delta (B, H, N) = the row sums of dout * out, both (B, N, H, D). */
+/* What both shapes of attention share: delta (B, H, N) = the row sums of dout * (out + low), all (B, N, H, D). low is
+ * what the rounding of out took off, NULL where nothing was rounded: delta is taken off terms that it nearly equals,
+ * and would bring out's rounding into gradients much smaller than it. */
 
-KERNEL void attention_delta(GLOBAL float *delta, GLOBAL const ELEM *dout, GLOBAL const ELEM *out, int64 rows,
-                            int64 tokens, int32 heads, int32 size) {
+KERNEL void attention_delta(GLOBAL float *delta, GLOBAL const ELEM *dout, GLOBAL const ELEM *out,
+                            GLOBAL const ELEM *low, int64 rows, int64 tokens, int32 heads, int32 size) {
   ROW_SCRATCH(scratch);
   ROW(rows);
   vec sum = VEC(0);
-  FOR_COLUMNS(i, size) sum += vec_load(dout + row * size, i, size) * vec_load(out + row * size, i, size);
+  FOR_COLUMNS(i, size) {
+    vec whole = vec_load(out + row * size, i, size);
+    if (low) whole += vec_load(low + row * size, i, size);
+    sum += vec_load(dout + row * size, i, size) * whole;
+  }
   const float total = row_sum(sum, scratch);
   const int64 head = row % heads, token = row / heads;
   if (row_valid && LANE == 0) delta[(token / tokens * heads + head) * tokens + token % tokens] = total;

@@ -137,15 +137,22 @@ inline void att_load_panel(vec *panel, att_block b, GLOBAL const ELEM *x, int64 
     }
 }
 
-/* The block's rows of x = the transpose of panel, vector v times factor[v]. */
-inline void att_store_panel(GLOBAL ELEM *x, const vec *panel, att_block b, int64 count, const vec *factor) {
+/* The block's rows of x = the transpose of panel, vector v times factor[v]; of rest, what x's rounding took off. rest
+ * NULL: not wanted. */
+inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *rest, const vec *panel, att_block b, int64 count,
+                            const vec *factor) {
   x += att_row(b, count, b.first);
+  if (rest) rest += att_row(b, count, b.first);
   for (int v = 0; v < b.vecs; v++)
     for (int d = 0; d < b.size; d += VW) {
       vec r[VW];
       for (int i = 0; i < VW; i++) r[i] = d + i < b.size ? panel[(d + i) * b.vecs + v] * factor[v] : VEC(0);
       att_transpose(r);
-      for (int i = 0; i < VW && v * VW + i < b.valid; i++) vec_store(x + (v * VW + i) * b.pitch, d, b.size, r[i]);
+      for (int i = 0; i < VW && v * VW + i < b.valid; i++) {
+        const int64 at = (v * VW + i) * b.pitch;
+        vec_store(x + at, d, b.size, r[i]);
+        if (rest) vec_store(rest + at, d, b.size, r[i] - vec_load(x + at, d, b.size));
+      }
     }
 }
 
@@ -307,9 +314,10 @@ inline void att_hide_later_keys(vec *scores, int rows, int64 key, int64 query) {
     scores[3 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[3 * i];
 }
 
-KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL const ELEM *q,
-                              GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal, int32 heads,
-                              int32 size, int64 nq, int64 nk, int32 vecs) {
+/* low: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
+                              GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
+                              int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
   vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], top[ATT_VECS], total[ATT_VECS];
   vec keys[ATT_TILE], values[ATT_TILE];
@@ -345,7 +353,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
     if (tops) vec_store(tops + at, b.first + i * VW, nq, top[i]);
     if (rests) vec_store(rests + at, b.first + i * VW, nq, total[i]);
   }
-  att_store_panel(out, sums, b, nq, total);
+  att_store_panel(out, low, sums, b, nq, total);
 }
 
 /* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T */
@@ -393,7 +401,7 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
       tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
-  att_store_panel(dq, dqueries, b, nq, factor);
+  att_store_panel(dq, NULL, dqueries, b, nq, factor);
 }
 
 /* dk and dv; either may be NULL */
@@ -444,8 +452,8 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
       tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
-  if (dk) att_store_panel(dk, dkeys, b, nk, one);
-  if (dv) att_store_panel(dv, dvalues, b, nk, one);
+  if (dk) att_store_panel(dk, NULL, dkeys, b, nk, one);
+  if (dv) att_store_panel(dv, NULL, dvalues, b, nk, one);
 }
 
 #endif

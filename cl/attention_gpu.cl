@@ -90,21 +90,27 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
   }
 }
 
-inline void atg_store(GLOBAL ELEM *out, atg_side rows, int64 row, int from, const float sums[4][8],
+/* rest: what the rounding of out took off; NULL: not wanted */
+inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *rest, atg_side rows, int64 row, int from, const float sums[4][8],
                       const float factor[4]) {
   for (int i = 0; i < 4; i++)
     for (int j = 0; j < 8; j++) {
       const int at = from + LOCAL_ID(0) + 16 * j;
       const int64 n = row + 4 * LOCAL_ID(1) + i;
-      if (at < rows.size && n < rows.count) ST(out, rows.base + n * rows.pitch + at, sums[i][j] * factor[i]);
+      if (at >= rows.size || n >= rows.count) continue;
+      const int64 place = rows.base + n * rows.pitch + at;
+      const float v = sums[i][j] * factor[i];
+      ST(out, place, v);
+      if (rest) ST(rest, place, v - LD(out, place));
     }
 }
 
 /* ---- forward ---- */
 
-KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL const ELEM *q,
-                              GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal, int32 heads,
-                              int32 size, int64 nq, int64 nk, int32 parts) {
+/* low: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
+                              GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
+                              int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const atg_side queries = atg_head(nq, heads, size), keys = atg_head(nk, heads, size);
   const int64 row = GROUP(0) / parts * ATG_TILE;
@@ -162,7 +168,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
       if (rests) rests[at] = factor[i];
     }
   }
-  atg_store(out, queries, row, from, sums, factor);
+  atg_store(out, low, queries, row, from, sums, factor);
 }
 
 /* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T
@@ -201,7 +207,7 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
       }
     atg_add_weighted(sums, weights, chunks, what == ATG_DV ? dright : right, columns, column, from);
   }
-  atg_store(out, rows, row, from, sums, factor);
+  atg_store(out, NULL, rows, row, from, sums, factor);
 }
 
 KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,

@@ -7,7 +7,7 @@
 #include "conv2d_place.h"
 
 /* A row is one (image, k). */
-KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_offset, int64 rows, int32 channels,
+KERNEL void conv2d_columns(GLOBAL float *columns, GLOBAL const float *x, int64 x_offset, int64 rows, int32 channels,
                            int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
                            int32 left, int32 first_row, int32 out_rows, int32 out_w) {
   ROW(rows);
@@ -19,8 +19,8 @@ KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_o
   for (int r = 0; r < out_rows; r++) {
     const int y = (first_row + r) * stride + ky - top;
     const bool inside = y >= 0 && y < height;
-    GLOBAL const ELEM *from = x + (int64)(inside ? y : 0) * width;
-    GLOBAL ELEM *to = columns + (int64)r * out_w;
+    GLOBAL const float *from = x + (int64)(inside ? y : 0) * width;
+    GLOBAL float *to = columns + (int64)r * out_w;
     FOR_COLUMNS(i, out_w) {
       const int ox = (int)i, first = ox * stride + kx - left;
       if (!inside) {
@@ -44,7 +44,7 @@ KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_o
 #ifdef CPU_SHAPE
 /* A row of the next kernel, for a stride of 2: even and odd positions read different columns, each in one run. columns:
  * of the row's channel; scaled: y + top. */
-inline void gather_row_halved(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 positions, int width, int kernel_h,
+inline void gather_row_halved(GLOBAL float *dx, GLOBAL const float *columns, int64 positions, int width, int kernel_h,
                               int kernel_w, int scaled, int left, int first_row, int out_rows, int out_w,
                               bool accumulate) {
   for (int i = 0; i < width; i += 2 * VW) {
@@ -66,7 +66,7 @@ inline void gather_row_halved(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64
 
 /* The transpose: dx at a position is the sum of the columns that were read from it. A row is one (image, channel, y), y
  * of rows_y from first_y on; accumulate: dx += where the columns are but some of the output rows. */
-KERNEL void conv2d_gather(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 dx_offset, int64 rows, int32 channels,
+KERNEL void conv2d_gather(GLOBAL float *dx, GLOBAL const float *columns, int64 dx_offset, int64 rows, int32 channels,
                           int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
                           int32 left, int32 first_row, int32 out_rows, int32 out_w, int32 first_y, int32 rows_y,
                           int32 accumulate) {
@@ -89,7 +89,7 @@ KERNEL void conv2d_gather(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 dx_
       const int scaled_y = y + top - ky, oy = scaled_y / stride - first_row;
       if (scaled_y < 0 || scaled_y % stride || oy < 0 || oy >= out_rows) continue;
       for (int kx = 0; kx < kernel_w; kx++) {
-        GLOBAL const ELEM *from = columns + (ky * kernel_w + kx) * positions + (int64)oy * out_w;
+        GLOBAL const float *from = columns + (ky * kernel_w + kx) * positions + (int64)oy * out_w;
         const int first = (int)i + left - kx;
         if (stride == 1 && first >= 0 && first + VW <= out_w) {
           sum += VEC_RAW_LOAD(from, first);
@@ -108,7 +108,7 @@ KERNEL void conv2d_gather(GLOBAL ELEM *dx, GLOBAL const ELEM *columns, int64 dx_
 }
 
 /* y += bias; rows are (image, channel) planes. */
-KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const ELEM *bias, int64 rows, int64 channels, int64 plane) {
+KERNEL void conv2d_add_bias(GLOBAL float *y, GLOBAL const float *bias, int64 rows, int64 channels, int64 plane) {
   ROW(rows);
   if (!row_valid) return;
   const float b = LD(bias, row % channels);
@@ -118,7 +118,7 @@ KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const ELEM *bias, int64 rows,
 
 /* sums[row] = the sum of a plane, in two levels as GroupNorm's */
 #define PLANE_BLOCK 4096
-KERNEL void conv2d_plane_sums(GLOBAL float *sums, GLOBAL const ELEM *dy, int64 rows, int64 plane) {
+KERNEL void conv2d_plane_sums(GLOBAL float *sums, GLOBAL const float *dy, int64 rows, int64 plane) {
   ROW(rows);
   ROW_SCRATCH(scratch);
   dy += row * plane;

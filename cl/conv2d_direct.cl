@@ -24,7 +24,7 @@
 #define DIRECT_TILES (DIRECT_BLOCK / DIRECT_SPAN)
 
 /* Fills the panel's vector v, positions p and on, with `channels` channels from x's element `first` on. */
-inline void direct_fill(vec *panel, int v, GLOBAL const ELEM *x, int64 first, int64 total, int p, conv_window w,
+inline void direct_fill(vec *panel, int v, GLOBAL const float *x, int64 first, int64 total, int p, conv_window w,
                         int channels, int height, int width) {
   const int64 plane = (int64)height * width;
   vec *to = panel + v / DIRECT_VECS * (DIRECT_DEPTH * DIRECT_VECS) + v % DIRECT_VECS;
@@ -42,9 +42,9 @@ inline void direct_fill(vec *panel, int v, GLOBAL const ELEM *x, int64 first, in
 }
 
 /* One tile over a chunk: y (+)= weights x panel. a: the tile's weights, K elements a channel; y: its first position. */
-inline void direct_tile(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const ELEM *bias, const vec *panel, int depth,
+inline void direct_tile(GLOBAL float *y, GLOBAL const float *a, GLOBAL const float *bias, const vec *panel, int depth,
                         int rows, int64 k_all, int64 plane, int64 left, bool first) {
-  GLOBAL const ELEM *row[DIRECT_ROWS];
+  GLOBAL const float *row[DIRECT_ROWS];
   vec sum[DIRECT_ROWS][DIRECT_VECS];
 #pragma unroll
   for (int i = 0; i < DIRECT_ROWS; i++) {
@@ -72,7 +72,7 @@ inline void direct_tile(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const ELEM 
 }
 
 /* y (B, O, H, W) = x (B, C, H, W) * weight (O, C, 3, 3) + bias; GROUP(0): image and block, GROUP(1): output channels */
-KERNEL void conv2d_direct(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELEM *weight, GLOBAL const ELEM *bias,
+KERNEL void conv2d_direct(GLOBAL float *y, GLOBAL const float *x, GLOBAL const float *weight, GLOBAL const float *bias,
                           int64 batch, int32 channels, int32 out_channels, int32 height, int32 width) {
   const int64 plane = (int64)height * width, blocks = (plane + DIRECT_BLOCK - 1) / DIRECT_BLOCK;
   const int64 image = GROUP(0) / blocks, k_all = (int64)channels * 9;
@@ -99,7 +99,7 @@ KERNEL void conv2d_direct(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELE
 
 /* flipped (C, O, 3, 3) of weight (O, C, 3, 3), each kernel turned by half a turn: with it, the gradient of the input is
  * the same convolution of the output's. A row is one (o, c). */
-KERNEL void conv2d_flip_weight(GLOBAL ELEM *flipped, GLOBAL const ELEM *weight, int64 rows, int64 channels) {
+KERNEL void conv2d_flip_weight(GLOBAL float *flipped, GLOBAL const float *weight, int64 rows, int64 channels) {
   ROW(rows);
   if (!row_valid) return;
   const int64 o = row / channels, c = row % channels, out_channels = rows / channels;

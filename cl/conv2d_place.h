@@ -43,7 +43,7 @@ inline vec conv_inside(conv_window w, int tap, vec v) {
 }
 
 /* Elements [i, i + VW) of x, those outside [0, total) read as 0: the first and the last rows' borders. */
-inline vec conv_load(GLOBAL const ELEM *x, int64 i, int64 total) {
+inline vec conv_load(GLOBAL const float *x, int64 i, int64 total) {
   if (i >= 0 && i + VW <= total) return VEC_RAW_LOAD(x, i);
   float part[VW];
   for (int k = 0; k < VW; k++) part[k] = i + k >= 0 && i + k < total ? LD(x, i + k) : 0.0f;

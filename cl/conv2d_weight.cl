@@ -32,7 +32,7 @@ typedef struct weight_sizes {
 } weight_sizes;
 
 /* The columns of one vector of positions, p.. of `image`, for some channels with 9 taps each. */
-inline void weight_fill_taps(vec *to, GLOBAL const ELEM *x, int64 total, weight_sizes s, int64 first, int channels,
+inline void weight_fill_taps(vec *to, GLOBAL const float *x, int64 total, weight_sizes s, int64 first, int channels,
                              int p) {
   const int64 plane = (int64)s.height * s.width;
   const conv_place at = conv_locate(p, s.out_w);
@@ -61,7 +61,7 @@ inline void weight_fill_taps(vec *to, GLOBAL const ELEM *x, int64 total, weight_
     int inside[VW];
     vstore16(w.row[tap / 3] & w.column[tap % 3], 0, inside);
     for (int c = 0; c < channels; c++) {
-      GLOBAL const ELEM *from = x + first + c * plane;
+      GLOBAL const float *from = x + first + c * plane;
       float part[VW];
       for (int i = 0; i < VW; i++) part[i] = inside[i] ? LD(from, place[i] + tap / 3 * s.width + tap % 3) : 0.0f;
       to[(c * 3 + tap / 3) * WEIGHT_TRIPLE + tap % 3] = VEC_FROM(part);
@@ -70,7 +70,7 @@ inline void weight_fill_taps(vec *to, GLOBAL const ELEM *x, int64 total, weight_
 }
 
 /* The same for 1 x 1: the columns are the channels; up to a multiple of three, the last ones 0. */
-inline void weight_fill_points(vec *to, GLOBAL const ELEM *x, weight_sizes s, int64 first, int channels, int p) {
+inline void weight_fill_points(vec *to, GLOBAL const float *x, weight_sizes s, int64 first, int channels, int p) {
   const int64 plane = (int64)s.height * s.width;
   for (int c = 0; c < channels || c % 3; c++)
     to[c / 3 * WEIGHT_TRIPLE + c % 3] = c < channels ? vec_load(x + first + c * plane, p, plane) : VEC(0);
@@ -106,7 +106,7 @@ inline void weight_tile(float *sums, const vec *rows, const vec *columns, int co
 
 /* partials (GROUPS(0), O, K) of dy (B, O, out_h, out_w) and x (B, C, H, W); side: 3, or 1 for a plain 1 x 1.
  * GROUP(0): share of the `chunks` chunks of chunk_vecs vectors; GROUP(1): columns; GROUP(2): output channels. */
-KERNEL void conv2d_weight(GLOBAL float *partials, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, int64 batch,
+KERNEL void conv2d_weight(GLOBAL float *partials, GLOBAL const float *dy, GLOBAL const float *x, int64 batch,
                           int32 channels, int32 out_channels, int32 height, int32 width, int32 out_h, int32 out_w,
                           int32 side, int32 stride, int32 top, int32 left, int64 chunks, int32 chunk_vecs) {
   const weight_sizes s = {channels, out_channels, height, width, out_h, out_w, stride, top, left};
@@ -133,7 +133,7 @@ KERNEL void conv2d_weight(GLOBAL float *partials, GLOBAL const ELEM *dy, GLOBAL 
     for (int o = 0; o < outs; o += WEIGHT_ROWS) {
       for (int v = 0; v < count; v++) {
         const int64 image = (first + v) / each, p = (first + v) % each * VW;
-        GLOBAL const ELEM *from = dy + (image * out_channels + o_first + o) * out_plane;
+        GLOBAL const float *from = dy + (image * out_channels + o_first + o) * out_plane;
         for (int i = 0; i < WEIGHT_ROWS; i++)
           rows[v * WEIGHT_ROWS + i] = o + i < outs ? vec_load(from + i * out_plane, p, out_plane) : VEC(0);
       }

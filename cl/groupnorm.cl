@@ -5,7 +5,7 @@
 #define FOR_GROUPNORM_BLOCKS(start, columns) for (int64 start = 0; start < (columns); start += GROUPNORM_BLOCK)
 
 KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *rstd, GLOBAL const ELEM *x,
-                              GLOBAL const ELEM *weight, GLOBAL const ELEM *bias, float eps, int64 rows, int64 groups,
+                              GLOBAL const float *weight, GLOBAL const float *bias, float eps, int64 rows, int64 groups,
                               int64 channels_each, int64 plane) {
   ROW(rows);
   ROW_SCRATCH(scratch);
@@ -71,7 +71,7 @@ KERNEL void groupnorm_sums(GLOBAL float *dweight, GLOBAL float *dbias, GLOBAL co
 }
 
 /* dx = rstd (w dy - (s + xhat p) / n), s = sum of w dy and p = sum of w dy xhat over the group */
-KERNEL void groupnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, GLOBAL const ELEM *weight,
+KERNEL void groupnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, GLOBAL const float *weight,
                                GLOBAL const float *mean, GLOBAL const float *rstd, GLOBAL const float *dweight,
                                GLOBAL const float *dbias, int64 rows, int64 groups, int64 channels_each, int64 plane) {
   ROW(rows);

@@ -1,8 +1,9 @@
 /* Normalisation of rows: y = (x - mean) * rstd * (base + weight) + bias. LayerNorm has base 0 and one weight for all
- * rows, adaLN base 1 and a weight a sample: row r uses weight r / rows_a_weight. Also the gated residual. */
+ * rows, adaLN base 1 and a weight a sample: row r uses weight r / rows_a_weight. Also the gated residual. x is the
+ * residual stream, float32 always; y and what joins the stream are ELEM. */
 
-KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *rstd, GLOBAL const ELEM *x,
-                              GLOBAL const ELEM *weight, GLOBAL const ELEM *bias, float base, float eps, int64 rows,
+KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *rstd, GLOBAL const float *x,
+                              GLOBAL const float *weight, GLOBAL const float *bias, float base, float eps, int64 rows,
                               int64 columns, int64 rows_a_weight) {
   ROW_SCRATCH(scratch);
   ROW(rows);
@@ -28,9 +29,9 @@ KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
 }
 
 /* With g = dy (base + weight) and h = (x - mean) rstd: dx = rstd (g - mean(g) - h mean(g h)). dx may be dy. */
-KERNEL void layernorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, GLOBAL const ELEM *weight,
-                               GLOBAL const float *mean, GLOBAL const float *rstd, float base, int64 rows,
-                               int64 columns, int64 rows_a_weight) {
+KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL const float *x,
+                               GLOBAL const float *weight, GLOBAL const float *mean, GLOBAL const float *rstd,
+                               float base, int64 rows, int64 columns, int64 rows_a_weight) {
   ROW_SCRATCH(scratch);
   ROW(rows);
   const int64 modulation = row / rows_a_weight * columns;
@@ -55,19 +56,26 @@ KERNEL void layernorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL co
   }
 }
 
-/* y = x + gate * f, a gate row for every rows_a_gate rows; without x: y = gate * f. y may be x. */
-KERNEL void gated_add_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELEM *f, GLOBAL const ELEM *gate,
+/* y = x + gate * f, a gate row for every rows_a_gate rows. y may be x. */
+KERNEL void gated_add_forward(GLOBAL float *y, GLOBAL const float *x, GLOBAL const ELEM *f, GLOBAL const float *gate,
                               int64 rows, int64 columns, int64 rows_a_gate) {
   ROW(rows);
   if (!row_valid) return; /* no barrier below */
   gate += row / rows_a_gate * columns;
   f += row * columns;
+  x += row * columns;
   y += row * columns;
-  if (x) {
-    x += row * columns;
-    FOR_COLUMNS(i, columns)
-    vec_store(y, i, columns, fma(vec_load(gate, i, columns), vec_load(f, i, columns), vec_load(x, i, columns)));
-  } else {
-    FOR_COLUMNS(i, columns) vec_store(y, i, columns, vec_load(gate, i, columns) * vec_load(f, i, columns));
-  }
+  FOR_COLUMNS(i, columns)
+  vec_store(y, i, columns, fma(vec_load(gate, i, columns), vec_load(f, i, columns), vec_load(x, i, columns)));
+}
+
+/* df = gate * dy */
+KERNEL void gated_add_backward(GLOBAL ELEM *df, GLOBAL const float *dy, GLOBAL const float *gate, int64 rows,
+                               int64 columns, int64 rows_a_gate) {
+  ROW(rows);
+  if (!row_valid) return; /* no barrier below */
+  gate += row / rows_a_gate * columns;
+  dy += row * columns;
+  df += row * columns;
+  FOR_COLUMNS(i, columns) vec_store(df, i, columns, vec_load(gate, i, columns) * vec_load(dy, i, columns));
 }

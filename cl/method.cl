@@ -3,7 +3,7 @@
 #include "sample.h"
 
 /* y = (x - mean[c]) / std[c]: rows are the (sample, channel) planes of an RGB batch. */
-KERNEL void normalize_image_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, float mean0, float mean1, float mean2,
+KERNEL void normalize_image_forward(GLOBAL float *y, GLOBAL const float *x, float mean0, float mean1, float mean2,
                                     float std0, float std1, float std2, int64 rows, int64 columns) {
   ROW(rows);
   if (!row_valid) return; /* no barrier below */
@@ -31,11 +31,11 @@ inline vec inside_logvar(vec v, vec logvar) {
   return logvar > VEC(LOGVAR_MAX) ? VEC(0) : v;
 }
 
-KERNEL void gaussian_sample_forward(GLOBAL ELEM *z, GLOBAL const ELEM *moments, GLOBAL const ELEM *eps, float shift,
+KERNEL void gaussian_sample_forward(GLOBAL float *z, GLOBAL const float *moments, GLOBAL const float *eps, float shift,
                                     float scale, int64 samples, int64 half_size) {
   SAMPLE_ROW(samples, half_size);
   if (!row_valid) return;
-  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
   eps += sample * half_size + first;
   z += sample * half_size + first;
   FOR_COLUMNS(i, count) {
@@ -44,12 +44,12 @@ KERNEL void gaussian_sample_forward(GLOBAL ELEM *z, GLOBAL const ELEM *moments, 
   }
 }
 
-KERNEL void gaussian_sample_backward(GLOBAL ELEM *dmoments, GLOBAL const ELEM *dz, GLOBAL const ELEM *moments,
-                                     GLOBAL const ELEM *eps, float scale, int64 samples, int64 half_size) {
+KERNEL void gaussian_sample_backward(GLOBAL float *dmoments, GLOBAL const float *dz, GLOBAL const float *moments,
+                                     GLOBAL const float *eps, float scale, int64 samples, int64 half_size) {
   SAMPLE_ROW(samples, half_size);
   if (!row_valid) return;
-  GLOBAL const ELEM *logvar = moments + sample * 2 * half_size + half_size + first;
-  GLOBAL ELEM *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
+  GLOBAL const float *logvar = moments + sample * 2 * half_size + half_size + first;
+  GLOBAL float *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
   eps += sample * half_size + first;
   dz += sample * half_size + first;
   FOR_COLUMNS(i, count) {
@@ -61,10 +61,10 @@ KERNEL void gaussian_sample_backward(GLOBAL ELEM *dmoments, GLOBAL const ELEM *d
 }
 
 /* partials[sample, chunk] = sum over the chunk of 0.5 (mean^2 + e^logvar - 1 - logvar) */
-KERNEL void gaussian_kl_partial(GLOBAL float *partials, GLOBAL const ELEM *moments, int64 samples, int64 half_size) {
+KERNEL void gaussian_kl_partial(GLOBAL float *partials, GLOBAL const float *moments, int64 samples, int64 half_size) {
   SAMPLE_ROW(samples, half_size);
   ROW_SCRATCH(scratch);
-  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
   vec sum = VEC(0);
   FOR_COLUMNS(i, count) {
     const vec m = vec_load(mean, i, count), v = clamp_logvar(vec_load(logvar, i, count));
@@ -75,12 +75,12 @@ KERNEL void gaussian_kl_partial(GLOBAL float *partials, GLOBAL const ELEM *momen
 }
 
 /* dmoments = dloss weight_b / n (mean; 0.5 (e^logvar - 1)) */
-KERNEL void gaussian_kl_backward(GLOBAL ELEM *dmoments, GLOBAL const float *dloss, GLOBAL const ELEM *moments,
+KERNEL void gaussian_kl_backward(GLOBAL float *dmoments, GLOBAL const float *dloss, GLOBAL const float *moments,
                                  GLOBAL const uint32 *step, int64 samples, int64 half_size) {
   SAMPLE_ROW(samples, half_size);
   if (!row_valid) return;
-  GLOBAL const ELEM *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
-  GLOBAL ELEM *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
+  GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
+  GLOBAL float *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
   const float weight = step_weight(step, sample) / (float)half_size;
   const bool counts = weight != 0.0f; /* a filler's moments may be anything */
   const float factor = counts ? dloss[0] * weight : 0.0f;
@@ -95,14 +95,14 @@ KERNEL void gaussian_kl_backward(GLOBAL ELEM *dmoments, GLOBAL const float *dlos
 /* ---- rectified flow ---- */
 
 /* x_t = (1-s) a + s b, target b - a; NULL where nobody reads the result */
-KERNEL void flow_interpolate_forward(GLOBAL ELEM *x_t, GLOBAL ELEM *target, GLOBAL const ELEM *x1,
-                                     GLOBAL const ELEM *x0, GLOBAL const ELEM *t, int32 noise_at_one, int64 samples,
+KERNEL void flow_interpolate_forward(GLOBAL float *x_t, GLOBAL float *target, GLOBAL const float *x1,
+                                     GLOBAL const float *x0, GLOBAL const float *t, int32 noise_at_one, int64 samples,
                                      int64 n) {
   SAMPLE_ROW(samples, n);
   if (!row_valid) return;
   const int64 offset = sample * n + first;
   const float s = LD(t, sample);
-  GLOBAL const ELEM *a = (noise_at_one ? x1 : x0) + offset, *b = (noise_at_one ? x0 : x1) + offset;
+  GLOBAL const float *a = (noise_at_one ? x1 : x0) + offset, *b = (noise_at_one ? x0 : x1) + offset;
   FOR_COLUMNS(i, count) {
     const vec va = vec_load(a, i, count), vb = vec_load(b, i, count);
     if (x_t) vec_store(x_t + offset, i, count, (1.0f - s) * va + s * vb);
@@ -113,8 +113,8 @@ KERNEL void flow_interpolate_forward(GLOBAL ELEM *x_t, GLOBAL ELEM *target, GLOB
 /* ---- losses ---- */
 
 /* partials[sample, chunk] = sum over the chunk of (pred - target)^2 */
-KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const ELEM *pred, GLOBAL const ELEM *target, int64 samples,
-                             int64 n) {
+KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const float *pred, GLOBAL const float *target,
+                             int64 samples, int64 n) {
   SAMPLE_ROW(samples, n);
   ROW_SCRATCH(scratch);
   pred += sample * n + first;
@@ -141,8 +141,8 @@ KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, 
 }
 
 /* dpred = dloss 2 weight_b / n (pred - target) */
-KERNEL void mse_loss_backward(GLOBAL ELEM *dpred, GLOBAL const float *dloss, GLOBAL const ELEM *pred,
-                              GLOBAL const ELEM *target, GLOBAL const uint32 *step, int64 samples, int64 n) {
+KERNEL void mse_loss_backward(GLOBAL float *dpred, GLOBAL const float *dloss, GLOBAL const float *pred,
+                              GLOBAL const float *target, GLOBAL const uint32 *step, int64 samples, int64 n) {
   SAMPLE_ROW(samples, n);
   if (!row_valid) return;
   const int64 offset = sample * n + first;

@@ -9,7 +9,9 @@
  * 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf (their last bits differ
  * between vendors): use vec_exp and friends of functions.h.
  *
- * Arithmetic is float32 whatever ELEM, the storage type of the program, is. */
+ * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, or bf16 with -DELEM_BF16. A kernel
+ * declares as `float` what is float32 in either program (statistics, sums, the residual stream), and as ELEM the rest.
+ */
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
@@ -63,11 +65,38 @@ inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #error "this compiler is not served yet"
 #endif
 
-/* ---- storage: LD and ST are the only ways to touch an ELEM ---- */
+/* ---- storage: LD and ST are the only ways to touch an ELEM; they and the loads and stores of vectors below take
+ * pointers to float and to bf16 alike ---- */
 
-#define ELEM        float
-#define LD(p, i)    ((p)[i])
-#define ST(p, i, v) ((p)[i] = (v))
+#ifdef __cplusplus
+#define OVERLOAD
+#else
+#define OVERLOAD __attribute__((overloadable))
+#endif
+
+/* The upper half of a float32. A struct, so that nobody takes its bits for its value. */
+typedef struct bf16 {
+  unsigned short bits;
+} bf16;
+
+/* Rounds to nearest, ties to even; beyond the largest to infinity; a NaN stays one. */
+inline uint32 bf16_bits(float v) {
+  const uint32 bits = as_uint(v);
+  return (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+inline float OVERLOAD elem_value(GLOBAL const float *p) { return *p; }
+inline float OVERLOAD elem_value(GLOBAL const bf16 *p) { return as_float((uint32)p->bits << 16); }
+inline void OVERLOAD elem_put(GLOBAL float *p, float v) { *p = v; }
+inline void OVERLOAD elem_put(GLOBAL bf16 *p, float v) { p->bits = (unsigned short)bf16_bits(v); }
+
+#ifdef ELEM_BF16
+#define ELEM bf16
+#else
+#define ELEM float
+#endif
+#define LD(p, i)    elem_value((p) + (i))
+#define ST(p, i, v) elem_put((p) + (i), v)
 
 /* ---- vectors ---- */
 
@@ -76,18 +105,16 @@ inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 typedef float16 vec;
 typedef int16 veci;
 typedef uint16 uvec;
-#define VEC_RAW_LOAD(p, i)     vload16(0, (p) + (i))
-#define VEC_RAW_STORE(p, i, v) vstore16(v, 0, (p) + (i))
-#define VEC(x)                 ((vec)(x))
-#define VEC_FROM(part)         vload16(0, part) /* of a private float[VW] */
-#define UVEC(x)                ((uvec)(x))
-#define UVEC_TO(part, v)       vstore16(v, 0, part) /* to a private uint32[VW] */
-#define VEC_AS_INT(v)          as_int16(v)
-#define INT_AS_VEC(v)          as_float16(v)
-#define VEC_TO_INT(v)          convert_int16(v)
-#define VEC_FIRST(v)           ((v).s0)
-#define LANE                   0
-#define LANES                  1
+#define VEC(x)           ((vec)(x))
+#define VEC_FROM(part)   vload16(0, part) /* of a private float[VW] */
+#define UVEC(x)          ((uvec)(x))
+#define UVEC_TO(part, v) vstore16(v, 0, part) /* to a private uint32[VW] */
+#define VEC_AS_INT(v)    as_int16(v)
+#define INT_AS_VEC(v)    as_float16(v)
+#define VEC_TO_INT(v)    convert_int16(v)
+#define VEC_FIRST(v)     ((v).s0)
+#define LANE             0
+#define LANES            1
 
 /* Asks for the cache line at p before it is needed; nothing where a compiler has no word for it. */
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -95,6 +122,17 @@ typedef uint16 uvec;
 #else
 #define PREFETCH(p) (void)(p)
 #endif
+
+inline vec OVERLOAD vec_raw_load(GLOBAL const float *p) { return vload16(0, p); }
+inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) {
+  return as_float16(convert_uint16(vload16(0, (GLOBAL const ushort *)p)) << 16);
+}
+inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { vstore16(v, 0, p); }
+inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { /* bf16_bits, 16 at a time */
+  const uvec bits = as_uint16(v), rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const uvec kept = (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded;
+  vstore16(convert_ushort16(kept), 0, (GLOBAL ushort *)p);
+}
 
 inline float vec_sum(vec v) { /* a fixed tree */
   float8 a = v.lo + v.hi;
@@ -145,22 +183,24 @@ inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
 }
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
-#define VW                     1
+#define VW               1
 typedef float vec;
 typedef int veci;
 typedef uint uvec;
-#define VEC_RAW_LOAD(p, i)     ((p)[i])
-#define VEC_RAW_STORE(p, i, v) ((p)[i] = (v))
-#define VEC(x)                 ((float)(x))
-#define VEC_FROM(part)         ((part)[0])
-#define UVEC(x)                ((uint)(x))
-#define UVEC_TO(part, v)       ((part)[0] = (v))
-#define VEC_AS_INT(v)          as_int(v)
-#define INT_AS_VEC(v)          as_float(v)
-#define VEC_TO_INT(v)          ((int)(v))
-#define VEC_FIRST(v)           (v)
-#define LANE                   LOCAL_ID(0)
-#define LANES                  LOCAL_SIZE(0)
+#define VEC(x)           ((float)(x))
+#define VEC_FROM(part)   ((part)[0])
+#define UVEC(x)          ((uint)(x))
+#define UVEC_TO(part, v) ((part)[0] = (v))
+#define VEC_AS_INT(v)    as_int(v)
+#define INT_AS_VEC(v)    as_float(v)
+#define VEC_TO_INT(v)    ((int)(v))
+#define VEC_FIRST(v)     (v)
+#define LANE             LOCAL_ID(0)
+#define LANES            LOCAL_SIZE(0)
+inline vec OVERLOAD vec_raw_load(GLOBAL const float *p) { return elem_value(p); }
+inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) { return elem_value(p); }
+inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { elem_put(p, v); }
+inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { elem_put(p, v); }
 inline float vec_sum(vec v) { return v; }
 inline float vec_max(vec v) { return v; }
 inline uvec uvec_index(void) { return 0; }
@@ -171,28 +211,35 @@ inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
 inline veci vec_index(void) { return 0; }
 #endif
 
-/* Elements [i, i + VW) of a run of n; those at and past n read as 0 and are not stored. */
-inline vec vec_load(GLOBAL const ELEM *p, int64 i, int64 n) {
+#define VEC_RAW_LOAD(p, i)     vec_raw_load((p) + (i))
+#define VEC_RAW_STORE(p, i, v) vec_raw_store((p) + (i), v)
+
+/* Elements [i, i + VW) of a run of n; those at and past n read as 0 and are not stored. For either type of element: */
 #ifdef CPU_SHAPE
-  if (i + VW > n) {
-    float part[VW];
-    for (int k = 0; k < VW; k++) part[k] = i + k < n ? LD(p, i + k) : 0.0f;
-    return vload16(0, part);
+#define VEC_LOAD_AND_STORE(type)                                                                                       \
+  inline vec OVERLOAD vec_load(GLOBAL const type *p, int64 i, int64 n) {                                               \
+    if (i + VW <= n) return VEC_RAW_LOAD(p, i);                                                                        \
+    float part[VW];                                                                                                    \
+    for (int k = 0; k < VW; k++) part[k] = i + k < n ? LD(p, i + k) : 0.0f;                                            \
+    return VEC_FROM(part);                                                                                             \
+  }                                                                                                                    \
+  inline void OVERLOAD vec_store(GLOBAL type *p, int64 i, int64 n, vec v) {                                            \
+    if (i + VW <= n) {                                                                                                 \
+      VEC_RAW_STORE(p, i, v);                                                                                          \
+      return;                                                                                                          \
+    }                                                                                                                  \
+    float part[VW];                                                                                                    \
+    vstore16(v, 0, part);                                                                                              \
+    for (int k = 0; k < VW && i + k < n; k++) ST(p, i + k, part[k]);                                                   \
   }
+#else
+#define VEC_LOAD_AND_STORE(type)                                                                                       \
+  inline vec OVERLOAD vec_load(GLOBAL const type *p, int64 i, int64 n) { return VEC_RAW_LOAD(p, i); }                  \
+  inline void OVERLOAD vec_store(GLOBAL type *p, int64 i, int64 n, vec v) { VEC_RAW_STORE(p, i, v); }
 #endif
-  return VEC_RAW_LOAD(p, i);
-}
-inline void vec_store(GLOBAL ELEM *p, int64 i, int64 n, vec v) {
-#ifdef CPU_SHAPE
-  if (i + VW > n) {
-    float part[VW];
-    vstore16(v, 0, part);
-    for (int k = 0; k < VW && i + k < n; k++) ST(p, i + k, part[k]);
-    return;
-  }
-#endif
-  VEC_RAW_STORE(p, i, v);
-}
+VEC_LOAD_AND_STORE(float)
+VEC_LOAD_AND_STORE(bf16)
+
 /* v with the lanes at and past n replaced by `other`: what a reduction must do with the tail. */
 inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 #ifdef CPU_SHAPE

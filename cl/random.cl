@@ -2,7 +2,7 @@
  * that numbers depend neither on the micro-batch nor on the place in it. A lane takes a block of four. */
 #include "sample.h"
 
-KERNEL void random_normal_forward(GLOBAL ELEM *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
+KERNEL void random_normal_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
                                   int64 n) {
   SAMPLE_ROW(samples, n);
   if (!row_valid) return; /* no barrier below */
@@ -21,7 +21,7 @@ KERNEL void random_normal_forward(GLOBAL ELEM *y, GLOBAL const uint32 *step, uin
 }
 
 /* y[b] = sigmoid(scale * eps), eps normal; or uniform in (0, 1). One number a sample, its element 0. */
-KERNEL void random_timestep_forward(GLOBAL ELEM *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
+KERNEL void random_timestep_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
                                     int32 uniform, float scale) {
   SAMPLE_ROW(samples, (int64)1);
   if (!row_valid || LANE != 0 || count != 1) return;
@@ -90,7 +90,7 @@ KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const u
 }
 
 /* y = scale * mask * x; y may be x. */
-KERNEL void dropout_masked_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const ELEM *mask, float scale,
+KERNEL void dropout_masked_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const float *mask, float scale,
                                    int64 n) {
   FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(x, i, n) * (vec_load(mask, i, n) * scale));
 }

@@ -16,21 +16,24 @@ KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
   vec_store(partials + chunk * columns, column, columns, sum);
 }
 
-/* The same of a * b, where b = (x - mean) * rstd of the row, as far as those are given. */
-KERNEL void column_dot_partial(GLOBAL float *partials, GLOBAL const ELEM *a, GLOBAL const ELEM *x,
-                               GLOBAL const float *mean, GLOBAL const float *rstd, int64 rows, int64 chunks,
-                               int64 columns) {
-  COLUMN(columns);
-  if (column >= columns) return;
-  SEGMENT_ROWS(first, last);
-  vec sum = VEC(0);
-  for (int64 row = first; row < last; row++) {
-    const float m = mean ? mean[row] : 0.0f, r = rstd ? rstd[row] : 1.0f;
-    const vec b = (vec_load(x + row * columns, column, columns) - m) * r;
-    sum = fma(vec_load(a + row * columns, column, columns), b, sum);
+/* The same of a * b, where b = (x - mean) * rstd of the row, as far as those are given. x is ELEM as a is, or float32.
+ */
+#define COLUMN_DOT(name, type)                                                                                         \
+  KERNEL void name(GLOBAL float *partials, GLOBAL const ELEM *a, GLOBAL const type *x, GLOBAL const float *mean,       \
+                   GLOBAL const float *rstd, int64 rows, int64 chunks, int64 columns) {                                \
+    COLUMN(columns);                                                                                                   \
+    if (column >= columns) return;                                                                                     \
+    SEGMENT_ROWS(first, last);                                                                                         \
+    vec sum = VEC(0);                                                                                                  \
+    for (int64 row = first; row < last; row++) {                                                                       \
+      const float m = mean ? mean[row] : 0.0f, r = rstd ? rstd[row] : 1.0f;                                            \
+      const vec b = (vec_load(x + row * columns, column, columns) - m) * r;                                            \
+      sum = fma(vec_load(a + row * columns, column, columns), b, sum);                                                 \
+    }                                                                                                                  \
+    vec_store(partials + chunk * columns, column, columns, sum);                                                       \
   }
-  vec_store(partials + chunk * columns, column, columns, sum);
-}
+COLUMN_DOT(column_dot_partial, ELEM)
+COLUMN_DOT(column_dot_wide_partial, float)
 
 /* out (segments, columns) (+)= scale * sum of each segment's partials (segments, chunks, columns); GROUP(1) is the
  * segment */

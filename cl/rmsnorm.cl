@@ -1,6 +1,6 @@
 /* y = x rstd weight, rstd = 1 / sqrt(mean(x^2) + eps), rows of any length. */
 
-KERNEL void rmsnorm_forward(GLOBAL ELEM *y, GLOBAL float *rstd, GLOBAL const ELEM *x, GLOBAL const ELEM *weight,
+KERNEL void rmsnorm_forward(GLOBAL ELEM *y, GLOBAL float *rstd, GLOBAL const ELEM *x, GLOBAL const float *weight,
                             float eps, int64 rows, int64 columns) {
   ROW_SCRATCH(scratch);
   ROW(rows);
@@ -18,7 +18,7 @@ KERNEL void rmsnorm_forward(GLOBAL ELEM *y, GLOBAL float *rstd, GLOBAL const ELE
 }
 
 /* With g = dy weight and h = x rstd: dx = rstd (g - h mean(g h)). dx may be dy. */
-KERNEL void rmsnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, GLOBAL const ELEM *weight,
+KERNEL void rmsnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, GLOBAL const float *weight,
                              GLOBAL const float *rstd, int64 rows, int64 columns) {
   ROW_SCRATCH(scratch);
   ROW(rows);

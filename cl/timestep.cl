@@ -49,7 +49,7 @@ inline float timestep_cosine(float a, int quarter) { /* cos(a + quarter * pi/2) 
 }
 
 /* out (B, 2 pairs), t (B); n = B * pairs, a pair of outputs each */
-KERNEL void timestep_embedding_forward(GLOBAL ELEM *out, GLOBAL const ELEM *t, float factor, int32 pairs, int64 n) {
+KERNEL void timestep_embedding_forward(GLOBAL float *out, GLOBAL const float *t, float factor, int32 pairs, int64 n) {
   FOR_ELEMENTS(i, n) for (int64 k = i; k < i + VW && k < n; k++) {
     const int64 sample = k / pairs, at = k % pairs;
     /* rounded where FLUX rounds: 10000^(-i/pairs) in float32, then the product */

@@ -3,7 +3,7 @@
 
 /* partials[c] = sum of the squares of x's elements [c * 4096, (c + 1) * 4096) */
 #define SQUARE_CHUNK 4096
-KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 n) {
+KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const float *x, int64 n) {
   ROW((n + SQUARE_CHUNK - 1) / SQUARE_CHUNK);
   ROW_SCRATCH(scratch);
   const int64 first = row * SQUARE_CHUNK, count = min((int64)SQUARE_CHUNK, n - first);
@@ -45,10 +45,12 @@ KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squa
   control[CONTROL_BAD] = is_finite_bits(total) && is_finite_bits(loss[0]) ? 0u : 1u;
 }
 
-/* torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. */
-KERNEL void adamw_update(GLOBAL float *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const ELEM *gradient,
-                         GLOBAL const uint32 *step, GLOBAL const uint32 *control, float one_minus_beta1, float beta2,
-                         float one_minus_beta2, float eps, float weight_decay, int64 n) {
+/* torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. copy: w rounded to
+ * bf16, which matrix products read; NULL: there is none. */
+KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GLOBAL float *v,
+                         GLOBAL const float *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
+                         float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
+                         int64 n) {
   if (control[CONTROL_BAD]) return;
   const float rate = GH_AS_FLOAT(step[STEP_LEARNING_RATE]), clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
   const float keep = 1.0f - rate * weight_decay, size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
@@ -60,6 +62,8 @@ KERNEL void adamw_update(GLOBAL float *w, GLOBAL float *m, GLOBAL float *v, GLOB
     v1 = v1 * beta2 + one_minus_beta2 * g * g;
     vec_store(m, i, n, m1);
     vec_store(v, i, n, v1);
-    vec_store(w, i, n, vec_load(w, i, n) * keep - size * (m1 / (sqrt(v1) * root + eps)));
+    const vec updated = vec_load(w, i, n) * keep - size * (m1 / (sqrt(v1) * root + eps));
+    vec_store(w, i, n, updated);
+    if (copy) vec_store(copy, i, n, updated);
   }
 }

@@ -33,7 +33,7 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
     }
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(to), sizeof *values);
     status = values ? gh_safetensors_load_f32(err, file, name, to->rank, to->shape, values) : GH_ERROR_MEMORY;
-    if (!status) status = gh_tensor_write(err, t->device, to, values);
+    if (!status) status = gh_tensor_write_f32(err, t->device, to, values);
     free(values);
   }
   gh_safetensors_close(file);

@@ -3,7 +3,7 @@
  * Gradients of values overwrite (a second contribution is added by an `add` node); gradients of trainable parameters
  * add up in parameter->grad, which outlives the graph. Where the node that made a parameter's gradient can accumulate
  * and nobody else reads its result, it writes into parameter->grad itself; otherwise an `accumulate` node follows it.
- */
+ * Gradients of values are stored as the values are, those of parameters in float32. */
 #include "graph/internal.h"
 
 static int adjoint_index(const gh_graph *g, const gh_tensor *t) {
@@ -31,7 +31,7 @@ static bool read_by_others(const gh_graph *g, const gh_tensor *t) {
 
 static void add_to_parameter(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient) {
   gh_node *made_by = gradient->producer;
-  bool redirect = made_by && made_by->out[0] == gradient && !gradient->source &&
+  bool redirect = made_by && made_by->out[0] == gradient && !gradient->source && gradient->dtype == GH_F32 &&
                   (made_by->op->flags & GH_OP_ACCUMULATES) && !read_by_others(g, gradient);
   if (redirect) {
     made_by->out[0] = parameter->grad;
@@ -47,6 +47,8 @@ static void add_to_parameter(gh_graph *g, gh_tensor *parameter, gh_tensor *gradi
 
 static void add_to_value(gh_graph *g, gh_tensor *t, gh_tensor *gradient) {
   int i = adjoint_index(g, t);
+  const double narrow = t->dtype == GH_BF16;
+  if (gradient->dtype != t->dtype) gradient = gh_apply(g, &gh_op_cast, &gradient, 1, &narrow, 1);
   if (i < 0) {
     gh_list_push(&g->error, &g->adjoints_of, t);
     gh_list_push(&g->error, &g->adjoints, gradient);

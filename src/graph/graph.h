@@ -31,15 +31,16 @@ typedef struct gh_tensor {
   gh_dtype dtype;
   int rank;
   int64_t shape[GH_MAX_RANK];
-  bool trainable;           /* a parameter that gets a gradient */
-  bool needs_grad;          /* trainable, or made from something that is */
-  bool unbacked;            /* of an unbacked store */
-  struct gh_tensor *grad;   /* of a trainable parameter: persistent, same shape; gradients add up in it */
-  struct gh_tensor *source; /* a reshape of another tensor: shares its memory */
-  gh_node *producer;        /* of a value */
-  gh_buffer *buffer;        /* set by the store or the plan */
-  struct {                  /* the plan's own */
-    int first, last;        /* node indices between which the memory is needed; last = -1: never read */
+  bool trainable;            /* a parameter that gets a gradient */
+  bool needs_grad;           /* trainable, or made from something that is */
+  bool unbacked;             /* of an unbacked store */
+  struct gh_tensor *grad;    /* of a trainable parameter: persistent, same shape; gradients add up in it */
+  struct gh_tensor *source;  /* a reshape of another tensor: shares its memory */
+  struct gh_tensor *working; /* of a float32 matrix: its copy in bf16, which matrix products read; NULL: none */
+  gh_node *producer;         /* of a value */
+  gh_buffer *buffer;         /* set by the store or the plan */
+  struct {                   /* the plan's own */
+    int first, last;         /* node indices between which the memory is needed; last = -1: never read */
     int arena;
     int64_t offset;
     bool keep;
@@ -53,6 +54,7 @@ struct gh_node {
   gh_tensor *out[GH_MAX_OUTPUTS];
   double attr[GH_MAX_ATTRS];
   gh_tensor *scratch; /* workspace infer asked for; alive during this node only */
+  gh_dtype storage;   /* GH_BF16 where an input or an output is: the ELEM of the node's kernels. Else GH_F32 */
   bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
   bool dead;          /* the plan found that nobody reads its results */
   int segment;        /* of the recording (gh_graph_segment) */
@@ -63,14 +65,21 @@ struct gh_node {
 enum {
   GH_OP_ACCUMULATES = 1, /* launch honours node->accumulate on out[0] */
   GH_OP_VIEW = 2,        /* out[0] is in[0]'s memory with another shape; nothing is launched */
-  GH_OP_INPLACE = 4      /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
+  GH_OP_INPLACE = 4,     /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
+  GH_OP_MIXED = 8        /* infer itself checks which inputs are float32 and which bf16 */
 };
+
+/* gh_op.wide: the inputs that are float32 whatever the storage type (statistics, scales, the residual stream). The
+ * others are all float32 or all bf16. */
+#define GH_WIDE(input) (1u << (input))
+#define GH_WIDE_ALL    (~0u) /* an op in float32 alone */
 
 /* One op: its row of the op table (ops/registry.c). Attributes are numbers with names; absent ones are 0. */
 struct gh_op {
   const char *name;
   const char *attrs[GH_MAX_ATTRS];
   unsigned flags;
+  unsigned wide; /* GH_WIDE of inputs */
 
   /* Checks inputs and attributes, declares every output (gh_declare) and the workspace (gh_declare_scratch). */
   gh_status (*infer)(gh_graph *g, gh_node *node);
@@ -96,6 +105,9 @@ gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtyp
                        gh_tensor **out);
 /* Marks trainable and gives it a gradient of its own, named "grad.<name>". */
 gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
+/* Gives a float32 parameter a working copy in bf16, named "bf16.<name>", zeroed: the next write of the parameter fills
+ * both. */
+gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *parameter);
 gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if there is none */
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
@@ -109,12 +121,19 @@ int64_t gh_tensor_columns(const gh_tensor *t);
 bool gh_same_shape(const gh_tensor *a, const gh_tensor *b);
 gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 
+/* What a matrix product reads of t: its working copy where it has one, otherwise itself. Both follow reshapes. */
+gh_dtype gh_operand_dtype(const gh_tensor *t);
+gh_buffer *gh_operand_buffer(const gh_tensor *t);
+
 /* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor of an unbacked store does
- * nothing. */
+ * nothing; writing a float32 one that has a working copy writes that, too. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 /* A write that does not wait for the device; data is free at once. For what every step brings. */
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
+/* The same from and to float32 for a tensor of either type: rounded to nearest even where it is bf16. */
+gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values);
+gh_status gh_tensor_read_f32(gh_error *err, gh_device *device, const gh_tensor *t, float *values);
 
 /* ---- recording ---- */
 
@@ -162,6 +181,7 @@ gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);
 extern const gh_op gh_op_add;        /* inputs (a, b), attribute scale: a + scale * b */
 extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value); out[0] is set by the caller */
 extern const gh_op gh_op_constant;   /* attribute value: a scalar of shape () */
+extern const gh_op gh_op_cast;       /* attribute bf16: from float32 to bf16 where it is 1, else back */
 
 /* ---- plan and replay ---- */
 
@@ -213,9 +233,17 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
+/* The same from the program of another storage type than the node's. */
+gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_grid grid,
+                              const gh_arg *args, int count);
+
 #define GH_RECORD(r, node, kernel, grid, ...)                                                                          \
   gh_record_kernel(r, node, kernel, grid, (const gh_arg[]){__VA_ARGS__},                                               \
                    (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
+
+#define GH_RECORD_AS(r, node, storage, kernel, grid, ...)                                                              \
+  gh_record_kernel_as(r, node, storage, kernel, grid, (const gh_arg[]){__VA_ARGS__},                                   \
+                      (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
 
 static inline gh_arg gh_t(const gh_tensor *t) { return gh_arg_buffer(t ? gh_tensor_buffer(t) : NULL); }
 #define gh_i(v) gh_arg_i32(v)

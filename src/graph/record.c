@@ -100,6 +100,33 @@ gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t
   return g->error.status;
 }
 
+static bool is_float(const gh_tensor *t) { return t && (t->dtype == GH_F32 || t->dtype == GH_BF16); }
+
+/* All inputs but the op's wide ones are stored alike. */
+static gh_status check_storage(gh_graph *g, const gh_node *node) {
+  const gh_tensor *first = NULL;
+  for (int i = 0; i < node->inputs; i++) {
+    const gh_tensor *t = node->in[i];
+    if (!is_float(t)) continue;
+    bool wide = node->op->wide >> i & 1;
+    if (wide && t->dtype != GH_F32) return gh_graph_fail(g, node, "input %d is float32 and never bf16", i);
+    if (wide) continue;
+    if (first && t->dtype != first->dtype)
+      return gh_graph_fail(g, node, "input %d is stored as %s, another as %s", i, gh_dtype_name(t->dtype),
+                           gh_dtype_name(first->dtype));
+    first = t;
+  }
+  return GH_OK;
+}
+
+static gh_dtype storage_of(const gh_node *node) {
+  for (int i = 0; i < node->inputs; i++)
+    if (node->in[i] && node->in[i]->dtype == GH_BF16) return GH_BF16;
+  for (int i = 0; i < node->outputs; i++)
+    if (node->out[i]->dtype == GH_BF16) return GH_BF16;
+  return GH_F32;
+}
+
 gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                        int attr_count) {
   if (gh_graph_failed(g)) return NULL;
@@ -115,10 +142,12 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
     needs_grad |= gh_wants_grad(in[i]);
   }
   if (attr_count) memcpy(node->attr, attrs, (size_t)attr_count * sizeof *attrs);
-  if (op->infer(g, node) || gh_list_push(&g->error, &g->nodes, node)) {
+  if ((!(op->flags & GH_OP_MIXED) && check_storage(g, node)) || op->infer(g, node) ||
+      gh_list_push(&g->error, &g->nodes, node)) {
     free(node); /* declared tensors stay in the graph's list and are freed with it */
     return NULL;
   }
+  node->storage = storage_of(node);
   for (int i = 0; i < node->outputs; i++) node->out[i]->needs_grad = needs_grad;
   if (op->flags & GH_OP_VIEW) node->out[0]->source = node->in[0];
   return node;

@@ -23,9 +23,9 @@ static gh_status keep_launch(gh_recorder *r, gh_launch *launch, const char *name
   return GH_OK;
 }
 
-gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
-                           int count) {
-  const gh_kernel_id id = {.name = kernel, .dtype = GH_F32};
+gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_grid grid,
+                              const gh_arg *args, int count) {
+  const gh_kernel_id id = {.name = kernel, .dtype = storage};
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
   gh_status status = d->backend->bind_kernel(r->err, d, &id, &grid, args, count, &launch);
@@ -33,11 +33,16 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
   return keep_launch(r, launch, kernel, 0);
 }
 
+gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
+                           int count) {
+  return gh_record_kernel_as(r, node, node->storage, kernel, grid, args, count);
+}
+
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c) {
   gh_launch *launch = NULL;
   char name[160] = "gemm ";
-  gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_tensor_buffer(a), gh_tensor_buffer(b),
+  gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_operand_buffer(a), gh_operand_buffer(b),
                                   gh_tensor_buffer(c), &launch);
   if (status) return status;
   gh_gemm_key(desc, name + strlen(name), sizeof name - strlen(name));
@@ -55,8 +60,8 @@ gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor
 static gh_status record_zero_kernel(gh_recorder *r, const gh_tensor *t) {
   const int64_t n = gh_tensor_elements(t), block = 65536;
   const gh_grid grid = {.groups = {1, (size_t)GH_CEIL_DIV(n, block), 1}, .local = {1, 1, 1}};
-  return GH_RECORD(r, r->node, "copy_rows", grid, gh_t(t), gh_t(NULL), gh_l(1), gh_l(n), gh_l(0), gh_l(n), gh_l(0),
-                   gh_l(n), gh_l(1), gh_l(block));
+  return GH_RECORD_AS(r, r->node, t->dtype, "copy_rows", grid, gh_t(t), gh_t(NULL), gh_l(1), gh_l(n), gh_l(0), gh_l(n),
+                      gh_l(0), gh_l(n), gh_l(1), gh_l(block));
 }
 
 #define LARGE_FILL (INT64_C(1) << 20)

@@ -112,7 +112,7 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
     gh_tensor_free(t);
     return status;
   }
-  int64_t bytes = gh_tensor_bytes(t);
+  int64_t bytes = GH_CEIL_DIV(gh_tensor_bytes(t), 4) * 4; /* memory is cleared by words */
   if (bytes > s->device->info.max_buffer_bytes)
     return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
@@ -137,6 +137,17 @@ gh_status gh_store_make_trainable(gh_error *err, gh_store *s, gh_tensor *p) {
   gh_status status = gh_store_add(err, s, name, GH_F32, p->rank, p->shape, &p->grad);
   free(name);
   if (!status) p->trainable = p->needs_grad = true;
+  return status;
+}
+
+gh_status gh_store_make_working(gh_error *err, gh_store *s, gh_tensor *p) {
+  if (p->working) return GH_OK;
+  size_t size = strlen(p->name) + sizeof "bf16.";
+  char *name = gh_alloc(err, size, 1);
+  if (!name) return GH_ERROR_MEMORY;
+  snprintf(name, size, "bf16.%s", p->name);
+  gh_status status = gh_store_add(err, s, name, GH_BF16, p->rank, p->shape, &p->working);
+  free(name);
   return status;
 }
 

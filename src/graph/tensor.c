@@ -1,5 +1,7 @@
 #include "graph/internal.h"
 
+#include "base/half.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,17 +80,42 @@ bool gh_same_shape(const gh_tensor *a, const gh_tensor *b) {
   return true;
 }
 
+gh_dtype gh_operand_dtype(const gh_tensor *t) {
+  const gh_tensor *root = gh_tensor_root(t);
+  return root->working ? root->working->dtype : root->dtype;
+}
+
+gh_buffer *gh_operand_buffer(const gh_tensor *t) {
+  const gh_tensor *root = gh_tensor_root(t);
+  return root->working ? root->working->buffer : root->buffer;
+}
+
 static gh_status transferable(gh_error *err, const gh_tensor *t) {
   if (!gh_tensor_buffer(t))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s has no memory: it was not kept, or the graph is not planned", t->name);
   return GH_OK;
 }
 
+static gh_status write_rounded(gh_error *err, gh_device *device, gh_tensor *t, const float *values) {
+  int64_t n = gh_tensor_elements(t);
+  uint16_t *rounded = gh_alloc(err, (size_t)n, sizeof *rounded);
+  if (!rounded) return GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n; i++) rounded[i] = gh_f32_to_bf16(values[i]);
+  gh_status status = gh_tensor_write(err, device, t, rounded);
+  free(rounded);
+  return status;
+}
+
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
   if (t->unbacked) return GH_OK;
   gh_status status = transferable(err, t);
-  if (status) return status;
-  return device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+  if (!status) status = device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+  return status || !t->working ? status : write_rounded(err, device, t->working, data);
+}
+
+gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values) {
+  if (t->unbacked) return GH_OK;
+  return t->dtype == GH_BF16 ? write_rounded(err, device, t, values) : gh_tensor_write(err, device, t, values);
 }
 
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
@@ -102,4 +129,15 @@ gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, v
   gh_status status = transferable(err, t);
   if (status) return status;
   return device->backend->read(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+}
+
+gh_status gh_tensor_read_f32(gh_error *err, gh_device *device, const gh_tensor *t, float *values) {
+  if (t->dtype != GH_BF16) return gh_tensor_read(err, device, t, values);
+  int64_t n = gh_tensor_elements(t);
+  uint16_t *stored = gh_alloc(err, (size_t)n, sizeof *stored);
+  if (!stored) return GH_ERROR_MEMORY;
+  gh_status status = gh_tensor_read(err, device, t, stored);
+  for (int64_t i = 0; i < n && !status; i++) values[i] = gh_bf16_to_f32(stored[i]);
+  free(stored);
+  return status;
 }

@@ -16,16 +16,16 @@ static gh_tensor *embeddings(gh_module *m, const gh_vision_config *c, gh_tensor 
   return gh_add(g, gh_concat(g, (gh_tensor *[]){first, patches}, 2, 1), positions);
 }
 
-/* Norm and projection of the output: (..., hidden) -> (..., D). */
+/* Norm and projection of the output: (..., hidden) -> (..., D), float32. */
 static gh_tensor *project(gh_module *m, const gh_vision_config *c, gh_tensor *x) {
-  x = gh_layernorm_layer(m, x, c->tower.eps, "vision_model.post_layernorm");
-  return gh_linear_layer(m, x, c->projection, false, "visual_projection");
+  x = gh_layernorm_layer(m, x, c->tower.eps, m->storage, "vision_model.post_layernorm");
+  return gh_linear_layer_to(m, x, c->projection, false, GH_F32, "visual_projection");
 }
 
 gh_tensor *gh_clip_vision(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
   gh_graph *g = m->graph;
   gh_tensor *x = embeddings(m, c, pixels);
-  x = gh_layernorm_layer(m, x, c->tower.eps, "vision_model.pre_layrnorm"); /* the published name */
+  x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "vision_model.pre_layrnorm"); /* the published name */
   x = gh_transformer_layers(m, &c->tower, x, "vision_model");
   const int64_t cut[2] = {1, gh_vision_patches(c)}, batch = pixels->shape[0];
   gh_tensor *part[2] = {0};

@@ -24,11 +24,11 @@ gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
 
 /* ---- projectors ---- */
 
-static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, const char *name) {
-  gh_tensor *h = gh_layernorm_layer(m, c, PROJECTOR_EPS, gh_name_make("%s.0", name).text);
+static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, gh_dtype result, const char *name) {
+  gh_tensor *h = gh_layernorm_layer(m, c, PROJECTOR_EPS, m->storage, gh_name_make("%s.0", name).text);
   h = gh_linear_layer(m, h, width, true, gh_name_make("%s.1", name).text);
   h = gh_activation(m->graph, h, GH_GELU_ERF);
-  return gh_linear_layer(m, h, width, true, gh_name_make("%s.3", name).text);
+  return gh_linear_layer_to(m, h, width, true, result, gh_name_make("%s.3", name).text);
 }
 
 void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
@@ -38,8 +38,8 @@ void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_
   if (!c) return;
   gh_tensor *tokens = gh_reshape(g, c, 3, (int64_t[]){c->shape[0], 1, c->shape[1]});
   if (local) tokens = gh_concat(g, (gh_tensor *[]){tokens, local}, 2, 1);
-  *vector = projector(m, c, config->vector_width, "project_clip");
-  *context = projector(m, tokens, config->context_width, "project_t5");
+  *vector = projector(m, c, config->vector_width, GH_F32, "project_clip");
+  *context = projector(m, tokens, config->context_width, m->storage, "project_t5");
 }
 
 /* ---- positions ---- */
@@ -113,7 +113,7 @@ static void stream_qkv(gh_flux *f, gh_stream_state *s, int block) {
   int64_t hidden = f->c->hidden;
   gh_name prefix = gh_name_make("double_blocks.%d.%s", block, s->name), attn = gh_name_make("%s_attn", prefix.text);
   modulation(f, gh_name_make("%s_mod.lin", prefix.text).text, 6, s->mod);
-  gh_tensor *h = gh_modulate(g, s->x, s->mod[0], s->mod[1], EPS), *qkv[3] = {0};
+  gh_tensor *h = gh_modulate(g, s->x, s->mod[0], s->mod[1], EPS, f->m->storage), *qkv[3] = {0};
   h = gh_linear_layer(f->m, h, 3 * hidden, true, gh_name_make("%s.qkv", attn.text).text);
   gh_split(g, h, 2, (int64_t[]){hidden, hidden, hidden}, 3, qkv);
   s->q = head_norm(f, qkv[0], attn.text, "query");
@@ -127,7 +127,7 @@ static gh_tensor *stream_rest(gh_flux *f, gh_stream_state *s, gh_tensor *attende
   int64_t mlp = (int64_t)(f->c->hidden * f->c->mlp_ratio);
   gh_tensor *h = gh_linear_layer(f->m, attended, f->c->hidden, true, gh_name_make("%s_attn.proj", prefix.text).text);
   gh_tensor *x = gh_gated_add(g, s->x, h, s->mod[2]);
-  h = gh_modulate(g, x, s->mod[3], s->mod[4], EPS);
+  h = gh_modulate(g, x, s->mod[3], s->mod[4], EPS, f->m->storage);
   h = gh_linear_layer(f->m, h, mlp, true, gh_name_make("%s_mlp.0", prefix.text).text);
   h = gh_activation(g, h, GH_GELU_TANH);
   h = gh_linear_layer(f->m, h, f->c->hidden, true, gh_name_make("%s_mlp.2", prefix.text).text);
@@ -156,7 +156,7 @@ static gh_tensor *single_block(gh_flux *f, int block, gh_tensor *x) {
   gh_name prefix = gh_name_make("single_blocks.%d", block);
   gh_tensor *mod[3], *part[4] = {0};
   modulation(f, gh_name_make("%s.modulation.lin", prefix.text).text, 3, mod);
-  gh_tensor *h = gh_modulate(g, x, mod[0], mod[1], EPS);
+  gh_tensor *h = gh_modulate(g, x, mod[0], mod[1], EPS, f->m->storage);
   h = gh_linear_layer(f->m, h, 3 * hidden + mlp, true, gh_name_make("%s.linear1", prefix.text).text);
   gh_split(g, h, 2, (int64_t[]){hidden, hidden, hidden, mlp}, 4, part);
   gh_tensor *attended = joint_attention(f, head_norm(f, part[0], prefix.text, "query"),
@@ -198,7 +198,7 @@ gh_tensor *gh_flux_denoiser(gh_module *m, const gh_flux_config *c, gh_tensor *x_
     return NULL;
   }
   gh_tensor *img = gh_linear_layer(m, x_t, c->hidden, true, "img_in");
-  gh_tensor *txt = gh_linear_layer(m, context, c->hidden, true, "txt_in");
+  gh_tensor *txt = gh_linear_layer_to(m, context, c->hidden, true, GH_F32, "txt_in");
   f.silu_vec = gh_activation(g, conditioning(&f, t, vector), GH_SILU);
   f.rope = rope_table(m, c, f.context, side);
   for (int i = 0; i < c->double_blocks; i++) double_block(&f, i, &img, &txt);
@@ -207,5 +207,6 @@ gh_tensor *gh_flux_denoiser(gh_module *m, const gh_flux_config *c, gh_tensor *x_
   gh_graph_segment(g);
   gh_split(g, x, 1, (int64_t[]){f.context, f.tokens}, 2, cut);
   modulation(&f, "final_layer.adaLN_modulation.1", 2, mod); /* shift, scale */
-  return gh_linear_layer(m, gh_modulate(g, cut[1], mod[0], mod[1], EPS), c->channels, true, "final_layer.linear");
+  x = gh_modulate(g, cut[1], mod[0], mod[1], EPS, m->storage);
+  return gh_linear_layer_to(m, x, c->channels, true, GH_F32, "final_layer.linear");
 }

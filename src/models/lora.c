@@ -23,7 +23,8 @@ static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int
   if (gh_graph_failed(g)) return NULL;
   bool fresh = !gh_store_find(m->store, name);
   gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true};
-  gh_tensor *t = gh_parameter(&plain, init, rank, shape, "%s", name);
+  plain.storage = m->storage;
+  gh_tensor *t = gh_matrix(&plain, init, rank, shape, "%s", name);
   if (!t || !fresh || !m->lora->adapter) return t;
   gh_name key = gh_name_make("base_model.model.%s", name);
   int64_t n = gh_tensor_elements(t);
@@ -69,7 +70,8 @@ static gh_tensor *dropped(gh_module *m, gh_tensor *x, const char *layer) {
   return gh_dropout(m->graph, x, lora->step, NULL, stream.key, lora->dropout);
 }
 
-gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, const char *layer) {
+gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
+                          const char *layer) {
   const gh_lora *lora = m->lora;
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
@@ -78,9 +80,9 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   gh_tensor *a = adapter_tensor(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, a_name.text);
   gh_tensor *b = adapter_tensor(m, gh_init_constant(0), 2, (int64_t[]){n, r}, b_name.text);
   gh_lora_bias_layer(m, bias, layer, true);
-  gh_tensor *y = gh_linear(g, x, weight, bias);
+  gh_tensor *y = gh_linear_to(g, x, weight, bias, result);
   gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
-  return gh_add_scaled(g, y, gh_linear(g, low, b, NULL), lora->alpha / (double)r);
+  return gh_add_scaled(g, y, gh_linear_to(g, low, b, NULL, result), lora->alpha / (double)r);
 }
 
 void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha) {

@@ -26,7 +26,8 @@ struct gh_lora {
 };
 
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
-gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, const char *layer);
+gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
+                          const char *layer);
 
 /* Trains a layer's bias (NULL: it has none), as m->lora says: `adapted` or not. One that the adapter holds counts as
  * adapted. */

@@ -54,7 +54,7 @@ static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
     draft(values, n, init);
   else
     draw(values, n, init, m->seed, t->name);
-  if (!status) status = gh_tensor_write(err, gh_graph_device(m->graph), t, values);
+  if (!status) status = gh_tensor_write_f32(err, gh_graph_device(m->graph), t, values);
   free(values);
   return status;
 }
@@ -65,7 +65,9 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-static gh_tensor *parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *name) {
+/* storage: GH_BF16 for a matrix in mixed precision. A frozen one has no float32 master. */
+static gh_tensor *parameter(gh_module *m, gh_init init, gh_dtype storage, int rank, const int64_t *shape,
+                            const char *name) {
   if (gh_graph_failed(m->graph)) return NULL;
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
@@ -73,9 +75,28 @@ static gh_tensor *parameter(gh_module *m, gh_init init, int rank, const int64_t 
     gh_graph_fail(m->graph, NULL, "%s is asked for with two shapes", name);
     return NULL;
   }
-  if (!t && (gh_store_add(err, m->store, name, GH_F32, rank, shape, &t) || fill(err, m, t, init))) return NULL;
+  if (!t) {
+    gh_dtype stored = m->trainable ? GH_F32 : storage;
+    if (gh_store_add(err, m->store, name, stored, rank, shape, &t) ||
+        (stored != storage && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init))
+      return NULL;
+  }
+  if (m->trainable && t->dtype != GH_F32) {
+    gh_graph_fail(m->graph, NULL, "%s was frozen and is stored as %s: it cannot be trained", name,
+                  gh_dtype_name(t->dtype));
+    return NULL;
+  }
   if (m->trainable && gh_store_make_trainable(err, m->store, t)) return NULL;
   return t;
+}
+
+gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
+  char name[160];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(name, sizeof name, format, args);
+  va_end(args);
+  return parameter(m, init, m->storage, rank, shape, name);
 }
 
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
@@ -84,7 +105,7 @@ gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *sha
   va_start(args, format);
   vsnprintf(name, sizeof name, format, args);
   va_end(args);
-  return parameter(m, init, rank, shape, name);
+  return parameter(m, init, GH_F32, rank, shape, name);
 }
 
 gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name) {
@@ -96,24 +117,28 @@ gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *v
   return gh_tensor_write(err, gh_graph_device(m->graph), t, values) ? NULL : t;
 }
 
-gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name) {
+gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name) {
   if (!x) return NULL;
   int64_t in = gh_tensor_columns(x);
   gh_init init = gh_init_fan_in(in);
-  gh_tensor *w = gh_parameter(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
+  gh_tensor *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
   gh_tensor *b = bias ? gh_parameter(m, init, 1, &width, "%s.bias", name) : NULL;
-  if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, name);
+  if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, result, name);
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
-  return gh_linear(m->graph, x, w, b);
+  return gh_linear_to(m->graph, x, w, b, result);
 }
 
-gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, const char *name) {
+gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name) {
+  return x ? gh_linear_layer_to(m, x, width, bias, x->dtype, name) : NULL;
+}
+
+gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name) {
   if (!x) return NULL;
   int64_t width = gh_tensor_columns(x);
   gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &width, "%s.weight", name);
   gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &width, "%s.bias", name);
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
-  return gh_layernorm(m->graph, x, w, b, eps);
+  return gh_layernorm(m->graph, x, w, b, eps, result);
 }
 
 gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name) {

@@ -16,8 +16,11 @@ typedef struct gh_module {
   gh_store *store;
   const gh_safetensors *weights; /* NULL: initialised from `seed` */
   uint64_t seed;
-  bool draft;          /* without weights: any numbers of the initialisation's size, quickly; for measuring speed */
-  bool trainable;      /* every parameter gets a gradient; false leaves what others made trainable as it is */
+  bool draft;     /* without weights: any numbers of the initialisation's size, quickly; for measuring speed */
+  bool trainable; /* every parameter gets a gradient; false leaves what others made trainable as it is */
+  /* GH_BF16: mixed precision. Matrices are bf16 (a trained one has a float32 master and a working copy), and so is what
+   * runs between them; the residual stream, vectors of parameters and vectors a sample (modulation) are float32. */
+  gh_dtype storage;
   const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
 } gh_module;
 
@@ -36,11 +39,17 @@ gh_init gh_init_fan_in(int64_t fan_in); /* uniform, +-1/sqrt(fan_in): torch.nn.L
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* The same for one that matrix products alone read, (N, K...): stored as m->storage says. */
+gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
 /* Layers: each fetches its parameters `name`.weight and `name`.bias, and applies itself. */
 
-/* torch.nn.Linear: x (..., K) -> (..., width); adapted by LoRA where m->lora targets `name`. */
+/* torch.nn.Linear: x (..., K) -> (..., width), stored as x is or as said; adapted by LoRA where m->lora targets `name`.
+ */
 gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name);
-gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, const char *name);
+gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name);
+gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name);
 gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name);
 gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
                          const char *name);

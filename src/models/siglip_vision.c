@@ -20,13 +20,14 @@ static gh_tensor *embeddings(gh_module *m, const gh_vision_config *c, gh_tensor 
 static gh_tensor *attention_output(gh_module *m, int64_t hidden, gh_tensor *x) {
   static const char name[] = HEAD ".attention.out_proj";
   gh_init init = gh_init_fan_in(hidden);
-  gh_tensor *w = gh_parameter(m, init, 2, (int64_t[]){hidden, hidden}, "%s.weight", name);
+  gh_tensor *w = gh_matrix(m, init, 2, (int64_t[]){hidden, hidden}, "%s.weight", name);
   gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &hidden, "%s.bias", name);
   if (m->lora) gh_lora_bias_layer(m, b, name, gh_lora_targets(m->lora, name));
-  return gh_linear(m->graph, x, w, b);
+  return gh_linear_to(m->graph, x, w, b, GH_F32);
 }
 
-/* torch.nn.MultiheadAttention of one learnt query over all tokens: (B, N, hidden) -> (B, 1, hidden). */
+/* torch.nn.MultiheadAttention of one learnt query over all tokens: (B, N, hidden) -> (B, 1, hidden), float32. The
+ * weight is cut in three, so it is kept in float32 and its parts are rounded. */
 static gh_tensor *probe_attention(gh_module *m, const gh_vision_config *c, gh_tensor *x) {
   gh_graph *g = m->graph;
   int64_t hidden = c->tower.hidden;
@@ -41,8 +42,10 @@ static gh_tensor *probe_attention(gh_module *m, const gh_vision_config *c, gh_te
   if (gh_graph_failed(g) || !x) return NULL;
   gh_split(g, in, 0, thirds, 3, w);
   gh_split(g, shift, 0, thirds, 3, b);
+  for (int i = 0; i < 3; i++) w[i] = gh_cast(g, w[i], m->storage);
   gh_tensor *query = gh_linear(g, gh_reshape(g, probe, 2, (int64_t[]){1, hidden}), w[0], b[0]);
-  query = gh_repeat(g, query, x->shape[0]);
+  query = gh_cast(g, gh_repeat(g, query, x->shape[0]), m->storage);
+  x = gh_cast(g, x, m->storage);
   x = gh_transformer_attend(m, &c->tower, query, gh_linear(g, x, w[1], b[1]), gh_linear(g, x, w[2], b[2]));
   return attention_output(m, hidden, x);
 }
@@ -50,10 +53,10 @@ static gh_tensor *probe_attention(gh_module *m, const gh_vision_config *c, gh_te
 gh_tensor *gh_siglip_vision(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
   gh_graph *g = m->graph;
   gh_tensor *x = gh_transformer_layers(m, &c->tower, embeddings(m, c, pixels), "vision_model");
-  x = gh_layernorm_layer(m, x, c->tower.eps, "vision_model.post_layernorm");
+  x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "vision_model.post_layernorm");
   if (local) *local = x;
   x = probe_attention(m, c, x);
-  gh_tensor *h = gh_layernorm_layer(m, x, c->tower.eps, HEAD ".layernorm");
+  gh_tensor *h = gh_layernorm_layer(m, x, c->tower.eps, m->storage, HEAD ".layernorm");
   x = gh_add(g, x, gh_transformer_mlp(m, &c->tower, h, HEAD ".mlp"));
   return gh_reshape(g, x, 2, (int64_t[]){pixels->shape[0], c->tower.hidden});
 }

@@ -34,7 +34,7 @@ gh_tensor *gh_text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, 
   if (gh_graph_failed(g)) return NULL;
   int64_t batch = pooled->shape[0];
   gh_tensor *x = gh_transformer_layers(m, &c->tower, embeddings(m, c, ids, batch), "text_model");
-  x = gh_layernorm_layer(m, x, c->tower.eps, "text_model.final_layer_norm");
+  x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "text_model.final_layer_norm");
   x = gh_reshape(g, gh_gather_rows(g, x, pooled), 2, (int64_t[]){batch, c->tower.hidden});
   bool siglip = c->family == GH_SIGLIP;
   return gh_linear_layer(m, x, c->projection, siglip, siglip ? "text_model.head" : "text_projection");

@@ -54,9 +54,9 @@ gh_tensor *gh_transformer_layers(gh_module *m, const gh_transformer *t, gh_tenso
   for (int i = 0; i < t->layers; i++) {
     gh_graph_segment(m->graph);
     gh_name layer = gh_name_make("%s.encoder.layers.%d", prefix, i);
-    gh_tensor *h = gh_layernorm_layer(m, x, t->eps, gh_name_make("%s.layer_norm1", layer.text).text);
+    gh_tensor *h = gh_layernorm_layer(m, x, t->eps, m->storage, gh_name_make("%s.layer_norm1", layer.text).text);
     x = gh_add(m->graph, x, self_attention(m, t, h, layer.text));
-    h = gh_layernorm_layer(m, x, t->eps, gh_name_make("%s.layer_norm2", layer.text).text);
+    h = gh_layernorm_layer(m, x, t->eps, m->storage, gh_name_make("%s.layer_norm2", layer.text).text);
     x = gh_add(m->graph, x, gh_transformer_mlp(m, t, h, gh_name_make("%s.mlp", layer.text).text));
   }
   gh_graph_segment(m->graph);

@@ -30,7 +30,7 @@ gh_tensor *gh_vision_patch_embedding(gh_module *m, const gh_vision_config *c, gh
   int64_t hidden = c->tower.hidden, columns = 3 * (int64_t)c->patch * c->patch;
   static const char name[] = "vision_model.embeddings.patch_embedding";
   gh_init init = bias ? gh_init_fan_in(columns) : gh_init_normal(0.02);
-  gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){hidden, 3, c->patch, c->patch}, "%s.weight", name);
+  gh_tensor *w = gh_matrix(m, init, 4, (int64_t[]){hidden, 3, c->patch, c->patch}, "%s.weight", name);
   gh_tensor *b = bias ? gh_parameter(m, gh_init_constant(0), 1, &hidden, "%s.bias", name) : NULL;
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
   gh_tensor *patches = gh_patchify(m->graph, whole_patches(m->graph, pixels, c->patch), c->patch);

@@ -1,4 +1,4 @@
-/* a + scale * b with b broadcast over leading dimensions; accumulation into persistent tensors; constants. */
+/* a + scale * b with b broadcast over leading dimensions; accumulation into persistent tensors; constants; casts. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -10,15 +10,25 @@ static gh_status add_infer(gh_graph *g, gh_node *node) {
   for (int i = 0; i < b->rank; i++)
     if (skip < 0 || b->shape[i] != a->shape[skip + i])
       return gh_graph_fail(g, node, "the second shape is no suffix of the first");
+  if (b->dtype != GH_F32 && gh_tensor_elements(a) != gh_tensor_elements(b))
+    return gh_graph_fail(g, node, "what is broadcast must be float32");
   return gh_declare_like(g, node, a);
+}
+
+/* y = a + scale * b of one shape, both stored alike or a in float32: a branch that joins the residual stream. */
+static gh_status record_add(gh_recorder *r, const gh_node *node, const gh_tensor *y, const gh_tensor *a,
+                            const gh_tensor *b, double scale) {
+  int64_t n = gh_tensor_elements(b);
+  const char *kernel = a->dtype == b->dtype ? "add_forward" : "add_wide_forward";
+  return GH_RECORD_AS(r, node, b->dtype, kernel, gh_grid_elements(r, n), gh_t(y), gh_t(a), gh_t(b), gh_f(scale),
+                      gh_l(n));
 }
 
 static gh_status add_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *a = node->in[0], *b = node->in[1], *y = node->out[0];
   int64_t n = gh_tensor_elements(a), period = gh_tensor_elements(b);
-  if (n == period)
-    return GH_RECORD(r, node, "add_forward", gh_grid_elements(r, n), gh_t(y), gh_t(a), gh_t(b), gh_f(node->attr[SCALE]),
-                     gh_l(n));
+  if (n == period && (a->dtype == b->dtype || b->dtype == GH_BF16))
+    return record_add(r, node, y, a, b, node->attr[SCALE]);
   return GH_RECORD(r, node, "add_rows_forward", gh_grid_rows(r, n / period, period), gh_t(y), gh_t(a), gh_t(b),
                    gh_f(node->attr[SCALE]), gh_l(n / period), gh_l(period));
 }
@@ -36,7 +46,7 @@ static void add_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dou
 
 const gh_op gh_op_add = {.name = "add",
                          .attrs = {"scale"},
-                         .flags = GH_OP_INPLACE,
+                         .flags = GH_OP_INPLACE | GH_OP_MIXED,
                          .infer = add_infer,
                          .launch = add_launch,
                          .gradient = add_gradient};
@@ -56,9 +66,7 @@ static gh_status accumulate_infer(gh_graph *g, gh_node *node) {
 }
 
 static gh_status accumulate_launch(gh_recorder *r, const gh_node *node) {
-  int64_t n = gh_tensor_elements(node->in[0]);
-  return GH_RECORD(r, node, "add_forward", gh_grid_elements(r, n), gh_t(node->out[0]), gh_t(node->out[0]),
-                   gh_t(node->in[0]), gh_f(1), gh_l(n));
+  return record_add(r, node, node->out[0], node->out[0], node->in[0], 1);
 }
 
 const gh_op gh_op_accumulate = {.name = "accumulate", .infer = accumulate_infer, .launch = accumulate_launch};
@@ -83,3 +91,39 @@ static gh_status constant_launch(gh_recorder *r, const gh_node *node) {
 
 const gh_op gh_op_constant = {
     .name = "constant", .attrs = {"value"}, .infer = constant_infer, .launch = constant_launch};
+
+/* ---- cast: to bf16, rounded to nearest even, or back to float32 ---- */
+
+enum { TO_BF16 };
+
+static gh_status cast_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *x = node->in[0];
+  gh_dtype to = node->attr[TO_BF16] != 0 ? GH_BF16 : GH_F32;
+  if (x->dtype == to || (x->dtype != GH_F32 && x->dtype != GH_BF16))
+    return gh_graph_fail(g, node, "%s is not turned into %s", gh_dtype_name(x->dtype), gh_dtype_name(to));
+  gh_declare(g, node, to, x->rank, x->shape);
+  return GH_OK;
+}
+
+static gh_status cast_launch(gh_recorder *r, const gh_node *node) {
+  int64_t n = gh_tensor_elements(node->in[0]);
+  const char *kernel = node->attr[TO_BF16] != 0 ? "cast_narrow" : "cast_widen";
+  return GH_RECORD(r, node, kernel, gh_grid_elements(r, n), gh_t(node->out[0]), gh_t(node->in[0]), gh_l(n));
+}
+
+static void cast_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  din[0] = gh_cast(g, dout[0], node->in[0]->dtype);
+}
+
+const gh_op gh_op_cast = {.name = "cast",
+                          .attrs = {"bf16"},
+                          .flags = GH_OP_MIXED,
+                          .infer = cast_infer,
+                          .launch = cast_launch,
+                          .gradient = cast_gradient};
+
+gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype) {
+  const double narrow = dtype == GH_BF16;
+  if (!x || x->dtype == dtype) return x;
+  return gh_apply(g, &gh_op_cast, &x, 1, &narrow, 1);
+}

@@ -92,6 +92,7 @@ static gh_status attention_backward_q_launch(gh_recorder *r, const gh_node *node
 static double attention_backward_q_flops(const gh_node *node) { return 6 * pair_elements(node); }
 
 const gh_op gh_op_attention_backward_q = {.name = "attention_backward_q",
+                                          .wide = GH_WIDE(TOP) | GH_WIDE(REST) | GH_WIDE(DELTA),
                                           .attrs = {"scale", "causal"},
                                           .infer = attention_backward_q_infer,
                                           .launch = attention_backward_q_launch,
@@ -113,15 +114,17 @@ static gh_status attention_backward_kv_launch(gh_recorder *r, const gh_node *nod
 static double attention_backward_kv_flops(const gh_node *node) { return 8 * pair_elements(node); }
 
 const gh_op gh_op_attention_backward_kv = {.name = "attention_backward_kv",
+                                           .wide = GH_WIDE(TOP) | GH_WIDE(REST) | GH_WIDE(DELTA),
                                            .attrs = {"scale", "causal"},
                                            .infer = attention_backward_kv_infer,
                                            .launch = attention_backward_kv_launch,
                                            .flops = attention_backward_kv_flops};
 
-/* dout, out (B, N, H, D) -> the sums of their products over D (B, H, N) */
+/* dout, out, what out's rounding took off or NULL (B, N, H, D) -> the sums of their products over D (B, H, N) */
 static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_rank(g, node, 0, 4);
   if (!status) status = gh_want_same(g, node, 1, 0);
+  if (!status && node->in[2]) status = gh_want_same(g, node, 2, 0);
   if (status) return status;
   const int64_t *s = node->in[0]->shape;
   gh_declare(g, node, GH_F32, 3, (int64_t[]){s[0], s[2], s[1]});
@@ -131,14 +134,14 @@ static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
 static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
   const int64_t *s = node->in[0]->shape, rows = s[0] * s[1] * s[2];
   return GH_RECORD(r, node, "attention_delta", gh_grid_rows(r, rows, s[3]), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_t(node->in[1]), gh_l(rows), gh_l(s[1]), gh_i(s[2]), gh_i(s[3]));
+                   gh_t(node->in[1]), gh_t(node->in[2]), gh_l(rows), gh_l(s[1]), gh_i(s[2]), gh_i(s[3]));
 }
 
 const gh_op gh_op_attention_delta = {
     .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
 
 /* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), top and rest (B, H, Nq): a row's highest
- * score, and 1 / sum exp(score - top) ---- */
+ * score, and 1 / sum exp(score - top); in bf16 also low (B, Nq, H, D): what the rounding of out took off ---- */
 
 static gh_status attention_infer(gh_graph *g, gh_node *node) {
   gh_status status = check_qkv(g, node);
@@ -146,13 +149,15 @@ static gh_status attention_infer(gh_graph *g, gh_node *node) {
   if (status) return status;
   const int64_t *q = node->in[Q]->shape;
   for (int i = 0; i < 2; i++) gh_declare(g, node, GH_F32, 3, (int64_t[]){q[0], q[2], q[1]});
-  return GH_OK;
+  return node->in[Q]->dtype == GH_BF16 ? gh_declare_like(g, node, node->in[Q]) : GH_OK;
 }
 
+static gh_tensor *low_of(const gh_node *node) { return node->outputs > 3 ? node->out[3] : NULL; }
+
 static gh_status attention_launch(gh_recorder *r, const gh_node *node) {
-  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(node->out[2]),
+  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(node->out[2]), gh_t(low_of(node)),
                         gh_t(node->in[Q]),  gh_t(node->in[K]),  gh_t(node->in[V])};
-  return record(r, node, "attention_forward", node->in[Q]->shape[1], 1, own, 6);
+  return record(r, node, "attention_forward", node->in[Q]->shape[1], 1, own, 7);
 }
 
 static double attention_flops(const gh_node *node) { return 4 * pair_elements(node); }
@@ -164,7 +169,7 @@ static void attention_gradient(gh_graph *g, const gh_node *node, gh_tensor *cons
     return;
   }
   gh_tensor *dy = gh_same_shape(dout[0], out) ? dout[0] : gh_reshape(g, dout[0], out->rank, out->shape);
-  gh_tensor *delta = gh_apply(g, &gh_op_attention_delta, (gh_tensor *[]){dy, node->out[0]}, 2, NULL, 0);
+  gh_tensor *delta = gh_apply(g, &gh_op_attention_delta, (gh_tensor *[]){dy, node->out[0], low_of(node)}, 3, NULL, 0);
   gh_tensor *in[BACKWARD_INPUTS] = {node->in[Q], node->in[K], node->in[V], dy, node->out[1], node->out[2], delta};
   if (gh_wants_grad(node->in[Q])) din[Q] = gh_apply(g, &gh_op_attention_backward_q, in, BACKWARD_INPUTS, node->attr, 2);
   if (!gh_wants_grad(node->in[K]) && !gh_wants_grad(node->in[V])) return;

@@ -35,8 +35,8 @@ static gh_tensor *silu(gh_graph *g, gh_tensor **in) { return gh_activation(g, in
 static gh_tensor *gelu_tanh(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_GELU_TANH); }
 static gh_tensor *quick_gelu(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_QUICK_GELU); }
 static gh_tensor *gelu_erf(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_GELU_ERF); }
-static gh_tensor *layernorm(gh_graph *g, gh_tensor **in) { return gh_layernorm(g, in[0], in[1], in[2], 1e-5); }
-static gh_tensor *modulate(gh_graph *g, gh_tensor **in) { return gh_modulate(g, in[0], in[1], in[2], 1e-6); }
+static gh_tensor *layernorm(gh_graph *g, gh_tensor **in) { return gh_layernorm(g, in[0], in[1], in[2], 1e-5, GH_F32); }
+static gh_tensor *modulate(gh_graph *g, gh_tensor **in) { return gh_modulate(g, in[0], in[1], in[2], 1e-6, GH_F32); }
 static gh_tensor *gated_add(gh_graph *g, gh_tensor **in) { return gh_gated_add(g, in[0], in[1], in[2]); }
 static gh_tensor *rmsnorm(gh_graph *g, gh_tensor **in) { return gh_rmsnorm(g, in[0], in[1], 1e-6); }
 static gh_tensor *rope(gh_graph *g, gh_tensor **in) { return gh_rope(g, in[0], in[1]); }

@@ -16,7 +16,10 @@
  * A case is run as three graphs: directly on persistent tensors, twice, so that gradients double; on values that are
  * all kept, their memory poisoned, gaps checked; forward only, where in-place ops may overwrite, with finite
  * differences along a direction that mixes the gradient's and a random one. Every tensor must also fail when one
- * element is off by 1 %. */
+ * element is off by 1 %.
+ *
+ * In bf16 the expected values are what the op gives in float32 (checked as above) for the same inputs and gradients
+ * rounded to bf16, and an element may be off by the roundings of what is stored on the way alone: check_bf16.c. */
 #ifndef GH_OPS_CHECK_H
 #define GH_OPS_CHECK_H
 
@@ -34,12 +37,14 @@ typedef struct gh_check_result {
 typedef struct gh_check_options {
   bool brief;    /* outputs and gradients of one direct run: what a self-test needs */
   bool sabotage; /* test of the test: plants an error of 1 % in one element of each tensor of the direct run */
+  bool bf16;     /* the ops that have it in bf16, instead; the others give no result */
 } gh_check_options;
 
 typedef struct gh_check_listener {
   void *context;
   void (*result)(void *context, const gh_check_result *result);
-  void (*used)(void *context, const gh_op *op); /* each op that a case's graphs launched, repeatedly; may be NULL */
+  /* Each op that a case's graphs launched (in bf16: with that storage), repeatedly; may be NULL. */
+  void (*used)(void *context, const gh_op *op);
 } gh_check_listener;
 
 /* Runs every case of the file. An error means that the file is malformed; a case that cannot run is a failed result. */

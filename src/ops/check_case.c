@@ -51,7 +51,8 @@ static gh_status build(gh_error *err, gh_check *c, form how, built *b) {
     gh_tensor *t = &c->in[i].tensor;
     t->plan.last = -1;
     t->plan.keep = false;
-    in[i] = how == DIRECT || t->dtype != GH_F32 ? t : gh_add(b->graph, t, &c->zero.tensor);
+    bool integer = t->dtype == GH_I32 || t->dtype == GH_U32;
+    in[i] = how == DIRECT || integer ? t : gh_add(b->graph, t, &c->zero.tensor);
   }
   gh_node *node = gh_apply_node(b->graph, c->op, in, c->inputs, c->attr, GH_MAX_ATTRS);
   if (node && node->outputs < c->outputs)
@@ -61,8 +62,11 @@ static gh_status build(gh_error *err, gh_check *c, form how, built *b) {
   if (how == VALUES) keep_all(b->graph);
   status = gh_graph_plan(err, b->graph);
   if (!status) status = gh_graph_poison(err, b->graph);
-  for (int i = 0; !status && c->listener->used && i < gh_graph_node_count(b->graph); i++)
-    if (!gh_graph_node(b->graph, i)->dead) c->listener->used(c->listener->context, gh_graph_node(b->graph, i)->op);
+  for (int i = 0; !status && c->listener->used && i < gh_graph_node_count(b->graph); i++) {
+    const gh_node *used = gh_graph_node(b->graph, i);
+    if (!used->dead && (!c->options.bf16 || used->storage == GH_BF16))
+      c->listener->used(c->listener->context, used->op);
+  }
   return status;
 }
 
@@ -247,6 +251,30 @@ static gh_status check_forward(gh_error *err, gh_check *c) {
   if (!status) status = run(err, c, &b);
   if (!status) status = judge_outputs(err, c, &b, " in place", false);
   if (!status && c->finite && any_gradient(c)) status = check_differences(err, c, &b);
+  gh_graph_free(b.graph);
+  return status;
+}
+
+/* ---- the expected values from a run ---- */
+
+static gh_status take(gh_error *err, gh_check *c, const gh_tensor *t, gh_expected *expected) {
+  int64_t n = expected->elements;
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  gh_status status = values ? gh_tensor_read(err, c->device, t, values) : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n && !status; i++) expected->values[i] = (double)values[i];
+  free(values);
+  return status;
+}
+
+gh_status gh_check_take(gh_error *err, gh_check *c) {
+  built b = {0};
+  gh_status status = build(err, c, DIRECT, &b);
+  if (!status) status = run(err, c, &b);
+  for (int i = 0; i < c->outputs && !status; i++)
+    if (b.out[i]->dtype == GH_F32) status = take(err, c, b.out[i], &c->out[i]);
+  for (int i = 0; i < c->inputs && !status; i++)
+    if (c->din[i].values) status = take(err, c, &c->grad[i].tensor, &c->din[i]);
+  if (!status) status = clear_gradients(err, c);
   gh_graph_free(b.graph);
   return status;
 }

@@ -1,5 +1,6 @@
-/* Known answers of the ops that no file of cases serves: what they draw, and the control block, whose answers the host
- * computes itself. */
+/* Known answers of the ops that no file of cases serves: what they draw, the control block, and rounding to bf16, whose
+ * answers the host computes itself. */
+#include "base/half.h"
 #include "base/random.h"
 #include "ops/check.h"
 #include "ops/ops.h"
@@ -74,13 +75,28 @@ static void record_control(gh_drawn *d) {
   d->tolerance = 2.5e-7;
 }
 
+/* Both neighbours of a tie, ties to either side, the largest numbers, a subnormal; and back. */
+static void record_cast(gh_drawn *d) {
+  static const float values[] = {1.00390625f, 1.00390637f, 1.00390613f, 1.01171875f, -3.3333333f,
+                                 1e-40f,      3.0e38f,     -0.0f,       65537.0f};
+  gh_tensor *x;
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 1, (int64_t[]){GH_COUNT(values)}, &x) ||
+      gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
+    return;
+  d->out = gh_cast(d->g, gh_cast(d->g, x, GH_BF16), GH_F32);
+  d->count = GH_COUNT(values);
+  d->tolerance = 0;
+  for (size_t i = 0; i < GH_COUNT(values); i++) d->want[i] = (double)gh_bf16_to_f32(gh_f32_to_bf16(values[i]));
+}
+
 static const struct {
   const char *op;
   void (*record)(gh_drawn *d);
 } cases[] = {{"random_normal", record_normal},
              {"random_timestep", record_timestep},
              {"random_index", record_index},
-             {"clip_control", record_control}};
+             {"clip_control", record_control},
+             {"cast", record_cast}};
 
 static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
   const uint32_t block[STEP_WORDS] = {

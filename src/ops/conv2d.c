@@ -1,7 +1,8 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
  * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
- * one and the gradients of all 3 x 3 weights are computed directly. */
+ * one and the gradients of all 3 x 3 weights are computed directly. In float32 alone: the autoencoder, which all of
+ * them belong to, is not rounded in mixed precision either. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -174,6 +175,7 @@ static double conv2d_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_conv2d = {.name = "conv2d",
+                            .wide = GH_WIDE_ALL,
                             .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right"},
                             .infer = conv2d_infer,
                             .launch = conv2d_launch,
@@ -259,6 +261,7 @@ static double backward_x_flops(const gh_node *node) {
 
 const gh_op gh_op_conv2d_backward_x = {
     .name = "conv2d_backward_x",
+    .wide = GH_WIDE_ALL,
     .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "height", "width"},
     .infer = backward_x_infer,
     .launch = backward_x_launch,
@@ -347,6 +350,7 @@ static double backward_weight_flops(const gh_node *node) {
 
 const gh_op gh_op_conv2d_backward_weight = {
     .name = "conv2d_backward_weight",
+    .wide = GH_WIDE_ALL,
     .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "kernel_h", "kernel_w"},
     .flags = GH_OP_ACCUMULATES,
     .infer = backward_weight_infer,
@@ -373,6 +377,7 @@ static gh_status backward_bias_launch(gh_recorder *r, const gh_node *node) {
 static double backward_bias_flops(const gh_node *node) { return (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_conv2d_backward_bias = {.name = "conv2d_backward_bias",
+                                          .wide = GH_WIDE_ALL,
                                           .flags = GH_OP_ACCUMULATES,
                                           .infer = backward_bias_infer,
                                           .launch = backward_bias_launch,

@@ -33,8 +33,12 @@ static double fft2d_flops(const gh_node *node) {
   return 5 * (double)desc.batch * n * log2(n);
 }
 
-const gh_op gh_op_fft2d = {
-    .name = "fft2d", .attrs = {"inverse"}, .infer = fft2d_infer, .launch = fft2d_launch, .flops = fft2d_flops};
+const gh_op gh_op_fft2d = {.name = "fft2d",
+                           .attrs = {"inverse"},
+                           .wide = GH_WIDE_ALL,
+                           .infer = fft2d_infer,
+                           .launch = fft2d_launch,
+                           .flops = fft2d_flops};
 
 gh_tensor *gh_fft2d(gh_graph *g, gh_tensor *x, bool inverse) {
   const double attr = inverse;

@@ -13,7 +13,7 @@ static gh_status want_index(gh_graph *g, const gh_node *node, int input, int64_t
 static gh_status gather_rows_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0], *index = node->in[1];
   if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, x->shape[0])) return GH_ERROR_ARGUMENT;
-  gh_declare(g, node, GH_F32, 3, (int64_t[]){x->shape[0], index->shape[1], x->shape[2]});
+  gh_declare(g, node, x->dtype, 3, (int64_t[]){x->shape[0], index->shape[1], x->shape[2]});
   return GH_OK;
 }
 
@@ -40,7 +40,7 @@ static gh_status gather_rows_backward_infer(gh_graph *g, gh_node *node) {
   if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, dy->shape[0])) return GH_ERROR_ARGUMENT;
   if (node->in[1]->shape[1] != dy->shape[1]) return gh_graph_fail(g, node, "there must be an index a row");
   if (rows < 1) return gh_graph_fail(g, node, "%lld rows", (long long)rows);
-  gh_declare(g, node, GH_F32, 3, (int64_t[]){dy->shape[0], rows, dy->shape[2]});
+  gh_declare(g, node, dy->dtype, 3, (int64_t[]){dy->shape[0], rows, dy->shape[2]});
   return GH_OK;
 }
 

@@ -60,6 +60,7 @@ static void groupnorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *cons
 static double groupnorm_flops(const gh_node *node) { return 7.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_groupnorm = {.name = "groupnorm",
+                               .wide = GH_WIDE(1) | GH_WIDE(2),
                                .attrs = {"groups", "eps"},
                                .infer = groupnorm_infer,
                                .launch = groupnorm_launch,
@@ -84,6 +85,7 @@ static gh_status groupnorm_sums_launch(gh_recorder *r, const gh_node *node) {
 static double groupnorm_sums_flops(const gh_node *node) { return 4.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_groupnorm_sums = {.name = "groupnorm_sums",
+                                    .wide = GH_WIDE(2) | GH_WIDE(3),
                                     .attrs = {"groups"},
                                     .infer = groupnorm_sums_infer,
                                     .launch = groupnorm_sums_launch,
@@ -103,6 +105,7 @@ static gh_status groupnorm_backward_launch(gh_recorder *r, const gh_node *node) 
 static double groupnorm_backward_flops(const gh_node *node) { return 7.0 * (double)gh_tensor_elements(node->in[1]); }
 
 const gh_op gh_op_groupnorm_backward = {.name = "groupnorm_backward",
+                                        .wide = ~(GH_WIDE(0) | GH_WIDE(1)),
                                         .attrs = {"groups"},
                                         .flags = GH_OP_INPLACE,
                                         .infer = groupnorm_backward_infer,

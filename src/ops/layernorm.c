@@ -3,13 +3,14 @@
 #include "ops/reduce.h"
 
 #define EPS           0
+#define BF16          1
 #define BASE          0 /* of layernorm_backward: what is added to the weight */
 #define ROWS_A_WEIGHT 1
 
 /* y, mean (rows), rstd (rows): the statistics are what the gradient needs; nobody reads them otherwise. */
 static gh_status declare_normalized(gh_graph *g, gh_node *node) {
   const int64_t rows = gh_tensor_rows(node->in[0]);
-  gh_declare_like(g, node, node->in[0]);
+  gh_declare(g, node, gh_result_dtype(node->attr[BF16]), node->in[0]->rank, node->in[0]->shape);
   gh_declare(g, node, GH_F32, 1, &rows);
   return gh_declare(g, node, GH_F32, 1, &rows) ? GH_OK : GH_ERROR_MEMORY;
 }
@@ -39,6 +40,7 @@ static double layernorm_backward_flops(const gh_node *node) { return 11.0 * (dou
 const gh_op gh_op_layernorm_backward = {.name = "layernorm_backward",
                                         .attrs = {"base", "rows_a_weight"},
                                         .flags = GH_OP_INPLACE,
+                                        .wide = ~GH_WIDE(0), /* all but dy */
                                         .infer = layernorm_backward_infer,
                                         .launch = layernorm_backward_launch,
                                         .flops = layernorm_backward_flops};
@@ -76,14 +78,15 @@ static void layernorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *cons
 static double normalize_flops(const gh_node *node) { return 8.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_layernorm = {.name = "layernorm",
-                               .attrs = {"eps"},
+                               .attrs = {"eps", "bf16"},
+                               .wide = GH_WIDE_ALL,
                                .infer = layernorm_infer,
                                .launch = layernorm_launch,
                                .gradient = layernorm_gradient,
                                .flops = normalize_flops};
 
-gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps) {
-  return gh_apply(g, &gh_op_layernorm, (gh_tensor *[]){x, weight, bias}, 3, &eps, 1);
+gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps, gh_dtype result) {
+  return gh_apply(g, &gh_op_layernorm, (gh_tensor *[]){x, weight, bias}, 3, (double[]){eps, result == GH_BF16}, 2);
 }
 
 /* ---- modulate: inputs (x, shift, scale) ---- */
@@ -116,33 +119,37 @@ static void modulate_gradient(gh_graph *g, const gh_node *node, gh_tensor *const
 }
 
 const gh_op gh_op_modulate = {.name = "modulate",
-                              .attrs = {"eps"},
+                              .attrs = {"eps", "bf16"},
+                              .wide = GH_WIDE_ALL,
                               .infer = modulate_infer,
                               .launch = modulate_launch,
                               .gradient = modulate_gradient,
                               .flops = normalize_flops};
 
-gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps) {
-  return gh_apply(g, &gh_op_modulate, (gh_tensor *[]){x, shift, scale}, 3, &eps, 1);
+gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps, gh_dtype result) {
+  return gh_apply(g, &gh_op_modulate, (gh_tensor *[]){x, shift, scale}, 3, (double[]){eps, result == GH_BF16}, 2);
 }
 
 /* ---- gated_add: inputs (x, f, gate); its gradient to f has inputs (dy, gate) ---- */
 
-static gh_status record_gated(gh_recorder *r, const gh_node *node, const gh_tensor *x, const gh_tensor *f,
-                              const gh_tensor *gate) {
-  int64_t rows = gh_tensor_rows(f), columns = gh_tensor_columns(f);
-  return GH_RECORD(r, node, "gated_add_forward", gh_grid_rows(r, rows, columns), gh_t(node->out[0]), gh_t(x), gh_t(f),
-                   gh_t(gate), gh_l(rows), gh_l(columns), gh_l(f->shape[1]));
+static gh_status gated_add_backward_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *dy = node->in[0];
+  gh_declare(g, node, gh_result_dtype(node->attr[0]), dy->rank, dy->shape);
+  return GH_OK;
 }
-
-static gh_status gated_add_backward_infer(gh_graph *g, gh_node *node) { return gh_declare_like(g, node, node->in[0]); }
 
 static gh_status gated_add_backward_launch(gh_recorder *r, const gh_node *node) {
-  return record_gated(r, node, NULL, node->in[0], node->in[1]);
+  const gh_tensor *dy = node->in[0];
+  int64_t rows = gh_tensor_rows(dy), columns = gh_tensor_columns(dy), tokens = rows / node->in[1]->shape[0];
+  return GH_RECORD(r, node, "gated_add_backward", gh_grid_rows(r, rows, columns), gh_t(node->out[0]), gh_t(dy),
+                   gh_t(node->in[1]), gh_l(rows), gh_l(columns), gh_l(tokens));
 }
 
-const gh_op gh_op_gated_add_backward = {
-    .name = "gated_add_backward", .infer = gated_add_backward_infer, .launch = gated_add_backward_launch};
+const gh_op gh_op_gated_add_backward = {.name = "gated_add_backward",
+                                        .attrs = {"bf16"},
+                                        .wide = GH_WIDE_ALL,
+                                        .infer = gated_add_backward_infer,
+                                        .launch = gated_add_backward_launch};
 
 static gh_status gated_add_infer(gh_graph *g, gh_node *node) {
   gh_status status = want_rows_a_sample(g, node, 2, 2);
@@ -151,20 +158,25 @@ static gh_status gated_add_infer(gh_graph *g, gh_node *node) {
 }
 
 static gh_status gated_add_launch(gh_recorder *r, const gh_node *node) {
-  return record_gated(r, node, node->in[0], node->in[1], node->in[2]);
+  const gh_tensor *f = node->in[1];
+  int64_t rows = gh_tensor_rows(f), columns = gh_tensor_columns(f);
+  return GH_RECORD(r, node, "gated_add_forward", gh_grid_rows(r, rows, columns), gh_t(node->out[0]), gh_t(node->in[0]),
+                   gh_t(f), gh_t(node->in[2]), gh_l(rows), gh_l(columns), gh_l(f->shape[1]));
 }
 
 static void gated_add_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *f = node->in[1], *gate = node->in[2], *dy = dout[0];
+  const double narrow = f->dtype == GH_BF16;
   if (gh_wants_grad(node->in[0])) din[0] = dy;
-  if (gh_wants_grad(f)) din[1] = gh_apply(g, &gh_op_gated_add_backward, (gh_tensor *[]){dy, gate}, 2, NULL, 0);
-  if (gh_wants_grad(gate)) din[2] = gh_segment_dot(g, dy, f, NULL, NULL, f->shape[0], f->shape[1], f->shape[2], gate);
+  if (gh_wants_grad(f)) din[1] = gh_apply(g, &gh_op_gated_add_backward, (gh_tensor *[]){dy, gate}, 2, &narrow, 1);
+  if (gh_wants_grad(gate)) din[2] = gh_segment_dot(g, f, dy, NULL, NULL, f->shape[0], f->shape[1], f->shape[2], gate);
 }
 
 static double gated_add_flops(const gh_node *node) { return 2.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_gated_add = {.name = "gated_add",
                                .flags = GH_OP_INPLACE,
+                               .wide = GH_WIDE(0) | GH_WIDE(2), /* x and gate */
                                .infer = gated_add_infer,
                                .launch = gated_add_launch,
                                .gradient = gated_add_gradient,

@@ -4,7 +4,7 @@
 
 /* ---- matmul: C = op(A) op(B), the last two dimensions folded to matrices ---- */
 
-enum { TRANS_A, TRANS_B };
+enum { TRANS_A, TRANS_B, BF16, MATMUL_ATTRS };
 
 static gh_gemm_desc matmul_desc(const gh_node *node) {
   const gh_tensor *a = node->in[0], *b = node->in[1];
@@ -21,8 +21,14 @@ static gh_gemm_desc matmul_desc(const gh_node *node) {
                         .batch = 1,
                         .alpha = 1,
                         .beta = node->accumulate ? 1 : 0,
-                        .dtype = a->dtype,
-                        .dtype_c = node->outputs ? node->out[0]->dtype : GH_F32};
+                        .dtype = gh_operand_dtype(a),
+                        .dtype_c = gh_result_dtype(node->attr[BF16])};
+}
+
+/* A matrix product reads parameters by their working copies, where they have them. */
+static gh_status check_operands(gh_graph *g, const gh_node *node) {
+  gh_dtype a = gh_operand_dtype(node->in[0]), b = gh_operand_dtype(node->in[1]);
+  return a == b ? GH_OK : gh_graph_fail(g, node, "a product of %s and %s", gh_dtype_name(a), gh_dtype_name(b));
 }
 
 static gh_status matmul_infer(gh_graph *g, gh_node *node) {
@@ -31,10 +37,11 @@ static gh_status matmul_infer(gh_graph *g, gh_node *node) {
   int64_t shape[GH_MAX_RANK], kb = d.trans_b ? gh_tensor_columns(b) : gh_tensor_rows(b);
   if (a->rank < 1 || b->rank < 1 || kb != d.k)
     return gh_graph_fail(g, node, "inner sizes %lld and %lld differ", (long long)d.k, (long long)kb);
+  if (check_operands(g, node)) return GH_ERROR_ARGUMENT;
   int rank = d.trans_a ? 2 : a->rank;
   for (int i = 0; i + 1 < rank; i++) shape[i] = d.trans_a ? d.m : a->shape[i];
   shape[rank - 1] = d.n;
-  gh_declare(g, node, GH_F32, rank, shape);
+  gh_declare(g, node, d.dtype_c, rank, shape);
   return GH_OK;
 }
 
@@ -48,26 +55,36 @@ static double matmul_flops(const gh_node *node) {
   return 2.0 * (double)d.m * (double)d.n * (double)d.k;
 }
 
-static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b);
+static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, gh_dtype result);
+
+/* The gradient of a product's result, as its operands are stored. */
+static gh_tensor *as_operand(gh_graph *g, gh_tensor *dc, const gh_tensor *like) {
+  return gh_cast(g, dc, gh_operand_dtype(like));
+}
+
+/* How the gradient of an operand is stored: a parameter's is added up in float32. */
+static gh_dtype gradient_dtype(const gh_tensor *t) { return t->trainable ? GH_F32 : t->dtype; }
 
 /* dA = dC op(B)ᵀ and dB = op(A)ᵀ dC, each transposed where its matrix is stored so. */
 static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
-  gh_tensor *a = node->in[0], *b = node->in[1], *dc = dout[0];
+  gh_tensor *a = node->in[0], *b = node->in[1], *dc = as_operand(g, dout[0], a);
+  gh_dtype da = gradient_dtype(a), db = gradient_dtype(b);
   bool ta = node->attr[TRANS_A] != 0, tb = node->attr[TRANS_B] != 0;
-  if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true) : matmul(g, dc, b, false, !tb);
-  if (gh_wants_grad(b)) din[1] = tb ? matmul(g, dc, a, true, ta) : matmul(g, a, dc, !ta, false);
+  if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true, da) : matmul(g, dc, b, false, !tb, da);
+  if (gh_wants_grad(b)) din[1] = tb ? matmul(g, dc, a, true, ta, db) : matmul(g, a, dc, !ta, false, db);
 }
 
 const gh_op gh_op_matmul = {.name = "matmul",
-                            .attrs = {"trans_a", "trans_b"},
-                            .flags = GH_OP_ACCUMULATES,
+                            .attrs = {"trans_a", "trans_b", "bf16"},
+                            .flags = GH_OP_ACCUMULATES | GH_OP_MIXED,
                             .infer = matmul_infer,
                             .launch = matmul_launch,
                             .gradient = matmul_gradient,
                             .flops = matmul_flops};
 
-static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b) {
-  return gh_apply(g, &gh_op_matmul, (gh_tensor *[]){a, b}, 2, (double[]){trans_a, trans_b}, 2);
+static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, gh_dtype result) {
+  const double attrs[MATMUL_ATTRS] = {trans_a, trans_b, result == GH_BF16};
+  return gh_apply(g, &gh_op_matmul, (gh_tensor *[]){a, b}, 2, attrs, MATMUL_ATTRS);
 }
 
 /* ---- linear ---- */
@@ -78,10 +95,12 @@ static gh_status linear_infer(gh_graph *g, gh_node *node) {
     return gh_graph_fail(g, node, "the weight must be (out, %lld)", (long long)gh_tensor_columns(x));
   if (bias && (bias->rank != 1 || bias->shape[0] != w->shape[0]))
     return gh_graph_fail(g, node, "the bias must have %lld elements", (long long)w->shape[0]);
+  if (bias && bias->dtype != GH_F32) return gh_graph_fail(g, node, "the bias must be float32");
+  if (check_operands(g, node)) return GH_ERROR_ARGUMENT;
   int64_t shape[GH_MAX_RANK];
   for (int i = 0; i + 1 < x->rank; i++) shape[i] = x->shape[i];
   shape[x->rank - 1] = w->shape[0];
-  gh_declare(g, node, GH_F32, x->rank, shape);
+  gh_declare(g, node, gh_result_dtype(node->attr[0]), x->rank, shape);
   return GH_OK;
 }
 
@@ -101,15 +120,16 @@ static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   }
   gh_status status = gh_record_gemm(r, &d, x, w, y);
   if (status || !bias) return status;
-  return GH_RECORD(r, node, "add_rows_forward", gh_grid_rows(r, m, n), gh_t(y), gh_t(y), gh_t(bias), gh_f(1), gh_l(m),
-                   gh_l(n));
+  return GH_RECORD_AS(r, node, y->dtype, "add_rows_forward", gh_grid_rows(r, m, n), gh_t(y), gh_t(y), gh_t(bias),
+                      gh_f(1), gh_l(m), gh_l(n));
 }
 
 /* dx = dy W; dW = dyᵀ x; db = column sum of dy */
 static void linear_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2], *dy = dout[0];
-  if (gh_wants_grad(x)) din[0] = matmul(g, dy, w, false, false);
-  if (gh_wants_grad(w)) din[1] = matmul(g, dy, x, true, false);
+  gh_tensor *dc = gh_wants_grad(x) || gh_wants_grad(w) ? as_operand(g, dy, x) : NULL;
+  if (gh_wants_grad(x)) din[0] = matmul(g, dc, w, false, false, gradient_dtype(x));
+  if (gh_wants_grad(w)) din[1] = matmul(g, dc, x, true, false, gradient_dtype(w));
   if (gh_wants_grad(bias)) din[2] = gh_column_sum(g, dy, gh_tensor_rows(dy), gh_tensor_columns(dy), 1, bias);
 }
 
@@ -119,11 +139,20 @@ static double linear_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_linear = {.name = "linear",
+                            .attrs = {"bf16"},
+                            .flags = GH_OP_MIXED,
                             .infer = linear_infer,
                             .launch = linear_launch,
                             .gradient = linear_gradient,
                             .flops = linear_flops};
 
+gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result) {
+  if (gh_graph_failed(g)) return NULL;
+  const double narrow = result == GH_BF16;
+  gh_tensor *in[] = {gh_cast(g, x, gh_operand_dtype(weight)), weight, bias};
+  return gh_apply(g, &gh_op_linear, in, 3, &narrow, 1);
+}
+
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias) {
-  return gh_apply(g, &gh_op_linear, (gh_tensor *[]){x, weight, bias}, 3, NULL, 0);
+  return gh_graph_failed(g) ? NULL : gh_linear_to(g, x, weight, bias, x->dtype);
 }

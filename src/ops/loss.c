@@ -42,6 +42,7 @@ static void mse_loss_gradient(gh_graph *g, const gh_node *node, gh_tensor *const
 static double mse_loss_flops(const gh_node *node) { return 3.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_mse_loss = {.name = "mse_loss",
+                              .wide = GH_WIDE_ALL,
                               .infer = mse_loss_infer,
                               .launch = mse_loss_launch,
                               .gradient = mse_loss_gradient,
@@ -57,8 +58,10 @@ static gh_status mse_loss_backward_launch(gh_recorder *r, const gh_node *node) {
                    gh_t(pred), gh_t(node->in[2]), gh_t(node->in[3]), gh_l(samples), gh_l(n));
 }
 
-const gh_op gh_op_mse_loss_backward = {
-    .name = "mse_loss_backward", .infer = mse_loss_backward_infer, .launch = mse_loss_backward_launch};
+const gh_op gh_op_mse_loss_backward = {.name = "mse_loss_backward",
+                                       .wide = GH_WIDE_ALL,
+                                       .infer = mse_loss_backward_infer,
+                                       .launch = mse_loss_backward_launch};
 
 gh_tensor *gh_mse_loss(gh_graph *g, gh_tensor *pred, gh_tensor *target, gh_tensor *step) {
   return gh_apply(g, &gh_op_mse_loss, (gh_tensor *[]){pred, target, step}, 3, NULL, 0);
@@ -89,6 +92,7 @@ static void gaussian_kl_gradient(gh_graph *g, const gh_node *node, gh_tensor *co
 static double gaussian_kl_flops(const gh_node *node) { return 10.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_gaussian_kl = {.name = "gaussian_kl",
+                                 .wide = GH_WIDE_ALL,
                                  .infer = gaussian_kl_infer,
                                  .launch = gaussian_kl_launch,
                                  .gradient = gaussian_kl_gradient,
@@ -106,8 +110,10 @@ static gh_status gaussian_kl_backward_launch(gh_recorder *r, const gh_node *node
                    gh_t(node->in[0]), gh_t(moments), gh_t(node->in[2]), gh_l(samples), gh_l(half));
 }
 
-const gh_op gh_op_gaussian_kl_backward = {
-    .name = "gaussian_kl_backward", .infer = gaussian_kl_backward_infer, .launch = gaussian_kl_backward_launch};
+const gh_op gh_op_gaussian_kl_backward = {.name = "gaussian_kl_backward",
+                                          .wide = GH_WIDE_ALL,
+                                          .infer = gaussian_kl_backward_infer,
+                                          .launch = gaussian_kl_backward_launch};
 
 gh_tensor *gh_gaussian_kl(gh_graph *g, gh_tensor *moments, gh_tensor *step) {
   return gh_apply(g, &gh_op_gaussian_kl, (gh_tensor *[]){moments, step}, 2, NULL, 0);

@@ -34,6 +34,7 @@ static void normalize_image_gradient(gh_graph *g, const gh_node *node, gh_tensor
 }
 
 const gh_op gh_op_normalize_image = {.name = "normalize_image",
+                                     .wide = GH_WIDE_ALL,
                                      .attrs = {"mean0", "mean1", "mean2", "std0", "std1", "std2"},
                                      .flags = GH_OP_INPLACE,
                                      .infer = normalize_image_infer,
@@ -81,6 +82,7 @@ static void gaussian_sample_gradient(gh_graph *g, const gh_node *node, gh_tensor
 }
 
 const gh_op gh_op_gaussian_sample = {.name = "gaussian_sample",
+                                     .wide = GH_WIDE_ALL,
                                      .attrs = {"shift", "scale"},
                                      .infer = gaussian_sample_infer,
                                      .launch = gaussian_sample_launch,
@@ -99,6 +101,7 @@ static gh_status gaussian_sample_backward_launch(gh_recorder *r, const gh_node *
 }
 
 const gh_op gh_op_gaussian_sample_backward = {.name = "gaussian_sample_backward",
+                                              .wide = GH_WIDE_ALL,
                                               .attrs = {"scale"},
                                               .infer = gaussian_sample_backward_infer,
                                               .launch = gaussian_sample_backward_launch};
@@ -126,6 +129,7 @@ static gh_status flow_interpolate_launch(gh_recorder *r, const gh_node *node) {
 }
 
 const gh_op gh_op_flow_interpolate = {.name = "flow_interpolate",
+                                      .wide = GH_WIDE_ALL,
                                       .attrs = {"noise_at_one"},
                                       .infer = flow_interpolate_infer,
                                       .launch = flow_interpolate_launch};

@@ -1,7 +1,11 @@
 /* The ops: a builder each, which records one node. Shapes: B batch, N tokens, C width, H heads, D head size.
  *
  * Builders never fail visibly: errors stay in the graph (graph/graph.h). A NULL tensor is an absent optional input.
- * The op table (registry.c) lists them all; tests, self-test and benchmarks read it. */
+ *
+ * Tensors are float32 or bf16, and results are stored as the first input is unless said otherwise. Biases, scales,
+ * shifts, gates, tables and masks are float32 always, and so is what adds up over a network: the residual stream (the x
+ * of the norms and of gh_gated_add), losses, statistics, gradients of parameters. Arithmetic is float32. The op table
+ * (registry.c) lists them all; tests, self-test and benchmarks read it. */
 #ifndef GH_OPS_OPS_H
 #define GH_OPS_OPS_H
 
@@ -9,9 +13,13 @@
 
 /* ---- elementwise ---- */
 
-/* a + scale * b. b has a's shape, or is a suffix of it and is then broadcast over the leading dimensions. */
+/* a + scale * b. b has a's shape, or is a suffix of it and is then broadcast over the leading dimensions, and float32.
+ * Of one shape, b may be bf16 where a is float32. */
 gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b);
 gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
+
+/* x stored as dtype, rounded to nearest even; x itself where it is. Gradients are turned back. */
+gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
 
 typedef enum gh_activation_kind {
   GH_GELU_ERF,   /* x Phi(x) */
@@ -23,8 +31,11 @@ gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
 
 /* ---- linear algebra ---- */
 
-/* y = x Wᵀ + b: x (..., K), weight (N, K), bias (N) or NULL -> (..., N). torch.nn.Linear. */
+/* y = x Wᵀ + b: x (..., K), weight (N, K), bias (N) or NULL -> (..., N). torch.nn.Linear. x is rounded where the weight
+ * is bf16 or has a working copy that is; the result is stored as x came. */
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
+/* The same with the result stored as said. */
+gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
  * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),
@@ -40,11 +51,13 @@ gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bi
 
 /* ---- normalisation ---- */
 
-/* (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; weight and bias (C), both or neither. */
-gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps);
-/* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. */
-gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps);
-/* x + gate * f; x and f (B, N, C), gate (B, C). */
+/* (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; weight and bias (C), both or neither. x is
+ * float32, the result is stored as said. */
+gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps, gh_dtype result);
+/* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. x is float32, the result
+ * is stored as said. */
+gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps, gh_dtype result);
+/* x + gate * f; x and f (B, N, C), gate (B, C). x is float32, f may be bf16. */
 gh_tensor *gh_gated_add(gh_graph *g, gh_tensor *x, gh_tensor *f, gh_tensor *gate);
 /* x / sqrt(mean(x^2) + eps) * weight over the last dimension; weight (D). */
 gh_tensor *gh_rmsnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, double eps);
@@ -130,7 +143,8 @@ typedef struct gh_adamw_options {
   double beta1, beta2, eps, weight_decay;
 } gh_adamw_options;
 /* Decoupled AdamW as torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
- * control; does nothing while control's flag is set. parameter, gradient, m, v: one shape. */
+ * control; does nothing while control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
+ * parameter is written with it. */
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options);
 
@@ -138,6 +152,9 @@ void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor 
 
 extern const gh_op *const gh_ops[]; /* sorted by name, ends with NULL */
 const gh_op *gh_op_find(const char *name);
+
+/* An attribute named "bf16" says that the result is stored so. */
+static inline gh_dtype gh_result_dtype(double attr) { return attr != 0 ? GH_BF16 : GH_F32; }
 
 /* The infer functions' common checks: record the failure and return its status. */
 gh_status gh_want_rank(gh_graph *g, const gh_node *node, int input, int rank);

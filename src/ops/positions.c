@@ -36,8 +36,12 @@ static void rope_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *do
   din[0] = rope(g, dy, node->in[1], node->attr[BACK] == 0);
 }
 
-const gh_op gh_op_rope = {
-    .name = "rope", .attrs = {"back"}, .infer = rope_infer, .launch = rope_launch, .gradient = rope_gradient};
+const gh_op gh_op_rope = {.name = "rope",
+                          .wide = GH_WIDE(1),
+                          .attrs = {"back"},
+                          .infer = rope_infer,
+                          .launch = rope_launch,
+                          .gradient = rope_gradient};
 
 gh_tensor *gh_rope(gh_graph *g, gh_tensor *x, gh_tensor *table) { return rope(g, x, table, false); }
 
@@ -61,6 +65,7 @@ static gh_status timestep_embedding_launch(gh_recorder *r, const gh_node *node) 
 }
 
 const gh_op gh_op_timestep_embedding = {.name = "timestep_embedding",
+                                        .wide = GH_WIDE_ALL,
                                         .attrs = {"width", "factor"},
                                         .infer = timestep_embedding_infer,
                                         .launch = timestep_embedding_launch};

@@ -137,6 +137,7 @@ static void dropout_gradient(gh_graph *g, const gh_node *node, gh_tensor *const 
 }
 
 const gh_op gh_op_dropout = {.name = "dropout",
+                             .wide = GH_WIDE(2),
                              .attrs = {"key0", "key1", "p"},
                              .flags = GH_OP_INPLACE,
                              .infer = dropout_infer,

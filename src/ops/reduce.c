@@ -39,14 +39,18 @@ static gh_status column_sum_launch(gh_recorder *r, const gh_node *node) {
                             node->accumulate);
 }
 
+/* a and x are stored alike; or x is float32 and a is not. */
 static gh_status column_dot_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_same(g, node, 1, 0);
+  if (!status && node->in[1]->dtype != node->in[0]->dtype && node->in[1]->dtype != GH_F32)
+    status = gh_graph_fail(g, node, "a float32 tensor and a bf16 one");
   return status ? status : column_infer(g, node);
 }
 
 static gh_status column_dot_launch(gh_recorder *r, const gh_node *node) {
   extent e = extent_of(node);
-  gh_status status = GH_RECORD(r, node, "column_dot_partial", gh_grid_columns(r, e.segments * e.chunks, e.columns),
+  const char *kernel = node->in[0]->dtype == node->in[1]->dtype ? "column_dot_partial" : "column_dot_wide_partial";
+  gh_status status = GH_RECORD(r, node, kernel, gh_grid_columns(r, e.segments * e.chunks, e.columns),
                                gh_t(node->scratch), gh_t(node->in[0]), gh_t(node->in[1]), gh_t(node->in[2]),
                                gh_t(node->in[3]), gh_l(e.rows), gh_l(e.chunks), gh_l(e.columns));
   if (status) return status;
@@ -83,7 +87,7 @@ const gh_op gh_op_column_sum = {.name = "column_sum",
 
 const gh_op gh_op_column_dot = {.name = "column_dot",
                                 .attrs = COLUMN_ATTRS,
-                                .flags = GH_OP_ACCUMULATES,
+                                .flags = GH_OP_ACCUMULATES | GH_OP_MIXED,
                                 .infer = column_dot_infer,
                                 .launch = column_dot_launch,
                                 .gradient = column_gradient,

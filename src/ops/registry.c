@@ -13,6 +13,7 @@
   X(attention_backward_kv)                                                                                             \
   X(attention_backward_q)                                                                                              \
   X(attention_delta)                                                                                                   \
+  X(cast)                                                                                                              \
   X(clip_control)                                                                                                      \
   X(column_dot)                                                                                                        \
   X(column_sum)                                                                                                        \

@@ -35,6 +35,7 @@ static double rmsnorm_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_rmsnorm_backward = {.name = "rmsnorm_backward",
+                                      .wide = GH_WIDE(2) | GH_WIDE(3),
                                       .flags = GH_OP_INPLACE,
                                       .infer = rmsnorm_backward_infer,
                                       .launch = rmsnorm_backward_launch,
@@ -48,6 +49,7 @@ static void rmsnorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *const 
 }
 
 const gh_op gh_op_rmsnorm = {.name = "rmsnorm",
+                             .wide = GH_WIDE(1),
                              .attrs = {"eps"},
                              .infer = rmsnorm_infer,
                              .launch = rmsnorm_launch,

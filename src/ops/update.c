@@ -13,7 +13,7 @@ static gh_status zero_infer(gh_graph *g, gh_node *node) { return want_persistent
 
 static gh_status zero_launch(gh_recorder *r, const gh_node *node) { return gh_record_zero(r, node->in[0]); }
 
-const gh_op gh_op_zero = {.name = "zero", .infer = zero_infer, .launch = zero_launch};
+const gh_op gh_op_zero = {.name = "zero", .flags = GH_OP_MIXED, .infer = zero_infer, .launch = zero_launch};
 
 void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero, &persistent, 1, NULL, 0); }
 
@@ -38,8 +38,11 @@ static gh_status square_sum_launch(gh_recorder *r, const gh_node *node) {
                    gh_l(chunks), gh_l((int64_t)node->attr[0]));
 }
 
-const gh_op gh_op_square_sum = {
-    .name = "square_sum", .attrs = {"index"}, .infer = square_sum_infer, .launch = square_sum_launch};
+const gh_op gh_op_square_sum = {.name = "square_sum",
+                                .wide = GH_WIDE_ALL,
+                                .attrs = {"index"},
+                                .infer = square_sum_infer,
+                                .launch = square_sum_launch};
 
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index) {
   const double attr = index;
@@ -63,8 +66,11 @@ static gh_status clip_control_launch(gh_recorder *r, const gh_node *node) {
                    gh_t(node->in[1]), gh_l(count), gh_f(node->attr[0]));
 }
 
-const gh_op gh_op_clip_control = {
-    .name = "clip_control", .attrs = {"max_norm"}, .infer = clip_control_infer, .launch = clip_control_launch};
+const gh_op gh_op_clip_control = {.name = "clip_control",
+                                  .wide = GH_WIDE_ALL,
+                                  .attrs = {"max_norm"},
+                                  .infer = clip_control_infer,
+                                  .launch = clip_control_launch};
 
 void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm) {
   gh_apply_node(g, &gh_op_clip_control, (gh_tensor *[]){squares, loss, control}, 3, &max_norm, 1);
@@ -73,7 +79,7 @@ void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor
 /* ---- adamw ---- */
 
 enum { BETA1, BETA2, EPS, WEIGHT_DECAY };
-enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, ADAMW_INPUTS };
+enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, IN_WORKING, ADAMW_INPUTS };
 
 static gh_status adamw_infer(gh_graph *g, gh_node *node) {
   for (int i = IN_PARAMETER; i <= IN_V; i++) {
@@ -83,15 +89,21 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
   for (int i = BETA1; i <= BETA2; i++)
     if (!(node->attr[i] >= 0 && node->attr[i] < 1))
       return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
+  for (int i = IN_PARAMETER; i <= IN_V; i++)
+    if (node->in[i]->dtype != GH_F32) return gh_graph_fail(g, node, "input %d is not float32", i);
+  const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
+  if (working && gh_want_same(g, node, IN_WORKING, IN_PARAMETER)) return GH_ERROR_ARGUMENT;
+  if (working && working->dtype != GH_BF16) return gh_graph_fail(g, node, "the working copy is not bf16");
   gh_status status = gh_want_block(g, node, IN_STEP);
   return status ? status : gh_want_block(g, node, IN_CONTROL);
 }
 
 static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const double *a = node->attr;
+  const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
-  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_t(node->in[IN_PARAMETER]), gh_t(node->in[IN_M]),
-                   gh_t(node->in[IN_V]), gh_t(node->in[IN_GRADIENT]), gh_t(node->in[IN_STEP]),
+  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_t(node->in[IN_PARAMETER]), gh_t(working),
+                   gh_t(node->in[IN_M]), gh_t(node->in[IN_V]), gh_t(node->in[IN_GRADIENT]), gh_t(node->in[IN_STEP]),
                    gh_t(node->in[IN_CONTROL]), gh_f(1 - a[BETA1]), gh_f(a[BETA2]), gh_f(1 - a[BETA2]), gh_f(a[EPS]),
                    gh_f(a[WEIGHT_DECAY]), gh_l(n));
 }
@@ -100,6 +112,7 @@ static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor
 
 const gh_op gh_op_adamw = {.name = "adamw",
                            .attrs = {"beta1", "beta2", "eps", "weight_decay"},
+                           .flags = GH_OP_MIXED,
                            .infer = adamw_infer,
                            .launch = adamw_launch,
                            .flops = adamw_flops};
@@ -107,6 +120,6 @@ const gh_op gh_op_adamw = {.name = "adamw",
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options) {
   const double attrs[] = {options.beta1, options.beta2, options.eps, options.weight_decay};
-  gh_apply_node(g, &gh_op_adamw, (gh_tensor *[]){parameter, gradient, m, v, step, control}, ADAMW_INPUTS, attrs,
-                GH_COUNT(attrs));
+  gh_tensor *in[ADAMW_INPUTS] = {parameter, gradient, m, v, step, control, parameter ? parameter->working : NULL};
+  gh_apply_node(g, &gh_op_adamw, in, ADAMW_INPUTS, attrs, GH_COUNT(attrs));
 }

@@ -100,10 +100,11 @@ static gh_status load_or_build(gh_error *err, const gh_device *d, const gh_kerne
 gh_status gh_cl_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, cl_program *out) {
   gh_cl_device *device = gh_cl(d);
   const char *what = id->source ? id->source : "the kernels";
-  if (id->dtype != GH_F32)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s in %s: only f32 is served", what, gh_dtype_name(id->dtype));
+  const char *elem = gh_source_elem_define(id->dtype);
+  if (!elem)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels are not served in %s", what, gh_dtype_name(id->dtype));
   char options[1024], key[GH_CACHE_KEY_SIZE];
-  int size = snprintf(options, sizeof options, "%s %s", device->options, id->defines ? id->defines : "");
+  int size = snprintf(options, sizeof options, "%s %s %s", device->options, id->defines ? id->defines : "", elem);
   if (size >= (int)sizeof options) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", what);
 
   /* Within a process the sources are constants, so that their name stands for them. */

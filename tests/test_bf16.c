@@ -1,0 +1,164 @@
+/* Storage in bf16: rounding on the device against the host's, bit by bit; parameters and their working copies. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "ops/ops.h"
+#include "step.h"
+#include "support/check.h"
+
+static gh_error err;
+static gh_device *device;
+static gh_store *store;
+static gh_graph *graph;
+
+static void begin(const char *shape) {
+  const char *id = getenv("GH_TEST_DEVICE");
+  setenv("GH_KERNEL_SHAPE", shape, 1);
+  check_ok(gh_device_open(&err, id ? id : "auto", &device));
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_graph_create(&err, device, &graph));
+}
+
+static void end(void) {
+  gh_graph_free(graph);
+  gh_store_free(store);
+  gh_device_close(device);
+}
+
+static void run(void) {
+  check_ok(gh_graph_plan(&err, graph));
+  check_ok(gh_graph_run(&err, graph));
+}
+
+static gh_tensor *stored(const char *name, gh_dtype dtype, int64_t n, const void *data) {
+  gh_tensor *t = NULL;
+  check_ok(gh_store_add(&err, store, name, dtype, 1, &n, &t));
+  if (data) check_ok(gh_tensor_write(&err, device, t, data));
+  return t;
+}
+
+/* ---- rounding ---- */
+
+static float float_of_bits(uint32_t bits) {
+  float f;
+  memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
+enum { SPECIAL = 18, NUMBERS = 8219 };
+
+/* Special values first, then any bits at all. */
+static void fill_numbers(float *values) {
+  static const uint32_t special[SPECIAL] = {0x00000000u, 0x80000000u, 0x3f808000u, 0x3f818000u, 0x3f808001u,
+                                            0x3f807fffu, 0x7f7fffffu, 0xff7fffffu, 0x7f7f7fffu, 0x7f800000u,
+                                            0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu, 0x00000001u,
+                                            0x00008000u, 0x00018000u, 0x007fffffu};
+  uint64_t state = 7;
+  for (int i = 0; i < NUMBERS; i++) values[i] = float_of_bits(i < SPECIAL ? special[i] : check_random(&state));
+}
+
+static void check_rounding(const char *shape) {
+  static float values[NUMBERS], back[NUMBERS];
+  static uint16_t rounded[NUMBERS];
+  begin(shape);
+  fill_numbers(values);
+  gh_tensor *narrow = gh_cast(graph, stored("x", GH_F32, NUMBERS, values), GH_BF16);
+  gh_tensor *wide = gh_cast(graph, narrow, GH_F32);
+  gh_graph_keep(graph, narrow);
+  gh_graph_keep(graph, wide);
+  run();
+  check_ok(gh_tensor_read(&err, device, narrow, rounded));
+  check_ok(gh_tensor_read(&err, device, wide, back));
+  for (int i = 0; i < NUMBERS; i++) {
+    uint16_t want = gh_f32_to_bf16(values[i]);
+    if (isnan(values[i])) {
+      assert_true(isnan(gh_bf16_to_f32(rounded[i])) && isnan(back[i]));
+      continue;
+    }
+    float wide_want = gh_bf16_to_f32(want);
+    if (rounded[i] != want) fail_msg("%d: %a is rounded to %04x, not %04x", i, (double)values[i], rounded[i], want);
+    assert_memory_equal(&back[i], &wide_want, sizeof wide_want);
+  }
+  end();
+}
+
+static void test_rounding(void **state) {
+  (void)state;
+  check_rounding("cpu");
+  check_rounding("gpu");
+}
+
+/* ---- a parameter and its working copy ---- */
+
+enum { WEIGHTS = 4099 };
+
+static void expect_rounded(const gh_tensor *parameter) {
+  static float values[WEIGHTS];
+  static uint16_t copy[WEIGHTS];
+  check_ok(gh_tensor_read(&err, device, parameter, values));
+  check_ok(gh_tensor_read(&err, device, parameter->working, copy));
+  for (int i = 0; i < WEIGHTS; i++) assert_int_equal(copy[i], gh_f32_to_bf16(values[i]));
+}
+
+static void check_update(const char *shape) {
+  static float weights[WEIGHTS], gradients[WEIGHTS], after[WEIGHTS];
+  float rate = 1e-3f, one = 1;
+  uint32_t step[STEP_WORDS] = {0}, control[CONTROL_WORDS] = {0};
+  memcpy(&step[STEP_LEARNING_RATE], &rate, sizeof rate);
+  memcpy(&step[STEP_BIAS1], &one, sizeof one);
+  memcpy(&step[STEP_BIAS2], &one, sizeof one);
+  memcpy(&control[CONTROL_CLIP], &one, sizeof one);
+  uint64_t state = 11;
+  for (int i = 0; i < WEIGHTS; i++) weights[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
+  for (int i = 0; i < WEIGHTS; i++) gradients[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
+  begin(shape);
+  gh_tensor *w = stored("w", GH_F32, WEIGHTS, NULL);
+  check_ok(gh_store_make_working(&err, store, w));
+  check_ok(gh_tensor_write(&err, device, w, weights));
+  expect_rounded(w);
+  gh_adamw(graph, w, stored("g", GH_F32, WEIGHTS, gradients), stored("m", GH_F32, WEIGHTS, NULL),
+           stored("v", GH_F32, WEIGHTS, NULL), stored("step", GH_U32, STEP_WORDS, step),
+           stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01});
+  run();
+  check_ok(gh_tensor_read(&err, device, w, after));
+  assert_true(memcmp(weights, after, sizeof after) != 0);
+  expect_rounded(w);
+  end();
+}
+
+static void test_update_writes_both(void **state) {
+  (void)state;
+  check_update("cpu");
+  check_update("gpu");
+}
+
+/* ---- what does not fit together is named ---- */
+
+static void test_types_that_do_not_fit(void **state) {
+  (void)state;
+  begin("cpu");
+  gh_tensor *wide = stored("wide", GH_F32, 8, NULL), *narrow = stored("narrow", GH_BF16, 8, NULL);
+  const int64_t shape[] = {2, 4};
+  gh_tensor *a = gh_reshape(graph, wide, 2, shape), *b = gh_reshape(graph, narrow, 2, shape);
+  gh_concat(graph, (gh_tensor *[]){a, b}, 2, 0);
+  assert_true(gh_graph_failed(graph));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "concat"));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "stored as bf16"));
+  end();
+
+  begin("cpu");
+  gh_layernorm(graph, stored("x", GH_BF16, 8, NULL), NULL, NULL, 1e-5, GH_BF16);
+  assert_non_null(strstr(gh_graph_error(graph)->text, "input 0 is float32"));
+  end();
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_rounding),
+      cmocka_unit_test(test_update_writes_both),
+      cmocka_unit_test(test_types_that_do_not_fit),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
