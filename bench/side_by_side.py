@@ -1,0 +1,86 @@
+"""Times `genhance bench step` and PyTorch in turn, round after round in one run, and writes one Markdown table.
+
+    side_by_side.py GENHANCE --out bench/results/step-MACHINE.md [--stages 2,1] [--rounds 2] [--repeats 3]
+
+A round runs genhance, PyTorch as installed and PyTorch best configured, each as a process of its own with the machine to
+itself; the ratios are a round's, so that a machine that slows down does so for all three. Needs what bench/peers needs.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+STAGES = {1: ["--double-blocks", "1", "--single-blocks", "2"], 2: ["--double-blocks", "2", "--single-blocks", "4"]}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("genhance")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--arch", default="openai-vit-l-14-224")
+    parser.add_argument("--batch", default="4")
+    parser.add_argument("--stages", default="2,1")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--repeats", default="3")
+    return parser.parse_args()
+
+
+def measure(command, folder):
+    path = pathlib.Path(folder) / "out.json"
+    subprocess.run([*command, "--json", str(path)], check=True, stdout=subprocess.DEVNULL)
+    return json.loads(path.read_text())
+
+
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
+
+
+def stage_rows(args, stage):
+    common = ["--arch", args.arch, "--stage", str(stage), "--batch", args.batch, "--repeats", args.repeats, *STAGES[stage]]
+    peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common]
+    programs = {"genhance": [args.genhance, "bench", "step", *common], "PyTorch, as installed": peer,
+                "PyTorch, best configured": [*peer, "--best"]}
+    seen = {name: [] for name in programs}
+    with tempfile.TemporaryDirectory() as folder:
+        for one in range(args.rounds):
+            for name, command in programs.items():
+                seen[name].append(measure(command, folder))
+                print(f"stage {stage}, round {one + 1}, {name}: {seen[name][-1]['step_seconds_median']:.2f} s", flush=True)
+    ours = [r["step_seconds_median"] for r in seen["genhance"]]
+    for name, results in seen.items():
+        seconds = [r["step_seconds_median"] for r in results]
+        ratios = [theirs / mine for theirs, mine in zip(seconds, ours)]
+        resident = max(r.get("resident_bytes", 0) for r in results) / 2**30
+        median = statistics.median(seconds)
+        yield (f"| {stage} | {name} | {median:.2f} | {min(seconds):.2f}–{max(seconds):.2f} | {int(args.batch) / median:.3f} | "
+               f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f}) | {resident:.1f} |")
+
+
+def main():
+    args = arguments()
+    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
+    rows = [row for stage in args.stages.split(",") for row in stage_rows(args, int(stage))]
+    text = f"""# A training step beside PyTorch: {args.arch}, batch {args.batch}, float32
+
+{processor()}, {len(os.sched_getaffinity(0))} virtual cores, commit {commit.strip()}; {args.rounds} rounds in turn, {args.repeats} timed \
+updates each. Stage 1 trains the denoiser with 1+2 blocks, stage 2 adapters on the encoder through 2+4 blocks. The ratio is
+PyTorch's seconds to genhance's of the same round, median (least–most); seconds are medians, with the rounds' range.
+
+| stage | program | s a step | range | images/s | ratio to genhance | resident GiB |
+|---|---|---|---|---|---|---|
+""" + "\n".join(rows) + "\n"
+    pathlib.Path(args.out).write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
