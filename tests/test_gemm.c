@@ -113,8 +113,8 @@ static gh_status bind_never(gh_error *e, gh_device *d, const gh_gemm_provider *p
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider wrong = {"wrong", "wrong", always, bind_without_last_row, {0}, 0};
-  static const gh_gemm_provider broken = {"broken", "broken", always, bind_never, {0}, 0};
+  static const gh_gemm_provider wrong = {"wrong", "wrong", always, bind_without_last_row, {0}, 0, 0};
+  static const gh_gemm_provider broken = {"broken", "broken", always, bind_never, {0}, 0, 0};
   OK(gh_gemm_plant(&err, device, &wrong));
   OK(gh_gemm_plant(&err, device, &broken));
   gh_gemm_desc tiny = square(20), timed = square(130), batched = square(60);

@@ -168,8 +168,8 @@ static bool larger_than_one(const gh_gemm_desc *g, const gh_device *d) { return 
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0};
-  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0};
+  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0, 0};
+  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0, 0};
   OK(gh_gemm_plant(&err, device, &shallow));
   OK(gh_gemm_plant(&err, device, &low));
   for (size_t t = 0; t < GH_COUNT(storage); t++)
@@ -188,9 +188,9 @@ static void test_wrong_providers_are_dropped(void **state) {
 
 static void test_other_bits_must_be_much_faster(void **state) {
   (void)state;
-  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0};
-  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0};
-  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0};
+  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0, 0};
+  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0, 0};
+  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0, 0};
   assert_true(gh_gemm_displaces(&large, 0.9, &small, 1));
   assert_false(gh_gemm_displaces(&large, 0.99, &small, 1));
   assert_true(gh_gemm_displaces(&library, 0.6, &small, 1));

@@ -29,6 +29,7 @@ typedef struct gh_device_info {
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
+  bool amx; /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
   gh_shape shape;
   int compute_units;
   int64_t memory_bytes;     /* global memory; on a CPU bounded by physical memory and the cgroup */

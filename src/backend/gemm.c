@@ -77,6 +77,10 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
   return status ? status : check_epilogue(err, d, g, ends[2]);
 }
 
+bool gh_gemm_suits(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  return p->applies(g, d) && GH_MIN(g->m, GH_MIN(g->n, g->k)) >= p->min_side;
+}
+
 /* ---- choices, sorted by key ---- */
 
 const gh_gemm_provider *gh_gemm_find(const gh_gemm_state *state, const char *name) {
@@ -187,11 +191,13 @@ static void save_choice(const gh_gemm_state *state, const char *key, const gh_ge
 
 /* The cache file's name: everything that makes a choice stale. */
 static char *cache_file_name(gh_error *err, gh_device *d) {
-  char key[GH_CACHE_KEY_SIZE], *cpu = NULL, *gpu = NULL, *path = NULL, *name = NULL;
+  char key[GH_CACHE_KEY_SIZE], *cpu = NULL, *amx = NULL, *gpu = NULL, *path = NULL, *name = NULL;
   const char *library = d->backend->library_name(d);
   char *folder = gh_cache_folder();
   if (!folder) return NULL;
-  if (gh_source_build(err, "tuned_gemm_cpu", &cpu) || gh_source_build(err, "tuned_gemm_gpu", &gpu)) goto done;
+  if (gh_source_build(err, "tuned_gemm_cpu", &cpu) || gh_source_build(err, "tuned_gemm_amx", &amx) ||
+      gh_source_build(err, "tuned_gemm_gpu", &gpu))
+    goto done;
   const char *parts[] = {"gemm",
                          d->backend->name,
                          d->info.platform,
@@ -201,6 +207,7 @@ static char *cache_file_name(gh_error *err, gh_device *d) {
                          d->info.is_cpu ? gh_cache_cpu_flags() : "",
                          library ? library : "",
                          cpu,
+                         d->info.amx ? amx : "",
                          gpu,
                          NULL};
   gh_cache_key(key, parts);
@@ -209,6 +216,7 @@ static char *cache_file_name(gh_error *err, gh_device *d) {
 done:
   free(folder);
   free(cpu);
+  free(amx);
   free(gpu);
   free(name);
   return path;
@@ -270,7 +278,7 @@ static gh_status choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc, c
     return GH_OK;
   }
   *out = cached_choice(state, key);
-  if (*out && (*out)->applies(desc, d)) return set_choice(err, state, key, *out, false);
+  if (*out && gh_gemm_suits(*out, desc, d)) return set_choice(err, state, key, *out, false);
   gh_status status = gh_gemm_tune(err, d, desc, out);
   if (!status) status = set_choice(err, state, key, *out, false);
   if (!status && gh_gemm_is_timed(desc)) save_choice(state, key, *out);

@@ -15,6 +15,7 @@ struct gh_gemm_provider {
                     const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
   int size[2];    /* the provider's own parameters */
   unsigned fuses; /* bit 1 << gh_epilogue for each that it serves */
+  int min_side;   /* of m, n and k: below, other families are better; only forcing gets it there */
 };
 
 /* Ordered: what is tried first, and wins a tie. The families that give the same bits stand together. Ends with a null
@@ -52,6 +53,9 @@ gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
 /* Whether a provider that stands later in the table is so much faster that it is taken instead of an earlier one. */
 bool gh_gemm_displaces(const gh_gemm_provider *later, double seconds, const gh_gemm_provider *earlier,
                        double its_seconds);
+
+/* Serves it, and is worth choosing for it. */
+bool gh_gemm_suits(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 
 bool gh_gemm_is_timed(const gh_gemm_desc *desc); /* tiny shapes are not: their choice needs no cache */
 

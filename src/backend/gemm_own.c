@@ -33,14 +33,21 @@ static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, 
   return count;
 }
 
-/* ---- CPUs: cl/tuned_gemm_cpu.cl ---- */
+/* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
 
-enum { STRIP = 32, ROWS = 8, CHUNK = 256, MAX_ROWS = 1024, TOTAL_FLOATS = 65536, WANTED_GROUPS_A_CORE = 4 };
+enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, TOTAL_FLOATS = 65536, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64 };
+
+static const struct cpu_family {
+  const char *source;
+  int64_t rows; /* of a tile */
+} cpu_families[] = {{"tuned_gemm_cpu", 8}, {"tuned_gemm_amx", 32}};
 
 static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
   return d->info.shape == GH_SHAPE_CPU;
 }
+
+static bool amx_applies(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_applies(g, d); }
 
 /* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
 static int64_t cut(int64_t whole, int64_t most, int64_t step) {
@@ -50,22 +57,22 @@ static int64_t cut(int64_t whole, int64_t most, int64_t step) {
 
 /* Few columns leave cores idle: then narrower panels, and C is cut by rows too (each cut packs the panel again). The
  * result's bits depend on none of this. */
-static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
-                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider,
+                                 const struct cpu_family *family, const gh_gemm_desc *g, const gh_buffer *a,
+                                 const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   int64_t kc = cut(g->k, provider->size[1], CHUNK), nb = cut(g->n, provider->size[0], STRIP), mt;
   const int64_t cores = GH_MAX(d->info.compute_units, 1);
   for (;;) {
     const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : TOTAL_FLOATS / nb;
     int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
-    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), ROWS), ROWS), most);
-    if (mt == most) mt = cut(g->m, most, ROWS);
+    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows), most);
+    if (mt == most) mt = cut(g->m, most, family->rows);
     bool idle = GH_CEIL_DIV(g->m, mt) * across < 2 * cores || (mt < 64 && mt < g->m);
     if (!idle || nb <= STRIP) break;
     nb = ALIGN_UP(nb / 2, STRIP);
   }
-  gh_kernel_id id = {
-      .name = kernel_name(g), .source = "tuned_gemm_cpu", .defines = storage_defines(g), .dtype = GH_F32};
+  gh_kernel_id id = {.name = kernel_name(g), .source = family->source, .defines = storage_defines(g), .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = common_args(args, g, a, b, c);
@@ -73,6 +80,16 @@ static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   args[count++] = gh_arg_i32(nb);
   args[count++] = gh_arg_i32(kc);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  return cpu_family_bind(err, d, provider, &cpu_families[0], g, a, b, c, out);
+}
+
+static gh_status amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  return cpu_family_bind(err, d, provider, &cpu_families[1], g, a, b, c, out);
 }
 
 /* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
@@ -114,16 +131,20 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 
 #define BIAS (1u << GH_EPILOGUE_BIAS)
 
-/* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within PANEL_FLOATS (262144)
- * of the kernel, kc within BLOCK_FLOATS / 8. */
+/* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within the 262144 elements of
+ * the CPU kernels' panel, kc within 1024. */
 const gh_gemm_provider gh_gemm_providers[] = {
-    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | 1u << GH_EPILOGUE_BIAS_GELU},
-    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS},
-    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS},
-    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS},
-    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS},
-    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS},
-    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS},
-    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS},
-    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0},
+    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | 1u << GH_EPILOGUE_BIAS_GELU, 0},
+    {"own-amx nb=512 kc=512", "own-amx", amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE},
+    {"own-amx nb=256 kc=1024", "own-amx", amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE},
+    {"own-amx nb=1024 kc=256", "own-amx", amx_applies, amx_bind, {1024, 256}, BIAS, AMX_MIN_SIDE},
+    {"own-amx nb=256 kc=512", "own-amx", amx_applies, amx_bind, {256, 512}, BIAS, AMX_MIN_SIDE},
+    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0},
+    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0},
+    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0},
+    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS, 0},
+    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS, 0},
+    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS, 0},
+    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS, 0},
+    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0, 0},
     {0}};

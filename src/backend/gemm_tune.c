@@ -10,6 +10,7 @@
 #include "backend/gemm_internal.h"
 #include "base/half.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #define SAMPLES       64   /* rows, and columns, that are compared */
 #define TRIAL_MADDS   4e9  /* multiply-adds of one timed call, at most */
@@ -294,6 +295,7 @@ typedef struct candidate {
   double seconds; /* least so far */
 } candidate;
 
+static bool is_own(const gh_gemm_provider *p) { return gh_starts_with(p->family, "own-"); }
 static bool is_library(const gh_gemm_provider *p) { return !strcmp(p->family, "clblast"); }
 static bool same_bits(const gh_gemm_provider *a, const gh_gemm_provider *b) { return !strcmp(a->family, b->family); }
 
@@ -371,8 +373,16 @@ static const gh_gemm_provider *fastest(trial *t, candidate *list, int count, dou
   return winner ? winner->provider : NULL;
 }
 
-/* Time is short, so that the list of a family's variants ends when the budget does; one of each family is tried
- * whatever the time, or a busy machine would choose other bits than an idle one. */
+static bool follows_own(const candidate *list, int count, const gh_gemm_provider *p) {
+  for (int i = 0; i < count; i++)
+    if (is_own(list[i].provider) && !same_bits(list[i].provider, p)) return true;
+  return false;
+}
+
+/* Two own families give different bits, so that not the clock but the table's order chooses between them: the first
+ * that suits and is right. The clock chooses among its variants, which give the same bits. Time is short, so that the
+ * list of a family's variants ends when the budget does; one of each family is tried whatever the time, or a busy
+ * machine would choose other bits than an idle one. */
 static const gh_gemm_provider *tournament(trial *t, const char *key) {
   gh_gemm_state *state = t->d->gemm;
   candidate list[GH_GEMM_MAX_PROVIDERS];
@@ -380,7 +390,8 @@ static const gh_gemm_provider *tournament(trial *t, const char *key) {
   double started = gh_now();
   for (int i = 0; state->providers[i]; i++) {
     const gh_gemm_provider *p = state->providers[i];
-    if (!p->applies(&t->desc, t->d)) continue;
+    if (!gh_gemm_suits(p, &t->desc, t->d)) continue;
+    if (is_own(p) && follows_own(list, count, p)) continue;
     const bool variant = count && !strcmp(list[count - 1].provider->family, p->family);
     if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
     if (count && is_library(p) && library_sits_out(t->d)) continue;
@@ -400,7 +411,7 @@ static const gh_gemm_provider *first_right(gh_device *d, const gh_gemm_desc *des
   gh_gemm_state *state = d->gemm;
   for (int i = 0; state->providers[i]; i++) {
     const gh_gemm_provider *p = state->providers[i];
-    if (!p->applies(desc, d)) continue;
+    if (!gh_gemm_suits(p, desc, d)) continue;
     const int storage = 2 * (desc->dtype == GH_BF16) + (desc->dtype_c == GH_BF16);
     signed char *good = &state->family_good[i][4 * storage + 2 * desc->trans_a + desc->trans_b];
     if (!*good) {

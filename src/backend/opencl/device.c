@@ -145,6 +145,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->max_group = device_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
   info->alignment_bytes = GH_MAX(512, device_number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8);
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
+  info->amx = info->is_cpu && gh_cl_quirks_of(info->platform, info->driver).amx && gh_amx_allowed();
   gh_status status = gh_limit_buffers(err, info);
   return status ? status : choose_shape(err, info);
 }

@@ -132,4 +132,7 @@ gh_status gh_cl_finish(gh_error *err, gh_device *d);
 /* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
 int64_t gh_host_memory_limit(void);
 
+/* Asks the kernel for AMX's tiles, once; false where CPU or kernel have none with bfloat16. */
+bool gh_amx_allowed(void);
+
 #endif

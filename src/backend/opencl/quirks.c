@@ -8,6 +8,8 @@ static const struct {
   const char *platform, *driver;
   gh_cl_quirks quirks;
 } known[] = {
+    /* Clang with the host's back end: a function may ask for instructions that the device's name does not promise. */
+    {"Portable Computing Language", "", {.amx = true}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */
     {"Oclgrind", "", {.no_binaries = true}},
 };

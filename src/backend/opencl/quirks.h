@@ -6,6 +6,7 @@
 
 typedef struct gh_cl_quirks {
   bool no_fill;     /* clEnqueueFillBuffer cannot be trusted: fills go through a host write */
+  bool amx;         /* its compiler for CPUs takes AMX's builtins */
   bool no_binaries; /* program binaries do not load again: build from source every time */
 } gh_cl_quirks;
 

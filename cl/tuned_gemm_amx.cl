@@ -1,0 +1,384 @@
+/* Matrix product for CPUs with AMX tiles: C = alpha op(A) op(B) + beta C (+ bias), row-major; what is stored is said by
+ * gemm_storage.h. bfloat16 operands are AMX's own. For float32 ones:
+ *
+ * AMX multiplies bfloat16 and adds in float32. A float32 has 24 bits and a bfloat16 8, so that x = x1 + x2 + x3
+ * exactly, the pieces rounded to nearest. Of the nine products of two such sums six are computed, which leaves out less
+ * than 2^-24 |a b|, of either sign: as exact as one rounding of a float32 product. Six products at AMX's rate are still
+ * more than twice the float32 rate. (The same idea is NVIDIA's emulated SGEMM on Blackwell, "BF16x9".)
+ *
+ *   C's 32 x 32 are four tiles; A's piece is two tiles of 16 rows x 32 k, B's is two of 16 pairs of k x 16 columns.
+ *   A chunk of 256 k:  a3 b1, a2 b1, a2 b2, a1 b2, a1 b3 for all of k  (small: their rounding errors do not matter)
+ *                      a1 b1 for all of k                              (one chain of 256, as in tuned_gemm_cpu.cl)
+ *
+ * A work-item owns mt x nb of C, packs kc x nb of B in three pieces, then 32 rows of A at a time. An element's
+ * arithmetic does not depend on the blocks: all variants give the same bits; those of tuned_gemm_cpu.cl differ in the
+ * last ones. Numbers that are not finite give some that are not finite (Inf may become NaN); below 2^-110 pieces get
+ * lost to underflow, which AMX flushes. */
+#include "gemm_storage.h"
+
+#define SIDE  32
+#define CHUNK 256 /* kc is a multiple of it, or all of k */
+#define STEP  32  /* k of a tile */
+#define TILE  256 /* words of a tile: 16 x 16 pairs of bfloat16 */
+
+#ifdef AB_BF16
+#define PIECES 1
+#else
+#define PIECES 3
+#endif
+#define STEP_WORDS (PIECES * 2 * TILE) /* of 32 k of 32 rows of A or columns of B */
+
+/* Private memory, in words: PIECES times nb x kc of B and 128 x kc of A, together most of a worker's second-level
+ * cache. The host (backend/gemm_own.c) keeps nb x kc within 262144 and kc within 1024. */
+#define PANEL_WORDS (PIECES * 262144 / 2)
+#define BLOCKS      4 /* of 32 rows: a strip of B serves them one after another */
+#define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
+
+/* Sums of several chunks: C itself or, where it is bfloat16, private memory that is rounded once at the end; the host
+ * keeps mt x nb within it. */
+#ifdef C_BF16
+#define TOTAL
+#define TOTAL_FLOATS 65536
+#else
+#define TOTAL GLOBAL
+#endif
+
+#define ALIGNED __attribute__((aligned(64)))
+#define AMX     __attribute__((target("amx-bf16,amx-tile"), noinline))
+
+/* ---- runs: 16 neighbours of A or B ---- */
+
+#ifdef AB_BF16
+typedef ushort16 run;
+#else
+typedef float16 run;
+#endif
+
+/* Those from n on are 0. */
+inline run load_run(GLOBAL const gemm_ab *p, int n) {
+  if (n >= 16) return vload16(0, p);
+  gemm_ab part[16] ALIGNED;
+  for (int i = 0; i < 16; i++) part[i] = i < n ? p[i] : (gemm_ab)0;
+  return vload16(0, part);
+}
+
+/* Stores by pointer: PoCL's vstore16 goes element by element for some types. */
+#define PUT(to, v) *(uint16 *)(to) = (v)
+
+/* Turns a square of 16 x 16, rows in v: four rounds that exchange halves of ever finer blocks. */
+#define TURN(v, far, LOW, UP)                                                                                          \
+  for (int i = 0; i < 16; i++)                                                                                         \
+    if (!(i & far)) {                                                                                                  \
+      const float16 x = v[i], y = v[i + far];                                                                          \
+      v[i] = LOW(x, y);                                                                                                \
+      v[i + far] = UP(x, y);                                                                                           \
+    }
+#define LOW8(x, y) (float16)(x.s01234567, y.s01234567)
+#define UP8(x, y)  (float16)(x.s89abcdef, y.s89abcdef)
+#define LOW4(x, y) (float16)(x.s0123, y.s0123, x.s89ab, y.s89ab)
+#define UP4(x, y)  (float16)(x.s4567, y.s4567, x.scdef, y.scdef)
+#define LOW2(x, y) (float16)(x.s01, y.s01, x.s45, y.s45, x.s89, y.s89, x.scd, y.scd)
+#define UP2(x, y)  (float16)(x.s23, y.s23, x.s67, y.s67, x.sab, y.sab, x.sef, y.sef)
+#define LOW1(x, y)                                                                                                     \
+  (float16)(x.s0, y.s0, x.s2, y.s2, x.s4, y.s4, x.s6, y.s6, x.s8, y.s8, x.sa, y.sa, x.sc, y.sc, x.se, y.se)
+#define UP1(x, y)                                                                                                      \
+  (float16)(x.s1, y.s1, x.s3, y.s3, x.s5, y.s5, x.s7, y.s7, x.s9, y.s9, x.sb, y.sb, x.sd, y.sd, x.sf, y.sf)
+
+inline void turn(float16 *v) {
+  TURN(v, 8, LOW8, UP8)
+  TURN(v, 4, LOW4, UP4)
+  TURN(v, 2, LOW2, UP2)
+  TURN(v, 1, LOW1, UP1)
+}
+
+/* put_pairs: sixteen pairs of neighbours along k, the lower half of a word is the even one's. put_row: 32 numbers along
+ * k. put_square: 32 k of 16 rows, turned, so that it is 16 rows of pairs of 16 columns. */
+#ifdef AB_BF16
+#define WORDS(v) __builtin_convertvector(v, uint16)
+inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
+inline void put_row(uint *to, run x, run y) {
+  *(ushort16 *)to = x;
+  *(ushort16 *)(to + 8) = y;
+}
+inline void put_square(uint *to, const run *near, const run *far) {
+  float16 v[16];
+  for (int i = 0; i < 16; i++) {
+    uint row[16] ALIGNED;
+    put_row(row, near[i], far[i]);
+    v[i] = as_float16(*(uint16 *)row);
+  }
+  turn(v);
+  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
+}
+/* From 32 k of 16 columns: 16 rows along k. */
+inline void put_rows(uint *to, const run *columns) {
+  float16 v[16];
+  for (int i = 0; i < 16; i++) v[i] = as_float16(WORDS(columns[2 * i]) | WORDS(columns[2 * i + 1]) << 16);
+  turn(v);
+  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
+}
+#else
+/* Three pieces of 16 numbers, each in the upper halves of 16 words. */
+
+#define HIGH 0xffff0000u
+
+typedef struct pieces {
+  uint16 p1, p2, p3;
+} pieces;
+
+/* Rounding half away from 0 by the integer addition would carry a NaN of all ones to 0, and the largest numbers to Inf:
+ * those are cut. What the first piece leaves has 16 bits, what the second leaves 8. */
+inline pieces split(float16 x) {
+  const uint16 u = as_uint16(x), magnitude = u & 0x7fffffffu;
+  pieces s;
+  s.p1 = (magnitude < 0x7f7f8000u ? u + 0x8000u : u) & HIGH;
+  const float16 r = x - as_float16(s.p1);
+  s.p2 = (as_uint16(r) + 0x8000u) & HIGH;
+  s.p3 = as_uint16(r - as_float16(s.p2));
+  return s;
+}
+
+inline void put_pairs(uint *to, run even, run odd) {
+  const pieces e = split(even), o = split(odd);
+  PUT(to, e.p1 >> 16 | o.p1);
+  PUT(to + 2 * TILE, e.p2 >> 16 | o.p2);
+  PUT(to + 4 * TILE, e.p3 >> 16 | (o.p3 & HIGH));
+}
+inline void put_row(uint *to, run x, run y) { put_pairs(to, (float16)(x.even, y.even), (float16)(x.odd, y.odd)); }
+inline void put_square(uint *to, run *near, run *far) {
+  turn(near);
+  turn(far);
+  for (int i = 0; i < 8; i++) put_pairs(to + i * 16, near[2 * i], near[2 * i + 1]);
+  for (int i = 0; i < 8; i++) put_pairs(to + (8 + i) * 16, far[2 * i], far[2 * i + 1]);
+}
+/* From 32 k of 16 columns: 16 rows along k. */
+inline void put_rows(uint *to, run *columns) {
+  turn(columns);
+  turn(columns + 16);
+  for (int i = 0; i < 16; i++) put_row(to + i * 16, columns[i], columns[16 + i]);
+}
+#endif
+
+/* ---- packing B: panel[strip of 32][step of 32 k][piece][half of 16 columns] of tiles ---- */
+
+/* B stored (k, n). */
+inline void pack_b_rows(uint *panel, GLOBAL const gemm_ab *b, int64 ldb, int depth, int columns) {
+  const int steps = (depth + STEP - 1) / STEP;
+  for (int pair = 0; pair < steps * 16; pair++) {
+    uint *to = panel + pair / 16 * STEP_WORDS + pair % 16 * 16;
+    GLOBAL const gemm_ab *even = b + (int64)(2 * pair) * ldb, *odd = even + ldb;
+    const int in = depth - 2 * pair; /* rows left */
+    for (int j = 0; j < columns; j += SIDE, to += steps * STEP_WORDS)
+      for (int h = 0; h < 2; h++) {
+        const int left = columns - j - 16 * h;
+        const run x = in > 0 && left > 0 ? load_run(even + j + 16 * h, left) : (run)(0);
+        const run y = in > 1 && left > 0 ? load_run(odd + j + 16 * h, left) : (run)(0);
+        put_pairs(to + h * TILE, x, y);
+      }
+  }
+}
+
+/* B stored (n, k). */
+inline void pack_b_columns(uint *panel, GLOBAL const gemm_ab *b, int64 ldb, int depth, int columns) {
+  const int steps = (depth + STEP - 1) / STEP, padded = (columns + SIDE - 1) / SIDE * SIDE;
+  for (int j = 0; j < padded; j += 16)
+    for (int s = 0; s < steps; s++) {
+      run near[16], far[16];
+      const int left = depth - s * STEP;
+      for (int i = 0; i < 16; i++) {
+        GLOBAL const gemm_ab *from = b + (j + i) * ldb + s * STEP;
+        near[i] = j + i < columns ? load_run(from, left) : (run)(0);
+        far[i] = j + i < columns && left > 16 ? load_run(from + 16, left - 16) : (run)(0);
+      }
+      put_square(panel + (j / SIDE * steps + s) * STEP_WORDS + j % SIDE / 16 * TILE, near, far);
+    }
+}
+
+/* ---- packing A, 32 rows: block[step][piece][half of 16 rows] of tiles ---- */
+
+inline void pack_a_rows(uint *block, GLOBAL const gemm_ab *a, int64 lda, int depth, int rows) {
+  for (int r = 0; r < SIDE; r++) {
+    uint *to = block + r / 16 * TILE + r % 16 * 16;
+    for (int k = 0; k < depth; k += STEP, to += STEP_WORDS) {
+      GLOBAL const gemm_ab *from = a + r * lda + k;
+      const int left = r < rows ? depth - k : 0;
+      put_row(to, left > 0 ? load_run(from, left) : (run)(0), left > 16 ? load_run(from + 16, left - 16) : (run)(0));
+    }
+  }
+}
+
+/* A stored (k, m). */
+inline void pack_a_columns(uint *block, GLOBAL const gemm_ab *a, int64 lda, int depth, int rows) {
+  for (int k = 0; k < depth; k += STEP, block += STEP_WORDS)
+    for (int h = 0; h < 2; h++) {
+      run v[32];
+      for (int i = 0; i < 32; i++)
+        v[i] = k + i < depth && rows > 16 * h ? load_run(a + (k + i) * lda + 16 * h, rows - 16 * h) : (run)(0);
+      put_rows(block + h * TILE, v);
+    }
+}
+
+/* ---- tiles: 0 to 3 are C's, 4 and 5 A's two halves, 6 and 7 B's ---- */
+
+#define LOAD_A(t, piece)                                                                                               \
+  __builtin_ia32_tileloadd64(4, (t) + 2 * ((piece)-1) * TILE, 64);                                                     \
+  __builtin_ia32_tileloadd64(5, (t) + (2 * ((piece)-1) + 1) * TILE, 64)
+#define LOAD_B(t, piece)                                                                                               \
+  __builtin_ia32_tileloadd64(6, (t) + 2 * ((piece)-1) * TILE, 64);                                                     \
+  __builtin_ia32_tileloadd64(7, (t) + (2 * ((piece)-1) + 1) * TILE, 64)
+#define MULTIPLY()                                                                                                     \
+  __builtin_ia32_tdpbf16ps(0, 4, 6);                                                                                   \
+  __builtin_ia32_tdpbf16ps(1, 4, 7);                                                                                   \
+  __builtin_ia32_tdpbf16ps(2, 5, 6);                                                                                   \
+  __builtin_ia32_tdpbf16ps(3, 5, 7)
+
+/* The lines of C that store() will want; its rows lie pages apart. */
+inline void fetch(GLOBAL const float *c, int64 ldc, int rows, int columns) {
+  for (int i = 0; i < SIDE && i < rows; i++, c += ldc) {
+    PREFETCH(c);
+    if (columns > 16) PREFETCH(c + 16);
+  }
+}
+
+/* sum (32 x 32) = A's block times B's strip over `steps` of 32 k. */
+AMX void multiply(float *sum, const uint *a, const uint *b, int steps) {
+  __builtin_ia32_tilezero(0);
+  __builtin_ia32_tilezero(1);
+  __builtin_ia32_tilezero(2);
+  __builtin_ia32_tilezero(3);
+  const uint *x = a, *y = b;
+#if PIECES == 3
+  for (int s = 0; s < steps; s++, x += STEP_WORDS, y += STEP_WORDS) {
+    LOAD_A(x, 3);
+    LOAD_B(y, 1);
+    MULTIPLY();
+    LOAD_A(x, 2);
+    MULTIPLY();
+    LOAD_B(y, 2);
+    MULTIPLY();
+    LOAD_A(x, 1);
+    MULTIPLY();
+    LOAD_B(y, 3);
+    MULTIPLY();
+  }
+  x = a, y = b;
+#endif
+  for (int s = 0; s < steps; s++, x += STEP_WORDS, y += STEP_WORDS) {
+    LOAD_A(x, 1);
+    LOAD_B(y, 1);
+    MULTIPLY();
+  }
+  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);
+  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);
+  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);
+  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+}
+
+/* Palette 1, eight tiles of 16 rows of 64 bytes: the 64 bytes that LDTILECFG reads. */
+AMX void tiles_on(void) {
+  uint words[16] ALIGNED;
+  for (int i = 0; i < 16; i++) words[i] = 0;
+  words[0] = 1;
+  for (int i = 4; i < 8; i++) words[i] = 64u << 16 | 64u;
+  for (int i = 12; i < 14; i++) words[i] = 0x10101010u;
+  __builtin_ia32_tile_loadconfig(words);
+}
+AMX void tiles_off(void) { __builtin_ia32_tilerelease(); }
+
+/* total = scale total + alpha sum (+ bias); rows and columns are what is left of C from here. */
+inline void store(TOTAL float *total, int64 ld, const float *sum, int rows, int columns, float alpha, float scale,
+                  GLOBAL const gemm_c *bias) {
+  for (int i = 0; i < SIDE && i < rows; i++, total += ld, sum += SIDE) {
+    if (columns >= SIDE) {
+      float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
+      if (scale != 0.0f) l += scale * vload16(0, total), r += scale * vload16(1, total);
+      if (bias) l += C_LOAD16(bias), r += C_LOAD16(bias + 16);
+      vstore16(l, 0, total);
+      vstore16(r, 1, total);
+    } else {
+      for (int j = 0; j < columns; j++) {
+        float v = alpha * sum[j] + (scale != 0.0f ? scale * total[j] : 0.0f);
+        if (bias) v += C_LOAD(bias, j);
+        total[j] = v;
+      }
+    }
+  }
+}
+
+#ifdef C_BF16
+#define FETCH(total, ld, rows, columns) /* private sums are in a cache already */
+inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, int rows, int columns) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < columns; j++) total[i * nb + j] = C_LOAD(c, i * ldc + j);
+}
+inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc, int rows, int columns) {
+  for (int i = 0; i < rows; i++) {
+    int j = 0;
+    for (; j + 16 <= columns; j += 16) C_STORE16(c + i * ldc + j, vload16(0, total + i * nb + j));
+    for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
+  }
+}
+#define TOTAL_BEGIN                                                                                                    \
+  float total[TOTAL_FLOATS] ALIGNED;                                                                                   \
+  const int64 ld = nb;                                                                                                 \
+  if (beta != 0.0f) read_total(total, nb, c, ldc, rows, columns);
+#define TOTAL_END write_total(total, nb, c, ldc, rows, columns);
+#else
+#define FETCH fetch
+#define TOTAL_BEGIN                                                                                                    \
+  GLOBAL float *total = c;                                                                                             \
+  const int64 ld = ldc;
+#define TOTAL_END
+#endif
+
+/* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
+
+#define GEMM(name, trans_a, trans_b)                                                                                   \
+  KERNEL_SIZED(1, 1, 1)                                                                                                \
+  void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
+            int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
+    uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
+    float sum[SIDE * SIDE] ALIGNED;                                                                                    \
+    const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
+    const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
+    a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
+    b += offset_b + GROUP(2) * stride_b + (trans_b ? n0 * ldb : n0);                                                   \
+    c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
+    TOTAL_BEGIN                                                                                                        \
+    tiles_on();                                                                                                        \
+    for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
+      const int depth = (int)min((int64)kc, k - k0), steps = (depth + STEP - 1) / STEP;                                \
+      if (trans_b)                                                                                                     \
+        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                            \
+      else                                                                                                             \
+        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                         \
+      for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
+        const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
+        for (int r = r0; r < r1; r += SIDE) {                                                                          \
+          uint *to = block + (r - r0) / SIDE * BLOCK_WORDS;                                                            \
+          if (trans_a)                                                                                                 \
+            pack_a_columns(to, a + k0 * lda + r, lda, depth, rows - r);                                                \
+          else                                                                                                         \
+            pack_a_rows(to, a + r * lda + k0, lda, depth, rows - r);                                                   \
+        }                                                                                                              \
+        for (int j = 0; j < columns; j += SIDE)                                                                        \
+          for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
+            GLOBAL const gemm_c *shift = bias && k0 + s * STEP + CHUNK >= k ? bias + n0 + j : 0;                       \
+            for (int r = r0; r < r1; r += SIDE) {                                                                      \
+              FETCH(total + r * ld + j, ld, rows - r, columns - j);                                                    \
+              multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
+                       panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s));                     \
+              store(total + r * ld + j, ld, sum, rows - r, columns - j, alpha, k0 + s ? 1.0f : beta, shift);           \
+            }                                                                                                          \
+          }                                                                                                            \
+      }                                                                                                                \
+    }                                                                                                                  \
+    tiles_off();                                                                                                       \
+    TOTAL_END                                                                                                          \
+  }
+
+GEMM(gemm_nn, false, false)
+GEMM(gemm_nt, false, true)
+GEMM(gemm_tn, true, false)
+GEMM(gemm_tt, true, true)

@@ -1,0 +1,26 @@
+/* AMX: its registers are so large that Linux hands them only to processes that ask (since 5.16; the threads of a
+ * process share the answer). */
+#include "backend/opencl/opencl.h"
+
+#if defined(__linux__) && defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* asm/prctl.h of older kernels has no name for these. */
+enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
+
+static bool has_tiles(void) {
+  unsigned a, b, c, d;
+  const unsigned tile = 1u << 24, bf16 = 1u << 22;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tile) && (d & bf16);
+}
+
+bool gh_amx_allowed(void) {
+  static int answer = -1; /* devices are described by one thread */
+  if (answer < 0) answer = has_tiles() && !syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA);
+  return answer;
+}
+#else
+bool gh_amx_allowed(void) { return false; }
+#endif
