@@ -2,14 +2,18 @@
 #include "support/compare.h"
 
 #include "base/file.h"
+#include "eval/embed.h"
 #include "eval/encode.h"
 #include "models/text.h"
+#include "models/weights.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT GH_FIXTURES "/text"
+#define TEXT   GH_FIXTURES "/text"
+#define TOWERS GH_FIXTURES "/towers"
 
 static gh_device *device;
 static char *folder; /* scratch */
@@ -46,6 +50,224 @@ static void clip_lines(void **state) {
   same_embeddings(TEXT "/clip", TEXT "/lines.txt", TEXT "/expected.safetensors", 1);
   same_embeddings(TEXT "/clip", TEXT "/lines.txt", TEXT "/expected.safetensors", 4);
   same_embeddings(TEXT "/clip", TEXT "/lines.txt", TEXT "/expected.safetensors", 11);
+}
+
+/* ---- both towers ---- */
+
+/* A folder whose files are copied from several. */
+static char *compose(const char *name, const char *const (*files)[3], size_t n) {
+  gh_error err = {0};
+  char *to = check_path(folder, name);
+  check_ok(gh_folder_make(&err, to));
+  for (size_t i = 0; i < n; i++) { /* from, name, new name */
+    char *from = check_path(files[i][0], files[i][1]), *target = check_path(to, files[i][2]), *bytes = NULL;
+    size_t size = 0;
+    check_ok(gh_file_read(&err, from, (size_t)1 << 28, &bytes, &size));
+    check_write(target, bytes, size);
+    free(bytes);
+    free(from);
+    free(target);
+  }
+  return to;
+}
+
+static char *siglip_folder(void) {
+  static const char from[] = TOWERS "/siglip";
+  static const char *const files[][3] = {{from, "config.json", "config.json"},
+                                         {from, "preprocessor_config.json", "preprocessor_config.json"},
+                                         {from, "tokenizer_config.json", "tokenizer_config.json"},
+                                         {from, "model.safetensors.index.json", "model.safetensors.index.json"},
+                                         {from, "model-00001-of-00004.safetensors", "model-00001-of-00004.safetensors"},
+                                         {from, "model-00002-of-00004.safetensors", "model-00002-of-00004.safetensors"},
+                                         {from, "model-00003-of-00004.safetensors", "model-00003-of-00004.safetensors"},
+                                         {from, "model-00004-of-00004.safetensors", "model-00004-of-00004.safetensors"},
+                                         {GH_FIXTURES "/tokens/siglip", "spiece.model", "spiece.model"}};
+  return compose("siglip", files, GH_COUNT(files));
+}
+
+/* CLIP's weights under OpenAI's names. */
+static char *openai_folder(void) {
+  static const char clip[] = TEXT "/clip";
+  static const char *const files[][3] = {{clip, "config.json", "config.json"},
+                                         {clip, "preprocessor_config.json", "preprocessor_config.json"},
+                                         {clip, "tokenizer.json", "tokenizer.json"},
+                                         {TOWERS, "openai.safetensors", "model.safetensors"}};
+  return compose("openai", files, GH_COUNT(files));
+}
+
+static float *embed_pixels(const char *model, const gh_safetensors *want, int64_t *width) {
+  gh_error err = {0};
+  gh_embedder e = {0};
+  const gh_st_tensor *pixels = gh_safetensors_find(want, "pixel_values");
+  const gh_embed_options options = {.batch = pixels->shape[0]};
+  check_ok(gh_embedder_open(&err, &e, device, model, &options));
+  *width = e.width;
+  float *values = compare_load(want, "pixel_values", NULL);
+  float *out = gh_alloc(&err, (size_t)(options.batch * e.width), sizeof *out);
+  check_ok(gh_embedder_start(&err, &e, values));
+  check_ok(gh_embedder_finish(&err, &e, out));
+  gh_embedder_close(&e);
+  free(values);
+  return out;
+}
+
+static double norm_of(const float *x, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+  return sqrt(sum);
+}
+
+/* Scaled and shifted cosines, (images, lines). */
+static void put_logits(float *out, const float *image, int64_t images, const gh_text_encoding *text,
+                       const gh_text_embedder *e) {
+  int64_t d = text->width;
+  for (int64_t i = 0; i < images; i++)
+    for (int64_t j = 0; j < text->lines; j++) {
+      const float *a = image + i * d, *b = text->embeddings + j * d;
+      double dot = 0;
+      for (int64_t k = 0; k < d; k++) dot += (double)a[k] * (double)b[k];
+      dot /= norm_of(a, d) * norm_of(b, d);
+      out[i * text->lines + j] = (float)(gh_text_embedder_logit_scale(e) * dot + gh_text_embedder_logit_bias(e));
+    }
+}
+
+static void check_values(const gh_safetensors *want, const char *name, const float *got) {
+  char error[64];
+  int64_t n = 0;
+  snprintf(error, sizeof error, "error.%s", name);
+  float *values = compare_load(want, name, &n);
+  compare_values(name, got, values, n, 4 * (double)compare_number(want, error));
+  free(values);
+}
+
+static void both_towers(char *model, const char *expected) {
+  gh_error err = {0};
+  gh_strings lines = {0};
+  gh_safetensors *want = NULL;
+  gh_text_embedder *e = NULL;
+  gh_text_encoding text = {0};
+  int64_t width = 0, images = 3;
+  check_ok(gh_safetensors_open(&err, &want, expected));
+  check_ok(gh_lines_read(&err, &lines, TEXT "/lines.txt"));
+  check_ok(gh_text_embedder_open(&err, &e, device, model, &(gh_embed_options){.batch = 4}));
+  check_ok(gh_encode_text(&err, &text, e, &lines, "lines"));
+  float *image = embed_pixels(model, want, &width);
+  assert_int_equal(width, text.width);
+  float *logits = gh_alloc(&err, (size_t)(images * text.lines), sizeof *logits);
+  put_logits(logits, image, images, &text, e);
+  check_values(want, "text_embeddings", text.embeddings);
+  check_values(want, "image_embeddings", image);
+  check_values(want, "logits_per_image", logits);
+  free(logits);
+  free(image);
+  gh_text_encoding_free(&text);
+  gh_text_embedder_close(e);
+  gh_strings_free(&lines);
+  gh_safetensors_close(want);
+  free(model);
+}
+
+static void siglip_in_shards(void **state) {
+  (void)state;
+  both_towers(siglip_folder(), TOWERS "/siglip.safetensors");
+}
+
+static void clip_both(void **state) {
+  (void)state;
+  gh_error err = {0};
+  both_towers(gh_strdup(&err, TEXT "/clip"), TOWERS "/clip.safetensors");
+}
+
+static void openai_names(void **state) {
+  (void)state;
+  both_towers(openai_folder(), TOWERS "/clip.safetensors");
+}
+
+/* The names seen are transformers', no more and no less. */
+static void openai_names_are_ours(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_safetensors *theirs = NULL, *ours = NULL;
+  check_ok(gh_weights_open(&err, &theirs, TOWERS "/openai.safetensors"));
+  check_ok(gh_weights_open(&err, &ours, TEXT "/clip"));
+  assert_int_equal(gh_safetensors_count(theirs), gh_safetensors_count(ours));
+  for (size_t i = 0; i < gh_safetensors_count(ours); i++) {
+    const gh_st_tensor *a = gh_safetensors_at(ours, i), *b = gh_safetensors_at(theirs, i);
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->bytes, b->bytes);
+    assert_memory_equal(a->data, b->data, a->bytes);
+  }
+  gh_safetensors_close(theirs);
+  gh_safetensors_close(ours);
+}
+
+static void configurations_that_cannot_be(void **state) {
+  (void)state;
+  static const struct {
+    const char *config;
+    gh_status status;
+    const char *vision, *text; /* what the one and the other says; NULL: it is fine */
+  } table[] = {
+      {"{\"model_type\":\"blip\"}", GH_ERROR_UNSUPPORTED, "model type blip", "model type blip"},
+      {"{\"model_type\":\"siglip2\"}", GH_ERROR_UNSUPPORTED, "model type siglip2", "model type siglip2"},
+      {"{\"model_type\":\"clip_vision_model\"}", GH_ERROR_UNSUPPORTED, NULL, "a vision tower alone"},
+      {"{\"model_type\":\"siglip_text_model\"}", GH_ERROR_UNSUPPORTED, "a text tower alone", NULL},
+      {"{\"model_type\":\"siglip\",\"vision_config\":{\"vision_use_head\":false}}", GH_ERROR_UNSUPPORTED,
+       "vision_use_head", NULL},
+      {"{\"vision_config\":{\"hidden_act\":\"swish\"}}", GH_ERROR_UNSUPPORTED, "the activation swish", NULL},
+      {"{\"vision_config\":{\"num_channels\":4}}", GH_ERROR_UNSUPPORTED, "num_channels: 4", NULL},
+      {"{\"text_config\":{\"vocab_size\":0}}", GH_ERROR_FORMAT, NULL, "vocab_size: 0"},
+      {"{\"text_config\":{\"num_attention_heads\":7}}", GH_ERROR_FORMAT, NULL, "no multiple"},
+      {"{\"text_config\":{\"eos_token_id\":[1,2]}}", GH_ERROR_FORMAT, NULL, "eos_token_id"},
+  };
+  gh_error err = {0};
+  char *path = check_path(folder, "config.json");
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_vision_config vision;
+    gh_text_config text;
+    check_write(path, table[i].config, strlen(table[i].config));
+    if (table[i].vision)
+      check_fails(gh_vision_config_read(&err, folder, &vision), table[i].status, table[i].vision);
+    else
+      check_ok(gh_vision_config_read(&err, folder, &vision));
+    if (table[i].text)
+      check_fails(gh_text_config_read(&err, folder, &text), table[i].status, table[i].text);
+    else
+      check_ok(gh_text_config_read(&err, folder, &text));
+  }
+  free(path);
+}
+
+/* What config.json leaves out, as transformers fills it in; the older objects replace the newer. */
+static void defaults_of_the_classes(void **state) {
+  (void)state;
+  static const char clip[] = "{\"text_config\":{\"hidden_size\":64,\"eos_token_id\":2},\"text_config_dict\":{"
+                             "\"hidden_size\":768},\"vision_config_dict\":null,\"vision_config\":{\"patch_size\":14}}";
+  static const char siglip[] = "{\"model_type\":\"siglip\",\"vision_config\":{\"image_size\":384,\"patch_size\":14}}";
+  gh_error err = {0};
+  gh_vision_config v;
+  gh_text_config t;
+  char *path = check_path(folder, "config.json");
+  check_write(path, clip, strlen(clip));
+  check_ok(gh_vision_config_read(&err, folder, &v));
+  check_ok(gh_text_config_read(&err, folder, &t));
+  assert_int_equal(v.projection, 512);
+  assert_int_equal(gh_vision_tokens(&v), 257);
+  assert_int_equal(v.tower.activation, GH_QUICK_GELU);
+  assert_true(v.tower.eps == 1e-5 && t.tower.causal && !v.tower.causal);
+  assert_int_equal(t.tower.hidden, 768);
+  assert_int_equal(t.eos, 49407);
+  assert_int_equal(t.tower.heads, 8);
+  check_write(path, siglip, strlen(siglip));
+  check_ok(gh_vision_config_read(&err, folder, &v));
+  check_ok(gh_text_config_read(&err, folder, &t));
+  assert_int_equal(gh_vision_tokens(&v), 729);
+  assert_int_equal(v.projection, 768);
+  assert_int_equal(v.tower.activation, GH_GELU_TANH);
+  assert_true(v.tower.eps == 1e-6 && !t.tower.causal);
+  assert_int_equal(t.positions, 64);
+  assert_int_equal(t.vocabulary, 32000);
+  free(path);
 }
 
 static void pooled_token(void **state) {
@@ -119,6 +341,12 @@ static int end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(clip_lines),
+      cmocka_unit_test(siglip_in_shards),
+      cmocka_unit_test(clip_both),
+      cmocka_unit_test(openai_names),
+      cmocka_unit_test(openai_names_are_ours),
+      cmocka_unit_test(configurations_that_cannot_be),
+      cmocka_unit_test(defaults_of_the_classes),
       cmocka_unit_test(pooled_token),
       cmocka_unit_test(command_line),
       cmocka_unit_test(refusals),
