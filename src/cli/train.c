@@ -6,6 +6,18 @@
 
 #include <stdio.h>
 
+static gh_status put_best(gh_error *err, gh_json *stage, const gh_best *b) {
+  gh_json *best = gh_json_put_object(err, stage, "best");
+  if (!best || gh_json_put_string(err, best, "score", b->score) || gh_json_put_double(err, best, "start", b->start) ||
+      gh_json_put_bool(err, best, "stopped_by_guard", b->stopped))
+    return err->status;
+  if (!b->snapshot[0]) return GH_OK;
+  if (gh_json_put_string(err, best, "snapshot", b->snapshot) || gh_json_put_double(err, best, "value", b->value) ||
+      gh_json_put_bool(err, best, "within_guard", b->within))
+    return err->status;
+  return GH_OK;
+}
+
 static gh_status put_report(gh_error *err, gh_json *result, int number, const gh_stage_report *r) {
   gh_json *stage = gh_json_put_object(err, result, number == 1 ? "stage1" : "stage2");
   if (!stage || gh_json_put_int(err, stage, "updates", r->updates) ||
@@ -14,7 +26,14 @@ static gh_status put_report(gh_error *err, gh_json *result, int number, const gh
       gh_json_put_int(err, stage, "skipped_images", (int64_t)r->skipped) ||
       gh_json_put_double(err, stage, "seconds", r->seconds))
     return err->status;
-  return GH_OK;
+  return r->evaluated ? put_best(err, stage, &r->best) : GH_OK;
+}
+
+static void print_best(const gh_best *b) {
+  if (b->stopped) printf("stage 2: the guard ended it after update %lld\n", (long long)b->stopped_at);
+  if (b->snapshot[0])
+    printf("stage 2: best snapshot %s, %s %.2f (%.2f at the start)%s\n", b->snapshot, b->score, b->value, b->start,
+           b->within ? "" : "; below the guard, as all are");
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
@@ -34,6 +53,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
            reports[i].last_loss, (long long)reports[i].updates, reports[i].seconds);
     if (reports[i].skipped)
       printf("stage %d: %llu broken images skipped\n", i + 1, (unsigned long long)reports[i].skipped);
+    if (reports[i].evaluated) print_best(&reports[i].best);
     status = put_report(err, args->result, i + 1, &reports[i]);
   }
   if (!status && !options.dry_run) printf("results in %s\n", config.output);

@@ -144,9 +144,9 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
   bool last = l->done == l->stage->steps;
   gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
-  bool due = last || gh_stop_requested() || gh_now() - l->state_written >= 60 * l->state_minutes;
+  bool due = last || l->halt || gh_stop_requested() || gh_now() - l->state_written >= 60 * l->state_minutes;
   if (!status && due) status = write_state(err, l);
-  if (!status && gh_stop_requested() && !last)
+  if (!status && gh_stop_requested() && !last && !l->halt)
     status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume goes on from there",
                      (long long)l->done, l->label);
   return status;
@@ -160,7 +160,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   /* A state may be older than the wish for a snapshot there: fewer steps, another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
     status = l->snapshot(err, l);
-  while (!status && l->done < l->stage->steps) {
+  while (!status && !l->halt && l->done < l->stage->steps) {
     double began = gh_now();
     gh_update_result result;
     status = gh_loop_update(err, l, &result);

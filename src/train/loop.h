@@ -19,7 +19,7 @@ struct gh_loop {
   int64_t state_keep;
   double state_minutes;
   bool quiet;                                          /* no line an update on stdout */
-  gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes what training made so far */
+  gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes what training made so far; may set `halt` */
   void *user;                                          /* snapshot's own */
 
   gh_device *device;
@@ -33,6 +33,7 @@ struct gh_loop {
   float *moments;            /* (micro_batch, 2C, h, w) of them */
   int64_t micro_batch;
   int64_t done;         /* updates */
+  bool halt;            /* no further update: the state is saved, and the loop ends well */
   double state_written; /* when, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   gh_json *config_json, *plan_json;

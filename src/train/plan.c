@@ -57,6 +57,7 @@ static const char *const harmless[] = {"device",
                                        "data.latent_cache.path", /* what is in it is checked when it is opened */
                                        "state",
                                        "evaluate",
+                                       "stage2.guard",
                                        "stage1.steps",
                                        "stage2.steps",
                                        "stage1.checkpoint_at",

@@ -17,8 +17,6 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
       {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
-      {c->guard != NULL, "stage2.guard"},
-      {gh_json_count(c->evaluate) > 0, "evaluate"},
       {c->split != GH_SPLIT_EVEN, "distributed.split other than \"even\""},
       {c->reduce != GH_REDUCE_ORDERED, "distributed.reduce other than \"ordered\""},
       {c->shard != GH_SHARD_NONE, "distributed.shard other than \"none\""},

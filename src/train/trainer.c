@@ -17,11 +17,14 @@ typedef struct gh_stage {
   gh_budget budget;
   bool recompute;
   gh_loop loop;
+  gh_evaluator *evaluator; /* of stage 2, where "evaluate" asks for one */
 } gh_stage;
 
 static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_stage *s = loop->user;
-  return gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, loop->number, loop->done);
+  gh_status status =
+      gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, loop->number, loop->done);
+  return status || !s->evaluator ? status : gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
 }
 
 /* ---- building a stage ---- */
@@ -111,12 +114,17 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   double began = gh_now();
   gh_status status = gh_config_to_json(err, &s->loop.config_json, s->config);
   if (!status) status = prepare(err, s, from, folder, denoiser);
+  if (!status && !s->options->dry_run && s->loop.number == 2)
+    status = gh_evaluator_open(err, &s->evaluator, s->config, s->loop.device, s->options->quiet);
   if (!status && !s->options->dry_run) {
     status = gh_loop_run(err, &s->loop);
     gh_error ignored;
     gh_status reported = gh_loop_report(status ? &ignored : err, &s->loop, gh_now() - began, out);
     if (!status) status = reported;
+    out->evaluated = s->evaluator != NULL;
+    if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }
+  gh_evaluator_free(s->evaluator);
   gh_loop_free(&s->loop);
   gh_models_close(&s->models);
   return status;
@@ -181,6 +189,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_file_lock *lock = NULL;
   reports[0] = reports[1] = (gh_stage_report){0};
   gh_status status = gh_setup_refuse(err, config);
+  if (!status) status = gh_evaluate_check(err, config);
   if (!status) status = gh_device_open(err, config->device, &device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &lock);
   if (!status && !options->dry_run) status = open_run(err, config, options->resume, &folder, &from);

@@ -5,6 +5,7 @@
 #define GH_TRAIN_TRAINER_H
 
 #include "train/config.h"
+#include "train/evaluate.h"
 
 typedef struct gh_train_options {
   bool resume;            /* go on from the newest state; without it a folder that has one is refused */
@@ -19,6 +20,8 @@ typedef struct gh_stage_report {
   double first_loss, last_loss; /* means over the first and last tenth of its updates, at most 10 each */
   uint64_t skipped;             /* broken images met */
   double seconds;
+  bool evaluated; /* stage 2, where the configuration asks for it */
+  gh_best best;   /* of its snapshots */
 } gh_stage_report;
 
 /* GH_ERROR_STOPPED when a signal asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not finite (the

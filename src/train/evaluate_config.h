@@ -1,0 +1,26 @@
+/* What "evaluate" and "stage2.guard" say, checked. For evaluate.c. */
+#ifndef GH_TRAIN_EVALUATE_CONFIG_H
+#define GH_TRAIN_EVALUATE_CONFIG_H
+
+#include "eval/measure.h"
+#include "train/config.h"
+
+#define GH_MAX_MEASURES 8
+#define GH_MAX_SCORES   (2 * GH_MAX_MEASURES)
+#define GH_SCORE_NAME   48
+
+typedef struct gh_evaluate_plan {
+  int count;
+  gh_measure_spec specs[GH_MAX_MEASURES]; /* texts are the configuration's */
+  int64_t batch;                          /* the greatest that is asked for */
+  int score_count;
+  char scores[GH_MAX_SCORES][GH_SCORE_NAME]; /* names, the measures' one after the other */
+  bool guarded, stops;
+  double points;
+  int watch, best; /* among the scores */
+} gh_evaluate_plan;
+
+/* GH_ERROR_CONFIG names the key that is wrong. Nothing to free. */
+gh_status gh_evaluate_plan_read(gh_error *err, gh_evaluate_plan *out, const gh_config *config);
+
+#endif
