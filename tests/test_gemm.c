@@ -68,6 +68,82 @@ static void test_every_provider(void **state) {
   assert_true(tried > 400);
 }
 
+/* ---- as exact as float32, whatever the numbers ---- */
+
+/* Root mean square of C's errors, each by the size of its products: a provider's, and those of a plain float32 chain.
+ */
+static void errors_of(const gemm_problem *p, double *provider, double *chain) {
+  const gh_gemm_desc *g = &p->desc;
+  double of_provider = 0, of_chain = 0;
+  for (int64_t i = 0; i < g->m; i++)
+    for (int64_t j = 0; j < g->n; j++) {
+      double sum = 0, squares = 0;
+      float plain = 0;
+      for (int64_t k = 0; k < g->k; k++) {
+        const float x = p->a[i * g->lda + k], y = p->b[j * g->ldb + k];
+        sum += (double)x * (double)y;
+        squares += (double)x * (double)y * (double)x * (double)y;
+        plain = fmaf(x, y, plain);
+      }
+      const double mine = (double)p->got[i * g->ldc + j] - sum, its = (double)plain - sum;
+      of_provider += mine * mine / squares;
+      of_chain += its * its / squares;
+    }
+  *provider = sqrt(of_provider);
+  *chain = sqrt(of_chain);
+}
+
+/* Numbers of all sizes, with all their bits: what is computed from rounded pieces shows here. */
+static void test_as_exact_as_float32(void **state) {
+  (void)state;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+    gh_gemm_desc g = gemm_desc_of(65, 97, 700, 2, 0);
+    if (!p->applies(&g, device)) continue;
+    OK(gh_gemm_force(&err, device, p->name));
+    gemm_problem one;
+    gemm_problem_make(&one, device, &g);
+    for (int64_t i = 0; i < one.elements[0]; i++) one.a[i] = ldexpf(one.a[i], (int)(i * 7 % 41) - 20);
+    for (int64_t i = 0; i < one.elements[1]; i++) one.b[i] = ldexpf(one.b[i], (int)(i * 5 % 41) - 20);
+    gemm_problem_write(&one, 0);
+    gemm_problem_write(&one, 1);
+    gemm_problem_compute(&one);
+    double provider, chain;
+    errors_of(&one, &provider, &chain);
+    if (!(provider <= 1.25 * chain)) fail_msg("%s: error %g, a float32 chain's %g", p->name, provider, chain);
+    gemm_problem_free(&one);
+  }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
+/* One number that is not finite makes its row, or its column, so. */
+static void test_not_finite_is_noticed(void **state) {
+  (void)state;
+  static const uint32_t bits[] = {0x7fffffffu, 0xffffffffu, 0x7f800001u, 0x7fc00000u, 0x7f800000u, 0xff800000u};
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+    gh_gemm_desc g = gemm_desc_of(65, 97, 70, 2, 0);
+    if (!p->applies(&g, device)) continue;
+    OK(gh_gemm_force(&err, device, p->name));
+    gemm_problem one;
+    gemm_problem_make(&one, device, &g);
+    for (size_t pattern = 0; pattern < GH_COUNT(bits); pattern++)
+      for (int which = 0; which < 2; which++) {
+        float *at = which ? &one.b[64 * g.ldb + 69] : &one.a[33 * g.lda + 31], before = *at;
+        memcpy(at, &bits[pattern], 4);
+        gemm_problem_write(&one, which);
+        gemm_problem_compute(&one);
+        for (int64_t i = 0; i < g.m; i++)
+          for (int64_t j = 0; j < g.n; j++)
+            if (isfinite(one.got[i * g.ldc + j]) == (which ? j == 64 : i == 33))
+              fail_msg("%s: %08x in %c, C[%d][%d] is %g", p->name, bits[pattern], "AB"[which], (int)i, (int)j,
+                       (double)one.got[i * g.ldc + j]);
+        *at = before;
+        gemm_problem_write(&one, which);
+      }
+    gemm_problem_free(&one);
+  }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
 /* ---- the chooser ---- */
 
 static gh_gemm_desc square(int64_t n) {
@@ -266,6 +342,8 @@ int main(void) {
   setenv("GH_CACHE_DIR", folder, 1);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_as_exact_as_float32, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_not_finite_is_noticed, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_wrong_providers_are_dropped, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_freeze_and_force, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_frozen_provider_of_another_machine, open_device, close_device),
