@@ -12,6 +12,7 @@
 
 #define TINY   GH_FIXTURES "/probe/tiny"
 #define EDGES  GH_FIXTURES "/probe/edges"
+#define SIGLIP GH_FIXTURES "/probe/siglip"
 #define IMAGES GH_FIXTURES "/encode/images"
 
 /* Merged or apart, float32 adds in another order: a few units in the last place of sums of this length. */
@@ -96,7 +97,8 @@ static void same_tensors(const char *exported, const char *probe, gh_st_dtype dt
     assert_int_equal(a->dtype, number && dtype != GH_ST_DTYPES ? dtype : b->dtype);
     assert_int_equal(a->elements, b->elements);
     if (a->dtype == b->dtype && !memcmp(a->data, b->data, a->bytes)) continue;
-    if (a->dtype == b->dtype && strncmp(b->name, "vision_model.encoder.", 21) && strncmp(b->name, "visual_", 7))
+    if (a->dtype == b->dtype && strncmp(b->name, "vision_model.encoder.", 21) &&
+        strncmp(b->name, "vision_model.head.", 18) && strncmp(b->name, "visual_", 7))
       fail_msg("%s changed", b->name);
     changed++;
   }
@@ -150,6 +152,103 @@ static void merged_from_float16(void **state) {
   free(path);
   free(json);
   free(whole);
+  free(run);
+  free(out);
+}
+
+/* SigLIP: the pair of matrices on the pooling attention's output counts for nothing, its bias does. */
+static void merged_siglip(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *run = make_run("siglip", SIGLIP, "stage2-only.json"), *out = check_path(folder, "siglip-out");
+  check_ok(compare_run(&err, "export", "--run", run, "--out", out, NULL));
+  same_embeddings(out, SIGLIP, ROUNDING);
+  same_tensors(out, SIGLIP, GH_ST_DTYPES);
+  gh_safetensors *got = open_file(out), *want = open_file(SIGLIP "/clip");
+  compare_tensors(got, want, "vision_model.head.attention.out_proj.weight", 0);
+  float *a = compare_load(got, "vision_model.head.attention.out_proj.bias", NULL);
+  int64_t n = 0;
+  float *b = compare_load(want, "vision_model.head.attention.out_proj.bias", &n);
+  assert_true(compare_distance(a, b, n) > 1e-2);
+  free(a);
+  free(b);
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  free(run);
+  free(out);
+}
+
+/* The vision tower alone: the whole model's tensors of it and no others, and a configuration of its own. */
+static void check_vision(const char *probe, const char *name, const char *type) {
+  gh_error err = {0};
+  char *run = make_run(name, probe, "stage2-only.json"), *out = check_path(folder, "vision"), *whole, *path;
+  check_ok(gh_folder_remove(&err, out));
+  whole = check_path(folder, "vision-whole");
+  check_ok(gh_folder_remove(&err, whole));
+  check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--format", "vision", NULL));
+  check_ok(compare_run(&err, "export", "--run", run, "--out", whole, NULL));
+  gh_safetensors *got = open_file(out), *want = open_file(whole);
+  size_t expected = 0;
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const gh_st_tensor *b = gh_safetensors_at(want, i);
+    if (strncmp(b->name, "vision_model.", 13)) continue;
+    compare_tensors(got, want, b->name, 0);
+    expected++;
+  }
+  assert_int_equal(gh_safetensors_count(got), expected);
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  gh_json *config = NULL;
+  const char *found = "";
+  path = check_path(out, "config.json");
+  check_ok(gh_json_read_file(&err, &config, path, GH_JSON_MAX_BYTES));
+  check_ok(gh_json_get_string(&err, config, "model_type", &found));
+  assert_string_equal(found, type);
+  gh_json_free(config);
+  free(path);
+  path = check_path(out, "preprocessor_config.json");
+  assert_true(gh_path_is_file(path));
+  free(path);
+  free(run);
+  free(out);
+  free(whole);
+}
+
+static void vision_alone(void **state) {
+  (void)state;
+  check_vision(TINY, "vision-clip", "clip_vision_model");
+  check_vision(SIGLIP, "vision-siglip", "siglip_vision_model");
+  char *out = check_path(folder, "vision");
+  same_embeddings(out, SIGLIP, ROUNDING); /* whose projection is the tower's own head */
+  free(out);
+}
+
+static void other_dtypes(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    gh_st_dtype dtype;
+    double tolerance;
+  } table[] = {{"float16", GH_ST_F16, 4e-3}, {"bfloat16", GH_ST_BF16, 4e-2}}; /* eleven and eight bits */
+  gh_error err = {0};
+  char *run = make_run("dtypes", TINY, "stage2-only.json"), *out = check_path(folder, "dtypes-out");
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--dtype", table[i].name, NULL));
+    same_tensors(out, TINY, table[i].dtype);
+    gh_json *config = NULL;
+    const char *dtype = "";
+    char *path = check_path(out, "config.json");
+    check_ok(gh_json_read_file(&err, &config, path, GH_JSON_MAX_BYTES));
+    check_ok(gh_json_get_string(&err, config, "dtype", &dtype));
+    assert_string_equal(dtype, table[i].name);
+    gh_json_free(config);
+    free(path);
+    gh_safetensors *got = encode(out, NULL, "rounded.safetensors"),
+                   *want = encode(TINY "/clip", TINY "/adapter", "w.safetensors");
+    compare_tensors(got, want, "embeddings", table[i].tolerance * largest(want));
+    gh_safetensors_close(got);
+    gh_safetensors_close(want);
+  }
   free(run);
   free(out);
 }
@@ -217,8 +316,7 @@ static void refusals(void **state) {
     const char *option, *value;
     gh_status status;
     const char *text;
-  } table[] = {{"--format", "vision", GH_ERROR_UNSUPPORTED, "vision is not supported"},
-               {"--format", "onnx", GH_ERROR_ARGUMENT, "unknown format \"onnx\""},
+  } table[] = {{"--format", "onnx", GH_ERROR_ARGUMENT, "unknown format \"onnx\""},
                {"--dtype", "int8", GH_ERROR_ARGUMENT, "unknown dtype \"int8\""},
                {"--snapshot", "stage2-00000006", GH_ERROR_FILE, "did you mean stage2-00000005?"}};
   for (size_t i = 0; i < GH_COUNT(table); i++)
@@ -238,9 +336,9 @@ static void refusals(void **state) {
 /* ---- memory that runs out ---- */
 
 static gh_status export_once(gh_error *err, void *state) {
-  const gh_export_options options = {.clip = TINY "/clip", .adapter = TINY "/adapter", .float32 = true};
+  const gh_export_options options = {.clip = TINY "/clip", .adapter = TINY "/adapter", .dtype = GH_ST_F32};
   gh_export_counts counts;
-  return gh_export_hf(err, state, &options, &counts);
+  return gh_export_model(err, state, &options, &counts);
 }
 
 static void every_allocation_may_fail(void **state) {
@@ -264,9 +362,15 @@ static int end(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(merged_in_float32), cmocka_unit_test(merged_from_float16),
-      cmocka_unit_test(replaced),          cmocka_unit_test(peft),
-      cmocka_unit_test(refusals),          cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(merged_in_float32),
+      cmocka_unit_test(merged_from_float16),
+      cmocka_unit_test(merged_siglip),
+      cmocka_unit_test(vision_alone),
+      cmocka_unit_test(other_dtypes),
+      cmocka_unit_test(replaced),
+      cmocka_unit_test(peft),
+      cmocka_unit_test(refusals),
+      cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

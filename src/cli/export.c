@@ -16,31 +16,34 @@ static gh_status read_format(gh_error *err, const gh_args *args, gh_export_forma
   for (int i = 0; i < FORMATS; i++)
     if (!strcmp(name, formats[i])) {
       *out = (gh_export_format)i;
-      if (i == FORMAT_VISION) return gh_fail(err, GH_ERROR_UNSUPPORTED, "export --format vision is not supported yet");
       return GH_OK;
     }
   return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown format \"%s\"; there are hf, peft, vision", name);
 }
 
-static gh_status read_dtype(gh_error *err, const gh_args *args, bool *float32) {
+static gh_status read_dtype(gh_error *err, const gh_args *args, gh_st_dtype *out) {
+  static const struct {
+    const char *name;
+    gh_st_dtype dtype;
+  } dtypes[] = {{"keep", GH_ST_DTYPES}, {"float32", GH_ST_F32}, {"float16", GH_ST_F16}, {"bfloat16", GH_ST_BF16}};
   const char *name = gh_args_text(args, "dtype");
-  *float32 = !strcmp(name, "float32");
-  if (*float32 || !strcmp(name, "keep")) return GH_OK;
-  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown dtype \"%s\"; there are keep, float32", name);
+  for (size_t i = 0; i < GH_COUNT(dtypes); i++)
+    if (!strcmp(name, dtypes[i].name)) {
+      *out = dtypes[i].dtype;
+      return GH_OK;
+    }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown dtype \"%s\"; there are keep, float32, float16, bfloat16",
+                 name);
 }
 
-static gh_status write_hf(gh_error *err, const gh_args *args, const gh_config *config, const gh_snapshot *snapshot,
-                          bool float32) {
+static gh_status write_model(gh_error *err, const gh_args *args, const gh_export_options *options) {
   const char *out = gh_args_text(args, "out");
-  const gh_export_options options = {
-      .clip = config->clip, .adapter = snapshot->adapter, .encoder = snapshot->encoder, .float32 = float32};
   gh_export_counts counts;
-  gh_status status = gh_export_hf(err, out, &options, &counts);
+  gh_status status = gh_export_model(err, out, options, &counts);
   if (status) return status;
   if (counts.rounded)
-    gh_warn(
-        "%lld trained tensors are rounded to 16 bits, as the model's file has them; --dtype float32 keeps them whole",
-        (long long)counts.rounded);
+    gh_warn("%lld trained tensors are rounded to 16 bits%s; --dtype float32 keeps them whole",
+            (long long)counts.rounded, options->dtype == GH_ST_DTYPES ? ", as the model's file has them" : "");
   printf("%s: %lld tensors, %lld of them trained\n", out, (long long)counts.tensors, (long long)counts.changed);
   if (gh_json_put_int(err, args->result, "tensors", counts.tensors) ||
       gh_json_put_int(err, args->result, "changed", counts.changed))
@@ -60,17 +63,22 @@ static gh_status write_peft(gh_error *err, const gh_args *args, const gh_snapsho
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_config config = {0};
   gh_snapshot snapshot = {0};
-  gh_export_format format;
-  bool float32;
+  gh_export_format format = FORMAT_HF;
+  gh_st_dtype dtype = GH_ST_DTYPES;
   const char *folder = gh_args_text(args, "run"), *name = gh_args_text(args, "snapshot");
   gh_status status = read_format(err, args, &format);
-  if (!status) status = read_dtype(err, args, &float32);
+  if (!status) status = read_dtype(err, args, &dtype);
   if (!status) status = gh_run_config(err, folder, &config);
   if (!status) status = gh_run_snapshot(err, folder, name, &snapshot);
   if (!status && !snapshot.adapter && !snapshot.encoder)
     status = gh_fail(err, GH_ERROR_FILE, "%s: update %lld of stage %d trained no encoder", folder,
                      (long long)snapshot.update, snapshot.stage);
-  if (!status && format == FORMAT_HF) status = write_hf(err, args, &config, &snapshot, float32);
+  const gh_export_options options = {.clip = config.clip,
+                                     .adapter = snapshot.adapter,
+                                     .encoder = snapshot.encoder,
+                                     .dtype = dtype,
+                                     .vision = format == FORMAT_VISION};
+  if (!status && format != FORMAT_PEFT) status = write_model(err, args, &options);
   if (!status && format == FORMAT_PEFT) status = write_peft(err, args, &snapshot);
   if (!status) status = gh_json_put_string(err, args->result, "format", formats[format]);
   if (!status) status = gh_json_put_int(err, args->result, "update", snapshot.update);
@@ -82,16 +90,22 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
     {"out", "DIR", GH_OPTION_TEXT, .help = "folder to write, made where absent", .required = true},
-    {"format", "NAME", GH_OPTION_TEXT, .help = "hf: the whole model, merged; peft: the adapter alone", .initial = "hf"},
+    {"format", "NAME", GH_OPTION_TEXT,
+     .help = "hf: the whole model, merged; vision: its vision tower alone; peft: the adapter", .initial = "hf"},
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
-    {"dtype", "NAME", GH_OPTION_TEXT, .help = "of the weights: keep (the model's own) or float32", .initial = "keep"},
+    {"dtype", "NAME", GH_OPTION_TEXT, .help = "of the weights: keep (the model's own), float32, float16, bfloat16",
+     .initial = "keep"},
     {0},
 };
 
 const gh_command gh_command_export = {
     .name = "export",
     .summary = "write a run's encoder for other tools",
-    .details = "hf opens with transformers' CLIPModel.from_pretrained, peft with PeftModel.from_pretrained.",
+    .details =
+        "hf opens with transformers' CLIPModel or SiglipModel.from_pretrained, with the preprocessing and tokenizer\n"
+        "files that the model has; vision with CLIPVisionModel or SiglipVisionModel.from_pretrained, for instance as\n"
+        "a multimodal model's vision tower; peft with PeftModel.from_pretrained(model, DIR), model being the folder\n"
+        "that was trained from.",
     .run = run,
     .options = options,
 };

@@ -1,7 +1,9 @@
 #include "eval/export.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "io/tokenizer.h"
 #include "models/adapter.h"
+#include "models/archs.h"
 #include "models/weights.h"
 
 #include <stdlib.h>
@@ -9,19 +11,9 @@
 
 #define MADE_BY "genhance export"
 
-/* What a folder of Hugging Face's holds beside the weights. */
-static const char *const companions[] = {"preprocessor_config.json",
-                                         "processor_config.json",
-                                         "tokenizer.json",
-                                         "tokenizer_config.json",
-                                         "vocab.json",
-                                         "merges.txt",
-                                         "added_tokens.json",
-                                         "special_tokens_map.json",
-                                         "spiece.model",
-                                         "generation_config.json",
-                                         "LICENSE",
-                                         "LICENSE.txt"};
+/* What a folder of Hugging Face's holds beside weights, configuration and tokenizer. */
+static const char *const companions[] = {"preprocessor_config.json", "processor_config.json", "generation_config.json",
+                                         "LICENSE", "LICENSE.txt"};
 
 typedef struct gh_export {
   const gh_export_options *options;
@@ -33,22 +25,29 @@ typedef struct gh_export {
 
 /* ---- tensors ---- */
 
-/* The adapted layer whose weight or bias this is, or NULL. */
+/* The adapted layer whose weight or bias this is, or NULL; of one whose weight is read past the adapter, the model's
+ * own weight stays. */
 static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
   size_t n = strlen(name), cut = strlen(tail);
   if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
   for (size_t i = 0; i < e->adapter.layers.count; i++) {
     const char *layer = e->adapter.layers.items[i];
-    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return layer;
+    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return gh_vision_past_adapter(layer) ? NULL : layer;
   }
   return NULL;
 }
 
 /* The bias that was trained in this one's place, of an adapted layer or of any other; NULL where none was. */
 static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
-  if (!e->adapter.file || !gh_ends_with(name, ".bias")) return NULL;
+  if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
+  const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
+  if (alone || !gh_ends_with(name, ".bias")) return alone;
   gh_name layer = gh_name_make("%.*s", (int)(strlen(name) - strlen(".bias")), name);
   return gh_adapter_bias(&e->adapter, layer.text);
+}
+
+static bool is_written(const gh_export *e, const gh_st_tensor *t) {
+  return !e->options->vision || gh_starts_with(t->name, "vision_model.");
 }
 
 /* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
@@ -61,7 +60,7 @@ static const gh_st_tensor *replacement(const gh_export *e, const char *name, con
 }
 
 static gh_st_dtype written_dtype(const gh_export *e, const gh_st_tensor *t) {
-  return e->options->float32 && gh_st_dtype_is_float(t->dtype) ? GH_ST_F32 : t->dtype;
+  return e->options->dtype != GH_ST_DTYPES && gh_st_dtype_is_float(t->dtype) ? e->options->dtype : t->dtype;
 }
 
 static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t, const char *layer, float *values) {
@@ -138,7 +137,8 @@ static gh_status declare_all(gh_error *err, gh_export *e) {
   if (!status) status = gh_safetensors_writer_metadata(err, e->writer, "made_by", MADE_BY);
   for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++) {
     const gh_st_tensor *t = gh_safetensors_at(e->model, i);
-    status = gh_safetensors_writer_declare(err, e->writer, t->name, written_dtype(e, t), t->rank, t->shape);
+    if (is_written(e, t))
+      status = gh_safetensors_writer_declare(err, e->writer, t->name, written_dtype(e, t), t->rank, t->shape);
   }
   return status;
 }
@@ -149,7 +149,7 @@ static gh_status write_weights(gh_error *err, gh_export *e, const char *path) {
   if (!status) status = declare_all(err, e);
   if (!status) status = gh_safetensors_writer_begin(err, e->writer);
   for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++)
-    status = write_tensor(err, e, gh_safetensors_at(e->model, i));
+    if (is_written(e, gh_safetensors_at(e->model, i))) status = write_tensor(err, e, gh_safetensors_at(e->model, i));
   return status ? status : gh_safetensors_writer_finish(err, e->writer);
 }
 
@@ -166,11 +166,38 @@ static char *value_of(char *text, const char *key, size_t *size) {
   return at;
 }
 
+/* As PyTorch calls it. */
+static const char *dtype_name(gh_st_dtype dtype) {
+  static const char *const names[GH_ST_DTYPES] = {
+      [GH_ST_F16] = "float16", [GH_ST_BF16] = "bfloat16", [GH_ST_F32] = "float32", [GH_ST_F64] = "float64"};
+  return names[dtype] ? names[dtype] : "float32";
+}
+
+/* The vision tower's own config.json. */
+static gh_status write_vision_config(gh_error *err, const gh_export *e, const char *out) {
+  gh_vision_config c;
+  gh_status status = gh_vision_config_read(err, e->options->clip, &c);
+  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  char *path = gh_path_join(err, out, "config.json");
+  gh_json *root = gh_json_object(err), *classes = root ? gh_json_put_array(err, root, "architectures") : NULL;
+  if (!status && (!path || !classes)) status = GH_ERROR_MEMORY;
+  if (!status)
+    status = gh_json_put_string(err, classes, NULL, c.family == GH_SIGLIP ? "SiglipVisionModel" : "CLIPVisionModel");
+  if (!status && t) status = gh_json_put_string(err, root, "dtype", dtype_name(written_dtype(e, t)));
+  if (!status) status = gh_vision_config_put(err, root, &c);
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
 /* config.json with the new dtype, edited as text: transformers takes 1 and 1.0 for different things, which a JSON
  * number is not. Inside a string the keys' quotes would be escaped, so only keys are found. */
 static gh_status write_config(gh_error *err, const gh_export_options *o, const char *out) {
-  static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""}, fresh[] = "\"float32\"";
-  if (!o->float32) return gh_file_copy(err, o->clip, out, "config.json", true);
+  static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""};
+  if (o->dtype == GH_ST_DTYPES) return gh_file_copy(err, o->clip, out, "config.json", true);
+  const gh_name quoted = gh_name_make("\"%s\"", dtype_name(o->dtype));
+  const char *fresh = quoted.text;
   char *from = gh_path_join(err, o->clip, "config.json"), *to = gh_path_join(err, out, "config.json"), *text = NULL;
   size_t size = 0, old = 0;
   gh_status status = from && to ? gh_file_read(err, from, GH_JSON_MAX_BYTES, &text, &size) : GH_ERROR_MEMORY;
@@ -202,19 +229,36 @@ static gh_status refuse_others(gh_error *err, const char *path, const char *fold
   return gh_fail(err, GH_ERROR_FILE, "%s: holds a model that is not of `genhance export`: not replaced", folder);
 }
 
-gh_status gh_export_hf(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {
+static gh_status open_all(gh_error *err, gh_export *e) {
+  const gh_export_options *o = e->options;
+  gh_vision_config c;
+  gh_status status = gh_vision_config_read(err, o->clip, &c); /* no folder of something else */
+  if (!status) status = gh_weights_open(err, &e->model, o->clip);
+  if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
+  if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
+  return status;
+}
+
+/* config.json comes last: without it nobody takes the folder for a model. */
+static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
+  const gh_export_options *o = e->options;
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
+    status = gh_file_copy(err, o->clip, out, companions[i], false);
+  if (o->vision) return status ? status : write_vision_config(err, e, out);
+  if (!status) status = gh_tokenizer_copy(err, o->clip, out);
+  return status ? status : write_config(err, o, out);
+}
+
+gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {
   gh_export e = {.options = o, .counts = counts};
   *counts = (gh_export_counts){0};
   char *path = gh_path_join(err, out, "model.safetensors");
   gh_status status = path ? refuse_others(err, path, out) : GH_ERROR_MEMORY;
-  if (!status) status = gh_weights_open(err, &e.model, o->clip);
-  if (!status && o->adapter) status = gh_adapter_open(err, &e.adapter, o->adapter);
-  if (!status && o->encoder) status = gh_safetensors_open(err, &e.encoder, o->encoder);
+  if (!status) status = open_all(err, &e);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = write_weights(err, &e, path);
-  for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
-    status = gh_file_copy(err, o->clip, out, companions[i], false);
-  if (!status) status = write_config(err, o, out);
+  if (!status) status = write_settings(err, &e, out);
   gh_safetensors_writer_free(e.writer);
   gh_adapter_close(&e.adapter);
   gh_safetensors_close(e.encoder);

@@ -3,6 +3,7 @@
 #ifndef GH_MODELS_ARCHS_H
 #define GH_MODELS_ARCHS_H
 
+#include "base/json.h"
 #include "models/text.h"
 
 #define GH_LOGIT_SCALE 2.6592 /* ln(1 / 0.07) */
@@ -30,5 +31,8 @@ int64_t gh_arch_parameters(const gh_arch *arch); /* of the whole model */
 /* Writes config.json, preprocessor_config.json and model.safetensors (float32, drawn from the seed; a tensor at a time,
  * in little memory) into a folder, made where absent. A folder whose model is not of this making is GH_ERROR_FILE. */
 gh_status gh_arch_write(gh_error *err, const gh_arch *arch, const char *folder, uint64_t seed);
+
+/* What config.json says of a vision tower, into an object: the tower's in a whole model, or the root of one alone. */
+gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_config *config);
 
 #endif

@@ -51,13 +51,12 @@ static gh_status put_text_config(gh_error *err, gh_json *root, const gh_text_con
   return status ? status : put_numbers(err, text, numbers, GH_COUNT(numbers));
 }
 
-static gh_status put_vision_config(gh_error *err, gh_json *root, const gh_vision_config *v) {
+gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_config *v) {
   bool clip = v->family == GH_CLIP;
   const gh_pair numbers[] = {
       {"num_channels", 3}, {"image_size", v->image}, {"patch_size", v->patch}, {"projection_dim", v->projection}};
-  gh_json *vision = gh_json_put_object(err, root, "vision_config");
-  gh_status status = put_tower(err, vision, clip ? "clip_vision_model" : "siglip_vision_model", &v->tower);
-  return status ? status : put_numbers(err, vision, numbers, GH_COUNT(numbers) - !clip); /* SigLIP projects nothing */
+  gh_status status = put_tower(err, to, clip ? "clip_vision_model" : "siglip_vision_model", &v->tower);
+  return status ? status : put_numbers(err, to, numbers, GH_COUNT(numbers) - !clip); /* SigLIP projects nothing */
 }
 
 static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a) {
@@ -69,7 +68,7 @@ static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a) {
       gh_json_put_string(err, root, "dtype", "float32") ||
       (clip && put_numbers(err, root, numbers, GH_COUNT(numbers))) || put_text_config(err, root, &a->text))
     return err->status;
-  return put_vision_config(err, root, &a->vision);
+  return gh_vision_config_put(err, gh_json_put_object(err, root, "vision_config"), &a->vision);
 }
 
 /* The family's preprocessing, bicubic, at the model's size: CLIP cuts the middle, SigLIP takes the whole image. */
