@@ -1,6 +1,7 @@
-"""Full width: `genhance probe` against PyTorch in float64 on ViT-L/14 at 224, FLUX's autoencoder and a denoiser of 3072.
+"""Full width: `genhance probe` against PyTorch in float64 on ViT-L/14 at 224, FLUX's autoencoder and a denoiser of 3072;
+or on SigLIP SO400M/14 at 224 with a denoiser of 768.
 
-    python tests/reference/full_width.py build/genhance FOLDER [STAGE]
+    python tests/reference/full_width.py build/genhance FOLDER [STAGE [siglip]]
 
 Too large for a fixture: weights are made in FOLDER (about 5 GB), the program is run there, and the worst relative L2 error
 of each kind of tensor is printed. One sample, one double and two single blocks: 14 GB and some minutes on two cores.
@@ -28,10 +29,23 @@ SETTING = {
     "lora": dict(rank=16, alpha=16, dropout=0.1, bias="lora_only", targets="all-linear", adapter="adapter"),
     "autoencoder": "ae.safetensors",
 }
+SIGLIP = {
+    **SETTING,
+    "family": "siglip",
+    "vision": dict(hidden_size=1152, num_hidden_layers=27, num_attention_heads=16, intermediate_size=4304, image_size=224,
+                   patch_size=14),
+    "text": dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=16, vocab_size=16,
+                 max_position_embeddings=16, projection_size=1152),
+    "projection": 1152,
+    "denoiser": {**SETTING["denoiser"], "hidden": 768, "heads": 6, "context_width": 1024},
+}
 
 
 def make_models(folder):
-    common.save_clip(folder / "clip", SETTING["vision"], SETTING["text"], SETTING["projection"], 1, torch.float32)
+    if "family" in SETTING:
+        common.save_siglip(folder / "clip", SETTING["vision"], SETTING["text"], 1, torch.float32)
+    else:
+        common.save_clip(folder / "clip", SETTING["vision"], SETTING["text"], SETTING["projection"], 1, torch.float32)
     common.save_denoiser(folder / "denoiser.safetensors", SETTING["denoiser"], SETTING["projection"], 2, torch.float32)
     ae = common.randomise(models.Autoencoder(128, (1, 2, 4, 4)), 3)
     save_file({k: v.contiguous() for k, v in ae.state_dict().items()}, folder / "ae.safetensors")
@@ -66,4 +80,6 @@ def main(binary, folder, stage):
 
 
 if __name__ == "__main__":
+    if "siglip" in sys.argv[4:]:
+        SETTING = SIGLIP
     main(str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 2)
