@@ -28,9 +28,9 @@
 #endif
 #define STEP_WORDS (PIECES * 2 * TILE) /* of 32 k of 32 rows of A or columns of B */
 
-/* Private memory, in words: PIECES times nb x kc of B and 128 x kc of A, together most of a worker's second-level
- * cache. The host (backend/gemm_own.c) keeps nb x kc within 262144 and kc within 1024. */
-#define PANEL_WORDS (PIECES * 262144 / 2)
+/* Private memory, in words: nb x kc of B, PIECES of each, and 128 x kc of A; together most of a worker's second-level
+ * cache. The host (backend/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
+#define PANEL_WORDS (786432 / 2)
 #define BLOCKS      4 /* of 32 rows: a strip of B serves them one after another */
 #define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
 
@@ -38,7 +38,7 @@
  * keeps mt x nb within it. */
 #ifdef C_BF16
 #define TOTAL
-#define TOTAL_FLOATS 65536
+#define TOTAL_FLOATS 524288
 #else
 #define TOTAL GLOBAL
 #endif

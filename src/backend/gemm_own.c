@@ -35,12 +35,13 @@ static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, 
 
 /* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
 
-enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, TOTAL_FLOATS = 65536, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64 };
+enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64 };
 
 static const struct cpu_family {
   const char *source;
-  int64_t rows; /* of a tile */
-} cpu_families[] = {{"tuned_gemm_cpu", 8}, {"tuned_gemm_amx", 32}};
+  int64_t rows;         /* of a tile */
+  int64_t total_floats; /* of a work-item's sums where C is bfloat16 */
+} cpu_families[] = {{"tuned_gemm_cpu", 8, 65536}, {"tuned_gemm_amx", 32, 524288}};
 
 static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
@@ -48,6 +49,11 @@ static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
 }
 
 static bool amx_applies(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_applies(g, d); }
+
+/* The larger panels, which hold one piece a number instead of three. */
+static bool amx_applies_bf16(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_BF16 && amx_applies(g, d);
+}
 
 /* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
 static int64_t cut(int64_t whole, int64_t most, int64_t step) {
@@ -63,7 +69,7 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   int64_t kc = cut(g->k, provider->size[1], CHUNK), nb = cut(g->n, provider->size[0], STRIP), mt;
   const int64_t cores = GH_MAX(d->info.compute_units, 1);
   for (;;) {
-    const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : TOTAL_FLOATS / nb;
+    const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : family->total_floats / nb;
     int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
     mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows), most);
@@ -139,6 +145,8 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {"own-amx nb=256 kc=1024", "own-amx", amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE},
     {"own-amx nb=1024 kc=256", "own-amx", amx_applies, amx_bind, {1024, 256}, BIAS, AMX_MIN_SIDE},
     {"own-amx nb=256 kc=512", "own-amx", amx_applies, amx_bind, {256, 512}, BIAS, AMX_MIN_SIDE},
+    {"own-amx nb=512 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {512, 1024}, BIAS, AMX_MIN_SIDE},
+    {"own-amx nb=768 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {768, 1024}, BIAS, AMX_MIN_SIDE},
     {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0},
     {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0},
     {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0},
