@@ -27,6 +27,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_pretrain_autoencoder,
     &gh_command_bench_ops,
     &gh_command_bench_step,
+    &gh_command_bench_plan,
     NULL,
 };
 // clang-format on

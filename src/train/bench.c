@@ -61,21 +61,26 @@ typedef struct gh_bench {
   gh_bench_result *result;
 } gh_bench;
 
+static gh_step_spec spec_of(gh_bench *b) {
+  const gh_bench_options *o = b->options;
+  b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .biases = GH_BIASES_ADAPTED, .stage = 2};
+  return (gh_step_spec){.device = b->device,
+                        .models = &b->models,
+                        .source = GH_STEP_DRAWN,
+                        .stage = o->stage,
+                        .batch = o->batch,
+                        .train_denoiser = o->train_denoiser,
+                        .lora = o->stage == 2 ? &b->lora : NULL,
+                        .timestep = GH_TIMESTEP_LOGIT_NORMAL,
+                        .timestep_scale = 1,
+                        .noise_at_one = true,
+                        .recompute = o->recompute,
+                        .draft = true};
+}
+
 static gh_status prepare(gh_error *err, gh_bench *b) {
   const gh_bench_options *o = b->options;
-  gh_step_spec spec = {.device = b->device,
-                       .models = &b->models,
-                       .source = GH_STEP_DRAWN,
-                       .stage = o->stage,
-                       .batch = o->batch,
-                       .train_denoiser = o->train_denoiser,
-                       .lora = o->stage == 2 ? &b->lora : NULL,
-                       .timestep = GH_TIMESTEP_LOGIT_NORMAL,
-                       .timestep_scale = 1,
-                       .noise_at_one = true,
-                       .recompute = o->recompute,
-                       .draft = true};
-  b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .biases = GH_BIASES_ADAPTED, .stage = 2};
+  gh_step_spec spec = spec_of(b);
   gh_budget budget;
   gh_status status = gh_budget_measure(err, &spec, &optimizer, &budget);
   if (!status) status = gh_budget_check(err, b->device, &budget, o->batch);
@@ -256,6 +261,14 @@ static gh_status add_row(gh_error *err, gh_bench *b, const gh_launch_note *note,
 static int longest_first(const void *a, const void *b) {
   double x = ((const gh_bench_row *)a)->time.processor, y = ((const gh_bench_row *)b)->time.processor;
   return (x < y) - (x > y);
+}
+
+gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out) {
+  gh_bench b = {.options = options, .device = device};
+  gh_status status = choose_models(err, options, &b.models);
+  if (status) return status;
+  const gh_step_spec spec = spec_of(&b);
+  return gh_budget_measure(err, &spec, &optimizer, out);
 }
 
 gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_result *result) {

@@ -8,6 +8,7 @@
 #define GH_TRAIN_BENCH_H
 
 #include "backend/backend.h"
+#include "train/budget.h"
 #include "train/config.h"
 
 /* ---- the device's own limits ---- */
@@ -74,6 +75,9 @@ typedef struct gh_bench_result {
   gh_bench_row *rows; /* with options->profile; by time, the largest first */
   int row_count;
 } gh_bench_result;
+
+/* What such a step would take, on any machine: nothing is allocated or run. `device` says how kernels are planned. */
+gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out);
 
 /* GH_ERROR_NUMERIC when the loss is not finite: such a step's time means nothing. */
 gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_result *result);
