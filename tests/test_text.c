@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "eval/embed.h"
 #include "eval/encode.h"
+#include "eval/export.h"
 #include "models/text.h"
 #include "models/weights.h"
 
@@ -201,6 +202,82 @@ static void openai_names_are_ours(void **state) {
   gh_safetensors_close(ours);
 }
 
+/* ---- adapters of the text tower ---- */
+
+static void declare_pair(gh_safetensors_writer *w, const char *layer, int64_t out, int64_t in, bool data) {
+  gh_error err = {0};
+  const int64_t shapes[2][2] = {{2, in}, {out, 2}};
+  float values[256];
+  for (int i = 0; i < 2; i++) {
+    int64_t n = shapes[i][0] * shapes[i][1];
+    gh_name name = gh_name_make("base_model.model.%s.lora_%c.weight", layer, "AB"[i]);
+    assert_true(n <= 256);
+    for (int64_t k = 0; k < n; k++) values[k] = (float)(0.3 * sin((double)(k * (i + 1) + n)));
+    if (data)
+      check_ok(gh_safetensors_writer_write_f32(&err, w, name.text, values, n));
+    else
+      check_ok(gh_safetensors_writer_declare(&err, w, name.text, GH_ST_F32, 2, shapes[i]));
+  }
+}
+
+static float *embed_text(const char *model, const char *adapter, int64_t *n) {
+  gh_error err = {0};
+  gh_strings lines = {0};
+  gh_text_embedder *e = NULL;
+  check_ok(gh_lines_read(&err, &lines, TEXT "/lines.txt"));
+  check_ok(gh_text_embedder_open(&err, &e, device, model, &(gh_embed_options){.batch = 4, .adapter = adapter}));
+  *n = (int64_t)lines.count * gh_text_embedder_width(e);
+  float *out = gh_alloc(&err, (size_t)*n, sizeof *out);
+  check_ok(gh_text_embed(&err, e, (const char *const *)lines.items, lines.count, out));
+  gh_text_embedder_close(e);
+  gh_strings_free(&lines);
+  return out;
+}
+
+/* Text layers of an adapter are computed with, as merging them into the weights does; a misnamed one is refused. */
+static void adapted_text(void **state) {
+  (void)state;
+  static const char config[] = "{\"r\":2,\"lora_alpha\":3}";
+  gh_error err = {0};
+  char *adapter = check_path(folder, "adapter"), *merged = check_path(folder, "merged");
+  char *json = check_path(adapter, "adapter_config.json"), *file = check_path(adapter, "adapter_model.safetensors");
+  const char *const layers[] = {"text_model.encoder.layers.1.self_attn.q_proj", "text_projection", "text_model.no"};
+  int64_t n = 0;
+  check_ok(gh_folder_make(&err, adapter));
+  check_write(json, config, strlen(config));
+  for (int wrong = 1; wrong >= 0; wrong--) {
+    gh_safetensors_writer *w = NULL;
+    check_ok(gh_safetensors_writer_new(&err, &w, file));
+    for (int data = 0; data < 2; data++) {
+      if (data) check_ok(gh_safetensors_writer_begin(&err, w));
+      declare_pair(w, layers[0], 36, 36, data);
+      declare_pair(w, layers[1], 20, 36, data);
+      if (wrong) declare_pair(w, layers[2], 4, 4, data);
+    }
+    check_ok(gh_safetensors_writer_finish(&err, w));
+    gh_safetensors_writer_free(w);
+    gh_text_embedder *e = NULL;
+    const gh_embed_options options = {.batch = 1, .adapter = adapter};
+    if (wrong)
+      check_fails(gh_text_embedder_open(&err, &e, device, TEXT "/clip", &options), GH_ERROR_FORMAT, "text_model.no");
+  }
+  gh_export_counts counts;
+  check_ok(gh_export_model(
+      &err, merged, &(gh_export_options){.clip = TEXT "/clip", .adapter = adapter, .dtype = GH_ST_DTYPES}, &counts));
+  assert_int_equal(counts.changed, 2);
+  float *got = embed_text(TEXT "/clip", adapter, &n), *want = embed_text(merged, NULL, &n);
+  float *base = embed_text(TEXT "/clip", NULL, &n);
+  compare_values("adapted", got, want, n, 1e-5);
+  assert_true(compare_distance(got, base, n) > 1e-2);
+  free(got);
+  free(want);
+  free(base);
+  free(json);
+  free(file);
+  free(adapter);
+  free(merged);
+}
+
 static void configurations_that_cannot_be(void **state) {
   (void)state;
   static const struct {
@@ -345,6 +422,7 @@ int main(void) {
       cmocka_unit_test(clip_both),
       cmocka_unit_test(openai_names),
       cmocka_unit_test(openai_names_are_ours),
+      cmocka_unit_test(adapted_text),
       cmocka_unit_test(configurations_that_cannot_be),
       cmocka_unit_test(defaults_of_the_classes),
       cmocka_unit_test(pooled_token),
