@@ -96,6 +96,16 @@ static char *openai_folder(void) {
   return compose("openai", files, GH_COUNT(files));
 }
 
+static char *openclip_folder(void) {
+  static const char from[] = TOWERS "/siglip";
+  static const char *const files[][3] = {{from, "config.json", "config.json"},
+                                         {from, "preprocessor_config.json", "preprocessor_config.json"},
+                                         {from, "tokenizer_config.json", "tokenizer_config.json"},
+                                         {TOWERS, "openclip.safetensors", "open_clip_model.safetensors"},
+                                         {GH_FIXTURES "/tokens/siglip", "spiece.model", "spiece.model"}};
+  return compose("openclip", files, GH_COUNT(files));
+}
+
 static float *embed_pixels(const char *model, const gh_safetensors *want, int64_t *width) {
   gh_error err = {0};
   gh_embedder e = {0};
@@ -184,22 +194,34 @@ static void openai_names(void **state) {
   both_towers(openai_folder(), TOWERS "/clip.safetensors");
 }
 
-/* The names seen are transformers', no more and no less. */
-static void openai_names_are_ours(void **state) {
+static void openclip_names(void **state) {
   (void)state;
+  both_towers(openclip_folder(), TOWERS "/siglip.safetensors");
+}
+
+/* The names and shapes seen are transformers', no more and no less. */
+static void same_weights(const char *under_theirs, const char *under_ours) {
   gh_error err = {0};
   gh_safetensors *theirs = NULL, *ours = NULL;
-  check_ok(gh_weights_open(&err, &theirs, TOWERS "/openai.safetensors"));
-  check_ok(gh_weights_open(&err, &ours, TEXT "/clip"));
+  check_ok(gh_weights_open(&err, &theirs, under_theirs));
+  check_ok(gh_weights_open(&err, &ours, under_ours));
   assert_int_equal(gh_safetensors_count(theirs), gh_safetensors_count(ours));
   for (size_t i = 0; i < gh_safetensors_count(ours); i++) {
     const gh_st_tensor *a = gh_safetensors_at(ours, i), *b = gh_safetensors_at(theirs, i);
     assert_string_equal(a->name, b->name);
     assert_int_equal(a->bytes, b->bytes);
+    assert_int_equal(a->rank, b->rank);
+    assert_memory_equal(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
     assert_memory_equal(a->data, b->data, a->bytes);
   }
   gh_safetensors_close(theirs);
   gh_safetensors_close(ours);
+}
+
+static void names_become_ours(void **state) {
+  (void)state;
+  same_weights(TOWERS "/openai.safetensors", TEXT "/clip");
+  same_weights(TOWERS "/openclip.safetensors", TOWERS "/siglip");
 }
 
 /* ---- adapters of the text tower ---- */
@@ -421,7 +443,8 @@ int main(void) {
       cmocka_unit_test(siglip_in_shards),
       cmocka_unit_test(clip_both),
       cmocka_unit_test(openai_names),
-      cmocka_unit_test(openai_names_are_ours),
+      cmocka_unit_test(openclip_names),
+      cmocka_unit_test(names_become_ours),
       cmocka_unit_test(adapted_text),
       cmocka_unit_test(configurations_that_cannot_be),
       cmocka_unit_test(defaults_of_the_classes),

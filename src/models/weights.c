@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- OpenAI's names, which are OpenCLIP's ---- */
+/* ---- OpenAI's names, which are OpenCLIP's; and its SigLIP, whose vision tower is timm's ---- */
+
+#define TIMM_PATCHES   "visual.trunk.patch_embed.proj.weight"
+#define TIMM_POSITIONS "visual.trunk.pos_embed"
+#define TIMM_QUERY     "visual.trunk.attn_pool.q."
+#define TIMM_KEYS      "visual.trunk.attn_pool.kv." /* and values */
 
 /* One of theirs and ours; a prefix of whole names, so "ln_pre" serves weight and bias. */
 typedef struct gh_renaming {
@@ -22,16 +27,33 @@ static const gh_renaming outer[] = {
     {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
     {"ln_final.", "text_model.final_layer_norm."},
     {"text_projection", "text_projection.weight"},
+    {"text_projection.", "text_model.head."},
+    {"visual.trunk.patch_embed.proj.", "vision_model.embeddings.patch_embedding."},
+    {TIMM_POSITIONS, "vision_model.embeddings.position_embedding.weight"},
+    {"visual.trunk.norm.", "vision_model.post_layernorm."},
+    {"visual.trunk.attn_pool.latent", "vision_model.head.probe"},
+    {"visual.trunk.attn_pool.proj.", "vision_model.head.attention.out_proj."},
+    {"visual.trunk.attn_pool.norm.", "vision_model.head.layernorm."},
+    {"visual.trunk.attn_pool.mlp.", "vision_model.head.mlp."},
 };
 
 static const gh_renaming towers[] = {{"visual.transformer.resblocks.", "vision_model.encoder.layers."},
+                                     {"visual.trunk.blocks.", "vision_model.encoder.layers."},
                                      {"transformer.resblocks.", "text_model.encoder.layers."}};
 
 static const gh_renaming inner[] = {{"ln_1.", "layer_norm1."},
                                     {"ln_2.", "layer_norm2."},
+                                    {"norm1.", "layer_norm1."},
+                                    {"norm2.", "layer_norm2."},
                                     {"attn.out_proj.", "self_attn.out_proj."},
+                                    {"attn.proj.", "self_attn.out_proj."},
                                     {"mlp.c_fc.", "mlp.fc1."},
-                                    {"mlp.c_proj.", "mlp.fc2."}};
+                                    {"mlp.c_proj.", "mlp.fc2."},
+                                    {"mlp.fc1.", "mlp.fc1."},
+                                    {"mlp.fc2.", "mlp.fc2."}};
+
+/* What holds q, k and v one under the other: before "weight" or "bias". */
+static const char *const packed[] = {"attn.in_proj_", "attn.qkv."};
 
 /* The matrices that those files hold for x W and not for x W^T. */
 static const char *const turned[] = {"visual.proj", "text_projection"};
@@ -56,6 +78,7 @@ typedef struct gh_view {
   gh_strings names;
   void **owned;
   size_t owned_count;
+  bool siglip;
 } gh_view;
 
 static gh_status add(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
@@ -82,7 +105,7 @@ static gh_status add_turned(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return add(err, v, t, name);
 }
 
-/* "attn.in_proj_weight" and "attn.in_proj_bias", whose rows are those of q, k and v. */
+/* A packed weight or bias, whose rows are those of q, k and v. */
 static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *kind) {
   static const char *const parts[3] = {"q_proj", "k_proj", "v_proj"};
   if (t.rank < 1 || t.shape[0] % 3)
@@ -100,10 +123,39 @@ static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const cha
 }
 
 static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *rest) {
-  static const char packed[] = "attn.in_proj_";
   gh_name name = renamed(inner, GH_COUNT(inner), rest);
-  if (!strncmp(rest, packed, strlen(packed))) return add_packed(err, v, t, layer, rest + strlen(packed));
+  for (size_t i = 0; i < GH_COUNT(packed); i++)
+    if (gh_starts_with(rest, packed[i])) return add_packed(err, v, t, layer, rest + strlen(packed[i]));
   return add(err, v, t, name.text[0] ? gh_name_make("%s.%s", layer, name.text).text : t.name);
+}
+
+/* Queries above keys and values, as torch.nn.MultiheadAttention has them: "weight" or "bias". */
+static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *kind) {
+  const gh_st_tensor *more = gh_safetensors_find(v->file, gh_name_make(TIMM_KEYS "%s", kind).text);
+  bool fit = more && more->dtype == t.dtype && more->rank == t.rank && t.rank >= 1 && more->bytes == 2 * t.bytes &&
+             more->shape[0] == 2 * t.shape[0];
+  if (!fit) return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no keys and values of its size", t.file, t.name);
+  char *to = gh_alloc(err, GH_MAX(3 * t.bytes, (size_t)1), 1);
+  if (!to) return GH_ERROR_MEMORY;
+  v->owned[v->owned_count++] = to;
+  memcpy(to, t.data, t.bytes);
+  memcpy(to + t.bytes, more->data, more->bytes);
+  t.data = to;
+  t.shape[0] *= 3;
+  t.elements *= 3;
+  t.bytes *= 3;
+  return add(err, v, t, gh_name_make("vision_model.head.attention.in_proj_%s", kind).text);
+}
+
+/* timm's (1, N, C) is ours (N, C); numbers are of one element. */
+static gh_st_tensor reshaped(gh_st_tensor t, const char *name) {
+  if (!strcmp(name, TIMM_POSITIONS) && t.rank == 3 && t.shape[0] == 1) {
+    t.rank = 2;
+    t.shape[0] = t.shape[1];
+    t.shape[1] = t.shape[2];
+  }
+  if (gh_starts_with(name, "logit_") && t.rank == 0) t.rank = 1, t.shape[0] = 1;
+  return t;
 }
 
 static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
@@ -116,16 +168,21 @@ static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
     gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
     return add_inner(err, v, *t, layer.text, name + length + digits + 1);
   }
+  if (gh_starts_with(name, TIMM_KEYS)) return GH_OK; /* joined with the queries */
+  if (gh_starts_with(name, TIMM_QUERY)) return add_joined(err, v, *t, name + strlen(TIMM_QUERY));
   gh_name fresh = renamed(outer, GH_COUNT(outer), name);
+  if (v->siglip) return add(err, v, reshaped(*t, name), fresh.text[0] ? fresh.text : t->name);
   for (size_t i = 0; i < GH_COUNT(turned); i++)
     if (!strcmp(name, turned[i]) && t->rank == 2) return add_turned(err, v, *t, fresh.text);
   return add(err, v, *t, fresh.text[0] ? fresh.text : t->name);
 }
 
-static gh_status see_as_ours(gh_error *err, gh_safetensors *file) {
+static gh_status see_as_ours(gh_error *err, gh_safetensors *file, bool siglip) {
   size_t n = gh_safetensors_count(file);
-  gh_view v = {
-      .file = file, .tensors = gh_alloc(err, 3 * n, sizeof(gh_st_tensor)), .owned = gh_alloc(err, n, sizeof(void *))};
+  gh_view v = {.file = file,
+               .siglip = siglip,
+               .tensors = gh_alloc(err, 3 * n, sizeof(gh_st_tensor)),
+               .owned = gh_alloc(err, n, sizeof(void *))};
   gh_status status = v.tensors && v.owned ? GH_OK : GH_ERROR_MEMORY;
   for (size_t i = 0; i < n && !status; i++) status = add_renamed(err, &v, gh_safetensors_at(file, i));
   gh_status seen = gh_safetensors_see_as(err, file, v.tensors, status ? 0 : v.count, v.names, v.owned, v.owned_count);
@@ -135,8 +192,9 @@ static gh_status see_as_ours(gh_error *err, gh_safetensors *file) {
 
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path) {
   gh_status status = gh_safetensors_open(err, out, path);
-  if (status || !gh_safetensors_find(*out, "visual.conv1.weight")) return status;
-  status = see_as_ours(err, *out);
+  bool siglip = !status && gh_safetensors_find(*out, TIMM_PATCHES);
+  if (status || (!siglip && !gh_safetensors_find(*out, "visual.conv1.weight"))) return status;
+  status = see_as_ours(err, *out, siglip);
   if (!status) return GH_OK;
   gh_safetensors_close(*out);
   *out = NULL;

@@ -5,8 +5,9 @@
 #include "io/safetensors.h"
 
 /* Opens a model folder or file as gh_safetensors_open does. One with OpenAI's or OpenCLIP's names
- * ("visual.transformer.resblocks.0.attn.in_proj_weight", "transformer.resblocks...", "visual.proj") is seen under
- * transformers': packed projections cut in three, the final ones transposed. */
+ * ("visual.transformer.resblocks.0.attn.in_proj_weight", "transformer.resblocks...", "visual.proj"; SigLIP's
+ * "visual.trunk.blocks.0.attn.qkv.weight") is seen under transformers': packed projections cut in three, the final ones
+ * transposed. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
 
 #endif

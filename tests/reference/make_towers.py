@@ -4,6 +4,7 @@
                          of which a line takes 16 tokens
     siglip.safetensors   what SiglipModel makes of text/lines.txt and pixel_values (3, 3, S, S)
     clip.safetensors     what CLIPModel makes of them with text/clip
+    openclip.safetensors siglip's weights under OpenCLIP's names, whose vision tower is timm's
     openai.safetensors   text/clip's weights under OpenAI's names: packed projections, final matrices transposed
 
 Expected: text_embeddings (n, D) and image_embeddings (3, D) before normalisation, logits_per_image (3, n).
@@ -70,6 +71,34 @@ def openai_names(tensors):
     return out
 
 
+def openclip_names(tensors):
+    """OpenCLIP's SigLIP; its text tower is named as OpenAI's, with "text." in front."""
+    text = openai_names({k: v for k, v in tensors.items() if k.startswith("text_model.") and ".head." not in k})
+    out = {"text." + k: v for k, v in text.items()}
+    out |= {"text.text_projection." + k: tensors["text_model.head." + k] for k in ("weight", "bias")}
+    out |= {k: tensors[k].reshape(()) for k in ("logit_scale", "logit_bias")}
+    names = [("vision_model.embeddings.patch_embedding.", "patch_embed.proj."), ("vision_model.post_layernorm.", "norm."),
+             ("vision_model.embeddings.position_embedding.weight", "pos_embed"), ("vision_model.head.probe", "attn_pool.latent"),
+             ("vision_model.head.attention.out_proj.", "attn_pool.proj."), ("vision_model.head.layernorm.", "attn_pool.norm."),
+             ("vision_model.head.mlp.", "attn_pool.mlp."), ("vision_model.encoder.layers.", "blocks."),
+             ("layer_norm", "norm"), ("self_attn.out_proj.", "attn.proj.")]
+    for name, value in tensors.items():
+        if not name.startswith("vision_model."):
+            continue
+        if "in_proj_" in name:
+            kind, third = name.rpartition("_")[2], len(value) // 3
+            out |= {f"visual.trunk.attn_pool.q.{kind}": value[:third].clone(), f"visual.trunk.attn_pool.kv.{kind}": value[third:].clone()}
+        elif "self_attn.q_proj" in name:
+            layer, kind = name.split(".")[3], name.rpartition(".")[2]
+            parts = [tensors[name.replace("q_proj", p)] for p in ("q_proj", "k_proj", "v_proj")]
+            out[f"visual.trunk.blocks.{layer}.attn.qkv.{kind}"] = torch.cat(parts)
+        elif "k_proj" not in name and "v_proj" not in name:
+            for ours, theirs in names:
+                name = name.replace(ours, theirs)
+            out["visual.trunk." + name] = value[None] if name == "pos_embed" else value
+    return {k: v.contiguous() for k, v in out.items()}
+
+
 if __name__ == "__main__":
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir()
@@ -91,6 +120,8 @@ if __name__ == "__main__":
     ids = tokenizer(lines, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
     assert ids.shape[1] == 16
     save_file(expected(model.float(), ids, torch.randn(3, 3, 40, 40, generator=common.generator(701))), FOLDER / "siglip.safetensors")
+    shards = {k: v for path in sorted(folder.glob("*.safetensors")) for k, v in load_file(path).items()}
+    save_file(openclip_names(shards), FOLDER / "openclip.safetensors")
     # CLIP
     model = CLIPModel.from_pretrained(TEXT / "clip", attn_implementation="sdpa", dtype=torch.float32)
     tokenizer = CLIPTokenizer.from_pretrained(TEXT / "clip")
