@@ -44,6 +44,14 @@ for stage in 1 2; do
   grep -q "backward" "$work/out" || fail "bench step: no table"
 done
 
+# The full FLUX, 11.90 B parameters (projectors come to that), planned on a machine that could not hold it.
+"$genhance" bench plan --arch openai-vit-l-14-224 --stage 1 --double-blocks 19 --single-blocks 38 --device "$device" \
+  --json "$work/plan.json" >"$work/out" 2>"$work/err" || fail "bench plan: $(cat "$work/err")"
+grep -q '"parameters_trained": 11922523712' "$work/plan.json" || fail "bench plan: $(cat "$work/plan.json")"
+for key in peak_bytes lasting_bytes step_bytes gflop_a_step parameters_frozen; do
+  grep -q "\"$key\"" "$work/plan.json" || fail "bench plan: no $key"
+done
+
 for op in rmsnorm gaussian_kl clip_control; do
   "$genhance" bench ops --op $op --batch 1 --repeats 1 --device "$device" --json "$work/ops.json" >"$work/out" 2>"$work/err" ||
     fail "bench ops --op $op: $(cat "$work/err")"

@@ -47,14 +47,18 @@ static void cover(gh_axis *a, const double *values, size_t count) {
   }
 }
 
+/* A tick's text: as many digits as its step asks for, "5e-4" where that would be a row of zeros, "20k". */
 static const char *number(char *out, size_t size, double value, double step) {
-  if (fabs(value) < step * 1e-6) value = 0;
-  if (fabs(value) >= 1e4 && fmod(value, 1000) == 0)
+  if (fabs(value) < step * 1e-6) {
+    snprintf(out, size, "0");
+  } else if (fabs(value) >= 1e4 && fmod(value, 1000) == 0) {
     snprintf(out, size, "%.0fk", value / 1000);
-  else if (value != 0 && (fabs(value) < 1e-3 || fabs(value) >= 1e6))
-    snprintf(out, size, "%.1e", value);
-  else
-    snprintf(out, size, "%.*f", (int)fmin(fmax(0, ceil(-log10(step) - 1e-9)), 6), value);
+  } else if (step < 1e-3 || fabs(value) >= 1e6) {
+    int power = (int)floor(log10(fabs(value)) + 1e-9);
+    snprintf(out, size, "%.3ge%d", value / pow(10, power), power);
+  } else {
+    snprintf(out, size, "%.*f", (int)fmax(0, ceil(-log10(step) - 1e-9)), value);
+  }
   return out;
 }
 

@@ -148,7 +148,7 @@ static void draw_tradeoff(const gh_report_view *v) {
                     .count = 2};
   if (gh_json_type_of(gh_json_at(d->config, "stage2.guard")) == GH_JSON_OBJECT) {
     if (isnan(points)) points = 0.3;
-    snprintf(label, sizeof label, "guard: %.1f - %.1f", other[0], points);
+    snprintf(label, sizeof label, "guard: %.2f - %.2f", other[0], points);
     chart.guide_label = label;
     chart.guide = other[0] - points;
     chart.guide_secondary = true;
@@ -274,8 +274,13 @@ static void draw_curve(const gh_report_view *v, int number, const char *title, c
                             .smoothed = smoothed && c->count > 60};
   char text[64];
   snprintf(text, sizeof text, "Stage %d: %s", number, title);
-  const gh_chart chart = {
-      .title = text, .x_label = "update", .y_label = label, .series = &series, .count = 1, .from_zero = from_zero};
+  const gh_chart chart = {.title = text,
+                          .x_label = "update",
+                          .y_label = label,
+                          .series = &series,
+                          .count = 1,
+                          .narrow = true,
+                          .from_zero = from_zero};
   gh_chart_lines(v->page, &chart);
 }
 
