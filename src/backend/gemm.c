@@ -189,15 +189,29 @@ static void save_choice(const gh_gemm_state *state, const char *key, const gh_ge
 
 /* ---- the state ---- */
 
+/* A hash over the text of every kernel that makes matrix products. */
+static gh_status hash_kernels(gh_error *err, char out[GH_CACHE_KEY_SIZE]) {
+  static const char *const names[] = {"tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot", "tuned_gemm_gpu"};
+  char hashes[GH_COUNT(names)][GH_CACHE_KEY_SIZE];
+  const char *parts[GH_COUNT(names) + 1] = {NULL};
+  for (size_t i = 0; i < GH_COUNT(names); i++) {
+    char *text;
+    gh_status status = gh_source_build(err, names[i], &text);
+    if (status) return status;
+    gh_cache_key(hashes[i], (const char *[]){text, NULL});
+    parts[i] = hashes[i];
+    free(text);
+  }
+  gh_cache_key(out, parts);
+  return GH_OK;
+}
+
 /* The cache file's name: everything that makes a choice stale. */
 static char *cache_file_name(gh_error *err, gh_device *d) {
-  char key[GH_CACHE_KEY_SIZE], *cpu = NULL, *amx = NULL, *gpu = NULL, *path = NULL, *name = NULL;
+  char key[GH_CACHE_KEY_SIZE], kernels[GH_CACHE_KEY_SIZE], *path = NULL, *name = NULL;
   const char *library = d->backend->library_name(d);
   char *folder = gh_cache_folder();
-  if (!folder) return NULL;
-  if (gh_source_build(err, "tuned_gemm_cpu", &cpu) || gh_source_build(err, "tuned_gemm_amx", &amx) ||
-      gh_source_build(err, "tuned_gemm_gpu", &gpu))
-    goto done;
+  if (!folder || hash_kernels(err, kernels)) goto done;
   const char *parts[] = {"gemm",
                          d->backend->name,
                          d->info.platform,
@@ -205,19 +219,15 @@ static char *cache_file_name(gh_error *err, gh_device *d) {
                          d->info.name,
                          d->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu",
                          d->info.is_cpu ? gh_cache_cpu_flags() : "",
+                         d->info.amx ? "amx" : "",
                          library ? library : "",
-                         cpu,
-                         d->info.amx ? amx : "",
-                         gpu,
+                         kernels,
                          NULL};
   gh_cache_key(key, parts);
   name = gh_format(err, "gemm-%s.json", key);
   if (name) path = gh_path_join(err, folder, name);
 done:
   free(folder);
-  free(cpu);
-  free(amx);
-  free(gpu);
   free(name);
   return path;
 }

@@ -22,7 +22,7 @@ struct gh_gemm_provider {
  * name. */
 extern const gh_gemm_provider gh_gemm_providers[];
 
-#define GH_GEMM_MAX_PROVIDERS 24
+#define GH_GEMM_MAX_PROVIDERS 48
 
 typedef struct gh_gemm_choice_entry {
   char *key;
@@ -58,6 +58,21 @@ bool gh_gemm_displaces(const gh_gemm_provider *later, double seconds, const gh_g
 bool gh_gemm_suits(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 
 bool gh_gemm_is_timed(const gh_gemm_desc *desc); /* tiny shapes are not: their choice needs no cache */
+
+/* ---- what the own families share ---- */
+
+const char *gh_gemm_kernel_name(const gh_gemm_desc *desc);     /* "gemm_nt" */
+const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* what is stored, for cl/gemm_storage.h */
+/* The arguments every own kernel begins with; returns how many. */
+int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                        const gh_buffer *c);
+/* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
+int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step);
+
+/* gemm_dot.c: CPUs with AVX512_BF16 */
+bool gh_gemm_dot_applies(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_gemm_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
 
 /* Adds a provider for tests, before all others. */
 gh_status gh_gemm_plant(gh_error *err, gh_device *d, const gh_gemm_provider *provider);

@@ -6,20 +6,18 @@
 
 #define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
 
-static const char *kernel_name(const gh_gemm_desc *g) {
+const char *gh_gemm_kernel_name(const gh_gemm_desc *g) {
   static const char *const names[2][2] = {{"gemm_nn", "gemm_nt"}, {"gemm_tn", "gemm_tt"}};
   return names[g->trans_a][g->trans_b];
 }
 
-/* What is stored, for cl/gemm_storage.h. */
-static const char *storage_defines(const gh_gemm_desc *g) {
+const char *gh_gemm_storage_defines(const gh_gemm_desc *g) {
   static const char *const names[2][2] = {{"", "-DC_BF16"}, {"-DAB_BF16", "-DAB_BF16 -DC_BF16"}};
   return names[g->dtype == GH_BF16][g->dtype_c == GH_BF16];
 }
 
-/* The arguments both own kernels begin with; returns how many. */
-static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
-                       const gh_buffer *c) {
+int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
+                        const gh_buffer *c) {
   const int64_t sizes[] = {g->m,        g->n,        g->k,        g->lda,      g->ldb,      g->ldc,
                            g->offset_a, g->offset_b, g->offset_c, g->stride_a, g->stride_b, g->stride_c};
   int count = 0;
@@ -35,7 +33,7 @@ static int common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, 
 
 /* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
 
-enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64 };
+enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64, DOT_MIN_SIDE = 32 };
 
 static const struct cpu_family {
   const char *source;
@@ -55,8 +53,7 @@ static bool amx_applies_bf16(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && amx_applies(g, d);
 }
 
-/* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
-static int64_t cut(int64_t whole, int64_t most, int64_t step) {
+int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step) {
   int64_t pieces = GH_CEIL_DIV(whole, most);
   return ALIGN_UP(GH_CEIL_DIV(whole, pieces), step);
 }
@@ -66,22 +63,23 @@ static int64_t cut(int64_t whole, int64_t most, int64_t step) {
 static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider,
                                  const struct cpu_family *family, const gh_gemm_desc *g, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  int64_t kc = cut(g->k, provider->size[1], CHUNK), nb = cut(g->n, provider->size[0], STRIP), mt;
+  int64_t kc = gh_gemm_cut(g->k, provider->size[1], CHUNK), nb = gh_gemm_cut(g->n, provider->size[0], STRIP), mt;
   const int64_t cores = GH_MAX(d->info.compute_units, 1);
   for (;;) {
     const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : family->total_floats / nb;
     int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
-    mt = GH_MIN(cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows), most);
-    if (mt == most) mt = cut(g->m, most, family->rows);
+    mt = GH_MIN(gh_gemm_cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows), most);
+    if (mt == most) mt = gh_gemm_cut(g->m, most, family->rows);
     bool idle = GH_CEIL_DIV(g->m, mt) * across < 2 * cores || (mt < 64 && mt < g->m);
     if (!idle || nb <= STRIP) break;
     nb = ALIGN_UP(nb / 2, STRIP);
   }
-  gh_kernel_id id = {.name = kernel_name(g), .source = family->source, .defines = storage_defines(g), .dtype = GH_F32};
+  gh_kernel_id id = {
+      .name = gh_gemm_kernel_name(g), .source = family->source, .defines = gh_gemm_storage_defines(g), .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
-  int count = common_args(args, g, a, b, c);
+  int count = gh_gemm_common_args(args, g, a, b, c);
   args[count++] = gh_arg_i32(mt);
   args[count++] = gh_arg_i32(nb);
   args[count++] = gh_arg_i32(kc);
@@ -109,11 +107,11 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t tile = 16 * provider->size[0];
   char defines[64];
-  snprintf(defines, sizeof defines, "-DWORK=%d %s", provider->size[0], storage_defines(g));
-  gh_kernel_id id = {.name = kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
+  snprintf(defines, sizeof defines, "-DWORK=%d %s", provider->size[0], gh_gemm_storage_defines(g));
+  gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {16, 16, 1}};
   gh_arg args[24];
-  int count = common_args(args, g, a, b, c);
+  int count = gh_gemm_common_args(args, g, a, b, c);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
@@ -147,6 +145,9 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {"own-amx nb=256 kc=512", "own-amx", amx_applies, amx_bind, {256, 512}, BIAS, AMX_MIN_SIDE},
     {"own-amx nb=512 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {512, 1024}, BIAS, AMX_MIN_SIDE},
     {"own-amx nb=768 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {768, 1024}, BIAS, AMX_MIN_SIDE},
+    {"own-dot nb=256 kc=256", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 256}, BIAS, DOT_MIN_SIDE},
+    {"own-dot nb=256 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 512}, BIAS, DOT_MIN_SIDE},
+    {"own-dot nb=128 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {128, 512}, BIAS, DOT_MIN_SIDE},
     {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0},
     {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0},
     {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0},
