@@ -24,15 +24,15 @@ refused() {
   grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
 }
 
-refused 1 "precision bfloat16 is not supported" bench step --arch tiny --precision bfloat16
-refused 1 "precision float16 is not supported" bench step --arch tiny --precision float16
+refused 1 'precision "float16" is not supported' bench step --arch tiny --precision float16
 refused 2 "it can be float32, bfloat16 or float16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
 refused 2 "expected a whole number from 1 to 2" bench step --arch tiny --stage 3
 refused 2 "of what kind?" bench
 
 for stage in 1 2; do
-  "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision float32 --devices "$device,$device" \
+  precision=$([ $stage = 1 ] && echo float32 || echo bf16)
+  "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision $precision --devices "$device,$device" \
     --double-blocks 1 --single-blocks 1 --repeats 2 --profile --json "$work/step.json" >"$work/out" 2>"$work/err" ||
     fail "bench step: $(cat "$work/err")"
   for key in images_per_second step_seconds_median phases peak_bytes gflops commit driver device resident_bytes profile \
@@ -40,6 +40,7 @@ for stage in 1 2; do
     grep -q "\"$key\"" "$work/step.json" || fail "bench step, stage $stage: no $key"
   done
   [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: not the two devices and the first"
+  grep -q "\"precision\": \"${precision/bf16/bfloat16}\"" "$work/step.json" || fail "bench step: not in $precision"
   grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one read an update"
   grep -q "backward" "$work/out" || fail "bench step: no table"
 done

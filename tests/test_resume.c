@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 static gh_error err;
+static const char *precision = "precision=float32";
 static char *work; /* config.json; one folder a run, which holds run/ and what its process said */
 static uint64_t seed;
 
@@ -50,7 +51,7 @@ static void train_and_exit(const char *name, bool resume, check_fault fault, lon
   char *document = gh_path_join(&err, work, "config.json");
   const gh_train_options options = {.resume = resume, .quiet = true};
   gh_log_set_level(GH_LOG_WARNING);
-  if (chdir(folder) || gh_config_read(&err, &config, document, NULL, 0)) _exit(99);
+  if (chdir(folder) || gh_config_read(&err, &config, document, &precision, 1)) _exit(99);
   check_fault_arm(run, fault, operation);
   e.status = gh_train(&err, &config, &options, reports);
   e.operations = check_fault_count();
@@ -281,6 +282,32 @@ static void test_stopped_between_the_stages(void **state) {
   compare_runs("whole", "stopped", "stopped after every update of stage 1");
 }
 
+/* The same in mixed precision: the state holds the float32 masters, the copies in bf16 are made again. */
+static void test_mixed_precision(void **state) {
+  (void)state;
+  precision = "precision=bf16";
+  ending e = train("mixed", false, CHECK_FAULT_NONE, 0);
+  if (e.status) fail_msg("%s", e.text);
+  const long all = e.operations;
+  e = train("mixed-again", false, CHECK_FAULT_NONE, 0);
+  if (e.status) fail_msg("%s", e.text);
+  compare_runs("mixed", "mixed-again", "the second run in mixed precision");
+  for (int stage = 1; stage <= 2; stage++) {
+    long at = all * (2 * stage - 1) / 4;
+    assert_int_equal(train("mixed-killed", false, CHECK_FAULT_KILL, at).signal, SIGKILL);
+    precision = "precision=float32"; /* is part of what a run is */
+    e = train("mixed-killed", true, CHECK_FAULT_NONE, 0);
+    assert_int_equal(e.status, GH_ERROR_CONFIG);
+    if (!strstr(e.text, "precision")) fail_msg("%s", e.text);
+    precision = "precision=bf16";
+    e = train("mixed-killed", true, CHECK_FAULT_NONE, 0);
+    if (e.status || e.signal) fail_msg("%s", e.text);
+    compare_runs("mixed", "mixed-killed", "resumed in mixed precision");
+    forget("mixed-killed");
+  }
+  precision = "precision=float32";
+}
+
 /* An output that is a model's folder is refused, and the model's configuration is still there. */
 static void test_a_model_is_not_overwritten(void **state) {
   (void)state;
@@ -332,6 +359,7 @@ int main(void) {
       cmocka_unit_test(test_killed_anywhere),
       cmocka_unit_test(test_a_full_disk_anywhere),
       cmocka_unit_test(test_stopped_between_the_stages),
+      cmocka_unit_test(test_mixed_precision),
       cmocka_unit_test(test_a_model_is_not_overwritten),
   };
   return cmocka_run_group_tests(tests, begin, end);

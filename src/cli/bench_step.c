@@ -55,9 +55,13 @@ static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *d
                             const gh_bench_peak *peak, const gh_bench_result *r) {
   const struct {
     const char *name, *value;
-  } texts[] = {{"device", device->id},     {"device_name", device->name}, {"platform", device->platform},
-               {"driver", device->driver}, {"commit", gh_build_commit},   {"arch", o->arch},
-               {"precision", "float32"}};
+  } texts[] = {{"device", device->id},
+               {"device_name", device->name},
+               {"platform", device->platform},
+               {"driver", device->driver},
+               {"commit", gh_build_commit},
+               {"arch", o->arch},
+               {"precision", gh_precision_name(o->precision)}};
   for (size_t i = 0; i < GH_COUNT(texts); i++)
     if (gh_json_put_string(err, out, texts[i].name, texts[i].value)) return err->status;
   const struct {
@@ -158,9 +162,9 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
   gh_bytes_text(plan, sizeof plan, r->peak_bytes);
   gh_bytes_text(resident, sizeof resident, r->resident_bytes);
   printf("%s: %s (%s %s), commit %s\n", device->id, device->name, device->platform, device->driver, gh_build_commit);
-  printf("%s, stage %d, batch %lld, %d+%d blocks, float32: %lld parameters trained, %lld frozen\n", o->arch, o->stage,
-         (long long)o->batch, o->double_blocks, o->single_blocks, (long long)r->parameters_trained,
-         (long long)r->parameters_frozen);
+  printf("%s, stage %d, batch %lld, %d+%d blocks, %s: %lld parameters trained, %lld frozen\n", o->arch, o->stage,
+         (long long)o->batch, o->double_blocks, o->single_blocks, gh_precision_name(o->precision),
+         (long long)r->parameters_trained, (long long)r->parameters_frozen);
   printf("step: %.3f s median, %.3f s least of %d, %.3f processor s; %.3f images/s\n", r->median.wall, r->least,
          o->repeats, r->median.processor, (double)o->batch / r->median.wall);
   printf("%.1f GFLOP a step: %.1f GFLOP/s, %.0f %% of this run's peak of %.1f; copying: %.1f GB/s\n", r->flops * 1e-9,
@@ -197,27 +201,20 @@ static gh_status bench_device(gh_error *err, const gh_args *args, const char *id
   return status ? gh_fail_in(err, "%s", id) : GH_OK;
 }
 
-static gh_status check_precision(gh_error *err, const char *name) {
-  static const char *const known[] = {"float32", "bfloat16", "float16"};
-  for (size_t i = 0; i < GH_COUNT(known); i++) {
-    if (strcmp(name, known[i])) continue;
-    return i ? gh_fail(err, GH_ERROR_UNSUPPORTED, "precision %s is not supported yet", name) : GH_OK;
-  }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "--precision %s: it can be float32, bfloat16 or float16", name);
-}
-
 static gh_status run(gh_error *err, const gh_args *args) {
-  const gh_bench_options options = {.arch = gh_args_text(args, "arch"),
-                                    .stage = (int)gh_args_int(args, "stage"),
-                                    .batch = gh_args_int(args, "batch"),
-                                    .double_blocks = (int)gh_args_int(args, "double-blocks"),
-                                    .single_blocks = (int)gh_args_int(args, "single-blocks"),
-                                    .train_denoiser = gh_args_flag(args, "train-denoiser"),
-                                    .recompute = gh_args_flag(args, "recompute"),
-                                    .warmup = (int)gh_args_int(args, "warmup"),
-                                    .repeats = (int)gh_args_int(args, "repeats"),
-                                    .profile = gh_args_flag(args, "profile")};
-  gh_status status = check_precision(err, gh_args_text(args, "precision"));
+  gh_bench_options options = {.arch = gh_args_text(args, "arch"),
+                              .stage = (int)gh_args_int(args, "stage"),
+                              .batch = gh_args_int(args, "batch"),
+                              .double_blocks = (int)gh_args_int(args, "double-blocks"),
+                              .single_blocks = (int)gh_args_int(args, "single-blocks"),
+                              .train_denoiser = gh_args_flag(args, "train-denoiser"),
+                              .recompute = gh_args_flag(args, "recompute"),
+                              .warmup = (int)gh_args_int(args, "warmup"),
+                              .repeats = (int)gh_args_int(args, "repeats"),
+                              .profile = gh_args_flag(args, "profile")};
+  gh_dtype ignored;
+  gh_status status = gh_precision_find(err, "--precision", gh_args_text(args, "precision"), &options.precision);
+  if (!status) status = gh_precision_storage(err, options.precision, &ignored);
   const char *list = gh_args_text(args, "devices");
   if (!list) list = gh_args_text(args, "device");
   bool first = true;
@@ -238,7 +235,7 @@ static const gh_option options[] = {
     {"stage", "N", GH_OPTION_INT, .help = "1: the denoiser trains; 2: the encoder", .initial = "2", .least = 1,
      .most = 2},
     {"batch", "B", GH_OPTION_INT, .help = "samples a step", .initial = "4", .least = 1, .most = 65536},
-    {"precision", "P", GH_OPTION_TEXT, .help = "float32", .initial = "float32"},
+    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16: mixed precision", .initial = "float32"},
     {"devices", "LIST", GH_OPTION_TEXT, .help = "several, by commas: one after the other"},
     {"double-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "2", .least = 0, .most = 64},
     {"single-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "4", .least = 0, .most = 64},

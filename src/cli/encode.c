@@ -1,6 +1,7 @@
 /* genhance encode: images and lines of text to embeddings. */
 #include "eval/encode.h"
 #include "cli/cli.h"
+#include "train/config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -27,12 +28,19 @@ static gh_status put_images(gh_error *err, gh_json *to, const gh_encoding *e) {
   return GH_OK;
 }
 
+static gh_status choose_storage(gh_error *err, const gh_args *args, gh_dtype *out) {
+  gh_precision precision;
+  gh_status status = gh_precision_find(err, "--precision", gh_args_text(args, "precision"), &precision);
+  return status ? status : gh_precision_storage(err, precision, out);
+}
+
 static gh_status encode_images(gh_error *err, const gh_args *args, gh_device *device, const gh_source *source,
                                gh_encoding *out) {
   gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)gh_source_count(source))};
   gh_embedder embedder = {0};
-  gh_status status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  gh_status status = choose_storage(err, args, &options.storage);
+  if (!status) status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
   if (!status) status = gh_encode(err, out, &embedder, source);
   if (!status) status = put_images(err, args->result, out);
   gh_embedder_close(&embedder);
@@ -44,7 +52,8 @@ static gh_status encode_lines(gh_error *err, const gh_args *args, gh_device *dev
   gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)GH_MAX(lines->count, 1u))};
   gh_text_embedder *embedder = NULL;
-  gh_status status = gh_text_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  gh_status status = choose_storage(err, args, &options.storage);
+  if (!status) status = gh_text_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
   if (!status) status = gh_encode_text(err, out, embedder, lines, gh_args_text(args, "text"));
   if (!status) status = gh_json_put_int(err, args->result, "lines", out->lines);
   if (!status) status = gh_json_put_int(err, args->result, "width", out->width);
@@ -99,6 +108,7 @@ static const gh_option options[] = {
     {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file for the embeddings", .required = true},
     {"adapter", "DIR", GH_OPTION_TEXT, .help = "compute with this PEFT adapter (LoRA)"},
     {"text", "FILE", GH_OPTION_TEXT, .help = "lines of text to embed, too or alone"},
+    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16: mixed precision", .initial = "float32"},
     {"batch", "N", GH_OPTION_INT, .help = "images or lines a launch", .initial = "32", .least = 1, .most = 65536},
     {0},
 };

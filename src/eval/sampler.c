@@ -38,7 +38,7 @@ static gh_status plan_denoiser(gh_error *err, gh_sampler *s) {
   s->x = s->condition ? input(err, s, "x", 3, shape) : NULL;
   s->t = s->x ? input(err, s, "t", 1, &spec->batch) : NULL;
   if (!s->t || gh_graph_create(err, spec->device, &s->denoise)) return err->status;
-  gh_module m = {.graph = s->denoise, .store = s->store, .weights = spec->denoiser};
+  gh_module m = {.graph = s->denoise, .store = s->store, .weights = spec->denoiser, .storage = spec->storage};
   gh_tensor *vector, *context;
   gh_projectors(&m, &spec->flux, s->condition, NULL, &vector, &context);
   s->prediction = gh_flux_denoiser(&m, &spec->flux, s->x, s->t, vector, context);

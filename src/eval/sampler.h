@@ -16,6 +16,7 @@ typedef struct gh_sampler_spec {
   const gh_safetensors *autoencoder; /* both are read by open only */
   int64_t batch, width, tokens;      /* B; D of the condition; N = (S / 16)^2 */
   bool noise_at_one;                 /* the time convention the denoiser was trained in */
+  gh_dtype storage;                  /* GH_BF16: mixed precision in denoiser and projectors */
 } gh_sampler_spec;
 
 typedef struct gh_sampler {

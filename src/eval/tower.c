@@ -5,7 +5,7 @@
 
 gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, bool text,
                          const gh_embed_options *options) {
-  *t = (gh_tower){.device = device, .text = text, .adapted = options->adapter};
+  *t = (gh_tower){.device = device, .storage = options->storage, .text = text, .adapted = options->adapter};
   gh_status status = gh_weights_open(err, &t->weights, folder);
   if (!status && t->adapted) status = gh_adapter_open(err, &t->adapter, options->adapter);
   if (!status && t->adapted) t->lora = gh_adapter_lora(&t->adapter);
@@ -14,7 +14,11 @@ gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const ch
 }
 
 gh_module gh_tower_module(const gh_tower *t) {
-  return (gh_module){.graph = t->graph, .store = t->store, .weights = t->weights, .lora = t->adapted ? &t->lora : NULL};
+  return (gh_module){.graph = t->graph,
+                     .store = t->store,
+                     .weights = t->weights,
+                     .storage = t->storage,
+                     .lora = t->adapted ? &t->lora : NULL};
 }
 
 static bool is_ours(const gh_tower *t, const char *name) { return gh_starts_with(name, "text_") == t->text; }

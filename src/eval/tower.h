@@ -9,6 +9,7 @@ typedef struct gh_embed_options {
   const char *adapter; /* PEFT folder to compute with, or NULL */
   const char *encoder; /* safetensors whose tensors replace the model's (direct tuning), or NULL */
   int64_t batch;       /* images or lines a launch, at least 1 */
+  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h); the embeddings are float32 all the same */
 } gh_embed_options;
 
 typedef struct gh_tower {
@@ -18,6 +19,7 @@ typedef struct gh_tower {
   gh_safetensors *weights; /* while it is built */
   gh_adapter adapter;      /* likewise */
   gh_lora lora;
+  gh_dtype storage;
   bool adapted, text;
 } gh_tower;
 

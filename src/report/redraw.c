@@ -28,10 +28,11 @@ void gh_redraw_close(gh_redraw *r) {
 gh_status gh_redraw_gather(gh_error *err, const gh_redraw *r, gh_reconstruction *out, const gh_source *source,
                            const char *encoder, int64_t limit, int64_t batch) {
   gh_embedder embedder = {0};
-  const gh_embed_options how = {.adapter = encoder ? NULL : r->snapshot.adapter,
-                                .encoder = encoder ? NULL : r->snapshot.encoder,
-                                .batch = GH_MIN(GH_MIN(limit, batch), (int64_t)gh_source_count(source))};
-  gh_status status = gh_embedder_open(err, &embedder, r->device, encoder ? encoder : r->config.clip, &how);
+  gh_embed_options how = {.adapter = encoder ? NULL : r->snapshot.adapter,
+                          .encoder = encoder ? NULL : r->snapshot.encoder,
+                          .batch = GH_MIN(GH_MIN(limit, batch), (int64_t)gh_source_count(source))};
+  gh_status status = gh_precision_storage(err, r->config.precision, &how.storage);
+  if (!status) status = gh_embedder_open(err, &embedder, r->device, encoder ? encoder : r->config.clip, &how);
   if (!status) status = gh_reconstruct_gather(err, out, &embedder, source, limit);
   gh_embedder_close(&embedder);
   return status;
@@ -41,21 +42,22 @@ gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction 
                            int64_t batch) {
   const gh_models *m = &r->models;
   int64_t side = m->clip.image / (2 * gh_vae_factor(&m->vae));
-  const gh_sampler_spec spec = {.device = r->device,
-                                .flux = m->flux,
-                                .vae = m->vae,
-                                .denoiser = m->denoiser_file,
-                                .autoencoder = m->vae_file,
-                                .batch = GH_MIN(batch, pictures->count),
-                                .width = pictures->width,
-                                .tokens = side * side,
-                                .noise_at_one = r->config.timestep.convention == GH_TIME_NOISE_AT_ONE};
+  gh_sampler_spec spec = {.device = r->device,
+                          .flux = m->flux,
+                          .vae = m->vae,
+                          .denoiser = m->denoiser_file,
+                          .autoencoder = m->vae_file,
+                          .batch = GH_MIN(batch, pictures->count),
+                          .width = pictures->width,
+                          .tokens = side * side,
+                          .noise_at_one = r->config.timestep.convention == GH_TIME_NOISE_AT_ONE};
   gh_sampler sampler = {0};
   if (pictures->side != m->clip.image)
     return gh_fail(err, GH_ERROR_CONFIG,
                    "the encoder reads pictures of %lld pixels a side, the run's denoiser draws %d",
                    (long long)pictures->side, m->clip.image);
-  gh_status status = gh_sampler_open(err, &sampler, &spec);
+  gh_status status = gh_precision_storage(err, r->config.precision, &spec.storage);
+  if (!status) status = gh_sampler_open(err, &sampler, &spec);
   if (!status) status = gh_reconstruct_sample(err, pictures, &sampler, seed);
   gh_sampler_close(&sampler);
   return status;

@@ -69,6 +69,7 @@ static gh_step_spec spec_of(gh_bench *b) {
                         .source = GH_STEP_DRAWN,
                         .stage = o->stage,
                         .batch = o->batch,
+                        .storage = o->precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32,
                         .train_denoiser = o->train_denoiser,
                         .lora = o->stage == 2 ? &b->lora : NULL,
                         .timestep = GH_TIMESTEP_LOGIT_NORMAL,

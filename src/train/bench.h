@@ -34,6 +34,7 @@ int64_t gh_bench_resident_bytes(void);             /* the process's high-water m
 typedef struct gh_bench_options {
   const char *arch; /* of models/archs.h; "tiny" comes with a tiny autoencoder and denoiser */
   int stage;
+  gh_precision precision; /* float32 or bfloat16 */
   int64_t batch;
   int double_blocks, single_blocks;
   bool train_denoiser; /* in stage 2 too */

@@ -28,8 +28,8 @@ static void name_largest(gh_budget *b, const gh_store *store, const gh_graph *gr
 }
 
 static bool is_parameter(const gh_tensor *t) { /* the trainer's own tensors have these names */
-  static const char *const others[] = {"grad.", "adam.", "input.", "rope.", "guidance."};
-  if (t->dtype != GH_F32 || !t->rank || !strcmp(t->name, "squares")) return false;
+  static const char *const others[] = {"grad.", "adam.", "bf16.", "input.", "rope.", "guidance."};
+  if ((t->dtype != GH_F32 && t->dtype != GH_BF16) || !t->rank || !strcmp(t->name, "squares")) return false;
   for (size_t i = 0; i < GH_COUNT(others); i++)
     if (!strncmp(t->name, others[i], strlen(others[i]))) return false;
   return true;

@@ -6,6 +6,7 @@
 #ifndef GH_TRAIN_CONFIG_H
 #define GH_TRAIN_CONFIG_H
 
+#include "backend/backend.h"
 #include "base/json.h"
 #include "base/text.h"
 
@@ -122,5 +123,9 @@ bool gh_config_checkpoint_due(const gh_stage_config *stage, int64_t update);
 
 /* The name of an enumerated value as the document writes it: gh_precision_name(GH_PRECISION_BFLOAT16). */
 const char *gh_precision_name(gh_precision precision);
+/* The other way, aliases too; GH_ERROR_ARGUMENT names what there is. `what` is the option's name. */
+gh_status gh_precision_find(gh_error *err, const char *what, const char *name, gh_precision *out);
+/* How a step in it stores matrices and activations; GH_ERROR_UNSUPPORTED for float16. */
+gh_status gh_precision_storage(gh_error *err, gh_precision precision, gh_dtype *out);
 
 #endif

@@ -1,5 +1,7 @@
 #include "train/config_table.h"
 
+#include <string.h>
+
 static const gh_word kinds[] = {{"continuous", GH_DENOISER_CONTINUOUS}, {"discrete", GH_DENOISER_DISCRETE}, {0}};
 static const gh_word laws[] = {{"logit_normal", GH_TIMESTEP_LOGIT_NORMAL}, {"uniform", GH_TIMESTEP_UNIFORM}, {0}};
 static const gh_word conventions[] = {
@@ -20,6 +22,22 @@ static const gh_word reduces[] = {{"ordered", GH_REDUCE_ORDERED}, {"fast", GH_RE
 static const gh_word shards[] = {{"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {0}};
 
 const char *gh_precision_name(gh_precision precision) { return precisions[precision].name; }
+
+gh_status gh_precision_find(gh_error *err, const char *what, const char *name, gh_precision *out) {
+  for (size_t i = 0; precisions[i].name; i++) {
+    if (strcmp(precisions[i].name, name)) continue;
+    *out = (gh_precision)precisions[i].value;
+    return GH_OK;
+  }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s %s: it can be float32, bfloat16 or float16", what, name);
+}
+
+gh_status gh_precision_storage(gh_error *err, gh_precision precision, gh_dtype *out) {
+  if (precision == GH_PRECISION_FLOAT16)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "precision \"float16\" is not supported (float32 and bfloat16 are)");
+  *out = precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32;
+  return GH_OK;
+}
 
 #define AT(member) offsetof(gh_config, member)
 #define MANY       9e15 /* within the integers that JSON keeps exact */

@@ -14,7 +14,7 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
     const char *what;
   } table[] = {
       {c->denoiser.kind != GH_DENOISER_CONTINUOUS, "denoiser.kind \"discrete\""},
-      {c->precision != GH_PRECISION_FLOAT32, "a precision other than \"float32\""},
+      {c->precision == GH_PRECISION_FLOAT16, "precision \"float16\""},
       {c->master_weights != GH_PRECISION_FLOAT32, "memory.master_weights other than \"float32\""},
       {c->moments != GH_PRECISION_FLOAT32, "memory.moments other than \"float32\""},
       {c->split != GH_SPLIT_EVEN, "distributed.split other than \"even\""},
@@ -132,6 +132,7 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .stage = stage,
                         .batch = batch,
                         .seed = (uint64_t)c->seed,
+                        .storage = c->precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32,
                         .train_denoiser = c->train_denoiser,
                         .lora = lora,
                         .timestep = c->timestep.distribution,

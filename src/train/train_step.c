@@ -185,6 +185,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.encoder.trainable = direct;
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
   r.autoencoder.weights = m->vae_file;
+  r.encoder.storage = r.denoiser.storage = spec->storage; /* the autoencoder stays float32 */
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);

@@ -37,6 +37,7 @@ typedef struct gh_step_spec {
   int stage;     /* 1: denoiser and projectors train; 2: the encoder does */
   int64_t batch; /* samples a replay: the micro-batch */
   uint64_t seed;
+  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
   bool train_denoiser; /* in stage 2 too ("all") */
   const gh_lora *lora; /* stage 2; NULL: direct tuning */
   gh_timestep_law timestep;
