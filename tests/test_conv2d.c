@@ -124,7 +124,7 @@ static void check(const char *shape) {
 
 static void test_cpu_shape(void **state) {
   (void)state;
-  if (!check_has_shape("cpu")) skip();
+  if (!check_has_shape("cpu")) return;
   check("cpu");
 }
 
@@ -146,7 +146,7 @@ static const problem direct_problems[] = {
 
 static void test_direct_equals_columns(void **state) {
   (void)state;
-  if (!check_has_shape("cpu")) skip();
+  if (!check_has_shape("cpu")) return;
   for (size_t i = 0; i < GH_COUNT(direct_problems); i++) {
     char what[64];
     int cut;

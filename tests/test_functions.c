@@ -116,7 +116,7 @@ static void check_shape(const char *shape) {
 
 static void test_cpu_shape(void **state) {
   (void)state;
-  if (!check_has_shape("cpu")) skip();
+  if (!check_has_shape("cpu")) return;
   check_shape("cpu");
 }
 

@@ -173,6 +173,13 @@ static bool is_matrix(const void *at, const struct gh_lt_layout *l) {
   return gh_double_is_device(at, (size_t)elements * size_of(l->type));
 }
 
+enum { AT_ONCE = 8 }; /* columns of the result */
+typedef double lanes __attribute__((vector_size(8 * AT_ONCE)));
+
+static void add_products(lanes *restrict sums, const double *left, lanes right, int64_t m) {
+  for (int64_t i = 0; i < m; i++) sums[i] += left[i] * right;
+}
+
 static unsigned run_product(const void *data) {
   const product *p = data;
   const int64_t m = (int64_t)p->d.rows, n = (int64_t)p->d.columns;
@@ -182,18 +189,22 @@ static unsigned run_product(const void *data) {
       ((p->desc.epilogue & GH_LT_EPILOGUE_BIAS) && !gh_double_is_device(p->desc.bias, (size_t)m * 2)) ||
       ((p->desc.epilogue & EPILOGUE_AUX) && !gh_double_is_device(p->desc.aux, (size_t)m * 2)))
     return double_refuse(CODE_ILLEGAL_ADDRESS, "cuBLASLt: a matrix that is no device memory");
-  double *left = malloc((size_t)(m * k) * sizeof *left), *sums = malloc((size_t)m * sizeof *sums);
+  double *left = malloc((size_t)(m * k) * sizeof *left);
+  lanes *sums = aligned_alloc(sizeof *sums, (size_t)m * sizeof *sums);
   unsigned code = left && sums ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
   for (int64_t batch = 0; batch < p->d.batch && !code; batch++) {
     for (int64_t l = 0; l < k; l++)
       for (int64_t i = 0; i < m; i++) left[l * m + i] = element(p->from_a, &p->a, p->desc.trans_a, batch, i, l);
-    for (int64_t j = 0; j < n; j++) {
-      for (int64_t i = 0; i < m; i++) sums[i] = 0;
+    for (int64_t j = 0; j < n; j += AT_ONCE) {
+      const int64_t columns = GH_MIN(AT_ONCE, n - j);
+      memset(sums, 0, (size_t)m * sizeof *sums);
       for (int64_t l = 0; l < k; l++) {
-        const double right = element(p->from_b, &p->b, p->desc.trans_b, batch, l, j);
-        for (int64_t i = 0; i < m; i++) sums[i] += left[l * m + i] * right;
+        lanes right = {0};
+        for (int64_t c = 0; c < columns; c++) right[c] = element(p->from_b, &p->b, p->desc.trans_b, batch, l, j + c);
+        add_products(sums, left + l * m, right, m);
       }
-      for (int64_t i = 0; i < m; i++) finish(p, batch, i, j, sums[i]);
+      for (int64_t c = 0; c < columns; c++)
+        for (int64_t i = 0; i < m; i++) finish(p, batch, i, j + c, sums[i][c]);
     }
   }
   free(left);

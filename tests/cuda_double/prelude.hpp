@@ -23,6 +23,9 @@ static void (*gh_double_barrier)(void);
 #define __threadfence()
 #define __threadfence_block()
 constexpr int warpSize = 32;
+#ifndef NULL
+#define NULL __null
+#endif
 
 /* ---- numbers ---- */
 

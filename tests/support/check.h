@@ -29,7 +29,8 @@
 void check_failure(gh_status status, const gh_error *err, gh_status expected, const char *piece, const char *file,
                    int line);
 
-/* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu". */
+/* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu": what needs a
+ * shape that it has not got is left out, not skipped. */
 bool check_has_shape(const char *shape);
 
 /* A fresh folder below TMPDIR, removed with everything in it by check_folder_done. */
