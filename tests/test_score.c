@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "eval/dataset.h"
 #include "eval/score.h"
+#include "eval/similarity.h"
 #include "io/csv.h"
 
 #include <math.h>
@@ -152,14 +153,56 @@ static void neighbours(void **state) {
   (void)state;
   gh_error err = {0};
   const float rows[] = {1, 0, 0, 1, 2, 0.2f, 3, 0.3f, -1, 0};
-  int64_t out[4];
-  double near[4];
-  check_ok(gh_neighbours(&err, out, near, rows, 5, 2, 0, 4));
+  int64_t out[20];
+  double near[20];
+  check_ok(gh_neighbours(&err, out, near, rows, 5, 2, 4));
   assert_int_equal(out[0], 2); /* rows 2 and 3 point the same way, or nearly so in float32 */
   assert_int_equal(out[1], 3);
   assert_int_equal(out[2], 1);
   assert_int_equal(out[3], 4);
   assert_true(near[2] == 0 && near[3] == -1 && near[0] > 0.99);
+  for (int64_t q = 0; q < 5; q++)
+    for (int64_t i = 0; i < 4; i++) {
+      assert_true(out[4 * q + i] != q && (!i || near[4 * q + i] <= near[4 * q + i - 1]));
+      for (int64_t k = 0; k < i; k++) assert_true(out[4 * q + i] != out[4 * q + k]);
+    }
+}
+
+/* Sizes about the panels' and the batches', against the plain sum in the same order: the same bits. */
+typedef struct gh_seen {
+  const double *a, *b;
+  int64_t m, width;
+  int calls[64];
+  bool same;
+} gh_seen;
+
+static void see(void *user, int64_t query, double *scores) {
+  gh_seen *s = user;
+  s->calls[query]++;
+  for (int64_t c = 0; c < s->m; c++) {
+    double sum = 0;
+    for (int64_t i = 0; i < s->width; i++) sum += s->a[query * s->width + i] * s->b[c * s->width + i];
+    if (sum != scores[c]) s->same = false;
+  }
+}
+
+static void similarities(void **state) {
+  (void)state;
+  gh_error err = {0};
+  static const int64_t sizes[] = {1, 7, 8, 9, 31, 33};
+  double a[33 * 5], b[33 * 5];
+  uint64_t random = 1;
+  for (size_t i = 0; i < GH_COUNT(a); i++) {
+    a[i] = (double)check_random(&random) / 3e9 - 0.7;
+    b[i] = (double)check_random(&random) / 3e9 - 0.7;
+  }
+  for (size_t x = 0; x < GH_COUNT(sizes); x++)
+    for (size_t y = 0; y < GH_COUNT(sizes); y++) {
+      gh_seen seen = {.a = a, .b = b, .m = sizes[y], .width = 5, .same = true};
+      check_ok(gh_similarities(&err, a, sizes[x], b, sizes[y], 5, see, &seen));
+      assert_true(seen.same);
+      for (int64_t q = 0; q < 64; q++) assert_int_equal(seen.calls[q], q < sizes[x]);
+    }
 }
 
 /* ---- lists ---- */
@@ -344,6 +387,7 @@ int main(void) {
       cmocka_unit_test_prestate(zeroshot, "few"),
       cmocka_unit_test(retrieval),
       cmocka_unit_test(neighbours),
+      cmocka_unit_test(similarities),
       cmocka_unit_test(csv),
       cmocka_unit_test(mmvp_folder),
       cmocka_unit_test(zeroshot_folder),

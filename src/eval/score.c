@@ -1,5 +1,6 @@
 #include "eval/score.h"
 #include "base/random.h"
+#include "eval/similarity.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -128,26 +129,37 @@ static int64_t best_of(const double *scores, int64_t n) {
   return best;
 }
 
+typedef struct gh_zeroshot_job {
+  const int64_t *labels;
+  int64_t classes;
+  int64_t *predicted, *ranks; /* predicted may be NULL */
+} gh_zeroshot_job;
+
+static void rank_image(void *user, int64_t image, double *scores) {
+  const gh_zeroshot_job *j = user;
+  j->ranks[image] = rank_of(scores, j->classes, j->labels[image]);
+  if (j->predicted) j->predicted[image] = best_of(scores, j->classes);
+}
+
 gh_status gh_zeroshot_evaluate(gh_error *err, gh_zeroshot_score *out, int64_t *predicted, int64_t *ranks,
                                const float *images, const int64_t *labels, int64_t n, const float *classes,
                                int64_t class_count, int64_t width) {
-  double *v = NULL, *c = NULL, *scores = gh_alloc(err, (size_t)class_count, sizeof *scores);
-  int64_t first = 0, among = 0;
+  double *v = NULL, *c = NULL;
+  int64_t *own = gh_alloc(err, (size_t)n, sizeof *own), first = 0, among = 0;
+  gh_zeroshot_job job = {.labels = labels, .classes = class_count, .predicted = predicted, .ranks = own};
   *out = (gh_zeroshot_score){0};
-  gh_status status = scores ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  gh_status status = own ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
   if (!status) status = gh_normalize_rows(err, &c, classes, class_count, width);
+  if (!status) status = gh_similarities(err, v, n, c, class_count, width, rank_image, &job);
   for (int64_t i = 0; i < n && !status; i++) {
-    for (int64_t k = 0; k < class_count; k++) scores[k] = dot(v + i * width, c + k * width, width);
-    int64_t rank = rank_of(scores, class_count, labels[i]);
-    if (predicted) predicted[i] = best_of(scores, class_count);
-    if (ranks) ranks[i] = rank;
-    first += rank == 0;
-    among += rank < TOP;
+    first += own[i] == 0;
+    among += own[i] < TOP;
   }
   if (!status) *out = (gh_zeroshot_score){gh_share_wilson(first, n), gh_share_wilson(among, n)};
+  if (!status && ranks) memcpy(ranks, own, (size_t)n * sizeof *own);
   free(v);
   free(c);
-  free(scores);
+  free(own);
   return status;
 }
 
@@ -210,52 +222,75 @@ static void score_images(gh_retrieval_score *out, const int64_t *ranks, int64_t 
   }
 }
 
+typedef struct gh_retrieval_job {
+  const int64_t *owner;
+  int64_t n, m;
+  int64_t *of_captions, *of_images; /* ranks; of_images -1 where an image has no caption */
+} gh_retrieval_job;
+
+static void rank_caption(void *user, int64_t caption, double *scores) {
+  const gh_retrieval_job *j = user;
+  j->of_captions[caption] = rank_of(scores, j->n, j->owner[caption]);
+}
+
+/* The first of an image's captions with the greatest similarity comes before its others. */
+static void rank_image_captions(void *user, int64_t image, double *scores) {
+  const gh_retrieval_job *j = user;
+  int64_t best = -1;
+  for (int64_t c = 0; c < j->m; c++)
+    if (j->owner[c] == image && (best < 0 || scores[c] > scores[best])) best = c;
+  j->of_images[image] = best < 0 ? -1 : rank_of(scores, j->m, best);
+}
+
 gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t *image_ranks, int64_t *text_ranks,
                                 const float *images, int64_t n, const float *captions, const int64_t *owner, int64_t m,
                                 int64_t width, uint64_t seed) {
-  double *v = NULL, *t = NULL, *scores = gh_alloc(err, (size_t)GH_MAX(n, m), sizeof *scores);
+  double *v = NULL, *t = NULL;
   int64_t *ranks = gh_alloc(err, (size_t)(n + m), sizeof *ranks), *of_images = ranks + m;
+  gh_retrieval_job job = {.owner = owner, .n = n, .m = m, .of_captions = ranks, .of_images = of_images};
   *out = (gh_retrieval_score){0};
-  gh_status status = scores && ranks ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  gh_status status = ranks ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
   if (!status) status = gh_normalize_rows(err, &t, captions, m, width);
-  for (int64_t c = 0; c < m && !status; c++) {
-    for (int64_t i = 0; i < n; i++) scores[i] = dot(v + i * width, t + c * width, width);
-    ranks[c] = rank_of(scores, n, owner[c]);
-  }
-  for (int64_t i = 0; i < n && !status; i++) {
-    int64_t best = -1; /* the first of its captions with the greatest similarity comes before its others */
-    for (int64_t c = 0; c < m; c++) {
-      scores[c] = dot(v + i * width, t + c * width, width);
-      if (owner[c] == i && (best < 0 || scores[c] > scores[best])) best = c;
-    }
-    if (best < 0) status = gh_fail(err, GH_ERROR_ARGUMENT, "retrieval: image %lld has no caption", (long long)i);
-    if (!status) of_images[i] = rank_of(scores, m, best);
-  }
+  if (!status) status = gh_similarities(err, t, m, v, n, width, rank_caption, &job);
+  if (!status) status = gh_similarities(err, v, n, t, m, width, rank_image_captions, &job);
+  for (int64_t i = 0; i < n && !status; i++)
+    if (of_images[i] < 0)
+      status = gh_fail(err, GH_ERROR_ARGUMENT, "retrieval: image %lld has no caption", (long long)i);
   if (!status) status = score_captions(err, out, ranks, owner, m, n, seed);
   if (!status) score_images(out, of_images, n);
   if (!status && image_ranks) memcpy(image_ranks, ranks, (size_t)m * sizeof *ranks);
   if (!status && text_ranks) memcpy(text_ranks, of_images, (size_t)n * sizeof *ranks);
   free(v);
   free(t);
-  free(scores);
   free(ranks);
   return status;
 }
 
 /* ---- neighbours ---- */
 
-gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const float *rows, int64_t n, int64_t width,
-                        int64_t query, int64_t k) {
-  double *v = NULL, *scores = gh_alloc(err, (size_t)n, sizeof *scores);
-  gh_status status = scores ? gh_normalize_rows(err, &v, rows, n, width) : GH_ERROR_MEMORY;
-  for (int64_t i = 0; i < n && !status; i++) scores[i] = dot(v + i * width, v + query * width, width);
-  if (!status) scores[query] = -INFINITY;
-  for (int64_t place = 0; place < k && !status; place++) {
-    out[place] = best_of(scores, n);
-    if (similarities) similarities[place] = scores[out[place]];
-    scores[out[place]] = -INFINITY;
+typedef struct gh_neighbour_job {
+  int64_t n, k;
+  int64_t *out;
+  double *similarities;
+} gh_neighbour_job;
+
+static void take_nearest(void *user, int64_t query, double *scores) {
+  const gh_neighbour_job *j = user;
+  scores[query] = -INFINITY;
+  for (int64_t place = 0; place < j->k; place++) {
+    int64_t best = best_of(scores, j->n);
+    j->out[query * j->k + place] = best;
+    if (j->similarities) j->similarities[query * j->k + place] = scores[best];
+    scores[best] = -INFINITY;
   }
+}
+
+gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const float *rows, int64_t n, int64_t width,
+                        int64_t k) {
+  double *v = NULL;
+  gh_neighbour_job job = {.n = n, .k = k, .out = out, .similarities = similarities};
+  gh_status status = gh_normalize_rows(err, &v, rows, n, width);
+  if (!status) status = gh_similarities(err, v, n, v, n, width, take_nearest, &job);
   free(v);
-  free(scores);
   return status;
 }

@@ -84,9 +84,9 @@ gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t 
 
 /* ---- neighbours ---- */
 
-/* For row `query` of rows (n, width): the k nearest other rows, nearest first -> out (k), similarities (k) or NULL.
+/* For every row of rows (n, width) the k nearest other rows, nearest first -> out (n, k), similarities (n, k) or NULL.
  * k < n. */
 gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const float *rows, int64_t n, int64_t width,
-                        int64_t query, int64_t k);
+                        int64_t k);
 
 #endif

@@ -118,77 +118,94 @@ static void draw_grid(const gh_report_view *v, const gh_gallery *g) {
   gh_report_close(v);
 }
 
-/* How many of a query's neighbours before are no longer among those after. */
-static gh_status count_changes(gh_error *err, const gh_gallery *g, int64_t query, int64_t near[2][NEIGHBOURS],
-                               double similarity[2][NEIGHBOURS], int *changes) {
-  int64_t k = GH_MIN(NEIGHBOURS, g->pool[1].count - 1);
+/* Every picture's neighbours by both encoders. */
+typedef struct gh_near {
+  int64_t n, k;
+  int64_t *rows[2];        /* (n, k) */
+  double *similarities[2]; /* (n, k) */
+} gh_near;
+
+static void free_near(gh_near *near) {
   for (int s = 0; s < 2; s++) {
-    const gh_reconstruction *r = &g->pool[s];
-    if (gh_neighbours(err, near[s], similarity[s], r->conditions, r->count, r->width, query, k)) return err->status;
+    free(near->rows[s]);
+    free(near->similarities[s]);
   }
-  *changes = (int)k;
-  for (int64_t a = 0; a < k; a++)
-    for (int64_t b = 0; b < k; b++) *changes -= near[0][a] == near[1][b];
-  return GH_OK;
 }
 
-static gh_status draw_query(gh_error *err, const gh_report_view *v, const gh_gallery *g, int64_t query) {
-  int64_t near[2][NEIGHBOURS], plane = 3 * g->pool[1].side * g->pool[1].side, side = g->pool[1].side;
-  int64_t k = GH_MIN(NEIGHBOURS, g->pool[1].count - 1);
-  double similarity[2][NEIGHBOURS];
+static gh_status find_near(gh_error *err, gh_near *near, const gh_gallery *g) {
+  *near = (gh_near){.n = g->pool[1].count, .k = GH_MIN(NEIGHBOURS, g->pool[1].count - 1)};
+  size_t cells = (size_t)(near->n * near->k);
+  gh_status status = GH_OK;
+  for (int s = 0; s < 2 && !status; s++) {
+    const gh_reconstruction *r = &g->pool[s];
+    near->rows[s] = gh_alloc(err, cells, sizeof *near->rows[s]);
+    near->similarities[s] = gh_alloc(err, cells, sizeof *near->similarities[s]);
+    status = near->rows[s] && near->similarities[s]
+                 ? gh_neighbours(err, near->rows[s], near->similarities[s], r->conditions, near->n, r->width, near->k)
+                 : GH_ERROR_MEMORY;
+  }
+  return status;
+}
+
+static bool is_among(const int64_t *rows, int64_t k, int64_t row) {
+  for (int64_t i = 0; i < k; i++)
+    if (rows[i] == row) return true;
+  return false;
+}
+
+/* How many of a picture's neighbours before are no longer among those after. */
+static int count_changes(const gh_near *near, int64_t query) {
   int changes = 0;
-  gh_status status = count_changes(err, g, query, near, similarity, &changes);
-  if (status) return status;
+  for (int64_t i = 0; i < near->k; i++)
+    changes += !is_among(near->rows[1] + query * near->k, near->k, near->rows[0][query * near->k + i]);
+  return changes;
+}
+
+static void draw_query(const gh_report_view *v, const gh_gallery *g, const gh_near *near, int64_t query) {
+  const gh_reconstruction *r = &g->pool[1];
+  int64_t plane = 3 * r->side * r->side, at = query * near->k;
   gh_page_add(v->page, "<figure class=\"near\"><div class=\"query\">");
-  add_picture(v->page, g->pool[1].originals + query * plane, side, THUMB, g->pool[1].names.items[query]);
+  add_picture(v->page, r->originals + query * plane, r->side, THUMB, r->names.items[query]);
   gh_page_add(v->page, "<small>asked</small></div><div>");
   for (int s = 0; s < 2; s++) {
     gh_page_add(v->page, "<div class=\"strip\"><small>%s</small>", s ? "after" : "before");
-    for (int64_t i = 0; i < k; i++) {
-      bool fresh = true;
-      for (int64_t j = 0; j < k; j++) fresh = fresh && near[!s][j] != near[s][i];
-      gh_page_add(v->page, "<div%s>", fresh ? " class=\"fresh\"" : "");
-      add_picture(v->page, g->pool[1].originals + near[s][i] * plane, side, THUMB, g->pool[1].names.items[near[s][i]]);
-      gh_page_add(v->page, "<small>%.3f</small></div>", similarity[s][i]);
+    for (int64_t i = at; i < at + near->k; i++) {
+      int64_t row = near->rows[s][i];
+      gh_page_add(v->page, "<div%s>", is_among(near->rows[!s] + at, near->k, row) ? "" : " class=\"fresh\"");
+      add_picture(v->page, r->originals + row * plane, r->side, THUMB, r->names.items[row]);
+      gh_page_add(v->page, "<small>%.3f</small></div>", near->similarities[s][i]);
     }
     gh_page_add(v->page, "</div>");
   }
   gh_page_add(v->page, "</div></figure>\n");
-  return GH_OK;
 }
 
 /* The pictures whose neighbours changed most; equal ones in the pool's order. */
-static gh_status choose_queries(gh_error *err, const gh_gallery *g, int64_t *queries, int *count) {
-  int64_t near[2][NEIGHBOURS], n = g->pool[1].count;
-  double similarity[2][NEIGHBOURS];
-  int *changes = gh_alloc(err, (size_t)n, sizeof *changes);
-  gh_status status = changes ? GH_OK : GH_ERROR_MEMORY;
-  for (int64_t q = 0; q < n && !status; q++) status = count_changes(err, g, q, near, similarity, &changes[q]);
-  for (*count = 0; *count < GH_MIN(QUERIES, n) && !status; ++*count) {
-    int64_t best = 0;
-    for (int64_t q = 1; q < n; q++)
-      if (changes[q] > changes[best]) best = q;
-    queries[*count] = best;
-    changes[best] = -1;
-  }
-  free(changes);
-  return status;
+static int choose_queries(const gh_near *near, int64_t queries[QUERIES]) {
+  int count = 0;
+  for (int changes = (int)near->k; changes >= 0; changes--)
+    for (int64_t q = 0; q < near->n && count < QUERIES; q++)
+      if (count_changes(near, q) == changes) queries[count++] = q;
+  return count;
 }
 
 static gh_status draw_neighbours(gh_error *err, const gh_report_view *v, const gh_gallery *g) {
   int64_t queries[QUERIES];
-  int count = 0;
+  gh_near near;
   char lead[240];
   if (!g->trained || g->pool[1].count < 3 || g->pool[0].count != g->pool[1].count) return GH_OK;
-  gh_status status = choose_queries(err, g, queries, &count);
-  if (status) return status;
-  snprintf(lead, sizeof lead,
-           "Among %lld pictures, by the cosine of the embeddings; the pictures whose neighbours changed most. A frame "
-           "marks a neighbour that the other encoder does not name.",
-           (long long)g->pool[1].count);
-  gh_report_open(v, "Nearest neighbours", lead);
-  for (int q = 0; q < count && !status; q++) status = draw_query(err, v, g, queries[q]);
-  gh_report_close(v);
+  gh_status status = find_near(err, &near, g);
+  if (!status) {
+    snprintf(lead, sizeof lead,
+             "Among %lld pictures, by the cosine of the embeddings; the pictures whose neighbours changed most. A "
+             "frame marks a neighbour that the other encoder does not name.",
+             (long long)near.n);
+    gh_report_open(v, "Nearest neighbours", lead);
+    int count = choose_queries(&near, queries);
+    for (int q = 0; q < count; q++) draw_query(v, g, &near, queries[q]);
+    gh_report_close(v);
+  }
+  free_near(&near);
   return status;
 }
 

@@ -1,0 +1,94 @@
+#include "eval/similarity.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_THREADS 64
+#define LANES       4 /* doubles of a vector: two registers where there is only SSE2 */
+#define PANEL       8 /* candidates side by side: their sums grow together */
+#define BATCH       8 /* queries a thread takes at once: a panel is read once for all of them */
+
+typedef double gh_lanes __attribute__((vector_size(LANES * sizeof(double))));
+
+typedef struct gh_similarity_job {
+  const double *queries;
+  gh_lanes *panels; /* (ceil(m / PANEL), width, PANEL), zeros past the last candidate */
+  int64_t n, m, width;
+  gh_similarity_visit *visit;
+  void *user;
+  _Atomic int64_t next;
+} gh_similarity_job;
+
+typedef struct gh_similarity_worker {
+  gh_similarity_job *job;
+  double *scores; /* (BATCH, m rounded up to panels) */
+} gh_similarity_worker;
+
+static int64_t row_size(const gh_similarity_job *j) { return GH_CEIL_DIV(j->m, PANEL) * PANEL; }
+
+/* One query's dot products with a panel of candidates. */
+static void multiply(double *out, const double *query, const gh_lanes *panel, int64_t width) {
+  gh_lanes a = {0}, b = {0};
+  for (int64_t i = 0; i < width; i++) {
+    gh_lanes x = {query[i], query[i], query[i], query[i]};
+    a += x * panel[2 * i];
+    b += x * panel[2 * i + 1];
+  }
+  memcpy(out, &a, sizeof a);
+  memcpy(out + LANES, &b, sizeof b);
+}
+
+static void *work(void *context) {
+  gh_similarity_worker *w = context;
+  gh_similarity_job *j = w->job;
+  int64_t row = row_size(j);
+  for (int64_t first; (first = atomic_fetch_add(&j->next, BATCH)) < j->n;) {
+    int64_t count = GH_MIN(BATCH, j->n - first);
+    for (int64_t p = 0; p * PANEL < j->m; p++)
+      for (int64_t q = 0; q < count; q++)
+        multiply(w->scores + q * row + p * PANEL, j->queries + (first + q) * j->width,
+                 j->panels + p * j->width * (PANEL / LANES), j->width);
+    for (int64_t q = 0; q < count; q++) j->visit(j->user, first + q, w->scores + q * row);
+  }
+  return NULL;
+}
+
+static void fill_panels(gh_similarity_job *j, const double *candidates) {
+  double *panels = (double *)j->panels;
+  for (int64_t c = 0; c < j->m; c++)
+    for (int64_t i = 0; i < j->width; i++)
+      panels[(c / PANEL * j->width + i) * PANEL + c % PANEL] = candidates[c * j->width + i];
+}
+
+gh_status gh_similarities(gh_error *err, const double *queries, int64_t n, const double *candidates, int64_t m,
+                          int64_t width, gh_similarity_visit *visit, void *user) {
+  gh_similarity_job job = {.queries = queries, .n = n, .m = m, .width = width, .visit = visit, .user = user};
+  gh_similarity_worker workers[MAX_THREADS] = {{0}};
+  pthread_t threads[MAX_THREADS];
+  int64_t wanted =
+      GH_MIN(GH_MIN(GH_MAX((int64_t)sysconf(_SC_NPROCESSORS_ONLN), 1), GH_CEIL_DIV(n, BATCH)), MAX_THREADS);
+  int64_t started = 0;
+  size_t bytes = (size_t)(row_size(&job) * width) * sizeof(double);
+  if (n <= 0 || m <= 0) return GH_OK;
+  /* gh_alloc promises no more than malloc's alignment; a vector wants its own size. */
+  char *memory = gh_alloc(err, bytes + sizeof(gh_lanes), 1);
+  gh_status status = memory ? GH_OK : GH_ERROR_MEMORY;
+  for (int64_t t = 0; t < wanted && !status; t++) {
+    workers[t] = (gh_similarity_worker){&job, gh_alloc(err, (size_t)(BATCH * row_size(&job)), sizeof(double))};
+    if (!workers[t].scores) status = GH_ERROR_MEMORY;
+  }
+  if (!status) {
+    size_t odd = (size_t)((uintptr_t)memory % sizeof(gh_lanes));
+    job.panels = (gh_lanes *)(void *)(memory + (odd ? sizeof(gh_lanes) - odd : 0));
+    fill_panels(&job, candidates);
+    while (started + 1 < wanted && !pthread_create(&threads[started], NULL, work, &workers[started + 1])) started++;
+    work(&workers[0]);
+    for (int64_t t = 0; t < started; t++) pthread_join(threads[t], NULL);
+  }
+  for (int64_t t = 0; t < wanted; t++) free(workers[t].scores);
+  free(memory);
+  return status;
+}
