@@ -173,12 +173,8 @@ GH_PHILOX_FN float gh_sigmoid_exact(float x) {
   return gh_exact_reciprocal(1.0f + gh_exact_exp(-x));
 }
 
-/* Sine and cosine of word / 2^32 turns (its upper 26 bits, midpoints): a quadrant and an exact rest within an eighth of
- * a turn, sin(2 pi x) = x S(x^2), cos(2 pi x) = 1 + x^2 C(x^2). */
-GH_PHILOX_FN void gh_exact_sincos(gh_u32 word, float *sine, float *cosine) {
-  gh_u32 turned = word + 0x20000000u, quadrant = turned >> 30;
-  int step = (int)((turned & 0x3FFFFFFFu) >> 6) - 8388608;
-  float x = ((float)step + 0.5f) * 1.490116119384765625e-08f;
+/* Sine and cosine of quadrant / 4 + x turns, |x| <= 1/8: sin(2 pi x) = x S(x^2), cos(2 pi x) = 1 + x^2 C(x^2). */
+GH_PHILOX_FN void gh_sincos_of_rest(float x, gh_u32 quadrant, float *sine, float *cosine) {
   float z = x * x;
   float s = GH_FMA(-75.2428333436f, z, 81.5882066457f);
   s = GH_FMA(s, z, -41.3416287703f);
@@ -190,6 +186,15 @@ GH_PHILOX_FN void gh_exact_sincos(gh_u32 word, float *sine, float *cosine) {
   float swapped_s = (quadrant & 1u) ? c : s, swapped_c = (quadrant & 1u) ? s : c;
   *sine = (quadrant & 2u) ? -swapped_s : swapped_s;
   *cosine = ((quadrant + 1u) & 2u) ? -swapped_c : swapped_c;
+}
+
+/* Sine and cosine of word / 2^32 turns (its upper 26 bits, midpoints): a quadrant and an exact rest within an eighth of
+ * a turn. */
+GH_PHILOX_FN void gh_exact_sincos(gh_u32 word, float *sine, float *cosine) {
+  gh_u32 turned = word + 0x20000000u, quadrant = turned >> 30;
+  int step = (int)((turned & 0x3FFFFFFFu) >> 6) - 8388608;
+  float x = ((float)step + 0.5f) * 1.490116119384765625e-08f;
+  gh_sincos_of_rest(x, quadrant, sine, cosine);
 }
 
 /* ---- normals: Box-Muller, two from two words; the radius keeps all 32 bits near zero, so tails reach 6.6 ---- */

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include "backend/backend.h"
+#include "backend/limits.h"
+#include "backend/opencl/quirks.h"
 
 static gh_device *device;
 static gh_error err;
@@ -88,6 +90,56 @@ static void test_environment(void **state) {
   else
     unsetenv("GH_KERNEL_SHAPE");
   free(kept);
+}
+
+/* A device that has less than the GPU's shape needs gets the CPU's, or is refused by name before anything runs. */
+static void test_small_groups(void **state) {
+  (void)state;
+  static const struct {
+    const char *variable, *value, *said;
+  } limits[] = {{"GH_MAX_GROUP", "128", "groups of 128 work-items"}, {"GH_MAX_LOCAL_KIB", "16", "16 KiB of local"}};
+  gh_device *other;
+  if (strcmp(device->backend->name, "opencl")) skip();
+  for (size_t i = 0; i < GH_COUNT(limits); i++) {
+    setenv(limits[i].variable, limits[i].value, 1);
+    gh_device_info info;
+    OK(device->backend->device_info(&err, 0, &info));
+    assert_false(gh_fits_gpu_shape(&info));
+    assert_int_equal(gh_device_open(&err, "opencl:0/gpu", &other), GH_ERROR_UNSUPPORTED);
+    if (!strstr(err.text, limits[i].said) || !strstr(err.text, "256 and 32")) fail_msg("%s", err.text);
+    if (!getenv("GH_KERNEL_SHAPE")) assert_int_equal(info.shape, GH_SHAPE_CPU);
+    setenv(limits[i].variable, "none", 1);
+    assert_int_equal(gh_device_open(&err, "opencl:0/cpu", &other), GH_ERROR_ARGUMENT);
+    assert_non_null(strstr(err.text, limits[i].variable));
+    unsetenv(limits[i].variable);
+  }
+  assert_true(gh_fits_gpu_shape(&device->info));
+}
+
+static void test_a_kernel_that_needs_too_much_is_not_bound(void **state) {
+  (void)state;
+  if (strcmp(device->backend->name, "opencl")) skip();
+  gh_device *other;
+  gh_launch *launch;
+  gh_status status = gh_device_open(&err, "opencl:0/gpu", &other);
+  OK(status);
+  const gh_kernel_id id = {.name = "transpose_forward", .dtype = GH_F32};
+  const gh_grid grid = {.groups = {1, 1, 1}, .local = {16, 16, 1}};
+  const gh_arg args[] = {gh_arg_buffer(NULL), gh_arg_buffer(NULL), gh_arg_i64(1), gh_arg_i64(1)};
+  other->info.local_bytes = 64;
+  assert_int_equal(other->backend->bind_kernel(&err, other, &id, &grid, args, GH_COUNT(args), &launch),
+                   GH_ERROR_UNSUPPORTED);
+  if (!strstr(err.text, "transpose_forward") || !strstr(err.text, "local memory")) fail_msg("%s", err.text);
+  gh_device_close(other);
+}
+
+static void test_quirks(void **state) {
+  (void)state;
+  assert_non_null(gh_cl_quirks_of("rusticl", "22.3.6", "llvmpipe (LLVM 15.0.6, 256 bits)").unfit);
+  assert_true(gh_cl_quirks_of("rusticl", "22.3.6", "llvmpipe (LLVM 15.0.6, 256 bits)").gpu_shape);
+  assert_null(gh_cl_quirks_of("rusticl", "22.3.6", "AMD Radeon").unfit);
+  assert_true(gh_cl_quirks_of("Intel(R) OpenCL", "2026.22", "Xeon").no_clfft);
+  assert_false(gh_cl_quirks_of("Intel(R) OpenCL Graphics", "1", "Arc").no_binaries);
 }
 
 static void test_buffers_and_views(void **state) {
@@ -247,10 +299,17 @@ static void test_dtypes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_info),          cmocka_unit_test(test_unknown_device_lists_those_that_exist),
-      cmocka_unit_test(test_environment),   cmocka_unit_test(test_buffers_and_views),
-      cmocka_unit_test(test_fill_and_copy), cmocka_unit_test(test_kernel),
-      cmocka_unit_test(test_kernel_errors), cmocka_unit_test(test_dtypes),
+      cmocka_unit_test(test_info),
+      cmocka_unit_test(test_unknown_device_lists_those_that_exist),
+      cmocka_unit_test(test_small_groups),
+      cmocka_unit_test(test_quirks),
+      cmocka_unit_test(test_a_kernel_that_needs_too_much_is_not_bound),
+      cmocka_unit_test(test_environment),
+      cmocka_unit_test(test_buffers_and_views),
+      cmocka_unit_test(test_fill_and_copy),
+      cmocka_unit_test(test_kernel),
+      cmocka_unit_test(test_kernel_errors),
+      cmocka_unit_test(test_dtypes),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -38,7 +38,7 @@ build_example() {
 build_example "$work/moved" "$work/embed"
 build_example "$work/static" "$work/embed_static" --static
 libs=$(dirname "$(find "$work/moved" -name libgenhance.so)")
-export LD_LIBRARY_PATH=$libs
+export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} # a driver's may be there
 ldd "$work/embed" | grep -q "libgenhance.so.0 => $libs" || die "the example does not load the installed library"
 ldd "$work/embed_static" | grep -q libgenhance && die "the static example loads the shared library"
 [ "$(PKG_CONFIG_PATH=$libs/pkgconfig pkg-config --modversion genhance)" = \

@@ -197,7 +197,6 @@ static const struct {
   int64_t size; /* 0: all */
 } impossible[] = {
     {"constant", 0}, /* a single number */
-    {"fft2d", 31},   /* no prime factor of it is served by clFFT */
 };
 
 typedef bool seen_sizes[MAX_OPS][SIZES];

@@ -156,7 +156,9 @@ static void check_device(const char *id, const char *platform, const char *shape
   where = text;
   printf("%s\n", where);
   setenv("GH_KERNEL_SHAPE", shape, 1);
-  OK(gh_device_open(&err, id, &device));
+  gh_status status = gh_device_open(&err, id, &device);
+  if (status == GH_ERROR_UNSUPPORTED) return; /* a device of one shape */
+  OK(status);
   OK(gh_store_create(&err, device, &store));
   OK(gh_store_add(&err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &step));
   check_normals(2, 500003); /* a million */

@@ -31,12 +31,13 @@ typedef struct gh_device_info {
   bool is_cpu;
   bool amx; /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
   gh_shape shape;
+  const char *unfit; /* why it may run small tests and must not train; NULL: it may (static text) */
   int compute_units;
   int64_t memory_bytes;     /* global memory; on a CPU bounded by physical memory and the cgroup */
   int64_t max_buffer_bytes; /* one allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
-  int64_t local_bytes;
-  int64_t max_group;       /* work-items in a work-group */
-  int64_t alignment_bytes; /* of a view's offset, at least 512 */
+  int64_t local_bytes;      /* of a work-group; GH_MAX_LOCAL_KIB lowers it */
+  int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
+  int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 
 typedef struct gh_gemm_state gh_gemm_state; /* the chooser's memory (backend/gemm.h) */
@@ -163,7 +164,8 @@ struct gh_backend {
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
   /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept
-   * where they differ. GH_ERROR_UNSUPPORTED, naming the size, where the library does not serve it. */
+   * where they differ. GH_ERROR_UNSUPPORTED where the library does not serve the size (it is named) or the device: the
+   * op fft2d then does it by itself. */
   gh_status (*bind_fft)(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                         gh_launch **out);
   void (*launch_free)(gh_launch *launch);

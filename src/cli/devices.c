@@ -51,6 +51,7 @@ static void print_verbose(const gh_device_info *d) {
   printf("  kind              %s, kernels of the %s's shape\n", d->is_cpu ? "CPU" : "GPU",
          d->shape == GH_SHAPE_CPU ? "CPU" : "GPU");
   printf("  compute units     %d\n  memory            %s\n  largest buffer    %s\n", d->compute_units, memory, buffer);
+  if (d->unfit) printf("  for small tests   %s\n", d->unfit);
   printf("  local memory      %s\n  largest group     %lld work-items\n  alignment         %lld B\n", local,
          (long long)d->max_group, (long long)d->alignment_bytes);
 }
@@ -58,8 +59,10 @@ static void print_verbose(const gh_device_info *d) {
 /* Leaves the device named `only`, or all for "auto"; how many are left. */
 static int pick(gh_device_info *infos, int count, const char *only) {
   int kept = 0;
+  size_t length = strcspn(only, "/"); /* a shape may stand behind */
   for (int i = 0; i < count; i++)
-    if (!strcmp(only, "auto") || !strcmp(only, infos[i].id)) infos[kept++] = infos[i];
+    if (!strncmp(only, "auto", length) || (strlen(infos[i].id) == length && !strncmp(only, infos[i].id, length)))
+      infos[kept++] = infos[i];
   return kept;
 }
 
@@ -72,8 +75,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   int count = pick(infos, found, only);
   gh_join_notes(notes, joined, sizeof joined);
   if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", joined);
-  if (!count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\"%s%s", only, *joined ? "; " : "", joined);
+  if (!count && gh_device_known(err, only)) return err->status; /* lists those that exist */
   gh_strings cells = {0};
   gh_json *list = gh_json_put_array(err, args->result, "devices");
   gh_status status = list ? GH_OK : err->status;

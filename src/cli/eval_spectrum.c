@@ -1,7 +1,9 @@
 /* genhance eval spectrum: which spatial frequencies the global token holds. */
 #include "cli/cli.h"
+#include "cli/run_options.h"
 #include "eval/spectrum.h"
 #include "report/redraw.h"
+#include "train/setup.h"
 
 #include <stdio.h>
 
@@ -76,13 +78,13 @@ static gh_status run_command(gh_error *err, const gh_args *args) {
   gh_redraw redraw = {0};
   gh_source *source = NULL;
   gh_device *device = NULL;
-  const char *given = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL;
   const char *run = gh_args_text(args, gh_args_given(args, "run") ? "run" : "model");
   if (!run) return gh_fail(err, GH_ERROR_ARGUMENT, "eval spectrum: --run DIR is missing: a denoiser has to draw");
   gh_status status = gh_source_open(err, &source, gh_args_text(args, "data"));
   if (!status) gh_source_warn(source);
   if (!status) status = gh_redraw_open(err, &redraw, run, gh_args_text(args, "snapshot"));
-  if (!status) status = gh_device_open(err, given ? given : redraw.config.device, &device);
+  if (!status) status = gh_run_device(err, args, &redraw.config.device);
+  if (!status) status = gh_setup_device(err, redraw.config.device, false, &device);
   redraw.device = device;
   if (!status) status = compute(err, args, &redraw, source);
   gh_device_close(device);

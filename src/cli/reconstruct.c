@@ -1,6 +1,8 @@
 /* genhance reconstruct: pictures sampled from the global token of a run's encoder. */
 #include "cli/cli.h"
+#include "cli/run_options.h"
 #include "report/redraw.h"
+#include "train/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,13 +44,13 @@ static gh_status report(gh_error *err, const gh_job *job) {
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
   gh_device *device = NULL;
-  const char *given = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL;
   int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
   gh_status status = gh_check_output(err, args, "out");
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
   if (!status) gh_source_warn(job.source);
   if (!status) status = gh_redraw_open(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"));
-  if (!status) status = gh_device_open(err, given ? given : job.run.config.device, &device);
+  if (!status) status = gh_run_device(err, args, &job.run.config.device);
+  if (!status) status = gh_setup_device(err, job.run.config.device, false, &device);
   job.run.device = device;
   if (!status) status = gh_redraw_gather(err, &job.run, &job.result, job.source, NULL, limit, batch);
   if (!status) status = gh_redraw_sample(err, &job.run, &job.result, (uint64_t)gh_args_int(args, "seed"), batch);

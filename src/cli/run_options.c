@@ -1,4 +1,5 @@
 #include "cli/run_options.h"
+#include "backend/backend.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ gh_train_options gh_run_options(const gh_args *args) {
 
 gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {
   if (!gh_args_given(args, "device")) return GH_OK;
+  gh_status status = gh_device_known(err, gh_args_text(args, "device"));
+  if (status) return status;
   char *given = gh_strdup(err, gh_args_text(args, "device"));
   if (!given) return GH_ERROR_MEMORY;
   free(*device);

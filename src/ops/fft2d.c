@@ -1,5 +1,7 @@
-/* Spectra: the vendor library's 2-D Fourier transform. */
+/* Spectra: the vendor library's 2-D Fourier transform, or our own where it does not serve the size or the device. */
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "ops/ops.h"
 
@@ -9,7 +11,8 @@ static gh_status fft2d_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
   if (x->rank < 3 || x->shape[x->rank - 1] != 2 || x->dtype != GH_F32)
     return gh_graph_fail(g, node, "input 0 must be (..., H, W, 2): complex numbers as pairs of f32");
-  return gh_declare_like(g, node, x);
+  gh_declare_like(g, node, x);
+  return gh_declare_scratch(g, node, GH_F32, gh_tensor_elements(x));
 }
 
 static gh_fft_desc describe(const gh_node *node) {
@@ -21,9 +24,60 @@ static gh_fft_desc describe(const gh_node *node) {
                        .inverse = node->attr[INVERSE] != 0};
 }
 
+/* The factor of the next pass: a pass takes as many operations an element, so that small ones are taken together. */
+static int64_t next_factor(int64_t n) {
+  for (int64_t f = 16; f > 1; f--)
+    if (n % f == 0) return f;
+  for (int64_t f = 17; f <= n / f; f += 2)
+    if (n % f == 0) return f;
+  return n;
+}
+
+typedef struct gh_fft_pass {
+  int64_t outer, n, inner, done, factor;
+} gh_fft_pass;
+
+#define MAX_PASSES 128 /* a length has at most 62 factors */
+
+static int list_passes(gh_fft_pass *passes, const gh_fft_desc *d) {
+  const gh_fft_pass sides[] = {{d->batch * d->rows, d->columns, 1, 1, 1}, {d->batch, d->rows, d->columns, 1, 1}};
+  int count = 0;
+  for (int i = 0; i < 2; i++)
+    for (gh_fft_pass p = sides[i]; p.done < p.n; p.done *= p.factor) {
+      p.factor = next_factor(p.n / p.done);
+      passes[count++] = p;
+    }
+  if (!count) passes[count++] = sides[0]; /* single numbers: a copy */
+  return count;
+}
+
+/* The passes of cl/fft.cl: each writes the output or the scratch in turn, the last the output. */
+static gh_status record_passes(gh_recorder *r, const gh_node *node, const gh_fft_desc *desc) {
+  gh_fft_pass passes[MAX_PASSES];
+  int count = list_passes(passes, desc);
+  const gh_tensor *from = node->in[0];
+  const gh_grid grid = gh_grid_elements(r, gh_tensor_elements(from) / 2);
+  gh_status status = GH_OK;
+  for (int i = 0; i < count && !status; i++) {
+    const gh_fft_pass *p = &passes[i];
+    const gh_tensor *to = (count - i) % 2 ? node->out[0] : node->scratch;
+    status = GH_RECORD(r, node, "fft_pass", grid, gh_t(to), gh_t(from), gh_l(p->outer), gh_l(p->n), gh_l(p->inner),
+                       gh_l(p->done), gh_l(p->factor), gh_f(desc->inverse ? 1 : -1));
+    from = to;
+  }
+  return status;
+}
+
+/* GH_FFT=own in the environment leaves the library out: tests want both. */
+static bool library_wanted(void) {
+  const char *text = getenv("GH_FFT");
+  return !text || strcmp(text, "own");
+}
+
 static gh_status fft2d_launch(gh_recorder *r, const gh_node *node) {
   const gh_fft_desc desc = describe(node);
-  return gh_record_fft(r, &desc, node->in[0], node->out[0]);
+  gh_status status = library_wanted() ? gh_record_fft(r, &desc, node->in[0], node->out[0]) : GH_ERROR_UNSUPPORTED;
+  return status == GH_ERROR_UNSUPPORTED ? record_passes(r, node, &desc) : status;
 }
 
 /* As fast transforms are counted: 5 n log2 n. */

@@ -108,9 +108,8 @@ gh_tensor *gh_gaussian_kl(gh_graph *g, gh_tensor *moments, gh_tensor *step);
 /* ---- spectra ---- */
 
 /* The 2-D discrete Fourier transform of complex numbers as real and imaginary part: x (..., H, W, 2) -> the same shape.
- * Neither direction is scaled: torch.fft.fft2, and torch.fft.ifft2 with norm="forward". No gradient. Which H and W are
- * served is the device's matter: OpenCL those whose prime factors are 2, 3, 5, 7, 11 and 13; others are refused when
- * planned. */
+ * Neither direction is scaled: torch.fft.fft2, and torch.fft.ifft2 with norm="forward". No gradient. Any H
+ * and W: sizes that the vendor's library does not serve go through our own kernels. */
 gh_tensor *gh_fft2d(gh_graph *g, gh_tensor *x, bool inverse);
 
 /* ---- randomness: a stream's key (base/random.h) and, from the step block, the ordinal of the micro-batch's first

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "train/budget.h"
 #include "train/loop.h"
+#include "train/setup.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -258,7 +259,7 @@ gh_status gh_pretrain_autoencoder(gh_error *err, const gh_pretrain_config *c, co
   gh_device *device = NULL;
   gh_file_lock *lock = NULL;
   *report = (gh_stage_report){0};
-  gh_status status = gh_device_open(err, c->device, &device);
+  gh_status status = gh_setup_device(err, c->device, true, &device);
   if (!status) status = gh_run_lock(err, c->output, &lock);
   gh_pretraining p = {.config = c};
   p.loop = (gh_loop){.label = "autoencoder",

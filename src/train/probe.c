@@ -154,7 +154,7 @@ static gh_status write_results(gh_error *err, gh_probe_state *p, const char *out
 gh_status gh_probe(gh_error *err, const gh_config *config, int stage, const char *inputs, const char *out) {
   gh_probe_state p = {0};
   gh_status status = gh_setup_refuse(err, config);
-  if (!status) status = gh_device_open(err, config->device, &p.device);
+  if (!status) status = gh_setup_device(err, config->device, false, &p.device);
   if (!status) status = gh_safetensors_open(err, &p.inputs, inputs);
   if (!status) status = gh_models_open(err, &p.models, config, NULL, NULL);
   if (!status) status = record(err, &p, config, stage);

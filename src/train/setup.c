@@ -26,6 +26,20 @@ gh_status gh_setup_refuse(gh_error *err, const gh_config *c) {
   return GH_OK;
 }
 
+gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out) {
+  gh_status status = gh_device_open(err, id, out);
+  if (status == GH_ERROR_ARGUMENT) { /* it is the configuration that is wrong, not the command line */
+    gh_fail_in(err, "device");
+    return err->status = GH_ERROR_CONFIG;
+  }
+  if (status || !training || !(*out)->info.unfit) return status;
+  status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s (%s) cannot train: %s", (*out)->info.id, (*out)->info.name,
+                   (*out)->info.unfit);
+  gh_device_close(*out);
+  *out = NULL;
+  return status;
+}
+
 static gh_status open_adapter(gh_error *err, gh_safetensors **out, const char *folder) {
   char *path = gh_path_join(err, folder, "adapter_model.safetensors");
   gh_status status = path ? gh_safetensors_open(err, out, path) : GH_ERROR_MEMORY;

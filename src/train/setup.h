@@ -8,6 +8,10 @@
 /* GH_ERROR_UNSUPPORTED names the first value that is valid but not served by this build. */
 gh_status gh_setup_refuse(gh_error *err, const gh_config *config);
 
+/* Opens the device that a configuration names: GH_ERROR_CONFIG where there is none of that name. For training, one that
+ * is fit for small tests only (gh_device_info.unfit) is refused. */
+gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out);
+
 /* Reads sizes and opens weight files. `denoiser` and `adapter` NULL: what the configuration names, else fresh;
  * otherwise the paths to start from (an adapter is a PEFT folder). gh_models_close frees a half-built one too. */
 gh_status gh_models_open(gh_error *err, gh_models *models, const gh_config *config, const char *denoiser,

@@ -190,7 +190,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   reports[0] = reports[1] = (gh_stage_report){0};
   gh_status status = gh_setup_refuse(err, config);
   if (!status) status = gh_evaluate_check(err, config);
-  if (!status) status = gh_device_open(err, config->device, &device);
+  if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &lock);
   if (!status && !options->dry_run) status = open_run(err, config, options->resume, &folder, &from);
   bool both = config->stages[0].steps && config->stages[1].steps && !(folder && from.stage == 2);

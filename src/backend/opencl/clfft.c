@@ -6,7 +6,8 @@
  * - Its plans keep a place for scratch memory and allocate it at the first transform: it is given ours instead.
  * - It serves lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
  *   baking, with one code for everything: lengths are checked here.
- * - Baking prints what PoCL's compiler warns of, as every build does there. */
+ * - Baking prints what PoCL's compiler warns of, as every build does there. It says nothing where the compiler refuses
+ *   the kernels: the first transform fails (quirks.c names whose compiler does). */
 #include <clFFT.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -100,6 +101,8 @@ gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc,
   *out = NULL;
   size_t scratch = 0;
   clfftPlanHandle plan;
+  if (gh_cl(d)->quirks.no_clfft)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "fft: %s does not compile clFFT's kernels", d->info.platform);
   gh_status status = check(err, desc, from, to);
   if (!status) status = begin_use(err, gh_cl(d));
   if (status) return status;

@@ -5,6 +5,7 @@
 
 #include "backend/limits.h"
 #include "backend/opencl/opencl.h"
+#include "base/log.h"
 
 #define MAX_PLATFORMS 16
 #define MAX_DEVICES   32
@@ -113,9 +114,10 @@ static int64_t device_number(cl_device_id device, cl_device_info what) {
   return value > INT64_MAX ? INT64_MAX : (int64_t)value;
 }
 
-static gh_status choose_shape(gh_error *err, gh_device_info *info) {
+static gh_status choose_shape(gh_error *err, gh_device_info *info, bool cpu_is_gpu_shaped) {
   const char *forced = getenv("GH_KERNEL_SHAPE");
-  info->shape = info->is_cpu ? GH_SHAPE_CPU : GH_SHAPE_GPU;
+  bool cpu = (info->is_cpu && !cpu_is_gpu_shaped) || !gh_fits_gpu_shape(info);
+  info->shape = cpu ? GH_SHAPE_CPU : GH_SHAPE_GPU;
   if (!forced || !*forced) return GH_OK;
   if (!strcmp(forced, "cpu"))
     info->shape = GH_SHAPE_CPU;
@@ -123,6 +125,27 @@ static gh_status choose_shape(gh_error *err, gh_device_info *info) {
     info->shape = GH_SHAPE_GPU;
   else
     return gh_fail(err, GH_ERROR_ARGUMENT, "GH_KERNEL_SHAPE is \"%s\": it can be cpu or gpu", forced);
+  return GH_OK;
+}
+
+/* Whether the shape that was asked for can be served; and a word where the device's own was not chosen. */
+static gh_status check_shape(gh_error *err, const gh_device_info *info, const gh_cl_quirks *quirks) {
+  bool small = !gh_fits_gpu_shape(info);
+  if (info->shape == GH_SHAPE_GPU && small)
+    return gh_fail(
+        err, GH_ERROR_UNSUPPORTED,
+        "%s (%s) has groups of %lld work-items and %lld KiB of local memory: kernels of the GPU's shape need "
+        "%d and %d",
+        info->id, info->name, (long long)info->max_group, (long long)info->local_bytes / 1024, GH_GPU_GROUP,
+        GH_GPU_LOCAL_BYTES / 1024);
+  if (info->shape == GH_SHAPE_CPU && quirks->gpu_shape)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s (%s) does not serve kernels of the CPU's shape", info->id,
+                   info->name);
+  if (!info->is_cpu && small)
+    gh_warn(
+        "%s has groups of %lld work-items and %lld KiB of local memory, so that kernels of the CPU's shape serve it, "
+        "slowly",
+        info->id, (long long)info->max_group, (long long)info->local_bytes / 1024);
   return GH_OK;
 }
 
@@ -145,9 +168,12 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->max_group = device_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
   info->alignment_bytes = GH_MAX(512, device_number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8);
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
-  info->amx = info->is_cpu && gh_cl_quirks_of(info->platform, info->driver).amx && gh_amx_allowed();
+  const gh_cl_quirks quirks = gh_cl_quirks_of(info->platform, info->driver, info->name);
+  info->amx = info->is_cpu && quirks.amx && gh_amx_allowed();
+  info->unfit = quirks.unfit;
   gh_status status = gh_limit_buffers(err, info);
-  return status ? status : choose_shape(err, info);
+  if (!status) status = gh_limit_groups(err, info);
+  return status ? status : choose_shape(err, info, quirks.gpu_shape);
 }
 
 static gh_status device_info(gh_error *err, int index, gh_device_info *info) {
@@ -186,14 +212,16 @@ static gh_status device_open(gh_error *err, int index, gh_device *d) {
   device_list list;
   list_devices(&list, NULL, 0);
   gh_status status = describe(err, &list, index, &d->info);
+  if (d->wanted_shape) d->info.shape = *d->wanted_shape;
+  const gh_cl_quirks quirks = gh_cl_quirks_of(d->info.platform, d->info.driver, d->info.name);
+  if (!status) status = check_shape(err, &d->info, &quirks);
   if (status) return status;
   gh_cl_device *device = gh_alloc(err, 1, sizeof *device);
   if (!device) return GH_ERROR_MEMORY;
   d->impl = device;
-  if (d->wanted_shape) d->info.shape = *d->wanted_shape;
   device->platform = list.platforms[index];
   device->id = list.devices[index];
-  device->quirks = gh_cl_quirks_of(d->info.platform, d->info.driver);
+  device->quirks = quirks;
   choose_options(device, &d->info);
 
   cl_int code;

@@ -57,6 +57,23 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
   return GH_OK;
 }
 
+/* What the compiled kernel needs: more than the device has is refused here, not when it is launched. */
+static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch *launch) {
+  const gh_cl_kernel_launch *k = &launch->of.kernel;
+  size_t most = 0, items = k->local[0] * k->local[1] * k->local[2];
+  cl_ulong local = 0;
+  cl_device_id id = gh_cl(d)->id;
+  if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
+      items > most)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items a group, and %s has %zu for it", launch->name,
+                   items, d->info.id, most);
+  if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL) == CL_SUCCESS &&
+      (int64_t)local > d->info.local_bytes)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %llu bytes of local memory, and %s has %lld", launch->name,
+                   (unsigned long long)local, d->info.id, (long long)d->info.local_bytes);
+  return GH_OK;
+}
+
 gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
                             const gh_arg *args, int arg_count, gh_launch **out) {
   *out = NULL;
@@ -75,6 +92,7 @@ gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id,
     goto fail;
   }
   if ((status = set_grid(err, d, grid, launch))) goto fail;
+  if ((status = check_kernel(err, d, launch))) goto fail;
   if ((status = set_args(err, launch->name, launch->of.kernel.kernel, args, arg_count))) goto fail;
   d->counters.binds++;
   *out = launch;

@@ -5,11 +5,13 @@
 #include <stdbool.h>
 
 typedef struct gh_cl_quirks {
-  bool no_fill;     /* clEnqueueFillBuffer cannot be trusted: fills go through a host write */
-  bool amx;         /* its compiler for CPUs takes AMX's builtins */
-  bool no_binaries; /* program binaries do not load again: build from source every time */
+  bool amx;          /* its compiler for CPUs takes AMX's builtins */
+  bool no_binaries;  /* program binaries do not load again: build from source every time */
+  bool no_clfft;     /* its compiler refuses clFFT's kernels: Fourier transforms are our own */
+  bool gpu_shape;    /* kernels of the GPU's shape only, although it is a CPU */
+  const char *unfit; /* why it can run small tests and must not train; NULL: it can */
 } gh_cl_quirks;
 
-gh_cl_quirks gh_cl_quirks_of(const char *platform, const char *driver);
+gh_cl_quirks gh_cl_quirks_of(const char *platform, const char *driver, const char *device);
 
 #endif
