@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define MAX_THREADS 64
-#define LANES       4 /* doubles of a vector: two registers where there is only SSE2 */
+#define LANES       2 /* doubles of a vector that every 64-bit machine has */
 #define PANEL       8 /* candidates side by side: their sums grow together */
 #define BATCH       8 /* queries a thread takes at once: a panel is read once for all of them */
 
@@ -29,16 +29,25 @@ typedef struct gh_similarity_worker {
 
 static int64_t row_size(const gh_similarity_job *j) { return GH_CEIL_DIV(j->m, PANEL) * PANEL; }
 
-/* One query's dot products with a panel of candidates. */
-static void multiply(double *out, const double *query, const gh_lanes *panel, int64_t width) {
-  gh_lanes a = {0}, b = {0};
-  for (int64_t i = 0; i < width; i++) {
-    gh_lanes x = {query[i], query[i], query[i], query[i]};
-    a += x * panel[2 * i];
-    b += x * panel[2 * i + 1];
+/* The dot products of two queries with a panel of candidates: eight sums that grow side by side, none of which waits
+ * for another. */
+static void multiply(double *out, double *out2, const double *query, const double *query2, const gh_lanes *panel,
+                     int64_t width) {
+  gh_lanes a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
+  for (int64_t i = 0; i < width; i++, panel += PANEL / LANES) {
+    const gh_lanes x = {query[i], query[i]}, y = {query2[i], query2[i]};
+    a0 += x * panel[0];
+    a1 += x * panel[1];
+    a2 += x * panel[2];
+    a3 += x * panel[3];
+    b0 += y * panel[0];
+    b1 += y * panel[1];
+    b2 += y * panel[2];
+    b3 += y * panel[3];
   }
-  memcpy(out, &a, sizeof a);
-  memcpy(out + LANES, &b, sizeof b);
+  const gh_lanes a[] = {a0, a1, a2, a3}, b[] = {b0, b1, b2, b3};
+  memcpy(out, a, sizeof a);
+  memcpy(out2, b, sizeof b);
 }
 
 static void *work(void *context) {
@@ -48,9 +57,11 @@ static void *work(void *context) {
   for (int64_t first; (first = atomic_fetch_add(&j->next, BATCH)) < j->n;) {
     int64_t count = GH_MIN(BATCH, j->n - first);
     for (int64_t p = 0; p * PANEL < j->m; p++)
-      for (int64_t q = 0; q < count; q++)
-        multiply(w->scores + q * row + p * PANEL, j->queries + (first + q) * j->width,
-                 j->panels + p * j->width * (PANEL / LANES), j->width);
+      for (int64_t q = 0; q < count; q += 2) {
+        int64_t r = GH_MIN(q + 1, count - 1); /* the last one by itself, twice */
+        multiply(w->scores + q * row + p * PANEL, w->scores + r * row + p * PANEL, j->queries + (first + q) * j->width,
+                 j->queries + (first + r) * j->width, j->panels + p * j->width * (PANEL / LANES), j->width);
+      }
     for (int64_t q = 0; q < count; q++) j->visit(j->user, first + q, w->scores + q * row);
   }
   return NULL;

@@ -4,6 +4,8 @@
  *   plan.json                            what tuning chose, frozen
  *   info.json                            the device, and what each stage takes on it: for reading, not for resuming
  *   metrics.jsonl, train.log             a line an update
+ *   tensorboard/                         the same as TensorBoard's events
+ *   evaluations.jsonl, best.json         stage 2's scores, and its best snapshot (train/evaluate.h)
  *   state/stage1-00000100/               all that resuming needs: parts, then manifest.json
  *   snapshots/stage1-00005000/           denoiser.safetensors: denoiser and projectors
  *   snapshots/stage2-00000050/           adapter_model.safetensors and adapter_config.json (a PEFT folder), or, for
