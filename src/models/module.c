@@ -65,9 +65,11 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-/* storage: GH_BF16 for a matrix in mixed precision. A frozen one has no float32 master. */
-static gh_tensor *parameter(gh_module *m, gh_init init, gh_dtype storage, int rank, const int64_t *shape,
-                            const char *name) {
+/* What reads it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both: a bias,
+ * which products may add before they round, and which LoRA may train after it was made. */
+typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
+
+static gh_tensor *parameter(gh_module *m, gh_init init, gh_use use, int rank, const int64_t *shape, const char *name) {
   if (gh_graph_failed(m->graph)) return NULL;
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
@@ -76,9 +78,10 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_dtype storage, int ra
     return NULL;
   }
   if (!t) {
-    gh_dtype stored = m->trainable ? GH_F32 : storage;
+    gh_dtype stored = m->trainable || use != USE_PRODUCTS ? GH_F32 : m->storage;
+    bool working = use != USE_OTHERS && stored != m->storage;
     if (gh_store_add(err, m->store, name, stored, rank, shape, &t) ||
-        (stored != storage && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init))
+        (working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init))
       return NULL;
   }
   if (m->trainable && t->dtype != GH_F32) {
@@ -96,7 +99,7 @@ gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape,
   va_start(args, format);
   vsnprintf(name, sizeof name, format, args);
   va_end(args);
-  return parameter(m, init, m->storage, rank, shape, name);
+  return parameter(m, init, USE_PRODUCTS, rank, shape, name);
 }
 
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
@@ -105,7 +108,7 @@ gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *sha
   va_start(args, format);
   vsnprintf(name, sizeof name, format, args);
   va_end(args);
-  return parameter(m, init, GH_F32, rank, shape, name);
+  return parameter(m, init, USE_OTHERS, rank, shape, name);
 }
 
 gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name) {
@@ -122,7 +125,7 @@ gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bi
   int64_t in = gh_tensor_columns(x);
   gh_init init = gh_init_fan_in(in);
   gh_tensor *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
-  gh_tensor *b = bias ? gh_parameter(m, init, 1, &width, "%s.bias", name) : NULL;
+  gh_tensor *b = bias ? parameter(m, init, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
   if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, result, name);
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
   return gh_linear_to(m->graph, x, w, b, result);

@@ -111,9 +111,10 @@ static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .alpha = 1};
   d.dtype = x->dtype;
   d.dtype_c = y->dtype;
-  if (bias && bias->dtype == y->dtype) {
+  const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias;
+  if (added && added->dtype == y->dtype) {
     d.epilogue = GH_EPILOGUE_BIAS;
-    d.bias = gh_tensor_buffer(bias);
+    d.bias = gh_tensor_buffer(added);
     gh_status fused = gh_record_gemm(r, &d, x, w, y);
     if (fused != GH_ERROR_UNSUPPORTED) return fused;
     d.epilogue = GH_EPILOGUE_NONE; /* what was chosen leaves the bias to us */
