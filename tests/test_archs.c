@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "models/archs.h"
+#include "models/lora.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -25,6 +26,49 @@ static void published_totals(void **state) {
     check_ok(gh_arch_find(&err, table[i].name, &arch));
     assert_int_equal(gh_arch_parameters(arch), table[i].parameters);
   }
+}
+
+/* LoRA of rank 16 on every linear layer of the vision tower, with their biases: what the authors train. SigLIP's
+ * pooling attention has no pair of matrices at its output, where they would do nothing. */
+static void adapted_totals(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    int64_t matrices, biases;
+    int tensors;
+  } table[] = {{"openai-vit-l-14-224", 7106560, 221184, 434},
+               {"siglip-so400m-14-224", 8906752 - 36864, 278336, 3 * (27 * 6 + 2) + 1}};
+  gh_error err = {0};
+  gh_device *device = NULL;
+  check_ok(gh_device_open(&err, "auto", &device));
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    const gh_arch *arch = NULL;
+    const gh_lora lora = {.rank = 16, .alpha = 16, .biases = GH_BIASES_ADAPTED};
+    gh_module m = {.lora = &lora, .storage = GH_F32};
+    gh_tensor *pixels = NULL;
+    int64_t totals[2] = {0}, side;
+    int tensors = 0;
+    check_ok(gh_arch_find(&err, table[i].name, &arch));
+    side = arch->vision.image;
+    check_ok(gh_store_create_unbacked(&err, device, &m.store));
+    check_ok(gh_store_add(&err, m.store, "pixels", GH_F32, 4, (int64_t[]){1, 3, side, side}, &pixels));
+    check_ok(gh_graph_create(&err, device, &m.graph));
+    gh_tensor *out = gh_vision_tower(&m, &arch->vision, pixels, NULL);
+    if (gh_graph_failed(m.graph)) fail_msg("%s", gh_graph_error(m.graph)->text);
+    assert_int_equal(out->shape[1], arch->vision.projection);
+    for (int k = 0; k < gh_store_count(m.store); k++) {
+      const gh_tensor *t = gh_store_at(m.store, k);
+      if (!t->trainable) continue;
+      totals[t->rank == 1] += gh_tensor_elements(t);
+      tensors++;
+    }
+    assert_int_equal(totals[0], table[i].matrices);
+    assert_int_equal(totals[1], table[i].biases);
+    assert_int_equal(tensors, table[i].tensors);
+    gh_graph_free(m.graph);
+    gh_store_free(m.store);
+  }
+  gh_device_close(device);
 }
 
 static void names_that_cannot_be(void **state) {
@@ -128,9 +172,8 @@ static void written_folders(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_totals),
-      cmocka_unit_test(names_that_cannot_be),
-      cmocka_unit_test(layout_is_transformers),
+      cmocka_unit_test(published_totals),     cmocka_unit_test(adapted_totals),
+      cmocka_unit_test(names_that_cannot_be), cmocka_unit_test(layout_is_transformers),
       cmocka_unit_test(written_folders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
