@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The command line on cuda:0, beside OpenCL: with the double of NVIDIA's libraries (tests/cuda_double), so with no GPU.
+# usage: test_cuda.sh path/to/genhance
+set -u
+# shellcheck source=tests/support/train.sh
+. "$(dirname "$0")/support/train.sh"
+GH_CUDA_LIBRARIES=$(dirname "$genhance")/cuda_double
+export GH_CUDA_LIBRARIES
+unset GH_KERNEL_SHAPE GH_GEMM
+
+# ---- devices: both; and without a driver OpenCL's alone, with one line that says why ----
+"$genhance" devices --json devices.json >out 2>err || fail "devices: $(cat err)"
+for id in cuda:0 opencl:0; do
+  grep -q "\"$id\"" devices.json || fail "devices does not list $id: $(cat devices.json)"
+done
+mkdir none
+GH_CUDA_LIBRARIES=$work/none "$genhance" devices --verbose >out 2>err || fail "devices without a driver: $(cat err)"
+grep -q '^opencl:0' out || fail "OpenCL went with CUDA: $(cat out err)"
+[ "$(cat out err | grep -c 'cuda: .*libcuda.so.1')" = 1 ] || fail "not one line on why cuda:0 is not there: $(cat out err)"
+GH_CUDA_LIBRARIES=$work/none refuse 2 'there is no device "cuda:0"' "$genhance" train --config run.json --device cuda:0
+[ ! -e run ] || fail "a device that is not there left a run"
+
+# ---- the same run on both ----
+same_losses() { # same_losses A B: the two files hold the same updates, losses and norms within 1e-4
+  paste -d ' ' "$1" "$2" | tr -d '{}"' | awk -v names="$1 $2" '
+    function value(line, key,   n, parts, i, pair) {
+      n = split(line, parts, ",")
+      for (i = 1; i <= n; i++) { split(parts[i], pair, ":"); if (pair[1] == key) return pair[2] }
+      return "none"
+    }
+    function near(key,   a, b) {
+      a = value($1, key); b = value($2, key)
+      if (!(a + 0 > 0) || !((a - b) * (a - b) <= 1e-8 * a * a)) { print names ": " key " of line " NR ": " a " and " b; bad = 1 }
+    }
+    { near("loss"); near("grad_norm"); if (value($1, "lr") != value($2, "lr")) { print names ": lr"; bad = 1 } }
+    END { exit bad || NR != 6 }' || fail "$1 and $2 are not the same run: $(cat "$1" "$2")"
+}
+train --device opencl:0
+mv run on-opencl
+on_cuda() { GH_GEMM=cublaslt train --device cuda:0 "$@"; } # choosing among GEMMs takes a double long
+GH_DOUBLE_COUNTS=$work/counts on_cuda
+mv run on-cuda
+same_losses on-opencl/metrics.jsonl on-cuda/metrics.jsonl
+grep -q '^cuGraphLaunch [1-9]' counts || fail "no step ran as a graph: $(cat counts)"
+grep -q 'cublaslt' on-cuda/plan.json || fail "plan.json does not say what was chosen: $(cat on-cuda/plan.json)"
+
+# ---- what one backend wrote the other goes on with, within a stage and from one to the next ----
+train --device opencl:0 --set stage1.steps=2 --set stage2.steps=0
+on_cuda --resume --set stage2.steps=1
+train --device opencl:0 --resume --set stage2.steps=2
+on_cuda --resume
+same_losses on-opencl/metrics.jsonl run/metrics.jsonl
+
+# ---- the other commands ----
+GH_GEMM=cublaslt "$genhance" selftest --device cuda:0 >out 2>err || fail "selftest: $(cat out err)"
+numbers() { tail -c +$((9 + $(od -An -t u8 -N 8 "$1"))) "$1" | od -An -v -t f4 -w4; } # of a safetensors file
+for device in opencl cuda; do
+  [ $device = opencl ] || export GH_GEMM=cublaslt
+  "$genhance" encode --model clip --images images --device $device:0 --out $device.safetensors >out 2>err ||
+    fail "encode on $device: $(cat err)"
+done
+paste <(numbers opencl.safetensors) <(numbers cuda.safetensors) |
+  awk '!(($1 - $2) * ($1 - $2) <= 1e-8) { bad = 1 } END { exit bad || NR < 100 }' || fail "embeddings differ"
+"$genhance" reconstruct --run on-opencl --images images --device cuda:0 --out grid.png >out 2>err ||
+  fail "reconstruct: $(cat err)"
+[ "$(head -c 4 grid.png | tail -c 3)" = PNG ] || fail "reconstruct left no picture"
+"$genhance" bench step --arch tiny --stage 2 --batch 2 --devices cuda:0 --double-blocks 1 --single-blocks 1 \
+  --repeats 1 --json step.json >out 2>err || fail "bench step: $(cat err)"
+grep -q '"cuda:0"' step.json || fail "bench step: $(cat step.json)"
+unset GH_GEMM
+"$genhance" compare --config run.json --devices opencl:0,cuda:0 --steps 1 --stage 2 >out 2>err ||
+  fail "compare: $(cat out err)"
+
+# ---- a failure on the device ends in one line ----
+GH_GEMM=cublaslt GH_DOUBLE_FAIL_KERNEL=adamw_update refuse 1 "CUDA_ERROR_LAUNCH_FAILED" \
+  "$genhance" train --config run.json --device cuda:0 --set output=failed
+GH_GEMM=cublaslt GH_DOUBLE_MEMORY_MIB=1 refuse 1 "cuda:0" "$genhance" train --config run.json --device cuda:0 --set output=small
+
+finish
