@@ -54,6 +54,10 @@ static double change_of(const gh_evaluator *e, const gh_record *r) {
   return r->scores[e->plan.watch] - e->history[0].scores[e->plan.watch];
 }
 
+static void judge(const gh_evaluator *e, gh_record *r) {
+  r->within = !e->plan.guarded || change_of(e, r) >= -e->plan.points - 1e-9;
+}
+
 static gh_status append(gh_error *err, gh_evaluator *e, const gh_record *record) {
   if (e->count == e->capacity) {
     size_t capacity = e->capacity ? 2 * e->capacity : 32;
@@ -74,7 +78,6 @@ static gh_status take_line(gh_error *err, void *user, const gh_json *row) {
   gh_evaluator *e = user;
   gh_record r = {.within = true};
   gh_status status = gh_json_get_int(err, row, "update", &r.update);
-  if (!status) status = gh_json_opt_bool(err, row, "guard.within", &r.within);
   const gh_json *scores = gh_json_member(row, "scores");
   for (int i = 0; i < e->plan.score_count && !status; i++) {
     const gh_json *value = gh_json_member(scores, e->plan.scores[i]);
@@ -221,7 +224,7 @@ static gh_status measure(gh_error *err, gh_evaluator *e, int64_t update, const g
   if (!status) status = append(err, e, &r);
   if (status) return gh_fail_in(err, "evaluation after update %lld of stage 2", (long long)update);
   gh_record *last = &e->history[e->count - 1];
-  if (e->plan.guarded) last->within = change_of(e, last) >= -e->plan.points - 1e-9;
+  judge(e, last);
   double seconds = gh_now() - began;
   status = write_line(err, e, last, seconds, time);
   if (!status) status = tell(err, e, last, seconds, time);
@@ -289,6 +292,11 @@ static gh_status embed_texts(gh_error *err, gh_evaluator *e) {
   return status;
 }
 
+/* The guard may be another one than when the history was written. */
+static void judge_again(gh_evaluator *e) {
+  for (size_t i = 0; i < e->count; i++) judge(e, &e->history[i]);
+}
+
 /* Without the start's scores the guard has nothing to compare with. */
 static gh_status check_history(gh_error *err, const gh_evaluator *e) {
   bool whole = !e->count || !e->history[0].update;
@@ -313,6 +321,7 @@ gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *
   if (!status) status = embed_texts(err, e);
   if (!status) status = gh_metrics_lines(err, config->output, "evaluations.jsonl", take_line, e);
   if (!status) status = check_history(err, e);
+  if (!status) judge_again(e);
   if (!status && !e->count) {
     const gh_embed_options start = {.adapter = config->lora.enabled ? config->lora.adapter : NULL};
     status = measure(err, e, 0, &start);
