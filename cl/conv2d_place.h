@@ -2,6 +2,8 @@
  * convolutions on CPUs. */
 #ifndef CONV2D_PLACE_H
 #define CONV2D_PLACE_H
+#include "platform.h"
+
 #ifdef CPU_SHAPE
 
 typedef struct conv_place {

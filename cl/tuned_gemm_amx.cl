@@ -14,6 +14,7 @@
  * arithmetic does not depend on the blocks: all variants give the same bits; those of tuned_gemm_cpu.cl differ in the
  * last ones. Numbers that are not finite give some that are not finite (Inf may become NaN); below 2^-110 pieces get
  * lost to underflow, which AMX flushes. */
+#include "conv2d_place.h"
 #include "gemm_storage.h"
 
 #define SIDE  32
@@ -31,7 +32,8 @@
 /* Private memory, in words: nb x kc of B, PIECES of each, and 128 x kc of A; together most of a worker's second-level
  * cache. The host (backend/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
 #define PANEL_WORDS (786432 / 2)
-#define BLOCKS      4 /* of 32 rows: a strip of B serves them one after another */
+#define MAX_COLUMNS 512 /* nb of a convolution at most */
+#define BLOCKS      4   /* of 32 rows: a strip of B serves them one after another */
 #define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
 
 /* Sums of several chunks: C itself or, where it is bfloat16, private memory that is rounded once at the end; the host
@@ -194,6 +196,31 @@ inline void pack_b_columns(uint *panel, GLOBAL const gemm_ab *b, int64 ldb, int 
     }
 }
 
+#ifdef IMAGE
+/* B made of an image x of `total` elements, 3 x 3 with a border of one zero: row k is tap k % 9 of channel k / 9. at:
+ * what is inside, for each 16 of the columns, which are positions from `first` on. */
+inline void pack_b_image(uint *panel, GLOBAL const float *x, int64 total, int64 k, int depth, int64 first, int columns,
+                         const conv_window *at, int height, int width) {
+  const int steps = (depth + STEP - 1) / STEP;
+  const int64 plane = (int64)height * width;
+  for (int pair = 0; pair < steps * 16; pair++) {
+    uint *to = panel + pair / 16 * STEP_WORDS + pair % 16 * 16;
+    const int64 even = k + 2 * pair, odd = even + 1;
+    const int left = depth - 2 * pair, tap = (int)(even % 9), next = (int)(odd % 9);
+    const int64 from = even / 9 * plane + (tap / 3 - 1) * width + tap % 3 - 1 + first;
+    const int64 then = odd / 9 * plane + (next / 3 - 1) * width + next % 3 - 1 + first;
+    for (int j = 0; j < columns; j += SIDE, to += steps * STEP_WORDS)
+      for (int h = 0; h < 2; h++) {
+        const int v = j + 16 * h;
+        run x0 = (run)(0), x1 = (run)(0);
+        if (left > 0 && v < columns) x0 = conv_inside(at[v / 16], tap, conv_load(x, from + v, total));
+        if (left > 1 && v < columns) x1 = conv_inside(at[v / 16], next, conv_load(x, then + v, total));
+        put_pairs(to + h * TILE, x0, x1);
+      }
+  }
+}
+#endif
+
 /* ---- packing A, 32 rows: block[step][piece][half of 16 rows] of tiles ---- */
 
 inline void pack_a_rows(uint *block, GLOBAL const gemm_ab *a, int64 lda, int depth, int rows) {
@@ -285,6 +312,17 @@ AMX void tiles_on(void) {
 }
 AMX void tiles_off(void) { __builtin_ia32_tilerelease(); }
 
+/* Row i, columns j on: a product's bias belongs to the columns, a convolution's to the rows. */
+#ifdef IMAGE
+#define BIAS_AT(i, j)   (i)
+#define BIAS(b, i, j)   C_LOAD(b, i)
+#define BIAS16(b, i, j) (float16)(C_LOAD(b, i))
+#else
+#define BIAS_AT(i, j)   (j)
+#define BIAS(b, i, j)   C_LOAD(b, j)
+#define BIAS16(b, i, j) C_LOAD16((b) + (j))
+#endif
+
 /* total = scale total + alpha sum (+ bias); rows and columns are what is left of C from here. */
 inline void store(TOTAL float *total, int64 ld, const float *sum, int rows, int columns, float alpha, float scale,
                   GLOBAL const gemm_c *bias) {
@@ -292,13 +330,13 @@ inline void store(TOTAL float *total, int64 ld, const float *sum, int rows, int 
     if (columns >= SIDE) {
       float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
       if (scale != 0.0f) l += scale * vload16(0, total), r += scale * vload16(1, total);
-      if (bias) l += C_LOAD16(bias), r += C_LOAD16(bias + 16);
+      if (bias) l += BIAS16(bias, i, 0), r += BIAS16(bias, i, 16);
       vstore16(l, 0, total);
       vstore16(r, 1, total);
     } else {
       for (int j = 0; j < columns; j++) {
         float v = alpha * sum[j] + (scale != 0.0f ? scale * total[j] : 0.0f);
-        if (bias) v += C_LOAD(bias, j);
+        if (bias) v += BIAS(bias, i, j);
         total[j] = v;
       }
     }
@@ -333,26 +371,42 @@ inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc,
 
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
 
+#ifdef IMAGE
+#define IMAGE_ARGUMENTS , int32 height, int32 width
+#define B_BEGIN(trans_b)                                                                                               \
+  conv_window at[MAX_COLUMNS / 16];                                                                                    \
+  for (int v = 0; v < columns; v += 16)                                                                                \
+    at[v / 16] = conv_window_of(conv_locate((int)n0 + v, width), 1, 1, 1, height, width);
+#define PACK_B(trans_b) pack_b_image(panel, b, k / 9 * n, k0, depth, n0, columns, at, height, width)
+#else
+#define IMAGE_ARGUMENTS
+#define B_BEGIN(trans_b) b += trans_b ? n0 * ldb : n0;
+#define PACK_B(trans_b)                                                                                                \
+  if (trans_b)                                                                                                         \
+    pack_b_columns(panel, b + k0, ldb, depth, columns);                                                                \
+  else                                                                                                                 \
+    pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns)
+#endif
+
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
+            int32 kc IMAGE_ARGUMENTS) {                                                                                \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float sum[SIDE * SIDE] ALIGNED;                                                                                    \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
-    b += offset_b + GROUP(2) * stride_b + (trans_b ? n0 * ldb : n0);                                                   \
+    b += offset_b + GROUP(2) * stride_b;                                                                               \
+    B_BEGIN(trans_b)                                                                                                   \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     TOTAL_BEGIN                                                                                                        \
     tiles_on();                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
       const int depth = (int)min((int64)kc, k - k0), steps = (depth + STEP - 1) / STEP;                                \
-      if (trans_b)                                                                                                     \
-        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                            \
-      else                                                                                                             \
-        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                         \
+      PACK_B(trans_b);                                                                                                 \
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
         for (int r = r0; r < r1; r += SIDE) {                                                                          \
@@ -364,12 +418,13 @@ inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc,
         }                                                                                                              \
         for (int j = 0; j < columns; j += SIDE)                                                                        \
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
-            GLOBAL const gemm_c *shift = bias && k0 + s * STEP + CHUNK >= k ? bias + n0 + j : 0;                       \
+            const bool last = k0 + s * STEP + CHUNK >= k;                                                              \
             for (int r = r0; r < r1; r += SIDE) {                                                                      \
               FETCH(total + r * ld + j, ld, rows - r, columns - j);                                                    \
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
                        panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s));                     \
-              store(total + r * ld + j, ld, sum, rows - r, columns - j, alpha, k0 + s ? 1.0f : beta, shift);           \
+              store(total + r * ld + j, ld, sum, rows - r, columns - j, alpha, k0 + s ? 1.0f : beta,                   \
+                    bias && last ? bias + BIAS_AT(m0 + r, n0 + j) : 0);                                                \
             }                                                                                                          \
           }                                                                                                            \
       }                                                                                                                \
@@ -379,6 +434,8 @@ inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc,
   }
 
 GEMM(gemm_nn, false, false)
+#ifndef IMAGE
 GEMM(gemm_nt, false, true)
 GEMM(gemm_tn, true, false)
 GEMM(gemm_tt, true, true)
+#endif

@@ -47,7 +47,7 @@ static void test_every_provider(void **state) {
   int tried = 0;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
     gh_gemm_desc small = gemm_desc_of(1, 1, 1, 0, 0);
-    if (!p->applies(&small, device)) continue;
+    if (!gh_gemm_serves(p, &small, device)) continue;
     OK(gh_gemm_force(&err, device, p->name));
     for (size_t s = 0; s < GH_COUNT(shapes); s++)
       for (int trans = 0; trans < 4; trans++)
@@ -98,7 +98,7 @@ static void test_as_exact_as_float32(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
     gh_gemm_desc g = gemm_desc_of(65, 97, 700, 2, 0);
-    if (!p->applies(&g, device)) continue;
+    if (!gh_gemm_serves(p, &g, device)) continue;
     OK(gh_gemm_force(&err, device, p->name));
     gemm_problem one;
     gemm_problem_make(&one, device, &g);
@@ -121,7 +121,7 @@ static void test_not_finite_is_noticed(void **state) {
   static const uint32_t bits[] = {0x7fffffffu, 0xffffffffu, 0x7f800001u, 0x7fc00000u, 0x7f800000u, 0xff800000u};
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
     gh_gemm_desc g = gemm_desc_of(65, 97, 70, 2, 0);
-    if (!p->applies(&g, device)) continue;
+    if (!gh_gemm_serves(p, &g, device)) continue;
     OK(gh_gemm_force(&err, device, p->name));
     gemm_problem one;
     gemm_problem_make(&one, device, &g);
@@ -189,8 +189,8 @@ static gh_status bind_never(gh_error *e, gh_device *d, const gh_gemm_provider *p
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider wrong = {"wrong", "wrong", always, bind_without_last_row, {0}, 0, 0};
-  static const gh_gemm_provider broken = {"broken", "broken", always, bind_never, {0}, 0, 0};
+  static const gh_gemm_provider wrong = {"wrong", "wrong", always, bind_without_last_row, {0}, 0, 0, false};
+  static const gh_gemm_provider broken = {"broken", "broken", always, bind_never, {0}, 0, 0, false};
   OK(gh_gemm_plant(&err, device, &wrong));
   OK(gh_gemm_plant(&err, device, &broken));
   gh_gemm_desc tiny = square(20), timed = square(130), batched = square(60);

@@ -62,7 +62,7 @@ static void test_every_provider(void **state) {
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
     for (size_t t = 0; t < GH_COUNT(storage); t++) {
       gh_gemm_desc small = stored_as(gemm_desc_of(1, 1, 1, 0, 0), storage[t]);
-      if (!p->applies(&small, device)) continue;
+      if (!gh_gemm_serves(p, &small, device)) continue;
       OK(gh_gemm_force(&err, device, p->name));
       for (size_t s = 0; s < GH_COUNT(shapes); s++)
         for (int trans = 0; trans < 4; trans++) {
@@ -82,7 +82,7 @@ static void test_bias_of_float32(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
     gh_gemm_desc g = gemm_desc_of(1, 1, 1, 0, 0);
-    if (!p->applies(&g, device)) continue;
+    if (!gh_gemm_serves(p, &g, device)) continue;
     OK(gh_gemm_force(&err, device, p->name));
     for (size_t s = 0; s < GH_COUNT(shapes); s++) {
       g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], (int)s % 4, (int)s % GEMM_OPTIONS);
@@ -159,7 +159,7 @@ static void test_keys(void **state) {
 static gh_status bind_with_less(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const gh_gemm_provider *own = gh_gemm_providers;
-  while (!own->applies(g, d)) own++;
+  while (!gh_gemm_serves(own, g, d)) own++;
   gh_gemm_desc less = *g;
   *(provider->size[0] ? &less.k : &less.m) -= 1;
   return own->bind(e, d, own, &less, a, b, c, out);
@@ -168,8 +168,8 @@ static bool larger_than_one(const gh_gemm_desc *g, const gh_device *d) { return 
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0, 0};
-  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0, 0};
+  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0, 0, false};
+  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0, 0, false};
   OK(gh_gemm_plant(&err, device, &shallow));
   OK(gh_gemm_plant(&err, device, &low));
   for (size_t t = 0; t < GH_COUNT(storage); t++)
@@ -188,9 +188,9 @@ static void test_wrong_providers_are_dropped(void **state) {
 
 static void test_other_bits_must_be_much_faster(void **state) {
   (void)state;
-  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0, 0};
-  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0, 0};
-  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0, 0};
+  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0, 0, false};
+  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0, 0, false};
+  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0, 0, false};
   assert_true(gh_gemm_displaces(&large, 0.9, &small, 1));
   assert_false(gh_gemm_displaces(&large, 0.99, &small, 1));
   assert_true(gh_gemm_displaces(&library, 0.6, &small, 1));

@@ -109,6 +109,12 @@ typedef enum gh_epilogue {
  * Sums are float32 whatever is stored; bfloat16 is rounded to nearest even, once. A zeroed record is float32. */
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
+  /* A 3 x 3 convolution with stride 1 and a border of one zero is a product too: set, B's buffer holds images
+   * (channels, height, width), stride_b apart, and B is made of them on the way: row (channel, tap), column a position;
+   * k is 9 channels, n height x width. Then ldb means nothing and the bias has m elements. */
+  struct {
+    int64_t channels, height, width; /* 0: B is stored */
+  } image;
   bool trans_a, trans_b;
   int64_t lda, ldb, ldc;                /* elements from one stored row to the next */
   int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */

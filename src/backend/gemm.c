@@ -15,9 +15,12 @@
 
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
   const bool mixed = desc->dtype_c != desc->dtype;
-  snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m, (long long)desc->n,
-           (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n', (long long)desc->batch,
-           desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "", mixed ? gh_dtype_name(desc->dtype_c) : "");
+  int used = snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m,
+                      (long long)desc->n, (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n',
+                      (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "",
+                      mixed ? gh_dtype_name(desc->dtype_c) : "");
+  if (desc->image.channels && used > 0 && (size_t)used < size)
+    snprintf(key + used, size - (size_t)used, " 3x3 w=%lld", (long long)desc->image.width);
 }
 
 /* Elements from the start of the buffer to the end of the last matrix; -1 on overflow. */
@@ -49,10 +52,20 @@ static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm
   if (g->epilogue < GH_EPILOGUE_NONE || g->epilogue > GH_EPILOGUE_BIAS_GELU)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: there is no epilogue %d", (int)g->epilogue);
   gh_status status = GH_OK;
-  if (g->epilogue != GH_EPILOGUE_NONE) status = check_matrix(err, d, "the bias", g->bias, g->n, g->n, g->n, g->dtype_c);
+  const int64_t biases = g->image.channels ? g->m : g->n;
+  if (g->epilogue != GH_EPILOGUE_NONE)
+    status = check_matrix(err, d, "the bias", g->bias, biases, biases, biases, g->dtype_c);
   if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU)
     status = check_matrix(err, d, "what is before the GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
   return status;
+}
+
+static gh_status check_image(gh_error *err, const gh_gemm_desc *g) {
+  const int64_t c = g->image.channels, h = g->image.height, w = g->image.width;
+  if (c < 1 || h < 1 || w < 1 || g->trans_b || g->k % 9 || g->k / 9 != c || g->n % w || g->n / w != h)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: images of %lldx%lldx%lld do not make a B of %lldx%lld", (long long)c,
+                   (long long)h, (long long)w, (long long)g->k, (long long)g->n);
+  return GH_OK;
 }
 
 gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
@@ -67,18 +80,25 @@ gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g
                    gh_dtype_name(g->dtype_c));
   if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs a stride of C");
   int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;
-  int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n;
+  const bool image = g->image.channels != 0;
+  if (image && check_image(err, g)) return GH_ERROR_ARGUMENT;
+  int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n, ldb = g->ldb;
+  if (image) rows_b = g->image.channels, columns_b = ldb = g->n;
   int64_t ends[] = {extent(g->offset_a, rows_a, columns_a, g->lda, g->batch, g->stride_a),
-                    extent(g->offset_b, rows_b, columns_b, g->ldb, g->batch, g->stride_b),
+                    extent(g->offset_b, rows_b, columns_b, ldb, g->batch, g->stride_b),
                     extent(g->offset_c, g->m, g->n, g->ldc, g->batch, g->stride_c)};
   gh_status status = check_matrix(err, d, "A", a, ends[0], columns_a, g->lda, g->dtype);
-  if (!status) status = check_matrix(err, d, "B", b, ends[1], columns_b, g->ldb, g->dtype);
+  if (!status) status = check_matrix(err, d, "B", b, ends[1], columns_b, ldb, g->dtype);
   if (!status) status = check_matrix(err, d, "C", c, ends[2], g->n, g->ldc, g->dtype_c);
   return status ? status : check_epilogue(err, d, g, ends[2]);
 }
 
+bool gh_gemm_serves(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  return p->convolves == (g->image.channels != 0) && p->applies(g, d);
+}
+
 bool gh_gemm_suits(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
-  return p->applies(g, d) && GH_MIN(g->m, GH_MIN(g->n, g->k)) >= p->min_side;
+  return gh_gemm_serves(p, g, d) && GH_MIN(g->m, GH_MIN(g->n, g->k)) >= p->min_side;
 }
 
 /* ---- choices, sorted by key ---- */
@@ -279,7 +299,8 @@ static gh_status choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc, c
   if (!state) return err->status;
   bool found;
   int at = find_choice(state, key, &found);
-  if (state->forced) { /* what stood there before comes back when forcing ends */
+  if (state->forced && state->forced->convolves ==
+                           (desc->image.channels != 0)) { /* what stood there before comes back when forcing ends */
     *out = state->forced;
     return found ? GH_OK : set_choice(err, state, key, state->forced, true);
   }
@@ -305,7 +326,7 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
   const gh_gemm_provider *provider = NULL;
   status = choose(err, d, desc, key, &provider);
   if (status) return status;
-  if (!provider->applies(desc, d))
+  if (!gh_gemm_serves(provider, desc, d))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not serve it on %s", key, provider->name,
                    d->info.id);
   if (desc->epilogue != GH_EPILOGUE_NONE && !(provider->fuses & (1u << desc->epilogue)))

@@ -13,6 +13,7 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
 
 /* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. What is stored ends it: "f32" or
  * "bf16" where A, B and C agree, "bf16:f32" where C differs. */
+/* With " 3x3 w=.." at the end where it is a convolution. */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
 /* The frozen choices: fixes the provider for a key ("own-cpu kc=256 nb=32") before anything is bound; an unknown

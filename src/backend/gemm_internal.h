@@ -16,6 +16,7 @@ struct gh_gemm_provider {
   int size[2];    /* the provider's own parameters */
   unsigned fuses; /* bit 1 << gh_epilogue for each that it serves */
   int min_side;   /* of m, n and k: below, other families are better; only forcing gets it there */
+  bool convolves; /* serves descriptors with an image, and no others */
 };
 
 /* Ordered: what is tried first, and wins a tie. The families that give the same bits stand together. Ends with a null
@@ -54,6 +55,7 @@ gh_status gh_gemm_tune(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
 bool gh_gemm_displaces(const gh_gemm_provider *later, double seconds, const gh_gemm_provider *earlier,
                        double its_seconds);
 
+bool gh_gemm_serves(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 /* Serves it, and is worth choosing for it. */
 bool gh_gemm_suits(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 

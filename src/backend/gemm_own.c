@@ -75,15 +75,46 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
     if (!idle || nb <= STRIP) break;
     nb = ALIGN_UP(nb / 2, STRIP);
   }
-  gh_kernel_id id = {
-      .name = gh_gemm_kernel_name(g), .source = family->source, .defines = gh_gemm_storage_defines(g), .dtype = GH_F32};
+  gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
+                     .source = family->source,
+                     .defines = g->image.channels ? "-DIMAGE" : gh_gemm_storage_defines(g),
+                     .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
   args[count++] = gh_arg_i32(mt);
   args[count++] = gh_arg_i32(nb);
   args[count++] = gh_arg_i32(kc);
+  if (g->image.channels) {
+    args[count++] = gh_arg_i32(g->image.height);
+    args[count++] = gh_arg_i32(g->image.width);
+  }
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+/* Without columns: cl/conv2d_direct.cl. It knows no gaps and no factors. */
+static bool conv_applies(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
+         g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
+         (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
+}
+
+static gh_status conv_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const int64_t block = provider->size[0], channels = provider->size[1]; /* the kernel's */
+  const gh_kernel_id id = {.name = "conv2d_direct", .dtype = GH_F32};
+  const gh_grid grid = {{(size_t)(g->batch * GH_CEIL_DIV(g->n, block)), (size_t)GH_CEIL_DIV(g->m, channels), 1},
+                        {1, 1, 1}};
+  const gh_arg args[] = {gh_arg_buffer(c),          gh_arg_buffer(b),
+                         gh_arg_buffer(a),          gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL),
+                         gh_arg_i64(g->batch),      gh_arg_i32(g->image.channels),
+                         gh_arg_i32(g->m),          gh_arg_i32(g->image.height),
+                         gh_arg_i32(g->image.width)};
+  return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
+}
+
+static bool conv_amx_applies(const gh_gemm_desc *g, const gh_device *d) {
+  return amx_applies(g, d) && g->dtype == GH_F32 && g->dtype_c == GH_F32 && !g->trans_a;
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -133,27 +164,31 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
   return d->backend->bind_library_gemm(err, d, g, a, b, c, out);
 }
 
-#define BIAS (1u << GH_EPILOGUE_BIAS)
+#define BIAS      (1u << GH_EPILOGUE_BIAS)
+#define BIAS_GELU (1u << GH_EPILOGUE_BIAS_GELU)
 
 /* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within the 262144 elements of
- * the CPU kernels' panel, kc within 1024. */
+ * the CPU kernels' panel (three times that in one piece), kc within 1024. */
 const gh_gemm_provider gh_gemm_providers[] = {
-    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | 1u << GH_EPILOGUE_BIAS_GELU, 0},
-    {"own-amx nb=512 kc=512", "own-amx", amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE},
-    {"own-amx nb=256 kc=1024", "own-amx", amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE},
-    {"own-amx nb=1024 kc=256", "own-amx", amx_applies, amx_bind, {1024, 256}, BIAS, AMX_MIN_SIDE},
-    {"own-amx nb=256 kc=512", "own-amx", amx_applies, amx_bind, {256, 512}, BIAS, AMX_MIN_SIDE},
-    {"own-amx nb=512 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {512, 1024}, BIAS, AMX_MIN_SIDE},
-    {"own-amx nb=768 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {768, 1024}, BIAS, AMX_MIN_SIDE},
-    {"own-dot nb=256 kc=256", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 256}, BIAS, DOT_MIN_SIDE},
-    {"own-dot nb=256 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 512}, BIAS, DOT_MIN_SIDE},
-    {"own-dot nb=128 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {128, 512}, BIAS, DOT_MIN_SIDE},
-    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0},
-    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0},
-    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0},
-    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS, 0},
-    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS, 0},
-    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS, 0},
-    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS, 0},
-    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0, 0},
+    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
+    {"own-amx nb=512 kc=512", "own-amx", amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE, false},
+    {"own-amx nb=256 kc=1024", "own-amx", amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE, false},
+    {"own-amx nb=1024 kc=256", "own-amx", amx_applies, amx_bind, {1024, 256}, BIAS, AMX_MIN_SIDE, false},
+    {"own-amx nb=256 kc=512", "own-amx", amx_applies, amx_bind, {256, 512}, BIAS, AMX_MIN_SIDE, false},
+    {"own-amx nb=512 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {512, 1024}, BIAS, AMX_MIN_SIDE, false},
+    {"own-amx nb=768 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {768, 1024}, BIAS, AMX_MIN_SIDE, false},
+    {"own-conv-amx nb=512 kc=512", "own-conv-amx", conv_amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE, true},
+    {"own-conv-amx nb=256 kc=1024", "own-conv-amx", conv_amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE, true},
+    {"own-conv", "own-conv", conv_applies, conv_bind, {128, 128}, BIAS, 0, true},
+    {"own-dot nb=256 kc=256", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 256}, BIAS, DOT_MIN_SIDE, false},
+    {"own-dot nb=256 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 512}, BIAS, DOT_MIN_SIDE, false},
+    {"own-dot nb=128 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {128, 512}, BIAS, DOT_MIN_SIDE, false},
+    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0, false},
+    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0, false},
+    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0, false},
+    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS, 0, false},
+    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS, 0, false},
+    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS, 0, false},
+    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS, 0, false},
+    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0, 0, false},
     {0}};

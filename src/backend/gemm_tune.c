@@ -57,6 +57,12 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   g.offset_a = g.offset_b = g.offset_c = 0;
   g.epilogue = GH_EPILOGUE_NONE; /* has no say in the choice */
   while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
+  if (g.image.channels) { /* fewer images, then fewer of their rows */
+    while (madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
+    while (madds(&g) > most && g.image.height > 4) g.image.height /= 2;
+    g.n = g.image.height * g.image.width;
+    return g;
+  }
   while (madds(&g) > most) {
     int64_t *largest = g.m >= g.n ? &g.m : &g.n;
     if (g.k > 2 * *largest) largest = &g.k;
@@ -144,6 +150,14 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
   t->most[sample_at(t, which, i, j)] = most;
 }
 
+/* Where B's (k, column) of the matrix that begins at b is stored; -1: it is a 0 of the border. */
+static int64_t place_in_b(const gh_gemm_desc *g, int64_t b, int64_t k, int64_t column) {
+  if (!g->image.channels) return b + (g->trans_b ? column * g->ldb + k : k * g->ldb + column);
+  const int64_t y = column / g->image.width + k % 9 / 3 - 1, x = column % g->image.width + k % 3 - 1;
+  if (y < 0 || y >= g->image.height || x < 0 || x >= g->image.width) return -1;
+  return b + (k / 9 * g->image.height + y) * g->image.width + x;
+}
+
 static gh_status make_reference(gh_error *err, trial *t) {
   const gh_gemm_desc *g = &t->desc;
   double *x = gh_alloc(err, (size_t)g->k, sizeof *x);
@@ -152,9 +166,10 @@ static gh_status make_reference(gh_error *err, trial *t) {
   for (int which = 0; which < (g->batch > 1 ? 2 : 1) && !status; which++) {
     int64_t a = matrix_of(t, which) * g->stride_a, b = matrix_of(t, which) * g->stride_b;
     for (int64_t k = 0; k < g->k; k++)
-      for (int j = 0; j < t->column_count; j++)
-        y[j * g->k + k] =
-            pattern_at(t, OF_B, b + (g->trans_b ? t->columns[j] * g->ldb + k : k * g->ldb + t->columns[j]));
+      for (int j = 0; j < t->column_count; j++) {
+        const int64_t place = place_in_b(g, b, k, t->columns[j]);
+        y[j * g->k + k] = place < 0 ? 0 : pattern_at(t, OF_B, place);
+      }
     for (int i = 0; i < t->row_count; i++) {
       for (int64_t k = 0; k < g->k; k++)
         x[k] = pattern_at(t, OF_A, a + (g->trans_a ? k * g->lda + t->rows[i] : t->rows[i] * g->lda + k));
@@ -191,6 +206,7 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   int64_t rows_a = g->trans_a ? g->k : g->m, rows_b = g->trans_b ? g->n : g->k;
   t->elements_a = stored_elements(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
   t->elements_b = stored_elements(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
+  if (g->image.channels) t->elements_b = (g->batch - 1) * g->stride_b + g->image.channels * g->n;
   t->elements_c = stored_elements(g->m, g->n, g->ldc, g->batch, g->stride_c);
   t->row_count = sample(t->rows, g->m);
   t->column_count = sample(t->columns, g->n);
@@ -322,7 +338,7 @@ static bool library_sits_out(gh_device *d) {
   for (int i = 0; state->providers[i]; i++) {
     const gh_gemm_provider *p = state->providers[i];
     int which = is_library(p);
-    if (!p->applies(&g, d) || best[which] < HUGE_VAL) continue;
+    if (!gh_gemm_serves(p, &g, d) || best[which] < HUGE_VAL) continue;
     gh_launch *launch;
     admit(&t, p, "the first trial", &launch);
     for (int round = 0; launch && round < ROUNDS; round++) best[which] = fmin(best[which], time_once(&t, launch));
@@ -418,6 +434,10 @@ static const gh_gemm_provider *first_right(gh_device *d, const gh_gemm_desc *des
       gh_gemm_desc g = *desc;
       g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
       g.stride_a = g.stride_b = g.stride_c = 71 * 71;
+      if (desc->image.channels) {
+        g.image.channels = 7, g.image.height = 7, g.image.width = 10;
+        g.k = g.lda = 63, g.ldc = 70, g.stride_a = 0, g.stride_b = 7 * 70, g.stride_c = 67 * 70;
+      }
       trial t;
       gh_error err;
       gh_launch *launch = NULL;

@@ -93,18 +93,22 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
                    gh_i(c->out_w));
 }
 
-#define DIRECT_BLOCK 128 /* cl/conv2d_direct.cl's */
-#define DIRECT_OUT   128
-
-/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3. */
-static gh_status record_direct(gh_recorder *r, const gh_node *node, const conv *c, const gh_tensor *y,
-                               const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias, int64_t in,
-                               int64_t out) {
-  gh_grid grid = {
-      .groups = {(size_t)(c->batch * GH_CEIL_DIV(c->positions, DIRECT_BLOCK)), (size_t)GH_CEIL_DIV(out, DIRECT_OUT), 1},
-      .local = {1, 1, 1}};
-  return GH_RECORD(r, node, "conv2d_direct", grid, gh_t(y), gh_t(x), gh_t(weight), gh_t(bias), gh_l(c->batch), gh_i(in),
-                   gh_i(out), gh_i(c->height), gh_i(c->width));
+/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are made on the way. */
+static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, const gh_tensor *x,
+                               const gh_tensor *weight, const gh_tensor *bias, int64_t in, int64_t out) {
+  gh_gemm_desc d = {.m = out, .n = c->positions, .k = in * 9, .lda = in * 9, .ldb = c->positions, .ldc = c->positions};
+  d.image.channels = in;
+  d.image.height = c->height;
+  d.image.width = c->width;
+  d.batch = c->batch;
+  d.stride_b = in * c->positions;
+  d.stride_c = out * c->positions;
+  d.alpha = 1;
+  if (bias) {
+    d.epilogue = GH_EPILOGUE_BIAS;
+    d.bias = gh_tensor_buffer(bias);
+  }
+  return gh_record_gemm(r, &d, weight, x, y);
 }
 
 /* ---- conv2d ---- */
@@ -138,7 +142,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *y = node->out[0];
   conv c;
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
-  if (c.direct) return record_direct(r, node, &c, y, x, w, bias, c.channels, c.out_channels);
+  if (c.direct) return record_direct(r, &c, y, x, w, bias, c.channels, c.out_channels);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
@@ -230,7 +234,7 @@ static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, c
   gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_t(node->scratch),
                                gh_t(node->in[1]), gh_l(rows), gh_l(c->channels));
   if (status) return status;
-  return record_direct(r, node, c, node->out[0], node->in[0], node->scratch, NULL, c->out_channels, c->channels);
+  return record_direct(r, c, node->out[0], node->in[0], node->scratch, NULL, c->out_channels, c->channels);
 }
 
 static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {
