@@ -1,10 +1,12 @@
 #include "eval/measure.h"
+#include "base/log.h"
 #include "eval/feed.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 #define BOOTSTRAP_SEED 0
+#define LINES          1024 /* between two looks at the progress */
 
 static const char *const names[] = {
     [GH_MEASURE_MMVP] = "mmvp", [GH_MEASURE_ZEROSHOT] = "zeroshot", [GH_MEASURE_RETRIEVAL] = "retrieval"};
@@ -61,13 +63,28 @@ void gh_measure_free(gh_measure *m) {
   *m = (gh_measure){0};
 }
 
+static gh_status embed_lines(gh_error *err, gh_measure *m, gh_text_embedder *e) {
+  size_t total = m->lines->count;
+  gh_progress progress;
+  gh_status status = GH_OK;
+  gh_progress_start(&progress, names[m->kind], "lines of text", total, 0);
+  for (size_t first = 0; first < total && !status; first += LINES) {
+    size_t count = GH_MIN((size_t)LINES, total - first);
+    status = gh_text_embed_part(err, e, (const char *const *)m->lines->items, first, count,
+                                m->texts + first * (size_t)m->width);
+    gh_progress_update(&progress, first + count, NULL);
+  }
+  if (progress.terminal) gh_progress_end(&progress);
+  return status;
+}
+
 gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *e) {
   m->width = gh_text_embedder_width(e);
   m->scale = gh_text_embedder_logit_scale(e);
   free(m->texts);
   m->texts = gh_alloc(err, m->lines->count * (size_t)m->width, sizeof *m->texts);
   if (!m->texts) return GH_ERROR_MEMORY;
-  gh_status status = gh_text_embed(err, e, (const char *const *)m->lines->items, m->lines->count, m->texts);
+  gh_status status = embed_lines(err, m, e);
   for (size_t i = 0; i < m->lines->count * (size_t)m->width && !status; i++)
     if (!isfinite(m->texts[i]))
       status = gh_fail(err, GH_ERROR_NUMERIC, "the embedding of \"%.100s\" is not finite",

@@ -141,7 +141,8 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
   if (!status && gh_path_exists(path)) status = gh_file_read(err, path, MAX_BYTES, &bytes, &size);
   for (size_t at = 0; !status && at < size; line++) {
     const char *end = memchr(bytes + at, '\n', size - at);
-    size_t length = end ? (size_t)(end - (bytes + at)) : size - at;
+    if (!end) break; /* being written at this moment, or cut short by a kill */
+    size_t length = (size_t)(end - (bytes + at));
     gh_json *row = NULL;
     status = gh_json_parse(err, &row, path, bytes + at, length, MAX_BYTES);
     if (!status && (status = visit(err, user, row))) gh_fail_in(err, "%s, line %zu", path, line);

@@ -30,7 +30,8 @@ double gh_metrics_time(void); /* seconds since 1970 */
  * again - and writes TensorBoard's file anew from what is left. */
 gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update);
 
-/* Calls visit for every line of a file of JSON lines, in order; a file that is not there has none. */
+/* Calls visit for every line of a file of JSON lines, in order; a file that is not there has none, and a
+ * last line without its end does not count. */
 typedef gh_status gh_line_visit(gh_error *err, void *user, const gh_json *row);
 gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_line_visit *visit, void *user);
 
