@@ -50,22 +50,25 @@
 
 /* ---- runs: 16 neighbours of A or B ---- */
 
+/* Loads and stores are by pointer: PoCL's vload16 and vstore16 go element by element, or by quarters, for some types.
+ */
+typedef ushort16 loose16 __attribute__((aligned(2)));
 #ifdef AB_BF16
 typedef ushort16 run;
+#define LOAD_RUN(p) *(GLOBAL const loose16 *)(p)
 #else
 typedef float16 run;
+#define LOAD_RUN(p) vload16(0, p)
 #endif
+#define PUT(to, v) *(uint16 *)(to) = (v)
 
 /* Those from n on are 0. */
 inline run load_run(GLOBAL const gemm_ab *p, int n) {
-  if (n >= 16) return vload16(0, p);
+  if (n >= 16) return LOAD_RUN(p);
   gemm_ab part[16] ALIGNED;
   for (int i = 0; i < 16; i++) part[i] = i < n ? p[i] : (gemm_ab)0;
   return vload16(0, part);
 }
-
-/* Stores by pointer: PoCL's vstore16 goes element by element for some types. */
-#define PUT(to, v) *(uint16 *)(to) = (v)
 
 /* Turns a square of 16 x 16, rows in v: four rounds that exchange halves of ever finer blocks. */
 #define TURN(v, far, LOW, UP)                                                                                          \
@@ -98,17 +101,11 @@ inline void turn(float16 *v) {
 #ifdef AB_BF16
 #define WORDS(v) __builtin_convertvector(v, uint16)
 inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
-inline void put_row(uint *to, run x, run y) {
-  *(ushort16 *)to = x;
-  *(ushort16 *)(to + 8) = y;
-}
+inline uint16 row_of(run x, run y) { return (uint16)(as_uint8(x), as_uint8(y)); }
+inline void put_row(uint *to, run x, run y) { PUT(to, row_of(x, y)); }
 inline void put_square(uint *to, const run *near, const run *far) {
   float16 v[16];
-  for (int i = 0; i < 16; i++) {
-    uint row[16] ALIGNED;
-    put_row(row, near[i], far[i]);
-    v[i] = as_float16(*(uint16 *)row);
-  }
+  for (int i = 0; i < 16; i++) v[i] = as_float16(row_of(near[i], far[i]));
   turn(v);
   for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
 }
@@ -349,10 +346,14 @@ inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, 
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < columns; j++) total[i * nb + j] = C_LOAD(c, i * ldc + j);
 }
+inline ushort16 narrow(float16 v) {
+  const uint16 u = as_uint16(v), nan = u >> 16 | 0x40u, near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
+  return __builtin_convertvector((u & 0x7fffffffu) > 0x7f800000u ? nan : near, ushort16);
+}
 inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc, int rows, int columns) {
   for (int i = 0; i < rows; i++) {
     int j = 0;
-    for (; j + 16 <= columns; j += 16) C_STORE16(c + i * ldc + j, vload16(0, total + i * nb + j));
+    for (; j + 16 <= columns; j += 16) *(GLOBAL loose16 *)(c + i * ldc + j) = narrow(vload16(0, total + i * nb + j));
     for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
   }
 }
