@@ -2,11 +2,14 @@
 
 Vision encoder: transformers. Denoiser, projectors, autoencoder and LoRA: tests/reference/models.py, which equal diffusers'
 and peft's (check_models.py there says so), with the attention that FLUX's own code uses, scaled_dot_product_attention.
-Float32, AdamW, gradient-norm clipping, dropout 0.1 before the adapters; stage 2 freezes the denoiser, stage 1 the encoder.
+AdamW, gradient-norm clipping, dropout 0.1 before the adapters; stage 2 freezes the denoiser, stage 1 the encoder.
+Float32 is float32 on GPUs too (--tf32 allows less); bfloat16 is autocast over float32 weights.
 
 As installed:     pytorch_step.py --arch openai-vit-l-14-224 --stage 2 --batch 4 --json out.json
-Best configured:  the same with --best: the autoencoder in channels_last, and, where MKL refuses its fast path to a CPU
-                  that is not Intel's, a preloaded library that says otherwise (needs a C compiler).
+Best configured:  the same with --best: the autoencoder in channels_last, in bfloat16 frozen weights stored so; on a CPU,
+                  where MKL refuses its fast path to one that is not Intel's, a preloaded library that says otherwise
+                  (needs a C compiler); on a GPU a fused AdamW and the whole step as one CUDA graph.
+--compile adds torch.compile to either (minutes before the first step).
 """
 import argparse
 import json
@@ -41,6 +44,10 @@ def arguments():
     parser.add_argument("--single-blocks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--warmup", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--tf32", action="store_true", help="float32 products in TF32, on a GPU")
+    parser.add_argument("--compile", action="store_true", help="torch.compile of encoder, autoencoder and denoiser")
     parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
     parser.add_argument("--best", action="store_true", help="best configured instead of as installed")
     parser.add_argument("--json", help="write the results there")
@@ -60,7 +67,8 @@ def preload_mkl_answer():
 
 
 ARGS = arguments()
-if ARGS.best:
+ON_GPU = ARGS.device == "cuda"
+if ARGS.best and not ON_GPU:
     preload_mkl_answer()
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "reference"))
@@ -107,7 +115,7 @@ class Autoencoder(nn.Module):
 
 def materialize(module):
     """From shapes alone to numbers of the usual size, much faster than the initialisations."""
-    module.to_empty(device="cpu")
+    module.to_empty(device=ARGS.device)
     for name, p in module.named_parameters():
         with torch.no_grad():
             if p.dim() > 1:
@@ -143,6 +151,9 @@ def build(args):
             part.requires_grad_(False)
     else:
         encoder.requires_grad_(False)
+    if args.best and args.precision == "bfloat16":
+        for p in (p for m in (encoder, autoencoder, denoiser, clip, t5) for p in m.parameters() if not p.requires_grad):
+            p.data = p.data.bfloat16()
     return encoder.train(), autoencoder.eval(), denoiser, clip, t5
 
 
@@ -154,20 +165,39 @@ class Step:
         self.encoder, self.autoencoder, self.denoiser, self.clip, self.t5 = parts = build(args)
         self.trained = [p for m in parts for p in m.parameters() if p.requires_grad]
         self.frozen = [p for m in parts for p in m.parameters() if not p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.01)
+        best_gpu = {"fused": True, "capturable": True} if args.best and ON_GPU else {}
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-5, weight_decay=0.01, **best_gpu)
         self.images = torch.rand(args.batch, 3, self.side, self.side)
+        self.host_images = self.images.cpu().pin_memory() if ON_GPU else None
         self.mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
         self.std = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
-        self.times = None
+        self.times = self.graph = None
+
+    def compile(self):
+        self.encoder, self.autoencoder, self.denoiser = map(torch.compile, (self.encoder, self.autoencoder, self.denoiser))
+
+    def capture(self):
+        """The whole update as one CUDA graph; the images' place is its only input."""
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.update()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.captured_loss = self.update()
+        self.graph = graph
 
     def mark(self, name):
         if self.times is not None:
+            if ON_GPU:
+                torch.cuda.synchronize()
             now = time.perf_counter(), time.process_time()
             self.times[name] = tuple(a - b for a, b in zip(now, self.last))
             self.last = now
 
-    def __call__(self):
-        self.last = time.perf_counter(), time.process_time()
+    def loss(self):
         with torch.set_grad_enabled(self.args.stage == 2):
             condition = self.encoder((self.images - self.mean) / self.std).image_embeds
         self.mark("encoder")
@@ -184,13 +214,28 @@ class Step:
         prediction = self.denoiser(x_t, t, self.clip(condition), self.t5(condition)[:, None])
         loss = F.mse_loss(prediction, x0 - x1)
         self.mark("denoiser")
+        return loss
+
+    def update(self):
+        self.last = time.perf_counter(), time.process_time()
+        mixed = self.args.precision == "bfloat16"
+        with torch.autocast(self.args.device, torch.bfloat16, enabled=mixed, cache_enabled=False):
+            loss = self.loss()
         loss.backward()
         self.mark("backward")
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.mark("update")
-        return loss.item()
+        return loss.detach()
+
+    def __call__(self):
+        if self.host_images is not None:
+            self.images.copy_(self.host_images, non_blocking=True)
+        if self.graph is None:
+            return self.update().item()
+        self.graph.replay()
+        return self.captured_loss.item()
 
 
 def count_flops(step):
@@ -201,13 +246,25 @@ def count_flops(step):
     return counter.get_total_flops()
 
 
+def describe(args):
+    text = "PyTorch " + torch.__version__ + (", best configured" if args.best else ", as installed")
+    return text + (", TF32" if args.tf32 else "") + (", compiled" if args.compile else "")
+
+
 def main():
     args = ARGS
     if args.threads:
         torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.tf32
+    torch.backends.cudnn.benchmark = args.best
     torch.manual_seed(0)
     step = Step(args)
     flops = count_flops(step)  # the first warm-up
+    if args.compile:
+        step.compile()
+    if args.best and ON_GPU:
+        step.capture()
     for _ in range(args.warmup):
         step()
     wall, processor = [], []
@@ -216,22 +273,24 @@ def main():
         loss = step()
         wall.append(time.perf_counter() - began[0])
         processor.append(time.process_time() - began[1])
-    step.times = {}
+    step.times, step.graph = {}, None
     step()
     wall.sort(), processor.sort()
     median = (wall[(len(wall) - 1) // 2] + wall[len(wall) // 2]) / 2
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = torch.cuda.max_memory_allocated() if ON_GPU else resident
     result = {
-        "peer": "PyTorch " + torch.__version__ + (", best configured" if args.best else ", as installed"),
-        "device_name": platform.processor() or platform.machine(), "threads": torch.get_num_threads(),
-        "arch": args.arch, "stage": args.stage, "batch": args.batch, "precision": "float32",
+        "peer": describe(args), "device": args.device,
+        "device_name": torch.cuda.get_device_name() if ON_GPU else platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "arch": args.arch, "stage": args.stage, "batch": args.batch, "precision": args.precision,
         "double_blocks": args.double_blocks, "single_blocks": args.single_blocks, "repeats": args.repeats,
         "parameters_trained": sum(p.numel() for p in step.trained),
         "parameters_frozen": sum(p.numel() for p in step.frozen),
         "images_per_second": args.batch / median, "step_seconds_median": median, "step_seconds_minimum": wall[0],
         "step_processor_seconds_median": (processor[(len(wall) - 1) // 2] + processor[len(wall) // 2]) / 2,
         "phases": {name: {"seconds": a, "processor_seconds": b} for name, (a, b) in step.times.items()},
-        "peak_bytes": resident, "resident_bytes": resident,
+        "peak_bytes": peak, "resident_bytes": resident,
         "gflops": flops / median * 1e-9, "gflop_a_step": flops * 1e-9, "loss": loss,
     }
     if args.json:
