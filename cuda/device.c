@@ -119,8 +119,9 @@ static void device_close(gh_device *d) {
 }
 
 /* One source, two shapes of kernels; here only one of them compiles. */
-static gh_status check_shape(gh_error *err, const char *id) {
-  const char *forced = getenv("GH_KERNEL_SHAPE");
+static gh_status check_shape(gh_error *err, const gh_device *d) {
+  const char *forced = getenv("GH_KERNEL_SHAPE"), *id = d->info.id;
+  if (d->wanted_shape) return GH_OK; /* named with the device: the registry compares */
   if (!forced || !*forced || !strcmp(forced, "gpu")) return GH_OK;
   if (strcmp(forced, "cpu"))
     return gh_fail(err, GH_ERROR_ARGUMENT, "GH_KERNEL_SHAPE is \"%s\": it can be cpu or gpu", forced);
@@ -140,7 +141,7 @@ static gh_status open_queues(gh_error *err, gh_cuda_device *device) {
 static gh_status device_open(gh_error *err, int index, gh_device *d) {
   int ordinal = 0;
   gh_status status = describe(err, index, &d->info, &ordinal);
-  if (!status) status = check_shape(err, d->info.id);
+  if (!status) status = check_shape(err, d);
   if (status) return status;
   gh_cuda_device *device = gh_alloc(err, 1, sizeof *device);
   if (!device) return GH_ERROR_MEMORY;

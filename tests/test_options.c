@@ -35,6 +35,8 @@ typedef enum expectation {
   OTHER_PATH,  /* the first loss is the same, what was trained differs */
 } expectation;
 
+static char this_device[64]; /* "device=opencl:0": what "auto" opens, by its name */
+
 typedef struct row {
   const char *name;
   expectation expected;
@@ -289,7 +291,7 @@ static const row rows[] = {
     {"seed", OTHER_START, {STAGE1}, {"seed=1"}, NULL},
     {"precision-1", MIXED, {STAGE1}, {"precision=bf16"}, NULL},
     {"precision-2", MIXED, {STAGE2}, {"precision=bf16"}, NULL},
-    {"device", SAME_BITS, {STAGE1}, {"device=opencl:0"}, NULL},
+    {"device", SAME_BITS, {STAGE1}, {this_device}, NULL},
     {"workers-none", SAME_BITS, {STAGE1}, {"data.workers=0"}, NULL},
     {"workers-three", SAME_BITS, {STAGE1}, {"data.workers=3"}, NULL},
     {"crop_scale", OTHER_START, {STAGE1}, {"data.crop_scale=[0.3,0.4]"}, NULL},
@@ -570,6 +572,11 @@ static int end(void **state) {
 }
 
 int main(void) {
+  gh_device *device = NULL;
+  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
+  if (!device) return 1;
+  snprintf(this_device, sizeof this_device, "device=%s", device->info.id);
+  gh_device_close(device);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
       cmocka_unit_test(recomputation_computes_more),

@@ -50,4 +50,6 @@ void gh_first_error(const char *log, char *out, size_t size) {
   if (!line) line = log + strspn(log, "\n ");
   while (line > log && line[-1] != '\n') line--;
   snprintf(out, size, "%.*s", (int)GH_MIN(strcspn(line, "\n"), size - 1), line);
+  for (; *out; out++) /* quotes of gcc's, say, which may be cut in the middle */
+    if ((unsigned char)*out >= 0x80) *out = '?';
 }

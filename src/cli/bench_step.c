@@ -131,25 +131,27 @@ static gh_status print_phases(gh_error *err, const gh_bench_result *r) {
 }
 
 static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
-  static const char *const heads[] = {"phase", "op", "kernel", "times", "seconds", "processor s", "a core-second"};
+  const char *const heads[] = {
+      "phase", "op", "kernel", "times", "seconds", "processor s", r->by_clock ? "GFLOP/s" : "a core-second"};
   gh_strings cells = {0};
   gh_status status = GH_OK;
   double all = 0, shown = 0;
-  for (int i = 0; i < r->row_count; i++) all += r->rows[i].time.processor;
+  for (int i = 0; i < r->row_count; i++) all += r->by_clock ? r->rows[i].time.wall : r->rows[i].time.processor;
   for (int i = 0; i < GH_MIN(r->row_count, ROWS_SHOWN) && !status; i++) {
     const gh_bench_row *row = &r->rows[i];
-    shown += row->time.processor;
+    const double time = r->by_clock ? row->time.wall : row->time.processor;
+    shown += time;
     status = gh_cell(err, &cells, "%s", row->phase);
     if (!status) status = gh_cell(err, &cells, "%s", row->op);
     if (!status) status = gh_cell(err, &cells, "%s", row->name);
     if (!status) status = gh_cell(err, &cells, "%d", row->count);
     if (!status) status = gh_cell(err, &cells, "%.4f", row->time.wall);
     if (!status) status = gh_cell(err, &cells, "%.4f", row->time.processor);
-    if (!status) status = gh_cell(err, &cells, "%.1f", row->flops / row->time.processor * 1e-9);
+    if (!status) status = gh_cell(err, &cells, "%.1f", row->flops / time * 1e-9);
   }
   if (!status) {
-    printf("\nevery launch waited for, by processor time (%.0f %% of %.3f s shown; GFLOP by core-second):\n",
-           100 * shown / all, all);
+    printf("\nevery launch waited for, by %s (%.0f %% of %.3f s shown):\n",
+           r->by_clock ? "the clock" : "processor time; GFLOP by core-second", 100 * shown / all, all);
     gh_print_table(heads, "lllrrrr", (int)GH_COUNT(heads), &cells);
   }
   gh_strings_free(&cells);

@@ -264,6 +264,11 @@ static int longest_first(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
+static int longest_by_clock_first(const void *a, const void *b) {
+  double x = ((const gh_bench_row *)a)->time.wall, y = ((const gh_bench_row *)b)->time.wall;
+  return (x < y) - (x > y);
+}
+
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out) {
   gh_bench b = {.options = options, .device = device};
   gh_status status = choose_models(err, options, &b.models);
@@ -283,7 +288,10 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   if (!status) status = time_updates(err, &b);
   if (!status) status = time_phases(err, &b);
   if (!status && options->profile) status = run_update_in_parts(err, &b, false, add_row);
-  if (!status && result->row_count) qsort(result->rows, (size_t)result->row_count, sizeof *result->rows, longest_first);
+  result->by_clock = !device->info.is_cpu;
+  if (!status && result->row_count)
+    qsort(result->rows, (size_t)result->row_count, sizeof *result->rows,
+          result->by_clock ? longest_by_clock_first : longest_first);
   result->resident_bytes = gh_bench_resident_bytes();
   free(b.images);
   gh_update_free(&b.update);

@@ -75,6 +75,7 @@ typedef struct gh_bench_result {
   int phase_count;
   gh_bench_row *rows; /* with options->profile; by time, the largest first */
   int row_count;
+  bool by_clock; /* rows are ordered by the clock's seconds: while a GPU works, the processor waits */
 } gh_bench_result;
 
 /* What such a step would take, on any machine: nothing is allocated or run. `device` says how kernels are planned. */

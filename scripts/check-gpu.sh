@@ -1,0 +1,272 @@
+#!/usr/bin/env bash
+# Everything that only a machine with a GPU can tell, in one command and without a network: the tests on cuda:0 and, where
+# there is a driver for it, on OpenCL on the same GPU; the same steps on both; compute-sanitizer; the training step timed
+# beside PyTorch. Writes one page, gpu.md, and logs.tar.gz into the output folder.
+#
+# usage: scripts/check-gpu.sh [--pack FOLDER | --packed FOLDER] [--part 1|2] [--out FOLDER] [--minutes N] [--device ID]
+#                             [--arch NAME] [--batch B]
+#   --pack FOLDER    only put together what a machine without a compiler or our libraries needs: the program, the tests'
+#                    programs and the shared libraries they need (build/ must be there; under 64 MiB with the fixtures)
+#   --packed FOLDER  use such a folder instead of building
+#   --part 1|2       1: tests, parity, sanitizer; 2: timings. Each ends within --minutes; what no time is left for is said
+#   --out FOLDER     where the page goes (build/check-gpu); the pages of two calls are joined by cat
+#   --minutes N      for each part (9)
+#   --device ID      cuda:0
+#   --arch NAME --batch B    of the timed steps (openai-vit-l-14-224, 32)
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+usage() { sed -n '6,17s/^# \{0,1\}//p' "$0"; }
+
+pack="" packed="" part="1 2" out=build/check-gpu minutes=9 device=cuda:0 arch=openai-vit-l-14-224 batch=32
+while [ $# -gt 0 ]; do
+  case $1 in
+    --help | -h) usage; exit 0 ;;
+    --pack | --packed | --part | --out | --minutes | --device | --arch | --batch)
+      [ $# -ge 2 ] || { echo "check-gpu.sh: $1 needs a value" >&2; exit 2; } ;;
+  esac
+  case $1 in
+    --pack) pack=$2 ;;
+    --packed) packed=$2 ;;
+    --part) part=$2 ;;
+    --out) out=$2 ;;
+    --minutes) minutes=$2 ;;
+    --device) device=$2 ;;
+    --arch) arch=$2 ;;
+    --batch) batch=$2 ;;
+    *) echo "check-gpu.sh: unknown option $1" >&2; usage >&2; exit 2 ;;
+  esac
+  shift 2
+done
+case $part in 1 | 2 | "1 2") ;; *) echo "check-gpu.sh: --part is 1 or 2" >&2; exit 2 ;; esac
+case $minutes in '' | *[!0-9]* | 0) echo "check-gpu.sh: --minutes is a whole number" >&2; exit 2 ;; esac
+
+# ---- packing ----
+
+# The tests for which the device matters; those of the double need it, and no GPU.
+device_tests() {
+  grep -lE 'gh_device_open|compare_run|tiny_train|gh_probe|genhance_device' tests/test_*.c | xargs -n 1 basename | sed 's/\.c$//' |
+    grep -v '^test_cuda_'
+}
+
+# What comes with every system stays behind: with another system's loader they would not fit.
+pack_libraries() {
+  ldd "$1"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
+    grep -vE '/(libc|libm|libdl|libpthread|librt|libgcc_s|libstdc\+\+)\.so|ld-linux' |
+    while read -r library; do cp -L "$library" "$1/lib/"; done
+}
+
+if [ -n "$pack" ]; then
+  set -e
+  [ -x build/genhance ] || { echo "check-gpu.sh: there is no build/genhance: scripts/build.sh build all" >&2; exit 1; }
+  mkdir -p "$pack/bin" "$pack/lib"
+  for program in genhance $(device_tests); do
+    [ -x "build/$program" ] || { echo "check-gpu.sh: there is no build/$program" >&2; exit 1; }
+    strip -o "$pack/bin/$program" "build/$program"
+  done
+  pack_libraries "$pack"
+  echo "$root" >"$pack/root" # where the tests look for their fixtures
+  git rev-parse --short=12 HEAD >"$pack/commit" 2>/dev/null || echo unknown >"$pack/commit"
+  du -sh "$pack"
+  exit 0
+fi
+
+# ---- the program ----
+
+mkdir -p "$out/logs"
+out=$(cd "$out" && pwd)
+page=$out/gpu.md
+: >"$page"
+if [ -n "$packed" ]; then
+  packed=$(cd "$packed" && pwd) || exit 1
+  bin=$packed/bin
+  export LD_LIBRARY_PATH=$packed/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  was=$(cat "$packed/root")
+  if [ ! -e "$was/tests/fixtures" ]; then # the tests know their fixtures by a whole path
+    mkdir -p "$was/tests" && ln -s "$root/tests/fixtures" "$was/tests/fixtures" ||
+      echo "check-gpu.sh: $was/tests/fixtures cannot be made: tests with fixtures will fail" >&2
+  fi
+else
+  scripts/build.sh build all || exit 1
+  bin=$root/build
+fi
+export GH_CACHE_DIR=$out/cache GH_TEST_DEVICE=$device
+mkdir -p "$GH_CACHE_DIR"
+chmod 700 "$GH_CACHE_DIR"
+began=$SECONDS
+failures=0
+
+left() { echo $((began + 60 * minutes - SECONDS)); }
+say() { printf '%s\n' "$@" | tee -a "$page"; }
+quote() { say '```' "$(cat)" '```' ''; }
+
+# logged NAME SECONDS COMMAND...: its output goes to a log; at most so long, and never past the part's end.
+logged() {
+  local name=$1 limit=$2 most
+  shift 2
+  most=$(left)
+  [ "$most" -gt 5 ] || { echo "no time was left" >"$out/logs/$name.txt"; return 125; }
+  [ "$limit" -lt "$most" ] || limit=$most
+  timeout -k 5 "$limit" "$@" >"$out/logs/$name.txt" 2>&1
+}
+
+outcome() { # of a status, in words
+  case $1 in 0) echo passed ;; 124 | 137) echo "ran out of time" ;; 125) echo "not run: no time was left" ;; *) echo "FAILED ($1)" ;; esac
+}
+
+# An OpenCL loader finds drivers by .icd files, which containers often lack beside the driver itself.
+find_opencl() {
+  local vendors=$out/vendors library
+  [ -z "${OCL_ICD_VENDORS:-}" ] || return 0
+  [ -z "$(ls /etc/OpenCL/vendors/*.icd 2>/dev/null)" ] || return 0
+  library=$(ls /usr/local/nvidia/lib64/libnvidia-opencl.so.1 /usr/lib/x86_64-linux-gnu/libnvidia-opencl.so.1 2>/dev/null |
+    head -n 1)
+  [ -n "$library" ] || library=$(ldconfig -p 2>/dev/null | awk '/libnvidia-opencl\.so\.1/ { print $NF; exit }')
+  [ -n "$library" ] || return 0
+  mkdir -p "$vendors"
+  echo "$library" >"$vendors/nvidia.icd"
+  export OCL_ICD_VENDORS=$vendors
+}
+
+# The OpenCL device that is a GPU, if there is one.
+opencl_gpu() { "$bin/genhance" devices 2>/dev/null | awk '$1 ~ /^opencl:/ && $2 == "GPU" { print $1; exit }'; }
+
+facts() {
+  say "# $("$bin/genhance" devices --device "$device" 2>/dev/null | awk 'NR == 2 { $1 = $2 = $3 = $4 = $5 = $6 = $7 = ""; print }' | sed 's/^ *//')" ""
+  say "$(date -u +%F), commit $(cat "${packed:-/nowhere}/commit" 2>/dev/null || git rev-parse --short=12 HEAD), \`$device\`, part(s) $part." ""
+  { nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
+    "$bin/genhance" devices --verbose 2>&1; } | quote
+}
+
+# ---- part 1 ----
+
+cases() { grep -oE "^\[  $1 *\] [0-9]+ test" "$2" | awk '{ n += $(NF - 1) } END { print n + 0 }'; }
+
+# run_tests ID PROGRAM...: a row each.
+run_tests() {
+  local id=$1 test log status seconds
+  shift
+  say "| test on $id | outcome | passed | failed | skipped | s |" "|---|---|---|---|---|---|"
+  for test in "$@"; do
+    seconds=$SECONDS
+    log=${id//:/-}-$test
+    GH_TEST_DEVICE=$id logged "$log" 150 "$bin/$test"
+    status=$?
+    [ $status = 0 ] || failures=$((failures + 1))
+    log=$out/logs/$log.txt
+    say "| ${test#test_} | $(outcome $status) | $(cases PASSED "$log") | $(cases FAILED "$log") | $(cases SKIPPED "$log") | $((SECONDS - seconds)) |"
+  done
+  say ""
+}
+
+selftest() {
+  logged "selftest-${1//:/-}" 120 "$bin/genhance" selftest --device "$1"
+  local status=$?
+  [ $status = 0 ] || failures=$((failures + 1))
+  say "Self-test on $1: $(outcome $status), $(tail -n 1 "$out/logs/selftest-${1//:/-}.txt")" ""
+}
+
+parity() {
+  local other=$1 config=tests/fixtures/golden/only.json status
+  [ -n "$other" ] || { say "Parity: no OpenCL driver for this GPU is there, so there is nothing to compare with." ""; return; }
+  (cd tests/fixtures/golden && logged compare 120 "$bin/genhance" compare --config "$(basename $config)" --devices "$device,$other" \
+    --steps 10 --json "$out/compare.json")
+  status=$?
+  [ $status = 0 ] || failures=$((failures + 1))
+  say "The same steps on $device and $other: $(outcome $status)." ""
+  tail -n 40 "$out/logs/compare.txt" | quote
+}
+
+sanitize() {
+  local tool status
+  command -v compute-sanitizer >/dev/null || { say "compute-sanitizer is not installed." ""; return; }
+  for tool in memcheck racecheck synccheck; do
+    GH_CAPTURE=0 logged "sanitizer-$tool" 120 compute-sanitizer --tool $tool --error-exitcode 9 \
+      "$bin/genhance" selftest --device "$device"
+    status=$?
+    [ $status = 0 ] || [ $status = 125 ] || failures=$((failures + 1))
+    say "compute-sanitizer $tool, self-test: $(outcome $status). $(grep -E 'ERROR SUMMARY|RACECHECK SUMMARY' "$out/logs/sanitizer-$tool.txt" | tail -n 1)"
+  done
+  say ""
+}
+
+part_1() {
+  local opencl tests
+  say "## Tests" ""
+  opencl=$(opencl_gpu)
+  mapfile -t tests < <(cd "$bin" && ls test_* 2>/dev/null | grep -vE '^test_cuda_' | while read -r t; do
+    ! (cd "$root" && device_tests) | grep -qx "$t" || echo "$t"; done)
+  selftest "$device"
+  [ -z "$opencl" ] || selftest "$opencl"
+  parity "$opencl"
+  sanitize
+  run_tests "$device" "${tests[@]}"
+  [ -z "$opencl" ] || run_tests "$opencl" test_ops test_update test_gemm_bf16 test_random_device
+}
+
+# ---- part 2 ----
+
+# step NAME SECONDS COMMAND...: a program that times steps and writes JSON.
+step() {
+  local name=$1 limit=$2 status
+  shift 2
+  logged "step-$name" "$limit" "$@" --json "$out/logs/step-$name.json"
+  status=$?
+  [ $status = 0 ] || say "- $name: $(outcome $status): $(tail -n 1 "$out/logs/step-$name.txt" | cut -c 1-200)"
+}
+
+step_table() {
+  python3 - "$out"/logs/step-*.json <<'PYTHON'
+import json, pathlib, sys
+print("| stage | batch | precision | program | ms a step | images/s | TFLOP/s | GiB | images/s beside genhance |")
+print("|---|---|---|---|---|---|---|---|---|")
+results = [json.loads(pathlib.Path(p).read_text()) for p in sys.argv[1:] if pathlib.Path(p).exists()]
+results = [r for one in results for r in one.get("results", [one]) if "step_seconds_median" in r]
+key = lambda r: (r["stage"], r["batch"], r["precision"])
+ours = {key(r): r["images_per_second"] for r in results if "peer" not in r}
+for r in sorted(results, key=lambda r: (*key(r), "peer" in r)):
+    ratio = f"{r['images_per_second'] / ours[key(r)]:.2f}" if key(r) in ours else ""
+    print(f"| {r['stage']} | {r['batch']} | {r['precision']} | {r.get('peer', 'genhance')} | {1e3 * r['step_seconds_median']:.1f} | "
+          f"{r['images_per_second']:.1f} | {r['gflops'] / 1e3:.1f} | {r['peak_bytes'] / 2**30:.1f} | {ratio} |")
+PYTHON
+}
+
+# What matters most comes first: each line may be the one that finds no time left.
+part_2() {
+  local stage precision blocks common peer
+  say "## The training step" "" "\`$arch\`, batch $batch, random weights; stage 1 trains the denoiser (1+2 blocks), stage 2 adapters on" \
+    "the encoder (through 2+4 blocks). PyTorch's float32 is float32 (no TF32); bfloat16 is autocast over float32 weights." ""
+  for stage in 2 1; do
+    blocks=(--double-blocks $stage --single-blocks $((2 * stage)))
+    for precision in bfloat16 float32; do
+      common=(--arch $arch --stage $stage --batch $batch --repeats 10 --warmup 3 "${blocks[@]}" --precision $precision)
+      step "$stage-$precision-genhance" 150 "$bin/genhance" bench step --device "$device" "${common[@]}" --profile
+      peer=(python3 bench/peers/pytorch_step.py --device cuda "${common[@]}")
+      step "$stage-$precision-peer-best" 90 "${peer[@]}" --best
+      step "$stage-$precision-peer-installed" 90 "${peer[@]}"
+    done
+  done
+  step "2-bfloat16-peer-compiled" 150 python3 bench/peers/pytorch_step.py --device cuda --arch $arch --stage 2 --batch $batch \
+    --repeats 10 --warmup 3 --double-blocks 2 --single-blocks 4 --precision bfloat16 --best --compile
+  say "" "$(step_table)" ""
+  for precision in bfloat16 float32; do
+    [ -s "$out/logs/step-2-$precision-genhance.json" ] || continue
+    say "Where stage 2's time goes in $precision, every launch waited for:" ""
+    tail -n 30 "$out/logs/step-2-$precision-genhance.txt" | quote
+  done
+  logged ops 120 "$bin/genhance" bench ops --device "$device"
+  say "Every op alone ($(outcome $?)):" ""
+  tail -n 80 "$out/logs/ops.txt" | quote
+}
+
+find_opencl
+facts
+for one in $part; do
+  began=$SECONDS
+  part_$one
+done
+say "$failures failed."
+rm -rf "$GH_CACHE_DIR"
+tar -C "$out" -czf "$out/logs.tar.gz" logs && rm -rf "$out/logs"
+[ $failures = 0 ]
