@@ -511,7 +511,7 @@ static void the_rest_is_refused_by_name(void **state) {
                {"distributed.split=speed", "distributed.split", GH_ERROR_UNSUPPORTED},
                {"distributed.reduce=fast", "distributed.reduce", GH_ERROR_UNSUPPORTED},
                {"distributed.shard=optimizer", "distributed.shard", GH_ERROR_UNSUPPORTED},
-               {"device=opencl:77", "opencl:77", GH_ERROR_ARGUMENT},
+               {"device=opencl:77", "opencl:77", GH_ERROR_CONFIG},
                {"stage2.lora.targets=[\"q_proj\",\"qproj\"]", "is called qproj", GH_ERROR_CONFIG}};
   char *pictures = check_path(folder, "pictures"), *output = check_path(folder, "refused");
   const gh_train_options options = {.quiet = true};

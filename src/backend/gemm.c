@@ -316,23 +316,33 @@ static gh_status choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc, c
   return status;
 }
 
-gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
-                       gh_buffer *c, gh_launch **out) {
-  *out = NULL;
-  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
-  if (status) return status;
+static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out) {
   char key[160];
   gh_gemm_key(desc, key, sizeof key);
-  const gh_gemm_provider *provider = NULL;
-  status = choose(err, d, desc, key, &provider);
+  gh_status status = choose(err, d, desc, key, out);
   if (status) return status;
+  const gh_gemm_provider *provider = *out;
   if (!gh_gemm_serves(provider, desc, d))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not serve it on %s", key, provider->name,
                    d->info.id);
   if (desc->epilogue != GH_EPILOGUE_NONE && !(provider->fuses & (1u << desc->epilogue)))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not fuse epilogue %d", key, provider->name,
                    (int)desc->epilogue);
-  return provider->bind(err, d, provider, desc, a, b, c, out);
+  return GH_OK;
+}
+
+gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                       gh_buffer *c, gh_launch **out) {
+  *out = NULL;
+  const gh_gemm_provider *provider = NULL;
+  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
+  if (!status) status = provider_for(err, d, desc, &provider);
+  return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
+}
+
+gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc) {
+  const gh_gemm_provider *provider;
+  return provider_for(err, d, desc, &provider);
 }
 
 /* ---- frozen and forced choices ---- */

@@ -11,6 +11,9 @@
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                        gh_buffer *c, gh_launch **out);
 
+/* The choice alone, as gh_gemm_bind will find it; no buffers are needed. */
+gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
+
 /* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. What is stored ends it: "f32" or
  * "bf16" where A, B and C agree, "bf16:f32" where C differs. */
 /* With " 3x3 w=.." at the end where it is a convolution. */

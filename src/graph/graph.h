@@ -190,6 +190,9 @@ void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, s
 gh_status gh_graph_plan(gh_error *err, gh_graph *g);
 /* The first half of planning alone: lifetimes and places, so that gh_graph_peak_bytes is known. */
 gh_status gh_graph_measure(gh_error *err, gh_graph *g);
+/* For a measured graph: chooses (tunes, where that is due) the provider of each of its matrix products, as planning it
+ * will find them. Allocates nothing for the graph. */
+gh_status gh_graph_choose(gh_error *err, gh_graph *g);
 int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
 /* The values alive when most memory is in use, largest first: fills at most `capacity`, returns how many. */
 int gh_graph_largest(const gh_graph *g, const gh_tensor **out, int capacity);

@@ -43,6 +43,7 @@ struct gh_recorder {
   gh_graph *graph;
   gh_error *err;
   const gh_node *node; /* whose launches are being recorded */
+  bool choosing;       /* nothing is bound: matrix products only get their providers */
 };
 
 gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,

@@ -28,6 +28,7 @@ gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype stor
   const gh_kernel_id id = {.name = kernel, .dtype = storage};
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
+  if (r->choosing) return GH_OK;
   gh_status status = d->backend->bind_kernel(r->err, d, &id, &grid, args, count, &launch);
   if (status) return gh_fail_in(r->err, "%s", node->op->name);
   return keep_launch(r, launch, kernel, 0);
@@ -42,6 +43,7 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
                          gh_tensor *c) {
   gh_launch *launch = NULL;
   char name[160] = "gemm ";
+  if (r->choosing) return gh_gemm_choose(r->err, r->graph->device, desc);
   gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_operand_buffer(a), gh_operand_buffer(b),
                                   gh_tensor_buffer(c), &launch);
   if (status) return status;
@@ -52,6 +54,7 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
+  if (r->choosing) return GH_OK;
   gh_status status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
   return status ? status : keep_launch(r, launch, "fft", 0);
 }
@@ -71,6 +74,7 @@ gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
   gh_device *d = r->graph->device;
   if (d->info.shape == GH_SHAPE_CPU && t->dtype == GH_F32 && gh_tensor_bytes(t) >= LARGE_FILL)
     return record_zero_kernel(r, t);
+  if (r->choosing) return GH_OK;
   gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, gh_tensor_bytes(t), 0, &launch);
   return status ? status : keep_launch(r, launch, "fill", 0);
 }
@@ -88,18 +92,28 @@ static void share_flops(gh_graph *g, int first, const gh_node *node) {
   if (other && rest > 0) other->note.flops = rest;
 }
 
-gh_status gh_record_launches(gh_error *err, gh_graph *g) {
-  gh_recorder r = {.graph = g, .err = err};
+static gh_status record_launches(gh_recorder *r) {
+  gh_graph *g = r->graph;
   for (int i = 0; i < g->nodes.count; i++) {
     const gh_node *node = g->nodes.items[i];
     if (node->dead || (node->op->flags & GH_OP_VIEW)) continue;
     int first = g->launches.count;
-    r.node = node;
-    gh_status status = node->op->launch(&r, node);
+    r->node = node;
+    gh_status status = node->op->launch(r, node);
     if (status) return status;
     share_flops(g, first, node);
   }
   return GH_OK;
+}
+
+gh_status gh_record_launches(gh_error *err, gh_graph *g) {
+  gh_recorder r = {.graph = g, .err = err};
+  return record_launches(&r);
+}
+
+gh_status gh_graph_choose(gh_error *err, gh_graph *g) {
+  gh_recorder r = {.graph = g, .err = err, .choosing = true};
+  return record_launches(&r);
 }
 
 int gh_graph_launch_count(const gh_graph *g) { return g->launches.count; }

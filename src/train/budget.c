@@ -47,8 +47,8 @@ void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step
   name_largest(b, store, step->graph);
 }
 
-gh_status gh_budget_measure(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
-                            gh_budget *b) {
+static gh_status measure(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer, bool choose,
+                         gh_budget *b) {
   gh_step_spec spec = *given;
   gh_lora lora;
   gh_step step = {0};
@@ -63,11 +63,22 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *given, const gh_o
   if (!status) status = gh_update_record(err, spec.device, spec.store, optimizer, &step, &update);
   if (!status) status = gh_graph_measure(err, step.graph);
   if (!status) status = gh_graph_measure(err, update.graph);
+  if (!status && choose) status = gh_graph_choose(err, step.graph);
   if (!status) gh_budget_describe(b, spec.store, &step, &update);
   gh_update_free(&update);
   gh_graph_free(step.graph);
   gh_store_free(spec.store);
   return status;
+}
+
+gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer,
+                            gh_budget *budget) {
+  return measure(err, spec, optimizer, false, budget);
+}
+
+gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer) {
+  gh_budget ignored;
+  return measure(err, spec, optimizer, true, &ignored);
 }
 
 static double mib(int64_t bytes) { return (double)bytes / 1048576; }

@@ -21,6 +21,9 @@ void gh_budget_describe(gh_budget *budget, const gh_store *store, const gh_step 
 gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer,
                             gh_budget *budget);
 
+/* The same, and the providers of its matrix products are chosen (gh_graph_choose). */
+gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer);
+
 /* GH_ERROR_MEMORY when it cannot fit the device, naming the largest tensors and what would help. */
 gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch);
 

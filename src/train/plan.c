@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *shape_of(const gh_device *device) { return device->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu"; }
+
 gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out) {
   gh_json *root = gh_json_object(err), *gemm = NULL;
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, root, "device", device->info.name);
   if (!status) status = gh_json_put_string(err, root, "driver", device->info.driver);
+  if (!status) status = gh_json_put_string(err, root, "kernel_shape", shape_of(device));
   if (!status) status = gh_json_put_int(err, root, "micro_batch", micro_batch);
   if (!status) status = (gemm = gh_json_put_object(err, root, "gemm")) ? GH_OK : err->status;
   for (int i = 0; !status && i < gh_gemm_choice_count(device); i++) {
@@ -25,13 +28,20 @@ gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro
   return status;
 }
 
-/* On another device the frozen providers may not exist: the state moves, the choices are made anew. */
+/* On another device, driver or shape of kernels the frozen providers may not exist, or give other bits: the state
+ * moves, the choices are made anew. */
 gh_status gh_plan_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
-  const char *name = "";
+  const char *name = "", *driver = device->info.driver, *shape = shape_of(device);
   gh_status status = gh_json_get_string(err, plan, "device", &name);
-  if (status || strcmp(name, device->info.name)) {
-    if (!status) gh_warn("the state was written on %s: kernels are chosen anew for %s", name, device->info.name);
-    return status;
+  if (!status) status = gh_json_opt_string(err, plan, "driver", &driver);
+  if (!status) status = gh_json_opt_string(err, plan, "kernel_shape", &shape);
+  if (status) return status;
+  if (strcmp(name, device->info.name) || strcmp(driver, device->info.driver) || strcmp(shape, shape_of(device))) {
+    gh_warn(
+        "the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen anew for %s (driver "
+        "%s, the %s's shape)",
+        name, driver, shape, device->info.name, device->info.driver, shape_of(device));
+    return GH_OK;
   }
   const gh_json *gemm = gh_json_member(plan, "gemm");
   for (const gh_json *item = gh_json_first(gemm); item && !status; item = gh_json_next(item)) {

@@ -91,7 +91,6 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   l->models_hash = gh_models_hash(&s->models);
   if (!status && from && from->models_hash != l->models_hash)
     status = gh_fail(err, GH_ERROR_CONFIG, "the model files are not those that the interrupted run started from");
-  if (!status && from && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache && !o->dry_run)
@@ -161,7 +160,8 @@ static gh_status run_stages(gh_error *err, const gh_config *config, const gh_tra
   return status;
 }
 
-/* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days. */
+/* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days; and its matrix products get their
+ * kernels now, so that the plan of a state of stage 1 holds them too. */
 static gh_status foresee_stage2(gh_error *err, const gh_config *config, const gh_train_options *options,
                                 gh_device *device) {
   gh_stage s = {.config = config, .options = options};
@@ -169,6 +169,10 @@ static gh_status foresee_stage2(gh_error *err, const gh_config *config, const gh
   s.loop.micro_batch = s.loop.stage->micro_batch;
   gh_status status = gh_models_open(err, &s.models, config, NULL, NULL);
   if (!status) status = fit(err, &s);
+  if (!status) {
+    gh_step_spec spec = spec_of(&s, NULL, NULL);
+    status = gh_budget_choose(err, &spec, &s.loop.stage->optimizer);
+  }
   gh_models_close(&s.models);
   return status;
 }
@@ -193,6 +197,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &lock);
   if (!status && !options->dry_run) status = open_run(err, config, options->resume, &folder, &from);
+  if (!status && folder && !options->replan) status = gh_plan_freeze(err, device, from.plan);
   bool both = config->stages[0].steps && config->stages[1].steps && !(folder && from.stage == 2);
   if (!status && both) status = foresee_stage2(err, config, options, device);
   if (!status) status = run_stages(err, config, options, device, &from, folder, reports);
