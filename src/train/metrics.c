@@ -195,6 +195,7 @@ static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line
 static gh_status replay(gh_error *err, const char *run) {
   char *path = gh_path_join(err, run, EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
   gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
+  if (!status) status = gh_folder_sweep(err, folder); /* what a kill at this very place left */
   if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
   if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", replay_metrics, (void *)run);
   if (!status) status = gh_metrics_lines(err, run, "evaluations.jsonl", replay_evaluation, (void *)run);
