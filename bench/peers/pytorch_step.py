@@ -219,7 +219,8 @@ class Step:
     def update(self):
         self.last = time.perf_counter(), time.process_time()
         mixed = self.args.precision == "bfloat16"
-        with torch.autocast(self.args.device, torch.bfloat16, enabled=mixed, cache_enabled=False):
+        captured = self.args.best and ON_GPU  # a graph must hold the casts of the weights
+        with torch.autocast(self.args.device, torch.bfloat16, enabled=mixed, cache_enabled=not captured):
             loss = self.loss()
         loss.backward()
         self.mark("backward")
