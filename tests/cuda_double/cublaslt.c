@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/half.h"
-
 GH_CUDA_LT(DECLARE)
 
 enum { ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
@@ -96,7 +94,7 @@ unsigned cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, unsigned typ
                                     int64_t ld) {
   unsigned code = double_fault(__func__, ALLOC_FAILED);
   if (code) return code;
-  if (type != GH_LT_R_32F && type != GH_LT_R_16F && type != GH_LT_R_16BF) return GH_LT_NOT_SUPPORTED;
+  if (type != GH_LT_R_32F && type != GH_LT_R_16BF) return GH_LT_NOT_SUPPORTED;
   if (ld < (int64_t)rows) return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a leading dimension below the rows");
   *layout = malloc(sizeof **layout);
   if (!*layout) return ALLOC_FAILED;
@@ -139,15 +137,21 @@ typedef struct product {
 static size_t size_of(unsigned type) { return type == GH_LT_R_32F ? 4 : 2; }
 
 static double load(const void *from, unsigned type, int64_t i) {
+  float value;
   if (type == GH_LT_R_32F) return (double)((const float *)from)[i];
-  uint16_t bits = ((const uint16_t *)from)[i];
-  return (double)(type == GH_LT_R_16BF ? gh_bf16_to_f32(bits) : gh_f16_to_f32(bits));
+  memcpy(&value, &(uint32_t){(uint32_t)((const uint16_t *)from)[i] << 16}, 4);
+  return (double)value;
 }
-static void store(void *to, unsigned type, int64_t i, double value) {
+static void store(void *to, unsigned type, int64_t i, double number) {
+  const float value = (float)number;
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
   if (type == GH_LT_R_32F)
-    ((float *)to)[i] = (float)value;
+    ((float *)to)[i] = value;
+  else if (isnan(value))
+    ((uint16_t *)to)[i] = 0x7fc0;
   else
-    ((uint16_t *)to)[i] = type == GH_LT_R_16BF ? gh_f32_to_bf16((float)value) : gh_f32_to_f16((float)value);
+    ((uint16_t *)to)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* to the nearest, ties to even */
 }
 
 /* Element (i, j) of op(matrix), in a batch's matrix. */

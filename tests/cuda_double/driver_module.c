@@ -18,11 +18,14 @@ struct CUfunc_st {
 };
 
 struct CUmod_st {
+  CUmodule next;
   void *library;
   const gh_double_table_t *table;
   CUcontext context;
   CUfunction functions;
 };
+
+static CUmodule modules;
 
 /* ---- images ---- */
 
@@ -96,6 +99,8 @@ unsigned cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned option
   m->library = library;
   m->table = table;
   m->context = double_current;
+  m->next = modules;
+  modules = m;
   *module = m;
   return GH_CU_SUCCESS;
 }
@@ -107,6 +112,9 @@ unsigned cuModuleUnload(CUmodule module) {
     next = f->next;
     free(f);
   }
+  CUmodule *link = &modules;
+  while (*link != module) link = &(*link)->next;
+  *link = module->next;
   dlclose(module->library);
   free(module);
   return code;
