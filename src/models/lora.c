@@ -80,9 +80,8 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   gh_tensor *a = adapter_tensor(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, a_name.text);
   gh_tensor *b = adapter_tensor(m, gh_init_constant(0), 2, (int64_t[]){n, r}, b_name.text);
   gh_lora_bias_layer(m, bias, layer, true);
-  gh_tensor *y = gh_linear_to(g, x, weight, bias, result);
   gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
-  return gh_add_scaled(g, y, gh_linear_to(g, low, b, NULL, result), lora->alpha / (double)r);
+  return gh_linear_adapted(g, x, weight, bias, low, b, lora->alpha / (double)r, result);
 }
 
 void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha) {

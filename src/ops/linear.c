@@ -1,10 +1,11 @@
-/* y = x Wᵀ + b (torch.nn.Linear) and the matrix product its gradient needs. */
+/* y = x Wᵀ + b (torch.nn.Linear), with a low-rank product added to it or not, and the matrix product its gradient
+ * needs. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
 /* ---- matmul: C = op(A) op(B), the last two dimensions folded to matrices ---- */
 
-enum { TRANS_A, TRANS_B, BF16, MATMUL_ATTRS };
+enum { TRANS_A, TRANS_B, BF16, ALPHA, MATMUL_ATTRS };
 
 static gh_gemm_desc matmul_desc(const gh_node *node) {
   const gh_tensor *a = node->in[0], *b = node->in[1];
@@ -19,7 +20,7 @@ static gh_gemm_desc matmul_desc(const gh_node *node) {
                         .ldb = bc,
                         .ldc = tb ? br : bc,
                         .batch = 1,
-                        .alpha = 1,
+                        .alpha = node->attr[ALPHA] != 0 ? node->attr[ALPHA] : 1,
                         .beta = node->accumulate ? 1 : 0,
                         .dtype = gh_operand_dtype(a),
                         .dtype_c = gh_result_dtype(node->attr[BF16])};
@@ -55,7 +56,8 @@ static double matmul_flops(const gh_node *node) {
   return 2.0 * (double)d.m * (double)d.n * (double)d.k;
 }
 
-static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, gh_dtype result);
+static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, double alpha,
+                         gh_dtype result);
 
 /* The gradient of a product's result, as its operands are stored. */
 static gh_tensor *as_operand(gh_graph *g, gh_tensor *dc, const gh_tensor *like) {
@@ -70,46 +72,68 @@ static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
   gh_tensor *a = node->in[0], *b = node->in[1], *dc = as_operand(g, dout[0], a);
   gh_dtype da = gradient_dtype(a), db = gradient_dtype(b);
   bool ta = node->attr[TRANS_A] != 0, tb = node->attr[TRANS_B] != 0;
-  if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true, da) : matmul(g, dc, b, false, !tb, da);
-  if (gh_wants_grad(b)) din[1] = tb ? matmul(g, dc, a, true, ta, db) : matmul(g, a, dc, !ta, false, db);
+  double alpha = node->attr[ALPHA];
+  if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true, alpha, da) : matmul(g, dc, b, false, !tb, alpha, da);
+  if (gh_wants_grad(b)) din[1] = tb ? matmul(g, dc, a, true, ta, alpha, db) : matmul(g, a, dc, !ta, false, alpha, db);
 }
 
 const gh_op gh_op_matmul = {.name = "matmul",
-                            .attrs = {"trans_a", "trans_b", "bf16"},
+                            .attrs = {"trans_a", "trans_b", "bf16", "alpha"}, /* alpha 0 stands for 1 */
                             .flags = GH_OP_ACCUMULATES | GH_OP_MIXED,
                             .infer = matmul_infer,
                             .launch = matmul_launch,
                             .gradient = matmul_gradient,
                             .flops = matmul_flops};
 
-static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, gh_dtype result) {
-  const double attrs[MATMUL_ATTRS] = {trans_a, trans_b, result == GH_BF16};
+static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, double alpha,
+                         gh_dtype result) {
+  const double attrs[MATMUL_ATTRS] = {trans_a, trans_b, result == GH_BF16, alpha};
   return gh_apply(g, &gh_op_matmul, (gh_tensor *[]){a, b}, 2, attrs, MATMUL_ATTRS);
 }
 
-/* ---- linear ---- */
+/* ---- linear: inputs (x, weight, bias, low, up), y = x weightᵀ + bias + scale low upᵀ; the last three may be absent
+ * ----
+ */
+
+enum { RESULT, SCALE };
+enum { X, WEIGHT, BIAS, LOW, UP, LINEAR_INPUTS };
+
+static const gh_tensor *input_of(const gh_node *node, int i) { return i < node->inputs ? node->in[i] : NULL; }
+
+static gh_status check_low_rank(gh_graph *g, const gh_node *node) {
+  const gh_tensor *x = node->in[X], *low = input_of(node, LOW), *up = input_of(node, UP);
+  if (!low && !up) return GH_OK;
+  if (!low || !up) return gh_graph_fail(g, node, "both factors of what is added, or neither");
+  if (up->rank != 2 || up->shape[0] != node->in[WEIGHT]->shape[0] || up->shape[1] != gh_tensor_columns(low) ||
+      gh_tensor_rows(low) != gh_tensor_rows(x))
+    return gh_graph_fail(g, node, "the factors do not fit");
+  if (gh_operand_dtype(low) != gh_operand_dtype(x) || gh_operand_dtype(up) != gh_operand_dtype(x))
+    return gh_graph_fail(g, node, "the factors are stored otherwise");
+  return GH_OK;
+}
 
 static gh_status linear_infer(gh_graph *g, gh_node *node) {
-  const gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
+  const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS];
   if (x->rank < 1 || w->rank != 2 || gh_tensor_columns(x) != w->shape[1])
     return gh_graph_fail(g, node, "the weight must be (out, %lld)", (long long)gh_tensor_columns(x));
   if (bias && (bias->rank != 1 || bias->shape[0] != w->shape[0]))
     return gh_graph_fail(g, node, "the bias must have %lld elements", (long long)w->shape[0]);
   if (bias && bias->dtype != GH_F32) return gh_graph_fail(g, node, "the bias must be float32");
-  if (check_operands(g, node)) return GH_ERROR_ARGUMENT;
+  if (check_operands(g, node) || check_low_rank(g, node)) return GH_ERROR_ARGUMENT;
   int64_t shape[GH_MAX_RANK];
   for (int i = 0; i + 1 < x->rank; i++) shape[i] = x->shape[i];
   shape[x->rank - 1] = w->shape[0];
-  gh_declare(g, node, gh_result_dtype(node->attr[0]), x->rank, shape);
-  return GH_OK;
+  gh_dtype result = gh_result_dtype(node->attr[RESULT]);
+  gh_declare(g, node, result, x->rank, shape);
+  bool sums = result != GH_F32 && input_of(node, LOW); /* of both products, before they are rounded */
+  return sums ? gh_declare_scratch(g, node, GH_F32, gh_tensor_rows(x) * w->shape[0]) : GH_OK;
 }
 
-static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
-  const gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
-  gh_tensor *y = node->out[0];
+static gh_status record_biased(gh_recorder *r, const gh_node *node, gh_tensor *y) {
+  const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS];
   int64_t m = gh_tensor_rows(x), k = w->shape[1], n = w->shape[0];
   gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .alpha = 1};
-  d.dtype = x->dtype;
+  d.dtype = gh_operand_dtype(x);
   d.dtype_c = y->dtype;
   const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias;
   if (added && added->dtype == y->dtype) {
@@ -125,33 +149,58 @@ static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
                       gh_f(1), gh_l(m), gh_l(n));
 }
 
-/* dx = dy W; dW = dyᵀ x; db = column sum of dy */
+static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *low = input_of(node, LOW), *up = input_of(node, UP);
+  gh_tensor *y = node->out[0], *sums = node->scratch ? node->scratch : y;
+  gh_status status = record_biased(r, node, sums);
+  if (status || !low) return status;
+  int64_t m = gh_tensor_rows(low), n = up->shape[0], k = up->shape[1];
+  gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .beta = 1};
+  d.alpha = node->attr[SCALE];
+  d.dtype = gh_operand_dtype(low);
+  status = gh_record_gemm(r, &d, low, up, sums);
+  if (status || sums == y) return status;
+  return GH_RECORD(r, node, "cast_narrow", gh_grid_elements(r, m * n), gh_t(y), gh_t(sums), gh_l(m * n));
+}
+
+/* dx = dy W; dW = dyᵀ x; db = column sum of dy; dlow = scale dy up; dup = scale dyᵀ low */
 static void linear_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
-  gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2], *dy = dout[0];
-  gh_tensor *dc = gh_wants_grad(x) || gh_wants_grad(w) ? as_operand(g, dy, x) : NULL;
-  if (gh_wants_grad(x)) din[0] = matmul(g, dc, w, false, false, gradient_dtype(x));
-  if (gh_wants_grad(w)) din[1] = matmul(g, dc, x, true, false, gradient_dtype(w));
-  if (gh_wants_grad(bias)) din[2] = gh_column_sum(g, dy, gh_tensor_rows(dy), gh_tensor_columns(dy), 1, bias);
+  gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS], *dy = dout[0];
+  gh_tensor *low = (gh_tensor *)input_of(node, LOW), *up = (gh_tensor *)input_of(node, UP);
+  double scale = node->attr[SCALE];
+  bool product = gh_wants_grad(x) || gh_wants_grad(w) || gh_wants_grad(low) || gh_wants_grad(up);
+  gh_tensor *dc = product ? as_operand(g, dy, x) : NULL;
+  if (gh_wants_grad(x)) din[X] = matmul(g, dc, w, false, false, 1, gradient_dtype(x));
+  if (gh_wants_grad(w)) din[WEIGHT] = matmul(g, dc, x, true, false, 1, gradient_dtype(w));
+  if (gh_wants_grad(bias)) din[BIAS] = gh_column_sum(g, dy, gh_tensor_rows(dy), gh_tensor_columns(dy), 1, bias);
+  if (gh_wants_grad(low)) din[LOW] = matmul(g, dc, up, false, false, scale, gradient_dtype(low));
+  if (gh_wants_grad(up)) din[UP] = matmul(g, dc, low, true, false, scale, gradient_dtype(up));
 }
 
 static double linear_flops(const gh_node *node) {
-  const gh_tensor *x = node->in[0], *w = node->in[1];
-  return 2.0 * (double)gh_tensor_rows(x) * (double)gh_tensor_elements(w);
+  const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *up = input_of(node, UP);
+  int64_t columns = w->shape[1] + (up ? up->shape[1] : 0);
+  return 2.0 * (double)gh_tensor_rows(x) * (double)w->shape[0] * (double)columns;
 }
 
 const gh_op gh_op_linear = {.name = "linear",
-                            .attrs = {"bf16"},
+                            .attrs = {"bf16", "scale"},
                             .flags = GH_OP_MIXED,
                             .infer = linear_infer,
                             .launch = linear_launch,
                             .gradient = linear_gradient,
                             .flops = linear_flops};
 
-gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result) {
+gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_tensor *low,
+                             gh_tensor *up, double scale, gh_dtype result) {
   if (gh_graph_failed(g)) return NULL;
-  const double narrow = result == GH_BF16;
-  gh_tensor *in[] = {gh_cast(g, x, gh_operand_dtype(weight)), weight, bias};
-  return gh_apply(g, &gh_op_linear, in, 3, &narrow, 1);
+  gh_dtype operand = gh_operand_dtype(weight);
+  gh_tensor *in[LINEAR_INPUTS] = {gh_cast(g, x, operand), weight, bias, gh_cast(g, low, operand), up};
+  return gh_apply(g, &gh_op_linear, in, low ? LINEAR_INPUTS : LOW, (double[]){result == GH_BF16, scale}, 2);
+}
+
+gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result) {
+  return gh_linear_adapted(g, x, weight, bias, NULL, NULL, 0, result);
 }
 
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias) {

@@ -36,6 +36,9 @@ gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 /* The same with the result stored as said. */
 gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result);
+/* The same with scale low upᵀ added in float32 before the result is rounded (LoRA): low (..., R), up (N, R). */
+gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_tensor *low,
+                             gh_tensor *up, double scale, gh_dtype result);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
  * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),

@@ -45,6 +45,14 @@ def linear_cases():
     cases.add("frozen_input", [randn(2, 3, 17), randn(5, 17), randn(5)], linear, grads=[1, 2])
     cases.add("bias_alone", [randn(2, 3, 17), randn(5, 17), randn(5)], linear, grads=[2])
     cases.add("vector", [randn(17), randn(5, 17), randn(5)], linear)
+    adapted = lambda x, w, b, low, up: linear(x, w, b) + 1.5 * linear(low, up)
+    for m, n, k, r in [(1, 1, 1, 1), (33, 5, 7, 4), (3, 65, 31, 2)]:
+        cases.add(f"adapted_{m}x{n}x{k}x{r}", [randn(m, k), randn(n, k), randn(n), randn(m, r), randn(n, r)], adapted,
+                  {"scale": 1.5})
+    cases.add("adapted_frozen", [randn(2, 3, 17), randn(5, 17), randn(5), randn(2, 3, 4), randn(5, 4)], adapted,
+              {"scale": 1.5}, grads=[0, 2, 3, 4])
+    cases.add("adapted_without_bias", [randn(7, 5), randn(6, 5), None, randn(7, 2), randn(6, 2)],
+              lambda x, w, b, low, up: linear(x, w) - 0.5 * linear(low, up), {"scale": -0.5})
     cases.save()
 
 
