@@ -19,6 +19,8 @@ static void published_totals(void **state) {
                {"openai-vit-l-14-336", 427944193},
                {"metaclip-vit-l-14-224", 427616513},
                {"metaclip-vit-h-14-224", 986109441},
+               {"siglip-so400m-14-224", 877415602},
+               {"siglip-so400m-14-384", 877960498},
                {"tiny", 1021761}};
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     const gh_arch *arch = NULL;

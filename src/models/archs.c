@@ -63,7 +63,7 @@ const gh_arch gh_archs[] = {
      .text = CLIP_TEXT(1024, 24, 16, 4096, 49408, 1024)},
     {.name = "siglip-so400m-14-224",
      .summary = "SigLIP SO400M/14 at 224 pixels",
-     SIGLIP(224, 14, 1152, 27, 16, 4304, 32000, 16)},
+     SIGLIP(224, 14, 1152, 27, 16, 4304, 32000, 64)},
     {.name = "siglip-so400m-14-384",
      .summary = "SigLIP SO400M/14 at 384 pixels",
      SIGLIP(384, 14, 1152, 27, 16, 4304, 32000, 64)},
