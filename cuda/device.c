@@ -85,6 +85,7 @@ static gh_status describe(gh_error *err, int index, gh_device_info *info, int *o
   snprintf(info->platform, sizeof info->platform, "NVIDIA CUDA");
   snprintf(info->driver, sizeof info->driver, "CUDA %d.%d, sm_%d", cu->version / 1000, cu->version % 1000 / 10, arch);
   info->shape = GH_SHAPE_GPU;
+  info->matrix = arch >= 80 ? GH_MATRIX_MMA : GH_MATRIX_NONE;
   info->compute_units = attribute(cu, GH_CU_MULTIPROCESSORS, device);
   info->memory_bytes = info->max_buffer_bytes = (int64_t)bytes;
   info->local_bytes = attribute(cu, GH_CU_SHARED_BYTES, device);

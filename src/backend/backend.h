@@ -19,6 +19,16 @@ typedef enum gh_shape {
   GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
 } gh_shape;
 
+/* What multiplies small matrices of bfloat16 in one instruction (cl/gemm_matrix_units.h). */
+typedef enum gh_matrix_unit {
+  GH_MATRIX_NONE,
+  GH_MATRIX_MMA,    /* NVIDIA, compute capability 8.0 on */
+  GH_MATRIX_MFMA,   /* AMD CDNA 2 and 3 */
+  GH_MATRIX_WMMA,   /* AMD RDNA 3 */
+  GH_MATRIX_DPAS16, /* Intel, smallest sub-groups of 16 */
+  GH_MATRIX_DPAS8   /* Intel, smallest sub-groups of 8 */
+} gh_matrix_unit;
+
 typedef struct gh_backend gh_backend;
 typedef struct gh_buffer gh_buffer; /* device memory, or a view of a part of it; opaque */
 typedef struct gh_launch gh_launch; /* a bound command; opaque */
@@ -30,6 +40,7 @@ typedef struct gh_device_info {
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
   bool amx; /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
+  gh_matrix_unit matrix;
   gh_shape shape;
   const char *unfit; /* why it may run small tests and must not train; NULL: it may (static text) */
   int compute_units;

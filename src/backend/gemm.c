@@ -211,7 +211,8 @@ static void save_choice(const gh_gemm_state *state, const char *key, const gh_ge
 
 /* A hash over the text of every kernel that makes matrix products. */
 static gh_status hash_kernels(gh_error *err, char out[GH_CACHE_KEY_SIZE]) {
-  static const char *const names[] = {"tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot", "tuned_gemm_gpu"};
+  static const char *const names[] = {"tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot", "tuned_gemm_matrix",
+                                      "tuned_gemm_gpu"};
   char hashes[GH_COUNT(names)][GH_CACHE_KEY_SIZE];
   const char *parts[GH_COUNT(names) + 1] = {NULL};
   for (size_t i = 0; i < GH_COUNT(names); i++) {

@@ -76,6 +76,14 @@ bool gh_gemm_dot_applies(const gh_gemm_desc *desc, const gh_device *d);
 gh_status gh_gemm_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                            const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
 
+/* gemm_matrix.c: GPUs with matrix units; `unit` ("-DUNIT_MMA -DTILE=64") for tests that emulate one */
+bool gh_gemm_matrix_small_applies(const gh_gemm_desc *desc, const gh_device *d);
+bool gh_gemm_matrix_large_applies(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_gemm_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *desc,
+                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+
 /* Adds a provider for tests, before all others. */
 gh_status gh_gemm_plant(gh_error *err, gh_device *d, const gh_gemm_provider *provider);
 

@@ -188,6 +188,8 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0, false},
     {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS, 0, false},
     {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS, 0, false},
+    {"own-matrix tile=128", "own-matrix", gh_gemm_matrix_large_applies, gh_gemm_matrix_bind, {128, 0}, BIAS, 16, false},
+    {"own-matrix tile=64", "own-matrix", gh_gemm_matrix_small_applies, gh_gemm_matrix_bind, {64, 0}, BIAS, 16, false},
     {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS, 0, false},
     {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS, 0, false},
     {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0, 0, false},

@@ -206,9 +206,15 @@ static unsigned write_program(nvrtcProgram p, workshop *w, int arch) {
 }
 
 static unsigned preprocess(nvrtcProgram p, workshop *w, const options *o) {
-  const char *arguments[MAX_ARGUMENTS] = {"c++", "-E", "-w", "-nostdinc", "-D__CUDACC__=1", "-D__CUDACC_RTC__=1"};
+  const char *arguments[MAX_ARGUMENTS] = {"c++",
+                                          "-E",
+                                          "-w",
+                                          "-nostdinc",
+                                          "-D__CUDACC__=1",
+                                          "-D__CUDACC_RTC__=1",
+                                          "-DUNIT_EMULATED"}; /* cl/gemm_matrix_units.h: instead of PTX */
   char source[sizeof w->path], plain[sizeof w->path], arch[64], version[64];
-  int n = 6, major = 0, minor = 0;
+  int n = 7, major = 0, minor = 0;
   nvrtcVersion(&major, &minor);
   snprintf(arch, sizeof arch, "-D__CUDA_ARCH__=%d0", o->arch);
   snprintf(version, sizeof version, "-D__CUDACC_VER_MAJOR__=%d", major);

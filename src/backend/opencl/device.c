@@ -170,6 +170,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
   const gh_cl_quirks quirks = gh_cl_quirks_of(info->platform, info->driver, info->name);
   info->amx = info->is_cpu && quirks.amx && gh_amx_allowed();
+  info->matrix = gh_cl_matrix_unit(device, info);
   info->unfit = quirks.unfit;
   gh_status status = gh_limit_buffers(err, info);
   if (!status) status = gh_limit_groups(err, info);

@@ -135,4 +135,7 @@ int64_t gh_host_memory_limit(void);
 /* Asks the kernel for AMX's tiles, once; false where CPU or kernel have none with bfloat16. */
 bool gh_amx_allowed(void);
 
+/* matrix.c: of a device whose name, platform and kind are known */
+gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
+
 #endif

@@ -1,0 +1,42 @@
+/* Matrix products by a GPU's matrix units (cl/tuned_gemm_matrix.cl). */
+#include <stdio.h>
+
+#include "backend/gemm_internal.h"
+
+enum { SMALL = 64, LARGE = 128, ITEMS = 256, LOCAL_BYTES = 2 * LARGE * 20 * 4 };
+
+/* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is asked for all
+ * 256 registers of a thread: with the 128 it takes by itself the sums spill. */
+static const char *const defines[][2] = {
+    [GH_MATRIX_MMA] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"},
+    [GH_MATRIX_MFMA] = {"-DUNIT_MFMA -DTILE=64", "-DUNIT_MFMA -DTILE=128"},
+    [GH_MATRIX_WMMA] = {"-DUNIT_WMMA -DTILE=64", "-DUNIT_WMMA -DTILE=128"},
+    [GH_MATRIX_DPAS16] = {"-DUNIT_DPAS16 -DTILE=64 -cl-intel-256-GRF-per-thread", NULL},
+    [GH_MATRIX_DPAS8] = {"-DUNIT_DPAS8 -DTILE=64 -cl-intel-256-GRF-per-thread",
+                         "-DUNIT_DPAS8 -DTILE=128 -cl-intel-256-GRF-per-thread"},
+};
+
+static bool applies(const gh_gemm_desc *g, const gh_device *d, bool large) {
+  return g->dtype == GH_BF16 && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS &&
+         d->info.local_bytes >= LOCAL_BYTES && d->info.matrix != GH_MATRIX_NONE && defines[d->info.matrix][large];
+}
+
+bool gh_gemm_matrix_small_applies(const gh_gemm_desc *g, const gh_device *d) { return applies(g, d, false); }
+bool gh_gemm_matrix_large_applies(const gh_gemm_desc *g, const gh_device *d) { return applies(g, d, true); }
+
+gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *g,
+                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  char all[160];
+  snprintf(all, sizeof all, "%s %s", unit, gh_gemm_storage_defines(g));
+  gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_matrix", .defines = all, .dtype = GH_F32};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {ITEMS, 1, 1}};
+  gh_arg args[24];
+  int count = gh_gemm_common_args(args, g, a, b, c);
+  return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+gh_status gh_gemm_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const int64_t tile = provider->size[0];
+  return gh_gemm_matrix_bind_as(err, d, defines[d->info.matrix][tile == LARGE], tile, g, a, b, c, out);
+}

@@ -1,0 +1,56 @@
+/* Which matrix unit an OpenCL device has: one table of vendors. No device of them was at hand when this was written; a
+ * wrong row costs a compilation that fails or numbers that the check refuses, and the product then goes elsewhere. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/opencl/opencl.h"
+
+/* Of extensions whose headers may be older than these names. */
+enum { NV_COMPUTE_CAPABILITY_MAJOR = 0x4000, INTEL_SUB_GROUP_SIZES = 0x4108 };
+
+static bool has_extension(cl_device_id device, const char *name) {
+  static char text[16384];
+  if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof text - 1, text, NULL) != CL_SUCCESS) return false;
+  const char *at = strstr(text, name);
+  return at && (at[strlen(name)] == ' ' || !at[strlen(name)]);
+}
+
+static gh_matrix_unit nvidia(cl_device_id device, const char *name) {
+  (void)name;
+  cl_uint major = 0;
+  cl_int code = clGetDeviceInfo(device, NV_COMPUTE_CAPABILITY_MAJOR, sizeof major, &major, NULL);
+  return code == CL_SUCCESS && major >= 8 ? GH_MATRIX_MMA : GH_MATRIX_NONE;
+}
+
+static gh_matrix_unit amd(cl_device_id device, const char *name) { /* "gfx90a:sramecc+:xnack-" */
+  (void)device;
+  static const struct {
+    const char *begin;
+    gh_matrix_unit unit;
+  } known[] = {{"gfx90a", GH_MATRIX_MFMA}, {"gfx94", GH_MATRIX_MFMA}, {"gfx11", GH_MATRIX_WMMA}};
+  for (size_t i = 0; i < GH_COUNT(known); i++)
+    if (!strncmp(name, known[i].begin, strlen(known[i].begin))) return known[i].unit;
+  return GH_MATRIX_NONE;
+}
+
+static gh_matrix_unit intel(cl_device_id device, const char *name) {
+  (void)name;
+  size_t sizes[8], bytes = 0;
+  if (!has_extension(device, "cl_intel_subgroup_matrix_multiply_accumulate") ||
+      clGetDeviceInfo(device, INTEL_SUB_GROUP_SIZES, sizeof sizes, sizes, &bytes) != CL_SUCCESS)
+    return GH_MATRIX_NONE;
+  size_t least = SIZE_MAX;
+  for (size_t i = 0; i < bytes / sizeof sizes[0]; i++) least = GH_MIN(least, sizes[i]);
+  return least == 8 ? GH_MATRIX_DPAS8 : least == 16 ? GH_MATRIX_DPAS16 : GH_MATRIX_NONE;
+}
+
+gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info) {
+  static const struct {
+    const char *platform;
+    gh_matrix_unit (*find)(cl_device_id device, const char *name);
+  } vendors[] = {{"NVIDIA", nvidia}, {"AMD Accelerated Parallel Processing", amd}, {"Intel", intel}};
+  if (info->is_cpu) return GH_MATRIX_NONE;
+  for (size_t i = 0; i < GH_COUNT(vendors); i++)
+    if (strstr(info->platform, vendors[i].platform)) return vendors[i].find(device, info->name);
+  return GH_MATRIX_NONE;
+}

@@ -1,0 +1,91 @@
+/* The kernel of matrix units without such a device: its index arithmetic around a model of each unit, in whose place
+ * the instruction stands where there is one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "backend/gemm_internal.h"
+#include "base/file.h"
+#include "support/gemm_problem.h"
+
+static char folder[] = "/tmp/genhance-gemm-XXXXXX";
+static gh_device *device;
+static gh_error err;
+
+#define OK(call) assert_ok((call), #call)
+static void assert_ok(gh_status status, const char *what) {
+  if (status) fail_msg("%s: %s", what, err.text);
+}
+
+static int open_device(void **state) {
+  (void)state;
+  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
+  return device ? 0 : -1;
+}
+static int close_device(void **state) {
+  (void)state;
+  gh_device_close(device);
+  device = NULL;
+  return 0;
+}
+
+static void run(const gh_gemm_desc *g, const char *provider) {
+  gemm_problem one;
+  gemm_problem_make(&one, device, g);
+  gemm_problem_compute(&one);
+  gemm_problem_check(&one, provider);
+  gemm_problem_free(&one);
+}
+
+/* Sizes: -DTILE and the place in the table below. */
+static const char *const units[] = {"-DUNIT_MMA", "-DUNIT_MFMA", "-DUNIT_WMMA", "-DUNIT_DPAS16", "-DUNIT_DPAS8"};
+
+static bool is_bf16(const gh_gemm_desc *g, const gh_device *d) { return d && g->dtype == GH_BF16; }
+static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  char all[100];
+  snprintf(all, sizeof all, "-DUNIT_EMULATED -DTILE=%d %s", provider->size[0], units[provider->size[1]]);
+  return gh_gemm_matrix_bind_as(e, d, all, provider->size[0], g, a, b, c, out);
+}
+
+/* The kernel's own index arithmetic, with the instruction replaced by its documentation. */
+static void test_matrix_units_by_their_documents(void **state) {
+  (void)state;
+#define EMULATED(tile, unit)                                                                                           \
+  {                                                                                                                    \
+    "emulated " #unit " " #tile, "emulated " #unit, is_bf16, bind_emulated, {tile, unit}, 1u << GH_EPILOGUE_BIAS, 0,   \
+        false                                                                                                          \
+  }
+  static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2),
+                                              EMULATED(64, 3), EMULATED(64, 4), EMULATED(128, 0)};
+  static const int64_t sizes[][3] = {{65, 31, 33}, {37, 67, 97}};
+  if (device->info.max_group < 256 || device->info.local_bytes < 36864) skip();
+  for (size_t p = 0; p < GH_COUNT(emulated); p++) {
+    OK(gh_gemm_plant(&err, device, &emulated[p]));
+    OK(gh_gemm_force(&err, device, emulated[p].name));
+    for (int turn = 0; turn < 4; turn++) { /* two of the four kernels, as compiling them is what takes time */
+      const int64_t *size = sizes[turn / 2];
+      const int trans = turn % 2 ? 3 - (int)p % 2 : (int)p % 2;
+      gh_gemm_desc g = gemm_desc_of(size[0], size[1], size[2], trans, (turn + (int)p) % GEMM_OPTIONS);
+      g.dtype = GH_BF16;
+      g.dtype_c = p % 2 ? GH_BF16 : GH_F32;
+      if (turn % 2) g.epilogue = GH_EPILOGUE_BIAS;
+      run(&g, emulated[p].name);
+    }
+  }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
+int main(void) {
+  if (!mkdtemp(folder)) return 1;
+  setenv("GH_CACHE_DIR", folder, 1);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documents, open_device, close_device)};
+  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  gh_folder_remove(&err, folder);
+  return failed;
+}
