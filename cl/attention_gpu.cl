@@ -3,7 +3,10 @@
  * A work-group of 16 x 16 owns 64 rows of one head (queries; keys for dk and dv) and walks the other side in tiles of
  * 64. A work-item holds rows 4 ty + i and columns tx + 16 j of the scores, and of the same rows up to 128 columns of
  * the result; heads wider than 128 take two work-groups, which both compute the scores. Products are cut into chunks
- * that go through 8.5 KiB of local memory; the weights of a tile take another 16.3. */
+ * that go through 8.5 KiB of local memory; the weights of a tile take another 16.3.
+ *
+ * All loops over a work-item's own numbers are unrolled by request: some compilers else keep them in memory. Those over
+ * the numbers of others are unrolled by 4 only: two groups' registers then fit an NVIDIA device. */
 #ifndef CPU_SHAPE
 
 #include "functions.h"
@@ -43,25 +46,21 @@ inline void atg_load_chunk(LOCAL_PTR float *chunk, GLOBAL const ELEM *x, atg_sid
 inline void atg_scores(float s[4][4], LOCAL_PTR float *chunks, GLOBAL const ELEM *x, atg_side rows, int64 row,
                        GLOBAL const ELEM *y, atg_side columns, int64 column) {
   LOCAL_PTR float *left = chunks, *right = chunks + ATG_CHUNK * ATG_PITCH;
-  for (int i = 0; i < 4; i++)
-    for (int j = 0; j < 4; j++) s[i][j] = 0;
+  UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) s[i][j] = 0;
   for (int d = 0; d < rows.size; d += ATG_CHUNK) {
     BARRIER();
     atg_load_chunk(left, x, rows, row, d);
     atg_load_chunk(right, y, columns, column, d);
     BARRIER();
     float run[4][4]; /* a chunk's sum: short chains, small rounding errors */
-    for (int i = 0; i < 4; i++)
-      for (int j = 0; j < 4; j++) run[i][j] = 0;
+    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) run[i][j] = 0;
     for (int c = 0; c < ATG_CHUNK; c++) {
       float a[4], b[4];
-      for (int i = 0; i < 4; i++) a[i] = left[c * ATG_PITCH + 4 * LOCAL_ID(1) + i];
-      for (int j = 0; j < 4; j++) b[j] = right[c * ATG_PITCH + LOCAL_ID(0) + 16 * j];
-      for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 4; j++) run[i][j] = fma(a[i], b[j], run[i][j]);
+      UNROLL for (int i = 0; i < 4; i++) a[i] = left[c * ATG_PITCH + 4 * LOCAL_ID(1) + i];
+      UNROLL for (int j = 0; j < 4; j++) b[j] = right[c * ATG_PITCH + LOCAL_ID(0) + 16 * j];
+      UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) run[i][j] = fma(a[i], b[j], run[i][j]);
     }
-    for (int i = 0; i < 4; i++)
-      for (int j = 0; j < 4; j++) s[i][j] += run[i][j];
+    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) s[i][j] += run[i][j];
   }
 }
 
@@ -80,12 +79,11 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
     BARRIER();
     for (int c = 0; c < ATG_CHUNK; c++) {
       float a[4];
-      for (int i = 0; i < 4; i++) a[i] = weights[(4 * LOCAL_ID(1) + i) * ATG_ROW + first + c];
-      for (int j = 0; j < 8; j++)
-        if (16 * j < wide) { /* the same for all work-items */
-          const float b = chunk[c * ATG_WIDE + LOCAL_ID(0) + 16 * j];
-          for (int i = 0; i < 4; i++) sums[i][j] = fma(a[i], b, sums[i][j]);
-        }
+      UNROLL for (int i = 0; i < 4; i++) a[i] = weights[(4 * LOCAL_ID(1) + i) * ATG_ROW + first + c];
+      UNROLL for (int j = 0; j < 8; j++) if (16 * j < wide) { /* the same for all work-items */
+        const float b = chunk[c * ATG_WIDE + LOCAL_ID(0) + 16 * j];
+        UNROLL for (int i = 0; i < 4; i++) sums[i][j] = fma(a[i], b, sums[i][j]);
+      }
     }
   }
 }
@@ -93,40 +91,40 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
 /* rest: what the rounding of out took off; NULL: not wanted */
 inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *rest, atg_side rows, int64 row, int from, const float sums[4][8],
                       const float factor[4]) {
-  for (int i = 0; i < 4; i++)
-    for (int j = 0; j < 8; j++) {
-      const int at = from + LOCAL_ID(0) + 16 * j;
-      const int64 n = row + 4 * LOCAL_ID(1) + i;
-      if (at >= rows.size || n >= rows.count) continue;
-      const int64 place = rows.base + n * rows.pitch + at;
-      const float v = sums[i][j] * factor[i];
-      ST(out, place, v);
-      if (rest) ST(rest, place, v - LD(out, place));
-    }
+  UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 8; j++) {
+    const int at = from + LOCAL_ID(0) + 16 * j;
+    const int64 n = row + 4 * LOCAL_ID(1) + i;
+    if (at >= rows.size || n >= rows.count) continue;
+    const int64 place = rows.base + n * rows.pitch + at;
+    const float v = sums[i][j] * factor[i];
+    ST(out, place, v);
+    if (rest) ST(rest, place, v - LD(out, place));
+  }
 }
 
 /* ---- forward ---- */
 
 /* low: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
-KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
-                              GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
-                              int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
+KERNEL_DENSE(16, 16, 1, 2)
+void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
+                       GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal,
+                       int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const atg_side queries = atg_head(nq, heads, size), keys = atg_head(nk, heads, size);
   const int64 row = GROUP(0) / parts * ATG_TILE;
   const int from = GROUP(0) % parts * ATG_WIDE, tx = LOCAL_ID(0), ty = LOCAL_ID(1);
   float sums[4][8], s[4][4], top[4], total[4], factor[4];
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     top[i] = ATG_NEVER, total[i] = 0;
-    for (int j = 0; j < 8; j++) sums[i][j] = 0;
+    UNROLL for (int j = 0; j < 8; j++) sums[i][j] = 0;
   }
   const int64 end = causal ? min(nk, row + ATG_TILE) : nk;
   for (int64 key = 0; key < end; key += ATG_TILE) {
     atg_scores(s, chunks, q, queries, row, k, keys, key);
     BARRIER();
-    for (int i = 0; i < 4; i++) { /* the maximum of each row, over 16 work-items */
+    UNROLL for (int i = 0; i < 4; i++) { /* the maximum of each row, over 16 work-items */
       float highest = ATG_NEVER;
-      for (int j = 0; j < 4; j++) {
+      UNROLL for (int j = 0; j < 4; j++) {
         const int64 column = key + tx + 16 * j;
         const bool hidden = column >= nk || (causal && column > row + 4 * ty + i);
         s[i][j] = hidden ? ATG_NEVER : scale * s[i][j];
@@ -135,32 +133,32 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
       chunks[(4 * ty + i) * 17 + tx] = highest;
     }
     BARRIER();
-    for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++) {
       float highest = top[i];
-      for (int c = 0; c < 16; c++) highest = fmax(highest, chunks[(4 * ty + i) * 17 + c]);
+      UNROLL_BY(4) for (int c = 0; c < 16; c++) highest = fmax(highest, chunks[(4 * ty + i) * 17 + c]);
       factor[i] = float_exp(top[i] - highest);
       top[i] = highest;
     }
     BARRIER();
-    for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++) {
       float sum = 0;
-      for (int j = 0; j < 4; j++) {
+      UNROLL for (int j = 0; j < 4; j++) {
         const float p = s[i][j] == ATG_NEVER ? 0.0f : float_exp(s[i][j] - top[i]);
         weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = p;
         sum += p;
       }
       chunks[(4 * ty + i) * 17 + tx] = sum;
-      for (int j = 0; j < 8; j++) sums[i][j] *= factor[i];
+      UNROLL for (int j = 0; j < 8; j++) sums[i][j] *= factor[i];
     }
     BARRIER();
-    for (int i = 0; i < 4; i++) {
+    UNROLL for (int i = 0; i < 4; i++) {
       float sum = 0;
-      for (int c = 0; c < 16; c++) sum += chunks[(4 * ty + i) * 17 + c];
+      UNROLL_BY(4) for (int c = 0; c < 16; c++) sum += chunks[(4 * ty + i) * 17 + c];
       total[i] = total[i] * factor[i] + sum;
     }
     atg_add_weighted(sums, weights, chunks, v, keys, key, from);
   }
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     const int64 n = row + 4 * ty + i, at = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
     factor[i] = 1.0f / total[i];
     if (from == 0 && tx == 0 && n < nq) {
@@ -184,36 +182,36 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
                          atg_side columns, int64 row, int from, LOCAL_PTR float *weights, LOCAL_PTR float *chunks) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1);
   float sums[4][8], s[4][4], dp[4][4], factor[4];
-  for (int i = 0; i < 4; i++) {
+  UNROLL for (int i = 0; i < 4; i++) {
     factor[i] = what == ATG_DV ? 1.0f : scale;
-    for (int j = 0; j < 8; j++) sums[i][j] = 0;
-    for (int j = 0; j < 4; j++) dp[i][j] = 0;
+    UNROLL for (int j = 0; j < 8; j++) sums[i][j] = 0;
+    UNROLL for (int j = 0; j < 4; j++) dp[i][j] = 0;
   }
   const int64 first = causal && what != ATG_DQ ? row : 0;
   const int64 end = causal && what == ATG_DQ ? min(columns.count, row + ATG_TILE) : columns.count;
   for (int64 column = first; column < end; column += ATG_TILE) {
     atg_scores(s, chunks, left, rows, row, right, columns, column);
     if (what != ATG_DV) atg_scores(dp, chunks, dleft, rows, row, dright, columns, column);
-    for (int i = 0; i < 4; i++)
-      for (int j = 0; j < 4; j++) {
-        const int64 r = row + 4 * ty + i, c = column + tx + 16 * j;
-        const int64 query = what == ATG_DQ ? r : c, key = what == ATG_DQ ? c : r;
-        float w = 0;
-        if (r < rows.count && c < columns.count && !(causal && key > query)) {
-          w = float_exp(scale * s[i][j] - tops[query]) * rests[query];
-          if (what != ATG_DV) w *= dp[i][j] - delta[query];
-        }
-        weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = w; /* read after the barriers of atg_add_weighted */
+    UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 4; j++) {
+      const int64 r = row + 4 * ty + i, c = column + tx + 16 * j;
+      const int64 query = what == ATG_DQ ? r : c, key = what == ATG_DQ ? c : r;
+      float w = 0;
+      if (r < rows.count && c < columns.count && !(causal && key > query)) {
+        w = float_exp(scale * s[i][j] - tops[query]) * rests[query];
+        if (what != ATG_DV) w *= dp[i][j] - delta[query];
       }
+      weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = w; /* read after the barriers of atg_add_weighted */
+    }
     atg_add_weighted(sums, weights, chunks, what == ATG_DV ? dright : right, columns, column, from);
   }
   atg_store(out, NULL, rows, row, from, sums, factor);
 }
 
-KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
-                                 GLOBAL const ELEM *dout, GLOBAL const float *tops, GLOBAL const float *rests,
-                                 GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size,
-                                 int64 nq, int64 nk, int32 parts) {
+KERNEL_DENSE(16, 16, 1, 2)
+void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
+                          GLOBAL const ELEM *dout, GLOBAL const float *tops, GLOBAL const float *rests,
+                          GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size, int64 nq,
+                          int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = GROUP(0) / parts * ATG_TILE;
   atg_gradient(ATG_DQ, dq, q, dout, k, v, tops + at, rests + at, delta + at, scale, causal, atg_head(nq, heads, size),
@@ -221,10 +219,11 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
 }
 
 /* Even groups compute dk, odd ones dv; either may be NULL. */
-KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
-                                  GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *tops,
-                                  GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal,
-                                  int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
+KERNEL_DENSE(16, 16, 1, 2)
+void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
+                           GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *tops,
+                           GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal, int32 heads,
+                           int32 size, int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int what = GROUP(0) % 2 ? ATG_DV : ATG_DK, part = GROUP(0) / 2;
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = part / parts * ATG_TILE;

@@ -15,7 +15,11 @@
 #pragma OPENCL FP_CONTRACT OFF
 typedef uint gh_u32;
 typedef ulong gh_u64;
-#define GH_PHILOX_FN       static inline
+#ifdef INLINE_IS_STATIC /* by platform.h */
+#define GH_PHILOX_FN inline
+#else
+#define GH_PHILOX_FN static inline
+#endif
 #define GH_FMA(a, b, c)    fma(a, b, c)
 #define GH_AS_FLOAT(bits)  as_float(bits)
 #define GH_AS_BITS(number) as_uint(number)

@@ -18,6 +18,18 @@
 #ifdef __clang__ /* `row_valid && LANE == 0` is constant in one of the two shapes: no mistake */
 #pragma clang diagnostic ignored "-Wconstant-logical-operand"
 #endif
+#ifdef __AMDGCN__ /* C99's plain inline lets a compiler call a function that nobody defines, and AMD's does */
+#define inline static inline __attribute__((always_inline))
+#define INLINE_IS_STATIC
+#endif
+/* For a kernel that holds many numbers in registers; `groups`: how many of its work-groups a multiprocessor of NVIDIA's
+ * should have registers for. Intel's compiler likes sub-groups of 32 even where the numbers then do not fit: its
+ * devices with float64 have registers for 16 work-items of 128 numbers; on the others it finds the width itself. */
+#if !defined(CPU_SHAPE) && defined(cl_intel_required_subgroup_size) && defined(cl_khr_fp64)
+#define KERNEL_DENSE(x, y, z, groups) KERNEL_SIZED(x, y, z) __attribute__((intel_reqd_sub_group_size(16)))
+#else
+#define KERNEL_DENSE(x, y, z, groups) KERNEL_SIZED(x, y, z)
+#endif
 #define KERNEL                __kernel
 #define KERNEL_SIZED(x, y, z) __kernel __attribute__((reqd_work_group_size(x, y, z)))
 #define GLOBAL                __global
@@ -38,8 +50,9 @@ typedef ulong uint64;
 #ifdef CPU_SHAPE
 #error "CUDA devices have the GPU's shape"
 #endif
-#define KERNEL                extern "C" __global__ __launch_bounds__(256) /* work-items, as no group has more */
-#define KERNEL_SIZED(x, y, z) extern "C" __global__ __launch_bounds__((x) * (y) * (z))
+#define KERNEL                        extern "C" __global__ __launch_bounds__(256) /* work-items, as no group has more */
+#define KERNEL_SIZED(x, y, z)         extern "C" __global__ __launch_bounds__((x) * (y) * (z))
+#define KERNEL_DENSE(x, y, z, groups) extern "C" __global__ __launch_bounds__((x) * (y) * (z), groups)
 #define GLOBAL
 #define LOCAL __shared__
 #define LOCAL_PTR
@@ -63,6 +76,17 @@ inline uint as_uint(float number) { return __float_as_uint(number); }
 inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #else
 #error "this compiler is not served yet"
+#endif
+
+/* Loops over a work-item's own array, which some compilers else keep in memory. Not where a CPU plays a GPU: around
+ * barriers it takes a compiler many times as long, for nothing. */
+#if defined(__OPENCL_C_VERSION__) && (defined(__x86_64__) || defined(__aarch64__))
+#define UNROLL
+#define UNROLL_BY(n)
+#else
+#define UNROLL       _Pragma("unroll")
+#define UNROLL_BY(n) GH_PRAGMA(unroll n)
+#define GH_PRAGMA(x) _Pragma(#x)
 #endif
 
 /* ---- storage: LD and ST are the only ways to touch an ELEM; they and the loads and stores of vectors below take

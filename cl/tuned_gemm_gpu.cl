@@ -1,39 +1,43 @@
 /* Matrix product for GPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; stored as gemm_storage.h says.
  *
- *   A work-group of 16 x 16 owns a square of TILE x TILE of C, TILE = 16 WORK; a work-item WORK x WORK of it, 16 apart,
- *   so that neighbours store neighbours. k is walked in steps of DEPTH: the group loads TILE x DEPTH of op(A) and
- *   DEPTH x TILE of op(B) into local memory, along the direction in which each lies contiguous.
+ *   A work-group of 16 x 16 owns HIGH x WIDE of C, 16 times WORK x ACROSS; a work-item WORK x ACROSS of it, 16 apart,
+ *   so that neighbours store neighbours. k is walked in steps of DEPTH: the group loads HIGH x DEPTH of op(A) and
+ *   DEPTH x WIDE of op(B) into local memory, along the direction in which each lies contiguous.
  *
- *   WORK   4: 64 x 64, small shapes; 8: 128 x 128, large ones
- *   DEPTH  16
+ *   WORK    4: small shapes; 8: large ones
+ *   ACROSS  as WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each do not fit every device's registers
+ *   DEPTH   16
  *
  * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
- * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every WORK. A float32 C
- * holds the sums between chunks; for a bfloat16 one they stay in registers and are rounded once. Local memory: 2 DEPTH
- * (TILE + 1) floats, 16.1 KiB at most. */
+ * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every tile. A float32 C
+ * holds the sums between chunks; for a bfloat16 one they stay in registers and are rounded once. Local memory: DEPTH
+ * (HIGH + WIDE + 2) floats, 16.1 KiB at most. Loops over a work-item's own numbers are unrolled by request: some
+ * compilers else keep those in memory. */
 #include "gemm_storage.h"
 
 #ifndef WORK
 #define WORK 4
 #endif
-#define DEPTH 16
-#define CHUNK 256 /* a multiple of DEPTH */
-#define SIDE  16
-#define TILE  (SIDE * WORK)
-#define PITCH (TILE + 1) /* one more, so that a column does not sit in one bank */
+#ifndef ACROSS
+#define ACROSS WORK
+#endif
+#define DEPTH          16
+#define CHUNK          256 /* a multiple of DEPTH */
+#define SIDE           16
+#define HIGH           (SIDE * WORK)
+#define WIDE           (SIDE * ACROSS)
 
-#define FOR_TILE(i, j)                                                                                                 \
-  for (int i = 0; i < WORK; i++)                                                                                       \
-    for (int j = 0; j < WORK; j++)
+#define FOR_TILE(i, j) UNROLL for (int i = 0; i < WORK; i++) UNROLL for (int j = 0; j < ACROSS; j++)
 
-/* Loads part[k][i] = op(X)[i, k0 + k], i < TILE. X is stored (i, k) where by_rows, else (k, i). */
+/* Loads part[k][i] = op(X)[i, k0 + k], i < tile, whose rows are one longer, so that a column does not sit in one bank.
+ * X is stored (i, k) where by_rows, else (k, i). */
 inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0,
-                      int64 k_end, bool by_rows, int item) {
-  for (int e = item; e < TILE * DEPTH; e += SIDE * SIDE) {
-    const int k = by_rows ? e % DEPTH : e / TILE, i = by_rows ? e / DEPTH : e % TILE;
+                      int64 k_end, bool by_rows, int item, int tile) {
+  for (int e = item; e < tile * DEPTH; e += SIDE * SIDE) {
+    const int k = by_rows ? e % DEPTH : e / tile, i = by_rows ? e / DEPTH : e % tile;
     const bool inside = i0 + i < i_end && k0 + k < k_end;
     const int64 at = by_rows ? (i0 + i) * ld + k0 + k : (k0 + k) * ld + i0 + i;
-    part[k * PITCH + i] = inside ? AB_LOAD(x, at) : 0.0f;
+    part[k * (tile + 1) + i] = inside ? AB_LOAD(x, at) : 0.0f;
   }
 }
 
@@ -50,9 +54,9 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
                  GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
                  float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
-  const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
+  const int64 m0 = (int64)GROUP(1) * HIGH, n0 = (int64)GROUP(0) * WIDE;
 #ifdef C_BF16
-  float total[WORK][WORK];
+  float total[WORK][ACROSS];
   FOR_TILE(i, j) {
     const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
     total[i][j] = beta != 0.0f && row < m && column < n ? beta * C_LOAD(c, row * ldc + column) : 0.0f;
@@ -60,16 +64,16 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
 #endif
   for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
     const int64 k_end = min(chunk + CHUNK, k);
-    float sum[WORK][WORK];
+    float sum[WORK][ACROSS];
     FOR_TILE(i, j) sum[i][j] = 0.0f;
     for (int64 k0 = chunk; k0 < k_end; k0 += DEPTH) {
-      load_part(as, a, lda, m0, m, k0, k, !trans_a, item);
-      load_part(bs, b, ldb, n0, n, k0, k, trans_b, item);
+      load_part(as, a, lda, m0, m, k0, k, !trans_a, item, HIGH);
+      load_part(bs, b, ldb, n0, n, k0, k, trans_b, item, WIDE);
       BARRIER();
       for (int s = 0; s < DEPTH; s++) {
-        float x[WORK], y[WORK];
-        for (int i = 0; i < WORK; i++) x[i] = as[s * PITCH + ty + i * SIDE];
-        for (int j = 0; j < WORK; j++) y[j] = bs[s * PITCH + tx + j * SIDE];
+        float x[WORK], y[ACROSS];
+        UNROLL for (int i = 0; i < WORK; i++) x[i] = as[s * (HIGH + 1) + ty + i * SIDE];
+        UNROLL for (int j = 0; j < ACROSS; j++) y[j] = bs[s * (WIDE + 1) + tx + j * SIDE];
         FOR_TILE(i, j) sum[i][j] = fma(x[i], y[j], sum[i][j]);
       }
       BARRIER();
@@ -94,11 +98,11 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
-  KERNEL_SIZED(SIDE, SIDE, 1)                                                                                          \
+  KERNEL_DENSE(SIDE, SIDE, 1, WORK == 8 ? 1 : 2)                                                                       \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
             int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                      \
-    LOCAL float as[DEPTH * PITCH], bs[DEPTH * PITCH];                                                                  \
+    LOCAL float as[DEPTH * (HIGH + 1)], bs[DEPTH * (WIDE + 1)];                                                        \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, \
          n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b);                                                    \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, testing or the quickstart needs, where they are missing.
-# usage: scripts/setup.sh build|pictures|tests|intel|rusticl ...      (sets; nothing is done when all packages are there)
+# usage: scripts/setup.sh build|pictures|tests|static|intel|rusticl ...   (sets; nothing is done when all packages are there)
 # As root or through sudo; without either it names the packages and ends with 1. Not on Debian or Ubuntu: it says what
 # it would have installed and leaves the rest to CMake.
 set -euo pipefail
@@ -13,6 +13,7 @@ packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ libcmocka-dev librandom123-dev oclgrind clang-format-14"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"
+packages_static="clang-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"
 
 wanted=""
 for set in "$@"; do

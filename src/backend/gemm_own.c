@@ -136,11 +136,12 @@ static bool gpu_applies(const gh_gemm_desc *g, const gh_device *d) {
 
 static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int64_t tile = 16 * provider->size[0];
+  const int work = provider->size[0], across = g->dtype_c == GH_F32 ? work : 4;
+  const int64_t high = 16 * work, wide = 16 * across;
   char defines[64];
-  snprintf(defines, sizeof defines, "-DWORK=%d %s", provider->size[0], gh_gemm_storage_defines(g));
+  snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d %s", work, across, gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
-  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {16, 16, 1}};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, wide), (size_t)GH_CEIL_DIV(g->m, high), (size_t)g->batch}, {16, 16, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);

@@ -100,6 +100,7 @@ static gh_status add_all(gh_error *err, source_text *s) {
 }
 
 gh_status gh_source_build(gh_error *err, const char *name, char **out) {
+  static const char *const kinds[] = {".cl", ".cu"};
   *out = NULL;
   source_text s = {0};
   gh_status status;
@@ -107,8 +108,11 @@ gh_status gh_source_build(gh_error *err, const char *name, char **out) {
     status = add_all(err, &s);
   } else {
     char file[128];
-    int size = snprintf(file, sizeof file, "%s.cl", name);
-    int found = size < (int)sizeof file ? find_file(file, (size_t)size) : -1;
+    int found = -1;
+    for (size_t i = 0; found < 0 && i < GH_COUNT(kinds); i++) {
+      int size = snprintf(file, sizeof file, "%s%s", name, kinds[i]);
+      if (size < (int)sizeof file) found = find_file(file, (size_t)size);
+    }
     status = found < 0 ? gh_fail(err, GH_ERROR_ARGUMENT, "there is no kernel source %s.cl", name)
                        : add_file(err, &s, found, 0);
   }

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Compiles every kernel, in every type and tuned variant, with each vendor's own compiler for devices that this machine
+# does not have: NVIDIA's NVRTC, clang for AMD, Intel's ocloc. What they make of the kernels is bench/results/static.md.
+# usage: scripts/static.sh [--write] [TARGET ...]     (sm_90, gfx1100, pvc ...; all of them if none is named)
+#   --write   writes bench/results/static.md anew
+# Prints a line a target: name, kernels passed, failed, targets skipped, seconds, why skipped. Unchanged programs are not
+# compiled again: results are kept under build/static by what went into them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+write=()
+if [ "${1:-}" = --write ]; then
+  write=(--write bench/results/static.md)
+  shift
+fi
+
+work=$PWD/build/static
+mkdir -p "$work/programs"
+scripts/setup.sh static >&2 || echo "static.sh: a compiler could not be installed: its targets are skipped" >&2
+
+# NVRTC from a CUDA toolkit, else from NVIDIA's Python wheel. 13.0 is new enough for sm_120, and still serves sm_75.
+nvrtc=""
+for library in /usr/local/cuda/lib64/libnvrtc.so "$work"/nvrtc/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.13; do
+  [ ! -e "$library" ] || { nvrtc=$library && break; }
+done
+if [ -z "$nvrtc" ]; then
+  { python3 -m venv "$work/nvrtc" && "$work/nvrtc/bin/pip" install --quiet nvidia-cuda-nvrtc==13.0.88; } >&2 || true
+  nvrtc=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1)
+fi
+
+# Intel's ocloc shares a package with an OpenCL driver, which would become a platform of every OpenCL program and stops
+# those that a sanitizer watches: the package is unpacked here, not installed.
+ocloc=$work/intel/usr/bin/ocloc
+if [ ! -x "$ocloc" ] && command -v dpkg >/dev/null; then
+  mkdir -p "$work/intel"
+  (cd "$work/intel" && apt-get -q download intel-opencl-icd && dpkg -x intel-opencl-icd_*.deb .) >&2 || true
+fi
+
+cmake --build build --target static_programs >&2
+build/static_programs "$work/programs"
+exec python3 tests/static/compile.py "$work/programs" "$work" --nvrtc "${nvrtc:-none}" --ocloc "$ocloc" "${write[@]}" "$@"

@@ -1,0 +1,450 @@
+"""Compiles every device program for devices that are not there, with each vendor's own compiler, and reads from the
+result what the kernels take: registers, local memory, private memory that is not in registers, spilled registers.
+
+usage: compile.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--write FILE] [--jobs N] [TARGET ...]
+
+PROGRAMS is what tests/static/programs.c wrote; WORK keeps results by the hash of all that went into them. Prints a line
+a target, "TARGET<tab>passed<tab>failed<tab>skipped<tab>seconds<tab>why skipped", and what failed on stderr. A test is
+a kernel of a program on a target; it fails if the program does not compile without a warning, or if the kernel is hot
+and spills or keeps arrays outside registers. Nothing but Python's standard library is needed.
+"""
+
+import argparse
+import concurrent.futures
+import ctypes
+import fnmatch
+import glob
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+# Kernels in which a spilled register is a failure, and why they matter. The rest run once a step, or on little data.
+HOT = {
+    "gemm_*": "nearly all multiplications of a step",
+    "attention_*": "the rest of them",
+    "conv2d_*": "the autoencoder's",
+    "layernorm_*": "a row kernel is as fast as its memory: spills are more of it",
+    "rmsnorm_*": "the same",
+    "groupnorm_*": "the same",
+    "gated_add_*": "the same",
+    "activation_*": "the same",
+    "add_*": "the same",
+    "rope_*": "the same",
+    "column_*": "the same",
+    "dropout_*": "the same",
+    "adamw_*": "the same, over all parameters",
+    "square_sum_*": "the same, over all gradients",
+}
+
+# AMD's and Intel's compilers promise what the host asks for where a device has it (CL_FP_CORRECTLY_ROUNDED_...): so do
+# these.
+ROUNDED = "-cl-fp32-correctly-rounded-divide-sqrt"
+
+NVIDIA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
+AMD = ["gfx90a", "gfx942", "gfx1030", "gfx1100"]
+INTEL = ["dg2", "pvc"]
+TARGETS = NVIDIA + AMD + INTEL
+
+
+class Missing(Exception):
+    """A compiler that is not on this machine."""
+
+
+class Broken(Exception):
+    """A program that a compiler refuses, or warns about."""
+
+
+def is_hot(kernel):
+    return any(fnmatch.fnmatch(kernel, pattern) for pattern in HOT)
+
+
+def run(command, **options):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", **options)
+    return done.returncode, done.stdout
+
+
+def elf_sections(binary):
+    """Of a 64-bit little-endian ELF: a list of (name, type, link, bytes)."""
+    (at,) = struct.unpack_from("<Q", binary, 0x28)
+    size, count, names = struct.unpack_from("<HHH", binary, 0x3A)
+    heads = [struct.unpack_from("<IIQQQQII", binary, at + i * size) for i in range(count)]
+    text = lambda h: binary[h[4] : h[4] + h[5]] if h[1] != 8 else b""
+    strings = text(heads[names])
+    name = lambda offset: strings[offset : strings.index(b"\0", offset)].decode()
+    return [(name(h[0]), h[1], h[6], text(h)) for h in heads]
+
+
+# ---- NVIDIA: NVRTC, a library ----
+
+
+class Nvrtc:
+    def __init__(self, path):
+        try:
+            self.library = ctypes.CDLL(path)
+        except (OSError, TypeError) as error:
+            raise Missing(f"no NVRTC: {error}")
+        count, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        self.library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        self.library.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+        archs = (ctypes.c_int * count.value)()
+        self.library.nvrtcGetSupportedArchs(archs)
+        self.archs, self.version = list(archs), f"NVRTC {major.value}.{minor.value}"
+
+    def text(self, program, what):
+        size = ctypes.c_size_t()
+        getattr(self.library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
+        buffer = ctypes.create_string_buffer(size.value + 1)
+        getattr(self.library, f"nvrtcGet{what}")(program, buffer)
+        return buffer.raw[: size.value]
+
+    def compile(self, target, name, text, options):
+        program = ctypes.c_void_p()
+        options = [f"--gpu-architecture={target}", "--ptxas-options=-v", *options]
+        self.library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), name.encode(), 0, None, None)
+        array = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
+        code = self.library.nvrtcCompileProgram(program, len(options), array)
+        log = self.text(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
+        self.library.nvrtcDestroyProgram(ctypes.byref(program))
+        lines = [line for line in log.splitlines() if line.strip() and not re.match(r"ptxas info |ptxas +\. ", line)]
+        if code or lines:
+            raise Broken("\n".join(lines) or f"NVRTC's status {code}")
+        return nvidia_kernels(log)
+
+
+def nvidia_kernels(log):
+    kernels, of = {}, None
+    for line in log.splitlines():
+        if found := re.search(r"Compiling entry function '(\w+)'", line):
+            of = kernels[found[1]] = {"registers": 0, "local": 0, "scratch": 0, "spill": 0}
+        elif found := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            of["spill"] = int(found[2]) + int(found[3])
+            of["scratch"] = int(found[1])
+        elif found := re.search(r"Used (\d+) registers", line):
+            of["registers"] = int(found[1])
+            shared = re.search(r"(\d+) bytes smem", line)
+            of["local"] = int(shared[1]) if shared else 0
+    return kernels
+
+
+# ---- AMD: clang ----
+
+
+class Clang:
+    """The newest clang that Debian has; version 15 or newer, as older ones do not know these devices or say what their
+    code takes."""
+
+    FOLDERS = ["/usr/lib/x86_64-linux-gnu/amdgcn/bitcode", "/opt/rocm/amdgcn/bitcode"]
+
+    def __init__(self, work):
+        found = {int(re.search(r"\d+$", p)[0]): p for p in glob.glob("/usr/bin/clang-[0-9]*")}
+        if not found or max(found) < 15:
+            raise Missing("no clang of version 15 or newer")
+        libraries = next((f for f in self.FOLDERS if os.path.exists(f + "/opencl.bc")), None)
+        if not libraries:
+            raise Missing("no rocm-device-libs")
+        self.number = max(found)
+        self.clang = found[self.number]
+        self.version = run([self.clang, "--version"])[1].splitlines()[0]
+        self.libraries = self.complete(libraries, os.path.join(work, "amd-libraries"))
+
+    def complete(self, libraries, folder):
+        """Debian's libraries lack the files that say which device it is, a constant each, of the newest ones."""
+        os.makedirs(folder, exist_ok=True)
+        for path in glob.glob(libraries + "/*.bc"):
+            link = os.path.join(folder, os.path.basename(path))
+            if not os.path.lexists(link):
+                os.symlink(path, link)
+        for name, number in {"942": 9402, "1100": 11000}.items():
+            path = os.path.join(folder, f"oclc_isa_version_{name}.bc")
+            if os.path.lexists(path):
+                continue
+            source = f"const __constant int __oclc_ISA_version = {number};\n"
+            command = [self.clang, "-x", "cl", "-cl-std=CL1.2", "-target", "amdgcn-amd-amdhsa", "-nogpulib"]
+            code, log = run([*command, "-emit-llvm", "-c", "-", "-o", path], input=source)
+            if code:
+                raise Missing(f"{self.clang} makes no device library: {log}")
+        return folder
+
+    def compile(self, target, name, text, options):
+        if target == "gfx942" and self.number < 17:
+            raise Missing("gfx942 needs clang 17 or newer")
+        with tempfile.TemporaryDirectory() as folder:
+            out = os.path.join(folder, "out.o")
+            command = [self.clang, "-x", "cl", "-target", "amdgcn-amd-amdhsa", f"-mcpu={target}", "-O3", ROUNDED]
+            command += [f"--rocm-device-lib-path={self.libraries}", "-Rpass-analysis=kernel-resource-usage"]
+            command += ["-fno-caret-diagnostics", *options, "-c", "-", "-o", out]
+            code, log = run(command, input=text)
+            lines = [l for l in log.splitlines() if not re.search(r": remark: |: note: could not determine", l)]
+            if code or lines:
+                raise Broken("\n".join(lines) or f"clang's status {code}")
+            with open(out, "rb") as f:
+                undefined = amd_undefined(f.read())
+            if undefined:
+                raise Broken("calls what nothing defines: " + " ".join(undefined))
+        return amd_kernels(log)
+
+
+def amd_undefined(binary):
+    sections = elf_sections(binary)
+    for _, kind, link, symbols in sections:
+        if kind != 2:  # SHT_SYMTAB
+            continue
+        strings = sections[link][3]
+        entries = [struct.unpack_from("<IBBH", symbols, at) for at in range(24, len(symbols), 24)]
+        return [strings[e[0] : strings.index(b"\0", e[0])].decode() for e in entries if e[3] == 0 and e[0]]
+    return []
+
+
+def amd_kernels(log):
+    kernels, of = {}, None
+    fields = {
+        "VGPRs": "registers",
+        "AGPRs": "accumulators",
+        "ScratchSize [bytes/lane]": "scratch",
+        "VGPRs Spill": "spill",
+        "LDS Size [bytes/block]": "local",
+    }
+    for line in log.splitlines():
+        found = re.search(r"remark: +(?:<[^>]*>)?([^:]+): (\w+)", line)
+        if not found:
+            continue
+        if found[1] == "Function Name":
+            of = kernels[found[2]] = {"registers": 0, "local": 0, "scratch": 0, "spill": 0}
+        elif found[1] in fields:
+            of[fields[found[1]]] = int(found[2])
+    for of in kernels.values():
+        of["registers"] += of.pop("accumulators", 0)
+    return kernels
+
+
+# ---- Intel: ocloc ----
+
+
+class Ocloc:
+    def __init__(self, path):
+        self.ocloc = path or shutil.which("ocloc")
+        if not self.ocloc or not os.path.exists(self.ocloc):
+            raise Missing("no ocloc (of intel-opencl-icd)")
+        self.environment = dict(os.environ)
+        beside = os.path.join(os.path.dirname(os.path.dirname(self.ocloc)), "lib/x86_64-linux-gnu")
+        if path and os.path.isdir(beside):
+            self.environment["LD_LIBRARY_PATH"] = beside
+        code, version = run(["dpkg-query", "-W", "-f", "${Version}", "libigc1"])
+        self.version = "ocloc with IGC " + ("of unknown version" if code else version)
+
+    def compile(self, target, name, text, options):
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "in.cl")
+            with open(source, "w") as f:
+                f.write(text)
+            command = [self.ocloc, "compile", "-file", source, "-device", target, "--format", "zebin"]
+            command += ["-output", "out", "-out_dir", folder, "-options", " ".join([*options, ROUNDED])]
+            code, log = run(command, env=self.environment)
+            lines = [l for l in log.splitlines() if not re.search(r"^Build succeeded|^\s*$|spilled around", l)]
+            made = glob.glob(os.path.join(folder, "out*.bin"))
+            if code or lines or not made:
+                raise Broken("\n".join(lines) or f"ocloc's status {code}")
+            with open(made[0], "rb") as f:
+                facts = [s[3] for s in elf_sections(f.read()) if s[0] == ".ze_info"]
+        return intel_kernels(facts[0].decode())
+
+
+def intel_kernels(facts):
+    """From a zebin's description, YAML of which only the plainest is used. Registers are 32 bytes (64 on pvc), a
+    kernel has 128 or 256; more telling is how many work-items share a thread's."""
+    kernels, of, space = {}, None, None
+    for line in facts.split("kernels_misc_info:")[0].splitlines():
+        key, _, value = line.strip().lstrip("- ").partition(":")
+        value = value.strip()
+        if line.startswith("  - name:"):
+            of = kernels[value] = {"registers": 0, "local": 0, "scratch": 0, "spill": 0}
+            space = None
+        elif key in ("grf_count", "simd_size", "slm_size"):
+            of[{"grf_count": "registers", "simd_size": "lanes", "slm_size": "local"}[key]] = int(value)
+        elif key == "per_thread_memory_buffers":
+            space = ""
+        elif space is not None and key == "type":
+            space = value
+        elif space is not None and key == "usage":
+            space = "spill" if value == "spill_fill_space" or space == "scratch" else "scratch"
+        elif space and key == "size":
+            of[space] += int(value)
+    kernels.pop("Intel_Symbol_Table_Void_Program", None)
+    return kernels
+
+
+# ---- all of it ----
+
+
+def nvrtc_path(given):
+    candidates = [given] if given else sorted(glob.glob("/usr/local/cuda/lib64/libnvrtc.so"))
+    return candidates[0] if candidates else None
+
+
+def compiler_of(target, arguments):
+    if target in AMD:
+        return Clang(arguments.work)
+    if target in INTEL:
+        return Ocloc(arguments.ocloc)
+    compiler = Nvrtc(nvrtc_path(arguments.nvrtc))
+    if int(target[3:]) not in compiler.archs:
+        raise Missing(f"{compiler.version} does not compile for {target}")
+    return compiler
+
+
+def one(arguments, target, program):
+    """(target, program's name, kernels or None, what is wrong, seconds); from the kept results where nothing changed."""
+    began = time.time()
+    options = program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
+    compiler = compiler_of(target, arguments)
+    with open(__file__) as f:
+        parts = [f.read(), compiler.version, target, program["text"], *options]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    path = os.path.join(arguments.work, "kept", key + ".json")
+    if os.path.exists(path):
+        with open(path) as f:
+            return target, program["name"], json.load(f), None, 0.0
+    try:
+        kernels = compiler.compile(target, program["file"], program["text"], options)
+    except Broken as error:
+        return target, program["name"], None, str(error), time.time() - began
+    with open(f"{path}.{os.getpid()}", "w") as f:
+        json.dump(kernels, f)
+    os.replace(f.name, path)
+    return target, program["name"], kernels, None, time.time() - began
+
+
+def read_programs(folder):
+    programs = []
+    with open(os.path.join(folder, "programs.tsv")) as f:
+        for line in f:
+            row = dict(zip(("name", "file", "defines", "opencl", "cuda"), line.rstrip("\n").split("\t")))
+            with open(os.path.join(folder, row["file"])) as text:
+                row["text"] = text.read()
+            programs.append(row)
+    return programs
+
+
+def serves(program, target):
+    return bool(program["cuda" if target in NVIDIA else "opencl"])
+
+
+def judge(target, results, say):
+    """Passed and failed kernels of a target's results; a program that does not compile counts as one."""
+    passed = failed = 0
+    for _, program, kernels, wrong, _ in results:
+        if wrong:
+            failed += 1
+            say(f"{target}: {program} does not compile without a warning:\n{wrong}\n")
+            continue
+        for kernel, takes in kernels.items():
+            bad = is_hot(kernel) and (takes["spill"] or takes["scratch"])
+            failed, passed = failed + bool(bad), passed + (not bad)
+            if bad:
+                say(f"{target}: {program}: {kernel} is hot and takes {cell(target, takes)} (see tests/static/compile.py)")
+    return passed, failed
+
+
+# ---- the table ----
+
+
+def cell(target, takes):
+    text = str(takes["registers"])
+    if target in INTEL:
+        text = f"{takes.get('lanes', 0)}×{takes['registers']}"
+    if takes["scratch"] and not (takes["spill"] and target in NVIDIA + AMD):
+        text += f" a{takes['scratch']}"
+    if takes["spill"]:
+        text += f" **s{takes['spill']}**"
+    return text
+
+
+def table(programs, results, versions):
+    """One row a kernel and program, one column a target."""
+    targets = [t for t in TARGETS if any(r[0] == t for r in results)]
+    by = {(r[0], r[1]): r[2] for r in results if r[2] is not None}
+    lines = ["| kernel | local memory | " + " | ".join(targets) + " |", "|---" * (len(targets) + 2) + "|"]
+    for program in programs:
+        found = {t: by.get((t, program["name"])) or {} for t in targets}
+        names = sorted(set().union(*found.values()))
+        if names:
+            lines.append(f"| **{program['name']}** |" + " |" * (len(targets) + 1))
+        for name in names:
+            takes = {t: found[t].get(name) for t in targets}
+            local = max(v["local"] for v in takes.values() if v)
+            cells = [cell(t, v) if v else "–" for t, v in takes.items()]
+            mark = " (hot)" if is_hot(name) else ""
+            lines.append(f"| {name}{mark} | {local or ''} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write(path, programs, results, versions, missing):
+    hot = "\n".join(f"- `{pattern}`: {why}" for pattern, why in HOT.items())
+    skipped = "".join(f"\n{t}: {why}." for t, why in missing.items())
+    with open(path, "w") as f:
+        f.write(
+            f"""# What each vendor's compiler makes of the kernels
+
+Every program of the GPU's shape, compiled with no device in the machine: {", ".join(sorted(set(versions.values())))}.
+Made by `scripts/static.sh --write`; `./run-tests` compiles the same and fails where a compiler has a warning to give or
+a hot kernel spills.{skipped}
+
+A cell is what a work-item takes. NVIDIA (sm) and AMD (gfx): registers of 32 bits. Intel (dg2, pvc): work-items that share
+a hardware thread × its registers, of 32 bytes (pvc: 64). `a`: bytes of arrays that did not fit registers. **`s`**:
+spilled: bytes stored and loaded on NVIDIA, registers on AMD, bytes on Intel. Local memory: bytes a work-group.
+
+Hot kernels, in which neither is allowed:
+
+{hot}
+
+{table(programs, results, versions)}
+"""
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("programs")
+    parser.add_argument("work")
+    parser.add_argument("--nvrtc")
+    parser.add_argument("--ocloc")
+    parser.add_argument("--write")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("targets", nargs="*", default=[])
+    arguments = parser.parse_args()
+    for target in arguments.targets:
+        if target not in TARGETS:
+            parser.error(f"no target {target}; there are {' '.join(TARGETS)}")
+    os.makedirs(os.path.join(arguments.work, "kept"), exist_ok=True)
+    programs, versions, missing, results = read_programs(arguments.programs), {}, {}, []
+    for target in arguments.targets or TARGETS:
+        try:
+            versions[target] = compiler_of(target, arguments).version
+        except Missing as error:
+            missing[target] = str(error)
+    with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
+        jobs = [pool.submit(one, arguments, t, p) for p in programs for t in versions if serves(p, t)]
+        results = [job.result() for job in jobs]
+    any_failed = False
+    for target in arguments.targets or TARGETS:
+        if target in missing:
+            print(target, 0, 0, 1, 0, missing[target], sep="\t")
+            continue
+        of = [r for r in results if r[0] == target]
+        passed, failed = judge(target, of, lambda text: print(text, file=sys.stderr))
+        any_failed = any_failed or failed
+        print(target, passed, failed, 0, round(sum(r[4] for r in of)), "", sep="\t")
+    if arguments.write:
+        write(arguments.write, programs, results, versions, missing)
+    return 1 if any_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

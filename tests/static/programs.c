@@ -1,0 +1,179 @@
+/* Writes the text of every device program and a list of them, for compilers that need no device (tests/static/).
+ *
+ *   programs FOLDER      FOLDER/NAME.cl or .cu, and FOLDER/programs.tsv:
+ *                        name, file, defines, options of OpenCL, options of CUDA (empty: not a program of that one)
+ *
+ * The tuned variants are not listed here: the table of matrix products is asked to bind itself, by each of its
+ * providers, for every storage, on devices that only write down which kernel was wanted. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/embedded.h"
+#include "backend/gemm_internal.h"
+#include "backend/source.h"
+#include "base/text.h"
+
+#define MAX_VARIANTS 256
+
+typedef struct variant {
+  char source[64], defines[256];
+  gh_dtype dtype;
+  bool cpu; /* wanted by a device of the CPU's shape: known, but nothing for GPUs */
+} variant;
+
+static variant variants[MAX_VARIANTS];
+static int variant_count;
+
+/* ---- devices that note what is bound on them ---- */
+
+static gh_status note(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
+                      int arg_count, gh_launch **out) {
+  (void)grid, (void)args, (void)arg_count;
+  *out = NULL;
+  if (!id->source) return GH_OK;
+  variant v = {.dtype = id->dtype, .cpu = d && d->info.shape == GH_SHAPE_CPU};
+  snprintf(v.source, sizeof v.source, "%s", id->source);
+  snprintf(v.defines, sizeof v.defines, "%s", id->defines ? id->defines : "");
+  for (int i = 0; i < variant_count; i++)
+    if (!strcmp(variants[i].source, v.source) && !strcmp(variants[i].defines, v.defines) &&
+        variants[i].dtype == v.dtype && variants[i].cpu == v.cpu)
+      return GH_OK;
+  if (variant_count == MAX_VARIANTS) return gh_fail(err, GH_ERROR_ARGUMENT, "more than %d variants", MAX_VARIANTS);
+  variants[variant_count++] = v;
+  return GH_OK;
+}
+
+static gh_status library(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                         gh_buffer *c, gh_launch **out) {
+  (void)err, (void)d, (void)desc, (void)a, (void)b, (void)c;
+  *out = NULL;
+  return GH_OK;
+}
+
+static const char *no_library(const gh_device *d) {
+  (void)d;
+  return NULL;
+}
+
+static const gh_backend opencl = {
+    .name = "opencl", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
+static const gh_backend cuda = {
+    .name = "cuda", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
+
+/* ---- what the tables want ---- */
+
+static gh_status ask_gemm(gh_error *err, gh_device *d) {
+  static const gh_dtype types[] = {GH_F32, GH_BF16};
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+    for (size_t t = 0; t < GH_COUNT(types) * GH_COUNT(types); t++)
+      for (int trans = 0; trans < 4; trans++) {
+        const gh_gemm_desc desc = {.m = 256,
+                                   .n = 256,
+                                   .k = 256,
+                                   .trans_a = trans & 1,
+                                   .trans_b = trans & 2,
+                                   .lda = 256,
+                                   .ldb = 256,
+                                   .ldc = 256,
+                                   .batch = 1,
+                                   .alpha = 1,
+                                   .dtype = types[t % GH_COUNT(types)],
+                                   .dtype_c = types[t / GH_COUNT(types)]};
+        gh_launch *launch;
+        /* whatever a CPU may have to have for it, what can only be bound there is not for GPUs */
+        if (d->info.shape == GH_SHAPE_GPU && !p->applies(&desc, d)) continue;
+        gh_status status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
+        if (status) return gh_fail_in(err, "%s", p->name);
+      }
+  return GH_OK;
+}
+
+/* The tuned sources that no table names (the tests' own): as they are. */
+static gh_status add_plain(gh_error *err) {
+  for (const gh_embedded_file *f = gh_embedded_kernels; f->name; f++) {
+    const char *end = strrchr(f->name, '.');
+    if (strcmp(end, ".cu") && (strcmp(end, ".cl") || !gh_starts_with(f->name, "tuned_"))) continue;
+    char source[64];
+    snprintf(source, sizeof source, "%.*s", (int)(end - f->name), f->name);
+    bool known = false;
+    for (int i = 0; i < variant_count; i++) known = known || !strcmp(variants[i].source, source);
+    gh_kernel_id id = {.source = source, .dtype = GH_F32};
+    gh_launch *launch;
+    gh_status status = known ? GH_OK : note(err, NULL, &id, NULL, NULL, 0, &launch);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+/* ---- writing ---- */
+
+static bool is_cuda_only(const char *source) {
+  char name[80];
+  snprintf(name, sizeof name, "%s.cu", source);
+  for (const gh_embedded_file *f = gh_embedded_kernels; f->name; f++)
+    if (!strcmp(f->name, name)) return true;
+  return false;
+}
+
+static gh_status write_program(gh_error *err, FILE *list, const char *folder, const char *source, const char *defines,
+                               gh_dtype dtype) {
+  const gh_device_info info = {.shape = GH_SHAPE_GPU};
+  const bool cuda_only = source && is_cuda_only(source);
+  const char *base = source ? source : "kernels", *elem = gh_source_elem_define(dtype);
+  char path[4096], options[512], *text;
+  gh_status status = gh_source_cuda_options(err, &info, dtype, options, sizeof options);
+  if (!status) status = gh_source_build(err, source, &text);
+  if (status) return status;
+  snprintf(path, sizeof path, "%s/%s.%s", folder, base, cuda_only ? "cu" : "cl");
+  FILE *f = fopen(path, "w");
+  size_t size = strlen(text);
+  bool good = f && fwrite(text, 1, size, f) == size;
+  good = f && !fclose(f) && good;
+  free(text);
+  if (!good) return gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
+  fprintf(list, "%s %s%s%s\t%s\t%s\t", base, gh_dtype_name(dtype), *defines ? " " : "", defines, strrchr(path, '/') + 1,
+          defines);
+  if (!cuda_only) fprintf(list, "%s%s%s", GH_SOURCE_OPENCL_OPTIONS, *elem ? " " : "", elem);
+  fprintf(list, "\t%s\n", options);
+  return GH_OK;
+}
+
+static gh_status write_all(gh_error *err, const char *folder) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s/programs.tsv", folder);
+  FILE *list = fopen(path, "w");
+  if (!list) return gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
+  gh_status status = GH_OK;
+  for (int dtype = 0; !status && dtype < GH_DTYPES; dtype++)
+    if (gh_source_elem_define((gh_dtype)dtype)) status = write_program(err, list, folder, NULL, "", (gh_dtype)dtype);
+  for (int i = 0; !status && i < variant_count; i++)
+    if (!variants[i].cpu)
+      status = write_program(err, list, folder, variants[i].source, variants[i].defines, variants[i].dtype);
+  if (fclose(list) && !status) status = gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    fprintf(stderr, "usage: programs FOLDER\n");
+    return 2;
+  }
+  gh_error err = {0};
+  gh_status status = GH_OK;
+  gh_device devices[] = {{.backend = &opencl, .info = {.id = "opencl:0", .shape = GH_SHAPE_GPU}},
+                         {.backend = &opencl, .info = {.id = "opencl:1", .shape = GH_SHAPE_CPU, .is_cpu = true}},
+                         {.backend = &cuda, .info = {.id = "cuda:0", .shape = GH_SHAPE_GPU}}};
+  for (size_t i = 0; !status && i < GH_COUNT(devices); i++) {
+    gh_device_info *info = &devices[i].info;
+    info->compute_units = 64;
+    info->max_group = 1024;
+    info->local_bytes = 64 << 10;
+    info->memory_bytes = info->max_buffer_bytes = INT64_C(16) << 30;
+    status = ask_gemm(&err, &devices[i]);
+  }
+  if (!status) status = add_plain(&err);
+  if (!status) status = write_all(&err, argv[1]);
+  if (status) fprintf(stderr, "programs: %s\n", err.text);
+  return status != GH_OK;
+}
