@@ -63,6 +63,7 @@ static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch
   size_t most = 0, items = k->local[0] * k->local[1] * k->local[2];
   cl_ulong local = 0;
   cl_device_id id = gh_cl(d)->id;
+  if (gh_cl(d)->quirks.no_needs) return GH_OK;
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
       items > most)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items a group, and %s has %zu for it", launch->name,

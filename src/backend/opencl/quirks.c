@@ -18,11 +18,13 @@ static const struct {
     {"Intel(R) OpenCL", "", "", {.no_clfft = true}},
     /* Mesa's shader compiler ends all loops of a work-item together after 65535 rounds (LP_MAX_TGSI_LOOP_ITERATIONS,
      * "shared between every loop"), with what they have by then and without a word. And it takes minutes and gigabytes
-     * over vectors of 16: work-items are its vector lanes, as a GPU's. */
+     * over vectors of 16: work-items are its vector lanes, as a GPU's. Of every kernel it says that groups have at most
+     * 32, and counts its local memory twice; groups of 256 give right results. */
     {"rusticl",
      "",
      "llvmpipe",
      {.gpu_shape = true,
+      .no_needs = true,
       .unfit = "Mesa's llvmpipe ends a work-item's loops after 65535 rounds, so that large tensors come out wrong"}},
 };
 

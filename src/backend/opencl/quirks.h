@@ -9,6 +9,7 @@ typedef struct gh_cl_quirks {
   bool no_binaries;  /* program binaries do not load again: build from source every time */
   bool no_clfft;     /* its compiler refuses clFFT's kernels: Fourier transforms are our own */
   bool gpu_shape;    /* kernels of the GPU's shape only, although it is a CPU */
+  bool no_needs;     /* what it says of a kernel's largest group and local memory is not true */
   const char *unfit; /* why it can run small tests and must not train; NULL: it can */
 } gh_cl_quirks;
 
