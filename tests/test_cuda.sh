@@ -28,9 +28,10 @@ same_losses() { # same_losses A B TOLERANCE: the two files hold the same updates
       for (i = 1; i <= n; i++) { split(parts[i], pair, ":"); if (pair[1] == key) return pair[2] }
       return "none"
     }
+    function number(x) { return x ~ /^-?[0-9.]+(e[-+]?[0-9]+)?$/ } # a NaN passes comparisons of some awks
     function near(key,   a, b) {
       a = value($1, key); b = value($2, key)
-      if (!(a + 0 > 0) || !((a - b) * (a - b) <= most * most * a * a)) { print names ": " key " of line " NR ": " a " and " b; bad = 1 }
+      if (!number(a) || !number(b) || !(a > 0) || !((a - b) * (a - b) <= most * most * a * a)) { print names ": " key " of line " NR ": " a " and " b; bad = 1 }
     }
     { near("loss"); near("grad_norm"); if (value($1, "lr") != value($2, "lr")) { print names ": lr"; bad = 1 } }
     END { exit bad || NR != 6 }' || fail "$1 and $2 are not the same run: $(cat "$1" "$2")"
@@ -65,7 +66,7 @@ for device in opencl cuda; do
     fail "encode on $device: $(cat err)"
 done
 paste <(numbers opencl.safetensors) <(numbers cuda.safetensors) |
-  awk '!(($1 - $2) * ($1 - $2) <= 1e-8) { bad = 1 } END { exit bad || NR < 100 }' || fail "embeddings differ"
+  awk '/[a-df-z]/ || !(($1 - $2) * ($1 - $2) <= 1e-8) { bad = 1 } END { exit bad || NR < 100 }' || fail "embeddings differ"
 "$genhance" reconstruct --run on-opencl --images images --device cuda:0 --out grid.png >out 2>err ||
   fail "reconstruct: $(cat err)"
 [ "$(head -c 4 grid.png | tail -c 3)" = PNG ] || fail "reconstruct left no picture"

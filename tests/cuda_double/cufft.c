@@ -1,4 +1,4 @@
-/* cuFFT's double: 2-D complex transforms by their definition, one side after the other, in float64. */
+/* cuFFT's double: 2-D complex transforms one side after the other, in float64. */
 #include "double.h"
 
 #include <complex.h>
@@ -86,18 +86,34 @@ typedef struct transform {
   int direction;
 } transform;
 
-/* n numbers `step` apart, in place; `copy` and `turn` have room for n. */
-static void transform_line(double complex *x, int64_t n, int64_t step, int direction, double complex *copy,
-                           double complex *turn) {
-  for (int64_t i = 0; i < n; i++) {
-    copy[i] = x[i * step];
-    turn[i] = cexp(direction * 2 * PI * I * (double)i / (double)n);
+static double complex turned(double complex x, double complex by) {
+  return CMPLX(creal(x) * creal(by) - cimag(x) * cimag(by), creal(x) * cimag(by) + cimag(x) * creal(by));
+}
+
+/* Of n numbers `step` apart: an even n from its halves, an odd one by the definition. */
+static void transform_numbers(double complex *out, const double complex *x, int64_t n, int64_t step, int direction) {
+  if (n % 2) {
+    for (int64_t k = 0; k < n; k++) {
+      out[k] = 0;
+      for (int64_t i = 0; i < n; i++)
+        out[k] += turned(x[i * step], cexp(direction * 2 * PI * I * (double)(i * k % n) / (double)n));
+    }
+    return;
   }
-  for (int64_t k = 0; k < n; k++) {
-    double complex sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += copy[i] * turn[i * k % n];
-    x[k * step] = sum;
+  transform_numbers(out, x, n / 2, 2 * step, direction);
+  transform_numbers(out + n / 2, x + step, n / 2, 2 * step, direction);
+  for (int64_t k = 0; k < n / 2; k++) {
+    const double complex even = out[k],
+                         odd = turned(out[n / 2 + k], cexp(direction * 2 * PI * I * (double)k / (double)n));
+    out[k] = even + odd;
+    out[n / 2 + k] = even - odd;
   }
+}
+
+/* In place; `out` has room for n. */
+static void transform_line(double complex *x, int64_t n, int64_t step, int direction, double complex *out) {
+  transform_numbers(out, x, n, step, direction);
+  for (int64_t k = 0; k < n; k++) x[k * step] = out[k];
 }
 
 static unsigned run_transform(const void *data) {
@@ -106,13 +122,11 @@ static unsigned run_transform(const void *data) {
   const size_t bytes = (size_t)(n * t->batch) * sizeof *t->from;
   if (!gh_double_is_device(t->from, bytes) || !gh_double_is_device(t->to, bytes))
     return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: what is no device memory");
-  double complex *x = malloc((size_t)n * sizeof *x), *rest = malloc((size_t)(2 * longest) * sizeof *rest);
+  double complex *x = malloc((size_t)n * sizeof *x), *rest = malloc((size_t)longest * sizeof *rest);
   for (int64_t b = 0; x && rest && b < t->batch; b++) {
     for (int64_t i = 0; i < n; i++) x[i] = CMPLX((double)t->from[b * n + i].x, (double)t->from[b * n + i].y);
-    for (int64_t r = 0; r < t->rows; r++)
-      transform_line(x + r * t->columns, t->columns, 1, t->direction, rest, rest + longest);
-    for (int64_t c = 0; c < t->columns; c++)
-      transform_line(x + c, t->rows, t->columns, t->direction, rest, rest + longest);
+    for (int64_t r = 0; r < t->rows; r++) transform_line(x + r * t->columns, t->columns, 1, t->direction, rest);
+    for (int64_t c = 0; c < t->columns; c++) transform_line(x + c, t->rows, t->columns, t->direction, rest);
     for (int64_t i = 0; i < n; i++) t->to[b * n + i] = (cufftComplex){(float)creal(x[i]), (float)cimag(x[i])};
   }
   unsigned code = x && rest ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
