@@ -51,6 +51,14 @@ NVIDIA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 AMD = ["gfx90a", "gfx942", "gfx1030", "gfx1100"]
 INTEL = ["dg2", "pvc"]
 TARGETS = NVIDIA + AMD + INTEL
+# cl/gemm_matrix_units.h: a unit's instruction is known to its own devices' compilers alone.
+UNITS = {
+    "-DUNIT_MMA": [t for t in NVIDIA if t != "sm_75"],
+    "-DUNIT_MFMA": ["gfx90a", "gfx942"],
+    "-DUNIT_WMMA": ["gfx1100"],
+    "-DUNIT_DPAS16": ["pvc"],
+    "-DUNIT_DPAS8": ["dg2"],
+}
 
 
 class Missing(Exception):
@@ -333,6 +341,9 @@ def read_programs(folder):
 
 
 def serves(program, target):
+    for option in program["defines"].split():
+        if target not in UNITS.get(option, TARGETS):
+            return False
     return bool(program["cuda" if target in NVIDIA else "opencl"])
 
 

@@ -171,6 +171,10 @@ int main(int argc, char **argv) {
     info->local_bytes = 64 << 10;
     info->memory_bytes = info->max_buffer_bytes = INT64_C(16) << 30;
     status = ask_gemm(&err, &devices[i]);
+    for (int unit = GH_MATRIX_NONE + 1; !status && unit <= GH_MATRIX_DPAS8 && info->shape == GH_SHAPE_GPU; unit++) {
+      info->matrix = (gh_matrix_unit)unit;
+      status = ask_gemm(&err, &devices[i]);
+    }
   }
   if (!status) status = add_plain(&err);
   if (!status) status = write_all(&err, argv[1]);
