@@ -15,6 +15,7 @@ import ctypes
 import fnmatch
 import glob
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -312,8 +313,8 @@ def one(arguments, target, program):
     began = time.time()
     options = program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
     compiler = compiler_of(target, arguments)
-    with open(__file__) as f:
-        parts = [f.read(), compiler.version, target, program["text"], *options]
+    readers = [nvidia_kernels, amd_kernels, amd_undefined, intel_kernels, elf_sections, type(compiler)]
+    parts = [*map(inspect.getsource, readers), compiler.version, target, program["text"], *options]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     path = os.path.join(arguments.work, "kept", key + ".json")
     if os.path.exists(path):
@@ -429,7 +430,7 @@ def main():
     parser.add_argument("--write")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("targets", nargs="*", default=[])
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()  # targets may come last
     for target in arguments.targets:
         if target not in TARGETS:
             parser.error(f"no target {target}; there are {' '.join(TARGETS)}")
