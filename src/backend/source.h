@@ -5,8 +5,9 @@
 #include "backend/backend.h"
 
 /* The main program (name NULL): platform.h, the other headers, every .cl but tuned_*.cl, in a fixed order. Otherwise
- * name.cl alone, or cuda/name.cu, which only NVRTC reads. `#include "x.h"` is resolved here, each file once: device compilers have no file system of ours.
- * Lines are marked, so that a compiler's messages name the file. The caller frees *out. */
+ * name.cl alone, or cuda/name.cu, which only NVRTC reads. `#include "x.h"` is resolved here, each file once: device
+ * compilers have no file system of ours. Lines are marked, so that a compiler's messages name the file. The caller
+ * frees *out. */
 gh_status gh_source_build(gh_error *err, const char *name, char **out);
 
 #define GH_SOURCE_OPENCL_OPTIONS "-cl-std=CL1.2 -Werror" /* of every OpenCL compilation */

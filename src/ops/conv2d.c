@@ -94,8 +94,8 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
 }
 
 /* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are made on the way. */
-static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, const gh_tensor *x,
-                               const gh_tensor *weight, const gh_tensor *bias, int64_t in, int64_t out) {
+static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, const gh_tensor *x, const gh_tensor *weight,
+                               const gh_tensor *bias, int64_t in, int64_t out) {
   gh_gemm_desc d = {.m = out, .n = c->positions, .k = in * 9, .lda = in * 9, .ldb = c->positions, .ldc = c->positions};
   d.image.channels = in;
   d.image.height = c->height;

@@ -40,7 +40,8 @@ static const char style[] =
     ".strip .fresh{border-color:#d1602b}.missing{color:#8a4b1f;background:#fdf4ec;padding:8px 12px;border-radius:6px}"
     "footer{margin-top:40px;color:var(--soft);font-size:12px}"
     "@media "
-    "print{body{font-size:11pt}main{max-width:none;padding:0}h2,.lead{break-after:avoid}figure,.tile,tr,.lead,.near,.row"
+    "print{body{font-size:11pt}main{max-width:none;padding:0}h2,.lead{break-after:avoid}figure,.tile,tr,.lead,.near,."
+    "row"
     "{break-inside:avoid}.three{grid-template-columns:1fr 1fr 1fr}.grid{grid-template-columns:1fr 1fr}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}@page{margin:14mm}";
 
