@@ -28,6 +28,7 @@ def arguments():
     parser.add_argument("--stages", default="2,1")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeats", default="3")
+    parser.add_argument("--without-best", action="store_true", help="leave PyTorch best configured out")
     return parser.parse_args()
 
 
@@ -49,6 +50,8 @@ def stage_rows(args, stage):
     peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common]
     programs = {"genhance": [args.genhance, "bench", "step", *common], "PyTorch, as installed": peer,
                 "PyTorch, best configured": [*peer, "--best"]}
+    if args.without_best:
+        programs.popitem()
     seen = {name: [] for name in programs}
     with tempfile.TemporaryDirectory() as folder:
         for one in range(args.rounds):

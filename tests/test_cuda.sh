@@ -21,8 +21,8 @@ GH_CUDA_LIBRARIES=$work/none refuse 2 'there is no device "cuda:0"' "$genhance" 
 [ ! -e run ] || fail "a device that is not there left a run"
 
 # ---- the same run on both ----
-same_losses() { # same_losses A B TOLERANCE: the two files hold the same updates, losses and norms so near
-  paste -d ' ' "$1" "$2" | tr -d '{}"' | awk -v names="$1 $2" -v most="$3" '
+same_losses() { # same_losses A B TOLERANCE [loss]: the files hold the same updates, losses (and gradient norms) so near
+  paste -d ' ' "$1" "$2" | tr -d '{}"' | awk -v names="$1 $2" -v most="$3" -v only="${4:-}" '
     function value(line, key,   n, parts, i, pair) {
       n = split(line, parts, ",")
       for (i = 1; i <= n; i++) { split(parts[i], pair, ":"); if (pair[1] == key) return pair[2] }
@@ -33,7 +33,7 @@ same_losses() { # same_losses A B TOLERANCE: the two files hold the same updates
       a = value($1, key); b = value($2, key)
       if (!number(a) || !number(b) || !(a > 0) || !((a - b) * (a - b) <= most * most * a * a)) { print names ": " key " of line " NR ": " a " and " b; bad = 1 }
     }
-    { near("loss"); near("grad_norm"); if (value($1, "lr") != value($2, "lr")) { print names ": lr"; bad = 1 } }
+    { near("loss"); if (only != "loss") near("grad_norm"); if (value($1, "lr") != value($2, "lr")) { print names ": lr"; bad = 1 } }
     END { exit bad || NR != 6 }' || fail "$1 and $2 are not the same run: $(cat "$1" "$2")"
 }
 train --device opencl:0
@@ -53,8 +53,9 @@ on_cuda --resume
 same_losses on-opencl/metrics.jsonl run/metrics.jsonl 1e-4
 
 # ---- stored in bfloat16 ----
+# After the first update the weights are others, so that gradients are no longer those of the same point: losses alone.
 on_cuda --set precision=bfloat16 --set output=bf16
-same_losses on-opencl/metrics.jsonl bf16/metrics.jsonl 0.02
+same_losses on-opencl/metrics.jsonl bf16/metrics.jsonl 0.01 loss
 cmp -s on-cuda/metrics.jsonl bf16/metrics.jsonl && fail "bfloat16 changed nothing"
 
 # ---- the other commands ----
