@@ -71,6 +71,22 @@ reject "no linear layer of the encoder is called k_porj" --set stage2.lora.targe
 reject "file" --set output=file
 reject "file" --set output=file/below
 reject "needs" --set stage1.batch=400000 --set stage1.micro_batch=400000
+reject "would help" --set stage1.batch=16000 --set stage1.micro_batch=16000
+reject 'memory.recompute "all" or a smaller micro_batch would help' --set memory.recompute=none \
+  --set stage1.batch=16000 --set stage1.micro_batch=16000
+
+# ---- the plan alone ----
+"$genhance" train --config run.json --dry-run --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"
+[ ! -e planned ] || fail "a dry run wrote something"
+for text in "parameters: [1-9][0-9]* trained, [1-9][0-9]* frozen" "MiB at the peak" "the largest: [a-z]" "GFLOP, takes about"; do
+  [ "$(cat out err | grep -cE "$text")" = 2 ] || fail "the plan does not say \"$text\" of both stages: $(cat out err)"
+done
+for key in parameters_trained lasting_bytes step_bytes products update_seconds update_flop images_per_second; do
+  [ "$(grep -oE "\"$key\"" plan.json | wc -l)" = 2 ] || fail "no $key of both stages: $(cat plan.json)"
+done
+for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[)"; do
+  grep -E "$shape" out | grep -qE "own-|clblast|conv2d" || fail "no provider of $shape: $(cat out)"
+done
 
 # ---- weights that do not fit ----
 spoil() { # spoil FILE EXPRESSION: the file with its header changed, in bytes of the same number

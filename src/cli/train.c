@@ -38,7 +38,7 @@ static void print_best(const gh_best *b) {
 
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_config config;
-  gh_stage_report reports[2];
+  gh_stage_report reports[2] = {0};
   const gh_strings *sets = gh_args_list(args, "set");
   const gh_train_options options = gh_run_options(args);
   gh_status status =
@@ -47,6 +47,13 @@ static gh_status run(gh_error *err, const gh_args *args) {
   status = gh_run_device(err, args, &config.device);
   gh_stop_install();
   if (!status) status = gh_train(err, &config, &options, reports);
+  for (int i = 0; i < 2; i++) {
+    if (!reports[i].plan) continue;
+    if (status)
+      gh_json_free(reports[i].plan);
+    else
+      status = gh_json_put(err, args->result, i ? "stage2" : "stage1", reports[i].plan);
+  }
   for (int i = 0; i < 2 && !status; i++) {
     if (!reports[i].updates) continue;
     printf("stage %d: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s)\n", i + 1, reports[i].first_loss,

@@ -84,7 +84,7 @@ static gh_status prepare(gh_error *err, gh_bench *b) {
   gh_step_spec spec = spec_of(b);
   gh_budget budget;
   gh_status status = gh_budget_measure(err, &spec, &optimizer, &budget);
-  if (!status) status = gh_budget_check(err, b->device, &budget, o->batch);
+  if (!status) status = gh_budget_check(err, b->device, &budget, o->batch, o->recompute);
   if (!status) status = gh_store_create(err, b->device, &b->store);
   if (!status) status = gh_step_block(err, b->store, "step", &b->lora.step);
   spec.store = b->store;
@@ -274,7 +274,11 @@ gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options
   gh_status status = choose_models(err, options, &b.models);
   if (status) return status;
   const gh_step_spec spec = spec_of(&b);
-  return gh_budget_measure(err, &spec, &optimizer, out);
+  const int64_t limit = device->info.max_buffer_bytes;
+  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, however small the device's buffers */
+  status = gh_budget_measure(err, &spec, &optimizer, out);
+  device->info.max_buffer_bytes = limit;
+  return status;
 }
 
 gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_result *result) {

@@ -83,14 +83,22 @@ gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_opt
 
 static double mib(int64_t bytes) { return (double)bytes / 1048576; }
 
-gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *b, int64_t micro_batch) {
+/* By the configuration's keys. What lasts does not shrink with the micro-batch. */
+static const char *what_helps(const gh_budget *b, int64_t have, int64_t micro_batch, bool recompute) {
+  if (b->lasting_bytes > have) return "a smaller denoiser";
+  if (recompute) return micro_batch > 1 ? "a smaller micro_batch" : "a smaller denoiser";
+  return micro_batch > 1 ? "memory.recompute \"all\" or a smaller micro_batch" : "memory.recompute \"all\"";
+}
+
+gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *b, int64_t micro_batch,
+                          bool recompute) {
   int64_t need = b->lasting_bytes + b->step_bytes, have = device->info.memory_bytes;
   if (need <= have) return GH_OK;
   return gh_fail(
       err, GH_ERROR_MEMORY,
       "needs %.0f MiB (%.0f lasting, %.0f in a step of %lld) and %s has %.0f; the largest: %s; %s would help",
       mib(need), mib(b->lasting_bytes), mib(b->step_bytes), (long long)micro_batch, device->info.id, mib(have),
-      b->largest, b->lasting_bytes > have ? "a smaller denoiser" : "a smaller micro_batch");
+      b->largest, what_helps(b, have, micro_batch, recompute));
 }
 
 static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
@@ -100,7 +108,7 @@ static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const
   for (int i = 0; i < count && !status; i++) {
     spec.device = devices[i];
     status = gh_budget_measure(err, &spec, optimizer, b);
-    if (!status) status = gh_budget_check(err, devices[i], b, spec.batch);
+    if (!status) status = gh_budget_check(err, devices[i], b, spec.batch, spec.recompute);
   }
   return status;
 }
@@ -130,8 +138,9 @@ void gh_budget_print(const gh_device *device, const char *label, const gh_budget
   gh_info("  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained, (long long)b->parameters_frozen);
   gh_info("  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch, recompute ? ", recomputing" : "",
           b->flops * 1e-9);
-  gh_info("  memory: %.0f MiB lasting, %.0f MiB in a step, of %.0f MiB; the largest: %s", mib(b->lasting_bytes),
-          mib(b->step_bytes), mib(device->info.memory_bytes), b->largest);
+  gh_info("  memory: %.0f MiB at the peak (%.0f lasting, %.0f in a step) of %.0f MiB; the largest: %s",
+          mib(b->lasting_bytes + b->step_bytes), mib(b->lasting_bytes), mib(b->step_bytes),
+          mib(device->info.memory_bytes), b->largest);
 }
 
 gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, bool recompute) {

@@ -25,7 +25,8 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_op
 gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer);
 
 /* GH_ERROR_MEMORY when it cannot fit the device, naming the largest tensors and what would help. */
-gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch);
+gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch,
+                          bool recompute);
 
 /* What was asked for is taken or refused; what was left open (spec->batch 0: the micro-batch; recomputation "auto") is
  * chosen so that every one of the devices can hold it. A recomputation left open is used where it does not fit without;

@@ -65,7 +65,19 @@ static int collect(const gh_device *d, const gh_graph *g, gh_row_of_plan *rows) 
   return count;
 }
 
-static gh_status list(gh_error *err, const gh_loop *l) {
+static gh_status put_rows(gh_error *err, gh_json *into, const gh_row_of_plan *rows, int count) {
+  gh_json *products = gh_json_put_array(err, into, "products");
+  for (int i = 0; i < count; i++) {
+    gh_json *row = products ? gh_json_put_object(err, products, NULL) : NULL;
+    if (!row || gh_json_put_string(err, row, "shape", rows[i].shape) ||
+        gh_json_put_string(err, row, "by", rows[i].by) || gh_json_put_int(err, row, "times", rows[i].count) ||
+        gh_json_put_double(err, row, "flop", rows[i].flops))
+      return err->status;
+  }
+  return products ? GH_OK : err->status;
+}
+
+static gh_status list(gh_error *err, const gh_loop *l, gh_json *into) {
   int total = gh_graph_launch_count(l->step.graph);
   gh_row_of_plan *rows = gh_alloc(err, (size_t)total, sizeof *rows);
   if (!rows) return GH_ERROR_MEMORY;
@@ -74,8 +86,9 @@ static gh_status list(gh_error *err, const gh_loop *l) {
   printf("  %9s %6s  %-56s %s\n", "GFLOP", "times", "shape", "by");
   for (int i = 0; i < count; i++)
     printf("  %9.3f %6d  %-56s %s\n", rows[i].flops * 1e-9, rows[i].count, rows[i].shape, rows[i].by);
+  gh_status status = put_rows(err, into, rows, count);
   free(rows);
-  return GH_OK;
+  return status;
 }
 
 static gh_status run_timed(gh_error *err, const gh_loop *l, gh_graph *g, double *seconds) {
@@ -86,26 +99,30 @@ static gh_status run_timed(gh_error *err, const gh_loop *l, gh_graph *g, double 
   return status;
 }
 
-gh_status gh_dry_run_report(gh_error *err, gh_loop *l) {
+gh_status gh_dry_run_report(gh_error *err, gh_loop *l, gh_json *into) {
   double first, step = 0, update = 0;
   const gh_step_values values = {.update = 1,
                                  .beta1 = 0.9,
                                  .beta2 = 0.999,
                                  .samples = (uint32_t)l->micro_batch,
                                  .weight = 1 / (double)l->stage->batch};
-  gh_status status = list(err, l);
+  gh_status status = list(err, l, into);
   if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
   if (!status) status = run_timed(err, l, l->step.graph, &first); /* the first touches memory and compiles */
   if (!status) status = run_timed(err, l, l->step.graph, &step);
   if (!status) status = run_timed(err, l, l->update.graph, &update);
   if (status) return status;
   int64_t micro_batches = GH_CEIL_DIV(l->stage->batch, l->micro_batch);
-  double seconds = (double)micro_batches * step + update;
+  double seconds = (double)micro_batches * step + update, flops = gh_graph_flops(l->step.graph);
   printf(
-      "%s: an update of %lld samples takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f GFLOP/s; %lld "
-      "updates %.3g hours\n",
-      l->label, (long long)l->stage->batch, seconds, (long long)micro_batches, step, update,
-      (double)l->stage->batch / seconds, gh_graph_flops(l->step.graph) * 1e-9 / step, (long long)l->stage->steps,
+      "%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f "
+      "GFLOP/s; %lld updates %.3g hours\n",
+      l->label, (long long)l->stage->batch, flops * 1e-9 * (double)micro_batches, seconds, (long long)micro_batches,
+      step, update, (double)l->stage->batch / seconds, flops * 1e-9 / step, (long long)l->stage->steps,
       seconds * (double)l->stage->steps / 3600);
+  if (gh_json_put_double(err, into, "update_seconds", seconds) ||
+      gh_json_put_double(err, into, "update_flop", flops * (double)micro_batches) ||
+      gh_json_put_double(err, into, "images_per_second", (double)l->stage->batch / seconds))
+    return err->status;
   return GH_OK;
 }

@@ -15,6 +15,7 @@ typedef struct gh_stage {
   gh_models models;
   gh_lora lora;
   gh_budget budget;
+  gh_json *plan; /* of a dry run */
   bool recompute;
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" asks for one */
@@ -99,7 +100,10 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
-  if (!status && o->dry_run) return gh_dry_run_report(err, l);
+  if (!status && o->dry_run) {
+    s->plan = gh_budget_json(err, &s->budget, l->micro_batch, s->recompute);
+    return s->plan ? gh_dry_run_report(err, l, s->plan) : err->status;
+  }
   if (status) return status;
   status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = note(err, s);
@@ -123,6 +127,7 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
     out->evaluated = s->evaluator != NULL;
     if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }
+  out->plan = s->plan;
   gh_evaluator_free(s->evaluator);
   gh_loop_free(&s->loop);
   gh_models_close(&s->models);

@@ -22,6 +22,7 @@ typedef struct gh_stage_report {
   double seconds;
   bool evaluated; /* stage 2, where the configuration asks for it */
   gh_best best;   /* of its snapshots */
+  gh_json *plan;  /* of a dry run: gh_budget_json's keys and gh_dry_run_report's; the caller frees it */
 } gh_stage_report;
 
 /* GH_ERROR_STOPPED when a signal asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not finite (the
