@@ -94,8 +94,24 @@ static const struct {
     {"", "usr/local/lib/python3*/dist-packages/nvidia/*/lib"},
 };
 
+/* NVRTC asks the loader for its second half by name alone, and does not find it in a wheel's folder unless it is loaded
+ * already. */
+static void load_builtins_beside(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char pattern[MAX_PATH_BYTES];
+  if (!slash || strncmp(slash, "/libnvrtc.", strlen("/libnvrtc."))) return;
+  if (snprintf(pattern, sizeof pattern, "%.*s/libnvrtc-builtins.so.*", (int)(slash - path), path) >=
+      (int)sizeof pattern)
+    return;
+  glob_t found;
+  if (glob(pattern, 0, NULL, &found)) return;
+  for (size_t i = 0; i < found.gl_pathc; i++) (void)dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+  globfree(&found);
+}
+
 /* The loader's message for a file that is there; a place without the file says nothing. */
 static void *try_file(const char *path, char *why, size_t size) {
+  load_builtins_beside(path);
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (handle) return handle;
   const char *message = dlerror();

@@ -96,6 +96,9 @@ def elf_sections(binary):
 class Nvrtc:
     def __init__(self, path):
         try:
+            # a wheel's NVRTC does not find its own second half, unless that is loaded already
+            for half in glob.glob(os.path.join(os.path.dirname(path), "libnvrtc-builtins.so.*")):
+                ctypes.CDLL(half)
             self.library = ctypes.CDLL(path)
         except (OSError, TypeError) as error:
             raise Missing(f"no NVRTC: {error}")
