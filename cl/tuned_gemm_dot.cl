@@ -62,16 +62,38 @@ typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
   EXCHANGE(i, j, (a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6, a.s8, b.s8, a.sa, b.sa, a.sc, b.sc, a.se, b.se),     \
            (a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7, a.s9, b.s9, a.sb, b.sb, a.sd, b.sd, a.sf, b.sf))
 #define TURN                                                                                                           \
-  SWAP8(0, 8)                                                                                                          \
-  SWAP8(1, 9)                                                                                                          \
-  SWAP8(2, 10)                                                                                                         \
-  SWAP8(3, 11)                                                                                                         \
-  SWAP8(4, 12)                                                                                                         \
-  SWAP8(5, 13)                                                                                                         \
-  SWAP8(6, 14) SWAP8(7, 15) SWAP4(0, 4) SWAP4(1, 5) SWAP4(2, 6) SWAP4(3, 7) SWAP4(8, 12) SWAP4(9, 13) SWAP4(10, 14)    \
-      SWAP4(11, 15) SWAP2(0, 2) SWAP2(1, 3) SWAP2(4, 6) SWAP2(5, 7) SWAP2(8, 10) SWAP2(9, 11) SWAP2(12, 14)            \
-          SWAP2(13, 15) SWAP1(0, 1) SWAP1(2, 3) SWAP1(4, 5) SWAP1(6, 7) SWAP1(8, 9) SWAP1(10, 11) SWAP1(12, 13)        \
-              SWAP1(14, 15)
+  SWAP8(0, 8);                                                                                                         \
+  SWAP8(1, 9);                                                                                                         \
+  SWAP8(2, 10);                                                                                                        \
+  SWAP8(3, 11);                                                                                                        \
+  SWAP8(4, 12);                                                                                                        \
+  SWAP8(5, 13);                                                                                                        \
+  SWAP8(6, 14);                                                                                                        \
+  SWAP8(7, 15);                                                                                                        \
+  SWAP4(0, 4);                                                                                                         \
+  SWAP4(1, 5);                                                                                                         \
+  SWAP4(2, 6);                                                                                                         \
+  SWAP4(3, 7);                                                                                                         \
+  SWAP4(8, 12);                                                                                                        \
+  SWAP4(9, 13);                                                                                                        \
+  SWAP4(10, 14);                                                                                                       \
+  SWAP4(11, 15);                                                                                                       \
+  SWAP2(0, 2);                                                                                                         \
+  SWAP2(1, 3);                                                                                                         \
+  SWAP2(4, 6);                                                                                                         \
+  SWAP2(5, 7);                                                                                                         \
+  SWAP2(8, 10);                                                                                                        \
+  SWAP2(9, 11);                                                                                                        \
+  SWAP2(12, 14);                                                                                                       \
+  SWAP2(13, 15);                                                                                                       \
+  SWAP1(0, 1);                                                                                                         \
+  SWAP1(2, 3);                                                                                                         \
+  SWAP1(4, 5);                                                                                                         \
+  SWAP1(6, 7);                                                                                                         \
+  SWAP1(8, 9);                                                                                                         \
+  SWAP1(10, 11);                                                                                                       \
+  SWAP1(12, 13);                                                                                                       \
+  SWAP1(14, 15);
 
 /* A pair of an incomplete square: what lies past `rows` or `depth` is 0. */
 inline uint edge_pair(GLOBAL const gemm_bf16 *x, int64 ld, bool along, int i, int q, int rows, int depth) {
