@@ -207,7 +207,40 @@ static void test_nan_arrives(void **state) {
     }
 }
 
+/* ViT-L/14 at 336 pixels: forward and backward together need less than one matrix of tokens by tokens a head. */
+static void test_577_tokens_make_no_squares(void **state) {
+  (void)state;
+  const int64_t tokens = 577, heads = 16, dims[] = {1, tokens, heads, 64};
+  static const char *const names[INPUTS] = {"q", "k", "v", "dout"}, *const shapes[] = {"cpu", "gpu"};
+  const char *id = getenv("GH_TEST_DEVICE");
+  for (int i = 0; i < 2; i++) {
+    if (!check_has_shape(shapes[i])) continue;
+    gh_device *device = NULL;
+    gh_store *store = NULL;
+    gh_graph *g = NULL;
+    gh_tensor *t[INPUTS];
+    setenv("GH_KERNEL_SHAPE", shapes[i], 1);
+    OK(gh_device_open(&err, id ? id : "auto", &device));
+    OK(gh_store_create_unbacked(&err, device, &store));
+    for (int j = 0; j < INPUTS; j++) {
+      OK(gh_store_add(&err, store, names[j], GH_F32, 4, dims, &t[j]));
+      if (j != DOUT) OK(gh_store_make_trainable(&err, store, t[j]));
+    }
+    OK(gh_graph_create(&err, device, &g));
+    gh_tensor *out = gh_attention(g, t[Q], t[K], t[V], 0.125, false);
+    gh_graph_keep(g, out);
+    OK(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
+    OK(gh_graph_measure(&err, g));
+    assert_true(gh_graph_peak_bytes(g) >= gh_tensor_bytes(out));
+    assert_true(gh_graph_peak_bytes(g) < heads * tokens * tokens * (int64_t)sizeof(float));
+    gh_graph_free(g);
+    gh_store_free(store);
+    gh_device_close(device);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_arrives)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_arrives),
+                                     cmocka_unit_test(test_577_tokens_make_no_squares)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
