@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/embedded.h"
+#include "base/text.h"
 
 #define MAX_FILES 256
 #define MAX_DEPTH 8
@@ -80,21 +81,16 @@ static gh_status add_file(gh_error *err, source_text *s, int index, int depth) {
   return status ? status : append(err, s, "\n", 1);
 }
 
-static bool ends_with(const char *text, const char *end) {
-  size_t a = strlen(text), b = strlen(end);
-  return a >= b && !strcmp(text + a - b, end);
-}
-
 static gh_status add_all(gh_error *err, source_text *s) {
   /* The table is sorted; headers include what they need, so that only platform.h must come first. */
   int platform = find_file("platform.h", strlen("platform.h"));
   if (platform < 0) return gh_fail(err, GH_ERROR_FORMAT, "kernel source: there is no platform.h");
   gh_status status = add_file(err, s, platform, 0);
   for (int i = 0; !status && gh_embedded_kernels[i].name; i++)
-    if (ends_with(gh_embedded_kernels[i].name, ".h")) status = add_file(err, s, i, 0);
+    if (gh_ends_with(gh_embedded_kernels[i].name, ".h")) status = add_file(err, s, i, 0);
   for (int i = 0; !status && gh_embedded_kernels[i].name; i++) {
     const char *name = gh_embedded_kernels[i].name;
-    if (ends_with(name, ".cl") && strncmp(name, "tuned_", strlen("tuned_"))) status = add_file(err, s, i, 0);
+    if (gh_ends_with(name, ".cl") && strncmp(name, "tuned_", strlen("tuned_"))) status = add_file(err, s, i, 0);
   }
   return status;
 }
