@@ -84,9 +84,12 @@ done
 for key in parameters_trained lasting_bytes step_bytes products update_seconds update_flop images_per_second; do
   [ "$(grep -oE "\"$key\"" plan.json | wc -l)" = 2 ] || fail "no $key of both stages: $(cat plan.json)"
 done
-for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[)"; do
-  grep -E "$shape" out | grep -qE "own-|clblast|conv2d" || fail "no provider of $shape: $(cat out)"
+product='^ +[0-9.]+ +[0-9]+ '
+# A convolution of 32 channels, 3 by 3: one kernel, or a product with what it reads laid out as rows of 288.
+for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[|n=4096 k=288 nn)"; do
+  grep -E "$product" out | grep -qE "$shape" || fail "no product $shape: $(cat out)"
 done
+grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d)' >nameless && fail "no provider of: $(cat nameless)"
 
 # ---- weights that do not fit ----
 spoil() { # spoil FILE EXPRESSION: the file with its header changed, in bytes of the same number
