@@ -131,10 +131,18 @@ static void odd_numbers(void **state) {
   const double x[] = {1}, y[] = {0.5}, gap[] = {NAN};
   const gh_series one = {.color = "red", .x = x, .y = y, .count = 1}, none = {.color = "red"};
   const gh_series missing = {.color = "red", .x = x, .y = gap, .count = 1};
-  const gh_series *all[] = {&one, &none, &missing};
+  /* Neighbours in the last bit, on both axes; what a range overflows with. Their ticks must end, and be few. */
+  const double last[] = {2, 2 + 0x1p-51}, huge[] = {-1e308, 1e308}, updates[] = {0x1p62, 0x1p62 + 1024},
+               far[] = {0, 1e308};
+  const gh_series bit = {.color = "red", .x = updates, .y = last, .count = 2};
+  const gh_series blown = {.color = "red", .x = far, .y = huge, .count = 2};
+  const gh_series *all[] = {&one, &none, &missing, &bit, &blown};
   for (size_t i = 0; i < GH_COUNT(all); i++) {
-    const gh_chart chart = {.title = "t", .x_label = "x", .y_label = "y", .series = all[i], .count = 1};
+    const gh_chart chart = {
+        .title = "t", .x_label = "x", .y_label = "y", .series = all[i], .count = 1, .whole_x = i % 2};
+    size_t before = page.size;
     gh_chart_lines(&page, &chart);
+    assert_true(page.size - before < 8192);
   }
   gh_page_text(&page, "\x01\xff<\xE2\x82\xAC");
   assert_int_equal(page.err.status, GH_OK);

@@ -196,7 +196,7 @@ static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, 
 /* Shares of captions by their image's rank. */
 static gh_status score_captions(gh_error *err, gh_retrieval_score *out, const int64_t *ranks, const int64_t *owner,
                                 int64_t m, int64_t n, uint64_t seed) {
-  int64_t *hits = gh_alloc(err, (size_t)(2 * n), sizeof *hits), *captions = hits + n;
+  int64_t *hits = gh_alloc(err, (size_t)(2 * n), sizeof *hits), *captions = hits ? hits + n : NULL;
   gh_status status = hits ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t c = 0; c < m && !status; c++) captions[owner[c]]++;
   for (int k = 0; k < GH_RETRIEVAL_KS && !status; k++) {
@@ -246,7 +246,7 @@ gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t 
                                 const float *images, int64_t n, const float *captions, const int64_t *owner, int64_t m,
                                 int64_t width, uint64_t seed) {
   double *v = NULL, *t = NULL;
-  int64_t *ranks = gh_alloc(err, (size_t)(n + m), sizeof *ranks), *of_images = ranks + m;
+  int64_t *ranks = gh_alloc(err, (size_t)(n + m), sizeof *ranks), *of_images = ranks ? ranks + m : NULL;
   gh_retrieval_job job = {.owner = owner, .n = n, .m = m, .of_captions = ranks, .of_images = of_images};
   *out = (gh_retrieval_score){0};
   gh_status status = ranks ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;

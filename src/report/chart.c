@@ -4,15 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WIDTH  680
-#define NARROW 380 /* three fit beside each other */
-#define HEIGHT 280
-#define LEFT   64
-#define RIGHT  18
-#define RIGHT2 64 /* with a second axis */
-#define TOP    14
-#define BOTTOM 44
-#define POINTS 400 /* a line has at most this many: more are gathered in as many bins */
+#define WIDTH   680
+#define NARROW  380 /* three fit beside each other */
+#define HEIGHT  280
+#define LEFT    64
+#define RIGHT   18
+#define RIGHT2  64 /* with a second axis */
+#define TOP     14
+#define BOTTOM  44
+#define LARGEST 1e100
+#define POINTS  400 /* a line has at most this many: more are gathered in as many bins */
 
 /* ---- axes ---- */
 
@@ -25,23 +26,28 @@ static double place(const gh_axis *a, double value) {
   return a->from + (value - a->least) / (a->most - a->least) * (a->to - a->from);
 }
 
-/* A step of 1, 2 or 5 times a power of ten that makes about `ticks`; the ends are on ticks where `round_ends`. */
-static void settle(gh_axis *a, int ticks, bool round_ends) {
-  if (!(a->most > a->least)) { /* one value, or none */
-    double middle = isfinite(a->least) ? a->least : 0, half = middle != 0 ? fabs(middle) * 0.1 : 1;
+/* A step of 1, 2 or 5 times a power of ten that makes about `ticks`, of `finest` at least; the ends are on ticks where
+ * `round_ends`. Values that differ in their last digits only are one value: ticks between them could not be told apart,
+ * nor counted. */
+static void settle(gh_axis *a, int ticks, double finest, bool round_ends) {
+  if (!(a->most - a->least > 1e-9 * fmax(fabs(a->least), fabs(a->most)))) { /* one value, or none */
+    double middle = isfinite(a->least) ? a->least : 0, half = fmax(middle != 0 ? fabs(middle) * 0.1 : 1, finest);
     a->least = middle - half;
     a->most = middle + half;
   }
   double raw = (a->most - a->least) / ticks, power = pow(10, floor(log10(raw))), rest = raw / power;
-  a->step = power * (rest < 1.5 ? 1 : rest < 3.5 ? 2 : rest < 7.5 ? 5 : 10);
+  a->step = fmax(power * (rest < 1.5 ? 1 : rest < 3.5 ? 2 : rest < 7.5 ? 5 : 10), finest);
   if (!round_ends) return;
   a->least = floor(a->least / a->step + 1e-9) * a->step;
   a->most = ceil(a->most / a->step - 1e-9) * a->step;
 }
 
+/* A run that blew up logs numbers whose range is no number any more: such a point is left out, as a NaN is. */
+static bool is_drawn(double value) { return fabs(value) <= LARGEST; }
+
 static void cover(gh_axis *a, const double *values, size_t count) {
   for (size_t i = 0; i < count; i++) {
-    if (!isfinite(values[i])) continue;
+    if (!is_drawn(values[i])) continue;
     a->least = fmin(a->least, values[i]);
     a->most = fmax(a->most, values[i]);
   }
@@ -51,7 +57,7 @@ static void cover(gh_axis *a, const double *values, size_t count) {
 static const char *number(char *out, size_t size, double value, double step) {
   if (fabs(value) < step * 1e-6) {
     snprintf(out, size, "0");
-  } else if (fabs(value) >= 1e4 && fmod(value, 1000) == 0) {
+  } else if (fabs(value) >= 1e4 && fabs(value) < 1e7 && fmod(value, 1000) == 0) {
     snprintf(out, size, "%.0fk", value / 1000);
   } else if (step < 1e-3 || fabs(value) >= 1e6) {
     int power = (int)floor(log10(fabs(value)) + 1e-9);
@@ -118,8 +124,9 @@ static void draw_line(gh_page *p, const gh_axis *ax, const gh_axis *ay, const do
       "<path fill=\"none\" stroke=\"%s\" stroke-width=\"%.1f\" stroke-opacity=\"%.2f\" stroke-linejoin=\"round\" d=\"",
       color, width, opacity);
   for (size_t i = 0; i < count; i++) {
-    if (isfinite(y[i])) gh_page_add(p, "%s%.1f %.1f", first ? "M" : "L", place(ax, x[i]), place(ay, y[i]));
-    first = first && !isfinite(y[i]);
+    bool drawn = is_drawn(x[i]) && is_drawn(y[i]);
+    if (drawn) gh_page_add(p, "%s%.1f %.1f", first ? "M" : "L", place(ax, x[i]), place(ay, y[i]));
+    first = first && !drawn;
   }
   gh_page_add(p, "\"/>");
 }
@@ -142,7 +149,7 @@ static void draw_series(gh_page *p, const gh_axis *ax, const gh_axis *ay, const 
   draw_line(p, ax, ay, x, y, count, s->color, s->smoothed ? 1 : 2, s->smoothed ? 0.3 : 1);
   if (s->smoothed) draw_smoothed(p, ax, ay, x, y, count, s->color);
   for (size_t i = 0; (s->dots || count == 1) && i < count; i++)
-    if (isfinite(y[i]))
+    if (is_drawn(x[i]) && is_drawn(y[i]))
       gh_page_add(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\" fill=\"%s\"/>", place(ax, x[i]), place(ay, y[i]),
                   s->color);
 }
@@ -180,9 +187,9 @@ void gh_chart_lines(gh_page *p, const gh_chart *c) {
   }
   if (c->from_zero) y.least = 0;
   if (c->guide_label) cover(c->guide_secondary ? &y2 : &y, &c->guide, 1);
-  settle(&x, c->narrow ? 4 : 7, false);
-  settle(&y, 5, true);
-  settle(&y2, 5, true);
+  settle(&x, c->narrow ? 4 : 7, c->whole_x, false);
+  settle(&y, 5, 0, true);
+  settle(&y2, 5, 0, true);
   gh_page_add(p, "<figure>");
   draw_legend(p, c);
   open_svg(p, c->title, width, HEIGHT);
@@ -226,7 +233,7 @@ void gh_chart_bars(gh_page *p, const gh_bars *b) {
   int row = b->labels[1] ? ROW : SINGLE, height = TOP + (int)b->rows * row + BOTTOM - 8;
   gh_axis x = {.least = 0, .most = b->most, .from = NAMES, .to = WIDTH - 46};
   char text[32];
-  settle(&x, 5, false);
+  settle(&x, 5, 0, false);
   gh_page_add(p, "<figure><figcaption><b>");
   gh_page_text(p, b->title);
   gh_page_add(p, "</b>");

@@ -21,6 +21,7 @@ typedef struct gh_chart {
   const gh_series *series;
   size_t count;
   bool narrow;             /* three fit beside each other */
+  bool whole_x;            /* x counts something: no ticks between whole numbers */
   bool from_zero;          /* the left axis begins at 0 */
   const char *guide_label; /* a dashed line by `guide_secondary`'s axis at `guide`; NULL: none */
   double guide;

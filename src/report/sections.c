@@ -135,20 +135,22 @@ static void draw_tradeoff(const gh_report_view *v) {
   const double *mmvp = gh_report_score(d, "mmvp"), *other = gh_report_score(d, watched);
   double points = number_at(d->config, "stage2.guard.points");
   size_t n = gh_json_count(d->evaluations);
-  char label[80];
+  char label[80], axis[80];
   if (!mmvp || !other) return;
+  snprintf(axis, sizeof axis, "%.60s, %%", watched);
   gh_series series[2] = {
       {.label = "MMVP-VLM", .color = AFTER, .x = d->updates, .y = mmvp, .count = n, .dots = true},
       {.label = watched, .color = ACCENT, .x = d->updates, .y = other, .count = n, .dots = true, .secondary = true}};
   gh_chart chart = {.title = "Fine detail against global meaning",
                     .x_label = "update of stage 2",
                     .y_label = "MMVP-VLM average, %",
-                    .y2_label = "zero-shot, %",
+                    .y2_label = axis,
                     .series = series,
-                    .count = 2};
+                    .count = 2,
+                    .whole_x = true};
   if (gh_json_type_of(gh_json_at(d->config, "stage2.guard")) == GH_JSON_OBJECT) {
     if (isnan(points)) points = 0.3;
-    snprintf(label, sizeof label, "guard: %.2f - %.2f", other[0], points);
+    snprintf(label, sizeof label, "guard at %.2f", other[0] - points);
     chart.guide_label = label;
     chart.guide = other[0] - points;
     chart.guide_secondary = true;
@@ -169,9 +171,10 @@ static void draw_scores(const gh_report_view *v) {
                             .dots = true};
   const gh_chart chart = {.title = "All scores",
                           .x_label = "update of stage 2",
-                          .y_label = "%",
+                          .y_label = "score, %",
                           .series = series,
-                          .count = d->scores.count};
+                          .count = d->scores.count,
+                          .whole_x = true};
   gh_chart_lines(v->page, &chart);
 }
 
@@ -205,7 +208,7 @@ static void draw_patterns(const gh_report_view *v) {
   char label[64];
   snprintf(label, sizeof label, "after update %.0f", number_at(best, "update"));
   const gh_bars bars = {.title = "MMVP-VLM by pattern (whiskers: 95 %, Wilson)",
-                        .unit = "%",
+                        .unit = "pairs answered, %",
                         .names = names,
                         .rows = rows,
                         .labels = {"before", label},
@@ -221,7 +224,7 @@ static void table_of_evaluations(const gh_report_view *v) {
   const gh_report_data *d = v->data;
   size_t n = gh_json_count(d->evaluations), at = 0;
   double best = number_at(d->best, "update");
-  gh_page_add(v->page, "<table><thead><tr><th>update</th>");
+  gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr><th>update</th>");
   for (size_t s = 0; s < d->scores.count; s++) {
     gh_page_add(v->page, "<th>");
     gh_page_text(v->page, d->scores.items[s]);
@@ -246,7 +249,7 @@ static void table_of_evaluations(const gh_report_view *v) {
     if (!isnan(change)) gh_page_add(v->page, "%+.2f %s", change, within ? "" : "\xE2\x9C\x98");
     gh_page_add(v->page, "</td></tr>\n");
   }
-  gh_page_add(v->page, "</tbody></table>\n");
+  gh_page_add(v->page, "</tbody></table></div>\n");
 }
 
 void gh_report_evaluations(const gh_report_view *v) {
@@ -280,6 +283,7 @@ static void draw_curve(const gh_report_view *v, int number, const char *title, c
                           .series = &series,
                           .count = 1,
                           .narrow = true,
+                          .whole_x = true,
                           .from_zero = from_zero};
   gh_chart_lines(v->page, &chart);
 }
@@ -293,7 +297,7 @@ void gh_report_training(const gh_report_view *v) {
     if (!c->count) continue;
     draw_curve(v, number, "loss", "mean squared error", c->loss, true, false);
     draw_curve(v, number, "learning rate", "learning rate", c->rate, false, true);
-    draw_curve(v, number, "gradient norm", "before clipping", c->norm, true, true);
+    draw_curve(v, number, "gradient norm", "norm before clipping", c->norm, true, true);
   }
   gh_page_add(v->page, "</div>\n");
   gh_report_close(v);
@@ -318,6 +322,15 @@ static void cell_number(gh_page *p, const char *unit, double value) {
     gh_page_add(p, "<td>%.*f%s</td>", value < 0.9995 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0, value, unit);
 }
 
+static void cell_duration(gh_page *p, double seconds) {
+  if (seconds < 60)
+    cell_number(p, "&nbsp;s", seconds);
+  else if (seconds < 3600)
+    cell_number(p, "&nbsp;min", seconds / 60);
+  else
+    cell_number(p, "&nbsp;h", seconds / 3600);
+}
+
 static void row_of_stage(const gh_report_view *v, int number) {
   const gh_report_data *d = v->data;
   const gh_curve *c = &d->stages[number - 1];
@@ -333,9 +346,9 @@ static void row_of_stage(const gh_report_view *v, int number) {
   cell_bytes(v->page, lasting);
   cell_bytes(v->page, step);
   cell_number(v->page, "", number_at(info, "flop_a_micro_batch") / 1e9 / micro_batch);
-  cell_number(v->page, "&nbsp;s", median_of(c->seconds, c->count));
+  cell_duration(v->page, median_of(c->seconds, c->count));
   cell_number(v->page, "", median_of(c->speed, c->count));
-  cell_number(v->page, "&nbsp;h", total / 3600);
+  cell_duration(v->page, total);
   gh_page_add(v->page, "</tr>\n");
 }
 
@@ -346,12 +359,12 @@ void gh_report_cost(const gh_report_view *v) {
   if (!d->stages[0].count && !d->stages[1].count) return;
   gh_report_open(v, "Speed and memory",
                  "Memory as planned: what stays (parameters, gradients, moments) and the peak of a step beside it.");
-  gh_page_add(v->page, "<table><thead><tr>");
+  gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr>");
   for (size_t i = 0; i < GH_COUNT(heads); i++) gh_page_add(v->page, "<th>%s</th>", heads[i]);
   gh_page_add(v->page, "</tr></thead><tbody>\n");
   row_of_stage(v, 1);
   row_of_stage(v, 2);
-  gh_page_add(v->page, "</tbody></table>\n<div class=\"three\">\n");
+  gh_page_add(v->page, "</tbody></table></div>\n<div class=\"three\">\n");
   for (int number = 1; number <= 2; number++)
     if (d->stages[number - 1].count)
       draw_curve(v, number, "speed", "images a second", d->stages[number - 1].speed, true, true);

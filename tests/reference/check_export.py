@@ -80,10 +80,15 @@ def check(binary, work, name, clip, lora):
         lines = LINES.read_text(encoding="utf-8").split("\n")[:-1]
         ids = tokenizer(lines, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
         expect(f"{name}, hf, text", model.get_text_features(input_ids=ids).pooler_output, text)
-    export("half", "--dtype", "bfloat16")
-    half = AutoModel.from_pretrained(folder / "half")
-    assert half.dtype == torch.bfloat16, half.dtype
-    expect(f"{name}, bfloat16 against float32, images", half.float().get_image_features(pixel_values=values).pooler_output, image, 5e-2)
+    for dtype, bound in ((torch.float32, 5e-6), (torch.float16, 5e-3), (torch.bfloat16, 5e-2)):
+        kind = str(dtype).removeprefix("torch.")
+        export(kind, "--dtype", kind)
+        rounded = AutoModel.from_pretrained(folder / kind)
+        assert rounded.dtype == dtype, rounded.dtype
+        _, ours, _ = embeddings(binary, folder / kind, folder / "rounded.safetensors")
+        theirs = rounded.float().get_image_features(pixel_values=values).pooler_output
+        expect(f"{name}, {kind}, images", theirs, ours)
+        expect(f"{name}, {kind} against the run's, images", theirs, image, bound)
     export("vision", "--format", "vision")
     siglip = "siglip" in model.config.model_type
     tower, info = (SiglipVisionModel if siglip else CLIPVisionModel).from_pretrained(folder / "vision", output_loading_info=True)
