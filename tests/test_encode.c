@@ -244,6 +244,37 @@ static void trained_tensors_replace(void **state) {
   gh_safetensors_close(inputs);
 }
 
+/* A tower in the store of another, as an evaluation uses training's, gives the same bits as one from files, with an
+ * adapter and without; it holds a batch and no weights. */
+static void a_shared_tower(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors");
+  int64_t batch = gh_safetensors_find(inputs, "images")->shape[0];
+  for (int adapted = 0; adapted < 2; adapted++) {
+    const gh_embed_options files = {.batch = batch, .adapter = adapted ? PROBE "/adapter" : NULL};
+    gh_adapter adapter = {0};
+    gh_embedder owner = {0}, other = {0};
+    check_ok(gh_embedder_open(&err, &owner, device, PROBE "/clip", &files));
+    if (adapted) check_ok(gh_adapter_open(&err, &adapter, PROBE "/adapter"));
+    gh_lora lora = adapted ? gh_adapter_lora(&adapter) : (gh_lora){0};
+    lora.dropout = 0.5; /* of training: not drawn */
+    const gh_embed_options shared = {.batch = batch, .shared = owner.tower.store, .trained = adapted ? &lora : NULL};
+    int64_t held = gh_store_bytes(owner.tower.store);
+    float *want = embed_probe(&files, inputs), *got = embed_probe(&shared, inputs);
+    assert_memory_equal(got, want, (size_t)(batch * owner.width) * sizeof *got);
+    assert_int_equal(gh_store_bytes(owner.tower.store), held);
+    const gh_embed_options larger = {.batch = batch + 1, .shared = owner.tower.store};
+    check_fails(gh_embedder_open(&err, &other, device, PROBE "/clip", &larger), GH_ERROR_ARGUMENT, "input.embed");
+    gh_embedder_close(&other);
+    free(want);
+    free(got);
+    gh_adapter_close(&adapter);
+    gh_embedder_close(&owner);
+  }
+  gh_safetensors_close(inputs);
+}
+
 /* ---- adapters that cannot be ---- */
 
 static void write_adapter(const char *to, const char *config, const char *tensor) {
@@ -318,6 +349,7 @@ int main(void) {
       cmocka_unit_test(refusals),
       cmocka_unit_test(adapter_gives_the_steps_condition),
       cmocka_unit_test(trained_tensors_replace),
+      cmocka_unit_test(a_shared_tower),
       cmocka_unit_test(adapters_that_cannot_be),
   };
   return cmocka_run_group_tests(tests, begin, end);

@@ -11,8 +11,7 @@ gh_status gh_embedder_open(gh_error *err, gh_embedder *e, gh_device *device, con
   if (status) return status;
   int64_t side = e->config.image;
   e->width = e->config.projection;
-  status =
-      gh_store_add(err, e->tower.store, "pixel_values", GH_F32, 4, (int64_t[]){e->batch, 3, side, side}, &e->pixels);
+  status = gh_tower_input(err, &e->tower, "input.embed", GH_F32, 4, (int64_t[]){e->batch, 3, side, side}, &e->pixels);
   if (status) return status;
   gh_module m = gh_tower_module(&e->tower);
   e->embeddings = gh_vision_tower(&m, &e->config, e->pixels, NULL);

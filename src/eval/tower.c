@@ -5,12 +5,36 @@
 
 gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, bool text,
                          const gh_embed_options *options) {
-  *t = (gh_tower){.device = device, .storage = options->storage, .text = text, .adapted = options->adapter};
+  *t = (gh_tower){.device = device,
+                  .storage = options->storage,
+                  .text = text,
+                  .adapted = options->adapter || options->trained,
+                  .borrowed = options->shared,
+                  .unbacked = options->unbacked,
+                  .store = options->shared};
   gh_status status = gh_weights_open(err, &t->weights, folder);
-  if (!status && t->adapted) status = gh_adapter_open(err, &t->adapter, options->adapter);
-  if (!status && t->adapted) t->lora = gh_adapter_lora(&t->adapter);
-  if (!status) status = gh_store_create(err, device, &t->store);
+  if (!status && options->adapter) status = gh_adapter_open(err, &t->adapter, options->adapter);
+  if (!status && options->adapter) t->lora = gh_adapter_lora(&t->adapter);
+  if (options->trained) {
+    t->lora = *options->trained;
+    t->lora.step = NULL;
+    t->lora.mask = NULL;
+  }
+  if (!status && !t->store) status = (t->unbacked ? gh_store_create_unbacked : gh_store_create)(err, device, &t->store);
   return status ? status : gh_graph_create(err, device, &t->graph);
+}
+
+gh_status gh_tower_input(gh_error *err, gh_tower *t, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                         gh_tensor **out) {
+  *out = t->borrowed ? gh_store_find(t->store, name) : NULL;
+  if (!*out) return gh_store_add(err, t->store, name, dtype, rank, shape, out);
+  bool same = (*out)->dtype == dtype && (*out)->rank == rank;
+  for (int i = 0; i < rank && same; i++) same = (*out)->shape[i] == shape[i];
+  return same ? GH_OK : gh_fail(err, GH_ERROR_ARGUMENT, "%s is there in another shape", name);
+}
+
+int64_t gh_tower_bytes(const gh_tower *t) {
+  return (t->borrowed ? 0 : gh_store_bytes(t->store)) + gh_graph_peak_bytes(t->graph);
 }
 
 gh_module gh_tower_module(const gh_tower *t) {
@@ -70,7 +94,7 @@ gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_e
     *err = *gh_graph_error(t->graph);
     return err->status;
   }
-  if (t->adapted) status = check_adapter(err, t);
+  if (options->adapter) status = check_adapter(err, t);
   if (!status && options->encoder) status = replace(err, t, options->encoder);
   gh_safetensors_close(t->weights);
   t->weights = NULL;
@@ -78,13 +102,13 @@ gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_e
   t->adapted = false;
   if (status) return status;
   gh_graph_keep(t->graph, out);
-  return gh_graph_plan(err, t->graph);
+  return t->unbacked ? gh_graph_measure(err, t->graph) : gh_graph_plan(err, t->graph);
 }
 
 void gh_tower_close(gh_tower *t) {
   gh_safetensors_close(t->weights);
   gh_adapter_close(&t->adapter);
   gh_graph_free(t->graph);
-  gh_store_free(t->store);
+  if (!t->borrowed) gh_store_free(t->store);
   *t = (gh_tower){0};
 }

@@ -16,7 +16,8 @@ struct gh_store {
   gh_list tensors;
   struct hsearch_data *index;
   gh_list arenas, views;
-  gh_buffer *open; /* the arena that small tensors go to */
+  gh_buffer *open; /* the arena that small tensors go to, where has_open; NULL in an unbacked store */
+  bool has_open;
   int64_t open_used;
   int64_t bytes;
 };
@@ -79,27 +80,38 @@ static gh_status zeroed_buffer(gh_error *err, gh_store *s, int64_t bytes, gh_buf
   return status;
 }
 
-static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
-  const gh_device_info *info = &s->device->info;
-  int64_t capacity = GH_MIN(ARENA_BYTES, info->max_buffer_bytes);
-  if (!s->open || s->open_used + bytes > capacity) {
-    gh_status status = zeroed_buffer(err, s, capacity, &s->open);
-    if (status) {
-      s->open = NULL;
-      return status;
-    }
-    s->open_used = 0;
-  }
+static gh_status view_of_open(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
   gh_status status = s->device->backend->buffer_view(err, s->device, s->open, s->open_used, bytes, out);
   if (status) return status;
   status = gh_list_push(err, &s->views, *out);
-  if (status) {
-    s->device->backend->buffer_free(*out);
-    *out = NULL;
-    return status;
+  if (!status) return GH_OK;
+  s->device->backend->buffer_free(*out);
+  *out = NULL;
+  return status;
+}
+
+/* An unbacked store opens and fills its arenas by count alone. */
+static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
+  const gh_device_info *info = &s->device->info;
+  int64_t capacity = GH_MIN(ARENA_BYTES, info->max_buffer_bytes);
+  gh_status status = GH_OK;
+  if (!s->has_open || s->open_used + bytes > capacity) {
+    s->has_open = false;
+    if (!s->unbacked) status = zeroed_buffer(err, s, capacity, &s->open);
+    if (status) return status;
+    s->has_open = true;
+    s->open_used = 0;
+    s->bytes += capacity;
   }
+  if (!s->unbacked) status = view_of_open(err, s, bytes, out);
+  if (status) return status;
   s->open_used += GH_CEIL_DIV(bytes, info->alignment_bytes) * info->alignment_bytes;
   return GH_OK;
+}
+
+static gh_status place_large(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
+  s->bytes += bytes;
+  return s->unbacked ? GH_OK : zeroed_buffer(err, s, bytes, out);
 }
 
 gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
@@ -117,13 +129,11 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
     return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
   t->unbacked = s->unbacked;
-  if (!s->unbacked)
-    status = bytes <= SMALL_BYTES ? place_small(err, s, bytes, &t->buffer) : zeroed_buffer(err, s, bytes, &t->buffer);
+  status = (bytes <= SMALL_BYTES ? place_small : place_large)(err, s, bytes, &t->buffer);
   if (status) return gh_fail_in(err, "%s", name);
   ENTRY *found = NULL;
   if (!hsearch_r((ENTRY){.key = t->name, .data = t}, ENTER, &found, s->index))
     return gh_fail(err, GH_ERROR_MEMORY, "more than %d tensors in one model", INDEX_CAPACITY);
-  s->bytes += bytes;
   *out = t;
   return GH_OK;
 }

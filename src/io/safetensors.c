@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -371,6 +372,17 @@ gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const 
   else
     *out = file;
   return status;
+}
+
+void gh_safetensors_release(const gh_safetensors *file, const gh_st_tensor *t) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)t->data;
+  const uintptr_t first = (data + page - 1) / page * page, end = (data + t->bytes) / page * page;
+  for (size_t i = 0; i < file->part_count && end > first; i++) {
+    const part *p = &file->parts[i];
+    const uintptr_t map = (uintptr_t)p->map;
+    if (!map || p->borrowed || data < map || data + t->bytes > map + p->size) continue;
+    madvise((void *)first, (size_t)(end - first), MADV_DONTNEED); /* a refusal costs memory alone */
+  }
 }
 
 void gh_safetensors_close(gh_safetensors *file) {

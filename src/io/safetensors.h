@@ -80,7 +80,9 @@ gh_status gh_safetensors_see_as(gh_error *err, gh_safetensors *file, const gh_st
 gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out);
 /* Elements as int64: every integer dtype and BOOL; U64 beyond INT64_MAX is an error. */
 gh_status gh_st_read_i64(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, int64_t *out);
-/* gh_safetensors_expect and all its elements as float32 (the product of shape; no -1). */
+/* Gives back the memory that holds the tensor's part of a mapped file: reading it again reads the file. */
+void gh_safetensors_release(const gh_safetensors *file, const gh_st_tensor *tensor);
+/* gh_safetensors_expect and all its elements as float32 (the product of shape; no -1); released then. */
 gh_status gh_safetensors_load_f32(gh_error *err, const gh_safetensors *file, const char *name, int rank,
                                   const int64_t *shape, float *out);
 

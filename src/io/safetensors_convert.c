@@ -87,5 +87,7 @@ gh_status gh_safetensors_load_f32(gh_error *err, const gh_safetensors *file, con
   for (int i = 0; i < rank; i++)
     if (shape[i] < 0) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor \"%.200s\": a size to load must be known", name);
   gh_status status = gh_safetensors_expect(err, file, name, rank, shape, &tensor);
-  return status ? status : gh_st_read_f32(err, tensor, 0, tensor->elements, out);
+  if (!status) status = gh_st_read_f32(err, tensor, 0, tensor->elements, out);
+  if (!status) gh_safetensors_release(file, tensor);
+  return status;
 }

@@ -35,6 +35,10 @@ static bool is_parameter(const gh_tensor *t) { /* the trainer's own tensors have
   return true;
 }
 
+int64_t gh_budget_peak(const gh_budget *b) {
+  return GH_MAX(b->lasting_bytes + b->step_bytes + b->evaluation_bytes, b->start_bytes);
+}
+
 void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step, const gh_update *update) {
   *b = (gh_budget){0};
   for (int i = 0; i < gh_store_count(store); i++) {
@@ -83,8 +87,22 @@ gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_opt
 
 static double mib(int64_t bytes) { return (double)bytes / 1048576; }
 
+/* What the peak is made of. */
+static void parts_text(char *out, size_t size, const gh_budget *b, int64_t micro_batch) {
+  char step[24] = "", evaluation[48] = "";
+  if (gh_budget_peak(b) > b->lasting_bytes + b->step_bytes + b->evaluation_bytes) {
+    snprintf(out, size, "the start's evaluation; training %.0f",
+             mib(b->lasting_bytes + b->step_bytes + b->evaluation_bytes));
+    return;
+  }
+  if (micro_batch) snprintf(step, sizeof step, " of %lld", (long long)micro_batch);
+  if (b->evaluation_bytes) snprintf(evaluation, sizeof evaluation, ", %.0f in evaluations", mib(b->evaluation_bytes));
+  snprintf(out, size, "%.0f lasting, %.0f in a step%s%s", mib(b->lasting_bytes), mib(b->step_bytes), step, evaluation);
+}
+
 /* By the configuration's keys. What lasts does not shrink with the micro-batch. */
 static const char *what_helps(const gh_budget *b, int64_t have, int64_t micro_batch, bool recompute) {
+  if (b->lasting_bytes + b->step_bytes <= have) return "a smaller batch in \"evaluate\", or no evaluation,";
   if (b->lasting_bytes > have) return "a smaller denoiser";
   if (recompute) return micro_batch > 1 ? "a smaller micro_batch" : "a smaller denoiser";
   return micro_batch > 1 ? "memory.recompute \"all\" or a smaller micro_batch" : "memory.recompute \"all\"";
@@ -92,22 +110,24 @@ static const char *what_helps(const gh_budget *b, int64_t have, int64_t micro_ba
 
 gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *b, int64_t micro_batch,
                           bool recompute) {
-  int64_t need = b->lasting_bytes + b->step_bytes, have = device->info.memory_bytes;
+  int64_t need = gh_budget_peak(b), have = device->info.memory_bytes;
+  char parts[128];
   if (need <= have) return GH_OK;
-  return gh_fail(
-      err, GH_ERROR_MEMORY,
-      "needs %.0f MiB (%.0f lasting, %.0f in a step of %lld) and %s has %.0f; the largest: %s; %s would help",
-      mib(need), mib(b->lasting_bytes), mib(b->step_bytes), (long long)micro_batch, device->info.id, mib(have),
-      b->largest, what_helps(b, have, micro_batch, recompute));
+  parts_text(parts, sizeof parts, b, micro_batch);
+  return gh_fail(err, GH_ERROR_MEMORY, "needs %.0f MiB (%s) and %s has %.0f; the largest: %s; %s would help", mib(need),
+                 parts, device->info.id, mib(have), b->largest, what_helps(b, have, micro_batch, recompute));
 }
 
 static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
                                  gh_device *const *devices, int count, gh_budget *b) {
   gh_step_spec spec = *given;
   gh_status status = GH_OK;
+  const gh_budget caller = *b;
   for (int i = 0; i < count && !status; i++) {
     spec.device = devices[i];
     status = gh_budget_measure(err, &spec, optimizer, b);
+    b->evaluation_bytes = caller.evaluation_bytes;
+    b->start_bytes = caller.start_bytes;
     if (!status) status = gh_budget_check(err, devices[i], b, spec.batch, spec.recompute);
   }
   return status;
@@ -138,8 +158,9 @@ void gh_budget_print(const gh_device *device, const char *label, const gh_budget
   gh_info("  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained, (long long)b->parameters_frozen);
   gh_info("  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch, recompute ? ", recomputing" : "",
           b->flops * 1e-9);
-  gh_info("  memory: %.0f MiB at the peak (%.0f lasting, %.0f in a step) of %.0f MiB; the largest: %s",
-          mib(b->lasting_bytes + b->step_bytes), mib(b->lasting_bytes), mib(b->step_bytes),
+  char parts[128];
+  parts_text(parts, sizeof parts, b, 0);
+  gh_info("  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest: %s", mib(gh_budget_peak(b)), parts,
           mib(device->info.memory_bytes), b->largest);
 }
 
@@ -150,6 +171,8 @@ gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, 
       !gh_json_put_int(err, o, "parameters_frozen", b->parameters_frozen) &&
       !gh_json_put_int(err, o, "lasting_bytes", b->lasting_bytes) &&
       !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
+      !gh_json_put_int(err, o, "evaluation_bytes", b->evaluation_bytes) &&
+      !gh_json_put_int(err, o, "peak_bytes", gh_budget_peak(b)) &&
       !gh_json_put_double(err, o, "flop_a_micro_batch", b->flops) &&
       !gh_json_put_int(err, o, "micro_batch", micro_batch) && !gh_json_put_bool(err, o, "recompute", recompute))
     return o;

@@ -69,7 +69,7 @@ static gh_status build_side(gh_error *err, gh_comparison *c, int number, int sid
 }
 
 static gh_status build(gh_error *err, gh_comparison *c, int number, bool *recompute) {
-  gh_budget budget;
+  gh_budget budget = {0};
   gh_status status = gh_models_open(err, &c->models, c->config, NULL, NULL);
   if (status) return status;
   gh_step_spec spec = spec_of(c, number, 0, NULL);

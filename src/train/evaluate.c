@@ -25,6 +25,8 @@ struct gh_evaluator {
   gh_evaluate_plan plan;
   gh_measure measures[GH_MAX_MEASURES];
   bool quiet;
+  gh_store *shared; /* training's; NULL: the encoder is read from files */
+  const gh_lora *lora;
   gh_record *history;
   size_t count, capacity;
 };
@@ -239,8 +241,9 @@ gh_status gh_evaluator_run(gh_error *err, gh_evaluator *e, int64_t update, bool 
   snprintf(name, sizeof name, "stage2-%08lld", (long long)update);
   gh_status status = known ? GH_OK : gh_run_snapshot(err, e->config->output, name, &snapshot);
   if (!known && !status) {
-    const gh_embed_options encoder = {.adapter = snapshot.adapter, .encoder = snapshot.encoder};
-    status = measure(err, e, update, &encoder);
+    const gh_embed_options trained = {.shared = e->shared, .trained = e->lora};
+    const gh_embed_options written = {.adapter = snapshot.adapter, .encoder = snapshot.encoder};
+    status = measure(err, e, update, e->shared ? &trained : &written);
   }
   gh_snapshot_free(&snapshot);
   if (status) return status;
@@ -280,6 +283,37 @@ gh_status gh_evaluate_check(gh_error *err, const gh_config *config) {
   }
   gh_tokenizer_close(tokenizer);
   free(measures);
+  return status;
+}
+
+static bool shares(const gh_config *config) { return config->precision == GH_PRECISION_FLOAT32; }
+
+void gh_evaluator_share(gh_evaluator *e, gh_store *store, const gh_lora *lora) {
+  if (!e || !shares(e->config)) return;
+  e->shared = store;
+  e->lora = lora;
+}
+
+gh_status gh_evaluate_measure(gh_error *err, const gh_config *config, gh_device *device, const gh_lora *lora,
+                              gh_budget *budget) {
+  gh_evaluate_plan plan;
+  gh_text_embedder *texts = NULL;
+  gh_embedder images = {0};
+  budget->evaluation_bytes = budget->start_bytes = 0;
+  gh_status status = gh_evaluate_plan_read(err, &plan, config);
+  if (status || !plan.count) return status;
+  const gh_embed_options options = {.batch = plan.batch, .trained = lora, .unbacked = true};
+  status = gh_embedder_open(err, &images, device, config->clip, &options);
+  if (!status) {
+    int64_t whole = gh_tower_bytes(&images.tower), weights = gh_store_bytes(images.tower.store);
+    budget->start_bytes = whole;
+    budget->evaluation_bytes = shares(config) ? whole - weights + gh_tensor_bytes(images.pixels) : whole;
+  }
+  gh_embedder_close(&images);
+  const gh_embed_options plain = {.batch = plan.batch, .unbacked = true};
+  if (!status) status = gh_text_embedder_open(err, &texts, device, config->clip, &plain);
+  if (!status) budget->start_bytes = GH_MAX(budget->start_bytes, gh_text_embedder_bytes(texts));
+  gh_text_embedder_close(texts);
   return status;
 }
 

@@ -8,8 +8,9 @@
  *
  * each with "name" (default: the kind; two of one kind need names of their own)
  * and "batch" (32). The encoder is measured before the first update and at
- * every snapshot, in a model of its own beside the training's: what is measured
- * is what the snapshot's file says. Scores are per cent: NAME (MMVP's average),
+ * every snapshot: what is measured is what the snapshot's file says. A float32
+ * run's own weights are used where they lie; in mixed precision the encoder is
+ * measured in float32, in a model of its own beside the training's. Scores are per cent: NAME (MMVP's average),
  * NAME.top1, NAME.top5, NAME.image@5, NAME.text@5.
  *
  *   "stage2.guard": {"watch": SCORE, "points": 0.3, "action": "mark", "best":
@@ -26,8 +27,7 @@
 #ifndef GH_TRAIN_EVALUATE_H
 #define GH_TRAIN_EVALUATE_H
 
-#include "backend/backend.h"
-#include "train/config.h"
+#include "train/budget.h"
 
 typedef struct gh_evaluator gh_evaluator;
 
@@ -35,10 +35,23 @@ typedef struct gh_evaluator gh_evaluator;
  * with them later. */
 gh_status gh_evaluate_check(gh_error *err, const gh_config *config);
 
+/* What "evaluate" takes on the device: fills in evaluation_bytes and
+ * start_bytes, with 0 where nothing is asked for. Nothing is allocated. `lora`:
+ * what stage 2 adapts the encoder with, or NULL. */
+gh_status gh_evaluate_measure(gh_error *err, const gh_config *config, gh_device *device, const gh_lora *lora,
+                              gh_budget *budget);
+
 /* Opens what "evaluate" asks for (*out NULL: nothing): embeds the texts, reads
- * the history, and measures the start where the history lacks it. */
+ * the history, and measures the start where the history lacks it. To be called
+ * before training has its memory. */
 gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device, bool quiet);
 void gh_evaluator_free(gh_evaluator *e); /* NULL is fine */
+
+/* From here on snapshots are measured with the training's own weights, where
+ * those are float32: `store` holds what the newest snapshot does whenever
+ * gh_evaluator_run is called, and both outlive the evaluator. e and lora may
+ * be NULL. */
+void gh_evaluator_share(gh_evaluator *e, gh_store *store, const gh_lora *lora);
 
 /* Measures the snapshot after that update, unless the history has it; *stop:
  * the guard ends the run. */

@@ -44,7 +44,9 @@ static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
 static gh_status fit(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
   gh_step_spec spec = spec_of(s, NULL, NULL);
-  gh_status status = gh_budget_fit(err, &spec, l->stage, s->config->recompute, &l->device, 1, &s->budget);
+  gh_status status = GH_OK;
+  if (l->number == 2) status = gh_evaluate_measure(err, s->config, l->device, spec.lora, &s->budget);
+  if (!status) status = gh_budget_fit(err, &spec, l->stage, s->config->recompute, &l->device, 1, &s->budget);
   l->micro_batch = spec.batch;
   s->recompute = spec.recompute;
   return status == GH_ERROR_MEMORY ? gh_fail_in(err, "%s", l->label) : status;
@@ -96,7 +98,10 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache && !o->dry_run)
     status = gh_loop_open_latents(err, l, &s->models, &s->config->data, (uint64_t)s->config->seed);
+  if (!status && l->number == 2 && !o->dry_run)
+    status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
   if (!status) status = build(err, s);
+  if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
@@ -117,8 +122,6 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   double began = gh_now();
   gh_status status = gh_config_to_json(err, &s->loop.config_json, s->config);
   if (!status) status = prepare(err, s, from, folder, denoiser);
-  if (!status && !s->options->dry_run && s->loop.number == 2)
-    status = gh_evaluator_open(err, &s->evaluator, s->config, s->loop.device, s->options->quiet);
   if (!status && !s->options->dry_run) {
     status = gh_loop_run(err, &s->loop);
     gh_error ignored;

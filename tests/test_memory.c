@@ -1,0 +1,248 @@
+/* The plan's memory against the machine's: what `train --dry-run` says a stage will take, beside the most that the
+ * process held while the stage ran. On CPUs, where device memory is the process's. */
+#include "support/check.h"
+#include "support/tiny_run.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "io/tokenizer.h"
+#include "models/archs.h"
+#include "train/bench.h"
+#include "train/setup.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 0.1
+
+static char *folder, *pictures, *clip, *mmvp;
+static gh_error err;
+
+/* Enough of everything to be seen: weights, gradients and moments, a step's values, an evaluation's. */
+static void open_config(gh_config *config, int stage, const char *precision, int batch, bool evaluate) {
+  char *output = check_path(folder, "run");
+  char *set[] = {gh_format(&err, "clip=%s", clip), gh_format(&err, "stage%d.steps=0", 3 - stage),
+                 gh_format(&err, "stage%d={\"steps\":1,\"batch\":%d,\"micro_batch\":%d}", stage, batch, batch),
+                 gh_format(&err, "precision=%s", precision),
+                 gh_format(&err, "evaluate=[{\"kind\":\"mmvp\",\"data\":\"%s\",\"batch\":96}]", mmvp)};
+  const char *const overrides[] = {set[0],
+                                   set[1],
+                                   set[2],
+                                   set[3],
+                                   "denoiser={\"hidden\":512,\"double_blocks\":1,\"single_blocks\":2,\"heads\":4,"
+                                   "\"rope_axes\":[16,56,56],\"context_width\":72,\"vector_width\":56}",
+                                   "denoiser.weights=null",
+                                   evaluate ? set[4] : NULL,
+                                   NULL};
+  check_ok(gh_folder_remove(&err, output));
+  tiny_config(config, pictures, output, overrides);
+  for (size_t i = 0; i < GH_COUNT(set); i++) free(set[i]);
+  free(output);
+}
+
+static int64_t number_of(const gh_json *plan, const char *key) {
+  int64_t value = 0;
+  check_ok(gh_json_get_int(&err, plan, key, &value));
+  return value;
+}
+
+static int64_t resident(void) {
+  long long pages = 0, held = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  assert_non_null(file);
+  assert_int_equal(fscanf(file, "%lld %lld", &pages, &held), 2);
+  fclose(file);
+  return held * 4096;
+}
+
+/* What the kernel says of the peak begins anew. */
+static bool forget_peak(void) {
+  malloc_trim(0);
+  FILE *file = fopen("/proc/self/clear_refs", "w");
+  bool done = file && fputs("5", file) >= 0;
+  if (file) done = !fclose(file) && done;
+  return done;
+}
+
+/* An arena that no plan knows. */
+static gh_buffer *plant(gh_device *device, int64_t bytes) {
+  gh_buffer *buffer = NULL;
+  gh_launch *fill = NULL;
+  check_ok(device->backend->buffer_create(&err, device, bytes, &buffer));
+  check_ok(device->backend->bind_fill(&err, device, buffer, 0, bytes, 1, &fill));
+  check_ok(device->backend->enqueue(&err, device, fill));
+  check_ok(device->backend->finish(&err, device));
+  device->backend->launch_free(fill);
+  return buffer;
+}
+
+typedef struct stage {
+  gh_config config;
+  int number;
+  int64_t predicted; /* the peak */
+} stage;
+
+/* The plan's word; and, where asked, a run of which what was compiled and loaded stays. */
+static stage open_stage(int number, const char *precision, int batch, bool evaluate) {
+  stage s = {.number = number};
+  gh_stage_report reports[2];
+  const gh_train_options plan_only = {.quiet = true, .dry_run = true}, whole = {.quiet = true};
+  open_config(&s.config, number, precision, batch, evaluate);
+  check_ok(gh_train(&err, &s.config, &plan_only, reports));
+  const gh_json *plan = reports[number - 1].plan;
+  const int64_t step = number_of(plan, "step_bytes"), evaluation = number_of(plan, "evaluation_bytes");
+  s.predicted = number_of(plan, "peak_bytes");
+  assert_true((evaluation > 0) == evaluate);
+  assert_true(s.predicted >= number_of(plan, "lasting_bytes") + step + evaluation);
+  /* What may be forgotten is large enough to be missed. */
+  assert_true((double)step > 1.2 * TOLERANCE * (double)s.predicted);
+  assert_true(!evaluate || (double)evaluation > 1.2 * TOLERANCE * (double)s.predicted);
+  gh_json_free(reports[number - 1].plan);
+  check_ok(gh_train(&err, &s.config, &whole, reports));
+  return s;
+}
+
+/* How far the measured peak is from the predicted one, relative to that; `planted`: a share of it forgotten. */
+static double miss(const stage *s, double planted) {
+  const gh_train_options options = {.quiet = true};
+  gh_stage_report reports[2];
+  gh_device *device = NULL;
+  gh_buffer *forgotten = NULL;
+  if (planted > 0) check_ok(gh_device_open(&err, s->config.device, &device));
+  check_ok(gh_folder_remove(&err, s->config.output));
+  assert_true(forget_peak());
+  const int64_t before = resident();
+  if (planted > 0) forgotten = plant(device, (int64_t)(planted * (double)s->predicted) / 4 * 4);
+  check_ok(gh_train(&err, &s->config, &options, reports));
+  const int64_t measured = gh_bench_resident_bytes() - before;
+  if (device) device->backend->buffer_free(forgotten);
+  gh_device_close(device);
+  printf("stage %d%s: %.1f MiB predicted, %.1f measured\n", s->number, planted > 0 ? ", an arena forgotten" : "",
+         (double)s->predicted / 0x1p20, (double)measured / 0x1p20);
+  return (double)(measured - s->predicted) / (double)s->predicted;
+}
+
+static bool within(double share) { return share >= -TOLERANCE && share <= TOLERANCE; }
+
+/* Of the host's memory a sanitizer holds as much again; kernels of the other shape take long and the same memory. */
+static bool applies(void) {
+#ifdef __SANITIZE_ADDRESS__
+  return false;
+#else
+  return check_has_shape("cpu");
+#endif
+}
+
+static void stage1(void **state) {
+  (void)state;
+  if (!applies()) return;
+  stage s = open_stage(1, "float32", 24, false);
+  assert_true(within(miss(&s, 0)));
+  gh_config_free(&s.config);
+}
+
+/* And the comparison can fail. */
+static void stage2_evaluated(void **state) {
+  (void)state;
+  if (!applies()) return;
+  stage s = open_stage(2, "float32", 24, true);
+  assert_true(within(miss(&s, 0)));
+  assert_false(within(miss(&s, 0.2)));
+  gh_config_free(&s.config);
+}
+
+/* The evaluation has weights of its own. */
+static void mixed_stage2_evaluated(void **state) {
+  (void)state;
+  if (!applies()) return;
+  stage s = open_stage(2, "bfloat16", 40, true);
+  assert_true(within(miss(&s, 0)));
+  gh_config_free(&s.config);
+}
+
+/* A machine that could train, but not evaluate beside it: refused, with the remedy; nothing is allocated for it. */
+static void what_an_evaluation_needs_is_refused(void **state) {
+  (void)state;
+  gh_config config;
+  gh_device *device = NULL;
+  gh_models models;
+  gh_lora lora;
+  gh_budget budget = {0};
+  open_config(&config, 2, "float32", 1, true);
+  check_ok(gh_device_open(&err, config.device, &device));
+  check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+  gh_setup_lora(&lora, &config, &models, NULL);
+  gh_step_spec spec = gh_setup_step(&config, &models, 2, 1, &lora);
+  const gh_counters before = device->counters;
+  check_ok(gh_evaluate_measure(&err, &config, device, &lora, &budget));
+  assert_true(budget.evaluation_bytes > 0 && budget.start_bytes > budget.evaluation_bytes);
+  check_ok(gh_budget_fit(&err, &spec, &config.stages[1], GH_RECOMPUTE_NONE, &device, 1, &budget));
+  assert_memory_equal(&device->counters, &before, sizeof before);
+  const int64_t training = budget.lasting_bytes + budget.step_bytes;
+  assert_int_equal(gh_budget_peak(&budget), GH_MAX(training + budget.evaluation_bytes, budget.start_bytes));
+  device->info.memory_bytes = gh_budget_peak(&budget);
+  check_ok(gh_budget_check(&err, device, &budget, 1, false));
+  device->info.memory_bytes = gh_budget_peak(&budget) - 1;
+  check_fails(gh_budget_check(&err, device, &budget, 1, false), GH_ERROR_MEMORY, "a smaller batch in \"evaluate\"");
+  gh_models_close(&models);
+  gh_device_close(device);
+  gh_config_free(&config);
+}
+
+static int begin(void **state) {
+  (void)state;
+  static const char questions[] = "1,A,a dog\n2,A,a cat\n";
+  const gh_arch *tiny = NULL;
+  mallopt(M_MMAP_THRESHOLD, 1 << 20); /* what is freed is the system's again, so that the peak is of what was in use */
+  folder = check_folder();
+  pictures = check_path(folder, "pictures");
+  clip = check_path(folder, "clip");
+  mmvp = check_path(folder, "mmvp");
+  tiny_pictures(pictures);
+  if (gh_arch_find(&err, "tiny", &tiny)) return 1;
+  gh_arch arch = *tiny; /* with an encoder that weighs something */
+  arch.vision.tower.hidden = 384;
+  arch.vision.tower.heads = 6;
+  arch.vision.tower.mlp = 1536;
+  gh_status status = gh_arch_write(&err, &arch, clip, 0);
+  if (!status) status = gh_tokenizer_copy(&err, GH_FIXTURES "/text/clip", clip);
+  if (status) return 1;
+  for (int i = 0; i < 2; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "%d.png", i);
+    char *from = check_path(pictures, name), *to = gh_format(&err, "%s/MLLM_VLM Images/A/%d.png", mmvp, i + 1), *bytes;
+    size_t size = 0;
+    char *under = gh_format(&err, "%s/MLLM_VLM Images/A", mmvp);
+    if (gh_folder_make(&err, under) || gh_file_read(&err, from, 1 << 24, &bytes, &size)) return 1;
+    check_write(to, bytes, size);
+    free(bytes);
+    free(from);
+    free(to);
+    free(under);
+  }
+  char *path = check_path(mmvp, "Questions.csv");
+  check_write(path, questions, sizeof questions - 1);
+  free(path);
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  free(pictures);
+  free(clip);
+  free(mmvp);
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(stage1),
+      cmocka_unit_test(stage2_evaluated),
+      cmocka_unit_test(mixed_stage2_evaluated),
+      cmocka_unit_test(what_an_evaluation_needs_is_refused),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
