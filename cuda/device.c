@@ -173,6 +173,7 @@ const gh_backend gh_backend_cuda = {
     .buffer_bytes = gh_cuda_buffer_bytes,
     .write = gh_cuda_write,
     .send = gh_cuda_send,
+    .reserve_sends = gh_cuda_reserve_sends,
     .read = gh_cuda_read,
     .bind_kernel = gh_cuda_bind_kernel,
     .bind_fill = gh_cuda_bind_fill,

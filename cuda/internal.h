@@ -132,6 +132,7 @@ int64_t gh_cuda_buffer_bytes(const gh_buffer *buffer);
 /* Device memory, or an error that names the bytes wanted and those free. */
 gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes, const char *what, CUdeviceptr *out);
 gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cuda_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
 gh_status gh_cuda_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 gh_status gh_cuda_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 void gh_cuda_staging_free(gh_cuda_device *device);

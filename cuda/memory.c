@@ -136,14 +136,6 @@ static gh_status new_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cuda
   return GH_OK;
 }
 
-/* Sizes are powers of two and only equal ones take each other's place, so that a step's small sends never sit in the
- * memory of its large ones. */
-static int64_t staging_size(int64_t bytes) {
-  int64_t size = 64;
-  while (size < bytes) size *= 2;
-  return size;
-}
-
 /* Free staging memory of that size; beyond GH_SENDS_BYTES the oldest send is waited for. */
 static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cuda_staging **out) {
   gh_cuda_device *device = gh_cuda(d);
@@ -171,6 +163,19 @@ static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cud
   return GH_OK;
 }
 
+gh_status gh_cuda_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count) {
+  const int64_t size = gh_staging_bytes(bytes);
+  int64_t held = 0;
+  gh_status status = gh_cuda_enter_uncaptured(err, gh_cuda(d), "staging memory is allocated");
+  for (const gh_cuda_staging *s = gh_cuda(d)->staging; s; s = s->next) {
+    held += s->bytes;
+    if (s->bytes == size) count--;
+  }
+  for (gh_cuda_staging *s; count > 0 && held + size <= GH_SENDS_BYTES && !status; count--, held += size)
+    status = new_staging(err, d, size, &s);
+  return status;
+}
+
 static unsigned enqueue_send(const gh_cuda_device *device, gh_cuda_staging *s, CUdeviceptr to, size_t bytes) {
   const gh_cuda_driver *cu = device->cu;
   unsigned code;
@@ -190,7 +195,7 @@ gh_status gh_cuda_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offse
   gh_cuda_staging *s = NULL;
   gh_status status = gh_check_range(err, "send", whole(to), offset, bytes);
   if (!status) status = gh_cuda_enter_uncaptured(err, device, "a send");
-  if (!status) status = take_staging(err, d, staging_size(bytes), &s);
+  if (!status) status = take_staging(err, d, gh_staging_bytes(bytes), &s);
   if (status) return status;
   memcpy(s->memory, from, (size_t)bytes);
   s->order = ++d->counters.sends;

@@ -148,6 +148,10 @@ typedef struct gh_fft_desc {
 
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
+/* The staging memory of a send of so many bytes. Sizes are powers of two and only equal ones take each other's place,
+ * so that a step's small sends never sit in the memory of its large ones. */
+int64_t gh_staging_bytes(int64_t bytes);
+
 struct gh_backend {
   const char *name; /* "opencl", "cuda" */
 
@@ -167,6 +171,9 @@ struct gh_backend {
   /* A write that does not wait for the queue: `from` is copied to staging memory first and free at once. Only where the
    * device is GH_SENDS_BYTES behind does it wait, for the oldest of them. */
   gh_status (*send)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+  /* Makes staging memory, so that `count` sends of so many bytes may be under way and none of them allocates or waits:
+   * of that size there are `count` pieces from then on, or as many as GH_SENDS_BYTES leaves room for. */
+  gh_status (*reserve_sends)(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
   gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 
   /* Bound commands. Buffers must outlive them. Compilation happens here, never in enqueue. */

@@ -44,6 +44,12 @@ gh_status gh_check_buffer_size(gh_error *err, const gh_device_info *info, int64_
                  info->id, (double)info->max_buffer_bytes / 1048576);
 }
 
+int64_t gh_staging_bytes(int64_t bytes) {
+  int64_t size = 64;
+  while (size < bytes) size *= 2;
+  return size;
+}
+
 void gh_first_error(const char *log, char *out, size_t size) {
   const char *line = strstr(log, "error:");
   if (!line) line = strstr(log, "error");

@@ -92,6 +92,7 @@ static gh_status prepare(gh_error *err, gh_bench *b) {
   if (!status) status = gh_update_record(err, b->device, b->store, &optimizer, &b->step, &b->update);
   if (!status) status = gh_graph_plan(err, b->step.graph);
   if (!status) status = gh_graph_plan(err, b->update.graph);
+  if (!status) status = gh_step_reserve_sends(err, b->device, &b->step, 1);
   if (status) return status;
   gh_bench_result *r = b->result;
   r->flops = gh_graph_flops(b->step.graph) + gh_graph_flops(b->update.graph);

@@ -8,7 +8,7 @@
 
 typedef struct gh_budget {
   int64_t parameters_trained, parameters_frozen; /* elements */
-  int64_t lasting_bytes;                         /* parameters, gradients, moments, inputs */
+  int64_t lasting_bytes;                         /* parameters, gradients, moments, inputs; no staging of sends */
   int64_t step_bytes;                            /* values of the step and of the update, at their peaks */
   int64_t evaluation_bytes;                      /* beside all that, while a snapshot is measured */
   int64_t start_bytes;                           /* before any of that is there, while the start is measured */

@@ -26,7 +26,8 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
   gh_status status = gh_update_record(err, l->device, l->store, &l->stage->optimizer, &l->step, &l->update);
   if (!status) status = gh_graph_plan(err, l->step.graph);
   if (!status) status = gh_graph_plan(err, l->update.graph);
-  return status;
+  if (status) return status;
+  return gh_step_reserve_sends(err, l->device, &l->step, GH_CEIL_DIV(l->stage->batch, l->micro_batch));
 }
 
 static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *data, uint64_t seed, int64_t side) {

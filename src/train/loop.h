@@ -45,7 +45,7 @@ void gh_loop_free(gh_loop *loop);
  * metrics back to the state, writes config.json. */
 gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
                            gh_state_info *from);
-/* Records the update for the recorded step and plans both graphs. */
+/* Records the update for the recorded step, plans both graphs and makes the staging memory of an update's sends. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
 /* Opens the cache that `data` asks for, below the run where it names no folder, and makes what is missing of it. */
 gh_status gh_loop_open_latents(gh_error *err, gh_loop *loop, const gh_models *models, const gh_data_config *data,
@@ -58,8 +58,8 @@ gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
  * order. */
 gh_status gh_loop_load(gh_error *err, gh_loop *loop, int64_t first);
 /* The next update of loop->done, which the caller counts. An update allocates, compiles and waits for nothing on
- * the device but the read of its loss (tests/test_step_trace.c); the first few may grow the staging memory of its
- * sends. */
+ * the device but the read of its loss (tests/test_step_trace.c), as long as what its micro-batches are sent fits
+ * GH_SENDS_BYTES. */
 gh_status gh_loop_update(gh_error *err, gh_loop *loop, gh_update_result *result);
 gh_status gh_loop_run(gh_error *err, gh_loop *loop);
 gh_status gh_loop_report(gh_error *err, const gh_loop *loop, double seconds, gh_stage_report *out);

@@ -40,6 +40,19 @@ gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, cons
   return gh_tensor_send(err, device, block, words);
 }
 
+gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step *step, int64_t replays) {
+  const gh_tensor *sent[] = {step->block, step->images, step->moments};
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(sent) && !status; i++) {
+    if (!sent[i]) continue;
+    int64_t bytes = gh_tensor_bytes(sent[i]), alike = 0;
+    for (size_t k = 0; k < GH_COUNT(sent); k++)
+      alike += sent[k] && gh_staging_bytes(gh_tensor_bytes(sent[k])) == gh_staging_bytes(bytes);
+    status = device->backend->reserve_sends(err, device, bytes, alike * replays);
+  }
+  return status;
+}
+
 /* ---- the parts of Algorithm 1 ---- */
 
 typedef struct gh_recording {

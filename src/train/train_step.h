@@ -76,6 +76,9 @@ typedef struct gh_step_values {
 } gh_step_values;
 gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, const gh_step_values *values);
 
+/* Staging memory for what so many replays are sent, which may all be under way: images, moments, step blocks. */
+gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step *step, int64_t replays);
+
 /* Finds or adds a persistent float32 tensor. */
 gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int rank, const int64_t *shape,
                          gh_tensor **out);

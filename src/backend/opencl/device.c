@@ -249,6 +249,7 @@ const gh_backend gh_backend_opencl = {
     .buffer_bytes = gh_cl_buffer_bytes,
     .write = gh_cl_write,
     .send = gh_cl_send,
+    .reserve_sends = gh_cl_reserve_sends,
     .read = gh_cl_read,
     .bind_kernel = gh_cl_bind_kernel,
     .bind_fill = gh_cl_bind_fill,

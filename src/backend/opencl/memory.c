@@ -142,14 +142,6 @@ static gh_status new_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_s
   return GH_OK;
 }
 
-/* Sizes are powers of two and only equal ones take each other's place, so that a step's small sends never sit in the
- * memory of its large ones. */
-static int64_t staging_size(int64_t bytes) {
-  int64_t size = 64;
-  while (size < bytes) size *= 2;
-  return size;
-}
-
 /* Free staging memory of that size; beyond GH_SENDS_BYTES the oldest send is waited for.
  */
 static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
@@ -173,10 +165,23 @@ static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_
   return retire(err, d, oldest);
 }
 
+gh_status gh_cl_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count) {
+  const int64_t size = gh_staging_bytes(bytes);
+  int64_t held = 0;
+  for (const gh_cl_staging *s = gh_cl(d)->staging; s; s = s->next) {
+    held += s->bytes;
+    if (s->bytes == size) count--;
+  }
+  gh_status status = GH_OK;
+  for (gh_cl_staging *s; count > 0 && held + size <= GH_SENDS_BYTES && !status; count--, held += size)
+    status = new_staging(err, d, size, &s);
+  return status;
+}
+
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
   gh_status status = gh_cl_check_range(err, "send", to, offset, bytes);
   gh_cl_staging *s = NULL;
-  if (!status) status = take_staging(err, d, staging_size(bytes), &s);
+  if (!status) status = take_staging(err, d, gh_staging_bytes(bytes), &s);
   if (status) return status;
   memcpy(s->memory, from, (size_t)bytes);
   s->order = ++d->counters.sends;

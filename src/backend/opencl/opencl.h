@@ -110,6 +110,7 @@ gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int6
 void gh_cl_buffer_free(gh_buffer *buffer);
 int64_t gh_cl_buffer_bytes(const gh_buffer *buffer);
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cl_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 void gh_cl_staging_free(gh_cl_device *device);
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
