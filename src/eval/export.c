@@ -4,6 +4,7 @@
 #include "io/tokenizer.h"
 #include "models/adapter.h"
 #include "models/archs.h"
+#include "models/openclip.h"
 #include "models/weights.h"
 
 #include <stdlib.h>
@@ -239,15 +240,36 @@ static gh_status open_all(gh_error *err, gh_export *e) {
   return status;
 }
 
+/* The settings of a folder of open_clip's in transformers' words, as the weights are under its names. */
+static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
+  const gh_export_options *o = e->options;
+  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  gh_arch arch = {0};
+  gh_preprocess preprocess;
+  char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied, where there is one */
+  gh_status status = processor ? gh_vision_config_read(err, o->clip, &arch.vision) : GH_ERROR_MEMORY;
+  if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
+  if (!status && !gh_path_exists(processor)) {
+    status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
+    if (!status) status = gh_preprocess_write(err, &preprocess, out);
+  }
+  free(processor);
+  if (status || o->vision) return status ? status : write_vision_config(err, e, out);
+  return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
+}
+
 /* config.json comes last: without it nobody takes the folder for a model. */
 static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
-  gh_status status = GH_OK;
+  bool translated = false;
+  gh_status status = gh_openclip_is(err, o->clip, &translated);
   for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
     status = gh_file_copy(err, o->clip, out, companions[i], false);
-  if (o->vision) return status ? status : write_vision_config(err, e, out);
-  if (!status) status = gh_tokenizer_copy(err, o->clip, out);
-  return status ? status : write_config(err, o, out);
+  if (!status && !o->vision) status = gh_tokenizer_copy(err, o->clip, out);
+  if (status) return status;
+  return translated  ? write_translated(err, e, out)
+         : o->vision ? write_vision_config(err, e, out)
+                     : write_config(err, o, out);
 }
 
 gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {

@@ -27,11 +27,24 @@ static gh_status read_logit(gh_error *err, const gh_safetensors *file, const cha
   return status;
 }
 
-static gh_status check_vocabulary(gh_error *err, const gh_text_embedder *e, const char *folder) {
-  int64_t known = gh_tokenizer_vocabulary(e->tokenizer), rows = e->config.vocabulary;
+/* The configuration and the tokenizer, which fits it; the tokenizer is to be closed after failure too. */
+static gh_status open_settings(gh_error *err, gh_text_config *config, gh_tokenizer **tokenizer, const char *folder) {
+  *tokenizer = NULL;
+  gh_status status = gh_text_config_read(err, folder, config);
+  if (!status) status = gh_tokenizer_open(err, tokenizer, folder);
+  if (status) return status;
+  int64_t known = gh_tokenizer_vocabulary(*tokenizer), rows = config->vocabulary;
   if (known <= rows) return GH_OK;
   return gh_fail(err, GH_ERROR_FORMAT, "%s: the tokenizer knows %lld tokens, the model %lld", folder, (long long)known,
                  (long long)rows);
+}
+
+gh_status gh_text_check(gh_error *err, const char *folder) {
+  gh_text_config config;
+  gh_tokenizer *tokenizer;
+  gh_status status = open_settings(err, &config, &tokenizer, folder);
+  gh_tokenizer_close(tokenizer);
+  return status;
 }
 
 static gh_status record(gh_error *err, gh_text_embedder *e, const gh_embed_options *options) {
@@ -52,9 +65,7 @@ gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device
   gh_text_embedder *e = *out = gh_alloc(err, 1, sizeof *e);
   if (!e) return GH_ERROR_MEMORY;
   e->batch = options->batch;
-  gh_status status = gh_text_config_read(err, folder, &e->config);
-  if (!status) status = gh_tokenizer_open(err, &e->tokenizer, folder);
-  if (!status) status = check_vocabulary(err, e, folder);
+  gh_status status = open_settings(err, &e->config, &e->tokenizer, folder);
   if (!status) {
     int64_t most = gh_tokenizer_max_length(e->tokenizer);
     e->length = most ? GH_MIN(most, e->config.positions) : e->config.positions;

@@ -10,6 +10,9 @@ typedef struct gh_text_embedder gh_text_embedder;
  * tower's tensors are used, if there are any. A folder without a tokenizer is GH_ERROR_FILE. The device outlives it. */
 gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device *device, const char *folder,
                                 const gh_embed_options *options);
+/* Whether the folder has a text tower's configuration and a tokenizer that fits it, before anything is computed. */
+gh_status gh_text_check(gh_error *err, const char *folder);
+
 void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */
 
 int64_t gh_text_embedder_width(const gh_text_embedder *e);      /* D */

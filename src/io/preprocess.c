@@ -169,11 +169,40 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   return check_result(err, out, crop_height, crop_width);
 }
 
+/* The open_clip package's settings: its names, and its defaults whatever the family. Its "size" is the model's; where
+ * the crop has half a pixel to give, its rounds to the even one and transformers' down. */
+static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, gh_preprocess_family family,
+                               int image_size) {
+  const gh_json *node = gh_json_member(root, "preprocess_cfg");
+  const char *filter = "bicubic", *resize = "shortest", *mode = "RGB";
+  gh_status status = gh_json_opt_string(err, node, "interpolation", &filter);
+  if (!status) status = gh_json_opt_string(err, node, "resize_mode", &resize);
+  if (!status) status = gh_json_opt_string(err, node, "mode", &mode);
+  if (status) return status;
+  bool squash = !strcmp(resize, "squash"), linear = !strcmp(filter, "bilinear");
+  (void)family;
+  gh_preprocess_defaults(out, GH_PREPROCESS_CLIP, image_size);
+  if (squash) out->shortest_edge = 0, out->do_center_crop = false;
+  out->filter = linear ? GH_FILTER_BILINEAR : GH_FILTER_BICUBIC;
+  if (!squash && strcmp(resize, "shortest"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "preprocess_cfg.resize_mode: \"%.40s\" is not supported", resize);
+  if (!linear && strcmp(filter, "bicubic"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "preprocess_cfg.interpolation: \"%.40s\" is not supported", filter);
+  if (strcmp(mode, "RGB"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "preprocess_cfg.mode: \"%.40s\" is not supported", mode);
+  status = read_channels(err, node, "mean", out->mean);
+  if (!status) status = read_channels(err, node, "std", out->std);
+  return status ? status : check_result(err, out, image_size, image_size);
+}
+
 gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
                              int image_size) {
   static const struct {
     const char *file, *member; /* where in the file, NULL: the root */
-  } places[] = {{"preprocessor_config.json", NULL}, {"processor_config.json", "image_processor"}};
+    gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, gh_preprocess_family, int);
+  } places[] = {{"preprocessor_config.json", NULL, read_settings},
+                {"processor_config.json", "image_processor", read_settings},
+                {"open_clip_config.json", NULL, read_openclip}};
   gh_preprocess_defaults(out, family, image_size);
   for (size_t i = 0; i < GH_COUNT(places); i++) {
     char *path = gh_path_join(err, folder, places[i].file);
@@ -184,7 +213,7 @@ gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *fold
     const gh_json *node = places[i].member ? gh_json_member(root, places[i].member) : root;
     if (!status && found && places[i].member && !node) found = false;
     if (!status && found) {
-      status = read_settings(err, out, node, family, image_size);
+      status = places[i].read(err, out, node, family, image_size);
       if (status) gh_fail_in(err, "%s", path);
     }
     gh_json_free(root);
@@ -192,6 +221,56 @@ gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *fold
     if (status || found) return status;
   }
   return GH_OK;
+}
+
+/* ---- writing ---- */
+
+static gh_status put_triple(gh_error *err, gh_json *to, const char *key, const double values[3]) {
+  gh_json *list = gh_json_put_array(err, to, key);
+  for (int c = 0; c < 3; c++)
+    if (!list || gh_json_put_double(err, list, NULL, values[c])) return err->status;
+  return GH_OK;
+}
+
+static gh_status put_square(gh_error *err, gh_json *to, int side) {
+  if (!to || gh_json_put_int(err, to, "height", side) || gh_json_put_int(err, to, "width", side)) return err->status;
+  return GH_OK;
+}
+
+/* Whole images of one size are SiglipImageProcessor's way, a crop CLIPImageProcessor's. */
+static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p) {
+  bool crop = p->do_center_crop;
+  const struct {
+    const char *key;
+    bool value;
+  } flags[] = {{"do_resize", p->do_resize},
+               {"do_rescale", p->do_rescale},
+               {"do_normalize", p->do_normalize},
+               {"do_convert_rgb", true},
+               {"do_center_crop", crop}};
+  for (size_t i = 0; i < GH_COUNT(flags) - !crop; i++)
+    if (gh_json_put_bool(err, root, flags[i].key, flags[i].value)) return err->status;
+  gh_json *size = gh_json_put_object(err, root, "size");
+  gh_status status = size ? GH_OK : err->status;
+  if (!status && p->shortest_edge) status = gh_json_put_int(err, size, "shortest_edge", p->shortest_edge);
+  if (!status && !p->shortest_edge) status = put_square(err, size, p->image_size);
+  if (!status && crop) status = put_square(err, gh_json_put_object(err, root, "crop_size"), p->image_size);
+  if (!status) status = put_triple(err, root, "image_mean", p->mean);
+  if (!status) status = put_triple(err, root, "image_std", p->std);
+  if (!status) status = gh_json_put_int(err, root, "resample", p->filter);
+  if (!status) status = gh_json_put_double(err, root, "rescale_factor", p->rescale_factor);
+  if (status) return status;
+  return gh_json_put_string(err, root, "image_processor_type", crop ? "CLIPImageProcessor" : "SiglipImageProcessor");
+}
+
+gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder) {
+  char *path = gh_path_join(err, folder, "preprocessor_config.json");
+  gh_json *root = gh_json_object(err);
+  gh_status status = path && root ? fill(err, root, how) : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
 }
 
 /* ---- running ---- */

@@ -24,11 +24,16 @@ typedef struct gh_preprocess {
 /* The class's own defaults for that image size. */
 void gh_preprocess_defaults(gh_preprocess *out, gh_preprocess_family family, int image_size);
 
-/* Reads folder/preprocessor_config.json, else the image_processor of folder/processor_config.json, else takes the
- * family's defaults. image_size is the model's: a file that yields another size is an error. Keys that are absent
- * take the defaults of the class that the file names. What is not supported here is GH_ERROR_UNSUPPORTED by name. */
+/* Reads folder/preprocessor_config.json, else the image_processor of folder/processor_config.json, else the
+ * preprocess_cfg of folder/open_clip_config.json, else takes the family's defaults. image_size is the model's: a file
+ * that yields another size is an error. Keys that are absent take the defaults of the class that the file names. What
+ * is not supported here is GH_ERROR_UNSUPPORTED by name. */
 gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
                              int image_size);
+
+/* Writes folder/preprocessor_config.json, which gh_preprocess_read and transformers read as the same. Only for what
+ * gh_preprocess_defaults gives and open_clip_config.json says: height and width are S. */
+gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder);
 
 /* pixels: (3, S, S), byte / 255; normalized: (3, S, S), what the encoder reads. Either may be NULL. */
 gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,

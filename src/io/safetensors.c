@@ -308,13 +308,30 @@ static gh_status open_single(gh_error *err, gh_safetensors *file, const char *pa
   return status ? status : sort_tensors(err, file);
 }
 
+/* PyTorch's own formats, which run code as they are read. */
+static bool is_pickle(const char *name) {
+  static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt"};
+  for (size_t i = 0; i < GH_COUNT(endings); i++)
+    if (gh_ends_with(name, endings[i])) return true;
+  return false;
+}
+
+static gh_status no_weights(gh_error *err, const char *folder, const char *pickle) {
+  if (!pickle) return gh_fail(err, GH_ERROR_FILE, "%s: no .safetensors file in the folder", folder);
+  return gh_fail(err, GH_ERROR_FILE,
+                 "%s: no .safetensors file in the folder; %s is PyTorch's own format, which is not read: save it again "
+                 "as safetensors",
+                 folder, pickle);
+}
+
 /* The weights in a folder: model.safetensors, else one index, else the only .safetensors file. */
 static gh_status choose_in_folder(gh_error *err, char **chosen, const char *folder) {
   gh_strings names = {0};
   gh_status status = gh_folder_list(err, &names, folder, false);
-  const char *found = NULL, *index = NULL;
+  const char *found = NULL, *index = NULL, *pickle = NULL;
   size_t files = 0, indexes = 0;
   for (size_t i = 0; i < names.count; i++) {
+    if (is_pickle(names.items[i])) pickle = names.items[i];
     if (gh_ends_with(names.items[i], ".safetensors.index.json")) index = names.items[i], indexes++;
     if (!gh_ends_with(names.items[i], ".safetensors")) continue;
     bool usual = found && !strcmp(found, "model.safetensors");
@@ -323,11 +340,10 @@ static gh_status choose_in_folder(gh_error *err, char **chosen, const char *fold
   }
   bool usual = found && !strcmp(found, "model.safetensors");
   const char *name = usual ? found : indexes == 1 ? index : files == 1 && !indexes ? found : NULL;
-  if (!status && !name) {
-    status = gh_fail(err, GH_ERROR_FILE, "%s: %s", folder,
-                     files || indexes ? "several .safetensors files and no model.safetensors: name one"
-                                      : "no .safetensors file in the folder");
-  }
+  if (!status && !name)
+    status = files || indexes ? gh_fail(err, GH_ERROR_FILE,
+                                        "%s: several .safetensors files and no model.safetensors: name one", folder)
+                              : no_weights(err, folder, pickle);
   if (!status && !(*chosen = gh_path_join(err, folder, name))) status = GH_ERROR_MEMORY;
   gh_strings_free(&names);
   return status;

@@ -75,8 +75,8 @@ static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, 
       gh_json_opt_string(err, model, "unk_token", &unknown))
     return gh_fail_in(err, "%s", path), err->status;
   if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s that is not CLIP's is not supported", path,
-                   type);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s that is not CLIP's is not read%s", path, type,
+                   strcmp(type, "Unigram") ? "" : "; SigLIP's is in spiece.model, which belongs beside it");
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
   if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
   gh_strings_free(&list);

@@ -32,6 +32,10 @@ int64_t gh_arch_parameters(const gh_arch *arch); /* of the whole model */
  * in little memory) into a folder, made where absent. A folder whose model is not of this making is GH_ERROR_FILE. */
 gh_status gh_arch_write(gh_error *err, const gh_arch *arch, const char *folder, uint64_t seed);
 
+/* Writes folder/config.json of a whole model, as transformers' CLIPModel or SiglipModel has it; only the towers of arch
+ * are read. dtype as PyTorch calls it. */
+gh_status gh_model_config_write(gh_error *err, const gh_arch *arch, const char *dtype, const char *folder);
+
 /* What config.json says of a vision tower, into an object: the tower's in a whole model, or the root of one alone. */
 gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_config *config);
 

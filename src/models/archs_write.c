@@ -12,7 +12,7 @@
 #define CHUNK   (1 << 18) /* elements drawn and written at a time */
 #define MADE_BY "genhance init"
 
-/* ---- config.json and preprocessor_config.json ---- */
+/* ---- config.json ---- */
 
 typedef struct gh_pair {
   const char *key;
@@ -59,46 +59,22 @@ gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_confi
   return status ? status : put_numbers(err, to, numbers, GH_COUNT(numbers) - !clip); /* SigLIP projects nothing */
 }
 
-static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a) {
+static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a, const char *dtype) {
   const gh_pair numbers[] = {{"projection_dim", a->vision.projection}, {"logit_scale_init_value", GH_LOGIT_SCALE}};
   bool clip = a->vision.family == GH_CLIP;
   gh_json *classes = gh_json_put_array(err, root, "architectures");
   if (!classes || gh_json_put_string(err, classes, NULL, clip ? "CLIPModel" : "SiglipModel") ||
       gh_json_put_string(err, root, "model_type", clip ? "clip" : "siglip") ||
-      gh_json_put_string(err, root, "dtype", "float32") ||
-      (clip && put_numbers(err, root, numbers, GH_COUNT(numbers))) || put_text_config(err, root, &a->text))
+      gh_json_put_string(err, root, "dtype", dtype) || (clip && put_numbers(err, root, numbers, GH_COUNT(numbers))) ||
+      put_text_config(err, root, &a->text))
     return err->status;
   return gh_vision_config_put(err, gh_json_put_object(err, root, "vision_config"), &a->vision);
 }
 
-/* The family's preprocessing, bicubic, at the model's size: CLIP cuts the middle, SigLIP takes the whole image. */
-static gh_status fill_preprocessor(gh_error *err, gh_json *root, const gh_arch *a) {
-  gh_preprocess p;
-  int side = a->vision.image;
-  bool clip = a->vision.family == GH_CLIP;
-  gh_preprocess_defaults(&p, clip ? GH_PREPROCESS_CLIP : GH_PREPROCESS_SIGLIP, side);
-  static const char *const flags[] = {"do_resize", "do_rescale", "do_normalize", "do_convert_rgb", "do_center_crop"};
-  for (size_t i = 0; i < GH_COUNT(flags) - !clip; i++)
-    if (gh_json_put_bool(err, root, flags[i], true)) return err->status;
-  gh_json *size = gh_json_put_object(err, root, "size");
-  gh_json *crop = !size ? NULL : clip ? gh_json_put_object(err, root, "crop_size") : size;
-  gh_json *means = gh_json_put_array(err, root, "image_mean"), *stds = gh_json_put_array(err, root, "image_std");
-  if (!crop || !means || !stds || (clip && gh_json_put_int(err, size, "shortest_edge", side)) ||
-      gh_json_put_int(err, crop, "height", side) || gh_json_put_int(err, crop, "width", side) ||
-      gh_json_put_int(err, root, "resample", 3) || gh_json_put_double(err, root, "rescale_factor", 1 / 255.0) ||
-      gh_json_put_string(err, root, "image_processor_type", clip ? "CLIPImageProcessor" : "SiglipImageProcessor"))
-    return err->status;
-  for (int i = 0; i < 3; i++)
-    if (gh_json_put_double(err, means, NULL, p.mean[i]) || gh_json_put_double(err, stds, NULL, p.std[i]))
-      return err->status;
-  return GH_OK;
-}
-
-static gh_status write_json(gh_error *err, const gh_arch *a, const char *folder, const char *name,
-                            gh_status (*fill)(gh_error *, gh_json *, const gh_arch *)) {
-  char *path = gh_path_join(err, folder, name);
+gh_status gh_model_config_write(gh_error *err, const gh_arch *a, const char *dtype, const char *folder) {
+  char *path = gh_path_join(err, folder, "config.json");
   gh_json *root = gh_json_object(err);
-  gh_status status = path && root ? fill(err, root, a) : GH_ERROR_MEMORY;
+  gh_status status = path && root ? fill_config(err, root, a, dtype) : GH_ERROR_MEMORY;
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);
@@ -179,8 +155,11 @@ gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uin
   gh_status status = weights && config ? refuse_others(err, weights, config, folder) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_make(err, folder);
   if (!status) status = write_weights(err, a, weights, seed);
-  if (!status) status = write_json(err, a, folder, "preprocessor_config.json", fill_preprocessor);
-  if (!status) status = write_json(err, a, folder, "config.json", fill_config);
+  gh_preprocess preprocess;
+  gh_preprocess_defaults(&preprocess, a->vision.family == GH_CLIP ? GH_PREPROCESS_CLIP : GH_PREPROCESS_SIGLIP,
+                         a->vision.image);
+  if (!status) status = gh_preprocess_write(err, &preprocess, folder);
+  if (!status) status = gh_model_config_write(err, a, "float32", folder);
   free(weights);
   free(config);
   return status;

@@ -1,6 +1,7 @@
 /* config.json of a model folder, with the defaults of transformers' configuration classes. */
 #include "base/file.h"
 #include "base/json.h"
+#include "models/openclip.h"
 #include "models/text.h"
 
 #include <stdlib.h>
@@ -72,9 +73,20 @@ static gh_status read_projection(gh_error *err, const gh_json *root, const gh_js
   return read_sizes(err, towers == BOTH_TOWERS ? root : tower, &size, 1);
 }
 
+/* A file without a model_type, which CLIPModel takes for its own: it has at least one of its keys. */
+static bool is_clip(const gh_json *root) {
+  static const char *const keys[] = {"vision_config", "text_config", "vision_config_dict", "text_config_dict",
+                                     "projection_dim"};
+  for (size_t i = 0; i < GH_COUNT(keys); i++)
+    if (gh_json_member(root, keys[i])) return true;
+  return false;
+}
+
 static gh_status read_type(gh_error *err, const gh_json *root, gh_family *family, gh_towers *towers) {
   const char *type = "clip";
   if (gh_json_opt_string(err, root, "model_type", &type)) return err->status;
+  if (!gh_json_member(root, "model_type") && !is_clip(root))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "it names no model_type (clip and siglip are supported)");
   for (size_t i = 0; i < GH_COUNT(model_types); i++)
     if (!strcmp(type, model_types[i].name)) {
       *family = model_types[i].family;
@@ -126,21 +138,33 @@ static gh_status read_text(gh_error *err, const gh_json *root, void *out) {
   return read_projection(err, root, text, towers, &c->projection);
 }
 
-static gh_status read_folder(gh_error *err, const char *folder, void *out,
-                             gh_status (*read)(gh_error *, const gh_json *, void *)) {
-  char *path = gh_path_join(err, folder, "config.json");
+typedef gh_status gh_config_reader(gh_error *err, const gh_json *root, void *out);
+
+static gh_status read_folder(gh_error *err, const char *folder, void *out, gh_config_reader *ours,
+                             gh_config_reader *theirs) {
+  bool openclip = false;
+  if (gh_openclip_is(err, folder, &openclip)) return err->status;
+  char *path = gh_path_join(err, folder, openclip ? GH_OPENCLIP_CONFIG : "config.json");
   gh_json *root = NULL;
   gh_status status = path ? gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
-  if (!status && (status = read(err, root, out))) gh_fail_in(err, "%s", path);
+  if (!status && (status = (openclip ? theirs : ours)(err, root, out))) gh_fail_in(err, "%s", path);
   gh_json_free(root);
   free(path);
   return status;
 }
 
+static gh_status read_openclip_vision(gh_error *err, const gh_json *root, void *out) {
+  return gh_openclip_vision(err, root, out);
+}
+
+static gh_status read_openclip_text(gh_error *err, const gh_json *root, void *out) {
+  return gh_openclip_text(err, root, out);
+}
+
 gh_status gh_vision_config_read(gh_error *err, const char *folder, gh_vision_config *config) {
-  return read_folder(err, folder, config, read_vision);
+  return read_folder(err, folder, config, read_vision, read_openclip_vision);
 }
 
 gh_status gh_text_config_read(gh_error *err, const char *folder, gh_text_config *config) {
-  return read_folder(err, folder, config, read_text);
+  return read_folder(err, folder, config, read_text, read_openclip_text);
 }

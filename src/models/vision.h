@@ -15,8 +15,8 @@ typedef struct gh_vision_config {
   int projection;   /* D, width of the embedding; SigLIP's is the tower's own */
 } gh_vision_config;
 
-/* Reads DIR/config.json; what it leaves out takes the defaults of transformers' classes. GH_ERROR_UNSUPPORTED names
- * another architecture or activation. */
+/* Reads DIR/config.json, or open_clip_config.json in its place (models/openclip.h); what it leaves out takes the
+ * defaults of transformers' classes. GH_ERROR_UNSUPPORTED names another architecture or activation. */
 gh_status gh_vision_config_read(gh_error *err, const char *folder, gh_vision_config *config);
 
 /* The folder's preprocessing, with the family's class for what it leaves out. */

@@ -1,5 +1,7 @@
 #include "models/weights.h"
+#include "base/file.h"
 #include "models/module.h"
+#include "models/openclip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -190,8 +192,20 @@ static gh_status see_as_ours(gh_error *err, gh_safetensors *file, bool siglip) {
   return status ? status : seen;
 }
 
+/* A folder that open_clip's file describes may hold another package's view of the weights too, as timm's do. */
+static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
+  bool theirs = false;
+  *out = NULL;
+  if (gh_path_is_folder(path) && gh_openclip_is(err, path, &theirs)) return err->status;
+  char *file = theirs ? gh_path_join(err, path, GH_OPENCLIP_WEIGHTS) : NULL;
+  gh_status status = theirs && !file ? GH_ERROR_MEMORY : GH_OK;
+  if (!status) status = gh_safetensors_open(err, out, file && gh_path_is_file(file) ? file : path);
+  free(file);
+  return status;
+}
+
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path) {
-  gh_status status = gh_safetensors_open(err, out, path);
+  gh_status status = open_file(err, out, path);
   bool siglip = !status && gh_safetensors_find(*out, TIMM_PATCHES);
   if (status || (!siglip && !gh_safetensors_find(*out, "visual.conv1.weight"))) return status;
   status = see_as_ours(err, *out, siglip);

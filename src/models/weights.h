@@ -7,7 +7,7 @@
 /* Opens a model folder or file as gh_safetensors_open does. One with OpenAI's or OpenCLIP's names
  * ("visual.transformer.resblocks.0.attn.in_proj_weight", "transformer.resblocks...", "visual.proj"; SigLIP's
  * "visual.trunk.blocks.0.attn.qkv.weight") is seen under transformers': packed projections cut in three, the final ones
- * transposed. */
+ * transposed. Of a folder with an open_clip_config.json, open_clip_model.safetensors. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
 
 #endif

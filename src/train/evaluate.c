@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "eval/measure.h"
-#include "io/tokenizer.h"
 #include "train/evaluate_config.h"
 #include "train/metrics.h"
 #include "train/run.h"
@@ -275,13 +274,11 @@ gh_status gh_evaluate_check(gh_error *err, const gh_config *config) {
   gh_evaluate_plan plan;
   gh_measure *measures = gh_alloc(err, GH_MAX_MEASURES, sizeof *measures);
   gh_status status = measures ? gh_evaluate_plan_read(err, &plan, config) : GH_ERROR_MEMORY;
-  gh_tokenizer *tokenizer = NULL;
-  if (!status && plan.count) status = gh_tokenizer_open(err, &tokenizer, config->clip);
+  if (!status && plan.count) status = gh_text_check(err, config->clip);
   if (!status) {
     status = open_measures(err, &plan, measures);
     free_measures(&plan, measures);
   }
-  gh_tokenizer_close(tokenizer);
   free(measures);
   return status;
 }

@@ -1,9 +1,10 @@
-"""Models of the open_clip package, saved under its own names: does `genhance encode` give what they give?
+"""Models of the open_clip package, saved as it saves them: does `genhance encode` give what they give, and does an export
+of them give it to transformers?
 
     python tests/reference/check_openclip.py build/genhance FOLDER CLIP_TOKENIZER
 
 Needs open_clip_torch and timm beside the rest. Random weights, ViT-B sizes; CLIP_TOKENIZER: a folder with CLIP's published
-vocabulary. config.json is written as transformers' would be: open_clip's SigLIP has the exact GELU.
+vocabulary. The folder has open_clip_config.json and open_clip_model.safetensors, and none of transformers' settings.
 """
 import json
 import pathlib
@@ -13,48 +14,71 @@ import sys
 
 import open_clip
 import torch
+from open_clip.transform import image_transform_v2, PreprocessCfg
 from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import AutoImageProcessor, CLIPTokenizer, SiglipTokenizer
+from transformers import AutoModel, CLIPTokenizer, SiglipTokenizer
 from transformers.image_utils import load_image
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 IMAGES, LINES = FIXTURES / "encode" / "images", FIXTURES / "text" / "lines.txt"
-CLIP = {"model_type": "clip", "projection_dim": 512, "text_config": {"eos_token_id": 2}, "vision_config": {}}
-SIGLIP = {"model_type": "siglip", "text_config": {"hidden_act": "gelu"}, "vision_config": {"hidden_act": "gelu"}}
+AUTOENCODER = FIXTURES / "probe/tiny/ae.safetensors"
+SIGLIP_CFG = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+
+
+def embed(binary, folder, out):
+    subprocess.run([binary, "encode", "--model", folder, "--images", IMAGES, "--text", LINES, "--out", out], check=True)
+    with safe_open(out, "pt") as f:
+        return json.loads(f.metadata()["names"]), f.get_tensor("embeddings"), f.get_tensor("text_embeddings")
+
+
+def compare(what, a, b, bound):
+    worst = ((a - b).abs().max() / b.abs().max()).item()
+    print(f"{what}: worst {worst:.1e} of the greatest")
+    if not worst <= bound:
+        sys.exit(f"{what}: WRONG")
 
 
 @torch.no_grad()
-def check(binary, folder, name, config, tokenizer):
+def check(binary, folder, name, preprocess, tokenizer):
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    siglip = config is SIGLIP
+    model_folder = folder / "model"
+    model_folder.mkdir(parents=True)
+    siglip = "SigLIP" in name
     model = open_clip.create_model(name).eval()
     for p in model.parameters():  # larger than they are drawn, so that nothing is lost in the means
         if p.dim() == 1:
             p += 0.1 * torch.randn_like(p)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config))
-    size = {"height": 224, "width": 224}
-    (folder / "preprocessor_config.json").write_text(json.dumps(
-        {"image_processor_type": "SiglipImageProcessor", "size": size} if siglip else {"image_processor_type": "CLIPImageProcessor"}))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, model_folder / "open_clip_model.safetensors")
+    (model_folder / "open_clip_config.json").write_text(json.dumps(
+        {"model_cfg": open_clip.get_model_config(name), "preprocess_cfg": preprocess}))
     for path in pathlib.Path(tokenizer).iterdir():
-        shutil.copy(path, folder)
-    out = folder / "out.safetensors"
-    subprocess.run([binary, "encode", "--model", folder, "--images", IMAGES, "--text", LINES, "--out", out], check=True)
-    with safe_open(out, "pt") as f:
-        names = json.loads(f.metadata()["names"])
-        image, text = f.get_tensor("embeddings"), f.get_tensor("text_embeddings")
-    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    pixels = processor([load_image(str(IMAGES / n)).convert("RGB") for n in names], return_tensors="pt")["pixel_values"]
-    tokens = (SiglipTokenizer if siglip else CLIPTokenizer).from_pretrained(folder)
+        shutil.copy(path, model_folder)
+    names, image, text = embed(binary, model_folder, folder / "out.safetensors")
+    transform = image_transform_v2(PreprocessCfg(size=224, **preprocess), is_train=False)
+    pixels = torch.stack([transform(load_image(str(IMAGES / n)).convert("RGB")) for n in names])
+    tokens = (SiglipTokenizer if siglip else CLIPTokenizer).from_pretrained(model_folder)
     lines = LINES.read_text(encoding="utf-8").split("\n")[:-1]
-    ids = tokens(lines, padding="max_length", truncation=True, max_length=64 if siglip else 77, return_tensors="pt")["input_ids"]
-    for what, a, b in (("images", image, model.encode_image(pixels)), ("text", text, model.encode_text(ids))):
-        print(f"{name}, {what}: worst {((a - b).abs().max() / b.abs().max()).item():.1e} of the greatest")
+    length = model.context_length
+    ids = tokens(lines, padding="max_length", truncation=True, max_length=length, return_tensors="pt")["input_ids"]
+    compare(f"{name}, images", image, model.encode_image(pixels), 2e-6)
+    compare(f"{name}, text", text, model.encode_text(ids), 2e-6)
+    run = {"version": 1, "clip": str(model_folder), "autoencoder": str(AUTOENCODER),
+           "denoiser": dict(double_blocks=1, single_blocks=1, hidden=32, heads=2, mlp_ratio=2.0, rope_axes=[4, 6, 6],
+                            context_width=24, vector_width=20),
+           "data": {"images": [str(IMAGES)], "workers": 1}, "stage1": {"steps": 0},
+           "stage2": {"steps": 1, "batch": 2, "micro_batch": 2, "lora": {"rank": 2, "alpha": 3}, "train_denoiser": True},
+           "output": str(folder / "run")}
+    (folder / "run.json").write_text(json.dumps(run))
+    subprocess.run([binary, "train", "--config", folder / "run.json", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([binary, "export", "--run", folder / "run", "--out", folder / "hf"], check=True, stdout=subprocess.DEVNULL)
+    _, image, text = embed(binary, folder / "hf", folder / "hf.safetensors")
+    theirs = AutoModel.from_pretrained(folder / "hf").eval()
+    compare(f"{name}, exported, images", image, theirs.get_image_features(pixel_values=pixels).pooler_output, 5e-6)
+    compare(f"{name}, exported, text", text, theirs.get_text_features(input_ids=ids).pooler_output, 5e-6)
 
 
 if __name__ == "__main__":
-    binary, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2])
-    check(binary, folder / "clip", "ViT-B-32-quickgelu", CLIP, sys.argv[3])
-    check(binary, folder / "siglip", "ViT-B-16-SigLIP", SIGLIP, FIXTURES / "tokens" / "siglip")
+    binary, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
+    check(binary, folder / "clip", "ViT-B-32-quickgelu", {}, sys.argv[3])
+    check(binary, folder / "siglip", "ViT-B-16-SigLIP", SIGLIP_CFG, FIXTURES / "tokens" / "siglip")

@@ -1,0 +1,278 @@
+/* Folders of the open_clip package: sizes and settings from open_clip_config.json, what is refused, and that such a
+ * folder gives what transformers' gives, itself and exported. */
+#include "support/compare.h"
+
+#include "base/file.h"
+#include "eval/export.h"
+#include "io/preprocess.h"
+#include "models/archs.h"
+#include "models/openclip.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CLIP GH_FIXTURES "/text/clip"
+
+static char *folder;
+static gh_error err;
+
+static void put(const char *name, const char *text) {
+  char *path = check_path(folder, name);
+  check_write(path, text, strlen(text));
+  free(path);
+}
+
+/* The file with what stands after `"embed_dim": 8`, between vision_cfg's braces and between text_cfg's. */
+static void put_model(const char *model, const char *vision, const char *text) {
+  char *all = gh_format(&err, "{\"model_cfg\":{%s,\"vision_cfg\":{%s},\"text_cfg\":{%s}}}", model, vision, text);
+  put(GH_OPENCLIP_CONFIG, all);
+  free(all);
+}
+
+/* ---- sizes ---- */
+
+static void same_tower(const gh_transformer *a, const gh_transformer *b) {
+  assert_int_equal(a->hidden, b->hidden);
+  assert_int_equal(a->layers, b->layers);
+  assert_int_equal(a->heads, b->heads);
+  assert_int_equal(a->mlp, b->mlp);
+  assert_int_equal(a->causal, b->causal);
+  assert_true(a->eps == b->eps);
+}
+
+/* The folder's towers are the backbone's, but for the activation and, in the text, the longest line. */
+static void same_arch(const char *name, gh_activation_kind vision_activation, gh_activation_kind text_activation,
+                      int positions) {
+  const gh_arch *arch;
+  gh_vision_config v;
+  gh_text_config t;
+  check_ok(gh_arch_find(&err, name, &arch));
+  check_ok(gh_vision_config_read(&err, folder, &v));
+  check_ok(gh_text_config_read(&err, folder, &t));
+  same_tower(&v.tower, &arch->vision.tower);
+  same_tower(&t.tower, &arch->text.tower);
+  assert_int_equal(v.family, arch->vision.family);
+  assert_int_equal(t.family, arch->text.family);
+  assert_int_equal(v.image, arch->vision.image);
+  assert_int_equal(v.patch, arch->vision.patch);
+  assert_int_equal(v.projection, arch->vision.projection);
+  assert_int_equal(t.projection, arch->text.projection);
+  assert_int_equal(t.vocabulary, arch->text.vocabulary);
+  assert_int_equal(t.positions, positions);
+  assert_int_equal(v.tower.activation, vision_activation);
+  assert_int_equal(t.tower.activation, text_activation);
+}
+
+#define H_VISION "\"image_size\":224,\"layers\":32,\"width\":1280,\"head_width\":80,\"patch_size\":14"
+#define H_TEXT   "\"context_length\":77,\"vocab_size\":49408,\"width\":1024,\"heads\":16,\"layers\":24"
+#define L_TEXT   "\"context_length\":77,\"vocab_size\":49408,\"width\":768,\"heads\":12,\"layers\":12"
+#define SO_VISION                                                                                                      \
+  "\"image_size\":224,\"timm_model_name\":\"vit_so400m_patch14_siglip_224\",\"timm_model_pretrained\":false,"          \
+  "\"timm_pool\":\"map\",\"timm_proj\":\"none\""
+#define SO_TEXT                                                                                                        \
+  "\"context_length\":16,\"vocab_size\":32000,\"hf_tokenizer_name\":\"timm/ViT-B-16-SigLIP\",\"tokenizer_kwargs\":{"   \
+  "\"clean\":\"canonicalize\"},\"width\":1152,\"heads\":16,\"layers\":27,\"mlp_ratio\":3.7362,\"no_causal_mask\":"     \
+  "true,\"proj_bias\":true,\"pool_type\":\"last\",\"norm_kwargs\":{\"eps\":1e-6}"
+
+static void published_sizes(void **state) {
+  (void)state;
+  put_model("\"embed_dim\":1024", H_VISION, H_TEXT);
+  same_arch("metaclip-vit-h-14-224", GH_GELU_ERF, GH_GELU_ERF, 77);
+  put_model("\"embed_dim\":1024,\"quick_gelu\":true,\"custom_text\":null", H_VISION ",\"patch_dropout\":0.5", H_TEXT);
+  same_arch("metaclip-vit-h-14-224", GH_QUICK_GELU, GH_QUICK_GELU, 77);
+  put_model("\"embed_dim\":768,\"quick_gelu\":true",
+            "\"image_size\":336,\"layers\":24,\"width\":1024,\"patch_size\":14", L_TEXT);
+  same_arch("openai-vit-l-14-336", GH_QUICK_GELU, GH_QUICK_GELU, 77);
+  put_model("\"embed_dim\":1152,\"init_logit_bias\":-10,\"custom_text\":true", SO_VISION, SO_TEXT);
+  same_arch("siglip-so400m-14-224", GH_GELU_ERF, GH_GELU_ERF, 16);
+  put_model("\"embed_dim\":1152,\"custom_text\":true", SO_VISION, SO_TEXT ",\"act_kwargs\":{\"approximate\":\"tanh\"}");
+  same_arch("siglip-so400m-14-224", GH_GELU_ERF, GH_GELU_TANH, 16);
+}
+
+static void refusals(void **state) {
+  (void)state;
+  static const struct {
+    const char *model, *vision, *text;
+    const char *from_vision, *from_text; /* what the one and the other says; NULL: it is fine */
+  } table[] = {
+      {"\"embed_dim\":0", "", "", "model_cfg.embed_dim: 0", "model_cfg.embed_dim: 0"},
+      {"\"embed_dim\":8.5", "", "", "embed_dim", "embed_dim"},
+      {"\"embed_dim\":8,\"multimodal_cfg\":{\"width\":1}", "", "", "model_cfg.multimodal_cfg",
+       "model_cfg.multimodal_cfg"},
+      {"\"embed_dim\":8,\"nonscalar_logit_scale\":true", "", "", "nonscalar_logit_scale", "nonscalar_logit_scale"},
+      {"\"embed_dim\":8", "\"layers\":[3,4,6,3]", "", "a ResNet", NULL},
+      {"\"embed_dim\":8", "\"layers\":-1", "", "model_cfg.vision_cfg.layers: -1", NULL},
+      {"\"embed_dim\":8", "\"width\":100,\"head_width\":30", "", "no multiple", NULL},
+      {"\"embed_dim\":8", "\"width\":32", "", "head_width is above width", NULL},
+      {"\"embed_dim\":8", "\"mlp_ratio\":1e9", "", "mlp_ratio", NULL},
+      {"\"embed_dim\":8", "\"mlp_ratio\":-4", "", "mlp_ratio", NULL},
+      {"\"embed_dim\":8", "\"image_size\":[224,112]", "", "image_size", NULL},
+      {"\"embed_dim\":8", "\"attentional_pool\":true", "", "model_cfg.vision_cfg.attentional_pool", NULL},
+      {"\"embed_dim\":8", "\"pool_type\":\"avg\"", "", "model_cfg.vision_cfg.pool_type", NULL},
+      {"\"embed_dim\":8", "\"ls_init_value\":1e-5", "", "ls_init_value", NULL},
+      {"\"embed_dim\":8", "\"no_ln_pre\":true", "", "no_ln_pre", NULL},
+      {"\"embed_dim\":8", "\"act_kwargs\":{\"approximate\":\"erf\"}", "", "approximate", NULL},
+      {"\"embed_dim\":8", "\"norm_kwargs\":{\"elementwise_affine\":0}", "", "elementwise_affine", NULL},
+      {"\"embed_dim\":8", "\"timm_model_name\":\"resnet50\"", SO_TEXT, "the tower resnet50", NULL},
+      {"\"embed_dim\":8", "\"timm_model_name\":7", SO_TEXT, "expected a string", "expected a string"},
+      {"\"embed_dim\":768", SO_VISION, SO_TEXT, "model_cfg.embed_dim: 768", NULL},
+      {"\"embed_dim\":1152", "\"timm_model_name\":\"vit_so400m_patch14_siglip_224\"", SO_TEXT, "timm_pool", NULL},
+      {"\"embed_dim\":8", "", "\"hf_model_name\":\"roberta-base\"", NULL, "model_cfg.text_cfg.hf_model_name"},
+      {"\"embed_dim\":8", "", "\"pool_type\":\"last\"", NULL, "pool_type"},
+      {"\"embed_dim\":8", "", "\"no_causal_mask\":true", NULL, "no_causal_mask"},
+      {"\"embed_dim\":8", "", "\"tokenizer_kwargs\":{\"reduction_mask\":\"syntax\"}", NULL, "reduction_mask"},
+      {"\"embed_dim\":8", "", "\"vocab_size\":0", NULL, "model_cfg.text_cfg.vocab_size: 0"},
+      {"\"embed_dim\":8", "", "\"heads\":7", NULL, "no multiple"},
+      {"\"embed_dim\":1152", SO_VISION, "\"width\":1152,\"heads\":16", NULL, "pool_type"},
+  };
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_vision_config v;
+    gh_text_config t;
+    put_model(table[i].model, table[i].vision, table[i].text);
+    gh_status status = gh_vision_config_read(&err, folder, &v);
+    if (!table[i].from_vision != !status || (status && !strstr(err.text, table[i].from_vision)))
+      fail_msg("row %zu, vision: %s", i, status ? err.text : "read");
+    if (status) assert_non_null(strstr(err.text, GH_OPENCLIP_CONFIG));
+    status = gh_text_config_read(&err, folder, &t);
+    if (!table[i].from_text != !status || (status && !strstr(err.text, table[i].from_text)))
+      fail_msg("row %zu, text: %s", i, status ? err.text : "read");
+  }
+  static const char *const broken[] = {"{}", "[]", "{\"model_cfg\":[]}", "{\"model_cfg\":{\"embed_dim\":8}}",
+                                       "{\"model_cfg\":{\"embed_dim\":8,\"vision_cfg\":{},\"text_cfg\":3}}"};
+  for (size_t i = 0; i < GH_COUNT(broken); i++) {
+    gh_vision_config v;
+    put(GH_OPENCLIP_CONFIG, broken[i]);
+    check_fails(gh_vision_config_read(&err, folder, &v), GH_ERROR_FORMAT, "expected an object");
+  }
+}
+
+/* ---- preprocessing ---- */
+
+static void preprocessing(void **state) {
+  (void)state;
+  gh_preprocess p;
+  put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, whatever the family */
+  check_ok(gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_SIGLIP, 64));
+  assert_true(p.do_center_crop && p.shortest_edge == 64 && p.mean[0] == 0.48145466);
+  assert_int_equal(p.filter, GH_FILTER_BICUBIC);
+  put(GH_OPENCLIP_CONFIG, "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
+                          "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
+  for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' words */
+    check_ok(gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_CLIP, 64));
+    assert_true(!p.do_center_crop && !p.shortest_edge && p.height == 64 && p.width == 64);
+    assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
+    assert_int_equal(p.filter, GH_FILTER_BILINEAR);
+    if (!again) check_ok(gh_preprocess_write(&err, &p, folder));
+  }
+  char *written = check_path(folder, "preprocessor_config.json");
+  check_ok(gh_file_remove(&err, written));
+  free(written);
+  static const char *const refused[][2] = {{"{\"resize_mode\":\"longest\"}", "resize_mode"},
+                                           {"{\"interpolation\":\"random\"}", "interpolation"},
+                                           {"{\"mode\":\"L\"}", "mode"},
+                                           {"{\"mean\":[1]}", "mean"},
+                                           {"{\"std\":[0,1,1]}", "std"}};
+  for (size_t i = 0; i < GH_COUNT(refused); i++) {
+    char *all = gh_format(&err, "{\"preprocess_cfg\":%s}", refused[i][0]);
+    put(GH_OPENCLIP_CONFIG, all);
+    free(all);
+    gh_status status = gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_CLIP, 64);
+    if (!status || !strstr(err.text, refused[i][1]) || !strstr(err.text, GH_OPENCLIP_CONFIG))
+      fail_msg("row %zu: %s", i, status ? err.text : "read");
+  }
+}
+
+/* ---- a folder ---- */
+
+static void copy(const char *from, const char *name) {
+  char *to = check_path(folder, name), *bytes = NULL;
+  size_t size = 0;
+  check_ok(gh_file_read(&err, from, (size_t)1 << 28, &bytes, &size));
+  check_write(to, bytes, size);
+  free(bytes);
+  free(to);
+}
+
+static gh_safetensors *encode(const char *model, const char *name) {
+  gh_safetensors *file = NULL;
+  char *out = check_path(folder, name);
+  check_ok(compare_run(&err, "encode", "--model", model, "--images", GH_FIXTURES "/encode/images", "--text",
+                       GH_FIXTURES "/text/lines.txt", "--out", out, NULL));
+  check_ok(gh_safetensors_open(&err, &file, out));
+  free(out);
+  return file;
+}
+
+static void same_embeddings(const char *model, const gh_safetensors *want) {
+  gh_safetensors *got = encode(model, "got.safetensors");
+  compare_tensors(got, want, "embeddings", 0);
+  compare_tensors(got, want, "text_embeddings", 0);
+  gh_safetensors_close(got);
+}
+
+/* CLIP's weights under OpenAI's names, as timm publishes them: beside timm's own config.json and its view of the
+ * weights, and without any settings of transformers'. */
+static void whole_folder(void **state) {
+  (void)state;
+  gh_export_counts counts;
+  char *out = check_path(folder, "exported");
+  put_model("\"embed_dim\":20,\"quick_gelu\":true",
+            "\"image_size\":32,\"layers\":1,\"width\":24,\"head_width\":12,\"patch_size\":8,\"mlp_ratio\":1.6667",
+            "\"context_length\":77,\"vocab_size\":614,\"width\":36,\"heads\":3,\"layers\":2,\"mlp_ratio\":2.4445");
+  put("config.json", "{\"architecture\":\"vit_tiny\",\"num_classes\":0}");
+  copy(GH_FIXTURES "/towers/openai.safetensors", GH_OPENCLIP_WEIGHTS);
+  copy(GH_FIXTURES "/towers/clip.safetensors", "model.safetensors");
+  copy(CLIP "/tokenizer.json", "tokenizer.json");
+  gh_safetensors *want = encode(CLIP, "want.safetensors");
+  same_embeddings(folder, want);
+  check_ok(gh_export_model(&err, out, &(gh_export_options){.clip = folder, .dtype = GH_ST_DTYPES}, &counts));
+  same_embeddings(out, want);
+  char *theirs = check_path(out, GH_OPENCLIP_CONFIG), *dtype = check_path(out, "config.json"), *text = NULL;
+  size_t size = 0;
+  assert_false(gh_path_exists(theirs));
+  check_ok(gh_file_read(&err, dtype, 1 << 20, &text, &size));
+  assert_non_null(strstr(text, "\"CLIPModel\""));
+  free(text);
+  gh_safetensors_close(want);
+  free(theirs);
+  free(dtype);
+  free(out);
+}
+
+/* A config.json that names no model is none of ours; one that does counts, whatever stands beside it. */
+static void which_file(void **state) {
+  (void)state;
+  gh_vision_config v;
+  put_model("\"embed_dim\":20", "\"image_size\":32,\"layers\":1,\"width\":64,\"patch_size\":8", "");
+  put("config.json", "{\"model_type\":\"siglip\"}");
+  check_ok(gh_vision_config_read(&err, folder, &v));
+  assert_int_equal(v.family, GH_SIGLIP);
+  char *path = check_path(folder, GH_OPENCLIP_CONFIG);
+  check_ok(gh_file_remove(&err, path));
+  put("config.json", "{\"architecture\":\"vit_tiny\"}");
+  check_fails(gh_vision_config_read(&err, folder, &v), GH_ERROR_UNSUPPORTED, "no model_type");
+  put("config.json", "{\"vision_config\":{}}");
+  check_ok(gh_vision_config_read(&err, folder, &v));
+  free(path);
+}
+
+static int begin(void **state) {
+  (void)state;
+  folder = check_folder();
+  return 0;
+}
+
+static int end(void **state) {
+  (void)state;
+  check_folder_done(folder);
+  return 0;
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(published_sizes), cmocka_unit_test(refusals),   cmocka_unit_test(preprocessing),
+      cmocka_unit_test(whole_folder),    cmocka_unit_test(which_file),
+  };
+  return cmocka_run_group_tests(tests, begin, end);
+}
