@@ -10,12 +10,12 @@ static const struct {
   gh_cl_quirks quirks;
 } known[] = {
     /* Clang with the host's back end: a function may ask for instructions that the device's name does not promise. */
-    {"Portable Computing Language", "", "", {.amx = true}},
+    {"Portable Computing Language", "", "", {.amx = true, .host_pages = true}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */
     {"Oclgrind", "", "", {.no_binaries = true}},
     /* clFFT 2.12 writes kernels that initialise a pointer to float4 with one to float2. Clang took that for a warning
      * until its version 16, which these drivers are newer than, and clFFT sets the options itself. */
-    {"Intel(R) OpenCL", "", "", {.no_clfft = true}},
+    {"Intel(R) OpenCL", "", "", {.no_clfft = true, .host_pages = true}},
     /* Mesa's shader compiler ends all loops of a work-item together after 65535 rounds (LP_MAX_TGSI_LOOP_ITERATIONS,
      * "shared between every loop"), with what they have by then and without a word. And it takes minutes and gigabytes
      * over vectors of 16: work-items are its vector lanes, as a GPU's. Of every kernel it says that groups have at most

@@ -6,6 +6,7 @@
 
 typedef struct gh_cl_quirks {
   bool amx;          /* its compiler for CPUs takes AMX's builtins */
+  bool host_pages;   /* its CPU uses the host's memory in place: buffers may be pages of ours */
   bool no_binaries;  /* program binaries do not load again: build from source every time */
   bool no_clfft;     /* its compiler refuses clFFT's kernels: Fourier transforms are our own */
   bool gpu_shape;    /* kernels of the GPU's shape only, although it is a CPU */
