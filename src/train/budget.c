@@ -118,6 +118,16 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
                  parts, device->info.id, mib(have), b->largest, what_helps(b, have, micro_batch, recompute));
 }
 
+/* A tensor was larger than one allocation may be: adds whether it would not be with fewer samples. */
+static gh_status too_large_a_piece(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer) {
+  gh_step_spec one = *given;
+  gh_error whole = *err;
+  gh_budget ignored;
+  one.batch = 1;
+  if (given->batch == 1 || gh_budget_measure(&(gh_error){0}, &one, optimizer, &ignored)) return err->status;
+  return gh_fail(err, whole.status, "%s; a smaller micro_batch would help", whole.text);
+}
+
 static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer,
                                  gh_device *const *devices, int count, gh_budget *b) {
   gh_step_spec spec = *given;
@@ -126,6 +136,7 @@ static gh_status measure_on_each(gh_error *err, const gh_step_spec *given, const
   for (int i = 0; i < count && !status; i++) {
     spec.device = devices[i];
     status = gh_budget_measure(err, &spec, optimizer, b);
+    if (status == GH_ERROR_MEMORY) status = too_large_a_piece(err, &spec, optimizer);
     b->evaluation_bytes = caller.evaluation_bytes;
     b->start_bytes = caller.start_bytes;
     if (!status) status = gh_budget_check(err, devices[i], b, spec.batch, spec.recompute);
