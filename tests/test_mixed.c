@@ -140,14 +140,17 @@ static nearness compare(const float *a, const float *b, int64_t n) {
   return (nearness){ab / sqrt(aa * bb), sqrt(bb / aa), sqrt(aa)};
 }
 
-static void run_once(trial *t, bool lora) {
+/* adapters: the size of the factors that begin at 0, where nothing reaches the other factor; 0: there are none */
+static void run_once(trial *t, double adapters) {
   record(t);
   give(t, "input.pixel_values", 1, false);
   give(t, "input.latents", 1, false);
   give(t, "input.noise", 1, false);
   give(t, "input.t", 1, true);
-  for (int i = 0; lora && i < t->update.count; i++) /* they begin at 0, and then nothing reaches the other factor */
-    if (ends_with(t->update.parameters[i]->name, ".lora_B.weight")) give(t, t->update.parameters[i]->name, 0.02, false);
+  for (int i = 0; adapters > 0 && i < t->update.count; i++) {
+    const char *name = t->update.parameters[i]->name;
+    if (ends_with(name, ".lora_B.weight")) give(t, name, adapters, false);
+  }
   send_step(t, 1);
   check_ok(gh_graph_run(&err, t->step.graph));
 }
@@ -174,15 +177,19 @@ static bool is_zero_by_nature(const trial *plain, const trial *mixed, int i) {
  * roundings to average: one LoRA factor of rank 4 there came to 0.9989. */
 enum { SAMPLES = 16 };
 
-static void check_gradients(const char *shape, int stage, bool lora) {
+/* An adapter's factor B after some updates; and so large that what it adds is half of what the layer itself gives. */
+#define SMALL 0.02
+#define LARGE 0.3
+
+static void check_gradients(const char *shape, const char *arch, int stage, double adapters) {
   trial plain, mixed;
   gh_device *device = open_device(shape);
   nearness worst = {1, 1, 0};
   int compared = 0;
-  choose(&plain, device, "tiny", &small_flux, stage, lora, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_F32);
-  choose(&mixed, device, "tiny", &small_flux, stage, lora, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_BF16);
-  run_once(&plain, lora);
-  run_once(&mixed, lora);
+  choose(&plain, device, arch, &small_flux, stage, adapters > 0, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_F32);
+  choose(&mixed, device, arch, &small_flux, stage, adapters > 0, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_BF16);
+  run_once(&plain, adapters);
+  run_once(&mixed, adapters);
   assert_int_equal(plain.update.count, mixed.update.count);
   for (int i = 0; i < plain.update.count; i++) {
     const gh_tensor *p = plain.update.parameters[i];
@@ -200,8 +207,9 @@ static void check_gradients(const char *shape, int stage, bool lora) {
   float loss[2];
   check_ok(gh_tensor_read(&err, device, plain.step.loss_total, &loss[0]));
   check_ok(gh_tensor_read(&err, device, mixed.step.loss_total, &loss[1]));
-  printf("stage %d, %s: %d gradients, least cosine %.6f, norms' worst ratio %.4f; losses %.6f, %.6f\n", stage, shape,
-         compared, worst.cosine, worst.norm, (double)loss[0], (double)loss[1]);
+  printf("%s, stage %d, adapters of %g, %s: %d gradients, least cosine %.6f, norms' worst ratio %.4f; losses %.6f, "
+         "%.6f\n",
+         arch, stage, adapters, shape, compared, worst.cosine, worst.norm, (double)loss[0], (double)loss[1]);
   assert_true(compared > 40);
   assert_true(loss[0] != loss[1]); /* something was rounded */
   assert_true(fabs((double)loss[1] / (double)loss[0] - 1) <= LOSS_BOUND);
@@ -213,15 +221,18 @@ static void check_gradients(const char *shape, int stage, bool lora) {
 static void test_gradients_in_the_cpu_shape(void **state) {
   (void)state;
   if (!check_has_shape("cpu")) skip();
-  check_gradients("cpu", 1, false);
-  check_gradients("cpu", 2, true);
-  check_gradients("cpu", 2, false);
+  check_gradients("cpu", "tiny", 1, 0);
+  check_gradients("cpu", "tiny", 2, SMALL);
+  check_gradients("cpu", "tiny", 2, LARGE);
+  check_gradients("cpu", "tiny", 2, 0);
+  check_gradients("cpu", "tiny-siglip", 2, LARGE);
 }
 
 static void test_gradients_in_the_gpu_shape(void **state) {
   (void)state;
-  check_gradients("gpu", 1, false);
-  check_gradients("gpu", 2, true);
+  check_gradients("gpu", "tiny", 1, 0);
+  check_gradients("gpu", "tiny", 2, SMALL);
+  check_gradients("gpu", "tiny-siglip", 2, LARGE);
 }
 
 /* ---- the losses of a short training ---- */
