@@ -111,8 +111,11 @@ static void note_broken(gh_loader *loader, uint64_t index, const gh_error *why) 
   bool first = !loader->broken[index];
   loader->broken[index] = 1;
   loader->broken_count += first;
+  uint64_t count = loader->broken_count;
   pthread_mutex_unlock(&loader->lock);
-  if (first) gh_warn("image skipped: %s", why->text);
+  if (!first || count > GH_LOADER_WARNINGS) return;
+  gh_warn("image skipped: %s", why->text);
+  if (count == GH_LOADER_WARNINGS) gh_warn("further images that are skipped are counted, not named here");
 }
 
 /* The crop of one sample, whose image was decoded. */

@@ -7,14 +7,17 @@
  * With fixed crops (`crops` K) an image has K of them, the same in every stage: crop k of image i is drawn from the
  * stream "crop" of stage 0 named k, at ordinal i, and epoch e shows crop e % K.
  *
- * An image that cannot be decoded is skipped, counted and named in one warning; the samples it was meant for show the
- * next image of the same epoch's shuffle that can be (cyclically), with their own crop. */
+ * An image that cannot be decoded is skipped, counted and, if it is one of the first GH_LOADER_WARNINGS, named in one
+ * warning; the samples it was meant for show the next image of the same epoch's shuffle that can be (cyclically), with
+ * their own crop. */
 #ifndef GH_TRAIN_LOADER_H
 #define GH_TRAIN_LOADER_H
 
 #include "base/status.h"
 #include "base/text.h"
 #include "train/augment.h"
+
+#define GH_LOADER_WARNINGS 100
 
 typedef struct gh_loader gh_loader;
 
