@@ -55,6 +55,43 @@ static void test_crops_equal_torchvision(void **state) {
   gh_safetensors_close(file);
 }
 
+/* Drawn, cut out and resized as PIL does it: the same pixels of a PNG, of 16 bits a sample too; within a grey level of
+ * a JPEG, whose colours another version of its library may round otherwise. */
+static void test_augmented_pixels_equal_pil(void **state) {
+  (void)state;
+  static const char *const pictures[] = {"reduce.png", "deep.png", "half-chroma.jpg"};
+  const gh_stream stream = gh_stream_make(5, 1, "crop", "");
+  gh_safetensors *file;
+  OK(gh_safetensors_open(&err, &file, GH_FIXTURES "/images/augment.safetensors"));
+  assert_int_equal(gh_safetensors_count(file), 2 * 4 * GH_COUNT(pictures));
+  for (int i = 0; i < 4 * (int)GH_COUNT(pictures); i++) {
+    char path[512], key[64];
+    int most = gh_ends_with(pictures[i / 4], ".png") ? 0 : 1;
+    const uint64_t ordinal = (uint64_t)(i % 4);
+    const gh_crop_rule *rule = &rules[ordinal % 2];
+    gh_image image, got;
+    float numbers[GH_CROP_UNIFORMS];
+    int64_t box[4];
+    snprintf(path, sizeof path, GH_FIXTURES "/encode/images/%s", pictures[i / 4]);
+    OK(gh_image_read(&err, &image, path));
+    snprintf(key, sizeof key, "%s.%d.box", pictures[i / 4], (int)ordinal);
+    OK(gh_st_read_i64(&err, gh_safetensors_find(file, key), 0, 4, box));
+    gh_stream_uniforms(stream, ordinal, 0, GH_CROP_UNIFORMS, numbers);
+    gh_crop_box drawn = gh_crop_choose(rule, numbers, image.width, image.height);
+    assert_true(drawn.left == box[0] && drawn.top == box[1] && drawn.width == box[2] && drawn.height == box[3]);
+    snprintf(key, sizeof key, "%s.%d.pixels", pictures[i / 4], (int)ordinal);
+    const gh_st_tensor *want = gh_safetensors_find(file, key);
+    OK(gh_augment(&err, &got, &image, rule, stream, ordinal, (int)want->shape[0]));
+    for (int64_t k = 0; k < want->elements; k++) {
+      int difference = (int)got.pixels[k] - (int)((const uint8_t *)want->data)[k];
+      if (difference < -most || difference > most) fail_msg("%s: %d at %d", key, difference, (int)k);
+    }
+    gh_image_free(&got);
+    gh_image_free(&image);
+  }
+  gh_safetensors_close(file);
+}
+
 /* Any rule and shape gives a box inside the image, with the extremes of (0, 1) too. */
 static void test_crops_stay_inside(void **state) {
   (void)state;
@@ -410,6 +447,7 @@ static void test_memory_may_run_out_anywhere(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_crops_equal_torchvision),
+      cmocka_unit_test(test_augmented_pixels_equal_pil),
       cmocka_unit_test(test_crops_stay_inside),
       cmocka_unit_test(test_a_folder_is_listed_bytewise),
       cmocka_unit_test(test_sources_that_are_refused),

@@ -11,6 +11,8 @@ with the names under the metadata key `names`, as `genhance encode` writes them.
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import torch
@@ -31,6 +33,15 @@ def picture(width, height, seed, mode="RGB"):
     pixels = np.asarray(coarse).astype(int) + rng.integers(-9, 10, (height, width, 3))
     pixels[height // 3 :, : width // 4] = rng.integers(0, 256, 3)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode)
+
+
+def save_deep(array, path):
+    """A PNG of 16 bits a sample, (H, W) or (H, W, 3): PIL reads such files and writes no coloured ones."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = array.astype(">u2").reshape(len(array), -1).view(np.uint8)
+    head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, 2 if array.ndim == 3 else 0, 0, 0, 0)
+    pixels = b"".join(b"\0" + row.tobytes() for row in rows)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(pixels, 9)) + chunk(b"IEND", b""))
 
 
 def save_pictures(folder):
@@ -58,6 +69,10 @@ def save_pictures(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # "rotate by a quarter"
     put(picture(110, 72, 17), "turned.JPG", quality=85, exif=exif)
+    rng = np.random.default_rng(18)
+    fine = lambda image: np.asarray(image).astype(int) * 256 + rng.integers(0, 256, np.asarray(image).shape)
+    save_deep(fine(picture(77, 69, 19)), folder / "deep.png")
+    save_deep(fine(picture(40, 41, 20, "L")) // 200, folder / "deep-grey.png")  # what PIL makes of grey is cut at 255
 
 
 def encode(folder, names, clip):
