@@ -15,7 +15,7 @@
  * last ones. Numbers that are not finite give some that are not finite (Inf may become NaN); below 2^-110 pieces get
  * lost to underflow, which AMX flushes. */
 #include "conv2d_place.h"
-#include "gemm_storage.h"
+#include "gemm_total.h"
 
 #define SIDE  32
 #define CHUNK 256 /* kc is a multiple of it, or all of k */
@@ -36,26 +36,19 @@
 #define BLOCKS      4   /* of 32 rows: a strip of B serves them one after another */
 #define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
 
-/* Sums of several chunks: C itself or, where it is bfloat16, private memory that is rounded once at the end; the host
- * keeps mt x nb within it. */
-#ifdef C_BF16
-#define TOTAL
+/* A bfloat16 C's sums; the host keeps mt x nb within it. */
 #define TOTAL_FLOATS 524288
-#else
-#define TOTAL GLOBAL
-#endif
 
-#define ALIGNED __attribute__((aligned(64)))
-#define AMX     __attribute__((target("amx-bf16,amx-tile"), noinline))
+#define ALIGNED      __attribute__((aligned(64)))
+#define AMX          __attribute__((target("amx-bf16,amx-tile"), noinline))
 
 /* ---- runs: 16 neighbours of A or B ---- */
 
 /* Loads and stores are by pointer: PoCL's vload16 and vstore16 go element by element, or by quarters, for some types.
  */
-typedef ushort16 loose16 __attribute__((aligned(2)));
 #ifdef AB_BF16
 typedef ushort16 run;
-#define LOAD_RUN(p) *(GLOBAL const loose16 *)(p)
+#define LOAD_RUN(p) *(GLOBAL const loose_ushort16 *)(p)
 #else
 typedef float16 run;
 #define LOAD_RUN(p) vload16(0, p)
@@ -369,34 +362,6 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
     }
   }
 }
-
-#ifdef C_BF16
-inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, int rows, int columns) {
-  for (int i = 0; i < rows; i++)
-    for (int j = 0; j < columns; j++) total[i * nb + j] = C_LOAD(c, i * ldc + j);
-}
-inline ushort16 narrow(float16 v) {
-  const uint16 u = as_uint16(v), nan = u >> 16 | 0x40u, near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-  return __builtin_convertvector((u & 0x7fffffffu) > 0x7f800000u ? nan : near, ushort16);
-}
-inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc, int rows, int columns) {
-  for (int i = 0; i < rows; i++) {
-    int j = 0;
-    for (; j + 16 <= columns; j += 16) *(GLOBAL loose16 *)(c + i * ldc + j) = narrow(vload16(0, total + i * nb + j));
-    for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
-  }
-}
-#define TOTAL_BEGIN                                                                                                    \
-  float total[TOTAL_FLOATS] ALIGNED;                                                                                   \
-  const int64 ld = nb;                                                                                                 \
-  if (beta != 0.0f) read_total(total, nb, c, ldc, rows, columns);
-#define TOTAL_END write_total(total, nb, c, ldc, rows, columns);
-#else
-#define TOTAL_BEGIN                                                                                                    \
-  GLOBAL float *total = c;                                                                                             \
-  const int64 ld = ldc;
-#define TOTAL_END
-#endif
 
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
 

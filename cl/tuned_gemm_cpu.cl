@@ -16,7 +16,7 @@
  *
  * bfloat16 is widened while it is packed. A bfloat16 C is summed in private memory and rounded once, so that it is the
  * float32 C of the same numbers, rounded. */
-#include "gemm_storage.h"
+#include "gemm_total.h"
 
 #define STRIP 32
 #define ROWS  8
@@ -28,10 +28,8 @@
 #ifdef C_BF16
 #define BLOCK_FLOATS 65536
 #define TOTAL_FLOATS 65536
-#define TOTAL        /* where sums over k live */
 #else
 #define BLOCK_FLOATS 131072
-#define TOTAL        GLOBAL
 #endif
 
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
@@ -168,35 +166,7 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
   }
 }
 
-#ifdef C_BF16
-inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, int rows, int columns) {
-  for (int i = 0; i < rows; i++)
-    for (int j = 0; j < columns; j++) total[i * nb + j] = C_LOAD(c, i * ldc + j);
-}
-
-inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc, int rows, int columns) {
-  for (int i = 0; i < rows; i++) {
-    int j = 0;
-    for (; j + 16 <= columns; j += 16) C_STORE16(c + i * ldc + j, vload16(0, total + i * nb + j));
-    for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
-  }
-}
-#endif
-
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
-
-#ifdef C_BF16
-#define TOTAL_BEGIN                                                                                                    \
-  float total[TOTAL_FLOATS] ALIGNED;                                                                                   \
-  const int64 ld = nb;                                                                                                 \
-  if (beta != 0.0f) read_total(total, nb, c, ldc, rows, columns);
-#define TOTAL_END write_total(total, nb, c, ldc, rows, columns);
-#else
-#define TOTAL_BEGIN                                                                                                    \
-  GLOBAL float *total = c;                                                                                             \
-  const int64 ld = ldc;
-#define TOTAL_END
-#endif
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(1, 1, 1)                                                                                                \

@@ -28,9 +28,8 @@
 typedef uint16 pairs; /* 16 pairs of bfloat16 */
 typedef uint8 half_pairs;
 
-/* The compiler cuts vload16 and vstore16 into four; these stay whole. */
+/* The compiler cuts vload16 into four; this stays whole. */
 typedef pairs loose_pairs __attribute__((aligned(2)));
-typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
 
 /* ---- squares: 16 rows (or columns) of X times 16 pairs of k, in registers x0 .. x15 ---- */
 
