@@ -1,11 +1,13 @@
 /* The files of a model folder and of an adapter's. The first byte chooses which file the rest is; the others are good.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "fuzz.h"
 #include "io/preprocess.h"
 #include "io/safetensors.h"
 #include "models/adapter.h"
+#include "models/openclip.h"
 #include "models/text.h"
 #include "models/weights.h"
 
@@ -47,6 +49,19 @@ const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
                                   "\"shape\":[3,1]",
                                   "\"data_offsets\":[",
                                   "../",
+                                  "\"model_cfg\":{",
+                                  "\"embed_dim\":8",
+                                  "\"vision_cfg\":{",
+                                  "\"text_cfg\":{",
+                                  "\"quick_gelu\":true",
+                                  "\"head_width\":64",
+                                  "\"mlp_ratio\":4",
+                                  "\"timm_model_name\":\"vit_base_patch16_siglip_224\"",
+                                  "\"act_kwargs\":{\"approximate\":\"tanh\"}",
+                                  "\"norm_kwargs\":{\"eps\":1e-6}",
+                                  "\"pool_type\":\"last\"",
+                                  "\"preprocess_cfg\":{",
+                                  "\"resize_mode\":\"squash\"",
                                   NULL};
 
 static const char adapter_header[] =
@@ -123,16 +138,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                       "adapter_config.json",
                                       "adapter_model.safetensors",
                                       "model.safetensors.index.json",
-                                      "model-1.safetensors"};
+                                      "model-1.safetensors",
+                                      GH_OPENCLIP_CONFIG}; /* takes config.json's place, so is there alone */
   enum { COUNT = sizeof names / sizeof *names };
   static int made;
   if (!size) return 0;
-  for (int i = 0; i < COUNT && !made; i++) put_good(names[i]);
+  for (int i = 0; i < COUNT - 1 && !made; i++) put_good(names[i]);
   made = 1;
   const char *name = names[data[0] % COUNT];
   fuzz_file(name, data + 1, size - 1);
   open_model();
   open_weights();
-  put_good(name);
+  if (strcmp(name, GH_OPENCLIP_CONFIG)) {
+    put_good(name);
+  } else {
+    char path[256] = "";
+    remove(strcat(strcat(strncat(path, fuzz_folder(), 100), "/"), GH_OPENCLIP_CONFIG));
+  }
   return 0;
 }
