@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "train/budget.h"
 #include "train/run.h"
 #include "train/setup.h"
 
@@ -36,6 +35,7 @@ typedef enum expectation {
 } expectation;
 
 static char this_device[64]; /* "device=opencl:0": what "auto" opens, by its name */
+static char elsewhere[512];  /* "data.latent_cache.path=...": out of the run's folder */
 
 typedef struct row {
   const char *name;
@@ -130,8 +130,8 @@ static void names_the_convention(const tiny_run *with, const tiny_run *without) 
   assert_string_equal(gh_safetensors_metadata(without->stage[0].denoiser, "timestep.convention"), "noise_at_one");
 }
 
-/* The updates of stage 1 that have a folder below run/kind are exactly these (0 ends the list). */
-static void folders(const tiny_run *run, const char *kind, const int64_t *updates) {
+/* The updates of the stage that have a folder below run/kind are exactly these (0 ends the list). */
+static void folders(const tiny_run *run, const char *kind, int want, const int64_t *updates) {
   char *path = check_path(run->folder, kind);
   gh_strings names = {0};
   size_t count = 0;
@@ -140,7 +140,7 @@ static void folders(const tiny_run *run, const char *kind, const int64_t *update
     int stage = 0;
     int64_t update = 0;
     assert_true(count < names.count && gh_run_parse_name(names.items[count], &stage, &update));
-    assert_true(stage == 1 && update == updates[count]);
+    assert_true(stage == want && update == updates[count]);
   }
   assert_int_equal(names.count, count);
   gh_strings_free(&names);
@@ -169,13 +169,18 @@ static void by_ones(const tiny_run *with, const tiny_run *without) {
 }
 
 static void some_snapshots(const tiny_run *with, const tiny_run *without) {
-  folders(with, "snapshots", (int64_t[]){1, 2, 4, 5, 0});
-  folders(without, "snapshots", (int64_t[]){5, 0}); /* the last always */
+  folders(with, "snapshots", 1, (int64_t[]){1, 2, 4, 5, 0});
+  folders(without, "snapshots", 1, (int64_t[]){5, 0}); /* the last always */
+}
+
+static void first_snapshots_too(const tiny_run *with, const tiny_run *without) {
+  folders(with, "snapshots", 2, (int64_t[]){1, 2, 3, 0});
+  folders(without, "snapshots", 2, (int64_t[]){3, 0});
 }
 
 static void last_states(const tiny_run *with, const tiny_run *without) {
-  folders(with, "state", (int64_t[]){3, 4, 5, 0});
-  folders(without, "state", (int64_t[]){5, 0});
+  folders(with, "state", 1, (int64_t[]){3, 4, 5, 0});
+  folders(without, "state", 1, (int64_t[]){5, 0});
 }
 
 static int64_t elements(const gh_safetensors *file, const char *name) {
@@ -279,6 +284,15 @@ static void latents_are_made(const tiny_run *with, const tiny_run *without) {
   free(absent);
 }
 
+static void latents_are_elsewhere(const tiny_run *with, const tiny_run *without) {
+  char *made = gh_format(&err, "%s/cache.json", strchr(elsewhere, '=') + 1);
+  char *own = check_path(with->folder, "latents"), *theirs = check_path(without->folder, "latents");
+  assert_true(gh_path_is_file(made) && !gh_path_exists(own) && gh_path_exists(theirs));
+  free(made);
+  free(own);
+  free(theirs);
+}
+
 /* ---- the rows ---- */
 
 #define STEADY "stage2.optimizer.eps=0.001" /* gradients that are rounding alone make no whole steps */
@@ -337,12 +351,15 @@ static const row rows[] = {
      NULL},
     {"lr-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.lr=0.02"}, NULL},
     {"weight_decay-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.weight_decay=0.5"}, NULL},
+    {"betas-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.betas=[0.5,0.1]"}, NULL},
+    {"eps-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.eps=0.01"}, NULL},
     {"warmup-2", OTHER_PATH, {STAGE2}, {"stage2.optimizer.warmup=4"}, NULL},
     /* batches: 5 = 2 + 2 + 1 */
     {"batch", OTHER_START, {STAGE1}, {FIVE}, NULL},
     {"ragged", ROUNDED, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=2"}, by_twos},
     {"ones", ROUNDED, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=1"}, by_ones},
     {"micro-auto", SAME_BITS, {STAGE1, FIVE, "stage1.micro_batch=5"}, {"stage1.micro_batch=auto"}, NULL},
+    {"batch-2", OTHER_START, {STAGE2}, {FIVE2}, NULL},
     {"ragged-2", ROUNDED, {STAGE2, FIVE2, STEADY, "stage2.micro_batch=5"}, {"stage2.micro_batch=2"}, by_twos},
     /* what is kept */
     {"checkpoints",
@@ -350,6 +367,11 @@ static const row rows[] = {
      {STAGE1, "stage1.steps=5"},
      {"stage1.checkpoint_at=[1]", "stage1.checkpoint_every=2"},
      some_snapshots},
+    {"checkpoints-2",
+     SAME_BITS,
+     {STAGE2, "stage2.steps=3", "stage2.checkpoint_at=[]"},
+     {"stage2.checkpoint_at=[1]", "stage2.checkpoint_every=2"},
+     first_snapshots_too},
     {"states", SAME_BITS, {STAGE1, "stage1.steps=5"}, {"state.keep=3", "state.minutes=1e-9"}, last_states},
     /* sizes */
     {"sizes",
@@ -379,6 +401,7 @@ static const row rows[] = {
      {STAGE1, "stage1.steps=5", "data.latent_cache={}"},
      {"data.latent_cache.crops=2"},
      NULL},
+    {"latents-path", SAME_BITS, {STAGE1, "data.latent_cache={}"}, {elsewhere}, latents_are_elsewhere},
 };
 
 static void compare_rows(const row *r, const tiny_run *with, const tiny_run *without) {
@@ -431,67 +454,6 @@ static void every_option_has_its_effect(void **state) {
     run_row(&rows[i], &base, i && !only ? &rows[i - 1] : NULL);
   }
   tiny_run_free(&base);
-}
-
-/* ---- sizes that are too large to train here ---- */
-
-/* Table 5: the published sizes by their blocks, counted without memory behind them. */
-static void the_four_sizes(void **state) {
-  (void)state;
-  static const struct {
-    const char *options[3];
-    int64_t parameters;
-  } sizes[] = {{{"denoiser.double_blocks=1", "denoiser.single_blocks=2"}, 687139904},
-               {{"denoiser.kind=continuous"}, 1310154816}, /* the default */
-               {{"denoiser.double_blocks=3", "denoiser.single_blocks=6"}, 1933169728},
-               {{"denoiser.double_blocks=4", "denoiser.single_blocks=8"}, 2556184640}};
-  static const char text[] =
-      "{\"clip\":\"" TINY "/clip\",\"autoencoder\":\"" TINY "/ae.safetensors\",\"data\":{\"images\":"
-      "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
-  gh_device *device = NULL;
-  check_ok(gh_device_open(&err, "auto", &device));
-  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, however small the device's buffers */
-  for (size_t i = 0; i < GH_COUNT(sizes); i++) {
-    gh_config config;
-    gh_models models;
-    gh_budget budget;
-    size_t count = 0;
-    while (sizes[i].options[count]) count++;
-    check_ok(gh_config_parse(&err, &config, "size", text, strlen(text), sizes[i].options, count));
-    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
-    gh_step_spec spec = gh_setup_step(&config, &models, 1, 1, NULL);
-    spec.device = device;
-    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budget));
-    const int64_t d = models.clip.projection, v = 768, t = 4096; /* the projectors are not counted in the table */
-    int64_t projectors = 4 * d + (d + 1) * v + (v + 1) * v + (d + 1) * t + (t + 1) * t;
-    assert_int_equal(budget.parameters_trained - projectors, sizes[i].parameters);
-    gh_models_close(&models);
-    gh_config_free(&config);
-  }
-  gh_device_close(device);
-}
-
-/* That the numbers stay the same, two rows hold; here, that it is done at all. */
-static void recomputation_computes_more(void **state) {
-  (void)state;
-  static const char *const options[] = {"memory.recompute=none", "memory.recompute=all"};
-  gh_device *device = NULL;
-  gh_budget budgets[2];
-  check_ok(gh_device_open(&err, "auto", &device));
-  for (int i = 0; i < 2; i++) {
-    gh_config config;
-    gh_models models;
-    tiny_config(&config, "x", "x", (const char *const[]){options[i], NULL});
-    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
-    gh_step_spec spec = gh_setup_step(&config, &models, 1, 2, NULL);
-    spec.device = device;
-    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budgets[i]));
-    gh_models_close(&models);
-    gh_config_free(&config);
-  }
-  assert_true(budgets[1].flops > budgets[0].flops);
-  assert_true(budgets[1].step_bytes <= budgets[0].step_bytes);
-  gh_device_close(device);
 }
 
 /* ---- what is refused ---- */
@@ -562,6 +524,7 @@ static int begin(void **state) {
   char *pictures = check_path(folder, "pictures");
   tiny_pictures(pictures);
   free(pictures);
+  snprintf(elsewhere, sizeof elsewhere, "data.latent_cache.path=%s/elsewhere", folder);
   return 0;
 }
 
@@ -578,8 +541,6 @@ int main(void) {
   snprintf(this_device, sizeof this_device, "device=%s", device->info.id);
   gh_device_close(device);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_four_sizes),
-      cmocka_unit_test(recomputation_computes_more),
       cmocka_unit_test(the_rest_is_refused_by_name),
       cmocka_unit_test(resumed_with_latents),
       cmocka_unit_test(every_option_has_its_effect),

@@ -1,0 +1,140 @@
+/* What is known of a run before anything of it is allocated: parameters, memory, and what follows from them. */
+#include "support/check.h"
+#include "support/tiny_run.h"
+
+#include "train/budget.h"
+#include "train/setup.h"
+
+#include <string.h>
+
+#define TINY GH_FIXTURES "/probe/tiny"
+
+static gh_error err;
+
+/* Table 5: the published sizes by their blocks, counted without memory behind them. */
+static void the_four_sizes(void **state) {
+  (void)state;
+  static const struct {
+    const char *options[3];
+    int64_t parameters;
+  } sizes[] = {{{"denoiser.double_blocks=1", "denoiser.single_blocks=2"}, 687139904},
+               {{"denoiser.kind=continuous"}, 1310154816}, /* the default */
+               {{"denoiser.double_blocks=3", "denoiser.single_blocks=6"}, 1933169728},
+               {{"denoiser.double_blocks=4", "denoiser.single_blocks=8"}, 2556184640}};
+  static const char text[] =
+      "{\"clip\":\"" TINY "/clip\",\"autoencoder\":\"" TINY "/ae.safetensors\",\"data\":{\"images\":"
+      "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
+  gh_device *device = NULL;
+  check_ok(gh_device_open(&err, "auto", &device));
+  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, however small the device's buffers */
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) {
+    gh_config config;
+    gh_models models;
+    gh_budget budget;
+    size_t count = 0;
+    while (sizes[i].options[count]) count++;
+    check_ok(gh_config_parse(&err, &config, "size", text, strlen(text), sizes[i].options, count));
+    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+    gh_step_spec spec = gh_setup_step(&config, &models, 1, 1, NULL);
+    spec.device = device;
+    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budget));
+    const int64_t d = models.clip.projection, v = 768, t = 4096; /* the projectors are not counted in the table */
+    int64_t projectors = 4 * d + (d + 1) * v + (v + 1) * v + (d + 1) * t + (t + 1) * t;
+    assert_int_equal(budget.parameters_trained - projectors, sizes[i].parameters);
+    gh_models_close(&models);
+    gh_config_free(&config);
+  }
+  gh_device_close(device);
+}
+
+/* That the numbers stay the same, tests/test_options.c holds; here, that it is done at all. */
+static void recomputation_computes_more(void **state) {
+  (void)state;
+  static const char *const options[] = {"memory.recompute=none", "memory.recompute=all"};
+  gh_device *device = NULL;
+  gh_budget budgets[2];
+  check_ok(gh_device_open(&err, "auto", &device));
+  for (int i = 0; i < 2; i++) {
+    gh_config config;
+    gh_models models;
+    tiny_config(&config, "x", "x", (const char *const[]){options[i], NULL});
+    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+    gh_step_spec spec = gh_setup_step(&config, &models, 1, 2, NULL);
+    spec.device = device;
+    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budgets[i]));
+    gh_models_close(&models);
+    gh_config_free(&config);
+  }
+  assert_true(budgets[1].flops > budgets[0].flops);
+  assert_true(budgets[1].step_bytes <= budgets[0].step_bytes);
+  gh_device_close(device);
+}
+
+typedef struct choice {
+  int64_t batch;
+  bool recompute;
+} choice;
+
+/* What a device of so much memory gets where both are left open; batch 0: nothing fits. */
+static choice chosen(gh_device *device, const gh_models *models, const gh_config *config, gh_recompute recompute,
+                     int64_t batch, int64_t bytes) {
+  gh_step_spec spec = gh_setup_step(config, models, 1, batch, NULL);
+  gh_budget budget = {0};
+  const int64_t whole = device->info.memory_bytes;
+  device->info.memory_bytes = bytes;
+  gh_status status = gh_budget_fit(&err, &spec, &config->stages[0], recompute, &device, 1, &budget);
+  device->info.memory_bytes = whole;
+  assert_true(!status || status == GH_ERROR_MEMORY);
+  assert_true(status || gh_budget_peak(&budget) <= bytes);
+  return (choice){status ? 0 : spec.batch, spec.recompute};
+}
+
+static int64_t peak_of(gh_device *device, const gh_models *models, const gh_config *config, gh_recompute recompute,
+                       int64_t batch) {
+  gh_step_spec spec = gh_setup_step(config, models, 1, batch, NULL);
+  gh_budget budget = {0};
+  check_ok(gh_budget_fit(&err, &spec, &config->stages[0], recompute, &device, 1, &budget));
+  return gh_budget_peak(&budget);
+}
+
+static bool is(choice c, int64_t batch, bool recompute) { return c.batch == batch && c.recompute == recompute; }
+
+/* memory.recompute and micro_batch "auto": all as large as it gets, then recomputation, then smaller micro-batches;
+ * what was asked for is never changed. */
+static void what_is_left_open_is_chosen(void **state) {
+  (void)state;
+  gh_config config;
+  gh_device *device = NULL;
+  gh_models models;
+  /* A deep denoiser, where recomputation tells; nothing of it is allocated. */
+  tiny_config(&config, "p", "o",
+              (const char *const[]){"denoiser.weights=null", "denoiser.single_blocks=24", "denoiser.hidden=512",
+                                    "denoiser.rope_axes=[16,112,128]", "stage1.batch=12", NULL});
+  check_ok(gh_device_open(&err, config.device, &device));
+  check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+  const gh_recompute none = GH_RECOMPUTE_NONE, all = GH_RECOMPUTE_ALL, open = GH_RECOMPUTE_AUTO;
+  const int64_t kept = peak_of(device, &models, &config, none, 12), again = peak_of(device, &models, &config, all, 12);
+  const int64_t half = peak_of(device, &models, &config, all, 6), one = peak_of(device, &models, &config, all, 1);
+  assert_true(kept > again && again > half && half > one);
+  assert_true(is(chosen(device, &models, &config, open, 0, kept), 12, false)); /* at most 16, at most a batch */
+  assert_true(is(chosen(device, &models, &config, open, 0, kept - 1), 12, true));
+  assert_true(is(chosen(device, &models, &config, open, 0, again - 1), 6, true));
+  assert_true(is(chosen(device, &models, &config, open, 0, one), 1, true));
+  assert_int_equal(chosen(device, &models, &config, open, 0, one - 1).batch, 0);
+  assert_true(is(chosen(device, &models, &config, open, 12, again), 12, true));
+  assert_int_equal(chosen(device, &models, &config, open, 12, again - 1).batch, 0);
+  assert_true(chosen(device, &models, &config, none, 0, kept - 1).batch < 12);
+  assert_false(chosen(device, &models, &config, none, 0, kept - 1).recompute);
+  gh_models_close(&models);
+  gh_device_close(device);
+  gh_config_free(&config);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(the_four_sizes),
+      cmocka_unit_test(recomputation_computes_more),
+      cmocka_unit_test(what_is_left_open_is_chosen),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
