@@ -115,7 +115,10 @@
 #define C_REG(row, col)  (row)
 #endif
 
-#define EXCHANGE_WORDS (256 * (A_WORDS + B_WORDS))
+#ifndef UNIT_ITEMS /* work-items of a group */
+#define UNIT_ITEMS 256
+#endif
+#define EXCHANGE_WORDS (UNIT_ITEMS * (A_WORDS + B_WORDS))
 #define UNIT_DECLARE   LOCAL uint32 exchange[EXCHANGE_WORDS];
 #define UNIT_PLACE     exchange
 #define UNIT_SCRATCH   LOCAL_PTR uint32 *
@@ -125,7 +128,7 @@ inline float unit_half(uint32 word, int odd) { return as_float(odd ? word & 0xff
 /* Every lane of the group comes here. */
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH exchange, int item) {
   const int wave = item / WAVE * WAVE, lane = item % WAVE;
-  LOCAL_PTR uint32 *as = exchange, *bs = exchange + 256 * A_WORDS;
+  LOCAL_PTR uint32 *as = exchange, *bs = exchange + UNIT_ITEMS * A_WORDS;
   BARRIER();
   for (int i = 0; i < A_WORDS; i++) as[item * A_WORDS + i] = a[i];
   for (int i = 0; i < B_WORDS; i++) bs[item * B_WORDS + i] = b[i];

@@ -10,37 +10,17 @@
 #include <math.h>
 
 #include "ops/ops.h"
+#include "support/attention_problem.h"
 #include "support/check.h"
 
-typedef struct sizes {
-  int64_t batch, nq, nk, heads, size;
-  bool causal;
-  double scale;
-} sizes;
-
-enum { Q, K, V, DOUT, INPUTS };                /* what goes in */
-enum { OUT, DQ, DK, DV, RESULTS };             /* what comes out */
-static const int result_side[] = {Q, Q, K, K}; /* whose shape a result has */
+typedef attention_sizes sizes;
+enum { Q = ATTENTION_Q, K = ATTENTION_K, V = ATTENTION_V, DOUT = ATTENTION_DOUT, INPUTS = ATTENTION_INPUTS };
+enum { RESULTS = ATTENTION_RESULTS };
 static gh_error err;
 
 #define OK(call) assert_ok((call), #call)
 static void assert_ok(gh_status status, const char *what) {
   if (status) fail_msg("%s: %s", what, err.text);
-}
-
-static int64_t elements(const sizes *s, int input) {
-  return s->batch * (input == K || input == V ? s->nk : s->nq) * s->heads * s->size;
-}
-
-static void fill(const sizes *s, float **x) {
-  uint32_t state = 12345;
-  for (int i = 0; i < INPUTS; i++) {
-    x[i] = malloc((size_t)elements(s, i) * sizeof(float));
-    for (int64_t k = 0; k < elements(s, i); k++) {
-      state = state * 1664525u + 1013904223u;
-      x[i][k] = (float)(state >> 8) / (float)(1 << 23) - 1;
-    }
-  }
 }
 
 static void free_all(float **x, int count) {
@@ -54,14 +34,14 @@ static void run(const char *shape, const sizes *s, float *const *x, float **resu
   gh_store *store = NULL;
   gh_graph *g = NULL;
   gh_tensor *t[INPUTS];
-  static const char *const names[] = {"q", "k", "v", "dout"};
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
   OK(gh_device_open(&err, id ? id : "auto", &device));
   OK(gh_store_create(&err, device, &store));
   for (int i = 0; i < INPUTS; i++) {
-    const int64_t dims[] = {s->batch, i == K || i == V ? s->nk : s->nq, s->heads, s->size};
-    OK(gh_store_add(&err, store, names[i], GH_F32, 4, dims, &t[i]));
+    int64_t dims[4];
+    attention_shape(s, i, dims);
+    OK(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
     if (i != DOUT) OK(gh_store_make_trainable(&err, store, t[i]));
     OK(gh_tensor_write(&err, device, t[i], x[i]));
   }
@@ -74,7 +54,7 @@ static void run(const char *shape, const sizes *s, float *const *x, float **resu
   OK(device->backend->finish(&err, device));
   gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
   for (int i = 0; i < RESULTS; i++) {
-    result[i] = malloc((size_t)elements(s, result_side[i]) * sizeof(float));
+    result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
     OK(gh_tensor_read(&err, device, from[i], result[i]));
   }
   gh_graph_free(g);
@@ -84,61 +64,12 @@ static void run(const char *shape, const sizes *s, float *const *x, float **resu
 
 /* ---- in float64 ---- */
 
-static double dot(const float *a, const float *b, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
-  return sum;
-}
-
-static void add(double *to, double factor, const float *x, int64_t n) {
-  for (int64_t i = 0; i < n; i++) to[i] += factor * (double)x[i];
-}
-
-/* One query of one head; offsets of its rows: of q, and of the head's first key. */
-static void reference_row(const sizes *s, float *const *x, int64_t query, int64_t at_q, int64_t at_k, double *p,
-                          double **want) {
-  int64_t pitch = s->heads * s->size, seen = s->causal && query + 1 < s->nk ? query + 1 : s->nk;
-  double top = -INFINITY, total = 0, delta = 0;
-  for (int64_t j = 0; j < seen; j++) {
-    p[j] = s->scale * dot(x[Q] + at_q, x[K] + at_k + j * pitch, s->size);
-    top = fmax(top, p[j]);
-  }
-  for (int64_t j = 0; j < seen; j++) total += p[j] = exp(p[j] - top);
-  for (int64_t j = 0; j < seen; j++) {
-    p[j] /= total;
-    add(want[OUT] + at_q, p[j], x[V] + at_k + j * pitch, s->size);
-    add(want[DV] + at_k + j * pitch, p[j], x[DOUT] + at_q, s->size);
-  }
-  for (int64_t d = 0; d < s->size; d++) delta += want[OUT][at_q + d] * (double)x[DOUT][at_q + d];
-  for (int64_t j = 0; j < seen; j++) {
-    double ds = s->scale * p[j] * (dot(x[DOUT] + at_q, x[V] + at_k + j * pitch, s->size) - delta);
-    add(want[DQ] + at_q, ds, x[K] + at_k + j * pitch, s->size);
-    add(want[DK] + at_k + j * pitch, ds, x[Q] + at_q, s->size);
-  }
-}
-
-static void reference(const sizes *s, float *const *x, double **want) {
-  double *p = malloc((size_t)s->nk * sizeof *p);
-  for (int i = 0; i < RESULTS; i++) want[i] = calloc((size_t)elements(s, result_side[i]), sizeof(double));
-  for (int64_t b = 0; b < s->batch; b++)
-    for (int64_t h = 0; h < s->heads; h++)
-      for (int64_t i = 0; i < s->nq; i++)
-        reference_row(s, x, i, ((b * s->nq + i) * s->heads + h) * s->size, (b * s->nk * s->heads + h) * s->size, p,
-                      want);
-  free(p);
-}
-
 static void compare(const sizes *s, const char *shape, float *const *got, double *const *want) {
-  static const char *const names[] = {"out", "dq", "dk", "dv"};
   for (int i = 0; i < RESULTS; i++) {
-    double error = 0, norm = 0;
-    for (int64_t k = 0; k < elements(s, result_side[i]); k++) {
-      error += ((double)got[i][k] - want[i][k]) * ((double)got[i][k] - want[i][k]);
-      norm += want[i][k] * want[i][k];
-    }
-    if (!(sqrt(error / norm) <= 5e-7))
+    double worst, error = attention_error(s, i, got[i], want[i], &worst);
+    if (!(error <= 5e-7))
       fail_msg("%s shape, %lld x %lld x %lld: %s is off by %.3g", shape, (long long)s->nq, (long long)s->nk,
-               (long long)s->size, names[i], sqrt(error / norm));
+               (long long)s->size, attention_result_names[i], error);
   }
 }
 
@@ -157,15 +88,16 @@ static void test_many_heads(void **state) {
   for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
     float *x[INPUTS], *got[RESULTS], *again[RESULTS];
     double *want[RESULTS];
-    fill(&cases[c], x);
-    reference(&cases[c], x, want);
+    attention_fill(&cases[c], x);
+    attention_reference(&cases[c], x, want);
     for (int i = 0; i < 2; i++) {
       if (!check_has_shape(shapes[i])) continue;
       run(shapes[i], &cases[c], x, got);
       compare(&cases[c], shapes[i], got, want);
       run(shapes[i], &cases[c], x, again);
       for (int r = 0; r < RESULTS; r++)
-        assert_memory_equal(got[r], again[r], (size_t)elements(&cases[c], result_side[r]) * sizeof(float));
+        assert_memory_equal(got[r], again[r],
+                            (size_t)attention_elements(&cases[c], attention_result_side[r]) * sizeof(float));
       free_all(got, RESULTS);
       free_all(again, RESULTS);
     }
@@ -190,15 +122,15 @@ static void test_nan_arrives(void **state) {
     for (size_t c = 0; c < sizeof plants / sizeof *plants; c++) {
       if (!check_has_shape(shape ? "gpu" : "cpu")) continue;
       float *x[INPUTS], *got[RESULTS];
-      fill(&s, x);
-      for (int64_t k = 0; k < elements(&s, Q); k++) {
+      attention_fill(&s, x);
+      for (int64_t k = 0; k < attention_elements(&s, Q); k++) {
         x[Q][k] = fabsf(x[Q][k]) + 0.1f; /* so that an infinite key gives infinite scores of one sign */
         if (plants[c].everywhere || k == 12) x[plants[c].input][k] = plants[c].value;
       }
       run(shape ? "gpu" : "cpu", &s, x, got);
       for (int r = 0; r < RESULTS; r++) {
         int nans = 0;
-        for (int64_t k = 0; k < elements(&s, result_side[r]); k++) nans += isnan(got[r][k]) != 0;
+        for (int64_t k = 0; k < attention_elements(&s, attention_result_side[r]); k++) nans += isnan(got[r][k]) != 0;
         if (nans != plants[c].nans[r])
           fail_msg("plant %d, result %d: %d NaN instead of %d", (int)c, r, nans, plants[c].nans[r]);
       }

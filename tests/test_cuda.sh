@@ -6,7 +6,7 @@ set -u
 . "$(dirname "$0")/support/train.sh"
 GH_CUDA_LIBRARIES=$(dirname "$genhance")/cuda_double
 export GH_CUDA_LIBRARIES
-unset GH_KERNEL_SHAPE GH_GEMM
+unset GH_KERNEL_SHAPE GH_GEMM GH_ATTENTION
 
 # ---- devices: both; and without a driver OpenCL's alone, with one line that says why ----
 "$genhance" devices --json devices.json >out 2>err || fail "devices: $(cat err)"

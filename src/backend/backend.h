@@ -51,7 +51,8 @@ typedef struct gh_device_info {
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 
-typedef struct gh_gemm_state gh_gemm_state; /* the chooser's memory (backend/gemm.h) */
+typedef struct gh_gemm_state gh_gemm_state;           /* the chooser's memory (backend/gemm.h) */
+typedef struct gh_attention_state gh_attention_state; /* the same (backend/attention.h) */
 
 /* What a device was asked for so far, kept by its backend: how tests and benchmarks see that a step allocates, compiles
  * and waits for nothing but the read of its loss. */
@@ -71,6 +72,7 @@ typedef struct gh_device {
   gh_device_info info;
   const gh_shape *wanted_shape; /* set before device_open, which serves it; NULL: the environment's, else the kind's */
   gh_gemm_state *gemm;
+  gh_attention_state *attention;
   gh_counters counters;
 } gh_device;
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/attention.h"
 #include "backend/gemm.h"
 
 #define MAX_DEVICES 64
@@ -154,6 +155,7 @@ gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
 void gh_device_close(gh_device *device) {
   if (!device) return;
   gh_gemm_state_free(device->gemm);
+  gh_attention_state_free(device->attention);
   device->backend->device_close(device);
   free(device);
 }

@@ -8,6 +8,7 @@
 #ifndef GH_GRAPH_GRAPH_H
 #define GH_GRAPH_GRAPH_H
 
+#include "backend/attention.h"
 #include "backend/backend.h"
 
 #define GH_MAX_RANK    5
@@ -190,8 +191,8 @@ void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, s
 gh_status gh_graph_plan(gh_error *err, gh_graph *g);
 /* The first half of planning alone: lifetimes and places, so that gh_graph_peak_bytes is known. */
 gh_status gh_graph_measure(gh_error *err, gh_graph *g);
-/* For a measured graph: chooses (tunes, where that is due) the provider of each of its matrix products, as planning it
- * will find them. Allocates nothing for the graph. */
+/* For a measured graph: chooses (tunes, checks, where that is due) who does each of its matrix products and attentions,
+ * as planning it will find them. Allocates nothing for the graph. */
 gh_status gh_graph_choose(gh_error *err, gh_graph *g);
 int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
 /* The values alive when most memory is in use, largest first: fills at most `capacity`, returns how many. */
@@ -232,6 +233,10 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
                            int count);
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
+/* The matrix units' kernel for a part of attention, where that was chosen: it then takes `args`, and *done is true.
+ * Otherwise nothing is recorded. */
+gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
+                              int count, bool *done);
 /* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`. */
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);

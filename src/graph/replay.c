@@ -1,4 +1,5 @@
 /* Binding every node's kernels once, and replaying them. */
+#include "backend/attention.h"
 #include "backend/gemm.h"
 #include "base/log.h"
 #include "graph/internal.h"
@@ -49,6 +50,18 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   if (status) return status;
   gh_gemm_key(desc, name + strlen(name), sizeof name - strlen(name));
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
+}
+
+gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
+                              int count, bool *done) {
+  gh_launch *launch = NULL;
+  gh_device *d = r->graph->device;
+  gh_attention_kernel kernel;
+  gh_status status = gh_attention_choose(r->err, d, desc, done, &kernel);
+  if (status || !*done || r->choosing) return status;
+  status = d->backend->bind_kernel(r->err, d, &kernel.id, &kernel.grid, args, count, &launch);
+  if (status) return gh_fail_in(r->err, "%s", node->op->name);
+  return keep_launch(r, launch, kernel.id.name, 0);
 }
 
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to) {

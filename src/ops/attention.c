@@ -34,12 +34,24 @@ static double pair_elements(const gh_node *node) {
   return pairs * (double)q[0] * (double)q[2] * (double)q[3];
 }
 
-/* Records one of the three kernels: its own arguments, then the ones they share. `count` is that of the rows it owns.
- */
-static gh_status record(gh_recorder *r, const gh_node *node, const char *kernel, int64_t count, int results,
-                        const gh_arg *own, int owns) {
+/* Records one of the three kernels: its own arguments, then the ones they share. */
+static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part part, const gh_arg *own, int owns) {
+  static const char *const kernels[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
   const gh_device_info *info = &gh_recorder_device(r)->info;
-  const int64_t *q = node->in[Q]->shape, heads = q[2], size = q[3], batch = q[0];
+  const int64_t *q = node->in[Q]->shape, nk = node->in[K]->shape[1], heads = q[2], size = q[3], batch = q[0];
+  const int64_t results = part == GH_ATTENTION_BACKWARD_KV ? 2 : 1, count = results == 2 ? nk : q[1]; /* rows it owns */
+  const gh_attention_desc desc = {part, node->storage, batch, q[1], nk, heads, size};
+  gh_arg args[16];
+  int n = 0;
+  for (int i = 0; i < owns; i++) args[n++] = own[i];
+  args[n++] = gh_f(node->attr[SCALE]);
+  args[n++] = gh_i(node->attr[CAUSAL] != 0);
+  args[n++] = gh_i(heads);
+  args[n] = gh_l(q[1]);
+  args[n + 1] = gh_l(nk);
+  bool done = false;
+  gh_status status = gh_record_attention(r, node, &desc, args, n + 2, &done);
+  if (status || done) return status;
   int64_t vecs = GH_MIN(CPU_VECS, CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8)), parts = GH_CEIL_DIV(size, GPU_WIDE);
   gh_grid grid = {.groups = {1, (size_t)heads, (size_t)batch}, .local = {1, 1, 1}};
   if (info->shape == GH_SHAPE_CPU) {
@@ -52,17 +64,11 @@ static gh_status record(gh_recorder *r, const gh_node *node, const char *kernel,
     grid.groups[0] = (size_t)(GH_CEIL_DIV(count, GPU_TILE) * parts * results);
     grid.local[0] = grid.local[1] = 16;
   }
-  gh_arg args[16];
-  int n = 0;
-  for (int i = 0; i < owns; i++) args[n++] = own[i];
-  args[n++] = gh_f(node->attr[SCALE]);
-  args[n++] = gh_i(node->attr[CAUSAL] != 0);
-  args[n++] = gh_i(heads);
   args[n++] = gh_i(size);
   args[n++] = gh_l(q[1]);
-  args[n++] = gh_l(node->in[K]->shape[1]);
+  args[n++] = gh_l(nk);
   args[n++] = gh_i(info->shape == GH_SHAPE_CPU ? vecs : parts);
-  return gh_record_kernel(r, node, kernel, grid, args, n);
+  return gh_record_kernel(r, node, kernels[part], grid, args, n);
 }
 
 /* ---- backward: inputs q, k, v, dout, top, rest, delta ---- */
@@ -86,7 +92,7 @@ static gh_status attention_backward_q_launch(gh_recorder *r, const gh_node *node
   gh_tensor *const *in = node->in;
   const gh_arg own[] = {gh_t(node->out[0]), gh_t(in[Q]),   gh_t(in[K]),    gh_t(in[V]),
                         gh_t(in[DOUT]),     gh_t(in[TOP]), gh_t(in[REST]), gh_t(in[DELTA])};
-  return record(r, node, "attention_backward_q", in[Q]->shape[1], 1, own, 8);
+  return record(r, node, GH_ATTENTION_BACKWARD_Q, own, 8);
 }
 
 static double attention_backward_q_flops(const gh_node *node) { return 6 * pair_elements(node); }
@@ -108,7 +114,7 @@ static gh_status attention_backward_kv_launch(gh_recorder *r, const gh_node *nod
   gh_tensor *const *in = node->in;
   const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(in[Q]),    gh_t(in[K]),    gh_t(in[V]),
                         gh_t(in[DOUT]),     gh_t(in[TOP]),      gh_t(in[REST]), gh_t(in[DELTA])};
-  return record(r, node, "attention_backward_kv", in[K]->shape[1], 2, own, 9);
+  return record(r, node, GH_ATTENTION_BACKWARD_KV, own, 9);
 }
 
 static double attention_backward_kv_flops(const gh_node *node) { return 8 * pair_elements(node); }
@@ -157,7 +163,7 @@ static gh_tensor *low_of(const gh_node *node) { return node->outputs > 3 ? node-
 static gh_status attention_launch(gh_recorder *r, const gh_node *node) {
   const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(node->out[2]), gh_t(low_of(node)),
                         gh_t(node->in[Q]),  gh_t(node->in[K]),  gh_t(node->in[V])};
-  return record(r, node, "attention_forward", node->in[Q]->shape[1], 1, own, 7);
+  return record(r, node, GH_ATTENTION_FORWARD, own, 7);
 }
 
 static double attention_flops(const gh_node *node) { return 4 * pair_elements(node); }

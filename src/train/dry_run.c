@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GEMM "gemm "
-#define CONV "conv2d"
+#define GEMM      "gemm "
+#define CONV      "conv2d"
+#define ATTENTION "attention"
 
 typedef struct gh_row_of_plan {
   char shape[112];
@@ -26,14 +27,27 @@ static const char *provider_of(const gh_device *d, const char *key) {
   return "own kernel";
 }
 
-/* Shape and kernel of a launch that is a matrix product or a convolution; false for the others. */
+/* Of attention: "577 x 577, 16 heads of 64". */
+static void describe_attention(const gh_launch_note *note, gh_row_of_plan *row) {
+  const int64_t *q = note->node->in[0]->shape, *k = note->node->in[1]->shape;
+  snprintf(row->shape, sizeof row->shape, "%lld x %lld, %lld heads of %lld", (long long)q[1], (long long)k[1],
+           (long long)q[2], (long long)q[3]);
+  row->by = note->name;
+}
+
+/* Shape and kernel of a launch that is a matrix product, a convolution or attention; false for the others. */
 static bool describe(const gh_device *d, const gh_launch_note *note, gh_row_of_plan *row) {
   if (!strncmp(note->name, GEMM, strlen(GEMM))) {
     snprintf(row->shape, sizeof row->shape, "%s", note->name + strlen(GEMM));
     row->by = provider_of(d, row->shape);
     return true;
   }
-  if (strncmp(note->name, CONV, strlen(CONV)) || !note->flops) return false;
+  if (!note->flops) return false;
+  if (!strncmp(note->name, ATTENTION, strlen(ATTENTION)) && note->node->op->flops) {
+    describe_attention(note, row);
+    return true;
+  }
+  if (strncmp(note->name, CONV, strlen(CONV))) return false;
   char weight[48], output[48]; /* five dimensions at most */
   const gh_tensor *w = note->node->in[1], *y = note->node->out[0];
   gh_shape_text(weight, sizeof weight, w->rank, w->shape);
@@ -48,7 +62,7 @@ static int by_flops(const void *a, const void *b) {
   return x->flops < y->flops ? 1 : x->flops > y->flops ? -1 : strcmp(x->shape, y->shape);
 }
 
-/* Distinct products and convolutions of the step, those with most arithmetic first. */
+/* Distinct products, convolutions and attentions of the step, those with most arithmetic first. */
 static int collect(const gh_device *d, const gh_graph *g, gh_row_of_plan *rows) {
   int count = 0;
   for (int i = 0; i < gh_graph_launch_count(g); i++) {
@@ -82,7 +96,8 @@ static gh_status list(gh_error *err, const gh_loop *l, gh_json *into) {
   gh_row_of_plan *rows = gh_alloc(err, (size_t)total, sizeof *rows);
   if (!rows) return GH_ERROR_MEMORY;
   int count = collect(l->device, l->step.graph, rows);
-  printf("%s: %d launches a micro-batch; matrix products and convolutions by arithmetic:\n", l->label, total);
+  printf("%s: %d launches a micro-batch; matrix products, convolutions and attention by arithmetic:\n", l->label,
+         total);
   printf("  %9s %6s  %-56s %s\n", "GFLOP", "times", "shape", "by");
   for (int i = 0; i < count; i++)
     printf("  %9.3f %6d  %-56s %s\n", rows[i].flops * 1e-9, rows[i].count, rows[i].shape, rows[i].by);

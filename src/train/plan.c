@@ -1,4 +1,5 @@
 #include "train/plan.h"
+#include "backend/attention.h"
 #include "backend/gemm.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -9,7 +10,7 @@
 static const char *shape_of(const gh_device *device) { return device->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu"; }
 
 gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out) {
-  gh_json *root = gh_json_object(err), *gemm = NULL;
+  gh_json *root = gh_json_object(err), *gemm = NULL, *attention = NULL;
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, root, "device", device->info.name);
   if (!status) status = gh_json_put_string(err, root, "driver", device->info.driver);
@@ -21,10 +22,29 @@ gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro
     gh_gemm_choice(device, i, &key, &provider);
     status = gh_json_put_string(err, gemm, key, provider);
   }
+  if (!status) status = (attention = gh_json_put_object(err, root, "attention")) ? GH_OK : err->status;
+  for (int i = 0; !status && i < gh_attention_choice_count(device); i++) {
+    const char *key, *provider;
+    gh_attention_choice(device, i, &key, &provider);
+    status = gh_json_put_string(err, attention, key, provider);
+  }
   if (status)
     gh_json_free(root);
   else
     *out = root;
+  return status;
+}
+
+/* What plan[member] has chosen, each passed to `freeze`. */
+static gh_status freeze_all(gh_error *err, gh_device *device, const gh_json *plan, const char *member,
+                            gh_status (*freeze)(gh_error *err, gh_device *d, const char *key, const char *provider)) {
+  gh_status status = GH_OK;
+  const gh_json *choices = gh_json_member(plan, member);
+  for (const gh_json *item = gh_json_first(choices); item && !status; item = gh_json_next(item)) {
+    const char *provider = NULL;
+    status = gh_json_to_string(err, item, gh_json_key(item), &provider);
+    if (!status) status = freeze(err, device, gh_json_key(item), provider);
+  }
   return status;
 }
 
@@ -43,13 +63,8 @@ gh_status gh_plan_freeze(gh_error *err, gh_device *device, const gh_json *plan) 
         name, driver, shape, device->info.name, device->info.driver, shape_of(device));
     return GH_OK;
   }
-  const gh_json *gemm = gh_json_member(plan, "gemm");
-  for (const gh_json *item = gh_json_first(gemm); item && !status; item = gh_json_next(item)) {
-    const char *provider = NULL;
-    status = gh_json_to_string(err, item, gh_json_key(item), &provider);
-    if (!status) status = gh_gemm_freeze(err, device, gh_json_key(item), provider);
-  }
-  return status;
+  status = freeze_all(err, device, plan, "gemm", gh_gemm_freeze);
+  return status ? status : freeze_all(err, device, plan, "attention", gh_attention_freeze);
 }
 
 gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan) {

@@ -44,8 +44,8 @@ foreach(name gemm gemm_bf16)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA}")
 endforeach()
-foreach(name backend graph ops bf16 functions attention conv2d update random_device fft golden probe encode reconstruct
-             step_trace)
+foreach(name backend graph ops bf16 functions attention attention_matrix conv2d update random_device fft golden probe encode
+             reconstruct step_trace)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt")
 endforeach()

@@ -4,11 +4,13 @@
  *                        name, file, defines, options of OpenCL, options of CUDA (empty: not a program of that one)
  *
  * The tuned variants are not listed here: the table of matrix products is asked to bind itself, by each of its
- * providers, for every storage, on devices that only write down which kernel was wanted. */
+ * providers, for every storage, on devices that only write down which kernel was wanted; attention's table is asked for
+ * each of its kernels. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/attention_internal.h"
 #include "backend/embedded.h"
 #include "backend/gemm_internal.h"
 #include "backend/source.h"
@@ -87,6 +89,20 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
         if (status) return gh_fail_in(err, "%s", p->name);
       }
   return GH_OK;
+}
+
+/* Of each unit that attention is written for. */
+static gh_status ask_attention(gh_error *err, gh_device *d) {
+  gh_status status = GH_OK;
+  for (int i = 0; gh_attention_sizes[i]; i++)
+    for (int part = 0; part < GH_ATTENTION_PARTS && !status; part++) {
+      const gh_attention_desc desc = {(gh_attention_part)part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i]};
+      gh_attention_kernel kernel;
+      gh_launch *launch;
+      gh_attention_kernel_of(&desc, "-DUNIT_MMA", &kernel);
+      status = note(err, d, &kernel.id, &kernel.grid, NULL, 0, &launch);
+    }
+  return status;
 }
 
 /* The tuned sources that no table names (the tests' own): as they are. */
@@ -176,6 +192,7 @@ int main(int argc, char **argv) {
       status = ask_gemm(&err, &devices[i]);
     }
   }
+  if (!status) status = ask_attention(&err, &devices[0]);
   if (!status) status = add_plain(&err);
   if (!status) status = write_all(&err, argv[1]);
   if (status) fprintf(stderr, "programs: %s\n", err.text);

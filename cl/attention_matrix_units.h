@@ -1,0 +1,149 @@
+/* What attention asks of a matrix unit beside its products (gemm_matrix_units.h): copies into local memory that nobody
+ * waits for, fragments read from there, sums along a row of C, and C's fragments as A's. Of UNIT_MMA alone:
+ *
+ *   cp.async      16 (or 4) bytes from global to local memory past the registers
+ *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r gives the place of row r of matrix i, and gets the word
+ *                 lane % 4 of row lane / 4 of each; turned: rows 2 (lane % 4) and the next of column lane / 4
+ *   shfl.sync     lanes 4 r to 4 r + 3 hold row r of C (and row r + 8)
+ *   ex2.approx    2^x, 2 units in the last place
+ *
+ * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16 and UNIT_DPAS8 are not served: their C has rows where A has columns, so that
+ * weights would go through local memory, and they copy and read in other pieces. They use the shared kernel.
+ *
+ * With UNIT_EMULATED, lanes exchange through local memory what the instructions exchange, by the rules above. */
+#ifndef ATTENTION_MATRIX_UNITS_H
+#define ATTENTION_MATRIX_UNITS_H
+#include "functions.h"
+#include "gemm_matrix_units.h"
+
+#ifdef UNIT_MMA
+
+#define LOG2E 1.44269504f
+
+#ifdef UNIT_EMULATED
+
+#define UNIT_MAY_REST false         /* every wave has to meet the barriers below */
+typedef LOCAL_PTR uint4 *unit_tile; /* where local memory begins; places in it are counted in pieces of 16 bytes */
+inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return p; }
+
+inline void unit_copy16(unit_tile tile, int place, GLOBAL const uint4 *from, bool inside) {
+  LOCAL_PTR uint32 *to = (LOCAL_PTR uint32 *)(tile + place);
+  GLOBAL const uint32 *words = (GLOBAL const uint32 *)from;
+  for (int i = 0; i < 4; i++) to[i] = inside ? words[i] : 0u;
+}
+inline void unit_copy4(unit_tile tile, int word, GLOBAL const float *from, bool inside) {
+  ((LOCAL_PTR uint32 *)tile)[word] = inside ? as_uint(*from) : 0u;
+}
+inline void unit_copies_end(void) {}
+inline void unit_copies_wait(void) {}
+
+inline uint32 unit_half_at(unit_tile tile, uint32 place, int column) {
+  const uint32 word = ((LOCAL_PTR const uint32 *)(tile + place))[column / 2];
+  return column % 2 ? word >> 16 : word & 0xffffu;
+}
+
+inline void unit_load4(uint32 *words, unit_tile tile, int place, bool turned, UNIT_SCRATCH exchange, int item) {
+  const int wave = item / WAVE * WAVE, lane = item % WAVE;
+  BARRIER();
+  exchange[item] = (uint32)place;
+  BARRIER();
+  for (int i = 0; i < 4; i++) {
+    const int first = wave + 8 * i;
+    if (turned) {
+      const uint32 low = unit_half_at(tile, exchange[first + lane % 4 * 2], lane / 4);
+      words[i] = low | unit_half_at(tile, exchange[first + lane % 4 * 2 + 1], lane / 4) << 16;
+    } else {
+      words[i] = ((LOCAL_PTR const uint32 *)(tile + exchange[first + lane / 4]))[lane % 4];
+    }
+  }
+}
+
+inline float unit_other(float v, int across, UNIT_SCRATCH exchange, int item) {
+  BARRIER();
+  exchange[item] = as_uint(v);
+  BARRIER();
+  return as_float(exchange[item ^ across]);
+}
+
+inline float unit_exp2(float x) { return float_exp(x * LN2); }
+inline uint32 unit_pair(float low, float high) { return bf16_bits(low) | bf16_bits(high) << 16; }
+
+#else
+
+#define UNIT_MAY_REST true
+typedef uint32 unit_tile; /* an address in local memory */
+#ifdef __CUDACC_RTC__
+inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return (uint32)__cvta_generic_to_shared(p); }
+#else
+inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return (uint32)(size_t)p; }
+#endif
+
+inline void unit_copy16(unit_tile tile, int place, GLOBAL const uint4 *from, bool inside) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+               :
+               : "r"(tile + 16 * place), "l"(from), "r"(inside ? 16 : 0)
+               : "memory");
+}
+inline void unit_copy4(unit_tile tile, int word, GLOBAL const float *from, bool inside) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :
+               : "r"(tile + 4 * word), "l"(from), "r"(inside ? 4 : 0)
+               : "memory");
+}
+inline void unit_copies_end(void) { asm volatile("cp.async.commit_group;" : : : "memory"); }
+inline void unit_copies_wait(void) { asm volatile("cp.async.wait_all;" : : : "memory"); }
+
+inline void unit_load4(uint32 *words, unit_tile tile, int place, bool turned, UNIT_SCRATCH scratch, int item) {
+  (void)scratch, (void)item;
+  const uint32 at = tile + 16 * place;
+  if (turned)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+inline float unit_other(float v, int across, UNIT_SCRATCH scratch, int item) {
+  (void)scratch, (void)item;
+  float other;
+  asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=f"(other) : "f"(v), "r"(across));
+  return other;
+}
+
+inline float unit_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+inline uint32 unit_pair(float low, float high) {
+  uint32 pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+#endif
+
+inline float unit_row_max(float v, UNIT_SCRATCH scratch, int item) {
+  v = fmax(v, unit_other(v, 1, scratch, item));
+  return fmax(v, unit_other(v, 2, scratch, item));
+}
+inline float unit_row_sum(float v, UNIT_SCRATCH scratch, int item) {
+  v += unit_other(v, 1, scratch, item);
+  return v + unit_other(v, 2, scratch, item);
+}
+
+/* C of two units side by side, 16 x 16 numbers, as A of the next product. */
+inline void unit_as_a(uint32 *a, const float *left, const float *right) {
+  a[0] = unit_pair(left[0], left[1]);
+  a[1] = unit_pair(left[2], left[3]);
+  a[2] = unit_pair(right[0], right[1]);
+  a[3] = unit_pair(right[2], right[3]);
+}
+
+#endif
+#endif

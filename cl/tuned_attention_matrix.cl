@@ -1,0 +1,404 @@
+/* Streaming attention by a GPU's matrix units: the tensors, arguments and results are those of attention_gpu.cl, in
+ * bfloat16. Scores, softmax and sums are float32; weights (p) and their gradients (ds) are rounded to bfloat16 as
+ * operands of the second product alone.
+ *
+ *   A work-group of four waves owns ROWS rows of one head (queries; keys for dk and dv), a wave 16 MI of them, whose
+ *   fragments it keeps in registers all the time. It walks the other side in tiles of COLUMNS rows of two tensors:
+ *   while the units work on one tile, the next is copied into local memory, and one barrier a tile is enough. Scores
+ * are in the registers where the second product wants its first operand. No two groups write the same place, and sums
+ *   have a fixed order.
+ *
+ *   PART      0: forward, 1: backward_q, 2: backward_kv
+ *   SIZE      the head's, a multiple of 8; products along it go in steps of 16, the last filled up with zeros
+ *   MI        units a wave has one below the other: each fragment read from local memory serves as many products
+ *   COLUMNS   a multiple of 16
+ *
+ * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
+ * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
+ */
+#define WAVES      4
+#define ITEMS      128
+#define UNIT_ITEMS ITEMS
+#include "attention_matrix_units.h"
+
+#ifndef UNIT_MMA
+#error "which matrix unit? See attention_matrix_units.h"
+#endif
+
+#define ROWS   (WAVES * MI * UM)
+#define PIECES (SIZE / 8)              /* of 16 bytes, of a row */
+#define STEPS  ((SIZE + 15) / 16)      /* of a product along a row */
+#define PITCH  (2 * STEPS + 1)         /* pieces */
+#define TILE   (COLUMNS * PITCH)       /* pieces */
+#define ACROSS (COLUMNS / UN)          /* units across a tile's scores */
+#define WIDE   (SIZE / UN)             /* units across a result */
+#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of nothing else is NaN, as in PyTorch */
+
+#ifdef UNIT_EMULATED /* whose barriers are not to be multiplied */
+#undef UNROLL
+#define UNROLL
+#endif
+#define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+typedef struct side { /* the rows of one head of a (B, count, H, SIZE) tensor; places in pieces of 16 bytes */
+  int64 base;
+  int pitch, count;
+} side;
+
+inline side head_of(int64 count, int heads) {
+  side s;
+  s.pitch = heads * PIECES;
+  s.base = GROUP(2) * count * s.pitch + (int64)GROUP(1) * PIECES;
+  s.count = (int)count;
+  return s;
+}
+
+/* A wave's rows, from `row` on, as A. Zero beyond the last row. */
+inline void load_rows(uint32 a[MI][STEPS][A_WORDS], GLOBAL const uint4 *x, side s, int row, int lane) {
+  GLOBAL const uint32 *words = (GLOBAL const uint32 *)(x + s.base);
+  FOR(i, MI) FOR(t, STEPS) FOR(q, A_WORDS) {
+    const int n = row + i * UM + A_ROW(lane, q);
+    const bool inside = 16 * t + q / 2 * 8 < SIZE && n < s.count; /* q / 2: which half of the 16 */
+    a[i][t][q] = inside ? words[(int64)n * s.pitch * 4 + 8 * t + A_WORD(lane, q)] : 0u;
+  }
+}
+
+/* Begins to copy `rows` rows of x from `first` on. Zero beyond the last. */
+inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *x, side s, int first, int item) {
+  const int left = s.count - first, pieces = rows * PIECES;
+  GLOBAL const uint4 *from = x + s.base + (int64)first * s.pitch;
+  FOR(turn, (pieces + ITEMS - 1) / ITEMS) {
+    const int e = turn * ITEMS + item, row = e / PIECES, piece = e % PIECES;
+    if (pieces % ITEMS && e >= pieces) continue;
+    unit_copy16(tile, place + row * PITCH + piece, from + ((row < left ? row * s.pitch : 0) + piece), row < left);
+  }
+}
+
+inline void begin_tile(unit_tile tile, int place, GLOBAL const uint4 *x, side s, int first, int item) {
+  begin_rows(tile, place, COLUMNS, x, s, first, item);
+}
+
+/* The part of a row that no copy fills is read as the end of a product. */
+inline void clear_ends(LOCAL_PTR uint4 *tiles, int rows, int item) {
+#if SIZE % 16
+  for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + row * PITCH + PIECES))[i] = 0u;
+#endif
+}
+
+/* s += the rows' step t times that of the tile's rows */
+inline void add_scores(float s[MI][ACROSS][C_FLOATS], uint32 rows[MI][A_WORDS], unit_tile tile, int place, int t,
+                       UNIT_SCRATCH scratch, int item) {
+  const int lane = item % WAVE, at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 8 % 2 + 2 * t;
+  FOR(j, ACROSS / 2) {
+    uint32 b[4];
+    unit_load4(b, tile, at + 16 * j * PITCH, false, scratch, item);
+    FOR(i, MI) FOR(h, 2) unit_multiply(s[i][2 * j + h], rows[i], b + 2 * h, scratch, item);
+  }
+}
+
+/* s = rows times the tile's rows */
+inline void scores(float s[MI][ACROSS][C_FLOATS], uint32 rows[MI][STEPS][A_WORDS], unit_tile tile, int place,
+                   UNIT_SCRATCH scratch, int item) {
+  FOR(i, MI) FOR(j, ACROSS) FOR(r, C_FLOATS) s[i][j][r] = 0.0f;
+  FOR(t, STEPS) {
+    uint32 a[MI][A_WORDS];
+    FOR(i, MI) FOR(q, A_WORDS) a[i][q] = rows[i][t][q];
+    add_scores(s, a, tile, place, t, scratch, item);
+  }
+}
+
+/* The same of rows that lie in local memory. */
+inline void scores_of_local(float s[MI][ACROSS][C_FLOATS], unit_tile own, int row, unit_tile tile, int place,
+                            UNIT_SCRATCH scratch, int item) {
+  const int lane = item % WAVE, at = (row + lane / 8 % 2 * 8 + lane % 8) * PITCH + lane / 16;
+  FOR(i, MI) FOR(j, ACROSS) FOR(r, C_FLOATS) s[i][j][r] = 0.0f;
+  FOR(t, STEPS) {
+    uint32 a[MI][A_WORDS];
+    FOR(i, MI) unit_load4(a[i], own, at + i * UM * PITCH + 2 * t, false, scratch, item);
+    add_scores(s, a, tile, place, t, scratch, item);
+  }
+}
+
+/* sums += weights (rows, COLUMNS) times the tile */
+inline void add_weighted(float sums[MI][WIDE][C_FLOATS], uint32 weights[MI][ACROSS / 2][A_WORDS], unit_tile tile,
+                         int place, UNIT_SCRATCH scratch, int item) {
+  const int lane = item % WAVE, at = place + (lane / 8 % 2 * 8 + lane % 8) * PITCH + lane / 16;
+  FOR(t, ACROSS / 2) FOR(j, (WIDE + 1) / 2) {
+    uint32 b[4];
+    unit_load4(b, tile, at + 16 * t * PITCH + 2 * j, true, scratch, item);
+    FOR(i, MI) FOR(h, 2) {
+      if (2 * j + h < WIDE) unit_multiply(sums[i][2 * j + h], weights[i][t], b + 2 * h, scratch, item);
+    }
+  }
+}
+
+inline void clear_sums(float sums[MI][WIDE][C_FLOATS]) {
+  FOR(i, MI) FOR(j, WIDE) FOR(r, C_FLOATS) sums[i][j][r] = 0.0f;
+}
+
+/* rest: what the rounding of out took off; NULL: not wanted. factor: of the row q of unit i */
+inline void store(GLOBAL uint32 *out, GLOBAL uint32 *rest, side s, int row, float sums[MI][WIDE][C_FLOATS],
+                  float factor[MI][2], int lane) {
+  FOR(i, MI) FOR(q, 2) {
+    const int n = row + i * UM + C_ROW(lane, 2 * q);
+    if (n >= s.count) continue;
+    const int64 place = 4 * (s.base + (int64)n * s.pitch) + C_COLUMN(lane, 0) / 2;
+    FOR(j, WIDE) {
+      const float x = sums[i][j][2 * q] * factor[i][q], y = sums[i][j][2 * q + 1] * factor[i][q];
+      const uint32 pair = unit_pair(x, y);
+      out[place + 4 * j] = pair;
+      if (rest) rest[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
+    }
+  }
+}
+
+/* The keys of a tile that query n sees, where `left` of them exist and the first is `key`. */
+inline int seen(int n, int key, int left, int causal) { return causal ? min(n - key + 1, left) : left; }
+
+/* Whether a wave, whose rows are queries from `row` on, has nothing to do with the tile whose first key is `key`. */
+inline bool rests_now(int row, int nq, int key, int causal) {
+  return UNIT_MAY_REST && (row >= nq || (causal && key >= row + MI * UM));
+}
+
+#if PART == 0
+
+/* ---- forward ---- */
+
+/* Scores of a tile to weights, of one row: its maximum, and what the sums so far have to be multiplied by. */
+inline float weigh(float s[ACROSS][C_FLOATS], int q, float *top, float *total, float scale, int visible, int lane,
+                   UNIT_SCRATCH scratch, int item) {
+  float highest = *top;
+  FOR(j, ACROSS) FOR(r, 2) s[j][2 * q + r] *= scale;
+  if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
+      if (j * UN + C_COLUMN(lane, r) >= visible) s[j][2 * q + r] = NEVER;
+    }
+  FOR(j, ACROSS) FOR(r, 2) highest = fmax(highest, s[j][2 * q + r]);
+  highest = unit_row_max(highest, scratch, item);
+  const float base = highest == NEVER ? 0.0f : highest * LOG2E;
+  const float factor = highest == *top ? 1.0f : unit_exp2(fma(*top, LOG2E, -base));
+  float sum = *total * factor; /* of this lane's columns */
+  FOR(j, ACROSS) FOR(r, 2) {
+    const float p = unit_exp2(fma(s[j][2 * q + r], LOG2E, -base));
+    s[j][2 * q + r] = p;
+    sum += p;
+  }
+  *top = highest;
+  *total = sum;
+  return factor;
+}
+
+KERNEL_DENSE(ITEMS, 1, 1, 2)
+void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL uint32 *low,
+                              GLOBAL const uint4 *q, GLOBAL const uint4 *k, GLOBAL const uint4 *v, float scale,
+                              int32 causal, int32 heads, int64 nq, int64 nk) {
+  LOCAL uint4 tiles[4 * TILE];
+  UNIT_DECLARE
+  const int item = LOCAL_ID(0), lane = item % WAVE;
+  const side queries = head_of(nq, heads), keys = head_of(nk, heads);
+  const int first = GROUP(0) * ROWS, row = first + item / WAVE * (MI * UM);
+  const int end = causal ? min(keys.count, first + ROWS) : keys.count;
+  const unit_tile tile = unit_tile_of(tiles);
+  uint32 rows[MI][STEPS][A_WORDS];
+  float sums[MI][WIDE][C_FLOATS], top[MI][2], total[MI][2];
+  clear_ends(tiles, 4 * COLUMNS, item);
+  begin_tile(tile, 0, k, keys, 0, item);
+  begin_tile(tile, TILE, v, keys, 0, item);
+  unit_copies_end();
+  load_rows(rows, q, queries, row, lane);
+  clear_sums(sums);
+  FOR(i, MI) FOR(h, 2) top[i][h] = NEVER, total[i][h] = 0.0f;
+  int at = 2 * TILE;
+  for (int key = 0; key < end; key += COLUMNS) {
+    unit_copies_wait();
+    BARRIER();
+    if (key + COLUMNS < end) {
+      begin_tile(tile, at, k, keys, key + COLUMNS, item);
+      begin_tile(tile, at + TILE, v, keys, key + COLUMNS, item);
+      unit_copies_end();
+    }
+    at = 2 * TILE - at; /* where this tile is */
+    if (rests_now(row, queries.count, key, causal)) continue;
+    float s[MI][ACROSS][C_FLOATS];
+    uint32 weights[MI][ACROSS / 2][A_WORDS];
+    scores(s, rows, tile, at, UNIT_PLACE, item);
+    const int left = keys.count - key;
+    FOR(i, MI) FOR(h, 2) {
+      const int visible = seen(row + i * UM + C_ROW(lane, 2 * h), key, left, causal);
+      const float factor = weigh(s[i], h, &top[i][h], &total[i][h], scale, visible, lane, UNIT_PLACE, item);
+      if (factor != 1.0f) FOR(j, WIDE) FOR(r, 2) sums[i][j][2 * h + r] *= factor;
+    }
+    FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
+    add_weighted(sums, weights, tile, at + TILE, UNIT_PLACE, item);
+  }
+  float factor[MI][2];
+  FOR(i, MI) FOR(h, 2) {
+    const int n = row + i * UM + C_ROW(lane, 2 * h);
+    const int64 place = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
+    factor[i][h] = 1.0f / unit_row_sum(total[i][h], UNIT_PLACE, item);
+    if (C_COLUMN(lane, 0) == 0 && n < nq) {
+      if (tops) tops[place] = top[i][h];
+      if (rests) rests[place] = factor[i][h];
+    }
+  }
+  store(out, low, queries, row, sums, factor, lane);
+}
+
+#else
+
+/* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T; scale2: of the scores, times log2 e */
+
+inline float weight(float s, float scale2, float top2, float rest) { return unit_exp2(fma(s, scale2, -top2)) * rest; }
+
+#if PART == 1
+
+KERNEL_DENSE(ITEMS, 1, 1, 2)
+void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBAL const uint4 *k, GLOBAL const uint4 *v,
+                                 GLOBAL const uint4 *dout, GLOBAL const float *tops, GLOBAL const float *rests,
+                                 GLOBAL const float *delta, float scale, int32 causal, int32 heads, int64 nq,
+                                 int64 nk) {
+  LOCAL uint4 tiles[4 * TILE];
+  UNIT_DECLARE
+  const int item = LOCAL_ID(0), lane = item % WAVE;
+  const side queries = head_of(nq, heads), keys = head_of(nk, heads);
+  const int first = GROUP(0) * ROWS, row = first + item / WAVE * (MI * UM);
+  const int end = causal ? min(keys.count, first + ROWS) : keys.count;
+  const unit_tile tile = unit_tile_of(tiles);
+  uint32 rows[MI][STEPS][A_WORDS], drows[MI][STEPS][A_WORDS];
+  float sums[MI][WIDE][C_FLOATS], top2[MI][2], rest[MI][2], less[MI][2], factor[MI][2];
+  clear_ends(tiles, 4 * COLUMNS, item);
+  begin_tile(tile, 0, k, keys, 0, item);
+  begin_tile(tile, TILE, v, keys, 0, item);
+  unit_copies_end();
+  load_rows(rows, q, queries, row, lane);
+  load_rows(drows, dout, queries, row, lane);
+  clear_sums(sums);
+  FOR(i, MI) FOR(h, 2) {
+    const int n = row + i * UM + C_ROW(lane, 2 * h);
+    const int64 place = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
+    top2[i][h] = n < nq ? tops[place] * LOG2E : 0.0f;
+    rest[i][h] = n < nq ? rests[place] : 0.0f;
+    less[i][h] = n < nq ? delta[place] : 0.0f;
+    factor[i][h] = scale;
+  }
+  int at = 2 * TILE;
+  for (int key = 0; key < end; key += COLUMNS) {
+    unit_copies_wait();
+    BARRIER();
+    if (key + COLUMNS < end) {
+      begin_tile(tile, at, k, keys, key + COLUMNS, item);
+      begin_tile(tile, at + TILE, v, keys, key + COLUMNS, item);
+      unit_copies_end();
+    }
+    at = 2 * TILE - at; /* where this tile is */
+    if (rests_now(row, queries.count, key, causal)) continue;
+    float s[MI][ACROSS][C_FLOATS], dp[MI][ACROSS][C_FLOATS];
+    uint32 weights[MI][ACROSS / 2][A_WORDS];
+    scores(s, rows, tile, at, UNIT_PLACE, item);
+    scores(dp, drows, tile, at + TILE, UNIT_PLACE, item);
+    const int left = keys.count - key;
+    FOR(i, MI) FOR(h, 2) {
+      const int visible = seen(row + i * UM + C_ROW(lane, 2 * h), key, left, causal);
+      FOR(j, ACROSS) FOR(r, 2) {
+        const float p = weight(s[i][j][2 * h + r], scale * LOG2E, top2[i][h], rest[i][h]);
+        s[i][j][2 * h + r] = p * (dp[i][j][2 * h + r] - less[i][h]);
+      }
+      if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
+          if (j * UN + C_COLUMN(lane, r) >= visible) s[i][j][2 * h + r] = 0.0f;
+        }
+    }
+    FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
+    add_weighted(sums, weights, tile, at, UNIT_PLACE, item);
+  }
+  store(dq, NULL, queries, row, sums, factor, lane);
+}
+
+#else
+
+/* Of the queries of a tile: top, rest and delta. Zero beyond the last. */
+inline void begin_statistics(unit_tile tile, int place, GLOBAL const float *tops, GLOBAL const float *rests,
+                             GLOBAL const float *delta, int first, int count, int item) {
+  for (int e = item; e < 3 * COLUMNS; e += ITEMS) {
+    GLOBAL const float *from = e < COLUMNS ? tops : e < 2 * COLUMNS ? rests : delta;
+    const int n = first + e % COLUMNS;
+    unit_copy4(tile, place + e, from + (n < count ? n : 0), n < count);
+  }
+}
+
+/* Of the queries that have the columns of this lane in unit j: column, top, rest and delta. */
+inline float statistic(LOCAL_PTR const uint4 *all, int place, int which, int column) {
+  return as_float(((LOCAL_PTR const uint32 *)all)[place + which * COLUMNS + column]);
+}
+
+/* Rows are keys, columns queries. Either result may be NULL. */
+KERNEL_DENSE(ITEMS, 1, 1, 2)
+void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL const uint4 *q, GLOBAL const uint4 *k,
+                                  GLOBAL const uint4 *v, GLOBAL const uint4 *dout, GLOBAL const float *tops,
+                                  GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal,
+                                  int32 heads, int64 nq, int64 nk) {
+  LOCAL uint4 tiles[4 * TILE], statistics[2 * 3 * COLUMNS / 4], own[ROWS * PITCH];
+  UNIT_DECLARE
+  const int item = LOCAL_ID(0), lane = item % WAVE;
+  const side queries = head_of(nq, heads), keys = head_of(nk, heads);
+  const int first = GROUP(0) * ROWS, row = first + item / WAVE * (MI * UM), begin = causal ? first : 0;
+  const int64 head = ((int64)GROUP(2) * heads + GROUP(1)) * nq;
+  const unit_tile tile = unit_tile_of(tiles), numbers = unit_tile_of(statistics), values = unit_tile_of(own);
+  uint32 rows[MI][STEPS][A_WORDS];
+  float sums_k[MI][WIDE][C_FLOATS], sums_v[MI][WIDE][C_FLOATS], factor[MI][2];
+  clear_ends(tiles, 4 * COLUMNS, item);
+  clear_ends(own, ROWS, item);
+  if (begin < queries.count) {
+    begin_rows(values, 0, ROWS, v, keys, first, item);
+    begin_tile(tile, 0, q, queries, begin, item);
+    begin_tile(tile, TILE, dout, queries, begin, item);
+    begin_statistics(numbers, 0, tops + head, rests + head, delta + head, begin, queries.count, item);
+    unit_copies_end();
+  }
+  load_rows(rows, k, keys, row, lane);
+  clear_sums(sums_k);
+  clear_sums(sums_v);
+  int at = 2 * TILE, at_numbers = 3 * COLUMNS;
+  for (int query = begin; query < queries.count; query += COLUMNS) {
+    unit_copies_wait();
+    BARRIER();
+    if (query + COLUMNS < queries.count) {
+      begin_tile(tile, at, q, queries, query + COLUMNS, item);
+      begin_tile(tile, at + TILE, dout, queries, query + COLUMNS, item);
+      begin_statistics(numbers, at_numbers, tops + head, rests + head, delta + head, query + COLUMNS, queries.count,
+                       item);
+      unit_copies_end();
+    }
+    at = 2 * TILE - at; /* where this tile is */
+    at_numbers = 3 * COLUMNS - at_numbers;
+    if (UNIT_MAY_REST && (row >= keys.count || (causal && query + COLUMNS <= row))) continue;
+    float s[MI][ACROSS][C_FLOATS], dp[MI][ACROSS][C_FLOATS];
+    uint32 weights[MI][ACROSS / 2][A_WORDS];
+    scores(s, rows, tile, at, UNIT_PLACE, item);
+    FOR(j, ACROSS) FOR(r, 2) {
+      const int column = j * UN + C_COLUMN(lane, r);
+      const float top2 = statistic(statistics, at_numbers, 0, column) * LOG2E,
+                  rest = statistic(statistics, at_numbers, 1, column);
+      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] = weight(s[i][j][2 * h + r], scale * LOG2E, top2, rest);
+    }
+    const int left = queries.count - query;
+    if (left < COLUMNS || (causal && query < row + MI * UM)) FOR(i, MI) FOR(j, ACROSS) FOR(r, C_FLOATS) {
+        const int column = j * UN + C_COLUMN(lane, r);
+        if (column >= left || (causal && row + i * UM + C_ROW(lane, r) > query + column)) s[i][j][r] = 0.0f;
+      }
+    FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
+    add_weighted(sums_v, weights, tile, at + TILE, UNIT_PLACE, item);
+    scores_of_local(dp, values, row - first, tile, at + TILE, UNIT_PLACE, item);
+    FOR(j, ACROSS) FOR(r, 2) {
+      const float less = statistic(statistics, at_numbers, 2, j * UN + C_COLUMN(lane, r));
+      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] *= dp[i][j][2 * h + r] - less;
+    }
+    FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
+    add_weighted(sums_k, weights, tile, at, UNIT_PLACE, item);
+  }
+  FOR(i, MI) FOR(h, 2) factor[i][h] = scale;
+  if (dk) store(dk, NULL, keys, row, sums_k, factor, lane);
+  FOR(i, MI) FOR(h, 2) factor[i][h] = 1.0f;
+  if (dv) store(dv, NULL, keys, row, sums_v, factor, lane);
+}
+
+#endif
+#endif

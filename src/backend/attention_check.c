@@ -1,0 +1,185 @@
+/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. The two round
+ * their weights differently and nothing else; what lies at a wrong place is off by the size of an element. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/attention_internal.h"
+#include "base/half.h"
+
+/* More than two work-groups of rows and four tiles of columns, the last ones broken. */
+enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77, SHARED_TILE = 64 };
+
+#define MOST       0.04 /* difference, of an element and the root mean square of all: 2^-8 of 5 times that, and as much */
+#define MOST_EXACT 2e-3 /* of what is not rounded */
+
+enum { Q, K, V, DOUT, DELTA, INPUTS };
+enum { OUT, LOW, TOPS, RESTS, DQ, DK, DV, RESULTS };
+enum { SHARED, MATRIX, BOTH };
+
+static const struct {
+  const char *name;
+  bool keys, rows, wide; /* of nk instead of nq rows; one number a row; float32 */
+} inputs[] = {{"q", 0, 0, 0}, {"k", 1, 0, 0}, {"v", 1, 0, 0}, {"dout", 0, 0, 0}, {"delta", 0, 1, 1}},
+  results[] = {{"out", 0, 0, 0},
+               {"what out's rounding took off", 0, 0, 0},
+               {"highest scores", 0, 1, 1},
+               {"sums of weights", 0, 1, 1},
+               {"dq", 0, 0, 0},
+               {"dk", 1, 0, 0},
+               {"dv", 1, 0, 0}};
+
+typedef struct work {
+  gh_device *d;
+  int64_t size;
+  double scale;
+  gh_buffer *in[INPUTS], *out[BOTH][RESULTS];
+  float *a, *b; /* the largest result, twice */
+  uint16_t *narrow;
+} work;
+
+static int64_t elements(const work *w, bool keys, bool rows) {
+  return (int64_t)BATCH * HEADS * (keys ? NK : NQ) * (rows ? 1 : w->size);
+}
+
+static int64_t bytes(const work *w, bool keys, bool rows, bool wide) {
+  return GH_CEIL_DIV(elements(w, keys, rows) * (wide ? 4 : 2), 16) * 16;
+}
+
+/* Even in [-1, 1). */
+static gh_status fill(gh_error *err, work *w, int input) {
+  const int64_t n = elements(w, inputs[input].keys, inputs[input].rows);
+  uint32_t state = 12345u + 77u * (uint32_t)input;
+  for (int64_t i = 0; i < n; i++) {
+    state = state * 1664525u + 1013904223u;
+    w->a[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    w->narrow[i] = gh_f32_to_bf16(w->a[i]);
+  }
+  const bool wide = inputs[input].wide;
+  const void *from = wide ? (const void *)w->a : w->narrow;
+  return w->d->backend->write(err, w->d, w->in[input], 0, from, n * (wide ? 4 : 2));
+}
+
+static gh_status create(gh_error *err, work *w) {
+  const gh_backend *door = w->d->backend;
+  gh_status status = GH_OK;
+  w->a = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->a);
+  w->b = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->b);
+  w->narrow = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->narrow);
+  if (!w->a || !w->b || !w->narrow) return GH_ERROR_MEMORY;
+  for (int i = 0; i < INPUTS && !status; i++) {
+    status = door->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
+    if (!status) status = fill(err, w, i);
+  }
+  for (int i = 0; i < BOTH * RESULTS && !status; i++) {
+    const int r = i % RESULTS;
+    status = door->buffer_create(err, w->d, bytes(w, results[r].keys, results[r].rows, results[r].wide),
+                                 &w->out[i / RESULTS][r]);
+  }
+  return status;
+}
+
+static void destroy(work *w) {
+  const gh_backend *door = w->d->backend;
+  for (int i = 0; i < INPUTS; i++) door->buffer_free(w->in[i]);
+  for (int i = 0; i < BOTH * RESULTS; i++) door->buffer_free(w->out[i / RESULTS][i % RESULTS]);
+  free(w->a);
+  free(w->b);
+  free(w->narrow);
+}
+
+/* ---- running ---- */
+
+/* A part's own arguments; both backward parts are given the shared kernel's statistics. */
+static int own_args(const work *w, gh_attention_part part, int which, gh_arg *args) {
+  gh_buffer *const *out = w->out[which], *const *in = w->in;
+  int n = 0;
+  if (part == GH_ATTENTION_FORWARD) {
+    static const int order[] = {OUT, TOPS, RESTS, LOW};
+    for (int i = 0; i < 4; i++) args[n++] = gh_arg_buffer(out[order[i]]);
+    for (int i = Q; i <= V; i++) args[n++] = gh_arg_buffer(in[i]);
+    return n;
+  }
+  for (int i = part == GH_ATTENTION_BACKWARD_Q ? DQ : DK; i <= (part == GH_ATTENTION_BACKWARD_Q ? DQ : DV); i++)
+    args[n++] = gh_arg_buffer(out[i]);
+  for (int i = Q; i <= DOUT; i++) args[n++] = gh_arg_buffer(in[i]);
+  args[n++] = gh_arg_buffer(w->out[SHARED][TOPS]);
+  args[n++] = gh_arg_buffer(w->out[SHARED][RESTS]);
+  args[n++] = gh_arg_buffer(in[DELTA]);
+  return n;
+}
+
+static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, bool causal, const char *unit) {
+  static const char *const shared[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
+  const gh_attention_desc desc = {part, GH_BF16, BATCH, NQ, NK, HEADS, w->size};
+  gh_attention_kernel kernel;
+  gh_arg args[20];
+  int n = own_args(w, part, which, args);
+  args[n++] = gh_arg_f32(w->scale);
+  args[n++] = gh_arg_i32(causal);
+  args[n++] = gh_arg_i32(HEADS);
+  if (which == SHARED) args[n++] = gh_arg_i32(w->size);
+  args[n++] = gh_arg_i64(NQ);
+  args[n++] = gh_arg_i64(NK);
+  gh_attention_kernel_of(&desc, unit, &kernel);
+  if (which == SHARED) {
+    const int kv = part == GH_ATTENTION_BACKWARD_KV;
+    args[n++] = gh_arg_i32(1);
+    kernel.id = (gh_kernel_id){.name = shared[part], .dtype = GH_BF16};
+    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, SHARED_TILE) * (kv ? 2 : 1), HEADS, BATCH}, {16, 16, 1}};
+  }
+  gh_launch *launch = NULL;
+  gh_status status = w->d->backend->bind_kernel(err, w->d, &kernel.id, &kernel.grid, args, n, &launch);
+  if (!status) status = w->d->backend->enqueue(err, w->d, launch);
+  if (!status) status = w->d->backend->finish(err, w->d);
+  w->d->backend->launch_free(launch);
+  return status;
+}
+
+/* ---- comparing ---- */
+
+/* Adds it to what `to` holds; a float32 one replaces that. */
+static gh_status add_result(gh_error *err, work *w, int which, int result, float *to) {
+  const int64_t n = elements(w, results[result].keys, results[result].rows);
+  if (results[result].wide) return w->d->backend->read(err, w->d, w->out[which][result], 0, to, n * 4);
+  gh_status status = w->d->backend->read(err, w->d, w->out[which][result], 0, w->narrow, n * 2);
+  for (int64_t i = 0; i < n && !status; i++) to[i] += gh_bf16_to_f32(w->narrow[i]);
+  return status;
+}
+
+/* A result, and of what was rounded off, both together. */
+static gh_status read_floats(gh_error *err, work *w, int which, int result, float *to) {
+  memset(to, 0, (size_t)elements(w, false, false) * sizeof *to);
+  gh_status status = add_result(err, w, which, result, to);
+  return !status && result == LOW ? add_result(err, w, which, OUT, to) : status;
+}
+
+static gh_status compare(gh_error *err, work *w, int result, bool causal) {
+  const int64_t n = elements(w, results[result].keys, results[result].rows);
+  const double most = results[result].wide ? MOST_EXACT : MOST;
+  double squares = 0;
+  gh_status status = read_floats(err, w, SHARED, result, w->a);
+  if (!status) status = read_floats(err, w, MATRIX, result, w->b);
+  if (status) return status;
+  for (int64_t i = 0; i < n; i++) squares += (double)w->a[i] * (double)w->a[i];
+  const double room = sqrt(squares / (double)n);
+  for (int64_t i = 0; i < n; i++) {
+    const double want = (double)w->a[i], got = (double)w->b[i];
+    if (!(fabs(got - want) <= most * (fabs(want) + room)))
+      return gh_fail(err, GH_ERROR_DEVICE, "%s: element %lld%s is %g, and %g by the shared kernel",
+                     results[result].name, (long long)i, causal ? ", causal," : "", got, want);
+  }
+  return GH_OK;
+}
+
+gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, const char *unit) {
+  work w = {.d = d, .size = size, .scale = 2 / sqrt((double)size)};
+  gh_status status = create(err, &w);
+  for (int causal = 0; causal < 2 && !status; causal++) {
+    for (int i = 0; i < BOTH * GH_ATTENTION_PARTS && !status; i++)
+      status = run(err, &w, (gh_attention_part)(i % GH_ATTENTION_PARTS), i / GH_ATTENTION_PARTS, causal, unit);
+    for (int i = 0; i < RESULTS && !status; i++) status = compare(err, &w, i, causal);
+  }
+  destroy(&w);
+  return status;
+}

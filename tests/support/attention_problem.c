@@ -1,0 +1,95 @@
+#include "support/attention_problem.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+const int attention_result_side[] = {ATTENTION_Q, ATTENTION_Q, ATTENTION_K, ATTENTION_K};
+const char *const attention_input_names[] = {"q", "k", "v", "dout"};
+const char *const attention_result_names[] = {"out", "dq", "dk", "dv"};
+
+static bool is_key(int input) { return input == ATTENTION_K || input == ATTENTION_V; }
+
+void attention_shape(const attention_sizes *s, int input, int64_t dims[4]) {
+  dims[0] = s->batch;
+  dims[1] = is_key(input) ? s->nk : s->nq;
+  dims[2] = s->heads;
+  dims[3] = s->size;
+}
+
+int64_t attention_elements(const attention_sizes *s, int input) {
+  return s->batch * (is_key(input) ? s->nk : s->nq) * s->heads * s->size;
+}
+
+void attention_fill(const attention_sizes *s, float **x) {
+  uint32_t state = 12345;
+  for (int i = 0; i < ATTENTION_INPUTS; i++) {
+    x[i] = malloc((size_t)attention_elements(s, i) * sizeof(float));
+    for (int64_t k = 0; k < attention_elements(s, i); k++) {
+      state = state * 1664525u + 1013904223u;
+      x[i][k] = (float)(state >> 8) / (float)(1 << 23) - 1;
+    }
+  }
+}
+
+static double dot(const float *a, const float *b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+  return sum;
+}
+
+static void add(double *to, double factor, const float *x, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += factor * (double)x[i];
+}
+
+/* One query of one head; offsets of its rows: of q, and of the head's first key. */
+static void reference_row(const attention_sizes *s, float *const *x, int64_t query, int64_t at_q, int64_t at_k,
+                          double *p, double **want) {
+  const float *q = x[ATTENTION_Q] + at_q, *k = x[ATTENTION_K] + at_k, *v = x[ATTENTION_V] + at_k;
+  const float *dout = x[ATTENTION_DOUT] + at_q;
+  int64_t pitch = s->heads * s->size, seen = s->causal && query + 1 < s->nk ? query + 1 : s->nk;
+  double top = -INFINITY, total = 0, delta = 0;
+  for (int64_t j = 0; j < seen; j++) {
+    p[j] = s->scale * dot(q, k + j * pitch, s->size);
+    top = fmax(top, p[j]);
+  }
+  for (int64_t j = 0; j < seen; j++) total += p[j] = exp(p[j] - top);
+  for (int64_t j = 0; j < seen; j++) {
+    p[j] /= total;
+    add(want[ATTENTION_OUT] + at_q, p[j], v + j * pitch, s->size);
+    add(want[ATTENTION_DV] + at_k + j * pitch, p[j], dout, s->size);
+  }
+  for (int64_t d = 0; d < s->size; d++) delta += want[ATTENTION_OUT][at_q + d] * (double)dout[d];
+  for (int64_t j = 0; j < seen; j++) {
+    double ds = s->scale * p[j] * (dot(dout, v + j * pitch, s->size) - delta);
+    add(want[ATTENTION_DQ] + at_q, ds, k + j * pitch, s->size);
+    add(want[ATTENTION_DK] + at_k + j * pitch, ds, q, s->size);
+  }
+}
+
+void attention_reference(const attention_sizes *s, float *const *x, double **want) {
+  double *p = malloc((size_t)s->nk * sizeof *p);
+  for (int i = 0; i < ATTENTION_RESULTS; i++)
+    want[i] = calloc((size_t)attention_elements(s, attention_result_side[i]), sizeof(double));
+  for (int64_t b = 0; b < s->batch; b++)
+    for (int64_t h = 0; h < s->heads; h++)
+      for (int64_t i = 0; i < s->nq; i++)
+        reference_row(s, x, i, ((b * s->nq + i) * s->heads + h) * s->size, (b * s->nk * s->heads + h) * s->size, p,
+                      want);
+  free(p);
+}
+
+double attention_error(const attention_sizes *s, int result, const float *got, const double *want, double *worst) {
+  const int64_t n = attention_elements(s, attention_result_side[result]);
+  double error = 0, norm = 0;
+  for (int64_t k = 0; k < n; k++) {
+    error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
+    norm += want[k] * want[k];
+  }
+  if (!(norm > 0)) norm = (double)n; /* of what is exactly 0, the error itself */
+  *worst = 0;
+  for (int64_t k = 0; k < n; k++) {
+    const double one = fabs((double)got[k] - want[k]) / (fabs(want[k]) + sqrt(norm / (double)n));
+    if (!(one <= *worst)) *worst = one;
+  }
+  return sqrt(error / norm);
+}

@@ -1,0 +1,358 @@
+/* Attention by matrix units: on a device that has them by its own instructions; on any other with the unit emulated
+ * (cl/attention_matrix_units.h), so that the kernels' own index arithmetic runs. Against float64 on the host, PyTorch's
+ * NaN, the fixtures of the op; and that it is used where it can be and right, and nowhere else. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/attention_internal.h"
+#include "base/half.h"
+#include "base/log.h"
+#include "ops/check.h"
+#include "ops/ops.h"
+#include "support/attention_problem.h"
+#include "support/check.h"
+#include "train/plan.h"
+
+enum { Q = ATTENTION_Q, K = ATTENTION_K, V = ATTENTION_V, DOUT = ATTENTION_DOUT, INPUTS = ATTENTION_INPUTS };
+enum { RESULTS = ATTENTION_RESULTS };
+
+static gh_error err;
+static gh_device *device;
+
+static gh_device *open_device(void) {
+  const char *id = getenv("GH_TEST_DEVICE");
+  gh_device *d = NULL;
+  check_ok(gh_device_open(&err, id ? id : "auto", &d));
+  gh_attention_state *state = gh_attention_state_get(&err, d);
+  if (!state) fail_msg("%s", err.text);
+  if (d->info.matrix == GH_MATRIX_NONE) state->unit = "-DUNIT_MMA -DUNIT_EMULATED";
+  return d;
+}
+
+static int begin(void **context) {
+  (void)context;
+  setenv("GH_KERNEL_SHAPE", "gpu", 1);
+  device = open_device();
+  return 0;
+}
+static int end(void **context) {
+  (void)context;
+  gh_device_close(device);
+  device = NULL;
+  return 0;
+}
+
+static bool is_chosen(gh_device *d, int64_t size) {
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size};
+  bool matrix = false;
+  check_ok(gh_attention_choose(&err, d, &desc, &matrix, NULL));
+  return matrix;
+}
+
+/* ---- running ---- */
+
+/* What is stored in bf16 on the device, as float32. */
+static void round_to_bf16(const attention_sizes *s, float **x) {
+  for (int i = 0; i < INPUTS; i++)
+    for (int64_t k = 0; k < attention_elements(s, i); k++) x[i][k] = gh_bf16_to_f32(gh_f32_to_bf16(x[i][k]));
+}
+
+static int count_launches(const gh_graph *g, const char *part) {
+  int count = 0;
+  for (int i = 0; i < gh_graph_launch_count(g); i++) count += strstr(gh_graph_launch_note(g, i).name, part) != NULL;
+  return count;
+}
+
+/* low: NULL, or what the rounding of out took off. */
+static void run(const attention_sizes *s, float *const *x, float **result, float *low) {
+  gh_store *store = NULL;
+  gh_graph *g = NULL;
+  gh_tensor *t[INPUTS], *in[INPUTS];
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_graph_create(&err, device, &g));
+  for (int i = 0; i < INPUTS; i++) {
+    int64_t dims[4];
+    attention_shape(s, i, dims);
+    check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
+    if (i != DOUT) check_ok(gh_store_make_trainable(&err, store, t[i]));
+    check_ok(gh_tensor_write(&err, device, t[i], x[i]));
+    in[i] = gh_cast(g, t[i], GH_BF16);
+  }
+  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], s->scale, s->causal);
+  if (!out) fail_msg("%s", gh_graph_error(g)->text);
+  gh_tensor *rest = out->producer->out[3];
+  gh_graph_keep(g, out);
+  gh_graph_keep(g, rest);
+  check_ok(gh_graph_differentiate_from(g, &out, &in[DOUT], 1));
+  check_ok(gh_graph_plan(&err, g));
+  assert_int_equal(count_launches(g, "attention_matrix_"), 3);
+  check_ok(gh_graph_run(&err, g));
+  check_ok(device->backend->finish(&err, device));
+  gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
+  for (int i = 0; i < RESULTS; i++) {
+    result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
+    check_ok(gh_tensor_read_f32(&err, device, from[i], result[i]));
+  }
+  if (low) check_ok(gh_tensor_read_f32(&err, device, rest, low));
+  gh_graph_free(g);
+  gh_store_free(store);
+}
+
+static void free_all(float **x, int count) {
+  for (int i = 0; i < count; i++) free(x[i]);
+}
+
+/* ---- against float64 ---- */
+
+/* Of bfloat16's 2^-9 an element, once where weights or their gradients are rounded and once where the result is: root
+ * mean squares stay below 2^-8; single elements may be sums of many of those. */
+#define MOST       0x1p-8
+#define MOST_WORST 0.05
+
+static void compare(const attention_sizes *s, float *const *got, double *const *want) {
+  for (int i = 0; i < RESULTS; i++) {
+    double worst, error = attention_error(s, i, got[i], want[i], &worst);
+    if (getenv("GH_TEST_VERBOSE"))
+      printf("%lld x %lld x %lld: %s %.3g, worst %.3g\n", (long long)s->nq, (long long)s->nk, (long long)s->size,
+             attention_result_names[i], error, worst);
+    if (!(error <= MOST) || !(worst <= MOST_WORST))
+      fail_msg("%lld x %lld x %lld%s: %s is off by %.3g, an element by %.3g", (long long)s->nq, (long long)s->nk,
+               (long long)s->size, s->causal ? ", causal" : "", attention_result_names[i], error, worst);
+  }
+}
+
+static const attention_sizes cases[] = {
+    {1, 1, 1, 1, 64, false, 0.125},     {1, 31, 33, 2, 64, false, 0.3},   {2, 33, 31, 2, 72, true, 0.25},
+    {1, 64, 65, 1, 80, false, 0.2},     {1, 65, 64, 1, 128, true, 0.2},   {2, 131, 137, 2, 64, true, 0.25},
+    {1, 137, 131, 1, 72, false, 0.2},   {1, 129, 1, 2, 80, false, 0.5},   {1, 1, 129, 2, 128, true, 0.2},
+    {1, 113, 211, 3, 128, false, 0.1},  {1, 577, 67, 1, 80, true, -0.15}, /* a negative scale; queries that see all keys
+                                                                           */
+    {1, 67, 577, 1, 72, true, 0.15},                                      /* keys that nobody sees */
+    {1, 577, 577, 1, 64, false, 0.125},
+};
+
+static void test_against_float64(void **context) {
+  (void)context;
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    float *x[INPUTS], *got[RESULTS], *again[RESULTS];
+    double *want[RESULTS];
+    attention_fill(&cases[c], x);
+    round_to_bf16(&cases[c], x);
+    attention_reference(&cases[c], x, want);
+    run(&cases[c], x, got, NULL);
+    compare(&cases[c], got, want);
+    if (c == 5) {
+      run(&cases[c], x, again, NULL);
+      for (int r = 0; r < RESULTS; r++)
+        assert_memory_equal(got[r], again[r],
+                            (size_t)attention_elements(&cases[c], attention_result_side[r]) * sizeof(float));
+      free_all(again, RESULTS);
+    }
+    for (int r = 0; r < RESULTS; r++) free(want[r]);
+    free_all(got, RESULTS);
+    free_all(x, INPUTS);
+  }
+}
+
+/* Two keys weigh the same, so that their mean is exact in 16 bits: out and what its rounding took off, together. */
+static void test_rounding_is_kept(void **context) {
+  (void)context;
+  static const attention_sizes s = {1, 3, 2, 1, 72, false, 0.5};
+  float *x[INPUTS], *got[RESULTS], low[3 * 72];
+  attention_fill(&s, x);
+  round_to_bf16(&s, x);
+  memset(x[Q], 0, sizeof low);
+  run(&s, x, got, low);
+  int kept = 0;
+  for (int i = 0; i < 3 * 72; i++) {
+    const float want = 0.5f * (x[V][i % 72] + x[V][72 + i % 72]);
+    if (!(fabsf(got[ATTENTION_OUT][i] + low[i] - want) <= 0x1p-16f * fabsf(want)))
+      fail_msg("element %d: %g and %g instead of %g", i, (double)got[ATTENTION_OUT][i], (double)low[i], (double)want);
+    kept += low[i] != 0;
+  }
+  assert_true(kept > 72);
+  free_all(got, RESULTS);
+  free_all(x, INPUTS);
+}
+
+/* How many NaN each result has after one element (or every key) is replaced: PyTorch's counts. */
+static void test_nan_arrives(void **context) {
+  (void)context;
+  static const attention_sizes s = {1, 70, 70, 1, 64, false, 0.4};
+  enum { ALL = 70 * 64 };
+  static const struct {
+    int input;
+    float value;
+    bool everywhere;
+    int nans[RESULTS];
+  } plants[] = {{Q, NAN, false, {64, 64, ALL, ALL}},        {K, NAN, false, {ALL, ALL, ALL, ALL}},
+                {V, NAN, false, {70, ALL, ALL, 0}},         {DOUT, NAN, false, {0, 64, ALL, 70}},
+                {K, INFINITY, false, {ALL, ALL, ALL, ALL}}, {K, -INFINITY, true, {ALL, ALL, ALL, ALL}},
+                {K, -INFINITY, false, {0, 70, 0, 0}}};
+  for (size_t c = 0; c < sizeof plants / sizeof *plants; c++) {
+    float *x[INPUTS], *got[RESULTS];
+    attention_fill(&s, x);
+    for (int64_t k = 0; k < ALL; k++) {
+      x[Q][k] = fabsf(x[Q][k]) + 0.1f; /* so that an infinite key gives infinite scores of one sign */
+      if (plants[c].everywhere || k == 12) x[plants[c].input][k] = plants[c].value;
+    }
+    run(&s, x, got, NULL);
+    for (int r = 0; r < RESULTS; r++) {
+      int nans = 0;
+      for (int64_t k = 0; k < ALL; k++) nans += isnan(got[r][k]) != 0;
+      if (nans != plants[c].nans[r])
+        fail_msg("plant %d, result %d: %d NaN instead of %d", (int)c, r, nans, plants[c].nans[r]);
+    }
+    free_all(x, INPUTS);
+    free_all(got, RESULTS);
+  }
+}
+
+/* ---- the op's fixtures ---- */
+
+static int results_seen, results_failed;
+static void see(void *context, const gh_check_result *r) {
+  (void)context;
+  results_seen++;
+  if (r->passed) return;
+  results_failed++;
+  print_error("%s %s %s: error %.3g, tolerance %.3g %s\n", r->op, r->test, r->tensor, r->error, r->tolerance, r->note);
+}
+
+static void test_fixtures(void **context) {
+  (void)context;
+  const gh_check_listener listener = {.result = see};
+  gh_safetensors *file = NULL;
+  check_ok(gh_safetensors_open(&err, &file, GH_FIXTURES "/ops/attention.safetensors"));
+  check_ok(gh_check_file(&err, device, file, (gh_check_options){.bf16 = true}, &listener));
+  assert_int_equal(results_failed, 0);
+  assert_true(results_seen > 100);
+  for (int i = 0; gh_attention_sizes[i]; i++) assert_true(is_chosen(device, gh_attention_sizes[i]));
+  gh_safetensors_close(file);
+}
+
+/* ---- choosing ---- */
+
+/* The device with a kernel that leaves out the last key. */
+static gh_status bind_wrong(gh_error *e, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
+                            int count, gh_launch **out) {
+  gh_arg wrong[24];
+  memcpy(wrong, args, (size_t)count * sizeof *args);
+  if (strstr(id->name, getenv("GH_TEST_WRONG"))) wrong[count - 1].value.i64--;
+  gh_backend plain = *d->backend;
+  const gh_backend *mine = d->backend;
+  plain.bind_kernel = device->backend->bind_kernel;
+  d->backend = &plain;
+  gh_status status = plain.bind_kernel(e, d, id, grid, wrong, count, out);
+  d->backend = mine;
+  return status;
+}
+
+static void test_wrong_kernels_are_not_used(void **context) {
+  (void)context;
+  static const char *const wrong[] = {"attention_matrix_forward", "attention_matrix_backward_q",
+                                      "attention_matrix_backward_kv"};
+  const char *unit = device->attention->unit ? device->attention->unit : "-DUNIT_MMA";
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
+  gh_device *d = open_device();
+  gh_backend planted = *d->backend;
+  const gh_backend *right = d->backend;
+  planted.bind_kernel = bind_wrong;
+  d->backend = &planted;
+  for (int i = 0; i < 3; i++) {
+    setenv("GH_TEST_WRONG", wrong[i], 1);
+    check_fails(gh_attention_check(&err, d, 64, unit), GH_ERROR_DEVICE, "by the shared kernel");
+  }
+  gh_log_set_level(GH_LOG_QUIET);
+  assert_false(is_chosen(d, 64));
+  assert_int_equal(gh_attention_choice_count(d), 1);
+  const char *key, *provider;
+  gh_attention_choice(d, 0, &key, &provider);
+  assert_string_equal(key, "size=64 bf16");
+  assert_string_equal(provider, "shared");
+  check_ok(gh_attention_force(&err, d, "matrix"));
+  bool matrix;
+  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_DEVICE, "wrong on");
+  gh_log_set_level(GH_LOG_INFO);
+  d->backend = right;
+  gh_device_close(d);
+}
+
+static void test_choosing(void **context) {
+  (void)context;
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
+  bool matrix;
+  gh_device *d = open_device();
+  assert_false(is_chosen(d, 63)); /* no such head: nothing is chosen */
+  assert_int_equal(gh_attention_choice_count(d), 0);
+  check_ok(gh_attention_freeze(&err, d, "size=64 bf16", "shared"));
+  assert_false(is_chosen(d, 64));
+  check_ok(gh_attention_force(&err, d, NULL));
+  assert_true(is_chosen(d, 64));
+  check_fails(gh_attention_freeze(&err, d, "size=65 bf16", "shared"), GH_ERROR_ARGUMENT, "size=65");
+  check_fails(gh_attention_freeze(&err, d, "size=64 bf16", "nobody"), GH_ERROR_ARGUMENT, "nobody");
+  check_ok(gh_attention_force(&err, d, "shared"));
+  assert_false(is_chosen(d, 64));
+  gh_device_close(d);
+
+  setenv("GH_ATTENTION", "shared", 1);
+  d = open_device();
+  assert_false(is_chosen(d, 64));
+  gh_device_close(d);
+  setenv("GH_ATTENTION", "nothing", 1);
+  gh_device *refused = NULL;
+  check_ok(gh_device_open(&err, getenv("GH_TEST_DEVICE") ? getenv("GH_TEST_DEVICE") : "auto", &refused));
+  check_fails(gh_attention_choose(&err, refused, &desc, &matrix, NULL), GH_ERROR_ARGUMENT, "nothing");
+  gh_device_close(refused);
+  unsetenv("GH_ATTENTION");
+
+  d = open_device();
+  d->info.local_bytes = 32 * 1024;
+  assert_false(is_chosen(d, 64));
+  assert_int_equal(gh_attention_choice_count(d), 0);
+  check_ok(gh_attention_freeze(&err, d, "size=64 bf16", "matrix"));
+  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_UNSUPPORTED, "do not serve");
+  gh_device_close(d);
+}
+
+/* A run keeps what it had: plan.json says it, and a resumed run takes it from there. */
+static void test_plan_keeps_the_choice(void **context) {
+  (void)context;
+  gh_json *plan = NULL;
+  const char *provider = "";
+  gh_device *d = open_device();
+  check_ok(gh_attention_freeze(&err, d, "size=72 bf16", "shared"));
+  assert_true(is_chosen(d, 64));
+  check_ok(gh_plan_describe(&err, d, 1, &plan));
+  const gh_json *attention = gh_json_member(plan, "attention");
+  assert_non_null(attention);
+  check_ok(gh_json_get_string(&err, attention, "size=64 bf16", &provider));
+  assert_string_equal(provider, "matrix");
+  gh_device_close(d);
+  d = open_device();
+  check_ok(gh_plan_freeze(&err, d, plan));
+  assert_false(is_chosen(d, 72));
+  assert_int_equal(gh_attention_choice_count(d), 2);
+  gh_json_free(plan);
+  gh_device_close(d);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_against_float64),
+      cmocka_unit_test(test_rounding_is_kept),
+      cmocka_unit_test(test_nan_arrives),
+      cmocka_unit_test(test_fixtures),
+      cmocka_unit_test(test_choosing),
+      cmocka_unit_test(test_wrong_kernels_are_not_used),
+      cmocka_unit_test(test_plan_keeps_the_choice),
+  };
+  char *folder = check_folder();
+  setenv("GH_CACHE_DIR", folder, 1);
+  if (getenv("GH_TEST_ONLY")) cmocka_set_test_filter(getenv("GH_TEST_ONLY"));
+  int failed = cmocka_run_group_tests(tests, begin, end);
+  check_folder_done(folder);
+  return failed;
+}
