@@ -65,7 +65,9 @@ static int count_launches(const gh_graph *g, const char *part) {
   return count;
 }
 
-/* low: NULL, or what the rounding of out took off. */
+static bool wanted[INPUTS] = {true, true, true}; /* gradients */
+
+/* Results that are not wanted become NULL. low: NULL, or what the rounding of out took off. */
 static void run(const attention_sizes *s, float *const *x, float **result, float *low) {
   gh_store *store = NULL;
   gh_graph *g = NULL;
@@ -76,7 +78,7 @@ static void run(const attention_sizes *s, float *const *x, float **result, float
     int64_t dims[4];
     attention_shape(s, i, dims);
     check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
-    if (i != DOUT) check_ok(gh_store_make_trainable(&err, store, t[i]));
+    if (wanted[i]) check_ok(gh_store_make_trainable(&err, store, t[i]));
     check_ok(gh_tensor_write(&err, device, t[i], x[i]));
     in[i] = gh_cast(g, t[i], GH_BF16);
   }
@@ -84,14 +86,16 @@ static void run(const attention_sizes *s, float *const *x, float **result, float
   if (!out) fail_msg("%s", gh_graph_error(g)->text);
   gh_tensor *rest = out->producer->out[3];
   gh_graph_keep(g, out);
-  gh_graph_keep(g, rest);
+  if (low) gh_graph_keep(g, rest);
   check_ok(gh_graph_differentiate_from(g, &out, &in[DOUT], 1));
   check_ok(gh_graph_plan(&err, g));
-  assert_int_equal(count_launches(g, "attention_matrix_"), 3);
+  assert_int_equal(count_launches(g, "attention_matrix_"), 1 + wanted[Q] + (wanted[K] || wanted[V]));
   check_ok(gh_graph_run(&err, g));
   check_ok(device->backend->finish(&err, device));
   gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
   for (int i = 0; i < RESULTS; i++) {
+    result[i] = NULL;
+    if (i != ATTENTION_OUT && !wanted[i - 1]) continue; /* dq, dk, dv stand as q, k, v do */
     result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
     check_ok(gh_tensor_read_f32(&err, device, from[i], result[i]));
   }
@@ -174,6 +178,25 @@ static void test_rounding_is_kept(void **context) {
   }
   assert_true(kept > 72);
   free_all(got, RESULTS);
+  free_all(x, INPUTS);
+}
+
+/* A gradient alone is what it is beside the others. */
+static void test_single_gradients(void **context) {
+  (void)context;
+  static const attention_sizes s = {1, 35, 37, 1, 72, false, 0.2};
+  float *x[INPUTS], *all[RESULTS], *one[RESULTS];
+  attention_fill(&s, x);
+  run(&s, x, all, NULL);
+  for (int i = Q; i <= V; i++) {
+    for (int k = Q; k <= V; k++) wanted[k] = k == i;
+    run(&s, x, one, NULL);
+    assert_memory_equal(one[1 + i], all[1 + i], (size_t)attention_elements(&s, i) * sizeof(float));
+    assert_memory_equal(one[ATTENTION_OUT], all[ATTENTION_OUT], (size_t)attention_elements(&s, Q) * sizeof(float));
+    free_all(one, RESULTS);
+  }
+  wanted[Q] = wanted[K] = wanted[V] = true;
+  free_all(all, RESULTS);
   free_all(x, INPUTS);
 }
 
@@ -348,6 +371,7 @@ int main(void) {
       cmocka_unit_test(test_choosing),
       cmocka_unit_test(test_wrong_kernels_are_not_used),
       cmocka_unit_test(test_plan_keeps_the_choice),
+      cmocka_unit_test(test_single_gradients),
   };
   char *folder = check_folder();
   setenv("GH_CACHE_DIR", folder, 1);

@@ -71,10 +71,14 @@ static gh_status create(gh_error *err, work *w) {
     status = door->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
     if (!status) status = fill(err, w, i);
   }
+  /* NaN: what nobody writes is noticed */
+  memset(w->narrow, 0xff, (size_t)elements(w, false, false) * sizeof *w->narrow);
   for (int i = 0; i < BOTH * RESULTS && !status; i++) {
     const int r = i % RESULTS;
+    const int64_t n = elements(w, results[r].keys, results[r].rows) * (results[r].wide ? 4 : 2);
     status = door->buffer_create(err, w->d, bytes(w, results[r].keys, results[r].rows, results[r].wide),
                                  &w->out[i / RESULTS][r]);
+    if (!status) status = door->write(err, w->d, w->out[i / RESULTS][r], 0, w->narrow, n);
   }
   return status;
 }

@@ -1,5 +1,5 @@
-/* What `train --dry-run` says after the budget: which kernel does each matrix product, convolution and attention, and how
- * long an update will take, from a replay of the planned step. */
+/* What `train --dry-run` says after the budget: which kernel does each matrix product, convolution and attention, and
+ * how long an update will take, from a replay of the planned step. */
 #ifndef GH_TRAIN_DRY_RUN_H
 #define GH_TRAIN_DRY_RUN_H
 
