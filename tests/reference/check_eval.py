@@ -18,7 +18,8 @@ from transformers import AutoModel, AutoProcessor
 
 class Model:
     def __init__(self, folder):
-        self.model = AutoModel.from_pretrained(folder, attn_implementation="sdpa").eval()
+        # float32 whatever the file holds: by itself the library computes in the file's type
+        self.model = AutoModel.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder, backend="pil")
         tokenizer = self.processor.tokenizer
         longest = self.model.config.text_config.max_position_embeddings
