@@ -101,6 +101,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_LT_REDUCTION_COMPUTE_TYPE, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, 2)                                           \
   V(GH_LT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_DEFAULT, 1)                                                              \
   V(GH_LT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_BIAS, 4)                                                                    \
+  V(GH_LT_EPILOGUE_GELU_BIAS, CUBLASLT_EPILOGUE_GELU_BIAS, 36)                                                         \
   V(GH_LT_EPILOGUE_GELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, 164)                                                \
   V(GH_FFT_SUCCESS, CUFFT_SUCCESS, 0)                                                                                  \
   V(GH_FFT_ALLOC_FAILED, CUFFT_ALLOC_FAILED, 2)                                                                        \

@@ -12,6 +12,7 @@
 
 #define WORKSPACE_BYTES (INT64_C(32) << 20) /* what NVIDIA advises for Hopper; never grown: launches hold its place */
 #define MAX_ALIGNMENT   256
+#define AUX_COLUMNS     8 /* whose multiple the library wants a row of what is kept beside C to be */
 
 static const struct {
   unsigned code;
@@ -87,17 +88,19 @@ static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype
 #define SET(attribute, value)                                                                                          \
   if (!code) code = lt->cublasLtMatmulDescSetAttribute(desc, attribute, &(value), sizeof(value))
 
-/* A bias belongs to our columns, the library's rows, as it wants. What GELU was given is kept beside C. */
+/* A bias belongs to our columns, the library's rows, as it wants. What GELU was given is kept beside C where wanted. */
 static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cublasLtMatmulDesc_t desc) {
   static const uint32_t names[] = {[GH_EPILOGUE_NONE] = GH_LT_EPILOGUE_DEFAULT,
                                    [GH_EPILOGUE_BIAS] = GH_LT_EPILOGUE_BIAS,
-                                   [GH_EPILOGUE_BIAS_GELU] = GH_LT_EPILOGUE_GELU_AUX_BIAS};
+                                   [GH_EPILOGUE_BIAS_GELU] = GH_LT_EPILOGUE_GELU_BIAS};
   unsigned code = 0;
-  SET(GH_LT_DESC_EPILOGUE, names[g->epilogue]);
+  const bool keeps = g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before;
+  const uint32_t name = keeps ? GH_LT_EPILOGUE_GELU_AUX_BIAS : names[g->epilogue];
+  SET(GH_LT_DESC_EPILOGUE, name);
   if (g->epilogue == GH_EPILOGUE_NONE) return code;
   const CUdeviceptr bias = g->bias->at;
   SET(GH_LT_DESC_BIAS_POINTER, bias);
-  if (g->epilogue != GH_EPILOGUE_BIAS_GELU) return code;
+  if (!keeps) return code;
   const CUdeviceptr before = place(g->before, g->offset_c, g->dtype_c);
   SET(GH_LT_DESC_AUX_POINTER, before);
   SET(GH_LT_DESC_AUX_LD, g->ldc);
@@ -185,6 +188,9 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
+  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && g->ldc % AUX_COLUMNS)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: rows of %lld elements before a GELU, no multiple of %d",
+                   (long long)g->ldc, AUX_COLUMNS);
   return GH_OK;
 }
 

@@ -289,7 +289,11 @@ static void say_work(char *out, size_t size) {
   gh_launch *launch = NULL;
   float in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, got[8] = {0};
   const gh_kernel_id id = {.name = "probe_axpy", .source = "tuned_probe", .defines = getenv("DEFINES")};
-  const gh_grid grid = {.groups = {1, 1, 1}, .local = {8, 1, 1}};
+  gh_grid grid = {.groups = {1, 1, 1}, .local = {8, 1, 1}};
+  for (int i = 1; i < 3; i++) {
+    const char *groups = getenv(i == 1 ? "GROUPS_Y" : "GROUPS_Z");
+    if (groups) grid.groups[i] = (size_t)atol(groups);
+  }
   gh_status status = d ? GH_OK : err.status;
   if (!status) status = door->buffer_create(&err, d, 1 << 20, &x);
   if (!status) status = door->buffer_create(&err, d, 1 << 20, &y);
@@ -330,6 +334,11 @@ static void test_failures_are_named(void **state) {
   expect_failure("GH_DOUBLE_FAIL=cuLaunchKernel:1=719", GH_ERROR_DEVICE,
                  "kernel probe_axpy: CUDA_ERROR_LAUNCH_FAILED (719)");
   expect_failure("GH_DOUBLE_FAIL_KERNEL=probe_axpy", GH_ERROR_DEVICE, "CUDA_ERROR_LAUNCH_FAILED (719)");
+  expect_failure("GROUPS_Y=65535", GH_OK, "right");
+  expect_failure("GROUPS_Y=65536", GH_ERROR_UNSUPPORTED,
+                 "kernel probe_axpy: 65536 work-groups in dimension 1, cuda:0 allows 65535");
+  expect_failure("GROUPS_Z=65536", GH_ERROR_UNSUPPORTED,
+                 "kernel probe_axpy: 65536 work-groups in dimension 2, cuda:0 allows 65535");
   expect_failure("GH_DOUBLE_FAIL=cuStreamSynchronize:1=700", GH_ERROR_DEVICE,
                  "cuda:0: waiting for the queue: CUDA_ERROR_ILLEGAL_ADDRESS (700)");
   expect_failure("GH_DOUBLE_FAIL=cuMemcpyDtoHAsync_v2:1=700", GH_ERROR_DEVICE, "cuda:0: reading 32 bytes: ");

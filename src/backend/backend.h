@@ -114,7 +114,7 @@ typedef struct gh_kernel_id {
 typedef enum gh_epilogue {
   GH_EPILOGUE_NONE,
   GH_EPILOGUE_BIAS,     /* + bias[column] */
-  GH_EPILOGUE_BIAS_GELU /* + bias[column], kept in `before` for the backward pass, then GELU in its tanh form */
+  GH_EPILOGUE_BIAS_GELU /* + bias[column], stored in `before` for the backward pass, then GELU in its tanh form */
 } gh_epilogue;
 
 /* C = alpha * op(A) op(B) + beta * C, row-major; sizes in elements. `batch` matrices, each `stride_*` elements apart
@@ -137,7 +137,7 @@ typedef struct gh_gemm_desc {
   gh_dtype dtype_c;   /* of C, and of what the epilogue reads and keeps: GH_F32 or GH_BF16 */
   gh_epilogue epilogue;
   const gh_buffer *bias; /* n elements, the same for all of a batch */
-  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is */
+  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is; NULL: nobody wants it */
 } gh_gemm_desc;
 
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a

@@ -55,7 +55,7 @@ static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm
   const int64_t biases = g->image.channels ? g->m : g->n;
   if (g->epilogue != GH_EPILOGUE_NONE)
     status = check_matrix(err, d, "the bias", g->bias, biases, biases, biases, g->dtype_c);
-  if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU)
+  if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before)
     status = check_matrix(err, d, "what is before the GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
   return status;
 }

@@ -26,8 +26,7 @@ gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
 
 static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, gh_dtype result, const char *name) {
   gh_tensor *h = gh_layernorm_layer(m, c, PROJECTOR_EPS, m->storage, gh_name_make("%s.0", name).text);
-  h = gh_linear_layer(m, h, width, true, gh_name_make("%s.1", name).text);
-  h = gh_activation(m->graph, h, GH_GELU_ERF);
+  h = gh_activated_layer(m, h, width, GH_GELU_ERF, gh_name_make("%s.1", name).text);
   return gh_linear_layer_to(m, h, width, true, result, gh_name_make("%s.3", name).text);
 }
 
@@ -128,8 +127,7 @@ static gh_tensor *stream_rest(gh_flux *f, gh_stream_state *s, gh_tensor *attende
   gh_tensor *h = gh_linear_layer(f->m, attended, f->c->hidden, true, gh_name_make("%s_attn.proj", prefix.text).text);
   gh_tensor *x = gh_gated_add(g, s->x, h, s->mod[2]);
   h = gh_modulate(g, x, s->mod[3], s->mod[4], EPS, f->m->storage);
-  h = gh_linear_layer(f->m, h, mlp, true, gh_name_make("%s_mlp.0", prefix.text).text);
-  h = gh_activation(g, h, GH_GELU_TANH);
+  h = gh_activated_layer(f->m, h, mlp, GH_GELU_TANH, gh_name_make("%s_mlp.0", prefix.text).text);
   h = gh_linear_layer(f->m, h, f->c->hidden, true, gh_name_make("%s_mlp.2", prefix.text).text);
   return gh_gated_add(g, x, h, s->mod[5]);
 }

@@ -120,12 +120,18 @@ gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *v
   return gh_tensor_write(err, gh_graph_device(m->graph), t, values) ? NULL : t;
 }
 
-gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name) {
-  if (!x) return NULL;
+static void linear_parameters(gh_module *m, const gh_tensor *x, int64_t width, bool bias, const char *name,
+                              gh_tensor **w, gh_tensor **b) {
   int64_t in = gh_tensor_columns(x);
   gh_init init = gh_init_fan_in(in);
-  gh_tensor *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
-  gh_tensor *b = bias ? parameter(m, init, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
+  *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
+  *b = bias ? parameter(m, init, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
+}
+
+gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name) {
+  gh_tensor *w, *b;
+  if (!x) return NULL;
+  linear_parameters(m, x, width, bias, name, &w, &b);
   if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, result, name);
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
   return gh_linear_to(m->graph, x, w, b, result);
@@ -133,6 +139,16 @@ gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bi
 
 gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name) {
   return x ? gh_linear_layer_to(m, x, width, bias, x->dtype, name) : NULL;
+}
+
+gh_tensor *gh_activated_layer(gh_module *m, gh_tensor *x, int64_t width, gh_activation_kind kind, const char *name) {
+  gh_tensor *w, *b;
+  if (!x) return NULL;
+  if (kind != GH_GELU_TANH || (m->lora && gh_lora_targets(m->lora, name)))
+    return gh_activation(m->graph, gh_linear_layer(m, x, width, true, name), kind);
+  linear_parameters(m, x, width, true, name, &w, &b);
+  if (m->lora) gh_lora_bias_layer(m, b, name, false);
+  return gh_linear_gelu(m->graph, x, w, b);
 }
 
 gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name) {

@@ -49,6 +49,8 @@ gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape,
  */
 gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name);
 gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name);
+/* The same with an activation, which its product may do itself. */
+gh_tensor *gh_activated_layer(gh_module *m, gh_tensor *x, int64_t width, gh_activation_kind kind, const char *name);
 gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name);
 gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name);
 gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,

@@ -45,8 +45,7 @@ static gh_tensor *self_attention(gh_module *m, const gh_transformer *t, gh_tenso
 }
 
 gh_tensor *gh_transformer_mlp(gh_module *m, const gh_transformer *t, gh_tensor *x, const char *name) {
-  x = gh_linear_layer(m, x, t->mlp, true, gh_name_make("%s.fc1", name).text);
-  x = gh_activation(m->graph, x, t->activation);
+  x = gh_activated_layer(m, x, t->mlp, t->activation, gh_name_make("%s.fc1", name).text);
   return gh_linear_layer(m, x, t->hidden, true, gh_name_make("%s.fc2", name).text);
 }
 

@@ -33,17 +33,23 @@ static bool is_wide(const gh_check *c, int input) {
   return broadcast && gh_tensor_elements(&c->in[1].tensor) != gh_tensor_elements(&c->in[0].tensor);
 }
 
-/* The place of the attribute that asks for a result in bf16, or -1. */
-static int result_attribute(const gh_op *op) {
+/* The place of an attribute, or -1: "bf16" asks for a result in bf16. */
+static int attribute_of(const gh_op *op, const char *name) {
   for (int i = 0; i < GH_MAX_ATTRS && op->attrs[i]; i++)
-    if (!strcmp(op->attrs[i], "bf16")) return i;
+    if (!strcmp(op->attrs[i], name)) return i;
   return -1;
+}
+
+/* What its activation was given is rounded on the way: every gradient goes through it. */
+static bool rounds_between(const gh_check *c) {
+  int gelu = attribute_of(c->op, "gelu");
+  return gelu >= 0 && c->attr[gelu] != 0;
 }
 
 /* Integers, and tensors that are written in place, have no bf16. */
 static bool has_bf16(const gh_check *c) {
   if (!c->outputs || !strcmp(c->op->name, "cast")) return false; /* cast: gh_check_drawn and test_bf16.c */
-  if (result_attribute(c->op) >= 0) return true;
+  if (attribute_of(c->op, "bf16") >= 0) return true;
   for (int i = 0; i < c->inputs; i++)
     if (c->in[i].view && c->in[i].tensor.dtype == GH_F32 && !is_wide(c, i)) return true;
   return false;
@@ -116,13 +122,18 @@ static void set_tolerances(gh_check *c) {
     c->out[i].room = room;
   }
   for (int i = 0; i < c->inputs; i++) {
+    if (rounds_between(c)) {
+      c->din[i].tolerance = result * ROUNDING * (1 + ROUNDING);
+      c->din[i].room = room;
+      continue;
+    }
     c->din[i].tolerance = is_wide(c, i) ? EXACT : gradient * ROUNDING * (1 + ROUNDING);
     c->din[i].room = gradient_room;
   }
 }
 
 gh_status gh_check_run_bf16(gh_error *err, gh_check *c) {
-  int attribute = result_attribute(c->op);
+  int attribute = attribute_of(c->op, "bf16");
   if (!has_bf16(c)) return GH_OK;
   c->finite = false;
   gh_status status = round_given(err, c);

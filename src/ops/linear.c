@@ -91,11 +91,12 @@ static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, 
   return gh_apply(g, &gh_op_matmul, (gh_tensor *[]){a, b}, 2, attrs, MATMUL_ATTRS);
 }
 
-/* ---- linear: inputs (x, weight, bias, low, up), y = x weightᵀ + bias + scale low upᵀ; the last three may be absent
- * ----
+/* ---- linear: inputs (x, weight, bias, low, up), y = x weightᵀ + bias + scale low upᵀ; the last three may be absent.
+ * gelu: outputs y = gelu(h) and h, which is stored only where the gradient needs it; one launch where the product's
+ * provider can ----
  */
 
-enum { RESULT, SCALE };
+enum { RESULT, SCALE, GELU };
 enum { X, WEIGHT, BIAS, LOW, UP, LINEAR_INPUTS };
 
 static const gh_tensor *input_of(const gh_node *node, int i) { return i < node->inputs ? node->in[i] : NULL; }
@@ -125,32 +126,59 @@ static gh_status linear_infer(gh_graph *g, gh_node *node) {
   shape[x->rank - 1] = w->shape[0];
   gh_dtype result = gh_result_dtype(node->attr[RESULT]);
   gh_declare(g, node, result, x->rank, shape);
+  if (node->attr[GELU] != 0) {
+    if (!bias || input_of(node, LOW)) return gh_graph_fail(g, node, "a GELU follows a bias alone");
+    gh_declare(g, node, result, x->rank, shape);
+  }
   bool sums = result != GH_F32 && input_of(node, LOW); /* of both products, before they are rounded */
   return sums ? gh_declare_scratch(g, node, GH_F32, gh_tensor_rows(x) * w->shape[0]) : GH_OK;
 }
 
-static gh_status record_biased(gh_recorder *r, const gh_node *node, gh_tensor *y) {
+/* The product with an epilogue; GH_ERROR_UNSUPPORTED where its provider, or how the bias is stored, leaves that to us.
+ */
+static gh_status record_fused(gh_recorder *r, const gh_node *node, gh_epilogue epilogue, gh_tensor *y,
+                              const gh_tensor *before) {
   const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS];
-  int64_t m = gh_tensor_rows(x), k = w->shape[1], n = w->shape[0];
-  gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .alpha = 1};
+  int64_t k = w->shape[1], n = w->shape[0];
+  gh_gemm_desc d = {.m = gh_tensor_rows(x), .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1};
+  d.alpha = 1;
   d.dtype = gh_operand_dtype(x);
   d.dtype_c = y->dtype;
-  const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias;
-  if (added && added->dtype == y->dtype) {
-    d.epilogue = GH_EPILOGUE_BIAS;
+  d.epilogue = epilogue;
+  if (epilogue != GH_EPILOGUE_NONE) {
+    const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias;
+    if (!added || added->dtype != y->dtype) return GH_ERROR_UNSUPPORTED;
     d.bias = gh_tensor_buffer(added);
-    gh_status fused = gh_record_gemm(r, &d, x, w, y);
-    if (fused != GH_ERROR_UNSUPPORTED) return fused;
-    d.epilogue = GH_EPILOGUE_NONE; /* what was chosen leaves the bias to us */
+    if (before) d.before = gh_tensor_buffer(before);
   }
-  gh_status status = gh_record_gemm(r, &d, x, w, y);
+  return gh_record_gemm(r, &d, x, w, y);
+}
+
+static gh_status record_biased(gh_recorder *r, const gh_node *node, gh_tensor *y) {
+  const gh_tensor *bias = node->in[BIAS];
+  gh_status status = record_fused(r, node, GH_EPILOGUE_BIAS, y, NULL);
+  if (status != GH_ERROR_UNSUPPORTED) return status;
+  status = record_fused(r, node, GH_EPILOGUE_NONE, y, NULL);
   if (status || !bias) return status;
+  int64_t m = gh_tensor_rows(y), n = gh_tensor_columns(y);
   return GH_RECORD_AS(r, node, y->dtype, "add_rows_forward", gh_grid_rows(r, m, n), gh_t(y), gh_t(y), gh_t(bias),
                       gh_f(1), gh_l(m), gh_l(n));
 }
 
+static gh_status record_gelu(gh_recorder *r, const gh_node *node) {
+  gh_tensor *y = node->out[0], *before = node->out[1], *h = gh_tensor_buffer(before) ? before : y;
+  gh_status status = record_fused(r, node, GH_EPILOGUE_BIAS_GELU, y, before);
+  if (status != GH_ERROR_UNSUPPORTED) return status;
+  status = record_biased(r, node, h);
+  if (status) return status;
+  int64_t n = gh_tensor_elements(y);
+  return GH_RECORD_AS(r, node, y->dtype, "activation_forward", gh_grid_elements(r, n), gh_t(y), gh_t(h),
+                      gh_i(GH_GELU_TANH), gh_l(n));
+}
+
 static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *low = input_of(node, LOW), *up = input_of(node, UP);
+  if (node->attr[GELU] != 0) return record_gelu(r, node);
   gh_tensor *y = node->out[0], *sums = node->scratch ? node->scratch : y;
   gh_status status = record_biased(r, node, sums);
   if (status || !low) return status;
@@ -168,6 +196,15 @@ static void linear_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
   gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS], *dy = dout[0];
   gh_tensor *low = (gh_tensor *)input_of(node, LOW), *up = (gh_tensor *)input_of(node, UP);
   double scale = node->attr[SCALE];
+  if (node->attr[GELU] != 0) {
+    const double kind = GH_GELU_TANH;
+    if (!dy || dout[1]) {
+      gh_graph_fail(g, node, "has no gradient through what its GELU is given, and one is needed");
+      return;
+    }
+    dy = gh_apply(g, &gh_op_activation_backward, (gh_tensor *[]){dy, node->out[1]}, 2, &kind, 1);
+    if (gh_graph_failed(g)) return;
+  }
   bool product = gh_wants_grad(x) || gh_wants_grad(w) || gh_wants_grad(low) || gh_wants_grad(up);
   gh_tensor *dc = product ? as_operand(g, dy, x) : NULL;
   if (gh_wants_grad(x)) din[X] = matmul(g, dc, w, false, false, 1, gradient_dtype(x));
@@ -184,7 +221,7 @@ static double linear_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_linear = {.name = "linear",
-                            .attrs = {"bf16", "scale"},
+                            .attrs = {"bf16", "scale", "gelu"},
                             .flags = GH_OP_MIXED,
                             .infer = linear_infer,
                             .launch = linear_launch,
@@ -201,6 +238,13 @@ gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_te
 
 gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result) {
   return gh_linear_adapted(g, x, weight, bias, NULL, NULL, 0, result);
+}
+
+gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias) {
+  if (gh_graph_failed(g)) return NULL;
+  const double attrs[] = {x->dtype == GH_BF16, 0, 1};
+  gh_tensor *in[] = {gh_cast(g, x, gh_operand_dtype(weight)), weight, bias};
+  return gh_apply(g, &gh_op_linear, in, LOW, attrs, 3);
 }
 
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias) {

@@ -28,6 +28,7 @@ typedef enum gh_activation_kind {
   GH_SILU        /* x sigmoid(x) */
 } gh_activation_kind;
 gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
+extern const gh_op gh_op_activation_backward; /* inputs (dy, x), attribute kind: for the ops that end with one */
 
 /* ---- linear algebra ---- */
 
@@ -39,6 +40,10 @@ gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 /* The same with scale low upᵀ added in float32 before the result is rounded (LoRA): low (..., R), up (N, R). */
 gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_tensor *low,
                              gh_tensor *up, double scale, gh_dtype result);
+
+/* GELU_TANH of gh_linear, in the product's own launch where its provider can (cuBLASLt): then what GELU is given is not
+ * rounded first. The bias is needed. */
+gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
  * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),

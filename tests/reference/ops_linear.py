@@ -53,6 +53,12 @@ def linear_cases():
               {"scale": 1.5}, grads=[0, 2, 3, 4])
     cases.add("adapted_without_bias", [randn(7, 5), randn(6, 5), None, randn(7, 2), randn(6, 2)],
               lambda x, w, b, low, up: linear(x, w) - 0.5 * linear(low, up), {"scale": -0.5})
+    gelu = lambda x, w, b: torch.nn.functional.gelu(linear(x, w, b), approximate="tanh")
+    for m, n, k in [(1, 1, 1), (33, 24, 7), (5, 33, 31)]:
+        cases.add(f"gelu_{m}x{n}x{k}", [randn(m, k), randn(n, k), randn(n)], gelu, {"gelu": 1})
+    cases.add("gelu_frozen", [randn(2, 3, 17), randn(16, 17), randn(16)], gelu, {"gelu": 1}, grads=[])
+    cases.add("gelu_kept", [randn(2, 3, 17), randn(16, 17), randn(16)], lambda x, w, b: (gelu(x, w, b), linear(x, w, b)),
+              {"gelu": 1}, douts=[randn(2, 3, 16), None])
     cases.save()
 
 
