@@ -1,34 +1,12 @@
 /* The device door: buffers, views, transfers, bound commands and their errors. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/backend.h"
 #include "backend/limits.h"
 #include "backend/opencl/quirks.h"
-
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
-static int open_device(void **state) {
-  (void)state;
-  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
-  return device ? 0 : -1;
-}
-static int close_device(void **state) {
-  (void)state;
-  gh_device_close(device);
-  return 0;
-}
+#include "support/on_device.h"
 
 static void run(gh_launch *launch) {
   OK(device->backend->enqueue(&err, device, launch));

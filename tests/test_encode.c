@@ -3,9 +3,11 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "eval/encode.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #define IMAGES GH_FIXTURES "/encode/images"
 
 static char *folder; /* scratch */
+static gh_device *device;
 
 static gh_safetensors *open_file(const char *path) {
   gh_error err = {0};
@@ -165,9 +168,37 @@ static void refusals(void **state) {
   free(out);
 }
 
-/* ---- the encoder as a unit ---- */
+/* A signal while images are listed or read, or lines: status 75 is the command line's word for it, and nothing is
+ * written. */
+static void stopped(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_source *source = NULL;
+  gh_embedder e = {0};
+  gh_encoding encoding;
+  char *out = check_path(folder, "stopped.safetensors");
+  check_ok(gh_source_open(&err, &source, IMAGES));
+  check_ok(gh_embedder_open(&err, &e, device, PROBE "/clip", &(gh_embed_options){.batch = 4}));
+  gh_stop_request(SIGTERM);
+  check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", out, NULL),
+              GH_ERROR_STOPPED, "stopped while listing; nothing is written");
+  check_fails(gh_encode(&err, &encoding, &e, source), GH_ERROR_STOPPED, "stopped at image 1; nothing is written");
+  gh_text_embedder *texts = NULL;
+  gh_text_encoding lines_encoding;
+  gh_strings lines = {0};
+  check_ok(gh_text_embedder_open(&err, &texts, device, GH_FIXTURES "/text/clip", &(gh_embed_options){.batch = 4}));
+  check_ok(gh_strings_add(&err, &lines, "a dog"));
+  check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines"), GH_ERROR_STOPPED, "stopped at line 1");
+  gh_strings_free(&lines);
+  gh_text_embedder_close(texts);
+  gh_stop_request(0);
+  assert_false(gh_path_exists(out));
+  gh_embedder_close(&e);
+  gh_source_free(source);
+  free(out);
+}
 
-static gh_device *device;
+/* ---- the encoder as a unit ---- */
 
 /* The embeddings (B, D) of the probe's images, which are in [0, 1]. */
 static float *embed_probe(const gh_embed_options *how, const gh_safetensors *inputs) {
@@ -347,6 +378,7 @@ int main(void) {
       cmocka_unit_test(broken_images_are_skipped),
       cmocka_unit_test(one_file),
       cmocka_unit_test(refusals),
+      cmocka_unit_test(stopped),
       cmocka_unit_test(adapter_gives_the_steps_condition),
       cmocka_unit_test(trained_tensors_replace),
       cmocka_unit_test(a_shared_tower),

@@ -1,40 +1,18 @@
 /* The door's 2-D Fourier transforms against the sums they stand for, in float64. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "graph/graph.h"
 #include "ops/check.h"
 #include "ops/ops.h"
-
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
+#include "support/on_device.h"
 
 static void *allocate(size_t count, size_t size) {
   void *memory = calloc(count, size);
   assert_non_null(memory);
   return memory;
-}
-
-static int open_device(void **state) {
-  (void)state;
-  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
-  return device ? 0 : -1;
-}
-static int close_device(void **state) {
-  (void)state;
-  gh_device_close(device);
-  return 0;
 }
 
 /* y[f] = sum over k of x[k] exp(-+ 2 pi i f k / n), for n complex numbers `stride` apart. */

@@ -1,38 +1,16 @@
 /* Every GEMM provider against float64, edges and gaps included; the chooser's check, choices and cache. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/gemm_internal.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
+#include "support/on_device.h"
 
-static char folder[] = "/tmp/genhance-gemm-XXXXXX";
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
-static int open_device(void **state) {
-  (void)state;
-  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
-  return device ? 0 : -1;
-}
-static int close_device(void **state) {
-  (void)state;
-  gh_device_close(device);
-  device = NULL;
-  return 0;
-}
+static const char *folder;
 
 /* ---- every provider on every kind of shape ---- */
 
@@ -338,8 +316,7 @@ static void test_arguments(void **state) {
 }
 
 int main(void) {
-  if (!mkdtemp(folder)) return 1;
-  setenv("GH_CACHE_DIR", folder, 1);
+  folder = own_cache();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_as_exact_as_float32, open_device, close_device),
@@ -352,6 +329,6 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_arguments, open_device, close_device),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
-  gh_folder_remove(&err, folder);
+  remove_own_cache();
   return failed;
 }

@@ -1,38 +1,14 @@
 /* Matrix products of bfloat16, the epilogues, and what the chooser makes of both. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "backend/gemm_internal.h"
 #include "base/file.h"
 #include "ops/ops.h"
 #include "support/gemm_problem.h"
-
-static char folder[] = "/tmp/genhance-gemm-XXXXXX";
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
-static int open_device(void **state) {
-  (void)state;
-  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
-  return device ? 0 : -1;
-}
-static int close_device(void **state) {
-  (void)state;
-  gh_device_close(device);
-  device = NULL;
-  return 0;
-}
+#include "support/on_device.h"
 
 /* What is stored in A and B, and in C. */
 static const gh_dtype storage[][2] = {{GH_BF16, GH_BF16}, {GH_BF16, GH_F32}, {GH_F32, GH_BF16}};
@@ -304,8 +280,7 @@ static void test_gelu_of_a_linear(void **state) {
 }
 
 int main(void) {
-  if (!mkdtemp(folder)) return 1;
-  setenv("GH_CACHE_DIR", folder, 1);
+  own_cache();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_bias_of_float32, open_device, close_device),
@@ -317,6 +292,6 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_gelu_of_a_linear, open_device, close_device),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
-  gh_folder_remove(&err, folder);
+  remove_own_cache();
   return failed;
 }

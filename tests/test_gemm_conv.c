@@ -1,23 +1,12 @@
 /* Convolutions as products whose B is made of an image: every provider against float64, borders and gaps included. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/gemm_internal.h"
-
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
+#include "support/on_device.h"
 
 static uint32_t seed = 1;
 static float uniform(void) {

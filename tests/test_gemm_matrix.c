@@ -1,37 +1,13 @@
 /* The kernel of matrix units without such a device: its index arithmetic around a model of each unit, in whose place
  * the instruction stands where there is one. */
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "backend/gemm_internal.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
-
-static char folder[] = "/tmp/genhance-gemm-XXXXXX";
-static gh_device *device;
-static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
-static int open_device(void **state) {
-  (void)state;
-  if (gh_device_open(&err, "auto", &device)) fprintf(stderr, "%s\n", err.text);
-  return device ? 0 : -1;
-}
-static int close_device(void **state) {
-  (void)state;
-  gh_device_close(device);
-  device = NULL;
-  return 0;
-}
+#include "support/on_device.h"
 
 static void run(const gh_gemm_desc *g, const char *provider) {
   gemm_problem one;
@@ -81,11 +57,10 @@ static void test_matrix_units_by_their_documents(void **state) {
 }
 
 int main(void) {
-  if (!mkdtemp(folder)) return 1;
-  setenv("GH_CACHE_DIR", folder, 1);
+  own_cache();
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documents, open_device, close_device)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
-  gh_folder_remove(&err, folder);
+  remove_own_cache();
   return failed;
 }

@@ -1,7 +1,6 @@
 /* genhance bench step: what a training step costs on random weights. */
 #include "base/build.h"
-#include "cli/cli.h"
-#include "train/bench.h"
+#include "cli/bench.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -59,26 +58,15 @@ static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *d
                {"device_name", device->name},
                {"platform", device->platform},
                {"driver", device->driver},
-               {"commit", gh_build_commit},
-               {"arch", o->arch},
-               {"precision", gh_precision_name(o->precision)}};
+               {"commit", gh_build_commit}};
   for (size_t i = 0; i < GH_COUNT(texts); i++)
     if (gh_json_put_string(err, out, texts[i].name, texts[i].value)) return err->status;
+  if (gh_bench_put_step(err, out, o, &r->budget, r->flops)) return err->status;
   const struct {
     const char *name;
     int64_t value;
-  } whole[] = {{"stage", o->stage},
-               {"batch", o->batch},
-               {"double_blocks", o->double_blocks},
-               {"single_blocks", o->single_blocks},
-               {"repeats", o->repeats},
-               {"compute_units", device->compute_units},
-               {"parameters_trained", r->parameters_trained},
-               {"parameters_frozen", r->parameters_frozen},
-               {"peak_bytes", r->peak_bytes},
-               {"lasting_bytes", r->lasting_bytes},
-               {"step_bytes", r->step_bytes},
-               {"resident_bytes", r->resident_bytes}};
+  } whole[] = {
+      {"repeats", o->repeats}, {"compute_units", device->compute_units}, {"resident_bytes", r->resident_bytes}};
   for (size_t i = 0; i < GH_COUNT(whole); i++)
     if (gh_json_put_int(err, out, whole[i].name, whole[i].value)) return err->status;
   const struct {
@@ -89,7 +77,6 @@ static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *d
                {"step_seconds_minimum", r->least},
                {"step_processor_seconds_median", r->median.processor},
                {"gflops", r->flops / r->median.wall * 1e-9},
-               {"gflop_a_step", r->flops * 1e-9},
                {"peak_gflops", peak->flops * 1e-9},
                {"peak_gbytes_per_second", peak->bytes * 1e-9},
                {"setup_seconds", r->setup_seconds},
@@ -161,12 +148,10 @@ static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
 static gh_status print_result(gh_error *err, const gh_device_info *device, const gh_bench_options *o,
                               const gh_bench_peak *peak, const gh_bench_result *r) {
   char plan[32], resident[32];
-  gh_bytes_text(plan, sizeof plan, r->peak_bytes);
+  gh_bytes_text(plan, sizeof plan, gh_budget_peak(&r->budget));
   gh_bytes_text(resident, sizeof resident, r->resident_bytes);
   printf("%s: %s (%s %s), commit %s\n", device->id, device->name, device->platform, device->driver, gh_build_commit);
-  printf("%s, stage %d, batch %lld, %d+%d blocks, %s: %lld parameters trained, %lld frozen\n", o->arch, o->stage,
-         (long long)o->batch, o->double_blocks, o->single_blocks, gh_precision_name(o->precision),
-         (long long)r->parameters_trained, (long long)r->parameters_frozen);
+  gh_bench_print_step(o, &r->budget);
   printf("step: %.3f s median, %.3f s least of %d, %.3f processor s; %.3f images/s\n", r->median.wall, r->least,
          o->repeats, r->median.processor, (double)o->batch / r->median.wall);
   printf("%.1f GFLOP a step: %.1f GFLOP/s, %.0f %% of this run's peak of %.1f; copying: %.1f GB/s\n", r->flops * 1e-9,
@@ -204,19 +189,10 @@ static gh_status bench_device(gh_error *err, const gh_args *args, const char *id
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
-  gh_bench_options options = {.arch = gh_args_text(args, "arch"),
-                              .stage = (int)gh_args_int(args, "stage"),
-                              .batch = gh_args_int(args, "batch"),
-                              .double_blocks = (int)gh_args_int(args, "double-blocks"),
-                              .single_blocks = (int)gh_args_int(args, "single-blocks"),
-                              .train_denoiser = gh_args_flag(args, "train-denoiser"),
-                              .recompute = gh_args_flag(args, "recompute"),
-                              .warmup = (int)gh_args_int(args, "warmup"),
+  gh_bench_options options = {.warmup = (int)gh_args_int(args, "warmup"),
                               .repeats = (int)gh_args_int(args, "repeats"),
                               .profile = gh_args_flag(args, "profile")};
-  gh_dtype ignored;
-  gh_status status = gh_precision_find(err, "--precision", gh_args_text(args, "precision"), &options.precision);
-  if (!status) status = gh_precision_storage(err, options.precision, &ignored);
+  gh_status status = gh_bench_options_read(err, &options, args);
   const char *list = gh_args_text(args, "devices");
   if (!list) list = gh_args_text(args, "device");
   bool first = true;
@@ -233,16 +209,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"arch", "NAME", GH_OPTION_TEXT, .help = "the encoder, as `genhance init --help` lists them", .required = true},
-    {"stage", "N", GH_OPTION_INT, .help = "1: the denoiser trains; 2: the encoder", .initial = "2", .least = 1,
-     .most = 2},
-    {"batch", "B", GH_OPTION_INT, .help = "samples a step", .initial = "4", .least = 1, .most = 65536},
-    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16: mixed precision", .initial = "float32"},
+    GH_BENCH_OPTIONS("4"),
     {"devices", "LIST", GH_OPTION_TEXT, .help = "several, by commas: one after the other"},
-    {"double-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "2", .least = 0, .most = 64},
-    {"single-blocks", "N", GH_OPTION_INT, .help = "of the denoiser", .initial = "4", .least = 0, .most = 64},
-    {"train-denoiser", NULL, GH_OPTION_FLAG, .help = "in stage 2 too"},
-    {"recompute", NULL, GH_OPTION_FLAG, .help = "make a block's values again for its gradients"},
     {"repeats", "N", GH_OPTION_INT, .help = "timed updates", .initial = "3", .least = 1, .most = 100000},
     {"warmup", "N", GH_OPTION_INT, .help = "updates before them", .initial = "1", .least = 0, .most = 100000},
     {"profile", NULL, GH_OPTION_FLAG, .help = "time every kernel too, in an update of its own"},

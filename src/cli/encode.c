@@ -1,5 +1,6 @@
 /* genhance encode: images and lines of text to embeddings. */
 #include "eval/encode.h"
+#include "base/log.h"
 #include "cli/cli.h"
 #include "train/config.h"
 
@@ -83,9 +84,12 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_strings lines = {0};
   gh_encoding encoding = {0};
   gh_text_encoding text_encoding = {0};
+  gh_stop_install();
   gh_status status = gh_check_output(err, args, "out");
   if (!status && text) status = gh_lines_read(err, &lines, text);
   if (!status && images) status = gh_source_open(err, &source, images);
+  if (!status && gh_stop_requested())
+    status = gh_fail(err, GH_ERROR_STOPPED, "stopped while listing; nothing is written");
   if (!status && images) gh_source_warn(source);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status && text) status = encode_lines(err, args, device, &lines, &text_encoding);

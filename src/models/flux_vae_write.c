@@ -1,4 +1,5 @@
 #include "models/flux_vae.h"
+#include "models/tensors_write.h"
 
 #include <stdlib.h>
 
@@ -8,23 +9,17 @@ const gh_vae_config gh_vae_flux = {
 static gh_status write_store(gh_error *err, gh_device *device, const gh_store *store, const char *path,
                              int64_t *parameters) {
   gh_safetensors_writer *writer = NULL;
-  gh_status status = gh_safetensors_writer_new(err, &writer, path);
-  for (int i = 0; i < gh_store_count(store) && !status; i++) {
+  int count = gh_store_count(store);
+  gh_named_tensor *list = gh_alloc(err, (size_t)count, sizeof *list);
+  for (int i = 0; list && i < count; i++) {
     const gh_tensor *t = gh_store_at(store, i);
-    status = gh_safetensors_writer_declare(err, writer, t->name, GH_ST_F32, t->rank, t->shape);
+    list[i] = (gh_named_tensor){gh_name_make("%s", t->name), t};
+    *parameters += gh_tensor_elements(t);
   }
-  if (!status) status = gh_safetensors_writer_begin(err, writer);
-  for (int i = 0; i < gh_store_count(store) && !status; i++) {
-    const gh_tensor *t = gh_store_at(store, i);
-    int64_t n = gh_tensor_elements(t);
-    float *values = gh_alloc(err, (size_t)n, sizeof *values);
-    status = values ? gh_tensor_read(err, device, t, values) : GH_ERROR_MEMORY;
-    if (!status) status = gh_safetensors_writer_write_f32(err, writer, t->name, values, n);
-    free(values);
-    *parameters += n;
-  }
-  if (!status) status = gh_safetensors_writer_finish(err, writer);
+  gh_status status = list ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
+  if (!status) status = gh_tensors_write_all(err, writer, device, list, count, NULL, NULL);
   gh_safetensors_writer_free(writer);
+  free(list);
   return status;
 }
 

@@ -82,9 +82,9 @@ static gh_step_spec spec_of(gh_bench *b) {
 static gh_status prepare(gh_error *err, gh_bench *b) {
   const gh_bench_options *o = b->options;
   gh_step_spec spec = spec_of(b);
-  gh_budget budget;
-  gh_status status = gh_budget_measure(err, &spec, &optimizer, &budget);
-  if (!status) status = gh_budget_check(err, b->device, &budget, o->batch, o->recompute);
+  gh_bench_result *r = b->result;
+  gh_status status = gh_budget_measure(err, &spec, &optimizer, &r->budget);
+  if (!status) status = gh_budget_check(err, b->device, &r->budget, o->batch, o->recompute);
   if (!status) status = gh_store_create(err, b->device, &b->store);
   if (!status) status = gh_step_block(err, b->store, "step", &b->lora.step);
   spec.store = b->store;
@@ -94,13 +94,7 @@ static gh_status prepare(gh_error *err, gh_bench *b) {
   if (!status) status = gh_graph_plan(err, b->update.graph);
   if (!status) status = gh_step_reserve_sends(err, b->device, &b->step, 1);
   if (status) return status;
-  gh_bench_result *r = b->result;
   r->flops = gh_graph_flops(b->step.graph) + gh_graph_flops(b->update.graph);
-  r->lasting_bytes = budget.lasting_bytes;
-  r->step_bytes = gh_graph_peak_bytes(b->step.graph) + gh_graph_peak_bytes(b->update.graph);
-  r->peak_bytes = r->lasting_bytes + r->step_bytes;
-  r->parameters_trained = budget.parameters_trained;
-  r->parameters_frozen = budget.parameters_frozen;
   int64_t n = gh_tensor_elements(b->step.images);
   if (!(b->images = gh_alloc(err, (size_t)n, sizeof *b->images))) return GH_ERROR_MEMORY;
   gh_stream_uniforms(gh_stream_make(0, 0, "bench", "images"), 0, 0, n, b->images);

@@ -65,12 +65,9 @@ typedef struct gh_bench_result {
   double setup_seconds;   /* recording, weights, planning, tuning */
   double loss;            /* of the last update */
   double flops;           /* an update's */
-  int64_t lasting_bytes;  /* parameters, gradients, moments, inputs */
-  int64_t step_bytes;     /* values at their peak */
-  int64_t peak_bytes;     /* both */
+  gh_budget budget;       /* what was planned; its flops are the micro-batch's alone */
   int64_t resident_bytes; /* what the process held at most */
-  int64_t parameters_trained, parameters_frozen;
-  gh_counters counters; /* of the timed updates, all together */
+  gh_counters counters;   /* of the timed updates, all together */
   gh_bench_phase phases[GH_BENCH_PHASES];
   int phase_count;
   gh_bench_row *rows; /* with options->profile; by time, the largest first */

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "models/tensors_write.h"
 #include "train/budget.h"
 #include "train/loop.h"
 #include "train/setup.h"
@@ -102,26 +103,26 @@ static void rescale(const char *name, float *values, int64_t n, double a) {
     for (int64_t i = 0; i < n; i++) values[i] = (float)(values[i] / a);
 }
 
+typedef struct gh_rescaling {
+  const gh_update *update;
+  double a;
+} gh_rescaling;
+
+static void rescale_values(void *user, int index, float *values, int64_t n) {
+  const gh_rescaling *r = user;
+  rescale(r->update->parameters[index]->name, values, n, r->a);
+}
+
 static gh_status write_parameters(gh_error *err, gh_loop *l, gh_safetensors_writer *writer, double a) {
-  gh_status status = GH_OK;
   const gh_update *u = &l->update;
-  for (int i = 0; i < u->count && !status; i++) {
-    const gh_tensor *t = u->parameters[i];
-    status = gh_safetensors_writer_declare(err, writer, t->name, GH_ST_F32, t->rank, t->shape);
-  }
-  if (!status) status = gh_safetensors_writer_begin(err, writer);
-  for (int i = 0; i < u->count && !status; i++) {
-    const gh_tensor *t = u->parameters[i];
-    int64_t n = gh_tensor_elements(t);
-    float *values = gh_alloc(err, (size_t)n, sizeof *values);
-    status = values ? gh_tensor_read(err, l->device, t, values) : GH_ERROR_MEMORY;
-    if (!status) {
-      rescale(t->name, values, n, a);
-      status = gh_safetensors_writer_write_f32(err, writer, t->name, values, n);
-    }
-    free(values);
-  }
-  return status ? status : gh_safetensors_writer_finish(err, writer);
+  gh_rescaling rescaling = {u, a};
+  gh_named_tensor *list = gh_alloc(err, (size_t)u->count, sizeof *list);
+  for (int i = 0; list && i < u->count; i++)
+    list[i] = (gh_named_tensor){gh_name_make("%s", u->parameters[i]->name), u->parameters[i]};
+  gh_status status = GH_ERROR_MEMORY;
+  if (list) status = gh_tensors_write_all(err, writer, l->device, list, u->count, rescale_values, &rescaling);
+  free(list);
+  return status;
 }
 
 static gh_status write_result(gh_error *err, gh_pretraining *p) {

@@ -1,4 +1,5 @@
 #include "train/probe.h"
+#include "models/tensors_write.h"
 #include "train/setup.h"
 
 #include <math.h>
@@ -96,53 +97,48 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
 
 /* ---- results ---- */
 
-typedef struct gh_result {
-  gh_name name;
-  const gh_tensor *tensor;
-} gh_result;
-
-static int list_results(const gh_probe_state *p, gh_result *results) {
+static int list_results(const gh_probe_state *p, gh_named_tensor *results) {
   int n = 0;
-  results[n++] = (gh_result){gh_name_make("condition"), p->step.condition};
-  results[n++] = (gh_result){gh_name_make("latents"), p->step.latents};
-  results[n++] = (gh_result){gh_name_make("prediction"), p->step.prediction};
+  results[n++] = (gh_named_tensor){gh_name_make("condition"), p->step.condition};
+  results[n++] = (gh_named_tensor){gh_name_make("latents"), p->step.latents};
+  results[n++] = (gh_named_tensor){gh_name_make("prediction"), p->step.prediction};
   for (int i = 0; i < gh_store_count(p->store); i++) {
     const gh_tensor *t = gh_store_at(p->store, i);
-    if (t->trainable) results[n++] = (gh_result){gh_name_make("grad.%s", t->name), t->grad};
+    if (t->trainable) results[n++] = (gh_named_tensor){gh_name_make("grad.%s", t->name), t->grad};
   }
   return n;
 }
 
-static gh_status write_values(gh_error *err, gh_probe_state *p, gh_safetensors_writer *writer, const gh_result *results,
-                              int count) {
+typedef struct gh_squares {
+  const gh_named_tensor *results;
+  double sum; /* of the gradients' squares */
+} gh_squares;
+
+static void add_squares(void *user, int index, float *values, int64_t n) {
+  gh_squares *s = user;
+  if (!gh_starts_with(s->results[index].name.text, "grad.")) return;
+  for (int64_t k = 0; k < n; k++) s->sum += (double)values[k] * (double)values[k];
+}
+
+static gh_status write_values(gh_error *err, gh_probe_state *p, gh_safetensors_writer *writer,
+                              const gh_named_tensor *results, int count) {
   const int64_t one = 1;
   float loss = 0;
-  double squares = 0;
+  gh_squares squares = {.results = results};
   gh_status status = gh_safetensors_writer_declare(err, writer, "loss", GH_ST_F32, 1, &one);
-  for (int i = 0; i < count && !status; i++) {
-    const gh_tensor *t = results[i].tensor;
-    status = gh_safetensors_writer_declare(err, writer, results[i].name.text, GH_ST_F32, t->rank, t->shape);
-  }
+  if (!status) status = gh_tensors_declare(err, writer, results, count);
   if (!status) status = gh_safetensors_writer_declare(err, writer, "grad_norm", GH_ST_F32, 1, &one);
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   if (!status) status = gh_tensor_read(err, p->device, p->step.loss_total, &loss);
   if (!status) status = gh_safetensors_writer_write_f32(err, writer, "loss", &loss, 1);
-  for (int i = 0; i < count && !status; i++) {
-    int64_t n = gh_tensor_elements(results[i].tensor);
-    float *values = gh_alloc(err, (size_t)n, sizeof *values);
-    status = values ? gh_tensor_read(err, p->device, results[i].tensor, values) : GH_ERROR_MEMORY;
-    bool gradient = !strncmp(results[i].name.text, "grad.", 5);
-    for (int64_t k = 0; k < n && !status && gradient; k++) squares += (double)values[k] * (double)values[k];
-    if (!status) status = gh_safetensors_writer_write_f32(err, writer, results[i].name.text, values, n);
-    free(values);
-  }
-  float norm = (float)sqrt(squares);
+  if (!status) status = gh_tensors_write(err, writer, p->device, results, count, add_squares, &squares);
+  float norm = (float)sqrt(squares.sum);
   if (!status) status = gh_safetensors_writer_write_f32(err, writer, "grad_norm", &norm, 1);
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
 static gh_status write_results(gh_error *err, gh_probe_state *p, const char *out) {
-  gh_result *results = gh_alloc(err, (size_t)gh_store_count(p->store) + 3, sizeof *results);
+  gh_named_tensor *results = gh_alloc(err, (size_t)gh_store_count(p->store) + 3, sizeof *results);
   gh_safetensors_writer *writer = NULL;
   gh_status status = results ? gh_safetensors_writer_new(err, &writer, out) : GH_ERROR_MEMORY;
   if (!status) status = write_values(err, p, writer, results, list_results(p, results));

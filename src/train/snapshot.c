@@ -1,5 +1,6 @@
 #include "train/snapshot.h"
 #include "base/file.h"
+#include "models/tensors_write.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,23 +32,15 @@ static gh_name file_name(const gh_update *u, const gh_tensor *t, gh_kind kind) {
 
 static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
                               bool lora, gh_kind kind) {
-  gh_status status = GH_OK;
-  for (int i = 0; i < u->count && !status; i++) {
+  gh_named_tensor *list = gh_alloc(err, (size_t)u->count, sizeof *list);
+  int count = 0;
+  for (int i = 0; list && i < u->count; i++) {
     const gh_tensor *t = u->parameters[i];
-    if (kind_of(t, lora) == kind)
-      status = gh_safetensors_writer_declare(err, writer, file_name(u, t, kind).text, GH_ST_F32, t->rank, t->shape);
+    if (kind_of(t, lora) == kind) list[count++] = (gh_named_tensor){file_name(u, t, kind), t};
   }
-  if (!status) status = gh_safetensors_writer_begin(err, writer);
-  for (int i = 0; i < u->count && !status; i++) {
-    const gh_tensor *t = u->parameters[i];
-    if (kind_of(t, lora) != kind) continue;
-    float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
-    status = values ? gh_tensor_read(err, device, t, values) : GH_ERROR_MEMORY;
-    if (!status)
-      status = gh_safetensors_writer_write_f32(err, writer, file_name(u, t, kind).text, values, gh_tensor_elements(t));
-    free(values);
-  }
-  return status ? status : gh_safetensors_writer_finish(err, writer);
+  gh_status status = list ? gh_tensors_write_all(err, writer, device, list, count, NULL, NULL) : GH_ERROR_MEMORY;
+  free(list);
+  return status;
 }
 
 static gh_status write_file(gh_error *err, const char *folder, gh_device *device, const gh_update *u, bool lora,
