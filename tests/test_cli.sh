@@ -38,6 +38,11 @@ expect 2 "unknown command qqqqqqqqqqqq; \`genhance --help\` lists them" qqqqqqqq
 expect 2 "unknown option --jsn; did you mean --json?" devices --jsn x
 expect 2 "unknown option --jsn=x; did you mean --json?" devices --jsn=x
 expect 2 "unknown option -v" devices -v
+expect 2 "unknown option -vx" devices -vx
+expect 0 "usage: genhance bench KIND" bench --help
+grep -q 'bench step' "$work/out" && ! grep -q 'devices  ' "$work/out" || fail "bench --help lists other commands than its own"
+expect 2 "bench: of what kind? expected one of: ops, step, plan" bench
+expect 2 "bench: unknown kind qps; expected one of: ops, step, plan" bench qps
 expect 2 "--json needs an argument" devices --json
 expect 2 "--json is empty" devices --json ""
 expect 2 "--json is given twice" devices --json a --json b

@@ -34,12 +34,29 @@ const gh_command *const gh_commands[] = {
 
 #define MAX_COMMANDS 64
 
-static void print_help(void) {
+static bool is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
+
+/* "bench ops" is of the family "bench". */
+static bool of_family(const gh_command *command, const char *family) {
+  size_t length = strlen(family);
+  return !strncmp(command->name, family, length) && command->name[length] == ' ';
+}
+
+static bool is_family(const char *word) {
+  for (int i = 0; gh_commands[i]; i++)
+    if (of_family(gh_commands[i], word)) return true;
+  return false;
+}
+
+/* The commands of a family, or where it is NULL all. */
+static void print_help(const char *family) {
   int width = 0;
   for (int i = 0; gh_commands[i]; i++) width = GH_MAX(width, (int)strlen(gh_commands[i]->name));
   printf("genhance %s: post-trains CLIP vision encoders with GenHancer's method, on any GPU\n\n", GH_VERSION);
-  printf("usage: genhance COMMAND [options]\n\ncommands:\n");
-  for (int i = 0; gh_commands[i]; i++) printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
+  printf("usage: genhance %s%s [options]\n\ncommands:\n", family ? family : "COMMAND", family ? " KIND" : "");
+  for (int i = 0; gh_commands[i]; i++)
+    if (!family || of_family(gh_commands[i], family))
+      printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
   printf("\n`genhance COMMAND --help` lists a command's options. Every command has --device ID and --json FILE.\n"
          "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal with its state saved.\n");
 }
@@ -60,15 +77,15 @@ static const gh_command *find_command(int argc, char **argv, int *first) {
 static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   const char *names[MAX_COMMANDS];
   char kinds[256] = "";
-  size_t n = 0, length = strlen(argv[1]), used = 0;
+  size_t n = 0, used = 0;
   for (int i = 0; gh_commands[i] && n < MAX_COMMANDS; i++) {
     const char *name = names[n++] = gh_commands[i]->name;
-    if (strncmp(name, argv[1], length) || name[length] != ' ' || used >= sizeof kinds) continue;
-    used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "", name + length + 1);
+    if (!of_family(gh_commands[i], argv[1]) || used >= sizeof kinds) continue;
+    used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "", strchr(name, ' ') + 1);
   }
   if (used)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s%s; expected one of: %s", argv[1],
-                   argc < 3 ? "of what kind" : "unknown kind ", argc < 3 ? "?" : argv[2], kinds);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s%s%s expected one of: %s", argv[1],
+                   argc < 3 ? "of what kind?" : "unknown kind ", argc < 3 ? "" : argv[2], argc < 3 ? "" : ";", kinds);
   const char *nearest = gh_nearest(argv[1], names, n);
   if (nearest) return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; did you mean %s?", argv[1], nearest);
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
@@ -130,8 +147,10 @@ gh_status gh_cli_main(gh_error *err, int argc, char **argv) {
   const gh_command *command = find_command(argc, argv, &first);
   if (command)
     status = run_command(err, command, argc, argv, first);
-  else if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-    print_help();
+  else if (is_help(argv[1]))
+    print_help(NULL);
+  else if (argc > 2 && is_help(argv[2]) && is_family(argv[1]))
+    print_help(argv[1]);
   else if (!strcmp(argv[1], "--version"))
     printf("genhance %s\n", GH_VERSION);
   else

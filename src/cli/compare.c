@@ -51,7 +51,7 @@ static const gh_option options[] = {
     {"steps", "N", GH_OPTION_INT, .help = "updates of each stage", .initial = "10", .least = 1, .most = 1000000},
     {"stage", "N", GH_OPTION_INT, .help = "only this stage", .least = 1, .most = 2},
     {"tolerance", "X", GH_OPTION_TEXT, .help = "relative drift of a loss at which they part", .initial = "1e-4"},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration; may be repeated"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},
     {0},
 };
 

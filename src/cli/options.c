@@ -122,18 +122,19 @@ gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command,
                                .has_arg = args->own[i].option->argument ? required_argument : no_argument,
                                .val = 256 + i};
   /* getopt keeps its place in globals: the word before the options plays argv[0], and 0 makes it start anew. */
-  int c, count = argc - first + 1;
+  int c, at = 1, count = argc - first + 1;
   char **words = argv + first - 1;
   opterr = 0;
   optind = 0;
   while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1) {
-    if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[optind - 1]);
-    if (c == '?') return unknown_option(err, args, words[optind - 1]);
+    if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[at]);
+    if (c == '?') return unknown_option(err, args, words[at]);
     if (c == 'h' || !strcmp(args->own[c - 256].option->name, "help")) {
       *help = true;
       return GH_OK;
     }
     if (take(err, args, &args->own[c - 256], optarg)) return err->status;
+    at = optind;
   }
   if (optind < count)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", command->name, words[optind]);

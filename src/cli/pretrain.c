@@ -32,7 +32,7 @@ static gh_status autoencoder(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"config", "FILE", GH_OPTION_TEXT, .help = "a JSON document (configs/autoencoder-tiny.json shows the keys)",
      .required = true},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the document; may be repeated"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the document"},
     GH_RUN_OPTIONS,
     {0},
 };

@@ -24,7 +24,7 @@ static const gh_option options[] = {
      .required = true},
     {"stage", "N", GH_OPTION_INT, .help = "1: denoiser and projectors; 2: the encoder", .initial = "1", .least = 1,
      .most = 2},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration; may be repeated"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},
     {0},
 };
 

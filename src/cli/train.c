@@ -70,7 +70,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key: stage1.optimizer.lr=1e-3; may be repeated"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key: stage1.optimizer.lr=1e-3"},
     GH_RUN_OPTIONS,
     {"dry-run", NULL, GH_OPTION_FLAG, .help = "plan, print what it takes, and stop"},
     {0},

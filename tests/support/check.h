@@ -1,4 +1,4 @@
-/* Helpers of the host-side tests.. */
+/* Helpers of the host-side tests. */
 #ifndef GH_TESTS_SUPPORT_CHECK_H
 #define GH_TESTS_SUPPORT_CHECK_H
 
