@@ -74,6 +74,9 @@ static void test_utf8(void **state) {
                {"\xe0\x80\x80", false}};
   for (size_t i = 0; i < GH_COUNT(cases); i++)
     assert_int_equal(gh_utf8_valid(cases[i].text, strlen(cases[i].text)), cases[i].valid);
+  char text[] = "a\xff\xc3\xa9\xe2\x82z\xf0\x9f";
+  gh_utf8_mend(text);
+  assert_string_equal(text, "a?\xc3\xa9??z??");
 }
 
 static void test_shape_text(void **state) {
@@ -177,6 +180,12 @@ static void test_files(void **state) {
   check_ok(gh_file_free_bytes(&err, deep, &left));
   check_fails(gh_file_check_space(&err, deep, UINT64_MAX), GH_ERROR_FILE, "GiB free");
   check_ok(gh_file_remove(&err, path));
+  check_ok(gh_file_remove(&err, path));
+  assert_int_equal(symlink("/dev/full", path), 0); /* a device is written to, not replaced */
+  check_fails(gh_file_write(&err, path, "a", 1), GH_ERROR_FILE, "no space left");
+  struct stat facts;
+  assert_int_equal(lstat(path, &facts), 0);
+  assert_true(S_ISLNK(facts.st_mode));
   check_ok(gh_file_remove(&err, path));
   check_ok(gh_file_read(&err, "/dev/null", 10, &text, &size)); /* no size to trust */
   assert_int_equal(size, 0);

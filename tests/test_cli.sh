@@ -49,6 +49,17 @@ expect 2 "--json is given twice" devices --json a --json b
 expect 2 "--verbose takes no argument" devices --verbose=yes
 expect 2 "unexpected argument more" devices more
 expect 2 "there is no device \"opencl:99\"" devices --device opencl:99
+for name in a /gpu opencl:0/ opencl:0/foo; do expect 2 "\"$name\"" devices --device "$name"; done
+expect 2 "there is no device" devices --device $'opencl:\xff' --json "$work/no-device.json"
+grep -q '"error": "there is no device \\"opencl:?' "$work/no-device.json" || fail "a name that is not UTF-8 left no JSON"
+mkfifo "$work/pipe"
+timeout 20 cat "$work/pipe" >"$work/piped.json" &
+expect 0 "opencl:0" devices --json "$work/pipe"
+wait $!
+[ -p "$work/pipe" ] && grep -q '"ok": true' "$work/piped.json" || fail "--json PIPE: $(cat "$work/piped.json")"
+ln -s /dev/full "$work/full"
+expect 1 "no space left" devices --json "$work/full"
+[ -L "$work/full" ] || fail "--json put a file in the place of a device"
 expect 1 "there is no folder" devices --json "$work/absent/out.json"
 [ ! -e "$work/absent" ] || fail "--json made a folder"
 

@@ -118,7 +118,7 @@ static gh_status find_device(gh_error *err, const char *given, named_device *out
       if (!automatic || !info.is_cpu) return GH_OK;
     }
   }
-  return found ? GH_OK : unknown_device(err, id);
+  return found ? GH_OK : unknown_device(err, given);
 }
 
 gh_status gh_device_known(gh_error *err, const char *id) {

@@ -128,9 +128,15 @@ gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char *
 /* ---- writing ---- */
 
 struct gh_file_writer {
-  char *path, *temporary;
+  char *path, *temporary; /* no temporary file: what is written goes to path at once */
   int fd;
 };
+
+/* A pipe or a device: written through, for a rename would put a plain file in the place of /dev/null. */
+static bool is_stream(const char *path) {
+  struct stat facts;
+  return !stat(path, &facts) && !S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode);
+}
 
 static gh_status write_all(gh_error *err, const char *path, int fd, const void *bytes, size_t size) {
   const char *at = bytes;
@@ -176,7 +182,13 @@ gh_status gh_file_writer_open(gh_error *err, gh_file_writer **out, const char *p
   writer->fd = -1;
   gh_status status = GH_ERROR_MEMORY;
   if (!(writer->path = gh_strdup(err, path))) goto fail;
-  if ((status = open_temporary(err, writer))) goto fail;
+  if (is_stream(path)) {
+    writer->fd = open(path, O_WRONLY | O_CLOEXEC);
+    status = writer->fd < 0 ? io_fail(err, path, "opening", errno) : GH_OK;
+  } else {
+    status = open_temporary(err, writer);
+  }
+  if (status) goto fail;
   *out = writer;
   return GH_OK;
 fail:
@@ -192,13 +204,15 @@ gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer) {
   char *folder = gh_path_folder(err, writer->path); /* before the rename: nothing may fail for memory after it */
   if (!folder) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
-  int synced = fsync(writer->fd);
+  bool stream = !writer->temporary;
+  int synced = stream ? 0 : fsync(writer->fd);
   if (synced) status = io_fail(err, writer->path, "fsync", errno);
   int closed = close(writer->fd);
   writer->fd = -1;
   if (!status && closed) status = io_fail(err, writer->path, "closing", errno);
-  if (!status && rename(writer->temporary, writer->path)) status = io_fail(err, writer->path, "renaming", errno);
-  if (!status) {
+  if (!status && !stream && rename(writer->temporary, writer->path))
+    status = io_fail(err, writer->path, "renaming", errno);
+  if (!status && !stream) {
     free(writer->temporary);
     writer->temporary = NULL;
     status = gh_folder_sync(err, folder);
@@ -209,12 +223,8 @@ gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer) {
 
 void gh_file_writer_free(gh_file_writer *writer) {
   if (!writer) return;
-  if (writer->fd >= 0) {
-    close(writer->fd);
-    unlink(writer->temporary);
-  } else if (writer->temporary) {
-    unlink(writer->temporary);
-  }
+  if (writer->fd >= 0) close(writer->fd);
+  if (writer->temporary) unlink(writer->temporary);
   free(writer->temporary);
   free(writer->path);
   free(writer);

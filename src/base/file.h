@@ -23,7 +23,8 @@ gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
 
 /* ---- writing ---- */
 
-/* Replaces path or leaves it as it was: temporary file in the same folder, fsync, rename, fsync of the folder. */
+/* Replaces path or leaves it as it was: temporary file in the same folder, fsync, rename, fsync of the folder. A pipe
+ * or a device at path is written to as it is. */
 gh_status gh_file_write(gh_error *err, const char *path, const void *bytes, size_t size);
 gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, size_t size); /* one write, no fsync */
 

@@ -170,6 +170,8 @@ static gh_status check_value(scan *s) {
 
 gh_status gh_json_check(gh_error *err, const char *name, const char *text, size_t size) {
   scan s = {.err = err, .name = name, .text = text, .at = text, .end = text + size};
+  if (size >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3))
+    return refuse(&s, "a byte order mark; save it as UTF-8 without one");
   skip_space(&s);
   gh_status status = check_value(&s);
   if (status) return status;

@@ -97,6 +97,15 @@ bool gh_utf8_valid(const char *text, size_t size) {
   return true;
 }
 
+void gh_utf8_mend(char *text) {
+  for (size_t left = strlen(text), length; left; text += length, left -= length) {
+    length = utf8_sequence((const unsigned char *)text, left);
+    if (length) continue;
+    *text = '?';
+    length = 1;
+  }
+}
+
 #define LONGEST 255
 
 int gh_edit_distance(const char *a, const char *b) {

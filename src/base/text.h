@@ -21,6 +21,7 @@ char *gh_format(gh_error *err, const char *format, ...) __attribute__((format(pr
 bool gh_starts_with(const char *text, const char *prefix);
 bool gh_ends_with(const char *text, const char *suffix);
 bool gh_utf8_valid(const char *text, size_t size);
+void gh_utf8_mend(char *text); /* a ? for every byte that is no part of a valid sequence */
 
 /* Insertions, deletions, replacements and swaps of neighbours that turn a into b; texts beyond 255 bytes are compared
  * by their first 255. */

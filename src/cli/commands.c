@@ -105,9 +105,12 @@ gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option
   return status;
 }
 
-/* The results with "command", "ok" and, after a failure, "error". */
+/* The results with "command", "ok" and, after a failure, "error": the reason, which may hold a file's name as it is. */
 static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,
-                            const char *reason) {
+                            const gh_error *failure) {
+  char reason[GH_ERROR_TEXT_SIZE];
+  snprintf(reason, sizeof reason, "%s", failure->text);
+  gh_utf8_mend(reason);
   if (gh_json_put_string(err, args->result, "command", args->command->name) ||
       gh_json_put_bool(err, args->result, "ok", status == GH_OK) ||
       (status && gh_json_put_string(err, args->result, "error", reason)))
@@ -131,7 +134,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   if (!status) {
     status = command->run(err, &args);
     gh_error second = {0}; /* the command's own failure stays the one that is reported */
-    if (path && write_json(&second, &args, path, status, err->text) && !status) {
+    if (path && write_json(&second, &args, path, status, err) && !status) {
       *err = second;
       status = second.status;
     }

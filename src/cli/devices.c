@@ -60,9 +60,9 @@ static void print_verbose(const gh_device_info *d) {
 static int pick(gh_device_info *infos, int count, const char *only) {
   int kept = 0;
   size_t length = strcspn(only, "/"); /* a shape may stand behind */
+  bool all = length == strlen("auto") && !strncmp(only, "auto", length);
   for (int i = 0; i < count; i++)
-    if (!strncmp(only, "auto", length) || (strlen(infos[i].id) == length && !strncmp(only, infos[i].id, length)))
-      infos[kept++] = infos[i];
+    if (all || (strlen(infos[i].id) == length && !strncmp(only, infos[i].id, length))) infos[kept++] = infos[i];
   return kept;
 }
 
@@ -72,10 +72,10 @@ static gh_status run(gh_error *err, const gh_args *args) {
   char notes[1024], joined[1024];
   const char *only = gh_args_text(args, "device");
   int found = GH_MIN(gh_device_list(infos, MAX_DEVICES, notes, sizeof notes), MAX_DEVICES);
-  int count = pick(infos, found, only);
   gh_join_notes(notes, joined, sizeof joined);
   if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", joined);
-  if (!count && gh_device_known(err, only)) return err->status; /* lists those that exist */
+  if (gh_device_known(err, only)) return err->status; /* lists those that exist */
+  int count = pick(infos, found, only);
   gh_strings cells = {0};
   gh_json *list = gh_json_put_array(err, args->result, "devices");
   gh_status status = list ? GH_OK : err->status;
