@@ -85,6 +85,8 @@ grep -q '"parameters": 1021761' "$work/init.json" || fail "init --json"
 for file in config.json preprocessor_config.json model.safetensors; do
   [ -s "$work/tiny/$file" ] || fail "init wrote no $file"
 done
+echo "somebody's" >"$work/ae.safetensors"
+expect 1 "exists already: not replaced" init --arch flux-autoencoder --out "$work"
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
 expect 1 "no tokenizer in the folder" init --arch tiny --out "$work/other" --tokenizer "$work/tiny"
 expect 1 "no tokenizer in the folder" encode --model "$work/tiny" --text "$0" --out "$work/text.safetensors"

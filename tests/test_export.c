@@ -326,6 +326,7 @@ static void refusals(void **state) {
   assert_false(gh_path_exists(out));
   run_folder_copy(run, TINY "/clip/model.safetensors", "../no-out", "model.safetensors"); /* somebody's model */
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, NULL), GH_ERROR_FILE, "not replaced");
+  check_fails(compare_run(&err, "export", "--run", run, "--out", run, NULL), GH_ERROR_FILE, "not replaced");
   run_folder_copy(run, TINY "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--snapshot", "stage1-00000010", NULL),
               GH_ERROR_FILE, "trained no encoder");

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MIXED GH_FIXTURES "/safetensors/mixed.safetensors"
 
@@ -182,6 +183,10 @@ static void test_hostile_lengths(void **state) {
   }
   check_fails(gh_safetensors_open(&err, &file, "/nonexistent/a.safetensors"), GH_ERROR_FILE, "/nonexistent/a.saf");
   check_fails(gh_safetensors_open(&err, &file, "/dev/null"), GH_ERROR_FILE, "/dev/null: not a regular file");
+  char *pipe_path = check_path(folder, "pipe.safetensors");
+  assert_int_equal(mkfifo(pipe_path, 0600), 0); /* nobody will ever write to it */
+  check_fails(gh_safetensors_open(&err, &file, pipe_path), GH_ERROR_FILE, "not a regular file");
+  free(pipe_path);
   free(path);
   check_folder_done(folder);
 }

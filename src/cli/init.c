@@ -15,6 +15,8 @@ static gh_status write_autoencoder(gh_error *err, const gh_args *args, const cha
   gh_device *device = NULL;
   char *path = gh_path_join(err, folder, "ae.safetensors");
   gh_status status = path ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) /* FLUX's own, it may be */
+    status = gh_fail(err, GH_ERROR_FILE, "%s: exists already: not replaced", path);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status) status = gh_vae_write(err, device, &gh_vae_flux, (uint64_t)gh_args_int(args, "seed"), path, parameters);
   gh_device_close(device);

@@ -218,18 +218,6 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
   return status;
 }
 
-/* An export may be repeated; somebody's model must not be lost to it. */
-static gh_status refuse_others(gh_error *err, const char *path, const char *folder) {
-  gh_safetensors *file = NULL;
-  gh_error ignored;
-  if (!gh_path_exists(path)) return GH_OK;
-  const char *maker = gh_safetensors_open(&ignored, &file, path) ? NULL : gh_safetensors_metadata(file, "made_by");
-  bool ours = maker && !strcmp(maker, MADE_BY);
-  gh_safetensors_close(file);
-  if (ours) return GH_OK;
-  return gh_fail(err, GH_ERROR_FILE, "%s: holds a model that is not of `genhance export`: not replaced", folder);
-}
-
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
   gh_vision_config c;
@@ -276,7 +264,7 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
   gh_export e = {.options = o, .counts = counts};
   *counts = (gh_export_counts){0};
   char *path = gh_path_join(err, out, "model.safetensors");
-  gh_status status = path ? refuse_others(err, path, out) : GH_ERROR_MEMORY;
+  gh_status status = path ? gh_weights_refuse_others(err, out, MADE_BY) : GH_ERROR_MEMORY; /* it may be repeated */
   if (!status) status = open_all(err, &e);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = write_weights(err, &e, path);

@@ -152,7 +152,7 @@ static gh_status check_metadata(gh_error *err, const part *p, const gh_json *met
 
 static gh_status map_file(gh_error *err, part *p) {
   struct stat facts;
-  int fd = open(p->path, O_RDONLY | O_CLOEXEC);
+  int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
   if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", p->path, strerror(errno));
   gh_status status = GH_OK;
   if (fstat(fd, &facts) || !S_ISREG(facts.st_mode)) {

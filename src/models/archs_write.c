@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "io/preprocess.h"
 #include "models/archs.h"
+#include "models/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,24 +136,9 @@ static gh_status write_weights(gh_error *err, const gh_arch *a, const char *path
   return status;
 }
 
-/* Random weights must not replace somebody's model, in one file or in shards. */
-static gh_status refuse_others(gh_error *err, const char *weights, const char *config, const char *folder) {
-  if (!gh_path_exists(weights) && !gh_path_exists(config)) return GH_OK;
-  gh_safetensors *file = NULL;
-  gh_error ignored;
-  bool ours = false;
-  if (!gh_safetensors_open(&ignored, &file, weights)) {
-    const char *maker = gh_safetensors_metadata(file, "made_by");
-    ours = maker && !strcmp(maker, MADE_BY);
-  }
-  gh_safetensors_close(file);
-  if (ours) return GH_OK;
-  return gh_fail(err, GH_ERROR_FILE, "%s: holds a model that is not of `genhance init`: not replaced", folder);
-}
-
 gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uint64_t seed) {
-  char *weights = gh_path_join(err, folder, "model.safetensors"), *config = gh_path_join(err, folder, "config.json");
-  gh_status status = weights && config ? refuse_others(err, weights, config, folder) : GH_ERROR_MEMORY;
+  char *weights = gh_path_join(err, folder, "model.safetensors");
+  gh_status status = weights ? gh_weights_refuse_others(err, folder, MADE_BY) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_make(err, folder);
   if (!status) status = write_weights(err, a, weights, seed);
   gh_preprocess preprocess;
@@ -161,6 +147,5 @@ gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uin
   if (!status) status = gh_preprocess_write(err, &preprocess, folder);
   if (!status) status = gh_model_config_write(err, a, "float32", folder);
   free(weights);
-  free(config);
   return status;
 }
