@@ -329,6 +329,32 @@ static void test_configs(void **state) {
   assert_true(runs >= 5 && autoencoders >= 1);
 }
 
+#define BASE "\"images\": [\"i\"], \"output\": \"o\""
+
+/* What is left out of an autoencoder's configuration, and what replaces what it says. */
+static void test_autoencoder(void **state) {
+  (void)state;
+  static const char text[] = "{" BASE ", \"multipliers\": [1, 2, 4]}";
+  const char *const overrides[] = {"images=a/{0..3}.tar", "output=7", "micro_batch=auto", "lr=0.5"};
+  gh_error err = {0};
+  gh_pretrain_config c;
+  char *folder = check_folder(), *path = check_path(folder, "a.json");
+  check_write(path, text, strlen(text));
+  check_ok(gh_pretrain_config_read(&err, &c, path, overrides, GH_COUNT(overrides)));
+  assert_string_equal(c.data.images.items[0], "a/{0..3}.tar");
+  assert_string_equal(c.output, "7"); /* text is text */
+  assert_string_equal(c.device, "auto");
+  assert_true(c.vae.levels == 3 && c.vae.multipliers[2] == 4 && c.vae.channels == 32 && c.vae.latent == 16);
+  assert_true(c.stage.steps == 1000 && c.stage.batch == 16 && c.stage.micro_batch == 0 && c.image_size == 64);
+  assert_true(c.stage.optimizer.lr == 0.5 && c.stage.optimizer.warmup == 20 && c.stage.optimizer.clip_norm == 1);
+  assert_true(c.data.crop_ratio[1] == 4.0 / 3 && c.kl_weight == 1e-6 && c.state_keep == 2 && c.state_minutes == 30);
+  gh_pretrain_config_free(&c);
+  check_fails(gh_pretrain_config_read(&err, &c, path, (const char *const[]){"stepz=3"}, 1), GH_ERROR_CONFIG,
+              "did you mean steps?");
+  free(path);
+  check_folder_done(folder);
+}
+
 /* An autoencoder's configuration that is no object, is broken, or says something wrong: one line that names it once. */
 static void test_autoencoder_refused(void **state) {
   (void)state;
@@ -338,7 +364,16 @@ static void test_autoencoder_refused(void **state) {
                {"3", "expected an object, found a number"},
                {"{\"images\": ", "line 1, column 12"},
                {"{\"imags\": 1}", "imags: unknown key (did you mean images?)"},
-               {"{\"output\": \"x\"}", "images: missing"}};
+               {"{\"output\": \"x\"}", "\"images\" is missing"},
+               {"{\"images\": [\"i\"]}", "\"output\" is missing"},
+               {"{" BASE ", \"channels\": 33}", "channels: 33 is no multiple of 32"},
+               {"{" BASE ", \"blocks\": 1.5}", "blocks: "},
+               {"{" BASE ", \"latent\": 0}", "latent: 0 is not at least 1"},
+               {"{" BASE ", \"lr\": \"x\"}", "lr: "},
+               {"{" BASE ", \"multipliers\": []}", "multipliers: 0 values"},
+               {"{" BASE ", \"multipliers\": [1, 17]}", "multipliers[1]: 17 is not at most 16"},
+               {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
+               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is no multiple of 8"}};
   gh_error err = {0};
   char *folder = check_folder(), *path = check_path(folder, "a.json");
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
@@ -359,6 +394,7 @@ static void test_autoencoder_refused(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_autoencoder),
       cmocka_unit_test(test_autoencoder_refused),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),

@@ -151,8 +151,8 @@ static gh_status set_int_or_auto(gh_error *err, int64_t *out, const gh_row *row,
   return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an integer or \"auto\", found \"%.100s\"", row->path, text);
 }
 
-static gh_status set_value(gh_error *err, gh_config *config, const gh_row *row, const gh_json *value) {
-  void *out = (char *)config + row->offset;
+static gh_status set_value(gh_error *err, void *record, const gh_row *row, const gh_json *value) {
+  void *out = (char *)record + row->offset;
   switch (row->type) {
   case ROW_GROUP:
     return set_group(err, out, row, value);
@@ -291,20 +291,20 @@ static gh_status check_together(gh_error *err, const gh_config *c) {
   return GH_OK;
 }
 
-static gh_status set_row(gh_error *err, gh_config *config, const gh_row *row, const gh_json *document) {
+gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document) {
   const gh_json *value = document ? gh_json_at(document, row->path) : NULL;
   gh_json *fallback = NULL;
   if (!value && document && row->flags & ROW_REQUIRED)
     return gh_fail(err, GH_ERROR_CONFIG, "\"%s\" is missing: it has no default", row->path);
   if (!value && row->flags & ROW_REQUIRED && row->type == ROW_STRING) {
-    char **out = (char **)((char *)config + row->offset);
+    char **out = (char **)((char *)record + row->offset);
     return (*out = gh_strdup(err, "")) ? GH_OK : GH_ERROR_MEMORY;
   }
   gh_status status = GH_OK;
   if (!value)
     status = gh_json_parse(err, &fallback, row->path, row->fallback, strlen(row->fallback), GH_JSON_MAX_BYTES);
-  if (!status) status = as_config(err, set_value(err, config, row, value ? value : fallback));
-  if (!status && value && row->type == ROW_STRINGS && !((gh_strings *)((char *)config + row->offset))->count)
+  if (!status) status = as_config(err, set_value(err, record, row, value ? value : fallback));
+  if (!status && value && row->type == ROW_STRINGS && !((gh_strings *)((char *)record + row->offset))->count)
     status = gh_fail(err, GH_ERROR_CONFIG, "%s: an empty list", row->path);
   gh_json_free(fallback);
   return status;
@@ -314,11 +314,11 @@ static gh_status set_row(gh_error *err, gh_config *config, const gh_row *row, co
 static gh_status fill(gh_error *err, gh_config *config, const gh_json *document) {
   const gh_row *kind = find_row("denoiser.kind", NULL);
   *config = (gh_config){0};
-  gh_status status = set_row(err, config, kind, document); /* first: it decides which keys there are */
+  gh_status status = gh_row_read(err, config, kind, document); /* first: it decides which keys there are */
   if (!status) status = check_keys(err, document, "", config);
   for (size_t i = 0; i < gh_config_row_count && !status; i++)
     if (&gh_config_rows[i] != kind && gh_row_serves(&gh_config_rows[i], config))
-      status = set_row(err, config, &gh_config_rows[i], document);
+      status = gh_row_read(err, config, &gh_config_rows[i], document);
   if (!status) status = check_together(err, config);
   if (status) gh_config_free(config);
   return status;
@@ -341,9 +341,7 @@ static bool holds_text(const gh_row *row) {
   return row && (row->type == ROW_STRING || row->type == ROW_MAYBE_STRING || row->type == ROW_WORD);
 }
 
-/* The value of "key=value": JSON where it parses, else the bare string; for a key of text always the bare string, but
- * for null and for text in quotes. */
-static gh_status override_value(gh_error *err, gh_json **out, const gh_row *row, const char *text) {
+gh_status gh_row_override(gh_error *err, gh_json **out, const gh_row *row, const char *text) {
   bool bare = holds_text(row) && text[0] != '"' && strcmp(text, "null");
   gh_error ignored = {0};
   gh_status status =
@@ -364,7 +362,7 @@ static gh_status apply_override(gh_error *err, gh_json *document, const char *ov
     gh_config every = {0};
     status = refuse_key(err, path, &every);
   }
-  if (!status) status = override_value(err, &value, row, equals + 1);
+  if (!status) status = gh_row_override(err, &value, row, equals + 1);
   if (!status) status = as_config(err, gh_json_put_at(err, document, path, value));
   free(path);
   return status == GH_ERROR_CONFIG ? gh_fail_in(err, "--set %.200s", override), status : status;

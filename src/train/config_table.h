@@ -1,4 +1,4 @@
-/* The rows of the run configuration; for config.c and config_write.c alone. */
+/* Configurations as tables: a row a key. And the rows of the run configuration; for config*.c and pretrain_config.c. */
 #ifndef GH_TRAIN_CONFIG_TABLE_H
 #define GH_TRAIN_CONFIG_TABLE_H
 
@@ -39,7 +39,7 @@ enum {
 typedef struct gh_row {
   const char *path;
   gh_row_type type;
-  size_t offset;        /* in gh_config */
+  size_t offset;        /* in the record that is filled */
   const char *fallback; /* the default, as JSON */
   double least, greatest;
   int flags;
@@ -50,5 +50,13 @@ extern const gh_row gh_config_rows[];
 extern const size_t gh_config_row_count;
 
 bool gh_row_serves(const gh_row *row, const gh_config *config); /* false for a key of the other denoiser */
+
+/* Fills the row's place in the record from the document's value, checked, or from its default; document NULL: that.
+ * GH_ERROR_CONFIG names the row. */
+gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document);
+
+/* The value of "key=value": JSON where it parses, else the bare string; for a key of text always the bare string, but
+ * for null and for text in quotes. row NULL: a key with others below it. */
+gh_status gh_row_override(gh_error *err, gh_json **out, const gh_row *row, const char *text);
 
 #endif

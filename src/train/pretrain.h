@@ -10,8 +10,10 @@
 typedef struct gh_pretrain_config {
   gh_data_config data;   /* images, crop_scale, crop_ratio, workers */
   gh_stage_config stage; /* steps, batch, micro_batch, optimizer */
-  gh_vae_config vae;     /* channels, multipliers, blocks, latent */
-  int64_t image_size;    /* a multiple of 2^(levels - 1) */
+  gh_vae_config vae;     /* of the four below */
+  int64_t channels, blocks, latent;
+  gh_int_list multipliers;
+  int64_t image_size; /* a multiple of 2^(levels - 1) */
   double kl_weight;
   int64_t seed;
   int64_t state_keep;
