@@ -44,6 +44,7 @@
 #define SUB_GROUP
 #endif
 
+#undef UNROLL        /* here on every device; some compilers take a second definition for an error */
 #ifdef UNIT_EMULATED /* whose barriers are not to be multiplied */
 #define UNROLL
 #else
