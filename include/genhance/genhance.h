@@ -1,5 +1,5 @@
 /* genhance as a library: the vision encoders that it post-trains, as functions from pictures to numbers, on any OpenCL
- * device. (Training is the command line's: `genhance train`.)
+ * or CUDA device. (Training is the command line's: `genhance train`.)
  *
  *   genhance_device *device = NULL;
  *   genhance_encoder *encoder = NULL;

@@ -1,6 +1,7 @@
 #include "base/cache.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +34,13 @@ static char *folder_name(void) {
 
 /* One warning a folder, not one a program. */
 static void warn_once(const char *folder, const char *why) {
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static char warned[512];
-  if (!strncmp(warned, folder, sizeof warned - 1)) return;
+  pthread_mutex_lock(&lock);
+  bool again = !strncmp(warned, folder, sizeof warned - 1);
   snprintf(warned, sizeof warned, "%s", folder);
-  gh_warn("cache folder %s is not used: %s", folder, why);
+  pthread_mutex_unlock(&lock);
+  if (!again) gh_warn("cache folder %s is not used: %s", folder, why);
 }
 
 static bool make_folder(const char *folder) {
@@ -152,9 +156,9 @@ void gh_cache_key(char key[GH_CACHE_KEY_SIZE], const char *const *parts) {
   snprintf(key, GH_CACHE_KEY_SIZE, "%016llx%016llx", (unsigned long long)hash.high64, (unsigned long long)hash.low64);
 }
 
-const char *gh_cache_cpu_flags(void) {
-  static char text[8192];
-  if (text[0]) return text;
+static char cpu_flags[8192];
+
+static void read_cpu_flags(void) {
   FILE *file = fopen("/proc/cpuinfo", "re");
   static char line[8192];
   size_t used = 0;
@@ -162,11 +166,16 @@ const char *gh_cache_cpu_flags(void) {
     bool wanted = gh_starts_with(line, "flags") || gh_starts_with(line, "Features") ||
                   gh_starts_with(line, "model name") || gh_starts_with(line, "CPU part");
     size_t size = strlen(line);
-    if (!wanted || used + size >= sizeof text) continue;
-    memcpy(text + used, line, size + 1);
+    if (!wanted || used + size >= sizeof cpu_flags) continue;
+    memcpy(cpu_flags + used, line, size + 1);
     used += size;
   }
   if (file) fclose(file);
-  if (!used) snprintf(text, sizeof text, "unknown");
-  return text;
+  if (!used) snprintf(cpu_flags, sizeof cpu_flags, "unknown");
+}
+
+const char *gh_cache_cpu_flags(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT; /* devices may be used by a thread each */
+  pthread_once(&once, read_cpu_flags);
+  return cpu_flags;
 }

@@ -4,6 +4,7 @@
 
 #if defined(__linux__) && defined(__x86_64__)
 #include <cpuid.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,10 +17,14 @@ static bool has_tiles(void) {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & tile) && (d & bf16);
 }
 
+static bool allowed;
+
+static void ask(void) { allowed = has_tiles() && !syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA); }
+
 bool gh_amx_allowed(void) {
-  static int answer = -1; /* devices are described by one thread */
-  if (answer < 0) answer = has_tiles() && !syscall(SYS_arch_prctl, REQUEST_STATE, TILE_DATA);
-  return answer;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, ask);
+  return allowed;
 }
 #else
 bool gh_amx_allowed(void) { return false; }

@@ -1,6 +1,7 @@
 /* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. */
 #include <clblast_c.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,15 +62,20 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
   return GH_OK;
 }
 
+static char library_name[64];
+
 /* CLBlast has no version call: the file the loader took is named after it (libclblast.so.1.5.3). */
-const char *gh_cl_library_name(const gh_device *d) {
-  (void)d;
-  static char name[64];
-  if (name[0]) return name;
+static void find_library_name(void) {
   Dl_info where;
   char *path = dladdr((void *)CLBlastSgemm, &where) && where.dli_fname ? realpath(where.dli_fname, NULL) : NULL;
   const char *version = path ? strstr(path, ".so.") : NULL;
-  snprintf(name, sizeof name, "CLBlast %s", version ? version + 4 : "of unknown version");
+  snprintf(library_name, sizeof library_name, "CLBlast %s", version ? version + 4 : "of unknown version");
   free(path);
-  return name;
+}
+
+const char *gh_cl_library_name(const gh_device *d) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  (void)d;
+  pthread_once(&once, find_library_name);
+  return library_name;
 }

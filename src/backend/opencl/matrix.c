@@ -9,7 +9,7 @@
 enum { NV_COMPUTE_CAPABILITY_MAJOR = 0x4000, INTEL_SUB_GROUP_SIZES = 0x4108 };
 
 static bool has_extension(cl_device_id device, const char *name) {
-  static char text[16384];
+  char text[16384] = "";
   if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof text - 1, text, NULL) != CL_SUCCESS) return false;
   for (const char *at = strstr(text, name); at; at = strstr(at + 1, name)) /* a longer name may begin with it */
     if (at[strlen(name)] == ' ' || !at[strlen(name)]) return true;
