@@ -60,6 +60,15 @@ wait $!
 ln -s /dev/full "$work/full"
 expect 1 "no space left" devices --json "$work/full"
 [ -L "$work/full" ] || fail "--json put a file in the place of a device"
+if [ "$(id -u)" != 0 ]; then # root may write anywhere
+  mkdir -m 555 "$work/locked"
+  expect 1 "cannot be written: Permission denied" devices --json "$work/locked/out.json"
+fi
+if "$genhance" devices --verbose | grep -q "Portable Computing"; then
+  touch "$work/no-home"
+  (unset POCL_CACHE_DIR XDG_CACHE_HOME && HOME=$work/no-home "$genhance" devices >/dev/null 2>"$work/err")
+  grep -q 'PoCL needs a folder to write to' "$work/err" || fail "PoCL without a home: $(cat "$work/err")"
+fi
 expect 1 "there is no folder" devices --json "$work/absent/out.json"
 [ ! -e "$work/absent" ] || fail "--json made a folder"
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* In the order in which a user meets them: --help shows it. */
 // clang-format off
@@ -101,6 +102,8 @@ gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option
     status = gh_fail(err, GH_ERROR_FILE, "--%s %s: there is no folder %s", option, path, folder);
   else if (gh_path_is_folder(path))
     status = gh_fail(err, GH_ERROR_FILE, "--%s %s: is a folder", option, path);
+  else if (access(gh_path_exists(path) && !gh_path_is_file(path) ? path : folder, W_OK)) /* a file is replaced */
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: cannot be written: %s", option, path, strerror(errno));
   free(folder);
   return status;
 }

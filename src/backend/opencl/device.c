@@ -68,6 +68,12 @@ static bool usable(cl_device_id device) {
   return available && compiler;
 }
 
+static const char *platform_needs(cl_platform_id platform) {
+  char name[96] = "";
+  clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, NULL);
+  return gh_cl_quirks_of(name, "", "").needs;
+}
+
 static void list_devices(device_list *list, char *why_not, size_t size) {
   list->count = 0;
   cl_platform_id platforms[MAX_PLATFORMS];
@@ -90,8 +96,11 @@ static void list_devices(device_list *list, char *why_not, size_t size) {
       list->devices[list->count++] = devices[i];
     }
   }
-  if (!list->count && why_not)
-    snprintf(why_not, size, "opencl: %u platform(s), none with a usable device", (unsigned)platform_count);
+  if (list->count || !why_not) return;
+  const char *needs = NULL;
+  for (cl_uint p = 0; p < platform_count && !needs; p++) needs = platform_needs(platforms[p]);
+  snprintf(why_not, size, "opencl: %u platform(s), none with a usable device%s%s", (unsigned)platform_count,
+           needs ? "; " : "", needs ? needs : "");
 }
 
 static int device_count(char *why_not, size_t size) {

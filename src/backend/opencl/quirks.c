@@ -9,8 +9,12 @@ static const struct {
   const char *platform, *driver, *device;
   gh_cl_quirks quirks;
 } known[] = {
-    /* Clang with the host's back end: a function may ask for instructions that the device's name does not promise. */
-    {"Portable Computing Language", "", "", {.amx = true, .host_pages = true}},
+    /* Clang with the host's back end: a function may ask for instructions that the device's name does not promise. With
+     * no place for its own cache it has no device at all: services and containers have no home. */
+    {"Portable Computing Language",
+     "",
+     "",
+     {.amx = true, .host_pages = true, .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */
     {"Oclgrind", "", "", {.no_binaries = true}},
     /* clFFT 2.12 writes kernels that initialise a pointer to float4 with one to float2. Clang took that for a warning

@@ -12,6 +12,7 @@ typedef struct gh_cl_quirks {
   bool gpu_shape;    /* kernels of the GPU's shape only, although it is a CPU */
   bool no_needs;     /* what it says of a kernel's largest group and local memory is not true */
   const char *unfit; /* why it can run small tests and must not train; NULL: it can */
+  const char *needs; /* without what it has no device, and does not say so; NULL: nothing */
 } gh_cl_quirks;
 
 gh_cl_quirks gh_cl_quirks_of(const char *platform, const char *driver, const char *device);
