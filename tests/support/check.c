@@ -29,6 +29,15 @@ bool check_has_shape(const char *shape) {
   return true;
 }
 
+gh_device_info check_device_info(void) {
+  gh_device *device = NULL;
+  gh_error err = {0};
+  check_ok(gh_device_open(&err, "auto", &device));
+  const gh_device_info info = device->info;
+  gh_device_close(device);
+  return info;
+}
+
 char *check_folder(void) {
   const char *parent = getenv("TMPDIR");
   char *folder = gh_format(NULL, "%s/genhance-test-XXXXXX", parent && *parent ? parent : "/tmp");

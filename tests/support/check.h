@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "base/status.h"
+#include "backend/backend.h"
 
 /* Fails with the error's own line. */
 #define check_ok(call)                                                                                                 \
@@ -32,6 +32,9 @@ void check_failure(gh_status status, const gh_error *err, gh_status expected, co
 /* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu": what needs a
  * shape that it has not got is left out, not skipped. */
 bool check_has_shape(const char *shape);
+
+/* The device that "auto" opens. */
+gh_device_info check_device_info(void);
 
 /* A fresh folder below TMPDIR, removed with everything in it by check_folder_done. */
 char *check_folder(void); /* the caller frees through check_folder_done */

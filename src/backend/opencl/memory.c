@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "backend/limits.h"
 #include "backend/opencl/opencl.h"
@@ -35,13 +36,13 @@ static void CL_CALLBACK on_release(cl_mem mem, void *user) {
   pages_free(user);
 }
 
-/* The system gives addresses at multiples of its small pages: a huge page more, and what is before a multiple of huge
- * ones and after the end is given back. */
+/* The system gives addresses at multiples of its small pages: a huge page more than wanted, and what lies before a
+ * multiple of huge ones and after the end is given back. What fills no huge page has small ones. */
 static pages *pages_create(gh_error *err, int64_t bytes) {
+  const size_t small = (size_t)sysconf(_SC_PAGESIZE), wanted = ((size_t)bytes + small - 1) / small * small;
   pages *p = gh_alloc(err, 1, sizeof *p);
   if (!p) return NULL;
-  p->bytes = (size_t)(GH_CEIL_DIV(bytes, HUGE_PAGE) * HUGE_PAGE);
-  char *at = mmap(NULL, p->bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *at = mmap(NULL, wanted + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (at == MAP_FAILED) {
     gh_fail(err, GH_ERROR_MEMORY, "%.1f MiB of memory: %s", (double)bytes / 1048576, strerror(errno));
     free(p);
@@ -49,9 +50,9 @@ static pages *pages_create(gh_error *err, int64_t bytes) {
   }
   const size_t before = (size_t)(-(uintptr_t)at % HUGE_PAGE);
   if (before) munmap(at, before);
-  munmap(at + before + p->bytes, (size_t)HUGE_PAGE - before);
-  p->at = at + before;
-  madvise(p->at, p->bytes, MADV_HUGEPAGE); /* a wish */
+  munmap(at + before + wanted, (size_t)HUGE_PAGE - before);
+  *p = (pages){at + before, wanted};
+  madvise(p->at, wanted / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
   return p;
 }
 
