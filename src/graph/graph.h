@@ -112,7 +112,7 @@ gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *param
 gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if there is none */
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
-int64_t gh_store_bytes(const gh_store *store); /* of all that it allocated, or would have: arenas whole */
+int64_t gh_store_bytes(const gh_store *store);            /* of all that it allocated, or would have: arenas whole */
 
 int64_t gh_tensor_elements(const gh_tensor *t);
 int64_t gh_tensor_bytes(const gh_tensor *t);
