@@ -9,10 +9,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 write=()
-if [ "${1:-}" = --write ]; then
-  write=(--write bench/results/static.md)
+while [[ ${1:-} == -* ]]; do
+  case $1 in
+    --write) write=(--write bench/results/static.md) ;;
+    --help | -h) sed -n '4,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "static.sh: unknown option $1" >&2; exit 2 ;;
+  esac
   shift
-fi
+done
 
 work=$PWD/build/static
 mkdir -p "$work/programs"
