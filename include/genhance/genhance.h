@@ -62,7 +62,7 @@ GENHANCE_API void genhance_set_verbosity(int level);
 /* ---- devices ---- */
 
 typedef struct genhance_device_info {
-  char id[32];       /* what genhance_device_open takes: "opencl:0" */
+  char id[32];       /* what genhance_device_open takes: "opencl:0", "cuda:0" */
   char name[160];    /* as the driver says */
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* the driver's version */

@@ -42,6 +42,7 @@ const char *gh_measure_name(gh_measure_kind kind); /* "mmvp", "zeroshot", "retri
 gh_status gh_measure_open(gh_error *err, gh_measure *out, const gh_measure_spec *spec);
 void gh_measure_free(gh_measure *m); /* an empty one is fine */
 
+/* Embeds the lines of the data, and for zero-shot makes the classes of them. */
 gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *texts);
 /* Embeds the images and scores them; the texts come first. `quiet`: no progress of its own. */
 gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder, bool quiet);

@@ -149,6 +149,8 @@ gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inpu
 gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                        int attr_count);
 
+/* What infer calls: the node's next output, of this shape; one like another tensor; a workspace of so many elements,
+ * which lives while the node runs. NULL or the graph's status after a failure. */
 gh_tensor *gh_declare(gh_graph *g, gh_node *node, gh_dtype dtype, int rank, const int64_t *shape);
 gh_status gh_declare_like(gh_graph *g, gh_node *node, const gh_tensor *like);
 gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t elements);
@@ -229,8 +231,12 @@ gh_status gh_graph_check_poison(gh_error *err, const gh_graph *g);
 /* ---- what an op's launch function uses ---- */
 
 gh_device *gh_recorder_device(const gh_recorder *r);
+/* Binds a kernel of the ops' program, in the node's storage type, as its next launch; arguments in the kernel's order.
+ */
 gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
                            int count);
+/* c = alpha op(a) op(b) + beta c as desc says, sizes in elements; a and b by their working copies where they have one.
+ */
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
 /* The matrix units' kernel for a part of attention, where that was chosen: it then takes `args`, and *done is true.

@@ -95,6 +95,7 @@ typedef struct gh_safetensors_writer gh_safetensors_writer;
 gh_status gh_safetensors_writer_new(gh_error *err, gh_safetensors_writer **out, const char *path);
 gh_status gh_safetensors_writer_metadata(gh_error *err, gh_safetensors_writer *writer, const char *key,
                                          const char *value);
+/* Every tensor is declared before begin and written in that order; shape in elements, rank 0 for a scalar. */
 gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *writer, const char *name,
                                         gh_st_dtype dtype, int rank, const int64_t *shape);
 gh_status gh_safetensors_writer_begin(gh_error *err, gh_safetensors_writer *writer); /* checks the free space first */

@@ -24,6 +24,7 @@ gh_status gh_bench_measure_peak(gh_error *err, gh_device *device, double (*now)(
 typedef struct gh_bench_time {
   double wall, processor; /* seconds */
 } gh_bench_time;
+/* The clocks as they stand, and what has passed since. */
 gh_bench_time gh_bench_now(void);
 gh_bench_time gh_bench_since(gh_bench_time began);
 double gh_bench_median(double *values, int count); /* sorts them */

@@ -39,7 +39,7 @@ struct gh_loop {
   gh_json *config_json, *plan_json;
 };
 
-void gh_loop_free(gh_loop *loop);
+void gh_loop_free(gh_loop *loop); /* an empty one is fine; the device stays open */
 
 /* Finds a state to resume from (*state_folder NULL: none), refuses a folder with a run unless `resume`, cuts the
  * metrics back to the state, writes config.json. */

@@ -15,6 +15,7 @@ typedef struct gh_metrics_row {
   double time; /* when, in seconds since 1970 */
 } gh_metrics_row;
 
+/* Appends the row to all of them; on stdout where `print` says so. */
 gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row *row, bool print);
 
 /* One line more of train.log, which belongs to (stage, update): "stage 2 update 50/1000 " and the text. */

@@ -5,8 +5,12 @@
 #include "backend/backend.h"
 #include "train/config.h"
 
+/* The device, its driver, the kernels' shape, the micro-batch (samples) and the provider of every matrix product; the
+ * caller frees *out. */
 gh_status gh_plan_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out);
+/* Makes the device choose what the plan says; with a warning nothing, where it was made on another device. */
 gh_status gh_plan_freeze(gh_error *err, gh_device *device, const gh_json *plan);
+/* RUN/plan.json. */
 gh_status gh_plan_write(gh_error *err, const char *run, const gh_json *plan);
 
 /* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's, apart from those

@@ -74,6 +74,7 @@ typedef struct gh_step_values {
   uint32_t samples; /* that count */
   double weight;    /* of each: 1 / samples an update */
 } gh_step_values;
+/* Sends them, without waiting. */
 gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, const gh_step_values *values);
 
 /* Staging memory for what so many replays are sent, which may all be under way: images, moments, step blocks. */
