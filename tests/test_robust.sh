@@ -92,7 +92,7 @@ product='^ +[0-9.]+ +[0-9]+ '
 for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[|n=4096 k=288 nn)"; do
   grep -E "$product" out | grep -qE "$shape" || fail "no product $shape: $(cat out)"
 done
-grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d)' >nameless && fail "no provider of: $(cat nameless)"
+grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d|attention_[a-z_]+)' >nameless && fail "no provider of: $(cat nameless)"
 
 # ---- weights that do not fit ----
 spoil() { # spoil FILE EXPRESSION: the file with its header changed, in bytes of the same number
