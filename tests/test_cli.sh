@@ -33,6 +33,8 @@ expect() {
 expect 0 "usage: genhance COMMAND" --help
 expect 0 "genhance 0." --version
 expect 2 "a command is missing"
+GH_LOG=loud expect 2 "GH_LOG is \"loud\": it can be quiet, warning, info or debug" --version
+GH_LOG=debug expect 0 "genhance 0." --version
 expect 2 "unknown command devcies; did you mean devices?" devcies
 expect 2 "unknown command qqqqqqqqqqqq; \`genhance --help\` lists them" qqqqqqqqqqqq
 expect 2 "unknown option --jsn; did you mean --json?" devices --jsn x

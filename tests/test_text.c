@@ -423,6 +423,24 @@ static void refusals(void **state) {
   free(out);
 }
 
+/* Line ends and a mark that editors of other systems write. */
+static void lines_of_windows(void **state) {
+  (void)state;
+  static const char text[] = "\xEF\xBB\xBF"
+                             "a cat\r\n\r\na dog";
+  gh_error err = {0};
+  gh_strings lines = {0};
+  char *path = check_path(folder, "windows.txt");
+  check_write(path, text, sizeof text - 1);
+  check_ok(gh_lines_read(&err, &lines, path));
+  assert_int_equal(lines.count, 3);
+  assert_string_equal(lines.items[0], "a cat");
+  assert_string_equal(lines.items[1], "");
+  assert_string_equal(lines.items[2], "a dog");
+  gh_strings_free(&lines);
+  free(path);
+}
+
 static int begin(void **state) {
   (void)state;
   gh_error err = {0};
@@ -451,6 +469,7 @@ int main(void) {
       cmocka_unit_test(pooled_token),
       cmocka_unit_test(command_line),
       cmocka_unit_test(refusals),
+      cmocka_unit_test(lines_of_windows),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -146,9 +146,24 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   return status;
 }
 
+/* GH_LOG in the environment: how much is said on stderr. */
+static gh_status choose_level(gh_error *err) {
+  static const char *const names[] = {
+      [GH_LOG_QUIET] = "quiet", [GH_LOG_WARNING] = "warning", [GH_LOG_INFO] = "info", [GH_LOG_DEBUG] = "debug"};
+  const char *wanted = getenv("GH_LOG");
+  if (!wanted || !*wanted) return GH_OK;
+  for (size_t i = 0; i < GH_COUNT(names); i++)
+    if (!strcmp(wanted, names[i])) {
+      gh_log_set_level((gh_log_level)i);
+      return GH_OK;
+    }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "GH_LOG is \"%s\": it can be quiet, warning, info or debug", wanted);
+}
+
 gh_status gh_cli_main(gh_error *err, int argc, char **argv) {
-  gh_status status = GH_OK;
   int first = 2;
+  gh_status status = choose_level(err);
+  if (status) return status;
   if (argc < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "a command is missing; `genhance --help` lists them");
   const gh_command *command = find_command(argc, argv, &first);
   if (command)

@@ -15,7 +15,9 @@ gh_status gh_lines_read(gh_error *err, gh_strings *out, const char *path) {
   gh_status status = gh_file_read(err, path, LARGEST_FILE, &text, &size);
   if (!status && strlen(text) != size)
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: not text: it holds a zero byte", path);
-  for (char *line = text, *end; !status && line < text + size; line = end + 1) {
+  char *start = text;
+  if (!status && gh_starts_with(text, "\xEF\xBB\xBF")) start += 3; /* a byte order mark, which some editors write */
+  for (char *line = start, *end; !status && line < text + size; line = end + 1) {
     end = strchr(line, '\n');
     if (!end) end = text + size;
     *end = 0;
