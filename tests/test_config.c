@@ -231,12 +231,13 @@ static void test_overrides(void **state) {
   gh_config_free(&c);
   static const struct {
     const char *set, *piece;
-  } cases[] = {{"nonsense", "--set nonsense: expected key=value"},
-               {"=3", "expected key=value"},
-               {"stage1.optimizer.llr=3", "--set stage1.optimizer.llr=3: unknown key \"stage1.optimizer.llr\""},
+  } usage[] = {{"nonsense", "--set nonsense: expected key=value"}, {"=3", "expected key=value"}},
+    cases[] = {{"stage1.optimizer.llr=3", "--set stage1.optimizer.llr=3: unknown key \"stage1.optimizer.llr\""},
                {"stage1.optimizer.lr=fast", "stage1.optimizer.lr: expected a number, found a string"},
                {"stage1=5", "stage1: expected an object"},
                {"stage1.steps.x=5", "unknown key \"stage1.steps.x\""}};
+  for (size_t i = 0; i < GH_COUNT(usage); i++)
+    check_fails(gh_config_read(&err, &c, EXAMPLE, &usage[i].set, 1), GH_ERROR_ARGUMENT, usage[i].piece);
   for (size_t i = 0; i < GH_COUNT(cases); i++)
     check_fails(gh_config_read(&err, &c, EXAMPLE, &cases[i].set, 1), GH_ERROR_CONFIG, cases[i].piece);
 }

@@ -353,7 +353,8 @@ gh_status gh_row_override(gh_error *err, gh_json **out, const gh_row *row, const
 static gh_status apply_override(gh_error *err, gh_json *document, const char *override) {
   const char *equals = strchr(override, '=');
   gh_json *value = NULL;
-  if (!equals || equals == override) return gh_fail(err, GH_ERROR_CONFIG, "--set %.200s: expected key=value", override);
+  if (!equals || equals == override)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "--set %.200s: expected key=value", override);
   char *path = gh_format(err, "%.*s", (int)(equals - override), override);
   if (!path) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;

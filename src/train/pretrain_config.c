@@ -61,7 +61,7 @@ static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
 
 static gh_status override(gh_error *err, gh_json *root, const char *text) {
   const char *equals = strchr(text, '=');
-  if (!equals) return gh_fail(err, GH_ERROR_CONFIG, "%s: expected key=value", text);
+  if (!equals || equals == text) return gh_fail(err, GH_ERROR_ARGUMENT, "--set %.200s: expected key=value", text);
   char *key = gh_format(err, "%.*s", (int)(equals - text), text);
   const gh_row *row = key ? row_of(key) : NULL;
   gh_json *value = NULL;
