@@ -327,7 +327,15 @@ static void test_log(void **state) {
 
 static void test_stop(void **state) {
   (void)state;
+  signal(SIGHUP, SIG_IGN); /* as nohup does */
   gh_stop_install();
+  raise(SIGHUP);
+  assert_false(gh_stop_requested());
+  signal(SIGHUP, SIG_DFL);
+  gh_stop_install();
+  raise(SIGHUP);
+  assert_int_equal(gh_stop_signal(), SIGHUP);
+  gh_stop_request(0);
   assert_false(gh_stop_requested());
   raise(SIGTERM);
   assert_true(gh_stop_requested());

@@ -150,6 +150,8 @@ void gh_stop_install(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  struct sigaction hangup; /* a terminal that is closed; nohup has it ignored */
+  if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
 }
 
 bool gh_stop_requested(void) { return stop_signal != 0; }

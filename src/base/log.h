@@ -31,7 +31,8 @@ void gh_progress_start(gh_progress *progress, const char *what, const char *unit
 void gh_progress_update(gh_progress *progress, uint64_t done, const char *note); /* note: "loss 0.71", may be NULL */
 void gh_progress_end(gh_progress *progress);
 
-/* After gh_stop_install, SIGINT and SIGTERM set a flag; a second one ends the process at once. */
+/* After gh_stop_install, SIGINT, SIGTERM and, unless it is ignored, SIGHUP set a flag; a second one ends the process at
+ * once. */
 void gh_stop_install(void);
 bool gh_stop_requested(void);
 int gh_stop_signal(void);      /* which one, 0 for none */

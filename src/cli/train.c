@@ -80,8 +80,8 @@ const gh_command gh_command_train = {
     .name = "train",
     .summary = "train: stage 1 (denoiser and projectors), then stage 2 (the encoder)",
     .details =
-        "Prints a line an update; metrics.jsonl in the output folder has the same for programs. SIGINT and SIGTERM\n"
-        "save the state and end with exit code 75; a kill loses what came after the last state.",
+        "Prints a line an update; metrics.jsonl in the output folder has the same for programs. SIGINT, SIGTERM and a\n"
+        "closed terminal save the state and end with exit code 75; a kill loses what came after the last state.",
     .run = run,
     .options = options,
 };
