@@ -45,6 +45,9 @@ expect 0 "usage: genhance bench KIND" bench --help
 grep -q 'bench step' "$work/out" && ! grep -q 'devices  ' "$work/out" || fail "bench --help lists other commands than its own"
 expect 2 "bench: of what kind? expected one of: ops, step, plan" bench
 expect 2 "bench: unknown kind qps; expected one of: ops, step, plan" bench qps
+expect 2 "bench ops: unknown op liner (the nearest is linear); there are accumulate, activation, adamw," bench ops --op liner
+[ ! -s "$work/out" ] || fail "an unknown op: $(cat "$work/out")"
+expect 2 "bench ops: unknown op nothing-like-it; there are accumulate, activation, adamw," bench ops --op nothing-like-it
 expect 2 "--json needs an argument" devices --json
 expect 2 "--json is empty" devices --json ""
 expect 2 "--json is given twice" devices --json a --json b

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "cli/cli.h"
 #include "eval/encode.h"
 
 #include <math.h>
@@ -168,8 +169,8 @@ static void refusals(void **state) {
   free(out);
 }
 
-/* A signal while images are listed or read, or lines: status 75 is the command line's word for it, and nothing is
- * written. */
+/* A signal while images are listed or read, or lines: nothing is written, and so it ends as any other program would,
+ * with 128 and the signal's number. */
 static void stopped(void **state) {
   (void)state;
   gh_error err = {0};
@@ -181,14 +182,16 @@ static void stopped(void **state) {
   check_ok(gh_embedder_open(&err, &e, device, PROBE "/clip", &(gh_embed_options){.batch = 4}));
   gh_stop_request(SIGTERM);
   check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", out, NULL),
-              GH_ERROR_STOPPED, "stopped while listing; nothing is written");
-  check_fails(gh_encode(&err, &encoding, &e, source), GH_ERROR_STOPPED, "stopped at image 1; nothing is written");
+              GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
+  assert_int_equal(gh_cli_exit_code(GH_ERROR_INTERRUPTED), 128 + SIGTERM);
+  assert_int_equal(gh_cli_exit_code(GH_ERROR_STOPPED), 75);
+  check_fails(gh_encode(&err, &encoding, &e, source), GH_ERROR_INTERRUPTED, "stopped at image 1; nothing is written");
   gh_text_embedder *texts = NULL;
   gh_text_encoding lines_encoding;
   gh_strings lines = {0};
   check_ok(gh_text_embedder_open(&err, &texts, device, GH_FIXTURES "/text/clip", &(gh_embed_options){.batch = 4}));
   check_ok(gh_strings_add(&err, &lines, "a dog"));
-  check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines"), GH_ERROR_STOPPED, "stopped at line 1");
+  check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines"), GH_ERROR_INTERRUPTED, "stopped at line 1");
   gh_strings_free(&lines);
   gh_text_embedder_close(texts);
   gh_stop_request(0);

@@ -70,10 +70,10 @@ wait_for() { # wait_for PATTERN: until the run of process $pid has made such a f
 # ---- SIGTERM and SIGINT: the update that is under way is finished and its state saved, in both stages ----
 interrupt() { # interrupt SIGNAL UPDATES: that many are logged then, over all
   local signal=$1 updates=$2 code
-  rm -f run/config.json # written anew before the models are loaded: early enough for the run's first update
+  rm -f run/.lock # taken before anything is read: early enough for the run's first update
   "$genhance" train --config run.json --resume --quiet --set state.minutes=1e6 >out 2>err &
   pid=$!
-  wait_for run/config.json
+  wait_for run/.lock
   kill -$signal $pid
   wait $pid
   code=$?

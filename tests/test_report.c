@@ -105,11 +105,18 @@ static void with_pictures(void **state) {
   assert_int_equal(count_of(page, "<img "), 2 * 3 + 5 * (1 + 2 * 4));
   assert_non_null(strstr(page, "Nearest neighbours"));
   free(page);
-  /* What cannot be drawn is said, not hidden. */
-  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--images", "/no/such/folder", NULL));
+  /* What cannot be drawn is said, not hidden ... */
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, NULL));
   page = read_text(out);
-  assert_non_null(strstr(page, "left out: /no/such/folder"));
+  assert_non_null(strstr(page, "left out: images: no such"));
   free(page);
+  /* ... but what the user names must be there. */
+  check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--images", "/no/such/folder", NULL),
+              GH_ERROR_FILE, "--images: /no/such/folder: no such file or folder");
+  check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--snapshot", "stage2-00000006", NULL),
+              GH_ERROR_FILE, "no snapshot stage2-00000006; did you mean stage2-00000005?");
+  check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--device", "opencl:99", NULL), GH_ERROR_ARGUMENT,
+              "opencl:99");
   free(run);
   free(out);
 }

@@ -7,12 +7,12 @@ export LC_ALL=C # sed edits binary files
 # shellcheck source=tests/support/train.sh
 . "$(dirname "$0")/support/train.sh"
 
-reject() { # reject TEXT ARGUMENTS...: train fails with that text and makes no state
+reject() { # reject TEXT ARGUMENTS...: train fails with that text before it starts, and leaves nothing behind
   local text=$1
   shift
   rm -rf run
   refuse 1 "$text" "$genhance" train --config run.json "$@"
-  [ -z "$(newest_state run)" ] || fail "train $*: a state was written"
+  [ ! -e run ] || fail "train $*: left $(find run)"
 }
 
 # ---- pictures ----
@@ -38,11 +38,32 @@ grep -q '^genhance: ' err && fail "broken pictures: $(cat err)"
 grep -q 'stage 1: 6 broken images skipped' out || fail "not counted: $(cat out)"
 grep -q '"skipped_images": *6' result.json || fail "not counted: $(cat result.json)"
 rm broken/misnamed.png
-reject "no readable image among 6" --set data.images='["broken"]'
+rm -rf run
+cp -r good listed
+: >listed/odd.webp
+train --set data.images='["listed"]' # both stages
+[ "$(grep -c 'skipped: .*odd.webp' err)" = 1 ] || fail "the images were not listed once: $(cat err)"
+rm -rf run
+refuse 1 "no readable image among 6" "$genhance" train --config run.json --set data.images='["broken"]'
 mkdir nothing
-reject "nothing" --set data.images='["nothing"]'
-reject "absent" --set data.images='["absent"]'
+reject "data.images: nothing: no image" --set data.images='["nothing"]'
+reject "data.images: absent: no such file or folder" --set data.images='["images","absent"]'
 reject "data.images" --set data.images='[]'
+reject "data.images: run.json: neither a folder nor an image" --set data.images='["run.json"]'
+# Before anything is tuned: nothing was compiled or timed for it.
+GH_CACHE_DIR=$work/cold reject "data.images: absent" --set data.images='["absent"]'
+[ ! -e cold ] || fail "kernels were tuned for a run without images: $(ls cold)"
+mkdir -p run
+refuse 1 "clip: absent" "$genhance" train --config run.json --set clip=absent
+[ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in a folder that was there"
+
+# ---- pictures that stage 2 will be measured with ----
+mkdir -p scenes/a scenes/b
+cp images/reduce.png scenes/a
+head -c 600 images/half-chroma.jpg >scenes/b/cut.jpg
+measured=(--set clip="$fixtures/text/clip" --set evaluate='[{"kind":"zeroshot","data":"scenes"}]')
+reject "evaluate[0]: 1 of 2 images cannot be decoded, the first: scenes/b/cut.jpg" "${measured[@]}"
+reject "evaluate[0]: scene: no such folder" "${measured[@]/scenes/scene}"
 
 # ---- the configuration ----
 edit() { sed "$1" run.json >edited.json; }
@@ -77,6 +98,12 @@ GH_MAX_BUFFER_MIB="" reject 'memory.recompute "all" or a smaller micro_batch wou
   --set stage1.batch=16000 --set stage1.micro_batch=16000
 GH_MAX_BUFFER_MIB=64 reject "in one piece; opencl:0 allocates at most 64 MiB; a smaller micro_batch would help" \
   --set stage1.batch=16000 --set stage1.micro_batch=16000
+
+# ---- the keys that name files ----
+reject "clip: absent" --set clip=absent
+reject "autoencoder: absent.safetensors" --set autoencoder=absent.safetensors
+reject "denoiser.weights: absent.safetensors" --set denoiser.weights=absent.safetensors
+reject "stage2.lora.adapter: absent" --set stage2.lora.adapter=absent
 
 # ---- the plan alone ----
 "$genhance" train --config run.json --dry-run --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"

@@ -281,9 +281,11 @@ struct gh_file_lock {
 
 gh_status gh_file_lock_take(gh_error *err, gh_file_lock **out, const char *path, bool wait) {
   *out = NULL;
+  struct stat facts;
   gh_file_lock *lock = gh_alloc(err, 1, sizeof *lock);
   if (!lock) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
+again:
   lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (lock->fd < 0) {
     status = io_fail(err, path, "opening", errno);
@@ -296,6 +298,10 @@ gh_status gh_file_lock_take(gh_error *err, gh_file_lock **out, const char *path,
     else
       status = io_fail(err, path, "locking", errno);
     goto fail;
+  }
+  if (!fstat(lock->fd, &facts) && !facts.st_nlink) { /* its holder removed it meanwhile: that is nobody's lock */
+    close(lock->fd);
+    goto again;
   }
   *out = lock;
   return GH_OK;

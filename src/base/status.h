@@ -21,7 +21,8 @@ typedef enum gh_status {
   GH_ERROR_DEVICE,      /* the device or its driver failed */
   GH_ERROR_UNSUPPORTED, /* valid, but not implemented here; the text names it */
   GH_ERROR_NUMERIC,     /* a loss or a result is not finite */
-  GH_ERROR_STOPPED      /* a signal asked for a stop and the state was saved */
+  GH_ERROR_STOPPED,     /* a signal asked for a stop and the state was saved */
+  GH_ERROR_INTERRUPTED  /* a signal asked for a stop, and there is nothing to go on from */
 } gh_status;
 
 #define GH_ERROR_TEXT_SIZE 1024

@@ -52,10 +52,32 @@ static gh_status add_row(gh_error *err, gh_ops_report *report, const char *op, c
   return status;
 }
 
+/* Whether some case times that op; before anything is measured. */
+static gh_status check_op(gh_error *err, const char *op) {
+  gh_strings names = {0}; /* cases of one op are beside each other */
+  char list[GH_ERROR_TEXT_SIZE] = "";
+  gh_status status = GH_OK;
+  size_t used = 0;
+  for (int i = 0; i < gh_op_case_count() && !status; i++) {
+    const char *label, *name = gh_op_case_name(i, &label);
+    if (names.count && !strcmp(names.items[names.count - 1], name)) continue;
+    if (!strcmp(name, op)) goto done;
+    status = gh_strings_add(err, &names, name);
+    if (used < sizeof list) used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", name);
+  }
+  const char *nearest = gh_nearest(op, (const char *const *)names.items, names.count);
+  if (!status)
+    status = gh_fail(err, GH_ERROR_ARGUMENT, "bench ops: unknown op %.60s%s%s%s; there are %s", op,
+                     nearest ? " (the nearest is " : "", nearest ? nearest : "", nearest ? ")" : "", list);
+done:
+  gh_strings_free(&names);
+  return status;
+}
+
 static gh_status run_cases(gh_error *err, const gh_args *args, gh_device *device, gh_ops_report *report) {
   const char *only = gh_args_text(args, "op");
   int64_t batch = gh_args_int(args, "batch");
-  int repeats = (int)gh_args_int(args, "repeats"), count = gh_op_case_count(), met = 0;
+  int repeats = (int)gh_args_int(args, "repeats"), count = gh_op_case_count();
   double (*now)(void) = gh_args_flag(args, "processor-time") ? processor_now : gh_now;
   gh_progress progress;
   gh_status status = GH_OK;
@@ -64,14 +86,12 @@ static gh_status run_cases(gh_error *err, const gh_args *args, gh_device *device
     const char *label, *op = gh_op_case_name(i, &label);
     gh_op_bench times;
     if (only && strcmp(only, op)) continue;
-    met++;
     status = gh_op_case_run(err, device, i, batch, repeats, now, &times);
     if (!status) status = add_row(err, report, op, label, "forward", &times.forward);
     if (!status) status = add_row(err, report, op, label, "backward", &times.backward);
     gh_progress_update(&progress, (uint64_t)i + 1, op);
   }
   gh_progress_end(&progress);
-  if (!status && !met) status = gh_fail(err, GH_ERROR_ARGUMENT, "--op %s: no case times that op", only);
   return status;
 }
 
@@ -95,7 +115,9 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_bench_peak peak = {0};
   gh_ops_report report = {.peak = &peak};
   double (*now)(void) = gh_args_flag(args, "processor-time") ? processor_now : gh_now;
-  gh_status status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  const char *only = gh_args_text(args, "op");
+  gh_status status = only ? check_op(err, only) : GH_OK;
+  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (status) return status;
   status = gh_bench_measure_peak(err, device, now, &peak);
   if (!status) status = describe(err, args->result, &device->info, &peak, gh_args_int(args, "batch"));

@@ -98,6 +98,6 @@ extern const gh_command *const gh_commands[]; /* commands.c; ends with NULL */
 
 /* The whole program but for what main prints: the error's line. */
 gh_status gh_cli_main(gh_error *err, int argc, char **argv);
-int gh_cli_exit_code(gh_status status); /* 0, 1, 2 (usage), 75 (stopped by a signal, state saved) */
+int gh_cli_exit_code(gh_status status); /* 0, 1, 2 (usage), 75 (stopped by a signal, state saved), 128 + signal */
 
 #endif

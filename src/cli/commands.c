@@ -1,5 +1,6 @@
 /* The table of commands, and what surrounds each: its name, its options, its JSON file. */
 #include "base/file.h"
+#include "base/log.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -59,7 +60,8 @@ static void print_help(const char *family) {
     if (!family || of_family(gh_commands[i], family))
       printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
   printf("\n`genhance COMMAND --help` lists a command's options. Every command has --device ID and --json FILE.\n"
-         "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal with its state saved.\n");
+         "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal with its state saved,\n"
+         "128 + the signal's number stopped by it with nothing to go on from.\n");
 }
 
 /* The command of argv[1], or of argv[1] and argv[2] for names of two words; *first is where its options begin. */
@@ -183,5 +185,9 @@ gh_status gh_cli_main(gh_error *err, int argc, char **argv) {
 }
 
 int gh_cli_exit_code(gh_status status) {
-  return status == GH_OK ? 0 : status == GH_ERROR_ARGUMENT ? 2 : status == GH_ERROR_STOPPED ? 75 : 1;
+  return status == GH_OK                  ? 0
+         : status == GH_ERROR_ARGUMENT    ? 2
+         : status == GH_ERROR_STOPPED     ? 75
+         : status == GH_ERROR_INTERRUPTED ? 128 + gh_stop_signal()
+                                          : 1;
 }

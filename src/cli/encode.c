@@ -89,7 +89,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status && text) status = gh_lines_read(err, &lines, text);
   if (!status && images) status = gh_source_open(err, &source, images);
   if (!status && gh_stop_requested())
-    status = gh_fail(err, GH_ERROR_STOPPED, "stopped while listing; nothing is written");
+    status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
   if (!status && images) gh_source_warn(source);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status && text) status = encode_lines(err, args, device, &lines, &text_encoding);
@@ -124,8 +124,8 @@ const gh_command gh_command_encode = {
         "Writes `embeddings` (n, D) as projected, before normalisation; row i is the image of the i-th name in the\n"
         "metadata key `names`, a JSON list of paths relative to PATH. Preprocessing is what the model's\n"
         "preprocessor_config.json says. An image that cannot be read is skipped, counted and named. --text writes\n"
-        "`text_embeddings` (lines, D), a row a line, with the model folder's own tokenizer, padded and cut to its "
-        "length.",
+        "`text_embeddings` (lines, D), a row a line, with the model folder's own tokenizer, padded and cut to its\n"
+        "length. A signal ends it with nothing written, as it would end any other program: exit code 130 after ctrl-C.",
     .run = run,
     .options = options,
 };

@@ -45,7 +45,8 @@ static gh_status take_skipped(gh_error *err, gh_encoding *out, const char *name,
 static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
   gh_encoding *out = ((gh_encoder *)user)->out;
   const char *name = gh_source_name(((gh_encoder *)user)->source, index);
-  if (gh_stop_requested()) return gh_fail(err, GH_ERROR_STOPPED, "stopped at image %zu; nothing is written", index + 1);
+  if (gh_stop_requested())
+    return gh_fail(err, GH_ERROR_INTERRUPTED, "stopped at image %zu; nothing is written", index + 1);
   if (why->status) return take_skipped(err, out, name, why);
   for (int64_t i = 0; i < out->width; i++)
     if (!isfinite(row[i])) return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", name);

@@ -38,7 +38,7 @@ static gh_status embed_lines(gh_error *err, gh_text_encoding *out, gh_text_embed
     status = gh_text_embed_part(err, e, items, first, n, out->embeddings + (int64_t)first * out->width);
     gh_progress_update(&progress, first + n, NULL);
     if (!status && gh_stop_requested())
-      status = gh_fail(err, GH_ERROR_STOPPED, "stopped at line %zu; nothing is written", first + n);
+      status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped at line %zu; nothing is written", first + n);
   }
   if (progress.terminal) gh_progress_end(&progress);
   return status;

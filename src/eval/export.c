@@ -126,16 +126,21 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   return GH_OK;
 }
 
-static gh_status declare_all(gh_error *err, gh_export *e) {
+/* The metadata of the file it is made from, and who made it. */
+static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
   gh_status status = GH_OK;
-  for (size_t i = 0; i < gh_safetensors_metadata_count(e->model) && !status; i++) {
+  for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
     const char *key, *value;
-    gh_safetensors_metadata_at(e->model, i, &key, &value);
+    gh_safetensors_metadata_at(from, i, &key, &value);
     if (strcmp(key, "format") && strcmp(key, "made_by"))
-      status = gh_safetensors_writer_metadata(err, e->writer, key, value);
+      status = gh_safetensors_writer_metadata(err, writer, key, value);
   }
-  if (!status) status = gh_safetensors_writer_metadata(err, e->writer, "format", "pt"); /* transformers asks for it */
-  if (!status) status = gh_safetensors_writer_metadata(err, e->writer, "made_by", MADE_BY);
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
+  return status ? status : gh_safetensors_writer_metadata(err, writer, "made_by", MADE_BY);
+}
+
+static gh_status declare_all(gh_error *err, gh_export *e) {
+  gh_status status = write_metadata(err, e->writer, e->model);
   for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++) {
     const gh_st_tensor *t = gh_safetensors_at(e->model, i);
     if (is_written(e, t))
@@ -264,7 +269,9 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
   gh_export e = {.options = o, .counts = counts};
   *counts = (gh_export_counts){0};
   char *path = gh_path_join(err, out, "model.safetensors");
-  gh_status status = path ? gh_weights_refuse_others(err, out, MADE_BY) : GH_ERROR_MEMORY; /* it may be repeated */
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status)
+    status = gh_weights_refuse_others(err, out, "model.safetensors", "config.json", MADE_BY); /* repeats may */
   if (!status) status = open_all(err, &e);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = write_weights(err, &e, path);
@@ -277,12 +284,36 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
   return status;
 }
 
-gh_status gh_export_peft(gh_error *err, const char *out, const char *adapter) {
-  gh_adapter checked;
-  gh_status status = gh_adapter_open(err, &checked, adapter);
-  if (status) return status;
-  gh_adapter_close(&checked);
-  status = gh_folder_make(err, out);
-  if (!status) status = gh_file_copy(err, adapter, out, "adapter_model.safetensors", true);
-  return status ? status : gh_file_copy(err, adapter, out, "adapter_config.json", true);
+/* ---- the adapter ---- */
+
+static gh_status write_adapter(gh_error *err, const gh_safetensors *adapter, const char *path) {
+  gh_safetensors_writer *writer = NULL;
+  gh_status status = gh_safetensors_writer_new(err, &writer, path);
+  if (!status) status = write_metadata(err, writer, adapter);
+  for (size_t i = 0; i < gh_safetensors_count(adapter) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(adapter, i);
+    status = gh_safetensors_writer_declare(err, writer, t->name, t->dtype, t->rank, t->shape);
+  }
+  if (!status) status = gh_safetensors_writer_begin(err, writer);
+  for (size_t i = 0; i < gh_safetensors_count(adapter) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(adapter, i);
+    status = gh_safetensors_writer_write(err, writer, t->name, t->data, t->bytes);
+  }
+  if (!status) status = gh_safetensors_writer_finish(err, writer);
+  gh_safetensors_writer_free(writer);
+  return status;
+}
+
+gh_status gh_export_peft(gh_error *err, const char *out, const char *folder) {
+  static const char weights[] = "adapter_model.safetensors", config[] = "adapter_config.json";
+  gh_adapter adapter = {0};
+  char *path = gh_path_join(err, out, weights);
+  gh_status status = path ? gh_weights_refuse_others(err, out, weights, config, MADE_BY) : GH_ERROR_MEMORY;
+  if (!status) status = gh_adapter_open(err, &adapter, folder);
+  if (!status) status = gh_folder_make(err, out);
+  if (!status) status = write_adapter(err, adapter.file, path);
+  if (!status) status = gh_file_copy(err, folder, out, config, true);
+  gh_adapter_close(&adapter);
+  free(path);
+  return status;
 }

@@ -31,17 +31,23 @@ static void *read_some(void *context) {
   return NULL;
 }
 
-/* Fills the batch from picture `first` on, with a thread a processor; this one takes part. */
-static void read_batch(gh_batch *b, size_t first) {
+/* A thread a processor, no more than there are pictures; this one takes part. */
+static void on_every_processor(void *(*work)(void *context), void *context, size_t pictures) {
   pthread_t threads[MAX_THREADS];
-  size_t total = b->feed->total, started = 0;
+  size_t started = 0;
+  size_t wanted = GH_MIN((size_t)GH_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1), GH_MIN(pictures, (size_t)MAX_THREADS));
+  while (started + 1 < wanted && !pthread_create(&threads[started], NULL, work, context)) started++;
+  work(context);
+  for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+}
+
+/* Fills the batch from picture `first` on. */
+static void read_batch(gh_batch *b, size_t first) {
+  size_t total = b->feed->total;
   b->first = GH_MIN(first, total);
   b->count = GH_MIN((size_t)b->feed->embedder->batch, total - b->first);
   atomic_store(&b->next, 0);
-  size_t wanted = GH_MIN((size_t)GH_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1), GH_MIN(b->count, (size_t)MAX_THREADS));
-  while (started + 1 < wanted && !pthread_create(&threads[started], NULL, read_some, b)) started++;
-  read_some(b);
-  for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+  on_every_processor(read_some, b, b->count);
 }
 
 /* ---- the whole ---- */
@@ -128,4 +134,50 @@ gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const 
   const gh_feed feed = {
       .embedder = embedder, .what = what, .total = paths->count, .read = read_file, .take = take_row, .user = &files};
   return gh_feed_run(err, &feed);
+}
+
+/* ---- decoding alone ---- */
+
+typedef struct gh_checking {
+  const gh_strings *paths;
+  atomic_size_t next;
+  pthread_mutex_t lock; /* guards what follows */
+  size_t done, broken, first;
+  gh_error why; /* of the first that is broken */
+  gh_progress progress;
+} gh_checking;
+
+static void note_checked(gh_checking *c, size_t index, const gh_error *err) {
+  pthread_mutex_lock(&c->lock);
+  c->broken += err->status != GH_OK;
+  if (err->status && (c->broken == 1 || index < c->first)) {
+    c->first = index;
+    c->why = *err;
+  }
+  gh_progress_update(&c->progress, ++c->done, NULL);
+  pthread_mutex_unlock(&c->lock);
+}
+
+static void *check_some(void *context) {
+  gh_checking *c = context;
+  for (size_t i; !gh_stop_requested() && (i = atomic_fetch_add(&c->next, 1)) < c->paths->count;) {
+    gh_error err = {0};
+    gh_image image = {0};
+    gh_image_read(&err, &image, c->paths->items[i]);
+    gh_image_free(&image);
+    note_checked(c, i, &err);
+  }
+  return NULL;
+}
+
+gh_status gh_feed_check_files(gh_error *err, const gh_strings *paths, const char *what) {
+  gh_checking c = {.paths = paths, .lock = PTHREAD_MUTEX_INITIALIZER};
+  gh_progress_start(&c.progress, what, "images", paths->count, 0);
+  on_every_processor(check_some, &c, paths->count);
+  if (c.progress.terminal) gh_progress_end(&c.progress);
+  pthread_mutex_destroy(&c.lock);
+  if (gh_stop_requested()) return gh_fail(err, GH_ERROR_STOPPED, "stopped while %s", what);
+  if (!c.broken) return GH_OK;
+  return gh_fail(err, c.why.status, "%zu of %zu images cannot be decoded, the first: %s", c.broken, paths->count,
+                 c.why.text);
 }

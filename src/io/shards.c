@@ -186,7 +186,8 @@ gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const 
     status = index_shard(err, index, out->paths.items[i], &out->bytes[i]);
     out->starts[i + 1] = index->count;
     gh_progress_update(&progress, i + 1, NULL);
-    if (!status && gh_stop_requested()) status = gh_fail(err, GH_ERROR_STOPPED, "stopped while listing %s", pattern);
+    if (!status && gh_stop_requested())
+      status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing %s", pattern);
   }
   if (progress.shown > progress.started) gh_progress_end(&progress); /* a short one is not worth a line */
   if (!status && !index->count)

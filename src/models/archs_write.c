@@ -138,7 +138,8 @@ static gh_status write_weights(gh_error *err, const gh_arch *a, const char *path
 
 gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uint64_t seed) {
   char *weights = gh_path_join(err, folder, "model.safetensors");
-  gh_status status = weights ? gh_weights_refuse_others(err, folder, MADE_BY) : GH_ERROR_MEMORY;
+  gh_status status =
+      weights ? gh_weights_refuse_others(err, folder, "model.safetensors", "config.json", MADE_BY) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_make(err, folder);
   if (!status) status = write_weights(err, a, weights, seed);
   gh_preprocess preprocess;

@@ -215,20 +215,21 @@ gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path)
   return status;
 }
 
-gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char *maker) {
-  char *weights = gh_path_join(err, folder, "model.safetensors"), *config = gh_path_join(err, folder, "config.json");
-  gh_status status = weights && config ? GH_OK : GH_ERROR_MEMORY;
-  if (!status && (gh_path_exists(weights) || gh_path_exists(config))) {
+gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char *weights, const char *config,
+                                   const char *maker) {
+  char *weights_path = gh_path_join(err, folder, weights), *config_path = gh_path_join(err, folder, config);
+  gh_status status = weights_path && config_path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && (gh_path_exists(weights_path) || gh_path_exists(config_path))) {
     gh_safetensors *file = NULL;
     gh_error ignored;
     const char *made_by =
-        gh_safetensors_open(&ignored, &file, weights) ? NULL : gh_safetensors_metadata(file, "made_by");
+        gh_safetensors_open(&ignored, &file, weights_path) ? NULL : gh_safetensors_metadata(file, "made_by");
     if (!made_by || strcmp(made_by, maker))
-      status =
-          gh_fail(err, GH_ERROR_FILE, "%s: holds a model or a run that is not of `%s`: not replaced", folder, maker);
+      status = gh_fail(err, GH_ERROR_FILE, "%s: holds %s that is not of `%s`: not replaced", folder,
+                       strcmp(config, "config.json") ? "an adapter" : "a model or a run", maker);
     gh_safetensors_close(file);
   }
-  free(weights);
-  free(config);
+  free(weights_path);
+  free(config_path);
   return status;
 }

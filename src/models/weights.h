@@ -10,8 +10,10 @@
  * transposed. Of a folder with an open_clip_config.json, open_clip_model.safetensors. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
 
-/* GH_ERROR_FILE where the folder's model.safetensors has other metadata "made_by" than `maker`, or where there is none
- * beside a config.json: somebody's model, in shards too, or a run must not be lost to what is about to be written. */
-gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char *maker);
+/* GH_ERROR_FILE where the folder's `weights` ("model.safetensors") has other metadata "made_by" than `maker`, or where
+ * there is none beside its `config` ("config.json"): somebody's model, in shards too, or a run must not be lost to what
+ * is about to be written. */
+gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char *weights, const char *config,
+                                   const char *maker);
 
 #endif

@@ -23,13 +23,24 @@ typedef struct gh_gallery {
   gh_reconstruction drawn[2]; /* some of them, drawn */
 } gh_gallery;
 
+/* What the user named must be there; of what only the run names, the page says that it is gone. */
+static gh_status open_named(gh_error *err, gh_gallery *g) {
+  const gh_report_options *o = g->options;
+  gh_snapshot snapshot = {0};
+  gh_status status = o->snapshot ? gh_run_snapshot(err, o->run, o->snapshot, &snapshot) : GH_OK;
+  if (!status && o->images && (status = gh_source_open(err, &g->source, o->images))) gh_fail_in(err, "--images");
+  if (!status && o->device) status = gh_device_open(err, o->device, &g->device);
+  gh_snapshot_free(&snapshot);
+  return status;
+}
+
 static gh_status open_gallery(gh_error *err, gh_gallery *g) {
   const gh_report_options *o = g->options;
   gh_status status = gh_redraw_open(err, &g->run, o->run, o->snapshot);
   if (!status && !o->images && !g->run.config.data.images.count)
     status = gh_fail(err, GH_ERROR_FILE, "%s: no images to draw", o->run);
-  if (!status) status = gh_source_open(err, &g->source, o->images ? o->images : g->run.config.data.images.items[0]);
-  if (!status) status = gh_device_open(err, o->device ? o->device : g->run.config.device, &g->device);
+  if (!status && !g->source) status = gh_source_open(err, &g->source, g->run.config.data.images.items[0]);
+  if (!status && !g->device) status = gh_device_open(err, g->run.config.device, &g->device);
   g->run.device = g->device;
   g->trained = g->run.snapshot.adapter || g->run.snapshot.encoder;
   return status;
@@ -219,7 +230,12 @@ static void explain(const gh_report_view *v, const char *reason) {
 
 gh_status gh_report_pictures(gh_error *err, const gh_report_view *v, const gh_report_options *options) {
   gh_gallery g = {.options = options};
-  gh_status status = open_gallery(err, &g);
+  gh_status status = open_named(err, &g);
+  if (status) {
+    close_gallery(&g);
+    return status;
+  }
+  status = open_gallery(err, &g);
   if (!status) status = compute(err, &g);
   if (!status) {
     draw_grid(v, &g);

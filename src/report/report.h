@@ -16,7 +16,8 @@ typedef struct gh_report_options {
 } gh_report_options;
 
 /* Writes the page, all or nothing. What the run has no data for is left out; pictures that cannot be drawn (models or
- * images are gone) are left out with the reason on the page and a warning. result gets "sections", their names. */
+ * images are gone) are left out with the reason on the page and a warning, but images, a snapshot or a device that the
+ * options name must be there. result gets "sections", their names. */
 gh_status gh_report_write(gh_error *err, const char *path, const gh_report_options *options, gh_json *result);
 
 #endif

@@ -15,6 +15,7 @@ typedef struct gh_comparison {
   const gh_config *config;
   const gh_compare_options *options;
   gh_device *devices[2];
+  gh_image_set *images;
   /* of a stage */
   gh_models models;
   gh_lora lora[2];
@@ -54,6 +55,7 @@ static gh_status build_side(gh_error *err, gh_comparison *c, int number, int sid
                  .number = number,
                  .stage = &c->config->stages[number - 1],
                  .device = c->devices[side],
+                 .set = c->images,
                  .micro_batch = fitted->batch};
   gh_status status = gh_store_create(err, l->device, &l->store);
   if (!status) status = gh_step_block(err, l->store, "step", &block);
@@ -302,6 +304,8 @@ gh_status gh_compare(gh_error *err, const gh_config *config, const gh_compare_op
   int compared = 0;
   gh_status status = gh_setup_refuse(err, config);
   for (int i = 0; i < 2 && !status; i++) status = gh_device_open(err, options->devices[i], &c.devices[i]);
+  const gh_strings *images = &config->data.images;
+  if (!status) status = gh_image_set_open(err, &c.images, (const char *const *)images->items, images->count);
   if (!status) status = gh_compare_open_report(err, c.devices, options, result);
   for (int number = 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps || (options->stage && options->stage != number)) continue;
@@ -310,6 +314,7 @@ gh_status gh_compare(gh_error *err, const gh_config *config, const gh_compare_op
   }
   if (!status && !compared) status = gh_fail(err, GH_ERROR_CONFIG, "the configuration leaves the stage out: 0 steps");
   if (!status && wrong[0]) status = gh_fail(err, GH_ERROR_NUMERIC, "%s", wrong);
+  gh_image_set_free(c.images);
   gh_device_close(c.devices[0]);
   gh_device_close(c.devices[1]);
   return status;

@@ -35,6 +35,10 @@ typedef struct gh_evaluator gh_evaluator;
  * with them later. */
 gh_status gh_evaluate_check(gh_error *err, const gh_config *config);
 
+/* Decodes every picture that "evaluate" names, which takes about as long as reading them for one evaluation: a picture
+ * that is broken would end stage 2. The first such is named. */
+gh_status gh_evaluate_check_pictures(gh_error *err, const gh_config *config);
+
 /* What "evaluate" takes on the device: fills in evaluation_bytes and
  * start_bytes, with 0 where nothing is asked for. Nothing is allocated. `lora`:
  * what stage 2 adapts the encoder with, or NULL. */

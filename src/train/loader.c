@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "io/source.h"
 
 typedef enum slot_state { SLOT_EMPTY, SLOT_CLAIMED, SLOT_READY, SLOT_FAILED } slot_state;
 
@@ -23,10 +22,9 @@ typedef struct slot {
 struct gh_loader {
   gh_loader_options options; /* its sources are not kept */
   gh_stream crop_stream;
-  gh_source **sources;
-  size_t source_count;
-  uint64_t *starts; /* [source_count + 1] index of each source's first image */
-  uint64_t images, left_out;
+  gh_image_set *own; /* NULL: the images are somebody else's */
+  const gh_image_set *set;
+  uint64_t images;
 
   pthread_mutex_t lock; /* guards what follows */
   pthread_cond_t room;  /* a slot was emptied, or stop */
@@ -60,27 +58,13 @@ static uint64_t image_after(const gh_loader *loader, uint64_t ordinal, uint64_t 
 
 uint64_t gh_loader_image_of(const gh_loader *loader, uint64_t ordinal) { return image_after(loader, ordinal, 0); }
 
-static const gh_source *find_source(const gh_loader *loader, uint64_t *index) {
-  size_t low = 0, high = loader->source_count; /* starts[low] <= index < starts[high] */
-  while (high - low > 1) {
-    size_t middle = (low + high) / 2;
-    if (loader->starts[middle] <= *index)
-      low = middle;
-    else
-      high = middle;
-  }
-  *index -= loader->starts[low];
-  return loader->sources[low];
-}
-
 char *gh_loader_name(gh_error *err, const gh_loader *loader, uint64_t index) {
   if (index >= loader->images) {
     gh_fail(err, GH_ERROR_ARGUMENT, "image %llu of %llu", (unsigned long long)index,
             (unsigned long long)loader->images);
     return NULL;
   }
-  const gh_source *source = find_source(loader, &index);
-  return gh_source_full_name(err, source, index);
+  return gh_image_set_name(err, loader->set, index);
 }
 
 /* ---- one sample ---- */
@@ -89,11 +73,8 @@ static gh_status decode_image(gh_error *err, gh_image *out, const gh_loader *loa
   char *bytes = NULL, *name = gh_loader_name(err, loader, index);
   size_t size = 0;
   gh_status status = GH_ERROR_MEMORY;
-  if (name) {
-    const gh_source *source = find_source(loader, &index);
-    status = gh_source_load(err, source, index, &bytes, &size);
-    if (!status) status = gh_image_decode(err, out, name, bytes, size);
-  }
+  if (name) status = gh_image_set_load(err, loader->set, index, &bytes, &size);
+  if (name && !status) status = gh_image_decode(err, out, name, bytes, size);
   free(bytes);
   free(name);
   return status;
@@ -232,7 +213,6 @@ gh_status gh_loader_next_samples(gh_error *err, gh_loader *loader, float *images
 /* ---- life ---- */
 
 static gh_status check_options(gh_error *err, const gh_loader_options *o) {
-  if (!o->source_count) return gh_fail(err, GH_ERROR_CONFIG, "data.images: no source is named");
   if (o->image_size <= 0 || (int64_t)o->image_size * o->image_size > GH_IMAGE_MAX_PIXELS)
     return gh_fail(err, GH_ERROR_ARGUMENT, "image size %d", o->image_size);
   if (o->workers < 0 || o->workers > 1024)
@@ -241,22 +221,6 @@ static gh_status check_options(gh_error *err, const gh_loader_options *o) {
     return gh_fail(err, GH_ERROR_ARGUMENT, "a block of %llu in every %llu samples", (unsigned long long)o->block,
                    (unsigned long long)o->period);
   return gh_crop_rule_check(err, &o->crop);
-}
-
-static gh_status open_sources(gh_error *err, gh_loader *loader, const char *const *paths, size_t count) {
-  loader->sources = gh_alloc(err, count, sizeof(gh_source *));
-  loader->starts = gh_alloc(err, count + 1, sizeof *loader->starts);
-  if (!loader->sources || !loader->starts) return GH_ERROR_MEMORY;
-  for (size_t i = 0; i < count; i++) {
-    gh_status status = gh_source_open(err, &loader->sources[i], paths[i]);
-    if (status) return status;
-    loader->source_count++;
-    loader->left_out += gh_source_left_out(loader->sources[i]);
-    gh_source_warn(loader->sources[i]);
-    loader->starts[i + 1] = loader->starts[i] + gh_source_count(loader->sources[i]);
-  }
-  loader->images = loader->starts[count];
-  return GH_OK;
 }
 
 static gh_status start_workers(gh_error *err, gh_loader *loader) {
@@ -288,7 +252,12 @@ gh_status gh_loader_create(gh_error *err, gh_loader **out, const gh_loader_optio
   pthread_mutex_init(&loader->lock, NULL);
   pthread_cond_init(&loader->room, NULL);
   pthread_cond_init(&loader->ready, NULL);
-  if ((status = open_sources(err, loader, options->sources, options->source_count))) goto fail;
+  loader->set = options->set;
+  if (!loader->set) {
+    if ((status = gh_image_set_open(err, &loader->own, options->sources, options->source_count))) goto fail;
+    loader->set = loader->own;
+  }
+  loader->images = gh_image_set_count(loader->set);
   loader->slots = gh_alloc(err, loader->options.ahead, sizeof *loader->slots);
   loader->broken = gh_alloc(err, loader->images, 1);
   status = loader->slots && loader->broken ? start_workers(err, loader) : GH_ERROR_MEMORY;
@@ -308,14 +277,12 @@ void gh_loader_free(gh_loader *loader) {
   pthread_mutex_unlock(&loader->lock);
   for (int i = 0; i < loader->thread_count; i++) pthread_join(loader->threads[i], NULL);
   for (size_t i = 0; loader->slots && i < loader->options.ahead; i++) gh_image_free(&loader->slots[i].image);
-  for (size_t i = 0; i < loader->source_count; i++) gh_source_free(loader->sources[i]);
+  gh_image_set_free(loader->own);
   pthread_cond_destroy(&loader->ready);
   pthread_cond_destroy(&loader->room);
   pthread_mutex_destroy(&loader->lock);
   free(loader->slots);
   free(loader->broken);
-  free(loader->sources);
-  free(loader->starts);
   free(loader->threads);
   free(loader);
 }
@@ -324,19 +291,16 @@ void gh_loader_free(gh_loader *loader) {
 
 void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out) {
   pthread_mutex_lock(&loader->lock);
+  uint64_t left_out = gh_image_set_left_out(loader->set);
   *out = (gh_loader_stats){.images = loader->images,
-                           .left_out = loader->left_out,
-                           .skipped = loader->left_out + loader->broken_count,
+                           .left_out = left_out,
+                           .skipped = left_out + loader->broken_count,
                            .samples = loader->delivered,
                            .waited_seconds = loader->waited};
   pthread_mutex_unlock(&loader->lock);
 }
 
-uint64_t gh_loader_index_hash(const gh_loader *loader) {
-  uint64_t hash = 0;
-  for (size_t i = 0; i < loader->source_count; i++) hash = gh_source_hash(loader->sources[i], hash);
-  return hash;
-}
+uint64_t gh_loader_index_hash(const gh_loader *loader) { return gh_image_set_hash(loader->set); }
 
 gh_status gh_loader_skipped(gh_error *err, gh_loader *loader, gh_strings *out) {
   gh_status status = GH_OK;

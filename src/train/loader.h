@@ -16,12 +16,14 @@
 #include "base/status.h"
 #include "base/text.h"
 #include "train/augment.h"
+#include "train/image_set.h"
 
 #define GH_LOADER_WARNINGS 100
 
 typedef struct gh_loader gh_loader;
 
 typedef struct gh_loader_options {
+  const gh_image_set *set;    /* the images, which outlive the loader; NULL: it lists `sources` itself */
   const char *const *sources; /* [source_count] paths: see io/source.h */
   size_t source_count;
   int image_size; /* S */
@@ -52,7 +54,7 @@ typedef struct gh_loader_stats {
   double waited_seconds; /* in gh_loader_next, for the workers */
 } gh_loader_stats;
 
-/* Lists the sources (errors name the source), warns of what it had to leave out, and starts the workers. */
+/* Lists the sources where that was not done yet, and starts the workers. */
 gh_status gh_loader_create(gh_error *err, gh_loader **out, const gh_loader_options *options);
 void gh_loader_free(gh_loader *loader); /* stops the workers; NULL is fine */
 

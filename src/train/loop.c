@@ -31,7 +31,8 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
 }
 
 static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *data, uint64_t seed, int64_t side) {
-  return (gh_loader_options){.sources = (const char *const *)data->images.items,
+  return (gh_loader_options){.set = l->set,
+                             .sources = (const char *const *)data->images.items,
                              .source_count = data->images.count,
                              .image_size = (int)side,
                              .crop = {.scale = {data->crop_scale[0], data->crop_scale[1]},
@@ -238,11 +239,10 @@ static gh_status check_stateless(gh_error *err, const char *run, const gh_json *
   return status;
 }
 
-gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
+gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
                            gh_state_info *from) {
-  gh_status status = gh_folder_make(err, run);
   char *path = gh_path_join(err, run, "config.json");
-  if (!status) status = gh_folder_sweep(err, run);
+  gh_status status = gh_folder_sweep(err, run);
   if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
   if (!status && !*state_folder) status = check_stateless(err, run, config, path, resume);
   if (!status && *state_folder && !resume)
@@ -250,7 +250,14 @@ gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config
                      run);
   if (!status && *state_folder) status = gh_plan_same_run(err, config, from->config);
   if (!status && *state_folder) status = gh_plan_steps_left(err, config, from->config, from->stage, from->update);
-  if (!status) status = gh_metrics_rewind(err, run, *state_folder ? from->stage : 0, from->update);
+  free(path);
+  return status;
+}
+
+gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from) {
+  char *path = gh_path_join(err, run, "config.json");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_metrics_rewind(err, run, from ? from->stage : 0, from ? from->update : 0);
   if (!status) status = gh_json_write_file(err, path, config);
   free(path);
   return status;

@@ -26,6 +26,7 @@ struct gh_loop {
   gh_store *store;
   gh_step step; /* its graph, images, step block and loss */
   gh_update update;
+  const gh_image_set *set; /* of data.images; NULL: listed when they are loaded */
   gh_loader *loader;
   float *images;             /* (micro_batch, 3, S, S) */
   gh_loader_sample *samples; /* (micro_batch) what they show */
@@ -41,10 +42,12 @@ struct gh_loop {
 
 void gh_loop_free(gh_loop *loop); /* an empty one is fine; the device stays open */
 
-/* Finds a state to resume from (*state_folder NULL: none), refuses a folder with a run unless `resume`, cuts the
- * metrics back to the state, writes config.json. */
-gh_status gh_loop_open_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
+/* Finds a state to resume from (*state_folder NULL: none) and refuses a folder with a run unless `resume`. */
+gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
                            gh_state_info *from);
+/* The first that is written to a run's folder, when nothing is left that could refuse to start: cuts the metrics back
+ * to the state (NULL: a fresh start) and writes config.json. */
+gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from);
 /* Records the update for the recorded step, plans both graphs and makes the staging memory of an update's sends. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
 /* Opens the cache that `data` asks for, below the run where it names no folder, and makes what is missing of it. */

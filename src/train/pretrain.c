@@ -18,6 +18,8 @@
 typedef struct gh_pretraining {
   const gh_pretrain_config *config;
   gh_tensor *latents; /* z (B, latent, h, w), kept */
+  gh_image_set *images;
+  bool began; /* its folder has been written to */
   gh_loop loop;
 } gh_pretraining;
 
@@ -233,10 +235,11 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
     gh_budget_describe(&budget, l->store, &l->step, &l->update);
     gh_budget_print(l->device, l->label, &budget, l->micro_batch, false);
   }
-  if (!status) status = gh_plan_write(err, l->run, l->plan_json);
   if (!status) status = gh_loop_load_images(err, l, &p->config->data, (uint64_t)p->config->seed);
   if (!status && folder && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
-  return status;
+  if (!status) p->began = true;
+  if (!status) status = gh_loop_begin_run(err, l->run, l->config_json, folder ? from : NULL);
+  return status ? status : gh_plan_write(err, l->run, l->plan_json);
 }
 
 static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options *o, gh_stage_report *report) {
@@ -245,7 +248,10 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
   gh_state_info from = {0};
   double began = gh_now();
   gh_status status = describe(err, p->config, &l->config_json);
-  if (!status) status = gh_loop_open_run(err, l->run, l->config_json, o->resume, &folder, &from);
+  const gh_strings *images = &p->config->data.images;
+  if (!status) status = gh_loop_find_run(err, l->run, l->config_json, o->resume, &folder, &from);
+  if (!status) status = gh_image_set_open(err, &p->images, (const char *const *)images->items, images->count);
+  l->set = p->images;
   if (!status) status = prepare(err, p, o, folder, &from);
   if (!status) status = gh_loop_run(err, l);
   if (!status) status = write_result(err, p);
@@ -258,10 +264,10 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
 gh_status gh_pretrain_autoencoder(gh_error *err, const gh_pretrain_config *c, const gh_train_options *o,
                                   gh_stage_report *report) {
   gh_device *device = NULL;
-  gh_file_lock *lock = NULL;
+  gh_run_hold hold = {0};
   *report = (gh_stage_report){0};
   gh_status status = gh_setup_device(err, c->device, true, &device);
-  if (!status) status = gh_run_lock(err, c->output, &lock);
+  if (!status) status = gh_run_lock(err, c->output, &hold);
   gh_pretraining p = {.config = c};
   p.loop = (gh_loop){.label = "autoencoder",
                      .number = 1,
@@ -275,7 +281,8 @@ gh_status gh_pretrain_autoencoder(gh_error *err, const gh_pretrain_config *c, co
                      .device = device};
   if (!status) status = train(err, &p, o, report);
   gh_loop_free(&p.loop);
-  gh_file_lock_release(lock);
+  gh_image_set_free(p.images);
+  gh_run_unlock(&hold, p.began);
   gh_device_close(device);
   return status;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool gh_run_parse_name(const char *name, int *stage, int64_t *update) {
   long long number = 0;
@@ -135,10 +136,21 @@ gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *
   return status;
 }
 
-gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out) {
+gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out) {
+  *out = (gh_run_hold){.made_folder = !gh_path_exists(run)};
   gh_status status = gh_folder_make(err, run);
-  char *path = status ? NULL : gh_path_join(err, run, ".lock");
-  if (!status) status = path ? gh_file_lock_take(err, out, path, false) : GH_ERROR_MEMORY;
-  free(path);
-  return status;
+  if (!status && !(out->folder = gh_strdup(err, run))) status = GH_ERROR_MEMORY;
+  if (!status && !(out->file = gh_path_join(err, run, ".lock"))) status = GH_ERROR_MEMORY;
+  if (status) return status;
+  out->made_file = !gh_path_exists(out->file);
+  return gh_file_lock_take(err, &out->lock, out->file, false);
+}
+
+void gh_run_unlock(gh_run_hold *hold, bool began) {
+  if (!began && hold->lock && hold->made_file) unlink(hold->file);
+  if (!began && hold->folder && hold->made_folder) rmdir(hold->folder); /* stays where something is in it */
+  gh_file_lock_release(hold->lock);
+  free(hold->folder);
+  free(hold->file);
+  *hold = (gh_run_hold){0};
 }

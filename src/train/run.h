@@ -35,8 +35,15 @@ gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update,
 /* Puts a member into RUN/info.json; takes value, on failure too. */
 gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value);
 
-/* Keeps a second process out of the folder; makes it. */
-gh_status gh_run_lock(gh_error *err, const char *run, gh_file_lock **out);
+/* Keeps a second process out of the folder, which is made where it is absent. */
+typedef struct gh_run_hold {
+  gh_file_lock *lock;
+  char *folder, *file;
+  bool made_folder, made_file;
+} gh_run_hold;
+gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out);
+/* Lets go of it; of a run that never began, what the lock made goes too. An empty one is fine. */
+void gh_run_unlock(gh_run_hold *hold, bool began);
 
 /* RUN/config.json. */
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);

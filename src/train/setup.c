@@ -74,17 +74,27 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
   gh_preprocess preprocess;
   if (!denoiser) denoiser = c->denoiser.weights;
   if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
-  if (gh_vision_config_read(err, c->clip, &m->clip) || gh_weights_open(err, &m->clip_file, c->clip) ||
-      gh_vision_preprocess_read(err, &preprocess, c->clip, &m->clip) ||
-      gh_safetensors_open(err, &m->vae_file, c->autoencoder) || gh_vae_config_read(err, m->vae_file, &m->vae) ||
-      (denoiser && gh_safetensors_open(err, &m->denoiser_file, denoiser)) ||
-      (adapter && open_adapter(err, &m->adapter_file, adapter))) {
-    gh_models_close(m);
-    return err->status;
+  const char *key = "clip"; /* to name in an error: its text begins with the file */
+  gh_status status = gh_vision_config_read(err, c->clip, &m->clip);
+  if (!status) status = gh_weights_open(err, &m->clip_file, c->clip);
+  if (!status) status = gh_vision_preprocess_read(err, &preprocess, c->clip, &m->clip);
+  if (!status) {
+    key = "autoencoder";
+    status = gh_safetensors_open(err, &m->vae_file, c->autoencoder);
   }
-  if (check_convention(err, m, c)) {
+  if (!status) status = gh_vae_config_read(err, m->vae_file, &m->vae);
+  if (!status && denoiser) {
+    key = denoiser == c->denoiser.weights ? "denoiser.weights" : "denoiser";
+    status = gh_safetensors_open(err, &m->denoiser_file, denoiser);
+    if (!status) status = check_convention(err, m, c);
+  }
+  if (!status && adapter) {
+    key = "stage2.lora.adapter";
+    status = open_adapter(err, &m->adapter_file, adapter);
+  }
+  if (status) {
     gh_models_close(m);
-    return err->status;
+    return status == GH_ERROR_MEMORY ? status : gh_fail_in(err, "%s", key);
   }
   memcpy(m->image_mean, preprocess.mean, sizeof m->image_mean);
   memcpy(m->image_std, preprocess.std, sizeof m->image_std);

@@ -19,6 +19,7 @@ typedef struct gh_stage {
   bool recompute;
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" asks for one */
+  bool *began;             /* of the run: its folder has been written to */
 } gh_stage;
 
 static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
@@ -83,6 +84,12 @@ static gh_status note(gh_error *err, const gh_stage *s) {
   return status;
 }
 
+static gh_status begin(gh_error *err, gh_stage *s, const gh_state_info *from) {
+  if (*s->began) return GH_OK;
+  *s->began = true;
+  return gh_loop_begin_run(err, s->loop.run, s->loop.config_json, from);
+}
+
 /* `from`: the state to go on from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as the configuration says).
  */
 static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder,
@@ -98,8 +105,10 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache && !o->dry_run)
     status = gh_loop_open_latents(err, l, &s->models, &s->config->data, (uint64_t)s->config->seed);
-  if (!status && l->number == 2 && !o->dry_run)
-    status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
+  if (!status && l->number == 2 && !o->dry_run && gh_json_count(s->config->evaluate)) {
+    status = begin(err, s, from); /* the start's scores are the run's first */
+    if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
+  }
   if (!status) status = build(err, s);
   if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
   if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
@@ -109,12 +118,11 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
     s->plan = gh_budget_json(err, &s->budget, l->micro_batch, s->recompute);
     return s->plan ? gh_dry_run_report(err, l, s->plan) : err->status;
   }
-  if (status) return status;
-  status = gh_plan_write(err, l->run, l->plan_json);
-  if (!status) status = note(err, s);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
-  return status;
+  if (!status) status = begin(err, s, from);
+  if (!status) status = gh_plan_write(err, l->run, l->plan_json);
+  return status ? status : note(err, s);
 }
 
 static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder,
@@ -139,30 +147,42 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
 
 /* ---- the whole run ---- */
 
-static gh_status run_stages(gh_error *err, const gh_config *config, const gh_train_options *options, gh_device *device,
-                            const gh_state_info *from, const char *folder, gh_stage_report reports[2]) {
+/* What the stages of a run have in common. */
+typedef struct gh_training {
+  const gh_config *config;
+  const gh_train_options *options;
+  gh_device *device;
+  gh_image_set *images;
+  char *folder; /* of the state to go on from, NULL: a fresh start */
+  gh_state_info from;
+  bool began;
+} gh_training;
+
+static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report reports[2]) {
   static const char *const labels[2] = {"stage 1", "stage 2"};
+  const gh_config *config = t->config;
   gh_status status = GH_OK;
-  for (int number = folder ? from->stage : 1; number <= 2 && !status; number++) {
+  for (int number = t->folder ? t->from.stage : 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps) continue;
     if (number == 2 && reports[0].updates && gh_stop_requested()) /* preparing it may take longer than a user waits */
       return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume goes on from there");
-    gh_stage s = {.config = config, .options = options};
+    gh_stage s = {.config = config, .options = t->options, .began = &t->began};
     s.loop = (gh_loop){.label = labels[number - 1],
                        .number = number,
                        .run = config->output,
                        .stage = &config->stages[number - 1],
                        .state_keep = config->state_keep,
                        .state_minutes = config->state_minutes,
-                       .quiet = options->quiet,
+                       .quiet = t->options->quiet,
                        .snapshot = write_snapshot,
                        .user = &s,
-                       .device = device};
+                       .device = t->device,
+                       .set = t->images};
     char *denoiser = NULL; /* stage 1's, where it was trained */
-    if (number == 2 && config->stages[0].steps && !options->dry_run)
+    if (number == 2 && config->stages[0].steps && !t->options->dry_run)
       status = gh_run_stage1_denoiser(err, config->output, config->stages[0].steps, &denoiser);
-    bool resumed = folder && from->stage == number;
-    if (!status) status = train_stage(err, &s, resumed ? from : NULL, folder, denoiser, &reports[number - 1]);
+    bool resumed = t->folder && t->from.stage == number;
+    if (!status) status = train_stage(err, &s, resumed ? &t->from : NULL, t->folder, denoiser, &reports[number - 1]);
     free(denoiser);
   }
   return status;
@@ -170,12 +190,12 @@ static gh_status run_stages(gh_error *err, const gh_config *config, const gh_tra
 
 /* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days; and its matrix products get their
  * kernels now, so that the plan of a state of stage 1 holds them too. */
-static gh_status foresee_stage2(gh_error *err, const gh_config *config, const gh_train_options *options,
-                                gh_device *device) {
-  gh_stage s = {.config = config, .options = options};
-  s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &config->stages[1], .device = device};
+static gh_status foresee_stage2(gh_error *err, const gh_training *t) {
+  gh_stage s = {.config = t->config, .options = t->options};
+  s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
-  gh_status status = gh_models_open(err, &s.models, config, NULL, NULL);
+  gh_status status = t->options->dry_run ? GH_OK : gh_evaluate_check_pictures(err, t->config);
+  if (!status) status = gh_models_open(err, &s.models, t->config, NULL, NULL);
   if (!status) status = fit(err, &s);
   if (!status) {
     gh_step_spec spec = spec_of(&s, NULL, NULL);
@@ -185,33 +205,43 @@ static gh_status foresee_stage2(gh_error *err, const gh_config *config, const gh
   return status;
 }
 
-static gh_status open_run(gh_error *err, const gh_config *config, bool resume, char **folder, gh_state_info *from) {
+static gh_status find_run(gh_error *err, gh_training *t) {
   gh_json *json = NULL;
-  gh_status status = gh_config_to_json(err, &json, config);
-  if (!status) status = gh_loop_open_run(err, config->output, json, resume, folder, from);
+  gh_status status = gh_config_to_json(err, &json, t->config);
+  if (!status) status = gh_loop_find_run(err, t->config->output, json, t->options->resume, &t->folder, &t->from);
   gh_json_free(json);
   return status;
 }
 
+/* Every path of the configuration is looked at before anything takes time; the images, which may be many, last. */
+static gh_status check_files(gh_error *err, gh_training *t) {
+  gh_models models = {0};
+  bool denoiser_is_stage1s = t->folder && t->from.stage == 2 && t->config->stages[0].steps;
+  gh_status status = denoiser_is_stage1s ? GH_OK : gh_models_open(err, &models, t->config, NULL, NULL);
+  gh_models_close(&models);
+  const gh_strings *images = &t->config->data.images;
+  return status ? status : gh_image_set_open(err, &t->images, (const char *const *)images->items, images->count);
+}
+
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options,
                    gh_stage_report reports[2]) {
-  gh_device *device = NULL;
-  char *folder = NULL;
-  gh_state_info from = {0};
-  gh_file_lock *lock = NULL;
+  gh_training t = {.config = config, .options = options};
+  gh_run_hold hold = {0};
   reports[0] = reports[1] = (gh_stage_report){0};
   gh_status status = gh_setup_refuse(err, config);
   if (!status) status = gh_evaluate_check(err, config);
-  if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &device);
-  if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &lock);
-  if (!status && !options->dry_run) status = open_run(err, config, options->resume, &folder, &from);
-  if (!status && folder && !options->replan) status = gh_plan_freeze(err, device, from.plan);
-  bool both = config->stages[0].steps && config->stages[1].steps && !(folder && from.stage == 2);
-  if (!status && both) status = foresee_stage2(err, config, options, device);
-  if (!status) status = run_stages(err, config, options, device, &from, folder, reports);
-  gh_file_lock_release(lock);
-  gh_state_info_free(&from);
-  gh_device_close(device);
-  free(folder);
+  if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
+  if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
+  if (!status && !options->dry_run) status = find_run(err, &t);
+  if (!status) status = check_files(err, &t);
+  if (!status && t.folder && !options->replan) status = gh_plan_freeze(err, t.device, t.from.plan);
+  bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);
+  if (!status && both) status = foresee_stage2(err, &t);
+  if (!status) status = run_stages(err, &t, reports);
+  gh_run_unlock(&hold, t.began);
+  gh_state_info_free(&t.from);
+  gh_image_set_free(t.images);
+  gh_device_close(t.device);
+  free(t.folder);
   return status;
 }

@@ -1,0 +1,24 @@
+/* The images of "data.images": several sources (io/source.h), one after the other, as one set. A run lists them once,
+ * and everything in it that reads images shares the list. Reading is safe from any thread. */
+#ifndef GH_TRAIN_IMAGE_SET_H
+#define GH_TRAIN_IMAGE_SET_H
+
+#include "base/text.h"
+
+typedef struct gh_image_set gh_image_set;
+
+/* Warns of what was left out. Errors name the key and the source; GH_ERROR_STOPPED: a signal came, and whoever resumes
+ * has lost nothing. */
+gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *const *sources, size_t count);
+void gh_image_set_free(gh_image_set *set); /* NULL is fine */
+
+uint64_t gh_image_set_count(const gh_image_set *set);
+uint64_t gh_image_set_left_out(const gh_image_set *set); /* what looked like an image and cannot be used */
+uint64_t gh_image_set_hash(const gh_image_set *set);     /* of names and sizes */
+
+/* "photos/sub/a.png"; index < count. The caller frees. */
+char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index);
+/* The encoded file; the caller frees. */
+gh_status gh_image_set_load(gh_error *err, const gh_image_set *set, uint64_t index, char **bytes, size_t *size);
+
+#endif
