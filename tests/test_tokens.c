@@ -3,10 +3,13 @@
 #include "support/compare.h"
 
 #include "base/file.h"
+#include "base/random.h"
 #include "eval/encode.h"
+#include "io/csv.h"
 #include "io/spiece.h"
 #include "io/tokenizer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +131,83 @@ static void odd_lines(void **state) {
   gh_spiece_free(m);
   free(bytes);
   unload(&e);
+}
+
+/* The merges' rule as it is told: by texts, one scan of the whole word for each merge. Returns how many parts are left.
+ */
+static int merge_by_text(char parts[][24], int n, const gh_csv *merges) {
+  for (;;) {
+    size_t best = SIZE_MAX;
+    int place = 0;
+    for (int i = 0; i + 1 < n; i++)
+      for (size_t rank = 0; rank < GH_MIN(best, merges->count); rank++)
+        if (!strcmp(merges->rows[rank].fields.items[0], parts[i]) &&
+            !strcmp(merges->rows[rank].fields.items[1], parts[i + 1])) {
+          best = rank;
+          place = i;
+        }
+    if (best == SIZE_MAX) return n;
+    char both[48];
+    snprintf(both, sizeof both, "%s%s", parts[place], parts[place + 1]);
+    assert_true(strlen(both) < sizeof *parts);
+    memcpy(parts[place], both, sizeof *parts);
+    memmove(parts[place + 1], parts[place + 2], (size_t)(n - place - 2) * sizeof *parts);
+    n--;
+  }
+}
+
+/* Long words of few letters, which merge at many places at once; and the longest line, one word, comes to an end. */
+static void long_words(void **state) {
+  (void)state;
+  enum { LETTERS = 150 };
+  static const char *const alphabets[] = {"a", "ab", "the", "aeiou", "etaoinshrdlu", "redbluopntigsv"};
+  gh_error err = {0};
+  char *text = NULL;
+  size_t size = 0;
+  gh_json *vocabulary = NULL;
+  gh_csv merges = {0};
+  gh_strings lines = {0};
+  gh_bpe *bpe = NULL;
+  check_ok(gh_json_read_file(&err, &vocabulary, TOKENS "/clip/vocab.json", GH_JSON_MAX_BYTES));
+  check_ok(gh_file_read(&err, TOKENS "/clip/merges.txt", 1 << 28, &text, &size));
+  for (char *space = text; (space = strchr(space, ' '));) *space = '\t'; /* so that quotes are plain text */
+  check_ok(gh_csv_parse(&err, &merges, "merges.txt", text, size, '\t'));
+  for (size_t i = 1; i < merges.count; i++) { /* the first line is the version */
+    char *pair = gh_format(&err, "%s %s", merges.rows[i].fields.items[0], merges.rows[i].fields.items[1]);
+    check_ok(gh_strings_add(&err, &lines, pair));
+    free(pair);
+  }
+  check_ok(gh_bpe_create(&err, &bpe, "clip", vocabulary, &lines, "<|endoftext|>"));
+  gh_stream stream = gh_stream_make(3, 0, "letters", "");
+  for (size_t a = 0; a < GH_COUNT(alphabets); a++) {
+    static char parts[LETTERS][24];
+    char word[LETTERS];
+    float draws[LETTERS];
+    gh_ids ids = {0};
+    gh_stream_uniforms(stream, a, 0, LETTERS, draws);
+    for (int i = 0; i < LETTERS; i++) {
+      word[i] = alphabets[a][(size_t)(draws[i] * (float)strlen(alphabets[a]))];
+      snprintf(parts[i], sizeof parts[i], "%c%s", word[i], i + 1 == LETTERS ? "</w>" : "");
+    }
+    check_ok(gh_bpe_word(&err, bpe, word, LETTERS, &ids));
+    int n = merge_by_text(parts, LETTERS, &merges);
+    assert_int_equal(ids.count, n);
+    assert_true(a < 2 || n < LETTERS);
+    for (int i = 0; i < n; i++) assert_int_equal(ids.items[i], gh_bpe_find(bpe, parts[i]));
+    gh_ids_free(&ids);
+  }
+  char *longest = gh_alloc(&err, GH_LINE_MAX, 1);
+  gh_ids ids = {0};
+  for (size_t i = 0; i < GH_LINE_MAX; i++) longest[i] = "etaoinshrdlu"[i * i % 12];
+  check_ok(gh_bpe_word(&err, bpe, longest, GH_LINE_MAX, &ids));
+  assert_true(ids.count > 1000 && ids.count < GH_LINE_MAX);
+  gh_ids_free(&ids);
+  free(longest);
+  gh_bpe_free(bpe);
+  gh_strings_free(&lines);
+  gh_csv_free(&merges);
+  gh_json_free(vocabulary);
+  free(text);
 }
 
 /* The text fixture's folder has the same tokenizer in both forms, and a line that is cut. */
@@ -285,6 +365,7 @@ int main(int count, char **given) {
       cmocka_unit_test(clip_lines),
       cmocka_unit_test(siglip_lines),
       cmocka_unit_test(odd_lines),
+      cmocka_unit_test(long_words),
       cmocka_unit_test(both_forms),
       cmocka_unit_test(files_that_cannot_be),
       cmocka_unit_test(settings_that_cannot_be),

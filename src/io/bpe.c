@@ -176,32 +176,78 @@ static int32_t rank_of(const gh_bpe *b, int32_t left, int32_t right) {
   return merge ? merge->rank : NO_RANK;
 }
 
-/* The pair of lowest rank is merged, the leftmost of equals, until none is left. ranks[i] is that of parts i, i + 1. */
-static size_t merge_all(const gh_bpe *b, int32_t *parts, int32_t *ranks, size_t n) {
-  for (size_t i = 0; i + 1 < n; i++) ranks[i] = rank_of(b, parts[i], parts[i + 1]);
-  while (n > 1) {
-    size_t best = 0;
-    for (size_t i = 1; i + 1 < n; i++)
-      if (ranks[i] < ranks[best]) best = i;
-    if (ranks[best] == NO_RANK) break;
-    parts[best] = find_merge(b, parts[best], parts[best + 1])->id;
-    memmove(parts + best + 1, parts + best + 2, (n - best - 2) * sizeof *parts);
-    memmove(ranks + best, ranks + best + 1, (n - best - 2) * sizeof *ranks);
-    n--;
-    if (best + 1 < n) ranks[best] = rank_of(b, parts[best], parts[best + 1]);
-    if (best) ranks[best - 1] = rank_of(b, parts[best - 1], parts[best]);
+typedef struct gh_part {
+  int32_t id, rank; /* rank: of the pair with the next part; NO_RANK: no pair, or the part is merged into another */
+  uint32_t before, next;
+} gh_part;
+
+/* A word's parts and a heap of its pairs, rank above place: the least is the pair of lowest rank, the leftmost of
+ * equals. An entry whose part has another rank by now is out of date. */
+typedef struct gh_word {
+  const gh_bpe *bpe;
+  gh_part *parts; /* (size); the last one's next is size */
+  uint32_t size;
+  uint64_t *heap; /* at most 3 size: every merge brings two new pairs */
+  size_t count;
+} gh_word;
+
+static void push(gh_word *w, uint64_t entry) {
+  size_t at = w->count++;
+  for (; at && w->heap[(at - 1) / 2] > entry; at = (at - 1) / 2) w->heap[at] = w->heap[(at - 1) / 2];
+  w->heap[at] = entry;
+}
+
+static uint64_t pop(gh_word *w) {
+  uint64_t least = w->heap[0], last = w->heap[--w->count];
+  size_t at = 0;
+  for (size_t child; (child = 2 * at + 1) < w->count; at = child) {
+    child += child + 1 < w->count && w->heap[child + 1] < w->heap[child];
+    if (w->heap[child] >= last) break;
+    w->heap[at] = w->heap[child];
   }
-  return n;
+  w->heap[at] = last;
+  return least;
+}
+
+static void rank_pair(gh_word *w, uint32_t at) {
+  gh_part *p = &w->parts[at];
+  p->rank = p->next < w->size ? rank_of(w->bpe, p->id, w->parts[p->next].id) : NO_RANK;
+  if (p->rank != NO_RANK) push(w, (uint64_t)p->rank << 32 | at);
+}
+
+/* The pair of lowest rank is merged, the leftmost of equals, until none is left. */
+static void merge_all(gh_word *w) {
+  for (uint32_t i = 0; i < w->size; i++) rank_pair(w, i);
+  while (w->count) {
+    const uint64_t entry = pop(w);
+    const uint32_t at = (uint32_t)entry;
+    gh_part *p = &w->parts[at];
+    if (p->rank != (int32_t)(entry >> 32)) continue;
+    gh_part *merged = &w->parts[p->next];
+    p->id = find_merge(w->bpe, p->id, merged->id)->id;
+    p->next = merged->next;
+    merged->rank = NO_RANK;
+    if (p->next < w->size) w->parts[p->next].before = at;
+    rank_pair(w, at);
+    if (at) rank_pair(w, p->before);
+  }
 }
 
 gh_status gh_bpe_word(gh_error *err, const gh_bpe *b, const char *word, size_t size, gh_ids *ids) {
-  int32_t *parts = gh_alloc(err, 2 * size, sizeof *parts);
-  gh_status status = parts ? GH_OK : GH_ERROR_MEMORY;
+  if (size > UINT32_MAX / 2) return gh_fail(err, GH_ERROR_FORMAT, "a word of %zu bytes", size);
+  gh_word w = {.bpe = b, .size = (uint32_t)size};
+  w.parts = gh_alloc(err, size, sizeof *w.parts);
+  w.heap = gh_alloc(err, 3 * size, sizeof *w.heap);
+  gh_status status = w.parts && w.heap ? GH_OK : GH_ERROR_MEMORY;
   if (!status) {
-    for (size_t i = 0; i < size; i++) parts[i] = b->bytes[i + 1 == size][(unsigned char)word[i]];
-    size_t n = merge_all(b, parts, parts + size, size);
-    for (size_t i = 0; i < n && !status; i++) status = gh_ids_add(err, ids, parts[i]);
+    for (uint32_t i = 0; i < w.size; i++) {
+      int32_t id = b->bytes[i + 1 == w.size][(unsigned char)word[i]];
+      w.parts[i] = (gh_part){.id = id, .before = i ? i - 1 : 0, .next = i + 1};
+    }
+    merge_all(&w);
+    for (uint32_t i = 0; i < w.size && !status; i = w.parts[i].next) status = gh_ids_add(err, ids, w.parts[i].id);
   }
-  free(parts);
+  free(w.parts);
+  free(w.heap);
   return status;
 }
