@@ -298,11 +298,12 @@ inline vec att_exp(vec x) {
 inline vec att_soften(vec *scores, int rows, vec *top, vec *sum) {
   vec highest = *top, total = VEC(0);
   for (int i = 0; i < rows; i++) highest = fmax(highest, scores[3 * i]);
+  const vec shift = highest == VEC(ATT_NEVER) ? VEC(0) : highest; /* a lane with nothing but -infinity so far */
   for (int i = 0; i < rows; i++) {
-    scores[3 * i] = att_exp(scores[3 * i] - highest);
+    scores[3 * i] = att_exp(scores[3 * i] - shift);
     total += scores[3 * i];
   }
-  const vec factor = att_exp(*top - highest);
+  const vec factor = att_exp(*top - shift);
   *sum = *sum * factor + total;
   *top = highest;
   return factor;
@@ -349,7 +350,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
   }
   const int64 at = (b.batch * heads + b.head) * nq;
   for (int i = 0; i < b.vecs; i++) {
-    total[i] = VEC(1) / total[i];
+    total[i] = (top[i] == VEC(ATT_NEVER) ? VEC(NAN) : VEC(1)) / total[i];
     if (tops) vec_store(tops + at, b.first + i * VW, nq, top[i]);
     if (rests) vec_store(rests + at, b.first + i * VW, nq, total[i]);
   }

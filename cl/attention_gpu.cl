@@ -136,7 +136,7 @@ void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests
     UNROLL for (int i = 0; i < 4; i++) {
       float highest = top[i];
       UNROLL_BY(4) for (int c = 0; c < 16; c++) highest = fmax(highest, chunks[(4 * ty + i) * 17 + c]);
-      factor[i] = float_exp(top[i] - highest);
+      factor[i] = highest == top[i] ? 1.0f : float_exp(top[i] - highest); /* both -infinity: nothing so far */
       top[i] = highest;
     }
     BARRIER();

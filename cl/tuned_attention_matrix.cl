@@ -74,8 +74,24 @@ inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *
   }
 }
 
-inline void begin_tile(unit_tile tile, int place, GLOBAL const uint4 *x, side s, int first, int item) {
+/* The same rows of two tensors, one tile behind the other. */
+inline void begin_tiles(unit_tile tile, int place, GLOBAL const uint4 *x, GLOBAL const uint4 *y, side s, int first,
+                        int item) {
   begin_rows(tile, place, COLUMNS, x, s, first, item);
+  begin_rows(tile, place + TILE, COLUMNS, y, s, first, item);
+}
+
+/* A step of the walk over the keys: what was begun is there, and the next tiles are begun at `place`. Returns where
+ * those that are there lie. */
+inline int next_tiles(unit_tile tile, int place, GLOBAL const uint4 *k, GLOBAL const uint4 *v, side keys, int next,
+                      int end, int item) {
+  unit_copies_wait();
+  BARRIER();
+  if (next < end) {
+    begin_tiles(tile, place, k, v, keys, next, item);
+    unit_copies_end();
+  }
+  return 2 * TILE - place;
 }
 
 /* The part of a row that no copy fills is read as the end of a product. */
@@ -201,22 +217,14 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL flo
   uint32 rows[MI][STEPS][A_WORDS];
   float sums[MI][WIDE][C_FLOATS], top[MI][2], total[MI][2];
   clear_ends(tiles, 4 * COLUMNS, item);
-  begin_tile(tile, 0, k, keys, 0, item);
-  begin_tile(tile, TILE, v, keys, 0, item);
+  begin_tiles(tile, 0, k, v, keys, 0, item);
   unit_copies_end();
   load_rows(rows, q, queries, row, lane);
   clear_sums(sums);
   FOR(i, MI) FOR(h, 2) top[i][h] = NEVER, total[i][h] = 0.0f;
   int at = 2 * TILE;
   for (int key = 0; key < end; key += COLUMNS) {
-    unit_copies_wait();
-    BARRIER();
-    if (key + COLUMNS < end) {
-      begin_tile(tile, at, k, keys, key + COLUMNS, item);
-      begin_tile(tile, at + TILE, v, keys, key + COLUMNS, item);
-      unit_copies_end();
-    }
-    at = 2 * TILE - at; /* where this tile is */
+    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, item);
     if (rests_now(row, queries.count, key, causal)) continue;
     float s[MI][ACROSS][C_FLOATS];
     uint32 weights[MI][ACROSS / 2][A_WORDS];
@@ -266,8 +274,7 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   uint32 rows[MI][STEPS][A_WORDS], drows[MI][STEPS][A_WORDS];
   float sums[MI][WIDE][C_FLOATS], top2[MI][2], rest[MI][2], less[MI][2], factor[MI][2];
   clear_ends(tiles, 4 * COLUMNS, item);
-  begin_tile(tile, 0, k, keys, 0, item);
-  begin_tile(tile, TILE, v, keys, 0, item);
+  begin_tiles(tile, 0, k, v, keys, 0, item);
   unit_copies_end();
   load_rows(rows, q, queries, row, lane);
   load_rows(drows, dout, queries, row, lane);
@@ -282,14 +289,7 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   }
   int at = 2 * TILE;
   for (int key = 0; key < end; key += COLUMNS) {
-    unit_copies_wait();
-    BARRIER();
-    if (key + COLUMNS < end) {
-      begin_tile(tile, at, k, keys, key + COLUMNS, item);
-      begin_tile(tile, at + TILE, v, keys, key + COLUMNS, item);
-      unit_copies_end();
-    }
-    at = 2 * TILE - at; /* where this tile is */
+    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, item);
     if (rests_now(row, queries.count, key, causal)) continue;
     float s[MI][ACROSS][C_FLOATS], dp[MI][ACROSS][C_FLOATS];
     uint32 weights[MI][ACROSS / 2][A_WORDS];
@@ -348,8 +348,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
   clear_ends(own, ROWS, item);
   if (begin < queries.count) {
     begin_rows(values, 0, ROWS, v, keys, first, item);
-    begin_tile(tile, 0, q, queries, begin, item);
-    begin_tile(tile, TILE, dout, queries, begin, item);
+    begin_tiles(tile, 0, q, dout, queries, begin, item);
     begin_statistics(numbers, 0, tops + head, rests + head, delta + head, begin, queries.count, item);
     unit_copies_end();
   }
@@ -361,8 +360,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     unit_copies_wait();
     BARRIER();
     if (query + COLUMNS < queries.count) {
-      begin_tile(tile, at, q, queries, query + COLUMNS, item);
-      begin_tile(tile, at + TILE, dout, queries, query + COLUMNS, item);
+      begin_tiles(tile, at, q, dout, queries, query + COLUMNS, item);
       begin_statistics(numbers, at_numbers, tops + head, rests + head, delta + head, query + COLUMNS, queries.count,
                        item);
       unit_copies_end();

@@ -106,18 +106,20 @@ static void test_many_heads(void **state) {
   }
 }
 
-/* How many NaN each result has after one element (or every key) is replaced: PyTorch's counts. */
+/* How many NaN each result has after some elements are replaced, one, or every key, or those of a whole tile: PyTorch's
+ * counts. */
 static void test_nan_arrives(void **state) {
   (void)state;
   static const sizes s = {1, 70, 70, 1, 4, false, 0.4};
   static const struct {
     int input;
     float value;
-    bool everywhere;
+    int64_t first, end;
     int nans[RESULTS];
-  } plants[] = {{Q, NAN, false, {4, 4, 280, 280}},          {K, NAN, false, {280, 280, 280, 280}},
-                {V, NAN, false, {70, 280, 280, 0}},         {DOUT, NAN, false, {0, 4, 280, 70}},
-                {K, INFINITY, false, {280, 280, 280, 280}}, {K, -INFINITY, true, {280, 280, 280, 280}}};
+  } plants[] = {{Q, NAN, 12, 13, {4, 4, 280, 280}},          {K, NAN, 12, 13, {280, 280, 280, 280}},
+                {V, NAN, 12, 13, {70, 280, 280, 0}},         {DOUT, NAN, 12, 13, {0, 4, 280, 70}},
+                {K, INFINITY, 12, 13, {280, 280, 280, 280}}, {K, -INFINITY, 0, 280, {280, 280, 280, 280}},
+                {K, -INFINITY, 0, 264, {0, 280, 0, 0}}};
   for (int shape = 0; shape < 2; shape++)
     for (size_t c = 0; c < sizeof plants / sizeof *plants; c++) {
       if (!check_has_shape(shape ? "gpu" : "cpu")) continue;
@@ -125,14 +127,15 @@ static void test_nan_arrives(void **state) {
       attention_fill(&s, x);
       for (int64_t k = 0; k < attention_elements(&s, Q); k++) {
         x[Q][k] = fabsf(x[Q][k]) + 0.1f; /* so that an infinite key gives infinite scores of one sign */
-        if (plants[c].everywhere || k == 12) x[plants[c].input][k] = plants[c].value;
+        if (k >= plants[c].first && k < plants[c].end) x[plants[c].input][k] = plants[c].value;
       }
       run(shape ? "gpu" : "cpu", &s, x, got);
       for (int r = 0; r < RESULTS; r++) {
         int nans = 0;
         for (int64_t k = 0; k < attention_elements(&s, attention_result_side[r]); k++) nans += isnan(got[r][k]) != 0;
         if (nans != plants[c].nans[r])
-          fail_msg("plant %d, result %d: %d NaN instead of %d", (int)c, r, nans, plants[c].nans[r]);
+          fail_msg("plant %d, %s shape, result %d: %d NaN instead of %d", (int)c, shape ? "gpu" : "cpu", r, nans,
+                   plants[c].nans[r]);
       }
       free_all(x, INPUTS);
       free_all(got, RESULTS);
