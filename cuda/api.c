@@ -83,12 +83,17 @@ static const struct {
     {"CUDA_HOME", "lib64"},
     {"CUDA_HOME", "lib"},
     {"CUDA_PATH", "lib64"},
+    {"CUDA_PATH", "lib"},
     {"", "usr/local/cuda/lib64"},
     {"", "usr/local/cuda-*/lib64"},
+    {"", "usr/local/cuda*/targets/*/lib"},
+    {"", "opt/cuda/lib64"},
     {"", "usr/local/nvidia/lib64"}, /* where containers get the driver */
     {"", "usr/lib/wsl/lib"},
+    {"", "run/opengl-driver/lib"},
     {"VIRTUAL_ENV", "lib/python3*/site-packages/nvidia/*/lib"}, /* the wheels of PyPI */
     {"CONDA_PREFIX", "lib"},
+    {"CONDA_PREFIX", "targets/*/lib"},
     {"CONDA_PREFIX", "lib/python3*/site-packages/nvidia/*/lib"},
     {"HOME", ".local/lib/python3*/site-packages/nvidia/*/lib"},
     {"", "usr/local/lib/python3*/dist-packages/nvidia/*/lib"},
@@ -131,17 +136,29 @@ static void *try_pattern(const char *base, const char *pattern, const char *sona
   return handle;
 }
 
-/* Beside the Pythons of $PATH: bin/python3 has its wheels in ../lib. */
+/* FOLDER/bin/python3 has its wheels in FOLDER/lib. */
+static void *try_python(char *python, const char *soname, char *why, size_t size) {
+  char *slash = strrchr(python, '/');
+  if (!slash) return NULL;
+  *slash = 0;
+  return try_pattern(python, "../lib/python3*/site-packages/nvidia/*/lib", soname, why, size);
+}
+
+/* Beside the Pythons of $PATH, and what those are links to: a folder's, which others only point into. */
 static void *try_pythons(const char *soname, char *why, size_t size) {
   const char *list = getenv("PATH");
   void *handle = NULL;
   while (list && *list && !handle) {
     size_t length = strcspn(list, ":");
-    char python[MAX_PATH_BYTES];
+    char python[MAX_PATH_BYTES], target[MAX_PATH_BYTES];
     if (length && snprintf(python, sizeof python, "%.*s/python3", (int)length, list) < (int)sizeof python &&
         !access(python, X_OK)) {
-      python[length] = 0;
-      handle = try_pattern(python, "../lib/python3*/site-packages/nvidia/*/lib", soname, why, size);
+      const ssize_t linked = readlink(python, target, sizeof target - 1);
+      handle = try_python(python, soname, why, size);
+      if (!handle && linked > 0 && *target == '/') {
+        target[linked] = 0;
+        handle = try_python(target, soname, why, size);
+      }
     }
     list += length + (list[length] == ':');
   }
@@ -217,10 +234,16 @@ static version *open_library(gh_error *err, library *l, int most) {
 
 /* ---- the driver ---- */
 
+gh_status gh_cuda_no_device(gh_error *err) {
+  const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+  if (!visible) return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver has no device");
+  return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver has no device where CUDA_VISIBLE_DEVICES is \"%s\"", visible);
+}
+
 static gh_status start_driver(gh_error *err, gh_cuda_driver *cu) {
   unsigned code = cu->cuInit(0);
   const char *name = NULL;
-  if (code == GH_CU_NO_DEVICE) return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver has no device");
+  if (code == GH_CU_NO_DEVICE) return gh_cuda_no_device(err);
   if (code != GH_CU_SUCCESS) {
     if (cu->cuGetErrorName(code, &name) || !name) name = "CUDA error";
     return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver does not start: %s (%u)", name, code);

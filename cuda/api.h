@@ -76,6 +76,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_LT_SUCCESS, CUBLAS_STATUS_SUCCESS, 0)                                                                           \
   V(GH_LT_NOT_SUPPORTED, CUBLAS_STATUS_NOT_SUPPORTED, 15)                                                              \
   V(GH_LT_INVALID_VALUE, CUBLAS_STATUS_INVALID_VALUE, 7)                                                               \
+  V(GH_LT_ARCH_MISMATCH, CUBLAS_STATUS_ARCH_MISMATCH, 8)                                                               \
   V(GH_LT_R_32F, CUDA_R_32F, 0)                                                                                        \
   V(GH_LT_R_16F, CUDA_R_16F, 2)                                                                                        \
   V(GH_LT_R_16BF, CUDA_R_16BF, 14)                                                                                     \
@@ -252,11 +253,13 @@ typedef struct gh_cufft {
 
 /* Where the libraries are looked for: the folders of $GH_CUDA_LIBRARIES (with ':' between them) and no others, an empty
  * item standing for the usual places; where it is unset, the usual places: the loader's own path, then $CUDA_HOME,
- * $CUDA_PATH, /usr/local/cuda*, and the wheels of $VIRTUAL_ENV and $CONDA_PREFIX. Opened once and kept. */
+ * $CUDA_PATH, /usr/local/cuda*, and the wheels of $VIRTUAL_ENV, of $CONDA_PREFIX and of the Pythons in $PATH. Opened
+ * once and kept. */
 
 /* The driver, initialised; NULL and one line in err (GH_ERROR_DEVICE) where there is none, it lacks a symbol, or is
  * older than CUDA 11.4. */
 const gh_cuda_driver *gh_cuda_driver_get(gh_error *err);
+gh_status gh_cuda_no_device(gh_error *err); /* what to say where it has none: GH_ERROR_DEVICE */
 
 /* The newest of the library's majors that serves a device: at most the driver's CUDA, and at most 12 for an `arch`
  * (70 is compute capability 7.0) below 75, which 13 dropped. NULL and one line in err (GH_ERROR_UNSUPPORTED). */

@@ -12,7 +12,8 @@
 
 #define WORKSPACE_BYTES (INT64_C(32) << 20) /* what NVIDIA advises for Hopper; never grown: launches hold its place */
 #define MAX_ALIGNMENT   256
-#define AUX_COLUMNS     8 /* whose multiple the library wants a row of what is kept beside C to be */
+#define AUX_COLUMNS     8  /* whose multiples the library wants what is kept beside C to step by, in elements */
+#define AUX_ALIGNMENT   16 /* of where that begins, in bytes */
 
 static const struct {
   unsigned code;
@@ -25,7 +26,8 @@ static gh_status lt_fail(gh_error *err, unsigned code, const char *what) {
   const char *name = "status";
   for (size_t i = 0; i < GH_COUNT(statuses); i++)
     if (statuses[i].code == code) name = statuses[i].name;
-  gh_status status = code == GH_LT_NOT_SUPPORTED ? GH_ERROR_UNSUPPORTED : GH_ERROR_DEVICE;
+  const bool unserved = code == GH_LT_NOT_SUPPORTED || code == GH_LT_ARCH_MISMATCH;
+  gh_status status = unserved ? GH_ERROR_UNSUPPORTED : GH_ERROR_DEVICE;
   return gh_fail(err, status, "cuBLASLt, %s: CUBLAS_STATUS_%s (%u)", what, name, code);
 }
 
@@ -181,6 +183,12 @@ static void release_gemm(gh_launch *launch) {
     if (layouts[i]) lt->cublasLtMatrixLayoutDestroy(layouts[i]);
 }
 
+/* Whether the library can keep what the GELU was given where it is wanted. */
+static bool can_keep(const gh_gemm_desc *g) {
+  return g->ldc % AUX_COLUMNS == 0 && (g->batch == 1 || g->stride_c % AUX_COLUMNS == 0) &&
+         place(g->before, g->offset_c, g->dtype_c) % AUX_ALIGNMENT == 0;
+}
+
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
   if (!types[g->dtype].served || !types[g->dtype_c].served)
@@ -188,9 +196,11 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
-  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && g->ldc % AUX_COLUMNS)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: rows of %lld elements before a GELU, no multiple of %d",
-                   (long long)g->ldc, AUX_COLUMNS);
+  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && !can_keep(g))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "cuBLASLt GEMM: what is before a GELU, in rows of %lld elements from element %lld on, steps by no "
+                   "multiple of %d or begins at none of %d bytes",
+                   (long long)g->ldc, (long long)g->offset_c, AUX_COLUMNS, AUX_ALIGNMENT);
   return GH_OK;
 }
 
@@ -221,6 +231,10 @@ gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *g, 
   if (!code) code = make_layouts(device->lt, g, &launch->of.gemm);
   if (!code) code = choose_algorithm(device, g, &launch->of.gemm, &found);
   if (code) status = lt_fail(err, code, name);
+  if (code == GH_LT_INVALID_VALUE &&
+      g->epilogue != GH_EPILOGUE_NONE) /* so some versions say: the caller does without */
+    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt, %s, with an epilogue: CUBLAS_STATUS_INVALID_VALUE (%u)",
+                     name, code);
   if (!code && !found) status = gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt, %s: it has no algorithm", name);
   if (status) {
     gh_cuda_launch_free(launch);

@@ -46,7 +46,7 @@ static int driver_devices(gh_error *err, const gh_cuda_driver *cu) {
   int count = 0;
   unsigned code = cu->cuDeviceGetCount(&count);
   if (code) gh_cuda_fail(err, cu, code, "the NVIDIA driver does not count its devices");
-  if (!code && count < 1) gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver has no device");
+  if (!code && count < 1) gh_cuda_no_device(err);
   return code ? 0 : count;
 }
 

@@ -254,7 +254,6 @@ static void test_graphs_replay(void **state) {
   void *params[] = {&memory, &by};
   OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
   OK(cu->cuLaunchKernel(add, 1, 1, 1, 2, 1, 1, 0, stream, params, NULL));
-  assert_int_equal(cu->cuMemAlloc_v2(&fresh, 4), 900);
   OK(cu->cuStreamEndCapture(stream, &graph));
   OK(cu->cuGraphInstantiateWithFlags(&exec, graph, 0));
   OK(cu->cuGraphDestroy(graph));
@@ -267,55 +266,145 @@ static void test_graphs_replay(void **state) {
   OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
   assert_int_equal(cu->cuStreamSynchronize(stream), 900);
   assert_int_equal(cu->cuStreamEndCapture(stream, &graph), 901);
+  OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
+  assert_int_equal(cu->cuMemAlloc_v2(&fresh, 4), 900); /* and what was captured is lost */
+  assert_int_equal(cu->cuStreamEndCapture(stream, &graph), 901);
   OK(cu->cuModuleUnload(module));
   OK(cu->cuMemFree_v2(memory));
 }
 
 /* ---- products ---- */
 
-static void test_product(void **state) {
-  (void)state;
-  enum { M = 3, N = 2, K = 4, BATCH = 2 };
-  float a[BATCH * M * K], b[BATCH * N * K], bias[M] = {1, -2, 3}, c[BATCH * M * N], got[BATCH * M * N],
-                                            aux[BATCH * M * N];
-  for (int i = 0; i < BATCH * M * K; i++) a[i] = (float)((i * 7) % 5 - 2);
-  for (int i = 0; i < BATCH * N * K; i++) b[i] = (float)((i * 5) % 7 - 3) / 4;
-  for (int i = 0; i < BATCH * M * N; i++) c[i] = (float)i;
-  CUdeviceptr at[5] = {device_floats(a, GH_COUNT(a)), device_floats(b, GH_COUNT(b)), device_floats(c, GH_COUNT(c)),
-                       device_floats(bias, M), device_floats(NULL, BATCH * M * N)};
+enum { M = 8, N = 2, K = 4, BATCH = 2, WORKSPACE = 1 << 20 };
+enum { OF_A, OF_B, OF_C, OF_BIAS, OF_AUX, OF_WORKSPACE, PLACES };
+
+/* What the real library suffers from, each alone. */
+typedef enum mistake {
+  NONE,
+  FREE_REDUCTIONS,
+  PROMISED_ALIGNMENT,
+  AUX_LD,
+  AUX_STRIDE,
+  AUX_PLACE,
+  BIAS_PLACE,
+  SMALL_WORKSPACE,
+  OTHER_PRODUCT,
+  OWN_OPERAND,
+  NO_CONTEXT,
+  FIRST_RUN_CAPTURED,
+  MISTAKES
+} mistake;
+
+typedef struct product {
   cublasLtHandle_t handle;
   cublasLtMatmulDesc_t desc;
   cublasLtMatrixLayout_t layouts[3];
   cublasLtMatmulPreference_t preference;
   cublasLtMatmulHeuristicResult_t result;
+  CUdeviceptr memory[PLACES], at[PLACES];
+} product;
+
+static void create_product(product *p, mistake m) {
   const unsigned transposed = GH_LT_OP_T, epilogue = GH_LT_EPILOGUE_GELU_AUX_BIAS;
-  const int64_t strides[3] = {M * K, N * K, M * N};
-  const uint64_t rows[3] = {K, K, M}, columns[3] = {M, N, N}; /* A is stored transposed */
+  const int64_t strides[3] = {M * K, N * K, M * N}, aux_ld = m == AUX_LD ? M + 4 : M,
+                aux_stride = m == AUX_STRIDE ? M * N + 4 : M * N;
+  const uint64_t rows[3] = {K, K, M}, columns[3] = {M, N, N}, workspace = WORKSPACE; /* A is stored transposed */
+  const uint32_t fixed = GH_LT_REDUCTION_COMPUTE_TYPE, alignment = 16;
   const int32_t batch = BATCH;
-  int found;
-  OK(lt->cublasLtCreate(&handle));
-  OK(lt->cublasLtMatmulDescCreate(&desc, GH_LT_COMPUTE_32F, GH_LT_R_32F));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_TRANSA, &transposed, 4));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_EPILOGUE, &epilogue, 4));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_BIAS_POINTER, &at[3], 8));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_POINTER, &at[4], 8));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_LD, &(int64_t){M}, 8));
-  OK(lt->cublasLtMatmulDescSetAttribute(desc, GH_LT_DESC_AUX_STRIDE, &strides[2], 8));
+  OK(lt->cublasLtCreate(&p->handle));
+  OK(lt->cublasLtMatmulDescCreate(&p->desc, GH_LT_COMPUTE_32F, GH_LT_R_32F));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_TRANSA, &transposed, 4));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_EPILOGUE, &epilogue, 4));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_BIAS_POINTER, &p->at[OF_BIAS], 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_AUX_POINTER, &p->at[OF_AUX], 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_AUX_LD, &aux_ld, 8));
+  OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_AUX_STRIDE, &aux_stride, 8));
   for (int i = 0; i < 3; i++) {
-    OK(lt->cublasLtMatrixLayoutCreate(&layouts[i], GH_LT_R_32F, rows[i], columns[i], (int64_t)rows[i]));
-    OK(lt->cublasLtMatrixLayoutSetAttribute(layouts[i], GH_LT_LAYOUT_BATCH, &batch, 4));
-    OK(lt->cublasLtMatrixLayoutSetAttribute(layouts[i], GH_LT_LAYOUT_STRIDE, &strides[i], 8));
+    OK(lt->cublasLtMatrixLayoutCreate(&p->layouts[i], GH_LT_R_32F, rows[i], columns[i], (int64_t)rows[i]));
+    OK(lt->cublasLtMatrixLayoutSetAttribute(p->layouts[i], GH_LT_LAYOUT_BATCH, &batch, 4));
+    OK(lt->cublasLtMatrixLayoutSetAttribute(p->layouts[i], GH_LT_LAYOUT_STRIDE, &strides[i], 8));
   }
-  OK(lt->cublasLtMatmulPreferenceCreate(&preference));
-  OK(lt->cublasLtMatmulAlgoGetHeuristic(handle, desc, layouts[0], layouts[1], layouts[2], layouts[2], preference, 1,
-                                        &result, &found));
-  assert_int_equal(found, 1);
+  OK(lt->cublasLtMatmulPreferenceCreate(&p->preference));
+  OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_WORKSPACE, &workspace, 8));
+  if (m != FREE_REDUCTIONS)
+    OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_REDUCTIONS, &fixed, 4));
+  for (unsigned i = m == PROMISED_ALIGNMENT; i < 4; i++) /* A's stays 256 bytes */
+    OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_ALIGNMENT_A + i, &alignment, 4));
+}
+
+static unsigned find_algorithm(product *p) {
+  int found = 0;
+  unsigned code = lt->cublasLtMatmulAlgoGetHeuristic(p->handle, p->desc, p->layouts[0], p->layouts[1], p->layouts[2],
+                                                     p->layouts[2], p->preference, 1, &p->result, &found);
+  assert_int_equal(found, !code);
+  return code;
+}
+
+static unsigned multiply(product *p, mistake m) {
   const float alpha = 0.5f, beta = 2;
-  OK(lt->cublasLtMatmul(handle, desc, &alpha, (void *)(size_t)at[0], layouts[0], (void *)(size_t)at[1], layouts[1],
-                        &beta, (void *)(size_t)at[2], layouts[2], (void *)(size_t)at[2], layouts[2], &result.algo, NULL,
-                        0, stream));
-  OK(cu->cuMemcpyDtoHAsync_v2(got, at[2], sizeof got, stream));
-  OK(cu->cuMemcpyDtoHAsync_v2(aux, at[4], sizeof aux, stream));
+  const size_t bytes = m == SMALL_WORKSPACE ? p->result.workspaceSize - 1 : p->result.workspaceSize;
+  void *c = (void *)(size_t)p->at[m == OWN_OPERAND ? OF_A : OF_C];
+  return lt->cublasLtMatmul(p->handle, p->desc, &alpha, (void *)(size_t)p->at[OF_A], p->layouts[0],
+                            (void *)(size_t)p->at[OF_B], p->layouts[1], &beta, c, p->layouts[2], c, p->layouts[2],
+                            &p->result.algo, (void *)(size_t)p->at[OF_WORKSPACE], bytes, stream);
+}
+
+/* The first result that is none of success. */
+static unsigned run_product(product *p, mistake m) {
+  CUgraph graph;
+  const unsigned none = GH_LT_EPILOGUE_DEFAULT;
+  unsigned code = find_algorithm(p);
+  if (code) return code;
+  assert_true(p->result.workspaceSize > 0 && p->result.workspaceSize <= WORKSPACE);
+  if (m == OTHER_PRODUCT) OK(lt->cublasLtMatmulDescSetAttribute(p->desc, GH_LT_DESC_EPILOGUE, &none, 4));
+  if (m == NO_CONTEXT) OK(cu->cuCtxSetCurrent(NULL));
+  if (m == FIRST_RUN_CAPTURED) OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
+  code = multiply(p, m);
+  if (m == FIRST_RUN_CAPTURED) {
+    OK(cu->cuStreamEndCapture(stream, &graph));
+    OK(cu->cuGraphDestroy(graph));
+  }
+  OK(cu->cuCtxSetCurrent(context));
+  return code;
+}
+
+static void destroy_product(product *p) {
+  for (int i = 0; i < 3; i++) OK(lt->cublasLtMatrixLayoutDestroy(p->layouts[i]));
+  OK(lt->cublasLtMatmulPreferenceDestroy(p->preference));
+  OK(lt->cublasLtMatmulDescDestroy(p->desc));
+  OK(lt->cublasLtDestroy(p->handle));
+  for (int i = 0; i < PLACES; i++) OK(cu->cuMemFree_v2(p->memory[i]));
+}
+
+static void test_products(void **state) {
+  (void)state;
+  static const unsigned codes[MISTAKES] = {
+      [FREE_REDUCTIONS] = 7,    [PROMISED_ALIGNMENT] = 7, [AUX_LD] = 7,        [AUX_STRIDE] = 7,  [AUX_PLACE] = 7,
+      [BIAS_PLACE] = 15,        [SMALL_WORKSPACE] = 7,    [OTHER_PRODUCT] = 7, [OWN_OPERAND] = 7, [NO_CONTEXT] = 1,
+      [FIRST_RUN_CAPTURED] = 13};
+  float a[BATCH * M * K], b[BATCH * N * K], bias[M] = {1, -2, 3, 0.5f}, c[BATCH * M * N], got[BATCH * M * N],
+                                            aux[BATCH * M * N];
+  for (int i = 0; i < BATCH * M * K; i++) a[i] = (float)((i * 7) % 5 - 2);
+  for (int i = 0; i < BATCH * N * K; i++) b[i] = (float)((i * 5) % 7 - 3) / 4;
+  for (int i = 0; i < BATCH * M * N; i++) c[i] = (float)i;
+  for (mistake m = MISTAKES; m-- > NONE;) { /* the right one last: its shape has then run */
+    product p = {0};
+    const float *const from[PLACES] = {a, b, c, bias};
+    static const size_t counts[PLACES] = {BATCH * M * K, BATCH * N * K, BATCH * M * N, M, BATCH * M * N, WORKSPACE / 4};
+    static const mistake displaced[PLACES] = {PROMISED_ALIGNMENT, MISTAKES, MISTAKES, BIAS_PLACE, AUX_PLACE, MISTAKES};
+    for (int i = 0; i < PLACES; i++) {
+      p.memory[i] = p.at[i] = device_floats(NULL, counts[i] + 4);
+      if (displaced[i] == m) p.at[i] += i == OF_A ? 16 : 4;
+      if (from[i]) OK(cu->cuMemcpyHtoDAsync_v2(p.at[i], from[i], 4 * counts[i], stream));
+    }
+    create_product(&p, m);
+    assert_int_equal(run_product(&p, m), codes[m]);
+    if (m == NONE) {
+      OK(cu->cuMemcpyDtoHAsync_v2(got, p.at[OF_C], sizeof got, stream));
+      OK(cu->cuMemcpyDtoHAsync_v2(aux, p.at[OF_AUX], sizeof aux, stream));
+    }
+    destroy_product(&p);
+  }
   for (int p = 0; p < BATCH; p++)
     for (int j = 0; j < N; j++)
       for (int i = 0; i < M; i++) {
@@ -325,11 +414,6 @@ static void test_product(void **state) {
         x *= 0.5 * (1 + tanh(0.79788456080286541 * (x + 0.044715 * x * x * x)));
         assert_true(fabs((double)got[p * M * N + j * M + i] - x) <= 1e-6 * (1 + fabs(x)));
       }
-  for (int i = 0; i < 3; i++) OK(lt->cublasLtMatrixLayoutDestroy(layouts[i]));
-  OK(lt->cublasLtMatmulPreferenceDestroy(preference));
-  OK(lt->cublasLtMatmulDescDestroy(desc));
-  OK(lt->cublasLtDestroy(handle));
-  for (int i = 0; i < 5; i++) OK(cu->cuMemFree_v2(at[i]));
 }
 
 /* ---- faults ---- */
@@ -373,7 +457,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_images, begin, end),
       cmocka_unit_test_setup_teardown(test_copies_are_late, begin, end),
       cmocka_unit_test_setup_teardown(test_graphs_replay, begin, end),
-      cmocka_unit_test_setup_teardown(test_product, begin, end),
+      cmocka_unit_test_setup_teardown(test_products, begin, end),
       cmocka_unit_test_setup_teardown(test_faults_come_when_asked_for, begin, end),
   };
   return cmocka_run_group_tests(tests, open_double, NULL);

@@ -288,7 +288,9 @@ static void admit(trial *t, const gh_gemm_provider *provider, const char *key, g
   gh_status status = provider->bind(&err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
   if (!status) status = check(&err, t, *launch, &right);
   if (!status && right) return;
-  if (status)
+  if (status == GH_ERROR_UNSUPPORTED) /* as it says: nothing is wrong */
+    gh_debug("GEMM %s is not for %s: %s", provider->name, key, err.text);
+  else if (status)
     gh_warn("GEMM %s is dropped for %s: %s", provider->name, key, err.text);
   else
     gh_warn("GEMM %s is dropped for %s: it gives wrong numbers", provider->name, key);

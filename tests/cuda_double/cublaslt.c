@@ -1,17 +1,23 @@
-/* cuBLASLt's double: products by plain loops with sums in float64, columns first as the library stores matrices. */
+/* cuBLASLt's double: products by plain loops with sums in float64, columns first as the library stores matrices. It
+ * holds its caller to what the real one only suffers from: an algorithm is for the problem it was found for, with
+ * pointers aligned as was promised then and the workspace it asked for; a kernel that never ran may load late, which a
+ * capture does not hold; sums whose order is free make two runs differ. */
 #include "double.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 GH_CUDA_LT(DECLARE)
 
-enum { ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
+enum { NOT_INITIALIZED = 1, ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
 enum { EPILOGUE_GELU = 32, EPILOGUE_AUX = 128 }; /* with GELU: what it was given is kept */
 
+enum { AUX_STEP = 8, VECTOR_ALIGNMENT = 16, WORKSPACE_ALIGNMENT = 256, WORKSPACE = 65536 };
+
 struct cublasLtContext {
-  int unused;
+  CUcontext context;
 };
 
 struct gh_lt_desc {
@@ -30,15 +36,24 @@ struct gh_lt_layout {
 };
 
 struct gh_lt_preference {
-  uint64_t ignored;
+  uint64_t workspace;
+  uint32_t reductions, alignments[4]; /* of A, B, C and D */
 };
 
 size_t cublasLtGetVersion(void) { return (size_t)double_setting("GH_DOUBLE_CUBLASLT", 130000); }
 
 unsigned cublasLtCreate(cublasLtHandle_t *handle) {
   unsigned code = double_fault(__func__, ALLOC_FAILED);
-  if (!code && !(*handle = calloc(1, sizeof **handle))) code = ALLOC_FAILED;
-  return code;
+  if (code) return code;
+  if (!gh_double_context()) return double_refuse(NOT_INITIALIZED, "cuBLASLt: the thread has no context");
+  *handle = calloc(1, sizeof **handle);
+  if (!*handle) return ALLOC_FAILED;
+  (*handle)->context = gh_double_context();
+  return GH_LT_SUCCESS;
+}
+static unsigned check_handle(cublasLtHandle_t handle) {
+  if (handle && handle->context == gh_double_context()) return GH_LT_SUCCESS;
+  return double_refuse(NOT_INITIALIZED, "cuBLASLt: a handle of another context than the thread's");
 }
 unsigned cublasLtDestroy(cublasLtHandle_t handle) {
   free(handle);
@@ -61,6 +76,12 @@ static const attribute desc_attributes[] = {
     AT(GH_LT_DESC_AUX_STRIDE, struct gh_lt_desc, aux_stride), AT(GH_LT_DESC_BIAS_TYPE, struct gh_lt_desc, bias_type)};
 static const attribute layout_attributes[] = {AT(GH_LT_LAYOUT_BATCH, struct gh_lt_layout, batch),
                                               AT(GH_LT_LAYOUT_STRIDE, struct gh_lt_layout, stride)};
+static const attribute preference_attributes[] = {AT(GH_LT_PREF_WORKSPACE, struct gh_lt_preference, workspace),
+                                                  AT(GH_LT_PREF_REDUCTIONS, struct gh_lt_preference, reductions),
+                                                  AT(GH_LT_PREF_ALIGNMENT_A, struct gh_lt_preference, alignments[0]),
+                                                  AT(GH_LT_PREF_ALIGNMENT_B, struct gh_lt_preference, alignments[1]),
+                                                  AT(GH_LT_PREF_ALIGNMENT_C, struct gh_lt_preference, alignments[2]),
+                                                  AT(GH_LT_PREF_ALIGNMENT_D, struct gh_lt_preference, alignments[3])};
 
 static unsigned set(const attribute *list, size_t count, void *object, unsigned id, const void *value, size_t bytes) {
   for (size_t i = 0; i < count; i++)
@@ -109,19 +130,20 @@ unsigned cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, unsigne
   return set(layout_attributes, GH_COUNT(layout_attributes), layout, id, value, bytes);
 }
 
+/* As the library documents them: no workspace, every reduction, 256 bytes. */
 unsigned cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
-  *preference = calloc(1, sizeof **preference);
-  return *preference ? GH_LT_SUCCESS : ALLOC_FAILED;
+  *preference = malloc(sizeof **preference);
+  if (!*preference) return ALLOC_FAILED;
+  **preference = (struct gh_lt_preference){.reductions = 7, .alignments = {256, 256, 256, 256}};
+  return GH_LT_SUCCESS;
 }
 unsigned cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
   free(preference);
   return GH_LT_SUCCESS;
 }
-/* All of them leave the choice of the one algorithm as it is. */
 unsigned cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference, unsigned id, const void *value,
                                               size_t bytes) {
-  (void)preference, (void)id, (void)value, (void)bytes;
-  return GH_LT_SUCCESS;
+  return set(preference_attributes, GH_COUNT(preference_attributes), preference, id, value, bytes);
 }
 
 /* ---- products ---- */
@@ -130,7 +152,8 @@ typedef struct product {
   struct gh_lt_desc desc;
   struct gh_lt_layout a, b, c, d;
   const void *from_a, *from_b, *from_c;
-  void *to;
+  void *to, *workspace;
+  size_t workspace_bytes;
   float alpha, beta;
 } product;
 
@@ -172,10 +195,12 @@ static void finish(const product *p, int64_t batch, int64_t i, int64_t j, double
   store(p->to, p->d.type, batch * p->d.stride + i + j * p->d.ld, x);
 }
 
-static bool is_matrix(const void *at, const struct gh_lt_layout *l) {
-  int64_t elements = (l->batch - 1) * l->stride + ((int64_t)l->columns - 1) * l->ld + (int64_t)l->rows;
-  return gh_double_is_device(at, (size_t)elements * size_of(l->type));
+static size_t bytes_of(const struct gh_lt_layout *l) {
+  const int64_t elements = (l->batch - 1) * l->stride + ((int64_t)l->columns - 1) * l->ld + (int64_t)l->rows;
+  return (size_t)elements * size_of(l->type);
 }
+
+static bool is_matrix(const void *at, const struct gh_lt_layout *l) { return gh_double_is_device(at, bytes_of(l)); }
 
 enum { AT_ONCE = 8 }; /* columns of the result */
 typedef double lanes __attribute__((vector_size(8 * AT_ONCE)));
@@ -191,8 +216,11 @@ static unsigned run_product(const void *data) {
   if (!is_matrix(p->from_a, &p->a) || !is_matrix(p->from_b, &p->b) || !is_matrix(p->to, &p->d) ||
       (p->beta != 0 && !is_matrix(p->from_c, &p->c)) ||
       ((p->desc.epilogue & GH_LT_EPILOGUE_BIAS) && !gh_double_is_device(p->desc.bias, (size_t)m * 2)) ||
-      ((p->desc.epilogue & EPILOGUE_AUX) && !gh_double_is_device(p->desc.aux, (size_t)m * 2)))
+      ((p->desc.epilogue & EPILOGUE_AUX) && !gh_double_is_device(p->desc.aux, (size_t)m * 2)) ||
+      (p->workspace_bytes && !gh_double_is_device(p->workspace, p->workspace_bytes)))
     return double_refuse(CODE_ILLEGAL_ADDRESS, "cuBLASLt: a matrix that is no device memory");
+  if (p->workspace_bytes)
+    memset(p->workspace, 0xff, p->workspace_bytes); /* whoever else keeps something there loses it */
   double *left = malloc((size_t)(m * k) * sizeof *left);
   lanes *sums = aligned_alloc(sizeof *sums, (size_t)m * sizeof *sums);
   unsigned code = left && sums ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
@@ -221,6 +249,18 @@ static bool is_known_epilogue(unsigned epilogue) {
          !(epilogue & ~(unsigned)(GH_LT_EPILOGUE_BIAS | EPILOGUE_GELU | EPILOGUE_AUX));
 }
 
+static unsigned check_epilogue(const struct gh_lt_desc *desc, const struct gh_lt_layout *d) {
+  if (!is_known_epilogue(desc->epilogue)) return GH_LT_NOT_SUPPORTED;
+  if ((desc->epilogue & GH_LT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % VECTOR_ALIGNMENT))
+    return double_refuse(GH_LT_NOT_SUPPORTED, "cuBLASLt: no bias, or one at no multiple of 16 bytes");
+  if (!(desc->epilogue & EPILOGUE_AUX)) return GH_LT_SUCCESS;
+  if (!desc->aux || (uintptr_t)desc->aux % VECTOR_ALIGNMENT || desc->aux_ld % AUX_STEP ||
+      desc->aux_ld < (int64_t)d->rows || (d->batch > 1 && desc->aux_stride % AUX_STEP))
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: what GELU is given cannot be kept: ld %lld, stride %lld at %p",
+                         (long long)desc->aux_ld, (long long)desc->aux_stride, desc->aux);
+  return GH_LT_SUCCESS;
+}
+
 static unsigned check(const struct gh_lt_desc *desc, const struct gh_lt_layout *a, const struct gh_lt_layout *b,
                       const struct gh_lt_layout *c, const struct gh_lt_layout *d) {
   bool ta = desc->trans_a == GH_LT_OP_T, tb = desc->trans_b == GH_LT_OP_T;
@@ -228,21 +268,101 @@ static unsigned check(const struct gh_lt_desc *desc, const struct gh_lt_layout *
       (ta ? a->rows : a->columns) != (tb ? b->columns : b->rows) || c->rows != d->rows || c->columns != d->columns)
     return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: sizes that do not fit together");
   if (a->batch != d->batch || b->batch != d->batch || c->batch != d->batch) return GH_LT_INVALID_VALUE;
-  if (!is_known_epilogue(desc->epilogue) || a->type != b->type || c->type != d->type) return GH_LT_NOT_SUPPORTED;
-  return a->type == d->type || d->type == GH_LT_R_32F ? GH_LT_SUCCESS : GH_LT_NOT_SUPPORTED;
+  if (a->type != b->type || c->type != d->type) return GH_LT_NOT_SUPPORTED;
+  if (a->type != d->type && d->type != GH_LT_R_32F) return GH_LT_NOT_SUPPORTED;
+  if (a->type == GH_LT_R_16BF && gh_double_capability() < 80) return GH_LT_ARCH_MISMATCH;
+  return check_epilogue(desc, d);
+}
+
+/* ---- algorithms ---- */
+
+/* What an algorithm is for. */
+typedef struct found_algorithm {
+  uint64_t problem; /* a hash */
+  uint32_t alignments[4];
+  uint64_t workspace;
+} found_algorithm;
+_Static_assert(sizeof(found_algorithm) <= sizeof(cublasLtMatmulAlgo_t), "an algorithm's room");
+
+static uint64_t hash_of(uint64_t hash, uint64_t value) { return (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15) >> 7; }
+
+static uint64_t hash_layout(uint64_t hash, const struct gh_lt_layout *l) {
+  const uint64_t values[] = {l->type, l->rows, l->columns, (uint64_t)l->ld, (uint64_t)l->stride, (uint64_t)l->batch};
+  for (size_t i = 0; i < GH_COUNT(values); i++) hash = hash_of(hash, values[i] + i);
+  return hash;
+}
+
+static uint64_t problem_of(const struct gh_lt_desc *desc, const struct gh_lt_layout *a, const struct gh_lt_layout *b,
+                           const struct gh_lt_layout *c, const struct gh_lt_layout *d) {
+  uint64_t hash = hash_of(1, desc->trans_a + 2 * desc->trans_b + 4 * (uint64_t)desc->epilogue);
+  hash = hash_layout(hash_layout(hash_layout(hash_layout(hash, a), b), c), d);
+  return hash | 1;
+}
+
+/* Problems that ran outside of a capture: their kernels are loaded. */
+static bool has_run(uint64_t problem, bool now) {
+  static uint64_t all[4096];
+  static size_t count;
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&lock);
+  size_t i = 0;
+  while (i < count && all[i] != problem) i++;
+  const bool found = i < count;
+  if (now && !found && count < GH_COUNT(all)) all[count++] = problem;
+  pthread_mutex_unlock(&lock);
+  return found;
 }
 
 unsigned cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
                                         cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                         cublasLtMatmulPreference_t preference, int wanted,
                                         cublasLtMatmulHeuristicResult_t *results, int *found) {
-  (void)preference;
   *found = 0;
   unsigned code = double_fault(__func__, GH_LT_NOT_SUPPORTED);
-  if (!code) code = handle && wanted > 0 ? check(desc, a, b, c, d) : GH_LT_INVALID_VALUE;
+  if (!code) code = check_handle(handle);
+  if (!code) code = wanted > 0 ? check(desc, a, b, c, d) : GH_LT_INVALID_VALUE;
   if (code) return code;
-  results[0] = (cublasLtMatmulHeuristicResult_t){.wavesCount = 1};
+  if (preference->reductions & ~(uint32_t)GH_LT_REDUCTION_COMPUTE_TYPE)
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: sums in no fixed order, or rounded on the way, are allowed");
+  const struct gh_lt_layout *const layouts[] = {a, b, c, d};
+  found_algorithm algorithm = {problem_of(desc, a, b, c, d), {0}, GH_MIN(preference->workspace, WORKSPACE)};
+  for (int i = 0; i < 4; i++) {
+    const uint32_t claimed = preference->alignments[i];
+    if (claimed < size_of(layouts[i]->type) || claimed & (claimed - 1))
+      return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: an alignment of %u bytes", claimed);
+    algorithm.alignments[i] = claimed;
+  }
+  results[0] = (cublasLtMatmulHeuristicResult_t){.wavesCount = 1, .workspaceSize = algorithm.workspace};
+  memcpy(&results[0].algo, &algorithm, sizeof algorithm);
   *found = 1;
+  return GH_LT_SUCCESS;
+}
+
+static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes) {
+  return (const char *)a < (const char *)b + b_bytes && (const char *)b < (const char *)a + a_bytes;
+}
+
+/* Whether the algorithm was found for this. */
+static unsigned check_algorithm(const product *p, const cublasLtMatmulAlgo_t *algo) {
+  const void *const pointers[] = {p->from_a, p->from_b, p->from_c, p->to};
+  const struct gh_lt_layout *const layouts[] = {&p->a, &p->b, &p->c, &p->d};
+  found_algorithm algorithm;
+  if (!algo) return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: no algorithm");
+  memcpy(&algorithm, algo, sizeof algorithm);
+  if (algorithm.problem != problem_of(&p->desc, &p->a, &p->b, &p->c, &p->d))
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: an algorithm that was found for another product");
+  for (int i = 0; i < 4; i++) {
+    const uint64_t step = layouts[i]->batch > 1 ? (uint64_t)layouts[i]->stride * size_of(layouts[i]->type) : 0;
+    if (((uintptr_t)pointers[i] | step) % algorithm.alignments[i])
+      return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: matrix %c is not aligned to the %u bytes that were promised",
+                           'A' + i, algorithm.alignments[i]);
+  }
+  if (p->workspace_bytes < algorithm.workspace || (uintptr_t)p->workspace % WORKSPACE_ALIGNMENT)
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a workspace of %zu bytes at %p, where %llu are needed",
+                         p->workspace_bytes, p->workspace, (unsigned long long)algorithm.workspace);
+  if (overlap(p->to, bytes_of(&p->d), p->from_a, bytes_of(&p->a)) ||
+      overlap(p->to, bytes_of(&p->d), p->from_b, bytes_of(&p->b)))
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a product onto its own operand");
   return GH_LT_SUCCESS;
 }
 
@@ -251,9 +371,9 @@ unsigned cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cons
                         const void *beta, const void *c, cublasLtMatrixLayout_t layout_c, void *d,
                         cublasLtMatrixLayout_t layout_d, const cublasLtMatmulAlgo_t *algo, void *workspace,
                         size_t workspace_bytes, CUstream stream) {
-  (void)algo, (void)workspace, (void)workspace_bytes;
   unsigned code = double_fault(__func__, EXECUTION_FAILED);
-  if (!code) code = handle ? check(desc, layout_a, layout_b, layout_c, layout_d) : GH_LT_INVALID_VALUE;
+  if (!code) code = check_handle(handle);
+  if (!code) code = check(desc, layout_a, layout_b, layout_c, layout_d);
   if (code) return code;
   product p = {.desc = *desc,
                .a = *layout_a,
@@ -263,8 +383,15 @@ unsigned cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cons
                .from_a = a,
                .from_b = b,
                .from_c = c,
-               .to = d};
+               .to = d,
+               .workspace = workspace,
+               .workspace_bytes = workspace_bytes};
   memcpy(&p.alpha, alpha, sizeof p.alpha);
   memcpy(&p.beta, beta, sizeof p.beta);
+  code = check_algorithm(&p, algo);
+  if (code) return code;
+  const bool captured = gh_double_is_captured(stream);
+  if (!has_run(problem_of(desc, layout_a, layout_b, layout_c, layout_d), !captured) && captured)
+    return double_refuse(EXECUTION_FAILED, "cuBLASLt: a product's first run, captured");
   return gh_double_submit(stream, run_product, &p, sizeof p) ? EXECUTION_FAILED : GH_LT_SUCCESS;
 }

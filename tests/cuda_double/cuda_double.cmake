@@ -31,7 +31,7 @@ add_double(cufft 12 ${DOUBLE}/cufft.c)
 target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 
-foreach(test test_cuda_double test_cuda_host)
+foreach(test test_cuda_double test_cuda_host test_cuda_libraries)
   target_compile_definitions(${test} PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
   add_dependencies(${test} cuda_double)
 endforeach()

@@ -4,15 +4,17 @@
 #include <complex.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 GH_CUDA_FFT(DECLARE)
 
-enum { INVALID_PLAN = 1, EXEC_FAILED = 6, NO_WORKSPACE = 20 };
-enum { MAX_PLANS = 256, WORKSPACE = 512 };
+enum { INVALID_PLAN = 1, INVALID_VALUE = 4, EXEC_FAILED = 6, NO_WORKSPACE = 20 };
+enum { MAX_PLANS = 256, WORKSPACE = 512, WORKSPACE_ALIGNMENT = 256 };
 #define PI 3.14159265358979323846
 
 static struct {
-  bool used, made;
+  bool used, made, ran; /* ran: outside of a capture, so that its kernels are loaded */
+  CUcontext context;
   int64_t sides[2], batch;
   void *workspace;
   CUstream stream;
@@ -29,13 +31,18 @@ unsigned cufftCreate(int *plan) {
   while (p < MAX_PLANS && plans[p].used) p++;
   if (code || p == MAX_PLANS) return code ? code : GH_FFT_ALLOC_FAILED;
   plans[p].used = true;
-  plans[p].made = false;
+  plans[p].made = plans[p].ran = false;
+  plans[p].context = gh_double_context();
+  plans[p].stream = NULL;
   plans[p].workspace = NULL;
   *plan = p;
   return GH_FFT_SUCCESS;
 }
 
-static bool is_plan(int plan) { return plan >= 0 && plan < MAX_PLANS && plans[plan].used; }
+static bool is_plan(int plan) {
+  return plan >= 0 && plan < MAX_PLANS && plans[plan].used && plans[plan].context &&
+         plans[plan].context == gh_double_context();
+}
 
 unsigned cufftDestroy(int plan) {
   if (!is_plan(plan)) return INVALID_PLAN;
@@ -59,6 +66,7 @@ unsigned cufftMakePlanMany64(int plan, int rank, long long *n, long long *in_emb
                 in_distance == n[0] * n[1] && out_distance == in_distance;
   if (!packed || type != GH_FFT_C2C)
     return double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: all but packed complex transforms in two dimensions");
+  if (batch < 1) return INVALID_VALUE;
   plans[plan].made = true;
   plans[plan].sides[0] = n[0];
   plans[plan].sides[1] = n[1];
@@ -81,6 +89,7 @@ unsigned cufftSetStream(int plan, CUstream stream) {
 
 typedef struct transform {
   int64_t rows, columns, batch;
+  void *workspace;
   const cufftComplex *from;
   cufftComplex *to;
   int direction;
@@ -122,6 +131,8 @@ static unsigned run_transform(const void *data) {
   const size_t bytes = (size_t)(n * t->batch) * sizeof *t->from;
   if (!gh_double_is_device(t->from, bytes) || !gh_double_is_device(t->to, bytes))
     return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: what is no device memory");
+  if (!gh_double_is_device(t->workspace, WORKSPACE)) return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: its workspace");
+  memset(t->workspace, 0xff, WORKSPACE); /* whoever else keeps something there loses it */
   double complex *x = malloc((size_t)n * sizeof *x), *rest = malloc((size_t)longest * sizeof *rest);
   for (int64_t b = 0; x && rest && b < t->batch; b++) {
     for (int64_t i = 0; i < n; i++) x[i] = CMPLX((double)t->from[b * n + i].x, (double)t->from[b * n + i].y);
@@ -140,6 +151,19 @@ unsigned cufftExecC2C(int plan, cufftComplex *in, cufftComplex *out, int directi
   if (code) return code;
   if (!is_plan(plan) || !plans[plan].made) return INVALID_PLAN;
   if (!gh_double_is_device(plans[plan].workspace, WORKSPACE)) return NO_WORKSPACE;
-  const transform t = {plans[plan].sides[0], plans[plan].sides[1], plans[plan].batch, in, out, direction};
+  if ((size_t)plans[plan].workspace % WORKSPACE_ALIGNMENT) return NO_WORKSPACE;
+  const size_t bytes = (size_t)(plans[plan].sides[0] * plans[plan].sides[1] * plans[plan].batch) * sizeof *in;
+  if (in != out && (char *)in < (char *)out + bytes && (char *)out < (char *)in + bytes)
+    return double_refuse(INVALID_VALUE, "cuFFT: a transform onto a part of itself");
+  const bool captured = gh_double_is_captured(plans[plan].stream);
+  if (captured && !plans[plan].ran) return double_refuse(EXEC_FAILED, "cuFFT: a plan's first run, captured");
+  plans[plan].ran = plans[plan].ran || !captured;
+  const transform t = {.rows = plans[plan].sides[0],
+                       .columns = plans[plan].sides[1],
+                       .batch = plans[plan].batch,
+                       .workspace = plans[plan].workspace,
+                       .from = in,
+                       .to = out,
+                       .direction = direction};
   return gh_double_submit(plans[plan].stream, run_transform, &t, sizeof t) ? EXEC_FAILED : GH_FFT_SUCCESS;
 }

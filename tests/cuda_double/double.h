@@ -43,6 +43,10 @@ typedef unsigned (*double_work)(const void *data);
 API unsigned gh_double_submit(CUstream stream, double_work work, const void *data, size_t size);
 /* Whether [p, p + bytes) lies in one allocation of device memory. */
 API bool gh_double_is_device(const void *p, size_t bytes);
+/* The thread's context; NULL: none. */
+API CUcontext gh_double_context(void);
+API bool gh_double_is_captured(CUstream stream);
+API int gh_double_capability(void); /* of the devices: 90 is 9.0 */
 
 #define DECLARE(result, name, params) API result name params;
 

@@ -26,6 +26,10 @@ unsigned double_enter(const char *function, bool needs_context);
   if (entered) return entered
 #define ENTER_DRIVER()  ENTER(false)
 #define ENTER_CONTEXT() ENTER(true)
+/* Of what a thread that captures must not ask for: the capture is lost, too. */
+#define ENTER_UNCAPTURED()                                                                                             \
+  ENTER_CONTEXT();                                                                                                     \
+  if (double_breaks_capture()) return CODE_CAPTURE_UNSUPPORTED
 
 int double_capability(void); /* 90: 9.0 */
 size_t double_memory_bytes(void);
@@ -38,6 +42,6 @@ unsigned double_put(CUstream stream, double_work work, const void *data, size_t 
 unsigned double_drain(CUstream stream);
 unsigned double_drain_all(void); /* runs everything that was asked for */
 bool double_is_capturing(CUstream stream);
-bool double_thread_captures(void); /* when memory cannot be had */
+bool double_breaks_capture(void); /* whether this thread captures: what it captured so far is lost */
 
 #endif

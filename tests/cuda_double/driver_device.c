@@ -97,6 +97,8 @@ int double_capability(void) {
   return 10 * major + minor;
 }
 
+int gh_double_capability(void) { return double_capability(); }
+
 size_t double_memory_bytes(void) { return (size_t)double_setting("GH_DOUBLE_MEMORY_MIB", 4096) << 20; }
 
 unsigned cuDeviceGetCount(int *count) {

@@ -48,10 +48,9 @@ bool double_is_pinned(const void *p) {
 static char *address(CUdeviceptr pointer) { return (char *)(size_t)pointer; }
 
 unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   *memory = 0;
   if (!bytes) return CODE_INVALID_VALUE;
-  if (double_thread_captures()) return CODE_CAPTURE_UNSUPPORTED;
   if (bytes > double_memory_bytes() - in_use) return GH_CU_OUT_OF_MEMORY;
   allocation *a = calloc(1, sizeof *a);
   if (!a) return GH_CU_OUT_OF_MEMORY;
@@ -83,7 +82,7 @@ static bool is_whole(const allocation *a) {
 
 /* Like the real one it waits for everything that was asked for. */
 unsigned cuMemFree_v2(CUdeviceptr memory) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   if (!memory) return GH_CU_SUCCESS;
   allocation **link = find_allocation(address(memory)), *a = *link;
   if (!a || a->at != address(memory)) return CODE_INVALID_VALUE;
@@ -109,7 +108,7 @@ unsigned cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
 /* ---- pinned host memory ---- */
 
 unsigned cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   if (flags) return CODE_INVALID_VALUE;
   pinned *m = calloc(1, sizeof *m);
   if (m) m->at = malloc(bytes);
@@ -125,7 +124,7 @@ unsigned cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
 }
 
 unsigned cuMemFreeHost(void *memory) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   pinned **link = &pins;
   while (*link && (*link)->at != memory) link = &(*link)->next;
   pinned *m = *link;
@@ -174,7 +173,8 @@ static unsigned put_copy_of_bytes(CUstream stream, const copy_work *c) {
 unsigned cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
   ENTER_CONTEXT();
   const copy_work c = {.to = address(to), .from = from, .bytes = bytes, .to_device = true};
-  if (double_is_pinned(from) || double_is_capturing(stream)) return double_put(stream, run_copy, &c, sizeof c);
+  if (double_is_pinned(from)) return double_put(stream, run_copy, &c, sizeof c);
+  if (double_is_capturing(stream) && double_breaks_capture()) return CODE_CAPTURE_UNSUPPORTED;
   return put_copy_of_bytes(stream, &c);
 }
 
@@ -182,14 +182,16 @@ unsigned cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CU
 unsigned cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
   ENTER_CONTEXT();
   const copy_work c = {.to = to, .from = address(from), .bytes = bytes, .from_device = true};
+  if (double_is_capturing(stream) && !double_is_pinned(to) && double_breaks_capture()) return CODE_CAPTURE_UNSUPPORTED;
   unsigned code = double_put(stream, run_copy, &c, sizeof c);
-  if (code || double_is_pinned(to) || double_is_capturing(stream)) return code;
+  if (code || double_is_pinned(to)) return code;
   return double_drain(stream);
 }
 
 unsigned cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
   ENTER_CONTEXT();
   const copy_work c = {address(to), address(from), bytes, true, true};
+  if (to < from + bytes && from < to + bytes) return double_refuse(CODE_INVALID_VALUE, "a copy onto a part of itself");
   return double_put(stream, run_copy, &c, sizeof c);
 }
 

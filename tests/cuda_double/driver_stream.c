@@ -45,7 +45,17 @@ static CUevent events;
 static __thread int captures; /* begun by this thread */
 
 bool double_is_capturing(CUstream stream) { return stream && stream->capturing; }
-bool double_thread_captures(void) { return captures > 0; }
+bool double_breaks_capture(void) {
+  for (CUstream s = streams; s && captures > 0; s = s->next)
+    if (s->capturing) s->broken = true;
+  return captures > 0;
+}
+
+CUcontext gh_double_context(void) { return double_current; }
+bool gh_double_is_captured(CUstream stream) {
+  LOCK();
+  return double_is_capturing(stream);
+}
 
 /* ---- work ---- */
 
@@ -210,7 +220,7 @@ unsigned cuEventRecord(CUevent event, CUstream stream) {
 }
 
 unsigned cuEventQuery(CUevent event) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   if (!is_event(event)) return CODE_INVALID_HANDLE;
   if (event->graph) return double_refuse(CODE_INVALID_VALUE, "a query of an event of a graph");
   if (!event->stream || event->stream->done >= event->at) return GH_CU_SUCCESS;
@@ -219,7 +229,7 @@ unsigned cuEventQuery(CUevent event) {
 }
 
 unsigned cuEventSynchronize(CUevent event) {
-  ENTER_CONTEXT();
+  ENTER_UNCAPTURED();
   if (!is_event(event)) return CODE_INVALID_HANDLE;
   if (event->graph) return double_refuse(CODE_INVALID_VALUE, "a wait for an event of a graph");
   return event->stream ? drain_to(event->stream, event->at) : GH_CU_SUCCESS;
