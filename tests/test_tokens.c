@@ -6,8 +6,10 @@
 #include "base/random.h"
 #include "eval/encode.h"
 #include "io/csv.h"
+#include "io/protobuf.h"
 #include "io/spiece.h"
 #include "io/tokenizer.h"
+#include "io/unicode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +109,119 @@ static void clip_lines(void **state) {
 static void siglip_lines(void **state) {
   (void)state;
   assert_int_equal(compare_lines(TOKENS "/siglip", TOKENS, "siglip", 0), 0);
+}
+
+/* ---- the same model in a tokenizer.json, as transformers' converters write it ---- */
+
+static void put_text(gh_buffer_text *to, const char *text) {
+  gh_error err = {0};
+  check_ok(gh_text_add(&err, to, text, strlen(text)));
+}
+
+/* A piece of the file: [text, score], with what JSON escapes escaped. */
+static void put_piece(gh_buffer_text *to, gh_proto p) {
+  gh_error err = {0};
+  gh_proto_field f;
+  bool more;
+  float score = 0;
+  char number[40];
+  put_text(to, to->bytes[to->size - 1] == '[' ? "[\"" : ",[\"");
+  while (!gh_proto_next(&err, &p, &f, &more) && more) {
+    if (f.number == 2) score = gh_proto_float(&f);
+    for (size_t i = 0; f.number == 1 && i < f.size; i++) {
+      char c = (char)f.bytes[i];
+      snprintf(number, sizeof number, strchr("\"\\", c) ? "\\%c" : (unsigned char)c < 32 ? "\\u%04x" : "%c", c);
+      put_text(to, number);
+    }
+  }
+  snprintf(number, sizeof number, "\",%.17g]", (double)score);
+  put_text(to, number);
+}
+
+static void put_base64(gh_buffer_text *to, const unsigned char *bytes, size_t size) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t i = 0; i < size; i += 3) {
+    uint32_t bits = (uint32_t)bytes[i] << 16;
+    if (i + 1 < size) bits |= (uint32_t)bytes[i + 1] << 8;
+    if (i + 2 < size) bits |= bytes[i + 2];
+    char four[5] = {digits[bits >> 18], digits[bits >> 12 & 63], digits[bits >> 6 & 63], digits[bits & 63], 0};
+    if (i + 2 >= size) four[3] = '=';
+    if (i + 1 >= size) four[2] = '=';
+    put_text(to, four);
+  }
+}
+
+static void put_table(gh_buffer_text *to, gh_proto normalizer) {
+  gh_error err = {0};
+  gh_proto_field f;
+  bool more;
+  while (!gh_proto_next(&err, &normalizer, &f, &more) && more)
+    if (f.number == 2) put_base64(to, f.bytes, f.size);
+}
+
+#define SPLITTING                                                                                                      \
+  "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\xe2\x96\x81\",\"prepend_scheme\":\"always\"}"
+
+static void write_json(const char *to) {
+  gh_error err = {0};
+  char *bytes = NULL;
+  size_t size = 0;
+  gh_buffer_text text = {0};
+  gh_proto_field f;
+  bool more;
+  check_ok(gh_file_read(&err, TOKENS "/siglip/spiece.model", 1 << 28, &bytes, &size));
+  put_text(&text,
+           "{\"added_tokens\":[{\"id\":0,\"content\":\"<pad>\",\"special\":true},{\"id\":1,\"content\":\"</s>\","
+           "\"special\":true},{\"id\":2,\"content\":\"<unk>\",\"special\":true}],\"model\":{\"type\":\"Unigram\","
+           "\"unk_id\":2,\"byte_fallback\":false,\"vocab\":[");
+  for (gh_proto p = gh_proto_open("model", bytes, size); !gh_proto_next(&err, &p, &f, &more) && more;)
+    if (f.number == 1) put_piece(&text, gh_proto_open("piece", f.bytes, f.size));
+  put_text(&text, "]},\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Precompiled\","
+                  "\"precompiled_charsmap\":\"");
+  for (gh_proto p = gh_proto_open("model", bytes, size); !gh_proto_next(&err, &p, &f, &more) && more;)
+    if (f.number == 3) put_table(&text, gh_proto_open("normalizer", f.bytes, f.size));
+  put_text(&text, "\"},{\"type\":\"Strip\"}]}," SPLITTING "}");
+  check_write(to, text.bytes, text.size);
+  gh_text_free(&text);
+  free(bytes);
+}
+
+static void siglip_lines_of_json(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *copy = check_path(folder, "unigram"), *path = check_path(folder, "unigram/tokenizer.json");
+  check_ok(gh_folder_make(&err, copy));
+  check_ok(gh_file_copy(&err, TOKENS "/siglip", copy, "tokenizer_config.json", true));
+  write_json(path);
+  assert_int_equal(compare_lines(copy, TOKENS, "siglip", 0), 0);
+  static const struct {
+    const char *text;
+    gh_status status;
+    const char *piece;
+  } table[] = {
+      {"{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "tokenizer.json: "},
+      {"{\"model\":{\"type\":\"Unigram\"}," SPLITTING "}", GH_ERROR_FORMAT, "model.vocab: no list"},
+      {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1]]}," SPLITTING "}", GH_ERROR_FORMAT, "no unknown piece"},
+      {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}," SPLITTING "}", GH_ERROR_FORMAT, "not pairs"},
+      {"{\"model\":{\"type\":\"Unigram\",\"byte_fallback\":true}," SPLITTING "}", GH_ERROR_UNSUPPORTED,
+       "byte_fallback"},
+      {"{\"model\":{\"type\":\"Unigram\"},\"pre_tokenizer\":{\"type\":\"ByteLevel\"}}", GH_ERROR_UNSUPPORTED,
+       "ByteLevel"},
+      {"{\"model\":{\"type\":\"Unigram\"},\"normalizer\":{\"type\":\"NFD\"}," SPLITTING "}", GH_ERROR_UNSUPPORTED,
+       "NFD"},
+      {"{\"model\":{\"type\":\"Unigram\"},\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"!\"}"
+       "," SPLITTING "}",
+       GH_ERROR_FORMAT, "not base64"},
+      {"{\"model\":{\"type\":\"WordPiece\"}}", GH_ERROR_UNSUPPORTED,
+       "of type WordPiece that is neither CLIP's nor SigLIP's"},
+  };
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_tokenizer *t = NULL;
+    check_write(path, table[i].text, strlen(table[i].text));
+    check_fails(gh_tokenizer_open(&err, &t, copy), table[i].status, table[i].piece);
+  }
+  free(copy);
+  free(path);
 }
 
 /* Pieces of the user's, nothing trimmed, no table of normalisation. */
@@ -364,6 +479,7 @@ int main(int count, char **given) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(clip_lines),
       cmocka_unit_test(siglip_lines),
+      cmocka_unit_test(siglip_lines_of_json),
       cmocka_unit_test(odd_lines),
       cmocka_unit_test(long_words),
       cmocka_unit_test(both_forms),

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "io/spiece_json.h"
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -66,7 +67,8 @@ static gh_status list_merges(gh_error *err, gh_strings *out, const gh_json *merg
   return status;
 }
 
-/* Only what CLIPTokenizer is made of: the rest of such a file is its own way of saying what this code does. */
+/* Only what CLIPTokenizer is made of, or SigLIP's model: the rest of such a file is its own way of saying what this
+ * code does. */
 static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
   const gh_json *model = gh_json_member(root, "model");
   const char *type = "BPE", *suffix = "", *unknown = "<|endoftext|>";
@@ -74,9 +76,14 @@ static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, 
   if (gh_json_opt_string(err, model, "type", &type) || gh_json_opt_string(err, model, "end_of_word_suffix", &suffix) ||
       gh_json_opt_string(err, model, "unk_token", &unknown))
     return gh_fail_in(err, "%s", path), err->status;
+  if (!strcmp(type, "Unigram")) {
+    size_t size = 0;
+    gh_status status = gh_spiece_from_json(err, &t->bytes, &size, path, root);
+    return status ? status : gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
+  }
   if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s that is not CLIP's is not read%s", path, type,
-                   strcmp(type, "Unigram") ? "" : "; SigLIP's is in spiece.model, which belongs beside it");
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: a tokenizer of type %s that is neither CLIP's nor SigLIP's is not read", path, type);
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
   if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
   gh_strings_free(&list);
@@ -115,7 +122,7 @@ gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folde
   gh_status status = GH_ERROR_MEMORY;
   if (p.json && p.vocabulary && p.merges && p.spiece) status = open_files(err, t, folder, &p, &root);
   if (!status) t->vocabulary = t->bpe ? gh_bpe_size(t->bpe) : gh_spiece_size(t->spiece);
-  if (!status) status = gh_tokenizer_read_settings(err, t, folder, root);
+  if (!status) status = gh_tokenizer_read_settings(err, t, folder, t->bpe ? root : NULL); /* as beside spiece.model */
   for (size_t i = 0; i < 4; i++) free(((char *[]){p.json, p.vocabulary, p.merges, p.spiece})[i]);
   gh_json_free(root);
   if (!status) return GH_OK;

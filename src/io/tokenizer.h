@@ -1,6 +1,6 @@
 /* The tokenizer of a model folder: CLIP's byte-pair encoding (tokenizer.json, or vocab.json with merges.txt) or
- * SigLIP's SentencePiece (spiece.model), token for token what transformers' CLIPTokenizer and SiglipTokenizer make of a
- * line. */
+ * SigLIP's SentencePiece (spiece.model, or the same model in tokenizer.json), token for token what transformers'
+ * CLIPTokenizer and SiglipTokenizer make of a line. */
 #ifndef GH_IO_TOKENIZER_H
 #define GH_IO_TOKENIZER_H
 

@@ -17,7 +17,7 @@ typedef struct gh_added_token {
 
 struct gh_tokenizer {
   gh_bpe *bpe;       /* CLIP's, or NULL */
-  gh_spiece *spiece; /* SigLIP's, or NULL; its file is `bytes` */
+  gh_spiece *spiece; /* SigLIP's, or NULL; its model is `bytes` */
   char *bytes;
   gh_added_token *added;
   size_t added_count;
