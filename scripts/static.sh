@@ -22,15 +22,7 @@ work=$PWD/build/static
 mkdir -p "$work/programs"
 scripts/setup.sh static >&2 || echo "static.sh: a compiler could not be installed: its targets are skipped" >&2
 
-# NVRTC from a CUDA toolkit, else from NVIDIA's Python wheel. 13.0 is new enough for sm_120, and still serves sm_75.
-nvrtc=""
-for library in /usr/local/cuda/lib64/libnvrtc.so "$work"/nvrtc/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.13; do
-  [ ! -e "$library" ] || { nvrtc=$library && break; }
-done
-if [ -z "$nvrtc" ]; then
-  { python3 -m venv "$work/nvrtc" && "$work/nvrtc/bin/pip" install --quiet nvidia-cuda-nvrtc==13.0.88; } >&2 || true
-  nvrtc=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1)
-fi
+nvrtc=$(scripts/nvrtc.sh) || nvrtc=""
 
 # Intel's ocloc shares a package with an OpenCL driver, which would become a platform of every OpenCL program and stops
 # those that a sanitizer watches: the package is unpacked here, not installed.

@@ -23,8 +23,13 @@ function(add_double name soversion)
 endfunction()
 
 add_double(cuda 1 ${DOUBLE}/driver_device.c ${DOUBLE}/driver_memory.c ${DOUBLE}/driver_stream.c
-           ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c)
-add_double(nvrtc 13 ${DOUBLE}/nvrtc.c)
+           ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_ops.c
+           ${DOUBLE}/ptx_parse.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c)
+# Registers are rows of bytes: floats to some instructions, integers to others.
+set_source_files_properties(
+  ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c
+  PROPERTIES COMPILE_OPTIONS "-O3;-march=native;-fno-strict-aliasing;-ffp-contract=off")
+add_double(nvrtc 13 ${DOUBLE}/nvrtc.c ${DOUBLE}/nvrtc_real.c)
 add_double(cublasLt 13 ${DOUBLE}/cublaslt.c)
 target_compile_options(double_cublasLt PRIVATE -O3 -march=native)
 add_double(cufft 12 ${DOUBLE}/cufft.c)
@@ -48,4 +53,17 @@ foreach(name backend graph ops bf16 functions attention attention_matrix conv2d 
              reconstruct step_trace)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt")
+endforeach()
+
+# The same on NVIDIA's own PTX, interpreted: `GH_DOUBLE_PTX=$(scripts/nvrtc.sh) ctest -C ptx -R ^ptx_`. Programs are kept
+# apart from those of the double's own compiler, as they have the same names.
+foreach(name ops bf16 functions update random_device conv2d attention attention_matrix gemm_bf16)
+  add_test(
+    NAME ptx_${name}
+    COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"
+    CONFIGURATIONS ptx)
+  set_tests_properties(ptx_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_CACHE_DIR=${CMAKE_BINARY_DIR}/ptx-cache")
+endforeach()
+foreach(name ops attention_matrix attention bf16 conv2d)
+  set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt")
 endforeach()

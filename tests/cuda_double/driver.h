@@ -35,6 +35,8 @@ int double_capability(void); /* 90: 9.0 */
 size_t double_memory_bytes(void);
 
 bool double_is_pinned(const void *p);
+/* The allocation of device memory around p. */
+bool double_find_device(const void *p, const char **begin, const char **end);
 
 /* ---- streams: the lock is held ---- */
 

@@ -86,6 +86,15 @@ unsigned cuDriverGetVersion(int *version) {
   return double_fault(__func__, CODE_INVALID_VALUE);
 }
 
+/* NVIDIA's own NVRTC, where it finds a driver in the process, asks it for tables of hidden functions: there are none.
+ */
+API unsigned cuGetExportTable(const void **table, const void *id);
+unsigned cuGetExportTable(const void **table, const void *id) {
+  (void)id;
+  *table = NULL;
+  return CODE_NOT_FOUND;
+}
+
 /* ---- devices ---- */
 
 static bool is_device(int device) { return device >= 0 && device < device_count(); }

@@ -37,6 +37,14 @@ bool gh_double_is_device(const void *p, size_t bytes) {
   return a && bytes <= (size_t)(a->at + a->bytes - (const char *)p);
 }
 
+bool double_find_device(const void *p, const char **begin, const char **end) {
+  const allocation *a = *find_allocation(p);
+  if (!a) return false;
+  *begin = a->at;
+  *end = a->at + a->bytes;
+  return true;
+}
+
 bool double_is_pinned(const void *p) {
   for (const pinned *m = pins; m; m = m->next)
     if ((const char *)p >= m->at && (const char *)p < m->at + m->bytes) return true;

@@ -1,4 +1,5 @@
-/* The driver's double: programs are shared objects (nvrtc.c makes them), kernels run on the host (fibers.c). */
+/* The driver's double: programs are shared objects (nvrtc.c makes them) or PTX; kernels run on the host (fibers.c,
+ * ptx_run.c). */
 #include "driver.h"
 
 #include <dlfcn.h>
@@ -10,17 +11,20 @@
 
 #include "fibers.h"
 #include "image.h"
+#include "ptx.h"
 
 struct CUfunc_st {
   CUfunction next;
   CUmodule module;
   const gh_double_kernel *kernel;
+  const ptx_kernel *ptx; /* or this */
 };
 
 struct CUmod_st {
   CUmodule next;
   void *library;
   const gh_double_table_t *table;
+  ptx_module *ptx; /* in the place of both */
   CUcontext context;
   CUfunction functions;
 };
@@ -46,7 +50,7 @@ static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' 
 
 /* The shared object's bytes within PTX, to be freed. */
 static char *decode_ptx(const char *text, size_t *size) {
-  text += strlen(GH_DOUBLE_PTX);
+  text += strlen(GH_DOUBLE_HEAD);
   char *bytes = malloc(strlen(text) / 2 + 1);
   *size = 0;
   for (; bytes && hex_digit(text[0]) >= 0 && hex_digit(text[1]) >= 0; text += 2)
@@ -76,28 +80,48 @@ static void say_in_log(unsigned options, const unsigned *option, void **value, c
   if (log && size) snprintf(log, size, "%s", text);
 }
 
-unsigned cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned options, unsigned *option, void **value) {
-  ENTER_CONTEXT();
-  bool ptx = !strncmp(image, GH_DOUBLE_PTX, strlen(GH_DOUBLE_PTX));
-  if (!ptx && memcmp(image, ELFMAG, SELFMAG)) {
-    say_in_log(options, option, value, "neither PTX nor a cubin");
-    return CODE_INVALID_IMAGE;
-  }
+static unsigned load_library(CUmodule m, const void *image, const char **why) {
+  bool ptx = !strncmp(image, GH_DOUBLE_HEAD, strlen(GH_DOUBLE_HEAD));
+  *why = "neither PTX nor a cubin";
+  if (!ptx && memcmp(image, ELFMAG, SELFMAG)) return CODE_INVALID_IMAGE;
   size_t size = ptx ? 0 : elf_bytes(image);
   char *decoded = ptx ? decode_ptx(image, &size) : NULL;
-  void *library = open_bytes(ptx ? decoded : image, size);
+  m->library = open_bytes(ptx ? decoded : image, size);
   free(decoded);
-  const gh_double_table_t *table = library ? dlsym(library, GH_DOUBLE_TABLE) : NULL;
-  bool known = table && table->version == GH_DOUBLE_VERSION;
-  unsigned code = known ? check_arch(table->arch, ptx) : CODE_INVALID_IMAGE;
-  CUmodule m = code ? NULL : calloc(1, sizeof *m);
-  if (!m) {
-    say_in_log(options, option, value, known ? "made for another kind of device" : "a broken image");
-    if (library) dlclose(library);
-    return code ? code : GH_CU_OUT_OF_MEMORY;
+  m->table = m->library ? dlsym(m->library, GH_DOUBLE_TABLE) : NULL;
+  bool known = m->table && m->table->version == GH_DOUBLE_VERSION;
+  *why = known ? "made for another kind of device" : "a broken image";
+  return known ? check_arch(m->table->arch, ptx) : CODE_INVALID_IMAGE;
+}
+
+static unsigned load_ptx(CUmodule m, const void *image, const char **why) {
+  static char text[400];
+  *why = text;
+  snprintf(text, sizeof text, "no PTX");
+  if (!ptx_is(image)) return CODE_INVALID_IMAGE;
+  m->ptx = ptx_load(image, text, sizeof text);
+  if (!m->ptx) return double_refuse(CODE_INVALID_PTX, "%s", text);
+  snprintf(text, sizeof text, "made for another kind of device");
+  return check_arch(ptx_arch(m->ptx), true);
+}
+
+static void free_module(CUmodule m) {
+  if (m->library) dlclose(m->library);
+  if (m->ptx) ptx_free(m->ptx);
+  free(m);
+}
+
+unsigned cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned options, unsigned *option, void **value) {
+  ENTER_CONTEXT();
+  const char *why;
+  CUmodule m = calloc(1, sizeof *m);
+  if (!m) return GH_CU_OUT_OF_MEMORY;
+  unsigned code = getenv(DOUBLE_REAL_NVRTC) ? load_ptx(m, image, &why) : load_library(m, image, &why);
+  if (code) {
+    say_in_log(options, option, value, why);
+    free_module(m);
+    return code;
   }
-  m->library = library;
-  m->table = table;
   m->context = double_current;
   m->next = modules;
   modules = m;
@@ -115,42 +139,47 @@ unsigned cuModuleUnload(CUmodule module) {
   CUmodule *link = &modules;
   while (*link != module) link = &(*link)->next;
   *link = module->next;
-  dlclose(module->library);
-  free(module);
+  free_module(module);
   return code;
 }
 
 unsigned cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
   ENTER_CONTEXT();
   const gh_double_table_t *t = module->table;
-  int k = 0;
-  while (k < t->kernel_count && strcmp(t->kernels[k].name, name)) k++;
-  if (k == t->kernel_count) return CODE_NOT_FOUND;
-  CUfunction f = calloc(1, sizeof *f);
+  struct CUfunc_st found = {.next = module->functions, .module = module};
+  if (module->ptx) found.ptx = ptx_find(module->ptx, name);
+  for (int k = 0; t && k < t->kernel_count; k++)
+    if (!strcmp(t->kernels[k].name, name)) found.kernel = &t->kernels[k];
+  if (!found.kernel && !found.ptx) return CODE_NOT_FOUND;
+  CUfunction f = malloc(sizeof *f);
   if (!f) return GH_CU_OUT_OF_MEMORY;
-  *f = (struct CUfunc_st){module->functions, module, &t->kernels[k]};
+  *f = found;
   module->functions = f;
   *function = f;
   return GH_CU_SUCCESS;
 }
 
+static const char *name_of(CUfunction f) { return f->ptx ? f->ptx->name : f->kernel->name; }
+static int count_of(CUfunction f) { return f->ptx ? f->ptx->count : f->kernel->count; }
+static size_t size_of(CUfunction f, size_t index) { return f->ptx ? f->ptx->sizes[index] : f->kernel->sizes[index]; }
+
 unsigned cuFuncGetAttribute(int *value, unsigned attribute, CUfunction function) {
   ENTER_CONTEXT();
   if (!function || attribute != GH_CU_FUNCTION_MAX_THREADS) return CODE_INVALID_VALUE;
-  *value = DOUBLE_MAX_BLOCK;
+  const uint32_t *most = function->ptx ? function->ptx->most : (uint32_t[3]){0};
+  *value = most[0] ? (int)(most[0] * most[1] * most[2]) : DOUBLE_MAX_BLOCK;
   return GH_CU_SUCCESS;
 }
 
 unsigned cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset, size_t *bytes) {
   ENTER_CONTEXT();
-  const gh_double_kernel *k = function->kernel;
-  if (index >= (size_t)k->count) return CODE_INVALID_VALUE;
+  if (index >= (size_t)count_of(function)) return CODE_INVALID_VALUE;
   *offset = 0;
   for (size_t i = 0; i <= index; i++) {
-    *offset = (*offset + k->sizes[i] - 1) / k->sizes[i] * k->sizes[i];
-    if (i < index) *offset += k->sizes[i];
+    *bytes = size_of(function, i);
+    *offset = (*offset + *bytes - 1) / *bytes * *bytes;
+    if (i < index) *offset += *bytes;
   }
-  *bytes = k->sizes[index];
   return GH_CU_SUCCESS;
 }
 
@@ -164,19 +193,23 @@ typedef struct launch_work {
   uint64_t arguments[MAX_ARGUMENTS];
 } launch_work;
 
+static const char *run_library(const launch_work *w) {
+  const gh_double_kernel *k = w->function->kernel;
+  void *arguments[MAX_ARGUMENTS];
+  for (int i = 0; i < k->count; i++) arguments[i] = (void *)&w->arguments[i];
+  return double_run_kernel(w->function->module->table, k, w->grid, arguments);
+}
+
 static unsigned run_launch(const void *data) {
   const launch_work *w = data;
   const gh_double_kernel *k = w->function->kernel;
-  const char *why = getenv("GH_DOUBLE_FAIL_KERNEL");
-  void *arguments[MAX_ARGUMENTS];
-  if (why && !strcmp(why, k->name)) return CODE_LAUNCH_FAILED;
-  for (int i = 0; i < k->count; i++) {
-    arguments[i] = (void *)&w->arguments[i];
+  const char *why = getenv("GH_DOUBLE_FAIL_KERNEL"), *name = name_of(w->function);
+  if (why && !strcmp(why, name)) return CODE_LAUNCH_FAILED;
+  for (int i = 0; k && i < k->count; i++)
     if (k->pointers[i] && w->arguments[i] && !gh_double_is_device((void *)(size_t)w->arguments[i], 1))
-      return double_refuse(CODE_ILLEGAL_ADDRESS, "%s: argument %d is no device memory", k->name, i);
-  }
-  why = double_run_kernel(w->function->module->table, k, w->grid, arguments);
-  return why ? double_refuse(CODE_LAUNCH_FAILED, "%s: %s", k->name, why) : GH_CU_SUCCESS;
+      return double_refuse(CODE_ILLEGAL_ADDRESS, "%s: argument %d is no device memory", name, i);
+  why = k ? run_library(w) : ptx_run(w->function->ptx, w->grid, w->arguments);
+  return why ? double_refuse(CODE_LAUNCH_FAILED, "%s: %s", name, why) : GH_CU_SUCCESS;
 }
 
 unsigned cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
@@ -184,15 +217,16 @@ unsigned cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
                         void **extra) {
   ENTER_CONTEXT();
   if (!function || function->module->context != double_current) return CODE_INVALID_HANDLE;
-  const gh_double_kernel *k = function->kernel;
+  const int count = count_of(function);
   launch_work w = {.function = function, .grid = {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}}};
   uint64_t items = (uint64_t)block_x * block_y * block_z;
   bool fits = grid_x && grid_y && grid_z && grid_x <= INT32_MAX && grid_y <= 65535 && grid_z <= 65535 && items &&
               items <= DOUBLE_MAX_BLOCK && block_z <= 64;
-  if (!fits || shared_bytes || extra || k->count > MAX_ARGUMENTS) return CODE_INVALID_VALUE;
-  for (int i = 0; i < k->count; i++) {
-    if (k->sizes[i] > 8) return double_refuse(CODE_INVALID_VALUE, "%s: a structure as an argument", k->name);
-    memcpy(&w.arguments[i], params[i], k->sizes[i]);
+  if (!fits || shared_bytes || extra || count > MAX_ARGUMENTS) return CODE_INVALID_VALUE;
+  for (int i = 0; i < count; i++) {
+    const size_t size = size_of(function, (size_t)i);
+    if (size > 8) return double_refuse(CODE_INVALID_VALUE, "%s: a structure as an argument", name_of(function));
+    memcpy(&w.arguments[i], params[i], size);
   }
-  return double_put(stream, run_launch, &w, offsetof(launch_work, arguments) + 8 * (size_t)k->count);
+  return double_put(stream, run_launch, &w, offsetof(launch_work, arguments) + 8 * (size_t)count);
 }

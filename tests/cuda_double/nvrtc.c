@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "image.h"
+#include "nvrtc_real.h"
 
 GH_CUDA_NVRTC(DECLARE)
 
@@ -256,10 +257,10 @@ static unsigned compile(nvrtcProgram p, workshop *w, const options *o) {
 }
 
 static unsigned make_ptx(nvrtcProgram p) {
-  size_t head = strlen(GH_DOUBLE_PTX);
+  size_t head = strlen(GH_DOUBLE_HEAD);
   p->ptx = malloc(head + 2 * p->cubin_bytes + 1);
   if (!p->ptx) return OUT_OF_MEMORY;
-  memcpy(p->ptx, GH_DOUBLE_PTX, head);
+  memcpy(p->ptx, GH_DOUBLE_HEAD, head);
   for (size_t i = 0; i < p->cubin_bytes; i++) {
     p->ptx[head + 2 * i] = "0123456789abcdef"[(unsigned char)p->cubin[i] >> 4];
     p->ptx[head + 2 * i + 1] = "0123456789abcdef"[p->cubin[i] & 15];
@@ -277,11 +278,25 @@ static void clean(workshop *w) {
   rmdir(w->folder);
 }
 
+/* The same text whether PTX or a cubin was asked for. */
+static unsigned compile_ptx(nvrtcProgram p, int count, const char *const *option) {
+  unsigned code = real_nvrtc_compile(p->source, count, option, &p->ptx, p->log, sizeof p->log);
+  for (int i = 0; !code && i < count; i++)
+    if (strstr(option[i], "=sm_")) {
+      p->cubin = p->ptx;
+      p->cubin_bytes = strlen(p->ptx) + 1;
+      p->ptx = NULL;
+    }
+  return code;
+}
+
 unsigned nvrtcCompileProgram(nvrtcProgram program, int count, const char *const *option) {
   options o;
   workshop w = {.folder = "/tmp/genhance-nvrtc-XXXXXX"};
   unsigned code = double_fault(__func__, GH_NVRTC_COMPILATION);
-  if (!code) code = read_options(program, &o, count, option);
+  if (code) return code;
+  if (real_nvrtc()) return compile_ptx(program, count, option);
+  code = read_options(program, &o, count, option);
   if (code) return code;
   if (!mkdtemp(w.folder)) return OUT_OF_MEMORY;
   code = preprocess(program, &w, &o);
@@ -295,6 +310,7 @@ unsigned nvrtcCompileProgram(nvrtcProgram program, int count, const char *const 
 /* ---- the rest of the interface ---- */
 
 unsigned nvrtcVersion(int *major, int *minor) {
+  if (real_nvrtc()) return real_nvrtc()->nvrtcVersion(major, minor);
   long version = double_setting("GH_DOUBLE_NVRTC", 13000);
   *major = (int)(version / 1000);
   *minor = (int)(version % 1000 / 10);
@@ -326,10 +342,12 @@ static int list_archs(int *archs) {
 }
 
 unsigned nvrtcGetNumSupportedArchs(int *count) {
+  if (real_nvrtc()) return real_nvrtc()->nvrtcGetNumSupportedArchs(count);
   *count = list_archs(NULL);
   return GH_NVRTC_SUCCESS;
 }
 unsigned nvrtcGetSupportedArchs(int *archs) {
+  if (real_nvrtc()) return real_nvrtc()->nvrtcGetSupportedArchs(archs);
   list_archs(archs);
   return GH_NVRTC_SUCCESS;
 }

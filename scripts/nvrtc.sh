@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Prints where NVIDIA's NVRTC is: a CUDA toolkit's, else that of NVIDIA's Python wheel, which is fetched into build/static.
+# No GPU is needed. 13.0 is new enough for sm_120, and still serves sm_75.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$PWD/build/static
+for library in /usr/local/cuda/lib64/libnvrtc.so "$work"/nvrtc/lib/python3*/site-packages/nvidia/*/lib/libnvrtc.so.13; do
+  [ ! -e "$library" ] || { echo "$library"; exit 0; }
+done
+mkdir -p "$work"
+{ python3 -m venv "$work/nvrtc" && "$work/nvrtc/bin/pip" install --quiet nvidia-cuda-nvrtc==13.0.88; } >&2 || true
+library=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1)
+[ -n "$library" ] || { echo "nvrtc.sh: NVIDIA's NVRTC cannot be had" >&2; exit 1; }
+echo "$library"

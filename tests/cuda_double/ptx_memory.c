@@ -1,0 +1,236 @@
+/* Memory as PTX sees it. Every access is checked: within an allocation or a variable, at a multiple of its size. Of
+ * shared memory it is kept who touched each word since the last barrier: two work-items that meet there without one,
+ * one of them writing, fail the launch; so does whoever touches what a cp.async is still to write. Its bytes arrive
+ * only when its own lane waits for them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "ptx.h"
+
+typedef struct shared_word {
+  uint32_t write_epoch, read_epoch; /* the last */
+  uint16_t writer, reader;          /* work-item */
+  uint16_t copier;                  /* of a copy on its way */
+} shared_word;
+
+enum { NOBODY = 0xffff, SEVERAL = 0xfffe };
+
+#define SHARED_ROOM (2 * PTX_SHARED)
+static _Alignas(64) char shared[SHARED_ROOM];
+static shared_word words[SHARED_ROOM / 4];
+static uint32_t epoch;
+static const char *recent_begin, *recent_end; /* an allocation */
+
+void ptx_memory_begin(void) { recent_begin = recent_end = NULL; }
+
+void ptx_memory_begin_block(void) {
+  const uint32_t end = (ptx_now.kernel->shared_end + 3) / 4;
+  memset(shared, 0xff, (size_t)end * 4); /* NaN: nothing may count on zeros */
+  if (++epoch == 0) memset(words, 0, sizeof words), epoch = 1;
+  for (uint32_t i = 0; i < end; i++) words[i].copier = NOBODY;
+}
+
+void ptx_memory_barrier(void) { epoch++; }
+
+/* ---- addresses ---- */
+
+static inline uint64_t address_of(const ptx_warp *w, const ptx_instr *in, int operand, int lane, int64_t offset) {
+  const void *row = ptx_row_of(w, in, operand);
+  uint64_t base = in->width[operand] == 8 ? ((const uint64_t *)row)[lane] : ((const uint32_t *)row)[lane];
+  return base + (uint64_t)offset;
+}
+
+static inline const char *global_at(const ptx_warp *w, const ptx_instr *in, int lane, uint64_t address,
+                                    uint32_t bytes) {
+  const char *p = (const char *)(size_t)address;
+  if (address & (bytes - 1)) { /* a power of two */
+    ptx_fail(w, in, lane, "global address %#llx is no multiple of %u", (unsigned long long)address, bytes);
+    return NULL;
+  }
+  if (p >= recent_begin && p < recent_end && bytes <= (size_t)(recent_end - p)) return p;
+  if (double_find_device(p, &recent_begin, &recent_end) && bytes <= (size_t)(recent_end - p)) return p;
+  ptx_fail(w, in, lane, "%u bytes at %#llx are no device memory", bytes, (unsigned long long)address);
+  return NULL;
+}
+
+static inline char *shared_at(const ptx_warp *w, const ptx_instr *in, int lane, uint64_t address, uint32_t bytes) {
+  const ptx_kernel *k = ptx_now.kernel;
+  if (address & (bytes - 1)) { /* a power of two */
+    ptx_fail(w, in, lane, "shared address %#llx is no multiple of %u", (unsigned long long)address, bytes);
+    return NULL;
+  }
+  for (int i = 0; i < k->variable_count; i++) {
+    const ptx_variable *v = &k->variables[i];
+    if (address >= v->at && address + bytes <= v->at + v->bytes) return shared + address;
+  }
+  ptx_fail(w, in, lane, "%u bytes at %#llx are no shared variable", bytes, (unsigned long long)address);
+  return NULL;
+}
+
+/* ---- who touched what ---- */
+
+__attribute__((cold, noinline)) static bool race(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at,
+                                                 const char *what, unsigned other) {
+  if (other == SEVERAL) return ptx_fail(w, in, lane, "a race: shared address %#x was %s by several", at, what);
+  return ptx_fail(w, in, lane, "a race: shared address %#x was %s by work-item %u with no barrier between", at, what,
+                  other);
+}
+
+/* `many`: the whole warp sees it. */
+static inline bool note_read(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at, uint32_t bytes, bool many) {
+  const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
+  for (uint32_t i = at / 4; i <= (at + bytes - 1) / 4; i++) {
+    shared_word *s = &words[i];
+    if (s->copier != NOBODY) return race(w, in, lane, 4 * i, "left to a copy", s->copier);
+    if (s->write_epoch == epoch && (s->writer != self || many)) return race(w, in, lane, 4 * i, "written", s->writer);
+    const bool others = many || (s->read_epoch == epoch && s->reader != self);
+    s->read_epoch = epoch;
+    s->reader = others ? SEVERAL : self;
+  }
+  return true;
+}
+
+static inline bool note_write(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at, uint32_t bytes) {
+  const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
+  for (uint32_t i = at / 4; i <= (at + bytes - 1) / 4; i++) {
+    shared_word *s = &words[i];
+    if (s->copier != NOBODY) return race(w, in, lane, 4 * i, "left to a copy", s->copier);
+    if (s->write_epoch == epoch && s->writer != self) return race(w, in, lane, 4 * i, "written", s->writer);
+    if (s->read_epoch == epoch && s->reader != self) return race(w, in, lane, 4 * i, "read", s->reader);
+    s->write_epoch = epoch;
+    s->writer = self;
+  }
+  return true;
+}
+
+const void *ptx_shared_row(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at) {
+  const char *p = shared_at(w, in, lane, at, 16);
+  return p && note_read(w, in, lane, at, 16, true) ? p : NULL;
+}
+
+/* ---- loads and stores ---- */
+
+static inline uint64_t extended(const char *p, const ptx_instr *in) {
+  uint64_t value = 0;
+  switch (in->bytes) { /* of a size that the compiler knows */
+  case 1:
+    memcpy(&value, p, 1);
+    break;
+  case 2:
+    memcpy(&value, p, 2);
+    break;
+  case 4:
+    memcpy(&value, p, 4);
+    break;
+  default:
+    memcpy(&value, p, 8);
+    break;
+  }
+  const int unused = 64 - 8 * in->bytes;
+  return in->is_signed ? (uint64_t)((int64_t)(value << unused) >> unused) : value;
+}
+
+static inline void put(const ptx_warp *w, const ptx_instr *in, int operand, int lane, uint64_t value) {
+  void *row = ptx_row_of(w, in, operand);
+  if (in->width[operand] == 8)
+    ((uint64_t *)row)[lane] = value;
+  else
+    ((uint32_t *)row)[lane] = (uint32_t)value & (in->width[operand] == 2 ? UINT16_MAX : UINT32_MAX);
+}
+
+/* Loads: the values, then the address. */
+static bool load(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const int address = in->vector;
+  const uint32_t bytes = (uint32_t)in->bytes * in->vector;
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    const char *p = ptx_now.params + in->offset[0];
+    if (in->space != PTX_PARAM) {
+      uint64_t at = address_of(w, in, address, lane, in->offset[0]);
+      p = in->space == PTX_GLOBAL ? global_at(w, in, lane, at, bytes) : shared_at(w, in, lane, at, bytes);
+      if (!p || (in->space == PTX_IN_SHARED && !note_read(w, in, lane, (uint32_t)at, bytes, false))) return false;
+    }
+    for (int v = 0; v < in->vector; v++) put(w, in, v, lane, extended(p + v * in->bytes, in));
+  }
+  return true;
+}
+
+/* Stores: the address, then the values. */
+static bool store(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const uint32_t bytes = (uint32_t)in->bytes * in->vector;
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    uint64_t at = address_of(w, in, 0, lane, in->offset[0]);
+    const char *p = in->space == PTX_GLOBAL ? global_at(w, in, lane, at, bytes) : shared_at(w, in, lane, at, bytes);
+    if (!p || (in->space == PTX_IN_SHARED && !note_write(w, in, lane, (uint32_t)at, bytes))) return false;
+    for (int v = 0; v < in->vector; v++) {
+      const char *row = ptx_row_of(w, in, 1 + v);
+      memcpy((char *)(size_t)p + v * in->bytes, row + lane * (in->width[1 + v] == 8 ? 8 : 4), in->bytes);
+    }
+  }
+  return true;
+}
+
+const ptx_op ptx_load_op = {"ld", PTX_ACTION, "?[", NULL, load};
+const ptx_op ptx_store_op = {"st", PTX_ACTION, "[?", NULL, store};
+
+/* ---- asynchronous copies ---- */
+
+/* [to], [from], bytes, bytes that are there: the rest becomes zeros. Both addresses are multiples of `bytes`. */
+static bool copy(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const uint32_t bytes = in->operand[2], *const taken = ptx_row_of(w, in, 3);
+  const bool past_l1 = strstr(in->op->name, ".cg.");
+  for (int lane = 0; lane < PTX_LANES; lane++) {
+    if (!(lanes >> lane & 1)) continue;
+    const uint64_t to = address_of(w, in, 0, lane, in->offset[0]), from = address_of(w, in, 1, lane, in->offset[1]);
+    if (bytes != 16 && (past_l1 || (bytes != 4 && bytes != 8)))
+      return ptx_fail(w, in, lane, "%u bytes cannot be copied", bytes);
+    if (taken[lane] > bytes) return ptx_fail(w, in, lane, "%u bytes of %u", taken[lane], bytes);
+    if (from % bytes) return ptx_fail(w, in, lane, "global address %#llx", (unsigned long long)from);
+    if (!shared_at(w, in, lane, to, bytes)) return false;
+    if (taken[lane] && !global_at(w, in, lane, from, bytes)) return false;
+    if (!note_write(w, in, lane, (uint32_t)to, bytes)) return false;
+    for (uint32_t i = 0; i < bytes; i += 4) words[(to + i) / 4].copier = (uint16_t)(w->index * PTX_LANES + lane);
+    if (w->copy_count == w->copy_room) {
+      const int room = w->copy_room ? 2 * w->copy_room : 256;
+      ptx_copy *more = realloc(w->copies, (size_t)room * sizeof *more);
+      if (!more) return ptx_fail(w, in, lane, "out of memory");
+      w->copies = more;
+      w->copy_room = room;
+    }
+    w->copies[w->copy_count++] = (ptx_copy){lane, (uint32_t)to, bytes, taken[lane], (const char *)(size_t)from};
+  }
+  return true;
+}
+
+static bool wait_all(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  int left = 0;
+  for (int i = 0; i < w->copy_count; i++) {
+    const ptx_copy c = w->copies[i];
+    if (!(lanes >> c.lane & 1)) {
+      w->copies[left++] = c;
+      continue;
+    }
+    for (uint32_t b = 0; b < c.bytes; b += 4) words[(c.to + b) / 4].copier = NOBODY;
+    if (!note_write(w, in, c.lane, c.to, c.bytes)) return false;
+    memset(shared + c.to, 0, c.bytes);
+    memcpy(shared + c.to, c.from, c.taken);
+  }
+  w->copy_count = left;
+  return true;
+}
+
+/* Groups matter to those who wait for some of them. */
+static bool commit(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  (void)w, (void)in, (void)lanes;
+  return true;
+}
+
+const ptx_op ptx_memory_ops[] = {
+    {"cp.async.cg.shared.global", PTX_ACTION, "[[iw", NULL, copy},
+    {"cp.async.ca.shared.global", PTX_ACTION, "[[iw", NULL, copy},
+    {"cp.async.commit_group", PTX_ACTION, "", NULL, commit},
+    {"cp.async.wait_all", PTX_ACTION, "", NULL, wait_all},
+    {NULL, PTX_ACTION, NULL, NULL, NULL},
+};
