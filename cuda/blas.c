@@ -196,6 +196,8 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
+  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->dtype_c == GH_F32) /* how exact its tanh is, is said nowhere */
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: its GELU is as good as bfloat16, and float32 is wanted");
   if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && !can_keep(g))
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "cuBLASLt GEMM: what is before a GELU, in rows of %lld elements from element %lld on, steps by no "

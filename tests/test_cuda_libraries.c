@@ -72,6 +72,7 @@ static void say_fused(char *out, size_t size) {
   g.stride_c = 24 * 24 + (stride ? atol(stride) : 0);
   g.offset_c = before ? atol(before) : 0;
   g.epilogue = getenv("PLAIN") ? GH_EPILOGUE_NONE : GH_EPILOGUE_BIAS_GELU;
+  g.dtype = g.dtype_c = getenv("FLOAT32") ? GH_F32 : GH_BF16;
   g.bias = x[3];
   g.before = x[4];
   if (!status) status = d->backend->bind_library_gemm(&err, d, &g, x[0], x[1], x[2], &launch);
@@ -92,9 +93,11 @@ static void test_what_is_not_fused(void **state) {
     gh_status status;
   } cases[] = {
       {"A=B", "A=B", "runs", GH_OK},
-      {"STRIDE=8", "BEFORE=4", "runs", GH_OK},
+      {"FLOAT32=1", "A=B", "float32 is wanted", GH_ERROR_UNSUPPORTED},
+      {"FLOAT32=1", "PLAIN=1", "runs", GH_OK},
+      {"STRIDE=8", "BEFORE=8", "runs", GH_OK},
       {"STRIDE=4", "A=B", "before a GELU", GH_ERROR_UNSUPPORTED},
-      {"BEFORE=2", "A=B", "before a GELU", GH_ERROR_UNSUPPORTED},
+      {"BEFORE=4", "A=B", "before a GELU", GH_ERROR_UNSUPPORTED},
       {"STRIDE=3", "PLAIN=1", "runs", GH_OK},
       {"GH_DOUBLE_FAIL=cublasLtMatmulAlgoGetHeuristic:1=7", "A=B", "INVALID_VALUE", GH_ERROR_UNSUPPORTED},
       {"GH_DOUBLE_FAIL=cublasLtMatmulAlgoGetHeuristic:1=7", "PLAIN=1", "INVALID_VALUE", GH_ERROR_DEVICE},
