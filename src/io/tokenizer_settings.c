@@ -60,8 +60,7 @@ static gh_status read_added(gh_error *err, gh_tokenizer *t, const gh_json *from,
   if (gh_json_get_string(err, from, "content", &text) || ensure(err, t, text, &a)) return err->status;
   if (!a) return GH_OK;
   if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: no token's number", text);
-  int64_t own = gh_tokenizer_find(t, text);
-  if (own < 0) t->vocabulary = GH_MAX(t->vocabulary, id + 1);
+  t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* also of a token that the vocabulary has under another number */
   a->id = (int32_t)id;
   return read_flags(err, from, a);
 }
