@@ -31,6 +31,7 @@ expect() {
 }
 
 expect 0 "usage: genhance COMMAND" --help
+expect 0 "usage: genhance COMMAND" help
 expect 0 "genhance 0." --version
 expect 2 "a command is missing"
 GH_LOG=loud expect 2 "GH_LOG is \"loud\": it can be quiet, warning, info or debug" --version

@@ -291,6 +291,10 @@ static void peft(void **state) {
   (void)state;
   gh_error err = {0};
   char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(folder, "peft-out");
+  check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", "--dtype", "float16", NULL),
+              GH_ERROR_ARGUMENT, "--dtype is for hf and vision");
+  check_fails(compare_run(&err, "export", "--run", TINY "/clip", "--out", out, NULL), GH_ERROR_FILE,
+              "not the folder of a run");
   for (int again = 0; again < 2; again++) /* over its own work it may be repeated */
     check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL));
   gh_adapter got = {0}, want = {0};

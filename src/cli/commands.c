@@ -170,7 +170,7 @@ gh_status gh_cli_main(gh_error *err, int argc, char **argv) {
   const gh_command *command = find_command(argc, argv, &first);
   if (command)
     status = run_command(err, command, argc, argv, first);
-  else if (is_help(argv[1]))
+  else if (is_help(argv[1]) || !strcmp(argv[1], "help"))
     print_help(NULL);
   else if (argc > 2 && is_help(argv[2]) && is_family(argv[1]))
     print_help(argv[1]);

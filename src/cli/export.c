@@ -68,6 +68,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
   const char *folder = gh_args_text(args, "run"), *name = gh_args_text(args, "snapshot");
   gh_status status = read_format(err, args, &format);
   if (!status) status = read_dtype(err, args, &dtype);
+  if (!status && format == FORMAT_PEFT && gh_args_given(args, "dtype"))
+    status = gh_fail(err, GH_ERROR_ARGUMENT, "export: --dtype is for hf and vision; an adapter keeps its float32");
   if (!status) status = gh_run_config(err, folder, &config);
   if (!status) status = gh_run_snapshot(err, folder, name, &snapshot);
   if (!status && !snapshot.adapter && !snapshot.encoder)

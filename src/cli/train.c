@@ -56,8 +56,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
   }
   for (int i = 0; i < 2 && !status; i++) {
     if (!reports[i].updates) continue;
-    printf("stage %d: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s)\n", i + 1, reports[i].first_loss,
-           reports[i].last_loss, (long long)reports[i].updates, reports[i].seconds);
+    printf("stage %d: loss %.4f at the start, %.4f at the end (%lld update%s, %.1f s)\n", i + 1, reports[i].first_loss,
+           reports[i].last_loss, (long long)reports[i].updates, reports[i].updates == 1 ? "" : "s", reports[i].seconds);
     if (reports[i].skipped)
       printf("stage %d: %llu broken images skipped\n", i + 1, (unsigned long long)reports[i].skipped);
     if (reports[i].evaluated) print_best(&reports[i].best);

@@ -1,6 +1,7 @@
 #include "report/data.h"
 #include "base/file.h"
 #include "train/metrics.h"
+#include "train/run.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -109,11 +110,7 @@ static gh_status read_optional(gh_error *err, gh_json **out, const char *run, co
 
 gh_status gh_report_read(gh_error *err, gh_report_data *d, const char *run) {
   *d = (gh_report_data){.run = run};
-  gh_status status = GH_OK;
-  if (!gh_path_is_folder(run)) status = gh_fail(err, GH_ERROR_FILE, "%s: no such folder", run);
-  if (!status) status = read_optional(err, &d->config, run, "config.json");
-  if (!status && !gh_json_member(d->config, "stage2"))
-    status = gh_fail(err, GH_ERROR_FILE, "%s: not the folder of a run: it has no config.json of one", run);
+  gh_status status = gh_run_config_json(err, run, &d->config);
   if (!status) status = read_optional(err, &d->info, run, "info.json");
   if (!status) status = read_optional(err, &d->best, run, "best.json");
   if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", take_row, d);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VERSION 1
+
 /* ---- one value: text in front of the error is put there by the caller ---- */
 
 /* What the JSON accessors call a wrong format is a wrong configuration here. */
@@ -326,11 +328,22 @@ static gh_status fill(gh_error *err, gh_config *config, const gh_json *document)
 
 gh_status gh_config_defaults(gh_error *err, gh_config *config) { return fill(err, config, NULL); }
 
+/* Before the keys: those that a later version added would else be called unknown. */
+static gh_status check_version(gh_error *err, const gh_json *document) {
+  gh_error ignored;
+  int64_t version = VERSION;
+  gh_json_opt_int(&ignored, document, "version", &version);
+  if (version <= VERSION) return GH_OK;
+  return gh_fail(err, GH_ERROR_CONFIG, "version: %lld is of a later genhance; this one reads up to %d",
+                 (long long)version, VERSION);
+}
+
 gh_status gh_config_from_json(gh_error *err, gh_config *config, const char *name, const gh_json *document) {
   *config = (gh_config){0};
   if (gh_json_type_of(document) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object, found %s", name, gh_json_type_name(document));
-  gh_status status = fill(err, config, document);
+  gh_status status = check_version(err, document);
+  if (!status) status = fill(err, config, document);
   if (status) gh_fail_in(err, "%s", name);
   return status;
 }

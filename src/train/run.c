@@ -103,9 +103,26 @@ gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_s
   return status;
 }
 
-gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
+gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out) {
+  *out = NULL;
+  if (!gh_path_is_folder(run)) return gh_fail(err, GH_ERROR_FILE, "%s: no such folder", run);
   char *path = gh_path_join(err, run, "config.json");
-  gh_status status = path ? gh_config_read(err, out, path, NULL, 0) : GH_ERROR_MEMORY;
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, out, path, GH_JSON_MAX_BYTES);
+  free(path);
+  if (status || gh_json_member(*out, "stage2")) return status;
+  gh_json_free(*out);
+  *out = NULL;
+  return gh_fail(err, GH_ERROR_FILE, "%s: not the folder of a run: it has no config.json of one", run);
+}
+
+gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
+  gh_json *document = NULL;
+  *out = (gh_config){0};
+  char *path = gh_path_join(err, run, "config.json");
+  gh_status status = path ? gh_run_config_json(err, run, &document) : GH_ERROR_MEMORY;
+  if (!status) status = gh_config_from_json(err, out, path, document);
+  gh_json_free(document);
   free(path);
   return status;
 }

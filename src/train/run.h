@@ -45,7 +45,8 @@ gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out);
 /* Lets go of it; of a run that never began, what the lock made goes too. An empty one is fine. */
 void gh_run_unlock(gh_run_hold *hold, bool began);
 
-/* RUN/config.json. */
+/* RUN/config.json; a folder of something else is GH_ERROR_FILE. */
+gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out);
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);
 
 /* "stage1-00000100" -> 1, 100; false for any other name. */

@@ -229,6 +229,8 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_run_hold hold = {0};
   reports[0] = reports[1] = (gh_stage_report){0};
   gh_status status = gh_setup_refuse(err, config);
+  if (!status && !config->stages[0].steps && !config->stages[1].steps)
+    status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
   if (!status) status = gh_evaluate_check(err, config);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
