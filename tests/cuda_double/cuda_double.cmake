@@ -36,7 +36,7 @@ add_double(cufft 12 ${DOUBLE}/cufft.c)
 target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 
-foreach(test test_cuda_double test_cuda_host test_cuda_libraries)
+foreach(test test_cuda_double test_cuda_host test_cuda_libraries test_ptx)
   target_compile_definitions(${test} PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
   add_dependencies(${test} cuda_double)
 endforeach()
@@ -57,7 +57,10 @@ endforeach()
 
 # The same on NVIDIA's own PTX, interpreted: `GH_DOUBLE_PTX=$(scripts/nvrtc.sh) ctest -C ptx -R ^ptx_`. Programs are kept
 # apart from those of the double's own compiler, as they have the same names.
-foreach(name ops bf16 functions update random_device conv2d attention attention_matrix gemm_bf16)
+add_executable(test_planted ${DOUBLE}/planted.c)
+target_link_libraries(test_planted PRIVATE test_support)
+add_dependencies(test_planted cuda_double)
+foreach(name ops bf16 functions update random_device conv2d attention attention_matrix gemm_bf16 planted)
   add_test(
     NAME ptx_${name}
     COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"

@@ -53,6 +53,25 @@ static void make_virtual(const char *option, char *text, size_t size) {
     snprintf(text, size, "%s", option);
 }
 
+/* The source; of a program with the option GH_DOUBLE_EDIT_FOR with every GH_DOUBLE_EDIT_FROM made a GH_DOUBLE_EDIT_TO.
+ * To be freed. */
+static char *edited(const char *source, int count, const char *const *option) {
+  const char *from = getenv("GH_DOUBLE_EDIT_FROM"), *to = getenv("GH_DOUBLE_EDIT_TO"), *at;
+  const char *wanted = getenv("GH_DOUBLE_EDIT_FOR");
+  bool is_for = false;
+  for (int i = 0; wanted && i < count; i++) is_for = is_for || !strcmp(option[i], wanted);
+  if (!is_for || !from || !*from || !to) return strdup(source);
+  char *text = NULL;
+  size_t size;
+  FILE *file = open_memstream(&text, &size);
+  if (!file) return NULL;
+  for (; (at = strstr(source, from)); source = at + strlen(from))
+    fprintf(file, "%.*s%s", (int)(at - source), source, to);
+  fputs(source, file);
+  fclose(file);
+  return text;
+}
+
 static void take_log(nvrtcProgram program, char *log, size_t log_size) {
   size_t size = 0;
   if (real.nvrtcGetProgramLogSize(program, &size)) return;
@@ -61,24 +80,55 @@ static void take_log(nvrtcProgram program, char *log, size_t log_size) {
   free(text);
 }
 
-unsigned real_nvrtc_compile(const char *source, int count, const char *const *option, char **ptx, char *log,
-                            size_t log_size) {
-  char text[MAX_OPTIONS][128];
-  const char *options[MAX_OPTIONS];
+static unsigned compile(const char *source, int count, const char *const *option, char **ptx, char *log,
+                        size_t log_size) {
   nvrtcProgram program;
   size_t size = 0;
-  if (count > MAX_OPTIONS) return GH_NVRTC_COMPILATION;
-  for (int i = 0; i < count; i++) {
-    make_virtual(option[i], text[i], sizeof text[i]);
-    options[i] = text[i];
-  }
   unsigned code = real.nvrtcCreateProgram(&program, source, "kernels", 0, NULL, NULL);
   if (code) return code;
-  code = real.nvrtcCompileProgram(program, count, options);
+  code = real.nvrtcCompileProgram(program, count, option);
   take_log(program, log, log_size);
   if (!code) code = real.nvrtcGetPTXSize(program, &size);
   if (!code && !(*ptx = malloc(size + 1))) code = GH_NVRTC_COMPILATION;
   if (!code) code = real.nvrtcGetPTX(program, *ptx);
   real.nvrtcDestroyProgram(&program);
   return code;
+}
+
+/* What this process has compiled: its tests open a device more than once. */
+typedef struct known {
+  struct known *next;
+  char *source, *options, *ptx;
+} known;
+static known *all_known;
+
+unsigned real_nvrtc_compile(const char *source, int count, const char *const *option, char **ptx, char *log,
+                            size_t log_size) {
+  char texts[MAX_OPTIONS][128], joined[MAX_OPTIONS * 128] = "";
+  const char *options[MAX_OPTIONS];
+  if (count > MAX_OPTIONS) return GH_NVRTC_COMPILATION;
+  for (int i = 0; i < count; i++) {
+    make_virtual(option[i], texts[i], sizeof texts[i]);
+    options[i] = texts[i];
+    strcat(strcat(joined, texts[i]), " ");
+  }
+  char *text = edited(source, count, options);
+  if (!text) return GH_NVRTC_COMPILATION;
+  known *k = all_known;
+  while (k && (strcmp(k->options, joined) || strcmp(k->source, text))) k = k->next;
+  if (!k && (k = calloc(1, sizeof *k))) {
+    const unsigned code = compile(text, count, options, &k->ptx, log, log_size);
+    if (code || !(k->options = strdup(joined))) {
+      free(k);
+      free(text);
+      return code ? code : GH_NVRTC_COMPILATION;
+    }
+    k->source = text;
+    k->next = all_known;
+    all_known = k;
+    text = NULL;
+  }
+  free(text);
+  *ptx = k ? strdup(k->ptx) : NULL;
+  return *ptx ? GH_NVRTC_SUCCESS : GH_NVRTC_COMPILATION;
 }

@@ -1,0 +1,144 @@
+/* Errors planted in the kernels for tensor cores, one at a time, in the source that NVRTC gets: on the interpreter of
+ * its PTX each must be seen, for the reason that it is wrong. So that a pass of the other tests there means something.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/attention_internal.h"
+#include "backend/gemm_internal.h"
+#include "backend/source.h"
+#include "base/file.h"
+#include "support/gemm_problem.h"
+#include "support/on_device.h"
+
+typedef struct plant {
+  const char *source; /* the kernels' */
+  int size;           /* of the head, or of the tile */
+  const char *from, *to;
+  const char *seen; /* in the error, or in what the driver's double says */
+} plant;
+
+#define GEMM      "tuned_gemm_matrix"
+#define ATTENTION "tuned_attention_matrix"
+static const plant plants[] = {
+    /* nothing at all: all is well */
+    {GEMM, 64, NULL, NULL, NULL},
+    {GEMM, 128, NULL, NULL, NULL},
+    {ATTENTION, 72, NULL, NULL, NULL},
+    /* registers of A, B and C in another order */
+    {GEMM, 64, "\"r\"(a[1]), \"r\"(a[2])", "\"r\"(a[2]), \"r\"(a[1])", "wrong numbers"},
+    {GEMM, 64, "\"r\"(b[0]), \"r\"(b[1])", "\"r\"(b[1]), \"r\"(b[0])", "wrong numbers"},
+    {GEMM, 64, "\"+f\"(c[1]), \"+f\"(c[2])", "\"+f\"(c[2]), \"+f\"(c[1])", "wrong numbers"},
+    /* either barrier of a step */
+    {GEMM, 64, "keep(bs, next_b, trans_b, item);\n    BARRIER();", "keep(bs, next_b, trans_b, item);", "a race"},
+    {GEMM, 128, "multiply(sum, as, bs, scratch, row0, column0, lane, item);\n    BARRIER();",
+     "multiply(sum, as, bs, scratch, row0, column0, lane, item);", "a race"},
+    /* a tile of words that is too small */
+    {GEMM, 64, "bs[TILE * PITCH];", "bs[TILE * PITCH - 8];", "no shared variable"},
+    /* copies that nobody waits for, or one work-item alone */
+    {ATTENTION, 64, "asm volatile(\"cp.async.wait_all;\"", "asm volatile(\"cp.async.commit_group;\"", "left to a copy"},
+    {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "unit_copies_wait();", "a race"},
+    {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "BARRIER();\n  unit_copies_wait();", "a race"},
+    /* rows of ldmatrix at other places, not turned, at no multiple of 16 bytes */
+    {ATTENTION, 64, "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 8 % 2",
+     "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 16 % 2", "by the shared kernel"},
+    {ATTENTION, 64, "m8n8.x4.trans.shared", "m8n8.x4.shared", "by the shared kernel"},
+    {ATTENTION, 64, "const uint32 at = tile + 16 * place;", "const uint32 at = tile + 16 * place + 8;",
+     "no multiple of 16"},
+    /* another lane's number, the halves of a pair changed over, ends of rows that are not cleared */
+    {ATTENTION, 64, "\"f\"(v), \"r\"(across)", "\"f\"(v), \"r\"(across * 4)", "by the shared kernel"},
+    {ATTENTION, 64, "\"=r\"(pair) : \"f\"(high), \"f\"(low)", "\"=r\"(pair) : \"f\"(low), \"f\"(high)",
+     "by the shared kernel"},
+    {ATTENTION, 72, "#if SIZE % 16\n", "#if 0\n", "by the shared kernel"},
+    /* units asked by a part of a wave */
+    {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never come"},
+};
+
+/* ---- what is run ---- */
+
+/* Odd sizes, two steps of k, A and B turned. Both are written whole; C is compared with float64. */
+static gh_status multiply(gh_device *d, int tile) {
+  static const char *const units[] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"};
+  gh_gemm_desc g = gemm_desc_of(65, 35, 43, 3, 0);
+  gemm_problem p;
+  gh_launch *launch = NULL;
+  bool wrong = false;
+  g.dtype = GH_BF16;
+  g.dtype_c = GH_F32;
+  gemm_problem_make(&p, d, &g);
+  gh_status status = gh_gemm_matrix_bind_as(&err, d, units[tile == 128], tile, &p.desc, p.buffers[0], p.buffers[1],
+                                            p.buffers[2], &launch);
+  if (!status) status = d->backend->enqueue(&err, d, launch);
+  if (!status) status = d->backend->read(&err, d, p.buffers[2], 0, p.got, p.elements[2] * 4);
+  for (int64_t i = 0; i < g.m * g.n && !status; i++) {
+    double sum = 0;
+    for (int64_t k = 0; k < g.k; k++) sum += (double)p.a[k * g.lda + i / g.n] * (double)p.b[i % g.n * g.ldb + k];
+    wrong = wrong || !(fabs((double)p.got[i / g.n * g.ldc + i % g.n] - sum) <= 1e-5);
+  }
+  if (wrong) status = gh_fail(&err, GH_ERROR_DEVICE, "wrong numbers");
+  d->backend->launch_free(launch);
+  gemm_problem_free(&p);
+  return status;
+}
+
+static gh_status run(gh_device *d, const plant *p) {
+  return strcmp(p->source, GEMM) ? gh_attention_check(&err, d, p->size, "-DUNIT_MMA") : multiply(d, p->size);
+}
+
+/* ---- planting ---- */
+
+/* What is said on stderr meanwhile goes to `said`. */
+static gh_status run_apart(const plant *p, char *said, size_t size) {
+  gh_device *d = NULL;
+  FILE *file = tmpfile();
+  const int before = dup(2);
+  if (!file || before < 0) fail_msg("no temporary file");
+  fflush(stderr);
+  dup2(fileno(file), 2);
+  gh_status status = gh_device_open(&err, "cuda:0", &d);
+  if (!status) status = run(d, p);
+  if (d) gh_device_close(d);
+  fflush(stderr);
+  dup2(before, 2);
+  close(before);
+  rewind(file);
+  said[fread(said, 1, size - 1, file)] = 0;
+  fclose(file);
+  return status;
+}
+
+static void check_plant(const plant *p) {
+  char *source = NULL, said[4096];
+  OK(gh_source_build(&err, p->source, &source));
+  if (p->from && !strstr(source, p->from)) fail_msg("%s has no longer: %s", p->source, p->from);
+  free(source);
+  if (p->from) {
+    setenv("GH_DOUBLE_EDIT_FOR", "-DUNIT_MMA", 1);
+    setenv("GH_DOUBLE_EDIT_FROM", p->from, 1);
+    setenv("GH_DOUBLE_EDIT_TO", p->to, 1);
+  }
+  char folder[] = "/tmp/genhance-cache-XXXXXX"; /* of its own, as the name of a program does not tell its text */
+  gh_error unused;
+  if (!mkdtemp(folder) || setenv("GH_CACHE_DIR", folder, 1)) fail_msg("no temporary folder");
+  const gh_status status = run_apart(p, said, sizeof said);
+  gh_folder_remove(&unused, folder);
+  unsetenv("GH_DOUBLE_EDIT_FROM");
+  if (!p->from && status) fail_msg("%s, %d: %s\n%s", p->source, p->size, err.text, said);
+  if (!p->from) return;
+  if (!status) fail_msg("%s, %d: nothing is wrong with: %s", p->source, p->size, p->to);
+  if (!strstr(err.text, p->seen) && !strstr(said, p->seen))
+    fail_msg("%s, %d, %s: no \"%s\", but: %s\n%s", p->source, p->size, p->to, p->seen, err.text, said);
+}
+
+static void test_planted_errors_are_seen(void **state) {
+  (void)state;
+  for (size_t i = 0; i < GH_COUNT(plants); i++) check_plant(&plants[i]);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_planted_errors_are_seen)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
