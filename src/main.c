@@ -1,10 +1,12 @@
 /* genhance's entry: the only place that prints an error or ends the process. */
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 int main(int argc, char **argv) {
   gh_error err = {0};
+  signal(SIGXFSZ, SIG_IGN); /* a file that reaches its limit (ulimit -f) is a write that fails, not the end */
   gh_status status = gh_cli_main(&err, argc, argv);
   if (status) fprintf(stderr, "genhance: %s\n", err.text);
   return gh_cli_exit_code(status);

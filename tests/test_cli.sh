@@ -102,6 +102,8 @@ for file in config.json preprocessor_config.json model.safetensors; do
 done
 echo "somebody's" >"$work/ae.safetensors"
 expect 1 "exists already: not replaced" init --arch flux-autoencoder --out "$work"
+(ulimit -f 100 && expect 1 "File too large" init --arch tiny --out "$work/limited" && exit "$failures") || failures=$((failures + 1))
+[ -z "$(ls -A "$work/limited")" ] || fail "a limited init left $(ls -A "$work/limited")"
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
 expect 1 "no tokenizer in the folder" init --arch tiny --out "$work/other" --tokenizer "$work/tiny"
 expect 1 "no tokenizer in the folder" encode --model "$work/tiny" --text "$0" --out "$work/text.safetensors"
