@@ -18,11 +18,6 @@ enum { Q = ATTENTION_Q, K = ATTENTION_K, V = ATTENTION_V, DOUT = ATTENTION_DOUT,
 enum { RESULTS = ATTENTION_RESULTS };
 static gh_error err;
 
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
 static void free_all(float **x, int count) {
   for (int i = 0; i < count; i++) free(x[i]);
 }
@@ -36,26 +31,26 @@ static void run(const char *shape, const sizes *s, float *const *x, float **resu
   gh_tensor *t[INPUTS];
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
-  OK(gh_device_open(&err, id ? id : "auto", &device));
-  OK(gh_store_create(&err, device, &store));
+  check_ok(gh_device_open(&err, id ? id : "auto", &device));
+  check_ok(gh_store_create(&err, device, &store));
   for (int i = 0; i < INPUTS; i++) {
     int64_t dims[4];
     attention_shape(s, i, dims);
-    OK(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
-    if (i != DOUT) OK(gh_store_make_trainable(&err, store, t[i]));
-    OK(gh_tensor_write(&err, device, t[i], x[i]));
+    check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
+    if (i != DOUT) check_ok(gh_store_make_trainable(&err, store, t[i]));
+    check_ok(gh_tensor_write(&err, device, t[i], x[i]));
   }
-  OK(gh_graph_create(&err, device, &g));
+  check_ok(gh_graph_create(&err, device, &g));
   gh_tensor *out = gh_attention(g, t[Q], t[K], t[V], s->scale, s->causal);
   gh_graph_keep(g, out);
-  OK(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
-  OK(gh_graph_plan(&err, g));
-  OK(gh_graph_run(&err, g));
-  OK(device->backend->finish(&err, device));
+  check_ok(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
+  check_ok(device->backend->finish(&err, device));
   gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
   for (int i = 0; i < RESULTS; i++) {
     result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
-    OK(gh_tensor_read(&err, device, from[i], result[i]));
+    check_ok(gh_tensor_read(&err, device, from[i], result[i]));
   }
   gh_graph_free(g);
   gh_store_free(store);
@@ -155,17 +150,17 @@ static void test_577_tokens_make_no_squares(void **state) {
     gh_graph *g = NULL;
     gh_tensor *t[INPUTS];
     setenv("GH_KERNEL_SHAPE", shapes[i], 1);
-    OK(gh_device_open(&err, id ? id : "auto", &device));
-    OK(gh_store_create_unbacked(&err, device, &store));
+    check_ok(gh_device_open(&err, id ? id : "auto", &device));
+    check_ok(gh_store_create_unbacked(&err, device, &store));
     for (int j = 0; j < INPUTS; j++) {
-      OK(gh_store_add(&err, store, names[j], GH_F32, 4, dims, &t[j]));
-      if (j != DOUT) OK(gh_store_make_trainable(&err, store, t[j]));
+      check_ok(gh_store_add(&err, store, names[j], GH_F32, 4, dims, &t[j]));
+      if (j != DOUT) check_ok(gh_store_make_trainable(&err, store, t[j]));
     }
-    OK(gh_graph_create(&err, device, &g));
+    check_ok(gh_graph_create(&err, device, &g));
     gh_tensor *out = gh_attention(g, t[Q], t[K], t[V], 0.125, false);
     gh_graph_keep(g, out);
-    OK(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
-    OK(gh_graph_measure(&err, g));
+    check_ok(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
+    check_ok(gh_graph_measure(&err, g));
     assert_true(gh_graph_peak_bytes(g) >= gh_tensor_bytes(out));
     assert_true(gh_graph_peak_bytes(g) < heads * tokens * tokens * (int64_t)sizeof(float));
     gh_graph_free(g);

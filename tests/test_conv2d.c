@@ -13,11 +13,6 @@
 
 static gh_error err;
 
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
 typedef struct problem {
   int64_t x[4], w[4];
   gh_conv_geometry geometry;
@@ -42,7 +37,7 @@ static float *fetch(gh_device *device, const gh_tensor *t, int64_t *size) {
   *size = gh_tensor_elements(t);
   float *values = malloc((size_t)*size * sizeof *values);
   assert_non_null(values);
-  OK(gh_tensor_read(&err, device, t, values));
+  check_ok(gh_tensor_read(&err, device, t, values));
   return values;
 }
 
@@ -55,27 +50,27 @@ static results compute(const problem *p, const char *shape, const char *mib, int
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
   if (mib) setenv("GH_MAX_BUFFER_MIB", mib, 1);
-  OK(gh_device_open(&err, id ? id : "auto", &device));
+  check_ok(gh_device_open(&err, id ? id : "auto", &device));
   unsetenv("GH_MAX_BUFFER_MIB");
-  OK(gh_store_create(&err, device, &store));
-  OK(gh_store_add(&err, store, "x", GH_F32, 4, p->x, &in[X]));
-  OK(gh_store_add(&err, store, "w", GH_F32, 4, p->w, &in[W]));
-  OK(gh_store_add(&err, store, "bias", GH_F32, 1, p->w, &in[BIAS]));
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_store_add(&err, store, "x", GH_F32, 4, p->x, &in[X]));
+  check_ok(gh_store_add(&err, store, "w", GH_F32, 4, p->w, &in[W]));
+  check_ok(gh_store_add(&err, store, "bias", GH_F32, 1, p->w, &in[BIAS]));
   for (int i = 0; i < INPUTS; i++) {
     float *values = waves(gh_tensor_elements(in[i]), 0.37 + i);
-    OK(gh_tensor_write(&err, device, in[i], values));
-    OK(gh_store_make_trainable(&err, store, in[i]));
+    check_ok(gh_tensor_write(&err, device, in[i], values));
+    check_ok(gh_store_make_trainable(&err, store, in[i]));
     free(values);
   }
-  OK(gh_graph_create(&err, device, &g));
+  check_ok(gh_graph_create(&err, device, &g));
   gh_tensor *y = gh_conv2d(g, in[X], in[W], in[BIAS], p->geometry);
   assert_non_null(y);
   *cut = y->producer->scratch &&
          gh_tensor_elements(y->producer->scratch) < p->x[0] * p->w[1] * p->w[2] * p->w[3] * y->shape[2] * y->shape[3];
-  OK(gh_graph_differentiate_from(g, &y, &y, 1)); /* dy = y */
+  check_ok(gh_graph_differentiate_from(g, &y, &y, 1)); /* dy = y */
   gh_graph_keep(g, y);
-  OK(gh_graph_plan(&err, g));
-  OK(gh_graph_run(&err, g));
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
   results r;
   r.values[0] = fetch(device, y, &r.sizes[0]);
   for (int i = 0; i < INPUTS; i++) r.values[1 + i] = fetch(device, in[i]->grad, &r.sizes[1 + i]);

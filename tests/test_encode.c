@@ -1,5 +1,6 @@
 /* genhance encode against transformers' embeddings of odd pictures; adapters against the training step's condition. */
 #include "support/compare.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -15,9 +16,6 @@
 
 #define PROBE  GH_FIXTURES "/probe/tiny"
 #define IMAGES GH_FIXTURES "/encode/images"
-
-static char *folder; /* scratch */
-static gh_device *device;
 
 static gh_safetensors *open_file(const char *path) {
   gh_error err = {0};
@@ -71,7 +69,7 @@ static void pictures_of_many_kinds(void **state) {
                {GH_FIXTURES "/probe/tiny/clip", GH_FIXTURES "/encode/expected-tiny.safetensors", "1"},
                {GH_FIXTURES "/probe/edges/clip", GH_FIXTURES "/encode/expected-edges.safetensors", "1000"}};
   gh_error err = {0};
-  char *out = check_path(folder, "e.safetensors");
+  char *out = check_path(scratch, "e.safetensors");
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
     check_ok(compare_run(&err, "encode", "--model", cases[i].model, "--images", IMAGES, "--out", out, "--batch",
                          cases[i].batch, NULL));
@@ -86,7 +84,7 @@ static void pictures_of_many_kinds(void **state) {
 
 static void copy(const char *name, const char *from, size_t most) {
   gh_error err = {0};
-  char *bytes = NULL, *source = check_path(IMAGES, from), *to = check_path(folder, name);
+  char *bytes = NULL, *source = check_path(IMAGES, from), *to = check_path(scratch, name);
   size_t size = 0;
   check_ok(gh_file_read(&err, source, 1 << 20, &bytes, &size));
   check_write(to, bytes, GH_MIN(size, most));
@@ -98,8 +96,8 @@ static void copy(const char *name, const char *from, size_t most) {
 static void broken_images_are_skipped(void **state) {
   (void)state;
   gh_error err = {0};
-  char *images = check_path(folder, "images"), *out = check_path(folder, "b.safetensors");
-  char *json = check_path(folder, "b.json");
+  char *images = check_path(scratch, "images"), *out = check_path(scratch, "b.safetensors");
+  char *json = check_path(scratch, "b.json");
   check_ok(gh_folder_make(&err, images));
   copy("images/a.png", "Exact.png", 500);
   copy("images/b.png", "Exact.png", SIZE_MAX);
@@ -145,7 +143,7 @@ static void broken_images_are_skipped(void **state) {
 static void one_file(void **state) {
   (void)state;
   gh_error err = {0};
-  char *out = check_path(folder, "one.safetensors");
+  char *out = check_path(scratch, "one.safetensors");
   check_ok(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES "/sub/grey panorama.png", "--out",
                        out, NULL));
   gh_safetensors *got = open_file(out);
@@ -158,10 +156,10 @@ static void one_file(void **state) {
 static void refusals(void **state) {
   (void)state;
   gh_error err = {0};
-  char *out = check_path(folder, "no.safetensors");
+  char *out = check_path(scratch, "no.safetensors");
   check_fails(compare_run(&err, "encode", "--model", PROBE, "--images", IMAGES, "--out", out, NULL), GH_ERROR_FILE,
               "config.json");
-  char *absent = check_path(folder, "absent/e.safetensors");
+  char *absent = check_path(scratch, "absent/e.safetensors");
   check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", absent, NULL),
               GH_ERROR_FILE, "there is no folder");
   free(absent);
@@ -177,9 +175,9 @@ static void stopped(void **state) {
   gh_source *source = NULL;
   gh_embedder e = {0};
   gh_encoding encoding;
-  char *out = check_path(folder, "stopped.safetensors");
+  char *out = check_path(scratch, "stopped.safetensors");
   check_ok(gh_source_open(&err, &source, IMAGES));
-  check_ok(gh_embedder_open(&err, &e, device, PROBE "/clip", &(gh_embed_options){.batch = 4}));
+  check_ok(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", &(gh_embed_options){.batch = 4}));
   gh_stop_request(SIGTERM);
   check_fails(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", IMAGES, "--out", out, NULL),
               GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
@@ -189,7 +187,8 @@ static void stopped(void **state) {
   gh_text_embedder *texts = NULL;
   gh_text_encoding lines_encoding;
   gh_strings lines = {0};
-  check_ok(gh_text_embedder_open(&err, &texts, device, GH_FIXTURES "/text/clip", &(gh_embed_options){.batch = 4}));
+  check_ok(
+      gh_text_embedder_open(&err, &texts, scratch_device, GH_FIXTURES "/text/clip", &(gh_embed_options){.batch = 4}));
   check_ok(gh_strings_add(&err, &lines, "a dog"));
   check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines"), GH_ERROR_INTERRUPTED, "stopped at line 1");
   gh_strings_free(&lines);
@@ -208,7 +207,7 @@ static float *embed_probe(const gh_embed_options *how, const gh_safetensors *inp
   gh_error err = {0};
   gh_embedder e = {0};
   int64_t n = 0;
-  check_ok(gh_embedder_open(&err, &e, device, PROBE "/clip", how));
+  check_ok(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", how));
   float *images = compare_load(inputs, "images", &n);
   assert_int_equal(n, e.batch * gh_embedder_image_elements(&e));
   int64_t plane = (int64_t)e.config.image * e.config.image;
@@ -249,7 +248,7 @@ static void trained_tensors_replace(void **state) {
   (void)state;
   gh_error err = {0};
   gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors"), *clip = open_file(PROBE "/clip");
-  char *path = check_path(folder, "encoder.safetensors");
+  char *path = check_path(scratch, "encoder.safetensors");
   const char *name = "visual_projection.weight";
   int64_t n = 0, batch = gh_safetensors_find(inputs, "images")->shape[0];
   float *weight = compare_load(clip, name, &n);
@@ -268,7 +267,8 @@ static void trained_tensors_replace(void **state) {
   compare_values("doubled", b, a, n, 1e-6);
   gh_embedder e = {0};
   const gh_embed_options wrong = {.batch = 1, .encoder = PROBE "/denoiser.safetensors"};
-  check_fails(gh_embedder_open(&err, &e, device, PROBE "/clip", &wrong), GH_ERROR_FORMAT, "no tensor of the encoder");
+  check_fails(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", &wrong), GH_ERROR_FORMAT,
+              "no tensor of the encoder");
   gh_embedder_close(&e);
   free(a);
   free(b);
@@ -289,7 +289,7 @@ static void a_shared_tower(void **state) {
     const gh_embed_options files = {.batch = batch, .adapter = adapted ? PROBE "/adapter" : NULL};
     gh_adapter adapter = {0};
     gh_embedder owner = {0}, other = {0};
-    check_ok(gh_embedder_open(&err, &owner, device, PROBE "/clip", &files));
+    check_ok(gh_embedder_open(&err, &owner, scratch_device, PROBE "/clip", &files));
     if (adapted) check_ok(gh_adapter_open(&err, &adapter, PROBE "/adapter"));
     gh_lora lora = adapted ? gh_adapter_lora(&adapter) : (gh_lora){0};
     lora.dropout = 0.5; /* of training: not drawn */
@@ -299,7 +299,8 @@ static void a_shared_tower(void **state) {
     assert_memory_equal(got, want, (size_t)(batch * owner.width) * sizeof *got);
     assert_int_equal(gh_store_bytes(owner.tower.store), held);
     const gh_embed_options larger = {.batch = batch + 1, .shared = owner.tower.store};
-    check_fails(gh_embedder_open(&err, &other, device, PROBE "/clip", &larger), GH_ERROR_ARGUMENT, "input.embed");
+    check_fails(gh_embedder_open(&err, &other, scratch_device, PROBE "/clip", &larger), GH_ERROR_ARGUMENT,
+                "input.embed");
     gh_embedder_close(&other);
     free(want);
     free(got);
@@ -350,29 +351,15 @@ static void adapters_that_cannot_be(void **state) {
                 "which the encoder does not have"},
                {"{\"r\":1}", "base_model.model.visual_projection", GH_ERROR_FORMAT, "visual_projection.lora_A.weight"}};
   gh_error err = {0};
-  char *to = check_path(folder, "adapter");
+  char *to = check_path(scratch, "adapter");
   const gh_embed_options how = {.batch = 1, .adapter = to};
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_embedder e = {0};
     write_adapter(to, table[i].config, table[i].tensor);
-    check_fails(gh_embedder_open(&err, &e, device, PROBE "/clip", &how), table[i].status, table[i].text);
+    check_fails(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", &how), table[i].status, table[i].text);
     gh_embedder_close(&e);
   }
   free(to);
-}
-
-static int begin(void **state) {
-  (void)state;
-  gh_error err = {0};
-  folder = check_folder();
-  return gh_device_open(&err, "auto", &device);
-}
-
-static int end(void **state) {
-  (void)state;
-  gh_device_close(device);
-  check_folder_done(folder);
-  return 0;
 }
 
 int main(void) {
@@ -387,5 +374,5 @@ int main(void) {
       cmocka_unit_test(a_shared_tower),
       cmocka_unit_test(adapters_that_cannot_be),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);
 }

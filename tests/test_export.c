@@ -1,6 +1,7 @@
 /* genhance export: the merged folder gives the embeddings of model and adapter together, and leaves the rest alone. */
 #include "support/compare.h"
 #include "support/run_folder.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -19,8 +20,6 @@
 /* Merged or apart, float32 adds in another order: a few units in the last place of sums of this length. */
 #define ROUNDING 5e-6
 
-static char *folder; /* scratch */
-
 static gh_safetensors *open_file(const char *path) {
   gh_error err = {0};
   gh_safetensors *file = NULL;
@@ -30,7 +29,7 @@ static gh_safetensors *open_file(const char *path) {
 
 /* A run that trained the fixture's adapter; the caller frees its path. */
 static char *make_run(const char *name, const char *probe, const char *config) {
-  char *run = check_path(folder, name);
+  char *run = check_path(scratch, name);
   char *weights = check_path(probe, "adapter/adapter_model.safetensors");
   char *settings = check_path(probe, "adapter/adapter_config.json");
   run_folder_config(run, probe, config);
@@ -43,7 +42,7 @@ static char *make_run(const char *name, const char *probe, const char *config) {
 
 static gh_safetensors *encode(const char *model, const char *adapter, const char *name) {
   gh_error err = {0};
-  char *out = check_path(folder, name);
+  char *out = check_path(scratch, name);
   if (adapter)
     check_ok(
         compare_run(&err, "encode", "--model", model, "--images", IMAGES, "--out", out, "--adapter", adapter, NULL));
@@ -112,7 +111,7 @@ static void same_tensors(const char *exported, const char *probe, gh_st_dtype dt
 static void merged_in_float32(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = make_run("tiny", TINY, "stage2-only.json"), *out = check_path(folder, "tiny-out");
+  char *run = make_run("tiny", TINY, "stage2-only.json"), *out = check_path(scratch, "tiny-out");
   for (int again = 0; again < 2; again++) /* an export may be repeated */
     check_ok(compare_run(&err, "export", "--run", run, "--out", out, NULL));
   same_embeddings(out, TINY, ROUNDING);
@@ -128,8 +127,8 @@ static void merged_in_float32(void **state) {
 static void merged_from_float16(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = make_run("edges", EDGES, "stage2-all.json"), *out = check_path(folder, "edges-out");
-  char *whole = check_path(folder, "edges-float32"), *json = check_path(folder, "export.json");
+  char *run = make_run("edges", EDGES, "stage2-all.json"), *out = check_path(scratch, "edges-out");
+  char *whole = check_path(scratch, "edges-float32"), *json = check_path(scratch, "export.json");
   check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--json", json, NULL));
   gh_json *report = NULL;
   int64_t rounded = 0, changed = 0;
@@ -161,7 +160,7 @@ static void merged_from_float16(void **state) {
 static void merged_siglip(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = make_run("siglip", SIGLIP, "stage2-only.json"), *out = check_path(folder, "siglip-out");
+  char *run = make_run("siglip", SIGLIP, "stage2-only.json"), *out = check_path(scratch, "siglip-out");
   check_ok(compare_run(&err, "export", "--run", run, "--out", out, NULL));
   same_embeddings(out, SIGLIP, ROUNDING);
   same_tensors(out, SIGLIP, GH_ST_DTYPES);
@@ -182,9 +181,9 @@ static void merged_siglip(void **state) {
 /* The vision tower alone: the whole model's tensors of it and no others, and a configuration of its own. */
 static void check_vision(const char *probe, const char *name, const char *type) {
   gh_error err = {0};
-  char *run = make_run(name, probe, "stage2-only.json"), *out = check_path(folder, "vision"), *whole, *path;
+  char *run = make_run(name, probe, "stage2-only.json"), *out = check_path(scratch, "vision"), *whole, *path;
   check_ok(gh_folder_remove(&err, out));
-  whole = check_path(folder, "vision-whole");
+  whole = check_path(scratch, "vision-whole");
   check_ok(gh_folder_remove(&err, whole));
   check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--format", "vision", NULL));
   check_ok(compare_run(&err, "export", "--run", run, "--out", whole, NULL));
@@ -219,7 +218,7 @@ static void vision_alone(void **state) {
   (void)state;
   check_vision(TINY, "vision-clip", "clip_vision_model");
   check_vision(SIGLIP, "vision-siglip", "siglip_vision_model");
-  char *out = check_path(folder, "vision");
+  char *out = check_path(scratch, "vision");
   same_embeddings(out, SIGLIP, ROUNDING); /* whose projection is the tower's own head */
   free(out);
 }
@@ -232,7 +231,7 @@ static void other_dtypes(void **state) {
     double tolerance;
   } table[] = {{"float16", GH_ST_F16, 4e-3}, {"bfloat16", GH_ST_BF16, 4e-2}}; /* eleven and eight bits */
   gh_error err = {0};
-  char *run = make_run("dtypes", TINY, "stage2-only.json"), *out = check_path(folder, "dtypes-out");
+  char *run = make_run("dtypes", TINY, "stage2-only.json"), *out = check_path(scratch, "dtypes-out");
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--dtype", table[i].name, NULL));
     same_tensors(out, TINY, table[i].dtype);
@@ -258,7 +257,7 @@ static void other_dtypes(void **state) {
 static void replaced(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = check_path(folder, "direct"), *out = check_path(folder, "direct-out"), *trained;
+  char *run = check_path(scratch, "direct"), *out = check_path(scratch, "direct-out"), *trained;
   run_folder_config(run, TINY, "stage2-only.json");
   run_folder_copy(run, TINY "/clip/model.safetensors", "snapshots/stage2-00000001", "encoder.safetensors");
   trained = check_path(run, "snapshots/stage2-00000001/encoder.safetensors");
@@ -290,7 +289,7 @@ static void replaced(void **state) {
 static void peft(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(folder, "peft-out");
+  char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(scratch, "peft-out");
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", "--dtype", "float16", NULL),
               GH_ERROR_ARGUMENT, "--dtype is for hf and vision");
   check_fails(compare_run(&err, "export", "--run", TINY "/clip", "--out", out, NULL), GH_ERROR_FILE,
@@ -320,7 +319,7 @@ static void peft_of_others(void **state) {
   (void)state;
   static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
   gh_error err = {0};
-  char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(folder, "peft-others");
+  char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(scratch, "peft-others");
   check_ok(gh_folder_make(&err, out));
   for (size_t i = 0; i < GH_COUNT(names); i++) {
     check_ok(gh_file_copy(&err, TINY "/adapter", out, names[i], true));
@@ -334,7 +333,7 @@ static void peft_of_others(void **state) {
 static void refusals(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = make_run("no", TINY, "stage2-only.json"), *out = check_path(folder, "no-out");
+  char *run = make_run("no", TINY, "stage2-only.json"), *out = check_path(scratch, "no-out");
   const struct {
     const char *option, *value;
     gh_status status;
@@ -345,7 +344,7 @@ static void refusals(void **state) {
   for (size_t i = 0; i < GH_COUNT(table); i++)
     check_fails(compare_run(&err, "export", "--run", run, "--out", out, table[i].option, table[i].value, NULL),
                 table[i].status, table[i].text);
-  check_fails(compare_run(&err, "export", "--run", folder, "--out", out, NULL), GH_ERROR_FILE, "config.json");
+  check_fails(compare_run(&err, "export", "--run", scratch, "--out", out, NULL), GH_ERROR_FILE, "config.json");
   assert_false(gh_path_exists(out));
   run_folder_copy(run, TINY "/clip/model.safetensors", "../no-out", "model.safetensors"); /* somebody's model */
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, NULL), GH_ERROR_FILE, "not replaced");
@@ -367,21 +366,9 @@ static gh_status export_once(gh_error *err, void *state) {
 
 static void every_allocation_may_fail(void **state) {
   (void)state;
-  char *out = check_path(folder, "memory");
+  char *out = check_path(scratch, "memory");
   check_allocation_failures(export_once, out);
   free(out);
-}
-
-static int begin(void **state) {
-  (void)state;
-  folder = check_folder();
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  check_folder_done(folder);
-  return 0;
 }
 
 int main(void) {
@@ -397,5 +384,5 @@ int main(void) {
       cmocka_unit_test(refusals),
       cmocka_unit_test(every_allocation_may_fail),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

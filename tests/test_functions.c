@@ -15,11 +15,6 @@
 
 static gh_error err;
 
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
 static double exact_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 static double exact_cdf(double x) { return 0.5 * erfc(-x * M_SQRT1_2); }
 static double exact_density(double x) { return exp(-0.5 * x * x) * 0.39894228040143267794; }
@@ -77,9 +72,9 @@ static void check_function(gh_device *d, gh_buffer *x, gh_buffer *y, const float
   bool cpu = d->info.shape == GH_SHAPE_CPU;
   const gh_grid grid = {.groups = {cpu ? GH_CEIL_DIV(COUNT, 4096) : 64, 1, 1}, .local = {cpu ? 1 : 64, 1, 1}};
   gh_launch *launch;
-  OK(b->bind_kernel(&err, d, &id, &grid, args, GH_COUNT(args), &launch));
-  OK(b->enqueue(&err, d, launch));
-  OK(b->read(&err, d, y, 0, out, (int64_t)COUNT * 4));
+  check_ok(b->bind_kernel(&err, d, &id, &grid, args, GH_COUNT(args), &launch));
+  check_ok(b->enqueue(&err, d, launch));
+  check_ok(b->read(&err, d, y, 0, out, (int64_t)COUNT * 4));
   b->launch_free(launch);
   double worst = 0;
   int at = 0;
@@ -101,11 +96,11 @@ static void check_shape(const char *shape) {
   float *in = malloc(COUNT * sizeof *in), *out = malloc(COUNT * sizeof *out);
   assert_true(in && out);
   setenv("GH_KERNEL_SHAPE", shape, 1);
-  OK(gh_device_open(&err, "auto", &d));
-  OK(d->backend->buffer_create(&err, d, (int64_t)COUNT * 4, &x));
-  OK(d->backend->buffer_create(&err, d, (int64_t)COUNT * 4, &y));
+  check_ok(gh_device_open(&err, "auto", &d));
+  check_ok(d->backend->buffer_create(&err, d, (int64_t)COUNT * 4, &x));
+  check_ok(d->backend->buffer_create(&err, d, (int64_t)COUNT * 4, &y));
   fill(in);
-  OK(d->backend->write(&err, d, x, 0, in, (int64_t)COUNT * 4));
+  check_ok(d->backend->write(&err, d, x, 0, in, (int64_t)COUNT * 4));
   for (int i = 0; i < (int)GH_COUNT(functions); i++) check_function(d, x, y, in, out, i);
   d->backend->buffer_free(x);
   d->backend->buffer_free(y);

@@ -14,16 +14,12 @@
 #include "io/png_write.h"
 #include "io/resize.h"
 #include "io/safetensors.h"
+#include "support/check.h"
 
 #define IMAGES GH_FIXTURES "/images"
 
 static gh_error err;
 static gh_safetensors *expected;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
 
 static int open_expected(void **state) {
   (void)state;
@@ -75,14 +71,14 @@ static void test_files_decode_as_in_pil(void **state) {
   (void)state;
   gh_strings files = {0};
   int checked = 0;
-  OK(gh_folder_list(&err, &files, IMAGES, false));
+  check_ok(gh_folder_list(&err, &files, IMAGES, false));
   for (size_t i = 0; i < files.count; i++) {
     if (gh_ends_with(files.items[i], ".safetensors")) continue;
     const gh_st_tensor *want = find("rgb", files.items[i], "");
     if (!want) fail_msg("%s: nothing expected", files.items[i]);
     char *path = gh_path_join(&err, IMAGES, files.items[i]);
     gh_image image, wanted = view(want);
-    OK(gh_image_read(&err, &image, path));
+    check_ok(gh_image_read(&err, &image, path));
     check_image(files.items[i], &image, &wanted, gh_ends_with(path, ".png") ? 0 : 1);
     gh_image_free(&image);
     free(path);
@@ -117,7 +113,7 @@ static void test_other_formats_are_named(void **state) {
 
 static char *load(const char *name, size_t *size) {
   char *path = gh_path_join(&err, IMAGES, name), *bytes = NULL;
-  OK(gh_file_read(&err, path, 1 << 20, &bytes, size));
+  check_ok(gh_file_read(&err, path, 1 << 20, &bytes, size));
   free(path);
   return bytes;
 }
@@ -295,12 +291,12 @@ static void test_resize_equals_pil(void **state) {
   for (const gh_st_tensor *want; (want = find_n("resize", n, ".out")); n++) {
     float box[4];
     int64_t how[2];
-    OK(gh_st_read_f32(&err, find_n("resize", n, ".box"), 0, 4, box));
-    OK(gh_st_read_i64(&err, find_n("resize", n, ".how"), 0, 2, how));
+    check_ok(gh_st_read_f32(&err, find_n("resize", n, ".box"), 0, 4, box));
+    check_ok(gh_st_read_i64(&err, find_n("resize", n, ".how"), 0, 2, how));
     gh_image input = view(find_n("picture", (int)how[0], "")), wanted = view(want), image;
     gh_filter filter;
-    OK(gh_filter_from_number(&err, &filter, "test", how[1]));
-    OK(gh_image_resize(&err, &image, &input, wanted.width, wanted.height, filter, box));
+    check_ok(gh_filter_from_number(&err, &filter, "test", how[1]));
+    check_ok(gh_image_resize(&err, &image, &input, wanted.width, wanted.height, filter, box));
     char what[32];
     snprintf(what, sizeof what, "resize %d", n);
     check_image(what, &image, &wanted, 0);
@@ -312,7 +308,7 @@ static void test_resize_equals_pil(void **state) {
 static void test_resize_refuses(void **state) {
   (void)state;
   gh_image image, out;
-  OK(gh_image_new(&err, &image, 5, 4));
+  check_ok(gh_image_new(&err, &image, 5, 4));
   const float boxes[][4] = {{-1, 0, 5, 4}, {0, 0, 5.5f, 4}, {0, 0, 5, 4.25f}, {3, 0, 3, 4}, {0, 3, 5, 2}, {0, 0, 0, 0}};
   for (size_t i = 0; i < GH_COUNT(boxes); i++)
     assert_int_equal(gh_image_resize(&err, &out, &image, 3, 3, GH_FILTER_BICUBIC, boxes[i]), GH_ERROR_ARGUMENT);
@@ -339,21 +335,21 @@ static void test_resize_refuses(void **state) {
 static void test_floats(void **state) {
   (void)state;
   gh_image image, back;
-  OK(gh_image_new(&err, &image, 16, 16));
+  check_ok(gh_image_new(&err, &image, 16, 16));
   for (int i = 0; i < 16 * 16 * 3; i++) image.pixels[i] = (uint8_t)(i / 3 + 85 * (i % 3));
   float planes[3 * 256];
   gh_image_to_floats(planes, &image);
   for (int i = 0; i < 3 * 256; i++) assert_true(planes[i] == (float)image.pixels[3 * (i % 256) + i / 256] / 255.0f);
-  OK(gh_image_from_floats(&err, &back, planes, 16, 16));
+  check_ok(gh_image_from_floats(&err, &back, planes, 16, 16));
   check_image("back", &back, &image, 0);
   gh_image_free(&back);
   const float odd[3] = {-0.5f, 1.5f, (float)(0.0 / 0.0)};
-  OK(gh_image_from_floats(&err, &back, odd, 1, 1));
+  check_ok(gh_image_from_floats(&err, &back, odd, 1, 1));
   assert_true(back.pixels[0] == 0 && back.pixels[1] == 255 && back.pixels[2] == 0);
   gh_image_free(&back);
   assert_int_equal(gh_image_crop(&err, &back, &image, 1, 0, 16, 2), GH_ERROR_ARGUMENT);
   assert_int_equal(gh_image_crop(&err, &back, &image, -1, 0, 2, 2), GH_ERROR_ARGUMENT);
-  OK(gh_image_crop(&err, &back, &image, 3, 5, 4, 2));
+  check_ok(gh_image_crop(&err, &back, &image, 3, 5, 4, 2));
   assert_memory_equal(back.pixels + 12, image.pixels + 3 * (6 * 16 + 3), 12);
   gh_image_free(&back);
   gh_image_free(&image);
@@ -366,14 +362,14 @@ static void test_png_grid_is_written_and_read_back(void **state) {
   char *file = gh_path_join(&err, path, "grid.png");
   gh_image cells[6], grid, back;
   for (int i = 0; i < 6; i++) {
-    OK(gh_image_new(&err, &cells[i], 4, 3));
+    check_ok(gh_image_new(&err, &cells[i], 4, 3));
     memset(cells[i].pixels, 10 * i, 4 * 3 * 3);
   }
-  OK(gh_image_grid(&err, &grid, cells, 3, 2, 2));
+  check_ok(gh_image_grid(&err, &grid, cells, 3, 2, 2));
   assert_int_equal(grid.width, 2 * 6 + 2);
   assert_int_equal(grid.height, 3 * 5 + 2);
-  OK(gh_png_write(&err, file, &grid));
-  OK(gh_image_read(&err, &back, file));
+  check_ok(gh_png_write(&err, file, &grid));
+  check_ok(gh_image_read(&err, &back, file));
   check_image("grid", &back, &grid, 0);
   for (int y = 0; y < grid.height; y++)
     for (int x = 0; x < grid.width; x++) {
@@ -391,7 +387,7 @@ static void test_png_grid_is_written_and_read_back(void **state) {
   for (int i = 0; i < 6; i++) gh_image_free(&cells[i]);
   gh_image_free(&back);
   free(file);
-  OK(gh_folder_remove(&err, path));
+  check_ok(gh_folder_remove(&err, path));
 }
 
 int main(void) {

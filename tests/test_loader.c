@@ -12,6 +12,7 @@
 #include "io/png_write.h"
 #include "io/safetensors.h"
 #include "io/source.h"
+#include "support/check.h"
 #include "train/augment.h"
 #include "train/loader.h"
 
@@ -19,11 +20,6 @@ enum { S = 8, FLOATS = 3 * S * S };
 
 static gh_error err;
 static char folder[] = "/tmp/genhance-test-XXXXXX";
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
 
 /* ---- crops ---- */
 
@@ -36,17 +32,17 @@ static const gh_crop_rule rules[] = {
 static void test_crops_equal_torchvision(void **state) {
   (void)state;
   gh_safetensors *file;
-  OK(gh_safetensors_open(&err, &file, GH_FIXTURES "/images/expected.safetensors"));
+  check_ok(gh_safetensors_open(&err, &file, GH_FIXTURES "/images/expected.safetensors"));
   const gh_st_tensor *u = gh_safetensors_find(file, "crop.u"), *size = gh_safetensors_find(file, "crop.size"),
                      *rule = gh_safetensors_find(file, "crop.rule"), *box = gh_safetensors_find(file, "crop.box");
   assert_true(u->shape[0] >= 100 && u->shape[1] == GH_CROP_UNIFORMS);
   for (int64_t i = 0; i < u->shape[0]; i++) {
     float numbers[GH_CROP_UNIFORMS];
     int64_t shape[2], which, want[4];
-    OK(gh_st_read_f32(&err, u, i * GH_CROP_UNIFORMS, GH_CROP_UNIFORMS, numbers));
-    OK(gh_st_read_i64(&err, size, 2 * i, 2, shape));
-    OK(gh_st_read_i64(&err, rule, i, 1, &which));
-    OK(gh_st_read_i64(&err, box, 4 * i, 4, want));
+    check_ok(gh_st_read_f32(&err, u, i * GH_CROP_UNIFORMS, GH_CROP_UNIFORMS, numbers));
+    check_ok(gh_st_read_i64(&err, size, 2 * i, 2, shape));
+    check_ok(gh_st_read_i64(&err, rule, i, 1, &which));
+    check_ok(gh_st_read_i64(&err, box, 4 * i, 4, want));
     gh_crop_box got = gh_crop_choose(&rules[which], numbers, (int)shape[0], (int)shape[1]);
     if (got.left != want[0] || got.top != want[1] || got.width != want[2] || got.height != want[3])
       fail_msg("crop %d: %d,%d %dx%d, not %d,%d %dx%d", (int)i, got.left, got.top, got.width, got.height, (int)want[0],
@@ -62,7 +58,7 @@ static void test_augmented_pixels_equal_pil(void **state) {
   static const char *const pictures[] = {"reduce.png", "deep.png", "half-chroma.jpg"};
   const gh_stream stream = gh_stream_make(5, 1, "crop", "");
   gh_safetensors *file;
-  OK(gh_safetensors_open(&err, &file, GH_FIXTURES "/images/augment.safetensors"));
+  check_ok(gh_safetensors_open(&err, &file, GH_FIXTURES "/images/augment.safetensors"));
   assert_int_equal(gh_safetensors_count(file), 2 * 4 * GH_COUNT(pictures));
   for (int i = 0; i < 4 * (int)GH_COUNT(pictures); i++) {
     char path[512], key[64];
@@ -73,15 +69,15 @@ static void test_augmented_pixels_equal_pil(void **state) {
     float numbers[GH_CROP_UNIFORMS];
     int64_t box[4];
     snprintf(path, sizeof path, GH_FIXTURES "/encode/images/%s", pictures[i / 4]);
-    OK(gh_image_read(&err, &image, path));
+    check_ok(gh_image_read(&err, &image, path));
     snprintf(key, sizeof key, "%s.%d.box", pictures[i / 4], (int)ordinal);
-    OK(gh_st_read_i64(&err, gh_safetensors_find(file, key), 0, 4, box));
+    check_ok(gh_st_read_i64(&err, gh_safetensors_find(file, key), 0, 4, box));
     gh_stream_uniforms(stream, ordinal, 0, GH_CROP_UNIFORMS, numbers);
     gh_crop_box drawn = gh_crop_choose(rule, numbers, image.width, image.height);
     assert_true(drawn.left == box[0] && drawn.top == box[1] && drawn.width == box[2] && drawn.height == box[3]);
     snprintf(key, sizeof key, "%s.%d.pixels", pictures[i / 4], (int)ordinal);
     const gh_st_tensor *want = gh_safetensors_find(file, key);
-    OK(gh_augment(&err, &got, &image, rule, stream, ordinal, (int)want->shape[0]));
+    check_ok(gh_augment(&err, &got, &image, rule, stream, ordinal, (int)want->shape[0]));
     for (int64_t k = 0; k < want->elements; k++) {
       int difference = (int)got.pixels[k] - (int)((const uint8_t *)want->data)[k];
       if (difference < -most || difference > most) fail_msg("%s: %d at %d", key, difference, (int)k);
@@ -123,19 +119,19 @@ static char *in_folder(const char *name) {
 
 static void write_text(const char *name, const char *text) {
   char *path = in_folder(name);
-  OK(gh_file_write(&err, path, text, strlen(text)));
+  check_ok(gh_file_write(&err, path, text, strlen(text)));
   free(path);
 }
 
 static void write_image(const char *name, int red, int width, int height) {
   gh_image image;
   char *path = in_folder(name);
-  OK(gh_image_new(&err, &image, width, height));
+  check_ok(gh_image_new(&err, &image, width, height));
   for (int i = 0; i < width * height; i++) {
     image.pixels[3 * i] = (uint8_t)red;
     image.pixels[3 * i + 1] = (uint8_t)(i * 7);
   }
-  OK(gh_png_write(&err, path, &image));
+  check_ok(gh_png_write(&err, path, &image));
   gh_image_free(&image);
   free(path);
 }
@@ -149,7 +145,7 @@ static int make_folders(void **state) {
   static const char *const names[] = {"a", "a/sub", "b", "broken", "rotten", "empty"};
   for (size_t i = 0; i < GH_COUNT(names); i++) {
     char *path = in_folder(names[i]);
-    OK(gh_folder_make(&err, path));
+    check_ok(gh_folder_make(&err, path));
     free(path);
   }
   static const char *const files[] = {"a/Z.PNG", "a/b.png", "a/a.png", "a/sub/x.png", "a/sub-1.png", "a/c.JPEG",
@@ -180,19 +176,19 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   static const char *const want[] = {"Z.PNG", "a.png", "b.png", "c.JPEG", "d.jpg", "sub-1.png", "sub/x.png"};
   gh_source *source, *again;
   char *path = in_folder("a");
-  OK(gh_source_open(&err, &source, path));
+  check_ok(gh_source_open(&err, &source, path));
   assert_int_equal(gh_source_count(source), IMAGES_A);
   for (size_t i = 0; i < IMAGES_A; i++) {
     assert_string_equal(gh_source_name(source, i), want[i]);
     char *name = gh_source_full_name(&err, source, i), *bytes;
     size_t size;
     assert_true(gh_path_is_file(name));
-    OK(gh_source_load(&err, source, i, &bytes, &size));
+    check_ok(gh_source_load(&err, source, i, &bytes, &size));
     assert_int_equal(size, gh_source_bytes(source, i));
     free(bytes);
     free(name);
   }
-  OK(gh_source_open(&err, &again, path));
+  check_ok(gh_source_open(&err, &again, path));
   assert_true(gh_source_hash(source, 3) == gh_source_hash(again, 3));
   assert_true(gh_source_hash(source, 3) != gh_source_hash(again, 4));
   gh_source_free(again);
@@ -200,7 +196,7 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   free(path);
 
   path = in_folder("b/2.png");
-  OK(gh_source_open(&err, &source, path));
+  check_ok(gh_source_open(&err, &source, path));
   assert_int_equal(gh_source_count(source), 1);
   char *name = gh_source_full_name(&err, source, 0);
   assert_string_equal(name, path);
@@ -244,7 +240,7 @@ static gh_loader *open_loader(const char *const *names, size_t count, gh_loader_
   options.crop = rules[1];
   options.stage = 1;
   gh_loader *loader;
-  OK(gh_loader_create(&err, &loader, &options));
+  check_ok(gh_loader_create(&err, &loader, &options));
   for (size_t i = 0; i < count; i++) free(paths[i]);
   return loader;
 }
@@ -259,7 +255,7 @@ static float *reference(const char *const *names, size_t count, int total) {
   assert_non_null(images);
   for (int i = 0; i < total; i++) {
     uint64_t ordinal = 99;
-    OK(gh_loader_next(&err, loader, images + i * FLOATS, &ordinal, 1));
+    check_ok(gh_loader_next(&err, loader, images + i * FLOATS, &ordinal, 1));
     assert_int_equal(ordinal, i);
   }
   gh_loader_free(loader);
@@ -276,7 +272,7 @@ static void test_samples_do_not_depend_on_workers_or_batches(void **state) {
       gh_loader *loader = open_loader(both, 2, (gh_loader_options){.seed = 5, .workers = workers, .ahead = ahead});
       size_t batch = 1 + (size_t)workers * 3 + ahead; /* ragged, and more than the ring */
       for (size_t done = 0; done < TOTAL; done += batch)
-        OK(gh_loader_next(&err, loader, got + done * FLOATS, NULL, GH_MIN(batch, TOTAL - done)));
+        check_ok(gh_loader_next(&err, loader, got + done * FLOATS, NULL, GH_MIN(batch, TOTAL - done)));
       assert_memory_equal(got, want, TOTAL * FLOATS * sizeof *got);
       gh_loader_stats stats;
       gh_loader_get_stats(loader, &stats);
@@ -302,7 +298,7 @@ static void test_a_rank_and_a_resumed_run_get_their_part(void **state) {
     for (int step = 1; step < TOTAL / BATCH; step++) {
       float got[BLOCK * FLOATS];
       uint64_t ordinals[BLOCK];
-      OK(gh_loader_next(&err, loader, got, ordinals, BLOCK));
+      check_ok(gh_loader_next(&err, loader, got, ordinals, BLOCK));
       int first = step * BATCH + rank * BLOCK;
       for (int i = 0; i < BLOCK; i++) assert_int_equal(ordinals[i], first + i);
       assert_memory_equal(got, want + first * FLOATS, sizeof got);
@@ -323,7 +319,7 @@ static void test_an_epoch_shows_every_image_once(void **state) {
     for (int i = 0; i < N; i++) {
       float image[FLOATS];
       uint64_t ordinal;
-      OK(gh_loader_next(&err, loader, image, &ordinal, 1));
+      check_ok(gh_loader_next(&err, loader, image, &ordinal, 1));
       uint64_t index = order[epoch][i] = gh_loader_image_of(loader, ordinal);
       assert_true(index < N && !seen[index]);
       seen[index] = true;
@@ -348,13 +344,13 @@ static void test_a_broken_image_is_replaced(void **state) {
   float *want = reference(half_broken, 1, TOTAL), got[TOTAL * FLOATS];
   for (int workers = 0; workers <= 4; workers += 2) {
     gh_loader *loader = open_loader(half_broken, 1, (gh_loader_options){.seed = 5, .workers = workers, .ahead = 7});
-    OK(gh_loader_next(&err, loader, got, NULL, TOTAL));
+    check_ok(gh_loader_next(&err, loader, got, NULL, TOTAL));
     assert_memory_equal(got, want, sizeof got);
     gh_loader_stats stats;
     gh_loader_get_stats(loader, &stats);
     assert_int_equal(stats.skipped, 2);
     gh_strings skipped = {0};
-    OK(gh_loader_skipped(&err, loader, &skipped));
+    check_ok(gh_loader_skipped(&err, loader, &skipped));
     assert_int_equal(skipped.count, 2);
     assert_string_equal(gh_path_name(skipped.items[0]), "0.png");
     assert_string_equal(gh_path_name(skipped.items[1]), "2.png");

@@ -1,6 +1,7 @@
 /* Folders of the open_clip package: sizes and settings from open_clip_config.json, what is refused, and that such a
  * folder gives what transformers' gives, itself and exported. */
 #include "support/compare.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "eval/export.h"
@@ -14,11 +15,10 @@
 
 #define CLIP GH_FIXTURES "/text/clip"
 
-static char *folder;
 static gh_error err;
 
 static void put(const char *name, const char *text) {
-  char *path = check_path(folder, name);
+  char *path = check_path(scratch, name);
   check_write(path, text, strlen(text));
   free(path);
 }
@@ -48,8 +48,8 @@ static void same_arch(const char *name, gh_activation_kind vision_activation, gh
   gh_vision_config v;
   gh_text_config t;
   check_ok(gh_arch_find(&err, name, &arch));
-  check_ok(gh_vision_config_read(&err, folder, &v));
-  check_ok(gh_text_config_read(&err, folder, &t));
+  check_ok(gh_vision_config_read(&err, scratch, &v));
+  check_ok(gh_text_config_read(&err, scratch, &t));
   same_tower(&v.tower, &arch->vision.tower);
   same_tower(&t.tower, &arch->text.tower);
   assert_int_equal(v.family, arch->vision.family);
@@ -130,11 +130,11 @@ static void refusals(void **state) {
     gh_vision_config v;
     gh_text_config t;
     put_model(table[i].model, table[i].vision, table[i].text);
-    gh_status status = gh_vision_config_read(&err, folder, &v);
+    gh_status status = gh_vision_config_read(&err, scratch, &v);
     if (!table[i].from_vision != !status || (status && !strstr(err.text, table[i].from_vision)))
       fail_msg("row %zu, vision: %s", i, status ? err.text : "read");
     if (status) assert_non_null(strstr(err.text, GH_OPENCLIP_CONFIG));
-    status = gh_text_config_read(&err, folder, &t);
+    status = gh_text_config_read(&err, scratch, &t);
     if (!table[i].from_text != !status || (status && !strstr(err.text, table[i].from_text)))
       fail_msg("row %zu, text: %s", i, status ? err.text : "read");
   }
@@ -143,7 +143,7 @@ static void refusals(void **state) {
   for (size_t i = 0; i < GH_COUNT(broken); i++) {
     gh_vision_config v;
     put(GH_OPENCLIP_CONFIG, broken[i]);
-    check_fails(gh_vision_config_read(&err, folder, &v), GH_ERROR_FORMAT, "expected an object");
+    check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_FORMAT, "expected an object");
   }
 }
 
@@ -153,19 +153,19 @@ static void preprocessing(void **state) {
   (void)state;
   gh_preprocess p;
   put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, whatever the family */
-  check_ok(gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_SIGLIP, 64));
+  check_ok(gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_SIGLIP, 64));
   assert_true(p.do_center_crop && p.shortest_edge == 64 && p.mean[0] == 0.48145466);
   assert_int_equal(p.filter, GH_FILTER_BICUBIC);
   put(GH_OPENCLIP_CONFIG, "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
                           "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
   for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' words */
-    check_ok(gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_CLIP, 64));
+    check_ok(gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_CLIP, 64));
     assert_true(!p.do_center_crop && !p.shortest_edge && p.height == 64 && p.width == 64);
     assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
     assert_int_equal(p.filter, GH_FILTER_BILINEAR);
-    if (!again) check_ok(gh_preprocess_write(&err, &p, folder));
+    if (!again) check_ok(gh_preprocess_write(&err, &p, scratch));
   }
-  char *written = check_path(folder, "preprocessor_config.json");
+  char *written = check_path(scratch, "preprocessor_config.json");
   check_ok(gh_file_remove(&err, written));
   free(written);
   static const char *const refused[][2] = {{"{\"resize_mode\":\"longest\"}", "resize_mode"},
@@ -177,7 +177,7 @@ static void preprocessing(void **state) {
     char *all = gh_format(&err, "{\"preprocess_cfg\":%s}", refused[i][0]);
     put(GH_OPENCLIP_CONFIG, all);
     free(all);
-    gh_status status = gh_preprocess_read(&err, &p, folder, GH_PREPROCESS_CLIP, 64);
+    gh_status status = gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_CLIP, 64);
     if (!status || !strstr(err.text, refused[i][1]) || !strstr(err.text, GH_OPENCLIP_CONFIG))
       fail_msg("row %zu: %s", i, status ? err.text : "read");
   }
@@ -186,7 +186,7 @@ static void preprocessing(void **state) {
 /* ---- a folder ---- */
 
 static void copy(const char *from, const char *name) {
-  char *to = check_path(folder, name), *bytes = NULL;
+  char *to = check_path(scratch, name), *bytes = NULL;
   size_t size = 0;
   check_ok(gh_file_read(&err, from, (size_t)1 << 28, &bytes, &size));
   check_write(to, bytes, size);
@@ -196,7 +196,7 @@ static void copy(const char *from, const char *name) {
 
 static gh_safetensors *encode(const char *model, const char *name) {
   gh_safetensors *file = NULL;
-  char *out = check_path(folder, name);
+  char *out = check_path(scratch, name);
   check_ok(compare_run(&err, "encode", "--model", model, "--images", GH_FIXTURES "/encode/images", "--text",
                        GH_FIXTURES "/text/lines.txt", "--out", out, NULL));
   check_ok(gh_safetensors_open(&err, &file, out));
@@ -216,7 +216,7 @@ static void same_embeddings(const char *model, const gh_safetensors *want) {
 static void whole_folder(void **state) {
   (void)state;
   gh_export_counts counts;
-  char *out = check_path(folder, "exported");
+  char *out = check_path(scratch, "exported");
   put_model("\"embed_dim\":20,\"quick_gelu\":true",
             "\"image_size\":32,\"layers\":1,\"width\":24,\"head_width\":12,\"patch_size\":8,\"mlp_ratio\":1.6667",
             "\"context_length\":77,\"vocab_size\":614,\"width\":36,\"heads\":3,\"layers\":2,\"mlp_ratio\":2.4445");
@@ -225,8 +225,8 @@ static void whole_folder(void **state) {
   copy(GH_FIXTURES "/towers/clip.safetensors", "model.safetensors");
   copy(CLIP "/tokenizer.json", "tokenizer.json");
   gh_safetensors *want = encode(CLIP, "want.safetensors");
-  same_embeddings(folder, want);
-  check_ok(gh_export_model(&err, out, &(gh_export_options){.clip = folder, .dtype = GH_ST_DTYPES}, &counts));
+  same_embeddings(scratch, want);
+  check_ok(gh_export_model(&err, out, &(gh_export_options){.clip = scratch, .dtype = GH_ST_DTYPES}, &counts));
   same_embeddings(out, want);
   char *theirs = check_path(out, GH_OPENCLIP_CONFIG), *dtype = check_path(out, "config.json"), *text = NULL;
   size_t size = 0;
@@ -246,27 +246,15 @@ static void which_file(void **state) {
   gh_vision_config v;
   put_model("\"embed_dim\":20", "\"image_size\":32,\"layers\":1,\"width\":64,\"patch_size\":8", "");
   put("config.json", "{\"model_type\":\"siglip\"}");
-  check_ok(gh_vision_config_read(&err, folder, &v));
+  check_ok(gh_vision_config_read(&err, scratch, &v));
   assert_int_equal(v.family, GH_SIGLIP);
-  char *path = check_path(folder, GH_OPENCLIP_CONFIG);
+  char *path = check_path(scratch, GH_OPENCLIP_CONFIG);
   check_ok(gh_file_remove(&err, path));
   put("config.json", "{\"architecture\":\"vit_tiny\"}");
-  check_fails(gh_vision_config_read(&err, folder, &v), GH_ERROR_UNSUPPORTED, "no model_type");
+  check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "no model_type");
   put("config.json", "{\"vision_config\":{}}");
-  check_ok(gh_vision_config_read(&err, folder, &v));
+  check_ok(gh_vision_config_read(&err, scratch, &v));
   free(path);
-}
-
-static int begin(void **state) {
-  (void)state;
-  folder = check_folder();
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  check_folder_done(folder);
-  return 0;
 }
 
 int main(void) {
@@ -274,5 +262,5 @@ int main(void) {
       cmocka_unit_test(published_sizes), cmocka_unit_test(refusals),   cmocka_unit_test(preprocessing),
       cmocka_unit_test(whole_folder),    cmocka_unit_test(which_file),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -71,16 +71,11 @@ static void on_used(void *context, const gh_op *op) {
 
 static gh_error err;
 
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
 static gh_device *open_shape(const char *shape) {
   gh_device *device = NULL;
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
-  OK(gh_device_open(&err, id ? id : "auto", &device));
+  check_ok(gh_device_open(&err, id ? id : "auto", &device));
   return device;
 }
 
@@ -89,9 +84,9 @@ static void check_fixture(gh_device *device, const char *name, gh_check_options 
   gh_safetensors *file = NULL;
   char *path = gh_path_join(&err, GH_FIXTURES "/ops", name);
   assert_non_null(path);
-  OK(gh_safetensors_open(&err, &file, path));
+  check_ok(gh_safetensors_open(&err, &file, path));
   int before = t->results;
-  OK(gh_check_file(&err, device, file, options, &listener));
+  check_ok(gh_check_file(&err, device, file, options, &listener));
   if (t->results == before && !options.bf16) fail_msg("%s holds no case", name);
   gh_safetensors_close(file);
   free(path);
@@ -124,7 +119,7 @@ static void check_all(const char *shape, gh_check_options options, const char *c
   gh_device *device = open_shape(shape);
   gh_strings names = {0};
   tally t = {0};
-  OK(gh_folder_list(&err, &names, GH_FIXTURES "/ops", false));
+  check_ok(gh_folder_list(&err, &names, GH_FIXTURES "/ops", false));
   for (size_t i = 0; i < names.count; i++)
     if (chosen(names.items[i])) check_fixture(device, names.items[i], options, &t);
   gh_strings_free(&names);
@@ -172,7 +167,7 @@ static void test_embedded_cases_cover_every_op(void **state) {
   gh_device *device = open_shape(check_has_shape("cpu") ? "cpu" : "gpu");
   tally t = {0};
   const gh_check_listener listener = {.context = &t, .result = on_result, .used = on_used};
-  OK(gh_check_embedded(&err, device, (gh_check_options){.brief = true}, &listener));
+  check_ok(gh_check_embedded(&err, device, (gh_check_options){.brief = true}, &listener));
   gh_device_close(device);
   expect_all_used(&t, without_fixture);
   if (t.failures) fail_msg("tests/reference/make_selftest.py makes these cases anew");
@@ -225,17 +220,17 @@ static void see_file(seen_sizes seen, const char *name) {
   gh_json *cases = NULL;
   char *path = gh_path_join(&err, GH_FIXTURES "/ops", name);
   assert_non_null(path);
-  OK(gh_safetensors_open(&err, &file, path));
+  check_ok(gh_safetensors_open(&err, &file, path));
   const char *text = gh_safetensors_metadata(file, "cases"), *test, *op_name;
   assert_non_null(text);
-  OK(gh_json_parse(&err, &cases, path, text, strlen(text), MAX_CASES_JSON));
+  check_ok(gh_json_parse(&err, &cases, path, text, strlen(text), MAX_CASES_JSON));
   for (const gh_json *node = gh_json_first(cases); node; node = gh_json_next(node)) {
     int64_t inputs, outputs;
     int op = 0;
-    OK(gh_json_get_string(&err, node, "name", &test));
-    OK(gh_json_get_string(&err, node, "op", &op_name));
-    OK(gh_json_get_int(&err, node, "inputs", &inputs));
-    OK(gh_json_get_int(&err, node, "outputs", &outputs));
+    check_ok(gh_json_get_string(&err, node, "name", &test));
+    check_ok(gh_json_get_string(&err, node, "op", &op_name));
+    check_ok(gh_json_get_int(&err, node, "inputs", &inputs));
+    check_ok(gh_json_get_int(&err, node, "outputs", &outputs));
     while (gh_ops[op] && strcmp(gh_ops[op]->name, op_name)) op++;
     if (!gh_ops[op]) fail_msg("%s: there is no op %s", path, op_name);
     assert_true(op < MAX_OPS);
@@ -263,7 +258,7 @@ static void test_fixtures_have_the_sizes_at_edges(void **state) {
   static seen_sizes seen;
   gh_strings names = {0};
   int failures = 0;
-  OK(gh_folder_list(&err, &names, GH_FIXTURES "/ops", false));
+  check_ok(gh_folder_list(&err, &names, GH_FIXTURES "/ops", false));
   for (size_t i = 0; i < names.count; i++)
     if (gh_ends_with(names.items[i], ".safetensors")) see_file(seen, names.items[i]);
   gh_strings_free(&names);

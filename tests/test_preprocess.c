@@ -11,16 +11,12 @@
 #include "io/preprocess.h"
 #include "io/safetensors.h"
 #include "io/source.h"
+#include "support/check.h"
 
 enum { S = 18 }; /* of the fixtures */
 
 static gh_error err;
 static gh_safetensors *expected;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
 
 static int open_expected(void **state) {
   (void)state;
@@ -50,17 +46,17 @@ static void test_equals_transformers(void **state) {
     if (!(want = gh_safetensors_find(expected, name))) break;
     snprintf(name, sizeof name, "preprocess.%d.how", n);
     int64_t picture;
-    OK(gh_st_read_i64(&err, gh_safetensors_find(expected, name), 0, 1, &picture));
+    check_ok(gh_st_read_i64(&err, gh_safetensors_find(expected, name), 0, 1, &picture));
     const gh_st_tensor *input = find("picture", (int)picture);
     gh_image image = {(int)input->shape[1], (int)input->shape[0], (uint8_t *)input->data};
     float wanted[3 * S * S], got[3 * S * S], pixels[3 * S * S];
-    OK(gh_st_read_f32(&err, want, 0, 3 * S * S, wanted));
+    check_ok(gh_st_read_f32(&err, want, 0, 3 * S * S, wanted));
 
     gh_preprocess how;
     char folder[256];
     snprintf(folder, sizeof folder, GH_FIXTURES "/preprocess/%d", n);
-    OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, S));
-    OK(gh_preprocess_image(&err, pixels, got, &how, &image));
+    check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, S));
+    check_ok(gh_preprocess_image(&err, pixels, got, &how, &image));
     for (int i = 0; i < 3 * S * S; i++) {
       if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, not %.9g", n, i, got[i], wanted[i]);
       float byte = pixels[i] * 255.0f;
@@ -78,21 +74,21 @@ static void check_model(const char *model, const char *pixels_of) {
   gh_preprocess how;
   char path[256];
   snprintf(path, sizeof path, GH_FIXTURES "/encode/expected-%s.safetensors", pixels_of);
-  OK(gh_safetensors_open(&err, &file, path));
-  OK(gh_source_open(&err, &source, GH_FIXTURES "/encode/images"));
+  check_ok(gh_safetensors_open(&err, &file, path));
+  check_ok(gh_source_open(&err, &source, GH_FIXTURES "/encode/images"));
   const gh_st_tensor *want = gh_safetensors_find(file, "pixels"); /* (n, S, S, 3) */
   assert_non_null(want);
   assert_true(gh_source_count(source) >= 5 && want->shape[0] == (int64_t)gh_source_count(source));
   int size = (int)want->shape[1];
   size_t plane = (size_t)size * size;
-  OK(gh_preprocess_read(&err, &how, model, GH_PREPROCESS_CLIP, size));
+  check_ok(gh_preprocess_read(&err, &how, model, GH_PREPROCESS_CLIP, size));
   float *pixels = gh_alloc(&err, 3 * plane, sizeof *pixels);
   assert_non_null(pixels);
   for (size_t i = 0; i < gh_source_count(source); i++) {
     gh_image image;
     char *name = gh_source_full_name(&err, source, i);
-    OK(gh_image_read(&err, &image, name));
-    OK(gh_preprocess_image(&err, pixels, NULL, &how, &image));
+    check_ok(gh_image_read(&err, &image, name));
+    check_ok(gh_preprocess_image(&err, pixels, NULL, &how, &image));
     const uint8_t *bytes = (const uint8_t *)want->data + i * plane * 3;
     for (size_t k = 0; k < 3 * plane; k++) {
       float difference = pixels[k % 3 * plane + k / 3] * 255.0f - bytes[k];
@@ -128,9 +124,9 @@ static int remove_folder(void **state) {
 static gh_status read_config(gh_preprocess *how, const char *file, const char *text) {
   char *path = gh_path_join(&err, folder, file);
   assert_non_null(path);
-  OK(gh_file_write(&err, path, text, strlen(text)));
+  check_ok(gh_file_write(&err, path, text, strlen(text)));
   gh_status status = gh_preprocess_read(&err, how, folder, GH_PREPROCESS_CLIP, S);
-  OK(gh_file_remove(NULL, path));
+  check_ok(gh_file_remove(NULL, path));
   free(path);
   return status;
 }
@@ -138,19 +134,19 @@ static gh_status read_config(gh_preprocess *how, const char *file, const char *t
 static void test_without_a_file_the_family_decides(void **state) {
   (void)state;
   gh_preprocess how;
-  OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, 336));
+  check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, 336));
   assert_true(how.shortest_edge == 336 && how.do_center_crop && how.image_size == 336);
   assert_true(how.mean[0] == 0.48145466 && how.std[2] == 0.27577711 && how.filter == GH_FILTER_BICUBIC);
-  OK(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_SIGLIP, 384));
+  check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_SIGLIP, 384));
   assert_true(how.shortest_edge == 0 && how.height == 384 && how.width == 384 && !how.do_center_crop);
   assert_true(how.mean[1] == 0.5 && how.std[0] == 0.5);
-  OK(read_config(&how, "preprocessor_config.json", "{}"));
+  check_ok(read_config(&how, "preprocessor_config.json", "{}"));
   assert_true(how.shortest_edge == S && how.rescale_factor == 1 / 255.0);
-  OK(read_config(&how, "preprocessor_config.json", "{\"image_processor_type\": \"SiglipImageProcessorFast\"}"));
+  check_ok(read_config(&how, "preprocessor_config.json", "{\"image_processor_type\": \"SiglipImageProcessorFast\"}"));
   assert_true(how.height == S && how.shortest_edge == 0);
-  OK(read_config(&how, "processor_config.json", "{\"image_processor\": {\"resample\": 2, \"size\": null}}"));
+  check_ok(read_config(&how, "processor_config.json", "{\"image_processor\": {\"resample\": 2, \"size\": null}}"));
   assert_true(how.filter == GH_FILTER_BILINEAR && how.shortest_edge == S);
-  OK(read_config(&how, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}"));
+  check_ok(read_config(&how, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}"));
   assert_true(how.filter == GH_FILTER_BICUBIC);
 }
 
@@ -194,7 +190,7 @@ static void test_an_extreme_shape_is_refused(void **state) {
   gh_preprocess how;
   gh_preprocess_defaults(&how, GH_PREPROCESS_CLIP, 224);
   gh_image image;
-  OK(gh_image_new(&err, &image, 1000000, 1)); /* would become 224 x 224000000 */
+  check_ok(gh_image_new(&err, &image, 1000000, 1)); /* would become 224 x 224000000 */
   static float pixels[3 * 224 * 224];
   assert_int_equal(gh_preprocess_image(&err, pixels, NULL, &how, &image), GH_ERROR_FORMAT);
   gh_image_free(&image);

@@ -11,13 +11,9 @@
 #include "base/random.h"
 #include "ops/ops.h"
 #include "step.h"
+#include "support/check.h"
 
 static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
 
 static const char *where; /* "opencl:0 Portable Computing Language, cpu shape" */
 static gh_device *device;
@@ -27,24 +23,24 @@ static gh_tensor *step;
 static void set_ordinal(uint64_t ordinal) {
   const uint32_t block[STEP_WORDS] = {
       [STEP_ORDINAL_LO] = (uint32_t)ordinal, [STEP_ORDINAL_HI] = (uint32_t)(ordinal >> 32)};
-  OK(gh_tensor_write(&err, device, step, block));
+  check_ok(gh_tensor_write(&err, device, step, block));
 }
 
 /* Plans, runs and reads out; frees the graph. */
 static float *result(gh_graph *g, gh_tensor *out) {
   gh_graph_keep(g, out);
-  OK(gh_graph_plan(&err, g));
-  OK(gh_graph_run(&err, g));
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
   float *values = malloc((size_t)gh_tensor_bytes(out));
   assert_non_null(values);
-  OK(gh_tensor_read(&err, device, out, values));
+  check_ok(gh_tensor_read(&err, device, out, values));
   gh_graph_free(g);
   return values;
 }
 
 static gh_graph *graph(void) {
   gh_graph *g = NULL;
-  OK(gh_graph_create(&err, device, &g));
+  check_ok(gh_graph_create(&err, device, &g));
   return g;
 }
 
@@ -122,15 +118,15 @@ static void check_dropout(int64_t samples, int64_t n, double p) {
   char name[64];
   snprintf(name, sizeof name, "x.%lldx%lld.%g", (long long)samples, (long long)n, p);
   gh_tensor *x;
-  OK(gh_store_add(&err, store, name, GH_F32, 2, shape, &x));
-  OK(gh_store_make_trainable(&err, store, x));
+  check_ok(gh_store_add(&err, store, name, GH_F32, 2, shape, &x));
+  check_ok(gh_store_make_trainable(&err, store, x));
   float *ones = malloc((size_t)total * sizeof *ones), *want = malloc((size_t)total * sizeof *want);
   for (int64_t i = 0; i < total; i++) ones[i] = 1;
-  OK(gh_tensor_write(&err, device, x, ones));
+  check_ok(gh_tensor_write(&err, device, x, ones));
   gh_graph *g = graph();
   set_ordinal(first_ordinal);
   gh_tensor *y = gh_dropout(g, x, step, NULL, stream.key, p), *dy = gh_add_scaled(g, x, x, 2);
-  OK(gh_graph_differentiate_from(g, &y, &dy, 1));
+  check_ok(gh_graph_differentiate_from(g, &y, &dy, 1));
   float *got = result(g, y);
   int64_t dropped = 0;
   for (int64_t b = 0; b < samples; b++) gh_stream_uniforms(stream, first_ordinal + (uint64_t)b, 0, n, want + b * n);
@@ -139,7 +135,7 @@ static void check_dropout(int64_t samples, int64_t n, double p) {
     dropped += want[i] == 0;
   }
   same_bits("dropout", got, want, total);
-  OK(gh_tensor_read(&err, device, x->grad, got));
+  check_ok(gh_tensor_read(&err, device, x->grad, got));
   for (int64_t i = 0; i < total; i++) want[i] *= 3;
   same_bits("dropout's gradient", got, want, total);
   double expected = (double)total * p, deviation = sqrt((double)total * p * (1 - p));
@@ -158,9 +154,9 @@ static void check_device(const char *id, const char *platform, const char *shape
   setenv("GH_KERNEL_SHAPE", shape, 1);
   gh_status status = gh_device_open(&err, id, &device);
   if (status == GH_ERROR_UNSUPPORTED) return; /* a device of one shape */
-  OK(status);
-  OK(gh_store_create(&err, device, &store));
-  OK(gh_store_add(&err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &step));
+  check_ok(status);
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_store_add(&err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &step));
   check_normals(2, 500003); /* a million */
   check_normals(3, 1);
   check_normals(3, 127);

@@ -2,6 +2,7 @@
  * `genhance reconstruct` on a run's folder. */
 #include "support/compare.h"
 #include "support/run_folder.h"
+#include "support/scratch.h"
 
 #include "base/json.h"
 #include "eval/reconstruct.h"
@@ -16,8 +17,6 @@
 /* Four times PyTorch's own error in float32: other orders of summation, no other mathematics. */
 #define ROOM 4
 
-static gh_device *device;
-
 static gh_safetensors *open_file(const char *path) {
   gh_error err = {0};
   gh_safetensors *file = NULL;
@@ -28,7 +27,8 @@ static gh_safetensors *open_file(const char *path) {
 /* The sizes are those of probe/tiny's configuration. */
 static gh_sampler_spec tiny(const gh_safetensors *denoiser, const gh_safetensors *autoencoder) {
   gh_error err = {0};
-  gh_sampler_spec spec = {.device = device, .denoiser = denoiser, .autoencoder = autoencoder, .batch = 2, .width = 40};
+  gh_sampler_spec spec = {
+      .device = scratch_device, .denoiser = denoiser, .autoencoder = autoencoder, .batch = 2, .width = 40};
   spec.tokens = 16;
   spec.flux = (gh_flux_config){.double_blocks = 2,
                                .single_blocks = 2,
@@ -108,13 +108,12 @@ static void sizes_that_do_not_fit(void **state) {
 
 /* ---- the command ---- */
 
-static char *folder; /* scratch; the run is folder/run */
-
 /* Runs the command on the folder's run and gives the picture. */
 static gh_image grid(const char *seed, const char *limit) {
   gh_error err = {0};
   gh_image image = {0};
-  char *run = check_path(folder, "run"), *out = check_path(folder, "grid.png"), *json = check_path(folder, "grid.json");
+  char *run = check_path(scratch, "run"), *out = check_path(scratch, "grid.png"),
+       *json = check_path(scratch, "grid.json");
   check_ok(compare_run(&err, "reconstruct", "--run", run, "--images", GH_FIXTURES "/encode/images", "--out", out,
                        "--json", json, "--seed", seed, "--limit", limit, NULL));
   check_ok(gh_image_read(&err, &image, out));
@@ -137,7 +136,7 @@ static void command(void **state) {
   (void)state;
   gh_error err = {0};
   gh_image exact = {0};
-  char *run = check_path(folder, "run"), *out = check_path(folder, "grid.png");
+  char *run = check_path(scratch, "run"), *out = check_path(scratch, "grid.png");
   run_folder_config(run, PROBE, "stage2-only.json");
   check_fails(
       compare_run(&err, "reconstruct", "--run", run, "--images", GH_FIXTURES "/encode/images", "--out", out, NULL),
@@ -164,7 +163,7 @@ static void command(void **state) {
   assert_true(distance(&adapted, gap, gap, &exact, 0, 0, side) == 0);
   assert_true(distance(&adapted, right, gap, &three, right, gap, side) > 0.1);
   gh_json *report = NULL;
-  char *json = check_path(folder, "grid.json");
+  char *json = check_path(scratch, "grid.json");
   int64_t update = 0;
   double psnr = 0;
   check_ok(gh_json_read_file(&err, &report, json, GH_JSON_MAX_BYTES));
@@ -181,20 +180,6 @@ static void command(void **state) {
   free(out);
 }
 
-static int begin(void **state) {
-  (void)state;
-  gh_error err = {0};
-  folder = check_folder();
-  return gh_device_open(&err, "auto", &device);
-}
-
-static int end(void **state) {
-  (void)state;
-  gh_device_close(device);
-  check_folder_done(folder);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(schedule_is_fluxs),
@@ -203,5 +188,5 @@ int main(void) {
       cmocka_unit_test(sizes_that_do_not_fit),
       cmocka_unit_test(command),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);
 }

@@ -1,6 +1,7 @@
 /* The report: one file that asks for nothing, with what the run has and no markup of its data's. */
 #include "support/compare.h"
 #include "support/run_folder.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "report/chart.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *folder;
 static gh_error err;
 
 static char *read_text(const char *path) {
@@ -29,7 +29,7 @@ static void put(const char *run, const char *name, const char *text) {
 
 /* A run with a hostile name, three updates a stage and two evaluations. */
 static char *make_run(void) {
-  char *run = check_path(folder, "<b>&\"'run"), lines[2048] = "";
+  char *run = check_path(scratch, "<b>&\"'run"), lines[2048] = "";
   run_folder_config(run, GH_FIXTURES "/probe/tiny", "stage2-only.json");
   for (int stage = 1; stage <= 2; stage++)
     for (int update = 1; update <= 3; update++) {
@@ -54,7 +54,7 @@ static char *make_run(void) {
 
 static void files_alone(void **state) {
   (void)state;
-  char *run = make_run(), *out = check_path(folder, "report.html"), *json = check_path(folder, "report.json");
+  char *run = make_run(), *out = check_path(scratch, "report.html"), *json = check_path(scratch, "report.json");
   check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "0", "--json", json, NULL));
   char *page = read_text(out);
   assert_int_equal(strncmp(page, "<!DOCTYPE html>", 15), 0);
@@ -87,7 +87,7 @@ static size_t count_of(const char *text, const char *piece) {
 
 static void with_pictures(void **state) {
   (void)state;
-  char *run = make_run(), *out = check_path(folder, "report.html");
+  char *run = make_run(), *out = check_path(scratch, "report.html");
   run_folder_copy(run, GH_FIXTURES "/probe/tiny/denoiser.safetensors", "snapshots/stage1-00000010",
                   "denoiser.safetensors");
   check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "2", "--images",
@@ -123,7 +123,7 @@ static void with_pictures(void **state) {
 
 static void refusals(void **state) {
   (void)state;
-  char *out = check_path(folder, "none.html");
+  char *out = check_path(scratch, "none.html");
   check_fails(compare_run(&err, "report", "--run", "/no/such/run", "--out", out, NULL), GH_ERROR_FILE,
               "no such folder");
   check_fails(compare_run(&err, "report", "--run", GH_FIXTURES "/text/clip", "--out", out, NULL), GH_ERROR_FILE,
@@ -160,18 +160,6 @@ static void odd_numbers(void **state) {
   gh_page_free(&page);
 }
 
-static int begin(void **state) {
-  (void)state;
-  folder = check_folder();
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  check_folder_done(folder);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(files_alone),
@@ -179,5 +167,5 @@ int main(void) {
       cmocka_unit_test(refusals),
       cmocka_unit_test(odd_numbers),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -1,5 +1,6 @@
 /* Text: lines to embeddings, as transformers computes them with the folder's own tokenizer. */
 #include "support/compare.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "eval/embed.h"
@@ -16,9 +17,6 @@
 #define TEXT   GH_FIXTURES "/text"
 #define TOWERS GH_FIXTURES "/towers"
 
-static gh_device *device;
-static char *folder; /* scratch */
-
 /* The lines through `model` in launches of `batch`, against the fixture. */
 static void same_embeddings(const char *model, const char *lines_path, const char *expected, int64_t batch) {
   gh_error err = {0};
@@ -29,7 +27,7 @@ static void same_embeddings(const char *model, const char *lines_path, const cha
   const gh_embed_options options = {.batch = batch};
   check_ok(gh_lines_read(&err, &lines, lines_path));
   check_ok(gh_safetensors_open(&err, &want, expected));
-  check_ok(gh_text_embedder_open(&err, &e, device, model, &options));
+  check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &options));
   check_ok(gh_encode_text(&err, &out, e, &lines, lines_path));
   const gh_st_tensor *t = gh_safetensors_find(want, "text_embeddings");
   assert_int_equal(out.lines, t->shape[0]);
@@ -58,7 +56,7 @@ static void clip_lines(void **state) {
 /* A folder whose files are copied from several. */
 static char *compose(const char *name, const char *const (*files)[3], size_t n) {
   gh_error err = {0};
-  char *to = check_path(folder, name);
+  char *to = check_path(scratch, name);
   check_ok(gh_folder_make(&err, to));
   for (size_t i = 0; i < n; i++) { /* from, name, new name */
     char *from = check_path(files[i][0], files[i][1]), *target = check_path(to, files[i][2]), *bytes = NULL;
@@ -111,7 +109,7 @@ static float *embed_pixels(const char *model, const gh_safetensors *want, int64_
   gh_embedder e = {0};
   const gh_st_tensor *pixels = gh_safetensors_find(want, "pixel_values");
   const gh_embed_options options = {.batch = pixels->shape[0]};
-  check_ok(gh_embedder_open(&err, &e, device, model, &options));
+  check_ok(gh_embedder_open(&err, &e, scratch_device, model, &options));
   *width = e.width;
   float *values = compare_load(want, "pixel_values", NULL);
   float *out = gh_alloc(&err, (size_t)(options.batch * e.width), sizeof *out);
@@ -160,7 +158,7 @@ static void both_towers(char *model, const char *expected) {
   int64_t width = 0, images = 3;
   check_ok(gh_safetensors_open(&err, &want, expected));
   check_ok(gh_lines_read(&err, &lines, TEXT "/lines.txt"));
-  check_ok(gh_text_embedder_open(&err, &e, device, model, &(gh_embed_options){.batch = 4}));
+  check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &(gh_embed_options){.batch = 4}));
   check_ok(gh_encode_text(&err, &text, e, &lines, "lines"));
   float *image = embed_pixels(model, want, &width);
   assert_int_equal(width, text.width);
@@ -247,7 +245,7 @@ static float *embed_text(const char *model, const char *adapter, int64_t *n) {
   gh_strings lines = {0};
   gh_text_embedder *e = NULL;
   check_ok(gh_lines_read(&err, &lines, TEXT "/lines.txt"));
-  check_ok(gh_text_embedder_open(&err, &e, device, model, &(gh_embed_options){.batch = 4, .adapter = adapter}));
+  check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &(gh_embed_options){.batch = 4, .adapter = adapter}));
   *n = (int64_t)lines.count * gh_text_embedder_width(e);
   float *out = gh_alloc(&err, (size_t)*n, sizeof *out);
   check_ok(gh_text_embed(&err, e, (const char *const *)lines.items, lines.count, out));
@@ -261,7 +259,7 @@ static void adapted_text(void **state) {
   (void)state;
   static const char config[] = "{\"r\":2,\"lora_alpha\":3}";
   gh_error err = {0};
-  char *adapter = check_path(folder, "adapter"), *merged = check_path(folder, "merged");
+  char *adapter = check_path(scratch, "adapter"), *merged = check_path(scratch, "merged");
   char *json = check_path(adapter, "adapter_config.json"), *file = check_path(adapter, "adapter_model.safetensors");
   const char *const layers[] = {"text_model.encoder.layers.1.self_attn.q_proj", "text_projection", "text_model.no"};
   int64_t n = 0;
@@ -281,7 +279,8 @@ static void adapted_text(void **state) {
     gh_text_embedder *e = NULL;
     const gh_embed_options options = {.batch = 1, .adapter = adapter};
     if (wrong)
-      check_fails(gh_text_embedder_open(&err, &e, device, TEXT "/clip", &options), GH_ERROR_FORMAT, "text_model.no");
+      check_fails(gh_text_embedder_open(&err, &e, scratch_device, TEXT "/clip", &options), GH_ERROR_FORMAT,
+                  "text_model.no");
   }
   gh_export_counts counts;
   check_ok(gh_export_model(
@@ -320,19 +319,19 @@ static void configurations_that_cannot_be(void **state) {
       {"{\"text_config\":{\"eos_token_id\":[1,2]}}", GH_ERROR_FORMAT, NULL, "eos_token_id"},
   };
   gh_error err = {0};
-  char *path = check_path(folder, "config.json");
+  char *path = check_path(scratch, "config.json");
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_vision_config vision;
     gh_text_config text;
     check_write(path, table[i].config, strlen(table[i].config));
     if (table[i].vision)
-      check_fails(gh_vision_config_read(&err, folder, &vision), table[i].status, table[i].vision);
+      check_fails(gh_vision_config_read(&err, scratch, &vision), table[i].status, table[i].vision);
     else
-      check_ok(gh_vision_config_read(&err, folder, &vision));
+      check_ok(gh_vision_config_read(&err, scratch, &vision));
     if (table[i].text)
-      check_fails(gh_text_config_read(&err, folder, &text), table[i].status, table[i].text);
+      check_fails(gh_text_config_read(&err, scratch, &text), table[i].status, table[i].text);
     else
-      check_ok(gh_text_config_read(&err, folder, &text));
+      check_ok(gh_text_config_read(&err, scratch, &text));
   }
   free(path);
 }
@@ -346,10 +345,10 @@ static void defaults_of_the_classes(void **state) {
   gh_error err = {0};
   gh_vision_config v;
   gh_text_config t;
-  char *path = check_path(folder, "config.json");
+  char *path = check_path(scratch, "config.json");
   check_write(path, clip, strlen(clip));
-  check_ok(gh_vision_config_read(&err, folder, &v));
-  check_ok(gh_text_config_read(&err, folder, &t));
+  check_ok(gh_vision_config_read(&err, scratch, &v));
+  check_ok(gh_text_config_read(&err, scratch, &t));
   assert_int_equal(v.projection, 512);
   assert_int_equal(gh_vision_tokens(&v), 257);
   assert_int_equal(v.tower.activation, GH_QUICK_GELU);
@@ -358,8 +357,8 @@ static void defaults_of_the_classes(void **state) {
   assert_int_equal(t.eos, 49407);
   assert_int_equal(t.tower.heads, 8);
   check_write(path, siglip, strlen(siglip));
-  check_ok(gh_vision_config_read(&err, folder, &v));
-  check_ok(gh_text_config_read(&err, folder, &t));
+  check_ok(gh_vision_config_read(&err, scratch, &v));
+  check_ok(gh_text_config_read(&err, scratch, &t));
   assert_int_equal(gh_vision_tokens(&v), 729);
   assert_int_equal(v.projection, 768);
   assert_int_equal(v.tower.activation, GH_GELU_TANH);
@@ -387,7 +386,7 @@ static void pooled_token(void **state) {
 static void command_line(void **state) {
   (void)state;
   gh_error err = {0};
-  char *out = check_path(folder, "both.safetensors");
+  char *out = check_path(scratch, "both.safetensors");
   check_ok(compare_run(&err, "encode", "--model", TEXT "/clip", "--text", TEXT "/lines.txt", "--images",
                        GH_FIXTURES "/encode/images", "--out", out, "--batch", "3", NULL));
   gh_safetensors *got = NULL, *want = NULL;
@@ -408,7 +407,7 @@ static void refusals(void **state) {
     const char *text;
   } table[] = {{"", 0, "no line"}, {"a\nb\xff\n", 5, "line 2: not UTF-8"}, {"a\0b\n", 4, "zero byte"}};
   gh_error err = {0};
-  char *lines = check_path(folder, "lines.txt"), *out = check_path(folder, "refused.safetensors");
+  char *lines = check_path(scratch, "lines.txt"), *out = check_path(scratch, "refused.safetensors");
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     check_write(lines, table[i].bytes, table[i].size);
     check_fails(compare_run(&err, "encode", "--model", TEXT "/clip", "--text", lines, "--out", out, NULL),
@@ -430,7 +429,7 @@ static void lines_of_windows(void **state) {
                              "a cat\r\n\r\na dog";
   gh_error err = {0};
   gh_strings lines = {0};
-  char *path = check_path(folder, "windows.txt");
+  char *path = check_path(scratch, "windows.txt");
   check_write(path, text, sizeof text - 1);
   check_ok(gh_lines_read(&err, &lines, path));
   assert_int_equal(lines.count, 3);
@@ -439,20 +438,6 @@ static void lines_of_windows(void **state) {
   assert_string_equal(lines.items[2], "a dog");
   gh_strings_free(&lines);
   free(path);
-}
-
-static int begin(void **state) {
-  (void)state;
-  gh_error err = {0};
-  folder = check_folder();
-  return gh_device_open(&err, "auto", &device);
-}
-
-static int end(void **state) {
-  (void)state;
-  gh_device_close(device);
-  check_folder_done(folder);
-  return 0;
 }
 
 int main(void) {
@@ -471,5 +456,5 @@ int main(void) {
       cmocka_unit_test(refusals),
       cmocka_unit_test(lines_of_windows),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);
 }

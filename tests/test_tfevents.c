@@ -1,13 +1,12 @@
 /* TensorBoard's event files: the bytes that its own writer gives (reference/make_tfevents.py). */
 #include "support/check.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "train/metrics.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static char *folder;
 
 static void checksum(void **state) {
   (void)state;
@@ -20,7 +19,7 @@ static void checksum(void **state) {
 static void known_bytes(void **state) {
   (void)state;
   gh_error err = {0};
-  char *path = check_path(folder, "events"), *got = NULL, *want = NULL;
+  char *path = check_path(scratch, "events"), *got = NULL, *want = NULL;
   size_t size = 0, expected = 0;
   const gh_scalar a[] = {{"stage1/loss", 0.7321}, {"stage1/learning_rate", 1e-4}};
   const gh_scalar b[] = {{"eval/mmvp", 31.9}, {"eval/zeroshot.top1", -0.0}, {"x", 1e30}};
@@ -41,7 +40,7 @@ static void known_bytes(void **state) {
 static void refusals(void **state) {
   (void)state;
   gh_error err = {0};
-  char *path = check_path(folder, "events"), tag[80];
+  char *path = check_path(scratch, "events"), tag[80];
   memset(tag, 'x', sizeof tag - 1);
   tag[79] = 0;
   const gh_scalar many[33] = {{"x", 1}}, one = {tag, 1};
@@ -54,8 +53,8 @@ static void refusals(void **state) {
 static void rewound(void **state) {
   (void)state;
   gh_error err = {0};
-  char *run = check_path(folder, "run"), *evaluations = check_path(folder, "run/evaluations.jsonl");
-  char *events = check_path(folder, "run/tensorboard/events.out.tfevents.genhance");
+  char *run = check_path(scratch, "run"), *evaluations = check_path(scratch, "run/evaluations.jsonl");
+  char *events = check_path(scratch, "run/tensorboard/events.out.tfevents.genhance");
   uint64_t before = 0, after = 0;
   const char lines[] =
       "{\"stage\":2,\"update\":2,\"scores\":{\"mmvp\":20.5}}\n{\"stage\":2,\"update\":3,\"scores\":{}}\n";
@@ -78,7 +77,7 @@ static void rewound(void **state) {
   check_ok(gh_metrics_losses(&err, run, 2, &losses, &count));
   assert_int_equal(count, 2);
   free(losses);
-  char *log = check_path(folder, "run/train.log"), *text = NULL;
+  char *log = check_path(scratch, "run/train.log"), *text = NULL;
   size_t size = 0;
   check_ok(gh_file_read(&err, log, 1 << 20, &text, &size));
   assert_non_null(strstr(text, "stage 2 update 2/3 a note\n"));
@@ -94,18 +93,6 @@ static void rewound(void **state) {
   free(events);
 }
 
-static int begin(void **state) {
-  (void)state;
-  folder = check_folder();
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  check_folder_done(folder);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checksum),
@@ -113,5 +100,5 @@ int main(void) {
       cmocka_unit_test(refusals),
       cmocka_unit_test(rewound),
   };
-  return cmocka_run_group_tests(tests, begin, end);
+  return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -1,6 +1,7 @@
 /* The tokenizers: the fixture's awkward lines token for token, files that cannot be, and memory that runs out. Run with
  * arguments FOLDER TOKENS NAME, it compares the lines of TOKENS (as make_tokens.py writes them) with FOLDER's. */
 #include "support/compare.h"
+#include "support/scratch.h"
 
 #include "base/file.h"
 #include "base/random.h"
@@ -17,8 +18,6 @@
 
 #define TOKENS  GH_FIXTURES "/tokens"
 #define LONGEST 80
-
-static char *folder; /* scratch */
 
 typedef struct gh_expected {
   gh_strings lines;
@@ -189,7 +188,7 @@ static void write_json(const char *to) {
 static void siglip_lines_of_json(void **state) {
   (void)state;
   gh_error err = {0};
-  char *copy = check_path(folder, "unigram"), *path = check_path(folder, "unigram/tokenizer.json");
+  char *copy = check_path(scratch, "unigram"), *path = check_path(scratch, "unigram/tokenizer.json");
   check_ok(gh_folder_make(&err, copy));
   check_ok(gh_file_copy(&err, TOKENS "/siglip", copy, "tokenizer_config.json", true));
   write_json(path);
@@ -336,7 +335,7 @@ static void both_forms(void **state) {
   const gh_st_tensor *t = gh_safetensors_find(want, "input_ids");
   static const char *const forms[2][2] = {{"tokenizer.json", NULL}, {"vocab.json", "merges.txt"}};
   for (int form = 0; form < 2; form++) {
-    char *copy = check_path(folder, form ? "pair" : "json");
+    char *copy = check_path(scratch, form ? "pair" : "json");
     check_ok(gh_folder_make(&err, copy));
     for (int i = 0; i < 2 && forms[form][i]; i++)
       check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", copy, forms[form][i], true));
@@ -377,7 +376,7 @@ static void files_that_cannot_be(void **state) {
       {"spiece.model", "\x0a\x05\x0a\x01z\x18\x02\x12\x02\x18\x02", GH_ERROR_UNSUPPORTED, "kind 2"},
   };
   gh_error err = {0};
-  char *broken = check_path(folder, "broken");
+  char *broken = check_path(scratch, "broken");
   check_ok(gh_folder_make(&err, broken));
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     char *path = check_path(broken, table[i].name);
@@ -406,7 +405,7 @@ static void settings_that_cannot_be(void **state) {
        "single_word"},
   };
   gh_error err = {0};
-  char *copy = check_path(folder, "settings"), *path = check_path(folder, "settings/tokenizer_config.json");
+  char *copy = check_path(scratch, "settings"), *path = check_path(scratch, "settings/tokenizer_config.json");
   check_ok(gh_folder_make(&err, copy));
   check_ok(gh_tokenizer_copy(&err, TOKENS "/clip", copy));
   for (size_t i = 0; i < GH_COUNT(table); i++) {
@@ -443,7 +442,7 @@ static void every_allocation_may_fail(void **state) {
   (void)state;
   static const char vocabulary[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|startoftext|>\":3,\"<|endoftext|>\":4}";
   gh_error err = {0};
-  char *small = check_path(folder, "small"), *names[2];
+  char *small = check_path(scratch, "small"), *names[2];
   check_ok(gh_folder_make(&err, small)); /* few tokens: an allocation fails for each */
   names[0] = check_path(small, "vocab.json");
   names[1] = check_path(small, "merges.txt");
@@ -454,18 +453,6 @@ static void every_allocation_may_fail(void **state) {
   free(names[0]);
   free(names[1]);
   free(small);
-}
-
-static int begin(void **state) {
-  (void)state;
-  folder = check_folder();
-  return 0;
-}
-
-static int end(void **state) {
-  (void)state;
-  check_folder_done(folder);
-  return 0;
 }
 
 static const char *const *arguments;
@@ -489,5 +476,6 @@ int main(int count, char **given) {
   };
   const struct CMUnitTest by_hand[] = {cmocka_unit_test(given_lines)};
   arguments = (const char *const *)given;
-  return count == 4 ? cmocka_run_group_tests(by_hand, NULL, NULL) : cmocka_run_group_tests(tests, begin, end);
+  return count == 4 ? cmocka_run_group_tests(by_hand, NULL, NULL)
+                    : cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

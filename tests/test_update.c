@@ -14,11 +14,6 @@
 
 static gh_error err;
 
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
-
 #define PARAMETERS 3
 static const int64_t sizes[PARAMETERS] = {1, 33, 9001};
 static const gh_adamw_options options = {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01};
@@ -35,31 +30,31 @@ static gh_tensor *add(model *o, const char *kind, int i, gh_dtype dtype, int64_t
   char name[32];
   snprintf(name, sizeof name, "%s%d", kind, i);
   gh_tensor *t;
-  OK(gh_store_add(&err, o->store, name, dtype, 1, &size, &t));
+  check_ok(gh_store_add(&err, o->store, name, dtype, 1, &size, &t));
   return t;
 }
 
 static void create(model *o, const char *shape, double max_norm) {
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
-  OK(gh_device_open(&err, id ? id : "auto", &o->device));
-  OK(gh_store_create(&err, o->device, &o->store));
+  check_ok(gh_device_open(&err, id ? id : "auto", &o->device));
+  check_ok(gh_store_create(&err, o->device, &o->store));
   o->step = add(o, "step", 0, GH_U32, STEP_WORDS);
   o->control = add(o, "control", 0, GH_U32, CONTROL_WORDS);
   o->squares = add(o, "squares", 0, GH_F32, PARAMETERS);
   o->loss = add(o, "loss", 0, GH_F32, 1);
-  OK(gh_graph_create(&err, o->device, &o->graph));
+  check_ok(gh_graph_create(&err, o->device, &o->graph));
   for (int i = 0; i < PARAMETERS; i++) {
     o->w[i] = add(o, "w", i, GH_F32, sizes[i]);
     o->m[i] = add(o, "m", i, GH_F32, sizes[i]);
     o->v[i] = add(o, "v", i, GH_F32, sizes[i]);
-    OK(gh_store_make_trainable(&err, o->store, o->w[i]));
+    check_ok(gh_store_make_trainable(&err, o->store, o->w[i]));
     gh_square_sum(o->graph, o->w[i]->grad, o->squares, i);
   }
   gh_clip_control(o->graph, o->squares, o->loss, o->control, max_norm);
   for (int i = 0; i < PARAMETERS; i++)
     gh_adamw(o->graph, o->w[i], o->w[i]->grad, o->m[i], o->v[i], o->step, o->control, options);
-  OK(gh_graph_plan(&err, o->graph));
+  check_ok(gh_graph_plan(&err, o->graph));
 }
 
 static void destroy(model *o) {
@@ -69,8 +64,8 @@ static void destroy(model *o) {
 }
 
 static void run(model *o) {
-  OK(gh_graph_run(&err, o->graph));
-  OK(o->device->backend->finish(&err, o->device));
+  check_ok(gh_graph_run(&err, o->graph));
+  check_ok(o->device->backend->finish(&err, o->device));
 }
 
 static void set_step(model *o, int t, double rate) {
@@ -78,20 +73,20 @@ static void set_step(model *o, int t, double rate) {
                                    (float)(1 / (1 - pow(options.beta2, t)))};
   uint32_t block[STEP_WORDS] = {0};
   memcpy(block + STEP_LEARNING_RATE, rate_and_biases, sizeof rate_and_biases);
-  OK(gh_tensor_write(&err, o->device, o->step, block));
+  check_ok(gh_tensor_write(&err, o->device, o->step, block));
 }
 
 static float control_float(model *o, int word) {
   uint32_t block[CONTROL_WORDS];
   float value;
-  OK(gh_tensor_read(&err, o->device, o->control, block));
+  check_ok(gh_tensor_read(&err, o->device, o->control, block));
   memcpy(&value, block + word, sizeof value);
   return value;
 }
 
 static uint32_t bad_flag(model *o) {
   uint32_t block[CONTROL_WORDS];
-  OK(gh_tensor_read(&err, o->device, o->control, block));
+  check_ok(gh_tensor_read(&err, o->device, o->control, block));
   return block[CONTROL_BAD];
 }
 
@@ -101,7 +96,7 @@ static void fill(model *o, gh_tensor *t, float value, int64_t place, float there
   float *values = malloc((size_t)n * sizeof *values);
   assert_non_null(values);
   for (int64_t i = 0; i < n; i++) values[i] = i == place ? there : value;
-  OK(gh_tensor_write(&err, o->device, t, values));
+  check_ok(gh_tensor_write(&err, o->device, t, values));
   free(values);
 }
 
@@ -142,7 +137,7 @@ static uint64_t digest(model *o) {
     for (int i = 0; i < PARAMETERS; i++) {
       size_t bytes = (size_t)gh_tensor_bytes(lists[k][i]);
       unsigned char *data = malloc(bytes);
-      OK(gh_tensor_read(&err, o->device, lists[k][i], data));
+      check_ok(gh_tensor_read(&err, o->device, lists[k][i], data));
       for (size_t b = 0; b < bytes; b++) hash = (hash ^ data[b]) * 1099511628211u;
       free(data);
     }
@@ -204,7 +199,7 @@ static void check_adamw(const char *shape) {
     w[i] = (float)sin((double)i);
     exact[0][i] = (double)w[i];
   }
-  OK(gh_tensor_write(&err, o.device, o.w[2], w));
+  check_ok(gh_tensor_write(&err, o.device, o.w[2], w));
   const double rate = (double)1e-2f, b1 = options.beta1, b2 = options.beta2;
   for (int t = 1; t <= 5; t++) {
     for (int64_t i = 0; i < n; i++) {
@@ -214,11 +209,11 @@ static void check_adamw(const char *shape) {
       exact[2][i] = b2 * exact[2][i] + (1 - b2) * (double)g[i] * (double)g[i];
       exact[0][i] -= rate / (1 - pow(b1, t)) * exact[1][i] / (sqrt(exact[2][i] / (1 - pow(b2, t))) + options.eps);
     }
-    OK(gh_tensor_write(&err, o.device, o.w[2]->grad, g));
+    check_ok(gh_tensor_write(&err, o.device, o.w[2]->grad, g));
     set_step(&o, t, rate);
     run(&o);
   }
-  OK(gh_tensor_read(&err, o.device, o.w[2], w));
+  check_ok(gh_tensor_read(&err, o.device, o.w[2], w));
   double error = 0, norm = 0;
   for (int64_t i = 0; i < n; i++) {
     error += pow((double)w[i] - exact[0][i], 2);
@@ -246,17 +241,17 @@ static void check_zero(const char *shape) {
   gh_graph *g;
   float *values = malloc(300001 * sizeof *values);
   assert_non_null(values);
-  OK(gh_graph_create(&err, o.device, &g));
+  check_ok(gh_graph_create(&err, o.device, &g));
   for (size_t i = 0; i < GH_COUNT(wide); i++) {
     t[i] = add(&o, "wide", (int)i, GH_F32, wide[i]);
     for (int64_t k = 0; k < wide[i]; k++) values[k] = 1 + (float)k;
-    OK(gh_tensor_write(&err, o.device, t[i], values));
+    check_ok(gh_tensor_write(&err, o.device, t[i], values));
     if (i != 1) gh_zero(g, t[i]);
   }
-  OK(gh_graph_plan(&err, g));
-  OK(gh_graph_run(&err, g));
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
   for (size_t i = 0; i < GH_COUNT(wide); i++) {
-    OK(gh_tensor_read(&err, o.device, t[i], values));
+    check_ok(gh_tensor_read(&err, o.device, t[i], values));
     for (int64_t k = 0; k < wide[i]; k++)
       if (values[k] != (i == 1 ? 1 + (float)k : 0)) fail_msg("%s: tensor %d, element %d", shape, (int)i, (int)k);
   }
@@ -276,17 +271,17 @@ static void test_wrong_uses_are_named(void **state) {
   model o;
   create(&o, "gpu", 1);
   gh_graph *g;
-  OK(gh_graph_create(&err, o.device, &g));
+  check_ok(gh_graph_create(&err, o.device, &g));
   gh_square_sum(g, o.w[0], o.squares, PARAMETERS);
   assert_int_equal(gh_graph_plan(&err, g), GH_ERROR_CONFIG);
   assert_non_null(strstr(err.text, "square_sum"));
   gh_graph_free(g);
-  OK(gh_graph_create(&err, o.device, &g));
+  check_ok(gh_graph_create(&err, o.device, &g));
   gh_adamw(g, o.w[0], o.w[1]->grad, o.m[0], o.v[0], o.step, o.control, options);
   assert_int_equal(gh_graph_plan(&err, g), GH_ERROR_CONFIG);
   assert_non_null(strstr(err.text, "adamw"));
   gh_graph_free(g);
-  OK(gh_graph_create(&err, o.device, &g));
+  check_ok(gh_graph_create(&err, o.device, &g));
   gh_zero(g, gh_add(g, o.w[0], o.w[0]));
   assert_int_equal(gh_graph_plan(&err, g), GH_ERROR_CONFIG);
   assert_non_null(strstr(err.text, "zero"));

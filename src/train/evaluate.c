@@ -271,26 +271,14 @@ static void free_measures(const gh_evaluate_plan *plan, gh_measure *measures) {
   for (int i = 0; i < plan->count; i++) gh_measure_free(&measures[i]);
 }
 
-gh_status gh_evaluate_check(gh_error *err, const gh_config *config) {
+gh_status gh_evaluate_check(gh_error *err, const gh_config *config, bool decode) {
   gh_evaluate_plan plan;
   gh_measure *measures = gh_alloc(err, GH_MAX_MEASURES, sizeof *measures);
   gh_status status = measures ? gh_evaluate_plan_read(err, &plan, config) : GH_ERROR_MEMORY;
   if (!status && plan.count) status = gh_text_check(err, config->clip);
   if (!status) {
     status = open_measures(err, &plan, measures);
-    free_measures(&plan, measures);
-  }
-  free(measures);
-  return status;
-}
-
-gh_status gh_evaluate_check_pictures(gh_error *err, const gh_config *config) {
-  gh_evaluate_plan plan;
-  gh_measure *measures = gh_alloc(err, GH_MAX_MEASURES, sizeof *measures);
-  gh_status status = measures ? gh_evaluate_plan_read(err, &plan, config) : GH_ERROR_MEMORY;
-  if (!status) {
-    status = open_measures(err, &plan, measures);
-    for (int i = 0; i < plan.count && !status; i++) {
+    for (int i = 0; i < plan.count && decode && !status; i++) {
       status = gh_feed_check_files(err, measures[i].images, "checking pictures");
       if (status) gh_fail_in(err, "evaluate[%d]", i);
     }

@@ -32,12 +32,9 @@
 typedef struct gh_evaluator gh_evaluator;
 
 /* Checks both keys and reads the data that they name, so that nothing is wrong
- * with them later. */
-gh_status gh_evaluate_check(gh_error *err, const gh_config *config);
-
-/* Decodes every picture that "evaluate" names, which takes about as long as reading them for one evaluation: a picture
- * that is broken would end stage 2. The first such is named. */
-gh_status gh_evaluate_check_pictures(gh_error *err, const gh_config *config);
+ * with them later. `decode`: every picture too, which takes about as long as
+ * reading them for one evaluation; the first that is broken is named. */
+gh_status gh_evaluate_check(gh_error *err, const gh_config *config, bool decode);
 
 /* What "evaluate" takes on the device: fills in evaluation_bytes and
  * start_bytes, with 0 where nothing is asked for. Nothing is allocated. `lora`:

@@ -194,7 +194,7 @@ static gh_status foresee_stage2(gh_error *err, const gh_training *t) {
   gh_stage s = {.config = t->config, .options = t->options};
   s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
-  gh_status status = t->options->dry_run ? GH_OK : gh_evaluate_check_pictures(err, t->config);
+  gh_status status = t->options->dry_run ? GH_OK : gh_evaluate_check(err, t->config, true);
   if (!status) status = gh_models_open(err, &s.models, t->config, NULL, NULL);
   if (!status) status = fit(err, &s);
   if (!status) {
@@ -231,7 +231,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_status status = gh_setup_refuse(err, config);
   if (!status && !config->stages[0].steps && !config->stages[1].steps)
     status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
-  if (!status) status = gh_evaluate_check(err, config);
+  if (!status) status = gh_evaluate_check(err, config, false);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
   if (!status && !options->dry_run) status = find_run(err, &t);

@@ -1,4 +1,5 @@
 #include "support/gemm_problem.h"
+#include "support/check.h"
 
 #include <float.h>
 #include <math.h>
@@ -13,11 +14,6 @@
 #include "base/half.h"
 
 static gh_error err;
-
-#define OK(call) assert_ok((call), #call)
-static void assert_ok(gh_status status, const char *what) {
-  if (status) fail_msg("%s: %s", what, err.text);
-}
 
 gh_gemm_desc gemm_desc_of(int64_t m, int64_t n, int64_t k, int trans, int option) {
   gh_gemm_desc g = {.m = m, .n = n, .k = k, .trans_a = trans & 1, .trans_b = trans & 2, .batch = 1, .alpha = 1};
@@ -58,25 +54,25 @@ static float *random_numbers(int64_t n, gh_dtype dtype) {
 static void write_numbers(gemm_problem *p, gh_buffer *to, gh_dtype dtype, const float *x, int64_t n) {
   const gh_backend *door = p->device->backend;
   if (dtype == GH_F32) {
-    OK(door->write(&err, p->device, to, 0, x, n * 4));
+    check_ok(door->write(&err, p->device, to, 0, x, n * 4));
     return;
   }
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
   for (int64_t i = 0; i < n; i++) half[i] = gh_f32_to_bf16(x[i]);
-  OK(door->write(&err, p->device, to, 0, half, n * 2));
+  check_ok(door->write(&err, p->device, to, 0, half, n * 2));
   free(half);
 }
 
 static void read_numbers(gemm_problem *p, const gh_buffer *from, gh_dtype dtype, float *x, int64_t n) {
   const gh_backend *door = p->device->backend;
   if (dtype == GH_F32) {
-    OK(door->read(&err, p->device, from, 0, x, n * 4));
+    check_ok(door->read(&err, p->device, from, 0, x, n * 4));
     return;
   }
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
-  OK(door->read(&err, p->device, from, 0, half, n * 2));
+  check_ok(door->read(&err, p->device, from, 0, half, n * 2));
   for (int64_t i = 0; i < n; i++) x[i] = gh_bf16_to_f32(half[i]);
   free(half);
 }
@@ -110,12 +106,13 @@ void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *d
     for (int64_t i = 0; i < p->elements[2]; i++)
       if (is_element(g, i)) p->c[i] = NAN;
   for (int i = 0; i < 3; i++) {
-    OK(door->buffer_create(&err, device, p->elements[i] * (int64_t)gh_dtype_size(dtype_of(p, i)), &p->buffers[i]));
+    check_ok(
+        door->buffer_create(&err, device, p->elements[i] * (int64_t)gh_dtype_size(dtype_of(p, i)), &p->buffers[i]));
     gemm_problem_write(p, i);
   }
   if (g->epilogue == GH_EPILOGUE_NONE) return;
   p->bias = random_numbers(g->n, g->dtype_c);
-  OK(door->buffer_create(&err, device, g->n * (int64_t)gh_dtype_size(g->dtype_c), &p->buffers[3]));
+  check_ok(door->buffer_create(&err, device, g->n * (int64_t)gh_dtype_size(g->dtype_c), &p->buffers[3]));
   write_numbers(p, p->buffers[3], g->dtype_c, p->bias, g->n);
   g->bias = p->buffers[3];
 }
@@ -133,8 +130,8 @@ void gemm_problem_compute(gemm_problem *p) {
   const gh_backend *door = p->device->backend;
   gh_launch *launch;
   gemm_problem_write(p, 2);
-  OK(gh_gemm_bind(&err, p->device, &p->desc, p->buffers[0], p->buffers[1], p->buffers[2], &launch));
-  OK(door->enqueue(&err, p->device, launch));
+  check_ok(gh_gemm_bind(&err, p->device, &p->desc, p->buffers[0], p->buffers[1], p->buffers[2], &launch));
+  check_ok(door->enqueue(&err, p->device, launch));
   read_numbers(p, p->buffers[2], p->desc.dtype_c, p->got, p->elements[2]);
   door->launch_free(launch);
 }
