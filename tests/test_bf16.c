@@ -134,6 +134,69 @@ static void test_update_writes_both(void **state) {
   check_update("gpu");
 }
 
+/* ---- a low-rank product in parts ---- */
+
+enum { IN = 33, RANK = 3, OUT = 17 };
+
+static gh_tensor *matrix(const char *name, gh_dtype dtype, int64_t rows, int64_t columns, const float *values) {
+  gh_tensor *t = NULL;
+  check_ok(gh_store_add(&err, store, name, dtype, 2, (int64_t[]){rows, columns}, &t));
+  check_ok(gh_tensor_write_f32(&err, device, t, values));
+  return t;
+}
+
+/* got[i][j] against sum_k a[i][k] b[k][j] (a (rows, inner), b turned if it is (columns, inner)), relative to the sum of
+ * the terms' sizes. */
+static void expect_product(const char *what, const float *got, const float *a, const float *b, int rows, int columns,
+                           int inner, bool a_turned, bool b_turned, double tolerance) {
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < columns; j++) {
+      double want = 0, size = 0;
+      for (int k = 0; k < inner; k++) {
+        double term = (double)(a_turned ? a[k * rows + i] : a[i * inner + k]);
+        term *= (double)(b_turned ? b[j * inner + k] : b[k * columns + j]);
+        want += term;
+        size += fabs(term);
+      }
+      double off = fabs((double)got[i * columns + j] - want);
+      if (!(off <= tolerance * size)) fail_msg("%s[%d][%d]: %g of %g", what, i, j, off, size);
+    }
+}
+
+/* The identity goes through both factors: what comes out is up down, of float32 factors in bf16 arithmetic. */
+static void check_factors(const char *shape) {
+  static float identity[IN * IN], down[RANK * IN], up[OUT * RANK], dy[IN * OUT], y[IN * OUT], ddown[RANK * IN],
+      dup[OUT * RANK];
+  uint64_t state = 5;
+  for (int i = 0; i < IN; i++) identity[i * IN + i] = 1;
+  for (int i = 0; i < RANK * IN; i++) down[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
+  for (int i = 0; i < OUT * RANK; i++) up[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
+  for (int i = 0; i < IN * OUT; i++) dy[i] = (float)(check_random(&state) % 255) - 127; /* exact in bf16 */
+  begin(shape);
+  gh_tensor *a = matrix("down", GH_F32, RANK, IN, down), *b = matrix("up", GH_F32, OUT, RANK, up);
+  check_ok(gh_store_make_trainable(&err, store, a));
+  check_ok(gh_store_make_trainable(&err, store, b));
+  gh_tensor *low = gh_linear(graph, matrix("x", GH_BF16, IN, IN, identity), gh_bf16x2(graph, a, false), NULL);
+  gh_tensor *out = gh_linear_to(graph, low, gh_bf16x2(graph, b, true), NULL, GH_F32);
+  gh_graph_keep(graph, out);
+  check_ok(gh_graph_differentiate_from(graph, &out, (gh_tensor *[]){matrix("dy", GH_F32, IN, OUT, dy)}, 1));
+  run();
+  check_ok(gh_tensor_read(&err, device, out, y));
+  check_ok(gh_tensor_read(&err, device, a->grad, ddown));
+  check_ok(gh_tensor_read(&err, device, b->grad, dup));
+  expect_product("y", y, down, up, IN, OUT, RANK, true, true, 0x1p-14);
+  expect_product("dup", dup, dy, down, OUT, RANK, IN, true, true, 0x1p-14);
+  expect_product("ddown", ddown, up, dy, RANK, IN, OUT, true, true,
+                 0x1p-8 * (1 + 0x1p-7)); /* what passes between them is rounded */
+  end();
+}
+
+static void test_factors_in_parts(void **state) {
+  (void)state;
+  if (check_has_shape("cpu")) check_factors("cpu");
+  check_factors("gpu");
+}
+
 /* ---- what does not fit together is named ---- */
 
 static void test_types_that_do_not_fit(void **state) {
@@ -158,6 +221,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_update_writes_both),
+      cmocka_unit_test(test_factors_in_parts),
       cmocka_unit_test(test_types_that_do_not_fit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

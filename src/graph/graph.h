@@ -64,10 +64,11 @@ struct gh_node {
 };
 
 enum {
-  GH_OP_ACCUMULATES = 1, /* launch honours node->accumulate on out[0] */
-  GH_OP_VIEW = 2,        /* out[0] is in[0]'s memory with another shape; nothing is launched */
-  GH_OP_INPLACE = 4,     /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
-  GH_OP_MIXED = 8        /* infer itself checks which inputs are float32 and which bf16 */
+  GH_OP_ACCUMULATES = 1,   /* launch honours node->accumulate on out[0] */
+  GH_OP_VIEW = 2,          /* out[0] is in[0]'s memory with another shape; nothing is launched */
+  GH_OP_INPLACE = 4,       /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
+  GH_OP_MIXED = 8,         /* infer itself checks which inputs are float32 and which bf16 */
+  GH_OP_WIDE_GRADIENT = 16 /* gradients of its results are float32 though the results are bf16: parameters' they are */
 };
 
 /* gh_op.wide: the inputs that are float32 whatever the storage type (statistics, scales, the residual stream). The
@@ -125,6 +126,9 @@ gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 /* What a matrix product reads of t: its working copy where it has one, otherwise itself. Both follow reshapes. */
 gh_dtype gh_operand_dtype(const gh_tensor *t);
 gh_buffer *gh_operand_buffer(const gh_tensor *t);
+/* How the gradient of t is stored: a parameter's and that of a GH_OP_WIDE_GRADIENT's result in float32, others as t is.
+ */
+gh_dtype gh_gradient_dtype(const gh_tensor *t);
 
 /* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor of an unbacked store does
  * nothing; writing a float32 one that has a working copy writes that, too. */

@@ -90,6 +90,11 @@ gh_buffer *gh_operand_buffer(const gh_tensor *t) {
   return root->working ? root->working->buffer : root->buffer;
 }
 
+gh_dtype gh_gradient_dtype(const gh_tensor *t) {
+  bool wide = t->trainable || (t->producer && t->producer->op->flags & GH_OP_WIDE_GRADIENT);
+  return wide ? GH_F32 : t->dtype;
+}
+
 static gh_status transferable(gh_error *err, const gh_tensor *t) {
   if (!gh_tensor_buffer(t))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s has no memory: it was not kept, or the graph is not planned", t->name);

@@ -18,22 +18,28 @@ bool gh_lora_targets(const gh_lora *lora, const char *layer) {
 }
 
 /* An adapter's tensor under PEFT's key ("base_model.model." in front), copied into the store under its plain name. */
-static gh_tensor *adapter_tensor(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *name) {
+static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape, const char *name) {
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   bool fresh = !gh_store_find(m->store, name);
   gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true};
-  plain.storage = m->storage;
-  gh_tensor *t = gh_matrix(&plain, init, rank, shape, "%s", name);
+  gh_tensor *t = gh_parameter(&plain, init, 2, shape, "%s", name);
   if (!t || !fresh || !m->lora->adapter) return t;
   gh_name key = gh_name_make("base_model.model.%s", name);
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(gh_graph_error(g), (size_t)n, sizeof *values);
   gh_status status = GH_ERROR_MEMORY;
-  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter, key.text, rank, shape, values);
+  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter, key.text, 2, shape, values);
   if (!status) status = gh_tensor_write(gh_graph_error(g), gh_graph_device(g), t, values);
   free(values);
   return status ? NULL : t;
+}
+
+/* A factor as products read it. Rounding the factors took gradients further from float32's than all else in mixed
+ * precision together. */
+static gh_tensor *factor(gh_module *m, gh_init init, const int64_t *shape, bool up, const char *layer) {
+  gh_tensor *t = stored_factor(m, init, shape, gh_name_make("%s.lora_%c.weight", layer, up ? 'B' : 'A').text);
+  return t && m->storage == GH_BF16 ? gh_bf16x2(m->graph, t, up) : t;
 }
 
 /* The adapter's values of a layer's bias, or NULL. PEFT has written both names. */
@@ -76,9 +82,8 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   int64_t n = weight->shape[0], k = weight->shape[1], r = lora->rank;
-  gh_name a_name = gh_name_make("%s.lora_A.weight", layer), b_name = gh_name_make("%s.lora_B.weight", layer);
-  gh_tensor *a = adapter_tensor(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, a_name.text);
-  gh_tensor *b = adapter_tensor(m, gh_init_constant(0), 2, (int64_t[]){n, r}, b_name.text);
+  gh_tensor *a = factor(m, gh_init_fan_in(k), (int64_t[]){r, k}, false, layer);
+  gh_tensor *b = factor(m, gh_init_constant(0), (int64_t[]){n, r}, true, layer);
   gh_lora_bias_layer(m, bias, layer, true);
   gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
   return gh_linear_adapted(g, x, weight, bias, low, b, lora->alpha / (double)r, result);

@@ -99,6 +99,8 @@ static gh_tensor *zero(gh_graph *g, gh_tensor **in) {
   gh_zero(g, in[0]);
   return NULL;
 }
+static gh_tensor *bf16x2(gh_graph *g, gh_tensor **in) { return gh_bf16x2(g, in[0], false); }
+
 static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
   gh_accumulate(g, in[0], in[1]);
   return NULL;
@@ -127,6 +129,7 @@ static const struct gh_op_case cases[] = {
     {"attention", "257 tokens, 16 heads of 64", attention, {IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64)}},
     {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
     {"attention", "784 tokens, a head of 512", attention, {IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512)}},
+    {"bf16x2", "down, 16x4096", bf16x2, {IN(2, 16, 4096)}},
     {"clip_control", "434 tensors", clip, {GIVEN(1, 434), GIVEN(1, 1)}},
     {"concat", "197x3072 and 197x12288", concat, {IN(3, 0, 197, 3072), IN(3, 0, 197, 12288)}},
     {"conv2d", "3x3, 128x224x224", conv, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},

@@ -89,6 +89,26 @@ static void record_cast(gh_drawn *d) {
   for (size_t i = 0; i < GH_COUNT(values); i++) d->want[i] = (double)gh_bf16_to_f32(gh_f32_to_bf16(values[i]));
 }
 
+/* The parts of either order, side by side as float32. */
+static void record_bf16x2(gh_drawn *d, bool up) {
+  static const float values[] = {1.00390625f, -3.3333333f, 1e-30f, 65537.0f};
+  enum { N = GH_COUNT(values) };
+  gh_tensor *x;
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 2, (int64_t[]){N / 2, 2}, &x) ||
+      gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
+    return;
+  d->out = gh_cast(d->g, gh_bf16x2(d->g, x, up), GH_F32);
+  d->count = 3 * N;
+  d->tolerance = 0;
+  for (int i = 0; i < N; i++) {
+    float high = gh_bf16_to_f32(gh_f32_to_bf16(values[i])), low = gh_bf16_to_f32(gh_f32_to_bf16(values[i] - high));
+    for (int part = 0; part < 3; part++)
+      d->want[up ? i / 2 * 6 + part * 2 + i % 2 : part * N + i] = (double)(part == (up ? 2 : 1) ? low : high);
+  }
+}
+static void record_bf16x2_down(gh_drawn *d) { record_bf16x2(d, false); }
+static void record_bf16x2_up(gh_drawn *d) { record_bf16x2(d, true); }
+
 static const struct {
   const char *op;
   void (*record)(gh_drawn *d);
@@ -96,7 +116,9 @@ static const struct {
              {"random_timestep", record_timestep},
              {"random_index", record_index},
              {"clip_control", record_control},
-             {"cast", record_cast}};
+             {"cast", record_cast},
+             {"bf16x2", record_bf16x2_down},
+             {"bf16x2", record_bf16x2_up}};
 
 static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
   const uint32_t block[STEP_WORDS] = {

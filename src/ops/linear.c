@@ -64,13 +64,10 @@ static gh_tensor *as_operand(gh_graph *g, gh_tensor *dc, const gh_tensor *like) 
   return gh_cast(g, dc, gh_operand_dtype(like));
 }
 
-/* How the gradient of an operand is stored: a parameter's is added up in float32. */
-static gh_dtype gradient_dtype(const gh_tensor *t) { return t->trainable ? GH_F32 : t->dtype; }
-
 /* dA = dC op(B)ᵀ and dB = op(A)ᵀ dC, each transposed where its matrix is stored so. */
 static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *a = node->in[0], *b = node->in[1], *dc = as_operand(g, dout[0], a);
-  gh_dtype da = gradient_dtype(a), db = gradient_dtype(b);
+  gh_dtype da = gh_gradient_dtype(a), db = gh_gradient_dtype(b);
   bool ta = node->attr[TRANS_A] != 0, tb = node->attr[TRANS_B] != 0;
   double alpha = node->attr[ALPHA];
   if (gh_wants_grad(a)) din[0] = ta ? matmul(g, b, dc, tb, true, alpha, da) : matmul(g, dc, b, false, !tb, alpha, da);
@@ -207,11 +204,11 @@ static void linear_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
   }
   bool product = gh_wants_grad(x) || gh_wants_grad(w) || gh_wants_grad(low) || gh_wants_grad(up);
   gh_tensor *dc = product ? as_operand(g, dy, x) : NULL;
-  if (gh_wants_grad(x)) din[X] = matmul(g, dc, w, false, false, 1, gradient_dtype(x));
-  if (gh_wants_grad(w)) din[WEIGHT] = matmul(g, dc, x, true, false, 1, gradient_dtype(w));
+  if (gh_wants_grad(x)) din[X] = matmul(g, dc, w, false, false, 1, gh_gradient_dtype(x));
+  if (gh_wants_grad(w)) din[WEIGHT] = matmul(g, dc, x, true, false, 1, gh_gradient_dtype(w));
   if (gh_wants_grad(bias)) din[BIAS] = gh_column_sum(g, dy, gh_tensor_rows(dy), gh_tensor_columns(dy), 1, bias);
-  if (gh_wants_grad(low)) din[LOW] = matmul(g, dc, up, false, false, scale, gradient_dtype(low));
-  if (gh_wants_grad(up)) din[UP] = matmul(g, dc, low, true, false, scale, gradient_dtype(up));
+  if (gh_wants_grad(low)) din[LOW] = matmul(g, dc, up, false, false, scale, gh_gradient_dtype(low));
+  if (gh_wants_grad(up)) din[UP] = matmul(g, dc, low, true, false, scale, gh_gradient_dtype(up));
 }
 
 static double linear_flops(const gh_node *node) {

@@ -21,6 +21,13 @@ gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
 /* x stored as dtype, rounded to nearest even; x itself where it is. Gradients are turned back. */
 gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
 
+/* A float32 factor of a low-rank product, for units that multiply bf16. x is high + low, both bf16, to 2^-16 of itself;
+ * the parts stand beside each other along the rank: down (R, K) -> (3R, K), high, low, high; up (N, R) -> (N, 3R),
+ * high, high, low. So one product of bf16 gives high high + high low + low high, the float32 one to 2^-14 (oneMKL's
+ * "float_to_bf16x2"); gradients, too. */
+gh_tensor *gh_bf16x2(gh_graph *g, gh_tensor *x, bool up);
+extern const gh_op gh_op_bf16x2_backward; /* input dy, attribute up */
+
 typedef enum gh_activation_kind {
   GH_GELU_ERF,   /* x Phi(x) */
   GH_GELU_TANH,  /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */

@@ -13,6 +13,8 @@
   X(attention_backward_kv)                                                                                             \
   X(attention_backward_q)                                                                                              \
   X(attention_delta)                                                                                                   \
+  X(bf16x2)                                                                                                            \
+  X(bf16x2_backward)                                                                                                   \
   X(cast)                                                                                                              \
   X(clip_control)                                                                                                      \
   X(column_dot)                                                                                                        \

@@ -78,8 +78,17 @@ def matmul_cases():
     cases.save()
 
 
+def bf16x2_cases():
+    cases = Cases("bf16x2")  # the forward's parts are rounded: src/ops/check_drawn.c
+    for n, k in [(1, 1), (3, 31), (4, 33), (2, 65), (17, 16)]:
+        cases.add(f"down_{n}x{k}", [randn(3 * n, k)], lambda d, n=n: d[:n] + d[2 * n:], {"up": 0}, op="bf16x2_backward", grads=[])
+        cases.add(f"up_{n}x{k}", [randn(n, 3 * k)], lambda d, k=k: d[:, :k] + d[:, k:2 * k], {"up": 1}, op="bf16x2_backward", grads=[])
+    cases.save()
+
+
 if __name__ == "__main__":
     add_cases()
     column_sum_cases()
     linear_cases()
     matmul_cases()
+    bf16x2_cases()

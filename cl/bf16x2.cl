@@ -1,0 +1,32 @@
+/* A float32 matrix as bf16 parts whose products together are the float32 product to 2^-14: high = x rounded and low,
+ * what that took off. Three parts of a row lie part_stride apart, rows row_stride; two are high, the one at place_low
+ * is low. */
+
+KERNEL void bf16x2_forward(GLOBAL bf16 *y, GLOBAL const float *x, int64 rows, int64 columns, int64 row_stride,
+                           int64 part_stride, int place_low) {
+  ROW(rows);
+  if (!row_valid) return; /* no barrier below */
+  GLOBAL bf16 *high = y + row * row_stride, *again = high + (3 - place_low) * part_stride;
+  GLOBAL bf16 *low = high + place_low * part_stride;
+  x += row * columns;
+  FOR_COLUMNS(i, columns) {
+    const vec v = vec_load(x, i, columns);
+    vec_store(high, i, columns, v);
+    vec_store(again, i, columns, v);
+    vec_store(low, i, columns, v - vec_load(high, i, columns));
+  }
+}
+
+/* Each part's gradient is the sum with the other factor's part beside it, high or low: both high ones make up dx. */
+KERNEL void bf16x2_backward(GLOBAL float *dx, GLOBAL const float *dy, int64 rows, int64 columns, int64 row_stride,
+                            int64 part_stride, int place_low, int accumulate) {
+  ROW(rows);
+  if (!row_valid) return; /* no barrier below */
+  GLOBAL const float *high = dy + row * row_stride, *again = high + (3 - place_low) * part_stride;
+  dx += row * columns;
+  FOR_COLUMNS(i, columns) {
+    vec sum = vec_load(high, i, columns) + vec_load(again, i, columns);
+    if (accumulate) sum += vec_load(dx, i, columns);
+    vec_store(dx, i, columns, sum);
+  }
+}
