@@ -107,6 +107,7 @@ expect 1 "exists already: not replaced" init --arch flux-autoencoder --out "$wor
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
 expect 1 "no tokenizer in the folder" init --arch tiny --out "$work/other" --tokenizer "$work/tiny"
 expect 1 "no tokenizer in the folder" encode --model "$work/tiny" --text "$0" --out "$work/text.safetensors"
+expect 2 "encode: --json and --out are both $work/e" encode --model "$work/tiny" --images x --out "$work/e" --json "$work/e"
 expect 2 "--images or --text is needed" encode --model "$work/tiny" --out "$work/text.safetensors"
 [ ! -e "$work/text.safetensors" ] || fail "a refused encode left a file"
 expect 2 "--out DIR is missing" init --arch tiny

@@ -104,6 +104,7 @@ GH_MAX_BUFFER_MIB=64 reject "in one piece; opencl:0 allocates at most 64 MiB; a 
 reject "clip: absent" --set clip=absent
 reject "autoencoder: absent.safetensors" --set autoencoder=absent.safetensors
 reject "denoiser.weights: absent.safetensors" --set denoiser.weights=absent.safetensors
+reject "data.latent_cache.path: run.json/x: cannot make the folder" --set data.latent_cache='{"crops": 1, "path": "run.json/x"}'
 reject "stage2.lora.adapter: absent" --set stage2.lora.adapter=absent
 
 # ---- the plan alone ----

@@ -41,6 +41,7 @@ gh_status gh_file_copy(gh_error *err, const char *from, const char *to, const ch
 gh_status gh_file_remove(gh_error *err, const char *path);                 /* absent is fine */
 gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fsyncs the folder of `to` */
 gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */
+gh_status gh_folder_check(gh_error *err, const char *path);                /* whether it can be made and written to */
 gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without following links; absent is fine */
 gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
 /* Removes the temporary files that killed writers left directly in path; for who knows that nobody is writing there. */

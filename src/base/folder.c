@@ -33,6 +33,23 @@ gh_status gh_folder_make(gh_error *err, const char *path) {
   return status;
 }
 
+gh_status gh_folder_check(gh_error *err, const char *path) {
+  gh_status status = GH_OK;
+  char *at = gh_strdup(err, path);
+  while (at && !gh_path_exists(at)) { /* "." and "/" exist */
+    char *folder = gh_path_folder(err, at);
+    free(at);
+    at = folder;
+  }
+  if (!at) return GH_ERROR_MEMORY;
+  if (!gh_path_is_folder(at))
+    status = gh_fail(err, GH_ERROR_FILE, "%s: cannot make the folder: %s: is in the way and is no folder", path, at);
+  else if (access(at, W_OK | X_OK))
+    status = gh_fail(err, GH_ERROR_FILE, "%s: cannot be written: %s: %s", path, at, strerror(errno));
+  free(at);
+  return status;
+}
+
 static int remove_entry(const char *path, const struct stat *facts, int type, struct FTW *where) {
   (void)facts;
   (void)where;

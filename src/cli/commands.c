@@ -123,6 +123,16 @@ static gh_status write_json(gh_error *err, const gh_args *args, const char *path
   return gh_json_write_file(err, path, args->result);
 }
 
+/* The results as JSON would take the place of the results. */
+static gh_status check_json(gh_error *err, const gh_args *args) {
+  const char *json = gh_args_text(args, "json"), *out = NULL;
+  for (const gh_option *o = args->command->options; o && o->name; o++)
+    if (!strcmp(o->name, "out")) out = gh_args_text(args, "out");
+  if (json && out && !strcmp(json, out))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --json and --out are both %s", args->command->name, out);
+  return gh_check_output(err, args, "json");
+}
+
 static gh_status run_command(gh_error *err, const gh_command *command, int argc, char **argv, int first) {
   gh_args args;
   bool help = false;
@@ -135,7 +145,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   const char *path = gh_args_text(&args, "json");
   args.result = gh_json_object(err);
   status = args.result ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_check_output(err, &args, "json");
+  if (!status) status = check_json(err, &args);
   if (!status) {
     status = command->run(err, &args);
     gh_error second = {0}; /* the command's own failure stays the one that is reported */

@@ -219,7 +219,10 @@ static gh_status check_files(gh_error *err, gh_training *t) {
   bool denoiser_is_stage1s = t->folder && t->from.stage == 2 && t->config->stages[0].steps;
   gh_status status = denoiser_is_stage1s ? GH_OK : gh_models_open(err, &models, t->config, NULL, NULL);
   gh_models_close(&models);
-  const gh_strings *images = &t->config->data.images;
+  const gh_data_config *data = &t->config->data;
+  if (!status && data->latent_cache_path && (status = gh_folder_check(err, data->latent_cache_path)))
+    gh_fail_in(err, "data.latent_cache.path");
+  const gh_strings *images = &data->images;
   return status ? status : gh_image_set_open(err, &t->images, (const char *const *)images->items, images->count);
 }
 
