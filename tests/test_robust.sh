@@ -43,8 +43,7 @@ cp -r good listed
 : >listed/odd.webp
 train --set data.images='["listed"]' # both stages
 [ "$(grep -c 'skipped: .*odd.webp' err)" = 1 ] || fail "the images were not listed once: $(cat err)"
-rm -rf run
-refuse 1 "no readable image among 6" "$genhance" train --config run.json --set data.images='["broken"]'
+reject "data.images: no readable image among 6, the first: broken/cut.jpg" --set data.images='["broken"]'
 mkdir nothing
 reject "data.images: nothing: no image" --set data.images='["nothing"]'
 reject "data.images: absent: no such file or folder" --set data.images='["images","absent"]'

@@ -81,7 +81,28 @@ char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index) 
   return gh_source_full_name(err, source, index);
 }
 
-gh_status gh_image_set_load(gh_error *err, const gh_image_set *set, uint64_t index, char **bytes, size_t *size) {
+gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index) {
+  char *bytes = NULL, *name = gh_image_set_name(err, set, index);
+  size_t size = 0;
   const gh_source *source = find_source(set, &index);
-  return gh_source_load(err, source, index, bytes, size);
+  gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
+  if (!status) status = gh_image_decode(err, out, name, bytes, size);
+  free(bytes);
+  free(name);
+  return status;
+}
+
+gh_status gh_image_set_check(gh_error *err, const gh_image_set *set) {
+  gh_error first = {0};
+  for (uint64_t i = 0; i < gh_image_set_count(set); i++) {
+    gh_error why = {0};
+    gh_image image = {0};
+    gh_status status = gh_image_set_decode(&why, &image, set, i);
+    gh_image_free(&image);
+    if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", why.text);
+    if (!status) return GH_OK;
+    if (!i) first = why;
+  }
+  return gh_fail(err, GH_ERROR_FILE, "data.images: no readable image among %llu, the first: %s",
+                 (unsigned long long)gh_image_set_count(set), first.text);
 }

@@ -4,6 +4,7 @@
 #define GH_TRAIN_IMAGE_SET_H
 
 #include "base/text.h"
+#include "io/image.h"
 
 typedef struct gh_image_set gh_image_set;
 
@@ -18,7 +19,9 @@ uint64_t gh_image_set_hash(const gh_image_set *set);     /* of names and sizes *
 
 /* "photos/sub/a.png"; index < count. The caller frees. */
 char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index);
-/* The encoded file; the caller frees. */
-gh_status gh_image_set_load(gh_error *err, const gh_image_set *set, uint64_t index, char **bytes, size_t *size);
+gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index);
+
+/* Decodes images until one is good: GH_ERROR_FILE where none is, with the first one's reason. */
+gh_status gh_image_set_check(gh_error *err, const gh_image_set *set);
 
 #endif

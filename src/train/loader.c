@@ -69,17 +69,6 @@ char *gh_loader_name(gh_error *err, const gh_loader *loader, uint64_t index) {
 
 /* ---- one sample ---- */
 
-static gh_status decode_image(gh_error *err, gh_image *out, const gh_loader *loader, uint64_t index) {
-  char *bytes = NULL, *name = gh_loader_name(err, loader, index);
-  size_t size = 0;
-  gh_status status = GH_ERROR_MEMORY;
-  if (name) status = gh_image_set_load(err, loader->set, index, &bytes, &size);
-  if (name && !status) status = gh_image_decode(err, out, name, bytes, size);
-  free(bytes);
-  free(name);
-  return status;
-}
-
 static bool is_known_broken(gh_loader *loader, uint64_t index) {
   pthread_mutex_lock(&loader->lock);
   bool broken = loader->broken[index];
@@ -119,7 +108,7 @@ static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sam
     if (is_known_broken(loader, index)) continue;
     gh_image image = {0};
     gh_error why = {0};
-    gh_status status = decode_image(&why, &image, loader, index);
+    gh_status status = gh_image_set_decode(&why, &image, loader->set, index);
     *sample = (gh_loader_sample){ordinal, index, crops ? ordinal / loader->images % crops : 0};
     if (!status)
       status = crop_sample(err, out, loader, &image, sample);
