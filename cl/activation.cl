@@ -24,14 +24,16 @@ inline vec activation_inner(vec x, int32 kind, vec *slope) {
 KERNEL void activation_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int32 kind, int64 n) {
   vec ignored;
   if (kind == GELU_ERF) {
-    FOR_ELEMENTS(i, n) {
-      vec v = vec_load(x, i, n);
-      vec_store(y, i, n, v * vec_normal(v, &ignored));
+    FOR_ELEMENTS_TOGETHER(first, n) {
+      vec v[TOGETHER];
+      EACH(k, i, first, n) v[k] = vec_load(x, i, n);
+      EACH(k, i, first, n) vec_store(y, i, n, v[k] * vec_normal(v[k], &ignored));
     }
   } else {
-    FOR_ELEMENTS(i, n) {
-      vec v = vec_load(x, i, n);
-      vec_store(y, i, n, v * vec_sigmoid(activation_inner(v, kind, &ignored)));
+    FOR_ELEMENTS_TOGETHER(first, n) {
+      vec v[TOGETHER];
+      EACH(k, i, first, n) v[k] = vec_load(x, i, n);
+      EACH(k, i, first, n) vec_store(y, i, n, v[k] * vec_sigmoid(activation_inner(v[k], kind, &ignored)));
     }
   }
 }
@@ -39,14 +41,28 @@ KERNEL void activation_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int32 kind,
 /* dx = dy (cdf + x density), or dy (s + x s (1 - s) inner'(x)); dx may be dy. */
 KERNEL void activation_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, int32 kind, int64 n) {
   if (kind == GELU_ERF) {
-    FOR_ELEMENTS(i, n) {
-      vec v = vec_load(x, i, n), density, cdf = vec_normal(v, &density);
-      vec_store(dx, i, n, vec_load(dy, i, n) * fma(v, density, cdf));
+    FOR_ELEMENTS_TOGETHER(first, n) {
+      vec v[TOGETHER], d[TOGETHER];
+      EACH(k, i, first, n) {
+        v[k] = vec_load(x, i, n);
+        d[k] = vec_load(dy, i, n);
+      }
+      EACH(k, i, first, n) {
+        vec density, cdf = vec_normal(v[k], &density);
+        vec_store(dx, i, n, d[k] * fma(v[k], density, cdf));
+      }
     }
   } else {
-    FOR_ELEMENTS(i, n) {
-      vec v = vec_load(x, i, n), slope, s = vec_sigmoid(activation_inner(v, kind, &slope));
-      vec_store(dx, i, n, vec_load(dy, i, n) * s * fma(v * (1.0f - s), slope, VEC(1.0f)));
+    FOR_ELEMENTS_TOGETHER(first, n) {
+      vec v[TOGETHER], d[TOGETHER];
+      EACH(k, i, first, n) {
+        v[k] = vec_load(x, i, n);
+        d[k] = vec_load(dy, i, n);
+      }
+      EACH(k, i, first, n) {
+        vec slope, s = vec_sigmoid(activation_inner(v[k], kind, &slope));
+        vec_store(dx, i, n, d[k] * s * fma(v[k] * (1.0f - s), slope, VEC(1.0f)));
+      }
     }
   }
 }

@@ -1,13 +1,18 @@
 /* y = a + scale * b, b of a's shape or one row of it repeated, which is float32 always; y may be a. */
 
-KERNEL void add_forward(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const ELEM *b, float scale, int64 n) {
-  FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(a, i, n) + scale * vec_load(b, i, n));
-}
-
-/* The same where a is float32 and b is not: a branch joins the residual stream. */
-KERNEL void add_wide_forward(GLOBAL float *y, GLOBAL const float *a, GLOBAL const ELEM *b, float scale, int64 n) {
-  FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(a, i, n) + scale * vec_load(b, i, n));
-}
+#define ADD(name, type)                                                                                                \
+  KERNEL void name(GLOBAL type *y, GLOBAL const type *a, GLOBAL const ELEM *b, float scale, int64 n) {                 \
+    FOR_ELEMENTS_TOGETHER(first, n) {                                                                                  \
+      vec u[TOGETHER], v[TOGETHER];                                                                                    \
+      EACH(k, i, first, n) {                                                                                           \
+        u[k] = vec_load(a, i, n);                                                                                      \
+        v[k] = vec_load(b, i, n);                                                                                      \
+      }                                                                                                                \
+      EACH(k, i, first, n) vec_store(y, i, n, u[k] + scale * v[k]);                                                    \
+    }                                                                                                                  \
+  }
+ADD(add_forward, ELEM)
+ADD(add_wide_forward, float) /* a is float32 and b is not: a branch joins the residual stream */
 
 KERNEL void add_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const float *b, float scale, int64 rows,
                              int64 columns) {
@@ -22,10 +27,13 @@ KERNEL void constant_forward(GLOBAL float *y, float value) {
   if (GROUP(0) == 0 && LANE == 0) ST(y, 0, value);
 }
 
-KERNEL void cast_narrow(GLOBAL ELEM *y, GLOBAL const float *x, int64 n) {
-  FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(x, i, n));
-}
-
-KERNEL void cast_widen(GLOBAL float *y, GLOBAL const ELEM *x, int64 n) {
-  FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(x, i, n));
-}
+#define CAST(name, to, from)                                                                                           \
+  KERNEL void name(GLOBAL to *y, GLOBAL const from *x, int64 n) {                                                      \
+    FOR_ELEMENTS_TOGETHER(first, n) {                                                                                  \
+      vec v[TOGETHER];                                                                                                 \
+      EACH(k, i, first, n) v[k] = vec_load(x, i, n);                                                                   \
+      EACH(k, i, first, n) vec_store(y, i, n, v[k]);                                                                   \
+    }                                                                                                                  \
+  }
+CAST(cast_narrow, ELEM, float)
+CAST(cast_widen, float, ELEM)

@@ -282,6 +282,27 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 #define FOR_ELEMENTS(i, n) for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += (int64)GROUPS(0) * LANES)
 #endif
 
+/* The same for kernels that do little with what they load. A compiler has to keep the order of loads and stores that
+ * may touch the same memory, so that a work-item of FOR_ELEMENTS has the loads of one element under way, two bytes
+ * perhaps. Here it takes TOGETHER elements and goes over them twice, to load and to store:
+ *   FOR_ELEMENTS_TOGETHER(first, n) {
+ *     vec v[TOGETHER];
+ *     EACH(k, i, first, n) v[k] = vec_load(x, i, n);
+ *     EACH(k, i, first, n) vec_store(y, i, n, f(v[k]));
+ *   } */
+#ifdef CPU_SHAPE
+#define TOGETHER                    1
+#define FOR_ELEMENTS_TOGETHER(i, n) FOR_ELEMENTS(i, n)
+#define EACH(k, i, first, n)        for (int64 k = 0, i = first; k < 1; k++)
+#else
+#define TOGETHER     4
+#define ELEMENT_STEP ((int64)GROUPS(0) * LANES)
+#define FOR_ELEMENTS_TOGETHER(i, n)                                                                                    \
+  for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += TOGETHER * ELEMENT_STEP)
+#define EACH(k, i, first, n)                                                                                           \
+  UNROLL for (int64 k = 0, i = first; k < TOGETHER; k++, i += ELEMENT_STEP) if (i < (int64)(n))
+#endif
+
 /* ---- mechanism 2: rows ---- one row of `columns` elements a LANES-wide team (gh_grid_rows).
  * ROW(rows) declares `row` and `row_valid`: teams past the end redo the last row, so that every work-item meets every
  * barrier, and must not store: STORE only `if (row_valid)`. ONE_ROW declares just `row_valid`: of a single row. */
@@ -325,7 +346,24 @@ inline float row_max(float v, LOCAL_PTR float *s) {
   return mine[0];
 }
 #endif
+#ifdef __CUDACC_RTC__ /* with the turns counted beforehand NVIDIA's compiler unrolls, and has four loads under way */
+typedef struct column_turns {
+  int64 at;
+  uint32 left;
+} column_turns;
+inline column_turns columns_of_lane(int64 columns) {
+  column_turns turns;
+  turns.at = LANE;
+  turns.left = ((uint32)columns + (uint32)(LANES - 1 - LANE)) / (uint32)LANES;
+  return turns;
+}
+#define FOR_COLUMNS(i, columns)                                                                                        \
+  UNROLL_BY(4)                                                                                                         \
+  for (column_turns i##_turns = columns_of_lane(columns); i##_turns.left; i##_turns.left--, i##_turns.at += LANES)     \
+    for (int64 i = i##_turns.at, i##_once = 1; i##_once; i##_once = 0)
+#else
 #define FOR_COLUMNS(i, columns) for (int64 i = (int64)LANE * VW; i < (int64)(columns); i += (int64)LANES * VW)
+#endif
 
 /* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums those.
  * COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so a kernel

@@ -58,11 +58,12 @@ KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GL
   FOR_ELEMENTS(i, n) {
     const vec g = vec_load(gradient, i, n) * clip;
     vec m1 = vec_load(m, i, n), v1 = vec_load(v, i, n);
+    const vec before = vec_load(w, i, n); /* under way with the others: no compiler may move it past the stores */
     m1 += one_minus_beta1 * (g - m1);
     v1 = v1 * beta2 + one_minus_beta2 * g * g;
     vec_store(m, i, n, m1);
     vec_store(v, i, n, v1);
-    const vec updated = vec_load(w, i, n) * keep - size * (m1 / (sqrt(v1) * root + eps));
+    const vec updated = before * keep - size * (m1 / (sqrt(v1) * root + eps));
     vec_store(w, i, n, updated);
     if (copy) vec_store(copy, i, n, updated);
   }
