@@ -200,6 +200,47 @@ static void test_single_gradients(void **context) {
   free_all(x, INPUTS);
 }
 
+/* As where pictures are embedded: nothing is kept for a backward pass. */
+static void run_forward(const attention_sizes *s, float *const *x, float *to) {
+  gh_store *store = NULL;
+  gh_graph *g = NULL;
+  gh_tensor *in[INPUTS];
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_graph_create(&err, device, &g));
+  for (int i = Q; i <= V; i++) {
+    int64_t dims[4];
+    gh_tensor *t;
+    attention_shape(s, i, dims);
+    check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t));
+    check_ok(gh_tensor_write(&err, device, t, x[i]));
+    in[i] = gh_cast(g, t, GH_BF16);
+  }
+  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], s->scale, s->causal);
+  gh_graph_keep(g, out);
+  check_ok(gh_graph_plan(&err, g));
+  assert_int_equal(count_launches(g, "attention_matrix_"), 1);
+  check_ok(gh_graph_run(&err, g));
+  check_ok(gh_tensor_read_f32(&err, device, out, to));
+  gh_graph_free(g);
+  gh_store_free(store);
+}
+
+static void test_forward_alone(void **context) {
+  (void)context;
+  for (int i = 0; gh_attention_sizes[i]; i++) {
+    const attention_sizes s = {1, 77, 79, 1, gh_attention_sizes[i], false, 0.2};
+    const size_t bytes = (size_t)attention_elements(&s, Q) * sizeof(float);
+    float *x[INPUTS], *both[RESULTS], *alone = malloc(bytes);
+    attention_fill(&s, x);
+    run(&s, x, both, NULL);
+    run_forward(&s, x, alone);
+    assert_memory_equal(alone, both[ATTENTION_OUT], bytes);
+    free(alone);
+    free_all(both, RESULTS);
+    free_all(x, INPUTS);
+  }
+}
+
 /* How many NaN each result has after one element (or every key) is replaced: PyTorch's counts. */
 static void test_nan_arrives(void **context) {
   (void)context;
@@ -366,6 +407,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_float64),
       cmocka_unit_test(test_rounding_is_kept),
+      cmocka_unit_test(test_forward_alone),
       cmocka_unit_test(test_nan_arrives),
       cmocka_unit_test(test_fixtures),
       cmocka_unit_test(test_choosing),
