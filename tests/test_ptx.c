@@ -66,18 +66,20 @@ static unsigned load(const char *body, CUmodule *module, char *log, size_t size)
   return cu->cuModuleLoadDataEx(module, text, 2, names, values);
 }
 
-static unsigned run(const char *body, unsigned items) {
+static unsigned run_blocks(const char *body, unsigned blocks, unsigned items) {
   CUmodule module;
   CUfunction function;
   char log[400] = "";
   if (load(body, &module, log, sizeof log)) fail_msg("%s", log);
   OK(cu->cuModuleGetFunction(&function, module, "f"));
   void *params[] = {&memory};
-  OK(cu->cuLaunchKernel(function, 1, 1, 1, items, 1, 1, 0, stream, params, NULL));
+  OK(cu->cuLaunchKernel(function, blocks, 1, 1, items, 1, 1, 0, stream, params, NULL));
   unsigned code = cu->cuStreamSynchronize(stream);
   if (!code) OK(cu->cuModuleUnload(module));
   return code;
 }
+
+static unsigned run(const char *body, unsigned items) { return run_blocks(body, 1, items); }
 
 static void write_words(const void *from, size_t words) {
   OK(cu->cuMemcpyHtoDAsync_v2(memory, from, 4 * words, stream));
@@ -232,14 +234,14 @@ static void test_ldmatrix(void **state) {
 /* ---- faults ---- */
 
 /* What is said on stderr while the kernel runs; the launch must fail. */
-static void expect_fault(const char *body, unsigned items, const char *seen) {
+static void expect_fault(const char *body, unsigned blocks, unsigned items, const char *seen) {
   char said[1000];
   FILE *file = tmpfile();
   const int before = dup(2);
   if (!file || before < 0) fail_msg("no temporary file");
   fflush(stderr);
   dup2(fileno(file), 2);
-  unsigned code = run(body, items);
+  unsigned code = run_blocks(body, blocks, items);
   fflush(stderr);
   dup2(before, 2);
   close(before);
@@ -251,40 +253,47 @@ static void expect_fault(const char *body, unsigned items, const char *seen) {
 
 static const struct {
   const char *body, *seen;
-  unsigned items;
+  unsigned items, blocks;
 } faults[] = {
-    {"st.shared.u32 [%rd4], %r1;", "a race", 64}, /* all write one word */
-    {"st.shared.u32 [%rd5], %r1; ld.shared.u32 %r10, [%rd4+4];", "written by work-item 1 ", 32}, /* of one warp */
-    {"st.shared.u32 [%rd5], %r1; ld.shared.u32 %r10, [%rd4+252];", "a race", 64},
-    {"st.shared.u32 [%rd5], %r1; bar.sync 0; ld.shared.u32 %r10, [%rd4]; st.shared.u32 [%rd5], %r10;", "a race", 64},
+    {"st.shared.u32 [%rd4], %r1;", "a race", 64, 1}, /* all write one word */
+    {"st.shared.u32 [%rd5], %r1; ld.shared.u32 %r10, [%rd4+4];", "written by work-item 1 ", 32, 1}, /* of one warp */
+    {"st.shared.u32 [%rd5], %r1; ld.shared.u32 %r10, [%rd4+252];", "a race", 64, 1},
+    {"st.shared.u32 [%rd5], %r1; bar.sync 0; ld.shared.u32 %r10, [%rd4]; st.shared.u32 [%rd5], %r10;", "a race", 64, 1},
     {"cp.async.cg.shared.global [%r4], [%rd1], 16, 16; cp.async.commit_group; ld.shared.u32 %r10, [%r4];",
-     "left to a copy", 1},
+     "left to a copy", 1, 1},
     {"cp.async.cg.shared.global [%r4], [%rd1], 16, 16; bar.sync 0; cp.async.wait_all; add.s32 %r5, %r2, 16; "
      "ld.shared.u32 %r10, [%r5];",
-     "a race", 32},
-    {"ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1+8];", "no multiple of 16", 1},
-    {"ld.shared.v2.f32 {%f1, %f2}, [%rd4+4];", "no multiple of 8", 1},
-    {"cp.async.cg.shared.global [%r4], [%rd1+8], 16, 16;", "global address", 1},
+     "a race", 32, 1},
+    {"ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1+8];", "no multiple of 16", 1, 1},
+    {"ld.shared.v2.f32 {%f1, %f2}, [%rd4+4];", "no multiple of 8", 1, 1},
+    {"cp.async.cg.shared.global [%r4], [%rd1+8], 16, 16;", "global address", 1, 1},
     {"add.s32 %r4, %r4, 8; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];",
-     "no multiple of 16", 32},
-    {"ld.shared.f32 %f1, [%rd4+1024];", "no shared variable", 1},
-    {"ld.global.f32 %f1, [%rd1+4096];", "no device memory", 1},
-    {"ld.global.f32 %f1, [%rd1+-4];", "no device memory", 1},
+     "no multiple of 16", 32, 1},
+    {"ld.shared.f32 %f1, [%rd4+1024];", "no shared variable", 1, 1},
+    {"ld.global.f32 %f1, [%rd1+4096];", "no device memory", 1, 1},
+    {"ld.global.f32 %f1, [%rd1+-4];", "no device memory", 1, 1},
     {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, "
      "[%r4];\n"
      "$L1:",
-     "others never come", 32},
-    {"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];", "others never come", 31},
-    {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; bar.sync 0;\n$L1:", "not all work-items", 32},
-    {"setp.lt.s32 %p1, %r1, 32; @%p1 bra $L1; bar.sync 0; bra.uni $L2;\n$L1: bar.sync 0;\n$L2:", "another barrier", 64},
-    {"shfl.sync.bfly.b32 %r10, %r1, 16, 0x1f, 0xffff;", "takes no part", 16},
-    {"mov.u32 %r10, 1;", "maxntid", 65},
+     "others never come", 32, 1},
+    {"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];", "others never come", 31, 1},
+    {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; bar.sync 0;\n$L1:", "not all work-items", 32, 1},
+    {"setp.lt.s32 %p1, %r1, 32; @%p1 bra $L1; bar.sync 0; bra.uni $L2;\n$L1: bar.sync 0;\n$L2:", "another barrier", 64,
+     1},
+    {"shfl.sync.bfly.b32 %r10, %r1, 16, 0x1f, 0xffff;", "takes no part", 16, 1},
+    {"mov.u32 %r10, 1;", "maxntid", 65, 1},
+    {"st.global.u32 [%rd1], %r1;", "written by work-item 0 ", 32, 1},
+    {"st.global.u32 [%rd3], %r1; ld.global.u32 %r10, [%rd1];", "written by work-item 0 ", 64, 1},
+    {"st.global.u32 [%rd1], %r1;", "written by another block", 1, 2},
+    {"mov.u32 %r10, %ctaid.x; setp.eq.s32 %p1, %r10, 2; ld.global.u32 %r11, [%rd1]; @!%p1 bra $L1; "
+     "st.global.u32 [%rd1], %r10;\n$L1:",
+     "read by another block", 1, 3},
 };
 
 static void test_faults(void **state) {
   for (size_t i = 0; i < GH_COUNT(faults); i++) {
     if (i) begin(state);
-    expect_fault(faults[i].body, faults[i].items, faults[i].seen);
+    expect_fault(faults[i].body, faults[i].blocks, faults[i].items, faults[i].seen);
     if (i + 1 < GH_COUNT(faults)) end(state);
   }
 }
@@ -308,6 +317,15 @@ static void test_no_faults(void **state) {
          32));
   read_words(words, 64);
   for (int i = 0; i < 64; i++) assert_int_equal(words[i], i < 32 ? 1 : 0);
+  /* blocks read the same and write halves of one word; in one block a barrier is enough */
+  OK(run_blocks("mov.u32 %r10, %ctaid.x; mul.wide.u32 %rd10, %r10, 2; add.s64 %rd10, %rd1, %rd10; "
+                "ld.global.u32 %r11, [%rd1+8]; add.s32 %r10, %r10, 5; st.global.u16 [%rd10], %r10;",
+                2, 1));
+  OK(run(
+      "ld.global.u32 %r10, [%rd1]; bar.sync 0; st.global.u32 [%rd3], %r10; bar.sync 0; ld.global.u32 %r11, [%rd1+16];",
+      32));
+  read_words(words, 32);
+  for (int i = 0; i < 32; i++) assert_int_equal(words[i], 0x60005);
 }
 
 static void test_refusals(void **state) {

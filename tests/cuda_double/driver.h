@@ -35,8 +35,9 @@ int double_capability(void); /* 90: 9.0 */
 size_t double_memory_bytes(void);
 
 bool double_is_pinned(const void *p);
-/* The allocation of device memory around p. */
-bool double_find_device(const void *p, const char **begin, const char **end);
+/* The allocation of device memory around p, and for every 2 bytes of it a note of whoever asks, zeros at first. */
+bool double_find_device(const void *p, const char **begin, const char **end, void **notes);
+#define DOUBLE_NOTE_BYTES 12
 
 /* ---- streams: the lock is held ---- */
 

@@ -14,6 +14,7 @@ typedef struct allocation {
   struct allocation *next;
   char *map, *at;
   size_t mapped, bytes; /* mapped: without the fence */
+  void *notes;          /* of double_find_device */
 } allocation;
 
 typedef struct pinned {
@@ -37,11 +38,21 @@ bool gh_double_is_device(const void *p, size_t bytes) {
   return a && bytes <= (size_t)(a->at + a->bytes - (const char *)p);
 }
 
-bool double_find_device(const void *p, const char **begin, const char **end) {
-  const allocation *a = *find_allocation(p);
+static size_t notes_bytes(const allocation *a) { return (a->bytes / 2 + 1) * DOUBLE_NOTE_BYTES; }
+
+bool double_find_device(const void *p, const char **begin, const char **end, void **notes) {
+  allocation *a = *find_allocation(p);
   if (!a) return false;
+  if (!a->notes) {
+    a->notes = mmap(NULL, notes_bytes(a), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (a->notes == MAP_FAILED) {
+      a->notes = NULL;
+      return false;
+    }
+  }
   *begin = a->at;
   *end = a->at + a->bytes;
+  *notes = a->notes;
   return true;
 }
 
@@ -102,6 +113,7 @@ unsigned cuMemFree_v2(CUdeviceptr memory) {
   *link = a->next;
   in_use -= a->bytes;
   munmap(a->map, a->mapped + PAGE);
+  if (a->notes) munmap(a->notes, notes_bytes(a));
   free(a);
   return code;
 }

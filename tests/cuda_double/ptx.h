@@ -66,7 +66,8 @@ typedef struct ptx_op {
 extern const ptx_op ptx_ops[];
 extern const ptx_op ptx_warp_ops[];
 extern const ptx_op ptx_memory_ops[];
-extern const ptx_op ptx_load_op, ptx_store_op; /* of every type: ptx_parse.c reads their names in parts */
+extern const ptx_op ptx_load_op, ptx_load_shared_op,
+    ptx_store_op; /* of every type: ptx_parse.c reads their names in parts */
 
 enum { PTX_GLOBAL, PTX_IN_SHARED, PTX_PARAM };
 

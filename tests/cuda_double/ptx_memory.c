@@ -1,7 +1,7 @@
-/* Memory as PTX sees it. Every access is checked: within an allocation or a variable, at a multiple of its size. Of
- * shared memory it is kept who touched each word since the last barrier: two work-items that meet there without one,
- * one of them writing, fail the launch; so does whoever touches what a cp.async is still to write. Its bytes arrive
- * only when its own lane waits for them. */
+/* Memory as PTX sees it. Every access is checked: within an allocation or a variable, at a multiple of its size. It is
+ * kept who touched what since the last barrier: two work-items that meet there without one, one of them writing, fail
+ * the launch; in global memory two blocks do at any time. So does whoever touches what a cp.async is still to write:
+ * its bytes arrive only when its own lane waits for them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,20 +14,32 @@ typedef struct shared_word {
   uint16_t copier;                  /* of a copy on its way */
 } shared_word;
 
-enum { NOBODY = 0xffff, SEVERAL = 0xfffe };
+typedef struct global_note { /* of 2 bytes */
+  uint32_t write_epoch, read_epoch;
+  uint16_t writer, reader;
+} global_note;
+_Static_assert(sizeof(global_note) == DOUBLE_NOTE_BYTES, "driver_memory.c makes room for them");
+
+enum { NOBODY = 0xffff, SEVERAL = 0xfffe, BLOCKS = 0xfffd };
 
 #define SHARED_ROOM (2 * PTX_SHARED)
 static _Alignas(64) char shared[SHARED_ROOM];
 static shared_word words[SHARED_ROOM / 4];
-static uint32_t epoch;
-static const char *recent_begin, *recent_end; /* an allocation */
+static uint32_t epoch, launch_epoch, block_epoch; /* now; the first of the launch and of the block */
+static const char *recent_begin, *recent_end;     /* an allocation */
+static global_note *recent_notes;
+static ptx_variable recent_variable;
 
-void ptx_memory_begin(void) { recent_begin = recent_end = NULL; }
+void ptx_memory_begin(void) {
+  recent_begin = recent_end = NULL;
+  recent_variable = (ptx_variable){0};
+  launch_epoch = ++epoch;
+}
 
 void ptx_memory_begin_block(void) {
   const uint32_t end = (ptx_now.kernel->shared_end + 3) / 4;
   memset(shared, 0xff, (size_t)end * 4); /* NaN: nothing may count on zeros */
-  if (++epoch == 0) memset(words, 0, sizeof words), epoch = 1;
+  block_epoch = ++epoch;
   for (uint32_t i = 0; i < end; i++) words[i].copier = NOBODY;
 }
 
@@ -49,7 +61,11 @@ static inline const char *global_at(const ptx_warp *w, const ptx_instr *in, int 
     return NULL;
   }
   if (p >= recent_begin && p < recent_end && bytes <= (size_t)(recent_end - p)) return p;
-  if (double_find_device(p, &recent_begin, &recent_end) && bytes <= (size_t)(recent_end - p)) return p;
+  void *notes = NULL;
+  if (double_find_device(p, &recent_begin, &recent_end, &notes) && bytes <= (size_t)(recent_end - p)) {
+    recent_notes = notes;
+    return p;
+  }
   ptx_fail(w, in, lane, "%u bytes at %#llx are no device memory", bytes, (unsigned long long)address);
   return NULL;
 }
@@ -60,9 +76,13 @@ static inline char *shared_at(const ptx_warp *w, const ptx_instr *in, int lane, 
     ptx_fail(w, in, lane, "shared address %#llx is no multiple of %u", (unsigned long long)address, bytes);
     return NULL;
   }
+  if (address >= recent_variable.at && address + bytes <= recent_variable.at + recent_variable.bytes)
+    return shared + address;
   for (int i = 0; i < k->variable_count; i++) {
     const ptx_variable *v = &k->variables[i];
-    if (address >= v->at && address + bytes <= v->at + v->bytes) return shared + address;
+    if (address < v->at || address + bytes > v->at + v->bytes) continue;
+    recent_variable = *v;
+    return shared + address;
   }
   ptx_fail(w, in, lane, "%u bytes at %#llx are no shared variable", bytes, (unsigned long long)address);
   return NULL;
@@ -82,6 +102,7 @@ static inline bool note_read(const ptx_warp *w, const ptx_instr *in, int lane, u
   const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
   for (uint32_t i = at / 4; i <= (at + bytes - 1) / 4; i++) {
     shared_word *s = &words[i];
+    if (s->read_epoch == epoch && s->reader == SEVERAL) continue; /* so that nobody wrote */
     if (s->copier != NOBODY) return race(w, in, lane, 4 * i, "left to a copy", s->copier);
     if (s->write_epoch == epoch && (s->writer != self || many)) return race(w, in, lane, 4 * i, "written", s->writer);
     const bool others = many || (s->read_epoch == epoch && s->reader != self);
@@ -100,6 +121,38 @@ static inline bool note_write(const ptx_warp *w, const ptx_instr *in, int lane, 
     if (s->read_epoch == epoch && s->reader != self) return race(w, in, lane, 4 * i, "read", s->reader);
     s->write_epoch = epoch;
     s->writer = self;
+  }
+  return true;
+}
+
+static __attribute__((cold, noinline)) bool global_race(const ptx_warp *w, const ptx_instr *in, int lane, size_t at,
+                                                        const char *what, uint32_t then, unsigned other) {
+  if (other == BLOCKS || then < block_epoch)
+    return ptx_fail(w, in, lane, "a race: byte %zu of an allocation was %s by another block", at, what);
+  return ptx_fail(w, in, lane, "a race: byte %zu of an allocation was %s by work-item %u with no barrier between", at,
+                  what, other);
+}
+
+/* After global_at. Blocks run at the same time: what one writes no other may touch in the same launch. */
+static inline bool note_global(const ptx_warp *w, const ptx_instr *in, int lane, const char *p, uint32_t bytes,
+                               bool writes) {
+  const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
+  const size_t first = (size_t)(p - recent_begin) / 2;
+  for (size_t i = first; i < first + (bytes + 1) / 2; i++) {
+    global_note *n = &recent_notes[i];
+    const bool written = n->write_epoch >= launch_epoch, read = n->read_epoch >= launch_epoch;
+    if (written && (n->write_epoch < block_epoch || (n->write_epoch == epoch && n->writer != self)))
+      return global_race(w, in, lane, 2 * i, "written", n->write_epoch, n->writer);
+    const bool by_blocks = read && (n->reader == BLOCKS || n->read_epoch < block_epoch);
+    const bool by_others = read && n->read_epoch == epoch && n->reader != self;
+    if (writes) {
+      if (by_blocks || by_others) return global_race(w, in, lane, 2 * i, "read", n->read_epoch, n->reader);
+      n->write_epoch = epoch;
+      n->writer = self;
+    } else {
+      n->read_epoch = epoch;
+      n->reader = by_blocks ? BLOCKS : by_others ? SEVERAL : self;
+    }
   }
   return true;
 }
@@ -139,19 +192,34 @@ static inline void put(const ptx_warp *w, const ptx_instr *in, int operand, int 
     ((uint32_t *)row)[lane] = (uint32_t)value & (in->width[operand] == 2 ? UINT16_MAX : UINT32_MAX);
 }
 
+static inline void put_all(const ptx_warp *w, const ptx_instr *in, int lane, const char *p) {
+  put(w, in, 0, lane, extended(p, in));
+  for (int v = 1; v < in->vector; v++) put(w, in, v, lane, extended(p + v * in->bytes, in));
+}
+
 /* Loads: the values, then the address. */
 static bool load(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
-  const int address = in->vector;
   const uint32_t bytes = (uint32_t)in->bytes * in->vector;
   for (uint32_t left = lanes; left; left &= left - 1) {
     const int lane = __builtin_ctz(left);
     const char *p = ptx_now.params + in->offset[0];
-    if (in->space != PTX_PARAM) {
-      uint64_t at = address_of(w, in, address, lane, in->offset[0]);
-      p = in->space == PTX_GLOBAL ? global_at(w, in, lane, at, bytes) : shared_at(w, in, lane, at, bytes);
-      if (!p || (in->space == PTX_IN_SHARED && !note_read(w, in, lane, (uint32_t)at, bytes, false))) return false;
+    if (in->space == PTX_GLOBAL) {
+      p = global_at(w, in, lane, address_of(w, in, in->vector, lane, in->offset[0]), bytes);
+      if (!p || !note_global(w, in, lane, p, bytes, false)) return false;
     }
-    for (int v = 0; v < in->vector; v++) put(w, in, v, lane, extended(p + v * in->bytes, in));
+    put_all(w, in, lane, p);
+  }
+  return true;
+}
+
+static bool load_shared(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const uint32_t bytes = (uint32_t)in->bytes * in->vector;
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    const uint64_t at = address_of(w, in, in->vector, lane, in->offset[0]);
+    const char *p = shared_at(w, in, lane, at, bytes);
+    if (!p || !note_read(w, in, lane, (uint32_t)at, bytes, false)) return false;
+    put_all(w, in, lane, p);
   }
   return true;
 }
@@ -163,7 +231,10 @@ static bool store(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
     const int lane = __builtin_ctz(left);
     uint64_t at = address_of(w, in, 0, lane, in->offset[0]);
     const char *p = in->space == PTX_GLOBAL ? global_at(w, in, lane, at, bytes) : shared_at(w, in, lane, at, bytes);
-    if (!p || (in->space == PTX_IN_SHARED && !note_write(w, in, lane, (uint32_t)at, bytes))) return false;
+    if (!p) return false;
+    if (in->space == PTX_GLOBAL ? !note_global(w, in, lane, p, bytes, true)
+                                : !note_write(w, in, lane, (uint32_t)at, bytes))
+      return false;
     for (int v = 0; v < in->vector; v++) {
       const char *row = ptx_row_of(w, in, 1 + v);
       memcpy((char *)(size_t)p + v * in->bytes, row + lane * (in->width[1 + v] == 8 ? 8 : 4), in->bytes);
@@ -173,6 +244,7 @@ static bool store(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
 }
 
 const ptx_op ptx_load_op = {"ld", PTX_ACTION, "?[", NULL, load};
+const ptx_op ptx_load_shared_op = {"ld", PTX_ACTION, "?[", NULL, load_shared};
 const ptx_op ptx_store_op = {"st", PTX_ACTION, "[?", NULL, store};
 
 /* ---- asynchronous copies ---- */
@@ -189,7 +261,8 @@ static bool copy(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
     if (taken[lane] > bytes) return ptx_fail(w, in, lane, "%u bytes of %u", taken[lane], bytes);
     if (from % bytes) return ptx_fail(w, in, lane, "global address %#llx", (unsigned long long)from);
     if (!shared_at(w, in, lane, to, bytes)) return false;
-    if (taken[lane] && !global_at(w, in, lane, from, bytes)) return false;
+    const char *source = taken[lane] ? global_at(w, in, lane, from, bytes) : NULL;
+    if (taken[lane] && (!source || !note_global(w, in, lane, source, taken[lane], false))) return false;
     if (!note_write(w, in, lane, (uint32_t)to, bytes)) return false;
     for (uint32_t i = 0; i < bytes; i += 4) words[(to + i) / 4].copier = (uint16_t)(w->index * PTX_LANES + lane);
     if (w->copy_count == w->copy_room) {

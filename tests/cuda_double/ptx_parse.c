@@ -314,7 +314,7 @@ static bool read_transfer(const char *name, size_t size, ptx_instr *in) {
   if (in->space == PTX_PARAM && (!load || in->vector > 1)) return false;
   in->bytes = types[t].bytes;
   in->is_signed = types[t].is_signed;
-  in->op = load ? &ptx_load_op : &ptx_store_op;
+  in->op = !load ? &ptx_store_op : s == PTX_IN_SHARED ? &ptx_load_shared_op : &ptx_load_op;
   return true;
 }
 
