@@ -280,9 +280,32 @@ static void test_gelu_of_a_linear(void **state) {
     }
 }
 
+/* What a work-item sums fits into its private memory, whatever the sizes: 2308 x 1792 once did not. */
+static void test_sums_fit(void **state) {
+  (void)state;
+  int checked = 0;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+    const bool amx = !strcmp(p->family, "own-amx");
+    if (!amx && strcmp(p->family, "own-cpu")) continue;
+    for (int64_t m = 1; m < 5000; m = m * 9 / 8 + 1)
+      for (int64_t n = 1; n < 5000; n = n * 17 / 16 + 1)
+        for (int cores = 1; cores <= 64; cores *= 2) {
+          gh_gemm_desc g = gemm_desc_of(m, n, 768, 0, 0);
+          g.dtype = g.dtype_c = GH_BF16;
+          gh_gemm_blocks cut = gh_gemm_cpu_blocks(p->size, amx, &g, cores);
+          if (cut.mt < 1 || cut.nb < 1 || cut.mt * cut.nb > cut.sums)
+            fail_msg("%s, %lld x %lld on %d cores: blocks of %lld x %lld", p->name, (long long)m, (long long)n, cores,
+                     (long long)cut.mt, (long long)cut.nb);
+          checked++;
+        }
+  }
+  assert_true(checked > 100000);
+}
+
 int main(void) {
   own_cache();
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sums_fit),
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_bias_of_float32, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_not_a_number_propagates, open_device, close_device),

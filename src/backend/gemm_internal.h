@@ -68,8 +68,15 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* what is stored
 /* The arguments every own kernel begins with; returns how many. */
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
-/* Evenly cut, in multiples of `step`, into pieces of at most `most`. */
+/* Evenly cut, in multiples of `step`, into pieces of at most `most` rounded up to such a multiple. */
 int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step);
+
+/* How a CPU's work-items share C, A and B: mt x nb of C each, panels of kc x nb. Where C is bfloat16, mt nb sums lie in
+ * private memory, which holds `sums`. */
+typedef struct gh_gemm_blocks {
+  int64_t mt, nb, kc, sums;
+} gh_gemm_blocks;
+gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *desc, int64_t cores);
 
 /* gemm_dot.c: CPUs with AVX512_BF16 */
 bool gh_gemm_dot_applies(const gh_gemm_desc *desc, const gh_device *d);

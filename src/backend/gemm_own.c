@@ -60,31 +60,37 @@ int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step) {
 
 /* Few columns leave cores idle: then narrower panels, and C is cut by rows too (each cut packs the panel again). The
  * result's bits depend on none of this. */
-static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider,
-                                 const struct cpu_family *family, const gh_gemm_desc *g, const gh_buffer *a,
-                                 const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  int64_t kc = gh_gemm_cut(g->k, provider->size[1], CHUNK), nb = gh_gemm_cut(g->n, provider->size[0], STRIP), mt;
-  const int64_t cores = GH_MAX(d->info.compute_units, 1);
+gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, int64_t cores) {
+  const struct cpu_family *family = &cpu_families[amx];
+  gh_gemm_blocks cut = {.nb = gh_gemm_cut(g->n, size[0], STRIP), .kc = gh_gemm_cut(g->k, size[1], CHUNK)};
+  cut.sums = g->dtype_c == GH_F32 ? INT64_MAX : family->total_floats;
   for (;;) {
-    const int64_t most = g->dtype_c == GH_F32 ? MAX_ROWS : family->total_floats / nb;
-    int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
+    const int64_t most =
+        GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / family->rows * family->rows;
+    int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
-    mt = GH_MIN(gh_gemm_cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows), most);
-    if (mt == most) mt = gh_gemm_cut(g->m, most, family->rows);
-    bool idle = GH_CEIL_DIV(g->m, mt) * across < 2 * cores || (mt < 64 && mt < g->m);
-    if (!idle || nb <= STRIP) break;
-    nb = ALIGN_UP(nb / 2, STRIP);
+    cut.mt = gh_gemm_cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
+    if (cut.mt >= most) cut.mt = gh_gemm_cut(g->m, most, family->rows);
+    bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
+    if (!idle || cut.nb <= STRIP) return cut;
+    cut.nb = ALIGN_UP(cut.nb / 2, STRIP);
   }
+}
+
+static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, bool amx,
+                                 const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
+                                 gh_launch **out) {
+  const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, GH_MAX(d->info.compute_units, 1));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
-                     .source = family->source,
+                     .source = cpu_families[amx].source,
                      .defines = g->image.channels ? "-DIMAGE" : gh_gemm_storage_defines(g),
                      .dtype = GH_F32};
-  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, mt), (size_t)GH_CEIL_DIV(g->n, nb), (size_t)g->batch}, {1, 1, 1}};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, cut.mt), (size_t)GH_CEIL_DIV(g->n, cut.nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
-  args[count++] = gh_arg_i32(mt);
-  args[count++] = gh_arg_i32(nb);
-  args[count++] = gh_arg_i32(kc);
+  args[count++] = gh_arg_i32(cut.mt);
+  args[count++] = gh_arg_i32(cut.nb);
+  args[count++] = gh_arg_i32(cut.kc);
   if (g->image.channels) {
     args[count++] = gh_arg_i32(g->image.height);
     args[count++] = gh_arg_i32(g->image.width);
@@ -119,12 +125,12 @@ static bool conv_amx_applies(const gh_gemm_desc *g, const gh_device *d) {
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  return cpu_family_bind(err, d, provider, &cpu_families[0], g, a, b, c, out);
+  return cpu_family_bind(err, d, provider, false, g, a, b, c, out);
 }
 
 static gh_status amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  return cpu_family_bind(err, d, provider, &cpu_families[1], g, a, b, c, out);
+  return cpu_family_bind(err, d, provider, true, g, a, b, c, out);
 }
 
 /* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
