@@ -56,6 +56,10 @@ mkdir -p run
 refuse 1 "clip: absent" "$genhance" train --config run.json --set clip=absent
 [ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in a folder that was there"
 
+echo '{"images": ["absent"], "output": "pre"}' >pre.json
+refuse 1 "genhance: images: absent: no such file or folder" "$genhance" pretrain autoencoder --config pre.json
+[ ! -e pre ] || fail "a pretraining that never began left $(find pre)"
+
 # ---- pictures that stage 2 will be measured with ----
 mkdir -p scenes/a scenes/b
 cp images/reduce.png scenes/a

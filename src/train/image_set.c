@@ -5,6 +5,7 @@
 #include "io/source.h"
 
 struct gh_image_set {
+  const char *key;
   gh_source **sources;
   size_t count;
   uint64_t *starts; /* [count + 1] index of each source's first image */
@@ -24,18 +25,20 @@ static gh_status open_sources(gh_error *err, gh_image_set *set, const char *cons
   return GH_OK;
 }
 
-gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *const *sources, size_t count) {
+gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
+                            size_t count) {
   *out = NULL;
-  if (!count) return gh_fail(err, GH_ERROR_CONFIG, "data.images: no source is named");
+  if (!count) return gh_fail(err, GH_ERROR_CONFIG, "%s: no source is named", key);
   gh_image_set *set = gh_alloc(err, 1, sizeof *set);
   gh_status status = set ? open_sources(err, set, sources, count) : GH_ERROR_MEMORY;
   if (!status) {
+    set->key = key;
     *out = set;
     return GH_OK;
   }
   gh_image_set_free(set);
   if (status == GH_ERROR_MEMORY) return status;
-  gh_fail_in(err, "data.images");
+  gh_fail_in(err, "%s", key);
   if (status == GH_ERROR_INTERRUPTED) status = err->status = GH_ERROR_STOPPED;
   if (status == GH_ERROR_ARGUMENT) status = err->status = GH_ERROR_CONFIG; /* the command line was right */
   return status;
@@ -103,6 +106,6 @@ gh_status gh_image_set_check(gh_error *err, const gh_image_set *set) {
     if (!status) return GH_OK;
     if (!i) first = why;
   }
-  return gh_fail(err, GH_ERROR_FILE, "data.images: no readable image among %llu, the first: %s",
+  return gh_fail(err, GH_ERROR_FILE, "%s: no readable image among %llu, the first: %s", set->key,
                  (unsigned long long)gh_image_set_count(set), first.text);
 }

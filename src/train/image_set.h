@@ -1,5 +1,5 @@
-/* The images of "data.images": several sources (io/source.h), one after the other, as one set. A run lists them once,
- * and everything in it that reads images shares the list. Reading is safe from any thread. */
+/* The images of a configuration's "data.images": several sources (io/source.h), one after the other, as one set. A run
+ * lists them once, and everything in it that reads images shares the list. Reading is safe from any thread. */
 #ifndef GH_TRAIN_IMAGE_SET_H
 #define GH_TRAIN_IMAGE_SET_H
 
@@ -8,9 +8,10 @@
 
 typedef struct gh_image_set gh_image_set;
 
-/* Warns of what was left out. Errors name the key and the source; GH_ERROR_STOPPED: a signal came, and whoever resumes
- * has lost nothing. */
-gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *const *sources, size_t count);
+/* Warns of what was left out. Errors name the key (a literal, "data.images") and the source; GH_ERROR_STOPPED: a signal
+ * came, and whoever resumes has lost nothing. */
+gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
+                            size_t count);
 void gh_image_set_free(gh_image_set *set); /* NULL is fine */
 
 uint64_t gh_image_set_count(const gh_image_set *set);

@@ -243,7 +243,8 @@ gh_status gh_loader_create(gh_error *err, gh_loader **out, const gh_loader_optio
   pthread_cond_init(&loader->ready, NULL);
   loader->set = options->set;
   if (!loader->set) {
-    if ((status = gh_image_set_open(err, &loader->own, options->sources, options->source_count))) goto fail;
+    if ((status = gh_image_set_open(err, &loader->own, "data.images", options->sources, options->source_count)))
+      goto fail;
     loader->set = loader->own;
   }
   loader->images = gh_image_set_count(loader->set);

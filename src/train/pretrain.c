@@ -250,7 +250,7 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
   gh_status status = describe(err, p->config, &l->config_json);
   const gh_strings *images = &p->config->data.images;
   if (!status) status = gh_loop_find_run(err, l->run, l->config_json, o->resume, &folder, &from);
-  if (!status) status = gh_image_set_open(err, &p->images, (const char *const *)images->items, images->count);
+  if (!status) status = gh_image_set_open(err, &p->images, "images", (const char *const *)images->items, images->count);
   if (!status) status = gh_image_set_check(err, p->images);
   l->set = p->images;
   if (!status) status = prepare(err, p, o, folder, &from);

@@ -223,7 +223,8 @@ static gh_status check_files(gh_error *err, gh_training *t) {
   if (!status && data->latent_cache_path && (status = gh_folder_check(err, data->latent_cache_path)))
     gh_fail_in(err, "data.latent_cache.path");
   const gh_strings *images = &data->images;
-  if (!status) status = gh_image_set_open(err, &t->images, (const char *const *)images->items, images->count);
+  if (!status)
+    status = gh_image_set_open(err, &t->images, "data.images", (const char *const *)images->items, images->count);
   return status ? status : gh_image_set_check(err, t->images);
 }
 
