@@ -10,6 +10,6 @@ for library in /usr/local/cuda/lib64/libnvrtc.so "$work"/nvrtc/lib/python3*/site
 done
 mkdir -p "$work"
 { python3 -m venv "$work/nvrtc" && "$work/nvrtc/bin/pip" install --quiet nvidia-cuda-nvrtc==13.0.88; } >&2 || true
-library=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1)
+library=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1) || true
 [ -n "$library" ] || { echo "nvrtc.sh: NVIDIA's NVRTC cannot be had" >&2; exit 1; }
 echo "$library"
