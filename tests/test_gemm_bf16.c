@@ -54,6 +54,23 @@ static void test_every_provider(void **state) {
   assert_true(tried > 400);
 }
 
+/* A tile that is whole and pieces of others, with everything that may become of the sums: a compiler makes code of its
+ * own for each unit of a tile and each of these. */
+static void test_matrix_units_with_every_option(void **state) {
+  (void)state;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+    for (size_t t = 0; t < 2 && p->bind == gh_gemm_matrix_bind; t++)
+      for (int turn = 0; turn < 4 * GEMM_OPTIONS; turn++) {
+        gh_gemm_desc g = gemm_desc_of(p->size[0] + 3, p->size[0] + 2, 35, turn / GEMM_OPTIONS, turn % GEMM_OPTIONS);
+        g = stored_as(g, storage[t]);
+        if (!gh_gemm_serves(p, &g, device)) continue;
+        if ((turn + turn / GEMM_OPTIONS + (int)t) % 2) g.epilogue = GH_EPILOGUE_BIAS;
+        OK(gh_gemm_force(&err, device, p->name));
+        run(&g, p->name);
+      }
+  OK(gh_gemm_force(&err, device, NULL));
+}
+
 static void test_bias_of_float32(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
@@ -307,6 +324,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sums_fit),
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_matrix_units_with_every_option, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_bias_of_float32, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_not_a_number_propagates, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_keys, open_device, close_device),
