@@ -186,13 +186,15 @@ static size_t lanes_for(int64_t n, int64_t limit) {
 
 static bool cpu_shape(const gh_recorder *r) { return r->graph->device->info.shape == GH_SHAPE_CPU; }
 
-/* Of a row that a lane takes, before the row gets more lanes: its loads are under way together, and sums over few lanes
- * meet fewer barriers. */
+/* Of a long row a lane takes four elements before the row gets more lanes: their loads are under way together, and a
+ * sum over few lanes meets fewer barriers. */
 #define LANE_ELEMENTS 4
+#define SHORT_ROW     128
 
 gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns) {
   if (cpu_shape(r)) return (gh_grid){.groups = {(size_t)rows, 1, 1}, .local = {1, 1, 1}};
-  size_t limit = (size_t)group_limit(r), lanes = lanes_for(GH_CEIL_DIV(columns, LANE_ELEMENTS), (int64_t)limit);
+  const int64_t wanted = GH_MAX(GH_MIN(columns, SHORT_ROW), GH_CEIL_DIV(columns, LANE_ELEMENTS));
+  size_t limit = (size_t)group_limit(r), lanes = lanes_for(wanted, (int64_t)limit);
   size_t teams = limit / lanes;
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {lanes, teams, 1}};
 }

@@ -27,7 +27,7 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
   if (!status) status = gh_graph_plan(err, l->step.graph);
   if (!status) status = gh_graph_plan(err, l->update.graph);
   if (status) return status;
-  return gh_step_reserve_sends(err, l->device, &l->step, GH_CEIL_DIV(l->stage->batch, l->micro_batch));
+  return gh_step_reserve_sends(err, l->device, &l->step, GH_CEIL_DIV(l->stage->batch, l->micro_batch) + 1);
 }
 
 static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *data, uint64_t seed, int64_t side) {
@@ -87,28 +87,50 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   return status ? status : gh_tensor_send(err, l->device, step->moments, l->moments);
 }
 
-gh_status gh_loop_load(gh_error *err, gh_loop *l, int64_t first) {
+/* Samples [first, first + micro_batch) of the update that follows `done` others. */
+static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
   const gh_stage_config *stage = l->stage;
   int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
-  const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, l->done + 1),
+  const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, done + 1),
                                  .beta1 = stage->optimizer.betas[0],
                                  .beta2 = stage->optimizer.betas[1],
-                                 .update = (uint64_t)l->done + 1,
-                                 .ordinal = (uint64_t)(l->done * stage->batch + first),
+                                 .update = (uint64_t)done + 1,
+                                 .ordinal = (uint64_t)(done * stage->batch + first),
                                  .samples = (uint32_t)count,
                                  .weight = 1 / (double)stage->batch};
   gh_status status = send_images(err, l, count);
   return status ? status : gh_step_write(err, l->device, l->step.block, &values);
 }
 
+gh_status gh_loop_load(gh_error *err, gh_loop *l, int64_t first) { return load(err, l, l->done, first); }
+
+/* While the device is at work on this update, the next one's first micro-batch is fetched and sent: the device reads it
+ * after what it was asked for before. Not where something may come in between that loads images itself. What goes wrong
+ * is the next update's failure. */
+static void load_ahead(gh_loop *l) {
+  const int64_t next = l->done + 1;
+  if (next >= l->stage->steps || gh_config_checkpoint_due(l->stage, next)) return;
+  l->ahead_error = (gh_error){0};
+  l->ahead_error.status = load(&l->ahead_error, l, next, 0);
+  l->ahead = true;
+}
+
+static gh_status take_ahead(gh_error *err, gh_loop *l) {
+  l->ahead = false;
+  if (l->ahead_error.status && err) *err = l->ahead_error;
+  return l->ahead_error.status;
+}
+
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
-    gh_status status = gh_loop_load(err, l, first);
+    gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
   }
   gh_status status = gh_graph_run(err, l->update.graph);
-  return status ? status : gh_update_read(err, l->device, &l->update, result);
+  if (status) return status;
+  load_ahead(l);
+  return gh_update_read(err, l->device, &l->update, result);
 }
 
 static gh_status write_state(gh_error *err, gh_loop *l) {

@@ -33,7 +33,9 @@ struct gh_loop {
   gh_latent_cache *latents;  /* where the step takes the autoencoder's moments, else NULL */
   float *moments;            /* (micro_batch, 2C, h, w) of them */
   int64_t micro_batch;
-  int64_t done;         /* updates */
+  int64_t done; /* updates */
+  bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error is why not */
+  gh_error ahead_error;
   bool halt;            /* no further update: the state is saved, and the loop ends well */
   double state_written; /* when, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
@@ -62,7 +64,8 @@ gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
 gh_status gh_loop_load(gh_error *err, gh_loop *loop, int64_t first);
 /* The next update of loop->done, which the caller counts. An update allocates, compiles and waits for nothing on
  * the device but the read of its loss (tests/test_step_trace.c), as long as what its micro-batches are sent fits
- * GH_SENDS_BYTES. */
+ * GH_SENDS_BYTES. Before that read it sends what the update after it begins with, so that the device does not wait for
+ * the host from one update to the next; no gh_loop_load between two of these. */
 gh_status gh_loop_update(gh_error *err, gh_loop *loop, gh_update_result *result);
 gh_status gh_loop_run(gh_error *err, gh_loop *loop);
 gh_status gh_loop_report(gh_error *err, const gh_loop *loop, double seconds, gh_stage_report *out);
