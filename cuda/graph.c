@@ -26,10 +26,10 @@ gh_status gh_cuda_capture_end(gh_error *err, gh_device *d, gh_launch **out) {
   gh_launch *launch = NULL;
   if (out) *out = NULL;
   if (!device->capturing) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no capture has begun", device->id);
+  device->capturing = false;
   gh_status status = gh_cuda_enter(err, device);
   if (status) return status;
   unsigned code = cu->cuStreamEndCapture(device->stream, &graph);
-  device->capturing = false;
   if (!out) goto done; /* given up: whatever it says */
   if (code || !graph) {
     status = gh_cuda_fail(err, cu, code, "%s: the end of a capture", device->id);
