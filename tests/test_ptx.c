@@ -131,6 +131,13 @@ static void test_answers(void **state) {
       {"setp.neu.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 1},
       {"setp.lt.u32 %p1, %r10, %r11; @!%p1 bra $L1; mov.u32 %r20, 7; bra.uni $L2; $L1: mov.u32 %r20, 8; $L2:", 1,
        (uint32_t)-1, 7},
+      {"mov.b64 %rd10, 0x123456789; { .reg .b32 t; mov.b64 {t, %r20}, %rd10; } { .reg .b16 t; mov.b32 {t, %rs1}, %r10; "
+       "} "
+       "cvt.u32.u16 %r10, %rs1; shl.b32 %r20, %r20, 16; or.b32 %r20, %r20, %r10;",
+       0xabcd9876u, 0, 0x0001abcdu},
+      {"mov.u16 %rs1, 0x8001; shl.b16 %rs2, %rs1, 4; mul.lo.s16 %rs3, %rs1, %rs1; add.s16 %rs2, %rs2, %rs3; "
+       "mul.wide.u16 %r20, %rs2, %rs1;",
+       0, 0, 0x88011u},
       {"mov.u16 %rs1, -1; cvt.u32.u16 %r20, %rs1;", 0, 0, 0xffffu},
       {"ld.global.s32 %rd10, [%rd1]; shr.s64 %rd11, %rd10, 32; cvt.u32.u64 %r20, %rd11;", (uint32_t)-5, 0, 0xffffffffu},
       {"ld.global.u16 %r20, [%rd1+2];", 0xabcd1234u, 0, 0xabcdu},
@@ -343,7 +350,7 @@ static void test_refusals(void **state) {
       {"bra $nowhere;", "no label $nowhere"},
       {"ld.param.u64 %rd1, [f_param_1];", "no parameter f_param_1"},
       {".local .align 4 .b8 depot[8];", "not known: .local"},
-      {"{ .reg .b32 t; }", "not known: {"},
+      {"mov.b64 {t, %r1}, %rd1;", "no register t"},
       {".shared .align 16 .b8 large[49152];", "more than 49152"},
   };
   for (size_t i = 0; i < GH_COUNT(bad); i++) {

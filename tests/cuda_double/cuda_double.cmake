@@ -23,8 +23,8 @@ function(add_double name soversion)
 endfunction()
 
 add_double(cuda 1 ${DOUBLE}/driver_device.c ${DOUBLE}/driver_memory.c ${DOUBLE}/driver_stream.c
-           ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_ops.c
-           ${DOUBLE}/ptx_parse.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c)
+           ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_module.c
+           ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_parse.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c)
 # Registers are rows of bytes: floats to some instructions, integers to others.
 set_source_files_properties(
   ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c
@@ -69,4 +69,16 @@ foreach(name ops bf16 functions update random_device conv2d attention attention_
 endforeach()
 foreach(name ops attention_matrix attention bf16 conv2d)
   set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt")
+endforeach()
+
+# From sm_100 on NVRTC's code comes from another generation of its compiler.
+foreach(name ops attention_matrix)
+  add_test(
+    NAME ptx_sm_100_${name}
+    COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"
+    CONFIGURATIONS ptx)
+  set_tests_properties(
+    ptx_sm_100_${name}
+    PROPERTIES ENVIRONMENT
+               "${ON_CUDA};GH_CACHE_DIR=${CMAKE_BINARY_DIR}/ptx-cache;GH_GEMM=cublaslt;GH_DOUBLE_CAPABILITY=10.0")
 endforeach()

@@ -48,6 +48,9 @@ static const plant plants[] = {
     {ATTENTION, 64, "m8n8.x4.trans.shared", "m8n8.x4.shared", "by the shared kernel"},
     {ATTENTION, 64, "const uint32 at = tile + 16 * place;", "const uint32 at = tile + 16 * place + 8;",
      "no multiple of 16"},
+    /* of dk and dv alone: their own rows, and their barrier */
+    {ATTENTION, 80, "at = (row + lane / 8 % 2 * 8 + lane % 8)", "at = (row + lane / 16 * 8 + lane % 8)", "dk: element"},
+    {ATTENTION, 64, "unit_copies_wait();\n    BARRIER();", "unit_copies_wait();", "a race"},
     /* another lane's number, the halves of a pair changed over, ends of rows that are not cleared */
     {ATTENTION, 64, "\"f\"(v), \"r\"(across)", "\"f\"(v), \"r\"(across * 4)", "by the shared kernel"},
     {ATTENTION, 64, "\"=r\"(pair) : \"f\"(high), \"f\"(low)", "\"=r\"(pair) : \"f\"(low), \"f\"(high)",

@@ -66,8 +66,9 @@ typedef struct ptx_op {
 extern const ptx_op ptx_ops[];
 extern const ptx_op ptx_warp_ops[];
 extern const ptx_op ptx_memory_ops[];
-extern const ptx_op ptx_load_op, ptx_load_shared_op,
-    ptx_store_op; /* of every type: ptx_parse.c reads their names in parts */
+/* Not found by name: ptx_parse.c reads that in parts. Of every type; the last: a number of 64 or 32 bits into halves.
+ */
+extern const ptx_op ptx_load_op, ptx_load_shared_op, ptx_store_op, ptx_halves_ops[2];
 
 enum { PTX_GLOBAL, PTX_IN_SHARED, PTX_PARAM };
 
@@ -114,6 +115,15 @@ struct ptx_kernel {
   uint32_t file_bytes; /* of a warp */
   uint32_t shared_end; /* where the last variable ends */
 };
+
+struct ptx_module {
+  char *text; /* instructions point into it */
+  int arch;
+  ptx_kernel *kernels;
+};
+
+/* ptx_parse.c: reads the module's text. False: `why` says what is not known. */
+bool ptx_read(ptx_module *module, char *why, size_t size);
 
 /* Where the special registers lie at the beginning of a file: rows of 32 bits. */
 enum { PTX_TID, PTX_NTID = 3, PTX_CTAID = 6, PTX_NCTAID = 9, PTX_SPECIALS = 12 };

@@ -247,6 +247,22 @@ const ptx_op ptx_load_op = {"ld", PTX_ACTION, "?[", NULL, load};
 const ptx_op ptx_load_shared_op = {"ld", PTX_ACTION, "?[", NULL, load_shared};
 const ptx_op ptx_store_op = {"st", PTX_ACTION, "[?", NULL, store};
 
+/* The lower half, the upper one, what they are of. */
+static bool halves(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const char *const row = ptx_row_of(w, in, 2);
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    const bool wide = in->width[2] == 8;
+    const uint64_t whole = wide ? ((const uint64_t *)row)[lane] : ((const uint32_t *)row)[lane];
+    put(w, in, 0, lane, wide ? (uint32_t)whole : (uint16_t)whole);
+    put(w, in, 1, lane, whole >> (wide ? 32 : 16));
+  }
+  return true;
+}
+
+const ptx_op ptx_halves_ops[2] = {{"mov.b64", PTX_ACTION, "?l", NULL, halves},
+                                  {"mov.b32", PTX_ACTION, "?w", NULL, halves}};
+
 /* ---- asynchronous copies ---- */
 
 /* [to], [from], bytes, bytes that are there: the rest becomes zeros. Both addresses are multiples of `bytes`. */

@@ -47,6 +47,7 @@ ROW2(mul_hi_s64, s64, s64, s64, (s64)((__int128)x *y >> 64))
 ROW2(mul_wide_u32, u64, u32, u32, (u64)x *y)
 ROW2(mul_wide_s32, s64, s32, s32, (s64)x *y)
 ROW3(mad_lo_32, u32, u32, u32, u32, x *y + z)
+ROW3(mad_lo_64, u64, u64, u64, u64, x *y + z)
 /* A quotient by zero is anything; the least number by -1 would trap on the host. */
 ROW2(div_u32, u32, u32, u32, y ? x / y : UINT32_MAX)
 ROW2(div_s32, s32, s32, s32, y == 0 ? -1 : y == -1 ? (s32)(0u - (u32)x) : x / y)
@@ -65,6 +66,8 @@ ROW2(min_u32, u32, u32, u32, x < y ? x : y)
 ROW2(max_u32, u32, u32, u32, x > y ? x : y)
 ROW2(min_s64, s64, s64, s64, x < y ? x : y)
 ROW2(max_s64, s64, s64, s64, x > y ? x : y)
+ROW2(min_u64, u64, u64, u64, x < y ? x : y)
+ROW2(max_u64, u64, u64, u64, x > y ? x : y)
 ROW2(and_32, u32, u32, u32, x &y)
 ROW2(and_64, u64, u64, u64, x &y)
 ROW2(or_32, u32, u32, u32, x | y)
@@ -80,6 +83,16 @@ ROW2(shr_u32, u32, u32, u32, y > 31 ? 0 : x >> (y & 31))
 ROW2(shr_s32, s32, s32, u32, x >> (y > 31 ? 31 : y))
 ROW2(shr_u64, u64, u64, u32, y > 63 ? 0 : x >> (y & 63))
 ROW2(shr_s64, s64, s64, u32, x >> (y > 63 ? 63 : y))
+
+/* Of 16 bits: the upper half of a row's number stays 0. */
+#define HALF(action) ((u32)(action)&0xffffu)
+ROW2(add_16, u32, u32, u32, HALF(x + y))
+ROW2(sub_16, u32, u32, u32, HALF(x - y))
+ROW2(mul_lo_16, u32, u32, u32, HALF(x *y))
+ROW2(mul_hi_u16, u32, u32, u32, x *y >> 16)
+ROW2(mul_wide_u16, u32, u32, u32, x *y)
+ROW2(shl_16, u32, u32, u32, y > 15 ? 0 : HALF(x << (y & 15)))
+ROW2(shr_u16, u32, u32, u32, y > 15 ? 0 : x >> (y & 15))
 
 /* Any four of eight bytes; the highest bit of a choice: eight times the sign of that byte. */
 static inline u32 permuted(u32 low, u32 high, u32 choice) {
@@ -154,6 +167,7 @@ ROW1(cvt_u16_u32, u32, u32, x & 0xffffu)
 ROW1(cvt_f32_s32, f32, s32, (f32)x)
 ROW1(cvt_f32_u32, f32, u32, (f32)x)
 ROW1(cvt_f32_s64, f32, s64, (f32)x)
+ROW1(cvt_f32_u64, f32, u64, (f32)x)
 ROW1(cvt_rni_f32, f32, f32, rintf(x))
 /* Beyond the range it is the nearest number within; NaN becomes 0. */
 ROW1(cvt_rzi_s32, s32, f32, x != x ? 0 : x >= 0x1p31f ? INT32_MAX : x < -0x1p31f ? INT32_MIN : (s32)x)
@@ -241,6 +255,7 @@ const ptx_op ptx_ops[] = {
     SAME("mul.lo.", "www", mul_lo_32, "s32", "u32"),
     SAME("mul.lo.", "lll", mul_lo_64, "s64", "u64"),
     SAME("mad.lo.", "wwww", mad_lo_32, "s32", "u32"),
+    SAME("mad.lo.", "llll", mad_lo_64, "s64", "u64"),
     OP("mul.hi.u32", "www", mul_hi_u32),
     OP("mul.hi.s32", "www", mul_hi_s32),
     OP("mul.hi.u64", "lll", mul_hi_u64),
@@ -264,6 +279,8 @@ const ptx_op ptx_ops[] = {
     OP("max.u32", "www", max_u32),
     OP("min.s64", "lll", min_s64),
     OP("max.s64", "lll", max_s64),
+    OP("min.u64", "lll", min_u64),
+    OP("max.u64", "lll", max_u64),
     OP("and.b32", "www", and_32),
     OP("and.b64", "lll", and_64),
     OP("and.pred", "ppp", and_pred),
@@ -282,6 +299,16 @@ const ptx_op ptx_ops[] = {
     OP("shr.s32", "www", shr_s32),
     OP("shr.u64", "llw", shr_u64),
     OP("shr.s64", "llw", shr_s64),
+    SAME("add.", "hhh", add_16, "s16", "u16"),
+    SAME("sub.", "hhh", sub_16, "s16", "u16"),
+    SAME("mul.lo.", "hhh", mul_lo_16, "s16", "u16"),
+    OP("mul.hi.u16", "hhh", mul_hi_u16),
+    OP("mul.wide.u16", "whh", mul_wide_u16),
+    OP("and.b16", "hhh", and_32),
+    OP("or.b16", "hhh", or_32),
+    OP("xor.b16", "hhh", xor_32),
+    OP("shl.b16", "hhw", shl_16),
+    OP("shr.u16", "hhw", shr_u16),
     OP("prmt.b32", "wwww", prmt_32),
     OP("bfi.b64", "lllww", bfi_64),
 
@@ -314,10 +341,12 @@ const ptx_op ptx_ops[] = {
     OP("cvt.u64.u32", "lw", cvt_u64_u32),
     OP("cvt.u32.u64", "wl", cvt_u32_u64),
     OP("cvt.u32.u16", "wh", move_32),
+    OP("cvt.u64.u16", "lh", cvt_u64_u32),
     OP("cvt.u16.u32", "hw", cvt_u16_u32),
     OP("cvt.rn.f32.s32", "ww", cvt_f32_s32),
     OP("cvt.rn.f32.u32", "ww", cvt_f32_u32),
     OP("cvt.rn.f32.s64", "wl", cvt_f32_s64),
+    OP("cvt.rn.f32.u64", "wl", cvt_f32_u64),
     OP("cvt.rni.f32.f32", "ww", cvt_rni_f32),
     OP("cvt.rzi.s32.f32", "ww", cvt_rzi_s32),
     OP("cvt.rn.bf16x2.f32", "www", cvt_bf16x2),

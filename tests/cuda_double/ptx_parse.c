@@ -7,12 +7,6 @@
 
 #include "ptx.h"
 
-struct ptx_module {
-  char *text;
-  int arch;
-  ptx_kernel *kernels;
-};
-
 #define MAX_CLASSES 16
 #define MAX_NAME    256
 
@@ -33,7 +27,8 @@ typedef struct reader {
   struct {
     const char *prefix;
     size_t size;
-    uint32_t width, count, at; /* width in bytes, 0: a predicate */
+    uint32_t width, count, at; /* width in bytes, 0: a predicate; count 0: one, of this very name */
+    bool hidden;               /* by a later one of its name */
   } classes[MAX_CLASSES];
   int class_count;
   label *labels, *uses; /* a use's `at` is the branch */
@@ -150,6 +145,14 @@ static bool find_register(reader *r, const char *name, size_t size, uint32_t *at
       *width = 4;
       return true;
     }
+  for (int c = 0; c < r->class_count; c++) {
+    if (r->classes[c].count || r->classes[c].hidden || r->classes[c].size != size ||
+        memcmp(r->classes[c].prefix, name, size))
+      continue;
+    *width = r->classes[c].width;
+    *at = r->classes[c].at;
+    return true;
+  }
   size_t prefix = size;
   while (prefix && isdigit((unsigned char)name[prefix - 1])) prefix--;
   unsigned long index = strtoul(name + prefix, NULL, 10);
@@ -318,7 +321,13 @@ static bool read_transfer(const char *name, size_t size, ptx_instr *in) {
   return true;
 }
 
-static bool find_op(const char *name, size_t size, ptx_instr *in) {
+static bool find_op(const char *name, size_t size, bool vector, ptx_instr *in) {
+  for (int i = 0; i < 2 && vector; i++)
+    if (is(name, size, ptx_halves_ops[i].name)) {
+      in->op = &ptx_halves_ops[i];
+      in->vector = 2;
+      return true;
+    }
   const ptx_op *const tables[] = {ptx_ops, ptx_warp_ops, ptx_memory_ops};
   for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
     for (const ptx_op *op = tables[t]; op->name; op++)
@@ -350,7 +359,8 @@ static bool read_instr(reader *r) {
   size_t size = word(r, &name);
   in->text = text;
   in->line = r->line;
-  if (!find_op(name, size, in)) return refuse(r, "the double runs no instruction %.*s", (int)size, name);
+  skip(r);
+  if (!find_op(name, size, *r->at == '{', in)) return refuse(r, "the double runs no instruction %.*s", (int)size, name);
   for (const char *kind = in->op->operands; *kind; kind++) {
     int count = kind[0] == '{' ? kind[1] - '0' : 0;
     if (kind > in->op->operands && !expect(r, ",")) return false;
@@ -361,6 +371,25 @@ static bool read_instr(reader *r) {
 }
 
 /* ---- declarations ---- */
+
+/* Within braces, of one name again and again: it has the same row each time. */
+static bool one_register(reader *r, const char *name, size_t size, uint32_t width) {
+  bool found = false;
+  for (int c = 0; c < r->class_count; c++) {
+    if (r->classes[c].count || r->classes[c].size != size || memcmp(r->classes[c].prefix, name, size)) continue;
+    r->classes[c].hidden = r->classes[c].width != width;
+    found = found || !r->classes[c].hidden;
+  }
+  if (found) return true;
+  if (!size || r->class_count == MAX_CLASSES) return refuse(r, "too many names of registers");
+  r->classes[r->class_count].prefix = name;
+  r->classes[r->class_count].size = size;
+  r->classes[r->class_count].width = width;
+  r->classes[r->class_count].count = 0;
+  r->classes[r->class_count].hidden = false;
+  r->classes[r->class_count++].at = new_rows(r->kernel, width, 1);
+  return true;
+}
 
 static bool read_registers(reader *r) {
   static const struct {
@@ -374,8 +403,9 @@ static bool read_registers(reader *r) {
   while (w < sizeof widths / sizeof *widths && !is(type, type_size, widths[w].type)) w++;
   if (w == sizeof widths / sizeof *widths || r->class_count == MAX_CLASSES)
     return refuse(r, "registers of type %.*s", (int)type_size, type);
-  if (!expect(r, "<") || !number(r, &count) || !expect(r, ">")) return false;
-  if (count < 0 || count > 100000) return refuse(r, "%.*s: so many registers", (int)size, name);
+  if (!accept(r, "<")) return one_register(r, name, size, widths[w].width) && expect(r, ";");
+  if (!number(r, &count) || !expect(r, ">")) return false;
+  if (count < 1 || count > 100000) return refuse(r, "%.*s: so many registers", (int)size, name);
   r->classes[r->class_count].prefix = name;
   r->classes[r->class_count].size = size;
   r->classes[r->class_count].width = widths[w].width;
@@ -414,7 +444,7 @@ static bool read_statement(reader *r) {
     return expect(r, ";");
   }
   skip(r);
-  if (*r->at == '.' || *r->at == '{') return refuse(r, "not known: %.*s", (int)strcspn(r->at, " \t\n"), r->at);
+  if (*r->at == '.') return refuse(r, "not known: %.*s", (int)strcspn(r->at, " \t\n"), r->at);
   const char *begin = r->at;
   size_t size = *begin == '@' ? 0 : word(r, &name);
   if (size && *r->at == ':') {
@@ -452,6 +482,8 @@ static bool read_parameters(reader *r) {
     size_t size = word(r, &type), t = 0;
     while (t < sizeof types / sizeof *types && !(size && is(type + 1, size - 1, types[t].name))) t++;
     if (t == sizeof types / sizeof *types) return refuse(r, "a parameter of type %.*s", (int)size, type);
+    int64_t align;
+    if (accept(r, ".ptr") && accept(r, ".align") && !number(r, &align)) return false;
     if (!word(r, &name) || k->count == PTX_PARAMS) return refuse(r, "too many parameters");
     uint32_t bytes = types[t].bytes;
     offset = (offset + bytes - 1) / bytes * bytes;
@@ -481,14 +513,6 @@ static bool read_limits(reader *r) {
   }
 }
 
-static void free_kernel(ptx_kernel *k) {
-  free(k->name);
-  free(k->instrs);
-  free(k->constants);
-  free(k->variables);
-  free(k);
-}
-
 static bool read_kernel(reader *r) {
   const char *name;
   size_t size = word(r, &name);
@@ -502,7 +526,14 @@ static bool read_kernel(reader *r) {
   k->file_bytes = PTX_SPECIALS * PTX_ROW_BYTES;
   r->class_count = r->label_count = r->use_count = 0;
   bool fine = read_parameters(r) && read_limits(r) && expect(r, "{");
-  while (fine && !accept(r, "}")) fine = read_statement(r);
+  for (int depth = 1; fine && depth;) {
+    if (accept(r, "{"))
+      depth++;
+    else if (accept(r, "}"))
+      depth--;
+    else
+      fine = read_statement(r);
+  }
   fine = fine && set_targets(r);
   free(r->labels);
   free(r->uses);
@@ -532,43 +563,7 @@ static bool read_module(reader *r) {
   }
 }
 
-bool ptx_is(const void *image) {
-  const char *text = image;
-  while (*text == '/') { /* comments may come first */
-    text += strcspn(text, "\n");
-    text += strspn(text, "\n");
-  }
-  return !strncmp(text, ".version", 8);
-}
-
-ptx_module *ptx_load(const char *text, char *why, size_t size) {
-  ptx_module *m = calloc(1, sizeof *m);
-  if (m) m->text = strdup(text);
-  if (!m || !m->text) {
-    snprintf(why, size, "out of memory");
-    free(m);
-    return NULL;
-  }
-  reader r = {.at = m->text, .line = 1, .why = why, .why_size = size, .module = m};
-  if (read_module(&r)) return m;
-  ptx_free(m);
-  return NULL;
-}
-
-void ptx_free(ptx_module *module) {
-  while (module->kernels) {
-    ptx_kernel *next = module->kernels->next;
-    free_kernel(module->kernels);
-    module->kernels = next;
-  }
-  free(module->text);
-  free(module);
-}
-
-int ptx_arch(const ptx_module *module) { return module->arch; }
-
-const ptx_kernel *ptx_find(const ptx_module *module, const char *name) {
-  const ptx_kernel *k = module->kernels;
-  while (k && strcmp(k->name, name)) k = k->next;
-  return k;
+bool ptx_read(ptx_module *module, char *why, size_t size) {
+  reader r = {.at = module->text, .line = 1, .why = why, .why_size = size, .module = module};
+  return read_module(&r);
 }
