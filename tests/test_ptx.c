@@ -277,6 +277,7 @@ static const struct {
     {"add.s32 %r4, %r4, 8; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];",
      "no multiple of 16", 32, 1},
     {"ld.shared.f32 %f1, [%rd4+1024];", "no shared variable", 1, 1},
+    {"sub.s64 %rd6, %rd4, %rd2; ld.shared.f32 %f1, [%rd6];", "no shared variable", 2, 1},
     {"ld.global.f32 %f1, [%rd1+4096];", "no device memory", 1, 1},
     {"ld.global.f32 %f1, [%rd1+-4];", "no device memory", 1, 1},
     {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, "

@@ -212,13 +212,39 @@ static bool load(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
+/* Words by addresses of 64 bits, all within one variable: what kernels do most. False: by the long way. */
+static bool find_words(const ptx_warp *w, const ptx_instr *in, uint32_t lanes, uint32_t *at) {
+  if (in->bytes != 4 || in->vector != 1 || in->width[0] != 4 || in->width[1] != 8) return false;
+  const uint64_t *const bases = ptx_row_of(w, in, 1), added = (uint64_t)in->offset[0];
+  const uint64_t first = bases[__builtin_ctz(lanes)] + added;
+  const ptx_variable *v = ptx_now.kernel->variables, *const end = v + ptx_now.kernel->variable_count;
+  while (v < end && first - v->at >= v->bytes) v++;
+  if (v == end) return false;
+  uint32_t beside = 0;
+  for (int i = 0; i < PTX_LANES; i++) {
+    const uint64_t address = bases[i] + added, inside = address - v->at;
+    at[i] = (uint32_t)address;
+    beside |= (uint32_t)((inside >= v->bytes) | (inside + 4 > v->bytes) | ((address & 3) != 0)) << i;
+  }
+  return !(beside & lanes);
+}
+
 static bool load_shared(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   const uint32_t bytes = (uint32_t)in->bytes * in->vector;
+  uint32_t at[PTX_LANES];
+  const bool words_only = find_words(w, in, lanes, at);
   for (uint32_t left = lanes; left; left &= left - 1) {
     const int lane = __builtin_ctz(left);
-    const uint64_t at = address_of(w, in, in->vector, lane, in->offset[0]);
-    const char *p = shared_at(w, in, lane, at, bytes);
-    if (!p || !note_read(w, in, lane, (uint32_t)at, bytes, false)) return false;
+    if (words_only) {
+      const shared_word *s = &words[at[lane] / 4];
+      const bool known = s->read_epoch == epoch && s->reader == SEVERAL;
+      if (!known && !note_read(w, in, lane, at[lane], 4, false)) return false;
+      ((uint32_t *)ptx_row_of(w, in, 0))[lane] = *(const uint32_t *)(shared + at[lane]);
+      continue;
+    }
+    const uint64_t address = address_of(w, in, in->vector, lane, in->offset[0]);
+    const char *p = shared_at(w, in, lane, address, bytes);
+    if (!p || !note_read(w, in, lane, (uint32_t)address, bytes, false)) return false;
     put_all(w, in, lane, p);
   }
   return true;
