@@ -24,6 +24,7 @@ typedef struct trace {
   gh_models models;
   gh_lora lora;
   gh_loop loop;
+  gh_image_set *images;
 } trace;
 
 static void open_loop(trace *t, int stage, char *folder) {
@@ -49,16 +50,17 @@ static void open_loop(trace *t, int stage, char *folder) {
   spec.store = t->loop.store;
   check_ok(gh_step_record(&err, &spec, &t->loop.step));
   check_ok(gh_loop_plan(&err, &t->loop));
-  gh_data_config data = t->config.data;
   char *pictures = check_path(folder, "pictures");
-  data.images = (gh_strings){.items = &pictures, .count = 1};
-  check_ok(gh_loop_load_images(&err, &t->loop, &data, 0));
+  check_ok(gh_image_set_open(&err, &t->images, "data.images", (const char *[]){pictures}, 1));
   free(pictures);
+  t->loop.set = t->images;
+  check_ok(gh_loop_load_images(&err, &t->loop, &t->config.data, 0));
 }
 
 static void close_loop(trace *t) {
   gh_device *device = t->loop.device;
   gh_loop_free(&t->loop);
+  gh_image_set_free(t->images);
   gh_models_close(&t->models);
   gh_config_free(&t->config);
   gh_device_close(device);

@@ -32,8 +32,6 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *l) {
 
 static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *data, uint64_t seed, int64_t side) {
   return (gh_loader_options){.set = l->set,
-                             .sources = (const char *const *)data->images.items,
-                             .source_count = data->images.count,
                              .image_size = (int)side,
                              .crop = {.scale = {data->crop_scale[0], data->crop_scale[1]},
                                       .ratio = {data->crop_ratio[0], data->crop_ratio[1]}},

@@ -26,7 +26,7 @@ struct gh_loop {
   gh_store *store;
   gh_step step; /* its graph, images, step block and loss */
   gh_update update;
-  const gh_image_set *set; /* of data.images; NULL: listed when they are loaded */
+  const gh_image_set *set; /* of data.images */
   gh_loader *loader;
   float *images;             /* (micro_batch, 3, S, S) */
   gh_loader_sample *samples; /* (micro_batch) what they show */
