@@ -55,13 +55,13 @@ static gh_status measure(gh_error *err, gh_device *d, const gh_gemm_provider *p,
 }
 
 static gh_status run(gh_error *err, gh_device *d, const settings *s, const gh_gemm_desc *g) {
-  const gh_backend *door = d->backend;
+  const gh_backend *backend = d->backend;
   const int64_t elements[] = {g->m * g->k * g->batch, g->k * g->n * g->batch, g->m * g->n * g->batch};
   gh_buffer *at[3] = {NULL};
   gh_status status = GH_OK;
   for (int i = 0; i < 3 && !status; i++) {
     const gh_dtype dtype = i < 2 ? g->dtype : g->dtype_c;
-    status = door->buffer_create(err, d, GH_CEIL_DIV(elements[i] * (int64_t)gh_dtype_size(dtype), 4) * 4, &at[i]);
+    status = backend->buffer_create(err, d, GH_CEIL_DIV(elements[i] * (int64_t)gh_dtype_size(dtype), 4) * 4, &at[i]);
     if (!status) status = fill(err, d, at[i], dtype);
   }
   char key[160];
@@ -78,7 +78,7 @@ static gh_status run(gh_error *err, gh_device *d, const settings *s, const gh_ge
              2e-9 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch / best);
     fflush(stdout);
   }
-  for (int i = 0; i < 3; i++) door->buffer_free(at[i]);
+  for (int i = 0; i < 3; i++) backend->buffer_free(at[i]);
   return status;
 }
 

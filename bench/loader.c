@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "train/loader.h"
+#include "data/loader.h"
 
 typedef struct settings {
   gh_loader_options loader;

@@ -1,15 +1,15 @@
-/* What both shapes of attention share: delta (B, H, N) = the row sums of dout * (out + low), all (B, N, H, D). low is
- * what the rounding of out took off, NULL where nothing was rounded: delta is taken off terms that it nearly equals,
- * and would bring out's rounding into gradients much smaller than it. */
+/* What both shapes of attention share: delta (B, H, N) = the row sums of dout * (out + residual), all (B, N, H, D).
+ * residual is what the rounding of out took off, NULL where nothing was rounded: delta is taken off terms that it
+ * nearly equals, and would bring out's rounding into gradients much smaller than it. */
 
 KERNEL void attention_delta(GLOBAL float *delta, GLOBAL const ELEM *dout, GLOBAL const ELEM *out,
-                            GLOBAL const ELEM *low, int64 rows, int64 tokens, int32 heads, int32 size) {
+                            GLOBAL const ELEM *residual, int64 rows, int64 tokens, int32 heads, int32 size) {
   ROW_SCRATCH(scratch);
   ROW(rows);
   vec sum = VEC(0);
   FOR_COLUMNS(i, size) {
     vec whole = vec_load(out + row * size, i, size);
-    if (low) whole += vec_load(low + row * size, i, size);
+    if (residual) whole += vec_load(residual + row * size, i, size);
     sum += vec_load(dout + row * size, i, size) * whole;
   }
   const float total = row_sum(sum, scratch);

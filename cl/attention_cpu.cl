@@ -1,8 +1,8 @@
 /* Streaming attention, CPU shape: softmax(scale q k^T) v and its gradients, no N x N matrix.
  *
- * q, out, dout, dq (B, Nq, H, D); k, v, dk, dv (B, Nk, H, D); top, rest, delta (B, H, Nq). D <= 512. top is a row's
- * highest score and rest = 1 / sum exp(score - top): together they give the backward pass the same weights, while a
- * log-sum-exp alone would be rounded at the size of the scores.
+ * q, out, dout, dq (B, Nq, H, D); k, v, dk, dv (B, Nk, H, D); row_max, inv_sum, delta (B, H, Nq). D <= 512. row_max is
+ * a row's highest score and inv_sum = 1 / sum exp(score - row_max): together they give the backward pass the same
+ * weights, while a log-sum-exp alone would be rounded at the size of the scores.
  *
  * A work-item owns a block of one head: up to ATT_VECS vectors of queries (of keys for dk and dv), one a lane, so that
  * softmax's maxima and sums need no sum across lanes. Everything indexed by a lane is a panel, its transpose:
@@ -137,12 +137,12 @@ inline void att_load_panel(vec *panel, att_block b, GLOBAL const ELEM *x, int64 
     }
 }
 
-/* The block's rows of x = the transpose of panel, vector v times factor[v]; of rest, what x's rounding took off. rest
- * NULL: not wanted. */
-inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *rest, const vec *panel, att_block b, int64 count,
+/* The block's rows of x = the transpose of panel, vector v times factor[v]; of residual, what x's rounding took off.
+ * residual NULL: not wanted. */
+inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *residual, const vec *panel, att_block b, int64 count,
                             const vec *factor) {
   x += att_row(b, count, b.first);
-  if (rest) rest += att_row(b, count, b.first);
+  if (residual) residual += att_row(b, count, b.first);
   for (int v = 0; v < b.vecs; v++)
     for (int d = 0; d < b.size; d += VW) {
       vec r[VW];
@@ -151,7 +151,7 @@ inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *rest, const vec *panel,
       for (int i = 0; i < VW && v * VW + i < b.valid; i++) {
         const int64 at = (v * VW + i) * b.pitch;
         vec_store(x + at, d, b.size, r[i]);
-        if (rest) vec_store(rest + at, d, b.size, r[i] - vec_load(x + at, d, b.size));
+        if (residual) vec_store(residual + at, d, b.size, r[i] - vec_load(x + at, d, b.size));
       }
     }
 }
@@ -172,8 +172,8 @@ inline void att_load_tile(vec *tile, att_block b, GLOBAL const ELEM *x, int64 co
 
 /* The vectors from v on that the products take together. */
 inline int att_width(int vecs, int v) {
-  const int rest = vecs - v;
-  return rest == 4 ? 2 : min(rest, 3);
+  const int left = vecs - v;
+  return left == 4 ? 2 : min(left, 3);
 }
 
 #define ATT_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
@@ -293,19 +293,19 @@ inline vec att_exp(vec x) {
 
 /* ---- forward ---- */
 
-/* One vector of a tile's scores (column of 3) becomes probabilities relative to the running maximum `top`; the
+/* One vector of a tile's scores (column of 3) becomes probabilities relative to the running maximum `row_max`; the
  * running sum follows; returns the factor for what was added up before. */
-inline vec att_soften(vec *scores, int rows, vec *top, vec *sum) {
-  vec highest = *top, total = VEC(0);
+inline vec att_soften(vec *scores, int rows, vec *row_max, vec *sum) {
+  vec highest = *row_max, total = VEC(0);
   for (int i = 0; i < rows; i++) highest = fmax(highest, scores[3 * i]);
   const vec shift = highest == VEC(ATT_NEVER) ? VEC(0) : highest; /* a lane with nothing but -infinity so far */
   for (int i = 0; i < rows; i++) {
     scores[3 * i] = att_exp(scores[3 * i] - shift);
     total += scores[3 * i];
   }
-  const vec factor = att_exp(*top - shift);
+  const vec factor = att_exp(*row_max - shift);
   *sum = *sum * factor + total;
-  *top = highest;
+  *row_max = highest;
   return factor;
 }
 
@@ -315,12 +315,12 @@ inline void att_hide_later_keys(vec *scores, int rows, int64 key, int64 query) {
     scores[3 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[3 * i];
 }
 
-/* low: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
-KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
+/* residual: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
                               GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
                               int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
-  vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], top[ATT_VECS], total[ATT_VECS];
+  vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], row_max[ATT_VECS], total[ATT_VECS];
   vec keys[ATT_TILE], values[ATT_TILE];
   const int64 end = causal ? min(nk, b.first + b.valid) : nk;
   const int tile = att_tile_rows(end, size);
@@ -330,7 +330,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
   att_fetch(&ahead, tile);
   att_load_panel(queries, b, q, nq, scale);
   att_clear_panel(sums, b);
-  for (int i = 0; i < b.vecs; i++) top[i] = VEC(ATT_NEVER), total[i] = VEC(0);
+  for (int i = 0; i < b.vecs; i++) row_max[i] = VEC(ATT_NEVER), total[i] = VEC(0);
   for (int64 key = 0; key < end; key += tile) {
     const int rows = (int)min((int64)tile, end - key);
     att_load_tile(keys, b, k, nk, key, rows, 1);
@@ -343,29 +343,29 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float
       for (int c = 0; c < width; c++) {
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
-        factor[c] = att_soften(scores + c, rows, &top[i + c], &total[i + c]);
+        factor[c] = att_soften(scores + c, rows, &row_max[i + c], &total[i + c]);
       }
       tile_into_panel(sums, values, scores, rows, size, b.vecs, i, width, factor, &ahead);
     }
   }
   const int64 at = (b.batch * heads + b.head) * nq;
   for (int i = 0; i < b.vecs; i++) {
-    total[i] = (top[i] == VEC(ATT_NEVER) ? VEC(NAN) : VEC(1)) / total[i];
-    if (tops) vec_store(tops + at, b.first + i * VW, nq, top[i]);
-    if (rests) vec_store(rests + at, b.first + i * VW, nq, total[i]);
+    total[i] = (row_max[i] == VEC(ATT_NEVER) ? VEC(NAN) : VEC(1)) / total[i];
+    if (row_maxima) vec_store(row_maxima + at, b.first + i * VW, nq, row_max[i]);
+    if (inv_sums) vec_store(inv_sums + at, b.first + i * VW, nq, total[i]);
   }
-  att_store_panel(out, low, sums, b, nq, total);
+  att_store_panel(out, residual, sums, b, nq, total);
 }
 
-/* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T */
+/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T */
 
 KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
-                                 GLOBAL const ELEM *dout, GLOBAL const float *tops, GLOBAL const float *rests,
+                                 GLOBAL const ELEM *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
                                  GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size,
                                  int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
   vec queries[ATT_PANEL], douts[ATT_PANEL], dqueries[ATT_PANEL], scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS];
-  vec top[ATT_VECS], rest[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS], one[3];
+  vec row_max[ATT_VECS], inv_sum[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS], one[3];
   vec keys[ATT_TILE], values[ATT_TILE];
   const int64 end = causal ? min(nk, b.first + b.valid) : nk;
   const int tile = att_tile_rows(end, size);
@@ -378,8 +378,8 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
   att_clear_panel(dqueries, b);
   const int64 at = (b.batch * heads + b.head) * nq;
   for (int i = 0; i < b.vecs; i++) {
-    top[i] = vec_load(tops + at, b.first + i * VW, nq);
-    rest[i] = vec_load(rests + at, b.first + i * VW, nq);
+    row_max[i] = vec_load(row_maxima + at, b.first + i * VW, nq);
+    inv_sum[i] = vec_load(inv_sums + at, b.first + i * VW, nq);
     deltas[i] = vec_load(delta + at, b.first + i * VW, nq);
     factor[i] = VEC(scale);
   }
@@ -397,7 +397,7 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
         for (int j = c; j < 3 * rows; j += 3)
-          scores[j] = att_exp(scores[j] - top[i + c]) * rest[i + c] * (dscores[j] - deltas[i + c]);
+          scores[j] = att_exp(scores[j] - row_max[i + c]) * inv_sum[i + c] * (dscores[j] - deltas[i + c]);
       }
       tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
@@ -407,8 +407,8 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
 
 /* dk and dv; either may be NULL */
 KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
-                                  GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *tops,
-                                  GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal,
+                                  GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *row_maxima,
+                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
                                   int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
   const att_block b = att_here(heads, size, nk, vecs);
   vec keys[ATT_PANEL], values[ATT_PANEL], dkeys[ATT_PANEL], dvalues[ATT_PANEL];
@@ -426,8 +426,8 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
   att_clear_panel(dkeys, b);
   att_clear_panel(dvalues, b);
   const int64 at = (b.batch * heads + b.head) * nq;
-  tops += at;
-  rests += at;
+  row_maxima += at;
+  inv_sums += at;
   delta += at;
   for (int64 query = start; query < nq; query += tile) {
     const int rows = (int)min((int64)tile, nq - query);
@@ -441,7 +441,7 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
       for (int c = 0; c < width; c++)
         for (int j = 0; j < rows; j++) {
           const int64 hidden = query + j - (b.first + (i + c) * VW); /* lanes past it hold later keys */
-          vec p = att_exp(scores[3 * j + c] - VEC(tops[query + j])) * VEC(rests[query + j]);
+          vec p = att_exp(scores[3 * j + c] - VEC(row_maxima[query + j])) * VEC(inv_sums[query + j]);
           if (causal && hidden < VW) p = vec_index() > (veci)((int)hidden) ? VEC(0) : p;
           scores[3 * j + c] = p;
         }

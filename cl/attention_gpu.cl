@@ -88,9 +88,9 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
   }
 }
 
-/* rest: what the rounding of out took off; NULL: not wanted */
-inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *rest, atg_side rows, int64 row, int from, const float sums[4][8],
-                      const float factor[4]) {
+/* residual: what the rounding of out took off; NULL: not wanted */
+inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, int64 row, int from,
+                      const float sums[4][8], const float factor[4]) {
   UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 8; j++) {
     const int at = from + LOCAL_ID(0) + 16 * j;
     const int64 n = row + 4 * LOCAL_ID(1) + i;
@@ -98,24 +98,24 @@ inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *rest, atg_side rows, int64 
     const int64 place = rows.base + n * rows.pitch + at;
     const float v = sums[i][j] * factor[i];
     ST(out, place, v);
-    if (rest) ST(rest, place, v - LD(out, place));
+    if (residual) ST(residual, place, v - LD(out, place));
   }
 }
 
 /* ---- forward ---- */
 
-/* low: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+/* residual: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
 KERNEL_DENSE(16, 16, 1, 2)
-void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL ELEM *low,
+void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
                        GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal,
                        int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const atg_side queries = atg_head(nq, heads, size), keys = atg_head(nk, heads, size);
   const int64 row = GROUP(0) / parts * ATG_TILE;
   const int from = GROUP(0) % parts * ATG_WIDE, tx = LOCAL_ID(0), ty = LOCAL_ID(1);
-  float sums[4][8], s[4][4], top[4], total[4], factor[4];
+  float sums[4][8], s[4][4], row_max[4], total[4], factor[4];
   UNROLL for (int i = 0; i < 4; i++) {
-    top[i] = ATG_NEVER, total[i] = 0;
+    row_max[i] = ATG_NEVER, total[i] = 0;
     UNROLL for (int j = 0; j < 8; j++) sums[i][j] = 0;
   }
   const int64 end = causal ? min(nk, row + ATG_TILE) : nk;
@@ -134,16 +134,16 @@ void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests
     }
     BARRIER();
     UNROLL for (int i = 0; i < 4; i++) {
-      float highest = top[i];
+      float highest = row_max[i];
       UNROLL_BY(4) for (int c = 0; c < 16; c++) highest = fmax(highest, chunks[(4 * ty + i) * 17 + c]);
-      factor[i] = highest == top[i] ? 1.0f : float_exp(top[i] - highest); /* both -infinity: nothing so far */
-      top[i] = highest;
+      factor[i] = highest == row_max[i] ? 1.0f : float_exp(row_max[i] - highest); /* both -infinity: nothing so far */
+      row_max[i] = highest;
     }
     BARRIER();
     UNROLL for (int i = 0; i < 4; i++) {
       float sum = 0;
       UNROLL for (int j = 0; j < 4; j++) {
-        const float p = s[i][j] == ATG_NEVER ? 0.0f : float_exp(s[i][j] - top[i]);
+        const float p = s[i][j] == ATG_NEVER ? 0.0f : float_exp(s[i][j] - row_max[i]);
         weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = p;
         sum += p;
       }
@@ -162,14 +162,14 @@ void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests
     const int64 n = row + 4 * ty + i, at = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
     factor[i] = 1.0f / total[i];
     if (from == 0 && tx == 0 && n < nq) {
-      if (tops) tops[at] = top[i];
-      if (rests) rests[at] = factor[i];
+      if (row_maxima) row_maxima[at] = row_max[i];
+      if (inv_sums) inv_sums[at] = factor[i];
     }
   }
-  atg_store(out, low, queries, row, from, sums, factor);
+  atg_store(out, residual, queries, row, from, sums, factor);
 }
 
-/* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T
+/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T
  *
  *   dq  rows are queries: s = q k, dp = dout v;  dq += ds  k      dv  rows are keys: s = k q;  dv += p^T dout
  *   dk  rows are keys:    s = k q, dp = v dout;  dk += ds^T q                                                        */
@@ -177,9 +177,10 @@ void attention_forward(GLOBAL ELEM *out, GLOBAL float *tops, GLOBAL float *rests
 enum { ATG_DQ, ATG_DK, ATG_DV };
 
 inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GLOBAL const ELEM *dleft,
-                         GLOBAL const ELEM *right, GLOBAL const ELEM *dright, GLOBAL const float *tops,
-                         GLOBAL const float *rests, GLOBAL const float *delta, float scale, int causal, atg_side rows,
-                         atg_side columns, int64 row, int from, LOCAL_PTR float *weights, LOCAL_PTR float *chunks) {
+                         GLOBAL const ELEM *right, GLOBAL const ELEM *dright, GLOBAL const float *row_maxima,
+                         GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int causal,
+                         atg_side rows, atg_side columns, int64 row, int from, LOCAL_PTR float *weights,
+                         LOCAL_PTR float *chunks) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1);
   float sums[4][8], s[4][4], dp[4][4], factor[4];
   UNROLL for (int i = 0; i < 4; i++) {
@@ -197,7 +198,7 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
       const int64 query = what == ATG_DQ ? r : c, key = what == ATG_DQ ? c : r;
       float w = 0;
       if (r < rows.count && c < columns.count && !(causal && key > query)) {
-        w = float_exp(scale * s[i][j] - tops[query]) * rests[query];
+        w = float_exp(scale * s[i][j] - row_maxima[query]) * inv_sums[query];
         if (what != ATG_DV) w *= dp[i][j] - delta[query];
       }
       weights[(4 * ty + i) * ATG_ROW + tx + 16 * j] = w; /* read after the barriers of atg_add_weighted */
@@ -209,28 +210,28 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
 
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
-                          GLOBAL const ELEM *dout, GLOBAL const float *tops, GLOBAL const float *rests,
+                          GLOBAL const ELEM *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
                           GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size, int64 nq,
                           int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = GROUP(0) / parts * ATG_TILE;
-  atg_gradient(ATG_DQ, dq, q, dout, k, v, tops + at, rests + at, delta + at, scale, causal, atg_head(nq, heads, size),
-               atg_head(nk, heads, size), row, GROUP(0) % parts * ATG_WIDE, weights, chunks);
+  atg_gradient(ATG_DQ, dq, q, dout, k, v, row_maxima + at, inv_sums + at, delta + at, scale, causal,
+               atg_head(nq, heads, size), atg_head(nk, heads, size), row, GROUP(0) % parts * ATG_WIDE, weights, chunks);
 }
 
 /* Even groups compute dk, odd ones dv; either may be NULL. */
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
-                           GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *tops,
-                           GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal, int32 heads,
-                           int32 size, int64 nq, int64 nk, int32 parts) {
+                           GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *row_maxima,
+                           GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
+                           int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int what = GROUP(0) % 2 ? ATG_DV : ATG_DK, part = GROUP(0) / 2;
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = part / parts * ATG_TILE;
   GLOBAL ELEM *out = what == ATG_DV ? dv : dk;
   if (!out) return; /* the whole group */
-  atg_gradient(what, out, k, v, q, dout, tops + at, rests + at, delta + at, scale, causal, atg_head(nk, heads, size),
-               atg_head(nq, heads, size), row, part % parts * ATG_WIDE, weights, chunks);
+  atg_gradient(what, out, k, v, q, dout, row_maxima + at, inv_sums + at, delta + at, scale, causal,
+               atg_head(nk, heads, size), atg_head(nq, heads, size), row, part % parts * ATG_WIDE, weights, chunks);
 }
 
 #endif

@@ -46,7 +46,8 @@ typedef ulong uint64;
 #define LOCAL_ID(d)   ((int)get_local_id(d))
 #define LOCAL_SIZE(d) ((int)get_local_size(d))
 #define GROUPS(d)     ((int)get_num_groups(d))
-#elif defined(__CUDACC_RTC__) /* with gh_source_cuda_options of backend/source.h: every function is the device's */
+#elif defined(                                                                                                         \
+    __CUDACC_RTC__) /* with gh_kernel_cuda_options of backend/kernel_source.h: every function is the device's */
 #ifdef CPU_SHAPE
 #error "CUDA devices have the GPU's shape"
 #endif

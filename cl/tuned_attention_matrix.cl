@@ -152,8 +152,8 @@ inline void clear_sums(float sums[MI][WIDE][C_FLOATS]) {
   FOR(i, MI) FOR(j, WIDE) FOR(r, C_FLOATS) sums[i][j][r] = 0.0f;
 }
 
-/* rest: what the rounding of out took off; NULL: not wanted. factor: of the row q of unit i */
-inline void store(GLOBAL uint32 *out, GLOBAL uint32 *rest, side s, int row, float sums[MI][WIDE][C_FLOATS],
+/* residual: what the rounding of out took off; NULL: not wanted. factor: of the row q of unit i */
+inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, int row, float sums[MI][WIDE][C_FLOATS],
                   float factor[MI][2], int lane) {
   FOR(i, MI) FOR(q, 2) {
     const int n = row + i * UM + C_ROW(lane, 2 * q);
@@ -163,7 +163,7 @@ inline void store(GLOBAL uint32 *out, GLOBAL uint32 *rest, side s, int row, floa
       const float x = sums[i][j][2 * q] * factor[i][q], y = sums[i][j][2 * q + 1] * factor[i][q];
       const uint32 pair = unit_pair(x, y);
       out[place + 4 * j] = pair;
-      if (rest) rest[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
+      if (residual) residual[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
     }
   }
 }
@@ -181,9 +181,9 @@ inline bool rests_now(int row, int nq, int key, int causal) {
 /* ---- forward ---- */
 
 /* Scores of a tile to weights, of one row: its maximum, and what the sums so far have to be multiplied by. */
-inline float weigh(float s[ACROSS][C_FLOATS], int q, float *top, float *total, float scale, int visible, int lane,
+inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *total, float scale, int visible, int lane,
                    UNIT_SCRATCH scratch, int item) {
-  float highest = *top;
+  float highest = *row_max;
   FOR(j, ACROSS) FOR(r, 2) s[j][2 * q + r] *= scale;
   if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
       if (j * UN + C_COLUMN(lane, r) >= visible) s[j][2 * q + r] = NEVER;
@@ -191,22 +191,22 @@ inline float weigh(float s[ACROSS][C_FLOATS], int q, float *top, float *total, f
   FOR(j, ACROSS) FOR(r, 2) highest = fmax(highest, s[j][2 * q + r]);
   highest = unit_row_max(highest, scratch, item);
   const float base = highest == NEVER ? 0.0f : highest * LOG2E;
-  const float factor = highest == *top ? 1.0f : unit_exp2(fma(*top, LOG2E, -base));
+  const float factor = highest == *row_max ? 1.0f : unit_exp2(fma(*row_max, LOG2E, -base));
   float sum = *total * factor; /* of this lane's columns */
   FOR(j, ACROSS) FOR(r, 2) {
     const float p = unit_exp2(fma(s[j][2 * q + r], LOG2E, -base));
     s[j][2 * q + r] = p;
     sum += p;
   }
-  *top = highest;
+  *row_max = highest;
   *total = sum;
   return factor;
 }
 
 KERNEL_DENSE(ITEMS, 1, 1, 2)
-void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL float *rests, GLOBAL uint32 *low,
-                              GLOBAL const uint4 *q, GLOBAL const uint4 *k, GLOBAL const uint4 *v, float scale,
-                              int32 causal, int32 heads, int64 nq, int64 nk) {
+void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums,
+                              GLOBAL uint32 *residual, GLOBAL const uint4 *q, GLOBAL const uint4 *k,
+                              GLOBAL const uint4 *v, float scale, int32 causal, int32 heads, int64 nq, int64 nk) {
   LOCAL uint4 tiles[4 * TILE];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -215,13 +215,13 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL flo
   const int end = causal ? min(keys.count, first + ROWS) : keys.count;
   const unit_tile tile = unit_tile_of(tiles);
   uint32 rows[MI][STEPS][A_WORDS];
-  float sums[MI][WIDE][C_FLOATS], top[MI][2], total[MI][2];
+  float sums[MI][WIDE][C_FLOATS], row_max[MI][2], total[MI][2];
   clear_ends(tiles, 4 * COLUMNS, item);
   begin_tiles(tile, 0, k, v, keys, 0, item);
   unit_copies_end();
   load_rows(rows, q, queries, row, lane);
   clear_sums(sums);
-  FOR(i, MI) FOR(h, 2) top[i][h] = NEVER, total[i][h] = 0.0f;
+  FOR(i, MI) FOR(h, 2) row_max[i][h] = NEVER, total[i][h] = 0.0f;
   int at = 2 * TILE;
   for (int key = 0; key < end; key += COLUMNS) {
     at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, item);
@@ -232,7 +232,7 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL flo
     const int left = keys.count - key;
     FOR(i, MI) FOR(h, 2) {
       const int visible = seen(row + i * UM + C_ROW(lane, 2 * h), key, left, causal);
-      const float factor = weigh(s[i], h, &top[i][h], &total[i][h], scale, visible, lane, UNIT_PLACE, item);
+      const float factor = weigh(s[i], h, &row_max[i][h], &total[i][h], scale, visible, lane, UNIT_PLACE, item);
       if (factor != 1.0f) FOR(j, WIDE) FOR(r, 2) sums[i][j][2 * h + r] *= factor;
     }
     FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
@@ -244,24 +244,27 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *tops, GLOBAL flo
     const int64 place = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
     factor[i][h] = 1.0f / unit_row_sum(total[i][h], UNIT_PLACE, item);
     if (C_COLUMN(lane, 0) == 0 && n < nq) {
-      if (tops) tops[place] = top[i][h];
-      if (rests) rests[place] = factor[i][h];
+      if (row_maxima) row_maxima[place] = row_max[i][h];
+      if (inv_sums) inv_sums[place] = factor[i][h];
     }
   }
-  store(out, low, queries, row, sums, factor, lane);
+  store(out, residual, queries, row, sums, factor, lane);
 }
 
 #else
 
-/* ---- backward ---- p = exp(s - top) rest, ds = p (dp - delta), dp = dout v^T; scale2: of the scores, times log2 e */
+/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T; scale2: of the scores, times
+ * log2 e */
 
-inline float weight(float s, float scale2, float top2, float rest) { return unit_exp2(fma(s, scale2, -top2)) * rest; }
+inline float weight(float s, float scale2, float row_max2, float inv_sum) {
+  return unit_exp2(fma(s, scale2, -row_max2)) * inv_sum;
+}
 
 #if PART == 1
 
 KERNEL_DENSE(ITEMS, 1, 1, 2)
 void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBAL const uint4 *k, GLOBAL const uint4 *v,
-                                 GLOBAL const uint4 *dout, GLOBAL const float *tops, GLOBAL const float *rests,
+                                 GLOBAL const uint4 *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
                                  GLOBAL const float *delta, float scale, int32 causal, int32 heads, int64 nq,
                                  int64 nk) {
   LOCAL uint4 tiles[4 * TILE];
@@ -272,7 +275,7 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   const int end = causal ? min(keys.count, first + ROWS) : keys.count;
   const unit_tile tile = unit_tile_of(tiles);
   uint32 rows[MI][STEPS][A_WORDS], drows[MI][STEPS][A_WORDS];
-  float sums[MI][WIDE][C_FLOATS], top2[MI][2], rest[MI][2], less[MI][2], factor[MI][2];
+  float sums[MI][WIDE][C_FLOATS], row_max2[MI][2], inv_sum[MI][2], less[MI][2], factor[MI][2];
   clear_ends(tiles, 4 * COLUMNS, item);
   begin_tiles(tile, 0, k, v, keys, 0, item);
   unit_copies_end();
@@ -282,8 +285,8 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   FOR(i, MI) FOR(h, 2) {
     const int n = row + i * UM + C_ROW(lane, 2 * h);
     const int64 place = ((int64)GROUP(2) * heads + GROUP(1)) * nq + n;
-    top2[i][h] = n < nq ? tops[place] * LOG2E : 0.0f;
-    rest[i][h] = n < nq ? rests[place] : 0.0f;
+    row_max2[i][h] = n < nq ? row_maxima[place] * LOG2E : 0.0f;
+    inv_sum[i][h] = n < nq ? inv_sums[place] : 0.0f;
     less[i][h] = n < nq ? delta[place] : 0.0f;
     factor[i][h] = scale;
   }
@@ -299,7 +302,7 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
     FOR(i, MI) FOR(h, 2) {
       const int visible = seen(row + i * UM + C_ROW(lane, 2 * h), key, left, causal);
       FOR(j, ACROSS) FOR(r, 2) {
-        const float p = weight(s[i][j][2 * h + r], scale * LOG2E, top2[i][h], rest[i][h]);
+        const float p = weight(s[i][j][2 * h + r], scale * LOG2E, row_max2[i][h], inv_sum[i][h]);
         s[i][j][2 * h + r] = p * (dp[i][j][2 * h + r] - less[i][h]);
       }
       if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
@@ -314,17 +317,17 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
 
 #else
 
-/* Of the queries of a tile: top, rest and delta. Zero beyond the last. */
-inline void begin_statistics(unit_tile tile, int place, GLOBAL const float *tops, GLOBAL const float *rests,
+/* Of the queries of a tile: row_max, inv_sum and delta. Zero beyond the last. */
+inline void begin_statistics(unit_tile tile, int place, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
                              GLOBAL const float *delta, int first, int count, int item) {
   for (int e = item; e < 3 * COLUMNS; e += ITEMS) {
-    GLOBAL const float *from = e < COLUMNS ? tops : e < 2 * COLUMNS ? rests : delta;
+    GLOBAL const float *from = e < COLUMNS ? row_maxima : e < 2 * COLUMNS ? inv_sums : delta;
     const int n = first + e % COLUMNS;
     unit_copy4(tile, place + e, from + (n < count ? n : 0), n < count);
   }
 }
 
-/* Of the queries that have the columns of this lane in unit j: column, top, rest and delta. */
+/* Of the queries that have the columns of this lane in unit j: column, row_max, inv_sum and delta. */
 inline float statistic(LOCAL_PTR const uint4 *all, int place, int which, int column) {
   return as_float(((LOCAL_PTR const uint32 *)all)[place + which * COLUMNS + column]);
 }
@@ -332,8 +335,8 @@ inline float statistic(LOCAL_PTR const uint4 *all, int place, int which, int col
 /* Rows are keys, columns queries. Either result may be NULL. */
 KERNEL_DENSE(ITEMS, 1, 1, 2)
 void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL const uint4 *q, GLOBAL const uint4 *k,
-                                  GLOBAL const uint4 *v, GLOBAL const uint4 *dout, GLOBAL const float *tops,
-                                  GLOBAL const float *rests, GLOBAL const float *delta, float scale, int32 causal,
+                                  GLOBAL const uint4 *v, GLOBAL const uint4 *dout, GLOBAL const float *row_maxima,
+                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
                                   int32 heads, int64 nq, int64 nk) {
   LOCAL uint4 tiles[4 * TILE], statistics[2 * 3 * COLUMNS / 4], own[ROWS * PITCH];
   UNIT_DECLARE
@@ -349,7 +352,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
   if (begin < queries.count) {
     begin_rows(values, 0, ROWS, v, keys, first, item);
     begin_tiles(tile, 0, q, dout, queries, begin, item);
-    begin_statistics(numbers, 0, tops + head, rests + head, delta + head, begin, queries.count, item);
+    begin_statistics(numbers, 0, row_maxima + head, inv_sums + head, delta + head, begin, queries.count, item);
     unit_copies_end();
   }
   load_rows(rows, k, keys, row, lane);
@@ -361,8 +364,8 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     BARRIER();
     if (query + COLUMNS < queries.count) {
       begin_tiles(tile, at, q, dout, queries, query + COLUMNS, item);
-      begin_statistics(numbers, at_numbers, tops + head, rests + head, delta + head, query + COLUMNS, queries.count,
-                       item);
+      begin_statistics(numbers, at_numbers, row_maxima + head, inv_sums + head, delta + head, query + COLUMNS,
+                       queries.count, item);
       unit_copies_end();
     }
     at = 2 * TILE - at; /* where this tile is */
@@ -373,9 +376,9 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     scores(s, rows, tile, at, UNIT_PLACE, item);
     FOR(j, ACROSS) FOR(r, 2) {
       const int column = j * UN + C_COLUMN(lane, r);
-      const float top2 = statistic(statistics, at_numbers, 0, column) * LOG2E,
-                  rest = statistic(statistics, at_numbers, 1, column);
-      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] = weight(s[i][j][2 * h + r], scale * LOG2E, top2, rest);
+      const float row_max2 = statistic(statistics, at_numbers, 0, column) * LOG2E,
+                  inv_sum = statistic(statistics, at_numbers, 1, column);
+      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] = weight(s[i][j][2 * h + r], scale * LOG2E, row_max2, inv_sum);
     }
     const int left = queries.count - query;
     if (left < COLUMNS || (causal && query < row + MI * UM)) FOR(i, MI) FOR(j, ACROSS) FOR(r, C_FLOATS) {

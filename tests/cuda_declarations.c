@@ -6,7 +6,7 @@
 #include <nvrtc.h>
 
 #define GH_CUDA_TOOLKIT_TYPES
-#include "cuda/api.h"
+#include "backend/cuda/api.h"
 
 #define SAME_VALUE(ours, theirs, value)      _Static_assert((int)(ours) == (int)(theirs), #theirs);
 #define SAME_SIGNATURE(result, name, params) result(*const gh_check_##name) params = name;

@@ -9,11 +9,11 @@
 #include "backend/attention_internal.h"
 #include "base/half.h"
 #include "base/log.h"
-#include "ops/check.h"
+#include "ops/check/check.h"
 #include "ops/ops.h"
 #include "support/attention_problem.h"
 #include "support/check.h"
-#include "train/plan.h"
+#include "train/frozen_choices.h"
 
 enum { Q = ATTENTION_Q, K = ATTENTION_K, V = ATTENTION_V, DOUT = ATTENTION_DOUT, INPUTS = ATTENTION_INPUTS };
 enum { RESULTS = ATTENTION_RESULTS };
@@ -389,14 +389,14 @@ static void test_plan_keeps_the_choice(void **context) {
   gh_device *d = open_device();
   check_ok(gh_attention_freeze(&err, d, "size=72 bf16", "shared"));
   assert_true(is_chosen(d, 64));
-  check_ok(gh_plan_describe(&err, d, 1, &plan));
+  check_ok(gh_choices_describe(&err, d, 1, &plan));
   const gh_json *attention = gh_json_member(plan, "attention");
   assert_non_null(attention);
   check_ok(gh_json_get_string(&err, attention, "size=64 bf16", &provider));
   assert_string_equal(provider, "matrix");
   gh_device_close(d);
   d = open_device();
-  check_ok(gh_plan_freeze(&err, d, plan));
+  check_ok(gh_choices_freeze(&err, d, plan));
   assert_false(is_chosen(d, 72));
   assert_int_equal(gh_attention_choice_count(d), 2);
   gh_json_free(plan);

@@ -1,4 +1,4 @@
-/* The device door: buffers, views, transfers, bound commands and their errors. */
+/* The device backend: buffers, views, transfers, bound commands and their errors. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,51 +122,51 @@ static void test_quirks(void **state) {
 
 static void test_buffers_and_views(void **state) {
   (void)state;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   const int64_t step = device->info.alignment_bytes;
   const int words = (int)(4 * step / 4);
   float values[4096];
   assert_true(words <= 4096);
   for (int i = 0; i < words; i++) values[i] = (float)i;
   gh_buffer *all, *half, *last, *none;
-  OK(door->buffer_create(&err, device, 4 * step, &all));
-  OK(door->write(&err, device, all, 0, values, 4 * step));
-  OK(door->buffer_view(&err, device, all, 2 * step, 2 * step, &half));
-  OK(door->buffer_view(&err, device, half, step, step, &last)); /* a view of a view */
-  assert_int_equal(door->buffer_bytes(last), step);
+  OK(backend->buffer_create(&err, device, 4 * step, &all));
+  OK(backend->write(&err, device, all, 0, values, 4 * step));
+  OK(backend->buffer_view(&err, device, all, 2 * step, 2 * step, &half));
+  OK(backend->buffer_view(&err, device, half, step, step, &last)); /* a view of a view */
+  assert_int_equal(backend->buffer_bytes(last), step);
   check_floats(half, 0, values + words / 2, words / 2);
   check_floats(last, 0, values + 3 * words / 4, words / 4);
   float nine = 9;
-  OK(door->write(&err, device, last, 4, &nine, 4));
+  OK(backend->write(&err, device, last, 4, &nine, 4));
   values[3 * words / 4 + 1] = 9;
   check_floats(all, 0, values, words);
 
-  assert_int_equal(door->buffer_view(&err, device, all, 0, 0, &none), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->buffer_view(&err, device, all, 4, 8, &none), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->buffer_view(&err, device, half, step, 2 * step, &none), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->write(&err, device, last, step - 4, values, 8), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->read(&err, device, last, -4, values, 8), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->buffer_create(&err, device, 0, &none), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->buffer_create(&err, device, device->info.max_buffer_bytes + 1, &none), GH_ERROR_MEMORY);
+  assert_int_equal(backend->buffer_view(&err, device, all, 0, 0, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->buffer_view(&err, device, all, 4, 8, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->buffer_view(&err, device, half, step, 2 * step, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->write(&err, device, last, step - 4, values, 8), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->read(&err, device, last, -4, values, 8), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->buffer_create(&err, device, 0, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->buffer_create(&err, device, device->info.max_buffer_bytes + 1, &none), GH_ERROR_MEMORY);
   assert_null(none);
-  door->buffer_free(last);
-  door->buffer_free(half);
-  door->buffer_free(all);
+  backend->buffer_free(last);
+  backend->buffer_free(half);
+  backend->buffer_free(all);
 }
 
 static void test_fill_and_copy(void **state) {
   (void)state;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   const int64_t step = device->info.alignment_bytes;
   gh_buffer *all, *view;
   gh_launch *launch;
-  OK(door->buffer_create(&err, device, 4 * step, &all));
-  OK(door->buffer_view(&err, device, all, step, 2 * step, &view));
-  OK(door->bind_fill(&err, device, all, 0, 4 * step, 0x3f800000, &launch)); /* 1.0f */
+  OK(backend->buffer_create(&err, device, 4 * step, &all));
+  OK(backend->buffer_view(&err, device, all, step, 2 * step, &view));
+  OK(backend->bind_fill(&err, device, all, 0, 4 * step, 0x3f800000, &launch)); /* 1.0f */
   run(launch);
-  OK(door->bind_fill(&err, device, view, 8, 8, 0x40000000, &launch)); /* 2.0f */
+  OK(backend->bind_fill(&err, device, view, 8, 8, 0x40000000, &launch)); /* 2.0f */
   run(launch);
-  OK(door->bind_copy(&err, device, all, 4, view, 4, 12, &launch));
+  OK(backend->bind_copy(&err, device, all, 4, view, 4, 12, &launch));
   run(launch);
   float want[4096];
   for (int i = 0; i < 4 * step / 4; i++) want[i] = 1;
@@ -174,12 +174,12 @@ static void test_fill_and_copy(void **state) {
   want[at + 2] = want[at + 3] = want[2] = want[3] = 2;
   check_floats(all, 0, want, (int)step);
 
-  assert_int_equal(door->bind_fill(&err, device, view, 2, 8, 0, &launch), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->bind_fill(&err, device, view, 0, 2 * step + 4, 0, &launch), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->bind_copy(&err, device, all, step + 8, view, 0, 16, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_fill(&err, device, view, 2, 8, 0, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_fill(&err, device, view, 0, 2 * step + 4, 0, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_copy(&err, device, all, step + 8, view, 0, 16, &launch), GH_ERROR_ARGUMENT);
   assert_non_null(strstr(err.text, "overlap"));
-  door->buffer_free(view);
-  door->buffer_free(all);
+  backend->buffer_free(view);
+  backend->buffer_free(all);
 }
 
 /* ---- kernels ---- */
@@ -190,81 +190,81 @@ static gh_kernel_id probe(const char *name) {
 
 static void test_kernel(void **state) {
   (void)state;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   enum { N = 100 };
   float x[N + 8], want[N], bias[N];
   for (int i = 0; i < N + 8; i++) x[i] = (float)i;
   for (int i = 0; i < N; i++) bias[i] = 0.5f * (float)i;
   gh_buffer *xs, *ys, *bs;
-  OK(door->buffer_create(&err, device, sizeof x, &xs));
-  OK(door->buffer_create(&err, device, N * 4, &ys));
-  OK(door->buffer_create(&err, device, N * 4, &bs));
-  OK(door->write(&err, device, xs, 0, x, sizeof x));
-  OK(door->write(&err, device, bs, 0, bias, sizeof bias));
+  OK(backend->buffer_create(&err, device, sizeof x, &xs));
+  OK(backend->buffer_create(&err, device, N * 4, &ys));
+  OK(backend->buffer_create(&err, device, N * 4, &bs));
+  OK(backend->write(&err, device, xs, 0, x, sizeof x));
+  OK(backend->write(&err, device, bs, 0, bias, sizeof bias));
   gh_kernel_id id = probe("probe_axpy");
   gh_grid grid = {.groups = {13, 1, 1}, .local = {8, 1, 1}};
   gh_arg args[] = {gh_arg_buffer(ys), gh_arg_buffer(xs), gh_arg_buffer(NULL),
                    gh_arg_i32(N),     gh_arg_i64(7),     gh_arg_f32(2)};
   gh_launch *plain, *biased;
-  OK(door->bind_kernel(&err, device, &id, &grid, args, 6, &plain));
+  OK(backend->bind_kernel(&err, device, &id, &grid, args, 6, &plain));
   args[2] = gh_arg_buffer(bs);
   args[5] = gh_arg_f32(-1);
-  OK(door->bind_kernel(&err, device, &id, &grid, args, 6, &biased));
+  OK(backend->bind_kernel(&err, device, &id, &grid, args, 6, &biased));
   for (int again = 0; again < 2; again++) { /* bound arguments stay: the two launches do not disturb each other */
-    OK(door->enqueue(&err, device, plain));
+    OK(backend->enqueue(&err, device, plain));
     for (int i = 0; i < N; i++) want[i] = 2 * x[i + 7];
     check_floats(ys, 0, want, N);
-    OK(door->enqueue(&err, device, biased));
+    OK(backend->enqueue(&err, device, biased));
     for (int i = 0; i < N; i++) want[i] = -x[i + 7] + bias[i];
     check_floats(ys, 0, want, N);
   }
-  OK(door->finish(&err, device));
-  door->launch_free(plain);
-  door->launch_free(biased);
-  door->buffer_free(xs);
-  door->buffer_free(ys);
-  door->buffer_free(bs);
+  OK(backend->finish(&err, device));
+  backend->launch_free(plain);
+  backend->launch_free(biased);
+  backend->buffer_free(xs);
+  backend->buffer_free(ys);
+  backend->buffer_free(bs);
 }
 
 static void test_kernel_errors(void **state) {
   (void)state;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   gh_buffer *y;
-  OK(door->buffer_create(&err, device, 4096, &y));
+  OK(backend->buffer_create(&err, device, 4096, &y));
   gh_arg args[] = {gh_arg_buffer(y), gh_arg_i32(1), gh_arg_f32(1), gh_arg_f32(1)};
   gh_grid grid = {.groups = {1, 1, 1}, .local = {1, 1, 1}};
   gh_launch *launch;
   gh_kernel_id id = probe("no_such_kernel");
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   assert_non_null(strstr(err.text, "no_such_kernel"));
   assert_null(launch);
   id.source = NULL; /* the program of every op's kernels builds, but has no such kernel either */
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   if (!strstr(err.text, is_cuda() ? "CUDA_ERROR_NOT_FOUND" : "CL_INVALID_KERNEL_NAME")) fail_msg("%s", err.text);
   id = probe("probe_fma_peak");
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 3, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 3, &launch), GH_ERROR_ARGUMENT);
   args[2] = gh_arg_i64(1);
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch),
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch),
                    is_cuda() ? GH_ERROR_ARGUMENT : GH_ERROR_DEVICE);
   assert_non_null(strstr(err.text, "argument 2"));
   args[2] = gh_arg_f32(1);
   grid.local[0] = (size_t)device->info.max_group + 1;
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
   grid.local[0] = 0;
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
   grid.local[0] = 1;
   id.source = "tuned_nothing";
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_ARGUMENT);
   assert_non_null(strstr(err.text, "tuned_nothing"));
   id = probe("probe_fma_peak");
   id.defines = "-Dfloat=nonsense";
   fprintf(stderr, "a build log follows, as it should:\n");
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   assert_non_null(strstr(err.text, "error:"));
   id = probe("probe_fma_peak");
   id.dtype = GH_I32;
-  assert_int_equal(door->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_UNSUPPORTED);
-  door->buffer_free(y);
+  assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_UNSUPPORTED);
+  backend->buffer_free(y);
 }
 
 static void test_dtypes(void **state) {

@@ -5,7 +5,7 @@
 
 #include "base/half.h"
 #include "ops/ops.h"
-#include "step.h"
+#include "cl/step.h"
 #include "support/check.h"
 
 static gh_error err;

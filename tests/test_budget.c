@@ -2,8 +2,8 @@
 #include "support/check.h"
 #include "support/tiny_run.h"
 
+#include "method/setup.h"
 #include "train/budget.h"
-#include "train/setup.h"
 
 #include <string.h>
 

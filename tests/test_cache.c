@@ -24,23 +24,23 @@ static int use_device(const char *defines) {
   gh_device *device;
   gh_error e;
   if (gh_device_open(&e, "auto", &device)) return 10;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   gh_buffer *x, *y;
   float in[4] = {1, 2, 3, 4}, out[4] = {0};
-  if (door->buffer_create(&e, device, 16, &x) || door->buffer_create(&e, device, 16, &y)) return 11;
-  if (door->write(&e, device, x, 0, in, 16)) return 12;
+  if (backend->buffer_create(&e, device, 16, &x) || backend->buffer_create(&e, device, 16, &y)) return 11;
+  if (backend->write(&e, device, x, 0, in, 16)) return 12;
   gh_kernel_id id = {.name = "probe_axpy", .source = "tuned_probe", .defines = defines, .dtype = GH_F32};
   gh_grid grid = {.groups = {4, 1, 1}, .local = {1, 1, 1}};
   gh_arg args[] = {gh_arg_buffer(y), gh_arg_buffer(x), gh_arg_buffer(NULL),
                    gh_arg_i32(4),    gh_arg_i64(0),    gh_arg_f32(3)};
   gh_launch *launch;
-  if (door->bind_kernel(&e, device, &id, &grid, args, 6, &launch)) return 13;
-  if (door->enqueue(&e, device, launch) || door->read(&e, device, y, 0, out, 16)) return 14;
+  if (backend->bind_kernel(&e, device, &id, &grid, args, 6, &launch)) return 13;
+  if (backend->enqueue(&e, device, launch) || backend->read(&e, device, y, 0, out, 16)) return 14;
   for (int i = 0; i < 4; i++)
     if (!(out[i] == 3 * in[i])) return 15;
-  door->launch_free(launch);
-  door->buffer_free(x);
-  door->buffer_free(y);
+  backend->launch_free(launch);
+  backend->buffer_free(x);
+  backend->buffer_free(y);
   gh_device_close(device);
   return 0;
 }

@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "train/compare.h"
+#include "compare/compare.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "support/check.h"
 
 #include "base/file.h"
-#include "train/config.h"
+#include "config/config.h"
 #include "train/pretrain.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #include "support/check.h"
 #include "support/cuda_children.h"
 
+#include "backend/cuda/internal.h"
 #include "base/file.h"
-#include "cuda/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,7 +196,7 @@ static void test_shape(void **state) {
 /* y = 2 x over 8 floats, step by step; the first failure's line. */
 static void say_work(char *out, size_t size) {
   gh_device *d = open_cuda(&err);
-  const gh_backend *door = &gh_backends[0][0];
+  const gh_backend *backend = &gh_backends[0][0];
   gh_buffer *x = NULL, *y = NULL;
   gh_launch *launch = NULL;
   float in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, got[8] = {0};
@@ -207,21 +207,21 @@ static void say_work(char *out, size_t size) {
     if (groups) grid.groups[i] = (size_t)atol(groups);
   }
   gh_status status = d ? GH_OK : err.status;
-  if (!status) status = door->buffer_create(&err, d, 1 << 20, &x);
-  if (!status) status = door->buffer_create(&err, d, 1 << 20, &y);
-  if (!status) status = door->send(&err, d, x, 0, in, sizeof in);
+  if (!status) status = backend->buffer_create(&err, d, 1 << 20, &x);
+  if (!status) status = backend->buffer_create(&err, d, 1 << 20, &y);
+  if (!status) status = backend->send(&err, d, x, 0, in, sizeof in);
   const gh_arg args[] = {gh_arg_buffer(y), gh_arg_buffer(x), gh_arg_buffer(NULL),
                          gh_arg_i32(8),    gh_arg_i64(0),    gh_arg_f32(2)};
-  if (!status) status = door->bind_kernel(&err, d, &id, &grid, args, GH_COUNT(args), &launch);
-  if (!status) status = door->enqueue(&err, d, launch);
-  if (!status) status = door->finish(&err, d);
-  if (!status) status = door->read(&err, d, y, 0, got, sizeof got);
+  if (!status) status = backend->bind_kernel(&err, d, &id, &grid, args, GH_COUNT(args), &launch);
+  if (!status) status = backend->enqueue(&err, d, launch);
+  if (!status) status = backend->finish(&err, d);
+  if (!status) status = backend->read(&err, d, y, 0, got, sizeof got);
   bool right = !status;
   for (int i = 0; i < 8; i++) right = right && got[i] == 2 * in[i];
   snprintf(out, size, "%d %s", (int)status, status ? err.text : right ? "right" : "wrong");
-  door->launch_free(launch);
-  door->buffer_free(x);
-  door->buffer_free(y);
+  backend->launch_free(launch);
+  backend->buffer_free(x);
+  backend->buffer_free(y);
   gh_device_close(d);
 }
 
@@ -284,26 +284,26 @@ static void say_large_sends(char *out, size_t size) {
   gh_buffer *to = NULL, *kept = NULL;
   gh_launch *copy = NULL;
   static uint32_t words[WORDS], back[SENDS];
-  const gh_backend *door = &gh_backends[0][0];
-  gh_status status = d ? door->buffer_create(&err, d, sizeof words, &to) : err.status;
-  if (!status) status = door->buffer_create(&err, d, 4096, &kept);
+  const gh_backend *backend = &gh_backends[0][0];
+  gh_status status = d ? backend->buffer_create(&err, d, sizeof words, &to) : err.status;
+  if (!status) status = backend->buffer_create(&err, d, 4096, &kept);
   for (uint32_t i = 0; i < SENDS && !status; i++) {
     for (int k = 0; k < WORDS; k++) words[k] = i;
-    status = door->send(&err, d, to, 0, words, sizeof words);
+    status = backend->send(&err, d, to, 0, words, sizeof words);
     memset(words, 0xff, sizeof words);
-    door->launch_free(copy);
+    backend->launch_free(copy);
     copy = NULL;
-    if (!status) status = door->bind_copy(&err, d, kept, 4 * i, to, sizeof words - 4, 4, &copy);
-    if (!status) status = door->enqueue(&err, d, copy);
-    if (!status) status = door->finish(&err, d);
+    if (!status) status = backend->bind_copy(&err, d, kept, 4 * i, to, sizeof words - 4, 4, &copy);
+    if (!status) status = backend->enqueue(&err, d, copy);
+    if (!status) status = backend->finish(&err, d);
   }
-  if (!status) status = door->read(&err, d, kept, 0, back, sizeof back);
+  if (!status) status = backend->read(&err, d, kept, 0, back, sizeof back);
   bool right = !status;
   for (uint32_t i = 0; i < SENDS; i++) right = right && back[i] == i;
   snprintf(out, size, "%d %s", (int)status, status ? err.text : right ? "right" : "wrong");
-  door->launch_free(copy);
-  door->buffer_free(to);
-  door->buffer_free(kept);
+  backend->launch_free(copy);
+  backend->buffer_free(to);
+  backend->buffer_free(kept);
   gh_device_close(d);
 }
 

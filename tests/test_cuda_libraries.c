@@ -160,26 +160,26 @@ static void test_captured_replay(void **state) {
 /* Nothing but commands belongs into a capture. */
 static void say_misuse(char *out, size_t size) {
   gh_device *d = open_cuda(&err);
-  const gh_backend *door = &gh_backends[0][0];
+  const gh_backend *backend = &gh_backends[0][0];
   gh_buffer *x = NULL, *none = NULL;
   gh_launch *captured = NULL;
   uint32_t word = 0;
   size_t used = 0;
-  if (!d || door->buffer_create(&err, d, 4096, &x) || door->capture_begin(&err, d)) return;
+  if (!d || backend->buffer_create(&err, d, 4096, &x) || backend->capture_begin(&err, d)) return;
   for (int i = 0; i < 6; i++) {
     err = (gh_error){0};
-    const gh_status status = i == 0   ? door->send(&err, d, x, 0, &word, 4)
-                             : i == 1 ? door->read(&err, d, x, 0, &word, 4)
-                             : i == 2 ? door->write(&err, d, x, 0, &word, 4)
-                             : i == 3 ? door->finish(&err, d)
-                             : i == 4 ? door->buffer_create(&err, d, 64, &none)
-                                      : door->capture_begin(&err, d);
+    const gh_status status = i == 0   ? backend->send(&err, d, x, 0, &word, 4)
+                             : i == 1 ? backend->read(&err, d, x, 0, &word, 4)
+                             : i == 2 ? backend->write(&err, d, x, 0, &word, 4)
+                             : i == 3 ? backend->finish(&err, d)
+                             : i == 4 ? backend->buffer_create(&err, d, 64, &none)
+                                      : backend->capture_begin(&err, d);
     used += (size_t)snprintf(out + used, size - used, "%d %s\n", (int)status, err.text);
   }
-  gh_status ended = door->capture_end(&err, d, NULL);
-  gh_status again = door->capture_end(&err, d, &captured);
+  gh_status ended = backend->capture_end(&err, d, NULL);
+  gh_status again = backend->capture_end(&err, d, &captured);
   snprintf(out + used, size - used, "%d %d %s", (int)ended, (int)again, err.text);
-  door->buffer_free(x);
+  backend->buffer_free(x);
   gh_device_close(d);
 }
 

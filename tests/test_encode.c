@@ -6,7 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "eval/encode.h"
+#include "encode/encode.h"
 
 #include <math.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "eval/export.h"
+#include "export/export.h"
 #include "models/adapter.h"
 
 #include <math.h>

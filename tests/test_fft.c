@@ -1,11 +1,11 @@
-/* The door's 2-D Fourier transforms against the sums they stand for, in float64. */
+/* The backend's 2-D Fourier transforms against the sums they stand for, in float64. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/graph.h"
-#include "ops/check.h"
+#include "ops/check/check.h"
 #include "ops/ops.h"
 #include "support/on_device.h"
 
@@ -77,7 +77,7 @@ static bool has_library(void) {
 }
 
 static void check_transform(gh_device *d, gh_fft_desc desc, bool in_place) {
-  const gh_backend *door = d->backend;
+  const gh_backend *backend = d->backend;
   int64_t n = 2 * desc.batch * desc.rows * desc.columns;
   float *x = random_numbers(n), *y = allocate((size_t)n, sizeof *y);
   double *want = allocate((size_t)n, sizeof *want);
@@ -85,28 +85,28 @@ static void check_transform(gh_device *d, gh_fft_desc desc, bool in_place) {
   transform(want, &desc);
   gh_buffer *from, *to;
   gh_launch *launch;
-  OK(door->buffer_create(&err, d, 4 * n, &from));
-  OK(door->buffer_create(&err, d, 4 * n, &to));
-  OK(door->bind_fft(&err, d, &desc, from, in_place ? from : to, &launch));
+  OK(backend->buffer_create(&err, d, 4 * n, &from));
+  OK(backend->buffer_create(&err, d, 4 * n, &to));
+  OK(backend->bind_fft(&err, d, &desc, from, in_place ? from : to, &launch));
   int64_t allocations = d->counters.allocations, compilations = d->counters.compilations;
   for (int again = 0; again < 2; again++) {
-    OK(door->write(&err, d, from, 0, x, 4 * n));
-    OK(door->enqueue(&err, d, launch));
-    OK(door->read(&err, d, in_place ? from : to, 0, y, 4 * n));
+    OK(backend->write(&err, d, from, 0, x, 4 * n));
+    OK(backend->enqueue(&err, d, launch));
+    OK(backend->read(&err, d, in_place ? from : to, 0, y, 4 * n));
     double error = relative_error(y, want, n);
     if (!(error <= TOLERANCE))
       fail_msg("%lld of %lld x %lld%s%s: error %g", (long long)desc.batch, (long long)desc.rows,
                (long long)desc.columns, desc.inverse ? ", inverse" : "", in_place ? ", in place" : "", error);
   }
   if (!in_place) { /* the input is kept */
-    OK(door->read(&err, d, from, 0, y, 4 * n));
+    OK(backend->read(&err, d, from, 0, y, 4 * n));
     assert_memory_equal(x, y, (size_t)n * 4);
   }
   assert_int_equal(d->counters.allocations, allocations);
   assert_int_equal(d->counters.compilations, compilations);
-  door->launch_free(launch);
-  door->buffer_free(from);
-  door->buffer_free(to);
+  backend->launch_free(launch);
+  backend->buffer_free(from);
+  backend->buffer_free(to);
   free(x);
   free(y);
   free(want);
@@ -126,7 +126,7 @@ static void test_against_the_sums(void **state) {
 static void test_views_are_transformed_where_they_lie(void **state) {
   (void)state;
   if (!has_library()) return;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   int64_t step = device->info.alignment_bytes, n = step / 4;
   const gh_fft_desc desc = {.batch = 1, .rows = 1, .columns = n / 2};
   gh_buffer *all, *from, *to;
@@ -135,21 +135,21 @@ static void test_views_are_transformed_where_they_lie(void **state) {
   double *want = allocate((size_t)n, sizeof *want);
   for (int64_t i = 0; i < n; i++) want[i] = (double)x[n + i];
   transform(want, &desc);
-  OK(door->buffer_create(&err, device, 4 * step, &all));
-  OK(door->write(&err, device, all, 0, x, 4 * step));
-  OK(door->buffer_view(&err, device, all, step, step, &from));
-  OK(door->buffer_view(&err, device, all, 2 * step, step, &to));
-  OK(door->bind_fft(&err, device, &desc, from, to, &launch));
-  OK(door->enqueue(&err, device, launch));
-  OK(door->read(&err, device, all, 0, y, 4 * step));
+  OK(backend->buffer_create(&err, device, 4 * step, &all));
+  OK(backend->write(&err, device, all, 0, x, 4 * step));
+  OK(backend->buffer_view(&err, device, all, step, step, &from));
+  OK(backend->buffer_view(&err, device, all, 2 * step, step, &to));
+  OK(backend->bind_fft(&err, device, &desc, from, to, &launch));
+  OK(backend->enqueue(&err, device, launch));
+  OK(backend->read(&err, device, all, 0, y, 4 * step));
   assert_memory_equal(x, y, (size_t)(8 * n));
   assert_memory_equal(x + 3 * n, y + 3 * n, (size_t)(4 * n));
   double error = relative_error(y + 2 * n, want, n);
   if (!(error <= TOLERANCE)) fail_msg("error %g", error);
-  door->launch_free(launch);
-  door->buffer_free(from);
-  door->buffer_free(to);
-  door->buffer_free(all);
+  backend->launch_free(launch);
+  backend->buffer_free(from);
+  backend->buffer_free(to);
+  backend->buffer_free(all);
   free(x);
   free(y);
   free(want);
@@ -176,20 +176,20 @@ static void test_devices_come_and_go(void **state) {
 static void test_what_is_refused(void **state) {
   (void)state;
   if (!has_library()) return;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   gh_buffer *small;
   gh_launch *launch;
-  OK(door->buffer_create(&err, device, 4096, &small));
+  OK(backend->buffer_create(&err, device, 4096, &small));
   const gh_fft_desc none = {.batch = 0, .rows = 2, .columns = 2}, large = {.batch = 3, .rows = 16, .columns = 16};
-  assert_int_equal(door->bind_fft(&err, device, &none, small, small, &launch), GH_ERROR_ARGUMENT);
-  assert_int_equal(door->bind_fft(&err, device, &large, small, small, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_fft(&err, device, &none, small, small, &launch), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->bind_fft(&err, device, &large, small, small, &launch), GH_ERROR_ARGUMENT);
   assert_null(launch);
-  if (!strcmp(door->name, "opencl")) { /* another library may serve every size */
+  if (!strcmp(backend->name, "opencl")) { /* another library may serve every size */
     const gh_fft_desc prime = {.batch = 1, .rows = 2, .columns = 34};
-    assert_int_equal(door->bind_fft(&err, device, &prime, small, small, &launch), GH_ERROR_UNSUPPORTED);
+    assert_int_equal(backend->bind_fft(&err, device, &prime, small, small, &launch), GH_ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "2 x 34"));
   }
-  door->buffer_free(small);
+  backend->buffer_free(small);
 }
 
 /* Every case of the op, and a larger prime, without the library. */

@@ -8,7 +8,7 @@
 #include "support/check.h"
 
 #include "base/file.h"
-#include "train/setup.h"
+#include "method/setup.h"
 #include "train/snapshot.h"
 #include "train/update.h"
 

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "train/latent_cache.h"
-#include "train/setup.h"
+#include "data/latent_cache.h"
+#include "method/setup.h"
 
 #include <math.h>
 #include <signal.h>

@@ -9,12 +9,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "data/augment.h"
+#include "data/loader.h"
+#include "data/source.h"
 #include "io/png_write.h"
 #include "io/safetensors.h"
-#include "io/source.h"
 #include "support/check.h"
-#include "train/augment.h"
-#include "train/loader.h"
 
 enum { S = 8, FLOATS = 3 * S * S };
 

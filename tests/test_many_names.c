@@ -9,10 +9,10 @@
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "io/source.h"
+#include "data/loader.h"
+#include "data/source.h"
 #include "support/check.h"
 #include "support/tar.h"
-#include "train/loader.h"
 
 enum { OUTER = 8, INNER = 50, FILES = 50, IMAGES = OUTER * INNER * FILES }; /* 20000 */
 

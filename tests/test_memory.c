@@ -5,10 +5,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "bench/step.h"
 #include "io/tokenizer.h"
+#include "method/setup.h"
 #include "models/archs.h"
-#include "train/bench.h"
-#include "train/setup.h"
 
 #include <malloc.h>
 #include <stdio.h>

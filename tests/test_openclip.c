@@ -4,7 +4,7 @@
 #include "support/scratch.h"
 
 #include "base/file.h"
-#include "eval/export.h"
+#include "export/export.h"
 #include "io/preprocess.h"
 #include "models/archs.h"
 #include "models/openclip.h"

@@ -1,4 +1,4 @@
-/* Every op against PyTorch's numbers, in both shapes of machine (src/ops/check.h says how). */
+/* Every op against PyTorch's numbers, in both shapes of machine (src/ops/check/check.h says how). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "ops/check.h"
+#include "ops/check/check.h"
 #include "ops/ops.h"
 #include "support/check.h"
 

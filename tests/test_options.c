@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "train/run.h"
-#include "train/setup.h"
+#include "config/run.h"
+#include "method/setup.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "data/source.h"
 #include "io/preprocess.h"
 #include "io/safetensors.h"
-#include "io/source.h"
 #include "support/check.h"
 
 enum { S = 18 }; /* of the fixtures */

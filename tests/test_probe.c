@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "io/safetensors.h"
-#include "train/probe.h"
+#include "method/probe.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "cuda/api.h"
+#include "backend/cuda/api.h"
 
 static gh_error err;
 static const gh_cuda_driver *cu;

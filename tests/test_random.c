@@ -2,7 +2,7 @@
 #include "support/check.h"
 
 #include "base/random.h"
-#include "philox.h"
+#include "cl/philox.h"
 
 #if __has_include(<Random123/philox.h>)
 #include <Random123/philox.h>

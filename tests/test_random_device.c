@@ -10,7 +10,7 @@
 
 #include "base/random.h"
 #include "ops/ops.h"
-#include "step.h"
+#include "cl/step.h"
 #include "support/check.h"
 
 static gh_error err;

@@ -5,7 +5,7 @@
 #include "support/scratch.h"
 
 #include "base/json.h"
-#include "eval/reconstruct.h"
+#include "method/reconstruct.h"
 
 #include <stdio.h>
 #include <stdlib.h>

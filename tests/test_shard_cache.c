@@ -8,8 +8,8 @@
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "io/index.h"
-#include "io/source.h"
+#include "data/index.h"
+#include "data/source.h"
 #include "support/check.h"
 #include "support/tar.h"
 

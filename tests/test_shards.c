@@ -8,12 +8,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "io/index.h"
+#include "data/index.h"
+#include "data/loader.h"
+#include "data/source.h"
 #include "io/png_write.h"
-#include "io/source.h"
 #include "support/check.h"
 #include "support/tar.h"
-#include "train/loader.h"
 
 enum { S = 8, FLOATS = 3 * S * S, IMAGES = 12 };
 

@@ -5,9 +5,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "train/bench.h"
+#include "bench/step.h"
+#include "method/setup.h"
 #include "train/loop.h"
-#include "train/setup.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -119,13 +119,13 @@ static void test_counters_move(void **state) {
   gh_launch *fill = NULL;
   uint32_t word = 7, back = 0;
   check_ok(gh_device_open(&err, id ? id : "auto", &d));
-  const gh_backend *door = d->backend;
-  check_ok(door->buffer_create(&err, d, 4, &buffer));
-  check_ok(door->bind_fill(&err, d, buffer, 0, 4, 5, &fill));
-  check_ok(door->enqueue(&err, d, fill));
-  check_ok(door->finish(&err, d));
-  check_ok(door->write(&err, d, buffer, 0, &word, 4));
-  check_ok(door->read(&err, d, buffer, 0, &back, 4));
+  const gh_backend *backend = d->backend;
+  check_ok(backend->buffer_create(&err, d, 4, &buffer));
+  check_ok(backend->bind_fill(&err, d, buffer, 0, 4, 5, &fill));
+  check_ok(backend->enqueue(&err, d, fill));
+  check_ok(backend->finish(&err, d));
+  check_ok(backend->write(&err, d, buffer, 0, &word, 4));
+  check_ok(backend->read(&err, d, buffer, 0, &back, 4));
   assert_int_equal(back, 7);
   assert_int_equal(d->counters.allocations, 1);
   assert_int_equal(d->counters.binds, 1);
@@ -133,8 +133,8 @@ static void test_counters_move(void **state) {
   assert_int_equal(d->counters.waits, 1);
   assert_int_equal(d->counters.writes, 1);
   assert_int_equal(d->counters.reads, 1);
-  door->launch_free(fill);
-  door->buffer_free(buffer);
+  backend->launch_free(fill);
+  backend->buffer_free(buffer);
   gh_device_close(d);
 }
 
@@ -147,31 +147,31 @@ static void test_sends(void **state) {
   gh_buffer *buffer = NULL, *copy = NULL;
   gh_launch *duplicate = NULL;
   check_ok(gh_device_open(&err, id ? id : "auto", &d));
-  const gh_backend *door = d->backend;
+  const gh_backend *backend = d->backend;
   uint32_t *words = malloc(WORDS * sizeof *words), back[2];
   assert_non_null(words);
-  check_ok(door->buffer_create(&err, d, WORDS * 4, &buffer));
-  check_ok(door->buffer_create(&err, d, WORDS * 4 * 2, &copy));
-  check_ok(door->bind_copy(&err, d, copy, 0, buffer, 0, WORDS * 4, &duplicate));
+  check_ok(backend->buffer_create(&err, d, WORDS * 4, &buffer));
+  check_ok(backend->buffer_create(&err, d, WORDS * 4 * 2, &copy));
+  check_ok(backend->bind_copy(&err, d, copy, 0, buffer, 0, WORDS * 4, &duplicate));
   for (uint32_t i = 1; i <= SENDS; i++) {
     for (int k = 0; k < WORDS; k++) words[k] = i;
-    check_ok(door->send(&err, d, buffer, 0, words, WORDS * 4));
+    check_ok(backend->send(&err, d, buffer, 0, words, WORDS * 4));
     memset(words, 0xff, WORDS * sizeof *words);
-    check_ok(door->enqueue(&err, d, duplicate));
-    check_ok(door->send(&err, d, copy, WORDS * 4 + 4 * i, &i, 4));
+    check_ok(backend->enqueue(&err, d, duplicate));
+    check_ok(backend->send(&err, d, copy, WORDS * 4 + 4 * i, &i, 4));
   }
-  check_ok(door->read(&err, d, copy, WORDS * 4 - 4, back, 4));
+  check_ok(backend->read(&err, d, copy, WORDS * 4 - 4, back, 4));
   assert_int_equal(back[0], SENDS);
-  check_ok(door->read(&err, d, copy, WORDS * 4 + 4 * SENDS - 4, back, 8));
+  check_ok(backend->read(&err, d, copy, WORDS * 4 + 4 * SENDS - 4, back, 8));
   assert_int_equal(back[0], SENDS - 1);
   assert_int_equal(back[1], SENDS);
   assert_int_equal(d->counters.sends, 2 * SENDS);
   assert_true((d->counters.allocations - 2 - SENDS) * (32 << 20) <= GH_SENDS_BYTES);
   err = (gh_error){0};
-  check_fails(door->send(&err, d, buffer, WORDS * 4 - 4, words, 8), GH_ERROR_ARGUMENT, "send: 8 bytes");
-  door->launch_free(duplicate);
-  door->buffer_free(copy);
-  door->buffer_free(buffer);
+  check_fails(backend->send(&err, d, buffer, WORDS * 4 - 4, words, 8), GH_ERROR_ARGUMENT, "send: 8 bytes");
+  backend->launch_free(duplicate);
+  backend->buffer_free(copy);
+  backend->buffer_free(buffer);
   gh_device_close(d);
   free(words);
 }
@@ -185,19 +185,19 @@ static void test_reserved_sends(void **state) {
   gh_device *d = NULL;
   gh_buffer *buffer = NULL;
   check_ok(gh_device_open(&err, id ? id : "auto", &d));
-  const gh_backend *door = d->backend;
-  check_ok(door->buffer_create(&err, d, sizeof words, &buffer));
-  check_ok(door->reserve_sends(&err, d, sizeof words, SENDS));
+  const gh_backend *backend = d->backend;
+  check_ok(backend->buffer_create(&err, d, sizeof words, &buffer));
+  check_ok(backend->reserve_sends(&err, d, sizeof words, SENDS));
   const gh_counters before = d->counters;
   assert_int_equal(before.allocations, 1 + SENDS);
-  check_ok(door->reserve_sends(&err, d, sizeof words - 4, SENDS)); /* the same pieces */
-  for (int i = 0; i < SENDS; i++) check_ok(door->send(&err, d, buffer, 0, words, sizeof words));
+  check_ok(backend->reserve_sends(&err, d, sizeof words - 4, SENDS)); /* the same pieces */
+  for (int i = 0; i < SENDS; i++) check_ok(backend->send(&err, d, buffer, 0, words, sizeof words));
   assert_int_equal(d->counters.allocations, before.allocations);
   assert_int_equal(d->counters.waits, before.waits);
-  check_ok(door->finish(&err, d));
-  check_ok(door->reserve_sends(&err, d, LARGE, 100));
+  check_ok(backend->finish(&err, d));
+  check_ok(backend->reserve_sends(&err, d, LARGE, 100));
   assert_int_equal(d->counters.allocations - before.allocations, GH_SENDS_BYTES / LARGE - 1);
-  door->buffer_free(buffer);
+  backend->buffer_free(buffer);
   gh_device_close(d);
 }
 

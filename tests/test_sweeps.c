@@ -2,8 +2,8 @@
 #include "support/check.h"
 
 #include "base/file.h"
+#include "config/config.h"
 #include "io/csv.h"
-#include "train/config.h"
 #include "train/evaluate_config.h"
 
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "io/braces.h"
+#include "data/braces.h"
 #include "io/tar.h"
 #include "support/check.h"
 #include "support/tar.h"

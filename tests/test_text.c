@@ -3,9 +3,9 @@
 #include "support/scratch.h"
 
 #include "base/file.h"
-#include "eval/embed.h"
-#include "eval/encode.h"
-#include "eval/export.h"
+#include "encode/embed.h"
+#include "encode/encode.h"
+#include "export/export.h"
 #include "models/text.h"
 #include "models/weights.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
-#include "eval/encode.h"
+#include "encode/encode.h"
 #include "io/csv.h"
 #include "io/protobuf.h"
 #include "io/spiece.h"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "ops/ops.h"
-#include "step.h"
+#include "cl/step.h"
 #include "support/check.h"
 
 static gh_error err;

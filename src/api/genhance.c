@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "eval/embed.h"
+#include "encode/embed.h"
 
 #define MAX_DEVICES        256
 #define MAX_BATCH          65536

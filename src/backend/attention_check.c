@@ -61,14 +61,14 @@ static gh_status fill(gh_error *err, work *w, int input) {
 }
 
 static gh_status create(gh_error *err, work *w) {
-  const gh_backend *door = w->d->backend;
+  const gh_backend *backend = w->d->backend;
   gh_status status = GH_OK;
   w->a = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->a);
   w->b = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->b);
   w->narrow = gh_alloc(err, (size_t)elements(w, false, false), sizeof *w->narrow);
   if (!w->a || !w->b || !w->narrow) return GH_ERROR_MEMORY;
   for (int i = 0; i < INPUTS && !status; i++) {
-    status = door->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
+    status = backend->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
     if (!status) status = fill(err, w, i);
   }
   /* NaN: what nobody writes is noticed */
@@ -76,17 +76,17 @@ static gh_status create(gh_error *err, work *w) {
   for (int i = 0; i < BOTH * RESULTS && !status; i++) {
     const int r = i % RESULTS;
     const int64_t n = elements(w, results[r].keys, results[r].rows) * (results[r].wide ? 4 : 2);
-    status = door->buffer_create(err, w->d, bytes(w, results[r].keys, results[r].rows, results[r].wide),
-                                 &w->out[i / RESULTS][r]);
-    if (!status) status = door->write(err, w->d, w->out[i / RESULTS][r], 0, w->narrow, n);
+    status = backend->buffer_create(err, w->d, bytes(w, results[r].keys, results[r].rows, results[r].wide),
+                                    &w->out[i / RESULTS][r]);
+    if (!status) status = backend->write(err, w->d, w->out[i / RESULTS][r], 0, w->narrow, n);
   }
   return status;
 }
 
 static void destroy(work *w) {
-  const gh_backend *door = w->d->backend;
-  for (int i = 0; i < INPUTS; i++) door->buffer_free(w->in[i]);
-  for (int i = 0; i < BOTH * RESULTS; i++) door->buffer_free(w->out[i / RESULTS][i % RESULTS]);
+  const gh_backend *backend = w->d->backend;
+  for (int i = 0; i < INPUTS; i++) backend->buffer_free(w->in[i]);
+  for (int i = 0; i < BOTH * RESULTS; i++) backend->buffer_free(w->out[i / RESULTS][i % RESULTS]);
   free(w->a);
   free(w->b);
   free(w->narrow);

@@ -1,4 +1,4 @@
-/* The only door to a device.
+/* The only way to a device.
  *
  * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above speaks gh_device, gh_buffer and gh_launch and
  * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue:

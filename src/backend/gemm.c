@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "backend/gemm_internal.h"
-#include "backend/source.h"
+#include "backend/kernel_source.h"
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -217,7 +217,7 @@ static gh_status hash_kernels(gh_error *err, char out[GH_CACHE_KEY_SIZE]) {
   const char *parts[GH_COUNT(names) + 1] = {NULL};
   for (size_t i = 0; i < GH_COUNT(names); i++) {
     char *text;
-    gh_status status = gh_source_build(err, names[i], &text);
+    gh_status status = gh_kernel_source(err, names[i], &text);
     if (status) return status;
     gh_cache_key(hashes[i], (const char *[]){text, NULL});
     parts[i] = hashes[i];

@@ -17,13 +17,13 @@ enum { STRIP = 32, ROWS = 32, CHUNK = 32, TOTAL_FLOATS = 262144, BLOCK_HALVES = 
 gh_status gh_gemm_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                            const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t wanted = GH_MAX(d->info.compute_units, 1) * WANTED_GROUPS_A_CORE;
-  const int64_t kc = gh_gemm_cut(g->k, provider->size[1], CHUNK);
-  int64_t nb = gh_gemm_cut(g->n, provider->size[0], STRIP), mt;
+  const int64_t kc = gh_split_evenly(g->k, provider->size[1], CHUNK);
+  int64_t nb = gh_split_evenly(g->n, provider->size[0], STRIP), mt;
   for (;;) {
     const int64_t most = GH_MIN(TOTAL_FLOATS / nb, BLOCK_HALVES / kc) / ROWS * ROWS;
     const int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
-    mt =
-        gh_gemm_cut(g->m, GH_MIN(most, ROWS * GH_CEIL_DIV(GH_CEIL_DIV(g->m, ROWS), GH_CEIL_DIV(wanted, across))), ROWS);
+    mt = gh_split_evenly(g->m, GH_MIN(most, ROWS * GH_CEIL_DIV(GH_CEIL_DIV(g->m, ROWS), GH_CEIL_DIV(wanted, across))),
+                         ROWS);
     if (GH_CEIL_DIV(g->m, mt) * across >= wanted || nb <= STRIP) break;
     nb = GH_CEIL_DIV(nb / 2, STRIP) * STRIP;
   }

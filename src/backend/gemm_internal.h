@@ -39,7 +39,7 @@ struct gh_gemm_state {
   char *cache_file; /* NULL: none */
   /* of tiny shapes, by provider, storage and transposition: 0 not yet, 1 right, -1 wrong */
   signed char family_good[GH_GEMM_MAX_PROVIDERS][16];
-  int library_sits_out; /* 0 not yet known, 1 it lost by far, -1 it is timed */
+  int skip_library; /* 0 not yet known, 1 it lost by far, -1 it is timed */
   int tuned;
   double tuned_seconds, told;
 };
@@ -69,7 +69,7 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* what is stored
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
 /* Evenly cut, in multiples of `step`, into pieces of at most `most` rounded up to such a multiple. */
-int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step);
+int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);
 
 /* How a CPU's work-items share C, A and B: mt x nb of C each, panels of kc x nb. Where C is bfloat16, mt nb sums lie in
  * private memory, which holds `sums`. */

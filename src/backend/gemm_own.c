@@ -53,7 +53,7 @@ static bool amx_applies_bf16(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && amx_applies(g, d);
 }
 
-int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step) {
+int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step) {
   int64_t pieces = GH_CEIL_DIV(whole, most);
   return ALIGN_UP(GH_CEIL_DIV(whole, pieces), step);
 }
@@ -62,15 +62,15 @@ int64_t gh_gemm_cut(int64_t whole, int64_t most, int64_t step) {
  * result's bits depend on none of this. */
 gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, int64_t cores) {
   const struct cpu_family *family = &cpu_families[amx];
-  gh_gemm_blocks cut = {.nb = gh_gemm_cut(g->n, size[0], STRIP), .kc = gh_gemm_cut(g->k, size[1], CHUNK)};
+  gh_gemm_blocks cut = {.nb = gh_split_evenly(g->n, size[0], STRIP), .kc = gh_split_evenly(g->k, size[1], CHUNK)};
   cut.sums = g->dtype_c == GH_F32 ? INT64_MAX : family->total_floats;
   for (;;) {
     const int64_t most =
         GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / family->rows * family->rows;
     int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
     int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
-    cut.mt = gh_gemm_cut(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
-    if (cut.mt >= most) cut.mt = gh_gemm_cut(g->m, most, family->rows);
+    cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
+    if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, family->rows);
     bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
     if (!idle || cut.nb <= STRIP) return cut;
     cut.nb = ALIGN_UP(cut.nb / 2, STRIP);

@@ -182,10 +182,10 @@ static gh_status make_reference(gh_error *err, trial *t) {
 }
 
 static void trial_free(trial *t) {
-  const gh_backend *door = t->d->backend;
-  door->buffer_free(t->a);
-  door->buffer_free(t->b);
-  door->buffer_free(t->c);
+  const gh_backend *backend = t->d->backend;
+  backend->buffer_free(t->a);
+  backend->buffer_free(t->b);
+  backend->buffer_free(t->c);
   free(t->pattern);
   free(t->pattern_bf16);
   free(t->row);
@@ -202,7 +202,7 @@ static int64_t trial_bytes(int64_t elements, gh_dtype dtype) {
 static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_gemm_desc *desc) {
   *t = (trial){.d = d, .desc = trial_desc(d, desc)};
   const gh_gemm_desc *g = &t->desc;
-  const gh_backend *door = d->backend;
+  const gh_backend *backend = d->backend;
   int64_t rows_a = g->trans_a ? g->k : g->m, rows_b = g->trans_b ? g->n : g->k;
   t->elements_a = stored_elements(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
   t->elements_b = stored_elements(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
@@ -218,9 +218,9 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   t->most = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->most);
   gh_status status =
       t->pattern && t->pattern_bf16 && t->row && t->row_bf16 && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
-  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
-  if (!status) status = door->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
+  if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
+  if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
+  if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
   if (status) goto fail;
   make_pattern(t);
   if ((status = make_reference(err, t))) goto fail;
@@ -257,18 +257,18 @@ static gh_status reset_c(gh_error *err, trial *t) {
 
 /* n elements of C from element `at` on, into t->row. */
 static gh_status read_row(gh_error *err, trial *t, int64_t at, int64_t n) {
-  const gh_backend *door = t->d->backend;
-  if (t->desc.dtype_c == GH_F32) return door->read(err, t->d, t->c, at * 4, t->row, n * 4);
-  gh_status status = door->read(err, t->d, t->c, at * 2, t->row_bf16, n * 2);
+  const gh_backend *backend = t->d->backend;
+  if (t->desc.dtype_c == GH_F32) return backend->read(err, t->d, t->c, at * 4, t->row, n * 4);
+  gh_status status = backend->read(err, t->d, t->c, at * 2, t->row_bf16, n * 2);
   for (int64_t i = 0; i < n && !status; i++) t->row[i] = gh_bf16_to_f32(t->row_bf16[i]);
   return status;
 }
 
 static gh_status check(gh_error *err, trial *t, gh_launch *launch, bool *right) {
-  const gh_backend *door = t->d->backend;
+  const gh_backend *backend = t->d->backend;
   const gh_gemm_desc *g = &t->desc;
   gh_status status = reset_c(err, t);
-  if (!status) status = door->enqueue(err, t->d, launch);
+  if (!status) status = backend->enqueue(err, t->d, launch);
   *right = true;
   for (int last = 0; last < (g->batch > 1 ? 2 : 1) && *right && !status; last++) {
     for (int i = 0; i < t->row_count && *right && !status; i++) {
@@ -319,10 +319,10 @@ static bool same_bits(const gh_gemm_provider *a, const gh_gemm_provider *b) { re
 
 /* On a CPU the library runs at a tenth of our speed: trying it on every shape would cost more than all the rest. It is
  * tried once, on a small product. */
-static bool library_sits_out(gh_device *d) {
+static bool skip_library(gh_device *d) {
   gh_gemm_state *state = d->gemm;
-  if (!d->info.is_cpu || state->library_sits_out < 0) return false;
-  if (state->library_sits_out > 0) return true;
+  if (!d->info.is_cpu || state->skip_library < 0) return false;
+  if (state->skip_library > 0) return true;
   gh_gemm_desc g = {.m = 256,
                     .n = 256,
                     .k = 256,
@@ -347,10 +347,10 @@ static bool library_sits_out(gh_device *d) {
     d->backend->launch_free(launch);
   }
   trial_free(&t);
-  state->library_sits_out = best[1] > 2 * best[0] ? 1 : -1;
-  if (state->library_sits_out > 0)
+  state->skip_library = best[1] > 2 * best[0] ? 1 : -1;
+  if (state->skip_library > 0)
     gh_debug("GEMM: the library takes %.1f times as long as the own kernels and sits out", best[1] / best[0]);
-  return state->library_sits_out > 0;
+  return state->skip_library > 0;
 }
 
 static void drop(trial *t, candidate *c) {
@@ -412,7 +412,7 @@ static const gh_gemm_provider *tournament(trial *t, const char *key) {
     if (is_own(p) && follows_own(list, count, p)) continue;
     const bool variant = count && !strcmp(list[count - 1].provider->family, p->family);
     if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
-    if (count && is_library(p) && library_sits_out(t->d)) continue;
+    if (count && is_library(p) && skip_library(t->d)) continue;
     admit(t, p, key, &list[count].launch);
     list[count].provider = p;
     list[count].seconds = HUGE_VAL;

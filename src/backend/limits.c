@@ -30,14 +30,14 @@ bool gh_fits_gpu_shape(const gh_device_info *info) {
   return info->max_group >= GH_GPU_GROUP && info->local_bytes >= GH_GPU_LOCAL_BYTES;
 }
 
-gh_status gh_check_range(gh_error *err, const char *what, int64_t whole, int64_t offset, int64_t bytes) {
+gh_status gh_limit_check_range(gh_error *err, const char *what, int64_t whole, int64_t offset, int64_t bytes) {
   if (whole < 0) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no buffer", what);
   if (offset >= 0 && bytes > 0 && offset <= whole && bytes <= whole - offset) return GH_OK;
   return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %lld bytes at %lld of a buffer of %lld", what, (long long)bytes,
                  (long long)offset, (long long)whole);
 }
 
-gh_status gh_check_buffer_size(gh_error *err, const gh_device_info *info, int64_t bytes) {
+gh_status gh_limit_check_size(gh_error *err, const gh_device_info *info, int64_t bytes) {
   if (bytes < 1) return gh_fail(err, GH_ERROR_ARGUMENT, "a buffer of %lld bytes", (long long)bytes);
   if (bytes <= info->max_buffer_bytes) return GH_OK;
   return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB: %s allows %.1f MiB at once", (double)bytes / 1048576,

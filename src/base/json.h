@@ -1,4 +1,4 @@
-/* The only door to JSON in the project. Handles are opaque: the library behind them is named in json.c alone.
+/* The only way to JSON in the project. Handles are opaque: the library behind them is named in json.c alone.
  *
  * Input is hostile: keys are case-sensitive, a duplicate key, a number that is not finite, nesting beyond
  * GH_JSON_MAX_DEPTH, text after the value, invalid UTF-8, a lone surrogate and a zero character are errors whose text

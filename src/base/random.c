@@ -1,6 +1,6 @@
 #include "base/random.h"
 
-#include "philox.h"
+#include "cl/philox.h"
 
 #include <xxhash.h>
 

@@ -2,8 +2,8 @@
 #ifndef GH_CLI_BENCH_H
 #define GH_CLI_BENCH_H
 
+#include "bench/step.h"
 #include "cli/cli.h"
-#include "train/bench.h"
 
 /* The options of the step itself. */
 /* clang-format off */

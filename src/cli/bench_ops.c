@@ -1,8 +1,8 @@
 /* genhance bench ops: every op, forward and backward, against the device's own limits. */
 #include "base/build.h"
+#include "bench/ops.h"
+#include "bench/step.h"
 #include "cli/cli.h"
-#include "ops/bench.h"
-#include "train/bench.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -51,7 +51,7 @@ const gh_strings *gh_args_list(const gh_args *args, const char *name);
 
 /* The file that the option names can be written, as far as one sees beforehand: hours of work are not to be lost to a
  * mistyped path at the end. */
-gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option);
+gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option);
 
 /* What every command has besides its own: --device, --json, --help. */
 extern const gh_option gh_common_options[]; /* ends with a null name */

@@ -94,7 +94,7 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
 }
 
-gh_status gh_check_output(gh_error *err, const gh_args *args, const char *option) {
+gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option) {
   const char *path = gh_args_text(args, option);
   if (!path) return GH_OK;
   char *folder = gh_path_folder(err, path);
@@ -130,7 +130,7 @@ static gh_status check_json(gh_error *err, const gh_args *args) {
     if (!strcmp(o->name, "out")) out = gh_args_text(args, "out");
   if (json && out && !strcmp(json, out))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --json and --out are both %s", args->command->name, out);
-  return gh_check_output(err, args, "json");
+  return gh_output_check(err, args, "json");
 }
 
 static gh_status run_command(gh_error *err, const gh_command *command, int argc, char **argv, int first) {

@@ -1,5 +1,5 @@
 /* genhance compare: the same steps on two devices. */
-#include "train/compare.h"
+#include "compare/compare.h"
 #include "cli/cli.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* genhance encode: images and lines of text to embeddings. */
-#include "eval/encode.h"
+#include "encode/encode.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "train/config.h"
+#include "config/config.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_encoding encoding = {0};
   gh_text_encoding text_encoding = {0};
   gh_stop_install();
-  gh_status status = gh_check_output(err, args, "out");
+  gh_status status = gh_output_check(err, args, "out");
   if (!status && text) status = gh_lines_read(err, &lines, text);
   if (!status && images) status = gh_source_open(err, &source, images);
   if (!status && gh_stop_requested())

@@ -2,8 +2,8 @@
 #include "cli/cli.h"
 #include "cli/run_options.h"
 #include "eval/spectrum.h"
-#include "report/redraw.h"
-#include "train/setup.h"
+#include "method/redraw.h"
+#include "method/setup.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 /* genhance export: a run's encoder as files that other tools open. */
-#include "eval/export.h"
+#include "export/export.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "train/run.h"
+#include "config/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* genhance probe: one training step on given tensors. */
-#include "train/probe.h"
+#include "method/probe.h"
 #include "cli/cli.h"
 #include "cli/run_options.h"
 

@@ -1,8 +1,8 @@
 /* genhance reconstruct: pictures sampled from the global token of a run's encoder. */
 #include "cli/cli.h"
 #include "cli/run_options.h"
-#include "report/redraw.h"
-#include "train/setup.h"
+#include "method/redraw.h"
+#include "method/setup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
   gh_device *device = NULL;
   int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
-  gh_status status = gh_check_output(err, args, "out");
+  gh_status status = gh_output_check(err, args, "out");
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
   if (!status) gh_source_warn(job.source);
   if (!status) status = gh_redraw_open(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"));

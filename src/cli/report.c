@@ -14,7 +14,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
                                      .batch = gh_args_int(args, "batch"),
                                      .seed = (uint64_t)gh_args_int(args, "seed")};
   const char *out = gh_args_text(args, "out");
-  gh_status status = gh_check_output(err, args, "out");
+  gh_status status = gh_output_check(err, args, "out");
   if (!status) status = gh_report_write(err, out, &options, args->result);
   if (!status) printf("%s\n", out);
   return status;

@@ -1,6 +1,6 @@
 /* genhance selftest: every op against known answers, on the user's own device. */
 #include "cli/cli.h"
-#include "ops/check.h"
+#include "ops/check/check.h"
 #include "ops/ops.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "eval/measure.h"
 #include "base/log.h"
-#include "eval/feed.h"
+#include "encode/feed.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 #ifndef GH_EVAL_MEASURE_H
 #define GH_EVAL_MEASURE_H
 
+#include "encode/embed.h"
+#include "encode/text_embed.h"
 #include "eval/dataset.h"
-#include "eval/embed.h"
 #include "eval/score.h"
-#include "eval/text_embed.h"
 
 typedef enum gh_measure_kind { GH_MEASURE_MMVP, GH_MEASURE_ZEROSHOT, GH_MEASURE_RETRIEVAL } gh_measure_kind;
 

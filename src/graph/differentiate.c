@@ -76,28 +76,28 @@ static void add_gradient(gh_graph *g, gh_tensor *t, gh_tensor *gradient) {
 /* A segment's own result is its copy's; what comes from elsewhere was kept. */
 static gh_tensor *again_of(const gh_tensor *t, int segment) {
   const gh_node *node = t ? t->producer : NULL;
-  if (!node || node->segment != segment || !node->again) return (gh_tensor *)t;
+  if (!node || node->segment != segment || !node->recomputed) return (gh_tensor *)t;
   for (int i = 0; i < node->outputs; i++)
-    if (node->out[i] == t) return node->again->out[i];
+    if (node->out[i] == t) return node->recomputed->out[i];
   return (gh_tensor *)t;
 }
 
 /* Records every node of the segment once more. Those that turn out not to be needed die in the plan. The last segment
  * is in memory anyway when the backward pass begins. */
-static void record_again(gh_graph *g, int segment) {
+static void recompute(gh_graph *g, int segment) {
   for (int i = 0; i < g->forward_nodes && !gh_graph_failed(g); i++) {
     gh_node *node = g->nodes.items[i];
     if (node->segment != segment || !node->outputs || node->accumulate) continue;
     gh_tensor *in[GH_MAX_INPUTS];
     for (int k = 0; k < node->inputs; k++) in[k] = again_of(node->in[k], segment);
-    node->again = gh_apply_node(g, node->op, in, node->inputs, node->attr, GH_MAX_ATTRS);
+    node->recomputed = gh_apply_node(g, node->op, in, node->inputs, node->attr, GH_MAX_ATTRS);
   }
 }
 
 static const gh_node *node_for_gradient(gh_graph *g, gh_node *node) {
   if (!g->recompute || node->segment == g->last_segment) return node;
-  if (!node->again) record_again(g, node->segment);
-  return node->again ? node->again : node;
+  if (!node->recomputed) recompute(g, node->segment);
+  return node->recomputed ? node->recomputed : node;
 }
 
 static void differentiate_node(gh_graph *g, gh_node *node) {

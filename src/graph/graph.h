@@ -54,13 +54,13 @@ struct gh_node {
   gh_tensor *in[GH_MAX_INPUTS]; /* NULL: an optional input that is absent */
   gh_tensor *out[GH_MAX_OUTPUTS];
   double attr[GH_MAX_ATTRS];
-  gh_tensor *scratch; /* workspace infer asked for; alive during this node only */
-  gh_dtype storage;   /* GH_BF16 where an input or an output is: the ELEM of the node's kernels. Else GH_F32 */
-  bool accumulate;    /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
-  bool dead;          /* the plan found that nobody reads its results */
-  int segment;        /* of the recording (gh_graph_segment) */
-  const char *phase;  /* gh_graph_phase; NULL: none was named */
-  gh_node *again;     /* differentiation's own: the copy that recomputes it */
+  gh_tensor *scratch;  /* workspace infer asked for; alive during this node only */
+  gh_dtype storage;    /* GH_BF16 where an input or an output is: the ELEM of the node's kernels. Else GH_F32 */
+  bool accumulate;     /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
+  bool dead;           /* the plan found that nobody reads its results */
+  int segment;         /* of the recording (gh_graph_segment) */
+  const char *phase;   /* gh_graph_phase; NULL: none was named */
+  gh_node *recomputed; /* differentiation's own: the copy that recomputes it */
 };
 
 enum {
@@ -263,10 +263,10 @@ gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype stor
   gh_record_kernel_as(r, node, storage, kernel, grid, (const gh_arg[]){__VA_ARGS__},                                   \
                       (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
 
-static inline gh_arg gh_t(const gh_tensor *t) { return gh_arg_buffer(t ? gh_tensor_buffer(t) : NULL); }
-#define gh_i(v) gh_arg_i32(v)
-#define gh_l(v) gh_arg_i64(v)
-#define gh_f(v) gh_arg_f32(v)
+static inline gh_arg gh_arg_tensor(const gh_tensor *t) { return gh_arg_buffer(t ? gh_tensor_buffer(t) : NULL); }
+#define gh_arg_int(v)   gh_arg_i32(v)
+#define gh_arg_long(v)  gh_arg_i64(v)
+#define gh_arg_float(v) gh_arg_f32(v)
 
 /* Grids of the three mechanisms of cl/platform.h. */
 gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns);

@@ -76,8 +76,9 @@ gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor
 static gh_status record_zero_kernel(gh_recorder *r, const gh_tensor *t) {
   const int64_t n = gh_tensor_elements(t), block = 65536;
   const gh_grid grid = {.groups = {1, (size_t)GH_CEIL_DIV(n, block), 1}, .local = {1, 1, 1}};
-  return GH_RECORD_AS(r, r->node, t->dtype, "copy_rows", grid, gh_t(t), gh_t(NULL), gh_l(1), gh_l(n), gh_l(0), gh_l(n),
-                      gh_l(0), gh_l(n), gh_l(1), gh_l(block));
+  return GH_RECORD_AS(r, r->node, t->dtype, "copy_rows", grid, gh_arg_tensor(t), gh_arg_tensor(NULL), gh_arg_long(1),
+                      gh_arg_long(n), gh_arg_long(0), gh_arg_long(n), gh_arg_long(0), gh_arg_long(n), gh_arg_long(1),
+                      gh_arg_long(block));
 }
 
 #define LARGE_FILL (INT64_C(1) << 20)

@@ -30,7 +30,7 @@ struct gh_safetensors {
   size_t count, capacity;
   gh_json *index;          /* of a sharded set, else NULL */
   const gh_json *metadata; /* strings by key, may be NULL */
-  gh_strings names;        /* gh_safetensors_see_as's, and its memory */
+  gh_strings names;        /* gh_safetensors_remap's, and its memory */
   void **owned;
   size_t owned_count;
 };
@@ -419,8 +419,8 @@ void gh_safetensors_close(gh_safetensors *file) {
   free(file);
 }
 
-gh_status gh_safetensors_see_as(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
-                                gh_strings names, void **owned, size_t owned_count) {
+gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
+                               gh_strings names, void **owned, size_t owned_count) {
   file->names = names;
   file->owned = owned;
   file->owned_count = owned_count;

@@ -73,8 +73,8 @@ gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const
 /* Puts n tensors in the place of the file's own, for a layout that is to be seen as another's: their names are those in
  * `names`, their data the file's or one of the `owned` pieces of memory. All but the array itself becomes the file's,
  * on failure too; lists may be empty. */
-gh_status gh_safetensors_see_as(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
-                                gh_strings names, void **owned, size_t owned_count);
+gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
+                               gh_strings names, void **owned, size_t owned_count);
 
 /* Elements [first, first + n) as float32. F64 is rounded to nearest. Other dtypes are GH_ERROR_FORMAT. */
 gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out);

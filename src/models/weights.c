@@ -179,7 +179,7 @@ static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
   return add(err, v, *t, fresh.text[0] ? fresh.text : t->name);
 }
 
-static gh_status see_as_ours(gh_error *err, gh_safetensors *file, bool siglip) {
+static gh_status remap_names(gh_error *err, gh_safetensors *file, bool siglip) {
   size_t n = gh_safetensors_count(file);
   gh_view v = {.file = file,
                .siglip = siglip,
@@ -187,7 +187,7 @@ static gh_status see_as_ours(gh_error *err, gh_safetensors *file, bool siglip) {
                .owned = gh_alloc(err, n, sizeof(void *))};
   gh_status status = v.tensors && v.owned ? GH_OK : GH_ERROR_MEMORY;
   for (size_t i = 0; i < n && !status; i++) status = add_renamed(err, &v, gh_safetensors_at(file, i));
-  gh_status seen = gh_safetensors_see_as(err, file, v.tensors, status ? 0 : v.count, v.names, v.owned, v.owned_count);
+  gh_status seen = gh_safetensors_remap(err, file, v.tensors, status ? 0 : v.count, v.names, v.owned, v.owned_count);
   free(v.tensors);
   return status ? status : seen;
 }
@@ -208,7 +208,7 @@ gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path)
   gh_status status = open_file(err, out, path);
   bool siglip = !status && gh_safetensors_find(*out, TIMM_PATCHES);
   if (status || (!siglip && !gh_safetensors_find(*out, "visual.conv1.weight"))) return status;
-  status = see_as_ours(err, *out, siglip);
+  status = remap_names(err, *out, siglip);
   if (!status) return GH_OK;
   gh_safetensors_close(*out);
   *out = NULL;

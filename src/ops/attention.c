@@ -3,7 +3,7 @@
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
-enum { Q, K, V, DOUT, TOP, REST, DELTA, BACKWARD_INPUTS };
+enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, BACKWARD_INPUTS };
 
 #define MAX_SIZE 512
 
@@ -44,11 +44,11 @@ static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part p
   gh_arg args[16];
   int n = 0;
   for (int i = 0; i < owns; i++) args[n++] = own[i];
-  args[n++] = gh_f(node->attr[SCALE]);
-  args[n++] = gh_i(node->attr[CAUSAL] != 0);
-  args[n++] = gh_i(heads);
-  args[n] = gh_l(q[1]);
-  args[n + 1] = gh_l(nk);
+  args[n++] = gh_arg_float(node->attr[SCALE]);
+  args[n++] = gh_arg_int(node->attr[CAUSAL] != 0);
+  args[n++] = gh_arg_int(heads);
+  args[n] = gh_arg_long(q[1]);
+  args[n + 1] = gh_arg_long(nk);
   bool done = false;
   gh_status status = gh_record_attention(r, node, &desc, args, n + 2, &done);
   if (status || done) return status;
@@ -64,22 +64,22 @@ static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part p
     grid.groups[0] = (size_t)(GH_CEIL_DIV(count, GPU_TILE) * parts * results);
     grid.local[0] = grid.local[1] = 16;
   }
-  args[n++] = gh_i(size);
-  args[n++] = gh_l(q[1]);
-  args[n++] = gh_l(nk);
-  args[n++] = gh_i(info->shape == GH_SHAPE_CPU ? vecs : parts);
+  args[n++] = gh_arg_int(size);
+  args[n++] = gh_arg_long(q[1]);
+  args[n++] = gh_arg_long(nk);
+  args[n++] = gh_arg_int(info->shape == GH_SHAPE_CPU ? vecs : parts);
   return gh_record_kernel(r, node, kernels[part], grid, args, n);
 }
 
-/* ---- backward: inputs q, k, v, dout, top, rest, delta ---- */
+/* ---- backward: inputs q, k, v, dout, row_max, inv_sum, delta ---- */
 
 static gh_status check_backward(gh_graph *g, const gh_node *node) {
   gh_status status = check_qkv(g, node);
   if (!status) status = gh_want_same(g, node, DOUT, Q);
   if (status) return status;
   const int64_t *q = node->in[Q]->shape, rows[3] = {q[0], q[2], q[1]};
-  status = gh_want_shape(g, node, TOP, 3, rows);
-  if (!status) status = gh_want_shape(g, node, REST, 3, rows);
+  status = gh_want_shape(g, node, ROW_MAX, 3, rows);
+  if (!status) status = gh_want_shape(g, node, INV_SUM, 3, rows);
   return status ? status : gh_want_shape(g, node, DELTA, 3, rows);
 }
 
@@ -90,15 +90,16 @@ static gh_status attention_backward_q_infer(gh_graph *g, gh_node *node) {
 
 static gh_status attention_backward_q_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *const *in = node->in;
-  const gh_arg own[] = {gh_t(node->out[0]), gh_t(in[Q]),   gh_t(in[K]),    gh_t(in[V]),
-                        gh_t(in[DOUT]),     gh_t(in[TOP]), gh_t(in[REST]), gh_t(in[DELTA])};
+  const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(in[Q]),    gh_arg_tensor(in[K]),
+                        gh_arg_tensor(in[V]),        gh_arg_tensor(in[DOUT]), gh_arg_tensor(in[ROW_MAX]),
+                        gh_arg_tensor(in[INV_SUM]),  gh_arg_tensor(in[DELTA])};
   return record(r, node, GH_ATTENTION_BACKWARD_Q, own, 8);
 }
 
 static double attention_backward_q_flops(const gh_node *node) { return 6 * pair_elements(node); }
 
 const gh_op gh_op_attention_backward_q = {.name = "attention_backward_q",
-                                          .wide = GH_WIDE(TOP) | GH_WIDE(REST) | GH_WIDE(DELTA),
+                                          .wide = GH_WIDE(ROW_MAX) | GH_WIDE(INV_SUM) | GH_WIDE(DELTA),
                                           .attrs = {"scale", "causal"},
                                           .infer = attention_backward_q_infer,
                                           .launch = attention_backward_q_launch,
@@ -112,15 +113,16 @@ static gh_status attention_backward_kv_infer(gh_graph *g, gh_node *node) {
 
 static gh_status attention_backward_kv_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *const *in = node->in;
-  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(in[Q]),    gh_t(in[K]),    gh_t(in[V]),
-                        gh_t(in[DOUT]),     gh_t(in[TOP]),      gh_t(in[REST]), gh_t(in[DELTA])};
+  const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(in[Q]),
+                        gh_arg_tensor(in[K]),        gh_arg_tensor(in[V]),        gh_arg_tensor(in[DOUT]),
+                        gh_arg_tensor(in[ROW_MAX]),  gh_arg_tensor(in[INV_SUM]),  gh_arg_tensor(in[DELTA])};
   return record(r, node, GH_ATTENTION_BACKWARD_KV, own, 9);
 }
 
 static double attention_backward_kv_flops(const gh_node *node) { return 8 * pair_elements(node); }
 
 const gh_op gh_op_attention_backward_kv = {.name = "attention_backward_kv",
-                                           .wide = GH_WIDE(TOP) | GH_WIDE(REST) | GH_WIDE(DELTA),
+                                           .wide = GH_WIDE(ROW_MAX) | GH_WIDE(INV_SUM) | GH_WIDE(DELTA),
                                            .attrs = {"scale", "causal"},
                                            .infer = attention_backward_kv_infer,
                                            .launch = attention_backward_kv_launch,
@@ -139,15 +141,17 @@ static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
 
 static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
   const int64_t *s = node->in[0]->shape, rows = s[0] * s[1] * s[2];
-  return GH_RECORD(r, node, "attention_delta", gh_grid_rows(r, rows, s[3]), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_t(node->in[1]), gh_t(node->in[2]), gh_l(rows), gh_l(s[1]), gh_i(s[2]), gh_i(s[3]));
+  return GH_RECORD(r, node, "attention_delta", gh_grid_rows(r, rows, s[3]), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
+                   gh_arg_long(rows), gh_arg_long(s[1]), gh_arg_int(s[2]), gh_arg_int(s[3]));
 }
 
 const gh_op gh_op_attention_delta = {
     .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
 
-/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), top and rest (B, H, Nq): a row's highest
- * score, and 1 / sum exp(score - top); in bf16 also low (B, Nq, H, D): what the rounding of out took off ---- */
+/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's highest
+ * score, and 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): what the rounding of out took off ----
+ */
 
 static gh_status attention_infer(gh_graph *g, gh_node *node) {
   gh_status status = check_qkv(g, node);
@@ -161,8 +165,9 @@ static gh_status attention_infer(gh_graph *g, gh_node *node) {
 static gh_tensor *low_of(const gh_node *node) { return node->outputs > 3 ? node->out[3] : NULL; }
 
 static gh_status attention_launch(gh_recorder *r, const gh_node *node) {
-  const gh_arg own[] = {gh_t(node->out[0]), gh_t(node->out[1]), gh_t(node->out[2]), gh_t(low_of(node)),
-                        gh_t(node->in[Q]),  gh_t(node->in[K]),  gh_t(node->in[V])};
+  const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]),
+                        gh_arg_tensor(low_of(node)), gh_arg_tensor(node->in[Q]),  gh_arg_tensor(node->in[K]),
+                        gh_arg_tensor(node->in[V])};
   return record(r, node, GH_ATTENTION_FORWARD, own, 7);
 }
 

@@ -27,8 +27,9 @@ static gh_status bf16x2_infer(gh_graph *g, gh_node *node) {
 static gh_status bf16x2_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   parts p = parts_of(node, x->shape[0], x->shape[1]);
-  return GH_RECORD(r, node, "bf16x2_forward", gh_grid_rows(r, p.rows, p.columns), gh_t(node->out[0]), gh_t(x),
-                   gh_l(p.rows), gh_l(p.columns), gh_l(p.row_stride), gh_l(p.part_stride), gh_i(p.place_low));
+  return GH_RECORD(r, node, "bf16x2_forward", gh_grid_rows(r, p.rows, p.columns), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(x), gh_arg_long(p.rows), gh_arg_long(p.columns), gh_arg_long(p.row_stride),
+                   gh_arg_long(p.part_stride), gh_arg_int(p.place_low));
 }
 
 static void bf16x2_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -56,9 +57,9 @@ static gh_status bf16x2_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status bf16x2_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dx = node->out[0];
   parts p = parts_of(node, dx->shape[0], dx->shape[1]);
-  return GH_RECORD(r, node, "bf16x2_backward", gh_grid_rows(r, p.rows, p.columns), gh_t(dx), gh_t(node->in[0]),
-                   gh_l(p.rows), gh_l(p.columns), gh_l(p.row_stride), gh_l(p.part_stride), gh_i(p.place_low),
-                   gh_i(node->accumulate));
+  return GH_RECORD(r, node, "bf16x2_backward", gh_grid_rows(r, p.rows, p.columns), gh_arg_tensor(dx),
+                   gh_arg_tensor(node->in[0]), gh_arg_long(p.rows), gh_arg_long(p.columns), gh_arg_long(p.row_stride),
+                   gh_arg_long(p.part_stride), gh_arg_int(p.place_low), gh_arg_int(node->accumulate));
 }
 
 const gh_op gh_op_bf16x2_backward = {.name = "bf16x2_backward",

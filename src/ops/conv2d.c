@@ -87,10 +87,11 @@ static int64_t part_positions(const conv *c, const part *p) { return p->rows * c
 /* Fills node->scratch with the columns of x. */
 static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv *c, const part *p, const gh_tensor *x) {
   int64_t rows = p->images * c->k, offset = p->first_image * c->channels * c->height * c->width;
-  return GH_RECORD(r, node, "conv2d_columns", gh_grid_rows(r, rows, c->out_w), gh_t(node->scratch), gh_t(x),
-                   gh_l(offset), gh_l(rows), gh_i(c->channels), gh_i(c->height), gh_i(c->width), gh_i(c->kernel_h),
-                   gh_i(c->kernel_w), gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_i(p->first_row), gh_i(p->rows),
-                   gh_i(c->out_w));
+  return GH_RECORD(r, node, "conv2d_columns", gh_grid_rows(r, rows, c->out_w), gh_arg_tensor(node->scratch),
+                   gh_arg_tensor(x), gh_arg_long(offset), gh_arg_long(rows), gh_arg_int(c->channels),
+                   gh_arg_int(c->height), gh_arg_int(c->width), gh_arg_int(c->kernel_h), gh_arg_int(c->kernel_w),
+                   gh_arg_int(c->stride), gh_arg_int(c->top), gh_arg_int(c->left), gh_arg_int(p->first_row),
+                   gh_arg_int(p->rows), gh_arg_int(c->out_w));
 }
 
 /* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are made on the way. */
@@ -155,8 +156,8 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   }
   if (status || !bias) return status;
   int64_t rows = c.batch * c.out_channels;
-  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, c.positions), gh_t(y), gh_t(bias), gh_l(rows),
-                   gh_l(c.out_channels), gh_l(c.positions));
+  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, c.positions), gh_arg_tensor(y),
+                   gh_arg_tensor(bias), gh_arg_long(rows), gh_arg_long(c.out_channels), gh_arg_long(c.positions));
 }
 
 static void conv2d_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -222,17 +223,19 @@ static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *
   }
   if (end <= first) return GH_OK; /* the part reads padding alone */
   int64_t rows = p->images * c->channels * (end - first);
-  return GH_RECORD(r, node, "conv2d_gather", gh_grid_rows(r, rows, c->width), gh_t(node->out[0]), gh_t(node->scratch),
-                   gh_l(offset), gh_l(rows), gh_i(c->channels), gh_i(c->height), gh_i(c->width), gh_i(c->kernel_h),
-                   gh_i(c->kernel_w), gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_i(p->first_row), gh_i(p->rows),
-                   gh_i(c->out_w), gh_i(first), gh_i(end - first), gh_i(!p->whole));
+  return GH_RECORD(r, node, "conv2d_gather", gh_grid_rows(r, rows, c->width), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->scratch), gh_arg_long(offset), gh_arg_long(rows), gh_arg_int(c->channels),
+                   gh_arg_int(c->height), gh_arg_int(c->width), gh_arg_int(c->kernel_h), gh_arg_int(c->kernel_w),
+                   gh_arg_int(c->stride), gh_arg_int(c->top), gh_arg_int(c->left), gh_arg_int(p->first_row),
+                   gh_arg_int(p->rows), gh_arg_int(c->out_w), gh_arg_int(first), gh_arg_int(end - first),
+                   gh_arg_int(!p->whole));
 }
 
 /* The same convolution of dy, with the weight flipped and transposed. */
 static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, const conv *c) {
   int64_t rows = c->out_channels * c->channels;
-  gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_t(node->scratch),
-                               gh_t(node->in[1]), gh_l(rows), gh_l(c->channels));
+  gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_arg_tensor(node->scratch),
+                               gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(c->channels));
   if (status) return status;
   return record_direct(r, c, node->out[0], node->in[0], node->scratch, NULL, c->out_channels, c->channels);
 }
@@ -315,10 +318,12 @@ static gh_status backward_weight_infer(gh_graph *g, gh_node *node) {
 static gh_status record_direct_weight(gh_recorder *r, const gh_node *node, const conv *c) {
   weight_cut cut = cut_weight(c);
   gh_grid grid = {.groups = {(size_t)cut.shares, (size_t)cut.bands, (size_t)cut.blocks}, .local = {1, 1, 1}};
-  gh_status status = GH_RECORD(r, node, "conv2d_weight", grid, gh_t(node->scratch), gh_t(node->in[0]),
-                               gh_t(node->in[1]), gh_l(c->batch), gh_i(c->channels), gh_i(c->out_channels),
-                               gh_i(c->height), gh_i(c->width), gh_i(c->out_h), gh_i(c->out_w), gh_i(c->kernel_h),
-                               gh_i(c->stride), gh_i(c->top), gh_i(c->left), gh_l(cut.chunks), gh_i(cut.chunk_vecs));
+  gh_status status =
+      GH_RECORD(r, node, "conv2d_weight", grid, gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]),
+                gh_arg_tensor(node->in[1]), gh_arg_long(c->batch), gh_arg_int(c->channels), gh_arg_int(c->out_channels),
+                gh_arg_int(c->height), gh_arg_int(c->width), gh_arg_int(c->out_h), gh_arg_int(c->out_w),
+                gh_arg_int(c->kernel_h), gh_arg_int(c->stride), gh_arg_int(c->top), gh_arg_int(c->left),
+                gh_arg_long(cut.chunks), gh_arg_int(cut.chunk_vecs));
   if (status) return status;
   return gh_record_partials(r, node, node->out[0], node->scratch, 1, cut.shares, c->out_channels * c->k, 1,
                             node->accumulate);
@@ -372,8 +377,8 @@ static gh_status backward_bias_infer(gh_graph *g, gh_node *node) {
 static gh_status backward_bias_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0];
   int64_t rows = dy->shape[0] * dy->shape[1], plane = dy->shape[2] * dy->shape[3];
-  gh_status status = GH_RECORD(r, node, "conv2d_plane_sums", gh_grid_rows(r, rows, plane), gh_t(node->scratch),
-                               gh_t(dy), gh_l(rows), gh_l(plane));
+  gh_status status = GH_RECORD(r, node, "conv2d_plane_sums", gh_grid_rows(r, rows, plane), gh_arg_tensor(node->scratch),
+                               gh_arg_tensor(dy), gh_arg_long(rows), gh_arg_long(plane));
   if (status) return status;
   return gh_record_partials(r, node, node->out[0], node->scratch, 1, dy->shape[0], dy->shape[1], 1, node->accumulate);
 }

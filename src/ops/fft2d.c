@@ -61,8 +61,9 @@ static gh_status record_passes(gh_recorder *r, const gh_node *node, const gh_fft
   for (int i = 0; i < count && !status; i++) {
     const gh_fft_pass *p = &passes[i];
     const gh_tensor *to = (count - i) % 2 ? node->out[0] : node->scratch;
-    status = GH_RECORD(r, node, "fft_pass", grid, gh_t(to), gh_t(from), gh_l(p->outer), gh_l(p->n), gh_l(p->inner),
-                       gh_l(p->done), gh_l(p->factor), gh_f(desc->inverse ? 1 : -1));
+    status = GH_RECORD(r, node, "fft_pass", grid, gh_arg_tensor(to), gh_arg_tensor(from), gh_arg_long(p->outer),
+                       gh_arg_long(p->n), gh_arg_long(p->inner), gh_arg_long(p->done), gh_arg_long(p->factor),
+                       gh_arg_float(desc->inverse ? 1 : -1));
     from = to;
   }
   return status;

@@ -20,8 +20,9 @@ static gh_status gather_rows_infer(gh_graph *g, gh_node *node) {
 static gh_status gather_rows_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0], *y = node->out[0];
   int64_t samples = y->shape[0], chosen = y->shape[1], columns = y->shape[2];
-  return GH_RECORD(r, node, "gather_rows_forward", gh_grid_rows(r, samples * chosen, columns), gh_t(y), gh_t(x),
-                   gh_t(node->in[1]), gh_l(samples), gh_l(chosen), gh_l(x->shape[1]), gh_l(columns));
+  return GH_RECORD(r, node, "gather_rows_forward", gh_grid_rows(r, samples * chosen, columns), gh_arg_tensor(y),
+                   gh_arg_tensor(x), gh_arg_tensor(node->in[1]), gh_arg_long(samples), gh_arg_long(chosen),
+                   gh_arg_long(x->shape[1]), gh_arg_long(columns));
 }
 
 static void gather_rows_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -47,8 +48,9 @@ static gh_status gather_rows_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status gather_rows_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0], *dx = node->out[0];
   int64_t samples = dx->shape[0], rows = dx->shape[1], columns = dx->shape[2];
-  return GH_RECORD(r, node, "gather_rows_backward", gh_grid_rows(r, samples * rows, columns), gh_t(dx), gh_t(dy),
-                   gh_t(node->in[1]), gh_l(samples), gh_l(dy->shape[1]), gh_l(rows), gh_l(columns));
+  return GH_RECORD(r, node, "gather_rows_backward", gh_grid_rows(r, samples * rows, columns), gh_arg_tensor(dx),
+                   gh_arg_tensor(dy), gh_arg_tensor(node->in[1]), gh_arg_long(samples), gh_arg_long(dy->shape[1]),
+                   gh_arg_long(rows), gh_arg_long(columns));
 }
 
 const gh_op gh_op_gather_rows_backward = {.name = "gather_rows_backward",

@@ -38,9 +38,10 @@ static gh_status groupnorm_infer(gh_graph *g, gh_node *node) {
 static gh_status groupnorm_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[0], node);
   int64_t rows = s.batch * s.groups;
-  return GH_RECORD(r, node, "groupnorm_forward", gh_grid_rows(r, rows, s.each * s.plane), gh_t(node->out[0]),
-                   gh_t(node->out[1]), gh_t(node->out[2]), gh_t(node->in[0]), gh_t(node->in[1]), gh_t(node->in[2]),
-                   gh_f(node->attr[EPS]), gh_l(rows), gh_l(s.groups), gh_l(s.each), gh_l(s.plane));
+  return GH_RECORD(r, node, "groupnorm_forward", gh_grid_rows(r, rows, s.each * s.plane), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]), gh_arg_tensor(node->in[0]),
+                   gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_float(node->attr[EPS]),
+                   gh_arg_long(rows), gh_arg_long(s.groups), gh_arg_long(s.each), gh_arg_long(s.plane));
 }
 
 static void groupnorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -77,9 +78,10 @@ static gh_status groupnorm_sums_infer(gh_graph *g, gh_node *node) {
 static gh_status groupnorm_sums_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[1], node);
   int64_t rows = s.batch * s.channels;
-  return GH_RECORD(r, node, "groupnorm_sums", gh_grid_rows(r, rows, s.plane), gh_t(node->out[0]), gh_t(node->out[1]),
-                   gh_t(node->in[0]), gh_t(node->in[1]), gh_t(node->in[2]), gh_t(node->in[3]), gh_l(rows), gh_l(s.each),
-                   gh_l(s.plane));
+  return GH_RECORD(r, node, "groupnorm_sums", gh_grid_rows(r, rows, s.plane), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->out[1]), gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]),
+                   gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_long(rows), gh_arg_long(s.each),
+                   gh_arg_long(s.plane));
 }
 
 static double groupnorm_sums_flops(const gh_node *node) { return 4.0 * (double)gh_tensor_elements(node->in[0]); }
@@ -97,9 +99,11 @@ static gh_status groupnorm_backward_infer(gh_graph *g, gh_node *node) { return g
 static gh_status groupnorm_backward_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[1], node);
   int64_t rows = s.batch * s.groups;
-  return GH_RECORD(r, node, "groupnorm_backward", gh_grid_rows(r, rows, s.each * s.plane), gh_t(node->out[0]),
-                   gh_t(node->in[0]), gh_t(node->in[1]), gh_t(node->in[2]), gh_t(node->in[3]), gh_t(node->in[4]),
-                   gh_t(node->in[5]), gh_t(node->in[6]), gh_l(rows), gh_l(s.groups), gh_l(s.each), gh_l(s.plane));
+  return GH_RECORD(r, node, "groupnorm_backward", gh_grid_rows(r, rows, s.each * s.plane), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
+                   gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]), gh_arg_tensor(node->in[5]),
+                   gh_arg_tensor(node->in[6]), gh_arg_long(rows), gh_arg_long(s.groups), gh_arg_long(s.each),
+                   gh_arg_long(s.plane));
 }
 
 static double groupnorm_backward_flops(const gh_node *node) { return 7.0 * (double)gh_tensor_elements(node->in[1]); }

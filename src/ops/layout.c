@@ -44,9 +44,9 @@ static gh_status record_copy(gh_recorder *r, const gh_node *node, strided to, st
   }
   gh_grid grid = {.groups = {(size_t)GH_CEIL_DIV(rows, block_rows), (size_t)GH_CEIL_DIV(columns, block_columns), 1},
                   .local = {lanes, teams, 1}};
-  return GH_RECORD(r, node, "copy_rows", grid, gh_t(to.tensor), gh_t(from.tensor), gh_l(rows), gh_l(columns),
-                   gh_l(to.offset), gh_l(to.stride), gh_l(from.offset), gh_l(from.stride), gh_l(block_rows),
-                   gh_l(block_columns));
+  return GH_RECORD(r, node, "copy_rows", grid, gh_arg_tensor(to.tensor), gh_arg_tensor(from.tensor), gh_arg_long(rows),
+                   gh_arg_long(columns), gh_arg_long(to.offset), gh_arg_long(to.stride), gh_arg_long(from.offset),
+                   gh_arg_long(from.stride), gh_arg_long(block_rows), gh_arg_long(block_columns));
 }
 
 /* ---- reshape ---- */
@@ -276,7 +276,8 @@ static gh_status transpose_launch(gh_recorder *r, const gh_node *node) {
   gh_grid grid = {
       .groups = {(size_t)(batch * GH_CEIL_DIV(rows, TRANSPOSE_TILE)), (size_t)GH_CEIL_DIV(columns, TRANSPOSE_TILE), 1},
       .local = {side, side, 1}};
-  return GH_RECORD(r, node, "transpose_forward", grid, gh_t(node->out[0]), gh_t(x), gh_l(rows), gh_l(columns));
+  return GH_RECORD(r, node, "transpose_forward", grid, gh_arg_tensor(node->out[0]), gh_arg_tensor(x), gh_arg_long(rows),
+                   gh_arg_long(columns));
 }
 
 static void transpose_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {

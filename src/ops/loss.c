@@ -12,8 +12,9 @@ static gh_status declare_loss(gh_graph *g, gh_node *node, int64_t samples, int64
 
 static gh_status record_final(gh_recorder *r, const gh_node *node, const gh_tensor *step, int64_t samples, int64_t n) {
   int64_t chunks = gh_sample_chunks(n);
-  return GH_RECORD(r, node, "sample_loss_final", gh_grid_rows(r, 1, samples * chunks), gh_t(node->out[0]),
-                   gh_t(node->scratch), gh_t(step), gh_l(samples), gh_l(chunks), gh_l(n));
+  return GH_RECORD(r, node, "sample_loss_final", gh_grid_rows(r, 1, samples * chunks), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->scratch), gh_arg_tensor(step), gh_arg_long(samples), gh_arg_long(chunks),
+                   gh_arg_long(n));
 }
 
 /* ---- mse_loss: inputs (pred, target, step) ---- */
@@ -28,8 +29,9 @@ static gh_status mse_loss_infer(gh_graph *g, gh_node *node) {
 static gh_status mse_loss_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *pred = node->in[0];
   int64_t samples = pred->shape[0], n = gh_sample_elements(pred);
-  gh_status status = GH_RECORD(r, node, "mse_loss_partial", gh_grid_samples(r, samples, n), gh_t(node->scratch),
-                               gh_t(pred), gh_t(node->in[1]), gh_l(samples), gh_l(n));
+  gh_status status =
+      GH_RECORD(r, node, "mse_loss_partial", gh_grid_samples(r, samples, n), gh_arg_tensor(node->scratch),
+                gh_arg_tensor(pred), gh_arg_tensor(node->in[1]), gh_arg_long(samples), gh_arg_long(n));
   return status ? status : record_final(r, node, node->in[2], samples, n);
 }
 
@@ -54,8 +56,9 @@ static gh_status mse_loss_backward_infer(gh_graph *g, gh_node *node) { return gh
 static gh_status mse_loss_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *pred = node->in[1];
   int64_t samples = pred->shape[0], n = gh_sample_elements(pred);
-  return GH_RECORD(r, node, "mse_loss_backward", gh_grid_samples(r, samples, n), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_t(pred), gh_t(node->in[2]), gh_t(node->in[3]), gh_l(samples), gh_l(n));
+  return GH_RECORD(r, node, "mse_loss_backward", gh_grid_samples(r, samples, n), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(pred), gh_arg_tensor(node->in[2]),
+                   gh_arg_tensor(node->in[3]), gh_arg_long(samples), gh_arg_long(n));
 }
 
 const gh_op gh_op_mse_loss_backward = {.name = "mse_loss_backward",
@@ -79,8 +82,9 @@ static gh_status gaussian_kl_infer(gh_graph *g, gh_node *node) {
 static gh_status gaussian_kl_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[0];
   int64_t samples = moments->shape[0], half = gh_sample_elements(moments) / 2;
-  gh_status status = GH_RECORD(r, node, "gaussian_kl_partial", gh_grid_samples(r, samples, half), gh_t(node->scratch),
-                               gh_t(moments), gh_l(samples), gh_l(half));
+  gh_status status =
+      GH_RECORD(r, node, "gaussian_kl_partial", gh_grid_samples(r, samples, half), gh_arg_tensor(node->scratch),
+                gh_arg_tensor(moments), gh_arg_long(samples), gh_arg_long(half));
   return status ? status : record_final(r, node, node->in[1], samples, half);
 }
 
@@ -106,8 +110,9 @@ static gh_status gaussian_kl_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status gaussian_kl_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[1];
   int64_t samples = moments->shape[0], half = gh_sample_elements(moments) / 2;
-  return GH_RECORD(r, node, "gaussian_kl_backward", gh_grid_samples(r, samples, half), gh_t(node->out[0]),
-                   gh_t(node->in[0]), gh_t(moments), gh_t(node->in[2]), gh_l(samples), gh_l(half));
+  return GH_RECORD(r, node, "gaussian_kl_backward", gh_grid_samples(r, samples, half), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(moments), gh_arg_tensor(node->in[2]), gh_arg_long(samples),
+                   gh_arg_long(half));
 }
 
 const gh_op gh_op_gaussian_kl_backward = {.name = "gaussian_kl_backward",

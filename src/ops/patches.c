@@ -12,8 +12,9 @@ static gh_status check_image(gh_graph *g, const gh_node *node, const int64_t ima
 static gh_status record_patches(gh_recorder *r, const gh_node *node, const char *kernel, const int64_t image[4],
                                 int64_t patch) {
   int64_t gh = image[2] / patch, gw = image[3] / patch, patches = image[0] * gh * gw;
-  return GH_RECORD(r, node, kernel, gh_grid_rows(r, patches, image[1] * patch), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_l(patches), gh_i(image[1]), gh_i(gh), gh_i(gw), gh_i(patch));
+  return GH_RECORD(r, node, kernel, gh_grid_rows(r, patches, image[1] * patch), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_long(patches), gh_arg_int(image[1]), gh_arg_int(gh),
+                   gh_arg_int(gw), gh_arg_int(patch));
 }
 
 /* ---- patchify ---- */
@@ -101,8 +102,8 @@ static gh_status upsample2x_infer(gh_graph *g, gh_node *node) {
 static gh_status upsample2x_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   int64_t rows = gh_tensor_rows(x), width = gh_tensor_columns(x);
-  return GH_RECORD(r, node, "upsample2x_forward", gh_grid_rows(r, rows, width), gh_t(node->out[0]), gh_t(x), gh_l(rows),
-                   gh_l(width));
+  return GH_RECORD(r, node, "upsample2x_forward", gh_grid_rows(r, rows, width), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(x), gh_arg_long(rows), gh_arg_long(width));
 }
 
 /* in: dy (B, C, 2H, 2W) -> the sums of its squares of four (B, C, H, W) */
@@ -118,8 +119,8 @@ static gh_status upsample2x_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status upsample2x_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dx = node->out[0];
   int64_t rows = gh_tensor_rows(dx), width = gh_tensor_columns(dx);
-  return GH_RECORD(r, node, "upsample2x_backward", gh_grid_rows(r, rows, width), gh_t(dx), gh_t(node->in[0]),
-                   gh_l(rows), gh_l(width));
+  return GH_RECORD(r, node, "upsample2x_backward", gh_grid_rows(r, rows, width), gh_arg_tensor(dx),
+                   gh_arg_tensor(node->in[0]), gh_arg_long(rows), gh_arg_long(width));
 }
 
 const gh_op gh_op_upsample2x_backward = {

@@ -19,9 +19,9 @@ static gh_status rope_infer(gh_graph *g, gh_node *node) {
 static gh_status rope_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   int64_t rows = x->shape[0] * x->shape[1], heads = x->shape[2], size = x->shape[3];
-  return GH_RECORD(r, node, "rope_forward", gh_grid_rows(r, rows, heads * size / 2), gh_t(node->out[0]), gh_t(x),
-                   gh_t(node->in[1]), gh_l(rows), gh_l(x->shape[1]), gh_i(heads), gh_i(size),
-                   gh_f(node->attr[BACK] != 0 ? -1 : 1));
+  return GH_RECORD(r, node, "rope_forward", gh_grid_rows(r, rows, heads * size / 2), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(x), gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(x->shape[1]),
+                   gh_arg_int(heads), gh_arg_int(size), gh_arg_float(node->attr[BACK] != 0 ? -1 : 1));
 }
 
 static gh_tensor *rope(gh_graph *g, gh_tensor *x, gh_tensor *table, bool back) {
@@ -60,8 +60,8 @@ static gh_status timestep_embedding_infer(gh_graph *g, gh_node *node) {
 
 static gh_status timestep_embedding_launch(gh_recorder *r, const gh_node *node) {
   int64_t half = (int64_t)node->attr[WIDTH] / 2, n = node->in[0]->shape[0] * half;
-  return GH_RECORD(r, node, "timestep_embedding_forward", gh_grid_elements(r, n), gh_t(node->out[0]), gh_t(node->in[0]),
-                   gh_f(node->attr[FACTOR]), gh_i(half), gh_l(n));
+  return GH_RECORD(r, node, "timestep_embedding_forward", gh_grid_elements(r, n), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_float(node->attr[FACTOR]), gh_arg_int(half), gh_arg_long(n));
 }
 
 const gh_op gh_op_timestep_embedding = {.name = "timestep_embedding",

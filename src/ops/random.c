@@ -1,8 +1,8 @@
 /* Random numbers on the device: normals, time steps, indices, dropout. They depend on the stream's key, the sample's
  * ordinal and the element alone (base/random.h), so a recomputed or repeated node draws the same ones. */
+#include "cl/step.h"
 #include "ops/ops.h"
 #include "ops/sample.h"
-#include "step.h"
 
 enum { KEY0, KEY1 };
 
@@ -12,7 +12,7 @@ gh_status gh_want_block(gh_graph *g, const gh_node *node, int input) {
   return gh_graph_fail(g, node, "input %d must be a block of %d words", input, STEP_WORDS);
 }
 
-static gh_arg key_word(const gh_node *node, int attr) { return gh_i((uint32_t)node->attr[attr]); }
+static gh_arg key_word(const gh_node *node, int attr) { return gh_arg_int((uint32_t)node->attr[attr]); }
 
 /* ---- random_normal ---- */
 
@@ -31,8 +31,9 @@ static gh_status random_normal_infer(gh_graph *g, gh_node *node) {
 static gh_status random_normal_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *y = node->out[0];
   int64_t samples = y->shape[0], n = gh_sample_elements(y);
-  return GH_RECORD(r, node, "random_normal_forward", gh_grid_samples(r, samples, n), gh_t(y), gh_t(node->in[0]),
-                   key_word(node, KEY0), key_word(node, KEY1), gh_l(samples), gh_l(n));
+  return GH_RECORD(r, node, "random_normal_forward", gh_grid_samples(r, samples, n), gh_arg_tensor(y),
+                   gh_arg_tensor(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_arg_long(samples),
+                   gh_arg_long(n));
 }
 
 const gh_op gh_op_random_normal = {.name = "random_normal",
@@ -59,9 +60,9 @@ static gh_status random_timestep_infer(gh_graph *g, gh_node *node) {
 
 static gh_status random_timestep_launch(gh_recorder *r, const gh_node *node) {
   int64_t batch = node->out[0]->shape[0];
-  return GH_RECORD(r, node, "random_timestep_forward", gh_grid_samples(r, batch, 1), gh_t(node->out[0]),
-                   gh_t(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_l(batch),
-                   gh_i(node->attr[TIME_UNIFORM] != 0), gh_f(node->attr[TIME_SCALE]));
+  return GH_RECORD(r, node, "random_timestep_forward", gh_grid_samples(r, batch, 1), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_arg_long(batch),
+                   gh_arg_int(node->attr[TIME_UNIFORM] != 0), gh_arg_float(node->attr[TIME_SCALE]));
 }
 
 const gh_op gh_op_random_timestep = {.name = "random_timestep",
@@ -90,9 +91,9 @@ static gh_status random_index_infer(gh_graph *g, gh_node *node) {
 
 static gh_status random_index_launch(gh_recorder *r, const gh_node *node) {
   int64_t samples = node->out[0]->shape[0], count = node->out[0]->shape[1];
-  return GH_RECORD(r, node, "random_index_forward", gh_grid_samples(r, samples, count), gh_t(node->out[0]),
-                   gh_t(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_l(samples),
-                   gh_l((int64_t)node->attr[INDEX_N]), gh_l(count));
+  return GH_RECORD(r, node, "random_index_forward", gh_grid_samples(r, samples, count), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), key_word(node, KEY0), key_word(node, KEY1), gh_arg_long(samples),
+                   gh_arg_long((int64_t)node->attr[INDEX_N]), gh_arg_long(count));
 }
 
 const gh_op gh_op_random_index = {.name = "random_index",
@@ -123,10 +124,11 @@ static gh_status dropout_launch(gh_recorder *r, const gh_node *node) {
   double p = node->attr[DROP_P], scale = 1 / (1 - p);
   int64_t all = gh_tensor_elements(x), samples = x->shape[0], n = gh_sample_elements(x);
   if (mask)
-    return GH_RECORD(r, node, "dropout_masked_forward", gh_grid_elements(r, all), gh_t(y), gh_t(x), gh_t(mask),
-                     gh_f(scale), gh_l(all));
-  return GH_RECORD(r, node, "dropout_forward", gh_grid_samples(r, samples, n), gh_t(y), gh_t(x), gh_t(node->in[1]),
-                   key_word(node, KEY0), key_word(node, KEY1), gh_f(p), gh_f(scale), gh_l(samples), gh_l(n));
+    return GH_RECORD(r, node, "dropout_masked_forward", gh_grid_elements(r, all), gh_arg_tensor(y), gh_arg_tensor(x),
+                     gh_arg_tensor(mask), gh_arg_float(scale), gh_arg_long(all));
+  return GH_RECORD(r, node, "dropout_forward", gh_grid_samples(r, samples, n), gh_arg_tensor(y), gh_arg_tensor(x),
+                   gh_arg_tensor(node->in[1]), key_word(node, KEY0), key_word(node, KEY1), gh_arg_float(p),
+                   gh_arg_float(scale), gh_arg_long(samples), gh_arg_long(n));
 }
 
 /* The same op, applied to dy: it draws the same numbers, so no mask is kept. */

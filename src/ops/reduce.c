@@ -33,7 +33,8 @@ static gh_status column_infer(gh_graph *g, gh_node *node) {
 static gh_status column_sum_launch(gh_recorder *r, const gh_node *node) {
   extent e = extent_of(node);
   gh_status status = GH_RECORD(r, node, "column_sum_partial", gh_grid_columns(r, e.segments * e.chunks, e.columns),
-                               gh_t(node->scratch), gh_t(node->in[0]), gh_l(e.rows), gh_l(e.chunks), gh_l(e.columns));
+                               gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]), gh_arg_long(e.rows),
+                               gh_arg_long(e.chunks), gh_arg_long(e.columns));
   if (status) return status;
   return gh_record_partials(r, node, node->out[0], node->scratch, e.segments, e.chunks, e.columns, node->attr[FACTOR],
                             node->accumulate);
@@ -50,9 +51,10 @@ static gh_status column_dot_infer(gh_graph *g, gh_node *node) {
 static gh_status column_dot_launch(gh_recorder *r, const gh_node *node) {
   extent e = extent_of(node);
   const char *kernel = node->in[0]->dtype == node->in[1]->dtype ? "column_dot_partial" : "column_dot_wide_partial";
-  gh_status status = GH_RECORD(r, node, kernel, gh_grid_columns(r, e.segments * e.chunks, e.columns),
-                               gh_t(node->scratch), gh_t(node->in[0]), gh_t(node->in[1]), gh_t(node->in[2]),
-                               gh_t(node->in[3]), gh_l(e.rows), gh_l(e.chunks), gh_l(e.columns));
+  gh_status status =
+      GH_RECORD(r, node, kernel, gh_grid_columns(r, e.segments * e.chunks, e.columns), gh_arg_tensor(node->scratch),
+                gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
+                gh_arg_tensor(node->in[3]), gh_arg_long(e.rows), gh_arg_long(e.chunks), gh_arg_long(e.columns));
   if (status) return status;
   return gh_record_partials(r, node, node->out[0], node->scratch, e.segments, e.chunks, e.columns, node->attr[FACTOR],
                             node->accumulate);
@@ -60,8 +62,9 @@ static gh_status column_dot_launch(gh_recorder *r, const gh_node *node) {
 
 gh_status gh_record_partials(gh_recorder *r, const gh_node *node, const gh_tensor *out, const gh_tensor *partials,
                              int64_t segments, int64_t chunks, int64_t columns, double scale, bool accumulate) {
-  return GH_RECORD(r, node, "column_sum_final", gh_grid_columns(r, segments, columns), gh_t(out), gh_t(partials),
-                   gh_l(chunks), gh_l(columns), gh_f(scale), gh_i(accumulate));
+  return GH_RECORD(r, node, "column_sum_final", gh_grid_columns(r, segments, columns), gh_arg_tensor(out),
+                   gh_arg_tensor(partials), gh_arg_long(chunks), gh_arg_long(columns), gh_arg_float(scale),
+                   gh_arg_int(accumulate));
 }
 
 static double column_flops(const gh_node *node) {

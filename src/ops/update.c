@@ -32,10 +32,10 @@ static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
 static gh_status square_sum_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(node->in[0]), chunks = GH_CEIL_DIV(n, SQUARE_CHUNK);
   gh_status status = GH_RECORD(r, node, "square_sum_partial", gh_grid_rows(r, chunks, GH_MIN(n, SQUARE_CHUNK)),
-                               gh_t(node->scratch), gh_t(node->in[0]), gh_l(n));
+                               gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]), gh_arg_long(n));
   if (status) return status;
-  return GH_RECORD(r, node, "square_sum_final", gh_grid_rows(r, 1, chunks), gh_t(node->in[1]), gh_t(node->scratch),
-                   gh_l(chunks), gh_l((int64_t)node->attr[0]));
+  return GH_RECORD(r, node, "square_sum_final", gh_grid_rows(r, 1, chunks), gh_arg_tensor(node->in[1]),
+                   gh_arg_tensor(node->scratch), gh_arg_long(chunks), gh_arg_long((int64_t)node->attr[0]));
 }
 
 const gh_op gh_op_square_sum = {.name = "square_sum",
@@ -62,8 +62,9 @@ static gh_status clip_control_infer(gh_graph *g, gh_node *node) {
 
 static gh_status clip_control_launch(gh_recorder *r, const gh_node *node) {
   int64_t count = node->in[0]->shape[0];
-  return GH_RECORD(r, node, "clip_control_update", gh_grid_rows(r, 1, count), gh_t(node->in[2]), gh_t(node->in[0]),
-                   gh_t(node->in[1]), gh_l(count), gh_f(node->attr[0]));
+  return GH_RECORD(r, node, "clip_control_update", gh_grid_rows(r, 1, count), gh_arg_tensor(node->in[2]),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_long(count),
+                   gh_arg_float(node->attr[0]));
 }
 
 const gh_op gh_op_clip_control = {.name = "clip_control",
@@ -102,10 +103,11 @@ static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const double *a = node->attr;
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
-  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_t(node->in[IN_PARAMETER]), gh_t(working),
-                   gh_t(node->in[IN_M]), gh_t(node->in[IN_V]), gh_t(node->in[IN_GRADIENT]), gh_t(node->in[IN_STEP]),
-                   gh_t(node->in[IN_CONTROL]), gh_f(1 - a[BETA1]), gh_f(a[BETA2]), gh_f(1 - a[BETA2]), gh_f(a[EPS]),
-                   gh_f(a[WEIGHT_DECAY]), gh_l(n));
+  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_arg_tensor(node->in[IN_PARAMETER]),
+                   gh_arg_tensor(working), gh_arg_tensor(node->in[IN_M]), gh_arg_tensor(node->in[IN_V]),
+                   gh_arg_tensor(node->in[IN_GRADIENT]), gh_arg_tensor(node->in[IN_STEP]),
+                   gh_arg_tensor(node->in[IN_CONTROL]), gh_arg_float(1 - a[BETA1]), gh_arg_float(a[BETA2]),
+                   gh_arg_float(1 - a[BETA2]), gh_arg_float(a[EPS]), gh_arg_float(a[WEIGHT_DECAY]), gh_arg_long(n));
 }
 
 static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor_elements(node->in[IN_GRADIENT]); }

@@ -1,7 +1,7 @@
 #include "report/data.h"
 #include "base/file.h"
+#include "config/run.h"
 #include "train/metrics.h"
-#include "train/run.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "base/log.h"
 #include "eval/score.h"
 #include "io/resize.h"
-#include "report/redraw.h"
+#include "method/redraw.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The sections that need the run's files only: summary, evaluations, training, cost, configuration. */
 #include "base/file.h"
+#include "config/config.h"
 #include "report/chart.h"
 #include "report/data.h"
-#include "train/config.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,11 +1,11 @@
 #include "train/evaluate.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "eval/feed.h"
+#include "config/run.h"
+#include "encode/feed.h"
 #include "eval/measure.h"
 #include "train/evaluate_config.h"
 #include "train/metrics.h"
-#include "train/run.h"
 
 #include <math.h>
 #include <stdio.h>

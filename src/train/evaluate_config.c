@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define MAX_NAME 24
-#define PAPERS                                                                                                         \
+#define DEFAULT_GUARD_POINTS                                                                                           \
   0.3                /* points; the paper: "the performance difference is minimal (< 0.3 %)"                           \
                       */
 #define MAX_SCORED 2 /* scores of one measure */
@@ -139,7 +139,7 @@ static gh_status read_guard(gh_error *err, gh_evaluate_plan *p, const gh_json *g
                      gh_json_key(member));
   }
   p->guarded = guard != NULL;
-  p->points = PAPERS;
+  p->points = DEFAULT_GUARD_POINTS;
   gh_status status = gh_json_opt_string(err, guard, "watch", &watch);
   if (!status) status = gh_json_opt_double(err, guard, "points", &p->points);
   if (!status) status = gh_json_opt_string(err, guard, "action", &action);

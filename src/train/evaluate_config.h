@@ -2,8 +2,8 @@
 #ifndef GH_TRAIN_EVALUATE_CONFIG_H
 #define GH_TRAIN_EVALUATE_CONFIG_H
 
+#include "config/config.h"
 #include "eval/measure.h"
-#include "train/config.h"
 
 #define GH_MAX_MEASURES 8
 #define GH_MAX_SCORES   (2 * GH_MAX_MEASURES)

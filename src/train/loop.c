@@ -251,7 +251,7 @@ static gh_status check_stateless(gh_error *err, const char *run, const gh_json *
   if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
   if (!status && before && !is_of_a_run(before, config))
     status = gh_fail(err, GH_ERROR_CONFIG, "%s is not of such a run, and would be lost: choose another output", path);
-  if (!status && before && snapshots.count) status = gh_plan_same_run(err, config, before);
+  if (!status && before && snapshots.count) status = gh_choices_same_run(err, config, before);
   if (!status && resume) gh_info("no state in %s yet: starting from the beginning", run);
   gh_json_free(before);
   gh_strings_free(&snapshots);
@@ -268,8 +268,8 @@ gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config
   if (!status && *state_folder && !resume)
     status = gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume goes on with it, or choose another output",
                      run);
-  if (!status && *state_folder) status = gh_plan_same_run(err, config, from->config);
-  if (!status && *state_folder) status = gh_plan_steps_left(err, config, from->config, from->stage, from->update);
+  if (!status && *state_folder) status = gh_choices_same_run(err, config, from->config);
+  if (!status && *state_folder) status = gh_choices_steps_left(err, config, from->config, from->stage, from->update);
   free(path);
   return status;
 }

@@ -4,8 +4,8 @@
 #ifndef GH_TRAIN_LOOP_H
 #define GH_TRAIN_LOOP_H
 
-#include "train/latent_cache.h"
-#include "train/plan.h"
+#include "data/latent_cache.h"
+#include "train/frozen_choices.h"
 #include "train/state.h"
 #include "train/trainer.h"
 #include "train/update.h"

@@ -2,10 +2,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "method/setup.h"
 #include "models/tensors_write.h"
 #include "train/budget.h"
 #include "train/loop.h"
-#include "train/setup.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -224,9 +224,9 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   int64_t asked = p->config->stage.micro_batch;
   l->micro_batch = folder ? from->micro_batch : GH_MIN(p->config->stage.batch, asked ? asked : AUTO_MICRO_BATCH);
   gh_status status = GH_OK;
-  if (folder && !o->replan) status = gh_plan_freeze(err, l->device, from->plan);
+  if (folder && !o->replan) status = gh_choices_freeze(err, l->device, from->plan);
   if (!status) status = build(err, p);
-  if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
+  if (!status) status = gh_choices_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
   if (!status && !folder) status = start_biases(err, l);
@@ -239,7 +239,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status && folder && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   if (!status) p->began = true;
   if (!status) status = gh_loop_begin_run(err, l->run, l->config_json, folder ? from : NULL);
-  return status ? status : gh_plan_write(err, l->run, l->plan_json);
+  return status ? status : gh_choices_write(err, l->run, l->plan_json);
 }
 
 static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options *o, gh_stage_report *report) {

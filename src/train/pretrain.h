@@ -3,8 +3,8 @@
 #ifndef GH_TRAIN_PRETRAIN_H
 #define GH_TRAIN_PRETRAIN_H
 
+#include "config/config.h"
 #include "models/flux_vae.h"
-#include "train/config.h"
 #include "train/trainer.h"
 
 typedef struct gh_pretrain_config {

@@ -1,4 +1,4 @@
-#include "train/config_table.h"
+#include "config/table.h"
 #include "train/pretrain.h"
 
 #include <stdlib.h>

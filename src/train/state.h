@@ -4,7 +4,7 @@
 #ifndef GH_TRAIN_STATE_H
 #define GH_TRAIN_STATE_H
 
-#include "train/run.h"
+#include "config/run.h"
 #include "train/update.h"
 
 typedef struct gh_state_info {

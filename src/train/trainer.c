@@ -1,9 +1,9 @@
 #include "train/trainer.h"
 #include "base/log.h"
+#include "method/setup.h"
 #include "train/budget.h"
 #include "train/dry_run.h"
 #include "train/loop.h"
-#include "train/setup.h"
 #include "train/snapshot.h"
 
 #include <stdlib.h>
@@ -111,7 +111,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   }
   if (!status) status = build(err, s);
   if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
-  if (!status) status = gh_plan_describe(err, l->device, l->micro_batch, &l->plan_json);
+  if (!status) status = gh_choices_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
   if (!status && o->dry_run) {
@@ -121,7 +121,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   if (!status) status = begin(err, s, from);
-  if (!status) status = gh_plan_write(err, l->run, l->plan_json);
+  if (!status) status = gh_choices_write(err, l->run, l->plan_json);
   return status ? status : note(err, s);
 }
 
@@ -190,7 +190,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
 
 /* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days; and its matrix products get their
  * kernels now, so that the plan of a state of stage 1 holds them too. */
-static gh_status foresee_stage2(gh_error *err, const gh_training *t) {
+static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
   gh_stage s = {.config = t->config, .options = t->options};
   s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
@@ -241,9 +241,9 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
   if (!status && !options->dry_run) status = find_run(err, &t);
   if (!status) status = check_files(err, &t);
-  if (!status && t.folder && !options->replan) status = gh_plan_freeze(err, t.device, t.from.plan);
+  if (!status && t.folder && !options->replan) status = gh_choices_freeze(err, t.device, t.from.plan);
   bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);
-  if (!status && both) status = foresee_stage2(err, &t);
+  if (!status && both) status = preflight_stage2(err, &t);
   if (!status) status = run_stages(err, &t, reports);
   gh_run_unlock(&hold, t.began);
   gh_state_info_free(&t.from);

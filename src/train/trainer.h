@@ -1,10 +1,10 @@
-/* The trainer: stage 1, then stage 2, from a configuration to a run's folder (train/run.h). A stage is a function of
+/* The trainer: stage 1, then stage 2, from a configuration to a run's folder (config/run.h). A stage is a function of
  * the configuration, the files it starts from and the images; killed at any moment and resumed, it ends in the same
  * bits. */
 #ifndef GH_TRAIN_TRAINER_H
 #define GH_TRAIN_TRAINER_H
 
-#include "train/config.h"
+#include "config/config.h"
 #include "train/evaluate.h"
 
 typedef struct gh_train_options {

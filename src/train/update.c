@@ -1,5 +1,5 @@
 #include "train/update.h"
-#include "step.h"
+#include "cl/step.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #ifndef GH_TRAIN_UPDATE_H
 #define GH_TRAIN_UPDATE_H
 
-#include "train/config.h"
-#include "train/train_step.h"
+#include "config/config.h"
+#include "method/step.h"
 
 typedef struct gh_update {
   gh_graph *graph;

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "cuda/api.h"
+#include "backend/cuda/api.h"
 
 #define API __attribute__((visibility("default")))
 

@@ -9,7 +9,7 @@
 
 #include "backend/attention_internal.h"
 #include "backend/gemm_internal.h"
-#include "backend/source.h"
+#include "backend/kernel_source.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
 #include "support/on_device.h"
@@ -115,7 +115,7 @@ static gh_status run_apart(const plant *p, char *said, size_t size) {
 
 static void check_plant(const plant *p) {
   char *source = NULL, said[4096];
-  OK(gh_source_build(&err, p->source, &source));
+  OK(gh_kernel_source(&err, p->source, &source));
   if (p->from && !strstr(source, p->from)) fail_msg("%s has no longer: %s", p->source, p->from);
   free(source);
   if (p->from) {

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "config/config.h"
 #include "fuzz.h"
-#include "train/config.h"
 
 #define MOST_OVERRIDES 8
 

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "data/index.h"
+#include "data/source.h"
 #include "fuzz.h"
-#include "io/index.h"
-#include "io/source.h"
 #include "io/tar.h"
 
 const char *const fuzz_words[] = {"ustar",

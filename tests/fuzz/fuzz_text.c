@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "data/braces.h"
 #include "fuzz.h"
-#include "io/braces.h"
 
 const char *const fuzz_words[] = {"{00000..00331}",
                                   "{0..9}",

@@ -100,7 +100,7 @@ def make_tar():
     put("tar", "gnu.tar", tar(tarfile.GNU_FORMAT, [names[0], long + "/" + long]))
     put("tar", "pax.tar", tar(tarfile.PAX_FORMAT, [names[0], "é" + long + "/" + long], pax_headers={"comment": "c"}))
     put("tar", "cut.tar", tar(tarfile.USTAR_FORMAT, names)[:1300])
-    # what a cache keeps of a shard (src/io/index.c), beside the shards: the target takes every input for both
+    # what a cache keeps of a shard (src/data/index.c), beside the shards: the target takes every input for both
     text, notes = b"0001.jpg\0sub/a.jpeg\0", b"/0003.webp: why\0"
     entries = struct.pack("<QII", 512, 9, 0) + struct.pack("<QII", 4096, 40, 9)
     put("tar", "index", struct.pack("<4Q", 2, len(text), 1, len(notes)) + entries + text + notes)

@@ -4,7 +4,7 @@
     cases.add("silu_33", attrs={"kind": 3}, inputs=[randn(33)], function=lambda x: torch.nn.functional.silu(x))
     cases.save()
 
-writes tests/fixtures/ops/activation.safetensors, which src/ops/check.c reads (the format is described in check.h).
+writes tests/fixtures/ops/activation.safetensors, which src/ops/check/check.c reads (the format is described in check.h).
 Expected values are computed in float64 from the float32 inputs. A tensor's entry under "errors" is the relative error of
 PyTorch's own float32 on it, the largest over a few slightly shifted copies of the inputs: on one element a single draw
 may be exact by luck.

@@ -79,7 +79,7 @@ def matmul_cases():
 
 
 def bf16x2_cases():
-    cases = Cases("bf16x2")  # the forward's parts are rounded: src/ops/check_drawn.c
+    cases = Cases("bf16x2")  # the forward's parts are rounded: src/ops/check/drawn.c
     for n, k in [(1, 1), (3, 31), (4, 33), (2, 65), (17, 16)]:
         cases.add(f"down_{n}x{k}", [randn(3 * n, k)], lambda d, n=n: d[:n] + d[2 * n:], {"up": 0}, op="bf16x2_backward", grads=[])
         cases.add(f"up_{n}x{k}", [randn(n, 3 * k)], lambda d, k=k: d[:, :k] + d[:, k:2 * k], {"up": 1}, op="bf16x2_backward", grads=[])

@@ -13,7 +13,7 @@
 #include "backend/attention_internal.h"
 #include "backend/embedded.h"
 #include "backend/gemm_internal.h"
-#include "backend/source.h"
+#include "backend/kernel_source.h"
 #include "base/text.h"
 
 #define MAX_VARIANTS 256
@@ -136,10 +136,10 @@ static gh_status write_program(gh_error *err, FILE *list, const char *folder, co
                                gh_dtype dtype) {
   const gh_device_info info = {.shape = GH_SHAPE_GPU};
   const bool cuda_only = source && is_cuda_only(source);
-  const char *base = source ? source : "kernels", *elem = gh_source_elem_define(dtype);
+  const char *base = source ? source : "kernels", *elem = gh_kernel_elem_define(dtype);
   char path[4096], options[512], *text;
-  gh_status status = gh_source_cuda_options(err, &info, dtype, options, sizeof options);
-  if (!status) status = gh_source_build(err, source, &text);
+  gh_status status = gh_kernel_cuda_options(err, &info, dtype, options, sizeof options);
+  if (!status) status = gh_kernel_source(err, source, &text);
   if (status) return status;
   snprintf(path, sizeof path, "%s/%s.%s", folder, base, cuda_only ? "cu" : "cl");
   FILE *f = fopen(path, "w");
@@ -150,7 +150,7 @@ static gh_status write_program(gh_error *err, FILE *list, const char *folder, co
   if (!good) return gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
   fprintf(list, "%s %s%s%s\t%s\t%s\t", base, gh_dtype_name(dtype), *defines ? " " : "", defines, strrchr(path, '/') + 1,
           defines);
-  if (!cuda_only) fprintf(list, "%s%s%s", GH_SOURCE_OPENCL_OPTIONS, *elem ? " " : "", elem);
+  if (!cuda_only) fprintf(list, "%s%s%s", GH_KERNEL_OPENCL_OPTIONS, *elem ? " " : "", elem);
   fprintf(list, "\t%s\n", options);
   return GH_OK;
 }
@@ -162,7 +162,7 @@ static gh_status write_all(gh_error *err, const char *folder) {
   if (!list) return gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
   gh_status status = GH_OK;
   for (int dtype = 0; !status && dtype < GH_DTYPES; dtype++)
-    if (gh_source_elem_define((gh_dtype)dtype)) status = write_program(err, list, folder, NULL, "", (gh_dtype)dtype);
+    if (gh_kernel_elem_define((gh_dtype)dtype)) status = write_program(err, list, folder, NULL, "", (gh_dtype)dtype);
   for (int i = 0; !status && i < variant_count; i++)
     if (!variants[i].cpu)
       status = write_program(err, list, folder, variants[i].source, variants[i].defines, variants[i].dtype);

@@ -2,9 +2,9 @@
 
 #include "support/check.h"
 
+#include "backend/cuda/internal.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "cuda/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -52,27 +52,27 @@ static float *random_numbers(int64_t n, gh_dtype dtype) {
 }
 
 static void write_numbers(gemm_problem *p, gh_buffer *to, gh_dtype dtype, const float *x, int64_t n) {
-  const gh_backend *door = p->device->backend;
+  const gh_backend *backend = p->device->backend;
   if (dtype == GH_F32) {
-    check_ok(door->write(&err, p->device, to, 0, x, n * 4));
+    check_ok(backend->write(&err, p->device, to, 0, x, n * 4));
     return;
   }
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
   for (int64_t i = 0; i < n; i++) half[i] = gh_f32_to_bf16(x[i]);
-  check_ok(door->write(&err, p->device, to, 0, half, n * 2));
+  check_ok(backend->write(&err, p->device, to, 0, half, n * 2));
   free(half);
 }
 
 static void read_numbers(gemm_problem *p, const gh_buffer *from, gh_dtype dtype, float *x, int64_t n) {
-  const gh_backend *door = p->device->backend;
+  const gh_backend *backend = p->device->backend;
   if (dtype == GH_F32) {
-    check_ok(door->read(&err, p->device, from, 0, x, n * 4));
+    check_ok(backend->read(&err, p->device, from, 0, x, n * 4));
     return;
   }
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
-  check_ok(door->read(&err, p->device, from, 0, half, n * 2));
+  check_ok(backend->read(&err, p->device, from, 0, half, n * 2));
   for (int64_t i = 0; i < n; i++) x[i] = gh_bf16_to_f32(half[i]);
   free(half);
 }
@@ -92,7 +92,7 @@ void gemm_problem_write(gemm_problem *p, int which) {
 void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *desc) {
   *p = (gemm_problem){.device = device, .desc = *desc};
   gh_gemm_desc *g = &p->desc;
-  const gh_backend *door = device->backend;
+  const gh_backend *backend = device->backend;
   const int64_t tail = 37;
   p->elements[0] = g->offset_a + (g->batch - 1) * g->stride_a + (g->trans_a ? g->k : g->m) * g->lda + tail;
   p->elements[1] = g->offset_b + (g->batch - 1) * g->stride_b + (g->trans_b ? g->n : g->k) * g->ldb + tail;
@@ -107,12 +107,12 @@ void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *d
       if (is_element(g, i)) p->c[i] = NAN;
   for (int i = 0; i < 3; i++) {
     check_ok(
-        door->buffer_create(&err, device, p->elements[i] * (int64_t)gh_dtype_size(dtype_of(p, i)), &p->buffers[i]));
+        backend->buffer_create(&err, device, p->elements[i] * (int64_t)gh_dtype_size(dtype_of(p, i)), &p->buffers[i]));
     gemm_problem_write(p, i);
   }
   if (g->epilogue == GH_EPILOGUE_NONE) return;
   p->bias = random_numbers(g->n, g->dtype_c);
-  check_ok(door->buffer_create(&err, device, g->n * (int64_t)gh_dtype_size(g->dtype_c), &p->buffers[3]));
+  check_ok(backend->buffer_create(&err, device, g->n * (int64_t)gh_dtype_size(g->dtype_c), &p->buffers[3]));
   write_numbers(p, p->buffers[3], g->dtype_c, p->bias, g->n);
   g->bias = p->buffers[3];
 }
@@ -127,13 +127,13 @@ void gemm_problem_free(gemm_problem *p) {
 }
 
 void gemm_problem_compute(gemm_problem *p) {
-  const gh_backend *door = p->device->backend;
+  const gh_backend *backend = p->device->backend;
   gh_launch *launch;
   gemm_problem_write(p, 2);
   check_ok(gh_gemm_bind(&err, p->device, &p->desc, p->buffers[0], p->buffers[1], p->buffers[2], &launch));
-  check_ok(door->enqueue(&err, p->device, launch));
+  check_ok(backend->enqueue(&err, p->device, launch));
   read_numbers(p, p->buffers[2], p->desc.dtype_c, p->got, p->elements[2]);
-  door->launch_free(launch);
+  backend->launch_free(launch);
 }
 
 /* ---- the check ---- */

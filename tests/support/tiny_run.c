@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "config/run.h"
 #include "io/png_write.h"
-#include "train/run.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/kernel_source.h"
 #include "backend/limits.h"
 #include "backend/opencl/opencl.h"
-#include "backend/source.h"
 #include "base/log.h"
 
 #define MAX_PLATFORMS 16
@@ -215,7 +215,7 @@ static void choose_options(gh_cl_device *device, const gh_device_info *info) {
   cl_device_fp_config config = 0;
   clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
   bool rounded = (config & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
-  snprintf(device->options, sizeof device->options, GH_SOURCE_OPENCL_OPTIONS "%s%s",
+  snprintf(device->options, sizeof device->options, GH_KERNEL_OPENCL_OPTIONS "%s%s",
            rounded ? " -cl-fp32-correctly-rounded-divide-sqrt" : "", info->shape == GH_SHAPE_CPU ? " -DCPU_SHAPE" : "");
 }
 

@@ -9,7 +9,7 @@
 #include "backend/opencl/opencl.h"
 
 gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes) {
-  return gh_check_range(err, what, buffer ? buffer->bytes : -1, offset, bytes);
+  return gh_limit_check_range(err, what, buffer ? buffer->bytes : -1, offset, bytes);
 }
 
 /* ---- buffers in huge pages ----
@@ -72,7 +72,7 @@ static gh_status create_in_pages(gh_error *err, gh_device *d, int64_t bytes, cl_
 
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_check_buffer_size(err, &d->info, bytes);
+  gh_status status = gh_limit_check_size(err, &d->info, bytes);
   if (status) return status;
   gh_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;

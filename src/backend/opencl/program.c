@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/kernel_source.h"
 #include "backend/limits.h"
 #include "backend/opencl/opencl.h"
-#include "backend/source.h"
 #include "base/cache.h"
 #include "base/log.h"
 
@@ -84,7 +84,7 @@ static void store_binary(const gh_device *d, const char *name, cl_program progra
 static gh_status load_or_build(gh_error *err, const gh_device *d, const gh_kernel_id *id, const char *options,
                                const char *what, cl_program *out) {
   char *source, key[GH_CACHE_KEY_SIZE], name[GH_CACHE_KEY_SIZE + 8];
-  gh_status status = gh_source_build(err, id->source, &source);
+  gh_status status = gh_kernel_source(err, id->source, &source);
   if (status) return status;
   program_key(d, source, options, key);
   snprintf(name, sizeof name, "%s.bin", key);
@@ -100,7 +100,7 @@ static gh_status load_or_build(gh_error *err, const gh_device *d, const gh_kerne
 gh_status gh_cl_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, cl_program *out) {
   gh_cl_device *device = gh_cl(d);
   const char *what = id->source ? id->source : "the kernels";
-  const char *elem = gh_source_elem_define(id->dtype);
+  const char *elem = gh_kernel_elem_define(id->dtype);
   if (!elem)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels are not served in %s", what, gh_dtype_name(id->dtype));
   char options[1024], key[GH_CACHE_KEY_SIZE];

@@ -1,0 +1,167 @@
+/* What the files of the CUDA backend share. Nothing outside this folder includes it. */
+#ifndef GH_BACKEND_CUDA_INTERNAL_H
+#define GH_BACKEND_CUDA_INTERNAL_H
+
+#include "backend/backend.h"
+#include "backend/cuda/api.h"
+
+typedef struct gh_cuda_program {
+  char key[40]; /* what it was built from (program.c) */
+  CUmodule module;
+  struct gh_cuda_program *next;
+} gh_cuda_program;
+
+/* Pinned host memory that a send is on its way from; a large one goes through device memory of its own (memory.c). */
+typedef struct gh_cuda_staging {
+  void *memory;
+  CUdeviceptr landing; /* 0: sent straight to its place */
+  int64_t bytes;
+  CUevent landed, done;
+  bool busy;
+  int64_t order; /* of the sends */
+  struct gh_cuda_staging *next;
+} gh_cuda_staging;
+
+typedef struct gh_cuda_device {
+  const gh_cuda_driver *cu;
+  const gh_nvrtc *nvrtc;
+  const char *id; /* the gh_device's, for error text */
+  int ordinal;    /* the driver's */
+  CUcontext context;
+  CUstream stream; /* in order: every command */
+  CUstream copies; /* sends on their way to the device, beside the commands */
+  int arch;        /* 90 is compute capability 9.0 */
+  int target;      /* what programs are compiled for: the newest NVRTC knows that is not newer than the device */
+  bool ptx;        /* the driver compiles the last step: NVRTC knows no machine of the device's generation */
+  int max_groups[3];
+  bool capturing;
+  gh_cuda_program *programs;
+  gh_cuda_staging *staging;
+  const gh_cublaslt *lt; /* NULL: none */
+  cublasLtHandle_t lt_handle;
+  CUdeviceptr workspace; /* of cuBLASLt: commands run in order, so that one serves all */
+  char library[64];      /* "cuBLASLt 13.4.1" */
+  const gh_cufft *fft;   /* NULL: not yet needed */
+} gh_cuda_device;
+
+/* Memory, or a view of it. */
+struct gh_buffer {
+  gh_cuda_device *device;
+  CUdeviceptr root; /* the allocation */
+  CUdeviceptr at;
+  int64_t bytes;
+  bool is_view;
+};
+
+#define GH_CUDA_MAX_ARGS 48
+
+typedef struct gh_cuda_kernel_launch {
+  CUfunction function;
+  unsigned groups[3], local[3];
+  union {
+    CUdeviceptr pointer;
+    int32_t i32;
+    int64_t i64;
+    float f32;
+  } args[GH_CUDA_MAX_ARGS];
+  void *params[GH_CUDA_MAX_ARGS]; /* where the arguments are */
+} gh_cuda_kernel_launch;
+
+typedef struct gh_cuda_fill_launch {
+  CUdeviceptr to;
+  size_t words;
+  uint32_t word;
+} gh_cuda_fill_launch;
+
+typedef struct gh_cuda_copy_launch {
+  CUdeviceptr to, from;
+  size_t bytes;
+} gh_cuda_copy_launch;
+
+typedef struct gh_cuda_gemm_launch {
+  cublasLtMatmulDesc_t desc;
+  cublasLtMatrixLayout_t a, b, c; /* column-major: A and B have changed places */
+  cublasLtMatmulAlgo_t algo;
+  CUdeviceptr at_a, at_b, at_c;
+  float alpha, beta;
+  size_t workspace_bytes;
+} gh_cuda_gemm_launch;
+
+typedef struct gh_cuda_fft_launch {
+  int plan;
+  bool planned, inverse;
+  CUdeviceptr from, to, workspace;
+} gh_cuda_fft_launch;
+
+struct gh_launch {
+  gh_status (*enqueue)(gh_error *err, gh_cuda_device *device, gh_launch *launch);
+  void (*release)(gh_launch *launch); /* NULL: nothing but memory */
+  gh_cuda_device *device;
+  char name[64]; /* for error text */
+  union {
+    gh_cuda_kernel_launch kernel;
+    gh_cuda_fill_launch fill;
+    gh_cuda_copy_launch copy;
+    gh_cuda_gemm_launch gemm;
+    gh_cuda_fft_launch fft;
+    CUgraphExec graph;
+  } of;
+};
+
+static inline gh_cuda_device *gh_cuda(const gh_device *d) { return d->impl; }
+
+/* device.c. GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CUDA_ERROR_INVALID_VALUE (1)". */
+gh_status gh_cuda_fail(gh_error *err, const gh_cuda_driver *cu, unsigned code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Makes the device's context the thread's: before every group of calls, since a process may use several devices. */
+gh_status gh_cuda_enter(gh_error *err, gh_cuda_device *device);
+/* The same, and refuses what a capture cannot hold: transfers, waits, allocations. */
+gh_status gh_cuda_enter_uncaptured(gh_error *err, gh_cuda_device *device, const char *what);
+
+/* program.c: the module that holds the kernel; owned by the device. */
+gh_status gh_cuda_choose_target(gh_error *err, gh_cuda_device *device);
+gh_status gh_cuda_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, CUmodule *out);
+void gh_cuda_programs_free(gh_cuda_device *device);
+
+/* memory.c */
+gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
+                              gh_buffer **out);
+void gh_cuda_buffer_free(gh_buffer *buffer);
+int64_t gh_cuda_buffer_bytes(const gh_buffer *buffer);
+/* Device memory, or an error that names the bytes wanted and those free. */
+gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes, const char *what, CUdeviceptr *out);
+gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cuda_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
+gh_status gh_cuda_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
+gh_status gh_cuda_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
+void gh_cuda_staging_free(gh_cuda_device *device);
+
+/* launch.c */
+gh_status gh_cuda_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
+                              const gh_arg *args, int arg_count, gh_launch **out);
+gh_status gh_cuda_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
+                            gh_launch **out);
+gh_status gh_cuda_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
+                            int64_t from_offset, int64_t bytes, gh_launch **out);
+gh_launch *gh_cuda_launch_new(gh_error *err, gh_device *d, const char *name); /* NULL: out of memory */
+void gh_cuda_launch_free(gh_launch *launch);
+gh_status gh_cuda_enqueue(gh_error *err, gh_device *d, gh_launch *launch);
+gh_status gh_cuda_finish(gh_error *err, gh_device *d);
+
+/* graph.c */
+gh_status gh_cuda_capture_begin(gh_error *err, gh_device *d);
+gh_status gh_cuda_capture_end(gh_error *err, gh_device *d, gh_launch **out);
+
+/* blas.c */
+void gh_cuda_blas_open(gh_cuda_device *device);
+void gh_cuda_blas_close(gh_cuda_device *device);
+gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                            const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cuda_library_name(const gh_device *d);
+
+/* fft.c */
+gh_status gh_cuda_bind_fft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                           gh_launch **out);
+
+#endif

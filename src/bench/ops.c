@@ -1,0 +1,297 @@
+#include "bench/ops.h"
+#include "cl/step.h"
+#include "ops/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_IN       6
+#define ENOUGH       5e-3 /* seconds between two waits, at least: a wait's own cost disappears in it */
+#define MOST_AT_ONCE 100
+
+/* ---- the cases ---- */
+
+typedef struct gh_case_in {
+  int rank;
+  int64_t shape[GH_MAX_RANK]; /* 0: the batch */
+  bool wanted;                /* gets a gradient */
+} gh_case_in;
+
+/* in[]: the tensors of the case's table row; in[MAX_IN]: a step block. Returns what the gradient starts from, or NULL.
+ */
+typedef gh_tensor *gh_case_build(gh_graph *g, gh_tensor **in);
+
+static gh_tensor *linear(gh_graph *g, gh_tensor **in) { return gh_linear(g, in[0], in[1], in[2]); }
+static gh_tensor *attention(gh_graph *g, gh_tensor **in) { return gh_attention(g, in[0], in[1], in[2], 0.1, false); }
+static gh_tensor *conv(gh_graph *g, gh_tensor **in) {
+  return gh_conv2d(g, in[0], in[1], in[2], (gh_conv_geometry){1, 1, 1, 1, 1});
+}
+static gh_tensor *conv_halve(gh_graph *g, gh_tensor **in) {
+  return gh_conv2d(g, in[0], in[1], in[2], (gh_conv_geometry){.stride = 2, .pad_bottom = 1, .pad_right = 1});
+}
+static gh_tensor *groupnorm(gh_graph *g, gh_tensor **in) { return gh_groupnorm(g, in[0], in[1], in[2], 32, 1e-6); }
+static gh_tensor *silu(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_SILU); }
+static gh_tensor *gelu_tanh(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_GELU_TANH); }
+static gh_tensor *quick_gelu(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_QUICK_GELU); }
+static gh_tensor *gelu_erf(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_GELU_ERF); }
+static gh_tensor *layernorm(gh_graph *g, gh_tensor **in) { return gh_layernorm(g, in[0], in[1], in[2], 1e-5, GH_F32); }
+static gh_tensor *modulate(gh_graph *g, gh_tensor **in) { return gh_modulate(g, in[0], in[1], in[2], 1e-6, GH_F32); }
+static gh_tensor *gated_add(gh_graph *g, gh_tensor **in) { return gh_gated_add(g, in[0], in[1], in[2]); }
+static gh_tensor *rmsnorm(gh_graph *g, gh_tensor **in) { return gh_rmsnorm(g, in[0], in[1], 1e-6); }
+static gh_tensor *rope(gh_graph *g, gh_tensor **in) { return gh_rope(g, in[0], in[1]); }
+static gh_tensor *add(gh_graph *g, gh_tensor **in) { return gh_add_scaled(g, in[0], in[1], 0.5); }
+static gh_tensor *dropout(gh_graph *g, gh_tensor **in) {
+  return gh_dropout(g, in[0], in[MAX_IN], NULL, (uint32_t[]){1, 2}, 0.1);
+}
+static gh_tensor *concat(gh_graph *g, gh_tensor **in) { return gh_concat(g, in, 2, 2); }
+static gh_tensor *split(gh_graph *g, gh_tensor **in) {
+  gh_tensor *part[4];
+  gh_split(g, in[0], 2, (int64_t[]){3072, 3072, 3072, 12288}, 4, part);
+  for (int i = 0; i < 4 && !gh_graph_failed(g); i++) gh_graph_keep(g, part[i]);
+  return part[3];
+}
+static gh_tensor *transpose(gh_graph *g, gh_tensor **in) { return gh_transpose(g, in[0]); }
+static gh_tensor *patchify(gh_graph *g, gh_tensor **in) { return gh_patchify(g, in[0], 14); }
+static gh_tensor *upsample(gh_graph *g, gh_tensor **in) { return gh_upsample2x(g, in[0]); }
+static gh_tensor *normalize(gh_graph *g, gh_tensor **in) {
+  static const double half[3] = {0.5, 0.5, 0.5};
+  return gh_normalize_image(g, in[0], half, half);
+}
+static gh_tensor *gaussian_sample(gh_graph *g, gh_tensor **in) { return gh_gaussian_sample(g, in[0], in[1], 0.1, 0.4); }
+static gh_tensor *interpolate(gh_graph *g, gh_tensor **in) {
+  gh_tensor *x_t = NULL, *target = NULL;
+  gh_flow_interpolate(g, in[0], in[1], in[2], true, &x_t, &target);
+  gh_graph_keep(g, x_t);
+  gh_graph_keep(g, target);
+  return NULL;
+}
+static gh_tensor *mse(gh_graph *g, gh_tensor **in) { return gh_mse_loss(g, in[0], in[1], in[MAX_IN]); }
+static gh_tensor *normal(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_random_normal(g, in[MAX_IN], (uint32_t[]){3, 4}, in[0]->rank, in[0]->shape));
+  return NULL;
+}
+static gh_tensor *kl(gh_graph *g, gh_tensor **in) { return gh_gaussian_kl(g, in[0], in[MAX_IN]); }
+static gh_tensor *repeat(gh_graph *g, gh_tensor **in) { return gh_repeat(g, in[0], 4); }
+static gh_tensor *unpatchify(gh_graph *g, gh_tensor **in) { return gh_unpatchify(g, in[0], 2, 16, 28, 28); }
+static gh_tensor *embed_time(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_timestep_embedding(g, in[0], 256, 1000));
+  return NULL;
+}
+static gh_tensor *draw_time(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_random_timestep(g, in[MAX_IN], (uint32_t[]){5, 6}, in[0]->shape[0], false, 1));
+  return NULL;
+}
+static gh_tensor *clip(gh_graph *g, gh_tensor **in) {
+  gh_clip_control(g, in[0], in[1], in[MAX_IN + 1], 1);
+  return NULL;
+}
+static gh_tensor *square_sum(gh_graph *g, gh_tensor **in) {
+  gh_square_sum(g, in[0], in[1], 0);
+  return NULL;
+}
+/* The control block is zeros: no flag, and a clip factor of 0, so that the gradient does not matter. */
+static gh_tensor *adamw(gh_graph *g, gh_tensor **in) {
+  gh_adamw(g, in[0], in[1], in[2], in[3], in[MAX_IN], in[MAX_IN + 1], (gh_adamw_options){0.9, 0.999, 1e-8, 0.01});
+  return NULL;
+}
+static gh_tensor *zero(gh_graph *g, gh_tensor **in) {
+  gh_zero(g, in[0]);
+  return NULL;
+}
+static gh_tensor *bf16x2(gh_graph *g, gh_tensor **in) { return gh_bf16x2(g, in[0], false); }
+
+static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
+  gh_accumulate(g, in[0], in[1]);
+  return NULL;
+}
+
+struct gh_op_case {
+  const char *op, *label;
+  gh_case_build *build;
+  gh_case_in in[MAX_IN];
+};
+
+#define IN(rank, ...)                                                                                                  \
+  { rank, {__VA_ARGS__}, true }
+#define GIVEN(rank, ...)                                                                                               \
+  { rank, {__VA_ARGS__}, false }
+
+// clang-format off
+static const struct gh_op_case cases[] = {
+    {"accumulate", "12288x3072", accumulate, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
+    {"activation", "gelu tanh, 196x12288", gelu_tanh, {IN(3, 0, 196, 12288)}},
+    {"activation", "gelu erf, 4096", gelu_erf, {IN(2, 0, 4096)}},
+    {"activation", "quick gelu, 257x4096", quick_gelu, {IN(3, 0, 257, 4096)}},
+    {"activation", "silu, 128x224x224", silu, {IN(4, 0, 128, 224, 224)}},
+    {"adamw", "12288x3072", adamw, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
+    {"add", "257x1024", add, {IN(3, 0, 257, 1024), IN(3, 0, 257, 1024)}},
+    {"attention", "257 tokens, 16 heads of 64", attention, {IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64)}},
+    {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
+    {"attention", "784 tokens, a head of 512", attention, {IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512)}},
+    {"bf16x2", "down, 16x4096", bf16x2, {IN(2, 16, 4096)}},
+    {"clip_control", "434 tensors", clip, {GIVEN(1, 434), GIVEN(1, 1)}},
+    {"concat", "197x3072 and 197x12288", concat, {IN(3, 0, 197, 3072), IN(3, 0, 197, 12288)}},
+    {"conv2d", "3x3, 128x224x224", conv, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},
+    {"conv2d", "3x3, 256x112x112", conv, {IN(4, 0, 256, 112, 112), IN(4, 256, 256, 3, 3), IN(1, 256)}},
+    {"conv2d", "3x3, 512x28x28", conv, {IN(4, 0, 512, 28, 28), IN(4, 512, 512, 3, 3), IN(1, 512)}},
+    {"conv2d", "3x3 by 2, 128x224x224", conv_halve, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},
+    {"dropout", "257x1024", dropout, {IN(3, 0, 257, 1024)}},
+    {"flow_interpolate", "196x64", interpolate, {GIVEN(3, 0, 196, 64), GIVEN(3, 0, 196, 64), GIVEN(1, 0)}},
+    {"gated_add", "197x3072", gated_add, {IN(3, 0, 197, 3072), IN(3, 0, 197, 3072), IN(2, 0, 3072)}},
+    {"gaussian_kl", "32x28x28", kl, {IN(4, 0, 32, 28, 28)}},
+    {"gaussian_sample", "32x28x28", gaussian_sample, {IN(4, 0, 32, 28, 28), GIVEN(4, 0, 16, 28, 28)}},
+    {"groupnorm", "128x224x224", groupnorm, {IN(4, 0, 128, 224, 224), IN(1, 128), IN(1, 128)}},
+    {"groupnorm", "512x28x28", groupnorm, {IN(4, 0, 512, 28, 28), IN(1, 512), IN(1, 512)}},
+    {"layernorm", "257x1024", layernorm, {IN(3, 0, 257, 1024), IN(1, 1024), IN(1, 1024)}},
+    {"linear", "257x1024 -> 4096", linear, {IN(3, 0, 257, 1024), IN(2, 4096, 1024), IN(1, 4096)}},
+    {"linear", "257x4096 -> 1024, frozen", linear, {IN(3, 0, 257, 4096), GIVEN(2, 1024, 4096), GIVEN(1, 1024)}},
+    {"linear", "257x1024 -> 16, an adapter's", linear, {IN(3, 0, 257, 1024), IN(2, 16, 1024)}},
+    {"linear", "196x3072 -> 12288", linear, {IN(3, 0, 196, 3072), IN(2, 12288, 3072), IN(1, 12288)}},
+    {"linear", "197x15360 -> 3072, frozen", linear, {IN(3, 0, 197, 15360), GIVEN(2, 3072, 15360), GIVEN(1, 3072)}},
+    {"linear", "3072 -> 18432, a modulation's", linear, {IN(2, 0, 3072), IN(2, 18432, 3072), IN(1, 18432)}},
+    {"modulate", "197x3072", modulate, {IN(3, 0, 197, 3072), IN(2, 0, 3072), IN(2, 0, 3072)}},
+    {"mse_loss", "196x64", mse, {IN(3, 0, 196, 64), GIVEN(3, 0, 196, 64)}},
+    {"normalize_image", "224 pixels", normalize, {GIVEN(4, 0, 3, 224, 224)}},
+    {"patchify", "224 pixels by 14", patchify, {GIVEN(4, 0, 3, 224, 224)}},
+    {"random_normal", "196x3072", normal, {GIVEN(3, 0, 196, 3072)}},
+    {"random_timestep", "a number a sample", draw_time, {GIVEN(1, 0)}},
+    {"repeat", "1024, 4 times", repeat, {IN(2, 1, 1024)}},
+    {"rmsnorm", "197x24x128", rmsnorm, {IN(4, 0, 197, 24, 128), IN(1, 128)}},
+    {"rope", "197x24x128", rope, {IN(4, 0, 197, 24, 128), GIVEN(3, 197, 64, 2)}},
+    {"split", "197x21504 into 4", split, {IN(3, 0, 197, 21504)}},
+    {"square_sum", "12288x3072", square_sum, {GIVEN(2, 12288, 3072), GIVEN(1, 1)}},
+    {"timestep_embedding", "256", embed_time, {GIVEN(1, 0)}},
+    {"transpose", "512x784", transpose, {IN(3, 0, 512, 784)}},
+    {"unpatchify", "196x64", unpatchify, {IN(3, 0, 196, 64)}},
+    {"upsample2x", "512x28x28", upsample, {IN(4, 0, 512, 28, 28)}},
+    {"zero", "12288x3072", zero, {GIVEN(2, 12288, 3072)}},
+};
+// clang-format on
+
+int gh_op_case_count(void) { return (int)GH_COUNT(cases); }
+
+const char *gh_op_case_name(int index, const char **label) {
+  *label = cases[index].label;
+  return cases[index].op;
+}
+
+/* ---- running one ---- */
+
+typedef struct gh_running {
+  gh_device *device;
+  gh_store *store;
+  gh_graph *graph;
+  gh_tensor *in[MAX_IN + 2]; /* and the step and control blocks */
+} gh_running;
+
+/* Numbers between -1 and 1, any will do. */
+static gh_status fill(gh_error *err, gh_device *device, gh_tensor *t) {
+  int64_t n = gh_tensor_elements(t);
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  if (!values) return GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n; i++) values[i] = (float)(int32_t)((uint32_t)i * 2654435761u) * 0x1p-31f;
+  gh_status status = gh_tensor_write(err, device, t, values);
+  free(values);
+  return status;
+}
+
+static gh_status add_tensor(gh_error *err, gh_running *r, const char *name, const gh_case_in *in, int64_t batch,
+                            gh_tensor **out) {
+  int64_t shape[GH_MAX_RANK];
+  for (int i = 0; i < in->rank; i++) shape[i] = in->shape[i] ? in->shape[i] : batch;
+  gh_status status = gh_store_add(err, r->store, name, GH_F32, in->rank, shape, out);
+  if (!status) status = fill(err, r->device, *out);
+  if (!status) (*out)->needs_grad = in->wanted;
+  return status;
+}
+
+static gh_status add_blocks(gh_error *err, gh_running *r, int64_t batch) {
+  const int64_t words = STEP_WORDS;
+  const float weight = 1.0f / (float)batch;
+  uint32_t step[STEP_WORDS] = {0};
+  step[STEP_SAMPLES] = (uint32_t)batch;
+  memcpy(&step[STEP_WEIGHT], &weight, sizeof weight);
+  gh_status status = gh_store_add(err, r->store, "step", GH_U32, 1, &words, &r->in[MAX_IN]);
+  if (!status) status = gh_tensor_write(err, r->device, r->in[MAX_IN], step);
+  if (!status) status = gh_store_add(err, r->store, "control", GH_U32, 1, &words, &r->in[MAX_IN + 1]);
+  return status;
+}
+
+static gh_status record(gh_error *err, gh_running *r, const struct gh_op_case *c, int64_t batch) {
+  gh_status status = gh_store_create(err, r->device, &r->store);
+  for (int i = 0; i < MAX_IN && c->in[i].rank && !status; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "in%d", i);
+    status = add_tensor(err, r, name, &c->in[i], batch, &r->in[i]);
+  }
+  if (!status) status = add_blocks(err, r, batch);
+  if (!status) status = gh_graph_create(err, r->device, &r->graph);
+  if (status) return status;
+  gh_tensor *out = c->build(r->graph, r->in), *seed = NULL;
+  if (out && !gh_graph_failed(r->graph)) {
+    gh_graph_keep(r->graph, out);
+    gh_case_in like = {.rank = out->rank};
+    memcpy(like.shape, out->shape, sizeof like.shape);
+    status = add_tensor(err, r, "seed", &like, batch, &seed);
+    if (status) return status;
+    gh_graph_differentiate_from(r->graph, &out, &seed, 1);
+    for (int i = 0; i < MAX_IN && r->in[i] && !gh_graph_failed(r->graph); i++)
+      if (r->in[i]->needs_grad) gh_graph_keep(r->graph, gh_graph_gradient(r->graph, r->in[i]));
+  }
+  return gh_graph_plan(err, r->graph);
+}
+
+static bool in_backward(const gh_node *node) { return node->phase && !strcmp(node->phase, "backward"); }
+
+/* Repeats launches [first, first + count) between waits until those take ENOUGH, and keeps the shortest. */
+static gh_status time_part(gh_error *err, gh_running *r, int first, int count, int repeats, double (*now)(void),
+                           double *seconds) {
+  int at_once = 1;
+  *seconds = 0;
+  for (int i = -2; i < repeats && count; i++) { /* a warm-up, then one to see how many go between two waits */
+    double began = now();
+    gh_status status = GH_OK;
+    for (int k = 0; k < at_once && !status; k++) status = gh_graph_run_part(err, r->graph, first, count);
+    if (!status) status = r->device->backend->finish(err, r->device);
+    if (status) return status;
+    double taken = (now() - began) / at_once;
+    if (i == -1) at_once = (int)GH_MAX(1, GH_MIN(MOST_AT_ONCE, ENOUGH / GH_MAX(taken, 1e-9)));
+    if (i == 0 || (i > 0 && taken < *seconds)) *seconds = taken;
+  }
+  return GH_OK;
+}
+
+static void count_traffic(const gh_graph *g, gh_op_bench *out) {
+  for (int i = 0; i < gh_graph_node_count(g); i++) {
+    const gh_node *node = gh_graph_node(g, i);
+    if (node->dead || (node->op->flags & GH_OP_VIEW)) continue;
+    double bytes = 0;
+    for (int k = 0; k < node->inputs; k++)
+      if (node->in[k]) bytes += (double)gh_tensor_bytes(node->in[k]);
+    for (int k = 0; k < node->outputs; k++)
+      if (node->out[k]->plan.last >= 0 || node->out[k]->role == GH_PERSISTENT)
+        bytes += (double)gh_tensor_bytes(node->out[k]);
+    (in_backward(node) ? &out->backward : &out->forward)->bytes += bytes;
+  }
+}
+
+gh_status gh_op_case_run(gh_error *err, gh_device *device, int index, int64_t batch, int repeats, double (*now)(void),
+                         gh_op_bench *out) {
+  gh_running r = {.device = device};
+  *out = (gh_op_bench){0};
+  gh_status status = record(err, &r, &cases[index], batch);
+  int total = status ? 0 : gh_graph_launch_count(r.graph), forward = 0;
+  for (int i = 0; i < total; i++) {
+    const gh_launch_note note = gh_graph_launch_note(r.graph, i);
+    forward += !in_backward(note.node);
+    (in_backward(note.node) ? &out->backward : &out->forward)->flops += note.flops;
+  }
+  if (!status) count_traffic(r.graph, out);
+  if (!status) status = time_part(err, &r, 0, forward, repeats, now, &out->forward.seconds);
+  if (!status) status = time_part(err, &r, forward, total - forward, repeats, now, &out->backward.seconds);
+  if (status) gh_fail_in(err, "%s, %s", cases[index].op, cases[index].label);
+  gh_graph_free(r.graph);
+  gh_store_free(r.store);
+  return status;
+}

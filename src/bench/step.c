@@ -1,0 +1,307 @@
+#include "bench/step.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "models/archs.h"
+#include "train/budget.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- sizes ---- */
+
+static const gh_vae_config tiny_vae = {
+    .channels = 32, .levels = 4, .multipliers = {1, 2, 2, 2}, .blocks = 1, .latent = 16};
+static const gh_flux_config tiny_flux = {.hidden = 256,
+                                         .heads = 4,
+                                         .mlp_ratio = 4,
+                                         .rope_axes = {8, 28, 28},
+                                         .channels = 64,
+                                         .context_width = 256,
+                                         .vector_width = 128,
+                                         .guidance = 4};
+static const gh_flux_config full_flux = {.hidden = 3072,
+                                         .heads = 24,
+                                         .mlp_ratio = 4,
+                                         .rope_axes = {16, 56, 56},
+                                         .channels = 64,
+                                         .context_width = 4096,
+                                         .vector_width = 768,
+                                         .guidance = 4};
+static const gh_optimizer_config optimizer = {
+    .lr = 1e-5, .betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1};
+
+static gh_status choose_models(gh_error *err, const gh_bench_options *o, gh_models *m) {
+  const gh_arch *arch = NULL;
+  gh_status status = gh_arch_find(err, o->arch, &arch);
+  if (status) return status;
+  bool tiny = !strcmp(arch->name, "tiny");
+  *m = (gh_models){.clip = arch->vision,
+                   .vae = tiny ? tiny_vae : gh_vae_flux,
+                   .flux = tiny ? tiny_flux : full_flux,
+                   .image_mean = {0.48145466, 0.4578275, 0.40821073},
+                   .image_std = {0.26862954, 0.26130258, 0.27577711}};
+  m->flux.double_blocks = o->double_blocks;
+  m->flux.single_blocks = o->single_blocks;
+  return GH_OK;
+}
+
+/* ---- a step, ready to run ---- */
+
+typedef struct gh_bench {
+  const gh_bench_options *options;
+  gh_device *device;
+  gh_models models;
+  gh_store *store;
+  gh_lora lora;
+  gh_step step;
+  gh_update update;
+  float *images; /* (batch, 3, S, S) */
+  int64_t done;  /* updates */
+  gh_bench_result *result;
+} gh_bench;
+
+static gh_step_spec spec_of(gh_bench *b) {
+  const gh_bench_options *o = b->options;
+  b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .biases = GH_BIASES_ADAPTED, .stage = 2};
+  return (gh_step_spec){.device = b->device,
+                        .models = &b->models,
+                        .source = GH_STEP_DRAWN,
+                        .stage = o->stage,
+                        .batch = o->batch,
+                        .storage = o->precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32,
+                        .train_denoiser = o->train_denoiser,
+                        .lora = o->stage == 2 ? &b->lora : NULL,
+                        .timestep = GH_TIMESTEP_LOGIT_NORMAL,
+                        .timestep_scale = 1,
+                        .noise_at_one = true,
+                        .recompute = o->recompute,
+                        .draft = true};
+}
+
+static gh_status prepare(gh_error *err, gh_bench *b) {
+  const gh_bench_options *o = b->options;
+  gh_step_spec spec = spec_of(b);
+  gh_bench_result *r = b->result;
+  gh_status status = gh_budget_measure(err, &spec, &optimizer, &r->budget);
+  if (!status) status = gh_budget_check(err, b->device, &r->budget, o->batch, o->recompute);
+  if (!status) status = gh_store_create(err, b->device, &b->store);
+  if (!status) status = gh_step_block(err, b->store, "step", &b->lora.step);
+  spec.store = b->store;
+  if (!status) status = gh_step_record(err, &spec, &b->step);
+  if (!status) status = gh_update_record(err, b->device, b->store, &optimizer, &b->step, &b->update);
+  if (!status) status = gh_graph_plan(err, b->step.graph);
+  if (!status) status = gh_graph_plan(err, b->update.graph);
+  if (!status) status = gh_step_reserve_sends(err, b->device, &b->step, 1);
+  if (status) return status;
+  r->flops = gh_graph_flops(b->step.graph) + gh_graph_flops(b->update.graph);
+  int64_t n = gh_tensor_elements(b->step.images);
+  if (!(b->images = gh_alloc(err, (size_t)n, sizeof *b->images))) return GH_ERROR_MEMORY;
+  gh_stream_uniforms(gh_stream_make(0, 0, "bench", "images"), 0, 0, n, b->images);
+  return GH_OK;
+}
+
+static gh_status send_inputs(gh_error *err, gh_bench *b) {
+  int64_t batch = b->options->batch;
+  const gh_step_values values = {.learning_rate = optimizer.lr,
+                                 .beta1 = optimizer.betas[0],
+                                 .beta2 = optimizer.betas[1],
+                                 .update = (uint64_t)b->done + 1,
+                                 .ordinal = (uint64_t)(b->done * batch),
+                                 .samples = (uint32_t)batch,
+                                 .weight = 1 / (double)batch};
+  gh_status status = gh_tensor_send(err, b->device, b->step.images, b->images);
+  return status ? status : gh_step_write(err, b->device, b->step.block, &values);
+}
+
+static gh_status read_loss(gh_error *err, gh_bench *b) {
+  gh_update_result got;
+  gh_status status = gh_update_read(err, b->device, &b->update, &got);
+  b->done++;
+  b->result->loss = got.loss;
+  if (!status && got.bad)
+    status = gh_fail(err, GH_ERROR_NUMERIC, "the loss is not finite (%g, gradient norm %g): the time means nothing",
+                     got.loss, got.norm);
+  return status;
+}
+
+static gh_status run_update(gh_error *err, gh_bench *b) {
+  gh_status status = send_inputs(err, b);
+  if (!status) status = gh_graph_run(err, b->step.graph);
+  if (!status) status = gh_graph_run(err, b->update.graph);
+  return status ? status : read_loss(err, b);
+}
+
+/* ---- undisturbed ---- */
+
+static void count_since(gh_counters *out, const gh_counters *now, const gh_counters *before) {
+  *out = (gh_counters){.allocations = now->allocations - before->allocations,
+                       .binds = now->binds - before->binds,
+                       .compilations = now->compilations - before->compilations,
+                       .launches = now->launches - before->launches,
+                       .sends = now->sends - before->sends,
+                       .writes = now->writes - before->writes,
+                       .reads = now->reads - before->reads,
+                       .waits = now->waits - before->waits};
+}
+
+static gh_status time_updates(gh_error *err, gh_bench *b) {
+  int repeats = b->options->repeats;
+  double *wall = gh_alloc(err, 2 * (size_t)repeats, sizeof *wall), *processor = wall ? wall + repeats : NULL;
+  gh_status status = wall ? GH_OK : GH_ERROR_MEMORY;
+  for (int i = 0; i < b->options->warmup && !status; i++) status = run_update(err, b);
+  const gh_counters before = b->device->counters;
+  for (int i = 0; i < repeats && !status; i++) {
+    gh_bench_time began = gh_bench_now();
+    status = run_update(err, b);
+    gh_bench_time taken = gh_bench_since(began);
+    wall[i] = taken.wall;
+    processor[i] = taken.processor;
+  }
+  if (!status) {
+    count_since(&b->result->counters, &b->device->counters, &before);
+    b->result->median = (gh_bench_time){gh_bench_median(wall, repeats), gh_bench_median(processor, repeats)};
+    b->result->least = wall[0]; /* sorted */
+  }
+  free(wall);
+  return status;
+}
+
+/* ---- with a wait between parts ---- */
+
+typedef gh_status gh_bench_visit(gh_error *err, gh_bench *b, const gh_launch_note *first, gh_bench_time taken,
+                                 double flops);
+
+static bool same_phase(const gh_graph *g, int i, int j) {
+  const char *a = gh_graph_launch_note(g, i).node->phase, *b = gh_graph_launch_note(g, j).node->phase;
+  return a == b || (a && b && !strcmp(a, b));
+}
+
+/* Runs the graph in parts - all launches of one phase that stand together, or each launch - and waits after each. */
+static gh_status run_parts(gh_error *err, gh_bench *b, gh_graph *g, bool by_phase, gh_bench_visit *visit) {
+  int total = gh_graph_launch_count(g);
+  for (int first = 0, next; first < total; first = next) {
+    double flops = gh_graph_launch_note(g, first).flops;
+    for (next = first + 1; by_phase && next < total && same_phase(g, first, next); next++)
+      flops += gh_graph_launch_note(g, next).flops;
+    gh_bench_time began = gh_bench_now();
+    gh_status status = gh_graph_run_part(err, g, first, next - first);
+    if (!status) status = b->device->backend->finish(err, b->device);
+    const gh_launch_note note = gh_graph_launch_note(g, first);
+    if (!status) status = visit(err, b, &note, gh_bench_since(began), flops);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+static gh_status run_update_in_parts(gh_error *err, gh_bench *b, bool by_phase, gh_bench_visit *visit) {
+  gh_status status = send_inputs(err, b);
+  if (!status) status = b->device->backend->finish(err, b->device);
+  if (!status) status = run_parts(err, b, b->step.graph, by_phase, visit);
+  if (!status) status = run_parts(err, b, b->update.graph, by_phase, visit);
+  return status ? status : read_loss(err, b);
+}
+
+static gh_status add_phase(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time taken, double flops) {
+  (void)err;
+  gh_bench_result *r = b->result;
+  const char *name = note->node->phase ? note->node->phase : "other";
+  int i = 0;
+  while (i < r->phase_count && strcmp(r->phases[i].name, name)) i++;
+  if (i == GH_BENCH_PHASES) i--;
+  if (i == r->phase_count) r->phases[r->phase_count++] = (gh_bench_phase){.name = name};
+  r->phases[i].time.wall += taken.wall;
+  r->phases[i].time.processor += taken.processor;
+  r->phases[i].flops += flops;
+  return GH_OK;
+}
+
+/* Several replays, the fastest by processor time of each phase: what others do on the machine only ever adds. */
+static gh_status time_phases(gh_error *err, gh_bench *b) {
+  gh_bench_result *r = b->result;
+  gh_bench_phase best[GH_BENCH_PHASES];
+  for (int i = 0; i < b->options->repeats; i++) {
+    r->phase_count = 0;
+    gh_status status = run_update_in_parts(err, b, true, add_phase);
+    if (status) return status;
+    for (int p = 0; p < r->phase_count; p++)
+      if (!i || r->phases[p].time.wall < best[p].time.wall) best[p] = r->phases[p];
+  }
+  memcpy(r->phases, best, sizeof best);
+  return GH_OK;
+}
+
+static gh_status add_row(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time taken, double flops) {
+  gh_bench_result *r = b->result;
+  const char *phase = note->node->phase ? note->node->phase : "other";
+  int i = 0;
+  for (; i < r->row_count; i++) {
+    const gh_bench_row *row = &r->rows[i];
+    if (!strcmp(row->phase, phase) && row->op == note->node->op->name && !strcmp(row->name, note->name)) break;
+  }
+  if (i == r->row_count) {
+    gh_bench_row *grown = realloc(r->rows, (size_t)(i + 1) * sizeof *grown);
+    if (!grown) return gh_fail(err, GH_ERROR_MEMORY, "out of memory for the profile");
+    r->rows = grown;
+    r->rows[r->row_count++] = (gh_bench_row){.phase = phase, .op = note->node->op->name};
+    memcpy(r->rows[i].name, note->name, GH_MIN(strlen(note->name) + 1, sizeof r->rows[i].name));
+  }
+  gh_bench_row *row = &r->rows[i];
+  row->count++;
+  row->time.wall += taken.wall;
+  row->time.processor += taken.processor;
+  row->flops += flops;
+  return GH_OK;
+}
+
+static int longest_first(const void *a, const void *b) {
+  double x = ((const gh_bench_row *)a)->time.processor, y = ((const gh_bench_row *)b)->time.processor;
+  return (x < y) - (x > y);
+}
+
+static int longest_by_clock_first(const void *a, const void *b) {
+  double x = ((const gh_bench_row *)a)->time.wall, y = ((const gh_bench_row *)b)->time.wall;
+  return (x < y) - (x > y);
+}
+
+gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out) {
+  gh_bench b = {.options = options, .device = device};
+  gh_status status = choose_models(err, options, &b.models);
+  if (status) return status;
+  const gh_step_spec spec = spec_of(&b);
+  const int64_t limit = device->info.max_buffer_bytes;
+  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, however small the device's buffers */
+  status = gh_budget_measure(err, &spec, &optimizer, out);
+  device->info.max_buffer_bytes = limit;
+  return status;
+}
+
+gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_result *result) {
+  *result = (gh_bench_result){0};
+  gh_bench b = {.options = options, .device = device, .result = result};
+  double began = gh_now();
+  gh_status status = choose_models(err, options, &b.models);
+  if (!status) status = prepare(err, &b);
+  if (!status) status = device->backend->finish(err, device);
+  result->setup_seconds = gh_now() - began;
+  if (!status) status = time_updates(err, &b);
+  if (!status) status = time_phases(err, &b);
+  if (!status && options->profile) status = run_update_in_parts(err, &b, false, add_row);
+  result->by_clock = !device->info.is_cpu;
+  if (!status && result->row_count)
+    qsort(result->rows, (size_t)result->row_count, sizeof *result->rows,
+          result->by_clock ? longest_by_clock_first : longest_first);
+  result->resident_bytes = gh_bench_resident_bytes();
+  free(b.images);
+  gh_update_free(&b.update);
+  gh_graph_free(b.step.graph);
+  gh_store_free(b.store);
+  if (status) gh_bench_free(result);
+  return status;
+}
+
+void gh_bench_free(gh_bench_result *result) {
+  free(result->rows);
+  result->rows = NULL;
+  result->row_count = 0;
+}

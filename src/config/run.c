@@ -1,0 +1,173 @@
+#include "config/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool gh_run_parse_name(const char *name, int *stage, int64_t *update) {
+  long long number = 0;
+  int used = 0;
+  if (sscanf(name, "stage%d-%8lld%n", stage, &number, &used) != 2 || name[used] || number < 0) return false;
+  *update = number;
+  return *stage == 1 || *stage == 2;
+}
+
+/* The names' fixed width makes bytewise order the order of updates. */
+gh_status gh_run_list(gh_error *err, const char *folder, gh_strings *names) {
+  *names = (gh_strings){0};
+  DIR *dir = opendir(folder);
+  if (!dir) {
+    if (errno == ENOENT) return GH_OK;
+    return gh_fail(err, GH_ERROR_FILE, "%s: %s", folder, strerror(errno));
+  }
+  gh_status status = GH_OK;
+  for (struct dirent *entry; !status && (entry = readdir(dir));) {
+    int stage;
+    int64_t update;
+    if (gh_run_parse_name(entry->d_name, &stage, &update)) status = gh_strings_add(err, names, entry->d_name);
+  }
+  closedir(dir);
+  gh_strings_sort(names);
+  return status;
+}
+
+static gh_status existing(gh_error *err, const char *folder, const char *name, char **out) {
+  char *path = gh_path_join(err, folder, name);
+  if (!path) return GH_ERROR_MEMORY;
+  if (gh_path_exists(path) && !*out)
+    *out = path;
+  else
+    free(path);
+  return GH_OK;
+}
+
+void gh_snapshot_free(gh_snapshot *s) {
+  free(s->denoiser);
+  free(s->adapter);
+  free(s->encoder);
+  *s = (gh_snapshot){0};
+}
+
+/* From newest to oldest: the first is the snapshot, an older one may give it its denoiser. */
+static gh_status look_into(gh_error *err, const char *snapshots, const gh_strings *names, gh_snapshot *out) {
+  for (size_t i = names->count; i-- > 0;) {
+    int stage;
+    int64_t update;
+    gh_run_parse_name(names->items[i], &stage, &update);
+    char *folder = gh_path_join(err, snapshots, names->items[i]), *adapter = NULL;
+    if (!folder) return GH_ERROR_MEMORY;
+    gh_status status = existing(err, folder, "denoiser.safetensors", &out->denoiser);
+    if (!status && i + 1 == names->count) {
+      out->stage = stage;
+      out->update = update;
+      status = existing(err, folder, "encoder.safetensors", &out->encoder);
+      if (!status) status = existing(err, folder, "adapter_model.safetensors", &adapter);
+      if (adapter) out->adapter = gh_strdup(err, folder);
+      if (adapter && !out->adapter) status = GH_ERROR_MEMORY;
+      free(adapter);
+    }
+    free(folder);
+    if (status) return status;
+    if (out->denoiser) break;
+  }
+  return GH_OK;
+}
+
+/* Forgets what came after the snapshot of that name. */
+static gh_status cut_after(gh_error *err, const char *run, const char *name, gh_strings *names) {
+  size_t at = 0;
+  while (at < names->count && strcmp(names->items[at], name)) at++;
+  if (at == names->count) {
+    const char *nearest = gh_nearest(name, (const char *const *)names->items, names->count);
+    return gh_fail(err, GH_ERROR_FILE, "%s: no snapshot %s%s%s%s", run, name, nearest ? "; did you mean " : "",
+                   nearest ? nearest : "", nearest ? "?" : "");
+  }
+  while (names->count > at + 1) free(names->items[--names->count]);
+  return GH_OK;
+}
+
+gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out) {
+  *out = (gh_snapshot){0};
+  gh_strings names = {0};
+  char *snapshots = gh_path_join(err, run, "snapshots");
+  gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
+  if (!status && !names.count) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot yet", run);
+  if (!status && name) status = cut_after(err, run, name, &names);
+  if (!status) status = look_into(err, snapshots, &names, out);
+  if (status) gh_snapshot_free(out);
+  gh_strings_free(&names);
+  free(snapshots);
+  return status;
+}
+
+gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out) {
+  *out = NULL;
+  if (!gh_path_is_folder(run)) return gh_fail(err, GH_ERROR_FILE, "%s: no such folder", run);
+  char *path = gh_path_join(err, run, "config.json");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, out, path, GH_JSON_MAX_BYTES);
+  free(path);
+  if (status || gh_json_member(*out, "stage2")) return status;
+  gh_json_free(*out);
+  *out = NULL;
+  return gh_fail(err, GH_ERROR_FILE, "%s: not the folder of a run: it has no config.json of one", run);
+}
+
+gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
+  gh_json *document = NULL;
+  *out = (gh_config){0};
+  char *path = gh_path_join(err, run, "config.json");
+  gh_status status = path ? gh_run_config_json(err, run, &document) : GH_ERROR_MEMORY;
+  if (!status) status = gh_config_from_json(err, out, path, document);
+  gh_json_free(document);
+  free(path);
+  return status;
+}
+
+gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update, char **path) {
+  *path = gh_format(err, "%s/snapshots/stage1-%08lld/denoiser.safetensors", run, (long long)update);
+  if (!*path) return GH_ERROR_MEMORY;
+  if (gh_path_is_file(*path)) return GH_OK;
+  gh_fail(err, GH_ERROR_FILE, "%s: stage 2 goes on from it, and it is not there", *path);
+  free(*path);
+  *path = NULL;
+  return GH_ERROR_FILE;
+}
+
+gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value) {
+  gh_json *info = NULL;
+  char *path = gh_path_join(err, run, "info.json");
+  gh_status status = path && value ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &info, path, GH_JSON_MAX_BYTES);
+  if (!status && !info && !(info = gh_json_object(err))) status = GH_ERROR_MEMORY;
+  if (status)
+    gh_json_free(value);
+  else
+    status = gh_json_put(err, info, key, value);
+  if (!status) status = gh_json_write_file(err, path, info);
+  gh_json_free(info);
+  free(path);
+  return status;
+}
+
+gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out) {
+  *out = (gh_run_hold){.made_folder = !gh_path_exists(run)};
+  gh_status status = gh_folder_make(err, run);
+  if (!status && !(out->folder = gh_strdup(err, run))) status = GH_ERROR_MEMORY;
+  if (!status && !(out->file = gh_path_join(err, run, ".lock"))) status = GH_ERROR_MEMORY;
+  if (status) return status;
+  out->made_file = !gh_path_exists(out->file);
+  return gh_file_lock_take(err, &out->lock, out->file, false);
+}
+
+void gh_run_unlock(gh_run_hold *hold, bool began) {
+  if (!began && hold->lock && hold->made_file) unlink(hold->file);
+  if (!began && hold->folder && hold->made_folder) rmdir(hold->folder); /* stays where something is in it */
+  gh_file_lock_release(hold->lock);
+  free(hold->folder);
+  free(hold->file);
+  *hold = (gh_run_hold){0};
+}

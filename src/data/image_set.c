@@ -1,0 +1,111 @@
+#include "data/image_set.h"
+
+#include <stdlib.h>
+
+#include "data/source.h"
+
+struct gh_image_set {
+  const char *key;
+  gh_source **sources;
+  size_t count;
+  uint64_t *starts; /* [count + 1] index of each source's first image */
+};
+
+static gh_status open_sources(gh_error *err, gh_image_set *set, const char *const *paths, size_t count) {
+  set->sources = gh_alloc(err, count, sizeof(gh_source *));
+  set->starts = gh_alloc(err, count + 1, sizeof *set->starts);
+  if (!set->sources || !set->starts) return GH_ERROR_MEMORY;
+  for (size_t i = 0; i < count; i++) {
+    gh_status status = gh_source_open(err, &set->sources[i], paths[i]);
+    if (status) return status;
+    set->count++;
+    gh_source_warn(set->sources[i]);
+    set->starts[i + 1] = set->starts[i] + gh_source_count(set->sources[i]);
+  }
+  return GH_OK;
+}
+
+gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
+                            size_t count) {
+  *out = NULL;
+  if (!count) return gh_fail(err, GH_ERROR_CONFIG, "%s: no source is named", key);
+  gh_image_set *set = gh_alloc(err, 1, sizeof *set);
+  gh_status status = set ? open_sources(err, set, sources, count) : GH_ERROR_MEMORY;
+  if (!status) {
+    set->key = key;
+    *out = set;
+    return GH_OK;
+  }
+  gh_image_set_free(set);
+  if (status == GH_ERROR_MEMORY) return status;
+  gh_fail_in(err, "%s", key);
+  if (status == GH_ERROR_INTERRUPTED) status = err->status = GH_ERROR_STOPPED;
+  if (status == GH_ERROR_ARGUMENT) status = err->status = GH_ERROR_CONFIG; /* the command line was right */
+  return status;
+}
+
+void gh_image_set_free(gh_image_set *set) {
+  if (!set) return;
+  for (size_t i = 0; i < set->count; i++) gh_source_free(set->sources[i]);
+  free(set->sources);
+  free(set->starts);
+  free(set);
+}
+
+static const gh_source *find_source(const gh_image_set *set, uint64_t *index) {
+  size_t low = 0, high = set->count; /* starts[low] <= index < starts[high] */
+  while (high - low > 1) {
+    size_t middle = (low + high) / 2;
+    if (set->starts[middle] <= *index)
+      low = middle;
+    else
+      high = middle;
+  }
+  *index -= set->starts[low];
+  return set->sources[low];
+}
+
+uint64_t gh_image_set_count(const gh_image_set *set) { return set->starts[set->count]; }
+
+uint64_t gh_image_set_left_out(const gh_image_set *set) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < set->count; i++) sum += gh_source_left_out(set->sources[i]);
+  return sum;
+}
+
+uint64_t gh_image_set_hash(const gh_image_set *set) {
+  uint64_t hash = 0;
+  for (size_t i = 0; i < set->count; i++) hash = gh_source_hash(set->sources[i], hash);
+  return hash;
+}
+
+char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index) {
+  const gh_source *source = find_source(set, &index);
+  return gh_source_full_name(err, source, index);
+}
+
+gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index) {
+  char *bytes = NULL, *name = gh_image_set_name(err, set, index);
+  size_t size = 0;
+  const gh_source *source = find_source(set, &index);
+  gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
+  if (!status) status = gh_image_decode(err, out, name, bytes, size);
+  free(bytes);
+  free(name);
+  return status;
+}
+
+gh_status gh_image_set_check(gh_error *err, const gh_image_set *set) {
+  gh_error first = {0};
+  for (uint64_t i = 0; i < gh_image_set_count(set); i++) {
+    gh_error why = {0};
+    gh_image image = {0};
+    gh_status status = gh_image_set_decode(&why, &image, set, i);
+    gh_image_free(&image);
+    if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", why.text);
+    if (!status) return GH_OK;
+    if (!i) first = why;
+  }
+  return gh_fail(err, GH_ERROR_FILE, "%s: no readable image among %llu, the first: %s", set->key,
+                 (unsigned long long)gh_image_set_count(set), first.text);
+}

@@ -1,0 +1,253 @@
+#include "data/shards.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cache.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "data/braces.h"
+#include "io/tar.h"
+
+bool gh_shards_meant(const char *path) {
+  static const char *const endings[] = {".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.lz4"};
+  for (size_t i = 0; i < GH_COUNT(endings); i++)
+    if (gh_ends_with(path, endings[i])) return true;
+  return strpbrk(path, "{}") && !gh_path_exists(path);
+}
+
+/* ---- which shards ---- */
+
+static gh_status find_shards(gh_error *err, gh_shards *shards, const char *pattern) {
+  bool literal = gh_path_exists(pattern); /* a file that is there needs no expansion, whatever its name */
+  gh_status status =
+      literal ? gh_strings_add(err, &shards->paths, pattern) : gh_braces_expand(err, &shards->paths, pattern);
+  const gh_strings *paths = &shards->paths;
+  for (size_t i = 0; i < paths->count && !status; i++) {
+    const char *path = paths->items[i];
+    if (!gh_shards_meant(path))
+      status = gh_fail(err, GH_ERROR_CONFIG, "%s: a pattern names .tar shards, and %s is none", pattern, path);
+    else if (!gh_path_is_file(path) && paths->count == 1)
+      status = gh_fail(err, GH_ERROR_FILE, "%s: no such file", path);
+    else if (!gh_path_is_file(path))
+      status = gh_fail(err, GH_ERROR_FILE, "%s: no such file: shard %zu of the %zu of %s", path, i + 1, paths->count,
+                       pattern);
+  }
+  return status;
+}
+
+/* ---- what is in one ---- */
+
+static bool is_hidden(const char *name) {
+  for (const char *part = name; part; part = (part = strchr(part, '/')) ? part + 1 : NULL)
+    if (part[0] == '.') return true;
+  return false;
+}
+
+static gh_status add_member(gh_error *err, void *context, const gh_tar_member *member) {
+  gh_index *index = context;
+  bool wanted = gh_name_kind_of(member->name) != GH_NAME_OTHER || member->name_unsure;
+  const char *problem = member->problem;
+  if (!wanted) return GH_OK;
+  if (!problem && !gh_path_stays_inside(member->name))
+    problem = "a name that leaves its folder";
+  else if (!problem && is_hidden(member->name)) /* as in folders: macOS puts "._a.jpg" beside "a.jpg" */
+    return GH_OK;
+  if (problem) return gh_index_skip(err, index, member->name, problem);
+  return gh_index_add(err, index, member->name, member->offset, member->bytes);
+}
+
+static gh_status open_shard(gh_error *err, const char *path, int *fd, struct stat *facts) {
+  *fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (*fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  if (!fstat(*fd, facts) && S_ISREG(facts->st_mode)) return GH_OK;
+  close(*fd);
+  return gh_fail(err, GH_ERROR_FILE, "%s: not a regular file", path);
+}
+
+static gh_status refuse_compressed(gh_error *err, const char *path, int fd) {
+  char start[8];
+  ssize_t got = pread(fd, start, sizeof start, 0);
+  const char *compression = got > 0 ? gh_tar_compression(start, (size_t)got) : NULL;
+  if (!compression) return GH_OK;
+  return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                 "%s: compressed with %s; training reads images in any order, so decompress it first", path,
+                 compression);
+}
+
+/* *members: of any kind. */
+static gh_status walk_shard(gh_error *err, gh_index *index, const char *path, int fd, uint64_t bytes,
+                            uint64_t *members) {
+  gh_tar_end end;
+  const gh_tar_input input = {.fd = fd, .size = bytes};
+  gh_status status = refuse_compressed(err, path, fd);
+  if (!status) status = gh_tar_walk(err, &input, add_member, index, &end);
+  if (status) return status;
+  *members = end.members;
+  if (end.broken[0]) {
+    char why[GH_ERROR_TEXT_SIZE];
+    snprintf(why, sizeof why, "broken at byte %llu of %llu (%s), only what is before that is used",
+             (unsigned long long)end.offset, (unsigned long long)bytes, end.broken);
+    status = gh_index_skip(err, index, NULL, why);
+  }
+  return status ? status : gh_index_sort(err, index);
+}
+
+/* ---- kept for the next run ---- */
+
+/* Walking a cold shard costs about as much as reading it all, because of the system's reading ahead. A shard that says
+ * as much as this is worth an entry in the user's cache, of about 30 bytes an image. */
+enum { MEMBERS_WORTH_KEEPING = 1000 };
+
+typedef struct kept_head {
+  uint64_t version, bytes;
+  int64_t modified, modified_ns, changed, changed_ns;
+} kept_head;
+
+static kept_head head_of(const struct stat *facts) {
+  return (kept_head){.version = 1,
+                     .bytes = (uint64_t)facts->st_size,
+                     .modified = facts->st_mtim.tv_sec,
+                     .modified_ns = facts->st_mtim.tv_nsec,
+                     .changed = facts->st_ctim.tv_sec,
+                     .changed_ns = facts->st_ctim.tv_nsec};
+}
+
+/* The entry's name: by the shard's true path, since the same shard may be called by several. */
+static bool kept_name(char key[GH_CACHE_KEY_SIZE], const char *path) {
+  char *real = realpath(path, NULL);
+  if (real) gh_cache_key(key, (const char *const[]){"shard", real, NULL});
+  free(real);
+  return real != NULL;
+}
+
+static bool load_kept(gh_index *index, const char *path, const struct stat *facts) {
+  char key[GH_CACHE_KEY_SIZE], *bytes = NULL;
+  size_t size = 0;
+  const kept_head want = head_of(facts);
+  bool good = kept_name(key, path) && gh_cache_load(key, &bytes, &size) && size >= sizeof want &&
+              memcmp(bytes, &want, sizeof want) == 0 &&
+              gh_index_unpack(index, bytes + sizeof want, size - sizeof want, want.bytes);
+  free(bytes);
+  return good;
+}
+
+static gh_status keep(gh_error *err, const gh_index *index, const char *path, const struct stat *facts) {
+  char key[GH_CACHE_KEY_SIZE], *packed = NULL, *bytes = NULL;
+  size_t size = 0;
+  const kept_head head = head_of(facts);
+  gh_status status = gh_index_pack(err, index, &packed, &size);
+  if (!status && !(bytes = gh_alloc(err, sizeof head + size, 1))) status = GH_ERROR_MEMORY;
+  if (!status && kept_name(key, path)) {
+    memcpy(bytes, &head, sizeof head);
+    memcpy(bytes + sizeof head, packed, size);
+    gh_cache_store(key, bytes, sizeof head + size);
+  }
+  free(packed);
+  free(bytes);
+  return status;
+}
+
+/* ---- all of them ---- */
+
+static gh_status index_shard(gh_error *err, gh_index *index, const char *path, uint64_t *bytes) {
+  int fd;
+  struct stat facts;
+  uint64_t members = 0;
+  gh_index part = {0};
+  gh_status status = open_shard(err, path, &fd, &facts);
+  if (status) return status;
+  *bytes = (uint64_t)facts.st_size;
+  if (!load_kept(&part, path, &facts)) {
+    status = walk_shard(err, &part, path, fd, *bytes, &members);
+    if (!status && members >= MEMBERS_WORTH_KEEPING) status = keep(err, &part, path, &facts);
+  }
+  close(fd);
+  if (!status) status = gh_index_append(err, index, &part, path);
+  gh_index_free(&part);
+  return status;
+}
+
+gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const char *pattern) {
+  *out = (gh_shards){0};
+  gh_status status = find_shards(err, out, pattern);
+  if (status) return status;
+  out->bytes = gh_alloc(err, out->paths.count, sizeof *out->bytes);
+  out->starts = gh_alloc(err, out->paths.count + 1, sizeof *out->starts);
+  if (!out->bytes || !out->starts) return GH_ERROR_MEMORY;
+  gh_progress progress;
+  gh_progress_start(&progress, "listing images", "shards", out->paths.count, 0);
+  for (size_t i = 0; i < out->paths.count && !status; i++) {
+    status = index_shard(err, index, out->paths.items[i], &out->bytes[i]);
+    out->starts[i + 1] = index->count;
+    gh_progress_update(&progress, i + 1, NULL);
+    if (!status && gh_stop_requested())
+      status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing %s", pattern);
+  }
+  if (progress.shown > progress.started) gh_progress_end(&progress); /* a short one is not worth a line */
+  if (!status && !index->count)
+    status = gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in it%s%s", pattern,
+                     index->notes.count ? "; " : "", index->notes.count ? index->notes.items[0] : "");
+  return status;
+}
+
+void gh_shards_free(gh_shards *shards) {
+  gh_strings_free(&shards->paths);
+  free(shards->bytes);
+  free(shards->starts);
+  *shards = (gh_shards){0};
+}
+
+/* ---- reading ---- */
+
+size_t gh_shards_find(const gh_shards *shards, size_t entry) {
+  size_t low = 0, high = shards->paths.count; /* starts[low] <= entry < starts[high] */
+  while (high - low > 1) {
+    size_t middle = (low + high) / 2;
+    if (shards->starts[middle] <= entry)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+gh_status gh_shards_load(gh_error *err, const gh_shards *shards, const gh_index *index, size_t entry, char **bytes,
+                         size_t *size) {
+  const gh_index_entry *at = &index->entries[entry];
+  size_t shard = gh_shards_find(shards, entry), done = 0;
+  const char *path = shards->paths.items[shard];
+  struct stat now;
+  int fd;
+  *bytes = NULL;
+  *size = at->bytes;
+  gh_status status = open_shard(err, path, &fd, &now);
+  if (status) return status;
+  if ((uint64_t)now.st_size != shards->bytes[shard]) {
+    status = gh_fail(err, GH_ERROR_FILE, "%s: changed since it was listed", path);
+    goto done;
+  }
+  if (!(*bytes = gh_alloc(err, (size_t)at->bytes + 1, 1))) {
+    status = GH_ERROR_MEMORY;
+    goto done;
+  }
+  while (done < at->bytes && !status) {
+    ssize_t got = pread(fd, *bytes + done, at->bytes - done, (off_t)(at->offset + done));
+    if (got > 0) done += (size_t)got;
+    if (got == 0 || (got < 0 && errno != EINTR))
+      status = gh_fail(err, GH_ERROR_FILE, "%s/%s: reading failed: %s", path, gh_index_name(index, entry),
+                       got ? strerror(errno) : "the file became shorter");
+  }
+done:
+  close(fd);
+  if (status) {
+    free(*bytes);
+    *bytes = NULL;
+  }
+  return status;
+}

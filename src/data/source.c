@@ -1,0 +1,136 @@
+#include "data/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "data/shards.h"
+#include "io/image.h"
+
+struct gh_source {
+  char *path;       /* as given */
+  char *folder;     /* what names are relative to; NULL for shards */
+  gh_shards shards; /* empty for a folder or a file */
+  gh_index index;
+};
+
+/* ---- listing ---- */
+
+typedef struct listing {
+  gh_index *index;
+  const char *folder;
+  uint64_t shards; /* .tar files seen, for a hint */
+} listing;
+
+static gh_status add_file(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
+  listing *list = context;
+  struct stat facts;
+  list->shards += gh_ends_with(entry, ".tar");
+  if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
+  if (fstatat(folder_fd, entry, &facts, 0))
+    return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(errno));
+  return gh_index_add(err, list->index, name, 0, (uint64_t)facts.st_size);
+}
+
+static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
+  listing list = {.index = &source->index, .folder = path};
+  if (!(source->folder = gh_strdup(err, path))) return GH_ERROR_MEMORY;
+  gh_status status = gh_folder_walk(err, path, true, add_file, &list);
+  if (!status) status = gh_index_sort(err, &source->index);
+  if (!status) status = gh_index_set_place(err, &source->index, path);
+  if (status || source->index.count) return status;
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder%s", path,
+                 list.shards ? "; name its shards like this: FOLDER/{00000..00331}.tar" : "");
+}
+
+static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
+  uint64_t bytes;
+  if (gh_name_kind_of(path) != GH_NAME_IMAGE)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: neither a folder nor an image (*.png, *.jpg, *.jpeg)", path);
+  if (!(source->folder = gh_path_folder(err, path))) return GH_ERROR_MEMORY;
+  gh_status status = gh_file_size(err, path, &bytes);
+  if (!status) status = gh_index_add(err, &source->index, gh_path_name(path), 0, bytes);
+  if (!status) status = gh_index_set_place(err, &source->index, source->folder);
+  if (status || source->index.count) return status;
+  return gh_fail(err, GH_ERROR_FILE, "%s", source->index.notes.items[0]);
+}
+
+static gh_status list(gh_error *err, gh_source *source, const char *path) {
+  if (gh_path_is_folder(path)) return list_folder(err, source, path);
+  if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path);
+  if (!gh_path_exists(path)) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
+  return list_file(err, source, path);
+}
+
+gh_status gh_source_open(gh_error *err, gh_source **out, const char *path) {
+  *out = NULL;
+  gh_source *source = gh_alloc(err, 1, sizeof *source);
+  if (!source) return GH_ERROR_MEMORY;
+  source->path = gh_strdup(err, path);
+  gh_status status = source->path ? list(err, source, path) : GH_ERROR_MEMORY;
+  if (status) {
+    gh_source_free(source);
+    return status;
+  }
+  gh_index_trim(&source->index);
+  *out = source;
+  return GH_OK;
+}
+
+void gh_source_free(gh_source *source) {
+  if (!source) return;
+  free(source->path);
+  free(source->folder);
+  gh_shards_free(&source->shards);
+  gh_index_free(&source->index);
+  free(source);
+}
+
+/* ---- facts ---- */
+
+const char *gh_source_path(const gh_source *source) { return source->path; }
+size_t gh_source_count(const gh_source *source) { return source->index.count; }
+const char *gh_source_name(const gh_source *source, size_t index) { return gh_index_name(&source->index, index); }
+uint64_t gh_source_bytes(const gh_source *source, size_t index) { return source->index.entries[index].bytes; }
+uint64_t gh_source_left_out(const gh_source *source) { return source->index.skipped; }
+const gh_strings *gh_source_notes(const gh_source *source) { return &source->index.notes; }
+
+char *gh_source_full_name(gh_error *err, const gh_source *source, size_t index) {
+  const char *name = gh_source_name(source, index);
+  if (source->folder) return gh_path_join(err, source->folder, name);
+  return gh_format(err, "%s/%s", source->shards.paths.items[gh_shards_find(&source->shards, index)], name);
+}
+
+void gh_source_warn(const gh_source *source) {
+  const size_t most = 10;
+  const gh_index *index = &source->index;
+  for (size_t i = 0; i < index->notes.count && i < most; i++) gh_warn("skipped: %s", index->notes.items[i]);
+  if (index->skipped > most)
+    gh_warn("skipped: %llu more in %s", (unsigned long long)(index->skipped - most), source->path);
+}
+
+uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {
+  for (size_t i = 0; i < gh_source_count(source); i++) {
+    const char *name = gh_source_name(source, i);
+    uint64_t bytes = gh_source_bytes(source, i);
+    uint8_t size[8]; /* little endian, so that every machine hashes the same */
+    for (int b = 0; b < 8; b++) size[b] = (uint8_t)(bytes >> (8 * b));
+    seed = XXH64(name, strlen(name) + 1, seed); /* its zero byte ends it: "ab" + "c" is not "a" + "bc" */
+    seed = XXH64(size, sizeof size, seed);
+  }
+  return seed;
+}
+
+/* ---- reading ---- */
+
+gh_status gh_source_load(gh_error *err, const gh_source *source, size_t index, char **bytes, size_t *size) {
+  if (!source->folder) return gh_shards_load(err, &source->shards, &source->index, index, bytes, size);
+  char *file = gh_source_full_name(err, source, index);
+  gh_status status = file ? gh_file_read(err, file, GH_IMAGE_MAX_BYTES, bytes, size) : GH_ERROR_MEMORY;
+  free(file);
+  return status;
+}

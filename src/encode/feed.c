@@ -1,0 +1,183 @@
+#include "encode/feed.h"
+#include "base/log.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_THREADS 16
+
+/* ---- reading a batch ---- */
+
+typedef struct gh_batch {
+  const gh_feed *feed;
+  size_t first, count; /* pictures */
+  float *pixels;       /* (B, 3, S, S) */
+  gh_error *errors;    /* (B): status GH_OK where the picture is good */
+  atomic_size_t next;
+} gh_batch;
+
+static void *read_some(void *context) {
+  gh_batch *b = context;
+  int64_t size = gh_embedder_image_elements(b->feed->embedder);
+  for (size_t slot; (slot = atomic_fetch_add(&b->next, 1)) < b->count;) {
+    gh_error *err = &b->errors[slot];
+    *err = (gh_error){0};
+    err->status = b->feed->read(err, b->feed->user, b->first + slot, b->pixels + (int64_t)slot * size);
+  }
+  return NULL;
+}
+
+/* A thread a processor, no more than there are pictures; this one takes part. */
+static void on_every_processor(void *(*work)(void *context), void *context, size_t pictures) {
+  pthread_t threads[MAX_THREADS];
+  size_t started = 0;
+  size_t wanted = GH_MIN((size_t)GH_MAX(sysconf(_SC_NPROCESSORS_ONLN), 1), GH_MIN(pictures, (size_t)MAX_THREADS));
+  while (started + 1 < wanted && !pthread_create(&threads[started], NULL, work, context)) started++;
+  work(context);
+  for (size_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+}
+
+/* Fills the batch from picture `first` on. */
+static void read_batch(gh_batch *b, size_t first) {
+  size_t total = b->feed->total;
+  b->first = GH_MIN(first, total);
+  b->count = GH_MIN((size_t)b->feed->embedder->batch, total - b->first);
+  atomic_store(&b->next, 0);
+  on_every_processor(read_some, b, b->count);
+}
+
+/* ---- the whole ---- */
+
+static gh_status take_rows(gh_error *err, const gh_batch *b, const float *rows) {
+  const gh_feed *f = b->feed;
+  gh_status status = GH_OK;
+  for (size_t slot = 0; slot < b->count && !status; slot++)
+    status = f->take(err, f->user, b->first + slot, &b->errors[slot], rows + (int64_t)slot * f->embedder->width);
+  return status;
+}
+
+/* While the device works on one batch, the next is read. */
+static gh_status run_batches(gh_error *err, const gh_feed *f, gh_batch *batches, float *rows) {
+  gh_progress progress;
+  gh_status status = GH_OK;
+  if (f->what) gh_progress_start(&progress, f->what, "images", f->total, 0);
+  read_batch(&batches[0], 0);
+  for (int now = 0; batches[now].count && !status; now = !now) {
+    gh_batch *b = &batches[now];
+    status = gh_embedder_start(err, f->embedder, b->pixels);
+    if (!status) read_batch(&batches[!now], b->first + b->count);
+    if (!status) status = gh_embedder_finish(err, f->embedder, rows);
+    if (!status) status = take_rows(err, b, rows);
+    if (f->what) gh_progress_update(&progress, b->first + b->count, NULL);
+  }
+  if (f->what && progress.terminal) gh_progress_end(&progress);
+  return status;
+}
+
+gh_status gh_feed_run(gh_error *err, const gh_feed *f) {
+  const gh_embedder *e = f->embedder;
+  gh_batch batches[2] = {{.feed = f}, {.feed = f}};
+  size_t pixels = (size_t)(e->batch * gh_embedder_image_elements(e));
+  float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
+  bool enough = rows != NULL;
+  for (int i = 0; i < 2; i++) {
+    batches[i].pixels = gh_alloc(err, pixels, sizeof(float));
+    batches[i].errors = gh_alloc(err, (size_t)e->batch, sizeof(gh_error));
+    enough = enough && batches[i].pixels && batches[i].errors;
+  }
+  gh_status status = enough ? run_batches(err, f, batches, rows) : GH_ERROR_MEMORY;
+  for (int i = 0; i < 2; i++) {
+    free(batches[i].pixels);
+    free(batches[i].errors);
+  }
+  free(rows);
+  return status;
+}
+
+/* ---- files by name ---- */
+
+typedef struct gh_files {
+  const gh_embedder *embedder;
+  const gh_strings *paths;
+  float *out;
+} gh_files;
+
+static gh_status read_file(gh_error *err, void *user, size_t index, float *pixels) {
+  const gh_files *f = user;
+  gh_image image = {0};
+  gh_status status = gh_image_read(err, &image, f->paths->items[index]);
+  if (!status) status = gh_preprocess_image(err, NULL, pixels, &f->embedder->preprocess, &image);
+  gh_image_free(&image);
+  return status;
+}
+
+static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
+  const gh_files *f = user;
+  int64_t width = f->embedder->width;
+  if (why->status) {
+    *err = *why;
+    return why->status;
+  }
+  for (int64_t i = 0; i < width; i++)
+    if (!isfinite(row[i]))
+      return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", f->paths->items[index]);
+  memcpy(f->out + (int64_t)index * width, row, (size_t)width * sizeof *row);
+  return GH_OK;
+}
+
+gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {
+  gh_files files = {.embedder = embedder, .paths = paths, .out = out};
+  const gh_feed feed = {
+      .embedder = embedder, .what = what, .total = paths->count, .read = read_file, .take = take_row, .user = &files};
+  return gh_feed_run(err, &feed);
+}
+
+/* ---- decoding alone ---- */
+
+typedef struct gh_checking {
+  const gh_strings *paths;
+  atomic_size_t next;
+  pthread_mutex_t lock; /* guards what follows */
+  size_t done, broken, first;
+  gh_error why; /* of the first that is broken */
+  gh_progress progress;
+} gh_checking;
+
+static void note_checked(gh_checking *c, size_t index, const gh_error *err) {
+  pthread_mutex_lock(&c->lock);
+  c->broken += err->status != GH_OK;
+  if (err->status && (c->broken == 1 || index < c->first)) {
+    c->first = index;
+    c->why = *err;
+  }
+  gh_progress_update(&c->progress, ++c->done, NULL);
+  pthread_mutex_unlock(&c->lock);
+}
+
+static void *check_some(void *context) {
+  gh_checking *c = context;
+  for (size_t i; !gh_stop_requested() && (i = atomic_fetch_add(&c->next, 1)) < c->paths->count;) {
+    gh_error err = {0};
+    gh_image image = {0};
+    gh_image_read(&err, &image, c->paths->items[i]);
+    gh_image_free(&image);
+    note_checked(c, i, &err);
+  }
+  return NULL;
+}
+
+gh_status gh_feed_check_files(gh_error *err, const gh_strings *paths, const char *what) {
+  gh_checking c = {.paths = paths, .lock = PTHREAD_MUTEX_INITIALIZER};
+  gh_progress_start(&c.progress, what, "images", paths->count, 0);
+  on_every_processor(check_some, &c, paths->count);
+  if (c.progress.terminal) gh_progress_end(&c.progress);
+  pthread_mutex_destroy(&c.lock);
+  if (gh_stop_requested()) return gh_fail(err, GH_ERROR_STOPPED, "stopped while %s", what);
+  if (!c.broken) return GH_OK;
+  return gh_fail(err, c.why.status, "%zu of %zu images cannot be decoded, the first: %s", c.broken, paths->count,
+                 c.why.text);
+}

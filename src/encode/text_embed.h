@@ -1,0 +1,31 @@
+/* The text side as a unit: lines to embeddings, with the folder's own tokenizer. */
+#ifndef GH_ENCODE_TEXT_EMBED_H
+#define GH_ENCODE_TEXT_EMBED_H
+
+#include "encode/tower.h"
+
+typedef struct gh_text_embedder gh_text_embedder;
+
+/* Opens the tokenizer and the text tower of a CLIP or SigLIP folder and plans. Of options' adapter and encoder the text
+ * tower's tensors are used, if there are any. A folder without a tokenizer is GH_ERROR_FILE. The device outlives it. */
+gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device *device, const char *folder,
+                                const gh_embed_options *options);
+/* Whether the folder has a text tower's configuration and a tokenizer that fits it, before anything is computed. */
+gh_status gh_text_check(gh_error *err, const char *folder);
+
+void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */
+
+int64_t gh_text_embedder_width(const gh_text_embedder *e);      /* D */
+int64_t gh_text_embedder_length(const gh_text_embedder *e);     /* N: tokens a line, padded and cut to */
+int64_t gh_text_embedder_bytes(const gh_text_embedder *e);      /* gh_tower_bytes of its tower */
+double gh_text_embedder_logit_scale(const gh_text_embedder *e); /* exp(logit_scale) */
+double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* SigLIP's; 0 for CLIP */
+
+/* n lines of UTF-8 -> (n, D), as projected, before normalisation; without an attention mask. A line that is not UTF-8
+ * is GH_ERROR_FORMAT and named by its number, from 1. */
+gh_status gh_text_embed(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t n, float *out);
+/* The same for lines [first, first + n) of a longer list, which they are numbered in. */
+gh_status gh_text_embed_part(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t first, size_t n,
+                             float *out);
+
+#endif

@@ -1,0 +1,114 @@
+#include "encode/tower.h"
+#include "models/weights.h"
+
+#include <stdlib.h>
+
+gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, bool text,
+                         const gh_embed_options *options) {
+  *t = (gh_tower){.device = device,
+                  .storage = options->storage,
+                  .text = text,
+                  .adapted = options->adapter || options->trained,
+                  .borrowed = options->shared,
+                  .unbacked = options->unbacked,
+                  .store = options->shared};
+  gh_status status = gh_weights_open(err, &t->weights, folder);
+  if (!status && options->adapter) status = gh_adapter_open(err, &t->adapter, options->adapter);
+  if (!status && options->adapter) t->lora = gh_adapter_lora(&t->adapter);
+  if (options->trained) {
+    t->lora = *options->trained;
+    t->lora.step = NULL;
+    t->lora.mask = NULL;
+  }
+  if (!status && !t->store) status = (t->unbacked ? gh_store_create_unbacked : gh_store_create)(err, device, &t->store);
+  return status ? status : gh_graph_create(err, device, &t->graph);
+}
+
+gh_status gh_tower_input(gh_error *err, gh_tower *t, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                         gh_tensor **out) {
+  *out = t->borrowed ? gh_store_find(t->store, name) : NULL;
+  if (!*out) return gh_store_add(err, t->store, name, dtype, rank, shape, out);
+  bool same = (*out)->dtype == dtype && (*out)->rank == rank;
+  for (int i = 0; i < rank && same; i++) same = (*out)->shape[i] == shape[i];
+  return same ? GH_OK : gh_fail(err, GH_ERROR_ARGUMENT, "%s is there in another shape", name);
+}
+
+int64_t gh_tower_bytes(const gh_tower *t) {
+  return (t->borrowed ? 0 : gh_store_bytes(t->store)) + gh_graph_peak_bytes(t->graph);
+}
+
+gh_module gh_tower_module(const gh_tower *t) {
+  return (gh_module){.graph = t->graph,
+                     .store = t->store,
+                     .weights = t->weights,
+                     .storage = t->storage,
+                     .lora = t->adapted ? &t->lora : NULL};
+}
+
+static bool is_ours(const gh_tower *t, const char *name) { return gh_starts_with(name, "text_") == t->text; }
+
+/* Tensors that direct tuning trained take the place of the model's. */
+static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
+  gh_safetensors *file = NULL;
+  gh_status status = gh_safetensors_open(err, &file, path);
+  for (size_t i = 0; !status && i < gh_safetensors_count(file); i++) {
+    const char *name = gh_safetensors_at(file, i)->name;
+    if (!is_ours(t, name)) continue;
+    gh_tensor *to = gh_store_find(t->store, name);
+    if (!to) {
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no tensor of the encoder", path, name);
+      break;
+    }
+    float *values = gh_alloc(err, (size_t)gh_tensor_elements(to), sizeof *values);
+    status = values ? gh_safetensors_load_f32(err, file, name, to->rank, to->shape, values) : GH_ERROR_MEMORY;
+    if (!status) status = gh_tensor_write_f32(err, t->device, to, values);
+    free(values);
+  }
+  gh_safetensors_close(file);
+  return status;
+}
+
+/* Every layer of this side that the adapter adapts, and every bias that it holds, was met: a misnamed one must not go
+ * unnoticed. */
+static gh_status check_adapter(gh_error *err, const gh_tower *t) {
+  const gh_adapter *a = &t->adapter;
+  for (size_t i = 0; i < a->layers.count; i++) {
+    const char *layer = a->layers.items[i];
+    gh_name met = gh_name_make("%s.%s", layer, gh_vision_past_adapter(layer) ? "weight" : "lora_A.weight");
+    if (is_ours(t, layer) && !gh_store_find(t->store, met.text))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have",
+                     gh_safetensors_path(a->file), layer);
+  }
+  for (size_t i = 0; i < a->biases_alone.count; i++) {
+    const char *name = a->biases_alone.items[i];
+    if (is_ours(t, name) && !gh_store_find(t->store, name))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the encoder does not have",
+                     gh_safetensors_path(a->file), name);
+  }
+  return GH_OK;
+}
+
+gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_embed_options *options) {
+  gh_status status = GH_OK;
+  if (gh_graph_failed(t->graph)) {
+    *err = *gh_graph_error(t->graph);
+    return err->status;
+  }
+  if (options->adapter) status = check_adapter(err, t);
+  if (!status && options->encoder) status = replace(err, t, options->encoder);
+  gh_safetensors_close(t->weights);
+  t->weights = NULL;
+  gh_adapter_close(&t->adapter);
+  t->adapted = false;
+  if (status) return status;
+  gh_graph_keep(t->graph, out);
+  return t->unbacked ? gh_graph_measure(err, t->graph) : gh_graph_plan(err, t->graph);
+}
+
+void gh_tower_close(gh_tower *t) {
+  gh_safetensors_close(t->weights);
+  gh_adapter_close(&t->adapter);
+  gh_graph_free(t->graph);
+  if (!t->borrowed) gh_store_free(t->store);
+  *t = (gh_tower){0};
+}

@@ -1,0 +1,319 @@
+#include "export/export.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "io/tokenizer.h"
+#include "models/adapter.h"
+#include "models/archs.h"
+#include "models/openclip.h"
+#include "models/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MADE_BY "genhance export"
+
+/* What a folder of Hugging Face's holds beside weights, configuration and tokenizer. */
+static const char *const companions[] = {"preprocessor_config.json", "processor_config.json", "generation_config.json",
+                                         "LICENSE", "LICENSE.txt"};
+
+typedef struct gh_export {
+  const gh_export_options *options;
+  gh_safetensors *model, *encoder;
+  gh_adapter adapter;
+  gh_safetensors_writer *writer;
+  gh_export_counts *counts;
+} gh_export;
+
+/* ---- tensors ---- */
+
+/* The adapted layer whose weight or bias this is, or NULL; of one whose weight is read past the adapter, the model's
+ * own weight stays. */
+static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
+  size_t n = strlen(name), cut = strlen(tail);
+  if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
+  for (size_t i = 0; i < e->adapter.layers.count; i++) {
+    const char *layer = e->adapter.layers.items[i];
+    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return gh_vision_past_adapter(layer) ? NULL : layer;
+  }
+  return NULL;
+}
+
+/* The bias that was trained in this one's place, of an adapted layer or of any other; NULL where none was. */
+static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
+  if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
+  const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
+  if (alone || !gh_ends_with(name, ".bias")) return alone;
+  gh_name layer = gh_name_make("%.*s", (int)(strlen(name) - strlen(".bias")), name);
+  return gh_adapter_bias(&e->adapter, layer.text);
+}
+
+static bool is_written(const gh_export *e, const gh_st_tensor *t) {
+  return !e->options->vision || gh_starts_with(t->name, "vision_model.");
+}
+
+/* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
+static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
+  *layer = layer_of(e, name, ".weight");
+  if (*layer) return NULL;
+  const gh_st_tensor *bias = trained_bias(e, name);
+  if (bias) return bias;
+  return e->encoder ? gh_safetensors_find(e->encoder, name) : NULL;
+}
+
+static gh_st_dtype written_dtype(const gh_export *e, const gh_st_tensor *t) {
+  return e->options->dtype != GH_ST_DTYPES && gh_st_dtype_is_float(t->dtype) ? e->options->dtype : t->dtype;
+}
+
+static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t, const char *layer, float *values) {
+  const gh_st_tensor *a = gh_adapter_a(&e->adapter, layer), *b = gh_adapter_b(&e->adapter, layer);
+  int rank = e->adapter.rank;
+  if (t->rank != 2 || a->shape[1] != t->shape[1] || b->shape[0] != t->shape[0])
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the matrices for %s do not fit its weight", a->file, layer);
+  float *down = gh_alloc(err, (size_t)a->elements, sizeof *down), *up = gh_alloc(err, (size_t)b->elements, sizeof *up);
+  gh_status status = down && up ? gh_st_read_f32(err, a, 0, a->elements, down) : GH_ERROR_MEMORY;
+  if (!status) status = gh_st_read_f32(err, b, 0, b->elements, up);
+  if (!status) gh_lora_merge(values, down, up, t->shape[0], t->shape[1], rank, e->adapter.alpha);
+  free(down);
+  free(up);
+  return status;
+}
+
+/* The tensor's values in float32 with what training changed. */
+static gh_status write_values(gh_error *err, gh_export *e, const gh_st_tensor *t, const gh_st_tensor *from,
+                              const char *layer) {
+  if (from->elements != t->elements)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has %lld elements, the model's %s %lld", from->file, from->name,
+                   (long long)from->elements, t->name, (long long)t->elements);
+  float *values = gh_alloc(err, (size_t)t->elements, sizeof *values);
+  gh_status status = values ? gh_st_read_f32(err, from, 0, from->elements, values) : GH_ERROR_MEMORY;
+  if (!status && layer) status = merge(err, e, t, layer, values);
+  if (!status) status = gh_safetensors_writer_write_f32(err, e->writer, t->name, values, t->elements);
+  free(values);
+  return status;
+}
+
+static gh_status write_tensor(gh_error *err, gh_export *e, const gh_st_tensor *t) {
+  const char *layer = NULL;
+  const gh_st_tensor *from = replacement(e, t->name, &layer);
+  gh_st_dtype dtype = written_dtype(e, t);
+  bool changed = from || layer;
+  e->counts->tensors++;
+  e->counts->changed += changed;
+  e->counts->rounded += changed && gh_st_dtype_bytes(dtype) < 4;
+  if (!changed && dtype == t->dtype) return gh_safetensors_writer_write(err, e->writer, t->name, t->data, t->bytes);
+  return write_values(err, e, t, from ? from : t, layer);
+}
+
+/* Everything that was trained has a place in the model. */
+static gh_status check_places(gh_error *err, const gh_export *e) {
+  for (size_t i = 0; i < e->adapter.layers.count; i++) {
+    const char *layer = e->adapter.layers.items[i];
+    gh_name weight = gh_name_make("%s.weight", layer), bias = gh_name_make("%s.bias", layer);
+    if (!gh_safetensors_find(e->model, weight.text) ||
+        (gh_adapter_bias(&e->adapter, layer) && !gh_safetensors_find(e->model, bias.text)))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the model does not have",
+                     gh_safetensors_path(e->adapter.file), layer);
+  }
+  for (size_t i = 0; i < e->adapter.biases_alone.count; i++)
+    if (!gh_safetensors_find(e->model, e->adapter.biases_alone.items[i]))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the model does not have",
+                     gh_safetensors_path(e->adapter.file), e->adapter.biases_alone.items[i]);
+  for (size_t i = 0; e->encoder && i < gh_safetensors_count(e->encoder); i++) {
+    const char *name = gh_safetensors_at(e->encoder, i)->name;
+    if (!gh_safetensors_find(e->model, name))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no tensor of the model", e->options->encoder, name);
+  }
+  return GH_OK;
+}
+
+/* The metadata of the file it is made from, and who made it. */
+static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
+    const char *key, *value;
+    gh_safetensors_metadata_at(from, i, &key, &value);
+    if (strcmp(key, "format") && strcmp(key, "made_by"))
+      status = gh_safetensors_writer_metadata(err, writer, key, value);
+  }
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
+  return status ? status : gh_safetensors_writer_metadata(err, writer, "made_by", MADE_BY);
+}
+
+static gh_status declare_all(gh_error *err, gh_export *e) {
+  gh_status status = write_metadata(err, e->writer, e->model);
+  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(e->model, i);
+    if (is_written(e, t))
+      status = gh_safetensors_writer_declare(err, e->writer, t->name, written_dtype(e, t), t->rank, t->shape);
+  }
+  return status;
+}
+
+static gh_status write_weights(gh_error *err, gh_export *e, const char *path) {
+  gh_status status = check_places(err, e);
+  if (!status) status = gh_safetensors_writer_new(err, &e->writer, path);
+  if (!status) status = declare_all(err, e);
+  if (!status) status = gh_safetensors_writer_begin(err, e->writer);
+  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++)
+    if (is_written(e, gh_safetensors_at(e->model, i))) status = write_tensor(err, e, gh_safetensors_at(e->model, i));
+  return status ? status : gh_safetensors_writer_finish(err, e->writer);
+}
+
+/* ---- the other files ---- */
+
+/* The place of the string value that follows `"key":`, or NULL: from its opening quote, *size with both quotes. */
+static char *value_of(char *text, const char *key, size_t *size) {
+  char *at = strstr(text, key);
+  if (!at) return NULL;
+  at += strlen(key);
+  at += strspn(at, " \t\r\n:");
+  char *end = *at == '"' ? strchr(at + 1, '"') : NULL;
+  *size = end ? (size_t)(end - at) + 1 : 0;
+  return at;
+}
+
+/* As PyTorch calls it. */
+static const char *dtype_name(gh_st_dtype dtype) {
+  static const char *const names[GH_ST_DTYPES] = {
+      [GH_ST_F16] = "float16", [GH_ST_BF16] = "bfloat16", [GH_ST_F32] = "float32", [GH_ST_F64] = "float64"};
+  return names[dtype] ? names[dtype] : "float32";
+}
+
+/* The vision tower's own config.json. */
+static gh_status write_vision_config(gh_error *err, const gh_export *e, const char *out) {
+  gh_vision_config c;
+  gh_status status = gh_vision_config_read(err, e->options->clip, &c);
+  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  char *path = gh_path_join(err, out, "config.json");
+  gh_json *root = gh_json_object(err), *classes = root ? gh_json_put_array(err, root, "architectures") : NULL;
+  if (!status && (!path || !classes)) status = GH_ERROR_MEMORY;
+  if (!status)
+    status = gh_json_put_string(err, classes, NULL, c.family == GH_SIGLIP ? "SiglipVisionModel" : "CLIPVisionModel");
+  if (!status && t) status = gh_json_put_string(err, root, "dtype", dtype_name(written_dtype(e, t)));
+  if (!status) status = gh_vision_config_put(err, root, &c);
+  if (!status) status = gh_json_write_file(err, path, root);
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
+/* config.json with the new dtype, edited as text: transformers takes 1 and 1.0 for different things, which a JSON
+ * number is not. Inside a string the keys' quotes would be escaped, so only keys are found. */
+static gh_status write_config(gh_error *err, const gh_export_options *o, const char *out) {
+  static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""};
+  if (o->dtype == GH_ST_DTYPES) return gh_file_copy(err, o->clip, out, "config.json", true);
+  const gh_name quoted = gh_name_make("\"%s\"", dtype_name(o->dtype));
+  const char *fresh = quoted.text;
+  char *from = gh_path_join(err, o->clip, "config.json"), *to = gh_path_join(err, out, "config.json"), *text = NULL;
+  size_t size = 0, old = 0;
+  gh_status status = from && to ? gh_file_read(err, from, GH_JSON_MAX_BYTES, &text, &size) : GH_ERROR_MEMORY;
+  for (size_t k = 0, at = 0; k < GH_COUNT(keys) && !status; k++, at = 0)
+    for (char *value; !status && (value = value_of(text + at, keys[k], &old));) {
+      size_t place = (size_t)(value - text);
+      char *edited = old ? gh_format(err, "%.*s%s%s", (int)place, text, fresh, value + old) : NULL;
+      at = old ? place + strlen(fresh) : place;
+      if (!old) continue; /* null, as it may be */
+      if (!edited) status = GH_ERROR_MEMORY;
+      if (edited) free(text), text = edited;
+    }
+  if (!status) status = gh_file_write(err, to, text, strlen(text));
+  free(text);
+  free(from);
+  free(to);
+  return status;
+}
+
+static gh_status open_all(gh_error *err, gh_export *e) {
+  const gh_export_options *o = e->options;
+  gh_vision_config c;
+  gh_status status = gh_vision_config_read(err, o->clip, &c); /* no folder of something else */
+  if (!status) status = gh_weights_open(err, &e->model, o->clip);
+  if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
+  if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
+  return status;
+}
+
+/* The settings of a folder of open_clip's in transformers' words, as the weights are under its names. */
+static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
+  const gh_export_options *o = e->options;
+  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  gh_arch arch = {0};
+  gh_preprocess preprocess;
+  char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied, where there is one */
+  gh_status status = processor ? gh_vision_config_read(err, o->clip, &arch.vision) : GH_ERROR_MEMORY;
+  if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
+  if (!status && !gh_path_exists(processor)) {
+    status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
+    if (!status) status = gh_preprocess_write(err, &preprocess, out);
+  }
+  free(processor);
+  if (status || o->vision) return status ? status : write_vision_config(err, e, out);
+  return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
+}
+
+/* config.json comes last: without it nobody takes the folder for a model. */
+static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
+  const gh_export_options *o = e->options;
+  bool translated = false;
+  gh_status status = gh_openclip_is(err, o->clip, &translated);
+  for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
+    status = gh_file_copy(err, o->clip, out, companions[i], false);
+  if (!status && !o->vision) status = gh_tokenizer_copy(err, o->clip, out);
+  if (status) return status;
+  return translated  ? write_translated(err, e, out)
+         : o->vision ? write_vision_config(err, e, out)
+                     : write_config(err, o, out);
+}
+
+gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {
+  gh_export e = {.options = o, .counts = counts};
+  *counts = (gh_export_counts){0};
+  char *path = gh_path_join(err, out, "model.safetensors");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status)
+    status = gh_weights_refuse_others(err, out, "model.safetensors", "config.json", MADE_BY); /* repeats may */
+  if (!status) status = open_all(err, &e);
+  if (!status) status = gh_folder_make(err, out);
+  if (!status) status = write_weights(err, &e, path);
+  if (!status) status = write_settings(err, &e, out);
+  gh_safetensors_writer_free(e.writer);
+  gh_adapter_close(&e.adapter);
+  gh_safetensors_close(e.encoder);
+  gh_safetensors_close(e.model);
+  free(path);
+  return status;
+}
+
+/* ---- the adapter ---- */
+
+static gh_status write_adapter(gh_error *err, const gh_safetensors *adapter, const char *path) {
+  gh_safetensors_writer *writer = NULL;
+  gh_status status = gh_safetensors_writer_new(err, &writer, path);
+  if (!status) status = write_metadata(err, writer, adapter);
+  for (size_t i = 0; i < gh_safetensors_count(adapter) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(adapter, i);
+    status = gh_safetensors_writer_declare(err, writer, t->name, t->dtype, t->rank, t->shape);
+  }
+  if (!status) status = gh_safetensors_writer_begin(err, writer);
+  for (size_t i = 0; i < gh_safetensors_count(adapter) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(adapter, i);
+    status = gh_safetensors_writer_write(err, writer, t->name, t->data, t->bytes);
+  }
+  if (!status) status = gh_safetensors_writer_finish(err, writer);
+  gh_safetensors_writer_free(writer);
+  return status;
+}
+
+gh_status gh_export_peft(gh_error *err, const char *out, const char *folder) {
+  static const char weights[] = "adapter_model.safetensors", config[] = "adapter_config.json";
+  gh_adapter adapter = {0};
+  char *path = gh_path_join(err, out, weights);
+  gh_status status = path ? gh_weights_refuse_others(err, out, weights, config, MADE_BY) : GH_ERROR_MEMORY;
+  if (!status) status = gh_adapter_open(err, &adapter, folder);
+  if (!status) status = gh_folder_make(err, out);
+  if (!status) status = write_adapter(err, adapter.file, path);
+  if (!status) status = gh_file_copy(err, folder, out, config, true);
+  gh_adapter_close(&adapter);
+  free(path);
+  return status;
+}

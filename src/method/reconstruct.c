@@ -1,0 +1,143 @@
+#include "method/reconstruct.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "io/png_write.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PADDING 2 /* white pixels around a picture */
+
+static int64_t plane(const gh_reconstruction *r) { return 3 * r->side * r->side; }
+
+/* ---- pictures to conditions ---- */
+
+static gh_status read_image(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
+                            float *original, float *normalized) {
+  char *bytes = NULL, *name = gh_source_full_name(err, source, index);
+  size_t size = 0;
+  gh_image image = {0};
+  gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
+  if (!status) status = gh_image_decode(err, &image, name, bytes, size);
+  if (!status) status = gh_preprocess_image(err, original, normalized, how, &image);
+  gh_image_free(&image);
+  free(bytes);
+  free(name);
+  return status;
+}
+
+/* One batch of pictures from source index *next on; `normalized` (B, 3, S, S) is scratch. */
+static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
+                              size_t *next, float *normalized, float *rows) {
+  int64_t taken = 0, room = GH_MIN(e->batch, r->places - r->count);
+  while (*next < gh_source_count(source) && taken < room) {
+    size_t i = (*next)++;
+    float *original = r->originals + (r->count + taken) * plane(r);
+    gh_status status = read_image(err, source, i, &e->preprocess, original, normalized + taken * plane(r));
+    if (status == GH_ERROR_MEMORY) return status;
+    if (status) {
+      gh_warn("skipped: %s", err->text);
+      continue;
+    }
+    if (gh_strings_add(err, &r->names, gh_source_name(source, i))) return err->status;
+    taken++;
+  }
+  if (!taken) return GH_OK;
+  gh_status status = gh_embedder_start(err, e, normalized);
+  if (!status) status = gh_embedder_finish(err, e, rows);
+  if (!status) memcpy(r->conditions + r->count * r->width, rows, (size_t)(taken * r->width) * sizeof *rows);
+  r->count += taken;
+  return status;
+}
+
+gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
+                                int64_t limit) {
+  size_t next = 0, total = gh_source_count(source);
+  *r = (gh_reconstruction){.places = GH_MIN(limit, (int64_t)total), .side = e->config.image, .width = e->width};
+  float *normalized = gh_alloc(err, (size_t)(e->batch * plane(r)), sizeof *normalized);
+  float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
+  r->originals = gh_alloc(err, (size_t)(r->places * plane(r)), sizeof(float));
+  r->images = gh_alloc(err, (size_t)(r->places * plane(r)), sizeof(float));
+  r->conditions = gh_alloc(err, (size_t)(r->places * r->width), sizeof(float));
+  gh_status status = normalized && rows && r->originals && r->images && r->conditions ? GH_OK : GH_ERROR_MEMORY;
+  while (!status && next < total && r->count < r->places)
+    status = gather_batch(err, r, e, source, &next, normalized, rows);
+  if (!status && !r->count)
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
+  free(normalized);
+  free(rows);
+  if (status) gh_reconstruction_free(r);
+  return status;
+}
+
+void gh_reconstruction_free(gh_reconstruction *r) {
+  gh_strings_free(&r->names);
+  free(r->originals);
+  free(r->conditions);
+  free(r->images);
+  *r = (gh_reconstruction){0};
+}
+
+/* ---- conditions to pictures ---- */
+
+typedef struct gh_shown {
+  gh_progress progress;
+  uint64_t before; /* steps of the batches that are done */
+} gh_shown;
+
+static void show_step(void *user, int step) {
+  gh_shown *shown = user;
+  gh_progress_update(&shown->progress, shown->before + (uint64_t)step, NULL);
+}
+
+gh_status gh_reconstruct_sample(gh_error *err, gh_reconstruction *r, gh_sampler *sampler, uint64_t seed) {
+  int64_t batch = sampler->spec.batch, n = sampler->spec.tokens * sampler->spec.flux.channels;
+  float *noise = gh_alloc(err, (size_t)(batch * n), sizeof *noise);
+  float *conditions = gh_alloc(err, (size_t)(batch * r->width), sizeof *conditions);
+  float *images = gh_alloc(err, (size_t)(batch * plane(r)), sizeof *images);
+  gh_status status = noise && conditions && images ? GH_OK : GH_ERROR_MEMORY;
+  gh_stream stream = gh_stream_make(seed, 0, "reconstruct", "");
+  gh_shown shown = {0};
+  gh_progress_start(&shown.progress, "reconstruct", "steps",
+                    (uint64_t)(GH_CEIL_DIV(r->count, batch) * GH_SAMPLER_STEPS), 0);
+  for (int64_t first = 0; first < r->count && !status; first += batch) {
+    int64_t count = GH_MIN(batch, r->count - first);
+    memcpy(conditions, r->conditions + first * r->width, (size_t)(count * r->width) * sizeof *conditions);
+    for (int64_t b = 0; b < batch; b++) gh_stream_normals(stream, (uint64_t)(first + b), 0, n, noise + b * n);
+    status = gh_sampler_run(err, sampler, NULL, images, conditions, noise, show_step, &shown);
+    shown.before += GH_SAMPLER_STEPS;
+    float *to = r->images + first * plane(r);
+    for (int64_t i = 0; i < count * plane(r) && !status; i++) to[i] = (images[i] + 1) / 2;
+  }
+  if (shown.progress.terminal) gh_progress_end(&shown.progress);
+  free(noise);
+  free(conditions);
+  free(images);
+  return status;
+}
+
+double gh_reconstruction_psnr(const gh_reconstruction *r, int64_t index) {
+  const float *a = r->originals + index * plane(r), *b = r->images + index * plane(r);
+  double squares = 0;
+  for (int64_t i = 0; i < plane(r); i++) {
+    double d = (double)a[i] - fmin(fmax((double)b[i], 0), 1);
+    squares += d * d;
+  }
+  return -10 * log10(fmax(squares / (double)plane(r), 1e-12));
+}
+
+gh_status gh_reconstruction_write(gh_error *err, const char *path, const gh_reconstruction *r) {
+  gh_image *cells = gh_alloc(err, (size_t)(2 * r->count), sizeof *cells), grid = {0};
+  gh_status status = cells ? GH_OK : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < 2 * r->count && !status; i++) {
+    const float *from = (i % 2 ? r->images : r->originals) + i / 2 * plane(r);
+    status = gh_image_from_floats(err, &cells[i], from, (int)r->side, (int)r->side);
+  }
+  if (!status) status = gh_image_grid(err, &grid, cells, (int)r->count, 2, PADDING);
+  if (!status) status = gh_png_write(err, path, &grid);
+  for (int64_t i = 0; cells && i < 2 * r->count; i++) gh_image_free(&cells[i]);
+  gh_image_free(&grid);
+  free(cells);
+  return status;
+}

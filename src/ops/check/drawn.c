@@ -1,0 +1,167 @@
+/* Known answers of the ops that no file of cases serves: what they draw, the control block, and rounding to bf16, whose
+ * answers the host computes itself. */
+#include "base/half.h"
+#include "base/random.h"
+#include "cl/step.h"
+#include "ops/check/check.h"
+#include "ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SAMPLES 3
+#define WIDTH   5
+#define MOST    16
+
+typedef struct gh_drawn {
+  gh_graph *g;
+  gh_store *store;
+  gh_tensor *step;
+  gh_tensor *out;
+  double want[MOST];
+  int count;
+  double tolerance;
+} gh_drawn;
+
+static const gh_stream stream = {{0x12345678u, 0xFEDCBA98u}};
+static const uint64_t ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry into the upper word is drawn too */
+
+static void record_normal(gh_drawn *d) {
+  d->out = gh_random_normal(d->g, d->step, stream.key, 2, (int64_t[]){SAMPLES, WIDTH});
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0; /* the same bits everywhere */
+  for (int b = 0; b < SAMPLES; b++) {
+    float row[WIDTH];
+    gh_stream_normals(stream, ordinal + (uint64_t)b, 0, WIDTH, row);
+    for (int i = 0; i < WIDTH; i++) d->want[b * WIDTH + i] = (double)row[i];
+  }
+}
+
+static void record_timestep(gh_drawn *d) {
+  d->out = gh_random_timestep(d->g, d->step, stream.key, SAMPLES, false, 1.5);
+  d->count = SAMPLES;
+  d->tolerance = 2.5e-7;
+  for (int b = 0; b < SAMPLES; b++) {
+    float normal;
+    gh_stream_normals(stream, ordinal + (uint64_t)b, 0, 1, &normal);
+    d->want[b] = 1 / (1 + exp(-1.5 * (double)normal));
+  }
+}
+
+static void record_index(gh_drawn *d) {
+  d->out = gh_random_index(d->g, d->step, stream.key, SAMPLES, 37, WIDTH);
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0;
+  for (int i = 0; i < SAMPLES * WIDTH; i++)
+    d->want[i] = (double)gh_permute_at(stream, ordinal + (uint64_t)(i / WIDTH), (uint64_t)(i % WIDTH), 37);
+}
+
+/* Squares 9 and 16, a loss of 0.75, a largest norm of 2.5: loss, norm 5, factor a half, and no flag. */
+static void record_control(gh_drawn *d) {
+  static const float squares[2] = {9, 16}, loss = 0.75f;
+  gh_error *err = gh_graph_error(d->g);
+  gh_device *device = gh_graph_device(d->g);
+  gh_tensor *s, *l;
+  if (gh_store_add(err, d->store, "squares", GH_F32, 1, (int64_t[]){2}, &s) ||
+      gh_store_add(err, d->store, "loss", GH_F32, 0, NULL, &l) ||
+      gh_store_add(err, d->store, "control", GH_U32, 1, (int64_t[]){CONTROL_WORDS}, &d->out) ||
+      gh_tensor_write(err, device, s, squares) || gh_tensor_write(err, device, l, &loss))
+    return;
+  gh_clip_control(d->g, s, l, d->out, 2.5);
+  d->want[CONTROL_LOSS] = 0.75;
+  d->want[CONTROL_NORM] = 5;
+  d->want[CONTROL_CLIP] = 2.5 / (5 + 1e-6);
+  d->count = CONTROL_WORDS;
+  d->tolerance = 2.5e-7;
+}
+
+/* Both neighbours of a tie, ties to either side, the largest numbers, a subnormal; and back. */
+static void record_cast(gh_drawn *d) {
+  static const float values[] = {1.00390625f, 1.00390637f, 1.00390613f, 1.01171875f, -3.3333333f,
+                                 1e-40f,      3.0e38f,     -0.0f,       65537.0f};
+  gh_tensor *x;
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 1, (int64_t[]){GH_COUNT(values)}, &x) ||
+      gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
+    return;
+  d->out = gh_cast(d->g, gh_cast(d->g, x, GH_BF16), GH_F32);
+  d->count = GH_COUNT(values);
+  d->tolerance = 0;
+  for (size_t i = 0; i < GH_COUNT(values); i++) d->want[i] = (double)gh_bf16_to_f32(gh_f32_to_bf16(values[i]));
+}
+
+/* The parts of either order, side by side as float32. */
+static void record_bf16x2(gh_drawn *d, bool up) {
+  static const float values[] = {1.00390625f, -3.3333333f, 1e-30f, 65537.0f};
+  enum { N = GH_COUNT(values) };
+  gh_tensor *x;
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 2, (int64_t[]){N / 2, 2}, &x) ||
+      gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
+    return;
+  d->out = gh_cast(d->g, gh_bf16x2(d->g, x, up), GH_F32);
+  d->count = 3 * N;
+  d->tolerance = 0;
+  for (int i = 0; i < N; i++) {
+    float high = gh_bf16_to_f32(gh_f32_to_bf16(values[i])), low = gh_bf16_to_f32(gh_f32_to_bf16(values[i] - high));
+    for (int part = 0; part < 3; part++)
+      d->want[up ? i / 2 * 6 + part * 2 + i % 2 : part * N + i] = (double)(part == (up ? 2 : 1) ? low : high);
+  }
+}
+static void record_bf16x2_down(gh_drawn *d) { record_bf16x2(d, false); }
+static void record_bf16x2_up(gh_drawn *d) { record_bf16x2(d, true); }
+
+static const struct {
+  const char *op;
+  void (*record)(gh_drawn *d);
+} cases[] = {{"random_normal", record_normal},
+             {"random_timestep", record_timestep},
+             {"random_index", record_index},
+             {"clip_control", record_control},
+             {"cast", record_cast},
+             {"bf16x2", record_bf16x2_down},
+             {"bf16x2", record_bf16x2_up}};
+
+static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
+  const uint32_t block[STEP_WORDS] = {
+      [STEP_ORDINAL_LO] = (uint32_t)ordinal, [STEP_ORDINAL_HI] = (uint32_t)(ordinal >> 32)};
+  if (gh_store_create(err, device, &d->store) ||
+      gh_store_add(err, d->store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &d->step) ||
+      gh_tensor_write(err, device, d->step, block) || gh_graph_create(err, device, &d->g))
+    return err->status;
+  record(d);
+  if (!gh_graph_failed(d->g) && d->out->role == GH_VALUE) gh_graph_keep(d->g, d->out);
+  if (gh_graph_plan(err, d->g) || gh_graph_run(err, d->g)) return err->status;
+  if (d->out->dtype != GH_I32) return gh_tensor_read(err, device, d->out, got);
+  int32_t integers[MOST] = {0};
+  gh_status status = gh_tensor_read(err, device, d->out, integers);
+  for (int i = 0; i < MOST; i++) got[i] = (float)integers[i];
+  return status;
+}
+
+static double error_of(const gh_drawn *d, const float *got) {
+  double difference = 0, size = 0;
+  for (int i = 0; i < d->count; i++) {
+    difference += ((double)got[i] - d->want[i]) * ((double)got[i] - d->want[i]);
+    size += d->want[i] * d->want[i];
+  }
+  return sqrt(difference / size);
+}
+
+void gh_check_drawn(gh_device *device, gh_check_options options, const gh_check_listener *listener) {
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    gh_error err = {0};
+    gh_drawn d = {0};
+    float got[MOST] = {0};
+    gh_status status = compute(&err, device, &d, cases[i].record, got);
+    if (options.sabotage) got[0] *= 1.01f;
+    gh_check_result result = {.op = cases[i].op,
+                              .test = cases[i].op,
+                              .tensor = status ? "" : "out0",
+                              .error = status ? NAN : error_of(&d, got),
+                              .tolerance = d.tolerance,
+                              .note = status ? err.text : ""};
+    result.passed = !status && result.error <= result.tolerance;
+    listener->result(listener->context, &result);
+    gh_graph_free(d.g);
+    gh_store_free(d.store);
+  }
+}

@@ -1,0 +1,136 @@
+#include "train/frozen_choices.h"
+#include "backend/attention.h"
+#include "backend/gemm.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *shape_of(const gh_device *device) { return device->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu"; }
+
+gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out) {
+  gh_json *root = gh_json_object(err), *gemm = NULL, *attention = NULL;
+  gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_string(err, root, "device", device->info.name);
+  if (!status) status = gh_json_put_string(err, root, "driver", device->info.driver);
+  if (!status) status = gh_json_put_string(err, root, "kernel_shape", shape_of(device));
+  if (!status) status = gh_json_put_int(err, root, "micro_batch", micro_batch);
+  if (!status) status = (gemm = gh_json_put_object(err, root, "gemm")) ? GH_OK : err->status;
+  for (int i = 0; !status && i < gh_gemm_choice_count(device); i++) {
+    const char *key, *provider;
+    gh_gemm_choice(device, i, &key, &provider);
+    status = gh_json_put_string(err, gemm, key, provider);
+  }
+  if (!status) status = (attention = gh_json_put_object(err, root, "attention")) ? GH_OK : err->status;
+  for (int i = 0; !status && i < gh_attention_choice_count(device); i++) {
+    const char *key, *provider;
+    gh_attention_choice(device, i, &key, &provider);
+    status = gh_json_put_string(err, attention, key, provider);
+  }
+  if (status)
+    gh_json_free(root);
+  else
+    *out = root;
+  return status;
+}
+
+/* What plan[member] has chosen, each passed to `freeze`. */
+static gh_status freeze_all(gh_error *err, gh_device *device, const gh_json *plan, const char *member,
+                            gh_status (*freeze)(gh_error *err, gh_device *d, const char *key, const char *provider)) {
+  gh_status status = GH_OK;
+  const gh_json *choices = gh_json_member(plan, member);
+  for (const gh_json *item = gh_json_first(choices); item && !status; item = gh_json_next(item)) {
+    const char *provider = NULL;
+    status = gh_json_to_string(err, item, gh_json_key(item), &provider);
+    if (!status) status = freeze(err, device, gh_json_key(item), provider);
+  }
+  return status;
+}
+
+/* On another device, driver or shape of kernels the frozen providers may not exist, or give other bits: the state
+ * moves, the choices are made anew. */
+gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
+  const char *name = "", *driver = device->info.driver, *shape = shape_of(device);
+  gh_status status = gh_json_get_string(err, plan, "device", &name);
+  if (!status) status = gh_json_opt_string(err, plan, "driver", &driver);
+  if (!status) status = gh_json_opt_string(err, plan, "kernel_shape", &shape);
+  if (status) return status;
+  if (strcmp(name, device->info.name) || strcmp(driver, device->info.driver) || strcmp(shape, shape_of(device))) {
+    gh_warn(
+        "the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen anew for %s (driver "
+        "%s, the %s's shape)",
+        name, driver, shape, device->info.name, device->info.driver, shape_of(device));
+    return GH_OK;
+  }
+  status = freeze_all(err, device, plan, "gemm", gh_gemm_freeze);
+  return status ? status : freeze_all(err, device, plan, "attention", gh_attention_freeze);
+}
+
+gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan) {
+  char *path = gh_path_join(err, run, "plan.json");
+  gh_status status = path ? gh_json_write_file(err, path, plan) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+/* ---- is it the same run? ---- */
+
+static const char *const harmless[] = {"device",
+                                       "output",
+                                       "data.workers",
+                                       "data.latent_cache.path", /* what is in it is checked when it is opened */
+                                       "state",
+                                       "evaluate",
+                                       "stage2.guard",
+                                       "stage1.steps",
+                                       "stage2.steps",
+                                       "stage1.checkpoint_at",
+                                       "stage1.checkpoint_every",
+                                       "stage2.checkpoint_at",
+                                       "stage2.checkpoint_every"};
+
+static bool is_harmless(const char *path) {
+  for (size_t i = 0; i < GH_COUNT(harmless); i++)
+    if (!strcmp(path, harmless[i])) return true;
+  return false;
+}
+
+static gh_status same(gh_error *err, const char *path, const gh_json *now, const gh_json *before) {
+  if (is_harmless(path)) return GH_OK;
+  if (gh_json_type_of(now) != GH_JSON_OBJECT || gh_json_type_of(before) != GH_JSON_OBJECT)
+    return gh_json_equal(now, before)
+               ? GH_OK
+               : gh_fail(err, GH_ERROR_CONFIG, "%s is not what the interrupted run had; choose another output", path);
+  for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item)) {
+    char *name = gh_format(err, "%s%s%s", path, path[0] ? "." : "", gh_json_key(item));
+    if (!name) return GH_ERROR_MEMORY;
+    const gh_json *other = gh_json_member(before, gh_json_key(item));
+    gh_status status = other ? same(err, name, item, other) : GH_OK; /* a key added since has its default */
+    free(name);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
+gh_status gh_choices_same_run(gh_error *err, const gh_json *config, const gh_json *before) {
+  return same(err, "", config, before);
+}
+
+gh_status gh_choices_steps_left(gh_error *err, const gh_json *config, const gh_json *before, int stage,
+                                int64_t update) {
+  const char *key = stage == 1 ? "stage1.steps" : "stage2.steps";
+  int64_t now[2] = {0}, then = 0;
+  if (!gh_json_at(config, key)) return GH_OK; /* a pre-training has one stage and no such keys */
+  if (gh_json_get_int(err, config, "stage1.steps", &now[0]) || gh_json_get_int(err, config, "stage2.steps", &now[1]) ||
+      gh_json_get_int(err, before, "stage1.steps", &then))
+    return err->status;
+  if (stage == 2 && now[0] != then)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "stage1.steps is not what the interrupted run had, %lld, and its stage 2 has begun",
+                   (long long)then);
+  if (now[stage - 1] < update)
+    return gh_fail(err, GH_ERROR_CONFIG, "%s is %lld, and the interrupted run has done %lld", key,
+                   (long long)now[stage - 1], (long long)update);
+  return GH_OK;
+}

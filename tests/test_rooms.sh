@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Reads the includes of src/ and fails where one runs up. The rooms and their order are those of docs/architecture.md;
+# a room may include itself and what is below it. No two files include one another, not through others either.
+set -euo pipefail
+cd "$(dirname "$0")/../src"
+
+# Top first. A folder below a room is part of it unless it stands here itself.
+rooms="main api cli report bench compare train dist method eval encode export config data models ops/check ops graph
+  backend/chooser backend/opencl backend/cuda backend io base"
+# Rooms on one floor, which do not include one another.
+apart="backend/opencl:backend/cuda api:cli"
+
+# Headers that the kernels share with the host, and the public header, stand outside src/ and include nothing of it.
+find . -name '*.[ch]' | sed 's,^\./,,' | sort | xargs awk -v rooms="$rooms" -v apart="$apart" '
+  function room_of(file,   at, name) { # the longest room that the path begins with
+    name = file
+    sub(/\.[ch]$/, "", name)
+    for (at = name; at != ""; ) {
+      if (at in floor) return at
+      if (!sub(/\/[^\/]*$/, "", at)) break
+    }
+    return ""
+  }
+  BEGIN {
+    count = split(rooms, list, /[ \n]+/)
+    for (i = 1; i <= count; i++) floor[list[i]] = count - i
+    for (i = split(apart, pairs, / /); i > 0; i--) {
+      split(pairs[i], two, ":")
+      beside[two[1], two[2]] = beside[two[2], two[1]] = 1
+    }
+  }
+  FNR == 1 {
+    files++
+    here = room_of(FILENAME)
+    if (here == "") { print "src/" FILENAME ": in no room"; bad++ }
+  }
+  /^ *# *include *"/ {
+    split($0, quoted, "\"")
+    target = quoted[2]
+    if (target ~ /^(cl|genhance)\//) next
+    there = room_of(target)
+    if (there == "") { print "src/" FILENAME ":" FNR ": includes " target ", which is in no room"; bad++; next }
+    includes++
+    if (floor[there] > floor[here] || (here, there) in beside) {
+      print "src/" FILENAME ":" FNR ": " here " includes " target " of " there; bad++
+    }
+    edge[FILENAME] = edge[FILENAME] " " target
+  }
+  # A header that is met again on the way down from itself.
+  function visit(file, path,   n, next_files, i) {
+    if (state[file] == 2) return
+    if (state[file] == 1) { print "src/" file ": includes itself:" path " " file; bad++; return }
+    state[file] = 1
+    n = split(edge[file], next_files, " ")
+    for (i = 1; i <= n; i++) visit(next_files[i], path " " file)
+    state[file] = 2
+  }
+  END {
+    for (file in edge) visit(file, "")
+    if (files < 100 || includes < 300) { print "only " files + 0 " files and " includes + 0 " includes were read"; bad++ }
+    exit bad > 0
+  }'
