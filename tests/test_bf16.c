@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/half.h"
-#include "ops/ops.h"
 #include "cl/step.h"
+#include "ops/ops.h"
 #include "support/check.h"
 
 static gh_error err;

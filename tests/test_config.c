@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "config/config.h"
+#include "method/flow.h"
 #include "train/pretrain.h"
 
 #include <stdio.h>
@@ -43,11 +44,13 @@ static void test_example(void **state) {
   gh_config c;
   check_ok(gh_config_read(&err, &c, EXAMPLE, NULL, 0));
   assert_string_equal(c.clip, "models/clip-vit-large-patch14");
-  assert_string_equal(c.autoencoder, "models/ae.safetensors");
-  assert_int_equal(c.denoiser.kind, GH_DENOISER_CONTINUOUS);
-  assert_int_equal(c.denoiser.hidden, 3072);
-  assert_int_equal(c.denoiser.rope_axes[2], 56);
-  assert_null(c.denoiser.weights);
+  assert_string_equal(c.kind->name, "continuous");
+  const gh_flow_config *flow = gh_flow_config_of(&c);
+  assert_string_equal(flow->autoencoder, "models/ae.safetensors");
+  assert_int_equal(flow->hidden, 3072);
+  assert_int_equal(flow->rope_axes[2], 56);
+  assert_true(flow->timestep.convention == GH_TIME_NOISE_AT_ONE && flow->timestep.scale == 1);
+  assert_null(c.denoiser_weights);
   assert_int_equal(c.data.images.count, 2);
   assert_string_equal(c.data.images.items[0], "data/cc3m-{00000..00331}.tar");
   assert_true(c.data.crop_ratio[1] == 1.3333333);
@@ -56,7 +59,8 @@ static void test_example(void **state) {
   assert_int_equal(c.stages[0].checkpoint_at.count, 0);
   assert_int_equal(c.stages[1].checkpoint_at.count, 8);
   assert_true(c.stages[0].optimizer.lr == 1e-4 && c.stages[1].optimizer.lr == 1e-5);
-  assert_true(c.lora.enabled && c.lora.all_linear && c.lora.rank == 16 && c.lora.bias == GH_LORA_BIAS_LORA_ONLY);
+  assert_true(c.lora.enabled && c.lora.targets.all_linear && c.lora.rank == 16 &&
+              c.lora.bias == GH_LORA_BIAS_LORA_ONLY);
   assert_true(c.recompute == GH_RECOMPUTE_AUTO && c.guard == NULL);
   assert_true(c.state_minutes == 30);
   gh_config_free(&c);
@@ -79,7 +83,7 @@ static void test_example_is_the_defaults(void **state) {
   assert_true(gh_json_equal(example, written)); /* nothing more, nothing less */
   gh_json_free(example), gh_json_free(written);
   gh_config_free(&given), gh_config_free(&least);
-  check_ok(gh_config_defaults(&err, &given));
+  check_ok(gh_config_defaults(&err, &given, NULL, 0));
   assert_string_equal(given.output, "");
   assert_int_equal(given.stages[1].batch, 256);
   gh_config_free(&given);
@@ -141,11 +145,17 @@ static const struct {
     {"{" LEAST ",\"denoiser\":{\"heads\":23}}", "denoiser.hidden: 3072 is not a multiple of denoiser.heads, 23"},
     {"{" LEAST ",\"denoiser\":{\"hidden\":1536}}", "denoiser.rope_axes: 16 + 56 + 56 is not hidden / heads = 64"},
     {"{" LEAST ",\"denoiser\":{\"rope_axes\":[17,55,56]}}", "every axis must be even"},
-    {"{" LEAST ",\"denoiser\":{\"layers\":4}}", "denoiser.layers: the continuous denoiser has no such key"},
-    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"double_blocks\":4}}",
-     "denoiser.double_blocks: the discrete denoiser has no such key"},
-    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"mask_ratio\":[0.9,0.5]}}", "mask_ratio: 0.9 is above 0.5"},
-    {"{" LEAST ",\"denoiser\":{\"kind\":\"diskrete\"}}", "denoiser.kind: \"diskrete\" is not one of"},
+    {"{" LEAST ",\"denoiser\":{\"layer\":4}}", "unknown key \"denoiser.layer\" (the nearest is"},
+    {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":\"i\",\"crop_scale\":[0.9,0.5]},\"output\":\"o\"}",
+     "data.crop_scale: 0.9 is above 0.5"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\"}}", "denoiser.kind: \"discrete\" is not one of \"continuous\""},
+    {"{" LEAST ",\"denoiser\":{\"kind\":3}}", "denoiser.kind: expected a string, found a number"},
+    {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
+    {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}", "memory.moments: only \"float32\" is supported"},
+    {"{" LEAST ",\"memory\":{\"master_weights\":\"bfloat16\"}}", "memory.master_weights: only \"float32\" is"},
+    {"{" LEAST ",\"distributed\":{\"split\":\"speed\"}}", "distributed.split: only \"even\" is supported"},
+    {"{" LEAST ",\"distributed\":{\"reduce\":\"fast\"}}", "distributed.reduce: only \"ordered\" is supported"},
+    {"{" LEAST ",\"distributed\":{\"shard\":\"optimizer\"}}", "distributed.shard: only \"none\" is supported"},
 };
 
 static void test_refused(void **state) {
@@ -162,25 +172,23 @@ static void test_refused(void **state) {
 
 /* ---- values ---- */
 
-static void test_kinds(void **state) {
+static void test_values(void **state) {
   (void)state;
   gh_error err = {0};
   gh_config c, back;
   gh_json *json;
   check_ok(parse(&err, &c,
-                 "{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"layers\":4,\"mask_ratio\":[0.6,0.6]},"
+                 "{" LEAST ",\"denoiser\":{\"kind\":\"continuous\",\"single_blocks\":9},"
                  "\"stage1\":{\"steps\":0,\"micro_batch\":8},\"stage2\":{\"lora\":null,\"guard\":{\"drop\":0.3}},"
                  "\"precision\":\"bf16\",\"evaluate\":[{\"what\":\"mmvp\"}]}"));
-  assert_int_equal(c.denoiser.kind, GH_DENOISER_DISCRETE);
-  assert_int_equal(c.denoiser.layers, 4);
-  assert_int_equal(c.denoiser.hidden % c.denoiser.heads, 0);
+  assert_int_equal(gh_flow_config_of(&c)->single_blocks, 9);
   assert_int_equal(c.stages[0].steps, 0);
   assert_int_equal(c.stages[0].micro_batch, 8);
   assert_false(c.lora.enabled);
   assert_int_equal(c.precision, GH_PRECISION_BFLOAT16);
   check_ok(gh_config_to_json(&err, &json, &c));
   assert_int_equal(gh_json_type_of(gh_json_at(json, "stage2.lora")), GH_JSON_NULL);
-  assert_null(gh_json_at(json, "denoiser.rope_axes"));
+  assert_string_equal(gh_json_key(gh_json_at(json, "denoiser.rope_axes")), "rope_axes");
   check_ok(gh_config_from_json(&err, &back, "manifest", json));
   check_same(&c, &back);
   assert_string_equal(gh_precision_name(back.precision), "bfloat16");
@@ -190,8 +198,8 @@ static void test_kinds(void **state) {
   check_ok(parse(&err, &c,
                  "{" LEAST
                  ",\"stage2\":{\"lora\":{\"rank\":4,\"targets\":[\"q_proj\",\"v_proj\"],\"adapter\":\"p\"}}}"));
-  assert_true(c.lora.enabled && !c.lora.all_linear && c.lora.rank == 4 && c.lora.alpha == 16);
-  assert_int_equal(c.lora.targets.count, 2);
+  assert_true(c.lora.enabled && !c.lora.targets.all_linear && c.lora.rank == 4 && c.lora.alpha == 16);
+  assert_int_equal(c.lora.targets.names.count, 2);
   assert_string_equal(c.lora.adapter, "p");
   check_ok(gh_config_to_json(&err, &json, &c));
   check_ok(gh_config_from_json(&err, &back, "manifest", json));
@@ -221,7 +229,7 @@ static void test_overrides(void **state) {
   assert_int_equal(c.stages[0].steps, 5);
   assert_int_equal(c.precision, GH_PRECISION_BFLOAT16);
   assert_string_equal(c.output, "12"); /* a key of text takes the bare string */
-  assert_string_equal(c.autoencoder, "true");
+  assert_string_equal(gh_flow_config_of(&c)->autoencoder, "true");
   assert_string_equal(c.clip, "with = sign");
   assert_true(c.lora.enabled && c.lora.rank == 8 && c.lora.alpha == 16);
   assert_int_equal(c.data.images.count, 1);
@@ -246,7 +254,7 @@ static void test_checkpoint_due(void **state) {
   (void)state;
   gh_error err = {0};
   gh_config c;
-  check_ok(gh_config_defaults(&err, &c));
+  check_ok(gh_config_defaults(&err, &c, NULL, 0));
   static const int64_t due[] = {50, 100, 500, 1000, 1500}, not_due[] = {0, 1, 49, 51, 501};
   for (size_t i = 0; i < 5; i++) {
     assert_true(gh_config_checkpoint_due(&c.stages[1], due[i]));
@@ -351,7 +359,7 @@ static void test_autoencoder(void **state) {
   assert_true(c.data.crop_ratio[1] == 4.0 / 3 && c.kl_weight == 1e-6 && c.state_keep == 2 && c.state_minutes == 30);
   gh_pretrain_config_free(&c);
   check_fails(gh_pretrain_config_read(&err, &c, path, (const char *const[]){"stepz=3"}, 1), GH_ERROR_CONFIG,
-              "did you mean steps?");
+              "(the nearest is \"steps\")");
   free(path);
   check_folder_done(folder);
 }
@@ -364,7 +372,7 @@ static void test_autoencoder_refused(void **state) {
   } cases[] = {{"[1, 2]", "expected an object, found an array"},
                {"3", "expected an object, found a number"},
                {"{\"images\": ", "line 1, column 12"},
-               {"{\"imags\": 1}", "imags: unknown key (did you mean images?)"},
+               {"{\"imags\": 1}", "unknown key \"imags\" (the nearest is \"images\")"},
                {"{\"output\": \"x\"}", "\"images\" is missing"},
                {"{\"images\": [\"i\"]}", "\"output\" is missing"},
                {"{" BASE ", \"channels\": 33}", "channels: 33 is no multiple of 32"},
@@ -401,7 +409,7 @@ int main(void) {
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),
       cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_kinds),
+      cmocka_unit_test(test_values),
       cmocka_unit_test(test_overrides),
       cmocka_unit_test(test_checkpoint_due),
       cmocka_unit_test(test_allocation_failures),

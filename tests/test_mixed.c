@@ -18,16 +18,10 @@
 
 static gh_error err;
 
-static const gh_flux_config small_flux = {.double_blocks = 1,
-                                          .single_blocks = 2,
-                                          .hidden = 128,
-                                          .heads = 2,
-                                          .mlp_ratio = 4,
-                                          .rope_axes = {8, 28, 28},
-                                          .channels = 64,
-                                          .context_width = 96,
-                                          .vector_width = 72,
-                                          .guidance = 4};
+/* The denoiser's keys; NULL: its published size. */
+static const char *const small[] = {
+    "denoiser.double_blocks=1",     "denoiser.single_blocks=2",  "denoiser.hidden=128",      "denoiser.heads=2",
+    "denoiser.rope_axes=[8,28,28]", "denoiser.context_width=96", "denoiser.vector_width=72", NULL};
 static const gh_optimizer_config optimizer = {
     .lr = 1e-3, .betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1};
 
@@ -44,6 +38,7 @@ static gh_device *open_device(const char *shape) {
 
 /* A step without files: weights are drawn. */
 typedef struct trial {
+  gh_config config;
   gh_models models;
   gh_step_spec spec;
   gh_lora lora;
@@ -51,11 +46,16 @@ typedef struct trial {
   gh_update update;
 } trial;
 
-static void choose(trial *t, gh_device *device, const char *name, const gh_flux_config *flux, int stage, bool lora,
+static void choose(trial *t, gh_device *device, const char *name, const char *const *keys, int stage, bool lora,
                    gh_step_source source, int64_t batch, gh_dtype storage) {
   const gh_arch *arch;
   check_ok(gh_arch_find(&err, name, &arch));
-  *t = (trial){.models = {.clip = arch->vision, .vae = gh_vae_flux, .flux = *flux, .image_std = {1, 1, 1}}};
+  *t = (trial){0};
+  size_t count = 0;
+  while (keys && keys[count]) count++;
+  check_ok(gh_config_defaults(&err, &t->config, keys, count));
+  check_ok(gh_models_draft(&err, &t->models, &t->config, &arch->vision, false));
+  for (int i = 0; i < 3; i++) t->models.image_mean[i] = 0, t->models.image_std[i] = 1;
   t->lora = (gh_lora){.rank = 4, .alpha = 4, .biases = GH_BIASES_ADAPTED, .stage = 2};
   t->spec = (gh_step_spec){.device = device,
                            .models = &t->models,
@@ -64,9 +64,7 @@ static void choose(trial *t, gh_device *device, const char *name, const gh_flux_
                            .batch = batch,
                            .storage = storage,
                            .train_denoiser = true,
-                           .lora = stage == 2 && lora ? &t->lora : NULL,
-                           .timestep_scale = 1,
-                           .noise_at_one = true};
+                           .lora = stage == 2 && lora ? &t->lora : NULL};
 }
 
 static void record(trial *t) {
@@ -81,6 +79,8 @@ static void release(trial *t) {
   gh_update_free(&t->update);
   gh_graph_free(t->step.graph);
   gh_store_free(t->spec.store);
+  gh_models_close(&t->models);
+  gh_config_free(&t->config);
 }
 
 /* The same numbers for a name every time: normals, or times in (0, 1). */
@@ -187,8 +187,8 @@ static void check_gradients(const char *shape, const char *arch, int stage, doub
   gh_device *device = open_device(shape);
   nearness worst = {1, 1, 0};
   int compared = 0;
-  choose(&plain, device, arch, &small_flux, stage, adapters > 0, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_F32);
-  choose(&mixed, device, arch, &small_flux, stage, adapters > 0, GH_STEP_GIVEN_LATENTS, SAMPLES, GH_BF16);
+  choose(&plain, device, arch, small, stage, adapters > 0, GH_STEP_GIVEN_PIXELS, SAMPLES, GH_F32);
+  choose(&mixed, device, arch, small, stage, adapters > 0, GH_STEP_GIVEN_PIXELS, SAMPLES, GH_BF16);
   run_once(&plain, adapters);
   run_once(&mixed, adapters);
   assert_int_equal(plain.update.count, mixed.update.count);
@@ -242,7 +242,7 @@ enum { UPDATES = 200, EDGE = 20 };
 
 static void train(gh_device *device, gh_dtype storage, double *losses) {
   trial t;
-  choose(&t, device, "tiny", &small_flux, 1, false, GH_STEP_GIVEN_MOMENTS, 4, storage);
+  choose(&t, device, "tiny", small, 1, false, GH_STEP_GIVEN_TARGETS, 4, storage);
   record(&t);
   give(&t, "input.images", 1, false);
   give(&t, "input.moments", 1, false);
@@ -280,23 +280,13 @@ static void test_losses_of_200_updates(void **state) {
 
 /* ---- memory ---- */
 
-static const gh_flux_config full_flux = {.double_blocks = 2,
-                                         .single_blocks = 4,
-                                         .hidden = 3072,
-                                         .heads = 24,
-                                         .mlp_ratio = 4,
-                                         .rope_axes = {16, 56, 56},
-                                         .channels = 64,
-                                         .context_width = 4096,
-                                         .vector_width = 768,
-                                         .guidance = 4};
-
 static gh_budget budget_of(gh_device *device, int stage, gh_dtype storage) {
   trial t;
   gh_budget budget;
-  choose(&t, device, "openai-vit-l-14-224", &full_flux, stage, true, GH_STEP_DRAWN, 4, storage);
+  choose(&t, device, "openai-vit-l-14-224", NULL, stage, true, GH_STEP_DRAWN, 4, storage);
   t.spec.train_denoiser = false;
   check_ok(gh_budget_measure(&err, &t.spec, &optimizer, &budget));
+  release(&t);
   return budget;
 }
 

@@ -464,15 +464,8 @@ static void the_rest_is_refused_by_name(void **state) {
   static const struct {
     const char *option, *text;
     gh_status status;
-  } table[] = {{"denoiser={\"kind\":\"discrete\"}", "denoiser.kind", GH_ERROR_UNSUPPORTED},
-               {"precision=float16", "precision", GH_ERROR_UNSUPPORTED},
-               {"memory.master_weights=bfloat16", "memory.master_weights", GH_ERROR_UNSUPPORTED},
-               {"memory.moments=bfloat16", "memory.moments", GH_ERROR_UNSUPPORTED},
-               {"stage2.guard={}", "\"evaluate\" is empty", GH_ERROR_CONFIG},
+  } table[] = {{"stage2.guard={}", "\"evaluate\" is empty", GH_ERROR_CONFIG},
                {"evaluate=[{}]", "evaluate[0]: kind: missing", GH_ERROR_CONFIG},
-               {"distributed.split=speed", "distributed.split", GH_ERROR_UNSUPPORTED},
-               {"distributed.reduce=fast", "distributed.reduce", GH_ERROR_UNSUPPORTED},
-               {"distributed.shard=optimizer", "distributed.shard", GH_ERROR_UNSUPPORTED},
                {"device=opencl:77", "opencl:77", GH_ERROR_CONFIG},
                {"stage2.lora.targets=[\"q_proj\",\"qproj\"]", "is called qproj", GH_ERROR_CONFIG}};
   char *pictures = check_path(folder, "pictures"), *output = check_path(folder, "refused");

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "ops/ops.h"
 #include "cl/step.h"
+#include "ops/ops.h"
 #include "support/check.h"
 
 static gh_error err;

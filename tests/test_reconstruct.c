@@ -5,6 +5,7 @@
 #include "support/scratch.h"
 
 #include "base/json.h"
+#include "method/flow_sampler.h"
 #include "method/reconstruct.h"
 
 #include <stdio.h>

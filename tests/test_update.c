@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "ops/ops.h"
 #include "cl/step.h"
+#include "ops/ops.h"
 #include "support/check.h"
 
 static gh_error err;

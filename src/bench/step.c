@@ -1,6 +1,7 @@
 #include "bench/step.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "method/objective.h"
 #include "models/archs.h"
 #include "train/budget.h"
 
@@ -10,40 +11,29 @@
 
 /* ---- sizes ---- */
 
-static const gh_vae_config tiny_vae = {
-    .channels = 32, .levels = 4, .multipliers = {1, 2, 2, 2}, .blocks = 1, .latent = 16};
-static const gh_flux_config tiny_flux = {.hidden = 256,
-                                         .heads = 4,
-                                         .mlp_ratio = 4,
-                                         .rope_axes = {8, 28, 28},
-                                         .channels = 64,
-                                         .context_width = 256,
-                                         .vector_width = 128,
-                                         .guidance = 4};
-static const gh_flux_config full_flux = {.hidden = 3072,
-                                         .heads = 24,
-                                         .mlp_ratio = 4,
-                                         .rope_axes = {16, 56, 56},
-                                         .channels = 64,
-                                         .context_width = 4096,
-                                         .vector_width = 768,
-                                         .guidance = 4};
 static const gh_optimizer_config optimizer = {
     .lr = 1e-5, .betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1};
 
-static gh_status choose_models(gh_error *err, const gh_bench_options *o, gh_models *m) {
+static bool is_tiny(const gh_bench_options *o) { return !strcmp(o->arch, "tiny"); }
+
+gh_status gh_bench_config(gh_error *err, const gh_bench_options *o, gh_config *out) {
+  gh_config plain;
+  gh_strings sets = {0};
+  gh_status status = gh_config_defaults(err, &plain, (const char *const *)o->sets.items, o->sets.count);
+  const char *const *tiny = status || !is_tiny(o) ? NULL : gh_objective_of(&plain)->tiny_keys;
+  for (; tiny && *tiny && !status; tiny++) status = gh_strings_add(err, &sets, *tiny);
+  for (size_t i = 0; i < o->sets.count && !status; i++) status = gh_strings_add(err, &sets, o->sets.items[i]);
+  if (!status) status = gh_config_defaults(err, out, (const char *const *)sets.items, sets.count);
+  gh_strings_free(&sets);
+  gh_config_free(&plain);
+  return status;
+}
+
+static gh_status choose_models(gh_error *err, const gh_bench_options *o, gh_config *config, gh_models *m) {
   const gh_arch *arch = NULL;
   gh_status status = gh_arch_find(err, o->arch, &arch);
-  if (status) return status;
-  bool tiny = !strcmp(arch->name, "tiny");
-  *m = (gh_models){.clip = arch->vision,
-                   .vae = tiny ? tiny_vae : gh_vae_flux,
-                   .flux = tiny ? tiny_flux : full_flux,
-                   .image_mean = {0.48145466, 0.4578275, 0.40821073},
-                   .image_std = {0.26862954, 0.26130258, 0.27577711}};
-  m->flux.double_blocks = o->double_blocks;
-  m->flux.single_blocks = o->single_blocks;
-  return GH_OK;
+  if (!status) status = gh_bench_config(err, o, config);
+  return status ? status : gh_models_draft(err, m, config, &arch->vision, is_tiny(o));
 }
 
 /* ---- a step, ready to run ---- */
@@ -51,6 +41,7 @@ static gh_status choose_models(gh_error *err, const gh_bench_options *o, gh_mode
 typedef struct gh_bench {
   const gh_bench_options *options;
   gh_device *device;
+  gh_config config;
   gh_models models;
   gh_store *store;
   gh_lora lora;
@@ -69,12 +60,9 @@ static gh_step_spec spec_of(gh_bench *b) {
                         .source = GH_STEP_DRAWN,
                         .stage = o->stage,
                         .batch = o->batch,
-                        .storage = o->precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32,
+                        .storage = gh_precision_storage(o->precision),
                         .train_denoiser = o->train_denoiser,
                         .lora = o->stage == 2 ? &b->lora : NULL,
-                        .timestep = GH_TIMESTEP_LOGIT_NORMAL,
-                        .timestep_scale = 1,
-                        .noise_at_one = true,
                         .recompute = o->recompute,
                         .draft = true};
 }
@@ -266,13 +254,16 @@ static int longest_by_clock_first(const void *a, const void *b) {
 
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out) {
   gh_bench b = {.options = options, .device = device};
-  gh_status status = choose_models(err, options, &b.models);
-  if (status) return status;
-  const gh_step_spec spec = spec_of(&b);
+  gh_status status = choose_models(err, options, &b.config, &b.models);
   const int64_t limit = device->info.max_buffer_bytes;
   device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, however small the device's buffers */
-  status = gh_budget_measure(err, &spec, &optimizer, out);
+  if (!status) {
+    const gh_step_spec spec = spec_of(&b);
+    status = gh_budget_measure(err, &spec, &optimizer, out);
+  }
   device->info.max_buffer_bytes = limit;
+  gh_models_close(&b.models);
+  gh_config_free(&b.config);
   return status;
 }
 
@@ -280,7 +271,7 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   *result = (gh_bench_result){0};
   gh_bench b = {.options = options, .device = device, .result = result};
   double began = gh_now();
-  gh_status status = choose_models(err, options, &b.models);
+  gh_status status = choose_models(err, options, &b.config, &b.models);
   if (!status) status = prepare(err, &b);
   if (!status) status = device->backend->finish(err, device);
   result->setup_seconds = gh_now() - began;
@@ -296,6 +287,8 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   gh_update_free(&b.update);
   gh_graph_free(b.step.graph);
   gh_store_free(b.store);
+  gh_models_close(&b.models);
+  gh_config_free(&b.config);
   if (status) gh_bench_free(result);
   return status;
 }

@@ -37,7 +37,7 @@ typedef struct gh_bench_options {
   int stage;
   gh_precision precision; /* float32 or bfloat16 */
   int64_t batch;
-  int double_blocks, single_blocks;
+  gh_strings sets;     /* of the configuration: "denoiser.single_blocks=2", as --set gives them */
   bool train_denoiser; /* in stage 2 too */
   bool recompute;
   int warmup, repeats; /* updates; repeats >= 1 */
@@ -75,6 +75,10 @@ typedef struct gh_bench_result {
   int row_count;
   bool by_clock; /* rows are ordered by the clock's seconds: while a GPU works, the processor waits */
 } gh_bench_result;
+
+/* The configuration of such a step: the defaults, a tiny denoiser for the architecture "tiny", and the options' sets.
+ */
+gh_status gh_bench_config(gh_error *err, const gh_bench_options *options, gh_config *out);
 
 /* What such a step would take, on any machine: nothing is allocated or run. `device` says how kernels are planned. */
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out);

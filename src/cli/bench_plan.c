@@ -3,26 +3,29 @@
 
 #include <stdio.h>
 
+static void print(const gh_bench_options *options, const gh_budget *budget) {
+  char lasting[32], step[32], peak[32];
+  gh_bytes_text(lasting, sizeof lasting, budget->lasting_bytes);
+  gh_bytes_text(step, sizeof step, budget->step_bytes);
+  gh_bytes_text(peak, sizeof peak, gh_budget_peak(budget));
+  gh_bench_print_step(options, budget);
+  printf("memory: %s (%s lasting, %s in a step); %.1f GFLOP a step, %.1f an image\n", peak, lasting, step,
+         budget->flops * 1e-9, budget->flops * 1e-9 / (double)options->batch);
+}
+
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_bench_options options = {0};
   gh_device *device = NULL;
   gh_budget budget = {0};
-  char lasting[32], step[32], peak[32];
   gh_status status = gh_bench_options_read(err, &options, args);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status) status = gh_bench_plan(err, device, &options, &budget);
   gh_device_close(device);
   if (!status) status = gh_bench_put_step(err, args->result, &options, &budget, budget.flops);
-  if (status) return status;
-  gh_bytes_text(lasting, sizeof lasting, budget.lasting_bytes);
-  gh_bytes_text(step, sizeof step, budget.step_bytes);
-  gh_bytes_text(peak, sizeof peak, gh_budget_peak(&budget));
-  gh_bench_print_step(&options, &budget);
-  printf("memory: %s (%s lasting, %s in a step); %.1f GFLOP a step, %.1f an image\n", peak, lasting, step,
-         budget.flops * 1e-9, budget.flops * 1e-9 / (double)options.batch);
-  return GH_OK;
+  if (!status) print(&options, &budget);
+  gh_strings_free(&options.sets);
+  return status;
 }
-
 static const gh_option options[] = {GH_BENCH_OPTIONS("2"), {0}};
 
 const gh_command gh_command_bench_plan = {

@@ -205,6 +205,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
     first = false;
     list += n + (list[n] == ',');
   }
+  gh_strings_free(&options.sets);
   return status;
 }
 

@@ -30,9 +30,10 @@ static gh_status put_images(gh_error *err, gh_json *to, const gh_encoding *e) {
 }
 
 static gh_status choose_storage(gh_error *err, const gh_args *args, gh_dtype *out) {
-  gh_precision precision;
+  gh_precision precision = GH_PRECISION_FLOAT32;
   gh_status status = gh_precision_find(err, "--precision", gh_args_text(args, "precision"), &precision);
-  return status ? status : gh_precision_storage(err, precision, out);
+  *out = gh_precision_storage(precision);
+  return status;
 }
 
 static gh_status encode_images(gh_error *err, const gh_args *args, gh_device *device, const gh_source *source,

@@ -1,332 +1,164 @@
 #include "config/config.h"
+#include "base/file.h"
 
-#include "config/table.h"
-
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION 1
+#define VERSION   1
+#define MAX_KINDS 16
 
-/* ---- one value: text in front of the error is put there by the caller ---- */
+/* ---- the keys of every run ---- */
 
-/* What the JSON accessors call a wrong format is a wrong configuration here. */
-static gh_status as_config(gh_error *err, gh_status status) {
-  if (status != GH_ERROR_FORMAT && status != GH_ERROR_ARGUMENT) return status;
-  if (err) err->status = GH_ERROR_CONFIG;
-  return GH_ERROR_CONFIG;
+static const gh_word precisions[] = {{"float32", GH_PRECISION_FLOAT32},
+                                     {"bfloat16", GH_PRECISION_BFLOAT16},
+                                     {"fp32", GH_PRECISION_FLOAT32},
+                                     {"bf16", GH_PRECISION_BFLOAT16},
+                                     {0}};
+static const gh_word recomputes[] = {
+    {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
+static const gh_word biases[] = {
+    {"none", GH_LORA_BIAS_NONE}, {"lora_only", GH_LORA_BIAS_LORA_ONLY}, {"all", GH_LORA_BIAS_ALL}, {0}};
+
+/* clang-format off */
+#define ROW(path, type, member, fallback, least, greatest, flags) \
+  GH_ROW(path, type, gh_config, member, fallback, least, greatest, flags)
+#define PLAIN(path, type, member, fallback, flags) ROW(path, type, member, fallback, 0, 0, flags)
+#define WORD(path, member, fallback, words)        GH_ROW_OF_WORDS(path, gh_config, member, fallback, words)
+
+#define STAGE(name, i, steps_default, lr_default)                                                                      \
+  ROW(name ".steps", ROW_INT, stages[i].steps, steps_default, 0, 99999999, 0), /* eight digits in names of states */   \
+  ROW(name ".batch", ROW_INT, stages[i].batch, "256", 1, 1e9, 0),                                                      \
+  ROW(name ".micro_batch", ROW_INT_OR_AUTO, stages[i].micro_batch, "\"auto\"", 1, 1e9, 0),                             \
+  ROW(name ".optimizer.lr", ROW_REAL, stages[i].optimizer.lr, lr_default, 0, 1e3, 0),                                  \
+  ROW(name ".optimizer.betas", ROW_BETAS, stages[i].optimizer.betas, "[0.9,0.999]", 0, 1, ROW_OPEN_HIGH),              \
+  ROW(name ".optimizer.eps", ROW_REAL, stages[i].optimizer.eps, "1e-8", 0, 1, ROW_OPEN_LOW),                           \
+  ROW(name ".optimizer.weight_decay", ROW_REAL, stages[i].optimizer.weight_decay, "0.01", 0, 1e3, 0),                  \
+  ROW(name ".optimizer.clip_norm", ROW_REAL, stages[i].optimizer.clip_norm, "1.0", 0, 1e30, 0),                        \
+  ROW(name ".optimizer.warmup", ROW_INT, stages[i].optimizer.warmup, "0", 0, GH_ROW_MANY, 0)
+#define STAGE_CHECKPOINTS(name, i, at, every)                                                                          \
+  ROW(name ".checkpoint_at", ROW_INTS, stages[i].checkpoint_at, at, 1, GH_ROW_MANY, 0),                                \
+  ROW(name ".checkpoint_every", ROW_INT, stages[i].checkpoint_every, every, 0, GH_ROW_MANY, 0)
+/* clang-format on */
+
+/* "denoiser.kind" stands before all rows: it decides which there are. */
+static const gh_row first_rows[] = {
+    ROW("version", ROW_INT, version, "1", 1, 1, 0),
+    PLAIN("clip", ROW_STRING, clip, "\"\"", ROW_REQUIRED),
+};
+static const gh_row rows[] = {
+    PLAIN("denoiser.weights", ROW_MAYBE_STRING, denoiser_weights, "null", 0),
+    ROW("condition.local_tokens", ROW_REAL, local_tokens, "0.0", 0, 100, 0),
+    PLAIN("data.images", ROW_STRINGS, data.images, "[]", ROW_REQUIRED),
+    ROW("data.crop_scale", ROW_PAIR, data.crop_scale, "[0.9,1.0]", 0, 1, ROW_OPEN_LOW),
+    ROW("data.crop_ratio", ROW_PAIR, data.crop_ratio, "[0.75,1.3333333]", 0, 1e3, ROW_OPEN_LOW),
+    ROW("data.workers", ROW_INT, data.workers, "2", 0, 1024, 0),
+    PLAIN("data.latent_cache", ROW_GROUP, data.latent_cache, "null", 0),
+    PLAIN("data.latent_cache.path", ROW_MAYBE_STRING, data.latent_cache_path, "null", 0),
+    ROW("data.latent_cache.crops", ROW_INT, data.latent_cache_crops, "1", 1, 1e6, 0),
+    STAGE("stage1", 0, "100000", "0.0001"),
+    STAGE_CHECKPOINTS("stage1", 0, "[]", "5000"),
+    STAGE("stage2", 1, "10000", "1e-05"),
+    PLAIN("stage2.lora", ROW_GROUP, lora.enabled, "{}", 0),
+    ROW("stage2.lora.rank", ROW_INT, lora.rank, "16", 1, 65536, 0),
+    ROW("stage2.lora.alpha", ROW_REAL, lora.alpha, "16", 0, 1e6, ROW_OPEN_LOW),
+    ROW("stage2.lora.dropout", ROW_REAL, lora.dropout, "0.1", 0, 1, ROW_OPEN_HIGH),
+    WORD("stage2.lora.bias", lora.bias, "\"lora_only\"", biases),
+    PLAIN("stage2.lora.targets", ROW_TARGETS, lora.targets, "\"all-linear\"", 0),
+    PLAIN("stage2.lora.adapter", ROW_MAYBE_STRING, lora.adapter, "null", 0),
+    PLAIN("stage2.train_denoiser", ROW_BOOL, train_denoiser, "false", 0),
+    PLAIN("stage2.guard", ROW_MAYBE_OBJECT, guard, "null", 0),
+    STAGE_CHECKPOINTS("stage2", 1, "[50,100,200,300,500,1000,2000,3000]", "500"),
+    WORD("precision", precision, "\"float32\"", precisions),
+    ROW("seed", ROW_INT, seed, "0", 0, (double)GH_JSON_MAX_INTEGER, 0),
+    PLAIN("device", ROW_STRING, device, "\"auto\"", 0),
+    PLAIN("output", ROW_STRING, output, "\"\"", ROW_REQUIRED),
+    ROW("state.keep", ROW_INT, state_keep, "2", 1, 1e6, 0),
+    ROW("state.minutes", ROW_REAL, state_minutes, "30", 0, 1e9, ROW_OPEN_LOW),
+    WORD("memory.recompute", recompute, "\"auto\"", recomputes),
+    GH_ROW_FIXED("memory.master_weights", "\"float32\""),
+    GH_ROW_FIXED("memory.moments", "\"float32\""),
+    GH_ROW_FIXED("distributed.split", "\"even\""),
+    GH_ROW_FIXED("distributed.reduce", "\"ordered\""),
+    GH_ROW_FIXED("distributed.shard", "\"none\""),
+    PLAIN("evaluate", ROW_ARRAY, evaluate, "[]", 0),
+};
+
+/* ---- the kind of denoiser ---- */
+
+#define KIND "denoiser.kind"
+
+/* The key of the kind itself, as a row that only says that it exists. */
+static const gh_row kind_rows[] = {{KIND, ROW_WORD, 0, NULL, 0, 0, 0, NULL}};
+
+typedef struct gh_config_sets {
+  gh_row_set sets[MAX_KINDS + 4];
+  gh_schema schema;
+} gh_config_sets;
+
+/* The rows of a configuration of that kind; those of the other kinds are known as foreign. config NULL: all are just
+ * known. */
+static const gh_schema *schema_of(gh_config_sets *s, gh_config *config) {
+  static char known; /* a record for rows that nobody fills */
+  size_t n = 0;
+  s->sets[n++] = (gh_row_set){first_rows, GH_COUNT(first_rows), config ? (void *)config : &known, NULL};
+  s->sets[n++] = (gh_row_set){rows, GH_COUNT(rows), config ? (void *)config : &known, NULL};
+  for (size_t i = 0; i < MAX_KINDS && gh_config_kind_at(i); i++) {
+    const gh_config_kind *kind = gh_config_kind_at(i);
+    void *record = config ? (kind == config->kind ? config->own : NULL) : &known;
+    s->sets[n++] = (gh_row_set){kind->rows, kind->row_count, record, kind->foreign};
+  }
+  s->schema = (gh_schema){s->sets, n};
+  return &s->schema;
 }
 
-static gh_status check_range(gh_error *err, const gh_row *row, const char *what, double value) {
-  bool low = row->flags & ROW_OPEN_LOW ? value > row->least : value >= row->least;
-  bool high = row->flags & ROW_OPEN_HIGH ? value < row->greatest : value <= row->greatest;
-  if (low && high) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: %.17g is not %s %.17g", what, value,
-                 low ? (row->flags & ROW_OPEN_HIGH ? "below" : "at most")
-                     : (row->flags & ROW_OPEN_LOW ? "above" : "at least"),
-                 low ? row->greatest : row->least);
+/* The same with "denoiser.kind", for questions about keys alone. */
+static const gh_schema *keys_of(gh_config_sets *s, gh_config *config) {
+  schema_of(s, config);
+  s->sets[s->schema.count++] = (gh_row_set){kind_rows, 1, s, NULL};
+  return &s->schema;
 }
 
-static gh_status set_int(gh_error *err, int64_t *out, const gh_row *row, const char *what, const gh_json *value) {
-  gh_status status = gh_json_to_int(err, value, what, out);
-  return status ? status : check_range(err, row, what, (double)*out);
-}
-
-static gh_status set_real(gh_error *err, double *out, const gh_row *row, const char *what, const gh_json *value) {
-  gh_status status = gh_json_to_double(err, value, what, out);
-  return status ? status : check_range(err, row, what, *out);
-}
-
-static gh_status set_string(gh_error *err, char **out, const gh_row *row, const gh_json *value) {
-  const char *text;
-  if (row->type == ROW_MAYBE_STRING && gh_json_type_of(value) == GH_JSON_NULL) return GH_OK;
-  gh_status status = gh_json_to_string(err, value, row->path, &text);
+static gh_status find_kind(gh_error *err, const gh_json *document, const gh_config_kind **out) {
+  const gh_json *value = document ? gh_json_at(document, KIND) : NULL;
+  const char *name = NULL;
+  char known[256] = "";
+  *out = gh_config_kind_at(0);
+  if (!value) return GH_OK;
+  gh_status status = gh_as_config_error(err, gh_json_to_string(err, value, KIND, &name));
   if (status) return status;
-  if (!text[0]) return gh_fail(err, GH_ERROR_CONFIG, "%s: an empty string", row->path);
-  *out = gh_strdup(err, text);
-  return *out ? GH_OK : GH_ERROR_MEMORY;
-}
-
-static gh_status set_word(gh_error *err, int *out, const gh_row *row, const gh_json *value) {
-  const char *text;
-  char allowed[256] = "";
-  gh_status status = gh_json_to_string(err, value, row->path, &text);
-  if (status) return status;
-  size_t used = 0;
-  for (const gh_word *word = row->words; word->name; word++) {
-    if (!strcmp(text, word->name)) {
-      *out = word->value;
-      return GH_OK;
-    }
-    int n = snprintf(allowed + used, sizeof allowed - used, "%s\"%s\"", used ? ", " : "", word->name);
-    used = GH_MIN(used + (size_t)GH_MAX(n, 0), sizeof allowed - 1);
+  for (size_t i = 0, used = 0; gh_config_kind_at(i); i++) {
+    *out = gh_config_kind_at(i);
+    if (!strcmp((*out)->name, name)) return GH_OK;
+    int n = snprintf(known + used, sizeof known - used, "%s\"%s\"", used ? ", " : "", (*out)->name);
+    used = GH_MIN(used + (size_t)GH_MAX(n, 0), sizeof known - 1);
   }
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: \"%.100s\" is not one of %s", row->path, text, allowed);
-}
-
-/* The n numbers of an array, each in the row's range. */
-static gh_status set_numbers(gh_error *err, void *out, int n, const gh_row *row, const gh_json *value) {
-  char what[128];
-  if (gh_json_type_of(value) != GH_JSON_ARRAY || gh_json_count(value) != (size_t)n)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an array of %d numbers", row->path, n);
-  const gh_json *item = gh_json_first(value);
-  for (int i = 0; i < n; i++, item = gh_json_next(item)) {
-    snprintf(what, sizeof what, "%s[%d]", row->path, i);
-    gh_status status = row->type == ROW_AXES ? set_int(err, (int64_t *)out + i, row, what, item)
-                                             : set_real(err, (double *)out + i, row, what, item);
-    if (status) return status;
-  }
-  const double *pair = out;
-  if (row->type == ROW_PAIR && pair[0] > pair[1])
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: %g is above %g", row->path, pair[0], pair[1]);
-  return GH_OK;
-}
-
-static gh_status set_ints(gh_error *err, gh_int_list *out, const gh_row *row, const gh_json *value) {
-  char what[128];
-  if (gh_json_type_of(value) != GH_JSON_ARRAY)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an array of integers, found %s", row->path,
-                   gh_json_type_name(value));
-  out->items = gh_alloc(err, gh_json_count(value), sizeof *out->items);
-  if (!out->items) return GH_ERROR_MEMORY;
-  for (const gh_json *item = gh_json_first(value); item; item = gh_json_next(item)) {
-    snprintf(what, sizeof what, "%s[%zu]", row->path, out->count);
-    gh_status status = set_int(err, &out->items[out->count++], row, what, item);
-    if (status) return status;
-  }
-  return GH_OK;
-}
-
-static gh_status set_strings(gh_error *err, gh_strings *out, const gh_row *row, const gh_json *value) {
-  char what[128];
-  const char *text;
-  if (gh_json_type_of(value) == GH_JSON_STRING) {
-    gh_json_to_string(NULL, value, row->path, &text);
-    if (!text[0]) return gh_fail(err, GH_ERROR_CONFIG, "%s: an empty string", row->path);
-    return gh_strings_add(err, out, text);
-  }
-  if (gh_json_type_of(value) != GH_JSON_ARRAY)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an array of strings, found %s", row->path,
-                   gh_json_type_name(value));
-  for (const gh_json *item = gh_json_first(value); item; item = gh_json_next(item)) {
-    snprintf(what, sizeof what, "%s[%zu]", row->path, out->count);
-    gh_status status = gh_json_to_string(err, item, what, &text);
-    if (!status && !text[0]) status = gh_fail(err, GH_ERROR_CONFIG, "%s: an empty string", what);
-    if (!status) status = gh_strings_add(err, out, text);
-    if (status) return status;
-  }
-  return GH_OK;
-}
-
-static gh_status set_json(gh_error *err, gh_json **out, const gh_row *row, const gh_json *value) {
-  gh_json_type wanted = row->type == ROW_ARRAY ? GH_JSON_ARRAY : GH_JSON_OBJECT;
-  if (row->type == ROW_MAYBE_OBJECT && gh_json_type_of(value) == GH_JSON_NULL) return GH_OK;
-  if (gh_json_type_of(value) != wanted)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: expected %s, found %s", row->path,
-                   wanted == GH_JSON_ARRAY ? "an array" : "an object or null", gh_json_type_name(value));
-  return gh_json_copy(err, out, value);
-}
-
-static gh_status set_targets(gh_error *err, gh_lora_config *lora, const gh_row *row, const gh_json *value) {
-  const char *text = "";
-  if (gh_json_type_of(value) == GH_JSON_STRING) gh_json_to_string(NULL, value, row->path, &text);
-  lora->all_linear = !strcmp(text, "all-linear");
-  if (lora->all_linear) return GH_OK;
-  gh_status status = set_strings(err, &lora->targets, row, value);
-  if (!status && !lora->targets.count) status = gh_fail(err, GH_ERROR_CONFIG, "%s: an empty list", row->path);
-  return status;
-}
-
-static gh_status set_group(gh_error *err, bool *out, const gh_row *row, const gh_json *value) {
-  *out = gh_json_type_of(value) == GH_JSON_OBJECT;
-  if (*out || gh_json_type_of(value) == GH_JSON_NULL) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object or null, found %s", row->path, gh_json_type_name(value));
-}
-
-static gh_status set_int_or_auto(gh_error *err, int64_t *out, const gh_row *row, const gh_json *value) {
-  const char *text = "";
-  if (gh_json_type_of(value) != GH_JSON_STRING) return set_int(err, out, row, row->path, value);
-  gh_json_to_string(NULL, value, row->path, &text);
-  *out = 0;
-  if (!strcmp(text, "auto")) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an integer or \"auto\", found \"%.100s\"", row->path, text);
-}
-
-static gh_status set_value(gh_error *err, void *record, const gh_row *row, const gh_json *value) {
-  void *out = (char *)record + row->offset;
-  switch (row->type) {
-  case ROW_GROUP:
-    return set_group(err, out, row, value);
-  case ROW_INT:
-    return set_int(err, out, row, row->path, value);
-  case ROW_INT_OR_AUTO:
-    return set_int_or_auto(err, out, row, value);
-  case ROW_REAL:
-    return set_real(err, out, row, row->path, value);
-  case ROW_BOOL:
-    return gh_json_to_bool(err, value, row->path, out);
-  case ROW_STRING:
-  case ROW_MAYBE_STRING:
-    return set_string(err, out, row, value);
-  case ROW_WORD:
-    return set_word(err, out, row, value);
-  case ROW_PAIR:
-  case ROW_BETAS:
-    return set_numbers(err, out, 2, row, value);
-  case ROW_AXES:
-    return set_numbers(err, out, 3, row, value);
-  case ROW_INTS:
-    return set_ints(err, out, row, value);
-  case ROW_STRINGS:
-    return set_strings(err, out, row, value);
-  case ROW_TARGETS:
-    return set_targets(err, out, row, value);
-  case ROW_MAYBE_OBJECT:
-  case ROW_ARRAY:
-    return set_json(err, out, row, value);
-  }
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: unknown type of row", row->path);
-}
-
-/* ---- unknown keys ---- */
-
-static bool is_group(const char *path) {
-  size_t length = strlen(path);
-  for (size_t i = 0; i < gh_config_row_count; i++)
-    if (!strncmp(gh_config_rows[i].path, path, length) && gh_config_rows[i].path[length] == '.') return true;
-  return false;
-}
-
-static const gh_row *find_row(const char *path, const gh_config *config) {
-  const gh_row *other = NULL;
-  for (size_t i = 0; i < gh_config_row_count; i++) {
-    if (strcmp(gh_config_rows[i].path, path)) continue;
-    if (!config || gh_row_serves(&gh_config_rows[i], config)) return &gh_config_rows[i];
-    other = &gh_config_rows[i];
-  }
-  return other;
-}
-
-static const char *last_part(const char *path) {
-  const char *dot = strrchr(path, '.');
-  return dot ? dot + 1 : path;
-}
-
-/* The nearest valid path: a key of the same group (rows and groups below it), else one of the same last part,
- * preferably in the same stage, else whatever is least far away. A key of the other denoiser is no suggestion. */
-static void nearest_path(char *out, size_t size, const char *path, const gh_config *config) {
-  const size_t stem = (size_t)(last_part(path) - path), first_part = strcspn(path, ".");
-  int least = INT_MAX;
-  for (size_t i = 0; i < gh_config_row_count; i++) {
-    const char *row = gh_config_rows[i].path;
-    if (!gh_row_serves(&gh_config_rows[i], config)) continue;
-    const bool sibling = !strncmp(row, path, stem), near = !strncmp(row, path, first_part);
-    const size_t shortened = stem + strcspn(row + (sibling ? stem : 0), "."); /* a group stands for all its rows */
-    for (int whole = 0; whole < 2; whole++) {
-      char candidate[128];
-      if (!whole && !sibling) continue;
-      snprintf(candidate, sizeof candidate, "%.*s", whole ? (int)strlen(row) : (int)shortened, row);
-      int distance = gh_edit_distance(last_part(path), last_part(candidate));
-      int score = !whole ? 4 * distance : (distance ? 4 * distance + 16 : 10) + !near;
-      if (score >= least) continue;
-      least = score;
-      snprintf(out, size, "%s", candidate);
-    }
-  }
-}
-
-static gh_status refuse_key(gh_error *err, const char *path, const gh_config *config) {
-  char nearest[128] = "";
-  const gh_row *row = find_row(path, config);
-  if (row && gh_row_serves(row, config))
-    return gh_fail(err, GH_ERROR_CONFIG, "key \"%.200s\": write objects in objects, not a name with dots", path);
-  if (row)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s: the %s denoiser has no such key", path,
-                   config->denoiser.kind == GH_DENOISER_DISCRETE ? "discrete" : "continuous");
-  nearest_path(nearest, sizeof nearest, path, config);
-  return gh_fail(err, GH_ERROR_CONFIG, "unknown key \"%.200s\" (the nearest is \"%s\")", path, nearest);
-}
-
-/* Every key of the object, whose own path is `path`, must be in the table. */
-static gh_status check_keys(gh_error *err, const gh_json *object, const char *path, const gh_config *config) {
-  for (const gh_json *item = gh_json_first(object); item; item = gh_json_next(item)) {
-    gh_status status = GH_OK;
-    char *below = gh_format(err, "%s%s%s", path, *path ? "." : "", gh_json_key(item));
-    if (!below) return GH_ERROR_MEMORY;
-    const gh_row *row = find_row(below, config);
-    bool dotted = strchr(gh_json_key(item), '.');
-    if (is_group(below) && !dotted) {
-      if (gh_json_type_of(item) == GH_JSON_OBJECT)
-        status = check_keys(err, item, below, config);
-      else if (!row)
-        status = gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object, found %s", below, gh_json_type_name(item));
-    } else if (!row || dotted || !gh_row_serves(row, config)) {
-      status = refuse_key(err, below, config);
-    }
-    free(below);
-    if (status) return status;
-  }
-  return GH_OK;
+  return gh_fail(err, GH_ERROR_CONFIG, KIND ": \"%.100s\" is not one of %s", name, known);
 }
 
 /* ---- the whole document ---- */
 
 /* Keys that mean something only together. */
 static gh_status check_together(gh_error *err, const gh_config *c) {
-  const gh_denoiser_config *d = &c->denoiser;
-  if (d->hidden % d->heads)
-    return gh_fail(err, GH_ERROR_CONFIG, "denoiser.hidden: %lld is not a multiple of denoiser.heads, %lld",
-                   (long long)d->hidden, (long long)d->heads);
-  if (d->kind == GH_DENOISER_CONTINUOUS) {
-    const int64_t *axes = d->rope_axes;
-    if (axes[0] + axes[1] + axes[2] != d->hidden / d->heads)
-      return gh_fail(err, GH_ERROR_CONFIG, "denoiser.rope_axes: %lld + %lld + %lld is not hidden / heads = %lld",
-                     (long long)axes[0], (long long)axes[1], (long long)axes[2], (long long)(d->hidden / d->heads));
-    if (axes[0] % 2 || axes[1] % 2 || axes[2] % 2)
-      return gh_fail(err, GH_ERROR_CONFIG, "denoiser.rope_axes: rotations take pairs, so every axis must be even");
-  }
   for (int i = 0; i < 2; i++)
     if (c->stages[i].micro_batch > c->stages[i].batch)
       return gh_fail(err, GH_ERROR_CONFIG, "stage%d.micro_batch: %lld is above stage%d.batch, %lld", i + 1,
                      (long long)c->stages[i].micro_batch, i + 1, (long long)c->stages[i].batch);
-  return GH_OK;
+  return c->kind->check ? c->kind->check(err, c) : GH_OK;
 }
 
-gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document) {
-  const gh_json *value = document ? gh_json_at(document, row->path) : NULL;
-  gh_json *fallback = NULL;
-  if (!value && document && row->flags & ROW_REQUIRED)
-    return gh_fail(err, GH_ERROR_CONFIG, "\"%s\" is missing: it has no default", row->path);
-  if (!value && row->flags & ROW_REQUIRED && row->type == ROW_STRING) {
-    char **out = (char **)((char *)record + row->offset);
-    return (*out = gh_strdup(err, "")) ? GH_OK : GH_ERROR_MEMORY;
-  }
-  gh_status status = GH_OK;
-  if (!value)
-    status = gh_json_parse(err, &fallback, row->path, row->fallback, strlen(row->fallback), GH_JSON_MAX_BYTES);
-  if (!status) status = as_config(err, set_value(err, record, row, value ? value : fallback));
-  if (!status && value && row->type == ROW_STRINGS && !((gh_strings *)((char *)record + row->offset))->count)
-    status = gh_fail(err, GH_ERROR_CONFIG, "%s: an empty list", row->path);
-  gh_json_free(fallback);
-  return status;
-}
-
-/* document NULL: the defaults alone. */
-static gh_status fill(gh_error *err, gh_config *config, const gh_json *document) {
-  const gh_row *kind = find_row("denoiser.kind", NULL);
+/* complete: required keys must be there, and no others than known ones. */
+static gh_status fill(gh_error *err, gh_config *config, const gh_json *document, bool complete) {
+  gh_config_sets sets;
   *config = (gh_config){0};
-  gh_status status = gh_row_read(err, config, kind, document); /* first: it decides which keys there are */
-  if (!status) status = check_keys(err, document, "", config);
-  for (size_t i = 0; i < gh_config_row_count && !status; i++)
-    if (&gh_config_rows[i] != kind && gh_row_serves(&gh_config_rows[i], config))
-      status = gh_row_read(err, config, &gh_config_rows[i], document);
+  gh_status status = find_kind(err, document, &config->kind);
+  if (!status) status = (config->own = gh_alloc(err, 1, config->kind->record_bytes)) ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_schema_check_keys(err, keys_of(&sets, config), document);
+  if (!status) status = gh_schema_read(err, schema_of(&sets, config), document, complete);
   if (!status) status = check_together(err, config);
   if (status) gh_config_free(config);
   return status;
 }
-
-gh_status gh_config_defaults(gh_error *err, gh_config *config) { return fill(err, config, NULL); }
 
 /* Before the keys: those that a later version added would else be called unknown. */
 static gh_status check_version(gh_error *err, const gh_json *document) {
@@ -343,43 +175,17 @@ gh_status gh_config_from_json(gh_error *err, gh_config *config, const char *name
   if (gh_json_type_of(document) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object, found %s", name, gh_json_type_name(document));
   gh_status status = check_version(err, document);
-  if (!status) status = fill(err, config, document);
+  if (!status) status = fill(err, config, document, true);
   if (status) gh_fail_in(err, "%s", name);
   return status;
 }
 
-/* ---- overrides ---- */
-
-static bool holds_text(const gh_row *row) {
-  return row && (row->type == ROW_STRING || row->type == ROW_MAYBE_STRING || row->type == ROW_WORD);
-}
-
-gh_status gh_row_override(gh_error *err, gh_json **out, const gh_row *row, const char *text) {
-  bool bare = holds_text(row) && text[0] != '"' && strcmp(text, "null");
-  gh_error ignored = {0};
-  gh_status status =
-      bare ? GH_ERROR_FORMAT : gh_json_parse(&ignored, out, "value", text, strlen(text), GH_JSON_MAX_BYTES);
-  if (status != GH_ERROR_FORMAT) return status == GH_ERROR_MEMORY ? gh_fail(err, status, "%s", ignored.text) : status;
-  return gh_json_string(err, out, text);
-}
-
-static gh_status apply_override(gh_error *err, gh_json *document, const char *override) {
-  const char *equals = strchr(override, '=');
-  gh_json *value = NULL;
-  if (!equals || equals == override)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "--set %.200s: expected key=value", override);
-  char *path = gh_format(err, "%.*s", (int)(equals - override), override);
-  if (!path) return GH_ERROR_MEMORY;
+static gh_status override_all(gh_error *err, gh_json *document, const char *const *overrides, size_t count) {
+  gh_config_sets sets;
+  const gh_schema *keys = keys_of(&sets, NULL);
   gh_status status = GH_OK;
-  const gh_row *row = find_row(path, NULL);
-  if (!row && !is_group(path)) {
-    gh_config every = {0};
-    status = refuse_key(err, path, &every);
-  }
-  if (!status) status = gh_row_override(err, &value, row, equals + 1);
-  if (!status) status = as_config(err, gh_json_put_at(err, document, path, value));
-  free(path);
-  return status == GH_ERROR_CONFIG ? gh_fail_in(err, "--set %.200s", override), status : status;
+  for (size_t i = 0; i < count && !status; i++) status = gh_schema_override(err, keys, document, overrides[i]);
+  return status;
 }
 
 gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, const char *text, size_t size,
@@ -387,10 +193,86 @@ gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, co
   gh_json *document;
   *config = (gh_config){0};
   gh_status status = gh_json_parse(err, &document, name, text, size, GH_JSON_MAX_BYTES);
-  if (status) return as_config(err, status);
-  if (gh_json_type_of(document) != GH_JSON_OBJECT) override_count = 0; /* refused below, by name */
-  for (size_t i = 0; i < override_count && !status; i++) status = apply_override(err, document, overrides[i]);
+  if (status) return gh_as_config_error(err, status);
+  if (gh_json_type_of(document) == GH_JSON_OBJECT) /* else it is refused below, by name */
+    status = override_all(err, document, overrides, override_count);
   if (!status) status = gh_config_from_json(err, config, name, document);
   gh_json_free(document);
   return status;
 }
+
+gh_status gh_config_read(gh_error *err, gh_config *config, const char *path, const char *const *overrides,
+                         size_t override_count) {
+  char *text;
+  size_t size;
+  *config = (gh_config){0};
+  gh_status status = gh_file_read(err, path, GH_JSON_MAX_BYTES, &text, &size);
+  if (status) return status;
+  status = gh_config_parse(err, config, path, text, size, overrides, override_count);
+  free(text);
+  return status;
+}
+
+gh_status gh_config_defaults(gh_error *err, gh_config *config, const char *const *overrides, size_t override_count) {
+  gh_json *document = gh_json_object(err);
+  *config = (gh_config){0};
+  gh_status status = document ? override_all(err, document, overrides, override_count) : GH_ERROR_MEMORY;
+  if (!status) status = fill(err, config, document, false);
+  gh_json_free(document);
+  return status;
+}
+
+/* ---- back ---- */
+
+static gh_status write_kind(gh_error *err, gh_json *root, const gh_config *config) {
+  const char *key;
+  gh_json *parent = gh_json_parent_at(err, root, KIND, &key);
+  return parent ? gh_json_put_string(err, parent, key, config->kind->name) : GH_ERROR_MEMORY;
+}
+
+/* In the order in which a reader wants them: the models, the denoiser with all that belongs to it, the rest. */
+gh_status gh_config_to_json(gh_error *err, gh_json **out, const gh_config *config) {
+  const gh_row_set first = {first_rows, GH_COUNT(first_rows), (void *)(uintptr_t)config, NULL},
+                   own = {config->kind->rows, config->kind->row_count, config->own, NULL},
+                   rest = {rows, GH_COUNT(rows), (void *)(uintptr_t)config, NULL};
+  gh_json *root = gh_json_object(err);
+  *out = NULL;
+  if (!root) return GH_ERROR_MEMORY;
+  gh_status status = gh_schema_write(err, &(gh_schema){&first, 1}, root);
+  if (!status) status = write_kind(err, root, config);
+  if (!status) status = gh_schema_write(err, &(gh_schema){(const gh_row_set[]){own, rest}, 2}, root);
+  if (status)
+    gh_json_free(root);
+  else
+    *out = root;
+  return status;
+}
+
+void gh_config_free(gh_config *config) {
+  gh_config_sets sets;
+  if (config->kind) gh_schema_free(schema_of(&sets, config));
+  free(config->own);
+  *config = (gh_config){0};
+}
+
+/* ---- small questions ---- */
+
+bool gh_config_checkpoint_due(const gh_stage_config *stage, int64_t update) {
+  if (stage->checkpoint_every && update > 0 && update % stage->checkpoint_every == 0) return true;
+  for (size_t i = 0; i < stage->checkpoint_at.count; i++)
+    if (stage->checkpoint_at.items[i] == update) return true;
+  return false;
+}
+
+const char *gh_precision_name(gh_precision precision) { return precisions[precision].name; }
+
+gh_status gh_precision_find(gh_error *err, const char *what, const char *name, gh_precision *out) {
+  for (size_t i = 0; precisions[i].name; i++) {
+    if (strcmp(precisions[i].name, name)) continue;
+    *out = (gh_precision)precisions[i].value;
+    return GH_OK;
+  }
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s %s: it can be float32 or bfloat16", what, name);
+}
+
+gh_dtype gh_precision_storage(gh_precision precision) { return precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32; }

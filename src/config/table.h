@@ -1,8 +1,11 @@
-/* Configurations as tables: a row a key. And the rows of the run configuration; for config*.c and pretrain_config.c. */
+/* Configurations as tables: one row per key. A document is described by a few sets of rows, each of which fills a
+ * record of its own: the run configuration has the keys that every run has and those of its kind of denoiser; an
+ * autoencoder's pretraining has a set of its own. */
 #ifndef GH_CONFIG_TABLE_H
 #define GH_CONFIG_TABLE_H
 
-#include "config/config.h"
+#include "base/json.h"
+#include "base/text.h"
 
 typedef enum gh_row_type {
   ROW_GROUP,        /* bool: false when the group is null; the rows below it have its path as prefix */
@@ -18,10 +21,21 @@ typedef enum gh_row_type {
   ROW_AXES,         /* int64_t[3] */
   ROW_INTS,         /* gh_int_list */
   ROW_STRINGS,      /* gh_strings, at least one; a single string is a list of one */
-  ROW_TARGETS,      /* lora.targets: gh_strings and all_linear */
+  ROW_TARGETS,      /* gh_target_list */
   ROW_MAYBE_OBJECT, /* gh_json *, NULL for null */
-  ROW_ARRAY         /* gh_json * */
+  ROW_ARRAY,        /* gh_json * */
+  ROW_FIXED         /* only the default is possible so far; nothing is stored */
 } gh_row_type;
+
+typedef struct gh_int_list {
+  int64_t *items;
+  size_t count;
+} gh_int_list;
+
+typedef struct gh_target_list {
+  bool all_linear;  /* "all-linear" ... */
+  gh_strings names; /* ... or the names of modules */
+} gh_target_list;
 
 typedef struct gh_word {
   const char *name;
@@ -29,34 +43,69 @@ typedef struct gh_word {
 } gh_word;
 
 enum {
-  ROW_REQUIRED = 1,   /* the document must have it */
-  ROW_OPEN_LOW = 2,   /* the least value itself is outside */
-  ROW_OPEN_HIGH = 4,  /* the greatest value itself is outside */
-  ROW_CONTINUOUS = 8, /* a key of the continuous denoiser only */
-  ROW_DISCRETE = 16   /* a key of the discrete denoiser only */
+  ROW_REQUIRED = 1, /* the document must have it */
+  ROW_OPEN_LOW = 2, /* the least value itself is outside */
+  ROW_OPEN_HIGH = 4 /* the greatest value itself is outside */
 };
 
 typedef struct gh_row {
-  const char *path;
-  gh_row_type type;
+  const char *path;     /* "stage1.optimizer.lr" */
+  gh_row_type type;     /* of the member at `offset` */
   size_t offset;        /* in the record that is filled */
   const char *fallback; /* the default, as JSON */
   double least, greatest;
   int flags;
-  const gh_word *words; /* ends with a null name */
+  const gh_word *words; /* of ROW_WORD; ends with a null name */
 } gh_row;
 
-extern const gh_row gh_config_rows[];
-extern const size_t gh_config_row_count;
+typedef struct gh_row_set {
+  const gh_row *rows;
+  size_t count;
+  void *record;        /* what the rows fill; NULL: these keys are known, but this document must not have them */
+  const char *foreign; /* of a set without a record: whose keys they are not, "the discrete denoiser" */
+} gh_row_set;
 
-bool gh_row_serves(const gh_row *row, const gh_config *config); /* false for a key of the other denoiser */
+typedef struct gh_schema {
+  const gh_row_set *sets;
+  size_t count;
+} gh_schema;
 
-/* Fills the row's place in the record from the document's value, checked, or from its default; document NULL: that.
- * GH_ERROR_CONFIG names the row. */
-gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document);
+/* Every key of the document must be a row's of the schema. GH_ERROR_CONFIG names the first that is not, and the
+ * nearest valid one. */
+gh_status gh_schema_check_keys(gh_error *err, const gh_schema *schema, const gh_json *document);
+/* Fills the records from the document's values, checked, or from the defaults. `complete`: a required key must be
+ * there; otherwise a missing one is "" or an empty list. GH_ERROR_CONFIG names the row. Records start zeroed;
+ * gh_schema_free frees what a failure left in them. */
+gh_status gh_schema_read(gh_error *err, const gh_schema *schema, const gh_json *document, bool complete);
+/* The other direction: every key, in the order of the rows. */
+gh_status gh_schema_write(gh_error *err, const gh_schema *schema, gh_json *root);
+/* Frees strings, lists and objects of the records. The records are the caller's to zero. */
+void gh_schema_free(const gh_schema *schema);
+/* Puts "key=value" into the document: a dotted key, and JSON or, where that does not parse, a bare string. A key of
+ * text takes the bare string always, except null and text in quotes. Records are not looked at. */
+gh_status gh_schema_override(gh_error *err, const gh_schema *schema, gh_json *document, const char *text);
 
-/* The value of "key=value": JSON where it parses, else the bare string; for a key of text always the bare string, but
- * for null and for text in quotes. row NULL: a key with others below it. */
-gh_status gh_row_override(gh_error *err, gh_json **out, const gh_row *row, const char *text);
+/* What the JSON accessors call a wrong format is a wrong configuration here. */
+gh_status gh_as_config_error(gh_error *err, gh_status status);
+
+/* ---- value.c, for schema.c ---- */
+
+/* One row of the above. */
+gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document, bool complete);
+gh_status gh_row_write(gh_error *err, gh_json *root, const gh_row *row, const void *record);
+void gh_row_free(const gh_row *row, void *record);
+
+/* ---- for writing tables ---- */
+
+/* Within the integers that JSON keeps exact. */
+#define GH_ROW_MANY 9e15
+
+/* clang-format off */
+#define GH_ROW(path, type, record, member, fallback, least, greatest, flags) \
+  {path, type, offsetof(record, member), fallback, least, greatest, flags, NULL}
+#define GH_ROW_OF_WORDS(path, record, member, fallback, words) \
+  {path, ROW_WORD, offsetof(record, member), fallback, 0, 0, 0, words}
+#define GH_ROW_FIXED(path, fallback) {path, ROW_FIXED, 0, fallback, 0, 0, 0, NULL}
+/* clang-format on */
 
 #endif

@@ -3,6 +3,7 @@
 #include "models/tensors_write.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,22 +36,26 @@ static gh_tensor *given_mask(void *user, gh_graph *g, const char *layer, const g
   return t;
 }
 
-/* The given numbers of patch tokens; tokens is how many there are. */
-static gh_status fill_index(gh_error *err, gh_probe_state *p, gh_tensor *t, int64_t tokens) {
-  const gh_st_tensor *given = gh_safetensors_find(p->inputs, "local_index");
+/* The given integers, each in [0, input->below). */
+static gh_status fill_index(gh_error *err, gh_probe_state *p, const gh_step_input *input) {
+  gh_tensor *t = input->tensor;
+  const gh_st_tensor *given = gh_safetensors_find(p->inputs, input->name);
   int64_t n = gh_tensor_elements(t);
-  if (!given || given->rank != 2 || given->shape[0] != t->shape[0] || given->shape[1] != t->shape[1])
-    return gh_fail(err, GH_ERROR_FORMAT,
-                   "%s: condition.local_tokens asks for local_index (%lld, %lld), which tokens a sample",
-                   gh_safetensors_path(p->inputs), (long long)t->shape[0], (long long)t->shape[1]);
+  char shape[96] = "";
+  for (int i = 0; i < t->rank; i++)
+    snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", i ? ", " : "", (long long)t->shape[i]);
+  bool same = given && given->rank == t->rank && !memcmp(given->shape, t->shape, (size_t)t->rank * sizeof *t->shape);
+  if (!same)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s (%s) is missing: which of the %lld %s each sample has",
+                   gh_safetensors_path(p->inputs), input->name, shape, (long long)input->below, input->what);
   int32_t *index = gh_alloc(err, (size_t)n, sizeof *index);
   gh_status status = index ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t i = 0; i < n && !status; i++) {
     int64_t value = 0;
     status = gh_st_read_i64(err, given, i, 1, &value);
-    if (!status && (value < 0 || value >= tokens))
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: local_index: %lld is none of the %lld patch tokens",
-                       gh_safetensors_path(p->inputs), (long long)value, (long long)tokens);
+    if (!status && (value < 0 || value >= input->below))
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is none of the %lld %s", gh_safetensors_path(p->inputs),
+                       input->name, (long long)value, (long long)input->below, input->what);
     if (!status) index[i] = (int32_t)value;
   }
   if (!status) status = gh_tensor_write(err, p->device, t, index);
@@ -59,34 +64,46 @@ static gh_status fill_index(gh_error *err, gh_probe_state *p, gh_tensor *t, int6
 }
 
 static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
-  static const char *const names[] = {"images", "latent_noise", "pixel_values", "latents", "noise", "t"};
-  for (size_t i = 0; i < GH_COUNT(names); i++) {
-    gh_tensor *t = gh_store_find(p->store, gh_name_make("input.%s", names[i]).text);
-    gh_status status = t ? fill(err, p, t, names[i]) : GH_OK;
+  gh_status status = GH_OK;
+  for (int i = 0; i < p->step.input_count && !status; i++) {
+    const gh_step_input *input = &p->step.inputs[i];
+    status = input->below ? fill_index(err, p, input) : fill(err, p, input->tensor, input->name);
+  }
+  return status;
+}
+
+/* Pictures, or pixels that are normalised already; how many there are is the batch. */
+static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_source *source, int64_t *batch) {
+  const gh_st_tensor *images = gh_safetensors_find(p->inputs, "images"), *pixels = NULL;
+  if (!images) {
+    const int64_t any[4] = {-1, 3, -1, -1};
+    gh_status status = gh_safetensors_expect(err, p->inputs, "pixel_values", 4, any, &pixels);
     if (status) return status;
   }
-  gh_tensor *index = gh_store_find(p->store, "input.local_index");
-  return index ? fill_index(err, p, index, gh_vision_patches(&p->models.clip)) : GH_OK;
+  const gh_st_tensor *given = images ? images : pixels;
+  *source = images ? GH_STEP_GIVEN_IMAGES : GH_STEP_GIVEN_PIXELS;
+  *batch = given->rank ? given->shape[0] : 0;
+  if (*batch > 0) return GH_OK;
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is empty", gh_safetensors_path(p->inputs), given->name);
 }
 
 static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *config, int stage) {
-  const gh_st_tensor *t = NULL;
-  gh_status status = gh_safetensors_expect(err, p->inputs, "t", 1, (int64_t[]){-1}, &t);
+  gh_step_source source;
+  int64_t batch = 0;
+  gh_status status = find_images(err, p, &source, &batch);
   if (!status) status = gh_store_create(err, p->device, &p->store);
   if (status) return status;
   gh_setup_lora(&p->lora, config, &p->models, NULL);
   p->lora.mask = given_mask;
   p->lora.user = p;
   gh_step_spec spec =
-      gh_setup_step(config, &p->models, stage, t->shape[0], stage == 2 && config->lora.enabled ? &p->lora : NULL);
+      gh_setup_step(config, &p->models, stage, batch, stage == 2 && config->lora.enabled ? &p->lora : NULL);
   spec.device = p->device;
   spec.store = p->store;
-  spec.source = gh_safetensors_find(p->inputs, "images") ? GH_STEP_GIVEN_IMAGES : GH_STEP_GIVEN_LATENTS;
+  spec.source = source;
   status = gh_step_record(err, &spec, &p->step);
   if (status) return status;
-  gh_graph_keep(p->step.graph, p->step.condition);
-  gh_graph_keep(p->step.graph, p->step.latents);
-  gh_graph_keep(p->step.graph, p->step.prediction);
+  for (int i = 0; i < p->step.output_count; i++) gh_graph_keep(p->step.graph, p->step.outputs[i].tensor);
   status = gh_graph_plan(err, p->step.graph);
   const gh_step_values values = {
       .update = 1, .samples = (uint32_t)spec.batch, .weight = 1 / (double)spec.batch, .beta1 = 0.9, .beta2 = 0.999};
@@ -99,9 +116,8 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
 
 static int list_results(const gh_probe_state *p, gh_named_tensor *results) {
   int n = 0;
-  results[n++] = (gh_named_tensor){gh_name_make("condition"), p->step.condition};
-  results[n++] = (gh_named_tensor){gh_name_make("latents"), p->step.latents};
-  results[n++] = (gh_named_tensor){gh_name_make("prediction"), p->step.prediction};
+  for (int i = 0; i < p->step.output_count; i++)
+    results[n++] = (gh_named_tensor){gh_name_make("%s", p->step.outputs[i].name), p->step.outputs[i].tensor};
   for (int i = 0; i < gh_store_count(p->store); i++) {
     const gh_tensor *t = gh_store_at(p->store, i);
     if (t->trainable) results[n++] = (gh_named_tensor){gh_name_make("grad.%s", t->name), t->grad};
@@ -138,7 +154,7 @@ static gh_status write_values(gh_error *err, gh_probe_state *p, gh_safetensors_w
 }
 
 static gh_status write_results(gh_error *err, gh_probe_state *p, const char *out) {
-  gh_named_tensor *results = gh_alloc(err, (size_t)gh_store_count(p->store) + 3, sizeof *results);
+  gh_named_tensor *results = gh_alloc(err, (size_t)gh_store_count(p->store) + GH_STEP_OUTPUTS, sizeof *results);
   gh_safetensors_writer *writer = NULL;
   gh_status status = results ? gh_safetensors_writer_new(err, &writer, out) : GH_ERROR_MEMORY;
   if (!status) status = write_values(err, p, writer, results, list_results(p, results));
@@ -149,8 +165,7 @@ static gh_status write_results(gh_error *err, gh_probe_state *p, const char *out
 
 gh_status gh_probe(gh_error *err, const gh_config *config, int stage, const char *inputs, const char *out) {
   gh_probe_state p = {0};
-  gh_status status = gh_setup_refuse(err, config);
-  if (!status) status = gh_setup_device(err, config->device, false, &p.device);
+  gh_status status = gh_setup_device(err, config->device, false, &p.device);
   if (!status) status = gh_safetensors_open(err, &p.inputs, inputs);
   if (!status) status = gh_models_open(err, &p.models, config, NULL, NULL);
   if (!status) status = record(err, &p, config, stage);

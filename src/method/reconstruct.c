@@ -1,7 +1,7 @@
 #include "method/reconstruct.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "io/png_write.h"
+#include "method/objective.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -91,29 +91,41 @@ static void show_step(void *user, int step) {
   gh_progress_update(&shown->progress, shown->before + (uint64_t)step, NULL);
 }
 
-gh_status gh_reconstruct_sample(gh_error *err, gh_reconstruction *r, gh_sampler *sampler, uint64_t seed) {
-  int64_t batch = sampler->spec.batch, n = sampler->spec.tokens * sampler->spec.flux.channels;
-  float *noise = gh_alloc(err, (size_t)(batch * n), sizeof *noise);
+static gh_status draw_all(gh_error *err, gh_reconstruction *r, const gh_drawing *drawing, void *drawer, int64_t batch,
+                          uint64_t seed) {
   float *conditions = gh_alloc(err, (size_t)(batch * r->width), sizeof *conditions);
   float *images = gh_alloc(err, (size_t)(batch * plane(r)), sizeof *images);
-  gh_status status = noise && conditions && images ? GH_OK : GH_ERROR_MEMORY;
-  gh_stream stream = gh_stream_make(seed, 0, "reconstruct", "");
+  gh_status status = conditions && images ? GH_OK : GH_ERROR_MEMORY;
   gh_shown shown = {0};
-  gh_progress_start(&shown.progress, "reconstruct", "steps",
-                    (uint64_t)(GH_CEIL_DIV(r->count, batch) * GH_SAMPLER_STEPS), 0);
+  gh_progress_start(&shown.progress, "reconstruct", "steps", (uint64_t)(GH_CEIL_DIV(r->count, batch) * drawing->steps),
+                    0);
   for (int64_t first = 0; first < r->count && !status; first += batch) {
     int64_t count = GH_MIN(batch, r->count - first);
     memcpy(conditions, r->conditions + first * r->width, (size_t)(count * r->width) * sizeof *conditions);
-    for (int64_t b = 0; b < batch; b++) gh_stream_normals(stream, (uint64_t)(first + b), 0, n, noise + b * n);
-    status = gh_sampler_run(err, sampler, NULL, images, conditions, noise, show_step, &shown);
-    shown.before += GH_SAMPLER_STEPS;
-    float *to = r->images + first * plane(r);
-    for (int64_t i = 0; i < count * plane(r) && !status; i++) to[i] = (images[i] + 1) / 2;
+    status = drawing->draw(err, drawer, images, conditions, seed, (uint64_t)first, show_step, &shown);
+    shown.before += (uint64_t)drawing->steps;
+    if (!status) memcpy(r->images + first * plane(r), images, (size_t)(count * plane(r)) * sizeof *images);
   }
   if (shown.progress.terminal) gh_progress_end(&shown.progress);
-  free(noise);
   free(conditions);
   free(images);
+  return status;
+}
+
+gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *device, const gh_models *models,
+                              int64_t batch, uint64_t seed) {
+  const gh_drawing *drawing = models->objective->drawing;
+  const gh_drawing_spec spec = {
+      .device = device, .models = models, .batch = GH_MIN(batch, r->count), .width = r->width};
+  void *drawer = NULL;
+  if (!drawing) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s cannot draw pictures", models->objective->kind.foreign);
+  if (r->side != models->clip.image)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "the encoder reads pictures of %lld x %lld pixels, the run's denoiser draws %d x %d",
+                   (long long)r->side, (long long)r->side, models->clip.image, models->clip.image);
+  gh_status status = drawing->open(err, &spec, &drawer);
+  if (!status) status = draw_all(err, r, drawing, drawer, spec.batch, seed);
+  drawing->close(drawer);
   return status;
 }
 

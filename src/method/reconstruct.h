@@ -4,7 +4,7 @@
 
 #include "data/source.h"
 #include "encode/embed.h"
-#include "method/sampler.h"
+#include "method/drawing.h"
 
 typedef struct gh_reconstruction {
   int64_t places, count; /* n places, of which the first `count` are taken */
@@ -19,8 +19,10 @@ typedef struct gh_reconstruction {
  * a warning. */
 gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *out, gh_embedder *embedder, const gh_source *source,
                                 int64_t limit);
-/* Samples an image from each condition, a batch of the sampler's at a time; place i draws its noise from (seed, i). */
-gh_status gh_reconstruct_sample(gh_error *err, gh_reconstruction *r, gh_sampler *sampler, uint64_t seed);
+/* Draws an image from each condition with the models' objective, at most `batch` at a time; place i draws its noise
+ * from (seed, i). GH_ERROR_UNSUPPORTED where the objective cannot draw. */
+gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *device, const gh_models *models,
+                              int64_t batch, uint64_t seed);
 void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
 
 /* Peak signal-to-noise ratio of an image's pixels, clamped to [0, 1], in dB. */

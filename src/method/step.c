@@ -1,11 +1,9 @@
-#include "method/step.h"
-#include "base/random.h"
 #include "cl/step.h"
+#include "base/random.h"
+#include "method/objective.h"
 
 #include <math.h>
 #include <string.h>
-
-#define PACK 2 /* latents are packed 2 x 2 into tokens of 4 * channels */
 
 gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int rank, const int64_t *shape,
                          gh_tensor **out) {
@@ -41,7 +39,7 @@ gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, cons
 }
 
 gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step *step, int64_t replays) {
-  const gh_tensor *sent[] = {step->block, step->images, step->moments};
+  const gh_tensor *sent[] = {step->block, step->images, step->targets};
   gh_status status = GH_OK;
   for (size_t i = 0; i < GH_COUNT(sent) && !status; i++) {
     if (!sent[i]) continue;
@@ -53,114 +51,135 @@ gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step 
   return status;
 }
 
-/* ---- the parts of Algorithm 1 ---- */
+gh_status gh_step_clear_logs(gh_error *err, gh_device *device, const gh_step *step) {
+  static const float zero;
+  gh_status status = GH_OK;
+  for (int i = 0; i < step->log_count && !status; i++) status = gh_tensor_send(err, device, step->logs[i], &zero);
+  return status;
+}
 
-typedef struct gh_recording {
-  const gh_step_spec *spec;
-  gh_graph *g;
-  gh_module encoder, autoencoder, denoiser;
-  gh_step *step;
-} gh_recording;
+/* ---- what an objective records with ---- */
 
-static gh_tensor *input(gh_recording *r, const char *name, int rank, const int64_t *shape) {
-  gh_tensor *t = NULL;
-  if (!gh_graph_failed(r->g)) gh_step_tensor(gh_graph_error(r->g), r->spec->store, name, rank, shape, &t);
+bool gh_recording_draws(const gh_recording *r) {
+  return r->spec->source == GH_STEP_DRAWN || r->spec->source == GH_STEP_GIVEN_TARGETS;
+}
+
+gh_stream gh_recording_stream(const gh_recording *r, const char *purpose) {
+  return gh_stream_make(r->spec->seed, r->spec->stage, purpose, "");
+}
+
+static gh_tensor *input(gh_recording *r, const gh_step_input *described, gh_dtype dtype, int rank,
+                        const int64_t *shape) {
+  gh_step *step = r->step;
+  gh_error *err = gh_graph_error(r->graph);
+  if (gh_graph_failed(r->graph)) return NULL;
+  if (step->input_count == GH_STEP_INPUTS) {
+    gh_graph_fail(r->graph, NULL, "input.%s: a step has at most %d inputs", described->name, GH_STEP_INPUTS);
+    return NULL;
+  }
+  const gh_name name = gh_name_make("input.%s", described->name);
+  gh_tensor *t = gh_store_find(r->spec->store, name.text);
+  if (!t && gh_store_add(err, r->spec->store, name.text, dtype, rank, shape, &t)) return NULL;
+  step->inputs[step->input_count] = *described;
+  step->inputs[step->input_count++].tensor = t;
   return t;
 }
 
-/* Tokens, channels and the latents' side for the encoder's image size. */
-static int64_t latent_side(const gh_models *m) { return m->clip.image / gh_vae_factor(&m->vae); }
-
-static bool draws(const gh_step_spec *s) { return s->source == GH_STEP_DRAWN || s->source == GH_STEP_GIVEN_MOMENTS; }
-
-static gh_tensor *drawn(gh_recording *r, const char *purpose, int rank, const int64_t *shape) {
-  gh_stream stream = gh_stream_make(r->spec->seed, r->spec->stage, purpose, "");
-  return gh_random_normal(r->g, r->step->block, stream.key, rank, shape);
+gh_tensor *gh_recording_input(gh_recording *r, const char *name, int rank, const int64_t *shape) {
+  return input(r, &(gh_step_input){.name = name}, GH_F32, rank, shape);
 }
 
-/* x1 (B, N, 64): the autoencoder's sample, shifted, scaled and packed. */
-static gh_tensor *latents_of(gh_recording *r, gh_tensor *images) {
-  static const double half[3] = {0.5, 0.5, 0.5};
-  const gh_models *m = r->spec->models;
-  int64_t side = latent_side(m), shape[4] = {r->spec->batch, m->vae.latent, side, side};
-  if (r->spec->source == GH_STEP_GIVEN_LATENTS)
-    return input(r, "input.latents", 3,
-                 (int64_t[]){r->spec->batch, side * side / (PACK * PACK), (int64_t)m->vae.latent * PACK * PACK});
-  gh_tensor *eps = draws(r->spec) ? drawn(r, "latent", 4, shape) : input(r, "input.latent_noise", 4, shape);
-  gh_tensor *moments = NULL;
-  if (r->spec->source == GH_STEP_GIVEN_MOMENTS)
-    moments = r->step->moments = input(r, "input.moments", 4, (int64_t[]){shape[0], 2 * shape[1], side, side});
+gh_tensor *gh_recording_index(gh_recording *r, const char *name, int rank, const int64_t *shape, int64_t below,
+                              const char *what) {
+  return input(r, &(gh_step_input){.name = name, .below = below, .what = what}, GH_I32, rank, shape);
+}
+
+gh_tensor *gh_recording_noise(gh_recording *r, const char *purpose, const char *name, int rank, const int64_t *shape) {
+  if (!gh_recording_draws(r)) return gh_recording_input(r, name, rank, shape);
+  return gh_random_normal(r->graph, r->step->block, gh_recording_stream(r, purpose).key, rank, shape);
+}
+
+gh_tensor *gh_recording_tokens(gh_recording *r) {
+  const gh_step_spec *s = r->spec;
+  if (!r->local || s->local_tokens == r->local->shape[1]) return r->local; /* all of them: nothing is drawn */
+  const int64_t shape[2] = {s->batch, s->local_tokens}, patches = r->local->shape[1];
+  gh_tensor *index =
+      gh_recording_draws(r)
+          ? gh_random_index(r->graph, r->step->block, gh_recording_stream(r, "local").key, s->batch, patches, shape[1])
+          : gh_recording_index(r, "local_index", 2, shape, patches, "patch tokens");
+  return gh_gather_rows(r->graph, r->local, index);
+}
+
+void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t) {
+  gh_step *step = r->step;
+  if (gh_graph_failed(r->graph)) return;
+  if (step->output_count == GH_STEP_OUTPUTS)
+    gh_graph_fail(r->graph, NULL, "output %s: a step has at most %d outputs", name, GH_STEP_OUTPUTS);
   else
-    moments = gh_vae_encode(&r->autoencoder, &m->vae, gh_normalize_image(r->g, images, half, half));
-  return gh_patchify(r->g, gh_gaussian_sample(r->g, moments, eps, GH_VAE_SHIFT, GH_VAE_SCALE), PACK);
+    step->outputs[step->output_count++] = (gh_step_output){name, t};
 }
 
-static gh_tensor *condition_of(gh_recording *r, gh_tensor *images, gh_tensor **local) {
+/* The name of the objective's n-th recorded number. */
+static const char *log_name(const gh_objective *objective, int n) {
+  const gh_objective_log *log = objective->logs;
+  for (; log && log->name; log++)
+    if (!log->of_loss && n-- == 0) return log->name;
+  return NULL;
+}
+
+void gh_recording_log(gh_recording *r, gh_tensor *value) {
+  gh_step *step = r->step;
+  const char *name = log_name(r->spec->models->objective, step->log_count);
+  if (gh_graph_failed(r->graph)) return;
+  if (!name || step->log_count == GH_STEP_LOGS) {
+    gh_graph_fail(r->graph, NULL, "number %d that is logged has no name", step->log_count + 1);
+    return;
+  }
+  gh_tensor *total = NULL;
+  if (gh_step_tensor(gh_graph_error(r->graph), r->spec->store, gh_name_make("log.%s", name).text, 0, NULL, &total))
+    return;
+  gh_accumulate(r->graph, total, value);
+  step->logs[step->log_count++] = total;
+}
+
+/* ---- the step ---- */
+
+static gh_tensor *condition_of(gh_recording *r, gh_tensor *images) {
   const gh_models *m = r->spec->models;
   gh_tensor *pixels = images;
-  if (r->spec->source != GH_STEP_GIVEN_LATENTS) pixels = gh_normalize_image(r->g, images, m->image_mean, m->image_std);
-  return gh_vision_tower(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? local : NULL);
+  if (r->spec->source != GH_STEP_GIVEN_PIXELS)
+    pixels = gh_normalize_image(r->graph, images, m->image_mean, m->image_std);
+  return gh_vision_tower(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? &r->local : NULL);
 }
 
-/* The patch tokens that join the context, (B, K, D) of (B, N, D). All of them: as they are, nothing is drawn. */
-static gh_tensor *chosen_tokens(gh_recording *r, gh_tensor *local) {
-  const gh_step_spec *s = r->spec;
-  if (!local || s->local_tokens == local->shape[1]) return local;
-  gh_tensor *index = NULL;
-  if (draws(s)) {
-    gh_stream stream = gh_stream_make(s->seed, s->stage, "local", "");
-    index = gh_random_index(r->g, r->step->block, stream.key, s->batch, local->shape[1], s->local_tokens);
-  } else if (!gh_graph_failed(r->g) && !(index = gh_store_find(s->store, "input.local_index"))) {
-    const int64_t shape[2] = {s->batch, s->local_tokens};
-    gh_store_add(gh_graph_error(r->g), s->store, "input.local_index", GH_I32, 2, shape, &index);
-  }
-  return gh_gather_rows(r->g, local, index);
-}
-
-static gh_tensor *timesteps(gh_recording *r) {
-  const gh_step_spec *s = r->spec;
-  if (!draws(s)) return input(r, "input.t", 1, &s->batch);
-  gh_stream stream = gh_stream_make(s->seed, s->stage, "timestep", "");
-  return gh_random_timestep(r->g, r->step->block, stream.key, s->batch, s->timestep == GH_TIMESTEP_UNIFORM,
-                            s->timestep_scale);
+static gh_tensor *targets_of(gh_recording *r, gh_tensor *images) {
+  const gh_models *m = r->spec->models;
+  gh_target target;
+  if (!gh_objective_target(m, &target) || r->spec->source == GH_STEP_GIVEN_PIXELS) return NULL;
+  if (r->spec->source != GH_STEP_GIVEN_TARGETS) return m->objective->compute_target(&r->frozen, m, images);
+  int64_t shape[GH_MAX_RANK] = {r->spec->batch};
+  for (int i = 0; i < target.rank; i++) shape[i + 1] = target.shape[i];
+  return r->step->targets = input(r, &(gh_step_input){.name = target.name}, target.dtype, target.rank + 1, shape);
 }
 
 static void record(gh_recording *r) {
   const gh_step_spec *s = r->spec;
   gh_step *step = r->step;
+  gh_graph *g = r->graph;
   int64_t side = s->models->clip.image;
-  bool pixels = s->source == GH_STEP_GIVEN_LATENTS;
-  step->images = input(r, pixels ? "input.pixel_values" : "input.images", 4, (int64_t[]){s->batch, 3, side, side});
-  gh_tensor *local = NULL, *vector, *context, *x_t = NULL, *target = NULL;
-  gh_graph_phase(r->g, "encoder");
-  step->condition = condition_of(r, step->images, &local);
-  gh_graph_segment(r->g); /* the frozen autoencoder is on its own: nothing recomputes it */
-  gh_graph_phase(r->g, "autoencoder");
-  step->latents = latents_of(r, step->images);
-  gh_graph_segment(r->g);
-  gh_graph_phase(r->g, "denoiser");
-  gh_projectors(&r->denoiser, &s->models->flux, step->condition, chosen_tokens(r, local), &vector, &context);
-  gh_tensor *t = timesteps(r);
-  if (gh_graph_failed(r->g)) return;
-  gh_tensor *x0 =
-      draws(s) ? drawn(r, "noise", 3, step->latents->shape) : input(r, "input.noise", 3, step->latents->shape);
-  gh_flow_interpolate(r->g, step->latents, x0, t, s->noise_at_one, &x_t, &target);
-  step->prediction = gh_flux_denoiser(&r->denoiser, &s->models->flux, x_t, t, vector, context);
-  step->loss = gh_mse_loss(r->g, step->prediction, target, step->block);
-  gh_accumulate(r->g, step->loss_total, step->loss);
-  gh_graph_recompute(r->g, s->recompute);
-  gh_graph_differentiate(r->g, step->loss);
-}
-
-static gh_status check_sizes(gh_error *err, const gh_models *m) {
-  int factor = gh_vae_factor(&m->vae) * PACK;
-  if (m->clip.image % factor)
-    return gh_fail(err, GH_ERROR_CONFIG, "the encoder's image size %d is no multiple of the autoencoder's %d",
-                   m->clip.image, factor);
-  if (m->flux.channels != m->vae.latent * PACK * PACK)
-    return gh_fail(err, GH_ERROR_CONFIG, "the denoiser takes %d channels, the autoencoder gives %d", m->flux.channels,
-                   m->vae.latent * PACK * PACK);
-  return gh_flux_config_check(err, &m->flux);
+  const char *images = s->source == GH_STEP_GIVEN_PIXELS ? "pixel_values" : "images";
+  step->images = gh_recording_input(r, images, 4, (int64_t[]){s->batch, 3, side, side});
+  gh_graph_phase(g, "encoder");
+  gh_tensor *condition = condition_of(r, step->images);
+  gh_recording_output(r, "condition", condition);
+  gh_graph_segment(g); /* the frozen autoencoder is on its own: nothing recomputes it */
+  gh_graph_phase(g, "autoencoder");
+  gh_tensor *targets = targets_of(r, step->images);
+  s->models->objective->record(r, condition, targets);
+  if (gh_graph_failed(g)) return;
+  gh_accumulate(g, step->loss_total, step->loss);
+  gh_graph_recompute(g, s->recompute);
+  gh_graph_differentiate(g, step->loss);
 }
 
 /* Whether a layer of that name, or whose name ends with .target, has been adapted. */
@@ -184,21 +203,24 @@ static gh_status check_targets(gh_error *err, const gh_lora *lora, const gh_stor
   return GH_OK;
 }
 
+static gh_status check_models(gh_error *err, const gh_models *m) {
+  return m->objective->check ? m->objective->check(err, m) : GH_OK;
+}
+
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
   *step = (gh_step){0};
   gh_graph *g = NULL;
-  if (check_sizes(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
+  if (check_models(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
       gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || gh_graph_create(err, spec->device, &g))
     return err->status;
   const gh_models *m = spec->models;
   bool direct = spec->stage == 2 && !spec->lora;
   gh_module base = {.graph = g, .store = spec->store, .seed = spec->seed, .draft = spec->draft};
-  gh_recording r = {.spec = spec, .g = g, .encoder = base, .autoencoder = base, .denoiser = base, .step = step};
+  gh_recording r = {.spec = spec, .graph = g, .encoder = base, .frozen = base, .denoiser = base, .step = step};
   r.encoder.weights = m->clip_file;
   r.encoder.trainable = direct;
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
-  r.autoencoder.weights = m->vae_file;
-  r.encoder.storage = r.denoiser.storage = spec->storage; /* the autoencoder stays float32 */
+  r.encoder.storage = r.denoiser.storage = spec->storage; /* what is frozen stays float32 */
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);

@@ -1,32 +1,20 @@
-/* One training step as a graph: images to loss and gradients (the paper's Algorithm 1). Training, `probe` and the tests
- * record the same function; they differ in what is drawn and what is given. */
+/* One training step as a graph: images to loss and gradients (the paper's Algorithms 1 and 2). Training, `probe` and
+ * the tests record the same function; they differ in what is drawn and what is given.
+ *
+ * The step encodes the images to the condition, gets the objective's targets, and has the objective record the loss
+ * from both (method/objective.h). */
 #ifndef GH_METHOD_STEP_H
 #define GH_METHOD_STEP_H
 
-#include "config/config.h"
-#include "models/flux_dit.h"
-#include "models/flux_vae.h"
+#include "method/models.h"
 #include "models/lora.h"
-#include "models/vision.h"
-
-/* The models of a run: sizes, and the files their weights come from. */
-typedef struct gh_models {
-  gh_vision_config clip;
-  gh_vae_config vae;
-  gh_flux_config flux;
-  double image_mean[3], image_std[3]; /* the encoder's normalisation */
-  gh_safetensors *clip_file, *vae_file;
-  gh_safetensors *denoiser_file; /* denoiser and projectors; NULL: initialised from the seed */
-  gh_safetensors *adapter_file;  /* a PEFT adapter; NULL: fresh */
-} gh_models;
 
 /* What the step starts from. Given tensors stand in the store under the names in brackets. */
 typedef enum gh_step_source {
-  GH_STEP_DRAWN,         /* images given [input.images]; noise, t and the latent's noise drawn on the device */
-  GH_STEP_GIVEN_MOMENTS, /* the same, but the autoencoder's moments are given too [input.moments]: it is not run */
-  GH_STEP_GIVEN_IMAGES,  /* [input.images], [input.latent_noise], [input.noise], [input.t] */
-  GH_STEP_GIVEN_LATENTS  /* [input.pixel_values], [input.latents], [input.noise], [input.t] */
-  /* and, in the latter two, where fewer than all patch tokens join the context: [input.local_index] (B, K) int32 */
+  GH_STEP_DRAWN,         /* images given [input.images]; all that is random is drawn on the device */
+  GH_STEP_GIVEN_TARGETS, /* the same, but the objective's targets are given too [input.NAME], and not computed */
+  GH_STEP_GIVEN_IMAGES,  /* [input.images], and all that is random is given */
+  GH_STEP_GIVEN_PIXELS   /* [input.pixel_values], normalised already: targets are given, and all that is random */
 } gh_step_source;
 
 typedef struct gh_step_spec {
@@ -35,30 +23,46 @@ typedef struct gh_step_spec {
   const gh_models *models;
   gh_step_source source;
   int stage;     /* 1: denoiser and projectors train; 2: the encoder does */
-  int64_t batch; /* samples a replay: the micro-batch */
+  int64_t batch; /* samples per replay: the micro-batch */
   uint64_t seed;
-  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
-  bool train_denoiser; /* in stage 2 too ("all") */
-  const gh_lora *lora; /* stage 2; NULL: direct tuning */
-  gh_timestep_law timestep;
-  double timestep_scale;
-  bool noise_at_one; /* the time convention (FLUX's); otherwise the paper's */
-  bool recompute;    /* what a block made is made again for its gradients, not kept */
-  bool draft;        /* models without files get any numbers, quickly: for measuring speed */
-  int64_t
-      local_tokens; /* patch tokens that join the context: all of them in order, or fewer, drawn a sample; 0: none */
+  gh_dtype storage;     /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
+  bool train_denoiser;  /* in stage 2 too ("all") */
+  const gh_lora *lora;  /* stage 2; NULL: direct tuning */
+  bool recompute;       /* what a block made is computed again for its gradients, not kept */
+  bool draft;           /* models without files get any numbers, quickly: for measuring speed */
+  int64_t local_tokens; /* patch tokens per sample that join the context: all in order, or fewer, drawn; 0: none */
 } gh_step_spec;
+
+/* A tensor that a probe gives, and one that it reads. */
+typedef struct gh_step_input {
+  const char *name; /* static text; the tensor is "input.<name>" */
+  gh_tensor *tensor;
+  int64_t below;    /* of integers: each is in [0, below) */
+  const char *what; /* that they number: "patch tokens" */
+} gh_step_input;
+
+typedef struct gh_step_output {
+  const char *name;
+  gh_tensor *tensor;
+} gh_step_output;
+
+#define GH_STEP_INPUTS  16
+#define GH_STEP_OUTPUTS 8
+#define GH_STEP_LOGS    8
 
 typedef struct gh_step {
   gh_graph *graph;
   gh_tensor *images;     /* the input: (B, 3, S, S) in [0, 1], or the given pixel_values */
-  gh_tensor *moments;    /* the input (B, 2 * latent, S/8, S/8) of GH_STEP_GIVEN_MOMENTS, else NULL */
+  gh_tensor *targets;    /* the input of GH_STEP_GIVEN_TARGETS (B, ...), else NULL */
   gh_tensor *block;      /* (16) uint32, cl/step.h */
   gh_tensor *loss_total; /* () persistent: adds up over the micro-batches of an update */
   gh_tensor *loss;       /* () */
-  gh_tensor *condition;  /* (B, D) */
-  gh_tensor *latents;    /* x1, (B, N, 64) */
-  gh_tensor *prediction; /* (B, N, 64) */
+  gh_step_input inputs[GH_STEP_INPUTS];
+  int input_count;
+  gh_step_output outputs[GH_STEP_OUTPUTS]; /* "condition" (B, D) and the objective's */
+  int output_count;
+  gh_tensor *logs[GH_STEP_LOGS]; /* () persistent: the objective's other numbers, which add up as the loss does */
+  int log_count;
 } gh_step;
 
 /* Records and differentiates; does not plan. The graph is the caller's to free. A LoRA target that adapts nothing is
@@ -72,13 +76,16 @@ typedef struct gh_step_values {
   uint64_t update;  /* 1, 2, ...: Adam's t */
   uint64_t ordinal; /* of the micro-batch's first sample in the stage's stream */
   uint32_t samples; /* that count */
-  double weight;    /* of each: 1 / samples an update */
+  double weight;    /* of each: 1 / samples per update */
 } gh_step_values;
 /* Sends them, without waiting. */
 gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, const gh_step_values *values);
 
-/* Staging memory for what so many replays are sent, which may all be under way: images, moments, step blocks. */
+/* Staging memory for what so many replays are sent, which may all be in flight: images, targets, step blocks. */
 gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step *step, int64_t replays);
+
+/* Clears the logged numbers before an update's first micro-batch, without waiting. */
+gh_status gh_step_clear_logs(gh_error *err, gh_device *device, const gh_step *step);
 
 /* Finds or adds a persistent float32 tensor. */
 gh_status gh_step_tensor(gh_error *err, gh_store *store, const char *name, int rank, const int64_t *shape,

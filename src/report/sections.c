@@ -31,6 +31,10 @@ static const char *text_at(const gh_json *node, const char *path, const char *fa
   return text;
 }
 
+/* A key of info.json, and its name in runs of earlier versions. */
+#define FLOP        "flop_per_micro_batch"
+#define FLOP_BEFORE "flop_a_micro_batch"
+
 static double number_at(const gh_json *node, const char *path) {
   double value = NAN;
   gh_error ignored;
@@ -345,7 +349,7 @@ static void row_of_stage(const gh_report_view *v, int number) {
   gh_page_add(v->page, isnan(micro_batch) ? "<td></td>" : "<td>%.0f</td>", micro_batch);
   cell_bytes(v->page, lasting);
   cell_bytes(v->page, step);
-  cell_number(v->page, "", number_at(info, "flop_a_micro_batch") / 1e9 / micro_batch);
+  cell_number(v->page, "", number_at(info, gh_json_member(info, FLOP) ? FLOP : FLOP_BEFORE) / 1e9 / micro_batch);
   cell_duration(v->page, median_of(c->seconds, c->count));
   cell_number(v->page, "", median_of(c->speed, c->count));
   cell_duration(v->page, total);
@@ -407,7 +411,12 @@ void gh_report_configuration(const gh_report_view *v) {
   gh_json *fallback = NULL;
   gh_error *err = &v->page->err;
   gh_report_open(v, "Configuration", "Strong: other than the default.");
-  if (!err->status && !gh_config_defaults(err, &defaults)) {
+  const gh_json *kind = gh_json_at(v->data->config, "denoiser.kind");
+  const char *name = NULL;
+  char set[128];
+  if (kind) gh_json_to_string(NULL, kind, "denoiser.kind", &name);
+  snprintf(set, sizeof set, "denoiser.kind=%s", name ? name : "");
+  if (!err->status && !gh_config_defaults(err, &defaults, (const char *const[]){set}, name ? 1 : 0)) {
     gh_config_to_json(err, &fallback, &defaults);
     gh_config_free(&defaults);
   }

@@ -184,7 +184,8 @@ gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, 
       !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
       !gh_json_put_int(err, o, "evaluation_bytes", b->evaluation_bytes) &&
       !gh_json_put_int(err, o, "peak_bytes", gh_budget_peak(b)) &&
-      !gh_json_put_double(err, o, "flop_a_micro_batch", b->flops) &&
+      !gh_json_put_double(err, o, "flop_per_micro_batch", b->flops) &&
+      !gh_json_put_renamed(err, o, "flop_per_micro_batch", "flop_a_micro_batch") &&
       !gh_json_put_int(err, o, "micro_batch", micro_batch) && !gh_json_put_bool(err, o, "recompute", recompute))
     return o;
   gh_json_free(o);

@@ -45,7 +45,7 @@ gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
                      bool recompute);
 
-/* The same as JSON, with the micro-batch: {"parameters_trained", ..., "peak_bytes", "flop_a_micro_batch",
+/* The same as JSON, with the micro-batch: {"parameters_trained", ..., "peak_bytes", "flop_per_micro_batch",
  * "micro_batch", "recompute"}; NULL when memory runs out. */
 gh_json *gh_budget_json(gh_error *err, const gh_budget *budget, int64_t micro_batch, bool recompute);
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LATENT_BATCH 4 /* images the autoencoder takes at once where it only fills a cache */
+#define CACHE_BATCH 4 /* images per launch where only a cache is filled */
 
 void gh_loop_free(gh_loop *l) {
   gh_loader_free(l->loader);
@@ -15,10 +15,10 @@ void gh_loop_free(gh_loop *l) {
   gh_store_free(l->store);
   gh_json_free(l->config_json);
   gh_json_free(l->plan_json);
-  gh_latent_cache_free(l->latents);
+  gh_target_cache_free(l->cache);
   free(l->images);
   free(l->samples);
-  free(l->moments);
+  free(l->targets);
   *l = (gh_loop){0};
 }
 
@@ -42,16 +42,18 @@ static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *
                              .ahead = 2 * (size_t)l->micro_batch};
 }
 
-gh_status gh_loop_open_latents(gh_error *err, gh_loop *l, const gh_models *models, const gh_data_config *data,
-                               uint64_t seed) {
-  const char *named = data->latent_cache_path;
-  char *folder = named ? gh_strdup(err, named) : gh_path_join(err, l->run, "latents");
-  const gh_latent_cache_options options = {.folder = folder,
-                                           .models = models,
-                                           .device = l->device,
-                                           .batch = GH_MIN(l->micro_batch, LATENT_BATCH),
-                                           .images = loader_options(l, data, seed, models->clip.image)};
-  gh_status status = folder ? gh_latent_cache_open(err, &l->latents, &options) : GH_ERROR_MEMORY;
+gh_status gh_loop_open_cache(gh_error *err, gh_loop *l, const gh_models *models) {
+  const gh_config *config = models->config;
+  gh_target_cache_options options = {.device = l->device,
+                                     .batch = GH_MIN(l->micro_batch, CACHE_BATCH),
+                                     .images =
+                                         loader_options(l, &config->data, (uint64_t)config->seed, models->clip.image)};
+  if (!gh_objective_target(models, &options.target))
+    return gh_fail(err, GH_ERROR_CONFIG, "data.latent_cache: %s has nothing to cache", models->objective->kind.foreign);
+  const char *named = config->data.latent_cache_path;
+  char *folder = named ? gh_strdup(err, named) : gh_path_join(err, l->run, options.target.files);
+  options.folder = folder;
+  gh_status status = folder ? gh_target_cache_open(err, &l->cache, &options) : GH_ERROR_MEMORY;
   free(folder);
   return status;
 }
@@ -62,8 +64,8 @@ gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *d
   options.first_ordinal = (uint64_t)(l->done * l->stage->batch);
   l->images = gh_alloc(err, (size_t)(l->micro_batch * 3 * side * side), sizeof *l->images);
   l->samples = gh_alloc(err, (size_t)l->micro_batch, sizeof *l->samples);
-  if (l->step.moments) l->moments = gh_alloc(err, (size_t)gh_tensor_elements(l->step.moments), sizeof *l->moments);
-  if (!l->images || !l->samples || (l->step.moments && !l->moments)) return GH_ERROR_MEMORY;
+  if (l->step.targets) l->targets = gh_alloc(err, (size_t)gh_tensor_bytes(l->step.targets), 1);
+  if (!l->images || !l->samples || (l->step.targets && !l->targets)) return GH_ERROR_MEMORY;
   return gh_loader_create(err, &l->loader, &options);
 }
 
@@ -71,18 +73,18 @@ static double learning_rate(const gh_optimizer_config *o, int64_t update) {
   return update < o->warmup ? o->lr * (double)update / (double)o->warmup : o->lr;
 }
 
-/* The images of `count` samples, and their moments where the step takes those; the rest of the micro-batch is zero. */
+/* The images of `count` samples, and their targets where the step takes those; the rest of the micro-batch is zero. */
 static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   const gh_step *step = &l->step;
   int64_t rest = l->micro_batch - count, image = gh_tensor_elements(step->images) / l->micro_batch;
   gh_status status = gh_loader_next_samples(err, l->loader, l->images, l->samples, (size_t)count);
   memset(l->images + count * image, 0, (size_t)(rest * image) * sizeof *l->images);
   if (!status) status = gh_tensor_send(err, l->device, step->images, l->images);
-  if (status || !step->moments) return status;
-  int64_t entry = gh_tensor_elements(step->moments) / l->micro_batch;
-  status = gh_latent_cache_read(err, l->latents, l->samples, (size_t)count, l->moments);
-  memset(l->moments + count * entry, 0, (size_t)(rest * entry) * sizeof *l->moments);
-  return status ? status : gh_tensor_send(err, l->device, step->moments, l->moments);
+  if (status || !step->targets) return status;
+  int64_t entry = gh_tensor_bytes(step->targets) / l->micro_batch;
+  status = gh_target_cache_read(err, l->cache, l->samples, (size_t)count, l->targets);
+  memset(l->targets + count * entry, 0, (size_t)(rest * entry));
+  return status ? status : gh_tensor_send(err, l->device, step->targets, l->targets);
 }
 
 /* Samples [first, first + micro_batch) of the update that follows `done` others. */
@@ -122,6 +124,7 @@ static gh_status take_ahead(gh_error *err, gh_loop *l) {
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
     gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
+    if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
   }
@@ -153,17 +156,27 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
                  l->label, (long long)l->done + 1, result->loss, result->norm, l->run);
 }
 
+/* The objective's numbers beside the loss. */
+static void add_numbers(gh_metrics_row *row, const gh_objective *objective, const gh_update_result *result) {
+  int recorded = 0;
+  const gh_objective_log *log = objective ? objective->logs : NULL;
+  for (; log && log->name && row->number_count < GH_METRICS_NUMBERS; log++)
+    row->numbers[row->number_count++] =
+        (gh_metrics_number){log->name, log->of_loss ? log->of_loss(result->loss) : result->logs[recorded++]};
+}
+
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
-  const gh_metrics_row row = {.stage = l->number,
-                              .update = l->done,
-                              .updates = l->stage->steps,
-                              .loss = result->loss,
-                              .norm = result->norm,
-                              .learning_rate = learning_rate(&l->stage->optimizer, l->done),
-                              .seconds = seconds,
-                              .samples = l->stage->batch,
-                              .time = gh_metrics_time()};
+  gh_metrics_row row = {.stage = l->number,
+                        .update = l->done,
+                        .updates = l->stage->steps,
+                        .loss = result->loss,
+                        .norm = result->norm,
+                        .learning_rate = learning_rate(&l->stage->optimizer, l->done),
+                        .seconds = seconds,
+                        .samples = l->stage->batch,
+                        .time = gh_metrics_time()};
   bool last = l->done == l->stage->steps;
+  add_numbers(&row, l->objective, result);
   gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
   bool due = last || l->halt || gh_stop_requested() || gh_now() - l->state_written >= 60 * l->state_minutes;

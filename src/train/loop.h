@@ -4,10 +4,11 @@
 #ifndef GH_TRAIN_LOOP_H
 #define GH_TRAIN_LOOP_H
 
-#include "data/latent_cache.h"
+#include "data/target_cache.h"
+#include "method/objective.h"
 #include "train/frozen_choices.h"
+#include "train/stage_report.h"
 #include "train/state.h"
-#include "train/trainer.h"
 #include "train/update.h"
 
 typedef struct gh_loop gh_loop;
@@ -28,10 +29,11 @@ struct gh_loop {
   gh_update update;
   const gh_image_set *set; /* of data.images */
   gh_loader *loader;
-  float *images;             /* (micro_batch, 3, S, S) */
-  gh_loader_sample *samples; /* (micro_batch) what they show */
-  gh_latent_cache *latents;  /* where the step takes the autoencoder's moments, else NULL */
-  float *moments;            /* (micro_batch, 2C, h, w) of them */
+  float *images;                 /* (micro_batch, 3, S, S) */
+  gh_loader_sample *samples;     /* (micro_batch) what they show */
+  const gh_objective *objective; /* of the step; NULL: none, and nothing is logged but the loss */
+  gh_target_cache *cache;        /* where the step takes cached targets, else NULL */
+  char *targets;                 /* (micro_batch, ...) of them */
   int64_t micro_batch;
   int64_t done; /* updates */
   bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error is why not */
@@ -52,9 +54,9 @@ gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config
 gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from);
 /* Records the update for the recorded step, plans both graphs and makes the staging memory of an update's sends. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
-/* Opens the cache that `data` asks for, below the run where it names no folder, and makes what is missing of it. */
-gh_status gh_loop_open_latents(gh_error *err, gh_loop *loop, const gh_models *models, const gh_data_config *data,
-                               uint64_t seed);
+/* Opens the cache of targets that the configuration asks for, below the run where it names no folder, and computes what
+ * is missing of it. */
+gh_status gh_loop_open_cache(gh_error *err, gh_loop *loop, const gh_models *models);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);

@@ -23,16 +23,23 @@ gh_status gh_metrics_scalars(gh_error *err, const char *run, double time, int64_
   return status;
 }
 
+#define MAX_SCALARS 32
+#define TAG_BYTES   64
+
 static gh_status write_scalars(gh_error *err, const char *run, const gh_metrics_row *row) {
-  static const char *const tags[2][4] = {
-      {"stage1/loss", "stage1/grad_norm", "stage1/learning_rate", "stage1/images_per_second"},
-      {"stage2/loss", "stage2/grad_norm", "stage2/learning_rate", "stage2/images_per_second"}};
-  const char *const *tag = tags[row->stage == 2];
-  const gh_scalar scalars[] = {{tag[0], row->loss},
-                               {tag[1], row->norm},
-                               {tag[2], row->learning_rate},
-                               {tag[3], (double)row->samples / row->seconds}};
-  return gh_metrics_scalars(err, run, row->time, row->update, scalars, GH_COUNT(scalars));
+  const gh_metrics_number always[] = {{"loss", row->loss},
+                                      {"grad_norm", row->norm},
+                                      {"learning_rate", row->learning_rate},
+                                      {"images_per_second", (double)row->samples / row->seconds}};
+  gh_scalar scalars[MAX_SCALARS];
+  char tags[MAX_SCALARS][TAG_BYTES];
+  size_t count = 0;
+  for (size_t i = 0; i < GH_COUNT(always) + (size_t)row->number_count; i++, count++) {
+    const gh_metrics_number *n = i < GH_COUNT(always) ? &always[i] : &row->numbers[i - GH_COUNT(always)];
+    snprintf(tags[count], TAG_BYTES, "stage%d/%s", row->stage == 2 ? 2 : 1, n->name);
+    scalars[count] = (gh_scalar){tags[count], n->value};
+  }
+  return gh_metrics_scalars(err, run, row->time, row->update, scalars, count);
 }
 
 static gh_status write_json(gh_error *err, const char *path, const gh_metrics_row *row) {
@@ -47,6 +54,8 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
   if (!status) status = gh_json_put_double(err, line, "time", row->time);
+  for (int i = 0; i < row->number_count && !status; i++)
+    status = gh_json_put_double(err, line, row->numbers[i].name, row->numbers[i].value);
   if (!status) status = gh_json_append_line(err, path, line);
   gh_json_free(line);
   return status;
@@ -154,6 +163,23 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
   return status;
 }
 
+/* The line's keys that write_json does not always write. */
+static gh_status read_numbers(gh_error *err, gh_metrics_row *row, const gh_json *line) {
+  static const char *const always[] = {
+      "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time"};
+  for (const gh_json *item = gh_json_first(line); item; item = gh_json_next(item)) {
+    const char *key = gh_json_key(item);
+    bool known = row->number_count == GH_METRICS_NUMBERS;
+    for (size_t i = 0; i < GH_COUNT(always); i++) known |= !strcmp(key, always[i]);
+    if (known) continue;
+    gh_metrics_number *n = &row->numbers[row->number_count++];
+    n->name = key;
+    gh_status status = gh_json_to_double(err, item, key, &n->value);
+    if (status) return status;
+  }
+  return GH_OK;
+}
+
 /* A line of metrics.jsonl for TensorBoard; those from before its times were kept have 0. */
 static gh_status replay_metrics(gh_error *err, void *run, const gh_json *line) {
   gh_metrics_row row = {0};
@@ -167,13 +193,11 @@ static gh_status replay_metrics(gh_error *err, void *run, const gh_json *line) {
   if (!status) status = gh_json_get_int(err, line, "samples", &row.samples);
   if (!status) status = gh_json_get_double(err, line, "images_per_second", &rate);
   if (!status) status = gh_json_opt_double(err, line, "time", &row.time);
+  if (!status) status = read_numbers(err, &row, line);
   row.stage = (int)stage;
   row.seconds = (double)row.samples / rate;
   return status ? status : write_scalars(err, run, &row);
 }
-
-#define MAX_SCALARS 32
-#define TAG_BYTES   64
 
 static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line) {
   gh_scalar scalars[MAX_SCALARS];

@@ -6,13 +6,22 @@
 #include "base/json.h"
 #include "train/tfevents.h"
 
+#define GH_METRICS_NUMBERS 8
+
+typedef struct gh_metrics_number {
+  const char *name; /* a key of metrics.jsonl: "accuracy" */
+  double value;
+} gh_metrics_number;
+
 typedef struct gh_metrics_row {
   int stage;
   int64_t update, updates; /* this one, and the stage's */
   double loss, norm, learning_rate;
   double seconds;
   int64_t samples;
-  double time; /* when, in seconds since 1970 */
+  double time;                                   /* when, in seconds since 1970 */
+  gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective logs besides */
+  int number_count;
 } gh_metrics_row;
 
 /* Appends the row to all of them; on stdout where `print` says so. */

@@ -29,20 +29,6 @@ static const gh_row rows[] = {
     {"state_minutes", ROW_REAL, AT(state_minutes), "30", 0, 1e6, 0, NULL},
 };
 
-static const gh_row *row_of(const char *key) {
-  for (size_t i = 0; i < GH_COUNT(rows); i++)
-    if (!strcmp(rows[i].path, key)) return &rows[i];
-  return NULL;
-}
-
-static gh_status unknown_key(gh_error *err, const char *key) {
-  const char *names[GH_COUNT(rows)];
-  for (size_t i = 0; i < GH_COUNT(rows); i++) names[i] = rows[i].path;
-  const char *nearest = gh_nearest(key, names, GH_COUNT(rows));
-  return gh_fail(err, GH_ERROR_CONFIG, "%s: unknown key%s%s%s", key, nearest ? " (did you mean " : "",
-                 nearest ? nearest : "", nearest ? "?)" : "");
-}
-
 static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
   if (!c->multipliers.count || c->multipliers.count > GH_VAE_MAX_LEVELS)
     return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; 1 to %d are possible", c->multipliers.count,
@@ -59,28 +45,16 @@ static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
   return GH_OK;
 }
 
-static gh_status override(gh_error *err, gh_json *root, const char *text) {
-  const char *equals = strchr(text, '=');
-  if (!equals || equals == text) return gh_fail(err, GH_ERROR_ARGUMENT, "--set %.200s: expected key=value", text);
-  char *key = gh_format(err, "%.*s", (int)(equals - text), text);
-  const gh_row *row = key ? row_of(key) : NULL;
-  gh_json *value = NULL;
-  gh_status status = !key ? GH_ERROR_MEMORY : row ? GH_OK : unknown_key(err, key);
-  if (!status) status = gh_row_override(err, &value, row, equals + 1);
-  if (!status) status = gh_json_put(err, root, key, value);
-  free(key);
-  return status;
-}
-
 static gh_status read_document(gh_error *err, gh_pretrain_config *c, gh_json *root, const char *const *overrides,
                                size_t override_count) {
+  const gh_row_set set = {rows, GH_COUNT(rows), c, NULL};
+  const gh_schema schema = {&set, 1};
   if (gh_json_type_of(root) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_CONFIG, "expected an object, found %s", gh_json_type_name(root));
   gh_status status = GH_OK;
-  for (size_t i = 0; i < override_count && !status; i++) status = override(err, root, overrides[i]);
-  for (const gh_json *item = gh_json_first(root); item && !status; item = gh_json_next(item))
-    if (!row_of(gh_json_key(item))) status = unknown_key(err, gh_json_key(item));
-  for (size_t i = 0; i < GH_COUNT(rows) && !status; i++) status = gh_row_read(err, c, &rows[i], root);
+  for (size_t i = 0; i < override_count && !status; i++) status = gh_schema_override(err, &schema, root, overrides[i]);
+  if (!status) status = gh_schema_check_keys(err, &schema, root);
+  if (!status) status = gh_schema_read(err, &schema, root, true);
   return status ? status : size_vae(err, c);
 }
 
@@ -96,9 +70,7 @@ gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const ch
 }
 
 void gh_pretrain_config_free(gh_pretrain_config *c) {
-  gh_strings_free(&c->data.images);
-  free(c->multipliers.items);
-  free(c->device);
-  free(c->output);
+  const gh_row_set set = {rows, GH_COUNT(rows), c, NULL};
+  gh_schema_free(&(gh_schema){&set, 1});
   *c = (gh_pretrain_config){0};
 }

@@ -1,5 +1,6 @@
 #include "train/snapshot.h"
 #include "base/file.h"
+#include "method/objective.h"
 #include "models/tensors_write.h"
 
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_d
 }
 
 static gh_status write_file(gh_error *err, const char *folder, gh_device *device, const gh_update *u, bool lora,
-                            gh_kind kind, const char *convention) {
+                            gh_kind kind, const gh_config *config) {
+  const gh_objective *objective = gh_objective_of(config);
   bool any = false;
   for (int i = 0; i < u->count; i++) any |= kind_of(u->parameters[i], lora) == kind;
   if (!any) return GH_OK;
@@ -52,8 +54,8 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   char *path = gh_path_join(err, folder, files[kind]);
   gh_status status = path ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
   if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
-  if (!status && kind == KIND_DENOISER)
-    status = gh_safetensors_writer_metadata(err, writer, "timestep.convention", convention);
+  if (!status && kind == KIND_DENOISER && objective->describe_weights)
+    status = objective->describe_weights(err, config, writer);
   if (!status) status = write_values(err, writer, device, u, lora, kind);
   gh_safetensors_writer_free(writer);
   free(path);
@@ -97,10 +99,9 @@ static gh_status write_adapter_config(gh_error *err, const char *folder, const g
 static gh_status write_all(gh_error *err, const char *folder, gh_device *device, const gh_update *u, const gh_config *c,
                            int stage) {
   bool lora = stage == 2 && c->lora.enabled;
-  const char *convention = c->timestep.convention == GH_TIME_NOISE_AT_ONE ? "noise_at_one" : "data_at_one";
   gh_status status = gh_folder_make(err, folder);
   for (int kind = 0; kind < KINDS && !status; kind++)
-    status = write_file(err, folder, device, u, lora, (gh_kind)kind, convention);
+    status = write_file(err, folder, device, u, lora, (gh_kind)kind, c);
   if (!status && lora) status = write_adapter_config(err, folder, u, c);
   return status;
 }

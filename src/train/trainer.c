@@ -99,12 +99,12 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   gh_status status = gh_models_open(err, &s->models, s->config, denoiser, NULL);
   l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
   l->models_hash = gh_models_hash(&s->models);
+  l->objective = s->models.objective;
   if (!status && from && from->models_hash != l->models_hash)
     status = gh_fail(err, GH_ERROR_CONFIG, "the model files are not those that the interrupted run started from");
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
-  if (!status && s->config->data.latent_cache && !o->dry_run)
-    status = gh_loop_open_latents(err, l, &s->models, &s->config->data, (uint64_t)s->config->seed);
+  if (!status && s->config->data.latent_cache && !o->dry_run) status = gh_loop_open_cache(err, l, &s->models);
   if (!status && l->number == 2 && !o->dry_run && gh_json_count(s->config->evaluate)) {
     status = begin(err, s, from); /* the start's scores are the run's first */
     if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
@@ -188,8 +188,8 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
   return status;
 }
 
-/* Whatever is wrong with stage 2 is to be said before stage 1 has taken its days; and its matrix products get their
- * kernels now, so that the plan of a state of stage 1 holds them too. */
+/* Stage 2 is checked before days are spent on stage 1. Its matrix products get their kernels now, so that the plan in a
+ * state of stage 1 holds them too. */
 static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
   gh_stage s = {.config = t->config, .options = t->options};
   s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
@@ -233,8 +233,8 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_training t = {.config = config, .options = options};
   gh_run_hold hold = {0};
   reports[0] = reports[1] = (gh_stage_report){0};
-  gh_status status = gh_setup_refuse(err, config);
-  if (!status && !config->stages[0].steps && !config->stages[1].steps)
+  gh_status status = GH_OK;
+  if (!config->stages[0].steps && !config->stages[1].steps)
     status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
   if (!status) status = gh_evaluate_check(err, config, false);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);

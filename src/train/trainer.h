@@ -5,7 +5,7 @@
 #define GH_TRAIN_TRAINER_H
 
 #include "config/config.h"
-#include "train/evaluate.h"
+#include "train/stage_report.h"
 
 typedef struct gh_train_options {
   bool resume;            /* go on from the newest state; without it a folder that has one is refused */
@@ -14,16 +14,6 @@ typedef struct gh_train_options {
   bool allow_data_change; /* go on although the set of images is not the state's */
   bool quiet;             /* no line a step on stdout */
 } gh_train_options;
-
-typedef struct gh_stage_report {
-  int64_t updates;              /* of the stage, those before a resume included; 0: not run */
-  double first_loss, last_loss; /* means over the first and last tenth of its updates, at most 10 each */
-  uint64_t skipped;             /* broken images met */
-  double seconds;
-  bool evaluated; /* stage 2, where the configuration asks for it */
-  gh_best best;   /* of its snapshots */
-  gh_json *plan;  /* of a dry run: gh_budget_json's keys and gh_dry_run_report's; the caller frees it */
-} gh_stage_report;
 
 /* GH_ERROR_STOPPED when a signal asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not finite (the
  * state from before is saved; the text names the step). */

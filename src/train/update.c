@@ -34,6 +34,8 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
     gh_update_free(u);
     return status;
   }
+  memcpy(u->logs, step->logs, sizeof u->logs);
+  u->log_count = step->log_count;
   gh_graph_phase(u->graph, "update");
   const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, o->weight_decay};
   for (int i = 0; i < u->count; i++) gh_square_sum(u->graph, u->parameters[i]->grad, squares, i);
@@ -64,5 +66,10 @@ gh_status gh_update_read(gh_error *err, gh_device *device, const gh_update *u, g
   memcpy(&bad, &words[CONTROL_BAD], sizeof bad);
   *result =
       (gh_update_result){.loss = (double)words[CONTROL_LOSS], .norm = (double)words[CONTROL_NORM], .bad = bad != 0};
-  return GH_OK;
+  for (int i = 0; i < u->log_count && !status; i++) {
+    float value = 0;
+    status = gh_tensor_read(err, device, u->logs[i], &value);
+    result->logs[i] = (double)value;
+  }
+  return status;
 }

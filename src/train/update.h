@@ -11,11 +11,14 @@ typedef struct gh_update {
   gh_tensor *control;               /* (16), cl/step.h */
   gh_tensor **parameters, **m, **v; /* (count) each, in the store's order */
   int count;
+  gh_tensor *logs[GH_STEP_LOGS]; /* the step's */
+  int log_count;
 } gh_update;
 
 typedef struct gh_update_result {
   double loss, norm;
-  bool bad; /* not finite: nothing was updated */
+  bool bad;                  /* not finite: nothing was updated */
+  double logs[GH_STEP_LOGS]; /* the numbers that the step logs */
 } gh_update_result;
 
 /* Records over every trainable parameter of the store; moments are made there as "adam.m.<name>" and "adam.v.<name>".

@@ -1,12 +1,13 @@
-/* The latent cache: what is read is what the autoencoder makes of the very crop the loader gives; interrupted makings
- * go on; a cache of something else is refused by name. */
+/* The cache of targets, here latents: what is read is what the autoencoder makes of the very crop the loader gives;
+ * interrupted makings go on; a cache of something else is refused by name. */
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"
 
 #include "base/file.h"
 #include "base/log.h"
-#include "data/latent_cache.h"
+#include "data/target_cache.h"
+#include "method/flow.h"
 #include "method/setup.h"
 
 #include <math.h>
@@ -25,11 +26,18 @@ static gh_error err;
 
 static char *folder, *pictures, *cache_folder;
 static gh_device *device;
+static gh_config config;
 static gh_models models;
 
-static gh_latent_cache_options options_of(const char *const *source) {
-  return (gh_latent_cache_options){.folder = cache_folder,
-                                   .models = &models,
+static gh_target target_of(const gh_models *m) {
+  gh_target target;
+  assert_true(gh_objective_target(m, &target));
+  return target;
+}
+
+static gh_target_cache_options options_of(const char *const *source) {
+  return (gh_target_cache_options){.folder = cache_folder,
+                                   .target = target_of(&models),
                                    .device = device,
                                    .batch = BATCH,
                                    .images = {.sources = source,
@@ -43,9 +51,9 @@ static gh_latent_cache_options options_of(const char *const *source) {
                                    .shard_bytes = 3 * ENTRY * 4}; /* three entries: fourteen are five shards */
 }
 
-static gh_latent_cache *open_cache(const gh_latent_cache_options *options) {
-  gh_latent_cache *cache = NULL;
-  check_ok(gh_latent_cache_open(&err, &cache, options));
+static gh_target_cache *open_cache(const gh_target_cache_options *options) {
+  gh_target_cache *cache = NULL;
+  check_ok(gh_target_cache_open(&err, &cache, options));
   return cache;
 }
 
@@ -62,8 +70,8 @@ static void coder_open(coder *c) {
   check_ok(gh_store_create(&err, device, &c->store));
   check_ok(gh_step_tensor(&err, c->store, "images", 4, shape, &c->images));
   check_ok(gh_graph_create(&err, device, &c->graph));
-  gh_module m = {.graph = c->graph, .store = c->store, .weights = models.vae_file};
-  c->moments = gh_vae_encode(&m, &models.vae, gh_normalize_image(c->graph, c->images, half, half));
+  gh_module m = {.graph = c->graph, .store = c->store, .weights = gh_flow_models_of(&models)->vae_file};
+  c->moments = gh_vae_encode(&m, &gh_flow_models_of(&models)->vae, gh_normalize_image(c->graph, c->images, half, half));
   assert_non_null(c->moments);
   gh_graph_keep(c->graph, c->moments);
   check_ok(gh_graph_plan(&err, c->graph));
@@ -78,8 +86,8 @@ static void coder_close(coder *c) {
 static void entries_are_the_samples(void **state) {
   (void)state;
   const char *source = pictures;
-  gh_latent_cache_options options = options_of(&source);
-  gh_latent_cache *cache = open_cache(&options);
+  gh_target_cache_options options = options_of(&source);
+  gh_target_cache *cache = open_cache(&options);
   coder c;
   coder_open(&c);
   float *image = malloc(3 * SIZE * SIZE * sizeof *image), got[ENTRY], want[ENTRY], seen[CROPS][IMAGES][ENTRY];
@@ -93,7 +101,7 @@ static void entries_are_the_samples(void **state) {
       gh_loader_sample s;
       check_ok(gh_loader_next_samples(&err, loader, image, &s, 1));
       assert_true(s.ordinal == ordinal && s.image < IMAGES && s.crop == ordinal / IMAGES % CROPS);
-      check_ok(gh_latent_cache_read(&err, cache, &s, 1, got));
+      check_ok(gh_target_cache_read(&err, cache, &s, 1, got));
       check_ok(gh_tensor_write(&err, device, c.images, image));
       check_ok(gh_graph_run(&err, c.graph));
       check_ok(gh_tensor_read(&err, device, c.moments, want));
@@ -109,11 +117,11 @@ static void entries_are_the_samples(void **state) {
   }
   gh_loader_sample broken = {.image = IMAGES - 1}, beyond = {.image = 0, .crop = CROPS};
   assert_int_equal(met[0][IMAGES - 1], 0);
-  check_fails(gh_latent_cache_read(&err, cache, &broken, 1, got), GH_ERROR_CONFIG, "could not be read");
-  check_fails(gh_latent_cache_read(&err, cache, &beyond, 1, got), GH_ERROR_ARGUMENT, "crop 2 of image 0");
+  check_fails(gh_target_cache_read(&err, cache, &broken, 1, got), GH_ERROR_CONFIG, "could not be read");
+  check_fails(gh_target_cache_read(&err, cache, &beyond, 1, got), GH_ERROR_ARGUMENT, "crop 2 of image 0");
   free(image);
   coder_close(&c);
-  gh_latent_cache_free(cache);
+  gh_target_cache_free(cache);
 }
 
 static char *shard(int number) {
@@ -126,10 +134,10 @@ static char *shard(int number) {
 static void interrupted_making_goes_on(void **state) {
   (void)state;
   const char *source = pictures;
-  const gh_latent_cache_options options = options_of(&source);
+  const gh_target_cache_options options = options_of(&source);
   char *bytes[5], *paths[5];
   size_t size[5];
-  gh_latent_cache_free(open_cache(&options));
+  gh_target_cache_free(open_cache(&options));
   for (int i = 0; i < 5; i++) {
     paths[i] = shard(i);
     check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
@@ -139,12 +147,12 @@ static void interrupted_making_goes_on(void **state) {
   check_ok(gh_file_remove(&err, paths[1]));
   check_write(paths[3], bytes[3], size[3] / 2);
   check_write(paths[4], bytes[0], size[0]); /* too many entries */
-  gh_latent_cache *cache = NULL;
+  gh_target_cache *cache = NULL;
   gh_stop_request(SIGTERM);
-  check_fails(gh_latent_cache_open(&err, &cache, &options), GH_ERROR_STOPPED, "is kept");
+  check_fails(gh_target_cache_open(&err, &cache, &options), GH_ERROR_STOPPED, "is kept");
   gh_stop_request(0);
   assert_false(gh_path_exists(paths[1]));
-  gh_latent_cache_free(open_cache(&options));
+  gh_target_cache_free(open_cache(&options));
   for (int i = 0; i < 5; i++) {
     char *again = NULL;
     size_t n = 0;
@@ -168,13 +176,14 @@ static void another_cache_is_refused(void **state) {
   check_ok(gh_file_read(&err, one, 1 << 20, &bytes, &size));
   check_write(copy, bytes, size);
   const char *other = fewer;
-  const gh_latent_cache_options base = options_of(&source);
-  gh_latent_cache_free(open_cache(&base));
+  const gh_target_cache_options base = options_of(&source);
+  gh_target_cache_free(open_cache(&base));
   static const char *const keys[] = {"seed", "crops", "crop_scale", "crop_ratio", "images", "autoencoder"};
   for (size_t i = 0; i < GH_COUNT(keys); i++) {
-    gh_latent_cache_options changed = base;
+    gh_target_cache_options changed = base;
     gh_models pretended = models;
-    gh_latent_cache *cache = NULL;
+    gh_flow_models other_models;
+    gh_target_cache *cache = NULL;
     char text[64];
     if (i == 0) changed.images.seed++;
     if (i == 1) changed.images.crops++;
@@ -182,13 +191,15 @@ static void another_cache_is_refused(void **state) {
     if (i == 3) changed.images.crop.ratio[1] = 1.4;
     if (i == 4) changed.images.sources = &other;
     if (i == 5) {
-      check_ok(gh_safetensors_open(&err, &pretended.vae_file, GH_FIXTURES "/probe/tiny/clip"));
-      changed.models = &pretended;
+      other_models = *gh_flow_models_of(&models);
+      pretended.own = &other_models;
+      check_ok(gh_safetensors_open(&err, &other_models.vae_file, GH_FIXTURES "/probe/tiny/clip"));
+      changed.target = target_of(&pretended);
     }
     snprintf(text, sizeof text, "made with another %s;", keys[i]);
-    check_fails(gh_latent_cache_open(&err, &cache, &changed), GH_ERROR_CONFIG, text);
+    check_fails(gh_target_cache_open(&err, &cache, &changed), GH_ERROR_CONFIG, text);
     assert_null(cache);
-    if (i == 5) gh_safetensors_close(pretended.vae_file);
+    if (i == 5) gh_safetensors_close(other_models.vae_file);
   }
   free(bytes);
   free(fewer);
@@ -199,39 +210,38 @@ static void another_cache_is_refused(void **state) {
 /* ---- memory that runs out ---- */
 
 static gh_status open_once(gh_error *e, void *state) {
-  gh_latent_cache *cache = NULL;
-  gh_status status = gh_latent_cache_open(e, &cache, state);
+  gh_target_cache *cache = NULL;
+  gh_status status = gh_target_cache_open(e, &cache, state);
   const gh_loader_sample s = {.image = 1, .crop = 1};
   float moments[ENTRY];
-  if (!status) status = gh_latent_cache_read(e, cache, &s, 1, moments);
-  gh_latent_cache_free(cache);
+  if (!status) status = gh_target_cache_read(e, cache, &s, 1, moments);
+  gh_target_cache_free(cache);
   return status;
 }
 
 static void every_allocation_may_fail(void **state) {
   (void)state;
   const char *source = pictures;
-  gh_latent_cache_options options = options_of(&source);
-  gh_latent_cache_free(open_cache(&options));
+  gh_target_cache_options options = options_of(&source);
+  gh_target_cache_free(open_cache(&options));
   check_allocation_failures(open_once, &options);
 }
 
 static int begin(void **state) {
   (void)state;
-  gh_config config;
   folder = check_folder();
   pictures = check_path(folder, "pictures");
   cache_folder = check_path(folder, "latents");
   tiny_pictures(pictures);
   tiny_config(&config, pictures, folder, NULL);
   check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
-  gh_config_free(&config);
   return gh_device_open(&err, "auto", &device);
 }
 
 static int end(void **state) {
   (void)state;
   gh_models_close(&models);
+  gh_config_free(&config);
   gh_device_close(device);
   free(pictures);
   free(cache_folder);

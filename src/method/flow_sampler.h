@@ -1,10 +1,9 @@
 /* Images from conditions: Euler steps of the denoiser's flow from noise, then the autoencoder's decoder (the paper's
  * Fig. 3 and FLUX's sampler). */
-#ifndef GH_METHOD_SAMPLER_H
-#define GH_METHOD_SAMPLER_H
+#ifndef GH_METHOD_FLOW_SAMPLER_H
+#define GH_METHOD_FLOW_SAMPLER_H
 
-#include "models/flux_dit.h"
-#include "models/flux_vae.h"
+#include "method/flow.h"
 
 #define GH_SAMPLER_STEPS 20
 

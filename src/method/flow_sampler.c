@@ -1,10 +1,9 @@
-#include "method/sampler.h"
+#include "method/flow_sampler.h"
+#include "base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PACK 2 /* a token is a patch of 2 x 2 latent positions */
 
 void gh_sampler_schedule(double *levels, int steps, int64_t tokens) {
   double mu = 0.5 + (1.15 - 0.5) * ((double)tokens - 256) / (4096 - 256);
@@ -50,7 +49,8 @@ static gh_status plan_decoder(gh_error *err, gh_sampler *s, int64_t side) {
   s->z = input(err, s, "z", 3, (int64_t[]){spec->batch, spec->tokens, spec->flux.channels});
   if (!s->z || gh_graph_create(err, spec->device, &s->decode)) return err->status;
   gh_module m = {.graph = s->decode, .store = s->store, .weights = spec->autoencoder};
-  gh_tensor *z = gh_unpatchify(s->decode, s->z, PACK, spec->vae.latent, PACK * side, PACK * side);
+  gh_tensor *z =
+      gh_unpatchify(s->decode, s->z, GH_FLOW_PACK, spec->vae.latent, GH_FLOW_PACK * side, GH_FLOW_PACK * side);
   s->image = gh_vae_decode(&m, &spec->vae, z);
   return plan(err, s->decode, s->image);
 }
@@ -58,7 +58,7 @@ static gh_status plan_decoder(gh_error *err, gh_sampler *s, int64_t side) {
 gh_status gh_sampler_open(gh_error *err, gh_sampler *s, const gh_sampler_spec *spec) {
   *s = (gh_sampler){.spec = *spec};
   int64_t side = (int64_t)lround(sqrt((double)spec->tokens));
-  if (side * side != spec->tokens || spec->flux.channels != PACK * PACK * spec->vae.latent)
+  if (side * side != spec->tokens || spec->flux.channels != GH_FLOW_PACK * GH_FLOW_PACK * spec->vae.latent)
     return gh_fail(err, GH_ERROR_CONFIG, "%lld tokens of %d channels do not fit an autoencoder of %d latent channels",
                    (long long)spec->tokens, spec->flux.channels, spec->vae.latent);
   gh_status status = gh_flux_config_check(err, &spec->flux);
@@ -123,3 +123,60 @@ gh_status gh_sampler_run(gh_error *err, gh_sampler *s, float *latents, float *im
   free(times);
   return status;
 }
+
+/* ---- as the objective's drawing ---- */
+
+typedef struct gh_flow_drawer {
+  gh_sampler sampler;
+  float *noise; /* (B, N, C) */
+} gh_flow_drawer;
+
+static void close_drawer(void *drawer) {
+  gh_flow_drawer *d = drawer;
+  if (!d) return;
+  gh_sampler_close(&d->sampler);
+  free(d->noise);
+  free(d);
+}
+
+static gh_status open_drawer(gh_error *err, const gh_drawing_spec *spec, void **out) {
+  const gh_models *m = spec->models;
+  const gh_flow_models *own = gh_flow_models_of(m);
+  const int64_t side = gh_flow_side(m);
+  const gh_sampler_spec how = {.device = spec->device,
+                               .flux = own->flux,
+                               .vae = own->vae,
+                               .denoiser = m->denoiser_file,
+                               .autoencoder = own->vae_file,
+                               .batch = spec->batch,
+                               .width = spec->width,
+                               .tokens = side * side,
+                               .noise_at_one =
+                                   gh_flow_config_of(m->config)->timestep.convention == GH_TIME_NOISE_AT_ONE,
+                               .storage = gh_precision_storage(m->config->precision)};
+  gh_flow_drawer *d = gh_alloc(err, 1, sizeof *d);
+  *out = NULL;
+  if (!d) return GH_ERROR_MEMORY;
+  d->noise = gh_alloc(err, (size_t)(how.batch * how.tokens * how.flux.channels), sizeof *d->noise);
+  gh_status status = d->noise ? gh_sampler_open(err, &d->sampler, &how) : GH_ERROR_MEMORY;
+  if (status)
+    close_drawer(d);
+  else
+    *out = d;
+  return status;
+}
+
+static gh_status draw(gh_error *err, void *drawer, float *images, const float *conditions, uint64_t seed,
+                      uint64_t first, void (*progress)(void *user, int step), void *user) {
+  gh_flow_drawer *d = drawer;
+  const gh_stream stream = gh_stream_make(seed, 0, "reconstruct", "");
+  const int64_t batch = d->sampler.spec.batch, n = d->sampler.spec.tokens * d->sampler.spec.flux.channels;
+  for (int64_t b = 0; b < batch; b++) gh_stream_normals(stream, first + (uint64_t)b, 0, n, d->noise + b * n);
+  gh_status status = gh_sampler_run(err, &d->sampler, NULL, images, conditions, d->noise, progress, user);
+  int64_t pixels = gh_tensor_elements(d->sampler.image);
+  for (int64_t i = 0; i < pixels && !status; i++) images[i] = (images[i] + 1) / 2;
+  return status;
+}
+
+const gh_drawing gh_flow_drawing = {
+    .steps = GH_SAMPLER_STEPS, .open = open_drawer, .draw = draw, .close = close_drawer};

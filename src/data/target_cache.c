@@ -1,7 +1,8 @@
-#include "data/latent_cache.h"
+#include "data/target_cache.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "io/safetensors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,29 +13,30 @@
 #define SHARD_BYTES (INT64_C(64) << 20)
 #define VERSION     1 /* of the layout */
 
-struct gh_latent_cache {
+struct gh_target_cache {
   char *folder;
   char identity[17]; /* hash of cache.json's text: in every shard */
   uint64_t images, entries, per_shard, shards;
-  int64_t shape[3]; /* of an entry: 2C, h, w */
-  int64_t elements;
+  gh_target target;
+  int64_t elements;      /* of an entry */
   gh_safetensors **open; /* [shards] opened when first read */
 };
 
 /* ---- what it is made from ---- */
 
-/* The encoder's half of the autoencoder: names, shapes and bytes. */
-static void hash_autoencoder(const gh_safetensors *file, char text[17]) {
-  XXH64_hash_t hash = 0;
-  for (size_t i = 0; i < gh_safetensors_count(file); i++) {
-    const gh_st_tensor *t = gh_safetensors_at(file, i);
-    if (!gh_starts_with(t->name, "encoder.")) continue;
-    hash = XXH64(t->name, strlen(t->name), hash);
-    hash = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, hash ^ (XXH64_hash_t)t->dtype);
-    hash = XXH64(t->data, t->bytes, hash);
-  }
-  snprintf(text, 17, "%016" PRIx64, (uint64_t)hash);
+/* Caches of earlier versions call it so; they stay valid under their own name of the key. */
+#define PER_SHARD        "entries_per_shard"
+#define PER_SHARD_BEFORE "entries_a_shard"
+
+static const gh_st_dtype stored_as[GH_DTYPES] = {[GH_F32] = GH_ST_F32, [GH_I32] = GH_ST_I32};
+
+int64_t gh_target_elements(const gh_target *target) {
+  int64_t n = 1;
+  for (int i = 0; i < target->rank; i++) n *= target->shape[i];
+  return n;
 }
+
+static int64_t entry_bytes(const gh_target_cache *c) { return c->elements * (int64_t)gh_dtype_size(c->target.dtype); }
 
 static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const double pair[2]) {
   gh_json *list = gh_json_put_array(err, root, key);
@@ -42,14 +44,13 @@ static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const d
   return status ? status : gh_json_put_double(err, list, NULL, pair[1]);
 }
 
-static gh_status describe(gh_error *err, const gh_latent_cache *c, const gh_latent_cache_options *o,
-                          const gh_loader *loader, gh_json **out) {
-  char autoencoder[17], images[17];
+static gh_status describe(gh_error *err, const gh_target_cache *c, const gh_target_cache_options *o,
+                          const gh_loader *loader, const char *per_shard, gh_json **out) {
+  char images[17];
   gh_json *root = gh_json_object(err);
-  hash_autoencoder(o->models->vae_file, autoencoder);
   snprintf(images, sizeof images, "%016" PRIx64, gh_loader_index_hash(loader));
   gh_status status = root ? gh_json_put_int(err, root, "version", VERSION) : GH_ERROR_MEMORY;
-  if (!status) status = gh_json_put_string(err, root, "autoencoder", autoencoder);
+  if (!status && c->target.identify) status = c->target.identify(err, c->target.context, root);
   if (!status) status = gh_json_put_string(err, root, "images", images);
   const struct {
     const char *key;
@@ -58,7 +59,7 @@ static gh_status describe(gh_error *err, const gh_latent_cache *c, const gh_late
                  {"image_size", (uint64_t)o->images.image_size},
                  {"crops", o->images.crops},
                  {"seed", o->images.seed},
-                 {"entries_a_shard", c->per_shard}};
+                 {per_shard, c->per_shard}};
   for (size_t i = 0; i < GH_COUNT(numbers) && !status; i++)
     status = gh_json_put_int(err, root, numbers[i].key, (int64_t)numbers[i].value);
   if (!status) status = put_pair(err, root, "crop_scale", o->images.crop.scale);
@@ -70,31 +71,29 @@ static gh_status describe(gh_error *err, const gh_latent_cache *c, const gh_late
   return status;
 }
 
-static gh_status same(gh_error *err, const gh_latent_cache *c, const gh_json *now, const gh_json *before) {
+static gh_status same(gh_error *err, const gh_target_cache *c, const gh_json *now, const gh_json *before) {
   for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item))
     if (!gh_json_equal(item, gh_json_member(before, gh_json_key(item))))
       return gh_fail(err, GH_ERROR_CONFIG,
-                     "%s: the latents were made with another %s; remove the folder to make them anew, or choose "
+                     "%s: the %s were made with another %s; remove the folder to compute them again, or choose "
                      "another data.latent_cache.path",
-                     c->folder, gh_json_key(item));
+                     c->folder, c->target.files, gh_json_key(item));
   return GH_OK;
 }
 
 /* Compares with cache.json, or writes it. */
-static gh_status identify(gh_error *err, gh_latent_cache *c, const gh_latent_cache_options *o,
+static gh_status identify(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o,
                           const gh_loader *loader) {
   gh_json *now = NULL, *before = NULL;
   char *path = gh_path_join(err, c->folder, "cache.json"), *text = NULL;
   size_t size = 0;
-  gh_status status = path ? describe(err, c, o, loader, &now) : GH_ERROR_MEMORY;
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
+  const char *per_shard = before && gh_json_member(before, PER_SHARD_BEFORE) ? PER_SHARD_BEFORE : PER_SHARD;
+  if (!status) status = describe(err, c, o, loader, per_shard, &now);
   if (!status) status = gh_json_print(err, &text, &size, now, false);
   if (!status) snprintf(c->identity, sizeof c->identity, "%016" PRIx64, (uint64_t)XXH64(text, size, 0));
-  if (!status && gh_path_exists(path)) {
-    status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
-    if (!status) status = same(err, c, now, before);
-  } else if (!status) {
-    status = gh_json_write_file(err, path, now);
-  }
+  if (!status) status = before ? same(err, c, now, before) : gh_json_write_file(err, path, now);
   gh_json_free(now);
   gh_json_free(before);
   free(path);
@@ -104,18 +103,25 @@ static gh_status identify(gh_error *err, gh_latent_cache *c, const gh_latent_cac
 
 /* ---- shards ---- */
 
-static uint64_t shard_entries(const gh_latent_cache *c, uint64_t shard) {
+static uint64_t shard_entries(const gh_target_cache *c, uint64_t shard) {
   return GH_MIN(c->per_shard, c->entries - shard * c->per_shard);
 }
 
-static char *shard_path(gh_error *err, const gh_latent_cache *c, uint64_t shard) {
-  return gh_format(err, "%s/latents-%05llu.safetensors", c->folder, (unsigned long long)shard);
+static char *shard_path(gh_error *err, const gh_target_cache *c, uint64_t shard) {
+  return gh_format(err, "%s/%s-%05llu.safetensors", c->folder, c->target.files, (unsigned long long)shard);
+}
+
+static void shard_shape(const gh_target_cache *c, int64_t count, int64_t shape[GH_MAX_RANK]) {
+  shape[0] = count;
+  for (int i = 0; i < c->target.rank; i++) shape[i + 1] = c->target.shape[i];
 }
 
 /* The shard, if it is there and is one of this cache. */
-static gh_status open_shard(gh_error *err, const gh_latent_cache *c, uint64_t shard, gh_safetensors **out) {
+static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t shard, gh_safetensors **out) {
   char *path = shard_path(err, c, shard);
-  const int64_t count = (int64_t)shard_entries(c, shard), shape[] = {count, c->shape[0], c->shape[1], c->shape[2]};
+  const int64_t count = (int64_t)shard_entries(c, shard);
+  int64_t shape[GH_MAX_RANK];
+  shard_shape(c, count, shape);
   gh_status status = path ? gh_safetensors_open(err, out, path) : GH_ERROR_MEMORY;
   free(path);
   if (status) return status;
@@ -123,9 +129,10 @@ static gh_status open_shard(gh_error *err, const gh_latent_cache *c, uint64_t sh
   const gh_st_tensor *present = gh_safetensors_find(*out, "present");
   bool ours = identity && !strcmp(identity, c->identity) && present && present->dtype == GH_ST_U8 &&
               present->rank == 1 && present->shape[0] == count;
-  status = gh_safetensors_expect(err, *out, "moments", 4, shape, NULL);
-  if (!status && !ours)
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: no shard of this latent cache", gh_safetensors_path(*out));
+  const gh_st_tensor *targets = NULL;
+  status = gh_safetensors_expect(err, *out, c->target.name, c->target.rank + 1, shape, &targets);
+  if (!status && (!ours || targets->dtype != stored_as[c->target.dtype]))
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: not a shard of this cache", gh_safetensors_path(*out));
   if (status) {
     gh_safetensors_close(*out);
     *out = NULL;
@@ -136,48 +143,48 @@ static gh_status open_shard(gh_error *err, const gh_latent_cache *c, uint64_t sh
 /* ---- making ---- */
 
 typedef struct gh_maker {
-  const gh_latent_cache_options *options;
-  gh_latent_cache *cache;
+  const gh_target_cache_options *options;
+  gh_target_cache *cache;
   gh_loader *loader;
   gh_store *store;
   gh_graph *graph;
-  gh_tensor *images, *moments;
+  gh_tensor *images, *targets;
   gh_loader_sample *samples; /* (batch) */
-  float *in, *out;           /* (batch, 3, S, S), (batch, 2C, h, w) */
+  float *in;                 /* (batch, 3, S, S) */
+  char *out;                 /* (batch, entry) */
   gh_progress progress;
 } gh_maker;
 
 static gh_status record(gh_error *err, gh_maker *m) {
-  static const double half[3] = {0.5, 0.5, 0.5};
-  const gh_latent_cache_options *o = m->options;
-  const gh_models *models = o->models;
+  const gh_target_cache_options *o = m->options;
+  const gh_target *target = &m->cache->target;
   const int64_t side = o->images.image_size, shape[] = {o->batch, 3, side, side};
   m->samples = gh_alloc(err, (size_t)o->batch, sizeof *m->samples);
   m->in = gh_alloc(err, (size_t)(o->batch * 3 * side * side), sizeof *m->in);
-  m->out = gh_alloc(err, (size_t)(o->batch * m->cache->elements), sizeof *m->out);
+  m->out = gh_alloc(err, (size_t)o->batch, (size_t)entry_bytes(m->cache));
   if (!m->samples || !m->in || !m->out) return GH_ERROR_MEMORY;
   gh_status status = gh_store_create(err, o->device, &m->store);
-  if (!status) status = gh_step_tensor(err, m->store, "input.images", 4, shape, &m->images);
+  if (!status) status = gh_store_add(err, m->store, "input.images", GH_F32, 4, shape, &m->images);
   if (!status) status = gh_graph_create(err, o->device, &m->graph);
   if (status) return status;
-  gh_module autoencoder = {.graph = m->graph, .store = m->store, .weights = models->vae_file};
-  m->moments = gh_vae_encode(&autoencoder, &models->vae, gh_normalize_image(m->graph, m->images, half, half));
-  if (m->moments) gh_graph_keep(m->graph, m->moments);
+  m->targets = target->record(target->context, m->graph, m->store, m->images);
+  if (m->targets) gh_graph_keep(m->graph, m->targets);
   return gh_graph_plan(err, m->graph);
 }
 
-/* The moments of the next `count` entries, from `first` on, in m->out; present[i] says whether entry i is an image. */
+/* The targets of the next `count` entries, from `first` on, in m->out; present[i] says whether entry i is an image. */
 static gh_status encode(gh_error *err, gh_maker *m, uint64_t first, size_t count, uint8_t *present) {
-  const gh_latent_cache *c = m->cache;
+  const gh_target_cache *c = m->cache;
   if (gh_stop_requested())
-    return gh_fail(err, GH_ERROR_STOPPED, "stopped while making latents; what %s holds is kept", c->folder);
+    return gh_fail(err, GH_ERROR_STOPPED, "stopped while computing %s; what %s holds is kept", c->target.files,
+                   c->folder);
   gh_status status = gh_loader_next_samples(err, m->loader, m->in, m->samples, count);
   if (!status) status = gh_tensor_write(err, m->options->device, m->images, m->in);
   if (!status) status = gh_graph_run(err, m->graph);
-  if (!status) status = gh_tensor_read(err, m->options->device, m->moments, m->out);
+  if (!status) status = gh_tensor_read(err, m->options->device, m->targets, m->out);
   for (size_t i = 0; i < count && !status; i++) { /* a broken image: another one stood in for it */
     present[i] = m->samples[i].image == (first + i) % c->images;
-    if (!present[i]) memset(m->out + (int64_t)i * c->elements, 0, (size_t)c->elements * sizeof *m->out);
+    if (!present[i]) memset(m->out + (int64_t)i * entry_bytes(c), 0, (size_t)entry_bytes(c));
   }
   if (!status) gh_progress_update(&m->progress, first + count, NULL);
   return status;
@@ -185,17 +192,21 @@ static gh_status encode(gh_error *err, gh_maker *m, uint64_t first, size_t count
 
 static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safetensors_writer *writer,
                              uint8_t *present) {
-  const gh_latent_cache *c = m->cache;
+  const gh_target_cache *c = m->cache;
   const uint64_t count = shard_entries(c, shard), first = shard * c->per_shard;
-  const int64_t shape[] = {(int64_t)count, c->shape[0], c->shape[1], c->shape[2]};
+  const gh_target *target = &c->target;
+  int64_t shape[GH_MAX_RANK];
+  shard_shape(c, (int64_t)count, shape);
   gh_status status = gh_safetensors_writer_metadata(err, writer, "identity", c->identity);
-  if (!status) status = gh_safetensors_writer_declare(err, writer, "moments", GH_ST_F32, 4, shape);
+  if (!status)
+    status =
+        gh_safetensors_writer_declare(err, writer, target->name, stored_as[target->dtype], target->rank + 1, shape);
   if (!status) status = gh_safetensors_writer_declare(err, writer, "present", GH_ST_U8, 1, shape);
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (uint64_t done = 0; done < count && !status;) {
     size_t n = (size_t)GH_MIN((uint64_t)m->options->batch, count - done);
     status = encode(err, m, first + done, n, present + done);
-    if (!status) status = gh_safetensors_writer_write_f32(err, writer, "moments", m->out, (int64_t)n * c->elements);
+    if (!status) status = gh_safetensors_writer_write(err, writer, target->name, m->out, n * (size_t)entry_bytes(c));
     done += n;
   }
   if (!status) status = gh_safetensors_writer_write(err, writer, "present", present, count);
@@ -223,7 +234,7 @@ static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
 }
 
 /* Memory that ran out says nothing about the file. */
-static gh_status is_made(gh_error *err, const gh_latent_cache *c, uint64_t shard, bool *made) {
+static gh_status is_made(gh_error *err, const gh_target_cache *c, uint64_t shard, bool *made) {
   gh_error why = {0};
   gh_safetensors *file = NULL;
   gh_status status = open_shard(&why, c, shard, &file);
@@ -232,7 +243,7 @@ static gh_status is_made(gh_error *err, const gh_latent_cache *c, uint64_t shard
   return status == GH_ERROR_MEMORY ? gh_fail(err, status, "%s", why.text) : GH_OK;
 }
 
-static gh_status make_missing(gh_error *err, gh_latent_cache *c, const gh_latent_cache_options *o) {
+static gh_status make_missing(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o) {
   gh_maker m = {.options = o, .cache = c};
   gh_status status = GH_OK;
   bool started = false;
@@ -245,7 +256,7 @@ static gh_status make_missing(gh_error *err, gh_latent_cache *c, const gh_latent
       m.loader = NULL;
       continue;
     }
-    if (!started) gh_progress_start(&m.progress, "latents", "crops", c->entries, shard * c->per_shard);
+    if (!started) gh_progress_start(&m.progress, c->target.files, "crops", c->entries, shard * c->per_shard);
     started = true;
     status = make_shard(err, &m, shard);
   }
@@ -261,24 +272,20 @@ static gh_status make_missing(gh_error *err, gh_latent_cache *c, const gh_latent
 
 /* ---- opening ---- */
 
-static gh_status measure(gh_error *err, gh_latent_cache *c, const gh_latent_cache_options *o, gh_loader *loader) {
-  const gh_vae_config *vae = &o->models->vae;
-  int64_t side = o->images.image_size / gh_vae_factor(vae);
+static gh_status measure(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o, gh_loader *loader) {
   gh_loader_stats stats;
   gh_loader_get_stats(loader, &stats);
-  c->shape[0] = 2 * (int64_t)vae->latent;
-  c->shape[1] = c->shape[2] = side;
-  c->elements = c->shape[0] * side * side;
+  c->target = o->target;
+  c->elements = gh_target_elements(&o->target);
   c->images = stats.images;
   c->entries = stats.images * o->images.crops;
-  c->per_shard =
-      (uint64_t)GH_MAX(1, (o->shard_bytes ? o->shard_bytes : SHARD_BYTES) / (c->elements * (int64_t)sizeof(float)));
+  c->per_shard = (uint64_t)GH_MAX(1, (o->shard_bytes ? o->shard_bytes : SHARD_BYTES) / entry_bytes(c));
   c->shards = GH_CEIL_DIV(c->entries, c->per_shard);
   c->open = gh_alloc(err, c->shards, sizeof *c->open);
   return c->open ? GH_OK : GH_ERROR_MEMORY;
 }
 
-static gh_status open_cache(gh_error *err, gh_latent_cache *c, const gh_latent_cache_options *o) {
+static gh_status open_cache(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o) {
   gh_loader_options listing = o->images; /* only to be asked about the images */
   listing.workers = 0;
   gh_loader *loader = NULL;
@@ -298,18 +305,18 @@ static gh_status open_cache(gh_error *err, gh_latent_cache *c, const gh_latent_c
   return status;
 }
 
-gh_status gh_latent_cache_open(gh_error *err, gh_latent_cache **out, const gh_latent_cache_options *o) {
+gh_status gh_target_cache_open(gh_error *err, gh_target_cache **out, const gh_target_cache_options *o) {
   *out = NULL;
-  gh_latent_cache *c = gh_alloc(err, 1, sizeof *c);
+  gh_target_cache *c = gh_alloc(err, 1, sizeof *c);
   gh_status status = c ? open_cache(err, c, o) : GH_ERROR_MEMORY;
   if (status)
-    gh_latent_cache_free(c);
+    gh_target_cache_free(c);
   else
     *out = c;
   return status;
 }
 
-void gh_latent_cache_free(gh_latent_cache *c) {
+void gh_target_cache_free(gh_target_cache *c) {
   if (!c) return;
   for (uint64_t i = 0; c->open && i < c->shards; i++) gh_safetensors_close(c->open[i]);
   free(c->open);
@@ -319,24 +326,25 @@ void gh_latent_cache_free(gh_latent_cache *c) {
 
 /* ---- reading ---- */
 
-gh_status gh_latent_cache_read(gh_error *err, gh_latent_cache *c, const gh_loader_sample *samples, size_t count,
-                               float *moments) {
+gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loader_sample *samples, size_t count,
+                               void *targets) {
+  const size_t bytes = (size_t)entry_bytes(c);
   gh_status status = GH_OK;
   for (size_t i = 0; i < count && !status; i++) {
     uint64_t entry = samples[i].crop * c->images + samples[i].image, shard = entry / c->per_shard;
     int64_t at = (int64_t)(entry % c->per_shard), present = 0;
     if (samples[i].image >= c->images || entry >= c->entries)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no latents of crop %llu of image %llu", c->folder,
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no %s of crop %llu of image %llu", c->folder, c->target.files,
                      (unsigned long long)samples[i].crop, (unsigned long long)samples[i].image);
     if (!c->open[shard]) status = open_shard(err, c, shard, &c->open[shard]);
     if (!status) status = gh_st_read_i64(err, gh_safetensors_find(c->open[shard], "present"), at, 1, &present);
     if (!status && !present)
       status = gh_fail(err, GH_ERROR_CONFIG,
-                       "%s: image %llu could not be read when the latents were made, and now it can; remove the folder",
-                       c->folder, (unsigned long long)samples[i].image);
-    if (!status)
-      status = gh_st_read_f32(err, gh_safetensors_find(c->open[shard], "moments"), at * c->elements, c->elements,
-                              moments + (int64_t)i * c->elements);
+                       "%s: image %llu could not be read when the %s were computed, and now it can; remove the folder",
+                       c->folder, (unsigned long long)samples[i].image, c->target.files);
+    if (status) break;
+    const gh_st_tensor *stored = gh_safetensors_find(c->open[shard], c->target.name);
+    memcpy((char *)targets + i * bytes, (const char *)stored->data + (size_t)at * bytes, bytes);
   }
   return status;
 }

@@ -1,0 +1,101 @@
+#include "method/models.h"
+#include "base/file.h"
+#include "io/preprocess.h"
+#include "method/objective.h"
+#include "models/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static gh_status open_adapter(gh_error *err, gh_safetensors **out, const char *folder) {
+  char *path = gh_path_join(err, folder, "adapter_model.safetensors");
+  gh_status status = path ? gh_safetensors_open(err, out, path) : GH_ERROR_MEMORY;
+  free(path);
+  return status;
+}
+
+static gh_status begin(gh_error *err, gh_models *m, const gh_config *c) {
+  *m = (gh_models){.config = c, .objective = gh_objective_of(c)};
+  m->own = gh_alloc(err, 1, m->objective->model_bytes);
+  return m->own ? GH_OK : GH_ERROR_MEMORY;
+}
+
+static gh_status open_encoder(gh_error *err, gh_models *m) {
+  gh_preprocess preprocess;
+  const char *folder = m->config->clip;
+  gh_status status = gh_vision_config_read(err, folder, &m->clip);
+  if (!status) status = gh_weights_open(err, &m->clip_file, folder);
+  if (!status) status = gh_vision_preprocess_read(err, &preprocess, folder, &m->clip);
+  if (status) return status;
+  memcpy(m->image_mean, preprocess.mean, sizeof m->image_mean);
+  memcpy(m->image_std, preprocess.std, sizeof m->image_std);
+  return GH_OK;
+}
+
+static gh_status open_denoiser(gh_error *err, gh_models *m, const char *path) {
+  gh_status status = gh_safetensors_open(err, &m->denoiser_file, path);
+  return status || !m->objective->check_weights ? status : m->objective->check_weights(err, m);
+}
+
+gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const char *denoiser, const char *adapter) {
+  gh_status status = begin(err, m, c);
+  if (status) return status;
+  if (!denoiser) denoiser = c->denoiser_weights;
+  if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
+  const char *key = "clip"; /* to name in an error: its text begins with the file */
+  status = open_encoder(err, m);
+  if (!status) status = m->objective->open(err, m, &key);
+  if (!status && denoiser) {
+    key = denoiser == c->denoiser_weights ? "denoiser.weights" : "denoiser";
+    status = open_denoiser(err, m, denoiser);
+  }
+  if (!status && adapter) {
+    key = "stage2.lora.adapter";
+    status = open_adapter(err, &m->adapter_file, adapter);
+  }
+  if (!status) return GH_OK;
+  gh_models_close(m);
+  return status == GH_ERROR_MEMORY ? status : gh_fail_in(err, "%s", key);
+}
+
+gh_status gh_models_draft(gh_error *err, gh_models *m, const gh_config *c, const gh_vision_config *encoder, bool tiny) {
+  gh_status status = begin(err, m, c);
+  if (status) return status;
+  m->clip = *encoder;
+  for (int i = 0; i < 3; i++) m->image_mean[i] = m->image_std[i] = 0.5;
+  m->objective->draft(m, tiny);
+  return GH_OK;
+}
+
+void gh_models_close(gh_models *m) {
+  if (m->own && m->objective->close) m->objective->close(m->own);
+  free(m->own);
+  gh_safetensors_close(m->clip_file);
+  gh_safetensors_close(m->denoiser_file);
+  gh_safetensors_close(m->adapter_file);
+  *m = (gh_models){0};
+}
+
+#define HASHED_BYTES ((size_t)4096) /* of each tensor */
+
+static uint64_t file_hash(const gh_safetensors *file, uint64_t seed) {
+  for (size_t i = 0; file && i < gh_safetensors_count(file); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(file, i);
+    seed = XXH64(t->name, strlen(t->name), seed);
+    seed = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, seed + (uint64_t)t->dtype);
+    seed = XXH64(t->data, GH_MIN(t->bytes, HASHED_BYTES), seed);
+  }
+  return seed;
+}
+
+uint64_t gh_models_hash(const gh_models *m) {
+  const gh_safetensors *files[GH_OBJECTIVE_FILES + 3] = {m->clip_file};
+  size_t n = 1;
+  if (m->own && m->objective->files) n += (size_t)m->objective->files(m->own, files + 1);
+  files[n++] = m->denoiser_file;
+  files[n++] = m->adapter_file;
+  uint64_t hash = 1;
+  for (size_t i = 0; i < n; i++) hash = file_hash(files[i], hash + i);
+  return hash;
+}
