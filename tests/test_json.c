@@ -202,6 +202,25 @@ static void test_print(void **state) {
   gh_json_free(root);
 }
 
+static void test_renamed(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_json *o = gh_json_object(&err);
+  assert_int_equal(gh_json_put_double(&err, o, "flop_per_step", 2.5), GH_OK);
+  assert_int_equal(gh_json_put_renamed(&err, o, "flop_per_step", "flop_a_step"), GH_OK);
+  double value = 0;
+  assert_int_equal(gh_json_get_double(&err, o, "flop_a_step", &value), GH_OK);
+  assert_true(value == 2.5);
+  gh_json *list = gh_json_put_array(&err, o, "sizes"); /* arrays and objects are copied whole */
+  assert_int_equal(gh_json_put_int(&err, list, NULL, 7), GH_OK);
+  assert_int_equal(gh_json_put_renamed(&err, o, "sizes", "old_sizes"), GH_OK);
+  assert_true(gh_json_equal(gh_json_member(o, "old_sizes"), list));
+  assert_ptr_equal(gh_json_member_renamed(o, "sizes", "old_sizes"), list);
+  assert_ptr_equal(gh_json_member_renamed(o, "absent", "old_sizes"), gh_json_member(o, "old_sizes"));
+  assert_null(gh_json_member_renamed(o, "absent", "absent too"));
+  gh_json_free(o);
+}
+
 static void test_files(void **state) {
   (void)state;
   gh_error err = {0};
@@ -233,6 +252,7 @@ static gh_status parse_change_print(gh_error *err, void *state) {
   gh_status status = parse(err, &root, sample);
   if (!status) status = gh_json_put_string(err, root, "more", "text");
   if (!status) status = gh_json_put_at(err, root, "deep.er", gh_json_array(err));
+  if (!status) status = gh_json_put_renamed(err, root, "more", "formerly");
   if (!status) status = gh_json_copy(err, &copy, root);
   if (!status) status = gh_json_print(err, &text, NULL, copy, true);
   free(text);
@@ -280,13 +300,10 @@ static void test_mutations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_depth),
-      cmocka_unit_test(test_accessors),
-      cmocka_unit_test(test_numbers_round_trip),
-      cmocka_unit_test(test_print),
-      cmocka_unit_test(test_files),
-      cmocka_unit_test(test_allocation_failures),
+      cmocka_unit_test(test_refused),   cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_accessors), cmocka_unit_test(test_numbers_round_trip),
+      cmocka_unit_test(test_print),     cmocka_unit_test(test_renamed),
+      cmocka_unit_test(test_files),     cmocka_unit_test(test_allocation_failures),
       cmocka_unit_test(test_mutations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,12 @@ gh_status gh_json_put(gh_error *err, gh_json *parent, const char *key,
 gh_json *gh_json_put_object(gh_error *err, gh_json *parent, const char *key); /* the new child, NULL on failure */
 gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key);
 
+/* A member that has a new name keeps its old one for one release, so that programs which read the old one still work.
+ * docs/json-keys.md lists them. Writing: call after `key` has its final value; repeats it as `old`. Reading: the member
+ * `key`, else the member `old`; NULL when both are absent. */
+gh_status gh_json_put_renamed(gh_error *err, gh_json *object, const char *key, const char *old);
+const gh_json *gh_json_member_renamed(const gh_json *object, const char *key, const char *old);
+
 /* The object that is to hold the last part of a dotted path, with the objects on the way made where they are absent or
  * null; *key is that last part, borrowed from path. NULL on failure. */
 gh_json *gh_json_parent_at(gh_error *err, gh_json *root, const char *path, const char **key);
