@@ -44,11 +44,11 @@ expect 2 "unknown option -v" devices -v
 expect 2 "unknown option -vx" devices -vx
 expect 0 "usage: genhance bench KIND" bench --help
 grep -q 'bench step' "$work/out" && ! grep -q 'devices  ' "$work/out" || fail "bench --help lists other commands than its own"
-expect 2 "bench: of what kind? expected one of: ops, step, plan" bench
+expect 2 "bench: a kind is missing; expected one of: ops, step, plan" bench
 expect 2 "bench: unknown kind qps; expected one of: ops, step, plan" bench qps
-expect 2 "bench ops: unknown op liner (the nearest is linear); there are accumulate, activation, adamw," bench ops --op liner
+expect 2 "bench ops: unknown op liner (the nearest is linear); available: accumulate, activation, adamw," bench ops --op liner
 [ ! -s "$work/out" ] || fail "an unknown op: $(cat "$work/out")"
-expect 2 "bench ops: unknown op nothing-like-it; there are accumulate, activation, adamw," bench ops --op nothing-like-it
+expect 2 "bench ops: unknown op nothing-like-it; available: accumulate, activation, adamw," bench ops --op nothing-like-it
 expect 2 "--json needs an argument" devices --json
 expect 2 "--json is empty" devices --json ""
 expect 2 "--json is given twice" devices --json a --json b
@@ -101,14 +101,14 @@ for file in config.json preprocessor_config.json model.safetensors; do
   [ -s "$work/tiny/$file" ] || fail "init wrote no $file"
 done
 echo "somebody's" >"$work/ae.safetensors"
-expect 1 "exists already: not replaced" init --arch flux-autoencoder --out "$work"
+expect 1 "already exists; not overwritten" init --arch flux-autoencoder --out "$work"
 (ulimit -f 100 && expect 1 "File too large" init --arch tiny --out "$work/limited" && exit "$failures") || failures=$((failures + 1))
 [ -z "$(ls -A "$work/limited")" ] || fail "a limited init left $(ls -A "$work/limited")"
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"
 expect 1 "no tokenizer in the folder" init --arch tiny --out "$work/other" --tokenizer "$work/tiny"
 expect 1 "no tokenizer in the folder" encode --model "$work/tiny" --text "$0" --out "$work/text.safetensors"
 expect 2 "encode: --json and --out are both $work/e" encode --model "$work/tiny" --images x --out "$work/e" --json "$work/e"
-expect 2 "--images or --text is needed" encode --model "$work/tiny" --out "$work/text.safetensors"
+expect 2 "--images or --text is required" encode --model "$work/tiny" --out "$work/text.safetensors"
 [ ! -e "$work/text.safetensors" ] || fail "a refused encode left a file"
 expect 2 "--out DIR is missing" init --arch tiny
 expect 2 "--seed is \"-1\"; expected a whole number" init --arch tiny --out "$work/other" --seed -1

@@ -32,7 +32,8 @@ gh_status gh_bench_put_step(gh_error *err, gh_json *to, const gh_bench_options *
   if (!status) status = gh_json_put_string(err, to, "precision", gh_precision_name(o->precision));
   for (size_t i = 0; i < GH_COUNT(whole) && !status; i++)
     status = gh_json_put_int(err, to, whole[i].name, whole[i].value);
-  return status ? status : gh_json_put_double(err, to, "gflop_a_step", flops * 1e-9);
+  if (!status) status = gh_json_put_double(err, to, "gflop_per_step", flops * 1e-9);
+  return status ? status : gh_json_put_renamed(err, to, "gflop_per_step", "gflop_a_step");
 }
 
 void gh_bench_print_step(const gh_bench_options *o, const gh_budget *b) {
