@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `genhance bench`: the keys that scripts read, and what is refused by name.
+# `genhance bench`: the JSON keys that scripts read, and errors that name their cause.
 # usage: test_bench.sh path/to/genhance
 set -u
 genhance=$1
@@ -14,7 +14,7 @@ fail() {
   failures=$((failures + 1))
 }
 
-# refused CODE TEXT ARGUMENTS...
+# refused CODE TEXT ARGUMENTS...: fails with that exit code, and stderr contains the text.
 refused() {
   local code=$1 text=$2 got
   shift 2
@@ -39,13 +39,13 @@ for stage in 1 2; do
     encoder autoencoder denoiser backward update device_calls asked_of_device async_writes sends; do
     grep -q "\"$key\"" "$work/step.json" || fail "bench step, stage $stage: no $key"
   done
-  [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: not the two devices and the first"
+  [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: results of both devices and of the first at the top level are expected"
   grep -q "\"precision\": \"${precision/bf16/bfloat16}\"" "$work/step.json" || fail "bench step: not in $precision"
-  grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one read an update"
+  grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one blocking read per update"
   grep -q "backward" "$work/out" || fail "bench step: no table"
 done
 
-# The full FLUX, 11.90 B parameters (projectors come to that), planned on a machine that could not hold it.
+# Plans the full FLUX, 11.90 B parameters plus projectors, on a machine that could not hold it.
 "$genhance" bench plan --arch openai-vit-l-14-224 --stage 1 --double-blocks 19 --single-blocks 38 --device "$device" \
   --json "$work/plan.json" >"$work/out" 2>"$work/err" || fail "bench plan: $(cat "$work/err")"
 grep -q '"parameters_trained": 11922523712' "$work/plan.json" || fail "bench plan: $(cat "$work/plan.json")"

@@ -183,20 +183,24 @@ static void print_options(const gh_option *options, int width) {
   }
 }
 
+/* A word of the usage line, on a new line if it does not fit. */
+static void print_word(const char *word, int *column) {
+  if (*column + 1 + (int)strlen(word) > HELP_WIDTH) *column = printf("\n      ") - 1;
+  *column += printf(" %s", word);
+}
+
 void gh_command_help(const gh_command *command) {
   const gh_option *tables[] = {command->options, gh_common_options};
   char text[96];
-  int width = 0;
-  bool optional = false;
-  printf("usage: genhance %s", command->name);
+  int width = 0, column = printf("usage: genhance %s", command->name);
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
       int n = option_text(text, sizeof text, o);
       width = GH_MAX(width, n);
-      if (o->required) printf(" %s", text);
-      optional = optional || !o->required;
+      if (o->required) print_word(text, &column);
     }
-  printf("%s\n\n", optional ? " [options]" : "");
+  print_word("[options]", &column);
+  printf("\n\n");
   print_wrapped(command->summary, 0);
   if (command->details) {
     printf("\n");
