@@ -30,7 +30,11 @@ expect() {
   fi
 }
 
+narrow() { # narrow COMMAND...: its last output fits a terminal
+  ! grep -qE '^.{81}' "$work/out" || fail "$*: a line of more than 80 characters: $(grep -E '^.{81}' "$work/out")"
+}
 expect 0 "usage: genhance COMMAND" --help
+narrow --help
 expect 0 "usage: genhance COMMAND" help
 expect 0 "genhance 0." --version
 expect 2 "a command is missing"
@@ -85,7 +89,7 @@ while read -r command; do
   # shellcheck disable=SC2086
   expect 0 "usage: genhance $command" $command --help
   grep -q -- '--device ID' "$work/out" && grep -q -- '--json FILE' "$work/out" || fail "$command --help: common options"
-  ! grep -qE '^.{81}' "$work/out" || fail "$command --help: a line of more than 80 characters: $(grep -E '^.{81}' "$work/out")"
+  narrow "$command --help"
   # shellcheck disable=SC2086
   expect 2 "$command: unknown option --no-such-option" $command --no-such-option
 done <"$work/commands"

@@ -141,10 +141,10 @@ static const gh_option options[] = {
 
 const gh_command gh_command_bench_ops = {
     .name = "bench ops",
-    .summary = "time every op at the shapes of a real step, relative to the device's peaks",
-    .details =
-        "The peaks are measured first: fused multiply-adds in registers, and a copy in memory. Each tensor that an op "
-        "reads or writes counts once, so an op whose data stays in a cache can exceed 100 %.",
+    .summary = "time every op and compare it with the device's peaks",
+    .details = "Ops have the shapes of a real step. The peaks are measured first: fused multiply-adds in registers, "
+               "and a copy in memory. Each tensor that an op "
+               "reads or writes counts once, so an op whose data stays in a cache can exceed 100 %.",
     .run = run,
     .options = options,
 };

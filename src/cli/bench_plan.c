@@ -27,7 +27,7 @@ static const gh_option options[] = {GH_BENCH_OPTIONS("2"), {0}};
 
 const gh_command gh_command_bench_plan = {
     .name = "bench plan",
-    .summary = "count a training step's parameters, memory and arithmetic without running it",
+    .summary = "count a step's parameters, memory and arithmetic",
     .details = "Nothing is allocated or run, so the step may be larger than this machine.",
     .run = run,
     .options = options,

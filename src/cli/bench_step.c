@@ -220,8 +220,9 @@ static const gh_option options[] = {
 
 const gh_command gh_command_bench_step = {
     .name = "bench step",
-    .summary = "time a training step on random weights: images/s, phases, memory",
-    .details = "Whole updates are timed without interruption. Phases and kernels are timed in separate updates that "
+    .summary = "time a training step: images/s, phases, memory",
+    .details = "The step has random weights. Whole updates are timed without interruption. Phases and kernels are "
+               "timed in separate updates that "
                "wait after "
                "each one. CPU seconds are summed over the cores of this process; on a busy machine, compare those.",
     .run = run,

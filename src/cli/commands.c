@@ -54,7 +54,7 @@ static bool is_family(const char *word) {
 static void print_help(const char *family) {
   int width = 0;
   for (int i = 0; gh_commands[i]; i++) width = GH_MAX(width, (int)strlen(gh_commands[i]->name));
-  printf("genhance %s: post-trains CLIP vision encoders with GenHancer's two-stage method\n\n", GH_VERSION);
+  printf("genhance %s: post-trains CLIP vision encoders with GenHancer's method\n\n", GH_VERSION);
   printf("usage: genhance %s%s [options]\n\ncommands:\n", family ? family : "COMMAND", family ? " KIND" : "");
   for (int i = 0; gh_commands[i]; i++)
     if (!family || of_family(gh_commands[i], family))

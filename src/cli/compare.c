@@ -58,9 +58,10 @@ static const gh_option options[] = {
 
 const gh_command gh_command_compare = {
     .name = "compare",
-    .summary = "run the same steps on two devices and report how they diverge",
+    .summary = "measure how far two devices diverge in the same steps",
     .details =
-        "Reports how far the devices diverge, and which op causes it. Each stage starts from the configuration's "
+        "Trains the same steps on both devices and reports how far they diverge, and which op causes it. Each stage "
+        "starts from the configuration's "
         "weights. After the last step, or once the losses diverge, one more "
         "step runs op by op on both devices with equal inputs. The exit code is 1 if the losses diverge or an op "
         "differs by more than rounding explains. No file is written except --json FILE.",

@@ -73,11 +73,11 @@ static const gh_option options[] = {GH_EVAL_OPTIONS, {0}};
 
 const gh_command gh_command_eval_mmvp = {
     .name = "eval mmvp",
-    .summary = "score fine-grained perception: MMVP-VLM's nine patterns and their average",
-    .details =
-        "DIR is the benchmark's folder as published: Questions.csv and \"MLLM_VLM Images\". Two rows form a pair, "
-        "15 pairs form a pattern. A pair is correct if each statement picks its own image of the two; a tie "
-        "picks the second image. Intervals are Wilson's, 95 %. --json lists every pair.",
+    .summary = "score fine-grained perception on MMVP-VLM",
+    .details = "Scores the nine patterns and their average. DIR is the benchmark's folder as published: Questions.csv "
+               "and \"MLLM_VLM Images\". Two rows form a pair, "
+               "15 pairs form a pattern. A pair is correct if each statement picks its own image of the two; a tie "
+               "picks the second image. Intervals are Wilson's, 95 %. --json lists every pair.",
     .run = run,
     .options = options,
 };

@@ -62,7 +62,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_eval_retrieval = {
     .name = "eval retrieval",
-    .summary = "score retrieval: images from captions (image@k), captions from images (text@k)",
+    .summary = "score retrieval of images and captions",
     .details =
         "image@k is the share of captions whose image is among the k nearest. text@k is the share of images that have "
         "one of their captions among the k nearest. Ties go to the entry that the file lists first. Captions of one "

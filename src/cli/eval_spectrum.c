@@ -108,7 +108,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_eval_spectrum = {
     .name = "eval spectrum",
-    .summary = "measure which spatial frequencies the global token preserves",
+    .summary = "measure which spatial frequencies the token preserves",
     .details =
         "The run's denoiser reconstructs every image from its one token. The radial spectra of original and "
         "reconstruction are compared: the power ratio measures how much detail there is, the Fourier ring correlation "

@@ -104,7 +104,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_export = {
     .name = "export",
-    .summary = "export a run's encoder for transformers, PEFT or a multimodal model",
+    .summary = "write a run's encoder for other tools",
     .details =
         "hf: opens with transformers' CLIPModel.from_pretrained or SiglipModel.from_pretrained; includes the model's "
         "preprocessing and tokenizer files.\n"

@@ -71,7 +71,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_init = {
     .name = "init",
-    .summary = "write a model folder with random weights, in Hugging Face layout",
+    .summary = "write a model folder with random weights",
     .details =
         "architectures:\n"
         "  tiny, tiny-siglip      64-pixel images, for tests and first steps\n"
@@ -79,7 +79,8 @@ const gh_command gh_command_init = {
         "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
         "  siglip-so400m-14-224   siglip-so400m-14-384\n"
         "  flux-autoencoder       writes DIR/ae.safetensors\n"
-        "\nThe same seed gives the same bytes on every machine. transformers opens the folder with "
+        "\nThe folder has Hugging Face layout. The same seed gives the same bytes on every machine. transformers opens "
+        "it with "
         "CLIPModel.from_pretrained or SiglipModel.from_pretrained. No tokenizer is generated; --tokenizer copies one.",
     .run = run,
     .options = options,

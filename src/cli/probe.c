@@ -30,8 +30,9 @@ static const gh_option options[] = {
 
 const gh_command gh_command_probe = {
     .name = "probe",
-    .summary = "compute one training step on given tensors, with every gradient",
-    .details = "Inputs: either images (B,3,S,S) in [0,1] and latent_noise (B,16,S/8,S/8), or pixel_values (B,3,S,S) "
+    .summary = "compute one training step on given tensors",
+    .details = "Computes the loss and every gradient. Inputs: either images (B,3,S,S) in [0,1] and latent_noise "
+               "(B,16,S/8,S/8), or pixel_values (B,3,S,S) "
                "and latents "
                "(B,N,64); noise (B,N,64); t (B); optionally dropout_mask.<module>.lora_A.weight.",
     .run = run,

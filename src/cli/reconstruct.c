@@ -78,9 +78,10 @@ static const gh_option options[] = {
 
 const gh_command gh_command_reconstruct = {
     .name = "reconstruct",
-    .summary = "reconstruct images from the encoder's global token with a run's denoiser",
+    .summary = "reconstruct images from the encoder's global token",
     .details =
-        "Takes twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The run's config.json names "
+        "The run's denoiser takes twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The "
+        "run's config.json names "
         "its model files: if those paths are relative, run this command from the folder where the run was started.",
     .run = run,
     .options = options,

@@ -37,8 +37,9 @@ static const gh_option options[] = {
 
 const gh_command gh_command_report = {
     .name = "report",
-    .summary = "write a run as one page: curves, evaluations, images, configuration",
-    .details = "Writes one self-contained HTML file with SVG charts and PNG images. The run's config.json names its "
+    .summary = "write a run as one HTML page",
+    .details = "The page is one self-contained file with curves, evaluations, images and the configuration. The run's "
+               "config.json names its "
                "model files: "
                "if those paths are relative, run this command from the folder where the run was started.",
     .run = run,
