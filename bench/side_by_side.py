@@ -1,9 +1,9 @@
-"""Times `genhance bench step` and PyTorch in turn, round after round in one run, and writes one Markdown table.
+"""Times `genhance bench step` and PyTorch in turn, for several rounds, and writes one Markdown table.
 
     side_by_side.py GENHANCE --out bench/results/step-MACHINE.md [--stages 2,1] [--rounds 2] [--repeats 3]
 
-A round runs genhance, PyTorch as installed and PyTorch best configured, each as a process of its own with the machine to
-itself; the ratios are a round's, so that a machine that slows down does so for all three. Needs what bench/peers needs.
+Each round runs genhance, PyTorch as installed and PyTorch in its best configuration, one process at a time. Ratios are
+taken within a round, so that a slower machine affects all three. Requires what bench/peers requires.
 """
 import argparse
 import json
@@ -28,7 +28,7 @@ def arguments():
     parser.add_argument("--stages", default="2,1")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeats", default="3")
-    parser.add_argument("--without-best", action="store_true", help="leave PyTorch best configured out")
+    parser.add_argument("--without-best", action="store_true", help="leave out PyTorch in its best configuration")
     return parser.parse_args()
 
 
@@ -49,7 +49,7 @@ def stage_rows(args, stage):
     common = ["--arch", args.arch, "--stage", str(stage), "--batch", args.batch, "--repeats", args.repeats, *STAGES[stage]]
     peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common]
     programs = {"genhance": [args.genhance, "bench", "step", *common], "PyTorch, as installed": peer,
-                "PyTorch, best configured": [*peer, "--best"]}
+                "PyTorch, best configuration": [*peer, "--best"]}
     if args.without_best:
         programs.popitem()
     seen = {name: [] for name in programs}
@@ -72,13 +72,14 @@ def main():
     args = arguments()
     commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
     rows = [row for stage in args.stages.split(",") for row in stage_rows(args, int(stage))]
-    text = f"""# A training step beside PyTorch: {args.arch}, batch {args.batch}, float32
+    text = f"""# A training step compared with PyTorch: {args.arch}, batch {args.batch}, float32
 
 {processor()}, {len(os.sched_getaffinity(0))} virtual cores, commit {commit.strip()}; {args.rounds} rounds in turn, {args.repeats} timed \
-updates each. Stage 1 trains the denoiser with 1+2 blocks, stage 2 adapters on the encoder through 2+4 blocks. The ratio is
-PyTorch's seconds to genhance's of the same round, median (least–most); seconds are medians, with the rounds' range.
+updates each. Stage 1 trains the denoiser with 1+2 blocks. Stage 2 trains adapters on the encoder through 2+4 blocks. Seconds
+are medians, with the range over the rounds. The ratio is PyTorch's seconds over genhance's in the same round: median
+(minimum–maximum).
 
-| stage | program | s a step | range | images/s | ratio to genhance | resident GiB |
+| stage | program | s per step | range | images/s | ratio to genhance | resident GiB |
 |---|---|---|---|---|---|---|
 """ + "\n".join(rows) + "\n"
     pathlib.Path(args.out).write_text(text)

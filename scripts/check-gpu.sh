@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# Everything that only a machine with a GPU can tell, in one command and without a network: the tests on cuda:0 and, where
-# there is a driver for it, on OpenCL on the same GPU; the same steps on both; compute-sanitizer; the training step timed
-# beside PyTorch. Writes one page, gpu.md, and logs.tar.gz into the output folder.
+# Checks everything that needs a GPU, in one command and without a network: the tests on cuda:0 and, if it has an OpenCL
+# driver, on OpenCL on the same GPU; the same steps on both; compute-sanitizer; the training step timed beside PyTorch.
+# Writes one page, gpu.md, and logs.tar.gz into the output folder.
 #
 # usage: scripts/check-gpu.sh [--pack FOLDER | --packed FOLDER] [--part 1|2] [--out FOLDER] [--minutes N] [--device ID]
 #                             [--arch NAME] [--batch B]
-#   --pack FOLDER    only put together what a machine without a compiler or our libraries needs: the program, the tests'
-#                    programs and the shared libraries they need (build/ must be there; under 64 MiB with the fixtures)
+#   --pack FOLDER    only collect what a machine without compiler and libraries needs: the program, the test programs and
+#                    their shared libraries (needs a finished build/; under 64 MiB with the fixtures)
 #   --packed FOLDER  use such a folder instead of building
-#   --part 1|2       1: tests, parity, sanitizer; 2: timings. Each ends within --minutes; what no time is left for is said
-#   --out FOLDER     where the page goes (build/check-gpu); the pages of two calls are joined by cat
-#   --minutes N      for each part (9)
-#   --device ID      cuda:0
-#   --arch NAME --batch B    of the timed steps (openai-vit-l-14-224, 32)
+#   --part 1|2       1: tests, parity, sanitizer; 2: timings (default: both). Each ends within --minutes and lists what
+#                    it had no time for
+#   --out FOLDER     output folder (default: build/check-gpu); join the pages of two calls with cat
+#   --minutes N      time limit per part (default: 9)
+#   --device ID      device (default: cuda:0)
+#   --arch NAME      encoder of the timed steps (default: openai-vit-l-14-224)
+#   --batch B        batch of the timed steps (default: 32)
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-usage() { sed -n '6,17s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '6,19s/^# \{0,1\}//p' "$0"; }
 
 pack="" packed="" part="1 2" out=build/check-gpu minutes=9 device=cuda:0 arch=openai-vit-l-14-224 batch=32
 while [ $# -gt 0 ]; do
@@ -44,13 +46,13 @@ case $minutes in '' | *[!0-9]* | 0) echo "check-gpu.sh: --minutes is a whole num
 
 # ---- packing ----
 
-# The tests for which the device matters; those of the double need it, and no GPU.
+# The tests that use a device, without those of the CUDA double, which need no GPU.
 device_tests() {
   grep -lE 'gh_device_open|compare_run|tiny_train|gh_probe|genhance_device|on_device\.h|open_device' tests/test_*.c | xargs -n 1 basename | sed 's/\.c$//' |
     grep -v '^test_cuda_'
 }
 
-# What comes with every system stays behind: with another system's loader they would not fit.
+# The C library and its like are left out: they must match the other system's loader.
 pack_libraries() {
   ldd "$1"/bin/* | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
     grep -vE '/(libc|libm|libdl|libpthread|librt|libgcc_s|libstdc\+\+)\.so|ld-linux' |
@@ -59,7 +61,7 @@ pack_libraries() {
 
 if [ -n "$pack" ]; then
   set -e
-  [ -x build/genhance ] || { echo "check-gpu.sh: there is no build/genhance: scripts/build.sh build all" >&2; exit 1; }
+  [ -x build/genhance ] || { echo "check-gpu.sh: there is no build/genhance; run scripts/build.sh build all" >&2; exit 1; }
   mkdir -p "$pack/bin" "$pack/lib"
   for program in genhance $(device_tests); do
     [ -x "build/$program" ] || { echo "check-gpu.sh: there is no build/$program" >&2; exit 1; }
@@ -83,9 +85,9 @@ if [ -n "$packed" ]; then
   bin=$packed/bin
   export LD_LIBRARY_PATH=$packed/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   was=$(cat "$packed/root")
-  if [ ! -e "$was/tests/fixtures" ]; then # the tests know their fixtures by a whole path
+  if [ ! -e "$was/tests/fixtures" ]; then # the tests have the absolute path of their fixtures
     mkdir -p "$was/tests" && ln -s "$root/tests/fixtures" "$was/tests/fixtures" ||
-      echo "check-gpu.sh: $was/tests/fixtures cannot be made: tests with fixtures will fail" >&2
+      echo "check-gpu.sh: $was/tests/fixtures cannot be created; tests with fixtures will fail" >&2
   fi
 else
   scripts/build.sh build all || exit 1
@@ -101,7 +103,7 @@ left() { echo $((began + 60 * minutes - SECONDS)); }
 say() { printf '%s\n' "$@" | tee -a "$page"; }
 quote() { say '```' "$(cat)" '```' ''; }
 
-# logged NAME SECONDS COMMAND...: its output goes to a log; at most so long, and never past the part's end.
+# logged NAME SECONDS COMMAND...: runs it with its output in a log, for at most SECONDS and not past the end of the part.
 logged() {
   local name=$1 limit=$2 most
   shift 2
@@ -115,7 +117,7 @@ outcome() { # of a status, in words
   case $1 in 0) echo passed ;; 124 | 137) echo "ran out of time" ;; 125) echo "not run: no time was left" ;; *) echo "FAILED ($1)" ;; esac
 }
 
-# An OpenCL loader finds drivers by .icd files, which containers often lack beside the driver itself.
+# The OpenCL loader finds drivers through .icd files. Containers often have the driver without its .icd file.
 find_opencl() {
   local vendors=$out/vendors library
   [ -z "${OCL_ICD_VENDORS:-}" ] || return 0
@@ -143,7 +145,7 @@ facts() {
 
 cases() { grep -oE "^\[  $1 *\] [0-9]+ test" "$2" | awk '{ n += $(NF - 1) } END { print n + 0 }'; }
 
-# run_tests ID PROGRAM...: a row each.
+# run_tests ID PROGRAM...: one row per program.
 run_tests() {
   local id=$1 test log status seconds
   shift
@@ -169,7 +171,7 @@ selftest() {
 
 parity() {
   local other=$1 config=tests/fixtures/golden/only.json status
-  [ -n "$other" ] || { say "Parity: no OpenCL driver for this GPU is there, so there is nothing to compare with." ""; return; }
+  [ -n "$other" ] || { say "Parity: not run, because this GPU has no OpenCL driver to compare with." ""; return; }
   (cd tests/fixtures/golden && logged compare 120 "$bin/genhance" compare --config "$(basename $config)" --devices "$device,$other" \
     --steps 10 --json "$out/compare.json")
   status=$?
@@ -195,7 +197,7 @@ part_1() {
   local opencl tests
   say "## Tests" ""
   opencl=$(opencl_gpu)
-  # What matters most comes first: a slow machine may leave no time for the last.
+  # The most important tests come first: a slow machine may have no time for the last ones.
   mapfile -t tests < <({ printf 'test_%s\n' ops gemm gemm_bf16 attention attention_matrix probe golden mixed resume; device_tests; } |
     awk '!seen[$0]++' | while read -r t; do [ ! -x "$bin/$t" ] || echo "$t"; done)
   selftest "$device"
@@ -208,7 +210,7 @@ part_1() {
 
 # ---- part 2 ----
 
-# step NAME SECONDS COMMAND...: a program that times steps and writes JSON.
+# step NAME SECONDS COMMAND...: runs a program that times steps and writes JSON.
 step() {
   local name=$1 limit=$2 status
   shift 2
@@ -219,14 +221,14 @@ step() {
     125) say "- $name: $(outcome $status)" ;;
     *) say "- $name: $(outcome $status): $(tail -n 1 "$out/logs/step-$name.txt" | cut -c 1-200)" ;;
   esac
-  rm -f "$out/logs/step-$name.json" # it holds the error alone
-  [ $status = 125 ] || [ "${name%-genhance}" = "$name" ] || failures=$((failures + 1)) # PyTorch's are not ours
+  rm -f "$out/logs/step-$name.json" # it has only the error
+  [ $status = 125 ] || [ "${name%-genhance}" = "$name" ] || failures=$((failures + 1)) # a failure of PyTorch does not count
 }
 
 step_table() {
   python3 - "$out"/logs/step-*.json <<'PYTHON'
 import json, pathlib, sys
-print("| stage | batch | precision | program | ms a step | images/s | TFLOP/s | GiB | images/s beside genhance |")
+print("| stage | batch | precision | program | ms per step | images/s | TFLOP/s | GiB | images/s relative to genhance |")
 print("|---|---|---|---|---|---|---|---|---|")
 results = [json.loads(pathlib.Path(p).read_text()) for p in sys.argv[1:] if pathlib.Path(p).exists()]
 results = [r for one in results for r in one.get("results", [one]) if "step_seconds_median" in r]
@@ -239,7 +241,7 @@ for r in sorted(results, key=lambda r: (*key(r), "peer" in r)):
 PYTHON
 }
 
-# What matters most comes first: each line may be the one that finds no time left.
+# The most important timings come first: later ones may have no time left.
 part_2() {
   local stage precision blocks common peer
   say "## The training step" "" "\`$arch\`, batch $batch, random weights; stage 1 trains the denoiser (1+2 blocks), stage 2 adapters on" \
@@ -259,11 +261,11 @@ part_2() {
   say "" "$(step_table)" ""
   for precision in bfloat16 float32; do
     [ -s "$out/logs/step-2-$precision-genhance.json" ] || continue
-    say "Where stage 2's time goes in $precision, every launch waited for:" ""
+    say "Profile of stage 2 in $precision; every launch was waited for:" ""
     tail -n 30 "$out/logs/step-2-$precision-genhance.txt" | quote
   done
   logged ops 120 "$bin/genhance" bench ops --device "$device"
-  say "Every op alone ($(outcome $?)):" ""
+  say "Every op by itself ($(outcome $?)):" ""
   tail -n 80 "$out/logs/ops.txt" | quote
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Intel's OpenCL runtime for CPUs, from its Python wheels, and an .icd file that names it, so that tests can run on a second
-# implementation. It takes no part in building or running genhance.
+# Installs Intel's OpenCL runtime for CPUs from its Python wheels and writes an .icd file for it, so that tests can run on a
+# second implementation. genhance does not need it.
 # usage: scripts/intel-runtime.sh ICD-FOLDER      (then OCL_ICD_VENDORS=ICD-FOLDER)
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints where NVIDIA's NVRTC is: a CUDA toolkit's, else that of NVIDIA's Python wheel, which is fetched into build/static.
-# No GPU is needed. 13.0 is new enough for sm_120, and still serves sm_75.
+# Prints the path of NVIDIA's NVRTC: from a CUDA toolkit, else from NVIDIA's Python wheel, which is installed into
+# build/static. Needs no GPU. Version 13.0 supports sm_75 to sm_120.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,5 +11,5 @@ done
 mkdir -p "$work"
 { python3 -m venv "$work/nvrtc" && "$work/nvrtc/bin/pip" install --quiet nvidia-cuda-nvrtc==13.0.88; } >&2 || true
 library=$(find "$work/nvrtc" -name libnvrtc.so.13 2>/dev/null | head -n 1) || true
-[ -n "$library" ] || { echo "nvrtc.sh: NVIDIA's NVRTC cannot be had" >&2; exit 1; }
+[ -n "$library" ] || { echo "nvrtc.sh: NVIDIA's NVRTC could not be found or installed" >&2; exit 1; }
 echo "$library"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building, testing or the quickstart needs, where they are missing.
-# usage: scripts/setup.sh build|pictures|tests|static|intel|rusticl ...   (sets; nothing is done when all packages are there)
-# As root or through sudo; without either it names the packages and ends with 1. Not on Debian or Ubuntu: it says what
-# it would have installed and leaves the rest to CMake.
+# Installs missing Debian packages for building, testing or the quickstart.
+# usage: scripts/setup.sh SET ...      SET: build, pictures, tests, static, intel or rusticl
+# Does nothing if all packages are installed. Needs root or sudo; without either, it lists the missing packages and exits
+# with 1. On other systems than Debian and Ubuntu it lists the packages, exits with 0 and leaves the rest to CMake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,12 +17,12 @@ packages_static="clang-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python
 wanted=""
 for set in "$@"; do
   name=packages_${set//[!a-z]/_}
-  [ -n "${!name:-}" ] || { echo "setup.sh: no set of packages is called $set" >&2; exit 2; }
+  [ -n "${!name:-}" ] || { echo "setup.sh: unknown package set $set" >&2; exit 2; }
   wanted="$wanted ${!name}"
 done
 
 if ! command -v dpkg-query >/dev/null; then
-  echo "no Debian: if the build stops, install the equivalents of" $wanted >&2
+  echo "not Debian: if the build fails, install the equivalents of" $wanted >&2
   exit 0
 fi
 
@@ -35,7 +35,7 @@ done
 as_root=()
 if [ "$(id -u)" != 0 ]; then
   command -v sudo >/dev/null || {
-    echo "these packages are missing; as root: apt-get install ${missing[*]}" >&2
+    echo "packages are missing; run as root: apt-get install ${missing[*]}" >&2
     exit 1
   }
   as_root=(sudo)
@@ -47,7 +47,7 @@ log=build/setup.log
 : >"$log"
 apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -q -y -o Dpkg::Use-Pty=0)
 
-# Runs a command with its output in the log; on a terminal the seconds tick, so that a slow mirror looks alive.
+# Runs a command with its output in the log. On a terminal it counts seconds, to show progress on a slow mirror.
 quietly() {
   local what=$1 began=$SECONDS status=0 pid
   shift
@@ -67,16 +67,16 @@ install() { "${apt[@]}" install --no-install-recommends "${missing[@]}"; }
 update() { "${apt[@]}" update; }
 
 echo "    missing: ${missing[*]}"
-[ ${#as_root[@]} = 0 ] || sudo -v # asks for the password here, not behind the log
+[ ${#as_root[@]} = 0 ] || sudo -v # asks for the password here, where it is visible
 
-# Package lists that are a day old often name files that the mirror has dropped.
+# Package lists older than a day often name files that the mirror has removed.
 fresh=$(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -mtime -1 2>/dev/null | head -n 1)
 if [ -z "$fresh" ]; then quietly "updating package lists" update || true; fi
 if ! quietly "installing ${#missing[@]} packages" install; then
   quietly "updating package lists" update || true
   quietly "installing ${#missing[@]} packages" install || {
     tail -n 20 "$log" >&2
-    echo "apt-get failed; all it said is in $log" >&2
+    echo "apt-get failed; see $log" >&2
     exit 1
   }
 fi

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Compiles every kernel, in every type and tuned variant, with each vendor's own compiler for devices that this machine
-# does not have: NVIDIA's NVRTC, clang for AMD, Intel's ocloc. What they make of the kernels is bench/results/static.md.
-# usage: scripts/static.sh [--write] [TARGET ...]     (sm_90, gfx1100, pvc ...; all of them if none is named)
-#   --write   writes bench/results/static.md anew
-# Prints a line a target: name, kernels passed, failed, targets skipped, seconds, why skipped. Unchanged programs are not
-# compiled again: results are kept under build/static by what went into them.
+# does not have: NVIDIA's NVRTC, clang for AMD, Intel's ocloc. bench/results/static.md has the result.
+# usage: scripts/static.sh [--write] [TARGET ...]     (sm_90, gfx1100, pvc ...; default: all targets)
+#   --write   rewrite bench/results/static.md
+# Prints one line per target: name, kernels passed, kernels failed, targets skipped, seconds, reason for skipping. Results
+# are cached under build/static by their inputs, so unchanged programs are not compiled again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,12 +20,12 @@ done
 
 work=$PWD/build/static
 mkdir -p "$work/programs"
-scripts/setup.sh static >&2 || echo "static.sh: a compiler could not be installed: its targets are skipped" >&2
+scripts/setup.sh static >&2 || echo "static.sh: a compiler could not be installed; its targets are skipped" >&2
 
 nvrtc=$(scripts/nvrtc.sh) || nvrtc=""
 
-# Intel's ocloc shares a package with an OpenCL driver, which would become a platform of every OpenCL program and stops
-# those that a sanitizer watches: the package is unpacked here, not installed.
+# Intel's ocloc comes in the package of an OpenCL driver. Installed, that driver would appear as a platform in every OpenCL
+# program and stop programs that run under a sanitizer. So the package is unpacked here, not installed.
 ocloc=$work/intel/usr/bin/ocloc
 if [ ! -x "$ocloc" ] && command -v dpkg >/dev/null; then
   mkdir -p "$work/intel"

@@ -1,4 +1,4 @@
-/* genhance's entry: the only place that prints an error or ends the process. */
+/* The entry point: the only place that prints an error or ends the process. */
 #include "cli/cli.h"
 
 #include <signal.h>
@@ -6,7 +6,7 @@
 
 int main(int argc, char **argv) {
   gh_error err = {0};
-  signal(SIGXFSZ, SIG_IGN); /* a file that reaches its limit (ulimit -f) is a write that fails, not the end */
+  signal(SIGXFSZ, SIG_IGN); /* a file at its size limit (ulimit -f) is then a failed write, not a dead process */
   gh_status status = gh_cli_main(&err, argc, argv);
   if (status) fprintf(stderr, "genhance: %s\n", err.text);
   return gh_cli_exit_code(status);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `genhance bench`: the keys that scripts read, and what is refused by name.
+# `genhance bench`: the JSON keys that scripts read, and errors that name their cause.
 # usage: test_bench.sh path/to/genhance
 set -u
 genhance=$1
@@ -14,7 +14,7 @@ fail() {
   failures=$((failures + 1))
 }
 
-# refused CODE TEXT ARGUMENTS...
+# refused CODE TEXT ARGUMENTS...: fails with that exit code, and stderr contains the text.
 refused() {
   local code=$1 text=$2 got
   shift 2
@@ -28,7 +28,7 @@ refused 1 'precision "float16" is not supported' bench step --arch tiny --precis
 refused 2 "it can be float32, bfloat16 or float16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
 refused 2 "expected a whole number from 1 to 2" bench step --arch tiny --stage 3
-refused 2 "of what kind?" bench
+refused 2 "a kind is missing" bench
 
 for stage in 1 2; do
   precision=$([ $stage = 1 ] && echo float32 || echo bf16)
@@ -36,20 +36,20 @@ for stage in 1 2; do
     --double-blocks 1 --single-blocks 1 --repeats 2 --profile --json "$work/step.json" >"$work/out" 2>"$work/err" ||
     fail "bench step: $(cat "$work/err")"
   for key in images_per_second step_seconds_median phases peak_bytes gflops commit driver device resident_bytes profile \
-    encoder autoencoder denoiser backward update; do
+    encoder autoencoder denoiser backward update device_calls asked_of_device async_writes sends; do
     grep -q "\"$key\"" "$work/step.json" || fail "bench step, stage $stage: no $key"
   done
-  [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: not the two devices and the first"
+  [ "$(grep -c '"step_seconds_median"' "$work/step.json")" = 3 ] || fail "bench step: results of both devices and of the first at the top level are expected"
   grep -q "\"precision\": \"${precision/bf16/bfloat16}\"" "$work/step.json" || fail "bench step: not in $precision"
-  grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one read an update"
+  grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one blocking read per update"
   grep -q "backward" "$work/out" || fail "bench step: no table"
 done
 
-# The full FLUX, 11.90 B parameters (projectors come to that), planned on a machine that could not hold it.
+# Plans the full FLUX, 11.90 B parameters plus projectors, on a machine that could not hold it.
 "$genhance" bench plan --arch openai-vit-l-14-224 --stage 1 --double-blocks 19 --single-blocks 38 --device "$device" \
   --json "$work/plan.json" >"$work/out" 2>"$work/err" || fail "bench plan: $(cat "$work/err")"
 grep -q '"parameters_trained": 11922523712' "$work/plan.json" || fail "bench plan: $(cat "$work/plan.json")"
-for key in peak_bytes lasting_bytes step_bytes gflop_a_step parameters_frozen; do
+for key in peak_bytes lasting_bytes step_bytes gflop_per_step gflop_a_step parameters_frozen; do
   grep -q "\"$key\"" "$work/plan.json" || fail "bench plan: no $key"
 done
 
@@ -61,7 +61,7 @@ for op in rmsnorm gaussian_kl clip_control; do
   done
 done
 grep -q '"op": "clip_control"' "$work/ops.json" || fail "bench ops: no row of its op"
-refused 2 "unknown op nothing; there are accumulate" bench ops --op nothing --device "$device"
+refused 2 "unknown op nothing; available: accumulate" bench ops --op nothing --device "$device"
 
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))

@@ -170,7 +170,7 @@ static void test_wrong_usage(void **state) {
                {"--devices", "auto,auto,auto", "expected two"},
                {"--tolerance", "x", "--tolerance is \"x\""},
                {"--tolerance", "nan", "--tolerance is \"nan\""},
-               {"--device", "auto", "two devices"}};
+               {"--device", "auto", "use --devices A,B"}};
   for (size_t i = 0; i < GH_COUNT(wrong); i++) {
     const char *devices = strcmp(wrong[i].option, "--devices") ? "auto,auto" : wrong[i].value;
     const char *rest = strcmp(wrong[i].option, "--devices") ? wrong[i].option : NULL;

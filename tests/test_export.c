@@ -291,7 +291,7 @@ static void peft(void **state) {
   gh_error err = {0};
   char *run = make_run("peft", TINY, "stage2-only.json"), *out = check_path(scratch, "peft-out");
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", "--dtype", "float16", NULL),
-              GH_ERROR_ARGUMENT, "--dtype is for hf and vision");
+              GH_ERROR_ARGUMENT, "--dtype applies to the formats hf and vision");
   check_fails(compare_run(&err, "export", "--run", TINY "/clip", "--out", out, NULL), GH_ERROR_FILE,
               "not the folder of a run");
   for (int again = 0; again < 2; again++) /* over its own work it may be repeated */
@@ -351,7 +351,7 @@ static void refusals(void **state) {
   check_fails(compare_run(&err, "export", "--run", run, "--out", run, NULL), GH_ERROR_FILE, "not replaced");
   run_folder_copy(run, TINY "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--snapshot", "stage1-00000010", NULL),
-              GH_ERROR_FILE, "trained no encoder");
+              GH_ERROR_FILE, "has no trained encoder");
   free(run);
   free(out);
 }

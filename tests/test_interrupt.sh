@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs that are interrupted by the clock rather than at a chosen operation (test_resume.c does that): SIGKILL at random
-# moments, SIGTERM, steps added later; and what --resume refuses. GH_TEST_SEED=N repeats a printed seed.
+# Runs that are interrupted at a moment in time (test_resume.c interrupts at chosen operations): SIGKILL at random moments,
+# SIGTERM, steps added later; and what --resume rejects. GH_TEST_SEED=N repeats a printed seed.
 # usage: test_interrupt.sh path/to/genhance
 set -u
 # shellcheck source=tests/support/train.sh
@@ -17,18 +17,18 @@ mv run warm
 (
   export GH_CACHE_DIR=$work/other-cache
   train
-  [ -n "$(ls "$GH_CACHE_DIR")" ] || fail "nothing was cached: was the cache empty at all?"
+  [ -n "$(ls "$GH_CACHE_DIR")" ] || fail "nothing was cached, so the cache was not empty"
   exit "$failures"
 ) || failures=$((failures + 1))
-# Our own matrix products give the same bits in all their variants; a vendor's library gives others, and the clock decides.
+# Our own matrix products give the same bits in all variants. A vendor's library gives others, and timing may choose it.
 if cat whole/plan.json run/plan.json | grep '"m=' | grep -qv '"own-'; then
-  echo "a vendor's library takes part: another empty cache may choose it for other shapes"
+  echo "a vendor's library was chosen; with another empty cache it may be chosen for other shapes"
 else
   same whole run
 fi
 rm -rf run
 
-# ---- killed at random moments, again and again, until one try gets through ----
+# ---- killed at random moments, repeatedly, until one try finishes ----
 milliseconds() { echo $(($(date +%s%N) / 1000000)); }
 began=$(milliseconds)
 train
@@ -48,29 +48,29 @@ while :; do
   if [ $code = 137 ]; then
     kills=$((kills + 1))
   elif [ $code = 0 ] && [ $kills = 0 ] && [ $tries -lt 8 ]; then
-    rm -rf run # it got through at once
+    rm -rf run # it finished without a kill
   else
     break
   fi
 done
 [ $code = 0 ] || fail "resumed: exit code $code: $(cat err)"
 echo "$kills kills within runs of $length ms"
-[ $kills -gt 0 ] || fail "no kill arrived in time"
+[ $kills -gt 0 ] || fail "every run finished before the kill"
 same whole run
 
-# ---- a finished run goes on with nothing ----
+# ---- resuming a finished run does nothing ----
 train --resume
 same whole run
 rm -rf run
 
-wait_for() { # wait_for PATTERN: until the run of process $pid has made such a file
+wait_for() { # wait_for PATTERN: waits until the run of process $pid has such a file
   while kill -0 $pid 2>/dev/null && ! compgen -G "$1" >/dev/null; do sleep 0.01; done
 }
 
-# ---- SIGTERM and SIGINT: the update that is under way is finished and its state saved, in both stages ----
-interrupt() { # interrupt SIGNAL UPDATES: that many are logged then, over all
+# ---- SIGTERM and SIGINT: the current update is finished and its state saved, in both stages ----
+interrupt() { # interrupt SIGNAL UPDATES: stops a run; UPDATES are logged then in total
   local signal=$1 updates=$2 code
-  rm -f run/.lock # taken before anything is read: early enough for the run's first update
+  rm -f run/.lock # taken before anything is read, so the signal arrives before the first update ends
   "$genhance" train --config run.json --resume --quiet --set state.minutes=1e6 >out 2>err &
   pid=$!
   wait_for run/.lock
@@ -91,7 +91,7 @@ interrupt TERM 5
 train --resume
 same whole run
 
-# ---- what --resume refuses ----
+# ---- what --resume rejects ----
 refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
 for change in stage1.optimizer.lr=0.02 seed=7 stage2.lora.rank=3 timestep.scale=2 data.crop_scale='[0.5,1]' \
   denoiser.guidance=3 stage2.batch=4; do
@@ -106,30 +106,30 @@ train --resume --set stage2.steps=4 --allow-data-change
 [ "$(wc -l <run/metrics.jsonl)" = 7 ] || fail "--allow-data-change: $(cat run/metrics.jsonl)"
 rm images/more.png
 
-# ---- a damaged state is not taken ----
+# ---- a damaged state is not used ----
 rm -rf run && cp -r whole run
 part=run/state/$(newest_state run)/part-00000.safetensors
 printf x | dd of="$part" bs=1 seek=$(($(stat -c %s "$part") - 100)) conv=notrunc status=none
 refuse 1 "is not what the manifest says" "$genhance" train --config run.json --resume --set stage2.steps=4
-truncate -s -100 "$part" # its header shows it: the state before is taken, and the run ends as if nothing had been
+truncate -s -100 "$part" # its header shows it: the previous state is used, and the run gives the same result
 train --resume
-grep -q "warning: left out: .*part-00000.safetensors" err || fail "a damaged state went unnamed: $(cat err)"
+grep -q "warning: left out: .*part-00000.safetensors" err || fail "a damaged state was not reported: $(cat err)"
 same whole run
 
-# ---- replaced weights are not those of the run ----
+# ---- replaced weights are rejected ----
 cp ae.safetensors kept
 printf x | dd of=ae.safetensors bs=1 seek=$(($(stat -c %s ae.safetensors) - 100)) conv=notrunc status=none
 refuse 1 "model files are not those" "$genhance" train --config run.json --resume --set stage2.steps=4
 mv kept ae.safetensors
 
-# ---- more steps than at first ----
+# ---- more steps than in the first call ----
 rm -rf run
 train --set stage1.steps=2 --set stage2.steps=0
 train --resume --set stage2.steps=1
 train --resume
 same whole run
 
-# ---- one process a folder ----
+# ---- one process per folder ----
 rm -rf run
 "$genhance" train --config run.json --quiet --set stage1.steps=100000 >out1 2>err1 &
 pid=$!
@@ -138,16 +138,16 @@ refuse 1 "in use by another process" "$genhance" train --config run.json --resum
 kill -KILL $pid
 wait $pid 2>/dev/null
 code=$?
-[ $code = 137 ] || fail "the first process ended by itself, $code: $(cat err1)"
+[ $code = 137 ] || fail "the first process exited by itself with $code: $(cat err1)"
 refuse 1 "stage1.steps is 0, and the interrupted run has done" "$genhance" train --config run.json --resume --set stage1.steps=0
 steps=$(newest_state run)
 steps=$((10#${steps#stage1-}))
 rm -rf run/snapshots
-train --resume --set stage1.steps=$steps --set stage2.steps=1 # the lock died with its process
+train --resume --set stage1.steps=$steps --set stage2.steps=1 # the lock ended with its process
 [ "$(wc -l <run/metrics.jsonl)" = $((steps + 1)) ] || fail "resumed at $steps: $(tail -n 1 run/metrics.jsonl)"
 [ -d "run/snapshots/stage1-$(printf %08d $steps)" ] || fail "the last step's snapshot is missing: $(ls run/snapshots)"
 
-# ---- killed before the first state, with a snapshot there ----
+# ---- killed before the first state, after a snapshot ----
 rm -rf run/state
 refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
 refuse 1 "seed" "$genhance" train --config run.json --resume --set seed=8

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# What goes wrong for users: broken pictures, wrong configurations, weights that do not fit, hostile files, a full disk, a
-# loss that is not a number. Each failure is one line that names its cause, exit code 1, and the last checkpoint intact.
+# Users' failures: broken pictures, wrong configurations, weights that do not fit, hostile files, a full disk, a loss that
+# is NaN. Each must print one line that names its cause, exit with code 1 and leave the last checkpoint intact.
 # usage: test_robust.sh path/to/genhance
 set -u
 export LC_ALL=C # sed edits binary files
 # shellcheck source=tests/support/train.sh
 . "$(dirname "$0")/support/train.sh"
 
-reject() { # reject TEXT ARGUMENTS...: train fails with that text before it starts, and leaves nothing behind
+reject() { # reject TEXT ARGUMENTS...: train fails with that text before it starts, and leaves no file
   local text=$1
   shift
   rm -rf run
@@ -32,35 +32,35 @@ cp broken/* mixed
 rm mixed/misnamed.png
 train --set data.images='["mixed"]' --set stage1.batch=9 --set stage2.steps=0 --json result.json
 for file in cut.png cut.jpg empty.png empty.jpg text.jpeg zeros.png; do
-  [ "$(grep -c "^warning: .*mixed/$file" err)" = 1 ] || fail "$file is not named once: $(cat err)"
+  [ "$(grep -c "^warning: .*mixed/$file" err)" = 1 ] || fail "$file is not reported exactly once: $(cat err)"
 done
 grep -q '^genhance: ' err && fail "broken pictures: $(cat err)"
-grep -q 'stage 1: 6 broken images skipped' out || fail "not counted: $(cat out)"
-grep -q '"skipped_images": *6' result.json || fail "not counted: $(cat result.json)"
+grep -q 'stage 1: 6 broken images skipped' out || fail "skipped images are not counted: $(cat out)"
+grep -q '"skipped_images": *6' result.json || fail "skipped images are not counted: $(cat result.json)"
 rm broken/misnamed.png
 rm -rf run
 cp -r good listed
 : >listed/odd.webp
 train --set data.images='["listed"]' # both stages
-[ "$(grep -c 'skipped: .*odd.webp' err)" = 1 ] || fail "the images were not listed once: $(cat err)"
+[ "$(grep -c 'skipped: .*odd.webp' err)" = 1 ] || fail "the images were not listed exactly once: $(cat err)"
 reject "data.images: no readable image among 6, the first: broken/cut.jpg" --set data.images='["broken"]'
 mkdir nothing
 reject "data.images: nothing: no image" --set data.images='["nothing"]'
 reject "data.images: absent: no such file or folder" --set data.images='["images","absent"]'
 reject "data.images" --set data.images='[]'
 reject "data.images: run.json: neither a folder nor an image" --set data.images='["run.json"]'
-# Before anything is tuned: nothing was compiled or timed for it.
+# This is rejected before tuning: nothing is compiled or timed.
 GH_CACHE_DIR=$work/cold reject "data.images: absent" --set data.images='["absent"]'
 [ ! -e cold ] || fail "kernels were tuned for a run without images: $(ls cold)"
 mkdir -p run
 refuse 1 "clip: absent" "$genhance" train --config run.json --set clip=absent
-[ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in a folder that was there"
+[ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in an existing folder"
 
 echo '{"images": ["absent"], "output": "pre"}' >pre.json
 refuse 1 "genhance: images: absent: no such file or folder" "$genhance" pretrain autoencoder --config pre.json
-[ ! -e pre ] || fail "a pretraining that never began left $(find pre)"
+[ ! -e pre ] || fail "a rejected pretraining left $(find pre)"
 
-# ---- pictures that stage 2 will be measured with ----
+# ---- pictures for the evaluations of stage 2 ----
 mkdir -p scenes/a scenes/b
 cp images/reduce.png scenes/a
 head -c 600 images/half-chroma.jpg >scenes/b/cut.jpg
@@ -70,7 +70,7 @@ reject "evaluate[0]: scene: no such folder" "${measured[@]/scenes/scene}"
 
 # ---- the configuration ----
 edit() { sed "$1" run.json >edited.json; }
-reject_config() { # reject_config TEXT: edited.json is refused
+reject_config() { # reject_config TEXT: edited.json is rejected
   refuse 1 "$1" "$genhance" train --config edited.json
 }
 edit 's/"clip": "clip", //' && reject_config 'edited.json: "clip" is missing'
@@ -95,7 +95,7 @@ reject "no linear layer of the encoder is called k_porj" --set stage2.lora.targe
 : >file
 reject "file" --set output=file
 reject "file" --set output=file/below
-# the device's memory is the limit, then a piece
+# First the device's memory is the limit, then its largest allocation.
 GH_MAX_BUFFER_MIB="" reject "needs" --set stage1.batch=400000 --set stage1.micro_batch=400000
 GH_MAX_BUFFER_MIB="" reject "would help" --set stage1.batch=16000 --set stage1.micro_batch=16000
 GH_MAX_BUFFER_MIB="" reject 'memory.recompute "all" or a smaller micro_batch would help' --set memory.recompute=none \
@@ -103,34 +103,34 @@ GH_MAX_BUFFER_MIB="" reject 'memory.recompute "all" or a smaller micro_batch wou
 GH_MAX_BUFFER_MIB=64 reject "in one piece; opencl:0 allocates at most 64 MiB; a smaller micro_batch would help" \
   --set stage1.batch=16000 --set stage1.micro_batch=16000
 
-# ---- the keys that name files ----
+# ---- keys that name files ----
 reject "clip: absent" --set clip=absent
 reject "autoencoder: absent.safetensors" --set autoencoder=absent.safetensors
 reject "denoiser.weights: absent.safetensors" --set denoiser.weights=absent.safetensors
 reject "data.latent_cache.path: run.json/x: cannot make the folder" --set data.latent_cache='{"crops": 1, "path": "run.json/x"}'
 reject "stage2.lora.adapter: absent" --set stage2.lora.adapter=absent
 
-# ---- the plan alone ----
+# ---- --dry-run ----
 "$genhance" train --config run.json --dry-run --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"
-[ ! -e planned ] || fail "a dry run wrote something"
+[ ! -e planned ] || fail "a dry run wrote a file"
 for text in "parameters: [1-9][0-9]* trained, [1-9][0-9]* frozen" "MiB at the peak" "the largest: [a-z]" "GFLOP, takes about"; do
-  [ "$(cat out err | grep -cE "$text")" = 2 ] || fail "the plan does not say \"$text\" of both stages: $(cat out err)"
+  [ "$(cat out err | grep -cE "$text")" = 2 ] || fail "the plan lacks \"$text\" for a stage: $(cat out err)"
 done
 for key in parameters_trained lasting_bytes step_bytes products update_seconds update_flop images_per_second; do
-  [ "$(grep -oE "\"$key\"" plan.json | wc -l)" = 2 ] || fail "no $key of both stages: $(cat plan.json)"
+  [ "$(grep -oE "\"$key\"" plan.json | wc -l)" = 2 ] || fail "no $key for both stages: $(cat plan.json)"
 done
 product='^ +[0-9.]+ +[0-9]+ '
-# A convolution of 32 channels, 3 by 3: one kernel, or a product with what it reads laid out as rows of 288.
+# A 3x3 convolution of 32 channels is one kernel, or a product whose input is laid out as rows of 288.
 for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[|n=4096 k=288 nn)"; do
   grep -E "$product" out | grep -qE "$shape" || fail "no product $shape: $(cat out)"
 done
-grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d|attention_[a-z_]+)' >nameless && fail "no provider of: $(cat nameless)"
+grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d|attention_[a-z_]+)' >nameless && fail "no provider for: $(cat nameless)"
 
 # ---- weights that do not fit ----
-spoil() { # spoil FILE EXPRESSION: the file with its header changed, in bytes of the same number
+spoil() { # spoil FILE EXPRESSION: a copy of the file with its header changed, of the same size
   cp "$1" spoilt.safetensors
   sed -i "$2" spoilt.safetensors
-  cmp -s "$1" spoilt.safetensors && fail "nothing is spoilt by $2"
+  cmp -s "$1" spoilt.safetensors && fail "$2 changed nothing"
   [ "$(stat -c %s "$1")" = "$(stat -c %s spoilt.safetensors)" ] || fail "$2 changes the size"
 }
 clip=clip/model.safetensors
@@ -140,7 +140,7 @@ reject_clip() {
   reject "$@"
   cp clip.safetensors $clip
 }
-# The names of the same length in the header, and their numbers, are as the fixtures' maker wrote them.
+# The names and numbers in the header are those that the fixtures' maker wrote; replacements have the same length.
 spoil $clip 's/\("visual_projection.weight":{"dtype":\)"F32"/\1"I32"/' && reject_clip "visual_projection.weight"
 spoil $clip 's/\("visual_projection.weight":{"dtype":"F32","shape":\)\[40,48\]/\1[48,40]/' && reject_clip "visual_projection.weight"
 spoil $clip 's/"visual_projection.weight"/"visual_projectiom.weight"/' && reject_clip "visual_projectiom.weight"
@@ -173,9 +173,9 @@ echo '{"model_type": "bert"}' >clip/config.json && reject "bert"
 head -c 50 config.good >clip/config.json && reject "clip/config.json"
 cp config.good clip/config.json
 
-# ---- a loss that is not a number ----
-# The state from before the update that failed is the one of a run that stops there.
-nan_case() { # nan_case "STAGE UPDATE" STATE ARGUMENTS...: as above, and resuming meets the same
+# ---- a loss that is NaN ----
+# The saved state is the one from before the failed update, equal to that of a run that stops there.
+nan_case() { # nan_case "STAGE UPDATE" STATE ARGUMENTS...: as above; resuming fails in the same way
   local at=$1 state=$2
   shift 2
   rm -rf run
@@ -189,7 +189,7 @@ nan_case "stage 1 update 2" stage1-00000001 "${huge[@]}"
 mv run bad
 train "${huge[@]}" --set stage1.steps=1 --set stage2.steps=0
 cmp bad/state/stage1-00000001/part-00000.safetensors run/state/stage1-00000001/part-00000.safetensors ||
-  fail "the state is not the one from before the loss became a nan"
+  fail "the state is not the one from before the NaN"
 nan_case "stage 2 update 2" stage2-00000001 --set stage2.optimizer.lr=1000 --set stage2.train_denoiser=true
 cp whole/snapshots/stage1-00000003/denoiser.safetensors poison.safetensors
 chmod u+w poison.safetensors
@@ -197,21 +197,21 @@ printf '\377\377\377\177' | dd of=poison.safetensors bs=1 seek=$(($(stat -c %s p
 nan_case "stage 1 update 1" stage1-00000000 --set denoiser.weights=poison.safetensors
 nan_case "stage 2 update 1" stage2-00000000 --set denoiser.weights=poison.safetensors --set stage1.steps=0
 
-# ---- a full disk: a small one of our own, where the kernel lets us; test_resume.c has the other moments ----
+# ---- a full disk: a small file system, if the kernel allows one; test_resume.c covers other moments ----
 if unshare -Urm true 2>/dev/null; then
   rm -rf run && mkdir run small
-  # In there run/ is a file system of 1 MiB; its content is copied out before it goes away.
+  # In the namespace, run/ is a file system of 1 MiB. Its content is copied out before it disappears.
   unshare -Urm sh -c 'mount -t tmpfs -o size=1m none run && "$@"; code=$?; cp -r run/. small; exit $code' sh \
     "$genhance" train --config run.json --quiet >out 2>err
   code=$?
   [ $code = 1 ] || fail "full disk: exit code $code"
   [ "$(grep -c '^genhance: ' err)" = 1 ] && grep -qiE '^genhance: .*(no space left|the disk has)' err || fail "full disk: $(cat err)"
-  [ -n "$(newest_state small)" ] || fail "full disk: no state from before: $(find small)"
+  [ -n "$(newest_state small)" ] || fail "full disk: no earlier state: $(find small)"
   rm -rf run && mv small run
   train --resume
   same whole run
 else
-  echo "no file system of our own: a full disk is left to test_resume.c"
+  echo "cannot mount a file system; only test_resume.c covers a full disk"
 fi
 
 finish

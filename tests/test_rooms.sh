@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Reads the includes of src/ and fails where one runs up. The rooms and their order are those of docs/architecture.md;
-# a room may include itself and what is below it. No two files include one another, not through others either.
+# Reads the includes of src/ and fails if one runs upwards. A room may include itself and the rooms below it. No file may
+# include itself, directly or through others. docs/architecture.md describes the rooms and their order.
 set -euo pipefail
 cd "$(dirname "$0")/../src"
 
-# Top first. A folder below a room is part of it unless it stands here itself.
+# Top first. A folder below a room is part of it unless it is listed here.
 rooms="main api cli report bench compare train dist method eval encode export config data models ops/check ops graph
   backend/chooser backend/opencl backend/cuda backend io base"
-# Rooms on one floor, which do not include one another.
+# Rooms on the same floor, which must not include one another.
 apart="backend/opencl:backend/cuda api:cli"
 
-# Headers that the kernels share with the host, and the public header, stand outside src/ and include nothing of it.
+# Headers shared with the kernels, and the public header, are outside src/ and include nothing from it.
 find . -name '*.[ch]' | sed 's,^\./,,' | sort | xargs awk -v rooms="$rooms" -v apart="$apart" '
-  function room_of(file,   at, name) { # the longest room that the path begins with
+  function room_of(file,   at, name) { # the longest room that is a prefix of the path
     name = file
     sub(/\.[ch]$/, "", name)
     for (at = name; at != ""; ) {
@@ -32,21 +32,21 @@ find . -name '*.[ch]' | sed 's,^\./,,' | sort | xargs awk -v rooms="$rooms" -v a
   FNR == 1 {
     files++
     here = room_of(FILENAME)
-    if (here == "") { print "src/" FILENAME ": in no room"; bad++ }
+    if (here == "") { print "src/" FILENAME ": belongs to no room"; bad++ }
   }
   /^ *# *include *"/ {
     split($0, quoted, "\"")
     target = quoted[2]
     if (target ~ /^(cl|genhance)\//) next
     there = room_of(target)
-    if (there == "") { print "src/" FILENAME ":" FNR ": includes " target ", which is in no room"; bad++; next }
+    if (there == "") { print "src/" FILENAME ":" FNR ": includes " target ", which belongs to no room"; bad++; next }
     includes++
     if (floor[there] > floor[here] || (here, there) in beside) {
       print "src/" FILENAME ":" FNR ": " here " includes " target " of " there; bad++
     }
     edge[FILENAME] = edge[FILENAME] " " target
   }
-  # A header that is met again on the way down from itself.
+  # Depth-first search for a header that includes itself.
   function visit(file, path,   n, next_files, i) {
     if (state[file] == 2) return
     if (state[file] == 1) { print "src/" file ": includes itself:" path " " file; bad++; return }

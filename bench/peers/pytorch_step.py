@@ -1,15 +1,15 @@
-"""The training step of `genhance bench step`, in PyTorch: the same models, sizes, random weights and JSON keys.
+"""The training step of `genhance bench step` in PyTorch, with the same models, sizes, random weights and JSON keys.
 
-Vision encoder: transformers. Denoiser, projectors, autoencoder and LoRA: tests/reference/models.py, which equal diffusers'
-and peft's (check_models.py there says so), with the attention that FLUX's own code uses, scaled_dot_product_attention.
-AdamW, gradient-norm clipping, dropout 0.1 before the adapters; stage 2 freezes the denoiser, stage 1 the encoder.
-Float32 is float32 on GPUs too (--tf32 allows less); bfloat16 is autocast over float32 weights.
+The vision encoder is transformers'. Denoiser, projectors, autoencoder and LoRA are those of tests/reference/models.py,
+which equal diffusers' and peft's (checked by check_models.py), with the attention of FLUX's own code,
+scaled_dot_product_attention. AdamW, gradient-norm clipping, dropout 0.1 before the adapters. Stage 2 freezes the denoiser,
+stage 1 the encoder. Float32 is float32 on GPUs too, unless --tf32 is given; bfloat16 is autocast over float32 weights.
 
 As installed:     pytorch_step.py --arch openai-vit-l-14-224 --stage 2 --batch 4 --json out.json
-Best configured:  the same with --best: the autoencoder in channels_last, in bfloat16 frozen weights stored so; on a CPU,
-                  where MKL refuses its fast path to one that is not Intel's, a preloaded library that says otherwise
-                  (needs a C compiler); on a GPU a fused AdamW and the whole step as one CUDA graph.
---compile adds torch.compile to either (minutes before the first step).
+Best configured:  the same with --best. The autoencoder is channels_last; with bfloat16, frozen weights are stored in it.
+                  On a CPU, a preloaded library enables MKL's fast path on processors that are not Intel's (needs a C
+                  compiler). On a GPU, AdamW is fused and the whole step is one CUDA graph.
+--compile adds torch.compile to either; it takes minutes before the first step.
 """
 import argparse
 import json
@@ -46,16 +46,16 @@ def arguments():
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--tf32", action="store_true", help="float32 products in TF32, on a GPU")
-    parser.add_argument("--compile", action="store_true", help="torch.compile of encoder, autoencoder and denoiser")
-    parser.add_argument("--threads", type=int, default=0, help="0: PyTorch's own choice")
-    parser.add_argument("--best", action="store_true", help="best configured instead of as installed")
-    parser.add_argument("--json", help="write the results there")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU, compute float32 products in TF32")
+    parser.add_argument("--compile", action="store_true", help="compile encoder, autoencoder and denoiser with torch.compile")
+    parser.add_argument("--threads", type=int, default=0, help="number of threads; 0 is PyTorch's choice")
+    parser.add_argument("--best", action="store_true", help="use the best configuration instead of PyTorch as installed")
+    parser.add_argument("--json", help="file to write the results to")
     return parser.parse_args()
 
 
 def preload_mkl_answer():
-    """Starts this program again with MKL's question answered; returns in the second process."""
+    """Restarts this program with the preloaded library; returns in the second process."""
     if os.environ.get("GENHANCE_PEER_PRELOADED"):
         return
     folder = tempfile.mkdtemp()
@@ -102,7 +102,7 @@ models.LoRALinear.forward = adapter_forward
 
 
 class Autoencoder(nn.Module):
-    """The encoder half alone: a step needs no other."""
+    """Only the encoder half: a step needs no decoder."""
 
     def __init__(self, channels, multipliers, blocks):
         super().__init__()
@@ -114,7 +114,7 @@ class Autoencoder(nn.Module):
 
 
 def materialize(module):
-    """From shapes alone to numbers of the usual size, much faster than the initialisations."""
+    """Fills a module made on the meta device with numbers of the usual size, much faster than the initialisers."""
     module.to_empty(device=ARGS.device)
     for name, p in module.named_parameters():
         with torch.no_grad():
@@ -158,7 +158,7 @@ def build(args):
 
 
 class Step:
-    """One update; `times`, when set, gets the seconds of each phase."""
+    """One update. If `times` is set, it receives the seconds of each phase."""
 
     def __init__(self, args):
         self.args, self.side = args, VISION[args.arch][4]
@@ -177,7 +177,7 @@ class Step:
         self.encoder, self.autoencoder, self.denoiser = map(torch.compile, (self.encoder, self.autoencoder, self.denoiser))
 
     def capture(self):
-        """The whole update as one CUDA graph; the images' place is its only input."""
+        """Captures the whole update as one CUDA graph; the image tensor is its only input."""
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -219,7 +219,7 @@ class Step:
     def update(self):
         self.last = time.perf_counter(), time.process_time()
         mixed = self.args.precision == "bfloat16"
-        captured = self.args.best and ON_GPU  # a graph must hold the casts of the weights
+        captured = self.args.best and ON_GPU  # the graph must contain the casts of the weights
         with torch.autocast(self.args.device, torch.bfloat16, enabled=mixed, cache_enabled=not captured):
             loss = self.loss()
         loss.backward()
@@ -292,7 +292,7 @@ def main():
         "step_processor_seconds_median": (processor[(len(wall) - 1) // 2] + processor[len(wall) // 2]) / 2,
         "phases": {name: {"seconds": a, "processor_seconds": b} for name, (a, b) in step.times.items()},
         "peak_bytes": peak, "resident_bytes": resident,
-        "gflops": flops / median * 1e-9, "gflop_a_step": flops * 1e-9, "loss": loss,
+        "gflops": flops / median * 1e-9, "gflop_per_step": flops * 1e-9, "loss": loss,
     }
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n")

@@ -9,7 +9,7 @@
 
 static double processor_now(void) { return gh_bench_now().processor; }
 
-/* Of the limit that is nearer: arithmetic or memory. */
+/* The share of the nearer limit, arithmetic or memory. */
 static double share_of_peak(const gh_op_time *t, const gh_bench_peak *peak, bool *arithmetic) {
   double flops = t->flops / t->seconds / peak->flops, bytes = t->bytes / t->seconds / peak->bytes;
   *arithmetic = flops > bytes;
@@ -52,9 +52,9 @@ static gh_status add_row(gh_error *err, gh_ops_report *report, const char *op, c
   return status;
 }
 
-/* Whether some case times that op; before anything is measured. */
+/* Fails if no case times that op. Called before anything is measured. */
 static gh_status check_op(gh_error *err, const char *op) {
-  gh_strings names = {0}; /* cases of one op are beside each other */
+  gh_strings names = {0}; /* cases of one op are adjacent */
   char list[GH_ERROR_TEXT_SIZE] = "";
   gh_status status = GH_OK;
   size_t used = 0;
@@ -67,7 +67,7 @@ static gh_status check_op(gh_error *err, const char *op) {
   }
   const char *nearest = gh_nearest(op, (const char *const *)names.items, names.count);
   if (!status)
-    status = gh_fail(err, GH_ERROR_ARGUMENT, "bench ops: unknown op %.60s%s%s%s; there are %s", op,
+    status = gh_fail(err, GH_ERROR_ARGUMENT, "bench ops: unknown op %.60s%s%s%s; available: %s", op,
                      nearest ? " (the nearest is " : "", nearest ? nearest : "", nearest ? ")" : "", list);
 done:
   gh_strings_free(&names);
@@ -104,13 +104,13 @@ static gh_status describe(gh_error *err, gh_json *out, const gh_device_info *d, 
       gh_json_put_double(err, out, "peak_gbytes_per_second", peak->bytes * 1e-9))
     return err->status;
   printf("%s: %s (%s %s), commit %s\n", d->id, d->name, d->platform, d->driver, gh_build_commit);
-  printf("peaks of this run: %.1f GFLOP/s, %.1f GB/s copied; batch %lld\n\n", peak->flops * 1e-9, peak->bytes * 1e-9,
+  printf("measured peaks: %.1f GFLOP/s, %.1f GB/s copy; batch %lld\n\n", peak->flops * 1e-9, peak->bytes * 1e-9,
          (long long)batch);
   return GH_OK;
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
-  static const char *const heads[] = {"op", "shape", "pass", "ms", "GFLOP/s", "GB/s", "of the peak"};
+  static const char *const heads[] = {"op", "shape", "pass", "ms", "GFLOP/s", "GB/s", "of peak"};
   gh_device *device = NULL;
   gh_bench_peak peak = {0};
   gh_ops_report report = {.peak = &peak};
@@ -130,21 +130,21 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"op", "NAME", GH_OPTION_TEXT, .help = "this op alone"},
-    {"batch", "B", GH_OPTION_INT, .help = "samples", .initial = "4", .least = 1, .most = 65536},
-    {"repeats", "N", GH_OPTION_INT, .help = "timed runs; the shortest counts", .initial = "5", .least = 1,
+    {"op", "NAME", GH_OPTION_TEXT, .help = "time only this op"},
+    {"batch", "B", GH_OPTION_INT, .help = "samples per launch", .initial = "4", .least = 1, .most = 65536},
+    {"repeats", "N", GH_OPTION_INT, .help = "timed runs per op; the fastest counts", .initial = "5", .least = 1,
      .most = 100000},
     {"processor-time", NULL, GH_OPTION_FLAG,
-     .help = "by the process's own time: rates are a core's, on a busy machine"},
+     .help = "use CPU time instead of wall time, for a busy machine; rates are per core"},
     {0},
 };
 
 const gh_command gh_command_bench_ops = {
     .name = "bench ops",
-    .summary = "time every op at the shapes of a real step, as a share of the device's peaks",
-    .details =
-        "Peaks are measured first: fused multiply-adds in registers, and copying. Bytes count each tensor that an\n"
-        "op reads or writes once, so that data which stays in a cache can pass 100 %.",
+    .summary = "time every op and compare it with the device's peaks",
+    .details = "Ops have the shapes of a real step. The peaks are measured first: fused multiply-adds in registers, "
+               "and a copy in memory. Each tensor that an op "
+               "reads or writes counts once, so an op whose data stays in a cache can exceed 100 %.",
     .run = run,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* genhance bench plan: what a training step takes, without running it. */
+/* genhance bench plan: parameters, memory and arithmetic of a training step, without running it. */
 #include "cli/bench.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@ static void print(const gh_bench_options *options, const gh_budget *budget) {
   gh_bytes_text(step, sizeof step, budget->step_bytes);
   gh_bytes_text(peak, sizeof peak, gh_budget_peak(budget));
   gh_bench_print_step(options, budget);
-  printf("memory: %s (%s lasting, %s in a step); %.1f GFLOP a step, %.1f an image\n", peak, lasting, step,
+  printf("memory: %s (%s persistent, %s during a step); %.1f GFLOP per step, %.1f per image\n", peak, lasting, step,
          budget->flops * 1e-9, budget->flops * 1e-9 / (double)options->batch);
 }
 
@@ -26,12 +26,13 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_strings_free(&options.sets);
   return status;
 }
+
 static const gh_option options[] = {GH_BENCH_OPTIONS("2"), {0}};
 
 const gh_command gh_command_bench_plan = {
     .name = "bench plan",
-    .summary = "what a training step takes: parameters, memory, arithmetic; on any machine",
-    .details = "Nothing is allocated or run: the step may be larger than the machine.",
+    .summary = "count a step's parameters, memory and arithmetic",
+    .details = "Nothing is allocated or run, so the step may be larger than this machine.",
     .run = run,
     .options = options,
 };

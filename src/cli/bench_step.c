@@ -41,13 +41,14 @@ static gh_status put_counters(gh_error *err, gh_json *out, const gh_counters *c)
   const struct {
     const char *name;
     int64_t value;
-  } table[] = {{"allocations", c->allocations}, {"binds", c->binds}, {"compilations", c->compilations},
-               {"launches", c->launches},       {"sends", c->sends}, {"blocking_writes", c->writes},
+  } table[] = {{"allocations", c->allocations}, {"binds", c->binds},        {"compilations", c->compilations},
+               {"launches", c->launches},       {"async_writes", c->sends}, {"blocking_writes", c->writes},
                {"blocking_reads", c->reads},    {"waits", c->waits}};
-  gh_json *o = gh_json_put_object(err, out, "asked_of_device");
+  gh_json *o = gh_json_put_object(err, out, "device_calls");
   for (size_t i = 0; o && i < GH_COUNT(table); i++)
     if (gh_json_put_int(err, o, table[i].name, table[i].value)) return err->status;
-  return o ? GH_OK : err->status;
+  if (!o || gh_json_put_renamed(err, o, "async_writes", "sends")) return err->status;
+  return gh_json_put_renamed(err, out, "device_calls", "asked_of_device");
 }
 
 static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *device, const gh_bench_options *o,
@@ -87,7 +88,7 @@ static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *d
   return put_profile(err, out, r);
 }
 
-/* ---- what a person reads ---- */
+/* ---- text on stdout ---- */
 
 static void bar(char *out, size_t size, double share) {
   size_t n = GH_MIN((size_t)(share * 30 + 0.5), size - 1);
@@ -96,7 +97,7 @@ static void bar(char *out, size_t size, double share) {
 }
 
 static gh_status print_phases(gh_error *err, const gh_bench_result *r) {
-  static const char *const heads[] = {"phase", "seconds", "processor s", "GFLOP/s", "a core-second", "share"};
+  static const char *const heads[] = {"phase", "seconds", "CPU s", "GFLOP/s", "GFLOP/CPU s", "share"};
   gh_strings cells = {0};
   gh_status status = GH_OK;
   double all = 0;
@@ -119,7 +120,7 @@ static gh_status print_phases(gh_error *err, const gh_bench_result *r) {
 
 static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
   const char *const heads[] = {
-      "phase", "op", "kernel", "times", "seconds", "processor s", r->by_clock ? "GFLOP/s" : "a core-second"};
+      "phase", "op", "kernel", "count", "seconds", "CPU s", r->by_clock ? "GFLOP/s" : "GFLOP/CPU s"};
   gh_strings cells = {0};
   gh_status status = GH_OK;
   double all = 0, shown = 0;
@@ -137,8 +138,8 @@ static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
     if (!status) status = gh_cell(err, &cells, "%.1f", row->flops / time * 1e-9);
   }
   if (!status) {
-    printf("\nevery launch waited for, by %s (%.0f %% of %.3f s shown):\n",
-           r->by_clock ? "the clock" : "processor time; GFLOP by core-second", 100 * shown / all, all);
+    printf("\nkernels, each waited for, by %s time (%.0f %% of %.3f s shown):\n", r->by_clock ? "wall" : "CPU",
+           100 * shown / all, all);
     gh_print_table(heads, "lllrrrr", (int)GH_COUNT(heads), &cells);
   }
   gh_strings_free(&cells);
@@ -152,12 +153,12 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
   gh_bytes_text(resident, sizeof resident, r->resident_bytes);
   printf("%s: %s (%s %s), commit %s\n", device->id, device->name, device->platform, device->driver, gh_build_commit);
   gh_bench_print_step(o, &r->budget);
-  printf("step: %.3f s median, %.3f s least of %d, %.3f processor s; %.3f images/s\n", r->median.wall, r->least,
-         o->repeats, r->median.processor, (double)o->batch / r->median.wall);
-  printf("%.1f GFLOP a step: %.1f GFLOP/s, %.0f %% of this run's peak of %.1f; copying: %.1f GB/s\n", r->flops * 1e-9,
+  printf("step: %.3f s median, %.3f s minimum of %d, %.3f CPU s; %.3f images/s\n", r->median.wall, r->least, o->repeats,
+         r->median.processor, (double)o->batch / r->median.wall);
+  printf("%.1f GFLOP per step: %.1f GFLOP/s, %.0f %% of the measured peak of %.1f; copy: %.1f GB/s\n", r->flops * 1e-9,
          r->flops / r->median.wall * 1e-9, 100 * r->flops / r->median.wall / peak->flops, peak->flops * 1e-9,
          peak->bytes * 1e-9);
-  printf("memory: %s planned, %s resident at most\n\n", plan, resident);
+  printf("memory: %s planned, %s peak resident\n\n", plan, resident);
   gh_status status = print_phases(err, r);
   if (!status && r->row_count) status = print_profile(err, r);
   return status;
@@ -165,7 +166,7 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
 
 /* ---- the command ---- */
 
-/* The first device's results stand at the top, all of them in "results". */
+/* "results" lists every device; the first device's results are repeated at the top level. */
 static gh_status bench_device(gh_error *err, const gh_args *args, const char *id, const gh_bench_options *options,
                               bool first) {
   gh_device *device = NULL;
@@ -211,19 +212,20 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     GH_BENCH_OPTIONS("4"),
-    {"devices", "LIST", GH_OPTION_TEXT, .help = "several, by commas: one after the other"},
+    {"devices", "LIST", GH_OPTION_TEXT, .help = "comma-separated devices, timed one after the other"},
     {"repeats", "N", GH_OPTION_INT, .help = "timed updates", .initial = "3", .least = 1, .most = 100000},
-    {"warmup", "N", GH_OPTION_INT, .help = "updates before them", .initial = "1", .least = 0, .most = 100000},
-    {"profile", NULL, GH_OPTION_FLAG, .help = "time every kernel too, in an update of its own"},
+    {"warmup", "N", GH_OPTION_INT, .help = "untimed updates before them", .initial = "1", .least = 0, .most = 100000},
+    {"profile", NULL, GH_OPTION_FLAG, .help = "also time every kernel, in a separate update"},
     {0},
 };
 
 const gh_command gh_command_bench_step = {
     .name = "bench step",
-    .summary = "time a training step on random weights: images/s, phases, memory",
-    .details =
-        "Whole updates are timed undisturbed; phases and kernels in further updates that wait after each. Processor\n"
-        "seconds are the process's own, on all cores: on a busy machine only they mean something.",
+    .summary = "time a training step: images/s, phases, memory",
+    .details = "The step has random weights. Whole updates are timed without interruption. Phases and kernels are "
+               "timed in separate updates that "
+               "wait after "
+               "each one. CPU seconds are summed over the cores of this process; on a busy machine, compare those.",
     .run = run,
     .options = options,
 };

@@ -1,7 +1,7 @@
 /* The command line: a table of commands, each with a table of options.
  *
- * A command's function fills `args->result`, which --json writes, prints what a person wants to read on stdout, and
- * returns a status; nothing here exits. A usage error is GH_ERROR_ARGUMENT (exit code 2). */
+ * A command's function fills `args->result`, which --json writes, prints readable text on stdout and returns a
+ * status; nothing here exits. A usage error is GH_ERROR_ARGUMENT (exit code 2). */
 #ifndef GH_CLI_CLI_H
 #define GH_CLI_CLI_H
 
@@ -18,11 +18,11 @@ typedef enum gh_option_kind {
 
 typedef struct gh_option {
   const char *name;     /* "out" for --out */
-  const char *argument; /* what --help calls its value: "DIR"; NULL for a flag */
+  const char *argument; /* the placeholder of its value in --help: "DIR"; NULL for a flag */
   gh_option_kind kind;
   const char *help;    /* one line */
-  bool required;       /* usage error when it is absent */
-  const char *initial; /* its default, as a user would write it; NULL: none */
+  bool required;       /* a usage error if absent */
+  const char *initial; /* its default, as a user would type it; NULL: none */
   int64_t least, most; /* of GH_OPTION_INT; both 0: from 0 to 2^53 - 1 */
 } gh_option;
 
@@ -31,12 +31,12 @@ typedef struct gh_args gh_args;
 typedef struct gh_command {
   const char *name;    /* "devices"; two words for a command with a kind: "bench ops" */
   const char *summary; /* one line, for the list of commands */
-  const char *details; /* further lines of its --help, or NULL */
+  const char *details; /* paragraphs of its --help, or NULL; --help wraps the lines */
   gh_status (*run)(gh_error *err, const gh_args *args);
-  const gh_option *options; /* ends with a null name; NULL: only the common ones */
+  const gh_option *options; /* ends with a null name; NULL: the common ones only */
 } gh_command;
 
-/* The parsed options of one call. Asking for an option that the command's table lacks is a mistake in the program. */
+/* The parsed options of one call. Reading an option that is not in the command's table is a programming error. */
 struct gh_args {
   const gh_command *command;
   gh_json *result;             /* an object, to be filled by the command */
@@ -49,14 +49,14 @@ bool gh_args_flag(const gh_args *args, const char *name);
 bool gh_args_given(const gh_args *args, const char *name); /* on the command line, not by default */
 const gh_strings *gh_args_list(const gh_args *args, const char *name);
 
-/* The file that the option names can be written, as far as one sees beforehand: hours of work are not to be lost to a
- * mistyped path at the end. */
+/* Checks, as far as possible in advance, that the file of this option can be written, so that a mistyped path does not
+ * cost hours of work. */
 gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option);
 
-/* What every command has besides its own: --device, --json, --help. */
+/* The options of every command: --device, --json, --help. */
 extern const gh_option gh_common_options[]; /* ends with a null name */
 
-/* Parses argv[first..argc). *help is set, and nothing else is checked, where --help was given. */
+/* Parses argv[first..argc). With --help, sets *help and checks nothing else. */
 gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command, int argc, char **argv, int first,
                         bool *help);
 void gh_args_free(gh_args *args);
@@ -65,15 +65,15 @@ void gh_command_help(const gh_command *command); /* on stdout */
 
 /* ---- output ---- */
 
-/* A table on stdout: `columns` heads, then cells row by row, in columns as wide as their widest cell. align has a
- * letter a column: 'l' or 'r'. */
+/* Prints a table on stdout: `columns` heads, then the cells row by row, each column as wide as its widest cell. align
+ * has one letter per column, 'l' or 'r'. */
 void gh_print_table(const char *const *heads, const char *align, int columns, const gh_strings *cells);
-/* gh_format into the next cell. */
+/* Formats the next cell. */
 gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "1.5 GiB" */
 void gh_bytes_text(char *out, size_t size, int64_t bytes);
 
-/* ---- the commands, a file each ---- */
+/* ---- the commands, one file each ---- */
 
 extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
@@ -96,7 +96,7 @@ extern const gh_command gh_command_train;
 
 extern const gh_command *const gh_commands[]; /* commands.c; ends with NULL */
 
-/* The whole program but for what main prints: the error's line. */
+/* The whole program except for the error line, which main prints. */
 gh_status gh_cli_main(gh_error *err, int argc, char **argv);
 int gh_cli_exit_code(gh_status status); /* 0, 1, 2 (usage), 75 (stopped by a signal, state saved), 128 + signal */
 

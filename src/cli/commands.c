@@ -1,4 +1,4 @@
-/* The table of commands, and what surrounds each: its name, its options, its JSON file. */
+/* The table of commands, and what they share: dispatch, options, the JSON file. */
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* In the order in which a user meets them: --help shows it. */
+/* In the order of --help: the order in which a user needs them. */
 // clang-format off
 const gh_command *const gh_commands[] = {
     &gh_command_devices,
@@ -38,7 +38,7 @@ const gh_command *const gh_commands[] = {
 
 static bool is_help(const char *word) { return !strcmp(word, "--help") || !strcmp(word, "-h"); }
 
-/* "bench ops" is of the family "bench". */
+/* "bench ops" belongs to the family "bench". */
 static bool of_family(const gh_command *command, const char *family) {
   size_t length = strlen(family);
   return !strncmp(command->name, family, length) && command->name[length] == ' ';
@@ -50,21 +50,30 @@ static bool is_family(const char *word) {
   return false;
 }
 
-/* The commands of a family, or where it is NULL all. */
+/* Prints the commands of a family; all if NULL. */
 static void print_help(const char *family) {
   int width = 0;
   for (int i = 0; gh_commands[i]; i++) width = GH_MAX(width, (int)strlen(gh_commands[i]->name));
-  printf("genhance %s: post-trains CLIP vision encoders with GenHancer's method, on any GPU\n\n", GH_VERSION);
+  printf("genhance %s: post-trains CLIP vision encoders with GenHancer's method\n\n", GH_VERSION);
   printf("usage: genhance %s%s [options]\n\ncommands:\n", family ? family : "COMMAND", family ? " KIND" : "");
   for (int i = 0; gh_commands[i]; i++)
     if (!family || of_family(gh_commands[i], family))
       printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
-  printf("\n`genhance COMMAND --help` lists a command's options. Every command has --device ID and --json FILE.\n"
-         "Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal with its state saved,\n"
-         "128 + the signal's number stopped by it with nothing to go on from.\n");
+  printf("\n`genhance COMMAND --help` lists a command's options.\n"
+         "Every command accepts --device ID and --json FILE.\n"
+         "\nenvironment:\n"
+         "  GH_LOG=LEVEL      quiet, warning, info (default) or debug\n"
+         "  GH_CACHE_DIR=DIR  cache of compiled kernels and tuning results\n"
+         "\nexit codes:\n"
+         "  0      success\n"
+         "  1      failure; standard error has one line with the reason\n"
+         "  2      usage error\n"
+         "  75     stopped by a signal, state saved; --resume continues\n"
+         "  128+N  stopped by signal N, nothing saved\n");
 }
 
-/* The command of argv[1], or of argv[1] and argv[2] for names of two words; *first is where its options begin. */
+/* The command named by argv[1], or by argv[1] and argv[2] if its name has two words; *first is the index of its first
+ * option. */
 static const gh_command *find_command(int argc, char **argv, int *first) {
   for (int i = 0; gh_commands[i]; i++) {
     const char *name = gh_commands[i]->name, *space = strchr(name, ' ');
@@ -88,7 +97,7 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   }
   if (used)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s%s%s expected one of: %s", argv[1],
-                   argc < 3 ? "of what kind?" : "unknown kind ", argc < 3 ? "" : argv[2], argc < 3 ? "" : ";", kinds);
+                   argc < 3 ? "a kind is missing" : "unknown kind ", argc < 3 ? "" : argv[2], ";", kinds);
   const char *nearest = gh_nearest(argv[1], names, n);
   if (nearest) return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; did you mean %s?", argv[1], nearest);
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
@@ -110,7 +119,8 @@ gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option
   return status;
 }
 
-/* The results with "command", "ok" and, after a failure, "error": the reason, which may hold a file's name as it is. */
+/* Writes the results with "command", "ok" and, after a failure, "error". The reason may contain a file name that is not
+ * UTF-8. */
 static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,
                             const gh_error *failure) {
   char reason[GH_ERROR_TEXT_SIZE];
@@ -123,7 +133,7 @@ static gh_status write_json(gh_error *err, const gh_args *args, const char *path
   return gh_json_write_file(err, path, args->result);
 }
 
-/* The results as JSON would take the place of the results. */
+/* --json and --out must not be the same file: one would overwrite the other. */
 static gh_status check_json(gh_error *err, const gh_args *args) {
   const char *json = gh_args_text(args, "json"), *out = NULL;
   for (const gh_option *o = args->command->options; o && o->name; o++)
@@ -148,7 +158,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   if (!status) status = check_json(err, &args);
   if (!status) {
     status = command->run(err, &args);
-    gh_error second = {0}; /* the command's own failure stays the one that is reported */
+    gh_error second = {0}; /* the command's own failure is the one to report */
     if (path && write_json(&second, &args, path, status, err) && !status) {
       *err = second;
       status = second.status;
@@ -158,7 +168,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   return status;
 }
 
-/* GH_LOG in the environment: how much is said on stderr. */
+/* Sets how much is logged on stderr, from GH_LOG in the environment. */
 static gh_status choose_level(gh_error *err) {
   static const char *const names[] = {
       [GH_LOG_QUIET] = "quiet", [GH_LOG_WARNING] = "warning", [GH_LOG_INFO] = "info", [GH_LOG_DEBUG] = "debug"};

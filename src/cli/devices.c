@@ -1,4 +1,4 @@
-/* genhance devices: what there is to run on. */
+/* genhance devices: lists the devices. */
 #include "backend/backend.h"
 #include "cli/cli.h"
 
@@ -48,18 +48,17 @@ static void print_verbose(const gh_device_info *d) {
   gh_bytes_text(local, sizeof local, d->local_bytes);
   printf("\n%s\n", d->id);
   printf("  name              %s\n  platform          %s\n  driver            %s\n", d->name, d->platform, d->driver);
-  printf("  kind              %s, kernels of the %s's shape\n", d->is_cpu ? "CPU" : "GPU",
-         d->shape == GH_SHAPE_CPU ? "CPU" : "GPU");
+  printf("  kind              %s, %s kernels\n", d->is_cpu ? "CPU" : "GPU", d->shape == GH_SHAPE_CPU ? "CPU" : "GPU");
   printf("  compute units     %d\n  memory            %s\n  largest buffer    %s\n", d->compute_units, memory, buffer);
-  if (d->unfit) printf("  for small tests   %s\n", d->unfit);
+  if (d->unfit) printf("  small tests only  %s\n", d->unfit);
   printf("  local memory      %s\n  largest group     %lld work-items\n  alignment         %lld B\n", local,
          (long long)d->max_group, (long long)d->alignment_bytes);
 }
 
-/* Leaves the device named `only`, or all for "auto"; how many are left. */
+/* Keeps the device named `only`, or all for "auto"; returns how many it keeps. */
 static int pick(gh_device_info *infos, int count, const char *only) {
   int kept = 0;
-  size_t length = strcspn(only, "/"); /* a shape may stand behind */
+  size_t length = strcspn(only, "/"); /* a kernel shape may follow */
   bool all = length == strlen("auto") && !strncmp(only, "auto", length);
   for (int i = 0; i < count; i++)
     if (all || (strlen(infos[i].id) == length && !strncmp(only, infos[i].id, length))) infos[kept++] = infos[i];
@@ -74,7 +73,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   int found = GH_MIN(gh_device_list(infos, MAX_DEVICES, notes, sizeof notes), MAX_DEVICES);
   gh_join_notes(notes, joined, sizeof joined);
   if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", joined);
-  if (gh_device_known(err, only)) return err->status; /* lists those that exist */
+  if (gh_device_known(err, only)) return err->status; /* its error lists those that exist */
   int count = pick(infos, found, only);
   gh_strings cells = {0};
   gh_json *list = gh_json_put_array(err, args->result, "devices");
@@ -93,13 +92,13 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"verbose", NULL, GH_OPTION_FLAG, .help = "everything that is known of each"},
+    {"verbose", NULL, GH_OPTION_FLAG, .help = "print all properties of each device"},
     {0},
 };
 
 const gh_command gh_command_devices = {
     .name = "devices",
-    .summary = "list the devices there are to run on",
+    .summary = "list the available devices",
     .run = run,
     .options = options,
 };

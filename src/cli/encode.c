@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A file's name may hold any bytes; JSON holds UTF-8 alone. */
+/* A file name may hold any bytes, JSON only UTF-8: null for other names. */
 static gh_status put_text(gh_error *err, gh_json *to, const char *key, const char *text) {
   return gh_utf8_valid(text, strlen(text)) ? gh_json_put_string(err, to, key, text) : gh_json_put_null(err, to, key);
 }
@@ -79,7 +79,7 @@ static void print_counts(const char *out, const gh_encoding *images, const gh_te
 static gh_status run(gh_error *err, const gh_args *args) {
   const char *images = gh_args_text(args, "images"), *text = gh_args_text(args, "text"),
              *out = gh_args_text(args, "out");
-  if (!images && !text) return gh_fail(err, GH_ERROR_ARGUMENT, "encode: --images or --text is needed");
+  if (!images && !text) return gh_fail(err, GH_ERROR_ARGUMENT, "encode: --images or --text is required");
   gh_source *source = NULL;
   gh_device *device = NULL;
   gh_strings lines = {0};
@@ -108,25 +108,25 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout", .required = true},
     {"images", "PATH", GH_OPTION_TEXT,
-     .help =
-         "folder of PNG and JPEG files (with its sub-folders), .tar shards (one, or a pattern in braces), or one file"},
-    {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file for the embeddings", .required = true},
-    {"adapter", "DIR", GH_OPTION_TEXT, .help = "compute with this PEFT adapter (LoRA)"},
-    {"text", "FILE", GH_OPTION_TEXT, .help = "lines of text to embed, too or alone"},
-    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16: mixed precision", .initial = "float32"},
-    {"batch", "N", GH_OPTION_INT, .help = "images or lines a launch", .initial = "32", .least = 1, .most = 65536},
+     .help = "image, folder of PNG and JPEG files (recursive), or .tar shards (one, or a {00000..00009} pattern)"},
+    {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file to write the embeddings to", .required = true},
+    {"adapter", "DIR", GH_OPTION_TEXT, .help = "apply this PEFT adapter (LoRA)"},
+    {"text", "FILE", GH_OPTION_TEXT, .help = "text file whose lines are embedded, with or without --images"},
+    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16 for mixed precision", .initial = "float32"},
+    {"batch", "N", GH_OPTION_INT, .help = "images or lines per launch", .initial = "32", .least = 1, .most = 65536},
     {0},
 };
 
 const gh_command gh_command_encode = {
     .name = "encode",
-    .summary = "turn images and lines of text into embeddings",
+    .summary = "compute embeddings of images and lines of text",
     .details =
-        "Writes `embeddings` (n, D) as projected, before normalisation; row i is the image of the i-th name in the\n"
-        "metadata key `names`, a JSON list of paths relative to PATH. Preprocessing is what the model's\n"
-        "preprocessor_config.json says. An image that cannot be read is skipped, counted and named. --text writes\n"
-        "`text_embeddings` (lines, D), a row a line, with the model folder's own tokenizer, padded and cut to its\n"
-        "length. A signal ends it with nothing written, as it would end any other program: exit code 130 after ctrl-C.",
+        "--images writes `embeddings` (n, D) as projected, before normalisation. Row i belongs to the i-th name in the "
+        "metadata key `names`, a JSON list of paths relative to PATH. Preprocessing follows the model's "
+        "preprocessor_config.json. An unreadable image is skipped, counted and named in a warning.\n"
+        "--text writes `text_embeddings` (lines, D), one row per line. The model folder's tokenizer pads and truncates "
+        "each line to its length.\n"
+        "A signal stops the command and nothing is written: the exit code after Ctrl-C is 130.",
     .run = run,
     .options = options,
 };

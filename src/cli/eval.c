@@ -1,9 +1,9 @@
-/* What the `eval` commands share: a model and data to scores. */
+/* What the `eval` commands share: from a model and data to scores. */
 #include "cli/eval.h"
 
 #include <string.h>
 
-const char *const gh_eval_heads[4] = {"", "%", "right", "95 % interval"};
+const char *const gh_eval_heads[4] = {"", "%", "correct", "95 % interval"};
 
 static gh_status embed_texts(gh_error *err, const gh_args *args, gh_device *device, const gh_embed_options *options,
                              gh_measure *m) {
@@ -24,7 +24,7 @@ static gh_status embed_images(gh_error *err, const gh_args *args, gh_device *dev
   return status;
 }
 
-/* The towers come one after the other: they need not fit together. */
+/* One tower after the other, so that both need not fit into memory together. */
 gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out) {
   const gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
                                     .encoder = gh_args_text(args, "encoder"),

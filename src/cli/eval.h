@@ -1,4 +1,4 @@
-/* What the `eval` commands share. Scores are printed and written in per cent, as the paper's tables have them. */
+/* What the `eval` commands share. Scores are printed and written in per cent, like the paper's tables. */
 #ifndef GH_CLI_EVAL_H
 #define GH_CLI_EVAL_H
 
@@ -6,23 +6,26 @@
 #include "eval/measure.h"
 
 #define GH_EVAL_OPTIONS                                                                                                \
-  {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout, with its tokenizer's files",          \
+  {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout, with its tokenizer files",            \
    .required = true},                                                                                                  \
-      {"data", "DIR", GH_OPTION_TEXT, .help = "folder of the evaluation's data", .required = true},                    \
-      {"adapter", "DIR", GH_OPTION_TEXT, .help = "compute with this PEFT adapter: RUN/snapshots/stage2-00000050"},     \
-      {"encoder", "FILE", GH_OPTION_TEXT, .help = "safetensors whose tensors replace the model's (direct tuning)"}, {  \
-    "batch", "N", GH_OPTION_INT, .help = "images, or lines, a launch", .initial = "32", .least = 1, .most = 65536      \
+      {"data", "DIR", GH_OPTION_TEXT, .help = "folder with the evaluation's data", .required = true},                  \
+      {"adapter", "DIR", GH_OPTION_TEXT,                                                                               \
+       .help = "apply this PEFT adapter, for example RUN/snapshots/stage2-00000050"},                                  \
+      {"encoder", "FILE", GH_OPTION_TEXT,                                                                              \
+       .help = "safetensors file whose tensors replace the model's (direct tuning)"},                                  \
+  {                                                                                                                    \
+    "batch", "N", GH_OPTION_INT, .help = "images or lines per launch", .initial = "32", .least = 1, .most = 65536      \
   }
 
-/* Reads the data, embeds texts and images with the model of the options, scores. The caller frees *out, also after
- * failure. */
+/* Reads the data, embeds texts and images with the model of the options and computes the scores. The caller frees *out,
+ * after a failure too. */
 gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out);
 
 /* "NAME": {"percent", "hits", "total", "low", "high"}; into an array where name is NULL. */
 gh_status gh_eval_put_share(gh_error *err, gh_json *to, const char *name, const gh_share *share);
-/* A name that may not be UTF-8: null then. */
+/* Writes null for text that is not UTF-8. */
 gh_status gh_eval_put_text(gh_error *err, gh_json *to, const char *key, const char *text);
-/* Cells of a table: name, per cent, hits of total, the interval. */
+/* The cells of one row: name, per cent, hits of total, the interval. */
 gh_status gh_eval_row(gh_error *err, gh_strings *cells, const char *name, const gh_share *share);
 extern const char *const gh_eval_heads[4];
 #define GH_EVAL_ALIGN "lrrr"

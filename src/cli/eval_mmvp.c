@@ -1,4 +1,4 @@
-/* genhance eval mmvp: fine-grained perception, as the paper's Table 1. */
+/* genhance eval mmvp: fine-grained perception, as in the paper's Table 1. */
 #include "base/log.h"
 #include "cli/eval.h"
 
@@ -11,17 +11,22 @@ static gh_status put_pairs(gh_error *err, gh_json *to, const gh_measure *m) {
     gh_json *o = gh_json_put_object(err, list, NULL);
     if (!o || gh_json_put_string(err, o, "pattern", gh_mmvp_patterns[p / GH_MMVP_PAIRS_PER_PATTERN]) ||
         gh_json_put_string(err, o, "type", m->mmvp.types.items[2 * p]) ||
-        gh_json_put_bool(err, o, "right", pair->right[0] && pair->right[1]))
+        gh_json_put_bool(err, o, "correct", pair->right[0] && pair->right[1]) ||
+        gh_json_put_renamed(err, o, "correct", "right"))
       return err->status;
     gh_json *ids = gh_json_put_array(err, o, "ids"), *statements = gh_json_put_array(err, o, "statements");
-    gh_json *shares = gh_json_put_array(err, o, "first_image"), *right = gh_json_put_array(err, o, "statement_right");
+    gh_json *shares = gh_json_put_array(err, o, "first_image_probability"),
+            *right = gh_json_put_array(err, o, "statement_correct");
     for (int s = 0; ids && statements && shares && right && s < 2; s++)
       if (gh_json_put_int(err, ids, NULL, m->mmvp.ids[2 * p + s]) ||
           gh_json_put_string(err, statements, NULL, m->mmvp.statements.items[2 * p + s]) ||
           gh_json_put_double(err, shares, NULL, (double)pair->probability[s]) ||
           gh_json_put_bool(err, right, NULL, pair->right[s]))
         return err->status;
-    if (!ids || !statements || !shares || !right) return err->status;
+    if (!ids || !statements || !shares || !right ||
+        gh_json_put_renamed(err, o, "first_image_probability", "first_image") ||
+        gh_json_put_renamed(err, o, "statement_correct", "statement_right"))
+      return err->status;
   }
   return list ? GH_OK : err->status;
 }
@@ -56,7 +61,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_measure m = {0};
   gh_status status = gh_eval_measure(err, args, &spec, &m);
   if (!status && m.mmvp.pairs < GH_MMVP_PAIRS)
-    gh_warn("%s: %lld pairs of MMVP-VLM's %d; a pattern is %d pairs in the file's order", spec.data,
+    gh_warn("%s: %lld pairs instead of MMVP-VLM's %d; each %d pairs in file order form a pattern", spec.data,
             (long long)m.mmvp.pairs, GH_MMVP_PAIRS, GH_MMVP_PAIRS_PER_PATTERN);
   if (!status) status = put(err, args->result, &m);
   if (!status) status = show(err, &m.mmvp_score);
@@ -68,12 +73,11 @@ static const gh_option options[] = {GH_EVAL_OPTIONS, {0}};
 
 const gh_command gh_command_eval_mmvp = {
     .name = "eval mmvp",
-    .summary = "fine-grained perception: MMVP-VLM's nine patterns and their average",
-    .details = "DIR is the benchmark's folder as it is published: Questions.csv and \"MLLM_VLM Images\". Two rows make "
-               "a pair,\n"
-               "15 pairs a pattern; a pair counts when both statements pick their own image of the two (a tie is the "
-               "second's).\n"
-               "Intervals are Wilson's, 95 %. --json has every pair.",
+    .summary = "score fine-grained perception on MMVP-VLM",
+    .details = "Scores the nine patterns and their average. DIR is the benchmark's folder as published: Questions.csv "
+               "and \"MLLM_VLM Images\". Two rows form a pair, "
+               "15 pairs form a pattern. A pair is correct if each statement picks its own image of the two; a tie "
+               "picks the second image. Intervals are Wilson's, 95 %. --json lists every pair.",
     .run = run,
     .options = options,
 };

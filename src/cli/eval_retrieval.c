@@ -1,4 +1,4 @@
-/* genhance eval retrieval: images by captions and captions by images. */
+/* genhance eval retrieval: images from captions, and captions from images. */
 #include "cli/eval.h"
 
 #include <stdio.h>
@@ -55,18 +55,19 @@ static gh_status run(gh_error *err, const gh_args *args) {
   return status;
 }
 
-static const gh_option options[] = {GH_EVAL_OPTIONS,
-                                    {"captions", "FILE", GH_OPTION_TEXT,
-                                     .help = "a JSON list of {\"image\", \"captions\"} (default DIR/captions.json)"},
-                                    {0}};
+static const gh_option options[] = {
+    GH_EVAL_OPTIONS,
+    {"captions", "FILE", GH_OPTION_TEXT, .help = "JSON list of {\"image\", \"captions\"} (default DIR/captions.json)"},
+    {0}};
 
 const gh_command gh_command_eval_retrieval = {
     .name = "eval retrieval",
-    .summary = "retrieval: images by their captions (image@k), captions by their image (text@k)",
+    .summary = "score retrieval of images and captions",
     .details =
-        "image@k: captions whose image is among the k nearest; text@k: images with one of their captions among the k\n"
-        "nearest. Ties go to what the file lists first. Captions of one image are not independent: the interval of\n"
-        "image@k is a bootstrap over images, that of text@k Wilson's, both 95 %.",
+        "image@k is the share of captions whose image is among the k nearest. text@k is the share of images that have "
+        "one of their captions among the k nearest. Ties go to the entry that the file lists first. Captions of one "
+        "image are not independent, so the 95 % interval of image@k is a bootstrap over images; that of text@k is "
+        "Wilson's.",
     .run = run,
     .options = options,
 };

@@ -31,7 +31,7 @@ static gh_status put(gh_error *err, gh_json *to, const gh_spectrum *s) {
 
 /* Rings in octaves: 1, 2, 3-4, 5-8, ... */
 static gh_status show(gh_error *err, const gh_spectrum *s) {
-  static const char *const heads[] = {"cycles a picture", "power kept", "correlation", "95 % interval"};
+  static const char *const heads[] = {"cycles per image", "power kept", "correlation", "95 % interval"};
   gh_strings cells = {0};
   gh_status status = GH_OK;
   for (int64_t first = 1, last = 1; first <= s->rings && !status; first = last + 1, last = 2 * last) {
@@ -52,7 +52,7 @@ static gh_status show(gh_error *err, const gh_spectrum *s) {
     if (!status) status = gh_cell(err, &cells, "%.3f to %.3f", low / n, high / n);
   }
   if (!status) gh_print_table(heads, "rrrr", 4, &cells);
-  if (!status) printf("\n%lld images against what was drawn from one token each\n", (long long)s->images);
+  if (!status) printf("\n%lld images, each compared with its reconstruction from one token\n", (long long)s->images);
   gh_strings_free(&cells);
   return status;
 }
@@ -79,7 +79,8 @@ static gh_status run_command(gh_error *err, const gh_args *args) {
   gh_source *source = NULL;
   gh_device *device = NULL;
   const char *run = gh_args_text(args, gh_args_given(args, "run") ? "run" : "model");
-  if (!run) return gh_fail(err, GH_ERROR_ARGUMENT, "eval spectrum: --run DIR is missing: a denoiser has to draw");
+  if (!run)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "eval spectrum: --run DIR is missing; its denoiser reconstructs the images");
   gh_status status = gh_source_open(err, &source, gh_args_text(args, "data"));
   if (!status) gh_source_warn(source);
   if (!status) status = gh_redraw_open(err, &redraw, run, gh_args_text(args, "snapshot"));
@@ -94,24 +95,25 @@ static gh_status run_command(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of the run whose denoiser draws"},
-    {"data", "PATH", GH_OPTION_TEXT, .help = "folder of images, .tar shards, or one image", .required = true},
+    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of the run whose denoiser reconstructs the images"},
+    {"data", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
     {"model", "DIR", GH_OPTION_TEXT,
-     .help = "the encoder to ask, a model folder (default: the run's snapshot); without --run, a run's folder"},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
-    {"seed", "N", GH_OPTION_INT, .help = "of the noise to start from", .initial = "0"},
-    {"limit", "N", GH_OPTION_INT, .help = "the first N images", .initial = "64", .least = 1, .most = 65536},
-    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "8", .least = 1, .most = 256},
+     .help = "model folder of the encoder (default: the run's snapshot); without --run, the run's folder"},
+    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    {"seed", "N", GH_OPTION_INT, .help = "seed of the initial noise", .initial = "0"},
+    {"limit", "N", GH_OPTION_INT, .help = "use the first N images", .initial = "64", .least = 1, .most = 65536},
+    {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},
     {0},
 };
 
 const gh_command gh_command_eval_spectrum = {
     .name = "eval spectrum",
-    .summary = "which spatial frequencies of a picture its global token holds",
+    .summary = "measure which spatial frequencies the token preserves",
     .details =
-        "Draws every image from its one token by the run's denoiser, and compares the radial spectra of original and\n"
-        "drawing: the power that is there, and the Fourier ring correlation, which counts what is also in place.\n"
-        "Images are windowed (Hann) and transformed on the device. --json has every ring.",
+        "The run's denoiser reconstructs every image from its one token. The radial spectra of original and "
+        "reconstruction are compared: the power ratio measures how much detail there is, the Fourier ring correlation "
+        "how much of it is in the right place. Images are windowed (Hann) and transformed on the device. --json lists "
+        "every ring.",
     .run = run_command,
     .options = options,
 };

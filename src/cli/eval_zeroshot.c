@@ -1,4 +1,4 @@
-/* genhance eval zeroshot: classification by the names of classes. */
+/* genhance eval zeroshot: classification by class names. */
 #include "cli/eval.h"
 
 #include <stdio.h>
@@ -57,19 +57,19 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     GH_EVAL_OPTIONS,
     {"templates", "FILE", GH_OPTION_TEXT,
-     .help = "a template a line, {} for the class (default DIR/templates.txt, else \"a photo of a {}.\")"},
+     .help = "one template per line, {} for the class (default DIR/templates.txt, else \"a photo of a {}.\")"},
     {"labels", "FILE", GH_OPTION_TEXT,
-     .help = "IMAGE<tab>CLASS lines (default DIR/labels.tsv, else a class is a folder)"},
+     .help = "lines IMAGE<tab>CLASS (default DIR/labels.tsv, else one folder per class)"},
     {"classes", "FILE", GH_OPTION_TEXT,
-     .help = "CLASS<tab>TEXT lines: what to call the classes (default DIR/classes.tsv, else their own names)"},
+     .help = "lines CLASS<tab>NAME: the name to put into templates (default DIR/classes.tsv, else the class itself)"},
     {0}};
 
 const gh_command gh_command_eval_zeroshot = {
     .name = "eval zeroshot",
-    .summary = "zero-shot classification: top-1 and top-5",
+    .summary = "score zero-shot classification: top-1 and top-5",
     .details =
-        "A class is its templates' embeddings, each normalised, their mean normalised; an image's class the nearest.\n"
-        "Equal similarities go to the class that comes first in bytewise order. Intervals are Wilson's, 95 %.",
+        "The embedding of a class is the normalised mean of its templates' normalised embeddings. An image belongs to "
+        "the nearest class; a tie goes to the class that comes first in bytewise order. Intervals are Wilson's, 95 %.",
     .run = run,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* genhance export: a run's encoder as files that other tools open. */
+/* genhance export: a run's encoder as files for other tools. */
 #include "export/export.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -18,7 +18,7 @@ static gh_status read_format(gh_error *err, const gh_args *args, gh_export_forma
       *out = (gh_export_format)i;
       return GH_OK;
     }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown format \"%s\"; there are hf, peft, vision", name);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown format \"%s\"; available: hf, peft, vision", name);
 }
 
 static gh_status read_dtype(gh_error *err, const gh_args *args, gh_st_dtype *out) {
@@ -32,7 +32,7 @@ static gh_status read_dtype(gh_error *err, const gh_args *args, gh_st_dtype *out
       *out = dtypes[i].dtype;
       return GH_OK;
     }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown dtype \"%s\"; there are keep, float32, float16, bfloat16",
+  return gh_fail(err, GH_ERROR_ARGUMENT, "export: unknown dtype \"%s\"; available: keep, float32, float16, bfloat16",
                  name);
 }
 
@@ -42,8 +42,8 @@ static gh_status write_model(gh_error *err, const gh_args *args, const gh_export
   gh_status status = gh_export_model(err, out, options, &counts);
   if (status) return status;
   if (counts.rounded)
-    gh_warn("%lld trained tensors are rounded to 16 bits%s; --dtype float32 keeps them whole",
-            (long long)counts.rounded, options->dtype == GH_ST_DTYPES ? ", as the model's file has them" : "");
+    gh_warn("%lld trained tensors were rounded to 16 bits%s; use --dtype float32 to keep their precision",
+            (long long)counts.rounded, options->dtype == GH_ST_DTYPES ? ", the precision of the model's file" : "");
   printf("%s: %lld tensors, %lld of them trained\n", out, (long long)counts.tensors, (long long)counts.changed);
   if (gh_json_put_int(err, args->result, "tensors", counts.tensors) ||
       gh_json_put_int(err, args->result, "changed", counts.changed))
@@ -54,7 +54,8 @@ static gh_status write_model(gh_error *err, const gh_args *args, const gh_export
 static gh_status write_peft(gh_error *err, const gh_args *args, const gh_snapshot *snapshot) {
   const char *out = gh_args_text(args, "out");
   if (!snapshot->adapter)
-    return gh_fail(err, GH_ERROR_FILE, "export --format peft: the run tuned the encoder directly: it has no adapter");
+    return gh_fail(err, GH_ERROR_FILE,
+                   "export --format peft: the run trained the encoder directly, so it has no adapter");
   gh_status status = gh_export_peft(err, out, snapshot->adapter);
   if (!status) printf("%s: the adapter of %s\n", out, snapshot->adapter);
   return status;
@@ -69,12 +70,13 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_status status = read_format(err, args, &format);
   if (!status) status = read_dtype(err, args, &dtype);
   if (!status && format == FORMAT_PEFT && gh_args_given(args, "dtype"))
-    status = gh_fail(err, GH_ERROR_ARGUMENT, "export: --dtype is for hf and vision; an adapter keeps its float32");
+    status = gh_fail(err, GH_ERROR_ARGUMENT,
+                     "export: --dtype applies to the formats hf and vision; an adapter is always float32");
   if (!status) status = gh_run_config(err, folder, &config);
   if (!status) status = gh_run_snapshot(err, folder, name, &snapshot);
   if (!status && !snapshot.adapter && !snapshot.encoder)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: update %lld of stage %d trained no encoder", folder,
-                     (long long)snapshot.update, snapshot.stage);
+    status = gh_fail(err, GH_ERROR_FILE, "%s: the snapshot of stage %d, update %lld has no trained encoder", folder,
+                     snapshot.stage, (long long)snapshot.update);
   const gh_export_options options = {.clip = config.clip,
                                      .adapter = snapshot.adapter,
                                      .encoder = snapshot.encoder,
@@ -91,12 +93,12 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
-    {"out", "DIR", GH_OPTION_TEXT, .help = "folder to write, made where absent", .required = true},
+    {"out", "DIR", GH_OPTION_TEXT, .help = "folder to write; created if absent", .required = true},
     {"format", "NAME", GH_OPTION_TEXT,
-     .help = "hf: the whole model, merged; vision: its vision tower alone; peft: the adapter", .initial = "hf"},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
-    {"dtype", "NAME", GH_OPTION_TEXT, .help = "of the weights: keep (the model's own), float32, float16, bfloat16",
-     .initial = "keep"},
+     .help = "hf: the whole model, merged; vision: its vision tower only; peft: the adapter", .initial = "hf"},
+    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    {"dtype", "NAME", GH_OPTION_TEXT,
+     .help = "dtype of the weights: keep (the model file's), float32, float16 or bfloat16", .initial = "keep"},
     {0},
 };
 
@@ -104,10 +106,12 @@ const gh_command gh_command_export = {
     .name = "export",
     .summary = "write a run's encoder for other tools",
     .details =
-        "hf opens with transformers' CLIPModel or SiglipModel.from_pretrained, with the preprocessing and tokenizer\n"
-        "files that the model has; vision with CLIPVisionModel or SiglipVisionModel.from_pretrained, for instance as\n"
-        "a multimodal model's vision tower; peft with PeftModel.from_pretrained(model, DIR), model being the folder\n"
-        "that was trained from.",
+        "hf: opens with transformers' CLIPModel.from_pretrained or SiglipModel.from_pretrained; includes the model's "
+        "preprocessing and tokenizer files.\n"
+        "vision: opens with CLIPVisionModel.from_pretrained or SiglipVisionModel.from_pretrained, for example as the "
+        "vision tower of a multimodal model.\n"
+        "peft: opens with PeftModel.from_pretrained(MODEL, DIR); MODEL is the model folder that training started "
+        "from.",
     .run = run,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* genhance init: a model folder with random weights. */
+/* genhance init: writes a model folder with random weights. */
 #include "base/file.h"
 #include "cli/cli.h"
 #include "io/tokenizer.h"
@@ -15,8 +15,8 @@ static gh_status write_autoencoder(gh_error *err, const gh_args *args, const cha
   gh_device *device = NULL;
   char *path = gh_path_join(err, folder, "ae.safetensors");
   gh_status status = path ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
-  if (!status && gh_path_exists(path)) /* FLUX's own, it may be */
-    status = gh_fail(err, GH_ERROR_FILE, "%s: exists already: not replaced", path);
+  if (!status && gh_path_exists(path)) /* it may be FLUX's own */
+    status = gh_fail(err, GH_ERROR_FILE, "%s: already exists; not overwritten", path);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status) status = gh_vae_write(err, device, &gh_vae_flux, (uint64_t)gh_args_int(args, "seed"), path, parameters);
   gh_device_close(device);
@@ -24,7 +24,7 @@ static gh_status write_autoencoder(gh_error *err, const gh_args *args, const cha
   return status;
 }
 
-/* A tokenizer of more tokens than the model has would be found out only when lines are encoded. */
+/* Without this check, a tokenizer with more tokens than the model would fail only when text is encoded. */
 static gh_status check_tokenizer(gh_error *err, const gh_arch *arch, const char *folder) {
   gh_tokenizer *tokenizer = NULL;
   gh_status status = gh_tokenizer_open(err, &tokenizer, folder);
@@ -32,8 +32,8 @@ static gh_status check_tokenizer(gh_error *err, const gh_arch *arch, const char 
   int64_t known = gh_tokenizer_vocabulary(tokenizer);
   gh_tokenizer_close(tokenizer);
   if (known <= arch->text.vocabulary) return GH_OK;
-  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: the tokenizer knows %lld tokens, %s has %d", folder, (long long)known,
-                 arch->name, arch->text.vocabulary);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: the tokenizer has %lld tokens, %s supports only %d", folder,
+                 (long long)known, arch->name, arch->text.vocabulary);
 }
 
 static gh_status write_encoder(gh_error *err, const gh_args *args, const char *folder, int64_t *parameters) {
@@ -53,7 +53,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_status status = strcmp(name, AUTOENCODER) ? write_encoder(err, args, folder, &parameters)
                                                : write_autoencoder(err, args, folder, &parameters);
   if (status) return status;
-  printf("%s: %s, %lld parameters, random\n", folder, name, (long long)parameters);
+  printf("%s: %s, %lld parameters, random weights\n", folder, name, (long long)parameters);
   if (gh_json_put_string(err, args->result, "arch", name) || gh_json_put_string(err, args->result, "folder", folder) ||
       gh_json_put_int(err, args->result, "parameters", parameters) ||
       gh_json_put_int(err, args->result, "seed", gh_args_int(args, "seed")))
@@ -62,25 +62,26 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"arch", "NAME", GH_OPTION_TEXT, .help = "tiny, or a backbone: see above", .required = true},
-    {"out", "DIR", GH_OPTION_TEXT, .help = "folder of the model, made where absent", .required = true},
-    {"tokenizer", "DIR", GH_OPTION_TEXT, .help = "folder whose tokenizer files are copied into it"},
-    {"seed", "N", GH_OPTION_INT, .help = "of the random weights", .initial = "0"},
+    {"arch", "NAME", GH_OPTION_TEXT, .help = "architecture, see above", .required = true},
+    {"out", "DIR", GH_OPTION_TEXT, .help = "model folder to write; created if absent", .required = true},
+    {"tokenizer", "DIR", GH_OPTION_TEXT, .help = "folder to copy the tokenizer files from"},
+    {"seed", "N", GH_OPTION_INT, .help = "seed of the random weights", .initial = "0"},
     {0},
 };
 
 const gh_command gh_command_init = {
     .name = "init",
-    .summary = "write a model folder with random weights, in Hugging Face layout",
+    .summary = "write a model folder with random weights",
     .details =
-        "\narchitectures:\n"
-        "  tiny, tiny-siglip      64 pixels, for tests and first steps\n"
+        "architectures:\n"
+        "  tiny, tiny-siglip      64-pixel images, for tests and first steps\n"
         "  openai-vit-l-14-224    openai-vit-l-14-336\n"
         "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
         "  siglip-so400m-14-224   siglip-so400m-14-384\n"
         "  flux-autoencoder       writes DIR/ae.safetensors\n"
-        "The same seed gives the same bytes on every machine. Transformers opens the folder with\n"
-        "CLIPModel.from_pretrained or SiglipModel.from_pretrained. A tokenizer is not drawn: --tokenizer copies one.",
+        "\nThe folder has Hugging Face layout. The same seed gives the same bytes on every machine. transformers opens "
+        "it with "
+        "CLIPModel.from_pretrained or SiglipModel.from_pretrained. No tokenizer is generated; --tokenizer copies one.",
     .run = run,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* Options of a command: getopt_long over its table and the common one, defaults, checks, help. */
+/* Options of a command: parsing with getopt_long from its table and the common one, defaults, checks, help. */
 #include "cli/cli.h"
 
 #include <assert.h>
@@ -9,11 +9,12 @@
 #include <string.h>
 
 #define MAX_OPTIONS 48
+#define HELP_WIDTH  80 /* columns of --help */
 
 const gh_option gh_common_options[] = {
-    {"device", "ID", GH_OPTION_TEXT, .help = "device to run on, as `genhance devices` lists them", .initial = "auto"},
-    {"json", "FILE", GH_OPTION_TEXT, .help = "write the results to FILE as JSON too"},
-    {"help", NULL, GH_OPTION_FLAG, .help = "print this and exit"},
+    {"device", "ID", GH_OPTION_TEXT, .help = "device; `genhance devices` lists them", .initial = "auto"},
+    {"json", "FILE", GH_OPTION_TEXT, .help = "also write the results to FILE as JSON"},
+    {"help", NULL, GH_OPTION_FLAG, .help = "print this help and exit"},
     {0},
 };
 
@@ -30,7 +31,7 @@ struct gh_option_value {
 static const struct gh_option_value *value_of(const gh_args *args, const char *name) {
   const struct gh_option_value *v = args->own;
   while (v->option && strcmp(v->option->name, name)) v++;
-  assert(v->option && "an option that the command's table lacks");
+  assert(v->option && "the option is not in the command's table");
   return v;
 }
 
@@ -65,11 +66,11 @@ static gh_status unknown_option(gh_error *err, const gh_args *args, const char *
   for (const struct gh_option_value *v = args->own; v->option; v++) {
     names[n++] = v->option->name;
     matches += gh_starts_with(v->option->name, plain);
-    if (!strcmp(v->option->name, plain)) /* getopt found it, and refused an argument */
+    if (!strcmp(v->option->name, plain)) /* getopt found it but rejected an argument */
       return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s takes no argument", args->command->name, plain);
   }
   if (matches > 1 && *plain)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is short for several options", args->command->name, plain);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is ambiguous", args->command->name, plain);
   const char *nearest = gh_nearest(plain, names, n);
   return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown option %s%s%s%s", args->command->name, word,
                  nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : "");
@@ -89,7 +90,7 @@ static gh_status read_number(gh_error *err, const gh_args *args, struct gh_optio
                  args->command->name, o->name, v->text, least, most);
 }
 
-/* Defaults, numbers, and what must be there. */
+/* Applies defaults, reads numbers and checks required options. */
 static gh_status finish(gh_error *err, gh_args *args) {
   for (struct gh_option_value *v = args->own; v->option; v++) {
     const gh_option *o = v->option;
@@ -121,7 +122,7 @@ gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command,
     longs[i] = (struct option){.name = args->own[i].option->name,
                                .has_arg = args->own[i].option->argument ? required_argument : no_argument,
                                .val = 256 + i};
-  /* getopt keeps its place in globals: the word before the options plays argv[0], and 0 makes it start anew. */
+  /* getopt keeps its position in globals: the word before the options serves as argv[0], and optind = 0 restarts it. */
   int c, at = 1, count = argc - first + 1;
   char **words = argv + first - 1;
   opterr = 0;
@@ -154,32 +155,57 @@ static int option_text(char *out, size_t size, const gh_option *o) {
   return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
 }
 
+/* Prints text, breaking lines longer than HELP_WIDTH at spaces. Every line but the first starts at column `indent`;
+ * the first is already there. */
+static void print_wrapped(const char *text, size_t indent) {
+  const size_t room = HELP_WIDTH - indent;
+  for (;;) {
+    size_t line = strcspn(text, "\n"), n = line;
+    if (line > room) {
+      for (n = room; n > 0 && text[n] != ' ';) n--;
+      if (!n) n = strcspn(text, " \n"); /* a word longer than the line */
+    }
+    printf("%.*s\n", (int)n, text);
+    if (!text[n]) return;
+    text += n + 1;
+    if (*text != '\n') printf("%*s", (int)indent, "");
+  }
+}
+
 static void print_options(const gh_option *options, int width) {
   for (const gh_option *o = options; o && o->name; o++) {
-    char text[96];
+    char text[96], help[512];
     option_text(text, sizeof text, o);
-    printf("  %-*s  %s", width, text, o->help);
-    if (o->initial) printf(" (default %s)", o->initial);
-    if (o->kind == GH_OPTION_LIST) printf(" (may be repeated)");
-    printf("\n");
+    snprintf(help, sizeof help, "%s%s%s%s%s", o->help, o->initial ? " (default " : "", o->initial ? o->initial : "",
+             o->initial ? ")" : "", o->kind == GH_OPTION_LIST ? " (may be repeated)" : "");
+    printf("  %-*s  ", width, text);
+    print_wrapped(help, (size_t)width + 4);
   }
+}
+
+/* A word of the usage line, on a new line if it does not fit. */
+static void print_word(const char *word, int *column) {
+  if (*column + 1 + (int)strlen(word) > HELP_WIDTH) *column = printf("\n      ") - 1;
+  *column += printf(" %s", word);
 }
 
 void gh_command_help(const gh_command *command) {
   const gh_option *tables[] = {command->options, gh_common_options};
   char text[96];
-  int width = 0;
-  bool optional = false;
-  printf("usage: genhance %s", command->name);
+  int width = 0, column = printf("usage: genhance %s", command->name);
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
       int n = option_text(text, sizeof text, o);
       width = GH_MAX(width, n);
-      if (o->required) printf(" %s", text);
-      optional = optional || !o->required;
+      if (o->required) print_word(text, &column);
     }
-  printf("%s\n\n%s\n", optional ? " [options]" : "", command->summary);
-  if (command->details) printf("%s\n", command->details);
+  print_word("[options]", &column);
+  printf("\n\n");
+  print_wrapped(command->summary, 0);
+  if (command->details) {
+    printf("\n");
+    print_wrapped(command->details, 0);
+  }
   printf("\noptions:\n");
   for (size_t t = 0; t < GH_COUNT(tables); t++) print_options(tables[t], width);
 }

@@ -16,7 +16,7 @@ gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) {
   return gh_strings_add(err, cells, text);
 }
 
-/* Characters, not bytes: the continuation bytes of UTF-8 take no place. */
+/* In characters, not bytes: continuation bytes of UTF-8 have no width. */
 static int width_of(const char *text) {
   int width = 0;
   for (; *text; text++) width += ((unsigned char)*text & 0xC0) != 0x80;

@@ -1,4 +1,4 @@
-/* genhance pretrain: models that a run needs and its user may not have. */
+/* genhance pretrain: trains models that a run needs and its user may not have. */
 #include "train/pretrain.h"
 #include "base/log.h"
 #include "cli/cli.h"
@@ -30,16 +30,16 @@ static gh_status autoencoder(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"config", "FILE", GH_OPTION_TEXT, .help = "a JSON document (configs/autoencoder-tiny.json shows the keys)",
+    {"config", "FILE", GH_OPTION_TEXT, .help = "JSON configuration; configs/autoencoder-tiny.json shows every key",
      .required = true},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the document"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},
     GH_RUN_OPTIONS,
     {0},
 };
 
 const gh_command gh_command_pretrain_autoencoder = {
     .name = "pretrain autoencoder",
-    .summary = "train an autoencoder in FLUX's layout from images",
+    .summary = "train an autoencoder with FLUX's layout on images",
     .run = autoencoder,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* genhance probe: one training step on given tensors. */
+/* genhance probe: computes one training step on given tensors. */
 #include "method/probe.h"
 #include "cli/cli.h"
 #include "cli/run_options.h"
@@ -19,10 +19,10 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
-    {"inputs", "IN.safetensors", GH_OPTION_TEXT, .help = "the step's inputs", .required = true},
-    {"out", "OUT.safetensors", GH_OPTION_TEXT, .help = "loss, condition, latents, prediction, gradients",
+    {"inputs", "IN.safetensors", GH_OPTION_TEXT, .help = "inputs of the step", .required = true},
+    {"out", "OUT.safetensors", GH_OPTION_TEXT, .help = "file for loss, condition, latents, prediction and gradients",
      .required = true},
-    {"stage", "N", GH_OPTION_INT, .help = "1: denoiser and projectors; 2: the encoder", .initial = "1", .least = 1,
+    {"stage", "N", GH_OPTION_INT, .help = "1: denoiser and projectors; 2: encoder", .initial = "1", .least = 1,
      .most = 2},
     {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},
     {0},
@@ -30,10 +30,11 @@ static const gh_option options[] = {
 
 const gh_command gh_command_probe = {
     .name = "probe",
-    .summary = "compute one training step on given tensors, with every gradient",
-    .details =
-        "Inputs: images (B,3,S,S) in [0,1] and latent_noise (B,16,S/8,S/8), or pixel_values (B,3,S,S) and latents\n"
-        "(B,N,64); noise (B,N,64), t (B); optionally dropout_mask.<module>.lora_A.weight.",
+    .summary = "compute one training step on given tensors",
+    .details = "Computes the loss and every gradient. Inputs: either images (B,3,S,S) in [0,1] and latent_noise "
+               "(B,16,S/8,S/8), or pixel_values (B,3,S,S) "
+               "and latents "
+               "(B,N,64); noise (B,N,64); t (B); optionally dropout_mask.<module>.lora_A.weight.",
     .run = run,
     .options = options,
 };

@@ -1,4 +1,4 @@
-/* genhance reconstruct: pictures sampled from the global token of a run's encoder. */
+/* genhance reconstruct: samples images from the global token of a run's encoder. */
 #include "cli/cli.h"
 #include "cli/run_options.h"
 #include "method/redraw.h"
@@ -25,7 +25,7 @@ static gh_status report(gh_error *err, const gh_job *job) {
     const char *name = r->names.items[i];
     double psnr = gh_reconstruction_psnr(r, i);
     gh_json *item = gh_json_put_object(err, list, NULL);
-    bool valid = gh_utf8_valid(name, strlen(name)); /* a file's name may hold any bytes, JSON cannot */
+    bool valid = gh_utf8_valid(name, strlen(name)); /* a file name may hold any bytes, JSON only UTF-8 */
     if (!item || (valid && gh_json_put_string(err, item, "name", name)) ||
         gh_json_put_double(err, item, "psnr", psnr) || gh_cell(err, &cells, "%s", name) ||
         gh_cell(err, &cells, "%.2f", psnr))
@@ -35,7 +35,8 @@ static gh_status report(gh_error *err, const gh_job *job) {
   if (!status) status = gh_json_put_int(err, job->args->result, "update", job->run.snapshot.update);
   if (!status) {
     gh_print_table(heads, "lr", 2, &cells);
-    printf("\n%s: after update %lld of stage %d\n", out, (long long)job->run.snapshot.update, job->run.snapshot.stage);
+    printf("\n%s: snapshot of stage %d, update %lld\n", out, job->run.snapshot.stage,
+           (long long)job->run.snapshot.update);
   }
   gh_strings_free(&cells);
   return status;
@@ -65,22 +66,23 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
-    {"images", "PATH", GH_OPTION_TEXT, .help = "folder of images, .tar shards, or one image", .required = true},
-    {"out", "GRID.png", GH_OPTION_TEXT, .help = "picture to write: originals left, reconstructions right",
+    {"images", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
+    {"out", "GRID.png", GH_OPTION_TEXT, .help = "image to write: originals left, reconstructions right",
      .required = true},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "as stage2-00000050; otherwise the newest one"},
-    {"seed", "N", GH_OPTION_INT, .help = "of the noise to start from", .initial = "0"},
-    {"limit", "N", GH_OPTION_INT, .help = "the first N images", .initial = "8", .least = 1, .most = 256},
-    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "8", .least = 1, .most = 256},
+    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    {"seed", "N", GH_OPTION_INT, .help = "seed of the initial noise", .initial = "0"},
+    {"limit", "N", GH_OPTION_INT, .help = "use the first N images", .initial = "8", .least = 1, .most = 256},
+    {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},
     {0},
 };
 
 const gh_command gh_command_reconstruct = {
     .name = "reconstruct",
-    .summary = "sample images from the encoder's global token, by a run's denoiser",
+    .summary = "reconstruct images from the encoder's global token",
     .details =
-        "Twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The run's config.json names its\n"
-        "model files: call it from the folder where the run was started if the paths are relative.",
+        "The run's denoiser takes twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The "
+        "run's config.json names "
+        "its model files: if those paths are relative, run this command from the folder where the run was started.",
     .run = run,
     .options = options,
 };

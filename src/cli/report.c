@@ -1,4 +1,4 @@
-/* genhance report: a run as one page of HTML. */
+/* genhance report: writes a run as one HTML page. */
 #include "report/report.h"
 #include "cli/cli.h"
 
@@ -21,25 +21,27 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run, finished or not", .required = true},
-    {"out", "REPORT.html", GH_OPTION_TEXT, .help = "page to write", .required = true},
-    {"images", "PATH", GH_OPTION_TEXT, .help = "pictures to show (default: the first source the run trained on)"},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "whose encoder to show, as stage2-00000050; otherwise the newest"},
-    {"pictures", "N", GH_OPTION_INT, .help = "to draw from their token; 0: compute nothing", .initial = "6",
+    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run, finished or still training", .required = true},
+    {"out", "REPORT.html", GH_OPTION_TEXT, .help = "HTML page to write", .required = true},
+    {"images", "PATH", GH_OPTION_TEXT, .help = "images to show (default: the run's first training source)"},
+    {"snapshot", "NAME", GH_OPTION_TEXT,
+     .help = "snapshot whose encoder to show, for example stage2-00000050 (default: the newest)"},
+    {"pictures", "N", GH_OPTION_INT, .help = "number of images to reconstruct; 0 computes nothing", .initial = "6",
      .most = 256},
-    {"pool", "N", GH_OPTION_INT, .help = "pictures to find nearest neighbours among", .initial = "128", .least = 3,
-     .most = 65536},
-    {"batch", "N", GH_OPTION_INT, .help = "images a launch", .initial = "8", .least = 1, .most = 256},
-    {"seed", "N", GH_OPTION_INT, .help = "of the noise that drawings start from", .initial = "0"},
+    {"pool", "N", GH_OPTION_INT, .help = "number of images to search for nearest neighbours", .initial = "128",
+     .least = 3, .most = 65536},
+    {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},
+    {"seed", "N", GH_OPTION_INT, .help = "seed of the reconstructions' initial noise", .initial = "0"},
     {0},
 };
 
 const gh_command gh_command_report = {
     .name = "report",
-    .summary = "a run as one page: curves, evaluations, pictures, configuration",
-    .details =
-        "One HTML file that loads nothing from anywhere: charts are SVG, pictures PNG inside. The run's config.json\n"
-        "names its model files: call it from the folder where the run was started if the paths are relative.",
+    .summary = "write a run as one HTML page",
+    .details = "The page is one self-contained file with curves, evaluations, images and the configuration. The run's "
+               "config.json names its "
+               "model files: "
+               "if those paths are relative, run this command from the folder where the run was started.",
     .run = run,
     .options = options,
 };

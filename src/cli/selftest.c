@@ -1,4 +1,4 @@
-/* genhance selftest: every op against known answers, on the user's own device. */
+/* genhance selftest: checks every op against known answers on the user's device. */
 #include "cli/cli.h"
 #include "ops/check/check.h"
 #include "ops/ops.h"
@@ -11,7 +11,7 @@
 typedef struct gh_op_row {
   const gh_op *op;
   int results, failures;
-  double error, tolerance; /* of the result nearest to its tolerance, or furthest beyond it */
+  double error, tolerance; /* of the result closest to its tolerance, or furthest beyond it */
   char note[160];          /* of the first failure */
   bool used;
 } gh_op_row;
@@ -44,10 +44,10 @@ static void on_used(void *context, const gh_op *op) {
   if (row) row->used = true;
 }
 
-/* An op that no case launched has no known answer here: that counts as a failure. */
+/* An op that no case launched has no known answer, which counts as a failure. */
 static bool passed(const gh_op_row *row) { return !row->failures && (row->results || row->used); }
 
-/* One that ran only inside other ops' cases, as gradients do. */
+/* Ran only as part of other ops' cases, as gradients do. */
 static bool inside(const gh_op_row *row) { return !row->results && row->used; }
 
 static gh_status add_row(gh_error *err, const gh_op_row *row, gh_strings *cells) {
@@ -64,7 +64,9 @@ static gh_status put_row(gh_error *err, const gh_op_row *row, gh_json *list) {
   gh_json *o = gh_json_put_object(err, list, NULL);
   if (!o || gh_json_put_string(err, o, "op", row->op->name) || gh_json_put_int(err, o, "results", row->results) ||
       gh_json_put_int(err, o, "failures", row->failures) || gh_json_put_bool(err, o, "passed", passed(row)) ||
-      gh_json_put_bool(err, o, "inside_others", inside(row)) || gh_json_put_string(err, o, "note", row->note))
+      gh_json_put_bool(err, o, "tested_indirectly", inside(row)) ||
+      gh_json_put_renamed(err, o, "tested_indirectly", "inside_others") ||
+      gh_json_put_string(err, o, "note", row->note))
     return err->status;
   bool finite = row->error - row->error == 0; /* JSON has no NaN */
   if (!finite) return gh_json_put_null(err, o, "worst_error");
@@ -73,7 +75,7 @@ static gh_status put_row(gh_error *err, const gh_op_row *row, gh_json *list) {
 }
 
 static void print_inside(const gh_tally *tally) {
-  int column = printf("\nran inside these:");
+  int column = printf("\ntested as part of these:");
   for (int i = 0; i < tally->count; i++) {
     if (!inside(&tally->rows[i])) continue;
     if (column + strlen(tally->rows[i].op->name) > 96) column = printf("\n ");
@@ -84,7 +86,7 @@ static void print_inside(const gh_tally *tally) {
 
 static gh_status report(gh_error *err, const gh_args *args, const gh_tally *tally, const gh_device_info *device,
                         double seconds) {
-  static const char *const heads[] = {"op", "answers", "worst error", "allowed", "result"};
+  static const char *const heads[] = {"op", "answers", "worst error", "tolerance", "result"};
   gh_strings cells = {0};
   int failed = 0;
   gh_json *list = gh_json_put_array(err, args->result, "ops");
@@ -125,15 +127,16 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"sabotage", NULL, GH_OPTION_FLAG, .help = "plant an error of 1 % in every result: all must fail"},
+    {"sabotage", NULL, GH_OPTION_FLAG, .help = "add an error of 1 % to every result: every op must then fail"},
     {0},
 };
 
 const gh_command gh_command_selftest = {
     .name = "selftest",
-    .summary = "check every op against known answers on your own device",
+    .summary = "check every op against known answers on your device",
     .details =
-        "The answers are PyTorch's, in float64; an error is relative, over a whole tensor (values and gradients).",
+        "The answers were computed by PyTorch in float64. Errors are relative L2 errors per tensor, for values and "
+        "gradients.",
     .run = run,
     .options = options,
 };

@@ -30,10 +30,10 @@ static gh_status put_report(gh_error *err, gh_json *result, int number, const gh
 }
 
 static void print_best(const gh_best *b) {
-  if (b->stopped) printf("stage 2: the guard ended it after update %lld\n", (long long)b->stopped_at);
+  if (b->stopped) printf("stage 2: stopped by the guard after update %lld\n", (long long)b->stopped_at);
   if (b->snapshot[0])
     printf("stage 2: best snapshot %s, %s %.2f (%.2f at the start)%s\n", b->snapshot, b->score, b->value, b->start,
-           b->within ? "" : "; below the guard, as all are");
+           b->within ? "" : "; every snapshot is below the guard");
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
@@ -70,18 +70,21 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key: stage1.optimizer.lr=1e-3"},
+    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key, for example stage1.optimizer.lr=1e-3"},
     GH_RUN_OPTIONS,
-    {"dry-run", NULL, GH_OPTION_FLAG, .help = "plan, print what it takes, and stop"},
+    {"dry-run", NULL, GH_OPTION_FLAG, .help = "print the plan (memory, kernels, hours) and exit"},
     {0},
 };
 
 const gh_command gh_command_train = {
     .name = "train",
-    .summary = "train: stage 1 (denoiser and projectors), then stage 2 (the encoder)",
+    .summary = "train stage 1 (denoiser), then stage 2 (encoder)",
     .details =
-        "Prints a line an update; metrics.jsonl in the output folder has the same for programs. SIGINT, SIGTERM and a\n"
-        "closed terminal save the state and end with exit code 75; a kill loses what came after the last state.",
+        "Stage 1 trains the denoiser and its projectors, stage 2 the encoder. Prints one line per update; "
+        "metrics.jsonl in the output folder has the same numbers as JSON. SIGINT, SIGTERM "
+        "and "
+        "a closed terminal save the state and exit with code 75; --resume then continues to the same bits. SIGKILL "
+        "loses the updates since the last saved state.",
     .run = run,
     .options = options,
 };

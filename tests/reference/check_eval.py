@@ -106,9 +106,9 @@ def retrieval(model, folder):
 
 def compare(kind, want, got):
     if kind == "mmvp":
-        ours = [p for pair in got["pairs"] for p in pair["first_image"]]
+        ours = [p for pair in got["pairs"] for p in pair["first_image_probability"]]
         worst = max(abs(a - b) for a, b in zip(ours, want["first_image"]))
-        same = [p["right"] for p in got["pairs"]] == want["right"]
+        same = [p["correct"] for p in got["pairs"]] == want["right"]
         print(f"probabilities differ by {worst:.2e} at most; pairs {'agree' if same else 'DIFFER'}; "
               f"average {got['average']:.4f} and {want['average']:.4f}")
     elif kind == "zeroshot":

@@ -29,9 +29,9 @@ import time
 # Kernels in which a spilled register is a failure, and why they matter. The rest run once a step, or on little data.
 HOT = {
     "gemm_*": "nearly all multiplications of a step",
-    "attention_*": "the rest of them",
-    "conv2d_*": "the autoencoder's",
-    "layernorm_*": "a row kernel is as fast as its memory: spills are more of it",
+    "attention_*": "the remaining multiplications",
+    "conv2d_*": "the autoencoder's convolutions",
+    "layernorm_*": "limited by memory traffic, which spills increase",
     "rmsnorm_*": "the same",
     "groupnorm_*": "the same",
     "gated_add_*": "the same",
@@ -407,15 +407,15 @@ def write(path, programs, results, versions, missing):
         f.write(
             f"""# What each vendor's compiler makes of the kernels
 
-Every program of the GPU's shape, compiled with no device in the machine: {", ".join(sorted(set(versions.values())))}.
-Made by `scripts/static.sh --write`; `./run-tests` compiles the same and fails where a compiler has a warning to give or
-a hot kernel spills.{skipped}
+Every program of the GPU shape, compiled with no device in the machine: {", ".join(sorted(set(versions.values())))}.
+Written by `scripts/static.sh --write`. `./run-tests` compiles the same programs and fails if a compiler warns or a hot kernel
+spills.{skipped}
 
-A cell is what a work-item takes. NVIDIA (sm) and AMD (gfx): registers of 32 bits. Intel (dg2, pvc): work-items that share
-a hardware thread × its registers, of 32 bytes (pvc: 64). `a`: bytes of arrays that did not fit registers. **`s`**:
-spilled: bytes stored and loaded on NVIDIA, registers on AMD, bytes on Intel. Local memory: bytes a work-group.
+A cell is the resources of one work-item. NVIDIA (sm) and AMD (gfx): 32-bit registers. Intel (dg2, pvc): work-items per hardware
+thread × registers per thread, of 32 bytes (pvc: 64). `a`: bytes of arrays that did not fit into registers. **`s`**: spills, as
+bytes stored and loaded on NVIDIA, registers on AMD, bytes on Intel. Local memory: bytes per work-group.
 
-Hot kernels, in which neither is allowed:
+Hot kernels, in which `a` and `s` are errors:
 
 {hot}
 

@@ -1,4 +1,4 @@
-# Sourced by the scripts that drive `genhance train`: a tiny run, and what is expected of it.
+# Sourced by the scripts that run `genhance train`: a tiny run, and functions to check it.
 # shellcheck shell=bash disable=SC2034
 genhance=$(realpath "$1")
 fixtures=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../fixtures")
@@ -33,23 +33,23 @@ cat >run.json <<'END'
  "state": {"keep": 2, "minutes": 1e-9}, "output": "run"}
 END
 
-# train ARGUMENTS...: a run to its end
+# train ARGUMENTS...: runs to the end
 train() {
   "$genhance" train --config run.json --quiet "$@" >out 2>err || fail "train $*: exit code $?: $(cat err)"
 }
 
-# refuse CODE TEXT COMMAND...: fails with that exit code and one reason, last on stderr, that holds the text.
+# refuse CODE TEXT COMMAND...: the command fails with that exit code; the last line on stderr is the reason, with the text.
 refuse() {
   local code=$1 text=$2 got
   shift 2
   "$@" >out 2>err
   got=$?
   [ "$got" = "$code" ] || fail "$*: exit code $got, expected $code: $(cat err)"
-  [ "$(grep -c '^genhance: ' err)" = 1 ] || fail "$*: not one reason: $(cat err)"
+  [ "$(grep -c '^genhance: ' err)" = 1 ] || fail "$*: not exactly one reason: $(cat err)"
   tail -n 1 err | grep -qF -e "$text" && tail -n 1 err | grep -q '^genhance: ' || fail "$*: no \"$text\" in: $(cat err)"
 }
 
-# A file without the time it took and the steps that were planned.
+# A file without its times and its number of planned steps.
 timeless() {
   case $1 in
     *metrics.jsonl) sed 's/,"ms":.*//' "$1" ;;
@@ -58,16 +58,16 @@ timeless() {
   esac
 }
 
-# same A B: run B holds A's results to the bit: snapshots, newest state, metrics, log. The state's manifest says which
-# kernels were chosen, which another cache may change; test_resume.c compares that too.
+# same A B: run B has the same bits as A in snapshots, newest state, metrics and log. The state's manifest names the chosen
+# kernels, which may differ with another cache; test_resume.c compares it.
 same() {
   local file any=
   while read -r file; do
     any=yes
     [ -f "$2/$file" ] || { fail "$2 has no $file"; continue; }
-    cmp -s <(timeless "$1/$file") <(timeless "$2/$file") || fail "$2/$file is not what $1 has"
+    cmp -s <(timeless "$1/$file") <(timeless "$2/$file") || fail "$2/$file differs from that of $1"
   done < <(cd "$1" && find snapshots "state/$(newest_state ".")/part-00000.safetensors" metrics.jsonl train.log -type f)
-  [ -n "$any" ] || fail "$1 holds nothing to compare"
+  [ -n "$any" ] || fail "$1 has nothing to compare"
   [ "$(newest_state "$1")" = "$(newest_state "$2")" ] || fail "$2 ends at $(newest_state "$2")"
 }
 
