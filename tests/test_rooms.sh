@@ -41,6 +41,9 @@ find . -name '*.[ch]' | sed 's,^\./,,' | sort | xargs awk -v rooms="$rooms" -v a
     there = room_of(target)
     if (there == "") { print "src/" FILENAME ":" FNR ": includes " target ", which belongs to no room"; bad++; next }
     includes++
+    if (target ~ /^method\/flow/ && FILENAME !~ /^method\//) {
+      print "src/" FILENAME ":" FNR ": includes " target ": only the table of objectives knows one"; bad++
+    }
     if (floor[there] > floor[here] || (here, there) in beside) {
       print "src/" FILENAME ":" FNR ": " here " includes " target " of " there; bad++
     }
