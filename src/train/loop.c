@@ -165,6 +165,8 @@ static void add_numbers(gh_metrics_row *row, const gh_objective *objective, cons
         (gh_metrics_number){log->name, log->of_loss ? log->of_loss(result->loss) : result->logs[recorded++]};
 }
 
+static bool stop_wanted(const gh_loop *l) { return l->stop || gh_stop_requested(); }
+
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
   gh_metrics_row row = {.stage = l->number,
                         .update = l->done,
@@ -179,9 +181,10 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
   add_numbers(&row, l->objective, result);
   gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
-  bool due = last || l->halt || gh_stop_requested() || gh_now() - l->state_written >= 60 * l->state_minutes;
+  if (!status && l->progress && l->progress(l->progress_user, &row)) l->stop = true;
+  bool due = last || l->halt || stop_wanted(l) || gh_now() - l->state_written >= 60 * l->state_minutes;
   if (!status && due) status = write_state(err, l);
-  if (!status && gh_stop_requested() && !last && !l->halt)
+  if (!status && stop_wanted(l) && !last && !l->halt)
     status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume goes on from there",
                      (long long)l->done, l->label);
   return status;

@@ -7,6 +7,7 @@
 #include "data/target_cache.h"
 #include "method/objective.h"
 #include "train/frozen_choices.h"
+#include "train/metrics.h"
 #include "train/stage_report.h"
 #include "train/state.h"
 #include "train/update.h"
@@ -19,7 +20,9 @@ struct gh_loop {
   const gh_stage_config *stage;
   int64_t state_keep;
   double state_minutes;
-  bool quiet;                                          /* no line an update on stdout */
+  bool quiet;                  /* no line per update on stdout */
+  gh_train_progress *progress; /* may be NULL */
+  void *progress_user;
   gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes what training made so far; may set `halt` */
   void *user;                                          /* snapshot's own */
 
@@ -39,6 +42,7 @@ struct gh_loop {
   bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error is why not */
   gh_error ahead_error;
   bool halt;            /* no further update: the state is saved, and the loop ends well */
+  bool stop;            /* `progress` asked for a stop */
   double state_written; /* when, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   gh_json *config_json, *plan_json;

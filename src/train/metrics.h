@@ -24,6 +24,10 @@ typedef struct gh_metrics_row {
   int number_count;
 } gh_metrics_row;
 
+/* A caller's look at training, on its thread, after every update, when its row and, where one is due, its snapshot are
+ * written. true stops the run as a signal does: the state is saved, and the result is GH_ERROR_STOPPED. */
+typedef bool gh_train_progress(void *user, const gh_metrics_row *row);
+
 /* Appends the row to all of them; on stdout where `print` says so. */
 gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row *row, bool print);
 

@@ -277,6 +277,8 @@ gh_status gh_pretrain_autoencoder(gh_error *err, const gh_pretrain_config *c, co
                      .state_keep = c->state_keep,
                      .state_minutes = c->state_minutes,
                      .quiet = o->quiet,
+                     .progress = o->progress,
+                     .progress_user = o->progress_user,
                      .snapshot = no_snapshot,
                      .user = &p,
                      .device = device};

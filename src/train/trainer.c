@@ -20,6 +20,7 @@ typedef struct gh_stage {
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" asks for one */
   bool *began;             /* of the run: its folder has been written to */
+  bool stop;               /* the caller's `progress` asked for one */
 } gh_stage;
 
 static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
@@ -139,6 +140,7 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
     if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }
   out->plan = s->plan;
+  s->stop = s->loop.stop;
   gh_evaluator_free(s->evaluator);
   gh_loop_free(&s->loop);
   gh_models_close(&s->models);
@@ -162,9 +164,10 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
   static const char *const labels[2] = {"stage 1", "stage 2"};
   const gh_config *config = t->config;
   gh_status status = GH_OK;
+  bool stop = false;
   for (int number = t->folder ? t->from.stage : 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps) continue;
-    if (number == 2 && reports[0].updates && gh_stop_requested()) /* preparing it may take longer than a user waits */
+    if (number == 2 && reports[0].updates && (stop || gh_stop_requested())) /* preparing it may take minutes */
       return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume goes on from there");
     gh_stage s = {.config = config, .options = t->options, .began = &t->began};
     s.loop = (gh_loop){.label = labels[number - 1],
@@ -174,6 +177,8 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
                        .state_keep = config->state_keep,
                        .state_minutes = config->state_minutes,
                        .quiet = t->options->quiet,
+                       .progress = t->options->progress,
+                       .progress_user = t->options->progress_user,
                        .snapshot = write_snapshot,
                        .user = &s,
                        .device = t->device,
@@ -183,6 +188,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
       status = gh_run_stage1_denoiser(err, config->output, config->stages[0].steps, &denoiser);
     bool resumed = t->folder && t->from.stage == number;
     if (!status) status = train_stage(err, &s, resumed ? &t->from : NULL, t->folder, denoiser, &reports[number - 1]);
+    stop = s.stop;
     free(denoiser);
   }
   return status;

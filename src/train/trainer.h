@@ -5,18 +5,21 @@
 #define GH_TRAIN_TRAINER_H
 
 #include "config/config.h"
+#include "train/metrics.h"
 #include "train/stage_report.h"
 
 typedef struct gh_train_options {
-  bool resume;            /* go on from the newest state; without it a folder that has one is refused */
-  bool replan;            /* choose kernels anew instead of the state's */
-  bool dry_run;           /* plan and print, then stop */
-  bool allow_data_change; /* go on although the set of images is not the state's */
-  bool quiet;             /* no line a step on stdout */
+  bool resume;                 /* continue from the newest state; without it a folder that has one is refused */
+  bool replan;                 /* choose kernels anew instead of the state's */
+  bool dry_run;                /* plan and print, then stop */
+  bool allow_data_change;      /* continue although the set of images differs from the state's */
+  bool quiet;                  /* no line per update on stdout */
+  gh_train_progress *progress; /* may be NULL */
+  void *progress_user;
 } gh_train_options;
 
-/* GH_ERROR_STOPPED when a signal asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not finite (the
- * state from before is saved; the text names the step). */
+/* GH_ERROR_STOPPED when a signal or `progress` asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not
+ * finite (the state from before is saved; the text names the step). */
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options, gh_stage_report reports[2]);
 
 #endif
