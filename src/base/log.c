@@ -9,13 +9,36 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* stderr, and `shown` below */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* stderr, and what follows it here */
 static atomic_int log_level = GH_LOG_INFO;
-static char shown[256]; /* the progress bar now on the terminal, "" for none */
+static char shown[256];      /* the progress bar now on the terminal, "" for none */
+static gh_log_write *writer; /* NULL: stderr */
+static void *writer_user;
 static volatile sig_atomic_t stop_signal;
 
 void gh_log_set_level(gh_log_level level) { atomic_store(&log_level, (int)level); }
 gh_log_level gh_log_get_level(void) { return (gh_log_level)atomic_load(&log_level); }
+
+void gh_log_set_writer(gh_log_write *write, void *user) {
+  pthread_mutex_lock(&lock);
+  writer = write;
+  writer_user = user;
+  pthread_mutex_unlock(&lock);
+}
+
+static bool writer_is_set(void) {
+  pthread_mutex_lock(&lock);
+  bool is_set = writer != NULL;
+  pthread_mutex_unlock(&lock);
+  return is_set;
+}
+
+static void print_line(const char *before, const char *text) {
+  if (shown[0]) fputs("\r\033[K", stderr);
+  fprintf(stderr, "%s%s\n", before, text);
+  if (shown[0]) fputs(shown, stderr);
+  fflush(stderr);
+}
 
 static void log_line(gh_log_level level, const char *before, const char *format, va_list args) {
   if ((int)level > atomic_load(&log_level)) return;
@@ -24,10 +47,10 @@ static void log_line(gh_log_level level, const char *before, const char *format,
   for (char *p = text; *p; p++)
     if (iscntrl((unsigned char)*p)) *p = '?';
   pthread_mutex_lock(&lock);
-  if (shown[0]) fputs("\r\033[K", stderr);
-  fprintf(stderr, "%s%s\n", before, text);
-  if (shown[0]) fputs(shown, stderr);
-  fflush(stderr);
+  if (writer)
+    writer(writer_user, level, text);
+  else
+    print_line(before, text);
   pthread_mutex_unlock(&lock);
 }
 
@@ -109,7 +132,7 @@ static void draw(const gh_progress *p, double now, const char *note) {
 
 void gh_progress_start(gh_progress *progress, const char *what, const char *unit, uint64_t total, uint64_t done) {
   *progress = (gh_progress){.what = what, .unit = unit, .total = total, .done = done, .first = done, .active = true};
-  progress->terminal = isatty(STDERR_FILENO) && gh_log_get_level() >= GH_LOG_INFO;
+  progress->terminal = isatty(STDERR_FILENO) && gh_log_get_level() >= GH_LOG_INFO && !writer_is_set();
   progress->started = progress->shown = gh_now();
   progress->interval = progress->terminal ? 0.1 : 1;
 }

@@ -14,11 +14,17 @@ void gh_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void gh_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void gh_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Gives every line to `write` instead of stderr, without the newline and without "warning: " in front; NULL: stderr
+ * again. The calls come one at a time, from the thread that has the line. `write` must not call back into the log. */
+typedef void gh_log_write(void *user, gh_log_level level, const char *line);
+void gh_log_set_writer(gh_log_write *write, void *user);
+
 /* Monotonic seconds. */
 double gh_now(void);
 
 /* Progress of `total` units (0: unknown). On a terminal one bar with rate and time left, drawn at most ten times a
- * second; otherwise a line after 1 s, 2 s, 4 s, ... and then every 60 s, and one at the end. One at a time. */
+ * second; otherwise, and where a writer gets the lines, a line after 1 s, 2 s, 4 s, ... and then every 60 s, and one at
+ * the end. One at a time. */
 typedef struct gh_progress {
   const char *what, *unit; /* "stage 1", "steps": borrowed */
   uint64_t total, done, first;
