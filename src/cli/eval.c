@@ -5,37 +5,17 @@
 
 const char *const gh_eval_heads[4] = {"", "%", "correct", "95 % interval"};
 
-static gh_status embed_texts(gh_error *err, const gh_args *args, gh_device *device, const gh_embed_options *options,
-                             gh_measure *m) {
-  gh_text_embedder *texts = NULL;
-  gh_status status = gh_text_embedder_open(err, &texts, device, gh_args_text(args, "model"), options);
-  if (!status) status = gh_measure_texts(err, m, texts);
-  gh_text_embedder_close(texts);
-  return status;
-}
-
-static gh_status embed_images(gh_error *err, const gh_args *args, gh_device *device, gh_embed_options options,
-                              gh_measure *m) {
-  gh_embedder embedder = {0};
-  options.batch = GH_MIN(options.batch, (int64_t)m->images->count);
-  gh_status status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
-  if (!status) status = gh_measure_images(err, m, &embedder, false);
-  gh_embedder_close(&embedder);
-  return status;
-}
-
-/* One tower after the other, so that both need not fit into memory together. */
 gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out) {
   const gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
                                     .encoder = gh_args_text(args, "encoder"),
                                     .batch = gh_args_int(args, "batch")};
+  const char *model = gh_args_text(args, "model");
   gh_device *device = NULL;
   gh_status status = gh_measure_open(err, out, spec);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
-  if (!status) status = embed_texts(err, args, device, &options, out);
-  if (!status) status = embed_images(err, args, device, options, out);
+  if (!status) status = gh_measure_run(err, out, device, model, &options);
   gh_device_close(device);
-  if (!status) status = gh_json_put_string(err, args->result, "model", gh_args_text(args, "model"));
+  if (!status) status = gh_json_put_string(err, args->result, "model", model);
   if (!status) status = gh_json_put_int(err, args->result, "images", (int64_t)out->images->count);
   return status;
 }

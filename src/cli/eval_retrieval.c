@@ -3,14 +3,11 @@
 
 #include <stdio.h>
 
-static gh_status put(gh_error *err, gh_json *to, const gh_retrieval_score *score) {
-  for (int k = 0; k < GH_RETRIEVAL_KS; k++) {
-    char image[24], text[24];
-    snprintf(image, sizeof image, "image@%d", gh_retrieval_ks[k]);
-    snprintf(text, sizeof text, "text@%d", gh_retrieval_ks[k]);
-    if (gh_eval_put_share(err, to, image, &score->image_at[k]) || gh_eval_put_share(err, to, text, &score->text_at[k]))
-      return err->status;
-  }
+static gh_status put(gh_error *err, gh_json *to, const gh_measure *m) {
+  gh_named_share shares[GH_MEASURE_SHARES];
+  size_t count = gh_measure_shares(m, shares);
+  for (size_t i = 0; i < count; i++)
+    if (gh_eval_put_share(err, to, shares[i].name, &shares[i].share)) return err->status;
   return gh_json_put_string(err, to, "interval", "95 %: image@k a bootstrap over images, text@k Wilson");
 }
 
@@ -25,15 +22,11 @@ static gh_status put_ranks(gh_error *err, gh_json *to, const gh_measure *m) {
 }
 
 static gh_status show(gh_error *err, const gh_measure *m) {
-  const gh_retrieval_score *score = &m->retrieval_score;
+  gh_named_share shares[GH_MEASURE_SHARES];
+  size_t count = gh_measure_shares(m, shares);
   gh_strings cells = {0};
   gh_status status = GH_OK;
-  for (int side = 0; side < 2 && !status; side++)
-    for (int k = 0; k < GH_RETRIEVAL_KS && !status; k++) {
-      char name[24];
-      snprintf(name, sizeof name, "%s@%d", side ? "text" : "image", gh_retrieval_ks[k]);
-      status = gh_eval_row(err, &cells, name, side ? &score->text_at[k] : &score->image_at[k]);
-    }
+  for (size_t i = 0; i < count && !status; i++) status = gh_eval_row(err, &cells, shares[i].name, &shares[i].share);
   if (!status) {
     gh_print_table(gh_eval_heads, GH_EVAL_ALIGN, 4, &cells);
     printf("\n%zu images, %zu captions\n", m->retrieval.images.count, m->retrieval.captions.count);
@@ -48,7 +41,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_measure m = {0};
   gh_status status = gh_eval_measure(err, args, &spec, &m);
   if (!status) status = gh_json_put_int(err, args->result, "captions", (int64_t)m.retrieval.captions.count);
-  if (!status) status = put(err, args->result, &m.retrieval_score);
+  if (!status) status = put(err, args->result, &m);
   if (!status) status = put_ranks(err, args->result, &m);
   if (!status) status = show(err, &m);
   gh_measure_free(&m);

@@ -3,6 +3,7 @@
 #include "encode/feed.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BOOTSTRAP_SEED 0
@@ -128,4 +129,69 @@ gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder,
   if (!status) status = score(err, m, rows);
   free(rows);
   return status;
+}
+
+/* ---- the whole ---- */
+
+static gh_status run_texts(gh_error *err, gh_measure *m, gh_device *device, const char *model,
+                           const gh_embed_options *options) {
+  gh_text_embedder *texts = NULL;
+  gh_status status = gh_text_embedder_open(err, &texts, device, model, options);
+  if (!status) status = gh_measure_texts(err, m, texts);
+  gh_text_embedder_close(texts);
+  return status;
+}
+
+static gh_status run_images(gh_error *err, gh_measure *m, gh_device *device, const char *model,
+                            gh_embed_options options) {
+  gh_embedder embedder = {0};
+  options.batch = GH_MIN(options.batch, (int64_t)m->images->count);
+  gh_status status = gh_embedder_open(err, &embedder, device, model, &options);
+  if (!status) status = gh_measure_images(err, m, &embedder, false);
+  gh_embedder_close(&embedder);
+  return status;
+}
+
+gh_status gh_measure_run(gh_error *err, gh_measure *m, gh_device *device, const char *model,
+                         const gh_embed_options *options) {
+  gh_status status = run_texts(err, m, device, model, options);
+  return status ? status : run_images(err, m, device, model, *options);
+}
+
+/* ---- the results by name ---- */
+
+static gh_named_share name_share(gh_share share, const char *name) {
+  gh_named_share named = {.share = share};
+  snprintf(named.name, sizeof named.name, "%s", name);
+  return named;
+}
+
+static gh_named_share name_share_at(gh_share share, const char *side, int k) {
+  gh_named_share named = {.share = share};
+  snprintf(named.name, sizeof named.name, "%s@%d", side, k);
+  return named;
+}
+
+size_t gh_measure_shares(const gh_measure *m, gh_named_share shares[GH_MEASURE_SHARES]) {
+  const gh_mmvp_score *mmvp = &m->mmvp_score;
+  const gh_retrieval_score *retrieval = &m->retrieval_score;
+  size_t n = 0;
+  switch (m->kind) {
+  case GH_MEASURE_MMVP:
+    shares[n++] = name_share(mmvp->all, "all");
+    for (int i = 0; i < GH_MMVP_PATTERNS; i++)
+      if (mmvp->patterns[i].total) shares[n++] = name_share(mmvp->patterns[i], gh_mmvp_patterns[i]);
+    break;
+  case GH_MEASURE_ZEROSHOT:
+    shares[n++] = name_share(m->zeroshot_score.top1, "top1");
+    shares[n++] = name_share(m->zeroshot_score.top5, "top5");
+    break;
+  case GH_MEASURE_RETRIEVAL:
+    for (int k = 0; k < GH_RETRIEVAL_KS; k++)
+      shares[n++] = name_share_at(retrieval->image_at[k], "image", gh_retrieval_ks[k]);
+    for (int k = 0; k < GH_RETRIEVAL_KS; k++)
+      shares[n++] = name_share_at(retrieval->text_at[k], "text", gh_retrieval_ks[k]);
+    break;
+  }
+  return n;
 }

@@ -1,5 +1,5 @@
-/* The encoder's evaluations as units: data on disk and a model to scores. `genhance eval` runs one; the trainer runs
- * the configured ones at its snapshots, with the texts embedded once. */
+/* The encoder's evaluations as units: data on disk and a model to scores. `genhance eval` and the library
+ * run one; the trainer runs the configured ones at its snapshots, with the texts embedded once. */
 #ifndef GH_EVAL_MEASURE_H
 #define GH_EVAL_MEASURE_H
 
@@ -46,5 +46,21 @@ void gh_measure_free(gh_measure *m); /* an empty one is fine */
 gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *texts);
 /* Embeds the images and scores them; the texts come first. `quiet`: no progress of its own. */
 gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder, bool quiet);
+
+/* An opened measure to its scores: embeds texts and images with the model folder's towers, one tower after the other,
+ * so that both need not fit into memory together. options->batch is cut to the number of images. */
+gh_status gh_measure_run(gh_error *err, gh_measure *m, gh_device *device, const char *model,
+                         const gh_embed_options *options);
+
+#define GH_MEASURE_SHARES (1 + GH_MMVP_PATTERNS) /* at most */
+
+typedef struct gh_named_share {
+  char name[48];
+  gh_share share;
+} gh_named_share;
+
+/* A scored measure's shares -> how many. MMVP: "all" and the patterns that have pairs; zero-shot: "top1", "top5";
+ * retrieval: "image@1", "image@5", "image@10", "text@1", ... */
+size_t gh_measure_shares(const gh_measure *m, gh_named_share shares[GH_MEASURE_SHARES]);
 
 #endif
