@@ -2,18 +2,17 @@
 #include "export/export.h"
 #include "base/log.h"
 #include "cli/cli.h"
-#include "config/run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum gh_export_format { FORMAT_HF, FORMAT_PEFT, FORMAT_VISION, FORMATS } gh_export_format;
-static const char *const formats[FORMATS] = {"hf", "peft", "vision"};
+static const char *const formats[GH_EXPORT_FORMATS] = {
+    [GH_EXPORT_HF] = "hf", [GH_EXPORT_PEFT] = "peft", [GH_EXPORT_VISION] = "vision"};
 
 static gh_status read_format(gh_error *err, const gh_args *args, gh_export_format *out) {
   const char *name = gh_args_text(args, "format");
-  for (int i = 0; i < FORMATS; i++)
+  for (int i = 0; i < GH_EXPORT_FORMATS; i++)
     if (!strcmp(name, formats[i])) {
       *out = (gh_export_format)i;
       return GH_OK;
@@ -36,58 +35,33 @@ static gh_status read_dtype(gh_error *err, const gh_args *args, gh_st_dtype *out
                  name);
 }
 
-static gh_status write_model(gh_error *err, const gh_args *args, const gh_export_options *options) {
-  const char *out = gh_args_text(args, "out");
-  gh_export_counts counts;
-  gh_status status = gh_export_model(err, out, options, &counts);
-  if (status) return status;
-  if (counts.rounded)
+static gh_status report_model(gh_error *err, const gh_args *args, const gh_export_counts *counts, gh_st_dtype dtype) {
+  if (counts->rounded)
     gh_warn("%lld trained tensors were rounded to 16 bits%s; use --dtype float32 to keep their precision",
-            (long long)counts.rounded, options->dtype == GH_ST_DTYPES ? ", the precision of the model's file" : "");
-  printf("%s: %lld tensors, %lld of them trained\n", out, (long long)counts.tensors, (long long)counts.changed);
-  if (gh_json_put_int(err, args->result, "tensors", counts.tensors) ||
-      gh_json_put_int(err, args->result, "changed", counts.changed))
+            (long long)counts->rounded, dtype == GH_ST_DTYPES ? ", the precision of the model's file" : "");
+  printf("%s: %lld tensors, %lld of them trained\n", gh_args_text(args, "out"), (long long)counts->tensors,
+         (long long)counts->changed);
+  if (gh_json_put_int(err, args->result, "tensors", counts->tensors) ||
+      gh_json_put_int(err, args->result, "changed", counts->changed))
     return err->status;
-  return gh_json_put_int(err, args->result, "rounded", counts.rounded);
-}
-
-static gh_status write_peft(gh_error *err, const gh_args *args, const gh_snapshot *snapshot) {
-  const char *out = gh_args_text(args, "out");
-  if (!snapshot->adapter)
-    return gh_fail(err, GH_ERROR_FILE,
-                   "export --format peft: the run trained the encoder directly, so it has no adapter");
-  gh_status status = gh_export_peft(err, out, snapshot->adapter);
-  if (!status) printf("%s: the adapter of %s\n", out, snapshot->adapter);
-  return status;
+  return gh_json_put_int(err, args->result, "rounded", counts->rounded);
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
-  gh_config config = {0};
-  gh_snapshot snapshot = {0};
-  gh_export_format format = FORMAT_HF;
-  gh_st_dtype dtype = GH_ST_DTYPES;
-  const char *folder = gh_args_text(args, "run"), *name = gh_args_text(args, "snapshot");
-  gh_status status = read_format(err, args, &format);
-  if (!status) status = read_dtype(err, args, &dtype);
-  if (!status && format == FORMAT_PEFT && gh_args_given(args, "dtype"))
+  gh_export_run what = {.run = gh_args_text(args, "run"), .snapshot = gh_args_text(args, "snapshot")};
+  const char *out = gh_args_text(args, "out");
+  gh_exported result = {0};
+  gh_status status = read_format(err, args, &what.format);
+  if (!status) status = read_dtype(err, args, &what.dtype);
+  if (!status && what.format == GH_EXPORT_PEFT && gh_args_given(args, "dtype"))
     status = gh_fail(err, GH_ERROR_ARGUMENT,
                      "export: --dtype applies to the formats hf and vision; an adapter is always float32");
-  if (!status) status = gh_run_config(err, folder, &config);
-  if (!status) status = gh_run_snapshot(err, folder, name, &snapshot);
-  if (!status && !snapshot.adapter && !snapshot.encoder)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: the snapshot of stage %d, update %lld has no trained encoder", folder,
-                     snapshot.stage, (long long)snapshot.update);
-  const gh_export_options options = {.clip = config.clip,
-                                     .adapter = snapshot.adapter,
-                                     .encoder = snapshot.encoder,
-                                     .dtype = dtype,
-                                     .vision = format == FORMAT_VISION};
-  if (!status && format != FORMAT_PEFT) status = write_model(err, args, &options);
-  if (!status && format == FORMAT_PEFT) status = write_peft(err, args, &snapshot);
-  if (!status) status = gh_json_put_string(err, args->result, "format", formats[format]);
-  if (!status) status = gh_json_put_int(err, args->result, "update", snapshot.update);
-  gh_snapshot_free(&snapshot);
-  gh_config_free(&config);
+  if (!status) status = gh_export_of_run(err, out, &what, &result);
+  if (!status && what.format != GH_EXPORT_PEFT) status = report_model(err, args, &result.counts, what.dtype);
+  if (!status && what.format == GH_EXPORT_PEFT) printf("%s: the adapter of %s\n", out, result.adapter);
+  if (!status) status = gh_json_put_string(err, args->result, "format", formats[what.format]);
+  if (!status) status = gh_json_put_int(err, args->result, "update", result.update);
+  free(result.adapter);
   return status;
 }
 

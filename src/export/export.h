@@ -26,4 +26,30 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
 /* Copies an adapter's two files, after checking them. */
 gh_status gh_export_peft(gh_error *err, const char *out, const char *adapter);
 
+/* ---- of a run ---- */
+
+typedef enum gh_export_format {
+  GH_EXPORT_HF,     /* the whole model, merged */
+  GH_EXPORT_PEFT,   /* the adapter; dtype does not apply */
+  GH_EXPORT_VISION, /* the vision tower alone, merged */
+  GH_EXPORT_FORMATS
+} gh_export_format;
+
+typedef struct gh_export_run {
+  const char *run;      /* the run's folder */
+  const char *snapshot; /* "stage2-00000050"; NULL: the newest of the last stage that has one */
+  gh_export_format format;
+  gh_st_dtype dtype; /* as in gh_export_options */
+} gh_export_run;
+
+typedef struct gh_exported {
+  gh_export_counts counts; /* zero for an adapter */
+  int64_t update;          /* of the snapshot */
+  char *adapter;           /* the snapshot's PEFT folder, or NULL; the caller frees */
+} gh_exported;
+
+/* Writes the encoder of a run's snapshot into the folder `out`. GH_ERROR_FILE where the run has no such snapshot, where
+ * it trained no encoder, or no adapter that GH_EXPORT_PEFT could write. */
+gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *what, gh_exported *result);
+
 #endif

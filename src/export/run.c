@@ -1,0 +1,39 @@
+/* A run's snapshot as a model folder or an adapter's. */
+#include "config/run.h"
+#include "export/export.h"
+
+#include <stdlib.h>
+
+static gh_status check_trained(gh_error *err, const gh_export_run *what, const gh_snapshot *s) {
+  if (!s->adapter && !s->encoder)
+    return gh_fail(err, GH_ERROR_FILE, "%s: the snapshot of stage %d, update %lld has no trained encoder", what->run,
+                   s->stage, (long long)s->update);
+  if (what->format == GH_EXPORT_PEFT && !s->adapter)
+    return gh_fail(err, GH_ERROR_FILE, "%s: the run trained the encoder directly, so it has no adapter", what->run);
+  return GH_OK;
+}
+
+gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *what, gh_exported *result) {
+  gh_config config = {0};
+  gh_snapshot snapshot = {0};
+  *result = (gh_exported){0};
+  gh_status status = gh_run_config(err, what->run, &config);
+  if (!status) status = gh_run_snapshot(err, what->run, what->snapshot, &snapshot);
+  if (!status) status = check_trained(err, what, &snapshot);
+  const gh_export_options options = {.clip = config.clip,
+                                     .adapter = snapshot.adapter,
+                                     .encoder = snapshot.encoder,
+                                     .dtype = what->dtype,
+                                     .vision = what->format == GH_EXPORT_VISION};
+  if (!status)
+    status = what->format == GH_EXPORT_PEFT ? gh_export_peft(err, out, snapshot.adapter)
+                                            : gh_export_model(err, out, &options, &result->counts);
+  if (!status) {
+    result->update = snapshot.update;
+    result->adapter = snapshot.adapter;
+    snapshot.adapter = NULL;
+  }
+  gh_snapshot_free(&snapshot);
+  gh_config_free(&config);
+  return status;
+}
