@@ -11,11 +11,12 @@ static bool has(const gh_args *args, const char *name) {
 }
 
 gh_train_options gh_run_options(const gh_args *args) {
+  bool dry_run = has(args, "dry-run");
   return (gh_train_options){.resume = has(args, "resume"),
                             .replan = has(args, "replan"),
                             .allow_data_change = has(args, "allow-data-change"),
-                            .quiet = has(args, "quiet"),
-                            .dry_run = has(args, "dry-run")};
+                            .quiet = has(args, "quiet") && !dry_run, /* the plan is what was asked for */
+                            .dry_run = dry_run};
 }
 
 gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {

@@ -91,16 +91,20 @@ static gh_status put_rows(gh_error *err, gh_json *into, const gh_row_of_plan *ro
   return products ? GH_OK : err->status;
 }
 
-static gh_status list(gh_error *err, const gh_loop *l, gh_json *into) {
-  int total = gh_graph_launch_count(l->step.graph);
-  gh_row_of_plan *rows = gh_alloc(err, (size_t)total, sizeof *rows);
-  if (!rows) return GH_ERROR_MEMORY;
-  int count = collect(l->device, l->step.graph, rows);
+static void print_rows(const gh_loop *l, int total, const gh_row_of_plan *rows, int count) {
   printf("%s: %d launches a micro-batch; matrix products, convolutions and attention by arithmetic:\n", l->label,
          total);
   printf("  %9s %6s  %-56s %s\n", "GFLOP", "times", "shape", "by");
   for (int i = 0; i < count; i++)
     printf("  %9.3f %6d  %-56s %s\n", rows[i].flops * 1e-9, rows[i].count, rows[i].shape, rows[i].by);
+}
+
+static gh_status list(gh_error *err, const gh_loop *l, gh_json *into) {
+  int total = gh_graph_launch_count(l->step.graph);
+  gh_row_of_plan *rows = gh_alloc(err, (size_t)total, sizeof *rows);
+  if (!rows) return GH_ERROR_MEMORY;
+  int count = collect(l->device, l->step.graph, rows);
+  if (!l->quiet) print_rows(l, total, rows, count);
   gh_status status = put_rows(err, into, rows, count);
   free(rows);
   return status;
@@ -129,12 +133,13 @@ gh_status gh_dry_run_report(gh_error *err, gh_loop *l, gh_json *into) {
   if (status) return status;
   int64_t micro_batches = GH_CEIL_DIV(l->stage->batch, l->micro_batch);
   double seconds = (double)micro_batches * step + update, flops = gh_graph_flops(l->step.graph);
-  printf(
-      "%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f "
-      "GFLOP/s; %lld updates %.3g hours\n",
-      l->label, (long long)l->stage->batch, flops * 1e-9 * (double)micro_batches, seconds, (long long)micro_batches,
-      step, update, (double)l->stage->batch / seconds, flops * 1e-9 / step, (long long)l->stage->steps,
-      seconds * (double)l->stage->steps / 3600);
+  if (!l->quiet)
+    printf(
+        "%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f "
+        "GFLOP/s; %lld updates %.3g hours\n",
+        l->label, (long long)l->stage->batch, flops * 1e-9 * (double)micro_batches, seconds, (long long)micro_batches,
+        step, update, (double)l->stage->batch / seconds, flops * 1e-9 / step, (long long)l->stage->steps,
+        seconds * (double)l->stage->steps / 3600);
   if (gh_json_put_double(err, into, "update_seconds", seconds) ||
       gh_json_put_double(err, into, "update_flop", flops * (double)micro_batches) ||
       gh_json_put_double(err, into, "images_per_second", (double)l->stage->batch / seconds))

@@ -5,8 +5,8 @@
 
 #include "train/loop.h"
 
-/* For a planned loop, on stdout and, under "products", "update_seconds", "update_flop" and "images_per_second", in the
- * object `into`. Runs the step twice on whatever its inputs hold: parameters and moments are changed.
+/* For a planned loop: "products", "update_seconds", "update_flop" and "images_per_second" of the object `into`, and on
+ * stdout unless the loop is quiet. Runs the step twice on whatever its inputs hold: parameters and moments are changed.
  */
 gh_status gh_dry_run_report(gh_error *err, gh_loop *loop, gh_json *into);
 

@@ -13,7 +13,7 @@ typedef struct gh_train_options {
   bool replan;                 /* choose kernels anew instead of the state's */
   bool dry_run;                /* plan and print, then stop */
   bool allow_data_change;      /* continue although the set of images differs from the state's */
-  bool quiet;                  /* no line per update on stdout */
+  bool quiet;                  /* nothing on stdout: no line per update, no plan */
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
 } gh_train_options;
