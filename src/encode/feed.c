@@ -98,42 +98,61 @@ gh_status gh_feed_run(gh_error *err, const gh_feed *f) {
   return status;
 }
 
-/* ---- files by name ---- */
+/* ---- files by name, pictures in memory ---- */
 
-typedef struct gh_files {
+typedef struct gh_pictures {
   const gh_embedder *embedder;
-  const gh_strings *paths;
+  const gh_strings *paths; /* one of the two */
+  const gh_image *images;
   float *out;
-} gh_files;
+} gh_pictures;
 
-static gh_status read_file(gh_error *err, void *user, size_t index, float *pixels) {
-  const gh_files *f = user;
+static gh_status read_picture(gh_error *err, void *user, size_t index, float *pixels) {
+  const gh_pictures *p = user;
+  const gh_preprocess *how = &p->embedder->preprocess;
+  if (p->images) return gh_preprocess_image(err, NULL, pixels, how, &p->images[index]);
   gh_image image = {0};
-  gh_status status = gh_image_read(err, &image, f->paths->items[index]);
-  if (!status) status = gh_preprocess_image(err, NULL, pixels, &f->embedder->preprocess, &image);
+  gh_status status = gh_image_read(err, &image, p->paths->items[index]);
+  if (!status) status = gh_preprocess_image(err, NULL, pixels, how, &image);
   gh_image_free(&image);
   return status;
 }
 
+static gh_status not_finite(gh_error *err, const gh_pictures *p, size_t index) {
+  static const char text[] = "its embedding is not finite";
+  if (p->paths) return gh_fail(err, GH_ERROR_NUMERIC, "%s: %s", p->paths->items[index], text);
+  return gh_fail(err, GH_ERROR_NUMERIC, "picture %zu: %s", index, text);
+}
+
 static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
-  const gh_files *f = user;
-  int64_t width = f->embedder->width;
+  const gh_pictures *p = user;
+  int64_t width = p->embedder->width;
   if (why->status) {
     *err = *why;
-    return why->status;
+    return p->paths ? why->status : gh_fail_in(err, "picture %zu", index);
   }
   for (int64_t i = 0; i < width; i++)
-    if (!isfinite(row[i]))
-      return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", f->paths->items[index]);
-  memcpy(f->out + (int64_t)index * width, row, (size_t)width * sizeof *row);
+    if (!isfinite(row[i])) return not_finite(err, p, index);
+  memcpy(p->out + (int64_t)index * width, row, (size_t)width * sizeof *row);
   return GH_OK;
 }
 
-gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {
-  gh_files files = {.embedder = embedder, .paths = paths, .out = out};
+static gh_status feed_pictures(gh_error *err, gh_pictures *pictures, gh_embedder *embedder, size_t count,
+                               const char *what) {
   const gh_feed feed = {
-      .embedder = embedder, .what = what, .total = paths->count, .read = read_file, .take = take_row, .user = &files};
+      .embedder = embedder, .what = what, .total = count, .read = read_picture, .take = take_row, .user = pictures};
   return gh_feed_run(err, &feed);
+}
+
+gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {
+  gh_pictures pictures = {.embedder = embedder, .paths = paths, .out = out};
+  return feed_pictures(err, &pictures, embedder, paths->count, what);
+}
+
+gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const gh_image *images, size_t count,
+                         const char *what) {
+  gh_pictures pictures = {.embedder = embedder, .images = images, .out = out};
+  return feed_pictures(err, &pictures, embedder, count, what);
 }
 
 /* ---- decoding alone ---- */

@@ -21,6 +21,9 @@ gh_status gh_feed_run(gh_error *err, const gh_feed *feed);
 
 /* The files' embeddings -> out (paths.count, D), as projected. One that cannot be read fails the whole, by name. */
 gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what);
+/* The same for pictures in memory, which are only read; messages name "picture 7", counted from 0. */
+gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const gh_image *images, size_t count,
+                         const char *what);
 
 /* Decodes every file and forgets it: the error names the first that cannot be decoded, and how many. GH_ERROR_STOPPED
  * when a signal came: there is nothing to lose. */
