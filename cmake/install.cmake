@@ -2,7 +2,8 @@
 # header and its pkg-config file. Only what include/genhance marks is visible in the shared one.
 include(GNUInstallDirs)
 
-add_library(genhance_shared SHARED src/api/genhance.c)
+file(GLOB API CONFIGURE_DEPENDS src/api/*.c)
+add_library(genhance_shared SHARED ${API})
 target_link_libraries(genhance_shared PRIVATE genhance_core)
 set_target_properties(genhance_shared PROPERTIES OUTPUT_NAME genhance VERSION ${PROJECT_VERSION} SOVERSION 0)
 

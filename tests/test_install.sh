@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The installed copy, and nothing else: examples/embed.c is built through pkg-config, against the shared library and
-# against the static one, and gives what the installed program gives.
+# The installed copy, and nothing else: the examples are built through pkg-config, against the shared library and against
+# the static one, and embed.c gives what the installed program gives (tests/test_examples.sh runs the others).
 # usage: test_install.sh path/to/genhance
 set -u
 build=$(cd "$(dirname "$1")" && pwd)
@@ -23,20 +23,23 @@ mv "$work/first" "$work/moved" # an installed tree may be moved
 cp -r "$work/moved" "$work/static"
 find "$work/static" -name '*.so*' -delete
 
-# build_example PREFIX OUT [--static]
+# build_example PREFIX SOURCE OUT [--static]
 build_example() {
-  local prefix=$1 out=$2 options
-  shift 2
+  local prefix=$1 source=$2 out=$3 options
+  shift 3
   PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name genhance.pc)")
   export PKG_CONFIG_PATH
   options=$(pkg-config "$@" --cflags --libs genhance) || die "pkg-config: $options"
   # shellcheck disable=SC2086
-  "$compiler" -std=c11 -Wall -Wextra -Werror "${flags[@]}" "$here/../examples/embed.c" -o "$out" $options -lm \
-    >"$work/log" 2>&1 || die "the example does not build: $(cat "$work/log")"
+  "$compiler" -std=c11 -Wall -Wextra -Werror "${flags[@]}" "$source" -o "$out" $options -lm \
+    >"$work/log" 2>&1 || die "$source does not build: $(cat "$work/log")"
 }
 
-build_example "$work/moved" "$work/embed"
-build_example "$work/static" "$work/embed_static" --static
+sed -n '/^```c$/,/^```$/p' "$here/../docs/library.md" | sed '/^```/d' >"$work/documented.c"
+for source in "$here"/../examples/*.c "$work/documented.c"; do
+  build_example "$work/moved" "$source" "$work/$(basename "$source" .c)"
+done
+build_example "$work/static" "$here/../examples/embed.c" "$work/embed_static" --static
 libs=$(dirname "$(find "$work/moved" -name libgenhance.so)")
 export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} # a driver's may be there
 ldd "$work/embed" | grep -q "libgenhance.so.0 => $libs" || die "the example does not load the installed library"
