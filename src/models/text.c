@@ -32,6 +32,7 @@ static gh_tensor *embeddings(gh_module *m, const gh_text_config *c, gh_tensor *i
 gh_tensor *gh_text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, gh_tensor *pooled) {
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
+  m->part = GH_PART_ENCODER;
   int64_t batch = pooled->shape[0];
   gh_tensor *x = gh_transformer_layers(m, &c->tower, embeddings(m, c, ids, batch), "text_model");
   x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "text_model.final_layer_norm");

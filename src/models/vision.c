@@ -40,6 +40,7 @@ gh_tensor *gh_vision_patch_embedding(gh_module *m, const gh_vision_config *c, gh
 bool gh_vision_past_adapter(const char *layer) { return gh_ends_with(layer, ".head.attention.out_proj"); }
 
 gh_tensor *gh_vision_tower(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
+  m->part = GH_PART_ENCODER;
   if (local) *local = NULL;
   if (!pixels) return NULL;
   return c->family == GH_SIGLIP ? gh_siglip_vision(m, c, pixels, local) : gh_clip_vision(m, c, pixels, local);
