@@ -16,7 +16,7 @@ struct gh_text_embedder {
   int32_t *host_ids, *host_pooled;
 };
 
-/* logit_scale and logit_bias: () or (1), as CLIP and SigLIP write them. */
+/* logit_scale or logit_bias, () or (1); *out stays where the file has none. */
 static gh_status read_logit(gh_error *err, const gh_safetensors *file, const char *name, double *out) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   float value;
@@ -73,7 +73,7 @@ gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device
     e->host_pooled = gh_alloc(err, (size_t)e->batch, sizeof *e->host_pooled);
     if (!e->host_ids || !e->host_pooled) status = GH_ERROR_MEMORY;
   }
-  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, true, options);
+  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, e->config.family, true, options);
   if (!status) status = record(err, e, options);
   if (!status) return GH_OK;
   gh_text_embedder_close(e);

@@ -3,9 +3,7 @@
 #include "base/json.h"
 #include "io/tokenizer.h"
 #include "models/adapter.h"
-#include "models/archs.h"
-#include "models/openclip.h"
-#include "models/weights.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +16,7 @@ static const char *const companions[] = {"preprocessor_config.json", "processor_
 
 typedef struct gh_export {
   const gh_export_options *options;
+  gh_vision_config config;
   gh_safetensors *model, *encoder;
   gh_adapter adapter;
   gh_safetensors_writer *writer;
@@ -26,14 +25,15 @@ typedef struct gh_export {
 
 /* ---- tensors ---- */
 
-/* The adapted layer whose weight or bias this is, or NULL; of one whose weight is read past the adapter, the model's
- * own weight stays. */
+/* The adapted layer whose weight or bias this is, or NULL. A layer whose weight is read past the adapter keeps the
+ * model's own. */
 static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
   size_t n = strlen(name), cut = strlen(tail);
   if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
   for (size_t i = 0; i < e->adapter.layers.count; i++) {
     const char *layer = e->adapter.layers.items[i];
-    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return gh_vision_past_adapter(layer) ? NULL : layer;
+    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut))
+      return gh_family_past_adapter(e->config.family, layer) ? NULL : layer;
   }
   return NULL;
 }
@@ -48,7 +48,7 @@ static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
 }
 
 static bool is_written(const gh_export *e, const gh_st_tensor *t) {
-  return !e->options->vision || gh_starts_with(t->name, "vision_model.");
+  return !e->options->vision || gh_weights_of_vision(t->name);
 }
 
 /* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
@@ -181,16 +181,13 @@ static const char *dtype_name(gh_st_dtype dtype) {
 
 /* The vision tower's own config.json. */
 static gh_status write_vision_config(gh_error *err, const gh_export *e, const char *out) {
-  gh_vision_config c;
-  gh_status status = gh_vision_config_read(err, e->options->clip, &c);
   const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
   char *path = gh_path_join(err, out, "config.json");
   gh_json *root = gh_json_object(err), *classes = root ? gh_json_put_array(err, root, "architectures") : NULL;
-  if (!status && (!path || !classes)) status = GH_ERROR_MEMORY;
-  if (!status)
-    status = gh_json_put_string(err, classes, NULL, c.family == GH_SIGLIP ? "SiglipVisionModel" : "CLIPVisionModel");
+  gh_status status = path && classes ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_string(err, classes, NULL, e->config.family->vision_class);
   if (!status && t) status = gh_json_put_string(err, root, "dtype", dtype_name(written_dtype(e, t)));
-  if (!status) status = gh_vision_config_put(err, root, &c);
+  if (!status) status = gh_vision_config_put(err, root, &e->config);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);
@@ -225,26 +222,25 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
 
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
-  gh_vision_config c;
-  gh_status status = gh_vision_config_read(err, o->clip, &c); /* no folder of something else */
+  gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* refuses a folder of something else */
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
   if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
   return status;
 }
 
-/* The settings of a folder of open_clip's in transformers' words, as the weights are under its names. */
+/* The settings of an open_clip folder in transformers' words, like the names of its weights. */
 static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
-  gh_arch arch = {0};
+  gh_arch arch = {.vision = e->config};
   gh_preprocess preprocess;
   char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied, where there is one */
-  gh_status status = processor ? gh_vision_config_read(err, o->clip, &arch.vision) : GH_ERROR_MEMORY;
+  gh_status status = processor ? GH_OK : GH_ERROR_MEMORY;
   if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
   if (!status && !gh_path_exists(processor)) {
     status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
-    if (!status) status = gh_preprocess_write(err, &preprocess, out);
+    if (!status) status = gh_vision_preprocess_write(err, &preprocess, out, &arch.vision);
   }
   free(processor);
   if (status || o->vision) return status ? status : write_vision_config(err, e, out);
