@@ -47,7 +47,7 @@ gh_module gh_tower_module(const gh_tower *t) {
 
 static bool is_ours(const gh_tower *t, const char *name) { return gh_weights_of_text(name) == t->text; }
 
-/* Tensors that direct tuning trained take the place of the model's. */
+/* Tensors that direct tuning trained replace the model's. */
 static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   gh_safetensors *file = NULL;
   gh_status status = gh_safetensors_open(err, &file, path);
@@ -68,8 +68,7 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   return status;
 }
 
-/* Every layer of this tower that the adapter adapts, and every bias that it holds, was met: a misnamed one must not go
- * unnoticed. */
+/* Checks that the tower has every layer and every bias of this side of the adapter: a misnamed one must be noticed. */
 static gh_status check_adapter(gh_error *err, const gh_tower *t) {
   const gh_adapter *a = &t->adapter;
   for (size_t i = 0; i < a->layers.count; i++) {

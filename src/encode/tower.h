@@ -13,8 +13,8 @@ typedef struct gh_embed_options {
   /* A store that holds the tower already, as training has made it: its tensors are used where they lie, in the storage
    * type they have. It outlives the tower. NULL: a store of its own, from the files. */
   gh_store *shared;
-  const gh_lora *trained; /* what adapts it there, or NULL; computed with without dropout */
-  bool unbacked;          /* nothing is allocated: gh_tower_bytes says what would be, and it cannot be run */
+  const gh_lora *trained; /* what adapts it there, or NULL; dropout is left out */
+  bool unbacked;          /* nothing is allocated and it cannot be run; gh_tower_bytes says what it would take */
 } gh_embed_options;
 
 typedef struct gh_tower {
@@ -42,7 +42,7 @@ void gh_tower_close(gh_tower *t); /* an empty one is fine */
 gh_status gh_tower_input(gh_error *err, gh_tower *t, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                          gh_tensor **out);
 
-/* What a finished tower takes on the device: its store, where that is its own, and the values of a batch. */
+/* Device memory of a finished tower: its store, if that is its own, and the values of a batch. */
 int64_t gh_tower_bytes(const gh_tower *t);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define MADE_BY "genhance export"
 
-/* What a folder of Hugging Face's holds beside weights, configuration and tokenizer. */
+/* Files of a Hugging Face folder besides weights, configuration and tokenizer. */
 static const char *const companions[] = {"preprocessor_config.json", "processor_config.json", "generation_config.json",
                                          "LICENSE", "LICENSE.txt"};
 
@@ -38,7 +38,7 @@ static const char *layer_of(const gh_export *e, const char *name, const char *ta
   return NULL;
 }
 
-/* The bias that was trained in this one's place, of an adapted layer or of any other; NULL where none was. */
+/* The trained bias that replaces this one, of an adapted layer or of any other; NULL: there is none. */
 static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
   if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
   const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
@@ -51,7 +51,7 @@ static bool is_written(const gh_export *e, const gh_st_tensor *t) {
   return !e->options->vision || gh_weights_of_vision(t->name);
 }
 
-/* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
+/* The tensor that replaces this one; NULL: there is none. *layer is set if a pair of matrices is to be added. */
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
@@ -78,7 +78,7 @@ static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t,
   return status;
 }
 
-/* The tensor's values in float32 with what training changed. */
+/* Writes the tensor's values, trained ones replaced or merged. */
 static gh_status write_values(gh_error *err, gh_export *e, const gh_st_tensor *t, const gh_st_tensor *from,
                               const char *layer) {
   if (from->elements != t->elements)
@@ -104,7 +104,7 @@ static gh_status write_tensor(gh_error *err, gh_export *e, const gh_st_tensor *t
   return write_values(err, e, t, from ? from : t, layer);
 }
 
-/* Everything that was trained has a place in the model. */
+/* Checks that the model has every tensor that was trained. */
 static gh_status check_places(gh_error *err, const gh_export *e) {
   for (size_t i = 0; i < e->adapter.layers.count; i++) {
     const char *layer = e->adapter.layers.items[i];
@@ -126,7 +126,7 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   return GH_OK;
 }
 
-/* The metadata of the file it is made from, and who made it. */
+/* The source file's metadata, and who made this one. */
 static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
@@ -247,7 +247,7 @@ static gh_status write_translated(gh_error *err, const gh_export *e, const char 
   return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
 }
 
-/* config.json comes last: without it nobody takes the folder for a model. */
+/* config.json comes last: a folder without it is not taken for a model. */
 static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   bool translated = false;

@@ -70,7 +70,7 @@ static gh_status read_crop_size(gh_error *err, int *height, int *width, const gh
   return status;
 }
 
-/* A number for all channels, or one each. */
+/* One number for all channels, or one per channel. */
 static gh_status read_channels(gh_error *err, const gh_json *root, const char *key, double out[3]) {
   const gh_json *node = gh_json_member(root, key);
   if (is_null(node)) return GH_OK;
@@ -89,7 +89,7 @@ static gh_status read_channels(gh_error *err, const gh_json *root, const char *k
   return GH_OK;
 }
 
-/* *out is the model's own where the file names none. */
+/* *out is the model's own class if the file names none. */
 static gh_status read_class(gh_error *err, const gh_json *root, const gh_processor *const *known,
                             const gh_processor **out) {
   const char *name = NULL;
@@ -103,7 +103,7 @@ static gh_status read_class(gh_error *err, const gh_json *root, const gh_process
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "image processor \"%s\" is not supported", name);
 }
 
-/* What the settings yield must be S x S, whatever the image. */
+/* The result must be S x S, whatever the image. */
 static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_height, int crop_width) {
   int height = how->height, width = how->width, size = how->image_size;
   if (how->do_center_crop)
@@ -126,7 +126,7 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   gh_status status = read_class(err, root, known, &processor);
   if (status) return status;
   gh_preprocess_defaults(out, processor, image_size);
-  bool do_pad = false, do_convert_rgb = true; /* images are RGB when they come here, whatever do_convert_rgb says */
+  bool do_pad = false, do_convert_rgb = true; /* images here are RGB already */
   int64_t filter = out->filter;
   int crop_height = image_size, crop_width = image_size;
   const struct {

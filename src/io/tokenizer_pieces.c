@@ -1,4 +1,4 @@
-/* The pieces of SiglipTokenizer: what it does around SentencePiece. */
+/* Pieces, as SiglipTokenizer has them: what it does around SentencePiece. */
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>

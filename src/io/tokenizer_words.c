@@ -1,4 +1,4 @@
-/* The words of CLIPTokenizer: normalisation, words, byte-pair encoding. */
+/* Words, as CLIPTokenizer has them: normalisation, words, byte-pair encoding. */
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>

@@ -24,7 +24,7 @@ static gh_status put_numbers(gh_error *err, gh_json *to, const gh_pair *pairs, s
   return GH_OK;
 }
 
-/* What the objects of both towers hold. */
+/* The keys that the objects of both towers have. */
 static gh_status put_tower(gh_error *err, gh_json *to, const char *type, const gh_transformer *t) {
   const gh_pair numbers[] = {{"hidden_size", t->hidden},
                              {"intermediate_size", t->mlp},

@@ -45,7 +45,7 @@ static gh_status read_tower(gh_error *err, const gh_json *from, gh_transformer *
   return GH_OK;
 }
 
-/* The tower's object. transformers lets the older key, where there is one, replace the newer one's object whole. */
+/* The tower's object. In transformers an older key replaces the newer one's whole object. */
 static const gh_json *tower_of(const gh_json *root, const char *name, const char *older) {
   const gh_json *tower = older ? gh_json_member(root, older) : NULL;
   if (gh_json_type_of(tower) != GH_JSON_OBJECT) tower = gh_json_member(root, name);

@@ -30,8 +30,8 @@ static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const ch
   }
 }
 
-/* As large on average as the initialisation's, from a hash of the index instead of a counter-based generator: a billion
- * of them in a second. */
+/* As large on average as the initialisation's, but from a hash of the index instead of a counter-based generator: a
+ * billion values per second. */
 static void draft(float *values, int64_t n, gh_init init) {
   const float width = (float)(init.kind == GH_INIT_NORMAL ? init.value * sqrt(3.0) : init.value) * 0x1p-31f;
   for (int64_t i = 0; i < n; i++) {
@@ -65,8 +65,8 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-/* What reads it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both: a bias,
- * which products may add before they round, and which LoRA may train after it was made. */
+/* Which ops read it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both. Both:
+ * a linear layer's bias, which products may add before they round, and which LoRA may train after it was made. */
 typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
 static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
@@ -95,7 +95,7 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
   return t;
 }
 
-typedef struct gh_long_name { /* longer than a gh_name: of one with ".weight" behind it */
+typedef struct gh_long_name { /* holds a gh_name followed by ".weight" */
   char text[192];
 } gh_long_name;
 

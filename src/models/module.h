@@ -22,7 +22,7 @@ typedef struct gh_module {
    * runs between them; the residual stream, vectors of parameters and vectors per sample (modulation) are float32. */
   gh_dtype storage;
   const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
-  gh_part part;        /* of the parameters it makes; each model's functions set it */
+  gh_part part;        /* of the parameters that it makes; each model's functions set it */
 } gh_module;
 
 typedef enum gh_init_kind { GH_INIT_CONSTANT, GH_INIT_UNIFORM, GH_INIT_NORMAL } gh_init_kind;
@@ -40,7 +40,7 @@ gh_init gh_init_fan_in(int64_t fan_in); /* uniform, +-1/sqrt(fan_in): torch.nn.L
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* The same for one that matrix products alone read, (N, K...): stored as m->storage says. */
+/* The same for one that only matrix products read, (N, K...): stored as m->storage says. */
 gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
@@ -63,7 +63,7 @@ gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps
 gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
                          const char *name);
 
-/* A tensor that is computed, not learnt (a table): found by name or created with these values. */
+/* A table, computed and not learnt: found by name or created with these values. */
 gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name);
 
 /* A formatted name in a buffer of its own: parameter paths. */

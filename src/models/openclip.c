@@ -10,7 +10,7 @@
 
 /* ---- keys ---- */
 
-/* Keys that are read, or that change nothing here: how a model is made, trained or called. */
+/* Keys that are read, or that do not matter here: how a model is made, trained or called. */
 static const char *const model_keys[] = {
     "embed_dim",        "vision_cfg",      "text_cfg",   "quick_gelu",  "custom_text",
     "init_logit_scale", "init_logit_bias", "cast_dtype", "output_dict", NULL};
@@ -59,7 +59,7 @@ static gh_status refuse(gh_error *err, const char *where, const char *key) {
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%.60s: what it says is not supported", where, key);
 }
 
-/* Everything that the object says is among the rules and the keys, or is switched off. Either list may be empty. */
+/* Checks the rules, and that every other key of the object is a known one or is switched off. */
 static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_openclip_rule *rules,
                        const char *const *keys) {
   for (const gh_openclip_rule *rule = rules; rule->key; rule++) {
@@ -120,15 +120,15 @@ static gh_status read_tower(gh_error *err, const gh_json *model, const gh_json *
   return GH_OK;
 }
 
-/* "model_cfg", checked, and whose it is. */
+/* "model_cfg", its keys checked, and its family. */
 typedef struct gh_openclip_model {
   const gh_json *root;
   const gh_family *family;
-  const char *timm;           /* the name of timm's vision tower; NULL: it is open_clip's own */
+  const char *timm;           /* the name of timm's vision tower; NULL: open_clip's own ViT */
   const gh_timm_tower *tower; /* of that name; NULL: no family has it */
 } gh_openclip_model;
 
-/* A tower of timm's that no family has says nothing of the text tower: the first family with such towers reads that. */
+/* A timm tower that no family has does not matter to the text tower: the first family with timm towers reads that. */
 static void find_family(gh_openclip_model *m) {
   for (const gh_family *const *f = gh_families; *f && !m->tower; f++) {
     const gh_timm_tower *t = (*f)->openclip.timm;

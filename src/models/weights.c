@@ -29,7 +29,7 @@ static const gh_renaming inner[] = {{.from = "ln_1.", .to = "layer_norm1."},
                                     {.from = "mlp.fc2.", .to = "mlp.fc2."},
                                     {0}};
 
-/* What holds q, k and v one under the other: before "weight" or "bias". */
+/* Prefixes of "weight" and "bias" that hold q, k and v, stacked. */
 static const char *const packed[] = {"attn.in_proj_", "attn.qkv."};
 
 /* The first row that applies, NULL if none does; *rest is what follows its name. */
@@ -46,7 +46,7 @@ static const gh_renaming *find(const gh_renaming *table, const char *name, const
 bool gh_weights_of_vision(const char *name) { return gh_starts_with(name, "vision_model."); }
 bool gh_weights_of_text(const char *name) { return gh_starts_with(name, "text_"); }
 
-/* ---- the tensors seen anew ---- */
+/* ---- tensors under their new names ---- */
 
 typedef struct gh_view {
   const gh_safetensors *file;
@@ -82,7 +82,7 @@ static gh_status add_transposed(gh_error *err, gh_view *v, gh_st_tensor t, const
   return add(err, v, t, name);
 }
 
-/* A packed weight or bias, whose rows are those of q, k and v. */
+/* A packed weight or bias: the rows of q, then k, then v. */
 static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *kind) {
   static const char *const parts[3] = {"q_proj", "k_proj", "v_proj"};
   if (t.rank < 1 || t.shape[0] % 3)
@@ -107,8 +107,8 @@ static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char
   return add(err, v, t, row ? gh_name_make("%s.%s%s", layer, row->to, rest).text : t.name);
 }
 
-/* The rows of another tensor below this one's, twice as many: queries above keys and values, as
- * torch.nn.MultiheadAttention has them. */
+/* Stacks another tensor, of twice as many rows, below this one: keys and values below queries, as in
+ * torch.nn.MultiheadAttention. */
 static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
   const gh_st_tensor *more = gh_safetensors_find(v->file, other);
   bool fit = more && more->dtype == t.dtype && more->rank == t.rank && t.rank >= 1 && more->bytes == 2 * t.bytes &&
@@ -150,7 +150,8 @@ static gh_status add_reformed(gh_error *err, gh_view *v, gh_st_tensor t, const g
 static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
   const char *const towers[][2] = {{v->theirs->layers, "vision_model.encoder.layers."},
                                    {TEXT_LAYERS, "text_model.encoder.layers."}};
-  const char *name = gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some have it in front */
+  const char *name =
+      gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some files have this prefix */
   const char *rest;
   for (size_t i = 0; i < GH_COUNT(towers); i++) {
     size_t length = strlen(towers[i][0]), digits;
@@ -178,7 +179,7 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weigh
   return status ? status : seen;
 }
 
-/* A folder that open_clip's file describes may hold another package's view of the weights too, as timm's do. */
+/* A folder that open_clip's file describes may also hold the weights as another package names them, as timm's do. */
 static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
   *out = NULL;

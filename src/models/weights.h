@@ -29,8 +29,8 @@ typedef struct gh_weight_names {
   const gh_renaming *renamings; /* the rest; ends with a null name */
 } gh_weight_names;
 
-/* Whether the tensor or layer of that name (transformers') belongs to the vision tower without its projection; to the
- * text tower with its projection. */
+/* Whether the tensor or layer of that name, which is transformers', belongs to the vision tower, without its
+ * projection; to the text tower, with its projection. */
 bool gh_weights_of_vision(const char *name);
 bool gh_weights_of_text(const char *name);
 
