@@ -23,10 +23,10 @@ typedef struct gh_recorder gh_recorder;
 
 typedef enum gh_lifetime {
   GH_PERSISTENT, /* owns its memory: parameters, gradients, optimiser state, inputs (gh_store) */
-  GH_VALUE       /* made by a node; the plan gives it a place in an arena while it is alive */
+  GH_VALUE       /* made by a node; the plan places it in an arena while it is alive */
 } gh_lifetime;
 
-/* What a persistent tensor is for. Its maker says so; nobody tells it by its name. */
+/* What a persistent tensor is for. Its maker sets it; no code derives it from the name. */
 typedef enum gh_role {
   GH_ROLE_STEP,      /* of a step: its inputs, the blocks of cl/step.h, totals */
   GH_ROLE_TABLE,     /* computed on the host, not learnt */
@@ -128,7 +128,7 @@ gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
 gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
 void gh_store_free(gh_store *store);
 /* A new zeroed tensor of GH_ROLE_STEP and no part, which the caller may change; GH_ERROR_ARGUMENT if the name exists.
- * Memory comes in arenas of bounded size. */
+ * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out);
 /* Marks trainable and gives it a gradient of its own, named "grad.<name>". */

@@ -138,7 +138,7 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
   return GH_OK;
 }
 
-/* A tensor of p's shape and part, named after p behind a prefix. */
+/* Adds a tensor of p's shape and part, named p's name after a prefix. */
 static gh_status add_beside(gh_error *err, gh_store *s, const char *prefix, gh_role role, gh_dtype dtype,
                             const gh_tensor *p, gh_tensor **out) {
   size_t size = strlen(prefix) + strlen(p->name) + 1;

@@ -9,7 +9,7 @@
 
 /* ---- defaults ---- */
 
-/* The open_clip package's own, whatever the model. */
+/* The open_clip package's own, for every family. */
 static const gh_processor openclip_processor = {.defaults = {.do_resize = true,
                                                              .filter = GH_FILTER_BICUBIC,
                                                              .do_center_crop = true,
@@ -103,7 +103,7 @@ static gh_status read_class(gh_error *err, const gh_json *root, const gh_process
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "image processor \"%s\" is not supported", name);
 }
 
-/* The result must be S x S, whatever the image. */
+/* The settings must yield S x S for every image. */
 static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_height, int crop_width) {
   int height = how->height, width = how->width, size = how->image_size;
   if (how->do_center_crop)
@@ -126,7 +126,7 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   gh_status status = read_class(err, root, known, &processor);
   if (status) return status;
   gh_preprocess_defaults(out, processor, image_size);
-  bool do_pad = false, do_convert_rgb = true; /* images here are RGB already */
+  bool do_pad = false, do_convert_rgb = true; /* images are already RGB here, so do_convert_rgb does not matter */
   int64_t filter = out->filter;
   int crop_height = image_size, crop_width = image_size;
   const struct {
@@ -148,8 +148,8 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   return check_result(err, out, crop_height, crop_width);
 }
 
-/* The open_clip package's settings: its names and its defaults. Its "size" is the model's. Where the crop's offset is a
- * half, open_clip rounds it to even and transformers down. */
+/* The open_clip package's settings: its key names, and its defaults for every family. Its "size" is the model's. When
+ * the crop leaves half a pixel, open_clip rounds to even and transformers rounds down. */
 static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, const gh_processor *const *known,
                                int image_size) {
   const gh_json *node = gh_json_member(root, "preprocess_cfg");
@@ -177,7 +177,7 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
 gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
                              int image_size) {
   static const struct {
-    const char *file, *member; /* where in the file, NULL: the root */
+    const char *file, *member; /* member: inside the file; NULL: the root */
     gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, const gh_processor *const *, int);
   } places[] = {{"preprocessor_config.json", NULL, read_settings},
                 {"processor_config.json", "image_processor", read_settings},

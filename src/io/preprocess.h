@@ -37,8 +37,8 @@ void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, i
 /* Reads folder/preprocessor_config.json, else the image_processor of folder/processor_config.json, else the
  * preprocess_cfg of folder/open_clip_config.json, else takes the defaults. `known` are the classes that a file may
  * name, ends with NULL; the first is the model's own. image_size is the model's: a file that yields another size is an
- * error. Absent keys take the defaults of the class that the file names, else of the model's own. What is not supported
- * here is GH_ERROR_UNSUPPORTED by name. */
+ * error. Absent keys take the defaults of the class that the file names, else of the model's own. An unsupported
+ * setting is GH_ERROR_UNSUPPORTED, with its name. */
 gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
                              int image_size);
 

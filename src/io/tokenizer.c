@@ -20,7 +20,7 @@ gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to) {
 
 /* ---- files of words ---- */
 
-/* merges.txt: one pair per line, after a line with the version. */
+/* merges.txt: one pair per line, after a version line. */
 static gh_status read_merges(gh_error *err, gh_strings *out, const char *path) {
   char *text = NULL;
   size_t size = 0;

@@ -1,11 +1,11 @@
-/* tokenizer_config.json and its like: the marks, the added tokens, the length of a line. */
+/* tokenizer_config.json and similar files: the marks, the tokens matched in the line, the line length. */
 #include "base/file.h"
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_LINE 65536 /* tokens; beyond it the file says that there is no limit */
+#define LONGEST_LINE 65536 /* tokens; a larger value means no limit */
 
 static const char *const keys[GH_MARKS] = {"bos_token", "eos_token", "unk_token", "pad_token"};
 
@@ -78,7 +78,7 @@ static gh_status read_lists(gh_error *err, gh_tokenizer *t, const gh_json *setti
 
 /* ---- marks ---- */
 
-/* The mark as a text or an object. */
+/* Reads a mark given as a text or an object. */
 static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value, const char *text, bool fresh,
                            gh_added_token **out) {
   bool object = gh_json_type_of(value) == GH_JSON_OBJECT;
@@ -98,7 +98,7 @@ static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value,
 static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map) {
   gh_added_token *marks[GH_MARKS] = {0};
   int32_t ids[GH_MARKS] = {0};
-  bool fresh = !t->added_count; /* what the lists said counts; otherwise what the marks' objects say */
+  bool fresh = !t->added_count; /* the lists' settings win; without lists the marks' objects count */
   for (int i = 0; i < GH_MARKS; i++) {
     const gh_json *value = gh_json_member(settings, keys[i]);
     const char *text = t->kind->marks[i];
