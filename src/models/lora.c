@@ -6,13 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A whole name, or its last parts. */
+static bool names(const char *target, const char *layer) {
+  size_t n = strlen(target), length = strlen(layer);
+  if (!strcmp(layer, target)) return true;
+  return length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target);
+}
+
 bool gh_lora_targets(const gh_lora *lora, const char *layer) {
   if (!lora->targets) return true;
-  for (int i = 0; i < lora->target_count; i++) {
-    const char *target = lora->targets[i];
-    size_t n = strlen(target), length = strlen(layer);
-    if (!strcmp(layer, target)) return true;
-    if (length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target)) return true;
+  for (int i = 0; i < lora->target_count; i++)
+    if (names(lora->targets[i], layer)) return true;
+  return false;
+}
+
+bool gh_lora_met(const gh_store *store, const char *target) {
+  for (int i = 0; i < gh_store_count(store); i++) {
+    const gh_tensor *t = gh_store_at(store, i);
+    if (t->role != GH_ROLE_LORA_A) continue;
+    int length = (int)(strlen(t->name) - strlen(".lora_A.weight"));
+    if (names(target, gh_name_make("%.*s", length, t->name).text)) return true;
   }
   return false;
 }
