@@ -5,9 +5,7 @@
 
 #include "base/file.h"
 #include "export/export.h"
-#include "io/preprocess.h"
-#include "models/archs.h"
-#include "models/openclip.h"
+#include "models/family.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -52,8 +50,8 @@ static void same_arch(const char *name, gh_activation_kind vision_activation, gh
   check_ok(gh_text_config_read(&err, scratch, &t));
   same_tower(&v.tower, &arch->vision.tower);
   same_tower(&t.tower, &arch->text.tower);
-  assert_int_equal(v.family, arch->vision.family);
-  assert_int_equal(t.family, arch->text.family);
+  assert_ptr_equal(v.family, arch->vision.family);
+  assert_ptr_equal(t.family, arch->text.family);
   assert_int_equal(v.image, arch->vision.image);
   assert_int_equal(v.patch, arch->vision.patch);
   assert_int_equal(v.projection, arch->vision.projection);
@@ -153,17 +151,17 @@ static void preprocessing(void **state) {
   (void)state;
   gh_preprocess p;
   put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, whatever the family */
-  check_ok(gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_SIGLIP, 64));
+  check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_siglip, .image = 64}));
   assert_true(p.do_center_crop && p.shortest_edge == 64 && p.mean[0] == 0.48145466);
   assert_int_equal(p.filter, GH_FILTER_BICUBIC);
   put(GH_OPENCLIP_CONFIG, "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
                           "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
   for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' words */
-    check_ok(gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_CLIP, 64));
+    check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64}));
     assert_true(!p.do_center_crop && !p.shortest_edge && p.height == 64 && p.width == 64);
     assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
     assert_int_equal(p.filter, GH_FILTER_BILINEAR);
-    if (!again) check_ok(gh_preprocess_write(&err, &p, scratch));
+    if (!again) check_ok(gh_vision_preprocess_write(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip}));
   }
   char *written = check_path(scratch, "preprocessor_config.json");
   check_ok(gh_file_remove(&err, written));
@@ -177,7 +175,8 @@ static void preprocessing(void **state) {
     char *all = gh_format(&err, "{\"preprocess_cfg\":%s}", refused[i][0]);
     put(GH_OPENCLIP_CONFIG, all);
     free(all);
-    gh_status status = gh_preprocess_read(&err, &p, scratch, GH_PREPROCESS_CLIP, 64);
+    gh_status status =
+        gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64});
     if (!status || !strstr(err.text, refused[i][1]) || !strstr(err.text, GH_OPENCLIP_CONFIG))
       fail_msg("row %zu: %s", i, status ? err.text : "read");
   }
@@ -247,7 +246,7 @@ static void which_file(void **state) {
   put_model("\"embed_dim\":20", "\"image_size\":32,\"layers\":1,\"width\":64,\"patch_size\":8", "");
   put("config.json", "{\"model_type\":\"siglip\"}");
   check_ok(gh_vision_config_read(&err, scratch, &v));
-  assert_int_equal(v.family, GH_SIGLIP);
+  assert_ptr_equal(v.family, &gh_siglip);
   char *path = check_path(scratch, GH_OPENCLIP_CONFIG);
   check_ok(gh_file_remove(&err, path));
   put("config.json", "{\"architecture\":\"vit_tiny\"}");

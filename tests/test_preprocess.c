@@ -9,8 +9,8 @@
 
 #include "base/file.h"
 #include "data/source.h"
-#include "io/preprocess.h"
 #include "io/safetensors.h"
+#include "models/family.h"
 #include "support/check.h"
 
 enum { S = 18 }; /* of the fixtures */
@@ -55,7 +55,7 @@ static void test_equals_transformers(void **state) {
     gh_preprocess how;
     char folder[256];
     snprintf(folder, sizeof folder, GH_FIXTURES "/preprocess/%d", n);
-    check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, S));
+    check_ok(gh_vision_preprocess_read(&err, &how, folder, &(gh_vision_config){.family = &gh_clip, .image = S}));
     check_ok(gh_preprocess_image(&err, pixels, got, &how, &image));
     for (int i = 0; i < 3 * S * S; i++) {
       if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, not %.9g", n, i, got[i], wanted[i]);
@@ -81,7 +81,7 @@ static void check_model(const char *model, const char *pixels_of) {
   assert_true(gh_source_count(source) >= 5 && want->shape[0] == (int64_t)gh_source_count(source));
   int size = (int)want->shape[1];
   size_t plane = (size_t)size * size;
-  check_ok(gh_preprocess_read(&err, &how, model, GH_PREPROCESS_CLIP, size));
+  check_ok(gh_vision_preprocess_read(&err, &how, model, &(gh_vision_config){.family = &gh_clip, .image = size}));
   float *pixels = gh_alloc(&err, 3 * plane, sizeof *pixels);
   assert_non_null(pixels);
   for (size_t i = 0; i < gh_source_count(source); i++) {
@@ -125,7 +125,7 @@ static gh_status read_config(gh_preprocess *how, const char *file, const char *t
   char *path = gh_path_join(&err, folder, file);
   assert_non_null(path);
   check_ok(gh_file_write(&err, path, text, strlen(text)));
-  gh_status status = gh_preprocess_read(&err, how, folder, GH_PREPROCESS_CLIP, S);
+  gh_status status = gh_vision_preprocess_read(&err, how, folder, &(gh_vision_config){.family = &gh_clip, .image = S});
   check_ok(gh_file_remove(NULL, path));
   free(path);
   return status;
@@ -134,10 +134,10 @@ static gh_status read_config(gh_preprocess *how, const char *file, const char *t
 static void test_without_a_file_the_family_decides(void **state) {
   (void)state;
   gh_preprocess how;
-  check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, 336));
+  check_ok(gh_vision_preprocess_read(&err, &how, folder, &(gh_vision_config){.family = &gh_clip, .image = 336}));
   assert_true(how.shortest_edge == 336 && how.do_center_crop && how.image_size == 336);
   assert_true(how.mean[0] == 0.48145466 && how.std[2] == 0.27577711 && how.filter == GH_FILTER_BICUBIC);
-  check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_SIGLIP, 384));
+  check_ok(gh_vision_preprocess_read(&err, &how, folder, &(gh_vision_config){.family = &gh_siglip, .image = 384}));
   assert_true(how.shortest_edge == 0 && how.height == 384 && how.width == 384 && !how.do_center_crop);
   assert_true(how.mean[1] == 0.5 && how.std[0] == 0.5);
   check_ok(read_config(&how, "preprocessor_config.json", "{}"));
@@ -188,7 +188,7 @@ static void test_what_is_not_supported_is_named(void **state) {
 static void test_an_extreme_shape_is_refused(void **state) {
   (void)state;
   gh_preprocess how;
-  gh_preprocess_defaults(&how, GH_PREPROCESS_CLIP, 224);
+  gh_preprocess_defaults(&how, &gh_clip.processor, 224);
   gh_image image;
   check_ok(gh_image_new(&err, &image, 1000000, 1)); /* would become 224 x 224000000 */
   static float pixels[3 * 224 * 224];

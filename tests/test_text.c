@@ -6,8 +6,7 @@
 #include "encode/embed.h"
 #include "encode/encode.h"
 #include "export/export.h"
-#include "models/text.h"
-#include "models/weights.h"
+#include "models/family.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -371,7 +370,7 @@ static void defaults_of_the_classes(void **state) {
 static void pooled_token(void **state) {
   (void)state;
   const int32_t ids[] = {5, 9, 2, 9, 3, 9};
-  gh_text_config c = {.family = GH_CLIP, .eos = 2};
+  gh_text_config c = {.family = &gh_clip, .eos = 2};
   assert_int_equal(gh_text_pooled(&c, ids, 6), 1); /* the first of the greatest, as 2 once meant */
   c.eos = 3;
   assert_int_equal(gh_text_pooled(&c, ids, 6), 4);
@@ -379,7 +378,7 @@ static void pooled_token(void **state) {
   assert_int_equal(gh_text_pooled(&c, ids, 6), 1);
   c.eos = 7; /* not there: the first, as argmax of nothing but zeros */
   assert_int_equal(gh_text_pooled(&c, ids, 6), 0);
-  c.family = GH_SIGLIP;
+  c.family = &gh_siglip;
   assert_int_equal(gh_text_pooled(&c, ids, 6), 5);
 }
 

@@ -270,7 +270,7 @@ static void count_traffic(const gh_graph *g, gh_op_bench *out) {
     for (int k = 0; k < node->inputs; k++)
       if (node->in[k]) bytes += (double)gh_tensor_bytes(node->in[k]);
     for (int k = 0; k < node->outputs; k++)
-      if (node->out[k]->plan.last >= 0 || node->out[k]->role == GH_PERSISTENT)
+      if (node->out[k]->plan.last >= 0 || node->out[k]->lifetime == GH_PERSISTENT)
         bytes += (double)gh_tensor_bytes(node->out[k]);
     (in_backward(node) ? &out->backward : &out->forward)->bytes += bytes;
   }

@@ -85,7 +85,7 @@ void gh_compare_describe(char *text, size_t size, const gh_node_difference *f) {
   char shape[64];
   gh_shape_text(shape, sizeof shape, f->tensor->rank, f->tensor->shape);
   for (int i = 0; i < node->inputs && !weight; i++)
-    if (node->in[i] && gh_tensor_elements(node->in[i]) > 1 && node->in[i]->role == GH_PERSISTENT &&
+    if (node->in[i] && gh_tensor_elements(node->in[i]) > 1 && node->in[i]->lifetime == GH_PERSISTENT &&
         node->in[i]->dtype != GH_U32)
       weight = node->in[i]->name;
   snprintf(text, size, "%s (node %d%s%s, %s of %s%s%s) is off by %.2g; moving its inputs by a rounding explains %.2g",

@@ -7,7 +7,7 @@ gh_status gh_embedder_open(gh_error *err, gh_embedder *e, gh_device *device, con
   *e = (gh_embedder){.device = device, .batch = options->batch};
   gh_status status = gh_vision_config_read(err, folder, &e->config);
   if (!status) status = gh_vision_preprocess_read(err, &e->preprocess, folder, &e->config);
-  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, false, options);
+  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, e->config.family, false, options);
   if (status) return status;
   int64_t side = e->config.image;
   e->width = e->config.projection;

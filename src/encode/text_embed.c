@@ -16,7 +16,7 @@ struct gh_text_embedder {
   int32_t *host_ids, *host_pooled;
 };
 
-/* logit_scale and logit_bias: () or (1), as CLIP and SigLIP write them. */
+/* logit_scale or logit_bias, () or (1); *out is unchanged if the file has none. */
 static gh_status read_logit(gh_error *err, const gh_safetensors *file, const char *name, double *out) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   float value;
@@ -27,7 +27,7 @@ static gh_status read_logit(gh_error *err, const gh_safetensors *file, const cha
   return status;
 }
 
-/* The configuration and the tokenizer, which fits it; the tokenizer is to be closed after failure too. */
+/* Reads the configuration and the tokenizer and checks that they fit. Close the tokenizer after failure, too. */
 static gh_status open_settings(gh_error *err, gh_text_config *config, gh_tokenizer **tokenizer, const char *folder) {
   *tokenizer = NULL;
   gh_status status = gh_text_config_read(err, folder, config);
@@ -73,7 +73,7 @@ gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device
     e->host_pooled = gh_alloc(err, (size_t)e->batch, sizeof *e->host_pooled);
     if (!e->host_ids || !e->host_pooled) status = GH_ERROR_MEMORY;
   }
-  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, true, options);
+  if (!status) status = gh_tower_begin(err, &e->tower, device, folder, e->config.family, true, options);
   if (!status) status = record(err, e, options);
   if (!status) return GH_OK;
   gh_text_embedder_close(e);
@@ -96,7 +96,8 @@ int64_t gh_text_embedder_bytes(const gh_text_embedder *e) { return gh_tower_byte
 double gh_text_embedder_logit_scale(const gh_text_embedder *e) { return e->scale; }
 double gh_text_embedder_logit_bias(const gh_text_embedder *e) { return e->bias; }
 
-/* A batch; where lines are fewer than B, what stands in the other rows does not matter: they are valid, and not read.
+/* One batch. If there are fewer than B lines, the other rows keep old ids: they are valid, and their results are
+ * unused.
  */
 static gh_status embed_batch(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t first, size_t count,
                              float *rows) {

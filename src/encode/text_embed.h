@@ -6,7 +6,7 @@
 
 typedef struct gh_text_embedder gh_text_embedder;
 
-/* Opens the tokenizer and the text tower of a CLIP or SigLIP folder and plans. Of options' adapter and encoder the text
+/* Opens the tokenizer and the text tower of a model folder and plans. Of options' adapter and encoder the text
  * tower's tensors are used, if there are any. A folder without a tokenizer is GH_ERROR_FILE. The device outlives it. */
 gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device *device, const char *folder,
                                 const gh_embed_options *options);
@@ -16,10 +16,10 @@ gh_status gh_text_check(gh_error *err, const char *folder);
 void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */
 
 int64_t gh_text_embedder_width(const gh_text_embedder *e);      /* D */
-int64_t gh_text_embedder_length(const gh_text_embedder *e);     /* N: tokens a line, padded and cut to */
+int64_t gh_text_embedder_length(const gh_text_embedder *e);     /* N: tokens per line, which is padded and cut */
 int64_t gh_text_embedder_bytes(const gh_text_embedder *e);      /* gh_tower_bytes of its tower */
 double gh_text_embedder_logit_scale(const gh_text_embedder *e); /* exp(logit_scale) */
-double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* SigLIP's; 0 for CLIP */
+double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* 0 where the model has none */
 
 /* n lines of UTF-8 -> (n, D), as projected, before normalisation; without an attention mask. A line that is not UTF-8
  * is GH_ERROR_FORMAT and named by its number, from 1. */

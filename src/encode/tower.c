@@ -1,11 +1,11 @@
 #include "encode/tower.h"
-#include "models/weights.h"
 
 #include <stdlib.h>
 
-gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, bool text,
-                         const gh_embed_options *options) {
+gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, const gh_family *family,
+                         bool text, const gh_embed_options *options) {
   *t = (gh_tower){.device = device,
+                  .family = family,
                   .storage = options->storage,
                   .text = text,
                   .adapted = options->adapter || options->trained,
@@ -45,9 +45,9 @@ gh_module gh_tower_module(const gh_tower *t) {
                      .lora = t->adapted ? &t->lora : NULL};
 }
 
-static bool is_ours(const gh_tower *t, const char *name) { return gh_starts_with(name, "text_") == t->text; }
+static bool is_ours(const gh_tower *t, const char *name) { return gh_weights_of_text(name) == t->text; }
 
-/* Tensors that direct tuning trained take the place of the model's. */
+/* Tensors that direct tuning trained replace the model's. */
 static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   gh_safetensors *file = NULL;
   gh_status status = gh_safetensors_open(err, &file, path);
@@ -68,13 +68,12 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   return status;
 }
 
-/* Every layer of this side that the adapter adapts, and every bias that it holds, was met: a misnamed one must not go
- * unnoticed. */
+/* Checks that the tower has every layer and every bias of this side of the adapter: a misnamed one must be noticed. */
 static gh_status check_adapter(gh_error *err, const gh_tower *t) {
   const gh_adapter *a = &t->adapter;
   for (size_t i = 0; i < a->layers.count; i++) {
     const char *layer = a->layers.items[i];
-    gh_name met = gh_name_make("%s.%s", layer, gh_vision_past_adapter(layer) ? "weight" : "lora_A.weight");
+    gh_name met = gh_name_make("%s.%s", layer, gh_family_past_adapter(t->family, layer) ? "weight" : "lora_A.weight");
     if (is_ours(t, layer) && !gh_store_find(t->store, met.text))
       return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have",
                      gh_safetensors_path(a->file), layer);

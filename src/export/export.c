@@ -3,21 +3,20 @@
 #include "base/json.h"
 #include "io/tokenizer.h"
 #include "models/adapter.h"
-#include "models/archs.h"
-#include "models/openclip.h"
-#include "models/weights.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MADE_BY "genhance export"
 
-/* What a folder of Hugging Face's holds beside weights, configuration and tokenizer. */
+/* Files of a Hugging Face folder besides weights, configuration and tokenizer. */
 static const char *const companions[] = {"preprocessor_config.json", "processor_config.json", "generation_config.json",
                                          "LICENSE", "LICENSE.txt"};
 
 typedef struct gh_export {
   const gh_export_options *options;
+  gh_vision_config config;
   gh_safetensors *model, *encoder;
   gh_adapter adapter;
   gh_safetensors_writer *writer;
@@ -26,19 +25,20 @@ typedef struct gh_export {
 
 /* ---- tensors ---- */
 
-/* The adapted layer whose weight or bias this is, or NULL; of one whose weight is read past the adapter, the model's
- * own weight stays. */
+/* The adapted layer whose weight or bias this is, or NULL. A layer whose weight is read past the adapter keeps the
+ * model's own. */
 static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
   size_t n = strlen(name), cut = strlen(tail);
   if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
   for (size_t i = 0; i < e->adapter.layers.count; i++) {
     const char *layer = e->adapter.layers.items[i];
-    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut)) return gh_vision_past_adapter(layer) ? NULL : layer;
+    if (strlen(layer) == n - cut && !strncmp(layer, name, n - cut))
+      return gh_family_past_adapter(e->config.family, layer) ? NULL : layer;
   }
   return NULL;
 }
 
-/* The bias that was trained in this one's place, of an adapted layer or of any other; NULL where none was. */
+/* The trained bias that replaces this one, of an adapted layer or of any other; NULL: there is none. */
 static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
   if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
   const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
@@ -48,10 +48,10 @@ static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
 }
 
 static bool is_written(const gh_export *e, const gh_st_tensor *t) {
-  return !e->options->vision || gh_starts_with(t->name, "vision_model.");
+  return !e->options->vision || gh_weights_of_vision(t->name);
 }
 
-/* What takes this tensor's place, NULL if nothing does; *layer is set where a pair of matrices is to be added. */
+/* The tensor that replaces this one; NULL: there is none. *layer is set if a pair of matrices is to be added. */
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
@@ -78,7 +78,7 @@ static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t,
   return status;
 }
 
-/* The tensor's values in float32 with what training changed. */
+/* Writes the tensor's values, trained ones replaced or merged. */
 static gh_status write_values(gh_error *err, gh_export *e, const gh_st_tensor *t, const gh_st_tensor *from,
                               const char *layer) {
   if (from->elements != t->elements)
@@ -104,7 +104,7 @@ static gh_status write_tensor(gh_error *err, gh_export *e, const gh_st_tensor *t
   return write_values(err, e, t, from ? from : t, layer);
 }
 
-/* Everything that was trained has a place in the model. */
+/* Checks that the model has every tensor that was trained. */
 static gh_status check_places(gh_error *err, const gh_export *e) {
   for (size_t i = 0; i < e->adapter.layers.count; i++) {
     const char *layer = e->adapter.layers.items[i];
@@ -126,7 +126,7 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   return GH_OK;
 }
 
-/* The metadata of the file it is made from, and who made it. */
+/* The source file's metadata, and who made this one. */
 static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
@@ -181,16 +181,13 @@ static const char *dtype_name(gh_st_dtype dtype) {
 
 /* The vision tower's own config.json. */
 static gh_status write_vision_config(gh_error *err, const gh_export *e, const char *out) {
-  gh_vision_config c;
-  gh_status status = gh_vision_config_read(err, e->options->clip, &c);
   const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
   char *path = gh_path_join(err, out, "config.json");
   gh_json *root = gh_json_object(err), *classes = root ? gh_json_put_array(err, root, "architectures") : NULL;
-  if (!status && (!path || !classes)) status = GH_ERROR_MEMORY;
-  if (!status)
-    status = gh_json_put_string(err, classes, NULL, c.family == GH_SIGLIP ? "SiglipVisionModel" : "CLIPVisionModel");
+  gh_status status = path && classes ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_string(err, classes, NULL, e->config.family->vision_class);
   if (!status && t) status = gh_json_put_string(err, root, "dtype", dtype_name(written_dtype(e, t)));
-  if (!status) status = gh_vision_config_put(err, root, &c);
+  if (!status) status = gh_vision_config_put(err, root, &e->config);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);
@@ -225,33 +222,32 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
 
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
-  gh_vision_config c;
-  gh_status status = gh_vision_config_read(err, o->clip, &c); /* no folder of something else */
+  gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* refuses a folder of something else */
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
   if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
   return status;
 }
 
-/* The settings of a folder of open_clip's in transformers' words, as the weights are under its names. */
+/* The settings of an open_clip folder in transformers' words, like the names of its weights. */
 static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
-  gh_arch arch = {0};
+  gh_arch arch = {.vision = e->config};
   gh_preprocess preprocess;
   char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied, where there is one */
-  gh_status status = processor ? gh_vision_config_read(err, o->clip, &arch.vision) : GH_ERROR_MEMORY;
+  gh_status status = processor ? GH_OK : GH_ERROR_MEMORY;
   if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
   if (!status && !gh_path_exists(processor)) {
     status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
-    if (!status) status = gh_preprocess_write(err, &preprocess, out);
+    if (!status) status = gh_vision_preprocess_write(err, &preprocess, out, &arch.vision);
   }
   free(processor);
   if (status || o->vision) return status ? status : write_vision_config(err, e, out);
   return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
 }
 
-/* config.json comes last: without it nobody takes the folder for a model. */
+/* config.json comes last: a folder without it is not taken for a model. */
 static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   bool translated = false;

@@ -18,9 +18,9 @@ typedef struct gh_export_counts {
 } gh_export_counts;
 
 /* Writes model.safetensors (W + (alpha / r) B A and trained biases in place of the adapted layers'; everything else as
- * it was, under transformers' names) and copies the configuration, preprocessing and tokenizer files; of the vision
- * tower alone, a configuration of its own (CLIPVisionModel, SiglipVisionModel). A folder whose model is not of this
- * making is GH_ERROR_FILE. */
+ * it was, under transformers' names) and copies the configuration, preprocessing and tokenizer files. The vision tower
+ * alone gets a configuration of its own, for the family's class (CLIPVisionModel, SiglipVisionModel). A folder with a
+ * model that was not made by this is GH_ERROR_FILE. */
 gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *options, gh_export_counts *counts);
 
 /* Copies an adapter's two files, after checking them. */

@@ -21,14 +21,39 @@ typedef struct gh_node gh_node;
 typedef struct gh_op gh_op;
 typedef struct gh_recorder gh_recorder;
 
-typedef enum gh_role {
+typedef enum gh_lifetime {
   GH_PERSISTENT, /* owns its memory: parameters, gradients, optimiser state, inputs (gh_store) */
-  GH_VALUE       /* made by a node; the plan gives it a place in an arena while it is alive */
+  GH_VALUE       /* made by a node; the plan places it in an arena while it is alive */
+} gh_lifetime;
+
+/* What a persistent tensor is for. Its maker sets it; no code derives it from the name. */
+typedef enum gh_role {
+  GH_ROLE_STEP,      /* of a step: its inputs, the blocks of cl/step.h, totals */
+  GH_ROLE_TABLE,     /* computed on the host, not learnt */
+  GH_ROLE_MATRIX,    /* a parameter that only matrix products read */
+  GH_ROLE_BIAS,      /* a parameter that a layer adds to its result */
+  GH_ROLE_POSITIONS, /* a learnt embedding of positions */
+  GH_ROLE_PARAMETER, /* any other parameter: a norm's scale, a token, a convolution's weight */
+  GH_ROLE_LORA_A,    /* the adapter's parameters: (r, K) and (N, r) */
+  GH_ROLE_LORA_B,
+  GH_ROLE_WORKING,  /* a parameter's copy in bf16 */
+  GH_ROLE_GRADIENT, /* of a parameter */
+  GH_ROLE_MOMENT    /* of a gradient, the optimiser's */
 } gh_role;
+
+/* The part of the model that a parameter belongs to, and whatever is kept beside it. */
+typedef enum gh_part {
+  GH_PART_NONE,
+  GH_PART_ENCODER,  /* with its adapter */
+  GH_PART_DENOISER, /* with its projectors */
+  GH_PART_AUTOENCODER
+} gh_part;
 
 typedef struct gh_tensor {
   char *name;
-  gh_role role;
+  gh_lifetime lifetime;
+  gh_role role; /* of a persistent tensor */
+  gh_part part;
   gh_dtype dtype;
   int rank;
   int64_t shape[GH_MAX_RANK];
@@ -102,7 +127,8 @@ gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
  * be measured (gh_graph_measure) before anything is allocated; it cannot be run. */
 gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
 void gh_store_free(gh_store *store);
-/* A new zeroed tensor; GH_ERROR_ARGUMENT if the name exists. Memory comes in arenas of bounded size. */
+/* A new zeroed tensor of GH_ROLE_STEP and no part, which the caller may change; GH_ERROR_ARGUMENT if the name exists.
+ * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out);
 /* Marks trainable and gives it a gradient of its own, named "grad.<name>". */
@@ -114,6 +140,8 @@ gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if th
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
 int64_t gh_store_bytes(const gh_store *store);            /* of all that it allocated, or would have: arenas whole */
+
+bool gh_is_parameter(const gh_tensor *t); /* by its role: learnt, and not derived from another tensor */
 
 int64_t gh_tensor_elements(const gh_tensor *t);
 int64_t gh_tensor_bytes(const gh_tensor *t);

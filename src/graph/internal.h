@@ -46,7 +46,7 @@ struct gh_recorder {
   bool choosing;       /* nothing is bound: matrix products only get their providers */
 };
 
-gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,
+gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_lifetime lifetime, gh_dtype dtype, int rank,
                             const int64_t *shape);
 void gh_tensor_free(gh_tensor *t);
 gh_tensor *gh_tensor_root(const gh_tensor *t); /* follows reshapes to the owner of the memory */

@@ -16,7 +16,7 @@ static bool has_effect(const gh_node *node) {
   if (node->outputs == 0) return true;
   for (int i = 0; i < node->outputs; i++) {
     const gh_tensor *root = gh_tensor_root(node->out[i]);
-    if (root->role == GH_PERSISTENT && !(node->op->flags & GH_OP_VIEW)) return true;
+    if (root->lifetime == GH_PERSISTENT && !(node->op->flags & GH_OP_VIEW)) return true;
     if (root->plan.keep || root->plan.last >= 0) return true;
   }
   return false;
@@ -48,8 +48,8 @@ static void share_in_place(gh_graph *g) {
     gh_node *node = g->nodes.items[i];
     if (node->dead || !(node->op->flags & GH_OP_INPLACE) || node->accumulate) continue;
     gh_tensor *in = gh_tensor_root(node->in[0]), *out = node->out[0];
-    bool can = in->role == GH_VALUE && out->role == GH_VALUE && !out->source && in->plan.last == i && !in->plan.keep &&
-               gh_tensor_bytes(in) == gh_tensor_bytes(out);
+    bool can = in->lifetime == GH_VALUE && out->lifetime == GH_VALUE && !out->source && in->plan.last == i &&
+               !in->plan.keep && gh_tensor_bytes(in) == gh_tensor_bytes(out);
     for (int k = 1; k < node->inputs && can; k++) can = !node->in[k] || gh_tensor_root(node->in[k]) != in;
     if (!can) continue;
     in->plan.last = out->plan.last;

@@ -138,27 +138,30 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
   return GH_OK;
 }
 
-/* A tensor of p's shape, called what p is behind a prefix. */
-static gh_status add_beside(gh_error *err, gh_store *s, const char *prefix, gh_dtype dtype, const gh_tensor *p,
-                            gh_tensor **out) {
+/* Adds a tensor of p's shape and part, named p's name after a prefix. */
+static gh_status add_beside(gh_error *err, gh_store *s, const char *prefix, gh_role role, gh_dtype dtype,
+                            const gh_tensor *p, gh_tensor **out) {
   size_t size = strlen(prefix) + strlen(p->name) + 1;
   char *name = gh_alloc(err, size, 1);
   if (!name) return GH_ERROR_MEMORY;
   snprintf(name, size, "%s%s", prefix, p->name);
   gh_status status = gh_store_add(err, s, name, dtype, p->rank, p->shape, out);
   free(name);
-  return status;
+  if (status) return status;
+  (*out)->role = role;
+  (*out)->part = p->part;
+  return GH_OK;
 }
 
 gh_status gh_store_make_trainable(gh_error *err, gh_store *s, gh_tensor *p) {
   if (p->trainable) return GH_OK;
-  gh_status status = add_beside(err, s, "grad.", GH_F32, p, &p->grad);
+  gh_status status = add_beside(err, s, "grad.", GH_ROLE_GRADIENT, GH_F32, p, &p->grad);
   if (!status) p->trainable = p->needs_grad = true;
   return status;
 }
 
 gh_status gh_store_make_working(gh_error *err, gh_store *s, gh_tensor *p) {
-  return p->working ? GH_OK : add_beside(err, s, "bf16.", GH_BF16, p, &p->working);
+  return p->working ? GH_OK : add_beside(err, s, "bf16.", GH_ROLE_WORKING, GH_BF16, p, &p->working);
 }
 
 gh_tensor *gh_store_find(const gh_store *s, const char *name) {

@@ -19,7 +19,7 @@ gh_status gh_list_push(gh_error *err, gh_list *list, void *item) {
   return GH_OK;
 }
 
-gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dtype dtype, int rank,
+gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_lifetime lifetime, gh_dtype dtype, int rank,
                             const int64_t *shape) {
   if (rank < 0 || rank > GH_MAX_RANK) {
     gh_fail(err, GH_ERROR_ARGUMENT, "%s: rank %d is not in 0..%d", name, rank, GH_MAX_RANK);
@@ -40,7 +40,7 @@ gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_role role, gh_dt
     free(t);
     return NULL;
   }
-  t->role = role;
+  t->lifetime = lifetime;
   t->dtype = dtype;
   t->rank = rank;
   for (int i = 0; i < rank; i++) t->shape[i] = shape[i];
@@ -60,6 +60,8 @@ gh_tensor *gh_tensor_root(const gh_tensor *t) {
 }
 
 gh_buffer *gh_tensor_buffer(const gh_tensor *t) { return gh_tensor_root(t)->buffer; }
+
+bool gh_is_parameter(const gh_tensor *t) { return t->role >= GH_ROLE_MATRIX && t->role <= GH_ROLE_LORA_B; }
 
 int64_t gh_tensor_elements(const gh_tensor *t) {
   int64_t n = 1;

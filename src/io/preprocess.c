@@ -9,43 +9,20 @@
 
 /* ---- defaults ---- */
 
-static const gh_preprocess clip_defaults = {
-    .do_resize = true,
-    .filter = GH_FILTER_BICUBIC,
-    .do_center_crop = true,
-    .do_rescale = true,
-    .rescale_factor = 1 / 255.0,
-    .do_normalize = true,
-    .mean = {0.48145466, 0.4578275, 0.40821073},
-    .std = {0.26862954, 0.26130258, 0.27577711},
-};
+/* The open_clip package's own, for every family. */
+static const gh_processor openclip_processor = {.defaults = {.do_resize = true,
+                                                             .filter = GH_FILTER_BICUBIC,
+                                                             .do_center_crop = true,
+                                                             .do_rescale = true,
+                                                             .rescale_factor = 1 / 255.0,
+                                                             .do_normalize = true,
+                                                             .mean = GH_OPENAI_MEAN,
+                                                             .std = GH_OPENAI_STD}};
 
-static const gh_preprocess siglip_defaults = {
-    .do_resize = true,
-    .filter = GH_FILTER_BICUBIC,
-    .do_center_crop = false,
-    .do_rescale = true,
-    .rescale_factor = 1 / 255.0,
-    .do_normalize = true,
-    .mean = {0.5, 0.5, 0.5},
-    .std = {0.5, 0.5, 0.5},
-};
-
-/* The names that files carry under image_processor_type, or feature_extractor_type before 2022. */
-static const struct {
-  const char *name;
-  gh_preprocess_family family;
-} classes[] = {
-    {"CLIPImageProcessor", GH_PREPROCESS_CLIP},        {"CLIPImageProcessorFast", GH_PREPROCESS_CLIP},
-    {"CLIPImageProcessorPil", GH_PREPROCESS_CLIP},     {"CLIPFeatureExtractor", GH_PREPROCESS_CLIP},
-    {"SiglipImageProcessor", GH_PREPROCESS_SIGLIP},    {"SiglipImageProcessorFast", GH_PREPROCESS_SIGLIP},
-    {"SiglipImageProcessorPil", GH_PREPROCESS_SIGLIP},
-};
-
-void gh_preprocess_defaults(gh_preprocess *out, gh_preprocess_family family, int image_size) {
-  *out = family == GH_PREPROCESS_SIGLIP ? siglip_defaults : clip_defaults;
+void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, int image_size) {
+  *out = processor->defaults;
   out->image_size = out->height = out->width = image_size;
-  if (family == GH_PREPROCESS_CLIP) out->shortest_edge = image_size;
+  if (out->do_center_crop) out->shortest_edge = image_size;
 }
 
 /* ---- reading ---- */
@@ -93,7 +70,7 @@ static gh_status read_crop_size(gh_error *err, int *height, int *width, const gh
   return status;
 }
 
-/* A number for all channels, or one each. */
+/* One number for all channels, or one per channel. */
 static gh_status read_channels(gh_error *err, const gh_json *root, const char *key, double out[3]) {
   const gh_json *node = gh_json_member(root, key);
   if (is_null(node)) return GH_OK;
@@ -112,20 +89,21 @@ static gh_status read_channels(gh_error *err, const gh_json *root, const char *k
   return GH_OK;
 }
 
-static gh_status read_class(gh_error *err, const gh_json *root, gh_preprocess_family *family) {
+/* *out is the model's own class if the file names none. */
+static gh_status read_class(gh_error *err, const gh_json *root, const gh_processor *const *known,
+                            const gh_processor **out) {
   const char *name = NULL;
   gh_status status = gh_json_opt_string(err, root, "image_processor_type", &name);
   if (!status && !name) status = gh_json_opt_string(err, root, "feature_extractor_type", &name);
+  *out = known[0];
   if (status || !name) return status;
-  for (size_t i = 0; i < GH_COUNT(classes); i++)
-    if (strcmp(name, classes[i].name) == 0) {
-      *family = classes[i].family;
-      return GH_OK;
-    }
+  for (size_t i = 0; (*out = known[i]); i++)
+    for (const char *const *class = known[i]->classes; *class; class ++)
+      if (!strcmp(name, *class)) return GH_OK;
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "image processor \"%s\" is not supported", name);
 }
 
-/* What the settings yield must be S x S, whatever the image. */
+/* The settings must yield S x S for every image. */
 static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_height, int crop_width) {
   int height = how->height, width = how->width, size = how->image_size;
   if (how->do_center_crop)
@@ -141,13 +119,14 @@ static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_
   return GH_OK;
 }
 
-static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json *root, gh_preprocess_family family,
+static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json *root, const gh_processor *const *known,
                                int image_size) {
+  const gh_processor *processor;
   if (gh_json_type_of(root) != GH_JSON_OBJECT) return gh_fail(err, GH_ERROR_FORMAT, "expected an object");
-  gh_status status = read_class(err, root, &family);
+  gh_status status = read_class(err, root, known, &processor);
   if (status) return status;
-  gh_preprocess_defaults(out, family, image_size);
-  bool do_pad = false, do_convert_rgb = true; /* images are RGB when they come here, whatever do_convert_rgb says */
+  gh_preprocess_defaults(out, processor, image_size);
+  bool do_pad = false, do_convert_rgb = true; /* images are already RGB here, so do_convert_rgb does not matter */
   int64_t filter = out->filter;
   int crop_height = image_size, crop_width = image_size;
   const struct {
@@ -169,9 +148,9 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   return check_result(err, out, crop_height, crop_width);
 }
 
-/* The open_clip package's settings: its names, and its defaults whatever the family. Its "size" is the model's; where
- * the crop has half a pixel to give, its rounds to the even one and transformers' down. */
-static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, gh_preprocess_family family,
+/* The open_clip package's settings: its key names, and its defaults for every family. Its "size" is the model's. When
+ * the crop leaves half a pixel, open_clip rounds to even and transformers rounds down. */
+static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, const gh_processor *const *known,
                                int image_size) {
   const gh_json *node = gh_json_member(root, "preprocess_cfg");
   const char *filter = "bicubic", *resize = "shortest", *mode = "RGB";
@@ -180,8 +159,8 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
   if (!status) status = gh_json_opt_string(err, node, "mode", &mode);
   if (status) return status;
   bool squash = !strcmp(resize, "squash"), linear = !strcmp(filter, "bilinear");
-  (void)family;
-  gh_preprocess_defaults(out, GH_PREPROCESS_CLIP, image_size);
+  (void)known;
+  gh_preprocess_defaults(out, &openclip_processor, image_size);
   if (squash) out->shortest_edge = 0, out->do_center_crop = false;
   out->filter = linear ? GH_FILTER_BILINEAR : GH_FILTER_BICUBIC;
   if (!squash && strcmp(resize, "shortest"))
@@ -195,15 +174,15 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
   return status ? status : check_result(err, out, image_size, image_size);
 }
 
-gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
+gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
                              int image_size) {
   static const struct {
-    const char *file, *member; /* where in the file, NULL: the root */
-    gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, gh_preprocess_family, int);
+    const char *file, *member; /* member: inside the file; NULL: the root */
+    gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, const gh_processor *const *, int);
   } places[] = {{"preprocessor_config.json", NULL, read_settings},
                 {"processor_config.json", "image_processor", read_settings},
                 {"open_clip_config.json", NULL, read_openclip}};
-  gh_preprocess_defaults(out, family, image_size);
+  gh_preprocess_defaults(out, known[0], image_size);
   for (size_t i = 0; i < GH_COUNT(places); i++) {
     char *path = gh_path_join(err, folder, places[i].file);
     if (!path) return GH_ERROR_MEMORY;
@@ -213,7 +192,7 @@ gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *fold
     const gh_json *node = places[i].member ? gh_json_member(root, places[i].member) : root;
     if (!status && found && places[i].member && !node) found = false;
     if (!status && found) {
-      status = places[i].read(err, out, node, family, image_size);
+      status = places[i].read(err, out, node, known, image_size);
       if (status) gh_fail_in(err, "%s", path);
     }
     gh_json_free(root);
@@ -237,8 +216,7 @@ static gh_status put_square(gh_error *err, gh_json *to, int side) {
   return GH_OK;
 }
 
-/* Whole images of one size are SiglipImageProcessor's way, a crop CLIPImageProcessor's. */
-static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p) {
+static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p, const char *class) {
   bool crop = p->do_center_crop;
   const struct {
     const char *key;
@@ -260,13 +238,15 @@ static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p) {
   if (!status) status = gh_json_put_int(err, root, "resample", p->filter);
   if (!status) status = gh_json_put_double(err, root, "rescale_factor", p->rescale_factor);
   if (status) return status;
-  return gh_json_put_string(err, root, "image_processor_type", crop ? "CLIPImageProcessor" : "SiglipImageProcessor");
+  return gh_json_put_string(err, root, "image_processor_type", class);
 }
 
-gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder) {
+gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder,
+                              const gh_processor *const *known) {
+  while (known[1] && known[0]->defaults.do_center_crop != how->do_center_crop) known++;
   char *path = gh_path_join(err, folder, "preprocessor_config.json");
   gh_json *root = gh_json_object(err);
-  gh_status status = path && root ? fill(err, root, how) : GH_ERROR_MEMORY;
+  gh_status status = path && root ? fill(err, root, how, known[0]->classes[0]) : GH_ERROR_MEMORY;
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);

@@ -1,12 +1,10 @@
-/* A model folder's image preprocessing: what transformers' CLIPImageProcessor and SiglipImageProcessor (the PIL ones)
- * do with `preprocessor_config.json`, bit-equal: resize, central crop, rescale, normalise. */
+/* A model folder's image preprocessing: what transformers' image processors (the PIL ones) do with
+ * `preprocessor_config.json`, bit-equal: resize, central crop, rescale, normalise. */
 #ifndef GH_IO_PREPROCESS_H
 #define GH_IO_PREPROCESS_H
 
 #include "io/image.h"
 #include "io/resize.h"
-
-typedef enum gh_preprocess_family { GH_PREPROCESS_CLIP, GH_PREPROCESS_SIGLIP } gh_preprocess_family;
 
 typedef struct gh_preprocess {
   int image_size; /* S: the output is (3, S, S) */
@@ -21,19 +19,34 @@ typedef struct gh_preprocess {
   double mean[3], std[3];
 } gh_preprocess;
 
-/* The class's own defaults for that image size. */
-void gh_preprocess_defaults(gh_preprocess *out, gh_preprocess_family family, int image_size);
+/* An image processor's class: what a file that names it leaves out. */
+typedef struct gh_processor {
+  const char *const *classes; /* its names, ends with NULL; the first is the one to write */
+  gh_preprocess defaults;     /* without sizes: they follow from the model's */
+} gh_processor;
+
+/* OpenAI's normalisation, which open_clip defaults to. */
+#define GH_OPENAI_MEAN                                                                                                 \
+  { 0.48145466, 0.4578275, 0.40821073 }
+#define GH_OPENAI_STD                                                                                                  \
+  { 0.26862954, 0.26130258, 0.27577711 }
+
+/* The class's own defaults for that image size: with a crop, the shorter side becomes S; else both do. */
+void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, int image_size);
 
 /* Reads folder/preprocessor_config.json, else the image_processor of folder/processor_config.json, else the
- * preprocess_cfg of folder/open_clip_config.json, else takes the family's defaults. image_size is the model's: a file
- * that yields another size is an error. Keys that are absent take the defaults of the class that the file names. What
- * is not supported here is GH_ERROR_UNSUPPORTED by name. */
-gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
+ * preprocess_cfg of folder/open_clip_config.json, else takes the defaults. `known` are the classes that a file may
+ * name, ends with NULL; the first is the model's own. image_size is the model's: a file that yields another size is an
+ * error. Absent keys take the defaults of the class that the file names, else of the model's own. An unsupported
+ * setting is GH_ERROR_UNSUPPORTED, with its name. */
+gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
                              int image_size);
 
-/* Writes folder/preprocessor_config.json, which gh_preprocess_read and transformers read as the same. Only for what
- * gh_preprocess_defaults gives and open_clip_config.json says: height and width are S. */
-gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder);
+/* Writes folder/preprocessor_config.json, which gh_preprocess_read and transformers read as the same, in the name of
+ * the first of the known classes that crops as this does. Only for what gh_preprocess_defaults gives and
+ * open_clip_config.json says: height and width are S. */
+gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder,
+                              const gh_processor *const *known);
 
 /* pixels: (3, S, S), byte / 255; normalized: (3, S, S), what the encoder reads. Either may be NULL. */
 gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,

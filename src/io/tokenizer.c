@@ -18,9 +18,9 @@ gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to) {
   return status;
 }
 
-/* ---- CLIP's files ---- */
+/* ---- files of words ---- */
 
-/* merges.txt: a pair a line, after a line that says the version. */
+/* merges.txt: one pair per line, after a version line. */
 static gh_status read_merges(gh_error *err, gh_strings *out, const char *path) {
   char *text = NULL;
   size_t size = 0;
@@ -40,6 +40,7 @@ static gh_status open_vocabulary(gh_error *err, gh_tokenizer *t, const char *voc
   gh_json *root = NULL;
   gh_status status = gh_json_read_file(err, &root, vocabulary, LARGEST_FILE);
   if (!status) status = read_merges(err, &list, merges);
+  t->kind = &gh_tokenizer_words;
   if (!status) status = gh_bpe_create(err, &t->bpe, vocabulary, root, &list, "<|endoftext|>");
   gh_json_free(root);
   gh_strings_free(&list);
@@ -67,8 +68,7 @@ static gh_status list_merges(gh_error *err, gh_strings *out, const gh_json *merg
   return status;
 }
 
-/* Only what CLIPTokenizer is made of, or SigLIP's model: the rest of such a file is its own way of saying what this
- * code does. */
+/* Reads only the vocabulary and the merges, or the pieces: the rest of such a file describes what this code does. */
 static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
   const gh_json *model = gh_json_member(root, "model");
   const char *type = "BPE", *suffix = "", *unknown = "<|endoftext|>";
@@ -78,12 +78,14 @@ static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, 
     return gh_fail_in(err, "%s", path), err->status;
   if (!strcmp(type, "Unigram")) {
     size_t size = 0;
+    t->kind = &gh_tokenizer_pieces;
     gh_status status = gh_spiece_from_json(err, &t->bytes, &size, path, root);
     return status ? status : gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
   }
   if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "%s: a tokenizer of type %s that is neither CLIP's nor SigLIP's is not read", path, type);
+  t->kind = &gh_tokenizer_words;
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
   if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
   gh_strings_free(&list);
@@ -99,6 +101,7 @@ typedef struct gh_paths {
 static gh_status open_files(gh_error *err, gh_tokenizer *t, const char *folder, const gh_paths *p, gh_json **root) {
   size_t size = 0;
   if (gh_path_is_file(p->spiece)) {
+    t->kind = &gh_tokenizer_pieces;
     gh_status status = gh_file_read(err, p->spiece, LARGEST_FILE, &t->bytes, &size);
     return status ? status : gh_spiece_parse(err, &t->spiece, p->spiece, t->bytes, size);
   }
@@ -121,8 +124,8 @@ gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folde
                 gh_path_join(err, folder, "merges.txt"), gh_path_join(err, folder, "spiece.model")};
   gh_status status = GH_ERROR_MEMORY;
   if (p.json && p.vocabulary && p.merges && p.spiece) status = open_files(err, t, folder, &p, &root);
-  if (!status) t->vocabulary = t->bpe ? gh_bpe_size(t->bpe) : gh_spiece_size(t->spiece);
-  if (!status) status = gh_tokenizer_read_settings(err, t, folder, t->bpe ? root : NULL); /* as beside spiece.model */
+  if (!status) t->vocabulary = t->kind->size(t);
+  if (!status) status = gh_tokenizer_read_settings(err, t, folder, t->kind->has_json ? root : NULL);
   for (size_t i = 0; i < 4; i++) free(((char *[]){p.json, p.vocabulary, p.merges, p.spiece})[i]);
   gh_json_free(root);
   if (!status) return GH_OK;
@@ -143,10 +146,6 @@ void gh_tokenizer_close(gh_tokenizer *t) {
 
 int64_t gh_tokenizer_max_length(const gh_tokenizer *t) { return t->max_length; }
 int64_t gh_tokenizer_vocabulary(const gh_tokenizer *t) { return t->vocabulary; }
-
-int32_t gh_tokenizer_find(const gh_tokenizer *t, const char *token) {
-  return t->bpe ? gh_bpe_find(t->bpe, token) : gh_spiece_find(t->spiece, token);
-}
 
 /* ---- a line ---- */
 
@@ -179,12 +178,11 @@ const gh_added_token *gh_find_added(const gh_tokenizer *t, bool normalized, cons
   return found;
 }
 
-/* CLIP: begin, tokens, end. SigLIP: tokens, and the end unless the line brought its own. */
 static void frame(const gh_tokenizer *t, const gh_ids *tokens, int64_t length, int32_t *ids) {
-  int64_t n = 0, marks = t->bpe ? 2 : 1, most = GH_MIN((int64_t)tokens->count, length - marks);
-  if (t->bpe) ids[n++] = t->begin;
+  int64_t n = 0, marks = t->kind->begins ? 2 : 1, most = GH_MIN((int64_t)tokens->count, length - marks);
+  if (t->kind->begins) ids[n++] = t->begin;
   for (int64_t i = 0; i < most; i++) ids[n++] = tokens->items[i];
-  if (t->bpe || !n || ids[n - 1] != t->end) ids[n++] = t->end;
+  if (!t->kind->ends_once || !n || ids[n - 1] != t->end) ids[n++] = t->end;
   while (n < length) ids[n++] = t->pad;
 }
 
@@ -194,8 +192,7 @@ gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *t, const char *
   if (!gh_utf8_valid(line, size)) return gh_fail(err, GH_ERROR_FORMAT, "not UTF-8");
   if (size > GH_LINE_MAX) return gh_fail(err, GH_ERROR_FORMAT, "longer than %zu bytes", GH_LINE_MAX);
   if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "%lld tokens are no line", (long long)length);
-  gh_status status =
-      t->bpe ? gh_clip_tokens_of(err, t, line, size, &tokens) : gh_siglip_tokens_of(err, t, line, size, &tokens);
+  gh_status status = t->kind->tokens_of(err, t, line, size, &tokens);
   if (!status) frame(t, &tokens, length, ids);
   gh_ids_free(&tokens);
   return status;

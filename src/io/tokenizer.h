@@ -1,6 +1,6 @@
-/* The tokenizer of a model folder: CLIP's byte-pair encoding (tokenizer.json, or vocab.json with merges.txt) or
- * SigLIP's SentencePiece (spiece.model, or the same model in tokenizer.json), token for token what transformers'
- * CLIPTokenizer and SiglipTokenizer make of a line. */
+/* The tokenizer of a model folder, whose files say which kind it is: CLIP's byte-pair encoding (tokenizer.json, or
+ * vocab.json with merges.txt) or SigLIP's SentencePiece (spiece.model, or the same model in tokenizer.json); token for
+ * token what transformers' CLIPTokenizer and SiglipTokenizer make of a line. */
 #ifndef GH_IO_TOKENIZER_H
 #define GH_IO_TOKENIZER_H
 
@@ -12,8 +12,8 @@ typedef struct gh_tokenizer gh_tokenizer;
 gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folder);
 void gh_tokenizer_close(gh_tokenizer *tokenizer); /* NULL is fine */
 
-int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: it says none */
-int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* one more than the greatest id */
+int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: unspecified */
+int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* the greatest id plus one */
 
 /* The line's `length` ids, with the marks of beginning and end, cut or padded. length >= 2. A line that is not UTF-8,
  * or beyond GH_LINE_MAX bytes, is GH_ERROR_FORMAT. */

@@ -1,18 +1,13 @@
-/* tokenizer_config.json and its like: which tokens are marks, which are looked for in the line, how long a line is. */
+/* tokenizer_config.json and similar files: the marks, the tokens matched in the line, the line length. */
 #include "base/file.h"
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_LINE  65536 /* tokens; beyond it the file says that there is no limit */
-#define SIGLIP_LENGTH 64    /* the class's default */
+#define LONGEST_LINE 65536 /* tokens; a larger value means no limit */
 
-enum { BEGIN, END, UNKNOWN, PAD, MARKS };
-
-static const char *const keys[MARKS] = {"bos_token", "eos_token", "unk_token", "pad_token"};
-static const char *const clip_marks[MARKS] = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"};
-static const char *const siglip_marks[MARKS] = {NULL, "</s>", "<unk>", "</s>"};
+static const char *const keys[GH_MARKS] = {"bos_token", "eos_token", "unk_token", "pad_token"};
 
 /* ---- added tokens ---- */
 
@@ -36,7 +31,7 @@ static gh_status ensure(gh_error *err, gh_tokenizer *t, const char *text, gh_add
   if (t->added_count) memcpy(more, t->added, t->added_count * sizeof *more);
   free(t->added);
   t->added = more;
-  int32_t id = gh_tokenizer_find(t, text);
+  int32_t id = t->kind->find(t, text);
   if (id < 0) id = (int32_t)t->vocabulary++;
   *out = &t->added[t->added_count++];
   **out = (gh_added_token){.text = copy, .id = id, .special = true};
@@ -83,11 +78,10 @@ static gh_status read_lists(gh_error *err, gh_tokenizer *t, const gh_json *setti
 
 /* ---- marks ---- */
 
-/* The mark as a text or an object; a plain text of CLIP is looked for before normalisation, of SigLIP swallows spaces.
- */
+/* Reads a mark given as a text or an object. */
 static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value, const char *text, bool fresh,
                            gh_added_token **out) {
-  bool object = gh_json_type_of(value) == GH_JSON_OBJECT, siglip = t->spiece;
+  bool object = gh_json_type_of(value) == GH_JSON_OBJECT;
   gh_status status = GH_OK;
   if (object) status = gh_json_get_string(err, value, "content", &text);
   if (!status && !object && value) status = gh_json_to_string(err, value, "a mark", &text);
@@ -97,17 +91,17 @@ static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value,
   (*out)->special = true;
   if (!object && fresh) (*out)->normalized = false;
   if (known) return GH_OK;
-  if (!object) (*out)->left = (*out)->right = siglip;
+  if (!object) (*out)->left = (*out)->right = t->kind->marks_strip;
   return object ? read_flags(err, value, *out) : GH_OK;
 }
 
 static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map) {
-  gh_added_token *marks[MARKS] = {0};
-  int32_t ids[MARKS] = {0};
-  bool fresh = !t->added_count; /* what the lists said counts; otherwise what the marks' objects say */
-  for (int i = 0; i < MARKS; i++) {
+  gh_added_token *marks[GH_MARKS] = {0};
+  int32_t ids[GH_MARKS] = {0};
+  bool fresh = !t->added_count; /* the lists' settings win; without lists the marks' objects count */
+  for (int i = 0; i < GH_MARKS; i++) {
     const gh_json *value = gh_json_member(settings, keys[i]);
-    const char *text = t->bpe ? clip_marks[i] : siglip_marks[i];
+    const char *text = t->kind->marks[i];
     if (gh_json_type_of(value) == GH_JSON_NULL) value = gh_json_member(map, keys[i]);
     if (gh_json_type_of(value) == GH_JSON_NULL) value = NULL;
     if (!value && !text) continue;
@@ -116,9 +110,9 @@ static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *setti
     if (!marks[i]) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty", keys[i]);
     ids[i] = marks[i]->id; /* the array moves as it grows */
   }
-  t->begin = ids[BEGIN];
-  t->end = ids[END];
-  t->pad = ids[PAD];
+  t->begin = ids[GH_MARK_BEGIN];
+  t->end = ids[GH_MARK_END];
+  t->pad = ids[GH_MARK_PAD];
   return GH_OK;
 }
 
@@ -126,19 +120,14 @@ static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *setti
 
 static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map,
                           const gh_json *tokenizer) {
-  double length = t->spiece ? SIGLIP_LENGTH : 0;
-  bool legacy = true;
-  t->lower = true;
+  double length = (double)t->kind->max_length;
   gh_status status = read_lists(err, t, settings, tokenizer);
   if (!status) status = read_marks(err, t, settings, map);
   if (!status) status = gh_json_opt_double(err, settings, "model_max_length", &length);
-  if (!status && t->spiece) status = gh_json_opt_bool(err, settings, "do_lower_case", &t->lower);
-  if (!status && t->spiece) status = gh_json_opt_bool(err, settings, "legacy", &legacy);
+  if (!status && t->kind->read_options) status = t->kind->read_options(err, t, settings);
   if (status) return status;
-  if (!legacy) gh_spiece_no_prefix(t->spiece);
   if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is no length", length);
   t->max_length = length <= LONGEST_LINE ? (int64_t)length : 0;
-  for (size_t i = 0; i < t->added_count && t->spiece; i++) t->added[i].normalized = false; /* it has no such stage */
   return GH_OK;
 }
 

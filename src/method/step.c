@@ -182,22 +182,9 @@ static void record(gh_recording *r) {
   gh_graph_differentiate(g, step->loss);
 }
 
-/* Whether a layer of that name, or whose name ends with .target, has been adapted. */
-static bool is_adapted(const gh_store *store, const char *target) {
-  gh_name tail = gh_name_make("%s.lora_A.weight", target);
-  size_t n = strlen(tail.text);
-  for (int i = 0; i < gh_store_count(store); i++) {
-    const char *name = gh_store_at(store, i)->name;
-    size_t length = strlen(name);
-    if (length < n || strcmp(name + length - n, tail.text)) continue;
-    if (length == n || name[length - n - 1] == '.') return true;
-  }
-  return false;
-}
-
 static gh_status check_targets(gh_error *err, const gh_lora *lora, const gh_store *store) {
   for (int i = 0; lora && lora->targets && i < lora->target_count; i++)
-    if (!is_adapted(store, lora->targets[i]))
+    if (!gh_lora_met(store, lora->targets[i]))
       return gh_fail(err, GH_ERROR_CONFIG, "stage2.lora.targets: no linear layer of the encoder is called %s",
                      lora->targets[i]);
   return GH_OK;

@@ -1,5 +1,5 @@
-/* The encoders by name: sizes of the published backbones (the paper's Table 1) and of a tiny one, and the tensors each
- * consists of, under the names of transformers' CLIPModel and SiglipModel. */
+/* The encoders by name: sizes of the published backbones (the paper's Table 1) and of tiny ones, and the tensors of
+ * each under transformers' names. Their rows stand with their families (models/family.h). */
 #ifndef GH_MODELS_ARCHS_H
 #define GH_MODELS_ARCHS_H
 
@@ -15,25 +15,23 @@ typedef struct gh_arch {
   gh_text_config text;
 } gh_arch;
 
-extern const gh_arch gh_archs[]; /* ends with a null name */
-
 /* GH_ERROR_ARGUMENT with the nearest name. */
 gh_status gh_arch_find(gh_error *err, const char *name, const gh_arch **out);
 
 /* Calls visit for every tensor of both towers, the projections and logit_scale; stops at its first failure. Initial
- * values are those of transformers' CLIPPreTrainedModel._init_weights and SiglipPreTrainedModel._init_weights (where
- * that one cuts a normal's tails, these keep them). */
+ * values are those of transformers' _init_weights for the family (a truncated normal keeps its tails here). */
 typedef gh_status gh_arch_visit(gh_error *err, void *user, const char *name, int rank, const int64_t *shape,
                                 gh_init init);
 gh_status gh_arch_tensors(gh_error *err, const gh_arch *arch, gh_arch_visit *visit, void *user);
 int64_t gh_arch_parameters(const gh_arch *arch); /* of the whole model */
 
-/* Writes config.json, preprocessor_config.json and model.safetensors (float32, drawn from the seed; a tensor at a time,
- * in little memory) into a folder, made where absent. A folder whose model is not of this making is GH_ERROR_FILE. */
+/* Writes config.json, preprocessor_config.json and model.safetensors (float32, drawn from the seed, a chunk of a tensor
+ * at a time) into a folder, which is made if it is absent. A folder with a model that was not made by this is
+ * GH_ERROR_FILE. */
 gh_status gh_arch_write(gh_error *err, const gh_arch *arch, const char *folder, uint64_t seed);
 
-/* Writes folder/config.json of a whole model, as transformers' CLIPModel or SiglipModel has it; only the towers of arch
- * are read. dtype as PyTorch calls it. */
+/* Writes folder/config.json of a whole model, as transformers' class has it; of arch only the towers are read. dtype as
+ * PyTorch calls it. */
 gh_status gh_model_config_write(gh_error *err, const gh_arch *arch, const char *dtype, const char *folder);
 
 /* What config.json says of a vision tower, into an object: the tower's in a whole model, or the root of one alone. */

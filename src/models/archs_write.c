@@ -3,9 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
-#include "io/preprocess.h"
-#include "models/archs.h"
-#include "models/weights.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +24,7 @@ static gh_status put_numbers(gh_error *err, gh_json *to, const gh_pair *pairs, s
   return GH_OK;
 }
 
-/* What the objects of both towers hold. */
+/* The keys that the objects of both towers have. */
 static gh_status put_tower(gh_error *err, gh_json *to, const char *type, const gh_transformer *t) {
   const gh_pair numbers[] = {{"hidden_size", t->hidden},
                              {"intermediate_size", t->mlp},
@@ -40,34 +38,28 @@ static gh_status put_tower(gh_error *err, gh_json *to, const char *type, const g
 }
 
 static gh_status put_text_config(gh_error *err, gh_json *root, const gh_text_config *t) {
-  bool clip = t->family == GH_CLIP;
-  const gh_pair numbers[] = {{"vocab_size", t->vocabulary},
-                             {"max_position_embeddings", t->positions},
-                             {clip ? "projection_dim" : "projection_size", t->projection},
-                             {"bos_token_id", clip ? t->vocabulary - 2 : 0},
-                             {"eos_token_id", (double)t->eos},
-                             {"pad_token_id", (double)t->eos}};
+  const gh_pair sizes[] = {{"vocab_size", t->vocabulary}, {"max_position_embeddings", t->positions}};
+  const gh_pair marks[] = {{"eos_token_id", (double)t->eos}, {"pad_token_id", (double)t->eos}};
   gh_json *text = gh_json_put_object(err, root, "text_config");
-  gh_status status = put_tower(err, text, clip ? "clip_text_model" : "siglip_text_model", &t->tower);
-  return status ? status : put_numbers(err, text, numbers, GH_COUNT(numbers));
+  gh_status status = put_tower(err, text, t->family->text_type, &t->tower);
+  if (!status) status = put_numbers(err, text, sizes, GH_COUNT(sizes));
+  if (!status && t->family->put_text) status = t->family->put_text(err, text, t);
+  return status ? status : put_numbers(err, text, marks, GH_COUNT(marks));
 }
 
 gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_config *v) {
-  bool clip = v->family == GH_CLIP;
-  const gh_pair numbers[] = {
-      {"num_channels", 3}, {"image_size", v->image}, {"patch_size", v->patch}, {"projection_dim", v->projection}};
-  gh_status status = put_tower(err, to, clip ? "clip_vision_model" : "siglip_vision_model", &v->tower);
-  return status ? status : put_numbers(err, to, numbers, GH_COUNT(numbers) - !clip); /* SigLIP projects nothing */
+  const gh_pair numbers[] = {{"num_channels", 3}, {"image_size", v->image}, {"patch_size", v->patch}};
+  gh_status status = put_tower(err, to, v->family->vision_type, &v->tower);
+  if (!status) status = put_numbers(err, to, numbers, GH_COUNT(numbers));
+  return status || !v->family->put_vision ? status : v->family->put_vision(err, to, v);
 }
 
 static gh_status fill_config(gh_error *err, gh_json *root, const gh_arch *a, const char *dtype) {
-  const gh_pair numbers[] = {{"projection_dim", a->vision.projection}, {"logit_scale_init_value", GH_LOGIT_SCALE}};
-  bool clip = a->vision.family == GH_CLIP;
+  const gh_family *family = a->vision.family;
   gh_json *classes = gh_json_put_array(err, root, "architectures");
-  if (!classes || gh_json_put_string(err, classes, NULL, clip ? "CLIPModel" : "SiglipModel") ||
-      gh_json_put_string(err, root, "model_type", clip ? "clip" : "siglip") ||
-      gh_json_put_string(err, root, "dtype", dtype) || (clip && put_numbers(err, root, numbers, GH_COUNT(numbers))) ||
-      put_text_config(err, root, &a->text))
+  if (!classes || gh_json_put_string(err, classes, NULL, family->model_class) ||
+      gh_json_put_string(err, root, "model_type", family->name) || gh_json_put_string(err, root, "dtype", dtype) ||
+      (family->put_model && family->put_model(err, root, &a->vision)) || put_text_config(err, root, &a->text))
     return err->status;
   return gh_vision_config_put(err, gh_json_put_object(err, root, "vision_config"), &a->vision);
 }
@@ -143,9 +135,8 @@ gh_status gh_arch_write(gh_error *err, const gh_arch *a, const char *folder, uin
   if (!status) status = gh_folder_make(err, folder);
   if (!status) status = write_weights(err, a, weights, seed);
   gh_preprocess preprocess;
-  gh_preprocess_defaults(&preprocess, a->vision.family == GH_CLIP ? GH_PREPROCESS_CLIP : GH_PREPROCESS_SIGLIP,
-                         a->vision.image);
-  if (!status) status = gh_preprocess_write(err, &preprocess, folder);
+  gh_vision_preprocess_defaults(&preprocess, &a->vision);
+  if (!status) status = gh_vision_preprocess_write(err, &preprocess, folder, &a->vision);
   if (!status) status = gh_model_config_write(err, a, "float32", folder);
   free(weights);
   return status;

@@ -33,6 +33,7 @@ static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, gh_dtype 
 void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
                    gh_tensor **context) {
   gh_graph *g = m->graph;
+  m->part = GH_PART_DENOISER;
   *vector = *context = NULL;
   if (!c) return;
   gh_tensor *tokens = gh_reshape(g, c, 3, (int64_t[]){c->shape[0], 1, c->shape[1]});
@@ -188,6 +189,7 @@ static gh_tensor *conditioning(gh_flux *f, gh_tensor *t, gh_tensor *vector) {
 gh_tensor *gh_flux_denoiser(gh_module *m, const gh_flux_config *c, gh_tensor *x_t, gh_tensor *t, gh_tensor *vector,
                             gh_tensor *context) {
   gh_graph *g = m->graph;
+  m->part = GH_PART_DENOISER;
   if (!x_t || !t || !vector || !context) return NULL;
   gh_flux f = {.m = m, .c = c, .batch = x_t->shape[0], .tokens = x_t->shape[1], .context = context->shape[1]};
   int64_t side = (int64_t)lround(sqrt((double)f.tokens));

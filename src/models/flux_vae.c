@@ -87,6 +87,7 @@ static gh_tensor *middle(gh_module *m, gh_tensor *x, int64_t channels, const cha
 /* ---- encoder and decoder ---- */
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {
+  m->part = GH_PART_AUTOENCODER;
   gh_tensor *x = gh_conv_layer(m, images, c->channels, 3, SAME3, "encoder.conv_in");
   int64_t channels = c->channels;
   for (int level = 0; level < c->levels; level++) {
@@ -102,6 +103,7 @@ gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images
 }
 
 gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *c, gh_tensor *z) {
+  m->part = GH_PART_AUTOENCODER;
   int64_t channels = (int64_t)c->channels * c->multipliers[c->levels - 1];
   gh_tensor *x = gh_conv_layer(m, z, channels, 3, SAME3, "decoder.conv_in");
   x = middle(m, x, channels, "decoder");

@@ -6,24 +6,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A whole name, or its last parts. */
+static bool names(const char *target, const char *layer) {
+  size_t n = strlen(target), length = strlen(layer);
+  if (!strcmp(layer, target)) return true;
+  return length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target);
+}
+
 bool gh_lora_targets(const gh_lora *lora, const char *layer) {
   if (!lora->targets) return true;
-  for (int i = 0; i < lora->target_count; i++) {
-    const char *target = lora->targets[i];
-    size_t n = strlen(target), length = strlen(layer);
-    if (!strcmp(layer, target)) return true;
-    if (length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target)) return true;
+  for (int i = 0; i < lora->target_count; i++)
+    if (names(lora->targets[i], layer)) return true;
+  return false;
+}
+
+bool gh_lora_met(const gh_store *store, const char *target) {
+  for (int i = 0; i < gh_store_count(store); i++) {
+    const gh_tensor *t = gh_store_at(store, i);
+    if (t->role != GH_ROLE_LORA_A) continue;
+    int length = (int)(strlen(t->name) - strlen(".lora_A.weight"));
+    if (names(target, gh_name_make("%.*s", length, t->name).text)) return true;
   }
   return false;
 }
 
 /* An adapter's tensor under PEFT's key ("base_model.model." in front), copied into the store under its plain name. */
-static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape, const char *name) {
+static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape, gh_role role, const char *name) {
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   bool fresh = !gh_store_find(m->store, name);
-  gh_module plain = {.graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true};
+  gh_module plain = {
+      .graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true, .part = m->part};
   gh_tensor *t = gh_parameter(&plain, init, 2, shape, "%s", name);
+  if (t) t->role = role;
   if (!t || !fresh || !m->lora->adapter) return t;
   gh_name key = gh_name_make("base_model.model.%s", name);
   int64_t n = gh_tensor_elements(t);
@@ -38,7 +53,8 @@ static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape
 /* A factor as products read it. Rounding the factors took gradients further from float32's than all else in mixed
  * precision together. */
 static gh_tensor *factor(gh_module *m, gh_init init, const int64_t *shape, bool up, const char *layer) {
-  gh_tensor *t = stored_factor(m, init, shape, gh_name_make("%s.lora_%c.weight", layer, up ? 'B' : 'A').text);
+  gh_tensor *t = stored_factor(m, init, shape, up ? GH_ROLE_LORA_B : GH_ROLE_LORA_A,
+                               gh_name_make("%s.lora_%c.weight", layer, up ? 'B' : 'A').text);
   return t && m->storage == GH_BF16 ? gh_bf16x2(m->graph, t, up) : t;
 }
 

@@ -27,6 +27,8 @@ struct gh_lora {
 
 /* Whether the layer of that name is adapted. */
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
+/* Whether that target has adapted a layer whose factors are in the store. */
+bool gh_lora_met(const gh_store *store, const char *target);
 /* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + (alpha / r) dropout(x) A^T B^T, (..., N); A (r, K) and
  * B (N, r) are `layer`.lora_A.weight and .lora_B.weight, made and filled where they are not there yet. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,

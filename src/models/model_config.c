@@ -1,29 +1,12 @@
 /* config.json of a model folder, with the defaults of transformers' configuration classes. */
 #include "base/file.h"
 #include "base/json.h"
-#include "models/openclip.h"
-#include "models/text.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define LARGEST_SIZE (1 << 20)
-
-typedef enum gh_towers { BOTH_TOWERS, VISION_ALONE, TEXT_ALONE } gh_towers;
-
-static const struct {
-  const char *name;
-  gh_family family;
-  gh_towers towers;
-} model_types[] = {{"clip", GH_CLIP, BOTH_TOWERS},
-                   {"clip_vision_model", GH_CLIP, VISION_ALONE},
-                   {"clip_text_model", GH_CLIP, TEXT_ALONE},
-                   {"siglip", GH_SIGLIP, BOTH_TOWERS},
-                   {"siglip_vision_model", GH_SIGLIP, VISION_ALONE},
-                   {"siglip_text_model", GH_SIGLIP, TEXT_ALONE}};
-
-static const double default_eps[] = {[GH_CLIP] = 1e-5, [GH_SIGLIP] = 1e-6};
-static const char *const default_activation[] = {[GH_CLIP] = "quick_gelu", [GH_SIGLIP] = "gelu_pytorch_tanh"};
 
 typedef struct gh_size {
   const char *key;
@@ -42,14 +25,17 @@ static gh_status read_sizes(gh_error *err, const gh_json *from, const gh_size *s
   return GH_OK;
 }
 
-/* What both towers have; the sizes' defaults are in t already. */
-static gh_status read_tower(gh_error *err, const gh_json *from, gh_family family, gh_transformer *t) {
+gh_status gh_config_read_size(gh_error *err, const gh_json *from, const char *key, int64_t value, int *out) {
+  return read_sizes(err, from, &(gh_size){key, out, value}, 1);
+}
+
+/* What both towers have; the defaults are in t already. */
+static gh_status read_tower(gh_error *err, const gh_json *from, gh_transformer *t) {
   const gh_size sizes[] = {{"hidden_size", &t->hidden, t->hidden},
                            {"num_hidden_layers", &t->layers, t->layers},
                            {"num_attention_heads", &t->heads, t->heads},
                            {"intermediate_size", &t->mlp, t->mlp}};
-  const char *activation = default_activation[family];
-  t->eps = default_eps[family];
+  const char *activation = gh_activation_name(t->activation);
   if (read_sizes(err, from, sizes, GH_COUNT(sizes)) || gh_json_opt_double(err, from, "layer_norm_eps", &t->eps) ||
       gh_json_opt_string(err, from, "hidden_act", &activation))
     return err->status;
@@ -59,83 +45,76 @@ static gh_status read_tower(gh_error *err, const gh_json *from, gh_family family
   return GH_OK;
 }
 
-/* The tower's object. transformers lets CLIP's older `vision_config_dict`, where there is one, replace `vision_config`
- * whole. */
+/* The tower's object. In transformers an older key replaces the newer one's whole object. */
 static const gh_json *tower_of(const gh_json *root, const char *name, const char *older) {
-  const gh_json *tower = gh_json_member(root, older);
+  const gh_json *tower = older ? gh_json_member(root, older) : NULL;
   if (gh_json_type_of(tower) != GH_JSON_OBJECT) tower = gh_json_member(root, name);
   return tower ? tower : root;
 }
 
-/* What CLIPModel projects to: the number of the whole model, whatever the towers say. */
-static gh_status read_projection(gh_error *err, const gh_json *root, const gh_json *tower, gh_towers towers, int *to) {
-  const gh_size size = {"projection_dim", to, 512};
-  return read_sizes(err, towers == BOTH_TOWERS ? root : tower, &size, 1);
-}
+/* ---- the family and its towers ---- */
 
-/* A file without a model_type, which CLIPModel takes for its own: it has at least one of its keys. */
-static bool is_clip(const gh_json *root) {
-  static const char *const keys[] = {"vision_config", "text_config", "vision_config_dict", "text_config_dict",
-                                     "projection_dim"};
-  for (size_t i = 0; i < GH_COUNT(keys); i++)
-    if (gh_json_member(root, keys[i])) return true;
+typedef enum gh_towers { BOTH_TOWERS, VISION_ALONE, TEXT_ALONE } gh_towers;
+
+static const char *name_of(const gh_family *family) { return family->name; }
+
+/* Of a file whose model_type is absent or null. */
+static bool implied(const gh_family *family, const gh_json *root) {
+  if (!family->implied_by) return false;
+  if (gh_json_member(root, "model_type")) return true;
+  for (size_t i = 0; family->implied_by[i]; i++)
+    if (gh_json_member(root, family->implied_by[i])) return true;
   return false;
 }
 
-static gh_status read_type(gh_error *err, const gh_json *root, gh_family *family, gh_towers *towers) {
-  const char *type = "clip";
+static gh_status read_type(gh_error *err, const gh_json *root, const gh_family **out, gh_towers *towers) {
+  const char *type = NULL;
   if (gh_json_opt_string(err, root, "model_type", &type)) return err->status;
-  if (!gh_json_member(root, "model_type") && !is_clip(root))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "it names no model_type (clip and siglip are supported)");
-  for (size_t i = 0; i < GH_COUNT(model_types); i++)
-    if (!strcmp(type, model_types[i].name)) {
-      *family = model_types[i].family;
-      *towers = model_types[i].towers;
-      return GH_OK;
-    }
-  return gh_fail(err, GH_ERROR_UNSUPPORTED, "model type %s is not supported (clip and siglip are)", type);
+  for (const gh_family *const *row = gh_families; *row; row++) {
+    const gh_family *f = *out = *row;
+    const char *const names[] = {[BOTH_TOWERS] = f->name, [VISION_ALONE] = f->vision_type, [TEXT_ALONE] = f->text_type};
+    *towers = BOTH_TOWERS;
+    if (!type && implied(f, root)) return GH_OK;
+    for (size_t k = 0; type && k < GH_COUNT(names); k++)
+      if (!strcmp(type, names[k])) {
+        *towers = (gh_towers)k;
+        return GH_OK;
+      }
+  }
+  gh_name known = gh_family_list(name_of);
+  if (!type) return gh_fail(err, GH_ERROR_UNSUPPORTED, "it names no model_type (%s are supported)", known.text);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "model type %s is not supported (%s are)", type, known.text);
 }
 
 static gh_status read_vision(gh_error *err, const gh_json *root, void *out) {
   gh_vision_config *c = out;
+  const gh_family *family;
   gh_towers towers;
-  *c = (gh_vision_config){.tower = {.hidden = 768, .layers = 12, .heads = 12, .mlp = 3072}};
-  if (read_type(err, root, &c->family, &towers)) return err->status;
+  if (read_type(err, root, &family, &towers)) return err->status;
   if (towers == TEXT_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a text tower alone: there is no vision tower");
-  const gh_json *vision = tower_of(root, "vision_config", c->family == GH_CLIP ? "vision_config_dict" : "");
+  const gh_json *vision = tower_of(root, "vision_config", family->older_vision);
+  *c = family->vision;
   int channels = 3;
-  bool head = true;
-  const gh_size sizes[] = {{"image_size", &c->image, 224},
-                           {"patch_size", &c->patch, c->family == GH_CLIP ? 32 : 16},
-                           {"num_channels", &channels, 3}};
-  if (read_tower(err, vision, c->family, &c->tower) || read_sizes(err, vision, sizes, GH_COUNT(sizes)) ||
-      gh_json_opt_bool(err, vision, "vision_use_head", &head))
-    return err->status;
+  const gh_size sizes[] = {
+      {"image_size", &c->image, c->image}, {"patch_size", &c->patch, c->patch}, {"num_channels", &channels, channels}};
+  if (read_tower(err, vision, &c->tower) || read_sizes(err, vision, sizes, GH_COUNT(sizes))) return err->status;
   if (c->image < c->patch) return gh_fail(err, GH_ERROR_FORMAT, "image_size is below patch_size");
   if (channels != 3) return gh_fail(err, GH_ERROR_UNSUPPORTED, "num_channels: %d is not supported (3 is)", channels);
-  if (c->family == GH_CLIP) return read_projection(err, root, vision, towers, &c->projection);
-  if (!head) return gh_fail(err, GH_ERROR_UNSUPPORTED, "vision_use_head false is not supported");
-  c->projection = c->tower.hidden;
-  return GH_OK;
+  return family->read_vision(err, vision, towers == BOTH_TOWERS ? root : vision, c);
 }
 
 static gh_status read_text(gh_error *err, const gh_json *root, void *out) {
   gh_text_config *c = out;
+  const gh_family *family;
   gh_towers towers;
-  *c = (gh_text_config){.eos = 49407};
-  if (read_type(err, root, &c->family, &towers)) return err->status;
+  if (read_type(err, root, &family, &towers)) return err->status;
   if (towers == VISION_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a vision tower alone: there is no text tower");
-  bool clip = c->family == GH_CLIP;
-  const gh_json *text = tower_of(root, "text_config", clip ? "text_config_dict" : "");
-  c->tower = clip ? (gh_transformer){.hidden = 512, .layers = 12, .heads = 8, .mlp = 2048, .causal = true}
-                  : (gh_transformer){.hidden = 768, .layers = 12, .heads = 12, .mlp = 3072};
-  const gh_size sizes[] = {{"vocab_size", &c->vocabulary, clip ? 49408 : 32000},
-                           {"max_position_embeddings", &c->positions, clip ? 77 : 64}};
-  if (read_tower(err, text, c->family, &c->tower) || read_sizes(err, text, sizes, GH_COUNT(sizes))) return err->status;
-  const gh_size head = {"projection_size", &c->projection, c->tower.hidden};
-  if (!clip) return read_sizes(err, text, &head, 1);
-  if (gh_json_opt_int(err, text, "eos_token_id", &c->eos)) return err->status;
-  return read_projection(err, root, text, towers, &c->projection);
+  const gh_json *text = tower_of(root, "text_config", family->older_text);
+  *c = family->text;
+  const gh_size sizes[] = {{"vocab_size", &c->vocabulary, c->vocabulary},
+                           {"max_position_embeddings", &c->positions, c->positions}};
+  if (read_tower(err, text, &c->tower) || read_sizes(err, text, sizes, GH_COUNT(sizes))) return err->status;
+  return family->read_text(err, text, towers == BOTH_TOWERS ? root : text, c);
 }
 
 typedef gh_status gh_config_reader(gh_error *err, const gh_json *root, void *out);

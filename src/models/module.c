@@ -30,8 +30,8 @@ static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const ch
   }
 }
 
-/* As large on average as the initialisation's, from a hash of the index instead of a counter-based generator: a billion
- * of them in a second. */
+/* As large on average as the initialisation's, but from a hash of the index instead of a counter-based generator: a
+ * billion values per second. */
 static void draft(float *values, int64_t n, gh_init init) {
   const float width = (float)(init.kind == GH_INIT_NORMAL ? init.value * sqrt(3.0) : init.value) * 0x1p-31f;
   for (int64_t i = 0; i < n; i++) {
@@ -65,11 +65,12 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-/* What reads it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both: a bias,
- * which products may add before they round, and which LoRA may train after it was made. */
+/* Which ops read it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both. Both:
+ * a linear layer's bias, which products may add before they round, and which LoRA may train after it was made. */
 typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
-static gh_tensor *parameter(gh_module *m, gh_init init, gh_use use, int rank, const int64_t *shape, const char *name) {
+static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
+                            const char *name) {
   if (gh_graph_failed(m->graph)) return NULL;
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
@@ -80,9 +81,10 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_use use, int rank, co
   if (!t) {
     gh_dtype stored = m->trainable || use != USE_PRODUCTS ? GH_F32 : m->storage;
     bool working = use != USE_OTHERS && stored != m->storage;
-    if (gh_store_add(err, m->store, name, stored, rank, shape, &t) ||
-        (working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init))
-      return NULL;
+    if (gh_store_add(err, m->store, name, stored, rank, shape, &t)) return NULL;
+    t->role = role;
+    t->part = m->part;
+    if ((working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init)) return NULL;
   }
   if (m->trainable && t->dtype != GH_F32) {
     gh_graph_fail(m->graph, NULL, "%s was frozen and is stored as %s: it cannot be trained", name,
@@ -93,22 +95,46 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_use use, int rank, co
   return t;
 }
 
+typedef struct gh_long_name { /* holds a gh_name followed by ".weight" */
+  char text[192];
+} gh_long_name;
+
+static gh_long_name formatted(const char *format, va_list args) {
+  gh_long_name name;
+  vsnprintf(name.text, sizeof name.text, format, args);
+  return name;
+}
+
 gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
-  char name[160];
   va_list args;
   va_start(args, format);
-  vsnprintf(name, sizeof name, format, args);
+  gh_long_name name = formatted(format, args);
   va_end(args);
-  return parameter(m, init, USE_PRODUCTS, rank, shape, name);
+  return parameter(m, init, GH_ROLE_MATRIX, USE_PRODUCTS, rank, shape, name.text);
 }
 
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...) {
-  char name[192];
   va_list args;
   va_start(args, format);
-  vsnprintf(name, sizeof name, format, args);
+  gh_long_name name = formatted(format, args);
   va_end(args);
-  return parameter(m, init, USE_OTHERS, rank, shape, name);
+  return parameter(m, init, GH_ROLE_PARAMETER, USE_OTHERS, rank, shape, name.text);
+}
+
+gh_tensor *gh_bias(gh_module *m, gh_init init, int64_t width, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  gh_long_name name = formatted(format, args);
+  va_end(args);
+  return parameter(m, init, GH_ROLE_BIAS, USE_OTHERS, 1, &width, name.text);
+}
+
+gh_tensor *gh_positions(gh_module *m, gh_init init, int64_t tokens, int64_t width, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  gh_long_name name = formatted(format, args);
+  va_end(args);
+  return parameter(m, init, GH_ROLE_POSITIONS, USE_OTHERS, 2, (int64_t[]){tokens, width}, name.text);
 }
 
 gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name) {
@@ -117,6 +143,8 @@ gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *v
   gh_tensor *t = gh_store_find(m->store, name);
   if (t) return t;
   if (gh_store_add(err, m->store, name, GH_F32, rank, shape, &t)) return NULL;
+  t->role = GH_ROLE_TABLE;
+  t->part = m->part;
   return gh_tensor_write(err, gh_graph_device(m->graph), t, values) ? NULL : t;
 }
 
@@ -125,7 +153,7 @@ static void linear_parameters(gh_module *m, const gh_tensor *x, int64_t width, b
   int64_t in = gh_tensor_columns(x);
   gh_init init = gh_init_fan_in(in);
   *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
-  *b = bias ? parameter(m, init, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
+  *b = bias ? parameter(m, init, GH_ROLE_BIAS, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
 }
 
 gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name) {
@@ -155,7 +183,7 @@ gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype r
   if (!x) return NULL;
   int64_t width = gh_tensor_columns(x);
   gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &width, "%s.weight", name);
-  gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &width, "%s.bias", name);
+  gh_tensor *b = gh_bias(m, gh_init_constant(0), width, "%s.bias", name);
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
   return gh_layernorm(m->graph, x, w, b, eps, result);
 }
@@ -163,7 +191,7 @@ gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype r
 gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name) {
   if (!x) return NULL;
   gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &x->shape[1], "%s.weight", name);
-  gh_tensor *b = gh_parameter(m, gh_init_constant(0), 1, &x->shape[1], "%s.bias", name);
+  gh_tensor *b = gh_bias(m, gh_init_constant(0), x->shape[1], "%s.bias", name);
   return gh_groupnorm(m->graph, x, w, b, groups, eps);
 }
 
@@ -173,6 +201,6 @@ gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kerne
   int64_t in = x->shape[1];
   gh_init init = gh_init_fan_in(in * kernel * kernel);
   gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
-  gh_tensor *b = gh_parameter(m, init, 1, &channels, "%s.bias", name);
+  gh_tensor *b = gh_bias(m, init, channels, "%s.bias", name);
   return gh_conv2d(m->graph, x, w, b, geometry);
 }

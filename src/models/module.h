@@ -19,9 +19,10 @@ typedef struct gh_module {
   bool draft;     /* without weights: any numbers of the initialisation's size, quickly; for measuring speed */
   bool trainable; /* every parameter gets a gradient; false leaves what others made trainable as it is */
   /* GH_BF16: mixed precision. Matrices are bf16 (a trained one has a float32 master and a working copy), and so is what
-   * runs between them; the residual stream, vectors of parameters and vectors a sample (modulation) are float32. */
+   * runs between them; the residual stream, vectors of parameters and vectors per sample (modulation) are float32. */
   gh_dtype storage;
   const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
+  gh_part part;        /* of the parameters that it makes; each model's functions set it */
 } gh_module;
 
 typedef enum gh_init_kind { GH_INIT_CONSTANT, GH_INIT_UNIFORM, GH_INIT_NORMAL } gh_init_kind;
@@ -39,8 +40,14 @@ gh_init gh_init_fan_in(int64_t fan_in); /* uniform, +-1/sqrt(fan_in): torch.nn.L
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* The same for one that matrix products alone read, (N, K...): stored as m->storage says. */
+/* The same for one that only matrix products read, (N, K...): stored as m->storage says. */
 gh_tensor *gh_matrix(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Two special cases of gh_parameter: a bias (width); an embedding of positions (tokens, width). */
+gh_tensor *gh_bias(gh_module *m, gh_init init, int64_t width, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+gh_tensor *gh_positions(gh_module *m, gh_init init, int64_t tokens, int64_t width, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
 /* Layers: each fetches its parameters `name`.weight and `name`.bias, and applies itself. */
@@ -56,10 +63,10 @@ gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps
 gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
                          const char *name);
 
-/* A tensor that is computed, not learnt (a table): found by name or created with these values. */
+/* A table, computed and not learnt: found by name or created with these values. */
 gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *values, const char *name);
 
-/* "a%sb" joined in a buffer of its own: parameter paths. */
+/* A formatted name in a buffer of its own: parameter paths. */
 typedef struct gh_name {
   char text[160];
 } gh_name;

@@ -1,5 +1,6 @@
 #include "models/openclip.h"
 #include "base/file.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,26 +10,7 @@
 
 /* ---- keys ---- */
 
-/* A key that must have one value, as JSON's true and false or as a text, with what counts where it is absent. */
-typedef struct gh_rule {
-  const char *key, *value, *absent;
-} gh_rule;
-
-static const gh_rule vision_rules[] = {
-    {"pool_type", "tok", "tok"}, {"pos_embed_type", "learnable", "learnable"}, {"block_type", "default", "default"}};
-static const gh_rule timm_rules[] = {{"timm_pool", "map", "avg"}, {"timm_proj", "none", "linear"}};
-static const gh_rule clip_text_rules[] = {{"pool_type", "argmax", "argmax"},
-                                          {"no_causal_mask", "false", "false"},
-                                          {"proj_bias", "false", "false"},
-                                          {"proj_type", "linear", "linear"},
-                                          {"block_type", "default", "default"}};
-static const gh_rule siglip_text_rules[] = {{"pool_type", "last", "argmax"},
-                                            {"no_causal_mask", "true", "false"},
-                                            {"proj_bias", "true", "false"},
-                                            {"proj_type", "linear", "linear"},
-                                            {"block_type", "default", "default"}};
-
-/* Keys that are read, or that change nothing here: how a model is made, trained or called. */
+/* Keys that are read, or that do not matter here: how a model is made, trained or called. */
 static const char *const model_keys[] = {
     "embed_dim",        "vision_cfg",      "text_cfg",   "quick_gelu",  "custom_text",
     "init_logit_scale", "init_logit_bias", "cast_dtype", "output_dict", NULL};
@@ -52,6 +34,8 @@ static const char *const vision_keys[] = {"image_size",
                                           "timm_proj",
                                           "timm_model_pretrained",
                                           NULL};
+static const char *const no_keys[] = {NULL};
+static const gh_openclip_rule no_rules[] = {{0}};
 static const char *const text_keys[] = {"context_length", "vocab_size",       "width",
                                         "heads",          "layers",           "mlp_ratio",
                                         "act_kwargs",     "norm_kwargs",      "output_tokens",
@@ -75,19 +59,19 @@ static gh_status refuse(gh_error *err, const char *where, const char *key) {
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%.60s: what it says is not supported", where, key);
 }
 
-/* Everything that the object says is among the rules and the keys, or is switched off. */
-static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_rule *rules, size_t n,
+/* Checks the rules, and that every other key of the object is a known one or is switched off. */
+static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_openclip_rule *rules,
                        const char *const *keys) {
-  for (size_t i = 0; i < n; i++) {
-    const gh_json *node = gh_json_member(from, rules[i].key);
+  for (const gh_openclip_rule *rule = rules; rule->key; rule++) {
+    const gh_json *node = gh_json_member(from, rule->key);
     bool absent = gh_json_type_of(node) == GH_JSON_NULL;
-    if (absent ? strcmp(rules[i].absent, rules[i].value) != 0 : !says(node, rules[i].value))
-      return refuse(err, where, rules[i].key);
+    if (absent ? strcmp(rule->absent, rule->value) != 0 : !says(node, rule->value))
+      return refuse(err, where, rule->key);
   }
   for (const gh_json *item = gh_json_first(from); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);
     bool known = is_off(item);
-    for (size_t i = 0; i < n && !known; i++) known = !strcmp(key, rules[i].key);
+    for (const gh_openclip_rule *rule = rules; rule->key && !known; rule++) known = !strcmp(key, rule->key);
     for (size_t i = 0; keys[i] && !known; i++) known = !strcmp(key, keys[i]);
     if (!known) return refuse(err, where, key);
   }
@@ -118,13 +102,13 @@ static gh_status read_tower(gh_error *err, const gh_json *model, const gh_json *
   double ratio = 4, eps = 1e-5;
   bool quick = false;
   const gh_json *act = gh_json_member(from, "act_kwargs"), *norm = gh_json_member(from, "norm_kwargs");
-  static const gh_rule tanh_rule[] = {{"approximate", "tanh", "none"}};
-  static const char *const norm_keys[] = {"eps", NULL}, *const none[] = {NULL};
+  static const gh_openclip_rule tanh_rule[] = {{"approximate", "tanh", "none"}, {0}};
+  static const char *const norm_keys[] = {"eps", NULL};
   bool tanh = gh_json_count(act) && !says(gh_json_member(act, "approximate"), "none");
   if (gh_json_opt_bool(err, model, "quick_gelu", &quick) || gh_json_opt_double(err, from, "mlp_ratio", &ratio) ||
       gh_json_opt_double(err, norm, "eps", &eps))
     return gh_fail_in(err, "%s", where);
-  if (check(err, norm, where, NULL, 0, norm_keys) || (tanh && check(err, act, where, tanh_rule, 1, none)))
+  if (check(err, norm, where, no_rules, norm_keys) || (tanh && check(err, act, where, tanh_rule, no_keys)))
     return err->status;
   if (!(ratio * t->hidden >= 1) || ratio * t->hidden > LARGEST_SIZE || !(eps > 0))
     return gh_fail(err, GH_ERROR_FORMAT, "%s: mlp_ratio or eps is out of range", where);
@@ -136,124 +120,106 @@ static gh_status read_tower(gh_error *err, const gh_json *model, const gh_json *
   return GH_OK;
 }
 
-/* "model_cfg", checked, with its name of a timm model, NULL where the vision tower is open_clip's own. */
-static gh_status open_model(gh_error *err, const gh_json *root, const gh_json **model, const char **timm) {
-  *model = gh_json_member(root, "model_cfg");
-  *timm = NULL;
+/* "model_cfg", its keys checked, and its family. */
+typedef struct gh_openclip_model {
+  const gh_json *root;
+  const gh_family *family;
+  const char *timm;           /* the name of timm's vision tower; NULL: open_clip's own ViT */
+  const gh_timm_tower *tower; /* of that name; NULL: no family has it */
+} gh_openclip_model;
+
+/* A timm tower that no family has does not matter to the text tower: the first family with timm towers reads that. */
+static void find_family(gh_openclip_model *m) {
+  for (const gh_family *const *f = gh_families; *f && !m->tower; f++) {
+    const gh_timm_tower *t = (*f)->openclip.timm;
+    if (!m->timm != !t) continue;
+    if (!m->family) m->family = *f;
+    for (; t && t->name && !m->tower; t++)
+      if (!strcmp(t->name, m->timm)) m->family = *f, m->tower = t;
+  }
+}
+
+static gh_status open_model(gh_error *err, const gh_json *root, gh_openclip_model *m) {
+  *m = (gh_openclip_model){.root = gh_json_member(root, "model_cfg")};
   for (int i = 0; i < 3; i++) {
     static const char *const names[] = {NULL, "vision_cfg", "text_cfg"};
-    const gh_json *node = names[i] ? gh_json_member(*model, names[i]) : *model;
+    const gh_json *node = names[i] ? gh_json_member(m->root, names[i]) : m->root;
     if (gh_json_type_of(node) != GH_JSON_OBJECT)
       return gh_fail(err, GH_ERROR_FORMAT, "%s: expected an object", names[i] ? names[i] : "model_cfg");
   }
-  if (check(err, *model, "model_cfg", NULL, 0, model_keys)) return err->status;
-  const gh_json *name = gh_json_at(*model, "vision_cfg." TIMM);
-  return gh_json_type_of(name) == GH_JSON_NULL ? GH_OK : gh_json_to_string(err, name, TIMM, timm);
+  if (check(err, m->root, "model_cfg", no_rules, model_keys)) return err->status;
+  const gh_json *name = gh_json_at(m->root, "vision_cfg." TIMM);
+  if (gh_json_type_of(name) != GH_JSON_NULL && gh_json_to_string(err, name, TIMM, &m->timm)) return err->status;
+  find_family(m);
+  return GH_OK;
 }
 
 /* ---- the vision tower ---- */
 
-#define SIGLIP(wide, depth, groups, between, act)                                                                      \
-  { .hidden = wide, .layers = depth, .heads = groups, .mlp = between, .eps = 1e-6, .activation = act }
-#define BASE(act)   SIGLIP(768, 12, 12, 3072, act)
-#define LARGE(act)  SIGLIP(1024, 24, 16, 4096, act)
-#define SO400M(act) SIGLIP(1152, 27, 16, 4304, act)
+static const char *title_of_timm(const gh_family *family) { return family->openclip.timm ? family->title : NULL; }
 
-/* timm's SigLIP towers: the older ones have the exact GELU. */
-static const struct {
-  const char *name;
-  int patch;
-  gh_transformer tower;
-} timm_towers[] = {{"vit_base_patch16_siglip_224", 16, BASE(GH_GELU_ERF)},
-                   {"vit_base_patch16_siglip_256", 16, BASE(GH_GELU_ERF)},
-                   {"vit_base_patch16_siglip_384", 16, BASE(GH_GELU_ERF)},
-                   {"vit_base_patch16_siglip_512", 16, BASE(GH_GELU_ERF)},
-                   {"vit_base_patch32_siglip_256", 32, BASE(GH_GELU_TANH)},
-                   {"vit_large_patch16_siglip_256", 16, LARGE(GH_GELU_ERF)},
-                   {"vit_large_patch16_siglip_384", 16, LARGE(GH_GELU_ERF)},
-                   {"vit_large_patch16_siglip_512", 16, LARGE(GH_GELU_TANH)},
-                   {"vit_so400m_patch14_siglip_224", 14, SO400M(GH_GELU_ERF)},
-                   {"vit_so400m_patch14_siglip_378", 14, SO400M(GH_GELU_ERF)},
-                   {"vit_so400m_patch14_siglip_384", 14, SO400M(GH_GELU_ERF)},
-                   {"vit_so400m_patch16_siglip_256", 16, SO400M(GH_GELU_TANH)},
-                   {"vit_so400m_patch16_siglip_384", 16, SO400M(GH_GELU_TANH)},
-                   {"vit_so400m_patch16_siglip_512", 16, SO400M(GH_GELU_TANH)}};
-
-static gh_status read_timm(gh_error *err, const gh_json *from, const char *name, gh_vision_config *c) {
-  for (size_t i = 0; i < GH_COUNT(timm_towers); i++) {
-    if (strcmp(timm_towers[i].name, name)) continue;
-    c->tower = timm_towers[i].tower;
-    c->patch = timm_towers[i].patch;
-    return check(err, from, "model_cfg.vision_cfg", timm_rules, GH_COUNT(timm_rules), vision_keys);
-  }
-  return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                 "model_cfg.vision_cfg." TIMM ": the tower %.100s is not supported (SigLIP's are)", name);
+static gh_status read_timm(gh_error *err, const gh_openclip_model *m, const gh_json *from, gh_vision_config *c) {
+  if (!m->tower)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "model_cfg.vision_cfg." TIMM ": the tower %.100s is not supported (%s's are)", m->timm,
+                   gh_family_list(title_of_timm).text);
+  c->tower = m->tower->tower;
+  c->patch = m->tower->patch;
+  return check(err, from, "model_cfg.vision_cfg", m->family->openclip.vision, vision_keys);
 }
 
-static gh_status read_own(gh_error *err, const gh_json *model, const gh_json *from, gh_vision_config *c) {
+static gh_status read_own(gh_error *err, const gh_openclip_model *m, const gh_json *from, gh_vision_config *c) {
   static const char where[] = "model_cfg.vision_cfg";
   int head = 64;
   const gh_size sizes[] = {{"width", &c->tower.hidden, 768},
                            {"layers", &c->tower.layers, 12},
                            {"head_width", &head, 64},
                            {"patch_size", &c->patch, 16}};
-  if (check(err, from, where, vision_rules, GH_COUNT(vision_rules), vision_keys)) return err->status;
+  if (check(err, from, where, m->family->openclip.vision, vision_keys)) return err->status;
   if (gh_json_type_of(gh_json_member(from, "layers")) == GH_JSON_ARRAY)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.layers: a ResNet is not supported", where);
   if (read_sizes(err, from, where, sizes, GH_COUNT(sizes))) return err->status;
   if (head > c->tower.hidden) return gh_fail(err, GH_ERROR_FORMAT, "%s: head_width is above width", where);
   c->tower.heads = c->tower.hidden / head;
-  return read_tower(err, model, from, where, &c->tower);
+  return read_tower(err, m->root, from, where, &c->tower);
 }
 
 gh_status gh_openclip_vision(gh_error *err, const gh_json *root, gh_vision_config *c) {
-  const gh_json *model;
-  const char *timm;
-  if (open_model(err, root, &model, &timm)) return err->status;
-  const gh_json *from = gh_json_member(model, "vision_cfg");
-  *c = (gh_vision_config){.family = timm ? GH_SIGLIP : GH_CLIP};
+  gh_openclip_model m;
+  if (open_model(err, root, &m)) return err->status;
+  const gh_json *from = gh_json_member(m.root, "vision_cfg");
+  *c = (gh_vision_config){.family = m.family};
   const gh_size width = {"embed_dim", &c->projection, 0}, image = {"image_size", &c->image, 224};
-  if (read_sizes(err, model, "model_cfg", &width, 1) || read_sizes(err, from, "model_cfg.vision_cfg", &image, 1) ||
-      (timm ? read_timm(err, from, timm, c) : read_own(err, model, from, c)))
+  if (read_sizes(err, m.root, "model_cfg", &width, 1) || read_sizes(err, from, "model_cfg.vision_cfg", &image, 1) ||
+      (m.timm ? read_timm : read_own)(err, &m, from, c))
     return err->status;
   if (c->image < c->patch) return gh_fail(err, GH_ERROR_FORMAT, "image_size is below patch_size");
-  if (timm && c->projection != c->tower.hidden)
-    return gh_fail(err, GH_ERROR_FORMAT, "model_cfg.embed_dim: %d; %s gives %d", c->projection, timm, c->tower.hidden);
+  if (m.timm && c->projection != c->tower.hidden)
+    return gh_fail(err, GH_ERROR_FORMAT, "model_cfg.embed_dim: %d; %s gives %d", c->projection, m.timm,
+                   c->tower.hidden);
   return GH_OK;
 }
 
 /* ---- the text tower ---- */
 
-/* What it does to a line before the tokens: SigLIP's tokenizer does that here too, CLIP's does not. */
-static gh_status check_tokenizer(gh_error *err, const gh_json *from, bool siglip) {
-  const gh_json *how = gh_json_member(from, "tokenizer_kwargs");
-  static const char *const none[] = {NULL};
-  static const gh_rule clean[] = {{"clean", "canonicalize", "canonicalize"}};
-  return check(err, how, "model_cfg.text_cfg.tokenizer_kwargs", clean, siglip, none);
-}
-
 gh_status gh_openclip_text(gh_error *err, const gh_json *root, gh_text_config *c) {
-  static const char where[] = "model_cfg.text_cfg";
-  const gh_json *model;
-  const char *timm;
-  if (open_model(err, root, &model, &timm)) return err->status;
-  const gh_json *from = gh_json_member(model, "text_cfg");
-  /* CLIP: the greatest id of a line is its end, which is what eos_token_id 2 asks for. */
-  *c = (gh_text_config){.family = timm ? GH_SIGLIP : GH_CLIP, .eos = timm ? 1 : 2};
-  c->tower.causal = !timm;
+  static const char where[] = "model_cfg.text_cfg", how[] = "model_cfg.text_cfg.tokenizer_kwargs";
+  gh_openclip_model m;
+  if (open_model(err, root, &m)) return err->status;
+  const gh_json *from = gh_json_member(m.root, "text_cfg");
+  const gh_family *family = m.family;
+  *c = (gh_text_config){.family = family, .eos = family->openclip.eos, .tower.causal = family->text.tower.causal};
   const gh_size width = {"embed_dim", &c->projection, 0};
   const gh_size sizes[] = {{"width", &c->tower.hidden, 512},
                            {"layers", &c->tower.layers, 12},
                            {"heads", &c->tower.heads, 8},
                            {"vocab_size", &c->vocabulary, 49408},
                            {"context_length", &c->positions, 77}};
-  gh_status status = read_sizes(err, model, "model_cfg", &width, 1);
-  if (!status)
-    status = timm ? check(err, from, where, siglip_text_rules, GH_COUNT(siglip_text_rules), text_keys)
-                  : check(err, from, where, clip_text_rules, GH_COUNT(clip_text_rules), text_keys);
-  if (!status) status = check_tokenizer(err, from, timm != NULL);
+  gh_status status = read_sizes(err, m.root, "model_cfg", &width, 1);
+  if (!status) status = check(err, from, where, family->openclip.text, text_keys);
+  if (!status) status = check(err, gh_json_member(from, "tokenizer_kwargs"), how, family->openclip.tokenizer, no_keys);
   if (!status) status = read_sizes(err, from, where, sizes, GH_COUNT(sizes));
-  return status ? status : read_tower(err, model, from, where, &c->tower);
+  return status ? status : read_tower(err, m.root, from, where, &c->tower);
 }
 
 /* ---- the folder ---- */

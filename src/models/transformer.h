@@ -1,4 +1,4 @@
-/* The pre-norm transformer that CLIP's and SigLIP's towers share, under transformers' names. */
+/* The pre-norm transformer that the families' towers share, under transformers' names. */
 #ifndef GH_MODELS_TRANSFORMER_H
 #define GH_MODELS_TRANSFORMER_H
 
@@ -14,7 +14,7 @@ typedef struct gh_transformer {
 const char *gh_activation_name(gh_activation_kind kind); /* as config.json writes it; NULL: no tower has it */
 bool gh_activation_find(const char *name, gh_activation_kind *out);
 
-/* x (B, N, hidden) through `prefix`.encoder.layers.0, 1, ... A segment of recomputation a layer. */
+/* x (B, N, hidden) through `prefix`.encoder.layers.0, 1, ... Each layer is a segment of recomputation. */
 gh_tensor *gh_transformer_layers(gh_module *m, const gh_transformer *t, gh_tensor *x, const char *prefix);
 
 /* fc2(activation(fc1(x))) of `name`.fc1 and `name`.fc2. */

@@ -1,18 +1,13 @@
 #include "models/vision.h"
-#include "base/text.h"
+#include "models/family.h"
 #include "models/lora.h"
-
-gh_status gh_vision_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_vision_config *c) {
-  gh_preprocess_family family = c->family == GH_SIGLIP ? GH_PREPROCESS_SIGLIP : GH_PREPROCESS_CLIP;
-  return gh_preprocess_read(err, out, folder, family, c->image);
-}
 
 int64_t gh_vision_patches(const gh_vision_config *c) {
   int64_t side = c->image / c->patch;
   return side * side;
 }
 
-int64_t gh_vision_tokens(const gh_vision_config *c) { return gh_vision_patches(c) + (c->family == GH_CLIP); }
+int64_t gh_vision_tokens(const gh_vision_config *c) { return gh_vision_patches(c) + c->family->class_tokens; }
 
 /* What a convolution without padding sees of (B, 3, S, S): the whole patches from the top left. */
 static gh_tensor *whole_patches(gh_graph *g, gh_tensor *x, int64_t patch) {
@@ -31,16 +26,14 @@ gh_tensor *gh_vision_patch_embedding(gh_module *m, const gh_vision_config *c, gh
   static const char name[] = "vision_model.embeddings.patch_embedding";
   gh_init init = bias ? gh_init_fan_in(columns) : gh_init_normal(0.02);
   gh_tensor *w = gh_matrix(m, init, 4, (int64_t[]){hidden, 3, c->patch, c->patch}, "%s.weight", name);
-  gh_tensor *b = bias ? gh_parameter(m, gh_init_constant(0), 1, &hidden, "%s.bias", name) : NULL;
+  gh_tensor *b = bias ? gh_bias(m, gh_init_constant(0), hidden, "%s.bias", name) : NULL;
   if (m->lora) gh_lora_bias_layer(m, b, name, false);
   gh_tensor *patches = gh_patchify(m->graph, whole_patches(m->graph, pixels, c->patch), c->patch);
   return gh_linear(m->graph, patches, gh_reshape(m->graph, w, 2, (int64_t[]){hidden, columns}), b);
 }
 
-bool gh_vision_past_adapter(const char *layer) { return gh_ends_with(layer, ".head.attention.out_proj"); }
-
 gh_tensor *gh_vision_tower(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
+  m->part = GH_PART_ENCODER;
   if (local) *local = NULL;
-  if (!pixels) return NULL;
-  return c->family == GH_SIGLIP ? gh_siglip_vision(m, c, pixels, local) : gh_clip_vision(m, c, pixels, local);
+  return pixels ? c->family->vision_tower(m, c, pixels, local) : NULL;
 }

@@ -1,77 +1,52 @@
 #include "models/weights.h"
 #include "base/file.h"
-#include "models/module.h"
-#include "models/openclip.h"
+#include "models/family.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- OpenAI's names, which are OpenCLIP's; and its SigLIP, whose vision tower is timm's ---- */
+/* ---- names ---- */
 
-#define TIMM_PATCHES   "visual.trunk.patch_embed.proj.weight"
-#define TIMM_POSITIONS "visual.trunk.pos_embed"
-#define TIMM_QUERY     "visual.trunk.attn_pool.q."
-#define TIMM_KEYS      "visual.trunk.attn_pool.kv." /* and values */
-
-/* One of theirs and ours; a prefix of whole names, so "ln_pre" serves weight and bias. */
-typedef struct gh_renaming {
-  const char *from, *to;
-} gh_renaming;
-
-static const gh_renaming outer[] = {
-    {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
-    {"visual.conv1.", "vision_model.embeddings.patch_embedding."},
-    {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
-    {"visual.ln_pre.", "vision_model.pre_layrnorm."},
-    {"visual.ln_post.", "vision_model.post_layernorm."},
-    {"visual.proj", "visual_projection.weight"},
-    {"token_embedding.", "text_model.embeddings.token_embedding."},
-    {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
-    {"ln_final.", "text_model.final_layer_norm."},
-    {"text_projection", "text_projection.weight"},
-    {"text_projection.", "text_model.head."},
-    {"visual.trunk.patch_embed.proj.", "vision_model.embeddings.patch_embedding."},
-    {TIMM_POSITIONS, "vision_model.embeddings.position_embedding.weight"},
-    {"visual.trunk.norm.", "vision_model.post_layernorm."},
-    {"visual.trunk.attn_pool.latent", "vision_model.head.probe"},
-    {"visual.trunk.attn_pool.proj.", "vision_model.head.attention.out_proj."},
-    {"visual.trunk.attn_pool.norm.", "vision_model.head.layernorm."},
-    {"visual.trunk.attn_pool.mlp.", "vision_model.head.mlp."},
+/* The text tower of OpenAI's files and open_clip's. */
+static const gh_renaming text_names[] = {
+    {.from = "token_embedding.", .to = "text_model.embeddings.token_embedding."},
+    {.from = "positional_embedding", .to = "text_model.embeddings.position_embedding.weight"},
+    {.from = "ln_final.", .to = "text_model.final_layer_norm."},
+    {0},
 };
+#define TEXT_LAYERS "transformer.resblocks."
 
-static const gh_renaming towers[] = {{"visual.transformer.resblocks.", "vision_model.encoder.layers."},
-                                     {"visual.trunk.blocks.", "vision_model.encoder.layers."},
-                                     {"transformer.resblocks.", "text_model.encoder.layers."}};
+/* Inside a layer, OpenAI's and timm's. */
+static const gh_renaming inner[] = {{.from = "ln_1.", .to = "layer_norm1."},
+                                    {.from = "ln_2.", .to = "layer_norm2."},
+                                    {.from = "norm1.", .to = "layer_norm1."},
+                                    {.from = "norm2.", .to = "layer_norm2."},
+                                    {.from = "attn.out_proj.", .to = "self_attn.out_proj."},
+                                    {.from = "attn.proj.", .to = "self_attn.out_proj."},
+                                    {.from = "mlp.c_fc.", .to = "mlp.fc1."},
+                                    {.from = "mlp.c_proj.", .to = "mlp.fc2."},
+                                    {.from = "mlp.fc1.", .to = "mlp.fc1."},
+                                    {.from = "mlp.fc2.", .to = "mlp.fc2."},
+                                    {0}};
 
-static const gh_renaming inner[] = {{"ln_1.", "layer_norm1."},
-                                    {"ln_2.", "layer_norm2."},
-                                    {"norm1.", "layer_norm1."},
-                                    {"norm2.", "layer_norm2."},
-                                    {"attn.out_proj.", "self_attn.out_proj."},
-                                    {"attn.proj.", "self_attn.out_proj."},
-                                    {"mlp.c_fc.", "mlp.fc1."},
-                                    {"mlp.c_proj.", "mlp.fc2."},
-                                    {"mlp.fc1.", "mlp.fc1."},
-                                    {"mlp.fc2.", "mlp.fc2."}};
-
-/* What holds q, k and v one under the other: before "weight" or "bias". */
+/* Prefixes of "weight" and "bias" that hold q, k and v, stacked. */
 static const char *const packed[] = {"attn.in_proj_", "attn.qkv."};
 
-/* The matrices that those files hold for x W and not for x W^T. */
-static const char *const turned[] = {"visual.proj", "text_projection"};
-
-/* The new name, or an empty one where none of the n applies. */
-static gh_name renamed(const gh_renaming *table, size_t n, const char *name) {
-  for (size_t i = 0; i < n; i++) {
-    size_t length = strlen(table[i].from);
-    bool whole = table[i].from[length - 1] != '.';
-    if (!strncmp(name, table[i].from, length) && (!whole || !name[length]))
-      return gh_name_make("%s%s", table[i].to, name + length);
+/* The first row that applies, NULL if none does; *rest is what follows its name. */
+static const gh_renaming *find(const gh_renaming *table, const char *name, const char **rest) {
+  for (const gh_renaming *row = table; row->from; row++) {
+    size_t length = strlen(row->from);
+    bool prefix = row->from[length - 1] == '.';
+    *rest = name + length;
+    if (!strncmp(name, row->from, length) && (prefix || !name[length])) return row;
   }
-  return (gh_name){0};
+  return NULL;
 }
 
-/* ---- the tensors seen anew ---- */
+bool gh_weights_of_vision(const char *name) { return gh_starts_with(name, "vision_model."); }
+bool gh_weights_of_text(const char *name) { return gh_starts_with(name, "text_"); }
+
+/* ---- tensors under their new names ---- */
 
 typedef struct gh_view {
   const gh_safetensors *file;
@@ -80,7 +55,7 @@ typedef struct gh_view {
   gh_strings names;
   void **owned;
   size_t owned_count;
-  bool siglip;
+  const gh_weight_names *theirs;
 } gh_view;
 
 static gh_status add(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
@@ -91,7 +66,7 @@ static gh_status add(gh_error *err, gh_view *v, gh_st_tensor t, const char *name
 }
 
 /* (R, C) -> (C, R), in memory of its own. */
-static gh_status add_turned(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
+static gh_status add_transposed(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
   size_t size = gh_st_dtype_bytes(t.dtype);
   char *to = gh_alloc(err, GH_MAX(t.bytes, 1), 1);
   if (!to) return GH_ERROR_MEMORY;
@@ -107,7 +82,7 @@ static gh_status add_turned(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return add(err, v, t, name);
 }
 
-/* A packed weight or bias, whose rows are those of q, k and v. */
+/* A packed weight or bias: the rows of q, then k, then v. */
 static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *kind) {
   static const char *const parts[3] = {"q_proj", "k_proj", "v_proj"};
   if (t.rank < 1 || t.shape[0] % 3)
@@ -124,16 +99,18 @@ static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return status;
 }
 
-static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *rest) {
-  gh_name name = renamed(inner, GH_COUNT(inner), rest);
+static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *name) {
+  const char *rest;
   for (size_t i = 0; i < GH_COUNT(packed); i++)
-    if (gh_starts_with(rest, packed[i])) return add_packed(err, v, t, layer, rest + strlen(packed[i]));
-  return add(err, v, t, name.text[0] ? gh_name_make("%s.%s", layer, name.text).text : t.name);
+    if (gh_starts_with(name, packed[i])) return add_packed(err, v, t, layer, name + strlen(packed[i]));
+  const gh_renaming *row = find(inner, name, &rest);
+  return add(err, v, t, row ? gh_name_make("%s.%s%s", layer, row->to, rest).text : t.name);
 }
 
-/* Queries above keys and values, as torch.nn.MultiheadAttention has them: "weight" or "bias". */
-static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *kind) {
-  const gh_st_tensor *more = gh_safetensors_find(v->file, gh_name_make(TIMM_KEYS "%s", kind).text);
+/* Stacks another tensor, of twice as many rows, below this one: keys and values below queries, as in
+ * torch.nn.MultiheadAttention. */
+static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
+  const gh_st_tensor *more = gh_safetensors_find(v->file, other);
   bool fit = more && more->dtype == t.dtype && more->rank == t.rank && t.rank >= 1 && more->bytes == 2 * t.bytes &&
              more->shape[0] == 2 * t.shape[0];
   if (!fit) return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no keys and values of its size", t.file, t.name);
@@ -146,43 +123,53 @@ static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   t.shape[0] *= 3;
   t.elements *= 3;
   t.bytes *= 3;
-  return add(err, v, t, gh_name_make("vision_model.head.attention.in_proj_%s", kind).text);
+  return add(err, v, t, name);
 }
 
-/* timm's (1, N, C) is ours (N, C); numbers are of one element. */
-static gh_st_tensor reshaped(gh_st_tensor t, const char *name) {
-  if (!strcmp(name, TIMM_POSITIONS) && t.rank == 3 && t.shape[0] == 1) {
-    t.rank = 2;
-    t.shape[0] = t.shape[1];
-    t.shape[1] = t.shape[2];
+static gh_status add_reformed(gh_error *err, gh_view *v, gh_st_tensor t, const gh_renaming *row, const char *rest) {
+  const gh_name name = gh_name_make("%s%s", row->to ? row->to : "", rest);
+  switch (row->reform) {
+  case GH_LEFT_OUT:
+    return GH_OK;
+  case GH_JOINED:
+    return add_joined(err, v, t, gh_name_make("%s%s", row->with, rest).text, name.text);
+  case GH_TRANSPOSED:
+    return t.rank == 2 ? add_transposed(err, v, t, name.text) : add(err, v, t, name.text);
+  case GH_SQUEEZED:
+    if (t.rank == 3 && t.shape[0] == 1) t.rank = 2, t.shape[0] = t.shape[1], t.shape[1] = t.shape[2];
+    break;
+  case GH_VECTOR_OF_ONE:
+    if (t.rank == 0) t.rank = 1, t.shape[0] = 1;
+    break;
+  case GH_AS_IT_IS:
+    break;
   }
-  if (gh_starts_with(name, "logit_") && t.rank == 0) t.rank = 1, t.shape[0] = 1;
-  return t;
+  return add(err, v, t, name.text);
 }
 
 static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
-  const char *name = gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some have it in front */
+  const char *const towers[][2] = {{v->theirs->layers, "vision_model.encoder.layers."},
+                                   {TEXT_LAYERS, "text_model.encoder.layers."}};
+  const char *name =
+      gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some files have this prefix */
+  const char *rest;
   for (size_t i = 0; i < GH_COUNT(towers); i++) {
-    size_t length = strlen(towers[i].from), digits;
-    if (strncmp(name, towers[i].from, length)) continue;
+    size_t length = strlen(towers[i][0]), digits;
+    if (strncmp(name, towers[i][0], length)) continue;
     digits = strspn(name + length, "0123456789");
     if (digits < 1 || digits > 4 || name[length + digits] != '.') continue;
-    gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
+    gh_name layer = gh_name_make("%s%.*s", towers[i][1], (int)digits, name + length);
     return add_inner(err, v, *t, layer.text, name + length + digits + 1);
   }
-  if (gh_starts_with(name, TIMM_KEYS)) return GH_OK; /* joined with the queries */
-  if (gh_starts_with(name, TIMM_QUERY)) return add_joined(err, v, *t, name + strlen(TIMM_QUERY));
-  gh_name fresh = renamed(outer, GH_COUNT(outer), name);
-  if (v->siglip) return add(err, v, reshaped(*t, name), fresh.text[0] ? fresh.text : t->name);
-  for (size_t i = 0; i < GH_COUNT(turned); i++)
-    if (!strcmp(name, turned[i]) && t->rank == 2) return add_turned(err, v, *t, fresh.text);
-  return add(err, v, *t, fresh.text[0] ? fresh.text : t->name);
+  const gh_renaming *row = find(v->theirs->renamings, name, &rest);
+  if (!row) row = find(text_names, name, &rest);
+  return row ? add_reformed(err, v, *t, row, rest) : add(err, v, *t, t->name);
 }
 
-static gh_status remap_names(gh_error *err, gh_safetensors *file, bool siglip) {
+static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weight_names *theirs) {
   size_t n = gh_safetensors_count(file);
   gh_view v = {.file = file,
-               .siglip = siglip,
+               .theirs = theirs,
                .tensors = gh_alloc(err, 3 * n, sizeof(gh_st_tensor)),
                .owned = gh_alloc(err, n, sizeof(void *))};
   gh_status status = v.tensors && v.owned ? GH_OK : GH_ERROR_MEMORY;
@@ -192,7 +179,7 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, bool siglip) {
   return status ? status : seen;
 }
 
-/* A folder that open_clip's file describes may hold another package's view of the weights too, as timm's do. */
+/* A folder that open_clip's file describes may also hold the weights as another package names them, as timm's do. */
 static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
   *out = NULL;
@@ -205,10 +192,12 @@ static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path
 }
 
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path) {
+  const gh_weight_names *theirs = NULL;
   gh_status status = open_file(err, out, path);
-  bool siglip = !status && gh_safetensors_find(*out, TIMM_PATCHES);
-  if (status || (!siglip && !gh_safetensors_find(*out, "visual.conv1.weight"))) return status;
-  status = remap_names(err, *out, siglip);
+  for (const gh_family *const *f = gh_families; !status && !theirs && *f; f++)
+    if (gh_safetensors_find(*out, (*f)->weights.marker)) theirs = &(*f)->weights;
+  if (status || !theirs) return status;
+  status = remap_names(err, *out, theirs);
   if (!status) return GH_OK;
   gh_safetensors_close(*out);
   *out = NULL;

@@ -3,7 +3,7 @@
 #include "ops/sample.h"
 
 static gh_status want_persistent(gh_graph *g, const gh_node *node, int input) {
-  if (node->in[input] && node->in[input]->role == GH_PERSISTENT) return GH_OK;
+  if (node->in[input] && node->in[input]->lifetime == GH_PERSISTENT) return GH_OK;
   return gh_graph_fail(g, node, "input %d is written and so must be a persistent tensor", input);
 }
 

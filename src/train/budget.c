@@ -27,14 +27,6 @@ static void name_largest(gh_budget *b, const gh_store *store, const gh_graph *gr
                              (double)gh_tensor_bytes(top[i]) / 1048576);
 }
 
-static bool is_parameter(const gh_tensor *t) { /* the trainer's own tensors have these names */
-  static const char *const others[] = {"grad.", "adam.", "bf16.", "input.", "rope.", "guidance."};
-  if ((t->dtype != GH_F32 && t->dtype != GH_BF16) || !t->rank || !strcmp(t->name, "squares")) return false;
-  for (size_t i = 0; i < GH_COUNT(others); i++)
-    if (!strncmp(t->name, others[i], strlen(others[i]))) return false;
-  return true;
-}
-
 int64_t gh_budget_peak(const gh_budget *b) {
   return GH_MAX(b->lasting_bytes + b->step_bytes + b->evaluation_bytes, b->start_bytes);
 }
@@ -43,7 +35,7 @@ void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step
   *b = (gh_budget){0};
   for (int i = 0; i < gh_store_count(store); i++) {
     const gh_tensor *t = gh_store_at(store, i);
-    if (is_parameter(t)) *(t->trainable ? &b->parameters_trained : &b->parameters_frozen) += gh_tensor_elements(t);
+    if (gh_is_parameter(t)) *(t->trainable ? &b->parameters_trained : &b->parameters_frozen) += gh_tensor_elements(t);
   }
   b->lasting_bytes = gh_store_bytes(store);
   b->step_bytes = gh_graph_peak_bytes(step->graph) + gh_graph_peak_bytes(update->graph);

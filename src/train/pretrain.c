@@ -208,7 +208,7 @@ static gh_status start_biases(gh_error *err, gh_loop *l) {
   gh_status status = GH_OK;
   for (int i = 0; i < l->update.count && !status; i++) {
     gh_tensor *t = l->update.parameters[i];
-    if (!gh_ends_with(t->name, ".bias")) continue;
+    if (t->role != GH_ROLE_BIAS) continue;
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
     status = values ? gh_tensor_read(err, l->device, t, values) : GH_ERROR_MEMORY;
     if (!status) start_bias(t->name, values, gh_tensor_elements(t));

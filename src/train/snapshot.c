@@ -12,8 +12,7 @@ typedef enum gh_kind { KIND_DENOISER, KIND_ADAPTER, KIND_ENCODER, KINDS } gh_kin
 static const char *const files[KINDS] = {"denoiser.safetensors", "adapter_model.safetensors", "encoder.safetensors"};
 
 static gh_kind kind_of(const gh_tensor *t, bool lora) {
-  bool encoder = gh_starts_with(t->name, "vision_model.") || gh_starts_with(t->name, "visual_projection.");
-  return !encoder ? KIND_DENOISER : lora ? KIND_ADAPTER : KIND_ENCODER;
+  return t->part != GH_PART_ENCODER ? KIND_DENOISER : lora ? KIND_ADAPTER : KIND_ENCODER;
 }
 
 static bool is_trained(const gh_update *u, const char *name) {
@@ -26,7 +25,7 @@ static bool is_trained(const gh_update *u, const char *name) {
 static gh_name file_name(const gh_update *u, const gh_tensor *t, gh_kind kind) {
   if (kind != KIND_ADAPTER) return gh_name_make("%s", t->name);
   int layer = (int)(strlen(t->name) - strlen(".bias"));
-  if (!gh_ends_with(t->name, ".bias") || !is_trained(u, gh_name_make("%.*s.lora_A.weight", layer, t->name).text))
+  if (t->role != GH_ROLE_BIAS || !is_trained(u, gh_name_make("%.*s.lora_A.weight", layer, t->name).text))
     return gh_name_make("base_model.model.%s", t->name);
   return gh_name_make("base_model.model.%.*s.base_layer.bias", layer, t->name);
 }
@@ -69,7 +68,7 @@ static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
   gh_status status = targets ? GH_OK : err->status;
   for (int i = 0; i < u->count && !status; i++) {
     const char *name = u->parameters[i]->name;
-    if (!gh_ends_with(name, tail)) continue;
+    if (u->parameters[i]->role != GH_ROLE_LORA_A) continue;
     gh_name module = gh_name_make("%.*s", (int)(strlen(name) - strlen(tail)), name);
     status = gh_json_put_string(err, targets, NULL, module.text);
   }

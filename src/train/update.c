@@ -18,6 +18,8 @@ static gh_status collect(gh_error *err, gh_store *store, gh_update *u) {
     if (gh_step_tensor(err, store, gh_name_make("adam.m.%s", p->name).text, p->rank, p->shape, &u->m[i]) ||
         gh_step_tensor(err, store, gh_name_make("adam.v.%s", p->name).text, p->rank, p->shape, &u->v[i]))
       return err->status;
+    u->m[i]->role = u->v[i]->role = GH_ROLE_MOMENT;
+    u->m[i]->part = u->v[i]->part = p->part;
   }
   return GH_OK;
 }

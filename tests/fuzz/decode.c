@@ -1,7 +1,7 @@
 #include "decode.h"
 
 #include "fuzz.h"
-#include "io/preprocess.h"
+#include "models/family.h"
 
 enum { SIDE = 8, MOST_PIXELS = 1 << 16 };
 
@@ -15,7 +15,7 @@ int fuzz_decode(const uint8_t *data, size_t size) {
     return 0;
   }
   FUZZ_CHECK(image.width > 0 && image.height > 0 && (int64_t)image.width * image.height <= GH_IMAGE_MAX_PIXELS);
-  gh_preprocess_defaults(&how, size % 2 ? GH_PREPROCESS_CLIP : GH_PREPROCESS_SIGLIP, SIDE);
+  gh_preprocess_defaults(&how, size % 2 ? &gh_clip.processor : &gh_siglip.processor, SIDE);
   if ((int64_t)image.width * image.height <= MOST_PIXELS &&
       !gh_preprocess_image(&err, pixels, normalized, &how, &image))
     for (int i = 0; i < 3 * SIDE * SIDE; i++) FUZZ_CHECK(pixels[i] >= 0 && pixels[i] <= 1);

@@ -2,7 +2,7 @@
 # sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
 if(GH_SANITIZE AND NOT GH_FUZZ)
   file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/train/config*.c src/models/adapter.c
-       src/models/model_config.c src/models/openclip.c src/models/weights.c)
+       src/models/clip.c src/models/model_config.c src/models/openclip.c src/models/siglip.c src/models/weights.c)
   list(REMOVE_ITEM PARSERS ${CMAKE_SOURCE_DIR}/src/base/half.c) # parses nothing; the double of cuBLASLt has it too
   set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
   target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)

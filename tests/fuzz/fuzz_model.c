@@ -4,12 +4,9 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "io/preprocess.h"
 #include "io/safetensors.h"
 #include "models/adapter.h"
-#include "models/openclip.h"
-#include "models/text.h"
-#include "models/weights.h"
+#include "models/family.h"
 
 const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
                                   "\"model_type\":\"siglip\"",
@@ -99,8 +96,10 @@ static void open_model(void) {
     FUZZ_CHECK(gh_activation_name(config.tower.activation));
   }
   if (!gh_text_config_read(&err, fuzz_folder(), &text)) FUZZ_CHECK(text.vocabulary > 0 && text.tower.layers > 0);
-  if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_CLIP, 28)) FUZZ_CHECK(how.image_size == 28);
-  if (!gh_preprocess_read(&err, &how, fuzz_folder(), GH_PREPROCESS_SIGLIP, 28)) FUZZ_CHECK(how.image_size == 28);
+  if (!gh_vision_preprocess_read(&err, &how, fuzz_folder(), &(gh_vision_config){.family = &gh_clip, .image = 28}))
+    FUZZ_CHECK(how.image_size == 28);
+  if (!gh_vision_preprocess_read(&err, &how, fuzz_folder(), &(gh_vision_config){.family = &gh_siglip, .image = 28}))
+    FUZZ_CHECK(how.image_size == 28);
 }
 
 /* Every byte that a tensor claims can be read. */

@@ -128,7 +128,7 @@ static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*r
       gh_tensor_write(err, device, d->step, block) || gh_graph_create(err, device, &d->g))
     return err->status;
   record(d);
-  if (!gh_graph_failed(d->g) && d->out->role == GH_VALUE) gh_graph_keep(d->g, d->out);
+  if (!gh_graph_failed(d->g) && d->out->lifetime == GH_VALUE) gh_graph_keep(d->g, d->out);
   if (gh_graph_plan(err, d->g) || gh_graph_run(err, d->g)) return err->status;
   if (d->out->dtype != GH_I32) return gh_tensor_read(err, device, d->out, got);
   int32_t integers[MOST] = {0};

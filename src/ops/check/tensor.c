@@ -14,7 +14,7 @@ static int64_t padded_bytes(const gh_device *d, int64_t bytes) {
 
 gh_status gh_guarded_create(gh_error *err, gh_device *d, gh_guarded *out, const char *name, gh_dtype dtype, int rank,
                             const int64_t *shape, const void *data) {
-  *out = (gh_guarded){.tensor = {.role = GH_PERSISTENT, .dtype = dtype, .rank = rank, .plan = {.last = -1}}};
+  *out = (gh_guarded){.tensor = {.lifetime = GH_PERSISTENT, .dtype = dtype, .rank = rank, .plan = {.last = -1}}};
   snprintf(out->name, sizeof out->name, "%s", name);
   out->tensor.name = out->name;
   for (int i = 0; i < rank; i++) out->tensor.shape[i] = shape[i];

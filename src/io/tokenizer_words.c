@@ -1,4 +1,4 @@
-/* CLIP's side of the tokenizer: normalisation, words, marks. */
+/* Words, as CLIPTokenizer has them: normalisation, words, byte-pair encoding. */
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -78,7 +78,7 @@ static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *tex
   return status;
 }
 
-gh_status gh_clip_tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
+static gh_status tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
   gh_status status = GH_OK;
   for (size_t at = 0, start, stop; at < size && !status; at = stop) {
     const gh_added_token *added = gh_find_added(t, false, line, at, size, &start, &stop);
@@ -87,3 +87,15 @@ gh_status gh_clip_tokens_of(gh_error *err, const gh_tokenizer *t, const char *li
   }
   return status;
 }
+
+static int32_t find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
+static int64_t size_of(const gh_tokenizer *t) { return gh_bpe_size(t->bpe); }
+
+const gh_tokenizer_kind gh_tokenizer_words = {
+    .marks = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"},
+    .begins = true,
+    .has_json = true,
+    .find = find,
+    .size = size_of,
+    .tokens_of = tokens_of,
+};

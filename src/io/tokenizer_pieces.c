@@ -1,4 +1,4 @@
-/* SigLIP's side of the tokenizer: what SiglipTokenizer does around SentencePiece. */
+/* Pieces, as SiglipTokenizer has them: what it does around SentencePiece. */
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -58,7 +58,7 @@ static gh_status underlined(gh_error *err, gh_buffer_text *out, const char *line
   return status;
 }
 
-gh_status gh_siglip_tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
+static gh_status tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
   gh_buffer_text text = {0};
   size_t first = ids->count;
   bool marked = false; /* the second token is a mark */
@@ -79,3 +79,27 @@ gh_status gh_siglip_tokens_of(gh_error *err, const gh_tokenizer *t, const char *
   gh_text_free(&text);
   return status;
 }
+
+static gh_status read_options(gh_error *err, gh_tokenizer *t, const gh_json *settings) {
+  bool legacy = true;
+  t->lower = true;
+  gh_status status = gh_json_opt_bool(err, settings, "do_lower_case", &t->lower);
+  if (!status) status = gh_json_opt_bool(err, settings, "legacy", &legacy);
+  if (!status && !legacy) gh_spiece_no_prefix(t->spiece);
+  for (size_t i = 0; i < t->added_count; i++) t->added[i].normalized = false; /* there is no normalised line */
+  return status;
+}
+
+static int32_t find(const gh_tokenizer *t, const char *token) { return gh_spiece_find(t->spiece, token); }
+static int64_t size_of(const gh_tokenizer *t) { return gh_spiece_size(t->spiece); }
+
+const gh_tokenizer_kind gh_tokenizer_pieces = {
+    .marks = {NULL, "</s>", "<unk>", "</s>"},
+    .max_length = 64, /* SiglipTokenizer's default */
+    .ends_once = true,
+    .marks_strip = true,
+    .find = find,
+    .size = size_of,
+    .read_options = read_options,
+    .tokens_of = tokens_of,
+};

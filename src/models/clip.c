@@ -1,0 +1,228 @@
+/* CLIP: transformers' CLIPModel; open_clip's ViT; OpenAI's names. */
+#include "models/family.h"
+
+#include <math.h>
+
+#define EMBEDDINGS "vision_model.embeddings"
+
+/* ---- the vision tower ---- */
+
+/* Patches with the class token in front and positions added: (B, N + 1, hidden). */
+static gh_tensor *embeddings(gh_module *m, const gh_vision_config *c, gh_tensor *pixels) {
+  gh_graph *g = m->graph;
+  int64_t hidden = c->tower.hidden;
+  gh_tensor *patches = gh_vision_patch_embedding(m, c, pixels, false);
+  gh_tensor *cls =
+      gh_parameter(m, gh_init_normal(pow((double)hidden, -0.5)), 1, &hidden, EMBEDDINGS ".class_embedding");
+  gh_tensor *positions =
+      gh_positions(m, gh_init_normal(0.02), gh_vision_tokens(c), hidden, EMBEDDINGS ".position_embedding.weight");
+  gh_tensor *first = gh_repeat(g, gh_reshape(g, cls, 2, (int64_t[]){1, hidden}), pixels->shape[0]);
+  if (gh_graph_failed(g)) return NULL;
+  return gh_add(g, gh_concat(g, (gh_tensor *[]){first, patches}, 2, 1), positions);
+}
+
+/* Norm and projection of the output: (..., hidden) -> (..., D), float32. */
+static gh_tensor *project(gh_module *m, const gh_vision_config *c, gh_tensor *x) {
+  x = gh_layernorm_layer(m, x, c->tower.eps, m->storage, "vision_model.post_layernorm");
+  return gh_linear_layer_to(m, x, c->projection, false, GH_F32, "visual_projection");
+}
+
+static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
+  gh_graph *g = m->graph;
+  gh_tensor *x = embeddings(m, c, pixels);
+  x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "vision_model.pre_layrnorm"); /* the published name */
+  x = gh_transformer_layers(m, &c->tower, x, "vision_model");
+  const int64_t cut[2] = {1, gh_vision_patches(c)}, batch = pixels->shape[0];
+  gh_tensor *part[2] = {0};
+  if (local) { /* one projection of all tokens, so that an adapted layer is met once */
+    gh_split(g, project(m, c, x), 1, cut, 2, part);
+    *local = part[1];
+    return gh_reshape(g, part[0], 2, (int64_t[]){batch, c->projection});
+  }
+  gh_split(g, x, 1, cut, 2, part);
+  return project(m, c, gh_reshape(g, part[0], 2, (int64_t[]){batch, c->tower.hidden}));
+}
+
+/* ---- the text tower ---- */
+
+#define OLD_EOS 2 /* what OpenAI's config.json says, which is not its tokenizer's */
+
+/* The first end-of-text token; with the old number, the first of the greatest ids. */
+static int32_t text_pooled(const gh_text_config *c, const int32_t *ids, int64_t n) {
+  int64_t at = 0;
+  for (int64_t i = 0; i < n; i++) {
+    if (c->eos == OLD_EOS ? ids[i] > ids[at] : ids[i] == c->eos) at = i;
+    if (c->eos != OLD_EOS && ids[i] == c->eos) break;
+  }
+  return (int32_t)at;
+}
+
+static gh_tensor *text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, gh_tensor *pooled) {
+  return gh_linear_layer(m, gh_text_state(m, c, ids, pooled), c->projection, false, "text_projection");
+}
+
+/* ---- initial values: CLIPPreTrainedModel._init_weights ---- */
+
+static gh_layer_init layer_init(const gh_transformer *t) {
+  double width = pow((double)t->hidden, -0.5), depth = pow(2.0 * t->layers, -0.5);
+  return (gh_layer_init){.in = gh_init_normal(width * depth),
+                         .out = gh_init_normal(width),
+                         .fc1 = gh_init_normal(pow(2.0 * t->hidden, -0.5)),
+                         .fc2 = gh_init_normal(width * depth),
+                         .mlp_bias = gh_init_constant(0)};
+}
+
+static void tensors(gh_walk *w, const gh_vision_config *v, const gh_text_config *t) {
+  int64_t wide = v->tower.hidden, narrow = t->tower.hidden, d = v->projection;
+  const gh_layer_init text = layer_init(&t->tower), vision = layer_init(&v->tower);
+  gh_walk_tensor(w, gh_init_constant(GH_LOGIT_SCALE), 0, NULL, "logit_scale");
+  gh_walk_text_embeddings(w, gh_init_normal(0.02), t);
+  gh_walk_layers(w, &t->tower, &text, "text_model");
+  gh_walk_norm(w, narrow, "text_model", "final_layer_norm");
+  gh_walk_tensor(w, gh_init_lecun(narrow), 2, (int64_t[]){d, narrow}, "text_projection.weight");
+  gh_walk_tensor(w, gh_init_lecun(wide), 1, &wide, EMBEDDINGS ".class_embedding");
+  gh_walk_tensor(w, gh_init_normal(0.02), 4, (int64_t[]){wide, 3, v->patch, v->patch},
+                 EMBEDDINGS ".patch_embedding.weight");
+  gh_walk_tensor(w, gh_init_normal(0.02), 2, (int64_t[]){gh_vision_tokens(v), wide},
+                 EMBEDDINGS ".position_embedding.weight");
+  gh_walk_norm(w, wide, "vision_model", "pre_layrnorm");
+  gh_walk_layers(w, &v->tower, &vision, "vision_model");
+  gh_walk_norm(w, wide, "vision_model", "post_layernorm");
+  gh_walk_tensor(w, gh_init_lecun(wide), 2, (int64_t[]){d, wide}, "visual_projection.weight");
+}
+
+/* ---- config.json ---- */
+
+static gh_status read_vision(gh_error *err, const gh_json *tower, const gh_json *owner, gh_vision_config *c) {
+  (void)tower;
+  return gh_config_read_size(err, owner, "projection_dim", 512, &c->projection);
+}
+
+static gh_status read_text(gh_error *err, const gh_json *tower, const gh_json *owner, gh_text_config *c) {
+  gh_status status = gh_json_opt_int(err, tower, "eos_token_id", &c->eos);
+  return status ? status : gh_config_read_size(err, owner, "projection_dim", 512, &c->projection);
+}
+
+static gh_status put_model(gh_error *err, gh_json *root, const gh_vision_config *c) {
+  gh_status status = gh_json_put_double(err, root, "projection_dim", c->projection);
+  return status ? status : gh_json_put_double(err, root, "logit_scale_init_value", GH_LOGIT_SCALE);
+}
+
+static gh_status put_vision(gh_error *err, gh_json *tower, const gh_vision_config *c) {
+  return gh_json_put_double(err, tower, "projection_dim", c->projection);
+}
+
+static gh_status put_text(gh_error *err, gh_json *tower, const gh_text_config *c) {
+  gh_status status = gh_json_put_double(err, tower, "projection_dim", c->projection);
+  return status ? status : gh_json_put_double(err, tower, "bos_token_id", c->vocabulary - 2);
+}
+
+/* ---- the row ---- */
+
+#define TOWER(width, depth, groups, wide, masked)                                                                      \
+  {                                                                                                                    \
+    .hidden = width, .layers = depth, .heads = groups, .mlp = wide, .eps = 1e-5, .activation = GH_QUICK_GELU,          \
+    .causal = masked                                                                                                   \
+  }
+#define VISION(side, sub, width, depth, groups, wide, d)                                                               \
+  {                                                                                                                    \
+    .family = &gh_clip, .tower = TOWER(width, depth, groups, wide, false), .image = side, .patch = sub,                \
+    .projection = d                                                                                                    \
+  }
+#define TEXT(width, depth, groups, wide, tokens, d)                                                                    \
+  {                                                                                                                    \
+    .family = &gh_clip, .tower = TOWER(width, depth, groups, wide, true), .vocabulary = tokens, .positions = 77,       \
+    .projection = d, .eos = tokens - 1                                                                                 \
+  }
+
+static const gh_arch archs[] = {
+    {.name = "tiny",
+     .summary = "a small CLIP for tests and first steps, 64 pixels",
+     .vision = VISION(64, 8, 128, 4, 4, 512, 128),
+     .text = TEXT(64, 2, 2, 256, 1024, 128)},
+    {.name = "openai-vit-l-14-224",
+     .summary = "OpenAI CLIP ViT-L/14 at 224 pixels",
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+    {.name = "openai-vit-l-14-336",
+     .summary = "OpenAI CLIP ViT-L/14 at 336 pixels",
+     .vision = VISION(336, 14, 1024, 24, 16, 4096, 768),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+    {.name = "metaclip-vit-l-14-224",
+     .summary = "MetaCLIP ViT-L/14 at 224 pixels",
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+    {.name = "metaclip-vit-h-14-224",
+     .summary = "MetaCLIP ViT-H/14 at 224 pixels",
+     .vision = VISION(224, 14, 1280, 32, 16, 5120, 1024),
+     .text = TEXT(1024, 24, 16, 4096, 49408, 1024)},
+    {0},
+};
+
+/* CLIPModel takes a file without a model_type for its own. */
+static const char *const implied_by[] = {"vision_config",    "text_config",    "vision_config_dict",
+                                         "text_config_dict", "projection_dim", NULL};
+
+static const gh_openclip_rule openclip_vision[] = {{"pool_type", "tok", "tok"},
+                                                   {"pos_embed_type", "learnable", "learnable"},
+                                                   {"block_type", "default", "default"},
+                                                   {0}};
+static const gh_openclip_rule openclip_text[] = {
+    {"pool_type", "argmax", "argmax"}, {"no_causal_mask", "false", "false"}, {"proj_bias", "false", "false"},
+    {"proj_type", "linear", "linear"}, {"block_type", "default", "default"}, {0}};
+static const gh_openclip_rule openclip_tokenizer[] = {{0}};
+
+/* OpenAI's names. Its files hold both projections for x W, not for x W^T. */
+static const gh_renaming renamings[] = {
+    {.from = "visual.class_embedding", .to = EMBEDDINGS ".class_embedding"},
+    {.from = "visual.conv1.", .to = EMBEDDINGS ".patch_embedding."},
+    {.from = "visual.positional_embedding", .to = EMBEDDINGS ".position_embedding.weight"},
+    {.from = "visual.ln_pre.", .to = "vision_model.pre_layrnorm."},
+    {.from = "visual.ln_post.", .to = "vision_model.post_layernorm."},
+    {.from = "visual.proj", .to = "visual_projection.weight", .reform = GH_TRANSPOSED},
+    {.from = "text_projection", .to = "text_projection.weight", .reform = GH_TRANSPOSED},
+    {0},
+};
+
+/* The names that files carry under image_processor_type, or feature_extractor_type before 2022. */
+static const char *const processors[] = {"CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil",
+                                         "CLIPFeatureExtractor", NULL};
+
+const gh_family gh_clip = {
+    .name = "clip",
+    .title = "CLIP",
+    .archs = archs,
+    .vision_type = "clip_vision_model",
+    .text_type = "clip_text_model",
+    .model_class = "CLIPModel",
+    .vision_class = "CLIPVisionModel",
+    .implied_by = implied_by,
+    .older_vision = "vision_config_dict",
+    .older_text = "text_config_dict",
+    .vision = VISION(224, 32, 768, 12, 12, 3072, 0),
+    .text = TEXT(512, 12, 8, 2048, 49408, 0),
+    .read_vision = read_vision,
+    .read_text = read_text,
+    .put_model = put_model,
+    .put_vision = put_vision,
+    .put_text = put_text,
+    .openclip = {.vision = openclip_vision,
+                 .text = openclip_text,
+                 .tokenizer = openclip_tokenizer,
+                 .eos = OLD_EOS}, /* the greatest id of a line is its end */
+    .weights = {.marker = "visual.conv1.weight", .layers = "visual.transformer.resblocks.", .renamings = renamings},
+    .processor = {.classes = processors,
+                  .defaults = {.do_resize = true,
+                               .filter = GH_FILTER_BICUBIC,
+                               .do_center_crop = true,
+                               .do_rescale = true,
+                               .rescale_factor = 1 / 255.0,
+                               .do_normalize = true,
+                               .mean = GH_OPENAI_MEAN,
+                               .std = GH_OPENAI_STD}},
+    .class_tokens = 1,
+    .vision_tower = vision_tower,
+    .text_tower = text_tower,
+    .text_pooled = text_pooled,
+    .tensors = tensors,
+};

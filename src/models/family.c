@@ -1,0 +1,63 @@
+#include "models/family.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const gh_family *const built_in[] = {&gh_clip, &gh_siglip, NULL};
+const gh_family *const *gh_families = built_in;
+
+const gh_family *gh_family_find(const char *name) {
+  for (const gh_family *const *f = gh_families; *f; f++)
+    if (!strcmp((*f)->name, name)) return *f;
+  return NULL;
+}
+
+gh_name gh_family_list(const char *(*pick)(const gh_family *family)) {
+  const char *picked[GH_MOST_FAMILIES];
+  size_t count = 0, used = 0;
+  gh_name list = {0};
+  for (const gh_family *const *f = gh_families; *f && count < GH_MOST_FAMILIES; f++)
+    if ((picked[count] = pick(*f))) count++;
+  for (size_t i = 0; i < count && used < sizeof list.text; i++)
+    used += (size_t)snprintf(list.text + used, sizeof list.text - used, "%s%s",
+                             !i              ? ""
+                             : i + 1 < count ? ", "
+                                             : " and ",
+                             picked[i]);
+  return list;
+}
+
+bool gh_family_past_adapter(const gh_family *family, const char *layer) {
+  for (size_t i = 0; family->past_adapter && family->past_adapter[i]; i++)
+    if (!strcmp(layer, family->past_adapter[i])) return true;
+  return false;
+}
+
+/* ---- preprocessing: a folder of one family may name another family's class ---- */
+
+enum { PROCESSORS = GH_MOST_FAMILIES + 1 }; /* and the NULL at the end */
+
+static void list_processors(const gh_family *own, const gh_processor *list[PROCESSORS]) {
+  size_t count = 0;
+  list[count++] = &own->processor;
+  for (const gh_family *const *f = gh_families; *f && count < GH_MOST_FAMILIES; f++)
+    if (*f != own) list[count++] = &(*f)->processor;
+  list[count] = NULL;
+}
+
+void gh_vision_preprocess_defaults(gh_preprocess *out, const gh_vision_config *c) {
+  gh_preprocess_defaults(out, &c->family->processor, c->image);
+}
+
+gh_status gh_vision_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_vision_config *c) {
+  const gh_processor *known[PROCESSORS];
+  list_processors(c->family, known);
+  return gh_preprocess_read(err, out, folder, known, c->image);
+}
+
+gh_status gh_vision_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder,
+                                     const gh_vision_config *c) {
+  const gh_processor *known[PROCESSORS];
+  list_processors(c->family, known);
+  return gh_preprocess_write(err, how, folder, known);
+}
