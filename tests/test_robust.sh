@@ -96,12 +96,13 @@ reject "no linear layer of the encoder is called k_porj" --set stage2.lora.targe
 reject "file" --set output=file
 reject "file" --set output=file/below
 # First the device's memory is the limit, then its largest allocation. A step's largest tensor has half a MiB per sample;
-# as many samples as fit into one allocation need several times as much in all.
+# with many blocks, as many samples as fit into one allocation need several times as much in all.
 "$genhance" devices --json devices.json >/dev/null
 samples=$(sed -n 's/.*"max_buffer_bytes": *\([0-9]*\).*/\1/p' devices.json | head -n 1)
 samples=$((samples / 524288))
 GH_MAX_BUFFER_MIB="" reject "needs" --set stage1.batch=400000 --set stage1.micro_batch=400000
 GH_MAX_BUFFER_MIB="" reject 'memory.recompute "all" or a smaller micro_batch would help' --set memory.recompute=none \
+  --set denoiser.weights=null --set denoiser.double_blocks=100 \
   --set stage1.batch=$samples --set stage1.micro_batch=$samples
 GH_MAX_BUFFER_MIB=64 reject "in one piece; opencl:0 allocates at most 64 MiB; a smaller micro_batch would help" \
   --set stage1.batch=16000 --set stage1.micro_batch=16000
