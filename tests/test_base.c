@@ -173,7 +173,7 @@ static void test_files(void **state) {
   check_fails(gh_file_read(&err, path, 6, &text, &size), GH_ERROR_FORMAT, "larger than the 6 bytes");
   assert_null(text);
   check_fails(gh_file_read(&err, below, 6, &text, &size), GH_ERROR_FILE, "is a folder");
-  check_fails(gh_folder_make(&err, path), GH_ERROR_FILE, "is no folder");
+  check_fails(gh_folder_make(&err, path), GH_ERROR_FILE, "is not a folder");
   check_fails(gh_file_write(&err, below, "", 0), GH_ERROR_FILE, "is a folder");
   uint64_t left;
   char *deep = check_path(folder, "not/yet/there");
