@@ -172,11 +172,11 @@ static void test_every_kind_of_member(void **state) {
       {"link.jpg", "", "a symbolic link"},
       {"device.jpg", "", "a device"},
       {"pipe.jpg", "", "a pipe"},
-      {"unknown.jpg", "?", "of an unknown kind"},
+      {"unknown.jpg", "?", "of an unknown type"},
       {"folder7", "", "a folder"},
       {"sparse.jpg", "holes", "a sparse file"},
       {"sparse2.jpg", "9\n", "a sparse file"},
-      {"damaged.jpg", "x", "its extended header is not usable"},
+      {"damaged.jpg", "x", "its extended header is unusable"},
       {"last.jpg", "last", NULL},
   };
   gh_tar_end end = walk(&first, tar.bytes, tar.size);
@@ -404,7 +404,7 @@ static void test_behind_the_end_mark(void **state) {
   assert_string_equal(walk(&first, tar.bytes, tar.size).broken, "");
   tar_text(&tar, '0', "b.jpg", "x"); /* two archives, one behind the other */
   gh_tar_end end = walk(&first, tar.bytes, tar.size);
-  assert_string_equal(end.broken, "more behind the end mark, which is not read");
+  assert_string_equal(end.broken, "data after the end mark is ignored");
   assert_int_equal(end.offset, 1024 + 2048);
   assert_int_equal(first.count, 1);
   tar_free(&tar);
@@ -512,21 +512,21 @@ static void test_braces_that_make_no_sense(void **state) {
   } cases[] = {
       {"a{0..3", "a { without its }"},
       {"a0..3}", "a } without its {"},
-      {"a{b{c,d},e}", "within braces"},
+      {"a{b{c,d},e}", "nested braces"},
       {"a{}", "empty part"},
       {"a{b}", "a range {00000..00331} or a list {a,b}"},
       {"a{b,}", "empty part"},
       {"a{,b}", "empty part"},
       {"a{b,,c}", "empty part"},
       {"a{3..1}", "ends before it begins"},
-      {"a{..}", "two whole numbers"},
-      {"a{1..}", "two whole numbers"},
-      {"a{..1}", "two whole numbers"},
-      {"a{-1..3}", "two whole numbers"},
-      {"a{a..e}", "two whole numbers"},
-      {"a{0..10..2}", "two whole numbers"},
-      {"a{0...2}", "two whole numbers"},
-      {"a{0..9999999999999999999}", "two whole numbers"},
+      {"a{..}", "must be {FIRST..LAST}, integers"},
+      {"a{1..}", "must be {FIRST..LAST}, integers"},
+      {"a{..1}", "must be {FIRST..LAST}, integers"},
+      {"a{-1..3}", "must be {FIRST..LAST}, integers"},
+      {"a{a..e}", "must be {FIRST..LAST}, integers"},
+      {"a{0..10..2}", "must be {FIRST..LAST}, integers"},
+      {"a{0...2}", "must be {FIRST..LAST}, integers"},
+      {"a{0..9999999999999999999}", "must be {FIRST..LAST}, integers"},
       {"a{0..999999999}", "more than 1000000 paths"},
       {"a{0..1000000}", "more than 1000000 paths"},
       {"a{0..999}{0..999}{0..1}", "more than 1000000 paths"},

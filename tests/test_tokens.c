@@ -199,7 +199,7 @@ static void siglip_lines_of_json(void **state) {
     const char *piece;
   } table[] = {
       {"{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "tokenizer.json: "},
-      {"{\"model\":{\"type\":\"Unigram\"}," SPLITTING "}", GH_ERROR_FORMAT, "model.vocab: no list"},
+      {"{\"model\":{\"type\":\"Unigram\"}," SPLITTING "}", GH_ERROR_FORMAT, "model.vocab: not a list"},
       {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1]]}," SPLITTING "}", GH_ERROR_FORMAT, "no unknown piece"},
       {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}," SPLITTING "}", GH_ERROR_FORMAT, "not pairs"},
       {"{\"model\":{\"type\":\"Unigram\",\"byte_fallback\":true}," SPLITTING "}", GH_ERROR_UNSUPPORTED,
@@ -212,7 +212,7 @@ static void siglip_lines_of_json(void **state) {
        "," SPLITTING "}",
        GH_ERROR_FORMAT, "not base64"},
       {"{\"model\":{\"type\":\"WordPiece\"}}", GH_ERROR_UNSUPPORTED,
-       "of type WordPiece that is neither CLIP's nor SigLIP's"},
+       "of type WordPiece is not supported, only CLIP's and SigLIP's"},
   };
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_tokenizer *t = NULL;
@@ -364,12 +364,12 @@ static void files_that_cannot_be(void **state) {
     const char *piece;
   } table[] = {
       {"vocab.json", "{\"a\":0}", GH_ERROR_FILE, "no tokenizer"}, /* without merges */
-      {"merges.txt", "a b\n", GH_ERROR_FORMAT, "not of the vocabulary"},
+      {"merges.txt", "a b\n", GH_ERROR_FORMAT, "not in the vocabulary"},
       {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}", GH_ERROR_FORMAT, "no <|endoftext|>"},
-      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":-2}", GH_ERROR_FORMAT, "no token's number"},
-      {"vocab.json", "[]", GH_ERROR_FORMAT, "no object"},
-      {"merges.txt", "a  b\n", GH_ERROR_FORMAT, "no object"},
-      {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "no object"}, /* the pair is read */
+      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":-2}", GH_ERROR_FORMAT, "not a token id"},
+      {"vocab.json", "[]", GH_ERROR_FORMAT, "not an object"},
+      {"merges.txt", "a  b\n", GH_ERROR_FORMAT, "not an object"},
+      {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "not an object"}, /* the pair is read */
       {"spiece.model", "", GH_ERROR_FORMAT, "0 pieces"},
       {"spiece.model", "\x0a\x7f", GH_ERROR_FORMAT, "longer than its message"},
       {"spiece.model", "\x0a\x03\x0a\x01z", GH_ERROR_FORMAT, "no unknown piece"},
@@ -396,11 +396,11 @@ static void settings_that_cannot_be(void **state) {
     gh_status status;
     const char *piece;
   } table[] = {
-      {"{\"model_max_length\":1}", GH_ERROR_FORMAT, "no length"},
+      {"{\"model_max_length\":1}", GH_ERROR_FORMAT, "is invalid"},
       {"{\"model_max_length\":\"x\"}", GH_ERROR_FORMAT, "expected a number"},
       {"{\"pad_token\":7}", GH_ERROR_FORMAT, "expected a string"},
       {"{\"pad_token\":\"\"}", GH_ERROR_FORMAT, "pad_token: empty"},
-      {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "no token's number"},
+      {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "not a token id"},
       {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"y\",\"single_word\":true}}}", GH_ERROR_UNSUPPORTED,
        "single_word"},
   };
@@ -423,7 +423,7 @@ static void settings_that_cannot_be(void **state) {
   assert_int_equal(ids[2], ids[3]);
   assert_int_not_equal(ids[1], ids[2]); /* padded with another token than the end's */
   check_fails(gh_tokenizer_encode(&err, t, "\xc3", 4, ids), GH_ERROR_FORMAT, "not UTF-8");
-  check_fails(gh_tokenizer_encode(&err, t, "a", 1, ids), GH_ERROR_ARGUMENT, "no line");
+  check_fails(gh_tokenizer_encode(&err, t, "a", 1, ids), GH_ERROR_ARGUMENT, "a line needs");
   gh_tokenizer_close(t);
   free(copy);
   free(path);

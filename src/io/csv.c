@@ -11,7 +11,7 @@ typedef struct gh_scan {
   const char *name, *at, *end;
   size_t line;
   char separator;
-  char *field; /* as long as the whole text: no field is longer */
+  char *field; /* as large as the whole text: no field is longer */
 } gh_scan;
 
 static gh_status add_row(gh_scan *s, gh_csv *csv) {

@@ -31,7 +31,7 @@ static const gh_preprocess siglip_defaults = {
     .std = {0.5, 0.5, 0.5},
 };
 
-/* The names that files carry under image_processor_type, or feature_extractor_type before 2022. */
+/* Values of image_processor_type, or of feature_extractor_type before 2022. */
 static const struct {
   const char *name;
   gh_preprocess_family family;
@@ -56,7 +56,7 @@ static gh_status read_side(gh_error *err, const gh_json *node, const char *what,
   int64_t side = 0;
   gh_status status = gh_json_to_int(err, node, what, &side);
   if (!status && (side <= 0 || side > GH_IMAGE_MAX_SIDE))
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is not a side's length in pixels", what, (long long)side);
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is not a side length in pixels", what, (long long)side);
   if (!status) *out = (int)side;
   return status;
 }
@@ -80,7 +80,7 @@ static gh_status read_size(gh_error *err, gh_preprocess *out, const gh_json *nod
   if (edge != node)
     for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
       if (item != edge && !is_null(item))
-        return gh_fail(err, GH_ERROR_UNSUPPORTED, "size.%s beside size.shortest_edge is not supported",
+        return gh_fail(err, GH_ERROR_UNSUPPORTED, "size.%s together with size.shortest_edge is not supported",
                        gh_json_key(item));
   return read_side(err, edge, "size.shortest_edge", &out->shortest_edge);
 }
@@ -93,7 +93,7 @@ static gh_status read_crop_size(gh_error *err, int *height, int *width, const gh
   return status;
 }
 
-/* A number for all channels, or one each. */
+/* One number for all channels, or one per channel. */
 static gh_status read_channels(gh_error *err, const gh_json *root, const char *key, double out[3]) {
   const gh_json *node = gh_json_member(root, key);
   if (is_null(node)) return GH_OK;
@@ -125,7 +125,7 @@ static gh_status read_class(gh_error *err, const gh_json *root, gh_preprocess_fa
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "image processor \"%s\" is not supported", name);
 }
 
-/* What the settings yield must be S x S, whatever the image. */
+/* The settings must yield S x S for every image. */
 static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_height, int crop_width) {
   int height = how->height, width = how->width, size = how->image_size;
   if (how->do_center_crop)
@@ -133,11 +133,11 @@ static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_
   else if (!how->do_resize || how->shortest_edge)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "neither a crop nor a fixed size: images would differ in size");
   if (height != size || width != size)
-    return gh_fail(err, GH_ERROR_FORMAT, "gives images of %d x %d pixels, the model takes %d x %d", width, height, size,
-                   size);
+    return gh_fail(err, GH_ERROR_FORMAT, "yields images of %d x %d pixels, the model takes %d x %d", width, height,
+                   size, size);
   for (int c = 0; c < 3; c++)
     if (how->do_normalize && !((float)how->std[c] != 0.0f))
-      return gh_fail(err, GH_ERROR_FORMAT, "image_std: %g cannot be divided by", how->std[c]);
+      return gh_fail(err, GH_ERROR_FORMAT, "image_std: %g is not a valid divisor", how->std[c]);
   return GH_OK;
 }
 
@@ -147,7 +147,7 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   gh_status status = read_class(err, root, &family);
   if (status) return status;
   gh_preprocess_defaults(out, family, image_size);
-  bool do_pad = false, do_convert_rgb = true; /* images are RGB when they come here, whatever do_convert_rgb says */
+  bool do_pad = false, do_convert_rgb = true; /* images are already RGB here, so do_convert_rgb does not matter */
   int64_t filter = out->filter;
   int crop_height = image_size, crop_width = image_size;
   const struct {
@@ -169,8 +169,8 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   return check_result(err, out, crop_height, crop_width);
 }
 
-/* The open_clip package's settings: its names, and its defaults whatever the family. Its "size" is the model's; where
- * the crop has half a pixel to give, its rounds to the even one and transformers' down. */
+/* The open_clip package's settings: its key names, and its defaults for every family. Its "size" is the model's. When
+ * the crop leaves half a pixel, open_clip rounds to even and transformers rounds down. */
 static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, gh_preprocess_family family,
                                int image_size) {
   const gh_json *node = gh_json_member(root, "preprocess_cfg");
@@ -198,7 +198,7 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
 gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_preprocess_family family,
                              int image_size) {
   static const struct {
-    const char *file, *member; /* where in the file, NULL: the root */
+    const char *file, *member; /* member: inside the file; NULL: the root */
     gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, gh_preprocess_family, int);
   } places[] = {{"preprocessor_config.json", NULL, read_settings},
                 {"processor_config.json", "image_processor", read_settings},
@@ -237,7 +237,7 @@ static gh_status put_square(gh_error *err, gh_json *to, int side) {
   return GH_OK;
 }
 
-/* Whole images of one size are SiglipImageProcessor's way, a crop CLIPImageProcessor's. */
+/* SiglipImageProcessor resizes whole images to a fixed size; CLIPImageProcessor crops. */
 static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p) {
   bool crop = p->do_center_crop;
   const struct {
@@ -275,7 +275,7 @@ gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const cha
 
 /* ---- running ---- */
 
-/* The longer side is cut to an integer, as Python's int() does. */
+/* The longer side is truncated to an integer, as by Python's int(). */
 static void resized_shape(const gh_preprocess *how, const gh_image *image, int64_t *width, int64_t *height) {
   *width = how->width;
   *height = how->height;
@@ -288,8 +288,8 @@ static void resized_shape(const gh_preprocess *how, const gh_image *image, int64
   *height = narrow ? other : edge;
 }
 
-/* Where the image's first pixel lies in the crop: negative where the image is larger (half the excess, rounded down),
- * positive where it is smaller (half the lack, rounded up). */
+/* Position of the image's first pixel in the crop: negative if the image is larger (half the excess, rounded down),
+ * positive if it is smaller (half the difference, rounded up). */
 static int crop_offset(int side, int crop) { return side >= crop ? -((side - crop) / 2) : (crop - side + 1) / 2; }
 
 static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size) {
@@ -303,7 +303,7 @@ static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image
   return GH_OK;
 }
 
-/* One table per channel: what each byte becomes. Rescaling in float64 rounded once, normalising in float32. */
+/* One lookup table per channel. Rescales in float64, rounded once; normalises in float32. */
 static void normalize(float *out, const gh_preprocess *how, const gh_image *image) {
   size_t plane = (size_t)image->width * image->height;
   for (size_t c = 0; c < 3; c++) {

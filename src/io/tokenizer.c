@@ -20,7 +20,7 @@ gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to) {
 
 /* ---- CLIP's files ---- */
 
-/* merges.txt: a pair a line, after a line that says the version. */
+/* merges.txt: one pair per line, after a version line. */
 static gh_status read_merges(gh_error *err, gh_strings *out, const char *path) {
   char *text = NULL;
   size_t size = 0;
@@ -67,8 +67,7 @@ static gh_status list_merges(gh_error *err, gh_strings *out, const gh_json *merg
   return status;
 }
 
-/* Only what CLIPTokenizer is made of, or SigLIP's model: the rest of such a file is its own way of saying what this
- * code does. */
+/* Accepts only CLIPTokenizer's components, or SigLIP's model: the rest of such a file describes what this code does. */
 static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
   const gh_json *model = gh_json_member(root, "model");
   const char *type = "BPE", *suffix = "", *unknown = "<|endoftext|>";
@@ -82,8 +81,8 @@ static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, 
     return status ? status : gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
   }
   if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "%s: a tokenizer of type %s that is neither CLIP's nor SigLIP's is not read", path, type);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s is not supported, only CLIP's and SigLIP's",
+                   path, type);
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
   if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
   gh_strings_free(&list);
@@ -179,7 +178,7 @@ const gh_added_token *gh_find_added(const gh_tokenizer *t, bool normalized, cons
   return found;
 }
 
-/* CLIP: begin, tokens, end. SigLIP: tokens, and the end unless the line brought its own. */
+/* CLIP: begin, tokens, end. SigLIP: tokens, and the end mark unless the line has one already. */
 static void frame(const gh_tokenizer *t, const gh_ids *tokens, int64_t length, int32_t *ids) {
   int64_t n = 0, marks = t->bpe ? 2 : 1, most = GH_MIN((int64_t)tokens->count, length - marks);
   if (t->bpe) ids[n++] = t->begin;
@@ -193,7 +192,7 @@ gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *t, const char *
   size_t size = strlen(line);
   if (!gh_utf8_valid(line, size)) return gh_fail(err, GH_ERROR_FORMAT, "not UTF-8");
   if (size > GH_LINE_MAX) return gh_fail(err, GH_ERROR_FORMAT, "longer than %zu bytes", GH_LINE_MAX);
-  if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "%lld tokens are no line", (long long)length);
+  if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "a line needs at least 2 tokens, not %lld", (long long)length);
   gh_status status =
       t->bpe ? gh_clip_tokens_of(err, t, line, size, &tokens) : gh_siglip_tokens_of(err, t, line, size, &tokens);
   if (!status) frame(t, &tokens, length, ids);

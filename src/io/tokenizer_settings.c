@@ -1,11 +1,11 @@
-/* tokenizer_config.json and its like: which tokens are marks, which are looked for in the line, how long a line is. */
+/* tokenizer_config.json and similar files: the marks, the tokens matched in the line, the line length. */
 #include "base/file.h"
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST_LINE  65536 /* tokens; beyond it the file says that there is no limit */
+#define LONGEST_LINE  65536 /* tokens; a larger value means no limit */
 #define SIGLIP_LENGTH 64    /* the class's default */
 
 enum { BEGIN, END, UNKNOWN, PAD, MARKS };
@@ -22,7 +22,7 @@ static gh_added_token *find(gh_tokenizer *t, const char *text) {
   return NULL;
 }
 
-/* The token of that text, added where it is new; *out NULL for an empty one, which nothing matches. */
+/* The token of that text, added if new. *out is NULL for an empty text, which matches nothing. */
 static gh_status ensure(gh_error *err, gh_tokenizer *t, const char *text, gh_added_token **out) {
   *out = find(t, text);
   if (*out || !*text) return GH_OK;
@@ -53,14 +53,14 @@ static gh_status read_flags(gh_error *err, const gh_json *from, gh_added_token *
   return GH_OK;
 }
 
-/* One object with its number: of tokenizer.json's list, or of tokenizer_config.json's added_tokens_decoder. */
+/* One object with its id, from tokenizer.json's list or tokenizer_config.json's added_tokens_decoder. */
 static gh_status read_added(gh_error *err, gh_tokenizer *t, const gh_json *from, int64_t id) {
   const char *text;
   gh_added_token *a;
   if (gh_json_get_string(err, from, "content", &text) || ensure(err, t, text, &a)) return err->status;
   if (!a) return GH_OK;
-  if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: no token's number", text);
-  t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* also of a token that the vocabulary has under another number */
+  if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: not a token id", text);
+  t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* even if the vocabulary has the token under another id */
   a->id = (int32_t)id;
   return read_flags(err, from, a);
 }
@@ -83,8 +83,8 @@ static gh_status read_lists(gh_error *err, gh_tokenizer *t, const gh_json *setti
 
 /* ---- marks ---- */
 
-/* The mark as a text or an object; a plain text of CLIP is looked for before normalisation, of SigLIP swallows spaces.
- */
+/* Reads a mark given as a text or an object. Given as plain text, CLIP's match before normalisation, and SigLIP's
+ * swallow spaces. */
 static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value, const char *text, bool fresh,
                            gh_added_token **out) {
   bool object = gh_json_type_of(value) == GH_JSON_OBJECT, siglip = t->spiece;
@@ -104,7 +104,7 @@ static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value,
 static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map) {
   gh_added_token *marks[MARKS] = {0};
   int32_t ids[MARKS] = {0};
-  bool fresh = !t->added_count; /* what the lists said counts; otherwise what the marks' objects say */
+  bool fresh = !t->added_count; /* the lists' settings win; without lists the marks' objects count */
   for (int i = 0; i < MARKS; i++) {
     const gh_json *value = gh_json_member(settings, keys[i]);
     const char *text = t->bpe ? clip_marks[i] : siglip_marks[i];
@@ -114,7 +114,7 @@ static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *setti
     gh_status status = read_mark(err, t, value, text, fresh, &marks[i]);
     if (status) return status;
     if (!marks[i]) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty", keys[i]);
-    ids[i] = marks[i]->id; /* the array moves as it grows */
+    ids[i] = marks[i]->id; /* ids, not pointers: the array moves as it grows */
   }
   t->begin = ids[BEGIN];
   t->end = ids[END];
@@ -136,9 +136,9 @@ static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_json *setting
   if (!status && t->spiece) status = gh_json_opt_bool(err, settings, "legacy", &legacy);
   if (status) return status;
   if (!legacy) gh_spiece_no_prefix(t->spiece);
-  if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is no length", length);
+  if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is invalid", length);
   t->max_length = length <= LONGEST_LINE ? (int64_t)length : 0;
-  for (size_t i = 0; i < t->added_count && t->spiece; i++) t->added[i].normalized = false; /* it has no such stage */
+  for (size_t i = 0; i < t->added_count && t->spiece; i++) t->added[i].normalized = false; /* SigLIP: no such stage */
   return GH_OK;
 }
 

@@ -1,4 +1,4 @@
-/* SigLIP's side of the tokenizer: what SiglipTokenizer does around SentencePiece. */
+/* SigLIP's side of the tokenizer: SiglipTokenizer's steps around SentencePiece. */
 #include "io/tokenizer_internal.h"
 
 #include <stdlib.h>
