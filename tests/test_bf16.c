@@ -208,12 +208,12 @@ static void test_types_that_do_not_fit(void **state) {
   gh_concat(graph, (gh_tensor *[]){a, b}, 2, 0);
   assert_true(gh_graph_failed(graph));
   assert_non_null(strstr(gh_graph_error(graph)->text, "concat"));
-  assert_non_null(strstr(gh_graph_error(graph)->text, "stored as bf16"));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "is bf16"));
   end();
 
   begin("gpu");
   gh_layernorm(graph, stored("x", GH_BF16, 8, NULL), NULL, NULL, 1e-5, GH_BF16);
-  assert_non_null(strstr(gh_graph_error(graph)->text, "input 0 is float32"));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "input 0 must be float32"));
   end();
 }
 
