@@ -198,7 +198,7 @@ static void refusals(void **state) {
        *json = check_path(folder, "no.json");
   char *picture = check_path(folder, "zeroshot/dog/1.png");
   check_fails(compare_run(&err, "eval", "mmvp", "--model", MODEL, "--data", zero, NULL), GH_ERROR_FILE,
-              "there is no Questions.csv");
+              "no Questions.csv");
   check_fails(compare_run(&err, "eval", "zeroshot", "--model", GH_FIXTURES "/probe/tiny/clip", "--data", zero, NULL),
               GH_ERROR_FILE, "token");
   check_write(picture, "no picture", 10);

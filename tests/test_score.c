@@ -247,11 +247,11 @@ static void mmvp_folder(void **state) {
   char *here = check_path(folder, "mmvp");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no such folder");
   put("mmvp/MLLM_VLM Images/Camera/1.jpg", "x");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "there is no Questions.csv");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no Questions.csv");
   put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "1 questions, an odd number");
   put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n2,Other,c\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "an image that is missing: ");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "a listed image is missing: ");
   put("mmvp/MLLM_VLM Images/Camera/2.jpg", "x"); /* the first row's type names the folder of both */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.pairs, 1);
@@ -264,13 +264,13 @@ static void mmvp_folder(void **state) {
   assert_int_equal(d.ids[0], 2);
   gh_mmvp_free(&d);
   put("mmvp/Questions.csv", "1,Camera,c\n3,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "one is to be odd");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "exactly one must be odd");
   put("mmvp/Questions.csv", "1,../x,c\n2,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "names no folder");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "is not a folder");
   put("mmvp/Questions.csv", "1,Camera\n2,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 1: 2 fields");
   put("mmvp/Questions.csv", "1,Camera,a\nx,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 2: \"x\" is no id");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 2: \"x\" is not an id");
   free(here);
 }
 
@@ -299,7 +299,7 @@ static void zeroshot_folder(void **state) {
   assert_string_equal(d.prompts.items[3], "the hound");
   gh_zeroshot_free(&d);
   put("zs/classes.tsv", "dog\thound\n");
-  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "what to call the class cat");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "no text for the class cat");
   put("zs/classes.tsv", "dog\thound\ncat\ttom\n");
   put("zs/templates.txt", "a photo\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 1: a template needs {}");
@@ -307,7 +307,7 @@ static void zeroshot_folder(void **state) {
   put("zs/labels.tsv", "dog/b.JPG\tdog\ncat/none.png\tcat\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FILE, "missing: ");
   put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\nzs\n");
-  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 3: expected an image's name and its class");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 3: expected an image name and a class");
   put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\n");
   o.labels = labels;
   check_ok(gh_zeroshot_read(&err, &d, &o));
@@ -333,7 +333,7 @@ static void retrieval_folder(void **state) {
   assert_int_equal(d.owner[2], 1);
   gh_retrieval_free(&d);
   put("rt/captions.json", "[{\"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "entry 1: captions with no image");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "entry 1: captions without an image");
   put("rt/captions.json",
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"c.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FILE, "c.jpg");
@@ -345,7 +345,7 @@ static void retrieval_folder(void **state) {
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"a.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "listed twice");
   put("rt/captions.json", "[{\"image\": \"../a.jpg\", \"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "leaves the folder");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "is outside the folder");
   put("rt/captions.json", "{}");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "expected a list");
   free(here);
