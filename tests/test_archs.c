@@ -1,5 +1,5 @@
-/* The architectures: published totals, names and shapes against a folder that transformers wrote, and what init writes.
- */
+/* The architectures: published totals, names and shapes compared with a folder written by transformers, and the output
+ * of init. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -30,8 +30,8 @@ static void published_totals(void **state) {
   }
 }
 
-/* LoRA of rank 16 on every linear layer of the vision tower, with their biases: what the authors train. SigLIP's
- * pooling attention has no pair of matrices at its output, where they would do nothing. */
+/* LoRA of rank 16 on every linear layer of the vision tower, with their biases, as the authors train it. SigLIP's
+ * pooling attention has no LoRA pair at its output, where it would have no effect. */
 static void adapted_totals(void **state) {
   (void)state;
   static const struct {
@@ -93,7 +93,7 @@ static gh_status compare(gh_error *err, void *user, const char *name, int rank, 
   return gh_safetensors_expect(err, c->file, name, rank, shape, NULL);
 }
 
-/* The tensors of a model of the fixture's sizes are the fixture's, no more and no less. */
+/* A model of the fixture's sizes has exactly the fixture's tensors. */
 static void layout_is_transformers(void **state) {
   (void)state;
   gh_error err = {0};
@@ -105,7 +105,7 @@ static void layout_is_transformers(void **state) {
   check_ok(gh_safetensors_open(&err, &c.file, folder));
   check_ok(gh_arch_tensors(&err, &arch, compare, &c));
   assert_int_equal(c.seen, gh_safetensors_count(c.file));
-  arch.vision.tower.mlp++; /* the comparison sees a difference */
+  arch.vision.tower.mlp++; /* the comparison detects a difference */
   assert_int_not_equal(gh_arch_tensors(&err, &arch, compare, &c), GH_OK);
   gh_safetensors_close(c.file);
 }
@@ -140,7 +140,7 @@ static void written_as(const char *name) {
   gh_text_config text = {0};
   check_ok(gh_vision_config_read(&err, folder, &vision));
   check_ok(gh_text_config_read(&err, folder, &text));
-  if (arch->vision.family == GH_SIGLIP) text.eos = arch->text.eos; /* read for CLIP alone */
+  if (arch->vision.family == GH_SIGLIP) text.eos = arch->text.eos; /* only read for CLIP */
   assert_memory_equal(&vision, &arch->vision, sizeof vision);
   assert_memory_equal(&text, &arch->text, sizeof text);
   gh_safetensors *file = NULL;
@@ -160,7 +160,7 @@ static void written_as(const char *name) {
   assert_memory_not_equal(bytes[0], bytes[2], size[0]);
   for (int i = 0; i < 3; i++) free(bytes[i]);
 
-  check_ok(gh_file_remove(&err, path)); /* somebody's config.json alone is enough to refuse */
+  check_ok(gh_file_remove(&err, path)); /* a foreign config.json alone is reason enough to refuse */
   check_fails(gh_arch_write(&err, arch, folder, 7), GH_ERROR_FILE, "not replaced");
   free(path);
   check_folder_done(folder);

@@ -100,7 +100,7 @@ static void test_one_device_twice_gives_the_same_bits(void **state) {
   gh_json_free(result);
 }
 
-/* An op that is wrong on one device is named, whichever part of the step it is of. */
+/* An op that is wrong on one device is named, whatever part of the step it belongs to. */
 static void test_a_planted_error_is_named(void **state) {
   (void)state;
   static const struct {

@@ -1,4 +1,4 @@
-/* The JSON door: what it refuses, what it keeps exact, how it prints. */
+/* JSON: rejected input, exact numbers, printing. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -266,8 +266,7 @@ static void test_allocation_failures(void **state) {
   check_allocation_failures(parse_change_print, NULL);
 }
 
-/* Whatever a mutation makes of a document: refused with one line, or accepted and then printed and read back the same.
- */
+/* Every mutation of a document is rejected with one line, or accepted, printed and read back unchanged. */
 static void test_mutations(void **state) {
   (void)state;
   uint64_t random = 7;
@@ -278,7 +277,7 @@ static void test_mutations(void **state) {
     gh_json *root, *back;
     memcpy(bytes, sample, sizeof sample - 1);
     size_t size = check_mutate(bytes, sizeof sample - 1, sizeof bytes, &random);
-    char *exact = malloc(size ? size : 1); /* no byte to spare: a read past the end is seen by the sanitizer */
+    char *exact = malloc(size ? size : 1); /* exact size: the sanitizer detects a read past the end */
     memcpy(exact, bytes, size);
     gh_status status = gh_json_parse(&err, &root, "doc", exact, size, sizeof bytes);
     free(exact);
@@ -295,7 +294,7 @@ static void test_mutations(void **state) {
     free(text);
     gh_json_free(root), gh_json_free(back);
   }
-  assert_true(accepted > 50); /* some mutations are harmless, or the loop tests nothing but refusals */
+  assert_true(accepted > 50); /* otherwise the loop would only test rejections */
 }
 
 int main(void) {

@@ -1,4 +1,4 @@
-/* Preprocessing against transformers' image processors, and configurations that must be refused. */
+/* Preprocessing against transformers' image processors, and configurations that must be rejected. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ static void test_equals_transformers(void **state) {
     check_ok(gh_preprocess_read(&err, &how, folder, GH_PREPROCESS_CLIP, S));
     check_ok(gh_preprocess_image(&err, pixels, got, &how, &image));
     for (int i = 0; i < 3 * S * S; i++) {
-      if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, not %.9g", n, i, got[i], wanted[i]);
+      if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, expected %.9g", n, i, got[i], wanted[i]);
       float byte = pixels[i] * 255.0f;
       assert_true(byte >= 0.0f && byte <= 255.0f && (float)(int)(byte + 0.5f) / 255.0f == pixels[i]);
     }
@@ -66,8 +66,8 @@ static void test_equals_transformers(void **state) {
   assert_true(n >= 17);
 }
 
-/* Whole files through whole models' configurations. JPEG: a grey level between versions of the library, and what
- * resampling makes of it. */
+/* Whole files through whole models' configurations. JPEG: one grey level between versions of the library, propagated by
+ * resampling. */
 static void check_model(const char *model, const char *pixels_of) {
   gh_safetensors *file;
   gh_source *source;

@@ -1,4 +1,4 @@
-/* Safetensors: the official package's file, hostile files, sharded sets, and what we write. */
+/* Safetensors: the official package's file, hostile files, sharded sets, and our own output. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -93,7 +93,7 @@ static void test_expect(void **state) {
 
 /* ---- hostile files ---- */
 
-/* A file of this header text, its length in front, and data_bytes zeros. */
+/* Writes a file: the header's length, this header text, and data_bytes zeros. */
 static char *make_file(const char *folder, const char *name, const char *header, size_t data_bytes) {
   char bytes[4096] = {0}, *path = check_path(folder, name);
   size_t length = strlen(header);
@@ -185,7 +185,7 @@ static void test_hostile_lengths(void **state) {
   check_fails(gh_safetensors_open(&err, &file, "/nonexistent/a.safetensors"), GH_ERROR_FILE, "/nonexistent/a.saf");
   check_fails(gh_safetensors_open(&err, &file, "/dev/null"), GH_ERROR_FILE, "/dev/null: not a regular file");
   char *pipe_path = check_path(folder, "pipe.safetensors");
-  assert_int_equal(mkfifo(pipe_path, 0600), 0); /* nobody will ever write to it */
+  assert_int_equal(mkfifo(pipe_path, 0600), 0); /* nothing ever writes to it */
   check_fails(gh_safetensors_open(&err, &file, pipe_path), GH_ERROR_FILE, "not a regular file");
   free(pipe_path);
   free(path);
@@ -411,7 +411,7 @@ static void test_sharded_allocation_failures(void **state) {
   check_folder_done(folder);
 }
 
-/* Mutated files: refused in one line that names the file, or every byte of every tensor can be read. */
+/* Mutated files: rejected in one line that names the file, or every byte of every tensor is readable. */
 static void test_mutations(void **state) {
   (void)state;
   char *folder = check_folder(), *path = check_path(folder, "x.safetensors"), *original;

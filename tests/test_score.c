@@ -1,5 +1,5 @@
-/* The evaluations' arithmetic against PyTorch's and numpy's (reference/make_eval.py), ties and odd sizes included;
- * lists and folders that are wrong, each in one line. */
+/* The evaluations' arithmetic against PyTorch's and numpy's (reference/make_eval.py), including ties and odd sizes;
+ * wrong lists and folders, each with a one-line error. */
 #include "support/compare.h"
 
 #include "base/file.h"
@@ -72,7 +72,7 @@ static void mmvp(void **state) {
   }
   assert_int_equal(score.all.hits, all);
   assert_true(fabs(score.average - (double)compare_number(file, "mmvp.average")) <= 1e-6);
-  /* Fewer pairs than the benchmark's: the average is of the patterns there are. */
+  /* Fewer pairs than in the benchmark: the average is over the existing patterns. */
   check_ok(gh_mmvp_evaluate(&err, &score, results, images, texts, ids, 20, n / count, 100));
   assert_int_equal(score.patterns[1].total, 5);
   assert_int_equal(score.patterns[2].total, 0);
@@ -138,7 +138,7 @@ static void retrieval(void **state) {
     assert_true(score.image_at[k].low < score.image_at[k].value && score.image_at[k].value < score.image_at[k].high);
   }
   check_ok(gh_retrieval_evaluate(&err, &again, NULL, NULL, images, n, captions, owner, m, width, 1));
-  assert_memory_equal(&score, &again, sizeof score); /* the bootstrap is a function of its seed */
+  assert_memory_equal(&score, &again, sizeof score); /* the bootstrap depends only on its seed */
   owner[0] = owner[1] = owner[2];
   for (int64_t i = 0; i < m; i++) owner[i] = 0;
   check_fails(gh_retrieval_evaluate(&err, &again, NULL, NULL, images, n, captions, owner, m, width, 1),
@@ -156,7 +156,7 @@ static void neighbours(void **state) {
   int64_t out[20];
   double near[20];
   check_ok(gh_neighbours(&err, out, near, rows, 5, 2, 4));
-  assert_int_equal(out[0], 2); /* rows 2 and 3 point the same way, or nearly so in float32 */
+  assert_int_equal(out[0], 2); /* rows 2 and 3 have (nearly, in float32) the same direction */
   assert_int_equal(out[1], 3);
   assert_int_equal(out[2], 1);
   assert_int_equal(out[3], 4);
@@ -168,7 +168,7 @@ static void neighbours(void **state) {
     }
 }
 
-/* Sizes about the panels' and the batches', against the plain sum in the same order: the same bits. */
+/* Sizes around those of panels and batches: the same bits as a plain sum in the same order. */
 typedef struct gh_seen {
   const double *a, *b;
   int64_t m, width;
@@ -230,7 +230,7 @@ static void csv(void **state) {
   check_fails(gh_csv_parse(&err, &csv, "x", "\xff", 1, ','), GH_ERROR_FORMAT, "not UTF-8");
 }
 
-/* A file of that text below the scratch folder; its own folder is made. */
+/* Writes a file with that text below the scratch folder, creating its folder. */
 static void put(const char *name, const char *text) {
   gh_error err = {0};
   char *path = check_path(folder, name), *parent = gh_path_folder(&err, path);
@@ -259,7 +259,7 @@ static void mmvp_folder(void **state) {
   assert_true(gh_ends_with(d.images.items[1], "MLLM_VLM Images/Camera/2.jpg"));
   assert_int_equal(d.ids[1], 2);
   gh_mmvp_free(&d);
-  put("mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no head, the even one first */
+  put("mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no header, the even id first */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.ids[0], 2);
   gh_mmvp_free(&d);

@@ -19,7 +19,7 @@ enum { S = 8, FLOATS = 3 * S * S, IMAGES = 12 };
 
 static gh_error err;
 static char *folder;
-static tar_bytes pictures[IMAGES]; /* PNG files, each of its own size and red */
+static tar_bytes pictures[IMAGES]; /* PNG files, each with its own size and shade of red */
 
 static char *in_folder(const char *name) { return check_path(folder, name); }
 
@@ -30,7 +30,7 @@ static void write_tar(const char *name, tar_bytes *tar) {
   free(path);
 }
 
-/* A shard as img2dataset writes it, of pictures [from, to). */
+/* Writes a shard as img2dataset does, with pictures [from, to). */
 static void write_shard(const char *name, int from, int to) {
   tar_bytes tar = {0};
   char member[32];
@@ -50,7 +50,7 @@ static int make_files(void **state) {
   (void)state;
   folder = check_folder();
   gh_log_set_level(GH_LOG_QUIET);
-  static const char *const caches[] = {"GH_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}; /* test_shard_cache.c has one */
+  static const char *const caches[] = {"GH_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}; /* no cache: see test_shard_cache.c */
   for (size_t i = 0; i < GH_COUNT(caches); i++) unsetenv(caches[i]);
   char *photos = in_folder("photos");
   check_ok(gh_folder_make(&err, photos));
@@ -143,7 +143,7 @@ static void test_members_are_sorted_and_hidden_ones_left(void **state) {
 static void check_notes(const gh_source *source, const char *const *want, size_t count) {
   const gh_strings *notes = gh_source_notes(source);
   for (size_t i = 0; i < GH_MIN(notes->count, count); i++)
-    if (!strstr(notes->items[i], want[i])) fail_msg("note %zu: \"%s\", not \"%s\"", i, notes->items[i], want[i]);
+    if (!strstr(notes->items[i], want[i])) fail_msg("note %zu: \"%s\", expected \"%s\"", i, notes->items[i], want[i]);
   assert_int_equal(notes->count, count);
   assert_int_equal(gh_source_left_out(source), count);
 }
@@ -160,7 +160,7 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
   tar_header(&tar, '2', "link.png", 0);
   tar_header(&tar, '1', "hard.jpg", 0);
   tar_header(&tar, '5', "folder.jpg/", 0);
-  tar_header(&tar, '5', "photos/", 0); /* what tar writes for every folder */
+  tar_header(&tar, '5', "photos/", 0); /* tar writes this for every folder */
   tar_text(&tar, 'S', "sparse.jpeg", "x");
   tar_text(&tar, '0', "picture.webp", "RIFF");
   tar_text(&tar, '0', "picture.AVIF", "x");
@@ -191,7 +191,7 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
   gh_source_free(source);
 }
 
-/* A file with a hole, so that it takes no room: 3 GiB of a picture, and one behind it. */
+/* A sparse file, which takes no space: an image of 3 GiB, and another after it. */
 static void test_a_huge_member_costs_itself_only(void **state) {
   (void)state;
   const uint64_t huge = UINT64_C(3) << 30;
@@ -221,7 +221,7 @@ static void test_a_huge_member_costs_itself_only(void **state) {
   free(path);
 }
 
-/* One shard of many may be nothing but damage; the others are used. */
+/* One shard of many may be completely damaged; the others are used. */
 static void test_a_broken_shard_among_whole_ones(void **state) {
   (void)state;
   char *path = in_folder("b-1.tar");
@@ -433,7 +433,7 @@ static void test_hostile_images_cost_a_named_skip(void **state) {
     gh_strings_free(&broken);
     gh_loader_free(loader);
   }
-  gh_source *source = open_source("bombs.tar"); /* the size is the reason, not damage */
+  gh_source *source = open_source("bombs.tar"); /* rejected for its size, not for damage */
   for (size_t i = 0; i < 2; i++) {
     char *bytes;
     size_t size;
@@ -445,7 +445,7 @@ static void test_hostile_images_cost_a_named_skip(void **state) {
   gh_source_free(source);
 }
 
-/* Damaged shards end in samples or in one clear error, whatever the damage. */
+/* Damaged shards give samples or one clear error, whatever the damage. */
 static void test_mutated_shards(void **state) {
   (void)state;
   char *whole = in_folder("all.tar"), *path = in_folder("mutated.tar"), *bytes;

@@ -1,4 +1,4 @@
-/* The configurations and sweep files under configs/: each parses, and says what its table says. */
+/* The configurations and sweep files under configs/: each parses and matches its table. */
 #include "support/check.h"
 
 #include "base/file.h"

@@ -1,4 +1,4 @@
-/* The tar walk: every dialect libarchive writes, members made by hand, cut and mutated files; brace patterns. */
+/* The tar walk: every dialect libarchive writes, handmade members, truncated and mutated files; brace patterns. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
@@ -49,7 +49,7 @@ static gh_status note(gh_error *unused, void *context, const gh_tar_member *memb
   return GH_OK;
 }
 
-/* Walks a copy of exactly this size, so that a sanitizer sees one byte too many. */
+/* Walks a copy of exactly this size, so that a sanitizer detects reading one byte too many. */
 static gh_tar_end walk(seen *s, const void *bytes, size_t size) {
   gh_tar_end end;
   char *copy = malloc(size + !size);
@@ -103,7 +103,7 @@ static void test_what_libarchive_writes(void **state) {
   const char *const names[] = {"000000001.jpg", "000000001.txt", "sub/b.PNG", "x/\xc3\xa9t\xc3\xa9.jpg", wide, deep};
   static const struct {
     const char *format;
-    size_t names; /* the first so many fit the format */
+    size_t names; /* this many fit the format */
   } formats[] = {{"v7tar", 4}, {"ustar", 5}, {"gnutar", 6}, {"pax", 6}, {"paxr", 6}};
   for (size_t f = 0; f < GH_COUNT(formats); f++) {
     tar_bytes tar = {0};
@@ -139,7 +139,7 @@ static void test_every_kind_of_member(void **state) {
   size_t prefixed = tar_header(&tar, 0, "old.jpg", 3);
   tar_patch(&tar, prefixed, 345, "some/folder", 11);
   tar_content(&tar, "old", 3);
-  tar_header(&tar, '5', "folder.jpg/", 1234); /* sizes of folders and links are no content */
+  tar_header(&tar, '5', "folder.jpg/", 1234); /* the sizes of folders and links have no content */
   tar_header(&tar, '1', "hard.jpg", 1234);
   tar_header(&tar, '2', "link.jpg", 0);
   tar_header(&tar, '3', "device.jpg", 0);
@@ -241,7 +241,7 @@ static void test_numbers_and_checksums(void **state) {
   tar_free(&tar);
 }
 
-/* A size or a name that says more than there is costs no memory of that size. */
+/* An exaggerated size or name length does not allocate that much memory. */
 static void test_lengths_are_not_believed(void **state) {
   (void)state;
   static const char types[] = {'0', 'x', 'L', 'K', 'g', 'S', '9'};
@@ -258,7 +258,7 @@ static void test_lengths_are_not_believed(void **state) {
       assert_int_equal(end.offset, 1024);
       tar_free(&tar);
     }
-  const size_t large = GH_TAR_MAX_EXTENDED + 1; /* there, but more than is read */
+  const size_t large = GH_TAR_MAX_EXTENDED + 1; /* present, but larger than the limit */
   char *bytes = calloc(large, 1);
   assert_non_null(bytes);
   memset(bytes, 'n', large - 1);
@@ -326,7 +326,7 @@ static void test_pax_records(void **state) {
 
 /* ---- broken files ---- */
 
-/* Twelve members as img2dataset writes them, with an extended header of each kind in between. */
+/* Twelve members as written by img2dataset, with an extended header of each kind in between. */
 static void make_shard(tar_bytes *tar) {
   static const char pax[] = "27 mtime=1700000000.123456\n";
   char name[32], content[1600];
@@ -354,8 +354,8 @@ static void test_cut_anywhere_keeps_what_is_whole(void **state) {
     size_t whole = 0;
     while (whole < 12 && first.members[whole].offset + first.members[whole].bytes <= size) whole++;
     assert_int_equal(second.count, whole);
-    bool complete = size >= tar.size - 512; /* one zero block is taken for the end mark */
-    if (complete != !end.broken[0]) fail_msg("cut to %zu of %zu: \"%s\"", size, tar.size, end.broken);
+    bool complete = size >= tar.size - 512; /* one zero block counts as the end mark */
+    if (complete != !end.broken[0]) fail_msg("truncated to %zu of %zu: \"%s\"", size, tar.size, end.broken);
     for (size_t i = 0; i < whole; i++) {
       assert_string_equal(second.members[i].name, first.members[i].name);
       assert_true(second.members[i].offset == first.members[i].offset);
@@ -384,7 +384,7 @@ static void test_a_file_walks_like_memory(void **state) {
     assert_string_equal(got.broken, want.broken);
     for (size_t i = 0; i < GH_MIN(first.count, (size_t)MOST); i++)
       assert_true(second.members[i].offset == first.members[i].offset);
-    /* A file that became shorter since its size was asked for is a broken one. */
+    /* A file that became shorter after its size was read counts as broken. */
     second.last = 0;
     second.size = size + 4096;
     check_ok(gh_tar_walk(&err, &(gh_tar_input){.fd = fd, .size = size + 4096}, note, &second, &got));
@@ -402,7 +402,7 @@ static void test_behind_the_end_mark(void **state) {
   tar_end(&tar);
   tar_end(&tar);
   assert_string_equal(walk(&first, tar.bytes, tar.size).broken, "");
-  tar_text(&tar, '0', "b.jpg", "x"); /* two archives, one behind the other */
+  tar_text(&tar, '0', "b.jpg", "x"); /* two archives, one after the other */
   gh_tar_end end = walk(&first, tar.bytes, tar.size);
   assert_string_equal(end.broken, "data after the end mark is ignored");
   assert_int_equal(end.offset, 1024 + 2048);
@@ -410,7 +410,7 @@ static void test_behind_the_end_mark(void **state) {
   tar_free(&tar);
 }
 
-/* Mutated files, half of them with checksums put right again so that the damage gets past them. */
+/* Mutated files, half of them with corrected checksums so that the damage passes them. */
 static void test_mutations(void **state) {
   (void)state;
   tar_bytes tar = {0};
@@ -429,7 +429,7 @@ static void test_mutations(void **state) {
     memcpy(copy, tar.bytes, tar.size);
     size_t size = tar.size;
     if (round % 4) {
-      /* Damage inside one header keeps the blocks where they are. */
+      /* Damage inside one header keeps the blocks' positions. */
       size_t at = check_random(&random) % (size / 512) * 512;
       check_mutate(copy + at + (round % 4 == 1 ? 124 : 0), round % 4 == 1 ? 36 : 512, round % 4 == 1 ? 36 : 512,
                    &random);
@@ -441,7 +441,7 @@ static void test_mutations(void **state) {
     broken += walk(&first, copy, size).broken[0] != 0;
     for (size_t i = 0; i < GH_MIN(first.count, (size_t)MOST); i++) problems += first.members[i].problem != NULL;
   }
-  assert_true(broken > 100 && broken < 4000 && problems > 100); /* the loop reaches both sides */
+  assert_true(broken > 100 && broken < 4000 && problems > 100); /* the loop covers both outcomes */
   free(copy);
   tar_free(&tar);
 }

@@ -1,5 +1,5 @@
-/* The cache of targets, here latents: what is read is what the autoencoder makes of the very crop the loader gives;
- * interrupted makings go on; a cache of something else is refused by name. */
+/* The cache of targets, here latents: it returns what the autoencoder computes from the exact crop of the loader;
+ * interrupted builds resume; a cache of something else gives a clear error. */
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"
@@ -18,9 +18,9 @@
 
 static gh_error err;
 
-#define SIZE   64 /* the fixture's encoder's */
+#define SIZE   64 /* of the fixture's encoder */
 #define CROPS  2
-#define IMAGES (TINY_PICTURES + 1) /* with the broken one */
+#define IMAGES (TINY_PICTURES + 1) /* including the broken one */
 #define BATCH  4
 #define ENTRY  (32 * 8 * 8)
 
@@ -48,7 +48,7 @@ static gh_target_cache_options options_of(const char *const *source) {
                                               .crops = CROPS,
                                               .workers = 1,
                                               .ahead = 4},
-                                   .shard_bytes = 3 * ENTRY * 4}; /* three entries: fourteen are five shards */
+                                   .shard_bytes = 3 * ENTRY * 4}; /* three per shard: fourteen fill five shards */
 }
 
 static gh_target_cache *open_cache(const gh_target_cache_options *options) {
@@ -130,7 +130,7 @@ static char *shard(int number) {
   return check_path(cache_folder, name);
 }
 
-/* Every file but the one given up is left alone, and that one comes back with the same bytes. */
+/* Every file except the damaged one is kept, and that one is rebuilt with the same bytes. */
 static void interrupted_making_goes_on(void **state) {
   (void)state;
   const char *source = pictures;

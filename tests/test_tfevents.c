@@ -1,4 +1,4 @@
-/* TensorBoard's event files: the bytes that its own writer gives (reference/make_tfevents.py). */
+/* TensorBoard's event files: byte-identical to its own writer's (reference/make_tfevents.py). */
 #include "support/check.h"
 #include "support/scratch.h"
 
@@ -49,7 +49,7 @@ static void refusals(void **state) {
   free(path);
 }
 
-/* What a resumed run leaves: lines after its state are gone from every file, and the events are written anew. */
+/* After a resume, lines after the state are removed from every file, and the events are rewritten. */
 static void rewound(void **state) {
   (void)state;
   gh_error err = {0};
