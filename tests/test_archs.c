@@ -73,7 +73,7 @@ static void adapted_totals(void **state) {
   gh_device_close(device);
 }
 
-static void names_that_cannot_be(void **state) {
+static void invalid_names(void **state) {
   (void)state;
   const gh_arch *arch = NULL;
   gh_error err = {0};
@@ -174,9 +174,8 @@ static void written_folders(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_totals),     cmocka_unit_test(adapted_totals),
-      cmocka_unit_test(names_that_cannot_be), cmocka_unit_test(layout_is_transformers),
-      cmocka_unit_test(written_folders),
+      cmocka_unit_test(published_totals),       cmocka_unit_test(adapted_totals),  cmocka_unit_test(invalid_names),
+      cmocka_unit_test(layout_is_transformers), cmocka_unit_test(written_folders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,7 +102,7 @@ static void test_many_heads(void **state) {
 }
 
 /* The number of NaN in each result after replacing one element, every key, or all keys of a tile: PyTorch's counts. */
-static void test_nan_arrives(void **state) {
+static void test_nan_propagates(void **state) {
   (void)state;
   static const sizes s = {1, 70, 70, 1, 4, false, 0.4};
   static const struct {
@@ -137,7 +137,7 @@ static void test_nan_arrives(void **state) {
 }
 
 /* ViT-L/14 at 336 pixels: forward and backward together need less than one tokens x tokens matrix per head. */
-static void test_577_tokens_make_no_squares(void **state) {
+static void test_577_tokens_need_no_square_matrix(void **state) {
   (void)state;
   const int64_t tokens = 577, heads = 16, dims[] = {1, tokens, heads, 64};
   static const char *const names[INPUTS] = {"q", "k", "v", "dout"}, *const shapes[] = {"cpu", "gpu"};
@@ -169,7 +169,7 @@ static void test_577_tokens_make_no_squares(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_arrives),
-                                     cmocka_unit_test(test_577_tokens_make_no_squares)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_propagates),
+                                     cmocka_unit_test(test_577_tokens_need_no_square_matrix)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -242,7 +242,7 @@ static void test_forward_alone(void **context) {
 }
 
 /* The number of NaN in each result after replacing one element (or every key): PyTorch's counts. */
-static void test_nan_arrives(void **context) {
+static void test_nan_propagates(void **context) {
   (void)context;
   static const attention_sizes s = {1, 70, 70, 1, 64, false, 0.4};
   enum { ALL = 70 * 64 };
@@ -408,7 +408,7 @@ int main(void) {
       cmocka_unit_test(test_against_float64),
       cmocka_unit_test(test_rounding_is_kept),
       cmocka_unit_test(test_forward_alone),
-      cmocka_unit_test(test_nan_arrives),
+      cmocka_unit_test(test_nan_propagates),
       cmocka_unit_test(test_fixtures),
       cmocka_unit_test(test_choosing),
       cmocka_unit_test(test_wrong_kernels_are_not_used),

@@ -199,7 +199,7 @@ static void test_factors_in_parts(void **state) {
 
 /* ---- mismatched types are named ---- */
 
-static void test_types_that_do_not_fit(void **state) {
+static void test_mismatched_types(void **state) {
   (void)state;
   begin("gpu");
   gh_tensor *wide = stored("wide", GH_F32, 8, NULL), *narrow = stored("narrow", GH_BF16, 8, NULL);
@@ -222,7 +222,7 @@ int main(void) {
       cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_update_writes_both),
       cmocka_unit_test(test_factors_in_parts),
-      cmocka_unit_test(test_types_that_do_not_fit),
+      cmocka_unit_test(test_mismatched_types),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

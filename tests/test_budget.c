@@ -101,7 +101,7 @@ static bool is(choice c, int64_t batch, bool recompute) { return c.batch == batc
 
 /* memory.recompute and micro_batch "auto": the largest micro-batch first, then recomputation, then smaller
  * micro-batches; explicit settings are never changed. */
-static void what_is_left_open_is_chosen(void **state) {
+static void auto_settings_are_chosen(void **state) {
   (void)state;
   gh_config config;
   gh_device *device = NULL;
@@ -134,7 +134,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
       cmocka_unit_test(recomputation_computes_more),
-      cmocka_unit_test(what_is_left_open_is_chosen),
+      cmocka_unit_test(auto_settings_are_chosen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,7 +89,7 @@ static void test_example_is_the_defaults(void **state) {
   gh_config_free(&given);
 }
 
-/* ---- refusals ---- */
+/* ---- rejections ---- */
 
 static const struct {
   const char *text, *piece;
@@ -365,7 +365,7 @@ static void test_autoencoder(void **state) {
 }
 
 /* An autoencoder's configuration that is not an object, is broken or wrong gives one line that names it once. */
-static void test_autoencoder_refused(void **state) {
+static void test_autoencoder_rejected(void **state) {
   (void)state;
   static const struct {
     const char *text, *piece;
@@ -404,7 +404,7 @@ static void test_autoencoder_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_autoencoder),
-      cmocka_unit_test(test_autoencoder_refused),
+      cmocka_unit_test(test_autoencoder_rejected),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),

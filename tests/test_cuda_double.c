@@ -155,7 +155,7 @@ static void test_foreign_memory(void **state) {
   expect_failed_launch("extern \"C\" __global__ void f(float *p) { p[0] = 1; }\n", (CUdeviceptr)(size_t)host, 700);
 }
 
-static void test_what_does_not_compile(void **state) {
+static void test_compile_errors(void **state) {
   (void)state;
   static const struct {
     const char *source, *arch, *text;
@@ -418,7 +418,7 @@ static void test_products(void **state) {
 
 /* ---- faults ---- */
 
-static void test_faults_come_when_asked_for(void **state) {
+static void test_faults_on_demand(void **state) {
   (void)state;
   CUdeviceptr memory[3];
   char *image;
@@ -453,12 +453,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_kernels_run, begin, end),
       cmocka_unit_test_setup_teardown(test_barrier_not_reached_by_all, begin, end),
       cmocka_unit_test_setup_teardown(test_foreign_memory, begin, end),
-      cmocka_unit_test_setup_teardown(test_what_does_not_compile, begin, end),
+      cmocka_unit_test_setup_teardown(test_compile_errors, begin, end),
       cmocka_unit_test_setup_teardown(test_images, begin, end),
       cmocka_unit_test_setup_teardown(test_copies_are_late, begin, end),
       cmocka_unit_test_setup_teardown(test_graphs_replay, begin, end),
       cmocka_unit_test_setup_teardown(test_products, begin, end),
-      cmocka_unit_test_setup_teardown(test_faults_come_when_asked_for, begin, end),
+      cmocka_unit_test_setup_teardown(test_faults_on_demand, begin, end),
   };
   return cmocka_run_group_tests(tests, open_double, NULL);
 }

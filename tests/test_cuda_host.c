@@ -26,7 +26,7 @@ static void say_cuda(char *out, size_t size) {
     snprintf(out, size, "there is %s", count ? infos[0].id : "nothing");
 }
 
-static void test_nothing_is_there(void **state) {
+static void test_nothing_installed(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda), "cuda: the NVIDIA driver was not found: no libcuda.so.1 in GH_CUDA_LIBRARIES (/");
   provide(DRIVER);
@@ -43,7 +43,7 @@ static void open_missing(char *out, size_t size) {
 }
 
 /* If the user asks for the device by name, the error line gives the reason. */
-static void test_asked_for_by_name(void **state) {
+static void test_device_requested_by_name(void **state) {
   (void)state;
   const char *said = IN_CHILD(open_missing);
   assert_int_equal(atoi(said), GH_ERROR_ARGUMENT);
@@ -86,7 +86,7 @@ static void test_missing_symbols_are_named(void **state) {
   assert_string_equal(IN_CHILD(say_cuda), "there is cuda:0");
 }
 
-static void test_driver_that_does_not_serve(void **state) {
+static void test_unsuitable_driver(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DRIVER=11020"),
            "driver is too old: it serves CUDA 11.2, 11.4 (470) is needed");
@@ -268,7 +268,7 @@ static void test_source_that_does_not_compile(void **state) {
 }
 
 /* A cached program that the driver rejects is recompiled: the second of two processes that share a cache. */
-static void test_refused_cache_entry(void **state) {
+static void test_rejected_cache_entry(void **state) {
   (void)state;
   expect_failure("A=B", GH_OK, "right");
   expect_failure("GH_DOUBLE_FAIL=nvrtcCompileProgram:0=6", GH_OK, "right"); /* from the cache */
@@ -316,11 +316,11 @@ static void test_large_sends(void **state) {
 int main(void) {
   use_doubles(GH_CUDA_DOUBLE);
   const struct CMUnitTest tests[] = {
-      CASE(test_nothing_is_there),
-      CASE(test_asked_for_by_name),
+      CASE(test_nothing_installed),
+      CASE(test_device_requested_by_name),
       CASE(test_broken_library),
       WHOLE_CASE(test_missing_symbols_are_named),
-      WHOLE_CASE(test_driver_that_does_not_serve),
+      WHOLE_CASE(test_unsuitable_driver),
       WHOLE_CASE(test_targets),
       WHOLE_CASE(test_volta),
       WHOLE_CASE(test_older_driver),
@@ -329,7 +329,7 @@ int main(void) {
       WHOLE_CASE(test_shape),
       WHOLE_CASE(test_failures_are_named),
       WHOLE_CASE(test_source_that_does_not_compile),
-      WHOLE_CASE(test_refused_cache_entry),
+      WHOLE_CASE(test_rejected_cache_entry),
       WHOLE_CASE(test_large_sends),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

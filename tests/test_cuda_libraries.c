@@ -86,7 +86,7 @@ static void say_fused(char *out, size_t size) {
 
 /* The caller handles everything the library does not fuse (GH_ERROR_UNSUPPORTED), without asking the library if that is
  * known in advance. */
-static void test_what_is_not_fused(void **state) {
+static void test_unfused_products(void **state) {
   (void)state;
   static const struct {
     const char *setting, *other, *text;
@@ -223,12 +223,8 @@ static void test_without_cufft(void **state) {
 int main(void) {
   use_doubles(GH_CUDA_DOUBLE);
   const struct CMUnitTest tests[] = {
-      WHOLE_CASE(test_without_cublaslt),
-      WHOLE_CASE(test_cublaslt_failures),
-      WHOLE_CASE(test_bfloat16_of_older_devices),
-      WHOLE_CASE(test_what_is_not_fused),
-      WHOLE_CASE(test_captured_replay),
-      WHOLE_CASE(test_capture_misuse),
+      WHOLE_CASE(test_without_cublaslt), WHOLE_CASE(test_cublaslt_failures), WHOLE_CASE(test_bfloat16_of_older_devices),
+      WHOLE_CASE(test_unfused_products), WHOLE_CASE(test_captured_replay),   WHOLE_CASE(test_capture_misuse),
       WHOLE_CASE(test_without_cufft),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

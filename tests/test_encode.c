@@ -154,7 +154,7 @@ static void one_file(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *out = check_path(scratch, "no.safetensors");
@@ -335,7 +335,7 @@ static void write_adapter(const char *to, const char *config, const char *tensor
   free(file);
 }
 
-static void adapters_that_cannot_be(void **state) {
+static void invalid_adapters(void **state) {
   (void)state;
   static const struct {
     const char *config, *tensor;
@@ -368,12 +368,12 @@ int main(void) {
       cmocka_unit_test(pictures_of_many_kinds),
       cmocka_unit_test(broken_images_are_skipped),
       cmocka_unit_test(one_file),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(stopped),
       cmocka_unit_test(adapter_gives_the_steps_condition),
       cmocka_unit_test(trained_tensors_replace),
       cmocka_unit_test(a_shared_tower),
-      cmocka_unit_test(adapters_that_cannot_be),
+      cmocka_unit_test(invalid_adapters),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);
 }

@@ -192,7 +192,7 @@ static void spectrum_of_a_run(void **state) {
 
 /* ---- bad data ---- */
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   char *data = check_path(folder, "mmvp"), *zero = check_path(folder, "zeroshot"),
        *json = check_path(folder, "no.json");
@@ -237,7 +237,7 @@ int main(void) {
       cmocka_unit_test_prestate(spectrum, "even"),
       cmocka_unit_test_prestate(spectrum, "odd"),
       cmocka_unit_test(spectrum_of_a_run),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

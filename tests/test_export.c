@@ -315,7 +315,7 @@ static void peft(void **state) {
 }
 
 /* A foreign adapter is not overwritten, whether it has weights or only a configuration. */
-static void peft_of_others(void **state) {
+static void foreign_peft_is_kept(void **state) {
   (void)state;
   static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
   gh_error err = {0};
@@ -330,7 +330,7 @@ static void peft_of_others(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *run = make_run("no", TINY, "stage2-only.json"), *out = check_path(scratch, "no-out");
@@ -380,8 +380,8 @@ int main(void) {
       cmocka_unit_test(other_dtypes),
       cmocka_unit_test(replaced),
       cmocka_unit_test(peft),
-      cmocka_unit_test(peft_of_others),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(foreign_peft_is_kept),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

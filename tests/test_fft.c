@@ -122,7 +122,7 @@ static void test_against_the_sums(void **state) {
         i % 2);
 }
 
-static void test_views_are_transformed_where_they_lie(void **state) {
+static void test_views_are_transformed_in_place(void **state) {
   (void)state;
   if (!has_library()) return;
   const gh_backend *backend = device->backend;
@@ -172,7 +172,7 @@ static void test_devices_come_and_go(void **state) {
   check_transform(device, desc, true);
 }
 
-static void test_what_is_refused(void **state) {
+static void test_rejections(void **state) {
   (void)state;
   if (!has_library()) return;
   const gh_backend *backend = device->backend;
@@ -259,7 +259,7 @@ static void test_our_own_kernels(void **state) {
   check_own_size(6, 62, false); /* even if the library rejects it */
 }
 
-static void test_the_op_refuses_gradients_by_name(void **state) {
+static void test_the_op_rejects_gradients(void **state) {
   (void)state;
   gh_store *store;
   gh_graph *g;
@@ -278,7 +278,7 @@ static void test_the_op_refuses_gradients_by_name(void **state) {
   gh_store_free(store);
 }
 
-static void test_the_op_wants_pairs(void **state) {
+static void test_the_op_needs_pairs(void **state) {
   (void)state;
   gh_store *store;
   gh_graph *g;
@@ -295,13 +295,10 @@ static void test_the_op_wants_pairs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_against_the_sums),
-      cmocka_unit_test(test_views_are_transformed_where_they_lie),
-      cmocka_unit_test(test_devices_come_and_go),
-      cmocka_unit_test(test_what_is_refused),
-      cmocka_unit_test(test_our_own_kernels),
-      cmocka_unit_test(test_the_op_wants_pairs),
-      cmocka_unit_test(test_the_op_refuses_gradients_by_name),
+      cmocka_unit_test(test_against_the_sums),         cmocka_unit_test(test_views_are_transformed_in_place),
+      cmocka_unit_test(test_devices_come_and_go),      cmocka_unit_test(test_rejections),
+      cmocka_unit_test(test_our_own_kernels),          cmocka_unit_test(test_the_op_needs_pairs),
+      cmocka_unit_test(test_the_op_rejects_gradients),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -29,7 +29,7 @@ static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider
 }
 
 /* The kernel's own index arithmetic, with the instruction replaced by its documentation. */
-static void test_matrix_units_by_their_documents(void **state) {
+static void test_matrix_units_by_their_documentation(void **state) {
   (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
@@ -59,7 +59,7 @@ static void test_matrix_units_by_their_documents(void **state) {
 int main(void) {
   own_cache();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documents, open_device, close_device)};
+      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documentation, open_device, close_device)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   remove_own_cache();
   return failed;

@@ -115,7 +115,7 @@ static void a_tensor_added_to_itself(void **state) {
   expect((double)value_of(f, x->grad, 4), 2);
 }
 
-static void nothing_is_computed_for_the_frozen(void **state) {
+static void nothing_is_computed_for_frozen_tensors(void **state) {
   fixture *f = *state;
   gh_error err = {0};
   const int64_t n = 4;
@@ -168,7 +168,7 @@ static void places_do_not_overlap(void **state) {
 }
 
 /* The same network with and without recomputation: the same bits, in less memory. */
-static void recomputation_changes_memory_alone(void **state) {
+static void recomputation_only_changes_memory(void **state) {
   enum { SIZE = 33, LAYERS = 6 };
   int64_t peak[2];
   float gradient[2][SIZE * SIZE];
@@ -227,7 +227,7 @@ static void the_first_error_is_kept(void **state) {
   assert_non_null(strstr(err.text, "(3,9)"));
 }
 
-static void store_refuses_a_name_twice(void **state) {
+static void store_rejects_a_name_twice(void **state) {
   fixture *f = *state;
   gh_error err = {0};
   gh_tensor *t = NULL;
@@ -243,12 +243,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(gradients_meet_and_add_up, setup, teardown),
       cmocka_unit_test_setup_teardown(a_parameter_used_twice, setup, teardown),
       cmocka_unit_test_setup_teardown(a_tensor_added_to_itself, setup, teardown),
-      cmocka_unit_test_setup_teardown(nothing_is_computed_for_the_frozen, setup, teardown),
+      cmocka_unit_test_setup_teardown(nothing_is_computed_for_frozen_tensors, setup, teardown),
       cmocka_unit_test_setup_teardown(places_do_not_overlap, setup, teardown),
-      cmocka_unit_test_setup_teardown(recomputation_changes_memory_alone, setup, teardown),
+      cmocka_unit_test_setup_teardown(recomputation_only_changes_memory, setup, teardown),
       cmocka_unit_test_setup_teardown(small_arenas, setup, teardown),
       cmocka_unit_test_setup_teardown(the_first_error_is_kept, setup, teardown),
-      cmocka_unit_test_setup_teardown(store_refuses_a_name_twice, setup, teardown),
+      cmocka_unit_test_setup_teardown(store_rejects_a_name_twice, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,7 +194,7 @@ static void a_run_with_a_history(void **state) {
   evaluate = whole;
 }
 
-static void data_is_looked_at_first(void **state) {
+static void data_is_checked_first(void **state) {
   (void)state;
   gh_stage_report reports[2];
   char *whole = evaluate;
@@ -257,7 +257,7 @@ int main(void) {
       cmocka_unit_test(keys),
       cmocka_unit_test(wrong_keys),
       cmocka_unit_test(a_run_with_a_history),
-      cmocka_unit_test(data_is_looked_at_first),
+      cmocka_unit_test(data_is_checked_first),
       cmocka_unit_test(without_an_evaluation),
   };
   return cmocka_run_group_tests(tests, begin, end);

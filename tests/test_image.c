@@ -306,7 +306,7 @@ static void test_resize_equals_pil(void **state) {
   assert_true(n >= 45);
 }
 
-static void test_resize_refuses(void **state) {
+static void test_resize_rejects(void **state) {
   (void)state;
   gh_image image, out;
   check_ok(gh_image_new(&err, &image, 5, 4));
@@ -401,7 +401,7 @@ int main(void) {
       cmocka_unit_test(test_mutated_files),
       cmocka_unit_test(test_memory_may_run_out_anywhere),
       cmocka_unit_test(test_resize_equals_pil),
-      cmocka_unit_test(test_resize_refuses),
+      cmocka_unit_test(test_resize_rejects),
       cmocka_unit_test(test_floats),
       cmocka_unit_test(test_png_grid_is_written_and_read_back),
   };

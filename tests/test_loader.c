@@ -205,7 +205,7 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   free(path);
 }
 
-static void test_sources_that_are_refused(void **state) {
+static void test_rejected_sources(void **state) {
   (void)state;
   static const struct {
     const char *name;
@@ -447,7 +447,7 @@ int main(void) {
       cmocka_unit_test(test_augmented_pixels_equal_pil),
       cmocka_unit_test(test_crops_stay_inside),
       cmocka_unit_test(test_a_folder_is_listed_bytewise),
-      cmocka_unit_test(test_sources_that_are_refused),
+      cmocka_unit_test(test_rejected_sources),
       cmocka_unit_test(test_samples_do_not_depend_on_workers_or_batches),
       cmocka_unit_test(test_a_rank_and_a_resumed_run_get_their_part),
       cmocka_unit_test(test_an_epoch_shows_every_image_once),

@@ -154,7 +154,7 @@ static void mixed_stage2_evaluated(void **state) {
 }
 
 /* A machine that can train but not evaluate in addition: rejected, with a remedy, before allocating. */
-static void what_an_evaluation_needs_is_refused(void **state) {
+static void evaluation_beyond_memory_is_rejected(void **state) {
   (void)state;
   gh_config config;
   gh_device *device = NULL;
@@ -239,7 +239,7 @@ static bool can_measure(void) {
 }
 
 int main(void) {
-  const struct CMUnitTest planned[] = {cmocka_unit_test(what_an_evaluation_needs_is_refused)};
+  const struct CMUnitTest planned[] = {cmocka_unit_test(evaluation_beyond_memory_is_rejected)};
   const struct CMUnitTest measured[] = {
       cmocka_unit_test(stage1),
       cmocka_unit_test(stage2_evaluated),

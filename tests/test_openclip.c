@@ -90,7 +90,7 @@ static void published_sizes(void **state) {
   same_arch("siglip-so400m-14-224", GH_GELU_ERF, GH_GELU_TANH, 16);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   static const struct {
     const char *model, *vision, *text;
@@ -259,7 +259,7 @@ static void which_file(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_sizes), cmocka_unit_test(refusals),   cmocka_unit_test(preprocessing),
+      cmocka_unit_test(published_sizes), cmocka_unit_test(rejections), cmocka_unit_test(preprocessing),
       cmocka_unit_test(whole_folder),    cmocka_unit_test(which_file),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

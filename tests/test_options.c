@@ -455,10 +455,10 @@ static void every_option_has_its_effect(void **state) {
   tiny_run_free(&base);
 }
 
-/* ---- what is refused ---- */
+/* ---- rejections ---- */
 
 /* An option that is implemented moves from this list to a row above. */
-static void the_rest_is_refused_by_name(void **state) {
+static void the_rest_is_rejected(void **state) {
   (void)state;
   static const struct {
     const char *option, *text;
@@ -533,7 +533,7 @@ int main(void) {
   snprintf(this_device, sizeof this_device, "device=%s", device->info.id);
   gh_device_close(device);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_rest_is_refused_by_name),
+      cmocka_unit_test(the_rest_is_rejected),
       cmocka_unit_test(resumed_with_latents),
       cmocka_unit_test(every_option_has_its_effect),
   };

@@ -150,7 +150,7 @@ static void test_without_a_file_the_family_decides(void **state) {
   assert_true(how.filter == GH_FILTER_BICUBIC);
 }
 
-static void test_what_is_not_supported_is_named(void **state) {
+static void test_unsupported_settings_are_named(void **state) {
   (void)state;
   static const struct {
     const char *text;
@@ -185,7 +185,7 @@ static void test_what_is_not_supported_is_named(void **state) {
   }
 }
 
-static void test_an_extreme_shape_is_refused(void **state) {
+static void test_an_extreme_shape_is_rejected(void **state) {
   (void)state;
   gh_preprocess how;
   gh_preprocess_defaults(&how, GH_PREPROCESS_CLIP, 224);
@@ -201,8 +201,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_equals_transformers, open_expected, close_expected),
       cmocka_unit_test(test_model_folders),
       cmocka_unit_test(test_without_a_file_the_family_decides),
-      cmocka_unit_test(test_what_is_not_supported_is_named),
-      cmocka_unit_test(test_an_extreme_shape_is_refused),
+      cmocka_unit_test(test_unsupported_settings_are_named),
+      cmocka_unit_test(test_an_extreme_shape_is_rejected),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -235,7 +235,7 @@ static void write_planted(const gh_safetensors *want, plant what) {
   gh_safetensors_writer_free(writer);
 }
 
-static void test_planted_errors_are_seen(void **state) {
+static void test_planted_errors_are_detected(void **state) {
   (void)state;
   gh_safetensors *want = NULL;
   check_ok(gh_safetensors_open(&err, &want, GH_FIXTURES "/probe/tiny/stage2-only.expected.safetensors"));
@@ -294,7 +294,7 @@ static int remove_out(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_planted_errors_are_seen),
+      cmocka_unit_test(test_planted_errors_are_detected),
       cmocka_unit_test(test_wrong_inputs_are_named),
       cmocka_unit_test(test_wrong_tokens_are_named),
       cmocka_unit_test(test_cpu_shape),

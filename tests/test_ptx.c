@@ -336,7 +336,7 @@ static void test_no_faults(void **state) {
   for (int i = 0; i < 32; i++) assert_int_equal(words[i], 0x60005);
 }
 
-static void test_refusals(void **state) {
+static void test_rejections(void **state) {
   (void)state;
   static const struct {
     const char *body, *seen;
@@ -372,7 +372,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_ldmatrix, begin, end),
       cmocka_unit_test_setup_teardown(test_faults, begin, end),
       cmocka_unit_test_setup_teardown(test_no_faults, begin, end),
-      cmocka_unit_test_setup_teardown(test_refusals, begin, end),
+      cmocka_unit_test_setup_teardown(test_rejections, begin, end),
   };
   return cmocka_run_group_tests(tests, open_double, NULL);
 }

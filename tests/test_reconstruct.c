@@ -90,7 +90,7 @@ static void sampled(void **state) {
   for (size_t i = 0; i < GH_COUNT(files); i++) gh_safetensors_close(files[i]);
 }
 
-static void sizes_that_do_not_fit(void **state) {
+static void mismatched_sizes(void **state) {
   (void)state;
   gh_error err = {0};
   gh_safetensors *denoiser = open_file(PROBE "/denoiser.safetensors"), *ae = open_file(PROBE "/ae.safetensors");
@@ -187,7 +187,7 @@ int main(void) {
       cmocka_unit_test(schedule_is_fluxs),
       cmocka_unit_test_prestate(sampled, "noise_at_one"),
       cmocka_unit_test_prestate(sampled, "data_at_one"),
-      cmocka_unit_test(sizes_that_do_not_fit),
+      cmocka_unit_test(mismatched_sizes),
       cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);

@@ -121,7 +121,7 @@ static void with_pictures(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   char *out = check_path(scratch, "none.html");
   check_fails(compare_run(&err, "report", "--run", "/no/such/run", "--out", out, NULL), GH_ERROR_FILE,
@@ -164,7 +164,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(files_alone),
       cmocka_unit_test(with_pictures),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(odd_numbers),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

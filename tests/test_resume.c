@@ -184,7 +184,7 @@ static void test_a_run_repeats_itself(void **state) {
   compare_runs("whole", "again", "the second run");
 }
 
-static void test_the_comparison_sees_a_bit(void **state) {
+static void test_the_comparison_detects_one_bit(void **state) {
   (void)state;
   char *path = gh_path_join(&err, work, "again/run/snapshots/stage1-00000003/denoiser.safetensors");
   FILE *file = fopen(path, "r+b");
@@ -355,7 +355,7 @@ static int end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_run_repeats_itself),
-      cmocka_unit_test(test_the_comparison_sees_a_bit),
+      cmocka_unit_test(test_the_comparison_detects_one_bit),
       cmocka_unit_test(test_killed_anywhere),
       cmocka_unit_test(test_a_full_disk_anywhere),
       cmocka_unit_test(test_stopped_between_the_stages),

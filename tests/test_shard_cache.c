@@ -71,7 +71,7 @@ static char *entry_name(void) {
   return name;
 }
 
-static void test_the_second_look_is_at_the_cache(void **state) {
+static void test_the_second_open_uses_the_cache(void **state) {
   (void)state;
   char *linked = check_path(folder, "linked.tar");
   gh_source *walked = open_shard(shard);
@@ -135,7 +135,7 @@ static void test_damaged_entries_are_not_used(void **state) {
   free(name);
 }
 
-static void test_unpacking_takes_nothing_on_trust(void **state) {
+static void test_unpacking_trusts_nothing(void **state) {
   (void)state;
   gh_index index = {0}, out;
   char name[32], *bytes;
@@ -200,10 +200,10 @@ static void test_small_shards_are_not_kept(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_second_look_is_at_the_cache),
+      cmocka_unit_test(test_the_second_open_uses_the_cache),
       cmocka_unit_test(test_a_shard_that_changed_is_walked_again),
       cmocka_unit_test(test_damaged_entries_are_not_used),
-      cmocka_unit_test(test_unpacking_takes_nothing_on_trust),
+      cmocka_unit_test(test_unpacking_trusts_nothing),
       cmocka_unit_test(test_small_shards_are_not_kept),
   };
   return cmocka_run_group_tests(tests, start, end);

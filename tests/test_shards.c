@@ -118,7 +118,7 @@ static void test_a_pattern_is_the_folder_it_was_made_from(void **state) {
   gh_source_free(many);
 }
 
-static void test_members_are_sorted_and_hidden_ones_left(void **state) {
+static void test_members_are_sorted_and_hidden_ones_left_out(void **state) {
   (void)state;
   static const char *const order[] = {"Z.PNG", "a.png", "sub-1.png", "sub/x.jpeg"};
   static const char *const members[] = {"sub/x.jpeg", "./sub-1.png", "._a.png", "sub/.b.png", "Z.PNG", "a.png", ".png"};
@@ -148,7 +148,7 @@ static void check_notes(const gh_source *source, const char *const *want, size_t
   assert_int_equal(gh_source_left_out(source), count);
 }
 
-static void test_what_cannot_be_used_is_counted_and_named(void **state) {
+static void test_unusable_members_are_counted_and_named(void **state) {
   (void)state;
   tar_bytes tar = {0};
   tar_file(&tar, "good.png", pictures[0].bytes, pictures[0].size);
@@ -192,7 +192,7 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
 }
 
 /* A sparse file, which takes no space: an image of 3 GiB, and another after it. */
-static void test_a_huge_member_costs_itself_only(void **state) {
+static void test_a_huge_member_only_skips_itself(void **state) {
   (void)state;
   const uint64_t huge = UINT64_C(3) << 30;
   char *path = in_folder("huge.tar");
@@ -240,7 +240,7 @@ static void test_a_broken_shard_among_whole_ones(void **state) {
   free(path);
 }
 
-static void test_notes_end_somewhere(void **state) {
+static void test_notes_are_limited(void **state) {
   (void)state;
   tar_bytes tar = {0};
   for (int i = 0; i < 3 * GH_INDEX_NOTES; i++) tar_text(&tar, '0', "x.webp", "");
@@ -274,7 +274,7 @@ static void test_formats_in_a_folder_are_counted_too(void **state) {
   free(sub);
 }
 
-static void test_sources_that_are_refused(void **state) {
+static void test_rejected_sources(void **state) {
   (void)state;
   static const struct {
     const char *name, *content; /* NULL: not written */
@@ -302,7 +302,7 @@ static void test_sources_that_are_refused(void **state) {
   }
 }
 
-static void test_a_folder_of_shards_says_how_to_name_them(void **state) {
+static void test_a_folder_of_shards_gives_a_hint(void **state) {
   (void)state;
   char *sub = in_folder("only-shards"), *path = in_folder("only-shards/00000.tar");
   gh_source *source;
@@ -406,7 +406,7 @@ static void add_bombs(tar_bytes *tar) {
   tar_file(tar, "bomb.jpg", jpeg, sizeof jpeg - 1);
 }
 
-static void test_hostile_images_cost_a_named_skip(void **state) {
+static void test_hostile_images_are_skipped_and_named(void **state) {
   (void)state;
   enum { TOTAL = 20 };
   float want[TOTAL * FLOATS], got[TOTAL * FLOATS];
@@ -487,18 +487,18 @@ static void test_mutated_shards(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_pattern_is_the_folder_it_was_made_from),
-      cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left),
-      cmocka_unit_test(test_what_cannot_be_used_is_counted_and_named),
-      cmocka_unit_test(test_a_huge_member_costs_itself_only),
+      cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left_out),
+      cmocka_unit_test(test_unusable_members_are_counted_and_named),
+      cmocka_unit_test(test_a_huge_member_only_skips_itself),
       cmocka_unit_test(test_a_broken_shard_among_whole_ones),
-      cmocka_unit_test(test_notes_end_somewhere),
+      cmocka_unit_test(test_notes_are_limited),
       cmocka_unit_test(test_formats_in_a_folder_are_counted_too),
-      cmocka_unit_test(test_sources_that_are_refused),
-      cmocka_unit_test(test_a_folder_of_shards_says_how_to_name_them),
+      cmocka_unit_test(test_rejected_sources),
+      cmocka_unit_test(test_a_folder_of_shards_gives_a_hint),
       cmocka_unit_test(test_a_shard_that_changes_is_noticed),
       cmocka_unit_test(test_memory_may_run_out),
       cmocka_unit_test(test_shards_give_a_folders_crops),
-      cmocka_unit_test(test_hostile_images_cost_a_named_skip),
+      cmocka_unit_test(test_hostile_images_are_skipped_and_named),
       cmocka_unit_test(test_mutated_shards),
   };
   return cmocka_run_group_tests(tests, make_files, remove_files);

@@ -242,7 +242,7 @@ static void test_numbers_and_checksums(void **state) {
 }
 
 /* An exaggerated size or name length does not allocate that much memory. */
-static void test_lengths_are_not_believed(void **state) {
+static void test_lengths_are_not_trusted(void **state) {
   (void)state;
   static const char types[] = {'0', 'x', 'L', 'K', 'g', 'S', '9'};
   static const uint64_t sizes[] = {1025, UINT64_C(1) << 31, UINT64_C(1) << 40, UINT64_MAX >> 1};
@@ -343,7 +343,7 @@ static void make_shard(tar_bytes *tar) {
   tar_end(tar);
 }
 
-static void test_cut_anywhere_keeps_what_is_whole(void **state) {
+static void test_truncation_keeps_whole_members(void **state) {
   (void)state;
   tar_bytes tar = {0};
   make_shard(&tar);
@@ -395,7 +395,7 @@ static void test_a_file_walks_like_memory(void **state) {
   check_folder_done(folder);
 }
 
-static void test_behind_the_end_mark(void **state) {
+static void test_after_the_end_mark(void **state) {
   (void)state;
   tar_bytes tar = {0};
   tar_text(&tar, '0', "a.jpg", "x");
@@ -505,7 +505,7 @@ static void test_braces(void **state) {
   }
 }
 
-static void test_braces_that_make_no_sense(void **state) {
+static void test_invalid_braces(void **state) {
   (void)state;
   static const struct {
     const char *pattern, *says;
@@ -560,16 +560,16 @@ int main(void) {
       cmocka_unit_test(test_what_libarchive_writes),
       cmocka_unit_test(test_every_kind_of_member),
       cmocka_unit_test(test_numbers_and_checksums),
-      cmocka_unit_test(test_lengths_are_not_believed),
+      cmocka_unit_test(test_lengths_are_not_trusted),
       cmocka_unit_test(test_pax_records),
-      cmocka_unit_test(test_cut_anywhere_keeps_what_is_whole),
+      cmocka_unit_test(test_truncation_keeps_whole_members),
       cmocka_unit_test(test_a_file_walks_like_memory),
-      cmocka_unit_test(test_behind_the_end_mark),
+      cmocka_unit_test(test_after_the_end_mark),
       cmocka_unit_test(test_mutations),
       cmocka_unit_test(test_memory_may_run_out),
       cmocka_unit_test(test_compression_is_named),
       cmocka_unit_test(test_braces),
-      cmocka_unit_test(test_braces_that_make_no_sense),
+      cmocka_unit_test(test_invalid_braces),
       cmocka_unit_test(test_braces_may_run_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

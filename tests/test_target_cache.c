@@ -131,7 +131,7 @@ static char *shard(int number) {
 }
 
 /* Every file except the damaged one is kept, and that one is rebuilt with the same bytes. */
-static void interrupted_making_goes_on(void **state) {
+static void interrupted_building_resumes(void **state) {
   (void)state;
   const char *source = pictures;
   const gh_target_cache_options options = options_of(&source);
@@ -166,7 +166,7 @@ static void interrupted_making_goes_on(void **state) {
   free(sixth);
 }
 
-static void another_cache_is_refused(void **state) {
+static void another_cache_is_rejected(void **state) {
   (void)state;
   const char *source = pictures;
   char *fewer = check_path(folder, "fewer"), *one = check_path(pictures, "0.png"), *copy = check_path(fewer, "0.png");
@@ -251,7 +251,7 @@ static int end(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_making_goes_on),
-      cmocka_unit_test(another_cache_is_refused), cmocka_unit_test(every_allocation_may_fail)};
+      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_building_resumes),
+      cmocka_unit_test(another_cache_is_rejected), cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, begin, end);
 }

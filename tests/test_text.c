@@ -299,7 +299,7 @@ static void adapted_text(void **state) {
   free(merged);
 }
 
-static void configurations_that_cannot_be(void **state) {
+static void invalid_configurations(void **state) {
   (void)state;
   static const struct {
     const char *config;
@@ -399,7 +399,7 @@ static void command_line(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   static const struct {
     const char *bytes;
@@ -449,11 +449,11 @@ int main(void) {
       cmocka_unit_test(openclip_names),
       cmocka_unit_test(names_become_ours),
       cmocka_unit_test(adapted_text),
-      cmocka_unit_test(configurations_that_cannot_be),
+      cmocka_unit_test(invalid_configurations),
       cmocka_unit_test(defaults_of_the_classes),
       cmocka_unit_test(pooled_token),
       cmocka_unit_test(command_line),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(lines_of_windows),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);

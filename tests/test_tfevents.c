@@ -37,7 +37,7 @@ static void known_bytes(void **state) {
   free(path);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *path = check_path(scratch, "events"), tag[80];
@@ -97,7 +97,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checksum),
       cmocka_unit_test(known_bytes),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(rewound),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

@@ -355,7 +355,7 @@ static void both_forms(void **state) {
   gh_safetensors_close(want);
 }
 
-static void files_that_cannot_be(void **state) {
+static void invalid_files(void **state) {
   (void)state;
   static const struct {
     const char *name, *text;
@@ -388,7 +388,7 @@ static void files_that_cannot_be(void **state) {
   free(broken);
 }
 
-static void settings_that_cannot_be(void **state) {
+static void invalid_settings(void **state) {
   (void)state;
   static const struct {
     const char *settings;
@@ -463,15 +463,9 @@ static void given_lines(void **state) {
 
 int main(int count, char **given) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clip_lines),
-      cmocka_unit_test(siglip_lines),
-      cmocka_unit_test(siglip_lines_of_json),
-      cmocka_unit_test(odd_lines),
-      cmocka_unit_test(long_words),
-      cmocka_unit_test(both_forms),
-      cmocka_unit_test(files_that_cannot_be),
-      cmocka_unit_test(settings_that_cannot_be),
-      cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(clip_lines),    cmocka_unit_test(siglip_lines),     cmocka_unit_test(siglip_lines_of_json),
+      cmocka_unit_test(odd_lines),     cmocka_unit_test(long_words),       cmocka_unit_test(both_forms),
+      cmocka_unit_test(invalid_files), cmocka_unit_test(invalid_settings), cmocka_unit_test(every_allocation_may_fail),
   };
   const struct CMUnitTest by_hand[] = {cmocka_unit_test(given_lines)};
   arguments = (const char *const *)given;

@@ -44,8 +44,8 @@ HOT = {
     "square_sum_*": "the same, over all gradients",
 }
 
-# AMD's and Intel's compilers support the rounding that the host requests if a device has it
-# (CL_FP_CORRECTLY_ROUNDED_...): so do these.
+# The host requests correctly rounded division and square roots if a device supports them
+# (CL_FP_CORRECTLY_ROUNDED_...); these compilations do the same.
 ROUNDED = "-cl-fp32-correctly-rounded-divide-sqrt"
 
 NVIDIA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
