@@ -87,7 +87,7 @@ typedef struct stage {
   int64_t predicted; /* the peak */
 } stage;
 
-/* The plan's prediction; optionally a warm-up run, so that compiled programs and libraries are loaded. */
+/* The plan's prediction; then a warm-up run, so that programs are compiled and libraries loaded. */
 static stage open_stage(int number, const char *precision, int batch, bool evaluate) {
   stage s = {.number = number};
   gh_stage_report reports[2];
