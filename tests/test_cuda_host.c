@@ -191,7 +191,7 @@ static void test_shape(void **state) {
   contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=round"), "GH_KERNEL_SHAPE is \"round\"");
 }
 
-/* ---- what goes wrong at work ---- */
+/* ---- failures at run time ---- */
 
 /* y = 2 x over 8 floats, step by step; reports the first failure's line. */
 static void say_work(char *out, size_t size) {

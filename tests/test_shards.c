@@ -1,4 +1,4 @@
-/* Shards as sources: what is indexed, what is left out, and that the loader shows the same crops as from a folder. */
+/* Shards as sources: the indexed and the omitted members, and that the loader shows the same crops as from a folder. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

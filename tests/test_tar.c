@@ -16,7 +16,7 @@
 
 static gh_error err;
 
-/* ---- what a walk saw ---- */
+/* ---- records of a walk ---- */
 
 enum { MOST = 64 };
 

@@ -38,7 +38,7 @@ typedef struct gh_loader_options {
   size_t ahead; /* samples decoded ahead at most, 3 * S * S bytes each; at least 1 */
 } gh_loader_options;
 
-/* What a sample shows. */
+/* The content of a sample. */
 typedef struct gh_loader_sample {
   uint64_t ordinal;
   uint64_t image; /* an index into the sources' images, after substitution */

@@ -1,4 +1,4 @@
-/* What the files of src/graph share. */
+/* Shared by the files of src/graph. */
 #ifndef GH_GRAPH_INTERNAL_H
 #define GH_GRAPH_INTERNAL_H
 

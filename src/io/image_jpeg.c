@@ -9,7 +9,7 @@
 
 enum { SOF0 = 0xC0, DHT = 0xC4, RST0 = 0xD0, SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, TEM = 0x01 };
 
-/* What the markers say, found without decoding. */
+/* Information from the markers, found without decoding. */
 typedef struct outline {
   bool complete; /* the end-of-image marker is there */
   int frame;     /* first SOF marker, 0: none before the end */

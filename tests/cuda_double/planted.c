@@ -59,7 +59,7 @@ static const plant plants[] = {
     {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never arrive"},
 };
 
-/* ---- what is run ---- */
+/* ---- running ---- */
 
 /* Odd sizes, two steps of k, A and B transposed; C is compared with float64. */
 static gh_status multiply(gh_device *d, int tile) {

@@ -88,7 +88,7 @@ static inline char *shared_at(const ptx_warp *w, const ptx_instr *in, int lane, 
   return NULL;
 }
 
-/* ---- who touched what ---- */
+/* ---- access records ---- */
 
 __attribute__((cold, noinline)) static bool race(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at,
                                                  const char *what, unsigned other) {

@@ -63,7 +63,7 @@ static const gh_backend opencl = {
 static const gh_backend cuda = {
     .name = "cuda", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
 
-/* ---- what the tables want ---- */
+/* ---- the kernels that the tables request ---- */
 
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
   static const gh_dtype types[] = {GH_F32, GH_BF16};
