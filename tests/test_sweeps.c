@@ -23,8 +23,7 @@ static bool read_config(gh_config *c, const char *name, const char *overrides) {
   for (char *word; strcmp(overrides, "-") && (word = strsep(&rest, " "));) check_ok(gh_strings_add(&err, &sets, word));
   gh_status status = gh_config_read(&err, c, path, (const char *const *)sets.items, sets.count);
   gh_strings_free(&sets);
-  if (status && strstr(overrides, "discrete") &&
-      strstr(err.text, "denoiser.kind: \"discrete\" is not one"))
+  if (status && strstr(overrides, "discrete") && strstr(err.text, "denoiser.kind: \"discrete\" is not one"))
     return false;
   if (status) fail_msg("%s with %s: %s", name, overrides, err.text);
   return true;
