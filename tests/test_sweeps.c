@@ -14,7 +14,7 @@
 
 static gh_error err;
 
-/* False where the configuration names a denoiser that is not supported yet. */
+/* False if the configuration names a denoiser that is not supported yet. */
 static bool read_config(gh_config *c, const char *name, const char *overrides) {
   gh_strings sets = {0};
   char path[256], text[512], *rest = text;
