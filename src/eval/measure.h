@@ -1,4 +1,4 @@
-/* Evaluations of the encoder as units: from data on disk and a model to scores. `genhance eval` and the library run one;
+/* Evaluations of the encoder as units: from data and a model to scores. `genhance eval` and the library run one;
  * the trainer runs the configured ones at its snapshots and embeds the texts once. */
 #ifndef GH_EVAL_MEASURE_H
 #define GH_EVAL_MEASURE_H
