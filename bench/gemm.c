@@ -1,7 +1,7 @@
-/* How fast each GEMM provider of a device is, product by product:
+/* Measures the speed of each GEMM provider of a device, product by product:
  *   bench_gemm [--device ID] [--dtype f32|bf16|bf16:f32] [--rounds N] [--provider PART] [M N K TRANS [BATCH]]
- * TRANS is nn, nt, tn or tt; without sizes, the products of a wide layer. On a CPU the figures count processor time, so
- * that other work on the machine matters less: 2 m n k / (processor seconds / cores); elsewhere the clock. */
+ * TRANS is nn, nt, tn or tt. Without sizes: the products of a wide layer. On a CPU the figures use processor time,
+ * 2 m n k / (processor seconds / cores), so that other work on the machine matters less; elsewhere wall-clock time. */
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "base/log.h"
 
 typedef struct settings {
-  const char *device, *dtype, *provider; /* provider: a part of the names wanted */
+  const char *device, *dtype, *provider; /* provider: substring of the wanted names */
   int rounds;
 } settings;
 
@@ -28,7 +28,7 @@ static gh_status fill(gh_error *err, gh_device *d, gh_buffer *buffer, gh_dtype d
   int64_t bytes = d->backend->buffer_bytes(buffer);
   uint8_t *data = gh_alloc(err, (size_t)bytes, 1);
   if (!data) return GH_ERROR_MEMORY;
-  uint32_t seed = 7; /* numbers of about 1 in either type */
+  uint32_t seed = 7; /* numbers of about 1 in both types */
   for (int64_t i = 0; i < bytes; i += 2) {
     seed = seed * 1664525u + 1013904223u;
     const uint16_t half = (uint16_t)((seed >> 16 & 0x80ffu) | 0x3f00u);

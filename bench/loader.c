@@ -1,6 +1,6 @@
-/* How fast images are listed, and how fast the loader alone makes samples of them:
+/* Measures how fast images are listed and how fast the loader alone makes samples from them:
  *   bench_loader [--size S] [--workers N] [--rounds N] [--samples N] SOURCE...
- * A source is what data.images takes: a folder, a shard, a pattern of shards. With --samples 0 it lists only. */
+ * A source is anything data.images accepts: a folder, a shard, a shard pattern. With --samples 0 it only lists. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 typedef struct settings {
   gh_loader_options loader;
-  long rounds, samples; /* samples of a round */
+  long rounds, samples; /* samples per round */
 } settings;
 
 static const char usage[] = "bench_loader [--size S] [--workers N] [--rounds N] [--samples N] SOURCE...\n";
@@ -38,14 +38,14 @@ static bool read_settings(settings *out, int argc, char **argv) {
   out->loader = (gh_loader_options){.sources = (const char *const *)(argv + optind),
                                     .source_count = (size_t)(argc - optind),
                                     .image_size = (int)size,
-                                    .crop = {{0.9, 1.0}, {0.75, 1.3333333}}, /* the published settings' */
+                                    .crop = {{0.9, 1.0}, {0.75, 1.3333333}}, /* as in the published settings */
                                     .stage = 1,
                                     .workers = (int)workers,
                                     .ahead = 32};
   return optind < argc;
 }
 
-/* Bytes of this process's own memory. */
+/* This process's private resident memory in bytes. */
 static double resident_bytes(void) {
   long all, resident = 0, shared = 0;
   FILE *file = fopen("/proc/self/statm", "r");
@@ -80,7 +80,7 @@ static gh_status measure(gh_error *err, gh_loader *loader, const settings *s) {
   }
   if (!status && s->rounds) {
     qsort(rates + 1, (size_t)s->rounds, sizeof *rates, compare);
-    printf("%d x %d, %d workers: %.1f images/s (median of %ld rounds of %ld; %.1f to %.1f), %.1f a CPU second\n",
+    printf("%d x %d, %d workers: %.1f images/s (median of %ld rounds of %ld; %.1f to %.1f), %.1f per CPU second\n",
            s->loader.image_size, s->loader.image_size, s->loader.workers, rates[1 + s->rounds / 2], s->rounds,
            s->samples, rates[1], rates[s->rounds], (double)(s->rounds * s->samples) / (cpu_seconds() - cpu));
   }
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
     gh_loader_get_stats(loader, &stats);
     printf("listed: %llu images, %llu left out, %.3f s", (unsigned long long)stats.images,
            (unsigned long long)stats.left_out, seconds);
-    if (!s.samples) /* otherwise the workers' pictures are in it */
+    if (!s.samples) /* otherwise the workers' images are included */
       printf(", %.1f bytes of memory each", (resident_bytes() - memory) / (double)stats.images);
     printf("\n");
     if (s.samples) status = measure(&err, loader, &s);

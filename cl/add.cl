@@ -1,4 +1,4 @@
-/* y = a + scale * b, b of a's shape or one row of it repeated, which is float32 always; y may be a. */
+/* y = a + scale * b, b has a's shape, or is one float32 row broadcast over the rows; y may be a. */
 
 #define ADD(name, type)                                                                                                \
   KERNEL void name(GLOBAL type *y, GLOBAL const type *a, GLOBAL const ELEM *b, float scale, int64 n) {                 \
@@ -12,7 +12,7 @@
     }                                                                                                                  \
   }
 ADD(add_forward, ELEM)
-ADD(add_wide_forward, float) /* a is float32 and b is not: a branch joins the residual stream */
+ADD(add_wide_forward, float) /* a is float32, b is not: a branch is added to the residual stream */
 
 KERNEL void add_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const float *b, float scale, int64 rows,
                              int64 columns) {

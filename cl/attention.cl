@@ -1,6 +1,6 @@
-/* What both shapes of attention share: delta (B, H, N) = the row sums of dout * (out + residual), all (B, N, H, D).
- * residual is what the rounding of out took off, NULL where nothing was rounded: delta is taken off terms that it
- * nearly equals, and would bring out's rounding into gradients much smaller than it. */
+/* Shared by both shapes of attention: delta (B, H, N) = the row sums of dout * (out + residual), all (B, N, H, D).
+ * residual is the rounding error of out, NULL if nothing was rounded. delta is subtracted from nearly equal terms, so
+ * without it out's rounding error would enter much smaller gradients. */
 
 KERNEL void attention_delta(GLOBAL float *delta, GLOBAL const ELEM *dout, GLOBAL const ELEM *out,
                             GLOBAL const ELEM *residual, int64 rows, int64 tokens, int32 heads, int32 size) {

@@ -2,10 +2,10 @@
  *
  * q, out, dout, dq (B, Nq, H, D); k, v, dk, dv (B, Nk, H, D); row_max, inv_sum, delta (B, H, Nq). D <= 512. row_max is
  * a row's highest score and inv_sum = 1 / sum exp(score - row_max): together they give the backward pass the same
- * weights, while a log-sum-exp alone would be rounded at the size of the scores.
+ * weights, whereas a log-sum-exp alone would be rounded at the magnitude of the scores.
  *
- * A work-item owns a block of one head: up to ATT_VECS vectors of queries (of keys for dk and dv), one a lane, so that
- * softmax's maxima and sums need no sum across lanes. Everything indexed by a lane is a panel, its transpose:
+ * A work-item owns a block of one head: up to ATT_VECS vectors of queries (of keys for dk and dv), one per lane, so
+ * that softmax's maxima and sums need no reduction across lanes. Data indexed by lane is stored transposed, as a panel:
  *
  *       panel (D, vecs x 16)                 tile (ATT_ROWS, D)                    scores (ATT_ROWS, 3 x 16)
  *     Q^T, dO^T, O^T ... of the block      rows of K and V (Q and dO for         tile x panel; up to 3 vectors of
@@ -13,23 +13,23 @@
  *
  * Both products have the shape C[i][lane] += A[i][k] B[k][lane], A one tile element broadcast: `tile_times_panel` makes
  * scores (i a tile row, k along D), `tile_into_panel` adds to a panel (i along D, k a tile row). Each keeps 8 rows x 3
- * vectors of C in registers. Tiles are packed into private memory because rows of a head are H * D apart: often a
- * multiple of 4096 bytes, which a cache's sets cannot hold. */
+ * vectors of C in registers. Tiles are packed into private memory because the row stride of a head is H * D: often a
+ * multiple of 4096 bytes, which causes cache set conflicts. */
 #ifdef CPU_SHAPE
 
 #include "functions.h"
 
 #define ATT_ROWS  64  /* rows of a tile */
-#define ATT_PITCH 272 /* floats between a tile's rows: constant for the addressing, an odd number of cache lines */
-#define ATT_WIDE  256 /* columns of a tile; wider heads have tiles of half the rows and a second half for the rest */
+#define ATT_PITCH 272 /* row stride of a tile in floats: constant for the addressing, an odd number of cache lines */
+#define ATT_WIDE  256 /* columns of a tile; wider heads: tiles of half the rows, the other half for the rest */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
-#define ATT_FETCH 2   /* rows of the next tile asked for at every 8 rows of this one */
+#define ATT_FETCH 2   /* rows of the next tile prefetched per 8 rows of this one */
 #define ATT_VECS  6   /* most vectors of a block; ops/attention.c has the same numbers */
 #define ATT_PANEL 768 /* vectors of a panel: vecs * D at most */
 #define ATT_RUN   64
-#define ATT_NEVER (-INFINITY) /* no finite number: a row of nothing but -infinity is NaN, as in PyTorch */
+#define ATT_NEVER (-INFINITY) /* not finite: a row of -infinity only gives NaN, as in PyTorch */
 
-typedef struct att_block {  /* where a work-item is */
+typedef struct att_block {  /* a work-item's block */
   int64 batch, head, first; /* its first query or key */
   int64 pitch;              /* H * D */
   int size, vecs, valid;    /* D; vectors and lanes in use */
@@ -47,20 +47,20 @@ inline att_block att_here(int32 heads, int32 size, int64 count, int32 vecs) {
   return b;
 }
 
-/* Rows of a tile of n rows in all: tiles of about one size, in eights. */
+/* Rows per tile for n rows in total: tiles of nearly equal size, multiples of eight. */
 inline int att_tile_rows(int64 n, int size) {
   const int64 most = size > ATT_WIDE ? ATT_ROWS / 2 : ATT_ROWS, tiles = (n + most - 1) / most;
   return (int)((n + 8 * tiles - 1) / (8 * tiles) * 8);
 }
 
-/* Where a tile has column d of its first row. */
+/* Offset of column d in a tile's first row. */
 inline int att_column(int d) { return d < ATT_WIDE ? d : ATT_ROWS / 2 * ATT_PITCH + d - ATT_WIDE; }
 
 /* Offset of row n of the block's head in a (B, count, H, D) tensor. */
 inline int64 att_row(att_block b, int64 count, int64 n) { return (b.batch * count + n) * b.pitch + b.head * b.size; }
 
-/* Rows of up to four tensors that will be needed: asked for a few at a time between the products, so that memory works
- * while the arithmetic does. A head's rows are too far apart for the hardware to guess them. */
+/* Rows of up to four tensors that will be needed soon: prefetched a few at a time between the products, so that memory
+ * access overlaps with arithmetic. The row stride of a head is too large for the hardware prefetcher. */
 typedef struct att_ahead {
   GLOBAL const ELEM *a, *b, *c, *d; /* c and d NULL: none */
   int64 pitch;
@@ -98,7 +98,7 @@ inline att_ahead att_rows_ahead(att_block b, GLOBAL const ELEM *x, GLOBAL const 
   return ahead;
 }
 
-/* The block's results x and y, and what the next work-item begins with: the next block's rows of z and w. */
+/* The block's results x and y, and the next work-item's first input: the next block's rows of z and w. */
 inline att_ahead att_end_ahead(att_block b, GLOBAL const ELEM *x, GLOBAL const ELEM *y, GLOBAL const ELEM *z,
                                GLOBAL const ELEM *w, int64 count) {
   att_ahead ahead = att_rows_ahead(b, x, y, count, b.first, b.valid);
@@ -137,7 +137,7 @@ inline void att_load_panel(vec *panel, att_block b, GLOBAL const ELEM *x, int64 
     }
 }
 
-/* The block's rows of x = the transpose of panel, vector v times factor[v]; of residual, what x's rounding took off.
+/* The block's rows of x = the transpose of panel, vector v times factor[v]; residual gets the rounding error of x.
  * residual NULL: not wanted. */
 inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *residual, const vec *panel, att_block b, int64 count,
                             const vec *factor) {
@@ -170,7 +170,7 @@ inline void att_load_tile(vec *tile, att_block b, GLOBAL const ELEM *x, int64 co
       tile[(i * ATT_PITCH + att_column(d)) / VW] = i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
 }
 
-/* The vectors from v on that the products take together. */
+/* How many vectors, from v on, the products process together. */
 inline int att_width(int vecs, int v) {
   const int left = vecs - v;
   return left == 4 ? 2 : min(left, 3);
@@ -195,7 +195,7 @@ inline int att_width(int vecs, int v) {
   }
 
 /* scores[i][0 .. width) = sum over d of tile[i][d] panel[d][v .. v + width). Summed in runs of ATT_RUN, whose rounding
- * errors stay smaller than those of one long chain. */
+ * errors are smaller than those of one long chain. */
 inline void tile_times_panel(vec *scores, const vec *tile, const vec *panel, int rows, int size, int vecs, int v,
                              int width, att_ahead *ahead) {
   for (int i = 0; i < rows; i += 8) {
@@ -282,8 +282,8 @@ inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int 
   }
 }
 
-/* exp(x) for x <= 0 (a little above does no harm): one scaling instead of vec_exp's two, as exp(-87) may stand for what
- * is smaller. A NaN stays. */
+/* exp(x) for x <= 0 (or slightly above): one scaling instead of vec_exp's two, because smaller results may be replaced
+ * by exp(-87). NaN propagates. */
 inline vec att_exp(vec x) {
   veci n;
   x = VEC(-87.0f) > x ? VEC(-87.0f) : x;
@@ -293,12 +293,12 @@ inline vec att_exp(vec x) {
 
 /* ---- forward ---- */
 
-/* One vector of a tile's scores (column of 3) becomes probabilities relative to the running maximum `row_max`; the
- * running sum follows; returns the factor for what was added up before. */
+/* Turns one vector of a tile's scores (column of 3) into probabilities relative to the running maximum `row_max` and
+ * updates the running sum; returns the factor for the sums so far. */
 inline vec att_soften(vec *scores, int rows, vec *row_max, vec *sum) {
   vec highest = *row_max, total = VEC(0);
   for (int i = 0; i < rows; i++) highest = fmax(highest, scores[3 * i]);
-  const vec shift = highest == VEC(ATT_NEVER) ? VEC(0) : highest; /* a lane with nothing but -infinity so far */
+  const vec shift = highest == VEC(ATT_NEVER) ? VEC(0) : highest; /* a lane with only -infinity so far */
   for (int i = 0; i < rows; i++) {
     scores[3 * i] = att_exp(scores[3 * i] - shift);
     total += scores[3 * i];
@@ -309,13 +309,13 @@ inline vec att_soften(vec *scores, int rows, vec *row_max, vec *sum) {
   return factor;
 }
 
-/* lane's query sees tile row's key only if it is not later */
+/* a lane's query sees a tile row's key only if the key is not later */
 inline void att_hide_later_keys(vec *scores, int rows, int64 key, int64 query) {
   for (int i = 0; i < rows; i++)
     scores[3 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[3 * i];
 }
 
-/* residual: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+/* residual: the rounding error of out; NULL: not wanted, e.g. because nothing is rounded */
 KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
                               GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
                               int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
@@ -431,7 +431,7 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
   delta += at;
   for (int64 query = start; query < nq; query += tile) {
     const int rows = (int)min((int64)tile, nq - query);
-    att_load_tile(queries, b, q, nq, query, rows, scale); /* the scores' bits are the forward pass's */
+    att_load_tile(queries, b, q, nq, query, rows, scale); /* the scores have the forward pass's bits */
     att_load_tile(douts, b, dout, nq, query, rows, 1);
     ahead = query + tile < nq ? att_rows_ahead(b, q, dout, nq, query + tile, tile)
                               : att_end_ahead(b, dk ? dk : dv, dv ? dv : dk, k, v, nk);
@@ -440,7 +440,7 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
       tile_times_panel(scores, queries, keys, rows, size, b.vecs, i, width, &ahead);
       for (int c = 0; c < width; c++)
         for (int j = 0; j < rows; j++) {
-          const int64 hidden = query + j - (b.first + (i + c) * VW); /* lanes past it hold later keys */
+          const int64 hidden = query + j - (b.first + (i + c) * VW); /* lanes beyond it hold later keys */
           vec p = att_exp(scores[3 * j + c] - VEC(row_maxima[query + j])) * VEC(inv_sums[query + j]);
           if (causal && hidden < VW) p = vec_index() > (veci)((int)hidden) ? VEC(0) : p;
           scores[3 * j + c] = p;

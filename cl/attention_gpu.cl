@@ -2,11 +2,11 @@
  *
  * A work-group of 16 x 16 owns 64 rows of one head (queries; keys for dk and dv) and walks the other side in tiles of
  * 64. A work-item holds rows 4 ty + i and columns tx + 16 j of the scores, and of the same rows up to 128 columns of
- * the result; heads wider than 128 take two work-groups, which both compute the scores. Products are cut into chunks
- * that go through 8.5 KiB of local memory; the weights of a tile take another 16.3.
+ * the result; heads wider than 128 take two work-groups, which both compute the scores. Products are split into chunks
+ * that pass through 8.5 KiB of local memory; the weights of a tile take another 16.3.
  *
- * All loops over a work-item's own numbers are unrolled by request: some compilers else keep them in memory. Those over
- * the numbers of others are unrolled by 4 only: two groups' registers then fit an NVIDIA device. */
+ * All loops over a work-item's own numbers are unrolled explicitly: otherwise some compilers keep them in memory. Loops
+ * over other work-items' numbers are unrolled only by 4, so that the registers of two groups fit an NVIDIA device. */
 #ifndef CPU_SHAPE
 
 #include "functions.h"
@@ -14,10 +14,10 @@
 #define ATG_TILE  64
 #define ATG_CHUNK 16             /* depth of a chunk of scores; rows of a chunk of the second product */
 #define ATG_PITCH (ATG_TILE + 2) /* chunk (depth, rows), transposed */
-#define ATG_WIDE  128            /* columns of the result a work-group has */
+#define ATG_WIDE  128            /* result columns per work-group */
 #define ATG_ROW   (ATG_TILE + 1) /* weights (64, 64) */
 #define ATG_LOCAL (2 * ATG_CHUNK * ATG_PITCH)
-#define ATG_NEVER (-as_float(0x7f800000)) /* -infinity: a row of nothing else is NaN, as in PyTorch */
+#define ATG_NEVER (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
 
 typedef struct atg_side { /* the rows of one head of a (B, count, H, D) tensor */
   int64 base, pitch, count;
@@ -80,7 +80,7 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
     for (int c = 0; c < ATG_CHUNK; c++) {
       float a[4];
       UNROLL for (int i = 0; i < 4; i++) a[i] = weights[(4 * LOCAL_ID(1) + i) * ATG_ROW + first + c];
-      UNROLL for (int j = 0; j < 8; j++) if (16 * j < wide) { /* the same for all work-items */
+      UNROLL for (int j = 0; j < 8; j++) if (16 * j < wide) { /* uniform across the work-items */
         const float b = chunk[c * ATG_WIDE + LOCAL_ID(0) + 16 * j];
         UNROLL for (int i = 0; i < 4; i++) sums[i][j] = fma(a[i], b, sums[i][j]);
       }
@@ -88,7 +88,7 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
   }
 }
 
-/* residual: what the rounding of out took off; NULL: not wanted */
+/* residual: the rounding error of out; NULL: not wanted */
 inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, int64 row, int from,
                       const float sums[4][8], const float factor[4]) {
   UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 8; j++) {
@@ -104,7 +104,7 @@ inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, in
 
 /* ---- forward ---- */
 
-/* residual: what the rounding of out took off; NULL: not wanted, as where nothing is rounded */
+/* residual: the rounding error of out; NULL: not wanted, e.g. because nothing is rounded */
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
                        GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal,

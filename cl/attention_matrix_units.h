@@ -1,16 +1,16 @@
-/* What attention asks of a matrix unit beside its products (gemm_matrix_units.h): copies into local memory that nobody
- * waits for, fragments read from there, sums along a row of C, and C's fragments as A's. Of UNIT_MMA alone:
+/* The matrix-unit operations that attention needs besides products (gemm_matrix_units.h): asynchronous copies into
+ * local memory, fragments read from there, sums along a row of C, and C's fragments as A's. For UNIT_MMA only:
  *
- *   cp.async      16 (or 4) bytes from global to local memory past the registers
- *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r gives the place of row r of matrix i, and gets the word
- *                 lane % 4 of row lane / 4 of each; turned: rows 2 (lane % 4) and the next of column lane / 4
+ *   cp.async      16 (or 4) bytes from global to local memory, bypassing the registers
+ *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r supplies the address of row r of matrix i; it receives
+ *                 word lane % 4 of row lane / 4 of each; transposed: rows 2 (lane % 4) and the next of column lane / 4
  *   shfl.sync     lanes 4 r to 4 r + 3 hold row r of C (and row r + 8)
  *   ex2.approx    2^x, 2 units in the last place
  *
- * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16 and UNIT_DPAS8 are not served: their C has rows where A has columns, so that
- * weights would go through local memory, and they copy and read in other pieces. They use the shared kernel.
+ * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16 and UNIT_DPAS8 are not supported: their C has rows where A has columns, so weights
+ * would have to go through local memory, and they copy and read in other granularities. They use the shared kernel.
  *
- * With UNIT_EMULATED, lanes exchange through local memory what the instructions exchange, by the rules above. */
+ * With UNIT_EMULATED, lanes exchange data through local memory by the rules above. */
 #ifndef ATTENTION_MATRIX_UNITS_H
 #define ATTENTION_MATRIX_UNITS_H
 #include "functions.h"
@@ -22,8 +22,8 @@
 
 #ifdef UNIT_EMULATED
 
-#define UNIT_MAY_REST false         /* every wave has to meet the barriers below */
-typedef LOCAL_PTR uint4 *unit_tile; /* where local memory begins; places in it are counted in pieces of 16 bytes */
+#define UNIT_MAY_REST false         /* every wave must reach the barriers below */
+typedef LOCAL_PTR uint4 *unit_tile; /* start of local memory; offsets into it are in units of 16 bytes */
 inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return p; }
 
 inline void unit_copy16(unit_tile tile, int place, GLOBAL const uint4 *from, bool inside) {
@@ -137,7 +137,7 @@ inline float unit_row_sum(float v, UNIT_SCRATCH scratch, int item) {
   return v + unit_other(v, 2, scratch, item);
 }
 
-/* C of two units side by side, 16 x 16 numbers, as A of the next product. */
+/* C of two adjacent units, 16 x 16 numbers, as A of the next product. */
 inline void unit_as_a(uint32 *a, const float *left, const float *right) {
   a[0] = unit_pair(left[0], left[1]);
   a[1] = unit_pair(left[2], left[3]);

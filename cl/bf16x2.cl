@@ -1,6 +1,6 @@
-/* A float32 matrix as bf16 parts whose products together are the float32 product to 2^-14: high = x rounded and low,
- * what that took off. Three parts of a row lie part_stride apart, rows row_stride; two are high, the one at place_low
- * is low. */
+/* A float32 matrix as bf16 parts whose products together equal the float32 product to 2^-14: high = x rounded, low =
+ * the rounding error. The three parts of a row are part_stride apart, rows row_stride; two parts are high, the one at
+ * place_low is low. */
 
 KERNEL void bf16x2_forward(GLOBAL bf16 *y, GLOBAL const float *x, int64 rows, int64 columns, int64 row_stride,
                            int64 part_stride, int place_low) {
@@ -17,7 +17,7 @@ KERNEL void bf16x2_forward(GLOBAL bf16 *y, GLOBAL const float *x, int64 rows, in
   }
 }
 
-/* Each part's gradient is the sum with the other factor's part beside it, high or low: both high ones make up dx. */
+/* Each part's gradient is a product with one part (high or low) of the other factor: dx sums the two high ones. */
 KERNEL void bf16x2_backward(GLOBAL float *dx, GLOBAL const float *dy, int64 rows, int64 columns, int64 row_stride,
                             int64 part_stride, int place_low, int accumulate) {
   ROW(rows);

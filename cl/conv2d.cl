@@ -1,4 +1,4 @@
-/* 2-D convolution around a matrix product. Columns hold, for some images and `out_rows` rows of output positions,
+/* 2-D convolution by a matrix product. Columns hold, for some images and `out_rows` rows of output positions,
  *
  *   columns (images, K, out_rows * out_w),  K = (channel, ky, kx)
  *
@@ -42,8 +42,8 @@ KERNEL void conv2d_columns(GLOBAL float *columns, GLOBAL const float *x, int64 x
 }
 
 #ifdef CPU_SHAPE
-/* A row of the next kernel, for a stride of 2: even and odd positions read different columns, each in one run. columns:
- * of the row's channel; scaled: y + top. */
+/* A row of the next kernel, for a stride of 2: even and odd positions read different columns, each a contiguous run.
+ * columns: of the row's channel; scaled: y + top. */
 inline void gather_row_halved(GLOBAL float *dx, GLOBAL const float *columns, int64 positions, int width, int kernel_h,
                               int kernel_w, int scaled, int left, int first_row, int out_rows, int out_w,
                               bool accumulate) {
@@ -65,7 +65,7 @@ inline void gather_row_halved(GLOBAL float *dx, GLOBAL const float *columns, int
 #endif
 
 /* The transpose: dx at a position is the sum of the columns that were read from it. A row is one (image, channel, y), y
- * of rows_y from first_y on; accumulate: dx += where the columns are but some of the output rows. */
+ * one of rows_y from first_y on. accumulate: dx +=, for columns that cover only part of the output rows. */
 KERNEL void conv2d_gather(GLOBAL float *dx, GLOBAL const float *columns, int64 dx_offset, int64 rows, int32 channels,
                           int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
                           int32 left, int32 first_row, int32 out_rows, int32 out_w, int32 first_y, int32 rows_y,
@@ -116,7 +116,7 @@ KERNEL void conv2d_add_bias(GLOBAL float *y, GLOBAL const float *bias, int64 row
   FOR_COLUMNS(i, plane) vec_store(y, i, plane, vec_load(y, i, plane) + b);
 }
 
-/* sums[row] = the sum of a plane, in two levels as GroupNorm's */
+/* sums[row] = the sum of a plane, in two levels as in GroupNorm */
 #define PLANE_BLOCK 4096
 KERNEL void conv2d_plane_sums(GLOBAL float *sums, GLOBAL const float *dy, int64 rows, int64 plane) {
   ROW(rows);

@@ -1,11 +1,11 @@
-/* 3 x 3 convolution with stride 1 and a border of one zero, on CPUs: the columns of a matrix product, but made in
- * private memory (the caches) for a block of positions, and used there by every output channel of the work-item.
+/* 3 x 3 convolution with stride 1 and zero padding of 1, on CPUs: the columns of a matrix product, but computed in
+ * private memory (the caches) for a block of positions and used there by all output channels of the work-item.
  *
  *   work-item: DIRECT_BLOCK positions (of the flat H * W) of an image x DIRECT_OUT output channels
  *   panel:     [tile][DIRECT_CHANNELS * 9][DIRECT_VECS], a chunk of input channels, zero where outside the image
  *   tile:      DIRECT_ROWS output channels x DIRECT_VECS vectors of positions, in registers over the whole chunk
  *
- * Sums run over the input channels in order, so tiles do not change results. The host's side is ops/conv2d.c. */
+ * Sums run over the input channels in order, so results do not depend on tiles. The host side is ops/conv2d.c. */
 #include "conv2d_place.h"
 #ifdef CPU_SHAPE
 
@@ -23,7 +23,7 @@
 #define DIRECT_SPAN  (DIRECT_VECS * VW)
 #define DIRECT_TILES (DIRECT_BLOCK / DIRECT_SPAN)
 
-/* Fills the panel's vector v, positions p and on, with `channels` channels from x's element `first` on. */
+/* Fills the panel's vector v, positions from p on, with `channels` channels from x's element `first` on. */
 inline void direct_fill(vec *panel, int v, GLOBAL const float *x, int64 first, int64 total, int p, conv_window w,
                         int channels, int height, int width) {
   const int64 plane = (int64)height * width;
@@ -41,14 +41,15 @@ inline void direct_fill(vec *panel, int v, GLOBAL const float *x, int64 first, i
   }
 }
 
-/* One tile over a chunk: y (+)= weights x panel. a: the tile's weights, K elements a channel; y: its first position. */
+/* One tile over a chunk: y (+)= weights x panel. a: the tile's weights, K elements per channel; y: its first
+ * position. */
 inline void direct_tile(GLOBAL float *y, GLOBAL const float *a, GLOBAL const float *bias, const vec *panel, int depth,
                         int rows, int64 k_all, int64 plane, int64 left, bool first) {
   GLOBAL const float *row[DIRECT_ROWS];
   vec sum[DIRECT_ROWS][DIRECT_VECS];
 #pragma unroll
   for (int i = 0; i < DIRECT_ROWS; i++) {
-    const int o = min(i, rows - 1); /* past the last channel: that one again, not stored */
+    const int o = min(i, rows - 1); /* past the last channel: repeats it, not stored */
     row[i] = a + o * k_all;
 #pragma unroll
     for (int v = 0; v < DIRECT_VECS; v++)
@@ -97,8 +98,8 @@ KERNEL void conv2d_direct(GLOBAL float *y, GLOBAL const float *x, GLOBAL const f
   }
 }
 
-/* flipped (C, O, 3, 3) of weight (O, C, 3, 3), each kernel turned by half a turn: with it, the gradient of the input is
- * the same convolution of the output's. A row is one (o, c). */
+/* flipped (C, O, 3, 3) of weight (O, C, 3, 3), each kernel rotated by 180 degrees: with it, the gradient of the input
+ * is the same convolution of the output's gradient. A row is one (o, c). */
 KERNEL void conv2d_flip_weight(GLOBAL float *flipped, GLOBAL const float *weight, int64 rows, int64 channels) {
   ROW(rows);
   if (!row_valid) return;

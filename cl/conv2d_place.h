@@ -1,5 +1,5 @@
-/* Where vectors of output positions lie, and which taps of a 3 x 3 kernel are inside the image there: for the direct
- * convolutions on CPUs. */
+/* The places of vectors of output positions, and which taps of a 3 x 3 kernel are inside the image there; for the
+ * direct convolutions on CPUs. */
 #ifndef CONV2D_PLACE_H
 #define CONV2D_PLACE_H
 #include "platform.h"
@@ -10,7 +10,7 @@ typedef struct conv_place {
   veci y, x;
 } conv_place;
 
-/* Positions p.. of the flat plane; without vectors of divisions, which are slow. */
+/* Positions from p on in the flat plane; avoids vector divisions, which are slow. */
 inline conv_place conv_locate(int p, int width) {
   const int y = p / width, x = p - y * width;
   conv_place at;
@@ -24,7 +24,7 @@ inline conv_place conv_locate(int p, int width) {
   return at;
 }
 
-/* All bits set where a tap's row, or column, is inside the image: tap (ky, kx) is inside where both are. */
+/* All bits set where a tap's row, or column, is inside the image: tap (ky, kx) is inside if both are. */
 typedef struct conv_window {
   veci row[3], column[3];
 } conv_window;
@@ -44,7 +44,7 @@ inline vec conv_inside(conv_window w, int tap, vec v) {
   return INT_AS_VEC(w.row[tap / 3] & w.column[tap % 3] & VEC_AS_INT(v));
 }
 
-/* Elements [i, i + VW) of x, those outside [0, total) read as 0: the first and the last rows' borders. */
+/* Elements [i, i + VW) of x, 0 outside [0, total): the borders of the first and last rows. */
 inline vec conv_load(GLOBAL const float *x, int64 i, int64 total) {
   if (i >= 0 && i + VW <= total) return VEC_RAW_LOAD(x, i);
   float part[VW];

@@ -3,15 +3,15 @@
  *   dweight[o][k] = sum over images and output positions of dy[o][position] * column[k][position],  k = (channel, ky,
  * kx)
  *
- * Both factors are read along the positions, so that nothing is turned: a vector holds the products of 16 positions,
- * and is summed up once a chunk. The columns of a chunk are made in private memory (the caches), the taps of the input
- * shifted and zeroed outside the image.
+ * Both factors are read along the positions, so nothing is transposed: a vector holds the products of 16 positions and
+ * is reduced once per chunk. The columns of a chunk are computed in private memory (the caches): the input shifted per
+ * tap, and zeroed outside the image.
  *
- *   work-item: a share of the chunks x WEIGHT_K columns x WEIGHT_OUT output channels, into a partial sum of its own
- *   chunk:     up to WEIGHT_VECS vectors of positions; an image's last vector may be cut short, none spans two images
+ *   work-item: a share of the chunks x WEIGHT_K columns x WEIGHT_OUT output channels, into its own partial sum
+ *   chunk:     up to WEIGHT_VECS vectors of positions; an image's last vector may be partial, none spans two images
  *   tile:      WEIGHT_ROWS output channels x 3 columns; WEIGHT_LIVE of the rows are in registers together
  *
- * The order of all sums is fixed by the sizes alone. The host's side is ops/conv2d.c. */
+ * The sizes alone fix the order of all sums. The host side is ops/conv2d.c. */
 #include "conv2d_place.h"
 #ifdef CPU_SHAPE
 
@@ -31,13 +31,13 @@ typedef struct weight_sizes {
   int channels, out_channels, height, width, out_h, out_w, stride, top, left;
 } weight_sizes;
 
-/* The columns of one vector of positions, p.. of `image`, for some channels with 9 taps each. */
+/* The columns of one vector of positions from p on, for some channels with 9 taps each. */
 inline void weight_fill_taps(vec *to, GLOBAL const float *x, int64 total, weight_sizes s, int64 first, int channels,
                              int p) {
   const int64 plane = (int64)s.height * s.width;
   const conv_place at = conv_locate(p, s.out_w);
   conv_window w = conv_window_of(at, s.stride, s.top, s.left, s.height, s.width);
-  for (int k = 0; k < 3; k++) w.row[k] &= at.y < s.out_h; /* whatever lies past the plane's end, times 0, may be NaN */
+  for (int k = 0; k < 3; k++) w.row[k] &= at.y < s.out_h; /* data past the plane's end times 0 may be NaN */
   const int corner = VEC_FIRST(at.y) * s.stride * s.width + VEC_FIRST(at.x) * s.stride - s.top * s.width - s.left;
   if (s.stride == 1 && s.out_w == s.width) {
     for (int c = 0; c < channels; c++, first += plane, to += 3 * WEIGHT_TRIPLE) {
@@ -69,7 +69,7 @@ inline void weight_fill_taps(vec *to, GLOBAL const float *x, int64 total, weight
   }
 }
 
-/* The same for 1 x 1: the columns are the channels; up to a multiple of three, the last ones 0. */
+/* The same for 1 x 1: the columns are the channels, zero-padded to a multiple of three. */
 inline void weight_fill_points(vec *to, GLOBAL const float *x, weight_sizes s, int64 first, int channels, int p) {
   const int64 plane = (int64)s.height * s.width;
   for (int c = 0; c < channels || c % 3; c++)

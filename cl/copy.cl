@@ -1,5 +1,5 @@
 /* Strided copies of rows: splits, concatenations and repetitions. Row r of `columns` elements goes from
- * from + from_offset + r * from_stride to to + to_offset + r * to_stride; from NULL writes zeros. A group serves
+ * `from` + from_offset + r * from_stride to `to` + to_offset + r * to_stride; `from` NULL writes zeros. A group handles
  * block_rows rows and block_columns columns (a multiple of VW). */
 
 KERNEL void copy_rows(GLOBAL ELEM *to, GLOBAL const ELEM *from, int64 rows, int64 columns, int64 to_offset,

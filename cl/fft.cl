@@ -1,13 +1,14 @@
-/* Fourier transforms of any length, where the device's library does not serve: one kernel, launched once for each
- * factor of the length (Stockham's order, so that nothing is permuted). x and y are (outer, n, inner) complex numbers,
- * real and imaginary part in turn; a pass turns transforms of length `done` into such of length next = done * factor:
+/* Fourier transforms of any length, for lengths that the device's library does not support: one kernel, launched once
+ * per factor of the length (Stockham's order, which needs no permutation). x and y are (outer, n, inner) complex
+ * numbers, real and imaginary parts interleaved. A pass turns transforms of length `done` into length
+ * next = done * factor:
  *
  *   y[s * next + k] = sum over q < factor of x[(s + n / next * q) * done + k mod done] * exp(-+ 2 pi i q k / next)
  *
- * for s < n / next and k < next. x may not be y. */
+ * for s < n / next and k < next. x and y must differ. */
 #include "philox.h"
 
-/* exp(2 pi i r / n), 0 <= r < n: the nearest quarter of a turn, and a rest within an eighth. */
+/* exp(2 pi i r / n), 0 <= r < n: the nearest quarter turn, and a remainder within an eighth. */
 inline void fft_turn(int64 r, int64 n, float *cosine, float *sine) {
   const int64 quarter = (8 * r + n) / (2 * n);
   gh_sincos_of_rest((float)(4 * r - quarter * n) / (float)(4 * n), (uint32)quarter, sine, cosine);

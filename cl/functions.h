@@ -1,20 +1,20 @@
 /* Elementary functions from explicit fma, mul and add, so that their last bits are the same on every device with a
- * fused multiply-add and correctly rounded division; the polynomials are minimax fits of our own. NaN propagates.
+ * fused multiply-add and correctly rounded division; the polynomials are our own minimax fits. NaN propagates.
  * Errors in units of the last place, from tests/test_functions.c over all magnitudes:
  *
  *   vec_exp         2    (results below 1.2e-38 may be flushed to 0)
  *   vec_log         2
  *   vec_tanh        3
  *   vec_sigmoid     3
- *   vec_normal      cdf(x) of the standard normal: 6, its lower tail included; density: 3
+ *   vec_normal      cdf(x) of the standard normal: 6, including the lower tail; density: 3
  *
- * float_exp and float_log are the same functions for one number, bits included. */
+ * float_exp and float_log are the same functions for one number, with the same bits. */
 #ifndef GH_FUNCTIONS_H
 #define GH_FUNCTIONS_H
 
 #include "platform.h"
 
-#define ROUNDER      12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
+#define ROUNDER      12582912.0f /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
 #define ROUNDER_BITS 0x4b400000
 #define LN2          0.693147182f
 #define LN2_REST     -1.90465421e-9f
@@ -38,10 +38,10 @@ inline vec vec_reduced_expm1(vec x, veci *n) {
 
 inline vec vec_exp(vec x) {
   veci n;
-  x = x > 89.0f ? VEC(89.0f) : x; /* infinity from here on; a NaN stays */
+  x = x > 89.0f ? VEC(89.0f) : x; /* infinity from here on; NaN propagates */
   x = x < -104.0f ? VEC(-104.0f) : x;
   vec p = vec_reduced_expm1(x, &n) + 1.0f;
-  veci half_n = n >> 1; /* 2^n in two factors: n leaves the range of exponents at both ends */
+  veci half_n = n >> 1; /* 2^n in two factors: n exceeds the exponent range at both ends */
   return p * vec_power_of_two(half_n) * vec_power_of_two(n - half_n);
 }
 
@@ -60,7 +60,7 @@ inline vec vec_log(vec x) {
   p = fma(p, f, VEC(2.0002119e-1f));
   p = fma(p, f, VEC(-2.500001e-1f));
   p = fma(p, f, VEC(3.3333313e-1f));
-  p = fma(ef, VEC(-2.12194440e-4f), p * s * f); /* ln 2 in two parts, the first exact in products with e */
+  p = fma(ef, VEC(-2.12194440e-4f), p * s * f); /* ln 2 in two parts; products of the first with e are exact */
   p = fma(VEC(-0.5f), s, p);
   vec result = fma(ef, VEC(0.693359375f), f + p);
   const float infinity = as_float(0x7f800000), none = as_float(0x7fc00000);
@@ -68,7 +68,7 @@ inline vec vec_log(vec x) {
   return x > 0.0f ? result : (x == 0.0f ? VEC(-infinity) : VEC(none));
 }
 
-/* With e = exp(2|x|) - 1: tanh |x| = e / (e + 2), exact to the last places near 0, too. */
+/* With e = exp(2|x|) - 1: tanh |x| = e / (e + 2), accurate to the last places even near 0. */
 inline vec vec_tanh(vec x) {
   veci n;
   vec a = fabs(x);
@@ -86,7 +86,7 @@ inline vec vec_sigmoid(vec x) { return 1.0f / (1.0f + vec_exp(-x)); }
 inline vec vec_normal(vec x, vec *density) {
   vec a = fabs(x);
   vec square = x * x, rest = fma(x, x, -square);
-  rest = square < 1e30f ? rest : VEC(0.0f); /* not infinity - infinity; a NaN comes back through square */
+  rest = square < 1e30f ? rest : VEC(0.0f); /* avoids infinity - infinity; NaN propagates through square */
   vec e = vec_exp(-0.5f * square);
   e = fma(-0.5f * rest, e, e);
   *density = 0.398942280f * e;

@@ -1,7 +1,7 @@
-/* Rows of a matrix a sample, chosen by index. Row k of sample b: y[b, k] = x[b, index[b, k]]. */
+/* Gathers rows of one matrix per sample by index. Row k of sample b: y[b, k] = x[b, index[b, k]]. */
 #include "philox.h"
 
-/* An index outside [0, rows) reads nothing and gives NaN: it would be a mistake of the index's maker. */
+/* An index outside [0, rows) is a bug in its producer: reads nothing, gives NaN. */
 KERNEL void gather_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const int32 *index, int64 samples,
                                 int64 chosen, int64 rows, int64 columns) {
   ROW(samples * chosen);

@@ -1,6 +1,6 @@
-/* Matrix units of GPUs: which lane of a wave holds what of A (UM x 16), B (16 x UN) and C (UM x UN), and the
- * instruction. A "word" is a pair of bfloat16 that are neighbours along k, the lower k in the lower half. One unit is
- * chosen by a define:
+/* Matrix units of GPUs: which lane of a wave holds which elements of A (UM x 16), B (16 x UN) and C (UM x UN), and the
+ * instruction. A "word" is a pair of bfloat16 adjacent along k, the lower k in the lower half. A define selects the
+ * unit:
  *
  *   UNIT_MMA      NVIDIA sm_80 on: mma.sync.m16n8k16 by inline PTX (PTX ISA, "Matrix Fragments for mma.m16n8k16")
  *   UNIT_MFMA     AMD gfx90a, gfx94x: v_mfma_f32_16x16x16_bf16_1k (CDNA 2 ISA; AMD's matrix instruction calculator)
@@ -8,14 +8,14 @@
  *   UNIT_DPAS16   Intel PVC: cl_intel_subgroup_matrix_multiply_accumulate, sub-groups of 16
  *   UNIT_DPAS8    Intel DG2: the same, sub-groups of 8
  *
- * With UNIT_EMULATED beside one of them, the lanes exchange their fragments through local memory and every lane
- * computes its part of C by the documented layout, written a second time and the other way round (from an element to
- * where it lies): so the tests run the kernel's own index arithmetic without such a device. */
+ * With UNIT_EMULATED in addition, the lanes exchange their fragments through local memory, and every lane computes its
+ * part of C from the documented layout, written a second time in the inverse direction (from an element to its lane).
+ * So the tests run the kernel's own index arithmetic without such a device. */
 #ifndef GEMM_MATRIX_UNITS_H
 #define GEMM_MATRIX_UNITS_H
 #include "gemm_storage.h"
 
-/* WAVE lanes; words of A and B and floats of C a lane; for the word i (float r) of a lane, where it lies in the unit's
+/* WAVE lanes; words of A and B and floats of C per lane; for word i (float r) of a lane, its place in the unit's
  * tile: A_ROW, A_WORD, B_COLUMN, B_WORD, C_ROW, C_COLUMN. */
 #if defined(UNIT_MMA)
 #define WAVE              32
@@ -61,7 +61,7 @@
 #define A_WORDS  8
 #define B_WORDS  8
 #define C_FLOATS 8
-#ifdef UNIT_DPAS16 /* a lane holds one k of A: the kernel loads its word and keeps a half */
+#ifdef UNIT_DPAS16 /* a lane holds one k of A: the kernel loads a word and keeps one half */
 #define WAVE            16
 #define UN              16
 #define A_WORD(lane, i) ((lane) / 2)
@@ -77,10 +77,10 @@
 #define C_COLUMN(lane, r) (lane)
 #endif
 
-#ifdef WAVE /* headers are read by every program, also where no unit is chosen */
+#ifdef WAVE /* every program includes this header, even without a unit */
 #ifdef UNIT_EMULATED
 
-/* Where the documents say that A[row][k], B[k][column] and C[row][column] lie. */
+/* The documented places of A[row][k], B[k][column] and C[row][column]. */
 #if defined(UNIT_MMA)
 #define A_LANE(row, k)   ((row) % 8 * 4 + (k) % 8 / 2)
 #define A_REG(row, k)    ((row) / 8 + (k) / 8 * 2)
@@ -96,7 +96,7 @@
 #define C_LANE(row, col) ((col) + (row) / 4 * 16)
 #define C_REG(row, col)  ((row) % 4)
 #elif defined(UNIT_WMMA)
-#define A_LANE(row, k)   ((row) + (k) % 2 * 16) /* either half of the wave: both are looked at */
+#define A_LANE(row, k)   ((row) + (k) % 2 * 16) /* either half of the wave: both are checked */
 #define A_REG(row, k)    ((k) / 2)
 #define B_LANE(k, col)   ((col) + (k) % 2 * 16)
 #define B_REG(k, col)    ((k) / 2)
@@ -115,7 +115,7 @@
 #define C_REG(row, col)  (row)
 #endif
 
-#ifndef UNIT_ITEMS /* work-items of a group */
+#ifndef UNIT_ITEMS /* work-items per group */
 #define UNIT_ITEMS 256
 #endif
 #define EXCHANGE_WORDS (UNIT_ITEMS * (A_WORDS + B_WORDS))
@@ -125,7 +125,7 @@
 
 inline float unit_half(uint32 word, int odd) { return as_float(odd ? word & 0xffff0000u : word << 16); }
 
-/* Every lane of the group comes here. */
+/* Every lane of the group must call this. */
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH exchange, int item) {
   const int wave = item / WAVE * WAVE, lane = item % WAVE;
   LOCAL_PTR uint32 *as = exchange, *bs = exchange + UNIT_ITEMS * A_WORDS;
@@ -182,7 +182,7 @@ inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRAT
   vstore8(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(as_short16(x), as_short16(y), before), 0, c);
 }
 #else
-/* Declared here too: Intel's compiler has both, but shows them to newer dialects than OpenCL C 1.2 alone. */
+/* Declared here: Intel's compiler has both but exposes them only in dialects newer than OpenCL C 1.2. */
 #ifdef UNIT_DPAS16
 typedef short8 unit_a;
 #else

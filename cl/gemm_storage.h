@@ -1,5 +1,5 @@
-/* What the matrix products store: A and B float32 or, with AB_BF16, bfloat16; C float32 or, with C_BF16, bfloat16, and
- * the bias as C. Sums are float32 either way. By integer operations alone, so that every compiler has them. */
+/* Storage types of the matrix products: A and B float32 or, with AB_BF16, bfloat16; C and the bias float32 or, with
+ * C_BF16, bfloat16. Sums are always float32. Uses integer operations only, which every compiler has. */
 #ifndef GEMM_STORAGE_H
 #define GEMM_STORAGE_H
 #include "platform.h"
@@ -7,7 +7,7 @@
 typedef unsigned short gemm_bf16;
 
 inline float gemm_widen(gemm_bf16 v) { return as_float((uint32)v << 16); }
-/* To nearest even; not a number stays so, infinity too. */
+/* Rounds to nearest even; NaN and infinity are preserved. */
 inline gemm_bf16 gemm_narrow(float v) {
   const uint32 u = as_uint(v);
   if ((u & 0x7fffffffu) > 0x7f800000u) return (gemm_bf16)(u >> 16 | 0x40u);
@@ -33,7 +33,7 @@ typedef float gemm_c;
 #endif
 
 #ifdef CPU_SHAPE /* the same, sixteen at a time, from p on */
-/* PoCL's vstore16 of this type goes element by element. */
+/* PoCL's vstore16 of this type works element by element. */
 typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
 inline float16 gemm_widen16(ushort16 v) { return as_float16(convert_uint16(v) << 16); }
 inline ushort16 gemm_narrow16(float16 v) {

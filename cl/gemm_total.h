@@ -1,5 +1,5 @@
-/* Where a CPU's product keeps its sums over several blocks of k: C itself or, where that is bfloat16, private memory of
- * TOTAL_FLOATS, which the including kernel defines, rounded once at the end. */
+/* The sums of a CPU's product over several blocks of k: kept in C itself or, if C is bfloat16, in private memory of
+ * TOTAL_FLOATS (defined by the including kernel) and rounded once at the end. */
 #ifndef GEMM_TOTAL_H
 #define GEMM_TOTAL_H
 #include "gemm_storage.h"
@@ -17,7 +17,7 @@ inline void write_total(const float *total, int nb, GLOBAL gemm_c *c, int64 ldc,
     for (; j < columns; j++) C_STORE(c, i * ldc + j, total[i * nb + j]);
   }
 }
-/* In a kernel with beta, nb, c, ldc, and the rows and columns of C that are its own: total and its ld. */
+/* For a kernel with beta, nb, c, ldc and its own rows and columns of C: declares total and its ld. */
 #define TOTAL_BEGIN                                                                                                    \
   float total[TOTAL_FLOATS] __attribute__((aligned(64)));                                                              \
   const int64 ld = nb;                                                                                                 \

@@ -1,5 +1,5 @@
 /* GroupNorm: x (B, C, H, W); a group's elements are contiguous in a sample, so a (sample, group) is a row of
- * channels_each * plane elements. Sums go in two levels (blocks of GROUPNORM_BLOCK), which keeps float32 exact enough
+ * channels_each * plane elements. Sums use two levels (blocks of GROUPNORM_BLOCK), which keeps float32 accurate enough
  * over 200 000 elements. */
 #define GROUPNORM_BLOCK                      4096
 #define FOR_GROUPNORM_BLOCKS(start, columns) for (int64 start = 0; start < (columns); start += GROUPNORM_BLOCK)
@@ -42,7 +42,7 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
 }
 
 /* Rows are (sample, channel) planes: dbias[row] = sum of dy, dweight[row] = sum of dy * (x - mean) * rstd; NULL
- * where nobody reads the result. */
+ * if nothing reads the result. */
 KERNEL void groupnorm_sums(GLOBAL float *dweight, GLOBAL float *dbias, GLOBAL const ELEM *dy, GLOBAL const ELEM *x,
                            GLOBAL const float *mean, GLOBAL const float *rstd, int64 rows, int64 channels_each,
                            int64 plane) {

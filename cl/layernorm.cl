@@ -1,13 +1,13 @@
 /* Normalisation of rows: y = (x - mean) * rstd * (base + weight) + bias. LayerNorm has base 0 and one weight for all
- * rows, adaLN base 1 and a weight a sample: row r uses weight r / rows_a_weight. Also the gated residual. x is the
- * residual stream, float32 always; y and what joins the stream are ELEM. */
+ * rows; adaLN has base 1 and one weight per sample: row r uses weight r / rows_per_weight. Also the gated residual. x
+ * is the residual stream, always float32; y and the branches added to the stream are ELEM. */
 
 KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *rstd, GLOBAL const float *x,
                               GLOBAL const float *weight, GLOBAL const float *bias, float base, float eps, int64 rows,
-                              int64 columns, int64 rows_a_weight) {
+                              int64 columns, int64 rows_per_weight) {
   ROW_SCRATCH(scratch);
   ROW(rows);
-  const int64 modulation = row / rows_a_weight * columns;
+  const int64 modulation = row / rows_per_weight * columns;
   x += row * columns;
   y += row * columns;
   vec sum = VEC(0), squares = VEC(0);
@@ -31,10 +31,10 @@ KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
 /* With g = dy (base + weight) and h = (x - mean) rstd: dx = rstd (g - mean(g) - h mean(g h)). dx may be dy. */
 KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL const float *x,
                                GLOBAL const float *weight, GLOBAL const float *mean, GLOBAL const float *rstd,
-                               float base, int64 rows, int64 columns, int64 rows_a_weight) {
+                               float base, int64 rows, int64 columns, int64 rows_per_weight) {
   ROW_SCRATCH(scratch);
   ROW(rows);
-  const int64 modulation = row / rows_a_weight * columns;
+  const int64 modulation = row / rows_per_weight * columns;
   const float m = mean[row], r = rstd[row];
   x += row * columns;
   dy += row * columns;
@@ -56,12 +56,12 @@ KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL c
   }
 }
 
-/* y = x + gate * f, a gate row for every rows_a_gate rows. y may be x. */
+/* y = x + gate * f, one gate row per rows_per_gate rows. y may be x. */
 KERNEL void gated_add_forward(GLOBAL float *y, GLOBAL const float *x, GLOBAL const ELEM *f, GLOBAL const float *gate,
-                              int64 rows, int64 columns, int64 rows_a_gate) {
+                              int64 rows, int64 columns, int64 rows_per_gate) {
   ROW(rows);
   if (!row_valid) return; /* no barrier below */
-  gate += row / rows_a_gate * columns;
+  gate += row / rows_per_gate * columns;
   f += row * columns;
   x += row * columns;
   y += row * columns;
@@ -71,10 +71,10 @@ KERNEL void gated_add_forward(GLOBAL float *y, GLOBAL const float *x, GLOBAL con
 
 /* df = gate * dy */
 KERNEL void gated_add_backward(GLOBAL ELEM *df, GLOBAL const float *dy, GLOBAL const float *gate, int64 rows,
-                               int64 columns, int64 rows_a_gate) {
+                               int64 columns, int64 rows_per_gate) {
   ROW(rows);
   if (!row_valid) return; /* no barrier below */
-  gate += row / rows_a_gate * columns;
+  gate += row / rows_per_gate * columns;
   dy += row * columns;
   df += row * columns;
   FOR_COLUMNS(i, columns) vec_store(df, i, columns, vec_load(gate, i, columns) * vec_load(dy, i, columns));

@@ -1,4 +1,4 @@
-/* The method's own small kernels: image normalisation, the autoencoder's Gaussian, flow interpolation, losses. */
+/* The method's small kernels: image normalisation, the autoencoder's Gaussian, flow interpolation, losses. */
 #include "functions.h"
 #include "sample.h"
 
@@ -20,12 +20,12 @@ KERNEL void normalize_image_forward(GLOBAL float *y, GLOBAL const float *x, floa
 
 #define LOGVAR_MIN -30.0f
 #define LOGVAR_MAX 20.0f
-/* by comparison, so that a NaN stays one */
+/* by comparison, so that NaN propagates */
 inline vec clamp_logvar(vec v) {
   v = v < VEC(LOGVAR_MIN) ? VEC(LOGVAR_MIN) : v;
   return v > VEC(LOGVAR_MAX) ? VEC(LOGVAR_MAX) : v;
 }
-/* v where logvar is inside the clamp, its ends included, else 0: the clamp's gradient. */
+/* v where logvar is inside the clamp (ends included), else 0: the clamp's gradient. */
 inline vec inside_logvar(vec v, vec logvar) {
   v = logvar < VEC(LOGVAR_MIN) ? VEC(0) : v;
   return logvar > VEC(LOGVAR_MAX) ? VEC(0) : v;
@@ -82,7 +82,7 @@ KERNEL void gaussian_kl_backward(GLOBAL float *dmoments, GLOBAL const float *dlo
   GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
   GLOBAL float *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
   const float weight = step_weight(step, sample) / (float)half_size;
-  const bool counts = weight != 0.0f; /* a filler's moments may be anything */
+  const bool counts = weight != 0.0f; /* filler samples may have any moments */
   const float factor = counts ? dloss[0] * weight : 0.0f;
   FOR_COLUMNS(i, count) {
     const vec v = vec_load(logvar, i, count);
@@ -94,7 +94,7 @@ KERNEL void gaussian_kl_backward(GLOBAL float *dmoments, GLOBAL const float *dlo
 
 /* ---- rectified flow ---- */
 
-/* x_t = (1-s) a + s b, target b - a; NULL where nobody reads the result */
+/* x_t = (1-s) a + s b, target b - a; NULL if nothing reads the result */
 KERNEL void flow_interpolate_forward(GLOBAL float *x_t, GLOBAL float *target, GLOBAL const float *x1,
                                      GLOBAL const float *x0, GLOBAL const float *t, int32 noise_at_one, int64 samples,
                                      int64 n) {
@@ -128,7 +128,8 @@ KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const float *pred, G
   if (row_valid && LANE == 0) partials[row] = total;
 }
 
-/* loss = weight / n * the sum of the partials of the samples that count, the first ones; partials (samples, chunks) */
+/* loss = weight / n * the sum of the partials of the samples that count, which come first; partials (samples,
+ * chunks) */
 KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, GLOBAL const uint32 *step,
                               int64 samples, int64 chunks, int64 n) {
   ONE_ROW;
@@ -147,7 +148,7 @@ KERNEL void mse_loss_backward(GLOBAL float *dpred, GLOBAL const float *dloss, GL
   if (!row_valid) return;
   const int64 offset = sample * n + first;
   const float weight = step_weight(step, sample);
-  const bool counts = weight != 0.0f; /* a filler's prediction may be anything */
+  const bool counts = weight != 0.0f; /* filler samples may have any prediction */
   const float factor = counts ? dloss[0] * (2.0f * weight / (float)n) : 0.0f;
   FOR_COLUMNS(i, count) {
     const vec d = vec_load(pred + offset, i, count) - vec_load(target + offset, i, count);

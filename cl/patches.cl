@@ -1,7 +1,7 @@
 /* Images to patches and back, and nearest upsampling. */
 
 /* patches (B, gh * gw, C * p * p), a patch's elements in (c, ph, pw) order, against image (B, C, gh * p, gw * p):
- * forward writes patches, backward the image. A row is a patch, cut into runs of p elements contiguous in both. */
+ * forward writes patches, backward the image. A row is a patch, split into runs of p elements contiguous in both. */
 #define FOR_PATCH_RUNS(patch_at, image_at)                                                                             \
   ROW(patches_total);                                                                                                  \
   if (!row_valid) return; /* no barrier below */                                                                       \

@@ -1,13 +1,13 @@
 /* Random numbers with the same bits on every device: one source for C11 (base/random.c), OpenCL C 1.2 and CUDA.
  *
- *   key     = two words a stream, from the host (base/random.h: seed, stage, purpose, name of the tensor)
+ *   key     = two words per stream, from the host (base/random.h: seed, stage, purpose, name of the tensor)
  *   counter = { block low, block high, ordinal low, ordinal high },  block = element / 4
  *   words   = Philox4x32-10(counter, key): the elements 4 block .. 4 block + 3   (Salmon et al. 2011)
  *
- * Floats come from integers by additions, multiplications and fma alone: no library function and no division, whose
- * last bits differ between vendors; no expression a*b + c outside fma, so that no compiler can contract one; no
- * denormals. The polynomials are minimax fits made for these intervals (Remez); tests/test_random.c holds their errors
- * against libm. */
+ * Floats come from integers by additions, multiplications and fma only: no library function and no division, whose last
+ * bits differ between vendors; no expression a*b + c outside fma, so that no compiler can contract one; no denormals.
+ * The polynomials are minimax fits (Remez) for these intervals; tests/test_random.c checks their errors against
+ * libm. */
 #ifndef GH_PHILOX_H
 #define GH_PHILOX_H
 
@@ -88,9 +88,9 @@ GH_PHILOX_FN gh_u32 gh_word_at(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u64 
 
 #define GH_FEISTEL_ROUNDS 6
 
-/* A bijection of [0, n), n >= 1, position < n: a Feistel network of Philox, one a key and salt. */
+/* A bijection of [0, n), n >= 1, position < n: a Feistel network of Philox, one per key and salt. */
 GH_PHILOX_FN gh_u64 gh_permuted(gh_u32 key0, gh_u32 key1, gh_u64 salt, gh_u64 position, gh_u64 n) {
-  int bits = 1; /* of half a number; 2^(2 bits) >= n, and below 4 n, so that a walk takes few cycles */
+  int bits = 1; /* per half; 2^(2 bits) >= n and < 4 n, so that cycle walking takes few steps */
   while (bits < 32 && ((n - 1) >> 2 * bits)) bits++;
   const gh_u64 mask = ((gh_u64)1 << bits) - 1;
   gh_u64 at = position;
@@ -103,7 +103,7 @@ GH_PHILOX_FN gh_u64 gh_permuted(gh_u32 key0, gh_u32 key1, gh_u64 salt, gh_u64 po
       right = mixed;
     }
     at = left << bits | right;
-  } while (at >= n); /* a bijection of the larger set, walked until it is back inside: a bijection of the smaller */
+  } while (at >= n); /* cycle walking: repeat the larger set's bijection until inside [0, n) */
   return at;
 }
 
@@ -131,7 +131,7 @@ GH_PHILOX_FN float gh_exact_log(float x) {
   p = GH_FMA(p, f, -0.250008209977f);
   p = GH_FMA(p, f, 0.333333317082f);
   float tail = GH_FMA(f, p, -0.5f) * (f * f);
-  /* ln 2 in two parts, the first with trailing zeros: k times it is exact */
+  /* ln 2 in two parts; the first has trailing zeros, so k times it is exact */
   tail = GH_FMA(k, 1.42860682030941723212e-06f, tail);
   return GH_FMA(k, 0.693145751953125f, f + tail);
 }
@@ -170,7 +170,7 @@ GH_PHILOX_FN float gh_exact_reciprocal(float x) {
   return GH_FMA(y, GH_FMA(-x, y, 1.0f), y);
 }
 
-/* 1 / (1 + e^-x); x beyond +-80 counts as +-80. */
+/* 1 / (1 + e^-x); x is clamped to +-80. */
 GH_PHILOX_FN float gh_sigmoid_exact(float x) {
   x = x > 80.0f ? 80.0f : x;
   x = x < -80.0f ? -80.0f : x;
@@ -192,8 +192,8 @@ GH_PHILOX_FN void gh_sincos_of_rest(float x, gh_u32 quadrant, float *sine, float
   *cosine = ((quadrant + 1u) & 2u) ? -swapped_c : swapped_c;
 }
 
-/* Sine and cosine of word / 2^32 turns (its upper 26 bits, midpoints): a quadrant and an exact rest within an eighth of
- * a turn. */
+/* Sine and cosine of word / 2^32 turns (its upper 26 bits, midpoints): a quadrant and an exact remainder within an
+ * eighth of a turn. */
 GH_PHILOX_FN void gh_exact_sincos(gh_u32 word, float *sine, float *cosine) {
   gh_u32 turned = word + 0x20000000u, quadrant = turned >> 30;
   int step = (int)((turned & 0x3FFFFFFFu) >> 6) - 8388608;
@@ -204,7 +204,7 @@ GH_PHILOX_FN void gh_exact_sincos(gh_u32 word, float *sine, float *cosine) {
 /* ---- normals: Box-Muller, two from two words; the radius keeps all 32 bits near zero, so tails reach 6.6 ---- */
 
 GH_PHILOX_FN void gh_normal_pair(gh_u32 radius_word, gh_u32 angle_word, float *a, float *b) {
-  /* 24 significant bits, so that the conversion to float is exact whatever the device's rounding of it */
+  /* 24 significant bits, so that the conversion to float is exact under any rounding */
   gh_u32 kept = radius_word < 0x01000000u ? (radius_word | 1u) : ((radius_word & 0xFFFFFE00u) | 0x100u);
   float radius = gh_exact_sqrt(-2.0f * gh_exact_log((float)kept * 2.3283064365386962890625e-10f));
   float sine, cosine;

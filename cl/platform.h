@@ -1,5 +1,5 @@
-/* The dialect of the kernels: about a dozen words that OpenCL C and CUDA (NVRTC) both understand, and the two shapes of
- * machine a kernel is compiled for.
+/* The dialect of the kernels: about a dozen words that OpenCL C and CUDA (NVRTC) both understand, and the two machine
+ * shapes that a kernel is compiled for.
  *
  *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of 16
  *   otherwise   a work-group is LANES x rows work-items (at most 256); LANES of them share a row, and VW is 1
@@ -9,26 +9,25 @@
  * 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf (their last bits differ
  * between vendors): use vec_exp and friends of functions.h.
  *
- * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, or bf16 with -DELEM_BF16. A kernel
- * declares as `float` what is float32 in either program (statistics, sums, the residual stream), and as ELEM the rest.
- */
+ * Arithmetic is always float32; ELEM, the program's storage type, is float, or bf16 with -DELEM_BF16. A kernel declares
+ * as `float` whatever is float32 in both programs (statistics, sums, the residual stream), and the rest as ELEM. */
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
-#ifdef __clang__ /* `row_valid && LANE == 0` is constant in one of the two shapes: no mistake */
+#ifdef __clang__ /* `row_valid && LANE == 0` is constant in one of the two shapes, intentionally */
 #pragma clang diagnostic ignored "-Wconstant-logical-operand"
 #if defined(CPU_SHAPE) && defined(__x86_64__) && !defined(__AVX512F__)
-/* Without AVX-512 a vec is passed in two registers. Every function of a program is compiled alike, so that is safe. */
+/* Without AVX-512 a vec is passed in two registers. All functions of a program are compiled alike, so this is safe. */
 #pragma clang diagnostic ignored "-Wpsabi"
 #endif
 #endif
-#ifdef __AMDGCN__ /* C99's plain inline lets a compiler call a function that nobody defines, and AMD's does */
+#ifdef __AMDGCN__ /* with C99's plain inline a compiler may call an undefined function, and AMD's does */
 #define inline static inline __attribute__((always_inline))
 #define INLINE_IS_STATIC
 #endif
-/* For a kernel that holds many numbers in registers; `groups`: how many of its work-groups a multiprocessor of NVIDIA's
- * should have registers for. Intel's compiler likes sub-groups of 32 even where the numbers then do not fit: its
- * devices with float64 have registers for 16 work-items of 128 numbers; on the others it finds the width itself. */
+/* For a kernel that holds many numbers in registers; `groups`: how many of its work-groups should be resident on an
+ * NVIDIA multiprocessor. Intel's compiler prefers sub-groups of 32 even if the numbers then spill: its devices with
+ * float64 have registers for 16 work-items of 128 numbers; on the others it finds the right width itself. */
 #if !defined(CPU_SHAPE) && defined(cl_intel_required_subgroup_size) && defined(cl_khr_fp64)
 #define KERNEL_DENSE(x, y, z, groups) KERNEL_SIZED(x, y, z) __attribute__((intel_reqd_sub_group_size(16)))
 #else
@@ -51,11 +50,11 @@ typedef ulong uint64;
 #define LOCAL_SIZE(d) ((int)get_local_size(d))
 #define GROUPS(d)     ((int)get_num_groups(d))
 #elif defined(                                                                                                         \
-    __CUDACC_RTC__) /* with gh_kernel_cuda_options of backend/kernel_source.h: every function is the device's */
+    __CUDACC_RTC__) /* with gh_kernel_cuda_options of backend/kernel_source.h: every function is a device function */
 #ifdef CPU_SHAPE
-#error "CUDA devices have the GPU's shape"
+#error "CUDA devices need the GPU shape"
 #endif
-#define KERNEL                        extern "C" __global__ __launch_bounds__(256) /* work-items, as no group has more */
+#define KERNEL                        extern "C" __global__ __launch_bounds__(256) /* work-items: the largest group */
 #define KERNEL_SIZED(x, y, z)         extern "C" __global__ __launch_bounds__((x) * (y) * (z))
 #define KERNEL_DENSE(x, y, z, groups) extern "C" __global__ __launch_bounds__((x) * (y) * (z), groups)
 #define GLOBAL
@@ -80,11 +79,11 @@ inline int as_int(float number) { return __float_as_int(number); }
 inline uint as_uint(float number) { return __float_as_uint(number); }
 inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #else
-#error "this compiler is not served yet"
+#error "this compiler is not supported yet"
 #endif
 
-/* Loops over a work-item's own array, which some compilers else keep in memory. Not where a CPU plays a GPU: around
- * barriers it takes a compiler many times as long, for nothing. */
+/* Unrolls loops over a work-item's own array, which some compilers otherwise keep in memory. Not when a CPU emulates a
+ * GPU: around barriers that makes compilation many times slower, for no gain. */
 #if defined(__OPENCL_C_VERSION__) && (defined(__x86_64__) || defined(__aarch64__))
 #define UNROLL
 #define UNROLL_BY(n)
@@ -94,8 +93,8 @@ inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #define GH_PRAGMA(x) _Pragma(#x)
 #endif
 
-/* ---- storage: LD and ST are the only ways to touch an ELEM; they and the loads and stores of vectors below take
- * pointers to float and to bf16 alike ---- */
+/* ---- storage: LD and ST are the only access to an ELEM; they and the vector loads and stores below accept pointers to
+ * float and to bf16 ---- */
 
 #ifdef __cplusplus
 #define OVERLOAD
@@ -103,12 +102,12 @@ inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #define OVERLOAD __attribute__((overloadable))
 #endif
 
-/* The upper half of a float32. A struct, so that nobody takes its bits for its value. */
+/* The upper half of a float32. A struct, so that its bits cannot be mistaken for its value. */
 typedef struct bf16 {
   unsigned short bits;
 } bf16;
 
-/* Rounds to nearest, ties to even; beyond the largest to infinity; a NaN stays one. */
+/* Rounds to nearest, ties to even; overflows to infinity; NaN propagates. */
 inline uint32 bf16_bits(float v) {
   const uint32 bits = as_uint(v);
   return (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -145,7 +144,7 @@ typedef uint16 uvec;
 #define LANE             0
 #define LANES            1
 
-/* Asks for the cache line at p before it is needed; nothing where a compiler has no word for it. */
+/* Prefetches the cache line at p; a no-op if the compiler cannot. */
 #if defined(__x86_64__) || defined(__aarch64__)
 #define PREFETCH(p) __builtin_prefetch((const void *)(size_t)(p))
 #else
@@ -175,7 +174,7 @@ inline float vec_max(vec v) {
   float2 c = fmax(b.lo, b.hi);
   return fmax(c.x, c.y);
 }
-/* to[i] += the sum of v[i], for eight vectors together: a fixed tree, of fewer shuffles than eight. */
+/* to[i] += the sum of v[i], for eight vectors together: a fixed tree with fewer shuffles than eight separate sums. */
 inline vec vec_halves_sum(vec a, vec b) { /* eight of a, eight of b */
   return (vec)(a.lo, b.lo) + (vec)(a.hi, b.hi);
 }
@@ -191,18 +190,18 @@ inline void vec_add_sums8(float *to, const vec *v) {
   const vec c = vec_eighths_sum(a, b);
   vstore8(vload8(0, to) + c.even + c.odd, 0, to);
 }
-/* Of adjacent pairs: the other one; the first, twice; the second, twice. */
+/* In adjacent pairs: swapped; the first twice; the second twice. */
 inline vec vec_swap_pairs(vec v) { return v.s1032547698badcfe; }
 inline vec vec_even_pairs(vec v) { return v.s0022446688aaccee; }
 inline vec vec_odd_pairs(vec v) { return v.s1133557799bbddff; }
-/* Their halves' lanes in turn: a0 b0 a1 b1 ... */
+/* Interleaves the lanes of the low or high halves: a0 b0 a1 b1 ... */
 inline vec vec_zip_low(vec a, vec b) {
   return (vec)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6, a.s7, b.s7);
 }
 inline vec vec_zip_high(vec a, vec b) {
   return (vec)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
 }
-/* Every other lane of both, from the first on. */
+/* The even lanes of both. */
 inline vec vec_evens(vec a, vec b) { return (vec)(a.even, b.even); }
 inline uvec uvec_index(void) { return (uvec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 /* half the cost of PoCL's mul_hi for vectors */
@@ -243,7 +242,7 @@ inline veci vec_index(void) { return 0; }
 #define VEC_RAW_LOAD(p, i)     vec_raw_load((p) + (i))
 #define VEC_RAW_STORE(p, i, v) vec_raw_store((p) + (i), v)
 
-/* Elements [i, i + VW) of a run of n; those at and past n read as 0 and are not stored. For either type of element: */
+/* Elements [i, i + VW) of a run of n; elements at and past n read as 0 and are not stored. For both element types: */
 #ifdef CPU_SHAPE
 #define VEC_LOAD_AND_STORE(type)                                                                                       \
   inline vec OVERLOAD vec_load(GLOBAL const type *p, int64 i, int64 n) {                                               \
@@ -269,7 +268,7 @@ inline veci vec_index(void) { return 0; }
 VEC_LOAD_AND_STORE(float)
 VEC_LOAD_AND_STORE(bf16)
 
-/* v with the lanes at and past n replaced by `other`: what a reduction must do with the tail. */
+/* v with the lanes at and past n replaced by `other`: for the tail of a reduction. */
 inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 #ifdef CPU_SHAPE
   if (i + VW > n) return vec_index() < (veci)((int)(n - i)) ? v : VEC(other);
@@ -277,7 +276,7 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
   return v;
 }
 
-/* ---- mechanism 1: elements ---- a flat run of n elements (gh_grid_elements) */
+/* ---- mechanism 1: elements ---- a flat range of n elements (gh_grid_elements) */
 
 #define ELEMENT_BLOCK 4096
 #ifdef CPU_SHAPE
@@ -287,9 +286,9 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 #define FOR_ELEMENTS(i, n) for (int64 i = (int64)GROUP(0) * LANES + LANE; i < (int64)(n); i += (int64)GROUPS(0) * LANES)
 #endif
 
-/* The same for kernels that do little with what they load. A compiler has to keep the order of loads and stores that
- * may touch the same memory, so that a work-item of FOR_ELEMENTS has the loads of one element under way, two bytes
- * perhaps. Here it takes TOGETHER elements and goes over them twice, to load and to store:
+/* The same for kernels that do little with what they load. A compiler must keep the order of loads and stores that may
+ * alias, so a work-item of FOR_ELEMENTS has only one element's loads in flight, perhaps two bytes. Here it processes
+ * TOGETHER elements in two passes, one to load and one to store:
  *   FOR_ELEMENTS_TOGETHER(first, n) {
  *     vec v[TOGETHER];
  *     EACH(k, i, first, n) v[k] = vec_load(x, i, n);
@@ -308,9 +307,9 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
   UNROLL for (int64 k = 0, i = first; k < TOGETHER; k++, i += ELEMENT_STEP) if (i < (int64)(n))
 #endif
 
-/* ---- mechanism 2: rows ---- one row of `columns` elements a LANES-wide team (gh_grid_rows).
- * ROW(rows) declares `row` and `row_valid`: teams past the end redo the last row, so that every work-item meets every
- * barrier, and must not store: STORE only `if (row_valid)`. ONE_ROW declares just `row_valid`: of a single row. */
+/* ---- mechanism 2: rows ---- one row of `columns` elements per LANES-wide team (gh_grid_rows).
+ * ROW(rows) declares `row` and `row_valid`: teams past the end redo the last row, so that every work-item reaches every
+ * barrier; they must not store: STORE only `if (row_valid)`. ONE_ROW declares only `row_valid`, for a single row. */
 
 #ifdef CPU_SHAPE
 #define ROW(rows)                                                                                                      \
@@ -327,7 +326,7 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
   const int64 row = row_valid ? row_asked : (int64)(rows)-1
 #define ONE_ROW        const bool row_valid = GROUP(0) == 0 && LOCAL_ID(1) == 0
 #define ROW_SCRATCH(s) LOCAL float s[256]
-/* A fixed tree over the LANES of a row (a power of two), whatever the sub-group width; all lanes get the result. */
+/* A fixed tree over the LANES of a row (a power of two), for any sub-group width; all lanes get the result. */
 inline float row_sum(float v, LOCAL_PTR float *s) {
   LOCAL_PTR float *mine = s + LOCAL_ID(1) * LANES;
   BARRIER();
@@ -351,7 +350,7 @@ inline float row_max(float v, LOCAL_PTR float *s) {
   return mine[0];
 }
 #endif
-#ifdef __CUDACC_RTC__ /* with the turns counted beforehand NVIDIA's compiler unrolls, and has four loads under way */
+#ifdef __CUDACC_RTC__ /* with a precomputed trip count NVIDIA's compiler unrolls, with four loads in flight */
 typedef struct column_turns {
   int64 at;
   uint32 left;
@@ -370,9 +369,9 @@ inline column_turns columns_of_lane(int64 columns) {
 #define FOR_COLUMNS(i, columns) for (int64 i = (int64)LANE * VW; i < (int64)(columns); i += (int64)LANES * VW)
 #endif
 
-/* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums those.
- * COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so a kernel
- * begins with
+/* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums the
+ * partials. COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so
+ * a kernel begins with
  *   COLUMN(columns);
  *   if (column >= columns) return; */
 

@@ -1,5 +1,5 @@
-/* Random numbers by the sample: sample b draws at the step block's ordinal + b, element by its index in the sample, so
- * that numbers depend neither on the micro-batch nor on the place in it. A lane takes a block of four. */
+/* Random numbers per sample: sample b draws at the step block's ordinal + b, each element by its index in the sample,
+ * so that numbers depend neither on the micro-batch nor on the position in it. A lane handles a block of four. */
 #include "sample.h"
 
 KERNEL void random_normal_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
@@ -20,7 +20,7 @@ KERNEL void random_normal_forward(GLOBAL float *y, GLOBAL const uint32 *step, ui
     ST(y, i, gh_normal_at(key0, key1, ordinal, (uint64)(first + i)));
 }
 
-/* y[b] = sigmoid(scale * eps), eps normal; or uniform in (0, 1). One number a sample, its element 0. */
+/* y[b] = sigmoid(scale * eps), eps normal; or uniform in (0, 1). One number per sample, its element 0. */
 KERNEL void random_timestep_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
                                     int32 uniform, float scale) {
   SAMPLE_ROW(samples, (int64)1);
@@ -30,22 +30,22 @@ KERNEL void random_timestep_forward(GLOBAL float *y, GLOBAL const uint32 *step, 
   ST(y, sample, uniform ? gh_uniform_at(key0, key1, ordinal, 0) : gh_sigmoid_exact(scale * eps));
 }
 
-/* count different numbers of [0, n) a sample: the places of 0, 1, ... in its shuffle. */
+/* count distinct numbers of [0, n) per sample: the places of 0, 1, ... in its shuffle. */
 KERNEL void random_index_forward(GLOBAL int32 *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
-                                 int64 n, int64 count_a_sample) {
-  SAMPLE_ROW(samples, count_a_sample);
+                                 int64 n, int64 count_per_sample) {
+  SAMPLE_ROW(samples, count_per_sample);
   if (!row_valid) return;
   const uint64 ordinal = step_ordinal(step) + (uint64)sample;
-  y += sample * count_a_sample + first;
+  y += sample * count_per_sample + first;
   for (int64 i = LANE; i < count; i += LANES)
     y[i] = (int32)gh_permuted(key0, key1, ordinal, (uint64)(first + i), (uint64)n);
 }
 
-/* The words of VW blocks from `block` on, gh_block_words a lane: dropout draws more numbers than all else together. The
- * words of block k, in the order of their elements, lie at words[4 k]. */
+/* The words of VW blocks from `block` on, gh_block_words per lane: dropout draws more numbers than all other ops
+ * together. The words of block k, in the order of their elements, are at words[4 k]. */
 inline void words_of_blocks(uint32 *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
   const uint32 low = (uint32)block;
-  uvec c0 = UVEC(low) + uvec_index(), c1 = UVEC((uint32)(block >> 32)); /* blocks begin at a multiple of VW: no carry */
+  uvec c0 = UVEC(low) + uvec_index(), c1 = UVEC((uint32)(block >> 32)); /* `block` is a multiple of VW: no carry */
   uvec c2 = UVEC((uint32)ordinal), c3 = UVEC((uint32)(ordinal >> 32));
   for (int round = 0; round < 10; round++) {
     uvec left, right, left_low, right_low;
@@ -71,7 +71,7 @@ inline void words_of_blocks(uint32 *words, uint32 key0, uint32 key1, uint64 ordi
   }
 }
 
-/* y = x * (uniform >= p ? scale : 0): a product, so that a NaN stays one. y may be x. */
+/* y = x * (uniform >= p ? scale : 0): a product, so that NaN propagates. y may be x. */
 KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const uint32 *step, uint32 key0, uint32 key1,
                             float p, float scale, int64 samples, int64 n) {
   SAMPLE_ROW(samples, n);

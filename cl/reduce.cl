@@ -1,5 +1,5 @@
-/* Column sums in two passes of fixed order: chunks of COLUMN_CHUNK rows into partials, then those. x is seen as
- * (segments, rows, columns); every segment is summed by itself, into `chunks` partials of its own. */
+/* Column sums in two passes of fixed order: chunks of COLUMN_CHUNK rows into partials, then the partials. x is viewed
+ * as (segments, rows, columns); every segment is summed separately, into its own `chunks` partials. */
 
 #define SEGMENT_ROWS(first, last)                                                                                      \
   const int64 segment = chunk / chunks;                                                                                \
@@ -16,8 +16,7 @@ KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
   vec_store(partials + chunk * columns, column, columns, sum);
 }
 
-/* The same of a * b, where b = (x - mean) * rstd of the row, as far as those are given. x is ELEM as a is, or float32.
- */
+/* The same of a * b, where b = (x - mean) * rstd of the row, if those are given. x is ELEM like a, or float32. */
 #define COLUMN_DOT(name, type)                                                                                         \
   KERNEL void name(GLOBAL float *partials, GLOBAL const ELEM *a, GLOBAL const type *x, GLOBAL const float *mean,       \
                    GLOBAL const float *rstd, int64 rows, int64 chunks, int64 columns) {                                \

@@ -1,5 +1,5 @@
 /* Rotary positions on adjacent pairs (FLUX): y = (c x0 - s x1, s x0 + c x1) with (c, s) of the token and the pair.
- * x, y (B, N, H, D), table (N, D/2, 2); a row is a token with all its heads. sign -1 rotates back: the gradient. */
+ * x, y (B, N, H, D), table (N, D/2, 2); a row is a token with all its heads. sign -1 rotates back, for the gradient. */
 
 KERNEL void rope_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const float *table, int64 rows, int64 tokens,
                          int32 heads, int32 size, float sign) {

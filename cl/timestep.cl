@@ -1,8 +1,7 @@
 /* The sinusoidal embedding of a time: cosines, then sines, of factor * t * 10000^(-i/pairs). Scalar: it is tiny. */
 
-/* exp(a) for -80 < a <= 0, within 0.52 units in the last place: the frequencies are multiplied by up to 1000 and more
- * before their sine is taken, so their last bit matters. Right to the last bit for FLUX's 128 pairs, and for any power
- * of two up to 512. */
+/* exp(a) for -80 < a <= 0, within 0.52 units in the last place: the frequencies are multiplied by 1000 or more before
+ * the sine, so their last bit matters. Correctly rounded for FLUX's 128 pairs, and for any power of two up to 512. */
 inline float timestep_exp(float a) {
   const float n = rint(a * 1.44269504f);
   const float high = fma(n, -0.693115234f, a); /* exact: the constant has 12 bits */
@@ -48,11 +47,11 @@ inline float timestep_cosine(float a, int quarter) { /* cos(a + quarter * pi/2) 
   return turn & 2 ? -v : v;
 }
 
-/* out (B, 2 pairs), t (B); n = B * pairs, a pair of outputs each */
+/* out (B, 2 pairs), t (B); n = B * pairs, one pair of outputs per element */
 KERNEL void timestep_embedding_forward(GLOBAL float *out, GLOBAL const float *t, float factor, int32 pairs, int64 n) {
   FOR_ELEMENTS(i, n) for (int64 k = i; k < i + VW && k < n; k++) {
     const int64 sample = k / pairs, at = k % pairs;
-    /* rounded where FLUX rounds: 10000^(-i/pairs) in float32, then the product */
+    /* rounded at the same points as in FLUX: 10000^(-i/pairs) in float32, then the product */
     const float above = -9.21034037f * (float)at, below = (float)pairs;
     float exponent = above / below;
     exponent += fma(-exponent, below, above) / below; /* division may be off by 2.5 units in the last place */

@@ -1,46 +1,46 @@
-/* Streaming attention by a GPU's matrix units: the tensors, arguments and results are those of attention_gpu.cl, in
- * bfloat16. Scores, softmax and sums are float32; weights (p) and their gradients (ds) are rounded to bfloat16 as
- * operands of the second product alone.
+/* Streaming attention on a GPU's matrix units: tensors, arguments and results are those of attention_gpu.cl, in
+ * bfloat16. Scores, softmax and sums are float32; weights (p) and their gradients (ds) are rounded to bfloat16 only as
+ * operands of the second product.
  *
- *   A work-group of four waves owns ROWS rows of one head (queries; keys for dk and dv), a wave 16 MI of them, whose
- *   fragments it keeps in registers all the time. It walks the other side in tiles of COLUMNS rows of two tensors:
- *   while the units work on one tile, the next is copied into local memory, and one barrier a tile is enough. Scores
- * are in the registers where the second product wants its first operand. No two groups write the same place, and sums
+ *   A work-group of four waves owns ROWS rows of one head (queries; keys for dk and dv). Each wave owns 16 MI of them
+ *   and keeps their fragments in registers throughout. It walks the other side in tiles of COLUMNS rows of two tensors:
+ *   while the units work on one tile, the next is copied into local memory; one barrier per tile suffices. Scores
+ *   are in registers in the layout of the second product's first operand. No two groups write the same place, and sums
  *   have a fixed order.
  *
  *   PART      0: forward, 1: backward_q, 2: backward_kv
- *   SIZE      the head's, a multiple of 8; products along it go in steps of 16, the last filled up with zeros
- *   MI        units a wave has one below the other: each fragment read from local memory serves as many products
+ *   SIZE      the head's, a multiple of 8; products along it go in steps of 16, the last zero-padded
+ *   MI        units per wave, stacked vertically: each fragment read from local memory is used in MI products
  *   COLUMNS   a multiple of 16
  *
- * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
- * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
- */
+ * The row stride in local memory is an odd number of 16-byte pieces, so the eight rows that ldmatrix reads at once lie
+ * in different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, plus 24 COLUMNS bytes of statistics for dk and
+ * dv. */
 #define WAVES      4
 #define ITEMS      128
 #define UNIT_ITEMS ITEMS
 #include "attention_matrix_units.h"
 
 #ifndef UNIT_MMA
-#error "which matrix unit? See attention_matrix_units.h"
+#error "no matrix unit chosen: see attention_matrix_units.h"
 #endif
 
 #define ROWS   (WAVES * MI * UM)
-#define PIECES (SIZE / 8)              /* of 16 bytes, of a row */
-#define STEPS  ((SIZE + 15) / 16)      /* of a product along a row */
-#define PITCH  (2 * STEPS + 1)         /* pieces */
+#define PIECES (SIZE / 8)              /* 16-byte pieces per row */
+#define STEPS  ((SIZE + 15) / 16)      /* steps per product along a row */
+#define PITCH  (2 * STEPS + 1)         /* row stride, in pieces */
 #define TILE   (COLUMNS * PITCH)       /* pieces */
 #define ACROSS (COLUMNS / UN)          /* units across a tile's scores */
 #define WIDE   (SIZE / UN)             /* units across a result */
-#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of nothing else is NaN, as in PyTorch */
+#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
 
-#ifdef UNIT_EMULATED /* whose barriers are not to be multiplied */
+#ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
 #undef UNROLL
 #define UNROLL
 #endif
 #define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
 
-typedef struct side { /* the rows of one head of a (B, count, H, SIZE) tensor; places in pieces of 16 bytes */
+typedef struct side { /* the rows of one head of a (B, count, H, SIZE) tensor; offsets in pieces of 16 bytes */
   int64 base;
   int pitch, count;
 } side;
@@ -53,7 +53,7 @@ inline side head_of(int64 count, int heads) {
   return s;
 }
 
-/* A wave's rows, from `row` on, as A. Zero beyond the last row. */
+/* Loads a wave's rows, from `row` on, as A. Zero beyond the last row. */
 inline void load_rows(uint32 a[MI][STEPS][A_WORDS], GLOBAL const uint4 *x, side s, int row, int lane) {
   GLOBAL const uint32 *words = (GLOBAL const uint32 *)(x + s.base);
   FOR(i, MI) FOR(t, STEPS) FOR(q, A_WORDS) {
@@ -63,7 +63,7 @@ inline void load_rows(uint32 a[MI][STEPS][A_WORDS], GLOBAL const uint4 *x, side 
   }
 }
 
-/* Begins to copy `rows` rows of x from `first` on. Zero beyond the last. */
+/* Starts copying `rows` rows of x from `first` on. Zero beyond the last. */
 inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *x, side s, int first, int item) {
   const int left = s.count - first, pieces = rows * PIECES;
   GLOBAL const uint4 *from = x + s.base + (int64)first * s.pitch;
@@ -74,15 +74,15 @@ inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *
   }
 }
 
-/* The same rows of two tensors, one tile behind the other. */
+/* The same rows of two tensors, one tile after the other. */
 inline void begin_tiles(unit_tile tile, int place, GLOBAL const uint4 *x, GLOBAL const uint4 *y, side s, int first,
                         int item) {
   begin_rows(tile, place, COLUMNS, x, s, first, item);
   begin_rows(tile, place + TILE, COLUMNS, y, s, first, item);
 }
 
-/* A step of the walk over the keys: what was begun is there, and the next tiles are begun at `place`. Returns where
- * those that are there lie. */
+/* One step of the walk over the keys: waits for the tiles in flight and starts copying the next at `place`. Returns the
+ * offset of the finished tiles. */
 inline int next_tiles(unit_tile tile, int place, GLOBAL const uint4 *k, GLOBAL const uint4 *v, side keys, int next,
                       int end, int item) {
   unit_copies_wait();
@@ -94,7 +94,7 @@ inline int next_tiles(unit_tile tile, int place, GLOBAL const uint4 *k, GLOBAL c
   return 2 * TILE - place;
 }
 
-/* The part of a row that no copy fills is read as the end of a product. */
+/* Zeroes the end of each row, which no copy fills but products read. */
 inline void clear_ends(LOCAL_PTR uint4 *tiles, int rows, int item) {
 #if SIZE % 16
   for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + row * PITCH + PIECES))[i] = 0u;
@@ -123,7 +123,7 @@ inline void scores(float s[MI][ACROSS][C_FLOATS], uint32 rows[MI][STEPS][A_WORDS
   }
 }
 
-/* The same of rows that lie in local memory. */
+/* The same with the rows in local memory. */
 inline void scores_of_local(float s[MI][ACROSS][C_FLOATS], unit_tile own, int row, unit_tile tile, int place,
                             UNIT_SCRATCH scratch, int item) {
   const int lane = item % WAVE, at = (row + lane / 8 % 2 * 8 + lane % 8) * PITCH + lane / 16;
@@ -152,7 +152,7 @@ inline void clear_sums(float sums[MI][WIDE][C_FLOATS]) {
   FOR(i, MI) FOR(j, WIDE) FOR(r, C_FLOATS) sums[i][j][r] = 0.0f;
 }
 
-/* residual: what the rounding of out took off; NULL: not wanted. factor: of the row q of unit i */
+/* residual: the rounding error of out; NULL: not wanted. factor: for row q of unit i */
 inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, int row, float sums[MI][WIDE][C_FLOATS],
                   float factor[MI][2], int lane) {
   FOR(i, MI) FOR(q, 2) {
@@ -168,10 +168,10 @@ inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, int row, 
   }
 }
 
-/* The keys of a tile that query n sees, where `left` of them exist and the first is `key`. */
+/* How many keys of a tile query n sees; the tile has `left` keys, the first is `key`. */
 inline int seen(int n, int key, int left, int causal) { return causal ? min(n - key + 1, left) : left; }
 
-/* Whether a wave, whose rows are queries from `row` on, has nothing to do with the tile whose first key is `key`. */
+/* Whether a wave with queries from `row` on can skip the tile whose first key is `key`. */
 inline bool rests_now(int row, int nq, int key, int causal) {
   return UNIT_MAY_REST && (row >= nq || (causal && key >= row + MI * UM));
 }
@@ -180,7 +180,7 @@ inline bool rests_now(int row, int nq, int key, int causal) {
 
 /* ---- forward ---- */
 
-/* Scores of a tile to weights, of one row: its maximum, and what the sums so far have to be multiplied by. */
+/* Turns one row's scores of a tile into weights; updates its maximum and returns the factor for the sums so far. */
 inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *total, float scale, int visible, int lane,
                    UNIT_SCRATCH scratch, int item) {
   float highest = *row_max;
@@ -192,7 +192,7 @@ inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *tota
   highest = unit_row_max(highest, scratch, item);
   const float base = highest == NEVER ? 0.0f : highest * LOG2E;
   const float factor = highest == *row_max ? 1.0f : unit_exp2(fma(*row_max, LOG2E, -base));
-  float sum = *total * factor; /* of this lane's columns */
+  float sum = *total * factor; /* over this lane's columns */
   FOR(j, ACROSS) FOR(r, 2) {
     const float p = unit_exp2(fma(s[j][2 * q + r], LOG2E, -base));
     s[j][2 * q + r] = p;
@@ -253,8 +253,8 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
 
 #else
 
-/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T; scale2: of the scores, times
- * log2 e */
+/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T; scale2: the scale of the scores
+ * times log2 e */
 
 inline float weight(float s, float scale2, float row_max2, float inv_sum) {
   return unit_exp2(fma(s, scale2, -row_max2)) * inv_sum;
@@ -317,7 +317,7 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
 
 #else
 
-/* Of the queries of a tile: row_max, inv_sum and delta. Zero beyond the last. */
+/* Starts copying row_max, inv_sum and delta of a tile's queries. Zero beyond the last. */
 inline void begin_statistics(unit_tile tile, int place, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
                              GLOBAL const float *delta, int first, int count, int item) {
   for (int e = item; e < 3 * COLUMNS; e += ITEMS) {
@@ -327,7 +327,7 @@ inline void begin_statistics(unit_tile tile, int place, GLOBAL const float *row_
   }
 }
 
-/* Of the queries that have the columns of this lane in unit j: column, row_max, inv_sum and delta. */
+/* The statistics (row_max, inv_sum or delta) of the query in `column`. */
 inline float statistic(LOCAL_PTR const uint4 *all, int place, int which, int column) {
   return as_float(((LOCAL_PTR const uint32 *)all)[place + which * COLUMNS + column]);
 }
@@ -368,7 +368,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
                        queries.count, item);
       unit_copies_end();
     }
-    at = 2 * TILE - at; /* where this tile is */
+    at = 2 * TILE - at; /* offset of this tile */
     at_numbers = 3 * COLUMNS - at_numbers;
     if (UNIT_MAY_REST && (row >= keys.count || (causal && query + COLUMNS <= row))) continue;
     float s[MI][ACROSS][C_FLOATS], dp[MI][ACROSS][C_FLOATS];

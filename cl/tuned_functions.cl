@@ -1,4 +1,4 @@
-/* Evaluates the functions of functions.h over an array: what their test runs. */
+/* Evaluates the functions of functions.h over an array, for their test. */
 #include "functions.h"
 
 /* which: 0 exp, 1 log, 2 tanh, 3 sigmoid, 4 normal cdf, 5 normal density, 6 float_exp, 7 float_log */

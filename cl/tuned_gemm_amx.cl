@@ -1,19 +1,19 @@
-/* Matrix product for CPUs with AMX tiles: C = alpha op(A) op(B) + beta C (+ bias), row-major; what is stored is said by
- * gemm_storage.h. bfloat16 operands are AMX's own. For float32 ones:
+/* Matrix product for CPUs with AMX tiles: C = alpha op(A) op(B) + beta C (+ bias), row-major; storage types as in
+ * gemm_storage.h. AMX takes bfloat16 operands directly. For float32 operands:
  *
- * AMX multiplies bfloat16 and adds in float32. A float32 has 24 bits and a bfloat16 8, so that x = x1 + x2 + x3
- * exactly, the pieces rounded to nearest. Of the nine products of two such sums six are computed, which leaves out less
- * than 2^-24 |a b|, of either sign: as exact as one rounding of a float32 product. Six products at AMX's rate are still
- * more than twice the float32 rate. (The same idea is NVIDIA's emulated SGEMM on Blackwell, "BF16x9".)
+ * AMX multiplies bfloat16 and adds in float32. A float32 has 24 bits and a bfloat16 8, so x = x1 + x2 + x3 exactly,
+ * each piece rounded to nearest. Six of the nine products of two such sums are computed; those left out sum to less
+ * than 2^-24 |a b|, of either sign: as accurate as one rounding of a float32 product. Six products at AMX's rate are
+ * still more than twice as fast as float32. (NVIDIA's emulated SGEMM on Blackwell, "BF16x9", uses the same idea.)
  *
  *   C's 32 x 32 are four tiles; A's piece is two tiles of 16 rows x 32 k, B's is two of 16 pairs of k x 16 columns.
  *   A chunk of 256 k:  a3 b1, a2 b1, a2 b2, a1 b2, a1 b3 for all of k  (small: their rounding errors do not matter)
  *                      a1 b1 for all of k                              (one chain of 256, as in tuned_gemm_cpu.cl)
  *
  * A work-item owns mt x nb of C, packs kc x nb of B in three pieces, then 32 rows of A at a time. An element's
- * arithmetic does not depend on the blocks: all variants give the same bits; those of tuned_gemm_cpu.cl differ in the
- * last ones. Numbers that are not finite give some that are not finite (Inf may become NaN); below 2^-110 pieces get
- * lost to underflow, which AMX flushes. */
+ * arithmetic does not depend on the block sizes, so all variants give the same bits; the last bits differ from
+ * tuned_gemm_cpu.cl's. Non-finite numbers give non-finite results (Inf may become NaN); below 2^-110, pieces are lost
+ * to underflow, which AMX flushes. */
 #include "conv2d_place.h"
 #include "gemm_total.h"
 
@@ -27,25 +27,25 @@
 #else
 #define PIECES 3
 #endif
-#define STEP_WORDS (PIECES * 2 * TILE) /* of 32 k of 32 rows of A or columns of B */
+#define STEP_WORDS (PIECES * 2 * TILE) /* for 32 k of 32 rows of A or columns of B */
 
 /* Private memory, in words: nb x kc of B, PIECES of each, and 128 x kc of A; together most of a worker's second-level
  * cache. The host (backend/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
 #define PANEL_WORDS (786432 / 2)
 #define MAX_COLUMNS 512 /* nb of a convolution at most */
-#define BLOCKS      4   /* of 32 rows: a strip of B serves them one after another */
+#define BLOCKS      4   /* of 32 rows: a strip of B is used for each in turn */
 #define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
 
-/* A bfloat16 C's sums; the host keeps mt x nb within it. */
+/* Sums of a bfloat16 C; the host limits mt x nb to this. */
 #define TOTAL_FLOATS 524288
 
 #define ALIGNED      __attribute__((aligned(64)))
 #define AMX          __attribute__((target("amx-bf16,amx-tile"), noinline))
 
-/* ---- runs: 16 neighbours of A or B ---- */
+/* ---- runs: 16 adjacent elements of A or B ---- */
 
-/* Loads and stores are by pointer: PoCL's vload16 and vstore16 go element by element, or by quarters, for some types.
- */
+/* Loads and stores go through pointers: PoCL's vload16 and vstore16 work element by element, or by quarters, for some
+ * types. */
 #ifdef AB_BF16
 typedef ushort16 run;
 #define LOAD_RUN(p) *(GLOBAL const loose_ushort16 *)(p)
@@ -55,7 +55,7 @@ typedef float16 run;
 #endif
 #define PUT(to, v) *(uint16 *)(to) = (v)
 
-/* Those from n on are 0. */
+/* Elements from n on are 0. */
 inline run load_run(GLOBAL const gemm_ab *p, int n) {
   if (n >= 16) return LOAD_RUN(p);
   gemm_ab part[16] ALIGNED;
@@ -63,7 +63,7 @@ inline run load_run(GLOBAL const gemm_ab *p, int n) {
   return vload16(0, part);
 }
 
-/* Turns a square of 16 x 16, rows in v: four rounds that exchange halves of ever finer blocks. */
+/* Transposes a 16 x 16 square, rows in v: four rounds that exchange halves of ever smaller blocks. */
 #define TURN(v, far, LOW, UP)                                                                                          \
   for (int i = 0; i < 16; i++)                                                                                         \
     if (!(i & far)) {                                                                                                  \
@@ -89,8 +89,8 @@ inline void turn(float16 *v) {
   TURN(v, 1, LOW1, UP1)
 }
 
-/* put_pairs: sixteen pairs of neighbours along k, the lower half of a word is the even one's. put_row: 32 numbers along
- * k. put_square: 32 k of 16 rows, turned, so that it is 16 rows of pairs of 16 columns. */
+/* put_pairs: sixteen pairs adjacent along k, the even one in a word's lower half. put_row: 32 numbers along k.
+ * put_square: 32 k of 16 rows, transposed into 16 rows of pairs of 16 columns. */
 #ifdef AB_BF16
 #define WORDS(v) __builtin_convertvector(v, uint16)
 inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
@@ -118,8 +118,8 @@ typedef struct pieces {
   uint16 p1, p2, p3;
 } pieces;
 
-/* Rounding half away from 0 by the integer addition would carry a NaN of all ones to 0, and the largest numbers to Inf:
- * those are cut. What the first piece leaves has 16 bits, what the second leaves 8. */
+/* The integer addition, which rounds half away from 0, would carry a NaN of all ones to 0 and the largest numbers to
+ * Inf: those are truncated instead. The first piece's remainder has 16 bits, the second's 8. */
 inline pieces split(float16 x) {
   const uint16 u = as_uint16(x), magnitude = u & 0x7fffffffu;
   pieces s;
@@ -189,8 +189,8 @@ inline void pack_b_columns(uint *panel, GLOBAL const gemm_ab *b, int64 ldb, int 
 }
 
 #ifdef IMAGE
-/* B made of an image x of `total` elements, 3 x 3 with a border of one zero: row k is tap k % 9 of channel k / 9. at:
- * what is inside, for each 16 of the columns, which are positions from `first` on. */
+/* B built from an image x of `total` elements, 3 x 3 with zero padding of 1: row k is tap k % 9 of channel k / 9. at:
+ * which taps are inside, for each 16 of the columns, which are positions from `first` on. */
 inline void pack_b_image(uint *panel, GLOBAL const float *x, int64 total, int64 k, int depth, int64 first, int columns,
                          const conv_window *at, int height, int width) {
   const int steps = (depth + STEP - 1) / STEP;
@@ -250,15 +250,15 @@ inline void pack_a_columns(uint *block, GLOBAL const gemm_ab *a, int64 lda, int 
   __builtin_ia32_tdpbf16ps(2, 5, 6);                                                                                   \
   __builtin_ia32_tdpbf16ps(3, 5, 7)
 
-/* What will be read next, asked for between the tiles' instructions, a few cache lines at a time (a burst would hold up
- * the tiles' own loads): a 32 x 32 of C whose rows lie pages apart, and the next blocks of A, row by row. Past an edge
- * it asks for what nobody reads, which does no harm. Products of bfloat16 are over six times sooner and leave no room
- * for it: they lost a third by it. */
+/* The next data to read, prefetched between the tile instructions a few cache lines at a time (a burst would delay the
+ * tiles' own loads): a 32 x 32 block of C whose rows are pages apart, and the next blocks of A, row by row. Prefetching
+ * past an edge is harmless. Not used for bfloat16, whose products are over six times faster and became a third slower
+ * with it. */
 typedef struct ahead {
   TOTAL const float *c;
   int64 ldc;
   GLOBAL const gemm_ab *a;
-  int64 gap;          /* from a row's end to the next one's begin */
+  int64 gap;          /* from a row's end to the next row's start */
   int quarter, width; /* of a row, in LINES */
 } ahead;
 
@@ -325,7 +325,7 @@ AMX void tiles_on(void) {
 }
 AMX void tiles_off(void) { __builtin_ia32_tilerelease(); }
 
-/* Row i, columns j on: a product's bias belongs to the columns, a convolution's to the rows. */
+/* Row i, columns from j on: a product's bias is per column, a convolution's per row. */
 #ifdef IMAGE
 #define BIAS_AT(i, j)   (i)
 #define BIAS(b, i, j)   C_LOAD(b, i)
@@ -336,7 +336,7 @@ AMX void tiles_off(void) { __builtin_ia32_tilerelease(); }
 #define BIAS16(b, i, j) C_LOAD16((b) + (j))
 #endif
 
-/* 32 x 32 of C or less: at = scale at + alpha sum (+ bias); rows and columns are what is left of C from here. */
+/* At most 32 x 32 of C: at = scale at + alpha sum (+ bias); rows and columns: the remaining size of C from here. */
 typedef struct target {
   TOTAL float *at;
   GLOBAL const gemm_c *bias;

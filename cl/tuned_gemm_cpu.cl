@@ -1,20 +1,20 @@
-/* Matrix product for CPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; stored as gemm_storage.h says.
+/* Matrix product for CPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; storage types as in gemm_storage.h.
  *
  *            <-- nb -->            A work-item (a work-group of one) owns mt x nb of C and walks k in blocks of kc:
  *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of 32 columns one after
- *   B panel | s0 | s1 | kc            another, transposed on the way if need be: one row-major weight serves forward
+ *   B panel | s0 | s1 | kc            another, transposed if needed: one row-major weight is used in forward
  *           +----+----+               and backward;
  *   +----+  +----+----+            2. packs as many rows of A as its private block holds, 8 rows together;
  *   | A  |  |    |    | mt         3. for every strip and every 8 rows: a tile of 8 x 32 in 16 vector registers.
  *   +----+  +----+----+
  *     kc                              CHUNK of k at a time, so that a strip's chunk stays in the first-level cache.
- *                                  All block sizes are arguments: one program serves every variant.
+ *                                  All block sizes are arguments: one program for all variants.
  *
- * An element's arithmetic does not depend on the blocks, so that all variants give the same bits: every CHUNK of k is
- * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs.
- * One chain over all of k would do too, but its rounding errors grow with k.
+ * An element's arithmetic does not depend on the block sizes, so all variants give the same bits: every CHUNK of k is
+ * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs. A
+ * single chain over all of k would work too, but its rounding errors grow with k.
  *
- * bfloat16 is widened while it is packed. A bfloat16 C is summed in private memory and rounded once, so that it is the
+ * bfloat16 is widened during packing. A bfloat16 C is summed in private memory and rounded once, so it equals the
  * float32 C of the same numbers, rounded. */
 #include "gemm_total.h"
 
@@ -23,7 +23,7 @@
 #define CHUNK 256 /* kc is a multiple of it, or all of k */
 
 /* Private memory, in floats: kc x nb of B, at least kc x 8 of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of a
- * worker's stack, which is most of a second-level cache. The host (backend/gemm_own.c) keeps within them. */
+ * worker's stack, which is most of a second-level cache. The host (backend/gemm_own.c) respects these limits. */
 #define PANEL_FLOATS 262144
 #ifdef C_BF16
 #define BLOCK_FLOATS 65536
@@ -34,7 +34,7 @@
 
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
 
-#define AHEAD   16 /* rows to ask for ahead: they lie further apart than the hardware looks */
+#define AHEAD   16 /* rows to prefetch: their stride is beyond the hardware prefetcher */
 
 /* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
 
@@ -51,7 +51,7 @@ inline void pack_b_rows(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc
   }
 }
 
-/* B stored (n, k): squares of 16 x 16 are turned. */
+/* B stored (n, k): transposes squares of 16 x 16. */
 inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc, int columns) {
   const int padded = (columns + STRIP - 1) / STRIP * STRIP;
   for (int j = 0; j < padded; j += 16, b += 16 * ldb) {
@@ -86,7 +86,7 @@ inline void pack_a_rows(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc
   }
 }
 
-/* A stored (k, m): its rows may lie pages apart, so that each visit of one takes WIDE columns. */
+/* A stored (k, m): its rows may be pages apart, so each visit takes WIDE columns. */
 #define WIDE 32
 
 inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
@@ -112,7 +112,7 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
   }
 }
 
-/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc, + bias where there is one ---- */
+/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc, [+ bias] ---- */
 
 #define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
 #define DECLARE(i)   float16 l##i = (float16)(0.0f), r##i = (float16)(0.0f);
@@ -128,11 +128,11 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
     r##i = fma(x, b1, r##i);                                                                                           \
   }
 
-/* rows, columns: what is left of C from here; less than a tile is stored element by element. */
+/* rows, columns: the remaining size of C from here; less than a tile is stored element by element. */
 inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
                  float scale, GLOBAL const gemm_c *bias) {
   const bool whole = rows >= ROWS && columns >= STRIP;
-#ifndef C_BF16 /* private sums are in a cache already */
+#ifndef C_BF16 /* private sums are already in a cache */
   if (whole)
     for (int i = 0; i < ROWS; i++) {
       PREFETCH(c + i * ldc);

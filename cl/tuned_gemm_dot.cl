@@ -1,24 +1,24 @@
 /* Matrix product for CPUs with AVX512_BF16: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B bfloat16, C as
- * gemm_storage.h says, sums in float32. vdpbf16ps adds 16 pairs of products to a vector of 16 sums.
+ * in gemm_storage.h, sums in float32. vdpbf16ps adds 16 pairs of products to a vector of 16 sums.
  *
- * OpenCL C has no word for it; a compiler made of clang takes a target attribute and a builtin, whatever CPU it
- * believes to compile for. The host offers this where the processor has the instruction and the platform is such a
- * compiler (backend/gemm_dot.c), and uses it once it gave right numbers.
+ * OpenCL C has no builtin for it, but a clang-based compiler accepts a target attribute and a builtin, whatever CPU it
+ * compiles for. The host offers this kernel if the processor has the instruction and the platform has such a compiler
+ * (backend/gemm_dot.c), and uses it once it has given correct results.
  *
- * As tuned_gemm_cpu.cl, a work-item owns mt x nb of C and walks k in blocks of kc: it packs the panel of B and the
+ * As in tuned_gemm_cpu.cl, a work-item owns mt x nb of C and walks k in blocks of kc: it packs the panel of B and the
  * block of A into private memory, here in pairs of k (a word each, the lower k in the lower half), zero-padded to whole
  * tiles, and adds the products to sums in private memory, which are scaled and stored once at the end.
  *
  *   panel[column / 32][pair][32]   k is padded to 32, a CHUNK of 16 pairs
  *   block[row / 8][pair][8]        rows are padded to 32
  *
- * The order of summation is the instruction's own along all of k; it depends on none of mt, nb and kc. */
+ * The instruction fixes the order of summation along all of k; it does not depend on mt, nb or kc. */
 #include "gemm_storage.h"
 
 #define STRIP 32
 #define CHUNK 16 /* pairs */
 
-/* Private memory; mt x nb, kc x nb / 2 and mt x kc / 2 stay within, which the host sees to. */
+/* Private memory; mt x nb, kc x nb / 2 and mt x kc / 2 stay within; the host ensures it. */
 #define TOTAL_FLOATS 262144
 #define PANEL_WORDS  131072
 #define BLOCK_WORDS  262144
@@ -28,7 +28,7 @@
 typedef uint16 pairs; /* 16 pairs of bfloat16 */
 typedef uint8 half_pairs;
 
-/* The compiler cuts vload16 into four; this stays whole. */
+/* The compiler splits vload16 into four; this stays whole. */
 typedef pairs loose_pairs __attribute__((aligned(2)));
 
 /* ---- squares: 16 rows (or columns) of X times 16 pairs of k, in registers x0 .. x15 ---- */
@@ -45,7 +45,7 @@ typedef pairs loose_pairs __attribute__((aligned(2)));
   PREFETCH(from + (2 * i + 32) * ld);                                                                                  \
   PREFETCH(from + (2 * i + 33) * ld);
 
-/* Turns the square: swaps blocks of 8, 4, 2 and 1 beside the diagonal. */
+/* Transposes the square: swaps off-diagonal blocks of 8, 4, 2 and 1. */
 #define EXCHANGE(i, j, first, second)                                                                                  \
   {                                                                                                                    \
     const pairs a = x##i, b = x##j;                                                                                    \
@@ -94,7 +94,7 @@ typedef pairs loose_pairs __attribute__((aligned(2)));
   SWAP1(12, 13);                                                                                                       \
   SWAP1(14, 15);
 
-/* A pair of an incomplete square: what lies past `rows` or `depth` is 0. */
+/* A pair of an incomplete square: elements past `rows` or `depth` are 0. */
 inline uint edge_pair(GLOBAL const gemm_bf16 *x, int64 ld, bool along, int i, int q, int rows, int depth) {
   const int64 row = along ? ld : 1, step = along ? 1 : ld;
   const uint low = i < rows && 2 * q < depth ? x[i * row + 2 * q * step] : 0;
@@ -119,7 +119,7 @@ inline void pack_b_square(uint *to, GLOBAL const gemm_bf16 *from, int64 ld, int 
   }
 }
 
-/* In the order in which B lies in memory. */
+/* In B's memory order. */
 inline void pack_b(uint *panel, GLOBAL const gemm_bf16 *b, int64 ld, int depth, int columns, bool along, int count) {
   const int wide = (columns + STRIP - 1) / STRIP * STRIP;
   if (along) {

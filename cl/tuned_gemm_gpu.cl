@@ -1,18 +1,18 @@
-/* Matrix product for GPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; stored as gemm_storage.h says.
+/* Matrix product for GPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; storage types as in gemm_storage.h.
  *
  *   A work-group of 16 x 16 owns HIGH x WIDE of C, 16 times WORK x ACROSS; a work-item WORK x ACROSS of it, 16 apart,
- *   so that neighbours store neighbours. k is walked in steps of DEPTH: the group loads HIGH x DEPTH of op(A) and
- *   DEPTH x WIDE of op(B) into local memory, along the direction in which each lies contiguous.
+ *   so that adjacent work-items store adjacent elements. k is walked in steps of DEPTH: the group loads HIGH x DEPTH of
+ *   op(A) and DEPTH x WIDE of op(B) into local memory, along each one's contiguous direction.
  *
  *   WORK    4: small shapes; 8: large ones
- *   ACROSS  as WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each do not fit every device's registers
+ *   ACROSS  like WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each would spill on some devices
  *   DEPTH   16
  *
  * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
- * others add alpha sum to C: bit for bit what tuned_gemm_cpu.cl computes, and the same for every tile. A float32 C
- * holds the sums between chunks; for a bfloat16 one they stay in registers and are rounded once. Local memory: DEPTH
- * (HIGH + WIDE + 2) floats, 16.1 KiB at most. Loops over a work-item's own numbers are unrolled by request: some
- * compilers else keep those in memory. */
+ * others add alpha sum to C: bit-identical to tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the
+ * sums between chunks; for a bfloat16 C they stay in registers and are rounded once. Local memory: DEPTH (HIGH + WIDE +
+ * 2) floats, 16.1 KiB at most. Loops over a work-item's own numbers are unrolled explicitly: otherwise some compilers
+ * keep those in memory. */
 #include "gemm_storage.h"
 
 #ifndef WORK
@@ -29,8 +29,8 @@
 
 #define FOR_TILE(i, j) UNROLL for (int i = 0; i < WORK; i++) UNROLL for (int j = 0; j < ACROSS; j++)
 
-/* Loads part[k][i] = op(X)[i, k0 + k], i < tile, whose rows are one longer, so that a column does not sit in one bank.
- * X is stored (i, k) where by_rows, else (k, i). */
+/* Loads part[k][i] = op(X)[i, k0 + k], i < tile, with rows padded by one, to avoid bank conflicts along a column.
+ * X is stored (i, k) if by_rows, else (k, i). */
 inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0,
                       int64 k_end, bool by_rows, int item, int tile) {
   for (int e = item; e < tile * DEPTH; e += SIDE * SIDE) {
@@ -41,7 +41,7 @@ inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, 
   }
 }
 
-/* Everything done to an element of C with one chunk's sum; `first` and `last` say which chunk of k it is. */
+/* Updates an element of C with one chunk's sum; `first` and `last` tell whether it is the first or last chunk of k. */
 inline void store(GLOBAL gemm_c *c, int64 at, float value, bool first, bool last, float beta, GLOBAL const gemm_c *bias,
                   int64 column) {
   const float scale = first ? beta : 1.0f;
@@ -79,7 +79,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
       BARRIER();
     }
 #ifdef C_BF16
-    const bool more = chunk || beta != 0.0f; /* not + 0, which would lose the sign of a zero */
+    const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
     FOR_TILE(i, j) total[i][j] = more ? alpha * sum[i][j] + total[i][j] : alpha * sum[i][j];
 #else
     FOR_TILE(i, j) {

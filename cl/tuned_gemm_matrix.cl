@@ -1,19 +1,20 @@
-/* Matrix product by a GPU's matrix units: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B bfloat16, C as
- * gemm_storage.h says, sums in float32 in the units' own order along all of k.
+/* Matrix product on a GPU's matrix units: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B bfloat16, C as in
+ * gemm_storage.h, sums in float32 in the units' own order along all of k.
  *
  *   A work-group of 256 owns TILE x TILE of C. k is walked in steps of DEPTH: while the units work on one step, every
  *   work-item already loads its words of the next into registers; local memory holds both operands as rows of words
- *   (pairs along k; of B, a row is a column), so that a fragment is read the same way whatever lies transposed.
+ *   (pairs along k; a row of B's is a column), so that a fragment is read the same way for any transposition.
  *   The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI units of UM x UN.
  *
  *   TILE   128, or 64 for small shapes
- *   PITCH  20 words a row: rows 8 apart then lie in different banks for every unit's access
+ *   PITCH  20 words per row: rows 8 apart then lie in different banks for every unit's access
  *
- * Which unit, and what its lanes hold: gemm_matrix_units.h. Local memory: 2 TILE PITCH words, 20 KiB at most. */
+ * For the units and the layout of their lanes, see gemm_matrix_units.h. Local memory: 2 TILE PITCH words, 20 KiB at
+ * most. */
 #include "gemm_matrix_units.h"
 
 #ifndef WAVE
-#error "which matrix unit? See gemm_matrix_units.h"
+#error "no matrix unit chosen: see gemm_matrix_units.h"
 #endif
 
 #ifndef TILE
@@ -23,7 +24,7 @@
 #define DEPTH 32
 #define WORDS (DEPTH / 2)
 #define PITCH (WORDS + 4)
-#define MINE  (TILE * WORDS / ITEMS) /* words of an operand a work-item moves */
+#define MINE  (TILE * WORDS / ITEMS) /* words of an operand that a work-item moves */
 #define WAVES (ITEMS / WAVE)
 #if WAVES <= 4
 #define WAVES_DOWN 2
@@ -44,8 +45,8 @@
 #define SUB_GROUP
 #endif
 
-#undef UNROLL        /* here on every device; some compilers take a second definition for an error */
-#ifdef UNIT_EMULATED /* whose barriers are not to be multiplied */
+#undef UNROLL        /* here for every device; some compilers reject a second definition */
+#ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
 #define UNROLL
 #else
 #define UNROLL _Pragma("unroll")
@@ -58,8 +59,8 @@ inline uint32 element(GLOBAL const gemm_ab *x, int64 ld, int64 i, int64 i_end, i
   return x[along ? i * ld + k : k * ld + i];
 }
 
-/* The work-item's words of op(X)[i0 .. i0 + TILE][k0 .. k0 + DEPTH]: neighbours take what lies together. Zero beyond.
- */
+/* The work-item's words of op(X)[i0 .. i0 + TILE][k0 .. k0 + DEPTH]: adjacent work-items load adjacent words. Zero
+ * beyond the edges. */
 inline void fetch(uint32 *words, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0, int64 k_end,
                   bool along, int item) {
   UNROLL for (int e = 0; e < MINE; e++) {
@@ -88,7 +89,7 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
   C_STORE(at, 0, value);
 }
 
-/* One step of k by the units: sum += as bs. */
+/* One step of k on the units: sum += as bs. */
 inline void multiply(float sum[MI][NI][C_FLOATS], LOCAL_PTR const uint32 *as, LOCAL_PTR const uint32 *bs,
                      UNIT_SCRATCH scratch, int row0, int column0, int lane, int item) {
   UNROLL for (int w = 0; w < WORDS; w += 8) {

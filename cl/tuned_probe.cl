@@ -1,15 +1,15 @@
-/* The smallest kernels: what the tests of the device door launch, and the arithmetic peak of benchmarks. */
+/* The smallest kernels: for the tests of the device interface, and for the arithmetic peak of benchmarks. */
 #include "platform.h"
 
-/* y[i] = scale * x[offset + i] + (bias ? bias[i] : 0), one work-item an element. */
+/* y[i] = scale * x[offset + i] + (bias ? bias[i] : 0), one work-item per element. */
 KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const float *bias, int32 n, int64 offset,
                        float scale) {
   const int64 i = (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0);
   if (i < n) y[i] = scale * x[offset + i] + (bias ? bias[i] : 0.0f);
 }
 
-/* Fused multiply-adds in registers alone: 16 independent chains of PROBE_WIDTH lanes, `rounds` long. A work-item stores
- * one float. Multiply-adds: rounds * 16 * PROBE_WIDTH a work-item. */
+/* Fused multiply-adds in registers only: 16 independent chains of PROBE_WIDTH lanes, `rounds` long. A work-item stores
+ * one float. Multiply-adds: rounds * 16 * PROBE_WIDTH per work-item. */
 #ifdef CPU_SHAPE
 #define PROBE_WIDTH  16
 #define PROBE_SUM(v) vec_sum(v)

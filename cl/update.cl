@@ -25,7 +25,7 @@ KERNEL void square_sum_final(GLOBAL float *squares, GLOBAL const float *partials
   if (row_valid && LANE == 0) squares[index] = total;
 }
 
-/* By the bits: neither a compiler's liberty with NaN nor fmin and fmax can lose one. */
+/* Tests the bits: a compiler's NaN optimisations, fmin or fmax could lose one. */
 inline bool is_finite_bits(float v) { return (GH_AS_BITS(v) & 0x7F800000u) != 0x7F800000u; }
 
 KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squares, GLOBAL const float *loss,
@@ -46,7 +46,7 @@ KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squa
 }
 
 /* torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. copy: w rounded to
- * bf16, which matrix products read; NULL: there is none. */
+ * bf16, read by matrix products; NULL: none. */
 KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GLOBAL float *v,
                          GLOBAL const float *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
                          float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
@@ -58,7 +58,7 @@ KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GL
   FOR_ELEMENTS(i, n) {
     const vec g = vec_load(gradient, i, n) * clip;
     vec m1 = vec_load(m, i, n), v1 = vec_load(v, i, n);
-    const vec before = vec_load(w, i, n); /* under way with the others: no compiler may move it past the stores */
+    const vec before = vec_load(w, i, n); /* in flight with the others: no compiler may move it past the stores */
     m1 += one_minus_beta1 * (g - m1);
     v1 = v1 * beta2 + one_minus_beta2 * g * g;
     vec_store(m, i, n, m1);

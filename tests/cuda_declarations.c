@@ -1,5 +1,5 @@
-/* Our declarations of NVIDIA's libraries beside the toolkit's own: every value, every signature. Compiled, never
- * linked, by test_cuda_declarations.sh, where the toolkit's headers are installed. */
+/* Compares our declarations of NVIDIA's libraries with the toolkit's own: every value, every signature. Compiled, never
+ * linked, by test_cuda_declarations.sh, if the toolkit's headers are installed. */
 #include <cublasLt.h>
 #include <cuda.h>
 #include <cufft.h>

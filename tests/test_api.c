@@ -1,6 +1,6 @@
-/* The public library's encoders against the command's reference embeddings: files, pixels and text, batches that do not
- * divide the count, an adapter, threads; the log; structs of older and newer callers; and what misuse and broken files
- * give. */
+/* The public library's encoders against the command line's reference embeddings: files, pixels and text, batch sizes
+ * that do not divide the count, an adapter, threads; the log; structs of older and newer callers; and the errors for
+ * misuse and broken files. */
 #include "support/compare.h"
 
 #include "base/file.h"
@@ -55,7 +55,7 @@ static expected load_expected(void) {
   for (const gh_json *name = gh_json_first(names); name; name = gh_json_next(name), row++) {
     const char *listed = "";
     check_ok(gh_json_to_string(&err, name, "name", &listed));
-    if (!gh_ends_with(listed, ".png")) continue; /* a JPEG library of another version may round a colour otherwise */
+    if (!gh_ends_with(listed, ".png")) continue; /* another version of the JPEG library may round colours differently */
     memcpy(e.rows + e.count * e.width, all + row * e.width, e.width * sizeof *all);
     assert_true(e.count < GH_COUNT(e.paths));
     e.paths[e.count++] = gh_path_join(&err, IMAGES, listed);
@@ -156,7 +156,7 @@ static void misuse(void **state) {
           "genhance_image: struct_size is 0");
   REFUSED(genhance_embed_texts(encoder, row, missing, 1), GENHANCE_ERROR_FILE, "token"); /* the folder has none */
   REFUSED(genhance_embed_texts(encoder, row, nothing, 1), GENHANCE_ERROR_ARGUMENT, "line 1 is NULL");
-  ok(genhance_embed_images(encoder, row, &one, 1)); /* a refused call leaves the encoder usable */
+  ok(genhance_embed_images(encoder, row, &one, 1)); /* a rejected call leaves the encoder usable */
   assert_int_equal(genhance_encoder_width(NULL), 0);
   genhance_encoder_close(encoder);
   genhance_encoder_close(NULL);

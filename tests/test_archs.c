@@ -1,5 +1,5 @@
-/* The architectures: published totals, names and shapes against a folder that transformers wrote, and what init writes.
- */
+/* The architectures: published totals, names and shapes compared with a folder written by transformers, and the output
+ * of init. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -30,8 +30,8 @@ static void published_totals(void **state) {
   }
 }
 
-/* LoRA of rank 16 on every linear layer of the vision tower, with their biases: what the authors train. SigLIP's
- * pooling attention has no pair of matrices at its output, where they would do nothing. */
+/* LoRA of rank 16 on every linear layer of the vision tower, with their biases, as the authors train it. SigLIP's
+ * pooling attention has no LoRA pair at its output, where it would have no effect. */
 static void adapted_totals(void **state) {
   (void)state;
   static const struct {
@@ -73,7 +73,7 @@ static void adapted_totals(void **state) {
   gh_device_close(device);
 }
 
-static void names_that_cannot_be(void **state) {
+static void invalid_names(void **state) {
   (void)state;
   const gh_arch *arch = NULL;
   gh_error err = {0};
@@ -93,7 +93,7 @@ static gh_status compare(gh_error *err, void *user, const char *name, int rank, 
   return gh_safetensors_expect(err, c->file, name, rank, shape, NULL);
 }
 
-/* The tensors of a model of the fixture's sizes are the fixture's, no more and no less. */
+/* A model of the fixture's sizes has exactly the fixture's tensors. */
 static void layout_is_transformers(void **state) {
   (void)state;
   gh_error err = {0};
@@ -105,7 +105,7 @@ static void layout_is_transformers(void **state) {
   check_ok(gh_safetensors_open(&err, &c.file, folder));
   check_ok(gh_arch_tensors(&err, &arch, compare, &c));
   assert_int_equal(c.seen, gh_safetensors_count(c.file));
-  arch.vision.tower.mlp++; /* the comparison sees a difference */
+  arch.vision.tower.mlp++; /* the comparison detects a difference */
   assert_int_not_equal(gh_arch_tensors(&err, &arch, compare, &c), GH_OK);
   gh_safetensors_close(c.file);
 }
@@ -159,7 +159,7 @@ static void written_as(const char *name) {
   assert_memory_not_equal(bytes[0], bytes[2], size[0]);
   for (int i = 0; i < 3; i++) free(bytes[i]);
 
-  check_ok(gh_file_remove(&err, path)); /* somebody's config.json alone is enough to refuse */
+  check_ok(gh_file_remove(&err, path)); /* a foreign config.json alone is reason enough to refuse */
   check_fails(gh_arch_write(&err, arch, folder, 7), GH_ERROR_FILE, "not replaced");
   free(path);
   check_folder_done(folder);
@@ -173,9 +173,8 @@ static void written_folders(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_totals),     cmocka_unit_test(adapted_totals),
-      cmocka_unit_test(names_that_cannot_be), cmocka_unit_test(layout_is_transformers),
-      cmocka_unit_test(written_folders),
+      cmocka_unit_test(published_totals),       cmocka_unit_test(adapted_totals),  cmocka_unit_test(invalid_names),
+      cmocka_unit_test(layout_is_transformers), cmocka_unit_test(written_folders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* What the fixtures of attention are too small for: blocks of several vectors, several tiles, many heads, against
- * float64 on the host; NaN where PyTorch has it; the same bits from one run to the next. */
+/* Attention beyond the fixtures' sizes: blocks of several vectors, several tiles, many heads, against float64 on the
+ * host; NaN in the same places as PyTorch; the same bits from run to run. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -74,7 +74,7 @@ static const sizes cases[] = {
     {1, 83, 83, 9, 72, true, 0.4},       /* a head size between two vectors */
     {1, 66, 70, 8, 130, false, 0.4},     /* more than one work-group's columns, in the GPU shape */
     {1, 71, 150, 3, 512, false, 0.0442}, /* tiles of two halves; four work-groups' columns in the GPU shape */
-    {2, 45, 45, 2, 300, true, 0.0577},   /* the second half of a tile partly used, two vectors a block */
+    {2, 45, 45, 2, 300, true, 0.0577},   /* the second half of a tile partly used, two vectors per block */
 };
 
 static void test_many_heads(void **state) {
@@ -101,9 +101,8 @@ static void test_many_heads(void **state) {
   }
 }
 
-/* How many NaN each result has after some elements are replaced, one, or every key, or those of a whole tile: PyTorch's
- * counts. */
-static void test_nan_arrives(void **state) {
+/* The number of NaN in each result after replacing one element, every key, or all keys of a tile: PyTorch's counts. */
+static void test_nan_propagates(void **state) {
   (void)state;
   static const sizes s = {1, 70, 70, 1, 4, false, 0.4};
   static const struct {
@@ -129,7 +128,7 @@ static void test_nan_arrives(void **state) {
         int nans = 0;
         for (int64_t k = 0; k < attention_elements(&s, attention_result_side[r]); k++) nans += isnan(got[r][k]) != 0;
         if (nans != plants[c].nans[r])
-          fail_msg("plant %d, %s shape, result %d: %d NaN instead of %d", (int)c, shape ? "gpu" : "cpu", r, nans,
+          fail_msg("plant %d, %s shape, result %d: %d NaN, expected %d", (int)c, shape ? "gpu" : "cpu", r, nans,
                    plants[c].nans[r]);
       }
       free_all(x, INPUTS);
@@ -137,8 +136,8 @@ static void test_nan_arrives(void **state) {
     }
 }
 
-/* ViT-L/14 at 336 pixels: forward and backward together need less than one matrix of tokens by tokens a head. */
-static void test_577_tokens_make_no_squares(void **state) {
+/* ViT-L/14 at 336 pixels: forward and backward together need less than one tokens x tokens matrix per head. */
+static void test_577_tokens_need_no_square_matrix(void **state) {
   (void)state;
   const int64_t tokens = 577, heads = 16, dims[] = {1, tokens, heads, 64};
   static const char *const names[INPUTS] = {"q", "k", "v", "dout"}, *const shapes[] = {"cpu", "gpu"};
@@ -170,7 +169,7 @@ static void test_577_tokens_make_no_squares(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_arrives),
-                                     cmocka_unit_test(test_577_tokens_make_no_squares)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_heads), cmocka_unit_test(test_nan_propagates),
+                                     cmocka_unit_test(test_577_tokens_need_no_square_matrix)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

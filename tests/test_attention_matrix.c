@@ -1,6 +1,6 @@
-/* Attention by matrix units: on a device that has them by its own instructions; on any other with the unit emulated
- * (cl/attention_matrix_units.h), so that the kernels' own index arithmetic runs. Against float64 on the host, PyTorch's
- * NaN, the fixtures of the op; and that it is used where it can be and right, and nowhere else. */
+/* Attention on matrix units: with its own instructions on a device that has them, elsewhere with the unit emulated
+ * (cl/attention_matrix_units.h), so that the kernels' own index arithmetic runs. Compared with float64 on the host,
+ * PyTorch's NaN and the op's fixtures; also checks that it is used only where it is possible and correct. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static bool is_chosen(gh_device *d, int64_t size) {
 
 /* ---- running ---- */
 
-/* What is stored in bf16 on the device, as float32. */
+/* Rounds to bf16, as stored on the device, and back to float32. */
 static void round_to_bf16(const attention_sizes *s, float **x) {
   for (int i = 0; i < INPUTS; i++)
     for (int64_t k = 0; k < attention_elements(s, i); k++) x[i][k] = gh_bf16_to_f32(gh_f32_to_bf16(x[i][k]));
@@ -67,7 +67,7 @@ static int count_launches(const gh_graph *g, const char *part) {
 
 static bool wanted[INPUTS] = {true, true, true}; /* gradients */
 
-/* Results that are not wanted become NULL. low: NULL, or what the rounding of out took off. */
+/* Results that are not wanted become NULL. low: NULL, or receives the rounding error of out. */
 static void run(const attention_sizes *s, float *const *x, float **result, float *low) {
   gh_store *store = NULL;
   gh_graph *g = NULL;
@@ -95,7 +95,7 @@ static void run(const attention_sizes *s, float *const *x, float **result, float
   gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
   for (int i = 0; i < RESULTS; i++) {
     result[i] = NULL;
-    if (i != ATTENTION_OUT && !wanted[i - 1]) continue; /* dq, dk, dv stand as q, k, v do */
+    if (i != ATTENTION_OUT && !wanted[i - 1]) continue; /* dq, dk, dv are in the order of q, k, v */
     result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
     check_ok(gh_tensor_read_f32(&err, device, from[i], result[i]));
   }
@@ -110,8 +110,8 @@ static void free_all(float **x, int count) {
 
 /* ---- against float64 ---- */
 
-/* Of bfloat16's 2^-9 an element, once where weights or their gradients are rounded and once where the result is: root
- * mean squares stay below 2^-8; single elements may be sums of many of those. */
+/* An error of bfloat16's 2^-9 per element, once from rounding the weights or their gradients and once from rounding the
+ * result: root mean squares stay below 2^-8; single elements may be sums of many such errors. */
 #define MOST       0x1p-8
 #define MOST_WORST 0.05
 
@@ -122,7 +122,7 @@ static void compare(const attention_sizes *s, float *const *got, double *const *
       printf("%lld x %lld x %lld: %s %.3g, worst %.3g\n", (long long)s->nq, (long long)s->nk, (long long)s->size,
              attention_result_names[i], error, worst);
     if (!(error <= MOST) || !(worst <= MOST_WORST))
-      fail_msg("%lld x %lld x %lld%s: %s is off by %.3g, an element by %.3g", (long long)s->nq, (long long)s->nk,
+      fail_msg("%lld x %lld x %lld%s: %s is off by %.3g, one element by %.3g", (long long)s->nq, (long long)s->nk,
                (long long)s->size, s->causal ? ", causal" : "", attention_result_names[i], error, worst);
   }
 }
@@ -133,7 +133,7 @@ static const attention_sizes cases[] = {
     {1, 137, 131, 1, 72, false, 0.2},   {1, 129, 1, 2, 80, false, 0.5},   {1, 1, 129, 2, 128, true, 0.2},
     {1, 113, 211, 3, 128, false, 0.1},  {1, 577, 67, 1, 80, true, -0.15}, /* a negative scale; queries that see all keys
                                                                            */
-    {1, 67, 577, 1, 72, true, 0.15},                                      /* keys that nobody sees */
+    {1, 67, 577, 1, 72, true, 0.15},                                      /* keys that no query sees */
     {1, 577, 577, 1, 64, false, 0.125},
 };
 
@@ -160,7 +160,7 @@ static void test_against_float64(void **context) {
   }
 }
 
-/* Two keys weigh the same, so that their mean is exact in 16 bits: out and what its rounding took off, together. */
+/* Two keys have equal weights, so their mean is exact in 16 bits: out plus its rounding error. */
 static void test_rounding_is_kept(void **context) {
   (void)context;
   static const attention_sizes s = {1, 3, 2, 1, 72, false, 0.5};
@@ -173,7 +173,7 @@ static void test_rounding_is_kept(void **context) {
   for (int i = 0; i < 3 * 72; i++) {
     const float want = 0.5f * (x[V][i % 72] + x[V][72 + i % 72]);
     if (!(fabsf(got[ATTENTION_OUT][i] + low[i] - want) <= 0x1p-16f * fabsf(want)))
-      fail_msg("element %d: %g and %g instead of %g", i, (double)got[ATTENTION_OUT][i], (double)low[i], (double)want);
+      fail_msg("element %d: %g and %g, expected %g", i, (double)got[ATTENTION_OUT][i], (double)low[i], (double)want);
     kept += low[i] != 0;
   }
   assert_true(kept > 72);
@@ -181,7 +181,7 @@ static void test_rounding_is_kept(void **context) {
   free_all(x, INPUTS);
 }
 
-/* A gradient alone is what it is beside the others. */
+/* A gradient computed alone equals the one computed with the others. */
 static void test_single_gradients(void **context) {
   (void)context;
   static const attention_sizes s = {1, 35, 37, 1, 72, false, 0.2};
@@ -200,7 +200,7 @@ static void test_single_gradients(void **context) {
   free_all(x, INPUTS);
 }
 
-/* As where pictures are embedded: nothing is kept for a backward pass. */
+/* Forward only, as for embedding: keeps nothing for a backward pass. */
 static void run_forward(const attention_sizes *s, float *const *x, float *to) {
   gh_store *store = NULL;
   gh_graph *g = NULL;
@@ -241,8 +241,8 @@ static void test_forward_alone(void **context) {
   }
 }
 
-/* How many NaN each result has after one element (or every key) is replaced: PyTorch's counts. */
-static void test_nan_arrives(void **context) {
+/* The number of NaN in each result after replacing one element (or every key): PyTorch's counts. */
+static void test_nan_propagates(void **context) {
   (void)context;
   static const attention_sizes s = {1, 70, 70, 1, 64, false, 0.4};
   enum { ALL = 70 * 64 };
@@ -267,7 +267,7 @@ static void test_nan_arrives(void **context) {
       int nans = 0;
       for (int64_t k = 0; k < ALL; k++) nans += isnan(got[r][k]) != 0;
       if (nans != plants[c].nans[r])
-        fail_msg("plant %d, result %d: %d NaN instead of %d", (int)c, r, nans, plants[c].nans[r]);
+        fail_msg("plant %d, result %d: %d NaN, expected %d", (int)c, r, nans, plants[c].nans[r]);
     }
     free_all(x, INPUTS);
     free_all(got, RESULTS);
@@ -299,7 +299,7 @@ static void test_fixtures(void **context) {
 
 /* ---- choosing ---- */
 
-/* The device with a kernel that leaves out the last key. */
+/* The device's bind with a kernel that ignores the last key. */
 static gh_status bind_wrong(gh_error *e, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
                             int count, gh_launch **out) {
   gh_arg wrong[24];
@@ -349,7 +349,7 @@ static void test_choosing(void **context) {
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
   bool matrix;
   gh_device *d = open_device();
-  assert_false(is_chosen(d, 63)); /* no such head: nothing is chosen */
+  assert_false(is_chosen(d, 63)); /* no such head size: nothing is chosen */
   assert_int_equal(gh_attention_choice_count(d), 0);
   check_ok(gh_attention_freeze(&err, d, "size=64 bf16", "shared"));
   assert_false(is_chosen(d, 64));
@@ -381,7 +381,7 @@ static void test_choosing(void **context) {
   gh_device_close(d);
 }
 
-/* A run keeps what it had: plan.json says it, and a resumed run takes it from there. */
+/* A run keeps its choice: plan.json stores it, and a resumed run reads it from there. */
 static void test_plan_keeps_the_choice(void **context) {
   (void)context;
   gh_json *plan = NULL;
@@ -408,7 +408,7 @@ int main(void) {
       cmocka_unit_test(test_against_float64),
       cmocka_unit_test(test_rounding_is_kept),
       cmocka_unit_test(test_forward_alone),
-      cmocka_unit_test(test_nan_arrives),
+      cmocka_unit_test(test_nan_propagates),
       cmocka_unit_test(test_fixtures),
       cmocka_unit_test(test_choosing),
       cmocka_unit_test(test_wrong_kernels_are_not_used),

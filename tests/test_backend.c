@@ -72,7 +72,7 @@ static void test_environment(void **state) {
   free(kept);
 }
 
-/* A device that has less than the GPU's shape needs gets the CPU's, or is refused by name before anything runs. */
+/* A device with less than the GPU shape needs gets the CPU shape, or a clear error before anything runs. */
 static void test_small_groups(void **state) {
   (void)state;
   static const struct {
@@ -210,7 +210,7 @@ static void test_kernel(void **state) {
   args[2] = gh_arg_buffer(bs);
   args[5] = gh_arg_f32(-1);
   OK(backend->bind_kernel(&err, device, &id, &grid, args, 6, &biased));
-  for (int again = 0; again < 2; again++) { /* bound arguments stay: the two launches do not disturb each other */
+  for (int again = 0; again < 2; again++) { /* bound arguments persist: the two launches do not affect each other */
     OK(backend->enqueue(&err, device, plain));
     for (int i = 0; i < N; i++) want[i] = 2 * x[i + 7];
     check_floats(ys, 0, want, N);
@@ -238,7 +238,7 @@ static void test_kernel_errors(void **state) {
   assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   assert_non_null(strstr(err.text, "no_such_kernel"));
   assert_null(launch);
-  id.source = NULL; /* the program of every op's kernels builds, but has no such kernel either */
+  id.source = NULL; /* the program with every op's kernels builds, but has no such kernel either */
   assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   if (!strstr(err.text, is_cuda() ? "CUDA_ERROR_NOT_FOUND" : "CL_INVALID_KERNEL_NAME")) fail_msg("%s", err.text);
   id = probe("probe_fma_peak");
@@ -258,7 +258,7 @@ static void test_kernel_errors(void **state) {
   assert_non_null(strstr(err.text, "tuned_nothing"));
   id = probe("probe_fma_peak");
   id.defines = "-Dfloat=nonsense";
-  fprintf(stderr, "a build log follows, as it should:\n");
+  fprintf(stderr, "the build log below is expected:\n");
   assert_int_equal(backend->bind_kernel(&err, device, &id, &grid, args, 4, &launch), GH_ERROR_DEVICE);
   assert_non_null(strstr(err.text, "error:"));
   id = probe("probe_fma_peak");

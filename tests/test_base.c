@@ -27,7 +27,7 @@ static void test_error_text(void **state) {
   memset(lots, 'x', sizeof lots);
   lots[sizeof lots - 1] = 0;
   gh_fail(&err, GH_ERROR_FILE, "%s", lots);
-  gh_fail_in(&err, "%s", lots); /* both longer than the text: cut, not overrun */
+  gh_fail_in(&err, "%s", lots); /* both longer than the text: truncated, no overrun */
   assert_in_range(strlen(err.text), GH_ERROR_TEXT_SIZE - 4, GH_ERROR_TEXT_SIZE - 1);
   gh_alloc_fail_after(2);
   void *first = gh_alloc(&err, 1, 1), *second = gh_alloc(&err, 1, 1);
@@ -86,7 +86,7 @@ static void test_shape_text(void **state) {
   assert_string_equal(text, "64x?x14");
   gh_shape_text(text, sizeof text, 0, NULL);
   assert_string_equal(text, "scalar");
-  gh_shape_text(text, 4, 3, (const int64_t[]){64, 3, 14}); /* too small: cut */
+  gh_shape_text(text, 4, 3, (const int64_t[]){64, 3, 14}); /* too small: truncated */
   assert_int_equal(strlen(text), 3);
 }
 
@@ -113,7 +113,7 @@ static void test_f16(void **state) {
                {1.00048828125f, 0x3C00},
                {1.00146484375f, 0x3C02}}; /* the last two: ties to even */
   for (size_t i = 0; i < GH_COUNT(cases); i++) assert_int_equal(gh_f32_to_f16(cases[i].f), cases[i].h);
-  for (uint32_t h = 0; h < 65536; h++) { /* every half survives the way there and back */
+  for (uint32_t h = 0; h < 65536; h++) { /* every half survives the round trip */
     float f = gh_f16_to_f32((uint16_t)h);
     if (isnan(f))
       assert_true((gh_f32_to_f16(f) & 0x7FFF) > 0x7C00);
@@ -162,7 +162,7 @@ static void test_files(void **state) {
   size_t size;
   check_fails(gh_file_write(&err, path, "a", 1), GH_ERROR_FILE, "z.txt");
   check_ok(gh_folder_make(&err, below));
-  check_ok(gh_folder_make(&err, below)); /* again is fine */
+  check_ok(gh_folder_make(&err, below)); /* repeating it is fine */
   check_ok(gh_file_write(&err, path, "hello", 5));
   check_ok(gh_file_write(&err, path, "hello!", 6));
   check_ok(gh_file_append(&err, path, "?", 1));
@@ -173,7 +173,7 @@ static void test_files(void **state) {
   check_fails(gh_file_read(&err, path, 6, &text, &size), GH_ERROR_FORMAT, "larger than the 6 bytes");
   assert_null(text);
   check_fails(gh_file_read(&err, below, 6, &text, &size), GH_ERROR_FILE, "is a folder");
-  check_fails(gh_folder_make(&err, path), GH_ERROR_FILE, "is no folder");
+  check_fails(gh_folder_make(&err, path), GH_ERROR_FILE, "is not a folder");
   check_fails(gh_file_write(&err, below, "", 0), GH_ERROR_FILE, "is a folder");
   uint64_t left;
   char *deep = check_path(folder, "not/yet/there");
@@ -181,7 +181,7 @@ static void test_files(void **state) {
   check_fails(gh_file_check_space(&err, deep, UINT64_MAX), GH_ERROR_FILE, "GiB free");
   check_ok(gh_file_remove(&err, path));
   check_ok(gh_file_remove(&err, path));
-  assert_int_equal(symlink("/dev/full", path), 0); /* a device is written to, not replaced */
+  assert_int_equal(symlink("/dev/full", path), 0); /* a device is written, not replaced */
   check_fails(gh_file_write(&err, path, "a", 1), GH_ERROR_FILE, "no space left");
   struct stat facts;
   assert_int_equal(lstat(path, &facts), 0);
@@ -203,7 +203,7 @@ static void test_full_disk(void **state) {
   check_fails(gh_file_write(&err, path, "new", 3), GH_ERROR_FILE, "state.bin: no space left on the disk");
   gh_write_fail_after(0);
   check_ok(gh_file_read(&err, path, 100, &text, NULL));
-  assert_string_equal(text, "old"); /* as it was */
+  assert_string_equal(text, "old"); /* unchanged */
   free(text);
   struct stat facts;
   assert_int_equal(stat(folder, &facts), 0);
@@ -285,7 +285,7 @@ static void test_file_allocation_failures(void **state) {
 
 /* ---- log and stop ---- */
 
-/* What a child writes to stderr. */
+/* Captures what a child writes to stderr. */
 static void capture(void (*body)(void), char *out, size_t size) {
   int ends[2];
   assert_int_equal(pipe(ends), 0);
@@ -327,7 +327,7 @@ static void test_log(void **state) {
 
 static void test_stop(void **state) {
   (void)state;
-  signal(SIGHUP, SIG_IGN); /* as nohup does */
+  signal(SIGHUP, SIG_IGN); /* like nohup */
   gh_stop_install();
   raise(SIGHUP);
   assert_false(gh_stop_requested());

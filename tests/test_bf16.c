@@ -1,4 +1,4 @@
-/* Storage in bf16: rounding on the device against the host's, bit by bit; parameters and their working copies. */
+/* Storage in bf16: the device's rounding compared with the host's, bit by bit; parameters and their working copies. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +49,7 @@ static float float_of_bits(uint32_t bits) {
 
 enum { SPECIAL = 18, NUMBERS = 8219 };
 
-/* Special values first, then any bits at all. */
+/* Special values first, then arbitrary bits. */
 static void fill_numbers(float *values) {
   static const uint32_t special[SPECIAL] = {0x00000000u, 0x80000000u, 0x3f808000u, 0x3f818000u, 0x3f808001u,
                                             0x3f807fffu, 0x7f7fffffu, 0xff7fffffu, 0x7f7f7fffu, 0x7f800000u,
@@ -78,7 +78,7 @@ static void check_rounding(const char *shape) {
       continue;
     }
     float wide_want = gh_bf16_to_f32(want);
-    if (rounded[i] != want) fail_msg("%d: %a is rounded to %04x, not %04x", i, (double)values[i], rounded[i], want);
+    if (rounded[i] != want) fail_msg("%d: %a rounds to %04x, expected %04x", i, (double)values[i], rounded[i], want);
     assert_memory_equal(&back[i], &wide_want, sizeof wide_want);
   }
   end();
@@ -145,8 +145,8 @@ static gh_tensor *matrix(const char *name, gh_dtype dtype, int64_t rows, int64_t
   return t;
 }
 
-/* got[i][j] against sum_k a[i][k] b[k][j] (a (rows, inner), b turned if it is (columns, inner)), relative to the sum of
- * the terms' sizes. */
+/* got[i][j] against sum_k a[i][k] b[k][j] (a (rows, inner), b transposed if it is (columns, inner)), relative to the
+ * sum of the terms' magnitudes. */
 static void expect_product(const char *what, const float *got, const float *a, const float *b, int rows, int columns,
                            int inner, bool a_turned, bool b_turned, double tolerance) {
   for (int i = 0; i < rows; i++)
@@ -163,7 +163,7 @@ static void expect_product(const char *what, const float *got, const float *a, c
     }
 }
 
-/* The identity goes through both factors: what comes out is up down, of float32 factors in bf16 arithmetic. */
+/* Feeds the identity through both factors: the result is up x down, of float32 factors in bf16 arithmetic. */
 static void check_factors(const char *shape) {
   static float identity[IN * IN], down[RANK * IN], up[OUT * RANK], dy[IN * OUT], y[IN * OUT], ddown[RANK * IN],
       dup[OUT * RANK];
@@ -187,7 +187,7 @@ static void check_factors(const char *shape) {
   expect_product("y", y, down, up, IN, OUT, RANK, true, true, 0x1p-14);
   expect_product("dup", dup, dy, down, OUT, RANK, IN, true, true, 0x1p-14);
   expect_product("ddown", ddown, up, dy, RANK, IN, OUT, true, true,
-                 0x1p-8 * (1 + 0x1p-7)); /* what passes between them is rounded */
+                 0x1p-8 * (1 + 0x1p-7)); /* the intermediate is rounded */
   end();
 }
 
@@ -197,9 +197,9 @@ static void test_factors_in_parts(void **state) {
   check_factors("gpu");
 }
 
-/* ---- what does not fit together is named ---- */
+/* ---- mismatched types are named ---- */
 
-static void test_types_that_do_not_fit(void **state) {
+static void test_mismatched_types(void **state) {
   (void)state;
   begin("gpu");
   gh_tensor *wide = stored("wide", GH_F32, 8, NULL), *narrow = stored("narrow", GH_BF16, 8, NULL);
@@ -208,12 +208,12 @@ static void test_types_that_do_not_fit(void **state) {
   gh_concat(graph, (gh_tensor *[]){a, b}, 2, 0);
   assert_true(gh_graph_failed(graph));
   assert_non_null(strstr(gh_graph_error(graph)->text, "concat"));
-  assert_non_null(strstr(gh_graph_error(graph)->text, "stored as bf16"));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "is bf16"));
   end();
 
   begin("gpu");
   gh_layernorm(graph, stored("x", GH_BF16, 8, NULL), NULL, NULL, 1e-5, GH_BF16);
-  assert_non_null(strstr(gh_graph_error(graph)->text, "input 0 is float32"));
+  assert_non_null(strstr(gh_graph_error(graph)->text, "input 0 must be float32"));
   end();
 }
 
@@ -222,7 +222,7 @@ int main(void) {
       cmocka_unit_test(test_rounding),
       cmocka_unit_test(test_update_writes_both),
       cmocka_unit_test(test_factors_in_parts),
-      cmocka_unit_test(test_types_that_do_not_fit),
+      cmocka_unit_test(test_mismatched_types),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

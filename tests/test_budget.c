@@ -1,4 +1,4 @@
-/* What is known of a run before anything of it is allocated: parameters, memory, and what follows from them. */
+/* A run's budget, known before anything is allocated: parameters, memory, and the choices that follow. */
 #include "support/check.h"
 #include "support/tiny_run.h"
 
@@ -11,7 +11,7 @@
 
 static gh_error err;
 
-/* Table 5: the published sizes by their blocks, counted without memory behind them. */
+/* Table 5: the published sizes, counted per block without allocating memory. */
 static void the_four_sizes(void **state) {
   (void)state;
   static const struct {
@@ -26,7 +26,7 @@ static void the_four_sizes(void **state) {
       "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
   gh_device *device = NULL;
   check_ok(gh_device_open(&err, "auto", &device));
-  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, however small the device's buffers */
+  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, so buffer sizes do not matter */
   for (size_t i = 0; i < GH_COUNT(sizes); i++) {
     gh_config config;
     gh_models models;
@@ -47,7 +47,7 @@ static void the_four_sizes(void **state) {
   gh_device_close(device);
 }
 
-/* That the numbers stay the same, tests/test_options.c holds; here, that it is done at all. */
+/* Checks that recomputation happens; tests/test_options.c checks that results stay the same. */
 static void recomputation_computes_more(void **state) {
   (void)state;
   static const char *const options[] = {"memory.recompute=none", "memory.recompute=all"};
@@ -75,7 +75,7 @@ typedef struct choice {
   bool recompute;
 } choice;
 
-/* What a device of so much memory gets where both are left open; batch 0: nothing fits. */
+/* The choice for a device with that much memory when both are "auto"; batch 0: nothing fits. */
 static choice chosen(gh_device *device, const gh_models *models, const gh_config *config, gh_recompute recompute,
                      int64_t batch, int64_t bytes) {
   gh_step_spec spec = gh_setup_step(config, models, 1, batch, NULL);
@@ -99,14 +99,14 @@ static int64_t peak_of(gh_device *device, const gh_models *models, const gh_conf
 
 static bool is(choice c, int64_t batch, bool recompute) { return c.batch == batch && c.recompute == recompute; }
 
-/* memory.recompute and micro_batch "auto": all as large as it gets, then recomputation, then smaller micro-batches;
- * what was asked for is never changed. */
-static void what_is_left_open_is_chosen(void **state) {
+/* memory.recompute and micro_batch "auto": the largest micro-batch first, then recomputation, then smaller
+ * micro-batches; explicit settings are never changed. */
+static void auto_settings_are_chosen(void **state) {
   (void)state;
   gh_config config;
   gh_device *device = NULL;
   gh_models models;
-  /* A deep denoiser, where recomputation tells; nothing of it is allocated. */
+  /* A deep denoiser, where recomputation matters; nothing is allocated. */
   tiny_config(&config, "p", "o",
               (const char *const[]){"denoiser.weights=null", "denoiser.single_blocks=24", "denoiser.hidden=512",
                                     "denoiser.rope_axes=[16,112,128]", "stage1.batch=12", NULL});
@@ -116,7 +116,7 @@ static void what_is_left_open_is_chosen(void **state) {
   const int64_t kept = peak_of(device, &models, &config, none, 12), again = peak_of(device, &models, &config, all, 12);
   const int64_t half = peak_of(device, &models, &config, all, 6), one = peak_of(device, &models, &config, all, 1);
   assert_true(kept > again && again > half && half > one);
-  assert_true(is(chosen(device, &models, &config, open, 0, kept), 12, false)); /* at most 16, at most a batch */
+  assert_true(is(chosen(device, &models, &config, open, 0, kept), 12, false)); /* at most 16, at most one batch */
   assert_true(is(chosen(device, &models, &config, open, 0, kept - 1), 12, true));
   assert_true(is(chosen(device, &models, &config, open, 0, again - 1), 6, true));
   assert_true(is(chosen(device, &models, &config, open, 0, one), 1, true));
@@ -134,7 +134,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
       cmocka_unit_test(recomputation_computes_more),
-      cmocka_unit_test(what_is_left_open_is_chosen),
+      cmocka_unit_test(auto_settings_are_chosen),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
-/* The cache of compiled programs: cold, warm, broken, refused, and shared by processes that run at the same time.
- * Every use of a device is in a process of its own: that is what the cache is for, and drivers do not survive a fork.
- */
+/* The cache of compiled programs: cold, warm, broken, rejected, and shared by concurrent processes. Every use of a
+ * device is in its own process: that is the purpose of the cache, and drivers do not survive a fork. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +18,7 @@
 static char folder[] = "/tmp/genhance-cache-XXXXXX";
 static gh_error err;
 
-/* 0 when the device computes what it should; the defines make the program of this test its own. */
+/* 0 if the device computes correctly; the defines make this test's program unique. */
 static int use_device(const char *defines) {
   gh_device *device;
   gh_error e;
@@ -65,7 +64,7 @@ static gh_strings entries(void) {
 static struct stat facts(const char *name) {
   struct stat info;
   char *path = gh_path_join(&err, folder, name);
-  if (stat(path, &info)) fail_msg("%s is not there", path);
+  if (stat(path, &info)) fail_msg("%s does not exist", path);
   free(path);
   return info;
 }
@@ -87,7 +86,7 @@ static void test_cold_then_warm(void **state) {
   gh_strings_free(&second);
 }
 
-/* Damages the one entry in a way, uses it and expects it whole again. */
+/* Damages the only entry, uses it and expects it to be repaired. */
 static void check_repair(void (*damage)(const char *name)) {
   gh_strings list = entries();
   for (size_t i = 0; i < list.count; i++) gh_cache_remove(list.items[i]);
@@ -136,7 +135,7 @@ static void test_broken_entries_are_rebuilt(void **state) {
   check_repair(cut_short);
   check_repair(flip_a_byte);
   check_repair(make_empty);
-  check_repair(replace_by_nonsense); /* the checksum is right, the driver refuses it */
+  check_repair(replace_by_nonsense); /* the checksum is right, but the driver rejects it */
 }
 
 static void test_folders_that_are_not_used(void **state) {

@@ -100,7 +100,7 @@ static void test_one_device_twice_gives_the_same_bits(void **state) {
   gh_json_free(result);
 }
 
-/* An op that is wrong on one device is named, whichever part of the step it is of. */
+/* An op that is wrong on one device is named, whatever part of the step it belongs to. */
 static void test_a_planted_error_is_named(void **state) {
   (void)state;
   static const struct {
@@ -123,7 +123,7 @@ static void test_a_planted_error_is_named(void **state) {
   }
 }
 
-static void test_a_drift_beyond_the_tolerance_ends_it(void **state) {
+static void test_drift_beyond_the_tolerance_ends_the_comparison(void **state) {
   (void)state;
   gh_json *result;
   if (!check_has_shape("cpu")) skip(); /* the same shape twice: the same bits */
@@ -187,7 +187,7 @@ int main(void) {
       cmocka_unit_test(test_wrong_usage),
       cmocka_unit_test(test_one_device_twice_gives_the_same_bits),
       cmocka_unit_test(test_a_planted_error_is_named),
-      cmocka_unit_test(test_a_drift_beyond_the_tolerance_ends_it),
+      cmocka_unit_test(test_drift_beyond_the_tolerance_ends_the_comparison),
       cmocka_unit_test(test_the_shapes_agree_over_100_steps),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,4 +1,4 @@
-/* The run configuration: defaults, refusals, overrides, the way there and back. */
+/* The run configuration: defaults, rejections, overrides, the round trip. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -13,7 +13,7 @@
 #define EXAMPLE GH_FIXTURES "/config/run-example.json"
 #define CONFIGS GH_FIXTURES "/../../configs"
 
-/* The least a document needs. */
+/* The minimal document. */
 #define LEAST "\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":[\"i\"]},\"output\":\"o\""
 
 static gh_status parse(gh_error *err, gh_config *config, const char *text) {
@@ -67,7 +67,7 @@ static void test_example(void **state) {
   gh_config_free(&c); /* empty: fine */
 }
 
-/* The contract: the example is the defaults, but for its paths. Two independent statements of every default. */
+/* The contract: the example equals the defaults, except for its paths. Two independent statements of every default. */
 static void test_example_is_the_defaults(void **state) {
   (void)state;
   gh_error err = {0};
@@ -80,7 +80,7 @@ static void test_example_is_the_defaults(void **state) {
   gh_json *example, *written;
   check_ok(gh_json_read_file(&err, &example, EXAMPLE, GH_JSON_MAX_BYTES));
   check_ok(gh_config_to_json(&err, &written, &given));
-  assert_true(gh_json_equal(example, written)); /* nothing more, nothing less */
+  assert_true(gh_json_equal(example, written)); /* exactly equal */
   gh_json_free(example), gh_json_free(written);
   gh_config_free(&given), gh_config_free(&least);
   check_ok(gh_config_defaults(&err, &given, NULL, 0));
@@ -89,7 +89,7 @@ static void test_example_is_the_defaults(void **state) {
   gh_config_free(&given);
 }
 
-/* ---- refusals ---- */
+/* ---- rejections ---- */
 
 static const struct {
   const char *text, *piece;
@@ -228,7 +228,7 @@ static void test_overrides(void **state) {
   assert_true(c.stages[0].optimizer.lr == 1e-3);
   assert_int_equal(c.stages[0].steps, 5);
   assert_int_equal(c.precision, GH_PRECISION_BFLOAT16);
-  assert_string_equal(c.output, "12"); /* a key of text takes the bare string */
+  assert_string_equal(c.output, "12"); /* a text key takes the bare string */
   assert_string_equal(gh_flow_config_of(&c)->autoencoder, "true");
   assert_string_equal(c.clip, "with = sign");
   assert_true(c.lora.enabled && c.lora.rank == 8 && c.lora.alpha == 16);
@@ -311,7 +311,7 @@ static void test_mutations(void **state) {
   free(bytes), free(original);
 }
 
-/* Every JSON file under configs/ is read; an autoencoder's has keys of its own. Tables are for test_sweeps.c. */
+/* Reads every JSON file under configs/; an autoencoder's has its own keys. test_sweeps.c covers tables. */
 static void test_configs(void **state) {
   (void)state;
   gh_error err = {0};
@@ -340,7 +340,7 @@ static void test_configs(void **state) {
 
 #define BASE "\"images\": [\"i\"], \"output\": \"o\""
 
-/* What is left out of an autoencoder's configuration, and what replaces what it says. */
+/* Defaults of an autoencoder's configuration, and overrides. */
 static void test_autoencoder(void **state) {
   (void)state;
   static const char text[] = "{" BASE ", \"multipliers\": [1, 2, 4]}";
@@ -364,8 +364,8 @@ static void test_autoencoder(void **state) {
   check_folder_done(folder);
 }
 
-/* An autoencoder's configuration that is no object, is broken, or says something wrong: one line that names it once. */
-static void test_autoencoder_refused(void **state) {
+/* An autoencoder's configuration that is not an object, is broken or wrong gives one line that names it once. */
+static void test_autoencoder_rejected(void **state) {
   (void)state;
   static const struct {
     const char *text, *piece;
@@ -404,7 +404,7 @@ static void test_autoencoder_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_autoencoder),
-      cmocka_unit_test(test_autoencoder_refused),
+      cmocka_unit_test(test_autoencoder_rejected),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),

@@ -1,5 +1,5 @@
-/* A convolution whose columns do not fit in one piece is cut into images and output rows: the numbers must not change.
- */
+/* A convolution whose columns do not fit in one piece is split by images and output rows without changing the
+ * results. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,7 +41,7 @@ static float *fetch(gh_device *device, const gh_tensor *t, int64_t *size) {
   return values;
 }
 
-/* With buffers of at most `mib` MiB, unless it is NULL. cut: the columns were computed in parts. */
+/* With buffers of at most `mib` MiB, unless it is NULL. cut: whether the columns were computed in parts. */
 static results compute(const problem *p, const char *shape, const char *mib, int *cut) {
   gh_device *device;
   gh_store *store;
@@ -112,7 +112,7 @@ static void check(const char *shape) {
     results whole = compute(&problems[i], shape, NULL, &cut);
     assert_false(cut);
     results parts = compute(&problems[i], shape, "1", &cut);
-    if (!cut) fail_msg("%s is not cut", what);
+    if (!cut) fail_msg("%s is not split", what);
     compare(what, &parts, &whole);
   }
 }
@@ -128,8 +128,8 @@ static void test_gpu_shape(void **state) {
   check("gpu");
 }
 
-/* Several blocks of positions, chunks of input channels and groups of output channels, none of them full; what the
- * weight's gradient alone does directly too: strided, unpadded and 1 x 1. */
+/* Several blocks of positions, chunks of input channels and groups of output channels, none of them full; and cases
+ * where only the weight's gradient is direct: strided, unpadded and 1 x 1. */
 static const problem direct_problems[] = {
     {{2, 37, 17, 19}, {133, 37, 3, 3}, {1, 1, 1, 1, 1}}, {{1, 64, 16, 16}, {128, 64, 3, 3}, {1, 1, 1, 1, 1}},
     {{3, 5, 300, 1}, {1, 5, 3, 3}, {1, 1, 1, 1, 1}},     {{2, 131, 1, 129}, {2, 131, 3, 3}, {1, 1, 1, 1, 1}},

@@ -1,5 +1,5 @@
-/* The double of NVIDIA's libraries (tests/cuda_double) itself: what it runs is right, and what it is there to catch it
- * catches. */
+/* Tests of the double of NVIDIA's libraries (tests/cuda_double) itself: it computes correctly, and it catches the
+ * mistakes it is meant to catch. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static int open_double(void **state) {
   return 0;
 }
 
-/* A context of its own for every test: a failure stays in it. */
+/* Every test has its own context, so a failure stays in it. */
 static int begin(void **state) {
   (void)state;
   OK(cu->cuDevicePrimaryCtxRetain(&context, 0));
@@ -46,7 +46,7 @@ static int end(void **state) {
 
 /* ---- helpers ---- */
 
-/* The compiler's log, to be freed; *code: what it gave. */
+/* Returns the compiler's log (the caller frees); *code: its result. */
 static char *compile(const char *source, const char *arch, unsigned *code, char **image) {
   nvrtcProgram program;
   const char *const options[] = {arch, "--fmad=false", "-DTWICE=2"};
@@ -93,7 +93,7 @@ static const char reverse[] =
     "extern \"C\" __global__ void __launch_bounds__(256) reverse(float *to, const float *from,\n"
     "                                                            long long n, char unused) {\n"
     "  __shared__ float all[256];\n"
-    "  for (int turn = 0; turn < 3; turn++) {\n" /* odd: reversed in the end */
+    "  for (int turn = 0; turn < 3; turn++) {\n" /* odd: reversed at the end */
     "    const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;\n"
     "    all[threadIdx.x] = turn ? to[i] : from[i];\n"
     "    __syncthreads();\n"
@@ -139,7 +139,7 @@ static void expect_failed_launch(const char *source, CUdeviceptr argument, unsig
   void *params[] = {&argument};
   OK(cu->cuLaunchKernel(function, 1, 1, 1, 32, 1, 1, 0, stream, params, NULL));
   assert_int_equal(cu->cuStreamSynchronize(stream), want);
-  assert_int_equal(cu->cuStreamSynchronize(stream), want); /* it stays */
+  assert_int_equal(cu->cuStreamSynchronize(stream), want); /* the error persists */
   CUdeviceptr memory;
   assert_int_equal(cu->cuMemAlloc_v2(&memory, 4), want);
 }
@@ -155,7 +155,7 @@ static void test_foreign_memory(void **state) {
   expect_failed_launch("extern \"C\" __global__ void f(float *p) { p[0] = 1; }\n", (CUdeviceptr)(size_t)host, 700);
 }
 
-static void test_what_does_not_compile(void **state) {
+static void test_compile_errors(void **state) {
   (void)state;
   static const struct {
     const char *source, *arch, *text;
@@ -176,7 +176,7 @@ static void test_what_does_not_compile(void **state) {
   }
 }
 
-/* Machine code is for a generation, PTX for what is newer; and neither is for what was made by something else. */
+/* Machine code fits one generation, PTX also newer ones; images from another producer are rejected. */
 static void test_images(void **state) {
   (void)state;
   static const struct {
@@ -209,7 +209,7 @@ static void test_images(void **state) {
 
 /* ---- streams ---- */
 
-/* Work runs as late as it may, so that a host that changes pinned memory too early is seen. */
+/* Work runs as late as possible, to catch a host that changes pinned memory too early. */
 static void test_copies_are_late(void **state) {
   (void)state;
   float *pinned, to[2];
@@ -257,7 +257,7 @@ static void test_graphs_replay(void **state) {
   OK(cu->cuStreamEndCapture(stream, &graph));
   OK(cu->cuGraphInstantiateWithFlags(&exec, graph, 0));
   OK(cu->cuGraphDestroy(graph));
-  by = 1000; /* the graph has the 10 */
+  by = 1000; /* the graph captured the 10 */
   for (int i = 0; i < 2; i++) OK(cu->cuGraphLaunch(exec, stream));
   OK(cu->cuMemcpyDtoHAsync_v2(to, memory, 8, stream));
   assert_true(to[0] == 41 && to[1] == 42);
@@ -267,7 +267,7 @@ static void test_graphs_replay(void **state) {
   assert_int_equal(cu->cuStreamSynchronize(stream), 900);
   assert_int_equal(cu->cuStreamEndCapture(stream, &graph), 901);
   OK(cu->cuStreamBeginCapture_v2(stream, GH_CU_CAPTURE_THREAD_LOCAL));
-  assert_int_equal(cu->cuMemAlloc_v2(&fresh, 4), 900); /* and what was captured is lost */
+  assert_int_equal(cu->cuMemAlloc_v2(&fresh, 4), 900); /* and the capture is lost */
   assert_int_equal(cu->cuStreamEndCapture(stream, &graph), 901);
   OK(cu->cuModuleUnload(module));
   OK(cu->cuMemFree_v2(memory));
@@ -278,7 +278,7 @@ static void test_graphs_replay(void **state) {
 enum { M = 8, N = 2, K = 4, BATCH = 2, WORKSPACE = 1 << 20 };
 enum { OF_A, OF_B, OF_C, OF_BIAS, OF_AUX, OF_WORKSPACE, PLACES };
 
-/* What the real library suffers from, each alone. */
+/* Mistakes that the real library punishes, one at a time. */
 typedef enum mistake {
   NONE,
   FREE_REDUCTIONS,
@@ -328,7 +328,7 @@ static void create_product(product *p, mistake m) {
   OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_WORKSPACE, &workspace, 8));
   if (m != FREE_REDUCTIONS)
     OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_REDUCTIONS, &fixed, 4));
-  for (unsigned i = m == PROMISED_ALIGNMENT; i < 4; i++) /* A's stays 256 bytes */
+  for (unsigned i = m == PROMISED_ALIGNMENT; i < 4; i++) /* A's alignment stays 256 bytes */
     OK(lt->cublasLtMatmulPreferenceSetAttribute(p->preference, GH_LT_PREF_ALIGNMENT_A + i, &alignment, 4));
 }
 
@@ -349,7 +349,7 @@ static unsigned multiply(product *p, mistake m) {
                             &p->result.algo, (void *)(size_t)p->at[OF_WORKSPACE], bytes, stream);
 }
 
-/* The first result that is none of success. */
+/* The first result other than success. */
 static unsigned run_product(product *p, mistake m) {
   CUgraph graph;
   const unsigned none = GH_LT_EPILOGUE_DEFAULT;
@@ -387,7 +387,7 @@ static void test_products(void **state) {
   for (int i = 0; i < BATCH * M * K; i++) a[i] = (float)((i * 7) % 5 - 2);
   for (int i = 0; i < BATCH * N * K; i++) b[i] = (float)((i * 5) % 7 - 3) / 4;
   for (int i = 0; i < BATCH * M * N; i++) c[i] = (float)i;
-  for (mistake m = MISTAKES; m-- > NONE;) { /* the right one last: its shape has then run */
+  for (mistake m = MISTAKES; m-- > NONE;) { /* the correct one last: its shape has run by then */
     product p = {0};
     const float *const from[PLACES] = {a, b, c, bias};
     static const size_t counts[PLACES] = {BATCH * M * K, BATCH * N * K, BATCH * M * N, M, BATCH * M * N, WORKSPACE / 4};
@@ -418,7 +418,7 @@ static void test_products(void **state) {
 
 /* ---- faults ---- */
 
-static void test_faults_come_when_asked_for(void **state) {
+static void test_faults_on_demand(void **state) {
   (void)state;
   CUdeviceptr memory[3];
   char *image;
@@ -453,12 +453,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_kernels_run, begin, end),
       cmocka_unit_test_setup_teardown(test_barrier_not_reached_by_all, begin, end),
       cmocka_unit_test_setup_teardown(test_foreign_memory, begin, end),
-      cmocka_unit_test_setup_teardown(test_what_does_not_compile, begin, end),
+      cmocka_unit_test_setup_teardown(test_compile_errors, begin, end),
       cmocka_unit_test_setup_teardown(test_images, begin, end),
       cmocka_unit_test_setup_teardown(test_copies_are_late, begin, end),
       cmocka_unit_test_setup_teardown(test_graphs_replay, begin, end),
       cmocka_unit_test_setup_teardown(test_products, begin, end),
-      cmocka_unit_test_setup_teardown(test_faults_come_when_asked_for, begin, end),
+      cmocka_unit_test_setup_teardown(test_faults_on_demand, begin, end),
   };
   return cmocka_run_group_tests(tests, open_double, NULL);
 }

@@ -1,5 +1,5 @@
-/* The CUDA backend's host side where things are missing, too old, or go wrong. NVIDIA's libraries are the double's
- * (tests/cuda_double); every case runs in a child. */
+/* The CUDA backend's host side when things are missing, too old, or fail. NVIDIA's libraries are those of the double
+ * (tests/cuda_double); every case runs in a child process. */
 #include "support/check.h"
 #include "support/cuda_children.h"
 
@@ -13,7 +13,7 @@
 
 static gh_error err;
 
-/* ---- what is said where cuda:0 is not there ---- */
+/* ---- messages when cuda:0 is missing ---- */
 
 static void say_cuda(char *out, size_t size) {
   gh_device_info infos[16];
@@ -26,7 +26,7 @@ static void say_cuda(char *out, size_t size) {
     snprintf(out, size, "there is %s", count ? infos[0].id : "nothing");
 }
 
-static void test_nothing_is_there(void **state) {
+static void test_nothing_installed(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda), "cuda: the NVIDIA driver was not found: no libcuda.so.1 in GH_CUDA_LIBRARIES (/");
   provide(DRIVER);
@@ -42,8 +42,8 @@ static void open_missing(char *out, size_t size) {
   gh_device_close(d);
 }
 
-/* Asked for by name, it is the user's line that says why. */
-static void test_asked_for_by_name(void **state) {
+/* If the user asks for the device by name, the error line gives the reason. */
+static void test_device_requested_by_name(void **state) {
   (void)state;
   const char *said = IN_CHILD(open_missing);
   assert_int_equal(atoi(said), GH_ERROR_ARGUMENT);
@@ -51,7 +51,7 @@ static void test_asked_for_by_name(void **state) {
   contains(said, "the NVIDIA driver was not found");
 }
 
-/* A library that is no library: what the loader says is passed on. */
+/* A file that is not a library: the loader's message is passed on. */
 static void test_broken_library(void **state) {
   (void)state;
   char *path = gh_path_join(&err, folder, DRIVER);
@@ -77,7 +77,7 @@ static void check_lacking(const char *library, const char *const *names, const c
   provide(library);
 }
 
-/* Every single one of them. */
+/* Every one of them. */
 static void test_missing_symbols_are_named(void **state) {
   (void)state;
   check_lacking(DRIVER, driver_names, "the NVIDIA driver");
@@ -86,7 +86,7 @@ static void test_missing_symbols_are_named(void **state) {
   assert_string_equal(IN_CHILD(say_cuda), "there is cuda:0");
 }
 
-static void test_driver_that_does_not_serve(void **state) {
+static void test_unsuitable_driver(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DRIVER=11020"),
            "driver is too old: it serves CUDA 11.2, 11.4 (470) is needed");
@@ -100,7 +100,7 @@ static void test_driver_that_does_not_serve(void **state) {
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_FAIL=cuInit:0=4711"), "does not start: CUDA error (4711)");
 }
 
-/* ---- which library serves which device ---- */
+/* ---- which library supports which device ---- */
 
 static void test_targets(void **state) {
   (void)state;
@@ -128,7 +128,7 @@ static void test_targets(void **state) {
   }
 }
 
-/* CUDA 13 dropped it: CUDA 12's libraries are looked for, and asked in vain where they are too new as well. */
+/* CUDA 13 dropped it: CUDA 12's libraries are searched, in vain if they are too new as well. */
 static void test_volta(void **state) {
   (void)state;
   contains(IN_CHILD(say_target, "GH_DOUBLE_CAPABILITY=7.0"),
@@ -142,7 +142,7 @@ static void test_volta(void **state) {
            "cuda:0 is sm_70, and NVRTC 12.8 compiles for sm_75 and newer: an older one is needed");
 }
 
-/* Libraries newer than the driver's CUDA are not for it. */
+/* Libraries newer than the driver's CUDA are not used. */
 static void test_older_driver(void **state) {
   (void)state;
   contains(IN_CHILD(say_target, "GH_DOUBLE_DRIVER=12040"), "no libnvrtc.so.12 or libnvrtc.so.11.2 in");
@@ -158,8 +158,8 @@ static void test_folders_are_tried_in_order(void **state) {
   assert_string_equal(IN_CHILD(say_cuda, setting), "there is cuda:0");
 }
 
-/* A python3 in $PATH that only points into the folder of another one, whose wheels they are. CUDA 11's, as few machines
- * have that in their usual places, which come first. */
+/* A python3 in $PATH that only points into the folder of another one, which has the wheels. Uses CUDA 11's, because few
+ * machines have that in the usual places, which come first. */
 static void test_wheels_of_a_python(void **state) {
   (void)state;
   static const char *const folders[] = {"venv/lib/python3.11/site-packages/nvidia/cuda_nvrtc/lib", "venv/bin", "bin"};
@@ -191,9 +191,9 @@ static void test_shape(void **state) {
   contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=round"), "GH_KERNEL_SHAPE is \"round\"");
 }
 
-/* ---- what goes wrong at work ---- */
+/* ---- failures at run time ---- */
 
-/* y = 2 x over 8 floats, step by step; the first failure's line. */
+/* y = 2 x over 8 floats, step by step; reports the first failure's line. */
 static void say_work(char *out, size_t size) {
   gh_device *d = open_cuda(&err);
   const gh_backend *backend = &gh_backends[0][0];
@@ -260,15 +260,15 @@ static void test_source_that_does_not_compile(void **state) {
   (void)state;
   withhold(NVRTC);
   provide(NVRTC);
-  fprintf(stderr, "a build log follows, as it should:\n");
+  fprintf(stderr, "the build log below is expected:\n");
   expect_failure("DEFINES=-Dfloat=nonsense", GH_ERROR_DEVICE,
                  "cuda:0: tuned_probe does not compile: NVRTC_ERROR_COMPILATION: ");
   expect_failure("DEFINES=-Dfloat=nonsense", GH_ERROR_DEVICE, "error:");
   expect_failure("DEFINES=--no-such-option", GH_ERROR_DEVICE, "does not compile: NVRTC_ERROR_INVALID_OPTION: ");
 }
 
-/* A cached program that the driver no longer takes is compiled anew: the second of two processes that share a cache. */
-static void test_refused_cache_entry(void **state) {
+/* A cached program that the driver rejects is recompiled: the second of two processes that share a cache. */
+static void test_rejected_cache_entry(void **state) {
   (void)state;
   expect_failure("A=B", GH_OK, "right");
   expect_failure("GH_DOUBLE_FAIL=nvrtcCompileProgram:0=6", GH_OK, "right"); /* from the cache */
@@ -277,7 +277,7 @@ static void test_refused_cache_entry(void **state) {
   expect_failure(both, GH_ERROR_DEVICE, "does not compile");
 }
 
-/* No landing place for large sends: they are slower and as right. */
+/* Without staging memory for large sends: they are slower but correct. */
 static void say_large_sends(char *out, size_t size) {
   enum { WORDS = 1 << 20, SENDS = 5 };
   gh_device *d = open_cuda(&err);
@@ -316,11 +316,11 @@ static void test_large_sends(void **state) {
 int main(void) {
   use_doubles(GH_CUDA_DOUBLE);
   const struct CMUnitTest tests[] = {
-      CASE(test_nothing_is_there),
-      CASE(test_asked_for_by_name),
+      CASE(test_nothing_installed),
+      CASE(test_device_requested_by_name),
       CASE(test_broken_library),
       WHOLE_CASE(test_missing_symbols_are_named),
-      WHOLE_CASE(test_driver_that_does_not_serve),
+      WHOLE_CASE(test_unsuitable_driver),
       WHOLE_CASE(test_targets),
       WHOLE_CASE(test_volta),
       WHOLE_CASE(test_older_driver),
@@ -329,7 +329,7 @@ int main(void) {
       WHOLE_CASE(test_shape),
       WHOLE_CASE(test_failures_are_named),
       WHOLE_CASE(test_source_that_does_not_compile),
-      WHOLE_CASE(test_refused_cache_entry),
+      WHOLE_CASE(test_rejected_cache_entry),
       WHOLE_CASE(test_large_sends),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

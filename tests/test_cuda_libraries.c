@@ -1,4 +1,4 @@
-/* What the CUDA backend makes of NVIDIA's libraries: products, transforms, captured steps. */
+/* The CUDA backend's use of NVIDIA's libraries: products, transforms, captured steps. */
 #include "support/check.h"
 #include "support/cuda_children.h"
 
@@ -40,7 +40,7 @@ static void test_without_cublaslt(void **state) {
   assert_string_equal(IN_CHILD(say_provider), "own-gpu work=4");
 }
 
-/* A descriptor it refuses, or fails to run, is named. */
+/* A descriptor that it rejects, or fails to run, is named. */
 static void test_cublaslt_failures(void **state) {
   (void)state;
   contains(IN_CHILD(say_provider, "GH_DOUBLE_FAIL=cublasLtMatmulAlgoGetHeuristic:0=15"), "own-gpu work=4");
@@ -51,7 +51,7 @@ static void test_cublaslt_failures(void **state) {
            "CUBLAS_STATUS_ALLOC_FAILED (3)");
 }
 
-/* Tensor cores for bfloat16 came with 8.0: before, our own kernels serve, and nothing is said to be wrong. */
+/* bfloat16 tensor cores came with 8.0: older devices use our own kernels, without a warning. */
 static void test_bfloat16_of_older_devices(void **state) {
   (void)state;
   assert_string_equal(IN_CHILD(say_provider, "BFLOAT16=1", "GH_DOUBLE_CAPABILITY=8.0"), "cublaslt");
@@ -59,7 +59,7 @@ static void test_bfloat16_of_older_devices(void **state) {
   contains(IN_CHILD(say_provider, "BFLOAT16=1", "GH_DOUBLE_CAPABILITY=7.5", "GH_GEMM=cublaslt"), "ARCH_MISMATCH (8)");
 }
 
-/* A product of two with a GELU, what that is given kept from BEFORE on, STRIDE apart, as far as those are set. */
+/* A product with a GELU, whose input is kept at BEFORE with row stride STRIDE, if those are set. */
 static void say_fused(char *out, size_t size) {
   const char *before = getenv("BEFORE"), *stride = getenv("STRIDE");
   gh_device *d = open_cuda(&err);
@@ -84,9 +84,9 @@ static void say_fused(char *out, size_t size) {
   gh_device_close(d);
 }
 
-/* What the library does not fuse is left to the caller, by GH_ERROR_UNSUPPORTED, before it is asked wherever that is
- * known. */
-static void test_what_is_not_fused(void **state) {
+/* The caller handles everything the library does not fuse (GH_ERROR_UNSUPPORTED), without asking the library if that is
+ * known in advance. */
+static void test_unfused_products(void **state) {
   (void)state;
   static const struct {
     const char *setting, *other, *text;
@@ -111,7 +111,7 @@ static void test_what_is_not_fused(void **state) {
 
 /* ---- captured steps ---- */
 
-/* x += 1 a run, through two launches; after five runs, with what was enqueued and how. */
+/* x += 1 per run, in two launches; reports the result after five runs and how many launches were enqueued. */
 static void say_replay(char *out, size_t size) {
   gh_device *d = open_cuda(&err);
   gh_store *store = NULL;
@@ -127,7 +127,7 @@ static void say_replay(char *out, size_t size) {
   if (!status) status = gh_graph_plan(&err, g);
   int64_t launches = 0;
   for (int i = 0; i < 5 && !status; i++) {
-    one[1] = (float)i; /* what varies is sent, and the captured step sees it */
+    one[1] = (float)i; /* the varying value is sent, and the captured step sees it */
     status = gh_tensor_send(&err, d, x, one);
     launches = d->counters.launches;
     if (!status) status = gh_graph_run(&err, g);
@@ -145,7 +145,7 @@ static void test_captured_replay(void **state) {
   (void)state;
   assert_string_equal(IN_CHILD(say_replay), "right, 1 at last");
   assert_string_equal(IN_CHILD(say_replay, "GH_CAPTURE=0"), "right, 2 at last");
-  /* A capture that fails at any of its steps costs speed alone. */
+  /* A capture that fails at any step only costs speed. */
   static const char *const failures[] = {"GH_DOUBLE_FAIL=cuStreamBeginCapture_v2:1=900",
                                          "GH_DOUBLE_FAIL=cuLaunchKernel:4=901",
                                          "GH_DOUBLE_FAIL=cuGraphInstantiateWithFlags:1=2"};
@@ -157,7 +157,7 @@ static void test_captured_replay(void **state) {
            "a captured step: CUDA_ERROR_LAUNCH_FAILED (719)");
 }
 
-/* Nothing but commands belongs into a capture. */
+/* Only commands are allowed in a capture. */
 static void say_misuse(char *out, size_t size) {
   gh_device *d = open_cuda(&err);
   const gh_backend *backend = &gh_backends[0][0];
@@ -223,12 +223,8 @@ static void test_without_cufft(void **state) {
 int main(void) {
   use_doubles(GH_CUDA_DOUBLE);
   const struct CMUnitTest tests[] = {
-      WHOLE_CASE(test_without_cublaslt),
-      WHOLE_CASE(test_cublaslt_failures),
-      WHOLE_CASE(test_bfloat16_of_older_devices),
-      WHOLE_CASE(test_what_is_not_fused),
-      WHOLE_CASE(test_captured_replay),
-      WHOLE_CASE(test_capture_misuse),
+      WHOLE_CASE(test_without_cublaslt), WHOLE_CASE(test_cublaslt_failures), WHOLE_CASE(test_bfloat16_of_older_devices),
+      WHOLE_CASE(test_unfused_products), WHOLE_CASE(test_captured_replay),   WHOLE_CASE(test_capture_misuse),
       WHOLE_CASE(test_without_cufft),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

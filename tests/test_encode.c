@@ -1,4 +1,5 @@
-/* genhance encode against transformers' embeddings of odd pictures; adapters against the training step's condition. */
+/* genhance encode against transformers' embeddings of unusual images; adapters against the training step's
+ * condition. */
 #include "support/compare.h"
 #include "support/scratch.h"
 
@@ -30,8 +31,8 @@ static double greatest(const float *values, int64_t n) {
   return most;
 }
 
-/* PNG pixels are the reference's to the bit, so only the tower's rounding is left: 1e-5 of the largest value. A JPEG
- * library of another version may round a colour otherwise: 1e-3. */
+/* PNG pixels equal the reference's exactly, so only the tower's rounding is left: 1e-5 of the largest value. Another
+ * version of the JPEG library may round colours differently: 1e-3. */
 static void compare_rows(const gh_safetensors *got, const gh_safetensors *want) {
   gh_error err = {0};
   int64_t n = 0;
@@ -153,7 +154,7 @@ static void one_file(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *out = check_path(scratch, "no.safetensors");
@@ -167,8 +168,8 @@ static void refusals(void **state) {
   free(out);
 }
 
-/* A signal while images are listed or read, or lines: nothing is written, and so it ends as any other program would,
- * with 128 and the signal's number. */
+/* A signal while listing images, reading images or reading lines: nothing is written, and the exit status is that of
+ * any other program, 128 plus the signal's number. */
 static void stopped(void **state) {
   (void)state;
   gh_error err = {0};
@@ -243,7 +244,7 @@ static void adapter_gives_the_steps_condition(void **state) {
   for (int i = 0; i < 2; i++) gh_safetensors_close(want[i]);
 }
 
-/* A projection twice as large in a file of trained tensors doubles the embedding. */
+/* Doubling the projection in a file of trained tensors doubles the embedding. */
 static void trained_tensors_replace(void **state) {
   (void)state;
   gh_error err = {0};
@@ -278,8 +279,8 @@ static void trained_tensors_replace(void **state) {
   gh_safetensors_close(inputs);
 }
 
-/* A tower in the store of another, as an evaluation uses training's, gives the same bits as one from files, with an
- * adapter and without; it holds a batch and no weights. */
+/* A tower in another's store, as an evaluation uses training's, gives the same bits as one loaded from files, with and
+ * without an adapter; it holds a batch but no weights. */
 static void a_shared_tower(void **state) {
   (void)state;
   gh_error err = {0};
@@ -292,7 +293,7 @@ static void a_shared_tower(void **state) {
     check_ok(gh_embedder_open(&err, &owner, scratch_device, PROBE "/clip", &files));
     if (adapted) check_ok(gh_adapter_open(&err, &adapter, PROBE "/adapter"));
     gh_lora lora = adapted ? gh_adapter_lora(&adapter) : (gh_lora){0};
-    lora.dropout = 0.5; /* of training: not drawn */
+    lora.dropout = 0.5; /* a training setting: not applied */
     const gh_embed_options shared = {.batch = batch, .shared = owner.tower.store, .trained = adapted ? &lora : NULL};
     int64_t held = gh_store_bytes(owner.tower.store);
     float *want = embed_probe(&files, inputs), *got = embed_probe(&shared, inputs);
@@ -334,7 +335,7 @@ static void write_adapter(const char *to, const char *config, const char *tensor
   free(file);
 }
 
-static void adapters_that_cannot_be(void **state) {
+static void invalid_adapters(void **state) {
   (void)state;
   static const struct {
     const char *config, *tensor;
@@ -367,12 +368,12 @@ int main(void) {
       cmocka_unit_test(pictures_of_many_kinds),
       cmocka_unit_test(broken_images_are_skipped),
       cmocka_unit_test(one_file),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(stopped),
       cmocka_unit_test(adapter_gives_the_steps_condition),
       cmocka_unit_test(trained_tensors_replace),
       cmocka_unit_test(a_shared_tower),
-      cmocka_unit_test(adapters_that_cannot_be),
+      cmocka_unit_test(invalid_adapters),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);
 }

@@ -1,5 +1,5 @@
 /* `genhance eval` on whole folders against transformers (reference/check_eval.py), the spectrum against numpy's FFT,
- * and what happens when the data is wrong. */
+ * and the errors for wrong data. */
 #include "support/compare.h"
 #include "support/run_folder.h"
 
@@ -26,7 +26,7 @@ static char *folder;
 static gh_json *expected;
 static gh_error err;
 
-/* ---- the data, as make_eval.py makes it ---- */
+/* ---- the data, as in make_eval.py ---- */
 
 static void put(const char *name, const char *text) {
   char *path = check_path(folder, name);
@@ -77,7 +77,7 @@ static double number(const gh_json *node, const char *path) {
 
 static void mmvp(void **state) {
   (void)state;
-  for (int round = 0; round < 2; round++) { /* batches that end in the middle, and one for all */
+  for (int round = 0; round < 2; round++) { /* batches that do not divide the count, and one batch for all */
     gh_json *got = evaluate("eval mmvp", round ? "8" : "3");
     assert_int_equal(gh_json_count(gh_json_member(got, "pairs")), PICTURES / 2);
     for (int i = 0; i < PICTURES; i++) {
@@ -156,12 +156,12 @@ static void spectrum(void **state) {
     const double got[] = {s.original[r], s.reconstruction[r], s.correlation[r], s.low[r], s.high[r]};
     for (int i = 0; i < 5; i++) {
       double want = (double)rings[5 * r + i];
-      assert_true(fabs(got[i] - want) <= 1e-5 * (i < 2 ? fabs(want) : 1)); /* the transform is float32's */
+      assert_true(fabs(got[i] - want) <= 1e-5 * (i < 2 ? fabs(want) : 1)); /* the transform is float32 */
     }
     assert_true(fabs(s.ratio[r] - s.reconstruction[r] / s.original[r]) <= 1e-12);
   }
   gh_spectrum_free(&s);
-  check_ok(gh_spectrum_compute(&err, &s, device, originals, originals, 1, side)); /* a picture and itself */
+  check_ok(gh_spectrum_compute(&err, &s, device, originals, originals, 1, side)); /* an image and itself */
   for (int64_t r = 0; r < s.rings; r++) assert_true(fabs(s.correlation[r] - 1) <= 1e-6 && fabs(s.ratio[r] - 1) <= 1e-6);
   gh_spectrum_free(&s);
   free(originals);
@@ -192,13 +192,13 @@ static void spectrum_of_a_run(void **state) {
 
 /* ---- bad data ---- */
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   char *data = check_path(folder, "mmvp"), *zero = check_path(folder, "zeroshot"),
        *json = check_path(folder, "no.json");
   char *picture = check_path(folder, "zeroshot/dog/1.png");
   check_fails(compare_run(&err, "eval", "mmvp", "--model", MODEL, "--data", zero, NULL), GH_ERROR_FILE,
-              "there is no Questions.csv");
+              "no Questions.csv");
   check_fails(compare_run(&err, "eval", "zeroshot", "--model", GH_FIXTURES "/probe/tiny/clip", "--data", zero, NULL),
               GH_ERROR_FILE, "token");
   check_write(picture, "no picture", 10);
@@ -237,7 +237,7 @@ int main(void) {
       cmocka_unit_test_prestate(spectrum, "even"),
       cmocka_unit_test_prestate(spectrum, "odd"),
       cmocka_unit_test(spectrum_of_a_run),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,4 +1,4 @@
-/* genhance export: the merged folder gives the embeddings of model and adapter together, and leaves the rest alone. */
+/* genhance export: the merged folder gives the embeddings of model plus adapter and keeps the rest unchanged. */
 #include "support/compare.h"
 #include "support/run_folder.h"
 #include "support/scratch.h"
@@ -17,7 +17,7 @@
 #define SIGLIP GH_FIXTURES "/probe/siglip"
 #define IMAGES GH_FIXTURES "/encode/images"
 
-/* Merged or apart, float32 adds in another order: a few units in the last place of sums of this length. */
+/* Merged and unmerged, float32 sums differ in order: a few units in the last place at this length. */
 #define ROUNDING 5e-6
 
 static gh_safetensors *open_file(const char *path) {
@@ -62,8 +62,8 @@ static double largest(const gh_safetensors *file) {
   return most;
 }
 
-/* Embeddings by the exported folder and by model plus adapter: within `tolerance` of the largest; and the adapter makes
- * a difference far beyond it. */
+/* Compares embeddings by the exported folder and by model plus adapter: within `tolerance` of the largest value; and
+ * the adapter makes a difference far beyond that. */
 static void same_embeddings(const char *exported, const char *probe, double tolerance) {
   char *clip = check_path(probe, "clip"), *adapter = check_path(probe, "adapter");
   gh_safetensors *merged = encode(exported, NULL, "merged.safetensors");
@@ -83,7 +83,7 @@ static void same_embeddings(const char *exported, const char *probe, double tole
   free(adapter);
 }
 
-/* Every tensor of the model is there, in this dtype (GH_ST_DTYPES: its own); the text tower to the bit. */
+/* Every tensor of the model exists, in this dtype (GH_ST_DTYPES: its own); the text tower is bit-identical. */
 static void same_tensors(const char *exported, const char *probe, gh_st_dtype dtype) {
   char *clip = check_path(probe, "clip");
   gh_safetensors *got = open_file(exported), *want = open_file(clip);
@@ -123,7 +123,7 @@ static void merged_in_float32(void **state) {
   free(out);
 }
 
-/* edges is in float16: merging in place rounds, and says so; --dtype float32 does not. */
+/* edges is in float16: merging rounds to it, with a warning; --dtype float32 does not. */
 static void merged_from_float16(void **state) {
   (void)state;
   gh_error err = {0};
@@ -156,7 +156,7 @@ static void merged_from_float16(void **state) {
   free(out);
 }
 
-/* SigLIP: the pair of matrices on the pooling attention's output counts for nothing, its bias does. */
+/* SigLIP: LoRA matrices on the pooling attention's output have no effect, its bias has. */
 static void merged_siglip(void **state) {
   (void)state;
   gh_error err = {0};
@@ -178,7 +178,7 @@ static void merged_siglip(void **state) {
   free(out);
 }
 
-/* The vision tower alone: the whole model's tensors of it and no others, and a configuration of its own. */
+/* The vision tower alone: exactly the model's vision tensors, and its own configuration. */
 static void check_vision(const char *probe, const char *name, const char *type) {
   gh_error err = {0};
   char *run = make_run(name, probe, "stage2-only.json"), *out = check_path(scratch, "vision"), *whole, *path;
@@ -219,7 +219,7 @@ static void vision_alone(void **state) {
   check_vision(TINY, "vision-clip", "clip_vision_model");
   check_vision(SIGLIP, "vision-siglip", "siglip_vision_model");
   char *out = check_path(scratch, "vision");
-  same_embeddings(out, SIGLIP, ROUNDING); /* whose projection is the tower's own head */
+  same_embeddings(out, SIGLIP, ROUNDING); /* its projection is the tower's own head */
   free(out);
 }
 
@@ -294,7 +294,7 @@ static void peft(void **state) {
               GH_ERROR_ARGUMENT, "--dtype applies to the formats hf and vision");
   check_fails(compare_run(&err, "export", "--run", TINY "/clip", "--out", out, NULL), GH_ERROR_FILE,
               "not the folder of a run");
-  for (int again = 0; again < 2; again++) /* over its own work it may be repeated */
+  for (int again = 0; again < 2; again++) /* overwriting its own output is allowed */
     check_ok(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL));
   gh_adapter got = {0}, want = {0};
   check_ok(gh_adapter_open(&err, &got, out));
@@ -314,8 +314,8 @@ static void peft(void **state) {
   free(out);
 }
 
-/* Somebody's adapter stays, with its weights or with the configuration alone. */
-static void peft_of_others(void **state) {
+/* A foreign adapter is not overwritten, whether it has weights or only a configuration. */
+static void foreign_peft_is_kept(void **state) {
   (void)state;
   static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors"};
   gh_error err = {0};
@@ -330,7 +330,7 @@ static void peft_of_others(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *run = make_run("no", TINY, "stage2-only.json"), *out = check_path(scratch, "no-out");
@@ -346,7 +346,7 @@ static void refusals(void **state) {
                 table[i].status, table[i].text);
   check_fails(compare_run(&err, "export", "--run", scratch, "--out", out, NULL), GH_ERROR_FILE, "config.json");
   assert_false(gh_path_exists(out));
-  run_folder_copy(run, TINY "/clip/model.safetensors", "../no-out", "model.safetensors"); /* somebody's model */
+  run_folder_copy(run, TINY "/clip/model.safetensors", "../no-out", "model.safetensors"); /* a foreign model */
   check_fails(compare_run(&err, "export", "--run", run, "--out", out, NULL), GH_ERROR_FILE, "not replaced");
   check_fails(compare_run(&err, "export", "--run", run, "--out", run, NULL), GH_ERROR_FILE, "not replaced");
   run_folder_copy(run, TINY "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
@@ -380,8 +380,8 @@ int main(void) {
       cmocka_unit_test(other_dtypes),
       cmocka_unit_test(replaced),
       cmocka_unit_test(peft),
-      cmocka_unit_test(peft_of_others),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(foreign_peft_is_kept),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

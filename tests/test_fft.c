@@ -1,4 +1,4 @@
-/* The backend's 2-D Fourier transforms against the sums they stand for, in float64. */
+/* The backend's 2-D Fourier transforms against direct sums in float64. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,10 +60,9 @@ static double relative_error(const float *x, const double *want, int64_t n) {
   return sqrt(difference / norm);
 }
 
-#define TOLERANCE 1e-6 /* a float32 transform's error grows as the logarithm of its size */
+#define TOLERANCE 1e-6 /* a float32 transform's error grows with the logarithm of its size */
 
-/* Whether the device's library serves: drivers whose compiler it does not suit have none, and the op its own kernels.
- */
+/* Whether the device has a library: drivers with unsuitable compilers have none, and the op uses its own kernels. */
 static bool has_library(void) {
   const gh_fft_desc smallest = {.batch = 1, .rows = 1, .columns = 2};
   gh_buffer *buffer;
@@ -98,7 +97,7 @@ static void check_transform(gh_device *d, gh_fft_desc desc, bool in_place) {
       fail_msg("%lld of %lld x %lld%s%s: error %g", (long long)desc.batch, (long long)desc.rows,
                (long long)desc.columns, desc.inverse ? ", inverse" : "", in_place ? ", in place" : "", error);
   }
-  if (!in_place) { /* the input is kept */
+  if (!in_place) { /* the input is unchanged */
     OK(backend->read(&err, d, from, 0, y, 4 * n));
     assert_memory_equal(x, y, (size_t)n * 4);
   }
@@ -117,13 +116,13 @@ static void test_against_the_sums(void **state) {
   if (!has_library()) return;
   static const int64_t sizes[][3] = {{1, 1, 1},    {2, 5, 1},     {3, 11, 13},  {2, 27, 32},
                                      {1, 36, 378}, {1, 224, 224}, {1, 5, 4096}, {1, 3, 8192}};
-  for (size_t i = 0; i < GH_COUNT(sizes); i++) /* each in one of the four forms: compilation takes the time */
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) /* each in one of the four forms: compilation dominates the time */
     check_transform(
         device, (gh_fft_desc){.batch = sizes[i][0], .rows = sizes[i][1], .columns = sizes[i][2], .inverse = i / 2 % 2},
         i % 2);
 }
 
-static void test_views_are_transformed_where_they_lie(void **state) {
+static void test_views_are_transformed_in_place(void **state) {
   (void)state;
   if (!has_library()) return;
   const gh_backend *backend = device->backend;
@@ -155,7 +154,7 @@ static void test_views_are_transformed_where_they_lie(void **state) {
   free(want);
 }
 
-/* The library is set up once a process, and torn down with its last device. */
+/* The library is set up once per process, and torn down with the last device. */
 static void test_devices_come_and_go(void **state) {
   (void)state;
   if (!has_library()) return;
@@ -173,7 +172,7 @@ static void test_devices_come_and_go(void **state) {
   check_transform(device, desc, true);
 }
 
-static void test_what_is_refused(void **state) {
+static void test_rejections(void **state) {
   (void)state;
   if (!has_library()) return;
   const gh_backend *backend = device->backend;
@@ -184,7 +183,7 @@ static void test_what_is_refused(void **state) {
   assert_int_equal(backend->bind_fft(&err, device, &none, small, small, &launch), GH_ERROR_ARGUMENT);
   assert_int_equal(backend->bind_fft(&err, device, &large, small, small, &launch), GH_ERROR_ARGUMENT);
   assert_null(launch);
-  if (!strcmp(backend->name, "opencl")) { /* another library may serve every size */
+  if (!strcmp(backend->name, "opencl")) { /* other libraries may support every size */
     const gh_fft_desc prime = {.batch = 1, .rows = 2, .columns = 34};
     assert_int_equal(backend->bind_fft(&err, device, &prime, small, small, &launch), GH_ERROR_UNSUPPORTED);
     assert_non_null(strstr(err.text, "2 x 34"));
@@ -209,7 +208,7 @@ static void check_own(const char *shape) {
   int counts[2] = {0};
   snprintf(id, sizeof id, "auto/%s", shape);
   gh_status status = gh_device_open(&err, id, &d);
-  if (status == GH_ERROR_UNSUPPORTED) return; /* a device of one shape */
+  if (status == GH_ERROR_UNSUPPORTED) return; /* a device with one shape only */
   OK(status);
   OK(gh_safetensors_open(&err, &file, GH_FIXTURES "/ops/fft2d.safetensors"));
   const gh_check_listener listener = {.context = counts, .result = on_result};
@@ -257,10 +256,10 @@ static void test_our_own_kernels(void **state) {
   check_own_size(8192, 1, false);
   check_own_size(2 * 17 * 19, 5, true);
   unsetenv("GH_FFT");
-  check_own_size(6, 62, false); /* by itself, where the library refuses */
+  check_own_size(6, 62, false); /* even if the library rejects it */
 }
 
-static void test_the_op_refuses_gradients_by_name(void **state) {
+static void test_the_op_rejects_gradients(void **state) {
   (void)state;
   gh_store *store;
   gh_graph *g;
@@ -279,7 +278,7 @@ static void test_the_op_refuses_gradients_by_name(void **state) {
   gh_store_free(store);
 }
 
-static void test_the_op_wants_pairs(void **state) {
+static void test_the_op_needs_pairs(void **state) {
   (void)state;
   gh_store *store;
   gh_graph *g;
@@ -296,13 +295,10 @@ static void test_the_op_wants_pairs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_against_the_sums),
-      cmocka_unit_test(test_views_are_transformed_where_they_lie),
-      cmocka_unit_test(test_devices_come_and_go),
-      cmocka_unit_test(test_what_is_refused),
-      cmocka_unit_test(test_our_own_kernels),
-      cmocka_unit_test(test_the_op_wants_pairs),
-      cmocka_unit_test(test_the_op_refuses_gradients_by_name),
+      cmocka_unit_test(test_against_the_sums),         cmocka_unit_test(test_views_are_transformed_in_place),
+      cmocka_unit_test(test_devices_come_and_go),      cmocka_unit_test(test_rejections),
+      cmocka_unit_test(test_our_own_kernels),          cmocka_unit_test(test_the_op_needs_pairs),
+      cmocka_unit_test(test_the_op_rejects_gradients),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -47,13 +47,13 @@ static void fill(float *x) {
                                   0.34657f, 0.34658f, 12.0f,    -12.0f,    -13.9f,  5.0f,  0.70710677f, 1.4142135f};
   for (uint32_t i = 0; i < COUNT; i++) {
     x[i] = float_of(i * UINT32_C(7159));                                                /* all magnitudes */
-    if (i % 3 == 1) x[i] = -110.0f + 220.0f * (float)i / COUNT;                         /* where exp has values */
-    if (i % 3 == 2) x[i] = -6.0f + 12.0f * (float)(i * UINT64_C(7919) % COUNT) / COUNT; /* where activations live */
+    if (i % 3 == 1) x[i] = -110.0f + 220.0f * (float)i / COUNT;                         /* the range of exp */
+    if (i % 3 == 2) x[i] = -6.0f + 12.0f * (float)(i * UINT64_C(7919) % COUNT) / COUNT; /* the range of activations */
   }
   memcpy(x, special, sizeof special);
 }
 
-/* Distance in units of the last place; subnormal results count against the smallest normal's. */
+/* Distance in units of the last place; subnormal results are measured in units of the smallest normal. */
 static double distance(float got, double want) {
   float rounded = (float)want;
   if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
@@ -61,7 +61,7 @@ static double distance(float got, double want) {
   int exponent;
   frexp(want, &exponent);
   double unit = ldexp(1, (exponent < -125 ? -125 : exponent) - 24);
-  if (fabs(want) < 1.2e-38) return fabs(got - want) <= 1.2e-38 ? 0 : INFINITY; /* may be flushed */
+  if (fabs(want) < 1.2e-38) return fabs(got - want) <= 1.2e-38 ? 0 : INFINITY; /* may be flushed to zero */
   return fabs((double)got - want) / unit;
 }
 
@@ -86,7 +86,7 @@ static void check_function(gh_device *d, gh_buffer *x, gh_buffer *y, const float
   }
   printf("%-15s %5.2f units of the last place, at %.9g\n", functions[which].name, worst, (double)in[at]);
   if (!(worst <= functions[which].limit))
-    fail_msg("%s(%.9g) is %.9g, not %.9g", functions[which].name, (double)in[at], (double)out[at],
+    fail_msg("%s(%.9g) is %.9g, expected %.9g", functions[which].name, (double)in[at], (double)out[at],
              functions[which].exact((double)in[at]));
 }
 

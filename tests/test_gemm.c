@@ -1,4 +1,4 @@
-/* Every GEMM provider against float64, edges and gaps included; the chooser's check, choices and cache. */
+/* Every GEMM provider against float64, including edges and gaps; the chooser's check, choices and cache. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static void test_every_provider(void **state) {
     for (size_t s = 0; s < GH_COUNT(shapes); s++)
       for (int trans = 0; trans < 4; trans++)
         for (int option = 0; option < GEMM_OPTIONS; option++) {
-          /* all options on a third of the shapes; one by turns where a reference costs time */
+          /* all options on a third of the shapes; one at a time, in turn, where the reference is slow */
           bool large = shapes[s][0] * shapes[s][1] * shapes[s][2] > 1000000;
           if ((large || s % 3) && option != (int)(s + (size_t)trans) % GEMM_OPTIONS) continue;
           gh_gemm_desc g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], trans, option);
@@ -46,10 +46,10 @@ static void test_every_provider(void **state) {
   assert_true(tried > 400);
 }
 
-/* ---- as exact as float32, whatever the numbers ---- */
+/* ---- as accurate as float32, for all numbers ---- */
 
-/* Root mean square of C's errors, each by the size of its products: a provider's, and those of a plain float32 chain.
- */
+/* Root mean square of C's errors, each relative to the magnitude of its products: the provider's, and those of a plain
+ * float32 chain. */
 static void errors_of(const gemm_problem *p, double *provider, double *chain) {
   const gh_gemm_desc *g = &p->desc;
   double of_provider = 0, of_chain = 0;
@@ -71,7 +71,7 @@ static void errors_of(const gemm_problem *p, double *provider, double *chain) {
   *chain = sqrt(of_chain);
 }
 
-/* Numbers of all sizes, with all their bits: what is computed from rounded pieces shows here. */
+/* Numbers of all magnitudes with full mantissas expose products of rounded pieces. */
 static void test_as_exact_as_float32(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
@@ -93,7 +93,7 @@ static void test_as_exact_as_float32(void **state) {
   OK(gh_gemm_force(&err, device, NULL));
 }
 
-/* One number that is not finite makes its row, or its column, so. */
+/* One non-finite number makes its row or column non-finite. */
 static void test_not_finite_is_noticed(void **state) {
   (void)state;
   static const uint32_t bits[] = {0x7fffffffu, 0xffffffffu, 0x7f800001u, 0x7fc00000u, 0x7f800000u, 0xff800000u};
@@ -148,7 +148,7 @@ static void run(const gh_gemm_desc *g) {
   gemm_problem_free(&one);
 }
 
-/* A provider that is fast and wrong in one corner: it leaves out the last row. */
+/* A fast provider that is wrong in one place: it leaves out the last row. */
 static bool always(const gh_gemm_desc *g, const gh_device *d) { return g->m > 1 && d != NULL; }
 static gh_status bind_without_last_row(gh_error *e, gh_device *d, const gh_gemm_provider *provider,
                                        const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
@@ -158,7 +158,7 @@ static gh_status bind_without_last_row(gh_error *e, gh_device *d, const gh_gemm_
   less.m--;
   return d->backend->bind_library_gemm(e, d, &less, a, b, c, out);
 }
-/* One that fails to bind at all. */
+/* A provider that fails to bind. */
 static gh_status bind_never(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                             const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)d, (void)g, (void)a, (void)b, (void)c, (void)out;
@@ -175,14 +175,14 @@ static void test_wrong_providers_are_dropped(void **state) {
   batched.batch = 9, batched.stride_a = batched.stride_b = batched.stride_c = 3600;
   const gh_gemm_desc *all[] = {&tiny, &timed, &batched};
   for (int i = 0; i < 3; i++) {
-    run(all[i]); /* the check would see the missing row */
+    run(all[i]); /* the check would detect the missing row */
     assert_non_null(choice_of(all[i]));
     assert_string_not_equal(choice_of(all[i]), "wrong");
     assert_string_not_equal(choice_of(all[i]), "broken");
   }
 }
 
-/* The vendor's, on this device. */
+/* The vendor's library on this device. */
 static const char *library(void) { return strcmp(device->backend->name, "cuda") ? "clblast" : "cublaslt"; }
 
 static void test_freeze_and_force(void **state) {
@@ -231,7 +231,7 @@ static void test_frozen_provider_of_another_machine(void **state) {
   gemm_problem_free(&one);
 }
 
-/* Two devices stand for two runs: the second takes the first one's choice from the cache, whatever it would choose. */
+/* Two devices represent two runs: the second takes the first one's choice from the cache, whatever it would choose. */
 static void test_choices_are_cached(void **state) {
   (void)state;
   gh_gemm_desc g = square(140);
@@ -253,7 +253,7 @@ static void test_choices_are_cached(void **state) {
   assert_string_equal(choice_of(&g), library());
   gh_device_close(device);
 
-  OK(gh_file_write(&err, path, "{\"m=1", 5)); /* broken: chosen anew, and the file is whole again */
+  OK(gh_file_write(&err, path, "{\"m=1", 5)); /* broken: chooses again, and the file is repaired */
   OK(gh_device_open(&err, first->info.id, &device));
   run(&g);
   assert_non_null(choice_of(&g));
@@ -309,7 +309,7 @@ static void test_arguments(void **state) {
   for (size_t i = 0; i < GH_COUNT(bad); i++) {
     assert_int_equal(gh_gemm_bind(&err, device, &bad[i].desc, one.buffers[0], one.buffers[1], one.buffers[2], &launch),
                      GH_ERROR_ARGUMENT);
-    if (!strstr(err.text, bad[i].text)) fail_msg("%s does not name %s", err.text, bad[i].text);
+    if (!strstr(err.text, bad[i].text)) fail_msg("%s does not contain %s", err.text, bad[i].text);
     assert_null(launch);
   }
   gemm_problem_free(&one);

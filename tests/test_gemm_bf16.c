@@ -1,4 +1,4 @@
-/* Matrix products of bfloat16, the epilogues, and what the chooser makes of both. */
+/* Matrix products of bfloat16, the epilogues, and the chooser's handling of both. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "support/gemm_problem.h"
 #include "support/on_device.h"
 
-/* What is stored in A and B, and in C. */
+/* Storage types of A and B, and of C. */
 static const gh_dtype storage[][2] = {{GH_BF16, GH_BF16}, {GH_BF16, GH_F32}, {GH_F32, GH_BF16}};
 
 static gh_gemm_desc stored_as(gh_gemm_desc g, const gh_dtype *dtypes) {
@@ -54,8 +54,8 @@ static void test_every_provider(void **state) {
   assert_true(tried > 400);
 }
 
-/* A tile that is whole and pieces of others, with everything that may become of the sums: a compiler makes code of its
- * own for each unit of a tile and each of these. */
+/* A whole tile and parts of others, with every treatment of the sums: a compiler generates separate code for each unit
+ * of a tile and each of these. */
 static void test_matrix_units_with_every_option(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
@@ -97,7 +97,7 @@ static void test_bias_of_float32(void **state) {
   OK(gh_gemm_force(&err, device, NULL));
 }
 
-/* A NaN of A reaches its whole row of C and no other; one of B its column; infinity likewise. */
+/* A NaN in A affects exactly its row of C, one in B its column; likewise infinity. */
 static void test_not_a_number_propagates(void **state) {
   (void)state;
   for (size_t t = 0; t < GH_COUNT(storage); t++)
@@ -148,7 +148,7 @@ static void test_keys(void **state) {
 
 /* ---- the chooser ---- */
 
-/* Right but for the last product of every sum, or the last row. */
+/* Correct except for the last product of every sum, or the last row. */
 static gh_status bind_with_less(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const gh_gemm_provider *own = gh_gemm_providers;
@@ -190,18 +190,18 @@ static void test_other_bits_must_be_much_faster(void **state) {
   assert_false(gh_gemm_displaces(&library, 0.7, &small, 1));
 }
 
-/* ---- the op that asks for an epilogue ---- */
+/* ---- the op that requests an epilogue ---- */
 
 static void read_out(gh_graph *g, const gh_tensor *t, float *out) {
   OK(gh_graph_run(&err, g));
   OK(gh_tensor_read(&err, device, t, out));
 }
 
-/* x Wᵀ + b has the bits of x Wᵀ, then + b: fused by the own kernels or recorded apart for the library. */
+/* x Wᵀ + b has the bits of x Wᵀ, then + b: fused by our own kernels, or recorded separately for the library. */
 static void test_linear_has_the_same_bits(void **state) {
   (void)state;
   const char *own = device->info.shape == GH_SHAPE_CPU ? "own-cpu nb=64 kc=512" : "own-gpu work=4";
-  const bool fuses = !strcmp(device->backend->name, "cuda"); /* the library does, and promises no bits for it */
+  const bool fuses = !strcmp(device->backend->name, "cuda"); /* the library fuses, without a bit-exact guarantee */
   const char *providers[] = {own, fuses ? "cublaslt" : "clblast"};
   enum { M = 37, N = 65, K = 310 };
   static float x[M * K], w[N * K], b[N], fused[M * N], apart[M * N];
@@ -232,7 +232,7 @@ static void test_linear_has_the_same_bits(void **state) {
     }
     for (int i = 0; i < M * N; i++)
       if (!(fabsf(fused[i] - apart[i]) <= (p && fuses ? 1e-4f : 0)))
-        fail_msg("%s: %.9g fused, %.9g apart", providers[p], (double)fused[i], (double)apart[i]);
+        fail_msg("%s: %.9g fused, %.9g separate", providers[p], (double)fused[i], (double)apart[i]);
     assert_int_equal(launches[0], p && !fuses ? 2 : 1);
     assert_int_equal(launches[1], 2);
     gh_store_free(store);
@@ -240,9 +240,9 @@ static void test_linear_has_the_same_bits(void **state) {
   OK(gh_gemm_force(&err, device, NULL));
 }
 
-/* GELU after a linear layer in the library's own launch, where it can; the same numbers apart. What GELU is given is
- * there where it is asked for. cuBLASLt keeps only rows of a multiple of 8, so 20 columns are for us again; and its
- * tanh is for bfloat16. */
+/* GELU after a linear layer, in the library's own launch if possible; the same numbers as separate ops. The GELU's
+ * input is available if requested. cuBLASLt only keeps rows that are a multiple of 8, so 20 columns use our kernels;
+ * its tanh is for bfloat16. */
 static void check_gelu(const char *provider, gh_dtype stored, int64_t n, bool kept, int launches) {
   enum { M = 19, K = 40, MOST = 24 };
   static float x[M * K], w[MOST * K], b[MOST], before[M * MOST], after[M * MOST];
@@ -264,7 +264,7 @@ static void check_gelu(const char *provider, gh_dtype stored, int64_t n, bool ke
   OK(gh_graph_create(&err, device, &g));
   gh_tensor *y = gh_linear_gelu(g, tx, tw, tb);
   assert_non_null(y);
-  gh_tensor *h = kept ? y->producer->out[1] : gh_linear(g, tx, tw, tb); /* of a product apart where it is not kept */
+  gh_tensor *h = kept ? y->producer->out[1] : gh_linear(g, tx, tw, tb); /* a separate product if it is not kept */
   gh_graph_keep(g, y);
   gh_graph_keep(g, h);
   OK(gh_graph_plan(&err, g));
@@ -297,7 +297,7 @@ static void test_gelu_of_a_linear(void **state) {
     }
 }
 
-/* What a work-item sums fits into its private memory, whatever the sizes: 2308 x 1792 once did not. */
+/* A work-item's sums fit into its private memory for all sizes: 2308 x 1792 once did not. */
 static void test_sums_fit(void **state) {
   (void)state;
   int checked = 0;

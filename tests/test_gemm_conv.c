@@ -1,4 +1,5 @@
-/* Convolutions as products whose B is made of an image: every provider against float64, borders and gaps included. */
+/* Convolutions as products whose B is built from an image: every provider against float64, borders and gaps
+ * included. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -72,9 +73,9 @@ static void check_position(const problem *p, const char *provider, int64_t b, in
   const double got = (double)p->host[0][((b * p->out + o) * p->height + y) * p->width + x];
   const double most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)p->desc.k)) * sqrt(squares);
   if (!(fabs(got - sum) <= most))
-    fail_msg("%s: %lldx%lldx%lld to %lld: [%lld][%lld][%lld][%lld] is %.9g, not %.9g", provider, (long long)p->channels,
-             (long long)p->height, (long long)p->width, (long long)p->out, (long long)b, (long long)o, (long long)y,
-             (long long)x, got, sum);
+    fail_msg("%s: %lldx%lldx%lld to %lld: [%lld][%lld][%lld][%lld] is %.9g, expected %.9g", provider,
+             (long long)p->channels, (long long)p->height, (long long)p->width, (long long)p->out, (long long)b,
+             (long long)o, (long long)y, (long long)x, got, sum);
 }
 
 static void compute_and_check(problem *p, const char *provider) {
@@ -111,7 +112,7 @@ static void test_every_provider(void **state) {
 
 static void test_chosen(void **state) {
   (void)state;
-  if (device->info.shape != GH_SHAPE_CPU) return; /* there convolutions go by columns */
+  if (device->info.shape != GH_SHAPE_CPU) return; /* GPUs compute convolutions by columns */
   for (size_t s = 0; s < GH_COUNT(shapes); s++) {
     problem p = make(shapes[s], true);
     compute_and_check(&p, "chosen");
@@ -131,7 +132,7 @@ static void test_arguments(void **state) {
                    GH_ERROR_ARGUMENT);
   assert_non_null(strstr(err.text, "do not make"));
   p.desc.image.height--;
-  p.desc.stride_b++; /* the last image passes the buffer's end */
+  p.desc.stride_b++; /* the last image exceeds the buffer */
   assert_int_equal(gh_gemm_bind(&err, device, &p.desc, p.buffers[1], p.buffers[2], p.buffers[0], &launch),
                    GH_ERROR_ARGUMENT);
   drop(&p);

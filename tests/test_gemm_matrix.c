@@ -1,5 +1,5 @@
-/* The kernel of matrix units without such a device: its index arithmetic around a model of each unit, in whose place
- * the instruction stands where there is one. */
+/* The matrix-unit kernel without such a device: its index arithmetic around a model of each unit, which replaces the
+ * instruction. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static void run(const gh_gemm_desc *g, const char *provider) {
   gemm_problem_free(&one);
 }
 
-/* Sizes: -DTILE and the place in the table below. */
+/* Sizes: -DTILE and the index in the table below. */
 static const char *const units[] = {"-DUNIT_MMA", "-DUNIT_MFMA", "-DUNIT_WMMA", "-DUNIT_DPAS16", "-DUNIT_DPAS8"};
 
 static bool is_bf16(const gh_gemm_desc *g, const gh_device *d) { return d && g->dtype == GH_BF16; }
@@ -29,7 +29,7 @@ static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider
 }
 
 /* The kernel's own index arithmetic, with the instruction replaced by its documentation. */
-static void test_matrix_units_by_their_documents(void **state) {
+static void test_matrix_units_by_their_documentation(void **state) {
   (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
@@ -43,7 +43,7 @@ static void test_matrix_units_by_their_documents(void **state) {
   for (size_t p = 0; p < GH_COUNT(emulated); p++) {
     OK(gh_gemm_plant(&err, device, &emulated[p]));
     OK(gh_gemm_force(&err, device, emulated[p].name));
-    for (int turn = 0; turn < 4; turn++) { /* two of the four kernels, as compiling them is what takes time */
+    for (int turn = 0; turn < 4; turn++) { /* two of the four kernels: compiling them takes the time */
       const int64_t *size = sizes[turn / 2];
       const int trans = turn % 2 ? 3 - (int)p % 2 : (int)p % 2;
       gh_gemm_desc g = gemm_desc_of(size[0], size[1], size[2], trans, (turn + (int)p) % GEMM_OPTIONS);
@@ -59,7 +59,7 @@ static void test_matrix_units_by_their_documents(void **state) {
 int main(void) {
   own_cache();
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documents, open_device, close_device)};
+      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documentation, open_device, close_device)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   remove_own_cache();
   return failed;

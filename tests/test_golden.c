@@ -1,10 +1,10 @@
 /* Short training runs, update by update, against PyTorch's: both stages, from given inputs (tests/fixtures/golden).
  *
- * Tolerances come from what the same run costs PyTorch in float32. Losses and gradient norms: four times its greatest
- * error of the series, but at least 1e-5 of the value. How far a parameter moved, and where it ended, as shares of its
- * movement: AdamW turns the rounding of a tiny gradient into a whole step, for other elements in every
- * implementation, so the worst tensor may have four times the worst of PyTorch's, the median tensor four times its
- * median; at least 1e-4 and 2e-5. A wrong weight decay or epsilon moves the median. */
+ * Tolerances derive from the float32 errors of the same run in PyTorch. Losses and gradient norms: four times its
+ * largest error of the series, but at least 1e-5 of the value. A parameter's movement and final value, relative to its
+ * movement: AdamW turns the rounding error of a tiny gradient into a whole step, for different elements in every
+ * implementation, so the worst tensor may have four times PyTorch's worst, the median tensor four times its median; at
+ * least 1e-4 and 2e-5. A wrong weight decay or epsilon moves the median. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MICRO 2 /* samples a micro-batch of the inputs */
+#define MICRO 2 /* samples per micro-batch of the inputs */
 
 static gh_error err;
 static char *run_folder;
@@ -83,7 +83,7 @@ static void close_stage(golden *g) {
   gh_models_close(&g->models);
 }
 
-/* Micro-batch `index` of the inputs' tensor `from` into the store's `to`. */
+/* Copies micro-batch `index` of the inputs' tensor `from` into the store's `to`. */
 static void give(golden *g, const char *from, const char *to, int64_t index) {
   gh_tensor *t = gh_store_find(g->store, to);
   const gh_st_tensor *source = gh_safetensors_find(g->inputs, from);
@@ -147,7 +147,7 @@ static int compare_series(const golden *g, int stage, const char *what, const do
 /* ---- parameters ---- */
 
 typedef struct share_list {
-  double ours[256], theirs[256]; /* errors as shares of the movement */
+  double ours[256], theirs[256]; /* errors relative to the movement */
   int count;
   char worst[128];
 } share_list;
@@ -205,7 +205,7 @@ static void compare_parameter(const golden *g, int stage, int index, share_list 
   char name[192];
   int64_t n = gh_tensor_elements(p), one, same;
   snprintf(name, sizeof name, "error.stage%d.moved.%s", stage, p->name);
-  if (gh_ends_with(p->name, "k_proj.bias")) { /* rounding alone: see the fixtures' README */
+  if (gh_ends_with(p->name, "k_proj.bias")) { /* only rounding noise: see the fixtures' README */
     assert_null(gh_safetensors_find(g->want, name));
     return;
   }
@@ -238,7 +238,7 @@ static int compare_parameters(const golden *g, int stage) {
   snprintf(prefix, sizeof prefix, "stage%d.moved.", stage);
   for (size_t i = 0; i < gh_safetensors_count(g->want); i++)
     expected += gh_starts_with(gh_safetensors_at(g->want, i)->name, prefix);
-  assert_int_equal(moved.count, expected); /* all that PyTorch trained, and nothing else */
+  assert_int_equal(moved.count, expected); /* exactly the parameters that PyTorch trained */
   return compare_shares(g, stage, "moved", &moved, 50) + compare_shares(g, stage, "final", &final, 50);
 }
 
@@ -271,7 +271,7 @@ static void run(const char *name, const char *shape) {
   golden g = {.name = name};
   run_folder = check_folder();
   assert_int_equal(chdir(GH_FIXTURES "/golden"), 0);
-  bool chosen = getenv("GH_KERNEL_SHAPE"); /* by whoever runs the tests */
+  bool chosen = getenv("GH_KERNEL_SHAPE"); /* by the tests' environment */
   if (!chosen) setenv("GH_KERNEL_SHAPE", check_has_shape(shape) ? shape : "gpu", 1);
   snprintf(file, sizeof file, "%s.json", name);
   check_ok(gh_config_read(&err, &g.config, file, NULL, 0));

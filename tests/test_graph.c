@@ -1,4 +1,4 @@
-/* Graphs: gradients that meet, parameters used twice, dead nodes, places in arenas, errors while recording. */
+/* Graphs: gradients that add up, parameters used twice, dead nodes, arena offsets, errors while recording. */
 #include "graph/internal.h"
 #include "ops/ops.h"
 #include "support/check.h"
@@ -64,7 +64,7 @@ static float value_of(fixture *f, const gh_tensor *t, int64_t index) {
   return v;
 }
 
-static gh_tensor *sum_of(gh_graph *g, gh_tensor *x) { /* a scalar: x summed by a row of ones */
+static gh_tensor *sum_of(gh_graph *g, gh_tensor *x) { /* a scalar: x summed using a row of ones */
   const int64_t n = gh_tensor_elements(x);
   gh_tensor *flat = gh_reshape(g, x, 2, (int64_t[]){1, n});
   const double one = 1;
@@ -74,7 +74,7 @@ static gh_tensor *sum_of(gh_graph *g, gh_tensor *x) { /* a scalar: x summed by a
 }
 
 static void expect(double got, double wanted) {
-  if (!(fabs(got - wanted) <= 1e-5 * (1 + fabs(wanted)))) fail_msg("%.9g instead of %.9g", got, wanted);
+  if (!(fabs(got - wanted) <= 1e-5 * (1 + fabs(wanted)))) fail_msg("%.9g, expected %.9g", got, wanted);
 }
 
 /* loss = sum(p + 2 (p + q)): dp = 3, dq = 2; a second replay adds the same again */
@@ -115,7 +115,7 @@ static void a_tensor_added_to_itself(void **state) {
   expect((double)value_of(f, x->grad, 4), 2);
 }
 
-static void nothing_is_computed_for_the_frozen(void **state) {
+static void nothing_is_computed_for_frozen_tensors(void **state) {
   fixture *f = *state;
   gh_error err = {0};
   const int64_t n = 4;
@@ -140,7 +140,7 @@ static bool overlap(const gh_tensor *a, const gh_tensor *b) {
          b->plan.offset < a->plan.offset + gh_tensor_bytes(a);
 }
 
-/* A deep graph with residuals: no two values alive at once share memory, and the peak is below the sum. */
+/* A deep graph with residuals: no two simultaneously alive values share memory, and the peak is below the sum. */
 static void places_do_not_overlap(void **state) {
   fixture *f = *state;
   gh_tensor *w = parameter(f, "w", 2, (int64_t[]){33, 33}, -0.1f), *x = parameter(f, "x", 2, (int64_t[]){65, 33}, 0);
@@ -167,8 +167,8 @@ static void places_do_not_overlap(void **state) {
   assert_true(isfinite(value_of(f, w->grad, 0)));
 }
 
-/* The same network, kept and recomputed: the same bits, in less memory. */
-static void recomputation_changes_memory_alone(void **state) {
+/* The same network with and without recomputation: the same bits, in less memory. */
+static void recomputation_only_changes_memory(void **state) {
   enum { SIZE = 33, LAYERS = 6 };
   int64_t peak[2];
   float gradient[2][SIZE * SIZE];
@@ -196,7 +196,8 @@ static void recomputation_changes_memory_alone(void **state) {
   assert_true(isfinite(gradient[0][0]) && gradient[0][0] != 0);
 }
 
-/* A device of small allocations: several arenas, the same numbers; a tensor beyond one of them is refused by name. */
+/* A device of small allocations: several arenas, the same numbers; a tensor larger than an allocation gives an error
+ * that names it. */
 static void small_arenas(void **state) {
   fixture *f = *state;
   gh_error err = {0};
@@ -219,14 +220,14 @@ static void the_first_error_is_kept(void **state) {
   gh_tensor *w = parameter(f, "w", 2, (int64_t[]){7, 8}, 0), *x = parameter(f, "x", 2, (int64_t[]){3, 9}, 0);
   gh_tensor *y = gh_linear(f->graph, x, w, NULL);
   assert_null(y);
-  assert_null(gh_add(f->graph, y, y)); /* everything after it is quietly nothing */
+  assert_null(gh_add(f->graph, y, y)); /* everything after it silently returns nothing */
   gh_graph_differentiate(f->graph, y);
   assert_int_equal(gh_graph_plan(&err, f->graph), GH_ERROR_CONFIG);
   assert_non_null(strstr(err.text, "linear"));
   assert_non_null(strstr(err.text, "(3,9)"));
 }
 
-static void store_refuses_a_name_twice(void **state) {
+static void store_rejects_a_name_twice(void **state) {
   fixture *f = *state;
   gh_error err = {0};
   gh_tensor *t = NULL;
@@ -242,12 +243,12 @@ int main(void) {
       cmocka_unit_test_setup_teardown(gradients_meet_and_add_up, setup, teardown),
       cmocka_unit_test_setup_teardown(a_parameter_used_twice, setup, teardown),
       cmocka_unit_test_setup_teardown(a_tensor_added_to_itself, setup, teardown),
-      cmocka_unit_test_setup_teardown(nothing_is_computed_for_the_frozen, setup, teardown),
+      cmocka_unit_test_setup_teardown(nothing_is_computed_for_frozen_tensors, setup, teardown),
       cmocka_unit_test_setup_teardown(places_do_not_overlap, setup, teardown),
-      cmocka_unit_test_setup_teardown(recomputation_changes_memory_alone, setup, teardown),
+      cmocka_unit_test_setup_teardown(recomputation_only_changes_memory, setup, teardown),
       cmocka_unit_test_setup_teardown(small_arenas, setup, teardown),
       cmocka_unit_test_setup_teardown(the_first_error_is_kept, setup, teardown),
-      cmocka_unit_test_setup_teardown(store_refuses_a_name_twice, setup, teardown),
+      cmocka_unit_test_setup_teardown(store_rejects_a_name_twice, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

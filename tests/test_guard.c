@@ -1,4 +1,4 @@
-/* Evaluations during stage 2 and the guard: what the keys may say, the history over an interruption, the best snapshot,
+/* Evaluations during stage 2 and the guard: valid keys, the history across an interruption, the best snapshot,
  * a guard that marks and one that stops. */
 #include "support/compare.h"
 #include "support/run_folder.h"
@@ -14,7 +14,7 @@
 #include <string.h>
 
 static char *folder, *pictures, *zeroshot, *mmvp;
-static char *evaluate; /* "evaluate=[...]" with both */
+static char *evaluate; /* "evaluate=[...]" with both scores */
 static gh_error err;
 
 /* ---- the keys ---- */
@@ -48,7 +48,7 @@ static void keys(void **state) {
   check_ok(
       plan_of(&p, "[" M "," Z "]", "{\"watch\":\"mmvp\",\"points\":2,\"action\":\"stop\",\"best\":\"zeroshot.top5\"}"));
   assert_true(p.stops && p.points == 2 && p.watch == 0 && p.best == 2);
-  check_ok(plan_of(&p, "[" R "]", "null")); /* no guard: the best by what there is */
+  check_ok(plan_of(&p, "[" R "]", "null")); /* no guard: the best by the available scores */
   assert_true(!p.guarded && p.best == 0);
 }
 
@@ -168,14 +168,14 @@ static void a_run_with_a_history(void **state) {
   /* Nothing left to do: a resume measures nothing twice. */
   check_ok(train(reports, "2", "{\"points\":100}", true));
   assert_int_equal(lines_of("run/evaluations.jsonl"), 3);
-  /* The past was better: the next snapshot trips a guard that stops, its state is saved, and the best is still one of
-   * those that it let pass. */
+  /* The past was better: the next snapshot trips a guard that stops, its state is saved, and the best remains one of
+   * the snapshots that passed. */
   raise_the_past();
   check_ok(train(reports, "5", "{\"points\":0.3,\"action\":\"stop\"}", true));
   assert_int_equal(reports[1].updates, 3);
   assert_true(reports[1].best.stopped && reports[1].best.stopped_at == 3 && reports[1].best.update <= 2);
   assert_int_equal(lines_of("run/evaluations.jsonl"), 4);
-  /* It stays stopped, until more may be lost or it is told to mark only. */
+  /* It stays stopped until the limit is raised or the action is only to mark. */
   check_ok(train(reports, "5", "{\"points\":0.3,\"action\":\"stop\"}", true));
   assert_int_equal(reports[1].updates, 3);
   check_ok(train(reports, "4", "{\"points\":100,\"action\":\"stop\"}", true));
@@ -186,7 +186,7 @@ static void a_run_with_a_history(void **state) {
   char *history = content("run/evaluations.jsonl");
   assert_non_null(strstr(history, "\"within\":false"));
   free(history);
-  /* Another evaluation has no start to be compared with. */
+  /* A different evaluation has no start to compare with. */
   char *whole = evaluate;
   evaluate = gh_format(&err, "evaluate=[{\"kind\":\"mmvp\",\"data\":\"%s\",\"name\":\"other\"}]", mmvp);
   check_fails(train(reports, "6", "null", true), GH_ERROR_CONFIG, "lacks scores of the start");
@@ -194,7 +194,7 @@ static void a_run_with_a_history(void **state) {
   evaluate = whole;
 }
 
-static void data_is_looked_at_first(void **state) {
+static void data_is_checked_first(void **state) {
   (void)state;
   gh_stage_report reports[2];
   char *whole = evaluate;
@@ -257,7 +257,7 @@ int main(void) {
       cmocka_unit_test(keys),
       cmocka_unit_test(wrong_keys),
       cmocka_unit_test(a_run_with_a_history),
-      cmocka_unit_test(data_is_looked_at_first),
+      cmocka_unit_test(data_is_checked_first),
       cmocka_unit_test(without_an_evaluation),
   };
   return cmocka_run_group_tests(tests, begin, end);

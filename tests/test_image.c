@@ -1,4 +1,4 @@
-/* Decoding against PIL, damage of every kind, resampling against PIL, PNG writing. */
+/* Decoding against PIL, all kinds of damage, resampling against PIL, PNG writing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,7 +38,7 @@ static const gh_st_tensor *find(const char *kind, const char *item, const char *
   return gh_safetensors_find(expected, name);
 }
 
-/* Of number n: "resize.3.out". */
+/* The tensor of number n: "resize.3.out". */
 static const gh_st_tensor *find_n(const char *kind, int n, const char *part) {
   char item[16];
   snprintf(item, sizeof item, "%d", n);
@@ -59,14 +59,14 @@ static int greatest_difference(const gh_image *a, const gh_image *b) {
 
 static void check_image(const char *what, const gh_image *got, const gh_image *want, int tolerance) {
   if (got->width != want->width || got->height != want->height)
-    fail_msg("%s: %d x %d, not %d x %d", what, got->width, got->height, want->width, want->height);
+    fail_msg("%s: %d x %d, expected %d x %d", what, got->width, got->height, want->width, want->height);
   int difference = greatest_difference(got, want);
   if (!(difference <= tolerance)) fail_msg("%s: differs by %d grey levels", what, difference);
 }
 
 /* ---- decoding ---- */
 
-/* PNG and its conversions are integer work: no tolerance. JPEG: a grey level between versions of the library. */
+/* PNG and its conversions are integer work: no tolerance. JPEG: one grey level, for other versions of the library. */
 static void test_files_decode_as_in_pil(void **state) {
   (void)state;
   gh_strings files = {0};
@@ -91,8 +91,9 @@ static void test_files_decode_as_in_pil(void **state) {
 static void expect_failure(const char *what, const void *bytes, size_t size, gh_status status, const char *text) {
   gh_image image;
   gh_status got = gh_image_decode(&err, &image, what, bytes, size);
-  if (got != status) fail_msg("%s: status %d, not %d: %s", what, got, status, err.text);
-  if (!strstr(err.text, text) || !strstr(err.text, what)) fail_msg("%s: says \"%s\", not \"%s\"", what, err.text, text);
+  if (got != status) fail_msg("%s: status %d, expected %d: %s", what, got, status, err.text);
+  if (!strstr(err.text, text) || !strstr(err.text, what))
+    fail_msg("%s: says \"%s\", expected \"%s\"", what, err.text, text);
   assert_null(image.pixels);
 }
 
@@ -147,7 +148,7 @@ static void test_a_truncated_file_is_an_error(void **state) {
   size_t size;
   char *bytes = load("ycc444.jpg", &size);
   for (size_t cut = 1; cut < size - 10; cut++) expect_failure("a.jpg", bytes, size - cut, GH_ERROR_FORMAT, "truncated");
-  /* Cut inside the coded data but properly ended: the decoder would fill the rest with grey. */
+  /* Truncated inside the coded data but properly ended: the decoder would fill the rest with grey. */
   memcpy(bytes + size / 2 + 200, "\xff\xd9", 2);
   expect_failure("a.jpg", bytes, size / 2 + 202, GH_ERROR_FORMAT, "broken JPEG");
   free(bytes);
@@ -182,8 +183,8 @@ static const char *const victims[] = {
     "exif_behind_xmp.jpg",
 };
 
-/* Every prefix fails, or gives the whole image: a PNG may lack what follows its pixels, as in PIL. The copy is exactly
- * as long as the prefix, so that a sanitizer sees any read beyond it. */
+/* Every prefix fails, or gives the whole image: a PNG may lack the data after its pixels, as in PIL. The copy is
+ * exactly as long as the prefix, so that a sanitizer detects any read beyond it. */
 static void test_every_prefix(void **state) {
   (void)state;
   for (size_t v = 0; v < GH_COUNT(victims); v++) {
@@ -202,7 +203,7 @@ static void test_every_prefix(void **state) {
       }
       free(copy);
     }
-    assert_true(complete <= 20); /* the end chunk's 12 bytes and a following chunk's rest */
+    assert_true(complete <= 20); /* the end chunk's 12 bytes and the rest of another chunk */
     gh_image_free(&whole);
     free(bytes);
   }
@@ -213,7 +214,7 @@ static uint32_t next_random(uint32_t *seed) {
   return *seed >> 8;
 }
 
-/* Checksums catch nearly all damage to a PNG, so these also run with every chunk's checksum made right again. */
+/* Checksums catch nearly all damage to a PNG, so these also run with every chunk's checksum corrected. */
 static uint32_t crc_of(const uint8_t *bytes, size_t size) {
   uint32_t crc = 0xFFFFFFFFu;
   for (size_t i = 0; i < size; i++) {
@@ -305,7 +306,7 @@ static void test_resize_equals_pil(void **state) {
   assert_true(n >= 45);
 }
 
-static void test_resize_refuses(void **state) {
+static void test_resize_rejects(void **state) {
   (void)state;
   gh_image image, out;
   check_ok(gh_image_new(&err, &image, 5, 4));
@@ -400,7 +401,7 @@ int main(void) {
       cmocka_unit_test(test_mutated_files),
       cmocka_unit_test(test_memory_may_run_out_anywhere),
       cmocka_unit_test(test_resize_equals_pil),
-      cmocka_unit_test(test_resize_refuses),
+      cmocka_unit_test(test_resize_rejects),
       cmocka_unit_test(test_floats),
       cmocka_unit_test(test_png_grid_is_written_and_read_back),
   };

@@ -1,4 +1,4 @@
-/* The JSON door: what it refuses, what it keeps exact, how it prints. */
+/* JSON: rejected input, exact numbers, printing. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -17,7 +17,7 @@ static gh_status parse(gh_error *err, gh_json **out, const char *text) {
 static const struct {
   const char *text, *piece;
 } refused[] = {
-    {"", "the text ends where a value is expected"},
+    {"", "the text ends where a value was expected"},
     {"{\"a\":1,\"a\":2}", "duplicate key \"a\""},
     {"[{\"x\":{\"b\":1,\"c\":0,\"b\":1}}]", "duplicate key \"b\""},
     {"{\"a\":1}x", "text after the end"},
@@ -37,7 +37,7 @@ static const struct {
     {".5", "expected a value"},
     {"1e", "expected a digit"},
     {"0x10", "text after the end"},
-    {"1000000000000000000000000000000000000000000000000000000000000000", "more than 63 characters"},
+    {"1000000000000000000000000000000000000000000000000000000000000000", "longer than 63 characters"},
     {"\"\\u0000\"", "a zero character"},
     {"\"\\ud800\"", "a lone surrogate"},
     {"\"\\ud800\\u0041\"", "a lone surrogate"},
@@ -45,11 +45,11 @@ static const struct {
     {"\"\\u12g4\"", "four hexadecimal digits"},
     {"\"\\x\"", "unknown escape"},
     {"\"a\nb\"", "a control character"},
-    {"\"abc", "a string without an end"},
+    {"\"abc", "an unterminated string"},
     {"\"\xff\"", "not UTF-8"},
     {"{\"\xc0\x80\":1}", "not UTF-8"},
     {"tru", "expected a value"},
-    {"[", "the text ends where a value is expected"},
+    {"[", "the text ends where a value was expected"},
     {"{", "expected a string in double quotes"},
 };
 
@@ -66,7 +66,7 @@ static void test_refused(void **state) {
   check_fails(gh_json_parse(&err, &root, "doc", zero, sizeof zero - 1, 100), GH_ERROR_FORMAT, "expected ':'");
   check_fails(gh_json_parse(&err, &root, "doc", "1\0", 2, 100), GH_ERROR_FORMAT, "text after");
   check_fails(gh_json_parse(&err, &root, "doc", "\"a\0\"", 4, 100), GH_ERROR_FORMAT, "a zero byte");
-  check_fails(gh_json_parse(&err, &root, "doc", "[1, 2]", 6, 5), GH_ERROR_FORMAT, "at most 5 are allowed");
+  check_fails(gh_json_parse(&err, &root, "doc", "[1, 2]", 6, 5), GH_ERROR_FORMAT, "exceed the limit of 5");
 }
 
 static void test_depth(void **state) {
@@ -266,8 +266,7 @@ static void test_allocation_failures(void **state) {
   check_allocation_failures(parse_change_print, NULL);
 }
 
-/* Whatever a mutation makes of a document: refused with one line, or accepted and then printed and read back the same.
- */
+/* Every mutation of a document is rejected with one line, or accepted, printed and read back unchanged. */
 static void test_mutations(void **state) {
   (void)state;
   uint64_t random = 7;
@@ -278,7 +277,7 @@ static void test_mutations(void **state) {
     gh_json *root, *back;
     memcpy(bytes, sample, sizeof sample - 1);
     size_t size = check_mutate(bytes, sizeof sample - 1, sizeof bytes, &random);
-    char *exact = malloc(size ? size : 1); /* no byte to spare: a read past the end is seen by the sanitizer */
+    char *exact = malloc(size ? size : 1); /* exact size: the sanitizer detects a read past the end */
     memcpy(exact, bytes, size);
     gh_status status = gh_json_parse(&err, &root, "doc", exact, size, sizeof bytes);
     free(exact);
@@ -295,7 +294,7 @@ static void test_mutations(void **state) {
     free(text);
     gh_json_free(root), gh_json_free(back);
   }
-  assert_true(accepted > 50); /* some mutations are harmless, or the loop tests nothing but refusals */
+  assert_true(accepted > 50); /* otherwise the loop would only test rejections */
 }
 
 int main(void) {

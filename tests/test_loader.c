@@ -1,4 +1,4 @@
-/* The random crop against torchvision's, sources, and that a sample depends on its ordinal alone. */
+/* The random crop against torchvision's, sources, and that a sample depends only on its ordinal. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ static char folder[] = "/tmp/genhance-test-XXXXXX";
 
 /* ---- crops ---- */
 
-/* As in make_images.py, in its order. */
+/* The rules of make_images.py, in its order. */
 static const gh_crop_rule rules[] = {
     {{0.9, 1.0}, {0.75, 1.3333333}}, {{0.08, 1.0}, {0.75, 1.3333333}}, {{0.25, 0.25}, {1.0, 1.0}},
     {{0.9, 1.0}, {2.0, 3.0}},        {{0.9, 1.0}, {0.25, 0.5}},
@@ -45,14 +45,14 @@ static void test_crops_equal_torchvision(void **state) {
     check_ok(gh_st_read_i64(&err, box, 4 * i, 4, want));
     gh_crop_box got = gh_crop_choose(&rules[which], numbers, (int)shape[0], (int)shape[1]);
     if (got.left != want[0] || got.top != want[1] || got.width != want[2] || got.height != want[3])
-      fail_msg("crop %d: %d,%d %dx%d, not %d,%d %dx%d", (int)i, got.left, got.top, got.width, got.height, (int)want[0],
-               (int)want[1], (int)want[2], (int)want[3]);
+      fail_msg("crop %d: %d,%d %dx%d, expected %d,%d %dx%d", (int)i, got.left, got.top, got.width, got.height,
+               (int)want[0], (int)want[1], (int)want[2], (int)want[3]);
   }
   gh_safetensors_close(file);
 }
 
-/* Drawn, cut out and resized as PIL does it: the same pixels of a PNG, of 16 bits a sample too; within a grey level of
- * a JPEG, whose colours another version of its library may round otherwise. */
+/* Drawn, cropped and resized as in PIL: equal pixels for PNG, including 16 bits per sample; within one grey level for
+ * JPEG, whose colours other versions of the library may round differently. */
 static void test_augmented_pixels_equal_pil(void **state) {
   (void)state;
   static const char *const pictures[] = {"reduce.png", "deep.png", "half-chroma.jpg"};
@@ -88,7 +88,7 @@ static void test_augmented_pixels_equal_pil(void **state) {
   gh_safetensors_close(file);
 }
 
-/* Any rule and shape gives a box inside the image, with the extremes of (0, 1) too. */
+/* Any rule and shape gives a box inside the image, even at the extremes of (0, 1). */
 static void test_crops_stay_inside(void **state) {
   (void)state;
   static const int sides[] = {1, 2, 3, 17, 224, 100000};
@@ -109,7 +109,7 @@ static void test_crops_stay_inside(void **state) {
   for (size_t i = 0; i < GH_COUNT(wrong); i++) assert_int_equal(gh_crop_rule_check(&err, &wrong[i]), GH_ERROR_CONFIG);
 }
 
-/* ---- a folder of images, each of one colour: red says which ---- */
+/* ---- a folder of images, each of one colour: red identifies it ---- */
 
 static char *in_folder(const char *name) {
   char *path = gh_path_join(&err, folder, name);
@@ -205,7 +205,7 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   free(path);
 }
 
-static void test_sources_that_are_refused(void **state) {
+static void test_rejected_sources(void **state) {
   (void)state;
   static const struct {
     const char *name;
@@ -248,7 +248,7 @@ static gh_loader *open_loader(const char *const *names, size_t count, gh_loader_
 static const char *const both[] = {"a", "b"};
 static const char *const half_broken[] = {"broken"};
 
-/* The first `total` samples with no worker, one at a time: what everything else is compared with. */
+/* The reference: the first `total` samples without workers, one at a time. */
 static float *reference(const char *const *names, size_t count, int total) {
   gh_loader *loader = open_loader(names, count, (gh_loader_options){.seed = 5});
   float *images = gh_alloc(&err, (size_t)total * FLOATS, sizeof *images);
@@ -270,7 +270,7 @@ static void test_samples_do_not_depend_on_workers_or_batches(void **state) {
   for (int workers = 0; workers <= 5; workers++)
     for (size_t ahead = 0; ahead < 20; ahead += 3) {
       gh_loader *loader = open_loader(both, 2, (gh_loader_options){.seed = 5, .workers = workers, .ahead = ahead});
-      size_t batch = 1 + (size_t)workers * 3 + ahead; /* ragged, and more than the ring */
+      size_t batch = 1 + (size_t)workers * 3 + ahead; /* uneven, and more than the ring */
       for (size_t done = 0; done < TOTAL; done += batch)
         check_ok(gh_loader_next(&err, loader, got + done * FLOATS, NULL, GH_MIN(batch, TOTAL - done)));
       assert_memory_equal(got, want, TOTAL * FLOATS * sizeof *got);
@@ -324,7 +324,7 @@ static void test_an_epoch_shows_every_image_once(void **state) {
       assert_true(index < N && !seen[index]);
       seen[index] = true;
       for (int p = 1; p < S * S; p++) assert_true(image[p] == image[0]); /* red: one colour, whatever the crop */
-      /* Sorted names against the order of writing. */
+      /* Maps sorted names to the order of writing. */
       static const int written[N] = {0, 2, 1, 5, 6, 4, 3, 7, 8, 9, 10};
       assert_true(image[0] == (float)(20 * written[index]) / 255.0f);
       reordered |= epoch == 1 && order[0][i] != order[1][i];
@@ -356,7 +356,8 @@ static void test_a_broken_image_is_replaced(void **state) {
     assert_string_equal(gh_path_name(skipped.items[1]), "2.png");
     gh_strings_free(&skipped);
 
-    /* A sample meant for a whole image shows it; one meant for a broken one shows the next whole one of the shuffle. */
+    /* A sample meant for an intact image shows it; one meant for a broken image shows the next intact one of the
+     * shuffle. */
     for (uint64_t p = 0; p < TOTAL; p++) {
       uint64_t shown = 0;
       for (uint64_t step = 0; step < 4; step++) {
@@ -393,7 +394,7 @@ static void test_the_index_hash_sees_names_and_sizes(void **state) {
     gh_loader *loader = open_loader(i == 2 ? swapped : both, 2, (gh_loader_options){0});
     hashes[i] = gh_loader_index_hash(loader);
     gh_loader_free(loader);
-    if (i == 0) write_image("b/4.png", 1, 50, 50); /* same name, other size */
+    if (i == 0) write_image("b/4.png", 1, 50, 50); /* same name, different size */
   }
   assert_true(hashes[0] != hashes[1] && hashes[1] != hashes[2]);
   write_image("b/4.png", 200, 19, 10);
@@ -446,7 +447,7 @@ int main(void) {
       cmocka_unit_test(test_augmented_pixels_equal_pil),
       cmocka_unit_test(test_crops_stay_inside),
       cmocka_unit_test(test_a_folder_is_listed_bytewise),
-      cmocka_unit_test(test_sources_that_are_refused),
+      cmocka_unit_test(test_rejected_sources),
       cmocka_unit_test(test_samples_do_not_depend_on_workers_or_batches),
       cmocka_unit_test(test_a_rank_and_a_resumed_run_get_their_part),
       cmocka_unit_test(test_an_epoch_shows_every_image_once),

@@ -1,5 +1,6 @@
-/* Many images: folders in folders, and a shard as large. Listed whole, in order, alike each time; the shard's list is
- * made once and read from the user's cache after that. How long a million takes: bench/results/loader.md. */
+/* Many images: nested folders, and an equally large shard. Listed completely, in order, and identically each time; the
+ * shard's list is built once and then read from the user's cache. For the time of a million:
+ * bench/results/loader.md. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static void every_name_in_order(void **state) {
     assert_int_equal(gh_source_bytes(source, (size_t)i), 0);
   }
   assert_true(gh_source_hash(source, 1) == gh_source_hash(again, 1));
-  assert_true(gh_source_hash(source, 1) == gh_source_hash(packed, 1)); /* the shard of a folder is that folder */
+  assert_true(gh_source_hash(source, 1) == gh_source_hash(packed, 1)); /* a folder's shard hashes like the folder */
   gh_source_free(source);
   gh_source_free(again);
   gh_source_free(packed);
@@ -140,7 +141,7 @@ static void a_shards_list_is_made_once(void **state) {
   assert_non_null(at);
   memcpy(at, changed, strlen(changed));
   gh_cache_store(names.items[0], bytes, size);
-  gh_source *source = listed(shard); /* says what the cache does: nobody walked the shard */
+  gh_source *source = listed(shard); /* reports the cached name: the shard was not walked */
   assert_string_equal(gh_source_name(source, 7 * FILES + 2), changed);
   gh_source_free(source);
   gh_strings_free(&names);

@@ -1,5 +1,5 @@
-/* The plan's memory against the machine's: what `train --dry-run` says a stage will take, beside the most that the
- * process held while the stage ran. On CPUs, where device memory is the process's. */
+/* The planned memory against the measured: the prediction of `train --dry-run` for a stage, and the peak memory of the
+ * process during that stage. On CPUs, where device memory is process memory. */
 #include "support/check.h"
 #include "support/tiny_run.h"
 
@@ -20,7 +20,7 @@
 static char *folder, *pictures, *clip, *mmvp;
 static gh_error err;
 
-/* Enough of everything to be seen: weights, gradients and moments, a step's values, an evaluation's. */
+/* Enough of everything to be measurable: weights, gradients and moments, the values of a step and of an evaluation. */
 static void open_config(gh_config *config, int stage, const char *precision, int batch, bool evaluate) {
   char *output = check_path(folder, "run");
   char *set[] = {gh_format(&err, "clip=%s", clip), gh_format(&err, "stage%d.steps=0", 3 - stage),
@@ -57,7 +57,7 @@ static int64_t resident(void) {
   return held * 4096;
 }
 
-/* What the kernel says of the peak begins anew. */
+/* Resets the kernel's peak counter. */
 static bool forget_peak(void) {
   malloc_trim(0);
   FILE *file = fopen("/proc/self/clear_refs", "w");
@@ -66,9 +66,9 @@ static bool forget_peak(void) {
   return done;
 }
 
-#define PIECES 4 /* a device may allocate little at once */
+#define PIECES 4 /* a device may limit single allocations */
 
-/* Memory that no plan knows. */
+/* Allocates memory that the plan does not know. */
 static void plant(gh_device *device, int64_t bytes, gh_buffer **out) {
   for (int i = 0; i < PIECES; i++) {
     gh_launch *fill = NULL;
@@ -87,7 +87,7 @@ typedef struct stage {
   int64_t predicted; /* the peak */
 } stage;
 
-/* The plan's word; and, where asked, a run of which what was compiled and loaded stays. */
+/* The plan's prediction; then a warm-up run, so that programs are compiled and libraries loaded. */
 static stage open_stage(int number, const char *precision, int batch, bool evaluate) {
   stage s = {.number = number};
   gh_stage_report reports[2];
@@ -99,7 +99,7 @@ static stage open_stage(int number, const char *precision, int batch, bool evalu
   s.predicted = number_of(plan, "peak_bytes");
   assert_true((evaluation > 0) == evaluate);
   assert_true(s.predicted >= number_of(plan, "lasting_bytes") + step + evaluation);
-  /* What may be forgotten is large enough to be missed. */
+  /* A forgotten part is large enough to be detected. */
   assert_true((double)step > 1.2 * TOLERANCE * (double)s.predicted);
   assert_true(!evaluate || (double)evaluation > 1.2 * TOLERANCE * (double)s.predicted);
   gh_json_free(reports[number - 1].plan);
@@ -107,7 +107,7 @@ static stage open_stage(int number, const char *precision, int batch, bool evalu
   return s;
 }
 
-/* How far the measured peak is from the predicted one, relative to that; `planted`: a share of it forgotten. */
+/* Relative error of the measured peak against the prediction; `planted`: the fraction that the prediction forgets. */
 static double miss(const stage *s, double planted) {
   const gh_train_options options = {.quiet = true};
   gh_stage_report reports[2];
@@ -136,7 +136,7 @@ static void stage1(void **state) {
   gh_config_free(&s.config);
 }
 
-/* And the comparison can fail. */
+/* Also checks that the comparison can fail. */
 static void stage2_evaluated(void **state) {
   (void)state;
   stage s = open_stage(2, "float32", 24, true);
@@ -145,7 +145,7 @@ static void stage2_evaluated(void **state) {
   gh_config_free(&s.config);
 }
 
-/* The evaluation has weights of its own. */
+/* The evaluation has its own weights. */
 static void mixed_stage2_evaluated(void **state) {
   (void)state;
   stage s = open_stage(2, "bfloat16", 60, true);
@@ -153,8 +153,8 @@ static void mixed_stage2_evaluated(void **state) {
   gh_config_free(&s.config);
 }
 
-/* A machine that could train, but not evaluate beside it: refused, with the remedy; nothing is allocated for it. */
-static void what_an_evaluation_needs_is_refused(void **state) {
+/* A machine that can train but not evaluate in addition: rejected, with a remedy, before allocating. */
+static void evaluation_beyond_memory_is_rejected(void **state) {
   (void)state;
   gh_config config;
   gh_device *device = NULL;
@@ -186,14 +186,14 @@ static int begin(void **state) {
   (void)state;
   static const char questions[] = "1,A,a dog\n2,A,a cat\n";
   const gh_arch *tiny = NULL;
-  mallopt(M_MMAP_THRESHOLD, 1 << 20); /* what is freed is the system's again, so that the peak is of what was in use */
+  mallopt(M_MMAP_THRESHOLD, 1 << 20); /* freed memory returns to the system, so that the peak reflects memory in use */
   folder = check_folder();
   pictures = check_path(folder, "pictures");
   clip = check_path(folder, "clip");
   mmvp = check_path(folder, "mmvp");
   tiny_pictures(pictures);
   if (gh_arch_find(&err, "tiny", &tiny)) return 1;
-  gh_arch arch = *tiny; /* with an encoder that weighs something */
+  gh_arch arch = *tiny; /* with an encoder of measurable size */
   arch.vision.tower.hidden = 384;
   arch.vision.tower.heads = 6;
   arch.vision.tower.mlp = 1536;
@@ -228,8 +228,7 @@ static int end(void **state) {
   return 0;
 }
 
-/* Of the host's memory a sanitizer holds as much again; kernels of the GPU's shape take long on a CPU, and the same
- * memory. */
+/* A sanitizer doubles the host's memory; the GPU shape's kernels take long on a CPU and use the same memory. */
 static bool can_measure(void) {
 #ifdef __SANITIZE_ADDRESS__
   return false;
@@ -240,7 +239,7 @@ static bool can_measure(void) {
 }
 
 int main(void) {
-  const struct CMUnitTest planned[] = {cmocka_unit_test(what_an_evaluation_needs_is_refused)};
+  const struct CMUnitTest planned[] = {cmocka_unit_test(evaluation_beyond_memory_is_rejected)};
   const struct CMUnitTest measured[] = {
       cmocka_unit_test(stage1),
       cmocka_unit_test(stage2_evaluated),

@@ -1,5 +1,5 @@
 /* Mixed precision against float32 on random models of the smallest preset: gradients of one step, the losses of 200,
- * memory at the published sizes. How a run repeats and resumes itself in it: test_resume.c. */
+ * memory at the published sizes. For repeating and resuming runs in it, see test_resume.c. */
 #include "support/check.h"
 
 #include "backend/gemm.h"
@@ -25,7 +25,7 @@ static const char *const small[] = {
 static const gh_optimizer_config optimizer = {
     .lr = 1e-3, .betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1};
 
-/* The products' kernels are fixed where they would be timed: it takes longer than the tests. */
+/* Fixes the products' kernels instead of timing them, which takes longer than the tests. */
 static gh_device *open_device(const char *shape) {
   gh_device *device = NULL;
   const char *id = getenv("GH_TEST_DEVICE");
@@ -36,7 +36,7 @@ static gh_device *open_device(const char *shape) {
   return device;
 }
 
-/* A step without files: weights are drawn. */
+/* A step without files: weights are random. */
 typedef struct trial {
   gh_config config;
   gh_models models;
@@ -83,7 +83,7 @@ static void release(trial *t) {
   gh_config_free(&t->config);
 }
 
-/* The same numbers for a name every time: normals, or times in (0, 1). */
+/* The same numbers for a name each time: normals, or times in (0, 1). */
 static void give(trial *t, const char *name, double scale, bool uniform) {
   gh_tensor *to = gh_store_find(t->spec.store, name);
   assert_non_null(to);
@@ -127,7 +127,7 @@ static float *gradient_of(const trial *t, const gh_tensor *parameter) {
 }
 
 typedef struct nearness {
-  double cosine, norm, length; /* norm: the ratio of both */
+  double cosine, norm, length; /* norm: the ratio of the two norms */
 } nearness;
 
 static nearness compare(const float *a, const float *b, int64_t n) {
@@ -140,7 +140,7 @@ static nearness compare(const float *a, const float *b, int64_t n) {
   return (nearness){ab / sqrt(aa * bb), sqrt(bb / aa), sqrt(aa)};
 }
 
-/* adapters: the size of the factors that begin at 0, where nothing reaches the other factor; 0: there are none */
+/* adapters: magnitude of the factors that start at 0, which would block the other's gradient; 0: no adapters */
 static void run_once(trial *t, double adapters) {
   record(t);
   give(t, "input.pixel_values", 1, false);
@@ -155,8 +155,8 @@ static void run_once(trial *t, double adapters) {
   check_ok(gh_graph_run(&err, t->step.graph));
 }
 
-/* The gradient of a key's bias is zero but for rounding: a softmax ignores what is added to all of a row. In bf16 it is
- * the rounding of each key's gradient, so it is measured by the query's bias. */
+/* The gradient of a key's bias is zero up to rounding: a softmax ignores a constant added to a row. In bf16 it is the
+ * rounding error of each key's gradient, so it is measured relative to the query's bias. */
 static bool is_zero_by_nature(const trial *plain, const trial *mixed, int i) {
   const char *name = plain->update.parameters[i]->name, *key = strstr(name, "k_proj.bias");
   if (!key) return false;
@@ -173,12 +173,12 @@ static bool is_zero_by_nature(const trial *plain, const trial *mixed, int i) {
   return true;
 }
 
-/* 16 samples, the method's micro-batch. With 4, the last layer's MLP has four tokens that matter, too few for their
- * roundings to average: one LoRA factor of rank 4 there came to 0.9989. */
+/* 16 samples, the method's micro-batch. With 4, the last layer's MLP has four tokens that matter, too few to average
+ * their rounding errors: one LoRA factor of rank 4 there came to 0.9989. */
 enum { SAMPLES = 16 };
 
-/* An adapter's factor B after a training; and so large that what it adds is half of what the layer itself gives. With
- * 0.02 one gradient has a norm of 1e-6 and moves by 2 % with the order of sums. */
+/* Magnitudes of an adapter's factor B: as after training, and so large that its output is half of the layer's own. With
+ * 0.02, one gradient has a norm of 1e-6 and moves by 2 % with the order of sums. */
 #define SMALL 0.1
 #define LARGE 0.3
 
@@ -290,16 +290,16 @@ static gh_budget budget_of(gh_device *device, int stage, gh_dtype storage) {
   return budget;
 }
 
-/* In stage 2 the denoiser and the encoder are frozen and matrices but for a few vectors: half the memory. In stage 1
- * trained matrices have a copy more, and the values of a step are smaller. */
+/* In stage 2 the denoiser and the encoder are frozen, and almost entirely matrices: half the memory. In stage 1 trained
+ * matrices have an extra copy, and the values of a step are smaller. */
 static void test_memory_at_the_published_sizes(void **state) {
   (void)state;
   gh_device *device = open_device(check_has_shape("cpu") ? "cpu" : "gpu");
-  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, however small the device's buffers */
+  device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, so buffer sizes do not matter */
   gh_budget plain = budget_of(device, 2, GH_F32), mixed = budget_of(device, 2, GH_BF16);
   assert_int_equal(plain.parameters_frozen, mixed.parameters_frozen);
   assert_int_equal(plain.parameters_trained, mixed.parameters_trained);
-  double saved = (double)(plain.lasting_bytes - mixed.lasting_bytes) / 2; /* of elements, about */
+  double saved = (double)(plain.lasting_bytes - mixed.lasting_bytes) / 2; /* about the number of elements */
   printf("stage 2: %.2f GiB lasting and %.2f in a step; mixed %.2f and %.2f\n", (double)plain.lasting_bytes / 0x1p30,
          (double)plain.step_bytes / 0x1p30, (double)mixed.lasting_bytes / 0x1p30, (double)mixed.step_bytes / 0x1p30);
   assert_true(saved > 1.6e9 && saved < (double)plain.parameters_frozen);

@@ -1,5 +1,5 @@
-/* A state written on one device goes on on another: here the two shapes of kernels are the devices. And what a run's
- * plan holds from its first state on. */
+/* A state written on one device resumes on another: here the two kernel shapes are the devices. Also what a run's plan
+ * holds from its first state on. */
 #include "support/check.h"
 #include "support/tiny_run.h"
 
@@ -31,7 +31,7 @@ static int tear_down(void **state) {
   return 0;
 }
 
-/* Trains folder/name on the device; stopped after the first update where asked. */
+/* Trains folder/name on the device; `stop`: stops after the first update. */
 static gh_status train(const char *name, const char *device, bool resume, bool stop) {
   gh_config config;
   gh_stage_report reports[2];
@@ -78,7 +78,7 @@ static void move(const char *name, const char *from, const char *to) {
   tiny_run moved, whole;
   char *run = check_path(folder, name), *other = check_path(folder, "whole");
   assert_int_equal(train(name, from, false, true), GH_ERROR_STOPPED);
-  check_ok(train(name, to, true, false)); /* warns of the kernels chosen anew */
+  check_ok(train(name, to, true, false)); /* warns that kernels are chosen again */
   gh_json *plan = plan_of(name);
   check_ok(gh_json_get_string(&err, plan, "kernel_shape", &shape));
   assert_string_equal(shape, to);

@@ -1,4 +1,4 @@
-/* The objective seam: an objective that nobody knows but its own file (support/thumbnails.c) trains in both stages, is
+/* The objective interface: an objective known only to its own file (support/thumbnails.c) trains in both stages, is
  * killed and resumed, probed, compared, cached, drawn from, planned, benchmarked and reported. */
 #include "support/check.h"
 #include "support/compare.h"
@@ -24,13 +24,13 @@
 #include <unistd.h>
 
 #define TINY  GH_FIXTURES "/probe/tiny"
-#define SIDE  64 /* the fixture's encoder's */
+#define SIDE  64 /* of the fixture's encoder */
 #define BLOCK (SIDE / THUMBNAIL_SIDE)
 
 static gh_error err;
 static char *folder, *pictures;
 
-/* tiny_config's run with this objective: no autoencoder, no weights to start from. */
+/* tiny_config's run with this objective: no autoencoder, no initial weights. */
 static void configure(gh_config *config, const char *output, const char *more[]) {
   static const char text[] = "{\"clip\":\"" TINY "/clip\",\"denoiser\":{\"kind\":\"thumbnails\",\"hidden\":48},"
                              "\"data\":{\"images\":[\"%s\"],\"workers\":1},"
@@ -92,8 +92,8 @@ static void both_stages_train(void **state) {
   free(output);
 }
 
-/* Killed as soon as a state of the stage is there. The child is a program of its own: OpenCL does not survive a fork.
- */
+/* Kills the run as soon as it has a state of the stage. The child is a separate program: OpenCL does not survive a
+ * fork. */
 static void train_and_kill(const char *output, const char *state_folder) {
   char *path = check_path(output, state_folder);
   pid_t child = fork();
@@ -137,7 +137,7 @@ static void killed_and_resumed(void **state) {
   }
 }
 
-/* Crops that are the whole picture are the same with a cache and without. */
+/* Crops of the whole image are the same with and without a cache. */
 static void targets_are_cached(void **state) {
   (void)state;
   const char *plain[] = {"data.crop_scale=[1,1]", "data.crop_ratio=[1,1]", "stage2.steps=0", NULL};
@@ -186,7 +186,7 @@ static void write_inputs(const char *path, bool pixels) {
   free(y);
 }
 
-/* The loss and the gradient of the last bias, from the prediction and the thumbnails that the probe wrote. */
+/* Checks the loss and the gradient of the last bias, recomputed from the probe's prediction and thumbnails. */
 static void check_probe(const gh_safetensors *out) {
   int64_t n = 0;
   float *prediction = compare_load(out, "prediction", &n), *target = compare_load(out, "thumbnails", NULL);
@@ -350,7 +350,7 @@ static int end(void **state) {
   return 0;
 }
 
-/* What train_and_kill starts: PICTURES OUTPUT. */
+/* The program that train_and_kill starts: PICTURES OUTPUT. */
 static int train_only(char **argv) {
   gh_stage_report reports[2];
   gh_log_set_level(GH_LOG_QUIET);

@@ -1,5 +1,5 @@
-/* Folders of the open_clip package: sizes and settings from open_clip_config.json, what is refused, and that such a
- * folder gives what transformers' gives, itself and exported. */
+/* Folders of the open_clip package: sizes and settings from open_clip_config.json, what is rejected, and that such a
+ * folder gives the same results as transformers' folder, both directly and exported. */
 #include "support/compare.h"
 #include "support/scratch.h"
 
@@ -21,7 +21,7 @@ static void put(const char *name, const char *text) {
   free(path);
 }
 
-/* The file with what stands after `"embed_dim": 8`, between vision_cfg's braces and between text_cfg's. */
+/* Writes the file with the given text after `"embed_dim": 8`, inside vision_cfg's braces and inside text_cfg's. */
 static void put_model(const char *model, const char *vision, const char *text) {
   char *all = gh_format(&err, "{\"model_cfg\":{%s,\"vision_cfg\":{%s},\"text_cfg\":{%s}}}", model, vision, text);
   put(GH_OPENCLIP_CONFIG, all);
@@ -39,7 +39,7 @@ static void same_tower(const gh_transformer *a, const gh_transformer *b) {
   assert_true(a->eps == b->eps);
 }
 
-/* The folder's towers are the backbone's, but for the activation and, in the text, the longest line. */
+/* The folder's towers equal the backbone's, except for the activation and the text's context length. */
 static void same_arch(const char *name, gh_activation_kind vision_activation, gh_activation_kind text_activation,
                       int positions) {
   const gh_arch *arch;
@@ -88,11 +88,11 @@ static void published_sizes(void **state) {
   same_arch("siglip-so400m-14-224", GH_GELU_ERF, GH_GELU_TANH, 16);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   static const struct {
     const char *model, *vision, *text;
-    const char *from_vision, *from_text; /* what the one and the other says; NULL: it is fine */
+    const char *from_vision, *from_text; /* the error of each; NULL: accepted */
   } table[] = {
       {"\"embed_dim\":0", "", "", "model_cfg.embed_dim: 0", "model_cfg.embed_dim: 0"},
       {"\"embed_dim\":8.5", "", "", "embed_dim", "embed_dim"},
@@ -150,13 +150,13 @@ static void refusals(void **state) {
 static void preprocessing(void **state) {
   (void)state;
   gh_preprocess p;
-  put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, whatever the family */
+  put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, for every family */
   check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_siglip, .image = 64}));
   assert_true(p.do_center_crop && p.shortest_edge == 64 && p.mean[0] == 0.48145466);
   assert_int_equal(p.filter, GH_FILTER_BICUBIC);
   put(GH_OPENCLIP_CONFIG, "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
                           "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
-  for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' words */
+  for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' format */
     check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64}));
     assert_true(!p.do_center_crop && !p.shortest_edge && p.height == 64 && p.width == 64);
     assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
@@ -210,8 +210,8 @@ static void same_embeddings(const char *model, const gh_safetensors *want) {
   gh_safetensors_close(got);
 }
 
-/* CLIP's weights under OpenAI's names, as timm publishes them: beside timm's own config.json and its view of the
- * weights, and without any settings of transformers'. */
+/* CLIP's weights under OpenAI's names, as timm publishes them: next to timm's own config.json and its layout of the
+ * weights, and without any of transformers' settings. */
 static void whole_folder(void **state) {
   (void)state;
   gh_export_counts counts;
@@ -239,7 +239,7 @@ static void whole_folder(void **state) {
   free(out);
 }
 
-/* A config.json that names no model is none of ours; one that does counts, whatever stands beside it. */
+/* A config.json without a model type is ignored; one with a model type takes precedence over other files. */
 static void which_file(void **state) {
   (void)state;
   gh_vision_config v;
@@ -258,7 +258,7 @@ static void which_file(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_sizes), cmocka_unit_test(refusals),   cmocka_unit_test(preprocessing),
+      cmocka_unit_test(published_sizes), cmocka_unit_test(rejections), cmocka_unit_test(preprocessing),
       cmocka_unit_test(whole_folder),    cmocka_unit_test(which_file),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

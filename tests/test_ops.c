@@ -1,4 +1,4 @@
-/* Every op against PyTorch's numbers, in both shapes of machine (src/ops/check/check.h says how). */
+/* Every op against PyTorch's numbers, in both shapes of machine (see src/ops/check/check.h). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,14 +15,14 @@
 
 #define MAX_OPS 256
 
-/* Ops that no fixture can reach, and why. */
+/* Ops that no fixture can cover, and why. */
 static const char *const without_fixture[] = {"clip_control",  /* writes bits: test_update.c */
-                                              "random_normal", /* PyTorch has other numbers: test_random_device.c */
+                                              "random_normal", /* PyTorch draws other numbers: test_random_device.c */
                                               "random_index",  "random_timestep",
                                               "bf16x2", /* its parts are rounded: test_bf16.c */
                                               "cast",          NULL};
 
-/* Ops in float32 alone: what is drawn, averaged, updated or lost, and the autoencoder's convolutions. */
+/* Float32-only ops: random numbers, averages, updates, losses, and the autoencoder's convolutions. */
 static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: test_update.c */
                                            "bf16x2", /* from float32: test_bf16.c */
                                            "bf16x2_backward",
@@ -93,7 +93,7 @@ static void check_fixture(gh_device *device, const char *name, gh_check_options 
   free(path);
 }
 
-/* GH_TEST_OP names one fixture, for work on one op. */
+/* GH_TEST_OP selects one fixture, for work on one op. */
 static bool chosen(const char *name) {
   const char *only = getenv("GH_TEST_OP");
   return gh_ends_with(name, ".safetensors") &&
@@ -106,12 +106,12 @@ static bool listed(const char *const *list, const char *op) {
   return false;
 }
 
-/* Every op of the table but the exempt ones was launched. */
+/* Checks that every op of the table except the exempt ones was launched. */
 static void expect_all_used(tally *t, const char *const *exempt) {
   for (int i = 0; gh_ops[i]; i++) {
     assert_true(i < MAX_OPS);
     if (t->used[i] != listed(exempt, gh_ops[i]->name)) continue;
-    fprintf(stderr, "%s: %s\n", gh_ops[i]->name, t->used[i] ? "has a fixture and is exempted" : "no fixture uses it");
+    fprintf(stderr, "%s: %s\n", gh_ops[i]->name, t->used[i] ? "has a fixture but is exempt" : "no fixture uses it");
     t->failures++;
   }
 }
@@ -171,7 +171,7 @@ static void test_embedded_cases_cover_every_op(void **state) {
   check_ok(gh_check_embedded(&err, device, (gh_check_options){.brief = true}, &listener));
   gh_device_close(device);
   expect_all_used(&t, without_fixture);
-  if (t.failures) fail_msg("tests/reference/make_selftest.py makes these cases anew");
+  if (t.failures) fail_msg("regenerate these cases with tests/reference/make_selftest.py");
 }
 
 /* ---- the sizes of the fixtures ---- */
@@ -180,11 +180,11 @@ static void test_embedded_cases_cover_every_op(void **state) {
 
 /* Around the edges of vectors, sub-groups and work-groups; each must be a dimension in some case of every op. */
 static const int64_t edge_sizes[] = {1, 31, 33, 64, 65};
-#define A_PRIME GH_COUNT(edge_sizes) /* further, some prime from 5 on that is not among them */
+#define A_PRIME GH_COUNT(edge_sizes) /* in addition, some prime from 5 on that is not among them */
 #define SIZES   (GH_COUNT(edge_sizes) + 1)
 
-/* Ops that only gradients and the harness launch, in the cases of the ops whose gradients these are; so are those named
- * *_backward. */
+/* Ops that only gradients and the harness launch; the cases of the ops with these gradients cover them. The same holds
+ * for those named *_backward. */
 static const char *const without_case[] = {"accumulate", "attention_delta", "column_dot", "groupnorm_sums", NULL};
 
 /* Sizes that an op cannot have. */
@@ -209,7 +209,7 @@ static void see_tensor(bool *seen, const gh_safetensors *file, const char *name,
   char full[160];
   snprintf(full, sizeof full, "%s.%s%lld", name, kind, (long long)index);
   const gh_st_tensor *t = gh_safetensors_find(file, full);
-  if (!t || t->dtype == GH_ST_U32) return; /* absent; a step's block, of one size always */
+  if (!t || t->dtype == GH_ST_U32) return; /* absent, or a step block, whose size is fixed */
   for (int d = 0; d < t->rank; d++) {
     for (size_t i = 0; i < GH_COUNT(edge_sizes); i++) seen[i] |= t->shape[d] == edge_sizes[i];
     seen[A_PRIME] |= further_prime(t->shape[d]);
@@ -270,7 +270,7 @@ static void test_fixtures_have_the_sizes_at_edges(void **state) {
       if (seen[op][i] != is_impossible(name, size)) continue;
       failures++;
       if (seen[op][i])
-        fprintf(stderr, "%s: has the size %lld and is listed as unable to\n", name, (long long)size);
+        fprintf(stderr, "%s: has the size %lld but is listed as unable to\n", name, (long long)size);
       else if (i == A_PRIME)
         fprintf(stderr, "%s: no case has another prime as a dimension\n", name);
       else

@@ -1,5 +1,5 @@
-/* Every option of a run's configuration does what it says: each row trains a tiny model for a few updates with options
- * of its own and holds the result against a run without them. A row fails where an option is ignored. */
+/* Every option of a run's configuration has its effect: each row trains a tiny model for a few updates with its own
+ * options and compares the result with a run without them. A row fails if an option is ignored. */
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"
@@ -16,32 +16,32 @@
 
 #define TINY GH_FIXTURES "/probe/tiny"
 
-/* The same numbers in another order: micro-batches of other sizes, moments from a file. */
+/* The same numbers summed in another order: different micro-batch sizes, moments from a file. */
 #define ROUNDING 2e-5
 
 static gh_error err;
 static char *folder;
 
-/* What a row's runs start from: one stage alone. */
+/* The base of a row's runs: a single stage. */
 #define STAGE1 "stage2.steps=0"
 #define STAGE2 "stage1.steps=0"
 
 typedef enum expectation {
   SAME_BITS,   /* losses and trained tensors, bit for bit */
-  ROUNDED,     /* the same but for rounding */
-  MIXED,       /* the same but for rounding to bf16: losses within 1 % */
-  OTHER_START, /* the first loss differs already */
-  OTHER_PATH,  /* the first loss is the same, what was trained differs */
+  ROUNDED,     /* equal up to rounding */
+  MIXED,       /* equal up to rounding to bf16: losses within 1 % */
+  OTHER_START, /* the first loss already differs */
+  OTHER_PATH,  /* the first loss is equal, the trained tensors differ */
 } expectation;
 
-static char this_device[64]; /* "device=opencl:0": what "auto" opens, by its name */
-static char elsewhere[512];  /* "data.latent_cache.path=...": out of the run's folder */
+static char this_device[64]; /* "device=opencl:0": the device that "auto" opens, by name */
+static char elsewhere[512];  /* "data.latent_cache.path=...": outside the run's folder */
 
 typedef struct row {
   const char *name;
   expectation expected;
-  const char *base[5], *options[6]; /* overrides of the run compared with, and those of this one */
-  void (*check)(const tiny_run *with, const tiny_run *without); /* more to hold, or NULL */
+  const char *base[5], *options[6];                             /* overrides of the base run, and of this one */
+  void (*check)(const tiny_run *with, const tiny_run *without); /* further checks, or NULL */
 } row;
 
 static bool is_stage2(const row *r) { return !strcmp(r->base[0], STAGE2); }
@@ -51,7 +51,7 @@ static const gh_safetensors *trained(const tiny_stage *s, int which) {
   return files[which];
 }
 
-/* The greatest relative difference of what both trained; infinite where they trained different kinds of file. */
+/* The largest relative difference of the trained tensors; infinite if the runs wrote different kinds of file. */
 static double distance(const tiny_stage *a, const tiny_stage *b) {
   double worst = 0;
   int files = 0;
@@ -66,9 +66,9 @@ static double distance(const tiny_stage *a, const tiny_stage *b) {
   return worst;
 }
 
-/* ---- what particular rows hold ---- */
+/* ---- checks of particular rows ---- */
 
-/* The rate of either run is that of the other times `factor`, in every update. */
+/* In every update, the learning rate of one run is that of the other times its factor. */
 static void rates(const tiny_run *a, const tiny_run *b, const double *factors, int count) {
   assert_int_equal(a->stage[0].updates, count);
   for (int i = 0; i < count; i++) assert_true(fabs(a->stage[0].rate[i] - factors[i] * b->stage[0].rate[i]) <= 1e-12);
@@ -80,7 +80,7 @@ static void warmed_up(const tiny_run *with, const tiny_run *without) {
   rates(with, without, (double[]){0.25, 0.5, 0.75, 1, 1}, 5);
 }
 
-/* How far a tensor moved in a stage of one update. */
+/* A tensor's movement in a stage of one update. */
 static float *moved(const tiny_run *run, const char *name, int64_t *n) {
   gh_safetensors *before = NULL;
   check_ok(gh_safetensors_open(&err, &before, TINY "/denoiser.safetensors"));
@@ -91,27 +91,26 @@ static float *moved(const tiny_run *run, const char *name, int64_t *n) {
   return values;
 }
 
-/* One update with eps 1 moves by -lr g / (|g| + 1): the gradient can be told from it, and so what a clipped one moves.
- */
+/* One update with eps 1 moves by -lr g / (|g| + 1): this gives the gradient, and thus the movement of a clipped one. */
 static void clipped(const tiny_run *with, const tiny_run *without) {
   static const char name[] = "final_layer.linear.weight";
   const double lr = 0.5, norm = without->stage[0].norm[0], factor = 0.5 / (norm + 1e-6);
   int64_t n = 0;
   float *plain = moved(without, name, &n), *got = moved(with, name, &n);
   double largest = 0;
-  assert_true(norm > 1 && with->stage[0].norm[0] == norm); /* the one that is told is the one before */
+  assert_true(norm > 1 && with->stage[0].norm[0] == norm); /* the reported norm is the one before clipping */
   for (int64_t i = 0; i < n; i++) {
     double g = (double)plain[i] / (lr - fabs((double)plain[i])), want = lr * factor * g / (factor * fabs(g) + 1);
     largest = fmax(largest, fabs(want));
     if (!(fabs((double)got[i] - want) <= 1e-6))
-      fail_msg("element %d moves by %g, not %g", (int)i, (double)got[i], want);
+      fail_msg("element %d moves by %g, expected %g", (int)i, (double)got[i], want);
   }
   assert_true(largest > 1e-4);
   free(plain);
   free(got);
 }
 
-/* 0.5 instead of 0.01, on the values before the update. */
+/* Weight decay 0.5 instead of 0.01, applied to the values before the update. */
 static void decayed(const tiny_run *with, const tiny_run *without) {
   static const char name[] = "final_layer.linear.weight";
   gh_safetensors *before = NULL;
@@ -170,7 +169,7 @@ static void by_ones(const tiny_run *with, const tiny_run *without) {
 
 static void some_snapshots(const tiny_run *with, const tiny_run *without) {
   folders(with, "snapshots", 1, (int64_t[]){1, 2, 4, 5, 0});
-  folders(without, "snapshots", 1, (int64_t[]){5, 0}); /* the last always */
+  folders(without, "snapshots", 1, (int64_t[]){5, 0}); /* the last update always has one */
 }
 
 static void first_snapshots_too(const tiny_run *with, const tiny_run *without) {
@@ -195,7 +194,7 @@ static void other_sizes(const tiny_run *with, const tiny_run *without) {
   assert_int_equal(elements(f, "img_in.weight"), 48 * 64);
   assert_int_equal(elements(f, "double_blocks.0.img_attn.norm.query_norm.scale"), 16); /* three heads */
   assert_int_equal(elements(f, "double_blocks.0.img_mlp.0.weight"), 96 * 48);
-  assert_int_equal(elements(f, "txt_in.weight"), 48 * 64); /* the context's width is the latents' by chance */
+  assert_int_equal(elements(f, "txt_in.weight"), 48 * 64); /* the context's width happens to equal the latents' */
   assert_int_equal(elements(f, "project_clip.3.bias"), 40);
   assert_non_null(gh_safetensors_find(f, "single_blocks.2.linear1.weight"));
   assert_null(gh_safetensors_find(f, "single_blocks.3.linear1.weight"));
@@ -215,7 +214,7 @@ static int count_names(const gh_safetensors *file, const char *piece) {
   return count;
 }
 
-/* Three layers of six linear ones with a bias, two norms a layer and two more, and a projection without a bias. */
+/* Three layers of six linear layers with a bias, two norms per layer and two more, and a projection without a bias. */
 static void no_biases(const tiny_run *with, const tiny_run *without) {
   assert_int_equal(count_names(with->stage[1].adapter, "bias"), 0);
   assert_int_equal(count_names(with->stage[1].adapter, "lora_"), 38);
@@ -237,7 +236,7 @@ static void only_targets(const tiny_run *with, const tiny_run *without) {
   assert_int_equal(count_names(f, "visual_projection.lora_"), 2);
 }
 
-/* Every tensor of the vision tower and the projection trains, and moves. */
+/* Every tensor of the vision tower and the projection is trained, and moves. */
 static void whole_encoder(const tiny_run *with, const tiny_run *without) {
   (void)without;
   const gh_safetensors *got = with->stage[1].encoder;
@@ -268,7 +267,7 @@ static void denoiser_moves(const tiny_run *with, const tiny_run *without) {
   gh_safetensors_close(before);
 }
 
-/* Stage 2 of both starts fresh; only with stage 1 before it does it start from another denoiser. */
+/* Stage 2 starts from a different denoiser only if stage 1 ran before it. */
 static void both_stages(const tiny_run *with, const tiny_run *without) {
   assert_int_equal(with->stage[0].updates, 2);
   assert_int_equal(without->stage[0].updates, 0); /* end-to-end */
@@ -295,11 +294,11 @@ static void latents_are_elsewhere(const tiny_run *with, const tiny_run *without)
 
 /* ---- the rows ---- */
 
-#define STEADY "stage2.optimizer.eps=0.001" /* gradients that are rounding alone make no whole steps */
+#define STEADY "stage2.optimizer.eps=0.001" /* gradients of pure rounding noise make no whole steps */
 #define ONE    "stage1.steps=1"
 #define FIVE   "stage1.batch=5"
 #define FIVE2  "stage2.batch=5"
-#define WHOLE  "data.crop_scale=[1,1]", "data.crop_ratio=[1,1]" /* of a square picture: the picture */
+#define WHOLE  "data.crop_scale=[1,1]", "data.crop_ratio=[1,1]" /* of a square image: the whole image */
 
 static const row rows[] = {
     {"seed", OTHER_START, {STAGE1}, {"seed=1"}, NULL},
@@ -421,11 +420,11 @@ static void compare_rows(const row *r, const tiny_run *with, const tiny_run *wit
   if (r->expected == OTHER_START) holds = !first;
   if (r->expected == OTHER_PATH) holds = first && apart > 1e-4;
   if (!holds)
-    fail_msg("%s: first losses %.9g and %.9g, losses apart by %.3g, what was trained by %.3g", r->name, a->loss[0],
+    fail_msg("%s: first losses %.9g and %.9g, losses differ by %.3g, trained tensors by %.3g", r->name, a->loss[0],
              b->loss[0], losses, apart);
 }
 
-/* Runs a row's base, unless the row before had the same, and the row. */
+/* Runs a row's base, unless the previous row had the same base, and the row. */
 static void run_row(const row *r, tiny_run *base, const row *before) {
   const char *overrides[12] = {0};
   int count = 0;
@@ -448,7 +447,7 @@ static void run_row(const row *r, tiny_run *base, const row *before) {
 static void every_option_has_its_effect(void **state) {
   (void)state;
   tiny_run base = {0};
-  const char *only = getenv("GH_TEST_OPTION"); /* one row, for work on it */
+  const char *only = getenv("GH_TEST_OPTION"); /* a single row, for work on it */
   for (size_t i = 0; i < GH_COUNT(rows); i++) {
     if (only && strcmp(only, rows[i].name)) continue;
     run_row(&rows[i], &base, i && !only ? &rows[i - 1] : NULL);
@@ -456,10 +455,10 @@ static void every_option_has_its_effect(void **state) {
   tiny_run_free(&base);
 }
 
-/* ---- what is refused ---- */
+/* ---- rejections ---- */
 
-/* An option that works leaves this list and gets a row above. */
-static void the_rest_is_refused_by_name(void **state) {
+/* An option that is implemented moves from this list to a row above. */
+static void the_rest_is_rejected(void **state) {
   (void)state;
   static const struct {
     const char *option, *text;
@@ -482,7 +481,7 @@ static void the_rest_is_refused_by_name(void **state) {
   free(output);
 }
 
-/* ---- the latent cache of a run that goes on ---- */
+/* ---- the latent cache of a resumed run ---- */
 
 static void resumed_with_latents(void **state) {
   (void)state;
@@ -534,7 +533,7 @@ int main(void) {
   snprintf(this_device, sizeof this_device, "device=%s", device->info.id);
   gh_device_close(device);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_rest_is_refused_by_name),
+      cmocka_unit_test(the_rest_is_rejected),
       cmocka_unit_test(resumed_with_latents),
       cmocka_unit_test(every_option_has_its_effect),
   };

@@ -1,4 +1,4 @@
-/* Preprocessing against transformers' image processors, and configurations that must be refused. */
+/* Preprocessing against transformers' image processors, and configurations that must be rejected. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +58,7 @@ static void test_equals_transformers(void **state) {
     check_ok(gh_vision_preprocess_read(&err, &how, folder, &(gh_vision_config){.family = &gh_clip, .image = S}));
     check_ok(gh_preprocess_image(&err, pixels, got, &how, &image));
     for (int i = 0; i < 3 * S * S; i++) {
-      if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, not %.9g", n, i, got[i], wanted[i]);
+      if (!(got[i] == wanted[i])) fail_msg("case %d, element %d: %.9g, expected %.9g", n, i, got[i], wanted[i]);
       float byte = pixels[i] * 255.0f;
       assert_true(byte >= 0.0f && byte <= 255.0f && (float)(int)(byte + 0.5f) / 255.0f == pixels[i]);
     }
@@ -66,8 +66,8 @@ static void test_equals_transformers(void **state) {
   assert_true(n >= 17);
 }
 
-/* Whole files through whole models' configurations. JPEG: a grey level between versions of the library, and what
- * resampling makes of it. */
+/* Whole files through whole models' configurations. JPEG: one grey level between versions of the library, propagated by
+ * resampling. */
 static void check_model(const char *model, const char *pixels_of) {
   gh_safetensors *file;
   gh_source *source;
@@ -150,7 +150,7 @@ static void test_without_a_file_the_family_decides(void **state) {
   assert_true(how.filter == GH_FILTER_BICUBIC);
 }
 
-static void test_what_is_not_supported_is_named(void **state) {
+static void test_unsupported_settings_are_named(void **state) {
   (void)state;
   static const struct {
     const char *text;
@@ -185,7 +185,7 @@ static void test_what_is_not_supported_is_named(void **state) {
   }
 }
 
-static void test_an_extreme_shape_is_refused(void **state) {
+static void test_an_extreme_shape_is_rejected(void **state) {
   (void)state;
   gh_preprocess how;
   gh_preprocess_defaults(&how, &gh_clip.processor, 224);
@@ -201,8 +201,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_equals_transformers, open_expected, close_expected),
       cmocka_unit_test(test_model_folders),
       cmocka_unit_test(test_without_a_file_the_family_decides),
-      cmocka_unit_test(test_what_is_not_supported_is_named),
-      cmocka_unit_test(test_an_extreme_shape_is_refused),
+      cmocka_unit_test(test_unsupported_settings_are_named),
+      cmocka_unit_test(test_an_extreme_shape_is_rejected),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1,9 +1,8 @@
 /* One training step of either stage against PyTorch's: every case of tests/fixtures/probe, in both kernel shapes.
  *
- * A tensor passes when the norm of its difference is at most 1e-4 of its own norm, and less where PyTorch's float32 was
- * better: four times its error, but at least 1e-5. So a wrong eps shows. The gradient of k_proj.bias has no scale of
- * its own, being zero but for rounding (a softmax ignores what is added to all of a row): that of q_proj.bias lends
- * its. */
+ * A tensor passes if the norm of its difference is at most 1e-4 of its own norm, or less if PyTorch's float32 is more
+ * accurate: four times its error, but at least 1e-5. So a wrong eps is detected. The gradient of k_proj.bias is zero up
+ * to rounding (a softmax ignores a constant added to a row), so it has no scale: that of q_proj.bias is used. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -28,7 +27,7 @@ typedef struct probe_case {
 
 typedef struct comparison {
   int bad, compared;
-  double worst; /* the greatest share of its bound that a tensor uses */
+  double worst; /* the largest fraction of its bound that a tensor uses */
   char worst_name[128];
   bool quiet;
 } comparison;
@@ -61,7 +60,7 @@ static double norm_of(const gh_st_tensor *t) {
   return result;
 }
 
-/* What a tensor's difference is measured by: its own norm, or its neighbour's. */
+/* The scale of a tensor's difference: its own norm, or q_proj.bias's for k_proj.bias. */
 static double scale_of(const gh_safetensors *want, const gh_st_tensor *t) {
   const char *key = strstr(t->name, "k_proj.bias");
   if (!key) return norm_of(t);
@@ -105,7 +104,7 @@ static void compare_tensor(comparison *c, const gh_safetensors *want, const gh_s
   free(b);
 }
 
-/* Some cases keep only the expected gradients up to a size; a gradient beyond it is no surprise. */
+/* Some cases only keep expected gradients up to a size; a larger gradient is not unexpected. */
 static void check_extra(comparison *c, const gh_safetensors *want, const gh_safetensors *got) {
   int64_t largest = 0;
   for (size_t i = 0; i < gh_safetensors_count(want); i++) {
@@ -198,7 +197,7 @@ typedef enum plant {
   PLANT_SHAPE
 } plant;
 
-/* Expected gradients written anew with an error in one tensor. */
+/* Rewrites the expected gradients with an error in one tensor. */
 static void write_planted(const gh_safetensors *want, plant what) {
   gh_safetensors_writer *writer = NULL;
   const char *victim = what == PLANT_KEY_BIAS ? "grad.vision_model.encoder.layers.1.self_attn.k_proj.bias"
@@ -236,7 +235,7 @@ static void write_planted(const gh_safetensors *want, plant what) {
   gh_safetensors_writer_free(writer);
 }
 
-static void test_planted_errors_are_seen(void **state) {
+static void test_planted_errors_are_detected(void **state) {
   (void)state;
   gh_safetensors *want = NULL;
   check_ok(gh_safetensors_open(&err, &want, GH_FIXTURES "/probe/tiny/stage2-only.expected.safetensors"));
@@ -245,7 +244,7 @@ static void test_planted_errors_are_seen(void **state) {
     write_planted(want, what);
     check_ok(gh_safetensors_open(&err, &got, out_path));
     comparison c = compare(want, got, true);
-    if (c.bad != (what == PLANT_NOTHING ? 0 : 1)) fail_msg("planted error %d: %d tensors are blamed", (int)what, c.bad);
+    if (c.bad != (what == PLANT_NOTHING ? 0 : 1)) fail_msg("planted error %d: %d tensors reported", (int)what, c.bad);
     gh_safetensors_close(got);
   }
   gh_safetensors_close(want);
@@ -265,7 +264,7 @@ static void test_wrong_inputs_are_named(void **state) {
   gh_config_free(&config);
 }
 
-/* Tokens that were drawn must be given; those there are none of are named. */
+/* Drawn tokens must be given; missing ones are named. */
 static void test_wrong_tokens_are_named(void **state) {
   (void)state;
   assert_int_equal(chdir(GH_FIXTURES "/probe/tiny"), 0);
@@ -295,7 +294,7 @@ static int remove_out(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_planted_errors_are_seen),
+      cmocka_unit_test(test_planted_errors_are_detected),
       cmocka_unit_test(test_wrong_inputs_are_named),
       cmocka_unit_test(test_wrong_tokens_are_named),
       cmocka_unit_test(test_cpu_shape),

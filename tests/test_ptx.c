@@ -1,5 +1,5 @@
-/* The interpreter of PTX (tests/cuda_double/ptx.h) itself: instructions by answers worked out by hand from the PTX ISA,
- * and that it sees what it is there to see. No NVRTC is needed. */
+/* The PTX interpreter (tests/cuda_double/ptx.h) itself: instructions checked against answers worked out by hand from
+ * the PTX ISA, and detection of the faults that it must detect. Needs no NVRTC. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static int end(void **state) {
 
 /* ---- kernels ---- */
 
-/* What every body may use: %rd1 is `memory`, %r1 the work-item. */
+/* Available to every body: %rd1 is `memory`, %r1 the work-item. */
 static const char head[] = "// made by hand\n.version 9.0\n.target sm_80\n.address_size 64\n"
                            ".visible .entry f(\n\t.param .u64 f_param_0\n)\n.maxntid 64, 1, 1\n{\n"
                            "\t.reg .pred %p<9>;\n\t.reg .b16 %rs<9>;\n\t.reg .f32 %f<30>;\n\t.reg .b32 %r<30>;\n"
@@ -116,7 +116,7 @@ static void test_answers(void **state) {
       {"max.f32 %f20, %f10, %f11; mov.b32 %r20, %f20;", 0x7fc00000u, 0xbf800000u, 0xbf800000u},
       {"max.f32 %f20, %f10, %f11; mov.b32 %r20, %f20;", 0x80000000u, 0, 0},
       {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0x3f800000u, 0x40000000u, 0x3f804000u},
-      {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0x3f808000u, 0x3f818000u, 0x3f803f82u}, /* to even */
+      {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0x3f808000u, 0x3f818000u, 0x3f803f82u}, /* ties to even */
       {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0xffc00000u, 0x7f7fffffu, 0x7fff7f80u},
       {"cvt.rzi.s32.f32 %r20, %f10;", 0xbfc00000u, 0, 0xffffffffu},
       {"cvt.rzi.s32.f32 %r20, %f10;", 0x7f000000u, 0, 0x7fffffffu},
@@ -152,12 +152,12 @@ static void test_answers(void **state) {
              cases[i].body);
     OK(run(body, 1));
     read_words(words, 3);
-    if (words[2] != cases[i].want) fail_msg("%s: %#x instead of %#x", cases[i].body, words[2], cases[i].want);
+    if (words[2] != cases[i].want) fail_msg("%s: %#x, expected %#x", cases[i].body, words[2], cases[i].want);
   }
 }
 
-/* Lanes part by three ways of a loop and meet again: sums of 0 to n - 1 with n the lane. */
-static void test_lanes_part(void **state) {
+/* Lanes diverge in three forms of a loop and reconverge: sums of 0 to n - 1 with n the lane. */
+static void test_lanes_diverge(void **state) {
   (void)state;
   uint32_t sums[40];
   OK(run("mov.u32 %r10, 0; mov.u32 %r11, 0;\n$L1: setp.ge.u32 %p1, %r10, %r1; @%p1 bra $L2; add.s32 %r11, %r11, %r10; "
@@ -168,9 +168,9 @@ static void test_lanes_part(void **state) {
   for (uint32_t i = 0; i < 32; i++) assert_int_equal((int32_t)sums[i], i % 2 ? -(int32_t)(i - 1) : (int32_t)i);
 }
 
-/* ---- the warp's matrices: where the ISA's figures have an element, by its row and column ---- */
+/* ---- the warp's matrices: an element's place in the ISA's figures, by row and column ---- */
 
-static uint16_t bf16(int number) { /* of few bits: exact */
+static uint16_t bf16(int number) { /* few bits: exact */
   float x = (float)number;
   uint32_t u;
   memcpy(&u, &x, 4);
@@ -210,7 +210,7 @@ static void test_mma(void **state) {
     }
 }
 
-/* Numbers 0 to 255 lie in four matrices, whose rows are 16 bytes each, one after the other. */
+/* Numbers 0 to 255 are stored in four consecutive matrices, whose rows are 16 bytes each. */
 static void test_ldmatrix(void **state) {
   (void)state;
   uint16_t numbers[256], got[32][8];
@@ -240,7 +240,7 @@ static void test_ldmatrix(void **state) {
 
 /* ---- faults ---- */
 
-/* What is said on stderr while the kernel runs; the launch must fail. */
+/* Runs a kernel whose launch must fail with the text `seen` on stderr. */
 static void expect_fault(const char *body, unsigned blocks, unsigned items, const char *seen) {
   char said[1000];
   FILE *file = tmpfile();
@@ -271,24 +271,24 @@ static const struct {
     {"cp.async.cg.shared.global [%r4], [%rd1], 16, 16; bar.sync 0; cp.async.wait_all; add.s32 %r5, %r2, 16; "
      "ld.shared.u32 %r10, [%r5];",
      "a race", 32, 1},
-    {"ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1+8];", "no multiple of 16", 1, 1},
-    {"ld.shared.v2.f32 {%f1, %f2}, [%rd4+4];", "no multiple of 8", 1, 1},
+    {"ld.global.v4.f32 {%f1, %f2, %f3, %f4}, [%rd1+8];", "not a multiple of 16", 1, 1},
+    {"ld.shared.v2.f32 {%f1, %f2}, [%rd4+4];", "not a multiple of 8", 1, 1},
     {"cp.async.cg.shared.global [%r4], [%rd1+8], 16, 16;", "global address", 1, 1},
     {"add.s32 %r4, %r4, 8; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];",
-     "no multiple of 16", 32, 1},
-    {"ld.shared.f32 %f1, [%rd4+1024];", "no shared variable", 1, 1},
-    {"sub.s64 %rd6, %rd4, %rd2; ld.shared.f32 %f1, [%rd6];", "no shared variable", 2, 1},
-    {"ld.global.f32 %f1, [%rd1+4096];", "no device memory", 1, 1},
-    {"ld.global.f32 %f1, [%rd1+-4];", "no device memory", 1, 1},
+     "not a multiple of 16", 32, 1},
+    {"ld.shared.f32 %f1, [%rd4+1024];", "not in a shared variable", 1, 1},
+    {"sub.s64 %rd6, %rd4, %rd2; ld.shared.f32 %f1, [%rd6];", "not in a shared variable", 2, 1},
+    {"ld.global.f32 %f1, [%rd1+4096];", "not device memory", 1, 1},
+    {"ld.global.f32 %f1, [%rd1+-4];", "not device memory", 1, 1},
     {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, "
      "[%r4];\n"
      "$L1:",
-     "others never come", 32, 1},
-    {"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];", "others never come", 31, 1},
+     "others never arrive", 32, 1},
+    {"ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%r10, %r11, %r12, %r13}, [%r4];", "others never arrive", 31, 1},
     {"setp.eq.s32 %p1, %r1, 5; @%p1 bra $L1; bar.sync 0;\n$L1:", "not all work-items", 32, 1},
     {"setp.lt.s32 %p1, %r1, 32; @%p1 bra $L1; bar.sync 0; bra.uni $L2;\n$L1: bar.sync 0;\n$L2:", "another barrier", 64,
      1},
-    {"shfl.sync.bfly.b32 %r10, %r1, 16, 0x1f, 0xffff;", "takes no part", 16, 1},
+    {"shfl.sync.bfly.b32 %r10, %r1, 16, 0x1f, 0xffff;", "does not take part", 16, 1},
     {"mov.u32 %r10, 1;", "maxntid", 65, 1},
     {"st.global.u32 [%rd1], %r1;", "written by work-item 0 ", 32, 1},
     {"st.global.u32 [%rd3], %r1; ld.global.u32 %r10, [%rd1];", "written by work-item 0 ", 64, 1},
@@ -306,7 +306,7 @@ static void test_faults(void **state) {
   }
 }
 
-/* What looks like a fault and is none: the same with what it takes. */
+/* Not faults: the same cases made correct. */
 static void test_no_faults(void **state) {
   (void)state;
   uint32_t words[64];
@@ -318,14 +318,14 @@ static void test_no_faults(void **state) {
   for (int i = 0; i < 64; i++) assert_int_equal(words[i], 63);
   for (uint32_t i = 0; i < 64; i++) words[i] = i + 1;
   write_words(words, 64);
-  /* 4 of 16 bytes are taken, the rest is zeros */
+  /* copies 4 of 16 bytes, the rest is zero */
   OK(run("cp.async.cg.shared.global [%r4], [%rd1], 16, 4; cp.async.wait_all; bar.sync 0; xor.b32 %r10, %r3, 16; "
          "add.s32 %r10, %r10, %r2; ld.shared.v2.f32 {%f1, %f2}, [%r10]; st.global.f32 [%rd3], %f1; "
          "st.global.f32 [%rd3+128], %f2;",
          32));
   read_words(words, 64);
   for (int i = 0; i < 64; i++) assert_int_equal(words[i], i < 32 ? 1 : 0);
-  /* blocks read the same and write halves of one word; in one block a barrier is enough */
+  /* blocks read the same word and write halves of one word; within a block a barrier suffices */
   OK(run_blocks("mov.u32 %r10, %ctaid.x; mul.wide.u32 %rd10, %r10, 2; add.s64 %rd10, %rd1, %rd10; "
                 "ld.global.u32 %r11, [%rd1+8]; add.s32 %r10, %r10, 5; st.global.u16 [%rd10], %r10;",
                 2, 1));
@@ -336,21 +336,21 @@ static void test_no_faults(void **state) {
   for (int i = 0; i < 32; i++) assert_int_equal(words[i], 0x60005);
 }
 
-static void test_refusals(void **state) {
+static void test_rejections(void **state) {
   (void)state;
   static const struct {
     const char *body, *seen;
   } bad[] = {
-      {"sin.approx.f32 %f1, %f2;", "line 27: the double runs no instruction sin.approx.f32"},
-      {"\n\nadd.sat.s32 %r1, %r2, %r3;", "line 29: the double runs no instruction add.sat.s32"},
-      {"ld.local.u32 %r1, [%rd1];", "no instruction ld.local.u32"},
+      {"sin.approx.f32 %f1, %f2;", "line 27: the double does not support sin.approx.f32"},
+      {"\n\nadd.sat.s32 %r1, %r2, %r3;", "line 29: the double does not support add.sat.s32"},
+      {"ld.local.u32 %r1, [%rd1];", "not support ld.local.u32"},
       {"add.s32 %r1, %r2, %rd3;", "another width"},
-      {"add.s32 %r1, %r2;", ", expected"},
+      {"add.s32 %r1, %r2;", "expected , at"},
       {"add.s32 %r1, %r30, %r2;", "no register %r30"},
       {"mov.u32 %r1, %clock;", "no register %clock"},
       {"bra $nowhere;", "no label $nowhere"},
       {"ld.param.u64 %rd1, [f_param_1];", "no parameter f_param_1"},
-      {".local .align 4 .b8 depot[8];", "not known: .local"},
+      {".local .align 4 .b8 depot[8];", "unknown: .local"},
       {"mov.b64 {t, %r1}, %rd1;", "no register t"},
       {".shared .align 16 .b8 large[49152];", "more than 49152"},
   };
@@ -367,12 +367,12 @@ int main(void) {
   setenv("GH_DOUBLE_PTX", "none", 1); /* images are PTX */
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_answers, begin, end),
-      cmocka_unit_test_setup_teardown(test_lanes_part, begin, end),
+      cmocka_unit_test_setup_teardown(test_lanes_diverge, begin, end),
       cmocka_unit_test_setup_teardown(test_mma, begin, end),
       cmocka_unit_test_setup_teardown(test_ldmatrix, begin, end),
       cmocka_unit_test_setup_teardown(test_faults, begin, end),
       cmocka_unit_test_setup_teardown(test_no_faults, begin, end),
-      cmocka_unit_test_setup_teardown(test_refusals, begin, end),
+      cmocka_unit_test_setup_teardown(test_rejections, begin, end),
   };
   return cmocka_run_group_tests(tests, open_double, NULL);
 }

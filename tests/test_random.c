@@ -99,7 +99,7 @@ static double ulp(double exact) { return ldexp(1, ilogb(exact) - 23); }
 
 static void test_sincos_accuracy(void **state) {
   (void)state;
-  const double turn = 2 * acos(-1) / 67108864; /* the 26 bits that count, at midpoints */
+  const double turn = 2 * acos(-1) / 67108864; /* the 26 significant bits, at midpoints */
   for (uint32_t i = 0; i < ROUNDS; i++) {
     float s, c;
     uint32_t word = i * 2654435761u;
@@ -182,7 +182,7 @@ static void test_moments(void **state) {
   free(x);
 }
 
-/* A slice is what the whole has there, wherever it starts; scalars agree. */
+/* A slice equals that part of the whole, wherever it starts; scalars agree. */
 static void test_slices(void **state) {
   (void)state;
   gh_stream s = gh_stream_make(9, 2, "dropout", "layer.0");
@@ -233,7 +233,7 @@ static void test_permute(void **state) {
       fixed += p == i;
     }
     free(seen);
-    if (n > 100) assert_true(fixed <= 10); /* one is expected */
+    if (n > 100) assert_true(fixed <= 10); /* one fixed point is expected */
   }
   const uint64_t huge = UINT64_MAX;
   gh_stream s = gh_stream_make(0, 1, "order", "");
@@ -257,8 +257,7 @@ static void test_permute_spreads(void **state) {
   assert_true(same <= 10);
 }
 
-/* A quarter of 64, drawn anew for every ordinal: different numbers, each as often as any other, and any two together.
- */
+/* A quarter of 64, drawn separately for every ordinal: distinct numbers, each equally often, as is every pair. */
 static void test_permute_at(void **state) {
   (void)state;
   enum { n = 64, drawn = 16, draws = 4096 };

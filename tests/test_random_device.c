@@ -1,4 +1,5 @@
-/* Random numbers have the same bits on the host and on every device, in every shape it has, however a batch is cut. */
+/* Random numbers have the same bits on the host and on every device, in every shape it supports, however a batch is
+ * split. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,12 +50,12 @@ static void same_bits(const char *what, const float *got, const float *want, int
   int64_t i = 0, different = 0;
   for (int64_t k = n - 1; k >= 0; k--)
     if (memcmp(got + k, want + k, sizeof *got)) i = k, different++;
-  fail_msg("%s, %s: %lld of %lld numbers differ, the first at %lld: %.9g, not %.9g", where, what, (long long)different,
-           (long long)n, (long long)i, (double)got[i], (double)want[i]);
+  fail_msg("%s, %s: %lld of %lld numbers differ, the first at %lld: %.9g, expected %.9g", where, what,
+           (long long)different, (long long)n, (long long)i, (double)got[i], (double)want[i]);
 }
 
 static const gh_stream stream = {{0x12345678u, 0xFEDCBA98u}};
-static const uint64_t first_ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry to the upper word is drawn, too */
+static const uint64_t first_ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry into the upper word is tested too */
 
 static float *device_normals(uint64_t ordinal, int64_t samples, int64_t n) {
   gh_graph *g = graph();
@@ -72,7 +73,7 @@ static void check_normals(int64_t samples, int64_t n) {
   free(want);
 }
 
-/* Four samples at once, or two and two later: the same numbers. */
+/* Four samples at once, or two and two: the same numbers. */
 static void check_batch_split(void) {
   const int64_t n = 4099;
   float *whole = device_normals(first_ordinal, 4, n), *rest = device_normals(first_ordinal + 2, 2, n);
@@ -92,7 +93,7 @@ static void check_timesteps(int64_t batch, bool uniform, double scale) {
     if (uniform) continue;
     gh_stream_normals(stream, ordinal, 0, 1, &want);
     double exact = 1 / (1 + exp(-(scale * (double)want))), error = fabs((double)got[b] - exact);
-    if (!(error <= 2e-7)) fail_msg("%s: time step %lld is %g, not %g", where, (long long)b, (double)got[b], exact);
+    if (!(error <= 2e-7)) fail_msg("%s: time step %lld is %g, expected %g", where, (long long)b, (double)got[b], exact);
   }
   free(got);
 }
@@ -105,7 +106,7 @@ static void check_indices(int64_t samples, int64_t n, int64_t count) {
   for (int64_t i = 0; i < samples * count; i++) {
     uint64_t want = gh_permute_at(stream, first_ordinal + (uint64_t)(i / count), (uint64_t)(i % count), (uint64_t)n);
     if ((uint64_t)got[i] != want)
-      fail_msg("%s: index %lld of %lld is %d, not %llu", where, (long long)i, (long long)n, got[i],
+      fail_msg("%s: index %lld of %lld is %d, expected %llu", where, (long long)i, (long long)n, got[i],
                (unsigned long long)want);
   }
   free(bits);
@@ -153,7 +154,7 @@ static void check_device(const char *id, const char *platform, const char *shape
   printf("%s\n", where);
   setenv("GH_KERNEL_SHAPE", shape, 1);
   gh_status status = gh_device_open(&err, id, &device);
-  if (status == GH_ERROR_UNSUPPORTED) return; /* a device of one shape */
+  if (status == GH_ERROR_UNSUPPORTED) return; /* a device with one shape only */
   check_ok(status);
   check_ok(gh_store_create(&err, device, &store));
   check_ok(gh_store_add(&err, store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &step));

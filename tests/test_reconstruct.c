@@ -15,7 +15,7 @@
 #define PROBE GH_FIXTURES "/probe/tiny"
 #define HERE  GH_FIXTURES "/reconstruct"
 
-/* Four times PyTorch's own error in float32: other orders of summation, no other mathematics. */
+/* Four times PyTorch's own error in float32: only the order of summation may differ. */
 #define ROOM 4
 
 static gh_safetensors *open_file(const char *path) {
@@ -78,7 +78,7 @@ static void sampled(void **state) {
   assert_int_equal(tokens, n);
   float *got_latents = gh_alloc(&err, (size_t)n, sizeof(float)),
         *got_image = gh_alloc(&err, (size_t)pixels, sizeof(float));
-  for (int again = 0; again < 2; again++) { /* a second run finds nothing of the first */
+  for (int again = 0; again < 2; again++) { /* a second run is independent of the first */
     check_ok(gh_sampler_run(&err, &s, got_latents, got_image, condition, noise, NULL, NULL));
     compare_values("latents", got_latents, latents, n, ROOM * (double)compare_number(want, "error.latents"));
     compare_values("image", got_image, image, pixels, ROOM * (double)compare_number(want, "error.image"));
@@ -90,7 +90,7 @@ static void sampled(void **state) {
   for (size_t i = 0; i < GH_COUNT(files); i++) gh_safetensors_close(files[i]);
 }
 
-static void sizes_that_do_not_fit(void **state) {
+static void mismatched_sizes(void **state) {
   (void)state;
   gh_error err = {0};
   gh_safetensors *denoiser = open_file(PROBE "/denoiser.safetensors"), *ae = open_file(PROBE "/ae.safetensors");
@@ -109,7 +109,7 @@ static void sizes_that_do_not_fit(void **state) {
 
 /* ---- the command ---- */
 
-/* Runs the command on the folder's run and gives the picture. */
+/* Runs the command on the folder's run and returns the image. */
 static gh_image grid(const char *seed, const char *limit) {
   gh_error err = {0};
   gh_image image = {0};
@@ -124,7 +124,7 @@ static gh_image grid(const char *seed, const char *limit) {
   return image;
 }
 
-/* Mean difference in grey levels of two pictures of one size, of a square's pixels. */
+/* Mean difference in grey levels over a square's pixels in two images of one size. */
 static double distance(const gh_image *a, int x, int y, const gh_image *b, int bx, int by, int side) {
   double sum = 0;
   for (int row = 0; row < side; row++)
@@ -149,14 +149,15 @@ static void command(void **state) {
   assert_int_equal(three.width, 2 * side + 3 * gap);
   assert_int_equal(three.height, 3 * side + 4 * gap);
   assert_int_equal(one.height, side + 2 * gap);
-  /* Left: the first picture as it is. Right: the same from the same seed, however many there are, and not the left. */
+  /* Left: the first image. Right: identical for the same seed, however many images there are, and different from the
+   * left. */
   int right = side + 2 * gap;
   assert_true(distance(&three, gap, gap, &exact, 0, 0, side) == 0);
   assert_true(distance(&three, right, gap, &again, right, gap, side) == 0);
   assert_true(distance(&three, right, gap, &one, right, gap, side) < 0.05);
   assert_true(distance(&three, right, gap, &other, right, gap, side) > 1);
   assert_true(distance(&three, right, gap, &exact, 0, 0, side) > 1);
-  /* A later snapshot of stage 2 brings its adapter, and stage 1's denoiser stays. */
+  /* A later snapshot of stage 2 contributes its adapter; stage 1's denoiser stays. */
   run_folder_copy(run, PROBE "/adapter/adapter_config.json", "snapshots/stage2-00000005", "adapter_config.json");
   run_folder_copy(run, PROBE "/adapter/adapter_model.safetensors", "snapshots/stage2-00000005",
                   "adapter_model.safetensors");
@@ -186,7 +187,7 @@ int main(void) {
       cmocka_unit_test(schedule_is_fluxs),
       cmocka_unit_test_prestate(sampled, "noise_at_one"),
       cmocka_unit_test_prestate(sampled, "data_at_one"),
-      cmocka_unit_test(sizes_that_do_not_fit),
+      cmocka_unit_test(mismatched_sizes),
       cmocka_unit_test(command),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);

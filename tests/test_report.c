@@ -1,4 +1,4 @@
-/* The report: one file that asks for nothing, with what the run has and no markup of its data's. */
+/* The report: one self-contained file with the run's results, and no markup from its data. */
 #include "support/compare.h"
 #include "support/run_folder.h"
 #include "support/scratch.h"
@@ -27,7 +27,7 @@ static void put(const char *run, const char *name, const char *text) {
   free(path);
 }
 
-/* A run with a hostile name, three updates a stage and two evaluations. */
+/* A run with a hostile name, three updates per stage and two evaluations. */
 static char *make_run(void) {
   char *run = check_path(scratch, "<b>&\"'run"), lines[2048] = "";
   run_folder_config(run, GH_FIXTURES "/probe/tiny", "stage2-only.json");
@@ -105,12 +105,12 @@ static void with_pictures(void **state) {
   assert_int_equal(count_of(page, "<img "), 2 * 3 + 5 * (1 + 2 * 4));
   assert_non_null(strstr(page, "Nearest neighbours"));
   free(page);
-  /* What cannot be drawn is said, not hidden ... */
+  /* The page says what cannot be drawn ... */
   check_ok(compare_run(&err, "report", "--run", run, "--out", out, NULL));
   page = read_text(out);
   assert_non_null(strstr(page, "left out: images: no such"));
   free(page);
-  /* ... but what the user names must be there. */
+  /* ... but whatever the user names must exist. */
   check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--images", "/no/such/folder", NULL),
               GH_ERROR_FILE, "--images: /no/such/folder: no such file or folder");
   check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--snapshot", "stage2-00000006", NULL),
@@ -121,7 +121,7 @@ static void with_pictures(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   char *out = check_path(scratch, "none.html");
   check_fails(compare_run(&err, "report", "--run", "/no/such/run", "--out", out, NULL), GH_ERROR_FILE,
@@ -138,7 +138,7 @@ static void odd_numbers(void **state) {
   const double x[] = {1}, y[] = {0.5}, gap[] = {NAN};
   const gh_series one = {.color = "red", .x = x, .y = y, .count = 1}, none = {.color = "red"};
   const gh_series missing = {.color = "red", .x = x, .y = gap, .count = 1};
-  /* Neighbours in the last bit, on both axes; what a range overflows with. Their ticks must end, and be few. */
+  /* Values that differ in the last bit, on both axes, and ranges that overflow: their ticks must be finite and few. */
   const double last[] = {2, 2 + 0x1p-51}, huge[] = {-1e308, 1e308}, updates[] = {0x1p62, 0x1p62 + 1024},
                far[] = {0, 1e308};
   const gh_series bit = {.color = "red", .x = updates, .y = last, .count = 2};
@@ -164,7 +164,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(files_alone),
       cmocka_unit_test(with_pictures),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(odd_numbers),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

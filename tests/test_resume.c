@@ -1,6 +1,6 @@
-/* A run that dies at any operation on its files, or finds the disk full there, is resumed to the same bits as one that
- * ran through: snapshots, state, metrics. The moments are random: GH_TEST_SEED=N repeats a printed seed. Each run is a
- * process of its own, which a planted fault (support/faults.h) ends. */
+/* A run that dies at any operation on its files, or finds the disk full there, resumes to the same bits as an
+ * undisturbed run: snapshots, state, metrics. The moments are random: GH_TEST_SEED=N repeats a printed seed. Each run
+ * is its own process, which an injected fault (support/faults.h) ends. */
 #include "support/check.h"
 #include "support/faults.h"
 
@@ -18,10 +18,10 @@
 
 static gh_error err;
 static const char *precision = "precision=float32";
-static char *work; /* config.json; one folder a run, which holds run/ and what its process said */
+static char *work; /* config.json; one folder per run, with run/ and the output of its process */
 static uint64_t seed;
 
-/* Two stages of three updates, a state after every one; dropout, accumulation with a ragged last micro-batch. */
+/* Two stages of three updates, a state after each; dropout, accumulation with an incomplete last micro-batch. */
 static const char config_text[] =
     "{\"version\": 1, \"clip\": \"%1$s/probe/tiny/clip\", \"autoencoder\": \"%1$s/probe/tiny/ae.safetensors\",\n"
     " \"denoiser\": {\"double_blocks\": 1, \"single_blocks\": 1, \"hidden\": 32, \"heads\": 2, \"mlp_ratio\": 2.0,\n"
@@ -36,13 +36,13 @@ static const char config_text[] =
 /* ---- one process ---- */
 
 typedef struct ending {
-  int signal; /* that killed it, or 0 */
+  int signal; /* the signal that killed it, or 0 */
   gh_status status;
   char text[GH_ERROR_TEXT_SIZE];
   long operations; /* on the run's files */
 } ending;
 
-/* In the child: trains in work/name, leaves its ending in a file and exits. */
+/* In the child: trains in work/name, writes its result to a file and exits. */
 static void train_and_exit(const char *name, bool resume, check_fault fault, long operation) {
   gh_config config;
   gh_stage_report reports[2];
@@ -95,7 +95,7 @@ static ending train(const char *name, bool resume, check_fault fault, long opera
 
 /* ---- comparing two runs ---- */
 
-/* Cuts the timings off every line: `"ms": ...` of the metrics, what follows the bar in the log. */
+/* Removes the timings from every line: `"ms": ...` in the metrics, the text after the bar in the log. */
 static void drop_timings(char *text, const char *mark) {
   char *to = text;
   for (char *line = text, *next; *line; line = next) {
@@ -116,7 +116,7 @@ static char *content(const char *run, const char *name, size_t *size) {
     drop_timings(bytes, name[0] == 'm' ? ",\"ms\":" : " | ");
     *size = strlen(bytes);
   }
-  if (gh_starts_with(name, "tensorboard/")) memset(bytes, 0, *size); /* times and rates; events are of one size */
+  if (gh_starts_with(name, "tensorboard/")) memset(bytes, 0, *size); /* times and rates; events have a fixed size */
   free(path);
   return bytes;
 }
@@ -138,8 +138,8 @@ static bool has_temporary(const char *folder) {
   return status == 0;
 }
 
-/* Every file of `want` is in `got` with the same bytes. `got` may have one more state: a kill while an old one was
- * removed leaves the rest of it, which the next state removes. */
+/* Every file of `want` exists in `got` with the same bytes. `got` may have one more state: a kill while removing an old
+ * state leaves its rest, which the next state removes. */
 static void compare_runs(const char *want_name, const char *got_name, const char *moment) {
   gh_strings want = {0}, got = {0};
   char *a = gh_format(&err, "%s/%s/run", work, want_name), *b = gh_format(&err, "%s/%s/run", work, got_name);
@@ -170,7 +170,7 @@ static void compare_runs(const char *want_name, const char *got_name, const char
 
 /* ---- the tests ---- */
 
-static long operations; /* of the run that nothing disturbs */
+static long operations; /* of the undisturbed run */
 
 static void test_a_run_repeats_itself(void **state) {
   (void)state;
@@ -184,7 +184,7 @@ static void test_a_run_repeats_itself(void **state) {
   compare_runs("whole", "again", "the second run");
 }
 
-static void test_the_comparison_sees_a_bit(void **state) {
+static void test_the_comparison_detects_one_bit(void **state) {
   (void)state;
   char *path = gh_path_join(&err, work, "again/run/snapshots/stage1-00000003/denoiser.safetensors");
   FILE *file = fopen(path, "r+b");
@@ -239,7 +239,7 @@ static void test_killed_anywhere(void **state) {
     whole += e.operations < operations / 2;
     forget("killed");
   }
-  assert_true(whole > 1); /* the late ones did not begin from the beginning */
+  assert_true(whole > 1); /* the late ones did not start over */
 }
 
 static void test_a_full_disk_anywhere(void **state) {
@@ -251,7 +251,7 @@ static void test_a_full_disk_anywhere(void **state) {
     snprintf(moment, sizeof moment, "disk full at operation %ld of %ld", at, operations);
     ending e = train("full", false, CHECK_FAULT_FULL, at);
     if (e.signal) fail_msg("%s: signal %d", moment, e.signal);
-    if (!e.status) { /* nothing was written any more: the last operations remove old states */
+    if (!e.status) { /* nothing more was written: the last operations remove old states */
       compare_runs("whole", "full", moment);
     } else {
       assert_int_equal(e.status, GH_ERROR_FILE);
@@ -265,7 +265,7 @@ static void test_a_full_disk_anywhere(void **state) {
   }
 }
 
-/* The wish to stop is met after every update, the last of a stage too: the next stage is not begun. */
+/* A stop request takes effect after every update, even the last of a stage: the next stage does not start. */
 static void test_stopped_between_the_stages(void **state) {
   (void)state;
   static const char *const pieces[] = {"after update 1 of stage 1", "after update 2 of stage 1", "between the stages"};
@@ -282,7 +282,7 @@ static void test_stopped_between_the_stages(void **state) {
   compare_runs("whole", "stopped", "stopped after every update of stage 1");
 }
 
-/* The same in mixed precision: the state holds the float32 masters, the copies in bf16 are made again. */
+/* The same in mixed precision: the state holds the float32 masters; the bf16 copies are rebuilt. */
 static void test_mixed_precision(void **state) {
   (void)state;
   precision = "precision=bf16";
@@ -295,7 +295,7 @@ static void test_mixed_precision(void **state) {
   for (int stage = 1; stage <= 2; stage++) {
     long at = all * (2 * stage - 1) / 4;
     assert_int_equal(train("mixed-killed", false, CHECK_FAULT_KILL, at).signal, SIGKILL);
-    precision = "precision=float32"; /* is part of what a run is */
+    precision = "precision=float32"; /* is part of a run's identity */
     e = train("mixed-killed", true, CHECK_FAULT_NONE, 0);
     assert_int_equal(e.status, GH_ERROR_CONFIG);
     if (!strstr(e.text, "precision")) fail_msg("%s", e.text);
@@ -308,7 +308,7 @@ static void test_mixed_precision(void **state) {
   precision = "precision=float32";
 }
 
-/* An output that is a model's folder is refused, and the model's configuration is still there. */
+/* An output that is a model folder is rejected, and the model's configuration is kept. */
 static void test_a_model_is_not_overwritten(void **state) {
   (void)state;
   static const char model[] = "{\"model_type\": \"clip\"}\n";
@@ -355,7 +355,7 @@ static int end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_run_repeats_itself),
-      cmocka_unit_test(test_the_comparison_sees_a_bit),
+      cmocka_unit_test(test_the_comparison_detects_one_bit),
       cmocka_unit_test(test_killed_anywhere),
       cmocka_unit_test(test_a_full_disk_anywhere),
       cmocka_unit_test(test_stopped_between_the_stages),

@@ -1,4 +1,4 @@
-/* Safetensors: the official package's file, hostile files, sharded sets, and what we write. */
+/* Safetensors: the official package's file, hostile files, sharded sets, and our own output. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -81,7 +81,7 @@ static void test_expect(void **state) {
   check_fails(gh_safetensors_expect(&err, file, "scaler", 0, NULL, &t), GH_ERROR_FORMAT,
               "no tensor \"scaler\" (the nearest is \"scalar\")");
   check_fails(gh_safetensors_expect(&err, file, "vision_model.weight", 0, NULL, &t), GH_ERROR_FORMAT, "among its 11");
-  check_fails(gh_safetensors_load_f32(&err, file, "f32", 2, any, x), GH_ERROR_ARGUMENT, "must be known");
+  check_fails(gh_safetensors_load_f32(&err, file, "f32", 2, any, x), GH_ERROR_ARGUMENT, "an unknown size");
   t = gh_safetensors_find(file, "f32");
   check_fails(gh_st_read_f32(&err, t, 4, 3, x), GH_ERROR_ARGUMENT, "elements 4 + 3 of 6");
   check_fails(gh_st_read_f32(&err, t, -1, 3, x), GH_ERROR_ARGUMENT, "elements -1");
@@ -93,7 +93,7 @@ static void test_expect(void **state) {
 
 /* ---- hostile files ---- */
 
-/* A file of this header text, its length in front, and data_bytes zeros. */
+/* Writes a file: the header's length, this header text, and data_bytes zeros. */
 static char *make_file(const char *folder, const char *name, const char *header, size_t data_bytes) {
   char bytes[4096] = {0}, *path = check_path(folder, name);
   size_t length = strlen(header);
@@ -132,7 +132,8 @@ static void test_hostile_headers(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8, "[-8, 0] are outside the 8 bytes"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8, "[8, 0] are outside"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7, "outside the 7 bytes of data (truncated"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[18446744073709551608,0]}}", 8, "beyond the integers"},
+      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[18446744073709551608,0]}}", 8,
+       "exceeds the largest exact integer"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,9007199254740991]}}", 8, "outside the 8 bytes"},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
        "8 bytes of data, but F32 of shape 3 takes 12"},
@@ -166,7 +167,7 @@ static void test_hostile_lengths(void **state) {
       {{0}, 0, GH_ERROR_FORMAT, "0 bytes are too short"},
       {{2, 0, 0, 0, 0, 0, 0}, 7, GH_ERROR_FORMAT, "7 bytes are too short"},
       {{5, 0, 0, 0, 0, 0, 0, 0, '{', '}'}, 10, GH_ERROR_FORMAT, "header of 5 bytes is longer than the file (10 bytes"},
-      {{0, 0, 0, 6, 0, 0, 0, 0, '{', '}'}, 10, GH_ERROR_FORMAT, "at most 100000000 are allowed"},
+      {{0, 0, 0, 6, 0, 0, 0, 0, '{', '}'}, 10, GH_ERROR_FORMAT, "exceeds the limit of 100000000"},
       {{255, 255, 255, 255, 255, 255, 255, 255, '{', '}'}, 10, GH_ERROR_FORMAT, "header of 18446744073709551615 bytes"},
       {{2, 0, 0, 0, 0, 0, 0, 0, '{', '}'}, 10, GH_OK, ""},
   };
@@ -184,7 +185,7 @@ static void test_hostile_lengths(void **state) {
   check_fails(gh_safetensors_open(&err, &file, "/nonexistent/a.safetensors"), GH_ERROR_FILE, "/nonexistent/a.saf");
   check_fails(gh_safetensors_open(&err, &file, "/dev/null"), GH_ERROR_FILE, "/dev/null: not a regular file");
   char *pipe_path = check_path(folder, "pipe.safetensors");
-  assert_int_equal(mkfifo(pipe_path, 0600), 0); /* nobody will ever write to it */
+  assert_int_equal(mkfifo(pipe_path, 0600), 0); /* nothing ever writes to it */
   check_fails(gh_safetensors_open(&err, &file, pipe_path), GH_ERROR_FILE, "not a regular file");
   free(pipe_path);
   free(path);
@@ -239,7 +240,7 @@ static void test_sharded(void **state) {
   check_failure(status, &err, GH_ERROR_FILE, "9.safetensors: No such file", __FILE__, __LINE__);
   free(make_file(folder, "3.safetensors", TENSOR("a"), 4));
   open_index(&err, &status, folder, "{\"weight_map\":{\"a\":\"1.safetensors\",\"x\":\"3.safetensors\"}}");
-  check_failure(status, &err, GH_ERROR_FORMAT, "tensor \"a\" is in ", __FILE__, __LINE__);
+  check_failure(status, &err, GH_ERROR_FORMAT, "tensor \"a\" is both in ", __FILE__, __LINE__);
   check_folder_done(folder);
 }
 
@@ -340,7 +341,7 @@ static void test_write_misuse(void **state) {
   check_fails(gh_safetensors_writer_write(&err, writer, "a", x, 12), GH_ERROR_ARGUMENT, "more bytes than its shape");
   check_ok(gh_safetensors_writer_write(&err, writer, "a", x, 8));
   check_fails(gh_safetensors_writer_write_f32(&err, writer, "b", x, 2), GH_ERROR_ARGUMENT, "declared U8");
-  check_fails(gh_safetensors_writer_finish(&err, writer), GH_ERROR_ARGUMENT, "\"b\" was not written in full");
+  check_fails(gh_safetensors_writer_finish(&err, writer), GH_ERROR_ARGUMENT, "\"b\" was not written completely");
   assert_false(gh_path_exists(path)); /* nothing before finish */
   gh_safetensors_writer_free(writer);
   check_fails(gh_safetensors_open(&err, &(gh_safetensors *){NULL}, folder), GH_ERROR_FILE, "no .safetensors file");
@@ -410,7 +411,7 @@ static void test_sharded_allocation_failures(void **state) {
   check_folder_done(folder);
 }
 
-/* Mutated files: refused in one line that names the file, or every byte of every tensor can be read. */
+/* Mutated files: rejected in one line that names the file, or every byte of every tensor is readable. */
 static void test_mutations(void **state) {
   (void)state;
   char *folder = check_folder(), *path = check_path(folder, "x.safetensors"), *original;

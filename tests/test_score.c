@@ -1,5 +1,5 @@
-/* The evaluations' arithmetic against PyTorch's and numpy's (reference/make_eval.py), ties and odd sizes included;
- * lists and folders that are wrong, each in one line. */
+/* The evaluations' arithmetic against PyTorch's and numpy's (reference/make_eval.py), including ties and odd sizes;
+ * wrong lists and folders, each with a one-line error. */
 #include "support/compare.h"
 
 #include "base/file.h"
@@ -72,7 +72,7 @@ static void mmvp(void **state) {
   }
   assert_int_equal(score.all.hits, all);
   assert_true(fabs(score.average - (double)compare_number(file, "mmvp.average")) <= 1e-6);
-  /* Fewer pairs than the benchmark's: the average is of the patterns there are. */
+  /* Fewer pairs than in the benchmark: the average is over the existing patterns. */
   check_ok(gh_mmvp_evaluate(&err, &score, results, images, texts, ids, 20, n / count, 100));
   assert_int_equal(score.patterns[1].total, 5);
   assert_int_equal(score.patterns[2].total, 0);
@@ -138,7 +138,7 @@ static void retrieval(void **state) {
     assert_true(score.image_at[k].low < score.image_at[k].value && score.image_at[k].value < score.image_at[k].high);
   }
   check_ok(gh_retrieval_evaluate(&err, &again, NULL, NULL, images, n, captions, owner, m, width, 1));
-  assert_memory_equal(&score, &again, sizeof score); /* the bootstrap is a function of its seed */
+  assert_memory_equal(&score, &again, sizeof score); /* the bootstrap depends only on its seed */
   owner[0] = owner[1] = owner[2];
   for (int64_t i = 0; i < m; i++) owner[i] = 0;
   check_fails(gh_retrieval_evaluate(&err, &again, NULL, NULL, images, n, captions, owner, m, width, 1),
@@ -156,7 +156,7 @@ static void neighbours(void **state) {
   int64_t out[20];
   double near[20];
   check_ok(gh_neighbours(&err, out, near, rows, 5, 2, 4));
-  assert_int_equal(out[0], 2); /* rows 2 and 3 point the same way, or nearly so in float32 */
+  assert_int_equal(out[0], 2); /* rows 2 and 3 have (nearly, in float32) the same direction */
   assert_int_equal(out[1], 3);
   assert_int_equal(out[2], 1);
   assert_int_equal(out[3], 4);
@@ -168,7 +168,7 @@ static void neighbours(void **state) {
     }
 }
 
-/* Sizes about the panels' and the batches', against the plain sum in the same order: the same bits. */
+/* Sizes around those of panels and batches: the same bits as a plain sum in the same order. */
 typedef struct gh_seen {
   const double *a, *b;
   int64_t m, width;
@@ -230,7 +230,7 @@ static void csv(void **state) {
   check_fails(gh_csv_parse(&err, &csv, "x", "\xff", 1, ','), GH_ERROR_FORMAT, "not UTF-8");
 }
 
-/* A file of that text below the scratch folder; its own folder is made. */
+/* Writes a file with that text below the scratch folder, creating its folder. */
 static void put(const char *name, const char *text) {
   gh_error err = {0};
   char *path = check_path(folder, name), *parent = gh_path_folder(&err, path);
@@ -247,11 +247,11 @@ static void mmvp_folder(void **state) {
   char *here = check_path(folder, "mmvp");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no such folder");
   put("mmvp/MLLM_VLM Images/Camera/1.jpg", "x");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "there is no Questions.csv");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no Questions.csv");
   put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "1 questions, an odd number");
   put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n2,Other,c\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "an image that is missing: ");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "a listed image is missing: ");
   put("mmvp/MLLM_VLM Images/Camera/2.jpg", "x"); /* the first row's type names the folder of both */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.pairs, 1);
@@ -259,18 +259,18 @@ static void mmvp_folder(void **state) {
   assert_true(gh_ends_with(d.images.items[1], "MLLM_VLM Images/Camera/2.jpg"));
   assert_int_equal(d.ids[1], 2);
   gh_mmvp_free(&d);
-  put("mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no head, the even one first */
+  put("mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no header, the even id first */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.ids[0], 2);
   gh_mmvp_free(&d);
   put("mmvp/Questions.csv", "1,Camera,c\n3,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "one is to be odd");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "exactly one must be odd");
   put("mmvp/Questions.csv", "1,../x,c\n2,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "names no folder");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "is not a folder");
   put("mmvp/Questions.csv", "1,Camera\n2,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 1: 2 fields");
   put("mmvp/Questions.csv", "1,Camera,a\nx,Camera,a\n");
-  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 2: \"x\" is no id");
+  check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 2: \"x\" is not an id");
   free(here);
 }
 
@@ -299,7 +299,7 @@ static void zeroshot_folder(void **state) {
   assert_string_equal(d.prompts.items[3], "the hound");
   gh_zeroshot_free(&d);
   put("zs/classes.tsv", "dog\thound\n");
-  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "what to call the class cat");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "no text for the class cat");
   put("zs/classes.tsv", "dog\thound\ncat\ttom\n");
   put("zs/templates.txt", "a photo\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 1: a template needs {}");
@@ -307,7 +307,7 @@ static void zeroshot_folder(void **state) {
   put("zs/labels.tsv", "dog/b.JPG\tdog\ncat/none.png\tcat\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FILE, "missing: ");
   put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\nzs\n");
-  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 3: expected an image's name and its class");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 3: expected an image name and a class");
   put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\n");
   o.labels = labels;
   check_ok(gh_zeroshot_read(&err, &d, &o));
@@ -333,7 +333,7 @@ static void retrieval_folder(void **state) {
   assert_int_equal(d.owner[2], 1);
   gh_retrieval_free(&d);
   put("rt/captions.json", "[{\"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "entry 1: captions with no image");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "entry 1: captions without an image");
   put("rt/captions.json",
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"c.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FILE, "c.jpg");
@@ -345,7 +345,7 @@ static void retrieval_folder(void **state) {
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"a.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "listed twice");
   put("rt/captions.json", "[{\"image\": \"../a.jpg\", \"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "leaves the folder");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "is outside the folder");
   put("rt/captions.json", "{}");
   check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "expected a list");
   free(here);

@@ -1,4 +1,4 @@
-/* What is in large shards is kept in the user's cache: used, refused when it is damaged or the shard changed. */
+/* The index of a large shard is kept in the user's cache: used, but rejected if damaged or if the shard changed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static void write_shard(const char *first_name) {
   }
   tar_text(&tar, '0', "a.webp", "no");
   tar_text(&tar, '2', "b.jpg", "");
-  check_write(shard, tar.bytes, tar.size); /* and no end mark: a third note */
+  check_write(shard, tar.bytes, tar.size); /* no end mark: a third note */
   tar_free(&tar);
 }
 
@@ -71,7 +71,7 @@ static char *entry_name(void) {
   return name;
 }
 
-static void test_the_second_look_is_at_the_cache(void **state) {
+static void test_the_second_open_uses_the_cache(void **state) {
   (void)state;
   char *linked = check_path(folder, "linked.tar");
   gh_source *walked = open_shard(shard);
@@ -88,7 +88,7 @@ static void test_the_second_look_is_at_the_cache(void **state) {
   gh_source_free(kept);
   gh_source_free(link);
 
-  assert_true(gh_cache_load(name, &bytes, &size)); /* that it is used shows in what it says */
+  assert_true(gh_cache_load(name, &bytes, &size)); /* its text shows that it is used */
   char *at = memmem(bytes, size, "000777.jpg", 10);
   assert_non_null(at);
   memcpy(at, "CHANGED", 7);
@@ -106,7 +106,7 @@ static void test_a_shard_that_changed_is_walked_again(void **state) {
   struct stat before, after;
   gh_source_free(open_shard(shard));
   assert_int_equal(stat(shard, &before), 0);
-  do { /* of the same size, and not within one tick of the file system's clock */
+  do { /* same size, different tick of the file system's clock */
     write_shard("000000.PNG");
     assert_int_equal(stat(shard, &after), 0);
   } while (!memcmp(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim));
@@ -116,7 +116,7 @@ static void test_a_shard_that_changed_is_walked_again(void **state) {
   gh_source_free(source);
 }
 
-/* Whatever stands in the cache, a source is the shard's or at least lies inside it. */
+/* Whatever the cache contains, a source's entries are the shard's, or at least lie inside it. */
 static void test_damaged_entries_are_not_used(void **state) {
   (void)state;
   gh_source *source = open_shard(shard);
@@ -135,7 +135,7 @@ static void test_damaged_entries_are_not_used(void **state) {
   free(name);
 }
 
-static void test_unpacking_takes_nothing_on_trust(void **state) {
+static void test_unpacking_trusts_nothing(void **state) {
   (void)state;
   gh_index index = {0}, out;
   char name[32], *bytes;
@@ -151,7 +151,7 @@ static void test_unpacking_takes_nothing_on_trust(void **state) {
   assert_string_equal(gh_index_name(&out, 39), "39.jpg");
   assert_string_equal(out.notes.items[3], "/30.jpg: for a reason");
   gh_index_free(&out);
-  assert_false(gh_index_unpack(&out, bytes, size, 39899)); /* the last image would end behind the shard */
+  assert_false(gh_index_unpack(&out, bytes, size, 39899)); /* the last image would end past the shard */
   assert_true(gh_index_unpack(&out, bytes, size, 39900));
   gh_index_free(&out);
 
@@ -193,17 +193,17 @@ static void test_small_shards_are_not_kept(void **state) {
   check_ok(gh_source_open(&err, &source, path));
   gh_source_free(source);
   free(name);
-  free(entry_name()); /* still the one */
+  free(entry_name()); /* still a single entry */
   tar_free(&tar);
   free(path);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_second_look_is_at_the_cache),
+      cmocka_unit_test(test_the_second_open_uses_the_cache),
       cmocka_unit_test(test_a_shard_that_changed_is_walked_again),
       cmocka_unit_test(test_damaged_entries_are_not_used),
-      cmocka_unit_test(test_unpacking_takes_nothing_on_trust),
+      cmocka_unit_test(test_unpacking_trusts_nothing),
       cmocka_unit_test(test_small_shards_are_not_kept),
   };
   return cmocka_run_group_tests(tests, start, end);

@@ -1,4 +1,4 @@
-/* Shards as sources: what is indexed, what is left out, and that the loader shows the same crops as from a folder. */
+/* Shards as sources: the indexed and the omitted members, and that the loader shows the same crops as from a folder. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ enum { S = 8, FLOATS = 3 * S * S, IMAGES = 12 };
 
 static gh_error err;
 static char *folder;
-static tar_bytes pictures[IMAGES]; /* PNG files, each of its own size and red */
+static tar_bytes pictures[IMAGES]; /* PNG files, each with its own size and shade of red */
 
 static char *in_folder(const char *name) { return check_path(folder, name); }
 
@@ -30,7 +30,7 @@ static void write_tar(const char *name, tar_bytes *tar) {
   free(path);
 }
 
-/* A shard as img2dataset writes it, of pictures [from, to). */
+/* Writes a shard as img2dataset does, with pictures [from, to). */
 static void write_shard(const char *name, int from, int to) {
   tar_bytes tar = {0};
   char member[32];
@@ -50,7 +50,7 @@ static int make_files(void **state) {
   (void)state;
   folder = check_folder();
   gh_log_set_level(GH_LOG_QUIET);
-  static const char *const caches[] = {"GH_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}; /* test_shard_cache.c has one */
+  static const char *const caches[] = {"GH_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}; /* no cache: see test_shard_cache.c */
   for (size_t i = 0; i < GH_COUNT(caches); i++) unsetenv(caches[i]);
   char *photos = in_folder("photos");
   check_ok(gh_folder_make(&err, photos));
@@ -118,7 +118,7 @@ static void test_a_pattern_is_the_folder_it_was_made_from(void **state) {
   gh_source_free(many);
 }
 
-static void test_members_are_sorted_and_hidden_ones_left(void **state) {
+static void test_members_are_sorted_and_hidden_ones_left_out(void **state) {
   (void)state;
   static const char *const order[] = {"Z.PNG", "a.png", "sub-1.png", "sub/x.jpeg"};
   static const char *const members[] = {"sub/x.jpeg", "./sub-1.png", "._a.png", "sub/.b.png", "Z.PNG", "a.png", ".png"};
@@ -143,12 +143,12 @@ static void test_members_are_sorted_and_hidden_ones_left(void **state) {
 static void check_notes(const gh_source *source, const char *const *want, size_t count) {
   const gh_strings *notes = gh_source_notes(source);
   for (size_t i = 0; i < GH_MIN(notes->count, count); i++)
-    if (!strstr(notes->items[i], want[i])) fail_msg("note %zu: \"%s\", not \"%s\"", i, notes->items[i], want[i]);
+    if (!strstr(notes->items[i], want[i])) fail_msg("note %zu: \"%s\", expected \"%s\"", i, notes->items[i], want[i]);
   assert_int_equal(notes->count, count);
   assert_int_equal(gh_source_left_out(source), count);
 }
 
-static void test_what_cannot_be_used_is_counted_and_named(void **state) {
+static void test_unusable_members_are_counted_and_named(void **state) {
   (void)state;
   tar_bytes tar = {0};
   tar_file(&tar, "good.png", pictures[0].bytes, pictures[0].size);
@@ -160,7 +160,7 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
   tar_header(&tar, '2', "link.png", 0);
   tar_header(&tar, '1', "hard.jpg", 0);
   tar_header(&tar, '5', "folder.jpg/", 0);
-  tar_header(&tar, '5', "photos/", 0); /* what tar writes for every folder */
+  tar_header(&tar, '5', "photos/", 0); /* tar writes this for every folder */
   tar_text(&tar, 'S', "sparse.jpeg", "x");
   tar_text(&tar, '0', "picture.webp", "RIFF");
   tar_text(&tar, '0', "picture.AVIF", "x");
@@ -170,19 +170,19 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
   tar_file(&tar, "good2.png", pictures[1].bytes, pictures[1].size);
   tar_header(&tar, '0', "gone.png", 100);
   write_tar("hostile.tar", &tar);
-  static const char *const want[] = {"hostile.tar/../up.png: a name that leaves its folder",
-                                     "hostile.tar/a/../../up.png: a name that leaves",
-                                     "hostile.tar//etc/absolute.png: a name that leaves",
-                                     "hostile.tar/a\\b.png: a name that leaves",
+  static const char *const want[] = {"hostile.tar/../up.png: a name outside its folder",
+                                     "hostile.tar/a/../../up.png: a name outside",
+                                     "hostile.tar//etc/absolute.png: a name outside",
+                                     "hostile.tar/a\\b.png: a name outside",
                                      "hostile.tar/link.png: a symbolic link",
                                      "hostile.tar/hard.jpg: a hard link",
                                      "hostile.tar/folder.jpg: a folder",
                                      "hostile.tar/sparse.jpeg: a sparse file",
                                      "hostile.tar/picture.webp: images of this format are not supported",
                                      "hostile.tar/picture.AVIF: images of this format",
-                                     "hostile.tar/cut-off-name: its extended header is not usable",
+                                     "hostile.tar/cut-off-name: its extended header is unusable",
                                      "hostile.tar: broken at byte ",
-                                     "hostile.tar/good.png: a second member of this name"};
+                                     "hostile.tar/good.png: a duplicate name"};
   gh_source *source = open_source("hostile.tar");
   check_notes(source, want, GH_COUNT(want));
   assert_non_null(strstr(gh_source_notes(source)->items[11], "(cut off inside the member gone.png)"));
@@ -191,8 +191,8 @@ static void test_what_cannot_be_used_is_counted_and_named(void **state) {
   gh_source_free(source);
 }
 
-/* A file with a hole, so that it takes no room: 3 GiB of a picture, and one behind it. */
-static void test_a_huge_member_costs_itself_only(void **state) {
+/* A sparse file, which takes no space: an image of 3 GiB, and another after it. */
+static void test_a_huge_member_only_skips_itself(void **state) {
   (void)state;
   const uint64_t huge = UINT64_C(3) << 30;
   char *path = in_folder("huge.tar");
@@ -207,7 +207,7 @@ static void test_a_huge_member_costs_itself_only(void **state) {
   assert_int_equal(pwrite(fd, rest.bytes, rest.size, (off_t)(tar.size + huge)), rest.size);
   close(fd);
   gh_source *source = open_source("huge.tar");
-  static const char *const want[] = {"huge.tar/huge.png: 3221225472 bytes are more than"};
+  static const char *const want[] = {"huge.tar/huge.png: 3221225472 bytes exceed"};
   check_notes(source, want, 1);
   assert_int_equal(gh_source_count(source), 2);
   char *bytes;
@@ -221,7 +221,7 @@ static void test_a_huge_member_costs_itself_only(void **state) {
   free(path);
 }
 
-/* One shard of many may be nothing but damage; the others are used. */
+/* One shard of many may be completely damaged; the others are used. */
 static void test_a_broken_shard_among_whole_ones(void **state) {
   (void)state;
   char *path = in_folder("b-1.tar");
@@ -240,7 +240,7 @@ static void test_a_broken_shard_among_whole_ones(void **state) {
   free(path);
 }
 
-static void test_notes_end_somewhere(void **state) {
+static void test_notes_are_limited(void **state) {
   (void)state;
   tar_bytes tar = {0};
   for (int i = 0; i < 3 * GH_INDEX_NOTES; i++) tar_text(&tar, '0', "x.webp", "");
@@ -274,7 +274,7 @@ static void test_formats_in_a_folder_are_counted_too(void **state) {
   free(sub);
 }
 
-static void test_sources_that_are_refused(void **state) {
+static void test_rejected_sources(void **state) {
   (void)state;
   static const struct {
     const char *name, *content; /* NULL: not written */
@@ -286,7 +286,7 @@ static void test_sources_that_are_refused(void **state) {
       {"s-{00008,x}.tar", NULL, GH_ERROR_FILE, "s-x.tar: no such file: shard 2 of the 2 of"},
       {"s-{0..999999999}.tar", NULL, GH_ERROR_CONFIG, "more than 1000000 paths"},
       {"s-{00008..00013.tar", NULL, GH_ERROR_CONFIG, "a { without its }"},
-      {"{photos,photos}", NULL, GH_ERROR_CONFIG, "a pattern names .tar shards, and "},
+      {"{photos,photos}", NULL, GH_ERROR_CONFIG, "a pattern must name .tar shards; "},
       {"none.tar", "", GH_ERROR_FILE, "no image (*.png, *.jpg, *.jpeg) in it; "},
       {"zipped.tar", "\x1f\x8b\x08 and so on", GH_ERROR_UNSUPPORTED, "compressed with gzip"},
       {"zipped.tar.gz", "\x1f\x8b\x08 and so on", GH_ERROR_UNSUPPORTED, "compressed with gzip"},
@@ -302,13 +302,13 @@ static void test_sources_that_are_refused(void **state) {
   }
 }
 
-static void test_a_folder_of_shards_says_how_to_name_them(void **state) {
+static void test_a_folder_of_shards_gives_a_hint(void **state) {
   (void)state;
   char *sub = in_folder("only-shards"), *path = in_folder("only-shards/00000.tar");
   gh_source *source;
   check_ok(gh_folder_make(&err, sub));
   check_write(path, "x", 1);
-  check_fails(gh_source_open(&err, &source, sub), GH_ERROR_FILE, "name its shards like this");
+  check_fails(gh_source_open(&err, &source, sub), GH_ERROR_FILE, "to use its shards, write");
   free(path);
   free(sub);
 }
@@ -406,7 +406,7 @@ static void add_bombs(tar_bytes *tar) {
   tar_file(tar, "bomb.jpg", jpeg, sizeof jpeg - 1);
 }
 
-static void test_hostile_images_cost_a_named_skip(void **state) {
+static void test_hostile_images_are_skipped_and_named(void **state) {
   (void)state;
   enum { TOTAL = 20 };
   float want[TOTAL * FLOATS], got[TOTAL * FLOATS];
@@ -433,7 +433,7 @@ static void test_hostile_images_cost_a_named_skip(void **state) {
     gh_strings_free(&broken);
     gh_loader_free(loader);
   }
-  gh_source *source = open_source("bombs.tar"); /* the size is the reason, not damage */
+  gh_source *source = open_source("bombs.tar"); /* rejected for its size, not for damage */
   for (size_t i = 0; i < 2; i++) {
     char *bytes;
     size_t size;
@@ -445,7 +445,7 @@ static void test_hostile_images_cost_a_named_skip(void **state) {
   gh_source_free(source);
 }
 
-/* Damaged shards end in samples or in one clear error, whatever the damage. */
+/* Damaged shards give samples or one clear error, whatever the damage. */
 static void test_mutated_shards(void **state) {
   (void)state;
   char *whole = in_folder("all.tar"), *path = in_folder("mutated.tar"), *bytes;
@@ -487,18 +487,18 @@ static void test_mutated_shards(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_pattern_is_the_folder_it_was_made_from),
-      cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left),
-      cmocka_unit_test(test_what_cannot_be_used_is_counted_and_named),
-      cmocka_unit_test(test_a_huge_member_costs_itself_only),
+      cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left_out),
+      cmocka_unit_test(test_unusable_members_are_counted_and_named),
+      cmocka_unit_test(test_a_huge_member_only_skips_itself),
       cmocka_unit_test(test_a_broken_shard_among_whole_ones),
-      cmocka_unit_test(test_notes_end_somewhere),
+      cmocka_unit_test(test_notes_are_limited),
       cmocka_unit_test(test_formats_in_a_folder_are_counted_too),
-      cmocka_unit_test(test_sources_that_are_refused),
-      cmocka_unit_test(test_a_folder_of_shards_says_how_to_name_them),
+      cmocka_unit_test(test_rejected_sources),
+      cmocka_unit_test(test_a_folder_of_shards_gives_a_hint),
       cmocka_unit_test(test_a_shard_that_changes_is_noticed),
       cmocka_unit_test(test_memory_may_run_out),
       cmocka_unit_test(test_shards_give_a_folders_crops),
-      cmocka_unit_test(test_hostile_images_cost_a_named_skip),
+      cmocka_unit_test(test_hostile_images_are_skipped_and_named),
       cmocka_unit_test(test_mutated_shards),
   };
   return cmocka_run_group_tests(tests, make_files, remove_files);

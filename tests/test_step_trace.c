@@ -1,5 +1,5 @@
-/* What an update asks of the device, counted through the training loop itself: launches, the sends of images and step
- * block, and one read - the loss. Nothing is allocated, bound, compiled, written or waited for. */
+/* An update's requests to the device, counted through the training loop itself: launches, the sends of images and step
+ * block, and one read, the loss. Nothing is allocated, bound, compiled, written or waited for. */
 #include "support/check.h"
 #include "support/run_folder.h"
 
@@ -72,7 +72,7 @@ static void trace_stage(int stage) {
   open_loop(&t, stage, folder);
   gh_device *d = t.loop.device;
   int micro_batches = BATCH / MICRO;
-  /* A device that captures enqueues each graph's launches once, and then the graph as one. */
+  /* A device with capture enqueues each graph's launches once, and then the graph as one command. */
   const bool captures = d->backend->capture_begin != NULL;
   const int64_t single =
       micro_batches * gh_graph_launch_count(t.loop.step.graph) + gh_graph_launch_count(t.loop.update.graph);
@@ -86,7 +86,7 @@ static void trace_stage(int stage) {
     assert_true(result.loss > 0);
     const gh_counters *now = &d->counters;
     assert_int_equal(now->launches - before.launches, !captures ? single : update ? micro_batches + 1 : first);
-    /* the first micro-batch of each comes with the update before it */
+    /* the first micro-batch of each is sent during the previous update */
     const int ahead = (update < UPDATES) - (update > 0);
     assert_int_equal(now->sends - before.sends, 2 * (micro_batches + ahead));
     assert_int_equal(now->reads - before.reads, 1);
@@ -110,7 +110,7 @@ static void test_stage2(void **state) {
   trace_stage(2);
 }
 
-/* The counters count: what set-up did is in them. */
+/* The counters count: they include the set-up. */
 static void test_counters_move(void **state) {
   (void)state;
   const char *id = getenv("GH_TEST_DEVICE");
@@ -176,7 +176,7 @@ static void test_sends(void **state) {
   free(words);
 }
 
-/* Staging memory made ahead: so many sends find theirs though nothing of them has arrived; no more than the bound. */
+/* Reserved staging memory: that many sends find room before any has arrived, but no more than the bound. */
 static void test_reserved_sends(void **state) {
   (void)state;
   enum { SENDS = 7, WORDS = 1000, LARGE = 64 << 20 };
@@ -190,7 +190,7 @@ static void test_reserved_sends(void **state) {
   check_ok(backend->reserve_sends(&err, d, sizeof words, SENDS));
   const gh_counters before = d->counters;
   assert_int_equal(before.allocations, 1 + SENDS);
-  check_ok(backend->reserve_sends(&err, d, sizeof words - 4, SENDS)); /* the same pieces */
+  check_ok(backend->reserve_sends(&err, d, sizeof words - 4, SENDS)); /* the same blocks */
   for (int i = 0; i < SENDS; i++) check_ok(backend->send(&err, d, buffer, 0, words, sizeof words));
   assert_int_equal(d->counters.allocations, before.allocations);
   assert_int_equal(d->counters.waits, before.waits);
@@ -201,7 +201,7 @@ static void test_reserved_sends(void **state) {
   gh_device_close(d);
 }
 
-/* The benchmark's own step: everything it promises is there, and its phases are the model's. */
+/* The benchmark's step: every promised field exists, and its phases are the model's. */
 static void test_bench(void **state) {
   (void)state;
   static const char *const phases[] = {"encoder", "autoencoder", "denoiser", "backward", "update"};
@@ -241,7 +241,7 @@ static void test_bench(void **state) {
     launches += r.rows[i].count;
   }
   assert_true(fabs(of_rows - flops) <= 1e-9 * flops);
-  assert_true(flops > 0.9 * r.flops && flops <= r.flops * (1 + 1e-9)); /* elementwise ops count none of their own */
+  assert_true(flops > 0.9 * r.flops && flops <= r.flops * (1 + 1e-9)); /* elementwise ops do not count flops */
   assert_int_equal(d->backend->capture_begin ? 2 * 2 : 2 * launches, r.counters.launches);
   gh_bench_free(&r);
   gh_device_close(d);

@@ -1,4 +1,4 @@
-/* The configurations and sweep files under configs/: each parses, and says what its table says. */
+/* The configurations and sweep files under configs/: each parses and matches its table. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -14,7 +14,7 @@
 
 static gh_error err;
 
-/* False where the configuration names a denoiser that is not supported yet. */
+/* False if the configuration names a denoiser that is not supported yet. */
 static bool read_config(gh_config *c, const char *name, const char *overrides) {
   gh_strings sets = {0};
   char path[256], text[512], *rest = text;
@@ -23,8 +23,7 @@ static bool read_config(gh_config *c, const char *name, const char *overrides) {
   for (char *word; strcmp(overrides, "-") && (word = strsep(&rest, " "));) check_ok(gh_strings_add(&err, &sets, word));
   gh_status status = gh_config_read(&err, c, path, (const char *const *)sets.items, sets.count);
   gh_strings_free(&sets);
-  if (status && strstr(overrides, "discrete") &&
-      strstr(err.text, "denoiser.kind: \"discrete\" is not one"))
+  if (status && strstr(overrides, "discrete") && strstr(err.text, "denoiser.kind: \"discrete\" is not one"))
     return false;
   if (status) fail_msg("%s with %s: %s", name, overrides, err.text);
   return true;

@@ -1,4 +1,4 @@
-/* The tar walk: every dialect libarchive writes, members made by hand, cut and mutated files; brace patterns. */
+/* The tar walk: every dialect libarchive writes, handmade members, truncated and mutated files; brace patterns. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 static gh_error err;
 
-/* ---- what a walk saw ---- */
+/* ---- records of a walk ---- */
 
 enum { MOST = 64 };
 
@@ -49,7 +49,7 @@ static gh_status note(gh_error *unused, void *context, const gh_tar_member *memb
   return GH_OK;
 }
 
-/* Walks a copy of exactly this size, so that a sanitizer sees one byte too many. */
+/* Walks a copy of exactly this size, so that a sanitizer detects reading one byte too many. */
 static gh_tar_end walk(seen *s, const void *bytes, size_t size) {
   gh_tar_end end;
   char *copy = malloc(size + !size);
@@ -103,7 +103,7 @@ static void test_what_libarchive_writes(void **state) {
   const char *const names[] = {"000000001.jpg", "000000001.txt", "sub/b.PNG", "x/\xc3\xa9t\xc3\xa9.jpg", wide, deep};
   static const struct {
     const char *format;
-    size_t names; /* the first so many fit the format */
+    size_t names; /* this many fit the format */
   } formats[] = {{"v7tar", 4}, {"ustar", 5}, {"gnutar", 6}, {"pax", 6}, {"paxr", 6}};
   for (size_t f = 0; f < GH_COUNT(formats); f++) {
     tar_bytes tar = {0};
@@ -139,7 +139,7 @@ static void test_every_kind_of_member(void **state) {
   size_t prefixed = tar_header(&tar, 0, "old.jpg", 3);
   tar_patch(&tar, prefixed, 345, "some/folder", 11);
   tar_content(&tar, "old", 3);
-  tar_header(&tar, '5', "folder.jpg/", 1234); /* sizes of folders and links are no content */
+  tar_header(&tar, '5', "folder.jpg/", 1234); /* the sizes of folders and links have no content */
   tar_header(&tar, '1', "hard.jpg", 1234);
   tar_header(&tar, '2', "link.jpg", 0);
   tar_header(&tar, '3', "device.jpg", 0);
@@ -172,11 +172,11 @@ static void test_every_kind_of_member(void **state) {
       {"link.jpg", "", "a symbolic link"},
       {"device.jpg", "", "a device"},
       {"pipe.jpg", "", "a pipe"},
-      {"unknown.jpg", "?", "of an unknown kind"},
+      {"unknown.jpg", "?", "of an unknown type"},
       {"folder7", "", "a folder"},
       {"sparse.jpg", "holes", "a sparse file"},
       {"sparse2.jpg", "9\n", "a sparse file"},
-      {"damaged.jpg", "x", "its extended header is not usable"},
+      {"damaged.jpg", "x", "its extended header is unusable"},
       {"last.jpg", "last", NULL},
   };
   gh_tar_end end = walk(&first, tar.bytes, tar.size);
@@ -241,8 +241,8 @@ static void test_numbers_and_checksums(void **state) {
   tar_free(&tar);
 }
 
-/* A size or a name that says more than there is costs no memory of that size. */
-static void test_lengths_are_not_believed(void **state) {
+/* An exaggerated size or name length does not allocate that much memory. */
+static void test_lengths_are_not_trusted(void **state) {
   (void)state;
   static const char types[] = {'0', 'x', 'L', 'K', 'g', 'S', '9'};
   static const uint64_t sizes[] = {1025, UINT64_C(1) << 31, UINT64_C(1) << 40, UINT64_MAX >> 1};
@@ -258,7 +258,7 @@ static void test_lengths_are_not_believed(void **state) {
       assert_int_equal(end.offset, 1024);
       tar_free(&tar);
     }
-  const size_t large = GH_TAR_MAX_EXTENDED + 1; /* there, but more than is read */
+  const size_t large = GH_TAR_MAX_EXTENDED + 1; /* present, but larger than the limit */
   char *bytes = calloc(large, 1);
   assert_non_null(bytes);
   memset(bytes, 'n', large - 1);
@@ -326,7 +326,7 @@ static void test_pax_records(void **state) {
 
 /* ---- broken files ---- */
 
-/* Twelve members as img2dataset writes them, with an extended header of each kind in between. */
+/* Twelve members as written by img2dataset, with an extended header of each kind in between. */
 static void make_shard(tar_bytes *tar) {
   static const char pax[] = "27 mtime=1700000000.123456\n";
   char name[32], content[1600];
@@ -343,7 +343,7 @@ static void make_shard(tar_bytes *tar) {
   tar_end(tar);
 }
 
-static void test_cut_anywhere_keeps_what_is_whole(void **state) {
+static void test_truncation_keeps_whole_members(void **state) {
   (void)state;
   tar_bytes tar = {0};
   make_shard(&tar);
@@ -354,8 +354,8 @@ static void test_cut_anywhere_keeps_what_is_whole(void **state) {
     size_t whole = 0;
     while (whole < 12 && first.members[whole].offset + first.members[whole].bytes <= size) whole++;
     assert_int_equal(second.count, whole);
-    bool complete = size >= tar.size - 512; /* one zero block is taken for the end mark */
-    if (complete != !end.broken[0]) fail_msg("cut to %zu of %zu: \"%s\"", size, tar.size, end.broken);
+    bool complete = size >= tar.size - 512; /* one zero block counts as the end mark */
+    if (complete != !end.broken[0]) fail_msg("truncated to %zu of %zu: \"%s\"", size, tar.size, end.broken);
     for (size_t i = 0; i < whole; i++) {
       assert_string_equal(second.members[i].name, first.members[i].name);
       assert_true(second.members[i].offset == first.members[i].offset);
@@ -384,7 +384,7 @@ static void test_a_file_walks_like_memory(void **state) {
     assert_string_equal(got.broken, want.broken);
     for (size_t i = 0; i < GH_MIN(first.count, (size_t)MOST); i++)
       assert_true(second.members[i].offset == first.members[i].offset);
-    /* A file that became shorter since its size was asked for is a broken one. */
+    /* A file that became shorter after its size was read counts as broken. */
     second.last = 0;
     second.size = size + 4096;
     check_ok(gh_tar_walk(&err, &(gh_tar_input){.fd = fd, .size = size + 4096}, note, &second, &got));
@@ -395,22 +395,22 @@ static void test_a_file_walks_like_memory(void **state) {
   check_folder_done(folder);
 }
 
-static void test_behind_the_end_mark(void **state) {
+static void test_after_the_end_mark(void **state) {
   (void)state;
   tar_bytes tar = {0};
   tar_text(&tar, '0', "a.jpg", "x");
   tar_end(&tar);
   tar_end(&tar);
   assert_string_equal(walk(&first, tar.bytes, tar.size).broken, "");
-  tar_text(&tar, '0', "b.jpg", "x"); /* two archives, one behind the other */
+  tar_text(&tar, '0', "b.jpg", "x"); /* two archives, one after the other */
   gh_tar_end end = walk(&first, tar.bytes, tar.size);
-  assert_string_equal(end.broken, "more behind the end mark, which is not read");
+  assert_string_equal(end.broken, "data after the end mark is ignored");
   assert_int_equal(end.offset, 1024 + 2048);
   assert_int_equal(first.count, 1);
   tar_free(&tar);
 }
 
-/* Mutated files, half of them with checksums put right again so that the damage gets past them. */
+/* Mutated files, half of them with corrected checksums so that the damage passes them. */
 static void test_mutations(void **state) {
   (void)state;
   tar_bytes tar = {0};
@@ -429,7 +429,7 @@ static void test_mutations(void **state) {
     memcpy(copy, tar.bytes, tar.size);
     size_t size = tar.size;
     if (round % 4) {
-      /* Damage inside one header keeps the blocks where they are. */
+      /* Damage inside one header keeps the blocks' positions. */
       size_t at = check_random(&random) % (size / 512) * 512;
       check_mutate(copy + at + (round % 4 == 1 ? 124 : 0), round % 4 == 1 ? 36 : 512, round % 4 == 1 ? 36 : 512,
                    &random);
@@ -441,7 +441,7 @@ static void test_mutations(void **state) {
     broken += walk(&first, copy, size).broken[0] != 0;
     for (size_t i = 0; i < GH_MIN(first.count, (size_t)MOST); i++) problems += first.members[i].problem != NULL;
   }
-  assert_true(broken > 100 && broken < 4000 && problems > 100); /* the loop reaches both sides */
+  assert_true(broken > 100 && broken < 4000 && problems > 100); /* the loop covers both outcomes */
   free(copy);
   tar_free(&tar);
 }
@@ -505,28 +505,28 @@ static void test_braces(void **state) {
   }
 }
 
-static void test_braces_that_make_no_sense(void **state) {
+static void test_invalid_braces(void **state) {
   (void)state;
   static const struct {
     const char *pattern, *says;
   } cases[] = {
       {"a{0..3", "a { without its }"},
       {"a0..3}", "a } without its {"},
-      {"a{b{c,d},e}", "within braces"},
+      {"a{b{c,d},e}", "nested braces"},
       {"a{}", "empty part"},
       {"a{b}", "a range {00000..00331} or a list {a,b}"},
       {"a{b,}", "empty part"},
       {"a{,b}", "empty part"},
       {"a{b,,c}", "empty part"},
       {"a{3..1}", "ends before it begins"},
-      {"a{..}", "two whole numbers"},
-      {"a{1..}", "two whole numbers"},
-      {"a{..1}", "two whole numbers"},
-      {"a{-1..3}", "two whole numbers"},
-      {"a{a..e}", "two whole numbers"},
-      {"a{0..10..2}", "two whole numbers"},
-      {"a{0...2}", "two whole numbers"},
-      {"a{0..9999999999999999999}", "two whole numbers"},
+      {"a{..}", "must be {FIRST..LAST}, integers"},
+      {"a{1..}", "must be {FIRST..LAST}, integers"},
+      {"a{..1}", "must be {FIRST..LAST}, integers"},
+      {"a{-1..3}", "must be {FIRST..LAST}, integers"},
+      {"a{a..e}", "must be {FIRST..LAST}, integers"},
+      {"a{0..10..2}", "must be {FIRST..LAST}, integers"},
+      {"a{0...2}", "must be {FIRST..LAST}, integers"},
+      {"a{0..9999999999999999999}", "must be {FIRST..LAST}, integers"},
       {"a{0..999999999}", "more than 1000000 paths"},
       {"a{0..1000000}", "more than 1000000 paths"},
       {"a{0..999}{0..999}{0..1}", "more than 1000000 paths"},
@@ -560,16 +560,16 @@ int main(void) {
       cmocka_unit_test(test_what_libarchive_writes),
       cmocka_unit_test(test_every_kind_of_member),
       cmocka_unit_test(test_numbers_and_checksums),
-      cmocka_unit_test(test_lengths_are_not_believed),
+      cmocka_unit_test(test_lengths_are_not_trusted),
       cmocka_unit_test(test_pax_records),
-      cmocka_unit_test(test_cut_anywhere_keeps_what_is_whole),
+      cmocka_unit_test(test_truncation_keeps_whole_members),
       cmocka_unit_test(test_a_file_walks_like_memory),
-      cmocka_unit_test(test_behind_the_end_mark),
+      cmocka_unit_test(test_after_the_end_mark),
       cmocka_unit_test(test_mutations),
       cmocka_unit_test(test_memory_may_run_out),
       cmocka_unit_test(test_compression_is_named),
       cmocka_unit_test(test_braces),
-      cmocka_unit_test(test_braces_that_make_no_sense),
+      cmocka_unit_test(test_invalid_braces),
       cmocka_unit_test(test_braces_may_run_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* The cache of targets, here latents: what is read is what the autoencoder makes of the very crop the loader gives;
- * interrupted makings go on; a cache of something else is refused by name. */
+/* The cache of targets, here latents: it returns what the autoencoder computes from the exact crop of the loader;
+ * interrupted builds resume; a cache of something else gives a clear error. */
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"
@@ -18,9 +18,9 @@
 
 static gh_error err;
 
-#define SIZE   64 /* the fixture's encoder's */
+#define SIZE   64 /* of the fixture's encoder */
 #define CROPS  2
-#define IMAGES (TINY_PICTURES + 1) /* with the broken one */
+#define IMAGES (TINY_PICTURES + 1) /* including the broken one */
 #define BATCH  4
 #define ENTRY  (32 * 8 * 8)
 
@@ -48,7 +48,7 @@ static gh_target_cache_options options_of(const char *const *source) {
                                               .crops = CROPS,
                                               .workers = 1,
                                               .ahead = 4},
-                                   .shard_bytes = 3 * ENTRY * 4}; /* three entries: fourteen are five shards */
+                                   .shard_bytes = 3 * ENTRY * 4}; /* three per shard: fourteen fill five shards */
 }
 
 static gh_target_cache *open_cache(const gh_target_cache_options *options) {
@@ -130,8 +130,8 @@ static char *shard(int number) {
   return check_path(cache_folder, name);
 }
 
-/* Every file but the one given up is left alone, and that one comes back with the same bytes. */
-static void interrupted_making_goes_on(void **state) {
+/* Every file except the damaged one is kept, and that one is rebuilt with the same bytes. */
+static void interrupted_building_resumes(void **state) {
   (void)state;
   const char *source = pictures;
   const gh_target_cache_options options = options_of(&source);
@@ -166,7 +166,7 @@ static void interrupted_making_goes_on(void **state) {
   free(sixth);
 }
 
-static void another_cache_is_refused(void **state) {
+static void another_cache_is_rejected(void **state) {
   (void)state;
   const char *source = pictures;
   char *fewer = check_path(folder, "fewer"), *one = check_path(pictures, "0.png"), *copy = check_path(fewer, "0.png");
@@ -251,7 +251,7 @@ static int end(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_making_goes_on),
-      cmocka_unit_test(another_cache_is_refused), cmocka_unit_test(every_allocation_may_fail)};
+      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_building_resumes),
+      cmocka_unit_test(another_cache_is_rejected), cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -1,4 +1,4 @@
-/* Text: lines to embeddings, as transformers computes them with the folder's own tokenizer. */
+/* Text: lines to embeddings, compared with transformers using the folder's own tokenizer. */
 #include "support/compare.h"
 #include "support/scratch.h"
 
@@ -16,7 +16,7 @@
 #define TEXT   GH_FIXTURES "/text"
 #define TOWERS GH_FIXTURES "/towers"
 
-/* The lines through `model` in launches of `batch`, against the fixture. */
+/* Embeds the lines with `model` in batches of `batch` and compares with the fixture. */
 static void same_embeddings(const char *model, const char *lines_path, const char *expected, int64_t batch) {
   gh_error err = {0};
   gh_strings lines = {0};
@@ -34,7 +34,7 @@ static void same_embeddings(const char *model, const char *lines_path, const cha
   float *values = compare_load(want, t->name, NULL);
   double tolerance = 4 * (double)compare_number(want, "error.text_embeddings");
   compare_values(model, out.embeddings, values, t->elements, tolerance);
-  out.embeddings[t->elements - 1] += (float)(2 * tolerance); /* the comparison sees a difference */
+  out.embeddings[t->elements - 1] += (float)(2 * tolerance); /* the comparison detects a difference */
   assert_true(compare_distance(out.embeddings, values, t->elements) > tolerance);
   free(values);
   gh_text_encoding_free(&out);
@@ -52,7 +52,7 @@ static void clip_lines(void **state) {
 
 /* ---- both towers ---- */
 
-/* A folder whose files are copied from several. */
+/* Makes a folder with files copied from several others. */
 static char *compose(const char *name, const char *const (*files)[3], size_t n) {
   gh_error err = {0};
   char *to = check_path(scratch, name);
@@ -196,7 +196,7 @@ static void openclip_names(void **state) {
   both_towers(openclip_folder(), TOWERS "/siglip.safetensors");
 }
 
-/* The names and shapes seen are transformers', no more and no less. */
+/* The resulting names and shapes are exactly transformers'. */
 static void same_weights(const char *under_theirs, const char *under_ours) {
   gh_error err = {0};
   gh_safetensors *theirs = NULL, *ours = NULL;
@@ -253,7 +253,7 @@ static float *embed_text(const char *model, const char *adapter, int64_t *n) {
   return out;
 }
 
-/* Text layers of an adapter are computed with, as merging them into the weights does; a misnamed one is refused. */
+/* An adapter's text layers take effect, equal to merging them into the weights; a misnamed layer is rejected. */
 static void adapted_text(void **state) {
   (void)state;
   static const char config[] = "{\"r\":2,\"lora_alpha\":3}";
@@ -298,12 +298,12 @@ static void adapted_text(void **state) {
   free(merged);
 }
 
-static void configurations_that_cannot_be(void **state) {
+static void invalid_configurations(void **state) {
   (void)state;
   static const struct {
     const char *config;
     gh_status status;
-    const char *vision, *text; /* what the one and the other says; NULL: it is fine */
+    const char *vision, *text; /* the error of each; NULL: accepted */
   } table[] = {
       {"{\"model_type\":\"blip\"}", GH_ERROR_UNSUPPORTED, "model type blip", "model type blip"},
       {"{\"model_type\":\"siglip2\"}", GH_ERROR_UNSUPPORTED, "model type siglip2", "model type siglip2"},
@@ -335,7 +335,7 @@ static void configurations_that_cannot_be(void **state) {
   free(path);
 }
 
-/* What config.json leaves out, as transformers fills it in; the older objects replace the newer. */
+/* Defaults for keys missing from config.json, as in transformers; the older objects override the newer. */
 static void defaults_of_the_classes(void **state) {
   (void)state;
   static const char clip[] = "{\"text_config\":{\"hidden_size\":64,\"eos_token_id\":2},\"text_config_dict\":{"
@@ -376,7 +376,7 @@ static void pooled_token(void **state) {
   assert_int_equal(gh_text_pooled(&c, ids, 6), 4);
   c.eos = 9;
   assert_int_equal(gh_text_pooled(&c, ids, 6), 1);
-  c.eos = 7; /* not there: the first, as argmax of nothing but zeros */
+  c.eos = 7; /* absent: the first, like argmax of zeros */
   assert_int_equal(gh_text_pooled(&c, ids, 6), 0);
   c.family = &gh_siglip;
   assert_int_equal(gh_text_pooled(&c, ids, 6), 5);
@@ -398,7 +398,7 @@ static void command_line(void **state) {
   free(out);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   static const struct {
     const char *bytes;
@@ -421,7 +421,7 @@ static void refusals(void **state) {
   free(out);
 }
 
-/* Line ends and a mark that editors of other systems write. */
+/* CRLF line ends and a byte order mark, as written by other systems' editors. */
 static void lines_of_windows(void **state) {
   (void)state;
   static const char text[] = "\xEF\xBB\xBF"
@@ -448,11 +448,11 @@ int main(void) {
       cmocka_unit_test(openclip_names),
       cmocka_unit_test(names_become_ours),
       cmocka_unit_test(adapted_text),
-      cmocka_unit_test(configurations_that_cannot_be),
+      cmocka_unit_test(invalid_configurations),
       cmocka_unit_test(defaults_of_the_classes),
       cmocka_unit_test(pooled_token),
       cmocka_unit_test(command_line),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(lines_of_windows),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);

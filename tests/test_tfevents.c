@@ -1,4 +1,4 @@
-/* TensorBoard's event files: the bytes that its own writer gives (reference/make_tfevents.py). */
+/* TensorBoard's event files: byte-identical to its own writer's (reference/make_tfevents.py). */
 #include "support/check.h"
 #include "support/scratch.h"
 
@@ -37,7 +37,7 @@ static void known_bytes(void **state) {
   free(path);
 }
 
-static void refusals(void **state) {
+static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
   char *path = check_path(scratch, "events"), tag[80];
@@ -49,7 +49,7 @@ static void refusals(void **state) {
   free(path);
 }
 
-/* What a resumed run leaves: lines after its state are gone from every file, and the events are written anew. */
+/* After a resume, lines after the state are removed from every file, and the events are rewritten. */
 static void rewound(void **state) {
   (void)state;
   gh_error err = {0};
@@ -97,7 +97,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checksum),
       cmocka_unit_test(known_bytes),
-      cmocka_unit_test(refusals),
+      cmocka_unit_test(rejections),
       cmocka_unit_test(rewound),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

@@ -1,5 +1,5 @@
-/* The tokenizers: the fixture's awkward lines token for token, files that cannot be, and memory that runs out. Run with
- * arguments FOLDER TOKENS NAME, it compares the lines of TOKENS (as make_tokens.py writes them) with FOLDER's. */
+/* The tokenizers: the fixture's difficult lines token for token, invalid files, and running out of memory. With
+ * arguments FOLDER TOKENS NAME, compares the lines of TOKENS (written by make_tokens.py) with FOLDER's tokenizer. */
 #include "support/compare.h"
 #include "support/scratch.h"
 
@@ -42,7 +42,7 @@ static gh_expected load(const char *from, const char *name) {
   char *lines = check_path(from, "lines.txt"), *expected = check_path(from, "expected.safetensors");
   size_t size = 0;
   char *text = NULL;
-  check_ok(gh_file_read(&err, lines, (size_t)1 << 30, &text, &size)); /* gh_lines_read takes a "\r" from a line's end */
+  check_ok(gh_file_read(&err, lines, (size_t)1 << 30, &text, &size)); /* gh_lines_read strips a "\r" */
   for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
     *end = 0;
     check_ok(gh_strings_add(&err, &e.lines, line));
@@ -76,7 +76,7 @@ static int same(size_t line, const char *text, const int32_t *got, int64_t n, co
   return 1;
 }
 
-/* Every line by the tokenizer of `model`; padded to its greatest length, with what pads checked. */
+/* Tokenizes every line with the tokenizer of `model`, padded to its maximum length; checks the padding too. */
 static int compare_lines(const char *model, const char *from, const char *name, int64_t length) {
   gh_error err = {0};
   gh_tokenizer *t = NULL;
@@ -110,14 +110,14 @@ static void siglip_lines(void **state) {
   assert_int_equal(compare_lines(TOKENS "/siglip", TOKENS, "siglip", 0), 0);
 }
 
-/* ---- the same model in a tokenizer.json, as transformers' converters write it ---- */
+/* ---- the same model in a tokenizer.json, as written by transformers' converters ---- */
 
 static void put_text(gh_buffer_text *to, const char *text) {
   gh_error err = {0};
   check_ok(gh_text_add(&err, to, text, strlen(text)));
 }
 
-/* A piece of the file: [text, score], with what JSON escapes escaped. */
+/* A piece of the file: [text, score], escaped for JSON. */
 static void put_piece(gh_buffer_text *to, gh_proto p) {
   gh_error err = {0};
   gh_proto_field f;
@@ -199,7 +199,7 @@ static void siglip_lines_of_json(void **state) {
     const char *piece;
   } table[] = {
       {"{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "tokenizer.json: "},
-      {"{\"model\":{\"type\":\"Unigram\"}," SPLITTING "}", GH_ERROR_FORMAT, "model.vocab: no list"},
+      {"{\"model\":{\"type\":\"Unigram\"}," SPLITTING "}", GH_ERROR_FORMAT, "model.vocab: not a list"},
       {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",-1]]}," SPLITTING "}", GH_ERROR_FORMAT, "no unknown piece"},
       {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}," SPLITTING "}", GH_ERROR_FORMAT, "not pairs"},
       {"{\"model\":{\"type\":\"Unigram\",\"byte_fallback\":true}," SPLITTING "}", GH_ERROR_UNSUPPORTED,
@@ -212,7 +212,7 @@ static void siglip_lines_of_json(void **state) {
        "," SPLITTING "}",
        GH_ERROR_FORMAT, "not base64"},
       {"{\"model\":{\"type\":\"WordPiece\"}}", GH_ERROR_UNSUPPORTED,
-       "of type WordPiece that is neither CLIP's nor SigLIP's"},
+       "of type WordPiece is not supported, only CLIP's and SigLIP's"},
   };
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_tokenizer *t = NULL;
@@ -223,7 +223,7 @@ static void siglip_lines_of_json(void **state) {
   free(path);
 }
 
-/* Pieces of the user's, nothing trimmed, no table of normalisation. */
+/* User-defined pieces, no trimming, no normalisation table. */
 static void odd_lines(void **state) {
   (void)state;
   gh_error err = {0};
@@ -247,8 +247,7 @@ static void odd_lines(void **state) {
   unload(&e);
 }
 
-/* The merges' rule as it is told: by texts, one scan of the whole word for each merge. Returns how many parts are left.
- */
+/* The merge rule as documented: by texts, one scan of the whole word per merge. Returns how many parts are left. */
 static int merge_by_text(char parts[][24], int n, const gh_csv *merges) {
   for (;;) {
     size_t best = SIZE_MAX;
@@ -270,7 +269,7 @@ static int merge_by_text(char parts[][24], int n, const gh_csv *merges) {
   }
 }
 
-/* Long words of few letters, which merge at many places at once; and the longest line, one word, comes to an end. */
+/* Long words of few letters, which merge in many places at once; and the longest line, a single word, finishes. */
 static void long_words(void **state) {
   (void)state;
   enum { LETTERS = 150 };
@@ -324,7 +323,7 @@ static void long_words(void **state) {
   free(text);
 }
 
-/* The text fixture's folder has the same tokenizer in both forms, and a line that is cut. */
+/* The text fixture's folder has the same tokenizer in both forms, and a truncated line. */
 static void both_forms(void **state) {
   (void)state;
   gh_error err = {0};
@@ -356,7 +355,7 @@ static void both_forms(void **state) {
   gh_safetensors_close(want);
 }
 
-static void files_that_cannot_be(void **state) {
+static void invalid_files(void **state) {
   (void)state;
   static const struct {
     const char *name, *text;
@@ -364,12 +363,12 @@ static void files_that_cannot_be(void **state) {
     const char *piece;
   } table[] = {
       {"vocab.json", "{\"a\":0}", GH_ERROR_FILE, "no tokenizer"}, /* without merges */
-      {"merges.txt", "a b\n", GH_ERROR_FORMAT, "not of the vocabulary"},
+      {"merges.txt", "a b\n", GH_ERROR_FORMAT, "not in the vocabulary"},
       {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":2}", GH_ERROR_FORMAT, "no <|endoftext|>"},
-      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":-2}", GH_ERROR_FORMAT, "no token's number"},
-      {"vocab.json", "[]", GH_ERROR_FORMAT, "no object"},
-      {"merges.txt", "a  b\n", GH_ERROR_FORMAT, "no object"},
-      {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "no object"}, /* the pair is read */
+      {"vocab.json", "{\"a\":0,\"b\":1,\"ab\":-2}", GH_ERROR_FORMAT, "not a token id"},
+      {"vocab.json", "[]", GH_ERROR_FORMAT, "not an object"},
+      {"merges.txt", "a  b\n", GH_ERROR_FORMAT, "not an object"},
+      {"tokenizer.json", "{\"model\":{\"type\":\"Unigram\"}}", GH_ERROR_FORMAT, "not an object"}, /* reads vocab.json */
       {"spiece.model", "", GH_ERROR_FORMAT, "0 pieces"},
       {"spiece.model", "\x0a\x7f", GH_ERROR_FORMAT, "longer than its message"},
       {"spiece.model", "\x0a\x03\x0a\x01z", GH_ERROR_FORMAT, "no unknown piece"},
@@ -389,18 +388,18 @@ static void files_that_cannot_be(void **state) {
   free(broken);
 }
 
-static void settings_that_cannot_be(void **state) {
+static void invalid_settings(void **state) {
   (void)state;
   static const struct {
     const char *settings;
     gh_status status;
     const char *piece;
   } table[] = {
-      {"{\"model_max_length\":1}", GH_ERROR_FORMAT, "no length"},
+      {"{\"model_max_length\":1}", GH_ERROR_FORMAT, "is invalid"},
       {"{\"model_max_length\":\"x\"}", GH_ERROR_FORMAT, "expected a number"},
       {"{\"pad_token\":7}", GH_ERROR_FORMAT, "expected a string"},
       {"{\"pad_token\":\"\"}", GH_ERROR_FORMAT, "pad_token: empty"},
-      {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "no token's number"},
+      {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "not a token id"},
       {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"y\",\"single_word\":true}}}", GH_ERROR_UNSUPPORTED,
        "single_word"},
   };
@@ -421,9 +420,9 @@ static void settings_that_cannot_be(void **state) {
   assert_int_equal(gh_tokenizer_max_length(t), 0);
   check_ok(gh_tokenizer_encode(&err, t, "", 4, ids));
   assert_int_equal(ids[2], ids[3]);
-  assert_int_not_equal(ids[1], ids[2]); /* padded with another token than the end's */
+  assert_int_not_equal(ids[1], ids[2]); /* padded with a token other than the end mark */
   check_fails(gh_tokenizer_encode(&err, t, "\xc3", 4, ids), GH_ERROR_FORMAT, "not UTF-8");
-  check_fails(gh_tokenizer_encode(&err, t, "a", 1, ids), GH_ERROR_ARGUMENT, "no line");
+  check_fails(gh_tokenizer_encode(&err, t, "a", 1, ids), GH_ERROR_ARGUMENT, "a line needs");
   gh_tokenizer_close(t);
   free(copy);
   free(path);
@@ -443,7 +442,7 @@ static void every_allocation_may_fail(void **state) {
   static const char vocabulary[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|startoftext|>\":3,\"<|endoftext|>\":4}";
   gh_error err = {0};
   char *small = check_path(scratch, "small"), *names[2];
-  check_ok(gh_folder_make(&err, small)); /* few tokens: an allocation fails for each */
+  check_ok(gh_folder_make(&err, small)); /* few tokens: every allocation is made to fail */
   names[0] = check_path(small, "vocab.json");
   names[1] = check_path(small, "merges.txt");
   check_write(names[0], vocabulary, strlen(vocabulary));
@@ -464,15 +463,9 @@ static void given_lines(void **state) {
 
 int main(int count, char **given) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clip_lines),
-      cmocka_unit_test(siglip_lines),
-      cmocka_unit_test(siglip_lines_of_json),
-      cmocka_unit_test(odd_lines),
-      cmocka_unit_test(long_words),
-      cmocka_unit_test(both_forms),
-      cmocka_unit_test(files_that_cannot_be),
-      cmocka_unit_test(settings_that_cannot_be),
-      cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(clip_lines),    cmocka_unit_test(siglip_lines),     cmocka_unit_test(siglip_lines_of_json),
+      cmocka_unit_test(odd_lines),     cmocka_unit_test(long_words),       cmocka_unit_test(both_forms),
+      cmocka_unit_test(invalid_files), cmocka_unit_test(invalid_settings), cmocka_unit_test(every_allocation_may_fail),
   };
   const struct CMUnitTest by_hand[] = {cmocka_unit_test(given_lines)};
   arguments = (const char *const *)given;

@@ -90,7 +90,7 @@ static uint32_t bad_flag(model *o) {
   return block[CONTROL_BAD];
 }
 
-/* All elements `value` but the one at `place`. */
+/* Sets all elements to `value`, except the one at `place`. */
 static void fill(model *o, gh_tensor *t, float value, int64_t place, float there) {
   int64_t n = gh_tensor_elements(t);
   float *values = malloc((size_t)n * sizeof *values);
@@ -101,7 +101,7 @@ static void fill(model *o, gh_tensor *t, float value, int64_t place, float there
 }
 
 static void near(const char *what, double got, double want, double tolerance) {
-  if (!(fabs(got - want) <= tolerance * fabs(want))) fail_msg("%s is %.9g, not %.9g", what, got, want);
+  if (!(fabs(got - want) <= tolerance * fabs(want))) fail_msg("%s is %.9g, expected %.9g", what, got, want);
 }
 
 static void check_norm(const char *shape, double max_norm, double clip) {
@@ -144,7 +144,8 @@ static uint64_t digest(model *o) {
   return hash;
 }
 
-/* One bad number anywhere sets the flag, and the update then leaves the state alone; the next good update works. */
+/* One non-finite number anywhere sets the flag, and the update leaves the state unchanged; the next good update
+ * works. */
 static void check_bad(const char *shape) {
   model o;
   create(&o, shape, 1);
@@ -232,7 +233,7 @@ static void test_adamw_over_five_replays(void **state) {
   check_adamw("gpu");
 }
 
-/* Small tensors and, beyond a block of the kernel that CPUs use, large ones; the neighbours stay. */
+/* Small tensors and, beyond a block of the CPUs' kernel, large ones; neighbours are unchanged. */
 static void check_zero(const char *shape) {
   static const int64_t wide[] = {7, 65536, 262144, 300001};
   model o;

@@ -16,7 +16,7 @@
 
 typedef struct entry_header {
   char magic[8];
-  uint64_t bytes, checksum; /* of what follows */
+  uint64_t bytes, checksum; /* of the payload that follows */
 } entry_header;
 
 static const char magic[8] = "GHCACHE1";
@@ -27,12 +27,12 @@ static char *folder_name(void) {
   const char *own = getenv("GH_CACHE_DIR"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   gh_error err;
   if (own && *own) return gh_strdup(&err, own);
-  if (xdg && xdg[0] == '/') return gh_path_join(&err, xdg, "genhance"); /* a relative one is invalid: XDG's rule */
+  if (xdg && xdg[0] == '/') return gh_path_join(&err, xdg, "genhance"); /* XDG ignores relative paths */
   if (home && *home) return gh_path_join(&err, home, ".cache/genhance");
   return NULL;
 }
 
-/* One warning a folder, not one a program. */
+/* One warning per folder, not one per program. */
 static void warn_once(const char *folder, const char *why) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static char warned[512];
@@ -59,7 +59,7 @@ static bool is_ours_alone(const char *folder) {
   if (stat(folder, &info))
     why = strerror(errno);
   else if (!S_ISDIR(info.st_mode))
-    why = "it is no folder";
+    why = "it is not a folder";
   else if (info.st_uid != geteuid())
     why = "it belongs to another user";
   else if (info.st_mode & (S_IWGRP | S_IWOTH))
@@ -104,7 +104,7 @@ bool gh_cache_load(const char *name, char **bytes, size_t *size) {
            header.checksum == XXH3_64bits(file + sizeof header, payload);
   }
   if (!good) {
-    gh_debug("cache entry %s is broken and is made anew", path);
+    gh_debug("cache entry %s is broken and will be rebuilt", path);
     gh_file_remove(&err, path);
     goto done;
   }
@@ -130,7 +130,7 @@ void gh_cache_store(const char *name, const void *bytes, size_t size) {
   if (!status) status = gh_file_writer_write(&err, writer, &header, sizeof header);
   if (!status) status = gh_file_writer_write(&err, writer, bytes, size);
   if (!status) status = gh_file_writer_commit(&err, writer);
-  if (status) gh_debug("cache entry not kept: %s", err.text);
+  if (status) gh_debug("cache entry not stored: %s", err.text);
   gh_file_writer_free(writer);
   free(path);
 }
@@ -149,7 +149,7 @@ void gh_cache_key(char key[GH_CACHE_KEY_SIZE], const char *const *parts) {
   XXH128_hash_t hash = {0, 0};
   if (state) {
     XXH3_128bits_reset(state);
-    for (; *parts; parts++) XXH3_128bits_update(state, *parts, strlen(*parts) + 1); /* with the zero: "a","b" != "ab" */
+    for (; *parts; parts++) XXH3_128bits_update(state, *parts, strlen(*parts) + 1); /* zero included: "a","b" != "ab" */
     hash = XXH3_128bits_digest(state);
   }
   XXH3_freeState(state);
@@ -162,7 +162,7 @@ static void read_cpu_flags(void) {
   FILE *file = fopen("/proc/cpuinfo", "re");
   static char line[8192];
   size_t used = 0;
-  while (file && fgets(line, sizeof line, file) && line[0] != '\n') { /* up to the end of the first processor */
+  while (file && fgets(line, sizeof line, file) && line[0] != '\n') { /* the first processor's lines */
     bool wanted = gh_starts_with(line, "flags") || gh_starts_with(line, "Features") ||
                   gh_starts_with(line, "model name") || gh_starts_with(line, "CPU part");
     size_t size = strlen(line);
@@ -175,7 +175,7 @@ static void read_cpu_flags(void) {
 }
 
 const char *gh_cache_cpu_flags(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT; /* devices may be used by a thread each */
+  static pthread_once_t once = PTHREAD_ONCE_INIT; /* each device may have its own thread */
   pthread_once(&once, read_cpu_flags);
   return cpu_flags;
 }

@@ -78,7 +78,7 @@ gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes) {
   return GH_OK;
 }
 
-/* Reads until the end: a pipe or a file of /proc has no size to trust. */
+/* Reads until the end: the size of a pipe or of a file in /proc cannot be trusted. */
 static gh_status read_all(gh_error *err, const char *path, int fd, size_t max_bytes, char **bytes, size_t *size) {
   struct stat facts;
   if (fstat(fd, &facts)) return io_fail(err, path, "reading", errno);
@@ -128,11 +128,11 @@ gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char *
 /* ---- writing ---- */
 
 struct gh_file_writer {
-  char *path, *temporary; /* no temporary file: what is written goes to path at once */
+  char *path, *temporary; /* temporary is NULL when writing directly to path */
   int fd;
 };
 
-/* A pipe or a device: written through, for a rename would put a plain file in the place of /dev/null. */
+/* A pipe or a device is written directly: a rename would replace /dev/null by a plain file. */
 static bool is_stream(const char *path) {
   struct stat facts;
   return !stat(path, &facts) && !S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode);
@@ -151,7 +151,7 @@ static gh_status write_all(gh_error *err, const char *path, int fd, const void *
   return GH_OK;
 }
 
-/* A file of our own beside path: hidden, so that no listing takes a half-written file for a finished one. */
+/* A private file beside path, hidden so that no listing mistakes a half-written file for a finished one. */
 static gh_status open_temporary(gh_error *err, gh_file_writer *writer) {
   static atomic_uint serial;
   char *folder = gh_path_folder(err, writer->path);
@@ -201,7 +201,7 @@ gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void
 }
 
 gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer) {
-  char *folder = gh_path_folder(err, writer->path); /* before the rename: nothing may fail for memory after it */
+  char *folder = gh_path_folder(err, writer->path); /* before the rename: no allocation may fail after it */
   if (!folder) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
   bool stream = !writer->temporary;
@@ -299,7 +299,7 @@ again:
       status = io_fail(err, path, "locking", errno);
     goto fail;
   }
-  if (!fstat(lock->fd, &facts) && !facts.st_nlink) { /* its holder removed it meanwhile: that is nobody's lock */
+  if (!fstat(lock->fd, &facts) && !facts.st_nlink) { /* the holder removed it meanwhile: this lock is void */
     close(lock->fd);
     goto again;
   }

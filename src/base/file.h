@@ -1,5 +1,5 @@
-/* Files: whole reads with a cap, atomic writes, folders, locks. Every error text names the path and the reason; a full
- * disk (ENOSPC, EDQUOT, a short write) is one line "PATH: no space left on the disk ...". */
+/* Files: whole reads with a size limit, atomic writes, folders, locks. Every error text names the path and the reason.
+ * A full disk (ENOSPC, EDQUOT, a short write) is one line "PATH: no space left on the disk ...". */
 #ifndef GH_BASE_FILE_H
 #define GH_BASE_FILE_H
 
@@ -7,7 +7,7 @@
 
 /* ---- paths ---- */
 
-char *gh_path_join(gh_error *err, const char *folder, const char *name); /* the caller frees; an absolute name wins */
+char *gh_path_join(gh_error *err, const char *folder, const char *name); /* caller frees; an absolute name is kept */
 char *gh_path_folder(gh_error *err, const char *path);                   /* "a/b" -> "a", "b" -> "."; caller frees */
 const char *gh_path_name(const char *path);                              /* the last component, borrowed */
 bool gh_path_stays_inside(const char *name); /* relative, no "..", no empty name, no backslash: safe below a folder */
@@ -17,57 +17,57 @@ bool gh_path_is_folder(const char *path);
 
 /* ---- reading ---- */
 
-/* The whole file and a zero byte after it (not counted in size). More than max_bytes is GH_ERROR_FORMAT. */
+/* Reads the whole file and adds a zero byte (not counted in size). More than max_bytes is GH_ERROR_FORMAT. */
 gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char **bytes, size_t *size);
 gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
 
 /* ---- writing ---- */
 
-/* Replaces path or leaves it as it was: temporary file in the same folder, fsync, rename, fsync of the folder. A pipe
- * or a device at path is written to as it is. */
+/* Replaces path, or leaves it unchanged on failure: temporary file in the same folder, fsync, rename, fsync of the
+ * folder. A pipe or a device at path is written directly. */
 gh_status gh_file_write(gh_error *err, const char *path, const void *bytes, size_t size);
 gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, size_t size); /* one write, no fsync */
 
-/* The same, piece by piece. Nothing is at path until commit; free without commit removes the temporary file. */
+/* The same, piece by piece. Nothing appears at path until commit; free without commit removes the temporary file. */
 typedef struct gh_file_writer gh_file_writer;
 gh_status gh_file_writer_open(gh_error *err, gh_file_writer **out, const char *path);
 gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void *bytes, size_t size);
 gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer); /* fsync, rename, fsync of the folder */
 void gh_file_writer_free(gh_file_writer *writer);                       /* NULL is fine */
 
-/* from/name to to/name, whole or not at all; one that is not there is an error only if required. */
+/* Copies from/name to to/name, whole or not at all. An absent file is an error only if required. */
 gh_status gh_file_copy(gh_error *err, const char *from, const char *to, const char *name, bool required);
 
 gh_status gh_file_remove(gh_error *err, const char *path);                 /* absent is fine */
 gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fsyncs the folder of `to` */
 gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */
-gh_status gh_folder_check(gh_error *err, const char *path);                /* whether it can be made and written to */
+gh_status gh_folder_check(gh_error *err, const char *path);                /* whether it can be made and written */
 gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without following links; absent is fine */
 gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
-/* Removes the temporary files that killed writers left directly in path; for who knows that nobody is writing there. */
+/* Removes temporary files that killed writers left directly in path. Call only when no writer is active there. */
 gh_status gh_folder_sweep(gh_error *err, const char *path);
 
-/* Bytes an unprivileged process may still write on path's file system; path or its nearest existing parent. */
+/* Free bytes for an unprivileged process on the file system of path or of its nearest existing parent. */
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);
 /* GH_ERROR_FILE "PATH: needs A GiB, the disk has B GiB free" unless `needed` bytes fit. */
 gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
 
 /* ---- folders ---- */
 
-/* One regular file: its name relative to the folder walked, "sub/a.png", and where it lies for fstatat: folder_fd and
- * entry, "a.png". All are valid during the call only. */
+/* One regular file: its name relative to the walked folder ("sub/a.png"), and folder_fd and entry ("a.png") for
+ * fstatat. All are valid only during the call. */
 typedef gh_status gh_folder_visitor(gh_error *err, void *context, const char *name, int folder_fd, const char *entry);
-/* Visits what gh_folder_list lists, in no order and with no memory for each name; ends at the first failure. */
+/* Visits what gh_folder_list lists, unordered and without storing the names; ends at the first failure. */
 gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit, void *context);
 
-/* Regular files below path (links to files and folders followed, loops refused), names relative to it, "sub/a.png",
- * sorted bytewise. Names that begin with '.' are left out. */
+/* Regular files below path; links to files and folders are followed, loops are rejected. Names are relative to path
+ * ("sub/a.png") and sorted bytewise. Names that begin with '.' are left out. */
 gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive);
 
 /* ---- locks ---- */
 
-/* An exclusive advisory lock on a file (made when absent), held until release or the end of the process. When another
- * process holds it: waits, or with wait false gives GH_ERROR_FILE "PATH: in use by another process". */
+/* An exclusive advisory lock on a file (created when absent), held until release or process exit. When another
+ * process holds it: waits, or, if wait is false, fails with GH_ERROR_FILE "PATH: in use by another process". */
 typedef struct gh_file_lock gh_file_lock;
 gh_status gh_file_lock_take(gh_error *err, gh_file_lock **out, const char *path, bool wait);
 void gh_file_lock_release(gh_file_lock *lock); /* NULL is fine */

@@ -1,4 +1,4 @@
-/* The folder half of file.h: making, removing, listing, and the space that is left. */
+/* The folder half of file.h: creating, removing, listing, free space. */
 #include "base/file.h"
 
 #include <dirent.h>
@@ -21,14 +21,14 @@ gh_status gh_folder_make(gh_error *err, const char *path) {
     if (!end && *p != '/') continue;
     *p = 0;
     if (mkdir(copy, 0777) && (errno != EEXIST || !gh_path_is_folder(copy))) {
-      const char *reason = errno == EEXIST ? "is in the way and is no folder" : strerror(errno);
+      const char *reason = errno == EEXIST ? "exists and is not a folder" : strerror(errno);
       status = gh_fail(err, GH_ERROR_FILE, "%s: cannot make the folder: %s: %s", path, copy, reason);
       break;
     }
     if (end) break;
     *p = '/';
   }
-  if (!path[0]) status = gh_fail(err, GH_ERROR_ARGUMENT, "cannot make a folder without a name");
+  if (!path[0]) status = gh_fail(err, GH_ERROR_ARGUMENT, "cannot make a folder with an empty name");
   free(copy);
   return status;
 }
@@ -43,7 +43,7 @@ gh_status gh_folder_check(gh_error *err, const char *path) {
   }
   if (!at) return GH_ERROR_MEMORY;
   if (!gh_path_is_folder(at))
-    status = gh_fail(err, GH_ERROR_FILE, "%s: cannot make the folder: %s: is in the way and is no folder", path, at);
+    status = gh_fail(err, GH_ERROR_FILE, "%s: cannot make the folder: %s: exists and is not a folder", path, at);
   else if (access(at, W_OK | X_OK))
     status = gh_fail(err, GH_ERROR_FILE, "%s: cannot be written: %s: %s", path, at, strerror(errno));
   free(at);
@@ -60,7 +60,7 @@ gh_status gh_folder_remove(gh_error *err, const char *path) {
   struct stat facts;
   if (lstat(path, &facts) && errno == ENOENT) return GH_OK;
   if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS))
-    return gh_fail(err, GH_ERROR_FILE, "%s: removing failed: %s", path, strerror(errno));
+    return gh_fail(err, GH_ERROR_FILE, "%s: cannot be removed: %s", path, strerror(errno));
   return GH_OK;
 }
 
@@ -104,7 +104,7 @@ gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes) {
     free(at);
     at = folder;
     if (same || (code != ENOENT && code != ENOTDIR)) {
-      status = gh_fail(err, GH_ERROR_FILE, "%s: free space unknown: %s", path, strerror(code));
+      status = gh_fail(err, GH_ERROR_FILE, "%s: cannot determine the free space: %s", path, strerror(code));
       goto done;
     }
   }
@@ -137,7 +137,7 @@ typedef struct walk {
   bool recursive;
   gh_folder_visitor *visit;
   void *context;
-  char *name; /* of the entry at hand, relative to the root */
+  char *name; /* of the current entry, relative to the root */
   size_t capacity;
 } walk;
 
@@ -147,7 +147,7 @@ static gh_status walk_fail(const walk *w, size_t below, const char *reason) {
   return gh_fail(w->err, GH_ERROR_FILE, "%s%s%.*s: %s", w->root, below ? "/" : "", (int)below, w->name, reason);
 }
 
-/* Puts the entry behind the first `below` bytes of the name; *length is that of the whole. */
+/* Replaces the name after its first `below` bytes with the entry; *length is the whole length. */
 static gh_status name_entry(walk *w, size_t below, const char *entry, size_t *length) {
   size_t added = strlen(entry);
   *length = below + (below > 0) + added;
@@ -171,7 +171,7 @@ static gh_status walk_entry(walk *w, DIR *folder, const struct dirent *entry, si
   size_t length;
   bool regular = entry->d_type == DT_REG, sub_folder = entry->d_type == DT_DIR;
   if (!regular && !sub_folder) {
-    if (fstatat(fd, entry->d_name, &facts, 0)) return GH_OK; /* a dangling link is no file */
+    if (fstatat(fd, entry->d_name, &facts, 0)) return GH_OK; /* a dangling link is not a file */
     regular = S_ISREG(facts.st_mode);
     sub_folder = S_ISDIR(facts.st_mode);
   }
@@ -182,7 +182,7 @@ static gh_status walk_entry(walk *w, DIR *folder, const struct dirent *entry, si
   return walk_folder(w, openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), length, here);
 }
 
-/* Takes fd over; -1 is a folder that could not be opened, for the reason in errno. */
+/* Takes ownership of fd; -1 means that the folder could not be opened (errno has the reason). */
 static gh_status walk_folder(walk *w, int fd, size_t below, const visit *parent) {
   gh_status status = GH_OK;
   struct stat facts;

@@ -32,12 +32,12 @@ uint16_t gh_f32_to_f16(float f) {
   uint32_t bits = bits_of(f), sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return (uint16_t)(sign | 0x7E00u | (magnitude >> 13 & 0x3FFu));
   if (magnitude >= 0x47800000u) return (uint16_t)(sign | 0x7C00u); /* 65536 and up */
-  if (magnitude < 0x33000000u) return (uint16_t)sign;              /* below half of the least subnormal */
+  if (magnitude < 0x33000000u) return (uint16_t)sign;              /* below half of the smallest subnormal */
   if (magnitude < 0x38800000u) {                                   /* subnormal half: shift the full mantissa */
     uint32_t exponent = magnitude >> 23;
     return (uint16_t)(sign | round_shift((magnitude & 0x7FFFFFu) | 0x800000u, 126 - exponent));
   }
-  return (uint16_t)(sign | round_shift(magnitude - 0x38000000u, 13)); /* a carry into 31 is infinity, as it should */
+  return (uint16_t)(sign | round_shift(magnitude - 0x38000000u, 13)); /* a carry into exponent 31 is infinity */
 }
 
 float gh_bf16_to_f32(uint16_t h) { return float_of((uint32_t)h << 16); }

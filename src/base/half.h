@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 float gh_f16_to_f32(uint16_t h);
-uint16_t gh_f32_to_f16(float f); /* beyond 65504 rounds to infinity as IEEE 754 says; NaN stays NaN */
+uint16_t gh_f32_to_f16(float f); /* values beyond 65504 round to infinity per IEEE 754; NaN stays NaN */
 float gh_bf16_to_f32(uint16_t h);
 uint16_t gh_f32_to_bf16(float f);
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A gh_json is a cJSON node: the cast is the whole wrapping. */
+/* A gh_json is a cJSON node; a cast is all the wrapping there is. */
 static cJSON *raw(const gh_json *node) { return (cJSON *)(uintptr_t)node; }
 static gh_json *wrap(cJSON *node) { return (gh_json *)node; }
 
@@ -40,7 +40,7 @@ static gh_status refuse_duplicates(gh_error *err, const char *name, const cJSON 
   if (!keys) return GH_ERROR_MEMORY;
   size_t n = 0;
   for (const cJSON *item = object->child; item; item = item->next) keys[n++] = item->string;
-  qsort(keys, n, sizeof *keys, compare_keys); /* sorted, not pairwise: a hostile header has a million keys */
+  qsort(keys, n, sizeof *keys, compare_keys); /* sorted, not compared pairwise: a hostile header has a million keys */
   gh_status status = GH_OK;
   for (size_t i = 1; i < n && !status; i++)
     if (!strcmp(keys[i - 1], keys[i]))
@@ -63,7 +63,7 @@ gh_status gh_json_parse(gh_error *err, gh_json **out, const char *name, const ch
   *out = NULL;
   use_hooks();
   if (size > max_bytes)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: %zu bytes of JSON, at most %zu are allowed", name, size, max_bytes);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %zu bytes of JSON exceed the limit of %zu", name, size, max_bytes);
   gh_status status = gh_json_check(err, name, text, size);
   if (status) return status;
   cJSON *root = cJSON_ParseWithLengthOpts(text, size, NULL, 0);
@@ -189,7 +189,7 @@ gh_status gh_json_to_int(gh_error *err, const gh_json *node, const char *what, i
   if (gh_json_type_of(node) != GH_JSON_NUMBER) return wrong_type(err, node, what, "an integer");
   double value = raw(node)->valuedouble;
   if (!(fabs(value) <= (double)GH_JSON_MAX_INTEGER))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: %g is beyond the integers that are exact (2^53 - 1)", what, value);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %g exceeds the largest exact integer (2^53 - 1)", what, value);
   if (value != floor(value)) return gh_fail(err, GH_ERROR_FORMAT, "%s: expected an integer, found %.17g", what, value);
   *out = (int64_t)value;
   return GH_OK;
@@ -207,7 +207,7 @@ gh_status gh_json_to_string(gh_error *err, const gh_json *node, const char *what
   return GH_OK;
 }
 
-/* get: an absent value is an error; opt: an absent or null one leaves *out alone. */
+/* get: an absent value is an error. opt: an absent or null value leaves *out unchanged. */
 #define ACCESSORS(name, type)                                                                                          \
   gh_status gh_json_get_##name(gh_error *err, const gh_json *node, const char *path, type *out) {                      \
     const gh_json *found = gh_json_at(node, path);                                                                     \
@@ -250,7 +250,7 @@ gh_status gh_json_string(gh_error *err, gh_json **out, const char *value) {
   return *out ? GH_OK : GH_ERROR_MEMORY;
 }
 
-/* The new value takes the old one's key and place. */
+/* The new value gets the old one's key and position. */
 static void replace(cJSON *parent, cJSON *old, cJSON *value) {
   free(value->string);
   value->string = old->string;
@@ -260,7 +260,7 @@ static void replace(cJSON *parent, cJSON *old, cJSON *value) {
 
 gh_status gh_json_put(gh_error *err, gh_json *parent, const char *key, gh_json *value) {
   cJSON *into = raw(parent), *item = raw(value);
-  if (!item) return GH_ERROR_MEMORY; /* whoever failed to make it has said so */
+  if (!item) return GH_ERROR_MEMORY; /* its creation has already reported the error */
   if (key ? !cJSON_IsObject(into) : !cJSON_IsArray(into)) {
     cJSON_Delete(item);
     return gh_fail(err, GH_ERROR_ARGUMENT, "cannot put %s%s into %s", key ? "the key " : "an element", key ? key : "",
@@ -288,7 +288,7 @@ gh_status gh_json_put_double(gh_error *err, gh_json *parent, const char *key, do
 
 gh_status gh_json_put_int(gh_error *err, gh_json *parent, const char *key, int64_t value) {
   if (value > GH_JSON_MAX_INTEGER || value < -GH_JSON_MAX_INTEGER)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %lld is beyond the integers JSON keeps exact (2^53 - 1)",
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %lld exceeds the largest exact JSON integer (2^53 - 1)",
                    key ? key : "element", (long long)value);
   return gh_json_put(err, parent, key, made(err, cJSON_CreateNumber((double)value)));
 }

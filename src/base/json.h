@@ -1,8 +1,8 @@
-/* The only way to JSON in the project. Handles are opaque: the library behind them is named in json.c alone.
+/* The project's only access to JSON. Handles are opaque: only json.c names the library behind them.
  *
- * Input is hostile: keys are case-sensitive, a duplicate key, a number that is not finite, nesting beyond
- * GH_JSON_MAX_DEPTH, text after the value, invalid UTF-8, a lone surrogate and a zero character are errors whose text
- * names the document, the line and the column.
+ * Input is hostile. Duplicate keys, non-finite numbers, nesting beyond GH_JSON_MAX_DEPTH, text after the value, invalid
+ * UTF-8, lone surrogates and zero characters are errors whose text names the document, the line and the column. Keys
+ * are case-sensitive.
  *
  * A node belongs to its document (the root): freeing the root frees all of it. Strings and keys that accessors return
  * are borrowed from the node. */
@@ -23,13 +23,13 @@ typedef enum gh_json_type {
 } gh_json_type;
 
 #define GH_JSON_MAX_DEPTH   64
-#define GH_JSON_MAX_INTEGER ((INT64_C(1) << 53) - 1) /* beyond it two integers share one double: refused */
-#define GH_JSON_MAX_BYTES   ((size_t)100000000)      /* cap of a safetensors header; a good cap for any file */
+#define GH_JSON_MAX_INTEGER ((INT64_C(1) << 53) - 1) /* beyond it, integers share a double: rejected */
+#define GH_JSON_MAX_BYTES   ((size_t)100000000)      /* limit of a safetensors header; suits any file */
 
 /* ---- reading ---- */
 
-/* Parses size bytes (no terminating zero needed) and refuses more than max_bytes. `name` stands in front of the error
- * text: a path, or what the text is. On failure *out is NULL. */
+/* Parses size bytes (no terminating zero needed); rejects more than max_bytes. `name` begins the error text: a path, or
+ * a description of the text. On failure *out is NULL. */
 gh_status gh_json_parse(gh_error *err, gh_json **out, const char *name, const char *text, size_t size,
                         size_t max_bytes);
 gh_status gh_json_read_file(gh_error *err, gh_json **out, const char *path, size_t max_bytes);
@@ -62,7 +62,7 @@ gh_status gh_json_get_int(gh_error *err, const gh_json *node, const char *path, 
 gh_status gh_json_get_bool(gh_error *err, const gh_json *node, const char *path, bool *out);
 gh_status gh_json_get_string(gh_error *err, const gh_json *node, const char *path, const char **out);
 
-/* The same, but an absent or null value leaves *out as it is: put the default there first. */
+/* The same, but an absent or null value leaves *out unchanged: put the default there first. */
 gh_status gh_json_opt_double(gh_error *err, const gh_json *node, const char *path, double *out);
 gh_status gh_json_opt_int(gh_error *err, const gh_json *node, const char *path, int64_t *out);
 gh_status gh_json_opt_bool(gh_error *err, const gh_json *node, const char *path, bool *out);
@@ -74,8 +74,8 @@ gh_json *gh_json_object(gh_error *err); /* a new empty root; NULL when memory ru
 gh_json *gh_json_array(gh_error *err);
 gh_status gh_json_string(gh_error *err, gh_json **out, const char *value); /* a root that is one string */
 
-/* Put a member into an object (replacing one of that key) or, with key NULL, append to an array. A number that is not
- * finite is GH_ERROR_NUMERIC, an integer beyond GH_JSON_MAX_INTEGER GH_ERROR_ARGUMENT, text that is not UTF-8
+/* Put a member into an object (replacing one with that key) or, with key NULL, append to an array. A non-finite number
+ * is GH_ERROR_NUMERIC, an integer beyond GH_JSON_MAX_INTEGER GH_ERROR_ARGUMENT, text that is not UTF-8
  * GH_ERROR_FORMAT. */
 gh_status gh_json_put_double(gh_error *err, gh_json *parent, const char *key, double value);
 gh_status gh_json_put_int(gh_error *err, gh_json *parent, const char *key, int64_t value);
@@ -93,15 +93,15 @@ gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key);
 gh_status gh_json_put_renamed(gh_error *err, gh_json *object, const char *key, const char *old);
 const gh_json *gh_json_member_renamed(const gh_json *object, const char *key, const char *old);
 
-/* The object that is to hold the last part of a dotted path, with the objects on the way made where they are absent or
- * null; *key is that last part, borrowed from path. NULL on failure. */
+/* The object that holds the last component of a dotted path; missing or null objects on the way are created. *key is
+ * that last component, borrowed from path. NULL on failure. */
 gh_json *gh_json_parent_at(gh_error *err, gh_json *root, const char *path, const char **key);
-/* Puts value (taken, on failure too) there. */
+/* Puts value at that path; takes value, on failure too. */
 gh_status gh_json_put_at(gh_error *err, gh_json *root, const char *path, gh_json *value);
 
 /* ---- writing ---- */
 
-/* *text is the caller's to free; size may be NULL. Compact is one line without a newline; indented is two spaces a
+/* *text is the caller's to free; size may be NULL. Compact is one line without a newline; indented is two spaces per
  * level and ends with a newline. Numbers are the shortest text that reads back as the same double. */
 gh_status gh_json_print(gh_error *err, char **text, size_t *size, const gh_json *node, bool indented);
 gh_status gh_json_write_file(gh_error *err, const char *path, const gh_json *node);  /* indented; atomic */

@@ -57,7 +57,7 @@ static gh_status check_number(scan *s) {
   size_t length = (size_t)(s->at - start);
   char digits[GH_JSON_MAX_DIGITS + 1];
   s->at = start; /* for the position in the text */
-  if (length > GH_JSON_MAX_DIGITS) return refuse(s, "a number of more than 63 characters");
+  if (length > GH_JSON_MAX_DIGITS) return refuse(s, "a number longer than 63 characters");
   memcpy(digits, start, length);
   digits[length] = 0;
   if (!isfinite(strtod(digits, NULL))) return refuse(s, "a number beyond the range of a double");
@@ -65,7 +65,7 @@ static gh_status check_number(scan *s) {
   return GH_OK;
 }
 
-/* The four digits after \u; -1 when they are not hexadecimal. */
+/* The four digits after \u; -1 unless all are hexadecimal. */
 static int hex4(const scan *s, const char *p) {
   int value = 0;
   if (s->end - p < 4) return -1;
@@ -112,7 +112,7 @@ static gh_status check_string(scan *s) {
   }
   const char *close = s->at;
   s->at = start;
-  if (close >= s->end) return refuse(s, "a string without an end");
+  if (close >= s->end) return refuse(s, "an unterminated string");
   if (!gh_utf8_valid(start, (size_t)(close - start))) return refuse(s, "a string that is not UTF-8");
   s->at = close + 1;
   return GH_OK;
@@ -127,12 +127,12 @@ static gh_status check_word(scan *s) {
       return GH_OK;
     }
   }
-  return refuse(s, s->at < s->end ? "expected a value" : "the text ends where a value is expected");
+  return refuse(s, s->at < s->end ? "expected a value" : "the text ends where a value was expected");
 }
 
 static gh_status check_value(scan *s);
 
-/* An array, or an object, whose members have a key in front. */
+/* An array, or an object (keyed), whose members start with a key. */
 static gh_status check_container(scan *s, char close, bool keyed) {
   gh_status status;
   if (++s->depth > GH_JSON_MAX_DEPTH) return refuse(s, "nested deeper than 64 levels");

@@ -1,4 +1,5 @@
-/* The writing half of json.h. The library's own printer rounds some doubles; this one always reads back the same. */
+/* The writing half of json.h. The library's printer rounds some doubles; the output of this one always reads back
+ * exactly. */
 #include "base/file.h"
 #include "base/json.h"
 
@@ -11,7 +12,7 @@ typedef struct buffer {
   gh_error *err;
   char *text;
   size_t size, capacity;
-  gh_status status; /* the first failure: later appends do nothing */
+  gh_status status; /* the first failure; later appends do nothing */
 } buffer;
 
 static void append(buffer *b, const char *text, size_t size) {
@@ -58,7 +59,7 @@ static void print_number(buffer *b, double value) {
   if (value == floor(value) && fabs(value) <= (double)GH_JSON_MAX_INTEGER) {
     snprintf(text, sizeof text, "%.0f", value);
   } else {
-    for (int digits = 1; digits <= 17; digits++) { /* 17 always read back the same */
+    for (int digits = 1; digits <= 17; digits++) { /* 17 digits always read back exactly */
       snprintf(text, sizeof text, "%.*g", digits, value);
       if (strtod(text, NULL) == value) break;
     }

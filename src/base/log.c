@@ -11,7 +11,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* stderr, and what follows it here */
 static atomic_int log_level = GH_LOG_INFO;
-static char shown[256];      /* the progress bar now on the terminal, "" for none */
+static char shown[256];      /* the progress bar on the terminal, "" for none */
 static gh_log_write *writer; /* NULL: stderr */
 static void *writer_user;
 static volatile sig_atomic_t stop_signal;
@@ -161,7 +161,7 @@ void gh_progress_end(gh_progress *progress) {
 /* ---- stop ---- */
 
 static void on_signal(int sig) {
-  if (stop_signal) { /* asked twice: the default action, taken as soon as this handler returns */
+  if (stop_signal) { /* second signal: the default action, as soon as this handler returns */
     signal(sig, SIG_DFL);
     raise(sig);
   }
@@ -173,7 +173,7 @@ void gh_stop_install(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
-  struct sigaction hangup; /* a terminal that is closed; nohup has it ignored */
+  struct sigaction hangup; /* the terminal was closed; nohup ignores it */
   if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
 }
 

@@ -1,4 +1,4 @@
-/* Lines for the user on stderr, progress of long work, and the wish to stop that a signal leaves behind. */
+/* Messages to the user on stderr, progress of long work, and the stop request that a signal leaves. */
 #ifndef GH_BASE_LOG_H
 #define GH_BASE_LOG_H
 
@@ -6,8 +6,8 @@
 
 typedef enum gh_log_level { GH_LOG_QUIET, GH_LOG_WARNING, GH_LOG_INFO, GH_LOG_DEBUG } gh_log_level;
 
-/* One line each, "warning: " or "debug: " in front, control characters replaced; a progress bar is cleared first and
- * redrawn after. Safe from any thread. The level starts as GH_LOG_INFO. */
+/* One line each, prefixed with "warning: " or "debug: ", control characters replaced. A progress bar is cleared first
+ * and redrawn after. Safe from any thread. The initial level is GH_LOG_INFO. */
 void gh_log_set_level(gh_log_level level);
 gh_log_level gh_log_get_level(void);
 void gh_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -22,8 +22,8 @@ void gh_log_set_writer(gh_log_write *write, void *user);
 /* Monotonic seconds. */
 double gh_now(void);
 
-/* Progress of `total` units (0: unknown). On a terminal one bar with rate and time left, drawn at most ten times a
- * second; otherwise, and where a writer gets the lines, a line after 1 s, 2 s, 4 s, ... and then every 60 s, and one at
+/* Progress of `total` units (0: unknown). On a terminal: one bar with rate and time left, redrawn at most ten times per
+ * second. Otherwise, and if a writer receives the lines: a line after 1 s, 2 s, 4 s, ..., then every 60 s, and one at
  * the end. One at a time. */
 typedef struct gh_progress {
   const char *what, *unit; /* "stage 1", "steps": borrowed */
@@ -32,16 +32,16 @@ typedef struct gh_progress {
   bool terminal, active;
 } gh_progress;
 
-/* `done` is where it starts: a resumed run's rate counts only what this process did. */
+/* `done` is the starting count: a resumed run's rate counts only this process's work. */
 void gh_progress_start(gh_progress *progress, const char *what, const char *unit, uint64_t total, uint64_t done);
 void gh_progress_update(gh_progress *progress, uint64_t done, const char *note); /* note: "loss 0.71", may be NULL */
 void gh_progress_end(gh_progress *progress);
 
-/* After gh_stop_install, SIGINT, SIGTERM and, unless it is ignored, SIGHUP set a flag; a second one ends the process at
- * once. */
+/* After gh_stop_install, SIGINT, SIGTERM and (unless it is ignored) SIGHUP set a flag; a second signal ends the process
+ * at once. */
 void gh_stop_install(void);
 bool gh_stop_requested(void);
-int gh_stop_signal(void);      /* which one, 0 for none */
-void gh_stop_request(int sig); /* as if the signal had come; 0 clears the flag (tests) */
+int gh_stop_signal(void);      /* which signal, 0 for none */
+void gh_stop_request(int sig); /* as if the signal had arrived; 0 clears the flag (tests) */
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <xxhash.h>
 
-/* Little endian whatever the machine: checkpoints move between machines. */
+/* Little endian on every machine: checkpoints move between machines. */
 static void put64(unsigned char *out, uint64_t value) {
   for (int i = 0; i < 8; i++) out[i] = (unsigned char)(value >> 8 * i);
 }
@@ -19,7 +19,7 @@ gh_stream gh_stream_make(uint64_t seed, int stage, const char *purpose, const ch
   return (gh_stream){{(uint32_t)key, (uint32_t)(key >> 32)}};
 }
 
-/* The loop over the elements of out, by blocks of four; `block` makes the four values x[0..3] of block i. */
+/* Loops over the elements of out in blocks of four; `block` makes the four values x[0..3] of block i. */
 #define FILL(type, four)                                                                                               \
   do {                                                                                                                 \
     for (int64_t done = 0; done < n;) {                                                                                \

@@ -33,7 +33,7 @@ gh_status gh_fail_in(gh_error *err, const char *format, ...) {
   va_end(args);
   memcpy(text, err->text, sizeof text);
   text[sizeof text - 1] = 0;
-  int room = (int)sizeof err->text - 3; /* for both texts, beside ": " and the zero: the old one loses its tail */
+  int room = (int)sizeof err->text - 3; /* for both texts, ": " and the zero; the old text is truncated */
   int used = (int)strlen(before);
   used = GH_MIN(used, room);
   snprintf(err->text, sizeof err->text, "%.*s: %.*s", used, before, room - used, text);

@@ -1,7 +1,7 @@
 /* Status codes and the error record every fallible function fills.
  *
  * Rule of the project: a function that can fail returns gh_status and takes a `gh_error *` as its first argument.
- * The callee that notices the failure writes the one line the user will read; callers only pass it up
+ * The function that detects the failure writes the one line the user will read; callers only pass it up
  * (`goto fail`, one free). Only main() prints it and exits. */
 #ifndef GH_BASE_STATUS_H
 #define GH_BASE_STATUS_H
@@ -13,16 +13,16 @@
 
 typedef enum gh_status {
   GH_OK = 0,
-  GH_ERROR_ARGUMENT,    /* the caller or the command line asked for something that makes no sense */
+  GH_ERROR_ARGUMENT,    /* the caller or the command line asked for something invalid */
   GH_ERROR_FILE,        /* a file could not be opened, read or written (the text says which and why) */
-  GH_ERROR_FORMAT,      /* a file's content is not what its format allows */
+  GH_ERROR_FORMAT,      /* a file's content violates its format */
   GH_ERROR_CONFIG,      /* a run configuration is wrong */
-  GH_ERROR_MEMORY,      /* host or device memory ran out, or would */
+  GH_ERROR_MEMORY,      /* host or device memory ran out, or would run out */
   GH_ERROR_DEVICE,      /* the device or its driver failed */
   GH_ERROR_UNSUPPORTED, /* valid, but not implemented here; the text names it */
   GH_ERROR_NUMERIC,     /* a loss or a result is not finite */
-  GH_ERROR_STOPPED,     /* a signal asked for a stop and the state was saved */
-  GH_ERROR_INTERRUPTED  /* a signal asked for a stop, and there is nothing to go on from */
+  GH_ERROR_STOPPED,     /* a signal requested a stop; the state was saved */
+  GH_ERROR_INTERRUPTED  /* a signal requested a stop; there is no state to resume */
 } gh_status;
 
 #define GH_ERROR_TEXT_SIZE 1024
@@ -36,10 +36,10 @@ typedef struct gh_error {
  * `return gh_fail(err, GH_ERROR_FORMAT, "%s: ...", path);` is the usual form. */
 gh_status gh_fail(gh_error *err, gh_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* Like gh_fail, and puts `context: ` in front of the text already there. */
+/* Prefixes err's text with the formatted context and ": ", and returns its status. */
 gh_status gh_fail_in(gh_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Allocation that reports: NULL and GH_ERROR_MEMORY in err on failure or on overflow of count * size; zeroed. */
+/* Zeroed memory; on failure or overflow of count * size, NULL and GH_ERROR_MEMORY in err. */
 void *gh_alloc(gh_error *err, size_t count, size_t size);
 char *gh_strdup(gh_error *err, const char *text);
 

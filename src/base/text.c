@@ -73,7 +73,7 @@ bool gh_ends_with(const char *text, const char *suffix) {
   return length >= tail && !memcmp(text + length - tail, suffix, tail);
 }
 
-/* Length of the sequence that starts at p, 0 when it is not valid: no overlong form, no surrogate, at most U+10FFFF. */
+/* Length of the sequence that starts at p, 0 if invalid: no overlong form, no surrogate, at most U+10FFFF. */
 static size_t utf8_sequence(const unsigned char *p, size_t left) {
   if (p[0] < 0x80) return 1;
   size_t length = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;

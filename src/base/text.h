@@ -1,4 +1,4 @@
-/* Small text helpers: string lists, formatted strings, the nearest name of a misspelt one. */
+/* Small text helpers: string lists, formatted strings, the nearest match of a misspelt name. */
 #ifndef GH_BASE_TEXT_H
 #define GH_BASE_TEXT_H
 
@@ -21,14 +21,14 @@ char *gh_format(gh_error *err, const char *format, ...) __attribute__((format(pr
 bool gh_starts_with(const char *text, const char *prefix);
 bool gh_ends_with(const char *text, const char *suffix);
 bool gh_utf8_valid(const char *text, size_t size);
-void gh_utf8_mend(char *text); /* a ? for every byte that is no part of a valid sequence */
+void gh_utf8_mend(char *text); /* replaces every byte outside a valid sequence by '?' */
 
 /* Insertions, deletions, replacements and swaps of neighbours that turn a into b; texts beyond 255 bytes are compared
  * by their first 255. */
 int gh_edit_distance(const char *a, const char *b);
 
-/* The candidate nearest to name, or NULL when none is near enough to be a likely misspelling (more than a third of the
- * longer text, but at least 2 edits). The first wins a tie. */
+/* The candidate nearest to name, or NULL when none is a likely misspelling (at most a third of the
+ * longer text, but at least 2 edits). Ties go to the first. */
 const char *gh_nearest(const char *name, const char *const *candidates, size_t count);
 
 /* "64x3x14x14", "scalar" for rank 0. */

@@ -20,7 +20,7 @@ static gh_crop_box central_crop(const gh_crop_rule *rule, int width, int height)
   gh_crop_box box = {.width = width, .height = height};
   if (aspect < rule->ratio[0]) box.height = (int)rint(width / rule->ratio[0]);
   if (aspect > rule->ratio[1]) box.width = (int)rint(height * rule->ratio[1]);
-  /* torchvision lets a side round to 0 or beyond the image and fails later: the nearest crop that exists instead. */
+  /* torchvision lets a side round to 0 or beyond the image and fails later; this takes the nearest valid crop. */
   box.width = GH_MIN(GH_MAX(box.width, 1), width);
   box.height = GH_MIN(GH_MAX(box.height, 1), height);
   box.left = (width - box.width) / 2;
@@ -36,7 +36,7 @@ gh_crop_box gh_crop_choose(const gh_crop_rule *rule, const float u[GH_CROP_UNIFO
     double w = rint(sqrt(target * aspect)), h = rint(sqrt(target / aspect));
     if (!(w >= 1.0 && w <= width && h >= 1.0 && h <= height)) continue;
     gh_crop_box box = {.width = (int)w, .height = (int)h};
-    box.top = (int)((double)u[2] * (height - box.height + 1)); /* u < 1: at most the last place */
+    box.top = (int)((double)u[2] * (height - box.height + 1)); /* u < 1: at most the last position */
     box.left = (int)((double)u[3] * (width - box.width + 1));
     return box;
   }

@@ -23,8 +23,8 @@ gh_status gh_crop_rule_check(gh_error *err, const gh_crop_rule *rule);
  * aspect, top, left. Source: torchvision's RandomResizedCrop.get_params, its rounding (half to even) included. */
 gh_crop_box gh_crop_choose(const gh_crop_rule *rule, const float u[GH_CROP_UNIFORMS], int width, int height);
 
-/* Crops for sample `ordinal` and resizes to size x size, bicubic. Like torchvision's resized_crop the crop is cut out
- * first: what lies outside it has no influence. */
+/* Crops for sample `ordinal` and resizes to size x size, bicubic. Like torchvision's resized_crop, cuts the crop out
+ * first: pixels outside it have no influence. */
 gh_status gh_augment(gh_error *err, gh_image *out, const gh_image *image, const gh_crop_rule *rule, gh_stream stream,
                      uint64_t ordinal, int size);
 

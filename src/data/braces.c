@@ -6,12 +6,12 @@
 
 /* One brace, or the plain text between two. Borrowed from the pattern. */
 typedef struct piece {
-  const char *text; /* of plain text, or what is between the braces */
+  const char *text; /* the plain text, or the text between the braces */
   size_t length;
   bool range, list;
   uint64_t first, last; /* of a range */
   int width;            /* of a range's numbers, 0 for no padding */
-  uint64_t count;       /* alternatives, 1 for plain text */
+  uint64_t count;       /* number of alternatives, 1 for plain text */
 } piece;
 
 static gh_status refuse(gh_error *err, const char *pattern, const char *why) {
@@ -32,7 +32,7 @@ static bool parse_number(const char *text, size_t length, uint64_t *value) {
 static gh_status parse_range(gh_error *err, const char *pattern, piece *p, const char *dots) {
   size_t first = (size_t)(dots - p->text), last = p->length - first - 2;
   if (!parse_number(p->text, first, &p->first) || !parse_number(dots + 2, last, &p->last))
-    return refuse(err, pattern, "a range in braces is {FIRST..LAST}, two whole numbers of at most 18 digits");
+    return refuse(err, pattern, "a range in braces must be {FIRST..LAST}, integers of at most 18 digits");
   if (p->first > p->last) return refuse(err, pattern, "a range in braces ends before it begins");
   bool padded = (first > 1 && p->text[0] == '0') || (last > 1 && dots[2] == '0');
   p->width = padded ? (int)GH_MAX(first, last) : 0;
@@ -54,7 +54,7 @@ static gh_status parse_list(gh_error *err, const char *pattern, piece *p) {
     part = 0;
     p->count += i < p->length;
   }
-  return p->count > 1 ? GH_OK : refuse(err, pattern, "braces hold a range {00000..00331} or a list {a,b}");
+  return p->count > 1 ? GH_OK : refuse(err, pattern, "braces must hold a range {00000..00331} or a list {a,b}");
 }
 
 /* The piece that starts at `at`. */
@@ -65,7 +65,7 @@ static gh_status parse_piece(gh_error *err, const char *pattern, const char *at,
   p->text = at + 1;
   p->length = strcspn(p->text, "{}");
   if (!p->text[p->length]) return refuse(err, pattern, "a { without its }");
-  if (p->text[p->length] == '{') return refuse(err, pattern, "braces within braces are not supported");
+  if (p->text[p->length] == '{') return refuse(err, pattern, "nested braces are not supported");
   const char *dots = memmem(p->text, p->length, "..", 2);
   bool comma = memchr(p->text, ',', p->length);
   return dots && !comma ? parse_range(err, pattern, p, dots) : parse_list(err, pattern, p);
@@ -80,7 +80,7 @@ static gh_status parse(gh_error *err, const char *pattern, piece *pieces, size_t
   for (const char *at = pattern; *at && !status; at = after(&pieces[(*count)++])) {
     if ((status = parse_piece(err, pattern, at, &pieces[*count]))) break;
     if (pieces[*count].count > GH_BRACES_MAX / *paths)
-      return gh_fail(err, GH_ERROR_CONFIG, "%s: stands for more than %d paths", pattern, GH_BRACES_MAX);
+      return gh_fail(err, GH_ERROR_CONFIG, "%s: expands to more than %d paths", pattern, GH_BRACES_MAX);
     *paths *= pieces[*count].count;
   }
   return status;
@@ -101,7 +101,7 @@ gh_status gh_braces_expand(gh_error *err, gh_strings *out, const char *pattern) 
   size_t length = strlen(pattern), count = 0;
   uint64_t paths = 0;
   piece *pieces = gh_alloc(err, length + 1, sizeof *pieces);
-  char *path = gh_alloc(err, length + 20 * (length / 5 + 1), 1); /* a range's 5 bytes or more give 18 digits at most */
+  char *path = gh_alloc(err, length + 20 * (length / 5 + 1), 1); /* a range of >= 5 bytes gives at most 18 digits */
   gh_status status = pieces && path ? parse(err, pattern, pieces, &count, &paths) : GH_ERROR_MEMORY;
   for (uint64_t i = 0; i < paths && !status; i++) {
     uint64_t left = paths, rest = i;

@@ -28,7 +28,7 @@ static gh_status open_sources(gh_error *err, gh_image_set *set, const char *cons
 gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
                             size_t count) {
   *out = NULL;
-  if (!count) return gh_fail(err, GH_ERROR_CONFIG, "%s: no source is named", key);
+  if (!count) return gh_fail(err, GH_ERROR_CONFIG, "%s: no source is given", key);
   gh_image_set *set = gh_alloc(err, 1, sizeof *set);
   gh_status status = set ? open_sources(err, set, sources, count) : GH_ERROR_MEMORY;
   if (!status) {
@@ -40,7 +40,7 @@ gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, 
   if (status == GH_ERROR_MEMORY) return status;
   gh_fail_in(err, "%s", key);
   if (status == GH_ERROR_INTERRUPTED) status = err->status = GH_ERROR_STOPPED;
-  if (status == GH_ERROR_ARGUMENT) status = err->status = GH_ERROR_CONFIG; /* the command line was right */
+  if (status == GH_ERROR_ARGUMENT) status = err->status = GH_ERROR_CONFIG; /* the configuration's fault */
   return status;
 }
 

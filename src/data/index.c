@@ -21,7 +21,7 @@ static const struct {
 
 gh_name_kind gh_name_kind_of(const char *name) {
   const char *dot = strrchr(name, '.');
-  if (!dot || dot == name || dot[-1] == '/') return GH_NAME_OTHER; /* ".png" is a hidden file without an ending */
+  if (!dot || dot == name || dot[-1] == '/') return GH_NAME_OTHER; /* ".png" is a hidden file without an extension */
   for (size_t i = 0; i < GH_COUNT(endings); i++)
     if (strcasecmp(dot, endings[i].ending) == 0) return endings[i].kind;
   return GH_NAME_OTHER;
@@ -29,7 +29,7 @@ gh_name_kind gh_name_kind_of(const char *name) {
 
 /* ---- growing ---- */
 
-/* Room for `added` more of `size` bytes each behind the `used` ones. */
+/* Reserves room for `added` more items of `size` bytes after the `used` ones. */
 static gh_status reserve(gh_error *err, void **items, size_t *capacity, size_t used, size_t added, size_t size) {
   if (added <= *capacity - used) return GH_OK;
   size_t larger = GH_MAX(*capacity + *capacity / 2, used + added + 64);
@@ -42,7 +42,7 @@ static gh_status reserve(gh_error *err, void **items, size_t *capacity, size_t u
   return GH_OK;
 }
 
-/* Room for `entries` more with `text` bytes of names. */
+/* Reserves room for `added` more entries with `text_bytes` bytes of names. */
 static gh_status reserve_names(gh_error *err, gh_index *index, size_t added, size_t text_bytes) {
   void *text = index->text, *entries = index->entries;
   if (text_bytes > UINT32_MAX - index->text_used)
@@ -75,7 +75,7 @@ gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_
     break;
   }
   if (bytes <= GH_IMAGE_MAX_BYTES) return add_entry(err, index, name, offset, bytes);
-  snprintf(why, sizeof why, "%llu bytes are more than the %zu allowed", (unsigned long long)bytes, GH_IMAGE_MAX_BYTES);
+  snprintf(why, sizeof why, "%llu bytes exceed the limit of %zu", (unsigned long long)bytes, GH_IMAGE_MAX_BYTES);
   return gh_index_skip(err, index, name, why);
 }
 
@@ -137,7 +137,7 @@ gh_status gh_index_sort(gh_error *err, gh_index *index) {
       index->entries[kept++] = index->entries[i];
       continue;
     }
-    gh_status status = gh_index_skip(err, index, name, "a second member of this name");
+    gh_status status = gh_index_skip(err, index, name, "a duplicate name");
     if (status) return status;
   }
   index->count = kept;
@@ -147,7 +147,7 @@ gh_status gh_index_sort(gh_error *err, gh_index *index) {
 /* ---- in a cache ---- */
 
 typedef struct packed {
-  uint64_t entries, text, skipped, notes; /* how many entries, bytes of names, members left out, bytes of notes */
+  uint64_t entries, text, skipped, notes; /* counts: entries, bytes of names, members left out, bytes of notes */
 } packed;
 
 gh_status gh_index_pack(gh_error *err, const gh_index *index, char **bytes, size_t *size) {

@@ -1,5 +1,5 @@
-/* The ring: sample number s (0, 1, ... in the order of handing out) lives in slot s % ahead. Workers claim numbers in
- * order, at most `ahead` beyond what was handed out, and fill slots in any order; the consumer takes them in order. */
+/* The ring: sample number s (0, 1, ... in delivery order) lives in slot s % ahead. Workers claim numbers in order, at
+ * most `ahead` beyond the last delivered, and fill slots in any order; the consumer takes them in order. */
 #include "data/loader.h"
 
 #include <pthread.h>
@@ -20,13 +20,13 @@ typedef struct slot {
 } slot;
 
 struct gh_loader {
-  gh_loader_options options; /* its sources are not kept */
+  gh_loader_options options; /* its sources are not copied */
   gh_stream crop_stream;
-  gh_image_set *own; /* NULL: the images are somebody else's */
+  gh_image_set *own; /* NULL: the caller owns the images */
   const gh_image_set *set;
   uint64_t images;
 
-  pthread_mutex_t lock; /* guards what follows */
+  pthread_mutex_t lock; /* guards the fields below */
   pthread_cond_t room;  /* a slot was emptied, or stop */
   pthread_cond_t ready; /* a slot was filled */
   bool stop;
@@ -46,7 +46,7 @@ static uint64_t ordinal_of(const gh_loader *loader, uint64_t number) {
   return o->first_ordinal + number / o->block * o->period + number % o->block;
 }
 
-/* Image number `step` after the one that the ordinal stands for, in its epoch's shuffle. */
+/* The image `step` positions after the ordinal's own, in its epoch's shuffle. */
 static uint64_t image_after(const gh_loader *loader, uint64_t ordinal, uint64_t step) {
   uint64_t n = loader->images;
   char epoch[24];
@@ -85,10 +85,10 @@ static void note_broken(gh_loader *loader, uint64_t index, const gh_error *why) 
   pthread_mutex_unlock(&loader->lock);
   if (!first || count > GH_LOADER_WARNINGS) return;
   gh_warn("image skipped: %s", why->text);
-  if (count == GH_LOADER_WARNINGS) gh_warn("further images that are skipped are counted, not named here");
+  if (count == GH_LOADER_WARNINGS) gh_warn("further skipped images are counted, but not named here");
 }
 
-/* The crop of one sample, whose image was decoded. */
+/* The crop of one sample from its decoded image. */
 static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,
                              const gh_loader_sample *sample) {
   const gh_loader_options *o = &loader->options;
@@ -98,7 +98,7 @@ static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *load
   return gh_augment(err, out, image, &o->crop, gh_stream_make(o->seed, 0, "crop", name), sample->image, o->image_size);
 }
 
-/* Memory that ran out says nothing about the file: that ends the run instead of changing its data. */
+/* Running out of memory says nothing about the file, so it ends the run instead of changing its data. */
 static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sample, gh_loader *loader,
                              uint64_t ordinal) {
   uint64_t crops = loader->options.crops;
@@ -124,7 +124,7 @@ static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sam
 
 /* ---- workers ---- */
 
-/* Called with the lock held, which it gives up while it decodes. */
+/* Called with the lock held; releases it while decoding. */
 static void fill_slot(gh_loader *loader, uint64_t number) {
   slot *target = &loader->slots[number % loader->options.ahead];
   target->state = SLOT_CLAIMED;
@@ -154,7 +154,7 @@ static void *work(void *argument) {
   return NULL;
 }
 
-/* A failed slot stays, so that every later call meets it. */
+/* A failed slot stays, so that every later call fails too. */
 static gh_status take_slot(gh_error *err, gh_loader *loader, float *image, gh_loader_sample *sample) {
   slot *next = &loader->slots[loader->delivered % loader->options.ahead];
   if (next->state == SLOT_EMPTY && !loader->thread_count) fill_slot(loader, loader->claimed++);
@@ -205,7 +205,7 @@ static gh_status check_options(gh_error *err, const gh_loader_options *o) {
   if (o->image_size <= 0 || (int64_t)o->image_size * o->image_size > GH_IMAGE_MAX_PIXELS)
     return gh_fail(err, GH_ERROR_ARGUMENT, "image size %d", o->image_size);
   if (o->workers < 0 || o->workers > 1024)
-    return gh_fail(err, GH_ERROR_CONFIG, "data.workers: %d is not a number of threads", o->workers);
+    return gh_fail(err, GH_ERROR_CONFIG, "data.workers: %d is not a valid number of threads", o->workers);
   if ((o->block == 0) != (o->period == 0) || o->block > o->period)
     return gh_fail(err, GH_ERROR_ARGUMENT, "a block of %llu in every %llu samples", (unsigned long long)o->block,
                    (unsigned long long)o->period);

@@ -21,17 +21,17 @@ bool gh_shards_meant(const char *path) {
   return strpbrk(path, "{}") && !gh_path_exists(path);
 }
 
-/* ---- which shards ---- */
+/* ---- finding the shards ---- */
 
 static gh_status find_shards(gh_error *err, gh_shards *shards, const char *pattern) {
-  bool literal = gh_path_exists(pattern); /* a file that is there needs no expansion, whatever its name */
+  bool literal = gh_path_exists(pattern); /* an existing file is not expanded, whatever its name */
   gh_status status =
       literal ? gh_strings_add(err, &shards->paths, pattern) : gh_braces_expand(err, &shards->paths, pattern);
   const gh_strings *paths = &shards->paths;
   for (size_t i = 0; i < paths->count && !status; i++) {
     const char *path = paths->items[i];
     if (!gh_shards_meant(path))
-      status = gh_fail(err, GH_ERROR_CONFIG, "%s: a pattern names .tar shards, and %s is none", pattern, path);
+      status = gh_fail(err, GH_ERROR_CONFIG, "%s: a pattern must name .tar shards; %s is not one", pattern, path);
     else if (!gh_path_is_file(path) && paths->count == 1)
       status = gh_fail(err, GH_ERROR_FILE, "%s: no such file", path);
     else if (!gh_path_is_file(path))
@@ -41,7 +41,7 @@ static gh_status find_shards(gh_error *err, gh_shards *shards, const char *patte
   return status;
 }
 
-/* ---- what is in one ---- */
+/* ---- indexing one shard ---- */
 
 static bool is_hidden(const char *name) {
   for (const char *part = name; part; part = (part = strchr(part, '/')) ? part + 1 : NULL)
@@ -55,7 +55,7 @@ static gh_status add_member(gh_error *err, void *context, const gh_tar_member *m
   const char *problem = member->problem;
   if (!wanted) return GH_OK;
   if (!problem && !gh_path_stays_inside(member->name))
-    problem = "a name that leaves its folder";
+    problem = "a name outside its folder";
   else if (!problem && is_hidden(member->name)) /* as in folders: macOS puts "._a.jpg" beside "a.jpg" */
     return GH_OK;
   if (problem) return gh_index_skip(err, index, member->name, problem);
@@ -91,17 +91,17 @@ static gh_status walk_shard(gh_error *err, gh_index *index, const char *path, in
   *members = end.members;
   if (end.broken[0]) {
     char why[GH_ERROR_TEXT_SIZE];
-    snprintf(why, sizeof why, "broken at byte %llu of %llu (%s), only what is before that is used",
+    snprintf(why, sizeof why, "broken at byte %llu of %llu (%s); only images before that are used",
              (unsigned long long)end.offset, (unsigned long long)bytes, end.broken);
     status = gh_index_skip(err, index, NULL, why);
   }
   return status ? status : gh_index_sort(err, index);
 }
 
-/* ---- kept for the next run ---- */
+/* ---- cached for the next run ---- */
 
-/* Walking a cold shard costs about as much as reading it all, because of the system's reading ahead. A shard that says
- * as much as this is worth an entry in the user's cache, of about 30 bytes an image. */
+/* Walking a cold shard costs about as much as reading all of it, because of the system's readahead. A shard with at
+ * least this many members is cached in the user's cache folder, at about 30 bytes per image. */
 enum { MEMBERS_WORTH_KEEPING = 1000 };
 
 typedef struct kept_head {
@@ -118,7 +118,7 @@ static kept_head head_of(const struct stat *facts) {
                      .changed_ns = facts->st_ctim.tv_nsec};
 }
 
-/* The entry's name: by the shard's true path, since the same shard may be called by several. */
+/* The entry's name, from the shard's canonical path, since a shard may be reached by several paths. */
 static bool kept_name(char key[GH_CACHE_KEY_SIZE], const char *path) {
   char *real = realpath(path, NULL);
   if (real) gh_cache_key(key, (const char *const[]){"shard", real, NULL});
@@ -189,7 +189,7 @@ gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const 
     if (!status && gh_stop_requested())
       status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing %s", pattern);
   }
-  if (progress.shown > progress.started) gh_progress_end(&progress); /* a short one is not worth a line */
+  if (progress.shown > progress.started) gh_progress_end(&progress); /* silent if it was short */
   if (!status && !index->count)
     status = gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in it%s%s", pattern,
                      index->notes.count ? "; " : "", index->notes.count ? index->notes.items[0] : "");
@@ -240,7 +240,7 @@ gh_status gh_shards_load(gh_error *err, const gh_shards *shards, const gh_index 
     ssize_t got = pread(fd, *bytes + done, at->bytes - done, (off_t)(at->offset + done));
     if (got > 0) done += (size_t)got;
     if (got == 0 || (got < 0 && errno != EINTR))
-      status = gh_fail(err, GH_ERROR_FILE, "%s/%s: reading failed: %s", path, gh_index_name(index, entry),
+      status = gh_fail(err, GH_ERROR_FILE, "%s/%s: cannot be read: %s", path, gh_index_name(index, entry),
                        got ? strerror(errno) : "the file became shorter");
   }
 done:

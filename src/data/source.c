@@ -13,7 +13,7 @@
 
 struct gh_source {
   char *path;       /* as given */
-  char *folder;     /* what names are relative to; NULL for shards */
+  char *folder;     /* the folder that names are relative to; NULL for shards */
   gh_shards shards; /* empty for a folder or a file */
   gh_index index;
 };
@@ -44,7 +44,7 @@ static gh_status list_folder(gh_error *err, gh_source *source, const char *path)
   if (!status) status = gh_index_set_place(err, &source->index, path);
   if (status || source->index.count) return status;
   return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder%s", path,
-                 list.shards ? "; name its shards like this: FOLDER/{00000..00331}.tar" : "");
+                 list.shards ? "; to use its shards, write FOLDER/{00000..00331}.tar" : "");
 }
 
 static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
@@ -110,7 +110,7 @@ void gh_source_warn(const gh_source *source) {
   const gh_index *index = &source->index;
   for (size_t i = 0; i < index->notes.count && i < most; i++) gh_warn("skipped: %s", index->notes.items[i]);
   if (index->skipped > most)
-    gh_warn("skipped: %llu more in %s", (unsigned long long)(index->skipped - most), source->path);
+    gh_warn("skipped %llu more in %s", (unsigned long long)(index->skipped - most), source->path);
 }
 
 uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {
@@ -119,7 +119,7 @@ uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {
     uint64_t bytes = gh_source_bytes(source, i);
     uint8_t size[8]; /* little endian, so that every machine hashes the same */
     for (int b = 0; b < 8; b++) size[b] = (uint8_t)(bytes >> (8 * b));
-    seed = XXH64(name, strlen(name) + 1, seed); /* its zero byte ends it: "ab" + "c" is not "a" + "bc" */
+    seed = XXH64(name, strlen(name) + 1, seed); /* the zero byte separates names: "ab" + "c" is not "a" + "bc" */
     seed = XXH64(size, sizeof size, seed);
   }
   return seed;

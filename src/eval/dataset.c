@@ -12,7 +12,7 @@
 #define PICTURES  "MLLM_VLM Images"
 #define MMVP_HINT "expected the MMVP_VLM folder, with " QUESTIONS " and \"" PICTURES "/TYPE/ID.jpg\""
 
-/* Every file is there, or the first that is not is named. */
+/* Checks that every file exists; the error names the first missing one. */
 static gh_status check_images(gh_error *err, const gh_strings *paths, const char *where) {
   size_t missing = 0;
   const char *first = NULL;
@@ -21,12 +21,12 @@ static gh_status check_images(gh_error *err, const gh_strings *paths, const char
     if (!missing++) first = paths->items[i];
   }
   if (!missing) return GH_OK;
-  if (missing == 1) return gh_fail(err, GH_ERROR_FILE, "%s: it names an image that is missing: %s", where, first);
-  return gh_fail(err, GH_ERROR_FILE, "%s: %zu of its %zu images are missing, the first is %s", where, missing,
-                 paths->count, first);
+  if (missing == 1) return gh_fail(err, GH_ERROR_FILE, "%s: a listed image is missing: %s", where, first);
+  return gh_fail(err, GH_ERROR_FILE, "%s: %zu of %zu listed images are missing, first %s", where, missing, paths->count,
+                 first);
 }
 
-/* Where the name is not given, folder/fallback if there is one: *out stays NULL otherwise. */
+/* *out: the given name, else folder/fallback if it exists, else NULL. */
 static gh_status choose(gh_error *err, char **out, const char *given, const char *folder, const char *fallback) {
   *out = given ? gh_strdup(err, given) : gh_path_join(err, folder, fallback);
   if (!*out) return GH_ERROR_MEMORY;
@@ -58,7 +58,7 @@ static gh_status add_question(gh_error *err, gh_mmvp_data *d, const char *folder
   static const char *const endings[] = {"jpg", "jpeg", "png", "JPG"};
   const char *statement = row->fields.items[2];
   char *path = NULL, *prompt = gh_format(err, "a photo of %s", statement);
-  for (size_t i = 0; i < GH_COUNT(endings); i++) { /* the published ones are .jpg; that is also the name to report */
+  for (size_t i = 0; i < GH_COUNT(endings); i++) { /* the published images are .jpg, which is also the name to report */
     char *other = gh_format(err, "%s/" PICTURES "/%s/%lld.%s", folder, type, (long long)id, endings[i]);
     bool take = other && (!path || gh_path_is_file(other));
     bool enough = take && gh_path_is_file(other);
@@ -83,9 +83,10 @@ static gh_status check_row(gh_error *err, const char *path, const gh_csv_row *ro
     return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: %zu fields; expected id, type, statement", path, row->line,
                    row->fields.count);
   if (!to_id(row->fields.items[0], id))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.100s\" is no id", path, row->line, row->fields.items[0]);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.100s\" is not an id", path, row->line,
+                   row->fields.items[0]);
   if (!gh_path_stays_inside(row->fields.items[1]))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.100s\" names no folder of images", path, row->line,
+    return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.100s\" is not a folder of images", path, row->line,
                    row->fields.items[1]);
   return GH_OK;
 }
@@ -97,8 +98,9 @@ static gh_status read_pairs(gh_error *err, gh_mmvp_data *d, const char *folder, 
     size_t at = i - head;
     status = check_row(err, path, &csv->rows[i], &d->ids[at]);
     if (!status && at % 2 && (d->ids[at] - d->ids[at - 1]) % 2 == 0)
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: the ids of a pair are %lld and %lld; one is to be odd",
-                       path, csv->rows[i].line, (long long)d->ids[at - 1], (long long)d->ids[at]);
+      status =
+          gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: the ids of a pair are %lld and %lld; exactly one must be odd",
+                  path, csv->rows[i].line, (long long)d->ids[at - 1], (long long)d->ids[at]);
     if (!status)
       status = add_question(err, d, folder, &csv->rows[i], csv->rows[head + at / 2 * 2].fields.items[1], d->ids[at]);
   }
@@ -109,7 +111,7 @@ static gh_status read_questions(gh_error *err, gh_mmvp_data *d, const char *fold
                                 const gh_csv *csv) {
   int64_t id;
   size_t head = csv->count && !to_id(csv->rows[0].fields.items[0], &id), rows = csv->count - head;
-  if (!rows) return gh_fail(err, GH_ERROR_FORMAT, "%s: no question", path);
+  if (!rows) return gh_fail(err, GH_ERROR_FORMAT, "%s: no questions", path);
   if (rows % 2)
     return gh_fail(err, GH_ERROR_FORMAT, "%s: %zu questions, an odd number: two consecutive rows make a pair", path,
                    rows);
@@ -130,9 +132,9 @@ gh_status gh_mmvp_read(gh_error *err, gh_mmvp_data *out, const char *folder) {
   gh_status status = path && pictures ? GH_OK : GH_ERROR_MEMORY;
   if (!status && !gh_path_is_folder(folder)) status = gh_fail(err, GH_ERROR_FILE, "%s: no such folder", folder);
   if (!status && !gh_path_is_file(path))
-    status = gh_fail(err, GH_ERROR_FILE, "%s: there is no " QUESTIONS "; " MMVP_HINT, folder);
+    status = gh_fail(err, GH_ERROR_FILE, "%s: no " QUESTIONS "; " MMVP_HINT, folder);
   if (!status && !gh_path_is_folder(pictures))
-    status = gh_fail(err, GH_ERROR_FILE, "%s: there is no folder \"" PICTURES "\"; " MMVP_HINT, folder);
+    status = gh_fail(err, GH_ERROR_FILE, "%s: no folder \"" PICTURES "\"; " MMVP_HINT, folder);
   if (!status) status = gh_csv_read(err, &csv, path, ',');
   if (!status) status = read_questions(err, out, folder, path, &csv);
   gh_csv_free(&csv);
@@ -155,7 +157,7 @@ void gh_mmvp_free(gh_mmvp_data *d) {
 
 static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* The distinct names of each image's class, sorted, and every image's place among them. */
+/* The distinct names of each image's class, sorted, and every image's index among them. */
 static gh_status number_classes(gh_error *err, gh_zeroshot_data *d, const gh_strings *of_images) {
   gh_strings sorted = {0};
   gh_status status = gh_strings_copy(err, &sorted, of_images);
@@ -186,14 +188,14 @@ static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *fo
   gh_status status = gh_folder_list(err, &names, folder, true);
   for (size_t i = 0; i < names.count && !status; i++) {
     const char *slash = strchr(names.items[i], '/');
-    if (!slash || !is_image(names.items[i])) continue; /* lists beside the classes' folders */
+    if (!slash || !is_image(names.items[i])) continue; /* lists next to the class folders */
     char *class = gh_format(err, "%.*s", (int)(slash - names.items[i]), names.items[i]);
     status = class ? gh_strings_add(err, &of_images, class) : GH_ERROR_MEMORY;
     if (!status) status = add_joined(err, &d->images, folder, names.items[i]);
     free(class);
   }
   if (!status && !d->images.count)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: no image in a class's folder, and no labels.tsv", folder);
+    status = gh_fail(err, GH_ERROR_FILE, "%s: no image in a class folder, and no labels.tsv", folder);
   if (!status) status = number_classes(err, d, &of_images);
   gh_strings_free(&names);
   gh_strings_free(&of_images);
@@ -209,9 +211,9 @@ static gh_status read_labels(gh_error *err, gh_zeroshot_data *d, const char *fol
     const gh_strings *f = &csv.rows[i].fields;
     if (f->count != 2 || !f->items[0][0] || !f->items[1][0])
       status =
-          gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: expected an image's name and its class", path, csv.rows[i].line);
+          gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: expected an image name and a class", path, csv.rows[i].line);
     else if (!gh_path_stays_inside(f->items[0]))
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.200s\" leaves the folder", path, csv.rows[i].line,
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: \"%.200s\" is outside the folder", path, csv.rows[i].line,
                        f->items[0]);
     if (!status) status = add_joined(err, &d->images, folder, f->items[0]);
     if (!status) status = gh_strings_add(err, &of_images, f->items[1]);
@@ -223,7 +225,7 @@ static gh_status read_labels(gh_error *err, gh_zeroshot_data *d, const char *fol
   return status;
 }
 
-/* What to call the classes: every one must be in the list; the list may hold more, which are passed over. */
+/* Reads the classes' texts: every class must be in the list; others in the list are ignored. */
 static gh_status rename_classes(gh_error *err, gh_zeroshot_data *d, const char *path) {
   gh_csv csv = {0};
   gh_status status = gh_csv_read(err, &csv, path, gh_ends_with(path, ".csv") ? ',' : '\t');
@@ -233,7 +235,7 @@ static gh_status rename_classes(gh_error *err, gh_zeroshot_data *d, const char *
       if (csv.rows[i].fields.count == 2 && !strcmp(csv.rows[i].fields.items[0], d->classes.items[c]))
         text = csv.rows[i].fields.items[1];
     if (!text) {
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: does not say what to call the class %s", path, d->classes.items[c]);
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: has no text for the class %s", path, d->classes.items[c]);
       break;
     }
     char *copy = gh_strdup(err, text);
@@ -324,10 +326,10 @@ static gh_status read_entry(gh_error *err, gh_retrieval_data *d, const char *fol
   const gh_json *captions = gh_json_member(item, "captions");
   if (gh_json_type_of(item) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_FORMAT, "expected an object, found %s", gh_json_type_name(item));
-  if (!gh_json_member(item, "image")) return gh_fail(err, GH_ERROR_FORMAT, "captions with no image");
+  if (!gh_json_member(item, "image")) return gh_fail(err, GH_ERROR_FORMAT, "captions without an image");
   gh_status status = gh_json_get_string(err, item, "image", &name);
   if (!status && !gh_path_stays_inside(name))
-    status = gh_fail(err, GH_ERROR_FORMAT, "image \"%.200s\" leaves the folder", name);
+    status = gh_fail(err, GH_ERROR_FORMAT, "image \"%.200s\" is outside the folder", name);
   if (!status && (gh_json_type_of(captions) != GH_JSON_ARRAY || !gh_json_count(captions)))
     status = gh_fail(err, GH_ERROR_FORMAT, "image \"%.200s\" has no captions", name);
   if (!status) status = add_joined(err, &d->images, folder, name);
@@ -339,7 +341,7 @@ static gh_status read_entry(gh_error *err, gh_retrieval_data *d, const char *fol
   return status;
 }
 
-/* An image that is listed twice would be its own rival. */
+/* An image listed twice would compete with itself. */
 static gh_status check_distinct(gh_error *err, const gh_strings *images, const char *path) {
   gh_strings sorted = {0};
   gh_status status = gh_strings_copy(err, &sorted, images);

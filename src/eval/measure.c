@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #define BOOTSTRAP_SEED 0
-#define LINES          1024 /* between two looks at the progress */
+#define LINES          1024 /* between two progress updates */
 
 static const char *const names[] = {
     [GH_MEASURE_MMVP] = "mmvp", [GH_MEASURE_ZEROSHOT] = "zeroshot", [GH_MEASURE_RETRIEVAL] = "retrieval"};
@@ -121,7 +121,7 @@ static gh_status score(gh_error *err, gh_measure *m, const float *images) {
 
 gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder, bool quiet) {
   if (embedder->width != m->width)
-    return gh_fail(err, GH_ERROR_FORMAT, "the image tower gives %lld numbers, the text tower %lld",
+    return gh_fail(err, GH_ERROR_FORMAT, "the image tower's embeddings have %lld numbers, the text tower's %lld",
                    (long long)embedder->width, (long long)m->width);
   float *rows = gh_alloc(err, m->images->count * (size_t)m->width, sizeof *rows);
   gh_status status =

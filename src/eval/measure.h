@@ -1,5 +1,5 @@
-/* The encoder's evaluations as units: data on disk and a model to scores. `genhance eval` and the library
- * run one; the trainer runs the configured ones at its snapshots, with the texts embedded once. */
+/* Evaluations of the encoder as units: from data and a model to scores. `genhance eval` and the library run one;
+ * the trainer runs the configured ones at its snapshots and embeds the texts once. */
 #ifndef GH_EVAL_MEASURE_H
 #define GH_EVAL_MEASURE_H
 
@@ -10,7 +10,7 @@
 
 typedef enum gh_measure_kind { GH_MEASURE_MMVP, GH_MEASURE_ZEROSHOT, GH_MEASURE_RETRIEVAL } gh_measure_kind;
 
-/* What to measure on: paths as gh_mmvp_read, gh_zeroshot_read and gh_retrieval_read take them. */
+/* The data: paths as for gh_mmvp_read, gh_zeroshot_read and gh_retrieval_read. */
 typedef struct gh_measure_spec {
   gh_measure_kind kind;
   const char *data;
@@ -23,7 +23,7 @@ typedef struct gh_measure {
   gh_mmvp_data mmvp;
   gh_zeroshot_data zeroshot;
   gh_retrieval_data retrieval;
-  const gh_strings *images, *lines; /* of whichever it is: what is embedded */
+  const gh_strings *images, *lines; /* the images and lines to embed, for any kind */
   float *texts;                     /* (lines, D); zero-shot: (classes, D), the ensembles */
   int64_t width;                    /* D */
   double scale;                     /* exp(logit_scale) */
@@ -38,13 +38,13 @@ typedef struct gh_measure {
 
 const char *gh_measure_name(gh_measure_kind kind); /* "mmvp", "zeroshot", "retrieval" */
 
-/* Reads and checks the data; nothing is computed. Free with gh_measure_free, also after failure. */
+/* Reads and checks the data; computes nothing. Free with gh_measure_free, even after failure. */
 gh_status gh_measure_open(gh_error *err, gh_measure *out, const gh_measure_spec *spec);
 void gh_measure_free(gh_measure *m); /* an empty one is fine */
 
-/* Embeds the lines of the data, and for zero-shot makes the classes of them. */
+/* Embeds the data's lines; for zero-shot, combines them into classes. */
 gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *texts);
-/* Embeds the images and scores them; the texts come first. `quiet`: no progress of its own. */
+/* Embeds the images and scores them; call gh_measure_texts first. `quiet`: shows no progress. */
 gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder, bool quiet);
 
 /* An opened measure to its scores: embeds texts and images with the model folder's towers, one tower after the other,

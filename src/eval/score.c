@@ -17,7 +17,7 @@ gh_share gh_share_wilson(int64_t hits, int64_t total) {
   double middle = (p + z2 / (2 * n)) / (1 + z2 / n);
   double half = Z95 / (1 + z2 / n) * sqrt(p * (1 - p) / n + z2 / (4 * n * n));
   s.value = p;
-  s.low = hits ? fmax(middle - half, 0) : 0; /* exactly, where rounding would leave 1e-17 */
+  s.low = hits ? fmax(middle - half, 0) : 0; /* exactly 0, where rounding would leave 1e-17 */
   s.high = hits < total ? fmin(middle + half, 1) : 1;
   return s;
 }
@@ -53,7 +53,7 @@ const char *const gh_mmvp_patterns[GH_MMVP_PATTERNS] = {"Orientation and Directi
                                                         "Texts",
                                                         "Viewpoint and Perspective"};
 
-/* The first image's share of a softmax over both, as float32 gives it. */
+/* The first image's probability in a softmax over both, computed in float32. */
 static float first_probability(double first, double second, double scale) {
   float a = (float)(first * scale), b = (float)(second * scale), most = fmaxf(a, b);
   float x = expf(a - most), y = expf(b - most);
@@ -115,7 +115,7 @@ gh_status gh_zeroshot_classes(gh_error *err, float *out, const float *texts, int
   return status;
 }
 
-/* How many candidates come before candidate `right`. */
+/* The number of candidates ahead of candidate `right`. */
 static int64_t rank_of(const double *scores, int64_t n, int64_t right) {
   int64_t rank = 0;
   for (int64_t i = 0; i < n; i++) rank += scores[i] > scores[right] || (scores[i] == scores[right] && i < right);
@@ -172,7 +172,8 @@ static int by_value(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* The interval of hits over captions when whole images are drawn with replacement. hits, captions (n) by image. */
+/* The bootstrap interval of hits over captions, drawing whole images with replacement. hits, captions: (n) per
+ * image. */
 static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, const int64_t *captions, int64_t n,
                            gh_stream stream) {
   double *values = gh_alloc(err, BOOTSTRAPS, sizeof *values);
@@ -225,7 +226,7 @@ static void score_images(gh_retrieval_score *out, const int64_t *ranks, int64_t 
 typedef struct gh_retrieval_job {
   const int64_t *owner;
   int64_t n, m;
-  int64_t *of_captions, *of_images; /* ranks; of_images -1 where an image has no caption */
+  int64_t *of_captions, *of_images; /* ranks; of_images: -1 for an image without captions */
 } gh_retrieval_job;
 
 static void rank_caption(void *user, int64_t caption, double *scores) {
@@ -233,7 +234,7 @@ static void rank_caption(void *user, int64_t caption, double *scores) {
   j->of_captions[caption] = rank_of(scores, j->n, j->owner[caption]);
 }
 
-/* The first of an image's captions with the greatest similarity comes before its others. */
+/* Ranks the best of an image's captions (the first on a tie). */
 static void rank_image_captions(void *user, int64_t image, double *scores) {
   const gh_retrieval_job *j = user;
   int64_t best = -1;

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #define MAX_THREADS 64
-#define LANES       2 /* doubles of a vector that every 64-bit machine has */
-#define PANEL       8 /* candidates side by side: their sums grow together */
-#define BATCH       8 /* queries a thread takes at once: a panel is read once for all of them */
+#define LANES       2 /* doubles per vector, available on every 64-bit machine */
+#define PANEL       8 /* candidates processed together: their sums accumulate in parallel */
+#define BATCH       8 /* queries per thread at a time: they share each read of a panel */
 
 typedef double gh_lanes __attribute__((vector_size(LANES * sizeof(double))));
 
@@ -29,8 +29,8 @@ typedef struct gh_similarity_worker {
 
 static int64_t row_size(const gh_similarity_job *j) { return GH_CEIL_DIV(j->m, PANEL) * PANEL; }
 
-/* The dot products of two queries with a panel of candidates: eight sums that grow side by side, none of which waits
- * for another. */
+/* The dot products of two queries with a panel of candidates: eight independent sums, so that none waits for
+ * another. */
 static void multiply(double *out, double *out2, const double *query, const double *query2, const gh_lanes *panel,
                      int64_t width) {
   gh_lanes a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
@@ -58,7 +58,7 @@ static void *work(void *context) {
     int64_t count = GH_MIN(BATCH, j->n - first);
     for (int64_t p = 0; p * PANEL < j->m; p++)
       for (int64_t q = 0; q < count; q += 2) {
-        int64_t r = GH_MIN(q + 1, count - 1); /* the last one by itself, twice */
+        int64_t r = GH_MIN(q + 1, count - 1); /* an odd last one is paired with itself */
         multiply(w->scores + q * row + p * PANEL, w->scores + r * row + p * PANEL, j->queries + (first + q) * j->width,
                  j->queries + (first + r) * j->width, j->panels + p * j->width * (PANEL / LANES), j->width);
       }
@@ -84,7 +84,7 @@ gh_status gh_similarities(gh_error *err, const double *queries, int64_t n, const
   int64_t started = 0;
   size_t bytes = (size_t)(row_size(&job) * width) * sizeof(double);
   if (n <= 0 || m <= 0) return GH_OK;
-  /* gh_alloc promises no more than malloc's alignment; a vector wants its own size. */
+  /* gh_alloc only guarantees malloc's alignment; a vector needs alignment to its size. */
   char *memory = gh_alloc(err, bytes + sizeof(gh_lanes), 1);
   gh_status status = memory ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t t = 0; t < wanted && !status; t++) {

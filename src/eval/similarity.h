@@ -1,11 +1,11 @@
-/* Dot products of many rows with many others, on every processor, in float64: each is summed in the order of its
- * elements, so that equal rows tie exactly, whatever the number of threads. */
+/* Dot products of many rows with many others, on all processors, in float64: each sum follows the order of the
+ * elements, so that equal rows tie exactly for any number of threads. */
 #ifndef GH_EVAL_SIMILARITY_H
 #define GH_EVAL_SIMILARITY_H
 
 #include "base/status.h"
 
-/* Called once for every query, from several threads; scores (m) are the caller's until it returns. */
+/* Called once per query, from several threads; scores (m) are valid, and may be modified, until it returns. */
 typedef void gh_similarity_visit(void *user, int64_t query, double *scores);
 
 /* queries (n, width), candidates (m, width). */

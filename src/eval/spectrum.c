@@ -6,11 +6,11 @@
 #include <stdlib.h>
 
 #define CHANNELS 3
-#define PLANES   (2 * CHANNELS) /* a picture's and its reconstruction's */
+#define PLANES   (2 * CHANNELS) /* an image's and its reconstruction's */
 #define Z95      1.959963984540054
 #define PI       3.14159265358979323846
 
-/* One picture's sums over each ring. */
+/* One image's sums over each ring. */
 typedef struct gh_rings {
   double *original, *reconstruction, *cross; /* (rings) */
   int64_t *count;                            /* (rings) frequencies in each, all channels */
@@ -24,7 +24,7 @@ typedef struct gh_spectrum_job {
   int64_t side;
   float *values;        /* of one such tensor */
   double *window;       /* (S) */
-  gh_rings rings;       /* of the picture at hand */
+  gh_rings rings;       /* of the current image */
   double *sums, *total; /* (rings) of the correlations and their squares */
 } gh_spectrum_job;
 
@@ -43,7 +43,7 @@ static gh_status plan(gh_error *err, gh_spectrum_job *j) {
   return gh_graph_plan(err, j->graph);
 }
 
-/* A channel (S, S) to complex numbers, windowed. */
+/* Converts a channel (S, S) to windowed complex numbers. */
 static void fill(const gh_spectrum_job *j, float *to, const float *from) {
   int64_t s = j->side;
   double mean = 0;
@@ -94,7 +94,7 @@ static gh_status add_picture(gh_error *err, gh_spectrum_job *j, gh_spectrum *out
   double scale = 1 / ((double)size * (double)size);
   for (int64_t r = 0; r < out->rings; r++) {
     double f = j->rings.original[r], g = j->rings.reconstruction[r], n = (double)j->rings.count[r];
-    double correlation = f > 0 && g > 0 ? j->rings.cross[r] / sqrt(f * g) : 0; /* an even plane holds nothing */
+    double correlation = f > 0 && g > 0 ? j->rings.cross[r] / sqrt(f * g) : 0; /* zero power: a constant plane */
     out->original[r] += f / n * scale;
     out->reconstruction[r] += g / n * scale;
     j->sums[r] += correlation;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What moving the inputs by a rounding does to a result is what one rounding of the best possible algorithm may do.
- * Sums of many terms and longer chains of operations round more often. */
+/* Moving the inputs by one rounding changes a result as much as one rounding in the best possible algorithm may. Sums
+ * of many terms and longer chains of operations round more often. */
 #define ROUNDINGS 32
 
 /* ---- elements of any type ---- */
@@ -40,7 +40,7 @@ static void from_number(gh_dtype dtype, void *data, int64_t i, float f) {
     ((uint16_t *)data)[i] = gh_f32_to_f16(f);
     return;
   default:
-    return; /* integers are left as they are */
+    return; /* integers are left unchanged */
   }
 }
 
@@ -60,8 +60,8 @@ gh_status gh_tensor_read_numbers(gh_error *err, gh_device *device, const gh_tens
   return status;
 }
 
-/* Floats: relative in norm. Integers: the share that differs; a block's words may be floats, and then a last bit does
- * not count. */
+/* Floats: relative difference in norm. Integers: the fraction that differs; the words of a block may be floats, so
+ * there a difference in the last bit is ignored. */
 static double difference_of(const gh_tensor *t, const void *a, const void *b) {
   int64_t n = gh_tensor_elements(t), unequal = 0;
   double apart = 0, norm_a = 0, norm_b = 0;
@@ -116,14 +116,14 @@ static void add_pair(gh_pair *pairs, int *count, gh_tensor *a, gh_tensor *b) {
   pairs[(*count)++] = (gh_pair){.a = a, .b = b};
 }
 
-/* What the node reads, and what it writes: without outputs, it writes among its inputs. */
+/* Lists the tensors that the node reads and writes; a node without outputs writes some of its inputs. */
 static void list_tensors(gh_walk *w) {
   const gh_node *a = w->node_a, *b = w->node_b;
   for (int i = 0; i < a->inputs; i++)
     if (a->in[i]) add_pair(w->in, &w->ins, a->in[i], b->in[i]);
   if (a->accumulate) add_pair(w->in, &w->ins, a->out[0], b->out[0]);
   for (int i = 0; i < a->outputs; i++)
-    if (gh_tensor_buffer(a->out[i]) && gh_tensor_buffer(b->out[i])) /* else nobody reads it */
+    if (gh_tensor_buffer(a->out[i]) && gh_tensor_buffer(b->out[i])) /* otherwise nothing reads it */
       add_pair(w->out, &w->outs, a->out[i], b->out[i]);
   for (int i = 0; !a->outputs && i < a->inputs; i++)
     if (a->in[i]) add_pair(w->out, &w->outs, a->in[i], b->in[i]);
@@ -138,7 +138,7 @@ static gh_status feed(gh_error *err, gh_walk *w) {
   return status;
 }
 
-/* Moves the element of largest size by 1 %. */
+/* Changes the element of largest magnitude by 1 %. */
 static gh_status sabotage(gh_error *err, gh_device *d, const gh_node *node) {
   gh_tensor *t = node->outputs ? node->out[0] : node->in[0];
   void *raw = NULL;
@@ -192,8 +192,8 @@ static gh_status write_moved(gh_error *err, gh_device *d, const gh_pair *pair, u
   return status;
 }
 
-/* Runs a's node again with every input moved by a rounding, and puts everything back: inputs first, since a result may
- * lie in an input's memory. */
+/* Runs a's node again with every input moved by one rounding, then restores everything: inputs first, since a result
+ * may share an input's memory. */
 static gh_status measure_rounding(gh_error *err, gh_walk *w, gh_node_difference *result) {
   gh_device *d = w->a->device;
   gh_status status = GH_OK;

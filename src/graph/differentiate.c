@@ -1,9 +1,9 @@
 /* Reverse-mode differentiation: walks the recorded nodes backwards and records each op's gradient.
  *
  * Gradients of values overwrite (a second contribution is added by an `add` node); gradients of trainable parameters
- * add up in parameter->grad, which outlives the graph. Where the node that made a parameter's gradient can accumulate
- * and nobody else reads its result, it writes into parameter->grad itself; otherwise an `accumulate` node follows it.
- * Gradients of values are stored as the values are, those of parameters in float32. */
+ * add up in parameter->grad, which outlives the graph. If the node that produces a parameter's gradient can accumulate
+ * and nothing else reads its result, it writes into parameter->grad directly; otherwise an `accumulate` node follows.
+ * Gradients of values have the type of the values; those of parameters are float32. */
 #include "graph/internal.h"
 
 static int adjoint_index(const gh_graph *g, const gh_tensor *t) {
@@ -73,7 +73,7 @@ static void add_gradient(gh_graph *g, gh_tensor *t, gh_tensor *gradient) {
 
 /* ---- recomputation ---- */
 
-/* A segment's own result is its copy's; what comes from elsewhere was kept. */
+/* The recomputed copy of a tensor of this segment; a tensor from elsewhere was kept and is returned as is. */
 static gh_tensor *again_of(const gh_tensor *t, int segment) {
   const gh_node *node = t ? t->producer : NULL;
   if (!node || node->segment != segment || !node->recomputed) return (gh_tensor *)t;
@@ -82,8 +82,8 @@ static gh_tensor *again_of(const gh_tensor *t, int segment) {
   return (gh_tensor *)t;
 }
 
-/* Records every node of the segment once more. Those that turn out not to be needed die in the plan. The last segment
- * is in memory anyway when the backward pass begins. */
+/* Records every node of the segment again; the plan removes those that are not needed. The last segment is still in
+ * memory when the backward pass begins. */
 static void recompute(gh_graph *g, int segment) {
   for (int i = 0; i < g->forward_nodes && !gh_graph_failed(g); i++) {
     gh_node *node = g->nodes.items[i];
@@ -111,7 +111,7 @@ static void differentiate_node(gh_graph *g, gh_node *node) {
   for (int i = 0; i < node->inputs; i++) wanted |= gh_wants_grad(node->in[i]);
   if (!arrives || !wanted) return;
   if (!node->op->gradient) {
-    gh_graph_fail(g, node, "has no gradient, and one is needed");
+    gh_graph_fail(g, node, "has no gradient, but one is needed");
     return;
   }
   const gh_node *from = node_for_gradient(g, node);

@@ -3,8 +3,8 @@
  * Legend used everywhere: B batch, N tokens, C channels or width, H heads, D head size; shapes are row-major, the last
  * dimension contiguous: (B, N, C).
  *
- * Recording never returns an error: the first failure is kept in the graph (`graph->error`), every later call returns
- * NULL at once, and gh_graph_plan reports it. So a model builder reads like the equations it implements. */
+ * Recording never returns an error: the graph keeps the first failure (`graph->error`), every later call returns NULL
+ * at once, and gh_graph_plan reports it. So a model builder reads like the equations it implements. */
 #ifndef GH_GRAPH_GRAPH_H
 #define GH_GRAPH_GRAPH_H
 
@@ -58,11 +58,11 @@ typedef struct gh_tensor {
   int rank;
   int64_t shape[GH_MAX_RANK];
   bool trainable;            /* a parameter that gets a gradient */
-  bool needs_grad;           /* trainable, or made from something that is */
-  bool unbacked;             /* of an unbacked store */
+  bool needs_grad;           /* trainable, or computed from a tensor that is */
+  bool unbacked;             /* belongs to an unbacked store */
   struct gh_tensor *grad;    /* of a trainable parameter: persistent, same shape; gradients add up in it */
   struct gh_tensor *source;  /* a reshape of another tensor: shares its memory */
-  struct gh_tensor *working; /* of a float32 matrix: its copy in bf16, which matrix products read; NULL: none */
+  struct gh_tensor *working; /* of a float32 matrix: its bf16 copy, read by matrix products; NULL: none */
   gh_node *producer;         /* of a value */
   gh_buffer *buffer;         /* set by the store or the plan */
   struct {                   /* the plan's own */
@@ -76,32 +76,32 @@ typedef struct gh_tensor {
 struct gh_node {
   const gh_op *op;
   int inputs, outputs;
-  gh_tensor *in[GH_MAX_INPUTS]; /* NULL: an optional input that is absent */
+  gh_tensor *in[GH_MAX_INPUTS]; /* NULL: an absent optional input */
   gh_tensor *out[GH_MAX_OUTPUTS];
   double attr[GH_MAX_ATTRS];
-  gh_tensor *scratch;  /* workspace infer asked for; alive during this node only */
-  gh_dtype storage;    /* GH_BF16 where an input or an output is: the ELEM of the node's kernels. Else GH_F32 */
+  gh_tensor *scratch;  /* the workspace that infer requested; alive during this node only */
+  gh_dtype storage;    /* GH_BF16 if any input or output is, else GH_F32: the ELEM of the node's kernels */
   bool accumulate;     /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
-  bool dead;           /* the plan found that nobody reads its results */
-  int segment;         /* of the recording (gh_graph_segment) */
-  const char *phase;   /* gh_graph_phase; NULL: none was named */
+  bool dead;           /* the plan found that nothing reads its results */
+  int segment;         /* recomputation segment (gh_graph_segment) */
+  const char *phase;   /* gh_graph_phase; NULL: unnamed */
   gh_node *recomputed; /* differentiation's own: the copy that recomputes it */
 };
 
 enum {
   GH_OP_ACCUMULATES = 1,   /* launch honours node->accumulate on out[0] */
-  GH_OP_VIEW = 2,          /* out[0] is in[0]'s memory with another shape; nothing is launched */
+  GH_OP_VIEW = 2,          /* out[0] is in[0]'s memory with another shape; launches nothing */
   GH_OP_INPLACE = 4,       /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
   GH_OP_MIXED = 8,         /* infer itself checks which inputs are float32 and which bf16 */
-  GH_OP_WIDE_GRADIENT = 16 /* gradients of its results are float32 though the results are bf16: parameters' they are */
+  GH_OP_WIDE_GRADIENT = 16 /* gradients of its bf16 results are float32: they are parameters */
 };
 
-/* gh_op.wide: the inputs that are float32 whatever the storage type (statistics, scales, the residual stream). The
+/* gh_op.wide: the inputs that are float32 for every storage type (statistics, scales, the residual stream). The
  * others are all float32 or all bf16. */
 #define GH_WIDE(input) (1u << (input))
-#define GH_WIDE_ALL    (~0u) /* an op in float32 alone */
+#define GH_WIDE_ALL    (~0u) /* a float32-only op */
 
-/* One op: its row of the op table (ops/registry.c). Attributes are numbers with names; absent ones are 0. */
+/* One op: its row of the op table (ops/registry.c). Attributes are named numbers; absent ones are 0. */
 struct gh_op {
   const char *name;
   const char *attrs[GH_MAX_ATTRS];
@@ -110,36 +110,36 @@ struct gh_op {
 
   /* Checks inputs and attributes, declares every output (gh_declare) and the workspace (gh_declare_scratch). */
   gh_status (*infer)(gh_graph *g, gh_node *node);
-  /* Records the node's kernels; an output with plan.last < 0 has no buffer and is not to be written. */
+  /* Records the node's kernels; an output with plan.last < 0 has no buffer and must not be written. */
   gh_status (*launch)(gh_recorder *r, const gh_node *node);
-  /* Records the nodes that turn dout (NULL where no gradient arrives) into din; leaves din[i] NULL where
-   * !gh_wants_grad(node->in[i]). NULL: the op has no gradient, and needing one is an error that names it. */
+  /* Records the nodes that turn dout (NULL if no gradient arrives) into din; leaves din[i] NULL if
+   * !gh_wants_grad(node->in[i]). NULL: the op has no gradient; needing one is an error that names the op. */
   void (*gradient)(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din);
-  double (*flops)(const gh_node *node); /* multiply-adds count two; NULL: one a output element */
+  double (*flops)(const gh_node *node); /* multiply-adds count two; NULL: one per output element */
 };
 
 /* ---- persistent tensors ---- */
 
-typedef struct gh_store gh_store; /* named tensors with memory of their own; outlives the graphs that use them */
+typedef struct gh_store gh_store; /* named tensors with their memory; outlives the graphs that use them */
 
 gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
-/* The same without memory: tensors have shapes and nothing is ever written to them. A step recorded on such a store can
- * be measured (gh_graph_measure) before anything is allocated; it cannot be run. */
+/* The same without memory: tensors only have shapes, and writes to them do nothing. A step recorded on such a store can
+ * be measured (gh_graph_measure) before anything is allocated; it cannot run. */
 gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
 void gh_store_free(gh_store *store);
 /* A new zeroed tensor of GH_ROLE_STEP and no part, which the caller may change; GH_ERROR_ARGUMENT if the name exists.
  * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out);
-/* Marks trainable and gives it a gradient of its own, named "grad.<name>". */
+/* Marks the parameter trainable and adds its gradient, named "grad.<name>". */
 gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
-/* Gives a float32 parameter a working copy in bf16, named "bf16.<name>", zeroed: the next write of the parameter fills
+/* Adds a zeroed bf16 working copy of a float32 parameter, named "bf16.<name>": the next write of the parameter fills
  * both. */
 gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *parameter);
 gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if there is none */
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
-int64_t gh_store_bytes(const gh_store *store);            /* of all that it allocated, or would have: arenas whole */
+int64_t gh_store_bytes(const gh_store *store);            /* allocated, or that would be: whole arenas */
 
 bool gh_is_parameter(const gh_tensor *t); /* by its role: learnt, and not derived from another tensor */
 
@@ -151,20 +151,19 @@ int64_t gh_tensor_columns(const gh_tensor *t);
 bool gh_same_shape(const gh_tensor *a, const gh_tensor *b);
 gh_buffer *gh_tensor_buffer(const gh_tensor *t); /* follows reshapes */
 
-/* What a matrix product reads of t: its working copy where it has one, otherwise itself. Both follow reshapes. */
+/* What a matrix product reads for t: its working copy if any, otherwise t itself. Both follow reshapes. */
 gh_dtype gh_operand_dtype(const gh_tensor *t);
 gh_buffer *gh_operand_buffer(const gh_tensor *t);
-/* How the gradient of t is stored: a parameter's and that of a GH_OP_WIDE_GRADIENT's result in float32, others as t is.
- */
+/* The type of t's gradient: float32 for a parameter and for a result of a GH_OP_WIDE_GRADIENT op, else t's type. */
 gh_dtype gh_gradient_dtype(const gh_tensor *t);
 
 /* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor of an unbacked store does
- * nothing; writing a float32 one that has a working copy writes that, too. */
+ * nothing; writing a float32 tensor also updates its working copy, if any. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
-/* A write that does not wait for the device; data is free at once. For what every step brings. */
+/* A write that does not wait for the device; the caller may reuse data at once. For the inputs of every step. */
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
-/* The same from and to float32 for a tensor of either type: rounded to nearest even where it is bf16. */
+/* The same from and to float32 for a tensor of either type; rounds to nearest even for bf16. */
 gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values);
 gh_status gh_tensor_read_f32(gh_error *err, gh_device *device, const gh_tensor *t, float *values);
 
@@ -181,55 +180,55 @@ gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inpu
 gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                        int attr_count);
 
-/* What infer calls: the node's next output, of this shape; one like another tensor; a workspace of so many elements,
+/* For infer: declares the node's next output, of this shape; one like another tensor; a workspace of so many elements,
  * which lives while the node runs. NULL or the graph's status after a failure. */
 gh_tensor *gh_declare(gh_graph *g, gh_node *node, gh_dtype dtype, int rank, const int64_t *shape);
 gh_status gh_declare_like(gh_graph *g, gh_node *node, const gh_tensor *like);
 gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t elements);
-/* Keeps the graph's first error; returns its status. `node` NULL allowed; its op's name is put in front. */
+/* Keeps the graph's first error; returns its status. `node` may be NULL; otherwise its op's name begins the text. */
 gh_status gh_graph_fail(gh_graph *g, const gh_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool gh_graph_failed(const gh_graph *g);
-/* The record that holds the first error: for model builders that call fallible functions while recording. */
+/* The first error's record, for model builders that call fallible functions while recording. */
 gh_error *gh_graph_error(gh_graph *g);
 
 static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad; }
 
 /* ---- differentiation (reverse mode) ---- */
 
-/* Recomputation trades time for memory: what a segment made is not kept for its gradients, but made again from what the
- * segments before it made, just before they are needed. The numbers are the same, drawn ones too. A segment begins
- * where a model says (a block), and matters only if recomputation is asked for before differentiation. */
+/* Recomputation trades time for memory: a segment's values are not kept for its gradients but computed again, just
+ * before they are needed, from the results of earlier segments. The numbers are identical, random ones included. A
+ * segment begins where a model says (a block), and matters only if recomputation is requested before
+ * differentiation. */
 void gh_graph_segment(gh_graph *g);
 void gh_graph_recompute(gh_graph *g, bool on);
 
-/* Records the backward of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
- * which the caller clears when an update begins; those of values overwrite. Both can then be asked for with
- * gh_graph_gradient. */
+/* Records the backward pass of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
+ * which the caller clears at the start of an update; those of values overwrite. gh_graph_gradient returns both. */
 gh_status gh_graph_differentiate(gh_graph *g, gh_tensor *loss);
 /* The same from given gradients of any tensors: dout[i] has out[i]'s shape. Tests use it. */
 gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *dout[], int count);
-/* d loss / d t as recorded by differentiation; NULL where none arrives. */
+/* d loss / d t as recorded by differentiation; NULL if no gradient arrives. */
 gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);
 
-/* The ops differentiation itself needs; defined with the others in ops/. */
+/* The ops that differentiation itself needs; defined in ops/ with the others. */
 extern const gh_op gh_op_add;        /* inputs (a, b), attribute scale: a + scale * b */
 extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value); out[0] is set by the caller */
 extern const gh_op gh_op_constant;   /* attribute value: a scalar of shape () */
-extern const gh_op gh_op_cast;       /* attribute bf16: from float32 to bf16 where it is 1, else back */
+extern const gh_op gh_op_cast;       /* attribute bf16: 1: from float32 to bf16, else back */
 
 /* ---- plan and replay ---- */
 
-void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, so that it can be read */
-/* Liveness -> arena offsets, launches bound, kernels compiled. Errors of recording surface here. */
+void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run and can be read */
+/* Liveness -> arena offsets; binds launches, compiles kernels. Reports recording errors. */
 gh_status gh_graph_plan(gh_error *err, gh_graph *g);
-/* The first half of planning alone: lifetimes and places, so that gh_graph_peak_bytes is known. */
+/* Only the first half of planning: lifetimes and offsets, for gh_graph_peak_bytes. */
 gh_status gh_graph_measure(gh_error *err, gh_graph *g);
-/* For a measured graph: chooses (tunes, checks, where that is due) who does each of its matrix products and attentions,
- * as planning it will find them. Allocates nothing for the graph. */
+/* For a measured graph: chooses the provider of each matrix product and attention (tuning and checking if needed), so
+ * that planning finds the choices made. Allocates nothing for the graph. */
 gh_status gh_graph_choose(gh_error *err, gh_graph *g);
 int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
-/* The values alive when most memory is in use, largest first: fills at most `capacity`, returns how many. */
+/* The values alive at peak memory use, largest first: fills at most `capacity`, returns how many. */
 int gh_graph_largest(const gh_graph *g, const gh_tensor **out, int capacity);
 double gh_graph_flops(const gh_graph *g);
 int gh_graph_node_count(const gh_graph *g);
@@ -239,47 +238,46 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g);
 
 /* ---- measuring ---- */
 
-/* What the nodes recorded from here on belong to ("encoder"): static text. Differentiation goes on as "backward". */
+/* Names the phase of the nodes recorded from here on ("encoder"): static text. Differentiation sets "backward". */
 void gh_graph_phase(gh_graph *g, const char *phase);
 
 /* A planned graph's launches, in order. */
 typedef struct gh_launch_note {
-  const gh_node *node; /* that recorded it */
+  const gh_node *node; /* the node that recorded it */
   const char *name;    /* the kernel's; "gemm m=.. n=.. .."; "fill" */
-  double flops;        /* a node's add up to its op's, where the op counts them */
+  double flops;        /* a node's launches add up to its op's count, if any */
 } gh_launch_note;
 int gh_graph_launch_count(const gh_graph *g);
 gh_launch_note gh_graph_launch_note(const gh_graph *g, int index);
 /* gh_graph_run cut into parts: the launches [first, first + count). */
 gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count);
 
-/* Test aids (poison.c), for planned graphs: fill the values' memory with a marked NaN; after a run, GH_ERROR_DEVICE if
- * the gaps between the values no longer hold it, naming the tensor in front. A value that dies shares its place: keep
- * all of them to see every gap. */
+/* Test aids (poison.c), for planned graphs: fill the values' memory with a marked NaN; after a run, GH_ERROR_DEVICE
+ * names the preceding tensor if a gap between the values no longer holds it. Dead values share memory: keep all values
+ * to see every gap. */
 #define GH_POISON UINT32_C(0x7fdead5a)
 gh_status gh_graph_poison(gh_error *err, gh_graph *g);
 gh_status gh_graph_check_poison(gh_error *err, const gh_graph *g);
 
-/* ---- what an op's launch function uses ---- */
+/* ---- for an op's launch function ---- */
 
 gh_device *gh_recorder_device(const gh_recorder *r);
 /* Binds a kernel of the ops' program, in the node's storage type, as its next launch; arguments in the kernel's order.
  */
 gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
                            int count);
-/* c = alpha op(a) op(b) + beta c as desc says, sizes in elements; a and b by their working copies where they have one.
- */
+/* c = alpha op(a) op(b) + beta c per desc, sizes in elements; uses the working copies of a and b if they have one. */
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
-/* The matrix units' kernel for a part of attention, where that was chosen: it then takes `args`, and *done is true.
- * Otherwise nothing is recorded. */
+/* If the matrix units' kernel was chosen for this part of attention, records it with `args` and sets *done to true.
+ * Otherwise records nothing. */
 gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
                               int count, bool *done);
 /* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`. */
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
-/* The same from the program of another storage type than the node's. */
+/* The same from the program of a storage type other than the node's. */
 gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_grid grid,
                               const gh_arg *args, int count);
 

@@ -1,10 +1,10 @@
-/* What the files of src/graph share. */
+/* Shared by the files of src/graph. */
 #ifndef GH_GRAPH_INTERNAL_H
 #define GH_GRAPH_INTERNAL_H
 
 #include "graph/graph.h"
 
-/* A growing array of pointers that it owns or not, as its user says. */
+/* A growing array of pointers; its user decides whether it owns them. */
 typedef struct gh_list {
   void **items;
   int count, capacity;
@@ -12,7 +12,7 @@ typedef struct gh_list {
 
 gh_status gh_list_push(gh_error *err, gh_list *list, void *item);
 
-/* A launch, and what the measuring functions say of it. */
+/* A launch and its entry for the measuring functions. */
 typedef struct gh_recorded {
   gh_launch *launch;
   gh_launch_note note;
@@ -21,7 +21,7 @@ typedef struct gh_recorded {
 
 struct gh_graph {
   gh_device *device;
-  gh_error error;                /* the first failure; GH_OK while all is well */
+  gh_error error;                /* the first failure; GH_OK if none */
   gh_list nodes;                 /* gh_node *, in execution order */
   gh_list tensors;               /* gh_tensor *: the values */
   gh_list adjoints_of, adjoints; /* differentiation: tensor -> its gradient, side by side */
@@ -34,16 +34,16 @@ struct gh_graph {
   gh_list arenas;      /* gh_buffer * */
   gh_list views;       /* gh_buffer *: the values' places in them */
   gh_list launches;    /* gh_recorded *, in order */
-  gh_launch *captured; /* all of them as one command, where the backend has that */
-  bool has_run;        /* and so was offered for capture */
+  gh_launch *captured; /* all launches as one command, if the backend supports it */
+  bool has_run;        /* and was therefore offered for capture */
   int64_t peak_bytes;
 };
 
 struct gh_recorder {
   gh_graph *graph;
   gh_error *err;
-  const gh_node *node; /* whose launches are being recorded */
-  bool choosing;       /* nothing is bound: matrix products only get their providers */
+  const gh_node *node; /* the node whose launches are being recorded */
+  bool choosing;       /* binds nothing: only chooses providers of matrix products */
 };
 
 gh_tensor *gh_tensor_create(gh_error *err, const char *name, gh_lifetime lifetime, gh_dtype dtype, int rank,

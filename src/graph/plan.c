@@ -1,7 +1,7 @@
-/* The memory plan: which values are alive when, and where in which arena each one lies.
+/* The memory plan: when each value is alive, and its arena and offset.
  *
- * Tensors are placed largest first at the lowest offset that no tensor alive at the same time occupies. An arena is at
- * most one allocation of the device; a tensor that fits no arena opens another. */
+ * Tensors are placed largest first, at the lowest offset that no tensor alive at the same time occupies. An arena is at
+ * most one allocation of the device; a tensor that fits no arena opens a new one. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static bool has_effect(const gh_node *node) {
   return false;
 }
 
-/* Backwards: a node lives if it has an effect of its own or a living node reads one of its results. */
+/* Walks backwards: a node lives if it has a side effect or a living node reads one of its results. */
 static void find_lifetimes(gh_graph *g) {
   for (int i = g->nodes.count - 1; i >= 0; i--) {
     gh_node *node = g->nodes.items[i];
@@ -42,7 +42,7 @@ static void find_lifetimes(gh_graph *g) {
   }
 }
 
-/* An elementwise node writes over its first input where that dies here. */
+/* An elementwise node overwrites its first input if that dies here. */
 static void share_in_place(gh_graph *g) {
   for (int i = 0; i < g->nodes.count; i++) {
     gh_node *node = g->nodes.items[i];
@@ -106,7 +106,7 @@ static gh_status place(gh_error *err, gh_graph *g, gh_tensor *t, gh_tensor **pla
     if (a == *arenas) (*arenas)++;
     return GH_OK;
   }
-  return gh_fail(err, GH_ERROR_MEMORY, "no place for %s", t->name); /* not reached: a fresh arena is empty */
+  return gh_fail(err, GH_ERROR_MEMORY, "no room for %s", t->name); /* not reached: a fresh arena is empty */
 }
 
 static gh_status create_arenas(gh_error *err, gh_graph *g, const int64_t *arena_bytes, int arenas) {
@@ -132,9 +132,9 @@ static gh_status create_views(gh_error *err, gh_graph *g, gh_tensor **values, in
   return GH_OK;
 }
 
-/* Where everything goes, before any of it exists. */
+/* The layout of all values, computed before anything is allocated. */
 typedef struct gh_layout {
-  gh_tensor **values; /* (count) largest first; as many again behind them as scratch */
+  gh_tensor **values; /* (count) largest first; then as many again as scratch */
   int count, arenas;
   int64_t *arena_bytes; /* (arenas) */
 } gh_layout;
@@ -182,7 +182,7 @@ double gh_graph_flops(const gh_graph *g) {
   return flops;
 }
 
-/* Most memory in use at once is in use while this node runs. */
+/* The node during which memory use peaks. */
 static int busiest_node(const gh_graph *g) {
   int busiest = 0;
   int64_t most = -1;
@@ -214,7 +214,7 @@ int gh_graph_largest(const gh_graph *g, const gh_tensor **out, int capacity) {
 
 static gh_status begin_planning(gh_error *err, gh_graph *g) {
   if (gh_graph_failed(g)) return gh_fail(err, g->error.status, "%s", g->error.text);
-  if (g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is planned already");
+  if (g->planned) return gh_fail(err, GH_ERROR_ARGUMENT, "the graph is already planned");
   g->planned = true;
   return GH_OK;
 }

@@ -1,5 +1,5 @@
-/* Test aids: memory of values filled with a marked NaN before a run, so that reading what nobody wrote shows, and the
- * gaps between tensors compared after it, so that writing past an end shows. */
+/* Test aids: values' memory is filled with a marked NaN before a run, which exposes reads of unwritten memory; the gaps
+ * between tensors are checked after it, which exposes writes past an end. */
 #include "graph/internal.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 static bool lies_in(const gh_tensor *t, int arena) { return !t->source && t->buffer && t->plan.arena == arena; }
 
-/* As plan.c sized it. */
+/* The size that plan.c chose. */
 static int64_t arena_bytes(const gh_graph *g, int arena) {
   int64_t bytes = 0, alignment = g->device->info.alignment_bytes;
   for (int i = 0; i < g->tensors.count; i++) {

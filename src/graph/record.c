@@ -96,23 +96,23 @@ gh_status gh_declare_like(gh_graph *g, gh_node *node, const gh_tensor *like) {
 
 gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t elements) {
   node->scratch = gh_declare(g, node, dtype, 1, &elements);
-  if (node->scratch) node->outputs--; /* it is no output: nobody else reads it */
+  if (node->scratch) node->outputs--; /* it is not an output: no other node reads it */
   return g->error.status;
 }
 
 static bool is_float(const gh_tensor *t) { return t && (t->dtype == GH_F32 || t->dtype == GH_BF16); }
 
-/* All inputs but the op's wide ones are stored alike. */
+/* All inputs except the op's wide ones have the same type. */
 static gh_status check_storage(gh_graph *g, const gh_node *node) {
   const gh_tensor *first = NULL;
   for (int i = 0; i < node->inputs; i++) {
     const gh_tensor *t = node->in[i];
     if (!is_float(t)) continue;
     bool wide = node->op->wide >> i & 1;
-    if (wide && t->dtype != GH_F32) return gh_graph_fail(g, node, "input %d is float32 and never bf16", i);
+    if (wide && t->dtype != GH_F32) return gh_graph_fail(g, node, "input %d must be float32, not bf16", i);
     if (wide) continue;
     if (first && t->dtype != first->dtype)
-      return gh_graph_fail(g, node, "input %d is stored as %s, another as %s", i, gh_dtype_name(t->dtype),
+      return gh_graph_fail(g, node, "input %d is %s, another is %s", i, gh_dtype_name(t->dtype),
                            gh_dtype_name(first->dtype));
     first = t;
   }

@@ -72,7 +72,7 @@ gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor
   return status ? status : keep_launch(r, launch, "fft", 0);
 }
 
-/* A driver's fill may be one thread's work (PoCL's is): on a CPU a kernel writes large tensors' zeros. */
+/* A driver's fill may be single-threaded (PoCL's is): on a CPU, a kernel clears large tensors. */
 static gh_status record_zero_kernel(gh_recorder *r, const gh_tensor *t) {
   const int64_t n = gh_tensor_elements(t), block = 65536;
   const gh_grid grid = {.groups = {1, (size_t)GH_CEIL_DIV(n, block), 1}, .local = {1, 1, 1}};
@@ -93,8 +93,8 @@ gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
   return status ? status : keep_launch(r, launch, "fill", 0);
 }
 
-/* The launches from `first` on are the node's: what its GEMMs leave of the op's count goes to the first that is none.
- */
+/* Splits the op's flop count over the node's launches from `first` on: what the GEMMs leave goes to the first other
+ * one. */
 static void share_flops(gh_graph *g, int first, const gh_node *node) {
   double rest = node->op->flops ? node->op->flops(node) : 0;
   gh_recorded *other = NULL;
@@ -146,9 +146,9 @@ gh_status gh_graph_run_part(gh_error *err, gh_graph *g, int first, int count) {
   return GH_OK;
 }
 
-/* Where the backend can capture, the first run is followed by turning the launches into one command, which is what
- * later runs enqueue; by then libraries have loaded what they load late. GH_CAPTURE=0 in the environment leaves it out,
- * for tools that look at single kernels. */
+/* If the backend can capture, the launches are turned into one command after the first run, when libraries have loaded
+ * everything they load lazily; later runs enqueue that command. GH_CAPTURE=0 in the environment disables this, for
+ * tools that look at single kernels. */
 static bool wants_capture(const gh_graph *g) {
   const char *setting = getenv("GH_CAPTURE");
   return g->device->backend->capture_begin && g->launches.count > 1 && !(setting && !strcmp(setting, "0"));
@@ -170,7 +170,7 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g) {
   gh_error why = {0};
   g->has_run = true;
   if (capture(&why, g)) /* the same numbers, with more work for the host */
-    gh_warn("%s: a step is not captured: %s", g->device->info.id, why.text);
+    gh_warn("%s: cannot capture a step: %s", g->device->info.id, why.text);
   return GH_OK;
 }
 
@@ -178,7 +178,7 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g) {
 
 static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, 256); }
 
-/* The power of two that covers n, within 32..limit. */
+/* The smallest power of two >= n, clamped to 32..limit. */
 static size_t lanes_for(int64_t n, int64_t limit) {
   int64_t lanes = 32;
   while (lanes < n && 2 * lanes <= limit) lanes *= 2;
@@ -187,8 +187,8 @@ static size_t lanes_for(int64_t n, int64_t limit) {
 
 static bool cpu_shape(const gh_recorder *r) { return r->graph->device->info.shape == GH_SHAPE_CPU; }
 
-/* Of a long row a lane takes four elements before the row gets more lanes: their loads are under way together, and a
- * sum over few lanes meets fewer barriers. */
+/* In a long row a lane takes four elements before the row gets more lanes: their loads are in flight together, and a
+ * sum over fewer lanes needs fewer barriers. */
 #define LANE_ELEMENTS 4
 #define SHORT_ROW     128
 

@@ -1,5 +1,5 @@
-/* Persistent tensors. Small ones share arenas, so that a model of a thousand tensors is not a thousand allocations; a
- * large one has a buffer of its own. */
+/* Persistent tensors. Small ones share arenas, so that a model of a thousand tensors does not need a thousand
+ * allocations; a large one has its own buffer. */
 #include "graph/internal.h"
 
 #include <search.h>
@@ -16,7 +16,7 @@ struct gh_store {
   gh_list tensors;
   struct hsearch_data *index;
   gh_list arenas, views;
-  gh_buffer *open; /* the arena that small tensors go to, where has_open; NULL in an unbacked store */
+  gh_buffer *open; /* the arena for small tensors, if has_open; NULL in an unbacked store */
   bool has_open;
   int64_t open_used;
   int64_t bytes;
@@ -90,7 +90,7 @@ static gh_status view_of_open(gh_error *err, gh_store *s, int64_t bytes, gh_buff
   return status;
 }
 
-/* An unbacked store opens and fills its arenas by count alone. */
+/* An unbacked store only counts its arenas. */
 static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
   const gh_device_info *info = &s->device->info;
   int64_t capacity = GH_MIN(ARENA_BYTES, info->max_buffer_bytes);
@@ -116,7 +116,7 @@ static gh_status place_large(gh_error *err, gh_store *s, int64_t bytes, gh_buffe
 
 gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out) {
-  if (gh_store_find(s, name)) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor %s exists already", name);
+  if (gh_store_find(s, name)) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor %s already exists", name);
   gh_tensor *t = gh_tensor_create(err, name, GH_PERSISTENT, dtype, rank, shape);
   if (!t) return err ? err->status : GH_ERROR_MEMORY;
   gh_status status = gh_list_push(err, &s->tensors, t);
@@ -124,7 +124,7 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
     gh_tensor_free(t);
     return status;
   }
-  int64_t bytes = GH_CEIL_DIV(gh_tensor_bytes(t), 4) * 4; /* memory is cleared by words */
+  int64_t bytes = GH_CEIL_DIV(gh_tensor_bytes(t), 4) * 4; /* memory is cleared in words */
   if (bytes > s->device->info.max_buffer_bytes)
     return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));

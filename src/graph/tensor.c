@@ -99,7 +99,7 @@ gh_dtype gh_gradient_dtype(const gh_tensor *t) {
 
 static gh_status transferable(gh_error *err, const gh_tensor *t) {
   if (!gh_tensor_buffer(t))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s has no memory: it was not kept, or the graph is not planned", t->name);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s has no memory: not kept, or the graph is not planned", t->name);
   return GH_OK;
 }
 

@@ -52,7 +52,7 @@ static int by_text(const void *a, const void *b) {
   return strcmp(((const gh_token *)a)->text, ((const gh_token *)b)->text);
 }
 
-/* Of a pair that is listed twice the last rank counts: it goes in front. */
+/* If a pair is listed twice, its last rank counts and sorts first. */
 static int by_pair(const void *a, const void *b) {
   const gh_merge *x = a, *y = b;
   if (x->pair != y->pair) return x->pair < y->pair ? -1 : 1;
@@ -74,15 +74,14 @@ int64_t gh_bpe_size(const gh_bpe *b) { return b->size; }
 
 static gh_status read_vocabulary(gh_error *err, gh_bpe *b, const char *name, const gh_json *vocabulary) {
   if (gh_json_type_of(vocabulary) != GH_JSON_OBJECT || !gh_json_count(vocabulary))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary is no object of tokens", name);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary is not an object of tokens", name);
   b->tokens = gh_alloc(err, gh_json_count(vocabulary), sizeof *b->tokens);
   if (!b->tokens) return GH_ERROR_MEMORY;
   for (const gh_json *item = gh_json_first(vocabulary); item; item = gh_json_next(item)) {
     int64_t id;
     if (gh_json_to_int(err, item, gh_json_key(item), &id)) return gh_fail_in(err, "%s", name), err->status;
     if (id < 0 || id > 1 << 24)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %.40s: %lld is no token's number", name, gh_json_key(item),
-                     (long long)id);
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %.40s: %lld is not a token id", name, gh_json_key(item), (long long)id);
     if (gh_strings_add(err, &b->texts, gh_json_key(item))) return err->status;
     b->tokens[b->token_count++] = (gh_token){b->texts.items[b->texts.count - 1], (int32_t)id};
     b->size = GH_MAX(b->size, id + 1);
@@ -94,14 +93,14 @@ static gh_status read_vocabulary(gh_error *err, gh_bpe *b, const char *name, con
 static gh_status read_merge(gh_error *err, gh_bpe *b, const char *name, const char *text, int32_t rank) {
   const char *space = strchr(text, ' ');
   if (!space || space == text || !space[1] || strchr(space + 1, ' '))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: merge %d \"%.40s\" is no pair", name, rank + 1, text);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: merge %d \"%.40s\" is not a pair", name, rank + 1, text);
   char *left = gh_format(err, "%.*s", (int)(space - text), text);
   char *both = gh_format(err, "%.*s%s", (int)(space - text), text, space + 1);
   gh_status status = left && both ? GH_OK : GH_ERROR_MEMORY;
   if (!status) {
     int32_t x = gh_bpe_find(b, left), y = gh_bpe_find(b, space + 1), id = gh_bpe_find(b, both);
     if (x < 0 || y < 0 || id < 0)
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: merge %d \"%.40s\" is not of the vocabulary", name, rank + 1, text);
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: merge %d \"%.40s\" is not in the vocabulary", name, rank + 1, text);
     else
       b->merges[b->merge_count++] = (gh_merge){(uint64_t)x << 32 | (uint64_t)y, rank, id};
   }
@@ -123,7 +122,7 @@ static gh_status read_merges(gh_error *err, gh_bpe *b, const char *name, const g
   return GH_OK;
 }
 
-/* Bytes are written as printable characters: their own where they have one, otherwise the next from 256 on. */
+/* Bytes are written as printable characters: their own if printable, otherwise the next code point from 256 on. */
 static void spell_bytes(gh_bpe *b, int32_t unknown) {
   int32_t next = 256;
   for (int32_t byte = 0; byte < 256; byte++) {
@@ -181,13 +180,13 @@ typedef struct gh_part {
   uint32_t before, next;
 } gh_part;
 
-/* A word's parts and a heap of its pairs, rank above place: the least is the pair of lowest rank, the leftmost of
- * equals. An entry whose part has another rank by now is out of date. */
+/* A word's parts and a heap of its pairs, keyed by rank, then position: the minimum is the leftmost pair of the lowest
+ * rank. An entry is stale if its part's rank has changed since. */
 typedef struct gh_word {
   const gh_bpe *bpe;
   gh_part *parts; /* (size); the last one's next is size */
   uint32_t size;
-  uint64_t *heap; /* at most 3 size: every merge brings two new pairs */
+  uint64_t *heap; /* at most 3 size: every merge adds two new pairs */
   size_t count;
 } gh_word;
 
@@ -215,7 +214,7 @@ static void rank_pair(gh_word *w, uint32_t at) {
   if (p->rank != NO_RANK) push(w, (uint64_t)p->rank << 32 | at);
 }
 
-/* The pair of lowest rank is merged, the leftmost of equals, until none is left. */
+/* Merges the leftmost pair of the lowest rank until no pair is left. */
 static void merge_all(gh_word *w) {
   for (uint32_t i = 0; i < w->size; i++) rank_pair(w, i);
   while (w->count) {

@@ -1,4 +1,4 @@
-/* Byte-level byte-pair encoding of words, as CLIP's tokenizer does it: the last byte of a word is marked "</w>". */
+/* Byte-level byte-pair encoding of words, as in CLIP's tokenizer: the last byte of a word is marked "</w>". */
 #ifndef GH_IO_BPE_H
 #define GH_IO_BPE_H
 
@@ -15,14 +15,14 @@ void gh_ids_free(gh_ids *ids); /* leaves an empty list */
 
 typedef struct gh_bpe gh_bpe;
 
-/* vocabulary: an object of tokens to ids. merges: "left right", by rank. name: the file, in messages. unknown: the
- * token for bytes that the vocabulary does not have. */
+/* vocabulary: an object that maps tokens to ids. merges: "left right", by rank. name: the file, in messages. unknown:
+ * the token for bytes that the vocabulary does not have. */
 gh_status gh_bpe_create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
                         const gh_strings *merges, const char *unknown);
 void gh_bpe_free(gh_bpe *bpe); /* NULL is fine */
 
 int32_t gh_bpe_find(const gh_bpe *bpe, const char *token); /* its id, or -1 */
-int64_t gh_bpe_size(const gh_bpe *bpe);                    /* one more than the greatest id */
+int64_t gh_bpe_size(const gh_bpe *bpe);                    /* the greatest id plus one */
 /* Adds the tokens of one word, size > 0 bytes. */
 gh_status gh_bpe_word(gh_error *err, const gh_bpe *bpe, const char *word, size_t size, gh_ids *ids);
 

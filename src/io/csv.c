@@ -11,7 +11,7 @@ typedef struct gh_scan {
   const char *name, *at, *end;
   size_t line;
   char separator;
-  char *field; /* as long as the whole text: no field is longer */
+  char *field; /* as large as the whole text: no field is longer */
 } gh_scan;
 
 static gh_status add_row(gh_scan *s, gh_csv *csv) {
@@ -32,7 +32,7 @@ static bool at_line_end(const gh_scan *s) {
   return s->at == s->end || *s->at == '\n' || (*s->at == '\r' && s->at + 1 < s->end && s->at[1] == '\n');
 }
 
-/* The field at s->at, without its quotes; stops at what ends it. */
+/* Reads the field at s->at without its quotes; stops at its terminator. */
 static gh_status read_field(gh_scan *s) {
   size_t n = 0, first = s->line;
   if (s->separator == ',' && s->at < s->end && *s->at == '"') {

@@ -1,5 +1,5 @@
-/* Comma-separated values (RFC 4180): quoted fields with "" inside, CRLF or LF, an UTF-8 byte order mark is passed over.
- * Lines that hold nothing are left out. */
+/* Comma-separated values (RFC 4180): quoted fields with "" inside, CRLF or LF. A UTF-8 byte order mark and empty lines
+ * are skipped. */
 #ifndef GH_IO_CSV_H
 #define GH_IO_CSV_H
 
@@ -15,7 +15,7 @@ typedef struct gh_csv {
   size_t count, capacity;
 } gh_csv;
 
-/* `name` stands in front of the error text. A quote that is never closed, text after a closing quote, a zero byte and
+/* `name` begins the error text. A quote that is never closed, text after a closing quote, a zero byte and
  * text that is not UTF-8 are GH_ERROR_FORMAT with the line. separator: ',' or '\t'; with '\t' quotes are plain text. */
 gh_status gh_csv_parse(gh_error *err, gh_csv *out, const char *name, const char *text, size_t size, char separator);
 gh_status gh_csv_read(gh_error *err, gh_csv *out, const char *path, char separator);

@@ -13,7 +13,7 @@ gh_status gh_image_check_size(gh_error *err, const char *name, int64_t width, in
     return gh_fail(err, GH_ERROR_FORMAT, "%s: an image of %lld x %lld pixels", name, (long long)width,
                    (long long)height);
   if (width > GH_IMAGE_MAX_SIDE || height > GH_IMAGE_MAX_SIDE || width * height > GH_IMAGE_MAX_PIXELS)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: %lld x %lld pixels are more than the limit (a side %d, in all 2^28)",
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %lld x %lld pixels are more than the limit (%d per side, 2^28 in total)",
                    name, (long long)width, (long long)height, GH_IMAGE_MAX_SIDE);
   return GH_OK;
 }
@@ -109,7 +109,7 @@ static gh_status turn_upright(gh_error *err, gh_image *image, int orientation) {
 typedef gh_status decoder(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
                           size_t size);
 
-/* Recognised by content; a format without a decoder is refused by its name. */
+/* Recognised by content; a format without a decoder is rejected, and the error names it. */
 static const struct {
   size_t offset;
   const char *magic;

@@ -1,18 +1,18 @@
 /* RGB images: decoding PNG and JPEG, orientation, conversion to and from planar floats.
  *
- * What a file decodes to is what transformers' load_image gives: PIL.Image.open, ImageOps.exif_transpose,
+ * A file decodes to the same image as in transformers' load_image: PIL.Image.open, ImageOps.exif_transpose,
  * convert("RGB"). Bit-equal for PNG, within a grey level for JPEG (in practice equal: both are libjpeg-turbo's accurate
  * DCT with smooth upsampling). In particular
  *  - transparency (alpha channel, tRNS) is dropped, not blended;
  *  - 16-bit colour and 16-bit grey with alpha keep the high byte, but 16-bit grey without alpha is clipped: values
- *    above 255 become 255 (PIL's "I;16" to "L"). Odd, and followed, because a model's published scores include it;
+ *    above 255 become 255 (PIL's "I;16" to "L"). This is odd, but published scores depend on it;
  *  - an index beyond the palette is black;
- *  - CMYK and YCCK JPEGs are taken as inverted (Adobe's convention) and multiplied out without a colour profile;
- *  - the orientation comes from EXIF, or where that has none, from XMP.
+ *  - CMYK and YCCK JPEGs are assumed to be inverted (Adobe's convention) and multiplied out without a colour profile;
+ *  - the orientation comes from EXIF, or from XMP if EXIF has none.
  *
- * Input is hostile: a side beyond GH_IMAGE_MAX_SIDE or more than GH_IMAGE_MAX_PIXELS is refused before anything is
- * allocated for it; an empty, truncated or corrupt file is GH_ERROR_FORMAT; a format other than these two is
- * GH_ERROR_UNSUPPORTED and named. Nothing is printed. All functions are safe from any thread. */
+ * Input is hostile: a side beyond GH_IMAGE_MAX_SIDE or more than GH_IMAGE_MAX_PIXELS is rejected before anything is
+ * allocated for it; an empty, truncated or corrupt file is GH_ERROR_FORMAT; any other format is
+ * GH_ERROR_UNSUPPORTED, with its name. Nothing is printed. All functions are safe from any thread. */
 #ifndef GH_IO_IMAGE_H
 #define GH_IO_IMAGE_H
 
@@ -31,11 +31,11 @@ typedef struct gh_image {
 gh_status gh_image_new(gh_error *err, gh_image *out, int64_t width, int64_t height);
 void gh_image_free(gh_image *image); /* leaves an empty image; an empty one is fine */
 
-/* Decodes a file's content; `name` stands in front of the error text. On failure *out is empty. */
+/* Decodes a file's content; `name` begins the error text. On failure *out is empty. */
 gh_status gh_image_decode(gh_error *err, gh_image *out, const char *name, const void *bytes, size_t size);
 gh_status gh_image_read(gh_error *err, gh_image *out, const char *path);
 
-/* The part of width x height at (left, top), which must lie inside. */
+/* Cuts out width x height pixels at (left, top), which must lie inside. */
 gh_status gh_image_crop(gh_error *err, gh_image *out, const gh_image *image, int left, int top, int width, int height);
 
 /* out: (3, height, width) in [0, 1], byte / 255. */

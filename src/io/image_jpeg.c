@@ -1,4 +1,4 @@
-/* JPEG through TurboJPEG: accurate DCT and smooth upsampling, the choices PIL leaves libjpeg-turbo at. */
+/* JPEG through TurboJPEG: accurate DCT and smooth upsampling, PIL's (libjpeg-turbo's) defaults. */
 #include <stdlib.h>
 #include <string.h>
 #include <turbojpeg.h>
@@ -9,11 +9,11 @@
 
 enum { SOF0 = 0xC0, DHT = 0xC4, RST0 = 0xD0, SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, TEM = 0x01 };
 
-/* What the markers say, found without decoding. */
+/* Information from the markers, found without decoding. */
 typedef struct outline {
   bool complete; /* the end-of-image marker is there */
   int frame;     /* first SOF marker, 0: none before the end */
-  int precision; /* bits a sample */
+  int precision; /* bits per sample */
   int exif, xmp; /* orientations, 0: absent */
 } outline;
 
@@ -71,7 +71,7 @@ static gh_status check_outline(gh_error *err, const char *name, const outline *f
   for (size_t i = 0; i < GH_COUNT(decodable); i++) {
     if (found->frame != decodable[i]) continue;
     if (found->precision == 8) return GH_OK;
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: JPEG with %d bits a sample is not supported", name,
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: JPEG with %d bits per sample is not supported", name,
                    found->precision);
   }
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: JPEG process SOF%d is not supported", name, found->frame - SOF0);
@@ -85,8 +85,8 @@ static int multiply_bytes(int a, int b) {
   return ((product >> 8) + product) >> 8;
 }
 
-/* The file's values are inverted: 255 is no ink. With c, m, y, k as ink, PIL's rule is (255 - k) - c * (255 - k) / 255.
- */
+/* The file's values are inverted: 255 means no ink. With c, m, y, k as ink, PIL's rule is
+ * (255 - k) - c * (255 - k) / 255. */
 static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, size_t pixels) {
   for (size_t i = 0; i < pixels; i++)
     for (size_t c = 0; c < 3; c++) {
@@ -95,8 +95,8 @@ static void cmyk_to_rgb(uint8_t *rgb, const uint8_t *cmyk, size_t pixels) {
     }
 }
 
-/* libjpeg warns and goes on. Where it had to make pixels up, the file is broken; oddities that leave the pixels
- * alone (stray bytes between segments, an unknown version) are common in the wild and pass. */
+/* libjpeg warns and continues. If it had to invent pixels, the file is broken. Oddities that leave the pixels unchanged
+ * (stray bytes between segments, an unknown version) are common and accepted. */
 static bool warning_is_harmless(const char *text) {
   if (strstr(text, "extraneous bytes")) return true;
   return !strstr(text, "Corrupt JPEG data") && !strstr(text, "Premature end") &&
@@ -123,7 +123,7 @@ gh_status gh_jpeg_decode(gh_error *err, gh_image *out, int *orientation, const c
   tjhandle jpeg = tjInitDecompress();
   if (!jpeg) return gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for TurboJPEG", name);
   int width = 0, height = 0, subsampling = -1, space = -1;
-  /* Fails for subsamplings it has no name for, which it can decode nevertheless: the sizes are set by then. */
+  /* Fails for subsamplings it has no name for, although it can decode them: the sizes are set all the same. */
   if (tjDecompressHeader3(jpeg, bytes, (unsigned long)size, &width, &height, &subsampling, &space) != 0 &&
       (width <= 0 || height <= 0 || space < 0)) {
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: broken JPEG: %s", name, tjGetErrorStr2(jpeg));

@@ -5,13 +5,13 @@
 
 #include "io/image_codecs.h"
 
-/* Everything lives behind a pointer, so that no local changes between setjmp and longjmp. */
+/* All state lives behind a pointer, so that no local changes between setjmp and longjmp. */
 typedef struct reader {
   const char *name;
   const uint8_t *bytes;
   size_t size, at;
   gh_error *err;
-  gh_status status; /* set when one of ours failed; else libpng's message is what failed */
+  gh_status status; /* set if our code failed; otherwise libpng's message has the cause */
   char message[128];
   bool pixels_done;
   png_structp png;
@@ -44,7 +44,7 @@ static int hex_digit(char c) {
   return -1;
 }
 
-/* ImageMagick's way before there was an eXIf chunk: "\nexif\n<length>\n<hexadecimal lines>". */
+/* ImageMagick's form from before the eXIf chunk existed: "\nexif\n<length>\n<hexadecimal lines>". */
 static int orientation_of_raw_profile(char *text, size_t size) {
   size_t at = 0, bytes = 0;
   for (int lines = 0; lines < 3 && at < size; at++) lines += text[at] == '\n';
@@ -78,11 +78,11 @@ static int find_orientation(reader *in) {
 /* ---- pixels ---- */
 
 typedef struct pixel_rule {
-  int bytes;                  /* of a pixel as libpng gives it */
-  const uint8_t (*colour)[3]; /* for 1 byte: what each value means */
+  int bytes;                  /* per pixel in libpng's output */
+  const uint8_t (*colour)[3]; /* for 1 byte: the colour of each value */
 } pixel_rule;
 
-/* Spreads a row in place, from its end, so that nothing is overwritten before it was read. */
+/* Spreads a row in place, from its end, so that nothing is overwritten before it is read. */
 static void spread_row(uint8_t *row, int width, pixel_rule rule) {
   if (rule.bytes == 3) return;
   for (size_t x = (size_t)width; x-- > 0;) {
@@ -96,7 +96,7 @@ static void spread_row(uint8_t *row, int width, pixel_rule rule) {
   }
 }
 
-/* Fills the meaning of one-byte pixels and tells libpng what to unpack. */
+/* Fills the colours of one-byte pixels and tells libpng what to unpack. */
 static pixel_rule choose_rule(reader *in, uint8_t colours[256][3]) {
   int depth = png_get_bit_depth(in->png, in->info), type = png_get_color_type(in->png, in->info);
   if (type & PNG_COLOR_MASK_ALPHA) png_set_strip_alpha(in->png);
@@ -140,7 +140,7 @@ static void read_image(reader *in) {
   png_read_image(in->png, in->rows);
   for (int64_t y = 0; y < height; y++) spread_row(in->rows[y], (int)width, rule);
   in->pixels_done = true;
-  png_read_end(in->png, in->info); /* metadata may follow the pixels; damage there is not worth the image */
+  png_read_end(in->png, in->info); /* metadata may follow the pixels; damage there does not cost the image */
 }
 
 gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
@@ -156,7 +156,7 @@ gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const ch
   } else if (setjmp(png_jmpbuf(in->png)) == 0) {
     read_image(in);
   } else if (in->status) {
-    status = in->status; /* the text is written */
+    status = in->status; /* the text is already set */
   } else if (!in->pixels_done) {
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: broken PNG: %s", name, in->message);
   }

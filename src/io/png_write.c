@@ -53,7 +53,7 @@ static void write_image(png_structp png, png_infop info, sink *to, const gh_imag
   png_write_end(png, info);
 }
 
-/* `name` stands in front of the error text. */
+/* `name` begins the error text. */
 static gh_status encode(gh_error *err, unsigned char **bytes, size_t *size, const gh_image *image, const char *name) {
   *bytes = NULL;
   *size = 0;
@@ -100,7 +100,7 @@ gh_status gh_png_write(gh_error *err, const char *path, const gh_image *image) {
 gh_status gh_image_grid(gh_error *err, gh_image *out, const gh_image *cells, int rows, int columns, int padding) {
   *out = (gh_image){0};
   if (rows <= 0 || columns <= 0 || padding < 0 || padding > GH_IMAGE_MAX_SIDE)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "grid of %d x %d images with padding %d", rows, columns, padding);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "grid: %d x %d images with padding %d", rows, columns, padding);
   int width = cells[0].width, height = cells[0].height;
   for (int64_t i = 1; i < (int64_t)rows * columns; i++)
     if (cells[i].width != width || cells[i].height != height)

@@ -1,10 +1,10 @@
-/* Writing PNG files, and grids of images to look at. */
+/* Writing PNG files, and image grids for viewing. */
 #ifndef GH_IO_PNG_WRITE_H
 #define GH_IO_PNG_WRITE_H
 
 #include "io/image.h"
 
-/* 8-bit RGB, replaces path atomically. The same image gives the same bytes (no time stamp, no text). */
+/* 8-bit RGB, replaces path atomically. Deterministic: no time stamp, no text chunk. */
 gh_status gh_png_write(gh_error *err, const char *path, const gh_image *image);
 
 /* The same bytes in memory; the caller frees. */

@@ -33,7 +33,7 @@ static gh_status read_side(gh_error *err, const gh_json *node, const char *what,
   int64_t side = 0;
   gh_status status = gh_json_to_int(err, node, what, &side);
   if (!status && (side <= 0 || side > GH_IMAGE_MAX_SIDE))
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is not a side's length in pixels", what, (long long)side);
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is not a side length in pixels", what, (long long)side);
   if (!status) *out = (int)side;
   return status;
 }
@@ -57,7 +57,7 @@ static gh_status read_size(gh_error *err, gh_preprocess *out, const gh_json *nod
   if (edge != node)
     for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
       if (item != edge && !is_null(item))
-        return gh_fail(err, GH_ERROR_UNSUPPORTED, "size.%s beside size.shortest_edge is not supported",
+        return gh_fail(err, GH_ERROR_UNSUPPORTED, "size.%s together with size.shortest_edge is not supported",
                        gh_json_key(item));
   return read_side(err, edge, "size.shortest_edge", &out->shortest_edge);
 }
@@ -111,11 +111,11 @@ static gh_status check_result(gh_error *err, const gh_preprocess *how, int crop_
   else if (!how->do_resize || how->shortest_edge)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "neither a crop nor a fixed size: images would differ in size");
   if (height != size || width != size)
-    return gh_fail(err, GH_ERROR_FORMAT, "gives images of %d x %d pixels, the model takes %d x %d", width, height, size,
-                   size);
+    return gh_fail(err, GH_ERROR_FORMAT, "yields images of %d x %d pixels, the model takes %d x %d", width, height,
+                   size, size);
   for (int c = 0; c < 3; c++)
     if (how->do_normalize && !((float)how->std[c] != 0.0f))
-      return gh_fail(err, GH_ERROR_FORMAT, "image_std: %g cannot be divided by", how->std[c]);
+      return gh_fail(err, GH_ERROR_FORMAT, "image_std: %g is not a valid divisor", how->std[c]);
   return GH_OK;
 }
 
@@ -255,7 +255,7 @@ gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const cha
 
 /* ---- running ---- */
 
-/* The longer side is cut to an integer, as Python's int() does. */
+/* The longer side is truncated to an integer, as by Python's int(). */
 static void resized_shape(const gh_preprocess *how, const gh_image *image, int64_t *width, int64_t *height) {
   *width = how->width;
   *height = how->height;
@@ -268,8 +268,8 @@ static void resized_shape(const gh_preprocess *how, const gh_image *image, int64
   *height = narrow ? other : edge;
 }
 
-/* Where the image's first pixel lies in the crop: negative where the image is larger (half the excess, rounded down),
- * positive where it is smaller (half the lack, rounded up). */
+/* Position of the image's first pixel in the crop: negative if the image is larger (half the excess, rounded down),
+ * positive if it is smaller (half the difference, rounded up). */
 static int crop_offset(int side, int crop) { return side >= crop ? -((side - crop) / 2) : (crop - side + 1) / 2; }
 
 static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size) {
@@ -283,7 +283,7 @@ static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image
   return GH_OK;
 }
 
-/* One table per channel: what each byte becomes. Rescaling in float64 rounded once, normalising in float32. */
+/* One lookup table per channel. Rescales in float64, rounded once; normalises in float32. */
 static void normalize(float *out, const gh_preprocess *how, const gh_image *image) {
   size_t plane = (size_t)image->width * image->height;
   for (size_t c = 0; c < 3; c++) {

@@ -1,5 +1,5 @@
-/* A model folder's image preprocessing: what transformers' image processors (the PIL ones) do with
- * `preprocessor_config.json`, bit-equal: resize, central crop, rescale, normalise. */
+/* A model folder's image preprocessing: bit-equal to transformers' image processors (the PIL versions)
+ * with `preprocessor_config.json`: resize, central crop, rescale, normalise. */
 #ifndef GH_IO_PREPROCESS_H
 #define GH_IO_PREPROCESS_H
 
@@ -9,10 +9,10 @@
 typedef struct gh_preprocess {
   int image_size; /* S: the output is (3, S, S) */
   bool do_resize;
-  int shortest_edge; /* the shorter side becomes this; 0: resize to height x width */
+  int shortest_edge; /* target length of the shorter side; 0: resize to height x width */
   int height, width; /* with shortest_edge 0 */
   gh_filter filter;
-  bool do_center_crop; /* to S x S; a smaller image is surrounded by zeros */
+  bool do_center_crop; /* to S x S; a smaller image is padded with zeros */
   bool do_rescale;
   double rescale_factor;
   bool do_normalize;
@@ -48,7 +48,7 @@ gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *fold
 gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder,
                               const gh_processor *const *known);
 
-/* pixels: (3, S, S), byte / 255; normalized: (3, S, S), what the encoder reads. Either may be NULL. */
+/* pixels: (3, S, S), byte / 255; normalized: (3, S, S), the encoder's input. Either may be NULL. */
 gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
                               const gh_image *image);
 

@@ -14,7 +14,7 @@ static gh_status varint(gh_error *err, gh_proto *p, uint64_t *out) {
     *out |= (uint64_t)(byte & 0x7F) << shift;
     if (byte < 0x80) return GH_OK;
   }
-  return broken(err, p, "a number of more than ten bytes");
+  return broken(err, p, "a number longer than ten bytes");
 }
 
 static gh_status fixed(gh_error *err, gh_proto *p, int size, uint64_t *out) {
@@ -56,12 +56,12 @@ gh_status gh_proto_next(gh_error *err, gh_proto *p, gh_proto_field *f, bool *mor
   case GH_WIRE_BYTES:
     return bytes(err, p, f);
   default:
-    return broken(err, p, "a field of an unknown kind");
+    return broken(err, p, "a field of an unknown wire type");
   }
 }
 
 gh_status gh_proto_want(gh_error *err, const gh_proto *p, const gh_proto_field *f, gh_wire wire) {
-  return f->wire == wire ? GH_OK : broken(err, p, "a field of the wrong kind");
+  return f->wire == wire ? GH_OK : broken(err, p, "a field of the wrong wire type");
 }
 
 float gh_proto_float(const gh_proto_field *f) {

@@ -1,5 +1,4 @@
-/* The wire format of protocol buffers, as far as reading needs it: fields one after the other, each checked to lie
- * within its message. */
+/* The wire format of protocol buffers, for reading only: consecutive fields, each checked to lie within its message. */
 #ifndef GH_IO_PROTOBUF_H
 #define GH_IO_PROTOBUF_H
 
@@ -15,7 +14,7 @@ typedef enum gh_wire { GH_WIRE_VARINT = 0, GH_WIRE_FIXED64 = 1, GH_WIRE_BYTES = 
 typedef struct gh_proto_field {
   uint64_t number;
   gh_wire wire;
-  uint64_t value;             /* of a varint or a fixed one */
+  uint64_t value;             /* of a varint or a fixed-size number */
   const unsigned char *bytes; /* of GH_WIRE_BYTES */
   size_t size;
 } gh_proto_field;
@@ -24,10 +23,11 @@ static inline gh_proto gh_proto_open(const char *name, const void *bytes, size_t
   return (gh_proto){bytes, (const unsigned char *)bytes + size, name};
 }
 
-/* The next field; *more is false at the message's end. Groups, cut fields and field number 0 are GH_ERROR_FORMAT. */
+/* The next field; *more is false at the message's end. Groups, truncated fields and field number 0 are
+ * GH_ERROR_FORMAT. */
 gh_status gh_proto_next(gh_error *err, gh_proto *message, gh_proto_field *field, bool *more);
 
-/* The field's value, checked to be of the wire type its meaning has. */
+/* GH_ERROR_FORMAT unless the field has the expected wire type. */
 gh_status gh_proto_want(gh_error *err, const gh_proto *message, const gh_proto_field *field, gh_wire wire);
 float gh_proto_float(const gh_proto_field *field); /* of GH_WIRE_FIXED32 */
 

@@ -22,7 +22,7 @@ static double cubic(double x) {
   return 0.0;
 }
 
-/* By PIL's number. */
+/* Indexed by PIL's number. */
 static const struct {
   const char *name;
   double (*weight)(double x);
@@ -38,7 +38,7 @@ static const struct {
 
 gh_status gh_filter_from_number(gh_error *err, gh_filter *out, const char *what, int64_t number) {
   if (number < 0 || number >= (int64_t)GH_COUNT(filters))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: resampling filter %lld is not known", what, (long long)number);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: unknown resampling filter %lld", what, (long long)number);
   if (!filters[number].weight)
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "%s: resampling filter %lld (%s) is not supported, only bilinear (2) and "
@@ -53,7 +53,7 @@ gh_status gh_filter_from_number(gh_error *err, gh_filter *out, const char *what,
 enum { FRACTION_BITS = 22 };
 
 typedef struct taps {
-  int stride;       /* weights reserved for an output pixel */
+  int stride;       /* weights reserved per output pixel */
   int *first;       /* [n] the first input pixel */
   int *count;       /* [n] how many */
   int32_t *weights; /* [n * stride] in units of 2^-22 */
@@ -85,7 +85,7 @@ static void weigh(taps *t, double *raw, int i, gh_filter filter, double begin, d
 
 static gh_status taps_make(gh_error *err, taps *t, gh_filter filter, float begin, float end, int input, int output) {
   gh_status status = GH_ERROR_MEMORY;
-  double scale = (double)(end - begin) / output; /* the difference in float32, as PIL takes it */
+  double scale = (double)(end - begin) / output; /* the difference in float32, as in PIL */
   t->stride = (int)ceil(filters[filter].reach * GH_MAX(scale, 1.0)) * 2 + 1;
   t->first = gh_alloc(err, (size_t)output, sizeof *t->first);
   t->count = gh_alloc(err, (size_t)output, sizeof *t->count);
@@ -129,7 +129,7 @@ static void resample_rows(gh_image *out, const gh_image *in, const taps *t, int 
   }
 }
 
-/* in starts at row first_row of the image that t was made for. A whole row of sums at once, so that it vectorises. */
+/* in starts at row first_row of the image that t was made for. Sums a whole row at once so that it vectorises. */
 static gh_status resample_columns(gh_error *err, gh_image *out, const gh_image *in, const taps *t, int first_row) {
   size_t bytes = (size_t)out->width * 3;
   int32_t *sums = gh_alloc(err, bytes, sizeof *sums);
@@ -148,12 +148,12 @@ static gh_status resample_columns(gh_error *err, gh_image *out, const gh_image *
 }
 
 typedef struct passes {
-  bool rows, columns; /* a direction that changes nothing is left out, as in PIL */
+  bool rows, columns; /* a direction that changes nothing is skipped, as in PIL */
   taps across, down;
   int first_row, row_count; /* the input rows that columns need */
 } passes;
 
-/* The order shows, because there is a byte between the passes. Pillow 13's rule; before it rows always came first. */
+/* The order affects results: bytes are stored between the passes. Pillow 13's rule; before, rows always came first. */
 static bool columns_come_first(const gh_image *image, int64_t width, int64_t height) {
   int64_t shorter = image->height - height, narrower = image->width - width;
   return shorter > 0 && shorter > 2 * narrower;

@@ -1,4 +1,4 @@
-/* The reader half of safetensors.h: one mapped file a part, one sorted table of tensors over all parts. */
+/* The reader half of safetensors.h: one mapped file per part, one sorted table of the tensors of all parts. */
 #include "io/safetensors.h"
 
 #include "base/file.h"
@@ -78,10 +78,10 @@ static gh_status parse_shape(gh_error *err, gh_st_tensor *t, const gh_json *entr
     if (size < 0) return gh_fail(err, GH_ERROR_FORMAT, "shape: negative dimension %lld", (long long)size);
     t->shape[t->rank++] = size;
     if (__builtin_mul_overflow(t->elements, size, &t->elements))
-      return gh_fail(err, GH_ERROR_FORMAT, "shape: more elements than 64 bits count");
+      return gh_fail(err, GH_ERROR_FORMAT, "shape: the number of elements exceeds 64 bits");
   }
   if (__builtin_mul_overflow((size_t)t->elements, dtypes[t->dtype].bytes, &t->bytes))
-    return gh_fail(err, GH_ERROR_FORMAT, "shape: more bytes than 64 bits count");
+    return gh_fail(err, GH_ERROR_FORMAT, "shape: the number of bytes exceeds 64 bits");
   return GH_OK;
 }
 
@@ -152,7 +152,7 @@ static gh_status check_metadata(gh_error *err, const part *p, const gh_json *met
 
 static gh_status map_file(gh_error *err, part *p) {
   struct stat facts;
-  int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
+  int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* rejects a pipe instead of waiting for it */
   if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", p->path, strerror(errno));
   gh_status status = GH_OK;
   if (fstat(fd, &facts) || !S_ISREG(facts.st_mode)) {
@@ -175,7 +175,7 @@ static gh_status read_header(gh_error *err, part *p, size_t *data_start) {
   uint64_t length = 0;
   for (int i = 7; i >= 0; i--) length = length << 8 | p->map[i];
   if (length > GH_JSON_MAX_BYTES)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes, at most %zu are allowed (not a safetensors file?)",
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes exceeds the limit of %zu (not a safetensors file?)",
                    p->path, (unsigned long long)length, GH_JSON_MAX_BYTES);
   if (length > p->size - 8)
     return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes is longer than the file (%zu bytes; truncated?)",
@@ -233,13 +233,13 @@ static gh_status sort_tensors(gh_error *err, gh_safetensors *file) {
   if (file->count) qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
   for (size_t i = 1; i < file->count; i++)
     if (!strcmp(file->tensors[i - 1].name, file->tensors[i].name))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" is in %s and in %s", file->path,
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" is both in %s and in %s", file->path,
                      file->tensors[i].name, gh_path_name(file->tensors[i - 1].file),
                      gh_path_name(file->tensors[i].file));
   return GH_OK;
 }
 
-/* The distinct shard names of an index's weight_map, checked to stay in its folder. */
+/* The distinct shard names of an index's weight_map, checked to stay inside its folder. */
 static gh_status shard_names(gh_error *err, gh_strings *shards, const gh_json *map, const char *path) {
   if (gh_json_type_of(map) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_FORMAT, "%s: weight_map: expected an object, found %s", path, gh_json_type_name(map));
@@ -268,7 +268,7 @@ static bool lies_in(const gh_st_tensor *t, const char *shard) {
   return length > tail && t->file[length - tail - 1] == '/' && gh_ends_with(t->file, shard);
 }
 
-/* Every tensor the index promises must be in the shard it names. */
+/* Every tensor in the index must be in the shard that the index names. */
 static gh_status check_index(gh_error *err, const gh_safetensors *file, const gh_json *map) {
   for (const gh_json *item = gh_json_first(map); item; item = gh_json_next(item)) {
     const char *shard = "";
@@ -308,7 +308,7 @@ static gh_status open_single(gh_error *err, gh_safetensors *file, const char *pa
   return status ? status : sort_tensors(err, file);
 }
 
-/* PyTorch's own formats, which run code as they are read. */
+/* PyTorch's own formats, which execute code when loaded. */
 static bool is_pickle(const char *name) {
   static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt"};
   for (size_t i = 0; i < GH_COUNT(endings); i++)
@@ -319,7 +319,7 @@ static bool is_pickle(const char *name) {
 static gh_status no_weights(gh_error *err, const char *folder, const char *pickle) {
   if (!pickle) return gh_fail(err, GH_ERROR_FILE, "%s: no .safetensors file in the folder", folder);
   return gh_fail(err, GH_ERROR_FILE,
-                 "%s: no .safetensors file in the folder; %s is PyTorch's own format, which is not read: save it again "
+                 "%s: no .safetensors file in the folder; %s is PyTorch's own format, not supported: save it again "
                  "as safetensors",
                  folder, pickle);
 }
@@ -397,7 +397,7 @@ void gh_safetensors_release(const gh_safetensors *file, const gh_st_tensor *t) {
     const part *p = &file->parts[i];
     const uintptr_t map = (uintptr_t)p->map;
     if (!map || p->borrowed || data < map || data + t->bytes > map + p->size) continue;
-    madvise((void *)first, (size_t)(end - first), MADV_DONTNEED); /* a refusal costs memory alone */
+    madvise((void *)first, (size_t)(end - first), MADV_DONTNEED); /* a failure only costs memory */
   }
 }
 

@@ -1,9 +1,8 @@
 /* Safetensors files: a reader of single files and sharded sets, and a streaming writer.
  *
  * Layout: 8 bytes header length (little endian), JSON {"name": {"dtype", "shape", "data_offsets"}}, raw data. Input is
- * hostile: the header is at most 100 MB and within the file, names are unique, dtypes known, ranges inside the data,
- * without overlap, and as long as dtype x shape says. Every error text names the file, and the tensor where there is
- * one. */
+ * hostile. The header is at most 100 MB and inside the file, names are unique, dtypes known, ranges inside the data and
+ * disjoint, and their lengths match dtype x shape. Every error text names the file, and the tensor if there is one. */
 #ifndef GH_IO_SAFETENSORS_H
 #define GH_IO_SAFETENSORS_H
 
@@ -55,7 +54,7 @@ gh_status gh_safetensors_open(gh_error *err, gh_safetensors **out, const char *p
 /* A single file that is in memory already; bytes must outlive it. name: its path in messages. */
 gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const char *name, const void *bytes,
                                      size_t size);
-void gh_safetensors_close(gh_safetensors *file); /* NULL is fine; tensors and names die with it */
+void gh_safetensors_close(gh_safetensors *file); /* NULL is fine; tensors and names become invalid */
 
 const char *gh_safetensors_path(const gh_safetensors *file);
 size_t gh_safetensors_count(const gh_safetensors *file);
@@ -65,13 +64,13 @@ const char *gh_safetensors_metadata(const gh_safetensors *file, const char *key)
 size_t gh_safetensors_metadata_count(const gh_safetensors *file);
 void gh_safetensors_metadata_at(const gh_safetensors *file, size_t index, const char **key, const char **value);
 
-/* The tensor of that name with exactly this shape (-1: any size) and a float dtype, or GH_ERROR_FORMAT that names
- * what was found and expected; a missing one names the nearest name. out may be NULL. */
+/* The tensor of that name with exactly this shape (-1: any size) and a float dtype, or GH_ERROR_FORMAT that says what
+ * was found and expected; for a missing one it suggests the nearest name. out may be NULL. */
 gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const char *name, int rank,
                                 const int64_t *shape, const gh_st_tensor **out);
 
-/* Puts n tensors in the place of the file's own, for a layout that is to be seen as another's: their names are those in
- * `names`, their data the file's or one of the `owned` pieces of memory. All but the array itself becomes the file's,
+/* Replaces the file's tensors by n others, to present its layout as another's. Their names are in `names`; their data
+ * is the file's or one of the `owned` pieces of memory. The file takes ownership of everything except the array itself,
  * on failure too; lists may be empty. */
 gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
                                gh_strings names, void **owned, size_t owned_count);
@@ -80,9 +79,9 @@ gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_
 gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out);
 /* Elements as int64: every integer dtype and BOOL; U64 beyond INT64_MAX is an error. */
 gh_status gh_st_read_i64(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, int64_t *out);
-/* Gives back the memory that holds the tensor's part of a mapped file: reading it again reads the file. */
+/* Releases the memory of the tensor's pages in a mapped file; reading them again reads the file. */
 void gh_safetensors_release(const gh_safetensors *file, const gh_st_tensor *tensor);
-/* gh_safetensors_expect and all its elements as float32 (the product of shape; no -1); released then. */
+/* gh_safetensors_expect and all its elements as float32 (the product of shape; no -1); then releases its pages. */
 gh_status gh_safetensors_load_f32(gh_error *err, const gh_safetensors *file, const char *name, int rank,
                                   const int64_t *shape, float *out);
 
@@ -95,7 +94,7 @@ typedef struct gh_safetensors_writer gh_safetensors_writer;
 gh_status gh_safetensors_writer_new(gh_error *err, gh_safetensors_writer **out, const char *path);
 gh_status gh_safetensors_writer_metadata(gh_error *err, gh_safetensors_writer *writer, const char *key,
                                          const char *value);
-/* Every tensor is declared before begin and written in that order; shape in elements, rank 0 for a scalar. */
+/* Declare every tensor before begin, and write in that order; shape in elements, rank 0 for a scalar. */
 gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *writer, const char *name,
                                         gh_st_dtype dtype, int rank, const int64_t *shape);
 gh_status gh_safetensors_writer_begin(gh_error *err, gh_safetensors_writer *writer); /* checks the free space first */

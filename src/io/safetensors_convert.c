@@ -85,7 +85,8 @@ gh_status gh_safetensors_load_f32(gh_error *err, const gh_safetensors *file, con
                                   const int64_t *shape, float *out) {
   const gh_st_tensor *tensor;
   for (int i = 0; i < rank; i++)
-    if (shape[i] < 0) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor \"%.200s\": a size to load must be known", name);
+    if (shape[i] < 0)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "tensor \"%.200s\": an unknown size in the shape to load", name);
   gh_status status = gh_safetensors_expect(err, file, name, rank, shape, &tensor);
   if (!status) status = gh_st_read_f32(err, tensor, 0, tensor->elements, out);
   if (!status) gh_safetensors_release(file, tensor);

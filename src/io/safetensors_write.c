@@ -15,11 +15,11 @@ typedef struct declared {
 
 struct gh_safetensors_writer {
   char *path;
-  gh_json *header, *metadata; /* metadata: inside the header, NULL until there is some */
+  gh_json *header, *metadata; /* metadata: inside the header; NULL until the first entry */
   declared *tensors;
   size_t count, capacity;
   uint64_t data_bytes;
-  size_t at;        /* the tensor that comes next */
+  size_t at;        /* the next tensor to write */
   uint64_t written; /* of its bytes */
   gh_file_writer *file;
 };
@@ -81,8 +81,8 @@ gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *wr
   gh_status status = not_begun(err, writer, name);
   if (status) return status;
   if (rank < 0 || rank > GH_ST_MAX_RANK || !strcmp(name, "__metadata__") || gh_json_member(writer->header, name))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" of rank %d: declared twice, or not allowed",
-                   writer->path, name, rank);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" of rank %d: declared twice, or invalid", writer->path,
+                   name, rank);
   if (!gh_utf8_valid(name, strlen(name)))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\": the name is not UTF-8", writer->path, name);
   declared t = {.dtype = dtype, .bytes = gh_st_dtype_bytes(dtype)};
@@ -103,7 +103,7 @@ gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *wr
   return GH_OK;
 }
 
-/* Tensors without data need no write of their own. */
+/* Tensors without data need no write. */
 static void skip_written(gh_safetensors_writer *writer) {
   while (writer->at < writer->count && writer->written == writer->tensors[writer->at].bytes) {
     writer->at++;
@@ -120,7 +120,7 @@ gh_status gh_safetensors_writer_begin(gh_error *err, gh_safetensors_writer *writ
   if (status) return status;
   const size_t padding = (8 - size % 8) % 8; /* spaces: the data starts at a multiple of 8 */
   if (size + padding > GH_JSON_MAX_BYTES) {
-    status = gh_fail(err, GH_ERROR_ARGUMENT, "%s: a header of %zu bytes is too long", writer->path, size);
+    status = gh_fail(err, GH_ERROR_ARGUMENT, "%s: the header of %zu bytes is too long", writer->path, size);
     goto done;
   }
   for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)(size + padding) >> 8 * i);
@@ -186,7 +186,7 @@ gh_status gh_safetensors_writer_write_f32(gh_error *err, gh_safetensors_writer *
 gh_status gh_safetensors_writer_finish(gh_error *err, gh_safetensors_writer *writer) {
   if (!writer->file) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: finished before it was begun", writer->path);
   if (writer->at < writer->count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" was not written in full", writer->path,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" was not written completely", writer->path,
                    writer->tensors[writer->at].name);
   return gh_file_writer_commit(err, writer->file);
 }

@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SPACE           "\xe2\x96\x81" /* the lower one eighth block, which stands for a space */
+#define SPACE           "\xe2\x96\x81" /* the lower one eighth block, which represents a space */
 #define UNKNOWN_PENALTY 10.0f          /* below the least likely piece */
 
 enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE }; /* kinds of pieces */
 enum { UNIGRAM = 1 };                                              /* of models */
 
 typedef struct gh_piece {
-  const char *text; /* in the file, not ended */
+  const char *text; /* in the file, not zero-terminated */
   size_t size;
   float score;
   int kind;
@@ -21,14 +21,14 @@ typedef struct gh_piece {
 } gh_piece;
 
 struct gh_spiece {
-  gh_piece *pieces; /* the ones that texts are cut into, sorted by text; then the others */
+  gh_piece *pieces; /* first those used for segmentation, sorted by text; then the others */
   size_t count, cut_count;
   int32_t unknown;
   float unknown_score, most; /* the highest score of normal pieces */
   bool user_defined;         /* there are such pieces */
   const unsigned char *trie; /* of the normalisation: units of 4 bytes */
   size_t units;
-  const char *rules; /* texts, each ended by a zero */
+  const char *rules; /* texts, each zero-terminated */
   size_t rules_size;
   bool add_prefix, trim, escape, space_behind;
 };
@@ -52,7 +52,7 @@ static gh_status read_piece(gh_error *err, gh_spiece *m, gh_proto p) {
   if (status) return status;
   if (!piece->size || memchr(piece->text, 0, piece->size) || !isfinite(piece->score) || piece->kind < NORMAL ||
       piece->kind > BYTE || !gh_utf8_valid(piece->text, piece->size))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: piece %zu is none", p.name, m->count);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: piece %zu is invalid", p.name, m->count);
   m->count++;
   return GH_OK;
 }
@@ -63,7 +63,7 @@ static gh_status read_trainer(gh_error *err, gh_spiece *m, gh_proto p) {
   gh_status status;
   while (!(status = gh_proto_next(err, &p, &f, &more)) && more) {
     if (f.number == 3 && f.value != UNIGRAM)
-      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a model of kind %llu is not supported (unigram is)", p.name,
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a model of kind %llu is not supported, only unigram", p.name,
                      (unsigned long long)f.value);
     if (f.number == 35 && f.value)
       return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: byte_fallback is not supported", p.name);
@@ -72,19 +72,19 @@ static gh_status read_trainer(gh_error *err, gh_spiece *m, gh_proto p) {
   return status;
 }
 
-/* The table: its trie's size, the trie, the texts that take the place of what it finds. */
+/* The table: the trie's size, the trie, the replacement texts. */
 static gh_status read_table(gh_error *err, gh_spiece *m, const gh_proto *p, const gh_proto_field *f) {
   if (!f->size) return GH_OK;
   uint64_t size = 0;
   for (int i = 3; i >= 0 && f->size >= 4; i--) size = size << 8 | f->bytes[i];
   if (f->size < 4 || size % 4 || size < 4 || size >= f->size - 4 || f->bytes[f->size - 1])
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: the table of normalisation is damaged", p->name);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the normalisation table is damaged", p->name);
   m->trie = f->bytes + 4;
   m->units = (size_t)size / 4;
   m->rules = (const char *)f->bytes + 4 + size;
   m->rules_size = f->size - 4 - (size_t)size;
   if (!gh_utf8_valid(m->rules, m->rules_size))
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: the table of normalisation is not UTF-8", p->name);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the normalisation table is not UTF-8", p->name);
   return GH_OK;
 }
 
@@ -194,7 +194,7 @@ int32_t gh_spiece_unknown(const gh_spiece *m) { return m->unknown; }
 void gh_spiece_no_prefix(gh_spiece *m) { m->add_prefix = false; }
 
 int32_t gh_spiece_find(const gh_spiece *m, const char *text) {
-  const int kinds[] = {CONTROL, NORMAL}; /* the library looks among the reserved ones first */
+  const int kinds[] = {CONTROL, NORMAL}; /* the library searches the reserved pieces first */
   for (size_t i = 0; i < GH_COUNT(kinds); i++) {
     const gh_piece wanted = {.text = text, .size = strlen(text), .kind = kinds[i]};
     const gh_piece *found = bsearch(&wanted, m->pieces, m->count, sizeof wanted, by_text);
@@ -203,16 +203,16 @@ int32_t gh_spiece_find(const gh_spiece *m, const char *text) {
   return -1;
 }
 
-/* ---- walking all pieces that begin a text ---- */
+/* ---- walking all pieces that are prefixes of a text ---- */
 
 typedef struct gh_walk {
   size_t low, high, depth; /* pieces [low, high) share the first `depth` bytes */
 } gh_walk;
 
-/* One byte further: the piece that ends there, or NULL; no piece goes on when low == high. */
+/* Advances by one byte. Returns the piece that ends there, or NULL; low == high: no longer piece exists. */
 static const gh_piece *walk(const gh_spiece *m, gh_walk *w, unsigned char byte) {
   size_t edges[2];
-  for (int upper = 0; upper < 2; upper++) { /* the first piece whose byte is at least, and above, this one */
+  for (int upper = 0; upper < 2; upper++) { /* the first pieces whose byte is >= and > this one */
     size_t low = w->low, high = w->high;
     while (low < high) {
       size_t middle = low + (high - low) / 2;
@@ -239,7 +239,8 @@ static uint32_t unit_at(const gh_spiece *m, size_t i) {
 
 static uint32_t offset_of(uint32_t unit) { return unit >> 10 << ((unit & 1 << 9) >> 6); }
 
-/* The longest rule of the table (a double array) that the text begins with: how many bytes it replaces, 0 for none. */
+/* Finds the longest rule (double-array trie) that matches the text's start. Returns the bytes it replaces, 0 for
+ * none. */
 static size_t longest_rule(const gh_spiece *m, const char *text, size_t size, const char **with) {
   size_t longest = 0, node = 0;
   if (!m->units) return 0;
@@ -257,7 +258,7 @@ static size_t longest_rule(const gh_spiece *m, const char *text, size_t size, co
   return longest;
 }
 
-/* The longest piece of the user's that the text begins with. */
+/* Length of the longest user-defined piece that the text begins with. */
 static size_t longest_user_piece(const gh_spiece *m, const char *text, size_t size) {
   gh_walk w = {0, m->cut_count, 0};
   size_t longest = 0;
@@ -268,7 +269,7 @@ static size_t longest_user_piece(const gh_spiece *m, const char *text, size_t si
   return longest;
 }
 
-/* What the text's beginning becomes, and how many bytes of it that was. */
+/* Normalises the start of the text; returns how many bytes were consumed. */
 static size_t normalize_one(const gh_spiece *m, const char *text, size_t size, const char **with, size_t *length) {
   size_t taken = longest_user_piece(m, text, size);
   if (!taken && (taken = longest_rule(m, text, size, with))) {
@@ -317,9 +318,9 @@ static gh_status normalize(gh_error *err, const gh_spiece *m, gh_buffer_text *ou
 /* ---- segmentation ---- */
 
 typedef struct gh_best {
-  float score; /* of the best way to its place */
+  float score; /* of the best segmentation up to here */
   int32_t id;
-  size_t start; /* where its last piece starts; SIZE_MAX: no way yet */
+  size_t start; /* start of its last piece; SIZE_MAX: not reached yet */
 } gh_best;
 
 static void offer(gh_best *best, size_t start, size_t end, int32_t id, float score) {
@@ -328,7 +329,7 @@ static void offer(gh_best *best, size_t start, size_t end, int32_t id, float sco
   best[end] = (gh_best){candidate, id, start};
 }
 
-/* Viterbi over the bytes, as the library's: sums in float32 after each piece. */
+/* Viterbi over the bytes, as in the library: float32 sums, rounded after each piece. */
 static void segment(const gh_spiece *m, const char *text, size_t size, gh_best *best) {
   for (size_t i = 0; i <= size; i++) best[i] = (gh_best){0, -1, SIZE_MAX};
   for (size_t start = 0, next; start < size; start = next) {
@@ -339,7 +340,7 @@ static void segment(const gh_spiece *m, const char *text, size_t size, gh_best *
     for (size_t end = start; end < size && w.low < w.high;) {
       const gh_piece *p = walk(m, &w, (unsigned char)text[end++]);
       if (!p || p->kind == UNUSED) continue;
-      bool users = p->kind == USER_DEFINED; /* scored so that it is always taken */
+      bool users = p->kind == USER_DEFINED; /* its score makes it always win */
       offer(best, start, end, p->id, users ? (float)(end - start) * m->most - 0.1f : p->score);
       single |= end == next;
     }

@@ -1,6 +1,6 @@
-/* SentencePiece models of kind unigram (spiece.model): normalisation by the model's own table, then the segmentation of
- * greatest likelihood, as the library computes it. The file is hostile: every length, number and table in it is
- * checked. Other kinds of model are GH_ERROR_UNSUPPORTED by name. */
+/* SentencePiece unigram models (spiece.model): normalisation by the model's own table, then the most likely
+ * segmentation, computed as the library does. The file is hostile: every length, number and table in it is checked.
+ * Other kinds of model are GH_ERROR_UNSUPPORTED, with the kind. */
 #ifndef GH_IO_SPIECE_H
 #define GH_IO_SPIECE_H
 
@@ -15,9 +15,9 @@ void gh_spiece_free(gh_spiece *model); /* NULL is fine */
 int64_t gh_spiece_size(const gh_spiece *model);                   /* pieces */
 int32_t gh_spiece_find(const gh_spiece *model, const char *text); /* the piece's number, or -1 */
 int32_t gh_spiece_unknown(const gh_spiece *model);
-void gh_spiece_no_prefix(gh_spiece *model); /* no space is put in front of texts, whatever the file says */
+void gh_spiece_no_prefix(gh_spiece *model); /* adds no space in front of texts, regardless of the file */
 
-/* Adds the numbers of the text's pieces; of unknown ones in a row, one. The text is valid UTF-8. */
+/* Adds the numbers of the text's pieces; consecutive unknown ones count as one. The text is valid UTF-8. */
 gh_status gh_spiece_encode(gh_error *err, const gh_spiece *model, const char *text, size_t size, gh_ids *ids);
 
 #endif

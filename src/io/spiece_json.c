@@ -1,4 +1,4 @@
-/* A model of SentencePiece, message ModelProto: 1 pieces {1 text, 2 score, 3 kind}, 2 trainer {3 kind of model},
+/* A SentencePiece model, message ModelProto: 1 pieces {1 text, 2 score, 3 kind}, 2 trainer {3 kind of model},
  * 3 normalizer {2 table}. */
 #include "io/spiece_json.h"
 #include "io/unicode.h"
@@ -40,7 +40,7 @@ static gh_status add_bytes(gh_error *err, gh_buffer_text *to, int field, const c
 
 /* ---- pieces ---- */
 
-/* Special tokens are cut out of a line before it comes to the model; others that were added are always taken whole. */
+/* Special tokens are cut out of a line before it reaches the model; other added tokens always match whole. */
 static gh_status read_kinds(gh_error *err, char *kinds, int64_t count, const gh_json *tokenizer, int64_t unknown) {
   memset(kinds, NORMAL, (size_t)count);
   const gh_json *added = gh_json_member(tokenizer, "added_tokens");
@@ -78,7 +78,7 @@ static gh_status add_pieces(gh_error *err, gh_buffer_text *to, const gh_json *to
   if (status) return status;
   if (fallback) return gh_fail(err, GH_ERROR_UNSUPPORTED, "byte_fallback is not supported");
   if (gh_json_type_of(pieces) != GH_JSON_ARRAY || !count)
-    return gh_fail(err, GH_ERROR_FORMAT, "model.vocab: no list of pieces");
+    return gh_fail(err, GH_ERROR_FORMAT, "model.vocab: not a list of pieces");
   char *kinds = gh_alloc(err, (size_t)count, 1);
   status = kinds ? read_kinds(err, kinds, count, tokenizer, unknown) : GH_ERROR_MEMORY;
   for (const gh_json *pair = gh_json_first(pieces); pair && !status; pair = gh_json_next(pair), id++)
@@ -87,7 +87,7 @@ static gh_status add_pieces(gh_error *err, gh_buffer_text *to, const gh_json *to
   return status;
 }
 
-/* ---- what stands around the model ---- */
+/* ---- around the model ---- */
 
 static gh_status refuse(gh_error *err, const char *what, const char *type) {
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "a %s of type %.40s is not supported", what, type);
@@ -110,7 +110,7 @@ static gh_status decode_base64(gh_error *err, gh_buffer_text *out, const char *t
   return status;
 }
 
-/* The table, among the steps around it: lower case, punctuation and spaces are SigLIP's, which its tokenizer does. */
+/* Finds the table among the steps; SigLIP's tokenizer itself handles lower case, punctuation and spaces. */
 static gh_status read_normalizer(gh_error *err, gh_buffer_text *table, const gh_json *normalizer, int depth) {
   static const char *const known[] = {"Lowercase", "Replace", "Strip", "Prepend"};
   const char *type = NULL, *text = "";
@@ -132,7 +132,7 @@ static gh_status read_normalizer(gh_error *err, gh_buffer_text *table, const gh_
   return refuse(err, "normalizer", type);
 }
 
-/* Spaces become SentencePiece's, with one in front of a text. */
+/* Accepts only SentencePiece's handling of spaces, with one added in front of a text. */
 static gh_status check_splitting(gh_error *err, const gh_json *splitting, int depth) {
   const char *type = NULL, *scheme = "always";
   gh_status status = gh_json_get_string(err, splitting, "type", &type);

@@ -14,23 +14,23 @@ enum { NAME_LENGTH = 100, PREFIX_LENGTH = 155, TYPE_AT = 156, SPARSE_MORE_AT = 4
 static const field NAME = {0, NAME_LENGTH}, SIZE = {124, 12}, CHECKSUM = {148, 8}, MAGIC = {257, 6},
                    PREFIX = {345, PREFIX_LENGTH};
 
-enum { WINDOW = 8192 }; /* a picture's caption and metadata and the next picture's header come with one read */
+enum { WINDOW = 8192 }; /* one read covers an image's caption, its metadata and the next image's header */
 
 typedef struct walk {
   const gh_tar_input *input;
   gh_tar_end *end;
   uint64_t at; /* the next header's */
 
-  unsigned char window[WINDOW]; /* what the file has from window_at on */
+  unsigned char window[WINDOW]; /* the file's bytes from window_at on */
   uint64_t window_at;
   size_t window_used;
 
-  char *extended; /* the content of an extended header, a zero byte behind it */
+  char *extended; /* the content of an extended header, zero-terminated */
   size_t extended_capacity;
 
-  char header_name[PREFIX_LENGTH + 1 + NAME_LENGTH + 1]; /* as the header at hand has it */
-  char name[GH_TAR_MAX_NAME + 1];                        /* with the extended headers before it */
-  bool named, sized, sparse, unusable;                   /* what those said */
+  char header_name[PREFIX_LENGTH + 1 + NAME_LENGTH + 1]; /* from the current header */
+  char name[GH_TAR_MAX_NAME + 1];                        /* after applying the extended headers before it */
+  bool named, sized, sparse, unusable;                   /* set by those */
   uint64_t size;
 } walk;
 
@@ -84,7 +84,7 @@ static bool parse_number(const unsigned char *block, field f, uint64_t *value) {
   const unsigned char *p = block + f.at, *end = p + f.length;
   *value = 0;
   if (*p & 0x80) {
-    if (*p & 0x7f) return false; /* negative, or too large for a size */
+    if (*p & 0x7f) return false; /* negative or too large */
     while (++p < end) {
       if (*value >> 55) return false;
       *value = *value << 8 | *p;
@@ -97,7 +97,7 @@ static bool parse_number(const unsigned char *block, field f, uint64_t *value) {
   return p == end;
 }
 
-/* Old writers summed signed bytes. */
+/* Also accepts sums of signed bytes, which old writers produced. */
 static bool checksum_is_right(const unsigned char *block) {
   uint64_t want, sum = 0, signed_sum = 0;
   for (int i = 0; i < GH_TAR_BLOCK; i++) {
@@ -111,7 +111,7 @@ static bool checksum_is_right(const unsigned char *block) {
 
 static void take_header_name(walk *w, const unsigned char *block) {
   const char *name = (const char *)block + NAME.at, *prefix = (const char *)block + PREFIX.at;
-  bool ustar = memcmp(block + MAGIC.at, "ustar", 6) == 0; /* with its zero byte: GNU's has a space and no prefix */
+  bool ustar = memcmp(block + MAGIC.at, "ustar", 6) == 0; /* incl. zero byte: GNU's has a space, no prefix */
   snprintf(w->header_name, sizeof w->header_name, "%.*s%s%.*s", ustar ? PREFIX.length : 0, prefix,
            ustar && prefix[0] ? "/" : "", NAME.length, name);
 }
@@ -144,7 +144,7 @@ static void take_pax_record(walk *w, const char *key, size_t key_length, const c
   if (key_length > sparse_length && memcmp(key, sparse, sparse_length) == 0) w->sparse = true;
 }
 
-/* Records "LENGTH KEY=VALUE\n", LENGTH counting all of itself. */
+/* Records "LENGTH KEY=VALUE\n", LENGTH includes itself. */
 static void take_pax(walk *w, const char *at, size_t size) {
   const char *end = at + size;
   while (at < end) {
@@ -162,10 +162,10 @@ static void take_pax(walk *w, const char *at, size_t size) {
   w->unusable |= at < end;
 }
 
-/* An extended header of `size` bytes at `offset`: a longer name or link ('L', 'K') or pax records ('x', 'X'). False:
- * reading failed, *status for memory. */
+/* Reads an extended header of `size` bytes at `offset`: a longer name or link ('L', 'K') or pax records ('x', 'X').
+ * False: reading failed; *status is set only when out of memory. */
 static bool take_extended(gh_error *err, walk *w, char type, uint64_t offset, uint64_t size, gh_status *status) {
-  if (type == 'g' || type == 'K') return true; /* comments of the archive; where a link leads */
+  if (type == 'g' || type == 'K') return true; /* global comments; a link's target */
   if (size > GH_TAR_MAX_EXTENDED) {
     w->unusable = true;
     return true;
@@ -192,7 +192,7 @@ static bool take_extended(gh_error *err, walk *w, char type, uint64_t offset, ui
 
 typedef struct member_type {
   char type;
-  bool extended, content; /* says something about the next member; bytes follow as its size says */
+  bool extended, content; /* extended: describes the next member; content: `size` bytes follow */
   const char *problem;
 } member_type;
 
@@ -218,13 +218,13 @@ static const member_type types[] = {
 };
 
 static const member_type *find_type(char type) {
-  static const member_type unknown = {'?', false, true, "of an unknown kind"};
+  static const member_type unknown = {'?', false, true, "of an unknown type"};
   for (size_t i = 0; i < GH_COUNT(types); i++)
     if (types[i].type == type) return &types[i];
   return &unknown;
 }
 
-/* GNU's sparse members have blocks of their map behind the header. */
+/* GNU's sparse members have map blocks after the header. */
 static bool pass_sparse_map(walk *w, bool more, uint64_t *content) {
   while (more) {
     if (w->input->size - *content < GH_TAR_BLOCK) return stop_broken(w, "cut off inside the member %.150s", w->name);
@@ -245,14 +245,14 @@ static gh_status visit_member(gh_error *err, walk *w, const member_type *type, u
   while (name[0] == '.' && name[1] == '/') name += 2;
   if (slash && !problem) problem = "a folder"; /* as v7 wrote them */
   if (w->sparse) problem = "a sparse file";
-  if (w->unusable) problem = "its extended header is not usable";
+  if (w->unusable) problem = "its extended header is unusable";
   w->end->members++;
   const gh_tar_member member = {name, offset, bytes, problem, w->unusable};
   w->named = w->sized = w->sparse = w->unusable = false;
   return visit(err, context, &member);
 }
 
-/* One header and what belongs to it. False ends the walk: *status, or end->broken. */
+/* Processes one header and its member. False ends the walk: *status, or end->broken. */
 static bool step(gh_error *err, walk *w, const unsigned char *block, gh_tar_visitor *visit, void *context,
                  gh_status *status) {
   uint64_t bytes, content = w->at + GH_TAR_BLOCK;
@@ -279,7 +279,7 @@ static bool step(gh_error *err, walk *w, const unsigned char *block, gh_tar_visi
   return true;
 }
 
-/* Two zero blocks, or one at the very end; behind them padding to a tape's record. */
+/* Two zero blocks, or one at the very end of the file; padding to a tape record may follow. */
 static void check_end(walk *w) {
   const uint64_t record = 20 * GH_TAR_BLOCK;
   uint64_t left = (w->input->size - w->at) / GH_TAR_BLOCK, zeros = 1;
@@ -288,7 +288,7 @@ static void check_end(walk *w) {
     if (!(block = read_block(w, w->at + zeros * GH_TAR_BLOCK))) return;
     if (!is_zero(block)) {
       w->at += zeros * GH_TAR_BLOCK;
-      stop_broken(w, "%s", "more behind the end mark, which is not read");
+      stop_broken(w, "%s", "data after the end mark is ignored");
       return;
     }
     zeros++;

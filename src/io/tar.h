@@ -1,14 +1,13 @@
-/* The headers of an uncompressed tar file: which members it has and where their content lies, so that training can
- * read any of them with one pread.
+/* The headers of an uncompressed tar file: its members and the offsets of their content, so that training can read any
+ * of them with one pread.
  *
- * Read are ustar with its prefix, GNU's long names and base-256 sizes, pax headers (path, size; global ones are passed
- * over) and v7. Of the content nothing is read: the walk costs one small read for neighbouring headers, where
- * libarchive reads the file from end to end. (libarchive writes the archives of the tests and is asked for a second
- * opinion there.)
+ * Supports ustar with its prefix, GNU's long names and base-256 sizes, pax headers (path, size; global ones are
+ * skipped) and v7. No content is read: the walk costs one small read for neighbouring headers, whereas libarchive reads
+ * the whole file. (In the tests, libarchive writes the archives and cross-checks the results.)
  *
- * Input is hostile: every length is held against the file's size, memory is bounded by a few pages and one extended
- * header of at most GH_TAR_MAX_EXTENDED bytes, names are what the file says and must be checked before they are used as
- * paths. A file that is broken or cut off gives what is whole before that. */
+ * Input is hostile. Every length is checked against the file's size; memory is bounded by a few pages and one extended
+ * header of at most GH_TAR_MAX_EXTENDED bytes; names come unchecked from the file and must be validated before use as
+ * paths. A broken or truncated file yields the members before the damage. */
 #ifndef GH_IO_TAR_H
 #define GH_IO_TAR_H
 
@@ -26,10 +25,10 @@ typedef struct gh_tar_input {
 } gh_tar_input;
 
 typedef struct gh_tar_member {
-  const char *name;       /* "./" in front and a folder's last "/" taken off; valid during the call only */
+  const char *name;       /* without a leading "./" and a folder's last "/"; valid only during the call */
   uint64_t offset, bytes; /* of the content, which lies inside the file */
-  const char *problem;    /* NULL, or why the content is no plain file: "a symbolic link", "a sparse file", ... */
-  bool name_unsure;       /* with a problem: an extended header was unusable, this is only the short name */
+  const char *problem;    /* NULL, or why the content is not a plain file: "a symbolic link", "a sparse file", ... */
+  bool name_unsure;       /* with a problem: an extended header was unusable, so this is only the short name */
 } gh_tar_member;
 
 /* A status other than GH_OK ends the walk, which returns it. */
@@ -38,13 +37,13 @@ typedef gh_status gh_tar_visitor(gh_error *err, void *context, const gh_tar_memb
 typedef struct gh_tar_end {
   uint64_t members; /* visited */
   uint64_t offset;  /* where reading ended */
-  char broken[256]; /* "" for an archive with its end mark, else what is wrong at that place */
+  char broken[256]; /* "" for an archive with an end mark, else what is wrong at `offset` */
 } gh_tar_end;
 
 /* Visits the members in the file's order. Fails only as the visitor does, or with GH_ERROR_MEMORY. */
 gh_status gh_tar_walk(gh_error *err, const gh_tar_input *input, gh_tar_visitor *visit, void *context, gh_tar_end *end);
 
-/* "gzip", ... when these are the first bytes of a file compressed in a known way, or NULL. */
+/* "gzip", ... if these first bytes show a known compression, else NULL. */
 const char *gh_tar_compression(const void *bytes, size_t size);
 
 #endif

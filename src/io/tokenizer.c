@@ -83,8 +83,8 @@ static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, 
     return status ? status : gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
   }
   if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "%s: a tokenizer of type %s that is neither CLIP's nor SigLIP's is not read", path, type);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s is not supported, only CLIP's and SigLIP's",
+                   path, type);
   t->kind = &gh_tokenizer_words;
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
   if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
@@ -191,7 +191,7 @@ gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *t, const char *
   size_t size = strlen(line);
   if (!gh_utf8_valid(line, size)) return gh_fail(err, GH_ERROR_FORMAT, "not UTF-8");
   if (size > GH_LINE_MAX) return gh_fail(err, GH_ERROR_FORMAT, "longer than %zu bytes", GH_LINE_MAX);
-  if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "%lld tokens are no line", (long long)length);
+  if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "a line needs at least 2 tokens, not %lld", (long long)length);
   gh_status status = t->kind->tokens_of(err, t, line, size, &tokens);
   if (!status) frame(t, &tokens, length, ids);
   gh_ids_free(&tokens);

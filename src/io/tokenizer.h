@@ -1,6 +1,6 @@
 /* The tokenizer of a model folder, whose files say which kind it is: CLIP's byte-pair encoding (tokenizer.json, or
  * vocab.json with merges.txt) or SigLIP's SentencePiece (spiece.model, or the same model in tokenizer.json); token for
- * token what transformers' CLIPTokenizer and SiglipTokenizer make of a line. */
+ * token equal to transformers' CLIPTokenizer and SiglipTokenizer. */
 #ifndef GH_IO_TOKENIZER_H
 #define GH_IO_TOKENIZER_H
 
@@ -8,20 +8,20 @@
 
 typedef struct gh_tokenizer gh_tokenizer;
 
-/* A folder without one is GH_ERROR_FILE and says which files were looked for. */
+/* A folder without one is GH_ERROR_FILE; the text lists the files searched for. */
 gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folder);
 void gh_tokenizer_close(gh_tokenizer *tokenizer); /* NULL is fine */
 
 int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: unspecified */
 int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* the greatest id plus one */
 
-/* The line's `length` ids, with the marks of beginning and end, cut or padded. length >= 2. A line that is not UTF-8,
+/* The line's `length` ids, with begin and end marks, truncated or padded. length >= 2. A line that is not UTF-8,
  * or beyond GH_LINE_MAX bytes, is GH_ERROR_FORMAT. */
 #define GH_LINE_MAX ((size_t)1 << 18)
 gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *tokenizer, const char *line, int64_t length,
                               int32_t *ids);
 
-/* The files that may belong to a tokenizer, ends with NULL; and a copy of those that are there. */
+/* The files that may belong to a tokenizer, NULL-terminated; and a function that copies those that exist. */
 extern const char *const gh_tokenizer_files[];
 gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to);
 

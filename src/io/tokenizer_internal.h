@@ -1,4 +1,4 @@
-/* Between the parts of the tokenizer. */
+/* Shared by the parts of the tokenizer. */
 #ifndef GH_IO_TOKENIZER_INTERNAL_H
 #define GH_IO_TOKENIZER_INTERNAL_H
 
@@ -6,11 +6,11 @@
 #include "io/tokenizer.h"
 #include "io/unicode.h"
 
-/* A token that is looked for in the line itself. */
+/* A token that is matched in the line itself. */
 typedef struct gh_added_token {
   char *text;
   int32_t id;
-  bool normalized;  /* in the normalised line */
+  bool normalized;  /* matched in the normalised line */
   bool left, right; /* swallows the spaces on that side */
   bool special;
 } gh_added_token;
@@ -48,12 +48,12 @@ struct gh_tokenizer {
   bool lower; /* pieces: the line in lower case */
 };
 
-/* Reads tokenizer_config.json, special_tokens_map.json and the rest of tokenizer.json (NULL: there is none): the marks,
+/* Reads tokenizer_config.json, special_tokens_map.json and the rest of tokenizer.json (may be NULL): the marks,
  * the added tokens, the greatest length. */
 gh_status gh_tokenizer_read_settings(gh_error *err, gh_tokenizer *t, const char *folder, const gh_json *tokenizer);
 
-/* The first added token of that sort in text[from..size), the longest of those that start there: its place and, with
- * the spaces it swallows, the piece [*start, *stop) that is no text; NULL if there is none. */
+/* The first added token of that kind in text[from..size), the longest at that position. [*start, *stop) is the matched
+ * piece including the spaces it swallows. NULL if there is none. */
 const gh_added_token *gh_find_added(const gh_tokenizer *t, bool normalized, const char *text, size_t from, size_t size,
                                     size_t *start, size_t *stop);
 

@@ -17,7 +17,7 @@ static gh_added_token *find(gh_tokenizer *t, const char *text) {
   return NULL;
 }
 
-/* The token of that text, added where it is new; *out NULL for an empty one, which nothing matches. */
+/* The token of that text, added if new. *out is NULL for an empty text, which matches nothing. */
 static gh_status ensure(gh_error *err, gh_tokenizer *t, const char *text, gh_added_token **out) {
   *out = find(t, text);
   if (*out || !*text) return GH_OK;
@@ -48,14 +48,14 @@ static gh_status read_flags(gh_error *err, const gh_json *from, gh_added_token *
   return GH_OK;
 }
 
-/* One object with its number: of tokenizer.json's list, or of tokenizer_config.json's added_tokens_decoder. */
+/* One object with its id, from tokenizer.json's list or tokenizer_config.json's added_tokens_decoder. */
 static gh_status read_added(gh_error *err, gh_tokenizer *t, const gh_json *from, int64_t id) {
   const char *text;
   gh_added_token *a;
   if (gh_json_get_string(err, from, "content", &text) || ensure(err, t, text, &a)) return err->status;
   if (!a) return GH_OK;
-  if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: no token's number", text);
-  t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* also of a token that the vocabulary has under another number */
+  if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: not a token id", text);
+  t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* even if the vocabulary has the token under another id */
   a->id = (int32_t)id;
   return read_flags(err, from, a);
 }
@@ -108,7 +108,7 @@ static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *setti
     gh_status status = read_mark(err, t, value, text, fresh, &marks[i]);
     if (status) return status;
     if (!marks[i]) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty", keys[i]);
-    ids[i] = marks[i]->id; /* the array moves as it grows */
+    ids[i] = marks[i]->id; /* ids, not pointers: the array moves as it grows */
   }
   t->begin = ids[GH_MARK_BEGIN];
   t->end = ids[GH_MARK_END];
@@ -126,7 +126,7 @@ static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_json *setting
   if (!status) status = gh_json_opt_double(err, settings, "model_max_length", &length);
   if (!status && t->kind->read_options) status = t->kind->read_options(err, t, settings);
   if (status) return status;
-  if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is no length", length);
+  if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is invalid", length);
   t->max_length = length <= LONGEST_LINE ? (int64_t)length : 0;
   return GH_OK;
 }

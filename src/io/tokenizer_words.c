@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* NFC, every run of white space one space, each code point in lower case. */
+/* NFC, every run of white space replaced by one space, each code point in lower case. */
 static gh_status normalize(gh_error *err, gh_buffer_text *out, const char *text, size_t size) {
   gh_buffer_text composed = {0}, spaced = {0};
   gh_status status = gh_text_compose(err, &composed, text, size);
@@ -34,9 +34,9 @@ static bool at_word(const char *text, size_t size, size_t at, const char *word) 
   return size - at >= n && !memcmp(text + at, word, n);
 }
 
-/* The end of the word that begins at `at`, which is no space: a contraction's ending, a run of letters, one digit, or a
- * run of what is none of these. The marks, where they were not taken as such, are three words; the first is given here
- * and the others follow by themselves, but the last must not run on: *limit is where it ends. */
+/* The end of the word that begins at `at` (not a space): a contraction's ending, a run of letters, one digit, or a run
+ * of other characters. A begin or end mark that was not matched as a token is three words: this returns the first, the
+ * others follow by themselves, and *limit is set to the end of the last, which must not run on. */
 static size_t word_end(const char *text, size_t size, size_t at, size_t *limit) {
   static const char *const marks[] = {"<|startoftext|>", "<|endoftext|>"};
   static const char *const endings[] = {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"};
@@ -64,7 +64,7 @@ static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *tex
   return status;
 }
 
-/* A piece of the line between the added tokens that are looked for before normalisation. */
+/* A piece of the line between the added tokens that match before normalisation. */
 static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
   gh_buffer_text normal = {0};
   const gh_added_token *added;

@@ -76,7 +76,7 @@ int gh_lower(int32_t point, int32_t out[2]) {
   return 1;
 }
 
-/* Case_Ignorable: marks, formats, modifiers, and what stands inside words. */
+/* Case_Ignorable: marks, formats, modifiers, and word-internal punctuation. */
 static bool case_ignorable(int32_t point) {
   static const int32_t inside[] = {'\'',   '.',    ':',    0xB7,   0x387,  0x55F,  0x5F4,  0x2018, 0x2019,
                                    0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
@@ -105,8 +105,8 @@ static bool cased(int32_t point) {
   return false;
 }
 
-/* Whether the sigma that ends at `after` ends its word: something cased before it and nothing after, past what case
- * ignores. `before` says the first. */
+/* Whether the sigma that ends at `after` ends its word: a cased character before it (`before`) and none after it,
+ * skipping case-ignorable ones. */
 static bool ends_word(const char *text, size_t size, size_t after, bool before) {
   int32_t point = 0;
   bool ignorable = true;
@@ -118,7 +118,7 @@ static bool ends_word(const char *text, size_t size, size_t after, bool before) 
 }
 
 gh_status gh_text_lower(gh_error *err, gh_buffer_text *out, const char *text, size_t size, bool final_sigma) {
-  bool before = false; /* the nearest code point that case does not ignore is cased */
+  bool before = false; /* the previous code point that is not case-ignorable is cased */
   gh_status status = gh_text_add(err, out, "", 0);
   for (size_t at = 0; at < size && !status;) {
     int32_t point = gh_utf8_next(text, size, &at), lower[2];

@@ -1,4 +1,4 @@
-/* Elementwise activations; the gradient reads the input again instead of storing more. */
+/* Elementwise activations; the gradient rereads the input instead of storing more. */
 #include "ops/ops.h"
 
 enum { KIND };

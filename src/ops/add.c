@@ -9,13 +9,13 @@ static gh_status add_infer(gh_graph *g, gh_node *node) {
   int skip = a->rank - b->rank;
   for (int i = 0; i < b->rank; i++)
     if (skip < 0 || b->shape[i] != a->shape[skip + i])
-      return gh_graph_fail(g, node, "the second shape is no suffix of the first");
+      return gh_graph_fail(g, node, "the second shape is not a suffix of the first");
   if (b->dtype != GH_F32 && gh_tensor_elements(a) != gh_tensor_elements(b))
-    return gh_graph_fail(g, node, "what is broadcast must be float32");
+    return gh_graph_fail(g, node, "a broadcast input must be float32");
   return gh_declare_like(g, node, a);
 }
 
-/* y = a + scale * b of one shape, both stored alike or a in float32: a branch that joins the residual stream. */
+/* y = a + scale * b, equal shapes, equal types or a in float32: a branch added to the residual stream. */
 static gh_status record_add(gh_recorder *r, const gh_node *node, const gh_tensor *y, const gh_tensor *a,
                             const gh_tensor *b, double scale) {
   int64_t n = gh_tensor_elements(b);
@@ -62,7 +62,7 @@ gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b) { return gh_add_scale
 static gh_status accumulate_infer(gh_graph *g, gh_node *node) {
   (void)g;
   (void)node;
-  return GH_OK; /* its output is an existing tensor that the caller sets */
+  return GH_OK; /* the caller sets its output, an existing tensor */
 }
 
 static gh_status accumulate_launch(gh_recorder *r, const gh_node *node) {
@@ -101,7 +101,7 @@ static gh_status cast_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
   gh_dtype to = node->attr[TO_BF16] != 0 ? GH_BF16 : GH_F32;
   if (x->dtype == to || (x->dtype != GH_F32 && x->dtype != GH_BF16))
-    return gh_graph_fail(g, node, "%s is not turned into %s", gh_dtype_name(x->dtype), gh_dtype_name(to));
+    return gh_graph_fail(g, node, "cannot cast %s to %s", gh_dtype_name(x->dtype), gh_dtype_name(to));
   gh_declare(g, node, to, x->rank, x->shape);
   return GH_OK;
 }

@@ -1,5 +1,5 @@
 /* Streaming attention (Dao et al. 2022: online softmax forward, recomputed scores backward), and its gradient in three
- * ops: delta, dq, and dk with dv, so that nothing is added up by two work-groups and sums have a fixed order. */
+ * ops: delta, dq, and dk with dv, so that no two work-groups add to the same element and sums have a fixed order. */
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
@@ -7,7 +7,7 @@ enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, BACKWARD_INPUTS };
 
 #define MAX_SIZE 512
 
-/* cl/attention_cpu.cl's and cl/attention_gpu.cl's */
+/* as in cl/attention_cpu.cl and cl/attention_gpu.cl */
 #define CPU_LANES 16
 #define CPU_VECS  6
 #define CPU_PANEL 768
@@ -22,11 +22,11 @@ static gh_status check_qkv(gh_graph *g, const gh_node *node) {
   const int64_t *q = node->in[Q]->shape, *k = node->in[K]->shape;
   if (q[0] != k[0] || q[2] != k[2] || q[3] != k[3])
     return gh_graph_fail(g, node, "batch, heads and head size of queries and keys differ");
-  if (q[3] > MAX_SIZE) return gh_graph_fail(g, node, "a head size above %d is not supported", MAX_SIZE);
+  if (q[3] > MAX_SIZE) return gh_graph_fail(g, node, "head sizes above %d are not supported", MAX_SIZE);
   return GH_OK;
 }
 
-/* Pairs of a query and a key that it sees, times batch, heads and head size. */
+/* Pairs of a query and a visible key, times batch, heads and head size. */
 static double pair_elements(const gh_node *node) {
   const int64_t *q = node->in[Q]->shape, nq = q[1], nk = node->in[K]->shape[1], low = GH_MIN(nq, nk);
   double pairs = (double)nq * (double)nk;
@@ -34,12 +34,12 @@ static double pair_elements(const gh_node *node) {
   return pairs * (double)q[0] * (double)q[2] * (double)q[3];
 }
 
-/* Records one of the three kernels: its own arguments, then the ones they share. */
+/* Records one of the three kernels: its own arguments, then the shared ones. */
 static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part part, const gh_arg *own, int owns) {
   static const char *const kernels[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
   const gh_device_info *info = &gh_recorder_device(r)->info;
   const int64_t *q = node->in[Q]->shape, nk = node->in[K]->shape[1], heads = q[2], size = q[3], batch = q[0];
-  const int64_t results = part == GH_ATTENTION_BACKWARD_KV ? 2 : 1, count = results == 2 ? nk : q[1]; /* rows it owns */
+  const int64_t results = part == GH_ATTENTION_BACKWARD_KV ? 2 : 1, count = results == 2 ? nk : q[1]; /* its rows */
   const gh_attention_desc desc = {part, node->storage, batch, q[1], nk, heads, size};
   gh_arg args[16];
   int n = 0;
@@ -55,7 +55,7 @@ static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part p
   int64_t vecs = GH_MIN(CPU_VECS, CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8)), parts = GH_CEIL_DIV(size, GPU_WIDE);
   gh_grid grid = {.groups = {1, (size_t)heads, (size_t)batch}, .local = {1, 1, 1}};
   if (info->shape == GH_SHAPE_CPU) {
-    /* blocks of about one size; smaller ones where there are few, the result is the same */
+    /* blocks of nearly equal size, smaller if there are few; the result is the same */
     int64_t all = GH_CEIL_DIV(count, CPU_LANES), blocks = GH_CEIL_DIV(all, vecs);
     while (blocks < all && blocks * heads * batch < 4 * (int64_t)info->compute_units) blocks++;
     vecs = GH_CEIL_DIV(all, blocks);
@@ -128,7 +128,7 @@ const gh_op gh_op_attention_backward_kv = {.name = "attention_backward_kv",
                                            .launch = attention_backward_kv_launch,
                                            .flops = attention_backward_kv_flops};
 
-/* dout, out, what out's rounding took off or NULL (B, N, H, D) -> the sums of their products over D (B, H, N) */
+/* dout, out, out's rounding error or NULL (B, N, H, D) -> the sums of their products over D (B, H, N) */
 static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_rank(g, node, 0, 4);
   if (!status) status = gh_want_same(g, node, 1, 0);
@@ -149,9 +149,8 @@ static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
 const gh_op gh_op_attention_delta = {
     .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
 
-/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's highest
- * score, and 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): what the rounding of out took off ----
- */
+/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's highest score, and
+ * 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): the rounding error of out ---- */
 
 static gh_status attention_infer(gh_graph *g, gh_node *node) {
   gh_status status = check_qkv(g, node);
@@ -176,7 +175,7 @@ static double attention_flops(const gh_node *node) { return 4 * pair_elements(no
 static void attention_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   const gh_tensor *out = node->out[0];
   if (dout[1] || dout[2]) {
-    gh_graph_fail(g, node, "has no gradient through its row statistics, and one is needed");
+    gh_graph_fail(g, node, "has no gradient through its row statistics, but one is needed");
     return;
   }
   gh_tensor *dy = gh_same_shape(dout[0], out) ? dout[0] : gh_reshape(g, dout[0], out->rank, out->shape);

@@ -4,7 +4,7 @@
 enum { UP, BF16X2_ATTRS };
 enum { PARTS = 3 };
 
-/* Where the parts lie: down (R, K) as (3R, K), high, low, high; up (N, R) as (N, 3R), high, high, low. */
+/* The layout of the parts: down (R, K) as (3R, K), high, low, high; up (N, R) as (N, 3R), high, high, low. */
 typedef struct parts {
   int64_t rows, columns, row_stride, part_stride;
   int place_low;
@@ -48,7 +48,7 @@ static gh_status bf16x2_backward_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *dy = node->in[0];
   if (gh_want_rank(g, node, 0, 2)) return GH_ERROR_ARGUMENT;
   bool up = node->attr[UP] != 0;
-  if (dy->shape[up] % PARTS) return gh_graph_fail(g, node, "%lld is not three parts", (long long)dy->shape[up]);
+  if (dy->shape[up] % PARTS) return gh_graph_fail(g, node, "%lld is not divisible by 3", (long long)dy->shape[up]);
   gh_declare(g, node, GH_F32, 2,
              (int64_t[]){up ? dy->shape[0] : dy->shape[0] / PARTS, up ? dy->shape[1] / PARTS : dy->shape[1]});
   return GH_OK;

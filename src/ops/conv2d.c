@@ -1,8 +1,8 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
- * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
- * one and the gradients of all 3 x 3 weights are computed directly. In float32 alone: the autoencoder, which all of
- * them belong to, is not rounded in mixed precision either. */
+ * some whole images, or some output rows of one image. A 1 x 1 convolution needs no columns; on CPUs the most common
+ * 3 x 3 one and the gradients of all 3 x 3 weights are computed directly. Float32 only: all convolutions belong to the
+ * autoencoder, which is not rounded in mixed precision either. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -18,18 +18,18 @@ typedef struct conv {
   int64_t stride, top, left;
   int64_t k, positions; /* K, and out_h * out_w */
   bool plain;           /* 1 x 1: x itself is the columns */
-  bool direct;          /* 3 x 3 with stride 1 and a border of one on a CPU: cl/conv2d_direct.cl, no columns */
+  bool direct;          /* 3 x 3 with stride 1 and padding 1 on a CPU: cl/conv2d_direct.cl, no columns */
   bool direct_weight;   /* 3 x 3, or plain, on a CPU: the weight's gradient by cl/conv2d_weight.cl */
-  int64_t images, rows; /* of a part */
+  int64_t images, rows; /* per part */
 } conv;
 
-/* One part: images first_image.. and output rows first_row.., and the columns' place in memory. */
+/* One part: images first_image.. and output rows first_row.., and the columns' offset in memory. */
 typedef struct part {
   int64_t first_image, images, first_row, rows;
   bool whole; /* all output rows */
 } part;
 
-/* How large the parts are: rows as even as possible. */
+/* Chooses the size of the parts: rows as even as possible. */
 static void choose_parts(conv *c, const gh_device *device) {
   int64_t limit = GH_MIN(COLUMNS_BYTES, device->info.max_buffer_bytes) / 4;
   c->images = c->plain ? c->batch : GH_MIN(c->batch, limit / (c->k * c->positions));
@@ -40,7 +40,7 @@ static void choose_parts(conv *c, const gh_device *device) {
   c->rows = GH_CEIL_DIV(c->out_h, parts);
 }
 
-/* Checks the sizes and completes c, whose tensor sizes are set. g is NULL in launches: infer has checked. */
+/* Checks the sizes and completes c, whose tensor sizes are set. g is NULL in launches: infer has already checked. */
 static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
   const double *a = node->attr;
   if (a[STRIDE] < 1) return gh_graph_fail(g, node, "the stride %g is not positive", a[STRIDE]);
@@ -94,7 +94,7 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
                    gh_arg_int(p->rows), gh_arg_int(c->out_w));
 }
 
-/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are made on the way. */
+/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are computed on the fly. */
 static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, const gh_tensor *x, const gh_tensor *weight,
                                const gh_tensor *bias, int64_t in, int64_t out) {
   gh_gemm_desc d = {.m = out, .n = c->positions, .k = in * 9, .lda = in * 9, .ldb = c->positions, .ldc = c->positions};
@@ -193,7 +193,7 @@ gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bi
   return gh_apply(g, &gh_op_conv2d, (gh_tensor *[]){x, weight, bias}, 3, attrs, GEOMETRY_ATTRS);
 }
 
-/* ---- conv2d_backward_x: inputs (dy, weight) -> dx. Gradients of columns, gathered ---- */
+/* ---- conv2d_backward_x: inputs (dy, weight) -> dx. Gathers the gradients of the columns ---- */
 
 static gh_status conv_of_backward_x(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
   const gh_tensor *dy = node->in[0], *w = node->in[1];
@@ -214,14 +214,14 @@ static gh_status backward_x_infer(gh_graph *g, gh_node *node) {
   return c.direct ? gh_declare_scratch(g, node, GH_F32, c.out_channels * c.k) : declare_columns(g, node, &c);
 }
 
-/* dx's rows that the part's output rows were computed from; all of them when it has all. */
+/* Records the rows of dx that the part's output rows read; all rows if the part has all. */
 static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *c, const part *p) {
   int64_t first = 0, end = c->height, offset = p->first_image * c->channels * c->height * c->width;
   if (!p->whole) {
     first = GH_MAX(0, p->first_row * c->stride - c->top);
     end = GH_MIN(c->height, (p->first_row + p->rows - 1) * c->stride - c->top + c->kernel_h);
   }
-  if (end <= first) return GH_OK; /* the part reads padding alone */
+  if (end <= first) return GH_OK; /* the part reads only padding */
   int64_t rows = p->images * c->channels * (end - first);
   return GH_RECORD(r, node, "conv2d_gather", gh_grid_rows(r, rows, c->width), gh_arg_tensor(node->out[0]),
                    gh_arg_tensor(node->scratch), gh_arg_long(offset), gh_arg_long(rows), gh_arg_int(c->channels),
@@ -231,7 +231,7 @@ static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *
                    gh_arg_int(!p->whole));
 }
 
-/* The same convolution of dy, with the weight flipped and transposed. */
+/* The same convolution applied to dy, with the weight flipped and transposed. */
 static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, const conv *c) {
   int64_t rows = c->out_channels * c->channels;
   gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_arg_tensor(node->scratch),
@@ -288,11 +288,11 @@ static gh_status conv_of_backward_weight(gh_graph *g, const gh_device *device, c
   return complete(g, device, node, c);
 }
 
-#define WEIGHT_K    144 /* cl/conv2d_weight.cl's */
+#define WEIGHT_K    144 /* as in cl/conv2d_weight.cl */
 #define WEIGHT_OUT  64
 #define WEIGHT_VECS 48
 #define WEIGHT_VW   16
-#define WANTED      32 /* work-items: by the sizes alone, so that the sums' order is the same on every CPU */
+#define WANTED      32 /* work-items, a constant: the order of the sums is the same on every CPU */
 
 typedef struct weight_cut {
   int64_t chunks, chunk_vecs, shares, bands, blocks; /* of positions, of columns, of output channels */

@@ -1,4 +1,4 @@
-/* Spectra: the vendor library's 2-D Fourier transform, or our own where it does not serve the size or the device. */
+/* Spectra: the vendor library's 2-D Fourier transform, or our own if the library lacks the size or the device. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static gh_fft_desc describe(const gh_node *node) {
                        .inverse = node->attr[INVERSE] != 0};
 }
 
-/* The factor of the next pass: a pass takes as many operations an element, so that small ones are taken together. */
+/* The factor of the next pass: a pass costs that many operations per element, so small factors are combined. */
 static int64_t next_factor(int64_t n) {
   for (int64_t f = 16; f > 1; f--)
     if (n % f == 0) return f;
@@ -47,11 +47,11 @@ static int list_passes(gh_fft_pass *passes, const gh_fft_desc *d) {
       p.factor = next_factor(p.n / p.done);
       passes[count++] = p;
     }
-  if (!count) passes[count++] = sides[0]; /* single numbers: a copy */
+  if (!count) passes[count++] = sides[0]; /* 1 x 1: a copy */
   return count;
 }
 
-/* The passes of cl/fft.cl: each writes the output or the scratch in turn, the last the output. */
+/* The passes of cl/fft.cl: they write the output and the scratch alternately; the last writes the output. */
 static gh_status record_passes(gh_recorder *r, const gh_node *node, const gh_fft_desc *desc) {
   gh_fft_pass passes[MAX_PASSES];
   int count = list_passes(passes, desc);
@@ -69,7 +69,7 @@ static gh_status record_passes(gh_recorder *r, const gh_node *node, const gh_fft
   return status;
 }
 
-/* GH_FFT=own in the environment leaves the library out: tests want both. */
+/* GH_FFT=own in the environment disables the library: tests cover both. */
 static bool library_wanted(void) {
   const char *text = getenv("GH_FFT");
   return !text || strcmp(text, "own");
@@ -81,7 +81,7 @@ static gh_status fft2d_launch(gh_recorder *r, const gh_node *node) {
   return status == GH_ERROR_UNSUPPORTED ? record_passes(r, node, &desc) : status;
 }
 
-/* As fast transforms are counted: 5 n log2 n. */
+/* The usual count for fast transforms: 5 n log2 n. */
 static double fft2d_flops(const gh_node *node) {
   const gh_fft_desc desc = describe(node);
   double n = (double)desc.rows * (double)desc.columns;

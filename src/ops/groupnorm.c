@@ -1,5 +1,5 @@
-/* GroupNorm (torch.nn.GroupNorm). The backward sums dy and dy * xhat a (sample, channel) first: the gradients of weight
- * and bias are those summed over the batch, and the gradient of x needs nothing else. */
+/* GroupNorm (torch.nn.GroupNorm). The backward pass first sums dy and dy * xhat per (sample, channel): summed over the
+ * batch, they are the gradients of weight and bias, and the gradient of x needs no other sums. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -8,7 +8,7 @@ enum { GROUPS, EPS };
 extern const gh_op gh_op_groupnorm_sums, gh_op_groupnorm_backward; /* below */
 
 typedef struct sizes {
-  int64_t batch, channels, groups, each, plane; /* each: channels a group */
+  int64_t batch, channels, groups, each, plane; /* each: channels per group */
 } sizes;
 
 static sizes sizes_of(const gh_tensor *x, const gh_node *node) {
@@ -24,7 +24,7 @@ static gh_status groupnorm_infer(gh_graph *g, gh_node *node) {
   if (gh_want_rank(g, node, 0, 4)) return GH_ERROR_ARGUMENT;
   int64_t groups = (int64_t)node->attr[GROUPS];
   if (groups < 1 || x->shape[1] % groups)
-    return gh_graph_fail(g, node, "%lld channels cannot be cut into %lld groups", (long long)x->shape[1],
+    return gh_graph_fail(g, node, "cannot split %lld channels into %lld groups", (long long)x->shape[1],
                          (long long)groups);
   if (gh_want_shape(g, node, 1, 1, &x->shape[1]) || gh_want_shape(g, node, 2, 1, &x->shape[1]))
     return GH_ERROR_ARGUMENT;
@@ -46,7 +46,7 @@ static gh_status groupnorm_launch(gh_recorder *r, const gh_node *node) {
 
 static void groupnorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *x = node->in[0], *weight = node->in[1], *bias = node->in[2], *dy = dout[0];
-  if (dout[1] || dout[2]) gh_graph_fail(g, node, "has no gradient from its statistics");
+  if (dout[1] || dout[2]) gh_graph_fail(g, node, "has no gradient through its statistics");
   if (!dy) return;
   gh_tensor *to_sum[] = {dy, x, node->out[1], node->out[2]};
   gh_node *sums = gh_apply_node(g, &gh_op_groupnorm_sums, to_sum, 4, node->attr, 1);
@@ -68,7 +68,7 @@ const gh_op gh_op_groupnorm = {.name = "groupnorm",
                                .gradient = groupnorm_gradient,
                                .flops = groupnorm_flops};
 
-/* inputs (dy, x, mean, 1 / deviation) -> sums a plane: dweight (B, C), dbias (B, C) */
+/* inputs (dy, x, mean, 1 / deviation) -> sums per plane: dweight (B, C), dbias (B, C) */
 static gh_status groupnorm_sums_infer(gh_graph *g, gh_node *node) {
   gh_declare(g, node, GH_F32, 2, node->in[1]->shape);
   gh_declare(g, node, GH_F32, 2, node->in[1]->shape);

@@ -1,13 +1,13 @@
-/* LayerNorm, adaLN's modulation (the same kernels with a weight a sample) and the gated residual. */
+/* LayerNorm, adaLN's modulation (the same kernels with one weight per sample) and the gated residual. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
-#define EPS           0
-#define BF16          1
-#define BASE          0 /* of layernorm_backward: what is added to the weight */
-#define ROWS_A_WEIGHT 1
+#define EPS             0
+#define BF16            1
+#define BASE            0 /* of layernorm_backward: added to the weight */
+#define ROWS_PER_WEIGHT 1
 
-/* y, mean (rows), rstd (rows): the statistics are what the gradient needs; nobody reads them otherwise. */
+/* y, mean (rows), rstd (rows): only the gradient needs the statistics. */
 static gh_status declare_normalized(gh_graph *g, gh_node *node) {
   const int64_t rows = gh_tensor_rows(node->in[0]);
   gh_declare(g, node, gh_result_dtype(node->attr[BF16]), node->in[0]->rank, node->in[0]->shape);
@@ -16,16 +16,16 @@ static gh_status declare_normalized(gh_graph *g, gh_node *node) {
 }
 
 static gh_status record_forward(gh_recorder *r, const gh_node *node, const gh_tensor *weight, const gh_tensor *bias,
-                                double base, int64_t rows_a_weight) {
+                                double base, int64_t rows_per_weight) {
   const gh_tensor *x = node->in[0];
   int64_t rows = gh_tensor_rows(x), columns = gh_tensor_columns(x);
   return GH_RECORD(r, node, "layernorm_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
                    gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]), gh_arg_tensor(x), gh_arg_tensor(weight),
                    gh_arg_tensor(bias), gh_arg_float(base), gh_arg_float(node->attr[EPS]), gh_arg_long(rows),
-                   gh_arg_long(columns), gh_arg_long(rows_a_weight));
+                   gh_arg_long(columns), gh_arg_long(rows_per_weight));
 }
 
-/* ---- the gradient to x, of both ---- */
+/* ---- the gradient for x, for both ops ---- */
 
 static gh_status layernorm_backward_infer(gh_graph *g, gh_node *node) { return gh_declare_like(g, node, node->in[1]); }
 
@@ -34,13 +34,13 @@ static gh_status layernorm_backward_launch(gh_recorder *r, const gh_node *node) 
   return GH_RECORD(r, node, "layernorm_backward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
                    gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
                    gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]), gh_arg_float(node->attr[BASE]),
-                   gh_arg_long(rows), gh_arg_long(columns), gh_arg_long((int64_t)node->attr[ROWS_A_WEIGHT]));
+                   gh_arg_long(rows), gh_arg_long(columns), gh_arg_long((int64_t)node->attr[ROWS_PER_WEIGHT]));
 }
 
 static double layernorm_backward_flops(const gh_node *node) { return 11.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_layernorm_backward = {.name = "layernorm_backward",
-                                        .attrs = {"base", "rows_a_weight"},
+                                        .attrs = {"base", "rows_per_weight"},
                                         .flags = GH_OP_INPLACE,
                                         .wide = ~GH_WIDE(0), /* all but dy */
                                         .infer = layernorm_backward_infer,
@@ -48,9 +48,9 @@ const gh_op gh_op_layernorm_backward = {.name = "layernorm_backward",
                                         .flops = layernorm_backward_flops};
 
 static gh_tensor *input_gradient(gh_graph *g, const gh_node *node, gh_tensor *dy, gh_tensor *weight, double base,
-                                 int64_t rows_a_weight) {
+                                 int64_t rows_per_weight) {
   return gh_apply(g, &gh_op_layernorm_backward, (gh_tensor *[]){dy, node->in[0], weight, node->out[1], node->out[2]}, 5,
-                  (double[]){base, (double)rows_a_weight}, 2);
+                  (double[]){base, (double)rows_per_weight}, 2);
 }
 
 /* ---- layernorm: inputs (x, weight, bias) ---- */
@@ -59,7 +59,7 @@ static gh_status layernorm_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
   const int64_t columns = gh_tensor_columns(x);
   if (x->rank < 1) return gh_graph_fail(g, node, "a scalar has no row to normalise");
-  if (!node->in[1] != !node->in[2]) return gh_graph_fail(g, node, "weight and bias come both or not at all");
+  if (!node->in[1] != !node->in[2]) return gh_graph_fail(g, node, "weight and bias: both or neither");
   for (int i = 1; i < 3; i++)
     if (node->in[i] && gh_want_shape(g, node, i, 1, &columns)) return GH_ERROR_ARGUMENT;
   return declare_normalized(g, node);
@@ -93,8 +93,8 @@ gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 
 /* ---- modulate: inputs (x, shift, scale) ---- */
 
-/* Inputs first..last are (B, C) beside an x of (B, N, C). */
-static gh_status want_rows_a_sample(gh_graph *g, gh_node *node, int first, int last) {
+/* Checks that inputs first..last are (B, C) for an x of (B, N, C). */
+static gh_status want_rows_per_sample(gh_graph *g, gh_node *node, int first, int last) {
   const gh_tensor *x = node->in[0];
   gh_status status = gh_want_rank(g, node, 0, 3);
   if (status) return status;
@@ -104,7 +104,7 @@ static gh_status want_rows_a_sample(gh_graph *g, gh_node *node, int first, int l
 }
 
 static gh_status modulate_infer(gh_graph *g, gh_node *node) {
-  gh_status status = want_rows_a_sample(g, node, 1, 2);
+  gh_status status = want_rows_per_sample(g, node, 1, 2);
   return status ? status : declare_normalized(g, node);
 }
 
@@ -132,7 +132,7 @@ gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *s
   return gh_apply(g, &gh_op_modulate, (gh_tensor *[]){x, shift, scale}, 3, (double[]){eps, result == GH_BF16}, 2);
 }
 
-/* ---- gated_add: inputs (x, f, gate); its gradient to f has inputs (dy, gate) ---- */
+/* ---- gated_add: inputs (x, f, gate); its gradient for f has inputs (dy, gate) ---- */
 
 static gh_status gated_add_backward_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *dy = node->in[0];
@@ -155,7 +155,7 @@ const gh_op gh_op_gated_add_backward = {.name = "gated_add_backward",
                                         .launch = gated_add_backward_launch};
 
 static gh_status gated_add_infer(gh_graph *g, gh_node *node) {
-  gh_status status = want_rows_a_sample(g, node, 2, 2);
+  gh_status status = want_rows_per_sample(g, node, 2, 2);
   if (!status) status = gh_want_same(g, node, 1, 0);
   return status ? status : gh_declare_like(g, node, node->in[0]);
 }

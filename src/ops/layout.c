@@ -1,16 +1,16 @@
 /* Reshapes, splits, concatenations, repetitions and transposes: moving elements without arithmetic.
  *
  * Splitting and concatenating along an axis are copies between one matrix (outer, axis * inner) and narrower ones, so
- * both, and repetition, share the kernel copy_rows; each is the other's gradient. */
+ * both, and repetition, share the kernel copy_rows; split and concat are each other's gradient. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
-/* An adjoint has its tensor's elements but perhaps another shape. */
+/* Reshapes an adjoint, which has its tensor's elements but perhaps another shape. */
 static gh_tensor *shaped_like(gh_graph *g, gh_tensor *t, const gh_tensor *like) {
   return gh_same_shape(t, like) ? t : gh_reshape(g, t, like->rank, like->shape);
 }
 
-/* Sizes of the dimensions before and after `axis`, multiplied. */
+/* Products of the dimensions before and after `axis`. */
 static int64_t outer_size(const gh_tensor *t, int axis) {
   int64_t n = 1;
   for (int i = 0; i < axis; i++) n *= t->shape[i];
@@ -101,7 +101,7 @@ static gh_status check_cut(gh_graph *g, const gh_node *node, const gh_tensor *x)
   int axis = (int)node->attr[AXIS], count = (int)node->attr[COUNT];
   if (axis < 0 || axis >= x->rank) return gh_graph_fail(g, node, "there is no axis %d", axis);
   if (count < 1 || count > GH_MAX_OUTPUTS)
-    return gh_graph_fail(g, node, "%d pieces are not 1 to %d", count, GH_MAX_OUTPUTS);
+    return gh_graph_fail(g, node, "%d pieces, expected 1 to %d", count, GH_MAX_OUTPUTS);
   return GH_OK;
 }
 
@@ -143,7 +143,7 @@ static gh_tensor *cut(gh_graph *g, const gh_op *op, gh_tensor *const *in, int in
   return gh_apply(g, op, in, inputs, attrs, CUT_ATTRS);
 }
 
-/* The gradient of the whole: the pieces' side by side, zeros where none arrives. */
+/* The gradient of the whole: those of the pieces concatenated, zeros where none arrives. */
 static void split_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   extern const gh_op gh_op_concat;
   gh_tensor *pieces[GH_MAX_OUTPUTS];
@@ -164,7 +164,7 @@ void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int cou
   for (int i = 0; i < count; i++) out[i] = first ? first->producer->out[i] : NULL;
 }
 
-/* Sizes along the axis are attributes, so that an absent input (zeros) has one too. */
+/* Sizes along the axis are attributes, so that an absent input (zeros) has a size too. */
 static gh_status concat_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *like = NULL;
   for (int i = 0; i < node->inputs && !like; i++) like = node->in[i];
@@ -173,7 +173,7 @@ static gh_status concat_infer(gh_graph *g, gh_node *node) {
   if (status) return status;
   int axis = (int)node->attr[AXIS];
   int64_t shape[GH_MAX_RANK], total = 0;
-  if ((int)node->attr[COUNT] != node->inputs) return gh_graph_fail(g, node, "the count is not that of the inputs");
+  if ((int)node->attr[COUNT] != node->inputs) return gh_graph_fail(g, node, "the count does not match the inputs");
   for (int i = 0; i < like->rank; i++) shape[i] = like->shape[i];
   for (int i = 0; i < node->inputs; i++) {
     shape[axis] = (int64_t)node->attr[SIZES + i];
@@ -216,7 +216,7 @@ gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis) {
   int64_t sizes[GH_MAX_INPUTS] = {0};
   if (gh_graph_failed(g)) return NULL;
   if (count < 1 || count > GH_MAX_INPUTS) {
-    gh_graph_fail(g, NULL, "concat: %d inputs are not 1 to %d", count, GH_MAX_INPUTS);
+    gh_graph_fail(g, NULL, "concat: %d inputs, expected 1 to %d", count, GH_MAX_INPUTS);
     return NULL;
   }
   for (int i = 0; i < count; i++)
@@ -228,7 +228,7 @@ gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis) {
 
 static gh_status repeat_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
-  if (x->rank == GH_MAX_RANK) return gh_graph_fail(g, node, "there is no room for another dimension");
+  if (x->rank == GH_MAX_RANK) return gh_graph_fail(g, node, "no room for another dimension");
   int64_t shape[GH_MAX_RANK] = {(int64_t)node->attr[0]};
   for (int i = 0; i < x->rank; i++) shape[i + 1] = x->shape[i];
   gh_declare(g, node, x->dtype, x->rank + 1, shape);
@@ -255,11 +255,11 @@ gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count) {
 
 /* ---- transpose ---- */
 
-#define TRANSPOSE_TILE 16 /* cl/transpose.cl's */
+#define TRANSPOSE_TILE 16 /* as in cl/transpose.cl */
 
 static gh_status transpose_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
-  if (x->rank < 2) return gh_graph_fail(g, node, "a matrix has two dimensions");
+  if (x->rank < 2) return gh_graph_fail(g, node, "needs at least two dimensions");
   int64_t shape[GH_MAX_RANK];
   for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
   shape[x->rank - 2] = x->shape[x->rank - 1];

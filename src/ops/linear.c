@@ -1,9 +1,9 @@
-/* y = x Wᵀ + b (torch.nn.Linear), with a low-rank product added to it or not, and the matrix product its gradient
+/* y = x Wᵀ + b (torch.nn.Linear), optionally plus a low-rank product, and the matrix product that its gradient
  * needs. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
-/* ---- matmul: C = op(A) op(B), the last two dimensions folded to matrices ---- */
+/* ---- matmul: C = op(A) op(B), dimensions folded into matrices ---- */
 
 enum { TRANS_A, TRANS_B, BF16, ALPHA, MATMUL_ATTRS };
 
@@ -26,10 +26,10 @@ static gh_gemm_desc matmul_desc(const gh_node *node) {
                         .dtype_c = gh_result_dtype(node->attr[BF16])};
 }
 
-/* A matrix product reads parameters by their working copies, where they have them. */
+/* A matrix product reads the working copies of parameters that have one. */
 static gh_status check_operands(gh_graph *g, const gh_node *node) {
   gh_dtype a = gh_operand_dtype(node->in[0]), b = gh_operand_dtype(node->in[1]);
-  return a == b ? GH_OK : gh_graph_fail(g, node, "a product of %s and %s", gh_dtype_name(a), gh_dtype_name(b));
+  return a == b ? GH_OK : gh_graph_fail(g, node, "cannot multiply %s by %s", gh_dtype_name(a), gh_dtype_name(b));
 }
 
 static gh_status matmul_infer(gh_graph *g, gh_node *node) {
@@ -59,12 +59,12 @@ static double matmul_flops(const gh_node *node) {
 static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, double alpha,
                          gh_dtype result);
 
-/* The gradient of a product's result, as its operands are stored. */
+/* The gradient of a product's result, cast to the type of its operands. */
 static gh_tensor *as_operand(gh_graph *g, gh_tensor *dc, const gh_tensor *like) {
   return gh_cast(g, dc, gh_operand_dtype(like));
 }
 
-/* dA = dC op(B)ᵀ and dB = op(A)ᵀ dC, each transposed where its matrix is stored so. */
+/* dA = dC op(B)ᵀ and dB = op(A)ᵀ dC, each transposed if its matrix is stored transposed. */
 static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *a = node->in[0], *b = node->in[1], *dc = as_operand(g, dout[0], a);
   gh_dtype da = gh_gradient_dtype(a), db = gh_gradient_dtype(b);
@@ -75,7 +75,7 @@ static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
 }
 
 const gh_op gh_op_matmul = {.name = "matmul",
-                            .attrs = {"trans_a", "trans_b", "bf16", "alpha"}, /* alpha 0 stands for 1 */
+                            .attrs = {"trans_a", "trans_b", "bf16", "alpha"}, /* alpha 0 means 1 */
                             .flags = GH_OP_ACCUMULATES | GH_OP_MIXED,
                             .infer = matmul_infer,
                             .launch = matmul_launch,
@@ -89,9 +89,8 @@ static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, 
 }
 
 /* ---- linear: inputs (x, weight, bias, low, up), y = x weightᵀ + bias + scale low upᵀ; the last three may be absent.
- * gelu: outputs y = gelu(h) and h, which is stored only where the gradient needs it; one launch where the product's
- * provider can ----
- */
+ * gelu: outputs y = gelu(h) and h; h is stored only if the gradient needs it. One launch if the product's provider
+ * supports it ---- */
 
 enum { RESULT, SCALE, GELU };
 enum { X, WEIGHT, BIAS, LOW, UP, LINEAR_INPUTS };
@@ -101,12 +100,12 @@ static const gh_tensor *input_of(const gh_node *node, int i) { return i < node->
 static gh_status check_low_rank(gh_graph *g, const gh_node *node) {
   const gh_tensor *x = node->in[X], *low = input_of(node, LOW), *up = input_of(node, UP);
   if (!low && !up) return GH_OK;
-  if (!low || !up) return gh_graph_fail(g, node, "both factors of what is added, or neither");
+  if (!low || !up) return gh_graph_fail(g, node, "low and up: both or neither");
   if (up->rank != 2 || up->shape[0] != node->in[WEIGHT]->shape[0] || up->shape[1] != gh_tensor_columns(low) ||
       gh_tensor_rows(low) != gh_tensor_rows(x))
-    return gh_graph_fail(g, node, "the factors do not fit");
+    return gh_graph_fail(g, node, "the shapes of low and up do not match");
   if (gh_operand_dtype(low) != gh_operand_dtype(x) || gh_operand_dtype(up) != gh_operand_dtype(x))
-    return gh_graph_fail(g, node, "the factors are stored otherwise");
+    return gh_graph_fail(g, node, "low and up must have the type of x");
   return GH_OK;
 }
 
@@ -124,15 +123,14 @@ static gh_status linear_infer(gh_graph *g, gh_node *node) {
   gh_dtype result = gh_result_dtype(node->attr[RESULT]);
   gh_declare(g, node, result, x->rank, shape);
   if (node->attr[GELU] != 0) {
-    if (!bias || input_of(node, LOW)) return gh_graph_fail(g, node, "a GELU follows a bias alone");
+    if (!bias || input_of(node, LOW)) return gh_graph_fail(g, node, "a GELU needs a bias and no low-rank factors");
     gh_declare(g, node, result, x->rank, shape);
   }
-  bool sums = result != GH_F32 && input_of(node, LOW); /* of both products, before they are rounded */
+  bool sums = result != GH_F32 && input_of(node, LOW); /* adds both products before rounding */
   return sums ? gh_declare_scratch(g, node, GH_F32, gh_tensor_rows(x) * w->shape[0]) : GH_OK;
 }
 
-/* The product with an epilogue; GH_ERROR_UNSUPPORTED where its provider, or how the bias is stored, leaves that to us.
- */
+/* The product with an epilogue; GH_ERROR_UNSUPPORTED if its provider, or the bias's type, does not support it. */
 static gh_status record_fused(gh_recorder *r, const gh_node *node, gh_epilogue epilogue, gh_tensor *y,
                               const gh_tensor *before) {
   const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS];
@@ -197,7 +195,7 @@ static void linear_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
   if (node->attr[GELU] != 0) {
     const double kind = GH_GELU_TANH;
     if (!dy || dout[1]) {
-      gh_graph_fail(g, node, "has no gradient through what its GELU is given, and one is needed");
+      gh_graph_fail(g, node, "has no gradient through its GELU's input, but one is needed");
       return;
     }
     dy = gh_apply(g, &gh_op_activation_backward, (gh_tensor *[]){dy, node->out[1]}, 2, &kind, 1);

@@ -1,4 +1,4 @@
-/* Losses over samples, weighted by the step block: sums of fixed chunks of each sample, then one sum of those. */
+/* Losses over samples, weighted by the step block: sums over fixed chunks of each sample, then one sum of those. */
 #include "ops/ops.h"
 #include "ops/sample.h"
 
@@ -36,7 +36,7 @@ static gh_status mse_loss_launch(gh_recorder *r, const gh_node *node) {
 }
 
 static void mse_loss_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
-  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "has no gradient to its target");
+  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "has no gradient for its target");
   gh_tensor *in[] = {dout[0], node->in[0], node->in[1], node->in[2]};
   if (gh_wants_grad(node->in[0])) din[0] = gh_apply(g, &gh_op_mse_loss_backward, in, 4, NULL, 0);
 }
@@ -75,7 +75,7 @@ gh_tensor *gh_mse_loss(gh_graph *g, gh_tensor *pred, gh_tensor *target, gh_tenso
 static gh_status gaussian_kl_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *moments = node->in[0];
   if (gh_want_rank(g, node, 0, 4) || gh_want_block(g, node, 1)) return GH_ERROR_ARGUMENT;
-  if (moments->shape[1] % 2) return gh_graph_fail(g, node, "moments are means and as many variances");
+  if (moments->shape[1] % 2) return gh_graph_fail(g, node, "moments must be means and as many variances");
   return declare_loss(g, node, moments->shape[0], gh_sample_elements(moments) / 2);
 }
 

@@ -1,4 +1,4 @@
-/* What the method computes around the networks: image normalisation, the autoencoder's sample, flow interpolation. */
+/* The method's ops around the networks: image normalisation, the autoencoder's sample, flow interpolation. */
 #include "ops/ops.h"
 #include "ops/sample.h"
 
@@ -51,12 +51,12 @@ gh_tensor *gh_normalize_image(gh_graph *g, gh_tensor *x, const double mean[3], c
 
 enum { SHIFT, SCALE };
 
-/* Half of a sample's elements, those of its means. */
+/* Half of a sample's elements: its means. */
 static int64_t half_size(const gh_tensor *moments) { return gh_sample_elements(moments) / 2; }
 
 static gh_status want_moments(gh_graph *g, const gh_node *node, int input) {
   if (gh_want_rank(g, node, input, 4)) return GH_ERROR_ARGUMENT;
-  if (node->in[input]->shape[1] % 2) return gh_graph_fail(g, node, "moments are means and as many variances");
+  if (node->in[input]->shape[1] % 2) return gh_graph_fail(g, node, "moments must be means and as many variances");
   return GH_OK;
 }
 
@@ -77,7 +77,7 @@ static gh_status gaussian_sample_launch(gh_recorder *r, const gh_node *node) {
 }
 
 static void gaussian_sample_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
-  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "has no gradient to its noise");
+  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "has no gradient for its noise");
   gh_tensor *in[] = {dout[0], node->in[0], node->in[1]};
   if (gh_wants_grad(node->in[0])) din[0] = gh_apply(g, &gh_op_gaussian_sample_backward, in, 3, &node->attr[SCALE], 1);
 }

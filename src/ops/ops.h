@@ -1,11 +1,11 @@
-/* The ops: a builder each, which records one node. Shapes: B batch, N tokens, C width, H heads, D head size.
+/* The ops: one builder each, which records one node. Shapes: B batch, N tokens, C width, H heads, D head size.
  *
  * Builders never fail visibly: errors stay in the graph (graph/graph.h). A NULL tensor is an absent optional input.
  *
- * Tensors are float32 or bf16, and results are stored as the first input is unless said otherwise. Biases, scales,
- * shifts, gates, tables and masks are float32 always, and so is what adds up over a network: the residual stream (the x
- * of the norms and of gh_gated_add), losses, statistics, gradients of parameters. Arithmetic is float32. The op table
- * (registry.c) lists them all; tests, self-test and benchmarks read it. */
+ * Tensors are float32 or bf16; unless stated otherwise, results have the type of the first input. Biases, scales,
+ * shifts, gates, tables and masks are always float32, and so is everything accumulated over a network: the residual
+ * stream (the x of the norms and of gh_gated_add), losses, statistics, gradients of parameters. Arithmetic is float32.
+ * The op table (registry.c) lists them all; tests, self-test and benchmarks read it. */
 #ifndef GH_OPS_OPS_H
 #define GH_OPS_OPS_H
 
@@ -13,18 +13,18 @@
 
 /* ---- elementwise ---- */
 
-/* a + scale * b. b has a's shape, or is a suffix of it and is then broadcast over the leading dimensions, and float32.
- * Of one shape, b may be bf16 where a is float32. */
+/* a + scale * b. b has a's shape, or is a float32 suffix of it, broadcast over the leading dimensions. With equal
+ * shapes, b may be bf16 while a is float32. */
 gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b);
 gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
 
-/* x stored as dtype, rounded to nearest even; x itself where it is. Gradients are turned back. */
+/* x cast to dtype, rounded to nearest even; x itself if it has that type. Gradients are cast back. */
 gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
 
-/* A float32 factor of a low-rank product, for units that multiply bf16. x is high + low, both bf16, to 2^-16 of itself;
- * the parts stand beside each other along the rank: down (R, K) -> (3R, K), high, low, high; up (N, R) -> (N, 3R),
- * high, high, low. So one product of bf16 gives high high + high low + low high, the float32 one to 2^-14 (oneMKL's
- * "float_to_bf16x2"); gradients, too. */
+/* A float32 factor of a low-rank product, for units that multiply bf16. x = high + low, both bf16, to 2^-16 relative;
+ * the parts are concatenated along the rank: down (R, K) -> (3R, K), high, low, high; up (N, R) -> (N, 3R), high, high,
+ * low. So one bf16 product gives high high + high low + low high, the float32 product to 2^-14 (oneMKL's
+ * "float_to_bf16x2"); the same holds for gradients. */
 gh_tensor *gh_bf16x2(gh_graph *g, gh_tensor *x, bool up);
 extern const gh_op gh_op_bf16x2_backward; /* input dy, attribute up */
 
@@ -35,21 +35,21 @@ typedef enum gh_activation_kind {
   GH_SILU        /* x sigmoid(x) */
 } gh_activation_kind;
 gh_tensor *gh_activation(gh_graph *g, gh_tensor *x, gh_activation_kind kind);
-extern const gh_op gh_op_activation_backward; /* inputs (dy, x), attribute kind: for the ops that end with one */
+extern const gh_op gh_op_activation_backward; /* inputs (dy, x), attribute kind; for ops that end with an activation */
 
 /* ---- linear algebra ---- */
 
-/* y = x Wᵀ + b: x (..., K), weight (N, K), bias (N) or NULL -> (..., N). torch.nn.Linear. x is rounded where the weight
- * is bf16 or has a working copy that is; the result is stored as x came. */
+/* y = x Wᵀ + b: x (..., K), weight (N, K), bias (N) or NULL -> (..., N). torch.nn.Linear. x is rounded if the weight
+ * is bf16 or has a bf16 working copy; the result has the type of x. */
 gh_tensor *gh_linear(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
-/* The same with the result stored as said. */
+/* The same with the result stored as `result`. */
 gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result);
 /* The same with scale low upᵀ added in float32 before the result is rounded (LoRA): low (..., R), up (N, R). */
 gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_tensor *low,
                              gh_tensor *up, double scale, gh_dtype result);
 
-/* GELU_TANH of gh_linear, in the product's own launch where its provider can (cuBLASLt): then what GELU is given is not
- * rounded first. The bias is needed. */
+/* gh_linear followed by GELU_TANH, in the product's own launch if its provider supports it (cuBLASLt): then the GELU's
+ * input is not rounded first. The bias is required. */
 gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
@@ -67,10 +67,10 @@ gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bi
 /* ---- normalisation ---- */
 
 /* (x - mean) / sqrt(var + eps) * weight + bias over the last dimension; weight and bias (C), both or neither. x is
- * float32, the result is stored as said. */
+ * float32; the result is stored as `result`. */
 gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps, gh_dtype result);
-/* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. x is float32, the result
- * is stored as said. */
+/* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. x is float32; the result
+ * is stored as `result`. */
 gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps, gh_dtype result);
 /* x + gate * f; x and f (B, N, C), gate (B, C). x is float32, f may be bf16. */
 gh_tensor *gh_gated_add(gh_graph *g, gh_tensor *x, gh_tensor *f, gh_tensor *gate);
@@ -81,13 +81,14 @@ gh_tensor *gh_groupnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 
 /* ---- layout ---- */
 
-gh_tensor *gh_reshape(gh_graph *g, gh_tensor *x, int rank, const int64_t *shape); /* a view; nothing is launched */
-/* Cuts x along `axis` into count pieces of sizes[]; fills out[]. Pieces nobody reads cost nothing. */
+gh_tensor *gh_reshape(gh_graph *g, gh_tensor *x, int rank, const int64_t *shape); /* a view; launches nothing */
+/* Splits x along `axis` into count pieces of sizes[]; fills out[]. Unread pieces cost nothing. */
 void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int count, gh_tensor **out);
 gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis); /* at most GH_MAX_INPUTS */
 gh_tensor *gh_transpose(gh_graph *g, gh_tensor *x);                           /* (..., R, C) -> (..., C, R) */
 gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /* shape s -> (count, s...), copies */
-/* x (B, N, C), index (B, K) int32 in [0, N) -> (B, K, C): y[b, k] = x[b, index[b, k]]. An index may come twice. */
+/* x (B, N, C), index (B, K) int32 in [0, N) -> (B, K, C): y[b, k] = x[b, index[b, k]]. An index may occur more than
+ * once. */
 gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index);
 /* (B, C, H, W) -> (B, H/p * W/p, C*p*p), a patch's elements in (c, ph, pw) order; and its inverse. */
 gh_tensor *gh_patchify(gh_graph *g, gh_tensor *x, int patch);
@@ -96,7 +97,7 @@ gh_tensor *gh_upsample2x(gh_graph *g, gh_tensor *x); /* nearest: (B, C, H, W) ->
 
 /* ---- positions and time ---- */
 
-/* Rotates adjacent pairs: x (B, N, H, D), table (N, D/2, 2) of (cos, sin), no gradient to it. FLUX's rope. */
+/* Rotates adjacent pairs: x (B, N, H, D), table (N, D/2, 2) of (cos, sin), no gradient for table. FLUX's rope. */
 gh_tensor *gh_rope(gh_graph *g, gh_tensor *x, gh_tensor *table);
 /* t (B) -> (B, width): [cos(half), sin(half)] of factor * t * 10000^(-i/half); no gradient. FLUX: factor 1000, width
  * 256. */
@@ -115,32 +116,32 @@ void gh_flow_interpolate(gh_graph *g, gh_tensor *x1, gh_tensor *x0, gh_tensor *t
 /* Sum over samples of weight_b * mean over the sample of (pred - target)^2, in float32 -> (). pred, target (B, ...);
  * step (16) uint32, the step block: weight_b is STEP_WEIGHT for b < STEP_SAMPLES and 0 past it. */
 gh_tensor *gh_mse_loss(gh_graph *g, gh_tensor *pred, gh_tensor *target, gh_tensor *step);
-/* KL to N(0, 1) of a diagonal Gaussian, weighted over samples as gh_mse_loss: sum_b weight_b * mean over the sample's
- * (C, h, w) of 0.5 (mean^2 + exp(logvar) - 1 - logvar), logvar clamped as in gh_gaussian_sample. moments (B, 2C, h, w).
- */
+/* KL to N(0, 1) of a diagonal Gaussian, weighted over samples as in gh_mse_loss: sum_b weight_b * mean over the
+ * sample's (C, h, w) of 0.5 (mean^2 + exp(logvar) - 1 - logvar), logvar clamped as in gh_gaussian_sample. moments (B,
+ * 2C, h, w). */
 gh_tensor *gh_gaussian_kl(gh_graph *g, gh_tensor *moments, gh_tensor *step);
 
 /* ---- spectra ---- */
 
 /* The 2-D discrete Fourier transform of complex numbers as real and imaginary part: x (..., H, W, 2) -> the same shape.
- * Neither direction is scaled: torch.fft.fft2, and torch.fft.ifft2 with norm="forward". No gradient. Any H
- * and W: sizes that the vendor's library does not serve go through our own kernels. */
+ * Neither direction is scaled: torch.fft.fft2, and torch.fft.ifft2 with norm="forward". No gradient. Any H and W: our
+ * own kernels handle sizes that the vendor's library does not support. */
 gh_tensor *gh_fft2d(gh_graph *g, gh_tensor *x, bool inverse);
 
-/* ---- randomness: a stream's key (base/random.h) and, from the step block, the ordinal of the micro-batch's first
- * sample. Shapes start with the batch: sample b draws at ordinal STEP_ORDINAL + b, element by its index in the sample.
+/* ---- randomness: from a stream's key (base/random.h) and the step block's ordinal of the micro-batch's first sample.
+ * Shapes start with the batch: sample b draws at ordinal STEP_ORDINAL + b, each element by its index in the sample
  * ---- */
 
 gh_tensor *gh_random_normal(gh_graph *g, gh_tensor *step, const uint32_t key[2], int rank, const int64_t *shape);
 /* t (B): sigmoid(scale * eps) (Eq. 6); uniform: u in (0, 1) instead. */
 gh_tensor *gh_random_timestep(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, bool uniform,
                               double scale);
-/* (B, count) int32: `count` different numbers of [0, n) a sample, without replacement, in the order they are drawn:
+/* (B, count) int32: `count` distinct numbers of [0, n) per sample, without replacement, in drawing order:
  * gh_permute_at of 0, 1, ... at the sample's ordinal. count <= n. */
 gh_tensor *gh_random_index(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, int64_t n,
                            int64_t count);
-/* Zeroes elements with probability p and scales the rest by 1/(1-p). x (B, ...). mask given (x's shape, 1 keeps): used
- * instead of drawing, and step may be NULL. The same numbers are drawn in the backward pass; no mask is stored. */
+/* Zeroes elements with probability p and scales the rest by 1/(1-p). x (B, ...). A given mask (x's shape, 1 keeps) is
+ * used instead of drawing, and step may be NULL. The backward pass draws the same numbers; no mask is stored. */
 gh_tensor *gh_dropout(gh_graph *g, gh_tensor *x, gh_tensor *step, gh_tensor *mask, const uint32_t key[2], double p);
 
 /* ---- the update: nodes without outputs, which write persistent tensors in recorded order ---- */
@@ -151,14 +152,14 @@ void gh_zero(gh_graph *g, gh_tensor *persistent);
 /* squares[index] = sum of x^2, in a fixed order. squares (P). */
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);
 /* control (16) of cl/step.h from squares (P) and the accumulated loss (): norm, min(1, max_norm / (norm + 1e-6)) (1 if
- * max_norm is 0) as torch.nn.utils.clip_grad_norm_, and the non-finite flag. */
+ * max_norm is 0) as in torch.nn.utils.clip_grad_norm_, and the non-finite flag. */
 void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm);
 typedef struct gh_adamw_options {
   double beta1, beta2, eps, weight_decay;
 } gh_adamw_options;
-/* Decoupled AdamW as torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
- * control; does nothing while control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
- * parameter is written with it. */
+/* Decoupled AdamW as in torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
+ * control; does nothing if control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
+ * parameter is written too. */
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options);
 
@@ -167,7 +168,7 @@ void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor 
 extern const gh_op *const gh_ops[]; /* sorted by name, ends with NULL */
 const gh_op *gh_op_find(const char *name);
 
-/* An attribute named "bf16" says that the result is stored so. */
+/* The result's type from an attribute named "bf16". */
 static inline gh_dtype gh_result_dtype(double attr) { return attr != 0 ? GH_BF16 : GH_F32; }
 
 /* The infer functions' common checks: record the failure and return its status. */

@@ -1,10 +1,10 @@
-/* Images to patches and back (each the other's gradient), and nearest upsampling. */
+/* Images to patches and back (each is the other's gradient), and nearest upsampling. */
 #include "ops/ops.h"
 
 /* The image's shape, checked to consist of whole patches. */
 static gh_status check_image(gh_graph *g, const gh_node *node, const int64_t image[4], int64_t patch) {
   if (patch < 1 || image[2] % patch || image[3] % patch)
-    return gh_graph_fail(g, node, "%lld x %lld is no whole number of patches of %lld", (long long)image[2],
+    return gh_graph_fail(g, node, "%lld x %lld is not a whole number of patches of %lld", (long long)image[2],
                          (long long)image[3], (long long)patch);
   return GH_OK;
 }
@@ -106,7 +106,7 @@ static gh_status upsample2x_launch(gh_recorder *r, const gh_node *node) {
                    gh_arg_tensor(x), gh_arg_long(rows), gh_arg_long(width));
 }
 
-/* in: dy (B, C, 2H, 2W) -> the sums of its squares of four (B, C, H, W) */
+/* in: dy (B, C, 2H, 2W) -> sums over its 2 x 2 squares (B, C, H, W) */
 static gh_status upsample2x_backward_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *dy = node->in[0];
   gh_status status = gh_want_rank(g, node, 0, 4);

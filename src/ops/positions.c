@@ -5,13 +5,13 @@ extern const gh_op gh_op_rope;
 
 /* ---- rope ---- */
 
-enum { BACK }; /* rotate the other way: rope's own gradient */
+enum { BACK }; /* rotate backwards: rope's own gradient */
 
 static gh_status rope_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
   gh_status status = gh_want_rank(g, node, 0, 4);
   if (status) return status;
-  if (x->shape[3] % 2) return gh_graph_fail(g, node, "pairs need an even head size");
+  if (x->shape[3] % 2) return gh_graph_fail(g, node, "the head size must be even");
   status = gh_want_shape(g, node, 1, 3, (int64_t[]){x->shape[1], x->shape[3] / 2, 2});
   return status ? status : gh_declare_like(g, node, x);
 }
@@ -31,7 +31,7 @@ static gh_tensor *rope(gh_graph *g, gh_tensor *x, gh_tensor *table, bool back) {
 
 static void rope_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   const gh_tensor *y = node->out[0];
-  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "gives its table no gradient, and one is needed");
+  if (gh_wants_grad(node->in[1])) gh_graph_fail(g, node, "has no gradient for its table, but one is needed");
   gh_tensor *dy = gh_same_shape(dout[0], y) ? dout[0] : gh_reshape(g, dout[0], y->rank, y->shape);
   din[0] = rope(g, dy, node->in[1], node->attr[BACK] == 0);
 }
@@ -53,7 +53,7 @@ static gh_status timestep_embedding_infer(gh_graph *g, gh_node *node) {
   int64_t width = (int64_t)node->attr[WIDTH];
   gh_status status = gh_want_rank(g, node, 0, 1);
   if (status) return status;
-  if (width < 2 || width % 2) return gh_graph_fail(g, node, "a width of %lld is not even", (long long)width);
+  if (width < 2 || width % 2) return gh_graph_fail(g, node, "the width %lld is not even", (long long)width);
   gh_declare(g, node, GH_F32, 2, (int64_t[]){node->in[0]->shape[0], width});
   return GH_OK;
 }

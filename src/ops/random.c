@@ -1,5 +1,5 @@
-/* Random numbers on the device: normals, time steps, indices, dropout. They depend on the stream's key, the sample's
- * ordinal and the element alone (base/random.h), so a recomputed or repeated node draws the same ones. */
+/* Random numbers on the device: normals, time steps, indices, dropout. They depend only on the stream's key, the
+ * sample's ordinal and the element (base/random.h), so a recomputed or repeated node draws the same ones. */
 #include "cl/step.h"
 #include "ops/ops.h"
 #include "ops/sample.h"
@@ -84,7 +84,7 @@ static gh_status random_index_infer(gh_graph *g, gh_node *node) {
   double n = node->attr[INDEX_N], count = node->attr[INDEX_COUNT];
   if (gh_want_block(g, node, 0)) return GH_ERROR_ARGUMENT;
   if (!(count >= 1 && count <= n && n <= INT32_MAX))
-    return gh_graph_fail(g, node, "%g of %g numbers cannot be drawn", count, n);
+    return gh_graph_fail(g, node, "cannot draw %g of %g numbers", count, n);
   gh_declare(g, node, GH_I32, 2, (int64_t[]){(int64_t)node->attr[INDEX_BATCH], (int64_t)count});
   return GH_OK;
 }

@@ -1,12 +1,12 @@
 #include "ops/reduce.h"
 #include "ops/ops.h"
 
-/* ---- column_sum and column_dot: inputs seen as (segments, rows, columns), summed over rows ---- */
+/* ---- column_sum and column_dot: inputs viewed as (segments, rows, columns), summed over rows ---- */
 
 enum { SEGMENTS, ROWS, COLUMNS, FACTOR, RANK, DIMS, ATTRS = DIMS + GH_MAX_RANK };
 
 typedef struct extent {
-  int64_t segments, rows, columns, chunks; /* chunks a segment */
+  int64_t segments, rows, columns, chunks; /* chunks per segment */
 } extent;
 
 static extent extent_of(const gh_node *node) {
@@ -22,8 +22,8 @@ static gh_status column_infer(gh_graph *g, gh_node *node) {
   int64_t shape[GH_MAX_RANK], elements = 1;
   int rank = (int)node->attr[RANK];
   if (e.segments * e.rows * e.columns != gh_tensor_elements(node->in[0]))
-    return gh_graph_fail(g, node, "segments x rows x columns is not its size");
-  if (rank < 0 || rank > GH_MAX_RANK) return gh_graph_fail(g, node, "no rank %d", rank);
+    return gh_graph_fail(g, node, "segments x rows x columns does not match its size");
+  if (rank < 0 || rank > GH_MAX_RANK) return gh_graph_fail(g, node, "invalid rank %d", rank);
   for (int i = 0; i < rank; i++) elements *= shape[i] = (int64_t)node->attr[DIMS + i];
   if (elements != e.segments * e.columns) return gh_graph_fail(g, node, "the result is not (segments, columns)");
   gh_declare(g, node, GH_F32, rank, shape);
@@ -40,7 +40,7 @@ static gh_status column_sum_launch(gh_recorder *r, const gh_node *node) {
                             node->accumulate);
 }
 
-/* a and x are stored alike; or x is float32 and a is not. */
+/* a and x have the same type, or x is float32 and a is not. */
 static gh_status column_dot_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_same(g, node, 1, 0);
   if (!status && node->in[1]->dtype != node->in[0]->dtype && node->in[1]->dtype != GH_F32)
@@ -74,7 +74,7 @@ static double column_flops(const gh_node *node) {
 static void column_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   (void)dout;
   (void)din;
-  gh_graph_fail(g, node, "is used in gradients only and has none of its own");
+  gh_graph_fail(g, node, "is only used in gradients and has no gradient itself");
 }
 
 #define COLUMN_ATTRS                                                                                                   \

@@ -1,4 +1,4 @@
-/* The op table: a line an op. */
+/* The op table: one line per op. */
 #include "ops/ops.h"
 
 #include <string.h>
@@ -92,6 +92,7 @@ gh_status gh_want_shape(gh_graph *g, const gh_node *node, int input, int rank, c
 
 gh_status gh_want_same(gh_graph *g, const gh_node *node, int input, int other) {
   const gh_tensor *t = node->in[input], *o = node->in[other];
-  return t && o && gh_same_shape(t, o) ? GH_OK
-                                       : gh_graph_fail(g, node, "inputs %d and %d must have one shape", other, input);
+  return t && o && gh_same_shape(t, o)
+             ? GH_OK
+             : gh_graph_fail(g, node, "inputs %d and %d must have the same shape", other, input);
 }

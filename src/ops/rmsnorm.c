@@ -1,4 +1,4 @@
-/* RMS norm with a learned scale: of the queries and keys of every head. */
+/* RMS norm with a learned scale, for the queries and keys of every head. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -11,7 +11,7 @@ static gh_status rmsnorm_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_shape(g, node, 1, 1, &columns);
   if (status) return status;
   gh_declare_like(g, node, x);
-  return gh_declare(g, node, GH_F32, 1, &rows) ? GH_OK : GH_ERROR_MEMORY; /* rstd, for the gradient */
+  return gh_declare(g, node, GH_F32, 1, &rows) ? GH_OK : GH_ERROR_MEMORY; /* rstd, needed by the gradient */
 }
 
 static gh_status rmsnorm_launch(gh_recorder *r, const gh_node *node) {

@@ -1,14 +1,14 @@
-/* The host side of cl/sample.h: batches treated sample by sample, and the step block they read. */
+/* The host side of cl/sample.h: batches processed sample by sample, and the step block they read. */
 #ifndef GH_OPS_SAMPLE_H
 #define GH_OPS_SAMPLE_H
 
 #include "graph/graph.h"
 
-#define GH_SAMPLE_CHUNK 4096 /* cl/sample.h's */
+#define GH_SAMPLE_CHUNK 4096 /* as in cl/sample.h */
 
 static inline int64_t gh_sample_chunks(int64_t elements) { return GH_CEIL_DIV(elements, GH_SAMPLE_CHUNK); }
 
-/* A row of up to GH_SAMPLE_CHUNK elements each; `elements` of one sample. */
+/* One row per chunk of up to GH_SAMPLE_CHUNK elements; `elements` per sample. */
 static inline gh_grid gh_grid_samples(const gh_recorder *r, int64_t samples, int64_t elements) {
   return gh_grid_rows(r, samples * gh_sample_chunks(elements), GH_MIN(elements, GH_SAMPLE_CHUNK));
 }

@@ -4,7 +4,7 @@
 
 static gh_status want_persistent(gh_graph *g, const gh_node *node, int input) {
   if (node->in[input] && node->in[input]->lifetime == GH_PERSISTENT) return GH_OK;
-  return gh_graph_fail(g, node, "input %d is written and so must be a persistent tensor", input);
+  return gh_graph_fail(g, node, "input %d is written, so it must be a persistent tensor", input);
 }
 
 /* ---- zero ---- */
@@ -25,7 +25,7 @@ void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero,
 static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
   if (want_persistent(g, node, 1) || gh_want_rank(g, node, 1, 1)) return GH_ERROR_ARGUMENT;
   if (!(node->attr[0] >= 0 && node->attr[0] < (double)node->in[1]->shape[0]))
-    return gh_graph_fail(g, node, "there is no place %g in the squares", node->attr[0]);
+    return gh_graph_fail(g, node, "there is no index %g in the squares", node->attr[0]);
   return gh_declare_scratch(g, node, GH_F32, GH_CEIL_DIV(gh_tensor_elements(node->in[0]), SQUARE_CHUNK));
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define WIDTH   680
-#define NARROW  380 /* three fit beside each other */
+#define NARROW  380 /* three fit side by side */
 #define HEIGHT  280
 #define LEFT    64
 #define RIGHT   18
@@ -13,7 +13,7 @@
 #define TOP     14
 #define BOTTOM  44
 #define LARGEST 1e100
-#define POINTS  400 /* a line has at most this many: more are gathered in as many bins */
+#define POINTS  400 /* per line at most; more are averaged into this many bins */
 
 /* ---- axes ---- */
 
@@ -26,9 +26,9 @@ static double place(const gh_axis *a, double value) {
   return a->from + (value - a->least) / (a->most - a->least) * (a->to - a->from);
 }
 
-/* A step of 1, 2 or 5 times a power of ten that makes about `ticks`, of `finest` at least; the ends are on ticks where
- * `round_ends`. Values that differ in their last digits only are one value: ticks between them could not be told apart,
- * nor counted. */
+/* Chooses a step of 1, 2 or 5 times a power of ten, at least `finest`, for about `ticks` ticks; with round_ends, the
+ * ends are ticks. Values that differ only in their last digits count as one value: their ticks could not be told apart
+ * or counted. */
 static void settle(gh_axis *a, int ticks, double finest, bool round_ends) {
   if (!(a->most - a->least > 1e-9 * fmax(fabs(a->least), fabs(a->most)))) { /* one value, or none */
     double middle = isfinite(a->least) ? a->least : 0, half = fmax(middle != 0 ? fabs(middle) * 0.1 : 1, finest);
@@ -42,7 +42,7 @@ static void settle(gh_axis *a, int ticks, double finest, bool round_ends) {
   a->most = ceil(a->most / a->step - 1e-9) * a->step;
 }
 
-/* A run that blew up logs numbers whose range is no number any more: such a point is left out, as a NaN is. */
+/* A run that diverged logs numbers whose range overflows: such points are left out, like NaN. */
 static bool is_drawn(double value) { return fabs(value) <= LARGEST; }
 
 static void cover(gh_axis *a, const double *values, size_t count) {
@@ -53,7 +53,7 @@ static void cover(gh_axis *a, const double *values, size_t count) {
   }
 }
 
-/* A tick's text: as many digits as its step asks for, "5e-4" where that would be a row of zeros, "20k". */
+/* A tick's text: as many digits as its step needs; "5e-4" instead of many zeros; "20k". */
 static const char *number(char *out, size_t size, double value, double step) {
   if (fabs(value) < step * 1e-6) {
     snprintf(out, size, "0");
@@ -207,10 +207,10 @@ void gh_chart_lines(gh_page *p, const gh_chart *c) {
 
 /* ---- bars ---- */
 
-#define NAMES  250 /* room for the names on the left */
+#define NAMES  250 /* width of the names on the left */
 #define THICK  13
 #define ROW    44
-#define SINGLE 28 /* a row of one bar */
+#define SINGLE 28 /* height of a row with one bar */
 
 static void draw_bar(gh_page *p, const gh_axis *x, const gh_bars *b, size_t row, int which, double top) {
   double value = b->values[which][row], end = place(x, value);

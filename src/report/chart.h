@@ -1,5 +1,5 @@
-/* Charts as inline SVG: lines with axes and a legend, horizontal bars. Sizes are the viewBox's; the page scales them.
- */
+/* Charts as inline SVG: lines with axes and a legend, horizontal bars. Sizes are in viewBox units; the page scales
+ * them. */
 #ifndef GH_REPORT_CHART_H
 #define GH_REPORT_CHART_H
 
@@ -7,23 +7,23 @@
 
 typedef struct gh_series {
   const char *label; /* NULL: not in the legend */
-  const char *color; /* as CSS writes it */
+  const char *color; /* a CSS colour */
   const double *x, *y;
   size_t count;
-  bool dots;      /* a mark at every point */
-  bool smoothed;  /* the points faint, and a moving average over a thirtieth of them on top */
-  bool secondary; /* by the axis on the right */
+  bool dots;      /* a marker at every point */
+  bool smoothed;  /* faint points, with a moving average over a thirtieth of them on top */
+  bool secondary; /* uses the right axis */
 } gh_series;
 
 typedef struct gh_chart {
   const char *title, *x_label, *y_label;
-  const char *y2_label; /* of the axis on the right; NULL: there is none */
+  const char *y2_label; /* of the right axis; NULL: no such axis */
   const gh_series *series;
   size_t count;
-  bool narrow;             /* three fit beside each other */
-  bool whole_x;            /* x counts something: no ticks between whole numbers */
+  bool narrow;             /* three fit side by side */
+  bool whole_x;            /* x is a count: no ticks between integers */
   bool from_zero;          /* the left axis begins at 0 */
-  const char *guide_label; /* a dashed line by `guide_secondary`'s axis at `guide`; NULL: none */
+  const char *guide_label; /* a dashed line at `guide` on the axis chosen by `guide_secondary`; NULL: none */
   double guide;
   bool guide_secondary;
 } gh_chart;
@@ -34,8 +34,8 @@ typedef struct gh_bars {
   const char *title, *unit;
   const char *const *names; /* (rows) */
   size_t rows;
-  const char *labels[2], *colors[2]; /* of the two bars of a row; labels[1] NULL: one bar a row */
-  const double *values[2];           /* (rows); a NaN is no bar */
+  const char *labels[2], *colors[2]; /* of a row's two bars; labels[1] NULL: one bar per row */
+  const double *values[2];           /* (rows); NaN: no bar */
   const double *low[2], *high[2];    /* (rows) whiskers; NULL: none */
   double most;                       /* the axis ends here */
 } gh_bars;

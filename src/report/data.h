@@ -1,4 +1,4 @@
-/* What a run's folder holds, read for its report. */
+/* The contents of a run's folder, read for its report. */
 #ifndef GH_REPORT_DATA_H
 #define GH_REPORT_DATA_H
 
@@ -8,7 +8,7 @@
 /* A stage's lines of metrics.jsonl, column by column. */
 typedef struct gh_curve {
   size_t count, capacity;
-  double *update, *loss, *norm, *rate, *speed, *seconds; /* (count); rate: learning; speed: images a second */
+  double *update, *loss, *norm, *rate, *speed, *seconds; /* (count); rate: learning; speed: images per second */
 } gh_curve;
 
 #define GH_REPORT_SCORES 32
@@ -16,11 +16,12 @@ typedef struct gh_curve {
 typedef struct gh_report_data {
   const char *run;
   gh_json *config; /* RUN/config.json */
-  gh_json *info;   /* RUN/info.json: the device and what the stages take; NULL where there is none */
+  gh_json *info;   /* RUN/info.json: the device and the stages' requirements; NULL if missing */
   gh_json *best;   /* RUN/best.json, or NULL */
   gh_curve stages[2];
   gh_json *evaluations; /* an array of evaluations.jsonl's lines */
-  /* The scores of the evaluations, by name: columns over the evaluations' updates. A score that a line lacks is NaN. */
+  /* The scores of the evaluations, by name: columns over the evaluations' updates. A score missing from a line is
+   * NaN. */
   gh_strings scores;
   double *updates; /* (evaluations) */
   double *values;  /* (scores, evaluations) */
@@ -32,7 +33,7 @@ void gh_report_data_free(gh_report_data *data); /* an empty one is fine */
 /* The column of that score, or NULL. */
 const double *gh_report_score(const gh_report_data *d, const char *name);
 
-/* ---- the sections, in their order; each adds its name to `sections` where it has something to show ---- */
+/* ---- the sections, in their order; each adds its name to `sections` if it has something to show ---- */
 
 typedef struct gh_report_view {
   gh_page *page;

@@ -45,7 +45,7 @@ void gh_page_add(gh_page *p, const char *format, ...) {
   p->size += (size_t)size;
 }
 
-/* Bytes of the UTF-8 character at text, 0 where there is none. */
+/* Bytes of the UTF-8 character at text, 0 if there is none. */
 static size_t character(const char *text) {
   unsigned char lead = (unsigned char)*text;
   size_t n = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;

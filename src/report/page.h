@@ -9,20 +9,20 @@
 typedef struct gh_page {
   char *text;
   size_t size, capacity;
-  gh_error err; /* status GH_OK while all is well */
+  gh_error err; /* status GH_OK if nothing failed */
 } gh_page;
 
 void gh_page_free(gh_page *page);
 
-/* Markup as it is; only numbers and texts of the program's own go into the format. */
+/* Adds markup unescaped; only numbers and the program's own texts may be formatted in. */
 void gh_page_add(gh_page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Text from outside: escaped, control characters and bytes that are not UTF-8 replaced. Fits elements and attributes.
+/* Adds external text: escaped, with control characters and invalid UTF-8 replaced; for elements and attributes.
  */
 void gh_page_text(gh_page *page, const char *text);
-/* <img> with the picture inside, a PNG as base64. */
+/* Adds an <img> with the image embedded as a base64 PNG. */
 void gh_page_image(gh_page *page, const gh_image *image, const char *alt);
 
-/* Replaces path atomically, unless something failed before. */
+/* Replaces path atomically, unless something failed earlier. */
 gh_status gh_page_write(gh_error *err, gh_page *page, const char *path);
 
 #endif

@@ -8,22 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define THUMB      112 /* pixels a side of a neighbour */
+#define THUMB      112 /* pixels per side of a neighbour */
 #define NEIGHBOURS 4
 #define QUERIES    5
 
-/* Everything that the two sections compute. */
+/* The results that the two sections compute. */
 typedef struct gh_gallery {
   const gh_report_options *options;
   gh_device *device;
   gh_redraw run;
   gh_source *source;
-  bool trained;               /* the snapshot is of stage 2: there is a before and an after */
-  gh_reconstruction pool[2];  /* before (where trained), after: the same pictures */
+  bool trained;               /* the snapshot is from stage 2: there is a before and an after */
+  gh_reconstruction pool[2];  /* before (if trained), after: the same images */
   gh_reconstruction drawn[2]; /* some of them, drawn */
 } gh_gallery;
 
-/* What the user named must be there; of what only the run names, the page says that it is gone. */
+/* Anything that the user names must exist; for things that only the run names, the page reports what is missing. */
 static gh_status open_named(gh_error *err, gh_gallery *g) {
   const gh_report_options *o = g->options;
   gh_snapshot snapshot = {0};
@@ -56,7 +56,7 @@ static void close_gallery(gh_gallery *g) {
   gh_redraw_close(&g->run);
 }
 
-/* `count` of the pool's pictures, from all over it. */
+/* `count` of the pool's images, evenly spread over it. */
 static gh_status choose(gh_error *err, gh_reconstruction *out, const gh_reconstruction *pool, int64_t count) {
   int64_t plane = 3 * pool->side * pool->side;
   *out = (gh_reconstruction){.places = count, .count = count, .side = pool->side, .width = pool->width};
@@ -104,9 +104,10 @@ static void add_picture(gh_page *p, const float *planes, int64_t side, int64_t t
 static void draw_grid(const gh_report_view *v, const gh_gallery *g) {
   const gh_reconstruction *after = &g->drawn[1];
   int64_t plane = 3 * after->side * after->side;
-  gh_report_open(v, "Reconstructions",
-                 "Left the picture, right what the run's denoiser draws from the encoder's one token: the same noise, "
-                 "twenty steps. The number is the PSNR.");
+  gh_report_open(
+      v, "Reconstructions",
+      "Left: the image. Right: drawn by the run's denoiser from the encoder's one token, with the same noise, "
+      "twenty steps. The number is the PSNR.");
   gh_page_add(v->page, "<div class=\"grid\">\n");
   for (int64_t i = 0; i < after->count; i++) {
     gh_page_add(v->page, "<figure class=\"row\"><div>");
@@ -129,7 +130,7 @@ static void draw_grid(const gh_report_view *v, const gh_gallery *g) {
   gh_report_close(v);
 }
 
-/* Every picture's neighbours by both encoders. */
+/* Every image's neighbours under both encoders. */
 typedef struct gh_near {
   int64_t n, k;
   int64_t *rows[2];        /* (n, k) */
@@ -164,7 +165,7 @@ static bool is_among(const int64_t *rows, int64_t k, int64_t row) {
   return false;
 }
 
-/* How many of a picture's neighbours before are no longer among those after. */
+/* How many of an image's neighbours before training are no longer among those after. */
 static int count_changes(const gh_near *near, int64_t query) {
   int changes = 0;
   for (int64_t i = 0; i < near->k; i++)
@@ -191,7 +192,7 @@ static void draw_query(const gh_report_view *v, const gh_gallery *g, const gh_ne
   gh_page_add(v->page, "</div></figure>\n");
 }
 
-/* The pictures whose neighbours changed most; equal ones in the pool's order. */
+/* The images whose neighbours changed most; ties in the pool's order. */
 static int choose_queries(const gh_near *near, int64_t queries[QUERIES]) {
   int count = 0;
   for (int changes = (int)near->k; changes >= 0; changes--)
@@ -208,8 +209,8 @@ static gh_status draw_neighbours(gh_error *err, const gh_report_view *v, const g
   gh_status status = find_near(err, &near, g);
   if (!status) {
     snprintf(lead, sizeof lead,
-             "Among %lld pictures, by the cosine of the embeddings; the pictures whose neighbours changed most. A "
-             "frame marks a neighbour that the other encoder does not name.",
+             "Among %lld images, by the cosine of the embeddings; shown are those whose neighbours changed most. A "
+             "frame marks a neighbour that only this encoder finds.",
              (long long)near.n);
     gh_report_open(v, "Nearest neighbours", lead);
     int count = choose_queries(&near, queries);
@@ -241,7 +242,7 @@ gh_status gh_report_pictures(gh_error *err, const gh_report_view *v, const gh_re
     draw_grid(v, &g);
     status = draw_neighbours(err, v, &g);
   } else if (status != GH_ERROR_MEMORY && status != GH_ERROR_DEVICE) {
-    gh_warn("no pictures: %s", err->text);
+    gh_warn("no reconstructions and neighbours: %s", err->text);
     explain(v, err->text);
     status = GH_OK;
   }

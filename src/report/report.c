@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-/* On paper it is always light; a screen that asks for dark gets dark. */
+/* Print is always light; screens that prefer dark get dark. */
 static const char style[] =
     ":root{--paper:#fff;--ink:#1d2733;--soft:#5f6c7a;--line:#e3e8ee;--base:#9aa6b2;--wash:#f6f8fa;--tick:#4a5765;"
     "--whisker:#3b4754;--bad:#c0392b;--best:#eef5fb;--note:#8a4b1f;--notewash:#fdf4ec}"

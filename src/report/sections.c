@@ -1,4 +1,4 @@
-/* The sections that need the run's files only: summary, evaluations, training, cost, configuration. */
+/* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
 #include "base/file.h"
 #include "config/config.h"
 #include "report/chart.h"
@@ -65,7 +65,7 @@ static double median_of(const double *values, size_t count) {
   return middle;
 }
 
-/* Means over a tenth of the updates, ten at most, as the trainer prints them. */
+/* Means over the first and last tenth of the updates (ten at most), as the trainer prints them. */
 static void ends_of(const gh_curve *c, double *first, double *last) {
   size_t span = GH_MAX((size_t)1, GH_MIN(c->count / 10, (size_t)10));
   *first = mean_of(c->loss, 0, GH_MIN(span, c->count));
@@ -189,7 +189,7 @@ static const gh_json *row_of(const gh_report_data *d, double update) {
   return found;
 }
 
-/* The nine patterns at the start and at the best snapshot (the last where none is named). */
+/* The nine patterns at the start and at the best snapshot (the last if there is no best). */
 static void draw_patterns(const gh_report_view *v) {
   const gh_report_data *d = v->data;
   size_t n = gh_json_count(d->evaluations), rows = 0;
@@ -260,8 +260,8 @@ void gh_report_evaluations(const gh_report_view *v) {
   if (!gh_json_count(v->data->evaluations)) return;
   gh_report_open(
       v, "Evaluations",
-      "Measured on the encoder at the start of stage 2 (update 0) and at its snapshots. The best snapshot is "
-      "marked with a star; the guard watches how far global meaning falls.");
+      "Measured on the encoder at the start of stage 2 (update 0) and at its snapshots. A star marks the best "
+      "snapshot; the guard limits the loss of global meaning.");
   draw_tradeoff(v);
   draw_patterns(v);
   if (v->data->scores.count > 2) draw_scores(v);
@@ -294,7 +294,7 @@ static void draw_curve(const gh_report_view *v, int number, const char *title, c
 
 void gh_report_training(const gh_report_view *v) {
   if (!v->data->stages[0].count && !v->data->stages[1].count) return;
-  gh_report_open(v, "Training", "Faint: the updates (thinned to 400 points). Strong: a moving average.");
+  gh_report_open(v, "Training", "Faint: the updates (reduced to 400 points). Strong: a moving average.");
   gh_page_add(v->page, "<div class=\"three\">\n");
   for (int number = 1; number <= 2; number++) {
     const gh_curve *c = &v->data->stages[number - 1];
@@ -318,7 +318,7 @@ static void cell_bytes(gh_page *p, double bytes) {
                 small ? "MiB" : "GiB");
 }
 
-/* Three digits that mean something. */
+/* Three significant digits. */
 static void cell_number(gh_page *p, const char *unit, double value) {
   if (!isfinite(value))
     gh_page_add(p, "<td></td>");
@@ -358,11 +358,11 @@ static void row_of_stage(const gh_report_view *v, int number) {
 
 void gh_report_cost(const gh_report_view *v) {
   const gh_report_data *d = v->data;
-  static const char *const heads[] = {"stage",      "trained",        "frozen",    "micro-batch", "memory kept",
-                                      "and a step", "GFLOP an image", "an update", "images/s",    "in all"};
+  static const char *const heads[] = {"stage",     "trained",         "frozen",     "micro-batch", "memory kept",
+                                      "step peak", "GFLOP per image", "per update", "images/s",    "total"};
   if (!d->stages[0].count && !d->stages[1].count) return;
   gh_report_open(v, "Speed and memory",
-                 "Memory as planned: what stays (parameters, gradients, moments) and the peak of a step beside it.");
+                 "Planned memory: what persists (parameters, gradients, moments), and in addition the peak of a step.");
   gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr>");
   for (size_t i = 0; i < GH_COUNT(heads); i++) gh_page_add(v->page, "<th>%s</th>", heads[i]);
   gh_page_add(v->page, "</tr></thead><tbody>\n");
@@ -371,7 +371,7 @@ void gh_report_cost(const gh_report_view *v) {
   gh_page_add(v->page, "</tbody></table></div>\n<div class=\"three\">\n");
   for (int number = 1; number <= 2; number++)
     if (d->stages[number - 1].count)
-      draw_curve(v, number, "speed", "images a second", d->stages[number - 1].speed, true, true);
+      draw_curve(v, number, "speed", "images per second", d->stages[number - 1].speed, true, true);
   gh_page_add(v->page, "</div>\n");
   gh_report_close(v);
 }
@@ -410,7 +410,7 @@ void gh_report_configuration(const gh_report_view *v) {
   gh_config defaults;
   gh_json *fallback = NULL;
   gh_error *err = &v->page->err;
-  gh_report_open(v, "Configuration", "Strong: other than the default.");
+  gh_report_open(v, "Configuration", "Strong: differs from the default.");
   const gh_json *kind = gh_json_at(v->data->config, "denoiser.kind");
   const char *name = NULL;
   char set[128];

@@ -1,7 +1,7 @@
-/* cuBLASLt's double: products by plain loops with sums in float64, columns first as the library stores matrices. It
- * holds its caller to what the real one only suffers from: an algorithm is for the problem it was found for, with
- * pointers aligned as was promised then and the workspace it asked for; a kernel that never ran may load late, which a
- * capture does not hold; sums whose order is free make two runs differ. */
+/* cuBLASLt's double: products by plain loops with float64 sums, column-major as in the library. It rejects mistakes
+ * that the real library punishes silently: an algorithm is only valid for the problem it was found for, with pointers
+ * aligned as promised then and the workspace it requested; a kernel that never ran may load lazily, which a capture
+ * does not allow; sums of unspecified order make two runs differ. */
 #include "double.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@
 GH_CUDA_LT(DECLARE)
 
 enum { NOT_INITIALIZED = 1, ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
-enum { EPILOGUE_GELU = 32, EPILOGUE_AUX = 128 }; /* with GELU: what it was given is kept */
+enum { EPILOGUE_GELU = 32, EPILOGUE_AUX = 128 }; /* with GELU: keeps its input */
 
 enum { AUX_STEP = 8, VECTOR_ALIGNMENT = 16, WORKSPACE_ALIGNMENT = 256, WORKSPACE = 65536 };
 
@@ -37,7 +37,7 @@ struct gh_lt_layout {
 
 struct gh_lt_preference {
   uint64_t workspace;
-  uint32_t reductions, alignments[4]; /* of A, B, C and D */
+  uint32_t reductions, alignments[4]; /* alignments of A, B, C and D */
 };
 
 size_t cublasLtGetVersion(void) { return (size_t)double_setting("GH_DOUBLE_CUBLASLT", 130000); }
@@ -53,14 +53,14 @@ unsigned cublasLtCreate(cublasLtHandle_t *handle) {
 }
 static unsigned check_handle(cublasLtHandle_t handle) {
   if (handle && handle->context == gh_double_context()) return GH_LT_SUCCESS;
-  return double_refuse(NOT_INITIALIZED, "cuBLASLt: a handle of another context than the thread's");
+  return double_refuse(NOT_INITIALIZED, "cuBLASLt: a handle of a context other than the thread's");
 }
 unsigned cublasLtDestroy(cublasLtHandle_t handle) {
   free(handle);
   return GH_LT_SUCCESS;
 }
 
-/* ---- attributes: where each lies in its object ---- */
+/* ---- attributes: the offset of each in its object ---- */
 
 typedef struct attribute {
   unsigned id;
@@ -130,7 +130,7 @@ unsigned cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout, unsigne
   return set(layout_attributes, GH_COUNT(layout_attributes), layout, id, value, bytes);
 }
 
-/* As the library documents them: no workspace, every reduction, 256 bytes. */
+/* The library's documented defaults: no workspace, every reduction, 256 bytes. */
 unsigned cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference) {
   *preference = malloc(sizeof **preference);
   if (!*preference) return ALLOC_FAILED;
@@ -177,7 +177,7 @@ static void store(void *to, unsigned type, int64_t i, double number) {
     ((uint16_t *)to)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* to the nearest, ties to even */
 }
 
-/* Element (i, j) of op(matrix), in a batch's matrix. */
+/* Element (i, j) of op(matrix), for one matrix of the batch. */
 static double element(const void *from, const struct gh_lt_layout *l, unsigned trans, int64_t batch, int64_t i,
                       int64_t j) {
   return load(from, l->type, batch * l->stride + (trans == GH_LT_OP_T ? j + i * l->ld : i + j * l->ld));
@@ -202,7 +202,7 @@ static size_t bytes_of(const struct gh_lt_layout *l) {
 
 static bool is_matrix(const void *at, const struct gh_lt_layout *l) { return gh_double_is_device(at, bytes_of(l)); }
 
-enum { AT_ONCE = 8 }; /* columns of the result */
+enum { AT_ONCE = 8 }; /* result columns at a time */
 typedef double lanes __attribute__((vector_size(8 * AT_ONCE)));
 
 static void add_products(lanes *restrict sums, const double *left, lanes right, int64_t m) {
@@ -218,9 +218,8 @@ static unsigned run_product(const void *data) {
       ((p->desc.epilogue & GH_LT_EPILOGUE_BIAS) && !gh_double_is_device(p->desc.bias, (size_t)m * 2)) ||
       ((p->desc.epilogue & EPILOGUE_AUX) && !gh_double_is_device(p->desc.aux, (size_t)m * 2)) ||
       (p->workspace_bytes && !gh_double_is_device(p->workspace, p->workspace_bytes)))
-    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuBLASLt: a matrix that is no device memory");
-  if (p->workspace_bytes)
-    memset(p->workspace, 0xff, p->workspace_bytes); /* whoever else keeps something there loses it */
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuBLASLt: a matrix is not device memory");
+  if (p->workspace_bytes) memset(p->workspace, 0xff, p->workspace_bytes); /* exposes others that keep data there */
   double *left = malloc((size_t)(m * k) * sizeof *left);
   lanes *sums = aligned_alloc(sizeof *sums, (size_t)m * sizeof *sums);
   unsigned code = left && sums ? GH_CU_SUCCESS : GH_CU_OUT_OF_MEMORY;
@@ -252,11 +251,11 @@ static bool is_known_epilogue(unsigned epilogue) {
 static unsigned check_epilogue(const struct gh_lt_desc *desc, const struct gh_lt_layout *d) {
   if (!is_known_epilogue(desc->epilogue)) return GH_LT_NOT_SUPPORTED;
   if ((desc->epilogue & GH_LT_EPILOGUE_BIAS) && (!desc->bias || (uintptr_t)desc->bias % VECTOR_ALIGNMENT))
-    return double_refuse(GH_LT_NOT_SUPPORTED, "cuBLASLt: no bias, or one at no multiple of 16 bytes");
+    return double_refuse(GH_LT_NOT_SUPPORTED, "cuBLASLt: no bias, or one not at a multiple of 16 bytes");
   if (!(desc->epilogue & EPILOGUE_AUX)) return GH_LT_SUCCESS;
   if (!desc->aux || (uintptr_t)desc->aux % VECTOR_ALIGNMENT || desc->aux_ld % AUX_STEP ||
       desc->aux_ld < (int64_t)d->rows || (d->batch > 1 && desc->aux_stride % AUX_STEP))
-    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: what GELU is given cannot be kept: ld %lld, stride %lld at %p",
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: cannot keep GELU's input: ld %lld, stride %lld at %p",
                          (long long)desc->aux_ld, (long long)desc->aux_stride, desc->aux);
   return GH_LT_SUCCESS;
 }
@@ -266,7 +265,7 @@ static unsigned check(const struct gh_lt_desc *desc, const struct gh_lt_layout *
   bool ta = desc->trans_a == GH_LT_OP_T, tb = desc->trans_b == GH_LT_OP_T;
   if ((ta ? a->columns : a->rows) != d->rows || (tb ? b->rows : b->columns) != d->columns ||
       (ta ? a->rows : a->columns) != (tb ? b->columns : b->rows) || c->rows != d->rows || c->columns != d->columns)
-    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: sizes that do not fit together");
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: the sizes do not match");
   if (a->batch != d->batch || b->batch != d->batch || c->batch != d->batch) return GH_LT_INVALID_VALUE;
   if (a->type != b->type || c->type != d->type) return GH_LT_NOT_SUPPORTED;
   if (a->type != d->type && d->type != GH_LT_R_32F) return GH_LT_NOT_SUPPORTED;
@@ -276,7 +275,7 @@ static unsigned check(const struct gh_lt_desc *desc, const struct gh_lt_layout *
 
 /* ---- algorithms ---- */
 
-/* What an algorithm is for. */
+/* The problem that an algorithm was found for. */
 typedef struct found_algorithm {
   uint64_t problem; /* a hash */
   uint32_t alignments[4];
@@ -299,7 +298,7 @@ static uint64_t problem_of(const struct gh_lt_desc *desc, const struct gh_lt_lay
   return hash | 1;
 }
 
-/* Problems that ran outside of a capture: their kernels are loaded. */
+/* Problems that ran outside a capture: their kernels are loaded. */
 static bool has_run(uint64_t problem, bool now) {
   static uint64_t all[4096];
   static size_t count;
@@ -323,13 +322,13 @@ unsigned cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtMatmulD
   if (!code) code = wanted > 0 ? check(desc, a, b, c, d) : GH_LT_INVALID_VALUE;
   if (code) return code;
   if (preference->reductions & ~(uint32_t)GH_LT_REDUCTION_COMPUTE_TYPE)
-    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: sums in no fixed order, or rounded on the way, are allowed");
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: unordered or rounded sums are allowed");
   const struct gh_lt_layout *const layouts[] = {a, b, c, d};
   found_algorithm algorithm = {problem_of(desc, a, b, c, d), {0}, GH_MIN(preference->workspace, WORKSPACE)};
   for (int i = 0; i < 4; i++) {
     const uint32_t claimed = preference->alignments[i];
     if (claimed < size_of(layouts[i]->type) || claimed & (claimed - 1))
-      return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: an alignment of %u bytes", claimed);
+      return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: claims an alignment of %u bytes", claimed);
     algorithm.alignments[i] = claimed;
   }
   results[0] = (cublasLtMatmulHeuristicResult_t){.wavesCount = 1, .workspaceSize = algorithm.workspace};
@@ -342,7 +341,7 @@ static bool overlap(const void *a, size_t a_bytes, const void *b, size_t b_bytes
   return (const char *)a < (const char *)b + b_bytes && (const char *)b < (const char *)a + a_bytes;
 }
 
-/* Whether the algorithm was found for this. */
+/* Checks that the algorithm was found for this problem. */
 static unsigned check_algorithm(const product *p, const cublasLtMatmulAlgo_t *algo) {
   const void *const pointers[] = {p->from_a, p->from_b, p->from_c, p->to};
   const struct gh_lt_layout *const layouts[] = {&p->a, &p->b, &p->c, &p->d};
@@ -350,7 +349,7 @@ static unsigned check_algorithm(const product *p, const cublasLtMatmulAlgo_t *al
   if (!algo) return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: no algorithm");
   memcpy(&algorithm, algo, sizeof algorithm);
   if (algorithm.problem != problem_of(&p->desc, &p->a, &p->b, &p->c, &p->d))
-    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: an algorithm that was found for another product");
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: the algorithm was found for another product");
   for (int i = 0; i < 4; i++) {
     const uint64_t step = layouts[i]->batch > 1 ? (uint64_t)layouts[i]->stride * size_of(layouts[i]->type) : 0;
     if (((uintptr_t)pointers[i] | step) % algorithm.alignments[i])
@@ -358,7 +357,7 @@ static unsigned check_algorithm(const product *p, const cublasLtMatmulAlgo_t *al
                            'A' + i, algorithm.alignments[i]);
   }
   if (p->workspace_bytes < algorithm.workspace || (uintptr_t)p->workspace % WORKSPACE_ALIGNMENT)
-    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a workspace of %zu bytes at %p, where %llu are needed",
+    return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a workspace of %zu bytes at %p; %llu are needed",
                          p->workspace_bytes, p->workspace, (unsigned long long)algorithm.workspace);
   if (overlap(p->to, bytes_of(&p->d), p->from_a, bytes_of(&p->a)) ||
       overlap(p->to, bytes_of(&p->d), p->from_b, bytes_of(&p->b)))
@@ -392,6 +391,6 @@ unsigned cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cons
   if (code) return code;
   const bool captured = gh_double_is_captured(stream);
   if (!has_run(problem_of(desc, layout_a, layout_b, layout_c, layout_d), !captured) && captured)
-    return double_refuse(EXECUTION_FAILED, "cuBLASLt: a product's first run, captured");
+    return double_refuse(EXECUTION_FAILED, "cuBLASLt: a product's first run is captured");
   return gh_double_submit(stream, run_product, &p, sizeof p) ? EXECUTION_FAILED : GH_LT_SUCCESS;
 }

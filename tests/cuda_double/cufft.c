@@ -1,4 +1,4 @@
-/* cuFFT's double: 2-D complex transforms one side after the other, in float64. */
+/* cuFFT's double: 2-D complex transforms, one dimension at a time, in float64. */
 #include "double.h"
 
 #include <complex.h>
@@ -13,7 +13,7 @@ enum { MAX_PLANS = 256, WORKSPACE = 512, WORKSPACE_ALIGNMENT = 256 };
 #define PI 3.14159265358979323846
 
 static struct {
-  bool used, made, ran; /* ran: outside of a capture, so that its kernels are loaded */
+  bool used, made, ran; /* ran: outside a capture, so its kernels are loaded */
   CUcontext context;
   int64_t sides[2], batch;
   void *workspace;
@@ -50,10 +50,10 @@ unsigned cufftDestroy(int plan) {
   return GH_FFT_SUCCESS;
 }
 
-/* The double's plans have no memory of their own. */
+/* The double's plans have no own memory. */
 unsigned cufftSetAutoAllocation(int plan, int automatic) {
   if (!is_plan(plan)) return INVALID_PLAN;
-  return automatic ? double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: memory of a plan's own") : GH_FFT_SUCCESS;
+  return automatic ? double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: a plan's own memory") : GH_FFT_SUCCESS;
 }
 
 unsigned cufftMakePlanMany64(int plan, int rank, long long *n, long long *in_embed, long long in_stride,
@@ -65,7 +65,7 @@ unsigned cufftMakePlanMany64(int plan, int rank, long long *n, long long *in_emb
   bool packed = rank == 2 && !in_embed && !out_embed && in_stride == 1 && out_stride == 1 &&
                 in_distance == n[0] * n[1] && out_distance == in_distance;
   if (!packed || type != GH_FFT_C2C)
-    return double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: all but packed complex transforms in two dimensions");
+    return double_refuse(GH_FFT_NOT_SUPPORTED, "cuFFT: only packed complex transforms in two dimensions");
   if (batch < 1) return INVALID_VALUE;
   plans[plan].made = true;
   plans[plan].sides[0] = n[0];
@@ -99,7 +99,7 @@ static double complex turned(double complex x, double complex by) {
   return CMPLX(creal(x) * creal(by) - cimag(x) * cimag(by), creal(x) * cimag(by) + cimag(x) * creal(by));
 }
 
-/* Of n numbers `step` apart: an even n from its halves, an odd one by the definition. */
+/* For n numbers `step` apart: an even n from its halves, an odd one by definition. */
 static void transform_numbers(double complex *out, const double complex *x, int64_t n, int64_t step, int direction) {
   if (n % 2) {
     for (int64_t k = 0; k < n; k++) {
@@ -130,9 +130,9 @@ static unsigned run_transform(const void *data) {
   const int64_t n = t->rows * t->columns, longest = GH_MAX(t->rows, t->columns);
   const size_t bytes = (size_t)(n * t->batch) * sizeof *t->from;
   if (!gh_double_is_device(t->from, bytes) || !gh_double_is_device(t->to, bytes))
-    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: what is no device memory");
-  if (!gh_double_is_device(t->workspace, WORKSPACE)) return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: its workspace");
-  memset(t->workspace, 0xff, WORKSPACE); /* whoever else keeps something there loses it */
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: not device memory");
+  if (!gh_double_is_device(t->workspace, WORKSPACE)) return double_refuse(CODE_ILLEGAL_ADDRESS, "cuFFT: the workspace");
+  memset(t->workspace, 0xff, WORKSPACE); /* exposes others that keep data there */
   double complex *x = malloc((size_t)n * sizeof *x), *rest = malloc((size_t)longest * sizeof *rest);
   for (int64_t b = 0; x && rest && b < t->batch; b++) {
     for (int64_t i = 0; i < n; i++) x[i] = CMPLX((double)t->from[b * n + i].x, (double)t->from[b * n + i].y);
@@ -154,9 +154,9 @@ unsigned cufftExecC2C(int plan, cufftComplex *in, cufftComplex *out, int directi
   if ((size_t)plans[plan].workspace % WORKSPACE_ALIGNMENT) return NO_WORKSPACE;
   const size_t bytes = (size_t)(plans[plan].sides[0] * plans[plan].sides[1] * plans[plan].batch) * sizeof *in;
   if (in != out && (char *)in < (char *)out + bytes && (char *)out < (char *)in + bytes)
-    return double_refuse(INVALID_VALUE, "cuFFT: a transform onto a part of itself");
+    return double_refuse(INVALID_VALUE, "cuFFT: a transform onto part of itself");
   const bool captured = gh_double_is_captured(plans[plan].stream);
-  if (captured && !plans[plan].ran) return double_refuse(EXEC_FAILED, "cuFFT: a plan's first run, captured");
+  if (captured && !plans[plan].ran) return double_refuse(EXEC_FAILED, "cuFFT: a plan's first run is captured");
   plans[plan].ran = plans[plan].ran || !captured;
   const transform t = {.rows = plans[plan].sides[0],
                        .columns = plans[plan].sides[1],

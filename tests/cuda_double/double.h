@@ -1,4 +1,4 @@
-/* What the files of the double of NVIDIA's libraries share. README.md says what it is. */
+/* Shared by the files of the double of NVIDIA's libraries; see README.md. */
 #ifndef GH_TESTS_CUDA_DOUBLE_H
 #define GH_TESTS_CUDA_DOUBLE_H
 
@@ -8,7 +8,7 @@
 
 #define API __attribute__((visibility("default")))
 
-/* Results of the driver beyond those that the backend knows. */
+/* Driver results other than those that the backend knows. */
 enum {
   CODE_INVALID_VALUE = 1,
   CODE_NOT_INITIALIZED = 3,
@@ -29,16 +29,16 @@ enum {
 
 /* ---- faults.c: part of every library ---- */
 
-/* Counts the call; the result that GH_DOUBLE_FAIL asks this call to give (`otherwise` where it names none), or 0. */
+/* Counts the call; returns the result that GH_DOUBLE_FAIL requests for it (`otherwise` if it names none), or 0. */
 unsigned double_fault(const char *function, unsigned otherwise);
-/* A number of the environment. */
+/* A number from the environment. */
 long double_setting(const char *name, long otherwise);
-/* Says on stderr what a library would only give a number for, and returns the number. */
+/* Explains on stderr what a library would only return a code for, and returns the code. */
 unsigned double_refuse(unsigned code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- exported by the driver's double for the other libraries ---- */
+/* ---- exported by the driver's double to the other libraries ---- */
 
-/* Puts a piece of work on a stream, or into the graph that the stream is captured to. `data` is copied. */
+/* Puts a piece of work on a stream, or into the graph that captures the stream. `data` is copied. */
 typedef unsigned (*double_work)(const void *data);
 API unsigned gh_double_submit(CUstream stream, double_work work, const void *data, size_t size);
 /* Whether [p, p + bytes) lies in one allocation of device memory. */

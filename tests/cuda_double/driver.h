@@ -1,4 +1,4 @@
-/* What the files of the driver's double share. */
+/* Shared by the files of the driver's double. */
 #ifndef GH_TESTS_CUDA_DOUBLE_DRIVER_H
 #define GH_TESTS_CUDA_DOUBLE_DRIVER_H
 
@@ -9,12 +9,12 @@ GH_CUDA_DRIVER_OPTIONAL(DECLARE)
 
 struct CUctx_st {
   int device, users;
-  unsigned failure; /* of a launch or a copy: every later call gives it, as on the real thing */
+  unsigned failure; /* of a launch or a copy: every later call returns it, as in the real driver */
 };
 
 extern __thread CUcontext double_current;
 
-/* Every entry point begins with one of these: one call at a time, counted, failing on demand; ENTER_CONTEXT also wants
+/* Every entry point begins with one of these: one call at a time, counted, failing on demand; ENTER_CONTEXT also needs
  * a context that has not failed. They return from the function. */
 int double_lock(void);
 void double_unlock(const int *locked);
@@ -26,7 +26,7 @@ unsigned double_enter(const char *function, bool needs_context);
   if (entered) return entered
 #define ENTER_DRIVER()  ENTER(false)
 #define ENTER_CONTEXT() ENTER(true)
-/* Of what a thread that captures must not ask for: the capture is lost, too. */
+/* For calls that a capturing thread must not make: they also invalidate the capture. */
 #define ENTER_UNCAPTURED()                                                                                             \
   ENTER_CONTEXT();                                                                                                     \
   if (double_breaks_capture()) return CODE_CAPTURE_UNSUPPORTED
@@ -35,7 +35,7 @@ int double_capability(void); /* 90: 9.0 */
 size_t double_memory_bytes(void);
 
 bool double_is_pinned(const void *p);
-/* The allocation of device memory around p, and for every 2 bytes of it a note of whoever asks, zeros at first. */
+/* The device allocation that contains p, and one caller-defined note per 2 bytes of it, initially zero. */
 bool double_find_device(const void *p, const char **begin, const char **end, void **notes);
 #define DOUBLE_NOTE_BYTES 12
 
@@ -43,8 +43,8 @@ bool double_find_device(const void *p, const char **begin, const char **end, voi
 
 unsigned double_put(CUstream stream, double_work work, const void *data, size_t size); /* gh_double_submit */
 unsigned double_drain(CUstream stream);
-unsigned double_drain_all(void); /* runs everything that was asked for */
+unsigned double_drain_all(void); /* runs all submitted work */
 bool double_is_capturing(CUstream stream);
-bool double_breaks_capture(void); /* whether this thread captures: what it captured so far is lost */
+bool double_breaks_capture(void); /* whether this thread is capturing; invalidates its capture */
 
 #endif

@@ -86,8 +86,7 @@ unsigned cuDriverGetVersion(int *version) {
   return double_fault(__func__, CODE_INVALID_VALUE);
 }
 
-/* NVIDIA's own NVRTC, where it finds a driver in the process, asks it for tables of hidden functions: there are none.
- */
+/* If NVIDIA's own NVRTC finds a driver in the process, it asks for tables of hidden functions: there are none. */
 API unsigned cuGetExportTable(const void **table, const void *id);
 unsigned cuGetExportTable(const void **table, const void *id) {
   (void)id;

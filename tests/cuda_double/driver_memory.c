@@ -9,7 +9,7 @@
 #define PAGE      ((size_t)4096)
 #define CANARY    ((char)0xa5)
 
-/* Ends as near to a page that cannot be touched as its alignment lets it; canaries fill the gaps. */
+/* Ends as close to an inaccessible page as its alignment allows; canaries fill the gaps. */
 typedef struct allocation {
   struct allocation *next;
   char *map, *at;
@@ -82,7 +82,7 @@ unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
   }
   a->at = a->map + (a->mapped - bytes) / ALIGNMENT * ALIGNMENT;
   memset(a->map, CANARY, (size_t)(a->at - a->map));
-  memset(a->at, 0xff, bytes); /* NaN: nothing may count on zeros */
+  memset(a->at, 0xff, bytes); /* NaN: nothing may rely on zeros */
   memset(a->at + bytes, CANARY, (size_t)(a->map + a->mapped - a->at) - bytes);
   a->next = allocations;
   allocations = a;
@@ -99,7 +99,7 @@ static bool is_whole(const allocation *a) {
   return true;
 }
 
-/* Like the real one it waits for everything that was asked for. */
+/* Like the real one, waits for all submitted work. */
 unsigned cuMemFree_v2(CUdeviceptr memory) {
   ENTER_UNCAPTURED();
   if (!memory) return GH_CU_SUCCESS;
@@ -107,7 +107,7 @@ unsigned cuMemFree_v2(CUdeviceptr memory) {
   if (!a || a->at != address(memory)) return CODE_INVALID_VALUE;
   unsigned code = double_drain_all();
   if (!is_whole(a)) {
-    double_refuse(0, "something wrote beside an allocation of %zu bytes", a->bytes);
+    double_refuse(0, "something wrote outside an allocation of %zu bytes", a->bytes);
     abort();
   }
   *link = a->next;
@@ -169,15 +169,15 @@ static unsigned run_copy(const void *data) {
   const copy_work *c = data;
   const char *from = c->from ? c->from : (const char *)data + sizeof *c;
   if (c->to_device && !gh_double_is_device(c->to, c->bytes))
-    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes to %p, no device memory", c->bytes, (void *)c->to);
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes to %p, not device memory", c->bytes, (void *)c->to);
   if (c->from_device && !gh_double_is_device(from, c->bytes))
-    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes from %p, no device memory", c->bytes,
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a copy of %zu bytes from %p, not device memory", c->bytes,
                          (const void *)from);
   memmove(c->to, from, c->bytes);
   return GH_CU_SUCCESS;
 }
 
-/* Bytes of memory that is not pinned are taken at once, as the real driver's staging does. */
+/* Bytes of unpinned memory are read at once, like the real driver's staging. */
 static unsigned put_copy_of_bytes(CUstream stream, const copy_work *c) {
   char *whole = malloc(sizeof *c + c->bytes);
   if (!whole) return GH_CU_OUT_OF_MEMORY;
@@ -198,7 +198,7 @@ unsigned cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CU
   return put_copy_of_bytes(stream, &c);
 }
 
-/* To memory that is not pinned the real driver copies before it returns. */
+/* The real driver completes copies to unpinned memory before it returns. */
 unsigned cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
   ENTER_CONTEXT();
   const copy_work c = {.to = to, .from = address(from), .bytes = bytes, .from_device = true};
@@ -211,7 +211,7 @@ unsigned cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream
 unsigned cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
   ENTER_CONTEXT();
   const copy_work c = {address(to), address(from), bytes, true, true};
-  if (to < from + bytes && from < to + bytes) return double_refuse(CODE_INVALID_VALUE, "a copy onto a part of itself");
+  if (to < from + bytes && from < to + bytes) return double_refuse(CODE_INVALID_VALUE, "a copy onto part of itself");
   return double_put(stream, run_copy, &c, sizeof c);
 }
 
@@ -224,7 +224,7 @@ typedef struct set_work {
 static unsigned run_set(const void *data) {
   const set_work *s = data;
   if (!gh_double_is_device(s->to, 4 * s->words))
-    return double_refuse(CODE_ILLEGAL_ADDRESS, "a fill of %zu words at %p, no device memory", s->words, (void *)s->to);
+    return double_refuse(CODE_ILLEGAL_ADDRESS, "a fill of %zu words at %p, not device memory", s->words, (void *)s->to);
   for (size_t i = 0; i < s->words; i++) memcpy(s->to + 4 * i, &s->word, 4);
   return GH_CU_SUCCESS;
 }

@@ -17,14 +17,14 @@ struct CUfunc_st {
   CUfunction next;
   CUmodule module;
   const gh_double_kernel *kernel;
-  const ptx_kernel *ptx; /* or this */
+  const ptx_kernel *ptx; /* alternative to the above */
 };
 
 struct CUmod_st {
   CUmodule next;
   void *library;
   const gh_double_table_t *table;
-  ptx_module *ptx; /* in the place of both */
+  ptx_module *ptx; /* replaces both */
   CUcontext context;
   CUfunction functions;
 };
@@ -33,7 +33,7 @@ static CUmodule modules;
 
 /* ---- images ---- */
 
-/* A device runs what was compiled for its own major version and at most its minor one; PTX for anything older. */
+/* A device runs code for its own major version and at most its minor one; PTX also for any older architecture. */
 static unsigned check_arch(int arch, bool ptx) {
   int device = double_capability();
   bool fits = ptx ? arch <= device : arch / 10 == device / 10 && arch <= device;
@@ -48,7 +48,7 @@ static size_t elf_bytes(const void *image) {
 
 static int hex_digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
-/* The shared object's bytes within PTX, to be freed. */
+/* The shared object's bytes within PTX; the caller frees. */
 static char *decode_ptx(const char *text, size_t *size) {
   text += strlen(GH_DOUBLE_HEAD);
   char *bytes = malloc(strlen(text) / 2 + 1);
@@ -65,7 +65,7 @@ static void *open_bytes(const void *bytes, size_t size) {
   bool written = write(fd, bytes, size) == (ssize_t)size;
   close(fd);
   void *library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-  if (!library) double_refuse(0, "a program does not load: %s", written ? dlerror() : "disk full");
+  if (!library) double_refuse(0, "cannot load a program: %s", written ? dlerror() : "disk full");
   unlink(path);
   return library;
 }
@@ -207,7 +207,7 @@ static unsigned run_launch(const void *data) {
   if (why && !strcmp(why, name)) return CODE_LAUNCH_FAILED;
   for (int i = 0; k && i < k->count; i++)
     if (k->pointers[i] && w->arguments[i] && !gh_double_is_device((void *)(size_t)w->arguments[i], 1))
-      return double_refuse(CODE_ILLEGAL_ADDRESS, "%s: argument %d is no device memory", name, i);
+      return double_refuse(CODE_ILLEGAL_ADDRESS, "%s: argument %d is not device memory", name, i);
   why = k ? run_library(w) : ptx_run(w->function->ptx, w->grid, w->arguments);
   return why ? double_refuse(CODE_LAUNCH_FAILED, "%s: %s", name, why) : GH_CU_SUCCESS;
 }

@@ -1,5 +1,5 @@
 /* The driver's double: streams, events, graphs. Work put on a stream runs only when something waits for it, as late as
- * a real device may run it: what the host does too early shows. An asked event makes one piece of work happen. */
+ * a real device may run it, which exposes host accesses that are too early. A queried event runs one piece of work. */
 #include "driver.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ typedef struct work {
 } work;
 
 typedef struct work_list {
-  work *first, **end; /* end: NULL while nothing was ever added */
+  work *first, **end; /* end: NULL before anything is added */
 } work_list;
 
 struct CUstream_st {
@@ -22,14 +22,14 @@ struct CUstream_st {
   work_list works;
   uint64_t put, done; /* pieces of work so far */
   CUgraph capturing;
-  bool broken; /* the capture */
+  bool broken; /* the capture is invalid */
 };
 
 struct CUevent_st {
   CUevent next;
   CUcontext context;
   CUstream stream; /* NULL: not recorded, or past */
-  uint64_t at;     /* put of the stream when it was recorded */
+  uint64_t at;     /* the stream's `put` when it was recorded */
   CUgraph graph;   /* recorded while capturing this */
 };
 
@@ -42,7 +42,7 @@ struct CUgraphExec_st {
 
 static CUstream streams;
 static CUevent events;
-static __thread int captures; /* begun by this thread */
+static __thread int captures; /* started by this thread */
 
 bool double_is_capturing(CUstream stream) { return stream && stream->capturing; }
 bool double_breaks_capture(void) {
@@ -88,7 +88,7 @@ static unsigned run_works(const work_list *list) {
 
 /* ---- running ---- */
 
-/* Nothing more of the context runs. */
+/* Fails the context: nothing more in it runs. */
 static unsigned fail_context(CUcontext context, unsigned code) {
   context->failure = code;
   for (CUstream s = streams; s; s = s->next)
@@ -126,7 +126,7 @@ static bool is_stream(CUstream stream) {
 }
 
 unsigned double_put(CUstream stream, double_work run, const void *data, size_t size) {
-  if (!is_stream(stream)) return double_refuse(CODE_INVALID_HANDLE, "work for no stream of the current context");
+  if (!is_stream(stream)) return double_refuse(CODE_INVALID_HANDLE, "work for a stream outside the current context");
   if (stream->capturing) return add_work(&stream->capturing->works, run, data, size);
   unsigned code = add_work(&stream->works, run, data, size);
   if (!code) stream->put++;
@@ -156,7 +156,7 @@ unsigned cuStreamCreate(CUstream *stream, unsigned flags) {
 unsigned cuStreamDestroy_v2(CUstream stream) {
   ENTER_CONTEXT();
   if (!is_stream(stream)) return CODE_INVALID_HANDLE;
-  unsigned code = double_drain_all(); /* others may wait for it */
+  unsigned code = double_drain_all(); /* other streams may wait for it */
   CUstream *link = &streams;
   while (*link != stream) link = &(*link)->next;
   *link = stream->next;
@@ -250,7 +250,7 @@ unsigned cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
   if (!is_event(event) || !is_stream(stream) || flags) return CODE_INVALID_HANDLE;
   if (event->graph != stream->capturing)
     return double_refuse(CODE_CAPTURE_ISOLATION, "a wait across the edge of a graph");
-  if (event->graph || !event->stream || event->stream == stream) return GH_CU_SUCCESS; /* in order as it is */
+  if (event->graph || !event->stream || event->stream == stream) return GH_CU_SUCCESS; /* already in order */
   const wait_work w = {event->stream, event->at};
   return double_put(stream, run_wait, &w, sizeof w);
 }

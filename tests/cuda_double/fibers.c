@@ -1,5 +1,5 @@
-/* Work-items as fibers of one thread. An item that meets no barrier is a plain call: only one that waits keeps its
- * stack, and the next item starts on a fresh one. A barrier opens when all items of the block wait at it; where some
+/* Work-items as fibers of one thread. An item that reaches no barrier is a plain call: only an item that waits keeps
+ * its stack, and the next item starts on a fresh one. A barrier opens when all items of the block wait at it; if some
  * wait and others have ended, the launch fails. */
 #include "fibers.h"
 
@@ -26,7 +26,7 @@ __asm__(".text\n.globl gh_double_switch\n.hidden gh_double_switch\n.type gh_doub
 static inline void switch_to(fiber *from, fiber *to) { gh_double_switch(&from->stack, to->stack); }
 static void prepare(fiber *f, char *stack, size_t size, void (*entry)(void)) {
   void **top = (void **)(stack + (size & ~(size_t)15));
-  *--top = NULL;                  /* where entry would return to; and entry finds the stack as after a call */
+  *--top = NULL;                  /* entry's return address; aligns the stack as after a call */
   *--top = (void *)(size_t)entry; /* popped by ret */
   top -= 6;
   memset(top, 0, 6 * sizeof *top);
@@ -49,7 +49,7 @@ static void prepare(fiber *f, char *stack, size_t size, void (*entry)(void)) {
 
 /* ---- a block ---- */
 
-/* Not a power of two apart, so that the tops of the stacks do not share a set of the cache. */
+/* Not a power of two, so that the tops of the stacks do not share a cache set. */
 #define STACK_BYTES  ((size_t)128 * 1024 + 4096)
 #define STACK_COLOUR 320
 #define CANARY       UINT64_C(0x5bd1e995c0ffee11)
@@ -58,11 +58,11 @@ static struct {
   const gh_double_table_t *table;
   const gh_double_kernel *kernel;
   void *const *arguments;
-  int items, next, waiting; /* of the block; to be started; at a barrier */
-  int resumed;              /* -1 while items are started, then the next fiber to go on */
+  int items, next, waiting; /* in the block; next to start; waiting at a barrier */
+  int resumed;              /* -1 while items are started, then the next fiber to resume */
   int current;              /* fiber */
   gh_double_index index[DOUBLE_MAX_BLOCK], size;
-  int item[DOUBLE_MAX_BLOCK]; /* of each fiber */
+  int item[DOUBLE_MAX_BLOCK]; /* item of each fiber */
   fiber main, fibers[DOUBLE_MAX_BLOCK];
   char *stacks;
 } block;
@@ -77,7 +77,7 @@ static void start_fiber(fiber *from) {
   switch_to(from, &block.fibers[f]);
 }
 
-/* From a fiber that waits or has ended: to whatever can go on. */
+/* Switches from a fiber that waits or has ended to one that can continue. */
 static void go_on(fiber *from) {
   if (block.resumed < 0 && block.next < block.items) {
     start_fiber(from);
@@ -95,7 +95,7 @@ static void run_items(void) {
     block.item[block.current] = item;
     *block.table->thread = block.index[item];
     block.kernel->run(block.arguments);
-    if (block.resumed >= 0) break; /* this item had waited: all are started */
+    if (block.resumed >= 0) break; /* this item had waited: all have been started */
   }
   go_on(&block.fibers[block.current]);
 }
@@ -157,7 +157,7 @@ const char *double_run_kernel(const gh_double_table_t *table, const gh_double_ke
   *table->barrier = at_barrier;
   *table->block_size = grid.size;
   *table->grid_size = grid.blocks;
-  memset(table->shared, 0xff, (size_t)(table->shared_end - table->shared)); /* NaN: nothing may count on zeros */
+  memset(table->shared, 0xff, (size_t)(table->shared_end - table->shared)); /* NaN: nothing may rely on zeros */
   for (unsigned z = 0; !why && z < grid.blocks.z; z++)
     for (unsigned y = 0; !why && y < grid.blocks.y; y++)
       for (unsigned x = 0; !why && x < grid.blocks.x; x++) {

@@ -1,5 +1,5 @@
-/* What a compiled program (a shared object in the place of a cubin) gives to the driver's double: included by both, so
- * it is C and C++. */
+/* The interface of a compiled program (a shared object that replaces a cubin) to the driver's double: included by both,
+ * so it is C and C++. */
 #ifndef GH_TESTS_CUDA_DOUBLE_MODULE_H
 #define GH_TESTS_CUDA_DOUBLE_MODULE_H
 
@@ -22,7 +22,7 @@ typedef struct gh_double_table_t {
   int arch;         /* 90: for sm_90 */
   int kernel_count;
   const gh_double_kernel *kernels;
-  gh_double_index *thread, *block, *block_size, *grid_size; /* where the kernels look */
+  gh_double_index *thread, *block, *block_size, *grid_size; /* read by the kernels */
   void (**barrier)(void);
   char *shared, *shared_end; /* all __shared__ memory of the program */
 } gh_double_table_t;

@@ -1,5 +1,5 @@
-/* NVRTC's double: the host's C++ compiler makes a shared object of a CUDA program; prelude.hpp has CUDA's words. What
- * it cannot emulate (inline PTX) it refuses to compile. */
+/* NVRTC's double: the host's C++ compiler turns a CUDA program into a shared object; prelude.hpp defines CUDA's words.
+ * Programs that it cannot emulate (inline PTX) fail to compile. */
 #include "double.h"
 
 #include <ctype.h>
@@ -64,7 +64,7 @@ static void append_log(nvrtcProgram p, const char *text) {
   snprintf(p->log + used, sizeof p->log - used, "%s", text);
 }
 
-/* What it says goes to the log. */
+/* The compiler's output goes to the log. */
 static unsigned run_compiler(nvrtcProgram p, workshop *w, const char *const *arguments) {
   posix_spawn_file_actions_t actions;
   pid_t child;
@@ -89,7 +89,7 @@ static unsigned run_compiler(nvrtcProgram p, workshop *w, const char *const *arg
 
 /* ---- options ---- */
 
-/* Those that ask for what the double does anyway. */
+/* Options that request the double's default behaviour. */
 static const char *const harmless[] = {"--std=c++17",      "-std=c++17",  "--device-as-default-execution-space",
                                        "-default-device",  "--ftz=false", "--prec-div=true",
                                        "--prec-sqrt=true", "--restrict",  "--generate-line-info",
@@ -160,7 +160,7 @@ static const char *after_brackets(const char *open) {
   return open;
 }
 
-/* The kernel's name ends there: `__global__ __launch_bounds__((256)) void name(`. */
+/* The end of the kernel's name: `__global__ __launch_bounds__((256)) void name(`. */
 static const char *name_end(const char *at) {
   static const char bounds[] = "__launch_bounds__";
   const size_t size = sizeof bounds - 1;
@@ -213,7 +213,7 @@ static unsigned preprocess(nvrtcProgram p, workshop *w, const options *o) {
                                           "-nostdinc",
                                           "-D__CUDACC__=1",
                                           "-D__CUDACC_RTC__=1",
-                                          "-DUNIT_EMULATED"}; /* cl/gemm_matrix_units.h: instead of PTX */
+                                          "-DUNIT_EMULATED"}; /* replaces PTX: cl/gemm_matrix_units.h */
   char source[sizeof w->path], plain[sizeof w->path], arch[64], version[64];
   int n = 7, major = 0, minor = 0;
   nvrtcVersion(&major, &minor);
@@ -278,7 +278,7 @@ static void clean(workshop *w) {
   rmdir(w->folder);
 }
 
-/* The same text whether PTX or a cubin was asked for. */
+/* The same text whether PTX or a cubin was requested. */
 static unsigned compile_ptx(nvrtcProgram p, int count, const char *const *option) {
   unsigned code = real_nvrtc_compile(p->source, count, option, &p->ptx, p->log, sizeof p->log);
   for (int i = 0; !code && i < count; i++)
@@ -395,7 +395,7 @@ unsigned nvrtcGetPTX(nvrtcProgram program, char *ptx) {
   strcpy(ptx, program->ptx);
   return double_fault(__func__, INVALID_PROGRAM);
 }
-/* 0 where PTX was made, as NVRTC gives it. */
+/* 0 if PTX was made, as in NVRTC. */
 unsigned nvrtcGetCUBINSize(nvrtcProgram program, size_t *size) {
   *size = program->cubin_bytes;
   return GH_NVRTC_SUCCESS;

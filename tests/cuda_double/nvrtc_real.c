@@ -1,4 +1,4 @@
-/* Opens NVIDIA's own NVRTC beside the double of it. */
+/* Opens NVIDIA's own NVRTC next to its double. */
 #include "nvrtc_real.h"
 
 #include <dlfcn.h>
@@ -20,7 +20,7 @@ static void *need(void *library, const char *path, const char *name) {
   abort();
 }
 
-/* A wheel's library does not find its own second half, unless that is loaded already. */
+/* A wheel's library only finds its builtins library if that is already loaded. */
 static void open_builtins(const char *path) {
   char pattern[4096];
   glob_t found;
@@ -44,7 +44,7 @@ const gh_nvrtc *real_nvrtc(void) {
   return &real;
 }
 
-/* --gpu-architecture=sm_90 as compute_90: machine code is nothing that the double can run. */
+/* Turns --gpu-architecture=sm_90 into compute_90: the double cannot run machine code. */
 static void make_virtual(const char *option, char *text, size_t size) {
   const char *at = strstr(option, "=sm_");
   if (at)
@@ -53,8 +53,8 @@ static void make_virtual(const char *option, char *text, size_t size) {
     snprintf(text, size, "%s", option);
 }
 
-/* The source; of a program with the option GH_DOUBLE_EDIT_FOR with every GH_DOUBLE_EDIT_FROM made a GH_DOUBLE_EDIT_TO.
- * To be freed. */
+/* The source. For a program with the option GH_DOUBLE_EDIT_FOR, every GH_DOUBLE_EDIT_FROM is replaced by
+ * GH_DOUBLE_EDIT_TO. The caller frees. */
 static char *edited(const char *source, int count, const char *const *option) {
   const char *from = getenv("GH_DOUBLE_EDIT_FROM"), *to = getenv("GH_DOUBLE_EDIT_TO"), *at;
   const char *wanted = getenv("GH_DOUBLE_EDIT_FOR");
@@ -95,7 +95,7 @@ static unsigned compile(const char *source, int count, const char *const *option
   return code;
 }
 
-/* What this process has compiled: its tests open a device more than once. */
+/* The programs compiled by this process: its tests open a device more than once. */
 typedef struct known {
   struct known *next;
   char *source, *options, *ptx;

@@ -1,6 +1,5 @@
-/* Errors planted in the kernels for tensor cores, one at a time, in the source that NVRTC gets: on the interpreter of
- * its PTX each must be seen, for the reason that it is wrong. So that a pass of the other tests there means something.
- */
+/* Errors planted in the tensor-core kernels, one at a time, in the source given to NVRTC: the interpreter of its PTX
+ * must detect each, for the right reason. This shows that passing the other tests is meaningful. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,16 +14,16 @@
 #include "support/on_device.h"
 
 typedef struct plant {
-  const char *source; /* the kernels' */
-  int size;           /* of the head, or of the tile */
+  const char *source; /* the kernels' source file */
+  int size;           /* head size, or tile size */
   const char *from, *to;
-  const char *seen; /* in the error, or in what the driver's double says */
+  const char *seen; /* expected in the error or in the output of the driver's double */
 } plant;
 
 #define GEMM      "tuned_gemm_matrix"
 #define ATTENTION "tuned_attention_matrix"
 static const plant plants[] = {
-    /* nothing at all: all is well */
+    /* no error: passes */
     {GEMM, 64, NULL, NULL, NULL},
     {GEMM, 128, NULL, NULL, NULL},
     {ATTENTION, 72, NULL, NULL, NULL},
@@ -32,37 +31,37 @@ static const plant plants[] = {
     {GEMM, 64, "\"r\"(a[1]), \"r\"(a[2])", "\"r\"(a[2]), \"r\"(a[1])", "wrong numbers"},
     {GEMM, 64, "\"r\"(b[0]), \"r\"(b[1])", "\"r\"(b[1]), \"r\"(b[0])", "wrong numbers"},
     {GEMM, 64, "\"+f\"(c[1]), \"+f\"(c[2])", "\"+f\"(c[2]), \"+f\"(c[1])", "wrong numbers"},
-    /* either barrier of a step */
+    /* one barrier of a step removed */
     {GEMM, 64, "keep(bs, next_b, trans_b, item);\n    BARRIER();", "keep(bs, next_b, trans_b, item);", "a race"},
     {GEMM, 128, "multiply(sum, as, bs, scratch, row0, column0, lane, item);\n    BARRIER();",
      "multiply(sum, as, bs, scratch, row0, column0, lane, item);", "a race"},
-    /* a tile of words that is too small */
-    {GEMM, 64, "bs[TILE * PITCH];", "bs[TILE * PITCH - 8];", "no shared variable"},
-    /* copies that nobody waits for, or one work-item alone */
+    /* a tile of words too small */
+    {GEMM, 64, "bs[TILE * PITCH];", "bs[TILE * PITCH - 8];", "not in a shared variable"},
+    /* copies without a wait, or waited for by a single work-item */
     {ATTENTION, 64, "asm volatile(\"cp.async.wait_all;\"", "asm volatile(\"cp.async.commit_group;\"", "left to a copy"},
     {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "unit_copies_wait();", "a race"},
     {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "BARRIER();\n  unit_copies_wait();", "a race"},
-    /* rows of ldmatrix at other places, not turned, at no multiple of 16 bytes */
+    /* rows of ldmatrix at wrong places, not transposed, not at a multiple of 16 bytes */
     {ATTENTION, 64, "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 8 % 2",
      "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 16 % 2", "by the shared kernel"},
     {ATTENTION, 64, "m8n8.x4.trans.shared", "m8n8.x4.shared", "by the shared kernel"},
     {ATTENTION, 64, "const uint32 at = tile + 16 * place;", "const uint32 at = tile + 16 * place + 8;",
-     "no multiple of 16"},
-    /* of dk and dv alone: their own rows, and their barrier */
+     "not a multiple of 16"},
+    /* only dk and dv: their own rows, and their barrier */
     {ATTENTION, 80, "at = (row + lane / 8 % 2 * 8 + lane % 8)", "at = (row + lane / 16 * 8 + lane % 8)", "dk: element"},
     {ATTENTION, 64, "unit_copies_wait();\n    BARRIER();", "unit_copies_wait();", "a race"},
-    /* another lane's number, the halves of a pair changed over, ends of rows that are not cleared */
+    /* another lane's number, swapped halves of a pair, row ends that are not cleared */
     {ATTENTION, 64, "\"f\"(v), \"r\"(across)", "\"f\"(v), \"r\"(across * 4)", "by the shared kernel"},
     {ATTENTION, 64, "\"=r\"(pair) : \"f\"(high), \"f\"(low)", "\"=r\"(pair) : \"f\"(low), \"f\"(high)",
      "by the shared kernel"},
     {ATTENTION, 72, "#if SIZE % 16\n", "#if 0\n", "by the shared kernel"},
-    /* units asked by a part of a wave */
-    {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never come"},
+    /* units called by part of a wave */
+    {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never arrive"},
 };
 
-/* ---- what is run ---- */
+/* ---- running ---- */
 
-/* Odd sizes, two steps of k, A and B turned. Both are written whole; C is compared with float64. */
+/* Odd sizes, two steps of k, A and B transposed; C is compared with float64. */
 static gh_status multiply(gh_device *d, int tile) {
   static const char *const units[] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"};
   gh_gemm_desc g = gemm_desc_of(65, 35, 43, 3, 0);
@@ -93,7 +92,7 @@ static gh_status run(gh_device *d, const plant *p) {
 
 /* ---- planting ---- */
 
-/* What is said on stderr meanwhile goes to `said`. */
+/* Captures stderr in `said`. */
 static gh_status run_apart(const plant *p, char *said, size_t size) {
   gh_device *d = NULL;
   FILE *file = tmpfile();
@@ -116,14 +115,14 @@ static gh_status run_apart(const plant *p, char *said, size_t size) {
 static void check_plant(const plant *p) {
   char *source = NULL, said[4096];
   OK(gh_kernel_source(&err, p->source, &source));
-  if (p->from && !strstr(source, p->from)) fail_msg("%s has no longer: %s", p->source, p->from);
+  if (p->from && !strstr(source, p->from)) fail_msg("%s no longer contains: %s", p->source, p->from);
   free(source);
   if (p->from) {
     setenv("GH_DOUBLE_EDIT_FOR", "-DUNIT_MMA", 1);
     setenv("GH_DOUBLE_EDIT_FROM", p->from, 1);
     setenv("GH_DOUBLE_EDIT_TO", p->to, 1);
   }
-  char folder[] = "/tmp/genhance-cache-XXXXXX"; /* of its own, as the name of a program does not tell its text */
+  char folder[] = "/tmp/genhance-cache-XXXXXX"; /* private: a program's cache name ignores its text */
   gh_error unused;
   if (!mkdtemp(folder) || setenv("GH_CACHE_DIR", folder, 1)) fail_msg("no temporary folder");
   const gh_status status = run_apart(p, said, sizeof said);
@@ -131,17 +130,17 @@ static void check_plant(const plant *p) {
   unsetenv("GH_DOUBLE_EDIT_FROM");
   if (!p->from && status) fail_msg("%s, %d: %s\n%s", p->source, p->size, err.text, said);
   if (!p->from) return;
-  if (!status) fail_msg("%s, %d: nothing is wrong with: %s", p->source, p->size, p->to);
+  if (!status) fail_msg("%s, %d: not detected: %s", p->source, p->size, p->to);
   if (!strstr(err.text, p->seen) && !strstr(said, p->seen))
     fail_msg("%s, %d, %s: no \"%s\", but: %s\n%s", p->source, p->size, p->to, p->seen, err.text, said);
 }
 
-static void test_planted_errors_are_seen(void **state) {
+static void test_planted_errors_are_detected(void **state) {
   (void)state;
   for (size_t i = 0; i < GH_COUNT(plants); i++) check_plant(&plants[i]);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_planted_errors_are_seen)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_planted_errors_are_detected)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* The words of CUDA that the kernels use, for a host compiler. Every work-item of a block runs in turn on one thread,
+/* CUDA's words that the kernels use, for a host compiler. The work-items of a block run in turn on one thread,
  * so that the indices and shared memory are plain variables; __syncthreads() goes to the scheduler (fibers.c). There
  * are no warps, and no inline PTX. */
 #pragma GCC diagnostic ignored "-Wattributes"
@@ -52,7 +52,7 @@ WORD float rintf(float a) { return __builtin_rintf(a); }
 WORD float rint(float a) { return __builtin_rintf(a); }
 WORD float ldexpf(float a, int n) { return __builtin_ldexpf(a, n); }
 WORD float ldexp(float a, int n) { return __builtin_ldexpf(a, n); }
-/* Like PTX's max.f32 and min.f32: a NaN gives way to a number. */
+/* Like PTX's max.f32 and min.f32: a number wins over NaN. */
 WORD float fmaxf(float a, float b) { return a > b || b != b ? a : b; }
 WORD float fminf(float a, float b) { return a < b || b != b ? a : b; }
 WORD float fmax(float a, float b) { return fmaxf(a, b); }

@@ -1,7 +1,7 @@
-/* Memory as PTX sees it. Every access is checked: within an allocation or a variable, at a multiple of its size. It is
- * kept who touched what since the last barrier: two work-items that meet there without one, one of them writing, fail
- * the launch; in global memory two blocks do at any time. So does whoever touches what a cp.async is still to write:
- * its bytes arrive only when its own lane waits for them. */
+/* Memory as PTX sees it. Every access is checked: it must lie within an allocation or a variable, at a multiple of its
+ * size. The last accesses since the last barrier are recorded: two work-items that access the same place without a
+ * barrier, one of them writing, fail the launch; in global memory, so do two blocks at any time. Accesses to the target
+ * of a cp.async in flight fail too: its bytes only arrive when its own lane waits for them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,12 +9,12 @@
 #include "ptx.h"
 
 typedef struct shared_word {
-  uint32_t write_epoch, read_epoch; /* the last */
+  uint32_t write_epoch, read_epoch; /* of the last write and read */
   uint16_t writer, reader;          /* work-item */
-  uint16_t copier;                  /* of a copy on its way */
+  uint16_t copier;                  /* of a copy in flight */
 } shared_word;
 
-typedef struct global_note { /* of 2 bytes */
+typedef struct global_note { /* per 2 bytes */
   uint32_t write_epoch, read_epoch;
   uint16_t writer, reader;
 } global_note;
@@ -25,8 +25,8 @@ enum { NOBODY = 0xffff, SEVERAL = 0xfffe, BLOCKS = 0xfffd };
 #define SHARED_ROOM (2 * PTX_SHARED)
 static _Alignas(64) char shared[SHARED_ROOM];
 static shared_word words[SHARED_ROOM / 4];
-static uint32_t epoch, launch_epoch, block_epoch; /* now; the first of the launch and of the block */
-static const char *recent_begin, *recent_end;     /* an allocation */
+static uint32_t epoch, launch_epoch, block_epoch; /* the current one; the first of the launch and of the block */
+static const char *recent_begin, *recent_end;     /* the most recently used allocation */
 static global_note *recent_notes;
 static ptx_variable recent_variable;
 
@@ -38,7 +38,7 @@ void ptx_memory_begin(void) {
 
 void ptx_memory_begin_block(void) {
   const uint32_t end = (ptx_now.kernel->shared_end + 3) / 4;
-  memset(shared, 0xff, (size_t)end * 4); /* NaN: nothing may count on zeros */
+  memset(shared, 0xff, (size_t)end * 4); /* NaN: nothing may rely on zeros */
   block_epoch = ++epoch;
   for (uint32_t i = 0; i < end; i++) words[i].copier = NOBODY;
 }
@@ -57,7 +57,7 @@ static inline const char *global_at(const ptx_warp *w, const ptx_instr *in, int 
                                     uint32_t bytes) {
   const char *p = (const char *)(size_t)address;
   if (address & (bytes - 1)) { /* a power of two */
-    ptx_fail(w, in, lane, "global address %#llx is no multiple of %u", (unsigned long long)address, bytes);
+    ptx_fail(w, in, lane, "global address %#llx is not a multiple of %u", (unsigned long long)address, bytes);
     return NULL;
   }
   if (p >= recent_begin && p < recent_end && bytes <= (size_t)(recent_end - p)) return p;
@@ -66,14 +66,14 @@ static inline const char *global_at(const ptx_warp *w, const ptx_instr *in, int 
     recent_notes = notes;
     return p;
   }
-  ptx_fail(w, in, lane, "%u bytes at %#llx are no device memory", bytes, (unsigned long long)address);
+  ptx_fail(w, in, lane, "%u bytes at %#llx are not device memory", bytes, (unsigned long long)address);
   return NULL;
 }
 
 static inline char *shared_at(const ptx_warp *w, const ptx_instr *in, int lane, uint64_t address, uint32_t bytes) {
   const ptx_kernel *k = ptx_now.kernel;
   if (address & (bytes - 1)) { /* a power of two */
-    ptx_fail(w, in, lane, "shared address %#llx is no multiple of %u", (unsigned long long)address, bytes);
+    ptx_fail(w, in, lane, "shared address %#llx is not a multiple of %u", (unsigned long long)address, bytes);
     return NULL;
   }
   if (address >= recent_variable.at && address + bytes <= recent_variable.at + recent_variable.bytes)
@@ -84,11 +84,11 @@ static inline char *shared_at(const ptx_warp *w, const ptx_instr *in, int lane, 
     recent_variable = *v;
     return shared + address;
   }
-  ptx_fail(w, in, lane, "%u bytes at %#llx are no shared variable", bytes, (unsigned long long)address);
+  ptx_fail(w, in, lane, "%u bytes at %#llx are not in a shared variable", bytes, (unsigned long long)address);
   return NULL;
 }
 
-/* ---- who touched what ---- */
+/* ---- access records ---- */
 
 __attribute__((cold, noinline)) static bool race(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at,
                                                  const char *what, unsigned other) {
@@ -97,12 +97,12 @@ __attribute__((cold, noinline)) static bool race(const ptx_warp *w, const ptx_in
                   other);
 }
 
-/* `many`: the whole warp sees it. */
+/* `many`: read by the whole warp. */
 static inline bool note_read(const ptx_warp *w, const ptx_instr *in, int lane, uint32_t at, uint32_t bytes, bool many) {
   const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
   for (uint32_t i = at / 4; i <= (at + bytes - 1) / 4; i++) {
     shared_word *s = &words[i];
-    if (s->read_epoch == epoch && s->reader == SEVERAL) continue; /* so that nobody wrote */
+    if (s->read_epoch == epoch && s->reader == SEVERAL) continue; /* so nothing wrote */
     if (s->copier != NOBODY) return race(w, in, lane, 4 * i, "left to a copy", s->copier);
     if (s->write_epoch == epoch && (s->writer != self || many)) return race(w, in, lane, 4 * i, "written", s->writer);
     const bool others = many || (s->read_epoch == epoch && s->reader != self);
@@ -133,7 +133,7 @@ static __attribute__((cold, noinline)) bool global_race(const ptx_warp *w, const
                   what, other);
 }
 
-/* After global_at. Blocks run at the same time: what one writes no other may touch in the same launch. */
+/* After global_at. Blocks run concurrently: no other block may access what one writes in the same launch. */
 static inline bool note_global(const ptx_warp *w, const ptx_instr *in, int lane, const char *p, uint32_t bytes,
                                bool writes) {
   const uint16_t self = (uint16_t)(w->index * PTX_LANES + lane);
@@ -166,7 +166,7 @@ const void *ptx_shared_row(const ptx_warp *w, const ptx_instr *in, int lane, uin
 
 static inline uint64_t extended(const char *p, const ptx_instr *in) {
   uint64_t value = 0;
-  switch (in->bytes) { /* of a size that the compiler knows */
+  switch (in->bytes) { /* sizes known at compile time */
   case 1:
     memcpy(&value, p, 1);
     break;
@@ -212,7 +212,7 @@ static bool load(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
-/* Words by addresses of 64 bits, all within one variable: what kernels do most. False: by the long way. */
+/* Fast path for the most common access: words at 64-bit addresses, all in one variable. False: use the general path. */
 static bool find_words(const ptx_warp *w, const ptx_instr *in, uint32_t lanes, uint32_t *at) {
   if (in->bytes != 4 || in->vector != 1 || in->width[0] != 4 || in->width[1] != 8) return false;
   const uint64_t *const bases = ptx_row_of(w, in, 1), added = (uint64_t)in->offset[0];
@@ -273,7 +273,7 @@ const ptx_op ptx_load_op = {"ld", PTX_ACTION, "?[", NULL, load};
 const ptx_op ptx_load_shared_op = {"ld", PTX_ACTION, "?[", NULL, load_shared};
 const ptx_op ptx_store_op = {"st", PTX_ACTION, "[?", NULL, store};
 
-/* The lower half, the upper one, what they are of. */
+/* Operands: the lower half, the upper half, their source. */
 static bool halves(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   const char *const row = ptx_row_of(w, in, 2);
   for (uint32_t left = lanes; left; left &= left - 1) {
@@ -291,7 +291,7 @@ const ptx_op ptx_halves_ops[2] = {{"mov.b64", PTX_ACTION, "?l", NULL, halves},
 
 /* ---- asynchronous copies ---- */
 
-/* [to], [from], bytes, bytes that are there: the rest becomes zeros. Both addresses are multiples of `bytes`. */
+/* [to], [from], bytes, bytes to copy: the rest becomes zero. Both addresses are multiples of `bytes`. */
 static bool copy(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   const uint32_t bytes = in->operand[2], *const taken = ptx_row_of(w, in, 3);
   const bool past_l1 = strstr(in->op->name, ".cg.");
@@ -299,7 +299,7 @@ static bool copy(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
     if (!(lanes >> lane & 1)) continue;
     const uint64_t to = address_of(w, in, 0, lane, in->offset[0]), from = address_of(w, in, 1, lane, in->offset[1]);
     if (bytes != 16 && (past_l1 || (bytes != 4 && bytes != 8)))
-      return ptx_fail(w, in, lane, "%u bytes cannot be copied", bytes);
+      return ptx_fail(w, in, lane, "cannot copy %u bytes", bytes);
     if (taken[lane] > bytes) return ptx_fail(w, in, lane, "%u bytes of %u", taken[lane], bytes);
     if (from % bytes) return ptx_fail(w, in, lane, "global address %#llx", (unsigned long long)from);
     if (!shared_at(w, in, lane, to, bytes)) return false;
@@ -336,7 +336,7 @@ static bool wait_all(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
-/* Groups matter to those who wait for some of them. */
+/* Groups only matter to a wait for some of them. */
 static bool commit(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   (void)w, (void)in, (void)lanes;
   return true;

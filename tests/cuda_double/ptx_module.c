@@ -1,4 +1,4 @@
-/* Modules of PTX: what the driver's double has of the interpreter beside its runs. */
+/* Modules of PTX: the interface of the interpreter to the driver's double, apart from runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ static void free_kernel(ptx_kernel *k) {
 
 bool ptx_is(const void *image) {
   const char *text = image;
-  while (*text == '/') { /* comments may come first */
+  while (*text == '/') { /* skips leading comments */
     text += strcspn(text, "\n");
     text += strspn(text, "\n");
   }

@@ -1,4 +1,4 @@
-/* What a lane does by itself: arithmetic, by the PTX ISA's "Instruction Set". A row is computed for all 32 lanes, also
+/* Operations of single lanes: arithmetic, by the PTX ISA's "Instruction Set". A row is computed for all 32 lanes, even
  * those that are elsewhere: nothing here may trap. */
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@ typedef uint64_t u64;
 typedef int64_t s64;
 typedef float f32;
 
-/* x, y, z, t: the sources of a lane. */
+/* x, y, z, t: a lane's sources. */
 #define EACH(D, A, B, C, E, action)                                                                                    \
   D *const dd = d;                                                                                                     \
   const A *const aa = a;                                                                                               \
@@ -48,7 +48,7 @@ ROW2(mul_wide_u32, u64, u32, u32, (u64)x *y)
 ROW2(mul_wide_s32, s64, s32, s32, (s64)x *y)
 ROW3(mad_lo_32, u32, u32, u32, u32, x *y + z)
 ROW3(mad_lo_64, u64, u64, u64, u64, x *y + z)
-/* A quotient by zero is anything; the least number by -1 would trap on the host. */
+/* A quotient by zero is unspecified; the minimum divided by -1 would trap on the host. */
 ROW2(div_u32, u32, u32, u32, y ? x / y : UINT32_MAX)
 ROW2(div_s32, s32, s32, s32, y == 0 ? -1 : y == -1 ? (s32)(0u - (u32)x) : x / y)
 ROW2(div_u64, u64, u64, u64, y ? x / y : UINT64_MAX)
@@ -76,7 +76,7 @@ ROW2(xor_32, u32, u32, u32, x ^ y)
 ROW2(xor_64, u64, u64, u64, x ^ y)
 ROW1(not_32, u32, u32, ~x)
 ROW1(not_64, u64, u64, ~x)
-/* Shifts by more than the width are shifts by the width. */
+/* Shifts by more than the width act like shifts by the width. */
 ROW2(shl_32, u32, u32, u32, y > 31 ? 0 : x << (y & 31))
 ROW2(shl_64, u64, u64, u32, y > 63 ? 0 : x << (y & 63))
 ROW2(shr_u32, u32, u32, u32, y > 31 ? 0 : x >> (y & 31))
@@ -84,7 +84,7 @@ ROW2(shr_s32, s32, s32, u32, x >> (y > 31 ? 31 : y))
 ROW2(shr_u64, u64, u64, u32, y > 63 ? 0 : x >> (y & 63))
 ROW2(shr_s64, s64, s64, u32, x >> (y > 63 ? 63 : y))
 
-/* Of 16 bits: the upper half of a row's number stays 0. */
+/* For 16 bits: the upper half of a row's number stays 0. */
 #define HALF(action) ((u32)(action)&0xffffu)
 ROW2(add_16, u32, u32, u32, HALF(x + y))
 ROW2(sub_16, u32, u32, u32, HALF(x - y))
@@ -94,7 +94,7 @@ ROW2(mul_wide_u16, u32, u32, u32, x *y)
 ROW2(shl_16, u32, u32, u32, y > 15 ? 0 : HALF(x << (y & 15)))
 ROW2(shr_u16, u32, u32, u32, y > 15 ? 0 : x >> (y & 15))
 
-/* Any four of eight bytes; the highest bit of a choice: eight times the sign of that byte. */
+/* Any four of eight bytes; a selector's top bit replicates the sign of that byte eight times. */
 static inline u32 permuted(u32 low, u32 high, u32 choice) {
   const u64 bytes = (u64)high << 32 | low;
   u32 out = 0;
@@ -106,7 +106,7 @@ static inline u32 permuted(u32 low, u32 high, u32 choice) {
 }
 ROW3(prmt_32, u32, u32, u32, u32, permuted(x, y, z))
 
-/* The lowest bits of x put into y. */
+/* Inserts the lowest bits of x into y. */
 static inline u64 inserted(u64 x, u64 y, u32 position, u32 length) {
   position &= 255, length &= 255;
   if (position > 63 || !length) return y;
@@ -137,10 +137,10 @@ ROW1(rcp_f32, f32, f32, 1.0f / x)
 ROW1(sqrt_f32, f32, f32, sqrtf(x))
 ROW1(neg_f32, u32, u32, x ^ 0x80000000u)
 ROW1(abs_f32, u32, u32, x & 0x7fffffffu)
-/* The sign is the first source's. */
+/* The sign comes from the first source. */
 ROW2(copysign_f32, u32, u32, u32, (x & 0x80000000u) | (y & 0x7fffffffu))
 
-/* A NaN gives way to a number; +0 is more than -0. */
+/* A number wins over NaN; +0 is greater than -0. */
 static inline f32 greater(f32 x, f32 y) {
   if (x != x || y != y) return x == x ? x : y == y ? y : float_of(0x7fffffffu);
   return x == y ? float_of(bits_of(x) & bits_of(y)) : x > y ? x : y;
@@ -169,16 +169,16 @@ ROW1(cvt_f32_u32, f32, u32, (f32)x)
 ROW1(cvt_f32_s64, f32, s64, (f32)x)
 ROW1(cvt_f32_u64, f32, u64, (f32)x)
 ROW1(cvt_rni_f32, f32, f32, rintf(x))
-/* Beyond the range it is the nearest number within; NaN becomes 0. */
+/* Saturates beyond the range; NaN becomes 0. */
 ROW1(cvt_rzi_s32, s32, f32, x != x ? 0 : x >= 0x1p31f ? INT32_MAX : x < -0x1p31f ? INT32_MIN : (s32)x)
 
 static inline u32 bf16_of(f32 x) {
   const u32 u = bits_of(x);
   return x != x ? 0x7fffu : (u + 0x7fffu + (u >> 16 & 1)) >> 16;
 }
-ROW2(cvt_bf16x2, u32, f32, f32, bf16_of(x) << 16 | bf16_of(y)) /* the first source above */
+ROW2(cvt_bf16x2, u32, f32, f32, bf16_of(x) << 16 | bf16_of(y)) /* the first source in the upper half */
 
-/* ---- predicates: a bit a lane ---- */
+/* ---- predicates: one bit per lane ---- */
 
 #define BITS(name, value)                                                                                              \
   static void name(void *d, const void *a, const void *b, const void *c, const void *e) {                              \

@@ -1,4 +1,4 @@
-/* Reads PTX: kernels into arrays of decoded instructions. What is not known is refused by its name. */
+/* Reads PTX: kernels into arrays of decoded instructions. An unknown construct is an error that names it. */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 typedef struct label {
   const char *name;
   size_t size;
-  int at; /* instruction */
+  int at; /* index of the instruction */
 } label;
 
 typedef struct reader {
@@ -27,11 +27,11 @@ typedef struct reader {
   struct {
     const char *prefix;
     size_t size;
-    uint32_t width, count, at; /* width in bytes, 0: a predicate; count 0: one, of this very name */
-    bool hidden;               /* by a later one of its name */
+    uint32_t width, count, at; /* width in bytes, 0: a predicate; count 0: a single register of exactly this name */
+    bool hidden;               /* by a later one of the same name */
   } classes[MAX_CLASSES];
   int class_count;
-  label *labels, *uses; /* a use's `at` is the branch */
+  label *labels, *uses; /* a use's `at` is its branch */
   int label_count, use_count;
 } reader;
 
@@ -46,7 +46,7 @@ static bool refuse(reader *r, const char *format, ...) {
   return false;
 }
 
-/* One more element at the end of an array, zeroed; NULL: refused. Arrays double at powers of two. */
+/* Appends a zeroed element to an array; NULL: failed. Arrays double at powers of two. */
 static void *grow(reader *r, void *array, int *count, size_t size) {
   char **items = array;
   int n = *count;
@@ -76,7 +76,7 @@ static void skip(reader *r) {
 
 static bool is_name(char c) { return isalnum((unsigned char)c) || c == '_' || c == '$' || c == '.' || c == '%'; }
 
-/* A name, a number or an opcode; its size, 0: something else is there. */
+/* Reads a name, a number or an opcode; returns its size, 0: something else. */
 static size_t word(reader *r, const char **begin) {
   skip(r);
   *begin = r->at;
@@ -97,14 +97,14 @@ static bool accept(reader *r, const char *what) {
 }
 
 static bool expect(reader *r, const char *what) {
-  return accept(r, what) || refuse(r, "%s expected at: %.20s", what, r->at);
+  return accept(r, what) || refuse(r, "expected %s at: %.20s", what, r->at);
 }
 
 static bool number(reader *r, int64_t *value) {
   char *end;
   skip(r);
   *value = *r->at == '-' ? strtoll(r->at, &end, 0) : (int64_t)strtoull(r->at, &end, 0);
-  if (end == r->at || is_name(*end)) return refuse(r, "a number expected at: %.20s", r->at);
+  if (end == r->at || is_name(*end)) return refuse(r, "expected a number at: %.20s", r->at);
   r->at = end;
   return true;
 }
@@ -190,7 +190,7 @@ static bool read_value(reader *r, ptx_instr *in, int want) {
   skip(r);
   const char *begin = r->at;
   if (*begin == '-' || (isdigit((unsigned char)*begin) && begin[1] != 'f' && begin[1] != 'F')) {
-    if (want < 0) return refuse(r, "a register expected at: %.20s", begin);
+    if (want < 0) return refuse(r, "expected a register at: %.20s", begin);
     if (!number(r, &literal)) return false;
     return constant(r,
                     want      ? (uint64_t)literal
@@ -200,9 +200,9 @@ static bool read_value(reader *r, ptx_instr *in, int want) {
            add_operand(r, in, at, width);
   }
   size_t size = word(r, &name);
-  if (!size) return refuse(r, "an operand expected at: %.20s", r->at);
+  if (!size) return refuse(r, "expected an operand at: %.20s", r->at);
   if (*name == '0') { /* 0f3F800000 */
-    if (size != 10 || want != 4) return refuse(r, "%.*s for an operand", (int)size, name);
+    if (size != 10 || want != 4) return refuse(r, "invalid operand %.*s", (int)size, name);
     return constant(r, strtoull(name + 2, NULL, 16), width, &at) && add_operand(r, in, at, width);
   }
   const ptx_variable *v = find_variable(r, name, size);
@@ -255,7 +255,7 @@ static bool read_label(reader *r) {
   const char *name;
   size_t size = word(r, &name);
   label *use = size ? grow(r, &r->uses, &r->use_count, sizeof *use) : NULL;
-  if (!use) return refuse(r, "a label expected");
+  if (!use) return refuse(r, "expected a label");
   *use = (label){name, size, r->kernel->instr_count - 1};
   return true;
 }
@@ -346,7 +346,7 @@ static bool read_guard(reader *r, ptx_instr *in) {
   in->unless = accept(r, "!");
   size_t size = word(r, &name);
   if (!find_register(r, name, size, &in->guard, &width)) return false;
-  return !width || refuse(r, "%.*s is no predicate", (int)size, name);
+  return !width || refuse(r, "%.*s is not a predicate", (int)size, name);
 }
 
 static bool read_instr(reader *r) {
@@ -360,11 +360,11 @@ static bool read_instr(reader *r) {
   in->text = text;
   in->line = r->line;
   skip(r);
-  if (!find_op(name, size, *r->at == '{', in)) return refuse(r, "the double runs no instruction %.*s", (int)size, name);
+  if (!find_op(name, size, *r->at == '{', in)) return refuse(r, "the double does not support %.*s", (int)size, name);
   for (const char *kind = in->op->operands; *kind; kind++) {
     int count = kind[0] == '{' ? kind[1] - '0' : 0;
     if (kind > in->op->operands && !expect(r, ",")) return false;
-    if (!read_operand(r, in, *kind, count)) return refuse(r, "%.*s: its operands", (int)size, name);
+    if (!read_operand(r, in, *kind, count)) return refuse(r, "%.*s: invalid operands", (int)size, name);
     kind += kind[0] == '{';
   }
   return expect(r, ";");
@@ -372,7 +372,7 @@ static bool read_instr(reader *r) {
 
 /* ---- declarations ---- */
 
-/* Within braces, of one name again and again: it has the same row each time. */
+/* Repeated declarations of one name within braces share the same row. */
 static bool one_register(reader *r, const char *name, size_t size, uint32_t width) {
   bool found = false;
   for (int c = 0; c < r->class_count; c++) {
@@ -381,7 +381,7 @@ static bool one_register(reader *r, const char *name, size_t size, uint32_t widt
     found = found || !r->classes[c].hidden;
   }
   if (found) return true;
-  if (!size || r->class_count == MAX_CLASSES) return refuse(r, "too many names of registers");
+  if (!size || r->class_count == MAX_CLASSES) return refuse(r, "too many register names");
   r->classes[r->class_count].prefix = name;
   r->classes[r->class_count].size = size;
   r->classes[r->class_count].width = width;
@@ -405,7 +405,7 @@ static bool read_registers(reader *r) {
     return refuse(r, "registers of type %.*s", (int)type_size, type);
   if (!accept(r, "<")) return one_register(r, name, size, widths[w].width) && expect(r, ";");
   if (!number(r, &count) || !expect(r, ">")) return false;
-  if (count < 1 || count > 100000) return refuse(r, "%.*s: so many registers", (int)size, name);
+  if (count < 1 || count > 100000) return refuse(r, "%.*s: too many registers", (int)size, name);
   r->classes[r->class_count].prefix = name;
   r->classes[r->class_count].size = size;
   r->classes[r->class_count].width = widths[w].width;
@@ -414,17 +414,17 @@ static bool read_registers(reader *r) {
   return expect(r, ";");
 }
 
-/* .shared .align 16 .b8 name[9216]; with gaps between the variables that nothing may touch. */
+/* .shared .align 16 .b8 name[9216]; with gaps between the variables, where any access is a fault. */
 static bool read_shared(reader *r) {
   ptx_kernel *k = r->kernel;
   const char *name;
   int64_t align = 4, bytes = 0;
   if (accept(r, ".align") && !number(r, &align)) return false;
-  if (!accept(r, ".b8")) return refuse(r, "a shared variable of another type at: %.20s", r->at);
+  if (!accept(r, ".b8")) return refuse(r, "a shared variable of an unsupported type at: %.20s", r->at);
   size_t size = word(r, &name);
   if (!size || !expect(r, "[") || !number(r, &bytes) || !expect(r, "]")) return false;
   if (align < 1 || align > 1024 || (align & (align - 1)) || bytes < 1 || bytes > PTX_SHARED)
-    return refuse(r, "%.*s: its size or alignment", (int)size, name);
+    return refuse(r, "%.*s: invalid size or alignment", (int)size, name);
   ptx_variable *v = grow(r, &k->variables, &k->variable_count, sizeof *v);
   if (!v) return false;
   uint32_t at = k->variable_count == 1 ? PTX_SHARED_BASE : k->shared_end + PTX_SHARED_GAP;
@@ -444,7 +444,7 @@ static bool read_statement(reader *r) {
     return expect(r, ";");
   }
   skip(r);
-  if (*r->at == '.') return refuse(r, "not known: %.*s", (int)strcspn(r->at, " \t\n"), r->at);
+  if (*r->at == '.') return refuse(r, "unknown: %.*s", (int)strcspn(r->at, " \t\n"), r->at);
   const char *begin = r->at;
   size_t size = *begin == '@' ? 0 : word(r, &name);
   if (size && *r->at == ':') {
@@ -555,10 +555,10 @@ static bool read_module(reader *r) {
       r->module->arch = atoi(r->at);
       r->at += strcspn(r->at, "\n");
     } else if (accept(r, ".visible")) {
-      if (!accept(r, ".entry")) return refuse(r, "not known: .visible %.*s", (int)strcspn(r->at, " \t\n"), r->at);
+      if (!accept(r, ".entry")) return refuse(r, "unknown: .visible %.*s", (int)strcspn(r->at, " \t\n"), r->at);
       if (!read_kernel(r)) return false;
     } else {
-      return refuse(r, "not known: %.*s", (int)strcspn(begin, "\n"), begin);
+      return refuse(r, "unknown: %.*s", (int)strcspn(begin, "\n"), begin);
     }
   }
 }

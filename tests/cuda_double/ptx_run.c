@@ -1,4 +1,4 @@
-/* Runs a kernel of PTX: blocks in turn, their warps in turn up to the next barrier, of a warp those lanes that are
+/* Runs a PTX kernel: blocks in turn, their warps in turn up to the next barrier, and in a warp the lanes that are
  * furthest behind. */
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ static int first_lane(uint32_t lanes) { return lanes ? __builtin_ctz(lanes) : 0;
 
 /* ---- a warp ---- */
 
-/* The lanes that are furthest behind, of those that can go on; *next: where the others' first is. */
+/* The lanes furthest behind among those that can continue; *next: the position of the first of the others. */
 static uint32_t choose(const ptx_warp *w, int *pc, int *next) {
   const uint32_t able = w->alive & ~w->waiting & ~w->joining;
   uint32_t chosen = 0;
@@ -73,7 +73,7 @@ static void run_row(const ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   }
 }
 
-/* Lanes come to an instruction of the whole warp. Those that it acts for, 0: more have to come. */
+/* Lanes reach a warp-wide instruction. Returns the lanes that it acts for; 0: more must arrive. */
 static uint32_t join(ptx_warp *w, const ptx_instr *in, uint32_t lanes, int pc) {
   uint32_t members = PTX_ALL;
   if (in->op->operands[0] == 'w') members = ((uint32_t *)ptx_row_of(w, in, in->count - 1))[first_lane(lanes)];
@@ -86,7 +86,7 @@ static uint32_t join(ptx_warp *w, const ptx_instr *in, uint32_t lanes, int pc) {
   return lanes;
 }
 
-/* One run of lanes that are at one place: until they part, meet others, wait or end. */
+/* Runs lanes that are at the same place until they diverge, meet others, wait or end. */
 static bool run_lanes(ptx_warp *w, uint32_t lanes, int pc, int next) {
   const ptx_instr *const instrs = ptx_now.kernel->instrs;
   while (pc < next) {
@@ -136,14 +136,14 @@ static bool run_lanes(ptx_warp *w, uint32_t lanes, int pc, int next) {
   return true;
 }
 
-/* Until all its lanes wait at a barrier or have ended. */
+/* Runs a warp until all its lanes wait at a barrier or have ended. */
 static bool run_warp(ptx_warp *w) {
   int pc, next;
   for (uint32_t lanes; (lanes = choose(w, &pc, &next));)
     if (!run_lanes(w, lanes, pc, next)) return false;
   if (!w->joining) return true;
   const int lane = first_lane(w->joining);
-  return ptx_fail(w, &ptx_now.kernel->instrs[w->pc[lane]], lane, "lanes %#x of the warp are here, others never come",
+  return ptx_fail(w, &ptx_now.kernel->instrs[w->pc[lane]], lane, "lanes %#x of the warp are here, others never arrive",
                   w->joining);
 }
 
@@ -173,7 +173,7 @@ static void begin_block(void) {
   ptx_memory_begin_block();
 }
 
-/* All work-items of the block wait at one barrier, which opens. */
+/* All work-items of the block wait at the same barrier: opens it. */
 static bool open_barrier(void) {
   const ptx_warp *first = NULL;
   for (int i = 0; i < warp_count; i++) {

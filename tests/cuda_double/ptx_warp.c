@@ -1,6 +1,5 @@
-/* What the lanes of a warp do together: products of matrices, loads of matrices, exchanges. Written from the PTX ISA
- * ("Matrix Fragments for mma.m16n8k16", "ldmatrix", "shfl.sync") and from nothing in cl/, which it is there to check.
- */
+/* Warp-wide operations: matrix products, matrix loads, exchanges. Written from the PTX ISA ("Matrix Fragments for
+ * mma.m16n8k16", "ldmatrix", "shfl.sync") and independent of cl/, which it checks. */
 #include <string.h>
 
 #include "ptx.h"
@@ -12,9 +11,9 @@ static float half_as_float(uint32_t word, int upper) {
   return x;
 }
 
-/* D = A B + C: A is 16 x 16, B 16 x 8, C and D 16 x 8. Of a lane's registers hold a0 (below) and a1 the first, and so
- * on; b likewise; c0 to c3 one each. groupID is the lane / 4, threadID_in_group the lane % 4. Products of bfloat16 are
- * exact, the order of the sum is not said: it is made in float64 and rounded once. */
+/* D = A B + C: A is 16 x 16, B 16 x 8, C and D 16 x 8. A lane's first register holds a0 (lower half) and a1, and so on;
+ * likewise b; c0 to c3 take one register each. groupID is lane / 4, threadID_in_group lane % 4. Products of bfloat16
+ * are exact; the order of the sum is unspecified: it is computed in float64 and rounded once. */
 static bool mma_m16n8k16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   enum { D = 0, A = 4, B = 8, C = 10 };
   double a[16][16], b[16][8], sum[16][8];
@@ -43,9 +42,9 @@ static bool mma_m16n8k16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
-/* Four matrices of 8 rows of 8 numbers of 16 bits. Lanes 0 to 7 give the addresses of the rows of the first, 8 to 15 of
- * the second, and so on. Register i holds of matrix i: row lane / 4, columns 2 (lane % 4) and the next; transposed: the
- * same of the transposed matrix. */
+/* Four matrices of 8 rows of 8 16-bit numbers. Lanes 0 to 7 supply the addresses of the first matrix's rows, 8 to 15 of
+ * the second's, and so on. Register i receives from matrix i: row lane / 4, columns 2 (lane % 4) and the next;
+ * transposed: the same of the transposed matrix. */
 static bool load_matrices(ptx_warp *w, const ptx_instr *in, bool transposed) {
   uint16_t m[4][8][8];
   const uint32_t *const addresses = ptx_row_of(w, in, 4);
@@ -83,7 +82,7 @@ static bool shfl_bfly(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
     const uint32_t most = (self & segment) | (clamp & ~segment);
     uint32_t from = self ^ (b[lane] & 31);
     if (from > most) from = self;
-    if (!(lanes >> from & 1)) return ptx_fail(w, in, lane, "lane %u takes no part", from);
+    if (!(lanes >> from & 1)) return ptx_fail(w, in, lane, "lane %u does not take part", from);
     d[lane] = source[from];
   }
   return true;

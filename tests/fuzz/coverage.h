@@ -1,4 +1,4 @@
-/* How often each edge of the control flow was taken since the counts were last cleared (coverage.c). */
+/* Counts of how often each control-flow edge was taken since they were last cleared (coverage.c). */
 #ifndef GH_TESTS_FUZZ_COVERAGE_H
 #define GH_TESTS_FUZZ_COVERAGE_H
 

@@ -1,4 +1,4 @@
-/* What both image targets do with a decoded picture. */
+/* Shared by both image targets: processes a decoded image. */
 #ifndef GH_TESTS_FUZZ_DECODE_H
 #define GH_TESTS_FUZZ_DECODE_H
 

@@ -1,5 +1,5 @@
-/* Drives a target without libFuzzer: replays the corpus, then changes its inputs and keeps those that reach new places.
- * What it tries depends on --seed and the corpus alone; --seconds only ends it. */
+/* Drives a target without libFuzzer: replays the corpus, then mutates its inputs and keeps those with new coverage.
+ * The inputs tried depend only on --seed and the corpus; --seconds only ends the run. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ static struct {
   size_t count, capacity;
 } pool;
 
-static const uint8_t *current; /* what the target is working on */
+static const uint8_t *current; /* the target's current input */
 static size_t current_size;
 static const char *program = "fuzz";
 
@@ -40,7 +40,7 @@ static void *need(void *memory) {
   return memory;
 }
 
-/* ---- an input that fails is kept ---- */
+/* ---- saving a failing input ---- */
 
 static void keep_current(void) {
   static volatile sig_atomic_t kept;
@@ -65,14 +65,14 @@ void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak)
 static void watch(void) {
   static const int signals[] = {SIGABRT, SIGALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
   const size_t count =
-      __sanitizer_set_death_callback ? 2 : sizeof signals / sizeof *signals; /* it reports the others */
+      __sanitizer_set_death_callback ? 2 : sizeof signals / sizeof *signals; /* the sanitizer reports the others */
   for (size_t i = 0; i < count; i++) signal(signals[i], on_signal);
   if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(keep_current);
 }
 
 /* ---- one input ---- */
 
-/* Whether it reached a place, or reached one a power of two more often, as none before did. */
+/* Whether it reached a new edge, or reached an edge more often (by powers of two) than any input before. */
 static int is_news(void) {
   static uint8_t seen[FUZZ_COUNTS];
   int news = 0;
@@ -89,7 +89,7 @@ static int is_news(void) {
 }
 
 static int run(const uint8_t *bytes, size_t size) {
-  uint8_t *exact = need(malloc(size ? size : 1)); /* so that a sanitizer sees a read past its end */
+  uint8_t *exact = need(malloc(size ? size : 1)); /* so that a sanitizer detects a read past its end */
   memcpy(exact, bytes, size);
   current = exact;
   current_size = size;
@@ -120,7 +120,7 @@ static void replay_file(const char *path) {
   size_t size = fread(bytes, 1, sizeof bytes, file);
   int whole = fgetc(file) == EOF;
   fclose(file);
-  if (!whole) return; /* a fixture that is too large to be changed usefully */
+  if (!whole) return; /* a fixture too large for useful mutation */
   run(bytes, size);
   add(bytes, size);
 }
@@ -135,7 +135,7 @@ static void replay(const char *path) {
     replay_file(path);
     return;
   }
-  int count = scandir(path, &entries, visible, alphasort); /* bytewise in the C locale, which is in force */
+  int count = scandir(path, &entries, visible, alphasort); /* bytewise: the C locale is active */
   if (count < 0) fail(path);
   for (int i = 0; i < count; i++) {
     char *name = need(malloc(strlen(path) + strlen(entries[i]->d_name) + 2));

@@ -1,4 +1,4 @@
-/* A run's configuration: what is accepted is written as a document that is accepted as the same one. Lines after the
+/* A run's configuration: an accepted one is written as a document that reads back as the same. Lines after the
  * first zero byte are --set's overrides. */
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ const char *const fuzz_words[] = {"\"stage1\"",
                                   "[]",
                                   NULL};
 
-/* The overrides' lines as strings of `text`, which is cut into them. */
+/* Splits `text` in place into the lines of the overrides. */
 static size_t split(char *text, const char **lines) {
   size_t count = 0;
   for (char *line = text, *next; line && *line && count < MOST_OVERRIDES; line = next) {

@@ -1,4 +1,4 @@
-/* Comma-separated values: any text is refused or gives rows whose fields are text, in lines that exist. */
+/* Comma-separated values: any text is rejected or gives rows whose fields are text, with valid line numbers. */
 #include <string.h>
 
 #include "fuzz.h"

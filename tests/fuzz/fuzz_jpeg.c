@@ -24,7 +24,7 @@ const char *const fuzz_words[] = {"\xff\xd8",
                                   "<tiff:Orientation>3<",
                                   NULL};
 
-/* Mostly the size is one that costs no time. */
+/* Keeps the size small in most cases, for speed. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, most);
   for (size_t i = 0; i + 9 < size && seed % 1024; i++)

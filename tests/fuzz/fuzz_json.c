@@ -1,4 +1,4 @@
-/* JSON: what is accepted prints to text that is accepted as the same value. */
+/* JSON: an accepted value prints to text that parses to the same value. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +28,7 @@ const char *const fuzz_words[] = {"true",
                                   "\"a\":1",
                                   NULL};
 
-/* Every accessor on every node. */
+/* Calls every accessor on every node. */
 static void touch(const gh_json *node) {
   gh_error err;
   double number = 0;
@@ -44,7 +44,7 @@ static void touch(const gh_json *node) {
   size_t count = 0;
   for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item), count++) {
     const char *key = gh_json_key(item);
-    if (key) FUZZ_CHECK(gh_json_member(node, key) == item); /* no two of one name */
+    if (key) FUZZ_CHECK(gh_json_member(node, key) == item); /* no duplicate names */
     touch(item);
   }
   FUZZ_CHECK(count == gh_json_count(node));

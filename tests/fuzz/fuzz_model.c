@@ -1,5 +1,5 @@
-/* The files of a model folder and of an adapter's. The first byte chooses which file the rest is; the others are good.
- */
+/* The files of a model folder and of an adapter. The first byte selects the file that the rest replaces; the others are
+ * valid. */
 #include <stdio.h>
 #include <string.h>
 
@@ -67,7 +67,7 @@ static const char adapter_header[] =
 
 static const char weights_header[] = "{\"w\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[0,4]}}";
 
-/* A good file of a safetensors header and eight bytes of data. */
+/* A valid file of a safetensors header and eight bytes of data. */
 static void put_safetensors(const char *name, const char *header) {
   uint8_t bytes[512] = {0};
   size_t n = strlen(header);
@@ -102,7 +102,7 @@ static void open_model(void) {
     FUZZ_CHECK(how.image_size == 28);
 }
 
-/* Every byte that a tensor claims can be read. */
+/* Reads every byte that a tensor claims. */
 static void read_weights(const char *name) {
   gh_error err = {0};
   gh_safetensors *weights = NULL;
@@ -138,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                       "adapter_model.safetensors",
                                       "model.safetensors.index.json",
                                       "model-1.safetensors",
-                                      GH_OPENCLIP_CONFIG}; /* takes config.json's place, so is there alone */
+                                      GH_OPENCLIP_CONFIG}; /* replaces config.json, so it is alone in the folder */
   enum { COUNT = sizeof names / sizeof *names };
   static int made;
   if (!size) return 0;

@@ -1,4 +1,4 @@
-/* PNG (and whatever else the first bytes say): decoded, turned upright and preprocessed. */
+/* PNG (or another format, by its first bytes): decoded, turned upright and preprocessed. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,13 +42,13 @@ static uint32_t big_endian(const uint8_t *p) {
   return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
-/* Mostly the chunks' checksums are right again, and the size is one that costs no time. */
+/* Corrects the chunks' checksums in most cases, and keeps the size small for speed. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, most);
   if (size >= 24 && seed % 1024) data[16] = data[17] = data[20] = data[21] = data[18] = data[22] = 0;
   for (size_t at = 8; at + 12 <= size && seed % 8;) {
     size_t length = big_endian(data + at);
-    if (length > size - at - 12) { /* a chunk that is as long as the rest */
+    if (length > size - at - 12) { /* a chunk as long as the rest */
       length = size - at - 12;
       for (int i = 0; i < 4; i++) data[at + (size_t)i] = (uint8_t)(length >> (24 - 8 * i));
     }

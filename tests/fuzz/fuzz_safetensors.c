@@ -20,7 +20,7 @@ const char *const fuzz_words[] = {"\"__metadata__\":{",
                                   "4294967296",
                                   NULL};
 
-/* Half the time the length in front fits the header again. */
+/* Corrects the header's length half the time. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, most);
   if (size < 10 || seed % 2) return size;

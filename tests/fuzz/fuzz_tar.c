@@ -1,5 +1,5 @@
-/* Tar shards: members lie inside the file and the walk over bytes in memory is the walk over the file; what a cache
- * says is in a shard (the same bytes, taken for one) is believed only where it can be true. */
+/* Tar shards: members lie inside the file, and walking bytes in memory equals walking the file. The same bytes taken as
+ * a cache entry are only accepted if they are plausible for the shard. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ const char *const fuzz_words[] = {"ustar",
                                   "1 ",
                                   NULL};
 
-/* Mostly the checksums of what looks like headers are right again. */
+/* Corrects the checksums of apparent headers in most cases. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
   size = LLVMFuzzerMutate(data, size, most);
   for (size_t at = 0; at + GH_TAR_BLOCK <= size && seed % 8; at += GH_TAR_BLOCK) {

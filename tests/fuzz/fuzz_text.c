@@ -1,4 +1,4 @@
-/* Text that users write: brace patterns, names of files, misspelt words. */
+/* User-written text: brace patterns, file names, misspelt words. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ const char *const fuzz_words[] = {"{00000..00331}",
                                   ".tar",
                                   NULL};
 
-/* Whether a part between slashes is "..". */
+/* Whether a component between slashes is "..". */
 static bool climbs(const char *path) {
   for (const char *part = path; part; part = (part = strchr(part, '/')) ? part + 1 : NULL)
     if (part[0] == '.' && part[1] == '.' && (!part[2] || part[2] == '/')) return true;

@@ -1,5 +1,5 @@
-/* The files of a tokenizer, and the line that it cuts. The first byte chooses which file the rest is; the line is the
- * end of it. */
+/* The files of a tokenizer, and a line to tokenize. The first byte selects the file that the rest replaces; the line is
+ * the end of the input. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -23,7 +23,7 @@ void mutate_donor(const uint8_t *bytes, size_t size) {
   donor_size = size;
 }
 
-/* Puts n bytes at `at`: inserted (as far as there is room) or over what is there. */
+/* Puts n bytes at `at`: inserted (as far as there is room) or overwriting. */
 static size_t put(uint8_t *data, size_t size, size_t most, size_t at, const void *bytes, size_t n, int insert) {
   if (insert) {
     n = n < most - size ? n : most - size;
@@ -71,7 +71,7 @@ static size_t put_word(uint8_t *data, size_t size, size_t most) {
   return put(data, size, most, mutate_random(size + 1), word, strlen(word), (int)mutate_random(2));
 }
 
-static size_t put_digits(uint8_t *data, size_t size, size_t most) { /* in place of a number in text, if there is one */
+static size_t put_digits(uint8_t *data, size_t size, size_t most) { /* replaces a number in text, if any */
   static const char *const texts[] = {"0",          "-1",  "1e999",      "9007199254740993", "18446744073709551616",
                                       "4294967296", "0.5", "2147483648", "1e-320",           "77777777777"};
   const char *text = texts[mutate_random(sizeof texts / sizeof *texts)];

@@ -1,4 +1,4 @@
-/* What targets share, whoever drives them. */
+/* Shared by all targets, with either driver. */
 #include "fuzz.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ static char folder[32], names[8][32], path[512];
 static int files;
 
 void fuzz_failed(const char *condition, const char *file, int line) {
-  fprintf(stderr, "%s:%d: this does not hold: %s\n", file, line, condition);
+  fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, condition);
   abort();
 }
 
@@ -25,7 +25,7 @@ static void remove_all(void) {
 const char *fuzz_folder(void) {
   static int made;
   if (!made) {
-    strcpy(folder, "/dev/shm/genhance-fuzz-XXXXXX"); /* in memory where there is that: files are written all the time */
+    strcpy(folder, "/dev/shm/genhance-fuzz-XXXXXX"); /* in memory if possible: files are written constantly */
     if (!mkdtemp(folder)) {
       strcpy(folder, "/tmp/genhance-fuzz-XXXXXX");
       FUZZ_CHECK(mkdtemp(folder));

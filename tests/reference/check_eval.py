@@ -2,7 +2,7 @@
 
 usage: check_eval.py mmvp|zeroshot|retrieval MODEL DATA RESULT.json
 
-MMVP-VLM as its authors' script has it: two rows of Questions.csv a pair, the first row's type the folder of both pictures,
+MMVP-VLM as its authors' script has it: two rows of Questions.csv per pair, the first row's type is the folder of both,
 "a photo of " before the statement, softmax over the two images, `> 0.5` picks the first, the id's parity is the truth.
 """
 import csv
@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoProcessor
 
 class Model:
     def __init__(self, folder):
-        # float32 whatever the file holds: by itself the library computes in the file's type
+        # always float32: by default the library computes in the file's type
         self.model = AutoModel.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32).eval()
         self.processor = AutoProcessor.from_pretrained(folder, backend="pil")
         tokenizer = self.processor.tokenizer

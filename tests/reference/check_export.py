@@ -1,8 +1,8 @@
-"""Exports of tiny runs, opened by transformers and peft: do they give the embeddings that `genhance encode` gives?
+"""Exports of tiny runs, opened by transformers and peft: are the embeddings those of `genhance encode`?
 
     python tests/reference/check_export.py build/genhance FOLDER
 
-Trains two updates of either stage on the fixtures' images, for CLIP and SigLIP, LoRA ("lora_only" and "all") and direct
+Trains two updates of each stage on the fixtures' images, for CLIP and SigLIP, LoRA ("lora_only" and "all") and direct
 tuning, exports every format and compares: the whole model (images and text), the vision tower alone, the adapter over
 the model it was trained from, the shards and dtypes.
 """

@@ -1,10 +1,10 @@
-"""How far bf16 takes the gradients of tests/fixtures/probe from float64's, and why.
+"""How far bf16 gradients of tests/fixtures/probe diverge from float64's, and why.
 
     python3 tests/reference/check_mixed.py build/genhance
 
-Three computations of every case beside the exact one: `matrices`, float64 throughout from matrices that were rounded to
-bf16, which is the least that any training in bf16 can do; `autocast`, PyTorch's own mixed precision on the CPU; `ours`,
-`genhance probe` with precision bf16. A tensor is beyond where its cosine is under 0.999 or its norm more than 2 % off.
+Three computations of every case besides the exact one: `matrices`, float64 throughout from matrices rounded to
+bf16, the smallest error possible in bf16 training; `autocast`, PyTorch's own mixed precision on the CPU; `ours`,
+`genhance probe` with precision bf16. A tensor fails if its cosine is below 0.999 or its norm is more than 2 % off.
 """
 import json
 import subprocess
@@ -22,7 +22,7 @@ def gradients(config, folder, stage, inputs, how):
     step = common.Step(config, folder)
     trained = step.trained(stage)
     step.to(torch.float32 if how == "autocast" else torch.float64)
-    kept = ("autoencoder.", "position_embedding", ".probe")  # float32 in ours, too
+    kept = ("autoencoder.", "position_embedding", ".probe")  # float32 in ours too
     for name, p in step.named_parameters():
         if how == "matrices" and p.dim() > 1 and not any(k in name for k in kept):
             p.data = p.data.to(torch.bfloat16).to(p.dtype)
@@ -49,7 +49,7 @@ def ours(program, folder, case):
 
 
 def distances(exact, rounded):
-    """(cosine, ratio of norms, relative error) of every tensor; a key's bias has a gradient of zero but for rounding."""
+    """(cosine, ratio of norms, relative error) of every tensor; the gradient of a key's bias is zero up to rounding."""
     result = []
     for name, a in exact.items():
         b = rounded[name]

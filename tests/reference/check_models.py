@@ -1,4 +1,4 @@
-"""Asserts that models.py computes what the official packages compute, on random weights. Makes no fixture.
+"""Asserts that models.py computes what the official packages compute, on random weights. Writes no fixture.
 
 - Denoiser = diffusers' FluxTransformer2DModel, through diffusers' own converter for FLUX checkpoints: unmodified in
   float32, and in float64 with diffusers' casts to float32 disabled.
@@ -42,7 +42,7 @@ def official_denoiser(ours, c):
 
 
 class ExactTime(torch.nn.Module):
-    """diffusers' Timesteps with our frequencies' last bits. The factor 1000 is already in its argument."""
+    """diffusers' Timesteps with the last bits of our frequencies. Its argument already includes the factor 1000."""
 
     def forward(self, t):
         return models.sincos(t / 1000)
@@ -122,7 +122,7 @@ def check_lora():
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(9)).double()
     masks = {}
     for dropout in (False, True):
-        if dropout:  # peft's dropout modules replaced by given masks, scaled as nn.Dropout does
+        if dropout:  # replaces peft's dropout modules by given masks, scaled as in nn.Dropout
             for name, module in ours.named_modules():
                 if isinstance(module, models.LoRALinear):
                     shape = (2, 17, module.weight.shape[1]) if name != "visual_projection" else (2, module.weight.shape[1])
@@ -134,7 +134,7 @@ def check_lora():
         expect(f"LoRA, output, dropout {dropout}", error(*out), 1e-12)
         for value in out:
             value.square().sum().backward()
-        # A key's bias cannot change a softmax: its gradient is zero but for rounding, in both.
+        # A key's bias cannot change a softmax: its gradient is zero up to rounding in both.
         worst = max(error(mine[k].grad, theirs[k].grad) for k in mine if not k.endswith("k_proj.bias"))
         expect(f"LoRA, worst gradient, dropout {dropout}", worst, 1e-10)
         expect("LoRA, gradient of k_proj.bias", max(mine[k].grad.abs().max().item() for k in mine if k.endswith("k_proj.bias")), 1e-12)

@@ -1,9 +1,9 @@
-"""Models of the open_clip package, saved as it saves them: does `genhance encode` give what they give, and does an export
-of them give it to transformers?
+"""Models saved by the open_clip package: does `genhance encode` give the same results, and does an export of
+them in transformers?
 
     python tests/reference/check_openclip.py build/genhance FOLDER CLIP_TOKENIZER
 
-Needs open_clip_torch and timm beside the rest. Random weights, ViT-B sizes; CLIP_TOKENIZER: a folder with CLIP's published
+Also needs open_clip_torch and timm. Random weights, ViT-B sizes; CLIP_TOKENIZER: a folder with CLIP's published
 vocabulary. The folder has open_clip_config.json and open_clip_model.safetensors, and none of transformers' settings.
 """
 import json
@@ -34,7 +34,7 @@ def embed(binary, folder, out):
 
 def compare(what, a, b, bound):
     worst = ((a - b).abs().max() / b.abs().max()).item()
-    print(f"{what}: worst {worst:.1e} of the greatest")
+    print(f"{what}: worst {worst:.1e} of the largest value")
     if not worst <= bound:
         sys.exit(f"{what}: WRONG")
 
@@ -46,7 +46,7 @@ def check(binary, folder, name, preprocess, tokenizer):
     model_folder.mkdir(parents=True)
     siglip = "SigLIP" in name
     model = open_clip.create_model(name).eval()
-    for p in model.parameters():  # larger than they are drawn, so that nothing is lost in the means
+    for p in model.parameters():  # larger than their initial values, so that differences do not vanish in the means
         if p.dim() == 1:
             p += 0.1 * torch.randn_like(p)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, model_folder / "open_clip_model.safetensors")

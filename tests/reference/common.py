@@ -1,7 +1,7 @@
-"""What the fixture makers share: random weights, the file formats users have, and one training step.
+"""Shared by the fixture makers: random weights, the users' file formats, and one training step.
 
 A step is computed twice from the same float32 numbers: in float64, which gives the expected values, and in float32,
-whose distance from them says how far an honest float32 implementation may be.
+whose distance from them gives the tolerance for a correct float32 implementation.
 """
 import json
 import math
@@ -27,7 +27,7 @@ def generator(seed):
 
 
 def randomise(module, seed):
-    """Every parameter random, none special: weights keep the variance; scales lie in 0.6..1.4, biases about 0.2."""
+    """Every parameter is random: weights preserve the variance; scales are in 0.6..1.4, biases about 0.2."""
     g = generator(seed)
     with torch.no_grad():
         for name, p in module.named_parameters():
@@ -50,7 +50,7 @@ def write_json(path, value):
 
 
 def pictures(batch, size, seed):
-    """(batch, 3, size, size) in [0, 1]: blurred shapes with some grain, so that neither side sees white noise."""
+    """(batch, 3, size, size) in [0, 1]: blurred shapes with some grain, because models do not expect white noise."""
     g = generator(seed)
     coarse = torch.rand(batch, 3, 5, 5, generator=g)
     smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
@@ -59,11 +59,11 @@ def pictures(batch, size, seed):
 
 # --- files ----------------------------------------------------------------------------------------------------------
 def save_clip(folder, vision, text, projection, seed, dtype):
-    """A CLIP folder with both towers, in one of the two shapes that published ones have.
+    """A CLIP folder with both towers, in one of the two forms of published folders.
 
-    In the second the embeddings and the projection are small, as in real ones: there the eps of the norms behind them
-    shows. float32: as the present library writes it, but image sizes are plain numbers in the preprocessor's file (OpenAI's).
-    float16: sizes are objects, config.json leaves the eps to its default, and the file still holds the int64
+    In the second the embeddings and the projection are small, as in real models: there the eps of the following norms
+    matters. float32: as written by the current library, but image sizes are plain numbers in the preprocessor's file (OpenAI's).
+    float16: sizes are objects, config.json omits the eps, and the file still holds the int64
     `position_ids` that older versions of the library saved.
     """
     config = CLIPConfig(vision_config={**vision, "projection_dim": projection},
@@ -93,11 +93,11 @@ def save_clip(folder, vision, text, projection, seed, dtype):
 
 
 def save_siglip(folder, vision, text, seed, dtype):
-    """A SigLIP folder with both towers. The file says neither eps nor activation: the classes' defaults count."""
+    """A SigLIP folder with both towers. The file omits eps and activation: the classes' defaults apply."""
     model = randomise(SiglipModel(SiglipConfig(vision_config=vision, text_config=text)), seed)
     model.logit_scale.data.fill_(4.1)
     model.logit_bias.data.fill_(-9.3)
-    for p in model.vision_model.embeddings.parameters():  # small, as in real ones: there the eps of the norms shows
+    for p in model.vision_model.embeddings.parameters():  # small, as in real models: there the eps of the norms matters
         p.data *= 0.05
     model.to(dtype).save_pretrained(folder)
     saved = json.loads((folder / "config.json").read_text())
@@ -112,7 +112,7 @@ def save_siglip(folder, vision, text, seed, dtype):
 
 
 class SiglipVision(SiglipPreTrainedModel):
-    """The vision tower under the whole model's names, answering as CLIP's does."""
+    """The vision tower under the whole model's names, with the interface of CLIP's."""
 
     config_class, base_model_prefix = SiglipVisionConfig, ""
 
@@ -131,7 +131,7 @@ def is_siglip(folder):
 
 
 def load_vision(folder):
-    """The vision tower and its projection. sdpa attention: the eager one rounds the softmax to float32."""
+    """The vision tower and its projection. sdpa attention, because the eager one rounds the softmax to float32."""
     if is_siglip(folder):
         config = SiglipConfig.from_pretrained(folder).vision_config
         config._attn_implementation = "sdpa"
@@ -166,7 +166,7 @@ def adapter_tensors(folder):
 
 # --- one training step ----------------------------------------------------------------------------------------------
 class Step(nn.Module):
-    """Everything of one run: `trained(stage)` selects the parameters, calling it computes a step."""
+    """The models of one run: `trained(stage)` selects the parameters; calling the object computes a step."""
 
     def __init__(self, config, folder):
         super().__init__()
@@ -190,7 +190,7 @@ class Step(nn.Module):
         self.folder = folder
 
     def trained(self, stage):
-        """Makes ready for a stage: {public name: parameter} of what it trains, everything else frozen."""
+        """Prepares a stage: returns {public name: parameter} of the trained parameters and freezes everything else."""
         heads = [("project_clip.", self.project_clip), ("project_t5.", self.project_t5), ("", self.denoiser)]
         lora = self.config["stage2"]["lora"]
         trains_denoiser = stage == 1 or self.config["stage2"]["train_denoiser"]
@@ -198,7 +198,7 @@ class Step(nn.Module):
         if stage == 2 and lora:
             models.add_lora(self.encoder, lora["rank"], lora["alpha"], lora["dropout"])
             missing, unexpected = self.encoder.load_state_dict(adapter_tensors(self.folder / lora["adapter"]), strict=False)
-            assert all("head.attention.out_proj.lora_" in name for name in unexpected)  # peft wraps it in vain
+            assert all("head.attention.out_proj.lora_" in name for name in unexpected)  # peft wraps it without effect
         if stage == 2 and lora and lora["bias"] == "all":
             for name, p in self.encoder.named_parameters():
                 p.requires_grad_(p.requires_grad or name.endswith("bias"))
@@ -208,9 +208,9 @@ class Step(nn.Module):
         return {prefix + k: p for prefix, module in groups for k, p in module.named_parameters() if p.requires_grad}
 
     def embed(self, pixels):
-        """Class token's embedding (B, D) and, after the same norm and projection, the patches' (B, T, D)."""
+        """The class token's embedding (B, D) and, after the same norm and projection, those of the patches (B, T, D)."""
         out = self.encoder(pixel_values=pixels)
-        if self.siglip:  # last_hidden_state is behind the norm
+        if self.siglip:  # last_hidden_state is already normalised
             return out.image_embeds, out.last_hidden_state if self.local() else None
         patches = self.encoder.vision_model.post_layernorm(out.last_hidden_state[:, 1:])
         return out.image_embeds, self.encoder.visual_projection(patches) if self.local() else None
@@ -219,7 +219,7 @@ class Step(nn.Module):
         return self.config["condition"]["local_tokens"] if "condition" in self.config else 0
 
     def forward(self, inputs):
-        """inputs as `genhance probe` takes them -> dict(loss, condition, latents, prediction)."""
+        """inputs as for `genhance probe` -> dict(loss, condition, latents, prediction)."""
         dtype = self.denoiser.img_in.weight.dtype
         given = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
         for name, module in self.encoder.named_modules():
@@ -258,9 +258,9 @@ def probe(config, folder, stage, inputs, dtype):
 
 
 def expected(config, folder, stage, inputs, largest=None):
-    """The expected file: float64 results, and error.<name>, PyTorch float32's greatest absolute error.
+    """The expected file: float64 results, and error.<name>, PyTorch float32's largest absolute error.
 
-    largest: gradients of more elements are left out, to keep a file small (grad_norm covers them all).
+    largest: gradients with more elements are left out to keep the file small (grad_norm covers them all).
     """
     exact = probe(config, folder, stage, inputs, torch.float64)
     rough = probe(config, folder, stage, inputs, torch.float32)

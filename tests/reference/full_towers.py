@@ -1,10 +1,10 @@
-"""Full width, both towers: `genhance init` and `encode` against transformers in float32, one backbone after the other.
+"""Full width, both towers: `genhance init` and `encode` against transformers in float32, one backbone at a time.
 
     python tests/reference/full_towers.py build/genhance FOLDER CLIP_TOKENIZER [ARCH...]
 
-Makes each model with random weights in FOLDER (up to 4 GB, removed again), embeds the fixtures' images and lines, and
-prints the greatest difference over the greatest value. CLIP_TOKENIZER: a folder with CLIP's published vocabulary.
-SigLIP's is the fixtures' own.
+Makes each model with random weights in FOLDER (up to 4 GB, removed afterwards), embeds the fixtures' images and lines, and
+prints the largest difference relative to the largest value. CLIP_TOKENIZER: a folder with CLIP's published vocabulary.
+SigLIP's comes from the fixtures.
 """
 import json
 import pathlib
@@ -46,7 +46,7 @@ def check(binary, folder, arch, tokenizers):
     theirs = AutoModel.from_pretrained(model, dtype=torch.float32)
     want = theirs.get_image_features(pixel_values=pixels).pooler_output, theirs.get_text_features(input_ids=ids).pooler_output
     for what, a, b in zip(("images", "text"), got, want):
-        spread = (b - b.mean(0)).abs().max().item()  # between the rows, which random towers make alike
+        spread = (b - b.mean(0)).abs().max().item()  # between the rows, which are similar for random towers
         worst = (a - b).abs().max().item()
         print(f"{arch}, {sum(p.numel() for p in theirs.parameters())} parameters, {what}: worst {worst / b.abs().max().item():.1e} "
               f"of the greatest, {worst / spread:.1e} of the rows' spread", flush=True)

@@ -1,11 +1,11 @@
-"""Full width: `genhance probe` against PyTorch in float64, one of the six backbones after the other.
+"""Full width: `genhance probe` against PyTorch in float64, one of the six backbones at a time.
 
     python tests/reference/full_width.py build/genhance FOLDER [STAGE...] [ARCH...]
 
-Too large for a fixture: random weights are made in FOLDER/ARCH (1 to 6 GB, removed again), the program is run there, and the
-worst relative L2 error of each kind of tensor is printed, beside it what PyTorch's own float32 gives. One sample at the
+Too large for a fixture: random weights are made in FOLDER/ARCH (1 to 6 GB, removed afterwards), the program runs there, and the
+worst relative L2 error of each kind of tensor is printed next to that of PyTorch's own float32. One sample at the
 backbone's own resolution, the vision tower and FLUX's autoencoder in their published sizes, one double and two single blocks:
-3072 wide for the first backbone (14 GB of memory and some minutes on two cores), 768 for the others. The text tower has no
+3072 wide for the first backbone (14 GB of memory and some minutes on two cores), 768 for the others. The text tower takes no
 part in a step; full_towers.py compares it.
 """
 import pathlib
@@ -58,7 +58,7 @@ def make_autoencoder(path):
 
 
 def distances(found, exact):
-    """Worst relative L2 error of each kind of tensor and whose it is; k_proj.bias has no gradient but rounding."""
+    """Worst relative L2 error of each kind of tensor, and its tensor; k_proj.bias's gradient is only rounding noise."""
     worst = {}
     for name, value in exact.items():
         if name.endswith("k_proj.bias"):

@@ -1,7 +1,8 @@
-"""Makes tests/fixtures/images/augment.safetensors: what PIL makes of the random resized crops that the loader draws.
+"""Makes tests/fixtures/images/augment.safetensors: PIL's results for the random resized crops that the loader draws.
 
-Pictures are tests/fixtures/encode's. BOXES are what gh_augment draws for ordinals 0..3 of the stream (seed 5, stage 1, "crop")
-with the rules of scale 0.9..1 and 0.08..1 in turn; the test checks that they still are, then compares pixels.
+The images are those of tests/fixtures/encode. BOXES are the boxes that gh_augment draws for ordinals 0..3 of the stream
+(seed 5, stage 1, "crop") with the rules of scale 0.9..1 and 0.08..1 in turn; the test checks that they still match,
+then compares pixels.
 `N.box` (4,) int64 left, top, width, height; `N.pixels` (S, S, 3) uint8: the box cut out, then resized, bicubic with
 antialiasing.
 """

@@ -1,5 +1,5 @@
-"""Seeds of the fuzz targets: small inputs that are right, for tests/fuzz/corpus/<target>. What fuzzing found lies there
-too, under names that begin with "found"; this script leaves those alone."""
+"""Seeds of the fuzz targets: small valid inputs for tests/fuzz/corpus/<target>. Inputs found by fuzzing are there
+too, under names that begin with "found"; this script does not touch them."""
 import io
 import json
 import pathlib
@@ -100,7 +100,7 @@ def make_tar():
     put("tar", "gnu.tar", tar(tarfile.GNU_FORMAT, [names[0], long + "/" + long]))
     put("tar", "pax.tar", tar(tarfile.PAX_FORMAT, [names[0], "é" + long + "/" + long], pax_headers={"comment": "c"}))
     put("tar", "cut.tar", tar(tarfile.USTAR_FORMAT, names)[:1300])
-    # what a cache keeps of a shard (src/data/index.c), beside the shards: the target takes every input for both
+    # the cache entry of a shard (src/data/index.c) next to the shards: the target tries every input as both
     text, notes = b"0001.jpg\0sub/a.jpeg\0", b"/0003.webp: why\0"
     entries = struct.pack("<QII", 512, 9, 0) + struct.pack("<QII", 4096, 40, 9)
     put("tar", "index", struct.pack("<4Q", 2, len(text), 1, len(notes)) + entries + text + notes)

@@ -1,12 +1,12 @@
-"""Makes tests/fixtures/encode: odd pictures, and what a CLIP folder's own preprocessing and model make of them.
+"""Makes tests/fixtures/encode: unusual images, with the results of a CLIP folder's own preprocessing and model.
 
-Pictures are read by transformers' load_image (an EXIF orientation is applied, alpha dropped), then go through its PIL image
+Images are read by transformers' load_image (an EXIF orientation is applied, alpha dropped), then go through its PIL image
 processor and CLIPModel.get_image_features, for both models of tests/fixtures/probe. `expected-<model>.safetensors` holds
 
   embeddings (n, D)        as projected, not normalised; rows in bytewise order of the names
   pixels     (n, S, S, 3)  uint8: the picture after resizing and cropping, before rescaling
 
-with the names under the metadata key `names`, as `genhance encode` writes them.
+with the names under the metadata key `names`, as written by `genhance encode`.
 """
 import json
 import os
@@ -27,7 +27,7 @@ from common import FIXTURES
 
 
 def picture(width, height, seed, mode="RGB"):
-    """A smooth random picture with some grain and a hard edge, so that a shift or a wrong filter shows."""
+    """A smooth random image with some grain and a hard edge, which exposes a shift or a wrong filter."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
     pixels = np.asarray(coarse).astype(int) + rng.integers(-9, 10, (height, width, 3))
@@ -36,7 +36,7 @@ def picture(width, height, seed, mode="RGB"):
 
 
 def save_deep(array, path):
-    """A PNG of 16 bits a sample, (H, W) or (H, W, 3): PIL reads such files and writes no coloured ones."""
+    """A PNG with 16 bits per sample, (H, W) or (H, W, 3): PIL reads such files but does not write coloured ones."""
     chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     rows = array.astype(">u2").reshape(len(array), -1).view(np.uint8)
     head = struct.pack(">IIBBBBB", array.shape[1], array.shape[0], 16, 2 if array.ndim == 3 else 0, 0, 0, 0)
@@ -49,7 +49,7 @@ def save_pictures(folder):
     (folder / "sub").mkdir(parents=True)
     put = lambda image, name, **options: image.save(folder / name, **options)
     put(picture(64, 64, 1), "Exact.png")  # tiny's size: nothing to resample, nothing to crop
-    put(picture(64, 91, 2), "crop-only.png")  # the shorter side fits: cropping alone, by an odd number
+    put(picture(64, 91, 2), "crop-only.png")  # the shorter side fits: only cropping, by an odd number
     put(picture(37, 51, 3), "enlarge.png")
     put(picture(231, 142, 4), "reduce.png")
     put(picture(150, 33, 5, "L"), "sub/grey panorama.png")
@@ -72,7 +72,7 @@ def save_pictures(folder):
     rng = np.random.default_rng(18)
     fine = lambda image: np.asarray(image).astype(int) * 256 + rng.integers(0, 256, np.asarray(image).shape)
     save_deep(fine(picture(77, 69, 19)), folder / "deep.png")
-    save_deep(fine(picture(40, 41, 20, "L")) // 200, folder / "deep-grey.png")  # what PIL makes of grey is cut at 255
+    save_deep(fine(picture(40, 41, 20, "L")) // 200, folder / "deep-grey.png")  # PIL clips grey at 255
 
 
 def encode(folder, names, clip):

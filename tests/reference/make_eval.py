@@ -1,8 +1,8 @@
 """fixtures/eval/score.safetensors: the evaluations' arithmetic on random embeddings, by PyTorch and numpy;
-fixtures/eval/expected.json: whole evaluations of fixtures/text/clip on the pictures of fixtures/encode (check_eval.py).
+fixtures/eval/expected.json: whole evaluations of fixtures/text/clip on the images of fixtures/encode (check_eval.py).
 
 Odd sizes, ties between equal embeddings, fewer classes than five. Ties go to the lower index, as in a stable sort.
-MMVP-VLM is scored as its authors' script does: a float32 softmax over the two images, `> 0.5` picks the first.
+MMVP-VLM is scored as in its authors' script: a float32 softmax over the two images, `> 0.5` picks the first.
 """
 import csv
 import json
@@ -26,13 +26,13 @@ def unit(x):
 
 
 def ranks(scores, right):
-    """The place of column right[i] in row i when columns are sorted by falling score, stably."""
+    """The rank of column right[i] in row i with columns stably sorted by descending score."""
     order = np.argsort(-scores.numpy(), axis=1, kind="stable")
     return torch.tensor([int(np.where(order[i] == right[i])[0][0]) for i in range(len(order))])
 
 
 def near_ties(scores, least=1e-9):
-    """Differences must be none at all or large enough that no order of summation changes them."""
+    """Differences must be exactly zero or so large that no order of summation changes the ranking."""
     gaps = np.diff(np.sort(scores.numpy(), axis=1), axis=1)
     assert not ((gaps > 1e-14) & (gaps < least)).any()
 
@@ -43,8 +43,8 @@ def mmvp(out):
     images = torch.randn(2 * pairs, width, generator=g)
     texts = 0.35 * images + torch.randn(2 * pairs, width, generator=g)
     ids = torch.arange(1, 2 * pairs + 1)
-    ids[20:40] = ids[20:40].reshape(-1, 2).flip(1).reshape(-1)  # the even one first
-    images[50:60] = images[50:60:2].repeat_interleave(2, 0)  # a pair of one picture: exactly 0.5
+    ids[20:40] = ids[20:40].reshape(-1, 2).flip(1).reshape(-1)  # the even id first
+    images[50:60] = images[50:60:2].repeat_interleave(2, 0)  # a pair of identical images: exactly 0.5
     texts[70:74] = texts[70:74:2].repeat_interleave(2, 0)
     v, t = unit(images), unit(texts)
     logits = torch.stack([SCALE * (t * v[0::2].repeat_interleave(2, 0)).sum(-1),
@@ -65,11 +65,11 @@ def zeroshot(out, name, n, classes, templates, seed, tie):
     g = generator(seed)
     prompts = torch.randn(classes * templates, width, generator=g)
     if tie:
-        prompts[2 * templates:3 * templates] = prompts[:templates]  # class 2 is class 0 in other words
+        prompts[2 * templates:3 * templates] = prompts[:templates]  # class 2 duplicates class 0
     labels = torch.randint(classes, (n,), generator=g)
     means = unit(unit(prompts).reshape(classes, templates, width).mean(1))
     images = (0.6 * means[labels] + 0.35 * torch.randn(n, width, generator=g)).float()
-    # the classes are handed on in float32: what comes later must start from those
+    # the classes are passed on in float32, so later steps must start from those
     scores = unit(images) @ unit(means.float()).T
     if tie:
         scores[:, 2] = scores[:, 0]
@@ -88,7 +88,7 @@ def retrieval(out):
     owner = torch.cat([torch.arange(n), torch.randint(n, (40,), generator=g)])
     owner = owner[torch.randperm(len(owner), generator=g)]
     captions = images[owner] + 1.1 * torch.randn(len(owner), width, generator=g)
-    images[5] = images[3]  # two files of one picture
+    images[5] = images[3]  # two files with the same image
     captions[11] = captions[4]
     scores = unit(captions) @ unit(images).T
     scores[:, 5] = scores[:, 3]
@@ -153,7 +153,7 @@ TEMPLATES = ["a photo of a {}", "the {}'s words"]
 
 
 def runs():
-    """The same folders as tests/test_eval.c makes."""
+    """The same folders as in tests/test_eval.c."""
     model = check_eval.Model(FIXTURES / "text" / "clip")
     pictures = FIXTURES / "encode" / "images"
     with tempfile.TemporaryDirectory() as work:

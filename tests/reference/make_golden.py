@@ -6,7 +6,7 @@ tests/fixtures/probe/tiny's. Three runs:
 
   only        batches of 2, the denoiser frozen in stage 2
   all         the same stage 1, the denoiser trained in stage 2
-  accumulate  batches of 4 in micro-batches of 2 (five updates a stage), a clip norm that some gradients exceed
+  accumulate  batches of 4 in micro-batches of 2 (five updates per stage), a clip norm that some gradients exceed
 """
 
 import torch
@@ -16,7 +16,7 @@ import common
 from common import FIXTURES, generator
 from make_probe import TINY, run_config
 
-MICRO = 10  # micro-batches of two samples in the inputs, for either stage
+MICRO = 10  # micro-batches of two samples in the inputs, per stage
 
 
 def golden_config(batch, clip_norm, train_denoiser):
@@ -34,7 +34,7 @@ def golden_config(batch, clip_norm, train_denoiser):
 
 
 def make_inputs():
-    """images (10, 2, 3, 64, 64) serve both stages; noise, latent_noise and t are each stage's own."""
+    """images (10, 2, 3, 64, 64) are used in both stages; noise, latent_noise and t are separate per stage."""
     g = generator(300)
     inputs = {"images": common.pictures(2 * MICRO, 64, 301).reshape(MICRO, 2, 3, 64, 64)}
     for stage in (1, 2):
@@ -66,7 +66,7 @@ def run_stage(step, stage, inputs, dtype, result):
         optimizer.step()
     result[f"stage{stage}.loss"], result[f"stage{stage}.grad_norm"] = torch.stack(losses), torch.stack(norms)
     for name, p in trained.items():
-        if not name.endswith("k_proj.bias"):  # its gradient is rounding alone, which AdamW turns into whole steps
+        if not name.endswith("k_proj.bias"):  # its gradient is only rounding noise, which AdamW turns into whole steps
             result[f"stage{stage}.moved.{name}"] = (p.detach() - start[name]).norm().reshape(1)
             if p.numel() <= 256 or p.numel() < 600 and "lora" in name:
                 result[f"stage{stage}.final.{name}"] = p.detach().clone()
@@ -90,7 +90,7 @@ if __name__ == "__main__":
         common.write_json(folder / f"{name}.json", config)
         exact, rough = (run(config, inputs, dtype) for dtype in (torch.float64, torch.float32))
         file = {k: v.float().contiguous() for k, v in exact.items()}
-        for k, v in exact.items():  # one a step for the two series, one a tensor for the rest
+        for k, v in exact.items():  # one per step for the two series, one per tensor for the rest
             difference = (rough[k].double() - v).abs()
             file["error." + k] = (difference if k.endswith((".loss", ".grad_norm")) else difference.max().reshape(1)).float()
         save_file(file, folder / f"{name}.expected.safetensors")

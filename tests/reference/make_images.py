@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Makes tests/fixtures/images/ and tests/fixtures/preprocess/: odd image files, and what PIL, transformers and
-torchvision make of them. Needs pillow, numpy, transformers, torchvision, safetensors; the fixtures are committed, so
+"""Makes tests/fixtures/images/ and tests/fixtures/preprocess/: unusual image files, with the results of PIL, transformers and
+torchvision. Needs pillow, numpy, transformers, torchvision, safetensors; the fixtures are committed, so
 that building and testing need none of these.
 
 Tensors of images/expected.safetensors:
   rgb.FILE                u8 (h, w, 3)   load_image(FILE)
-  picture.K               u8 (h, w, 3)   inputs of what follows
+  picture.K               u8 (h, w, 3)   inputs of the entries below
   resize.N.out            u8 (h, w, 3)   Image.resize(size, filter, box), .box f32 (4), .how i64 (2): K, filter
   preprocess.N.out        f32 (3, S, S)  for preprocess/N/preprocessor_config.json, .how i64 (1): K
-  crop.{u,size,rule,box}  RandomResizedCrop.get_params fed with given uniforms
+  crop.{u,size,rule,box}  RandomResizedCrop.get_params with given uniforms
 """
 import io
 import json
@@ -33,7 +33,7 @@ tensors = {}
 
 
 def smooth(height, width, channels=3):
-    """A picture with slopes, an edge and some noise: what resampling and chroma subsampling have to work on."""
+    """An image with gradients, an edge and some noise, to exercise resampling and chroma subsampling."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     planes = [
         127 + 90 * np.sin(x / (3 + c) + c) * np.cos(y / (4 - c % 3)) + 60 * ((x + y) > (width + height) / 2) - 30
@@ -54,7 +54,7 @@ def picture_number(array):
     return len(pictures) - 1
 
 
-# ---- PNG: our own writer, because PIL writes neither every depth nor interlaced files ----
+# ---- PNG: our own writer, because PIL writes neither all depths nor interlaced files ----
 
 
 def chunk(kind, data):
@@ -156,7 +156,7 @@ def png_files():
 
 
 def dc_jpeg(width, height, factors, adobe=None):
-    """Baseline JPEG whose blocks are flat, with any sampling factors [(h, v), ...]: one 4-bit Huffman code a magnitude
+    """Baseline JPEG with flat blocks and any sampling factors [(h, v), ...]: one 4-bit Huffman code per magnitude
     category and a one-bit end of block."""
     top_h, top_v = max(h for h, _ in factors), max(v for _, v in factors)
     segment = lambda marker, body: struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
@@ -241,7 +241,7 @@ def make_files():
 def make_resizes():
     picture = smooth(37, 45)
     noise = rng.integers(0, 256, (23, 31, 3)).astype(np.uint8)
-    extreme = (rng.integers(0, 2, (16, 16, 3)) * 255).astype(np.uint8)  # overshoots: the clamp between the passes
+    extreme = (rng.integers(0, 2, (16, 16, 3)) * 255).astype(np.uint8)  # overshoots: tests the clamp between the passes
     cases = []
     for size in [(24, 24), (224 // 4, 20), (45, 12), (12, 37), (52, 40), (45, 37), (1, 1), (1, 50), (44, 36), (7, 3)]:
         cases += [(picture, size, 3, None), (picture, size, 2, None)]
@@ -251,7 +251,7 @@ def make_resizes():
     cases += [(extreme, s, f, None) for s in [(31, 33), (9, 11), (64, 4)] for f in (2, 3)]
     tall = rng.integers(0, 256, (60, 13, 3)).astype(np.uint8)  # columns before rows
     cases += [(tall, (9, 20), 3, None), (tall, (9, 20), 2, (1.5, 3, 12, 50.5)), (tall, (13, 20), 3, (2, 7.5, 9, 60))]
-    cases += [(tall, (12, 57), 3, None), (tall, (12, 58), 3, None)]  # either side of the rule
+    cases += [(tall, (12, 57), 3, None), (tall, (12, 58), 3, None)]  # both sides of the rule
     cases += [(noise[:1, :1], (5, 4), 3, None), (noise[:1], (8, 8), 3, None), (noise[:, :1], (8, 8), 3, None)]
     cases += [(noise[:1], (31, 9), 3, None), (noise[:, :2], (1, 23), 2, None)]
     for n, (array, size, number, box) in enumerate(cases):
@@ -271,7 +271,7 @@ SIGLIP = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 18,
 
 def make_preprocess():
     tall, wide = smooth(61, 40), smooth(29, 64)
-    published = {  # as OpenAI's file has it
+    published = {  # as in OpenAI's file
         "crop_size": 18, "do_center_crop": True, "do_normalize": True, "do_resize": True,
         "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 18,
         "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
@@ -282,12 +282,12 @@ def make_preprocess():
         (CLIPImageProcessorPil, published, smooth(31, 47)),
         (CLIPImageProcessorPil, CLIP, smooth(11, 7)),  # enlarged
         (CLIPImageProcessorPil, CLIP, smooth(75, 22)),  # columns before rows
-        (CLIPImageProcessorPil, CLIP, smooth(18, 18)),  # as it is
+        (CLIPImageProcessorPil, CLIP, smooth(18, 18)),  # unchanged
         (CLIPImageProcessorPil, CLIP, smooth(3, 40)),  # 18 x 240
         (CLIPImageProcessorPil, CLIP | {"resample": 2, "do_normalize": False}, tall),
         (CLIPImageProcessorPil, CLIP | {"do_resize": False}, wide[:, :33]),  # odd excess
         (CLIPImageProcessorPil, CLIP | {"do_resize": False}, wide[:13, :15]),  # zeros around, odd
-        (CLIPImageProcessorPil, CLIP | {"do_resize": False}, wide[:17]),  # zeros above, cut at the sides
+        (CLIPImageProcessorPil, CLIP | {"do_resize": False}, wide[:17]),  # zeros above, cropped at the sides
         (CLIPImageProcessorPil, CLIP | {"size": {"shortest_edge": 13}}, tall),  # zeros around
         (CLIPImageProcessorPil, CLIP | {"size": {"height": 24, "width": 20}, "rescale_factor": 0.0078}, tall),
         (CLIPImageProcessorPil, CLIP | {"do_rescale": False}, wide),
@@ -311,7 +311,7 @@ RULES = [((0.9, 1.0), (0.75, 1.3333333)), ((0.08, 1.0), (0.75, 1.3333333)), ((0.
 
 
 class GivenNumbers:
-    """Stands in for torch inside get_params: float64 throughout, the uniforms given."""
+    """Replaces torch inside get_params: float64 throughout, with given uniforms."""
 
     def __init__(self, u):
         self.u = [float(v) for v in u]
@@ -346,7 +346,7 @@ def make_crops():
         for width, height in sizes:
             for _ in range(3):
                 u = rng.random(40).astype(np.float32)
-                # A try that does not fit uses no position, so get_params pops 2 numbers where we skip 4.
+                # A try that does not fit uses no position, so get_params pops 2 numbers while we skip 4.
                 numbers = GivenNumbers(u)
                 tries = iter(range(10))
 

@@ -1,11 +1,11 @@
-"""Makes tests/fixtures/probe: what `genhance probe` must answer, for three tiny settings and several kinds of run.
+"""Makes tests/fixtures/probe: the expected results of `genhance probe` for three tiny settings and several kinds of run.
 
-Each setting is a folder in the formats users have: a Hugging Face CLIP folder, an autoencoder and a denoiser in FLUX's
-layout, a PEFT adapter saved by peft. `cases.txt` lists the cases, one a line: name, stage, configuration, inputs,
+Each setting is a folder in the users' formats: a Hugging Face CLIP folder, an autoencoder and a denoiser in FLUX's
+layout, a PEFT adapter saved by peft. `cases.txt` lists the cases, one per line: name, stage, configuration, inputs,
 expected. See tests/fixtures/README.md for the layout.
 
   tiny   heads of 12 and 16, 64-pixel images; float32 weights, autoencoder in bf16
-  siglip a SigLIP: 80-pixel images of which patches of 12 see 72, pooling head, float32
+  siglip a SigLIP: 80-pixel images of which patches of 12 cover 72, pooling head, float32
   edges  sizes that straddle tile edges: heads of 20 and 40, 26 vision tokens, 25 latents, 3 samples, gelu; weights in f16
 """
 import copy
@@ -79,13 +79,13 @@ def run_config(setting, **changes):
 
 
 def save_autoencoder(path):
-    """Channels 32 and multipliers 1,2,1,1: groups of one and two channels, and shortcuts both ways, in little space.    """
+    """Channels 32 and multipliers 1,2,1,1: groups of one and two channels, and shortcuts both ways, in a small model."""
     ae = common.randomise(models.Autoencoder(32, (1, 2, 1, 1)), 11)
     save_file({k: v.to(torch.bfloat16).contiguous() for k, v in ae.state_dict().items()}, path)
 
 
 def save_adapter(folder, clip, lora, seed):
-    """peft makes, fills and saves the adapter; its values are random, B and the biases included."""
+    """peft makes, fills and saves the adapter; its values are random, including B and the biases."""
     config = LoraConfig(r=lora["rank"], lora_alpha=lora["alpha"], lora_dropout=lora["dropout"], bias=lora["bias"],
                         target_modules=lora["targets"])
     model = get_peft_model(common.load_vision(clip), config)
@@ -103,7 +103,7 @@ def save_adapter(folder, clip, lora, seed):
 
 
 def check_adapter(folder, config):
-    """peft's own reading of the saved adapter gives the embedding that the reference's does."""
+    """peft's own reading of the saved adapter gives the same embedding as the reference."""
     step = common.Step(config, folder)
     step.trained(2)
     theirs = PeftModel.from_pretrained(common.load_vision(folder / "clip"), folder / "adapter").double().eval()
@@ -154,15 +154,15 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
     inputs = {"inputs": inputs_for(vision["image_size"], batch, inputs_seed)}
     small = {k: v[:1] for k, v in inputs["inputs"].items()}
     inputs["inputs-dropout"] = {**small, **dropout_masks(setting, 1, setting["lora"]["dropout"], seed + 6)}
-    # As CLIP is given them, SigLIP too: they are given.
+    # SigLIP gets them too, like CLIP.
     pixels = (small["images"] - torch.tensor(common.MEAN)[:, None, None]) / torch.tensor(common.STD)[:, None, None]
     latents = torch.randn(small["noise"].shape, generator=generator(seed + 7))
     inputs["inputs-given"] = {"pixel_values": pixels, "latents": latents, "noise": small["noise"], "t": small["t"]}
-    # 19 of 64 patch tokens (30 %: 19.2), others in each sample and in no order.
+    # 19 of 64 patch tokens (30 %: 19.2), different ones in each sample, unordered.
     order = torch.stack([torch.randperm((vision["image_size"] // vision["patch_size"]) ** 2, generator=generator(seed + 8 + b))
                          for b in range(batch)])
     inputs["inputs-local"] = {**inputs["inputs"], "local_index": order[:, :19].to(torch.int32)}
-    # Small arguments of the time embedding's sines, which float32 does not round much: the sharpest test of the rest.
+    # Small arguments of the time embedding's sines, which float32 barely rounds: the sharpest test of everything else.
     inputs["inputs-sharp"] = {**small, "t": torch.tensor([3 / 512])}
     lines = []
     for case, stage, source, largest, changes in cases:
@@ -182,7 +182,7 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
 
 if __name__ == "__main__":
     only = sys.argv[1:] or ["tiny", "edges", "siglip"]
-    # case, stage, inputs, largest gradient kept, what differs from the default run
+    # case, stage, inputs, largest gradient kept, differences from the default run
     "tiny" in only and make("tiny", TINY, 100, 104, 2, torch.float32, [
         ("stage1", 1, "inputs", None, {}),
         ("stage1-data_at_one", 1, "inputs", 512, {"convention": "data_at_one"}),

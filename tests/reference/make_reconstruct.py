@@ -1,9 +1,9 @@
-"""Makes tests/fixtures/reconstruct: pictures sampled from a condition alone.
+"""Makes tests/fixtures/reconstruct: images sampled from a condition alone.
 
 Twenty Euler steps over FLUX's time-shifted schedule with the denoiser of tests/fixtures/probe/tiny and its guidance of 4,
-from given noise and a given condition, then the autoencoder's decoder; in either time convention. In FLUX's
+from given noise and a given condition, then the autoencoder's decoder; in both time conventions. In FLUX's
 ("noise_at_one") the prediction is dx/dt with t falling from 1 to 0 along the schedule; in the paper's ("data_at_one") the
-time is 1 minus the schedule's level and the prediction's sign is the other.
+time is 1 minus the schedule's level and the prediction has the opposite sign.
 """
 import torch
 from safetensors.torch import save_file

@@ -1,7 +1,7 @@
-"""Makes tests/fixtures/selftest.safetensors: a few small cases of every op fixture, which the build puts into the binary.
+"""Makes tests/fixtures/selftest.safetensors: a few small cases of every op fixture, which the build embeds in the binary.
 
-Of each op the smallest case with most gradients is taken, and a second one if it is really small. Needs no PyTorch computation, only the files of
-tests/fixtures/ops: run it after any of them changed.
+Takes the smallest case with the most gradients of each op, and a second one if it is very small. Computes nothing with
+PyTorch; only reads tests/fixtures/ops: run it after any of them changes.
 """
 import collections
 import json
@@ -11,12 +11,12 @@ from safetensors.torch import save_file
 
 from opcase import FIXTURES
 
-SMALL = 250  # elements of all tensors of a case
+SMALL = 250  # elements in all tensors of a case
 LIMIT = 250_000
 
 
 def choose(cases, names_of, sizes):
-    """The cases with most gradients first, then the smallest ones of at least three elements."""
+    """Sorts the cases with the most gradients first, then by size, with at least three elements."""
     def rank(case):
         names = names_of[case["name"]]
         elements = sum(sizes[n] for n in names)

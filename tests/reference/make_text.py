@@ -1,10 +1,10 @@
 """Makes tests/fixtures/text: lines of text through a tiny CLIP folder's own tokenizer and text tower.
 
 The tokenizer is CLIP's kind (byte-level BPE, ends of words marked) with 100 merges learned here from the lines themselves;
-the folder holds it as tokenizer.json and as vocab.json with merges.txt. config.json has the end-of-text id 2 that OpenAI's
-files have, which is not the tokenizer's: the pooled token is the one of greatest id. `expected.safetensors`:
+the folder holds it as tokenizer.json and as vocab.json with merges.txt. config.json has the end-of-text id 2 of OpenAI's
+files, which is not the tokenizer's: the pooled token is the one with the greatest id. `expected.safetensors`:
 
-  input_ids        (n, 77) int64, padded with the end-of-text token, long lines cut with the end kept
+  input_ids        (n, 77) int64, padded with the end-of-text token, long lines truncated, keeping the end token
   text_embeddings  (n, D)  as projected, not normalised, without an attention mask
 """
 import collections
@@ -32,14 +32,14 @@ x\u00a0y\u2003z_under-score 50% off @home ~ "quoted" 'single'
 
 
 def byte_characters():
-    """The 256 printable characters that stand for bytes, in the published vocabularies' order."""
+    """The 256 printable characters that represent bytes, in the published vocabularies' order."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [b for b in range(256) if b not in printable]
     return [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))], printable + rest
 
 
 def learn(text, count):
-    """Byte-pair merges of the commonest pairs, the last character of a word marked."""
+    """Byte-pair merges of the most common pairs, with the last character of a word marked."""
     characters, order = byte_characters()
     table = dict(zip(order, characters))
     words = collections.Counter()
@@ -94,7 +94,7 @@ if __name__ == "__main__":
     common.save_clip(folder / "clip", vision, text, 20, 500, torch.float32)
     lines = LINES.split("\n")[:-1]
     ids = tokenizer(lines, padding="max_length", truncation=True, max_length=77, return_tensors="pt")["input_ids"]
-    # The released folders are read the same way: the saved files give the same tokens.
+    # Released folders are read the same way: checks that the saved files give the same tokens.
     again = CLIPTokenizer.from_pretrained(folder / "clip")(lines, padding="max_length", truncation=True, max_length=77)
     assert again["input_ids"] == ids.tolist()
     model = CLIPModel.from_pretrained(folder / "clip", attn_implementation="sdpa", dtype=torch.float32).eval()

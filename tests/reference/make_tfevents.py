@@ -1,6 +1,6 @@
-"""fixtures/eval/events.tfevents: what TensorBoard's own record writer and protobufs give. Needs the tensorboard package.
+"""fixtures/eval/events.tfevents: written by TensorBoard's own record writer and protobufs. Needs the tensorboard package.
 
-With a folder as argument it reads that run's event file back instead and prints every scalar.
+With a folder as argument, reads that run's event file instead and prints every scalar.
 """
 import pathlib
 import sys

@@ -1,15 +1,15 @@
-"""Makes tests/fixtures/tokens: a few thousand awkward lines and what transformers' tokenizers make of them.
+"""Makes tests/fixtures/tokens: a few thousand difficult lines with the tokens of transformers' tokenizers.
 
-    lines.txt            the lines, ended by line feeds alone (other line ends are inside lines)
+    lines.txt            the lines, separated only by line feeds (other line ends are inside lines)
     clip/                a CLIPTokenizer of 2500 merges learnt here, as vocab.json with merges.txt and tokenizer.json
     siglip/              a SiglipTokenizer of 2000 pieces trained here by sentencepiece (nmt_nfkc), as spiece.model
-    odd.model            a SentencePiece model with user-defined pieces, untrimmed, without a table of normalisation
+    odd.model            a SentencePiece model with user-defined pieces, untrimmed, without a normalisation table
     expected.safetensors for each of clip, siglip, odd: `NAME.ids`, the lines' tokens one after the other, and
-                         `NAME.ends`, where each line's end. clip and siglip: padded to nothing, cut to model_max_length
-                         (77 and 64); odd: what sentencepiece itself gives, runs of unknown pieces one id
+                         `NAME.ends`, the end of each line. clip and siglip: unpadded, truncated to model_max_length
+                         (77 and 64); odd: sentencepiece's own output, with runs of unknown pieces as one id
 
-A second argument is a folder with the published CLIP vocabulary; then the lines are only run through it, and the ids
-written to the third, for a check by hand.
+A second argument is a folder with the published CLIP vocabulary; then the script only tokenizes the lines with it and
+writes the ids to the third argument, for a manual check.
 """
 import html
 import json

@@ -1,10 +1,10 @@
-"""Makes tests/fixtures/towers: both towers of either family together, and files in other forms.
+"""Makes tests/fixtures/towers: both towers of each family together, and files in other formats.
 
     siglip/              a SiglipModel in float16, in shards with an index; its tokenizer is tokens/siglip's spiece.model,
-                         of which a line takes 16 tokens
-    siglip.safetensors   what SiglipModel makes of text/lines.txt and pixel_values (3, 3, S, S)
-    clip.safetensors     what CLIPModel makes of them with text/clip
-    openclip.safetensors siglip's weights under OpenCLIP's names, whose vision tower is timm's
+                         with 16 tokens per line
+    siglip.safetensors   SiglipModel's results for text/lines.txt and pixel_values (3, 3, S, S)
+    clip.safetensors     CLIPModel's results for them with text/clip
+    openclip.safetensors siglip's weights under OpenCLIP's names, with timm's vision tower
     openai.safetensors   text/clip's weights under OpenAI's names: packed projections, final matrices transposed
 
 Expected: text_embeddings (n, D) and image_embeddings (3, D) before normalisation, logits_per_image (3, n).
@@ -72,7 +72,7 @@ def openai_names(tensors):
 
 
 def openclip_names(tensors):
-    """OpenCLIP's SigLIP; its text tower is named as OpenAI's, with "text." in front."""
+    """OpenCLIP's SigLIP; its text tower has OpenAI's names, with the prefix "text."."""
     text = openai_names({k: v for k, v in tensors.items() if k.startswith("text_model.") and ".head." not in k})
     out = {"text." + k: v for k, v in text.items()}
     out |= {"text.text_projection." + k: tensors["text_model.head." + k] for k in ("weight", "bias")}

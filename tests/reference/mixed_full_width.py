@@ -1,9 +1,10 @@
-"""Full width: the gradients of `genhance probe` with precision bf16 beside its own float32 ones.
+"""Full width: the gradients of `genhance probe` with precision bf16 compared with its own float32 ones.
 
     python tests/reference/mixed_full_width.py build/genhance FOLDER [STAGE...] [ARCH...]
 
-The models are full_width.py's: random weights, adapters as large as what they adapt. Four samples. Prints the least cosine and
-the norm that is furthest off, and how many tensors are beyond 0.999 and 2 %; k_proj.bias has no gradient but rounding.
+The models are full_width.py's: random weights, adapters as large as the weights they adapt. Four samples. Prints the
+smallest cosine, the worst norm, and how many tensors exceed 0.999 and 2 %; k_proj.bias's gradient is only rounding
+noise.
 """
 import pathlib
 import shutil

@@ -1,6 +1,6 @@
 """The models of one training step, written plainly in PyTorch with the tensor names of the published checkpoints.
 
-This is what the C engine is judged by. It is not a guess: check_models.py asserts that the denoiser equals diffusers'
+This is the reference for the C engine. check_models.py verifies it: it asserts that the denoiser equals diffusers'
 FluxTransformer2DModel, the autoencoder diffusers' AutoencoderKL, LoRA the peft package and the sampling schedule
 diffusers' scheduler. The vision encoder is transformers' own.
 
@@ -19,12 +19,12 @@ SHIFT, SCALE = 0.1159, 0.3611  # FLUX's latents: (z - shift) * scale
 def sincos(t, width=256, period=10000.0):
     """(B,) -> (B, width): cosines then sines of 1000 t * period^(-i / (width/2)), in t's precision.
 
-    Whatever t's precision, the angle is rounded to float32 where the official modules round it (FLUX's own code and
-    diffusers' both have `.float()` there): an angle of 1000 keeps 4 digits after the point, and gradients tell.
+    In any precision of t, the angle is rounded to float32 where the official modules round it (FLUX's own code and
+    diffusers' both have `.float()` there): an angle of 1000 keeps 4 decimal places, which affects gradients.
     """
     half = width // 2
     exponents = -math.log(period) * torch.arange(half, dtype=torch.float32) / half
-    freqs = exponents.double().exp().to(torch.float32)  # torch's float32 exp misses the last bit of some
+    freqs = exponents.double().exp().to(torch.float32)  # torch's float32 exp is off by the last bit for some
     args = ((1000.0 * t.to(torch.float32))[:, None] * freqs).to(t.dtype)
     return torch.cat([args.cos(), args.sin()], -1)
 
@@ -281,7 +281,7 @@ class AEDecoder(nn.Module):
     def __init__(self, ch, multipliers, z=16):
         super().__init__()
         widths = [ch * m for m in multipliers]
-        inputs = widths[1:] + [widths[-1]]  # what level i receives: the level below's width
+        inputs = widths[1:] + [widths[-1]]  # the input width of level i: that of the level below
         self.conv_in, self.mid = nn.Conv2d(z, widths[-1], 3, padding=1), middle(widths[-1])
         self.up = nn.ModuleList(level([inputs[i]] + 3 * [widths[i]], i > 0, False) for i in range(len(widths)))
         self.norm_out, self.conv_out = group_norm(widths[0]), nn.Conv2d(widths[0], 3, 3, padding=1)
@@ -317,7 +317,7 @@ def pack(z):
 
 
 def unpack(x):
-    """The inverse of pack for a square picture."""
+    """The inverse of pack for a square image."""
     b, n, width = x.shape
     side = math.isqrt(n)
     return x.reshape(b, side, side, width // 4, 2, 2).permute(0, 3, 1, 4, 2, 5).reshape(b, width // 4, 2 * side, 2 * side)
@@ -327,7 +327,7 @@ def unpack(x):
 class LoRALinear(nn.Module):
     """W x + b + (alpha/r) B A (mask * x / (1 - p)). The base weight is frozen, its bias trained ("lora_only").
 
-    mask, when set: one 0 or 1 an element of x. Without it no dropout.
+    mask, if set: a 0 or 1 per element of x. Without it there is no dropout.
     """
 
     def __init__(self, base, rank, alpha, dropout):
@@ -346,7 +346,7 @@ class LoRALinear(nn.Module):
 def add_lora(encoder, rank, alpha, dropout):
     """Freezes the encoder and wraps every linear layer of it in place, the visual projection included.
 
-    nn.MultiheadAttention reads its output projection's weight past any wrapper: there only the bias trains.
+    nn.MultiheadAttention reads its output projection's weight directly, bypassing any wrapper: only the bias trains there.
     """
     encoder.requires_grad_(False)
     past = {name + ".out_proj" for name, module in encoder.named_modules() if isinstance(module, nn.MultiheadAttention)}

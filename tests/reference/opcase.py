@@ -1,4 +1,4 @@
-"""Fixtures of the op tests: what every ops_*.py shares.
+"""Fixtures of the op tests: shared by all ops_*.py.
 
     cases = Cases("activation")
     cases.add("silu_33", attrs={"kind": 3}, inputs=[randn(33)], function=lambda x: torch.nn.functional.silu(x))
@@ -6,8 +6,8 @@
 
 writes tests/fixtures/ops/activation.safetensors, which src/ops/check/check.c reads (the format is described in check.h).
 Expected values are computed in float64 from the float32 inputs. A tensor's entry under "errors" is the relative error of
-PyTorch's own float32 on it, the largest over a few slightly shifted copies of the inputs: on one element a single draw
-may be exact by luck.
+PyTorch's own float32 on it, the largest over a few slightly shifted copies of the inputs: on a single element one draw
+may be exact by chance.
 """
 import json
 import pathlib
@@ -56,15 +56,15 @@ def evaluate(function, inputs, douts, wanted, dtype):
 class Cases:
     def __init__(self, op):
         self.op, self.cases, self.tensors, self.errors = op, [], {}, {}
-        generator.manual_seed(zlib.crc32(op.encode()))  # a change of one op's cases leaves the other files alone
+        generator.manual_seed(zlib.crc32(op.encode()))  # changing one op's cases does not change other files
 
     def add(self, name, inputs, function, attrs=None, op=None, grads=None, douts=None, finite=True, jitter=1e-3):
         """A case whose op returns outputs.
 
         inputs: float32, int32 or uint32 tensors, None for an absent one. function: their PyTorch equivalent, in
-        whichever dtype they come; returns a tensor or a tuple, the op's first outputs (an integer output must match
+        the inputs' dtype; returns a tensor or a tuple, the op's first outputs (an integer output must match
         exactly). grads: indices of the inputs that get a gradient (default: every float32 one; [] for an op without).
-        douts: gradients of the outputs (default: random; None in the list where none arrives). finite False: no finite
+        douts: gradients of the outputs (default: random; None in the list if none arrives). finite False: no finite
         differences (a step function). jitter: relative shift of the inputs for the error estimate; 0 for none.
         """
         wanted = [i for i, t in enumerate(inputs) if t is not None and t.is_floating_point()] if grads is None else grads
@@ -88,7 +88,7 @@ class Cases:
             self.__measure(name, names, single, exact)
 
     def add_update(self, name, inputs, function, attrs=None, op=None):
-        """A case of an op without outputs, which writes persistent inputs. function returns {input's index: its value
+        """A case of an op without outputs, which writes persistent inputs. function returns {input index: its value
         afterwards}."""
         exact = function(*[t.double() if t is not None and t.is_floating_point() else t for t in inputs])
         single = function(*inputs)

@@ -13,7 +13,7 @@ def groupnorm_cases():
         x = randn(*shape, shift=0.5) if x is None else x
         cases.add(name, [x, randn(shape[1]), randn(shape[1])],
                   lambda x, w, b: functional.group_norm(x, groups, w, b, eps), {"groups": groups, "eps": eps}, **more)
-    case("one_pixel", (2, 4, 1, 1), 2, eps=0.5)  # two elements a group: with a small eps, all gradients cancel
+    case("one_pixel", (2, 4, 1, 1), 2, eps=0.5)  # two elements per group: with a small eps, all gradients cancel
     for shape, groups in [((2, 4, 1, 3), 2), ((2, 6, 5, 3), 3), ((3, 8, 4, 4), 8), ((2, 32, 3, 1), 32),
                           ((1, 3, 17, 13), 1), ((1, 1, 63, 67), 1), ((1, 2, 1, 31), 2), ((1, 4, 33, 1), 2),
                           ((2, 1, 1, 64), 1), ((1, 2, 65, 1), 1), ((1, 31, 1, 3), 31), ((33, 2, 3, 1), 1),

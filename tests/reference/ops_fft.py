@@ -1,4 +1,4 @@
-"""Fixtures of fft2d: sizes that clFFT serves (prime factors to 13), and others."""
+"""Fixtures of fft2d: sizes that clFFT supports (prime factors up to 13), and others."""
 import torch
 
 from opcase import Cases, randn
@@ -16,7 +16,7 @@ def main():
     shapes = [(1, 1), (65, 1), (2, 3, 5), (3, 33, 2), (5, 13, 7), (2, 1, 11, 4), (1, 64),
               (1, 30), (2, 31, 3), (1, 1, 127), (1, 34, 3), (1, 19, 5)]
     for inverse in (0, 1):
-        for shape in shapes[4:7] if inverse else shapes:  # a few are enough of the second direction
+        for shape in shapes[4:7] if inverse else shapes:  # a few suffice for the second direction
             name = ("inverse_" if inverse else "") + "x".join(map(str, shape))
             cases.add(name, [randn(*shape, 2)], transform(inverse), {"inverse": inverse}, grads=[])
     cases.add("32x64", [randn(32, 64, 2)], transform(0), {"inverse": 0}, grads=[])

@@ -71,7 +71,7 @@ def gather_cases():
     cases = Cases("gather_rows")
     for b, n, c, k in [(1, 1, 1, 1), (2, 7, 33, 3), (2, 31, 5, 31), (2, 65, 17, 1), (2, 5, 64, 2), (2, 3, 16, 9)]:
         index = torch.stack([torch.randperm(n, generator=generator) for _ in range(b)])
-        if k > n:  # rows that come more than once, and rows that never do
+        if k > n:  # rows that occur more than once, and rows that never do
             index = torch.randint(0, n - 1, (b, k), generator=generator)
         index = index[:, :k].to(torch.int32)
         cases.add(f"{label(b, n, c)}_take_{k}", [randn(b, n, c), index],
@@ -139,7 +139,7 @@ def rope_cases():
 
 
 def timestep_cases():
-    """Angles are rounded to float32 where FLUX rounds them; the reference is the exact sine of the rounded angle."""
+    """Angles are rounded to float32 at the same point as in FLUX; the reference is the exact sine of the rounded angle."""
     cases = Cases("timestep_embedding")
     for b, width, factor in [(1, 2, 1000), (3, 6, 1), (31, 10, 1000), (2, 66, 1000), (5, 256, 1000), (1, 256, 16000),
                              (33, 2, 1000), (64, 4, 1), (65, 6, 1000), (2, 64, 1000), (1, 130, 1000)]:

@@ -36,7 +36,7 @@ def layernorm_cases():
     for rows, columns in ROWS:
         cases.add(f"{rows}x{columns}", [randn(rows, columns, shift=0.3), randn(columns), randn(columns)], norm,
                   {"eps": 1e-5})
-    # One column is all mean: y = bias, and the other gradients are 0. Two are 1 and -1, but for eps.
+    # One column equals its mean: y = bias, and the other gradients are 0. Two normalise to 1 and -1, up to eps.
     cases.add("one_column", [randn(3, 1), randn(1), randn(1)], norm, {"eps": 1e-5}, grads=[2])
     cases.add("plain", [randn(2, 3, 33), None, None], norm, {"eps": 1e-5})
     cases.add("frozen_affine", [randn(2, 3, 33), randn(33), randn(33)], norm, {"eps": 1e-5}, grads=[0])

@@ -4,7 +4,7 @@ import torch
 from opcase import Cases, SIZES, randn
 from stepblock import control_block, step_block
 
-RATE = 0.0010000000474974513  # 1e-3 as float32, so that both sides mean the same number
+RATE = 0.0010000000474974513  # 1e-3 as float32, so that both sides use the same number
 
 
 def torch_adamw(t, rate, options, clip, bad):
@@ -36,7 +36,7 @@ def adamw_case(cases, name, state, gradient, t, rate=RATE, clip=1.0, bad=0, **ch
 def adamw_cases():
     cases = Cases("adamw")
     state = (randn(67), torch.zeros(67), torch.zeros(67))
-    for t in range(1, 6):  # each step starts where PyTorch's float32 left off
+    for t in range(1, 6):  # each step starts from PyTorch's float32 state
         state = adamw_case(cases, f"step_{t}", state, randn(67, scale=10.0 ** (t - 4)), t)
     for n in SIZES + [257]:
         adamw_case(cases, f"size_{n}", (randn(n), randn(n, scale=0.1), randn(n) ** 2), randn(n), 7)

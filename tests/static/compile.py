@@ -1,11 +1,11 @@
-"""Compiles every device program for devices that are not there, with each vendor's own compiler, and reads from the
-result what the kernels take: registers, local memory, private memory that is not in registers, spilled registers.
+"""Compiles every device program for absent devices with each vendor's own compiler, and reads from the
+result the kernels' resources: registers, local memory, private memory that is not in registers, spilled registers.
 
 usage: compile.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--write FILE] [--jobs N] [TARGET ...]
 
-PROGRAMS is what tests/static/programs.c wrote; WORK keeps results by the hash of all that went into them. Prints a line
-a target, "TARGET<tab>passed<tab>failed<tab>skipped<tab>seconds<tab>why skipped", and what failed on stderr. A test is
-a kernel of a program on a target; it fails if the program does not compile without a warning, or if the kernel is hot
+PROGRAMS is the output of tests/static/programs.c; WORK caches results by the hash of all inputs. Prints one line
+per target, "TARGET<tab>passed<tab>failed<tab>skipped<tab>seconds<tab>why skipped", and failures on stderr. A test is
+a kernel of a program on a target; it fails if the program does not compile without warnings, or if the kernel is hot
 and spills or keeps arrays outside registers. Nothing but Python's standard library is needed.
 """
 
@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 
-# Kernels in which a spilled register is a failure, and why they matter. The rest run once a step, or on little data.
+# Kernels in which a spilled register is a failure, and why they matter. The others run once per step, or on little data.
 HOT = {
     "gemm_*": "nearly all multiplications of a step",
     "attention_*": "the remaining multiplications",
@@ -44,15 +44,15 @@ HOT = {
     "square_sum_*": "the same, over all gradients",
 }
 
-# AMD's and Intel's compilers promise what the host asks for where a device has it (CL_FP_CORRECTLY_ROUNDED_...): so do
-# these.
+# The host requests correctly rounded division and square roots if a device supports them
+# (CL_FP_CORRECTLY_ROUNDED_...); these compilations do the same.
 ROUNDED = "-cl-fp32-correctly-rounded-divide-sqrt"
 
 NVIDIA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 AMD = ["gfx90a", "gfx942", "gfx1030", "gfx1100"]
 INTEL = ["dg2", "pvc"]
 TARGETS = NVIDIA + AMD + INTEL
-# cl/gemm_matrix_units.h: a unit's instruction is known to its own devices' compilers alone.
+# cl/gemm_matrix_units.h: only its own devices' compilers know a unit's instruction.
 UNITS = {
     "-DUNIT_MMA": [t for t in NVIDIA if t != "sm_75"],
     "-DUNIT_MFMA": ["gfx90a", "gfx942"],
@@ -67,7 +67,7 @@ class Missing(Exception):
 
 
 class Broken(Exception):
-    """A program that a compiler refuses, or warns about."""
+    """A program that a compiler rejects, or warns about."""
 
 
 def is_hot(kernel):
@@ -80,7 +80,7 @@ def run(command, **options):
 
 
 def elf_sections(binary):
-    """Of a 64-bit little-endian ELF: a list of (name, type, link, bytes)."""
+    """The sections of a 64-bit little-endian ELF file: a list of (name, type, link, bytes)."""
     (at,) = struct.unpack_from("<Q", binary, 0x28)
     size, count, names = struct.unpack_from("<HHH", binary, 0x3A)
     heads = [struct.unpack_from("<IIQQQQII", binary, at + i * size) for i in range(count)]
@@ -96,7 +96,7 @@ def elf_sections(binary):
 class Nvrtc:
     def __init__(self, path):
         try:
-            # a wheel's NVRTC does not find its own second half, unless that is loaded already
+            # a wheel's NVRTC only finds its builtins library if that is already loaded
             for half in glob.glob(os.path.join(os.path.dirname(path), "libnvrtc-builtins.so.*")):
                 ctypes.CDLL(half)
             self.library = ctypes.CDLL(path)
@@ -149,8 +149,8 @@ def nvidia_kernels(log):
 
 
 class Clang:
-    """The newest clang that Debian has; version 15 or newer, as older ones do not know these devices or say what their
-    code takes."""
+    """Debian's newest clang, version 15 or newer: older ones do not know these devices or do not report the resources of
+    their code."""
 
     FOLDERS = ["/usr/lib/x86_64-linux-gnu/amdgcn/bitcode", "/opt/rocm/amdgcn/bitcode"]
 
@@ -167,7 +167,7 @@ class Clang:
         self.libraries = self.complete(libraries, os.path.join(work, "amd-libraries"))
 
     def complete(self, libraries, folder):
-        """Debian's libraries lack the files that say which device it is, a constant each, of the newest ones."""
+        """Debian's libraries lack the device-selecting files, one constant each, of the newest devices."""
         os.makedirs(folder, exist_ok=True)
         for path in glob.glob(libraries + "/*.bc"):
             link = os.path.join(folder, os.path.basename(path))
@@ -181,7 +181,7 @@ class Clang:
             command = [self.clang, "-x", "cl", "-cl-std=CL1.2", "-target", "amdgcn-amd-amdhsa", "-nogpulib"]
             code, log = run([*command, "-emit-llvm", "-c", "-", "-o", path], input=source)
             if code:
-                raise Missing(f"{self.clang} makes no device library: {log}")
+                raise Missing(f"{self.clang} cannot make the device library: {log}")
         return folder
 
     def compile(self, target, name, text, options):
@@ -199,7 +199,7 @@ class Clang:
             with open(out, "rb") as f:
                 undefined = amd_undefined(f.read())
             if undefined:
-                raise Broken("calls what nothing defines: " + " ".join(undefined))
+                raise Broken("calls undefined functions: " + " ".join(undefined))
         return amd_kernels(log)
 
 
@@ -269,8 +269,8 @@ class Ocloc:
 
 
 def intel_kernels(facts):
-    """From a zebin's description, YAML of which only the plainest is used. Registers are 32 bytes (64 on pvc), a
-    kernel has 128 or 256; more telling is how many work-items share a thread's."""
+    """From a zebin's description, a simple subset of YAML. Registers are 32 bytes (64 on pvc), a
+    kernel has 128 or 256; the number of work-items that share a thread's registers says more."""
     kernels, of, space = {}, None, None
     for line in facts.split("kernels_misc_info:")[0].splitlines():
         key, _, value = line.strip().lstrip("- ").partition(":")
@@ -292,7 +292,7 @@ def intel_kernels(facts):
     return kernels
 
 
-# ---- all of it ----
+# ---- the whole ----
 
 
 def nvrtc_path(given):
@@ -312,7 +312,7 @@ def compiler_of(target, arguments):
 
 
 def one(arguments, target, program):
-    """(target, program's name, kernels or None, what is wrong, seconds); from the kept results where nothing changed."""
+    """(target, program's name, kernels or None, what is wrong, seconds); from cached results if nothing changed."""
     began = time.time()
     options = program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
     compiler = compiler_of(target, arguments)
@@ -382,7 +382,7 @@ def cell(target, takes):
 
 
 def table(programs, results, versions):
-    """One row a kernel and program, one column a target."""
+    """One row per kernel and program, one column per target."""
     targets = [t for t in TARGETS if any(r[0] == t for r in results)]
     by = {(r[0], r[1]): r[2] for r in results if r[2] is not None}
     lines = ["| kernel | local memory | " + " | ".join(targets) + " |", "|---" * (len(targets) + 2) + "|"]

@@ -3,9 +3,9 @@
  *   programs FOLDER      FOLDER/NAME.cl or .cu, and FOLDER/programs.tsv:
  *                        name, file, defines, options of OpenCL, options of CUDA (empty: not a program of that one)
  *
- * The tuned variants are not listed here: the table of matrix products is asked to bind itself, by each of its
- * providers, for every storage, on devices that only write down which kernel was wanted; attention's table is asked for
- * each of its kernels. */
+ * The tuned variants are not listed here: the table of matrix products binds itself, by each of its providers, for
+ * every storage type, on devices that only record which kernel was requested; attention's table does so for each of its
+ * kernels. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +21,13 @@
 typedef struct variant {
   char source[64], defines[256];
   gh_dtype dtype;
-  bool cpu; /* wanted by a device of the CPU's shape: known, but nothing for GPUs */
+  bool cpu; /* requested by a device of the CPU shape: known, but not for GPUs */
 } variant;
 
 static variant variants[MAX_VARIANTS];
 static int variant_count;
 
-/* ---- devices that note what is bound on them ---- */
+/* ---- devices that record what is bound on them ---- */
 
 static gh_status note(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
                       int arg_count, gh_launch **out) {
@@ -63,7 +63,7 @@ static const gh_backend opencl = {
 static const gh_backend cuda = {
     .name = "cuda", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
 
-/* ---- what the tables want ---- */
+/* ---- the kernels that the tables request ---- */
 
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
   static const gh_dtype types[] = {GH_F32, GH_BF16};
@@ -83,7 +83,7 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
                                    .dtype = types[t % GH_COUNT(types)],
                                    .dtype_c = types[t / GH_COUNT(types)]};
         gh_launch *launch;
-        /* whatever a CPU may have to have for it, what can only be bound there is not for GPUs */
+        /* providers that only apply to CPUs are not for GPUs, whatever features they need */
         if (d->info.shape == GH_SHAPE_GPU && !p->applies(&desc, d)) continue;
         gh_status status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
         if (status) return gh_fail_in(err, "%s", p->name);
@@ -91,7 +91,7 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
   return GH_OK;
 }
 
-/* Of each unit that attention is written for. */
+/* For each unit that attention supports. */
 static gh_status ask_attention(gh_error *err, gh_device *d) {
   gh_status status = GH_OK;
   for (int i = 0; gh_attention_sizes[i]; i++)
@@ -105,7 +105,7 @@ static gh_status ask_attention(gh_error *err, gh_device *d) {
   return status;
 }
 
-/* The tuned sources that no table names (the tests' own): as they are. */
+/* Adds the tuned sources that no table names (the tests' own), unchanged. */
 static gh_status add_plain(gh_error *err) {
   for (const gh_embedded_file *f = gh_embedded_kernels; f->name; f++) {
     const char *end = strrchr(f->name, '.');

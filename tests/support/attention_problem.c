@@ -41,7 +41,7 @@ static void add(double *to, double factor, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += factor * (double)x[i];
 }
 
-/* One query of one head; offsets of its rows: of q, and of the head's first key. */
+/* Computes one query of one head; at_q, at_k: offsets of its row of q and of the head's first key. */
 static void reference_row(const attention_sizes *s, float *const *x, int64_t query, int64_t at_q, int64_t at_k,
                           double *p, double **want) {
   const float *q = x[ATTENTION_Q] + at_q, *k = x[ATTENTION_K] + at_k, *v = x[ATTENTION_V] + at_k;
@@ -85,7 +85,7 @@ double attention_error(const attention_sizes *s, int result, const float *got, c
     error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
     norm += want[k] * want[k];
   }
-  if (!(norm > 0)) norm = (double)n; /* of what is exactly 0, the error itself */
+  if (!(norm > 0)) norm = (double)n; /* the absolute error if the exact values are 0 */
   *worst = 0;
   for (int64_t k = 0; k < n; k++) {
     const double one = fabs((double)got[k] - want[k]) / (fabs(want[k]) + sqrt(norm / (double)n));

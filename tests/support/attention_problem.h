@@ -1,4 +1,4 @@
-/* Attention with drawn inputs, and what float64 on the host makes of it. */
+/* Attention with random inputs, and its float64 results on the host. */
 #ifndef GH_TESTS_SUPPORT_ATTENTION_PROBLEM_H
 #define GH_TESTS_SUPPORT_ATTENTION_PROBLEM_H
 
@@ -11,19 +11,19 @@ typedef struct attention_sizes {
   double scale;
 } attention_sizes;
 
-enum { ATTENTION_Q, ATTENTION_K, ATTENTION_V, ATTENTION_DOUT, ATTENTION_INPUTS };    /* what goes in */
-enum { ATTENTION_OUT, ATTENTION_DQ, ATTENTION_DK, ATTENTION_DV, ATTENTION_RESULTS }; /* what comes out */
+enum { ATTENTION_Q, ATTENTION_K, ATTENTION_V, ATTENTION_DOUT, ATTENTION_INPUTS };    /* inputs */
+enum { ATTENTION_OUT, ATTENTION_DQ, ATTENTION_DK, ATTENTION_DV, ATTENTION_RESULTS }; /* results */
 
 extern const int attention_result_side[]; /* the input whose shape a result has */
 extern const char *const attention_input_names[], *const attention_result_names[];
 
 int64_t attention_elements(const attention_sizes *s, int input);
 void attention_shape(const attention_sizes *s, int input, int64_t dims[4]);
-void attention_fill(const attention_sizes *s, float **x); /* even in [-1, 1); the caller frees each */
+void attention_fill(const attention_sizes *s, float **x); /* uniform in [-1, 1); the caller frees each */
 void attention_reference(const attention_sizes *s, float *const *x, double **want); /* the caller frees each */
 
-/* || got - want || / || want ||, or || got || where want is 0; *worst: the largest |got - want| over |want| + the root
- * mean square of want. NaN stays. */
+/* || got - want || / || want ||, or || got || if want is 0; *worst: the largest |got - want| over |want| + the root
+ * mean square of want. Propagates NaN. */
 double attention_error(const attention_sizes *s, int result, const float *got, const double *want, double *worst);
 
 #endif

@@ -73,7 +73,7 @@ void check_allocation_failures(check_body body, void *state) {
     gh_status status = body(&err, state);
     gh_alloc_fail_after(0);
     if (!status) {
-      assert_true(n > 1); /* otherwise the body allocates nothing and the sweep proves nothing */
+      assert_true(n > 1); /* otherwise the body allocates nothing and the sweep tests nothing */
       return;
     }
     if (status != GH_ERROR_MEMORY || err.status != GH_ERROR_MEMORY || !err.text[0])
@@ -94,7 +94,7 @@ static void mutate_once(char *bytes, size_t *size, size_t capacity, uint64_t *st
   case 0: /* any byte */
     if (*size) bytes[at] = (char)check_random(state);
     break;
-  case 1: /* a byte that means something */
+  case 1: /* a byte with a meaning in the format */
     if (*size) bytes[at] = marks[check_random(state) % (sizeof marks - 1)];
     break;
   case 2: /* delete */
@@ -107,7 +107,7 @@ static void mutate_once(char *bytes, size_t *size, size_t capacity, uint64_t *st
     memmove(bytes + at + length, bytes + at, *size - at);
     *size += length;
     break;
-  default: /* cut */
+  default: /* truncate */
     if (check_random(state) % 4 == 0) *size = at;
   }
 }

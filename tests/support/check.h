@@ -1,4 +1,4 @@
-/* Helpers of the host-side tests. */
+/* Helpers for the host-side tests. */
 #ifndef GH_TESTS_SUPPORT_CHECK_H
 #define GH_TESTS_SUPPORT_CHECK_H
 
@@ -11,14 +11,14 @@
 
 #include "backend/backend.h"
 
-/* Fails with the error's own line. */
+/* Fails with the error's text. */
 #define check_ok(call)                                                                                                 \
   do {                                                                                                                 \
     gh_status check_status_ = (call);                                                                                  \
     if (check_status_) fail_msg("status %d: %s", (int)check_status_, err.text);                                        \
   } while (0)
 
-/* The status is this one and the text contains this piece; err is fresh each time. */
+/* Checks that the call fails with this status and a text that contains this piece; err is cleared first. */
 #define check_fails(call, expected, piece)                                                                             \
   do {                                                                                                                 \
     err = (gh_error){0};                                                                                               \
@@ -29,8 +29,8 @@
 void check_failure(gh_status status, const gh_error *err, gh_status expected, const char *piece, const char *file,
                    int line);
 
-/* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu": what needs a
- * shape that it has not got is left out, not skipped. */
+/* Whether the device under test ($GH_TEST_DEVICE, else "auto") has kernels of this shape, "cpu" or "gpu". Checks that
+ * need a missing shape are left out, not skipped. */
 bool check_has_shape(const char *shape);
 
 /* The device that "auto" opens. */
@@ -42,8 +42,8 @@ void check_folder_done(char *folder);
 char *check_path(const char *folder, const char *name); /* joined; the caller frees */
 void check_write(const char *path, const void *bytes, size_t size);
 
-/* Runs body with the 1st, 2nd, ... allocation failing until one run needs no more: every failing run must give
- * GH_ERROR_MEMORY and leave nothing behind (the sanitizer build proves it). The body frees what it made. */
+/* Runs body with the 1st, 2nd, ... allocation failing until a run succeeds: every failing run must give
+ * GH_ERROR_MEMORY and leave nothing behind (checked by the sanitizer build). The body frees what it allocates. */
 typedef gh_status (*check_body)(gh_error *err, void *state);
 void check_allocation_failures(check_body body, void *state);
 

@@ -34,7 +34,7 @@ double compare_distance(const float *got, const float *want, int64_t n) {
 
 void compare_values(const char *what, const float *got, const float *want, int64_t n, double tolerance) {
   double distance = compare_distance(got, want, n);
-  if (!(distance <= tolerance)) fail_msg("%s: off by %g, allowed is %g", what, distance, tolerance);
+  if (!(distance <= tolerance)) fail_msg("%s: off by %g, tolerance %g", what, distance, tolerance);
 }
 
 void compare_tensors(const gh_safetensors *got, const gh_safetensors *want, const char *name, double tolerance) {

@@ -42,7 +42,7 @@ const char *in_child(child body, const char *const *settings) {
   text[used] = 0;
   close(ends[0]);
   assert_int_equal(waitpid(pid, &status, 0), pid);
-  if (status) fail_msg("the child ended with %d, having said: %s", status, text);
+  if (status) fail_msg("the child ended with %d after printing: %s", status, text);
   return text;
 }
 
@@ -64,7 +64,7 @@ void copy_as(const char *from, const char *to, const char *find, const char *wit
   assert_true(source && target);
   check_ok(gh_file_read(&err, source, (size_t)64 << 20, &bytes, &size));
   bool found = !find;
-  for (size_t i = 0; find && i + length + 1 <= size; i++) /* whole names, as in the table of symbols */
+  for (size_t i = 0; find && i + length + 1 <= size; i++) /* whole names, as in the symbol table */
     if (!memcmp(bytes + i, find, length + 1) && i && !bytes[i - 1]) {
       memcpy(bytes + i, with, length);
       found = true;

@@ -52,7 +52,7 @@ static bool is_watched_file(int fd) {
   return is_below(path);
 }
 
-/* Counts an operation: whether it is to fail for want of space. `half`: bytes that a torn write still writes. */
+/* Counts an operation; returns whether it must fail for lack of space. `half`: bytes that a torn write still writes. */
 static bool suffers(int fd, const void *bytes, size_t half, bool takes_space) {
   pthread_mutex_lock(&lock);
   long now = ++count;

@@ -147,8 +147,8 @@ static void describe(const gemm_problem *p, char *text, size_t size) {
 }
 
 typedef struct expected {
-  double want, most; /* in float64, and how far off a provider may be */
-  float promised;    /* by the own kernels' arithmetic: chains of 256, one rounding at the end */
+  double want, most; /* in float64, and the provider's tolerance */
+  float promised;    /* by our own kernels' arithmetic: chains of 256, one rounding at the end */
 } expected;
 
 static expected expect(const gemm_problem *p, int64_t batch, int64_t i, int64_t j, bool own) {
@@ -188,12 +188,12 @@ static void check_element(const gemm_problem *p, int64_t batch, int64_t i, int64
   char text[300];
   if (!(fabs((double)got - e.want) <= e.most)) {
     describe(p, text, sizeof text);
-    fail_msg("%s, %s: C[%lld][%lld][%lld] is %.9g, not %.9g", provider, text, (long long)batch, (long long)i,
+    fail_msg("%s, %s: C[%lld][%lld][%lld] is %.9g, expected %.9g", provider, text, (long long)batch, (long long)i,
              (long long)j, (double)got, e.want);
   }
   if (own && memcmp(&got, &e.promised, 4)) {
     describe(p, text, sizeof text);
-    fail_msg("%s, %s: C[%lld][%lld][%lld] is %.9g, in the promised order %.9g", provider, text, (long long)batch,
+    fail_msg("%s, %s: C[%lld][%lld][%lld] is %.9g, in the guaranteed order %.9g", provider, text, (long long)batch,
              (long long)i, (long long)j, (double)got, (double)e.promised);
   }
 }
@@ -208,6 +208,6 @@ void gemm_problem_check(const gemm_problem *p, const char *provider) {
     if (memcmp(&p->got[at], &p->c[at], 4) && !is_element(g, at)) {
       char text[300];
       describe(p, text, sizeof text);
-      fail_msg("%s, %s: element %lld of the buffer, none of C, was written", provider, text, (long long)at);
+      fail_msg("%s, %s: element %lld of the buffer, outside C, was written", provider, text, (long long)at);
     }
 }

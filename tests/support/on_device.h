@@ -1,4 +1,4 @@
-/* For test programs whose every case needs the device under test. */
+/* For test programs in which every case needs the device under test. */
 #ifndef TESTS_SUPPORT_ON_DEVICE_H
 #define TESTS_SUPPORT_ON_DEVICE_H
 
@@ -14,7 +14,7 @@
 extern gh_device *device; /* "auto", between open_device and close_device */
 extern gh_error err;      /* the last call's */
 
-/* Set-up and tear-down, of a case or of a group. */
+/* Set-up and tear-down of a case or of a group. */
 int open_device(void **state);
 int close_device(void **state);
 
@@ -22,8 +22,8 @@ int close_device(void **state);
 #define OK(call) assert_ok((call), #call)
 void assert_ok(gh_status status, const char *what);
 
-/* From here on kernels and choices are kept in a fresh folder, whose path is returned; it goes with remove_own_cache.
- */
+/* From here on kernels and choices are cached in a fresh folder, whose path is returned; remove_own_cache removes
+ * it. */
 const char *own_cache(void);
 void remove_own_cache(void);
 

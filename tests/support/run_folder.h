@@ -1,11 +1,11 @@
-/* A run's folder, put together from fixtures. */
+/* A run's folder, assembled from fixtures. */
 #ifndef GH_TESTS_SUPPORT_RUN_FOLDER_H
 #define GH_TESTS_SUPPORT_RUN_FOLDER_H
 
-/* run/config.json: probe/name with whole paths, no denoiser and no adapter to start from. */
+/* Writes run/config.json: probe/name with absolute paths, without an initial denoiser or adapter. */
 void run_folder_config(const char *run, const char *probe, const char *name);
 
-/* Copies a file to run/folder/name, the folder made where absent. */
+/* Copies a file to run/folder/name, creating the folder if needed. */
 void run_folder_copy(const char *run, const char *from, const char *folder, const char *name);
 
 #endif

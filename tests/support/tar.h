@@ -1,4 +1,4 @@
-/* Tar files made byte by byte, so that tests can make what no archiver writes. */
+/* Tar files made byte by byte, so that tests can make files that no archiver writes. */
 #ifndef GH_TESTS_SUPPORT_TAR_H
 #define GH_TESTS_SUPPORT_TAR_H
 
@@ -10,9 +10,9 @@ typedef struct tar_bytes {
   size_t size, capacity;
 } tar_bytes;
 
-/* A ustar header (GNU's for 'L', 'K', 'S') of this type with this size field; returns where it starts. */
+/* A ustar header (GNU's for 'L', 'K', 'S') of this type with this size field; returns its offset. */
 size_t tar_header(tar_bytes *tar, char type, const char *name, uint64_t size);
-/* Sets bytes of the header at `at` and makes its checksum right. */
+/* Sets bytes of the header at `at` and corrects its checksum. */
 void tar_patch(tar_bytes *tar, size_t at, size_t field, const void *bytes, size_t size);
 void tar_checksum(char *header);
 void tar_content(tar_bytes *tar, const void *bytes, size_t size); /* and the padding to a block */

@@ -17,7 +17,7 @@ static gh_status check_keys(gh_error *err, const gh_config *config) {
   return k->hidden % 2 ? gh_fail(err, GH_ERROR_CONFIG, "denoiser.hidden: %lld is odd", (long long)k->hidden) : GH_OK;
 }
 
-/* ---- models: no file but the weights ---- */
+/* ---- models: no files except the weights ---- */
 
 static gh_status open_models(gh_error *err, gh_models *m, const char **key) {
   (void)err;
@@ -33,7 +33,7 @@ static void draft(gh_models *m, bool tiny) {
 
 static gh_status check_models(gh_error *err, const gh_models *m) {
   if (m->clip.image % THUMBNAIL_SIDE == 0) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%d pixels do not make %d blocks", m->clip.image, THUMBNAIL_SIDE);
+  return gh_fail(err, GH_ERROR_CONFIG, "cannot split %d pixels into %d blocks", m->clip.image, THUMBNAIL_SIDE);
 }
 
 /* ---- targets: the mean colour of each block, (64, 3) ---- */
@@ -81,7 +81,7 @@ static void record(gh_recording *r, gh_tensor *condition, gh_tensor *targets) {
 
 static double psnr(double loss) { return -10 * log10(loss); }
 
-/* One number that is recorded, the loss once more, and one that is computed from it. */
+/* One recorded number (the loss again) and one computed from it. */
 static const gh_objective_log logs[] = {{"psnr", psnr}, {"error", NULL}, {NULL, NULL}};
 
 /* ---- drawing: each block in its predicted colour ---- */

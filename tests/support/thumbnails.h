@@ -1,4 +1,4 @@
-/* An objective of its own, in one file: the encoder's token predicts an 8 x 8 thumbnail of the picture. */
+/* A complete objective in one file: the encoder's token predicts an 8 x 8 thumbnail of the image. */
 #ifndef TESTS_SUPPORT_THUMBNAILS_H
 #define TESTS_SUPPORT_THUMBNAILS_H
 

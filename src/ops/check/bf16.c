@@ -1,8 +1,8 @@
 /* A case in bf16. Its inputs and the gradients of its outputs are rounded to bf16; the op's float32 kernels, which the
  * same case checks against float64 elsewhere, give the expected values for them; then the case runs with the inputs
- * stored in bf16. So nothing may differ but the roundings of what is stored on the way: 2^-8 of an element each.
- * Inputs that are float32 always stay what they are, and gradients and results that are never stored in bf16 are exact
- * but for the order of sums. */
+ * stored in bf16. So results may only diverge by the roundings of stored intermediates: 2^-8 of an element each.
+ * Always-float32 inputs stay unchanged, and gradients and results that are never stored in bf16 are exact except for
+ * the order of sums. */
 #include "base/half.h"
 #include "ops/check/case.h"
 #include "ops/ops.h"
@@ -13,19 +13,19 @@
 #define ROUNDING 0x1p-8 /* half a unit in the last place of the smallest number of a binade */
 #define EXACT    2e-5   /* float32 sums in another order */
 
-#define ROOM     0x1p-8 /* for float32's own errors where terms cancel, relative to the average element */
+#define ROOM     0x1p-8 /* for float32's own errors under cancellation, relative to the average element */
 
-/* Ops whose results went through more than one rounding; and how many, with what they are multiplied by. room: a sum
- * was rounded before another was added, so that its own size counts. */
+/* Ops whose results are rounded more than once: how often, and a factor. room: a sum is rounded before another is
+ * added, so its own magnitude counts. */
 static const struct {
   const char *op;
   double result, gradient, room;
 } roundings[] = {
-    {"linear", 4, 1, 1},       /* the product, up to four times an average result, and then its bias */
-    {"attention", 1, 3, ROOM}, /* terms that cancel to 2^-9 of their size keep what is left of 16 bits of the result */
+    {"linear", 4, 1, 1},       /* the product, up to four times an average result, then the bias */
+    {"attention", 1, 3, ROOM}, /* terms that cancel to 2^-9 of their size keep the rest of the result's 16 bits */
 };
 
-/* Float32 in this case, whatever the storage. */
+/* Float32 in this case for every storage type. */
 static bool is_wide(const gh_check *c, int input) {
   if (c->op->wide >> input & 1) return true;
   if (!strcmp(c->op->name, "linear")) return input == 2;
@@ -33,20 +33,20 @@ static bool is_wide(const gh_check *c, int input) {
   return broadcast && gh_tensor_elements(&c->in[1].tensor) != gh_tensor_elements(&c->in[0].tensor);
 }
 
-/* The place of an attribute, or -1: "bf16" asks for a result in bf16. */
+/* The index of an attribute, or -1: "bf16" requests a result in bf16. */
 static int attribute_of(const gh_op *op, const char *name) {
   for (int i = 0; i < GH_MAX_ATTRS && op->attrs[i]; i++)
     if (!strcmp(op->attrs[i], name)) return i;
   return -1;
 }
 
-/* What its activation was given is rounded on the way: every gradient goes through it. */
+/* The activation's input is rounded, and every gradient goes through it. */
 static bool rounds_between(const gh_check *c) {
   int gelu = attribute_of(c->op, "gelu");
   return gelu >= 0 && c->attr[gelu] != 0;
 }
 
-/* Integers, and tensors that are written in place, have no bf16. */
+/* Integers, and tensors that are written in place, have no bf16 form. */
 static bool has_bf16(const gh_check *c) {
   if (!c->outputs || !strcmp(c->op->name, "cast")) return false; /* cast: gh_check_drawn and test_bf16.c */
   if (attribute_of(c->op, "bf16") >= 0) return true;
@@ -74,7 +74,7 @@ static gh_status round_given(gh_error *err, gh_check *c) {
   return status;
 }
 
-/* Puts the input in bf16 in place of the float32 one. */
+/* Replaces the float32 input by its bf16 version. */
 static gh_status narrow_input(gh_error *err, gh_check *c, int i) {
   gh_guarded *in = &c->in[i], narrow;
   int64_t n = gh_tensor_elements(&in->tensor);
@@ -93,8 +93,8 @@ static gh_status narrow_input(gh_error *err, gh_check *c, int i) {
   return status;
 }
 
-/* Attention by matrix units rounds its weights, and their gradients, before it multiplies: each sum is off by a
- * rounding of its terms' sizes, too. */
+/* Attention on matrix units rounds its weights, and their gradients, before multiplying: each sum is also off by one
+ * rounding of its terms' magnitudes. */
 static bool rounds_weights(const gh_check *c) {
   const int64_t *q = c->in[0].tensor.shape, *k = c->in[1].tensor.shape;
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, q[0], q[1], k[1], q[2], q[3]};

@@ -56,7 +56,7 @@ static gh_status build(gh_error *err, gh_check *c, form how, built *b) {
   }
   gh_node *node = gh_apply_node(b->graph, c->op, in, c->inputs, c->attr, GH_MAX_ATTRS);
   if (node && node->outputs < c->outputs)
-    return gh_fail(err, GH_ERROR_FORMAT, "%d outputs instead of %d", node->outputs, c->outputs);
+    return gh_fail(err, GH_ERROR_FORMAT, "%d outputs, expected %d", node->outputs, c->outputs);
   for (int i = 0; node && i < c->outputs; i++) gh_graph_keep(b->graph, b->out[i] = node->out[i]);
   if (node && how != FORWARD && any_gradient(c)) differentiate(c, b);
   if (how == VALUES) keep_all(b->graph);
@@ -117,7 +117,7 @@ static gh_status clear_gradients(gh_error *err, gh_check *c) {
   return status;
 }
 
-/* Inputs are as they were, unless the case writes them, and nothing was written beside any tensor. */
+/* Inputs are unchanged unless the case writes them, and nothing was written next to any tensor. */
 static gh_status check_surroundings(gh_error *err, gh_check *c) {
   gh_status status = gh_guarded_intact(err, c->device, &c->zero);
   for (int i = 0; !status && i < c->inputs; i++) {
@@ -173,7 +173,7 @@ static double norm_of(const double *v, int64_t n) {
   return sqrt(sum);
 }
 
-static double random_unit(uint64_t *state) { /* any sequence will do: splitmix64 to (-1, 1) */
+static double random_unit(uint64_t *state) { /* any sequence works: splitmix64 to (-1, 1) */
   uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
   z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
   z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -206,7 +206,7 @@ static gh_status loss_at(gh_error *err, gh_check *c, built *b, double *const *di
   return status;
 }
 
-/* Directions of the inputs' own lengths, half along the gradient. Returns the slope expected, and its scale. */
+/* Directions as long as the inputs, half along the gradient. Returns the expected slope and its scale. */
 static gh_status choose_directions(gh_error *err, gh_check *c, double **direction, double *slope, double *scale) {
   uint64_t state = 1;
   for (int i = 0; i < c->inputs; i++) {

@@ -10,7 +10,7 @@
 
 #define MAX_TOLERANCE    1e-4
 #define LEAST_TOLERANCE  2.5e-7 /* a few roundings */
-#define PYTORCH_FACTOR   4      /* how much worse than PyTorch's float32 we may be */
+#define PYTORCH_FACTOR   4      /* allowed error relative to PyTorch's float32 */
 #define MAX_FIXTURE_JSON ((size_t)8 << 20)
 
 /* "<case>.<kind><index>" of the file; NULL when absent. */
@@ -30,7 +30,7 @@ static gh_status input_dtype(gh_error *err, const gh_st_tensor *t, gh_dtype *dty
     *dtype = known[i].device;
     return GH_OK;
   }
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no input's type", t->name, gh_st_dtype_name(t->dtype));
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is not an input type", t->name, gh_st_dtype_name(t->dtype));
 }
 
 /* A guarded tensor with the file's data, and a copy of the data for the host. */
@@ -82,7 +82,7 @@ static bool listed(const gh_json *list, int index) {
 static gh_status load_input(gh_error *err, gh_check *c, const gh_json *absent, int i) {
   bool given = part(c, "in", i) != NULL;
   if (given == listed(absent, i))
-    return gh_fail(err, GH_ERROR_FORMAT, "input %d is %s", i, given ? "given and listed as absent" : "missing");
+    return gh_fail(err, GH_ERROR_FORMAT, "input %d is %s", i, given ? "both given and listed as absent" : "missing");
   if (!given) return GH_OK;
   gh_status status = load_guarded(err, c, "in", i, &c->in[i], &c->in_data[i]);
   if (!status) status = load_expected(err, c, "after", i, &c->after[i]);
@@ -172,7 +172,8 @@ static gh_status check_case(gh_error *err, const gh_check *common, const gh_json
 
 static gh_status parse_metadata(gh_error *err, const gh_safetensors *file, const char *key, gh_json **out) {
   const char *text = gh_safetensors_metadata(file, key);
-  if (!text) return gh_fail(err, GH_ERROR_FORMAT, "%s: holds no %s: no fixture of ops", gh_safetensors_path(file), key);
+  if (!text)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: holds no %s: not a fixture of ops", gh_safetensors_path(file), key);
   return gh_json_parse(err, out, key, text, strlen(text), MAX_FIXTURE_JSON);
 }
 

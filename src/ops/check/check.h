@@ -2,24 +2,24 @@
  *
  * A safetensors file holds cases (made by tests/reference/opcase.py). Metadata "cases": a JSON list of
  *   {"name", "op", "attrs": {name: number}, "inputs": n, "outputs": n, "absent": [indices of NULL inputs],
- *    "finite": false where finite differences make no sense}
+ *    "finite": false if finite differences make no sense}
  * and metadata "errors": {"<case>.<tensor>": PyTorch float32's own error}. Tensors of a case:
  *   <case>.in<i>     float32, int32 or uint32
- *   <case>.dout<i>   float32; absent where no gradient arrives
+ *   <case>.dout<i>   float32; absent if no gradient arrives
  *   <case>.out<i>    float64 (int32: must match exactly)
  *   <case>.din<i>    float64; absent: that input gets no gradient
  *   <case>.after<i>  float64, when outputs is 0: input i after the run
  *
- * Error of a tensor: ||ours - expected||_2 / ||expected||_2, the absolute norm where ||expected|| is 0. Tolerance:
+ * Error of a tensor: ||ours - expected||_2 / ||expected||_2, the absolute norm if ||expected|| is 0. Tolerance:
  * min(1e-4, max(4 x PyTorch float32's error, 2.5e-7)). NaN fails.
  *
- * A case is run as three graphs: directly on persistent tensors, twice, so that gradients double; on values that are
- * all kept, their memory poisoned, gaps checked; forward only, where in-place ops may overwrite, with finite
- * differences along a direction that mixes the gradient's and a random one. Every tensor must also fail when one
- * element is off by 1 %.
+ * A case runs as three graphs. Direct: on persistent tensors, twice, so that gradients double. Values: on values that
+ * are all kept, with poisoned memory and checked gaps. Forward: forward only, where in-place ops may overwrite, with
+ * finite differences along a direction that mixes the gradient's and a random one. Every tensor must also fail with an
+ * error of 1 % in one element.
  *
- * In bf16 the expected values are what the op gives in float32 (checked as above) for the same inputs and gradients
- * rounded to bf16, and an element may be off by the roundings of what is stored on the way alone: check_bf16.c. */
+ * In bf16 the expected values are the op's float32 results (checked as above) for the same inputs and gradients rounded
+ * to bf16; an element may only be off by the roundings of stored intermediates: bf16.c. */
 #ifndef GH_OPS_CHECK_CHECK_H
 #define GH_OPS_CHECK_CHECK_H
 
@@ -28,16 +28,16 @@
 
 typedef struct gh_check_result {
   const char *op, *test; /* "layernorm", "65x33" */
-  const char *tensor;    /* "out0", "din1", "out0 through values"; "" where the whole case failed */
+  const char *tensor;    /* "out0", "din1", "out0 through values"; "" if the whole case failed */
   double error, tolerance;
   bool passed;
-  const char *note; /* why, where it is not an error beyond the tolerance; else "" */
+  const char *note; /* the reason, if it is not an error beyond the tolerance; else "" */
 } gh_check_result;
 
 typedef struct gh_check_options {
-  bool brief;    /* outputs and gradients of one direct run: what a self-test needs */
+  bool brief;    /* only outputs and gradients of one direct run, for the self-test */
   bool sabotage; /* test of the test: plants an error of 1 % in one element of each tensor of the direct run */
-  bool bf16;     /* the ops that have it in bf16, instead; the others give no result */
+  bool bf16;     /* runs ops with a bf16 form in bf16; the others give no result */
 } gh_check_options;
 
 typedef struct gh_check_listener {
@@ -51,14 +51,14 @@ typedef struct gh_check_listener {
 gh_status gh_check_file(gh_error *err, gh_device *device, const gh_safetensors *file, gh_check_options options,
                         const gh_check_listener *listener);
 
-/* The small file of cases that the build put into the binary (tests/fixtures/selftest.safetensors): every op, made by
+/* The small file of cases embedded in the binary (tests/fixtures/selftest.safetensors): every op, made by
  * tests/reference/make_selftest.py. */
 extern const unsigned char gh_embedded_selftest[];
 extern const size_t gh_embedded_selftest_size;
 gh_status gh_check_embedded(gh_error *err, gh_device *device, gh_check_options options,
                             const gh_check_listener *listener);
 
-/* The ops that no file serves (random numbers, the control block): answers computed on the host. */
+/* The ops without a file of cases (random numbers, the control block); the host computes the answers. */
 void gh_check_drawn(gh_device *device, gh_check_options options, const gh_check_listener *listener);
 
 #endif

@@ -1,4 +1,4 @@
-/* Known answers of the ops that no file of cases serves: what they draw, the control block, and rounding to bf16, whose
+/* Known answers of the ops without a file of cases: random numbers, the control block, and rounding to bf16, whose
  * answers the host computes itself. */
 #include "base/half.h"
 #include "base/random.h"
@@ -24,7 +24,7 @@ typedef struct gh_drawn {
 } gh_drawn;
 
 static const gh_stream stream = {{0x12345678u, 0xFEDCBA98u}};
-static const uint64_t ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry into the upper word is drawn too */
+static const uint64_t ordinal = UINT64_C(0xFFFFFFFE); /* so that the carry into the upper word is tested too */
 
 static void record_normal(gh_drawn *d) {
   d->out = gh_random_normal(d->g, d->step, stream.key, 2, (int64_t[]){SAMPLES, WIDTH});
@@ -56,7 +56,7 @@ static void record_index(gh_drawn *d) {
     d->want[i] = (double)gh_permute_at(stream, ordinal + (uint64_t)(i / WIDTH), (uint64_t)(i % WIDTH), 37);
 }
 
-/* Squares 9 and 16, a loss of 0.75, a largest norm of 2.5: loss, norm 5, factor a half, and no flag. */
+/* Squares 9 and 16, a loss of 0.75, a maximum norm of 2.5: loss, norm 5, factor 0.5, no flag. */
 static void record_control(gh_drawn *d) {
   static const float squares[2] = {9, 16}, loss = 0.75f;
   gh_error *err = gh_graph_error(d->g);
@@ -75,7 +75,7 @@ static void record_control(gh_drawn *d) {
   d->tolerance = 2.5e-7;
 }
 
-/* Both neighbours of a tie, ties to either side, the largest numbers, a subnormal; and back. */
+/* Both neighbours of a tie, ties to either side, the largest numbers, a subnormal; and the cast back. */
 static void record_cast(gh_drawn *d) {
   static const float values[] = {1.00390625f, 1.00390637f, 1.00390613f, 1.01171875f, -3.3333333f,
                                  1e-40f,      3.0e38f,     -0.0f,       65537.0f};
@@ -89,7 +89,7 @@ static void record_cast(gh_drawn *d) {
   for (size_t i = 0; i < GH_COUNT(values); i++) d->want[i] = (double)gh_bf16_to_f32(gh_f32_to_bf16(values[i]));
 }
 
-/* The parts of either order, side by side as float32. */
+/* The parts in either order, concatenated as float32. */
 static void record_bf16x2(gh_drawn *d, bool up) {
   static const float values[] = {1.00390625f, -3.3333333f, 1e-30f, 65537.0f};
   enum { N = GH_COUNT(values) };

@@ -1,4 +1,4 @@
-/* Tensors of the op checks: guarded memory, and how far a result is from what it must be. */
+/* Tensors of the op checks: guarded memory, and the distance of a result from its expected values. */
 #include "ops/check/case.h"
 
 #include <math.h>
@@ -81,7 +81,8 @@ static double relative_error(const double *ours, const gh_expected *expected, do
   return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
-/* Of bf16: the largest error of an element, relative to its own size and some of the average one. A NaN is returned. */
+/* For bf16: the largest error of an element, relative to its own size plus a fraction of the average. Returns NaN if
+ * any. */
 static double elementwise_error(const double *ours, const gh_expected *expected, double factor) {
   double squares = 0, worst = 0;
   for (int64_t i = 0; i < expected->elements; i++) squares += expected->values[i] * expected->values[i];
@@ -94,7 +95,7 @@ static double elementwise_error(const double *ours, const gh_expected *expected,
   return worst;
 }
 
-/* The largest element off by that share of it; by the share itself where all are 0; an integer off by one. */
+/* Changes the largest element by that fraction of it (by the fraction itself if all are 0), an integer by one. */
 static void plant_error(double *ours, int64_t n, bool integer, double share) {
   int64_t at = 0;
   for (int64_t i = 0; i < n; i++)
@@ -128,7 +129,7 @@ gh_status gh_check_judge(gh_error *err, const gh_check *c, const char *what, con
     return gh_fail(err, GH_ERROR_FORMAT, "%s has %lld elements, the fixture %lld", what, (long long)n,
                    (long long)expected->elements);
   if (t->dtype == GH_F16)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: cannot be checked in %s", what, gh_dtype_name(t->dtype));
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: cannot check %s", what, gh_dtype_name(t->dtype));
   double *ours = gh_alloc(err, (size_t)n, sizeof *ours), tolerance = integer ? 0 : expected->tolerance;
   double planted_share = bf16 ? fmax(0.01, 4 * tolerance) : 0.01;
   if (!ours) return GH_ERROR_MEMORY;
@@ -141,7 +142,7 @@ gh_status gh_check_judge(gh_error *err, const gh_check *c, const char *what, con
       plant_error(ours, n, integer, planted_share);
       double planted = measure(ours, expected, factor);
       if (planted <= tolerance)
-        gh_check_report(c, what, planted, tolerance, false, "an error planted in an element goes unnoticed");
+        gh_check_report(c, what, planted, tolerance, false, "an error planted in one element goes unnoticed");
     }
   }
   free(ours);
