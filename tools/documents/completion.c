@@ -1,6 +1,6 @@
 /* Completion scripts for bash and zsh. Both know the commands, their options, and what an option's value is. */
 #include "documents.h"
-#include "models/archs.h"
+#include "models/family.h"
 
 #include <string.h>
 
@@ -29,7 +29,12 @@ static void put_kinds(FILE *out, int at) {
 }
 
 static void put_archs(FILE *out) {
-  for (const gh_arch *a = gh_archs; a->name; a++) fprintf(out, "%s%s", a == gh_archs ? "" : " ", a->name);
+  const char *gap = "";
+  for (const gh_family *const *f = gh_families; *f; f++)
+    for (const gh_arch *a = (*f)->archs; a->name; a++) {
+      fprintf(out, "%s%s", gap, a->name);
+      gap = " ";
+    }
 }
 
 /* ---- bash ---- */

@@ -28,8 +28,8 @@ static const row variables[] = {
     {0}};
 
 /* Text with roff's own characters escaped. Words between backticks are bold. *bold is kept from call to call. */
-static void put_text(FILE *out, const char *text, bool *bold) {
-  for (const char *c = text; *c; c++) {
+static void put_part(FILE *out, const char *text, size_t length, bool *bold) {
+  for (const char *c = text; c < text + length; c++) {
     if (*c == '`') {
       *bold = !*bold;
       fputs(*bold ? "\\fB" : "\\fR", out);
@@ -44,6 +44,8 @@ static void put_text(FILE *out, const char *text, bool *bold) {
     }
   }
 }
+
+static void put_text(FILE *out, const char *text, bool *bold) { put_part(out, text, strlen(text), bold); }
 
 static void put_line(FILE *out, const char *text) {
   bool bold = false;
@@ -73,17 +75,14 @@ static void put_heading(FILE *out, const char *page, const char *summary) {
 static void put_details(FILE *out, const char *text) {
   bool bold = false, table = false;
   while (*text) {
-    char line[256];
-    size_t length = strcspn(text, "\n"), n = GH_MIN(length, sizeof line - 1);
-    memcpy(line, text, n);
-    line[n] = 0;
+    size_t length = strcspn(text, "\n");
+    bool was_table = table;
+    if (table != (*text == ' ')) fputs(table ? ".fi\n.PP\n" : ".PP\n.nf\n", out);
+    table = *text == ' ';
+    put_part(out, text, length, &bold);
+    if (length) fputc('\n', out);
+    if (!length && text[1] && !was_table) fputs(".PP\n", out);
     text += length + (text[length] == '\n');
-    if (table != (*line == ' ')) fputs(table ? ".fi\n.PP\n" : ".PP\n.nf\n", out);
-    table = *line == ' ';
-    if (*line)
-      put_text(out, line, &bold), fputc('\n', out);
-    else if (*text)
-      fputs(".PP\n", out);
   }
   if (table) fputs(".fi\n", out);
 }
