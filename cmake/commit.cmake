@@ -1,7 +1,10 @@
-# Writes OUTPUT, a C file with the commit of SOURCE, where that has changed.
+# Writes OUTPUT, a C file with the commit of SOURCE, where that has changed. Sources without a repository of their own may
+# lie in another project's, whose commit says nothing of them: --show-prefix is empty at the root of a repository alone.
 execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
                 OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
-if(failed)
+execute_process(COMMAND git -C ${SOURCE} rev-parse --show-prefix OUTPUT_VARIABLE inside OUTPUT_STRIP_TRAILING_WHITESPACE
+                ERROR_QUIET)
+if(failed OR inside)
   set(commit "unknown")
 else()
   execute_process(COMMAND git -C ${SOURCE} diff --quiet HEAD RESULT_VARIABLE modified ERROR_QUIET)

@@ -1,22 +1,47 @@
-# The library that others link against, and what `cmake --install` copies: the program, the library in both kinds, its
-# header and its pkg-config file. Only what include/genhance marks is visible in the shared one.
-include(GNUInstallDirs)
+# What `cmake --install` copies: the program, the library in both kinds with its headers, pkg-config file and CMake
+# package, the configurations, manual pages, completions, licence. An installed tree can be moved: its files find one
+# another from their own place.
+include(CMakePackageConfigHelpers)
+set(GH_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/genhance)
 
-file(GLOB API CONFIGURE_DEPENDS src/api/*.c)
-add_library(genhance_shared SHARED ${API})
-target_link_libraries(genhance_shared PRIVATE genhance_core)
-set_target_properties(genhance_shared PROPERTIES OUTPUT_NAME genhance VERSION ${PROJECT_VERSION} SOVERSION 0)
+install(TARGETS genhance)
+install(TARGETS genhance_shared genhance_static EXPORT genhanceTargets)
+install(DIRECTORY include/genhance DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
-add_library(genhance_static STATIC $<TARGET_OBJECTS:genhance_core>)
-set_target_properties(genhance_static PROPERTIES OUTPUT_NAME genhance LINKER_LANGUAGE C)
+install(EXPORT genhanceTargets NAMESPACE genhance:: DESTINATION ${GH_CMAKE_DIR})
+configure_package_config_file(cmake/genhanceConfig.cmake.in ${PROJECT_BINARY_DIR}/genhanceConfig.cmake
+                              INSTALL_DESTINATION ${GH_CMAKE_DIR})
+# A minor version may change the interface before 1.0: a request for 0.2 is not served by 0.3.
+set(compatibility SameMajorVersion)
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+  set(compatibility SameMinorVersion)
+endif()
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/genhanceConfigVersion.cmake COMPATIBILITY ${compatibility})
+install(FILES ${PROJECT_BINARY_DIR}/genhanceConfig.cmake ${PROJECT_BINARY_DIR}/genhanceConfigVersion.cmake
+        DESTINATION ${GH_CMAKE_DIR})
 
-# The pkg-config file finds the prefix from its own place, so that an installed tree can be moved. It names the libraries
-# themselves for --static: as `Requires.private` they would ask for their own static ones in turn.
-list(TRANSFORM LIBS_LIBRARIES PREPEND -l OUTPUT_VARIABLE GH_PC_LIBRARIES)
+# pkg-config's file names the libraries themselves for --static: Requires.private would ask for their static ones in turn.
+list(TRANSFORM GH_PRIVATE_LIBRARIES PREPEND -l OUTPUT_VARIABLE GH_PC_LIBRARIES)
 list(JOIN GH_PC_LIBRARIES " " GH_PC_LIBRARIES)
 file(RELATIVE_PATH GH_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 configure_file(cmake/genhance.pc.in genhance.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/genhance.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-install(TARGETS genhance genhance_shared genhance_static)
-install(FILES include/genhance/genhance.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/genhance)
-install(FILES ${CMAKE_BINARY_DIR}/genhance.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/genhance)
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
+file(GLOB GUIDES CONFIGURE_DEPENDS docs/*.md docs/*.png)
+install(FILES ${GUIDES} DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs)
+if(TARGET genhance_documents)
+  install(DIRECTORY ${GH_DOCUMENTS}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${GH_DOCUMENTS}/genhance.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+          RENAME genhance)
+  install(FILES ${GH_DOCUMENTS}/_genhance DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+endif()
+
+if(PROJECT_IS_TOP_LEVEL)
+  add_custom_target(
+    uninstall
+    COMMAND ${CMAKE_COMMAND} -DMANIFEST=${PROJECT_BINARY_DIR}/install_manifest.txt -P
+            ${PROJECT_SOURCE_DIR}/cmake/uninstall.cmake
+    VERBATIM)
+endif()

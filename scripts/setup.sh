@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd
   libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libcjson-dev libxxhash-dev libutf8proc-dev"
 packages_pictures="tuxpaint-stamps-default"
-packages_tests="g++ libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14"
+packages_tests="g++ libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"
 packages_static="clang-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"

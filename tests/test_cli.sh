@@ -96,6 +96,7 @@ done <"$work/commands"
 
 expect 0 "opencl:0" devices
 expect 0 "largest buffer" devices --verbose
+grep -qE '^  CLBlast +(yes|no): ' "$work/out" || fail "devices --verbose does not say what is built in"
 expect 0 "opencl:0" devices --device opencl:0 --json "$work/devices.json"
 for key in '"id": "opencl:0"' '"command": "devices"' '"ok": true' '"memory_bytes": [1-9]'; do
   grep -q -e "$key" "$work/devices.json" || fail "devices --json: no $key"

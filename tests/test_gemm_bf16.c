@@ -208,7 +208,8 @@ static void test_linear_has_the_same_bits(void **state) {
   for (int i = 0; i < M * K; i++) x[i] = sinf((float)i);
   for (int i = 0; i < N * K; i++) w[i] = cosf((float)(3 * i));
   for (int i = 0; i < N; i++) b[i] = sinf((float)(7 * i));
-  for (size_t p = 0; p < GH_COUNT(providers); p++) {
+  const size_t count = device->backend->library_name(device) ? GH_COUNT(providers) : 1;
+  for (size_t p = 0; p < count; p++) {
     gh_store *store;
     gh_graph *g;
     gh_tensor *tx, *tw, *tb;

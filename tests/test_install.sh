@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The installed copy, and nothing else: the examples are built through pkg-config, against the shared library and against
-# the static one, and embed.c gives what the installed program gives (tests/test_examples.sh runs the others).
+# What other projects get: an installed tree, moved to another place, through pkg-config and through CMake's find_package,
+# and the source tree through add_subdirectory. The examples are built against the shared library, embed.c also against the
+# static one, and a C++ program; embed.c computes what the installed program computes (tests/test_examples.sh runs the
+# other examples).
 # usage: test_install.sh path/to/genhance
 set -u
 build=$(cd "$(dirname "$1")" && pwd)
@@ -41,29 +43,51 @@ for source in "$here"/../examples/*.c "$work/documented.c"; do
 done
 build_example "$work/static" "$here/../examples/embed.c" "$work/embed_static" --static
 libs=$(dirname "$(find "$work/moved" -name libgenhance.so)")
-export LD_LIBRARY_PATH=$libs${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} # a driver's may be there
-ldd "$work/embed" | grep -q "libgenhance.so.0 => $libs" || die "the example does not load the installed library"
+before=${LD_LIBRARY_PATH:-} # a driver's may be there
+version=$("$work/moved/bin/genhance" --version | sed -n 's/^genhance //p')
+soname=libgenhance.so.${version%.*}
+export LD_LIBRARY_PATH=$libs${before:+:$before}
+ldd "$work/embed" | grep -q "$soname => $libs" || die "the example does not load the installed library"
 ldd "$work/embed_static" | grep -q libgenhance && die "the static example loads the shared library"
-[ "$(PKG_CONFIG_PATH=$libs/pkgconfig pkg-config --modversion genhance)" = \
-  "$("$work/moved/bin/genhance" --version | sed 's/genhance //')" ] || die "pkg-config and the program differ in version"
+[ "$(PKG_CONFIG_PATH=$libs/pkgconfig pkg-config --modversion genhance)" = "$version" ] ||
+  die "pkg-config and the program differ in version"
+grep -rIlF -e "$work/first" -e "$build" "$work/moved" >"$work/log" && die "these files name where they were built: $(cat "$work/log")"
+for file in share/genhance/configs/tiny.json share/man/man1/genhance.1 share/man/man1/genhance-train.1 \
+  share/bash-completion/completions/genhance share/zsh/site-functions/_genhance share/doc/genhance/LICENSE; do
+  [ -s "$work/moved/$file" ] || die "$file is not installed"
+done
+
+# consume FOLDER [cmake options...]: the programs of tests/install, in FOLDER.
+consume() {
+  local folder=$1
+  shift
+  cmake -S "$here/install" -B "$folder" -DCMAKE_C_COMPILER="$compiler" -DEXAMPLE="$here/../examples/embed.c" \
+    -DCMAKE_BUILD_TYPE=None "$@" >"$work/log" 2>&1 || die "a project with genhance does not configure: $(cat "$work/log")"
+  cmake --build "$folder" -j "$(nproc)" >"$work/log" 2>&1 || die "a project with genhance does not build: $(tail -n 30 "$work/log")"
+  [ "$(LD_LIBRARY_PATH=$before "$folder/caller")" = "$version" ] || die "the C++ program in $folder failed"
+}
+
+sanitize="${flags[*]}"
+consume "$work/package" -DCMAKE_PREFIX_PATH="$work/moved" -DCMAKE_C_FLAGS="$sanitize" -DCMAKE_CXX_FLAGS="$sanitize"
+if [ ${#flags[@]} = 0 ]; then # the same sources are built once more: once is enough
+  consume "$work/part" -DGENHANCE_SOURCE="$here/.." -DCMAKE_C_COMPILER_LAUNCHER="$(cached CMAKE_C_COMPILER_LAUNCHER)"
+fi
 
 # Only the public names are visible.
 nm -D --defined-only "$libs/libgenhance.so" | awk '{print $3}' | grep -v '^genhance_' >"$work/log"
 if [ ${#flags[@]} = 0 ] && [ -s "$work/log" ]; then die "visible in the library: $(cat "$work/log")"; fi
-for name in $(grep -o 'genhance_[a-z_]*(' "$work/moved/include/genhance/genhance.h" | tr -d '(' | sort -u); do
+for name in $(grep -ho 'genhance_[a-z_]*(' "$work/moved/include/genhance/"*.h | tr -d '(' | sort -u); do
   nm -D --defined-only "$libs/libgenhance.so" | grep -q " T $name$" || die "$name is not in the library"
 done
-
-# The header serves C++ too, where there is a compiler for it.
-if command -v c++ >/dev/null; then
-  printf '#include <genhance/genhance.h>\nint main() { return genhance_version()[0] == 0; }\n' >"$work/cpp.cc"
-  c++ -Wall -Wextra -Werror -fsyntax-only -I"$work/moved/include" "$work/cpp.cc" || die "the header is no C++"
-fi
 
 picture=$(find "$here/fixtures/encode/images" -name '*.png' | sort | head -n 1)
 "$work/moved/bin/genhance" encode --model "$model" --images "$picture" --out "$work/e.safetensors" >"$work/log" 2>&1 ||
   die "encode: $(cat "$work/log")"
-for example in embed embed_static; do
+examples=(embed embed_static package/embed package/embed_static)
+[ ${#flags[@]} != 0 ] || examples+=(part/embed part/embed_static)
+for example in "${examples[@]}"; do
+  # Programs that CMake linked know where their library is.
+  case $example in */*) export LD_LIBRARY_PATH=$before ;; esac
   "$work/$example" >"$work/devices" || die "$example lists no devices"
   grep -q '^opencl:0: ' "$work/devices" || die "$example: $(cat "$work/devices")"
   "$work/$example" "$model" "$picture" >"$work/got" 2>"$work/err" || die "$example: $(cat "$work/err")"
@@ -78,3 +102,12 @@ for example in embed embed_static; do
   "$work/$example" "$model" "$work/absent.png" >"$work/got" 2>"$work/err" && die "$example embeds what is not there"
   grep -q '^embed: .*absent.png' "$work/err" || die "$example: no reason in: $(cat "$work/err")"
 done
+
+# What was installed can be removed again, and nothing else is.
+cmake --install "$build" --prefix "$work/again" >"$work/log" 2>&1 || die "cmake --install: $(cat "$work/log")"
+touch "$work/again/bin/other" "$work/again/share/genhance/own.json"
+cmake -DMANIFEST="$build/install_manifest.txt" -P "$here/../cmake/uninstall.cmake" >"$work/log" 2>&1 ||
+  die "uninstall: $(cat "$work/log")"
+left=$(cd "$work/again" && find . -type f -o -type l | sort | tr '\n' ' ')
+[ "$left" = "./bin/other ./share/genhance/own.json " ] || die "uninstall left $left"
+[ ! -e "$work/again/include/genhance" ] || die "uninstall left the folder of the headers"

@@ -49,6 +49,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "genhance/version.h"
+
 #if defined(__GNUC__)
 #define GENHANCE_API __attribute__((visibility("default")))
 #else
@@ -93,7 +95,7 @@ typedef enum genhance_dtype {
   GENHANCE_BFLOAT16
 } genhance_dtype;
 
-/* "0.1.0" (any thread) */
+/* GENHANCE_VERSION_STRING of the library that runs: "0.2.0". Any thread. */
 GENHANCE_API const char *genhance_version(void);
 
 /* "ok", "argument", "file", "format", "config", "memory", "device", "unsupported", "numeric", "stopped"; "unknown" for

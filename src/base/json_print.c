@@ -127,9 +127,10 @@ static gh_status print(gh_error *err, char **text, size_t *size, const gh_json *
   print_value(&b, node, indented, 0);
   if (newline) append(&b, "\n", 1);
   append(&b, "", 1);
-  if (b.status) {
+  gh_status status = b.status;
+  if (status) {
     free(b.text);
-    return b.status;
+    return status;
   }
   *text = b.text;
   if (size) *size = b.size - 1;

@@ -1,5 +1,6 @@
 /* genhance devices: lists the devices. */
 #include "backend/backend.h"
+#include "backend/built_in.h"
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -55,6 +56,12 @@ static void print_verbose(const gh_device_info *d) {
          (long long)d->max_group, (long long)d->alignment_bytes);
 }
 
+static void print_built_in(void) {
+  printf("\nthis build\n");
+  for (const gh_built_in *b = gh_built_ins; b->name; b++)
+    printf("  %-17s %s: %s\n", b->name, b->present ? "yes" : "no", b->use);
+}
+
 /* Keeps the device named `only`, or all for "auto"; returns how many it keeps. */
 static int pick(gh_device_info *infos, int count, const char *only) {
   int kept = 0;
@@ -85,6 +92,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) {
     gh_print_table(heads, "llrrll", (int)GH_COUNT(heads), &cells);
     for (int i = 0; i < count && gh_args_flag(args, "verbose"); i++) print_verbose(&infos[i]);
+    if (gh_args_flag(args, "verbose")) print_built_in();
     if (*notes) printf("\n%s", notes);
   }
   gh_strings_free(&cells);

@@ -56,7 +56,7 @@ static gh_status look_into(gh_error *err, const char *snapshots, const gh_string
   for (size_t i = names->count; i-- > 0;) {
     int stage;
     int64_t update;
-    gh_run_parse_name(names->items[i], &stage, &update);
+    if (!gh_run_parse_name(names->items[i], &stage, &update)) continue; /* gh_run_list keeps no such name */
     char *folder = gh_path_join(err, snapshots, names->items[i]), *adapter = NULL;
     if (!folder) return GH_ERROR_MEMORY;
     gh_status status = existing(err, folder, "denoiser.safetensors", &out->denoiser);

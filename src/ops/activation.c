@@ -5,7 +5,8 @@ enum { KIND };
 
 static gh_status activation_infer(gh_graph *g, gh_node *node) {
   double kind = node->attr[KIND];
-  if (!(kind >= GH_GELU_ERF && kind <= GH_SILU)) return gh_graph_fail(g, node, "there is no kind %g", kind);
+  if (!(kind >= (double)GH_GELU_ERF && kind <= (double)GH_SILU))
+    return gh_graph_fail(g, node, "there is no kind %g", kind);
   return gh_declare_like(g, node, node->in[0]);
 }
 

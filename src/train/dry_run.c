@@ -42,7 +42,7 @@ static bool describe(const gh_device *d, const gh_launch_note *note, gh_row_of_p
     row->by = provider_of(d, row->shape);
     return true;
   }
-  if (!note->flops) return false;
+  if (note->flops == 0) return false;
   if (!strncmp(note->name, ATTENTION, strlen(ATTENTION)) && note->node->op->flops) {
     describe_attention(note, row);
     return true;

@@ -1,6 +1,6 @@
 # The double of NVIDIA's libraries that the tests run on where there is no GPU (tests/cuda_double/README.md). Not
 # instrumented: its fibers switch stacks.
-set(DOUBLE ${CMAKE_SOURCE_DIR}/tests/cuda_double)
+set(DOUBLE ${PROJECT_SOURCE_DIR}/tests/cuda_double)
 add_custom_target(cuda_double ALL)
 # Programs made with another prelude, which a cache may hold, are told by this.
 file(SHA256 ${DOUBLE}/prelude.hpp PRELUDE)
@@ -10,15 +10,15 @@ string(SUBSTRING ${PRELUDE} 0 8 PRELUDE)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${DOUBLE}/prelude.hpp ${DOUBLE}/module.h)
 function(add_double name soversion)
   add_library(double_${name} SHARED ${ARGN} ${DOUBLE}/faults.c)
-  target_include_directories(double_${name} PRIVATE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src)
+  target_include_directories(double_${name} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_compile_definitions(double_${name} PRIVATE _GNU_SOURCE GH_DOUBLE_FOLDER="${DOUBLE}"
                                                     GH_DOUBLE_VERSION=0x${PRELUDE}u)
   target_compile_options(double_${name} PRIVATE -O2 -fno-sanitize=address,undefined)
-  target_link_libraries(double_${name} PRIVATE Threads::Threads ${CMAKE_DL_LIBS} m)
+  target_link_libraries(double_${name} PRIVATE gh_flags Threads::Threads ${CMAKE_DL_LIBS} m)
   target_link_options(double_${name} PRIVATE -Wl,-Bsymbolic) # a test takes exported names away, one by one
   set_target_properties(
     double_${name} PROPERTIES OUTPUT_NAME ${name} SOVERSION ${soversion} LIBRARY_OUTPUT_DIRECTORY
-                                                                         ${CMAKE_BINARY_DIR}/cuda_double)
+                                                                         ${PROJECT_BINARY_DIR}/cuda_double)
   add_dependencies(cuda_double double_${name})
 endfunction()
 
@@ -37,13 +37,13 @@ target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 
 foreach(test test_cuda_double test_cuda_host test_cuda_libraries test_ptx)
-  target_compile_definitions(${test} PRIVATE GH_CUDA_DOUBLE="${CMAKE_BINARY_DIR}/cuda_double")
+  target_compile_definitions(${test} PRIVATE GH_CUDA_DOUBLE="${PROJECT_BINARY_DIR}/cuda_double")
   add_dependencies(${test} cuda_double)
 endforeach()
 
 # What runs on cuda:0 as on any device, on a machine that has no other. Choosing among GEMMs costs more than all the rest
 # here: only its own tests do it.
-set(ON_CUDA "GH_CUDA_LIBRARIES=${CMAKE_BINARY_DIR}/cuda_double;OCL_ICD_VENDORS=${CMAKE_BINARY_DIR}/none;\
+set(ON_CUDA "GH_CUDA_LIBRARIES=${PROJECT_BINARY_DIR}/cuda_double;OCL_ICD_VENDORS=${PROJECT_BINARY_DIR}/none;\
 GH_TEST_DEVICE=cuda:0")
 foreach(name gemm gemm_bf16)
   add_test(NAME cuda_${name} COMMAND test_${name})
@@ -65,7 +65,7 @@ foreach(name ops bf16 functions update random_device conv2d attention attention_
     NAME ptx_${name}
     COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"
     CONFIGURATIONS ptx)
-  set_tests_properties(ptx_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_CACHE_DIR=${CMAKE_BINARY_DIR}/ptx-cache")
+  set_tests_properties(ptx_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache")
 endforeach()
 foreach(name ops attention_matrix attention bf16 conv2d)
   set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt")
@@ -80,5 +80,5 @@ foreach(name ops attention_matrix)
   set_tests_properties(
     ptx_sm_100_${name}
     PROPERTIES ENVIRONMENT
-               "${ON_CUDA};GH_CACHE_DIR=${CMAKE_BINARY_DIR}/ptx-cache;GH_GEMM=cublaslt;GH_DOUBLE_CAPABILITY=10.0")
+               "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache;GH_GEMM=cublaslt;GH_DOUBLE_CAPABILITY=10.0")
 endforeach()

@@ -1,9 +1,9 @@
 # tests/fuzz/fuzz_*.c are one program each (fuzz.h says how to use them). As tests they run for a second, or for ten where
 # sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
 if(GH_SANITIZE AND NOT GH_FUZZ)
-  file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/train/config*.c src/models/adapter.c
+  file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/config/*.c src/models/adapter.c
        src/models/clip.c src/models/model_config.c src/models/openclip.c src/models/siglip.c src/models/weights.c)
-  list(REMOVE_ITEM PARSERS ${CMAKE_SOURCE_DIR}/src/base/half.c) # parses nothing; the double of cuBLASLt has it too
+  list(REMOVE_ITEM PARSERS ${PROJECT_SOURCE_DIR}/src/base/half.c) # parses nothing; the double of cuBLASLt has it too
   set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
   target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)
 endif()
@@ -12,12 +12,12 @@ file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)
 foreach(file ${FUZZ_TARGETS})
   get_filename_component(name ${file} NAME_WE)
   string(REPLACE fuzz_ "" format ${name})
-  set(corpus ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${format})
+  set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${format})
   add_executable(${name} ${file} tests/fuzz/scratch.c tests/fuzz/decode.c)
   target_include_directories(${name} PRIVATE tests/fuzz)
   target_link_libraries(${name} PRIVATE genhance_core)
   if(GH_FUZZ)
-    set(found ${CMAKE_BINARY_DIR}/corpus/${format}) # libFuzzer writes what it keeps to the first folder
+    set(found ${PROJECT_BINARY_DIR}/corpus/${format}) # libFuzzer writes what it keeps to the first folder
     file(MAKE_DIRECTORY ${found})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_test(NAME ${name} COMMAND ${name} -max_total_time=10 -seed=1 ${found} ${corpus})

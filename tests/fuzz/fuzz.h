@@ -5,9 +5,9 @@
  *   fuzz_json --seconds 600 CORPUS...
  *   fuzz_json FILE               replays one input, for instance one that failed
  *
- * With libFuzzer: cmake -S . -B build/fuzz -G Ninja -DCMAKE_C_COMPILER=clang-14 -DGH_SANITIZE=ON -DGH_FUZZ=ON, then
- * build/fuzz/fuzz_json -max_total_time=600 NEW_FOLDER tests/fuzz/corpus/json. Add an input that found something to
- * tests/fuzz/corpus/TARGET under a name that describes it. */
+ * With libFuzzer: cmake --preset fuzz && cmake --build --preset fuzz, then
+ * build/fuzz/fuzz_json -max_total_time=600 NEW_FOLDER tests/fuzz/corpus/json. Add an input that found something
+ * to tests/fuzz/corpus/TARGET under a name that describes it. */
 #ifndef GH_TESTS_FUZZ_FUZZ_H
 #define GH_TESTS_FUZZ_FUZZ_H
 

@@ -120,7 +120,7 @@ static void *try_file(const char *path, char *why, size_t size) {
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (handle) return handle;
   const char *message = dlerror();
-  if (strchr(path, '/') && !access(path, F_OK)) snprintf(why, size, "%s", message ? message : path);
+  if (strchr(path, '/') && !access(path, F_OK)) snprintf(why, size, "%.*s", (int)size - 1, message ? message : path);
   return NULL;
 }
 

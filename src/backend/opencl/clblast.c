@@ -1,12 +1,14 @@
-/* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. */
+/* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. A build without
+ * CLBlast has no library to name, so that the table of GEMM providers leaves it out. */
+#include "backend/opencl/opencl.h"
+
+#if GH_WITH_CLBLAST
 #include <clblast_c.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "backend/opencl/opencl.h"
 
 static gh_status clblast_fail(gh_error *err, CLBlastStatusCode code, const gh_launch *launch) {
   return gh_fail(err, GH_ERROR_DEVICE, "CLBlast %s: code %d", launch->name, (int)code);
@@ -79,3 +81,19 @@ const char *gh_cl_library_name(const gh_device *d) {
   pthread_once(&once, find_library_name);
   return library_name;
 }
+
+#else
+
+gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                             const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  (void)d, (void)desc, (void)a, (void)b, (void)c;
+  *out = NULL;
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM: genhance was built without CLBlast");
+}
+
+const char *gh_cl_library_name(const gh_device *d) {
+  (void)d;
+  return NULL;
+}
+
+#endif

@@ -7,13 +7,15 @@
  * - It serves lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
  *   baking, with one code for everything: lengths are checked here.
  * - Baking prints what PoCL's compiler warns of, as every build does there. It says nothing where the compiler refuses
- *   the kernels: the first transform fails (quirks.c names whose compiler does). */
+ *   the kernels: the first transform fails (quirks.c names whose compiler does).
+ * A build without clFFT rejects every transform here; the op then uses its own kernels. */
+#include "backend/opencl/opencl.h"
+
+#if GH_WITH_CLFFT
 #include <clFFT.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "backend/opencl/opencl.h"
 
 #define LONGEST (INT64_C(1) << 24)
 
@@ -130,3 +132,18 @@ gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc,
   *out = launch;
   return GH_OK;
 }
+
+#else
+
+void gh_cl_clfft_end(gh_cl_device *device) { (void)device; }
+
+void gh_cl_fft_free(gh_launch *launch) { (void)launch; }
+
+gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                           gh_launch **out) {
+  (void)d, (void)desc, (void)from, (void)to;
+  *out = NULL;
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "fft: genhance was built without clFFT");
+}
+
+#endif

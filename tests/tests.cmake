@@ -1,0 +1,62 @@
+# tests/test_*.c are cmocka programs; tests/*.sh drive the binary.
+find_library(CMOCKA_LIBRARY cmocka)
+if(NOT CMOCKA_LIBRARY)
+  message(STATUS "Without cmocka: the tests in C are not built")
+endif()
+file(GLOB TESTS CONFIGURE_DEPENDS tests/test_*.c)
+file(GLOB TEST_SUPPORT CONFIGURE_DEPENDS tests/support/*.c)
+if(CMOCKA_LIBRARY)
+  find_library(ARCHIVE_LIBRARY archive REQUIRED) # writes the archives that our reader is tested with
+  if(TEST_SUPPORT)
+    add_library(test_support STATIC ${TEST_SUPPORT})
+    target_link_libraries(test_support PUBLIC genhance_core ${CMOCKA_LIBRARY})
+    target_include_directories(test_support PUBLIC tests)
+    target_compile_definitions(test_support PRIVATE GH_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+  endif()
+  foreach(file ${TESTS})
+    get_filename_component(name ${file} NAME_WE)
+    add_executable(${name} ${file})
+    target_compile_definitions(${name} PRIVATE GH_FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+    target_include_directories(${name} PRIVATE tests)
+    target_link_libraries(${name} PRIVATE genhance_core ${CMOCKA_LIBRARY})
+    if(TEST_SUPPORT)
+      target_link_libraries(${name} PRIVATE test_support)
+    endif()
+    if(name STREQUAL test_tar)
+      target_link_libraries(${name} PRIVATE ${ARCHIVE_LIBRARY})
+    endif()
+    add_test(NAME ${name} COMMAND ${name})
+  endforeach()
+endif()
+file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
+foreach(file ${TEST_SCRIPTS})
+  get_filename_component(name ${file} NAME_WE)
+  add_test(NAME ${name} COMMAND bash ${file} $<TARGET_FILE:genhance>)
+  set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
+endforeach()
+
+# Our declarations of NVIDIA's libraries are compared with the toolkit's where its headers are: one compilation.
+find_path(CUDA_HEADERS cuda.h PATHS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include)
+if(CUDA_HEADERS AND EXISTS ${CUDA_HEADERS}/cublasLt.h AND EXISTS ${CUDA_HEADERS}/cufft.h
+   AND EXISTS ${CUDA_HEADERS}/nvrtc.h)
+  add_test(NAME test_cuda_declarations
+           COMMAND ${CMAKE_C_COMPILER} -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -isystem ${CUDA_HEADERS}
+                   -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cuda_declarations.c)
+endif()
+
+# bench/NAME.c is a program bench_NAME, built with the rest so that it cannot rot, and not installed.
+file(GLOB BENCHES CONFIGURE_DEPENDS bench/*.c)
+foreach(file ${BENCHES})
+  get_filename_component(name ${file} NAME_WE)
+  add_executable(bench_${name} ${file})
+  target_link_libraries(bench_${name} PRIVATE genhance_core)
+endforeach()
+if(CMOCKA_LIBRARY)
+  include(tests/cuda_double/cuda_double.cmake)
+endif()
+include(tests/fuzz/fuzz.cmake)
+
+# tests/static/programs.c writes every device program for compilers that need no device (scripts/static.sh).
+add_executable(static_programs tests/static/programs.c)
+target_link_libraries(static_programs PRIVATE genhance_core)
+include(tests/api.cmake)
