@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "backend/gemm_internal.h"
+#include "backend/registry.h"
 #include "base/log.h"
 
 typedef struct settings {

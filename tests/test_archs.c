@@ -1,5 +1,6 @@
 /* The architectures: published totals, names and shapes against a folder that transformers wrote, and what init writes.
  */
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "base/file.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/attention_internal.h"
+#include "backend/registry.h"
 #include "base/half.h"
 #include "base/log.h"
 #include "ops/check/check.h"

@@ -1,4 +1,5 @@
 /* What is known of a run before anything of it is allocated: parameters, memory, and what follows from them. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/tiny_run.h"
 

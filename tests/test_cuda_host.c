@@ -1,5 +1,6 @@
 /* The CUDA backend's host side where things are missing, too old, or go wrong. NVIDIA's libraries are the double's
  * (tests/cuda_double); every case runs in a child. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/cuda_children.h"
 

@@ -1,4 +1,5 @@
 /* What the CUDA backend makes of NVIDIA's libraries: products, transforms, captured steps. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/cuda_children.h"
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/gemm_internal.h"
+#include "backend/registry.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
 #include "support/on_device.h"

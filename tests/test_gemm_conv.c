@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/gemm_internal.h"
+#include "backend/registry.h"
 #include "support/on_device.h"
 
 static uint32_t seed = 1;

@@ -5,6 +5,7 @@
  * movement: AdamW turns the rounding of a tiny gradient into a whole step, for other elements in every
  * implementation, so the worst tensor may have four times the worst of PyTorch's, the median tensor four times its
  * median; at least 1e-4 and 2e-5. A wrong weight decay or epsilon moves the median. */
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "base/file.h"

@@ -1,4 +1,5 @@
 /* Graphs: gradients that meet, parameters used twice, dead nodes, places in arenas, errors while recording. */
+#include "backend/registry.h"
 #include "graph/internal.h"
 #include "ops/ops.h"
 #include "support/check.h"

@@ -1,5 +1,6 @@
 /* The plan's memory against the machine's: what `train --dry-run` says a stage will take, beside the most that the
  * process held while the stage ran. On CPUs, where device memory is the process's. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/tiny_run.h"
 

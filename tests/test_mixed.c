@@ -1,5 +1,6 @@
 /* Mixed precision against float32 on random models of the smallest preset: gradients of one step, the losses of 200,
  * memory at the published sizes. How a run repeats and resumes itself in it: test_resume.c. */
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "backend/gemm.h"

@@ -1,5 +1,6 @@
 /* Every option of a run's configuration does what it says: each row trains a tiny model for a few updates with options
  * of its own and holds the result against a run without them. A row fails where an option is ignored. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"

@@ -1,5 +1,6 @@
 /* The cache of targets, here latents: what is read is what the autoencoder makes of the very crop the loader gives;
  * interrupted makings go on; a cache of something else is refused by name. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"

@@ -8,20 +8,6 @@
 
 #include "backend/backend.h"
 
-typedef enum gh_attention_part {
-  GH_ATTENTION_FORWARD,
-  GH_ATTENTION_BACKWARD_Q,
-  GH_ATTENTION_BACKWARD_KV,
-  GH_ATTENTION_PARTS
-} gh_attention_part;
-
-/* q (batch, nq, heads, size), k and v (batch, nk, heads, size), the last dimensions contiguous, from 16 bytes on. */
-typedef struct gh_attention_desc {
-  gh_attention_part part;
-  gh_dtype dtype;
-  int64_t batch, nq, nk, heads, size;
-} gh_attention_desc;
-
 /* What runs a part. */
 typedef struct gh_attention_kernel {
   gh_kernel_id id;

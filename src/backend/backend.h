@@ -6,12 +6,8 @@
 #ifndef GH_BACKEND_BACKEND_H
 #define GH_BACKEND_BACKEND_H
 
+#include "backend/dtype.h"
 #include "base/status.h"
-
-typedef enum gh_dtype { GH_F32, GH_BF16, GH_F16, GH_I32, GH_U32, GH_DTYPES } gh_dtype;
-
-size_t gh_dtype_size(gh_dtype dtype); /* bytes an element */
-const char *gh_dtype_name(gh_dtype dtype);
 
 /* One kernel source, two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces one. */
 typedef enum gh_shape {
@@ -140,6 +136,21 @@ typedef struct gh_gemm_desc {
   gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is; NULL: nobody wants it */
 } gh_gemm_desc;
 
+typedef enum gh_attention_part {
+  GH_ATTENTION_FORWARD,
+  GH_ATTENTION_BACKWARD_Q,
+  GH_ATTENTION_BACKWARD_KV,
+  GH_ATTENTION_PARTS
+} gh_attention_part;
+
+/* q (batch, nq, heads, size), k and v (batch, nk, heads, size); the last dimension is contiguous and begins at a
+ * multiple of 16 bytes. */
+typedef struct gh_attention_desc {
+  gh_attention_part part;
+  gh_dtype dtype;
+  int64_t batch, nq, nk, heads, size;
+} gh_attention_desc;
+
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a
  * float32 real part, then its imaginary part. Neither direction is scaled: there and back multiplies by rows * columns.
  */
@@ -205,22 +216,8 @@ struct gh_backend {
 
   /* What the library behind bind_library_gemm is ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
   const char *(*library_name)(const gh_device *d);
+  /* The library behind bind_fft, "clfft" or "cufft"; NULL where the device cannot use it. */
+  const char *(*fft_name)(const gh_device *d);
 };
-
-/* ---- the registry (backend/registry.c) ---- */
-
-extern const gh_backend *const gh_backends[]; /* ends with NULL */
-
-/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" behind it, kernels of that
- * shape, whatever the environment says. An unknown name is GH_ERROR_ARGUMENT and lists those that exist. */
-gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
-/* Whether gh_device_open would know the name. */
-gh_status gh_device_known(gh_error *err, const char *id);
-void gh_device_close(gh_device *device);
-
-/* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line for each
- * backend that has none and why. */
-int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
-void gh_join_notes(const char *notes, char *out, size_t size); /* as one line, for an error's text */
 
 #endif

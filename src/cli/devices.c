@@ -1,5 +1,5 @@
 /* genhance devices: lists the devices. */
-#include "backend/backend.h"
+#include "backend/registry.h"
 #include "cli/cli.h"
 
 #include <stdio.h>

@@ -8,7 +8,6 @@
 #ifndef GH_GRAPH_GRAPH_H
 #define GH_GRAPH_GRAPH_H
 
-#include "backend/attention.h"
 #include "backend/backend.h"
 
 #define GH_MAX_RANK    5

@@ -84,7 +84,7 @@ static unsigned make_layout(const gh_cublaslt *lt, cublasLtMatrixLayout_t *layou
 }
 
 static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype) {
-  return buffer->at + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
+  return gh_cuda_at(buffer) + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
 }
 
 #define SET(attribute, value)                                                                                          \
@@ -100,7 +100,7 @@ static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cubla
   const uint32_t name = keeps ? GH_LT_EPILOGUE_GELU_AUX_BIAS : names[g->epilogue];
   SET(GH_LT_DESC_EPILOGUE, name);
   if (g->epilogue == GH_EPILOGUE_NONE) return code;
-  const CUdeviceptr bias = g->bias->at;
+  const CUdeviceptr bias = gh_cuda_at(g->bias);
   SET(GH_LT_DESC_BIAS_POINTER, bias);
   if (!keeps) return code;
   const CUdeviceptr before = place(g->before, g->offset_c, g->dtype_c);

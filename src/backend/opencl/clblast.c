@@ -56,7 +56,7 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
   snprintf(launch->name, sizeof launch->name, "gemm %lldx%lldx%lld", (long long)desc->m, (long long)desc->n,
            (long long)desc->k);
   launch->enqueue = enqueue_gemm;
-  launch->of.gemm = (gh_cl_gemm_launch){*desc, a->mem, b->mem, c->mem};
+  launch->of.gemm = (gh_cl_gemm_launch){*desc, gh_cl_mem(a), gh_cl_mem(b), gh_cl_mem(c)};
   d->counters.binds++;
   *out = launch;
   return GH_OK;

@@ -1,6 +1,6 @@
-/* What every backend checks in the same way. */
-#ifndef GH_BACKEND_LIMITS_H
-#define GH_BACKEND_LIMITS_H
+/* The limits of a device that the environment may lower, and what the GPU-shaped kernels need of it. */
+#ifndef GH_BACKEND_CORE_LIMITS_H
+#define GH_BACKEND_CORE_LIMITS_H
 
 #include "backend/backend.h"
 
@@ -15,14 +15,5 @@ gh_status gh_limit_groups(gh_error *err, gh_device_info *info);
 #define GH_GPU_GROUP       256
 #define GH_GPU_LOCAL_BYTES (32 * 1024)
 bool gh_fits_gpu_shape(const gh_device_info *info);
-
-/* [offset, offset + bytes) against a buffer of `whole` bytes (-1: there is no buffer). */
-gh_status gh_limit_check_range(gh_error *err, const char *what, int64_t whole, int64_t offset, int64_t bytes);
-
-/* A size in bytes against what the device gives at once. */
-gh_status gh_limit_check_size(gh_error *err, const gh_device_info *info, int64_t bytes);
-
-/* The line of a compiler's log that speaks of the first error, for the one line the user reads. */
-void gh_first_error(const char *log, char *out, size_t size);
 
 #endif

@@ -1,10 +1,9 @@
-/* OpenCL devices: enumeration over every installed platform, facts, contexts and queues; the backend's table. */
+/* OpenCL devices: enumeration over every installed platform, and their facts. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/kernel_source.h"
-#include "backend/limits.h"
+#include "backend/core/limits.h"
 #include "backend/opencl/opencl.h"
 #include "base/log.h"
 
@@ -16,48 +15,6 @@ typedef struct device_list {
   cl_platform_id platforms[MAX_DEVICES];
   cl_device_id devices[MAX_DEVICES];
 } device_list;
-
-static const struct {
-  cl_int code;
-  const char *name;
-} code_names[] = {
-    {CL_DEVICE_NOT_FOUND, "CL_DEVICE_NOT_FOUND"},
-    {CL_DEVICE_NOT_AVAILABLE, "CL_DEVICE_NOT_AVAILABLE"},
-    {CL_COMPILER_NOT_AVAILABLE, "CL_COMPILER_NOT_AVAILABLE"},
-    {CL_MEM_OBJECT_ALLOCATION_FAILURE, "CL_MEM_OBJECT_ALLOCATION_FAILURE"},
-    {CL_OUT_OF_RESOURCES, "CL_OUT_OF_RESOURCES"},
-    {CL_OUT_OF_HOST_MEMORY, "CL_OUT_OF_HOST_MEMORY"},
-    {CL_MEM_COPY_OVERLAP, "CL_MEM_COPY_OVERLAP"},
-    {CL_BUILD_PROGRAM_FAILURE, "CL_BUILD_PROGRAM_FAILURE"},
-    {CL_MISALIGNED_SUB_BUFFER_OFFSET, "CL_MISALIGNED_SUB_BUFFER_OFFSET"},
-    {CL_INVALID_VALUE, "CL_INVALID_VALUE"},
-    {CL_INVALID_MEM_OBJECT, "CL_INVALID_MEM_OBJECT"},
-    {CL_INVALID_BINARY, "CL_INVALID_BINARY"},
-    {CL_INVALID_BUILD_OPTIONS, "CL_INVALID_BUILD_OPTIONS"},
-    {CL_INVALID_PROGRAM_EXECUTABLE, "CL_INVALID_PROGRAM_EXECUTABLE"},
-    {CL_INVALID_KERNEL_NAME, "CL_INVALID_KERNEL_NAME"},
-    {CL_INVALID_ARG_INDEX, "CL_INVALID_ARG_INDEX"},
-    {CL_INVALID_ARG_VALUE, "CL_INVALID_ARG_VALUE"},
-    {CL_INVALID_ARG_SIZE, "CL_INVALID_ARG_SIZE"},
-    {CL_INVALID_KERNEL_ARGS, "CL_INVALID_KERNEL_ARGS"},
-    {CL_INVALID_WORK_GROUP_SIZE, "CL_INVALID_WORK_GROUP_SIZE"},
-    {CL_INVALID_WORK_ITEM_SIZE, "CL_INVALID_WORK_ITEM_SIZE"},
-    {CL_INVALID_BUFFER_SIZE, "CL_INVALID_BUFFER_SIZE"},
-    {CL_INVALID_OPERATION, "CL_INVALID_OPERATION"},
-};
-
-gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) {
-  char what[512];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(what, sizeof what, format, args);
-  va_end(args);
-  const char *name = "OpenCL error";
-  for (size_t i = 0; i < GH_COUNT(code_names); i++)
-    if (code_names[i].code == code) name = code_names[i].name;
-  bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_HOST_MEMORY;
-  return gh_fail(err, memory ? GH_ERROR_MEMORY : GH_ERROR_DEVICE, "%s: %s (%d)", what, name, (int)code);
-}
 
 /* ---- enumeration ---- */
 
@@ -103,7 +60,7 @@ static void list_devices(device_list *list, char *why_not, size_t size) {
            needs ? "; " : "", needs ? needs : "");
 }
 
-static int device_count(char *why_not, size_t size) {
+int gh_cl_device_count(char *why_not, size_t size) {
   device_list list;
   if (why_not && size) why_not[0] = 0;
   list_devices(&list, why_not, size);
@@ -138,8 +95,7 @@ static gh_status choose_shape(gh_error *err, gh_device_info *info, bool cpu_is_g
   return GH_OK;
 }
 
-/* Whether the shape that was asked for can be served; and a word where the device's own was not chosen. */
-static gh_status check_shape(gh_error *err, const gh_device_info *info, const gh_cl_quirks *quirks) {
+gh_status gh_cl_check_shape(gh_error *err, const gh_device_info *info, const gh_cl_quirks *quirks) {
   bool small = !gh_fits_gpu_shape(info);
   if (info->shape == GH_SHAPE_GPU && small)
     return gh_fail(
@@ -187,86 +143,10 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   return status ? status : choose_shape(err, info, quirks.gpu_shape);
 }
 
-static gh_status device_info(gh_error *err, int index, gh_device_info *info) {
+gh_status gh_cl_describe(gh_error *err, int index, gh_device_info *info, gh_cl_place *place) {
   device_list list;
   list_devices(&list, NULL, 0);
-  return describe(err, &list, index, info);
-}
-
-/* ---- opening ---- */
-
-static void device_close(gh_device *d) {
-  gh_cl_device *device = d->impl;
-  if (!device) return;
-  if (device->queue) {
-    clFinish(device->queue);
-    clReleaseCommandQueue(device->queue);
-  }
-  gh_cl_staging_free(device);
-  gh_cl_workspace_free(device);
-  gh_cl_clfft_end(device);
-  gh_cl_programs_free(device);
-  if (device->context) clReleaseContext(device->context);
-  free(device);
-  d->impl = NULL;
-}
-
-static void choose_options(gh_cl_device *device, const gh_device_info *info) {
-  cl_device_fp_config config = 0;
-  clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
-  bool rounded = (config & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
-  snprintf(device->options, sizeof device->options, GH_KERNEL_OPENCL_OPTIONS "%s%s",
-           rounded ? " -cl-fp32-correctly-rounded-divide-sqrt" : "", info->shape == GH_SHAPE_CPU ? " -DCPU_SHAPE" : "");
-}
-
-static gh_status device_open(gh_error *err, int index, gh_device *d) {
-  device_list list;
-  list_devices(&list, NULL, 0);
-  gh_status status = describe(err, &list, index, &d->info);
-  if (d->wanted_shape) d->info.shape = *d->wanted_shape;
-  const gh_cl_quirks quirks = gh_cl_quirks_of(d->info.platform, d->info.driver, d->info.name);
-  if (!status) status = check_shape(err, &d->info, &quirks);
-  if (status) return status;
-  gh_cl_device *device = gh_alloc(err, 1, sizeof *device);
-  if (!device) return GH_ERROR_MEMORY;
-  d->impl = device;
-  device->platform = list.platforms[index];
-  device->id = list.devices[index];
-  device->quirks = quirks;
-  choose_options(device, &d->info);
-
-  cl_int code;
-  cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
-  device->context = clCreateContext(properties, 1, &device->id, NULL, NULL, &code);
-  if (code == CL_SUCCESS) device->queue = clCreateCommandQueue(device->context, device->id, 0, &code);
-  if (code == CL_SUCCESS) return GH_OK;
-  status = gh_cl_fail(err, code, "%s (%s): cannot be opened", d->info.id, d->info.name);
-  device_close(d);
+  gh_status status = describe(err, &list, index, info);
+  if (!status && place) *place = (gh_cl_place){list.platforms[index], list.devices[index]};
   return status;
 }
-
-extern const gh_backend gh_backend_opencl;
-const gh_backend gh_backend_opencl = {
-    .name = "opencl",
-    .device_count = device_count,
-    .device_info = device_info,
-    .device_open = device_open,
-    .device_close = device_close,
-    .buffer_create = gh_cl_buffer_create,
-    .buffer_view = gh_cl_buffer_view,
-    .buffer_free = gh_cl_buffer_free,
-    .buffer_bytes = gh_cl_buffer_bytes,
-    .write = gh_cl_write,
-    .send = gh_cl_send,
-    .reserve_sends = gh_cl_reserve_sends,
-    .read = gh_cl_read,
-    .bind_kernel = gh_cl_bind_kernel,
-    .bind_fill = gh_cl_bind_fill,
-    .bind_copy = gh_cl_bind_copy,
-    .bind_library_gemm = gh_cl_bind_clblast,
-    .bind_fft = gh_cl_bind_clfft,
-    .launch_free = gh_cl_launch_free,
-    .enqueue = gh_cl_enqueue,
-    .finish = gh_cl_finish,
-    .library_name = gh_cl_library_name,
-};
