@@ -3,7 +3,7 @@
 #include "backend/registry.h"
 #include "support/check.h"
 
-#include "backend/gemm.h"
+#include "backend/chooser/gemm.h"
 #include "base/random.h"
 #include "models/archs.h"
 #include "train/budget.h"
@@ -33,7 +33,8 @@ static gh_device *open_device(const char *shape) {
   setenv("GH_KERNEL_SHAPE", shape, 1);
   check_ok(gh_device_open(&err, id ? id : "auto", &device));
   if (device->info.is_cpu)
-    check_ok(gh_gemm_force(&err, device, !strcmp(shape, "cpu") ? "own-cpu nb=256 kc=512" : "own-gpu work=4"));
+    check_ok(gh_choice_force(&err, device, &gh_gemm_kind,
+                             !strcmp(shape, "cpu") ? "own-cpu nb=256 kc=512" : "own-gpu work=4"));
   return device;
 }
 

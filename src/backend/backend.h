@@ -47,8 +47,7 @@ typedef struct gh_device_info {
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 
-typedef struct gh_gemm_state gh_gemm_state;           /* the chooser's memory (backend/gemm.h) */
-typedef struct gh_attention_state gh_attention_state; /* the same (backend/attention.h) */
+typedef struct gh_choices gh_choices; /* which provider does what (backend/chooser/chooser.h) */
 
 /* What a device was asked for so far, kept by its backend: how tests and benchmarks see that a step allocates, compiles
  * and waits for nothing but the read of its loss. */
@@ -67,8 +66,7 @@ typedef struct gh_device {
   void *impl;
   gh_device_info info;
   const gh_shape *wanted_shape; /* set before device_open, which serves it; NULL: the environment's, else the kind's */
-  gh_gemm_state *gemm;
-  gh_attention_state *attention;
+  gh_choices *choices;          /* NULL until something is chosen */
   gh_counters counters;
 } gh_device;
 
@@ -201,8 +199,7 @@ struct gh_backend {
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
   /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept
-   * where they differ. GH_ERROR_UNSUPPORTED where the library does not serve the size (it is named) or the device: the
-   * op fft2d then does it by itself. */
+   * where they differ. GH_ERROR_UNSUPPORTED where the library does not support the size (it is named) or the device. */
   gh_status (*bind_fft)(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                         gh_launch **out);
   void (*launch_free)(gh_launch *launch);

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention.h"
+#include "backend/chooser/chooser.h"
 #include "backend/cuda/backend.h"
-#include "backend/gemm.h"
 #include "backend/opencl/backend.h"
 
 #define MAX_DEVICES 64
@@ -142,8 +141,7 @@ gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
 
 void gh_device_close(gh_device *device) {
   if (!device) return;
-  gh_gemm_state_free(device->gemm);
-  gh_attention_state_free(device->attention);
+  gh_choices_free(device->choices);
   device->backend->device_close(device);
   free(device);
 }

@@ -224,8 +224,8 @@ void gh_graph_keep(gh_graph *g, gh_tensor *t); /* its memory survives the run, s
 gh_status gh_graph_plan(gh_error *err, gh_graph *g);
 /* The first half of planning alone: lifetimes and places, so that gh_graph_peak_bytes is known. */
 gh_status gh_graph_measure(gh_error *err, gh_graph *g);
-/* For a measured graph: chooses (tunes, checks, where that is due) who does each of its matrix products and attentions,
- * as planning it will find them. Allocates nothing for the graph. */
+/* For a measured graph: chooses (tunes, checks, where that is due) the providers of its matrix products, attentions and
+ * transforms, as planning it will find them. Allocates nothing for the graph. */
 gh_status gh_graph_choose(gh_error *err, gh_graph *g);
 int64_t gh_graph_peak_bytes(const gh_graph *g); /* of values; stores not counted */
 /* The values alive when most memory is in use, largest first: fills at most `capacity`, returns how many. */
@@ -274,8 +274,9 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
  * Otherwise nothing is recorded. */
 gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
                               int count, bool *done);
-/* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`. */
-gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
+/* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`, by the library, where that was
+ * chosen: *done is then true. Otherwise nothing is recorded. */
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
 /* The same from the program of another storage type than the node's. */

@@ -1,6 +1,7 @@
 /* Binding every node's kernels once, and replaying them. */
-#include "backend/attention.h"
-#include "backend/gemm.h"
+#include "backend/chooser/attention.h"
+#include "backend/chooser/fft.h"
+#include "backend/chooser/gemm.h"
 #include "base/log.h"
 #include "graph/internal.h"
 
@@ -64,11 +65,12 @@ gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_atte
   return keep_launch(r, launch, kernel.id.name, 0);
 }
 
-gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to) {
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
-  if (r->choosing) return GH_OK;
-  gh_status status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
+  gh_status status = gh_fft_choose(r->err, d, desc, done);
+  if (status || !*done || r->choosing) return status;
+  status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
   return status ? status : keep_launch(r, launch, "fft", 0);
 }
 

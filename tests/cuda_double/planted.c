@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/attention_internal.h"
-#include "backend/gemm_internal.h"
+#include "backend/chooser/attention_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "backend/kernel_source.h"
 #include "backend/registry.h"
 #include "base/file.h"

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention_internal.h"
+#include "backend/chooser/attention_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "backend/embedded.h"
-#include "backend/gemm_internal.h"
 #include "backend/kernel_source.h"
 #include "base/text.h"
 
@@ -67,7 +67,7 @@ static const gh_backend cuda = {
 
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
   static const gh_dtype types[] = {GH_F32, GH_BF16};
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
     for (size_t t = 0; t < GH_COUNT(types) * GH_COUNT(types); t++)
       for (int trans = 0; trans < 4; trans++) {
         const gh_gemm_desc desc = {.m = 256,
@@ -84,9 +84,9 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
                                    .dtype_c = types[t / GH_COUNT(types)]};
         gh_launch *launch;
         /* whatever a CPU may have to have for it, what can only be bound there is not for GPUs */
-        if (d->info.shape == GH_SHAPE_GPU && !p->applies(&desc, d)) continue;
+        if (d->info.shape == GH_SHAPE_GPU && !p->supports(&desc, d)) continue;
         gh_status status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
-        if (status) return gh_fail_in(err, "%s", p->name);
+        if (status) return gh_fail_in(err, "%s", p->base.name);
       }
   return GH_OK;
 }

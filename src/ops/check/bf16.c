@@ -3,7 +3,7 @@
  * stored in bf16. So nothing may differ but the roundings of what is stored on the way: 2^-8 of an element each.
  * Inputs that are float32 always stay what they are, and gradients and results that are never stored in bf16 are exact
  * but for the order of sums. */
-#include "backend/attention.h"
+#include "backend/chooser/attention.h"
 #include "base/half.h"
 #include "ops/check/case.h"
 #include "ops/ops.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention_internal.h"
+#include "backend/chooser/attention_internal.h"
 #include "base/half.h"
 
 /* More than two work-groups of rows and four tiles of columns, the last ones broken. */

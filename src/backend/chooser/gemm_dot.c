@@ -1,11 +1,11 @@
 /* Matrix products on CPUs with AVX512_BF16 (cl/tuned_gemm_dot.cl). */
 #include <string.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "base/cache.h"
 
 /* The kernel needs clang's builtins: of the OpenCL implementations for CPUs, PoCL has them, Intel's has not. */
-bool gh_gemm_dot_applies(const gh_gemm_desc *g, const gh_device *d) {
+bool gh_dot_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && d->info.is_cpu && d->info.shape == GH_SHAPE_CPU &&
          strstr(d->info.platform, "Portable Computing Language") && strstr(gh_cache_cpu_flags(), " avx512_bf16");
 }
@@ -14,8 +14,8 @@ enum { STRIP = 32, ROWS = 32, CHUNK = 32, TOTAL_FLOATS = 262144, BLOCK_HALVES = 
 
 /* Every cut by rows packs the panel again and every cut by columns the block, which this instruction outruns: so as
  * few groups as keep the cores busy. */
-gh_status gh_gemm_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
-                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                      const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t wanted = GH_MAX(d->info.compute_units, 1) * WANTED_GROUPS_A_CORE;
   const int64_t kc = gh_split_evenly(g->k, provider->size[1], CHUNK);
   int64_t nb = gh_split_evenly(g->n, provider->size[0], STRIP), mt;

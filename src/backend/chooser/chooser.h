@@ -1,0 +1,76 @@
+/* Which provider does a piece of work is chosen, not assumed. One mechanism serves matrix products and convolutions
+ * (gemm.h), attention (attention.h) and Fourier transforms (fft.h):
+ *
+ *   candidates   a table per kind, in order of preference; each entry says what it supports on which device
+ *   check        each candidate computes drawn numbers on the device; one that is wrong is dropped with a warning
+ *   timing       where the kind is timed; otherwise the first right candidate of the table wins
+ *   the choice   is remembered by the key of the work, and frozen in a run's plan.json: timing must not change results
+ *                from one run to the next. Timed choices are kept on disk, too, for the next run.
+ *
+ * Layers, bottom first: choices.c (what a device has chosen), trial.c (check and timing), chooser.c, the kinds,
+ * kinds.c. */
+#ifndef GH_BACKEND_CHOOSER_CHOOSER_H
+#define GH_BACKEND_CHOOSER_CHOOSER_H
+
+#include "backend/backend.h"
+
+/* What stands first in every provider; the kind's own fields follow it. */
+typedef struct gh_provider {
+  const char *name;   /* "own-cpu nb=256 kc=512": what plans and caches say */
+  const char *family; /* "own-cpu": its members give the same bits */
+} gh_provider;
+
+typedef struct gh_choice_kind {
+  const char *name;     /* "gemm": the member of plan.json, and how the cache's file begins */
+  const char *title;    /* "GEMM", in messages */
+  const char *variable; /* GH_GEMM: the environment's, forces a provider */
+
+  const gh_provider *(*provider)(int index); /* the table, in order of preference; NULL after its end */
+  const char *fallback; /* the provider that others are checked against, or the op's own way: never checked itself;
+                           NULL: there is none */
+  void (*key)(const void *desc, char *key, size_t size);
+  bool (*knows_key)(const char *key); /* NULL: keys are not checked when they are frozen */
+
+  bool (*supports)(const gh_provider *provider, const void *desc, const gh_device *d);
+  bool (*suits)(const gh_provider *provider, const void *desc, const gh_device *d); /* and is worth choosing */
+  /* Whether forcing the provider concerns the descriptor; NULL: always. */
+  bool (*concerns)(const gh_provider *provider, const void *desc);
+
+  /* A trial holds what all candidates for a descriptor are checked with: `timed` ones the shape itself or a smaller one
+   * of the same edges, others any shape that stands for all with the same verdict. */
+  gh_status (*trial_open)(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
+  /* GH_OK: right, and *launch is there to be timed. GH_ERROR_UNSUPPORTED: not for this work, and nothing is wrong. */
+  gh_status (*trial_run)(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
+  void (*trial_close)(void *trial);
+
+  /* The slot, below GH_VERDICTS, in which the verdict of an untimed trial is remembered for the process, for all
+   * descriptors with that slot; NULL: it is not. */
+  int (*verdict)(const void *desc);
+  bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
+
+  bool (*is_timed)(const void *desc);                          /* NULL: never */
+  bool (*sits_out)(gh_device *d, const gh_provider *provider); /* a candidate known to be slow here; NULL: none */
+  const char *const *sources; /* of timed kinds: the kernels whose text makes a choice on disk stale; ends with NULL */
+} gh_choice_kind;
+
+#define GH_VERDICTS 16
+
+/* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED where the forced or
+ * frozen one does not support it, GH_ERROR_DEVICE where none gives right numbers. */
+gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc, const gh_provider **out);
+
+/* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists those there are. */
+gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *key,
+                           const char *provider);
+/* Every choice made or frozen so far, sorted by key. */
+int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
+void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);
+
+/* Forces one provider by name for tests and benchmarks; NULL ends it: what was chosen or frozen before is back. */
+gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider);
+/* Adds a provider for tests, before all others. */
+gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kind, const gh_provider *provider);
+
+void gh_choices_free(gh_choices *choices); /* gh_device_close calls it; NULL is fine */
+
+#endif
