@@ -7,7 +7,8 @@
 /* A growing array of pointers that it owns or not, as its user says. */
 typedef struct gh_list {
   void **items;
-  int count, capacity;
+  int count;
+  size_t capacity;
 } gh_list;
 
 gh_status gh_list_push(gh_error *err, gh_list *list, void *item);

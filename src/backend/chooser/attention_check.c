@@ -6,9 +6,10 @@
 
 #include "backend/chooser/attention_internal.h"
 #include "base/half.h"
+#include "cl/launch.h"
 
 /* More than two work-groups of rows and four tiles of columns, the last ones broken. */
-enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77, SHARED_TILE = 64 };
+enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
 
 #define MOST       0.04 /* difference, of an element and the root mean square of all: 2^-8 of 5 times that, and as much */
 #define MOST_EXACT 2e-3 /* of what is not rounded */
@@ -130,7 +131,8 @@ static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, 
     const int kv = part == GH_ATTENTION_BACKWARD_KV;
     args[n++] = gh_arg_i32(1);
     kernel.id = (gh_kernel_id){.name = shared[part], .dtype = GH_BF16};
-    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, SHARED_TILE) * (kv ? 2 : 1), HEADS, BATCH}, {16, 16, 1}};
+    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, ATTENTION_GPU_TILE) * (kv ? 2 : 1), HEADS, BATCH},
+                            {ATTENTION_GPU_SIDE, ATTENTION_GPU_SIDE, 1}};
   }
   gh_launch *launch = NULL;
   gh_status status = w->d->backend->bind_kernel(err, w->d, &kernel.id, &kernel.grid, args, n, &launch);

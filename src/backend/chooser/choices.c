@@ -5,6 +5,7 @@
 
 #include "backend/chooser/internal.h"
 #include "backend/kernel_source.h"
+#include "base/array.h"
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -213,15 +214,7 @@ gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, 
     state->choices[at].provider = provider;
     return GH_OK;
   }
-  if (state->count == state->capacity) {
-    int capacity = GH_MAX(64, 2 * state->capacity);
-    gh_choice *grown = gh_alloc(err, (size_t)capacity, sizeof *grown);
-    if (!grown) return GH_ERROR_MEMORY;
-    if (state->count) memcpy(grown, state->choices, (size_t)state->count * sizeof *grown);
-    free(state->choices);
-    state->choices = grown;
-    state->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, state->choices, state->capacity, (size_t)state->count, 1)) return GH_ERROR_MEMORY;
   char *copy = gh_strdup(err, key);
   if (!copy) return GH_ERROR_MEMORY;
   gh_choice *place = state->choices + at;

@@ -20,6 +20,8 @@ typedef struct gh_provider {
   const char *family; /* "own-cpu": its members give the same bits */
 } gh_provider;
 
+struct gh_choice_state; /* internal.h */
+
 typedef struct gh_choice_kind {
   const char *name;     /* "gemm": the member of plan.json, and how the cache's file begins */
   const char *title;    /* "GEMM", in messages */
@@ -48,8 +50,9 @@ typedef struct gh_choice_kind {
   int (*verdict)(const void *desc);
   bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
 
-  bool (*is_timed)(const void *desc);                          /* NULL: never */
-  bool (*sits_out)(gh_device *d, const gh_provider *provider); /* a candidate known to be slow here; NULL: none */
+  bool (*is_timed)(const void *desc); /* NULL: never */
+  /* A candidate known to be slow here; NULL: none is. */
+  bool (*sits_out)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
   const char *const *sources; /* of timed kinds: the kernels whose text makes a choice on disk stale; ends with NULL */
 } gh_choice_kind;
 

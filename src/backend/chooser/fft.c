@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/core/libraries.h"
+
 #define OWN         "own"
 #define TRIAL_BYTES (INT64_C(64) << 20) /* of one side of a trial, at most, beyond a single transform */
 #define SAMPLES     16                  /* frequencies that are compared, in the first and the last transform */
@@ -20,8 +22,8 @@ static bool library_supports(const gh_provider *p, const gh_device *d) {
 }
 
 static const gh_provider providers[] = {
-    {"clfft", "clfft"},
-    {"cufft", "cufft"},
+    {GH_CLFFT, GH_CLFFT},
+    {GH_CUFFT, GH_CUFFT},
     {OWN, OWN},
 };
 

@@ -1,4 +1,5 @@
-/* What gemm.c, gemm_own.c (the providers) and gemm_trial.c (the check) share, and what tests plant providers with. */
+/* What the files of matrix products share, and what tests plant providers with. gemm_dot.c and gemm_matrix.c stand on
+ * gemm_common.c, the table in gemm_own.c on these, and gemm.c on it and on gemm_trial.c. */
 #ifndef GH_BACKEND_CHOOSER_GEMM_INTERNAL_H
 #define GH_BACKEND_CHOOSER_GEMM_INTERNAL_H
 
@@ -29,9 +30,9 @@ int gh_gemm_verdict(const void *desc);
 gh_status gh_gemm_trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
 gh_status gh_gemm_trial_run(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
 void gh_gemm_trial_close(void *trial);
-bool gh_gemm_sits_out(gh_device *d, const gh_provider *provider);
+bool gh_gemm_sits_out(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
 
-/* ---- what the own families share ---- */
+/* gemm_common.c: what the own families share */
 
 const char *gh_gemm_kernel_name(const gh_gemm_desc *desc);     /* "gemm_nt" */
 const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* what is stored, for cl/gemm_storage.h */

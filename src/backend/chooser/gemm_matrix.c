@@ -2,8 +2,9 @@
 #include <stdio.h>
 
 #include "backend/chooser/gemm_internal.h"
+#include "cl/launch.h"
 
-enum { SMALL = 64, LARGE = 128, ITEMS = 256, LOCAL_BYTES = 2 * LARGE * 20 * 4 };
+enum { SMALL = 64, LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
 
 /* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is asked for all
  * 256 registers of a thread: with the 128 it takes by itself the sums spill. */

@@ -9,6 +9,7 @@
 
 #include "backend/chooser/gemm_internal.h"
 #include "backend/chooser/internal.h"
+#include "backend/core/libraries.h"
 #include "base/half.h"
 #include "base/log.h"
 
@@ -320,7 +321,7 @@ int gh_gemm_verdict(const void *desc) {
 
 /* ---- the library that sits out ---- */
 
-static bool is_library(const gh_provider *p) { return !strcmp(p->family, "clblast"); }
+static bool is_library(const gh_provider *p) { return !strcmp(p->family, GH_CLBLAST); }
 
 /* Of our own kernels and of the library: the best of a few calls, for one small product. */
 static void time_small_product(gh_device *d, const gh_choice_state *state, double best[2]) {
@@ -342,8 +343,8 @@ static void time_small_product(gh_device *d, const gh_choice_state *state, doubl
     const gh_provider *p = state->providers[i];
     const int which = is_library(p);
     gh_launch *launch;
-    if (!gh_gemm_kind.supports(p, &g, d) || best[which] < HUGE_VAL) continue;
-    if (!gh_trial_admit(d, &gh_gemm_kind, t, p, "the first trial", &launch)) continue;
+    if (!state->kind->supports(p, &g, d) || best[which] < HUGE_VAL) continue;
+    if (!gh_trial_admit(d, state->kind, t, p, "the first trial", &launch)) continue;
     for (int round = 0; round < ROUNDS; round++) best[which] = fmin(best[which], gh_trial_time(d, launch));
     d->backend->launch_free(launch);
   }
@@ -352,10 +353,8 @@ static void time_small_product(gh_device *d, const gh_choice_state *state, doubl
 
 /* On a CPU the library runs at a tenth of our speed: trying it on every shape would cost more than all the rest. It is
  * tried once, on a small product. */
-bool gh_gemm_sits_out(gh_device *d, const gh_provider *provider) {
-  gh_error err;
-  gh_choice_state *state = gh_choice_state_get(&err, d, &gh_gemm_kind);
-  if (!is_library(provider) || !d->info.is_cpu || !state || state->aside < 0) return false;
+bool gh_gemm_sits_out(gh_device *d, gh_choice_state *state, const gh_provider *provider) {
+  if (!is_library(provider) || !d->info.is_cpu || state->aside < 0) return false;
   if (!state->aside) {
     double best[2]; /* own, the library's */
     time_small_product(d, state, best);

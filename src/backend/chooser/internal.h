@@ -18,7 +18,8 @@ typedef struct gh_choice_state {
   const gh_provider *providers[GH_MAX_PROVIDERS + 1]; /* the table and planted ones; ends with NULL */
   const gh_provider *forced;
   gh_choice *choices; /* sorted by key */
-  int count, capacity;
+  int count;
+  size_t capacity;
   char *cache_file;                                    /* NULL: none */
   signed char verdicts[GH_MAX_PROVIDERS][GH_VERDICTS]; /* 0 not yet, 1 right, -1 wrong */
   int aside;                                           /* sits_out's memory: 0 not yet known, 1 yes, -1 no */

@@ -145,7 +145,7 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
     if (is_own(p) && follows_own(list, count, p)) continue;
     const bool variant = count && same_bits(list[count - 1].provider, p);
     if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
-    if (count && kind->sits_out && kind->sits_out(d, p)) continue;
+    if (count && kind->sits_out && kind->sits_out(d, state, p)) continue;
     list[count] = (candidate){.provider = p, .seconds = HUGE_VAL};
     if (gh_trial_admit(d, kind, trial, p, key, &list[count].launch)) count++;
   }
@@ -155,12 +155,13 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
 }
 
 static void tell(gh_choice_state *state, const char *key, const gh_provider *winner, double seconds) {
+  state->tuned++;
   state->tuned_seconds += seconds;
   gh_debug("%s %s: %s (%.2f s)", state->kind->title, key, winner->name, seconds);
   if (state->tuned_seconds - state->told <= TELL_SECONDS) return;
   state->told = state->tuned_seconds;
-  gh_info("choosing %s providers: %d shapes, %.0f s; kept for the next run", state->kind->title, state->tuned,
-          state->tuned_seconds);
+  gh_info("choosing %s providers: %d shapes, %.0f s%s", state->kind->title, state->tuned, state->tuned_seconds,
+          state->cache_file ? "; kept for the next run" : "");
 }
 
 gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
@@ -179,7 +180,6 @@ gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, c
   if (timed) {
     *out = tournament(d, state, trial, desc, key);
     kind->trial_close(trial);
-    state->tuned++;
   } else {
     status = first_right(err, d, state, desc, key, out);
   }
