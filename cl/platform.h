@@ -2,7 +2,7 @@
  * machine a kernel is compiled for.
  *
  *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of 16
- *   otherwise   a work-group is LANES x rows work-items (at most 256); LANES of them share a row, and VW is 1
+ *   otherwise   a work-group is LANES x rows work-items (at most GROUP_ITEMS); LANES of them share a row, and VW is 1
  *
  * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer
  * arguments of kernels (LOCAL declares an array in a kernel, LOCAL_PTR a pointer to one), no vector casts or swizzles,
@@ -12,6 +12,8 @@
  * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, or bf16 with -DELEM_BF16. A kernel
  * declares as `float` what is float32 in either program (statistics, sums, the residual stream), and as ELEM the rest.
  */
+#include "bf16.h"
+#include "launch.h"
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
@@ -55,7 +57,7 @@ typedef ulong uint64;
 #ifdef CPU_SHAPE
 #error "CUDA devices have the GPU's shape"
 #endif
-#define KERNEL                        extern "C" __global__ __launch_bounds__(256) /* work-items, as no group has more */
+#define KERNEL                        extern "C" __global__ __launch_bounds__(GROUP_ITEMS)
 #define KERNEL_SIZED(x, y, z)         extern "C" __global__ __launch_bounds__((x) * (y) * (z))
 #define KERNEL_DENSE(x, y, z, groups) extern "C" __global__ __launch_bounds__((x) * (y) * (z), groups)
 #define GLOBAL
@@ -108,10 +110,9 @@ typedef struct bf16 {
   unsigned short bits;
 } bf16;
 
-/* Rounds to nearest, ties to even; beyond the largest to infinity; a NaN stays one. */
 inline uint32 bf16_bits(float v) {
   const uint32 bits = as_uint(v);
-  return (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
 }
 
 inline float OVERLOAD elem_value(GLOBAL const float *p) { return *p; }
@@ -130,7 +131,7 @@ inline void OVERLOAD elem_put(GLOBAL bf16 *p, float v) { p->bits = (unsigned sho
 /* ---- vectors ---- */
 
 #ifdef CPU_SHAPE
-#define VW 16
+#define VW CPU_VECTOR
 typedef float16 vec;
 typedef int16 veci;
 typedef uint16 uvec;
@@ -158,8 +159,7 @@ inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) {
 }
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { vstore16(v, 0, p); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { /* bf16_bits, 16 at a time */
-  const uvec bits = as_uint16(v), rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const uvec kept = (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded;
+  const uvec bits = as_uint16(v), kept = BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
   vstore16(convert_ushort16(kept), 0, (GLOBAL ushort *)p);
 }
 
@@ -279,7 +279,6 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 
 /* ---- mechanism 1: elements ---- a flat run of n elements (gh_grid_elements) */
 
-#define ELEMENT_BLOCK 4096
 #ifdef CPU_SHAPE
 #define FOR_ELEMENTS(i, n)                                                                                             \
   for (int64 i = (int64)GROUP(0) * ELEMENT_BLOCK, i##_end = min(i + ELEMENT_BLOCK, (int64)(n)); i < i##_end; i += VW)
@@ -376,7 +375,6 @@ inline column_turns columns_of_lane(int64 columns) {
  *   COLUMN(columns);
  *   if (column >= columns) return; */
 
-#define COLUMN_CHUNK 64
 #define COLUMN(columns)                                                                                                \
   const int64 column = ((int64)GROUP(0) * LANES + LANE) * VW;                                                          \
   const int64 chunk = GROUP(1)

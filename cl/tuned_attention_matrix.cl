@@ -16,8 +16,9 @@
  * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
  * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
  */
-#define WAVES      4
-#define ITEMS      128
+#include "launch.h"
+#define WAVES      ATTENTION_MATRIX_WAVES
+#define ITEMS      ATTENTION_MATRIX_ITEMS
 #define UNIT_ITEMS ITEMS
 #include "attention_matrix_units.h"
 

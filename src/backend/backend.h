@@ -11,7 +11,7 @@
 
 /* One kernel source, two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces one. */
 typedef enum gh_shape {
-  GH_SHAPE_CPU, /* a work-item a row, 16-wide vectors, no barriers */
+  GH_SHAPE_CPU, /* one work-item per row, vectors of 16, no barriers */
   GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
 } gh_shape;
 
@@ -35,7 +35,8 @@ typedef struct gh_device_info {
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
-  bool amx; /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
+  bool amx;      /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
+  bool bf16_dot; /* a CPU with AVX512_BF16, behind a compiler that knows its dot products */
   gh_matrix_unit matrix;
   gh_shape shape;
   const char *unfit; /* why it may run small tests and must not train; NULL: it may (static text) */
@@ -49,8 +50,8 @@ typedef struct gh_device_info {
 
 typedef struct gh_choices gh_choices; /* which provider does what (backend/chooser/chooser.h) */
 
-/* What a device was asked for so far, kept by its backend: how tests and benchmarks see that a step allocates, compiles
- * and waits for nothing but the read of its loss. */
+/* What a device was asked for so far, kept by its backend: tests and benchmarks see by it that a step allocates and
+ * compiles nothing, and waits for the read of its loss alone. */
 typedef struct gh_counters {
   int64_t allocations;  /* buffers, views, staging memory, workspaces */
   int64_t binds;        /* commands bound */
@@ -65,7 +66,7 @@ typedef struct gh_device {
   const gh_backend *backend;
   void *impl;
   gh_device_info info;
-  const gh_shape *wanted_shape; /* set before device_open, which serves it; NULL: the environment's, else the kind's */
+  const gh_shape *wanted_shape; /* set before device_open; NULL: the environment's, else the kind's */
   gh_choices *choices;          /* NULL until something is chosen */
   gh_counters counters;
 } gh_device;
@@ -89,13 +90,13 @@ static inline gh_arg gh_arg_i32(int64_t v) { return (gh_arg){.kind = GH_ARG_I32,
 static inline gh_arg gh_arg_i64(int64_t v) { return (gh_arg){.kind = GH_ARG_I64, .value.i64 = v}; }
 static inline gh_arg gh_arg_f32(double v) { return (gh_arg){.kind = GH_ARG_F32, .value.f32 = (float)v}; }
 
-/* A launch's size: work-groups and work-items a group in each dimension. */
+/* A launch's size: work-groups and work-items per group in each dimension. */
 typedef struct gh_grid {
   size_t groups[3];
   size_t local[3];
 } gh_grid;
 
-/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once a dtype and shape. Otherwise
+/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once per dtype and shape. Otherwise
  * one file of cl/ (without .cl) compiled alone with `defines` ("-DKC=256 -DNB=32"), for tuned variants. */
 typedef struct gh_kernel_id {
   const char *name;
@@ -211,10 +212,12 @@ struct gh_backend {
   gh_status (*capture_begin)(gh_error *err, gh_device *d);
   gh_status (*capture_end)(gh_error *err, gh_device *d, gh_launch **out);
 
-  /* What the library behind bind_library_gemm is ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
-  const char *(*library_name)(const gh_device *d);
-  /* The library behind bind_fft, "clfft" or "cufft"; NULL where the device cannot use it. */
+  /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
+   * use one. */
+  const char *(*gemm_name)(const gh_device *d);
   const char *(*fft_name)(const gh_device *d);
+  /* The first with its version ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
+  const char *(*library_name)(const gh_device *d);
 };
 
 #endif

@@ -300,8 +300,8 @@ static inline gh_arg gh_arg_tensor(const gh_tensor *t) { return gh_arg_buffer(t 
 gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns);
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements);
 /* Column reductions: `segments` independent (rows, columns) matrices reduced over rows into (segments, columns), in two
- * passes. Rows are cut into chunks of GH_COLUMN_CHUNK in both shapes, so results do not depend on the device. */
-#define GH_COLUMN_CHUNK 64
+ * passes. Rows are cut into chunks of COLUMN_CHUNK (cl/launch.h) in both shapes, so results do not depend on the
+ * device. */
 gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns);
 
 #endif

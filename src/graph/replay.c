@@ -3,6 +3,7 @@
 #include "backend/chooser/fft.h"
 #include "backend/chooser/gemm.h"
 #include "base/log.h"
+#include "cl/launch.h"
 #include "graph/internal.h"
 
 #include <stdio.h>
@@ -178,7 +179,7 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g) {
 
 /* ---- grids: the host side of cl/platform.h's three mechanisms ---- */
 
-static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, 256); }
+static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, GROUP_ITEMS); }
 
 /* The power of two that covers n, within 32..limit. */
 static size_t lanes_for(int64_t n, int64_t limit) {
@@ -202,8 +203,7 @@ gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns) {
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {lanes, teams, 1}};
 }
 
-#define ELEMENT_BLOCK 4096 /* cl/platform.h's */
-#define GPU_GROUPS    4096 /* enough to fill the largest device; the rest is a grid-stride loop */
+#define GPU_GROUPS 4096 /* enough to fill the largest device; the rest is a grid-stride loop */
 
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
   if (cpu_shape(r))
@@ -215,7 +215,7 @@ gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
 
 gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns) {
   if (cpu_shape(r))
-    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(columns, 16), (size_t)chunks, 1}, .local = {1, 1, 1}};
+    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(columns, CPU_VECTOR), (size_t)chunks, 1}, .local = {1, 1, 1}};
   size_t lanes = lanes_for(columns, group_limit(r));
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)columns, lanes), (size_t)chunks, 1}, .local = {lanes, 1, 1}};
 }

@@ -2,6 +2,7 @@
 #ifndef GH_OPS_REDUCE_H
 #define GH_OPS_REDUCE_H
 
+#include "cl/launch.h"
 #include "graph/graph.h"
 
 /* Records scale * sum over rows of x, seen as (rows, columns) -> shape of `like` (columns elements). */
@@ -14,8 +15,8 @@ gh_tensor *gh_segment_sum(gh_graph *g, gh_tensor *x, int64_t segments, int64_t r
 gh_tensor *gh_segment_dot(gh_graph *g, gh_tensor *a, gh_tensor *x, gh_tensor *mean, gh_tensor *rstd, int64_t segments,
                           int64_t rows, int64_t columns, const gh_tensor *like);
 
-/* Chunks of GH_COLUMN_CHUNK rows in each of `segments` runs of `rows`. */
-static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, GH_COLUMN_CHUNK); }
+/* Chunks of COLUMN_CHUNK rows in each of `segments` runs of `rows`. */
+static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, COLUMN_CHUNK); }
 
 /* Pass 2 for ops with a pass 1 of their own: out (segments, columns) (+)= scale * the sum over each segment's `chunks`
  * partials (segments, chunks, columns). */

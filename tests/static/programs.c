@@ -58,10 +58,16 @@ static const char *no_library(const gh_device *d) {
   return NULL;
 }
 
-static const gh_backend opencl = {
-    .name = "opencl", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
-static const gh_backend cuda = {
-    .name = "cuda", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
+static const gh_backend opencl = {.name = "opencl",
+                                  .bind_kernel = note,
+                                  .bind_library_gemm = library,
+                                  .gemm_name = no_library,
+                                  .library_name = no_library};
+static const gh_backend cuda = {.name = "cuda",
+                                .bind_kernel = note,
+                                .bind_library_gemm = library,
+                                .gemm_name = no_library,
+                                .library_name = no_library};
 
 /* ---- what the tables want ---- */
 

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "cl/launch.h"
+
 /* Lowers *value to what the variable says, times unit; tests pretend to have a smaller device. */
 static gh_status limit(gh_error *err, const char *variable, int64_t unit, int64_t *value) {
   const char *text = getenv(variable);
@@ -25,5 +27,5 @@ gh_status gh_limit_groups(gh_error *err, gh_device_info *info) {
 }
 
 bool gh_fits_gpu_shape(const gh_device_info *info) {
-  return info->max_group >= GH_GPU_GROUP && info->local_bytes >= GH_GPU_LOCAL_BYTES;
+  return info->max_group >= GROUP_ITEMS && info->local_bytes >= GROUP_LOCAL_BYTES;
 }

@@ -10,10 +10,8 @@ gh_status gh_limit_buffers(gh_error *err, gh_device_info *info);
 /* The same for work-groups: GH_MAX_GROUP work-items, GH_MAX_LOCAL_KIB of local memory. */
 gh_status gh_limit_groups(gh_error *err, gh_device_info *info);
 
-/* What a group of the GPU-shaped kernels may need. A device that has less runs the CPU-shaped ones, which need neither:
- * slower, with the same results. */
-#define GH_GPU_GROUP       256
-#define GH_GPU_LOCAL_BYTES (32 * 1024)
+/* Whether it has what a group of the GPU-shaped kernels may need (cl/launch.h). A device that has less runs the
+ * CPU-shaped ones, which need neither: slower, with the same results. */
 bool gh_fits_gpu_shape(const gh_device_info *info);
 
 #endif

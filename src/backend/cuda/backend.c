@@ -92,6 +92,7 @@ const gh_backend gh_backend_cuda = {
     .launch_free = gh_cuda_launch_free,
     .enqueue = gh_cuda_enqueue,
     .finish = gh_cuda_finish,
+    .gemm_name = gh_cuda_gemm_name,
     .library_name = gh_cuda_library_name,
     .fft_name = gh_cuda_fft_name,
     .capture_begin = gh_cuda_capture_begin,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/core/libraries.h"
 #include "backend/cuda/internal.h"
 #include "base/log.h"
 
@@ -58,6 +59,7 @@ void gh_cuda_blas_close(gh_cuda_device *device) {
   device->lt = NULL;
 }
 
+const char *gh_cuda_gemm_name(const gh_device *d) { return gh_cuda(d)->lt ? GH_CUBLASLT : NULL; }
 const char *gh_cuda_library_name(const gh_device *d) { return gh_cuda(d)->lt ? gh_cuda(d)->library : NULL; }
 
 /* ---- binding ---- */
@@ -192,7 +194,7 @@ static bool can_keep(const gh_gemm_desc *g) {
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
   if (!types[g->dtype].served || !types[g->dtype_c].served)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not served", gh_dtype_name(g->dtype),
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not supported", gh_dtype_name(g->dtype),
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);

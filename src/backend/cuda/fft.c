@@ -1,6 +1,7 @@
 /* The vendor library's 2-D FFT: cuFFT, opened when the first transform is bound. */
 #include <stdio.h>
 
+#include "backend/core/libraries.h"
 #include "backend/cuda/internal.h"
 
 static const struct {
@@ -65,7 +66,7 @@ static gh_status make_plan(gh_error *err, gh_device *d, const gh_fft_desc *desc,
 
 const char *gh_cuda_fft_name(const gh_device *d) {
   (void)d;
-  return "cufft";
+  return GH_CUFFT;
 }
 
 gh_status gh_cuda_bind_fft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,

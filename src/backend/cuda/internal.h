@@ -151,6 +151,7 @@ void gh_cuda_blas_open(gh_cuda_device *device);
 void gh_cuda_blas_close(gh_cuda_device *device);
 gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                             const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cuda_gemm_name(const gh_device *d);
 const char *gh_cuda_library_name(const gh_device *d);
 
 /* fft.c */

@@ -33,7 +33,7 @@ static gh_status check_args(gh_error *err, const gh_cuda_driver *cu, const gh_la
   size_t offset, bytes;
   CUfunction function = launch->of.kernel.function;
   if (count > GH_CUDA_MAX_ARGS)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %d arguments, at most %d are served", launch->name, count,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %d arguments, at most %d are supported", launch->name, count,
                    GH_CUDA_MAX_ARGS);
   if (!cu->cuFuncGetParamInfo) return GH_OK;
   int wanted = 0;
@@ -86,7 +86,7 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
   if (device->cu->cuFuncGetAttribute(&most, GH_CU_FUNCTION_MAX_THREADS, k->function) || most < 1)
     most = (int)d->info.max_group;
   if ((int64_t)items > GH_MIN(most, d->info.max_group))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items a group, %s allows %lld", launch->name, items,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items per group, %s allows %lld", launch->name, items,
                    device->id, (long long)GH_MIN(most, d->info.max_group));
   return GH_OK;
 }

@@ -84,6 +84,7 @@ const gh_backend gh_backend_opencl = {
     .launch_free = gh_cl_launch_free,
     .enqueue = gh_cl_enqueue,
     .finish = gh_cl_finish,
+    .gemm_name = gh_cl_gemm_name,
     .library_name = gh_cl_library_name,
     .fft_name = gh_cl_fft_name,
 };

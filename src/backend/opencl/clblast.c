@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
 
 static gh_status clblast_fail(gh_error *err, CLBlastStatusCode code, const gh_launch *launch) {
@@ -48,7 +49,7 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
                              const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   *out = NULL;
   if (desc->dtype != GH_F32)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM in %s: only f32 is served", gh_dtype_name(desc->dtype));
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM in %s: only f32 is supported", gh_dtype_name(desc->dtype));
   gh_status status = desc->batch == 1 ? reserve_workspace(err, d, desc) : GH_OK;
   if (status) return status;
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
@@ -60,6 +61,11 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
   d->counters.binds++;
   *out = launch;
   return GH_OK;
+}
+
+const char *gh_cl_gemm_name(const gh_device *d) {
+  (void)d;
+  return GH_CLBLAST;
 }
 
 static char library_name[64];

@@ -4,7 +4,7 @@
  * - It writes its kernels itself and compiles them when a plan is baked, so at binding. It keeps them for its later
  * plans until it is torn down, and not on disk (PoCL's own cache does).
  * - Its plans keep a place for scratch memory and allocate it at the first transform: it is given ours instead.
- * - It serves lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
+ * - It supports lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
  *   baking, with one code for everything: lengths are checked here.
  * - Baking prints what PoCL's compiler warns of, as every build does there. It says nothing where the compiler refuses
  *   the kernels: the first transform fails (quirks.c names whose compiler does). */
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
 
 #define LONGEST (INT64_C(1) << 24)
@@ -43,7 +44,7 @@ void gh_cl_clfft_end(gh_cl_device *device) {
   device->uses_clfft = false;
 }
 
-static bool serves(int64_t length) {
+static bool supports(int64_t length) {
   static const int radices[] = {2, 3, 5, 7, 11, 13};
   if (length < 1 || length > LONGEST) return false;
   for (size_t i = 0; i < GH_COUNT(radices); i++)
@@ -54,9 +55,9 @@ static bool serves(int64_t length) {
 static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *from, const gh_buffer *to) {
   const int64_t sides[] = {desc->rows, desc->columns};
   for (size_t i = 0; i < GH_COUNT(sides); i++)
-    if (!serves(sides[i]))
+    if (!supports(sides[i]))
       return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                     "fft of %lld x %lld: clFFT serves lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
+                     "fft of %lld x %lld: clFFT supports lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
                      (long long)desc->rows, (long long)desc->columns);
   return gh_check_fft(err, desc, from, to);
 }
@@ -90,7 +91,7 @@ static gh_status enqueue_fft(gh_error *err, gh_cl_device *device, gh_launch *lau
 
 static void release_fft(gh_launch *launch) { clfftDestroyPlan(&launch->of.fft.plan); }
 
-const char *gh_cl_fft_name(const gh_device *d) { return gh_cl(d)->quirks.no_clfft ? NULL : "clfft"; }
+const char *gh_cl_fft_name(const gh_device *d) { return gh_cl(d)->quirks.no_clfft ? NULL : GH_CLFFT; }
 
 gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                            gh_launch **out) {

@@ -5,7 +5,9 @@
 
 #include "backend/core/limits.h"
 #include "backend/opencl/opencl.h"
+#include "base/cache.h"
 #include "base/log.h"
+#include "cl/launch.h"
 
 #define MAX_PLATFORMS 16
 #define MAX_DEVICES   32
@@ -102,16 +104,14 @@ gh_status gh_cl_check_shape(gh_error *err, const gh_device_info *info, const gh_
         err, GH_ERROR_UNSUPPORTED,
         "%s (%s) has groups of %lld work-items and %lld KiB of local memory: kernels of the GPU's shape need "
         "%d and %d",
-        info->id, info->name, (long long)info->max_group, (long long)info->local_bytes / 1024, GH_GPU_GROUP,
-        GH_GPU_LOCAL_BYTES / 1024);
+        info->id, info->name, (long long)info->max_group, (long long)info->local_bytes / 1024, GROUP_ITEMS,
+        GROUP_LOCAL_BYTES / 1024);
   if (info->shape == GH_SHAPE_CPU && quirks->gpu_shape)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s (%s) does not serve kernels of the CPU's shape", info->id,
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s (%s) does not support kernels of the CPU's shape", info->id,
                    info->name);
   if (!info->is_cpu && small)
-    gh_warn(
-        "%s has groups of %lld work-items and %lld KiB of local memory, so that kernels of the CPU's shape serve it, "
-        "slowly",
-        info->id, (long long)info->max_group, (long long)info->local_bytes / 1024);
+    gh_warn("%s has groups of %lld work-items and %lld KiB of local memory: it runs kernels of the CPU's shape, slowly",
+            info->id, (long long)info->max_group, (long long)info->local_bytes / 1024);
   return GH_OK;
 }
 
@@ -135,7 +135,8 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->alignment_bytes = GH_MAX(512, device_number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8);
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
   const gh_cl_quirks quirks = gh_cl_quirks_of(info->platform, info->driver, info->name);
-  info->amx = info->is_cpu && quirks.amx && gh_amx_allowed();
+  info->amx = info->is_cpu && quirks.builtins && gh_amx_allowed();
+  info->bf16_dot = info->is_cpu && quirks.builtins && strstr(gh_cache_cpu_flags(), " avx512_bf16");
   info->matrix = gh_cl_matrix_unit(device, info);
   info->unfit = quirks.unfit;
   gh_status status = gh_limit_buffers(err, info);

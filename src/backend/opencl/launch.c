@@ -56,7 +56,7 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
       return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: an empty grid in dimension %d", launch->name, i);
   }
   if ((int64_t)items > d->info.max_group)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items a group, %s allows %lld", launch->name, items,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items per group, %s allows %lld", launch->name, items,
                    d->info.id, (long long)d->info.max_group);
   return GH_OK;
 }
@@ -70,8 +70,8 @@ static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch
   if (gh_cl(d)->quirks.no_needs) return GH_OK;
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
       items > most)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items a group, and %s has %zu for it", launch->name,
-                   items, d->info.id, most);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items per group, and %s has %zu for it",
+                   launch->name, items, d->info.id, most);
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL) == CL_SUCCESS &&
       (int64_t)local > d->info.local_bytes)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %llu bytes of local memory, and %s has %lld", launch->name,

@@ -130,6 +130,7 @@ gh_status gh_cl_finish(gh_error *err, gh_device *d);
 /* clblast.c */
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                              const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cl_gemm_name(const gh_device *d);
 const char *gh_cl_library_name(const gh_device *d);
 
 /* clfft.c */

@@ -10,8 +10,7 @@ static gh_status options(gh_error *err, const gh_device *d, gh_program_request *
   const gh_kernel_id *id = request->id;
   const char *elem = gh_kernel_elem_define(id->dtype);
   if (!elem)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels are not served in %s", request->what,
-                   gh_dtype_name(id->dtype));
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels do not support %s", request->what, gh_dtype_name(id->dtype));
   int size = snprintf(request->options, sizeof request->options, "%s %s %s", gh_cl(d)->options,
                       id->defines ? id->defines : "", elem);
   if (size >= (int)sizeof request->options)

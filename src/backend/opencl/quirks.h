@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 typedef struct gh_cl_quirks {
-  bool amx;          /* its compiler for CPUs takes AMX's builtins */
+  bool builtins;     /* its compiler for CPUs is clang with its builtins: AMX's, AVX512_BF16's */
   bool host_pages;   /* its CPU uses the host's memory in place: buffers may be pages of ours */
   bool no_binaries;  /* program binaries do not load again: build from source every time */
   bool no_clfft;     /* its compiler refuses clFFT's kernels: Fourier transforms are our own */
