@@ -90,7 +90,7 @@ static void test_missing_symbols_are_named(void **state) {
 static void test_driver_that_does_not_serve(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DRIVER=11020"),
-           "driver is too old: it serves CUDA 11.2, 11.4 (470) is needed");
+           "driver is too old: it supports CUDA 11.2, 11.4 (470) is needed");
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DEVICES=0"), "cuda: the NVIDIA driver has no device");
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=7"),
            "has no device where CUDA_VISIBLE_DEVICES is \"7\"");

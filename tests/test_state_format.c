@@ -1,5 +1,6 @@
 /* A run that version 0.1.0 began: its state, plan and configuration (fixtures/resume) resume here and end in the same
  * bits as the run that 0.1.0 finished itself. The bits are those of one device; elsewhere rounding is allowed for. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/run_folder.h"
 #include "support/tiny_run.h"

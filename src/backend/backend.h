@@ -1,8 +1,8 @@
 /* The only way to a device.
  *
- * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above speaks gh_device, gh_buffer and gh_launch and
- * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue:
- * that is what makes a recorded step cheap to replay. */
+ * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above uses gh_device, gh_buffer and gh_launch and
+ * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue,
+ * so that a recorded step is cheap to replay. */
 #ifndef GH_BACKEND_BACKEND_H
 #define GH_BACKEND_BACKEND_H
 
@@ -50,8 +50,8 @@ typedef struct gh_device_info {
 
 typedef struct gh_choices gh_choices; /* which provider does what (backend/chooser/chooser.h) */
 
-/* What a device was asked for so far, kept by its backend: tests and benchmarks see by it that a step allocates and
- * compiles nothing, and waits for the read of its loss alone. */
+/* Counts of what a device has done, kept by its backend. Tests and benchmarks check with them that a step allocates and
+ * compiles nothing and waits only for the read of its loss. */
 typedef struct gh_counters {
   int64_t allocations;  /* buffers, views, staging memory, workspaces */
   int64_t binds;        /* commands bound */
@@ -132,7 +132,7 @@ typedef struct gh_gemm_desc {
   gh_dtype dtype_c;   /* of C, and of what the epilogue reads and keeps: GH_F32 or GH_BF16 */
   gh_epilogue epilogue;
   const gh_buffer *bias; /* n elements, the same for all of a batch */
-  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is; NULL: nobody wants it */
+  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out like C; NULL: it is not stored */
 } gh_gemm_desc;
 
 typedef enum gh_attention_part {
@@ -160,8 +160,8 @@ typedef struct gh_fft_desc {
 
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
-/* The staging memory of a send of so many bytes. Sizes are powers of two and only equal ones take each other's place,
- * so that a step's small sends never sit in the memory of its large ones. */
+/* The size of the staging memory for a send of so many bytes. Sizes are powers of two, and a piece is reused only for
+ * its own size, so that small sends never occupy the memory of large ones. */
 int64_t gh_staging_bytes(int64_t bytes);
 
 struct gh_backend {

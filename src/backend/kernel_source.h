@@ -1,4 +1,4 @@
-/* Puts the text of a device program together from the embedded kernel sources; the same for every backend. */
+/* Assembles the text of a device program from the embedded kernel sources, for every backend. */
 #ifndef GH_BACKEND_KERNEL_SOURCE_H
 #define GH_BACKEND_KERNEL_SOURCE_H
 

@@ -1,5 +1,5 @@
-/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. The two round
- * their weights differently and nothing else; what lies at a wrong place is off by the size of an element. */
+/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. They
+ * differ only in how they round their weights; a misplaced element is off by its own size. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/half.h"
 #include "cl/launch.h"
 
-/* More than two work-groups of rows and four tiles of columns, the last ones broken. */
+/* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
 enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
 
 #define MOST       0.04 /* difference, of an element and the root mean square of all: 2^-8 of 5 times that, and as much */
@@ -72,7 +72,7 @@ static gh_status create(gh_error *err, work *w) {
     status = backend->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
     if (!status) status = fill(err, w, i);
   }
-  /* NaN: what nobody writes is noticed */
+  /* NaN, so that an element that is not written is noticed */
   memset(w->narrow, 0xff, (size_t)elements(w, false, false) * sizeof *w->narrow);
   for (int i = 0; i < BOTH * RESULTS && !status; i++) {
     const int r = i % RESULTS;

@@ -1,7 +1,7 @@
-/* Which provider does a piece of work is chosen, not assumed. One mechanism serves matrix products and convolutions
- * (gemm.h), attention (attention.h) and Fourier transforms (fft.h):
+/* Chooses the provider for a piece of work. One mechanism is used for matrix products and convolutions (gemm.h),
+ * attention (attention.h) and Fourier transforms (fft.h):
  *
- *   candidates   a table per kind, in order of preference; each entry says what it supports on which device
+ *   candidates   one table per kind, in order of preference; each entry says what it supports on which device
  *   check        each candidate computes drawn numbers on the device; one that is wrong is dropped with a warning
  *   timing       where the kind is timed; otherwise the first right candidate of the table wins
  *   the choice   is remembered by the key of the work, and frozen in a run's plan.json: timing must not change results
@@ -14,7 +14,7 @@
 
 #include "backend/backend.h"
 
-/* What stands first in every provider; the kind's own fields follow it. */
+/* The first member of every provider; the kind's own fields follow. */
 typedef struct gh_provider {
   const char *name;   /* "own-cpu nb=256 kc=512": what plans and caches say */
   const char *family; /* "own-cpu": its members give the same bits */
@@ -23,9 +23,9 @@ typedef struct gh_provider {
 struct gh_choice_state; /* internal.h */
 
 typedef struct gh_choice_kind {
-  const char *name;     /* "gemm": the member of plan.json, and how the cache's file begins */
+  const char *name;     /* "gemm": the member of plan.json, and the prefix of the cache file */
   const char *title;    /* "GEMM", in messages */
-  const char *variable; /* GH_GEMM: the environment's, forces a provider */
+  const char *variable; /* "GH_GEMM": the environment variable that forces a provider */
 
   const gh_provider *(*provider)(int index); /* the table, in order of preference; NULL after its end */
   const char *fallback; /* the provider that others are checked against, or the op's own way: never checked itself;
@@ -38,15 +38,16 @@ typedef struct gh_choice_kind {
   /* Whether forcing the provider concerns the descriptor; NULL: always. */
   bool (*concerns)(const gh_provider *provider, const void *desc);
 
-  /* A trial holds what all candidates for a descriptor are checked with: `timed` ones the shape itself or a smaller one
-   * of the same edges, others any shape that stands for all with the same verdict. */
+  /* A trial holds the data that all candidates for a descriptor are checked with. A `timed` trial has the shape itself
+   * or a smaller one with the same edges; any other has a shape that represents all with the same verdict slot. */
   gh_status (*trial_open)(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
-  /* GH_OK: right, and *launch is there to be timed. GH_ERROR_UNSUPPORTED: not for this work, and nothing is wrong. */
+  /* GH_OK: the result is right, and *launch can be timed. GH_ERROR_UNSUPPORTED: the provider does not support this
+   * work, which is no fault of it. */
   gh_status (*trial_run)(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
   void (*trial_close)(void *trial);
 
-  /* The slot, below GH_VERDICTS, in which the verdict of an untimed trial is remembered for the process, for all
-   * descriptors with that slot; NULL: it is not. */
+  /* The slot, below GH_VERDICTS, in which the process remembers the verdict of an untimed trial, for all descriptors
+   * with that slot; NULL: verdicts are not remembered. */
   int (*verdict)(const void *desc);
   bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
 
@@ -62,7 +63,7 @@ typedef struct gh_choice_kind {
  * frozen one does not support it, GH_ERROR_DEVICE where none gives right numbers. */
 gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc, const gh_provider **out);
 
-/* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists those there are. */
+/* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists the known ones. */
 gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *key,
                            const char *provider);
 /* Every choice made or frozen so far, sorted by key. */

@@ -6,13 +6,13 @@ bool gh_dot_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && d->info.bf16_dot && d->info.shape == GH_SHAPE_CPU;
 }
 
-enum { STRIP = GEMM_STRIP, ROWS = GEMM_DOT_ROWS, CHUNK = 2 * GEMM_DOT_PAIRS, WANTED_GROUPS_A_CORE = 3 };
+enum { STRIP = GEMM_STRIP, ROWS = GEMM_DOT_ROWS, CHUNK = 2 * GEMM_DOT_PAIRS, GROUPS_PER_CORE = 3 };
 
-/* Every cut by rows packs the panel again and every cut by columns the block, which this instruction outruns: so as
- * few groups as keep the cores busy. */
+/* Every cut by rows packs the panel again, and every cut by columns the block; this instruction is faster than packing.
+ * So there are only as many groups as keep the cores busy. */
 gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                       const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int64_t wanted = GH_MAX(d->info.compute_units, 1) * WANTED_GROUPS_A_CORE;
+  const int64_t wanted = GH_MAX(d->info.compute_units, 1) * GROUPS_PER_CORE;
   const int64_t kc = gh_split_evenly(g->k, provider->size[1], CHUNK);
   int64_t nb = gh_split_evenly(g->n, provider->size[0], STRIP), mt;
   for (;;) {

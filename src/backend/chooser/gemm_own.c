@@ -10,14 +10,7 @@
 
 /* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
 
-enum {
-  STRIP = GEMM_STRIP,
-  CHUNK = GEMM_CHUNK,
-  MAX_ROWS = 1024,
-  WANTED_GROUPS_A_CORE = 4,
-  AMX_SIDE = 64,
-  DOT_SIDE = 32
-};
+enum { STRIP = GEMM_STRIP, CHUNK = GEMM_CHUNK, MAX_ROWS = 1024, GROUPS_PER_CORE = 4, AMX_SIDE = 64, DOT_SIDE = 32 };
 
 static const struct cpu_family {
   const char *source;
@@ -33,7 +26,7 @@ static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
 
 static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_supports(g, d); }
 
-/* The larger panels, which hold one piece a number instead of three. */
+/* The larger panels, which hold one piece per number instead of three. */
 static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && amx_supports(g, d);
 }
@@ -48,7 +41,7 @@ gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_des
     const int64_t most =
         GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / family->rows * family->rows;
     int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
-    int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
+    int64_t down = across < cores * GROUPS_PER_CORE ? GH_CEIL_DIV(cores * GROUPS_PER_CORE, across) : 1;
     cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
     if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, family->rows);
     bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
@@ -78,7 +71,7 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Without columns: cl/conv2d_direct.cl. It knows no gaps and no factors. */
+/* Without columns: cl/conv2d_direct.cl. It supports no gaps between rows and no factors. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
          g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&

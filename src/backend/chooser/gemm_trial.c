@@ -16,9 +16,9 @@
 #define SAMPLES     64  /* rows, and columns, that are compared */
 #define TRIAL_MADDS 4e9 /* multiply-adds of one timed call, at most */
 #define TINY_MADDS  1e6 /* below: the first right provider, no timing */
-#define SLOW_RATIO  2   /* a library that takes longer than our kernels by this sits out */
+#define SLOW_RATIO  2   /* a library slower than our kernels by this factor sits out */
 #define ROUNDS      3
-#define PATTERN     262139 /* random floats a matrix, repeated; a prime, so that rows do not repeat each other */
+#define PATTERN     262139 /* random floats per matrix, repeated; a prime, so that rows do not repeat each other */
 
 typedef struct trial {
   gh_device *d;
@@ -48,8 +48,7 @@ bool gh_gemm_is_timed(const void *desc) { return madds(desc) >= TINY_MADDS; }
 static int64_t half_with_edge(int64_t n) { return n / 1024 * 512 + n % 512; }
 
 static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
-  const bool emulated =
-      d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; /* for tests alone, and a hundred times slower */
+  const bool emulated = d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; /* only in tests, and a hundred times slower */
   const double most = emulated ? TRIAL_MADDS / 64 : TRIAL_MADDS;
   gh_gemm_desc g = *desc;
   g.offset_a = g.offset_b = g.offset_c = 0;

@@ -44,7 +44,7 @@ gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, 
 const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key); /* NULL: none */
 void gh_choice_save(const gh_choice_state *state, const char *key, const gh_provider *provider);
 
-/* ---- trial.c: everything that reads the clock is there; a run whose choices are frozen never comes there ---- */
+/* ---- trial.c: the only file that reads the clock; a run with frozen choices does not use it ---- */
 
 /* By check and, where the kind is timed, by timing. *out NULL: no candidate is right. */
 gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
@@ -57,7 +57,7 @@ bool gh_trial_admit(gh_device *d, const gh_choice_kind *kind, void *trial, const
                     gh_launch **launch);
 double gh_trial_time(gh_device *d, gh_launch *launch); /* seconds of one call, to its end */
 
-/* Whether a provider that stands later in the table is so much faster that it is taken instead of an earlier one. */
+/* Whether a provider later in the table is enough faster than an earlier one to replace it. */
 bool gh_trial_displaces(const gh_provider *later, double seconds, const gh_provider *earlier, double its_seconds);
 
 #endif

@@ -32,7 +32,7 @@ static gh_status lt_fail(gh_error *err, unsigned code, const char *what) {
   return gh_fail(err, status, "cuBLASLt, %s: CUBLAS_STATUS_%s (%u)", what, name, code);
 }
 
-/* Without it the own kernels serve every product; the user is told once a device. */
+/* Without it the project's own kernels are used; the user is told once per device. */
 void gh_cuda_blas_open(gh_cuda_device *device) {
   gh_error why = {0};
   device->lt = gh_cublaslt_get(&why, device->arch);
@@ -65,7 +65,7 @@ const char *gh_cuda_library_name(const gh_device *d) { return gh_cuda(d)->lt ? g
 /* ---- binding ---- */
 
 static const struct {
-  bool served;
+  bool supported;
   unsigned type;
 } types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}, [GH_F16] = {true, GH_LT_R_16F}};
 
@@ -193,7 +193,7 @@ static bool can_keep(const gh_gemm_desc *g) {
 
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
-  if (!types[g->dtype].served || !types[g->dtype_c].served)
+  if (!types[g->dtype].supported || !types[g->dtype_c].supported)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not supported", gh_dtype_name(g->dtype),
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)

@@ -24,20 +24,19 @@ static int driver_devices(gh_error *err, const gh_cuda_driver *cu) {
   return code ? 0 : count;
 }
 
-/* Every device can be listed; whether NVRTC serves it is seen where it is opened. With no NVRTC at all there is none.
- */
+/* Every device can be listed; opening it shows whether NVRTC supports it. Without any NVRTC there is no device. */
 int gh_cuda_device_count(char *why_not, size_t size) {
   gh_error err = {0};
   int count = 0;
   if (why_not && size) why_not[0] = 0;
   const gh_cuda_driver *cu = gh_cuda_driver_get(&err);
   if (cu) count = driver_devices(&err, cu);
-  bool served = false;
-  for (int i = 0; i < count && !served; i++) {
+  bool supported = false;
+  for (int i = 0; i < count && !supported; i++) {
     int device = 0;
-    served = !cu->cuDeviceGet(&device, i) && gh_nvrtc_get(&err, gh_cuda_architecture(cu, device));
+    supported = !cu->cuDeviceGet(&device, i) && gh_nvrtc_get(&err, gh_cuda_architecture(cu, device));
   }
-  if (served) return count;
+  if (supported) return count;
   if (why_not) snprintf(why_not, size, "cuda: %s", err.text);
   return 0;
 }

@@ -13,8 +13,8 @@
  * walking the page tables took 5 to 10 % of the large products' time (Xeon, virtual machine). So large buffers are
  * pages of ours, huge ones where the system has them. The driver must use such memory in place (quirks.c). */
 
-#define HUGE_PAGE    (INT64_C(2) << 20)
-#define WORTH_A_HUGE (4 * HUGE_PAGE)
+#define HUGE_PAGE  (INT64_C(2) << 20)
+#define WORTH_HUGE (4 * HUGE_PAGE)
 
 typedef struct pages {
   void *at;
@@ -31,8 +31,8 @@ static void CL_CALLBACK on_release(cl_mem mem, void *user) {
   pages_free(user);
 }
 
-/* The system gives addresses at multiples of its small pages: a huge page more than wanted, and what lies before a
- * multiple of huge ones and after the end is given back. What fills no huge page has small ones. */
+/* The system aligns addresses to its small pages. So one huge page more than wanted is mapped, and what lies before the
+ * first multiple of a huge page and after the end is unmapped. A rest that fills no huge page has small pages. */
 static pages *pages_create(gh_error *err, int64_t bytes) {
   const size_t small = (size_t)sysconf(_SC_PAGESIZE), wanted = ((size_t)bytes + small - 1) / small * small;
   pages *p = gh_alloc(err, 1, sizeof *p);
@@ -47,7 +47,7 @@ static pages *pages_create(gh_error *err, int64_t bytes) {
   if (before) munmap(at, before);
   munmap(at + before + wanted, (size_t)HUGE_PAGE - before);
   *p = (pages){at + before, wanted};
-  madvise(p->at, wanted / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+  madvise(p->at, wanted / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
   return p;
 }
 
@@ -72,7 +72,7 @@ gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buf
   gh_cl_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;
   cl_int code = CL_SUCCESS;
-  if (d->info.is_cpu && gh_cl(d)->quirks.host_pages && bytes >= WORTH_A_HUGE)
+  if (d->info.is_cpu && gh_cl(d)->quirks.host_pages && bytes >= WORTH_HUGE)
     status = create_in_pages(err, d, bytes, &buffer->mem);
   else
     buffer->mem = clCreateBuffer(gh_cl(d)->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &code);
