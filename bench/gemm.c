@@ -9,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
+#include "backend/registry.h"
 #include "base/log.h"
 
 typedef struct settings {
@@ -67,14 +68,14 @@ static gh_status run(gh_error *err, gh_device *d, const settings *s, const gh_ge
   char key[160];
   gh_gemm_key(g, key, sizeof key);
   if (!status) printf("%s\n", key);
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name && !status; p++) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name && !status; p++) {
     double best;
-    if (!strstr(p->name, s->provider) || !p->applies(g, d)) continue;
+    if (!strstr(p->base.name, s->provider) || !p->supports(g, d)) continue;
     gh_status one = measure(err, d, p, g, at, s->rounds, &best);
     if (one)
-      printf("  %-28s %s\n", p->name, err->text);
+      printf("  %-28s %s\n", p->base.name, err->text);
     else
-      printf("  %-28s %8.1f GFLOP/s\n", p->name,
+      printf("  %-28s %8.1f GFLOP/s\n", p->base.name,
              2e-9 * (double)g->m * (double)g->n * (double)g->k * (double)g->batch / best);
     fflush(stdout);
   }

@@ -23,9 +23,9 @@
 #define ATT_PITCH 272 /* row stride of a tile in floats: constant for the addressing, an odd number of cache lines */
 #define ATT_WIDE  256 /* columns of a tile; wider heads: tiles of half the rows, the other half for the rest */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
-#define ATT_FETCH 2   /* rows of the next tile prefetched per 8 rows of this one */
-#define ATT_VECS  6   /* most vectors of a block; ops/attention.c has the same numbers */
-#define ATT_PANEL 768 /* vectors of a panel: vecs * D at most */
+#define ATT_FETCH 2 /* rows of the next tile prefetched per 8 rows of this one */
+#define ATT_VECS  ATTENTION_CPU_VECS
+#define ATT_PANEL ATTENTION_CPU_PANEL
 #define ATT_RUN   64
 #define ATT_NEVER (-INFINITY) /* not finite: a row of -infinity only gives NaN, as in PyTorch */
 

@@ -11,10 +11,10 @@
 
 #include "functions.h"
 
-#define ATG_TILE  64
+#define ATG_TILE  ATTENTION_GPU_TILE
 #define ATG_CHUNK 16             /* depth of a chunk of scores; rows of a chunk of the second product */
 #define ATG_PITCH (ATG_TILE + 2) /* chunk (depth, rows), transposed */
-#define ATG_WIDE  128            /* result columns per work-group */
+#define ATG_WIDE  ATTENTION_GPU_WIDE
 #define ATG_ROW   (ATG_TILE + 1) /* weights (64, 64) */
 #define ATG_LOCAL (2 * ATG_CHUNK * ATG_PITCH)
 #define ATG_NEVER (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */

@@ -9,8 +9,6 @@
 #include "conv2d_place.h"
 #ifdef CPU_SHAPE
 
-#define DIRECT_BLOCK    128
-#define DIRECT_OUT      128
 #define DIRECT_CHANNELS 32
 #ifdef __AVX512F__ /* 32 registers of a whole vec */
 #define DIRECT_ROWS 8

@@ -15,9 +15,6 @@
 #include "conv2d_place.h"
 #ifdef CPU_SHAPE
 
-#define WEIGHT_K    144 /* a multiple of 9 and of 3 */
-#define WEIGHT_OUT  64
-#define WEIGHT_VECS 48
 #define WEIGHT_ROWS 8
 #ifdef __AVX512F__
 #define WEIGHT_LIVE 8

@@ -10,8 +10,7 @@ inline float gemm_widen(gemm_bf16 v) { return as_float((uint32)v << 16); }
 /* Rounds to nearest even; NaN and infinity are preserved. */
 inline gemm_bf16 gemm_narrow(float v) {
   const uint32 u = as_uint(v);
-  if ((u & 0x7fffffffu) > 0x7f800000u) return (gemm_bf16)(u >> 16 | 0x40u);
-  return (gemm_bf16)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+  return (gemm_bf16)(BF16_IS_NAN(u) ? BF16_OF_NAN(u) : BF16_NEAREST(u));
 }
 
 #ifdef AB_BF16
@@ -37,8 +36,8 @@ typedef float gemm_c;
 typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
 inline float16 gemm_widen16(ushort16 v) { return as_float16(convert_uint16(v) << 16); }
 inline ushort16 gemm_narrow16(float16 v) {
-  const uint16 u = as_uint16(v), nan = u >> 16 | 0x40u, near = (u + 0x7fffu + (u >> 16 & 1u)) >> 16;
-  return convert_ushort16((u & 0x7fffffffu) > 0x7f800000u ? nan : near);
+  const uint16 u = as_uint16(v);
+  return convert_ushort16(BF16_IS_NAN(u) ? BF16_OF_NAN(u) : BF16_NEAREST(u));
 }
 #ifdef AB_BF16
 #define AB_LOAD16(p) gemm_widen16(vload16(0, p))

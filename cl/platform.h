@@ -2,15 +2,18 @@
  * shapes that a kernel is compiled for.
  *
  *   CPU_SHAPE   a work-group is one work-item; it owns a row (or a block of elements) and walks it in vectors of 16
- *   otherwise   a work-group is LANES x rows work-items (at most 256); LANES of them share a row, and VW is 1
+ *   otherwise   a work-group is LANES x rows work-items (at most GROUP_ITEMS); LANES of them share a row, and VW is 1
  *
  * Kernels are written once against `vec` (VW floats), LANE/LANES and the loops below. Rules: no `local` pointer
  * arguments of kernels (LOCAL declares an array in a kernel, LOCAL_PTR a pointer to one), no vector casts or swizzles,
  * 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf (their last bits differ
  * between vendors): use vec_exp and friends of functions.h.
  *
- * Arithmetic is always float32; ELEM, the program's storage type, is float, or bf16 with -DELEM_BF16. A kernel declares
- * as `float` whatever is float32 in both programs (statistics, sums, the residual stream), and the rest as ELEM. */
+ * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, or bf16 with -DELEM_BF16. A kernel
+ * declares as `float` what is float32 in either program (statistics, sums, the residual stream), and as ELEM the rest.
+ */
+#include "bf16.h"
+#include "launch.h"
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
 #pragma OPENCL FP_CONTRACT OFF
@@ -54,7 +57,7 @@ typedef ulong uint64;
 #ifdef CPU_SHAPE
 #error "CUDA devices need the GPU shape"
 #endif
-#define KERNEL                        extern "C" __global__ __launch_bounds__(256) /* work-items: the largest group */
+#define KERNEL                        extern "C" __global__ __launch_bounds__(GROUP_ITEMS)
 #define KERNEL_SIZED(x, y, z)         extern "C" __global__ __launch_bounds__((x) * (y) * (z))
 #define KERNEL_DENSE(x, y, z, groups) extern "C" __global__ __launch_bounds__((x) * (y) * (z), groups)
 #define GLOBAL
@@ -110,7 +113,7 @@ typedef struct bf16 {
 /* Rounds to nearest, ties to even; overflows to infinity; NaN propagates. */
 inline uint32 bf16_bits(float v) {
   const uint32 bits = as_uint(v);
-  return (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
 }
 
 inline float OVERLOAD elem_value(GLOBAL const float *p) { return *p; }
@@ -129,7 +132,7 @@ inline void OVERLOAD elem_put(GLOBAL bf16 *p, float v) { p->bits = (unsigned sho
 /* ---- vectors ---- */
 
 #ifdef CPU_SHAPE
-#define VW 16
+#define VW CPU_VECTOR
 typedef float16 vec;
 typedef int16 veci;
 typedef uint16 uvec;
@@ -157,8 +160,7 @@ inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) {
 }
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { vstore16(v, 0, p); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { /* bf16_bits, 16 at a time */
-  const uvec bits = as_uint16(v), rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const uvec kept = (bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded;
+  const uvec bits = as_uint16(v), kept = BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
   vstore16(convert_ushort16(kept), 0, (GLOBAL ushort *)p);
 }
 
@@ -278,7 +280,6 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
 
 /* ---- mechanism 1: elements ---- a flat range of n elements (gh_grid_elements) */
 
-#define ELEMENT_BLOCK 4096
 #ifdef CPU_SHAPE
 #define FOR_ELEMENTS(i, n)                                                                                             \
   for (int64 i = (int64)GROUP(0) * ELEMENT_BLOCK, i##_end = min(i + ELEMENT_BLOCK, (int64)(n)); i < i##_end; i += VW)
@@ -375,7 +376,6 @@ inline column_turns columns_of_lane(int64 columns) {
  *   COLUMN(columns);
  *   if (column >= columns) return; */
 
-#define COLUMN_CHUNK 64
 #define COLUMN(columns)                                                                                                \
   const int64 column = ((int64)GROUP(0) * LANES + LANE) * VW;                                                          \
   const int64 chunk = GROUP(1)

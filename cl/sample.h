@@ -7,7 +7,6 @@
 #include "philox.h"
 #include "step.h"
 
-#define SAMPLE_CHUNK 4096
 #define SAMPLE_ROW(samples, n)                                                                                         \
   const int64 sample_chunks = ((n) + SAMPLE_CHUNK - 1) / SAMPLE_CHUNK;                                                 \
   ROW((samples)*sample_chunks);                                                                                        \

@@ -1,6 +1,5 @@
 /* y (batch, C, R) = the transposes of x (batch, R, C), in tiles of 16 x 16: GROUP(0) is the batch and row tile,
  * GROUP(1) the column tile. GPU: 16 x 16 work-items through a local tile whose padding avoids bank conflicts. */
-#define TRANSPOSE_TILE 16
 
 KERNEL void transpose_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int64 rows, int64 columns) {
   const int64 row_tiles = (rows + TRANSPOSE_TILE - 1) / TRANSPOSE_TILE;

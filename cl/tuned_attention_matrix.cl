@@ -13,11 +13,12 @@
  *   MI        units per wave, stacked vertically: each fragment read from local memory is used in MI products
  *   COLUMNS   a multiple of 16
  *
- * The row stride in local memory is an odd number of 16-byte pieces, so the eight rows that ldmatrix reads at once lie
- * in different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, plus 24 COLUMNS bytes of statistics for dk and
- * dv. */
-#define WAVES      4
-#define ITEMS      128
+ * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
+ * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
+ */
+#include "launch.h"
+#define WAVES      ATTENTION_MATRIX_WAVES
+#define ITEMS      ATTENTION_MATRIX_ITEMS
 #define UNIT_ITEMS ITEMS
 #include "attention_matrix_units.h"
 

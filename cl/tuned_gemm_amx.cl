@@ -17,10 +17,10 @@
 #include "conv2d_place.h"
 #include "gemm_total.h"
 
-#define SIDE  32
-#define CHUNK 256 /* kc is a multiple of it, or all of k */
-#define STEP  32  /* k of a tile */
-#define TILE  256 /* words of a tile: 16 x 16 pairs of bfloat16 */
+#define SIDE  GEMM_AMX_ROWS
+#define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
+#define STEP  32         /* k of a tile */
+#define TILE  256        /* words of a tile: 16 x 16 pairs of bfloat16 */
 
 #ifdef AB_BF16
 #define PIECES 1
@@ -30,14 +30,14 @@
 #define STEP_WORDS (PIECES * 2 * TILE) /* for 32 k of 32 rows of A or columns of B */
 
 /* Private memory, in words: nb x kc of B, PIECES of each, and 128 x kc of A; together most of a worker's second-level
- * cache. The host (backend/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
+ * cache. The host (backend/chooser/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
 #define PANEL_WORDS (786432 / 2)
 #define MAX_COLUMNS 512 /* nb of a convolution at most */
 #define BLOCKS      4   /* of 32 rows: a strip of B is used for each in turn */
 #define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
 
 /* Sums of a bfloat16 C; the host limits mt x nb to this. */
-#define TOTAL_FLOATS 524288
+#define TOTAL_FLOATS GEMM_AMX_TOTAL
 
 #define ALIGNED      __attribute__((aligned(64)))
 #define AMX          __attribute__((target("amx-bf16,amx-tile"), noinline))

@@ -18,16 +18,16 @@
  * float32 C of the same numbers, rounded. */
 #include "gemm_total.h"
 
-#define STRIP 32
-#define ROWS  8
-#define CHUNK 256 /* kc is a multiple of it, or all of k */
+#define STRIP GEMM_STRIP
+#define ROWS  GEMM_CPU_ROWS
+#define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
 
 /* Private memory, in floats: kc x nb of B, at least kc x 8 of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of a
  * worker's stack, which is most of a second-level cache. The host (backend/gemm_own.c) respects these limits. */
 #define PANEL_FLOATS 262144
 #ifdef C_BF16
 #define BLOCK_FLOATS 65536
-#define TOTAL_FLOATS 65536
+#define TOTAL_FLOATS GEMM_CPU_TOTAL
 #else
 #define BLOCK_FLOATS 131072
 #endif

@@ -15,13 +15,13 @@
  * The instruction fixes the order of summation along all of k; it does not depend on mt, nb or kc. */
 #include "gemm_storage.h"
 
-#define STRIP 32
-#define CHUNK 16 /* pairs */
+#define STRIP GEMM_STRIP
+#define CHUNK GEMM_DOT_PAIRS
 
 /* Private memory; mt x nb, kc x nb / 2 and mt x kc / 2 stay within; the host ensures it. */
-#define TOTAL_FLOATS 262144
+#define TOTAL_FLOATS GEMM_DOT_TOTAL
 #define PANEL_WORDS  131072
-#define BLOCK_WORDS  262144
+#define BLOCK_WORDS  GEMM_DOT_BLOCK
 
 #define ALIGNED      __attribute__((aligned(64)))
 
@@ -156,7 +156,7 @@ inline void pack_a_square(uint *to, int count, GLOBAL const gemm_bf16 *from, int
 }
 
 inline void pack_a(uint *block, GLOBAL const gemm_bf16 *a, int64 ld, int depth, int rows, bool along, int count) {
-  const int high = (rows + 31) / 32 * 32;
+  const int high = (rows + GEMM_DOT_ROWS - 1) / GEMM_DOT_ROWS * GEMM_DOT_ROWS;
   if (along) {
     for (int r = 0; r < high; r += 16)
       for (int q = 0; q < count; q += CHUNK)

@@ -22,8 +22,8 @@
 #define ACROSS WORK
 #endif
 #define DEPTH          16
-#define CHUNK          256 /* a multiple of DEPTH */
-#define SIDE           16
+#define CHUNK          GEMM_CHUNK /* a multiple of DEPTH */
+#define SIDE           GEMM_GPU_SIDE
 #define HIGH           (SIDE * WORK)
 #define WIDE           (SIDE * ACROSS)
 

@@ -20,10 +20,10 @@
 #ifndef TILE
 #define TILE 128
 #endif
-#define ITEMS 256
+#define ITEMS GEMM_MATRIX_ITEMS
 #define DEPTH 32
 #define WORDS (DEPTH / 2)
-#define PITCH (WORDS + 4)
+#define PITCH GEMM_MATRIX_PITCH      /* 4 more than WORDS */
 #define MINE  (TILE * WORDS / ITEMS) /* words of an operand that a work-item moves */
 #define WAVES (ITEMS / WAVE)
 #if WAVES <= 4

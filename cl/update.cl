@@ -1,8 +1,7 @@
 /* The update: gradient norm, clip factor and non-finite flag, AdamW. Nothing here waits for the host. */
 #include "step.h"
 
-/* partials[c] = sum of the squares of x's elements [c * 4096, (c + 1) * 4096) */
-#define SQUARE_CHUNK 4096
+/* partials[c] = sum of the squares of x's elements [c * SQUARE_CHUNK, (c + 1) * SQUARE_CHUNK) */
 KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const float *x, int64 n) {
   ROW((n + SQUARE_CHUNK - 1) / SQUARE_CHUNK);
   ROW_SCRATCH(scratch);

@@ -1,5 +1,6 @@
 /* The architectures: published totals, names and shapes compared with a folder written by transformers, and the output
  * of init. */
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "base/file.h"

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "backend/registry.h"
 #include "ops/ops.h"
 #include "support/attention_problem.h"
 #include "support/check.h"

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention_internal.h"
+#include "backend/chooser/attention_internal.h"
+#include "backend/registry.h"
 #include "base/half.h"
 #include "base/log.h"
 #include "ops/check/check.h"
@@ -21,13 +22,14 @@ enum { RESULTS = ATTENTION_RESULTS };
 static gh_error err;
 static gh_device *device;
 
+/* In the place of the units that the device has not. */
+static const gh_attention_provider emulated = {{"matrix", "emulated"}, "-DUNIT_MMA -DUNIT_EMULATED", gh_attention_fits};
+
 static gh_device *open_device(void) {
   const char *id = getenv("GH_TEST_DEVICE");
   gh_device *d = NULL;
   check_ok(gh_device_open(&err, id ? id : "auto", &d));
-  gh_attention_state *state = gh_attention_state_get(&err, d);
-  if (!state) fail_msg("%s", err.text);
-  if (d->info.matrix == GH_MATRIX_NONE) state->unit = "-DUNIT_MMA -DUNIT_EMULATED";
+  if (d->info.matrix == GH_MATRIX_NONE) check_ok(gh_choice_plant(&err, d, &gh_attention_kind, &emulated.base));
   return d;
 }
 
@@ -318,7 +320,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
   (void)context;
   static const char *const wrong[] = {"attention_matrix_forward", "attention_matrix_backward_q",
                                       "attention_matrix_backward_kv"};
-  const char *unit = device->attention->unit ? device->attention->unit : "-DUNIT_MMA";
+  const char *unit = device->info.matrix == GH_MATRIX_NONE ? emulated.unit : "-DUNIT_MMA";
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
   gh_device *d = open_device();
   gh_backend planted = *d->backend;
@@ -331,12 +333,12 @@ static void test_wrong_kernels_are_not_used(void **context) {
   }
   gh_log_set_level(GH_LOG_QUIET);
   assert_false(is_chosen(d, 64));
-  assert_int_equal(gh_attention_choice_count(d), 1);
+  assert_int_equal(gh_choice_count(d, &gh_attention_kind), 1);
   const char *key, *provider;
-  gh_attention_choice(d, 0, &key, &provider);
+  gh_choice_at(d, &gh_attention_kind, 0, &key, &provider);
   assert_string_equal(key, "size=64 bf16");
   assert_string_equal(provider, "shared");
-  check_ok(gh_attention_force(&err, d, "matrix"));
+  check_ok(gh_choice_force(&err, d, &gh_attention_kind, "matrix"));
   bool matrix;
   check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_DEVICE, "wrong on");
   gh_log_set_level(GH_LOG_INFO);
@@ -350,14 +352,17 @@ static void test_choosing(void **context) {
   bool matrix;
   gh_device *d = open_device();
   assert_false(is_chosen(d, 63)); /* no such head size: nothing is chosen */
-  assert_int_equal(gh_attention_choice_count(d), 0);
-  check_ok(gh_attention_freeze(&err, d, "size=64 bf16", "shared"));
+  assert_int_equal(gh_choice_count(d, &gh_attention_kind), 0);
+  check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "shared"));
   assert_false(is_chosen(d, 64));
-  check_ok(gh_attention_force(&err, d, NULL));
+  check_ok(gh_choice_force(&err, d, &gh_attention_kind, "matrix"));
   assert_true(is_chosen(d, 64));
-  check_fails(gh_attention_freeze(&err, d, "size=65 bf16", "shared"), GH_ERROR_ARGUMENT, "size=65");
-  check_fails(gh_attention_freeze(&err, d, "size=64 bf16", "nobody"), GH_ERROR_ARGUMENT, "nobody");
-  check_ok(gh_attention_force(&err, d, "shared"));
+  check_ok(gh_choice_force(&err, d, &gh_attention_kind, NULL)); /* what was frozen is back */
+  assert_false(is_chosen(d, 64));
+  assert_true(is_chosen(d, 72));
+  check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=65 bf16", "shared"), GH_ERROR_ARGUMENT, "size=65");
+  check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "nobody"), GH_ERROR_ARGUMENT, "nobody");
+  check_ok(gh_choice_force(&err, d, &gh_attention_kind, "shared"));
   assert_false(is_chosen(d, 64));
   gh_device_close(d);
 
@@ -375,9 +380,9 @@ static void test_choosing(void **context) {
   d = open_device();
   d->info.local_bytes = 32 * 1024;
   assert_false(is_chosen(d, 64));
-  assert_int_equal(gh_attention_choice_count(d), 0);
-  check_ok(gh_attention_freeze(&err, d, "size=64 bf16", "matrix"));
-  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_UNSUPPORTED, "do not serve");
+  assert_int_equal(gh_choice_count(d, &gh_attention_kind), 0);
+  check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "matrix"));
+  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_UNSUPPORTED, "does not support");
   gh_device_close(d);
 }
 
@@ -387,7 +392,7 @@ static void test_plan_keeps_the_choice(void **context) {
   gh_json *plan = NULL;
   const char *provider = "";
   gh_device *d = open_device();
-  check_ok(gh_attention_freeze(&err, d, "size=72 bf16", "shared"));
+  check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=72 bf16", "shared"));
   assert_true(is_chosen(d, 64));
   check_ok(gh_choices_describe(&err, d, 1, &plan));
   const gh_json *attention = gh_json_member(plan, "attention");
@@ -398,7 +403,7 @@ static void test_plan_keeps_the_choice(void **context) {
   d = open_device();
   check_ok(gh_choices_freeze(&err, d, plan));
   assert_false(is_chosen(d, 72));
-  assert_int_equal(gh_attention_choice_count(d), 2);
+  assert_int_equal(gh_choice_count(d, &gh_attention_kind), 2);
   gh_json_free(plan);
   gh_device_close(d);
 }

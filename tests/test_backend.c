@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/backend.h"
 #include "backend/built_in.h"
-#include "backend/limits.h"
+#include "backend/core/limits.h"
+#include "backend/core/program.h"
 #include "backend/opencl/quirks.h"
+#include "backend/registry.h"
 #include "base/text.h"
 #include "support/check.h"
 #include "support/on_device.h"

@@ -1,6 +1,7 @@
 /* Text, halves, files, folders and locks. */
 #include "support/check.h"
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/half.h"
 #include "base/log.h"
@@ -353,23 +354,38 @@ static void test_stop(void **state) {
   assert_false(gh_stop_requested());
 }
 
+/* ---- arrays ---- */
+
+static void test_arrays_grow(void **state) {
+  (void)state;
+  gh_error e = {0};
+  int32_t *items = NULL;
+  size_t capacity = 0, count = 0;
+  for (; count < 1000; count++) {
+    assert_int_equal(GH_ARRAY_RESERVE(&e, items, capacity, count, 1), GH_OK);
+    items[count] = (int32_t)count;
+  }
+  assert_true(capacity >= 1000 && capacity < 2000);
+  for (size_t i = 0; i < count; i++) assert_int_equal(items[i], i);
+  const int32_t *before = items;
+  assert_int_equal(GH_ARRAY_RESERVE(&e, items, capacity, count, SIZE_MAX - 10), GH_ERROR_MEMORY);
+  gh_alloc_fail_after(1);
+  assert_int_equal(GH_ARRAY_RESERVE(&e, items, capacity, count, 5000), GH_ERROR_MEMORY);
+  assert_ptr_equal(items, before);
+  assert_int_equal(items[999], 999);
+  free(items);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_error_text),
-      cmocka_unit_test(test_edit_distance),
-      cmocka_unit_test(test_nearest),
-      cmocka_unit_test(test_utf8),
-      cmocka_unit_test(test_shape_text),
-      cmocka_unit_test(test_f16),
-      cmocka_unit_test(test_bf16),
-      cmocka_unit_test(test_paths),
-      cmocka_unit_test(test_files),
-      cmocka_unit_test(test_full_disk),
-      cmocka_unit_test(test_list),
-      cmocka_unit_test(test_lock),
-      cmocka_unit_test(test_file_allocation_failures),
-      cmocka_unit_test(test_log),
-      cmocka_unit_test(test_stop),
+      cmocka_unit_test(test_arrays_grow),   cmocka_unit_test(test_error_text),
+      cmocka_unit_test(test_edit_distance), cmocka_unit_test(test_nearest),
+      cmocka_unit_test(test_utf8),          cmocka_unit_test(test_shape_text),
+      cmocka_unit_test(test_f16),           cmocka_unit_test(test_bf16),
+      cmocka_unit_test(test_paths),         cmocka_unit_test(test_files),
+      cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_list),
+      cmocka_unit_test(test_lock),          cmocka_unit_test(test_file_allocation_failures),
+      cmocka_unit_test(test_log),           cmocka_unit_test(test_stop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

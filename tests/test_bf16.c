@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/registry.h"
 #include "base/half.h"
 #include "cl/step.h"
 #include "ops/ops.h"

@@ -1,4 +1,5 @@
 /* A run's budget, known before anything is allocated: parameters, memory, and the choices that follow. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/tiny_run.h"
 

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "backend/backend.h"
+#include "backend/registry.h"
 #include "base/cache.h"
 #include "base/file.h"
 

@@ -2,7 +2,7 @@
 #include "support/compare.h"
 #include "support/tiny_run.h"
 
-#include "backend/backend.h"
+#include "backend/registry.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "compare/compare.h"

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "backend/registry.h"
 #include "ops/ops.h"
 #include "support/check.h"
 

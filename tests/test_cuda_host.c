@@ -1,5 +1,6 @@
 /* The CUDA backend's host side when things are missing, too old, or fail. NVIDIA's libraries are those of the double
  * (tests/cuda_double); every case runs in a child process. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/cuda_children.h"
 
@@ -89,7 +90,7 @@ static void test_missing_symbols_are_named(void **state) {
 static void test_unsuitable_driver(void **state) {
   (void)state;
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DRIVER=11020"),
-           "driver is too old: it serves CUDA 11.2, 11.4 (470) is needed");
+           "driver is too old: it supports CUDA 11.2, 11.4 (470) is needed");
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DEVICES=0"), "cuda: the NVIDIA driver has no device");
   contains(IN_CHILD(say_cuda, "GH_DOUBLE_DEVICES=0", "CUDA_VISIBLE_DEVICES=7"),
            "has no device where CUDA_VISIBLE_DEVICES is \"7\"");

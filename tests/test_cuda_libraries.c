@@ -1,8 +1,9 @@
 /* The CUDA backend's use of NVIDIA's libraries: products, transforms, captured steps. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/cuda_children.h"
 
-#include "backend/gemm.h"
+#include "backend/chooser/gemm.h"
 #include "graph/graph.h"
 #include "ops/ops.h"
 
@@ -23,7 +24,7 @@ static void say_provider(char *out, size_t size) {
   if (getenv("BFLOAT16")) g.dtype = g.dtype_c = GH_BF16;
   gh_status status = d ? d->backend->buffer_create(&err, d, 1 << 16, &x) : err.status;
   if (!status) status = gh_gemm_bind(&err, d, &g, x, x, x, &launch);
-  if (!status) gh_gemm_choice(d, 0, &key, &provider);
+  if (!status) gh_choice_at(d, &gh_gemm_kind, 0, &key, &provider);
   snprintf(out, size, "%s", status ? err.text : provider);
   if (d) d->backend->launch_free(launch);
   if (d) d->backend->buffer_free(x);

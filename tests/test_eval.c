@@ -1,5 +1,6 @@
 /* `genhance eval` on whole folders against transformers (reference/check_eval.py), the spectrum against numpy's FFT,
- * and the errors for wrong data. */
+ * and what happens when the data is wrong. */
+#include "backend/registry.h"
 #include "support/compare.h"
 #include "support/run_folder.h"
 

@@ -1,5 +1,6 @@
 /* The table of families: rows are complete and recognise their own files; a third family is one row, with no change
  * elsewhere. And what tensors are for: roles and parts. */
+#include "backend/registry.h"
 #include "support/scratch.h"
 
 #include "base/file.h"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/registry.h"
 #include "graph/graph.h"
 #include "ops/check/check.h"
 #include "ops/ops.h"

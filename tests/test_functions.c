@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "backend/backend.h"
+#include "backend/registry.h"
 #include "support/check.h"
 
 #define COUNT 600011 /* floats of all magnitudes and signs */

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
+#include "backend/registry.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
 #include "support/on_device.h"
@@ -23,10 +24,10 @@ static const int64_t shapes[][3] = {
 static void test_every_provider(void **state) {
   (void)state;
   int tried = 0;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     gh_gemm_desc small = gemm_desc_of(1, 1, 1, 0, 0);
-    if (!gh_gemm_serves(p, &small, device)) continue;
-    OK(gh_gemm_force(&err, device, p->name));
+    if (!gh_gemm_supports(p, &small, device)) continue;
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
     for (size_t s = 0; s < GH_COUNT(shapes); s++)
       for (int trans = 0; trans < 4; trans++)
         for (int option = 0; option < GEMM_OPTIONS; option++) {
@@ -37,12 +38,12 @@ static void test_every_provider(void **state) {
           gemm_problem one;
           gemm_problem_make(&one, device, &g);
           gemm_problem_compute(&one);
-          gemm_problem_check(&one, p->name);
+          gemm_problem_check(&one, p->base.name);
           gemm_problem_free(&one);
           tried++;
         }
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
   assert_true(tried > 400);
 }
 
@@ -74,10 +75,10 @@ static void errors_of(const gemm_problem *p, double *provider, double *chain) {
 /* Numbers of all magnitudes with full mantissas expose products of rounded pieces. */
 static void test_as_exact_as_float32(void **state) {
   (void)state;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     gh_gemm_desc g = gemm_desc_of(65, 97, 700, 2, 0);
-    if (!gh_gemm_serves(p, &g, device)) continue;
-    OK(gh_gemm_force(&err, device, p->name));
+    if (!gh_gemm_supports(p, &g, device)) continue;
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
     gemm_problem one;
     gemm_problem_make(&one, device, &g);
     for (int64_t i = 0; i < one.elements[0]; i++) one.a[i] = ldexpf(one.a[i], (int)(i * 7 % 41) - 20);
@@ -87,20 +88,20 @@ static void test_as_exact_as_float32(void **state) {
     gemm_problem_compute(&one);
     double provider, chain;
     errors_of(&one, &provider, &chain);
-    if (!(provider <= 1.25 * chain)) fail_msg("%s: error %g, a float32 chain's %g", p->name, provider, chain);
+    if (!(provider <= 1.25 * chain)) fail_msg("%s: error %g, a float32 chain's %g", p->base.name, provider, chain);
     gemm_problem_free(&one);
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 /* One non-finite number makes its row or column non-finite. */
 static void test_not_finite_is_noticed(void **state) {
   (void)state;
   static const uint32_t bits[] = {0x7fffffffu, 0xffffffffu, 0x7f800001u, 0x7fc00000u, 0x7f800000u, 0xff800000u};
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     gh_gemm_desc g = gemm_desc_of(65, 97, 70, 2, 0);
-    if (!gh_gemm_serves(p, &g, device)) continue;
-    OK(gh_gemm_force(&err, device, p->name));
+    if (!gh_gemm_supports(p, &g, device)) continue;
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
     gemm_problem one;
     gemm_problem_make(&one, device, &g);
     for (size_t pattern = 0; pattern < GH_COUNT(bits); pattern++)
@@ -112,14 +113,14 @@ static void test_not_finite_is_noticed(void **state) {
         for (int64_t i = 0; i < g.m; i++)
           for (int64_t j = 0; j < g.n; j++)
             if (isfinite(one.got[i * g.ldc + j]) == (which ? j == 64 : i == 33))
-              fail_msg("%s: %08x in %c, C[%d][%d] is %g", p->name, bits[pattern], "AB"[which], (int)i, (int)j,
+              fail_msg("%s: %08x in %c, C[%d][%d] is %g", p->base.name, bits[pattern], "AB"[which], (int)i, (int)j,
                        (double)one.got[i * g.ldc + j]);
         *at = before;
         gemm_problem_write(&one, which);
       }
     gemm_problem_free(&one);
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 /* ---- the chooser ---- */
@@ -133,8 +134,8 @@ static const char *choice_of(const gh_gemm_desc *g) {
   char key[160];
   const char *found, *provider;
   gh_gemm_key(g, key, sizeof key);
-  for (int i = 0; i < gh_gemm_choice_count(device); i++) {
-    gh_gemm_choice(device, i, &found, &provider);
+  for (int i = 0; i < gh_choice_count(device, &gh_gemm_kind); i++) {
+    gh_choice_at(device, &gh_gemm_kind, i, &found, &provider);
     if (!strcmp(found, key)) return provider;
   }
   return NULL;
@@ -162,15 +163,15 @@ static gh_status bind_without_last_row(gh_error *e, gh_device *d, const gh_gemm_
 static gh_status bind_never(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                             const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)d, (void)g, (void)a, (void)b, (void)c, (void)out;
-  return gh_fail(e, GH_ERROR_DEVICE, "%s was planted to fail", provider->name);
+  return gh_fail(e, GH_ERROR_DEVICE, "%s was planted to fail", provider->base.name);
 }
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider wrong = {"wrong", "wrong", always, bind_without_last_row, {0}, 0, 0, false};
-  static const gh_gemm_provider broken = {"broken", "broken", always, bind_never, {0}, 0, 0, false};
-  OK(gh_gemm_plant(&err, device, &wrong));
-  OK(gh_gemm_plant(&err, device, &broken));
+  static const gh_gemm_provider wrong = {{"wrong", "wrong"}, always, bind_without_last_row, {0}, 0, 0, false};
+  static const gh_gemm_provider broken = {{"broken", "broken"}, always, bind_never, {0}, 0, 0, false};
+  OK(gh_choice_plant(&err, device, &gh_gemm_kind, &wrong.base));
+  OK(gh_choice_plant(&err, device, &gh_gemm_kind, &broken.base));
   gh_gemm_desc tiny = square(20), timed = square(130), batched = square(60);
   batched.batch = 9, batched.stride_a = batched.stride_b = batched.stride_c = 3600;
   const gh_gemm_desc *all[] = {&tiny, &timed, &batched};
@@ -195,25 +196,25 @@ static void test_freeze_and_force(void **state) {
   char key[160];
   gh_gemm_key(&g, key, sizeof key);
   assert_string_equal(key, "m=110 n=110 k=110 nt batch=1 beta=0 f32");
-  OK(gh_gemm_freeze(&err, device, key, library()));
+  OK(gh_choice_freeze(&err, device, &gh_gemm_kind, key, library()));
   run(&g);
   assert_string_equal(choice_of(&g), library());
   const char *own = device->info.shape == GH_SHAPE_CPU ? "own-cpu nb=64 kc=512" : "own-gpu work=8";
-  OK(gh_gemm_force(&err, device, own));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, own));
   run(&other);
   assert_string_equal(choice_of(&other), own);
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
   assert_null(choice_of(&other));
   assert_string_equal(choice_of(&g), library());
 
-  assert_int_equal(gh_gemm_freeze(&err, device, key, "magic"), GH_ERROR_ARGUMENT);
+  assert_int_equal(gh_choice_freeze(&err, device, &gh_gemm_kind, key, "magic"), GH_ERROR_ARGUMENT);
   assert_non_null(strstr(err.text, library()));
-  assert_int_equal(gh_gemm_force(&err, device, "magic"), GH_ERROR_ARGUMENT);
+  assert_int_equal(gh_choice_force(&err, device, &gh_gemm_kind, "magic"), GH_ERROR_ARGUMENT);
   const char *last = "", *provider;
-  assert_true(gh_gemm_choice_count(device) >= 1);
-  for (int i = 0; i < gh_gemm_choice_count(device); i++) {
+  assert_true(gh_choice_count(device, &gh_gemm_kind) >= 1);
+  for (int i = 0; i < gh_choice_count(device, &gh_gemm_kind); i++) {
     const char *next;
-    gh_gemm_choice(device, i, &next, &provider);
+    gh_choice_at(device, &gh_gemm_kind, i, &next, &provider);
     assert_true(strcmp(last, next) < 0);
     last = next;
   }
@@ -225,7 +226,7 @@ static void test_frozen_provider_of_another_machine(void **state) {
   char key[160];
   gh_gemm_key(&g, key, sizeof key);
   const char *foreign = device->info.shape == GH_SHAPE_CPU ? "own-gpu work=4" : "own-cpu nb=256 kc=512";
-  OK(gh_gemm_freeze(&err, device, key, foreign));
+  OK(gh_choice_freeze(&err, device, &gh_gemm_kind, key, foreign));
   gemm_problem one;
   gemm_problem_make(&one, device, &g);
   gh_launch *launch;
@@ -283,7 +284,7 @@ static void test_environment_forces(void **state) {
   gh_device_close(device);
   setenv("GH_GEMM", "nothing", 1);
   OK(gh_device_open(&err, first->info.id, &device));
-  assert_int_equal(gh_gemm_force(&err, device, NULL), GH_ERROR_ARGUMENT);
+  assert_int_equal(gh_choice_force(&err, device, &gh_gemm_kind, NULL), GH_ERROR_ARGUMENT);
   assert_non_null(strstr(err.text, "nothing"));
   gh_device_close(device);
   unsetenv("GH_GEMM");

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
+#include "backend/chooser/internal.h"
 #include "base/file.h"
 #include "ops/ops.h"
 #include "support/gemm_problem.h"
@@ -35,22 +36,22 @@ static const int64_t shapes[][3] = {
 static void test_every_provider(void **state) {
   (void)state;
   int tried = 0;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
     for (size_t t = 0; t < GH_COUNT(storage); t++) {
       gh_gemm_desc small = stored_as(gemm_desc_of(1, 1, 1, 0, 0), storage[t]);
-      if (!gh_gemm_serves(p, &small, device)) continue;
-      OK(gh_gemm_force(&err, device, p->name));
+      if (!gh_gemm_supports(p, &small, device)) continue;
+      OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
       for (size_t s = 0; s < GH_COUNT(shapes); s++)
         for (int trans = 0; trans < 4; trans++) {
           const int turn = (int)s + trans + (int)t;
           gh_gemm_desc g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], trans, turn % GEMM_OPTIONS);
           g = stored_as(g, storage[t]);
           if (turn % 2 && p->fuses & 1u << GH_EPILOGUE_BIAS) g.epilogue = GH_EPILOGUE_BIAS;
-          run(&g, p->name);
+          run(&g, p->base.name);
           tried++;
         }
     }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
   assert_true(tried > 400);
 }
 
@@ -58,30 +59,30 @@ static void test_every_provider(void **state) {
  * of a tile and each of these. */
 static void test_matrix_units_with_every_option(void **state) {
   (void)state;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
     for (size_t t = 0; t < 2 && p->bind == gh_gemm_matrix_bind; t++)
       for (int turn = 0; turn < 4 * GEMM_OPTIONS; turn++) {
         gh_gemm_desc g = gemm_desc_of(p->size[0] + 3, p->size[0] + 2, 35, turn / GEMM_OPTIONS, turn % GEMM_OPTIONS);
         g = stored_as(g, storage[t]);
-        if (!gh_gemm_serves(p, &g, device)) continue;
+        if (!gh_gemm_supports(p, &g, device)) continue;
         if ((turn + turn / GEMM_OPTIONS + (int)t) % 2) g.epilogue = GH_EPILOGUE_BIAS;
-        OK(gh_gemm_force(&err, device, p->name));
-        run(&g, p->name);
+        OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
+        run(&g, p->base.name);
       }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 static void test_bias_of_float32(void **state) {
   (void)state;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     gh_gemm_desc g = gemm_desc_of(1, 1, 1, 0, 0);
-    if (!gh_gemm_serves(p, &g, device)) continue;
-    OK(gh_gemm_force(&err, device, p->name));
+    if (!gh_gemm_supports(p, &g, device)) continue;
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
     for (size_t s = 0; s < GH_COUNT(shapes); s++) {
       g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], (int)s % 4, (int)s % GEMM_OPTIONS);
       g.epilogue = GH_EPILOGUE_BIAS;
       if (p->fuses & 1u << GH_EPILOGUE_BIAS) {
-        run(&g, p->name);
+        run(&g, p->base.name);
         continue;
       }
       gemm_problem one;
@@ -89,12 +90,12 @@ static void test_bias_of_float32(void **state) {
       gemm_problem_make(&one, device, &g);
       assert_int_equal(gh_gemm_bind(&err, device, &one.desc, one.buffers[0], one.buffers[1], one.buffers[2], &launch),
                        GH_ERROR_UNSUPPORTED);
-      assert_non_null(strstr(err.text, p->name));
+      assert_non_null(strstr(err.text, p->base.name));
       assert_null(launch);
       gemm_problem_free(&one);
     }
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 /* A NaN in A affects exactly its row of C, one in B its column; likewise infinity. */
@@ -152,7 +153,7 @@ static void test_keys(void **state) {
 static gh_status bind_with_less(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const gh_gemm_provider *own = gh_gemm_providers;
-  while (!gh_gemm_serves(own, g, d)) own++;
+  while (!gh_gemm_supports(own, g, d)) own++;
   gh_gemm_desc less = *g;
   *(provider->size[0] ? &less.k : &less.m) -= 1;
   return own->bind(e, d, own, &less, a, b, c, out);
@@ -161,19 +162,20 @@ static bool larger_than_one(const gh_gemm_desc *g, const gh_device *d) { return 
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider shallow = {"shallow", "shallow", larger_than_one, bind_with_less, {1, 0}, 0, 0, false};
-  static const gh_gemm_provider low = {"low", "low", larger_than_one, bind_with_less, {0, 0}, 0, 0, false};
-  OK(gh_gemm_plant(&err, device, &shallow));
-  OK(gh_gemm_plant(&err, device, &low));
+  static const gh_gemm_provider shallow = {
+      {"shallow", "shallow"}, larger_than_one, bind_with_less, {1, 0}, 0, 0, false};
+  static const gh_gemm_provider low = {{"low", "low"}, larger_than_one, bind_with_less, {0, 0}, 0, 0, false};
+  OK(gh_choice_plant(&err, device, &gh_gemm_kind, &shallow.base));
+  OK(gh_choice_plant(&err, device, &gh_gemm_kind, &low.base));
   for (size_t t = 0; t < GH_COUNT(storage); t++)
     for (int large = 0; large < 2; large++) {
       gh_gemm_desc g = stored_as(large ? gemm_desc_of(130, 70, 700, 2, 0) : gemm_desc_of(20, 21, 22, 1, 3), storage[t]);
       run(&g, "chosen");
     }
-  assert_true(gh_gemm_choice_count(device) > 0);
-  for (int i = 0; i < gh_gemm_choice_count(device); i++) {
+  assert_true(gh_choice_count(device, &gh_gemm_kind) > 0);
+  for (int i = 0; i < gh_choice_count(device, &gh_gemm_kind); i++) {
     const char *key, *provider;
-    gh_gemm_choice(device, i, &key, &provider);
+    gh_choice_at(device, &gh_gemm_kind, i, &key, &provider);
     assert_string_not_equal(provider, "shallow");
     assert_string_not_equal(provider, "low");
   }
@@ -181,13 +183,13 @@ static void test_wrong_providers_are_dropped(void **state) {
 
 static void test_other_bits_must_be_much_faster(void **state) {
   (void)state;
-  static const gh_gemm_provider small = {"own-x 4", "own-x", NULL, NULL, {0}, 0, 0, false};
-  static const gh_gemm_provider large = {"own-x 8", "own-x", NULL, NULL, {0}, 0, 0, false};
-  static const gh_gemm_provider library = {"library", "library", NULL, NULL, {0}, 0, 0, false};
-  assert_true(gh_gemm_displaces(&large, 0.9, &small, 1));
-  assert_false(gh_gemm_displaces(&large, 0.99, &small, 1));
-  assert_true(gh_gemm_displaces(&library, 0.6, &small, 1));
-  assert_false(gh_gemm_displaces(&library, 0.7, &small, 1));
+  static const gh_provider small = {"own-x 4", "own-x"};
+  static const gh_provider large = {"own-x 8", "own-x"};
+  static const gh_provider library = {"library", "library"};
+  assert_true(gh_trial_displaces(&large, 0.9, &small, 1));
+  assert_false(gh_trial_displaces(&large, 0.99, &small, 1));
+  assert_true(gh_trial_displaces(&library, 0.6, &small, 1));
+  assert_false(gh_trial_displaces(&library, 0.7, &small, 1));
 }
 
 /* ---- the op that requests an epilogue ---- */
@@ -214,7 +216,7 @@ static void test_linear_has_the_same_bits(void **state) {
     gh_graph *g;
     gh_tensor *tx, *tw, *tb;
     int launches[2];
-    OK(gh_gemm_force(&err, device, providers[p]));
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, providers[p]));
     OK(gh_store_create(&err, device, &store));
     OK(gh_store_add(&err, store, "x", GH_F32, 2, (int64_t[]){M, K}, &tx));
     OK(gh_store_add(&err, store, "w", GH_F32, 2, (int64_t[]){N, K}, &tw));
@@ -238,7 +240,7 @@ static void test_linear_has_the_same_bits(void **state) {
     assert_int_equal(launches[1], 2);
     gh_store_free(store);
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 /* GELU after a linear layer, in the library's own launch if possible; the same numbers as separate ops. The GELU's
@@ -253,7 +255,7 @@ static void check_gelu(const char *provider, gh_dtype stored, int64_t n, bool ke
   for (int i = 0; i < M * K; i++) x[i] = sinf((float)i);
   for (int i = 0; i < MOST * K; i++) w[i] = cosf((float)(3 * i));
   for (int i = 0; i < MOST; i++) b[i] = sinf((float)(7 * i));
-  OK(gh_gemm_force(&err, device, provider));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, provider));
   OK(gh_store_create(&err, device, &store));
   OK(gh_store_add(&err, store, "x", stored, 2, (int64_t[]){M, K}, &tx));
   OK(gh_store_add(&err, store, "w", stored, 2, (int64_t[]){n, K}, &tw));
@@ -282,7 +284,7 @@ static void check_gelu(const char *provider, gh_dtype stored, int64_t n, bool ke
   if (!(error <= (stored == GH_BF16 ? 4e-3 : 1e-6))) fail_msg("%s, %s: %g", provider, gh_dtype_name(stored), error);
   gh_graph_free(g);
   gh_store_free(store);
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 static void test_gelu_of_a_linear(void **state) {
@@ -302,9 +304,9 @@ static void test_gelu_of_a_linear(void **state) {
 static void test_sums_fit(void **state) {
   (void)state;
   int checked = 0;
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++) {
-    const bool amx = !strcmp(p->family, "own-amx");
-    if (!amx && strcmp(p->family, "own-cpu")) continue;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
+    const bool amx = !strcmp(p->base.family, "own-amx");
+    if (!amx && strcmp(p->base.family, "own-cpu")) continue;
     for (int64_t m = 1; m < 5000; m = m * 9 / 8 + 1)
       for (int64_t n = 1; n < 5000; n = n * 17 / 16 + 1)
         for (int cores = 1; cores <= 64; cores *= 2) {
@@ -312,8 +314,8 @@ static void test_sums_fit(void **state) {
           g.dtype = g.dtype_c = GH_BF16;
           gh_gemm_blocks cut = gh_gemm_cpu_blocks(p->size, amx, &g, cores);
           if (cut.mt < 1 || cut.nb < 1 || cut.mt * cut.nb > cut.sums)
-            fail_msg("%s, %lld x %lld on %d cores: blocks of %lld x %lld", p->name, (long long)m, (long long)n, cores,
-                     (long long)cut.mt, (long long)cut.nb);
+            fail_msg("%s, %lld x %lld on %d cores: blocks of %lld x %lld", p->base.name, (long long)m, (long long)n,
+                     cores, (long long)cut.mt, (long long)cut.nb);
           checked++;
         }
   }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
+#include "backend/registry.h"
 #include "support/on_device.h"
 
 static uint32_t seed = 1;
@@ -93,20 +94,20 @@ static void compute_and_check(problem *p, const char *provider) {
 static void test_every_provider(void **state) {
   (void)state;
   int tried = 0;
-  for (const gh_gemm_provider *provider = gh_gemm_providers; provider->name; provider++) {
+  for (const gh_gemm_provider *provider = gh_gemm_providers; provider->base.name; provider++) {
     if (!provider->convolves) continue;
-    OK(gh_gemm_force(&err, device, provider->name));
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, provider->base.name));
     for (size_t s = 0; s < GH_COUNT(shapes); s++)
       for (int bias = 0; bias < 2; bias++) {
         problem p = make(shapes[s], bias);
-        if (gh_gemm_serves(provider, &p.desc, device)) {
-          compute_and_check(&p, provider->name);
+        if (gh_gemm_supports(provider, &p.desc, device)) {
+          compute_and_check(&p, provider->base.name);
           tried++;
         }
         drop(&p);
       }
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
   if (device->info.shape == GH_SHAPE_CPU) assert_true(tried >= 2 * (int)GH_COUNT(shapes));
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
 #include "support/on_device.h"
@@ -33,7 +33,7 @@ static void test_matrix_units_by_their_documentation(void **state) {
   (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
-    "emulated " #unit " " #tile, "emulated " #unit, is_bf16, bind_emulated, {tile, unit}, 1u << GH_EPILOGUE_BIAS, 0,   \
+    {"emulated " #unit " " #tile, "emulated " #unit}, is_bf16, bind_emulated, {tile, unit}, 1u << GH_EPILOGUE_BIAS, 0, \
         false                                                                                                          \
   }
   static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2),
@@ -41,8 +41,8 @@ static void test_matrix_units_by_their_documentation(void **state) {
   static const int64_t sizes[][3] = {{65, 31, 33}, {37, 67, 97}};
   if (device->info.max_group < 256 || device->info.local_bytes < 36864) skip();
   for (size_t p = 0; p < GH_COUNT(emulated); p++) {
-    OK(gh_gemm_plant(&err, device, &emulated[p]));
-    OK(gh_gemm_force(&err, device, emulated[p].name));
+    OK(gh_choice_plant(&err, device, &gh_gemm_kind, &emulated[p].base));
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, emulated[p].base.name));
     for (int turn = 0; turn < 4; turn++) { /* two of the four kernels: compiling them takes the time */
       const int64_t *size = sizes[turn / 2];
       const int trans = turn % 2 ? 3 - (int)p % 2 : (int)p % 2;
@@ -50,10 +50,10 @@ static void test_matrix_units_by_their_documentation(void **state) {
       g.dtype = GH_BF16;
       g.dtype_c = p % 2 ? GH_BF16 : GH_F32;
       if (turn % 2) g.epilogue = GH_EPILOGUE_BIAS;
-      run(&g, emulated[p].name);
+      run(&g, emulated[p].base.name);
     }
   }
-  OK(gh_gemm_force(&err, device, NULL));
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
 int main(void) {

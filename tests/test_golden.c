@@ -1,10 +1,11 @@
 /* Short training runs, update by update, against PyTorch's: both stages, from given inputs (tests/fixtures/golden).
  *
- * Tolerances derive from the float32 errors of the same run in PyTorch. Losses and gradient norms: four times its
- * largest error of the series, but at least 1e-5 of the value. A parameter's movement and final value, relative to its
- * movement: AdamW turns the rounding error of a tiny gradient into a whole step, for different elements in every
- * implementation, so the worst tensor may have four times PyTorch's worst, the median tensor four times its median; at
- * least 1e-4 and 2e-5. A wrong weight decay or epsilon moves the median. */
+ * Tolerances come from what the same run costs PyTorch in float32. Losses and gradient norms: four times its greatest
+ * error of the series, but at least 1e-5 of the value. How far a parameter moved, and where it ended, as shares of its
+ * movement: AdamW turns the rounding of a tiny gradient into a whole step, for other elements in every
+ * implementation, so the worst tensor may have four times the worst of PyTorch's, the median tensor four times its
+ * median; at least 1e-4 and 2e-5. A wrong weight decay or epsilon moves the median. */
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "base/file.h"

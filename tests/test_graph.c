@@ -1,4 +1,5 @@
 /* Graphs: gradients that add up, parameters used twice, dead nodes, arena offsets, errors while recording. */
+#include "backend/registry.h"
 #include "graph/internal.h"
 #include "ops/ops.h"
 #include "support/check.h"

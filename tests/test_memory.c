@@ -1,5 +1,6 @@
 /* The planned memory against the measured: the prediction of `train --dry-run` for a stage, and the peak memory of the
  * process during that stage. On CPUs, where device memory is process memory. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/tiny_run.h"
 

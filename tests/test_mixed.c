@@ -1,8 +1,9 @@
 /* Mixed precision against float32 on random models of the smallest preset: gradients of one step, the losses of 200,
- * memory at the published sizes. For repeating and resuming runs in it, see test_resume.c. */
+ * memory at the published sizes. How a run repeats and resumes itself in it: test_resume.c. */
+#include "backend/registry.h"
 #include "support/check.h"
 
-#include "backend/gemm.h"
+#include "backend/chooser/gemm.h"
 #include "base/random.h"
 #include "models/archs.h"
 #include "train/budget.h"
@@ -32,7 +33,8 @@ static gh_device *open_device(const char *shape) {
   setenv("GH_KERNEL_SHAPE", shape, 1);
   check_ok(gh_device_open(&err, id ? id : "auto", &device));
   if (device->info.is_cpu)
-    check_ok(gh_gemm_force(&err, device, !strcmp(shape, "cpu") ? "own-cpu nb=256 kc=512" : "own-gpu work=4"));
+    check_ok(gh_choice_force(&err, device, &gh_gemm_kind,
+                             !strcmp(shape, "cpu") ? "own-cpu nb=256 kc=512" : "own-gpu work=4"));
   return device;
 }
 

@@ -1,5 +1,6 @@
 /* The objective interface: an objective known only to its own file (support/thumbnails.c) trains in both stages, is
  * killed and resumed, probed, compared, cached, drawn from, planned, benchmarked and reported. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/thumbnails.h"

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "backend/registry.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "ops/check/check.h"

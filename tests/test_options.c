@@ -1,5 +1,6 @@
 /* Every option of a run's configuration has its effect: each row trains a tiny model for a few updates with its own
  * options and compares the result with a run without them. A row fails if an option is ignored. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"

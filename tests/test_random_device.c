@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "backend/registry.h"
 #include "base/random.h"
 #include "cl/step.h"
 #include "ops/ops.h"

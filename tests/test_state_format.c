@@ -1,5 +1,6 @@
 /* A run started by version 0.1.0: its state, plan and configuration (fixtures/resume) resume here and end in the same
  * bits as the run that 0.1.0 finished itself. The bits hold for one device; other devices may differ by rounding. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/run_folder.h"
 #include "support/tiny_run.h"

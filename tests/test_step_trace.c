@@ -1,5 +1,6 @@
 /* An update's requests to the device, counted through the training loop itself: launches, the sends of images and step
  * block, and one read, the loss. Nothing is allocated, bound, compiled, written or waited for. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/run_folder.h"
 

@@ -1,5 +1,6 @@
 /* The cache of targets, here latents: it returns what the autoencoder computes from the exact crop of the loader;
  * interrupted builds resume; a cache of something else gives a clear error. */
+#include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
 #include "support/tiny_run.h"

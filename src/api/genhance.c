@@ -1,6 +1,7 @@
 /* The public library: include/genhance/genhance.h over the rooms below. Handles own what they point to, and a failure's
  * text stays with the thread. This file: versions, errors, the log, devices, and the structs of callers. */
 #include "api/internal.h"
+#include "backend/registry.h"
 #include "base/log.h"
 
 #include <pthread.h>

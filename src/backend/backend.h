@@ -1,21 +1,17 @@
 /* The only way to a device.
  *
- * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above speaks gh_device, gh_buffer and gh_launch and
- * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue:
- * that is what makes a recorded step cheap to replay. */
+ * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above uses gh_device, gh_buffer and gh_launch and
+ * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue,
+ * so that a recorded step is cheap to replay. */
 #ifndef GH_BACKEND_BACKEND_H
 #define GH_BACKEND_BACKEND_H
 
+#include "backend/dtype.h"
 #include "base/status.h"
-
-typedef enum gh_dtype { GH_F32, GH_BF16, GH_F16, GH_I32, GH_U32, GH_DTYPES } gh_dtype;
-
-size_t gh_dtype_size(gh_dtype dtype); /* bytes an element */
-const char *gh_dtype_name(gh_dtype dtype);
 
 /* One kernel source, two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces one. */
 typedef enum gh_shape {
-  GH_SHAPE_CPU, /* a work-item a row, 16-wide vectors, no barriers */
+  GH_SHAPE_CPU, /* one work-item per row, vectors of 16, no barriers */
   GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
 } gh_shape;
 
@@ -39,7 +35,8 @@ typedef struct gh_device_info {
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
-  bool amx; /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
+  bool amx;      /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
+  bool bf16_dot; /* a CPU with AVX512_BF16, behind a compiler that knows its dot products */
   gh_matrix_unit matrix;
   gh_shape shape;
   const char *unfit; /* why it may run small tests and must not train; NULL: it may (static text) */
@@ -51,11 +48,10 @@ typedef struct gh_device_info {
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 
-typedef struct gh_gemm_state gh_gemm_state;           /* the chooser's memory (backend/gemm.h) */
-typedef struct gh_attention_state gh_attention_state; /* the same (backend/attention.h) */
+typedef struct gh_choices gh_choices; /* which provider does what (backend/chooser/chooser.h) */
 
-/* What a device was asked for so far, kept by its backend: how tests and benchmarks see that a step allocates, compiles
- * and waits for nothing but the read of its loss. */
+/* Counts of what a device has done, kept by its backend. Tests and benchmarks check with them that a step allocates and
+ * compiles nothing and waits only for the read of its loss. */
 typedef struct gh_counters {
   int64_t allocations;  /* buffers, views, staging memory, workspaces */
   int64_t binds;        /* commands bound */
@@ -70,9 +66,8 @@ typedef struct gh_device {
   const gh_backend *backend;
   void *impl;
   gh_device_info info;
-  const gh_shape *wanted_shape; /* set before device_open, which serves it; NULL: the environment's, else the kind's */
-  gh_gemm_state *gemm;
-  gh_attention_state *attention;
+  const gh_shape *wanted_shape; /* set before device_open; NULL: the environment's, else the kind's */
+  gh_choices *choices;          /* NULL until something is chosen */
   gh_counters counters;
 } gh_device;
 
@@ -95,13 +90,13 @@ static inline gh_arg gh_arg_i32(int64_t v) { return (gh_arg){.kind = GH_ARG_I32,
 static inline gh_arg gh_arg_i64(int64_t v) { return (gh_arg){.kind = GH_ARG_I64, .value.i64 = v}; }
 static inline gh_arg gh_arg_f32(double v) { return (gh_arg){.kind = GH_ARG_F32, .value.f32 = (float)v}; }
 
-/* A launch's size: work-groups and work-items a group in each dimension. */
+/* A launch's size: work-groups and work-items per group in each dimension. */
 typedef struct gh_grid {
   size_t groups[3];
   size_t local[3];
 } gh_grid;
 
-/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once a dtype and shape. Otherwise
+/* A kernel by name. `source` NULL: the program that holds every op's kernels, built once per dtype and shape. Otherwise
  * one file of cl/ (without .cl) compiled alone with `defines` ("-DKC=256 -DNB=32"), for tuned variants. */
 typedef struct gh_kernel_id {
   const char *name;
@@ -137,8 +132,23 @@ typedef struct gh_gemm_desc {
   gh_dtype dtype_c;   /* of C, and of what the epilogue reads and keeps: GH_F32 or GH_BF16 */
   gh_epilogue epilogue;
   const gh_buffer *bias; /* n elements, the same for all of a batch */
-  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out as C is; NULL: nobody wants it */
+  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out like C; NULL: it is not stored */
 } gh_gemm_desc;
+
+typedef enum gh_attention_part {
+  GH_ATTENTION_FORWARD,
+  GH_ATTENTION_BACKWARD_Q,
+  GH_ATTENTION_BACKWARD_KV,
+  GH_ATTENTION_PARTS
+} gh_attention_part;
+
+/* q (batch, nq, heads, size), k and v (batch, nk, heads, size); the last dimension is contiguous and begins at a
+ * multiple of 16 bytes. */
+typedef struct gh_attention_desc {
+  gh_attention_part part;
+  gh_dtype dtype;
+  int64_t batch, nq, nk, heads, size;
+} gh_attention_desc;
 
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a
  * float32 real part, then its imaginary part. Neither direction is scaled: there and back multiplies by rows * columns.
@@ -150,8 +160,8 @@ typedef struct gh_fft_desc {
 
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
-/* The staging memory of a send of so many bytes. Sizes are powers of two and only equal ones take each other's place,
- * so that a step's small sends never sit in the memory of its large ones. */
+/* The size of the staging memory for a send of so many bytes. Sizes are powers of two, and a piece is reused only for
+ * its own size, so that small sends never occupy the memory of large ones. */
 int64_t gh_staging_bytes(int64_t bytes);
 
 struct gh_backend {
@@ -190,8 +200,7 @@ struct gh_backend {
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
   /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept
-   * where they differ. GH_ERROR_UNSUPPORTED where the library does not serve the size (it is named) or the device: the
-   * op fft2d then does it by itself. */
+   * where they differ. GH_ERROR_UNSUPPORTED where the library does not support the size (it is named) or the device. */
   gh_status (*bind_fft)(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                         gh_launch **out);
   void (*launch_free)(gh_launch *launch);
@@ -203,24 +212,12 @@ struct gh_backend {
   gh_status (*capture_begin)(gh_error *err, gh_device *d);
   gh_status (*capture_end)(gh_error *err, gh_device *d, gh_launch **out);
 
-  /* What the library behind bind_library_gemm is ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
+  /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
+   * use one. */
+  const char *(*gemm_name)(const gh_device *d);
+  const char *(*fft_name)(const gh_device *d);
+  /* The first with its version ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
   const char *(*library_name)(const gh_device *d);
 };
-
-/* ---- the registry (backend/registry.c) ---- */
-
-extern const gh_backend *const gh_backends[]; /* ends with NULL */
-
-/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" behind it, kernels of that
- * shape, whatever the environment says. An unknown name is GH_ERROR_ARGUMENT and lists those that exist. */
-gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
-/* Whether gh_device_open would know the name. */
-gh_status gh_device_known(gh_error *err, const char *id);
-void gh_device_close(gh_device *device);
-
-/* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line for each
- * backend that has none and why. */
-int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
-void gh_join_notes(const char *notes, char *out, size_t size); /* as one line, for an error's text */
 
 #endif

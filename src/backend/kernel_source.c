@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/embedded.h"
+#include "base/array.h"
 #include "base/text.h"
 
 #define MAX_FILES 256
@@ -19,15 +20,7 @@ typedef struct source_text {
 } source_text;
 
 static gh_status append(gh_error *err, source_text *s, const char *text, size_t size) {
-  if (s->size + size + 1 > s->capacity) {
-    size_t capacity = GH_MAX(2 * s->capacity, s->size + size + 65536);
-    char *grown = gh_alloc(err, capacity, 1);
-    if (!grown) return GH_ERROR_MEMORY;
-    if (s->size) memcpy(grown, s->text, s->size);
-    free(s->text);
-    s->text = grown;
-    s->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, s->text, s->capacity, s->size, size + 1)) return GH_ERROR_MEMORY;
   memcpy(s->text + s->size, text, size);
   s->size += size;
   s->text[s->size] = 0;
@@ -123,7 +116,7 @@ const char *gh_kernel_elem_define(gh_dtype dtype) { return elem_defines[dtype]; 
 
 gh_status gh_kernel_cuda_options(gh_error *err, const gh_device_info *info, gh_dtype dtype, char *out, size_t size) {
   const char *elem = gh_kernel_elem_define(dtype);
-  if (!elem) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels are not served in it", gh_dtype_name(dtype));
+  if (!elem) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels do not support it", gh_dtype_name(dtype));
   if (info->shape != GH_SHAPE_GPU)
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "CUDA has kernels of the GPU's shape only: GH_KERNEL_SHAPE=cpu is not for it");

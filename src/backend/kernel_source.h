@@ -1,4 +1,4 @@
-/* Puts the text of a device program together from the embedded kernel sources; the same for every backend. */
+/* Assembles the text of a device program from the embedded kernel sources, for every backend. */
 #ifndef GH_BACKEND_KERNEL_SOURCE_H
 #define GH_BACKEND_KERNEL_SOURCE_H
 
@@ -12,7 +12,7 @@ gh_status gh_kernel_source(gh_error *err, const char *name, char **out);
 
 #define GH_KERNEL_OPENCL_OPTIONS "-cl-std=CL1.2 -Werror" /* of every OpenCL compilation */
 
-/* The define that makes dtype the ELEM of a program, "" for float32; NULL where kernels are not served in it. */
+/* The define that makes dtype the ELEM of a program, "" for float32; NULL where kernels do not support it. */
 const char *gh_kernel_elem_define(gh_dtype dtype);
 
 /* The text is OpenCL C and, in the GPU's shape, CUDA C++ that needs no header: NVRTC takes it as it is. This gives the

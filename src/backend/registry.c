@@ -1,30 +1,17 @@
-/* The table of backends, and devices by name. */
+#include "backend/registry.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention.h"
-#include "backend/gemm.h"
+#include "backend/chooser/chooser.h"
+#include "backend/cuda/backend.h"
+#include "backend/opencl/backend.h"
 
 #define MAX_DEVICES 64
 
-extern const gh_backend gh_backend_cuda;
-extern const gh_backend gh_backend_opencl;
-
-/* In the order of preference: an NVIDIA GPU may be there through both. */
+/* In order of preference: an NVIDIA GPU may be present in both. */
 const gh_backend *const gh_backends[] = {&gh_backend_cuda, &gh_backend_opencl, NULL};
-
-static const struct {
-  const char *name;
-  size_t size;
-} dtypes[GH_DTYPES] = {[GH_F32] = {"f32", 4},
-                       [GH_BF16] = {"bf16", 2},
-                       [GH_F16] = {"f16", 2},
-                       [GH_I32] = {"i32", 4},
-                       [GH_U32] = {"u32", 4}};
-
-size_t gh_dtype_size(gh_dtype dtype) { return (unsigned)dtype < GH_DTYPES ? dtypes[dtype].size : 0; }
-const char *gh_dtype_name(gh_dtype dtype) { return (unsigned)dtype < GH_DTYPES ? dtypes[dtype].name : "unknown type"; }
 
 int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size) {
   int total = 0;
@@ -154,8 +141,7 @@ gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
 
 void gh_device_close(gh_device *device) {
   if (!device) return;
-  gh_gemm_state_free(device->gemm);
-  gh_attention_state_free(device->attention);
+  gh_choices_free(device->choices);
   device->backend->device_close(device);
   free(device);
 }

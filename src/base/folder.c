@@ -1,4 +1,5 @@
 /* The folder half of file.h: creating, removing, listing, free space. */
+#include "base/array.h"
 #include "base/file.h"
 
 #include <dirent.h>
@@ -151,15 +152,7 @@ static gh_status walk_fail(const walk *w, size_t below, const char *reason) {
 static gh_status name_entry(walk *w, size_t below, const char *entry, size_t *length) {
   size_t added = strlen(entry);
   *length = below + (below > 0) + added;
-  if (*length >= w->capacity) {
-    size_t capacity = 2 * *length + 256;
-    char *moved = gh_alloc(w->err, capacity, 1);
-    if (!moved) return GH_ERROR_MEMORY;
-    memcpy(moved, w->name, below);
-    free(w->name);
-    w->name = moved;
-    w->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(w->err, w->name, w->capacity, below, *length + 1 - below)) return GH_ERROR_MEMORY;
   if (below) w->name[below] = '/';
   memcpy(w->name + *length - added, entry, added + 1);
   return GH_OK;

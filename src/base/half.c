@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "cl/bf16.h"
+
 static float float_of(uint32_t bits) {
   float f;
   memcpy(&f, &bits, sizeof f);
@@ -44,6 +46,5 @@ float gh_bf16_to_f32(uint16_t h) { return float_of((uint32_t)h << 16); }
 
 uint16_t gh_f32_to_bf16(float f) {
   uint32_t bits = bits_of(f);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(bits >> 16 | 0x40u);
-  return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+  return (uint16_t)(BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits));
 }

@@ -1,5 +1,6 @@
 /* The writing half of json.h. The library's printer rounds some doubles; the output of this one always reads back
  * exactly. */
+#include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
 
@@ -17,18 +18,8 @@ typedef struct buffer {
 
 static void append(buffer *b, const char *text, size_t size) {
   if (b->status) return;
-  if (b->size + size + 1 > b->capacity) {
-    size_t capacity = GH_MAX(2 * b->capacity, b->size + size + 256);
-    char *larger = gh_alloc(b->err, capacity, 1);
-    if (!larger) {
-      b->status = GH_ERROR_MEMORY;
-      return;
-    }
-    if (b->size) memcpy(larger, b->text, b->size);
-    free(b->text);
-    b->text = larger;
-    b->capacity = capacity;
-  }
+  b->status = GH_ARRAY_RESERVE(b->err, b->text, b->capacity, b->size, size + 1);
+  if (b->status) return;
   memcpy(b->text + b->size, text, size);
   b->size += size;
 }

@@ -4,20 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gh_status reserve_one(gh_error *err, gh_strings *list) {
-  if (list->count < list->capacity) return GH_OK;
-  size_t capacity = list->capacity ? 2 * list->capacity : 16;
-  char **items = gh_alloc(err, capacity, sizeof *items);
-  if (!items) return GH_ERROR_MEMORY;
-  if (list->count) memcpy(items, list->items, list->count * sizeof *items);
-  free(list->items);
-  list->items = items;
-  list->capacity = capacity;
-  return GH_OK;
-}
+#include "base/array.h"
 
 gh_status gh_strings_add(gh_error *err, gh_strings *list, const char *text) {
-  if (reserve_one(err, list)) return GH_ERROR_MEMORY;
+  if (GH_ARRAY_RESERVE(err, list->items, list->capacity, list->count, 1)) return GH_ERROR_MEMORY;
   char *copy = gh_strdup(err, text);
   if (!copy) return GH_ERROR_MEMORY;
   list->items[list->count++] = copy;

@@ -1,4 +1,5 @@
 /* genhance bench ops: every op, forward and backward, against the device's own limits. */
+#include "backend/registry.h"
 #include "base/build.h"
 #include "bench/ops.h"
 #include "bench/step.h"

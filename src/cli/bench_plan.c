@@ -1,4 +1,5 @@
 /* genhance bench plan: parameters, memory and arithmetic of a training step, without running it. */
+#include "backend/registry.h"
 #include "cli/bench.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 /* genhance bench step: what a training step costs on random weights. */
+#include "backend/registry.h"
 #include "base/build.h"
 #include "cli/bench.h"
 

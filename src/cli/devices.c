@@ -1,6 +1,6 @@
 /* genhance devices: lists the devices. */
-#include "backend/backend.h"
 #include "backend/built_in.h"
+#include "backend/registry.h"
 #include "cli/cli.h"
 
 #include <stdio.h>

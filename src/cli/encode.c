@@ -1,5 +1,6 @@
 /* genhance encode: images and lines of text to embeddings. */
 #include "encode/encode.h"
+#include "backend/registry.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "config/config.h"

@@ -1,6 +1,8 @@
 /* What the `eval` commands share: from a model and data to scores. */
 #include "cli/eval.h"
 
+#include "backend/registry.h"
+
 #include <string.h>
 
 const char *const gh_eval_heads[4] = {"", "%", "correct", "95 % interval"};

@@ -1,4 +1,5 @@
 /* genhance eval spectrum: which spatial frequencies the global token holds. */
+#include "backend/registry.h"
 #include "cli/cli.h"
 #include "cli/run_options.h"
 #include "eval/spectrum.h"

@@ -1,4 +1,5 @@
 /* genhance init: writes a model folder with random weights. */
+#include "backend/registry.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "io/tokenizer.h"

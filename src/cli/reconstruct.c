@@ -1,4 +1,5 @@
 /* genhance reconstruct: samples images from the global token of a run's encoder. */
+#include "backend/registry.h"
 #include "cli/cli.h"
 #include "cli/run_options.h"
 #include "method/redraw.h"

@@ -1,5 +1,5 @@
 #include "cli/run_options.h"
-#include "backend/backend.h"
+#include "backend/registry.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
 /* genhance selftest: checks every op against known answers on the user's device. */
+#include "backend/registry.h"
 #include "cli/cli.h"
 #include "ops/check/check.h"
 #include "ops/ops.h"

@@ -1,3 +1,4 @@
+#include "backend/registry.h"
 #include "compare/internal.h"
 #include "method/setup.h"
 #include "train/budget.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/array.h"
 #include "io/image.h"
 
 /* ---- names ---- */
@@ -29,29 +30,12 @@ gh_name_kind gh_name_kind_of(const char *name) {
 
 /* ---- growing ---- */
 
-/* Reserves room for `added` more items of `size` bytes after the `used` ones. */
-static gh_status reserve(gh_error *err, void **items, size_t *capacity, size_t used, size_t added, size_t size) {
-  if (added <= *capacity - used) return GH_OK;
-  size_t larger = GH_MAX(*capacity + *capacity / 2, used + added + 64);
-  void *moved = gh_alloc(err, larger, size);
-  if (!moved) return GH_ERROR_MEMORY;
-  if (used) memcpy(moved, *items, used * size);
-  free(*items);
-  *items = moved;
-  *capacity = larger;
-  return GH_OK;
-}
-
 /* Reserves room for `added` more entries with `text_bytes` bytes of names. */
 static gh_status reserve_names(gh_error *err, gh_index *index, size_t added, size_t text_bytes) {
-  void *text = index->text, *entries = index->entries;
   if (text_bytes > UINT32_MAX - index->text_used)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "more than 4 GiB of image names in one source");
-  gh_status status = reserve(err, &text, &index->text_capacity, index->text_used, text_bytes, 1);
-  index->text = text;
-  if (!status) status = reserve(err, &entries, &index->capacity, index->count, added, sizeof *index->entries);
-  index->entries = entries;
-  return status;
+  gh_status status = GH_ARRAY_RESERVE(err, index->text, index->text_capacity, index->text_used, text_bytes);
+  return status ? status : GH_ARRAY_RESERVE(err, index->entries, index->capacity, index->count, added);
 }
 
 static gh_status add_entry(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {

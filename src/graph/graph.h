@@ -8,7 +8,6 @@
 #ifndef GH_GRAPH_GRAPH_H
 #define GH_GRAPH_GRAPH_H
 
-#include "backend/attention.h"
 #include "backend/backend.h"
 
 #define GH_MAX_RANK    5
@@ -273,8 +272,9 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
  * Otherwise records nothing. */
 gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
                               int count, bool *done);
-/* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`. */
-gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to);
+/* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`, by the library, where that was
+ * chosen: *done is then true. Otherwise nothing is recorded. */
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done);
 gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t);
 
 /* The same from the program of a storage type other than the node's. */
@@ -298,8 +298,8 @@ static inline gh_arg gh_arg_tensor(const gh_tensor *t) { return gh_arg_buffer(t 
 gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns);
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements);
 /* Column reductions: `segments` independent (rows, columns) matrices reduced over rows into (segments, columns), in two
- * passes. Rows are cut into chunks of GH_COLUMN_CHUNK in both shapes, so results do not depend on the device. */
-#define GH_COLUMN_CHUNK 64
+ * passes. Rows are cut into chunks of COLUMN_CHUNK (cl/launch.h) in both shapes, so results do not depend on the
+ * device. */
 gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns);
 
 #endif

@@ -7,7 +7,8 @@
 /* A growing array of pointers; its user decides whether it owns them. */
 typedef struct gh_list {
   void **items;
-  int count, capacity;
+  int count;
+  size_t capacity;
 } gh_list;
 
 gh_status gh_list_push(gh_error *err, gh_list *list, void *item);

@@ -1,7 +1,9 @@
 /* Binding every node's kernels once, and replaying them. */
-#include "backend/attention.h"
-#include "backend/gemm.h"
+#include "backend/chooser/attention.h"
+#include "backend/chooser/fft.h"
+#include "backend/chooser/gemm.h"
 #include "base/log.h"
+#include "cl/launch.h"
 #include "graph/internal.h"
 
 #include <stdio.h>
@@ -64,11 +66,12 @@ gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_atte
   return keep_launch(r, launch, kernel.id.name, 0);
 }
 
-gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to) {
+gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
-  if (r->choosing) return GH_OK;
-  gh_status status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
+  gh_status status = gh_fft_choose(r->err, d, desc, done);
+  if (status || !*done || r->choosing) return status;
+  status = d->backend->bind_fft(r->err, d, desc, gh_tensor_buffer(from), gh_tensor_buffer(to), &launch);
   return status ? status : keep_launch(r, launch, "fft", 0);
 }
 
@@ -176,7 +179,7 @@ gh_status gh_graph_run(gh_error *err, gh_graph *g) {
 
 /* ---- grids: the host side of cl/platform.h's three mechanisms ---- */
 
-static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, 256); }
+static int64_t group_limit(const gh_recorder *r) { return GH_MIN(r->graph->device->info.max_group, GROUP_ITEMS); }
 
 /* The smallest power of two >= n, clamped to 32..limit. */
 static size_t lanes_for(int64_t n, int64_t limit) {
@@ -200,8 +203,7 @@ gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns) {
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {lanes, teams, 1}};
 }
 
-#define ELEMENT_BLOCK 4096 /* cl/platform.h's */
-#define GPU_GROUPS    4096 /* enough to fill the largest device; the rest is a grid-stride loop */
+#define GPU_GROUPS 4096 /* enough to fill the largest device; the rest is a grid-stride loop */
 
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
   if (cpu_shape(r))
@@ -213,7 +215,7 @@ gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
 
 gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns) {
   if (cpu_shape(r))
-    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(columns, 16), (size_t)chunks, 1}, .local = {1, 1, 1}};
+    return (gh_grid){.groups = {(size_t)GH_CEIL_DIV(columns, CPU_VECTOR), (size_t)chunks, 1}, .local = {1, 1, 1}};
   size_t lanes = lanes_for(columns, group_limit(r));
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)columns, lanes), (size_t)chunks, 1}, .local = {lanes, 1, 1}};
 }

@@ -1,20 +1,13 @@
 #include "graph/internal.h"
 
+#include "base/array.h"
 #include "base/half.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 gh_status gh_list_push(gh_error *err, gh_list *list, void *item) {
-  if (list->count == list->capacity) {
-    int capacity = list->capacity ? 2 * list->capacity : 64;
-    void **items = gh_alloc(err, (size_t)capacity, sizeof *items);
-    if (!items) return GH_ERROR_MEMORY;
-    if (list->count) memcpy(items, list->items, (size_t)list->count * sizeof *items);
-    free(list->items);
-    list->items = items;
-    list->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, list->items, list->capacity, (size_t)list->count, 1)) return GH_ERROR_MEMORY;
   list->items[list->count++] = item;
   return GH_OK;
 }

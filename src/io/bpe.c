@@ -1,5 +1,7 @@
 #include "io/bpe.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,15 +30,7 @@ struct gh_bpe {
 /* ---- ids ---- */
 
 gh_status gh_ids_add(gh_error *err, gh_ids *ids, int32_t id) {
-  if (ids->count == ids->capacity) {
-    size_t capacity = GH_MAX(2 * ids->capacity, (size_t)64);
-    int32_t *larger = gh_alloc(err, capacity, sizeof *larger);
-    if (!larger) return GH_ERROR_MEMORY;
-    if (ids->count) memcpy(larger, ids->items, ids->count * sizeof *larger);
-    free(ids->items);
-    ids->items = larger;
-    ids->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, ids->items, ids->capacity, ids->count, 1)) return GH_ERROR_MEMORY;
   ids->items[ids->count++] = id;
   return GH_OK;
 }

@@ -1,4 +1,5 @@
 #include "io/csv.h"
+#include "base/array.h"
 #include "base/file.h"
 
 #include <stdlib.h>
@@ -15,15 +16,7 @@ typedef struct gh_scan {
 } gh_scan;
 
 static gh_status add_row(gh_scan *s, gh_csv *csv) {
-  if (csv->count == csv->capacity) {
-    size_t capacity = csv->capacity ? 2 * csv->capacity : 64;
-    gh_csv_row *rows = gh_alloc(s->err, capacity, sizeof *rows);
-    if (!rows) return GH_ERROR_MEMORY;
-    if (csv->count) memcpy(rows, csv->rows, csv->count * sizeof *rows);
-    free(csv->rows);
-    csv->rows = rows;
-    csv->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(s->err, csv->rows, csv->capacity, csv->count, 1)) return GH_ERROR_MEMORY;
   csv->rows[csv->count++] = (gh_csv_row){.line = s->line};
   return GH_OK;
 }

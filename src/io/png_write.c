@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/file.h"
 
 /* Behind a pointer, so that no local changes between setjmp and longjmp. */
@@ -25,17 +26,9 @@ static void ignore_warning(png_structp png, png_const_charp message) { (void)png
 
 static void write_bytes(png_structp png, png_bytep bytes, size_t count) {
   sink *to = png_get_io_ptr(png);
-  if (count > to->capacity - to->size) {
-    size_t capacity = (to->size + count) * 2;
-    uint8_t *grown = gh_alloc(to->err, capacity, 1);
-    if (!grown) {
-      to->status = GH_ERROR_MEMORY;
-      png_error(png, "memory");
-    }
-    if (to->size) memcpy(grown, to->bytes, to->size);
-    free(to->bytes);
-    to->bytes = grown;
-    to->capacity = capacity;
+  if (GH_ARRAY_RESERVE(to->err, to->bytes, to->capacity, to->size, count)) {
+    to->status = GH_ERROR_MEMORY;
+    png_error(png, "memory");
   }
   memcpy(to->bytes + to->size, bytes, count);
   to->size += count;

@@ -1,6 +1,7 @@
 /* The reader half of safetensors.h: one mapped file per part, one sorted table of the tensors of all parts. */
 #include "io/safetensors.h"
 
+#include "base/array.h"
 #include "base/file.h"
 #include "base/half.h"
 #include "base/json.h"
@@ -190,18 +191,6 @@ static gh_status read_header(gh_error *err, part *p, size_t *data_start) {
   return GH_OK;
 }
 
-static gh_status reserve(gh_error *err, gh_safetensors *file, size_t more) {
-  if (file->count + more <= file->capacity) return GH_OK;
-  size_t capacity = GH_MAX(2 * file->capacity, file->count + more);
-  gh_st_tensor *larger = gh_alloc(err, capacity, sizeof *larger);
-  if (!larger) return GH_ERROR_MEMORY;
-  if (file->count) memcpy(larger, file->tensors, file->count * sizeof *larger);
-  free(file->tensors);
-  file->tensors = larger;
-  file->capacity = capacity;
-  return GH_OK;
-}
-
 /* Adds the tensors of one file; takes path. */
 static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
   part *p = &file->parts[file->part_count++];
@@ -209,7 +198,7 @@ static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
   p->path = path;
   gh_status status = p->borrowed ? GH_OK : map_file(err, p);
   if (!status) status = read_header(err, p, &data_start);
-  if (!status) status = reserve(err, file, gh_json_count(p->header));
+  if (!status) status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, gh_json_count(p->header));
   if (status) return status;
   for (const gh_json *entry = gh_json_first(p->header); entry; entry = gh_json_next(entry)) {
     if (!strcmp(gh_json_key(entry), "__metadata__")) {
@@ -425,7 +414,7 @@ gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_
   file->owned = owned;
   file->owned_count = owned_count;
   file->count = 0;
-  gh_status status = reserve(err, file, n);
+  gh_status status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, n);
   if (status) return status;
   if (n) memcpy(file->tensors, tensors, n * sizeof *tensors);
   file->count = n;

@@ -1,4 +1,5 @@
 /* The writer half of safetensors.h. */
+#include "base/array.h"
 #include "base/file.h"
 #include "base/half.h"
 #include "base/json.h"
@@ -50,18 +51,6 @@ gh_status gh_safetensors_writer_metadata(gh_error *err, gh_safetensors_writer *w
   return gh_json_put_string(err, writer->metadata, key, value);
 }
 
-static gh_status reserve_one(gh_error *err, gh_safetensors_writer *writer) {
-  if (writer->count < writer->capacity) return GH_OK;
-  size_t capacity = GH_MAX(2 * writer->capacity, 64);
-  declared *larger = gh_alloc(err, capacity, sizeof *larger);
-  if (!larger) return GH_ERROR_MEMORY;
-  if (writer->count) memcpy(larger, writer->tensors, writer->count * sizeof *larger);
-  free(writer->tensors);
-  writer->tensors = larger;
-  writer->capacity = capacity;
-  return GH_OK;
-}
-
 static gh_status put_entry(gh_error *err, gh_safetensors_writer *writer, const declared *t, int rank,
                            const int64_t *shape) {
   gh_json *entry = gh_json_put_object(err, writer->header, t->name);
@@ -92,7 +81,7 @@ gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *wr
                      name);
   if (t.bytes > (uint64_t)GH_JSON_MAX_INTEGER || writer->data_bytes > (uint64_t)GH_JSON_MAX_INTEGER - t.bytes)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\": the file would be too large", writer->path, name);
-  if ((status = reserve_one(err, writer))) return status;
+  if ((status = GH_ARRAY_RESERVE(err, writer->tensors, writer->capacity, writer->count, 1))) return status;
   if (!(t.name = gh_strdup(err, name))) return GH_ERROR_MEMORY;
   if ((status = put_entry(err, writer, &t, rank, shape))) {
     free(t.name);

@@ -1,5 +1,7 @@
 #include "io/unicode.h"
 
+#include "base/array.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -7,15 +9,7 @@
 /* ---- growing texts ---- */
 
 gh_status gh_text_add(gh_error *err, gh_buffer_text *to, const char *bytes, size_t size) {
-  if (to->size + size + 1 > to->capacity) {
-    size_t capacity = GH_MAX(2 * to->capacity, to->size + size + 64);
-    char *larger = gh_alloc(err, capacity, 1);
-    if (!larger) return GH_ERROR_MEMORY;
-    if (to->size) memcpy(larger, to->bytes, to->size);
-    free(to->bytes);
-    to->bytes = larger;
-    to->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, to->bytes, to->capacity, to->size, size + 1)) return GH_ERROR_MEMORY;
   if (size) memcpy(to->bytes + to->size, bytes, size);
   to->size += size;
   to->bytes[to->size] = 0;

@@ -1,4 +1,5 @@
 #include "method/probe.h"
+#include "backend/registry.h"
 #include "method/setup.h"
 #include "models/tensors_write.h"
 

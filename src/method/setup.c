@@ -1,5 +1,7 @@
 #include "method/setup.h"
 
+#include "backend/registry.h"
+
 #include <math.h>
 
 gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out) {

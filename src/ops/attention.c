@@ -1,5 +1,6 @@
 /* Streaming attention (Dao et al. 2022: online softmax forward, recomputed scores backward), and its gradient in three
- * ops: delta, dq, and dk with dv, so that no two work-groups add to the same element and sums have a fixed order. */
+ * ops: delta, dq, and dk with dv, so that nothing is added up by two work-groups and sums have a fixed order. */
+#include "cl/launch.h"
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
@@ -8,12 +9,6 @@ enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, BACKWARD_INPUTS };
 #define MAX_SIZE 512
 
 /* as in cl/attention_cpu.cl and cl/attention_gpu.cl */
-#define CPU_LANES 16
-#define CPU_VECS  6
-#define CPU_PANEL 768
-#define GPU_TILE  64
-#define GPU_WIDE  128
-
 static gh_status check_qkv(gh_graph *g, const gh_node *node) {
   gh_status status = gh_want_rank(g, node, Q, 4);
   if (!status) status = gh_want_rank(g, node, K, 4);
@@ -52,17 +47,18 @@ static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part p
   bool done = false;
   gh_status status = gh_record_attention(r, node, &desc, args, n + 2, &done);
   if (status || done) return status;
-  int64_t vecs = GH_MIN(CPU_VECS, CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8)), parts = GH_CEIL_DIV(size, GPU_WIDE);
+  int64_t vecs = GH_MIN(ATTENTION_CPU_VECS, ATTENTION_CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8));
+  int64_t parts = GH_CEIL_DIV(size, ATTENTION_GPU_WIDE);
   gh_grid grid = {.groups = {1, (size_t)heads, (size_t)batch}, .local = {1, 1, 1}};
   if (info->shape == GH_SHAPE_CPU) {
     /* blocks of nearly equal size, smaller if there are few; the result is the same */
-    int64_t all = GH_CEIL_DIV(count, CPU_LANES), blocks = GH_CEIL_DIV(all, vecs);
+    int64_t all = GH_CEIL_DIV(count, CPU_VECTOR), blocks = GH_CEIL_DIV(all, vecs);
     while (blocks < all && blocks * heads * batch < 4 * (int64_t)info->compute_units) blocks++;
     vecs = GH_CEIL_DIV(all, blocks);
     grid.groups[0] = (size_t)GH_CEIL_DIV(all, vecs);
   } else {
-    grid.groups[0] = (size_t)(GH_CEIL_DIV(count, GPU_TILE) * parts * results);
-    grid.local[0] = grid.local[1] = 16;
+    grid.groups[0] = (size_t)(GH_CEIL_DIV(count, ATTENTION_GPU_TILE) * parts * results);
+    grid.local[0] = grid.local[1] = ATTENTION_GPU_SIDE;
   }
   args[n++] = gh_arg_int(size);
   args[n++] = gh_arg_long(q[1]);

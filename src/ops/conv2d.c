@@ -1,8 +1,9 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
- * some whole images, or some output rows of one image. A 1 x 1 convolution needs no columns; on CPUs the most common
- * 3 x 3 one and the gradients of all 3 x 3 weights are computed directly. Float32 only: all convolutions belong to the
- * autoencoder, which is not rounded in mixed precision either. */
+ * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
+ * one and the gradients of all 3 x 3 weights are computed directly. In float32 alone: the autoencoder, which all of
+ * them belong to, is not rounded in mixed precision either. */
+#include "cl/launch.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -288,18 +289,14 @@ static gh_status conv_of_backward_weight(gh_graph *g, const gh_device *device, c
   return complete(g, device, node, c);
 }
 
-#define WEIGHT_K    144 /* as in cl/conv2d_weight.cl */
-#define WEIGHT_OUT  64
-#define WEIGHT_VECS 48
-#define WEIGHT_VW   16
-#define WANTED      32 /* work-items, a constant: the order of the sums is the same on every CPU */
+#define WANTED 32 /* work-items, a constant: the order of the sums is the same on every CPU */
 
 typedef struct weight_cut {
   int64_t chunks, chunk_vecs, shares, bands, blocks; /* of positions, of columns, of output channels */
 } weight_cut;
 
 static weight_cut cut_weight(const conv *c) {
-  int64_t vecs = c->batch * GH_CEIL_DIV(c->positions, WEIGHT_VW);
+  int64_t vecs = c->batch * GH_CEIL_DIV(c->positions, CPU_VECTOR);
   weight_cut cut = {.bands = GH_CEIL_DIV(c->k, WEIGHT_K), .blocks = GH_CEIL_DIV(c->out_channels, WEIGHT_OUT)};
   cut.chunk_vecs = GH_CEIL_DIV(vecs, GH_CEIL_DIV(vecs, WEIGHT_VECS));
   cut.chunks = GH_CEIL_DIV(vecs, cut.chunk_vecs);

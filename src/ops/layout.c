@@ -1,7 +1,8 @@
 /* Reshapes, splits, concatenations, repetitions and transposes: moving elements without arithmetic.
  *
  * Splitting and concatenating along an axis are copies between one matrix (outer, axis * inner) and narrower ones, so
- * both, and repetition, share the kernel copy_rows; split and concat are each other's gradient. */
+ * both, and repetition, share the kernel copy_rows; each is the other's gradient. */
+#include "cl/launch.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
 
@@ -36,7 +37,7 @@ static gh_status record_copy(gh_recorder *r, const gh_node *node, strided to, st
   int64_t block_rows = GH_MAX(1, 4096 / columns), block_columns = 8192;
   size_t lanes = 1, teams = 1;
   if (info->shape == GH_SHAPE_GPU) {
-    size_t limit = (size_t)GH_MIN(info->max_group, 256);
+    size_t limit = (size_t)GH_MIN(info->max_group, GROUP_ITEMS);
     for (lanes = GH_MIN(limit, 32); (int64_t)lanes < columns && 2 * lanes <= limit;) lanes *= 2;
     teams = limit / lanes;
     block_rows = 4 * (int64_t)teams;
@@ -254,8 +255,6 @@ gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count) {
 }
 
 /* ---- transpose ---- */
-
-#define TRANSPOSE_TILE 16 /* as in cl/transpose.cl */
 
 static gh_status transpose_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];

@@ -2,6 +2,7 @@
 #ifndef GH_OPS_REDUCE_H
 #define GH_OPS_REDUCE_H
 
+#include "cl/launch.h"
 #include "graph/graph.h"
 
 /* Records scale * sum over rows of x, viewed as (rows, columns) -> shape of `like` (columns elements). */
@@ -15,7 +16,7 @@ gh_tensor *gh_segment_dot(gh_graph *g, gh_tensor *a, gh_tensor *x, gh_tensor *me
                           int64_t rows, int64_t columns, const gh_tensor *like);
 
 /* Chunks of GH_COLUMN_CHUNK rows in a segment of `rows`. */
-static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, GH_COLUMN_CHUNK); }
+static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, COLUMN_CHUNK); }
 
 /* Pass 2 for ops with their own pass 1: out (segments, columns) (+)= scale * the sum over each segment's `chunks`
  * partials (segments, chunks, columns). */

@@ -2,15 +2,14 @@
 #ifndef GH_OPS_SAMPLE_H
 #define GH_OPS_SAMPLE_H
 
+#include "cl/launch.h"
 #include "graph/graph.h"
 
-#define GH_SAMPLE_CHUNK 4096 /* as in cl/sample.h */
+static inline int64_t gh_sample_chunks(int64_t elements) { return GH_CEIL_DIV(elements, SAMPLE_CHUNK); }
 
-static inline int64_t gh_sample_chunks(int64_t elements) { return GH_CEIL_DIV(elements, GH_SAMPLE_CHUNK); }
-
-/* One row per chunk of up to GH_SAMPLE_CHUNK elements; `elements` per sample. */
+/* One row per chunk of up to SAMPLE_CHUNK elements; `elements` per sample. */
 static inline gh_grid gh_grid_samples(const gh_recorder *r, int64_t samples, int64_t elements) {
-  return gh_grid_rows(r, samples * gh_sample_chunks(elements), GH_MIN(elements, GH_SAMPLE_CHUNK));
+  return gh_grid_rows(r, samples * gh_sample_chunks(elements), GH_MIN(elements, SAMPLE_CHUNK));
 }
 
 /* Elements of one sample: all dimensions but the first. */

@@ -1,4 +1,5 @@
 /* The update graph's nodes: no outputs; they write persistent tensors among their inputs, in recorded order. */
+#include "cl/launch.h"
 #include "ops/ops.h"
 #include "ops/sample.h"
 
@@ -18,8 +19,6 @@ const gh_op gh_op_zero = {.name = "zero", .flags = GH_OP_MIXED, .infer = zero_in
 void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero, &persistent, 1, NULL, 0); }
 
 /* ---- square_sum ---- */
-
-#define SQUARE_CHUNK 4096 /* cl/update.cl's */
 
 /* inputs (x, squares) */
 static gh_status square_sum_infer(gh_graph *g, gh_node *node) {

@@ -1,4 +1,5 @@
 #include "report/data.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "config/run.h"
 #include "train/metrics.h"
@@ -22,14 +23,11 @@ static void columns_of(gh_curve *c, double ***out) {
 
 static gh_status grow(gh_error *err, gh_curve *c) {
   double **columns[COLUMNS];
-  size_t capacity = c->capacity ? 2 * c->capacity : 256;
+  size_t capacity = c->capacity;
   columns_of(c, columns);
   for (int i = 0; i < COLUMNS; i++) {
-    double *longer = gh_alloc(err, capacity, sizeof *longer);
-    if (!longer) return GH_ERROR_MEMORY;
-    if (c->count) memcpy(longer, *columns[i], c->count * sizeof *longer);
-    free(*columns[i]);
-    *columns[i] = longer;
+    capacity = c->capacity; /* of each */
+    if (GH_ARRAY_RESERVE(err, *columns[i], capacity, c->count, 1)) return GH_ERROR_MEMORY;
   }
   c->capacity = capacity;
   return GH_OK;

@@ -1,4 +1,5 @@
 #include "report/page.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "io/png_write.h"
 
@@ -13,18 +14,7 @@ void gh_page_free(gh_page *page) {
 
 static bool grow(gh_page *p, size_t more) {
   if (p->err.status) return false;
-  if (p->capacity - p->size > more) return true;
-  size_t capacity = 2 * (p->size + more) + 4096;
-  char *text = gh_alloc(&p->err, capacity, 1);
-  if (!text) {
-    p->err.status = GH_ERROR_MEMORY;
-    return false;
-  }
-  if (p->size) memcpy(text, p->text, p->size);
-  free(p->text);
-  p->text = text;
-  p->capacity = capacity;
-  return true;
+  return !GH_ARRAY_RESERVE(&p->err, p->text, p->capacity, p->size, more + 1);
 }
 
 static void put(gh_page *p, const char *bytes, size_t size) {

@@ -1,4 +1,5 @@
 #include "report/pictures.h"
+#include "backend/registry.h"
 #include "base/log.h"
 #include "eval/score.h"
 #include "io/resize.h"

@@ -1,5 +1,5 @@
 #include "train/dry_run.h"
-#include "backend/gemm.h"
+#include "backend/chooser/gemm.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -19,9 +19,9 @@ typedef struct gh_row_of_plan {
 } gh_row_of_plan;
 
 static const char *provider_of(const gh_device *d, const char *key) {
-  for (int i = 0; i < gh_gemm_choice_count(d); i++) {
+  for (int i = 0; i < gh_choice_count(d, &gh_gemm_kind); i++) {
     const char *known, *provider;
-    gh_gemm_choice(d, i, &known, &provider);
+    gh_choice_at(d, &gh_gemm_kind, i, &known, &provider);
     if (!strcmp(key, known)) return provider;
   }
   return "own kernel";

@@ -1,4 +1,5 @@
 #include "train/evaluate.h"
+#include "base/array.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "config/run.h"
@@ -61,15 +62,7 @@ static void judge(const gh_evaluator *e, gh_record *r) {
 }
 
 static gh_status append(gh_error *err, gh_evaluator *e, const gh_record *record) {
-  if (e->count == e->capacity) {
-    size_t capacity = e->capacity ? 2 * e->capacity : 32;
-    gh_record *longer = gh_alloc(err, capacity, sizeof *longer);
-    if (!longer) return GH_ERROR_MEMORY;
-    if (e->count) memcpy(longer, e->history, e->count * sizeof *longer);
-    free(e->history);
-    e->history = longer;
-    e->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, e->history, e->capacity, e->count, 1)) return GH_ERROR_MEMORY;
   e->history[e->count++] = *record;
   return GH_OK;
 }

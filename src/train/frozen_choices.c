@@ -1,6 +1,5 @@
 #include "train/frozen_choices.h"
-#include "backend/attention.h"
-#include "backend/gemm.h"
+#include "backend/chooser/kinds.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -9,25 +8,25 @@
 
 static const char *shape_of(const gh_device *device) { return device->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu"; }
 
+static gh_status describe_kind(gh_error *err, gh_json *root, const gh_device *device, const gh_choice_kind *kind) {
+  gh_json *choices = gh_json_put_object(err, root, kind->name);
+  gh_status status = choices ? GH_OK : err->status;
+  for (int i = 0; !status && i < gh_choice_count(device, kind); i++) {
+    const char *key, *provider;
+    gh_choice_at(device, kind, i, &key, &provider);
+    status = gh_json_put_string(err, choices, key, provider);
+  }
+  return status;
+}
+
 gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out) {
-  gh_json *root = gh_json_object(err), *gemm = NULL, *attention = NULL;
+  gh_json *root = gh_json_object(err);
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, root, "device", device->info.name);
   if (!status) status = gh_json_put_string(err, root, "driver", device->info.driver);
   if (!status) status = gh_json_put_string(err, root, "kernel_shape", shape_of(device));
   if (!status) status = gh_json_put_int(err, root, "micro_batch", micro_batch);
-  if (!status) status = (gemm = gh_json_put_object(err, root, "gemm")) ? GH_OK : err->status;
-  for (int i = 0; !status && i < gh_gemm_choice_count(device); i++) {
-    const char *key, *provider;
-    gh_gemm_choice(device, i, &key, &provider);
-    status = gh_json_put_string(err, gemm, key, provider);
-  }
-  if (!status) status = (attention = gh_json_put_object(err, root, "attention")) ? GH_OK : err->status;
-  for (int i = 0; !status && i < gh_attention_choice_count(device); i++) {
-    const char *key, *provider;
-    gh_attention_choice(device, i, &key, &provider);
-    status = gh_json_put_string(err, attention, key, provider);
-  }
+  for (int k = 0; !status && gh_choice_kinds[k]; k++) status = describe_kind(err, root, device, gh_choice_kinds[k]);
   if (status)
     gh_json_free(root);
   else
@@ -35,15 +34,14 @@ gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t mi
   return status;
 }
 
-/* What plan[member] has chosen, each passed to `freeze`. */
-static gh_status freeze_all(gh_error *err, gh_device *device, const gh_json *plan, const char *member,
-                            gh_status (*freeze)(gh_error *err, gh_device *d, const char *key, const char *provider)) {
+/* What the plan says of a kind; an older plan does not know all of them. */
+static gh_status freeze_kind(gh_error *err, gh_device *device, const gh_json *plan, const gh_choice_kind *kind) {
   gh_status status = GH_OK;
-  const gh_json *choices = gh_json_member(plan, member);
+  const gh_json *choices = gh_json_member(plan, kind->name);
   for (const gh_json *item = gh_json_first(choices); item && !status; item = gh_json_next(item)) {
     const char *provider = NULL;
     status = gh_json_to_string(err, item, gh_json_key(item), &provider);
-    if (!status) status = freeze(err, device, gh_json_key(item), provider);
+    if (!status) status = gh_choice_freeze(err, device, kind, gh_json_key(item), provider);
   }
   return status;
 }
@@ -63,8 +61,8 @@ gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *pla
         name, driver, shape, device->info.name, device->info.driver, shape_of(device));
     return GH_OK;
   }
-  status = freeze_all(err, device, plan, "gemm", gh_gemm_freeze);
-  return status ? status : freeze_all(err, device, plan, "attention", gh_attention_freeze);
+  for (int k = 0; !status && gh_choice_kinds[k]; k++) status = freeze_kind(err, device, plan, gh_choice_kinds[k]);
+  return status;
 }
 
 gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan) {

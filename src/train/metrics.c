@@ -1,4 +1,5 @@
 #include "train/metrics.h"
+#include "base/array.h"
 #include "base/file.h"
 
 #include <stdio.h>
@@ -247,7 +248,8 @@ gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t u
 typedef struct gh_losses {
   int stage;
   double *values;
-  int64_t count, capacity;
+  int64_t count;
+  size_t capacity;
 } gh_losses;
 
 static gh_status take_loss(gh_error *err, void *user, const gh_json *row) {
@@ -255,15 +257,7 @@ static gh_status take_loss(gh_error *err, void *user, const gh_json *row) {
   int64_t stage = 0;
   gh_status status = gh_json_get_int(err, row, "stage", &stage);
   if (status || stage != l->stage) return status;
-  if (l->count == l->capacity) {
-    int64_t capacity = l->capacity ? 2 * l->capacity : 256;
-    double *values = gh_alloc(err, (size_t)capacity, sizeof *values);
-    if (!values) return GH_ERROR_MEMORY;
-    if (l->count) memcpy(values, l->values, (size_t)l->count * sizeof *values);
-    free(l->values);
-    l->values = values;
-    l->capacity = capacity;
-  }
+  if (GH_ARRAY_RESERVE(err, l->values, l->capacity, (size_t)l->count, 1)) return GH_ERROR_MEMORY;
   return gh_json_get_double(err, row, "loss", &l->values[l->count++]);
 }
 

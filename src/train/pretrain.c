@@ -1,4 +1,5 @@
 #include "train/pretrain.h"
+#include "backend/registry.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"

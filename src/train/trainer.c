@@ -1,4 +1,5 @@
 #include "train/trainer.h"
+#include "backend/registry.h"
 #include "base/log.h"
 #include "method/setup.h"
 #include "train/budget.h"

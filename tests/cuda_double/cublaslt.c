@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cl/bf16.h"
+
 GH_CUDA_LT(DECLARE)
 
 enum { NOT_INITIALIZED = 1, ALLOC_FAILED = 3, EXECUTION_FAILED = 13 };
@@ -174,7 +176,7 @@ static void store(void *to, unsigned type, int64_t i, double number) {
   else if (isnan(value))
     ((uint16_t *)to)[i] = 0x7fc0;
   else
-    ((uint16_t *)to)[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* to the nearest, ties to even */
+    ((uint16_t *)to)[i] = (uint16_t)BF16_NEAREST(bits);
 }
 
 /* Element (i, j) of op(matrix), for one matrix of the batch. */

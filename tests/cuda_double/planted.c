@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/attention_internal.h"
-#include "backend/gemm_internal.h"
+#include "backend/chooser/attention_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "backend/kernel_source.h"
+#include "backend/registry.h"
 #include "base/file.h"
 #include "support/gemm_problem.h"
 #include "support/on_device.h"

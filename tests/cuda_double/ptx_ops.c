@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cl/bf16.h"
 #include "ptx.h"
 
 typedef uint32_t u32;
@@ -174,7 +175,7 @@ ROW1(cvt_rzi_s32, s32, f32, x != x ? 0 : x >= 0x1p31f ? INT32_MAX : x < -0x1p31f
 
 static inline u32 bf16_of(f32 x) {
   const u32 u = bits_of(x);
-  return x != x ? 0x7fffu : (u + 0x7fffu + (u >> 16 & 1)) >> 16;
+  return x != x ? 0x7fffu : BF16_NEAREST(u);
 }
 ROW2(cvt_bf16x2, u32, f32, f32, bf16_of(x) << 16 | bf16_of(y)) /* the first source in the upper half */
 

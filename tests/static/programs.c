@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention_internal.h"
+#include "backend/chooser/attention_internal.h"
+#include "backend/chooser/gemm_internal.h"
 #include "backend/embedded.h"
-#include "backend/gemm_internal.h"
 #include "backend/kernel_source.h"
 #include "base/text.h"
 
@@ -58,16 +58,22 @@ static const char *no_library(const gh_device *d) {
   return NULL;
 }
 
-static const gh_backend opencl = {
-    .name = "opencl", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
-static const gh_backend cuda = {
-    .name = "cuda", .bind_kernel = note, .bind_library_gemm = library, .library_name = no_library};
+static const gh_backend opencl = {.name = "opencl",
+                                  .bind_kernel = note,
+                                  .bind_library_gemm = library,
+                                  .gemm_name = no_library,
+                                  .library_name = no_library};
+static const gh_backend cuda = {.name = "cuda",
+                                .bind_kernel = note,
+                                .bind_library_gemm = library,
+                                .gemm_name = no_library,
+                                .library_name = no_library};
 
 /* ---- the kernels that the tables request ---- */
 
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
   static const gh_dtype types[] = {GH_F32, GH_BF16};
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->name; p++)
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
     for (size_t t = 0; t < GH_COUNT(types) * GH_COUNT(types); t++)
       for (int trans = 0; trans < 4; trans++) {
         const gh_gemm_desc desc = {.m = 256,
@@ -84,9 +90,9 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
                                    .dtype_c = types[t / GH_COUNT(types)]};
         gh_launch *launch;
         /* providers that only apply to CPUs are not for GPUs, whatever features they need */
-        if (d->info.shape == GH_SHAPE_GPU && !p->applies(&desc, d)) continue;
+        if (d->info.shape == GH_SHAPE_GPU && !p->supports(&desc, d)) continue;
         gh_status status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
-        if (status) return gh_fail_in(err, "%s", p->name);
+        if (status) return gh_fail_in(err, "%s", p->base.name);
       }
   return GH_OK;
 }

@@ -1,6 +1,6 @@
 #include "support/check.h"
 
-#include "backend/backend.h"
+#include "backend/registry.h"
 #include "base/file.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 #include "support/cuda_children.h"
 
+#include "backend/registry.h"
 #include "support/check.h"
 
 #include "backend/cuda/internal.h"

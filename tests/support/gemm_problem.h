@@ -3,7 +3,7 @@
 #ifndef TESTS_SUPPORT_GEMM_PROBLEM_H
 #define TESTS_SUPPORT_GEMM_PROBLEM_H
 
-#include "backend/gemm.h"
+#include "backend/chooser/gemm.h"
 
 typedef struct gemm_problem {
   gh_device *device;

@@ -1,5 +1,6 @@
 #include "support/on_device.h"
 
+#include "backend/registry.h"
 #include "base/file.h"
 
 #include <stdio.h>

@@ -1,5 +1,7 @@
 #include "support/scratch.h"
 
+#include "backend/registry.h"
+
 char *scratch;
 gh_device *scratch_device;
 

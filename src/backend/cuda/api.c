@@ -250,7 +250,7 @@ static gh_status start_driver(gh_error *err, gh_cuda_driver *cu) {
   }
   int found = 0;
   if (cu->cuDriverGetVersion(&found) || found < OLDEST_DRIVER)
-    return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver is too old: it serves CUDA %d.%d, 11.4 (470) is needed",
+    return gh_fail(err, GH_ERROR_DEVICE, "the NVIDIA driver is too old: it supports CUDA %d.%d, 11.4 (470) is needed",
                    found / 1000, found % 1000 / 10);
   cu->version = found;
   return GH_OK;

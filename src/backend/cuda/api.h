@@ -235,7 +235,7 @@ enum {
 
 #define GH_CUDA_MEMBER(result, name, params) result(*name) params;
 typedef struct gh_cuda_driver {
-  int version; /* the CUDA it serves: 13020 is 13.2 */
+  int version; /* the CUDA version it supports: 13020 is 13.2 */
   GH_CUDA_DRIVER(GH_CUDA_MEMBER)
   GH_CUDA_DRIVER_OPTIONAL(GH_CUDA_MEMBER) /* NULL where absent */
 } gh_cuda_driver;
@@ -261,7 +261,7 @@ typedef struct gh_cufft {
 const gh_cuda_driver *gh_cuda_driver_get(gh_error *err);
 gh_status gh_cuda_no_device(gh_error *err); /* what to say where it has none: GH_ERROR_DEVICE */
 
-/* The newest of the library's majors that serves a device: at most the driver's CUDA, and at most 12 for an `arch`
+/* The newest of the library's majors that supports a device: at most the driver's CUDA, and at most 12 for an `arch`
  * (70 is compute capability 7.0) below 75, which 13 dropped. NULL and one line in err (GH_ERROR_UNSUPPORTED). */
 const gh_nvrtc *gh_nvrtc_get(gh_error *err, int arch);
 const gh_cublaslt *gh_cublaslt_get(gh_error *err, int arch);

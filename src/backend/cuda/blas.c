@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/core/libraries.h"
 #include "backend/cuda/internal.h"
 #include "base/log.h"
 
@@ -31,7 +32,7 @@ static gh_status lt_fail(gh_error *err, unsigned code, const char *what) {
   return gh_fail(err, status, "cuBLASLt, %s: CUBLAS_STATUS_%s (%u)", what, name, code);
 }
 
-/* Without it the own kernels serve every product; the user is told once a device. */
+/* Without it the project's own kernels are used; the user is told once per device. */
 void gh_cuda_blas_open(gh_cuda_device *device) {
   gh_error why = {0};
   device->lt = gh_cublaslt_get(&why, device->arch);
@@ -58,12 +59,13 @@ void gh_cuda_blas_close(gh_cuda_device *device) {
   device->lt = NULL;
 }
 
+const char *gh_cuda_gemm_name(const gh_device *d) { return gh_cuda(d)->lt ? GH_CUBLASLT : NULL; }
 const char *gh_cuda_library_name(const gh_device *d) { return gh_cuda(d)->lt ? gh_cuda(d)->library : NULL; }
 
 /* ---- binding ---- */
 
 static const struct {
-  bool served;
+  bool supported;
   unsigned type;
 } types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}, [GH_F16] = {true, GH_LT_R_16F}};
 
@@ -84,7 +86,7 @@ static unsigned make_layout(const gh_cublaslt *lt, cublasLtMatrixLayout_t *layou
 }
 
 static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype) {
-  return buffer->at + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
+  return gh_cuda_at(buffer) + (CUdeviceptr)(offset * (int64_t)gh_dtype_size(dtype));
 }
 
 #define SET(attribute, value)                                                                                          \
@@ -100,7 +102,7 @@ static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cubla
   const uint32_t name = keeps ? GH_LT_EPILOGUE_GELU_AUX_BIAS : names[g->epilogue];
   SET(GH_LT_DESC_EPILOGUE, name);
   if (g->epilogue == GH_EPILOGUE_NONE) return code;
-  const CUdeviceptr bias = g->bias->at;
+  const CUdeviceptr bias = gh_cuda_at(g->bias);
   SET(GH_LT_DESC_BIAS_POINTER, bias);
   if (!keeps) return code;
   const CUdeviceptr before = place(g->before, g->offset_c, g->dtype_c);
@@ -191,8 +193,8 @@ static bool can_keep(const gh_gemm_desc *g) {
 
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
   if (!gh_cuda(d)->lt) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: there is no cuBLASLt", d->info.id);
-  if (!types[g->dtype].served || !types[g->dtype_c].served)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not served", gh_dtype_name(g->dtype),
+  if (!types[g->dtype].supported || !types[g->dtype_c].supported)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM of %s to %s is not supported", gh_dtype_name(g->dtype),
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);

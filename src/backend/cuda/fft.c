@@ -1,8 +1,8 @@
 /* The vendor library's 2-D FFT: cuFFT, opened when the first transform is bound. */
 #include <stdio.h>
 
+#include "backend/core/libraries.h"
 #include "backend/cuda/internal.h"
-#include "backend/limits.h"
 
 static const struct {
   unsigned code;
@@ -38,11 +38,7 @@ static void release_fft(gh_launch *launch) {
 static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *from, const gh_buffer *to) {
   if (desc->rows < 1 || desc->columns < 1 || desc->rows > INT32_MAX || desc->columns > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "fft of %lld x %lld", (long long)desc->rows, (long long)desc->columns);
-  if (desc->batch < 1 || desc->batch > INT64_MAX / 8 / desc->rows / desc->columns)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "fft: a batch of %lld", (long long)desc->batch);
-  int64_t bytes = 8 * desc->batch * desc->rows * desc->columns;
-  gh_status status = gh_limit_check_range(err, "fft from", from ? from->bytes : -1, 0, bytes);
-  return status ? status : gh_limit_check_range(err, "fft to", to ? to->bytes : -1, 0, bytes);
+  return gh_check_fft(err, desc, from, to);
 }
 
 /* Unscaled, packed, on the device's queue, in a workspace of ours: enqueueing allocates nothing. */
@@ -68,6 +64,11 @@ static gh_status make_plan(gh_error *err, gh_device *d, const gh_fft_desc *desc,
   return code ? fft_fail(err, code, launch->name) : GH_OK;
 }
 
+const char *gh_cuda_fft_name(const gh_device *d) {
+  (void)d;
+  return GH_CUFFT;
+}
+
 gh_status gh_cuda_bind_fft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                            gh_launch **out) {
   *out = NULL;
@@ -84,7 +85,7 @@ gh_status gh_cuda_bind_fft(gh_error *err, gh_device *d, const gh_fft_desc *desc,
   if (!launch) return GH_ERROR_MEMORY;
   launch->enqueue = enqueue_fft;
   launch->release = release_fft;
-  launch->of.fft = (gh_cuda_fft_launch){.from = from->at, .to = to->at, .inverse = desc->inverse};
+  launch->of.fft = (gh_cuda_fft_launch){.from = gh_cuda_at(from), .to = gh_cuda_at(to), .inverse = desc->inverse};
   status = make_plan(err, d, desc, launch);
   if (status) {
     gh_cuda_launch_free(launch);

@@ -1,26 +1,13 @@
-/* What the files of the CUDA backend share. Nothing outside this folder includes it. */
+/* What the files of the CUDA backend share. Nothing outside this folder includes it. The files stand on one another in
+ * the order of the sections below: none calls what is declared after its own. */
 #ifndef GH_BACKEND_CUDA_INTERNAL_H
 #define GH_BACKEND_CUDA_INTERNAL_H
 
 #include "backend/backend.h"
+#include "backend/core/buffer.h"
+#include "backend/core/program.h"
+#include "backend/core/staging.h"
 #include "backend/cuda/api.h"
-
-typedef struct gh_cuda_program {
-  char key[40]; /* what it was built from (program.c) */
-  CUmodule module;
-  struct gh_cuda_program *next;
-} gh_cuda_program;
-
-/* Pinned host memory that a send is on its way from; a large one goes through device memory of its own (memory.c). */
-typedef struct gh_cuda_staging {
-  void *memory;
-  CUdeviceptr landing; /* 0: sent straight to its place */
-  int64_t bytes;
-  CUevent landed, done;
-  bool busy;
-  int64_t order; /* of the sends */
-  struct gh_cuda_staging *next;
-} gh_cuda_staging;
 
 typedef struct gh_cuda_device {
   const gh_cuda_driver *cu;
@@ -35,8 +22,9 @@ typedef struct gh_cuda_device {
   bool ptx;        /* the driver compiles the last step: NVRTC knows no machine of the device's generation */
   int max_groups[3];
   bool capturing;
-  gh_cuda_program *programs;
-  gh_cuda_staging *staging;
+  char compiler[48]; /* "NVRTC 13.0" */
+  gh_program_cache programs;
+  gh_staging_pool staging;
   const gh_cublaslt *lt; /* NULL: none */
   cublasLtHandle_t lt_handle;
   CUdeviceptr workspace; /* of cuBLASLt: commands run in order, so that one serves all */
@@ -45,13 +33,11 @@ typedef struct gh_cuda_device {
 } gh_cuda_device;
 
 /* Memory, or a view of it. */
-struct gh_buffer {
+typedef struct gh_cuda_buffer {
+  gh_buffer base;
   gh_cuda_device *device;
-  CUdeviceptr root; /* the allocation */
   CUdeviceptr at;
-  int64_t bytes;
-  bool is_view;
-};
+} gh_cuda_buffer;
 
 #define GH_CUDA_MAX_ARGS 48
 
@@ -110,7 +96,11 @@ struct gh_launch {
 
 static inline gh_cuda_device *gh_cuda(const gh_device *d) { return d->impl; }
 
-/* device.c. GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CUDA_ERROR_INVALID_VALUE (1)". */
+static inline CUdeviceptr gh_cuda_at(const gh_buffer *buffer) { /* 0 of no buffer */
+  return buffer ? ((const gh_cuda_buffer *)buffer)->at : 0;
+}
+
+/* error.c. GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CUDA_ERROR_INVALID_VALUE (1)". */
 gh_status gh_cuda_fail(gh_error *err, const gh_cuda_driver *cu, unsigned code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* Makes the device's context the thread's: before every group of calls, since a process may use several devices. */
@@ -118,24 +108,27 @@ gh_status gh_cuda_enter(gh_error *err, gh_cuda_device *device);
 /* The same, and refuses what a capture cannot hold: transfers, waits, allocations. */
 gh_status gh_cuda_enter_uncaptured(gh_error *err, gh_cuda_device *device, const char *what);
 
-/* program.c: the module that holds the kernel; owned by the device. */
-gh_status gh_cuda_choose_target(gh_error *err, gh_cuda_device *device);
-gh_status gh_cuda_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, CUmodule *out);
-void gh_cuda_programs_free(gh_cuda_device *device);
+/* describe.c */
+int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device); /* 0 where the driver does not say */
+int gh_cuda_architecture(const gh_cuda_driver *cu, int device);              /* 90 is compute capability 9.0 */
+int gh_cuda_device_count(char *why_not, size_t size);
+gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *ordinal); /* NULL: not wanted */
+
+/* program.c: finds NVRTC and what it compiles for */
+gh_status gh_cuda_programs_open(gh_error *err, gh_device *d);
 
 /* memory.c */
+extern const gh_staging_kind gh_cuda_staging_kind;
 gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
 gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                               gh_buffer **out);
 void gh_cuda_buffer_free(gh_buffer *buffer);
-int64_t gh_cuda_buffer_bytes(const gh_buffer *buffer);
 /* Device memory, or an error that names the bytes wanted and those free. */
 gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes, const char *what, CUdeviceptr *out);
 gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 gh_status gh_cuda_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
 gh_status gh_cuda_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 gh_status gh_cuda_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
-void gh_cuda_staging_free(gh_cuda_device *device);
 
 /* launch.c */
 gh_status gh_cuda_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
@@ -158,10 +151,12 @@ void gh_cuda_blas_open(gh_cuda_device *device);
 void gh_cuda_blas_close(gh_cuda_device *device);
 gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                             const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cuda_gemm_name(const gh_device *d);
 const char *gh_cuda_library_name(const gh_device *d);
 
 /* fft.c */
 gh_status gh_cuda_bind_fft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                            gh_launch **out);
+const char *gh_cuda_fft_name(const gh_device *d);
 
 #endif

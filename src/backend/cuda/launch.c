@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "backend/cuda/internal.h"
-#include "backend/limits.h"
 
 gh_launch *gh_cuda_launch_new(gh_error *err, gh_device *d, const char *name) {
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
@@ -34,7 +33,7 @@ static gh_status check_args(gh_error *err, const gh_cuda_driver *cu, const gh_la
   size_t offset, bytes;
   CUfunction function = launch->of.kernel.function;
   if (count > GH_CUDA_MAX_ARGS)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %d arguments, at most %d are served", launch->name, count,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %d arguments, at most %d are supported", launch->name, count,
                    GH_CUDA_MAX_ARGS);
   if (!cu->cuFuncGetParamInfo) return GH_OK;
   int wanted = 0;
@@ -53,7 +52,7 @@ static void set_args(gh_cuda_kernel_launch *k, const gh_arg *args, int count) {
     const gh_arg *arg = &args[i];
     switch (arg->kind) {
     case GH_ARG_BUFFER:
-      k->args[i].pointer = arg->value.buffer ? arg->value.buffer->at : 0;
+      k->args[i].pointer = gh_cuda_at(arg->value.buffer);
       break;
     case GH_ARG_I32:
       k->args[i].i32 = arg->value.i32;
@@ -87,7 +86,7 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
   if (device->cu->cuFuncGetAttribute(&most, GH_CU_FUNCTION_MAX_THREADS, k->function) || most < 1)
     most = (int)d->info.max_group;
   if ((int64_t)items > GH_MIN(most, d->info.max_group))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items a group, %s allows %lld", launch->name, items,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items per group, %s allows %lld", launch->name, items,
                    device->id, (long long)GH_MIN(most, d->info.max_group));
   return GH_OK;
 }
@@ -96,8 +95,8 @@ gh_status gh_cuda_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *i
                               const gh_arg *args, int arg_count, gh_launch **out) {
   *out = NULL;
   gh_cuda_device *device = gh_cuda(d);
-  CUmodule module;
-  gh_status status = gh_cuda_program_get(err, d, id, &module);
+  void *module = NULL;
+  gh_status status = gh_program_get(err, d, &device->programs, id, &module);
   if (!status) status = gh_cuda_enter(err, device);
   if (status) return status;
   gh_launch *launch = gh_cuda_launch_new(err, d, id->name);
@@ -130,15 +129,12 @@ static gh_status enqueue_fill(gh_error *err, gh_cuda_device *device, gh_launch *
 gh_status gh_cuda_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                             gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_limit_check_range(err, "fill", to ? to->bytes : -1, offset, bytes);
+  gh_status status = gh_check_fill(err, to, offset, bytes);
   if (status) return status;
-  if (offset % 4 || bytes % 4)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "fill: %lld bytes at %lld: not whole words", (long long)bytes,
-                   (long long)offset);
   gh_launch *launch = gh_cuda_launch_new(err, d, "fill");
   if (!launch) return GH_ERROR_MEMORY;
   launch->enqueue = enqueue_fill;
-  launch->of.fill = (gh_cuda_fill_launch){to->at + (CUdeviceptr)offset, (size_t)bytes / 4, word};
+  launch->of.fill = (gh_cuda_fill_launch){gh_cuda_at(to) + (CUdeviceptr)offset, (size_t)bytes / 4, word};
   d->counters.binds++;
   *out = launch;
   return GH_OK;
@@ -153,17 +149,13 @@ static gh_status enqueue_copy(gh_error *err, gh_cuda_device *device, gh_launch *
 gh_status gh_cuda_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                             int64_t from_offset, int64_t bytes, gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_limit_check_range(err, "copy to", to ? to->bytes : -1, to_offset, bytes);
-  if (!status) status = gh_limit_check_range(err, "copy from", from ? from->bytes : -1, from_offset, bytes);
+  gh_status status = gh_check_copy(err, to, to_offset, from, from_offset, bytes);
   if (status) return status;
-  CUdeviceptr a = to->at + (CUdeviceptr)to_offset, b = from->at + (CUdeviceptr)from_offset, size = (CUdeviceptr)bytes;
-  if (a < b + size && b < a + size)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "copy: %lld bytes at %lld and at %lld overlap", (long long)bytes,
-                   (long long)(b - from->root), (long long)(a - to->root));
   gh_launch *launch = gh_cuda_launch_new(err, d, "copy");
   if (!launch) return GH_ERROR_MEMORY;
   launch->enqueue = enqueue_copy;
-  launch->of.copy = (gh_cuda_copy_launch){a, b, (size_t)bytes};
+  launch->of.copy = (gh_cuda_copy_launch){gh_cuda_at(to) + (CUdeviceptr)to_offset,
+                                          gh_cuda_at(from) + (CUdeviceptr)from_offset, (size_t)bytes};
   d->counters.binds++;
   *out = launch;
   return GH_OK;

@@ -1,13 +1,10 @@
-/* Programs: compiled by NVRTC once a key; what comes out is kept on disk for the next process, the modules with the
- * device. */
+/* Programs of CUDA C++: what NVRTC compiles for, how it compiles, and how the driver loads the result. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/cuda/internal.h"
 #include "backend/kernel_source.h"
-#include "backend/limits.h"
-#include "base/cache.h"
 #include "base/log.h"
 
 #define MAX_ARCHS   64
@@ -27,7 +24,7 @@ static bool is_embedded(int arch) {
 
 /* Machine code of an older machine of the same generation runs on the device; from an older generation there is only
  * the portable form, which the driver finishes. */
-gh_status gh_cuda_choose_target(gh_error *err, gh_cuda_device *device) {
+static gh_status choose_target(gh_error *err, gh_cuda_device *device) {
   int archs[MAX_ARCHS], count = 0, oldest = 0;
   device->nvrtc = gh_nvrtc_get(err, device->arch);
   if (!device->nvrtc) return gh_fail_in(err, "%s (sm_%d)", device->id, device->arch);
@@ -55,30 +52,27 @@ gh_status gh_cuda_choose_target(gh_error *err, gh_cuda_device *device) {
 
 /* ---- compiling ---- */
 
-typedef struct options {
-  char text[1024]; /* joined by blanks, as in the cache key */
-  char cut[1024];  /* the same, with zeros between them */
-  const char *items[MAX_OPTIONS];
-  int count;
-} options;
-
-static gh_status make_options(gh_error *err, const gh_device *d, const gh_kernel_id *id, const char *what, options *o) {
+static gh_status options(gh_error *err, const gh_device *d, gh_program_request *request) {
   const gh_cuda_device *device = gh_cuda(d);
   char dialect[512];
-  gh_status status = gh_kernel_cuda_options(err, &d->info, id->dtype, dialect, sizeof dialect);
-  if (status) return gh_fail_in(err, "%s", what);
-  size_t size =
-      (size_t)snprintf(o->text, sizeof o->text, "--gpu-architecture=%s_%d %s %s", device->ptx ? "compute" : "sm",
-                       device->target, dialect, id->defines ? id->defines : "");
-  if (size >= sizeof o->text) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", what);
-  memcpy(o->cut, o->text, sizeof o->cut);
-  char *rest = NULL;
-  o->count = 0;
-  for (char *item = strtok_r(o->cut, " ", &rest); item; item = strtok_r(NULL, " ", &rest)) {
-    if (o->count == MAX_OPTIONS) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", what);
-    o->items[o->count++] = item;
-  }
+  gh_status status = gh_kernel_cuda_options(err, &d->info, request->id->dtype, dialect, sizeof dialect);
+  if (status) return gh_fail_in(err, "%s", request->what);
+  size_t size = (size_t)snprintf(request->options, sizeof request->options, "--gpu-architecture=%s_%d %s %s",
+                                 device->ptx ? "compute" : "sm", device->target, dialect,
+                                 request->id->defines ? request->id->defines : "");
+  if (size >= sizeof request->options) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", request->what);
   return GH_OK;
+}
+
+/* One item per option, in `text`, where zeros replace the blanks. -1: more than MAX_OPTIONS. */
+static int split_options(char *text, const char *items[MAX_OPTIONS]) {
+  char *rest = NULL;
+  int count = 0;
+  for (char *item = strtok_r(text, " ", &rest); item; item = strtok_r(NULL, " ", &rest)) {
+    if (count == MAX_OPTIONS) return -1;
+    items[count++] = item;
+  }
+  return count;
 }
 
 static gh_status compile_failed(gh_error *err, const gh_device *d, nvrtcProgram program, const char *what,
@@ -87,10 +81,7 @@ static gh_status compile_failed(gh_error *err, const gh_device *d, nvrtcProgram 
   size_t size = 0;
   char line[400] = "";
   char *log = rtc->nvrtcGetProgramLogSize(program, &size) || !size ? NULL : gh_alloc(NULL, size + 1, 1);
-  if (log && !rtc->nvrtcGetProgramLog(program, log)) {
-    gh_first_error(log, line, sizeof line);
-    if (gh_log_get_level() > GH_LOG_QUIET) fprintf(stderr, "%s\n", log);
-  }
+  if (log && !rtc->nvrtcGetProgramLog(program, log)) gh_report_compiler_log(log, line, sizeof line);
   free(log);
   return gh_fail(err, GH_ERROR_DEVICE, "%s: %s does not compile: %s%s%s", d->info.id, what,
                  rtc->nvrtcGetErrorString(code), *line ? ": " : "", line);
@@ -110,104 +101,66 @@ static gh_status fetch(gh_error *err, const gh_cuda_device *device, nvrtcProgram
   return GH_OK;
 }
 
-static gh_status compile(gh_error *err, const gh_device *d, const char *source, const options *o, const char *what,
-                         char **out, size_t *size) {
+static gh_status to_code(gh_error *err, const gh_device *d, const gh_program_request *request, const char *source,
+                         char **bytes, size_t *size) {
   const gh_nvrtc *rtc = gh_cuda(d)->nvrtc;
   nvrtcProgram program = NULL;
-  unsigned code = rtc->nvrtcCreateProgram(&program, source, what, 0, NULL, NULL);
-  if (code) return gh_fail(err, GH_ERROR_DEVICE, "%s: %s: %s", d->info.id, what, rtc->nvrtcGetErrorString(code));
-  code = rtc->nvrtcCompileProgram(program, o->count, o->items);
-  gh_status status = code ? compile_failed(err, d, program, what, code) : fetch(err, gh_cuda(d), program, out, size);
+  char text[GH_PROGRAM_OPTIONS];
+  const char *items[MAX_OPTIONS];
+  memcpy(text, request->options, sizeof text);
+  const int count = split_options(text, items);
+  if (count < 0) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: too many defines", request->what);
+  unsigned code = rtc->nvrtcCreateProgram(&program, source, request->what, 0, NULL, NULL);
+  if (code)
+    return gh_fail(err, GH_ERROR_DEVICE, "%s: %s: %s", d->info.id, request->what, rtc->nvrtcGetErrorString(code));
+  code = rtc->nvrtcCompileProgram(program, count, items);
+  gh_status status =
+      code ? compile_failed(err, d, program, request->what, code) : fetch(err, gh_cuda(d), program, bytes, size);
   rtc->nvrtcDestroyProgram(&program);
   return status;
 }
 
-/* ---- loading, and the cache ---- */
+/* ---- loading ---- */
 
-static gh_status load_module(gh_error *err, const gh_device *d, const char *code_bytes, const char *what,
-                             CUmodule *out) {
+static gh_status load(gh_error *err, gh_device *d, const gh_program_request *request, const char *bytes, size_t size,
+                      void **out) {
   const gh_cuda_device *device = gh_cuda(d);
   char log[LOG_BYTES] = "", line[400] = "";
   unsigned names[] = {GH_CU_JIT_ERROR_LOG, GH_CU_JIT_ERROR_LOG_BYTES};
   void *values[] = {log, (void *)(uintptr_t)sizeof log};
-  unsigned code = device->cu->cuModuleLoadDataEx(out, code_bytes, GH_COUNT(names), names, values);
+  CUmodule module = NULL;
+  (void)size; /* the driver finds the end of both forms itself */
+  unsigned code = device->cu->cuModuleLoadDataEx(&module, bytes, GH_COUNT(names), names, values);
+  *out = module;
   if (!code) return GH_OK;
   log[sizeof log - 1] = 0;
   gh_first_error(log, line, sizeof line);
   return gh_cuda_fail(err, device->cu, code, "%s: %s (%s_%d, NVRTC %d.%d) is refused by the driver%s%s", d->info.id,
-                      what, device->ptx ? "compute" : "sm", device->target, device->nvrtc->major, device->nvrtc->minor,
-                      *line ? ": " : "", line);
+                      request->what, device->ptx ? "compute" : "sm", device->target, device->nvrtc->major,
+                      device->nvrtc->minor, *line ? ": " : "", line);
 }
 
-static void cache_name(const gh_device *d, const char *source, const options *o, char *name, size_t size) {
-  const gh_cuda_device *device = gh_cuda(d);
-  char key[GH_CACHE_KEY_SIZE], compiler[48];
-  snprintf(compiler, sizeof compiler, "NVRTC %d.%d", device->nvrtc->major, device->nvrtc->minor);
-  gh_cache_key(key, (const char *[]){"cuda program", source, o->text, compiler, d->info.driver, NULL});
-  snprintf(name, size, "%s.%s", key, device->ptx ? "ptx" : "cubin");
+static gh_status compile(gh_error *err, gh_device *d, const gh_program_request *request, const char *source, void **out,
+                         char **bytes, size_t *size) {
+  gh_status status = to_code(err, d, request, source, bytes, size);
+  return status ? status : load(err, d, request, *bytes, *size, out);
 }
 
-static gh_status load_or_compile(gh_error *err, const gh_device *d, const gh_kernel_id *id, const options *o,
-                                 const char *what, CUmodule *out) {
-  char *source, *bytes = NULL, name[GH_CACHE_KEY_SIZE + 8];
-  size_t size = 0;
-  gh_error refused = {0};
-  gh_status status = gh_kernel_source(err, id->source, &source);
-  if (status) return status;
-  cache_name(d, source, o, name, sizeof name);
-  if (gh_cache_load(name, &bytes, &size)) {
-    if (!load_module(&refused, d, bytes, what, out)) goto done;
-    gh_debug("%s; cached program %s: made anew", refused.text, name);
-    gh_cache_remove(name);
-    free(bytes);
-    bytes = NULL;
-  }
-  status = compile(err, d, source, o, what, &bytes, &size);
-  if (!status) status = load_module(err, d, bytes, what, out);
-  if (!status) gh_cache_store(name, bytes, size);
-done:
-  free(bytes);
-  free(source);
-  return status;
+static void unload(gh_device *d, void *program) { gh_cuda(d)->cu->cuModuleUnload(program); }
+
+static gh_status enter(gh_error *err, gh_device *d) {
+  return gh_cuda_enter_uncaptured(err, gh_cuda(d), "a program is compiled");
 }
 
-gh_status gh_cuda_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, CUmodule *out) {
+static const gh_program_kind kind = {
+    .name = "cuda program", .options = options, .enter = enter, .load = load, .compile = compile, .unload = unload};
+
+gh_status gh_cuda_programs_open(gh_error *err, gh_device *d) {
   gh_cuda_device *device = gh_cuda(d);
-  const char *what = id->source ? id->source : "the kernels";
-  char key[GH_CACHE_KEY_SIZE];
-  options o;
-  gh_status status = make_options(err, d, id, what, &o);
+  gh_status status = choose_target(err, device);
   if (status) return status;
-
-  /* Within a process the sources are constants, so that their name stands for them. */
-  gh_cache_key(key, (const char *[]){what, o.text, NULL});
-  for (gh_cuda_program *p = device->programs; p; p = p->next) {
-    if (strcmp(p->key, key)) continue;
-    *out = p->module;
-    return GH_OK;
-  }
-  status = gh_cuda_enter_uncaptured(err, device, "a program is compiled");
-  if (status) return status;
-  gh_cuda_program *entry = gh_alloc(err, 1, sizeof *entry);
-  if (!entry) return GH_ERROR_MEMORY;
-  memcpy(entry->key, key, sizeof key);
-  status = load_or_compile(err, d, id, &o, what, &entry->module);
-  if (status) {
-    free(entry);
-    return status;
-  }
-  d->counters.compilations++;
-  entry->next = device->programs;
-  device->programs = entry;
-  *out = entry->module;
+  snprintf(device->compiler, sizeof device->compiler, "NVRTC %d.%d", device->nvrtc->major, device->nvrtc->minor);
+  device->programs = (gh_program_cache){
+      .kind = &kind, .suffix = device->ptx ? "ptx" : "cubin", .identity = {device->compiler, d->info.driver, NULL}};
   return GH_OK;
-}
-
-void gh_cuda_programs_free(gh_cuda_device *device) {
-  while (device->programs) {
-    gh_cuda_program *next = device->programs->next;
-    device->cu->cuModuleUnload(device->programs->module);
-    free(device->programs);
-    device->programs = next;
-  }
 }

@@ -1,5 +1,6 @@
 /* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. A build without
  * CLBlast has no library to name, so that the table of GEMM providers leaves it out. */
+#include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
 
 #if GH_WITH_CLBLAST
@@ -50,7 +51,7 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
                              const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   *out = NULL;
   if (desc->dtype != GH_F32)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM in %s: only f32 is served", gh_dtype_name(desc->dtype));
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "CLBlast GEMM in %s: only f32 is supported", gh_dtype_name(desc->dtype));
   gh_status status = desc->batch == 1 ? reserve_workspace(err, d, desc) : GH_OK;
   if (status) return status;
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
@@ -58,10 +59,15 @@ gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *de
   snprintf(launch->name, sizeof launch->name, "gemm %lldx%lldx%lld", (long long)desc->m, (long long)desc->n,
            (long long)desc->k);
   launch->enqueue = enqueue_gemm;
-  launch->of.gemm = (gh_cl_gemm_launch){*desc, a->mem, b->mem, c->mem};
+  launch->of.gemm = (gh_cl_gemm_launch){*desc, gh_cl_mem(a), gh_cl_mem(b), gh_cl_mem(c)};
   d->counters.binds++;
   *out = launch;
   return GH_OK;
+}
+
+const char *gh_cl_gemm_name(const gh_device *d) {
+  (void)d;
+  return GH_CLBLAST;
 }
 
 static char library_name[64];

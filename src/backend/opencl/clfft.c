@@ -9,6 +9,7 @@
  * - Baking prints what PoCL's compiler warns of, as every build does there. It says nothing where the compiler refuses
  *   the kernels: the first transform fails (quirks.c names whose compiler does).
  * A build without clFFT rejects every transform here; the op then uses its own kernels. */
+#include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
 
 #if GH_WITH_CLFFT
@@ -45,7 +46,7 @@ void gh_cl_clfft_end(gh_cl_device *device) {
   device->uses_clfft = false;
 }
 
-static bool serves(int64_t length) {
+static bool supports(int64_t length) {
   static const int radices[] = {2, 3, 5, 7, 11, 13};
   if (length < 1 || length > LONGEST) return false;
   for (size_t i = 0; i < GH_COUNT(radices); i++)
@@ -56,15 +57,11 @@ static bool serves(int64_t length) {
 static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *from, const gh_buffer *to) {
   const int64_t sides[] = {desc->rows, desc->columns};
   for (size_t i = 0; i < GH_COUNT(sides); i++)
-    if (!serves(sides[i]))
+    if (!supports(sides[i]))
       return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                     "fft of %lld x %lld: clFFT serves lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
+                     "fft of %lld x %lld: clFFT supports lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
                      (long long)desc->rows, (long long)desc->columns);
-  if (desc->batch < 1 || desc->batch > INT64_MAX / 8 / desc->rows / desc->columns)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "fft: a batch of %lld", (long long)desc->batch);
-  int64_t bytes = 8 * desc->batch * desc->rows * desc->columns;
-  gh_status status = gh_cl_check_range(err, "fft from", from, 0, bytes);
-  return status ? status : gh_cl_check_range(err, "fft to", to, 0, bytes);
+  return gh_check_fft(err, desc, from, to);
 }
 
 /* Unscaled in both directions, packed rows, compiled for the device's queue. */
@@ -94,9 +91,9 @@ static gh_status enqueue_fft(gh_error *err, gh_cl_device *device, gh_launch *lau
   return code ? clfft_fail(err, code, launch->name) : GH_OK;
 }
 
-void gh_cl_fft_free(gh_launch *launch) {
-  if (launch->enqueue == enqueue_fft) clfftDestroyPlan(&launch->of.fft.plan);
-}
+static void release_fft(gh_launch *launch) { clfftDestroyPlan(&launch->of.fft.plan); }
+
+const char *gh_cl_fft_name(const gh_device *d) { return gh_cl(d)->quirks.no_clfft ? NULL : GH_CLFFT; }
 
 gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                            gh_launch **out) {
@@ -112,14 +109,16 @@ gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc,
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "fft %lldx%lldx%lld", (long long)desc->batch, (long long)desc->rows,
            (long long)desc->columns);
-  clfftStatus code = make_plan(gh_cl(d), desc, from->mem == to->mem, &plan);
+  clfftStatus code = make_plan(gh_cl(d), desc, from == to, &plan);
   if (code) {
     status = clfft_fail(err, code, launch->name);
     free(launch);
     return status;
   }
   launch->enqueue = enqueue_fft;
-  launch->of.fft = (gh_cl_fft_launch){.plan = plan, .from = from->mem, .to = to->mem, .inverse = desc->inverse};
+  launch->release = release_fft;
+  launch->of.fft =
+      (gh_cl_fft_launch){.plan = plan, .from = gh_cl_mem(from), .to = gh_cl_mem(to), .inverse = desc->inverse};
   code = clfftGetTmpBufSize(plan, &scratch);
   if (code) status = clfft_fail(err, code, launch->name);
   if (!status && scratch) status = gh_cl_reserve_workspace(err, d, scratch, "clFFT");

@@ -6,6 +6,10 @@
 
 /* ---- kernels ---- */
 
+static void release_kernel(gh_launch *launch) {
+  if (launch->of.kernel.kernel) clReleaseKernel(launch->of.kernel.kernel);
+}
+
 static gh_status enqueue_kernel(gh_error *err, gh_cl_device *device, gh_launch *launch) {
   const gh_cl_kernel_launch *k = &launch->of.kernel;
   cl_int code = clEnqueueNDRangeKernel(device->queue, k->kernel, 3, NULL, k->global, k->local, 0, NULL, NULL);
@@ -21,7 +25,7 @@ static gh_status set_args(gh_error *err, const char *name, cl_kernel kernel, con
   for (int i = 0; i < count; i++) {
     cl_int code = CL_INVALID_ARG_VALUE;
     const gh_arg *arg = &args[i];
-    cl_mem mem = arg->kind == GH_ARG_BUFFER && arg->value.buffer ? arg->value.buffer->mem : NULL;
+    cl_mem mem = arg->kind == GH_ARG_BUFFER ? gh_cl_mem(arg->value.buffer) : NULL;
     switch (arg->kind) {
     case GH_ARG_BUFFER:
       code = clSetKernelArg(kernel, (cl_uint)i, sizeof mem, mem ? &mem : NULL);
@@ -52,7 +56,7 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
       return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: an empty grid in dimension %d", launch->name, i);
   }
   if ((int64_t)items > d->info.max_group)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items a group, %s allows %lld", launch->name, items,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s: %zu work-items per group, %s allows %lld", launch->name, items,
                    d->info.id, (long long)d->info.max_group);
   return GH_OK;
 }
@@ -66,8 +70,8 @@ static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch
   if (gh_cl(d)->quirks.no_needs) return GH_OK;
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
       items > most)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items a group, and %s has %zu for it", launch->name,
-                   items, d->info.id, most);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items per group, and %s has %zu for it",
+                   launch->name, items, d->info.id, most);
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL) == CL_SUCCESS &&
       (int64_t)local > d->info.local_bytes)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %llu bytes of local memory, and %s has %lld", launch->name,
@@ -78,13 +82,14 @@ static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch
 gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
                             const gh_arg *args, int arg_count, gh_launch **out) {
   *out = NULL;
-  cl_program program;
-  gh_status status = gh_cl_program_get(err, d, id, &program);
+  void *program = NULL;
+  gh_status status = gh_program_get(err, d, &gh_cl(d)->programs, id, &program);
   if (status) return status;
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "%s", id->name);
   launch->enqueue = enqueue_kernel;
+  launch->release = release_kernel;
   cl_int code;
   launch->of.kernel.kernel = clCreateKernel(program, id->name, &code);
   if (code != CL_SUCCESS) {
@@ -114,17 +119,14 @@ static gh_status enqueue_fill(gh_error *err, gh_cl_device *device, gh_launch *la
 gh_status gh_cl_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                           gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_cl_check_range(err, "fill", to, offset, bytes);
+  gh_status status = gh_check_fill(err, to, offset, bytes);
   if (status) return status;
-  if (offset % 4 || bytes % 4)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "fill: %lld bytes at %lld: not whole words", (long long)bytes,
-                   (long long)offset);
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "fill");
   launch->enqueue = enqueue_fill;
   d->counters.binds++;
-  launch->of.fill = (gh_cl_fill_launch){to->mem, (size_t)offset, (size_t)bytes, word};
+  launch->of.fill = (gh_cl_fill_launch){gh_cl_mem(to), (size_t)offset, (size_t)bytes, word};
   *out = launch;
   return GH_OK;
 }
@@ -139,19 +141,15 @@ static gh_status enqueue_copy(gh_error *err, gh_cl_device *device, gh_launch *la
 gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                           int64_t from_offset, int64_t bytes, gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_cl_check_range(err, "copy to", to, to_offset, bytes);
-  if (!status) status = gh_cl_check_range(err, "copy from", from, from_offset, bytes);
+  gh_status status = gh_check_copy(err, to, to_offset, from, from_offset, bytes);
   if (status) return status;
-  int64_t a = to->offset + to_offset, b = from->offset + from_offset;
-  if (to->root == from->root && a < b + bytes && b < a + bytes)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "copy: %lld bytes at %lld and at %lld overlap", (long long)bytes,
-                   (long long)b, (long long)a);
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
   if (!launch) return GH_ERROR_MEMORY;
   snprintf(launch->name, sizeof launch->name, "copy");
   launch->enqueue = enqueue_copy;
   d->counters.binds++;
-  launch->of.copy = (gh_cl_copy_launch){to->mem, from->mem, (size_t)to_offset, (size_t)from_offset, (size_t)bytes};
+  launch->of.copy =
+      (gh_cl_copy_launch){gh_cl_mem(to), gh_cl_mem(from), (size_t)to_offset, (size_t)from_offset, (size_t)bytes};
   *out = launch;
   return GH_OK;
 }
@@ -160,8 +158,7 @@ gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to
 
 void gh_cl_launch_free(gh_launch *launch) {
   if (!launch) return;
-  if (launch->enqueue == enqueue_kernel && launch->of.kernel.kernel) clReleaseKernel(launch->of.kernel.kernel);
-  gh_cl_fft_free(launch);
+  if (launch->release) launch->release(launch);
   free(launch);
 }
 

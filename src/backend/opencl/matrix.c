@@ -1,5 +1,5 @@
-/* Which matrix unit an OpenCL device has: one table of vendors. No device of them was at hand when this was written; a
- * wrong row costs a compilation that fails or numbers that the check refuses, and the product then goes elsewhere. */
+/* Which matrix unit an OpenCL device has: one table of vendors. None of these devices was available when this was
+ * written. A wrong row costs a failed compilation or a failed check, and another provider is then used. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,12 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "backend/limits.h"
 #include "backend/opencl/opencl.h"
-
-gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes) {
-  return gh_limit_check_range(err, what, buffer ? buffer->bytes : -1, offset, bytes);
-}
 
 /* ---- buffers in huge pages ----
  *
@@ -18,8 +13,8 @@ gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *bu
  * walking the page tables took 5 to 10 % of the large products' time (Xeon, virtual machine). So large buffers are
  * pages of ours, huge ones where the system has them. The driver must use such memory in place (quirks.c). */
 
-#define HUGE_PAGE    (INT64_C(2) << 20)
-#define WORTH_A_HUGE (4 * HUGE_PAGE)
+#define HUGE_PAGE  (INT64_C(2) << 20)
+#define WORTH_HUGE (4 * HUGE_PAGE)
 
 typedef struct pages {
   void *at;
@@ -36,8 +31,8 @@ static void CL_CALLBACK on_release(cl_mem mem, void *user) {
   pages_free(user);
 }
 
-/* The system gives addresses at multiples of its small pages: a huge page more than wanted, and what lies before a
- * multiple of huge ones and after the end is given back. What fills no huge page has small ones. */
+/* The system aligns addresses to its small pages. So one huge page more than wanted is mapped, and what lies before the
+ * first multiple of a huge page and after the end is unmapped. A rest that fills no huge page has small pages. */
 static pages *pages_create(gh_error *err, int64_t bytes) {
   const size_t small = (size_t)sysconf(_SC_PAGESIZE), wanted = ((size_t)bytes + small - 1) / small * small;
   pages *p = gh_alloc(err, 1, sizeof *p);
@@ -52,7 +47,7 @@ static pages *pages_create(gh_error *err, int64_t bytes) {
   if (before) munmap(at, before);
   munmap(at + before + wanted, (size_t)HUGE_PAGE - before);
   *p = (pages){at + before, wanted};
-  madvise(p->at, wanted / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish */
+  madvise(p->at, wanted / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a hint */
   return p;
 }
 
@@ -72,12 +67,12 @@ static gh_status create_in_pages(gh_error *err, gh_device *d, int64_t bytes, cl_
 
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_limit_check_size(err, &d->info, bytes);
+  gh_status status = gh_check_size(err, &d->info, bytes);
   if (status) return status;
-  gh_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
+  gh_cl_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;
   cl_int code = CL_SUCCESS;
-  if (d->info.is_cpu && gh_cl(d)->quirks.host_pages && bytes >= WORTH_A_HUGE)
+  if (d->info.is_cpu && gh_cl(d)->quirks.host_pages && bytes >= WORTH_HUGE)
     status = create_in_pages(err, d, bytes, &buffer->mem);
   else
     buffer->mem = clCreateBuffer(gh_cl(d)->context, CL_MEM_READ_WRITE, (size_t)bytes, NULL, &code);
@@ -88,41 +83,36 @@ gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buf
     return status;
   }
   d->counters.allocations++;
-  buffer->root = buffer->mem;
-  buffer->bytes = bytes;
-  *out = buffer;
+  buffer->base = (gh_buffer){.root = &buffer->base, .bytes = bytes};
+  *out = &buffer->base;
   return GH_OK;
 }
 
 gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                             gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_cl_check_range(err, "view", parent, offset, bytes);
+  gh_buffer place;
+  gh_status status = gh_check_view(err, d, parent, offset, bytes, &place);
   if (status) return status;
-  if (offset % d->info.alignment_bytes)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "view: offset %lld is no multiple of %lld", (long long)offset,
-                   (long long)d->info.alignment_bytes);
-  gh_buffer *view = gh_alloc(err, 1, sizeof *view);
+  gh_cl_buffer *view = gh_alloc(err, 1, sizeof *view);
   if (!view) return GH_ERROR_MEMORY;
-  view->root = parent->root;
-  view->offset = parent->offset + offset;
-  view->bytes = bytes;
-  cl_buffer_region region = {(size_t)view->offset, (size_t)bytes};
+  view->base = place;
+  cl_buffer_region region = {(size_t)place.offset, (size_t)bytes};
   cl_int code;
-  view->mem = clCreateSubBuffer(view->root, CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
+  view->mem = clCreateSubBuffer(gh_cl_mem(place.root), CL_MEM_READ_WRITE, CL_BUFFER_CREATE_TYPE_REGION, &region, &code);
   if (code != CL_SUCCESS) {
     free(view);
     return gh_cl_fail(err, code, "%s: a view of %lld bytes at %lld", d->info.id, (long long)bytes,
                       (long long)region.origin);
   }
   d->counters.allocations++;
-  *out = view;
+  *out = &view->base;
   return GH_OK;
 }
 
 void gh_cl_buffer_free(gh_buffer *buffer) {
   if (!buffer) return;
-  clReleaseMemObject(buffer->mem);
+  clReleaseMemObject(gh_cl_mem(buffer));
   free(buffer);
 }
 
@@ -144,115 +134,91 @@ gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, con
   return GH_OK;
 }
 
-int64_t gh_cl_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
-
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
-  gh_status status = gh_cl_check_range(err, "write", to, offset, bytes);
+  gh_status status = gh_check_range(err, "write", to, offset, bytes);
   if (status) return status;
   d->counters.writes++;
   cl_int code =
-      clEnqueueWriteBuffer(gh_cl(d)->queue, to->mem, CL_TRUE, (size_t)offset, (size_t)bytes, from, 0, NULL, NULL);
+      clEnqueueWriteBuffer(gh_cl(d)->queue, gh_cl_mem(to), CL_TRUE, (size_t)offset, (size_t)bytes, from, 0, NULL, NULL);
   return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: writing %lld bytes", d->info.id, (long long)bytes);
 }
 
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes) {
-  gh_status status = gh_cl_check_range(err, "read", from, offset, bytes);
+  gh_status status = gh_check_range(err, "read", from, offset, bytes);
   if (status) return status;
   d->counters.reads++;
   cl_int code =
-      clEnqueueReadBuffer(gh_cl(d)->queue, from->mem, CL_TRUE, (size_t)offset, (size_t)bytes, to, 0, NULL, NULL);
+      clEnqueueReadBuffer(gh_cl(d)->queue, gh_cl_mem(from), CL_TRUE, (size_t)offset, (size_t)bytes, to, 0, NULL, NULL);
   return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: reading %lld bytes", d->info.id, (long long)bytes);
 }
 
-/* ---- sends: writes from staging memory of our own ---- */
+/* ---- sends: copies from host memory ---- */
 
-static void staging_free(gh_cl_staging *s) {
+typedef struct staging {
+  gh_staging base;
+  cl_event done; /* NULL: free */
+} staging;
+
+static void staging_free(gh_device *d, gh_staging *piece) {
+  (void)d;
+  staging *s = (staging *)piece;
   if (s->done) clReleaseEvent(s->done);
-  free(s->memory);
+  free(piece->memory);
   free(s);
 }
 
-void gh_cl_staging_free(gh_cl_device *device) {
-  while (device->staging) {
-    gh_cl_staging *next = device->staging->next;
-    staging_free(device->staging);
-    device->staging = next;
+static gh_status staging_create(gh_error *err, gh_device *d, int64_t bytes, gh_staging **out) {
+  (void)d;
+  staging *s = gh_alloc(err, 1, sizeof *s);
+  if (!s) return GH_ERROR_MEMORY;
+  s->base.memory = gh_alloc(err, (size_t)bytes, 1);
+  if (!s->base.memory) {
+    free(s);
+    return GH_ERROR_MEMORY;
   }
+  *out = &s->base;
+  return GH_OK;
 }
 
-/* Releases what has arrived. */
-static gh_status retire(gh_error *err, gh_device *d, gh_cl_staging *s) {
+static gh_status staging_poll(gh_error *err, gh_device *d, gh_staging *piece) {
+  staging *s = (staging *)piece;
   cl_int state = CL_COMPLETE;
   cl_int code = clGetEventInfo(s->done, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL);
   if (code != CL_SUCCESS || state < 0)
     return gh_cl_fail(err, code != CL_SUCCESS ? code : state, "%s: sending %lld bytes", d->info.id,
-                      (long long)s->bytes);
+                      (long long)piece->bytes);
   if (state != CL_COMPLETE) return GH_OK;
   clReleaseEvent(s->done);
   s->done = NULL;
+  piece->busy = false;
   return GH_OK;
 }
 
-static gh_status new_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
-  gh_cl_staging *s = gh_alloc(err, 1, sizeof *s);
-  if (!s) return GH_ERROR_MEMORY;
-  s->memory = gh_alloc(err, (size_t)bytes, 1);
-  if (!s->memory) {
-    free(s);
-    return GH_ERROR_MEMORY;
-  }
-  d->counters.allocations++;
-  s->bytes = bytes;
-  s->next = gh_cl(d)->staging;
-  *out = gh_cl(d)->staging = s;
-  return GH_OK;
+static gh_status staging_wait(gh_error *err, gh_device *d, gh_staging *piece) {
+  cl_int code = clWaitForEvents(1, &((staging *)piece)->done);
+  return code == CL_SUCCESS ? staging_poll(err, d, piece) : gh_cl_fail(err, code, "%s: waiting for a send", d->info.id);
 }
 
-/* Free staging memory of that size; beyond GH_SENDS_BYTES the oldest send is waited for.
- */
-static gh_status take_staging(gh_error *err, gh_device *d, int64_t bytes, gh_cl_staging **out) {
-  gh_cl_staging *oldest = NULL;
-  int64_t held = 0;
-  *out = NULL;
-  for (gh_cl_staging *s = gh_cl(d)->staging; s; s = s->next) {
-    gh_status status = s->done ? retire(err, d, s) : GH_OK;
-    if (status) return status;
-    held += s->bytes;
-    if (s->bytes != bytes) continue;
-    if (!s->done) *out = s;
-    if (s->done && (!oldest || s->order < oldest->order)) oldest = s;
-  }
-  if (*out) return GH_OK;
-  if (!oldest || held + bytes <= GH_SENDS_BYTES) return new_staging(err, d, bytes, out);
-  d->counters.waits++;
-  cl_int code = clWaitForEvents(1, &oldest->done);
-  if (code != CL_SUCCESS) return gh_cl_fail(err, code, "%s: waiting for a send", d->info.id);
-  *out = oldest;
-  return retire(err, d, oldest);
+static gh_status staging_enqueue(gh_error *err, gh_device *d, gh_staging *piece, gh_buffer *to, int64_t offset,
+                                 int64_t bytes) {
+  staging *s = (staging *)piece;
+  cl_int code = clEnqueueWriteBuffer(gh_cl(d)->queue, gh_cl_mem(to), CL_FALSE, (size_t)offset, (size_t)bytes,
+                                     piece->memory, 0, NULL, &s->done);
+  piece->busy = code == CL_SUCCESS;
+  if (code == CL_SUCCESS) code = clFlush(gh_cl(d)->queue);
+  return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: sending %lld bytes", d->info.id, (long long)bytes);
 }
+
+const gh_staging_kind gh_cl_staging_kind = {.create = staging_create,
+                                            .free = staging_free,
+                                            .poll = staging_poll,
+                                            .wait = staging_wait,
+                                            .enqueue = staging_enqueue};
 
 gh_status gh_cl_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count) {
-  const int64_t size = gh_staging_bytes(bytes);
-  int64_t held = 0;
-  for (const gh_cl_staging *s = gh_cl(d)->staging; s; s = s->next) {
-    held += s->bytes;
-    if (s->bytes == size) count--;
-  }
-  gh_status status = GH_OK;
-  for (gh_cl_staging *s; count > 0 && held + size <= GH_SENDS_BYTES && !status; count--, held += size)
-    status = new_staging(err, d, size, &s);
-  return status;
+  return gh_staging_reserve(err, d, &gh_cl(d)->staging, bytes, count);
 }
 
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
-  gh_status status = gh_cl_check_range(err, "send", to, offset, bytes);
-  gh_cl_staging *s = NULL;
-  if (!status) status = take_staging(err, d, gh_staging_bytes(bytes), &s);
-  if (status) return status;
-  memcpy(s->memory, from, (size_t)bytes);
-  s->order = ++d->counters.sends;
-  cl_int code = clEnqueueWriteBuffer(gh_cl(d)->queue, to->mem, CL_FALSE, (size_t)offset, (size_t)bytes, s->memory, 0,
-                                     NULL, &s->done);
-  if (code == CL_SUCCESS) code = clFlush(gh_cl(d)->queue);
-  return code == CL_SUCCESS ? GH_OK : gh_cl_fail(err, code, "%s: sending %lld bytes", d->info.id, (long long)bytes);
+  return gh_staging_send(err, d, &gh_cl(d)->staging, to, offset, from, bytes);
 }

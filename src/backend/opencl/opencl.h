@@ -1,26 +1,15 @@
-/* What the files of the OpenCL backend share. Nothing outside this folder includes it. */
+/* What the files of the OpenCL backend share. Nothing outside this folder includes it. The files stand on one another
+ * in the order of the sections below: none calls what is declared after its own. */
 #ifndef GH_BACKEND_OPENCL_OPENCL_H
 #define GH_BACKEND_OPENCL_OPENCL_H
 
 #include <CL/cl.h>
 
 #include "backend/backend.h"
+#include "backend/core/buffer.h"
+#include "backend/core/program.h"
+#include "backend/core/staging.h"
 #include "backend/opencl/quirks.h"
-
-typedef struct gh_cl_program {
-  char key[40]; /* what it was built from (program.c) */
-  cl_program program;
-  struct gh_cl_program *next;
-} gh_cl_program;
-
-/* Host memory that a send is on its way from. */
-typedef struct gh_cl_staging {
-  void *memory;
-  int64_t bytes;
-  cl_event done; /* NULL: free */
-  int64_t order; /* of the sends */
-  struct gh_cl_staging *next;
-} gh_cl_staging;
 
 typedef struct gh_cl_device {
   cl_platform_id platform;
@@ -29,20 +18,18 @@ typedef struct gh_cl_device {
   cl_command_queue queue; /* in order */
   gh_cl_quirks quirks;
   char options[256]; /* of every build on this device */
-  gh_cl_program *programs;
-  gh_cl_staging *staging;
+  gh_program_cache programs;
+  gh_staging_pool staging;
   cl_mem workspace; /* of CLBlast's single products and clFFT: commands run in order, so that one serves all */
   size_t workspace_bytes;
   bool uses_clfft;
 } gh_cl_device;
 
-/* Memory, or a view: OpenCL knows no view of a view, so that every view remembers the allocation and its place in it.
- */
-struct gh_buffer {
+/* Memory, or a view of it: a sub-buffer of the allocation, since OpenCL knows no view of a view. */
+typedef struct gh_cl_buffer {
+  gh_buffer base;
   cl_mem mem;
-  cl_mem root; /* the allocation; mem itself when this is no view */
-  int64_t offset, bytes;
-};
+} gh_cl_buffer;
 
 typedef struct gh_cl_kernel_launch {
   cl_kernel kernel;
@@ -73,7 +60,8 @@ typedef struct gh_cl_fft_launch {
 
 struct gh_launch {
   gh_status (*enqueue)(gh_error *err, gh_cl_device *device, gh_launch *launch);
-  char name[64]; /* for error text */
+  void (*release)(gh_launch *launch); /* NULL: nothing but memory */
+  char name[64];                      /* for error text */
   union {
     gh_cl_kernel_launch kernel;
     gh_cl_fill_launch fill;
@@ -85,39 +73,48 @@ struct gh_launch {
 
 static inline gh_cl_device *gh_cl(const gh_device *d) { return d->impl; }
 
-/* GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CL_INVALID_VALUE (-30)". */
+static inline cl_mem gh_cl_mem(const gh_buffer *buffer) { /* NULL of no buffer */
+  return buffer ? ((const gh_cl_buffer *)buffer)->mem : NULL;
+}
+
+/* error.c: GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CL_INVALID_VALUE (-30)". */
 gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* program.c: the program that holds the kernel; owned by the device. */
-gh_status gh_cl_program_get(gh_error *err, gh_device *d, const gh_kernel_id *id, cl_program *out);
-void gh_cl_programs_free(gh_cl_device *device);
+/* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
+int64_t gh_host_memory_limit(void);
 
-/* clblast.c */
-gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
-                             const gh_buffer *b, gh_buffer *c, gh_launch **out);
-const char *gh_cl_library_name(const gh_device *d);
+/* amx.c: asks the system for AMX's tiles, once; false where it or the CPU has none with bfloat16. */
+bool gh_amx_allowed(void);
 
-/* clfft.c */
-gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
-                           gh_launch **out);
-void gh_cl_fft_free(gh_launch *launch); /* what a launch of clFFT's owns; any other is left alone */
-void gh_cl_clfft_end(gh_cl_device *device);
+/* matrix.c: of a device whose name, platform and kind are known */
+gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
+
+/* describe.c */
+typedef struct gh_cl_place {
+  cl_platform_id platform;
+  cl_device_id device;
+} gh_cl_place;
+int gh_cl_device_count(char *why_not, size_t size);
+gh_status gh_cl_describe(gh_error *err, int index, gh_device_info *info, gh_cl_place *place); /* NULL: not wanted */
+/* Whether the device supports the shape of kernels in `info`; warns where that is not the one of its kind. */
+gh_status gh_cl_check_shape(gh_error *err, const gh_device_info *info, const gh_cl_quirks *quirks);
+
+/* program.c */
+void gh_cl_programs_open(gh_device *d);
 
 /* memory.c */
+extern const gh_staging_kind gh_cl_staging_kind;
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
 gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                             gh_buffer **out);
 void gh_cl_buffer_free(gh_buffer *buffer);
-int64_t gh_cl_buffer_bytes(const gh_buffer *buffer);
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 gh_status gh_cl_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
 gh_status gh_cl_send(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
-void gh_cl_staging_free(gh_cl_device *device);
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 /* Grows device->workspace to at least `bytes`; `whose` is for error text. */
 gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, const char *whose);
 void gh_cl_workspace_free(gh_cl_device *device);
-gh_status gh_cl_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes);
 
 /* launch.c */
 gh_status gh_cl_bind_kernel(gh_error *err, gh_device *d, const gh_kernel_id *id, const gh_grid *grid,
@@ -130,13 +127,16 @@ void gh_cl_launch_free(gh_launch *launch);
 gh_status gh_cl_enqueue(gh_error *err, gh_device *d, gh_launch *launch);
 gh_status gh_cl_finish(gh_error *err, gh_device *d);
 
-/* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
-int64_t gh_host_memory_limit(void);
+/* clblast.c */
+gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                             const gh_buffer *b, gh_buffer *c, gh_launch **out);
+const char *gh_cl_gemm_name(const gh_device *d);
+const char *gh_cl_library_name(const gh_device *d);
 
-/* Asks the kernel for AMX's tiles, once; false where CPU or kernel have none with bfloat16. */
-bool gh_amx_allowed(void);
-
-/* matrix.c: of a device whose name, platform and kind are known */
-gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
+/* clfft.c */
+gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
+                           gh_launch **out);
+const char *gh_cl_fft_name(const gh_device *d);
+void gh_cl_clfft_end(gh_cl_device *device);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* One row a driver: a part of the platform's name, of the driver's version and of the device's name ("" for all), and
+/* One row per driver: a part of the platform's name, of the driver's version and of the device's name ("" for all), and
  * what it gets. */
 static const struct {
   const char *platform, *driver, *device;
@@ -14,7 +14,7 @@ static const struct {
     {"Portable Computing Language",
      "",
      "",
-     {.amx = true, .host_pages = true, .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
+     {.builtins = true, .host_pages = true, .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */
     {"Oclgrind", "", "", {.no_binaries = true}},
     /* clFFT 2.12 writes kernels that initialise a pointer to float4 with one to float2. Clang took that for a warning

@@ -1,8 +1,9 @@
 /* A case in bf16. Its inputs and the gradients of its outputs are rounded to bf16; the op's float32 kernels, which the
  * same case checks against float64 elsewhere, give the expected values for them; then the case runs with the inputs
- * stored in bf16. So results may only diverge by the roundings of stored intermediates: 2^-8 of an element each.
- * Always-float32 inputs stay unchanged, and gradients and results that are never stored in bf16 are exact except for
- * the order of sums. */
+ * stored in bf16. So nothing may differ but the roundings of what is stored on the way: 2^-8 of an element each.
+ * Inputs that are float32 always stay what they are, and gradients and results that are never stored in bf16 are exact
+ * but for the order of sums. */
+#include "backend/chooser/attention.h"
 #include "base/half.h"
 #include "ops/check/case.h"
 #include "ops/ops.h"

@@ -1,61 +1,34 @@
 /* The table of GEMM providers: the project's own kernels and the vendor library. */
 #include <stdio.h>
+#include <string.h>
 
-#include "backend/gemm_internal.h"
-#include "base/text.h"
+#include "backend/chooser/gemm_internal.h"
+#include "backend/core/libraries.h"
+#include "cl/launch.h"
 
 #define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
 
-const char *gh_gemm_kernel_name(const gh_gemm_desc *g) {
-  static const char *const names[2][2] = {{"gemm_nn", "gemm_nt"}, {"gemm_tn", "gemm_tt"}};
-  return names[g->trans_a][g->trans_b];
-}
-
-const char *gh_gemm_storage_defines(const gh_gemm_desc *g) {
-  static const char *const names[2][2] = {{"", "-DC_BF16"}, {"-DAB_BF16", "-DAB_BF16 -DC_BF16"}};
-  return names[g->dtype == GH_BF16][g->dtype_c == GH_BF16];
-}
-
-int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
-                        const gh_buffer *c) {
-  const int64_t sizes[] = {g->m,        g->n,        g->k,        g->lda,      g->ldb,      g->ldc,
-                           g->offset_a, g->offset_b, g->offset_c, g->stride_a, g->stride_b, g->stride_c};
-  int count = 0;
-  args[count++] = gh_arg_buffer(c);
-  args[count++] = gh_arg_buffer(a);
-  args[count++] = gh_arg_buffer(b);
-  for (size_t i = 0; i < GH_COUNT(sizes); i++) args[count++] = gh_arg_i64(sizes[i]);
-  args[count++] = gh_arg_f32(g->alpha);
-  args[count++] = gh_arg_f32(g->beta);
-  args[count++] = gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL);
-  return count;
-}
-
 /* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
 
-enum { STRIP = 32, CHUNK = 256, MAX_ROWS = 1024, WANTED_GROUPS_A_CORE = 4, AMX_MIN_SIDE = 64, DOT_MIN_SIDE = 32 };
+enum { STRIP = GEMM_STRIP, CHUNK = GEMM_CHUNK, MAX_ROWS = 1024, GROUPS_PER_CORE = 4, AMX_SIDE = 64, DOT_SIDE = 32 };
 
 static const struct cpu_family {
   const char *source;
   int64_t rows;         /* of a tile */
   int64_t total_floats; /* of a work-item's sums where C is bfloat16 */
-} cpu_families[] = {{"tuned_gemm_cpu", 8, 65536}, {"tuned_gemm_amx", 32, 524288}};
+} cpu_families[] = {{"tuned_gemm_cpu", GEMM_CPU_ROWS, GEMM_CPU_TOTAL},
+                    {"tuned_gemm_amx", GEMM_AMX_ROWS, GEMM_AMX_TOTAL}};
 
-static bool cpu_applies(const gh_gemm_desc *g, const gh_device *d) {
+static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
   return d->info.shape == GH_SHAPE_CPU;
 }
 
-static bool amx_applies(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_applies(g, d); }
+static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_supports(g, d); }
 
-/* The larger panels, which hold one piece a number instead of three. */
-static bool amx_applies_bf16(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_BF16 && amx_applies(g, d);
-}
-
-int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step) {
-  int64_t pieces = GH_CEIL_DIV(whole, most);
-  return ALIGN_UP(GH_CEIL_DIV(whole, pieces), step);
+/* The larger panels, which hold one piece per number instead of three. */
+static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_BF16 && amx_supports(g, d);
 }
 
 /* Few columns leave cores idle: then narrower panels, and C is cut by rows too (each cut packs the panel again). The
@@ -68,7 +41,7 @@ gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_des
     const int64_t most =
         GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / family->rows * family->rows;
     int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
-    int64_t down = across < cores * WANTED_GROUPS_A_CORE ? GH_CEIL_DIV(cores * WANTED_GROUPS_A_CORE, across) : 1;
+    int64_t down = across < cores * GROUPS_PER_CORE ? GH_CEIL_DIV(cores * GROUPS_PER_CORE, across) : 1;
     cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
     if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, family->rows);
     bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
@@ -98,8 +71,8 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Without columns: cl/conv2d_direct.cl. It knows no gaps and no factors. */
-static bool conv_applies(const gh_gemm_desc *g, const gh_device *d) {
+/* Without columns: cl/conv2d_direct.cl. It supports no gaps between rows and no factors. */
+static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
          g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
          (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
@@ -119,8 +92,8 @@ static gh_status conv_bind(gh_error *err, gh_device *d, const gh_gemm_provider *
   return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
 }
 
-static bool conv_amx_applies(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_applies(g, d) && g->dtype == GH_F32 && g->dtype_c == GH_F32 && !g->trans_a;
+static bool conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return amx_supports(g, d) && g->dtype == GH_F32 && g->dtype_c == GH_F32 && !g->trans_a;
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -135,19 +108,21 @@ static gh_status amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 
 /* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
 
-static bool gpu_applies(const gh_gemm_desc *g, const gh_device *d) {
+static bool gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
-  return d->info.max_group >= 256 && d->info.local_bytes >= 17 * 1024 && d->info.shape == GH_SHAPE_GPU;
+  return d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= 17 * 1024 &&
+         d->info.shape == GH_SHAPE_GPU;
 }
 
 static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int work = provider->size[0], across = g->dtype_c == GH_F32 ? work : 4;
-  const int64_t high = 16 * work, wide = 16 * across;
+  const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
   char defines[64];
   snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d %s", work, across, gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
-  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, wide), (size_t)GH_CEIL_DIV(g->m, high), (size_t)g->batch}, {16, 16, 1}};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, wide), (size_t)GH_CEIL_DIV(g->m, high), (size_t)g->batch},
+                  {GEMM_GPU_SIDE, GEMM_GPU_SIDE, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
@@ -155,14 +130,17 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 
 /* ---- the vendor library ---- */
 
-static bool clblast_applies(const gh_gemm_desc *g, const gh_device *d) {
-  const char *library = d->backend->library_name(d);
-  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && library && gh_starts_with(library, "CLBlast");
+static bool is_library(const gh_device *d, const char *name) {
+  const char *its = d->backend->gemm_name(d);
+  return its && !strcmp(its, name);
 }
 
-static bool cublaslt_applies(const gh_gemm_desc *g, const gh_device *d) {
-  const char *library = d->backend->library_name(d);
-  return (g->dtype == GH_BF16 || g->dtype_c == GH_F32) && library && gh_starts_with(library, "cuBLASLt");
+static bool clblast_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && is_library(d, GH_CLBLAST);
+}
+
+static bool cublaslt_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return (g->dtype == GH_BF16 || g->dtype_c == GH_F32) && is_library(d, GH_CUBLASLT);
 }
 
 static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -177,27 +155,27 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 /* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within the 262144 elements of
  * the CPU kernels' panel (three times that in one piece), kc within 1024. */
 const gh_gemm_provider gh_gemm_providers[] = {
-    {"cublaslt", "cublaslt", cublaslt_applies, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
-    {"own-amx nb=512 kc=512", "own-amx", amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE, false},
-    {"own-amx nb=256 kc=1024", "own-amx", amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE, false},
-    {"own-amx nb=384 kc=512", "own-amx", amx_applies, amx_bind, {384, 512}, BIAS, AMX_MIN_SIDE, false},
-    {"own-amx nb=768 kc=256", "own-amx", amx_applies, amx_bind, {768, 256}, BIAS, AMX_MIN_SIDE, false},
-    {"own-amx nb=512 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {512, 1024}, BIAS, AMX_MIN_SIDE, false},
-    {"own-amx nb=768 kc=1024", "own-amx", amx_applies_bf16, amx_bind, {768, 1024}, BIAS, AMX_MIN_SIDE, false},
-    {"own-conv-amx nb=512 kc=512", "own-conv-amx", conv_amx_applies, amx_bind, {512, 512}, BIAS, AMX_MIN_SIDE, true},
-    {"own-conv-amx nb=256 kc=1024", "own-conv-amx", conv_amx_applies, amx_bind, {256, 1024}, BIAS, AMX_MIN_SIDE, true},
-    {"own-conv", "own-conv", conv_applies, conv_bind, {128, 128}, BIAS, 0, true},
-    {"own-dot nb=256 kc=256", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 256}, BIAS, DOT_MIN_SIDE, false},
-    {"own-dot nb=256 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {256, 512}, BIAS, DOT_MIN_SIDE, false},
-    {"own-dot nb=128 kc=512", "own-dot", gh_gemm_dot_applies, gh_gemm_dot_bind, {128, 512}, BIAS, DOT_MIN_SIDE, false},
-    {"own-cpu nb=512 kc=512", "own-cpu", cpu_applies, cpu_bind, {512, 512}, BIAS, 0, false},
-    {"own-cpu nb=256 kc=1024", "own-cpu", cpu_applies, cpu_bind, {256, 1024}, BIAS, 0, false},
-    {"own-cpu nb=256 kc=512", "own-cpu", cpu_applies, cpu_bind, {256, 512}, BIAS, 0, false},
-    {"own-cpu nb=256 kc=256", "own-cpu", cpu_applies, cpu_bind, {256, 256}, BIAS, 0, false},
-    {"own-cpu nb=64 kc=512", "own-cpu", cpu_applies, cpu_bind, {64, 512}, BIAS, 0, false},
-    {"own-matrix tile=128", "own-matrix", gh_gemm_matrix_large_applies, gh_gemm_matrix_bind, {128, 0}, BIAS, 16, false},
-    {"own-matrix tile=64", "own-matrix", gh_gemm_matrix_small_applies, gh_gemm_matrix_bind, {64, 0}, BIAS, 16, false},
-    {"own-gpu work=4", "own-gpu", gpu_applies, gpu_bind, {4, 0}, BIAS, 0, false},
-    {"own-gpu work=8", "own-gpu", gpu_applies, gpu_bind, {8, 0}, BIAS, 0, false},
-    {"clblast", "clblast", clblast_applies, library_bind, {0, 0}, 0, 0, false},
-    {0}};
+    {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
+    {{"own-amx nb=512 kc=512", "own-amx"}, amx_supports, amx_bind, {512, 512}, BIAS, AMX_SIDE, false},
+    {{"own-amx nb=256 kc=1024", "own-amx"}, amx_supports, amx_bind, {256, 1024}, BIAS, AMX_SIDE, false},
+    {{"own-amx nb=384 kc=512", "own-amx"}, amx_supports, amx_bind, {384, 512}, BIAS, AMX_SIDE, false},
+    {{"own-amx nb=768 kc=256", "own-amx"}, amx_supports, amx_bind, {768, 256}, BIAS, AMX_SIDE, false},
+    {{"own-amx nb=512 kc=1024", "own-amx"}, amx_supports_bf16, amx_bind, {512, 1024}, BIAS, AMX_SIDE, false},
+    {{"own-amx nb=768 kc=1024", "own-amx"}, amx_supports_bf16, amx_bind, {768, 1024}, BIAS, AMX_SIDE, false},
+    {{"own-conv-amx nb=512 kc=512", "own-conv-amx"}, conv_amx_supports, amx_bind, {512, 512}, BIAS, AMX_SIDE, true},
+    {{"own-conv-amx nb=256 kc=1024", "own-conv-amx"}, conv_amx_supports, amx_bind, {256, 1024}, BIAS, AMX_SIDE, true},
+    {{"own-conv", "own-conv"}, conv_supports, conv_bind, {DIRECT_BLOCK, DIRECT_OUT}, BIAS, 0, true},
+    {{"own-dot nb=256 kc=256", "own-dot"}, gh_dot_supports, gh_dot_bind, {256, 256}, BIAS, DOT_SIDE, false},
+    {{"own-dot nb=256 kc=512", "own-dot"}, gh_dot_supports, gh_dot_bind, {256, 512}, BIAS, DOT_SIDE, false},
+    {{"own-dot nb=128 kc=512", "own-dot"}, gh_dot_supports, gh_dot_bind, {128, 512}, BIAS, DOT_SIDE, false},
+    {{"own-cpu nb=512 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {512, 512}, BIAS, 0, false},
+    {{"own-cpu nb=256 kc=1024", "own-cpu"}, cpu_supports, cpu_bind, {256, 1024}, BIAS, 0, false},
+    {{"own-cpu nb=256 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {256, 512}, BIAS, 0, false},
+    {{"own-cpu nb=256 kc=256", "own-cpu"}, cpu_supports, cpu_bind, {256, 256}, BIAS, 0, false},
+    {{"own-cpu nb=64 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {64, 512}, BIAS, 0, false},
+    {{"own-matrix tile=128", "own-matrix"}, gh_matrix_supports_128, gh_gemm_matrix_bind, {128, 0}, BIAS, 16, false},
+    {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, {64, 0}, BIAS, 16, false},
+    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, {4, 0}, BIAS, 0, false},
+    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, {8, 0}, BIAS, 0, false},
+    {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, {0, 0}, 0, 0, false},
+    {.base = {.name = NULL}}};

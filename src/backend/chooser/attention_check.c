@@ -1,14 +1,15 @@
-/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. The two round
- * their weights differently and nothing else; what lies at a wrong place is off by the size of an element. */
+/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. They
+ * differ only in how they round their weights; a misplaced element is off by its own size. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/attention_internal.h"
+#include "backend/chooser/attention_internal.h"
 #include "base/half.h"
+#include "cl/launch.h"
 
-/* More than two work-groups of rows and four tiles of columns, the last ones broken. */
-enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77, SHARED_TILE = 64 };
+/* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
+enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
 
 #define MOST       0.04 /* difference, of an element and the root mean square of all: 2^-8 of 5 times that, and as much */
 #define MOST_EXACT 2e-3 /* of what is not rounded */
@@ -71,7 +72,7 @@ static gh_status create(gh_error *err, work *w) {
     status = backend->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
     if (!status) status = fill(err, w, i);
   }
-  /* NaN: what nobody writes is noticed */
+  /* NaN, so that an element that is not written is noticed */
   memset(w->narrow, 0xff, (size_t)elements(w, false, false) * sizeof *w->narrow);
   for (int i = 0; i < BOTH * RESULTS && !status; i++) {
     const int r = i % RESULTS;
@@ -130,7 +131,8 @@ static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, 
     const int kv = part == GH_ATTENTION_BACKWARD_KV;
     args[n++] = gh_arg_i32(1);
     kernel.id = (gh_kernel_id){.name = shared[part], .dtype = GH_BF16};
-    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, SHARED_TILE) * (kv ? 2 : 1), HEADS, BATCH}, {16, 16, 1}};
+    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, ATTENTION_GPU_TILE) * (kv ? 2 : 1), HEADS, BATCH},
+                            {ATTENTION_GPU_SIDE, ATTENTION_GPU_SIDE, 1}};
   }
   gh_launch *launch = NULL;
   gh_status status = w->d->backend->bind_kernel(err, w->d, &kernel.id, &kernel.grid, args, n, &launch);

@@ -1,12 +1,13 @@
 /* Matrix products by a GPU's matrix units (cl/tuned_gemm_matrix.cl). */
 #include <stdio.h>
 
-#include "backend/gemm_internal.h"
+#include "backend/chooser/gemm_internal.h"
+#include "cl/launch.h"
 
-enum { SMALL = 64, LARGE = 128, ITEMS = 256, LOCAL_BYTES = 2 * LARGE * 20 * 4 };
+enum { SMALL = 64, LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
 
-/* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is asked for all
- * 256 registers of a thread: with the 128 it takes by itself the sums spill. */
+/* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is told to use all
+ * 256 registers of a thread: with its default of 128 the sums spill. */
 static const char *const defines[][2] = {
     [GH_MATRIX_MMA] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"},
     [GH_MATRIX_MFMA] = {"-DUNIT_MFMA -DTILE=64", "-DUNIT_MFMA -DTILE=128"},
@@ -16,13 +17,13 @@ static const char *const defines[][2] = {
                          "-DUNIT_DPAS8 -DTILE=128 -cl-intel-256-GRF-per-thread"},
 };
 
-static bool applies(const gh_gemm_desc *g, const gh_device *d, bool large) {
+static bool supports(const gh_gemm_desc *g, const gh_device *d, bool large) {
   return g->dtype == GH_BF16 && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS &&
          d->info.local_bytes >= LOCAL_BYTES && d->info.matrix != GH_MATRIX_NONE && defines[d->info.matrix][large];
 }
 
-bool gh_gemm_matrix_small_applies(const gh_gemm_desc *g, const gh_device *d) { return applies(g, d, false); }
-bool gh_gemm_matrix_large_applies(const gh_gemm_desc *g, const gh_device *d) { return applies(g, d, true); }
+bool gh_matrix_supports_64(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, false); }
+bool gh_matrix_supports_128(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, true); }
 
 gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *g,
                                  const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {

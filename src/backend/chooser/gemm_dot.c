@@ -1,26 +1,22 @@
 /* Matrix products on CPUs with AVX512_BF16 (cl/tuned_gemm_dot.cl). */
-#include <string.h>
+#include "backend/chooser/gemm_internal.h"
+#include "cl/launch.h"
 
-#include "backend/gemm_internal.h"
-#include "base/cache.h"
-
-/* The kernel needs clang's builtins: of the OpenCL implementations for CPUs, PoCL has them, Intel's has not. */
-bool gh_gemm_dot_applies(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_BF16 && d->info.is_cpu && d->info.shape == GH_SHAPE_CPU &&
-         strstr(d->info.platform, "Portable Computing Language") && strstr(gh_cache_cpu_flags(), " avx512_bf16");
+bool gh_dot_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_BF16 && d->info.bf16_dot && d->info.shape == GH_SHAPE_CPU;
 }
 
-enum { STRIP = 32, ROWS = 32, CHUNK = 32, TOTAL_FLOATS = 262144, BLOCK_HALVES = 524288, WANTED_GROUPS_A_CORE = 3 };
+enum { STRIP = GEMM_STRIP, ROWS = GEMM_DOT_ROWS, CHUNK = 2 * GEMM_DOT_PAIRS, GROUPS_PER_CORE = 3 };
 
-/* Every cut by rows packs the panel again and every cut by columns the block, which this instruction outruns: so as
- * few groups as keep the cores busy. */
-gh_status gh_gemm_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
-                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int64_t wanted = GH_MAX(d->info.compute_units, 1) * WANTED_GROUPS_A_CORE;
+/* Every cut by rows packs the panel again, and every cut by columns the block; this instruction is faster than packing.
+ * So there are only as many groups as keep the cores busy. */
+gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                      const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const int64_t wanted = GH_MAX(d->info.compute_units, 1) * GROUPS_PER_CORE;
   const int64_t kc = gh_split_evenly(g->k, provider->size[1], CHUNK);
   int64_t nb = gh_split_evenly(g->n, provider->size[0], STRIP), mt;
   for (;;) {
-    const int64_t most = GH_MIN(TOTAL_FLOATS / nb, BLOCK_HALVES / kc) / ROWS * ROWS;
+    const int64_t most = GH_MIN(GEMM_DOT_TOTAL / nb, 2 * GEMM_DOT_BLOCK / kc) / ROWS * ROWS;
     const int64_t across = GH_CEIL_DIV(g->n, nb) * g->batch;
     mt = gh_split_evenly(g->m, GH_MIN(most, ROWS * GH_CEIL_DIV(GH_CEIL_DIV(g->m, ROWS), GH_CEIL_DIV(wanted, across))),
                          ROWS);

@@ -1,0 +1,51 @@
+/* The numbers by which the kernels and the host agree on a launch: what a group, a work-item or a tile of it is given.
+ * Both include this header; nothing else writes them. */
+#ifndef GH_LAUNCH_H
+#define GH_LAUNCH_H
+
+/* ---- the two shapes of kernels, and the mechanisms of platform.h ---- */
+
+#define GROUP_ITEMS       256         /* GPU's shape: work-items of a group, at most */
+#define GROUP_LOCAL_BYTES (32 * 1024) /* GPU's shape: local memory of a group, at most */
+#define CPU_VECTOR        16          /* CPU's shape: numbers of a vector */
+#define ELEMENT_BLOCK     4096        /* CPU's shape: elements of a work-item */
+#define COLUMN_CHUNK      64          /* rows of a partial column sum, in both shapes: results do not depend on them */
+#define SAMPLE_CHUNK      4096        /* elements of one sample that are a row */
+#define SQUARE_CHUNK      4096        /* elements of a partial sum of squares */
+#define TRANSPOSE_TILE    16          /* rows and columns of a tile */
+
+/* ---- convolutions on CPUs ---- */
+
+#define DIRECT_BLOCK 128 /* conv2d_direct: positions of a work-item */
+#define DIRECT_OUT   128 /* and output channels */
+#define WEIGHT_K     144 /* conv2d_weight: columns of a work-item, a multiple of 9 and of 3 */
+#define WEIGHT_OUT   64  /* and output channels */
+#define WEIGHT_VECS  48  /* vectors of positions of a chunk, at most */
+
+/* ---- attention ---- */
+
+#define ATTENTION_CPU_VECS     6   /* vectors of a block, at most */
+#define ATTENTION_CPU_PANEL    768 /* vectors of a panel, at most: vectors of a block x head size */
+#define ATTENTION_GPU_TILE     64  /* rows of a work-group, and of what it reads at once */
+#define ATTENTION_GPU_WIDE     128 /* columns of the result of a work-group */
+#define ATTENTION_GPU_SIDE     16  /* work-items of a group, down and across */
+#define ATTENTION_MATRIX_ITEMS 128 /* tuned_attention_matrix: work-items of a group */
+#define ATTENTION_MATRIX_WAVES 4   /* of them */
+
+/* ---- matrix products ---- */
+
+#define GEMM_CHUNK        256   /* k of one chain of sums, in the CPU's and the GPU's kernels alike */
+#define GEMM_STRIP        32    /* columns of a packed strip of B, on CPUs */
+#define GEMM_CPU_ROWS     8     /* tuned_gemm_cpu: rows of a tile */
+#define GEMM_CPU_TOTAL    65536 /* floats: the sums of a work-item where C is bfloat16 */
+#define GEMM_AMX_ROWS     32    /* tuned_gemm_amx: the same two */
+#define GEMM_AMX_TOTAL    524288
+#define GEMM_DOT_ROWS     32     /* tuned_gemm_dot: what the rows of a block are padded to */
+#define GEMM_DOT_PAIRS    16     /* what its k is padded to, in pairs */
+#define GEMM_DOT_TOTAL    262144 /* floats: the sums of a work-item */
+#define GEMM_DOT_BLOCK    262144 /* words: its pairs of A */
+#define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
+#define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
+#define GEMM_MATRIX_PITCH 20     /* words from one row of a tile to the next, in local memory */
+
+#endif

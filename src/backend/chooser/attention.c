@@ -1,0 +1,94 @@
+#include "backend/chooser/attention.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/chooser/attention_internal.h"
+
+/* ---- the providers ---- */
+
+static bool mma_supports(const gh_attention_desc *desc, const gh_device *d) {
+  return d->info.matrix == GH_MATRIX_MMA && gh_attention_fits(desc, d);
+}
+
+static bool shared_supports(const gh_attention_desc *desc, const gh_device *d) { return desc && d; }
+
+static const gh_attention_provider providers[] = {
+    {{"matrix", "matrix"}, "-DUNIT_MMA", mma_supports},
+    {{"shared", "shared"}, NULL, shared_supports},
+};
+
+/* ---- the kind ---- */
+
+static const gh_attention_provider *of(const gh_provider *p) { return (const gh_attention_provider *)p; }
+
+static const gh_provider *provider_at(int index) {
+  return index < (int)GH_COUNT(providers) ? &providers[index].base : NULL;
+}
+
+static void key_of(const void *desc, char *key, size_t size) {
+  snprintf(key, size, "size=%lld bf16", (long long)((const gh_attention_desc *)desc)->size);
+}
+
+static bool knows_key(const char *key) {
+  for (int i = 0; gh_attention_sizes[i]; i++) {
+    char known[40];
+    key_of(&(gh_attention_desc){.size = gh_attention_sizes[i]}, known, sizeof known);
+    if (!strcmp(known, key)) return true;
+  }
+  return false;
+}
+
+static bool supports(const gh_provider *p, const void *desc, const gh_device *d) { return of(p)->supports(desc, d); }
+
+typedef struct trial {
+  gh_device *d;
+  int64_t size;
+} trial;
+
+static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out) {
+  (void)timed;
+  trial *t = gh_alloc(err, 1, sizeof *t);
+  if (!t) return GH_ERROR_MEMORY;
+  *t = (trial){d, ((const gh_attention_desc *)desc)->size};
+  *out = t;
+  return GH_OK;
+}
+
+static gh_status trial_run(gh_error *err, void *of_trial, const gh_provider *p, gh_launch **launch) {
+  const trial *t = of_trial;
+  *launch = NULL;
+  return gh_attention_check(err, t->d, t->size, of(p)->unit);
+}
+
+static int verdict(const void *desc) { return gh_attention_index(((const gh_attention_desc *)desc)->size); }
+
+const gh_choice_kind gh_attention_kind = {.name = "attention",
+                                          .title = "attention",
+                                          .variable = "GH_ATTENTION",
+                                          .provider = provider_at,
+                                          .fallback = "shared",
+                                          .key = key_of,
+                                          .knows_key = knows_key,
+                                          .supports = supports,
+                                          .suits = supports,
+                                          .trial_open = trial_open,
+                                          .trial_run = trial_run,
+                                          .trial_close = free,
+                                          .verdict = verdict,
+                                          .rechecks = true};
+
+gh_status gh_attention_choose(gh_error *err, gh_device *d, const gh_attention_desc *desc, bool *matrix,
+                              gh_attention_kernel *out) {
+  const gh_provider *chosen;
+  *matrix = false;
+  /* Elsewhere there is no choice. */
+  if (desc->dtype != GH_BF16 || GH_MAX(desc->nq, desc->nk) > GH_ATTENTION_MAX_ROWS ||
+      gh_attention_index(desc->size) < 0)
+    return GH_OK;
+  gh_status status = gh_choose(err, d, &gh_attention_kind, desc, &chosen);
+  *matrix = !status && of(chosen)->unit;
+  if (*matrix && out) gh_attention_kernel_of(desc, of(chosen)->unit, out);
+  return status;
+}

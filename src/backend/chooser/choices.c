@@ -1,0 +1,264 @@
+/* What a device has chosen: a sorted table per kind, what is frozen and forced, and the cache on disk. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/chooser/internal.h"
+#include "backend/kernel_source.h"
+#include "base/array.h"
+#include "base/cache.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define MAX_CACHE_BYTES ((size_t)16 << 20)
+#define MAX_SOURCES     8
+
+struct gh_choices {
+  gh_choice_state *first;
+};
+
+/* ---- the cache on disk ---- */
+
+static gh_json *read_cache(const gh_choice_state *state) {
+  gh_error err;
+  gh_json *root = NULL;
+  if (!state->cache_file || !gh_path_is_file(state->cache_file)) return NULL;
+  if (gh_json_read_file(&err, &root, state->cache_file, MAX_CACHE_BYTES)) {
+    gh_debug("%s: made anew", err.text);
+    return NULL;
+  }
+  if (gh_json_type_of(root) == GH_JSON_OBJECT) return root;
+  gh_json_free(root);
+  return NULL;
+}
+
+const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key) {
+  gh_json *root = read_cache(state);
+  const gh_json *member = root ? gh_json_member(root, key) : NULL;
+  gh_error err;
+  const char *name;
+  const gh_provider *provider = NULL;
+  if (member && !gh_json_to_string(&err, member, key, &name)) provider = gh_choice_find_provider(state, name);
+  gh_json_free(root);
+  return provider;
+}
+
+/* Another process may have written meanwhile: its choices are kept. */
+void gh_choice_save(const gh_choice_state *state, const char *key, const gh_provider *provider) {
+  if (!state->cache_file) return;
+  gh_error err = {0};
+  gh_file_lock *lock = NULL;
+  gh_json *root = NULL;
+  char *lock_file = gh_format(&err, "%s.lock", state->cache_file);
+  gh_status status = lock_file ? gh_file_lock_take(&err, &lock, lock_file, true) : GH_ERROR_MEMORY;
+  if (!status) {
+    root = read_cache(state);
+    if (!root) root = gh_json_object(&err);
+    status = root ? gh_json_put_string(&err, root, key, provider->name) : GH_ERROR_MEMORY;
+  }
+  if (!status) status = gh_json_write_file(&err, state->cache_file, root);
+  if (status) gh_debug("%s choice not kept: %s", state->kind->title, err.text);
+  gh_json_free(root);
+  gh_file_lock_release(lock);
+  free(lock_file);
+}
+
+/* A hash over the text of every kernel of the kind. */
+static gh_status hash_kernels(gh_error *err, const gh_choice_kind *kind, char out[GH_CACHE_KEY_SIZE]) {
+  char hashes[MAX_SOURCES][GH_CACHE_KEY_SIZE];
+  const char *parts[MAX_SOURCES + 1] = {NULL};
+  for (int i = 0; kind->sources[i] && i < MAX_SOURCES; i++) {
+    char *text;
+    gh_status status = gh_kernel_source(err, kind->sources[i], &text);
+    if (status) return status;
+    gh_cache_key(hashes[i], (const char *[]){text, NULL});
+    parts[i] = hashes[i];
+    free(text);
+  }
+  gh_cache_key(out, parts);
+  return GH_OK;
+}
+
+/* The cache file's name: everything that makes a choice stale. */
+static char *cache_file_name(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
+  char key[GH_CACHE_KEY_SIZE], kernels[GH_CACHE_KEY_SIZE], *path = NULL, *name = NULL;
+  const char *library = d->backend->library_name(d);
+  char *folder = gh_cache_folder();
+  if (!folder || hash_kernels(err, kind, kernels)) goto done;
+  const char *parts[] = {kind->name,
+                         d->backend->name,
+                         d->info.platform,
+                         d->info.driver,
+                         d->info.name,
+                         d->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu",
+                         d->info.is_cpu ? gh_cache_cpu_flags() : "",
+                         d->info.amx ? "amx" : "",
+                         library ? library : "",
+                         kernels,
+                         NULL};
+  gh_cache_key(key, parts);
+  name = gh_format(err, "%s-%s.json", kind->name, key);
+  if (name) path = gh_path_join(err, folder, name);
+done:
+  free(folder);
+  free(name);
+  return path;
+}
+
+/* ---- the state ---- */
+
+bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provider) {
+  return kind->fallback && !strcmp(kind->fallback, provider->name);
+}
+
+const gh_provider *gh_choice_find_provider(const gh_choice_state *state, const char *name) {
+  for (int i = 0; state->providers[i]; i++)
+    if (!strcmp(state->providers[i]->name, name)) return state->providers[i];
+  return NULL;
+}
+
+static gh_status unknown_provider(gh_error *err, const gh_choice_state *state, const char *name) {
+  char names[600] = "";
+  size_t used = 0;
+  for (int i = 0; state->providers[i] && used < sizeof names; i++)
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", state->providers[i]->name);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no %s provider \"%s\": there are %s", state->kind->title, name,
+                 names);
+}
+
+static gh_choice_state *find_state(const gh_device *d, const gh_choice_kind *kind) {
+  for (gh_choice_state *s = d->choices ? d->choices->first : NULL; s; s = s->next)
+    if (s->kind == kind) return s;
+  return NULL;
+}
+
+gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
+  gh_choice_state *state = find_state(d, kind);
+  if (state) return state;
+  if (!d->choices) d->choices = gh_alloc(err, 1, sizeof *d->choices);
+  state = d->choices ? gh_alloc(err, 1, sizeof *state) : NULL;
+  if (!state) return NULL;
+  state->kind = kind;
+  for (int i = 0; i < GH_MAX_PROVIDERS && kind->provider(i); i++) state->providers[i] = kind->provider(i);
+  const char *forced = getenv(kind->variable);
+  if (forced && *forced) {
+    state->forced = gh_choice_find_provider(state, forced);
+    if (!state->forced) {
+      unknown_provider(err, state, forced);
+      free(state);
+      return NULL;
+    }
+  }
+  if (kind->sources) state->cache_file = cache_file_name(err, d, kind);
+  state->next = d->choices->first;
+  d->choices->first = state;
+  return state;
+}
+
+void gh_choices_free(gh_choices *choices) {
+  while (choices && choices->first) {
+    gh_choice_state *state = choices->first;
+    choices->first = state->next;
+    for (int i = 0; i < state->count; i++) free(state->choices[i].key);
+    free(state->choices);
+    free(state->cache_file);
+    free(state);
+  }
+  free(choices);
+}
+
+gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kind, const gh_provider *provider) {
+  gh_choice_state *state = gh_choice_state_get(err, d, kind);
+  if (!state) return err->status;
+  int count = 0;
+  while (state->providers[count]) count++;
+  if (count >= GH_MAX_PROVIDERS) return gh_fail(err, GH_ERROR_ARGUMENT, "too many %s providers", kind->title);
+  memmove(state->providers + 1, state->providers, (size_t)(count + 1) * sizeof state->providers[0]);
+  memset(state->verdicts, 0, sizeof state->verdicts);
+  state->providers[0] = provider;
+  return GH_OK;
+}
+
+/* ---- choices, sorted by key ---- */
+
+/* Where key is, or where it would have to stand. */
+static int find_choice(const gh_choice_state *state, const char *key, bool *found) {
+  int low = 0, high = state->count;
+  *found = false;
+  while (low < high) {
+    int middle = (low + high) / 2, order = strcmp(state->choices[middle].key, key);
+    if (!order) {
+      *found = true;
+      return middle;
+    }
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+const gh_provider *gh_choice_known(const gh_choice_state *state, const char *key) {
+  bool found;
+  const int at = find_choice(state, key, &found);
+  return found ? state->choices[at].provider : NULL;
+}
+
+gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, const gh_provider *provider,
+                        bool forced) {
+  bool found;
+  const int at = find_choice(state, key, &found);
+  if (found) {
+    state->choices[at].provider = provider;
+    return GH_OK;
+  }
+  if (GH_ARRAY_RESERVE(err, state->choices, state->capacity, (size_t)state->count, 1)) return GH_ERROR_MEMORY;
+  char *copy = gh_strdup(err, key);
+  if (!copy) return GH_ERROR_MEMORY;
+  gh_choice *place = state->choices + at;
+  memmove(place + 1, place, (size_t)(state->count - at) * sizeof *place);
+  *place = (gh_choice){copy, provider, forced};
+  state->count++;
+  return GH_OK;
+}
+
+gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *key,
+                           const char *provider) {
+  gh_choice_state *state = gh_choice_state_get(err, d, kind);
+  if (!state) return err->status;
+  const gh_provider *found = gh_choice_find_provider(state, provider);
+  if (!found) return unknown_provider(err, state, provider);
+  if (kind->knows_key && !kind->knows_key(key))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s is not chosen by \"%s\"", kind->title, key);
+  return gh_choice_set(err, state, key, found, false);
+}
+
+int gh_choice_count(const gh_device *d, const gh_choice_kind *kind) {
+  const gh_choice_state *state = find_state(d, kind);
+  return state ? state->count : 0;
+}
+
+void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider) {
+  const gh_choice *choice = &find_state(d, kind)->choices[index];
+  *key = choice->key;
+  *provider = choice->provider->name;
+}
+
+gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider) {
+  gh_choice_state *state = gh_choice_state_get(err, d, kind);
+  if (!state) return err->status;
+  const gh_provider *found = provider ? gh_choice_find_provider(state, provider) : NULL;
+  if (provider && !found) return unknown_provider(err, state, provider);
+  int kept = 0;
+  for (int i = 0; i < state->count; i++) {
+    if (state->choices[i].forced)
+      free(state->choices[i].key);
+    else
+      state->choices[kept++] = state->choices[i];
+  }
+  state->count = kept;
+  state->forced = found;
+  return GH_OK;
+}

@@ -1,0 +1,68 @@
+#include "backend/chooser/chooser.h"
+
+#include "backend/chooser/internal.h"
+
+/* The fallback, where nothing else is a candidate; NULL: there is something to choose. */
+static const gh_provider *only_fallback(const gh_choice_state *state, const void *desc, const gh_device *d) {
+  const gh_provider *only = NULL;
+  for (int i = 0; state->providers[i]; i++) {
+    if (!state->kind->suits(state->providers[i], desc, d)) continue;
+    if (only || !gh_choice_is_fallback(state->kind, state->providers[i])) return NULL;
+    only = state->providers[i];
+  }
+  return only;
+}
+
+static gh_status choose_anew(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                             const gh_provider **out) {
+  gh_status status = gh_trial_choose(err, d, state, desc, key, out);
+  if (status) return status;
+  if (!*out)
+    return gh_fail(err, GH_ERROR_DEVICE, "%s %s: no provider gives right numbers on %s", state->kind->title, key,
+                   d->info.id);
+  status = gh_choice_set(err, state, key, *out, false);
+  if (!status && state->kind->is_timed && state->kind->is_timed(desc)) gh_choice_save(state, key, *out);
+  return status;
+}
+
+/* What is known (chosen before, or frozen), else what the cache on disk says, else what trials find. */
+static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                        const gh_provider **out) {
+  *out = gh_choice_known(state, key);
+  if (!*out) *out = only_fallback(state, desc, d);
+  if (*out) return GH_OK;
+  *out = gh_choice_load(state, key);
+  if (*out && state->kind->suits(*out, desc, d)) return gh_choice_set(err, state, key, *out, false);
+  return choose_anew(err, d, state, desc, key, out);
+}
+
+/* A wrong one that is forced is an error; one that was chosen or frozen is replaced. */
+static gh_status recheck(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                         bool forced, const gh_provider **out) {
+  bool right;
+  gh_status status = gh_trial_verdict(err, d, state, *out, desc, key, &right);
+  if (status || right) return status;
+  if (!forced) return choose_anew(err, d, state, desc, key, out);
+  return gh_fail(err, GH_ERROR_DEVICE, "%s %s: provider %s is wrong on %s", state->kind->title, key, (*out)->name,
+                 d->info.id);
+}
+
+gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc,
+                    const gh_provider **out) {
+  char key[GH_CHOICE_KEY];
+  kind->key(desc, key, sizeof key);
+  gh_choice_state *state = gh_choice_state_get(err, d, kind);
+  if (!state) return err->status;
+  const bool forced = state->forced && (!kind->concerns || kind->concerns(state->forced, desc));
+  gh_status status = GH_OK;
+  *out = state->forced;
+  if (!forced)
+    status = choose(err, d, state, desc, key, out);
+  else if (!gh_choice_known(state, key)) /* what stood there before is back when forcing ends */
+    status = gh_choice_set(err, state, key, state->forced, true);
+  if (status) return status;
+  if (!kind->supports(*out, desc, d))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: provider %s does not support it on %s", kind->title, key,
+                   (*out)->name, d->info.id);
+  return kind->rechecks ? recheck(err, d, state, desc, key, forced, out) : GH_OK;
+}

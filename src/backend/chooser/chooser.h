@@ -1,0 +1,80 @@
+/* Chooses the provider for a piece of work. One mechanism is used for matrix products and convolutions (gemm.h),
+ * attention (attention.h) and Fourier transforms (fft.h):
+ *
+ *   candidates   one table per kind, in order of preference; each entry says what it supports on which device
+ *   check        each candidate computes drawn numbers on the device; one that is wrong is dropped with a warning
+ *   timing       where the kind is timed; otherwise the first right candidate of the table wins
+ *   the choice   is remembered by the key of the work, and frozen in a run's plan.json: timing must not change results
+ *                from one run to the next. Timed choices are kept on disk, too, for the next run.
+ *
+ * Layers, bottom first: choices.c (what a device has chosen), trial.c (check and timing), chooser.c, the kinds,
+ * kinds.c. */
+#ifndef GH_BACKEND_CHOOSER_CHOOSER_H
+#define GH_BACKEND_CHOOSER_CHOOSER_H
+
+#include "backend/backend.h"
+
+/* The first member of every provider; the kind's own fields follow. */
+typedef struct gh_provider {
+  const char *name;   /* "own-cpu nb=256 kc=512": what plans and caches say */
+  const char *family; /* "own-cpu": its members give the same bits */
+} gh_provider;
+
+struct gh_choice_state; /* internal.h */
+
+typedef struct gh_choice_kind {
+  const char *name;     /* "gemm": the member of plan.json, and the prefix of the cache file */
+  const char *title;    /* "GEMM", in messages */
+  const char *variable; /* "GH_GEMM": the environment variable that forces a provider */
+
+  const gh_provider *(*provider)(int index); /* the table, in order of preference; NULL after its end */
+  const char *fallback; /* the provider that others are checked against, or the op's own way: never checked itself;
+                           NULL: there is none */
+  void (*key)(const void *desc, char *key, size_t size);
+  bool (*knows_key)(const char *key); /* NULL: keys are not checked when they are frozen */
+
+  bool (*supports)(const gh_provider *provider, const void *desc, const gh_device *d);
+  bool (*suits)(const gh_provider *provider, const void *desc, const gh_device *d); /* and is worth choosing */
+  /* Whether forcing the provider concerns the descriptor; NULL: always. */
+  bool (*concerns)(const gh_provider *provider, const void *desc);
+
+  /* A trial holds the data that all candidates for a descriptor are checked with. A `timed` trial has the shape itself
+   * or a smaller one with the same edges; any other has a shape that represents all with the same verdict slot. */
+  gh_status (*trial_open)(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
+  /* GH_OK: the result is right, and *launch can be timed. GH_ERROR_UNSUPPORTED: the provider does not support this
+   * work, which is no fault of it. */
+  gh_status (*trial_run)(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
+  void (*trial_close)(void *trial);
+
+  /* The slot, below GH_VERDICTS, in which the process remembers the verdict of an untimed trial, for all descriptors
+   * with that slot; NULL: verdicts are not remembered. */
+  int (*verdict)(const void *desc);
+  bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
+
+  bool (*is_timed)(const void *desc); /* NULL: never */
+  /* A candidate known to be slow here; NULL: none is. */
+  bool (*sits_out)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
+  const char *const *sources; /* of timed kinds: the kernels whose text makes a choice on disk stale; ends with NULL */
+} gh_choice_kind;
+
+#define GH_VERDICTS 16
+
+/* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED where the forced or
+ * frozen one does not support it, GH_ERROR_DEVICE where none gives right numbers. */
+gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc, const gh_provider **out);
+
+/* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists the known ones. */
+gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *key,
+                           const char *provider);
+/* Every choice made or frozen so far, sorted by key. */
+int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
+void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);
+
+/* Forces one provider by name for tests and benchmarks; NULL ends it: what was chosen or frozen before is back. */
+gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider);
+/* Adds a provider for tests, before all others. */
+gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kind, const gh_provider *provider);
+
+void gh_choices_free(gh_choices *choices); /* gh_device_close calls it; NULL is fine */
+
+#endif

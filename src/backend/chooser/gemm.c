@@ -1,0 +1,159 @@
+#include "backend/chooser/gemm.h"
+
+#include <stdio.h>
+
+#include "backend/chooser/gemm_internal.h"
+
+void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
+  const bool mixed = desc->dtype_c != desc->dtype;
+  int used = snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m,
+                      (long long)desc->n, (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n',
+                      (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "",
+                      mixed ? gh_dtype_name(desc->dtype_c) : "");
+  if (desc->image.channels && used > 0 && (size_t)used < size)
+    snprintf(key + used, size - (size_t)used, " 3x3 w=%lld", (long long)desc->image.width);
+}
+
+/* Elements from the start of the buffer to the end of the last matrix; -1 on overflow. */
+static int64_t extent(int64_t offset, int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
+  int64_t whole, matrix, end;
+  if (__builtin_mul_overflow(batch - 1, stride, &whole) || __builtin_mul_overflow(rows - 1, ld, &matrix) ||
+      __builtin_add_overflow(whole, matrix, &end) || __builtin_add_overflow(end, columns, &end) ||
+      __builtin_add_overflow(end, offset, &end))
+    return -1;
+  return end;
+}
+
+static gh_status check_matrix(gh_error *err, const gh_device *d, const char *name, const gh_buffer *buffer,
+                              int64_t elements, int64_t columns, int64_t ld, gh_dtype dtype) {
+  if (!buffer) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: no buffer for %s", name);
+  if (ld < columns)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: rows of %s are %lld elements apart and %lld long", name,
+                   (long long)ld, (long long)columns);
+  int64_t room = d->backend->buffer_bytes(buffer) / (int64_t)gh_dtype_size(dtype);
+  if (elements < 0 || elements > room)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %s ends at element %lld, its buffer has %lld", name,
+                   (long long)elements, (long long)room);
+  return GH_OK;
+}
+
+static bool is_supported(gh_dtype dtype) { return dtype == GH_F32 || dtype == GH_BF16; }
+
+static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm_desc *g, int64_t end_c) {
+  if (g->epilogue < GH_EPILOGUE_NONE || g->epilogue > GH_EPILOGUE_BIAS_GELU)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: there is no epilogue %d", (int)g->epilogue);
+  gh_status status = GH_OK;
+  const int64_t biases = g->image.channels ? g->m : g->n;
+  if (g->epilogue != GH_EPILOGUE_NONE)
+    status = check_matrix(err, d, "the bias", g->bias, biases, biases, biases, g->dtype_c);
+  if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before)
+    status = check_matrix(err, d, "what is before the GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
+  return status;
+}
+
+static gh_status check_image(gh_error *err, const gh_gemm_desc *g) {
+  const int64_t c = g->image.channels, h = g->image.height, w = g->image.width;
+  if (c < 1 || h < 1 || w < 1 || g->trans_b || g->k % 9 || g->k / 9 != c || g->n % w || g->n / w != h)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: images of %lldx%lldx%lld do not make a B of %lldx%lld", (long long)c,
+                   (long long)h, (long long)w, (long long)g->k, (long long)g->n);
+  return GH_OK;
+}
+
+gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
+                        const gh_buffer *b, const gh_buffer *c) {
+  if (g->m < 1 || g->n < 1 || g->k < 1 || g->batch < 1)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %lldx%lldx%lld, batch %lld", (long long)g->m, (long long)g->n,
+                   (long long)g->k, (long long)g->batch);
+  if (g->offset_a < 0 || g->offset_b < 0 || g->offset_c < 0 || g->stride_a < 0 || g->stride_b < 0 || g->stride_c < 0)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a negative offset or stride");
+  if (!is_supported(g->dtype) || !is_supported(g->dtype_c))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "gemm: %s in, %s out: f32 and bf16 are supported",
+                   gh_dtype_name(g->dtype), gh_dtype_name(g->dtype_c));
+  if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs a stride of C");
+  int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;
+  const bool image = g->image.channels != 0;
+  if (image && check_image(err, g)) return GH_ERROR_ARGUMENT;
+  int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n, ldb = g->ldb;
+  if (image) rows_b = g->image.channels, columns_b = ldb = g->n;
+  int64_t ends[] = {extent(g->offset_a, rows_a, columns_a, g->lda, g->batch, g->stride_a),
+                    extent(g->offset_b, rows_b, columns_b, ldb, g->batch, g->stride_b),
+                    extent(g->offset_c, g->m, g->n, g->ldc, g->batch, g->stride_c)};
+  gh_status status = check_matrix(err, d, "A", a, ends[0], columns_a, g->lda, g->dtype);
+  if (!status) status = check_matrix(err, d, "B", b, ends[1], columns_b, ldb, g->dtype);
+  if (!status) status = check_matrix(err, d, "C", c, ends[2], g->n, g->ldc, g->dtype_c);
+  return status ? status : check_epilogue(err, d, g, ends[2]);
+}
+
+/* ---- the kind ---- */
+
+bool gh_gemm_supports(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  return p->convolves == (g->image.channels != 0) && p->supports(g, d);
+}
+
+static const gh_gemm_provider *of(const gh_provider *p) { return (const gh_gemm_provider *)p; }
+
+static const gh_provider *provider_at(int index) {
+  return gh_gemm_providers[index].base.name ? &gh_gemm_providers[index].base : NULL;
+}
+
+static void key_of(const void *desc, char *key, size_t size) { gh_gemm_key(desc, key, size); }
+
+static bool supports(const gh_provider *p, const void *desc, const gh_device *d) {
+  return gh_gemm_supports(of(p), desc, d);
+}
+
+static bool suits(const gh_provider *p, const void *desc, const gh_device *d) {
+  const gh_gemm_desc *g = desc;
+  return supports(p, g, d) && GH_MIN(g->m, GH_MIN(g->n, g->k)) >= of(p)->min_side;
+}
+
+static bool concerns(const gh_provider *p, const void *desc) {
+  return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);
+}
+
+static const char *const sources[] = {"tuned_gemm_cpu",    "tuned_gemm_amx", "tuned_gemm_dot",
+                                      "tuned_gemm_matrix", "tuned_gemm_gpu", NULL};
+
+const gh_choice_kind gh_gemm_kind = {.name = "gemm",
+                                     .title = "GEMM",
+                                     .variable = "GH_GEMM",
+                                     .provider = provider_at,
+                                     .key = key_of,
+                                     .supports = supports,
+                                     .suits = suits,
+                                     .concerns = concerns,
+                                     .trial_open = gh_gemm_trial_open,
+                                     .trial_run = gh_gemm_trial_run,
+                                     .trial_close = gh_gemm_trial_close,
+                                     .verdict = gh_gemm_verdict,
+                                     .is_timed = gh_gemm_is_timed,
+                                     .sits_out = gh_gemm_sits_out,
+                                     .sources = sources};
+
+/* ---- binding ---- */
+
+static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out) {
+  const gh_provider *chosen;
+  gh_status status = gh_choose(err, d, &gh_gemm_kind, desc, &chosen);
+  if (status) return status;
+  *out = of(chosen);
+  if (desc->epilogue == GH_EPILOGUE_NONE || ((*out)->fuses & (1u << desc->epilogue))) return GH_OK;
+  char key[160];
+  gh_gemm_key(desc, key, sizeof key);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not fuse epilogue %d", key, chosen->name,
+                 (int)desc->epilogue);
+}
+
+gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                       gh_buffer *c, gh_launch **out) {
+  *out = NULL;
+  const gh_gemm_provider *provider = NULL;
+  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
+  if (!status) status = provider_for(err, d, desc, &provider);
+  return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
+}
+
+gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc) {
+  const gh_gemm_provider *provider;
+  return provider_for(err, d, desc, &provider);
+}

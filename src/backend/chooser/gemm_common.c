@@ -1,0 +1,32 @@
+/* What the project's own families of matrix products share: names of kernels, defines, arguments. */
+#include "backend/chooser/gemm_internal.h"
+
+const char *gh_gemm_kernel_name(const gh_gemm_desc *g) {
+  static const char *const names[2][2] = {{"gemm_nn", "gemm_nt"}, {"gemm_tn", "gemm_tt"}};
+  return names[g->trans_a][g->trans_b];
+}
+
+const char *gh_gemm_storage_defines(const gh_gemm_desc *g) {
+  static const char *const names[2][2] = {{"", "-DC_BF16"}, {"-DAB_BF16", "-DAB_BF16 -DC_BF16"}};
+  return names[g->dtype == GH_BF16][g->dtype_c == GH_BF16];
+}
+
+int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
+                        const gh_buffer *c) {
+  const int64_t sizes[] = {g->m,        g->n,        g->k,        g->lda,      g->ldb,      g->ldc,
+                           g->offset_a, g->offset_b, g->offset_c, g->stride_a, g->stride_b, g->stride_c};
+  int count = 0;
+  args[count++] = gh_arg_buffer(c);
+  args[count++] = gh_arg_buffer(a);
+  args[count++] = gh_arg_buffer(b);
+  for (size_t i = 0; i < GH_COUNT(sizes); i++) args[count++] = gh_arg_i64(sizes[i]);
+  args[count++] = gh_arg_f32(g->alpha);
+  args[count++] = gh_arg_f32(g->beta);
+  args[count++] = gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL);
+  return count;
+}
+
+int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step) {
+  int64_t pieces = GH_CEIL_DIV(whole, most);
+  return GH_CEIL_DIV(GH_CEIL_DIV(whole, pieces), step) * step;
+}

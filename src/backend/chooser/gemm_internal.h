@@ -1,0 +1,65 @@
+/* What the files of matrix products share, and what tests plant providers with. gemm_dot.c and gemm_matrix.c stand on
+ * gemm_common.c, the table in gemm_own.c on these, and gemm.c on it and on gemm_trial.c. */
+#ifndef GH_BACKEND_CHOOSER_GEMM_INTERNAL_H
+#define GH_BACKEND_CHOOSER_GEMM_INTERNAL_H
+
+#include "backend/chooser/gemm.h"
+
+typedef struct gh_gemm_provider gh_gemm_provider;
+
+struct gh_gemm_provider {
+  gh_provider base;
+  bool (*supports)(const gh_gemm_desc *desc, const gh_device *d);
+  gh_status (*bind)(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                    const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  int size[2];    /* the provider's own parameters */
+  unsigned fuses; /* bit 1 << gh_epilogue for each that it supports */
+  int min_side;   /* of m, n and k: below, other families are better; only forcing gets it there */
+  bool convolves; /* supports descriptors with an image, and no others */
+};
+
+/* Ordered: what is tried first, and wins a tie. The families that give the same bits stand together. Ends with a null
+ * name. */
+extern const gh_gemm_provider gh_gemm_providers[];
+
+bool gh_gemm_supports(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
+
+/* gemm_trial.c: the members of gh_gemm_kind that check and time */
+bool gh_gemm_is_timed(const void *desc); /* tiny shapes are not */
+int gh_gemm_verdict(const void *desc);
+gh_status gh_gemm_trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
+gh_status gh_gemm_trial_run(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
+void gh_gemm_trial_close(void *trial);
+bool gh_gemm_sits_out(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
+
+/* gemm_common.c: what the own families share */
+
+const char *gh_gemm_kernel_name(const gh_gemm_desc *desc);     /* "gemm_nt" */
+const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* what is stored, for cl/gemm_storage.h */
+/* The arguments every own kernel begins with; returns how many. */
+int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
+                        const gh_buffer *c);
+/* Evenly cut, in multiples of `step`, into pieces of at most `most` rounded up to such a multiple. */
+int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);
+
+/* How a CPU's work-items share C, A and B: mt x nb of C each, panels of kc x nb. Where C is bfloat16, mt nb sums lie in
+ * private memory, which holds `sums`. */
+typedef struct gh_gemm_blocks {
+  int64_t mt, nb, kc, sums;
+} gh_gemm_blocks;
+gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *desc, int64_t cores);
+
+/* gemm_dot.c: CPUs with AVX512_BF16 */
+bool gh_dot_supports(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                      const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+
+/* gemm_matrix.c: GPUs with matrix units; `unit` ("-DUNIT_MMA -DTILE=64") for tests that emulate one */
+bool gh_matrix_supports_64(const gh_gemm_desc *desc, const gh_device *d);
+bool gh_matrix_supports_128(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_gemm_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *desc,
+                                 const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+
+#endif

@@ -1,0 +1,63 @@
+/* What the files of the chooser share: the state of a kind on a device, and trials. */
+#ifndef GH_BACKEND_CHOOSER_INTERNAL_H
+#define GH_BACKEND_CHOOSER_INTERNAL_H
+
+#include "backend/chooser/chooser.h"
+
+#define GH_MAX_PROVIDERS 48
+#define GH_CHOICE_KEY    160
+
+typedef struct gh_choice {
+  char *key;
+  const gh_provider *provider;
+  bool forced; /* by gh_choice_force: forgotten when that ends */
+} gh_choice;
+
+typedef struct gh_choice_state {
+  const gh_choice_kind *kind;
+  const gh_provider *providers[GH_MAX_PROVIDERS + 1]; /* the table and planted ones; ends with NULL */
+  const gh_provider *forced;
+  gh_choice *choices; /* sorted by key */
+  int count;
+  size_t capacity;
+  char *cache_file;                                    /* NULL: none */
+  signed char verdicts[GH_MAX_PROVIDERS][GH_VERDICTS]; /* 0 not yet, 1 right, -1 wrong */
+  int aside;                                           /* sits_out's memory: 0 not yet known, 1 yes, -1 no */
+  int tuned;
+  double tuned_seconds, told;
+  struct gh_choice_state *next;
+} gh_choice_state;
+
+/* ---- choices.c ---- */
+
+/* The device's state, made at first use; NULL with err set when memory runs out or the environment's variable names no
+ * provider. */
+gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind);
+bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provider);
+const gh_provider *gh_choice_find_provider(const gh_choice_state *state, const char *name);
+
+const gh_provider *gh_choice_known(const gh_choice_state *state, const char *key); /* NULL: not chosen */
+gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, const gh_provider *provider,
+                        bool forced);
+
+/* The cache on disk, {"key": "provider", ...}; never fatal. */
+const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key); /* NULL: none */
+void gh_choice_save(const gh_choice_state *state, const char *key, const gh_provider *provider);
+
+/* ---- trial.c: the only file that reads the clock; a run with frozen choices does not use it ---- */
+
+/* By check and, where the kind is timed, by timing. *out NULL: no candidate is right. */
+gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                          const gh_provider **out);
+/* The check alone, remembered. */
+gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, const gh_provider *provider,
+                           const void *desc, const char *key, bool *right);
+/* Runs a candidate in an open trial; *launch is NULL, after a warning, where it cannot be used. */
+bool gh_trial_admit(gh_device *d, const gh_choice_kind *kind, void *trial, const gh_provider *provider, const char *key,
+                    gh_launch **launch);
+double gh_trial_time(gh_device *d, gh_launch *launch); /* seconds of one call, to its end */
+
+/* Whether a provider later in the table is enough faster than an earlier one to replace it. */
+bool gh_trial_displaces(const gh_provider *later, double seconds, const gh_provider *earlier, double its_seconds);
+
+#endif

@@ -1,0 +1,9 @@
+/* Everything that is chosen, for what freezes and shows choices. */
+#ifndef GH_BACKEND_CHOOSER_KINDS_H
+#define GH_BACKEND_CHOOSER_KINDS_H
+
+#include "backend/chooser/chooser.h"
+
+extern const gh_choice_kind *const gh_choice_kinds[]; /* ends with NULL */
+
+#endif

@@ -1,0 +1,188 @@
+/* Check and timing: each candidate runs on the device with numbers whose result is known; those that are right are
+ * timed, interleaved, where the kind is. */
+#include <math.h>
+#include <string.h>
+
+#include "backend/chooser/internal.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#define SHAPE_SECONDS 1.0  /* no further candidate after that */
+#define DROP_RATIO    1.25 /* slower than the best by this after one call: not timed again */
+#define TIE_RATIO     0.97 /* a later candidate of the same bits must be faster by this much */
+#define OTHER_RATIO   1.5  /* a later one of other bits: see gh_trial_displaces */
+#define ROUNDS        3
+#define TELL_SECONDS  5 /* of choosing, between two lines about it */
+
+typedef struct candidate {
+  const gh_provider *provider;
+  gh_launch *launch;
+  double seconds; /* least so far */
+} candidate;
+
+static bool is_own(const gh_provider *p) { return gh_starts_with(p->family, "own-"); }
+static bool same_bits(const gh_provider *a, const gh_provider *b) { return !strcmp(a->family, b->family); }
+
+/* ---- the check ---- */
+
+bool gh_trial_admit(gh_device *d, const gh_choice_kind *kind, void *trial, const gh_provider *provider, const char *key,
+                    gh_launch **launch) {
+  gh_error err = {0};
+  *launch = NULL;
+  const gh_status status = kind->trial_run(&err, trial, provider, launch);
+  if (!status) return true;
+  if (status == GH_ERROR_UNSUPPORTED) /* as it says: nothing is wrong */
+    gh_debug("%s %s is not for %s: %s", kind->title, provider->name, key, err.text);
+  else
+    gh_warn("%s: %s %s is dropped for %s: %s", d->info.id, kind->title, provider->name, key, err.text);
+  d->backend->launch_free(*launch);
+  *launch = NULL;
+  return false;
+}
+
+gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, const gh_provider *provider,
+                           const void *desc, const char *key, bool *right) {
+  int index = 0;
+  *right = true;
+  if (gh_choice_is_fallback(state->kind, provider)) return GH_OK;
+  while (state->providers[index] != provider) index++;
+  const int slot = state->kind->verdict ? state->kind->verdict(desc) : -1;
+  signed char unkept = 0, *verdict = slot < 0 ? &unkept : &state->verdicts[index][slot];
+  if (!*verdict) {
+    void *trial;
+    gh_launch *launch;
+    gh_status status = state->kind->trial_open(err, d, desc, false, &trial);
+    if (status) return status;
+    *verdict = gh_trial_admit(d, state->kind, trial, provider, key, &launch) ? 1 : -1;
+    d->backend->launch_free(launch);
+    state->kind->trial_close(trial);
+  }
+  *right = *verdict > 0;
+  return GH_OK;
+}
+
+/* The first of the table whose kernels passed the check in this process. */
+static gh_status first_right(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                             const gh_provider **out) {
+  *out = NULL;
+  for (int i = 0; state->providers[i]; i++) {
+    bool right;
+    if (!state->kind->suits(state->providers[i], desc, d)) continue;
+    gh_status status = gh_trial_verdict(err, d, state, state->providers[i], desc, key, &right);
+    if (status) return status;
+    if (!right) continue;
+    *out = state->providers[i];
+    return GH_OK;
+  }
+  return GH_OK;
+}
+
+/* ---- timing ---- */
+
+double gh_trial_time(gh_device *d, gh_launch *launch) {
+  gh_error err;
+  double start = gh_now();
+  if (d->backend->enqueue(&err, d, launch) || d->backend->finish(&err, d)) return HUGE_VAL;
+  return gh_now() - start;
+}
+
+static void drop(gh_device *d, candidate *c) {
+  d->backend->launch_free(c->launch);
+  c->launch = NULL;
+}
+
+/* The variants of a family give the same bits, so that noise between them changes no result. Another family's bits
+ * differ: if the clock alone decided between two that are about as fast, two runs that begin with empty caches could
+ * choose differently and diverge. So the family that stands first in the table stays unless a later one is faster by
+ * more than timing ever errs. */
+bool gh_trial_displaces(const gh_provider *later, double seconds, const gh_provider *earlier, double its_seconds) {
+  return seconds < its_seconds * (same_bits(later, earlier) ? TIE_RATIO : 1 / OTHER_RATIO);
+}
+
+/* Whether another variant of its family is much faster: of each family the best stays, for gh_trial_displaces. */
+static bool is_beaten(const candidate *c, const candidate *list, int count) {
+  for (int i = 0; i < count; i++)
+    if (list[i].launch && same_bits(c->provider, list[i].provider) && c->seconds > DROP_RATIO * list[i].seconds)
+      return true;
+  return false;
+}
+
+static const gh_provider *fastest(gh_device *d, candidate *list, int count, double started) {
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int i = 0; i < count; i++)
+      if (list[i].launch) list[i].seconds = fmin(list[i].seconds, gh_trial_time(d, list[i].launch));
+    for (int i = 0; i < count; i++)
+      if (list[i].launch && is_beaten(&list[i], list, count)) drop(d, &list[i]);
+    if (gh_now() - started > SHAPE_SECONDS) break;
+  }
+  const candidate *winner = NULL;
+  for (int i = 0; i < count; i++)
+    if (list[i].launch &&
+        (!winner || gh_trial_displaces(list[i].provider, list[i].seconds, winner->provider, winner->seconds)))
+      winner = &list[i];
+  return winner ? winner->provider : NULL;
+}
+
+static bool follows_own(const candidate *list, int count, const gh_provider *p) {
+  for (int i = 0; i < count; i++)
+    if (is_own(list[i].provider) && !same_bits(list[i].provider, p)) return true;
+  return false;
+}
+
+/* Two own families give different bits, so the table's order decides between them, not timing: the first that suits and
+ * is right. Timing decides among its variants, which give the same bits. Time is short, so the list of a family's
+ * variants ends when the budget does; one of each family is tried whatever the time, or a busy machine would choose
+ * other bits than an idle one. */
+static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void *trial, const void *desc,
+                                     const char *key) {
+  const gh_choice_kind *kind = state->kind;
+  candidate list[GH_MAX_PROVIDERS];
+  int count = 0;
+  double started = gh_now();
+  for (int i = 0; state->providers[i]; i++) {
+    const gh_provider *p = state->providers[i];
+    if (!kind->suits(p, desc, d)) continue;
+    if (is_own(p) && follows_own(list, count, p)) continue;
+    const bool variant = count && same_bits(list[count - 1].provider, p);
+    if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
+    if (count && kind->sits_out && kind->sits_out(d, state, p)) continue;
+    list[count] = (candidate){.provider = p, .seconds = HUGE_VAL};
+    if (gh_trial_admit(d, kind, trial, p, key, &list[count].launch)) count++;
+  }
+  const gh_provider *winner = fastest(d, list, count, started);
+  for (int i = 0; i < count; i++) drop(d, &list[i]);
+  return winner;
+}
+
+static void tell(gh_choice_state *state, const char *key, const gh_provider *winner, double seconds) {
+  state->tuned++;
+  state->tuned_seconds += seconds;
+  gh_debug("%s %s: %s (%.2f s)", state->kind->title, key, winner->name, seconds);
+  if (state->tuned_seconds - state->told <= TELL_SECONDS) return;
+  state->told = state->tuned_seconds;
+  gh_info("choosing %s providers: %d shapes, %.0f s%s", state->kind->title, state->tuned, state->tuned_seconds,
+          state->cache_file ? "; kept for the next run" : "");
+}
+
+gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                          const gh_provider **out) {
+  const gh_choice_kind *kind = state->kind;
+  const double started = gh_now();
+  void *trial = NULL;
+  gh_error why;
+  gh_status status = GH_OK;
+  *out = NULL;
+  bool timed = kind->is_timed && kind->is_timed(desc);
+  if (timed && kind->trial_open(&why, d, desc, true, &trial)) {
+    gh_warn("%s %s is not timed: %s", kind->title, key, why.text);
+    timed = false;
+  }
+  if (timed) {
+    *out = tournament(d, state, trial, desc, key);
+    kind->trial_close(trial);
+  } else {
+    status = first_right(err, d, state, desc, key, out);
+  }
+  if (*out) tell(state, key, *out, gh_now() - started);
+  return status;
+}

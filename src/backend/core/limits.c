@@ -1,0 +1,31 @@
+#include "backend/core/limits.h"
+
+#include <stdlib.h>
+
+#include "cl/launch.h"
+
+/* Lowers *value to what the variable says, times unit; tests pretend to have a smaller device. */
+static gh_status limit(gh_error *err, const char *variable, int64_t unit, int64_t *value) {
+  const char *text = getenv(variable);
+  if (!text || !*text) return GH_OK;
+  char *end;
+  long most = strtol(text, &end, 10);
+  if (*end || most < 1 || most > 1L << 30)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s is \"%s\": it must be a whole number from 1", variable, text);
+  *value = GH_MIN(*value, most * unit);
+  return GH_OK;
+}
+
+gh_status gh_limit_buffers(gh_error *err, gh_device_info *info) {
+  info->max_buffer_bytes = GH_MIN(info->max_buffer_bytes, info->memory_bytes);
+  return limit(err, "GH_MAX_BUFFER_MIB", 1 << 20, &info->max_buffer_bytes);
+}
+
+gh_status gh_limit_groups(gh_error *err, gh_device_info *info) {
+  gh_status status = limit(err, "GH_MAX_GROUP", 1, &info->max_group);
+  return status ? status : limit(err, "GH_MAX_LOCAL_KIB", 1024, &info->local_bytes);
+}
+
+bool gh_fits_gpu_shape(const gh_device_info *info) {
+  return info->max_group >= GROUP_ITEMS && info->local_bytes >= GROUP_LOCAL_BYTES;
+}

@@ -1,0 +1,9 @@
+/* The table of the CUDA backend: all that the registry needs of this folder. */
+#ifndef GH_BACKEND_CUDA_BACKEND_H
+#define GH_BACKEND_CUDA_BACKEND_H
+
+#include "backend/backend.h"
+
+extern const gh_backend gh_backend_cuda;
+
+#endif

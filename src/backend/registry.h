@@ -1,0 +1,21 @@
+/* The table of backends, and devices by name. */
+#ifndef GH_BACKEND_REGISTRY_H
+#define GH_BACKEND_REGISTRY_H
+
+#include "backend/backend.h"
+
+extern const gh_backend *const gh_backends[]; /* ends with NULL */
+
+/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" behind it, kernels of that
+ * shape, whatever the environment says. An unknown name is GH_ERROR_ARGUMENT and lists those that exist. */
+gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
+/* Whether gh_device_open would know the name. */
+gh_status gh_device_known(gh_error *err, const char *id);
+void gh_device_close(gh_device *device);
+
+/* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line per
+ * backend without a device, which says why. */
+int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
+void gh_join_notes(const char *notes, char *out, size_t size); /* as one line, for an error's text */
+
+#endif
