@@ -214,7 +214,7 @@ static void refusals(void **state) {
   const genhance_score_options large = {.struct_size = sizeof large, .batch = 65537};
   char *data = check_path(scratch, "zeroshot");
   refused(genhance_score_run(&score, device, GENHANCE_SCORE_MMVP, MODEL, data, NULL), GENHANCE_ERROR_FILE,
-          "there is no Questions.csv");
+          "no Questions.csv");
   assert_null(score);
   refused(genhance_score_run(&score, device, (genhance_score_kind)7, MODEL, data, NULL), GENHANCE_ERROR_ARGUMENT,
           "no such kind");
