@@ -24,8 +24,8 @@ refused() {
   grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
 }
 
-refused 1 'precision "float16" is not supported' bench step --arch tiny --precision float16
-refused 2 "it can be float32, bfloat16 or float16" bench step --arch tiny --precision double
+refused 2 "--precision float16: it can be float32 or bfloat16" bench step --arch tiny --precision float16
+refused 2 "--precision double: it can be float32 or bfloat16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
 refused 2 "expected a whole number from 1 to 2" bench step --arch tiny --stage 3
 refused 2 "a kind is missing" bench

@@ -69,6 +69,7 @@ static gh_status check_numbers(gh_error *e, void *user, const gh_json *line) {
   check_ok(gh_json_get_double(e, line, "psnr", &psnr));
   assert_true(fabs(error - loss) <= 1e-6 * loss);
   assert_true(fabs(psnr + 10 * log10(loss)) <= 1e-9);
+  assert_int_equal(gh_json_type_of(gh_json_member(line, "unbounded")), GH_JSON_NULL);
   ++*(int *)user;
   return GH_OK;
 }
@@ -309,6 +310,8 @@ static void reported(void **state) {
   check_ok(gh_report_write(&err, page, &options, result));
   check_ok(gh_file_read(&err, page, 1 << 24, &text, &size));
   assert_non_null(strstr(text, "thumbnails"));
+  assert_non_null(strstr(text, "mean squared error of the thumbnail"));
+  assert_non_null(strstr(text, "psnr"));
   assert_non_null(strstr(text, "data:image/png"));
   gh_json_free(result);
   free(text);
@@ -332,6 +335,14 @@ static void refused(void **state) {
     check_fails(gh_config_defaults(&err, &config, sets, 2), GH_ERROR_CONFIG, cases[i].piece);
   }
   check_fails(gh_objective_add(&err, &thumbnails), GH_ERROR_ARGUMENT, "thumbnails");
+  static const gh_objective_log taken[] = {{"lr", NULL}, {NULL, NULL}},
+                                twice[] = {{"a", NULL}, {"a", NULL}, {NULL, NULL}};
+  gh_objective other = thumbnails;
+  other.kind.name = "other";
+  other.logs = taken;
+  check_fails(gh_objective_add(&err, &other), GH_ERROR_ARGUMENT, "\"lr\" is the name of another number");
+  other.logs = twice;
+  check_fails(gh_objective_add(&err, &other), GH_ERROR_ARGUMENT, "\"a\" is the name of another number");
 }
 
 static int begin(void **state) {

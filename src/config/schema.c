@@ -6,12 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-gh_status gh_as_config_error(gh_error *err, gh_status status) {
-  if (status != GH_ERROR_FORMAT && status != GH_ERROR_ARGUMENT) return status;
-  if (err) err->status = GH_ERROR_CONFIG;
-  return GH_ERROR_CONFIG;
-}
-
 /* ---- finding rows ---- */
 
 static bool is_group(const gh_schema *schema, const char *path) {

@@ -7,6 +7,12 @@
 
 /* ---- one value: text in front of the error is put there by the caller ---- */
 
+gh_status gh_as_config_error(gh_error *err, gh_status status) {
+  if (status != GH_ERROR_FORMAT && status != GH_ERROR_ARGUMENT) return status;
+  if (err) err->status = GH_ERROR_CONFIG;
+  return GH_ERROR_CONFIG;
+}
+
 static gh_status check_range(gh_error *err, const gh_row *row, const char *what, double value) {
   bool low = row->flags & ROW_OPEN_LOW ? value > row->least : value >= row->least;
   bool high = row->flags & ROW_OPEN_HIGH ? value < row->greatest : value <= row->greatest;

@@ -36,6 +36,11 @@ int64_t gh_target_elements(const gh_target *target) {
   return n;
 }
 
+bool gh_target_describes(const gh_target *target, const gh_tensor *t) {
+  return t->dtype == target->dtype && t->rank == target->rank + 1 &&
+         !memcmp(t->shape + 1, target->shape, (size_t)target->rank * sizeof *target->shape);
+}
+
 static int64_t entry_bytes(const gh_target_cache *c) { return c->elements * (int64_t)gh_dtype_size(c->target.dtype); }
 
 static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const double pair[2]) {
@@ -78,6 +83,10 @@ static gh_status same(gh_error *err, const gh_target_cache *c, const gh_json *no
                      "%s: the %s were made with another %s; remove the folder to compute them again, or choose "
                      "another data.latent_cache.path",
                      c->folder, c->target.files, gh_json_key(item));
+  for (const gh_json *item = gh_json_first(before); item; item = gh_json_next(item))
+    if (!gh_json_member(now, gh_json_key(item)))
+      return gh_fail(err, GH_ERROR_CONFIG, "%s: a cache of other targets; choose another data.latent_cache.path",
+                     c->folder);
   return GH_OK;
 }
 
@@ -168,6 +177,9 @@ static gh_status record(gh_error *err, gh_maker *m) {
   if (!status) status = gh_graph_create(err, o->device, &m->graph);
   if (status) return status;
   m->targets = target->record(target->context, m->graph, m->store, m->images);
+  if (m->targets && !gh_target_describes(target, m->targets))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: the recorded tensor has another type or shape than the target says",
+                   target->name);
   if (m->targets) gh_graph_keep(m->graph, m->targets);
   return gh_graph_plan(err, m->graph);
 }
@@ -276,6 +288,8 @@ static gh_status measure(gh_error *err, gh_target_cache *c, const gh_target_cach
   gh_loader_stats stats;
   gh_loader_get_stats(loader, &stats);
   c->target = o->target;
+  if (c->target.dtype != GH_F32 && c->target.dtype != GH_I32)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: targets are float32 or int32", c->target.name);
   c->elements = gh_target_elements(&o->target);
   c->images = stats.images;
   c->entries = stats.images * o->images.crops;

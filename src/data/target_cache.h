@@ -31,6 +31,8 @@ typedef struct gh_target {
 } gh_target;
 
 int64_t gh_target_elements(const gh_target *target); /* of one picture's */
+/* Whether t is (B, shape...) of the target's type. */
+bool gh_target_describes(const gh_target *target, const gh_tensor *t);
 
 typedef struct gh_target_cache gh_target_cache;
 

@@ -35,9 +35,6 @@ static const char *const tiny_keys[] = {"denoiser.hidden=256",          "denoise
                                         "denoiser.rope_axes=[8,28,28]", "denoiser.context_width=256",
                                         "denoiser.vector_width=128",    NULL};
 
-const gh_flow_config *gh_flow_config_of(const gh_config *config) { return config->own; }
-const gh_flow_models *gh_flow_models_of(const gh_models *models) { return models->own; }
-
 static gh_status check_keys(gh_error *err, const gh_config *config) {
   const gh_flow_config *c = gh_flow_config_of(config);
   const int64_t *axes = c->rope_axes;
@@ -158,10 +155,6 @@ static gh_tensor *moments_of(gh_module *frozen, const gh_models *m, gh_tensor *i
 
 /* ---- the step ---- */
 
-int64_t gh_flow_side(const gh_models *m) {
-  return m->clip.image / (GH_FLOW_PACK * gh_vae_factor(&gh_flow_models_of(m)->vae));
-}
-
 /* x1 (B, N, 64): a sample of the moments (B, 2C, h, w), shifted, scaled and packed; moments NULL: given. */
 static gh_tensor *latents_of(gh_recording *r, gh_tensor *moments) {
   const gh_models *m = r->spec->models;
@@ -210,6 +203,8 @@ const gh_objective gh_flow_matching = {
              .record_bytes = sizeof(gh_flow_config),
              .check = check_keys,
              .foreign = "the continuous denoiser"},
+    .loss = "mean squared error",
+    .phase = "autoencoder",
     .model_bytes = sizeof(gh_flow_models),
     .open = open_models,
     .draft = draft_models,

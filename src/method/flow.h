@@ -38,10 +38,12 @@ extern const gh_objective gh_flow_matching;
 extern const gh_drawing gh_flow_drawing; /* flow_sampler.c */
 
 /* The record and the models of a run with this objective. */
-const gh_flow_config *gh_flow_config_of(const gh_config *config);
-const gh_flow_models *gh_flow_models_of(const gh_models *models);
+static inline const gh_flow_config *gh_flow_config_of(const gh_config *config) { return config->own; }
+static inline const gh_flow_models *gh_flow_models_of(const gh_models *models) { return models->own; }
 
-/* Tokens per side of the encoder's pictures: S / 16. */
-int64_t gh_flow_side(const gh_models *models);
+/* Tokens per side of the encoder's images: S / 16. */
+static inline int64_t gh_flow_side(const gh_models *models) {
+  return models->clip.image / (GH_FLOW_PACK * gh_vae_factor(&gh_flow_models_of(models)->vae));
+}
 
 #endif

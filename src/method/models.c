@@ -17,8 +17,8 @@ static gh_status open_adapter(gh_error *err, gh_safetensors **out, const char *f
 
 static gh_status begin(gh_error *err, gh_models *m, const gh_config *c) {
   *m = (gh_models){.config = c, .objective = gh_objective_of(c)};
-  m->own = gh_alloc(err, 1, m->objective->model_bytes);
-  return m->own ? GH_OK : GH_ERROR_MEMORY;
+  if (m->objective->model_bytes) m->own = gh_alloc(err, 1, m->objective->model_bytes);
+  return m->own || !m->objective->model_bytes ? GH_OK : GH_ERROR_MEMORY;
 }
 
 static gh_status open_encoder(gh_error *err, gh_models *m) {
@@ -45,7 +45,7 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
   if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
   const char *key = "clip"; /* to name in an error: its text begins with the file */
   status = open_encoder(err, m);
-  if (!status) status = m->objective->open(err, m, &key);
+  if (!status && m->objective->open) status = m->objective->open(err, m, &key);
   if (!status && denoiser) {
     key = denoiser == c->denoiser_weights ? "denoiser.weights" : "denoiser";
     status = open_denoiser(err, m, denoiser);
@@ -64,7 +64,7 @@ gh_status gh_models_draft(gh_error *err, gh_models *m, const gh_config *c, const
   if (status) return status;
   m->clip = *encoder;
   for (int i = 0; i < 3; i++) m->image_mean[i] = m->image_std[i] = 0.5;
-  m->objective->draft(m, tiny);
+  if (m->objective->draft) m->objective->draft(m, tiny);
   return GH_OK;
 }
 

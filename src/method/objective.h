@@ -33,6 +33,9 @@ gh_tensor *gh_recording_noise(gh_recording *r, const char *purpose, const char *
 gh_tensor *gh_recording_input(gh_recording *r, const char *name, int rank, const int64_t *shape);
 gh_tensor *gh_recording_index(gh_recording *r, const char *name, int rank, const int64_t *shape, int64_t below,
                               const char *what);
+/* The same for an input of any type, described by its name and, for integers, its range. */
+gh_tensor *gh_recording_add_input(gh_recording *r, const gh_step_input *described, gh_dtype dtype, int rank,
+                                  const int64_t *shape);
 /* The patch tokens that join the context, (B, K, D), drawn or given where not all do; NULL: none. */
 gh_tensor *gh_recording_tokens(gh_recording *r);
 /* A result that a probe reads; `name` is static text. */
@@ -50,10 +53,12 @@ typedef struct gh_objective_log {
 
 struct gh_objective {
   gh_config_kind kind;          /* its name, and its keys in the configuration; models->config->own is their record */
-  const gh_objective_log *logs; /* ends with a null name; NULL: none */
+  const char *loss;             /* what the loss is, for a chart's axis: "mean squared error" */
+  const char *phase;            /* of the recording in which targets are computed: "autoencoder" */
+  const gh_objective_log *logs; /* ends with a null name; NULL: none; at most GH_STEP_LOGS */
 
   /* -- models; `own` is models->own, zeroed at first -- */
-  size_t model_bytes;
+  size_t model_bytes; /* 0: it has neither sizes nor files, and needs none of these functions */
   /* Opens its files and reads their sizes; sets *key to the configuration's key that an error is about. */
   gh_status (*open)(gh_error *err, gh_models *models, const char **key);
   void (*draft)(gh_models *models, bool tiny); /* sizes without files, see gh_models_draft */

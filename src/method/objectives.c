@@ -22,33 +22,38 @@ const gh_objective *gh_objective_of(const gh_config *config) {
   return table[0]; /* not reached: the configuration's kinds are this table's */
 }
 
+/* The keys of metrics.jsonl that every run has: an objective's numbers stand beside them. */
+static bool is_taken(const char *name) {
+  static const char *const taken[] = {"stage",         "update",  "loss", "grad_norm",         "lr",
+                                      "learning_rate", "samples", "ms",   "images_per_second", "time"};
+  for (size_t i = 0; i < GH_COUNT(taken); i++)
+    if (!strcmp(taken[i], name)) return true;
+  return false;
+}
+
+static gh_status check_logs(gh_error *err, const gh_objective *objective) {
+  const gh_objective_log *logs = objective->logs;
+  for (int i = 0; logs && logs[i].name; i++) {
+    if (i == GH_STEP_LOGS)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "objective %s: more than %d logged numbers", objective->kind.name,
+                     GH_STEP_LOGS);
+    bool taken = is_taken(logs[i].name);
+    for (int k = 0; k < i; k++) taken |= !strcmp(logs[k].name, logs[i].name);
+    if (taken)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "objective %s: \"%s\" is the name of another number", objective->kind.name,
+                     logs[i].name);
+  }
+  return GH_OK;
+}
+
 gh_status gh_objective_add(gh_error *err, const gh_objective *objective) {
   size_t n = 0;
   for (; table[n]; n++)
     if (!strcmp(table[n]->kind.name, objective->kind.name))
-      return gh_fail(err, GH_ERROR_ARGUMENT, "there is an objective %s already", objective->kind.name);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "an objective %s exists already", objective->kind.name);
   if (n == MAX_OBJECTIVES)
     return gh_fail(err, GH_ERROR_ARGUMENT, "objective %s: the table is full", objective->kind.name);
-  table[n] = objective;
-  return GH_OK;
-}
-
-/* ---- the target, as the cache takes it ---- */
-
-static gh_status identify(gh_error *err, const void *context, gh_json *into) {
-  const gh_models *m = context;
-  return m->objective->identify ? m->objective->identify(err, m, into) : GH_OK;
-}
-
-static gh_tensor *compute(const void *context, gh_graph *g, gh_store *store, gh_tensor *images) {
-  const gh_models *m = context;
-  gh_module frozen = {.graph = g, .store = store};
-  return m->objective->compute_target(&frozen, m, images);
-}
-
-bool gh_objective_target(const gh_models *models, gh_target *out) {
-  *out = (gh_target){.identify = identify, .record = compute, .context = models};
-  if (!models->objective->target) return false;
-  models->objective->target(models, out);
-  return true;
+  gh_status status = check_logs(err, objective);
+  if (!status) table[n] = objective;
+  return status;
 }

@@ -44,6 +44,7 @@ gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step 
   for (size_t i = 0; i < GH_COUNT(sent) && !status; i++) {
     if (!sent[i]) continue;
     int64_t bytes = gh_tensor_bytes(sent[i]), alike = 0;
+    if (gh_staging_bytes(bytes) == gh_staging_bytes(sizeof(float))) alike += step->log_count; /* gh_step_clear_logs */
     for (size_t k = 0; k < GH_COUNT(sent); k++)
       alike += sent[k] && gh_staging_bytes(gh_tensor_bytes(sent[k])) == gh_staging_bytes(bytes);
     status = device->backend->reserve_sends(err, device, bytes, alike * replays);
@@ -58,90 +59,6 @@ gh_status gh_step_clear_logs(gh_error *err, gh_device *device, const gh_step *st
   return status;
 }
 
-/* ---- what an objective records with ---- */
-
-bool gh_recording_draws(const gh_recording *r) {
-  return r->spec->source == GH_STEP_DRAWN || r->spec->source == GH_STEP_GIVEN_TARGETS;
-}
-
-gh_stream gh_recording_stream(const gh_recording *r, const char *purpose) {
-  return gh_stream_make(r->spec->seed, r->spec->stage, purpose, "");
-}
-
-static gh_tensor *input(gh_recording *r, const gh_step_input *described, gh_dtype dtype, int rank,
-                        const int64_t *shape) {
-  gh_step *step = r->step;
-  gh_error *err = gh_graph_error(r->graph);
-  if (gh_graph_failed(r->graph)) return NULL;
-  if (step->input_count == GH_STEP_INPUTS) {
-    gh_graph_fail(r->graph, NULL, "input.%s: a step has at most %d inputs", described->name, GH_STEP_INPUTS);
-    return NULL;
-  }
-  const gh_name name = gh_name_make("input.%s", described->name);
-  gh_tensor *t = gh_store_find(r->spec->store, name.text);
-  if (!t && gh_store_add(err, r->spec->store, name.text, dtype, rank, shape, &t)) return NULL;
-  step->inputs[step->input_count] = *described;
-  step->inputs[step->input_count++].tensor = t;
-  return t;
-}
-
-gh_tensor *gh_recording_input(gh_recording *r, const char *name, int rank, const int64_t *shape) {
-  return input(r, &(gh_step_input){.name = name}, GH_F32, rank, shape);
-}
-
-gh_tensor *gh_recording_index(gh_recording *r, const char *name, int rank, const int64_t *shape, int64_t below,
-                              const char *what) {
-  return input(r, &(gh_step_input){.name = name, .below = below, .what = what}, GH_I32, rank, shape);
-}
-
-gh_tensor *gh_recording_noise(gh_recording *r, const char *purpose, const char *name, int rank, const int64_t *shape) {
-  if (!gh_recording_draws(r)) return gh_recording_input(r, name, rank, shape);
-  return gh_random_normal(r->graph, r->step->block, gh_recording_stream(r, purpose).key, rank, shape);
-}
-
-gh_tensor *gh_recording_tokens(gh_recording *r) {
-  const gh_step_spec *s = r->spec;
-  if (!r->local || s->local_tokens == r->local->shape[1]) return r->local; /* all of them: nothing is drawn */
-  const int64_t shape[2] = {s->batch, s->local_tokens}, patches = r->local->shape[1];
-  gh_tensor *index =
-      gh_recording_draws(r)
-          ? gh_random_index(r->graph, r->step->block, gh_recording_stream(r, "local").key, s->batch, patches, shape[1])
-          : gh_recording_index(r, "local_index", 2, shape, patches, "patch tokens");
-  return gh_gather_rows(r->graph, r->local, index);
-}
-
-void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t) {
-  gh_step *step = r->step;
-  if (gh_graph_failed(r->graph)) return;
-  if (step->output_count == GH_STEP_OUTPUTS)
-    gh_graph_fail(r->graph, NULL, "output %s: a step has at most %d outputs", name, GH_STEP_OUTPUTS);
-  else
-    step->outputs[step->output_count++] = (gh_step_output){name, t};
-}
-
-/* The name of the objective's n-th recorded number. */
-static const char *log_name(const gh_objective *objective, int n) {
-  const gh_objective_log *log = objective->logs;
-  for (; log && log->name; log++)
-    if (!log->of_loss && n-- == 0) return log->name;
-  return NULL;
-}
-
-void gh_recording_log(gh_recording *r, gh_tensor *value) {
-  gh_step *step = r->step;
-  const char *name = log_name(r->spec->models->objective, step->log_count);
-  if (gh_graph_failed(r->graph)) return;
-  if (!name || step->log_count == GH_STEP_LOGS) {
-    gh_graph_fail(r->graph, NULL, "number %d that is logged has no name", step->log_count + 1);
-    return;
-  }
-  gh_tensor *total = NULL;
-  if (gh_step_tensor(gh_graph_error(r->graph), r->spec->store, gh_name_make("log.%s", name).text, 0, NULL, &total))
-    return;
-  gh_accumulate(r->graph, total, value);
-  step->logs[step->log_count++] = total;
-}
-
 /* ---- the step ---- */
 
 static gh_tensor *condition_of(gh_recording *r, gh_tensor *images) {
@@ -152,14 +69,23 @@ static gh_tensor *condition_of(gh_recording *r, gh_tensor *images) {
   return gh_vision_tower(&r->encoder, &m->clip, pixels, r->spec->local_tokens ? &r->local : NULL);
 }
 
+static gh_tensor *computed_targets(gh_recording *r, const gh_target *target, gh_tensor *images) {
+  const gh_models *m = r->spec->models;
+  gh_tensor *t = m->objective->compute_target(&r->frozen, m, images);
+  if (!t || gh_target_describes(target, t)) return t;
+  gh_graph_fail(r->graph, NULL, "%s: the recorded tensor has another type or shape than the target says", target->name);
+  return NULL;
+}
+
 static gh_tensor *targets_of(gh_recording *r, gh_tensor *images) {
   const gh_models *m = r->spec->models;
   gh_target target;
   if (!gh_objective_target(m, &target) || r->spec->source == GH_STEP_GIVEN_PIXELS) return NULL;
-  if (r->spec->source != GH_STEP_GIVEN_TARGETS) return m->objective->compute_target(&r->frozen, m, images);
+  if (r->spec->source != GH_STEP_GIVEN_TARGETS) return computed_targets(r, &target, images);
   int64_t shape[GH_MAX_RANK] = {r->spec->batch};
   for (int i = 0; i < target.rank; i++) shape[i + 1] = target.shape[i];
-  return r->step->targets = input(r, &(gh_step_input){.name = target.name}, target.dtype, target.rank + 1, shape);
+  return r->step->targets =
+             gh_recording_add_input(r, &(gh_step_input){.name = target.name}, target.dtype, target.rank + 1, shape);
 }
 
 static void record(gh_recording *r) {
@@ -173,7 +99,7 @@ static void record(gh_recording *r) {
   gh_tensor *condition = condition_of(r, step->images);
   gh_recording_output(r, "condition", condition);
   gh_graph_segment(g); /* the frozen autoencoder is on its own: nothing recomputes it */
-  gh_graph_phase(g, "autoencoder");
+  gh_graph_phase(g, s->models->objective->phase);
   gh_tensor *targets = targets_of(r, step->images);
   s->models->objective->record(r, condition, targets);
   if (gh_graph_failed(g)) return;

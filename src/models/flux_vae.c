@@ -13,9 +13,12 @@ int gh_vae_factor(const gh_vae_config *c) { return 1 << (c->levels - 1); }
 
 /* ---- sizes from a file ---- */
 
+#define MAX_CHANNELS (1 << 16)
+
+/* 0 where there is no such dimension; sizes beyond any real one are MAX_CHANNELS + 1, which fits an int. */
 static int64_t dimension(const gh_safetensors *file, const char *name, int index) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
-  return t && t->rank > index ? t->shape[index] : 0;
+  return t && t->rank > index ? GH_MIN(t->shape[index], (int64_t)MAX_CHANNELS + 1) : 0;
 }
 
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *c) {
@@ -25,12 +28,14 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
   while (c->levels < GH_VAE_MAX_LEVELS) {
     int64_t width = dimension(file, gh_name_make("encoder.down.%d.block.0.conv1.weight", c->levels).text, 0);
     if (!width) break;
-    if (c->channels < 1 || width % c->channels || width > 1 << 16)
+    if (c->channels < 1 || width % c->channels || width > MAX_CHANNELS)
       return gh_fail(err, GH_ERROR_FORMAT, "%s: level %d has %lld channels, no multiple of the first's", path,
                      c->levels, (long long)width);
     c->multipliers[c->levels++] = (int)(width / c->channels);
   }
   while (gh_safetensors_find(file, gh_name_make("encoder.down.0.block.%d.conv1.weight", c->blocks).text)) c->blocks++;
+  if (c->channels > MAX_CHANNELS || c->latent > MAX_CHANNELS)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: more than %d channels", path, MAX_CHANNELS);
   if (!c->levels || !c->blocks || c->latent < 1)
     return gh_fail(err, GH_ERROR_FORMAT,
                    "%s: no autoencoder in FLUX's layout (encoder.down.0.block.0.conv1.weight, "

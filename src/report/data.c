@@ -2,7 +2,6 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "config/run.h"
-#include "train/metrics.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,7 +9,7 @@
 
 /* ---- metrics ---- */
 
-#define COLUMNS 6
+#define COLUMNS (6 + GH_METRICS_NUMBERS)
 
 static void columns_of(gh_curve *c, double ***out) {
   out[0] = &c->update;
@@ -19,6 +18,7 @@ static void columns_of(gh_curve *c, double ***out) {
   out[3] = &c->rate;
   out[4] = &c->speed;
   out[5] = &c->seconds;
+  for (int i = 0; i < GH_METRICS_NUMBERS; i++) out[6 + i] = &c->numbers[i];
 }
 
 static gh_status grow(gh_error *err, gh_curve *c) {
@@ -31,6 +31,25 @@ static gh_status grow(gh_error *err, gh_curve *c) {
   }
   c->capacity = capacity;
   return GH_OK;
+}
+
+/* The objective's numbers of a line; a name that is new begins a column of NaN. */
+static gh_status take_numbers(gh_error *err, gh_curve *c, const gh_json *row) {
+  gh_metrics_number numbers[GH_METRICS_NUMBERS];
+  int count = 0;
+  gh_status status = gh_metrics_read_numbers(err, row, numbers, &count);
+  for (size_t k = 0; k < c->names.count && !status; k++) c->numbers[k][c->count] = NAN;
+  for (int i = 0; i < count && !status; i++) {
+    size_t at = 0;
+    while (at < c->names.count && strcmp(c->names.items[at], numbers[i].name)) at++;
+    if (at == GH_METRICS_NUMBERS) continue;
+    if (at == c->names.count) {
+      status = gh_strings_add(err, &c->names, numbers[i].name);
+      for (size_t row_before = 0; row_before < c->count; row_before++) c->numbers[at][row_before] = NAN;
+    }
+    if (!status) c->numbers[at][c->count] = numbers[i].value;
+  }
+  return status;
 }
 
 static gh_status take_row(gh_error *err, void *user, const gh_json *row) {
@@ -50,6 +69,7 @@ static gh_status take_row(gh_error *err, void *user, const gh_json *row) {
   if (!status) status = gh_json_get_double(err, row, "images_per_second", &c->speed[i]);
   if (!status) status = gh_json_get_double(err, row, "ms", &ms);
   c->seconds[i] = ms / 1e3;
+  if (!status) status = take_numbers(err, c, row);
   if (!status) c->count++;
   return status;
 }
@@ -125,6 +145,7 @@ void gh_report_data_free(gh_report_data *d) {
     double **columns[COLUMNS];
     columns_of(&d->stages[s], columns);
     for (int i = 0; i < COLUMNS; i++) free(*columns[i]);
+    gh_strings_free(&d->stages[s].names);
   }
   gh_json_free(d->config);
   gh_json_free(d->info);

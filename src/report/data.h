@@ -3,12 +3,16 @@
 #define GH_REPORT_DATA_H
 
 #include "base/json.h"
+#include "base/text.h"
 #include "report/page.h"
+#include "train/metrics.h"
 
 /* A stage's lines of metrics.jsonl, column by column. */
 typedef struct gh_curve {
   size_t count, capacity;
   double *update, *loss, *norm, *rate, *speed, *seconds; /* (count); rate: learning; speed: images per second */
+  gh_strings names;                                      /* of the objective's other numbers */
+  double *numbers[GH_METRICS_NUMBERS];                   /* (names)(count); NaN where a line has none */
 } gh_curve;
 
 #define GH_REPORT_SCORES 32

@@ -1,6 +1,7 @@
 /* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
 #include "base/file.h"
 #include "config/config.h"
+#include "method/objective.h"
 #include "report/chart.h"
 #include "report/data.h"
 
@@ -292,6 +293,16 @@ static void draw_curve(const gh_report_view *v, int number, const char *title, c
   gh_chart_lines(v->page, &chart);
 }
 
+/* What the run's objective calls its loss. */
+static const char *loss_of(const gh_report_view *v) {
+  const char *name = NULL;
+  const gh_json *kind = gh_json_at(v->data->config, "denoiser.kind");
+  if (kind) gh_json_to_string(NULL, kind, "denoiser.kind", &name);
+  for (size_t i = 0; name && gh_objective_at(i); i++)
+    if (!strcmp(gh_objective_at(i)->kind.name, name)) return gh_objective_at(i)->loss;
+  return "loss";
+}
+
 void gh_report_training(const gh_report_view *v) {
   if (!v->data->stages[0].count && !v->data->stages[1].count) return;
   gh_report_open(v, "Training", "Faint: the updates (reduced to 400 points). Strong: a moving average.");
@@ -299,9 +310,11 @@ void gh_report_training(const gh_report_view *v) {
   for (int number = 1; number <= 2; number++) {
     const gh_curve *c = &v->data->stages[number - 1];
     if (!c->count) continue;
-    draw_curve(v, number, "loss", "mean squared error", c->loss, true, false);
+    draw_curve(v, number, "loss", loss_of(v), c->loss, true, false);
     draw_curve(v, number, "learning rate", "learning rate", c->rate, false, true);
     draw_curve(v, number, "gradient norm", "norm before clipping", c->norm, true, true);
+    for (size_t i = 0; i < c->names.count; i++)
+      draw_curve(v, number, c->names.items[i], c->names.items[i], c->numbers[i], true, false);
   }
   gh_page_add(v->page, "</div>\n");
   gh_report_close(v);

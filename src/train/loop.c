@@ -156,6 +156,8 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
                  l->label, (long long)l->done + 1, result->loss, result->norm, l->run);
 }
 
+_Static_assert(GH_METRICS_NUMBERS >= GH_STEP_LOGS, "a line of metrics holds every logged number");
+
 /* The objective's numbers beside the loss. */
 static void add_numbers(gh_metrics_row *row, const gh_objective *objective, const gh_update_result *result) {
   int recorded = 0;

@@ -2,6 +2,7 @@
 #include "base/array.h"
 #include "base/file.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,11 @@ static gh_status write_scalars(gh_error *err, const char *run, const gh_metrics_
   return gh_metrics_scalars(err, run, row->time, row->update, scalars, count);
 }
 
+/* An objective's number may be infinite or undefined without anything being wrong: then it is null. */
+static gh_status put_number(gh_error *err, gh_json *line, const gh_metrics_number *n) {
+  return isfinite(n->value) ? gh_json_put_double(err, line, n->name, n->value) : gh_json_put_null(err, line, n->name);
+}
+
 static gh_status write_json(gh_error *err, const char *path, const gh_metrics_row *row) {
   gh_json *line = gh_json_object(err);
   gh_status status = line ? GH_OK : GH_ERROR_MEMORY;
@@ -55,8 +61,7 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
   if (!status) status = gh_json_put_double(err, line, "time", row->time);
-  for (int i = 0; i < row->number_count && !status; i++)
-    status = gh_json_put_double(err, line, row->numbers[i].name, row->numbers[i].value);
+  for (int i = 0; i < row->number_count && !status; i++) status = put_number(err, line, &row->numbers[i]);
   if (!status) status = gh_json_append_line(err, path, line);
   gh_json_free(line);
   return status;
@@ -164,17 +169,18 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
   return status;
 }
 
-/* The line's keys that write_json does not always write. */
-static gh_status read_numbers(gh_error *err, gh_metrics_row *row, const gh_json *line) {
+gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count) {
   static const char *const always[] = {
       "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time"};
+  *count = 0;
   for (const gh_json *item = gh_json_first(line); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);
-    bool known = row->number_count == GH_METRICS_NUMBERS;
+    bool known = *count == GH_METRICS_NUMBERS;
     for (size_t i = 0; i < GH_COUNT(always); i++) known |= !strcmp(key, always[i]);
     if (known) continue;
-    gh_metrics_number *n = &row->numbers[row->number_count++];
-    n->name = key;
+    gh_metrics_number *n = &numbers[(*count)++];
+    *n = (gh_metrics_number){key, NAN};
+    if (gh_json_type_of(item) == GH_JSON_NULL) continue;
     gh_status status = gh_json_to_double(err, item, key, &n->value);
     if (status) return status;
   }
@@ -194,7 +200,7 @@ static gh_status replay_metrics(gh_error *err, void *run, const gh_json *line) {
   if (!status) status = gh_json_get_int(err, line, "samples", &row.samples);
   if (!status) status = gh_json_get_double(err, line, "images_per_second", &rate);
   if (!status) status = gh_json_opt_double(err, line, "time", &row.time);
-  if (!status) status = read_numbers(err, &row, line);
+  if (!status) status = gh_metrics_read_numbers(err, line, row.numbers, &row.number_count);
   row.stage = (int)stage;
   row.seconds = (double)row.samples / rate;
   return status ? status : write_scalars(err, run, &row);

@@ -49,6 +49,10 @@ gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t u
 typedef gh_status gh_line_visit(gh_error *err, void *user, const gh_json *row);
 gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_line_visit *visit, void *user);
 
+/* The numbers of a line of metrics.jsonl that not every run has: the objective's. Names belong to the line; null is
+ * NaN. numbers: (GH_METRICS_NUMBERS). */
+gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count);
+
 /* The losses of a stage, in order; the caller frees. */
 gh_status gh_metrics_losses(gh_error *err, const char *run, int stage, double **losses, int64_t *count);
 

@@ -19,18 +19,6 @@ static gh_status check_keys(gh_error *err, const gh_config *config) {
 
 /* ---- models: no files except the weights ---- */
 
-static gh_status open_models(gh_error *err, gh_models *m, const char **key) {
-  (void)err;
-  (void)m;
-  (void)key;
-  return GH_OK;
-}
-
-static void draft(gh_models *m, bool tiny) {
-  (void)m;
-  (void)tiny;
-}
-
 static gh_status check_models(gh_error *err, const gh_models *m) {
   if (m->clip.image % THUMBNAIL_SIDE == 0) return GH_OK;
   return gh_fail(err, GH_ERROR_CONFIG, "cannot split %d pixels into %d blocks", m->clip.image, THUMBNAIL_SIDE);
@@ -81,8 +69,10 @@ static void record(gh_recording *r, gh_tensor *condition, gh_tensor *targets) {
 
 static double psnr(double loss) { return -10 * log10(loss); }
 
-/* One recorded number (the loss again) and one computed from it. */
-static const gh_objective_log logs[] = {{"psnr", psnr}, {"error", NULL}, {NULL, NULL}};
+static double unbounded(double loss) { return loss > 0 ? INFINITY : NAN; }
+
+/* One recorded number (the loss again), one computed from it, and one that JSON cannot write. */
+static const gh_objective_log logs[] = {{"psnr", psnr}, {"error", NULL}, {"unbounded", unbounded}, {NULL, NULL}};
 
 /* ---- drawing: each block in its predicted colour ---- */
 
@@ -156,10 +146,9 @@ const gh_objective thumbnails = {
              .record_bytes = sizeof(keys),
              .check = check_keys,
              .foreign = "the thumbnail head"},
+    .loss = "mean squared error of the thumbnail",
+    .phase = "thumbnails",
     .logs = logs,
-    .model_bytes = 1,
-    .open = open_models,
-    .draft = draft,
     .tiny_keys = tiny_keys,
     .check = check_models,
     .target = target_of,
