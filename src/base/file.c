@@ -200,6 +200,16 @@ gh_status gh_file_writer_write(gh_error *err, gh_file_writer *writer, const void
   return write_all(err, writer->path, writer->fd, bytes, size);
 }
 
+gh_status gh_folder_sync(gh_error *err, const char *path) {
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  int failed = fsync(fd) && errno != EINVAL; /* some file systems have no fsync for folders */
+  int code = errno;
+  close(fd);
+  if (failed) return gh_fail(err, GH_ERROR_FILE, "%s: fsync failed: %s", path, strerror(code));
+  return GH_OK;
+}
+
 gh_status gh_file_writer_commit(gh_error *err, gh_file_writer *writer) {
   char *folder = gh_path_folder(err, writer->path); /* before the rename: no allocation may fail after it */
   if (!folder) return GH_ERROR_MEMORY;

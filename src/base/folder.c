@@ -65,16 +65,6 @@ gh_status gh_folder_remove(gh_error *err, const char *path) {
   return GH_OK;
 }
 
-gh_status gh_folder_sync(gh_error *err, const char *path) {
-  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
-  int failed = fsync(fd) && errno != EINVAL; /* some file systems have no fsync for folders */
-  int code = errno;
-  close(fd);
-  if (failed) return gh_fail(err, GH_ERROR_FILE, "%s: fsync failed: %s", path, strerror(code));
-  return GH_OK;
-}
-
 gh_status gh_folder_sweep(gh_error *err, const char *path) {
   gh_status status = GH_OK;
   DIR *folder = opendir(path);

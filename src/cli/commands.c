@@ -103,22 +103,6 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
 }
 
-gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option) {
-  const char *path = gh_args_text(args, option);
-  if (!path) return GH_OK;
-  char *folder = gh_path_folder(err, path);
-  if (!folder) return GH_ERROR_MEMORY;
-  gh_status status = GH_OK;
-  if (!gh_path_is_folder(folder))
-    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: there is no folder %s", option, path, folder);
-  else if (gh_path_is_folder(path))
-    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: is a folder", option, path);
-  else if (access(gh_path_exists(path) && !gh_path_is_file(path) ? path : folder, W_OK)) /* a file is replaced */
-    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: cannot be written: %s", option, path, strerror(errno));
-  free(folder);
-  return status;
-}
-
 /* Writes the results with "command", "ok" and, after a failure, "error". The reason may contain a file name that is not
  * UTF-8. */
 static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,

@@ -1,9 +1,12 @@
-/* Tables on stdout. */
+/* What commands write: tables on stdout, and whether a file can be written. */
+#include "base/file.h"
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_COLUMNS 12
 
@@ -53,4 +56,20 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes) {
   size_t unit = 0;
   while (value >= 1024 && unit + 1 < GH_COUNT(units)) value /= 1024, unit++;
   snprintf(out, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}
+
+gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option) {
+  const char *path = gh_args_text(args, option);
+  if (!path) return GH_OK;
+  char *folder = gh_path_folder(err, path);
+  if (!folder) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  if (!gh_path_is_folder(folder))
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: there is no folder %s", option, path, folder);
+  else if (gh_path_is_folder(path))
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: is a folder", option, path);
+  else if (access(gh_path_exists(path) && !gh_path_is_file(path) ? path : folder, W_OK)) /* a file is replaced */
+    status = gh_fail(err, GH_ERROR_FILE, "--%s %s: cannot be written: %s", option, path, strerror(errno));
+  free(folder);
+  return status;
 }

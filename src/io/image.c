@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "io/image_codecs.h"
 
 /* ---- memory ---- */
@@ -74,96 +73,6 @@ int gh_xmp_orientation(const uint8_t *bytes, size_t size) {
     if (digit && *digit >= '0' && *digit <= '9') return known_orientation(*digit - '0');
   }
   return 0;
-}
-
-/* EXIF's eight orientations: whether rows become columns, and which way the source is read. */
-static const struct {
-  bool swap, flip_x, flip_y;
-} turns[9] = {
-    [2] = {false, true, false}, [3] = {false, true, true}, [4] = {false, false, true}, [5] = {true, false, false},
-    [6] = {true, false, true},  [7] = {true, true, true},  [8] = {true, true, false},
-};
-
-static gh_status turn_upright(gh_error *err, gh_image *image, int orientation) {
-  if (orientation <= 1 || orientation > 8) return GH_OK;
-  bool swap = turns[orientation].swap;
-  gh_image turned;
-  gh_status status =
-      gh_image_new(err, &turned, swap ? image->height : image->width, swap ? image->width : image->height);
-  if (status) return status;
-  for (int y = 0; y < turned.height; y++)
-    for (int x = 0; x < turned.width; x++) {
-      int sx = swap ? y : x, sy = swap ? x : y;
-      if (turns[orientation].flip_x) sx = image->width - 1 - sx;
-      if (turns[orientation].flip_y) sy = image->height - 1 - sy;
-      memcpy(turned.pixels + 3 * ((size_t)y * turned.width + x), image->pixels + 3 * ((size_t)sy * image->width + sx),
-             3);
-    }
-  gh_image_free(image);
-  *image = turned;
-  return GH_OK;
-}
-
-/* ---- formats ---- */
-
-typedef gh_status decoder(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
-                          size_t size);
-
-/* Recognised by content; a format without a decoder is rejected, and the error names it. */
-static const struct {
-  size_t offset;
-  const char *magic;
-  size_t magic_size;
-  const char *format;
-  decoder *decode;
-} formats[] = {
-    {0, "\x89PNG\r\n\x1a\n", 8, "PNG", gh_png_decode},
-    {0, "\xff\xd8\xff", 3, "JPEG", gh_jpeg_decode},
-    {0, "GIF8", 4, "GIF", NULL},
-    {8, "WEBP", 4, "WebP", NULL},
-    {0, "BM", 2, "BMP", NULL},
-    {0, "II*\0", 4, "TIFF", NULL},
-    {0, "MM\0*", 4, "TIFF", NULL},
-    {4, "ftypavif", 8, "AVIF", NULL},
-    {4, "ftypheic", 8, "HEIC", NULL},
-    {4, "ftypmif1", 8, "HEIF", NULL},
-    {0, "\0\0\0\x0cjP  ", 8, "JPEG 2000", NULL},
-    {0, "\xff\x4f\xff\x51", 4, "JPEG 2000", NULL},
-    {0, "\0\0\0\x0cJXL ", 8, "JPEG XL", NULL},
-    {0, "\xff\x0a", 2, "JPEG XL", NULL},
-    {0, "8BPS", 4, "Photoshop", NULL},
-    {0, "\0\0\1\0", 4, "ICO", NULL},
-    {0, "P5\n", 3, "PGM", NULL},
-    {0, "P6\n", 3, "PPM", NULL},
-};
-
-gh_status gh_image_decode(gh_error *err, gh_image *out, const char *name, const void *bytes, size_t size) {
-  *out = (gh_image){0};
-  if (!size) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty file", name);
-  for (size_t i = 0; i < GH_COUNT(formats); i++) {
-    if (size < formats[i].offset + formats[i].magic_size ||
-        memcmp((const uint8_t *)bytes + formats[i].offset, formats[i].magic, formats[i].magic_size) != 0)
-      continue;
-    if (!formats[i].decode)
-      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s images are not supported, only PNG and JPEG", name,
-                     formats[i].format);
-    int orientation = 1;
-    gh_status status = formats[i].decode(err, out, &orientation, name, bytes, size);
-    if (!status) status = turn_upright(err, out, orientation);
-    if (status) gh_image_free(out);
-    return status;
-  }
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: not a PNG or JPEG file", name);
-}
-
-gh_status gh_image_read(gh_error *err, gh_image *out, const char *path) {
-  *out = (gh_image){0};
-  char *bytes = NULL;
-  size_t size = 0;
-  gh_status status = gh_file_read(err, path, GH_IMAGE_MAX_BYTES, &bytes, &size);
-  if (!status) status = gh_image_decode(err, out, path, bytes, size);
-  free(bytes);
-  return status;
 }
 
 /* ---- parts and conversion ---- */
