@@ -91,7 +91,6 @@ void gh_text_embedder_close(gh_text_embedder *e) {
 }
 
 int64_t gh_text_embedder_width(const gh_text_embedder *e) { return e->config.projection; }
-int64_t gh_text_embedder_length(const gh_text_embedder *e) { return e->length; }
 int64_t gh_text_embedder_bytes(const gh_text_embedder *e) { return gh_tower_bytes(&e->tower); }
 double gh_text_embedder_logit_scale(const gh_text_embedder *e) { return e->scale; }
 double gh_text_embedder_logit_bias(const gh_text_embedder *e) { return e->bias; }

@@ -16,7 +16,6 @@ gh_status gh_text_check(gh_error *err, const char *folder);
 void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */
 
 int64_t gh_text_embedder_width(const gh_text_embedder *e);      /* D */
-int64_t gh_text_embedder_length(const gh_text_embedder *e);     /* N: tokens per line, which is padded and cut */
 int64_t gh_text_embedder_bytes(const gh_text_embedder *e);      /* gh_tower_bytes of its tower */
 double gh_text_embedder_logit_scale(const gh_text_embedder *e); /* exp(logit_scale) */
 double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* 0 where the model has none */

@@ -161,10 +161,3 @@ void gh_spectrum_free(gh_spectrum *s) {
   for (size_t i = 0; i < GH_COUNT(lists); i++) free(lists[i]);
   *s = (gh_spectrum){0};
 }
-
-double gh_spectrum_band(const gh_spectrum *s, const double *values, int band) {
-  int64_t first = s->rings * band / 3, end = s->rings * (band + 1) / 3;
-  double sum = 0;
-  for (int64_t r = first; r < end; r++) sum += values[r];
-  return end > first ? sum / (double)(end - first) : 0;
-}

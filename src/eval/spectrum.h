@@ -22,7 +22,4 @@ gh_status gh_spectrum_compute(gh_error *err, gh_spectrum *out, gh_device *device
                               const float *images, int64_t n, int64_t side);
 void gh_spectrum_free(gh_spectrum *s); /* an empty one is fine */
 
-/* Mean of a quantity over the rings of one third of the spectrum; band 0 to 2: coarse, middle, fine. */
-double gh_spectrum_band(const gh_spectrum *s, const double *values, int band);
-
 #endif

@@ -190,7 +190,6 @@ void gh_spiece_free(gh_spiece *m) {
 }
 
 int64_t gh_spiece_size(const gh_spiece *m) { return (int64_t)m->count; }
-int32_t gh_spiece_unknown(const gh_spiece *m) { return m->unknown; }
 void gh_spiece_no_prefix(gh_spiece *m) { m->add_prefix = false; }
 
 int32_t gh_spiece_find(const gh_spiece *m, const char *text) {

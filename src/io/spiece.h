@@ -14,7 +14,6 @@ void gh_spiece_free(gh_spiece *model); /* NULL is fine */
 
 int64_t gh_spiece_size(const gh_spiece *model);                   /* pieces */
 int32_t gh_spiece_find(const gh_spiece *model, const char *text); /* the piece's number, or -1 */
-int32_t gh_spiece_unknown(const gh_spiece *model);
 void gh_spiece_no_prefix(gh_spiece *model); /* adds no space in front of texts, regardless of the file */
 
 /* Adds the numbers of the text's pieces; consecutive unknown ones count as one. The text is valid UTF-8. */
