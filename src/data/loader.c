@@ -34,7 +34,6 @@ struct gh_loader {
   slot *slots;                 /* [options.ahead] */
   uint8_t *broken;             /* [images] */
   uint64_t broken_count;
-  double waited;
   pthread_t *threads;
   int thread_count;
 };
@@ -158,9 +157,7 @@ static void *work(void *argument) {
 static gh_status take_slot(gh_error *err, gh_loader *loader, float *image, gh_loader_sample *sample) {
   slot *next = &loader->slots[loader->delivered % loader->options.ahead];
   if (next->state == SLOT_EMPTY && !loader->thread_count) fill_slot(loader, loader->claimed++);
-  double start = next->state == SLOT_READY ? 0.0 : gh_now();
   while (next->state != SLOT_READY && next->state != SLOT_FAILED) pthread_cond_wait(&loader->ready, &loader->lock);
-  if (start > 0.0) loader->waited += gh_now() - start;
   if (next->state == SLOT_FAILED) return gh_fail(err, next->error.status, "%s", next->error.text);
   gh_image taken = next->image;
   *sample = next->sample;
@@ -285,8 +282,7 @@ void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out) {
   *out = (gh_loader_stats){.images = loader->images,
                            .left_out = left_out,
                            .skipped = left_out + loader->broken_count,
-                           .samples = loader->delivered,
-                           .waited_seconds = loader->waited};
+                           .samples = loader->delivered};
   pthread_mutex_unlock(&loader->lock);
 }
 

@@ -46,11 +46,10 @@ typedef struct gh_loader_sample {
 } gh_loader_sample;
 
 typedef struct gh_loader_stats {
-  uint64_t images;       /* indexed */
-  uint64_t left_out;     /* looked like images when listed, but cannot be used: data/source.h */
-  uint64_t skipped;      /* images found broken so far, and those left out */
-  uint64_t samples;      /* handed out */
-  double waited_seconds; /* time gh_loader_next waited for the workers */
+  uint64_t images;   /* indexed */
+  uint64_t left_out; /* looked like images when listed, but cannot be used: data/source.h */
+  uint64_t skipped;  /* images found broken so far, and those left out */
+  uint64_t samples;  /* handed out */
 } gh_loader_stats;
 
 /* Lists the sources (unless `set` is given) and starts the workers. */
