@@ -323,11 +323,6 @@ gh_status gh_json_put_renamed(gh_error *err, gh_json *object, const char *key, c
   return status ? status : gh_json_put(err, object, old, copy);
 }
 
-const gh_json *gh_json_member_renamed(const gh_json *object, const char *key, const char *old) {
-  const gh_json *member = gh_json_member(object, key);
-  return member ? member : gh_json_member(object, old);
-}
-
 gh_json *gh_json_parent_at(gh_error *err, gh_json *root, const char *path, const char **key) {
   for (const char *dot; root && (dot = strchr(path, '.')); path = dot + 1) {
     gh_json *child = wrap(raw(member_of(root, path, (size_t)(dot - path))));

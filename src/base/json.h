@@ -88,10 +88,8 @@ gh_json *gh_json_put_object(gh_error *err, gh_json *parent, const char *key); /*
 gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key);
 
 /* A member that has a new name keeps its old one for one release, so that programs which read the old one still work.
- * docs/json-keys.md lists them. Writing: call after `key` has its final value; repeats it as `old`. Reading: the member
- * `key`, else the member `old`; NULL when both are absent. */
+ * docs/json-keys.md lists them. Call after `key` has its final value; repeats it as `old`. */
 gh_status gh_json_put_renamed(gh_error *err, gh_json *object, const char *key, const char *old);
-const gh_json *gh_json_member_renamed(const gh_json *object, const char *key, const char *old);
 
 /* The object that holds the last component of a dotted path; missing or null objects on the way are created. *key is
  * that last component, borrowed from path. NULL on failure. */
