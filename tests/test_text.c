@@ -247,7 +247,7 @@ static float *embed_text(const char *model, const char *adapter, int64_t *n) {
   check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &(gh_embed_options){.batch = 4, .adapter = adapter}));
   *n = (int64_t)lines.count * gh_text_embedder_width(e);
   float *out = gh_alloc(&err, (size_t)*n, sizeof *out);
-  check_ok(gh_text_embed(&err, e, (const char *const *)lines.items, lines.count, out));
+  check_ok(gh_text_embed_part(&err, e, (const char *const *)lines.items, 0, lines.count, out));
   gh_text_embedder_close(e);
   gh_strings_free(&lines);
   return out;

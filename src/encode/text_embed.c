@@ -126,7 +126,3 @@ gh_status gh_text_embed_part(gh_error *err, gh_text_embedder *e, const char *con
   free(rows);
   return status;
 }
-
-gh_status gh_text_embed(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t n, float *out) {
-  return gh_text_embed_part(err, e, lines, 0, n, out);
-}

@@ -18,12 +18,11 @@ void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */
 int64_t gh_text_embedder_width(const gh_text_embedder *e);      /* D */
 int64_t gh_text_embedder_bytes(const gh_text_embedder *e);      /* gh_tower_bytes of its tower */
 double gh_text_embedder_logit_scale(const gh_text_embedder *e); /* exp(logit_scale) */
-double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* 0 where the model has none */
+double gh_text_embedder_logit_bias(const gh_text_embedder *e);  /* 0 where the model has none; no score needs it */
 
 /* n lines of UTF-8 -> (n, D), as projected, before normalisation; without an attention mask. A line that is not UTF-8
- * is GH_ERROR_FORMAT and named by its number, from 1. */
-gh_status gh_text_embed(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t n, float *out);
-/* The same for lines [first, first + n) of a longer list, which they are numbered in. */
+ * is GH_ERROR_FORMAT and named by its number, from 1. The lines are [first, first + n) of the list they are numbered
+ * in. */
 gh_status gh_text_embed_part(gh_error *err, gh_text_embedder *e, const char *const *lines, size_t first, size_t n,
                              float *out);
 
