@@ -19,28 +19,18 @@ gh_stream gh_stream_make(uint64_t seed, int stage, const char *purpose, const ch
   return (gh_stream){{(uint32_t)key, (uint32_t)(key >> 32)}};
 }
 
-/* Loops over the elements of out in blocks of four; `block` makes the four values x[0..3] of block i. */
-#define FILL(type, four)                                                                                               \
-  do {                                                                                                                 \
-    for (int64_t done = 0; done < n;) {                                                                                \
-      uint64_t element = (uint64_t)first_element + (uint64_t)done, i = element >> 2;                                   \
-      four;                                                                                                            \
-      const type x[4] = {v.a, v.b, v.c, v.d};                                                                          \
-      for (int lane = (int)(element & 3); lane < 4 && done < n; lane++) out[done++] = x[lane];                         \
-    }                                                                                                                  \
-  } while (0)
-
-void gh_stream_words(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, uint32_t *out) {
-  FILL(uint32_t, gh_words v = gh_block_words(stream.key[0], stream.key[1], ordinal, i));
-}
-
 void gh_stream_uniforms(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out) {
   for (int64_t i = 0; i < n; i++)
     out[i] = gh_uniform_at(stream.key[0], stream.key[1], ordinal, (uint64_t)(first_element + i));
 }
 
 void gh_stream_normals(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out) {
-  FILL(float, gh_floats v = gh_block_normals(stream.key[0], stream.key[1], ordinal, i));
+  for (int64_t done = 0; done < n;) { /* blocks of four */
+    uint64_t element = (uint64_t)first_element + (uint64_t)done;
+    gh_floats v = gh_block_normals(stream.key[0], stream.key[1], ordinal, element >> 2);
+    const float x[4] = {v.a, v.b, v.c, v.d};
+    for (int lane = (int)(element & 3); lane < 4 && done < n; lane++) out[done++] = x[lane];
+  }
 }
 
 uint64_t gh_stream_below(gh_stream stream, uint64_t ordinal, int64_t element, uint64_t n) {

@@ -17,7 +17,6 @@ typedef struct gh_stream {
 gh_stream gh_stream_make(uint64_t seed, int stage, const char *purpose, const char *name);
 
 /* n elements of the sample `ordinal`, from first_element on. Uniforms lie in (0, 1), both ends excluded. */
-void gh_stream_words(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, uint32_t *out);
 void gh_stream_uniforms(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out);
 void gh_stream_normals(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out);
 
