@@ -6,12 +6,6 @@
 static const gh_family *const built_in[] = {&gh_clip, &gh_siglip, NULL};
 const gh_family *const *gh_families = built_in;
 
-const gh_family *gh_family_find(const char *name) {
-  for (const gh_family *const *f = gh_families; *f; f++)
-    if (!strcmp((*f)->name, name)) return *f;
-  return NULL;
-}
-
 gh_name gh_family_list(const char *(*pick)(const gh_family *family)) {
   const char *picked[GH_MOST_FAMILIES];
   size_t count = 0, used = 0;

@@ -58,7 +58,6 @@ gh_status gh_config_read_size(gh_error *err, const gh_json *from, const char *ke
 /* The rows, ends with NULL. A test may put a longer table in its place, of GH_MOST_FAMILIES at most. */
 #define GH_MOST_FAMILIES 16
 extern const gh_family *const *gh_families;
-const gh_family *gh_family_find(const char *name); /* NULL: there is none */
 
 /* Joins the families' names or titles as prose, "clip and siglip"; `pick` returns NULL to leave one out. */
 gh_name gh_family_list(const char *(*pick)(const gh_family *family));
