@@ -66,13 +66,14 @@ gh_status gh_loader_next_samples(gh_error *err, gh_loader *loader, float *images
 
 void gh_loader_get_stats(gh_loader *loader, gh_loader_stats *out);
 
-/* The image that ordinal shows, before substitution: an index into the concatenated images of the sources. */
+/* The image that ordinal shows, before substitution: an index into the concatenated images of the sources. Tests read
+ * the order by it without decoding. */
 uint64_t gh_loader_image_of(const gh_loader *loader, uint64_t ordinal);
 char *gh_loader_name(gh_error *err, const gh_loader *loader, uint64_t index); /* full name; the caller frees */
 
-/* For checkpoints: identify the set of images (names and sizes), and list the images found broken, by name in the
- * order of the index. */
+/* For checkpoints: identifies the set of images (names and sizes). */
 uint64_t gh_loader_index_hash(const gh_loader *loader);
+/* The images found broken, by name in the order of the index: more than the warnings name. For tests. */
 gh_status gh_loader_skipped(gh_error *err, gh_loader *loader, gh_strings *out);
 
 #endif

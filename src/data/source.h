@@ -27,7 +27,7 @@ size_t gh_source_count(const gh_source *source);
 const char *gh_source_name(const gh_source *source, size_t index); /* relative to the folder or shard; "sub/a.png" */
 uint64_t gh_source_bytes(const gh_source *source, size_t index);   /* encoded size when listed */
 
-/* The number of images left out, and a line "NAME: why" for each of the first GH_INDEX_NOTES. */
+/* The number of images left out, and, for tests, a line "NAME: why" for each of the first GH_INDEX_NOTES. */
 uint64_t gh_source_left_out(const gh_source *source);
 const gh_strings *gh_source_notes(const gh_source *source);
 void gh_source_warn(const gh_source *source); /* warns the user: the first ten by name, and how many more */

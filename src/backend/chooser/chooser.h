@@ -70,7 +70,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
 void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);
 
-/* Forces one provider by name for tests and benchmarks; NULL ends it: what was chosen or frozen before is back. */
+/* Forces one provider by name, for tests; NULL ends it: what was chosen or frozen before is back. */
 gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider);
 /* Adds a provider for tests, before all others. */
 gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kind, const gh_provider *provider);
