@@ -274,7 +274,7 @@ static void test_dtypes(void **state) {
   (void)state;
   assert_int_equal(gh_dtype_size(GH_F32), 4);
   assert_int_equal(gh_dtype_size(GH_BF16), 2);
-  assert_string_equal(gh_dtype_name(GH_F16), "f16");
+  assert_string_equal(gh_dtype_name(GH_BF16), "bf16");
   assert_int_equal(gh_dtype_size(GH_DTYPES), 0);
 }
 

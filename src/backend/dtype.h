@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-typedef enum gh_dtype { GH_F32, GH_BF16, GH_F16, GH_I32, GH_U32, GH_DTYPES } gh_dtype;
+typedef enum gh_dtype { GH_F32, GH_BF16, GH_I32, GH_U32, GH_DTYPES } gh_dtype;
 
 size_t gh_dtype_size(gh_dtype dtype); /* bytes per element */
 const char *gh_dtype_name(gh_dtype dtype);

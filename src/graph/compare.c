@@ -21,8 +21,6 @@ static float to_number(gh_dtype dtype, const void *data, int64_t i) {
     return f;
   case GH_BF16:
     return gh_bf16_to_f32(((const uint16_t *)data)[i]);
-  case GH_F16:
-    return gh_f16_to_f32(((const uint16_t *)data)[i]);
   default:
     return (float)((const int32_t *)data)[i];
   }
@@ -36,16 +34,13 @@ static void from_number(gh_dtype dtype, void *data, int64_t i, float f) {
   case GH_BF16:
     ((uint16_t *)data)[i] = gh_f32_to_bf16(f);
     return;
-  case GH_F16:
-    ((uint16_t *)data)[i] = gh_f32_to_f16(f);
-    return;
   default:
     return; /* integers are left unchanged */
   }
 }
 
 /* Half the distance from 1 to the next number. */
-static double unit_of(gh_dtype dtype) { return dtype == GH_BF16 ? 0x1p-8 : dtype == GH_F16 ? 0x1p-11 : 0x1p-24; }
+static double unit_of(gh_dtype dtype) { return dtype == GH_BF16 ? 0x1p-8 : 0x1p-24; }
 
 static gh_status read_raw(gh_error *err, gh_device *d, const gh_tensor *t, void **out) {
   *out = gh_alloc(err, (size_t)gh_tensor_bytes(t), 1);

@@ -67,7 +67,7 @@ const char *gh_cuda_library_name(const gh_device *d) { return gh_cuda(d)->lt ? g
 static const struct {
   bool supported;
   unsigned type;
-} types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}, [GH_F16] = {true, GH_LT_R_16F}};
+} types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}};
 
 /* Bytes that divide every address of the matrices, at most MAX_ALIGNMENT. */
 static uint32_t alignment(CUdeviceptr at, int64_t stride_bytes) {

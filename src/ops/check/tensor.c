@@ -128,8 +128,6 @@ gh_status gh_check_judge(gh_error *err, const gh_check *c, const char *what, con
   if (n != expected->elements)
     return gh_fail(err, GH_ERROR_FORMAT, "%s has %lld elements, the fixture %lld", what, (long long)n,
                    (long long)expected->elements);
-  if (t->dtype == GH_F16)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: cannot check %s", what, gh_dtype_name(t->dtype));
   double *ours = gh_alloc(err, (size_t)n, sizeof *ours), tolerance = integer ? 0 : expected->tolerance;
   double planted_share = bf16 ? fmax(0.01, 4 * tolerance) : 0.01;
   if (!ours) return GH_ERROR_MEMORY;
