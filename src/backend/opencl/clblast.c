@@ -90,6 +90,11 @@ const char *gh_cl_library_name(const gh_device *d) {
 
 #else
 
+const char *gh_cl_gemm_name(const gh_device *d) {
+  (void)d;
+  return NULL;
+}
+
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                              const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)d, (void)desc, (void)a, (void)b, (void)c;

@@ -136,7 +136,10 @@ gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc,
 
 void gh_cl_clfft_end(gh_cl_device *device) { (void)device; }
 
-void gh_cl_fft_free(gh_launch *launch) { (void)launch; }
+const char *gh_cl_fft_name(const gh_device *d) {
+  (void)d;
+  return NULL;
+}
 
 gh_status gh_cl_bind_clfft(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                            gh_launch **out) {
