@@ -62,7 +62,7 @@ typedef struct gh_row_set {
   const gh_row *rows;
   size_t count;
   void *record;        /* what the rows fill; NULL: these keys are known, but this document must not have them */
-  const char *foreign; /* of a set without a record: whose keys they are not, "the discrete denoiser" */
+  const char *foreign; /* of a set without a record: whose keys they are not, "the continuous denoiser" */
 } gh_row_set;
 
 typedef struct gh_schema {

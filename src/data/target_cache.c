@@ -30,7 +30,7 @@ struct gh_target_cache {
 
 static const gh_st_dtype stored_as[GH_DTYPES] = {[GH_F32] = GH_ST_F32, [GH_I32] = GH_ST_I32};
 
-int64_t gh_target_elements(const gh_target *target) {
+static int64_t elements_of(const gh_target *target) { /* of one picture's */
   int64_t n = 1;
   for (int i = 0; i < target->rank; i++) n *= target->shape[i];
   return n;
@@ -290,7 +290,7 @@ static gh_status measure(gh_error *err, gh_target_cache *c, const gh_target_cach
   c->target = o->target;
   if (c->target.dtype != GH_F32 && c->target.dtype != GH_I32)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: targets are float32 or int32", c->target.name);
-  c->elements = gh_target_elements(&o->target);
+  c->elements = elements_of(&o->target);
   c->images = stats.images;
   c->entries = stats.images * o->images.crops;
   c->per_shard = (uint64_t)GH_MAX(1, (o->shard_bytes ? o->shard_bytes : SHARD_BYTES) / entry_bytes(c));

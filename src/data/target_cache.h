@@ -30,7 +30,6 @@ typedef struct gh_target {
   const void *context;
 } gh_target;
 
-int64_t gh_target_elements(const gh_target *target); /* of one picture's */
 /* Whether t is (B, shape...) of the target's type. */
 bool gh_target_describes(const gh_target *target, const gh_tensor *t);
 

@@ -22,7 +22,8 @@ gh_share gh_share_wilson(int64_t hits, int64_t total) {
   return s;
 }
 
-gh_status gh_normalize_rows(gh_error *err, double **out, const float *rows, int64_t n, int64_t width) {
+/* rows (n, width), each divided by its Euclidean length, in float64; a zero row stays zero. */
+static gh_status normalize_rows(gh_error *err, double **out, const float *rows, int64_t n, int64_t width) {
   *out = gh_alloc(err, (size_t)(n * width), sizeof **out);
   if (!*out) return GH_ERROR_MEMORY;
   for (int64_t r = 0; r < n; r++) {
@@ -65,8 +66,8 @@ gh_status gh_mmvp_evaluate(gh_error *err, gh_mmvp_score *out, gh_mmvp_pair *resu
   double *v = NULL, *t = NULL;
   int64_t hits[GH_MMVP_PATTERNS] = {0}, totals[GH_MMVP_PATTERNS] = {0}, all = 0, filled = 0;
   *out = (gh_mmvp_score){0};
-  gh_status status = gh_normalize_rows(err, &v, images, 2 * pairs, width);
-  if (!status) status = gh_normalize_rows(err, &t, texts, 2 * pairs, width);
+  gh_status status = normalize_rows(err, &v, images, 2 * pairs, width);
+  if (!status) status = normalize_rows(err, &t, texts, 2 * pairs, width);
   for (int64_t p = 0; p < pairs && !status; p++) {
     const double *first = v + 2 * p * width, *second = first + width;
     for (int64_t s = 0; s < 2; s++) {
@@ -100,7 +101,7 @@ gh_status gh_zeroshot_classes(gh_error *err, float *out, const float *texts, int
                               int64_t width) {
   double *rows = NULL;
   float *sums = gh_alloc(err, (size_t)(classes * width), sizeof *sums);
-  gh_status status = sums ? gh_normalize_rows(err, &rows, texts, classes * templates, width) : GH_ERROR_MEMORY;
+  gh_status status = sums ? normalize_rows(err, &rows, texts, classes * templates, width) : GH_ERROR_MEMORY;
   for (int64_t i = 0; i < classes * width && !status; i++) {
     double sum = 0;
     for (int64_t t = 0; t < templates; t++) sum += rows[(i / width * templates + t) * width + i % width];
@@ -108,7 +109,7 @@ gh_status gh_zeroshot_classes(gh_error *err, float *out, const float *texts, int
   }
   free(rows);
   rows = NULL;
-  if (!status) status = gh_normalize_rows(err, &rows, sums, classes, width);
+  if (!status) status = normalize_rows(err, &rows, sums, classes, width);
   for (int64_t i = 0; i < classes * width && !status; i++) out[i] = (float)rows[i];
   free(rows);
   free(sums);
@@ -148,8 +149,8 @@ gh_status gh_zeroshot_evaluate(gh_error *err, gh_zeroshot_score *out, int64_t *p
   int64_t *own = gh_alloc(err, (size_t)n, sizeof *own), first = 0, among = 0;
   gh_zeroshot_job job = {.labels = labels, .classes = class_count, .predicted = predicted, .ranks = own};
   *out = (gh_zeroshot_score){0};
-  gh_status status = own ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
-  if (!status) status = gh_normalize_rows(err, &c, classes, class_count, width);
+  gh_status status = own ? normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  if (!status) status = normalize_rows(err, &c, classes, class_count, width);
   if (!status) status = gh_similarities(err, v, n, c, class_count, width, rank_image, &job);
   for (int64_t i = 0; i < n && !status; i++) {
     first += own[i] == 0;
@@ -250,8 +251,8 @@ gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t 
   int64_t *ranks = gh_alloc(err, (size_t)(n + m), sizeof *ranks), *of_images = ranks ? ranks + m : NULL;
   gh_retrieval_job job = {.owner = owner, .n = n, .m = m, .of_captions = ranks, .of_images = of_images};
   *out = (gh_retrieval_score){0};
-  gh_status status = ranks ? gh_normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
-  if (!status) status = gh_normalize_rows(err, &t, captions, m, width);
+  gh_status status = ranks ? normalize_rows(err, &v, images, n, width) : GH_ERROR_MEMORY;
+  if (!status) status = normalize_rows(err, &t, captions, m, width);
   if (!status) status = gh_similarities(err, t, m, v, n, width, rank_caption, &job);
   if (!status) status = gh_similarities(err, v, n, t, m, width, rank_image_captions, &job);
   for (int64_t i = 0; i < n && !status; i++)
@@ -290,7 +291,7 @@ gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const
                         int64_t k) {
   double *v = NULL;
   gh_neighbour_job job = {.n = n, .k = k, .out = out, .similarities = similarities};
-  gh_status status = gh_normalize_rows(err, &v, rows, n, width);
+  gh_status status = normalize_rows(err, &v, rows, n, width);
   if (!status) status = gh_similarities(err, v, n, v, n, width, take_nearest, &job);
   free(v);
   return status;

@@ -17,9 +17,6 @@ typedef struct gh_share {
 
 gh_share gh_share_wilson(int64_t hits, int64_t total);
 
-/* rows (n, width), each divided by its Euclidean length, in float64; a zero row stays zero. */
-gh_status gh_normalize_rows(gh_error *err, double **out, const float *rows, int64_t n, int64_t width);
-
 /* ---- MMVP-VLM ---- */
 
 #define GH_MMVP_PATTERNS          9

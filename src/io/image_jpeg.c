@@ -7,7 +7,7 @@
 
 /* ---- markers ---- */
 
-enum { SOF0 = 0xC0, DHT = 0xC4, RST0 = 0xD0, SOI = 0xD8, EOI = 0xD9, SOS = 0xDA, APP1 = 0xE1, TEM = 0x01 };
+enum { SOF0 = 0xC0, DHT = 0xC4, RST0 = 0xD0, SOI = 0xD8, EOI = 0xD9, APP1 = 0xE1, TEM = 0x01 };
 
 /* Information from the markers, found without decoding. */
 typedef struct outline {

@@ -7,14 +7,12 @@
 
 #define LARGEST_FILE GH_JSON_MAX_BYTES
 
-const char *const gh_tokenizer_files[] = {
-    "tokenizer.json",    "tokenizer_config.json",   "vocab.json", "merges.txt", "spiece.model",
-    "added_tokens.json", "special_tokens_map.json", NULL};
-
 gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to) {
+  static const char *const files[] = {
+      "tokenizer.json",    "tokenizer_config.json",  "vocab.json", "merges.txt", "spiece.model",
+      "added_tokens.json", "special_tokens_map.json"};
   gh_status status = GH_OK;
-  for (size_t i = 0; gh_tokenizer_files[i] && !status; i++)
-    status = gh_file_copy(err, from, to, gh_tokenizer_files[i], false);
+  for (size_t i = 0; i < GH_COUNT(files) && !status; i++) status = gh_file_copy(err, from, to, files[i], false);
   return status;
 }
 

@@ -21,8 +21,7 @@ int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* the greatest 
 gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *tokenizer, const char *line, int64_t length,
                               int32_t *ids);
 
-/* The files that may belong to a tokenizer, NULL-terminated; and a function that copies those that exist. */
-extern const char *const gh_tokenizer_files[];
+/* Copies those files of a tokenizer that exist. */
 gh_status gh_tokenizer_copy(gh_error *err, const char *from, const char *to);
 
 #endif

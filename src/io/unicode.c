@@ -60,7 +60,8 @@ bool gh_is_python_space(int32_t point) { return (point >= 0x1C && point <= 0x1F)
 #define SMALL_SIGMA 0x3C3
 #define FINAL_SIGMA 0x3C2
 
-int gh_lower(int32_t point, int32_t out[2]) {
+/* Lower case of a code point: one or two code points; returns how many. */
+static int lower_of(int32_t point, int32_t out[2]) {
   if (point == 0x130) { /* the one code point whose lower case is two: I with a dot above */
     out[0] = 'i';
     out[1] = 0x307;
@@ -116,7 +117,7 @@ gh_status gh_text_lower(gh_error *err, gh_buffer_text *out, const char *text, si
   gh_status status = gh_text_add(err, out, "", 0);
   for (size_t at = 0; at < size && !status;) {
     int32_t point = gh_utf8_next(text, size, &at), lower[2];
-    int n = gh_lower(point, lower);
+    int n = lower_of(point, lower);
     if (final_sigma && point == SIGMA) lower[0] = ends_word(text, size, at, before) ? FINAL_SIGMA : SMALL_SIGMA;
     for (int i = 0; i < n && !status; i++) status = gh_text_add_point(err, out, lower[i]);
     if (!case_ignorable(point)) before = cased(point);

@@ -22,8 +22,6 @@ bool gh_is_space(int32_t point);  /* White_Space: \s of the regular expressions 
 /* str.isspace() and \s of Python, which count the four information separators as spaces too. */
 bool gh_is_python_space(int32_t point);
 
-/* Lower case of a code point: one or two code points; returns how many. */
-int gh_lower(int32_t point, int32_t out[2]);
 /* The whole text in lower case. final_sigma: handle a Greek word's final sigma as Python's str.lower() (and Unicode)
  * do; otherwise each code point is converted by itself. */
 gh_status gh_text_lower(gh_error *err, gh_buffer_text *out, const char *text, size_t size, bool final_sigma);

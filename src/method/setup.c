@@ -34,7 +34,8 @@ void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, g
                     .stage = 2};
 }
 
-int64_t gh_setup_local_tokens(const gh_config *c, const gh_models *models) {
+/* condition.local_tokens, a share of the encoder's patch tokens in per cent, as the nearest count (halves up). */
+static int64_t local_tokens(const gh_config *c, const gh_models *models) {
   int64_t patches = gh_vision_patches(&models->clip);
   return (int64_t)floor(c->local_tokens * (double)patches / 100 + 0.5);
 }
@@ -49,5 +50,5 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .train_denoiser = c->train_denoiser,
                         .lora = lora,
                         .recompute = c->recompute == GH_RECOMPUTE_ALL,
-                        .local_tokens = gh_setup_local_tokens(c, models)};
+                        .local_tokens = local_tokens(c, models)};
 }

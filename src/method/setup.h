@@ -12,9 +12,6 @@ gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_devic
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
 void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
 
-/* condition.local_tokens, a share of the encoder's patch tokens in per cent, as the nearest count (halves up). */
-int64_t gh_setup_local_tokens(const gh_config *config, const gh_models *models);
-
 /* The spec of a step of `stage`, `batch` samples; lora NULL in stage 1 and for direct tuning. */
 gh_step_spec gh_setup_step(const gh_config *config, const gh_models *models, int stage, int64_t batch,
                            const gh_lora *lora);

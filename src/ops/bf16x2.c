@@ -1,6 +1,8 @@
 /* A low-rank product's float32 factors for units that multiply bf16: see gh_bf16x2 in ops.h. */
 #include "ops/ops.h"
 
+extern const gh_op gh_op_bf16x2_backward; /* below; input dy, attribute up */
+
 enum { UP, BF16X2_ATTRS };
 enum { PARTS = 3 };
 

@@ -26,7 +26,6 @@ gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
  * low. So one bf16 product gives high high + high low + low high, the float32 product to 2^-14 (oneMKL's
  * "float_to_bf16x2"); the same holds for gradients. */
 gh_tensor *gh_bf16x2(gh_graph *g, gh_tensor *x, bool up);
-extern const gh_op gh_op_bf16x2_backward; /* input dy, attribute up */
 
 typedef enum gh_activation_kind {
   GH_GELU_ERF,   /* x Phi(x) */

@@ -14,7 +14,7 @@ static extent extent_of(const gh_node *node) {
   return (extent){.segments = (int64_t)node->attr[SEGMENTS],
                   .rows = rows,
                   .columns = (int64_t)node->attr[COLUMNS],
-                  .chunks = gh_column_chunks(rows)};
+                  .chunks = GH_CEIL_DIV(rows, COLUMN_CHUNK)};
 }
 
 static gh_status column_infer(gh_graph *g, gh_node *node) {

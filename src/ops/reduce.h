@@ -15,9 +15,6 @@ gh_tensor *gh_segment_sum(gh_graph *g, gh_tensor *x, int64_t segments, int64_t r
 gh_tensor *gh_segment_dot(gh_graph *g, gh_tensor *a, gh_tensor *x, gh_tensor *mean, gh_tensor *rstd, int64_t segments,
                           int64_t rows, int64_t columns, const gh_tensor *like);
 
-/* Chunks of GH_COLUMN_CHUNK rows in a segment of `rows`. */
-static inline int64_t gh_column_chunks(int64_t rows) { return GH_CEIL_DIV(rows, COLUMN_CHUNK); }
-
 /* Pass 2 for ops with their own pass 1: out (segments, columns) (+)= scale * the sum over each segment's `chunks`
  * partials (segments, chunks, columns). */
 gh_status gh_record_partials(gh_recorder *r, const gh_node *node, const gh_tensor *out, const gh_tensor *partials,

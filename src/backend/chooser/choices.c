@@ -18,6 +18,12 @@ struct gh_choices {
   gh_choice_state *first;
 };
 
+static const gh_provider *find_provider(const gh_choice_state *state, const char *name) {
+  for (int i = 0; state->providers[i]; i++)
+    if (!strcmp(state->providers[i]->name, name)) return state->providers[i];
+  return NULL;
+}
+
 /* ---- the cache on disk ---- */
 
 static gh_json *read_cache(const gh_choice_state *state) {
@@ -39,7 +45,7 @@ const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key)
   gh_error err;
   const char *name;
   const gh_provider *provider = NULL;
-  if (member && !gh_json_to_string(&err, member, key, &name)) provider = gh_choice_find_provider(state, name);
+  if (member && !gh_json_to_string(&err, member, key, &name)) provider = find_provider(state, name);
   gh_json_free(root);
   return provider;
 }
@@ -112,12 +118,6 @@ bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provid
   return kind->fallback && !strcmp(kind->fallback, provider->name);
 }
 
-const gh_provider *gh_choice_find_provider(const gh_choice_state *state, const char *name) {
-  for (int i = 0; state->providers[i]; i++)
-    if (!strcmp(state->providers[i]->name, name)) return state->providers[i];
-  return NULL;
-}
-
 static gh_status unknown_provider(gh_error *err, const gh_choice_state *state, const char *name) {
   char names[600] = "";
   size_t used = 0;
@@ -143,7 +143,7 @@ gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choic
   for (int i = 0; i < GH_MAX_PROVIDERS && kind->provider(i); i++) state->providers[i] = kind->provider(i);
   const char *forced = getenv(kind->variable);
   if (forced && *forced) {
-    state->forced = gh_choice_find_provider(state, forced);
+    state->forced = find_provider(state, forced);
     if (!state->forced) {
       unknown_provider(err, state, forced);
       free(state);
@@ -228,7 +228,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
                            const char *provider) {
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
-  const gh_provider *found = gh_choice_find_provider(state, provider);
+  const gh_provider *found = find_provider(state, provider);
   if (!found) return unknown_provider(err, state, provider);
   if (kind->knows_key && !kind->knows_key(key))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s is not chosen by \"%s\"", kind->title, key);
@@ -249,7 +249,7 @@ void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, con
 gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider) {
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
-  const gh_provider *found = provider ? gh_choice_find_provider(state, provider) : NULL;
+  const gh_provider *found = provider ? find_provider(state, provider) : NULL;
   if (provider && !found) return unknown_provider(err, state, provider);
   int kept = 0;
   for (int i = 0; i < state->count; i++) {

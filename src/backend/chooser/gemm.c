@@ -59,8 +59,9 @@ static gh_status check_image(gh_error *err, const gh_gemm_desc *g) {
   return GH_OK;
 }
 
-gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
-                        const gh_buffer *b, const gh_buffer *c) {
+/* Sizes, strides and extents against the buffers; GH_ERROR_ARGUMENT names what is wrong. */
+static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
+                       const gh_buffer *c) {
   if (g->m < 1 || g->n < 1 || g->k < 1 || g->batch < 1)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %lldx%lldx%lld, batch %lld", (long long)g->m, (long long)g->n,
                    (long long)g->k, (long long)g->batch);
@@ -148,7 +149,7 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
                        gh_buffer *c, gh_launch **out) {
   *out = NULL;
   const gh_gemm_provider *provider = NULL;
-  gh_status status = gh_gemm_check(err, d, desc, a, b, c);
+  gh_status status = check(err, d, desc, a, b, c);
   if (!status) status = provider_for(err, d, desc, &provider);
   return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
 }

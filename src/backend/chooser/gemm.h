@@ -19,8 +19,4 @@ gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
  * "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..". */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
-/* Sizes, strides and extents against the buffers; GH_ERROR_ARGUMENT names what is wrong. */
-gh_status gh_gemm_check(gh_error *err, const gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
-                        const gh_buffer *b, const gh_buffer *c);
-
 #endif

@@ -4,7 +4,7 @@
 #include "backend/chooser/gemm_internal.h"
 #include "cl/launch.h"
 
-enum { SMALL = 64, LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
+enum { LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
 
 /* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is told to use all
  * 256 registers of a thread: with its default of 128 the sums spill. */

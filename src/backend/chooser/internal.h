@@ -34,7 +34,6 @@ typedef struct gh_choice_state {
  * provider. */
 gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind);
 bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provider);
-const gh_provider *gh_choice_find_provider(const gh_choice_state *state, const char *name);
 
 const gh_provider *gh_choice_known(const gh_choice_state *state, const char *key); /* NULL: not chosen */
 gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, const gh_provider *provider,
