@@ -202,6 +202,25 @@ static void test_print(void **state) {
   gh_json_free(root);
 }
 
+static void test_lists(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_json *root = gh_json_object(&err);
+  gh_strings names = {0};
+  check_ok(gh_strings_add(&err, &names, "a"));
+  check_ok(gh_json_put_doubles(&err, root, "d", (double[]){0.5, -2}, 2));
+  check_ok(gh_json_put_ints(&err, root, "i", (int64_t[]){7, 8, 9}, 3));
+  check_ok(gh_json_put_ints(&err, root, "none", NULL, 0));
+  check_ok(gh_json_put_strings(&err, root, "s", &names));
+  char *text;
+  check_ok(gh_json_print(&err, &text, NULL, root, false));
+  assert_string_equal(text, "{\"d\":[0.5,-2],\"i\":[7,8,9],\"none\":[],\"s\":[\"a\"]}");
+  free(text);
+  check_fails(gh_json_put_doubles(&err, root, "d", (double[]){NAN}, 1), GH_ERROR_NUMERIC, "");
+  gh_strings_free(&names);
+  gh_json_free(root);
+}
+
 static void test_renamed(void **state) {
   (void)state;
   gh_error err = {0};
@@ -296,10 +315,15 @@ static void test_mutations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refused),   cmocka_unit_test(test_depth),
-      cmocka_unit_test(test_accessors), cmocka_unit_test(test_numbers_round_trip),
-      cmocka_unit_test(test_print),     cmocka_unit_test(test_renamed),
-      cmocka_unit_test(test_files),     cmocka_unit_test(test_allocation_failures),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_accessors),
+      cmocka_unit_test(test_numbers_round_trip),
+      cmocka_unit_test(test_print),
+      cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_renamed),
+      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_allocation_failures),
       cmocka_unit_test(test_mutations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,6 @@
 
 #include "base/file.h"
 #include "base/json_check.h"
-#include "base/text.h"
 
 #include <cJSON.h>
 #include <float.h>
@@ -315,6 +314,24 @@ gh_json *gh_json_put_object(gh_error *err, gh_json *parent, const char *key) {
 gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key) {
   gh_json *child = gh_json_array(err);
   return gh_json_put(err, parent, key, child) ? NULL : child;
+}
+
+#define PUT_ALL(put, count, value)                                                                                     \
+  gh_json *array = gh_json_put_array(err, parent, key);                                                                \
+  gh_status status = array ? GH_OK : err->status;                                                                      \
+  for (size_t i = 0; i < (count) && !status; i++) status = put(err, array, NULL, value);                               \
+  return status
+
+gh_status gh_json_put_doubles(gh_error *err, gh_json *parent, const char *key, const double *values, size_t n) {
+  PUT_ALL(gh_json_put_double, n, values[i]);
+}
+
+gh_status gh_json_put_ints(gh_error *err, gh_json *parent, const char *key, const int64_t *values, size_t n) {
+  PUT_ALL(gh_json_put_int, n, values[i]);
+}
+
+gh_status gh_json_put_strings(gh_error *err, gh_json *parent, const char *key, const gh_strings *values) {
+  PUT_ALL(gh_json_put_string, values->count, values->items[i]);
 }
 
 gh_status gh_json_put_renamed(gh_error *err, gh_json *object, const char *key, const char *old) {

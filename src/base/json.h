@@ -9,7 +9,7 @@
 #ifndef GH_BASE_JSON_H
 #define GH_BASE_JSON_H
 
-#include "base/status.h"
+#include "base/text.h"
 
 typedef struct gh_json gh_json;
 
@@ -86,6 +86,10 @@ gh_status gh_json_put(gh_error *err, gh_json *parent, const char *key,
                       gh_json *value);                                        /* takes value, on failure too */
 gh_json *gh_json_put_object(gh_error *err, gh_json *parent, const char *key); /* the new child, NULL on failure */
 gh_json *gh_json_put_array(gh_error *err, gh_json *parent, const char *key);
+/* An array of n values, or of a list's. */
+gh_status gh_json_put_doubles(gh_error *err, gh_json *parent, const char *key, const double *values, size_t n);
+gh_status gh_json_put_ints(gh_error *err, gh_json *parent, const char *key, const int64_t *values, size_t n);
+gh_status gh_json_put_strings(gh_error *err, gh_json *parent, const char *key, const gh_strings *values);
 
 /* A member that has a new name keeps its old one for one release, so that programs which read the old one still work.
  * docs/json-keys.md lists them. Call after `key` has its final value; repeats it as `old`. */

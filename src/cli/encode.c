@@ -14,13 +14,11 @@ static gh_status put_text(gh_error *err, gh_json *to, const char *key, const cha
 }
 
 static gh_status put_images(gh_error *err, gh_json *to, const gh_encoding *e) {
-  gh_json *names = gh_json_put_array(err, to, "names");
+  if (gh_json_put_strings(err, to, "names", &e->names)) return err->status;
   gh_json *skipped = gh_json_put_array(err, to, "skipped");
-  if (!names || !skipped || gh_json_put_int(err, to, "images", (int64_t)e->names.count) ||
+  if (!skipped || gh_json_put_int(err, to, "images", (int64_t)e->names.count) ||
       gh_json_put_int(err, to, "width", e->width))
     return err->status;
-  for (size_t i = 0; i < e->names.count; i++)
-    if (gh_json_put_string(err, names, NULL, e->names.items[i])) return err->status;
   for (size_t i = 0; i + 1 < e->skipped.count; i += 2) {
     gh_json *item = gh_json_put_object(err, skipped, NULL);
     if (!item || put_text(err, item, "name", e->skipped.items[i]) ||

@@ -12,13 +12,8 @@ static gh_status put(gh_error *err, gh_json *to, const gh_measure *m) {
 }
 
 static gh_status put_ranks(gh_error *err, gh_json *to, const gh_measure *m) {
-  gh_json *images = gh_json_put_array(err, to, "image_ranks"), *texts = gh_json_put_array(err, to, "text_ranks");
-  if (!images || !texts) return err->status;
-  for (size_t i = 0; i < m->retrieval.captions.count; i++)
-    if (gh_json_put_int(err, images, NULL, m->image_ranks[i])) return err->status;
-  for (size_t i = 0; i < m->retrieval.images.count; i++)
-    if (gh_json_put_int(err, texts, NULL, m->text_ranks[i])) return err->status;
-  return GH_OK;
+  gh_status status = gh_json_put_ints(err, to, "image_ranks", m->image_ranks, m->retrieval.captions.count);
+  return status ? status : gh_json_put_ints(err, to, "text_ranks", m->text_ranks, m->retrieval.images.count);
 }
 
 static gh_status show(gh_error *err, const gh_measure *m) {

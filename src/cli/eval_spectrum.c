@@ -8,13 +8,6 @@
 
 #include <stdio.h>
 
-static gh_status put_list(gh_error *err, gh_json *to, const char *name, const double *values, int64_t n) {
-  gh_json *list = gh_json_put_array(err, to, name);
-  for (int64_t i = 0; list && i < n; i++)
-    if (gh_json_put_double(err, list, NULL, values[i])) return err->status;
-  return list ? GH_OK : err->status;
-}
-
 static gh_status put(gh_error *err, gh_json *to, const gh_spectrum *s) {
   const struct {
     const char *name;
@@ -26,7 +19,7 @@ static gh_status put(gh_error *err, gh_json *to, const gh_spectrum *s) {
       gh_json_put_string(err, to, "interval", "95 %: mean -+ 1.96 standard errors over the images"))
     return err->status;
   for (size_t i = 0; i < GH_COUNT(lists); i++)
-    if (put_list(err, to, lists[i].name, lists[i].values, s->rings)) return err->status;
+    if (gh_json_put_doubles(err, to, lists[i].name, lists[i].values, (size_t)s->rings)) return err->status;
   return GH_OK;
 }
 

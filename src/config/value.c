@@ -209,27 +209,6 @@ gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_j
 
 /* ---- writing ---- */
 
-static gh_status put_ints(gh_error *err, gh_json *parent, const char *key, const int64_t *values, size_t n) {
-  gh_json *array = gh_json_put_array(err, parent, key);
-  gh_status status = array ? GH_OK : GH_ERROR_MEMORY;
-  for (size_t i = 0; i < n && !status; i++) status = gh_json_put_int(err, array, NULL, values[i]);
-  return status;
-}
-
-static gh_status put_pair(gh_error *err, gh_json *parent, const char *key, const double *values) {
-  gh_json *array = gh_json_put_array(err, parent, key);
-  gh_status status = array ? GH_OK : GH_ERROR_MEMORY;
-  for (int i = 0; i < 2 && !status; i++) status = gh_json_put_double(err, array, NULL, values[i]);
-  return status;
-}
-
-static gh_status put_strings(gh_error *err, gh_json *parent, const char *key, const gh_strings *values) {
-  gh_json *array = gh_json_put_array(err, parent, key);
-  gh_status status = array ? GH_OK : GH_ERROR_MEMORY;
-  for (size_t i = 0; i < values->count && !status; i++) status = gh_json_put_string(err, array, NULL, values->items[i]);
-  return status;
-}
-
 static gh_status put_string(gh_error *err, gh_json *parent, const char *key, const char *value) {
   return value ? gh_json_put_string(err, parent, key, value) : gh_json_put_null(err, parent, key);
 }
@@ -278,16 +257,16 @@ gh_status gh_row_write(gh_error *err, gh_json *root, const gh_row *row, const vo
     return gh_json_put_string(err, parent, key, word_name(row, *(const int *)in));
   case ROW_PAIR:
   case ROW_BETAS:
-    return put_pair(err, parent, key, in);
+    return gh_json_put_doubles(err, parent, key, in, 2);
   case ROW_AXES:
-    return put_ints(err, parent, key, in, 3);
+    return gh_json_put_ints(err, parent, key, in, 3);
   case ROW_INTS:
-    return put_ints(err, parent, key, ((const gh_int_list *)in)->items, ((const gh_int_list *)in)->count);
+    return gh_json_put_ints(err, parent, key, ((const gh_int_list *)in)->items, ((const gh_int_list *)in)->count);
   case ROW_STRINGS:
-    return put_strings(err, parent, key, in);
+    return gh_json_put_strings(err, parent, key, in);
   case ROW_TARGETS:
     if (targets->all_linear) return gh_json_put_string(err, parent, key, "all-linear");
-    return put_strings(err, parent, key, &targets->names);
+    return gh_json_put_strings(err, parent, key, &targets->names);
   case ROW_MAYBE_OBJECT:
   case ROW_ARRAY:
     return put_json(err, parent, key, *(gh_json *const *)in);

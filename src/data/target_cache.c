@@ -43,12 +43,6 @@ bool gh_target_describes(const gh_target *target, const gh_tensor *t) {
 
 static int64_t entry_bytes(const gh_target_cache *c) { return c->elements * (int64_t)gh_dtype_size(c->target.dtype); }
 
-static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const double pair[2]) {
-  gh_json *list = gh_json_put_array(err, root, key);
-  gh_status status = list ? gh_json_put_double(err, list, NULL, pair[0]) : err->status;
-  return status ? status : gh_json_put_double(err, list, NULL, pair[1]);
-}
-
 static gh_status describe(gh_error *err, const gh_target_cache *c, const gh_target_cache_options *o,
                           const gh_loader *loader, const char *per_shard, gh_json **out) {
   char images[17];
@@ -67,8 +61,8 @@ static gh_status describe(gh_error *err, const gh_target_cache *c, const gh_targ
                  {per_shard, c->per_shard}};
   for (size_t i = 0; i < GH_COUNT(numbers) && !status; i++)
     status = gh_json_put_int(err, root, numbers[i].key, (int64_t)numbers[i].value);
-  if (!status) status = put_pair(err, root, "crop_scale", o->images.crop.scale);
-  if (!status) status = put_pair(err, root, "crop_ratio", o->images.crop.ratio);
+  if (!status) status = gh_json_put_doubles(err, root, "crop_scale", o->images.crop.scale, 2);
+  if (!status) status = gh_json_put_doubles(err, root, "crop_ratio", o->images.crop.ratio, 2);
   if (status)
     gh_json_free(root);
   else

@@ -204,13 +204,6 @@ gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *fold
 
 /* ---- writing ---- */
 
-static gh_status put_triple(gh_error *err, gh_json *to, const char *key, const double values[3]) {
-  gh_json *list = gh_json_put_array(err, to, key);
-  for (int c = 0; c < 3; c++)
-    if (!list || gh_json_put_double(err, list, NULL, values[c])) return err->status;
-  return GH_OK;
-}
-
 static gh_status put_square(gh_error *err, gh_json *to, int side) {
   if (!to || gh_json_put_int(err, to, "height", side) || gh_json_put_int(err, to, "width", side)) return err->status;
   return GH_OK;
@@ -233,8 +226,8 @@ static gh_status fill(gh_error *err, gh_json *root, const gh_preprocess *p, cons
   if (!status && p->shortest_edge) status = gh_json_put_int(err, size, "shortest_edge", p->shortest_edge);
   if (!status && !p->shortest_edge) status = put_square(err, size, p->image_size);
   if (!status && crop) status = put_square(err, gh_json_put_object(err, root, "crop_size"), p->image_size);
-  if (!status) status = put_triple(err, root, "image_mean", p->mean);
-  if (!status) status = put_triple(err, root, "image_std", p->std);
+  if (!status) status = gh_json_put_doubles(err, root, "image_mean", p->mean, 3);
+  if (!status) status = gh_json_put_doubles(err, root, "image_std", p->std, 3);
   if (!status) status = gh_json_put_int(err, root, "resample", p->filter);
   if (!status) status = gh_json_put_double(err, root, "rescale_factor", p->rescale_factor);
   if (status) return status;

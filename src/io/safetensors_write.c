@@ -56,13 +56,9 @@ static gh_status put_entry(gh_error *err, gh_safetensors_writer *writer, const d
   gh_json *entry = gh_json_put_object(err, writer->header, t->name);
   if (!entry) return GH_ERROR_MEMORY;
   gh_status status = gh_json_put_string(err, entry, "dtype", gh_st_dtype_name(t->dtype));
-  gh_json *sizes = status ? NULL : gh_json_put_array(err, entry, "shape");
-  if (!sizes) return GH_ERROR_MEMORY;
-  for (int i = 0; i < rank && !status; i++) status = gh_json_put_int(err, sizes, NULL, shape[i]);
-  gh_json *range = status ? NULL : gh_json_put_array(err, entry, "data_offsets");
-  if (!range) return status ? status : GH_ERROR_MEMORY;
-  status = gh_json_put_int(err, range, NULL, (int64_t)writer->data_bytes);
-  return status ? status : gh_json_put_int(err, range, NULL, (int64_t)(writer->data_bytes + t->bytes));
+  if (!status) status = gh_json_put_ints(err, entry, "shape", shape, (size_t)rank);
+  const int64_t range[] = {(int64_t)writer->data_bytes, (int64_t)(writer->data_bytes + t->bytes)};
+  return status ? status : gh_json_put_ints(err, entry, "data_offsets", range, GH_COUNT(range));
 }
 
 gh_status gh_safetensors_writer_declare(gh_error *err, gh_safetensors_writer *writer, const char *name,

@@ -107,10 +107,7 @@ gh_status gh_report_write(gh_error *err, const char *path, const gh_report_optio
   gh_status status = gh_report_read(err, &data, options->run);
   if (!status) status = fill(err, &view, options);
   if (!status) status = gh_page_write(err, &page, path);
-  gh_json *list = status ? NULL : gh_json_put_array(err, result, "sections");
-  if (!status && !list) status = err->status;
-  for (size_t i = 0; i < sections.count && !status; i++)
-    status = gh_json_put_string(err, list, NULL, sections.items[i]);
+  if (!status) status = gh_json_put_strings(err, result, "sections", &sections);
   gh_strings_free(&sections);
   gh_page_free(&page);
   gh_report_data_free(&data);

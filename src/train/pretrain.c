@@ -148,19 +148,11 @@ static gh_status no_snapshot(gh_error *err, gh_loop *loop) {
 
 /* ---- the run ---- */
 
-static gh_status put_pair(gh_error *err, gh_json *root, const char *key, const double pair[2]) {
-  gh_json *array = gh_json_put_array(err, root, key);
-  if (!array || gh_json_put_double(err, array, NULL, pair[0])) return err->status;
-  return gh_json_put_double(err, array, NULL, pair[1]);
-}
-
 /* What identifies the run, for resuming. */
 static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **out) {
-  gh_json *root = gh_json_object(err), *images = NULL, *levels = NULL;
+  gh_json *root = gh_json_object(err), *levels = NULL;
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = (images = gh_json_put_array(err, root, "images")) ? GH_OK : err->status;
-  for (size_t i = 0; i < c->data.images.count && !status; i++)
-    status = gh_json_put_string(err, images, NULL, c->data.images.items[i]);
+  if (!status) status = gh_json_put_strings(err, root, "images", &c->data.images);
   if (!status) status = (levels = gh_json_put_array(err, root, "multipliers")) ? GH_OK : err->status;
   for (int i = 0; i < c->vae.levels && !status; i++) status = gh_json_put_int(err, levels, NULL, c->vae.multipliers[i]);
   const struct {
@@ -177,8 +169,8 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
                  {"seed", (double)c->seed}};
   for (size_t i = 0; i < GH_COUNT(numbers) && !status; i++)
     status = gh_json_put_double(err, root, numbers[i].key, numbers[i].value);
-  if (!status) status = put_pair(err, root, "crop_scale", c->data.crop_scale);
-  if (!status) status = put_pair(err, root, "crop_ratio", c->data.crop_ratio);
+  if (!status) status = gh_json_put_doubles(err, root, "crop_scale", c->data.crop_scale, 2);
+  if (!status) status = gh_json_put_doubles(err, root, "crop_ratio", c->data.crop_ratio, 2);
   if (!status)
     *out = root;
   else
