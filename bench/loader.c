@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/log.h"
 #include "data/loader.h"
 
@@ -60,11 +61,6 @@ static double cpu_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int compare(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
 /* The first round warms up the file cache and is not counted. */
 static gh_status measure(gh_error *err, gh_loader *loader, const settings *s) {
   size_t side = (size_t)s->loader.image_size;
@@ -79,7 +75,7 @@ static gh_status measure(gh_error *err, gh_loader *loader, const settings *s) {
     rates[round] = (double)s->samples / (gh_now() - start);
   }
   if (!status && s->rounds) {
-    qsort(rates + 1, (size_t)s->rounds, sizeof *rates, compare);
+    gh_sort_doubles(rates + 1, (size_t)s->rounds);
     printf("%d x %d, %d workers: %.1f images/s (median of %ld rounds of %ld; %.1f to %.1f), %.1f per CPU second\n",
            s->loader.image_size, s->loader.image_size, s->loader.workers, rates[1 + s->rounds / 2], s->rounds,
            s->samples, rates[1], rates[s->rounds], (double)(s->rounds * s->samples) / (cpu_seconds() - cpu));

@@ -8,6 +8,7 @@
 #include "backend/registry.h"
 #include "support/check.h"
 
+#include "base/array.h"
 #include "base/file.h"
 #include "method/setup.h"
 #include "train/snapshot.h"
@@ -153,17 +154,12 @@ typedef struct share_list {
   char worst[128];
 } share_list;
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
 static int compare_shares(const golden *g, int stage, const char *what, share_list *list, int least_count) {
   if (list->count < least_count) fail_msg("%s stage %d: only %d parameters are compared", g->name, stage, list->count);
   int bad = 0;
   for (int i = 0; i < list->count; i++) bad += !isfinite(list->ours[i]);
-  qsort(list->ours, (size_t)list->count, sizeof *list->ours, by_value);
-  qsort(list->theirs, (size_t)list->count, sizeof *list->theirs, by_value);
+  gh_sort_doubles(list->ours, (size_t)list->count);
+  gh_sort_doubles(list->theirs, (size_t)list->count);
   const struct {
     const char *name;
     int at;

@@ -20,3 +20,12 @@ gh_status gh_array_reserve(gh_error *err, void *items, size_t *capacity, size_t 
   *capacity = larger;
   return GH_OK;
 }
+
+static int ascending(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return x < y ? -1 : x > y;
+}
+
+void gh_sort_doubles(double *values, size_t n) {
+  if (n) qsort(values, n, sizeof *values, ascending);
+}

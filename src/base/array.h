@@ -1,4 +1,5 @@
-/* Growable arrays: a pointer, how many items are in use, and the capacity, wherever its owner keeps them. */
+/* Sorting, and growable arrays: a pointer, how many items are in use, and the capacity, wherever its owner keeps them.
+ */
 #ifndef GH_BASE_ARRAY_H
 #define GH_BASE_ARRAY_H
 
@@ -11,5 +12,7 @@
 
 /* `items` is the address of the pointer. What is beyond the used items is zero after a move. */
 gh_status gh_array_reserve(gh_error *err, void *items, size_t *capacity, size_t used, size_t more, size_t item_bytes);
+
+void gh_sort_doubles(double *values, size_t n); /* ascending */
 
 #endif

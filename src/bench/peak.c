@@ -1,4 +1,5 @@
 /* The clocks of benchmarks, and the limits of a device that everything else is a percentage of. */
+#include "base/array.h"
 #include "base/log.h"
 #include "bench/step.h"
 
@@ -17,13 +18,8 @@ gh_bench_time gh_bench_since(gh_bench_time began) {
   return (gh_bench_time){now.wall - began.wall, now.processor - began.processor};
 }
 
-static int ascending(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 double gh_bench_median(double *values, int count) {
-  qsort(values, (size_t)count, sizeof *values, ascending);
+  gh_sort_doubles(values, (size_t)count);
   return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
 }
 

@@ -1,4 +1,5 @@
 #include "eval/score.h"
+#include "base/array.h"
 #include "base/random.h"
 #include "eval/similarity.h"
 
@@ -168,11 +169,6 @@ gh_status gh_zeroshot_evaluate(gh_error *err, gh_zeroshot_score *out, int64_t *p
 
 const int gh_retrieval_ks[GH_RETRIEVAL_KS] = {1, 5, 10};
 
-static int by_value(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
 /* The bootstrap interval of hits over captions, drawing whole images with replacement. hits, captions: (n) per
  * image. */
 static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, const int64_t *captions, int64_t n,
@@ -188,7 +184,7 @@ static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, 
     }
     values[b] = (double)hit / (double)total;
   }
-  qsort(values, BOOTSTRAPS, sizeof *values, by_value);
+  gh_sort_doubles(values, BOOTSTRAPS);
   share->low = values[(int)(0.025 * BOOTSTRAPS)];
   share->high = values[(int)(0.975 * BOOTSTRAPS) - 1];
   free(values);

@@ -1,4 +1,5 @@
 /* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
+#include "base/array.h"
 #include "base/file.h"
 #include "config/config.h"
 #include "method/objective.h"
@@ -49,17 +50,12 @@ static double mean_of(const double *values, size_t first, size_t end) {
   return end > first ? sum / (double)(end - first) : NAN;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return x < y ? -1 : x > y;
-}
-
 static double median_of(const double *values, size_t count) {
   gh_error ignored;
   double *sorted = gh_alloc(&ignored, count, sizeof *sorted), middle = NAN;
   if (sorted && count) {
     memcpy(sorted, values, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, compare_doubles);
+    gh_sort_doubles(sorted, count);
     middle = sorted[count / 2];
   }
   free(sorted);
