@@ -116,11 +116,6 @@ static void send_step(trial *t, uint64_t update) {
 
 /* ---- the gradients of a step ---- */
 
-static bool ends_with(const char *name, const char *tail) {
-  size_t n = strlen(name), m = strlen(tail);
-  return n >= m && !strcmp(name + n - m, tail);
-}
-
 static float *gradient_of(const trial *t, const gh_tensor *parameter) {
   float *values = malloc((size_t)gh_tensor_bytes(parameter->grad));
   assert_non_null(values);
@@ -151,7 +146,7 @@ static void run_once(trial *t, double adapters) {
   give(t, "input.t", 1, true);
   for (int i = 0; adapters > 0 && i < t->update.count; i++) {
     const char *name = t->update.parameters[i]->name;
-    if (ends_with(name, ".lora_B.weight")) give(t, name, adapters, false);
+    if (gh_ends_with(name, ".lora_B.weight")) give(t, name, adapters, false);
   }
   send_step(t, 1);
   check_ok(gh_graph_run(&err, t->step.graph));
