@@ -132,22 +132,21 @@ gh_status gh_json_print(gh_error *err, char **text, size_t *size, const gh_json 
   return print(err, text, size, node, indented, indented);
 }
 
-gh_status gh_json_write_file(gh_error *err, const char *path, const gh_json *node) {
+static gh_status print_to(gh_error *err, const char *path, const gh_json *node, bool indented,
+                          gh_status (*write)(gh_error *, const char *, const void *, size_t)) {
   char *text;
   size_t size;
-  gh_status status = print(err, &text, &size, node, true, true);
+  gh_status status = print(err, &text, &size, node, indented, true);
   if (status) return status;
-  status = gh_file_write(err, path, text, size);
+  status = write(err, path, text, size);
   free(text);
   return status;
 }
 
+gh_status gh_json_write_file(gh_error *err, const char *path, const gh_json *node) {
+  return print_to(err, path, node, true, gh_file_write);
+}
+
 gh_status gh_json_append_line(gh_error *err, const char *path, const gh_json *node) {
-  char *text;
-  size_t size;
-  gh_status status = print(err, &text, &size, node, false, true);
-  if (status) return status;
-  status = gh_file_append(err, path, text, size);
-  free(text);
-  return status;
+  return print_to(err, path, node, false, gh_file_append);
 }
