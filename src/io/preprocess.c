@@ -10,14 +10,7 @@
 /* ---- defaults ---- */
 
 /* The open_clip package's own, for every family. */
-static const gh_processor openclip_processor = {.defaults = {.do_resize = true,
-                                                             .filter = GH_FILTER_BICUBIC,
-                                                             .do_center_crop = true,
-                                                             .do_rescale = true,
-                                                             .rescale_factor = 1 / 255.0,
-                                                             .do_normalize = true,
-                                                             .mean = GH_OPENAI_MEAN,
-                                                             .std = GH_OPENAI_STD}};
+static const gh_processor openclip_processor = {.defaults = GH_OPENAI_PREPROCESS};
 
 void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, int image_size) {
   *out = processor->defaults;

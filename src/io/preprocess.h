@@ -25,11 +25,13 @@ typedef struct gh_processor {
   gh_preprocess defaults;     /* without sizes: they follow from the model's */
 } gh_processor;
 
-/* OpenAI's normalisation, which open_clip defaults to. */
-#define GH_OPENAI_MEAN                                                                                                 \
-  { 0.48145466, 0.4578275, 0.40821073 }
-#define GH_OPENAI_STD                                                                                                  \
-  { 0.26862954, 0.26130258, 0.27577711 }
+/* OpenAI's preparation, which CLIP's classes and open_clip default to. */
+/* clang-format off */
+#define GH_OPENAI_PREPROCESS {.do_resize = true, .filter = GH_FILTER_BICUBIC, .do_center_crop = true,                  \
+                              .do_rescale = true, .rescale_factor = 1 / 255.0, .do_normalize = true,                   \
+                              .mean = {0.48145466, 0.4578275, 0.40821073},                                             \
+                              .std = {0.26862954, 0.26130258, 0.27577711}}
+/* clang-format on */
 
 /* The class's own defaults for that image size: with a crop, the shorter side becomes S; else both do. */
 void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, int image_size);
