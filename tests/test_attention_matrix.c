@@ -120,9 +120,6 @@ static void free_all(float **x, int count) {
 static void compare(const attention_sizes *s, float *const *got, double *const *want) {
   for (int i = 0; i < RESULTS; i++) {
     double worst, error = attention_error(s, i, got[i], want[i], &worst);
-    if (getenv("GH_TEST_VERBOSE"))
-      printf("%lld x %lld x %lld: %s %.3g, worst %.3g\n", (long long)s->nq, (long long)s->nk, (long long)s->size,
-             attention_result_names[i], error, worst);
     if (!(error <= MOST) || !(worst <= MOST_WORST))
       fail_msg("%lld x %lld x %lld%s: %s is off by %.3g, one element by %.3g", (long long)s->nq, (long long)s->nk,
                (long long)s->size, s->causal ? ", causal" : "", attention_result_names[i], error, worst);
@@ -422,7 +419,6 @@ int main(void) {
   };
   char *folder = check_folder();
   setenv("GH_CACHE_DIR", folder, 1);
-  if (getenv("GH_TEST_ONLY")) cmocka_set_test_filter(getenv("GH_TEST_ONLY"));
   int failed = cmocka_run_group_tests(tests, begin, end);
   check_folder_done(folder);
   return failed;
