@@ -6,7 +6,7 @@
 #ifndef GH_CONFIG_CONFIG_H
 #define GH_CONFIG_CONFIG_H
 
-#include "backend/backend.h"
+#include "backend/dtype.h"
 #include "config/table.h"
 
 typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16 } gh_precision;

@@ -3,7 +3,6 @@
 #ifndef GH_DATA_IMAGE_SET_H
 #define GH_DATA_IMAGE_SET_H
 
-#include "base/text.h"
 #include "io/image.h"
 
 typedef struct gh_image_set gh_image_set;

@@ -6,7 +6,7 @@
 #ifndef GH_EVAL_SPECTRUM_H
 #define GH_EVAL_SPECTRUM_H
 
-#include "graph/graph.h"
+#include "backend/backend.h"
 
 typedef struct gh_spectrum {
   int64_t images, rings; /* S/2 */

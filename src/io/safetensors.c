@@ -3,7 +3,6 @@
 
 #include "base/array.h"
 #include "base/file.h"
-#include "base/half.h"
 #include "base/json.h"
 
 #include <errno.h>

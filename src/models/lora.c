@@ -1,6 +1,5 @@
 #include "models/lora.h"
 #include "base/random.h"
-#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 #include "ops/reduce.h"
+#include "cl/launch.h"
 #include "ops/ops.h"
 
 /* ---- column_sum and column_dot: inputs viewed as (segments, rows, columns), summed over rows ---- */

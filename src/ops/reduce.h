@@ -2,7 +2,6 @@
 #ifndef GH_OPS_REDUCE_H
 #define GH_OPS_REDUCE_H
 
-#include "cl/launch.h"
 #include "graph/graph.h"
 
 /* Records scale * sum over rows of x, viewed as (rows, columns) -> shape of `like` (columns elements). */

@@ -3,7 +3,6 @@
 #ifndef GH_REPORT_PAGE_H
 #define GH_REPORT_PAGE_H
 
-#include "base/text.h"
 #include "io/image.h"
 
 typedef struct gh_page {

@@ -1,6 +1,5 @@
 /* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
 #include "base/array.h"
-#include "base/file.h"
 #include "config/config.h"
 #include "method/objective.h"
 #include "report/chart.h"

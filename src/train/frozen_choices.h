@@ -3,7 +3,7 @@
 #define GH_TRAIN_FROZEN_CHOICES_H
 
 #include "backend/backend.h"
-#include "config/config.h"
+#include "base/json.h"
 
 /* The device, its driver, the kernels' shape, the micro-batch (samples) and the provider of every matrix product; the
  * caller frees *out. */

@@ -6,7 +6,6 @@
 #include "backend/chooser/attention.h"
 #include "base/half.h"
 #include "ops/check/case.h"
-#include "ops/ops.h"
 
 #include <stdlib.h>
 #include <string.h>
