@@ -1,18 +1,18 @@
-/* From a run's configuration to what a training step is recorded from. */
+/* Turns a run's configuration into the specification of a training step. */
 #ifndef GH_METHOD_SETUP_H
 #define GH_METHOD_SETUP_H
 
 #include "config/config.h"
 #include "method/step.h"
 
-/* Opens the device that a configuration names: GH_ERROR_CONFIG where there is none of that name. For training, one that
- * is fit for small tests only (gh_device_info.unfit) is refused. */
+/* Opens the device that a configuration names; GH_ERROR_CONFIG where no device has that name. For training, a device
+ * that is fit only for small tests (gh_device_info.unfit) is refused. */
 gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out);
 
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
 void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
 
-/* condition.local_tokens, a share of the encoder's patch tokens in per cent, as the nearest count (halves up). */
+/* Converts condition.local_tokens, a percentage of the encoder's patch tokens, into the nearest count (halves up). */
 int64_t gh_setup_local_tokens(const gh_config *config, const gh_models *models);
 
 /* The spec of a step of `stage`, `batch` samples; lora NULL in stage 1 and for direct tuning. */

@@ -98,7 +98,7 @@ static void record(gh_recording *r) {
   gh_graph_phase(g, "encoder");
   gh_tensor *condition = condition_of(r, step->images);
   gh_recording_output(r, "condition", condition);
-  gh_graph_segment(g); /* the frozen autoencoder is on its own: nothing recomputes it */
+  gh_graph_segment(g); /* the frozen autoencoder is a segment of its own, so that it is not recomputed */
   gh_graph_phase(g, s->models->objective->phase);
   gh_tensor *targets = targets_of(r, step->images);
   s->models->objective->record(r, condition, targets);
@@ -133,7 +133,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.encoder.weights = m->clip_file;
   r.encoder.trainable = direct;
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
-  r.encoder.storage = r.denoiser.storage = spec->storage; /* what is frozen stays float32 */
+  r.encoder.storage = r.denoiser.storage = spec->storage; /* frozen models stay float32 */
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);
