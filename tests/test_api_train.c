@@ -86,7 +86,7 @@ static void like_the_command(void **state) {
     assert_null(genhance_training_plan(training, stage));
   }
   refused(genhance_training_stage(training, 3, &report), GENHANCE_ERROR_ARGUMENT, "there is no stage 3");
-  refused(genhance_training_run(training, NULL), GENHANCE_ERROR_CONFIG, "holds a run already");
+  refused(genhance_training_run(training, NULL), GENHANCE_ERROR_CONFIG, "already holds a run");
   genhance_training_close(training);
 }
 

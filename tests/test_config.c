@@ -375,14 +375,14 @@ static void test_autoencoder_rejected(void **state) {
                {"{\"imags\": 1}", "unknown key \"imags\" (the nearest is \"images\")"},
                {"{\"output\": \"x\"}", "\"images\" is missing"},
                {"{\"images\": [\"i\"]}", "\"output\" is missing"},
-               {"{" BASE ", \"channels\": 33}", "channels: 33 is no multiple of 32"},
+               {"{" BASE ", \"channels\": 33}", "channels: 33 is not a multiple of 32"},
                {"{" BASE ", \"blocks\": 1.5}", "blocks: "},
                {"{" BASE ", \"latent\": 0}", "latent: 0 is not at least 1"},
                {"{" BASE ", \"lr\": \"x\"}", "lr: "},
                {"{" BASE ", \"multipliers\": []}", "multipliers: 0 values"},
                {"{" BASE ", \"multipliers\": [1, 17]}", "multipliers[1]: 17 is not at most 16"},
                {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
-               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is no multiple of 8"}};
+               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
   gh_error err = {0};
   char *folder = check_folder(), *path = check_path(folder, "a.json");
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
