@@ -136,7 +136,7 @@ static const struct {
     {"{" LEAST ",\"stage2\":{\"checkpoint_at\":5}}", "checkpoint_at: expected an array of integers, found a number"},
     {"{" LEAST ",\"stage2\":{\"train_denoiser\":1}}", "train_denoiser: expected true or false, found a number"},
     {"{" LEAST ",\"precision\":\"float31\"}", "precision: \"float31\" is not one of \"float32\", \"bfloat16\""},
-    {"{" LEAST ",\"version\":2}", "version: 2 is of a later genhance; this one reads up to 1"},
+    {"{" LEAST ",\"version\":2}", "version: 2 is from a later genhance; this one reads versions up to 1"},
     {"{" LEAST ",\"seed\":9007199254740993}", "seed: "},
     {"{" LEAST ",\"seed\":null}", "seed: expected an integer, found null"},
     {"{" LEAST ",\"device\":\"\"}", "device: an empty string"},

@@ -81,7 +81,7 @@ edit 's/"batch": 3/"batch": 0/' && reject_config "stage1.batch"
 edit 's/"hidden": 32/"hidden": 33/' && reject_config "hidden"
 edit 's/\[4, 6, 6\]/[4, 6, 8]/' && reject_config "rope_axes"
 edit 's/"version": 1/"version": 1, "version": 1/' && reject_config "version"
-edit 's/"version": 1/"version": 9, "later": 3/' && reject_config "version: 9 is of a later genhance; this one reads up to 1"
+edit 's/"version": 1/"version": 9, "later": 3/' && reject_config "version: 9 is from a later genhance; this one reads versions up to 1"
 reject "stage1.steps and stage2.steps are 0: there is nothing to train" --set stage1.steps=0 --set stage2.steps=0
 head -c 200 run.json >edited.json && reject_config "edited.json"
 : >edited.json && reject_config "edited.json"
