@@ -269,7 +269,7 @@ static void trained_tensors_replace(void **state) {
   gh_embedder e = {0};
   const gh_embed_options wrong = {.batch = 1, .encoder = PROBE "/denoiser.safetensors"};
   check_fails(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", &wrong), GH_ERROR_FORMAT,
-              "no tensor of the encoder");
+              "not a tensor of the encoder");
   gh_embedder_close(&e);
   free(a);
   free(b);
