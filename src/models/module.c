@@ -30,7 +30,7 @@ static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const ch
   }
 }
 
-/* As large on average as the initialisation's, but from a hash of the index instead of a counter-based generator: a
+/* Values of the initialisation's average size, from a hash of the index instead of the counter-based generator: a
  * billion values per second. */
 static void draft(float *values, int64_t n, gh_init init) {
   const float width = (float)(init.kind == GH_INIT_NORMAL ? init.value * sqrt(3.0) : init.value) * 0x1p-31f;
@@ -65,8 +65,9 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-/* Which ops read it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both. Both:
- * a linear layer's bias, which products may add before they round, and which LoRA may train after it was made. */
+/* Which ops read a parameter: matrix products (in mixed precision a frozen one then has no float32 master), other ops,
+ * or both. Both: the bias of a linear layer, which products may add before they round, and which LoRA may make
+ * trainable later. */
 typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
 static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
@@ -75,7 +76,7 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
   if (t && !has_shape(t, rank, shape)) {
-    gh_graph_fail(m->graph, NULL, "%s is asked for with two shapes", name);
+    gh_graph_fail(m->graph, NULL, "%s is requested with two shapes", name);
     return NULL;
   }
   if (!t) {
