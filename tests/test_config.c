@@ -114,7 +114,7 @@ static const struct {
     {"{" LEAST ",\"Seed\":1}", "unknown key \"Seed\" (the nearest is \"seed\")"},
     {"{" LEAST ",\"stage3\":{}}", "unknown key \"stage3\" (the nearest is \"stage"},
     {"{" LEAST ",\"stage1\":{\"lora\":{}}}", "unknown key \"stage1.lora\" (the nearest is \"stage2.lora"},
-    {"{" LEAST ",\"stage1.steps\":1}", "write objects in objects"},
+    {"{" LEAST ",\"stage1.steps\":1}", "write nested objects"},
     {"{" LEAST ",\"stage1\":3}", "stage1: expected an object, found a number"},
     {"{" LEAST ",\"state\":null}", "state: expected an object, found null"},
     {"{" LEAST ",\"stage2\":{\"lora\":3}}", "stage2.lora: expected an object or null, found a number"},

@@ -5,8 +5,8 @@ int64_t gh_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
 gh_status gh_check_size(gh_error *err, const gh_device_info *info, int64_t bytes) {
   if (bytes < 1) return gh_fail(err, GH_ERROR_ARGUMENT, "a buffer of %lld bytes", (long long)bytes);
   if (bytes <= info->max_buffer_bytes) return GH_OK;
-  return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB: %s allows %.1f MiB at once", (double)bytes / 1048576,
-                 info->id, (double)info->max_buffer_bytes / 1048576);
+  return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB, but %s allows at most %.1f MiB per buffer",
+                 (double)bytes / 1048576, info->id, (double)info->max_buffer_bytes / 1048576);
 }
 
 gh_status gh_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset, int64_t bytes) {
@@ -21,7 +21,7 @@ gh_status gh_check_view(gh_error *err, const gh_device *d, const gh_buffer *pare
   gh_status status = gh_check_range(err, "view", parent, offset, bytes);
   if (status) return status;
   if (offset % d->info.alignment_bytes)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "view: offset %lld is no multiple of %lld", (long long)offset,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "view: offset %lld is not a multiple of %lld", (long long)offset,
                    (long long)d->info.alignment_bytes);
   *out = (gh_buffer){.root = parent->root, .offset = parent->offset + offset, .bytes = bytes};
   return GH_OK;

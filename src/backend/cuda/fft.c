@@ -41,7 +41,8 @@ static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *
   return gh_check_fft(err, desc, from, to);
 }
 
-/* Unscaled, packed, on the device's queue, in a workspace of ours: enqueueing allocates nothing. */
+/* The plan is unscaled and packed, runs on the device's queue, and uses our workspace, so that enqueueing allocates
+ * nothing. */
 static gh_status make_plan(gh_error *err, gh_device *d, const gh_fft_desc *desc, gh_launch *launch) {
   gh_cuda_device *device = gh_cuda(d);
   const gh_cufft *fft = device->fft;
