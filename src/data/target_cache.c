@@ -85,7 +85,7 @@ static gh_status same(gh_error *err, const gh_target_cache *c, const gh_json *no
                      c->folder, c->target.files, gh_json_key(item));
   for (const gh_json *item = gh_json_first(before); item; item = gh_json_next(item))
     if (!gh_json_member(now, gh_json_key(item)))
-      return gh_fail(err, GH_ERROR_CONFIG, "%s: a cache of other targets; choose another data.latent_cache.path",
+      return gh_fail(err, GH_ERROR_CONFIG, "%s: this cache holds other targets; choose another data.latent_cache.path",
                      c->folder);
   return GH_OK;
 }

@@ -15,7 +15,7 @@ int gh_vae_factor(const gh_vae_config *c) { return 1 << (c->levels - 1); }
 
 #define MAX_CHANNELS (1 << 16)
 
-/* 0 where there is no such dimension; sizes beyond any real one are MAX_CHANNELS + 1, which fits an int. */
+/* 0 if there is no such dimension; implausibly large sizes become MAX_CHANNELS + 1, which fits an int. */
 static int64_t dimension(const gh_safetensors *file, const char *name, int index) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   return t && t->rank > index ? GH_MIN(t->shape[index], (int64_t)MAX_CHANNELS + 1) : 0;

@@ -44,7 +44,7 @@ static gh_status write_scalars(gh_error *err, const char *run, const gh_metrics_
   return gh_metrics_scalars(err, run, row->time, row->update, scalars, count);
 }
 
-/* An objective's number may be infinite or undefined without anything being wrong: then it is null. */
+/* An objective's number may legitimately be infinite or undefined; it is then written as null. */
 static gh_status put_number(gh_error *err, gh_json *line, const gh_metrics_number *n) {
   return isfinite(n->value) ? gh_json_put_double(err, line, n->name, n->value) : gh_json_put_null(err, line, n->name);
 }

@@ -49,8 +49,8 @@ gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t u
 typedef gh_status gh_line_visit(gh_error *err, void *user, const gh_json *row);
 gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_line_visit *visit, void *user);
 
-/* The numbers of a line of metrics.jsonl that not every run has: the objective's. Names belong to the line; null is
- * NaN. numbers: (GH_METRICS_NUMBERS). */
+/* Reads the objective's numbers from a line of metrics.jsonl into numbers (GH_METRICS_NUMBERS). Names belong to the
+ * line; a null value is read as NaN. */
 gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count);
 
 /* The losses of a stage, in order; the caller frees. */
