@@ -249,8 +249,7 @@ static gh_status time_part(gh_error *err, gh_running *r, int first, int count, i
                            double *seconds) {
   int at_once = 1;
   *seconds = 0;
-  for (int i = -2; i < repeats && count;
-       i++) { /* a warm-up, then one run to choose the number of launches between two waits */
+  for (int i = -2; i < repeats && count; i++) { /* a warm-up, then one run to choose the launches between waits */
     double began = now();
     gh_status status = GH_OK;
     for (int k = 0; k < at_once && !status; k++) status = gh_graph_run_part(err, r->graph, first, count);

@@ -257,8 +257,7 @@ gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options
   gh_bench b = {.options = options, .device = device};
   gh_status status = choose_models(err, options, &b.config, &b.models);
   const int64_t limit = device->info.max_buffer_bytes;
-  device->info.max_buffer_bytes = INT64_C(1)
-                                  << 50; /* nothing is allocated, so the device's buffer limit does not matter */
+  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, so the limit does not matter */
   if (!status) {
     const gh_step_spec spec = spec_of(&b);
     status = gh_budget_measure(err, &spec, &optimizer, out);

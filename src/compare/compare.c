@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEGLIGIBLE 1e-5 /* of the norm of all gradients: a smaller one is only rounding error (a key's bias has none)  \
-                         */
+#define NEGLIGIBLE      1e-5 /* of the norm of all gradients: smaller ones are rounding error (e.g. a key's bias) */
 #define FIRST_GRADIENTS 1e-3 /* drift that rounding explains in the first step; beyond it, the nodes are compared */
 #define NODE_BOUND      3e-6 /* smaller differences of one op are ignored; larger ones are compared with its sensitivity */
 

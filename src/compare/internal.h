@@ -27,8 +27,8 @@ typedef struct gh_compared_step {
 typedef struct gh_compared_op {
   const gh_op *op;
   int nodes;
-  double worst,
-      rounding; /* the largest difference of its nodes, and the difference that rounding explains (-1: not measured) */
+  double worst;    /* the largest difference of its nodes */
+  double rounding; /* the difference that rounding explains there; -1: not measured */
 } gh_compared_op;
 
 typedef struct gh_compared_nodes {

@@ -47,8 +47,7 @@ typedef struct gh_nearest_path {
 static void try_path(gh_nearest_path *n, const char *row) {
   const size_t stem = (size_t)(last_part(n->path) - n->path), first_part = strcspn(n->path, ".");
   const bool sibling = !strncmp(row, n->path, stem), near = !strncmp(row, n->path, first_part);
-  const size_t shortened =
-      stem + strcspn(row + (sibling ? stem : 0), "."); /* a group is one candidate for all its rows */
+  const size_t shortened = stem + strcspn(row + (sibling ? stem : 0), "."); /* one candidate for a whole group */
   for (int whole = 0; whole < 2; whole++) {
     char candidate[128];
     if (!whole && !sibling) continue;

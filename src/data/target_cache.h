@@ -40,10 +40,9 @@ typedef struct gh_target_cache_options {
   const char *folder;
   gh_target target;
   gh_device *device;
-  int64_t batch; /* images per launch */
-  gh_loader_options
-      images; /* sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead; the other fields are ignored */
-  int64_t shard_bytes; /* approximate; 0: 64 MiB */
+  int64_t batch;            /* images per launch */
+  gh_loader_options images; /* used: sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead */
+  int64_t shard_bytes;      /* approximate; 0: 64 MiB */
 } gh_target_cache_options;
 
 /* Opens the cache and computes its missing entries. GH_ERROR_CONFIG names an input of the cache that has changed.

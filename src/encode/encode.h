@@ -23,8 +23,8 @@ typedef struct gh_text_encoding {
   int64_t lines, width;
 } gh_text_encoding;
 
-/* Reads the lines of a UTF-8 text file, without their ends (\n or \r\n). Text after the last line end is also a
- * line. */
+/* Reads the lines of a UTF-8 text file, without their ends (\n or \r\n). Text after the last line end, if any, is
+ * also a line. */
 gh_status gh_lines_read(gh_error *err, gh_strings *out, const char *path);
 /* Embeds every line; shows progress. GH_ERROR_FORMAT if there is no line. `name` is the name of the lines in
  * messages. */

@@ -11,11 +11,10 @@
 #include "backend/cuda/internal.h"
 #include "base/log.h"
 
-#define WORKSPACE_BYTES                                                                                                \
-  (INT64_C(32) << 20) /* NVIDIA's recommendation for Hopper; never grown, since launches hold its address */
-#define MAX_ALIGNMENT 256
-#define AUX_COLUMNS   8  /* the strides of `before` must be multiples of this, in elements */
-#define AUX_ALIGNMENT 16 /* of the address of `before`, in bytes */
+#define WORKSPACE_BYTES (INT64_C(32) << 20) /* NVIDIA's advice for Hopper; never moved: launches hold its address */
+#define MAX_ALIGNMENT   256
+#define AUX_COLUMNS     8  /* the strides of `before` must be multiples of this, in elements */
+#define AUX_ALIGNMENT   16 /* of the address of `before`, in bytes */
 
 static const struct {
   unsigned code;
