@@ -3,7 +3,7 @@
  *
  * OpenCL C has no builtin for it, but a clang-based compiler accepts a target attribute and a builtin, whatever CPU it
  * compiles for. The host offers this kernel if the processor has the instruction and the platform has such a compiler
- * (backend/gemm_dot.c), and uses it once it has given correct results.
+ * (backend/chooser/gemm_dot.c), and uses it once it has given correct results.
  *
  * As in tuned_gemm_cpu.cl, a work-item owns mt x nb of C and walks k in blocks of kc: it packs the panel of B and the
  * block of A into private memory, here in pairs of k (a word each, the lower k in the lower half), zero-padded to whole

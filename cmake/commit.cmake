@@ -1,5 +1,5 @@
-# Writes OUTPUT, a C file with the commit of SOURCE, where that has changed. Sources without a repository of their own may
-# lie in another project's, whose commit says nothing of them: --show-prefix is empty at the root of a repository alone.
+# Writes OUTPUT, a C file with the commit of SOURCE, if that has changed. Sources without their own repository may be
+# inside that of another project, whose commit does not identify them. --show-prefix is empty only at a repository's root.
 execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD OUTPUT_VARIABLE commit
                 OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
 execute_process(COMMAND git -C ${SOURCE} rev-parse --show-prefix OUTPUT_VARIABLE inside OUTPUT_STRIP_TRAILING_WHITESPACE

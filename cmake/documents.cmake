@@ -1,5 +1,5 @@
-# Manual pages and completions, made from the command tables by a program that runs while building. A cross build has
-# none unless its emulator is known.
+# Manual pages and completions, generated from the command tables by a program that runs during the build. A cross build
+# has none unless its emulator is known.
 if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
   message(STATUS "Cross-compiling: no manual pages and completions")
   return()

@@ -1,6 +1,6 @@
 # Two uses, both writing OUTPUT, a C file:
 #   FILES=...               the text of every file and a table of (name, text), as backend/embedded.h declares them
-#   BINARY=... SYMBOL=...   one file's bytes as SYMBOL and SYMBOL_size, as HEADER declares them
+#   BINARY=... SYMBOL=...   the bytes of one file as SYMBOL and SYMBOL_size, as HEADER declares them
 if(DEFINED BINARY)
   file(READ ${BINARY} bytes HEX)
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")

@@ -1,5 +1,5 @@
-# Flags of this project's own targets, besides those of the caller. They are interface targets because nothing of them may
-# reach a project that includes this one.
+# Flags of this project's own targets, in addition to the caller's. They are interface targets, so that none of them
+# reaches a project that includes this one.
 add_library(gh_flags INTERFACE)
 # Contraction is off everywhere: the host's random generator is the reference for the device's bits.
 target_compile_options(gh_flags INTERFACE -ffp-contract=off)
@@ -12,7 +12,7 @@ if(GH_WERROR)
   target_compile_options(gh_flags INTERFACE -Werror)
 endif()
 
-# Apart from the others: the double of NVIDIA's driver is not instrumented (tests/cuda_double).
+# Separate from the other flags, since the double of NVIDIA's driver is not instrumented (tests/cuda_double).
 add_library(gh_instrumented INTERFACE)
 if(GH_SANITIZE)
   target_compile_options(gh_instrumented INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined

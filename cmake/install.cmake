@@ -1,6 +1,6 @@
 # What `cmake --install` copies: the program, the library in both kinds with its headers, pkg-config file and CMake
-# package, the configurations, manual pages, completions, licence. An installed tree can be moved: its files find one
-# another from their own place.
+# package, the configurations, manual pages, completions, licence. An installed tree can be moved: its files refer to
+# each other by relative paths.
 include(CMakePackageConfigHelpers)
 set(GH_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/genhance)
 
@@ -11,7 +11,7 @@ install(DIRECTORY include/genhance DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES
 install(EXPORT genhanceTargets NAMESPACE genhance:: DESTINATION ${GH_CMAKE_DIR})
 configure_package_config_file(cmake/genhanceConfig.cmake.in ${PROJECT_BINARY_DIR}/genhanceConfig.cmake
                               INSTALL_DESTINATION ${GH_CMAKE_DIR})
-# A minor version may change the interface before 1.0: a request for 0.2 is not served by 0.3.
+# A minor version may change the interface before 1.0: a request for 0.2 does not accept 0.3.
 set(compatibility SameMajorVersion)
 if(PROJECT_VERSION_MAJOR EQUAL 0)
   set(compatibility SameMinorVersion)
@@ -20,7 +20,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/genhanceConfigVersion.cma
 install(FILES ${PROJECT_BINARY_DIR}/genhanceConfig.cmake ${PROJECT_BINARY_DIR}/genhanceConfigVersion.cmake
         DESTINATION ${GH_CMAKE_DIR})
 
-# pkg-config's file names the libraries themselves for --static: Requires.private would ask for their static ones in turn.
+# For --static, the pkg-config file names the libraries directly: Requires.private would require their static libraries.
 list(TRANSFORM GH_PRIVATE_LIBRARIES PREPEND -l OUTPUT_VARIABLE GH_PC_LIBRARIES)
 list(JOIN GH_PC_LIBRARIES " " GH_PC_LIBRARIES)
 file(RELATIVE_PATH GH_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)

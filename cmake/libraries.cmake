@@ -1,5 +1,5 @@
-# gh_libraries: what the program links with. GH_PRIVATE_LIBRARIES: the same as bare names, for installed files, which hold
-# no path of this machine. GH_LIBRARY_DEFINITIONS: which of the optional ones there are.
+# gh_libraries: the libraries to link with. GH_PRIVATE_LIBRARIES: the same as bare names, for installed files, which must
+# not contain paths of this machine. GH_LIBRARY_DEFINITIONS: macros for the optional libraries that were found.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(GH_LIBS REQUIRED IMPORTED_TARGET OpenCL libpng libturbojpeg libcjson libxxhash libutf8proc)
@@ -7,8 +7,8 @@ add_library(gh_libraries INTERFACE)
 target_link_libraries(gh_libraries INTERFACE PkgConfig::GH_LIBS Threads::Threads ${CMAKE_DL_LIBS} m)
 set(GH_PRIVATE_LIBRARIES ${GH_LIBS_LIBRARIES})
 
-# gh_optional(NAME FOUND LIBRARY INCLUDE BARE LOSS): a library that the program can do without. NAME is part of
-# GH_WITH_NAME; LOSS ends the line that says what is lost.
+# gh_optional(NAME FOUND LIBRARY INCLUDE BARE LOSS): an optional library. NAME is part of GH_WITH_NAME; LOSS ends
+# the message about a missing library.
 function(gh_optional name found library include bare loss)
   set(wanted ${GH_WITH_${name}})
   if(wanted STREQUAL "AUTO")

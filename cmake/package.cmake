@@ -1,4 +1,4 @@
-# `cpack` in the build folder makes a .deb; its dependencies are those that dpkg-shlibdeps finds in the binaries.
+# `cpack` in the build folder makes a .deb. dpkg-shlibdeps finds the dependencies in the binaries.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR genhance)
 set(CPACK_PACKAGE_CONTACT "The genhance authors <genhance@localhost>")
@@ -14,6 +14,6 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-# Any implementation of OpenCL will do; with NVIDIA's driver none is needed.
+# Any OpenCL implementation is enough; NVIDIA's driver needs none.
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "pocl-opencl-icd | opencl-icd")
 include(CPack)

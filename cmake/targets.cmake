@@ -1,9 +1,9 @@
-# The library that others link with, in both kinds: genhance::genhance (shared) and genhance::genhance_static, by these
-# names in the build tree and in the installed package. Only what include/genhance marks is visible in the shared one.
+# The library for other programs, in both kinds: genhance::genhance (shared) and genhance::genhance_static, with the same
+# names in the build tree and in the installed package. The shared one exports only what include/genhance marks.
 set(GH_PUBLIC_INCLUDE "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
                       "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 
-# The soname changes with the minor version before 1.0, with the major one after (include/genhance/version.h).
+# The soname changes with the minor version before 1.0, and with the major version after (include/genhance/version.h).
 set(GH_SOVERSION ${PROJECT_VERSION_MAJOR})
 if(PROJECT_VERSION_MAJOR EQUAL 0)
   set(GH_SOVERSION 0.${PROJECT_VERSION_MINOR})

@@ -1,4 +1,4 @@
-# Removes the files that the last `cmake --install` wrote to MANIFEST, and the folders of our own name that this empties.
+# Removes the files that the last `cmake --install` wrote to MANIFEST, and genhance's own folders that become empty.
 if(NOT EXISTS ${MANIFEST})
   message(FATAL_ERROR "${MANIFEST} is missing: nothing was installed from this build folder")
 endif()
@@ -9,7 +9,7 @@ foreach(file ${files})
     message(STATUS "Removing ${path}")
     file(REMOVE ${path})
   endif()
-  # Upwards as far as folders are genhance's own: share/genhance/configs, then share/genhance.
+  # Goes up as long as the folders are genhance's own: share/genhance/configs, then share/genhance.
   cmake_path(GET path PARENT_PATH folder)
   while(folder MATCHES "/genhance(/|$)")
     file(GLOB left ${folder}/*)

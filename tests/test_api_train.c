@@ -86,7 +86,7 @@ static void like_the_command(void **state) {
     assert_null(genhance_training_plan(training, stage));
   }
   refused(genhance_training_stage(training, 3, &report), GENHANCE_ERROR_ARGUMENT, "there is no stage 3");
-  refused(genhance_training_run(training, NULL), GENHANCE_ERROR_CONFIG, "holds a run already");
+  refused(genhance_training_run(training, NULL), GENHANCE_ERROR_CONFIG, "already holds a run");
   genhance_training_close(training);
 }
 
@@ -159,7 +159,7 @@ static void exported(void **state) {
   float *merged = embedding(model, NULL, &width), *adapted = embedding(GH_FIXTURES "/probe/tiny/clip", peft, &same);
   assert_int_equal(width, same);
   compare_values("merged and adapted", merged, adapted, (int64_t)width, 1e-4);
-  refused(genhance_export(NULL, peft, whole.folder, &odd), GENHANCE_ERROR_ARGUMENT, "an adapter keeps its float32");
+  refused(genhance_export(NULL, peft, whole.folder, &odd), GENHANCE_ERROR_ARGUMENT, "an adapter stays float32");
   refused(genhance_export(NULL, model, whole.folder, &absent), GENHANCE_ERROR_FILE, "stage2-00000007");
   refused(genhance_export(NULL, model, scratch, NULL), GENHANCE_ERROR_FILE, "config.json");
   free(merged);

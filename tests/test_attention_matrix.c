@@ -326,7 +326,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
   d->backend = &planted;
   for (int i = 0; i < 3; i++) {
     setenv("GH_TEST_WRONG", wrong[i], 1);
-    check_fails(gh_attention_check(&err, d, 64, unit), GH_ERROR_DEVICE, "by the shared kernel");
+    check_fails(gh_attention_check(&err, d, 64, unit), GH_ERROR_DEVICE, "with the shared kernel");
   }
   gh_log_set_level(GH_LOG_QUIET);
   assert_false(is_chosen(d, 64));

@@ -49,7 +49,7 @@ done
 "$genhance" bench plan --arch openai-vit-l-14-224 --stage 1 --double-blocks 19 --single-blocks 38 --device "$device" \
   --json "$work/plan.json" >"$work/out" 2>"$work/err" || fail "bench plan: $(cat "$work/err")"
 grep -q '"parameters_trained": 11922523712' "$work/plan.json" || fail "bench plan: $(cat "$work/plan.json")"
-for key in peak_bytes lasting_bytes step_bytes gflop_per_step gflop_a_step parameters_frozen; do
+for key in peak_bytes persistent_bytes lasting_bytes step_bytes gflop_per_step gflop_a_step parameters_frozen; do
   grep -q "\"$key\"" "$work/plan.json" || fail "bench plan: no $key"
 done
 

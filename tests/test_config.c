@@ -114,7 +114,7 @@ static const struct {
     {"{" LEAST ",\"Seed\":1}", "unknown key \"Seed\" (the nearest is \"seed\")"},
     {"{" LEAST ",\"stage3\":{}}", "unknown key \"stage3\" (the nearest is \"stage"},
     {"{" LEAST ",\"stage1\":{\"lora\":{}}}", "unknown key \"stage1.lora\" (the nearest is \"stage2.lora"},
-    {"{" LEAST ",\"stage1.steps\":1}", "write objects in objects"},
+    {"{" LEAST ",\"stage1.steps\":1}", "write nested objects"},
     {"{" LEAST ",\"stage1\":3}", "stage1: expected an object, found a number"},
     {"{" LEAST ",\"state\":null}", "state: expected an object, found null"},
     {"{" LEAST ",\"stage2\":{\"lora\":3}}", "stage2.lora: expected an object or null, found a number"},
@@ -136,7 +136,7 @@ static const struct {
     {"{" LEAST ",\"stage2\":{\"checkpoint_at\":5}}", "checkpoint_at: expected an array of integers, found a number"},
     {"{" LEAST ",\"stage2\":{\"train_denoiser\":1}}", "train_denoiser: expected true or false, found a number"},
     {"{" LEAST ",\"precision\":\"float31\"}", "precision: \"float31\" is not one of \"float32\", \"bfloat16\""},
-    {"{" LEAST ",\"version\":2}", "version: 2 is of a later genhance; this one reads up to 1"},
+    {"{" LEAST ",\"version\":2}", "version: 2 is from a later genhance; this one reads versions up to 1"},
     {"{" LEAST ",\"seed\":9007199254740993}", "seed: "},
     {"{" LEAST ",\"seed\":null}", "seed: expected an integer, found null"},
     {"{" LEAST ",\"device\":\"\"}", "device: an empty string"},
@@ -375,14 +375,14 @@ static void test_autoencoder_rejected(void **state) {
                {"{\"imags\": 1}", "unknown key \"imags\" (the nearest is \"images\")"},
                {"{\"output\": \"x\"}", "\"images\" is missing"},
                {"{\"images\": [\"i\"]}", "\"output\" is missing"},
-               {"{" BASE ", \"channels\": 33}", "channels: 33 is no multiple of 32"},
+               {"{" BASE ", \"channels\": 33}", "channels: 33 is not a multiple of 32"},
                {"{" BASE ", \"blocks\": 1.5}", "blocks: "},
                {"{" BASE ", \"latent\": 0}", "latent: 0 is not at least 1"},
                {"{" BASE ", \"lr\": \"x\"}", "lr: "},
                {"{" BASE ", \"multipliers\": []}", "multipliers: 0 values"},
                {"{" BASE ", \"multipliers\": [1, 17]}", "multipliers[1]: 17 is not at most 16"},
                {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
-               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is no multiple of 8"}};
+               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
   gh_error err = {0};
   char *folder = check_folder(), *path = check_path(folder, "a.json");
   for (size_t i = 0; i < GH_COUNT(cases); i++) {

@@ -140,7 +140,7 @@ static void test_volta(void **state) {
                                "GH_DOUBLE_ARCHS=50 60 70 75 80 90", "GH_DOUBLE_CUBLASLT=120804"),
                       "sm_70, cuBLASLt 12.8.4");
   contains(IN_CHILD(say_target, "GH_DOUBLE_CAPABILITY=7.0", "GH_DOUBLE_NVRTC=12080"),
-           "cuda:0 is sm_70, and NVRTC 12.8 compiles for sm_75 and newer: an older one is needed");
+           "cuda:0 is sm_70, but NVRTC 12.8 compiles for sm_75 and newer: an older NVRTC is needed");
 }
 
 /* Libraries newer than the driver's CUDA are not used. */
@@ -187,7 +187,7 @@ static void test_wheels_of_a_python(void **state) {
 
 static void test_shape(void **state) {
   (void)state;
-  contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=cpu"), "cuda:0: GH_KERNEL_SHAPE is cpu, and a CUDA device has");
+  contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=cpu"), "cuda:0: GH_KERNEL_SHAPE is cpu, but a CUDA device has");
   contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=gpu"), "sm_90, ");
   contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=round"), "GH_KERNEL_SHAPE is \"round\"");
 }
@@ -236,14 +236,14 @@ static void test_failures_are_named(void **state) {
   expect_failure("A=B", GH_OK, "right");
   expect_failure("GH_DOUBLE_FAIL=cuDevicePrimaryCtxRetain:1=101", GH_ERROR_DEVICE,
                  "cuda:0: cannot be opened: CUDA_ERROR_INVALID_DEVICE (101)");
-  expect_failure("GH_DOUBLE_FAIL=cuMemAlloc_v2:2=2", GH_ERROR_MEMORY, "cuda:0: a buffer of 1.0 MiB, where ");
+  expect_failure("GH_DOUBLE_FAIL=cuMemAlloc_v2:2=2", GH_ERROR_MEMORY, "cuda:0: a buffer of 1.0 MiB, but only ");
   expect_failure("GH_DOUBLE_FAIL=cuMemAlloc_v2:2=2", GH_ERROR_MEMORY, "are free: CUDA_ERROR_OUT_OF_MEMORY (2)");
   expect_failure("GH_DOUBLE_FAIL=cuMemHostAlloc:1=2", GH_ERROR_MEMORY, "cuda:0: pinned memory of ");
   expect_failure("GH_DOUBLE_FAIL=cuEventCreate:2=999", GH_ERROR_DEVICE, "CUDA_ERROR_UNKNOWN (999)");
   expect_failure("GH_DOUBLE_FAIL=cuMemcpyHtoDAsync_v2:1=700", GH_ERROR_DEVICE,
                  "cuda:0: sending 32 bytes: CUDA_ERROR_ILLEGAL_ADDRESS (700)");
   expect_failure("GH_DOUBLE_FAIL=cuModuleLoadDataEx:0=218", GH_ERROR_DEVICE,
-                 "cuda:0: tuned_probe (sm_90, NVRTC 13.0) is refused by the driver: CUDA_ERROR_INVALID_PTX (218)");
+                 "cuda:0: tuned_probe (sm_90, NVRTC 13.0) is rejected by the driver: CUDA_ERROR_INVALID_PTX (218)");
   expect_failure("GH_DOUBLE_FAIL=cuLaunchKernel:1=719", GH_ERROR_DEVICE,
                  "kernel probe_axpy: CUDA_ERROR_LAUNCH_FAILED (719)");
   expect_failure("GH_DOUBLE_FAIL_KERNEL=probe_axpy", GH_ERROR_DEVICE, "CUDA_ERROR_LAUNCH_FAILED (719)");

@@ -269,7 +269,7 @@ static void trained_tensors_replace(void **state) {
   gh_embedder e = {0};
   const gh_embed_options wrong = {.batch = 1, .encoder = PROBE "/denoiser.safetensors"};
   check_fails(gh_embedder_open(&err, &e, scratch_device, PROBE "/clip", &wrong), GH_ERROR_FORMAT,
-              "no tensor of the encoder");
+              "not a tensor of the encoder");
   gh_embedder_close(&e);
   free(a);
   free(b);
@@ -346,7 +346,7 @@ static void invalid_adapters(void **state) {
                {"{\"r\":1,\"peft_type\":\"IA3\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "IA3"},
                {"{\"r\":1,\"bias\":\"some\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias some"},
                {"{\"r\":2}", "base_model.model.x", GH_ERROR_FORMAT, "rank 2"},
-               {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "belongs to no adapted layer"},
+               {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "does not belong to an adapted layer"},
                {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},
                {"{\"r\":1}", "base_model.model.vision_model.encoder.layers.9.mlp.fc1", GH_ERROR_FORMAT,
                 "which the encoder does not have"},

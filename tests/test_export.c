@@ -324,7 +324,7 @@ static void foreign_peft_is_kept(void **state) {
   for (size_t i = 0; i < GH_COUNT(names); i++) {
     check_ok(gh_file_copy(&err, TINY "/adapter", out, names[i], true));
     check_fails(compare_run(&err, "export", "--run", run, "--out", out, "--format", "peft", NULL), GH_ERROR_FILE,
-                "holds an adapter that is not of `genhance export`: not replaced");
+                "holds an adapter that `genhance export` did not write: not replaced");
   }
   free(run);
   free(out);

@@ -308,7 +308,7 @@ static void test_arguments(void **state) {
   bad[3].desc.ldc = 15, bad[3].text = "C";
   bad[4].desc.offset_c = 40, bad[4].text = "C ends";
   bad[5].desc.offset_a = -1, bad[5].text = "negative";
-  bad[6].desc.batch = 2, bad[6].text = "stride of C";
+  bad[6].desc.batch = 2, bad[6].text = "needs stride_c";
   bad[7].desc.lda = INT64_MAX / 2, bad[7].text = "A ends";
   bad[8].desc.batch = 2, bad[8].desc.stride_c = 256, bad[8].text = "C ends";
   for (size_t i = 0; i < GH_COUNT(bad); i++) {

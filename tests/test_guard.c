@@ -64,7 +64,7 @@ static void wrong_keys(void **state) {
       {"[{\"kind\":\"mmvp\",\"data\":\"d\",\"dta\":1}]", "null",
        "unknown key \"evaluate[0].dta\" (the nearest is \"data\")"},
       {"[{\"kind\":\"mmvp\",\"data\":\"d\",\"templates\":\"t\"}]", "null", "unknown key \"evaluate[0].templates\""},
-      {"[" M "," M "]", "null", "evaluate[1]: there is a score mmvp already"},
+      {"[" M "," M "]", "null", "evaluate[1]: a score mmvp already exists"},
       {"[{\"kind\":\"mmvp\",\"data\":\"d\",\"batch\":0}]", "null", "batch: from 1"},
       {"[{\"kind\":\"mmvp\",\"data\":\"d\",\"name\":\"\"}]", "null", "evaluate[0].name"},
       {"[]", "{}", "\"evaluate\" is empty"},
@@ -189,7 +189,7 @@ static void a_run_with_a_history(void **state) {
   /* A different evaluation has no start to compare with. */
   char *whole = evaluate;
   evaluate = gh_format(&err, "evaluate=[{\"kind\":\"mmvp\",\"data\":\"%s\",\"name\":\"other\"}]", mmvp);
-  check_fails(train(reports, "6", "null", true), GH_ERROR_CONFIG, "lacks scores of the start");
+  check_fails(train(reports, "6", "null", true), GH_ERROR_CONFIG, "lacks initial scores");
   free(evaluate);
   evaluate = whole;
 }

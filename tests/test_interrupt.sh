@@ -92,7 +92,7 @@ train --resume
 same whole run
 
 # ---- what --resume rejects ----
-refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
+refuse 1 "run already holds a run: --resume" "$genhance" train --config run.json
 for change in stage1.optimizer.lr=0.02 seed=7 stage2.lora.rank=3 timestep.scale=2 data.crop_scale='[0.5,1]' \
   denoiser.guidance=3 stage2.batch=4; do
   refuse 1 "${change%%=*}" "$genhance" train --config run.json --resume --set "$change"
@@ -110,16 +110,16 @@ rm images/more.png
 rm -rf run && cp -r whole run
 part=run/state/$(newest_state run)/part-00000.safetensors
 printf x | dd of="$part" bs=1 seek=$(($(stat -c %s "$part") - 100)) conv=notrunc status=none
-refuse 1 "is not what the manifest says" "$genhance" train --config run.json --resume --set stage2.steps=4
+refuse 1 "does not match the manifest" "$genhance" train --config run.json --resume --set stage2.steps=4
 truncate -s -100 "$part" # its header shows it: the previous state is used, and the run gives the same result
 train --resume
-grep -q "warning: left out: .*part-00000.safetensors" err || fail "a damaged state was not reported: $(cat err)"
+grep -q "warning: damaged state skipped: .*part-00000.safetensors" err || fail "a damaged state was not reported: $(cat err)"
 same whole run
 
 # ---- replaced weights are rejected ----
 cp ae.safetensors kept
 printf x | dd of=ae.safetensors bs=1 seek=$(($(stat -c %s ae.safetensors) - 100)) conv=notrunc status=none
-refuse 1 "model files are not those" "$genhance" train --config run.json --resume --set stage2.steps=4
+refuse 1 "model files differ from those" "$genhance" train --config run.json --resume --set stage2.steps=4
 mv kept ae.safetensors
 
 # ---- more steps than in the first call ----
@@ -139,7 +139,7 @@ kill -KILL $pid
 wait $pid 2>/dev/null
 code=$?
 [ $code = 137 ] || fail "the first process exited by itself with $code: $(cat err1)"
-refuse 1 "stage1.steps is 0, and the interrupted run has done" "$genhance" train --config run.json --resume --set stage1.steps=0
+refuse 1 "stage1.steps is 0, but the interrupted run has done" "$genhance" train --config run.json --resume --set stage1.steps=0
 steps=$(newest_state run)
 steps=$((10#${steps#stage1-}))
 rm -rf run/snapshots
@@ -149,7 +149,7 @@ train --resume --set stage1.steps=$steps --set stage2.steps=1 # the lock ended w
 
 # ---- killed before the first state, after a snapshot ----
 rm -rf run/state
-refuse 1 "run holds a run already: --resume" "$genhance" train --config run.json
+refuse 1 "run already holds a run: --resume" "$genhance" train --config run.json
 refuse 1 "seed" "$genhance" train --config run.json --resume --set seed=8
 train --resume
 same whole run

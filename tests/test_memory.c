@@ -99,7 +99,7 @@ static stage open_stage(int number, const char *precision, int batch, bool evalu
   const int64_t step = number_of(plan, "step_bytes"), evaluation = number_of(plan, "evaluation_bytes");
   s.predicted = number_of(plan, "peak_bytes");
   assert_true((evaluation > 0) == evaluate);
-  assert_true(s.predicted >= number_of(plan, "lasting_bytes") + step + evaluation);
+  assert_true(s.predicted >= number_of(plan, "persistent_bytes") + step + evaluation);
   /* A forgotten part is large enough to be detected. */
   assert_true((double)step > 1.2 * TOLERANCE * (double)s.predicted);
   assert_true(!evaluate || (double)evaluation > 1.2 * TOLERANCE * (double)s.predicted);

@@ -297,7 +297,7 @@ static void test_memory_at_the_published_sizes(void **state) {
   assert_int_equal(plain.parameters_frozen, mixed.parameters_frozen);
   assert_int_equal(plain.parameters_trained, mixed.parameters_trained);
   double saved = (double)(plain.lasting_bytes - mixed.lasting_bytes) / 2; /* about the number of elements */
-  printf("stage 2: %.2f GiB lasting and %.2f in a step; mixed %.2f and %.2f\n", (double)plain.lasting_bytes / 0x1p30,
+  printf("stage 2: %.2f GiB persistent and %.2f in a step; mixed %.2f and %.2f\n", (double)plain.lasting_bytes / 0x1p30,
          (double)plain.step_bytes / 0x1p30, (double)mixed.lasting_bytes / 0x1p30, (double)mixed.step_bytes / 0x1p30);
   assert_true(saved > 1.6e9 && saved < (double)plain.parameters_frozen);
   assert_true((double)mixed.step_bytes < 0.75 * (double)plain.step_bytes);

@@ -113,7 +113,7 @@ static void test_an_unknown_device_is_the_configurations_error(void **state) {
   static const char *const overrides[] = {"device=opencl:97", NULL};
   tiny_config(&config, pictures, output, overrides);
   check_fails(gh_train(&err, &config, &(gh_train_options){.quiet = true}, reports), GH_ERROR_CONFIG,
-              "device: there is no device \"opencl:97\": there are auto, ");
+              "device: there is no device \"opencl:97\"; available: auto, ");
   assert_false(gh_path_exists(output));
   gh_config_free(&config);
   free(pictures);

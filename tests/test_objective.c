@@ -1,5 +1,5 @@
-/* The objective interface: an objective known only to its own file (support/thumbnails.c) trains in both stages, is
- * killed and resumed, probed, compared, cached, drawn from, planned, benchmarked and reported. */
+/* The objective interface: an objective that only its own file knows (support/thumbnails.c) trains in both stages, is
+ * killed and resumed, probed, compared, cached, used for drawing, planned, benchmarked and reported. */
 #include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
@@ -31,7 +31,7 @@
 static gh_error err;
 static char *folder, *pictures;
 
-/* tiny_config's run with this objective: no autoencoder, no initial weights. */
+/* The run of tiny_config with this objective: no autoencoder, no initial weights. */
 static void configure(gh_config *config, const char *output, const char *more[]) {
   static const char text[] = "{\"clip\":\"" TINY "/clip\",\"denoiser\":{\"kind\":\"thumbnails\",\"hidden\":48},"
                              "\"data\":{\"images\":[\"%s\"],\"workers\":1},"
@@ -139,7 +139,7 @@ static void killed_and_resumed(void **state) {
   }
 }
 
-/* Crops of the whole image are the same with and without a cache. */
+/* With crops of the whole image, the cache changes nothing. */
 static void targets_are_cached(void **state) {
   (void)state;
   const char *plain[] = {"data.crop_scale=[1,1]", "data.crop_ratio=[1,1]", "stage2.steps=0", NULL};
@@ -319,7 +319,7 @@ static void reported(void **state) {
   free(output);
 }
 
-/* ---- what is refused ---- */
+/* ---- rejected configurations ---- */
 
 static void refused(void **state) {
   (void)state;

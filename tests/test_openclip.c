@@ -101,7 +101,7 @@ static void rejections(void **state) {
       {"\"embed_dim\":8,\"nonscalar_logit_scale\":true", "", "", "nonscalar_logit_scale", "nonscalar_logit_scale"},
       {"\"embed_dim\":8", "\"layers\":[3,4,6,3]", "", "a ResNet", NULL},
       {"\"embed_dim\":8", "\"layers\":-1", "", "model_cfg.vision_cfg.layers: -1", NULL},
-      {"\"embed_dim\":8", "\"width\":100,\"head_width\":30", "", "no multiple", NULL},
+      {"\"embed_dim\":8", "\"width\":100,\"head_width\":30", "", "not a multiple", NULL},
       {"\"embed_dim\":8", "\"width\":32", "", "head_width is above width", NULL},
       {"\"embed_dim\":8", "\"mlp_ratio\":1e9", "", "mlp_ratio", NULL},
       {"\"embed_dim\":8", "\"mlp_ratio\":-4", "", "mlp_ratio", NULL},
@@ -121,7 +121,7 @@ static void rejections(void **state) {
       {"\"embed_dim\":8", "", "\"no_causal_mask\":true", NULL, "no_causal_mask"},
       {"\"embed_dim\":8", "", "\"tokenizer_kwargs\":{\"reduction_mask\":\"syntax\"}", NULL, "reduction_mask"},
       {"\"embed_dim\":8", "", "\"vocab_size\":0", NULL, "model_cfg.text_cfg.vocab_size: 0"},
-      {"\"embed_dim\":8", "", "\"heads\":7", NULL, "no multiple"},
+      {"\"embed_dim\":8", "", "\"heads\":7", NULL, "not a multiple"},
       {"\"embed_dim\":1152", SO_VISION, "\"width\":1152,\"heads\":16", NULL, "pool_type"},
   };
   for (size_t i = 0; i < GH_COUNT(table); i++) {

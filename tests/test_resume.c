@@ -319,7 +319,7 @@ static void test_a_model_is_not_overwritten(void **state) {
   for (int resume = 0; resume < 2; resume++) {
     ending e = train("model", resume, CHECK_FAULT_NONE, 0);
     assert_int_equal(e.status, GH_ERROR_CONFIG);
-    if (!strstr(e.text, "config.json is not of such a run")) fail_msg("%s", e.text);
+    if (!strstr(e.text, "config.json does not belong to such a run")) fail_msg("%s", e.text);
   }
   check_ok(gh_file_read(&err, path, 1000, &bytes, &size));
   assert_string_equal(bytes, model);

@@ -81,7 +81,7 @@ edit 's/"batch": 3/"batch": 0/' && reject_config "stage1.batch"
 edit 's/"hidden": 32/"hidden": 33/' && reject_config "hidden"
 edit 's/\[4, 6, 6\]/[4, 6, 8]/' && reject_config "rope_axes"
 edit 's/"version": 1/"version": 1, "version": 1/' && reject_config "version"
-edit 's/"version": 1/"version": 9, "later": 3/' && reject_config "version: 9 is of a later genhance; this one reads up to 1"
+edit 's/"version": 1/"version": 9, "later": 3/' && reject_config "version: 9 is from a later genhance; this one reads versions up to 1"
 reject "stage1.steps and stage2.steps are 0: there is nothing to train" --set stage1.steps=0 --set stage2.steps=0
 head -c 200 run.json >edited.json && reject_config "edited.json"
 : >edited.json && reject_config "edited.json"
@@ -117,10 +117,10 @@ reject "stage2.lora.adapter: absent" --set stage2.lora.adapter=absent
 # ---- --dry-run ----
 "$genhance" train --config run.json --dry-run --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"
 [ ! -e planned ] || fail "a dry run wrote a file"
-for text in "parameters: [1-9][0-9]* trained, [1-9][0-9]* frozen" "MiB at the peak" "the largest: [a-z]" "GFLOP, takes about"; do
+for text in "parameters: [1-9][0-9]* trained, [1-9][0-9]* frozen" "MiB at the peak" "the largest tensors: [a-z]" "GFLOP, takes about"; do
   [ "$(cat out err | grep -cE "$text")" = 2 ] || fail "the plan lacks \"$text\" for a stage: $(cat out err)"
 done
-for key in parameters_trained lasting_bytes step_bytes products update_seconds update_flop images_per_second; do
+for key in parameters_trained persistent_bytes lasting_bytes step_bytes products update_seconds update_flop images_per_second; do
   [ "$(grep -oE "\"$key\"" plan.json | wc -l)" = 2 ] || fail "no $key for both stages: $(cat plan.json)"
 done
 product='^ +[0-9.]+ +[0-9]+ '

@@ -1,5 +1,6 @@
 /* A run started by version 0.1.0: its state, plan and configuration (fixtures/resume) resume here and end in the same
- * bits as the run that 0.1.0 finished itself. The bits hold for one device; other devices may differ by rounding. */
+ * bits as the run that 0.1.0 finished itself. The bits are those of one device; other devices may differ by
+ * rounding. */
 #include "backend/registry.h"
 #include "support/check.h"
 #include "support/run_folder.h"
@@ -17,7 +18,7 @@
 
 static gh_error err;
 
-/* Whether the plan was made on the device that runs this. */
+/* Whether the plan was made on the device that runs this test. */
 static bool same_device(const char *plan_path) {
   gh_json *plan = NULL;
   gh_device *device = NULL;

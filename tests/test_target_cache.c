@@ -197,7 +197,7 @@ static void another_cache_is_rejected(void **state) {
       check_ok(gh_safetensors_open(&err, &other_models.vae_file, GH_FIXTURES "/probe/tiny/clip"));
       changed.target = target_of(&pretended);
     }
-    snprintf(text, sizeof text, "made with another %s;", keys[i]);
+    snprintf(text, sizeof text, "computed with another %s;", keys[i]);
     check_fails(gh_target_cache_open(&err, &cache, &changed), GH_ERROR_CONFIG, text);
     assert_null(cache);
     if (i == 5) gh_safetensors_close(other_models.vae_file);

@@ -314,7 +314,7 @@ static void invalid_configurations(void **state) {
       {"{\"vision_config\":{\"hidden_act\":\"swish\"}}", GH_ERROR_UNSUPPORTED, "the activation swish", NULL},
       {"{\"vision_config\":{\"num_channels\":4}}", GH_ERROR_UNSUPPORTED, "num_channels: 4", NULL},
       {"{\"text_config\":{\"vocab_size\":0}}", GH_ERROR_FORMAT, NULL, "vocab_size: 0"},
-      {"{\"text_config\":{\"num_attention_heads\":7}}", GH_ERROR_FORMAT, NULL, "no multiple"},
+      {"{\"text_config\":{\"num_attention_heads\":7}}", GH_ERROR_FORMAT, NULL, "not a multiple"},
       {"{\"text_config\":{\"eos_token_id\":[1,2]}}", GH_ERROR_FORMAT, NULL, "eos_token_id"},
   };
   gh_error err = {0};

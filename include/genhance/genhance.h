@@ -1,6 +1,6 @@
 /* genhance as a library: CLIP and SigLIP vision encoders on any OpenCL or CUDA device. It turns pictures and text into
- * embeddings, scores a model on MMVP, zero-shot classification and retrieval, post-trains it as a run configuration
- * says, and exports the result.
+ * embeddings, scores a model on MMVP, zero-shot classification and retrieval, post-trains it according to a run
+ * configuration, and exports the result.
  *
  *   genhance_device *device = NULL;
  *   genhance_encoder *encoder = NULL;
@@ -33,8 +33,8 @@
  *  - A struct that the caller allocates begins with `size_t struct_size`, which the caller sets to the sizeof that it
  *    was compiled with. GENHANCE_SIZED(type) is such a struct with every other field zero.
  *  - The library reads and writes no more than struct_size bytes. A field that an older caller's struct lacks has its
- *    default, which is zero. A field that this library does not know, of a newer caller's struct, is set to zero in
- *    results; in options it has to be zero, otherwise the call fails with GENHANCE_ERROR_UNSUPPORTED.
+ *    default, which is zero. A field of a newer caller's struct that this library does not know is set to zero in
+ *    results. In options it must be zero; otherwise the call fails with GENHANCE_ERROR_UNSUPPORTED.
  *  - In an array of such structs, struct_size of the first one is the size of every element.
  *  - A struct that the library allocates (genhance_progress) has struct_size set by the library: a caller checks it
  *    before it reads a field that was added later.
@@ -78,7 +78,7 @@ typedef enum genhance_status {
   GENHANCE_OK = 0,
   GENHANCE_ERROR_ARGUMENT,    /* the call makes no sense: a null pointer, an unknown device, a struct_size of 0 */
   GENHANCE_ERROR_FILE,        /* a file could not be opened, read or written */
-  GENHANCE_ERROR_FORMAT,      /* a file's content is not what its format, or the model, allows */
+  GENHANCE_ERROR_FORMAT,      /* a file's content violates its format, or does not fit the model */
   GENHANCE_ERROR_CONFIG,      /* the configuration of a run, a model or an adapter is wrong */
   GENHANCE_ERROR_MEMORY,      /* host or device memory ran out, or would */
   GENHANCE_ERROR_DEVICE,      /* the device or its driver failed, or there is none */
@@ -112,11 +112,11 @@ GENHANCE_API const char *genhance_last_error(void);
  * thread. */
 GENHANCE_API void genhance_set_verbosity(int level);
 
-/* Gets one line without a newline, and its level: 1, 2 or 3. Called from the thread that has the line, which may be one
- * of the library's own, and never by two threads at once. It must not call the library. */
+/* Gets one line without a newline, and its level: 1, 2 or 3. Called from the thread that logs the line, which may be
+ * one of the library's own, and never by two threads at once. It must not call the library. */
 typedef void (*genhance_log_callback)(void *user, int level, const char *line);
 
-/* Where the lines that the verbosity lets through go: to the callback, or with NULL, the default, to stderr. Applies to
+/* Sets where the lines that pass the verbosity go: to the callback or, with NULL (the default), to stderr. Applies to
  * the whole process. When the call returns, the previous callback is no longer running. Any thread. */
 GENHANCE_API void genhance_set_log(genhance_log_callback callback, void *user);
 
@@ -128,7 +128,7 @@ typedef struct genhance_device_info {
   char name[160];       /* as the driver says */
   char platform[96];    /* "Portable Computing Language" */
   char driver[128];     /* the driver's version */
-  int64_t memory_bytes; /* global memory; of a CPU, what the machine (or its control group) has */
+  int64_t memory_bytes; /* global memory; for a CPU, the memory of the machine or its control group */
   int compute_units;
   int is_cpu; /* 1: a CPU, 0: a GPU or another accelerator */
 } genhance_device_info;
@@ -140,11 +140,11 @@ GENHANCE_API genhance_status genhance_device_list(genhance_device_info *infos, s
 
 typedef struct genhance_device genhance_device;
 
-/* id: "auto" (the first GPU, else the first device; NULL means it too), or one from genhance_device_list.
- * GENHANCE_ERROR_ARGUMENT: no device of that name (the text lists those there are); GENHANCE_ERROR_DEVICE, _MEMORY. Any
- * thread; each call gives an object of its own. */
+/* id: "auto" or NULL (the first GPU, else the first device), or an id from genhance_device_list. Errors:
+ * GENHANCE_ERROR_ARGUMENT (no device has that name; the text lists the names), _DEVICE, _MEMORY. Any thread; each call
+ * gives a new object. */
 GENHANCE_API genhance_status genhance_device_open(genhance_device **out, const char *id);
-/* Its encoders must be closed before. */
+/* Close its encoders first. */
 GENHANCE_API void genhance_device_close(genhance_device *device);
 
 /* ---- encoders: pictures and text to embeddings ---- */
@@ -155,7 +155,7 @@ typedef struct genhance_encoder_options {
   size_t struct_size;
   const char *adapter;      /* PEFT folder (adapter_config.json, adapter_model.safetensors) to compute with, or NULL */
   const char *weights;      /* safetensors whose tensors replace the model's (encoder.safetensors of a run), or NULL */
-  int batch;                /* pictures or lines per launch, at most 65536; 0: 1. Its memory is taken at opening */
+  int batch;                /* pictures or lines per launch, at most 65536; 0: 1. Memory is allocated when opening */
   genhance_dtype precision; /* default GENHANCE_FLOAT32; GENHANCE_BFLOAT16: weights and activations in bfloat16, sums
                                in float32 */
 } genhance_encoder_options;
@@ -168,8 +168,7 @@ GENHANCE_API genhance_status genhance_encoder_open(genhance_encoder **out, genha
                                                    const char *model_folder, const genhance_encoder_options *options);
 GENHANCE_API void genhance_encoder_close(genhance_encoder *encoder);
 
-/* D: how many numbers an embedding has (768 for ViT-L/14), of a picture and of a line of text. 0 for NULL. Any thread.
- */
+/* D: the length of an embedding, of a picture or a line of text (768 for ViT-L/14). 0 for NULL. Any thread. */
 GENHANCE_API size_t genhance_encoder_width(const genhance_encoder *encoder);
 
 /* A picture in memory. */
@@ -180,11 +179,12 @@ typedef struct genhance_image {
 } genhance_image;
 
 /* Pictures to embeddings: (count, D) float32, row-major, as projected: not normalised to length 1. Resizing, cropping
- * and normalisation are what the model's preprocessor_config.json says. Any count: pictures are decoded and resized by
- * a thread per processor while the device works on the batch before. The first picture that fails ends the call, and
- * embeddings then holds nothing of use; the encoder stays usable. Each row depends on its own picture alone. One thread
- * at a time per device. Errors: GENHANCE_ERROR_ARGUMENT, _NUMERIC (an embedding is not finite), _MEMORY, _DEVICE; for
- * files, which are PNG or JPEG, also GENHANCE_ERROR_FILE, _FORMAT, _UNSUPPORTED, with a text that names the file. */
+ * and normalisation follow the model's preprocessor_config.json. Any count: pictures are decoded and resized by one
+ * thread per processor while the device works on the previous batch. The first picture that fails ends the call; the
+ * content of embeddings is then undefined, and the encoder stays usable. Each row depends only on its own picture. One
+ * thread at a time per device. Errors: GENHANCE_ERROR_ARGUMENT, _NUMERIC (an embedding is not finite), _MEMORY,
+ * _DEVICE; for files, which are PNG or JPEG, also GENHANCE_ERROR_FILE, _FORMAT, _UNSUPPORTED, with a text that names
+ * the file. */
 GENHANCE_API genhance_status genhance_embed_files(genhance_encoder *encoder, float *embeddings,
                                                   const char *const *paths, size_t count);
 /* images[0].struct_size is the size of every element. */
@@ -192,10 +192,9 @@ GENHANCE_API genhance_status genhance_embed_images(genhance_encoder *encoder, fl
                                                    const genhance_image *images, size_t count);
 
 /* Lines of UTF-8 text to embeddings: (count, D) float32, row-major, as projected, with the model folder's tokenizer; a
- * line is padded and cut to the model's length. The first call opens the text tower, on the same device. One thread at
- * a time per device. Errors: GENHANCE_ERROR_ARGUMENT, _FILE (the folder has no tokenizer), _FORMAT (a line is not
- * UTF-8; the towers differ in width), _CONFIG, _UNSUPPORTED, _NUMERIC, _MEMORY, _DEVICE; the text counts lines from 1.
- */
+ * line is padded or cut to the model's length. The first call opens the text tower, on the same device. One thread at a
+ * time per device. Errors: GENHANCE_ERROR_ARGUMENT, _FILE (the folder has no tokenizer), _FORMAT (a line is not UTF-8;
+ * the towers differ in width), _CONFIG, _UNSUPPORTED, _NUMERIC, _MEMORY, _DEVICE; the text counts lines from 1. */
 GENHANCE_API genhance_status genhance_embed_texts(genhance_encoder *encoder, float *embeddings,
                                                   const char *const *lines, size_t count);
 
@@ -222,8 +221,8 @@ typedef struct genhance_score_options {
 typedef struct genhance_score genhance_score;
 
 /* Reads the data folder (docs/evaluating.md has its layout), embeds its pictures and lines with the model folder's
- * towers and scores them. Everything that the data names is looked for before anything is computed. The result does not
- * need the device any more. options may be NULL. One thread at a time per device. Errors: GENHANCE_ERROR_ARGUMENT,
+ * towers and scores them. Checks that everything the data names exists before computing anything. The result does not
+ * need the device any longer. options may be NULL. One thread at a time per device. Errors: GENHANCE_ERROR_ARGUMENT,
  * _FILE, _FORMAT, _CONFIG, _UNSUPPORTED, _NUMERIC, _MEMORY, _DEVICE. */
 GENHANCE_API genhance_status genhance_score_run(genhance_score **out, genhance_device *device, genhance_score_kind kind,
                                                 const char *model_folder, const char *data_folder,
@@ -233,11 +232,11 @@ GENHANCE_API void genhance_score_close(genhance_score *score);
 typedef struct genhance_score_summary {
   size_t struct_size;
   double average;            /* MMVP: the mean of its patterns, per cent; otherwise 0 */
-  size_t images, lines;      /* what was embedded */
+  size_t images, lines;      /* numbers of embedded pictures and lines */
   size_t pairs;              /* MMVP: how many; otherwise 0 */
   size_t classes, templates; /* zero-shot: how many; otherwise 0 */
   genhance_score_kind kind;
-  int shares; /* what genhance_score_share counts */
+  int shares; /* the number of shares for genhance_score_share */
 } genhance_score_summary;
 
 /* Errors: GENHANCE_ERROR_ARGUMENT. Any thread. */
@@ -298,18 +297,18 @@ GENHANCE_API genhance_status genhance_score_retrieval_caption(const genhance_sco
 
 /* After an update. */
 typedef struct genhance_progress {
-  size_t struct_size;      /* the library's */
+  size_t struct_size;      /* set by the library */
   int64_t stage;           /* 1 or 2 */
-  int64_t update, updates; /* this one, from 1, and how many the stage has */
+  int64_t update, updates; /* this update, from 1, and the number of updates of the stage */
   int64_t samples;         /* pictures per update */
   double loss, gradient_norm, learning_rate;
-  double seconds; /* that the update took */
+  double seconds; /* duration of the update */
   double images_per_second;
 } genhance_progress;
 
-/* Called after every update, on the thread that runs the training, when the update's metrics and, where one is due, its
- * snapshot are written. progress is valid during the call. Non-zero stops the run: its state is saved, and
- * genhance_training_run returns GENHANCE_ERROR_STOPPED; a stop after the last update has no effect. */
+/* Called after every update, on the thread that runs the training, when the update's metrics and any due snapshot are
+ * written. progress is valid during the call. Non-zero stops the run: its state is saved, and genhance_training_run
+ * returns GENHANCE_ERROR_STOPPED; a stop after the last update has no effect. */
 typedef int (*genhance_progress_callback)(void *user, const genhance_progress *progress);
 
 typedef struct genhance_train_options {
@@ -317,7 +316,7 @@ typedef struct genhance_train_options {
   genhance_progress_callback progress; /* or NULL */
   void *user;                          /* the callback's own */
   int resume;            /* 1: continue from the newest state; without it a folder that holds a run is an error */
-  int replan;            /* 1: with resume, choose kernels anew; the numbers may then differ in the last bits */
+  int replan;            /* 1: with resume, choose kernels again; the numbers may then differ in the last bits */
   int dry_run;           /* 1: plan and measure, write nothing; see genhance_training_plan */
   int allow_data_change; /* 1: with resume, the set of images may have changed */
   int print;             /* 1: a line per update on stdout, as the command prints it */
@@ -344,22 +343,22 @@ GENHANCE_API const char *genhance_training_output(const genhance_training *train
 /* Trains stage 1, then stage 2, on the device that the configuration names, which is opened for the call. options may
  * be NULL. Results go to the run's folder; a lock there keeps other processes out. The same run, stopped and resumed,
  * ends in the same bits. May be called again after a stop, with resume. Any thread, one at a time per training;
- * trainings with different folders run side by side. Errors: GENHANCE_ERROR_STOPPED; _CONFIG also where the folder
- * holds a run already; _NUMERIC (a loss is not finite; the state from before is saved); _ARGUMENT, _FILE, _FORMAT,
+ * trainings with different folders run side by side. Errors: GENHANCE_ERROR_STOPPED; _CONFIG also if the folder already
+ * holds a run; _NUMERIC (a loss is not finite; the state before that update is saved); _ARGUMENT, _FILE, _FORMAT,
  * _UNSUPPORTED, _MEMORY, _DEVICE. */
 GENHANCE_API genhance_status genhance_training_run(genhance_training *training, const genhance_train_options *options);
 
 typedef struct genhance_stage_report {
   size_t struct_size;
-  int64_t updates;              /* of the stage, those before a resume included; 0: it did not run */
-  int64_t skipped;              /* broken pictures met */
+  int64_t updates;              /* of the stage, including those before a resume; 0: it did not run */
+  int64_t skipped;              /* broken pictures skipped */
   double first_loss, last_loss; /* means over the first and last tenth of the updates, at most 10 each */
   double seconds;
-  int evaluated;          /* 1: the configuration asked for scores of the snapshots; the rest is about those */
-  int within_guard;       /* 1: the best snapshot keeps the guard's distance */
-  int64_t guard_stop;     /* the update after which the guard ended the stage; 0: it did not */
+  int evaluated;          /* 1: the snapshots were scored, as configured; the fields below are valid */
+  int within_guard;       /* 1: the best snapshot is within the guard's limit */
+  int64_t guard_stop;     /* the update after which the guard ended the stage; 0: the guard did not */
   double best, start;     /* the score of the best snapshot, and before the first update; per cent */
-  char score[64];         /* which score decides, "mmvp" */
+  char score[64];         /* the deciding score, "mmvp" */
   char best_snapshot[32]; /* "stage2-00000050"; "": none was measured */
 } genhance_stage_report;
 
@@ -368,8 +367,8 @@ typedef struct genhance_stage_report {
 GENHANCE_API genhance_status genhance_training_stage(const genhance_training *training, int stage,
                                                      genhance_stage_report *out);
 
-/* What a dry run found out about a stage, as JSON text: parameters, memory, kernels, seconds per update. NULL where the
- * last genhance_training_run was not a dry run, or has no such stage. Any thread, but not during a run. */
+/* The plan of a stage from a dry run, as JSON text: parameters, memory, kernels, seconds per update. NULL if the last
+ * genhance_training_run was not a dry run or had no such stage. Any thread, but not during a run. */
 GENHANCE_API const char *genhance_training_plan(const genhance_training *training, int stage);
 
 /* ---- export: what `genhance export` does ---- */
@@ -384,7 +383,7 @@ typedef struct genhance_export_options {
   size_t struct_size;
   const char *snapshot; /* "stage2-00000050"; NULL: the newest of the last stage that has one */
   genhance_export_format format;
-  genhance_dtype dtype; /* of the weights; default: as the model's file has them. An adapter takes the default only */
+  genhance_dtype dtype; /* of the weights; default: as in the model's file. An adapter supports only the default */
 } genhance_export_options;
 
 typedef struct genhance_export_result {
@@ -393,9 +392,8 @@ typedef struct genhance_export_result {
   int64_t tensors, changed, rounded; /* written; trained; trained and rounded to 16 bits. 0 for an adapter */
 } genhance_export_result;
 
-/* Writes a run's trained encoder as a model folder, made where absent, which genhance_encoder_open opens too. result
- * and options may be NULL. Any thread. Errors: GENHANCE_ERROR_ARGUMENT, _FILE, _FORMAT, _CONFIG, _UNSUPPORTED, _MEMORY.
- */
+/* Writes a run's trained encoder as a model folder, created if absent. genhance_encoder_open opens it, too. result and
+ * options may be NULL. Any thread. Errors: GENHANCE_ERROR_ARGUMENT, _FILE, _FORMAT, _CONFIG, _UNSUPPORTED, _MEMORY. */
 GENHANCE_API genhance_status genhance_export(genhance_export_result *result, const char *out_folder,
                                              const char *run_folder, const genhance_export_options *options);
 

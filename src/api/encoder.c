@@ -11,7 +11,7 @@ GH_API_NO_PADDING(genhance_image, height);
 
 struct genhance_encoder {
   gh_device *device;
-  char *folder, *adapter, *weights; /* the model's, and what options name, or NULL: for the text tower */
+  char *folder, *adapter, *weights; /* of the model, and from the options or NULL; kept for the text tower */
   gh_embed_options options;
   gh_embedder embedder;
   gh_text_embedder *texts; /* NULL until the first line */
@@ -107,8 +107,9 @@ static gh_status open_texts(genhance_encoder *e) {
   if (e->texts) return GH_OK;
   gh_status status = gh_text_embedder_open(&gh_api_error, &e->texts, e->device, e->folder, &e->options);
   if (status || gh_text_embedder_width(e->texts) == e->embedder.width) return status;
-  status = gh_fail(&gh_api_error, GH_ERROR_FORMAT, "%s: the image tower gives %lld numbers, the text tower %lld",
-                   e->folder, (long long)e->embedder.width, (long long)gh_text_embedder_width(e->texts));
+  status =
+      gh_fail(&gh_api_error, GH_ERROR_FORMAT, "%s: the image tower gives %lld numbers, but the text tower gives %lld",
+              e->folder, (long long)e->embedder.width, (long long)gh_text_embedder_width(e->texts));
   gh_text_embedder_close(e->texts);
   e->texts = NULL;
   return status;

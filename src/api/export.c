@@ -26,7 +26,7 @@ genhance_status genhance_export(genhance_export_result *result, const char *out_
   if ((size_t)o.format >= GH_COUNT(formats)) return gh_api_refuse("genhance_export: there is no such format");
   if ((size_t)o.dtype >= GH_COUNT(dtypes)) return gh_api_refuse("genhance_export: there is no such dtype");
   if (o.format == GENHANCE_EXPORT_ADAPTER && o.dtype)
-    return gh_api_refuse("genhance_export: an adapter keeps its float32: leave dtype at its default");
+    return gh_api_refuse("genhance_export: an adapter stays float32; leave dtype at its default");
   const gh_export_run what = {
       .run = run_folder, .snapshot = o.snapshot, .format = formats[(size_t)o.format], .dtype = dtypes[(size_t)o.dtype]};
   gh_exported done = {0};

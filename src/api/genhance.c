@@ -1,5 +1,6 @@
-/* The public library: include/genhance/genhance.h over the rooms below. Handles own what they point to, and a failure's
- * text stays with the thread. This file: versions, errors, the log, devices, and the structs of callers. */
+/* The public library: include/genhance/genhance.h on top of the internal functions. Handles own the objects behind
+ * them, and the text of a failure is kept per thread. This file has versions, errors, the log, devices, and the
+ * callers' structs. */
 #include "api/internal.h"
 #include "backend/registry.h"
 #include "base/log.h"
@@ -11,7 +12,7 @@
 #define MAX_DEVICES        256
 #define MAX_STRUCT         65536 /* a larger struct_size was never set */
 
-#define SAME(ours, public) _Static_assert((int)(ours) == (int)(public), "the codes are passed on as they are")
+#define SAME(ours, public) _Static_assert((int)(ours) == (int)(public), "codes are passed on unchanged")
 SAME(GH_OK, GENHANCE_OK);
 SAME(GH_ERROR_ARGUMENT, GENHANCE_ERROR_ARGUMENT);
 SAME(GH_ERROR_FILE, GENHANCE_ERROR_FILE);
@@ -56,8 +57,8 @@ void genhance_set_verbosity(int level) {
   gh_log_set_level(levels[GH_MIN(GH_MAX(level, 0), (int)GH_COUNT(levels) - 1)]);
 }
 
-static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER; /* setters, one after the other */
-static genhance_log_callback log_callback;                   /* changed only while no line is being given to it */
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER; /* one setter at a time */
+static genhance_log_callback log_callback;                   /* changed only while no line is passed to it */
 
 static void pass_line(void *user, gh_log_level level, const char *line) {
   for (int i = 1; i < (int)GH_COUNT(levels); i++)
@@ -84,8 +85,7 @@ static size_t size_of(const void *theirs) {
 gh_status gh_api_check_size(const void *theirs, const char *name) {
   size_t given = size_of(theirs);
   if (given >= sizeof given && given <= MAX_STRUCT) return GH_OK;
-  return gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "%s: struct_size is %zu; it has to be sizeof(%s)", name, given,
-                 name);
+  return gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "%s: struct_size is %zu; it must be sizeof(%s)", name, given, name);
 }
 
 gh_status gh_api_read_element(void *ours, size_t size, const void *theirs, size_t given, const char *name) {
@@ -107,13 +107,13 @@ gh_status gh_api_read(void *ours, size_t size, const void *theirs, const char *n
 
 gh_status gh_api_write(void *theirs, const void *ours, size_t size, const char *name) {
   if (gh_api_check_size(theirs, name)) return gh_api_error.status;
-  size_t given = size_of(theirs), kept = sizeof given; /* struct_size stays the caller's */
+  size_t given = size_of(theirs), kept = sizeof given; /* struct_size keeps the caller's value */
   memset((char *)theirs + kept, 0, given - kept);
   memcpy((char *)theirs + kept, (const char *)ours + kept, GH_MIN(size, given) - kept);
   return GH_OK;
 }
 
-/* ---- options in common ---- */
+/* ---- options that several functions have ---- */
 
 gh_status gh_api_batch(int given, int64_t initial, int64_t *out) {
   *out = given ? given : initial;
@@ -133,7 +133,7 @@ gh_status gh_api_precision(genhance_dtype given, gh_dtype *out) {
   case GENHANCE_FLOAT16:
     return gh_fail(&gh_api_error, GH_ERROR_UNSUPPORTED, "precision float16 is not supported; use bfloat16");
   }
-  return gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "precision is %d, which is no genhance_dtype", (int)given);
+  return gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "precision is %d, which is not a genhance_dtype", (int)given);
 }
 
 /* ---- devices ---- */
@@ -142,7 +142,7 @@ static gh_status describe(void *out, const gh_device_info *d) {
   genhance_device_info info = {.is_cpu = d->is_cpu, .compute_units = d->compute_units, .memory_bytes = d->memory_bytes};
   _Static_assert(sizeof info.id == sizeof d->id && sizeof info.name == sizeof d->name &&
                      sizeof info.platform == sizeof d->platform && sizeof info.driver == sizeof d->driver,
-                 "the texts have the same room");
+                 "the texts have the same size");
   memcpy(info.id, d->id, sizeof info.id);
   memcpy(info.name, d->name, sizeof info.name);
   memcpy(info.platform, d->platform, sizeof info.platform);

@@ -1,4 +1,4 @@
-/* What the files of the public library share: the thread's error, and structs that cross the boundary between programs
+/* Shared by the files of the public library: the thread's error, and structs that cross the boundary between programs
  * and libraries of different versions. */
 #ifndef GH_API_INTERNAL_H
 #define GH_API_INTERNAL_H
@@ -15,7 +15,7 @@ struct genhance_device {
 
 extern _Thread_local gh_error gh_api_error; /* of this thread's last failed call */
 
-void gh_api_begin(void); /* the first thing a function does that may log: the library is quiet unless told otherwise */
+void gh_api_begin(void); /* called first in functions that may log: the library is quiet by default */
 genhance_status gh_api_result(gh_status status);
 genhance_status gh_api_refuse(const char *why); /* GENHANCE_ERROR_ARGUMENT */
 
@@ -23,24 +23,25 @@ genhance_status gh_api_refuse(const char *why); /* GENHANCE_ERROR_ARGUMENT */
 
 /* Whether struct_size can be that of this struct; `name` is the type's. */
 gh_status gh_api_check_size(const void *theirs, const char *name);
-/* Options of the caller, NULL for none, into ours of `size` bytes: what they lack is zero. */
+/* Copies the caller's options, NULL for none, into ours of `size` bytes; fields that they lack become zero. */
 gh_status gh_api_read(void *ours, size_t size, const void *theirs, const char *name);
-/* The same for an element of an array whose first one says that each has `given` bytes. */
+/* The same for an element of an array whose elements have `given` bytes, as struct_size of the first one says. */
 gh_status gh_api_read_element(void *ours, size_t size, const void *theirs, size_t given, const char *name);
-/* A result into the caller's struct, whose struct_size is checked: what ours lacks is zero. */
+/* Copies a result into the caller's struct, whose struct_size is checked; fields that ours lacks become zero. */
 gh_status gh_api_write(void *theirs, const void *ours, size_t size, const char *name);
 
 #define GH_API_READ(ours, theirs, type)  gh_api_read(ours, sizeof(type), theirs, #type)
 #define GH_API_WRITE(theirs, ours, type) gh_api_write(theirs, ours, sizeof(type), #type)
 
-/* The last field ends the struct: a later one cannot hide in padding that an older struct_size counts. */
+/* Requires that the last field ends the struct. Otherwise a field added later could lie in padding that an older
+ * struct_size includes. */
 #define GH_API_NO_PADDING(type, last)                                                                                  \
   _Static_assert(sizeof(void *) != 8 || offsetof(type, last) + sizeof(((type *)NULL)->last) == sizeof(type),           \
                  #type " has padding at its end")
 
-/* ---- options in common ---- */
+/* ---- options that several functions have ---- */
 
-/* 0 is `initial`. */
+/* 0 selects `initial`. */
 gh_status gh_api_batch(int given, int64_t initial, int64_t *out);
 gh_status gh_api_precision(genhance_dtype given, gh_dtype *out);
 

@@ -1,10 +1,10 @@
-/* The public library's scores: an evaluation's results, share by share and row by row. */
+/* The public library's scores: an evaluation's results, by share and by row. */
 #include "api/internal.h"
 #include "eval/measure.h"
 
 #include <stdlib.h>
 
-#define BATCH 32 /* as the command's default: it may decide which kernels run */
+#define BATCH 32 /* the command's default; the batch may affect which kernels run */
 
 GH_API_NO_PADDING(genhance_score_options, precision);
 GH_API_NO_PADDING(genhance_score_summary, shares);
@@ -14,7 +14,7 @@ GH_API_NO_PADDING(genhance_zeroshot_image, rank);
 GH_API_NO_PADDING(genhance_retrieval_image, rank);
 GH_API_NO_PADDING(genhance_retrieval_caption, rank);
 
-#define SAME(ours, public) _Static_assert((int)(ours) == (int)(public), "the kinds are passed on as they are")
+#define SAME(ours, public) _Static_assert((int)(ours) == (int)(public), "kinds are passed on unchanged")
 SAME(GH_MEASURE_MMVP, GENHANCE_SCORE_MMVP);
 SAME(GH_MEASURE_ZEROSHOT, GENHANCE_SCORE_ZEROSHOT);
 SAME(GH_MEASURE_RETRIEVAL, GENHANCE_SCORE_RETRIEVAL);
@@ -95,7 +95,7 @@ genhance_status genhance_score_share(const genhance_score *score, size_t index, 
 
 /* ---- rows ---- */
 
-/* Whether the score is of this kind and has the row, of `count`. */
+/* Checks that the score is of this kind and that the row `index` of `count` exists. */
 static gh_status check_row(const genhance_score *score, const void *out, gh_measure_kind kind, size_t index,
                            size_t count, const char *name) {
   gh_error *err = &gh_api_error;

@@ -122,7 +122,7 @@ genhance_status genhance_training_run(genhance_training *t, const genhance_train
   forget_run(t);
   status = gh_train(&gh_api_error, &t->config, &how, t->reports);
   for (int i = 0; i < 2; i++) {
-    gh_error second = {0}; /* training's own failure stays the one that is reported */
+    gh_error second = {0}; /* a failure of the training itself takes precedence */
     if (!keep_plan(&second, t, i) || status) continue;
     gh_api_error = second;
     status = second.status;
@@ -130,14 +130,14 @@ genhance_status genhance_training_run(genhance_training *t, const genhance_train
   return gh_api_result(status);
 }
 
-/* ---- what it did ---- */
+/* ---- results ---- */
 
 static bool has_stage(int stage) { return stage == 1 || stage == 2; }
 
 genhance_status genhance_training_stage(const genhance_training *t, int stage, genhance_stage_report *out) {
   if (!t || !out) return gh_api_refuse("genhance_training_stage: an argument is NULL");
   if (!has_stage(stage))
-    return gh_api_result(gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "there is no stage %d: it can be 1 or 2", stage));
+    return gh_api_result(gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "there is no stage %d; it can be 1 or 2", stage));
   const gh_stage_report *r = &t->reports[stage - 1];
   genhance_stage_report report = {.updates = r->updates,
                                   .skipped = (int64_t)r->skipped,
@@ -150,7 +150,7 @@ genhance_status genhance_training_stage(const genhance_training *t, int stage, g
                                   .best = r->best.value,
                                   .start = r->best.start};
   _Static_assert(sizeof report.score == sizeof r->best.score && sizeof report.best_snapshot == sizeof r->best.snapshot,
-                 "the texts have the same room");
+                 "the texts have the same size");
   memcpy(report.score, r->best.score, sizeof report.score);
   memcpy(report.best_snapshot, r->best.snapshot, sizeof report.best_snapshot);
   return gh_api_result(GH_API_WRITE(out, &report, genhance_stage_report));

@@ -1,6 +1,6 @@
-/* The only way to a device.
+/* The interface to a device.
  *
- * A backend (OpenCL; CUDA) fills one `gh_backend` table. Everything above uses gh_device, gh_buffer and gh_launch and
+ * A backend (OpenCL; CUDA) fills one `gh_backend` table. All other code uses gh_device, gh_buffer and gh_launch and
  * never names an API. Commands are bound once (arguments, grid) and enqueued many times on the device's in-order queue,
  * so that a recorded step is cheap to replay. */
 #ifndef GH_BACKEND_BACKEND_H
@@ -9,13 +9,14 @@
 #include "backend/dtype.h"
 #include "base/status.h"
 
-/* One kernel source, two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces one. */
+/* One kernel source for two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces
+ * one. */
 typedef enum gh_shape {
   GH_SHAPE_CPU, /* one work-item per row, vectors of 16, no barriers */
   GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
 } gh_shape;
 
-/* What multiplies small matrices of bfloat16 in one instruction (cl/gemm_matrix_units.h). */
+/* The unit that multiplies small bfloat16 matrices in one instruction (cl/gemm_matrix_units.h). */
 typedef enum gh_matrix_unit {
   GH_MATRIX_NONE,
   GH_MATRIX_MMA,    /* NVIDIA, compute capability 8.0 on */
@@ -35,31 +36,31 @@ typedef struct gh_device_info {
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
-  bool amx;      /* a CPU with bfloat16 tiles that this process may use, behind a compiler that knows them */
-  bool bf16_dot; /* a CPU with AVX512_BF16, behind a compiler that knows its dot products */
+  bool amx;      /* a CPU with bfloat16 tiles that this process may use, and a compiler that supports them */
+  bool bf16_dot; /* a CPU with AVX512_BF16, and a compiler that supports its dot products */
   gh_matrix_unit matrix;
   gh_shape shape;
-  const char *unfit; /* why it may run small tests and must not train; NULL: it may (static text) */
+  const char *unfit; /* why it must run only small tests, not train; NULL: it may train (static text) */
   int compute_units;
-  int64_t memory_bytes;     /* global memory; on a CPU bounded by physical memory and the cgroup */
-  int64_t max_buffer_bytes; /* one allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
+  int64_t memory_bytes;     /* global memory; on a CPU limited by physical memory and the cgroup */
+  int64_t max_buffer_bytes; /* the largest allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
   int64_t local_bytes;      /* of a work-group; GH_MAX_LOCAL_KIB lowers it */
   int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 
-typedef struct gh_choices gh_choices; /* which provider does what (backend/chooser/chooser.h) */
+typedef struct gh_choices gh_choices; /* the chosen providers (backend/chooser/chooser.h) */
 
-/* Counts of what a device has done, kept by its backend. Tests and benchmarks check with them that a step allocates and
- * compiles nothing and waits only for the read of its loss. */
+/* Counts of the operations of a device, kept by its backend. With them, tests and benchmarks check that a step neither
+ * allocates nor compiles and waits only when it reads its loss. */
 typedef struct gh_counters {
-  int64_t allocations;  /* buffers, views, staging memory, workspaces */
+  int64_t allocations;  /* buffers, views, staging buffers, workspaces */
   int64_t binds;        /* commands bound */
   int64_t compilations; /* programs compiled, or loaded from the cache */
   int64_t launches;     /* commands enqueued */
   int64_t sends;
   int64_t writes, reads; /* each waits for the queue */
-  int64_t waits;         /* finish, and sends that found no staging memory free */
+  int64_t waits;         /* finish, and sends that found no free staging buffer */
 } gh_counters;
 
 typedef struct gh_device {
@@ -105,7 +106,7 @@ typedef struct gh_kernel_id {
   gh_dtype dtype; /* the ELEM of the program */
 } gh_kernel_id;
 
-/* What a product does to alpha op(A) op(B) + beta C before it is stored, where its provider can. */
+/* The operation on alpha op(A) op(B) + beta C before it is stored, where the provider can fuse it. */
 typedef enum gh_epilogue {
   GH_EPILOGUE_NONE,
   GH_EPILOGUE_BIAS,     /* + bias[column] */
@@ -113,15 +114,15 @@ typedef enum gh_epilogue {
 } gh_epilogue;
 
 /* C = alpha * op(A) op(B) + beta * C, row-major; sizes in elements. `batch` matrices, each `stride_*` elements apart
- * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m).
- * Sums are float32 whatever is stored; bfloat16 is rounded to nearest even, once. A zeroed record is float32. */
+ * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m). Sums
+ * are always float32; a bfloat16 result is rounded once, to nearest even. A zeroed record is float32. */
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
-  /* A 3 x 3 convolution with stride 1 and a border of one zero is a product too: set, B's buffer holds images
-   * (channels, height, width), stride_b apart, and B is made of them on the way: row (channel, tap), column a position;
-   * k is 9 channels, n height x width. Then ldb means nothing and the bias has m elements. */
+  /* A 3 x 3 convolution with stride 1 and a border of one zero is also a product. If `image` is set, B's buffer holds
+   * images (channels, height, width), stride_b apart, and the kernel forms B from them: a row is (channel, tap), a
+   * column is a position; k is 9 channels, n is height x width. Then ldb is ignored, and the bias has m elements. */
   struct {
-    int64_t channels, height, width; /* 0: B is stored */
+    int64_t channels, height, width; /* channels 0: B is stored as a matrix */
   } image;
   bool trans_a, trans_b;
   int64_t lda, ldb, ldc;                /* elements from one stored row to the next */
@@ -129,10 +130,10 @@ typedef struct gh_gemm_desc {
   int64_t batch, stride_a, stride_b, stride_c;
   double alpha, beta; /* beta 0: C is not read, so it may hold anything */
   gh_dtype dtype;     /* of A and B: GH_F32 or GH_BF16 */
-  gh_dtype dtype_c;   /* of C, and of what the epilogue reads and keeps: GH_F32 or GH_BF16 */
+  gh_dtype dtype_c;   /* of C, bias and before: GH_F32 or GH_BF16 */
   gh_epilogue epilogue;
-  const gh_buffer *bias; /* n elements, the same for all of a batch */
-  gh_buffer *before;     /* of GH_EPILOGUE_BIAS_GELU: laid out like C; NULL: it is not stored */
+  const gh_buffer *bias; /* n elements, the same for the whole batch */
+  gh_buffer *before;     /* for GH_EPILOGUE_BIAS_GELU: the input of GELU, laid out like C; NULL: not stored */
 } gh_gemm_desc;
 
 typedef enum gh_attention_part {
@@ -151,8 +152,8 @@ typedef struct gh_attention_desc {
 } gh_attention_desc;
 
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a
- * float32 real part, then its imaginary part. Neither direction is scaled: there and back multiplies by rows * columns.
- */
+ * float32 real part, then its imaginary part. Neither direction is scaled: forward and inverse together multiply by
+ * rows * columns. */
 typedef struct gh_fft_desc {
   int64_t batch, rows, columns;
   bool inverse; /* exp(+2 pi i ..) instead of exp(-2 pi i ..) */
@@ -160,14 +161,14 @@ typedef struct gh_fft_desc {
 
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
-/* The size of the staging memory for a send of so many bytes. Sizes are powers of two, and a piece is reused only for
- * its own size, so that small sends never occupy the memory of large ones. */
+/* The size of the staging buffer for a send of `bytes`. Sizes are powers of two, and a staging buffer is reused only
+ * for its own size, so that small sends never occupy the memory of large ones. */
 int64_t gh_staging_bytes(int64_t bytes);
 
 struct gh_backend {
   const char *name; /* "opencl", "cuda" */
 
-  /* Number of devices; 0 when there is no driver (why_not then says so in one line). */
+  /* Number of devices; 0 if there is no driver (why_not then gets one line with the reason). */
   int (*device_count)(char *why_not, size_t size);
   gh_status (*device_info)(gh_error *err, int index, gh_device_info *info);
   gh_status (*device_open)(gh_error *err, int index, gh_device *device);
@@ -180,11 +181,11 @@ struct gh_backend {
   void (*buffer_free)(gh_buffer *buffer);
   int64_t (*buffer_bytes)(const gh_buffer *buffer);
   gh_status (*write)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
-  /* A write that does not wait for the queue: `from` is copied to staging memory first and free at once. Only where the
-   * device is GH_SENDS_BYTES behind does it wait, for the oldest of them. */
+  /* A write that does not wait for the queue: `from` is copied to a staging buffer and may be reused when the call
+   * returns. Waits only if GH_SENDS_BYTES of sends are in flight, and then only for the oldest. */
   gh_status (*send)(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
-  /* Makes staging memory, so that `count` sends of so many bytes may be under way and none of them allocates or waits:
-   * of that size there are `count` pieces from then on, or as many as GH_SENDS_BYTES leaves room for. */
+  /* Allocates staging buffers, so that `count` sends of `bytes` may be in flight without allocating or waiting: from
+   * then on there are `count` staging buffers of that size, or as many as fit GH_SENDS_BYTES. */
   gh_status (*reserve_sends)(gh_error *err, gh_device *d, int64_t bytes, int64_t count);
   gh_status (*read)(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes);
 
@@ -195,20 +196,21 @@ struct gh_backend {
                          gh_launch **out);
   gh_status (*bind_copy)(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                          int64_t from_offset, int64_t bytes, gh_launch **out);
-  /* The vendor library's GEMM (CLBlast, which may allocate at a product of several matrices: uncounted);
-   * GH_ERROR_UNSUPPORTED where it has none for this descriptor, its types or its epilogue. */
+  /* The vendor library's GEMM; GH_ERROR_UNSUPPORTED where it does not support the descriptor, its types or its
+   * epilogue. (CLBlast may allocate when it runs a product of several matrices; that is not counted.) */
   gh_status (*bind_library_gemm)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
                                  const gh_buffer *b, gh_buffer *c, gh_launch **out);
-  /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; `from` is kept
-   * where they differ. GH_ERROR_UNSUPPORTED where the library does not support the size (it is named) or the device. */
+  /* The vendor library's FFT (clFFT, cuFFT). `from` and `to` are the same buffer or do not overlap; if they differ,
+   * `from` is unchanged. GH_ERROR_UNSUPPORTED where the library does not support the size (the text names it) or the
+   * device. */
   gh_status (*bind_fft)(gh_error *err, gh_device *d, const gh_fft_desc *desc, const gh_buffer *from, gh_buffer *to,
                         gh_launch **out);
   void (*launch_free)(gh_launch *launch);
   gh_status (*enqueue)(gh_error *err, gh_device *d, gh_launch *launch);
   gh_status (*finish)(gh_error *err, gh_device *d);
-  /* Optional, both or neither (NULL). What is enqueued between the two is not run but becomes one command, enqueued
-   * like any other; its parts must outlive it. Nothing but `enqueue` is called in between. `out` NULL gives the capture
-   * up. */
+  /* Optional, both or neither (NULL). Commands enqueued between the two calls are not run but captured as one command,
+   * which is enqueued like any other; its parts must outlive it. Only `enqueue` may be called in between. `out` NULL
+   * discards the capture. */
   gh_status (*capture_begin)(gh_error *err, gh_device *d);
   gh_status (*capture_end)(gh_error *err, gh_device *d, gh_launch **out);
 
@@ -216,7 +218,7 @@ struct gh_backend {
    * use one. */
   const char *(*gemm_name)(const gh_device *d);
   const char *(*fft_name)(const gh_device *d);
-  /* The first with its version ("CLBlast 1.5.3"): part of tuning keys; NULL if there is none. */
+  /* The GEMM library with its version ("CLBlast 1.5.3"), part of tuning keys; NULL if there is none. */
   const char *(*library_name)(const gh_device *d);
 };
 

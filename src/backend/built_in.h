@@ -7,7 +7,7 @@
 typedef struct gh_built_in {
   const char *name; /* "CLBlast" */
   bool present;
-  const char *use; /* what it serves, and what does where it is absent */
+  const char *use; /* what genhance uses it for, or what happens without it */
 } gh_built_in;
 
 extern const gh_built_in gh_built_ins[]; /* ends with a null name */

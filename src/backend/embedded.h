@@ -1,4 +1,4 @@
-/* The kernel sources as the build put them into the binary (cmake/embed.cmake). */
+/* The kernel sources, which the build embeds into the binary (cmake/embed.cmake). */
 #ifndef GH_BACKEND_EMBEDDED_H
 #define GH_BACKEND_EMBEDDED_H
 

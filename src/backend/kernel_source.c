@@ -39,7 +39,7 @@ static int find_file(const char *name, size_t size) {
   return -1;
 }
 
-/* The file an include line names, within the line; NULL for any other line. */
+/* The file name in an include line, as a pointer into the line; NULL for any other line. */
 static const char *included_name(const char *line, size_t size, size_t *name_size) {
   static const char word[] = "#include \"";
   if (size < sizeof word || memcmp(line, word, sizeof word - 1)) return NULL;
@@ -53,7 +53,8 @@ static gh_status add_file(gh_error *err, source_text *s, int index, int depth) {
   const gh_embedded_file *file = &gh_embedded_kernels[index];
   if (s->included[index]) return GH_OK;
   s->included[index] = true;
-  if (depth > MAX_DEPTH) return gh_fail(err, GH_ERROR_FORMAT, "kernel source %s: includes nest too deep", file->name);
+  if (depth > MAX_DEPTH)
+    return gh_fail(err, GH_ERROR_FORMAT, "kernel source %s: includes are nested too deeply", file->name);
   gh_status status = mark_line(err, s, 1, file->name);
   int number = 1;
   for (const char *line = file->text; !status && *line; number++) {
@@ -75,7 +76,7 @@ static gh_status add_file(gh_error *err, source_text *s, int index, int depth) {
 }
 
 static gh_status add_all(gh_error *err, source_text *s) {
-  /* The table is sorted; headers include what they need, so that only platform.h must come first. */
+  /* The table is sorted. Headers include what they need, so only platform.h must come first. */
   int platform = find_file("platform.h", strlen("platform.h"));
   if (platform < 0) return gh_fail(err, GH_ERROR_FORMAT, "kernel source: there is no platform.h");
   gh_status status = add_file(err, s, platform, 0);
@@ -119,7 +120,7 @@ gh_status gh_kernel_cuda_options(gh_error *err, const gh_device_info *info, gh_d
   if (!elem) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: kernels do not support it", gh_dtype_name(dtype));
   if (info->shape != GH_SHAPE_GPU)
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "CUDA has kernels of the GPU's shape only: GH_KERNEL_SHAPE=cpu is not for it");
+                   "CUDA has only kernels of the GPU's shape; GH_KERNEL_SHAPE=cpu is not supported");
   /* No contraction, as FP_CONTRACT is off in OpenCL; NVRTC's division, roots and denormals are exact by default. */
   int written =
       snprintf(out, size, "--std=c++17 --device-as-default-execution-space --fmad=false%s%s", *elem ? " " : "", elem);

@@ -5,9 +5,9 @@
 #include "backend/backend.h"
 
 /* The main program (name NULL): platform.h, the other headers, every .cl but tuned_*.cl, in a fixed order. Otherwise
- * name.cl alone, or cuda/name.cu, which only NVRTC reads. `#include "x.h"` is resolved here, each file once: device
- * compilers have no file system of ours. Lines are marked, so that a compiler's messages name the file. The caller
- * frees *out. */
+ * name.cl alone, or cuda/name.cu, which only NVRTC reads. `#include "x.h"` is resolved here, each file once, since
+ * device compilers cannot read the embedded files. Lines are marked, so that a compiler's messages name the file. The
+ * caller frees *out. */
 gh_status gh_kernel_source(gh_error *err, const char *name, char **out);
 
 #define GH_KERNEL_OPENCL_OPTIONS "-cl-std=CL1.2 -Werror" /* of every OpenCL compilation */
@@ -15,10 +15,10 @@ gh_status gh_kernel_source(gh_error *err, const char *name, char **out);
 /* The define that makes dtype the ELEM of a program, "" for float32; NULL where kernels do not support it. */
 const char *gh_kernel_elem_define(gh_dtype dtype);
 
-/* The text is OpenCL C and, in the GPU's shape, CUDA C++ that needs no header: NVRTC takes it as it is. This gives the
- * options of a CUDA compilation, blanks between them, for the backend and for the test that compiles everything with no
- * GPU; to be added: --gpu-architecture=sm_NN and the variant's own defines. Kernels are extern "C", found by their
- * plain names. GH_ERROR_UNSUPPORTED for a dtype as above, and for the CPU's shape. */
+/* The text is OpenCL C and, in the GPU's shape, also CUDA C++ that needs no header, which NVRTC compiles unchanged.
+ * This function gives the options of a CUDA compilation, separated by blanks, for the backend and for the test that
+ * compiles everything without a GPU. The caller adds --gpu-architecture=sm_NN and the defines of a variant. Kernels are
+ * extern "C", found by their plain names. GH_ERROR_UNSUPPORTED for a dtype as above, and for the CPU's shape. */
 gh_status gh_kernel_cuda_options(gh_error *err, const gh_device_info *info, gh_dtype dtype, char *out, size_t size);
 
 #endif

@@ -54,11 +54,11 @@ static gh_status unknown_device(gh_error *err, const char *id) {
     int size = snprintf(names + used, sizeof names - used, "%s%s (%s)", i ? ", " : "", infos[i].id, infos[i].name);
     used += size > 0 ? (size_t)size : 0;
   }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\": there are auto, %s%s%s", id, names,
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no device \"%s\"; available: auto, %s%s%s", id, names,
                  *notes ? "; " : "", notes);
 }
 
-/* What the id of a device names, and the shape of kernels behind it. */
+/* A parsed device id, with the shape of kernels after it. */
 typedef struct named_device {
   char id[64]; /* without the shape */
   const gh_shape *shape;
@@ -85,7 +85,7 @@ static gh_status parse_name(gh_error *err, const char *id, named_device *out) {
   return gh_fail(err, GH_ERROR_ARGUMENT, "device \"%s\": the shape of its kernels can be /cpu or /gpu", id);
 }
 
-/* Finds what id names. "auto": the first GPU, else the first device. */
+/* Finds the device that the id names. "auto": the first GPU, else the first device. */
 static gh_status find_device(gh_error *err, const char *given, named_device *out) {
   gh_status parsed = parse_name(err, given, out);
   if (parsed) return parsed;

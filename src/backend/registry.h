@@ -6,15 +6,15 @@
 
 extern const gh_backend *const gh_backends[]; /* ends with NULL */
 
-/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" behind it, kernels of that
- * shape, whatever the environment says. An unknown name is GH_ERROR_ARGUMENT and lists those that exist. */
+/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" appended, kernels of that
+ * shape, regardless of the environment. An unknown name is GH_ERROR_ARGUMENT; the text lists the existing devices. */
 gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
-/* Whether gh_device_open would know the name. */
+/* Checks that gh_device_open would find the name. */
 gh_status gh_device_known(gh_error *err, const char *id);
 void gh_device_close(gh_device *device);
 
 /* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line per
- * backend without a device, which says why. */
+ * backend without a device, with the reason. */
 int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);
 void gh_join_notes(const char *notes, char *out, size_t size); /* as one line, for an error's text */
 

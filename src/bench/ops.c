@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define MAX_IN       6
-#define ENOUGH       5e-3 /* seconds between two waits, at least: a wait's own cost disappears in it */
+#define ENOUGH       5e-3 /* least seconds between two waits: the cost of a wait is then negligible */
 #define MOST_AT_ONCE 100
 
 /* ---- the cases ---- */
@@ -18,8 +18,8 @@ typedef struct gh_case_in {
   bool wanted;                /* gets a gradient */
 } gh_case_in;
 
-/* in[]: the tensors of the case's table row; in[MAX_IN]: a step block. Returns what the gradient starts from, or NULL.
- */
+/* in[]: the tensors of the case's table row; in[MAX_IN]: a step block. Returns the tensor from which to differentiate,
+ * or NULL. */
 typedef gh_tensor *gh_case_build(gh_graph *g, gh_tensor **in);
 
 static gh_tensor *linear(gh_graph *g, gh_tensor **in) { return gh_linear(g, in[0], in[1], in[2]); }
@@ -155,7 +155,7 @@ static const struct gh_op_case cases[] = {
     {"normalize_image", "224 pixels", normalize, {GIVEN(4, 0, 3, 224, 224)}},
     {"patchify", "224 pixels by 14", patchify, {GIVEN(4, 0, 3, 224, 224)}},
     {"random_normal", "196x3072", normal, {GIVEN(3, 0, 196, 3072)}},
-    {"random_timestep", "a number a sample", draw_time, {GIVEN(1, 0)}},
+    {"random_timestep", "one number per sample", draw_time, {GIVEN(1, 0)}},
     {"repeat", "1024, 4 times", repeat, {IN(2, 1, 1024)}},
     {"rmsnorm", "197x24x128", rmsnorm, {IN(4, 0, 197, 24, 128), IN(1, 128)}},
     {"rope", "197x24x128", rope, {IN(4, 0, 197, 24, 128), GIVEN(3, 197, 64, 2)}},
@@ -185,7 +185,7 @@ typedef struct gh_running {
   gh_tensor *in[MAX_IN + 2]; /* and the step and control blocks */
 } gh_running;
 
-/* Numbers between -1 and 1, any will do. */
+/* Fills with arbitrary numbers between -1 and 1. */
 static gh_status fill(gh_error *err, gh_device *device, gh_tensor *t) {
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(err, (size_t)n, sizeof *values);
@@ -249,7 +249,7 @@ static gh_status time_part(gh_error *err, gh_running *r, int first, int count, i
                            double *seconds) {
   int at_once = 1;
   *seconds = 0;
-  for (int i = -2; i < repeats && count; i++) { /* a warm-up, then one to see how many go between two waits */
+  for (int i = -2; i < repeats && count; i++) { /* a warm-up, then one run to choose the launches between waits */
     double began = now();
     gh_status status = GH_OK;
     for (int k = 0; k < at_once && !status; k++) status = gh_graph_run_part(err, r->graph, first, count);

@@ -1,4 +1,4 @@
-/* The clocks of benchmarks, and the limits of a device that everything else is a percentage of. */
+/* The clocks of benchmarks, and the measured peaks of a device, to which other results are compared in per cent. */
 #include "base/array.h"
 #include "base/log.h"
 #include "bench/step.h"

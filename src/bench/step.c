@@ -108,7 +108,7 @@ static gh_status read_loss(gh_error *err, gh_bench *b) {
   b->done++;
   b->result->loss = got.loss;
   if (!status && got.bad)
-    status = gh_fail(err, GH_ERROR_NUMERIC, "the loss is not finite (%g, gradient norm %g): the time means nothing",
+    status = gh_fail(err, GH_ERROR_NUMERIC, "the loss is not finite (%g, gradient norm %g): the time is meaningless",
                      got.loss, got.norm);
   return status;
 }
@@ -120,7 +120,7 @@ static gh_status run_update(gh_error *err, gh_bench *b) {
   return status ? status : read_loss(err, b);
 }
 
-/* ---- undisturbed ---- */
+/* ---- timing whole updates ---- */
 
 static void count_since(gh_counters *out, const gh_counters *now, const gh_counters *before) {
   *out = (gh_counters){.allocations = now->allocations - before->allocations,
@@ -155,7 +155,7 @@ static gh_status time_updates(gh_error *err, gh_bench *b) {
   return status;
 }
 
-/* ---- with a wait between parts ---- */
+/* ---- timing parts, with a wait after each ---- */
 
 typedef gh_status gh_bench_visit(gh_error *err, gh_bench *b, const gh_launch_note *first, gh_bench_time taken,
                                  double flops);
@@ -165,7 +165,7 @@ static bool same_phase(const gh_graph *g, int i, int j) {
   return a == b || (a && b && !strcmp(a, b));
 }
 
-/* Runs the graph in parts - all launches of one phase that stand together, or each launch - and waits after each. */
+/* Runs the graph in parts (consecutive launches of one phase, or single launches) and waits after each. */
 static gh_status run_parts(gh_error *err, gh_bench *b, gh_graph *g, bool by_phase, gh_bench_visit *visit) {
   int total = gh_graph_launch_count(g);
   for (int first = 0, next; first < total; first = next) {
@@ -204,7 +204,8 @@ static gh_status add_phase(gh_error *err, gh_bench *b, const gh_launch_note *not
   return GH_OK;
 }
 
-/* Several replays, the fastest by processor time of each phase: what others do on the machine only ever adds. */
+/* Takes the fastest of several replays for each phase, by processor time: other load on the machine can only add to
+ * it. */
 static gh_status time_phases(gh_error *err, gh_bench *b) {
   gh_bench_result *r = b->result;
   gh_bench_phase best[GH_BENCH_PHASES];
@@ -256,7 +257,7 @@ gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options
   gh_bench b = {.options = options, .device = device};
   gh_status status = choose_models(err, options, &b.config, &b.models);
   const int64_t limit = device->info.max_buffer_bytes;
-  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, however small the device's buffers */
+  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, so the limit does not matter */
   if (!status) {
     const gh_step_spec spec = spec_of(&b);
     status = gh_budget_measure(err, &spec, &optimizer, out);

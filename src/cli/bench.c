@@ -56,7 +56,7 @@ gh_status gh_bench_put_step(gh_error *err, gh_json *to, const gh_bench_options *
                {"batch", o->batch},
                {"parameters_trained", b->parameters_trained},
                {"parameters_frozen", b->parameters_frozen},
-               {"lasting_bytes", b->lasting_bytes},
+               {"persistent_bytes", b->lasting_bytes},
                {"step_bytes", b->step_bytes},
                {"peak_bytes", gh_budget_peak(b)}};
   gh_status status = gh_json_put_string(err, to, "arch", o->arch);
@@ -65,6 +65,7 @@ gh_status gh_bench_put_step(gh_error *err, gh_json *to, const gh_bench_options *
   for (size_t i = 0; i < GH_COUNT(whole) && !status; i++)
     status = gh_json_put_int(err, to, whole[i].name, whole[i].value);
   if (!status) status = gh_json_put_double(err, to, "gflop_per_step", flops * 1e-9);
+  if (!status) status = gh_json_put_renamed(err, to, "persistent_bytes", "lasting_bytes");
   return status ? status : gh_json_put_renamed(err, to, "gflop_per_step", "gflop_a_step");
 }
 

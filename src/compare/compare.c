@@ -8,16 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEGLIGIBLE      1e-5 /* of all gradients' norm: such a tensor is rounding itself (a key's bias has no gradient) */
-#define FIRST_GRADIENTS 1e-3 /* the most that rounding explains before the weights have drifted: a walk says */
-#define NODE_BOUND      3e-6 /* differences of one op that are not looked at; beyond, its own sensitivity decides */
+#define NEGLIGIBLE      1e-5 /* of the norm of all gradients: smaller ones are rounding error (e.g. a key's bias) */
+#define FIRST_GRADIENTS 1e-3 /* drift that rounding explains in the first step; beyond it, the nodes are compared */
+#define NODE_BOUND      3e-6 /* smaller differences of one op are ignored; larger ones are compared with its sensitivity */
 
 typedef struct gh_comparison {
   const gh_config *config;
   const gh_compare_options *options;
   gh_device *devices[2];
   gh_image_set *images;
-  /* of a stage */
+  /* per stage */
   gh_models models;
   gh_lora lora[2];
   gh_loop loops[2];
@@ -26,7 +26,7 @@ typedef struct gh_comparison {
   gh_compared_nodes walk;
 } gh_comparison;
 
-/* ---- building a stage on both ---- */
+/* ---- building a stage on both devices ---- */
 
 static void close_stage(gh_comparison *c) {
   for (int i = 0; i < 2; i++) gh_loop_free(&c->loops[i]);
@@ -45,7 +45,7 @@ static gh_step_spec spec_of(gh_comparison *c, int number, int side, gh_tensor *b
   gh_setup_lora(&c->lora[side], c->config, &c->models, block);
   int64_t micro_batch = c->config->stages[number - 1].micro_batch;
   gh_step_spec spec = gh_setup_step(c->config, &c->models, number, micro_batch, lora ? &c->lora[side] : NULL);
-  spec.source = GH_STEP_DRAWN; /* a cache's crops are shown, and their targets computed */
+  spec.source = GH_STEP_DRAWN; /* with a cache configured: the same crops, but targets are computed */
   return spec;
 }
 
@@ -113,7 +113,7 @@ static gh_status measure(gh_error *err, gh_comparison *c, gh_tensor *a, gh_tenso
 
 static double relative(double apart, double norm) { return apart == 0 ? 0 : sqrt(apart / norm); }
 
-/* Which gradients are more than rounding, by their norms. */
+/* Finds the gradients that are more than rounding error, by their norms. */
 static void find_negligible(gh_comparison *c, const gh_norms *norms, int count) {
   double total = 0;
   for (int i = 0; i < count; i++) total += norms[i].first;
@@ -178,7 +178,7 @@ static gh_status accumulate(gh_error *err, gh_comparison *c) {
   return status;
 }
 
-/* Up to the update, which does not happen where the two have parted. */
+/* Runs a step. The update is skipped if the two have diverged. */
 static gh_status take_step(gh_error *err, gh_comparison *c) {
   gh_compared_step *s = &c->step;
   s->step = c->loops[0].done + 1;
@@ -223,7 +223,7 @@ static gh_status clear(gh_error *err, gh_device *d, gh_tensor *t) {
   return status;
 }
 
-/* Gradients and loss as before an update, the images from the start of the one that is due. */
+/* Clears gradients and loss, and restarts the loader at the first image of the next update. */
 static gh_status start_again(gh_error *err, gh_comparison *c, gh_loop *l) {
   gh_loader_free(l->loader);
   free(l->images);
@@ -237,7 +237,7 @@ static gh_status start_again(gh_error *err, gh_comparison *c, gh_loop *l) {
   return status;
 }
 
-/* All of the update where the two have parted, else its first micro-batch. */
+/* Compares node by node: the whole update if the two have diverged, else its first micro-batch and the update graph. */
 static gh_status walk(gh_error *err, gh_comparison *c) {
   gh_loop *a = &c->loops[0], *b = &c->loops[1];
   const gh_graph_compare_options options = {
@@ -261,17 +261,17 @@ static gh_status walk(gh_error *err, gh_comparison *c) {
 
 /* ---- a stage ---- */
 
-/* One line of what is wrong; true where something is. */
+/* Whether something is wrong; writes one line about it. */
 static bool judge(const gh_comparison *c, char *text, size_t size) {
   const gh_compared_step *s = &c->step;
   bool wrong = c->walk.first.node != NULL;
   const char *label = c->loops[0].label, *a = c->devices[0]->info.id, *b = c->devices[1]->info.id;
   if (!(s->loss_drift <= c->options->tolerance))
-    snprintf(text, size, "%s: %s and %s part at step %lld: losses %.8g and %.8g, relative drift %.2g beyond %.2g; %s%s",
-             label, a, b, (long long)s->step, s->loss[0], s->loss[1], s->loss_drift, c->options->tolerance,
+    snprintf(text, size,
+             "%s: %s and %s diverge at step %lld: losses %.8g and %.8g, relative drift %.2g above %.2g; %s%s", label, a,
+             b, (long long)s->step, s->loss[0], s->loss[1], s->loss_drift, c->options->tolerance,
              wrong ? "the first result that differs on equal inputs: "
-                   : "on equal inputs no op differs by more than "
-                     "rounding explains",
+                   : "on equal inputs no op differs by more than rounding error",
              c->walk.text);
   else if (wrong)
     snprintf(text, size, "%s: %s and %s differ on equal inputs (step %lld): %s", label, a, b, (long long)c->walk.step,
@@ -314,7 +314,7 @@ gh_status gh_compare(gh_error *err, const gh_config *config, const gh_compare_op
     status = compare_stage(err, &c, number, result, wrong, sizeof wrong);
     compared++;
   }
-  if (!status && !compared) status = gh_fail(err, GH_ERROR_CONFIG, "the configuration leaves the stage out: 0 steps");
+  if (!status && !compared) status = gh_fail(err, GH_ERROR_CONFIG, "the configuration skips the stage: 0 steps");
   if (!status && wrong[0]) status = gh_fail(err, GH_ERROR_NUMERIC, "%s", wrong);
   gh_image_set_free(c.images);
   gh_device_close(c.devices[0]);

@@ -1,4 +1,4 @@
-/* What a comparison says: lines on stdout, and the same in JSON with every tensor. */
+/* The output of a comparison: lines on stdout, and the same in JSON with every tensor. */
 #include "compare/internal.h"
 
 #include "base/text.h"
@@ -39,11 +39,11 @@ gh_json *gh_compare_begin_stage(gh_error *err, gh_json *result, const gh_loop *l
   if (!stage || gh_json_put_int(err, stage, "stage", l->number) ||
       gh_json_put_int(err, stage, "micro_batch", l->micro_batch) || !gh_json_put_array(err, stage, "steps"))
     return NULL;
-  printf("\n%s: %lld updates of %lld samples, %lld at once%s; %d trained tensors, a step of %d nodes\n", l->label,
+  printf("\n%s: %lld updates of %lld samples, micro-batch %lld%s; %d trained tensors, %d nodes per step\n", l->label,
          (long long)steps, (long long)l->stage->batch, (long long)l->micro_batch, recompute ? ", recomputing" : "",
          l->update.count, gh_graph_node_count(l->step.graph));
   printf("%5s  %-12s  %-12s  %-8s  %-9s  %-8s  %s\n", "step", "loss A", "loss B", "drift", "gradients", "weights",
-         "furthest: gradient, weight");
+         "worst gradient, worst weight");
   return stage;
 }
 
@@ -88,7 +88,7 @@ void gh_compare_describe(char *text, size_t size, const gh_node_difference *f) {
     if (node->in[i] && gh_tensor_elements(node->in[i]) > 1 && node->in[i]->lifetime == GH_PERSISTENT &&
         node->in[i]->dtype != GH_U32)
       weight = node->in[i]->name;
-  snprintf(text, size, "%s (node %d%s%s, %s of %s%s%s) is off by %.2g; moving its inputs by a rounding explains %.2g",
+  snprintf(text, size, "%s (node %d%s%s, %s of %s%s%s) is off by %.2g; a rounding error in its inputs explains %.2g",
            node->op->name, f->index, node->phase ? " of the " : "", node->phase ? node->phase : "", f->tensor->name,
            shape, weight ? ", reads " : "", weight ? weight : "", f->difference, f->rounding);
 }
@@ -126,10 +126,10 @@ static gh_status put_first(gh_error *err, gh_json *walk, const gh_compared_nodes
 gh_status gh_compare_put_nodes(gh_error *err, gh_json *stage, const gh_compared_step *s, gh_compared_nodes *w) {
   qsort(w->ops, (size_t)w->count, sizeof *w->ops, by_worst);
   if (s->left_out)
-    printf("%d tensors are left out of these drifts, since their gradients are but rounding\n", s->left_out);
-  printf("step %lld op by op, both devices given A's inputs: %d nodes; the ops that differ most:\n", (long long)w->step,
-         w->nodes);
-  printf("  %-26s %5s  %-8s  %s\n", "op", "nodes", "worst", "a rounding of its inputs moves it by");
+    printf("%d tensors are excluded from these drifts: their gradients are only rounding error\n", s->left_out);
+  printf("step %lld op by op, with A's inputs on both devices: %d nodes; the ops that differ most:\n",
+         (long long)w->step, w->nodes);
+  printf("  %-26s %5s  %-8s  %s\n", "op", "nodes", "worst", "change when its inputs move by a rounding error");
   for (int i = 0; i < GH_MIN(w->count, SHOWN_OPS); i++) {
     const gh_compared_op *o = &w->ops[i];
     printf("  %-26s %5d  %-8.1e  ", o->op->name, o->nodes, o->worst);

@@ -41,7 +41,7 @@ static const gh_word biases[] = {
   ROW(name ".checkpoint_every", ROW_INT, stages[i].checkpoint_every, every, 0, GH_ROW_MANY, 0)
 /* clang-format on */
 
-/* "denoiser.kind" stands before all rows: it decides which there are. */
+/* "denoiser.kind" is not among these rows: it is read first, because it decides which rows follow. */
 static const gh_row first_rows[] = {
     ROW("version", ROW_INT, version, "1", 1, 1, 0),
     PLAIN("clip", ROW_STRING, clip, "\"\"", ROW_REQUIRED),
@@ -88,7 +88,7 @@ static const gh_row rows[] = {
 
 #define KIND "denoiser.kind"
 
-/* The key of the kind itself, as a row that only says that it exists. */
+/* The key of the kind itself: a row that only makes the key known. */
 static const gh_row kind_rows[] = {{KIND, ROW_WORD, 0, NULL, 0, 0, 0, NULL}};
 
 typedef struct gh_config_sets {
@@ -96,10 +96,10 @@ typedef struct gh_config_sets {
   gh_schema schema;
 } gh_config_sets;
 
-/* The rows of a configuration of that kind; those of the other kinds are known as foreign. config NULL: all are just
- * known. */
+/* The rows of a configuration of that kind, and the rows of the other kinds as foreign ones. config NULL: the rows are
+ * only known, and fill no record. */
 static const gh_schema *schema_of(gh_config_sets *s, gh_config *config) {
-  static char known; /* a record for rows that nobody fills */
+  static char known; /* a record for rows that are not filled */
   size_t n = 0;
   s->sets[n++] = (gh_row_set){first_rows, GH_COUNT(first_rows), config ? (void *)config : &known, NULL};
   s->sets[n++] = (gh_row_set){rows, GH_COUNT(rows), config ? (void *)config : &known, NULL};
@@ -138,7 +138,7 @@ static gh_status find_kind(gh_error *err, const gh_json *document, const gh_conf
 
 /* ---- the whole document ---- */
 
-/* Keys that mean something only together. */
+/* Checks combinations of keys. */
 static gh_status check_together(gh_error *err, const gh_config *c) {
   for (int i = 0; i < 2; i++)
     if (c->stages[i].micro_batch > c->stages[i].batch)
@@ -147,7 +147,7 @@ static gh_status check_together(gh_error *err, const gh_config *c) {
   return c->kind->check ? c->kind->check(err, c) : GH_OK;
 }
 
-/* complete: required keys must be there, and no others than known ones. */
+/* `complete`: required keys must be present. Unknown keys are always errors. */
 static gh_status fill(gh_error *err, gh_config *config, const gh_json *document, bool complete) {
   gh_config_sets sets;
   *config = (gh_config){0};
@@ -160,13 +160,13 @@ static gh_status fill(gh_error *err, gh_config *config, const gh_json *document,
   return status;
 }
 
-/* Before the keys: those that a later version added would else be called unknown. */
+/* Checked before the keys, since keys of a later version would otherwise be reported as unknown. */
 static gh_status check_version(gh_error *err, const gh_json *document) {
   gh_error ignored;
   int64_t version = VERSION;
   gh_json_opt_int(&ignored, document, "version", &version);
   if (version <= VERSION) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "version: %lld is of a later genhance; this one reads up to %d",
+  return gh_fail(err, GH_ERROR_CONFIG, "version: %lld is from a later genhance; this one reads versions up to %d",
                  (long long)version, VERSION);
 }
 
@@ -194,7 +194,7 @@ gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, co
   *config = (gh_config){0};
   gh_status status = gh_json_parse(err, &document, name, text, size, GH_JSON_MAX_BYTES);
   if (status) return gh_as_config_error(err, status);
-  if (gh_json_type_of(document) == GH_JSON_OBJECT) /* else it is refused below, by name */
+  if (gh_json_type_of(document) == GH_JSON_OBJECT) /* anything else is refused below, by name */
     status = override_all(err, document, overrides, override_count);
   if (!status) status = gh_config_from_json(err, config, name, document);
   gh_json_free(document);
@@ -230,7 +230,7 @@ static gh_status write_kind(gh_error *err, gh_json *root, const gh_config *confi
   return parent ? gh_json_put_string(err, parent, key, config->kind->name) : GH_ERROR_MEMORY;
 }
 
-/* In the order in which a reader wants them: the models, the denoiser with all that belongs to it, the rest. */
+/* In reading order: the models, the denoiser and its keys, the rest. */
 gh_status gh_config_to_json(gh_error *err, gh_json **out, const gh_config *config) {
   const gh_row_set first = {first_rows, GH_COUNT(first_rows), (void *)(uintptr_t)config, NULL},
                    own = {config->kind->rows, config->kind->row_count, config->own, NULL},

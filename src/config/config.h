@@ -1,5 +1,5 @@
-/* The run configuration: one JSON document whose every key, type, range and default is a row of a table. config.c has
- * the keys of every run; a kind of denoiser adds its own (gh_config_kind).
+/* The run configuration: one JSON document. A table has one row per key, with its type, range and default. config.c has
+ * the keys that every run has; a kind of denoiser adds its own (gh_config_kind).
  *
  * Errors are one line that names the file and the key; an unknown key comes with the nearest valid one. Strings and
  * lists are owned by the gh_config. */
@@ -20,7 +20,7 @@ typedef struct gh_optimizer_config { /* AdamW */
 } gh_optimizer_config;
 
 typedef struct gh_stage_config {
-  int64_t steps;       /* updates; 0 leaves the stage out */
+  int64_t steps;       /* updates; 0: the stage is skipped */
   int64_t batch;       /* samples per update, over all ranks */
   int64_t micro_batch; /* samples per launch; 0: "auto" */
   gh_optimizer_config optimizer;
@@ -41,7 +41,7 @@ typedef struct gh_data_config {
   gh_strings images; /* folders, .tar files, "cc3m-{00000..00331}.tar": as written */
   double crop_scale[2], crop_ratio[2];
   int64_t workers;
-  bool latent_cache;          /* false: null */
+  bool latent_cache;          /* false: "latent_cache" is null */
   char *latent_cache_path;    /* folder, or NULL: below the output */
   int64_t latent_cache_crops; /* fixed crops per image */
 } gh_data_config;
@@ -55,12 +55,12 @@ typedef struct gh_config_kind {
   const gh_row *rows;
   size_t row_count;
   size_t record_bytes;                                        /* of the record that the rows fill */
-  gh_status (*check)(gh_error *err, const gh_config *config); /* keys that mean something only together; or NULL */
+  gh_status (*check)(gh_error *err, const gh_config *config); /* combinations of keys; or NULL */
   const char *foreign;                                        /* "the continuous denoiser", for errors */
 } gh_config_kind;
 
-/* The kinds there are, the default first; NULL past the last one. Defined by the room that implements them
- * (method/objectives.c), so that the configuration knows none. */
+/* The kinds, the default first; NULL past the last one. method/objectives.c, which implements them, defines this
+ * function, so that the configuration depends on no kind. */
 const gh_config_kind *gh_config_kind_at(size_t index);
 
 struct gh_config {
@@ -73,7 +73,7 @@ struct gh_config {
   gh_data_config data;
   gh_stage_config stages[2]; /* "stage1", "stage2" */
   gh_lora_config lora;       /* "stage2.lora" */
-  bool train_denoiser;       /* "stage2.train_denoiser": the paper's "all" against "only" */
+  bool train_denoiser;       /* "stage2.train_denoiser": the paper's "all" (true) or "only" (false) */
   gh_json *guard;            /* "stage2.guard": an object, or NULL */
   gh_precision precision;
   int64_t seed;
@@ -81,14 +81,14 @@ struct gh_config {
   int64_t state_keep;
   double state_minutes;
   gh_recompute recompute;
-  gh_json *evaluate; /* an array; its entries are the evaluator's to read */
+  gh_json *evaluate; /* an array; the evaluator reads its entries */
 };
 
-/* Every key at its default, changed by overrides as below; required paths are "", data.images is empty. */
+/* Sets every key to its default, then applies overrides as below. Required paths are "", and data.images is empty. */
 gh_status gh_config_defaults(gh_error *err, gh_config *config, const char *const *overrides, size_t override_count);
 
-/* Reads a document, applies overrides ("stage1.optimizer.lr=1e-3": a dotted key and a JSON value, or a bare string
- * where that is no JSON), fills in defaults and checks everything. On failure *config is empty and needs no free. */
+/* Reads a document, applies overrides ("stage1.optimizer.lr=1e-3": a dotted key and a JSON value, or a bare string if
+ * the value is not JSON), fills in defaults and checks everything. On failure *config is empty and needs no free. */
 gh_status gh_config_read(gh_error *err, gh_config *config, const char *path, const char *const *overrides,
                          size_t override_count);
 gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, const char *text, size_t size,
@@ -96,7 +96,7 @@ gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, co
 gh_status gh_config_from_json(gh_error *err, gh_config *config, const char *name, const gh_json *document);
 void gh_config_free(gh_config *config);
 
-/* The whole configuration, every key: the same text for the same run. Reads back the same. */
+/* Writes the whole configuration, every key, in a fixed order. Reading it gives the same configuration. */
 gh_status gh_config_to_json(gh_error *err, gh_json **out, const gh_config *config);
 
 /* Whether a snapshot is due after this update (1 is the first). */
@@ -104,9 +104,9 @@ bool gh_config_checkpoint_due(const gh_stage_config *stage, int64_t update);
 
 /* The name of an enumerated value as the document writes it: gh_precision_name(GH_PRECISION_BFLOAT16). */
 const char *gh_precision_name(gh_precision precision);
-/* The other way, aliases too; GH_ERROR_ARGUMENT names what there is. `what` is the option's name. */
+/* The inverse; also accepts aliases. GH_ERROR_ARGUMENT lists the valid names. `what` is the option's name. */
 gh_status gh_precision_find(gh_error *err, const char *what, const char *name, gh_precision *out);
-/* How a step in it stores matrices and activations. */
+/* The type in which a step of that precision stores matrices and activations. */
 gh_dtype gh_precision_storage(gh_precision precision);
 
 #endif

@@ -15,7 +15,7 @@ bool gh_run_parse_name(const char *name, int *stage, int64_t *update) {
   return *stage == 1 || *stage == 2;
 }
 
-/* The names' fixed width makes bytewise order the order of updates. */
+/* The names have a fixed width, so that bytewise order is the order of updates. */
 gh_status gh_run_list(gh_error *err, const char *folder, gh_strings *names) {
   *names = (gh_strings){0};
   DIR *dir = opendir(folder);
@@ -51,12 +51,12 @@ void gh_snapshot_free(gh_snapshot *s) {
   *s = (gh_snapshot){0};
 }
 
-/* From newest to oldest: the first is the snapshot, an older one may give it its denoiser. */
+/* Goes from newest to oldest. The newest is the snapshot; an older one may provide its denoiser. */
 static gh_status look_into(gh_error *err, const char *snapshots, const gh_strings *names, gh_snapshot *out) {
   for (size_t i = names->count; i-- > 0;) {
     int stage;
     int64_t update;
-    if (!gh_run_parse_name(names->items[i], &stage, &update)) continue; /* gh_run_list keeps no such name */
+    if (!gh_run_parse_name(names->items[i], &stage, &update)) continue; /* not reached: gh_run_list drops such names */
     char *folder = gh_path_join(err, snapshots, names->items[i]), *adapter = NULL;
     if (!folder) return GH_ERROR_MEMORY;
     gh_status status = existing(err, folder, "denoiser.safetensors", &out->denoiser);
@@ -76,7 +76,7 @@ static gh_status look_into(gh_error *err, const char *snapshots, const gh_string
   return GH_OK;
 }
 
-/* Forgets what came after the snapshot of that name. */
+/* Drops the names after the snapshot of that name. */
 static gh_status cut_after(gh_error *err, const char *run, const char *name, gh_strings *names) {
   size_t at = 0;
   while (at < names->count && strcmp(names->items[at], name)) at++;
@@ -113,7 +113,7 @@ gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out) {
   if (status || gh_json_member(*out, "stage2")) return status;
   gh_json_free(*out);
   *out = NULL;
-  return gh_fail(err, GH_ERROR_FILE, "%s: not the folder of a run: it has no config.json of one", run);
+  return gh_fail(err, GH_ERROR_FILE, "%s: not the folder of a run: it has no config.json of a run", run);
 }
 
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
@@ -131,7 +131,7 @@ gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update,
   *path = gh_format(err, "%s/snapshots/stage1-%08lld/denoiser.safetensors", run, (long long)update);
   if (!*path) return GH_ERROR_MEMORY;
   if (gh_path_is_file(*path)) return GH_OK;
-  gh_fail(err, GH_ERROR_FILE, "%s: stage 2 goes on from it, and it is not there", *path);
+  gh_fail(err, GH_ERROR_FILE, "%s is missing; stage 2 starts from it", *path);
   free(*path);
   *path = NULL;
   return GH_ERROR_FILE;
@@ -165,7 +165,8 @@ gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out) {
 
 void gh_run_unlock(gh_run_hold *hold, bool began) {
   if (!began && hold->lock && hold->made_file) unlink(hold->file);
-  if (!began && hold->folder && hold->made_folder) rmdir(hold->folder); /* stays where something is in it */
+  if (!began && hold->folder && hold->made_folder)
+    rmdir(hold->folder); /* fails, as intended, if the folder is not empty */
   gh_file_lock_release(hold->lock);
   free(hold->folder);
   free(hold->file);

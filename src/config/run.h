@@ -1,15 +1,16 @@
 /* A run's folder:
  *
  *   config.json                          the whole configuration, as resolved
- *   plan.json                            what tuning chose, frozen
- *   info.json                            the device, and what each stage takes on it: for reading, not for resuming
- *   metrics.jsonl, train.log             a line an update
- *   tensorboard/                         the same as TensorBoard's events
+ *   plan.json                            the choices of tuning, frozen
+ *   info.json                            the device and the plan of each stage; for readers, not needed to resume
+ *   metrics.jsonl, train.log             one line per update
+ *   tensorboard/                         the same as TensorBoard events
  *   evaluations.jsonl, best.json         stage 2's scores, and its best snapshot (train/evaluate.h)
- *   state/stage1-00000100/               all that resuming needs: parts, then manifest.json
+ *   state/stage1-00000100/               everything that resuming needs: parts, then manifest.json
  *   snapshots/stage1-00005000/           denoiser.safetensors: denoiser and projectors
- *   snapshots/stage2-00000050/           adapter_model.safetensors and adapter_config.json (a PEFT folder), or, for
- * direct tuning, encoder.safetensors; denoiser.safetensors where that trains too */
+ *   snapshots/stage2-00000050/           adapter_model.safetensors and adapter_config.json (a PEFT
+ *                                        folder), or, for direct tuning, encoder.safetensors; also
+ *                                        denoiser.safetensors if the denoiser trains in stage 2 */
 #ifndef GH_CONFIG_RUN_H
 #define GH_CONFIG_RUN_H
 
@@ -19,13 +20,13 @@
 typedef struct gh_snapshot {
   int stage;
   int64_t update;
-  char *denoiser; /* file; a stage-2 snapshot without one of its own names stage 1's newest; NULL: none exists */
+  char *denoiser; /* file; a stage-2 snapshot without one names the newest of stage 1; NULL: none exists */
   char *adapter;  /* PEFT folder, or NULL */
   char *encoder;  /* safetensors with the tensors that direct tuning trained, or NULL */
 } gh_snapshot;
 
-/* The snapshot of that name, "stage2-00000050"; NULL: the newest of the last stage that has one. GH_ERROR_FILE if there
- * is none. */
+/* Finds the snapshot of that name, "stage2-00000050"; NULL: the newest of the last stage that has one. GH_ERROR_FILE if
+ * there is none. */
 gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out);
 void gh_snapshot_free(gh_snapshot *snapshot);
 
@@ -35,17 +36,17 @@ gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update,
 /* Puts a member into RUN/info.json; takes value, on failure too. */
 gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value);
 
-/* Keeps a second process out of the folder, which is made where it is absent. */
+/* Locks the folder against a second process, and makes the folder if it is absent. */
 typedef struct gh_run_hold {
   gh_file_lock *lock;
   char *folder, *file;
   bool made_folder, made_file;
 } gh_run_hold;
 gh_status gh_run_lock(gh_error *err, const char *run, gh_run_hold *out);
-/* Lets go of it; of a run that never began, what the lock made goes too. An empty one is fine. */
+/* Releases the lock. If the run never began, also removes what gh_run_lock made. `hold` may be empty. */
 void gh_run_unlock(gh_run_hold *hold, bool began);
 
-/* RUN/config.json; a folder of something else is GH_ERROR_FILE. */
+/* Reads RUN/config.json; GH_ERROR_FILE if the folder is not a run's. */
 gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out);
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);
 

@@ -1,4 +1,4 @@
-/* A whole document against the rows of a schema: unknown keys, reading, writing, overrides. */
+/* Works on whole documents with the rows of a schema: unknown keys, reading, writing, overrides. */
 #include "config/table.h"
 
 #include <limits.h>
@@ -18,7 +18,7 @@ static bool is_group(const gh_schema *schema, const char *path) {
   return false;
 }
 
-/* A row that this document may have is preferred to one of the same path that it may not. */
+/* Prefers a row that this document may have to a foreign row with the same path. */
 static const gh_row *find_row(const gh_schema *schema, const char *path, const gh_row_set **set) {
   const gh_row *found = NULL;
   for (size_t s = 0; s < schema->count; s++)
@@ -38,16 +38,16 @@ static const char *last_part(const char *path) {
 }
 
 typedef struct gh_nearest_path {
-  const char *path; /* that was asked for */
+  const char *path; /* the path asked about */
   int least;        /* its score so far */
   char text[128];
 } gh_nearest_path;
 
-/* Scores a row's path, and the group directly below the one asked about that the row belongs to. */
+/* Scores a row's path, and the part of it that ends one level below the group of the path asked about. */
 static void try_path(gh_nearest_path *n, const char *row) {
   const size_t stem = (size_t)(last_part(n->path) - n->path), first_part = strcspn(n->path, ".");
   const bool sibling = !strncmp(row, n->path, stem), near = !strncmp(row, n->path, first_part);
-  const size_t shortened = stem + strcspn(row + (sibling ? stem : 0), "."); /* a group stands for all its rows */
+  const size_t shortened = stem + strcspn(row + (sibling ? stem : 0), "."); /* one candidate for a whole group */
   for (int whole = 0; whole < 2; whole++) {
     char candidate[128];
     if (!whole && !sibling) continue;
@@ -60,13 +60,13 @@ static void try_path(gh_nearest_path *n, const char *row) {
   }
 }
 
-/* The nearest valid path: a key of the same group (rows and groups below it), else one of the same last part,
- * preferably in the same stage, else whatever is least far away. */
+/* Reports the nearest valid path: a key of the same group (rows and groups below it), else a path with the same last
+ * part, preferably in the same stage, else the path with the smallest distance. */
 static gh_status refuse_key(gh_error *err, const gh_schema *schema, const char *path) {
   const gh_row_set *set = NULL;
   const gh_row *row = find_row(schema, path, &set);
   if (row && set->record)
-    return gh_fail(err, GH_ERROR_CONFIG, "key \"%.200s\": write objects in objects, not a name with dots", path);
+    return gh_fail(err, GH_ERROR_CONFIG, "key \"%.200s\": write nested objects, not a name with dots", path);
   if (row) return gh_fail(err, GH_ERROR_CONFIG, "%s is a key of %s only", path, set->foreign);
   gh_nearest_path nearest = {.path = path, .least = INT_MAX};
   for (size_t s = 0; s < schema->count; s++)
@@ -75,7 +75,7 @@ static gh_status refuse_key(gh_error *err, const gh_schema *schema, const char *
   return gh_fail(err, GH_ERROR_CONFIG, "unknown key \"%.200s\" (the nearest is \"%s\")", path, nearest.text);
 }
 
-/* Every key of the object, whose own path is `path`. */
+/* Checks every key of the object, whose own path is `path`. */
 static gh_status check_keys(gh_error *err, const gh_schema *schema, const gh_json *object, const char *path) {
   for (const gh_json *item = gh_json_first(object); item; item = gh_json_next(item)) {
     gh_status status = GH_OK;
@@ -113,7 +113,7 @@ gh_status gh_schema_read(gh_error *err, const gh_schema *schema, const gh_json *
 }
 
 static gh_status write_set(gh_error *err, const gh_row_set *set, gh_json *root) {
-  const char *absent = NULL; /* the group that is null: its rows are left out */
+  const char *absent = NULL; /* the group that is null: its rows are skipped */
   gh_status status = GH_OK;
   for (size_t i = 0; i < set->count && !status; i++) {
     const gh_row *row = &set->rows[i];

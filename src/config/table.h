@@ -1,6 +1,6 @@
-/* Configurations as tables: one row per key. A document is described by a few sets of rows, each of which fills a
- * record of its own: the run configuration has the keys that every run has and those of its kind of denoiser; an
- * autoencoder's pretraining has a set of its own. */
+/* Configurations as tables: one row per key. A document is described by a few sets of rows, each of which fills its own
+ * record. The run configuration has a set for the keys of every run and a set for its kind of denoiser; the
+ * pre-training of an autoencoder has its own set. */
 #ifndef GH_CONFIG_TABLE_H
 #define GH_CONFIG_TABLE_H
 
@@ -8,7 +8,7 @@
 #include "base/text.h"
 
 typedef enum gh_row_type {
-  ROW_GROUP,        /* bool: false when the group is null; the rows below it have its path as prefix */
+  ROW_GROUP,        /* bool: false if the group is null; the rows in it have its path as prefix */
   ROW_INT,          /* int64_t */
   ROW_INT_OR_AUTO,  /* int64_t, 0 for "auto" */
   ROW_REAL,         /* double */
@@ -16,7 +16,7 @@ typedef enum gh_row_type {
   ROW_STRING,       /* char *, not null */
   ROW_MAYBE_STRING, /* char *, NULL for null */
   ROW_WORD,         /* an enum, by the names in words */
-  ROW_PAIR,         /* double[2], the first not above the second */
+  ROW_PAIR,         /* double[2], the first at most the second */
   ROW_BETAS,        /* double[2] */
   ROW_AXES,         /* int64_t[3] */
   ROW_INTS,         /* gh_int_list */
@@ -43,7 +43,7 @@ typedef struct gh_word {
 } gh_word;
 
 enum {
-  ROW_REQUIRED = 1, /* the document must have it */
+  ROW_REQUIRED = 1, /* the document must have the key */
   ROW_OPEN_LOW = 2, /* the least value itself is outside */
   ROW_OPEN_HIGH = 4 /* the greatest value itself is outside */
 };
@@ -61,8 +61,8 @@ typedef struct gh_row {
 typedef struct gh_row_set {
   const gh_row *rows;
   size_t count;
-  void *record;        /* what the rows fill; NULL: these keys are known, but this document must not have them */
-  const char *foreign; /* of a set without a record: whose keys they are not, "the continuous denoiser" */
+  void *record;        /* the rows fill it; NULL: these keys are known, but this document must not have them */
+  const char *foreign; /* for a set without a record: the owner of these keys, "the continuous denoiser" */
 } gh_row_set;
 
 typedef struct gh_schema {
@@ -70,34 +70,34 @@ typedef struct gh_schema {
   size_t count;
 } gh_schema;
 
-/* Every key of the document must be a row's of the schema. GH_ERROR_CONFIG names the first that is not, and the
+/* Checks that every key of the document is a row of the schema. GH_ERROR_CONFIG names the first unknown key and the
  * nearest valid one. */
 gh_status gh_schema_check_keys(gh_error *err, const gh_schema *schema, const gh_json *document);
-/* Fills the records from the document's values, checked, or from the defaults. `complete`: a required key must be
- * there; otherwise a missing one is "" or an empty list. GH_ERROR_CONFIG names the row. Records start zeroed;
- * gh_schema_free frees what a failure left in them. */
+/* Fills the records from the document's checked values or from the defaults. `complete`: required keys must be present;
+ * otherwise a missing one is "" or an empty list. GH_ERROR_CONFIG names the row. Records start zeroed; after a failure
+ * gh_schema_free frees their contents. */
 gh_status gh_schema_read(gh_error *err, const gh_schema *schema, const gh_json *document, bool complete);
-/* The other direction: every key, in the order of the rows. */
+/* Writes every key, in the order of the rows. */
 gh_status gh_schema_write(gh_error *err, const gh_schema *schema, gh_json *root);
-/* Frees strings, lists and objects of the records. The records are the caller's to zero. */
+/* Frees strings, lists and objects of the records. The caller zeroes the records. */
 void gh_schema_free(const gh_schema *schema);
-/* Puts "key=value" into the document: a dotted key, and JSON or, where that does not parse, a bare string. A key of
- * text takes the bare string always, except null and text in quotes. Records are not looked at. */
+/* Puts "key=value" into the document: a dotted key, and JSON or, if that does not parse, a bare string. A string key
+ * always takes a bare string, except for null and quoted text. Records are not read. */
 gh_status gh_schema_override(gh_error *err, const gh_schema *schema, gh_json *document, const char *text);
 
-/* What the JSON accessors call a wrong format is a wrong configuration here. */
+/* Turns the GH_ERROR_FORMAT of the JSON accessors into GH_ERROR_CONFIG. */
 gh_status gh_as_config_error(gh_error *err, gh_status status);
 
 /* ---- value.c, for schema.c ---- */
 
-/* One row of the above. */
+/* The same functions for one row. */
 gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_json *document, bool complete);
 gh_status gh_row_write(gh_error *err, gh_json *root, const gh_row *row, const void *record);
 void gh_row_free(const gh_row *row, void *record);
 
 /* ---- for writing tables ---- */
 
-/* Within the integers that JSON keeps exact. */
+/* An upper bound within the integers that JSON represents exactly. */
 #define GH_ROW_MANY 9e15
 
 /* clang-format off */

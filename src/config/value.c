@@ -1,11 +1,11 @@
-/* One row of a configuration: its value read from JSON and checked, written back, freed. */
+/* One row of a configuration: reads its value from JSON and checks it, writes it back, frees it. */
 #include "config/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- one value: text in front of the error is put there by the caller ---- */
+/* ---- one value; the caller prefixes the error text ---- */
 
 gh_status gh_as_config_error(gh_error *err, gh_status status) {
   if (status != GH_ERROR_FORMAT && status != GH_ERROR_ARGUMENT) return status;
@@ -60,7 +60,7 @@ static gh_status set_word(gh_error *err, int *out, const gh_row *row, const gh_j
   return gh_fail(err, GH_ERROR_CONFIG, "%s: \"%.100s\" is not one of %s", row->path, text, allowed);
 }
 
-/* The n numbers of an array, each in the row's range. */
+/* Reads the n numbers of an array, each in the row's range. */
 static gh_status set_numbers(gh_error *err, void *out, int n, const gh_row *row, const gh_json *value) {
   char what[128];
   if (gh_json_type_of(value) != GH_JSON_ARRAY || gh_json_count(value) != (size_t)n)

@@ -15,16 +15,16 @@
 
 struct gh_target_cache {
   char *folder;
-  char identity[17]; /* hash of cache.json's text: in every shard */
+  char identity[17]; /* hash of cache.json's text; stored in every shard */
   uint64_t images, entries, per_shard, shards;
   gh_target target;
   int64_t elements;      /* of an entry */
-  gh_safetensors **open; /* [shards] opened when first read */
+  gh_safetensors **open; /* (shards) opened when first read */
 };
 
-/* ---- what it is made from ---- */
+/* ---- the identity of a cache ---- */
 
-/* Caches of earlier versions call it so; they stay valid under their own name of the key. */
+/* The second name is that of earlier versions. A cache keeps the name with which it was written, and stays valid. */
 #define PER_SHARD        "entries_per_shard"
 #define PER_SHARD_BEFORE "entries_a_shard"
 
@@ -74,17 +74,17 @@ static gh_status same(gh_error *err, const gh_target_cache *c, const gh_json *no
   for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item))
     if (!gh_json_equal(item, gh_json_member(before, gh_json_key(item))))
       return gh_fail(err, GH_ERROR_CONFIG,
-                     "%s: the %s were made with another %s; remove the folder to compute them again, or choose "
+                     "%s: the %s were computed with another %s; remove the folder to compute them again, or choose "
                      "another data.latent_cache.path",
                      c->folder, c->target.files, gh_json_key(item));
   for (const gh_json *item = gh_json_first(before); item; item = gh_json_next(item))
     if (!gh_json_member(now, gh_json_key(item)))
-      return gh_fail(err, GH_ERROR_CONFIG, "%s: a cache of other targets; choose another data.latent_cache.path",
+      return gh_fail(err, GH_ERROR_CONFIG, "%s: this cache holds other targets; choose another data.latent_cache.path",
                      c->folder);
   return GH_OK;
 }
 
-/* Compares with cache.json, or writes it. */
+/* Compares the identity with cache.json, or writes that file. */
 static gh_status identify(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o,
                           const gh_loader *loader) {
   gh_json *now = NULL, *before = NULL;
@@ -119,7 +119,7 @@ static void shard_shape(const gh_target_cache *c, int64_t count, int64_t shape[G
   for (int i = 0; i < c->target.rank; i++) shape[i + 1] = c->target.shape[i];
 }
 
-/* The shard, if it is there and is one of this cache. */
+/* Opens the shard if it exists and belongs to this cache. */
 static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t shard, gh_safetensors **out) {
   char *path = shard_path(err, c, shard);
   const int64_t count = (int64_t)shard_entries(c, shard);
@@ -143,7 +143,7 @@ static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t sh
   return status;
 }
 
-/* ---- making ---- */
+/* ---- computing ---- */
 
 typedef struct gh_maker {
   const gh_target_cache_options *options;
@@ -178,7 +178,7 @@ static gh_status record(gh_error *err, gh_maker *m) {
   return gh_graph_plan(err, m->graph);
 }
 
-/* The targets of the next `count` entries, from `first` on, in m->out; present[i] says whether entry i is an image. */
+/* Computes the targets of `count` entries from `first` on into m->out. present[i] is 0 where the image is broken. */
 static gh_status encode(gh_error *err, gh_maker *m, uint64_t first, size_t count, uint8_t *present) {
   const gh_target_cache *c = m->cache;
   if (gh_stop_requested())
@@ -188,7 +188,7 @@ static gh_status encode(gh_error *err, gh_maker *m, uint64_t first, size_t count
   if (!status) status = gh_tensor_write(err, m->options->device, m->images, m->in);
   if (!status) status = gh_graph_run(err, m->graph);
   if (!status) status = gh_tensor_read(err, m->options->device, m->targets, m->out);
-  for (size_t i = 0; i < count && !status; i++) { /* a broken image: another one stood in for it */
+  for (size_t i = 0; i < count && !status; i++) { /* the loader replaces a broken image by another */
     present[i] = m->samples[i].image == (first + i) % c->images;
     if (!present[i]) memset(m->out + (int64_t)i * entry_bytes(c), 0, (size_t)entry_bytes(c));
   }
@@ -219,7 +219,7 @@ static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safe
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
-/* The loader stands at the shard's first entry, or is made to. */
+/* Computes a shard. The loader is at the shard's first entry, or is opened there. */
 static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
   gh_loader_options images = m->options->images;
   images.stage = 0;
@@ -239,7 +239,8 @@ static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
   return status;
 }
 
-/* Memory that ran out says nothing about the file. */
+/* Whether the shard exists and belongs to this cache. Running out of memory says nothing about the file, so it is
+ * passed on. */
 static gh_status is_made(gh_error *err, const gh_target_cache *c, uint64_t shard, bool *made) {
   gh_error why = {0};
   gh_safetensors *file = NULL;
@@ -258,7 +259,7 @@ static gh_status make_missing(gh_error *err, gh_target_cache *c, const gh_target
     status = is_made(err, c, shard, &made);
     if (status) break;
     if (made) {
-      gh_loader_free(m.loader); /* it stands elsewhere */
+      gh_loader_free(m.loader); /* its position is no longer right */
       m.loader = NULL;
       continue;
     }
@@ -294,7 +295,7 @@ static gh_status measure(gh_error *err, gh_target_cache *c, const gh_target_cach
 }
 
 static gh_status open_cache(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o) {
-  gh_loader_options listing = o->images; /* only to be asked about the images */
+  gh_loader_options listing = o->images; /* opened only to get the list of images */
   listing.workers = 0;
   gh_loader *loader = NULL;
   gh_file_lock *lock = NULL;
@@ -348,7 +349,7 @@ gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loade
     if (!status) status = gh_st_read_i64(err, gh_safetensors_find(c->open[shard], "present"), at, 1, &present);
     if (!status && !present)
       status = gh_fail(err, GH_ERROR_CONFIG,
-                       "%s: image %llu could not be read when the %s were computed, and now it can; remove the folder",
+                       "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",
                        c->folder, (unsigned long long)samples[i].image, c->target.files);
     if (status) break;
     const gh_st_tensor *stored = gh_safetensors_find(c->open[shard], c->target.name);

@@ -1,14 +1,14 @@
-/* What an objective wants of a picture (an autoencoder's moments, codes, ...), computed once for K fixed crops of every
- * image and then read by the training steps. The cache stores one tensor per crop and does not know what it means: the
- * caller describes it (gh_target). Runs with the same images, crops, seed and target can share a cache.
+/* What an objective needs from each picture (an autoencoder's moments, codes, ...), computed once for K fixed crops of
+ * every image and then read by the training steps. The cache stores one tensor per crop, which the caller describes
+ * (gh_target). Runs with the same images, crops, seed and target can share a cache.
  *
- *   FOLDER/cache.json                  what it was made from; a difference is refused by name
+ *   FOLDER/cache.json                  what the cache was computed from; a difference is an error that names it
  *   FOLDER/latents-00000.safetensors   the tensor, here "moments" (count, 2C, h, w), and present (count) u8: 0 for a
  *                                      broken image
  *   FOLDER/lock                        held while targets are computed
  *
- * Entry k * images + i is crop k of image i (data/loader.h). Shards appear whole; after an interruption, work resumes
- * with the first that is missing. */
+ * Entry k * images + i is crop k of image i (data/loader.h). Shards appear only when complete. After an interruption,
+ * work resumes with the first missing shard. */
 #ifndef GH_DATA_TARGET_CACHE_H
 #define GH_DATA_TARGET_CACHE_H
 
@@ -18,14 +18,14 @@
 
 /* A target: the tensor per picture, and how it is computed. `context` is passed to the functions. */
 typedef struct gh_target {
-  const char *name;               /* of the tensor: "moments" */
+  const char *name;               /* the tensor: "moments" */
   const char *files;              /* the first part of the files' names: "latents" */
   gh_dtype dtype;                 /* GH_F32 or GH_I32 */
   int rank;                       /* at most GH_MAX_RANK - 1 */
   int64_t shape[GH_MAX_RANK - 1]; /* of one picture's */
   /* Puts into cache.json what the target depends on besides the pictures: hashes of files, sizes. */
   gh_status (*identify)(gh_error *err, const void *context, gh_json *into);
-  /* images (B, 3, S, S) in [0, 1] -> (B, shape...). Parameters stand in the store. */
+  /* images (B, 3, S, S) in [0, 1] -> (B, shape...). Parameters are in the store. */
   gh_tensor *(*record)(const void *context, gh_graph *g, gh_store *store, gh_tensor *images);
   const void *context;
 } gh_target;
@@ -40,16 +40,16 @@ typedef struct gh_target_cache_options {
   gh_target target;
   gh_device *device;
   int64_t batch;            /* images per launch */
-  gh_loader_options images; /* sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead; not the rest */
-  int64_t shard_bytes;      /* about; 0: 64 MiB */
+  gh_loader_options images; /* used: sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead */
+  int64_t shard_bytes;      /* approximate; 0: 64 MiB */
 } gh_target_cache_options;
 
-/* Opens the cache and computes what is missing of it. GH_ERROR_CONFIG names what the cache was made from that is
- * different now; GH_ERROR_STOPPED when a signal came, and what was computed stays. */
+/* Opens the cache and computes its missing entries. GH_ERROR_CONFIG names an input of the cache that has changed.
+ * GH_ERROR_STOPPED: a signal came; completed shards are kept. */
 gh_status gh_target_cache_open(gh_error *err, gh_target_cache **out, const gh_target_cache_options *options);
 void gh_target_cache_free(gh_target_cache *cache); /* NULL is fine */
 
-/* The targets (count, shape...) of what these samples show. One thread at a time. */
+/* Reads the targets (count, shape...) of these samples. One thread at a time. */
 gh_status gh_target_cache_read(gh_error *err, gh_target_cache *cache, const gh_loader_sample *samples, size_t count,
                                void *targets);
 

@@ -1,4 +1,4 @@
-/* The encoder as a unit: images to embeddings, a batch at a time, on a planned graph. */
+/* The image encoder: images to embeddings, one batch at a time, on a planned graph. */
 #ifndef GH_ENCODE_EMBED_H
 #define GH_ENCODE_EMBED_H
 
@@ -21,9 +21,9 @@ void gh_embedder_close(gh_embedder *e); /* an empty one is fine */
 
 int64_t gh_embedder_image_elements(const gh_embedder *e); /* 3 * S * S */
 
-/* pixel_values (B, 3, S, S), normalised: enqueues the batch, copied before the call returns. */
+/* Enqueues a batch: pixel_values (B, 3, S, S), normalised, copied before the call returns. */
 gh_status gh_embedder_start(gh_error *err, gh_embedder *e, const float *pixel_values);
-/* Waits; embeddings (B, D) as projected, before normalisation. */
+/* Waits for the batch: embeddings (B, D) as projected, before normalisation. */
 gh_status gh_embedder_finish(gh_error *err, gh_embedder *e, float *embeddings);
 
 #endif

@@ -7,14 +7,14 @@
 #include <string.h>
 
 #define LARGEST_FILE ((size_t)1 << 30)
-#define AT_A_TIME    1024 /* lines between two reports */
+#define AT_A_TIME    1024 /* lines between two progress reports */
 
 gh_status gh_lines_read(gh_error *err, gh_strings *out, const char *path) {
   char *text = NULL;
   size_t size = 0;
   gh_status status = gh_file_read(err, path, LARGEST_FILE, &text, &size);
   if (!status && strlen(text) != size)
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: not text: it holds a zero byte", path);
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: not text: it contains a zero byte", path);
   char *start = text;
   if (!status && gh_starts_with(text, "\xEF\xBB\xBF")) start += 3; /* a byte order mark, which some editors write */
   for (char *line = start, *end; !status && line < text + size; line = end + 1) {
@@ -47,7 +47,7 @@ static gh_status embed_lines(gh_error *err, gh_text_encoding *out, gh_text_embed
 gh_status gh_encode_text(gh_error *err, gh_text_encoding *out, gh_text_embedder *e, const gh_strings *lines,
                          const char *name) {
   *out = (gh_text_encoding){.lines = (int64_t)lines->count, .width = gh_text_embedder_width(e)};
-  if (!lines->count) return gh_fail(err, GH_ERROR_FORMAT, "%s: there is no line in it", name);
+  if (!lines->count) return gh_fail(err, GH_ERROR_FORMAT, "%s: it contains no lines", name);
   out->embeddings = gh_alloc(err, (size_t)(out->lines * out->width), sizeof *out->embeddings);
   gh_status status = GH_ERROR_MEMORY;
   if (out->embeddings && (status = embed_lines(err, out, e, lines))) gh_fail_in(err, "%s", name);

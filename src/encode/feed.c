@@ -31,7 +31,7 @@ static void *read_some(void *context) {
   return NULL;
 }
 
-/* A thread a processor, no more than there are pictures; this one takes part. */
+/* Runs `work` on one thread per processor, at most one per picture, including this thread. */
 static void on_every_processor(void *(*work)(void *context), void *context, size_t pictures) {
   pthread_t threads[MAX_THREADS];
   size_t started = 0;
@@ -50,7 +50,7 @@ static void read_batch(gh_batch *b, size_t first) {
   on_every_processor(read_some, b, b->count);
 }
 
-/* ---- the whole ---- */
+/* ---- all batches ---- */
 
 static gh_status take_rows(gh_error *err, const gh_batch *b, const float *rows) {
   const gh_feed *f = b->feed;
@@ -60,7 +60,7 @@ static gh_status take_rows(gh_error *err, const gh_batch *b, const float *rows) 
   return status;
 }
 
-/* While the device works on one batch, the next is read. */
+/* Reads the next batch while the device works on the current one. */
 static gh_status run_batches(gh_error *err, const gh_feed *f, gh_batch *batches, float *rows) {
   gh_progress progress;
   gh_status status = GH_OK;
@@ -162,7 +162,7 @@ typedef struct gh_checking {
   atomic_size_t next;
   pthread_mutex_t lock; /* guards what follows */
   size_t done, broken, first;
-  gh_error why; /* of the first that is broken */
+  gh_error why; /* for the first broken picture */
   gh_progress progress;
 } gh_checking;
 

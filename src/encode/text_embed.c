@@ -35,8 +35,8 @@ static gh_status open_settings(gh_error *err, gh_text_config *config, gh_tokeniz
   if (status) return status;
   int64_t known = gh_tokenizer_vocabulary(*tokenizer), rows = config->vocabulary;
   if (known <= rows) return GH_OK;
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: the tokenizer knows %lld tokens, the model %lld", folder, (long long)known,
-                 (long long)rows);
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: the tokenizer has %lld tokens, but the model has %lld", folder,
+                 (long long)known, (long long)rows);
 }
 
 gh_status gh_text_check(gh_error *err, const char *folder) {

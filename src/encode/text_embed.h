@@ -1,4 +1,4 @@
-/* The text side as a unit: lines to embeddings, with the folder's own tokenizer. */
+/* The text encoder: lines to embeddings, with the model folder's tokenizer. */
 #ifndef GH_ENCODE_TEXT_EMBED_H
 #define GH_ENCODE_TEXT_EMBED_H
 
@@ -6,11 +6,13 @@
 
 typedef struct gh_text_embedder gh_text_embedder;
 
-/* Opens the tokenizer and the text tower of a model folder and plans. Of options' adapter and encoder the text
- * tower's tensors are used, if there are any. A folder without a tokenizer is GH_ERROR_FILE. The device outlives it. */
+/* Opens the tokenizer and the text tower of a model folder and plans. If the adapter or encoder of the options has
+ * tensors of the text tower, they are used. A folder without a tokenizer is GH_ERROR_FILE. The device must outlive the
+ * embedder. */
 gh_status gh_text_embedder_open(gh_error *err, gh_text_embedder **out, gh_device *device, const char *folder,
                                 const gh_embed_options *options);
-/* Whether the folder has a text tower's configuration and a tokenizer that fits it, before anything is computed. */
+/* Checks, before anything is computed, that the folder has the configuration of a text tower and a tokenizer that fits
+ * it. */
 gh_status gh_text_check(gh_error *err, const char *folder);
 
 void gh_text_embedder_close(gh_text_embedder *e); /* NULL is fine */

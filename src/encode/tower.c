@@ -30,7 +30,7 @@ gh_status gh_tower_input(gh_error *err, gh_tower *t, const char *name, gh_dtype 
   if (!*out) return gh_store_add(err, t->store, name, dtype, rank, shape, out);
   bool same = (*out)->dtype == dtype && (*out)->rank == rank;
   for (int i = 0; i < rank && same; i++) same = (*out)->shape[i] == shape[i];
-  return same ? GH_OK : gh_fail(err, GH_ERROR_ARGUMENT, "%s is there in another shape", name);
+  return same ? GH_OK : gh_fail(err, GH_ERROR_ARGUMENT, "%s already exists in another shape", name);
 }
 
 int64_t gh_tower_bytes(const gh_tower *t) {
@@ -47,7 +47,7 @@ gh_module gh_tower_module(const gh_tower *t) {
 
 static bool is_ours(const gh_tower *t, const char *name) { return gh_weights_of_text(name) == t->text; }
 
-/* Tensors that direct tuning trained replace the model's. */
+/* Replaces the model's tensors by those that direct tuning trained. */
 static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   gh_safetensors *file = NULL;
   gh_status status = gh_safetensors_open(err, &file, path);
@@ -56,7 +56,7 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
     if (!is_ours(t, name)) continue;
     gh_tensor *to = gh_store_find(t->store, name);
     if (!to) {
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no tensor of the encoder", path, name);
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s is not a tensor of the encoder", path, name);
       break;
     }
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(to), sizeof *values);
@@ -68,7 +68,8 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   return status;
 }
 
-/* Checks that the tower has every layer and every bias of this side of the adapter: a misnamed one must be noticed. */
+/* Checks that the tower has every layer and bias that the adapter has for this tower, so that a misnamed one is
+ * noticed. */
 static gh_status check_adapter(gh_error *err, const gh_tower *t) {
   const gh_adapter *a = &t->adapter;
   for (size_t i = 0; i < a->layers.count; i++) {

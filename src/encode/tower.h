@@ -1,4 +1,4 @@
-/* What the image and the text embedder share: one tower of a model folder, with an adapter or trained tensors. */
+/* Shared by the image and the text embedder: one tower of a model folder, with an adapter or trained tensors. */
 #ifndef GH_ENCODE_TOWER_H
 #define GH_ENCODE_TOWER_H
 
@@ -9,12 +9,12 @@ typedef struct gh_embed_options {
   const char *adapter; /* PEFT folder to compute with, or NULL */
   const char *encoder; /* safetensors whose tensors replace the model's (direct tuning), or NULL */
   int64_t batch;       /* images or lines per launch, at least 1 */
-  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h); the embeddings are float32 all the same */
-  /* A store that holds the tower already, as training has made it: its tensors are used where they lie, in the storage
-   * type they have. It outlives the tower. NULL: a store of its own, from the files. */
+  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h); the embeddings are still float32 */
+  /* A store that already holds the tower, from training: its tensors are used in place, in their storage type. The
+   * store must outlive the tower. NULL: the tower gets its own store, filled from the files. */
   gh_store *shared;
-  const gh_lora *trained; /* what adapts it there, or NULL; dropout is left out */
-  bool unbacked;          /* nothing is allocated and it cannot be run; gh_tower_bytes says what it would take */
+  const gh_lora *trained; /* the adapter of the shared tower, or NULL; without dropout */
+  bool unbacked;          /* nothing is allocated, and the tower cannot run; gh_tower_bytes gives its memory */
 } gh_embed_options;
 
 typedef struct gh_tower {
@@ -22,23 +22,24 @@ typedef struct gh_tower {
   const gh_family *family;
   gh_store *store;
   gh_graph *graph;
-  gh_safetensors *weights; /* while it is built */
+  gh_safetensors *weights; /* open while the tower is built */
   gh_adapter adapter;      /* likewise */
   gh_lora lora;
   gh_dtype storage;
   bool adapted, text;
-  bool borrowed, unbacked; /* the store is another's; nothing is allocated */
+  bool borrowed, unbacked; /* the store is shared; nothing is allocated */
 } gh_tower;
 
-/* Opens the files; then the caller adds inputs to the store and records with gh_tower_module; finish applies what was
- * trained (`text`: of the text tower, otherwise all the rest), keeps `out` and plans. Close also after failure. */
+/* begin opens the files. Then the caller adds inputs to the store and records with gh_tower_module. finish applies the
+ * trained tensors (with `text` those of the text tower, otherwise all others), keeps `out` and plans. Call close also
+ * after failure. */
 gh_status gh_tower_begin(gh_error *err, gh_tower *t, gh_device *device, const char *folder, const gh_family *family,
                          bool text, const gh_embed_options *options);
 gh_module gh_tower_module(const gh_tower *t); /* valid while t stays where it is */
 gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_embed_options *options);
 void gh_tower_close(gh_tower *t); /* an empty one is fine */
 
-/* The input of that name, which a shared store may have from an earlier tower. */
+/* Adds the input of that name, or finds it in a shared store that an earlier tower used. */
 gh_status gh_tower_input(gh_error *err, gh_tower *t, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                          gh_tensor **out);
 

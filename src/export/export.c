@@ -25,8 +25,8 @@ typedef struct gh_export {
 
 /* ---- tensors ---- */
 
-/* The adapted layer whose weight or bias this is, or NULL. A layer whose weight is read past the adapter keeps the
- * model's own. */
+/* The adapted layer whose weight or bias this is, or NULL. A layer that ignores the adapter for its weight keeps the
+ * model's weight. */
 static const char *layer_of(const gh_export *e, const char *name, const char *tail) {
   size_t n = strlen(name), cut = strlen(tail);
   if (n <= cut || strcmp(name + n - cut, tail)) return NULL;
@@ -38,7 +38,7 @@ static const char *layer_of(const gh_export *e, const char *name, const char *ta
   return NULL;
 }
 
-/* The trained bias that replaces this one, of an adapted layer or of any other; NULL: there is none. */
+/* The trained bias that replaces this tensor, of an adapted layer or of another; NULL: there is none. */
 static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
   if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
   const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
@@ -51,7 +51,7 @@ static bool is_written(const gh_export *e, const gh_st_tensor *t) {
   return !e->options->vision || gh_weights_of_vision(t->name);
 }
 
-/* The tensor that replaces this one; NULL: there is none. *layer is set if a pair of matrices is to be added. */
+/* The tensor that replaces this one; NULL: there is none. *layer is set if a pair of matrices must be added. */
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
@@ -121,12 +121,12 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   for (size_t i = 0; e->encoder && i < gh_safetensors_count(e->encoder); i++) {
     const char *name = gh_safetensors_at(e->encoder, i)->name;
     if (!gh_safetensors_find(e->model, name))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is no tensor of the model", e->options->encoder, name);
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is not a tensor of the model", e->options->encoder, name);
   }
   return GH_OK;
 }
 
-/* The source file's metadata, and who made this one. */
+/* Writes the source file's metadata, and "made_by". */
 static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
@@ -135,7 +135,7 @@ static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, co
     if (strcmp(key, "format") && strcmp(key, "made_by"))
       status = gh_safetensors_writer_metadata(err, writer, key, value);
   }
-  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers requires it */
   return status ? status : gh_safetensors_writer_metadata(err, writer, "made_by", MADE_BY);
 }
 
@@ -172,7 +172,7 @@ static char *value_of(char *text, const char *key, size_t *size) {
   return at;
 }
 
-/* As PyTorch calls it. */
+/* PyTorch's name. */
 static const char *dtype_name(gh_st_dtype dtype) {
   static const char *const names[GH_ST_DTYPES] = {
       [GH_ST_F16] = "float16", [GH_ST_BF16] = "bfloat16", [GH_ST_F32] = "float32", [GH_ST_F64] = "float64"};
@@ -194,8 +194,8 @@ static gh_status write_vision_config(gh_error *err, const gh_export *e, const ch
   return status;
 }
 
-/* config.json with the new dtype, edited as text: transformers takes 1 and 1.0 for different things, which a JSON
- * number is not. Inside a string the keys' quotes would be escaped, so only keys are found. */
+/* config.json with the new dtype, edited as text, since transformers distinguishes 1 from 1.0 and our JSON numbers do
+ * not. Quotes inside a string are escaped, so the search finds only keys. */
 static gh_status write_config(gh_error *err, const gh_export_options *o, const char *out) {
   static const char *const keys[] = {"\"dtype\"", "\"torch_dtype\""};
   if (o->dtype == GH_ST_DTYPES) return gh_file_copy(err, o->clip, out, "config.json", true);
@@ -209,7 +209,7 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
       size_t place = (size_t)(value - text);
       char *edited = old ? gh_format(err, "%.*s%s%s", (int)place, text, fresh, value + old) : NULL;
       at = old ? place + strlen(fresh) : place;
-      if (!old) continue; /* null, as it may be */
+      if (!old) continue; /* the value may be null */
       if (!edited) status = GH_ERROR_MEMORY;
       if (edited) free(text), text = edited;
     }
@@ -222,20 +222,20 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
 
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
-  gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* refuses a folder of something else */
+  gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* rejects other folders */
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
   if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
   return status;
 }
 
-/* The settings of an open_clip folder in transformers' words, like the names of its weights. */
+/* Writes the settings of an open_clip folder in transformers' format, as the names of its weights are. */
 static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
   gh_arch arch = {.vision = e->config};
   gh_preprocess preprocess;
-  char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied, where there is one */
+  char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied if it exists */
   gh_status status = processor ? GH_OK : GH_ERROR_MEMORY;
   if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
   if (!status && !gh_path_exists(processor)) {
@@ -247,7 +247,7 @@ static gh_status write_translated(gh_error *err, const gh_export *e, const char 
   return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
 }
 
-/* config.json comes last: a folder without it is not taken for a model. */
+/* config.json is written last: a folder without it is not a model. */
 static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   bool translated = false;
@@ -267,7 +267,8 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
   char *path = gh_path_join(err, out, "model.safetensors");
   gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
   if (!status)
-    status = gh_weights_refuse_others(err, out, "model.safetensors", "config.json", MADE_BY); /* repeats may */
+    status = gh_weights_refuse_others(err, out, "model.safetensors", "config.json",
+                                      MADE_BY); /* except an earlier export's */
   if (!status) status = open_all(err, &e);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = write_weights(err, &e, path);

@@ -8,22 +8,22 @@ typedef struct gh_export_options {
   const char *clip;    /* the model folder that was trained from */
   const char *adapter; /* PEFT folder to merge, or NULL */
   const char *encoder; /* safetensors whose tensors replace the model's (direct tuning), or NULL */
-  gh_st_dtype dtype;   /* of every float tensor, a float type; GH_ST_DTYPES: each in that of the model's file */
+  gh_st_dtype dtype;   /* a float type for every float tensor; GH_ST_DTYPES: each keeps its type in the model's file */
   bool vision;         /* the vision tower alone: no projection, no text tower, no tokenizer */
 } gh_export_options;
 
 typedef struct gh_export_counts {
-  int64_t tensors, changed; /* written; merged or replaced */
-  int64_t rounded;          /* changed ones that were rounded to 16 bits */
+  int64_t tensors, changed; /* tensors written; of those, merged or replaced */
+  int64_t rounded;          /* changed tensors that were rounded to 16 bits */
 } gh_export_counts;
 
-/* Writes model.safetensors (W + (alpha / r) B A and trained biases in place of the adapted layers'; everything else as
- * it was, under transformers' names) and copies the configuration, preprocessing and tokenizer files. The vision tower
- * alone gets a configuration of its own, for the family's class (CLIPVisionModel, SiglipVisionModel). A folder with a
- * model that was not made by this is GH_ERROR_FILE. */
+/* Writes model.safetensors (W + (alpha / r) B A and trained biases replace those of the adapted layers; everything else
+ * is unchanged, under transformers' names) and copies the configuration, preprocessing and tokenizer files. The vision
+ * tower alone gets a configuration of its own, for the family's class (CLIPVisionModel, SiglipVisionModel). A folder
+ * with a model that this function did not write is GH_ERROR_FILE. */
 gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *options, gh_export_counts *counts);
 
-/* Copies an adapter's two files, after checking them. */
+/* Checks and copies an adapter's two files. */
 gh_status gh_export_peft(gh_error *err, const char *out, const char *adapter);
 
 /* ---- of a run ---- */
@@ -48,8 +48,8 @@ typedef struct gh_exported {
   char *adapter;           /* the snapshot's PEFT folder, or NULL; the caller frees */
 } gh_exported;
 
-/* Writes the encoder of a run's snapshot into the folder `out`. GH_ERROR_FILE where the run has no such snapshot, where
- * it trained no encoder, or no adapter that GH_EXPORT_PEFT could write. */
+/* Writes the encoder of a run's snapshot into the folder `out`. GH_ERROR_FILE if the run has no such snapshot or
+ * trained no encoder, or if GH_EXPORT_PEFT is requested and there is no adapter. */
 gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *what, gh_exported *result);
 
 #endif

@@ -1,4 +1,5 @@
-/* How an objective draws pictures from conditions alone: what the encoder's one token still says of a picture. */
+/* How an objective draws pictures from conditions alone. The result shows what the encoder's one token retains of a
+ * picture. */
 #ifndef GH_METHOD_DRAWING_H
 #define GH_METHOD_DRAWING_H
 
@@ -14,8 +15,8 @@ typedef struct gh_drawing {
   int steps; /* per batch, for progress */
   /* Plans the drawing. *out is NULL after a failure. */
   gh_status (*open)(gh_error *err, const gh_drawing_spec *spec, void **out);
-  /* conditions (B, D) -> images (B, 3, S, S), about [0, 1], not clamped. Picture b draws its noise from (seed,
-   * first + b) alone. progress is called after each step where it is not NULL. */
+  /* conditions (B, D) -> images (B, 3, S, S), about [0, 1], not clamped. The noise of picture b depends only on (seed,
+   * first + b). progress is called after each step unless it is NULL. */
   gh_status (*draw)(gh_error *err, void *drawer, float *images, const float *conditions, uint64_t seed, uint64_t first,
                     void (*progress)(void *user, int step), void *user);
   void (*close)(void *drawer); /* NULL is fine */

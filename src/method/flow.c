@@ -104,11 +104,11 @@ static const char *convention_of(const gh_config *c) {
 
 #define CONVENTION "timestep.convention"
 
-/* A denoiser says in which convention it was trained; one from elsewhere says nothing. */
+/* A denoiser file's metadata names the time convention that it was trained in. Files from other tools may lack it. */
 static gh_status check_weights(gh_error *err, const gh_models *m) {
   const char *said = gh_safetensors_metadata(m->denoiser_file, CONVENTION), *want = convention_of(m->config);
   if (!said || !strcmp(said, want)) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG, "%s was trained with " CONVENTION " \"%s\", the run says \"%s\"",
+  return gh_fail(err, GH_ERROR_CONFIG, "%s was trained with " CONVENTION " \"%s\", but the configuration has \"%s\"",
                  gh_safetensors_path(m->denoiser_file), said, want);
 }
 
@@ -129,7 +129,7 @@ static void target_of(const gh_models *m, gh_target *out) {
   out->shape[1] = out->shape[2] = side;
 }
 
-/* The encoder's half of the autoencoder: names, shapes and bytes. */
+/* Hashes the encoder half of the autoencoder: names, shapes and bytes. */
 static gh_status identify(gh_error *err, const gh_models *m, gh_json *into) {
   const gh_safetensors *file = gh_flow_models_of(m)->vae_file;
   XXH64_hash_t hash = 0;
@@ -155,7 +155,7 @@ static gh_tensor *moments_of(gh_module *frozen, const gh_models *m, gh_tensor *i
 
 /* ---- the step ---- */
 
-/* x1 (B, N, 64): a sample of the moments (B, 2C, h, w), shifted, scaled and packed; moments NULL: given. */
+/* x1 (B, N, 64): a sample of the moments (B, 2C, h, w), shifted, scaled and packed; an input where moments is NULL. */
 static gh_tensor *latents_of(gh_recording *r, gh_tensor *moments) {
   const gh_models *m = r->spec->models;
   const gh_vae_config *vae = &gh_flow_models_of(m)->vae;

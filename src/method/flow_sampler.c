@@ -76,7 +76,8 @@ void gh_sampler_close(gh_sampler *s) {
 
 /* ---- running ---- */
 
-/* x += (next - level) * dx/dlevel. In the paper's convention time is 1 - level, and the velocity's sign the other. */
+/* x += (next - level) * dx/dlevel. In the paper's convention time is 1 - level, and the velocity has the opposite
+ * sign. */
 static gh_status euler_step(gh_error *err, gh_sampler *s, float *x, float *velocity, float *times, double level,
                             double next) {
   const gh_sampler_spec *spec = &s->spec;

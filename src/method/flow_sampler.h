@@ -35,9 +35,8 @@ void gh_sampler_close(gh_sampler *s); /* an empty one is fine */
 void gh_sampler_schedule(double *levels, int steps, int64_t tokens);
 
 /* condition (B, D), noise (B, N, C) -> latents (B, N, C), shifted, scaled and packed as the denoiser sees them (NULL:
- * not wanted), and images (B, 3, S, S), about [-1, 1], not clamped. progress is called after each step where it is not
- * NULL.
- */
+ * not wanted), and images (B, 3, S, S), about [-1, 1], not clamped. progress is called after each step unless it is
+ * NULL. */
 gh_status gh_sampler_run(gh_error *err, gh_sampler *s, float *latents, float *images, const float *condition,
                          const float *noise, void (*progress)(void *user, int step), void *user);
 

@@ -43,7 +43,7 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
   if (status) return status;
   if (!denoiser) denoiser = c->denoiser_weights;
   if (!adapter && c->lora.enabled) adapter = c->lora.adapter;
-  const char *key = "clip"; /* to name in an error: its text begins with the file */
+  const char *key = "clip"; /* named in an error, whose text begins with the file */
   status = open_encoder(err, m);
   if (!status && m->objective->open) status = m->objective->open(err, m, &key);
   if (!status && denoiser) {

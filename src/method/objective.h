@@ -1,6 +1,6 @@
-/* An objective: what a step learns from. The encoder's token conditions a model that must explain the picture; how, is
- * the objective's: flow matching over an autoencoder's latents (flow.c), and whatever is added to the table beside it.
- * Trainer, probe, comparison, benchmark, cache and reconstruction speak to this table alone.
+/* An objective: what a step learns from. The encoder's token conditions a model that must explain the picture. The
+ * objective decides how: flow matching over an autoencoder's latents (flow.c), or another objective in the table.
+ * Trainer, probe, comparison, benchmark, cache and reconstruction use only this table.
  *
  * A new objective is one file with a gh_objective and its row in objectives.c. docs/architecture.md says where to
  * start. */
@@ -11,36 +11,36 @@
 #include "method/drawing.h"
 #include "method/step.h"
 
-#define GH_OBJECTIVE_FILES 4 /* that one may open */
+#define GH_OBJECTIVE_FILES 4 /* that one objective may open */
 
-/* ---- what an objective records with ---- */
+/* ---- what an objective uses to record ---- */
 
 typedef struct gh_recording {
   const gh_step_spec *spec;
   gh_graph *graph;
-  gh_module encoder, frozen, denoiser; /* `frozen`: without weights yet, for models that nobody trains */
-  gh_tensor *local;                    /* (B, N, D): the encoder's patch tokens, or NULL where none are asked for */
-  gh_step *step;                       /* `loss` is the objective's to set */
+  gh_module encoder, frozen, denoiser; /* `frozen` has no weights yet; for models that are not trained */
+  gh_tensor *local;                    /* (B, N, D): the encoder's patch tokens, or NULL where none are requested */
+  gh_step *step;                       /* the objective sets `loss` */
 } gh_recording;
 
-/* Whether random numbers are drawn on the device. Otherwise they are inputs. */
+/* Whether random numbers are drawn on the device; otherwise they are inputs. */
 bool gh_recording_draws(const gh_recording *r);
 /* The stream of random numbers of a purpose ("timestep"), in this stage. */
 gh_stream gh_recording_stream(const gh_recording *r, const char *purpose);
 /* Standard normal noise: drawn for `purpose`, or the input `name`. */
 gh_tensor *gh_recording_noise(gh_recording *r, const char *purpose, const char *name, int rank, const int64_t *shape);
-/* An input: float32, or integers in [0, below), which number `what`. `name` is static text. */
+/* An input: float32, or integers in [0, below) that index `what` ("patch tokens"). `name` is static text. */
 gh_tensor *gh_recording_input(gh_recording *r, const char *name, int rank, const int64_t *shape);
 gh_tensor *gh_recording_index(gh_recording *r, const char *name, int rank, const int64_t *shape, int64_t below,
                               const char *what);
-/* The same for an input of any type, described by its name and, for integers, its range. */
+/* The same for any element type; `described` has the name and, for integers, the range. */
 gh_tensor *gh_recording_add_input(gh_recording *r, const gh_step_input *described, gh_dtype dtype, int rank,
                                   const int64_t *shape);
-/* The patch tokens that join the context, (B, K, D), drawn or given where not all do; NULL: none. */
+/* The patch tokens that join the context, (B, K, D). A subset is drawn or given as an input. NULL: none. */
 gh_tensor *gh_recording_tokens(gh_recording *r);
 /* A result that a probe reads; `name` is static text. */
 void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t);
-/* The next of the objective's logged numbers: a scalar () that is weighted as the loss is (STEP_WEIGHT). */
+/* The next of the objective's logged numbers: a scalar (), weighted like the loss (STEP_WEIGHT). */
 void gh_recording_log(gh_recording *r, gh_tensor *value);
 
 /* ---- the table ---- */
@@ -52,49 +52,50 @@ typedef struct gh_objective_log {
 } gh_objective_log;
 
 struct gh_objective {
-  gh_config_kind kind;          /* its name, and its keys in the configuration; models->config->own is their record */
-  const char *loss;             /* what the loss is, for a chart's axis: "mean squared error" */
-  const char *phase;            /* of the recording in which targets are computed: "autoencoder" */
+  gh_config_kind kind; /* its name and its configuration keys; models->config->own is the record of those keys */
+  const char *loss;    /* the kind of loss, for a chart's axis: "mean squared error" */
+  const char *phase;   /* the phase of the graph in which targets are computed: "autoencoder" */
   const gh_objective_log *logs; /* ends with a null name; NULL: none; at most GH_STEP_LOGS */
 
   /* -- models; `own` is models->own, zeroed at first -- */
-  size_t model_bytes; /* 0: it has neither sizes nor files, and needs none of these functions */
-  /* Opens its files and reads their sizes; sets *key to the configuration's key that an error is about. */
+  size_t model_bytes; /* 0: no sizes and no files; the functions of this group may then be NULL */
+  /* Opens its files and reads their sizes. Sets *key to the configuration key that an error is about. */
   gh_status (*open)(gh_error *err, gh_models *models, const char **key);
   void (*draft)(gh_models *models, bool tiny); /* sizes without files, see gh_models_draft */
   const char *const *tiny_keys; /* overrides of a tiny configuration, "denoiser.hidden=256"; ends with NULL */
   void (*close)(void *own);     /* optional */
-  int (*files)(const void *own, const gh_safetensors **out); /* what it opened, in order; optional */
+  int (*files)(const void *own, const gh_safetensors **out); /* the opened files, in order; optional */
   /* Whether the sizes of encoder, configuration and files fit together; optional. */
   gh_status (*check)(gh_error *err, const gh_models *models);
-  /* models->denoiser_file against the configuration, and what is written into such a file; optional. */
+  /* check_weights compares models->denoiser_file with the configuration; describe_weights writes the metadata of such a
+   * file. Optional. */
   gh_status (*check_weights)(gh_error *err, const gh_models *models);
   gh_status (*describe_weights)(gh_error *err, const gh_config *config, gh_safetensors_writer *writer);
 
-  /* -- what it wants of a picture; all optional together: then it works from the images alone -- */
+  /* -- what it needs from each picture; all or none of these: without them it uses only the images -- */
   /* The tensor per picture; its functions and context need not be set. */
   void (*target)(const gh_models *models, gh_target *out);
-  gh_status (*identify)(gh_error *err, const gh_models *models, gh_json *into); /* gh_target's, may be NULL */
+  gh_status (*identify)(gh_error *err, const gh_models *models, gh_json *into); /* as in gh_target; may be NULL */
   /* images (B, 3, S, S) in [0, 1] -> (B, shape...), on a module without weights. */
   gh_tensor *(*compute_target)(gh_module *m, const gh_models *models, gh_tensor *images);
 
   /* -- the step -- */
-  /* From the images' condition (B, D) and the targets (B, ...) to r->step->loss (). targets is NULL without `target`
-   * and, where pixels are given, for the objective to name inputs in their place. */
+  /* Records r->step->loss () from the images' condition (B, D) and the targets (B, ...). targets is NULL without
+   * `target`. It is also NULL where pixels are given; the objective then adds inputs in place of the targets. */
   void (*record)(gh_recording *r, gh_tensor *condition, gh_tensor *targets);
 
   const gh_drawing *drawing; /* how it draws a picture from the token; NULL: it cannot */
 };
 
-/* The objectives there are, by index; NULL past the last. */
+/* The objectives by index; NULL past the last. */
 const gh_objective *gh_objective_at(size_t index);
-/* The one that the configuration names. */
+/* The objective that the configuration names. */
 const gh_objective *gh_objective_of(const gh_config *config);
-/* Adds one to the table: for a program's own. It must outlive all use. Call it before any configuration is read, from
- * one thread. GH_ERROR_ARGUMENT where the table is full or has that name. */
+/* Adds a program's own objective to the table. The objective must outlive all use. Call this from one thread, before
+ * any configuration is read. GH_ERROR_ARGUMENT where the table is full or has that name. */
 gh_status gh_objective_add(gh_error *err, const gh_objective *objective);
 
-/* The target as the cache takes it; false where the objective wants none. `models` must outlive *out. */
+/* The target in the form that the cache takes; false where the objective has none. `models` must outlive *out. */
 bool gh_objective_target(const gh_models *models, gh_target *out);
 
 #endif

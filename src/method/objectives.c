@@ -1,4 +1,4 @@
-/* The table of objectives. A row is a file: nothing else says which there are. */
+/* The table of objectives, one file per row. No other place lists them. */
 #include "method/flow.h"
 #include "method/objective.h"
 
@@ -19,10 +19,10 @@ const gh_config_kind *gh_config_kind_at(size_t index) {
 const gh_objective *gh_objective_of(const gh_config *config) {
   for (size_t i = 0; table[i]; i++)
     if (&table[i]->kind == config->kind) return table[i];
-  return table[0]; /* not reached: the configuration's kinds are this table's */
+  return table[0]; /* not reached: the configuration's kinds come from this table */
 }
 
-/* The keys of metrics.jsonl that every run has: an objective's numbers stand beside them. */
+/* The keys of metrics.jsonl that every run has; an objective's numbers must have other names. */
 static bool is_taken(const char *name) {
   static const char *const taken[] = {"stage",         "update",  "loss", "grad_norm",         "lr",
                                       "learning_rate", "samples", "ms",   "images_per_second", "time"};
@@ -50,7 +50,7 @@ gh_status gh_objective_add(gh_error *err, const gh_objective *objective) {
   size_t n = 0;
   for (; table[n]; n++)
     if (!strcmp(table[n]->kind.name, objective->kind.name))
-      return gh_fail(err, GH_ERROR_ARGUMENT, "an objective %s exists already", objective->kind.name);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "an objective %s already exists", objective->kind.name);
   if (n == MAX_OBJECTIVES)
     return gh_fail(err, GH_ERROR_ARGUMENT, "objective %s: the table is full", objective->kind.name);
   gh_status status = check_logs(err, objective);

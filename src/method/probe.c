@@ -17,7 +17,7 @@ typedef struct gh_probe_state {
   gh_step step;
 } gh_probe_state;
 
-/* Copies a named input of the file into a tensor of the store, whose shape it must have. */
+/* Copies a named input of the file into a tensor of the store. Their shapes must agree. */
 static gh_status fill(gh_error *err, gh_probe_state *p, gh_tensor *t, const char *name) {
   float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
   gh_status status = GH_ERROR_MEMORY;
@@ -37,7 +37,7 @@ static gh_tensor *given_mask(void *user, gh_graph *g, const char *layer, const g
   return t;
 }
 
-/* The given integers, each in [0, input->below). */
+/* Copies the given integers and checks that each is in [0, input->below). */
 static gh_status fill_index(gh_error *err, gh_probe_state *p, const gh_step_input *input) {
   gh_tensor *t = input->tensor;
   const gh_st_tensor *given = gh_safetensors_find(p->inputs, input->name);
@@ -47,7 +47,7 @@ static gh_status fill_index(gh_error *err, gh_probe_state *p, const gh_step_inpu
     snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", i ? ", " : "", (long long)t->shape[i]);
   bool same = given && given->rank == t->rank && !memcmp(given->shape, t->shape, (size_t)t->rank * sizeof *t->shape);
   if (!same)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s (%s) is missing: which of the %lld %s each sample has",
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s (%s) is missing; it selects among the %lld %s for each sample",
                    gh_safetensors_path(p->inputs), input->name, shape, (long long)input->below, input->what);
   int32_t *index = gh_alloc(err, (size_t)n, sizeof *index);
   gh_status status = index ? GH_OK : GH_ERROR_MEMORY;
@@ -55,8 +55,9 @@ static gh_status fill_index(gh_error *err, gh_probe_state *p, const gh_step_inpu
     int64_t value = 0;
     status = gh_st_read_i64(err, given, i, 1, &value);
     if (!status && (value < 0 || value >= input->below))
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is none of the %lld %s", gh_safetensors_path(p->inputs),
-                       input->name, (long long)value, (long long)input->below, input->what);
+      status =
+          gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is out of range: there are %lld %s",
+                  gh_safetensors_path(p->inputs), input->name, (long long)value, (long long)input->below, input->what);
     if (!status) index[i] = (int32_t)value;
   }
   if (!status) status = gh_tensor_write(err, p->device, t, index);
@@ -73,7 +74,7 @@ static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
   return status;
 }
 
-/* Pictures, or pixels that are normalised already; how many there are is the batch. */
+/* Finds pictures, or pixels that are already normalised. Their number is the batch. */
 static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_source *source, int64_t *batch) {
   const gh_st_tensor *images = gh_safetensors_find(p->inputs, "images"), *pixels = NULL;
   if (!images) {

@@ -27,7 +27,7 @@ static gh_status read_image(gh_error *err, const gh_source *source, size_t index
   return status;
 }
 
-/* One batch of pictures from source index *next on; `normalized` (B, 3, S, S) is scratch. */
+/* Embeds one batch of pictures, starting at source index *next; `normalized` (B, 3, S, S) is scratch. */
 static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
                               size_t *next, float *normalized, float *rows) {
   int64_t taken = 0, room = GH_MIN(e->batch, r->places - r->count);
@@ -83,7 +83,7 @@ void gh_reconstruction_free(gh_reconstruction *r) {
 
 typedef struct gh_shown {
   gh_progress progress;
-  uint64_t before; /* steps of the batches that are done */
+  uint64_t before; /* steps of the finished batches */
 } gh_shown;
 
 static void show_step(void *user, int step) {
@@ -121,7 +121,7 @@ gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *de
   if (!drawing) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s cannot draw pictures", models->objective->kind.foreign);
   if (r->side != models->clip.image)
     return gh_fail(err, GH_ERROR_CONFIG,
-                   "the encoder reads pictures of %lld x %lld pixels, the run's denoiser draws %d x %d",
+                   "the encoder reads pictures of %lld x %lld pixels, but the run's denoiser draws %d x %d",
                    (long long)r->side, (long long)r->side, models->clip.image, models->clip.image);
   gh_status status = drawing->open(err, &spec, &drawer);
   if (!status) status = draw_all(err, r, drawing, drawer, spec.batch, seed);

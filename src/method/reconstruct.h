@@ -1,4 +1,4 @@
-/* What the global token alone still says of a picture: pictures to conditions, conditions to sampled pictures. */
+/* Shows what the global token alone retains of a picture: pictures to conditions, conditions to sampled pictures. */
 #ifndef GH_METHOD_RECONSTRUCT_H
 #define GH_METHOD_RECONSTRUCT_H
 
@@ -7,7 +7,7 @@
 #include "method/drawing.h"
 
 typedef struct gh_reconstruction {
-  int64_t places, count; /* n places, of which the first `count` are taken */
+  int64_t places, count; /* n places, of which the first `count` are filled */
   int64_t side, width;   /* S, D */
   gh_strings names;      /* (count) */
   float *originals;      /* (n, 3, S, S) in [0, 1], as the encoder's preprocessing crops them */
@@ -15,12 +15,12 @@ typedef struct gh_reconstruction {
   float *images;         /* (n, 3, S, S), about [0, 1] */
 } gh_reconstruction;
 
-/* The first images of the source that can be read, at most `limit`, and their embeddings; broken ones are skipped with
- * a warning. */
+/* Reads the first readable images of the source, at most `limit`, and embeds them. Broken images are skipped with a
+ * warning. */
 gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *out, gh_embedder *embedder, const gh_source *source,
                                 int64_t limit);
-/* Draws an image from each condition with the models' objective, at most `batch` at a time; place i draws its noise
- * from (seed, i). GH_ERROR_UNSUPPORTED where the objective cannot draw. */
+/* Draws an image from each condition with the models' objective, at most `batch` at a time. The noise of place i
+ * depends only on (seed, i). GH_ERROR_UNSUPPORTED where the objective cannot draw. */
 gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *device, const gh_models *models,
                               int64_t batch, uint64_t seed);
 void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
@@ -28,7 +28,7 @@ void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
 /* Peak signal-to-noise ratio of an image's pixels, clamped to [0, 1], in dB. */
 double gh_reconstruction_psnr(const gh_reconstruction *r, int64_t index);
 
-/* A row an image: the original on the left, the reconstruction on the right. */
+/* Writes one row per image: the original on the left, the reconstruction on the right. */
 gh_status gh_reconstruction_write(gh_error *err, const char *path, const gh_reconstruction *r);
 
 #endif

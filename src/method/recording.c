@@ -1,4 +1,4 @@
-/* What an objective records a step with: inputs, random numbers, outputs, logged numbers. */
+/* The functions with which an objective records a step: inputs, random numbers, outputs, logged numbers. */
 #include "method/objective.h"
 
 bool gh_recording_draws(const gh_recording *r) {
@@ -42,7 +42,7 @@ gh_tensor *gh_recording_noise(gh_recording *r, const char *purpose, const char *
 
 gh_tensor *gh_recording_tokens(gh_recording *r) {
   const gh_step_spec *s = r->spec;
-  if (!r->local || s->local_tokens == r->local->shape[1]) return r->local; /* all of them: nothing is drawn */
+  if (!r->local || s->local_tokens == r->local->shape[1]) return r->local; /* all tokens: no random choice */
   const int64_t shape[2] = {s->batch, s->local_tokens}, patches = r->local->shape[1];
   gh_tensor *index =
       gh_recording_draws(r)
@@ -73,7 +73,7 @@ void gh_recording_log(gh_recording *r, gh_tensor *value) {
   const char *name = log_name(r->spec->models->objective, step->log_count);
   if (gh_graph_failed(r->graph)) return;
   if (!name || step->log_count == GH_STEP_LOGS) {
-    gh_graph_fail(r->graph, NULL, "number %d that is logged has no name", step->log_count + 1);
+    gh_graph_fail(r->graph, NULL, "logged number %d has no name", step->log_count + 1);
     return;
   }
   gh_tensor *total = NULL;

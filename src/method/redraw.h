@@ -1,4 +1,4 @@
-/* A run's pictures: what its encoder's token says of them, drawn by its denoiser. */
+/* Pictures redrawn by a run: its denoiser draws what its encoder's token retains of them. */
 #ifndef GH_METHOD_REDRAW_H
 #define GH_METHOD_REDRAW_H
 
@@ -7,22 +7,23 @@
 #include "method/setup.h"
 
 typedef struct gh_redraw {
-  gh_device *device; /* borrowed; to be set before anything is computed */
+  gh_device *device; /* borrowed; set it before computing anything */
   gh_config config;
   gh_snapshot snapshot;
   gh_models models;
 } gh_redraw;
 
-/* The run's configuration, the snapshot of that name (NULL: the newest) and the model files. GH_ERROR_UNSUPPORTED names
- * what cannot be drawn. */
+/* Opens the run's configuration, the snapshot of that name (NULL: the newest) and the model files.
+ * GH_ERROR_UNSUPPORTED: the run cannot draw, and the text says why. */
 gh_status gh_redraw_open(gh_error *err, gh_redraw *out, const char *run, const char *snapshot);
 void gh_redraw_close(gh_redraw *r); /* an empty one is fine */
 
-/* Embeds the first `limit` pictures of the source with the encoder of the snapshot; with another model folder where
- * `encoder` is not NULL: the run's own r->config.clip is the encoder before training. */
+/* Embeds the first `limit` pictures of the source with the encoder of the snapshot, or with the model folder `encoder`
+ * where that is not NULL; r->config.clip gives the encoder before training. */
 gh_status gh_redraw_gather(gh_error *err, const gh_redraw *r, gh_reconstruction *out, const gh_source *source,
                            const char *encoder, int64_t limit, int64_t batch);
-/* Draws them. Open it after the encoder is gone: they need not fit together. */
+/* Draws the pictures. Call it after the encoder is closed: the encoder and the denoiser need not fit into memory
+ * together. */
 gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction *pictures, uint64_t seed,
                            int64_t batch);
 

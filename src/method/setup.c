@@ -6,7 +6,7 @@
 
 gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out) {
   gh_status status = gh_device_open(err, id, out);
-  if (status == GH_ERROR_ARGUMENT) { /* it is the configuration that is wrong, not the command line */
+  if (status == GH_ERROR_ARGUMENT) { /* the configuration is wrong, not the command line */
     gh_fail_in(err, "device");
     return err->status = GH_ERROR_CONFIG;
   }

@@ -1,12 +1,12 @@
-/* From a run's configuration to what a training step is recorded from. */
+/* Turns a run's configuration into the specification of a training step. */
 #ifndef GH_METHOD_SETUP_H
 #define GH_METHOD_SETUP_H
 
 #include "config/config.h"
 #include "method/step.h"
 
-/* Opens the device that a configuration names: GH_ERROR_CONFIG where there is none of that name. For training, one that
- * is fit for small tests only (gh_device_info.unfit) is refused. */
+/* Opens the device that a configuration names; GH_ERROR_CONFIG where no device has that name. For training, a device
+ * that is fit only for small tests (gh_device_info.unfit) is refused. */
 gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out);
 
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */

@@ -1,5 +1,5 @@
 /* One training step as a graph: images to loss and gradients (the paper's Algorithms 1 and 2). Training, `probe` and
- * the tests record the same function; they differ in what is drawn and what is given.
+ * the tests record the same function; they differ in which values are drawn and which are given.
  *
  * The step encodes the images to the condition, gets the objective's targets, and has the objective record the loss
  * from both (method/objective.h). */
@@ -9,12 +9,12 @@
 #include "method/models.h"
 #include "models/lora.h"
 
-/* What the step starts from. Given tensors stand in the store under the names in brackets. */
+/* What the step starts from. Given tensors are in the store under the names in brackets. */
 typedef enum gh_step_source {
-  GH_STEP_DRAWN,         /* images given [input.images]; all that is random is drawn on the device */
-  GH_STEP_GIVEN_TARGETS, /* the same, but the objective's targets are given too [input.NAME], and not computed */
-  GH_STEP_GIVEN_IMAGES,  /* [input.images], and all that is random is given */
-  GH_STEP_GIVEN_PIXELS   /* [input.pixel_values], normalised already: targets are given, and all that is random */
+  GH_STEP_DRAWN,         /* images given [input.images]; all random values are drawn on the device */
+  GH_STEP_GIVEN_TARGETS, /* the same, but the objective's targets are also given [input.NAME], not computed */
+  GH_STEP_GIVEN_IMAGES,  /* [input.images], and all random values are given */
+  GH_STEP_GIVEN_PIXELS   /* [input.pixel_values], already normalised; targets and all random values are given */
 } gh_step_source;
 
 typedef struct gh_step_spec {
@@ -22,23 +22,23 @@ typedef struct gh_step_spec {
   gh_store *store; /* parameters, gradients, inputs, the step block */
   const gh_models *models;
   gh_step_source source;
-  int stage;     /* 1: denoiser and projectors train; 2: the encoder does */
+  int stage;     /* 1: denoiser and projectors train; 2: the encoder trains */
   int64_t batch; /* samples per replay: the micro-batch */
   uint64_t seed;
   gh_dtype storage;     /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
-  bool train_denoiser;  /* in stage 2 too ("all") */
+  bool train_denoiser;  /* also in stage 2 ("all") */
   const gh_lora *lora;  /* stage 2; NULL: direct tuning */
-  bool recompute;       /* what a block made is computed again for its gradients, not kept */
-  bool draft;           /* models without files get any numbers, quickly: for measuring speed */
-  int64_t local_tokens; /* patch tokens per sample that join the context: all in order, or fewer, drawn; 0: none */
+  bool recompute;       /* a block's results are recomputed for its gradients, not kept */
+  bool draft;           /* models without files get arbitrary numbers, quickly: for measuring speed */
+  int64_t local_tokens; /* patch tokens per sample that join the context: all, in order, or a drawn subset; 0: none */
 } gh_step_spec;
 
 /* A tensor that a probe gives, and one that it reads. */
 typedef struct gh_step_input {
   const char *name; /* static text; the tensor is "input.<name>" */
   gh_tensor *tensor;
-  int64_t below;    /* of integers: each is in [0, below) */
-  const char *what; /* that they number: "patch tokens" */
+  int64_t below;    /* integer inputs are in [0, below) */
+  const char *what; /* what integer inputs index: "patch tokens" */
 } gh_step_input;
 
 typedef struct gh_step_output {
@@ -55,17 +55,17 @@ typedef struct gh_step {
   gh_tensor *images;     /* the input: (B, 3, S, S) in [0, 1], or the given pixel_values */
   gh_tensor *targets;    /* the input of GH_STEP_GIVEN_TARGETS (B, ...), else NULL */
   gh_tensor *block;      /* (16) uint32, cl/step.h */
-  gh_tensor *loss_total; /* () persistent: adds up over the micro-batches of an update */
+  gh_tensor *loss_total; /* () persistent: accumulates over the micro-batches of an update */
   gh_tensor *loss;       /* () */
   gh_step_input inputs[GH_STEP_INPUTS];
   int input_count;
   gh_step_output outputs[GH_STEP_OUTPUTS]; /* "condition" (B, D) and the objective's */
   int output_count;
-  gh_tensor *logs[GH_STEP_LOGS]; /* () persistent: the objective's other numbers, which add up as the loss does */
+  gh_tensor *logs[GH_STEP_LOGS]; /* () persistent: the objective's other numbers, accumulated like the loss */
   int log_count;
 } gh_step;
 
-/* Records and differentiates; does not plan. The graph is the caller's to free. A LoRA target that adapts nothing is
+/* Records and differentiates; does not plan. The caller frees the graph. A LoRA target that matches no layer is
  * GH_ERROR_CONFIG. */
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step);
 
@@ -74,14 +74,15 @@ typedef struct gh_step_values {
   double learning_rate;
   double beta1, beta2;
   uint64_t update;  /* 1, 2, ...: Adam's t */
-  uint64_t ordinal; /* of the micro-batch's first sample in the stage's stream */
-  uint32_t samples; /* that count */
-  double weight;    /* of each: 1 / samples per update */
+  uint64_t ordinal; /* index of the micro-batch's first sample in the stage's stream */
+  uint32_t samples; /* samples that are not padding */
+  double weight;    /* of each sample: 1 / samples per update */
 } gh_step_values;
-/* Sends them, without waiting. */
+/* Sends the values without waiting. */
 gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, const gh_step_values *values);
 
-/* Staging memory for what so many replays are sent, which may all be in flight: images, targets, step blocks. */
+/* Reserves staging buffers for the sends of `replays` replays (images, targets, step blocks), which may all be in
+ * flight. */
 gh_status gh_step_reserve_sends(gh_error *err, gh_device *device, const gh_step *step, int64_t replays);
 
 /* Clears the logged numbers before an update's first micro-batch, without waiting. */

@@ -1,4 +1,4 @@
-/* An objective's target as the cache takes it. */
+/* An objective's target in the form that the cache takes. */
 #include "method/objective.h"
 
 static gh_status identify(gh_error *err, const void *context, gh_json *into) {

@@ -7,15 +7,15 @@
 
 #define PREFIX "base_model.model."
 
-/* PEFT has written a trained bias under both names. */
+/* PEFT versions write a trained bias under either of the two bias names. */
 static const char *const tails[] = {".lora_A.weight", ".lora_B.weight", ".base_layer.bias", ".bias"};
 
-/* A layer's name for which the names of all its tensors fit into a gh_name. */
+/* The longest layer name for which the names of all its tensors fit into a gh_name. */
 enum { LONGEST_LAYER = sizeof(gh_name) - sizeof PREFIX - sizeof ".base_layer.bias" };
 
 /* ---- adapter_config.json ---- */
 
-/* A key that changes what is computed: it must be absent, null, false, 0 or empty. */
+/* Keys that change what is computed: they must be absent, null, false, 0 or empty. */
 static const char *const refused[] = {"use_dora",          "use_rslora",
                                       "use_qalora",        "use_bdlora",
                                       "fan_in_fan_out",    "lora_bias",
@@ -56,7 +56,7 @@ static gh_status read_config(gh_error *err, const gh_json *root, gh_adapter *a) 
   while (which < GH_COUNT(known) && strcmp(bias, known[which])) which++;
   if (which == GH_COUNT(known)) return gh_fail(err, GH_ERROR_UNSUPPORTED, "bias %s is not supported", bias);
   a->biases = (gh_lora_biases)which;
-  if (rank < 1 || rank > 1 << 16) return gh_fail(err, GH_ERROR_FORMAT, "r: %lld is no rank", (long long)rank);
+  if (rank < 1 || rank > 1 << 16) return gh_fail(err, GH_ERROR_FORMAT, "r: %lld is not a valid rank", (long long)rank);
   a->rank = (int)rank;
   for (size_t i = 0; i < GH_COUNT(refused); i++)
     if (!off(gh_json_member(root, refused[i])))
@@ -77,7 +77,8 @@ const gh_st_tensor *gh_adapter_bias(const gh_adapter *a, const char *layer) {
   return t || !a->biases ? t : find(a, layer, tails[3]);
 }
 
-/* The layer that a tensor's name belongs to and which of `tails` it ends with, or -1 (also when it is too long). */
+/* Finds the layer of a tensor's name. Returns the index in `tails` of the name's end, or -1 (also if the name is too
+ * long). */
 static int layer_of(const char *name, gh_name *layer) {
   if (!gh_starts_with(name, PREFIX)) return -1;
   name += strlen(PREFIX);
@@ -106,7 +107,7 @@ static gh_status read_tensors(gh_error *err, gh_adapter *a) {
     bool bias = tail >= 2, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
     bool alone = !adapted && tail != 2 && a->biases && gh_starts_with(t->name, PREFIX) && gh_ends_with(t->name, "bias");
     if ((!adapted || (bias && !a->biases)) && !alone)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s belongs to no adapted layer", t->file, t->name);
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s does not belong to an adapted layer", t->file, t->name);
     if (!adapted && gh_strings_add(err, &a->biases_alone, t->name + strlen(PREFIX))) return err->status;
   }
   if (!a->layers.count) return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts no layer", gh_safetensors_path(a->file));

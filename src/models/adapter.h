@@ -11,15 +11,15 @@ typedef struct gh_adapter {
   gh_strings biases_alone; /* whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
   int rank;
   double alpha;
-  gh_lora_biases biases; /* which are in it: the adapted layers' ("lora_only"), or any layer's ("all") */
+  gh_lora_biases biases; /* which biases the file holds: of adapted layers ("lora_only"), or of any layer ("all") */
 } gh_adapter;
 
-/* Reads the folder and checks that every tensor belongs to a layer it knows. Variants of LoRA that compute something
- * else are GH_ERROR_UNSUPPORTED and named. */
+/* Reads the folder and checks that every tensor belongs to an adapted layer. Variants of LoRA that compute something
+ * else are GH_ERROR_UNSUPPORTED; the text names them. */
 gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder);
 void gh_adapter_close(gh_adapter *adapter); /* an empty one is fine */
 
-/* What a module needs to compute with it: no dropout. The adapter must outlive it. */
+/* The gh_lora for a module that computes with the adapter, without dropout. The adapter must outlive it. */
 gh_lora gh_adapter_lora(const gh_adapter *adapter);
 
 /* The tensors of a layer; NULL where there is none. */

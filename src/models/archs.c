@@ -23,7 +23,7 @@ gh_status gh_arch_find(gh_error *err, const char *name, const gh_arch **out) {
   size_t used = 0;
   for (size_t i = 0; i < n && used < sizeof list; i++)
     used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
-  return gh_fail(err, GH_ERROR_ARGUMENT, "unknown architecture %s; there are %s", name, list);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "unknown architecture %s; available: %s", name, list);
 }
 
 gh_status gh_arch_tensors(gh_error *err, const gh_arch *arch, gh_arch_visit *visit, void *user) {

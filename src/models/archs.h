@@ -1,5 +1,5 @@
 /* The encoders by name: sizes of the published backbones (the paper's Table 1) and of tiny ones, and the tensors of
- * each under transformers' names. Their rows stand with their families (models/family.h). */
+ * each under transformers' names. Their rows are with their families (models/family.h). */
 #ifndef GH_MODELS_ARCHS_H
 #define GH_MODELS_ARCHS_H
 
@@ -15,7 +15,7 @@ typedef struct gh_arch {
   gh_text_config text;
 } gh_arch;
 
-/* GH_ERROR_ARGUMENT with the nearest name. */
+/* GH_ERROR_ARGUMENT names the nearest architecture. */
 gh_status gh_arch_find(gh_error *err, const char *name, const gh_arch **out);
 
 /* Calls visit for every tensor of both towers, the projections and logit_scale; stops at its first failure. Initial
@@ -26,15 +26,16 @@ gh_status gh_arch_tensors(gh_error *err, const gh_arch *arch, gh_arch_visit *vis
 int64_t gh_arch_parameters(const gh_arch *arch); /* of the whole model */
 
 /* Writes config.json, preprocessor_config.json and model.safetensors (float32, drawn from the seed, a chunk of a tensor
- * at a time) into a folder, which is made if it is absent. A folder with a model that was not made by this is
+ * at a time) into a folder, which is made if it is absent. A folder with a model that this function did not write is
  * GH_ERROR_FILE. */
 gh_status gh_arch_write(gh_error *err, const gh_arch *arch, const char *folder, uint64_t seed);
 
-/* Writes folder/config.json of a whole model, as transformers' class has it; of arch only the towers are read. dtype as
- * PyTorch calls it. */
+/* Writes folder/config.json of a whole model, as transformers' class does; only the towers of arch are read. dtype is
+ * PyTorch's name. */
 gh_status gh_model_config_write(gh_error *err, const gh_arch *arch, const char *dtype, const char *folder);
 
-/* What config.json says of a vision tower, into an object: the tower's in a whole model, or the root of one alone. */
+/* Writes the vision tower's keys of config.json into an object: the tower's object in a whole model, or the root for a
+ * vision tower alone. */
 gh_status gh_vision_config_put(gh_error *err, gh_json *to, const gh_vision_config *config);
 
 #endif

@@ -24,7 +24,7 @@ static gh_status put_numbers(gh_error *err, gh_json *to, const gh_pair *pairs, s
   return GH_OK;
 }
 
-/* The keys that the objects of both towers have. */
+/* Writes the keys that the objects of both towers have. */
 static gh_status put_tower(gh_error *err, gh_json *to, const char *type, const gh_transformer *t) {
   const gh_pair numbers[] = {{"hidden_size", t->hidden},
                              {"intermediate_size", t->mlp},
@@ -113,7 +113,7 @@ static gh_status draw(gh_error *err, void *user, const char *name, int rank, con
 static gh_status write_weights(gh_error *err, const gh_arch *a, const char *path, uint64_t seed) {
   gh_drawing d = {.seed = seed, .values = gh_alloc(err, CHUNK, sizeof(float))};
   gh_status status = d.values ? gh_safetensors_writer_new(err, &d.writer, path) : GH_ERROR_MEMORY;
-  if (!status) status = gh_safetensors_writer_metadata(err, d.writer, "format", "pt"); /* transformers wants it */
+  if (!status) status = gh_safetensors_writer_metadata(err, d.writer, "format", "pt"); /* transformers requires it */
   if (!status) status = gh_safetensors_writer_metadata(err, d.writer, "made_by", MADE_BY);
   if (!status) status = gh_arch_tensors(err, a, declare, &d);
   if (!status) status = gh_safetensors_writer_begin(err, d.writer);

@@ -34,7 +34,7 @@ static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tenso
   x = gh_transformer_layers(m, &c->tower, x, "vision_model");
   const int64_t cut[2] = {1, gh_vision_patches(c)}, batch = pixels->shape[0];
   gh_tensor *part[2] = {0};
-  if (local) { /* one projection of all tokens, so that an adapted layer is met once */
+  if (local) { /* one projection of all tokens, so that an adapted layer is recorded once */
     gh_split(g, project(m, c, x), 1, cut, 2, part);
     *local = part[1];
     return gh_reshape(g, part[0], 2, (int64_t[]){batch, c->projection});
@@ -45,9 +45,9 @@ static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tenso
 
 /* ---- the text tower ---- */
 
-#define OLD_EOS 2 /* what OpenAI's config.json says, which is not its tokenizer's */
+#define OLD_EOS 2 /* eos_token_id in OpenAI's config.json, which differs from its tokenizer's */
 
-/* The first end-of-text token; with the old number, the first of the greatest ids. */
+/* The position of the first end-of-text token; with the old id, that of the first largest id. */
 static int32_t text_pooled(const gh_text_config *c, const int32_t *ids, int64_t n) {
   int64_t at = 0;
   for (int64_t i = 0; i < n; i++) {
@@ -159,7 +159,7 @@ static const gh_arch archs[] = {
     {0},
 };
 
-/* CLIPModel takes a file without a model_type for its own. */
+/* CLIPModel also reads a file without a model_type. */
 static const char *const implied_by[] = {"vision_config",    "text_config",    "vision_config_dict",
                                          "text_config_dict", "projection_dim", NULL};
 
@@ -172,7 +172,7 @@ static const gh_openclip_rule openclip_text[] = {
     {"proj_type", "linear", "linear"}, {"block_type", "default", "default"}, {0}};
 static const gh_openclip_rule openclip_tokenizer[] = {{0}};
 
-/* OpenAI's names. Its files hold both projections for x W, not for x W^T. */
+/* OpenAI's names. Its files store both projections for x W, not for x W^T. */
 static const gh_renaming renamings[] = {
     {.from = "visual.class_embedding", .to = EMBEDDINGS ".class_embedding"},
     {.from = "visual.conv1.", .to = EMBEDDINGS ".patch_embedding."},
@@ -209,7 +209,7 @@ const gh_family gh_clip = {
     .openclip = {.vision = openclip_vision,
                  .text = openclip_text,
                  .tokenizer = openclip_tokenizer,
-                 .eos = OLD_EOS}, /* the greatest id of a line is its end */
+                 .eos = OLD_EOS}, /* the largest id of a line is its end */
     .weights = {.marker = "visual.conv1.weight", .layers = "visual.transformer.resblocks.", .renamings = renamings},
     .processor = {.classes = processors, .defaults = GH_OPENAI_PREPROCESS},
     .class_tokens = 1,

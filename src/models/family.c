@@ -27,7 +27,7 @@ bool gh_family_past_adapter(const gh_family *family, const char *layer) {
   return false;
 }
 
-/* ---- preprocessing: a folder of one family may name another family's class ---- */
+/* ---- preprocessing; a folder of one family may name the class of another ---- */
 
 enum { PROCESSORS = GH_MOST_FAMILIES + 1 }; /* and the NULL at the end */
 

@@ -36,7 +36,7 @@ struct gh_family {
 
   /* ---- other layouts ---- */
   gh_openclip_layout openclip; /* open_clip_config.json */
-  gh_weight_names weights;     /* names of OpenAI's, open_clip's and timm's weight files */
+  gh_weight_names weights;     /* tensor names in the weight files of OpenAI, open_clip and timm */
   gh_processor processor;      /* preprocessor_config.json */
 
   /* ---- the towers ---- */
@@ -45,7 +45,7 @@ struct gh_family {
   gh_tensor *(*text_tower)(gh_module *m, const gh_text_config *config, gh_tensor *ids, gh_tensor *pooled);
   int32_t (*text_pooled)(const gh_text_config *config, const int32_t *ids, int64_t n);     /* gh_text_pooled */
   void (*tensors)(gh_walk *w, const gh_vision_config *vision, const gh_text_config *text); /* gh_arch_tensors */
-  /* Layers, ends with NULL, whose weight is read past any adapter on it: LoRA does nothing there, only the bias counts.
+  /* Layers, ends with NULL, that ignore any adapter for their weight: LoRA has no effect there, only the bias trains.
    * NULL: none. */
   const char *const *past_adapter;
 };
@@ -55,7 +55,7 @@ extern const gh_family gh_clip, gh_siglip;
 /* For read_vision and read_text: a size in 1..2^20, `value` where the key is absent. */
 gh_status gh_config_read_size(gh_error *err, const gh_json *from, const char *key, int64_t value, int *out);
 
-/* The rows, ends with NULL. A test may put a longer table in its place, of GH_MOST_FAMILIES at most. */
+/* The rows, ends with NULL. A test may replace the table by a longer one, of at most GH_MOST_FAMILIES rows. */
 #define GH_MOST_FAMILIES 16
 extern const gh_family *const *gh_families;
 

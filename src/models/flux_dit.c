@@ -12,7 +12,8 @@
 gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
   int axes = c->rope_axes[0] + c->rope_axes[1] + c->rope_axes[2];
   if (c->hidden % c->heads)
-    return gh_fail(err, GH_ERROR_CONFIG, "denoiser.hidden %d is no multiple of denoiser.heads %d", c->hidden, c->heads);
+    return gh_fail(err, GH_ERROR_CONFIG, "denoiser.hidden %d is not a multiple of denoiser.heads %d", c->hidden,
+                   c->heads);
   if (axes != c->hidden / c->heads)
     return gh_fail(err, GH_ERROR_CONFIG, "denoiser.rope_axes add up to %d; the head size is %d", axes,
                    c->hidden / c->heads);
@@ -165,7 +166,7 @@ static gh_tensor *single_block(gh_flux *f, int block, gh_tensor *x) {
   return gh_gated_add(g, x, h, mod[2]);
 }
 
-/* ---- the whole ---- */
+/* ---- the denoiser ---- */
 
 static gh_tensor *embedder(gh_flux *f, gh_tensor *x, const char *name) {
   gh_tensor *h = gh_linear_layer(f->m, x, f->c->hidden, true, gh_name_make("%s.in_layer", name).text);
@@ -194,7 +195,7 @@ gh_tensor *gh_flux_denoiser(gh_module *m, const gh_flux_config *c, gh_tensor *x_
   gh_flux f = {.m = m, .c = c, .batch = x_t->shape[0], .tokens = x_t->shape[1], .context = context->shape[1]};
   int64_t side = (int64_t)lround(sqrt((double)f.tokens));
   if (side * side != f.tokens) {
-    gh_graph_fail(g, NULL, "the denoiser's %lld tokens are no square", (long long)f.tokens);
+    gh_graph_fail(g, NULL, "the denoiser's %lld tokens are not a square number", (long long)f.tokens);
     return NULL;
   }
   gh_tensor *img = gh_linear_layer(m, x_t, c->hidden, true, "img_in");

@@ -1,5 +1,5 @@
 /* The lightweight continuous denoiser, a small FLUX (double-stream and single-stream blocks), and the two projectors
- * that give it the encoder's global token (the paper's §4.2; names of FLUX's checkpoint). */
+ * that pass the encoder's global token to it (the paper's §4.2; names of FLUX's checkpoint). */
 #ifndef GH_MODELS_FLUX_DIT_H
 #define GH_MODELS_FLUX_DIT_H
 
@@ -15,10 +15,10 @@ typedef struct gh_flux_config {
   double guidance;
 } gh_flux_config;
 
-/* GH_ERROR_CONFIG in one line if sizes do not fit together. */
+/* GH_ERROR_CONFIG if sizes do not fit together. */
 gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *config);
 
-/* project_clip: c (B, D) -> (B, vector_width); project_t5: c, and local (B, N, D) if there is any, -> (B, 1 + N context
+/* project_clip: c (B, D) -> (B, vector_width); project_t5: c and, unless NULL, local (B, N, D) -> (B, 1 + N context
  * tokens, context_width). LayerNorm(D) -> Linear -> GELU(erf) -> Linear. */
 void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
                    gh_tensor **context);

@@ -15,7 +15,7 @@ int gh_vae_factor(const gh_vae_config *c) { return 1 << (c->levels - 1); }
 
 #define MAX_CHANNELS (1 << 16)
 
-/* 0 where there is no such dimension; sizes beyond any real one are MAX_CHANNELS + 1, which fits an int. */
+/* 0 if there is no such dimension; implausibly large sizes become MAX_CHANNELS + 1, which fits an int. */
 static int64_t dimension(const gh_safetensors *file, const char *name, int index) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   return t && t->rank > index ? GH_MIN(t->shape[index], (int64_t)MAX_CHANNELS + 1) : 0;
@@ -29,7 +29,7 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
     int64_t width = dimension(file, gh_name_make("encoder.down.%d.block.0.conv1.weight", c->levels).text, 0);
     if (!width) break;
     if (c->channels < 1 || width % c->channels || width > MAX_CHANNELS)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: level %d has %lld channels, no multiple of the first's", path,
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: level %d has %lld channels, not a multiple of the first level's", path,
                      c->levels, (long long)width);
     c->multipliers[c->levels++] = (int)(width / c->channels);
   }
@@ -38,12 +38,12 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
     return gh_fail(err, GH_ERROR_FORMAT, "%s: more than %d channels", path, MAX_CHANNELS);
   if (!c->levels || !c->blocks || c->latent < 1)
     return gh_fail(err, GH_ERROR_FORMAT,
-                   "%s: no autoencoder in FLUX's layout (encoder.down.0.block.0.conv1.weight, "
+                   "%s: not an autoencoder in FLUX's layout (encoder.down.0.block.0.conv1.weight, "
                    "decoder.conv_in.weight)",
                    path);
   for (int i = 0; i < c->levels; i++)
     if (c->channels * c->multipliers[i] % GROUPS)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %d channels are no multiple of %d groups", path,
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: %d channels are not a multiple of %d groups", path,
                      c->channels * c->multipliers[i], GROUPS);
   return GH_OK;
 }

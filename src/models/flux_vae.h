@@ -13,13 +13,13 @@ typedef struct gh_vae_config {
   int channels;                       /* of the first level: 128 */
   int levels;                         /* 4: a factor of 2 between neighbours */
   int multipliers[GH_VAE_MAX_LEVELS]; /* 1, 2, 4, 4 */
-  int blocks;                         /* residual blocks a level: 2 (the decoder has one more) */
+  int blocks;                         /* residual blocks per level: 2 (the decoder has one more) */
   int latent;                         /* channels of a latent: 16 */
 } gh_vae_config;
 
-/* Sizes from the tensors' shapes; GH_ERROR_FORMAT if they are not those of such an autoencoder. */
+/* Reads the sizes from the tensors' shapes; GH_ERROR_FORMAT if the file is not such an autoencoder. */
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *config);
-int gh_vae_factor(const gh_vae_config *config); /* pixels a latent position: 8 */
+int gh_vae_factor(const gh_vae_config *config); /* pixels per latent position: 8 */
 
 /* images (B, 3, S, S) in [-1, 1] -> moments (B, 2 * latent, S/f, S/f): mean, log-variance. */
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *config, gh_tensor *images);
@@ -30,7 +30,7 @@ gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *config, gh_tensor *z
 extern const gh_vae_config gh_vae_flux;
 
 /* Writes an autoencoder of these sizes with random weights (torch's initial values) in FLUX's layout, float32;
- * *parameters gets their number. The models' own functions make the tensors, on the device. */
+ * *parameters gets their number. The model's own functions create the tensors, on the device. */
 gh_status gh_vae_write(gh_error *err, gh_device *device, const gh_vae_config *config, uint64_t seed, const char *path,
                        int64_t *parameters);
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A whole name, or its last parts. */
+/* Whether `target` is the whole name of the layer, or its last components. */
 static bool names(const char *target, const char *layer) {
   size_t n = strlen(target), length = strlen(layer);
   if (!strcmp(layer, target)) return true;
@@ -49,15 +49,15 @@ static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape
   return status ? NULL : t;
 }
 
-/* A factor as products read it. Rounding the factors took gradients further from float32's than all else in mixed
- * precision together. */
+/* A factor in the form that products read. Factors are split into two bfloat16 numbers: rounding them to one changed
+ * the gradients more than all other roundings of mixed precision together. */
 static gh_tensor *factor(gh_module *m, gh_init init, const int64_t *shape, bool up, const char *layer) {
   gh_tensor *t = stored_factor(m, init, shape, up ? GH_ROLE_LORA_B : GH_ROLE_LORA_A,
                                gh_name_make("%s.lora_%c.weight", layer, up ? 'B' : 'A').text);
   return t && m->storage == GH_BF16 ? gh_bf16x2(m->graph, t, up) : t;
 }
 
-/* The adapter's values of a layer's bias, or NULL. PEFT has written both names. */
+/* The adapter's values of a layer's bias, or NULL. PEFT versions use either name. */
 static const gh_st_tensor *adapter_bias(const gh_lora *lora, const gh_tensor *bias, const char *layer) {
   char keys[2][192];
   snprintf(keys[0], sizeof keys[0], "base_model.model.%s.base_layer.bias", layer);
@@ -67,7 +67,7 @@ static const gh_st_tensor *adapter_bias(const gh_lora *lora, const gh_tensor *bi
   return t;
 }
 
-/* The layer's own bias trains; an adapter that holds it replaces the model's. */
+/* Trains the layer's own bias, with the values of the adapter if it holds them. */
 void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted) {
   gh_error *err = gh_graph_error(m->graph);
   if (gh_graph_failed(m->graph) || !bias || bias->trainable) return;

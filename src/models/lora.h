@@ -5,7 +5,11 @@
 
 #include "models/module.h"
 
-typedef enum gh_lora_biases { GH_BIASES_NONE, GH_BIASES_ADAPTED, GH_BIASES_ALL } gh_lora_biases; /* which train */
+typedef enum gh_lora_biases {
+  GH_BIASES_NONE,
+  GH_BIASES_ADAPTED,
+  GH_BIASES_ALL
+} gh_lora_biases; /* which biases train */
 
 struct gh_lora {
   int rank;
@@ -13,29 +17,29 @@ struct gh_lora {
   double dropout;
   gh_lora_biases biases;
   const char *const
-      *targets; /* names or last parts of names: "q_proj", "visual_projection"; NULL: every linear layer */
+      *targets; /* names or last components of names: "q_proj", "visual_projection"; NULL: every linear layer */
   int target_count;
   const gh_safetensors *adapter; /* a PEFT adapter to start from; NULL: A Kaiming-uniform, B zero */
   gh_tensor *step;               /* the step block; NULL: no dropout is drawn */
   uint64_t seed;
   int stage;
-  /* Given masks (1 keeps) in place of drawn ones: the tensor for a layer, or NULL for no dropout there; `user` is
-   * passed on. NULL: draw. */
+  /* Gives masks (1 keeps) instead of drawing them: returns the tensor for a layer, or NULL for no dropout there; `user`
+   * is passed on. NULL: masks are drawn. */
   gh_tensor *(*mask)(void *user, gh_graph *g, const char *layer, const gh_tensor *x);
   void *user;
 };
 
 /* Whether the layer of that name is adapted. */
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
-/* Whether that target has adapted a layer whose factors are in the store. */
+/* Whether the target matches a layer whose factors are in the store. */
 bool gh_lora_met(const gh_store *store, const char *target);
 /* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + (alpha / r) dropout(x) A^T B^T, (..., N); A (r, K) and
- * B (N, r) are `layer`.lora_A.weight and .lora_B.weight, made and filled where they are not there yet. */
+ * B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer);
 
-/* Trains a layer's bias (NULL: it has none), as m->lora says: `adapted` or not. One that the adapter holds counts as
- * adapted. */
+/* Trains a layer's bias (NULL: it has none) if m->lora trains the biases of adapted or, where `adapted` is false, other
+ * layers. A bias that the adapter holds counts as adapted. */
 void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted);
 
 /* W + (alpha / r) B A on the host: weight (N, K) in place, a (r, K), b (N, r). */

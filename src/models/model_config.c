@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LARGEST_SIZE (1 << 20)
-
 typedef struct gh_size {
   const char *key;
   int *to;
@@ -15,21 +13,13 @@ typedef struct gh_size {
 } gh_size;
 
 static gh_status read_sizes(gh_error *err, const gh_json *from, const gh_size *sizes, size_t n) {
-  for (size_t i = 0; i < n; i++) {
-    int64_t value = sizes[i].value;
-    if (gh_json_opt_int(err, from, sizes[i].key, &value)) return err->status;
-    if (value < 1 || value > LARGEST_SIZE)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %lld is no size", sizes[i].key, (long long)value);
-    *sizes[i].to = (int)value;
-  }
-  return GH_OK;
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < n && !status; i++)
+    status = gh_config_read_size(err, from, sizes[i].key, sizes[i].value, sizes[i].to);
+  return status;
 }
 
-gh_status gh_config_read_size(gh_error *err, const gh_json *from, const char *key, int64_t value, int *out) {
-  return read_sizes(err, from, &(gh_size){key, out, value}, 1);
-}
-
-/* What both towers have; the defaults are in t already. */
+/* Reads the keys that both towers have; t already holds the defaults. */
 static gh_status read_tower(gh_error *err, const gh_json *from, gh_transformer *t) {
   const gh_size sizes[] = {{"hidden_size", &t->hidden, t->hidden},
                            {"num_hidden_layers", &t->layers, t->layers},
@@ -39,13 +29,14 @@ static gh_status read_tower(gh_error *err, const gh_json *from, gh_transformer *
   if (read_sizes(err, from, sizes, GH_COUNT(sizes)) || gh_json_opt_double(err, from, "layer_norm_eps", &t->eps) ||
       gh_json_opt_string(err, from, "hidden_act", &activation))
     return err->status;
-  if (t->hidden % t->heads) return gh_fail(err, GH_ERROR_FORMAT, "hidden_size is no multiple of num_attention_heads");
+  if (t->hidden % t->heads)
+    return gh_fail(err, GH_ERROR_FORMAT, "hidden_size is not a multiple of num_attention_heads");
   if (!gh_activation_find(activation, &t->activation))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "the activation %s is not supported", activation);
   return GH_OK;
 }
 
-/* The tower's object. In transformers an older key replaces the newer one's whole object. */
+/* The tower's object. As in transformers, an older key replaces the whole object of the newer one. */
 static const gh_json *tower_of(const gh_json *root, const char *name, const char *older) {
   const gh_json *tower = older ? gh_json_member(root, older) : NULL;
   if (gh_json_type_of(tower) != GH_JSON_OBJECT) tower = gh_json_member(root, name);
@@ -58,7 +49,7 @@ typedef enum gh_towers { BOTH_TOWERS, VISION_ALONE, TEXT_ALONE } gh_towers;
 
 static const char *name_of(const gh_family *family) { return family->name; }
 
-/* Of a file whose model_type is absent or null. */
+/* Whether a file without a model_type, or with null, belongs to the family. */
 static bool implied(const gh_family *family, const gh_json *root) {
   if (!family->implied_by) return false;
   if (gh_json_member(root, "model_type")) return true;
@@ -82,7 +73,7 @@ static gh_status read_type(gh_error *err, const gh_json *root, const gh_family *
       }
   }
   gh_name known = gh_family_list(name_of);
-  if (!type) return gh_fail(err, GH_ERROR_UNSUPPORTED, "it names no model_type (%s are supported)", known.text);
+  if (!type) return gh_fail(err, GH_ERROR_UNSUPPORTED, "model_type is missing (%s are supported)", known.text);
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "model type %s is not supported (%s are)", type, known.text);
 }
 
@@ -91,7 +82,7 @@ static gh_status read_vision(gh_error *err, const gh_json *root, void *out) {
   const gh_family *family;
   gh_towers towers;
   if (read_type(err, root, &family, &towers)) return err->status;
-  if (towers == TEXT_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a text tower alone: there is no vision tower");
+  if (towers == TEXT_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a text tower alone, without a vision tower");
   const gh_json *vision = tower_of(root, "vision_config", family->older_vision);
   *c = family->vision;
   int channels = 3;
@@ -108,7 +99,7 @@ static gh_status read_text(gh_error *err, const gh_json *root, void *out) {
   const gh_family *family;
   gh_towers towers;
   if (read_type(err, root, &family, &towers)) return err->status;
-  if (towers == VISION_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a vision tower alone: there is no text tower");
+  if (towers == VISION_ALONE) return gh_fail(err, GH_ERROR_UNSUPPORTED, "a vision tower alone, without a text tower");
   const gh_json *text = tower_of(root, "text_config", family->older_text);
   *c = family->text;
   const gh_size sizes[] = {{"vocab_size", &c->vocabulary, c->vocabulary},

@@ -1,6 +1,5 @@
 #include "models/module.h"
 #include "base/random.h"
-#include "models/lora.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +29,7 @@ static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const ch
   }
 }
 
-/* As large on average as the initialisation's, but from a hash of the index instead of a counter-based generator: a
+/* Values of the initialisation's average size, from a hash of the index instead of the counter-based generator: a
  * billion values per second. */
 static void draft(float *values, int64_t n, gh_init init) {
   const float width = (float)(init.kind == GH_INIT_NORMAL ? init.value * sqrt(3.0) : init.value) * 0x1p-31f;
@@ -65,8 +64,9 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
   return same;
 }
 
-/* Which ops read it: matrix products (in mixed precision a frozen one has no float32 master), other ops, or both. Both:
- * a linear layer's bias, which products may add before they round, and which LoRA may train after it was made. */
+/* Which ops read a parameter: matrix products (in mixed precision a frozen one then has no float32 master), other ops,
+ * or both. Both: the bias of a linear layer, which products may add before they round, and which LoRA may make
+ * trainable later. */
 typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
 static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
@@ -75,7 +75,7 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
   if (t && !has_shape(t, rank, shape)) {
-    gh_graph_fail(m->graph, NULL, "%s is asked for with two shapes", name);
+    gh_graph_fail(m->graph, NULL, "%s is requested with two shapes", name);
     return NULL;
   }
   if (!t) {
@@ -129,6 +129,10 @@ gh_tensor *gh_bias(gh_module *m, gh_init init, int64_t width, const char *format
   return parameter(m, init, GH_ROLE_BIAS, USE_OTHERS, 1, &width, name.text);
 }
 
+gh_tensor *gh_linear_bias(gh_module *m, gh_init init, int64_t width, const char *layer) {
+  return parameter(m, init, GH_ROLE_BIAS, USE_BOTH, 1, &width, gh_name_make("%s.bias", layer).text);
+}
+
 gh_tensor *gh_positions(gh_module *m, gh_init init, int64_t tokens, int64_t width, const char *format, ...) {
   va_list args;
   va_start(args, format);
@@ -146,61 +150,4 @@ gh_tensor *gh_table(gh_module *m, int rank, const int64_t *shape, const float *v
   t->role = GH_ROLE_TABLE;
   t->part = m->part;
   return gh_tensor_write(err, gh_graph_device(m->graph), t, values) ? NULL : t;
-}
-
-static void linear_parameters(gh_module *m, const gh_tensor *x, int64_t width, bool bias, const char *name,
-                              gh_tensor **w, gh_tensor **b) {
-  int64_t in = gh_tensor_columns(x);
-  gh_init init = gh_init_fan_in(in);
-  *w = gh_matrix(m, init, 2, (int64_t[]){width, in}, "%s.weight", name);
-  *b = bias ? parameter(m, init, GH_ROLE_BIAS, USE_BOTH, 1, &width, gh_name_make("%s.bias", name).text) : NULL;
-}
-
-gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name) {
-  gh_tensor *w, *b;
-  if (!x) return NULL;
-  linear_parameters(m, x, width, bias, name, &w, &b);
-  if (m->lora && gh_lora_targets(m->lora, name)) return gh_lora_linear(m, x, w, b, result, name);
-  if (m->lora) gh_lora_bias_layer(m, b, name, false);
-  return gh_linear_to(m->graph, x, w, b, result);
-}
-
-gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias, const char *name) {
-  return x ? gh_linear_layer_to(m, x, width, bias, x->dtype, name) : NULL;
-}
-
-gh_tensor *gh_activated_layer(gh_module *m, gh_tensor *x, int64_t width, gh_activation_kind kind, const char *name) {
-  gh_tensor *w, *b;
-  if (!x) return NULL;
-  if (kind != GH_GELU_TANH || (m->lora && gh_lora_targets(m->lora, name)))
-    return gh_activation(m->graph, gh_linear_layer(m, x, width, true, name), kind);
-  linear_parameters(m, x, width, true, name, &w, &b);
-  if (m->lora) gh_lora_bias_layer(m, b, name, false);
-  return gh_linear_gelu(m->graph, x, w, b);
-}
-
-gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name) {
-  if (!x) return NULL;
-  int64_t width = gh_tensor_columns(x);
-  gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &width, "%s.weight", name);
-  gh_tensor *b = gh_bias(m, gh_init_constant(0), width, "%s.bias", name);
-  if (m->lora) gh_lora_bias_layer(m, b, name, false);
-  return gh_layernorm(m->graph, x, w, b, eps, result);
-}
-
-gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name) {
-  if (!x) return NULL;
-  gh_tensor *w = gh_parameter(m, gh_init_constant(1), 1, &x->shape[1], "%s.weight", name);
-  gh_tensor *b = gh_bias(m, gh_init_constant(0), x->shape[1], "%s.bias", name);
-  return gh_groupnorm(m->graph, x, w, b, groups, eps);
-}
-
-gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,
-                         const char *name) {
-  if (!x) return NULL;
-  int64_t in = x->shape[1];
-  gh_init init = gh_init_fan_in(in * kernel * kernel);
-  gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
-  gh_tensor *b = gh_bias(m, init, channels, "%s.bias", name);
-  return gh_conv2d(m->graph, x, w, b, geometry);
 }

@@ -10,7 +10,7 @@
 
 /* ---- keys ---- */
 
-/* Keys that are read, or that do not matter here: how a model is made, trained or called. */
+/* Keys that are read, or that do not matter here because they concern how a model is created, trained or called. */
 static const char *const model_keys[] = {
     "embed_dim",        "vision_cfg",      "text_cfg",   "quick_gelu",  "custom_text",
     "init_logit_scale", "init_logit_bias", "cast_dtype", "output_dict", NULL};
@@ -56,10 +56,10 @@ static bool says(const gh_json *node, const char *value) {
 static bool is_off(const gh_json *node) { return gh_json_type_of(node) == GH_JSON_NULL || says(node, "false"); }
 
 static gh_status refuse(gh_error *err, const char *where, const char *key) {
-  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%.60s: what it says is not supported", where, key);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%.60s: this value is not supported", where, key);
 }
 
-/* Checks the rules, and that every other key of the object is a known one or is switched off. */
+/* Checks the rules, and that every other key of the object is known or switched off. */
 static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_openclip_rule *rules,
                        const char *const *keys) {
   for (const gh_openclip_rule *rule = rules; rule->key; rule++) {
@@ -88,15 +88,15 @@ static gh_status read_sizes(gh_error *err, const gh_json *from, const char *wher
     int64_t value = sizes[i].value;
     if (gh_json_opt_int(err, from, sizes[i].key, &value)) return gh_fail_in(err, "%s", where);
     if (value < 1 || value > LARGEST_SIZE)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s.%s: %lld is no size", where, sizes[i].key, (long long)value);
+      return gh_fail(err, GH_ERROR_FORMAT, "%s.%s: %lld is not a valid size", where, sizes[i].key, (long long)value);
     *sizes[i].to = (int)value;
   }
   return GH_OK;
 }
 
-/* ---- what both towers have ---- */
+/* ---- keys of both towers ---- */
 
-/* Activation, eps and the MLP's width; hidden is known. */
+/* Reads activation, eps and the MLP's width; hidden is already set. */
 static gh_status read_tower(gh_error *err, const gh_json *model, const gh_json *from, const char *where,
                             gh_transformer *t) {
   double ratio = 4, eps = 1e-5;
@@ -116,7 +116,7 @@ static gh_status read_tower(gh_error *err, const gh_json *model, const gh_json *
   t->eps = eps;
   t->activation = tanh ? GH_GELU_TANH : quick ? GH_QUICK_GELU : GH_GELU_ERF;
   if (t->hidden % t->heads)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: the width is no multiple of the number of heads", where);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the width is not a multiple of the number of heads", where);
   return GH_OK;
 }
 
@@ -125,10 +125,11 @@ typedef struct gh_openclip_model {
   const gh_json *root;
   const gh_family *family;
   const char *timm;           /* the name of timm's vision tower; NULL: open_clip's own ViT */
-  const gh_timm_tower *tower; /* of that name; NULL: no family has it */
+  const gh_timm_tower *tower; /* the tower of that name; NULL: no family has it */
 } gh_openclip_model;
 
-/* A timm tower that no family has does not matter to the text tower: the first family with timm towers reads that. */
+/* Finds the family. The text tower does not depend on the timm tower: if no family has that, the first family with timm
+ * towers reads the text tower. */
 static void find_family(gh_openclip_model *m) {
   for (const gh_family *const *f = gh_families; *f && !m->tower; f++) {
     const gh_timm_tower *t = (*f)->openclip.timm;

@@ -18,7 +18,7 @@ static gh_tensor *embeddings(gh_module *m, const gh_vision_config *c, gh_tensor 
   return gh_add(m->graph, patches, positions);
 }
 
-/* torch.nn.MultiheadAttention reads the weight past any adapter, so LoRA would do nothing here and is left out. The
+/* torch.nn.MultiheadAttention ignores an adapter on this weight, so LoRA would have no effect here and is omitted. The
  * bias trains like that of an adapted layer. */
 static gh_tensor *attention_output(gh_module *m, int64_t hidden, gh_tensor *x) {
   static const char name[] = OUTPUT;
@@ -68,7 +68,7 @@ static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tenso
 
 static int32_t text_pooled(const gh_text_config *c, const int32_t *ids, int64_t n) {
   (void)c, (void)ids;
-  return (int32_t)(n - 1); /* the last token, padding or not */
+  return (int32_t)(n - 1); /* the last token, also if it is padding */
 }
 
 static gh_tensor *text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, gh_tensor *pooled) {
@@ -167,7 +167,7 @@ static const gh_arch archs[] = {
 #define LARGE(act)  TOWER(1024, 24, 16, 4096, act)
 #define SO400M(act) TOWER(1152, 27, 16, 4304, act)
 
-/* The older ones have the exact GELU. */
+/* The older towers have the exact GELU. */
 static const gh_timm_tower timm_towers[] = {{"vit_base_patch16_siglip_224", 16, BASE(GH_GELU_ERF)},
                                             {"vit_base_patch16_siglip_256", 16, BASE(GH_GELU_ERF)},
                                             {"vit_base_patch16_siglip_384", 16, BASE(GH_GELU_ERF)},

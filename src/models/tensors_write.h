@@ -1,4 +1,4 @@
-/* Tensors of a device into a safetensors file, one after the other: the host holds one of them at a time. */
+/* Writes tensors of a device into a safetensors file, one after the other: the host holds one at a time. */
 #ifndef GH_MODELS_TENSORS_WRITE_H
 #define GH_MODELS_TENSORS_WRITE_H
 
@@ -12,13 +12,13 @@ typedef struct gh_named_tensor {
 /* Looks at the n values of list[index] before they are written, and may change them. */
 typedef void gh_tensor_visit(void *user, int index, float *values, int64_t n);
 
-/* The two halves: each declared as float32 in its shape; then, after gh_safetensors_writer_begin, their values. visit
- * may be NULL. */
+/* The two halves: declares each tensor as float32 in its shape; then, after gh_safetensors_writer_begin, writes their
+ * values. visit may be NULL. */
 gh_status gh_tensors_declare(gh_error *err, gh_safetensors_writer *writer, const gh_named_tensor *list, int count);
 gh_status gh_tensors_write(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_named_tensor *list,
                            int count, gh_tensor_visit *visit, void *user);
 
-/* A file of nothing else, its metadata set: declared, begun, written and finished. */
+/* A file with only these tensors: declares, begins, writes and finishes. The caller has set the metadata. */
 gh_status gh_tensors_write_all(gh_error *err, gh_safetensors_writer *writer, gh_device *device,
                                const gh_named_tensor *list, int count, gh_tensor_visit *visit, void *user);
 

@@ -1,4 +1,4 @@
-/* The text tower, forward only, of whichever family (models/family.h). */
+/* The text tower of any family (models/family.h), forward only. */
 #ifndef GH_MODELS_TEXT_H
 #define GH_MODELS_TEXT_H
 
@@ -15,7 +15,7 @@ typedef struct gh_text_config {
 /* Reads DIR/config.json as gh_vision_config_read does; a folder of a vision tower alone is GH_ERROR_UNSUPPORTED. */
 gh_status gh_text_config_read(gh_error *err, const char *folder, gh_text_config *config);
 
-/* The token of a line of n ids that is pooled, as transformers chooses it. */
+/* The index of the token that is pooled in a line of n ids, chosen as transformers does. */
 int32_t gh_text_pooled(const gh_text_config *config, const int32_t *ids, int64_t n);
 
 /* ids (1, B * N) int32, N at most the positions; pooled (B, 1) int32, gh_text_pooled of each -> (B, D). */

@@ -9,7 +9,7 @@ int64_t gh_vision_patches(const gh_vision_config *c) {
 
 int64_t gh_vision_tokens(const gh_vision_config *c) { return gh_vision_patches(c) + c->family->class_tokens; }
 
-/* What a convolution without padding sees of (B, 3, S, S): the whole patches from the top left. */
+/* The part of (B, 3, S, S) that a convolution without padding reads: the whole patches from the top left. */
 static gh_tensor *whole_patches(gh_graph *g, gh_tensor *x, int64_t patch) {
   for (int axis = 2; axis < 4 && x; axis++) {
     int64_t rest = x->shape[axis] % patch, sizes[2] = {x->shape[axis] - rest, rest};

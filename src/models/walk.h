@@ -1,5 +1,5 @@
-/* A model's tensors in the order of transformers' files, each with its initial values: for checking and writing a model
- * without computing with it. The families' gh_family.tensors are written with these. */
+/* A model's tensors in the order of transformers' files, each with its initial values, for checking and writing a model
+ * without computing with it. The families implement gh_family.tensors with these functions. */
 #ifndef GH_MODELS_WALK_H
 #define GH_MODELS_WALK_H
 
@@ -25,7 +25,7 @@ void gh_walk_norm(gh_walk *w, int64_t width, const char *layer, const char *name
 void gh_walk_mlp(gh_walk *w, const gh_transformer *t, const gh_layer_init *init, const char *name);
 /* `tower`.encoder.layers.0, 1, ... */
 void gh_walk_layers(gh_walk *w, const gh_transformer *t, const gh_layer_init *init, const char *tower);
-/* text_model.embeddings: tokens and positions, of one initialisation. */
+/* text_model.embeddings: tokens and positions, with the same initialisation. */
 void gh_walk_text_embeddings(gh_walk *w, gh_init init, const gh_text_config *t);
 
 gh_init gh_init_lecun(int64_t fan_in);           /* normal, deviation 1/sqrt(fan_in) */

@@ -107,7 +107,7 @@ static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char
   return add(err, v, t, row ? gh_name_make("%s.%s%s", layer, row->to, rest).text : t.name);
 }
 
-/* Stacks another tensor, of twice as many rows, below this one: keys and values below queries, as in
+/* Stacks another tensor, with twice as many rows, below this one: keys and values below queries, as in
  * torch.nn.MultiheadAttention. */
 static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
   const gh_st_tensor *more = gh_safetensors_find(v->file, other);
@@ -179,7 +179,8 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weigh
   return status ? status : seen;
 }
 
-/* A folder that open_clip's file describes may also hold the weights as another package names them, as timm's do. */
+/* Opens a folder's weights. A folder that open_clip's file describes may also hold the weights under the names of
+ * another package, as timm's folders do. */
 static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
   *out = NULL;
@@ -214,7 +215,7 @@ gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char
     const char *made_by =
         gh_safetensors_open(&ignored, &file, weights_path) ? NULL : gh_safetensors_metadata(file, "made_by");
     if (!made_by || strcmp(made_by, maker))
-      status = gh_fail(err, GH_ERROR_FILE, "%s: holds %s that is not of `%s`: not replaced", folder,
+      status = gh_fail(err, GH_ERROR_FILE, "%s: holds %s that `%s` did not write: not replaced", folder,
                        strcmp(config, "config.json") ? "an adapter" : "a model or a run", maker);
     gh_safetensors_close(file);
   }

@@ -32,15 +32,16 @@ static const char *text_at(const gh_json *node, const char *path, const char *fa
   return text;
 }
 
-/* A key of info.json, and its name in runs of earlier versions. */
-#define FLOP        "flop_per_micro_batch"
-#define FLOP_BEFORE "flop_a_micro_batch"
-
 static double number_at(const gh_json *node, const char *path) {
   double value = NAN;
   gh_error ignored;
   gh_json_opt_double(&ignored, node, path, &value);
   return value;
+}
+
+/* A key of info.json that has another name in runs of earlier versions. */
+static double renamed_at(const gh_json *node, const char *key, const char *old) {
+  return number_at(node, gh_json_member(node, key) ? key : old);
 }
 
 static double mean_of(const double *values, size_t first, size_t end) {
@@ -347,7 +348,8 @@ static void row_of_stage(const gh_report_view *v, int number) {
   const gh_report_data *d = v->data;
   const gh_curve *c = &d->stages[number - 1];
   const gh_json *info = gh_json_member(d->info, number == 1 ? "stage1" : "stage2");
-  double lasting = number_at(info, "lasting_bytes"), step = number_at(info, "step_bytes"), total = 0;
+  double persistent = renamed_at(info, "persistent_bytes", "lasting_bytes");
+  double flops = renamed_at(info, "flop_per_micro_batch", "flop_a_micro_batch"), total = 0;
   if (!c->count) return;
   for (size_t i = 0; i < c->count; i++) total += c->seconds[i];
   gh_page_add(v->page, "<tr><td>%d</td>", number);
@@ -355,9 +357,9 @@ static void row_of_stage(const gh_report_view *v, int number) {
   cell_number(v->page, "&nbsp;M", number_at(info, "parameters_frozen") / 1e6);
   double micro_batch = number_at(info, "micro_batch");
   gh_page_add(v->page, isnan(micro_batch) ? "<td></td>" : "<td>%.0f</td>", micro_batch);
-  cell_bytes(v->page, lasting);
-  cell_bytes(v->page, step);
-  cell_number(v->page, "", number_at(info, gh_json_member(info, FLOP) ? FLOP : FLOP_BEFORE) / 1e9 / micro_batch);
+  cell_bytes(v->page, persistent);
+  cell_bytes(v->page, number_at(info, "step_bytes"));
+  cell_number(v->page, "", flops / 1e9 / micro_batch);
   cell_duration(v->page, median_of(c->seconds, c->count));
   cell_number(v->page, "", median_of(c->speed, c->count));
   cell_duration(v->page, total);

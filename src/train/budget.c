@@ -79,20 +79,21 @@ gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_opt
 
 static double mib(int64_t bytes) { return (double)bytes / 1048576; }
 
-/* What the peak is made of. */
+/* The parts of the peak. */
 static void parts_text(char *out, size_t size, const gh_budget *b, int64_t micro_batch) {
   char step[24] = "", evaluation[48] = "";
   if (gh_budget_peak(b) > b->lasting_bytes + b->step_bytes + b->evaluation_bytes) {
-    snprintf(out, size, "the start's evaluation; training %.0f",
+    snprintf(out, size, "the evaluation before training; training itself %.0f",
              mib(b->lasting_bytes + b->step_bytes + b->evaluation_bytes));
     return;
   }
   if (micro_batch) snprintf(step, sizeof step, " of %lld", (long long)micro_batch);
   if (b->evaluation_bytes) snprintf(evaluation, sizeof evaluation, ", %.0f in evaluations", mib(b->evaluation_bytes));
-  snprintf(out, size, "%.0f lasting, %.0f in a step%s%s", mib(b->lasting_bytes), mib(b->step_bytes), step, evaluation);
+  snprintf(out, size, "%.0f persistent, %.0f in a step%s%s", mib(b->lasting_bytes), mib(b->step_bytes), step,
+           evaluation);
 }
 
-/* By the configuration's keys. What lasts does not shrink with the micro-batch. */
+/* Names configuration keys. Persistent memory does not shrink with the micro-batch. */
 static const char *what_helps(const gh_budget *b, int64_t have, int64_t micro_batch, bool recompute) {
   if (b->lasting_bytes + b->step_bytes <= have) return "a smaller batch in \"evaluate\", or no evaluation,";
   if (b->lasting_bytes > have) return "a smaller denoiser";
@@ -106,11 +107,11 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
   char parts[128];
   if (need <= have) return GH_OK;
   parts_text(parts, sizeof parts, b, micro_batch);
-  return gh_fail(err, GH_ERROR_MEMORY, "needs %.0f MiB (%s) and %s has %.0f; the largest: %s; %s would help", mib(need),
-                 parts, device->info.id, mib(have), b->largest, what_helps(b, have, micro_batch, recompute));
+  return gh_fail(err, GH_ERROR_MEMORY, "needs %.0f MiB (%s), but %s has %.0f; the largest tensors: %s; %s would help",
+                 mib(need), parts, device->info.id, mib(have), b->largest, what_helps(b, have, micro_batch, recompute));
 }
 
-/* A tensor was larger than one allocation may be: adds whether it would not be with fewer samples. */
+/* A tensor exceeded the largest allocation. Adds to the error whether a smaller micro-batch avoids that. */
 static gh_status too_large_a_piece(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer) {
   gh_step_spec one = *given;
   gh_error whole = *err;
@@ -163,7 +164,7 @@ void gh_budget_print(const gh_device *device, const char *label, const gh_budget
           b->flops * 1e-9);
   char parts[128];
   parts_text(parts, sizeof parts, b, 0);
-  gh_info("  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest: %s", mib(gh_budget_peak(b)), parts,
+  gh_info("  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest tensors: %s", mib(gh_budget_peak(b)), parts,
           mib(device->info.memory_bytes), b->largest);
 }
 
@@ -172,7 +173,8 @@ gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, 
   if (!o) return NULL;
   if (!gh_json_put_int(err, o, "parameters_trained", b->parameters_trained) &&
       !gh_json_put_int(err, o, "parameters_frozen", b->parameters_frozen) &&
-      !gh_json_put_int(err, o, "lasting_bytes", b->lasting_bytes) &&
+      !gh_json_put_int(err, o, "persistent_bytes", b->lasting_bytes) &&
+      !gh_json_put_renamed(err, o, "persistent_bytes", "lasting_bytes") &&
       !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
       !gh_json_put_int(err, o, "evaluation_bytes", b->evaluation_bytes) &&
       !gh_json_put_int(err, o, "peak_bytes", gh_budget_peak(b)) &&

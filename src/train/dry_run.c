@@ -14,7 +14,7 @@
 typedef struct gh_row_of_plan {
   char shape[112];
   const char *by;
-  int count; /* launches a step */
+  int count; /* launches per step */
   double flops;
 } gh_row_of_plan;
 
@@ -27,7 +27,7 @@ static const char *provider_of(const gh_device *d, const char *key) {
   return "own kernel";
 }
 
-/* Of attention: "577 x 577, 16 heads of 64". */
+/* The shape of an attention: "577 x 577, 16 heads of 64". */
 static void describe_attention(const gh_launch_note *note, gh_row_of_plan *row) {
   const int64_t *q = note->node->in[0]->shape, *k = note->node->in[1]->shape;
   snprintf(row->shape, sizeof row->shape, "%lld x %lld, %lld heads of %lld", (long long)q[1], (long long)k[1],
@@ -62,7 +62,7 @@ static int by_flops(const void *a, const void *b) {
   return x->flops < y->flops ? 1 : x->flops > y->flops ? -1 : strcmp(x->shape, y->shape);
 }
 
-/* Distinct products, convolutions and attentions of the step, those with most arithmetic first. */
+/* Distinct products, convolutions and attentions of the step, most arithmetic first. */
 static int collect(const gh_device *d, const gh_graph *g, gh_row_of_plan *rows) {
   int count = 0;
   for (int i = 0; i < gh_graph_launch_count(g); i++) {
@@ -92,7 +92,7 @@ static gh_status put_rows(gh_error *err, gh_json *into, const gh_row_of_plan *ro
 }
 
 static void print_rows(const gh_loop *l, int total, const gh_row_of_plan *rows, int count) {
-  printf("%s: %d launches a micro-batch; matrix products, convolutions and attention by arithmetic:\n", l->label,
+  printf("%s: %d launches per micro-batch; matrix products, convolutions and attention by arithmetic:\n", l->label,
          total);
   printf("  %9s %6s  %-56s %s\n", "GFLOP", "times", "shape", "by");
   for (int i = 0; i < count; i++)
@@ -127,7 +127,7 @@ gh_status gh_dry_run_report(gh_error *err, gh_loop *l, gh_json *into) {
                                  .weight = 1 / (double)l->stage->batch};
   gh_status status = list(err, l, into);
   if (!status) status = gh_step_write(err, l->device, l->step.block, &values);
-  if (!status) status = run_timed(err, l, l->step.graph, &first); /* the first touches memory and compiles */
+  if (!status) status = run_timed(err, l, l->step.graph, &first); /* the first run touches memory and compiles */
   if (!status) status = run_timed(err, l, l->step.graph, &step);
   if (!status) status = run_timed(err, l, l->update.graph, &update);
   if (status) return status;
@@ -135,8 +135,8 @@ gh_status gh_dry_run_report(gh_error *err, gh_loop *l, gh_json *into) {
   double seconds = (double)micro_batches * step + update, flops = gh_graph_flops(l->step.graph);
   if (!l->quiet)
     printf(
-        "%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s and %.3g s), %.3g images/s, %.0f "
-        "GFLOP/s; %lld updates %.3g hours\n",
+        "%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s + %.3g s), %.3g images/s, %.0f "
+        "GFLOP/s; %lld updates take %.3g hours\n",
         l->label, (long long)l->stage->batch, flops * 1e-9 * (double)micro_batches, seconds, (long long)micro_batches,
         step, update, (double)l->stage->batch / seconds, flops * 1e-9 / step, (long long)l->stage->steps,
         seconds * (double)l->stage->steps / 3600);

@@ -34,8 +34,7 @@ struct gh_evaluator {
 
 /* ---- scores ---- */
 
-/* A measure's scores by their places in the plan: the same order as
- * gh_evaluate_plan's names. */
+/* A measure's scores, in the order of gh_evaluate_plan's names. */
 static int scores_of(const gh_measure *m, double *out) {
   switch (m->kind) {
   case GH_MEASURE_MMVP:
@@ -131,7 +130,7 @@ static gh_status write_line(gh_error *err, const gh_evaluator *e, const gh_recor
   return status;
 }
 
-/* A line of the log, and the scalars. */
+/* Writes a line of the log, and the scalars. */
 static gh_status tell(gh_error *err, const gh_evaluator *e, const gh_record *r, double seconds, double time) {
   char text[900], tags[GH_MAX_SCORES][GH_SCORE_NAME + 8];
   gh_scalar scalars[GH_MAX_SCORES];
@@ -161,7 +160,7 @@ void gh_evaluator_best(const gh_evaluator *e, gh_best *out) {
   snprintf(out->score, sizeof out->score, "%s", e->plan.scores[score]);
   for (size_t i = 0; i < e->count; i++) {
     const gh_record *r = &e->history[i];
-    if (!r->update || isnan(r->scores[score])) continue; /* the start is no snapshot */
+    if (!r->update || isnan(r->scores[score])) continue; /* the measurement before training has no snapshot */
     bool better =
         !best || (r->within && !best->within) || (r->within == best->within && r->scores[score] > best->scores[score]);
     if (better) best = r;
@@ -243,8 +242,7 @@ gh_status gh_evaluator_run(gh_error *err, gh_evaluator *e, int64_t update, bool 
   const gh_record *last = &e->history[e->count - 1];
   *stop = e->plan.guarded && e->plan.stops && !last->within;
   if (!last->within && !known)
-    gh_warn("%s fell %.2f points below the start after update %lld, the guard "
-            "allows %.2f",
+    gh_warn("%s fell %.2f points below the start after update %lld; the guard allows %.2f",
             e->plan.scores[e->plan.watch], -change_of(e, last), (long long)update, e->plan.points);
   return GH_OK;
 }
@@ -321,20 +319,21 @@ static gh_status embed_texts(gh_error *err, gh_evaluator *e) {
   return status;
 }
 
-/* The guard may be another one than when the history was written. */
+/* The guard may have changed since the history was written. */
 static void judge_again(gh_evaluator *e) {
   for (size_t i = 0; i < e->count; i++) judge(e, &e->history[i]);
 }
 
-/* Without the start's scores the guard has nothing to compare with. */
+/* Without the scores before training the guard has nothing to compare with. */
 static gh_status check_history(gh_error *err, const gh_evaluator *e) {
   bool whole = !e->count || !e->history[0].update;
   for (int i = 0; e->count && i < e->plan.score_count; i++) whole = whole && !isnan(e->history[0].scores[i]);
   if (whole) return GH_OK;
-  return gh_fail(err, GH_ERROR_CONFIG,
-                 "%s/evaluations.jsonl lacks scores of the start that \"evaluate\" asks for: "
-                 "evaluate as before, or choose another output",
-                 e->config->output);
+  return gh_fail(
+      err, GH_ERROR_CONFIG,
+      "%s/evaluations.jsonl lacks initial scores that \"evaluate\" requires: restore the previous \"evaluate\", or "
+      "choose another output",
+      e->config->output);
 }
 
 gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device, bool quiet) {

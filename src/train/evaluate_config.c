@@ -11,7 +11,7 @@
 
 static const struct {
   const char *endings[MAX_SCORED]; /* of its scores' names */
-  const char *keys[4];             /* besides kind, name, data, batch */
+  const char *keys[4];             /* in addition to kind, name, data, batch */
 } kinds[] = {
     [GH_MEASURE_MMVP] = {{""}, {NULL}},
     [GH_MEASURE_ZEROSHOT] = {{".top1", ".top5"}, {"labels", "classes", "templates"}},
@@ -61,7 +61,7 @@ static gh_status name_scores(gh_error *err, gh_evaluate_plan *p, gh_measure_kind
     snprintf(score, GH_SCORE_NAME, "%s%s", name, kinds[kind].endings[i]);
     for (int k = 0; k < p->score_count; k++)
       if (!strcmp(p->scores[k], score))
-        return gh_fail(err, GH_ERROR_CONFIG, "%s: there is a score %s already; give it another \"name\"", where, score);
+        return gh_fail(err, GH_ERROR_CONFIG, "%s: a score %s already exists; give it another \"name\"", where, score);
     p->score_count++;
   }
   return GH_OK;
@@ -98,8 +98,7 @@ static gh_status read_measure(gh_error *err, gh_evaluate_plan *p, const gh_json 
   return name_scores(err, p, kind, name, where);
 }
 
-/* The score of that name; where none is given, the first of that kind, else the
- * first of all where `any`. */
+/* The score of that name. Without a name, the first score of that kind, else the first of all where `any` is set. */
 static gh_status choose_score(gh_error *err, const gh_evaluate_plan *p, const char *key, const char *given,
                               gh_measure_kind kind, bool any, int *out) {
   int place = 0;
@@ -121,9 +120,7 @@ static gh_status choose_score(gh_error *err, const gh_evaluate_plan *p, const ch
   }
   *out = 0;
   return any ? GH_OK
-             : gh_fail(err, GH_ERROR_CONFIG,
-                       "stage2.guard: \"evaluate\" has no zero-shot "
-                       "classification to watch");
+             : gh_fail(err, GH_ERROR_CONFIG, "stage2.guard: \"evaluate\" has no zero-shot classification to watch");
 }
 
 static gh_status read_guard(gh_error *err, gh_evaluate_plan *p, const gh_json *guard) {
@@ -134,8 +131,7 @@ static gh_status read_guard(gh_error *err, gh_evaluate_plan *p, const gh_json *g
     for (size_t i = 0; i < GH_COUNT(keys); i++) found |= !strcmp(gh_json_key(member), keys[i]);
     if (!found)
       return gh_fail(err, GH_ERROR_CONFIG,
-                     "unknown key \"stage2.guard.%.60s\"; there are watch, "
-                     "points, action and best",
+                     "unknown key \"stage2.guard.%.60s\"; valid keys: watch, points, action, best",
                      gh_json_key(member));
   }
   p->guarded = guard != NULL;

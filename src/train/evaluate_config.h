@@ -1,4 +1,4 @@
-/* What "evaluate" and "stage2.guard" say, checked. For evaluate.c. */
+/* The checked values of "evaluate" and "stage2.guard". For evaluate.c. */
 #ifndef GH_TRAIN_EVALUATE_CONFIG_H
 #define GH_TRAIN_EVALUATE_CONFIG_H
 
@@ -11,10 +11,10 @@
 
 typedef struct gh_evaluate_plan {
   int count;
-  gh_measure_spec specs[GH_MAX_MEASURES]; /* texts are the configuration's */
-  int64_t batch;                          /* the greatest that is asked for */
+  gh_measure_spec specs[GH_MAX_MEASURES]; /* strings belong to the configuration */
+  int64_t batch;                          /* the largest requested */
   int score_count;
-  char scores[GH_MAX_SCORES][GH_SCORE_NAME]; /* names, the measures' one after the other */
+  char scores[GH_MAX_SCORES][GH_SCORE_NAME]; /* names, measure by measure */
   bool guarded, stops;
   double points;
   int watch, best; /* among the scores */

@@ -34,7 +34,7 @@ gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t mi
   return status;
 }
 
-/* What the plan says of a kind; an older plan does not know all of them. */
+/* Freezes the choices that the plan has for a kind; an older plan lacks some kinds. */
 static gh_status freeze_kind(gh_error *err, gh_device *device, const gh_json *plan, const gh_choice_kind *kind) {
   gh_status status = GH_OK;
   const gh_json *choices = gh_json_member(plan, kind->name);
@@ -46,8 +46,8 @@ static gh_status freeze_kind(gh_error *err, gh_device *device, const gh_json *pl
   return status;
 }
 
-/* On another device, driver or shape of kernels the frozen providers may not exist, or give other bits: the state
- * moves, the choices are made anew. */
+/* On another device, driver or shape of kernels the frozen providers may not exist, or may give other bits. The state
+ * is still used; the choices are made again. */
 gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
   const char *name = "", *driver = device->info.driver, *shape = shape_of(device);
   gh_status status = gh_json_get_string(err, plan, "device", &name);
@@ -56,7 +56,7 @@ gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *pla
   if (status) return status;
   if (strcmp(name, device->info.name) || strcmp(driver, device->info.driver) || strcmp(shape, shape_of(device))) {
     gh_warn(
-        "the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen anew for %s (driver "
+        "the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen again for %s (driver "
         "%s, the %s's shape)",
         name, driver, shape, device->info.name, device->info.driver, shape_of(device));
     return GH_OK;
@@ -72,12 +72,12 @@ gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan) 
   return status;
 }
 
-/* ---- is it the same run? ---- */
+/* ---- comparing runs ---- */
 
 static const char *const harmless[] = {"device",
                                        "output",
                                        "data.workers",
-                                       "data.latent_cache.path", /* what is in it is checked when it is opened */
+                                       "data.latent_cache.path", /* the content is checked when the cache is opened */
                                        "state",
                                        "evaluate",
                                        "stage2.guard",
@@ -99,12 +99,12 @@ static gh_status same(gh_error *err, const char *path, const gh_json *now, const
   if (gh_json_type_of(now) != GH_JSON_OBJECT || gh_json_type_of(before) != GH_JSON_OBJECT)
     return gh_json_equal(now, before)
                ? GH_OK
-               : gh_fail(err, GH_ERROR_CONFIG, "%s is not what the interrupted run had; choose another output", path);
+               : gh_fail(err, GH_ERROR_CONFIG, "%s differs from the interrupted run; choose another output", path);
   for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item)) {
     char *name = gh_format(err, "%s%s%s", path, path[0] ? "." : "", gh_json_key(item));
     if (!name) return GH_ERROR_MEMORY;
     const gh_json *other = gh_json_member(before, gh_json_key(item));
-    gh_status status = other ? same(err, name, item, other) : GH_OK; /* a key added since has its default */
+    gh_status status = other ? same(err, name, item, other) : GH_OK; /* a key added since then has its default */
     free(name);
     if (status) return status;
   }
@@ -119,16 +119,15 @@ gh_status gh_choices_steps_left(gh_error *err, const gh_json *config, const gh_j
                                 int64_t update) {
   const char *key = stage == 1 ? "stage1.steps" : "stage2.steps";
   int64_t now[2] = {0}, then = 0;
-  if (!gh_json_at(config, key)) return GH_OK; /* a pre-training has one stage and no such keys */
+  if (!gh_json_at(config, key)) return GH_OK; /* pre-training has one stage and no such keys */
   if (gh_json_get_int(err, config, "stage1.steps", &now[0]) || gh_json_get_int(err, config, "stage2.steps", &now[1]) ||
       gh_json_get_int(err, before, "stage1.steps", &then))
     return err->status;
   if (stage == 2 && now[0] != then)
     return gh_fail(err, GH_ERROR_CONFIG,
-                   "stage1.steps is not what the interrupted run had, %lld, and its stage 2 has begun",
-                   (long long)then);
+                   "stage1.steps differs from the interrupted run (%lld), whose stage 2 has begun", (long long)then);
   if (now[stage - 1] < update)
-    return gh_fail(err, GH_ERROR_CONFIG, "%s is %lld, and the interrupted run has done %lld", key,
+    return gh_fail(err, GH_ERROR_CONFIG, "%s is %lld, but the interrupted run has done %lld", key,
                    (long long)now[stage - 1], (long long)update);
   return GH_OK;
 }

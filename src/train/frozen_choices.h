@@ -1,4 +1,5 @@
-/* plan.json: the choices of a run that timing made, frozen, so that they do not change its results when it goes on. */
+/* plan.json: the choices that timing made for a run. They are frozen, so that the results do not change when the run
+ * resumes. */
 #ifndef GH_TRAIN_FROZEN_CHOICES_H
 #define GH_TRAIN_FROZEN_CHOICES_H
 
@@ -8,16 +9,16 @@
 /* The device, its driver, the kernels' shape, the micro-batch (samples) and the provider of every matrix product; the
  * caller frees *out. */
 gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out);
-/* Makes the device choose what the plan says; with a warning nothing, where it was made on another device. */
+/* Makes the device use the choices of the plan. A plan from another device is ignored, with a warning. */
 gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan);
 /* RUN/plan.json. */
 gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan);
 
-/* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's, apart from those
- * that do not change its results (device, workers, steps, checkpoints, ...). */
+/* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's. Keys that do not
+ * change its results (device, workers, steps, checkpoints, ...) are ignored. */
 gh_status gh_choices_same_run(gh_error *err, const gh_json *config, const gh_json *before);
-/* The same for the steps: GH_ERROR_CONFIG if less are wanted than the state's (stage, update) has, or other ones of a
- * stage that is over. */
+/* The same for the steps: GH_ERROR_CONFIG if the stage of the state has fewer steps than updates done, or if the steps
+ * of a finished stage changed. */
 gh_status gh_choices_steps_left(gh_error *err, const gh_json *config, const gh_json *before, int stage, int64_t update);
 
 #endif

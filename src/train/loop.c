@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_BATCH 4 /* images per launch where only a cache is filled */
+#define CACHE_BATCH 4 /* images per launch where the run only fills a cache */
 
 void gh_loop_free(gh_loop *l) {
   gh_loader_free(l->loader);
@@ -73,7 +73,8 @@ static double learning_rate(const gh_optimizer_config *o, int64_t update) {
   return update < o->warmup ? o->lr * (double)update / (double)o->warmup : o->lr;
 }
 
-/* The images of `count` samples, and their targets where the step takes those; the rest of the micro-batch is zero. */
+/* Sends the images of `count` samples, and their targets where the step takes those. The rest of the micro-batch is
+ * zero. */
 static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   const gh_step *step = &l->step;
   int64_t rest = l->micro_batch - count, image = gh_tensor_elements(step->images) / l->micro_batch;
@@ -87,7 +88,7 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   return status ? status : gh_tensor_send(err, l->device, step->targets, l->targets);
 }
 
-/* Samples [first, first + micro_batch) of the update that follows `done` others. */
+/* Loads samples [first, first + micro_batch) of the update that follows `done` others. */
 static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
   const gh_stage_config *stage = l->stage;
   int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
@@ -104,9 +105,9 @@ static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
 
 gh_status gh_loop_load(gh_error *err, gh_loop *l, int64_t first) { return load(err, l, l->done, first); }
 
-/* While the device is at work on this update, the next one's first micro-batch is fetched and sent: the device reads it
- * after what it was asked for before. Not where something may come in between that loads images itself. What goes wrong
- * is the next update's failure. */
+/* While the device works on this update, the next update's first micro-batch is fetched and sent. The queue is in
+ * order, so the device reads it after the commands already enqueued. This is skipped where a snapshot, which may load
+ * images itself, comes between the two updates. A failure is reported by the next update. */
 static void load_ahead(gh_loop *l) {
   const int64_t next = l->done + 1;
   if (next >= l->stage->steps || gh_config_checkpoint_due(l->stage, next)) return;
@@ -158,7 +159,7 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
 
 _Static_assert(GH_METRICS_NUMBERS >= GH_STEP_LOGS, "a line of metrics holds every logged number");
 
-/* The objective's numbers beside the loss. */
+/* Adds the objective's numbers to the row. */
 static void add_numbers(gh_metrics_row *row, const gh_objective *objective, const gh_update_result *result) {
   int recorded = 0;
   const gh_objective_log *log = objective ? objective->logs : NULL;
@@ -187,7 +188,7 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
   bool due = last || l->halt || stop_wanted(l) || gh_now() - l->state_written >= 60 * l->state_minutes;
   if (!status && due) status = write_state(err, l);
   if (!status && stop_wanted(l) && !last && !l->halt)
-    status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume goes on from there",
+    status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume continues from there",
                      (long long)l->done, l->label);
   return status;
 }
@@ -197,7 +198,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   gh_progress progress;
   gh_progress_start(&progress, l->label, "updates", (uint64_t)l->stage->steps, (uint64_t)l->done);
   l->state_written = gh_now();
-  /* A state may be older than the wish for a snapshot there: fewer steps, another schedule. */
+  /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
     status = l->snapshot(err, l);
   while (!status && !l->halt && l->done < l->stage->steps) {
@@ -219,7 +220,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *l, uint64_t hash) {
   if (gh_loader_index_hash(l->loader) == hash) return GH_OK;
   return gh_fail(err, GH_ERROR_CONFIG,
-                 "the images are not those of the interrupted run; --allow-data-change goes on all the same");
+                 "the images differ from those of the interrupted run; --allow-data-change continues with them");
 }
 
 /* ---- the report ---- */
@@ -249,7 +250,8 @@ gh_status gh_loop_report(gh_error *err, const gh_loop *l, double seconds, gh_sta
 
 /* ---- starting and resuming ---- */
 
-/* A model's folder holds a config.json too, which must not be lost to a run: it has keys that no run's has. */
+/* A model folder also holds a config.json, which a run must not overwrite. It has keys that no run's config.json
+ * has. */
 static bool is_of_a_run(const gh_json *before, const gh_json *config) {
   bool known = gh_json_type_of(before) == GH_JSON_OBJECT;
   for (const gh_json *item = gh_json_first(before); item && known; item = gh_json_next(item))
@@ -257,18 +259,19 @@ static bool is_of_a_run(const gh_json *before, const gh_json *config) {
   return known;
 }
 
-/* A run that was killed before its first state: only its configuration and, perhaps, early snapshots are there. */
+/* Checks a run that was killed before its first state: it has only its configuration and, perhaps, early snapshots. */
 static gh_status check_stateless(gh_error *err, const char *run, const gh_json *config, const char *path, bool resume) {
   gh_strings snapshots = {0};
   gh_json *before = NULL;
   char *folder = gh_path_join(err, run, "snapshots");
   gh_status status = folder ? gh_run_list(err, folder, &snapshots) : GH_ERROR_MEMORY;
   if (!status && snapshots.count && !resume)
-    status =
-        gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume begins it anew, or choose another output", run);
+    status = gh_fail(err, GH_ERROR_CONFIG,
+                     "%s already holds a run: --resume starts it from the beginning, or choose another output", run);
   if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
   if (!status && before && !is_of_a_run(before, config))
-    status = gh_fail(err, GH_ERROR_CONFIG, "%s is not of such a run, and would be lost: choose another output", path);
+    status = gh_fail(err, GH_ERROR_CONFIG,
+                     "%s does not belong to such a run and would be overwritten: choose another output", path);
   if (!status && before && snapshots.count) status = gh_choices_same_run(err, config, before);
   if (!status && resume) gh_info("no state in %s yet: starting from the beginning", run);
   gh_json_free(before);
@@ -284,8 +287,8 @@ gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config
   if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
   if (!status && !*state_folder) status = check_stateless(err, run, config, path, resume);
   if (!status && *state_folder && !resume)
-    status = gh_fail(err, GH_ERROR_CONFIG, "%s holds a run already: --resume goes on with it, or choose another output",
-                     run);
+    status =
+        gh_fail(err, GH_ERROR_CONFIG, "%s already holds a run: --resume continues it, or choose another output", run);
   if (!status && *state_folder) status = gh_choices_same_run(err, config, from->config);
   if (!status && *state_folder) status = gh_choices_steps_left(err, config, from->config, from->stage, from->update);
   free(path);

@@ -44,7 +44,7 @@ static gh_status write_scalars(gh_error *err, const char *run, const gh_metrics_
   return gh_metrics_scalars(err, run, row->time, row->update, scalars, count);
 }
 
-/* An objective's number may be infinite or undefined without anything being wrong: then it is null. */
+/* An objective's number may legitimately be infinite or undefined; it is then written as null. */
 static gh_status put_number(gh_error *err, gh_json *line, const gh_metrics_number *n) {
   return isfinite(n->value) ? gh_json_put_double(err, line, n->name, n->value) : gh_json_put_null(err, line, n->name);
 }
@@ -102,7 +102,7 @@ gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row 
 
 /* ---- reading back ---- */
 
-/* Whether a line of either file belongs to (stage, update) or before; a broken one (cut short by a kill) does not. */
+/* Whether a line of either file belongs to (stage, update) or earlier. A broken line (truncated by a kill) does not. */
 typedef bool gh_line_test(const char *line, size_t size, int stage, int64_t update);
 
 static bool position_is_kept(int64_t line_stage, int64_t line_update, int stage, int64_t update) {
@@ -156,7 +156,7 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
   if (!status && gh_path_exists(path)) status = gh_file_read(err, path, MAX_BYTES, &bytes, &size);
   for (size_t at = 0; !status && at < size; line++) {
     const char *end = memchr(bytes + at, '\n', size - at);
-    if (!end) break; /* being written at this moment, or cut short by a kill */
+    if (!end) break; /* still being written, or truncated by a kill */
     size_t length = (size_t)(end - (bytes + at));
     gh_json *row = NULL;
     status = gh_json_parse(err, &row, path, bytes + at, length, MAX_BYTES);
@@ -187,7 +187,7 @@ gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics
   return GH_OK;
 }
 
-/* A line of metrics.jsonl for TensorBoard; those from before its times were kept have 0. */
+/* Copies a line of metrics.jsonl to TensorBoard. Lines of versions that recorded no time have time 0. */
 static gh_status replay_metrics(gh_error *err, void *run, const gh_json *line) {
   gh_metrics_row row = {0};
   double rate = 0;
@@ -226,7 +226,7 @@ static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line
 static gh_status replay(gh_error *err, const char *run) {
   char *path = gh_path_join(err, run, EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
   gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
-  if (!status) status = gh_folder_sweep(err, folder); /* what a kill at this very place left */
+  if (!status) status = gh_folder_sweep(err, folder); /* remains of a kill at this point */
   if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
   if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", replay_metrics, (void *)run);
   if (!status) status = gh_metrics_lines(err, run, "evaluations.jsonl", replay_evaluation, (void *)run);

@@ -13,14 +13,14 @@
 #include <string.h>
 
 #define AUTO_MICRO_BATCH   16
-#define SPREAD_SAMPLES     64 /* images whose latents say how far they spread */
+#define SPREAD_SAMPLES     64 /* images used to measure the spread of the latents */
 #define FIRST_LOG_VARIANCE (-6.0f)
 
 typedef struct gh_pretraining {
   const gh_pretrain_config *config;
   gh_tensor *latents; /* z (B, latent, h, w), kept */
   gh_image_set *images;
-  bool began; /* its folder has been written to */
+  bool began; /* the output folder has been written to */
   gh_loop loop;
 } gh_pretraining;
 
@@ -64,8 +64,7 @@ static gh_status build(gh_error *err, gh_pretraining *p) {
 
 /* ---- the result ---- */
 
-/* Standard deviation of z over the first images of the stream. The replay leaves gradients behind, which nobody reads.
- */
+/* Standard deviation of z over the first images of the stream. The replay also writes gradients, which are not used. */
 static gh_status measure_spread(gh_error *err, gh_pretraining *p, double *out) {
   gh_loop *l = &p->loop;
   int64_t n = gh_tensor_elements(p->latents), replays = GH_MAX(1, SPREAD_SAMPLES / l->micro_batch);
@@ -94,7 +93,8 @@ static gh_status measure_spread(gh_error *err, gh_pretraining *p, double *out) {
   return status;
 }
 
-/* z is scaled by a = 1 / (GH_VAE_SCALE * spread): in the encoder's last convolution, undone in the decoder's first. */
+/* Scales z by a = 1 / (GH_VAE_SCALE * spread) in the encoder's last convolution; the decoder's first convolution undoes
+ * it. */
 static void rescale(const char *name, float *values, int64_t n, double a) {
   bool last = !strcmp(name, "encoder.conv_out.weight"), bias = !strcmp(name, "encoder.conv_out.bias");
   if (last || bias)
@@ -148,7 +148,7 @@ static gh_status no_snapshot(gh_error *err, gh_loop *loop) {
 
 /* ---- the run ---- */
 
-/* What identifies the run, for resuming. */
+/* Describes what identifies the run, for resuming. */
 static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **out) {
   gh_json *root = gh_json_object(err), *levels = NULL;
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
@@ -178,15 +178,15 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
   return status;
 }
 
-/* What a fresh encoder's biases begin as, where the framework's default makes learning slow.
+/* Initial biases of a fresh encoder, where PyTorch's default makes learning slow.
  *
- * Log-variance: a fresh encoder would draw its latents with a deviation near 1, far more than its means differ by, and
- * the decoder would learn from noise for hundreds of updates. It starts out nearly certain; the KL term finds the
- * balance.
+ * Log-variance: with the default, the latents are drawn with a deviation near 1, much larger than the differences
+ * between their means, and the decoder learns from noise for hundreds of updates. So the encoder starts with a small
+ * variance, and the KL term finds the balance.
  *
- * What feeds the group norms: they take each group's mean away, and in a narrow model, two channels a group, with it a
- * picture's brightness and colours. Biases that alternate in sign give a group a spread of its own, beside which the
- * picture's mean survives. */
+ * Inputs of group norms: a group norm subtracts each group's mean. In a narrow model, with two channels per group, that
+ * also removes a picture's brightness and colours. Biases of alternating sign give each group a spread of its own, so
+ * that the picture's mean survives. */
 static void start_bias(const char *name, float *values, int64_t n) {
   static const char *const feeding[] = {"conv_in.bias", "downsample.conv.bias", "upsample.conv.bias",
                                         "nin_shortcut.bias", ".conv1.bias"};

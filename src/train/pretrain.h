@@ -1,5 +1,5 @@
-/* Pre-training an autoencoder in FLUX's layout from images alone, for those who have no ae.safetensors: mean squared
- * error and a small KL term. Its latents are scaled to the spread that the trainer expects of FLUX's. */
+/* Pre-training an autoencoder in FLUX's layout from images alone, for users without ae.safetensors: mean squared error
+ * and a small KL term. Its latents are scaled to the spread of FLUX's latents, which the trainer expects. */
 #ifndef GH_TRAIN_PRETRAIN_H
 #define GH_TRAIN_PRETRAIN_H
 
@@ -10,7 +10,7 @@
 typedef struct gh_pretrain_config {
   gh_data_config data;   /* images, crop_scale, crop_ratio, workers */
   gh_stage_config stage; /* steps, batch, micro_batch, optimizer */
-  gh_vae_config vae;     /* of the four below */
+  gh_vae_config vae;     /* built from the four values below */
   int64_t channels, blocks, latent;
   gh_int_list multipliers;
   int64_t image_size; /* a multiple of 2^(levels - 1) */
@@ -21,13 +21,13 @@ typedef struct gh_pretrain_config {
   char *device, *output; /* output/autoencoder.safetensors is the result */
 } gh_pretrain_config;
 
-/* A JSON document with the keys of that name: images (required), output (required), image_size, channels, multipliers,
+/* Reads a JSON document with these keys: images (required), output (required), image_size, channels, multipliers,
  * blocks, latent, kl_weight, steps, batch, micro_batch, lr, warmup, crop_scale, crop_ratio, workers, seed, device. */
 gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *config, const char *path,
                                   const char *const *overrides, size_t override_count);
 void gh_pretrain_config_free(gh_pretrain_config *config);
 
-/* Errors as gh_train's. */
+/* Errors as in gh_train. */
 gh_status gh_pretrain_autoencoder(gh_error *err, const gh_pretrain_config *config, const gh_train_options *options,
                                   gh_stage_report *report);
 

@@ -31,16 +31,16 @@ static const gh_row rows[] = {
 
 static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
   if (!c->multipliers.count || c->multipliers.count > GH_VAE_MAX_LEVELS)
-    return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; 1 to %d are possible", c->multipliers.count,
+    return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; it must have 1 to %d", c->multipliers.count,
                    GH_VAE_MAX_LEVELS);
   c->vae = (gh_vae_config){.channels = (int)c->channels,
                            .levels = (int)c->multipliers.count,
                            .blocks = (int)c->blocks,
                            .latent = (int)c->latent};
   for (size_t i = 0; i < c->multipliers.count; i++) c->vae.multipliers[i] = (int)c->multipliers.items[i];
-  if (c->channels % 32) return gh_fail(err, GH_ERROR_CONFIG, "channels: %d is no multiple of 32", c->vae.channels);
+  if (c->channels % 32) return gh_fail(err, GH_ERROR_CONFIG, "channels: %d is not a multiple of 32", c->vae.channels);
   if (c->image_size % gh_vae_factor(&c->vae))
-    return gh_fail(err, GH_ERROR_CONFIG, "image_size: %lld is no multiple of %d", (long long)c->image_size,
+    return gh_fail(err, GH_ERROR_CONFIG, "image_size: %lld is not a multiple of %d", (long long)c->image_size,
                    gh_vae_factor(&c->vae));
   return GH_OK;
 }

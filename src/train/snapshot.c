@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Which file of a snapshot a parameter belongs to. */
+/* The file of a snapshot that a parameter belongs to. */
 typedef enum gh_kind { KIND_DENOISER, KIND_ADAPTER, KIND_ENCODER, KINDS } gh_kind;
 
 static const char *const files[KINDS] = {"denoiser.safetensors", "adapter_model.safetensors", "encoder.safetensors"};
@@ -52,7 +52,7 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   gh_safetensors_writer *writer = NULL;
   char *path = gh_path_join(err, folder, files[kind]);
   gh_status status = path ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
-  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers asks for it */
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers requires it */
   if (!status && kind == KIND_DENOISER && objective->describe_weights)
     status = objective->describe_weights(err, config, writer);
   if (!status) status = write_values(err, writer, device, u, lora, kind);
@@ -61,7 +61,7 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   return status;
 }
 
-/* The modules PEFT is to wrap, by their whole names: the text tower has layers of the same last names. */
+/* Lists the modules that PEFT wraps, by their full names: the text tower has layers with the same last names. */
 static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
   static const char tail[] = ".lora_A.weight";
   gh_json *targets = gh_json_put_array(err, root, "target_modules");
@@ -108,11 +108,11 @@ static gh_status write_all(gh_error *err, const char *folder, gh_device *device,
 gh_status gh_snapshot_write(gh_error *err, const char *run, gh_device *device, const gh_update *u, const gh_config *c,
                             int stage, int64_t number) {
   char *folder = gh_format(err, "%s/snapshots/stage%d-%08lld", run, stage, (long long)number);
-  char *building =
-      gh_format(err, "%s/snapshots/.building", run); /* no snapshot's name: an interrupted one is invisible */
+  char *building = gh_format(err, "%s/snapshots/.building",
+                             run); /* not a snapshot name, so that an interrupted snapshot is ignored */
   gh_status status = folder && building ? gh_folder_remove(err, building) : GH_ERROR_MEMORY;
   if (!status) status = write_all(err, building, device, u, c, stage);
-  if (!status) status = gh_folder_remove(err, folder); /* of a run resumed from before it: the same bytes again */
+  if (!status) status = gh_folder_remove(err, folder); /* from before a resume: replaced by the same bytes */
   if (!status) status = gh_file_rename(err, building, folder);
   free(folder);
   free(building);

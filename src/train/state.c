@@ -19,7 +19,7 @@ void gh_state_info_free(gh_state_info *info) {
   *info = (gh_state_info){0};
 }
 
-/* The tensors of a state, in order: parameter, m, v of each parameter. */
+/* The tensors of a state, in order: the values, m and v of each parameter. */
 static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *name) {
   static const char *const kinds[3] = {"parameter", "adam.m", "adam.v"};
   gh_tensor *const *lists[3] = {u->parameters, u->m, u->v};
@@ -192,7 +192,7 @@ static gh_status read_info(gh_error *err, const char *folder, gh_state_info *inf
   return status;
 }
 
-/* A damaged state is left out with a warning: that is what the ones before it are kept for. */
+/* A damaged state is skipped with a warning; earlier states are kept for this case. */
 static gh_status consider(gh_error *err, const char *path, gh_state_info *info, char **folder) {
   gh_error damage = {0};
   gh_safetensors *part = NULL;
@@ -204,7 +204,7 @@ static gh_status consider(gh_error *err, const char *path, gh_state_info *info, 
   free(name);
   if (!status) return (*folder = gh_strdup(err, path)) ? GH_OK : GH_ERROR_MEMORY;
   if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", damage.text);
-  gh_warn("left out: %s", damage.text);
+  gh_warn("damaged state skipped: %s", damage.text);
   return GH_OK;
 }
 
@@ -220,7 +220,7 @@ gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_
     if (!manifest)
       status = GH_ERROR_MEMORY;
     else if (!gh_path_exists(manifest))
-      status = gh_folder_remove(err, path); /* interrupted while it was written */
+      status = gh_folder_remove(err, path); /* interrupted while being written */
     else
       status = consider(err, path, info, folder);
     free(manifest);
@@ -237,7 +237,7 @@ static gh_status check_hash(gh_error *err, const gh_json *root, const char *path
   const char *stated = NULL;
   gh_status status = gh_json_get_string(err, root, "parts[0].xxh64", &stated);
   if (!status && strcmp(stated, hash_text))
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: its content is not what the manifest says (hash %s, not %s)", path,
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: its content does not match the manifest (hash %s, not %s)", path,
                      hash_text, stated);
   return status;
 }
@@ -269,7 +269,7 @@ gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, co
   gh_status status = path && values ? read_manifest(err, folder, &root) : GH_ERROR_MEMORY;
   if (!status) status = gh_safetensors_open(err, &part, path);
   if (!status && gh_safetensors_count(part) != 3 * (size_t)u->count)
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors; this configuration trains %d", path,
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors, but this configuration trains %d", path,
                      gh_safetensors_count(part), u->count);
   if (!status) status = load_part(err, part, root, device, u, values);
   gh_safetensors_close(part);

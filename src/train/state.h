@@ -1,6 +1,6 @@
-/* State: all that resuming needs, in RUN/state/stageK-NNNNNNNN/: parts with named tensors, and a manifest that says
- * what is in them, with a hash each. Parts come first, the manifest last, all fsynced, so that a folder with a manifest
- * is whole; one without is the remains of an interruption and is removed. */
+/* State: everything that resuming needs, in RUN/state/stageK-NNNNNNNN/: parts with named tensors, and a manifest that
+ * lists their contents and a hash per part. Parts are written first, the manifest last, all with fsync. A folder with a
+ * manifest is therefore complete; one without is left over from an interruption and is removed. */
 #ifndef GH_TRAIN_STATE_H
 #define GH_TRAIN_STATE_H
 
@@ -11,19 +11,19 @@ typedef struct gh_state_info {
   int stage;
   int64_t update;       /* updates done */
   uint64_t data_hash;   /* of the image index */
-  uint64_t models_hash; /* of the files that training starts from; 0: none */
+  uint64_t models_hash; /* gh_models_hash of the initial model files; 0: none */
   int64_t micro_batch;
   gh_json *config, *plan; /* owned by the caller when writing, by the info when read (gh_state_info_free) */
 } gh_state_info;
 
 void gh_state_info_free(gh_state_info *info);
 
-/* Writes parameters, moments and info; then removes all but the newest `keep` states. */
+/* Writes parameters, moments and info, then removes all but the newest `keep` states. */
 gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,
                          const gh_state_info *info, int64_t keep);
 
-/* The newest whole state's folder (caller frees) and its info; *folder NULL if there is none. An interrupted one is
- * removed, a damaged one left out with a warning. */
+/* Finds the newest complete state: its folder (caller frees) and its info; *folder is NULL if there is none. An
+ * interrupted state is removed, a damaged one skipped with a warning. */
 gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info);
 
 /* Checks the parts against the manifest and loads them into the parameters and moments. */

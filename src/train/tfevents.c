@@ -21,7 +21,7 @@ uint32_t gh_masked_crc32c(const void *bytes, size_t size) {
   return (crc >> 15 | crc << 17) + UINT32_C(0xA282EAD8);
 }
 
-/* A record under construction; little endian whatever the machine. */
+/* A record under construction; little endian on every machine. */
 typedef struct gh_bytes {
   unsigned char data[MAX_RECORD];
   size_t size;

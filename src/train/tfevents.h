@@ -1,5 +1,6 @@
-/* TensorBoard event files, written by hand: a TFRecord (length, masked crc32c, bytes, masked crc32c) an event, each a
- * protobuf `Event` with a `Summary` of scalars. TensorBoard reads the folder they lie in. */
+/* TensorBoard event files, written without a library. Each event is a TFRecord (length, masked crc32c, bytes, masked
+ * crc32c) that holds a protobuf `Event` with a `Summary` of scalars. TensorBoard reads the folder that contains
+ * them. */
 #ifndef GH_TRAIN_TFEVENTS_H
 #define GH_TRAIN_TFEVENTS_H
 
@@ -13,7 +14,7 @@ typedef struct gh_scalar {
 /* crc32c (Castagnoli) of the bytes, as TFRecord masks it. */
 uint32_t gh_masked_crc32c(const void *bytes, size_t size);
 
-/* Starts the file anew: the record that names the format's version. */
+/* Creates or truncates the file and writes the record with the format's version. */
 gh_status gh_tfevents_begin(gh_error *err, const char *path, double wall_time);
 /* Appends an event in one write. wall_time: seconds since 1970. Tags are shorter than 64 bytes, scalars at most 32. */
 gh_status gh_tfevents_add(gh_error *err, const char *path, double wall_time, int64_t step, const gh_scalar *scalars,

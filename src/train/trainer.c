@@ -19,9 +19,9 @@ typedef struct gh_stage {
   gh_json *plan; /* of a dry run */
   bool recompute;
   gh_loop loop;
-  gh_evaluator *evaluator; /* of stage 2, where "evaluate" asks for one */
-  bool *began;             /* of the run: its folder has been written to */
-  bool stop;               /* the caller's `progress` asked for one */
+  gh_evaluator *evaluator; /* of stage 2, where "evaluate" is not empty */
+  bool *began;             /* whether the run's folder has been written to */
+  bool stop;               /* the caller's `progress` requested a stop */
 } gh_stage;
 
 static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
@@ -66,7 +66,7 @@ static gh_status build(gh_error *err, gh_stage *s) {
   return status ? status : gh_loop_plan(err, l);
 }
 
-/* What a reader of the run wants to know of the machine, and the stage's plan. */
+/* Writes info.json, for readers of the run: the device and the stage's plan. */
 static gh_status note(gh_error *err, const gh_stage *s) {
   const gh_loop *l = &s->loop;
   const gh_device_info *info = &l->device->info;
@@ -92,8 +92,7 @@ static gh_status begin(gh_error *err, gh_stage *s, const gh_state_info *from) {
   return gh_loop_begin_run(err, s->loop.run, s->loop.config_json, from);
 }
 
-/* `from`: the state to go on from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as the configuration says).
- */
+/* `from`: the state to resume from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as configured). */
 static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder,
                          const char *denoiser) {
   gh_loop *l = &s->loop;
@@ -103,12 +102,12 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   l->models_hash = gh_models_hash(&s->models);
   l->objective = s->models.objective;
   if (!status && from && from->models_hash != l->models_hash)
-    status = gh_fail(err, GH_ERROR_CONFIG, "the model files are not those that the interrupted run started from");
+    status = gh_fail(err, GH_ERROR_CONFIG, "the model files differ from those that the interrupted run started from");
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache && !o->dry_run) status = gh_loop_open_cache(err, l, &s->models);
   if (!status && l->number == 2 && !o->dry_run && gh_json_count(s->config->evaluate)) {
-    status = begin(err, s, from); /* the start's scores are the run's first */
+    status = begin(err, s, from); /* the scores before training are the first thing that the run writes */
     if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
   }
   if (!status) status = build(err, s);
@@ -150,13 +149,13 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
 
 /* ---- the whole run ---- */
 
-/* What the stages of a run have in common. */
+/* What the stages of a run share. */
 typedef struct gh_training {
   const gh_config *config;
   const gh_train_options *options;
   gh_device *device;
   gh_image_set *images;
-  char *folder; /* of the state to go on from, NULL: a fresh start */
+  char *folder; /* of the state to resume from; NULL: a fresh start */
   gh_state_info from;
   bool began;
 } gh_training;
@@ -169,7 +168,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
   for (int number = t->folder ? t->from.stage : 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps) continue;
     if (number == 2 && reports[0].updates && (stop || gh_stop_requested())) /* preparing it may take minutes */
-      return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume goes on from there");
+      return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume continues from there");
     gh_stage s = {.config = config, .options = t->options, .began = &t->began};
     s.loop = (gh_loop){.label = labels[number - 1],
                        .number = number,
@@ -184,7 +183,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
                        .user = &s,
                        .device = t->device,
                        .set = t->images};
-    char *denoiser = NULL; /* stage 1's, where it was trained */
+    char *denoiser = NULL; /* the result of stage 1, if this run has one */
     if (number == 2 && config->stages[0].steps && !t->options->dry_run)
       status = gh_run_stage1_denoiser(err, config->output, config->stages[0].steps, &denoiser);
     bool resumed = t->folder && t->from.stage == number;
@@ -195,8 +194,8 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
   return status;
 }
 
-/* Stage 2 is checked before days are spent on stage 1. Its matrix products get their kernels now, so that the plan in a
- * state of stage 1 holds them too. */
+/* Checks stage 2 before days are spent on stage 1. Kernels for its matrix products are chosen now, so that the plan in
+ * a state of stage 1 already contains them. */
 static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
   gh_stage s = {.config = t->config, .options = t->options};
   s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
@@ -220,7 +219,7 @@ static gh_status find_run(gh_error *err, gh_training *t) {
   return status;
 }
 
-/* Every path of the configuration is looked at before anything takes time; the images, which may be many, last. */
+/* Checks every path of the configuration before anything takes long; the images, which may be many, come last. */
 static gh_status check_files(gh_error *err, gh_training *t) {
   gh_models models = {0};
   bool denoiser_is_stage1s = t->folder && t->from.stage == 2 && t->config->stages[0].steps;

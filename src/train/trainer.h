@@ -1,6 +1,6 @@
-/* The trainer: stage 1, then stage 2, from a configuration to a run's folder (config/run.h). A stage is a function of
- * the configuration, the files it starts from and the images; killed at any moment and resumed, it ends in the same
- * bits. */
+/* The trainer: stage 1, then stage 2, from a configuration to a run's folder (config/run.h). The result of a stage
+ * depends only on the configuration, its initial files and the images: a stage that is killed at any moment and resumed
+ * gives the same bits. */
 #ifndef GH_TRAIN_TRAINER_H
 #define GH_TRAIN_TRAINER_H
 
@@ -10,7 +10,7 @@
 
 typedef struct gh_train_options {
   bool resume;                 /* continue from the newest state; without it a folder that has one is refused */
-  bool replan;                 /* choose kernels anew instead of the state's */
+  bool replan;                 /* choose kernels again instead of using the state's choices */
   bool dry_run;                /* plan and print, then stop */
   bool allow_data_change;      /* continue although the set of images differs from the state's */
   bool quiet;                  /* nothing on stdout: no line per update, no plan */
@@ -18,8 +18,8 @@ typedef struct gh_train_options {
   void *progress_user;
 } gh_train_options;
 
-/* GH_ERROR_STOPPED when a signal or `progress` asked for it (the state is saved), GH_ERROR_NUMERIC when a loss was not
- * finite (the state from before is saved; the text names the step). */
+/* GH_ERROR_STOPPED when a signal or `progress` requested it (the state is saved). GH_ERROR_NUMERIC when a loss was not
+ * finite (the state before that update is saved; the text names the update). */
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options, gh_stage_report reports[2]);
 
 #endif

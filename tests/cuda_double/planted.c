@@ -44,18 +44,18 @@ static const plant plants[] = {
     {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "BARRIER();\n  unit_copies_wait();", "a race"},
     /* rows of ldmatrix at wrong places, not transposed, not at a multiple of 16 bytes */
     {ATTENTION, 64, "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 8 % 2",
-     "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 16 % 2", "by the shared kernel"},
-    {ATTENTION, 64, "m8n8.x4.trans.shared", "m8n8.x4.shared", "by the shared kernel"},
+     "at = place + (lane / 16 * 8 + lane % 8) * PITCH + lane / 16 % 2", "with the shared kernel"},
+    {ATTENTION, 64, "m8n8.x4.trans.shared", "m8n8.x4.shared", "with the shared kernel"},
     {ATTENTION, 64, "const uint32 at = tile + 16 * place;", "const uint32 at = tile + 16 * place + 8;",
      "not a multiple of 16"},
     /* only dk and dv: their own rows, and their barrier */
     {ATTENTION, 80, "at = (row + lane / 8 % 2 * 8 + lane % 8)", "at = (row + lane / 16 * 8 + lane % 8)", "dk: element"},
     {ATTENTION, 64, "unit_copies_wait();\n    BARRIER();", "unit_copies_wait();", "a race"},
     /* another lane's number, swapped halves of a pair, row ends that are not cleared */
-    {ATTENTION, 64, "\"f\"(v), \"r\"(across)", "\"f\"(v), \"r\"(across * 4)", "by the shared kernel"},
+    {ATTENTION, 64, "\"f\"(v), \"r\"(across)", "\"f\"(v), \"r\"(across * 4)", "with the shared kernel"},
     {ATTENTION, 64, "\"=r\"(pair) : \"f\"(high), \"f\"(low)", "\"=r\"(pair) : \"f\"(low), \"f\"(high)",
-     "by the shared kernel"},
-    {ATTENTION, 72, "#if SIZE % 16\n", "#if 0\n", "by the shared kernel"},
+     "with the shared kernel"},
+    {ATTENTION, 72, "#if SIZE % 16\n", "#if 0\n", "with the shared kernel"},
     /* units called by part of a wave */
     {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never arrive"},
 };

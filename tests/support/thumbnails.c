@@ -36,7 +36,7 @@ static void target_of(const gh_models *m, gh_target *out) {
   out->shape[1] = 3;
 }
 
-/* A block's pixels are a row (c, y, x); its mean per channel is a product with a constant matrix (3, 3 p p). */
+/* A block's pixels form a row (c, y, x); a product with a constant matrix (3, 3 p p) gives the mean per channel. */
 static gh_tensor *block_means(gh_module *m, const gh_models *models, gh_tensor *images) {
   int block = models->clip.image / THUMBNAIL_SIDE, area = block * block;
   float *mean = calloc((size_t)(9 * area), sizeof *mean);

@@ -1,4 +1,4 @@
-/* Completion scripts for bash and zsh. Both know the commands, their options, and what an option's value is. */
+/* Completion scripts for bash and zsh. Both complete commands, options, and the values of options. */
 #include "documents.h"
 #include "models/family.h"
 
@@ -39,7 +39,7 @@ static void put_archs(FILE *out) {
 
 /* ---- bash ---- */
 
-/* " VARIABLE='--a --b'": a command's options whose values are of that kind. */
+/* " VARIABLE='--a --b'": the options of a command whose values are of that kind. */
 static void put_bash_list(FILE *out, const gh_command *command, const char *variable, gh_value value) {
   const gh_option *tables[] = {command->options, gh_common_options};
   bool any = false;
@@ -74,7 +74,7 @@ static const char bash_head[] =
     "# bash completion of genhance; made by tools/documents from the command tables\n"
     "_genhance() {\n"
     "  local words word before options='' files='' folders='' devices='' archs='' others='' colons\n"
-    "  # Bash splits words at colons, which device names have: the line itself is read.\n"
+    "  # Bash splits words at colons, which device names contain, so the line itself is read.\n"
     "  read -ra words <<<\"${COMP_LINE:0:COMP_POINT}\"\n"
     "  [[ ${COMP_LINE:0:COMP_POINT} != *[[:space:]] ]] || words+=('')\n"
     "  [ ${#words[@]} -ge 2 ] || return 0\n"

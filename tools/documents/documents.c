@@ -22,7 +22,7 @@ void gh_page_name(char out[GH_PAGE_NAME_SIZE], const char *command) {
     if (*c == ' ') *c = '-';
 }
 
-/* NULL after a failure, which it prints. */
+/* Prints a failure and returns NULL. */
 static FILE *create(const char *folder, const char *name) {
   char path[4096];
   snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -61,7 +61,7 @@ static bool write_completion(const char *folder, const char *name, void (*write)
 
 int main(int argc, char **argv) {
   if (argc != 2) {
-    fprintf(stderr, "usage: make_documents FOLDER   (with a folder man in it)\n");
+    fprintf(stderr, "usage: make_documents FOLDER   (which contains a folder man)\n");
     return 2;
   }
   bool done = write_pages(argv[1]) && write_completion(argv[1], "genhance.bash", gh_write_bash) &&

@@ -19,15 +19,17 @@ static const row exit_codes[] = {
 static const row variables[] = {
     {"GH_CACHE_DIR", "Folder for compiled kernels and tuning results; by default `$XDG_CACHE_HOME/genhance`, else "
                      "`~/.cache/genhance`."},
-    {"GH_LOG", "What is printed on standard error: `quiet`, `warning`, `info` or `debug`."},
-    {"GH_CUDA_LIBRARIES", "Folders, separated by colons, in which NVIDIA's libraries are looked for first."},
-    {"GH_KERNEL_SHAPE", "`cpu` or `gpu`: the shape of kernels, instead of the one that suits the device."},
+    {"GH_LOG", "What is printed to standard error: `quiet`, `warning`, `info` or `debug`."},
+    {"GH_CUDA_LIBRARIES",
+     "Folders, separated by colons, to search for NVIDIA's libraries; an empty item means the usual places."},
+    {"GH_KERNEL_SHAPE", "`cpu` or `gpu`: the shape of kernels, instead of the one for the device's kind."},
     {"GH_MAX_BUFFER_MIB", "Upper limit of one device buffer, in MiB."},
     {"GH_GEMM, GH_ATTENTION, GH_FFT", "Force one implementation of an operation, for comparisons."},
     {"OCL_ICD_VENDORS", "Folder of the OpenCL implementations that the ICD loader offers."},
     {0}};
 
-/* Text with roff's own characters escaped. Words between backticks are bold. *bold is kept from call to call. */
+/* Writes text with roff's special characters escaped. Words between backticks are bold. *bold carries over from call to
+ * call. */
 static void put_part(FILE *out, const char *text, size_t length, bool *bold) {
   for (const char *c = text; c < text + length; c++) {
     if (*c == '`') {
@@ -70,8 +72,8 @@ static void put_heading(FILE *out, const char *page, const char *summary) {
   put_line(out, summary);
 }
 
-/* A command's details, which --help prints as they are: lines that begin with spaces are a table, an empty line is a
- * new paragraph, all others are filled. */
+/* Formats a command's details, which --help prints unchanged: lines that begin with spaces form a table, an empty line
+ * starts a new paragraph, all other lines are filled. */
 static void put_details(FILE *out, const char *text) {
   bool bold = false, table = false;
   while (*text) {
@@ -114,7 +116,7 @@ static void put_options(FILE *out, const gh_option *options) {
   for (const gh_option *o = options; o && o->name; o++) put_option(out, o);
 }
 
-/* The options that must be given, in the order of the table, then [options]. */
+/* Writes the required options, in the order of the table, then [options]. */
 static void put_synopsis(FILE *out, const gh_command *command) {
   bool bold = false;
   fputs(".SH SYNOPSIS\n\\fBgenhance ", out);

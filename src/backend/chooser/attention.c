@@ -83,7 +83,7 @@ gh_status gh_attention_choose(gh_error *err, gh_device *d, const gh_attention_de
                               gh_attention_kernel *out) {
   const gh_provider *chosen;
   *matrix = false;
-  /* Elsewhere there is no choice. */
+  /* In all other cases there is no choice. */
   if (desc->dtype != GH_BF16 || GH_MAX(desc->nq, desc->nk) > GH_ATTENTION_MAX_ROWS ||
       gh_attention_index(desc->size) < 0)
     return GH_OK;

@@ -1,5 +1,5 @@
-/* The matrix units' attention against the shared kernels, on the device and on the same drawn numbers. They
- * differ only in how they round their weights; a misplaced element is off by its own size. */
+/* Compares the matrix units' attention with the shared kernels, on the device and on the same random numbers. Correct
+ * results differ only by the rounding of the attention weights; a misplaced element is off by its own size. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,19 +11,19 @@
 /* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
 enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
 
-#define MOST       0.04 /* difference, of an element and the root mean square of all: 2^-8 of 5 times that, and as much */
-#define MOST_EXACT 2e-3 /* of what is not rounded */
+#define MOST       0.04 /* largest difference relative to |element| + root mean square of all: 2 * 5 * 2^-8 */
+#define MOST_EXACT 2e-3 /* the same for results that are not rounded */
 
 enum { Q, K, V, DOUT, DELTA, INPUTS };
-enum { OUT, LOW, TOPS, RESTS, DQ, DK, DV, RESULTS };
+enum { OUT, RESIDUAL, ROW_MAXIMA, INV_SUMS, DQ, DK, DV, RESULTS };
 enum { SHARED, MATRIX, BOTH };
 
 static const struct {
   const char *name;
-  bool keys, rows, wide; /* of nk instead of nq rows; one number a row; float32 */
+  bool keys, rows, wide; /* nk instead of nq rows; one number per row; float32 */
 } inputs[] = {{"q", 0, 0, 0}, {"k", 1, 0, 0}, {"v", 1, 0, 0}, {"dout", 0, 0, 0}, {"delta", 0, 1, 1}},
   results[] = {{"out", 0, 0, 0},
-               {"what out's rounding took off", 0, 0, 0},
+               {"rounding error of out", 0, 0, 0},
                {"highest scores", 0, 1, 1},
                {"sums of weights", 0, 1, 1},
                {"dq", 0, 0, 0},
@@ -35,7 +35,7 @@ typedef struct work {
   int64_t size;
   double scale;
   gh_buffer *in[INPUTS], *out[BOTH][RESULTS];
-  float *a, *b; /* the largest result, twice */
+  float *a, *b; /* two buffers of the size of the largest result */
   uint16_t *narrow;
 } work;
 
@@ -47,7 +47,7 @@ static int64_t bytes(const work *w, bool keys, bool rows, bool wide) {
   return GH_CEIL_DIV(elements(w, keys, rows) * (wide ? 4 : 2), 16) * 16;
 }
 
-/* Even in [-1, 1). */
+/* Fills evenly from [-1, 1). */
 static gh_status fill(gh_error *err, work *w, int input) {
   const int64_t n = elements(w, inputs[input].keys, inputs[input].rows);
   uint32_t state = 12345u + 77u * (uint32_t)input;
@@ -95,12 +95,12 @@ static void destroy(work *w) {
 
 /* ---- running ---- */
 
-/* A part's own arguments; both backward parts are given the shared kernel's statistics. */
+/* The arguments of a part; both backward parts get the statistics of the shared kernel. */
 static int own_args(const work *w, gh_attention_part part, int which, gh_arg *args) {
   gh_buffer *const *out = w->out[which], *const *in = w->in;
   int n = 0;
   if (part == GH_ATTENTION_FORWARD) {
-    static const int order[] = {OUT, TOPS, RESTS, LOW};
+    static const int order[] = {OUT, ROW_MAXIMA, INV_SUMS, RESIDUAL};
     for (int i = 0; i < 4; i++) args[n++] = gh_arg_buffer(out[order[i]]);
     for (int i = Q; i <= V; i++) args[n++] = gh_arg_buffer(in[i]);
     return n;
@@ -108,8 +108,8 @@ static int own_args(const work *w, gh_attention_part part, int which, gh_arg *ar
   for (int i = part == GH_ATTENTION_BACKWARD_Q ? DQ : DK; i <= (part == GH_ATTENTION_BACKWARD_Q ? DQ : DV); i++)
     args[n++] = gh_arg_buffer(out[i]);
   for (int i = Q; i <= DOUT; i++) args[n++] = gh_arg_buffer(in[i]);
-  args[n++] = gh_arg_buffer(w->out[SHARED][TOPS]);
-  args[n++] = gh_arg_buffer(w->out[SHARED][RESTS]);
+  args[n++] = gh_arg_buffer(w->out[SHARED][ROW_MAXIMA]);
+  args[n++] = gh_arg_buffer(w->out[SHARED][INV_SUMS]);
   args[n++] = gh_arg_buffer(in[DELTA]);
   return n;
 }
@@ -144,7 +144,7 @@ static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, 
 
 /* ---- comparing ---- */
 
-/* Adds it to what `to` holds; a float32 one replaces that. */
+/* Adds a bfloat16 result to `to`; a float32 result replaces the content. */
 static gh_status add_result(gh_error *err, work *w, int which, int result, float *to) {
   const int64_t n = elements(w, results[result].keys, results[result].rows);
   if (results[result].wide) return w->d->backend->read(err, w->d, w->out[which][result], 0, to, n * 4);
@@ -153,11 +153,11 @@ static gh_status add_result(gh_error *err, work *w, int which, int result, float
   return status;
 }
 
-/* A result, and of what was rounded off, both together. */
+/* Reads a result. RESIDUAL is read as the sum of OUT and its rounding error. */
 static gh_status read_floats(gh_error *err, work *w, int which, int result, float *to) {
   memset(to, 0, (size_t)elements(w, false, false) * sizeof *to);
   gh_status status = add_result(err, w, which, result, to);
-  return !status && result == LOW ? add_result(err, w, which, OUT, to) : status;
+  return !status && result == RESIDUAL ? add_result(err, w, which, OUT, to) : status;
 }
 
 static gh_status compare(gh_error *err, work *w, int result, bool causal) {
@@ -172,7 +172,7 @@ static gh_status compare(gh_error *err, work *w, int result, bool causal) {
   for (int64_t i = 0; i < n; i++) {
     const double want = (double)w->a[i], got = (double)w->b[i];
     if (!(fabs(got - want) <= most * (fabs(want) + room)))
-      return gh_fail(err, GH_ERROR_DEVICE, "%s: element %lld%s is %g, and %g by the shared kernel",
+      return gh_fail(err, GH_ERROR_DEVICE, "%s: element %lld%s is %g, but %g with the shared kernel",
                      results[result].name, (long long)i, causal ? ", causal," : "", got, want);
   }
   return GH_OK;

@@ -1,4 +1,4 @@
-/* Which kernel of the matrix units does a part of attention, in which grid, and where it can run. */
+/* The kernels of the matrix units for the parts of attention: names, grids, and the devices on which they can run. */
 #include <stdio.h>
 
 #include "backend/chooser/attention_internal.h"
@@ -8,8 +8,8 @@ enum { ITEMS = ATTENTION_MATRIX_ITEMS, LOCAL_BYTES = 36 * 1024, SIZES = 4 };
 
 const int gh_attention_sizes[SIZES + 1] = {64, 72, 80, 128, 0};
 
-/* Units one below the other and columns of a tile, of each part, for heads up to 80 and up to 128: as large as
- * registers allow on every device from sm_80 to sm_120. */
+/* For each part and for heads up to 80 and up to 128: the number of units stacked vertically and the columns of a tile.
+ * They are as large as the registers of every device from sm_80 to sm_120 allow. */
 static const struct {
   int high, columns;
 } tiles[2][GH_ATTENTION_PARTS] = {{{2, 32}, {2, 16}, {1, 32}}, {{1, 32}, {1, 32}, {1, 16}}};

@@ -1,4 +1,4 @@
-/* What a device has chosen: a sorted table per kind, what is frozen and forced, and the cache on disk. */
+/* The choices of a device: a sorted table per kind, with frozen and forced choices, and the cache on disk. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static gh_json *read_cache(const gh_choice_state *state) {
   gh_json *root = NULL;
   if (!state->cache_file || !gh_path_is_file(state->cache_file)) return NULL;
   if (gh_json_read_file(&err, &root, state->cache_file, MAX_CACHE_BYTES)) {
-    gh_debug("%s: made anew", err.text);
+    gh_debug("%s: the cache is rebuilt", err.text);
     return NULL;
   }
   if (gh_json_type_of(root) == GH_JSON_OBJECT) return root;
@@ -50,7 +50,7 @@ const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key)
   return provider;
 }
 
-/* Another process may have written meanwhile: its choices are kept. */
+/* Another process may have written the file in the meantime; its choices are kept. */
 void gh_choice_save(const gh_choice_state *state, const char *key, const gh_provider *provider) {
   if (!state->cache_file) return;
   gh_error err = {0};
@@ -64,7 +64,7 @@ void gh_choice_save(const gh_choice_state *state, const char *key, const gh_prov
     status = root ? gh_json_put_string(&err, root, key, provider->name) : GH_ERROR_MEMORY;
   }
   if (!status) status = gh_json_write_file(&err, state->cache_file, root);
-  if (status) gh_debug("%s choice not kept: %s", state->kind->title, err.text);
+  if (status) gh_debug("%s choice not saved: %s", state->kind->title, err.text);
   gh_json_free(root);
   gh_file_lock_release(lock);
   free(lock_file);
@@ -86,7 +86,7 @@ static gh_status hash_kernels(gh_error *err, const gh_choice_kind *kind, char ou
   return GH_OK;
 }
 
-/* The cache file's name: everything that makes a choice stale. */
+/* The name of the cache file: a key of everything that invalidates a choice. */
 static char *cache_file_name(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
   char key[GH_CACHE_KEY_SIZE], kernels[GH_CACHE_KEY_SIZE], *path = NULL, *name = NULL;
   const char *library = d->backend->library_name(d);
@@ -123,7 +123,7 @@ static gh_status unknown_provider(gh_error *err, const gh_choice_state *state, c
   size_t used = 0;
   for (int i = 0; state->providers[i] && used < sizeof names; i++)
     used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", state->providers[i]->name);
-  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no %s provider \"%s\": there are %s", state->kind->title, name,
+  return gh_fail(err, GH_ERROR_ARGUMENT, "there is no %s provider \"%s\"; available: %s", state->kind->title, name,
                  names);
 }
 
@@ -182,7 +182,7 @@ gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kin
 
 /* ---- choices, sorted by key ---- */
 
-/* Where key is, or where it would have to stand. */
+/* The index of the key, or where it would be inserted. */
 static int find_choice(const gh_choice_state *state, const char *key, bool *found) {
   int low = 0, high = state->count;
   *found = false;
@@ -231,7 +231,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
   const gh_provider *found = find_provider(state, provider);
   if (!found) return unknown_provider(err, state, provider);
   if (kind->knows_key && !kind->knows_key(key))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s is not chosen by \"%s\"", kind->title, key);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: \"%s\" is not a valid key", kind->title, key);
   return gh_choice_set(err, state, key, found, false);
 }
 

@@ -2,7 +2,7 @@
 
 #include "backend/chooser/internal.h"
 
-/* The fallback, where nothing else is a candidate; NULL: there is something to choose. */
+/* The fallback if it is the only candidate; NULL: there is a choice. */
 static const gh_provider *only_fallback(const gh_choice_state *state, const void *desc, const gh_device *d) {
   const gh_provider *only = NULL;
   for (int i = 0; state->providers[i]; i++) {
@@ -18,14 +18,14 @@ static gh_status choose_anew(gh_error *err, gh_device *d, gh_choice_state *state
   gh_status status = gh_trial_choose(err, d, state, desc, key, out);
   if (status) return status;
   if (!*out)
-    return gh_fail(err, GH_ERROR_DEVICE, "%s %s: no provider gives right numbers on %s", state->kind->title, key,
+    return gh_fail(err, GH_ERROR_DEVICE, "%s %s: no provider gives correct numbers on %s", state->kind->title, key,
                    d->info.id);
   status = gh_choice_set(err, state, key, *out, false);
   if (!status && state->kind->is_timed && state->kind->is_timed(desc)) gh_choice_save(state, key, *out);
   return status;
 }
 
-/* What is known (chosen before, or frozen), else what the cache on disk says, else what trials find. */
+/* Uses a known choice (made before, or frozen), else the cache on disk, else trials. */
 static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                         const gh_provider **out) {
   *out = gh_choice_known(state, key);
@@ -36,7 +36,7 @@ static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, con
   return choose_anew(err, d, state, desc, key, out);
 }
 
-/* A wrong one that is forced is an error; one that was chosen or frozen is replaced. */
+/* Checks a known choice again. A wrong forced provider is an error; a wrong chosen or frozen one is replaced. */
 static gh_status recheck(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                          bool forced, const gh_provider **out) {
   bool right;
@@ -58,7 +58,7 @@ gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, con
   *out = state->forced;
   if (!forced)
     status = choose(err, d, state, desc, key, out);
-  else if (!gh_choice_known(state, key)) /* what stood there before is back when forcing ends */
+  else if (!gh_choice_known(state, key)) /* a known choice stays, and applies again when forcing ends */
     status = gh_choice_set(err, state, key, state->forced, true);
   if (status) return status;
   if (!kind->supports(*out, desc, d))

@@ -2,8 +2,8 @@
  * attention (attention.h) and Fourier transforms (fft.h):
  *
  *   candidates   one table per kind, in order of preference; each entry says what it supports on which device
- *   check        each candidate computes drawn numbers on the device; one that is wrong is dropped with a warning
- *   timing       where the kind is timed; otherwise the first right candidate of the table wins
+ *   check        each candidate computes on random numbers on the device; a wrong one is dropped with a warning
+ *   timing       if the kind is timed; otherwise the first correct candidate of the table wins
  *   the choice   is remembered by the key of the work, and frozen in a run's plan.json: timing must not change results
  *                from one run to the next. Timed choices are kept on disk, too, for the next run.
  *
@@ -16,7 +16,7 @@
 
 /* The first member of every provider; the kind's own fields follow. */
 typedef struct gh_provider {
-  const char *name;   /* "own-cpu nb=256 kc=512": what plans and caches say */
+  const char *name;   /* "own-cpu nb=256 kc=512", as in plans and caches */
   const char *family; /* "own-cpu": its members give the same bits */
 } gh_provider;
 
@@ -34,15 +34,16 @@ typedef struct gh_choice_kind {
   bool (*knows_key)(const char *key); /* NULL: keys are not checked when they are frozen */
 
   bool (*supports)(const gh_provider *provider, const void *desc, const gh_device *d);
-  bool (*suits)(const gh_provider *provider, const void *desc, const gh_device *d); /* and is worth choosing */
-  /* Whether forcing the provider concerns the descriptor; NULL: always. */
+  bool (*suits)(const gh_provider *provider, const void *desc, const gh_device *d); /* and worth choosing */
+  /* Whether forcing the provider applies to the descriptor; NULL: always. */
   bool (*concerns)(const gh_provider *provider, const void *desc);
 
-  /* A trial holds the data that all candidates for a descriptor are checked with. A `timed` trial has the shape itself
-   * or a smaller one with the same edges; any other has a shape that represents all with the same verdict slot. */
+  /* A trial holds the data that all candidates for a descriptor are checked with. A `timed` trial uses the shape itself
+   * or a smaller one with the same edges. An untimed trial uses one shape for all descriptors with the same verdict
+   * slot. */
   gh_status (*trial_open)(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
-  /* GH_OK: the result is right, and *launch can be timed. GH_ERROR_UNSUPPORTED: the provider does not support this
-   * work, which is no fault of it. */
+  /* GH_OK: the result is correct, and *launch can be timed. GH_ERROR_UNSUPPORTED: the provider does not support this
+   * work; that is not a fault. */
   gh_status (*trial_run)(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
   void (*trial_close)(void *trial);
 
@@ -52,15 +53,15 @@ typedef struct gh_choice_kind {
   bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
 
   bool (*is_timed)(const void *desc); /* NULL: never */
-  /* A candidate known to be slow here; NULL: none is. */
-  bool (*sits_out)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
-  const char *const *sources; /* of timed kinds: the kernels whose text makes a choice on disk stale; ends with NULL */
+  /* Whether a candidate is known to be slow on this device and is skipped; NULL: none is. */
+  bool (*skips)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
+  const char *const *sources; /* of timed kinds: kernels whose changes invalidate choices on disk; ends with NULL */
 } gh_choice_kind;
 
 #define GH_VERDICTS 16
 
-/* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED where the forced or
- * frozen one does not support it, GH_ERROR_DEVICE where none gives right numbers. */
+/* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED if the forced or
+ * frozen provider does not support desc, GH_ERROR_DEVICE if no provider gives correct numbers. */
 gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc, const gh_provider **out);
 
 /* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists the known ones. */
@@ -70,7 +71,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
 void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);
 
-/* Forces one provider by name, for tests; NULL ends it: what was chosen or frozen before is back. */
+/* Forces one provider by name, for tests; NULL ends that and restores the earlier choices. */
 gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider);
 /* Adds a provider for tests, before all others. */
 gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kind, const gh_provider *provider);

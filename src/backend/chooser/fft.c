@@ -8,10 +8,10 @@
 #include "backend/core/libraries.h"
 
 #define OWN         "own"
-#define TRIAL_BYTES (INT64_C(64) << 20) /* of one side of a trial, at most, beyond a single transform */
+#define TRIAL_BYTES (INT64_C(64) << 20) /* the most for one side of a trial, unless a single transform is larger */
 #define SAMPLES     16                  /* frequencies that are compared, in the first and the last transform */
-/* |error| of a frequency over the norm of what is transformed: 2^-24 log2(n) on average. What lies at a wrong place is
- * off by about 1. */
+/* |error| of a frequency relative to the norm of the input: 2^-24 log2(n) on average. A misplaced value is off by about
+ * 1. */
 #define TOLERANCE 1e-5
 
 /* ---- the providers ---- */
@@ -29,7 +29,7 @@ static const gh_provider providers[] = {
 
 static const gh_provider *provider_at(int index) { return index < (int)GH_COUNT(providers) ? &providers[index] : NULL; }
 
-/* Which sizes a library supports, it says where it is bound. */
+/* Whether the library supports the size shows when the transform is bound. */
 static bool supports(const gh_provider *p, const void *desc, const gh_device *d) {
   (void)desc;
   return !strcmp(p->name, OWN) || library_supports(p, d);
@@ -47,7 +47,7 @@ typedef struct trial {
   gh_device *d;
   gh_fft_desc desc;
   gh_buffer *from, *to;
-  float *x, *y;  /* (rows, columns, 2): what every transform of the batch is given, and one result */
+  float *x, *y;  /* (rows, columns, 2): the input of every transform of the batch, and one result */
   double *turns; /* (longer side, 2): cosine and sine, of one sampled frequency along one side */
   double norm;   /* of x */
 } trial;
@@ -64,7 +64,7 @@ static void trial_close(void *of) {
   free(t);
 }
 
-/* Even in [-1, 1). */
+/* Fills x evenly from [-1, 1). */
 static void draw(trial *t) {
   uint32_t state = 12345;
   for (int64_t i = 0; i < floats(&t->desc); i++) {
@@ -99,7 +99,7 @@ static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool 
   return status;
 }
 
-/* turns[i] = exp(-+ 2 pi i k / n), by whole turns less first: the angle stays exact. */
+/* turns[i] = exp(-+ 2 pi i k / n), with whole turns removed first, so that the angle stays exact. */
 static void fill_turns(trial *t, int64_t k, int64_t n) {
   const double step = (t->desc.inverse ? 2 : -2) * M_PI / (double)n;
   for (int64_t i = 0; i < n; i++) {
@@ -109,7 +109,7 @@ static void fill_turns(trial *t, int64_t k, int64_t n) {
   }
 }
 
-/* The frequency (row, column) of x, by its sums: along the columns of each row, then down the rows. */
+/* The frequency (row, column) of x, computed directly: sums along each row, then over the rows. */
 static gh_status frequency(gh_error *err, trial *t, int64_t row, int64_t column, double out[2]) {
   const int64_t rows = t->desc.rows, columns = t->desc.columns;
   double *sums = gh_alloc(err, (size_t)(2 * rows), sizeof *sums); /* (rows, 2) */
@@ -131,7 +131,7 @@ static gh_status frequency(gh_error *err, trial *t, int64_t row, int64_t column,
   return GH_OK;
 }
 
-/* Sampled places: both ends, and the rest spread evenly, with other rows than columns. */
+/* Compares sampled frequencies: both ends, and others spread evenly, with different rows and columns. */
 static gh_status compare(gh_error *err, trial *t, int64_t which) {
   const int64_t rows = t->desc.rows, columns = t->desc.columns, bytes = 4 * floats(&t->desc);
   gh_status status = t->d->backend->read(err, t->d, t->to, which * bytes, t->y, bytes);

@@ -28,11 +28,11 @@ static gh_status check_matrix(gh_error *err, const gh_device *d, const char *nam
                               int64_t elements, int64_t columns, int64_t ld, gh_dtype dtype) {
   if (!buffer) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: no buffer for %s", name);
   if (ld < columns)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: rows of %s are %lld elements apart and %lld long", name,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: rows of %s are %lld elements apart but %lld long", name,
                    (long long)ld, (long long)columns);
   int64_t room = d->backend->buffer_bytes(buffer) / (int64_t)gh_dtype_size(dtype);
   if (elements < 0 || elements > room)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %s ends at element %lld, its buffer has %lld", name,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %s ends at element %lld, but its buffer has %lld", name,
                    (long long)elements, (long long)room);
   return GH_OK;
 }
@@ -47,7 +47,7 @@ static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm
   if (g->epilogue != GH_EPILOGUE_NONE)
     status = check_matrix(err, d, "the bias", g->bias, biases, biases, biases, g->dtype_c);
   if (!status && g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before)
-    status = check_matrix(err, d, "what is before the GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
+    status = check_matrix(err, d, "the input of GELU", g->before, end_c, g->n, g->ldc, g->dtype_c);
   return status;
 }
 
@@ -70,7 +70,7 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g,
   if (!is_supported(g->dtype) || !is_supported(g->dtype_c))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "gemm: %s in, %s out: f32 and bf16 are supported",
                    gh_dtype_name(g->dtype), gh_dtype_name(g->dtype_c));
-  if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs a stride of C");
+  if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs stride_c");
   int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;
   const bool image = g->image.channels != 0;
   if (image && check_image(err, g)) return GH_ERROR_ARGUMENT;
@@ -128,7 +128,7 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .trial_close = gh_gemm_trial_close,
                                      .verdict = gh_gemm_verdict,
                                      .is_timed = gh_gemm_is_timed,
-                                     .sits_out = gh_gemm_sits_out,
+                                     .skips = gh_gemm_skips_library,
                                      .sources = sources};
 
 /* ---- binding ---- */

@@ -7,16 +7,16 @@
 
 extern const gh_choice_kind gh_gemm_kind;
 
-/* Binds the chosen provider for desc; chooses at the first use of a shape on this device. The epilogue has no say in
- * the choice: GH_ERROR_UNSUPPORTED where the chosen provider does not fuse it, and the caller then records it apart. */
+/* Binds the chosen provider for desc; chooses at the first use of a shape on this device. The epilogue does not affect
+ * the choice: GH_ERROR_UNSUPPORTED where the chosen provider cannot fuse it; the caller then records it separately. */
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                        gh_buffer *c, gh_launch **out);
 
-/* The choice alone, as gh_gemm_bind will find it; no buffers are needed. */
+/* Makes only the choice, which gh_gemm_bind then uses; no buffers are needed. */
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 
-/* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. What is stored ends it: "f32" or
- * "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..". */
+/* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. It ends with the storage types:
+ * "f32" or "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..". */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
 #endif

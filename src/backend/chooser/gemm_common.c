@@ -1,4 +1,4 @@
-/* What the project's own families of matrix products share: names of kernels, defines, arguments. */
+/* Shared by the project's own families of matrix products: names of kernels, defines, arguments. */
 #include "backend/chooser/gemm_internal.h"
 
 const char *gh_gemm_kernel_name(const gh_gemm_desc *g) {

@@ -8,8 +8,8 @@ bool gh_dot_supports(const gh_gemm_desc *g, const gh_device *d) {
 
 enum { STRIP = GEMM_STRIP, ROWS = GEMM_DOT_ROWS, CHUNK = 2 * GEMM_DOT_PAIRS, GROUPS_PER_CORE = 3 };
 
-/* Every cut by rows packs the panel again, and every cut by columns the block; this instruction is faster than packing.
- * So there are only as many groups as keep the cores busy. */
+/* Each split by rows packs the panel again, and each split by columns the block. The dot product is faster than
+ * packing, so there are only enough work-groups to keep the cores busy. */
 gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                       const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t wanted = GH_MAX(d->info.compute_units, 1) * GROUPS_PER_CORE;

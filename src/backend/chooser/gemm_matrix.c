@@ -6,8 +6,8 @@
 
 enum { LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
 
-/* What a unit's kernel is compiled with; NULL: the tile does not fit its registers. Intel's compiler is told to use all
- * 256 registers of a thread: with its default of 128 the sums spill. */
+/* The defines of a unit's kernels; NULL: the tile does not fit the registers. Intel's compiler is told to use all 256
+ * registers of a thread: with its default of 128 the sums spill. */
 static const char *const defines[][2] = {
     [GH_MATRIX_MMA] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"},
     [GH_MATRIX_MFMA] = {"-DUNIT_MFMA -DTILE=64", "-DUNIT_MFMA -DTILE=128"},

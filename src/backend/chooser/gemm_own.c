@@ -15,7 +15,7 @@ enum { STRIP = GEMM_STRIP, CHUNK = GEMM_CHUNK, MAX_ROWS = 1024, GROUPS_PER_CORE 
 static const struct cpu_family {
   const char *source;
   int64_t rows;         /* of a tile */
-  int64_t total_floats; /* of a work-item's sums where C is bfloat16 */
+  int64_t total_floats; /* capacity for a work-item's sums if C is bfloat16 */
 } cpu_families[] = {{"tuned_gemm_cpu", GEMM_CPU_ROWS, GEMM_CPU_TOTAL},
                     {"tuned_gemm_amx", GEMM_AMX_ROWS, GEMM_AMX_TOTAL}};
 
@@ -26,13 +26,13 @@ static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
 
 static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_supports(g, d); }
 
-/* The larger panels, which hold one piece per number instead of three. */
+/* For the larger panels: bfloat16 needs one piece per number, float32 three. */
 static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && amx_supports(g, d);
 }
 
-/* Few columns leave cores idle: then narrower panels, and C is cut by rows too (each cut packs the panel again). The
- * result's bits depend on none of this. */
+/* With few columns some cores would be idle. Then panels are narrower, and C is also split by rows (each split packs
+ * the panel again). None of this changes the result's bits. */
 gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, int64_t cores) {
   const struct cpu_family *family = &cpu_families[amx];
   gh_gemm_blocks cut = {.nb = gh_split_evenly(g->n, size[0], STRIP), .kc = gh_split_evenly(g->k, size[1], CHUNK)};
@@ -71,7 +71,7 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Without columns: cl/conv2d_direct.cl. It supports no gaps between rows and no factors. */
+/* Convolution without forming B: cl/conv2d_direct.cl. Supports only contiguous rows, alpha 1 and beta 0. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
          g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
@@ -152,8 +152,8 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 #define BIAS      (1u << GH_EPILOGUE_BIAS)
 #define BIAS_GELU (1u << GH_EPILOGUE_BIAS_GELU)
 
-/* On NVIDIA the library stands first: it is what the tensor cores are for. nb x kc stays within the 262144 elements of
- * the CPU kernels' panel (three times that in one piece), kc within 1024. */
+/* On NVIDIA the library comes first, because it uses the tensor cores. nb x kc is at most the 262144 elements of the
+ * CPU kernels' panel (three times that if numbers have one piece), and kc at most 1024. */
 const gh_gemm_provider gh_gemm_providers[] = {
     {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
     {{"own-amx nb=512 kc=512", "own-amx"}, amx_supports, amx_bind, {512, 512}, BIAS, AMX_SIDE, false},

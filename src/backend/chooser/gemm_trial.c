@@ -1,6 +1,6 @@
-/* The trial of a matrix product: sampled rows and columns against float64.
+/* The trial of a matrix product: compares sampled rows and columns with float64.
  *
- * It runs on scratch memory of the shape itself or, where that would take too long, of a smaller shape with the same
+ * It runs in scratch memory on the shape itself or, if that would take too long, on a smaller shape with the same
  * edges. */
 #include <float.h>
 #include <math.h>
@@ -14,9 +14,9 @@
 #include "base/log.h"
 
 #define SAMPLES     64  /* rows, and columns, that are compared */
-#define TRIAL_MADDS 4e9 /* multiply-adds of one timed call, at most */
-#define TINY_MADDS  1e6 /* below: the first right provider, no timing */
-#define SLOW_RATIO  2   /* a library slower than our kernels by this factor sits out */
+#define TRIAL_MADDS 4e9 /* most multiply-adds of one timed call */
+#define TINY_MADDS  1e6 /* below this: the first correct provider, without timing */
+#define SLOW_RATIO  2   /* a library slower than our kernels by this factor is skipped */
 #define ROUNDS      3
 #define PATTERN     262139 /* random floats per matrix, repeated; a prime, so that rows do not repeat each other */
 
@@ -25,10 +25,10 @@ typedef struct trial {
   gh_gemm_desc desc;
   gh_buffer *a, *b, *c;
   int64_t elements_a, elements_b, elements_c;
-  float *pattern;         /* three runs of PATTERN numbers, as stored: of A, B and C */
+  float *pattern;         /* three runs of PATTERN numbers, as stored, for A, B and C */
   uint16_t *pattern_bf16; /* the same in two bytes each */
   float *row;             /* one row of C */
-  uint16_t *row_bf16;     /* as it was read, where it is so stored */
+  uint16_t *row_bf16;     /* the row as read, if C is bfloat16 */
   int64_t rows[SAMPLES], columns[SAMPLES];
   double *want, *most; /* (2, rows, columns): C of the first and the last matrix in float64, and the error allowed */
   int row_count, column_count;
@@ -44,7 +44,7 @@ static double madds(const gh_gemm_desc *g) { return (double)g->m * (double)g->n 
 
 bool gh_gemm_is_timed(const void *desc) { return madds(desc) >= TINY_MADDS; }
 
-/* Halves a size but keeps its remainder to 512, so that the edges stay what they are. */
+/* Halves a size but keeps its remainder modulo 512, so that the edges stay the same. */
 static int64_t half_with_edge(int64_t n) { return n / 1024 * 512 + n % 512; }
 
 static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
@@ -52,7 +52,7 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   const double most = emulated ? TRIAL_MADDS / 64 : TRIAL_MADDS;
   gh_gemm_desc g = *desc;
   g.offset_a = g.offset_b = g.offset_c = 0;
-  g.epilogue = GH_EPILOGUE_NONE; /* has no say in the choice */
+  g.epilogue = GH_EPILOGUE_NONE; /* does not affect the choice */
   while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
   if (g.image.channels) { /* fewer images, then fewer of their rows */
     while (madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
@@ -69,7 +69,7 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   return g;
 }
 
-enum { OF_A, OF_B, OF_C }; /* each has its own pattern: were they the same, sums of squares would grow in C */
+enum { OF_A, OF_B, OF_C }; /* each has its own pattern: with equal ones, C would contain growing sums of squares */
 
 static gh_dtype dtype_of(const trial *t, int which) { return which == OF_C ? t->desc.dtype_c : t->desc.dtype; }
 
@@ -89,9 +89,9 @@ static double pattern_at(const trial *t, int which, int64_t i) {
   return (double)t->pattern[which * PATTERN + i % PATTERN];
 }
 
-/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes in less is noticed; as bfloat16, with
- * all 8. Mixed well (splitmix64): rows of a power of two in length must not resemble each other, or sums grow past what
- * the tolerance assumes. */
+/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes with fewer bits is noticed; as bfloat16,
+ * with all 8 bits. Well mixed (splitmix64): rows whose length is a power of two must not resemble each other, otherwise
+ * sums exceed what the tolerance assumes. */
 static void make_pattern(trial *t) {
   for (int64_t i = 0; i < 3 * PATTERN; i++) {
     uint64_t z = (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
@@ -111,18 +111,18 @@ static int sample(int64_t *at, int64_t n) {
   return count;
 }
 
-/* |error| of a float32 sum of k products in any order, as a multiple of sqrt(sum of the squared products): rounding
- * errors add up like a random walk over partial sums, eps sqrt(k) / 2.8 on average; 11 times that never happens by
- * chance, and a product in 11 or fewer bits is beyond it up to k = 1e6. */
+/* |error| of a float32 sum of k products in any order, as a multiple of sqrt(sum of the squared products). Rounding
+ * errors add up like a random walk over partial sums, eps sqrt(k) / 2.8 on average. An error of 11 times that does not
+ * occur by chance, and a product with 11 or fewer bits exceeds it up to k = 1e6. */
 static double tolerance(int64_t k) { return (double)FLT_EPSILON * (8 + 4 * sqrt((double)k)); }
 
-/* Products of bfloat16 are exact in float32, so that the same holds of sums that are rounded. Matrix units cut off
+/* Products of bfloat16 are exact in float32, so the same holds for sums that are rounded. Matrix units truncate
  * instead: each of their steps, of 4 products or more, may lose a unit in the last place of the sum, always towards
- * zero. Sums kept in half or bfloat16, or in several parts rounded so, stay 10 times beyond this up to k = 1e5, one
- * product left out up to 1e4. */
+ * zero. Sums kept in half or bfloat16, or in several parts rounded that way, exceed this bound 10 times up to k = 1e5;
+ * one missing product does so up to 1e4. */
 static double tolerance_bf16(int64_t k) { return tolerance(k) + (double)FLT_EPSILON * (double)k / 4; }
 
-/* What rounding x to bfloat16 may add. */
+/* The error that rounding x to bfloat16 may add. */
 static double rounding_bf16(double x) { return 0x1p-8 * fabs(x) + 0x1p-133; }
 
 static int64_t matrix_of(const trial *t, int which) { return which ? t->desc.batch - 1 : 0; }
@@ -147,7 +147,7 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
   t->most[sample_at(t, which, i, j)] = most;
 }
 
-/* Where B's (k, column) of the matrix that begins at b is stored; -1: it is a 0 of the border. */
+/* The place of B's element (k, column) in the matrix that begins at b; -1: a 0 of the border. */
 static int64_t place_in_b(const gh_gemm_desc *g, int64_t b, int64_t k, int64_t column) {
   if (!g->image.channels) return b + (g->trans_b ? column * g->ldb + k : k * g->ldb + column);
   const int64_t y = column / g->image.width + k % 9 / 3 - 1, x = column % g->image.width + k % 3 - 1;
@@ -191,7 +191,7 @@ static void trial_free(trial *t) {
   free(t->most);
 }
 
-/* Whole words: what a fill writes. */
+/* Rounded up to whole words, which a fill writes. */
 static int64_t trial_bytes(int64_t elements, gh_dtype dtype) {
   return GH_CEIL_DIV(elements * (int64_t)gh_dtype_size(dtype), 4) * 4;
 }
@@ -239,12 +239,12 @@ static bool row_is_right(const trial *t, int which, int i) {
   return true;
 }
 
-/* C before a call: random where it is read, not a number where it is not. */
+/* Sets C before a call: random numbers if it is read, NaN if not. */
 static gh_status reset_c(gh_error *err, trial *t) {
   if (t->desc.beta != 0) return fill_random(err, t, OF_C, t->c, t->elements_c);
   gh_launch *fill;
   gh_status status = t->d->backend->bind_fill(err, t->d, t->c, 0, trial_bytes(t->elements_c, t->desc.dtype_c),
-                                              0x7fc07fc0u, &fill); /* in either type */
+                                              0x7fc07fc0u, &fill); /* NaN in either type */
   if (status) return status;
   status = t->d->backend->enqueue(err, t->d, fill);
   if (!status) status = t->d->backend->finish(err, t->d);
@@ -252,7 +252,7 @@ static gh_status reset_c(gh_error *err, trial *t) {
   return status;
 }
 
-/* n elements of C from element `at` on, into t->row. */
+/* Reads n elements of C, from element `at` on, into t->row. */
 static gh_status read_row(gh_error *err, trial *t, int64_t at, int64_t n) {
   const gh_backend *backend = t->d->backend;
   if (t->desc.dtype_c == GH_F32) return backend->read(err, t->d, t->c, at * 4, t->row, n * 4);
@@ -286,7 +286,7 @@ gh_status gh_gemm_trial_run(gh_error *err, void *of, const gh_provider *p, gh_la
   return status ? status : check(err, t, *launch);
 }
 
-/* What stands for all tiny shapes of the same storage and transposition. */
+/* The one shape that represents all tiny shapes with the same storage and transposition. */
 static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
   gh_gemm_desc g = *desc;
   g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
@@ -318,11 +318,11 @@ int gh_gemm_verdict(const void *desc) {
   return 4 * storage + 2 * g->trans_a + g->trans_b;
 }
 
-/* ---- the library that sits out ---- */
+/* ---- skipping a slow library ---- */
 
 static bool is_library(const gh_provider *p) { return !strcmp(p->family, GH_CLBLAST); }
 
-/* Of our own kernels and of the library: the best of a few calls, for one small product. */
+/* Times our own kernels and the library on one small product: the best of a few calls. */
 static void time_small_product(gh_device *d, const gh_choice_state *state, double best[2]) {
   const gh_gemm_desc g = {.m = 256,
                           .n = 256,
@@ -350,16 +350,16 @@ static void time_small_product(gh_device *d, const gh_choice_state *state, doubl
   gh_gemm_trial_close(t);
 }
 
-/* On a CPU the library runs at a tenth of our speed: trying it on every shape would cost more than all the rest. It is
- * tried once, on a small product. */
-bool gh_gemm_sits_out(gh_device *d, gh_choice_state *state, const gh_provider *provider) {
+/* On a CPU the library runs at a tenth of our speed, and trying it on every shape would take longer than all other
+ * trials. So it is tried once, on a small product. */
+bool gh_gemm_skips_library(gh_device *d, gh_choice_state *state, const gh_provider *provider) {
   if (!is_library(provider) || !d->info.is_cpu || state->aside < 0) return false;
   if (!state->aside) {
     double best[2]; /* own, the library's */
     time_small_product(d, state, best);
     state->aside = best[1] > SLOW_RATIO * best[0] ? 1 : -1;
     if (state->aside > 0)
-      gh_debug("GEMM: the library takes %.1f times as long as the own kernels and sits out", best[1] / best[0]);
+      gh_debug("GEMM: the library takes %.1f times as long as the own kernels and is skipped", best[1] / best[0]);
   }
   return state->aside > 0;
 }

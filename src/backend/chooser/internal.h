@@ -1,4 +1,4 @@
-/* What the files of the chooser share: the state of a kind on a device, and trials. */
+/* Shared by the files of the chooser: the state of a kind on a device, and trials. */
 #ifndef GH_BACKEND_CHOOSER_INTERNAL_H
 #define GH_BACKEND_CHOOSER_INTERNAL_H
 
@@ -22,7 +22,7 @@ typedef struct gh_choice_state {
   size_t capacity;
   char *cache_file;                                    /* NULL: none */
   signed char verdicts[GH_MAX_PROVIDERS][GH_VERDICTS]; /* 0 not yet, 1 right, -1 wrong */
-  int aside;                                           /* sits_out's memory: 0 not yet known, 1 yes, -1 no */
+  int aside;                                           /* the result of skips: 0 not yet known, 1 yes, -1 no */
   int tuned;
   double tuned_seconds, told;
   struct gh_choice_state *next;
@@ -30,8 +30,8 @@ typedef struct gh_choice_state {
 
 /* ---- choices.c ---- */
 
-/* The device's state, made at first use; NULL with err set when memory runs out or the environment's variable names no
- * provider. */
+/* The device's state, created at first use; NULL with err set if memory runs out or the environment variable does not
+ * name a provider. */
 gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind);
 bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provider);
 
@@ -45,10 +45,10 @@ void gh_choice_save(const gh_choice_state *state, const char *key, const gh_prov
 
 /* ---- trial.c: the only file that reads the clock; a run with frozen choices does not use it ---- */
 
-/* By check and, where the kind is timed, by timing. *out NULL: no candidate is right. */
+/* Chooses by check and, if the kind is timed, by timing. *out NULL: no candidate is correct. */
 gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                           const gh_provider **out);
-/* The check alone, remembered. */
+/* Only the check, whose result is remembered. */
 gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, const gh_provider *provider,
                            const void *desc, const char *key, bool *right);
 /* Runs a candidate in an open trial; *launch is NULL, after a warning, where it cannot be used. */

@@ -1,4 +1,4 @@
-/* Everything that is chosen, for what freezes and shows choices. */
+/* All kinds of choices, for code that freezes or shows them. */
 #ifndef GH_BACKEND_CHOOSER_KINDS_H
 #define GH_BACKEND_CHOOSER_KINDS_H
 

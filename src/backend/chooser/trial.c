@@ -1,5 +1,5 @@
-/* Check and timing: each candidate runs on the device with numbers whose result is known; those that are right are
- * timed, interleaved, where the kind is. */
+/* Check and timing: each candidate runs on the device on numbers with a known result. If the kind is timed, the correct
+ * candidates are then timed, interleaved. */
 #include <math.h>
 #include <string.h>
 
@@ -7,17 +7,17 @@
 #include "base/log.h"
 #include "base/text.h"
 
-#define SHAPE_SECONDS 1.0  /* no further candidate after that */
-#define DROP_RATIO    1.25 /* slower than the best by this after one call: not timed again */
+#define SHAPE_SECONDS 1.0  /* for one shape: new variants only in its first half, new rounds of timing until its end */
+#define DROP_RATIO    1.25 /* a candidate slower than the best by this factor after one call is not timed again */
 #define TIE_RATIO     0.97 /* a later candidate of the same bits must be faster by this much */
 #define OTHER_RATIO   1.5  /* a later one of other bits: see gh_trial_displaces */
 #define ROUNDS        3
-#define TELL_SECONDS  5 /* of choosing, between two lines about it */
+#define TELL_SECONDS  5 /* between two log lines about choosing */
 
 typedef struct candidate {
   const gh_provider *provider;
   gh_launch *launch;
-  double seconds; /* least so far */
+  double seconds; /* shortest so far */
 } candidate;
 
 static bool is_own(const gh_provider *p) { return gh_starts_with(p->family, "own-"); }
@@ -31,8 +31,8 @@ bool gh_trial_admit(gh_device *d, const gh_choice_kind *kind, void *trial, const
   *launch = NULL;
   const gh_status status = kind->trial_run(&err, trial, provider, launch);
   if (!status) return true;
-  if (status == GH_ERROR_UNSUPPORTED) /* as it says: nothing is wrong */
-    gh_debug("%s %s is not for %s: %s", kind->title, provider->name, key, err.text);
+  if (status == GH_ERROR_UNSUPPORTED) /* not supported is not an error */
+    gh_debug("%s %s does not support %s: %s", kind->title, provider->name, key, err.text);
   else
     gh_warn("%s: %s %s is dropped for %s: %s", d->info.id, kind->title, provider->name, key, err.text);
   d->backend->launch_free(*launch);
@@ -61,7 +61,7 @@ gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, 
   return GH_OK;
 }
 
-/* The first of the table whose kernels passed the check in this process. */
+/* The first provider of the table whose kernels passed the check in this process. */
 static gh_status first_right(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                              const gh_provider **out) {
   *out = NULL;
@@ -91,15 +91,16 @@ static void drop(gh_device *d, candidate *c) {
   c->launch = NULL;
 }
 
-/* The variants of a family give the same bits, so that noise between them changes no result. Another family's bits
- * differ: if the clock alone decided between two that are about as fast, two runs that begin with empty caches could
- * choose differently and diverge. So the family that stands first in the table stays unless a later one is faster by
- * more than timing ever errs. */
+/* The variants of a family give the same bits, so that noise in their timing does not change results. Another family
+ * gives other bits: if timing alone decided between two families of similar speed, two runs with empty caches could
+ * choose differently and diverge. So the first family of the table is kept unless a later one is faster by more than
+ * any timing error. */
 bool gh_trial_displaces(const gh_provider *later, double seconds, const gh_provider *earlier, double its_seconds) {
   return seconds < its_seconds * (same_bits(later, earlier) ? TIE_RATIO : 1 / OTHER_RATIO);
 }
 
-/* Whether another variant of its family is much faster: of each family the best stays, for gh_trial_displaces. */
+/* Whether another variant of the same family is much faster. The best of each family is kept, for
+ * gh_trial_displaces. */
 static bool is_beaten(const candidate *c, const candidate *list, int count) {
   for (int i = 0; i < count; i++)
     if (list[i].launch && same_bits(c->provider, list[i].provider) && c->seconds > DROP_RATIO * list[i].seconds)
@@ -130,9 +131,9 @@ static bool follows_own(const candidate *list, int count, const gh_provider *p) 
 }
 
 /* Two own families give different bits, so the table's order decides between them, not timing: the first that suits and
- * is right. Timing decides among its variants, which give the same bits. Time is short, so the list of a family's
- * variants ends when the budget does; one of each family is tried whatever the time, or a busy machine would choose
- * other bits than an idle one. */
+ * is correct wins. Timing decides only among its variants, which give the same bits. Further variants of a family are
+ * tried only during half of SHAPE_SECONDS. One variant of each family is always tried; otherwise a busy machine could
+ * choose other bits than an idle one. */
 static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void *trial, const void *desc,
                                      const char *key) {
   const gh_choice_kind *kind = state->kind;
@@ -145,7 +146,7 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
     if (is_own(p) && follows_own(list, count, p)) continue;
     const bool variant = count && same_bits(list[count - 1].provider, p);
     if (variant && gh_now() - started > SHAPE_SECONDS / 2) continue;
-    if (count && kind->sits_out && kind->sits_out(d, state, p)) continue;
+    if (count && kind->skips && kind->skips(d, state, p)) continue;
     list[count] = (candidate){.provider = p, .seconds = HUGE_VAL};
     if (gh_trial_admit(d, kind, trial, p, key, &list[count].launch)) count++;
   }

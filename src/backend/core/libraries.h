@@ -1,4 +1,4 @@
-/* What the vendors' libraries are called as providers: in plans, caches, GH_GEMM and GH_FFT. */
+/* The names of the vendors' libraries as providers: in plans, caches, GH_GEMM and GH_FFT. */
 #ifndef GH_BACKEND_CORE_LIBRARIES_H
 #define GH_BACKEND_CORE_LIBRARIES_H
 

@@ -4,7 +4,7 @@
 
 #include "cl/launch.h"
 
-/* Lowers *value to what the variable says, times unit; tests pretend to have a smaller device. */
+/* Lowers *value to the value of the variable times unit; with this, tests emulate a smaller device. */
 static gh_status limit(gh_error *err, const char *variable, int64_t unit, int64_t *value) {
   const char *text = getenv(variable);
   if (!text || !*text) return GH_OK;

@@ -9,7 +9,7 @@
 #include "base/log.h"
 
 struct gh_program_entry {
-  char key[GH_CACHE_KEY_SIZE]; /* of what it is built from, within this process */
+  char key[GH_CACHE_KEY_SIZE]; /* identifies its source and options within this process */
   void *program;
   gh_program_entry *next;
 };
@@ -20,13 +20,13 @@ void gh_first_error(const char *log, char *out, size_t size) {
   if (!line) line = log + strspn(log, "\n ");
   while (line > log && line[-1] != '\n') line--;
   snprintf(out, size, "%.*s", (int)GH_MIN(strcspn(line, "\n"), size - 1), line);
-  for (; *out; out++) /* quotes of gcc's, say, which may be cut in the middle */
+  for (; *out; out++) /* for example gcc's quotes, which may be cut in the middle */
     if ((unsigned char)*out >= 0x80) *out = '?';
 }
 
 void gh_report_compiler_log(const char *log, char *out, size_t size) {
   gh_first_error(log, out, size);
-  if (gh_log_get_level() > GH_LOG_QUIET) fprintf(stderr, "%s\n", log);
+  gh_info("%s", log);
 }
 
 static void file_name(const gh_program_cache *cache, const char *source, const char *options, char *name, size_t size) {
@@ -37,7 +37,7 @@ static void file_name(const gh_program_cache *cache, const char *source, const c
   snprintf(name, size, "%s.%s", key, cache->suffix);
 }
 
-/* Whether the cache has it and the driver takes it; what it refuses is removed. */
+/* Whether the cache has the program and the driver accepts it; rejected bytes are removed. */
 static bool load_kept(gh_device *d, const gh_program_cache *cache, const gh_program_request *request, const char *name,
                       void **out) {
   char *bytes;
@@ -47,7 +47,7 @@ static bool load_kept(gh_device *d, const gh_program_cache *cache, const gh_prog
   const gh_status status = cache->kind->load(&refused, d, request, bytes, size, out);
   free(bytes);
   if (!status) return true;
-  gh_debug("%s; cached program %s: compiled anew", refused.text, name);
+  gh_debug("%s; cached program %s is compiled again", refused.text, name);
   gh_cache_remove(name);
   return false;
 }
@@ -74,7 +74,7 @@ gh_status gh_program_get(gh_error *err, gh_device *d, gh_program_cache *cache, c
   gh_status status = cache->kind->options(err, d, &request);
   if (status) return status;
 
-  /* Within a process the sources are constants, so that their name stands for them. */
+  /* Within a process the sources are constant, so their name identifies them. */
   gh_cache_key(key, (const char *[]){request.what, request.options, NULL});
   for (gh_program_entry *p = cache->first; p; p = p->next) {
     if (strcmp(p->key, key)) continue;

@@ -1,5 +1,5 @@
-/* The programs of a device: looked up by what they are built from, compiled when first needed, kept on disk for the
- * next process. A backend compiles, loads and unloads; which of these is due is decided here. */
+/* The programs of a device: looked up by source and options, compiled when first needed, kept on disk for the next
+ * process. A backend implements compiling, loading and unloading; this file decides when to do which. */
 #ifndef GH_BACKEND_CORE_PROGRAM_H
 #define GH_BACKEND_CORE_PROGRAM_H
 
@@ -8,22 +8,22 @@
 #define GH_PROGRAM_OPTIONS  1024
 #define GH_PROGRAM_IDENTITY 6
 
-/* What there is to build: `what` names it in error texts. */
+/* A program to build; `what` names it in error texts. */
 typedef struct gh_program_request {
   const gh_kernel_id *id;
   const char *what;
-  char options[GH_PROGRAM_OPTIONS]; /* of the compiler, blanks between them */
+  char options[GH_PROGRAM_OPTIONS]; /* of the compiler, separated by blanks */
 } gh_program_request;
 
 typedef struct gh_program_kind {
   const char *name; /* the first part of the cache's keys */
   gh_status (*options)(gh_error *err, const gh_device *d, gh_program_request *request);
-  /* Optional: makes the device ready for the calls below, or refuses a compilation. */
+  /* Optional: prepares the device for the calls below, or rejects a compilation. */
   gh_status (*enter)(gh_error *err, gh_device *d);
-  /* A program from bytes that the cache kept. `err` says why the driver refuses them: they are then compiled anew. */
+  /* Loads a program from cached bytes. On failure `err` has the driver's reason, and the program is compiled again. */
   gh_status (*load)(gh_error *err, gh_device *d, const gh_program_request *request, const char *bytes, size_t size,
                     void **out);
-  /* A program, and its bytes for the cache, which the caller frees; *bytes NULL: there are none to keep. */
+  /* Compiles a program; *bytes are for the cache, and the caller frees them; *bytes NULL: nothing to cache. */
   gh_status (*compile)(gh_error *err, gh_device *d, const gh_program_request *request, const char *source, void **out,
                        char **bytes, size_t *size);
   void (*unload)(gh_device *d, void *program);
@@ -35,7 +35,7 @@ typedef struct gh_program_entry gh_program_entry;
 typedef struct gh_program_cache {
   const gh_program_kind *kind;
   const char *suffix; /* of the files; NULL: nothing is kept on disk */
-  /* What makes kept bytes useless to another device, driver or compiler; ends with NULL. */
+  /* Identifies device, driver and compiler, since cached bytes are valid only for these; ends with NULL. */
   const char *identity[GH_PROGRAM_IDENTITY];
   gh_program_entry *first;
 } gh_program_cache;
@@ -44,8 +44,8 @@ typedef struct gh_program_cache {
 gh_status gh_program_get(gh_error *err, gh_device *d, gh_program_cache *cache, const gh_kernel_id *id, void **out);
 void gh_programs_free(gh_device *d, gh_program_cache *cache);
 
-/* Reports a compiler's log: all of it on stderr unless the user wants quiet, and the line of the first error, for the
- * one line the user reads, in `out`. */
+/* Reports a compiler's log: the whole log on stderr, unless the log level is quiet, and the line of the first error in
+ * `out`, for the error text. */
 void gh_report_compiler_log(const char *log, char *out, size_t size);
 void gh_first_error(const char *log, char *out, size_t size); /* that line */
 

@@ -24,7 +24,7 @@ static gh_status new_piece(gh_error *err, gh_device *d, gh_staging_pool *pool, i
   return GH_OK;
 }
 
-/* Free staging memory of that size; beyond GH_SENDS_BYTES the oldest send is waited for. */
+/* Finds or allocates a free staging buffer of that size; beyond GH_SENDS_BYTES waits for the oldest send. */
 static gh_status take_piece(gh_error *err, gh_device *d, gh_staging_pool *pool, int64_t bytes, gh_staging **out) {
   gh_staging *oldest = NULL;
   int64_t held = 0;
@@ -47,7 +47,7 @@ static gh_status take_piece(gh_error *err, gh_device *d, gh_staging_pool *pool, 
 gh_status gh_staging_reserve(gh_error *err, gh_device *d, gh_staging_pool *pool, int64_t bytes, int64_t count) {
   const int64_t size = gh_staging_bytes(bytes);
   int64_t held = 0;
-  gh_status status = enter(err, d, pool, "staging memory is allocated");
+  gh_status status = enter(err, d, pool, "a staging buffer is allocated");
   for (const gh_staging *s = pool->first; s; s = s->next) {
     held += s->bytes;
     if (s->bytes == size) count--;
@@ -60,7 +60,7 @@ gh_status gh_staging_reserve(gh_error *err, gh_device *d, gh_staging_pool *pool,
 gh_status gh_staging_send(gh_error *err, gh_device *d, gh_staging_pool *pool, gh_buffer *to, int64_t offset,
                           const void *from, int64_t bytes) {
   gh_staging *s = NULL;
-  gh_status status = gh_check_range(err, "send", to, offset, bytes);
+  gh_status status = gh_buffer_check_range(err, "send", to, offset, bytes);
   if (!status) status = enter(err, d, pool, "a send");
   if (!status) status = take_piece(err, d, pool, gh_staging_bytes(bytes), &s);
   if (status) return status;

@@ -12,7 +12,7 @@
 
 #define MAX_VERSIONS   3
 #define OLDEST_DRIVER  11040
-#define OLDEST_IN_13   75 /* CUDA 13 dropped what came before Turing */
+#define OLDEST_IN_13   75 /* CUDA 13 dropped devices older than Turing */
 #define MAX_PATH_BYTES 1024
 
 /* ---- the tables, as data ---- */
@@ -35,7 +35,7 @@ static const symbol nvrtc_symbols[] = {GH_CUDA_NVRTC(OF_NVRTC){0}};
 static const symbol lt_symbols[] = {GH_CUDA_LT(OF_LT){0}};
 static const symbol fft_symbols[] = {GH_CUDA_FFT(OF_FFT){0}};
 
-/* One version of a library: what it is called, whose CUDA it comes with, and what became of it. */
+/* One version of a library: its name, its CUDA version, and the result of opening it. */
 typedef struct version {
   const char *soname;
   int cuda;
@@ -76,7 +76,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- places ---- */
 
-/* Below $VARIABLE; an empty variable: below the root. "*" as the shell has it. */
+/* Below $VARIABLE or, if that is "", below the root. "*" matches as in the shell. */
 static const struct {
   const char *variable, *pattern;
 } usual[] = {
@@ -99,8 +99,7 @@ static const struct {
     {"", "usr/local/lib/python3*/dist-packages/nvidia/*/lib"},
 };
 
-/* NVRTC asks the loader for its second half by name alone, and does not find it in a wheel's folder unless it is loaded
- * already. */
+/* NVRTC opens its second library only by name, and does not find it in a wheel's folder unless it is already loaded. */
 static void load_builtins_beside(const char *path) {
   const char *slash = strrchr(path, '/');
   char pattern[MAX_PATH_BYTES];
@@ -114,7 +113,7 @@ static void load_builtins_beside(const char *path) {
   globfree(&found);
 }
 
-/* The loader's message for a file that is there; a place without the file says nothing. */
+/* Opens a file. If it exists but does not load, `why` gets the loader's message. */
 static void *try_file(const char *path, char *why, size_t size) {
   load_builtins_beside(path);
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -124,7 +123,7 @@ static void *try_file(const char *path, char *why, size_t size) {
   return NULL;
 }
 
-/* Newest first: a glob's matches are sorted. */
+/* Tries the newest first: a glob's matches are sorted. */
 static void *try_pattern(const char *base, const char *pattern, const char *soname, char *why, size_t size) {
   char path[MAX_PATH_BYTES];
   if (snprintf(path, sizeof path, "%s/%s/%s", base, pattern, soname) >= (int)sizeof path) return NULL;
@@ -144,7 +143,7 @@ static void *try_python(char *python, const char *soname, char *why, size_t size
   return try_pattern(python, "../lib/python3*/site-packages/nvidia/*/lib", soname, why, size);
 }
 
-/* Beside the Pythons of $PATH, and what those are links to: a folder's, which others only point into. */
+/* Tries the wheels of the Pythons in $PATH and, for a symbolic link, of the Python that it points to. */
 static void *try_pythons(const char *soname, char *why, size_t size) {
   const char *list = getenv("PATH");
   void *handle = NULL;
@@ -192,7 +191,7 @@ static void *open_anywhere(const char *soname, char *why, size_t size) {
 
 /* ---- opening ---- */
 
-/* A library stays open even when it cannot be used: drivers do not like to be unloaded. */
+/* A library stays open even if it cannot be used: unloading a driver is not safe. */
 static bool open_version(const library *l, version *v) {
   if (v->tried) return v->open;
   v->tried = true;
@@ -210,7 +209,7 @@ static bool open_version(const library *l, version *v) {
   return v->open = true;
 }
 
-/* The newest version of at most CUDA `most` that opens. */
+/* Opens the newest version that works, of at most CUDA `most`. */
 static version *open_library(gh_error *err, library *l, int most) {
   char names[128] = "", why[256] = "";
   size_t used = 0;
@@ -292,7 +291,7 @@ const gh_nvrtc *gh_nvrtc_get(gh_error *err, int arch) {
   if (!v) return NULL;
   gh_nvrtc *api = &v->api.nvrtc;
   if (!api->major && api->nvrtcVersion(&api->major, &api->minor)) {
-    gh_fail(err, GH_ERROR_UNSUPPORTED, "NVRTC cannot be used: %s does not tell its version", v->soname);
+    gh_fail(err, GH_ERROR_UNSUPPORTED, "NVRTC cannot be used: %s does not report its version", v->soname);
     return NULL;
   }
   return api;

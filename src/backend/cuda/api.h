@@ -1,11 +1,11 @@
 /* NVIDIA's libraries, opened at run time: the driver, NVRTC, cuBLASLt, cuFFT. The declarations are our own, so that the
  * backend builds without a toolkit and the program starts without a driver. tests/cuda_declarations.c compares them
- * with the toolkit's headers where those are installed; tests/cuda_double/ stands in for the libraries where there is
- * no GPU.
+ * with the toolkit's headers where those are installed; tests/cuda_double/ replaces the libraries where there is no
+ * GPU.
  *
- * One table a library: X(result, name, (parameters)). A symbol of a table that is absent keeps its library from being
- * used, and is named; those of the OPTIONAL table may be absent. Enumerations are `unsigned` here, as gcc passes them.
- */
+ * One table per library: X(result, name, (parameters)). A library that lacks a symbol of its table is not used, and the
+ * error names the symbol; those of the OPTIONAL table may be absent. Enumerations are `unsigned` here, as gcc passes
+ * them. */
 #ifndef GH_BACKEND_CUDA_API_H
 #define GH_BACKEND_CUDA_API_H
 
@@ -14,7 +14,7 @@
 
 #include "base/status.h"
 
-/* ---- types: the toolkit's names, so that both declarations can stand side by side ---- */
+/* ---- types, with the toolkit's names, so that a file can include both declarations ---- */
 
 typedef struct CUctx_st *CUcontext;
 typedef struct CUmod_st *CUmodule;
@@ -163,7 +163,7 @@ enum {
   X(unsigned, cuGraphExecDestroy, (CUgraphExec exec))                                                                  \
   X(unsigned, cuGraphDestroy, (CUgraph graph))
 
-/* Of newer drivers: used where they are there. */
+/* In newer drivers: used if present. */
 #define GH_CUDA_DRIVER_OPTIONAL(X) /* from 12.4: the number and sizes of a kernel's parameters */                      \
   X(unsigned, cuFuncGetParamInfo, (CUfunction function, size_t index, size_t * offset, size_t * bytes))
 
@@ -250,18 +250,19 @@ typedef struct gh_cufft {
 } gh_cufft;
 #undef GH_CUDA_MEMBER
 
-/* Where the libraries are looked for: the folders of $GH_CUDA_LIBRARIES (with ':' between them) and no others, an empty
- * item standing for the usual places; where it is unset, the usual places: the loader's own path, then $CUDA_HOME,
- * $CUDA_PATH, /usr/local/cuda*, and the wheels of $VIRTUAL_ENV, of $CONDA_PREFIX and of the Pythons in $PATH. Opened
- * once and kept. */
+/* The libraries are searched for only in the folders of $GH_CUDA_LIBRARIES, separated by ':', where an empty item means
+ * the usual places; if it is unset or empty, in the usual places: the loader's own path, then $CUDA_HOME, $CUDA_PATH,
+ * /usr/local/cuda*, and the wheels of $VIRTUAL_ENV, of $CONDA_PREFIX and of the Pythons in $PATH. Opened once and
+ * kept. */
 
-/* The driver, initialised; NULL and one line in err (GH_ERROR_DEVICE) where there is none, it lacks a symbol, or is
+/* The driver, initialised; NULL and one line in err (GH_ERROR_DEVICE) if there is none, or if it lacks a symbol or is
  * older than CUDA 11.4. */
 const gh_cuda_driver *gh_cuda_driver_get(gh_error *err);
-gh_status gh_cuda_no_device(gh_error *err); /* what to say where it has none: GH_ERROR_DEVICE */
+gh_status gh_cuda_no_device(gh_error *err); /* the error for a driver without devices: GH_ERROR_DEVICE */
 
-/* The newest of the library's majors that supports a device: at most the driver's CUDA, and at most 12 for an `arch`
- * (70 is compute capability 7.0) below 75, which 13 dropped. NULL and one line in err (GH_ERROR_UNSUPPORTED). */
+/* The newest major version of the library that supports a device: at most the driver's CUDA, and at most 12 for an
+ * `arch` (70 is compute capability 7.0) below 75, which 13 dropped. NULL and one line in err
+ * (GH_ERROR_UNSUPPORTED). */
 const gh_nvrtc *gh_nvrtc_get(gh_error *err, int arch);
 const gh_cublaslt *gh_cublaslt_get(gh_error *err, int arch);
 const gh_cufft *gh_cufft_get(gh_error *err, int arch);

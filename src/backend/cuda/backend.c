@@ -28,15 +28,15 @@ static void device_close(gh_device *d) {
   d->impl = NULL;
 }
 
-/* One source, two shapes of kernels; here only one of them compiles. */
+/* Of the two shapes of kernels, only the GPU's compiles for CUDA. */
 static gh_status check_shape(gh_error *err, const gh_device *d) {
   const char *forced = getenv("GH_KERNEL_SHAPE"), *id = d->info.id;
-  if (d->wanted_shape) return GH_OK; /* named with the device: the registry compares */
+  if (d->wanted_shape) return GH_OK; /* given with the device name; the registry checks it */
   if (!forced || !*forced || !strcmp(forced, "gpu")) return GH_OK;
   if (strcmp(forced, "cpu"))
     return gh_fail(err, GH_ERROR_ARGUMENT, "GH_KERNEL_SHAPE is \"%s\": it can be cpu or gpu", forced);
-  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: GH_KERNEL_SHAPE is cpu, and a CUDA device has the GPU's shape only",
-                 id);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                 "%s: GH_KERNEL_SHAPE is cpu, but a CUDA device has only kernels of the GPU's shape", id);
 }
 
 static gh_status open_queues(gh_error *err, gh_cuda_device *device) {

@@ -1,4 +1,4 @@
-/* The table of the CUDA backend: all that the registry needs of this folder. */
+/* The table of the CUDA backend: the only part of this folder that the registry needs. */
 #ifndef GH_BACKEND_CUDA_BACKEND_H
 #define GH_BACKEND_CUDA_BACKEND_H
 

@@ -1,9 +1,9 @@
-/* The vendor library's GEMM: cuBLASLt. It is column-major, and a row-major C is its transpose there: C' = B' A', so A
- * and B change places and nothing is moved.
+/* The vendor library's GEMM: cuBLASLt. It is column-major. A row-major C is the transpose of a column-major one: C' =
+ * B' A'. So A and B are exchanged, and no data moves.
  *
- * Float32 is computed as such, not in TF32. The algorithm is the library's first suggestion for the shape, taken when
- * the product is bound and kept, so that every replay does the same sums; of its ways to split a sum over work-groups
- * only the one that adds up in float32 in a fixed order is allowed. */
+ * Float32 is not computed in TF32. The algorithm is the library's first suggestion for the shape when the product is
+ * bound. It is kept, so that every replay computes the same sums. Of the ways to split a sum over work-groups, only the
+ * one that adds in float32 in a fixed order is allowed. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,10 +11,10 @@
 #include "backend/cuda/internal.h"
 #include "base/log.h"
 
-#define WORKSPACE_BYTES (INT64_C(32) << 20) /* what NVIDIA advises for Hopper; never grown: launches hold its place */
+#define WORKSPACE_BYTES (INT64_C(32) << 20) /* NVIDIA's advice for Hopper; never moved: launches hold its address */
 #define MAX_ALIGNMENT   256
-#define AUX_COLUMNS     8  /* whose multiples the library wants what is kept beside C to step by, in elements */
-#define AUX_ALIGNMENT   16 /* of where that begins, in bytes */
+#define AUX_COLUMNS     8  /* the strides of `before` must be multiples of this, in elements */
+#define AUX_ALIGNMENT   16 /* of the address of `before`, in bytes */
 
 static const struct {
   unsigned code;
@@ -32,7 +32,7 @@ static gh_status lt_fail(gh_error *err, unsigned code, const char *what) {
   return gh_fail(err, status, "cuBLASLt, %s: CUBLAS_STATUS_%s (%u)", what, name, code);
 }
 
-/* Without it the project's own kernels are used; the user is told once per device. */
+/* Without cuBLASLt the project's own kernels are used; a warning says so once per device. */
 void gh_cuda_blas_open(gh_cuda_device *device) {
   gh_error why = {0};
   device->lt = gh_cublaslt_get(&why, device->arch);
@@ -44,7 +44,7 @@ void gh_cuda_blas_open(gh_cuda_device *device) {
     }
   }
   if (!device->lt) {
-    gh_warn("%s: %s: matrix products take the project's own kernels, which are slower", device->id, why.text);
+    gh_warn("%s: %s: matrix products use the project's own kernels, which are slower", device->id, why.text);
     return;
   }
   size_t version = device->lt->cublasLtGetVersion();
@@ -92,7 +92,8 @@ static CUdeviceptr place(const gh_buffer *buffer, int64_t offset, gh_dtype dtype
 #define SET(attribute, value)                                                                                          \
   if (!code) code = lt->cublasLtMatmulDescSetAttribute(desc, attribute, &(value), sizeof(value))
 
-/* A bias belongs to our columns, the library's rows, as it wants. What GELU was given is kept beside C where wanted. */
+/* The bias is per column of C, which is a row for the library, as the library requires. The input of GELU is stored if
+ * g->before is set. */
 static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cublasLtMatmulDesc_t desc) {
   static const uint32_t names[] = {[GH_EPILOGUE_NONE] = GH_LT_EPILOGUE_DEFAULT,
                                    [GH_EPILOGUE_BIAS] = GH_LT_EPILOGUE_BIAS,
@@ -112,7 +113,7 @@ static unsigned set_epilogue(const gh_cublaslt *lt, const gh_gemm_desc *g, cubla
   return code;
 }
 
-/* What a failed call leaves behind is freed with the launch. */
+/* After a failure, the objects created so far are freed with the launch. */
 static unsigned make_desc(const gh_cublaslt *lt, const gh_gemm_desc *g, cublasLtMatmulDesc_t *out) {
   const int32_t first = g->trans_b ? GH_LT_OP_T : GH_LT_OP_N, second = g->trans_a ? GH_LT_OP_T : GH_LT_OP_N;
   unsigned code = lt->cublasLtMatmulDescCreate(out, GH_LT_COMPUTE_32F, GH_LT_R_32F);
@@ -185,7 +186,7 @@ static void release_gemm(gh_launch *launch) {
     if (layouts[i]) lt->cublasLtMatrixLayoutDestroy(layouts[i]);
 }
 
-/* Whether the library can keep what the GELU was given where it is wanted. */
+/* Whether the library can store the input of GELU in g->before. */
 static bool can_keep(const gh_gemm_desc *g) {
   return g->ldc % AUX_COLUMNS == 0 && (g->batch == 1 || g->stride_c % AUX_COLUMNS == 0) &&
          place(g->before, g->offset_c, g->dtype_c) % AUX_ALIGNMENT == 0;
@@ -198,12 +199,13 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
-  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->dtype_c == GH_F32) /* how exact its tanh is, is said nowhere */
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: its GELU is as good as bfloat16, and float32 is wanted");
+  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->dtype_c == GH_F32) /* the accuracy of its tanh is not documented */
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: its GELU is accurate to bfloat16 only, but C is float32");
   if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && !can_keep(g))
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "cuBLASLt GEMM: what is before a GELU, in rows of %lld elements from element %lld on, steps by no "
-                   "multiple of %d or begins at none of %d bytes",
+                   "cuBLASLt GEMM: the input of GELU, in rows of %lld elements from element %lld on, needs strides "
+                   "that are multiples "
+                   "of %d and an address that is a multiple of %d bytes",
                    (long long)g->ldc, (long long)g->offset_c, AUX_COLUMNS, AUX_ALIGNMENT);
   return GH_OK;
 }
@@ -236,7 +238,8 @@ gh_status gh_cuda_bind_gemm(gh_error *err, gh_device *d, const gh_gemm_desc *g, 
   if (!code) code = choose_algorithm(device, g, &launch->of.gemm, &found);
   if (code) status = lt_fail(err, code, name);
   if (code == GH_LT_INVALID_VALUE &&
-      g->epilogue != GH_EPILOGUE_NONE) /* so some versions say: the caller does without */
+      g->epilogue != GH_EPILOGUE_NONE) /* some versions report an unsupported epilogue this way; the caller then records
+                                          it separately */
     status = gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt, %s, with an epilogue: CUBLAS_STATUS_INVALID_VALUE (%u)",
                      name, code);
   if (!code && !found) status = gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt, %s: it has no algorithm", name);

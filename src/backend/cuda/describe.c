@@ -1,4 +1,4 @@
-/* CUDA devices: enumeration and facts. */
+/* CUDA devices: enumeration and properties. */
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ int gh_cuda_architecture(const gh_cuda_driver *cu, int device) {
 static int driver_devices(gh_error *err, const gh_cuda_driver *cu) {
   int count = 0;
   unsigned code = cu->cuDeviceGetCount(&count);
-  if (code) gh_cuda_fail(err, cu, code, "the NVIDIA driver does not count its devices");
+  if (code) gh_cuda_fail(err, cu, code, "the NVIDIA driver does not report its number of devices");
   if (!code && count < 1) gh_cuda_no_device(err);
   return code ? 0 : count;
 }

@@ -38,10 +38,11 @@ static void release_fft(gh_launch *launch) {
 static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *from, const gh_buffer *to) {
   if (desc->rows < 1 || desc->columns < 1 || desc->rows > INT32_MAX || desc->columns > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "fft of %lld x %lld", (long long)desc->rows, (long long)desc->columns);
-  return gh_check_fft(err, desc, from, to);
+  return gh_buffer_check_fft(err, desc, from, to);
 }
 
-/* Unscaled, packed, on the device's queue, in a workspace of ours: enqueueing allocates nothing. */
+/* The plan is unscaled and packed, runs on the device's queue, and uses our workspace, so that enqueueing allocates
+ * nothing. */
 static gh_status make_plan(gh_error *err, gh_device *d, const gh_fft_desc *desc, gh_launch *launch) {
   gh_cuda_device *device = gh_cuda(d);
   const gh_cufft *fft = device->fft;

@@ -1,5 +1,5 @@
-/* Capture: what is enqueued between begin and end becomes one command, a CUDA graph. Sends stay outside: they come
- * before the graph in the same queue and write to places that never move, so that a captured step stays valid. */
+/* Capture: the commands enqueued between begin and end become one command, a CUDA graph. Sends are not captured: they
+ * come before the graph in the same queue and write to fixed addresses, so a captured step stays valid. */
 #include "backend/cuda/internal.h"
 
 gh_status gh_cuda_capture_begin(gh_error *err, gh_device *d) {
@@ -30,7 +30,7 @@ gh_status gh_cuda_capture_end(gh_error *err, gh_device *d, gh_launch **out) {
   gh_status status = gh_cuda_enter(err, device);
   if (status) return status;
   unsigned code = cu->cuStreamEndCapture(device->stream, &graph);
-  if (!out) goto done; /* given up: whatever it says */
+  if (!out) goto done; /* discarded: the result does not matter */
   if (code || !graph) {
     status = gh_cuda_fail(err, cu, code, "%s: the end of a capture", device->id);
     goto done;

@@ -1,5 +1,5 @@
-/* What the files of the CUDA backend share. Nothing outside this folder includes it. The files stand on one another in
- * the order of the sections below: none calls what is declared after its own. */
+/* Shared by the files of the CUDA backend. Nothing outside this folder includes it. The files are layered in the order
+ * of the sections below: none calls a function that is declared after its own section. */
 #ifndef GH_BACKEND_CUDA_INTERNAL_H
 #define GH_BACKEND_CUDA_INTERNAL_H
 
@@ -16,10 +16,10 @@ typedef struct gh_cuda_device {
   int ordinal;    /* the driver's */
   CUcontext context;
   CUstream stream; /* in order: every command */
-  CUstream copies; /* sends on their way to the device, beside the commands */
+  CUstream copies; /* sends in flight to the device, parallel to the commands */
   int arch;        /* 90 is compute capability 9.0 */
-  int target;      /* what programs are compiled for: the newest NVRTC knows that is not newer than the device */
-  bool ptx;        /* the driver compiles the last step: NVRTC knows no machine of the device's generation */
+  int target; /* the architecture of programs: the newest that NVRTC supports and that is not newer than the device */
+  bool ptx;   /* the driver compiles the last step: NVRTC supports no architecture of the device's generation */
   int max_groups[3];
   bool capturing;
   char compiler[48]; /* "NVRTC 13.0" */
@@ -27,7 +27,7 @@ typedef struct gh_cuda_device {
   gh_staging_pool staging;
   const gh_cublaslt *lt; /* NULL: none */
   cublasLtHandle_t lt_handle;
-  CUdeviceptr workspace; /* of cuBLASLt: commands run in order, so that one serves all */
+  CUdeviceptr workspace; /* of cuBLASLt; one is enough, since commands run in order */
   char library[64];      /* "cuBLASLt 13.4.1" */
   const gh_cufft *fft;   /* NULL: not yet needed */
 } gh_cuda_device;
@@ -66,7 +66,7 @@ typedef struct gh_cuda_copy_launch {
 
 typedef struct gh_cuda_gemm_launch {
   cublasLtMatmulDesc_t desc;
-  cublasLtMatrixLayout_t a, b, c; /* column-major: A and B have changed places */
+  cublasLtMatrixLayout_t a, b, c; /* column-major: A and B are exchanged */
   cublasLtMatmulAlgo_t algo;
   CUdeviceptr at_a, at_b, at_c;
   float alpha, beta;
@@ -81,7 +81,7 @@ typedef struct gh_cuda_fft_launch {
 
 struct gh_launch {
   gh_status (*enqueue)(gh_error *err, gh_cuda_device *device, gh_launch *launch);
-  void (*release)(gh_launch *launch); /* NULL: nothing but memory */
+  void (*release)(gh_launch *launch); /* NULL: the launch owns only memory */
   gh_cuda_device *device;
   char name[64]; /* for error text */
   union {
@@ -105,16 +105,16 @@ gh_status gh_cuda_fail(gh_error *err, const gh_cuda_driver *cu, unsigned code, c
     __attribute__((format(printf, 4, 5)));
 /* Makes the device's context the thread's: before every group of calls, since a process may use several devices. */
 gh_status gh_cuda_enter(gh_error *err, gh_cuda_device *device);
-/* The same, and refuses what a capture cannot hold: transfers, waits, allocations. */
+/* The same; rejects operations that a capture cannot contain: transfers, waits, allocations. */
 gh_status gh_cuda_enter_uncaptured(gh_error *err, gh_cuda_device *device, const char *what);
 
 /* describe.c */
-int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device); /* 0 where the driver does not say */
+int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device); /* 0 if the driver does not report it */
 int gh_cuda_architecture(const gh_cuda_driver *cu, int device);              /* 90 is compute capability 9.0 */
 int gh_cuda_device_count(char *why_not, size_t size);
 gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *ordinal); /* NULL: not wanted */
 
-/* program.c: finds NVRTC and what it compiles for */
+/* program.c: finds NVRTC and the architecture to compile for */
 gh_status gh_cuda_programs_open(gh_error *err, gh_device *d);
 
 /* memory.c */
@@ -123,7 +123,7 @@ gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_b
 gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                               gh_buffer **out);
 void gh_cuda_buffer_free(gh_buffer *buffer);
-/* Device memory, or an error that names the bytes wanted and those free. */
+/* Allocates device memory; the error names the requested and the free bytes. */
 gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes, const char *what, CUdeviceptr *out);
 gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes);
 gh_status gh_cuda_reserve_sends(gh_error *err, gh_device *d, int64_t bytes, int64_t count);

@@ -27,7 +27,7 @@ static const size_t arg_bytes[] = {[GH_ARG_BUFFER] = sizeof(CUdeviceptr),
                                    [GH_ARG_I64] = sizeof(int64_t),
                                    [GH_ARG_F32] = sizeof(float)};
 
-/* The driver takes what it is given; from CUDA 12.4 on it can be asked what a kernel wants. */
+/* Checks the arguments. The driver does not; from CUDA 12.4 on it reports the parameters of a kernel. */
 static gh_status check_args(gh_error *err, const gh_cuda_driver *cu, const gh_launch *launch, const gh_arg *args,
                             int count) {
   size_t offset, bytes;
@@ -39,10 +39,11 @@ static gh_status check_args(gh_error *err, const gh_cuda_driver *cu, const gh_la
   int wanted = 0;
   while (wanted <= GH_CUDA_MAX_ARGS && !cu->cuFuncGetParamInfo(function, (size_t)wanted, &offset, &bytes)) wanted++;
   if (wanted != count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s takes %d arguments, %d were given", launch->name, wanted, count);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s takes %d arguments, but %d were given", launch->name, wanted,
+                   count);
   for (int i = 0; i < count; i++)
     if (!cu->cuFuncGetParamInfo(function, (size_t)i, &offset, &bytes) && bytes != arg_bytes[args[i].kind])
-      return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s, argument %d: %zu bytes are wanted, %zu were given",
+      return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s, argument %d: %zu bytes are required, but %zu were given",
                      launch->name, i, bytes, arg_bytes[args[i].kind]);
   return GH_OK;
 }
@@ -129,7 +130,7 @@ static gh_status enqueue_fill(gh_error *err, gh_cuda_device *device, gh_launch *
 gh_status gh_cuda_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                             gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_check_fill(err, to, offset, bytes);
+  gh_status status = gh_buffer_check_fill(err, to, offset, bytes);
   if (status) return status;
   gh_launch *launch = gh_cuda_launch_new(err, d, "fill");
   if (!launch) return GH_ERROR_MEMORY;
@@ -149,7 +150,7 @@ static gh_status enqueue_copy(gh_error *err, gh_cuda_device *device, gh_launch *
 gh_status gh_cuda_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                             int64_t from_offset, int64_t bytes, gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_check_copy(err, to, to_offset, from, from_offset, bytes);
+  gh_status status = gh_buffer_check_copy(err, to, to_offset, from, from_offset, bytes);
   if (status) return status;
   gh_launch *launch = gh_cuda_launch_new(err, d, "copy");
   if (!launch) return GH_ERROR_MEMORY;
@@ -161,7 +162,7 @@ gh_status gh_cuda_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t 
   return GH_OK;
 }
 
-/* ---- all of them ---- */
+/* ---- all launches ---- */
 
 void gh_cuda_launch_free(gh_launch *launch) {
   if (!launch) return;

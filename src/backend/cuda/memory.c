@@ -13,13 +13,13 @@ gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes,
   size_t available = 0, total = 0;
   if (code != GH_CU_OUT_OF_MEMORY || device->cu->cuMemGetInfo_v2(&available, &total))
     return gh_cuda_fail(err, device->cu, code, "%s: %s of %.1f MiB", device->id, what, (double)bytes / MIB);
-  return gh_cuda_fail(err, device->cu, code, "%s: %s of %.1f MiB, where %.1f MiB of %.1f MiB are free", device->id,
+  return gh_cuda_fail(err, device->cu, code, "%s: %s of %.1f MiB, but only %.1f MiB of %.1f MiB are free", device->id,
                       what, (double)bytes / MIB, (double)available / MIB, (double)total / MIB);
 }
 
 gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_check_size(err, &d->info, bytes);
+  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
   if (!status) status = gh_cuda_enter_uncaptured(err, gh_cuda(d), "memory is allocated");
   if (status) return status;
   gh_cuda_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
@@ -40,7 +40,7 @@ gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, in
                               gh_buffer **out) {
   *out = NULL;
   gh_buffer place;
-  gh_status status = gh_check_view(err, d, parent, offset, bytes, &place);
+  gh_status status = gh_buffer_check_view(err, d, parent, offset, bytes, &place);
   if (status) return status;
   gh_cuda_buffer *view = gh_alloc(err, 1, sizeof *view);
   if (!view) return GH_ERROR_MEMORY;
@@ -60,7 +60,7 @@ void gh_cuda_buffer_free(gh_buffer *buffer) {
 
 gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
   gh_cuda_device *device = gh_cuda(d);
-  gh_status status = gh_check_range(err, "write", to, offset, bytes);
+  gh_status status = gh_buffer_check_range(err, "write", to, offset, bytes);
   if (!status) status = gh_cuda_enter_uncaptured(err, device, "a write");
   if (status) return status;
   d->counters.writes++;
@@ -72,7 +72,7 @@ gh_status gh_cuda_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offs
 
 gh_status gh_cuda_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes) {
   gh_cuda_device *device = gh_cuda(d);
-  gh_status status = gh_check_range(err, "read", from, offset, bytes);
+  gh_status status = gh_buffer_check_range(err, "read", from, offset, bytes);
   if (!status) status = gh_cuda_enter_uncaptured(err, device, "a read");
   if (status) return status;
   d->counters.reads++;
@@ -84,15 +84,16 @@ gh_status gh_cuda_read(gh_error *err, gh_device *d, const gh_buffer *from, int64
 
 /* ---- sends ----
  *
- * A small one is a copy from pinned memory in the queue of commands. A large one would hold that queue up while it
- * crosses the bus. So it crosses on a queue of its own, beside the commands before it, to a landing place; the queue of
- * commands waits for it there and copies it on, at the speed of device memory. */
+ * A small send is a copy from pinned memory in the queue of commands. A large one would block that queue during the
+ * transfer over the bus. So it is transferred on a separate queue, parallel to earlier commands, to a landing buffer on
+ * the device. The queue of commands waits for the transfer and copies the data to its destination, at the speed of
+ * device memory. */
 
 #define LARGE_SEND (INT64_C(256) << 10)
 
 typedef struct staging {
   gh_staging base;     /* in pinned memory */
-  CUdeviceptr landing; /* 0: sent straight to its place */
+  CUdeviceptr landing; /* 0: sent directly to its destination */
   CUevent landed, done;
 } staging;
 
@@ -123,8 +124,8 @@ static gh_status staging_create(gh_error *err, gh_device *d, int64_t bytes, gh_s
     return gh_cuda_fail(err, cu, code, "%s: pinned memory of %.1f MiB", device->id, (double)bytes / MIB);
   }
   gh_error why = {0};
-  if (bytes > LARGE_SEND && gh_cuda_allocate(&why, device, bytes, "a landing place", &s->landing))
-    gh_debug("%s: sends wait for the step before them", why.text);
+  if (bytes > LARGE_SEND && gh_cuda_allocate(&why, device, bytes, "a landing buffer", &s->landing))
+    gh_debug("%s: sends wait for the previous step", why.text);
   *out = &s->base;
   return GH_OK;
 }

@@ -1,4 +1,4 @@
-/* Programs of CUDA C++: what NVRTC compiles for, how it compiles, and how the driver loads the result. */
+/* Programs of CUDA C++: the target architecture, compiling with NVRTC, and loading the result. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,8 @@
 
 /* ---- what to compile for ---- */
 
-/* Machine code of these runs on themselves alone, and they run none but their own: boards with the processor built in.
- */
+/* Architectures of boards with a built-in processor: their machine code runs only on themselves, and they run no
+ * other. */
 static bool is_embedded(int arch) {
   static const int known[] = {53, 62, 72, 87, 88, 101, 110};
   for (size_t i = 0; i < GH_COUNT(known); i++)
@@ -22,15 +22,15 @@ static bool is_embedded(int arch) {
   return false;
 }
 
-/* Machine code of an older machine of the same generation runs on the device; from an older generation there is only
- * the portable form, which the driver finishes. */
+/* Machine code for an older architecture of the same generation runs on the device. Of an older generation only the
+ * portable form (PTX) does, which the driver compiles. */
 static gh_status choose_target(gh_error *err, gh_cuda_device *device) {
   int archs[MAX_ARCHS], count = 0, oldest = 0;
   device->nvrtc = gh_nvrtc_get(err, device->arch);
   if (!device->nvrtc) return gh_fail_in(err, "%s (sm_%d)", device->id, device->arch);
   if (device->nvrtc->nvrtcGetNumSupportedArchs(&count) || count < 1 || count > MAX_ARCHS ||
       device->nvrtc->nvrtcGetSupportedArchs(archs))
-    return gh_fail(err, GH_ERROR_DEVICE, "%s: NVRTC %d.%d does not say what it compiles for", device->id,
+    return gh_fail(err, GH_ERROR_DEVICE, "%s: NVRTC %d.%d does not report its architectures", device->id,
                    device->nvrtc->major, device->nvrtc->minor);
   device->target = 0;
   for (int i = 0; i < count; i++) {
@@ -40,7 +40,7 @@ static gh_status choose_target(gh_error *err, gh_cuda_device *device) {
   }
   if (!device->target)
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "%s is sm_%d, and NVRTC %d.%d compiles for sm_%d and newer: an older one "
+                   "%s is sm_%d, but NVRTC %d.%d compiles for sm_%d and newer: an older NVRTC "
                    "is needed",
                    device->id, device->arch, device->nvrtc->major, device->nvrtc->minor, oldest);
   device->ptx =
@@ -64,7 +64,8 @@ static gh_status options(gh_error *err, const gh_device *d, gh_program_request *
   return GH_OK;
 }
 
-/* One item per option, in `text`, where zeros replace the blanks. -1: more than MAX_OPTIONS. */
+/* Splits `text` into one item per option, replacing blanks by zero bytes. Returns the count; -1: more than
+ * MAX_OPTIONS. */
 static int split_options(char *text, const char *items[MAX_OPTIONS]) {
   char *rest = NULL;
   int count = 0;
@@ -95,7 +96,7 @@ static gh_status fetch(gh_error *err, const gh_cuda_device *device, nvrtcProgram
   if (bytes) code = device->ptx ? rtc->nvrtcGetPTX(program, bytes) : rtc->nvrtcGetCUBIN(program, bytes);
   if (!bytes || code) {
     free(bytes);
-    return gh_fail(err, GH_ERROR_DEVICE, "%s: NVRTC gives no code: %s", device->id, rtc->nvrtcGetErrorString(code));
+    return gh_fail(err, GH_ERROR_DEVICE, "%s: NVRTC returns no code: %s", device->id, rtc->nvrtcGetErrorString(code));
   }
   *out = bytes;
   return GH_OK;
@@ -135,7 +136,7 @@ static gh_status load(gh_error *err, gh_device *d, const gh_program_request *req
   if (!code) return GH_OK;
   log[sizeof log - 1] = 0;
   gh_first_error(log, line, sizeof line);
-  return gh_cuda_fail(err, device->cu, code, "%s: %s (%s_%d, NVRTC %d.%d) is refused by the driver%s%s", d->info.id,
+  return gh_cuda_fail(err, device->cu, code, "%s: %s (%s_%d, NVRTC %d.%d) is rejected by the driver%s%s", d->info.id,
                       request->what, device->ptx ? "compute" : "sm", device->target, device->nvrtc->major,
                       device->nvrtc->minor, *line ? ": " : "", line);
 }

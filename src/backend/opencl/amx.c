@@ -1,5 +1,5 @@
-/* AMX: its registers are so large that Linux hands them only to processes that ask (since 5.16; the threads of a
- * process share the answer). */
+/* AMX: its registers are so large that Linux grants them only to processes that request them (since 5.16; the grant
+ * applies to all threads of a process). */
 #include "backend/opencl/opencl.h"
 
 #if defined(__linux__) && defined(__x86_64__)
@@ -8,7 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* asm/prctl.h of older kernels has no name for these. */
+/* asm/prctl.h of older kernels does not define these. */
 enum { REQUEST_STATE = 0x1023, TILE_DATA = 18 };
 
 static bool has_tiles(void) {

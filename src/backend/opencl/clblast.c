@@ -1,5 +1,5 @@
-/* The vendor library's GEMM: CLBlast. Half precision is not offered: CLBlast accumulates it in half. A build without
- * CLBlast has no library to name, so that the table of GEMM providers leaves it out. */
+/* The vendor library's GEMM: CLBlast. Half precision is not supported here, because CLBlast accumulates it in half
+ * precision. A build without CLBlast reports no library name, so that the table of GEMM providers skips it. */
 #include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
 
@@ -35,7 +35,8 @@ static gh_status enqueue_gemm(gh_error *err, gh_cl_device *device, gh_launch *la
   return code == CLBlastSuccess ? GH_OK : clblast_fail(err, code, launch);
 }
 
-/* Room for a single product's copies of its operands, so that CLBlast allocates nothing when it is enqueued. */
+/* Reserves the workspace in which CLBlast copies the operands of a single product, so that it allocates nothing when
+ * enqueued. */
 static gh_status reserve_workspace(gh_error *err, gh_device *d, const gh_gemm_desc *g) {
   size_t bytes = 0;
   CLBlastStatusCode found =
@@ -72,7 +73,8 @@ const char *gh_cl_gemm_name(const gh_device *d) {
 
 static char library_name[64];
 
-/* CLBlast has no version call: the file the loader took is named after it (libclblast.so.1.5.3). */
+/* CLBlast has no function for its version, so the version comes from the name of the loaded file
+ * (libclblast.so.1.5.3). */
 static void find_library_name(void) {
   Dl_info where;
   char *path = dladdr((void *)CLBlastSgemm, &where) && where.dli_fname ? realpath(where.dli_fname, NULL) : NULL;

@@ -1,13 +1,13 @@
-/* The vendor library's 2-D FFT: clFFT. What is to be known about it:
- * - It is set up once a process, and complains on stderr at exit where it was not torn down. Each device counts, and
- * the last to close tears it down, when its plans are gone with the graphs that held them.
- * - It writes its kernels itself and compiles them when a plan is baked, so at binding. It keeps them for its later
- * plans until it is torn down, and not on disk (PoCL's own cache does).
- * - Its plans keep a place for scratch memory and allocate it at the first transform: it is given ours instead.
- * - It serves lengths whose prime factors are its radices, and up to 2^24 in single precision. It says no only while
- *   baking, with one code for everything: lengths are checked here.
- * - Baking prints what PoCL's compiler warns of, as every build does there. It says nothing where the compiler refuses
- *   the kernels: the first transform fails (quirks.c names whose compiler does).
+/* The vendor library's 2-D FFT: clFFT. Its peculiarities:
+ * - It is set up once per process and complains on stderr at exit unless it was torn down. Devices are counted; the
+ *   last one to close tears it down, after its plans are freed with their graphs.
+ * - It generates its kernels and compiles them when a plan is baked, that is, at binding. It keeps them for later plans
+ *   until it is torn down, but not on disk (PoCL's own cache does).
+ * - A plan allocates its scratch memory at the first transform unless it is given some: it gets our workspace.
+ * - It supports lengths whose prime factors are its radices, up to 2^24 in single precision. It rejects others only
+ *   while baking, with one code for every reason, so lengths are checked here.
+ * - Baking prints the warnings of PoCL's compiler, as every build does there. If the compiler rejects the kernels,
+ *   baking does not fail, but the first transform does (quirks.c names these compilers).
  * A build without clFFT rejects every transform here; the op then uses its own kernels. */
 #include "backend/core/libraries.h"
 #include "backend/opencl/opencl.h"
@@ -61,7 +61,7 @@ static gh_status check(gh_error *err, const gh_fft_desc *desc, const gh_buffer *
       return gh_fail(err, GH_ERROR_UNSUPPORTED,
                      "fft of %lld x %lld: clFFT supports lengths to 2^24 whose prime factors are 2, 3, 5, 7, 11 and 13",
                      (long long)desc->rows, (long long)desc->columns);
-  return gh_check_fft(err, desc, from, to);
+  return gh_buffer_check_fft(err, desc, from, to);
 }
 
 /* Unscaled in both directions, packed rows, compiled for the device's queue. */

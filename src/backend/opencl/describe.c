@@ -1,4 +1,4 @@
-/* OpenCL devices: enumeration over every installed platform, and their facts. */
+/* OpenCL devices: enumeration over every installed platform, and their properties. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +69,7 @@ int gh_cl_device_count(char *why_not, size_t size) {
   return list.count;
 }
 
-/* ---- facts ---- */
+/* ---- properties ---- */
 
 static void device_text(cl_device_id device, cl_device_info what, char *out, size_t size) {
   char text[1024] = "";

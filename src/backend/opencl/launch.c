@@ -20,7 +20,7 @@ static gh_status set_args(gh_error *err, const char *name, cl_kernel kernel, con
   cl_uint wanted = 0;
   clGetKernelInfo(kernel, CL_KERNEL_NUM_ARGS, sizeof wanted, &wanted, NULL);
   if ((int)wanted != count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s takes %u arguments, %d were given", name, (unsigned)wanted,
+    return gh_fail(err, GH_ERROR_ARGUMENT, "kernel %s takes %u arguments, but %d were given", name, (unsigned)wanted,
                    count);
   for (int i = 0; i < count; i++) {
     cl_int code = CL_INVALID_ARG_VALUE;
@@ -61,7 +61,8 @@ static gh_status set_grid(gh_error *err, const gh_device *d, const gh_grid *grid
   return GH_OK;
 }
 
-/* What the compiled kernel needs: more than the device has is refused here, not when it is launched. */
+/* Checks the needs of the compiled kernel here, at binding, so that a kernel that exceeds the device fails early, not
+ * at launch. */
 static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch *launch) {
   const gh_cl_kernel_launch *k = &launch->of.kernel;
   size_t most = 0, items = k->local[0] * k->local[1] * k->local[2];
@@ -70,11 +71,11 @@ static gh_status check_kernel(gh_error *err, const gh_device *d, const gh_launch
   if (gh_cl(d)->quirks.no_needs) return GH_OK;
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_WORK_GROUP_SIZE, sizeof most, &most, NULL) == CL_SUCCESS &&
       items > most)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items per group, and %s has %zu for it",
-                   launch->name, items, d->info.id, most);
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %zu work-items per group, but %s allows it %zu", launch->name,
+                   items, d->info.id, most);
   if (clGetKernelWorkGroupInfo(k->kernel, id, CL_KERNEL_LOCAL_MEM_SIZE, sizeof local, &local, NULL) == CL_SUCCESS &&
       (int64_t)local > d->info.local_bytes)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %llu bytes of local memory, and %s has %lld", launch->name,
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "kernel %s: %llu bytes of local memory, but %s has %lld", launch->name,
                    (unsigned long long)local, d->info.id, (long long)d->info.local_bytes);
   return GH_OK;
 }
@@ -119,7 +120,7 @@ static gh_status enqueue_fill(gh_error *err, gh_cl_device *device, gh_launch *la
 gh_status gh_cl_bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, int64_t bytes, uint32_t word,
                           gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_check_fill(err, to, offset, bytes);
+  gh_status status = gh_buffer_check_fill(err, to, offset, bytes);
   if (status) return status;
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
   if (!launch) return GH_ERROR_MEMORY;
@@ -141,7 +142,7 @@ static gh_status enqueue_copy(gh_error *err, gh_cl_device *device, gh_launch *la
 gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to_offset, const gh_buffer *from,
                           int64_t from_offset, int64_t bytes, gh_launch **out) {
   *out = NULL;
-  gh_status status = gh_check_copy(err, to, to_offset, from, from_offset, bytes);
+  gh_status status = gh_buffer_check_copy(err, to, to_offset, from, from_offset, bytes);
   if (status) return status;
   gh_launch *launch = gh_alloc(err, 1, sizeof *launch);
   if (!launch) return GH_ERROR_MEMORY;
@@ -154,7 +155,7 @@ gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to
   return GH_OK;
 }
 
-/* ---- all of them ---- */
+/* ---- all launches ---- */
 
 void gh_cl_launch_free(gh_launch *launch) {
   if (!launch) return;

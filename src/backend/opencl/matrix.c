@@ -1,11 +1,11 @@
-/* Which matrix unit an OpenCL device has: one table of vendors. None of these devices was available when this was
- * written. A wrong row costs a failed compilation or a failed check, and another provider is then used. */
+/* The matrix unit of an OpenCL device, from one table of vendors. None of these devices was available when this was
+ * written. A wrong row causes a failed compilation or a failed check; another provider is then used. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/opencl/opencl.h"
 
-/* Of extensions whose headers may be older than these names. */
+/* Names from extensions; installed headers may be too old to define them. */
 enum { NV_COMPUTE_CAPABILITY_MAJOR = 0x4000, INTEL_SUB_GROUP_SIZES = 0x4108 };
 
 static bool has_extension(cl_device_id device, const char *name) {

@@ -9,9 +9,9 @@
 
 /* ---- buffers in huge pages ----
  *
- * A CPU's kernels work in the host's memory, and down the rows of a large matrix every step is another page of 4 KiB:
- * walking the page tables took 5 to 10 % of the large products' time (Xeon, virtual machine). So large buffers are
- * pages of ours, huge ones where the system has them. The driver must use such memory in place (quirks.c). */
+ * A CPU's kernels work in host memory. Down the rows of a large matrix, every element is in another page of 4 KiB, and
+ * page table walks took 5 to 10 % of the time of large products (Xeon, virtual machine). So large buffers are mapped
+ * here, with huge pages where the system has them. The driver must use such memory in place (quirks.c). */
 
 #define HUGE_PAGE  (INT64_C(2) << 20)
 #define WORTH_HUGE (4 * HUGE_PAGE)
@@ -31,8 +31,9 @@ static void CL_CALLBACK on_release(cl_mem mem, void *user) {
   pages_free(user);
 }
 
-/* The system aligns addresses to its small pages. So one huge page more than wanted is mapped, and what lies before the
- * first multiple of a huge page and after the end is unmapped. A rest that fills no huge page has small pages. */
+/* The system aligns addresses only to small pages. So one huge page more than needed is mapped, and the parts before
+ * the first huge-page boundary and after the end are unmapped. A remainder smaller than a huge page has small
+ * pages. */
 static pages *pages_create(gh_error *err, int64_t bytes) {
   const size_t small = (size_t)sysconf(_SC_PAGESIZE), wanted = ((size_t)bytes + small - 1) / small * small;
   pages *p = gh_alloc(err, 1, sizeof *p);
@@ -67,7 +68,7 @@ static gh_status create_in_pages(gh_error *err, gh_device *d, int64_t bytes, cl_
 
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_check_size(err, &d->info, bytes);
+  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
   if (status) return status;
   gh_cl_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;
@@ -92,7 +93,7 @@ gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int6
                             gh_buffer **out) {
   *out = NULL;
   gh_buffer place;
-  gh_status status = gh_check_view(err, d, parent, offset, bytes, &place);
+  gh_status status = gh_buffer_check_view(err, d, parent, offset, bytes, &place);
   if (status) return status;
   gh_cl_buffer *view = gh_alloc(err, 1, sizeof *view);
   if (!view) return GH_ERROR_MEMORY;
@@ -127,7 +128,7 @@ gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, con
   cl_int code;
   cl_mem larger = clCreateBuffer(device->context, CL_MEM_READ_WRITE, bytes, NULL, &code);
   if (code != CL_SUCCESS) return gh_cl_fail(err, code, "%s's workspace of %zu bytes", whose, bytes);
-  gh_cl_workspace_free(device); /* OpenCL keeps it for the commands under way */
+  gh_cl_workspace_free(device); /* OpenCL keeps it for commands in flight */
   device->workspace = larger;
   device->workspace_bytes = bytes;
   d->counters.allocations++;
@@ -135,7 +136,7 @@ gh_status gh_cl_reserve_workspace(gh_error *err, gh_device *d, size_t bytes, con
 }
 
 gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset, const void *from, int64_t bytes) {
-  gh_status status = gh_check_range(err, "write", to, offset, bytes);
+  gh_status status = gh_buffer_check_range(err, "write", to, offset, bytes);
   if (status) return status;
   d->counters.writes++;
   cl_int code =
@@ -144,7 +145,7 @@ gh_status gh_cl_write(gh_error *err, gh_device *d, gh_buffer *to, int64_t offset
 }
 
 gh_status gh_cl_read(gh_error *err, gh_device *d, const gh_buffer *from, int64_t offset, void *to, int64_t bytes) {
-  gh_status status = gh_check_range(err, "read", from, offset, bytes);
+  gh_status status = gh_buffer_check_range(err, "read", from, offset, bytes);
   if (status) return status;
   d->counters.reads++;
   cl_int code =

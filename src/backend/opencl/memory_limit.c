@@ -1,4 +1,5 @@
-/* How much memory this process may use. A CPU device reports the machine's; a container's limit is what kills. */
+/* How much memory this process may use. A CPU device reports the memory of the machine, but a process in a container is
+ * killed at the container's limit. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static int64_t read_limit(const char *path) {
   return found == 1 && bytes < INT64_MAX ? (int64_t)bytes : INT64_MAX;
 }
 
-/* The limit of a cgroup and of every one above it; `group` is "/a/b" and is cut on the way up. */
+/* The smallest limit of a cgroup and its parents; `group` is "/a/b" and is shortened on the way up. */
 static int64_t limit_up(const char *mount, char *group, const char *file) {
   int64_t limit = INT64_MAX;
   for (;;) {

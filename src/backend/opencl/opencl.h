@@ -1,5 +1,5 @@
-/* What the files of the OpenCL backend share. Nothing outside this folder includes it. The files stand on one another
- * in the order of the sections below: none calls what is declared after its own. */
+/* Shared by the files of the OpenCL backend. Nothing outside this folder includes it. The files are layered in the
+ * order of the sections below: none calls a function that is declared after its own section. */
 #ifndef GH_BACKEND_OPENCL_OPENCL_H
 #define GH_BACKEND_OPENCL_OPENCL_H
 
@@ -20,12 +20,12 @@ typedef struct gh_cl_device {
   char options[256]; /* of every build on this device */
   gh_program_cache programs;
   gh_staging_pool staging;
-  cl_mem workspace; /* of CLBlast's single products and clFFT: commands run in order, so that one serves all */
+  cl_mem workspace; /* of CLBlast's single products and clFFT; one is enough, since commands run in order */
   size_t workspace_bytes;
   bool uses_clfft;
 } gh_cl_device;
 
-/* Memory, or a view of it: a sub-buffer of the allocation, since OpenCL knows no view of a view. */
+/* Memory, or a view of it: a sub-buffer of the allocation, since OpenCL does not support sub-buffers of sub-buffers. */
 typedef struct gh_cl_buffer {
   gh_buffer base;
   cl_mem mem;
@@ -60,7 +60,7 @@ typedef struct gh_cl_fft_launch {
 
 struct gh_launch {
   gh_status (*enqueue)(gh_error *err, gh_cl_device *device, gh_launch *launch);
-  void (*release)(gh_launch *launch); /* NULL: nothing but memory */
+  void (*release)(gh_launch *launch); /* NULL: the launch owns only memory */
   char name[64];                      /* for error text */
   union {
     gh_cl_kernel_launch kernel;
@@ -83,10 +83,10 @@ gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) __attr
 /* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
 int64_t gh_host_memory_limit(void);
 
-/* amx.c: asks the system for AMX's tiles, once; false where it or the CPU has none with bfloat16. */
+/* amx.c: requests AMX's tiles from the system, once; false if the system or the CPU has none with bfloat16. */
 bool gh_amx_allowed(void);
 
-/* matrix.c: of a device whose name, platform and kind are known */
+/* matrix.c: info must already have name, platform and kind */
 gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
 
 /* describe.c */
@@ -96,7 +96,7 @@ typedef struct gh_cl_place {
 } gh_cl_place;
 int gh_cl_device_count(char *why_not, size_t size);
 gh_status gh_cl_describe(gh_error *err, int index, gh_device_info *info, gh_cl_place *place); /* NULL: not wanted */
-/* Whether the device supports the shape of kernels in `info`; warns where that is not the one of its kind. */
+/* Checks that the device supports the shape of kernels in `info`; warns if that is not the shape of its kind. */
 gh_status gh_cl_check_shape(gh_error *err, const gh_device_info *info, const gh_cl_quirks *quirks);
 
 /* program.c */

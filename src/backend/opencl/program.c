@@ -1,4 +1,4 @@
-/* Programs of OpenCL C: how one is built, and how its binary is loaded again. */
+/* Programs of OpenCL C: building them, and loading their binaries. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -30,7 +30,7 @@ static gh_status build_failed(gh_error *err, const gh_device *d, cl_program prog
   return gh_cl_fail(err, code, "%s: %s does not compile: %s", d->info.id, what, line);
 }
 
-/* For the cache. NULL: there is none. */
+/* The binary, for the cache. NULL: there is none. */
 static char *binary_of(cl_program program, size_t *size) {
   if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof *size, size, NULL) != CL_SUCCESS || !*size) return NULL;
   char *bytes = gh_alloc(NULL, *size, 1);
@@ -69,7 +69,7 @@ static gh_status load(gh_error *err, gh_device *d, const gh_program_request *req
     return GH_OK;
   }
   clReleaseProgram(program);
-  return gh_cl_fail(err, code, "%s: the driver refuses the binary of %s", d->info.id, request->what);
+  return gh_cl_fail(err, code, "%s: the driver rejects the binary of %s", d->info.id, request->what);
 }
 
 static void unload(gh_device *d, void *program) {
