@@ -1,14 +1,13 @@
 /* Streaming attention (Dao et al. 2022: online softmax forward, recomputed scores backward), and its gradient in three
- * ops: delta, dq, and dk with dv, so that nothing is added up by two work-groups and sums have a fixed order. */
+ * ops: delta, dq, and dk with dv, so that no two work-groups add to the same element and sums have a fixed order. */
 #include "cl/launch.h"
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
 enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, BACKWARD_INPUTS };
 
-#define MAX_SIZE 512
+#define MAX_SIZE 512 /* of a head, as cl/attention_cpu.cl expects */
 
-/* as in cl/attention_cpu.cl and cl/attention_gpu.cl */
 static gh_status check_qkv(gh_graph *g, const gh_node *node) {
   gh_status status = gh_want_rank(g, node, Q, 4);
   if (!status) status = gh_want_rank(g, node, K, 4);
