@@ -99,9 +99,10 @@ find . -name '*.[ch]' | sed 's,^\./,,' | grep -vE '^models/(clip|siglip|family)[
   }'
 
 # Only the backend speaks OpenCL or CUDA: no other file includes their headers or the backend's own, or calls them.
-if find . -name '*.[ch]' ! -path './backend/*' -exec grep -nE \
+found=$(find . -name '*.[ch]' ! -path './backend/*' -exec grep -nE \
   '(^| )(CL_[A-Z_]+|cl[A-Z][a-z]+[A-Za-z]*\(|cu[A-Z][A-Za-z]+\()|#include [<"](CL/|clblast|clFFT|cuda|nvrtc|cufft|cublas|backend/(opencl|cuda)/)' \
-  {} +; then
-  echo "only src/backend may name OpenCL or CUDA"
+  {} + || true)
+if [ -n "$found" ]; then
+  printf '%s\nonly src/backend may name OpenCL or CUDA\n' "$found"
   exit 1
 fi
