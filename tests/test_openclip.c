@@ -250,7 +250,7 @@ static void which_file(void **state) {
   char *path = check_path(scratch, GH_OPENCLIP_CONFIG);
   check_ok(gh_file_remove(&err, path));
   put("config.json", "{\"architecture\":\"vit_tiny\"}");
-  check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "no model_type");
+  check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "model_type is missing");
   put("config.json", "{\"vision_config\":{}}");
   check_ok(gh_vision_config_read(&err, scratch, &v));
   free(path);
