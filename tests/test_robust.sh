@@ -97,7 +97,7 @@ reject "file" --set output=file
 reject "file" --set output=file/below
 # First the device's memory is the limit, then its largest allocation. A step's largest tensor has half a MiB per sample;
 # with many blocks, as many samples as fit into one allocation need several times as much in all.
-"$genhance" devices --json devices.json >/dev/null
+GH_MAX_BUFFER_MIB="" "$genhance" devices --json devices.json >/dev/null
 samples=$(sed -n 's/.*"max_buffer_bytes": *\([0-9]*\).*/\1/p' devices.json | head -n 1)
 samples=$((samples / 524288))
 GH_MAX_BUFFER_MIB="" reject "needs" --set stage1.batch=400000 --set stage1.micro_batch=400000
