@@ -54,10 +54,14 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   g.offset_a = g.offset_b = g.offset_c = 0;
   g.epilogue = GH_EPILOGUE_NONE; /* does not affect the choice */
   while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
-  if (g.image.channels) { /* fewer images, then fewer of their rows */
+  if (g.image.channels) { /* fewer images, then fewer of their rows; the rows of B and C stay contiguous */
     while (madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
-    while (madds(&g) > most && g.image.height > 4) g.image.height /= 2;
-    g.n = g.image.height * g.image.width;
+    while (madds(&g) > most && g.image.height > 4) {
+      g.image.height /= 2;
+      g.n = g.ldc = g.image.height * g.image.width;
+    }
+    g.stride_b = g.image.channels * g.n;
+    g.stride_c = g.m * g.n;
     return g;
   }
   while (madds(&g) > most) {
