@@ -353,7 +353,8 @@ static void test_choosing(void **context) {
   check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "shared"));
   assert_false(is_chosen(d, 64));
   check_ok(gh_choice_force(&err, d, &gh_attention_kind, "matrix"));
-  assert_true(is_chosen(d, 64));
+  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_ARGUMENT, "the run's plan has shared");
+  assert_true(is_chosen(d, 80));
   check_ok(gh_choice_force(&err, d, &gh_attention_kind, NULL)); /* what was frozen is back */
   assert_false(is_chosen(d, 64));
   assert_true(is_chosen(d, 72));

@@ -24,7 +24,8 @@ static const row variables[] = {
      "Folders, separated by colons, to search for NVIDIA's libraries; an empty item means the usual places."},
     {"GH_KERNEL_SHAPE", "`cpu` or `gpu`: the shape of kernels, instead of the one for the device's kind."},
     {"GH_MAX_BUFFER_MIB", "Upper limit of one device buffer, in MiB."},
-    {"GH_GEMM, GH_ATTENTION, GH_FFT", "Force one implementation of an operation, for comparisons."},
+    {"GH_GEMM, GH_ATTENTION, GH_FFT", "Force one implementation of an operation, for comparisons. A run cannot resume "
+                                      "with another one than its plan records, except with `--replan`."},
     {"OCL_ICD_VENDORS", "Folder of the OpenCL implementations that the ICD loader offers."},
     {0}};
 
