@@ -87,7 +87,7 @@ static gh_status check_keys(gh_error *err, const gh_schema *schema, const gh_jso
     if (is_group(schema, below) && !dotted) {
       if (gh_json_type_of(item) == GH_JSON_OBJECT)
         status = check_keys(err, schema, item, below);
-      else if (!row)
+      else if (!row || !set->record)
         status = gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object, found %s", below, gh_json_type_name(item));
     } else if (!row || dotted || !set->record) {
       status = refuse_key(err, schema, below);
