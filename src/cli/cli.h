@@ -34,6 +34,8 @@ typedef struct gh_command {
   const char *details; /* paragraphs of its --help, or NULL; --help wraps the lines */
   gh_status (*run)(gh_error *err, const gh_args *args);
   const gh_option *options; /* ends with a null name; NULL: the common ones only */
+  /* Adds lines to the details that other tables know: those of objectives and families. NULL: there are none. */
+  gh_status (*more_details)(gh_error *err, gh_strings *lines);
 } gh_command;
 
 /* The parsed options of one call. Reading an option that is not in the command's table is a programming error. */
@@ -61,7 +63,9 @@ gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command,
                         bool *help);
 void gh_args_free(gh_args *args);
 
-void gh_command_help(const gh_command *command); /* on stdout */
+gh_status gh_command_help(gh_error *err, const gh_command *command); /* on stdout */
+/* The details and, after an empty line, the lines of more_details: "" if there are none. The caller frees *out. */
+gh_status gh_command_details(gh_error *err, const gh_command *command, char **out);
 
 /* ---- output ---- */
 

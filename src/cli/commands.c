@@ -132,7 +132,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   bool help = false;
   gh_status status = gh_args_parse(err, &args, command, argc, argv, first, &help);
   if (status || help) {
-    if (help) gh_command_help(command);
+    if (help) status = gh_command_help(err, command);
     gh_args_free(&args);
     return status;
   }

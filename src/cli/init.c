@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "io/tokenizer.h"
-#include "models/archs.h"
+#include "models/family.h"
 #include "models/flux_vae.h"
 
 #include <stdio.h>
@@ -62,8 +62,16 @@ static gh_status run(gh_error *err, const gh_args *args) {
   return GH_OK;
 }
 
+static gh_status list_archs(gh_error *err, gh_strings *lines) {
+  gh_status status = gh_strings_add(err, lines, "architectures:");
+  for (const gh_family *const *f = gh_families; *f && !status; f++)
+    for (const gh_arch *a = (*f)->archs; a->name && !status; a++)
+      status = gh_cell(err, lines, "  %-21s  %s", a->name, a->summary);
+  return status ? status : gh_cell(err, lines, "  %-21s  the autoencoder, DIR/ae.safetensors", AUTOENCODER);
+}
+
 static const gh_option options[] = {
-    {"arch", "NAME", GH_OPTION_TEXT, .help = "architecture, see above", .required = true},
+    {"arch", "NAME", GH_OPTION_TEXT, .help = "architecture, listed above", .required = true},
     {"out", "DIR", GH_OPTION_TEXT, .help = "model folder to write; created if absent", .required = true},
     {"tokenizer", "DIR", GH_OPTION_TEXT, .help = "folder to copy the tokenizer files from"},
     {"seed", "N", GH_OPTION_INT, .help = "seed of the random weights", .initial = "0"},
@@ -74,15 +82,9 @@ const gh_command gh_command_init = {
     .name = "init",
     .summary = "write a model folder with random weights",
     .details =
-        "architectures:\n"
-        "  tiny, tiny-siglip      64-pixel images, for tests and first steps\n"
-        "  openai-vit-l-14-224    openai-vit-l-14-336\n"
-        "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
-        "  siglip-so400m-14-224   siglip-so400m-14-384\n"
-        "  flux-autoencoder       writes DIR/ae.safetensors\n"
-        "\nThe folder has Hugging Face layout. The same seed gives the same bytes on every machine. transformers opens "
-        "it with "
-        "CLIPModel.from_pretrained or SiglipModel.from_pretrained. No tokenizer is generated; --tokenizer copies one.",
+        "The folder has Hugging Face layout. The same seed gives the same bytes on every machine. transformers opens "
+        "it with from_pretrained of the model's class. No tokenizer is generated; --tokenizer copies one.",
+    .more_details = list_archs,
     .run = run,
     .options = options,
 };

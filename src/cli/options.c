@@ -189,9 +189,24 @@ static void print_word(const char *word, int *column) {
   *column += printf(" %s", word);
 }
 
-void gh_command_help(const gh_command *command) {
+gh_status gh_command_details(gh_error *err, const gh_command *command, char **out) {
+  gh_strings lines = {0};
+  gh_status status = command->more_details ? command->more_details(err, &lines) : GH_OK;
+  *out = status ? NULL : gh_strdup(err, command->details ? command->details : "");
+  for (size_t i = 0; i < lines.count && *out; i++) {
+    char *longer = gh_format(err, "%s%s%s", *out, i ? "\n" : "\n\n", lines.items[i]);
+    free(*out);
+    *out = longer;
+  }
+  gh_strings_free(&lines);
+  return status ? status : *out ? GH_OK : GH_ERROR_MEMORY;
+}
+
+gh_status gh_command_help(gh_error *err, const gh_command *command) {
   const gh_option *tables[] = {command->options, gh_common_options};
-  char text[96];
+  char text[96], *details;
+  gh_status status = gh_command_details(err, command, &details);
+  if (status) return status;
   int width = 0, column = printf("usage: genhance %s", command->name);
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
@@ -202,10 +217,12 @@ void gh_command_help(const gh_command *command) {
   print_word("[options]", &column);
   printf("\n\n");
   print_wrapped(command->summary, 0);
-  if (command->details) {
+  if (*details) {
     printf("\n");
-    print_wrapped(command->details, 0);
+    print_wrapped(details, 0);
   }
+  free(details);
   printf("\noptions:\n");
   for (size_t t = 0; t < GH_COUNT(tables); t++) print_options(tables[t], width);
+  return GH_OK;
 }

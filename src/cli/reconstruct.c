@@ -65,6 +65,12 @@ static gh_status run(gh_error *err, const gh_args *args) {
   return status;
 }
 
+static const char *drawing_of(const gh_objective *objective) {
+  return objective->drawing ? objective->drawing->details : NULL;
+}
+
+static gh_status list_drawings(gh_error *err, gh_strings *lines) { return gh_details_of_kinds(err, lines, drawing_of); }
+
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
@@ -81,9 +87,9 @@ const gh_command gh_command_reconstruct = {
     .name = "reconstruct",
     .summary = "reconstruct images from the encoder's global token",
     .details =
-        "The run's denoiser takes twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The "
-        "run's config.json names "
-        "its model files: if those paths are relative, run this command from the folder where the run was started.",
+        "The run's denoiser draws each image anew from its token alone. The run's config.json names its model files: "
+        "if those paths are relative, run this command from the folder where the run was started.",
+    .more_details = list_drawings,
     .run = run,
     .options = options,
 };

@@ -12,7 +12,8 @@ typedef struct gh_drawing_spec {
 } gh_drawing_spec;
 
 typedef struct gh_drawing {
-  int steps; /* per batch, for progress */
+  int steps;           /* per batch, for progress */
+  const char *details; /* how it draws, a sentence for `reconstruct --help`; or NULL */
   /* Plans the drawing. *out is NULL after a failure. */
   gh_status (*open)(gh_error *err, const gh_drawing_spec *spec, void **out);
   /* conditions (B, D) -> images (B, 3, S, S), about [0, 1], not clamped. The noise of picture b depends only on (seed,

@@ -205,6 +205,8 @@ const gh_objective gh_flow_matching = {
              .foreign = "the continuous denoiser"},
     .loss = "mean squared error",
     .phase = "autoencoder",
+    .probe_inputs = "either images (B,3,S,S) in [0,1] and latent_noise (B,16,S/8,S/8), or pixel_values (B,3,S,S) and "
+                    "latents (B,N,64); noise (B,N,64); t (B).",
     .model_bytes = sizeof(gh_flow_models),
     .open = open_models,
     .draft = draft_models,

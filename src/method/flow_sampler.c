@@ -179,5 +179,9 @@ static gh_status draw(gh_error *err, void *drawer, float *images, const float *c
   return status;
 }
 
-const gh_drawing gh_flow_drawing = {
-    .steps = GH_SAMPLER_STEPS, .open = open_drawer, .draw = draw, .close = close_drawer};
+const gh_drawing gh_flow_drawing = {.steps = GH_SAMPLER_STEPS,
+                                    .details =
+                                        "twenty Euler steps over FLUX's time-shifted schedule, at the run's guidance.",
+                                    .open = open_drawer,
+                                    .draw = draw,
+                                    .close = close_drawer};

@@ -56,6 +56,7 @@ struct gh_objective {
   const char *loss;    /* the kind of loss, for a chart's axis: "mean squared error" */
   const char *phase;   /* the phase of the graph in which targets are computed: "autoencoder" */
   const gh_objective_log *logs; /* ends with a null name; NULL: none; at most GH_STEP_LOGS */
+  const char *probe_inputs;     /* the inputs of a step, for `probe --help`; NULL: not listed */
 
   /* -- models; `own` is models->own, zeroed at first -- */
   size_t model_bytes; /* 0: no sizes and no files; the functions of this group may then be NULL */

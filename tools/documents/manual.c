@@ -2,6 +2,7 @@
 #include "documents.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct row {
@@ -134,21 +135,28 @@ static void put_synopsis(FILE *out, const gh_command *command) {
   fputs(" [\\fIoptions\\fR]\n", out);
 }
 
-void gh_write_command_page(FILE *out, const gh_command *command) {
-  char page[GH_PAGE_NAME_SIZE];
+bool gh_write_command_page(FILE *out, const gh_command *command) {
+  char page[GH_PAGE_NAME_SIZE], *details;
+  gh_error err;
+  if (gh_command_details(&err, command, &details)) {
+    fprintf(stderr, "%s\n", err.text);
+    return false;
+  }
   gh_page_name(page, command->name);
   put_heading(out, page, command->summary);
   put_synopsis(out, command);
-  if (command->details) {
+  if (*details) {
     fputs(".SH DESCRIPTION\n", out);
-    put_details(out, command->details + strspn(command->details, "\n"));
+    put_details(out, details + strspn(details, "\n"));
   }
+  free(details);
   fputs(".SH OPTIONS\n", out);
   put_options(out, command->options);
   put_options(out, gh_common_options);
   fputs(".SH EXIT STATUS\n", out);
   put_rows(out, exit_codes);
   fputs(".SH SEE ALSO\n.BR genhance (1)\n", out);
+  return true;
 }
 
 void gh_write_main_page(FILE *out) {
