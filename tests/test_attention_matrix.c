@@ -418,9 +418,5 @@ int main(void) {
       cmocka_unit_test(test_plan_keeps_the_choice),
       cmocka_unit_test(test_single_gradients),
   };
-  char *folder = check_folder();
-  setenv("GH_CACHE_DIR", folder, 1);
-  int failed = cmocka_run_group_tests(tests, begin, end);
-  check_folder_done(folder);
-  return failed;
+  return cmocka_run_group_tests(tests, begin, end);
 }
