@@ -99,6 +99,11 @@ static gh_tensor *zero(gh_graph *g, gh_tensor **in) {
   gh_zero(g, in[0]);
   return NULL;
 }
+static gh_tensor *nearest(gh_graph *g, gh_tensor **in) {
+  const int64_t rows = gh_tensor_rows(in[0]), width = gh_tensor_columns(in[0]);
+  gh_graph_keep(g, gh_nearest_row(g, gh_reshape(g, in[0], 2, (int64_t[]){rows, width}), in[1]));
+  return NULL;
+}
 static gh_tensor *bf16x2(gh_graph *g, gh_tensor **in) { return gh_bf16x2(g, in[0], false); }
 
 static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
@@ -152,6 +157,7 @@ static const struct gh_op_case cases[] = {
     {"linear", "3072 -> 18432, a modulation's", linear, {IN(2, 0, 3072), IN(2, 18432, 3072), IN(1, 18432)}},
     {"modulate", "197x3072", modulate, {IN(3, 0, 197, 3072), IN(2, 0, 3072), IN(2, 0, 3072)}},
     {"mse_loss", "196x64", mse, {IN(3, 0, 196, 64), GIVEN(3, 0, 196, 64)}},
+    {"nearest_row", "196 of 256 among 16384", nearest, {GIVEN(3, 0, 196, 256), GIVEN(2, 16384, 256)}},
     {"normalize_image", "224 pixels", normalize, {GIVEN(4, 0, 3, 224, 224)}},
     {"patchify", "224 pixels by 14", patchify, {GIVEN(4, 0, 3, 224, 224)}},
     {"random_normal", "196x3072", normal, {GIVEN(3, 0, 196, 3072)}},

@@ -89,6 +89,11 @@ gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /*
 /* x (B, N, C), index (B, K) int32 in [0, N) -> (B, K, C): y[b, k] = x[b, index[b, k]]. An index may occur more than
  * once. */
 gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index);
+/* x (R, C), table (K, C), both float32 -> (R) int32: the row of table at the least squared distance, the lowest one at
+ * a tie; |e|^2 - 2 x.e in float32. A row whose distances are all NaN or infinite gets 0, so an index is always in
+ * range. K <= GH_NEAREST_ROWS. No gradient. */
+#define GH_NEAREST_ROWS (1 << 24)
+gh_tensor *gh_nearest_row(gh_graph *g, gh_tensor *x, gh_tensor *table);
 /* (B, C, H, W) -> (B, H/p * W/p, C*p*p), a patch's elements in (c, ph, pw) order; and its inverse. */
 gh_tensor *gh_patchify(gh_graph *g, gh_tensor *x, int patch);
 gh_tensor *gh_unpatchify(gh_graph *g, gh_tensor *x, int patch, int64_t channels, int64_t height, int64_t width);

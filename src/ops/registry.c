@@ -46,6 +46,7 @@
   X(modulate)                                                                                                          \
   X(mse_loss)                                                                                                          \
   X(mse_loss_backward)                                                                                                 \
+  X(nearest_row)                                                                                                       \
   X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \
   X(random_index)                                                                                                      \
