@@ -23,7 +23,7 @@ static const char *const without_fixture[] = {"clip_control",  /* writes bits: t
                                               "bf16x2", /* its parts are rounded: test_bf16.c */
                                               "cast",          NULL};
 
-/* Float32-only ops: random numbers, averages, updates, losses, and the autoencoder's convolutions. */
+/* Float32-only ops: random numbers, averages, updates, losses, and what only the autoencoders use. */
 static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: test_update.c */
                                            "bf16x2", /* from float32: test_bf16.c */
                                            "bf16x2_backward",
@@ -41,6 +41,7 @@ static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: t
                                            "gaussian_sample_backward",
                                            "mse_loss",
                                            "mse_loss_backward",
+                                           "nearest_row",
                                            "normalize_image",
                                            "random_index",
                                            "random_normal",
