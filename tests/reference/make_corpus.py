@@ -90,6 +90,11 @@ def make_model():
     put("model", "long_name", b"\3" + safetensors({layer + ".lora_A.weight": ("F16", [2, 1], bytes(4)),
                                                    layer + ".lora_B.weight": ("F16", [1, 2], bytes(4))}))
     put("model", "index", b"\4" + json.dumps({"metadata": {}, "weight_map": {"w": "model-1.safetensors"}}).encode())
+    sizes = {"quantize.embedding.weight": [2, 1], "encoder.conv_in.weight": [32, 1], "decoder.conv_in.weight": [1, 4],
+             "encoder.down.0.block.0.conv1.weight": [32, 1], "encoder.down.1.block.0.conv1.weight": [64, 1]}
+    for name in ("vqgan", "autoencoder"):
+        put("model", name, b"\5" + safetensors({k: ("F16", s, bytes(2 * s[0] * s[1])) for k, s in sizes.items()}))
+        sizes.pop("quantize.embedding.weight", None)
     put("model", "part", b"\5" + safetensors({"w": ("F16", [2], bytes(4))}))
 
 
