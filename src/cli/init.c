@@ -5,25 +5,48 @@
 #include "io/tokenizer.h"
 #include "models/archs.h"
 #include "models/flux_vae.h"
+#include "models/vqgan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTOENCODER "flux-autoencoder"
+/* ---- autoencoders ---- */
 
-static gh_status write_autoencoder(gh_error *err, const gh_args *args, const char *folder, int64_t *parameters) {
+typedef struct gh_autoencoder_arch {
+  const char *name, *file;
+  const gh_vqgan_config *vqgan; /* NULL: FLUX's autoencoder */
+} gh_autoencoder_arch;
+
+static const gh_autoencoder_arch autoencoders[] = {{"flux-autoencoder", "ae.safetensors", NULL},
+                                                   {"vqgan-f16-16384", "vqgan.safetensors", &gh_vqgan_f16},
+                                                   {"vqgan-f16-1024", "vqgan.safetensors", &gh_vqgan_f16_1024},
+                                                   {"tiny-vqgan", "vqgan.safetensors", &gh_vqgan_tiny}};
+
+static const gh_autoencoder_arch *find_autoencoder(const char *name) {
+  for (size_t i = 0; i < GH_COUNT(autoencoders); i++)
+    if (!strcmp(name, autoencoders[i].name)) return &autoencoders[i];
+  return NULL;
+}
+
+static gh_status write_autoencoder(gh_error *err, const gh_args *args, const gh_autoencoder_arch *arch,
+                                   const char *folder, int64_t *parameters) {
+  const uint64_t seed = (uint64_t)gh_args_int(args, "seed");
   gh_device *device = NULL;
-  char *path = gh_path_join(err, folder, "ae.safetensors");
+  char *path = gh_path_join(err, folder, arch->file);
   gh_status status = path ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
-  if (!status && gh_path_exists(path)) /* it may be FLUX's own */
+  if (!status && gh_path_exists(path)) /* it may be a published one */
     status = gh_fail(err, GH_ERROR_FILE, "%s: already exists; not overwritten", path);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
-  if (!status) status = gh_vae_write(err, device, &gh_vae_flux, (uint64_t)gh_args_int(args, "seed"), path, parameters);
+  if (!status)
+    status = arch->vqgan ? gh_vqgan_write(err, device, arch->vqgan, seed, path, parameters)
+                         : gh_vae_write(err, device, &gh_vae_flux, seed, path, parameters);
   gh_device_close(device);
   free(path);
   return status;
 }
+
+/* ---- encoders ---- */
 
 /* Without this check, a tokenizer with more tokens than the model would fail only when text is encoded. */
 static gh_status check_tokenizer(gh_error *err, const gh_arch *arch, const char *folder) {
@@ -51,8 +74,9 @@ static gh_status write_encoder(gh_error *err, const gh_args *args, const char *f
 static gh_status run(gh_error *err, const gh_args *args) {
   const char *folder = gh_args_text(args, "out"), *name = gh_args_text(args, "arch");
   int64_t parameters = 0;
-  gh_status status = strcmp(name, AUTOENCODER) ? write_encoder(err, args, folder, &parameters)
-                                               : write_autoencoder(err, args, folder, &parameters);
+  const gh_autoencoder_arch *autoencoder = find_autoencoder(name);
+  gh_status status = autoencoder ? write_autoencoder(err, args, autoencoder, folder, &parameters)
+                                 : write_encoder(err, args, folder, &parameters);
   if (status) return status;
   printf("%s: %s, %lld parameters, random weights\n", folder, name, (long long)parameters);
   if (gh_json_put_string(err, args->result, "arch", name) || gh_json_put_string(err, args->result, "folder", folder) ||
@@ -80,6 +104,7 @@ const gh_command gh_command_init = {
         "  metaclip-vit-l-14-224  metaclip-vit-h-14-224\n"
         "  siglip-so400m-14-224   siglip-so400m-14-384\n"
         "  flux-autoencoder       writes DIR/ae.safetensors\n"
+        "  vqgan-f16-16384        vqgan-f16-1024, tiny-vqgan: write DIR/vqgan.safetensors\n"
         "\nThe folder has Hugging Face layout. The same seed gives the same bytes on every machine. transformers opens "
         "it with "
         "CLIPModel.from_pretrained or SiglipModel.from_pretrained. No tokenizer is generated; --tokenizer copies one.",
