@@ -25,6 +25,8 @@
   X(conv2d_backward_bias)                                                                                              \
   X(conv2d_backward_weight)                                                                                            \
   X(conv2d_backward_x)                                                                                                 \
+  X(cross_entropy)                                                                                                     \
+  X(cross_entropy_backward)                                                                                            \
   X(dropout)                                                                                                           \
   X(fft2d)                                                                                                             \
   X(flow_interpolate)                                                                                                  \
@@ -42,6 +44,7 @@
   X(layernorm)                                                                                                         \
   X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
+  X(masked_positions)                                                                                                  \
   X(matmul)                                                                                                            \
   X(modulate)                                                                                                          \
   X(mse_loss)                                                                                                          \
@@ -52,6 +55,8 @@
   X(random_normal)                                                                                                     \
   X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \
+  X(replace_rows)                                                                                                      \
+  X(replace_rows_backward_row)                                                                                         \
   X(reshape)                                                                                                           \
   X(rmsnorm)                                                                                                           \
   X(rmsnorm_backward)                                                                                                  \
