@@ -16,6 +16,7 @@
   X(bf16x2)                                                                                                            \
   X(bf16x2_backward)                                                                                                   \
   X(cast)                                                                                                              \
+  X(categorical)                                                                                                       \
   X(clip_control)                                                                                                      \
   X(column_dot)                                                                                                        \
   X(column_sum)                                                                                                        \
@@ -51,7 +52,9 @@
   X(mse_loss_backward)                                                                                                 \
   X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \
+  X(random_gumbel)                                                                                                     \
   X(random_index)                                                                                                      \
+  X(random_mask)                                                                                                       \
   X(random_normal)                                                                                                     \
   X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \
