@@ -25,12 +25,16 @@ KERNEL void gather_rows_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL 
   index += sample * chosen;
   dy += sample * chosen * columns;
   dx += row * columns;
-  int64 k = 0;
-  while (k < chosen && index[k] != wanted) k++;
+  int64 begin = chosen, end = 0; /* of the places where the row was chosen */
+  for (int64 k = 0; k < chosen; k++)
+    if (index[k] == wanted) {
+      begin = min(begin, k);
+      end = k + 1;
+    }
   FOR_COLUMNS(i, columns) {
     vec sum = VEC(0);
-    for (int64 j = k; j < chosen; j++)
-      if (index[j] == wanted) sum += vec_load(dy + j * columns, i, columns);
+    for (int64 k = begin; k < end; k++)
+      if (index[k] == wanted) sum += vec_load(dy + k * columns, i, columns);
     vec_store(dx, i, columns, sum);
   }
 }
