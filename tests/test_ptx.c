@@ -168,6 +168,16 @@ static void test_lanes_diverge(void **state) {
   for (uint32_t i = 0; i < 32; i++) assert_int_equal((int32_t)sums[i], i % 2 ? -(int32_t)(i - 1) : (int32_t)i);
 }
 
+static void test_redux(void **state) {
+  (void)state;
+  uint32_t all[32];
+  OK(run("mov.u32 %r10, 1; shl.b32 %r10, %r10, %r1; setp.eq.s32 %p1, %r1, 5; @%p1 mov.u32 %r10, 0;\n"
+         "redux.sync.or.b32 %r11, %r10, 0xffffffff; st.global.u32 [%rd3], %r11;\n",
+         32));
+  read_words(all, 32);
+  for (int i = 0; i < 32; i++) assert_int_equal(all[i], 0xffffffdfu);
+}
+
 /* ---- the warp's matrices: an element's place in the ISA's figures, by row and column ---- */
 
 static uint16_t bf16(int number) { /* few bits: exact */
@@ -368,6 +378,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_answers, begin, end),
       cmocka_unit_test_setup_teardown(test_lanes_diverge, begin, end),
+      cmocka_unit_test_setup_teardown(test_redux, begin, end),
       cmocka_unit_test_setup_teardown(test_mma, begin, end),
       cmocka_unit_test_setup_teardown(test_ldmatrix, begin, end),
       cmocka_unit_test_setup_teardown(test_faults, begin, end),

@@ -23,7 +23,9 @@ typedef struct gh_case_in {
 typedef gh_tensor *gh_case_build(gh_graph *g, gh_tensor **in);
 
 static gh_tensor *linear(gh_graph *g, gh_tensor **in) { return gh_linear(g, in[0], in[1], in[2]); }
-static gh_tensor *attention(gh_graph *g, gh_tensor **in) { return gh_attention(g, in[0], in[1], in[2], 0.1, false); }
+static gh_tensor *attention(gh_graph *g, gh_tensor **in) {
+  return gh_attention(g, in[0], in[1], in[2], NULL, 0.1, false);
+}
 static gh_tensor *conv(gh_graph *g, gh_tensor **in) {
   return gh_conv2d(g, in[0], in[1], in[2], (gh_conv_geometry){1, 1, 1, 1, 1});
 }

@@ -98,7 +98,7 @@ static gh_tensor *head_norm(gh_flux *f, gh_tensor *x, const char *prefix, const 
 static gh_tensor *joint_attention(gh_flux *f, gh_tensor *q, gh_tensor *k, gh_tensor *v) {
   gh_graph *g = f->m->graph;
   double scale = 1 / sqrt((double)f->c->hidden / f->c->heads);
-  gh_tensor *y = gh_attention(g, gh_rope(g, q, f->rope), gh_rope(g, k, f->rope), v, scale, false);
+  gh_tensor *y = gh_attention(g, gh_rope(g, q, f->rope), gh_rope(g, k, f->rope), v, NULL, scale, false);
   return gh_reshape(g, y, 3, (int64_t[]){f->batch, f->context + f->tokens, f->c->hidden});
 }
 

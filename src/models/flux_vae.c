@@ -77,7 +77,7 @@ static gh_tensor *attention_block(gh_module *m, gh_tensor *x, const char *name) 
     t = gh_transpose(g, gh_reshape(g, t, 3, (int64_t[]){batch, channels, tokens}));
     qkv[i] = gh_reshape(g, t, 4, (int64_t[]){batch, tokens, 1, channels});
   }
-  gh_tensor *y = gh_attention(g, qkv[0], qkv[1], qkv[2], 1 / sqrt((double)channels), false);
+  gh_tensor *y = gh_attention(g, qkv[0], qkv[1], qkv[2], NULL, 1 / sqrt((double)channels), false);
   y = gh_transpose(g, gh_reshape(g, y, 3, (int64_t[]){batch, tokens, channels}));
   y = gh_conv_layer(m, gh_reshape(g, y, 4, x->shape), channels, 1, POINT, gh_name_make("%s.proj_out", name).text);
   return gh_add(g, x, y);

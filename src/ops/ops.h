@@ -52,9 +52,12 @@ gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_te
 gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
- * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),
- * for its gradient; no N x N matrix. D <= 512. */
-gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal);
+ * sees keys up to its own position. hidden: (B, M) int32, M <= Nk, or NULL; no query of sample b sees a key n < M where
+ * hidden[b, n] is not 0. Keys from M on are visible. What a hidden key's k and v hold does not matter, not even NaN;
+ * its gradients are 0. A query that sees no key gives NaN, as in PyTorch. Keeps each row's highest score and
+ * 1 / sum exp(score - highest), both (B, H, Nq), for its gradient; no N x N matrix. D <= 512. */
+gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, gh_tensor *hidden, double scale,
+                        bool causal);
 
 /* 2-D convolution, zero padding. x (B, C, H, W), weight (O, C, kh, kw), bias (O) or NULL -> (B, O, H', W').
  * torch.nn.Conv2d; the autoencoder's strided one pads bottom and right only. */
