@@ -80,7 +80,7 @@ inline key_mask no_mask(void) {
   return m;
 }
 
-inline bool is_hidden(key_mask m, int key) { return MASKED && key < m.count && m.hidden[key] != 0; }
+inline bool is_hidden(key_mask m, int key) { return MASKED && m.hidden && key < m.count && m.hidden[key] != 0; }
 
 /* The hidden keys of the tile whose first key is `key`, a bit each. */
 inline uint32 hidden_keys(key_mask m, int key, UNIT_SCRATCH scratch, int item) {

@@ -129,6 +129,10 @@ static void test_answers(void **state) {
       {"setp.geu.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 1},
       {"setp.ne.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 0},
       {"setp.neu.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 1},
+      {"setp.lt.u32 %p1, %r10, %r11; selp.u16 %rs1, -1, 7, %p1; cvt.u32.u16 %r20, %rs1;", 1, 2, 0xffffu},
+      {"cvt.u16.u32 %rs1, %r10; setp.eq.s16 %p1, %rs1, -1; selp.b32 %r20, 1, 0, %p1;", 0x1ffffu, 0, 1},
+      {"cvt.u16.u32 %rs1, %r10; setp.ne.s16 %p1, %rs1, 0; selp.b32 %r20, 1, 0, %p1;", 0x10000u, 0, 0},
+      {"setp.lt.u32 %p1, %r10, %r11; selp.u16 %rs1, -1, 7, %p1; cvt.u32.u16 %r20, %rs1;", 2, 1, 7},
       {"setp.lt.u32 %p1, %r10, %r11; @!%p1 bra $L1; mov.u32 %r20, 7; bra.uni $L2; $L1: mov.u32 %r20, 8; $L2:", 1,
        (uint32_t)-1, 7},
       {"mov.b64 %rd10, 0x123456789; { .reg .b32 t; mov.b64 {t, %r20}, %rd10; } { .reg .b16 t; mov.b32 {t, %rs1}, %r10; "
