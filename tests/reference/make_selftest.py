@@ -1,7 +1,7 @@
 """Makes tests/fixtures/selftest.safetensors: a few small cases of every op fixture, which the build embeds in the binary.
 
-Takes the smallest case with the most gradients of each op and each number of inputs it can have (attention with a mask has
-one more), and a second one if it is very small. Computes nothing with
+Takes the smallest case with the most gradients of each op and each number of inputs that it can have (attention with
+a mask has one more), and a second one if it is very small. Computes nothing with
 PyTorch; only reads tests/fixtures/ops: run it after any of them changes.
 """
 import collections
