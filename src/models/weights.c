@@ -1,5 +1,6 @@
 #include "models/weights.h"
 #include "base/file.h"
+#include "io/torch_file.h"
 #include "models/family.h"
 
 #include <stdlib.h>
@@ -179,15 +180,43 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weigh
   return status ? status : seen;
 }
 
+/* A folder's weights in PyTorch's own format; NULL if it has none, or has weights in safetensors. */
+static gh_status find_torch(gh_error *err, char **out, const char *folder) {
+  static const char *const usual[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                      "open_clip_pytorch_model.bin"};
+  gh_strings names = {0};
+  size_t found = GH_COUNT(usual);
+  gh_status status = gh_folder_list(err, &names, folder, false);
+  for (size_t i = 0; i < names.count && !status; i++) {
+    const char *name = names.items[i];
+    if (gh_ends_with(name, ".safetensors") || gh_ends_with(name, ".safetensors.index.json")) break;
+    for (size_t k = 0; k < found; k++)
+      if (!strcmp(name, usual[k])) found = k;
+    if (i + 1 == names.count && found < GH_COUNT(usual) && !(*out = gh_path_join(err, folder, usual[found])))
+      status = GH_ERROR_MEMORY;
+  }
+  gh_strings_free(&names);
+  return status;
+}
+
 /* Opens a folder's weights. A folder that open_clip's file describes may also hold the weights under the names of
  * another package, as timm's folders do. */
 static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
+  char *torch = NULL;
   *out = NULL;
-  if (gh_path_is_folder(path) && gh_openclip_is(err, path, &theirs)) return err->status;
+  if (gh_path_is_folder(path)) {
+    gh_status status = gh_openclip_is(err, path, &theirs);
+    if (!status) status = find_torch(err, &torch, path);
+    if (status) return status;
+  } else if (gh_st_is_torch_name(path)) {
+    return gh_torch_open_weights(err, out, path);
+  }
   char *file = theirs ? gh_path_join(err, path, GH_OPENCLIP_WEIGHTS) : NULL;
   gh_status status = theirs && !file ? GH_ERROR_MEMORY : GH_OK;
-  if (!status) status = gh_safetensors_open(err, out, file && gh_path_is_file(file) ? file : path);
+  if (!status && torch) status = gh_torch_open_weights(err, out, torch);
+  if (!status && !torch) status = gh_safetensors_open(err, out, file && gh_path_is_file(file) ? file : path);
+  free(torch);
   free(file);
   return status;
 }
@@ -216,7 +245,7 @@ gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char
         gh_safetensors_open(&ignored, &file, weights_path) ? NULL : gh_safetensors_metadata(file, "made_by");
     if (!made_by || strcmp(made_by, maker))
       status = gh_fail(err, GH_ERROR_FILE, "%s: holds %s that `%s` did not write: not replaced", folder,
-                       strcmp(config, "config.json") ? "an adapter" : "a model or a run", maker);
+                       gh_starts_with(weights, "adapter_") ? "an adapter" : "a model or a run", maker);
     gh_safetensors_close(file);
   }
   free(weights_path);
