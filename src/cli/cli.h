@@ -24,6 +24,7 @@ typedef struct gh_option {
   bool required;       /* a usage error if absent */
   const char *initial; /* its default, as a user would type it; NULL: none */
   int64_t least, most; /* of GH_OPTION_INT; both 0: from 0 to 2^53 - 1 */
+  bool bare;           /* given as a word without --name; at most one option of a command */
 } gh_option;
 
 typedef struct gh_args gh_args;
@@ -79,6 +80,7 @@ extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
 extern const gh_command gh_command_bench_step;
 extern const gh_command gh_command_compare;
+extern const gh_command gh_command_convert;
 extern const gh_command gh_command_devices;
 extern const gh_command gh_command_encode;
 extern const gh_command gh_command_eval_mmvp;

@@ -43,6 +43,12 @@ const gh_strings *gh_args_list(const gh_args *args, const char *name) { return &
 
 /* ---- parsing ---- */
 
+/* "--out DIR"; "FILE" for a bare word. */
+static int option_text(char *out, size_t size, const gh_option *o) {
+  if (o->bare) return snprintf(out, size, "%s", o->argument);
+  return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+}
+
 static gh_status fill_table(gh_error *err, gh_args *args) {
   args->own = gh_alloc(err, MAX_OPTIONS + 1, sizeof *args->own);
   if (!args->own) return GH_ERROR_MEMORY;
@@ -64,6 +70,7 @@ static gh_status unknown_option(gh_error *err, const gh_args *args, const char *
   snprintf(plain, sizeof plain, "%s", word + strspn(word, "-"));
   plain[strcspn(plain, "=")] = 0;
   for (const struct gh_option_value *v = args->own; v->option; v++) {
+    if (v->option->bare) continue;
     names[n++] = v->option->name;
     matches += gh_starts_with(v->option->name, plain);
     if (!strcmp(v->option->name, plain)) /* getopt found it but rejected an argument */
@@ -94,10 +101,13 @@ static gh_status read_number(gh_error *err, const gh_args *args, struct gh_optio
 static gh_status finish(gh_error *err, gh_args *args) {
   for (struct gh_option_value *v = args->own; v->option; v++) {
     const gh_option *o = v->option;
+    char shown[64];
+    option_text(shown, sizeof shown, o);
     if (!v->given && o->required)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s %s is missing", args->command->name, o->name, o->argument);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s is missing", args->command->name, shown);
+    shown[strcspn(shown, " ")] = 0;
     if (v->given && o->kind != GH_OPTION_FLAG && !*v->text)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is empty", args->command->name, o->name);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s is empty", args->command->name, shown);
     if (!v->given) v->text = o->initial;
     if (v->text && o->kind == GH_OPTION_INT && read_number(err, args, v)) return err->status;
   }
@@ -112,33 +122,47 @@ static gh_status take(gh_error *err, gh_args *args, struct gh_option_value *v, c
   return v->option->kind == GH_OPTION_LIST ? gh_strings_add(err, &v->list, text) : GH_OK;
 }
 
+/* getopt's table. A bare word's option has no name there that could be typed. */
+static void fill_getopt(const gh_args *args, struct option *longs) {
+  int n = 0;
+  for (int i = 0; args->own[i].option; i++) {
+    const gh_option *o = args->own[i].option;
+    if (o->bare) continue;
+    longs[n++] =
+        (struct option){.name = o->name, .has_arg = o->argument ? required_argument : no_argument, .val = 256 + i};
+  }
+}
+
+/* The option that a word without a name belongs to. */
+static gh_status take_bare(gh_error *err, gh_args *args, const char *word) {
+  for (struct gh_option_value *v = args->own; v->option; v++)
+    if (v->option->bare && (!v->given || v->option->kind == GH_OPTION_LIST)) return take(err, args, v, word);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", args->command->name, word);
+}
+
 gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command, int argc, char **argv, int first,
                         bool *help) {
   *args = (gh_args){.command = command};
   *help = false;
   if (fill_table(err, args)) return err->status;
   struct option longs[MAX_OPTIONS + 1] = {{0}};
-  for (int i = 0; args->own[i].option; i++)
-    longs[i] = (struct option){.name = args->own[i].option->name,
-                               .has_arg = args->own[i].option->argument ? required_argument : no_argument,
-                               .val = 256 + i};
+  fill_getopt(args, longs);
   /* getopt keeps its position in globals: the word before the options serves as argv[0], and optind = 0 restarts it. */
   int c, at = 1, count = argc - first + 1;
   char **words = argv + first - 1;
   opterr = 0;
   optind = 0;
-  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1) {
+  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1 || optind < count) {
     if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[at]);
     if (c == '?') return unknown_option(err, args, words[at]);
-    if (c == 'h' || !strcmp(args->own[c - 256].option->name, "help")) {
+    if (c == 'h' || (c >= 256 && !strcmp(args->own[c - 256].option->name, "help"))) {
       *help = true;
       return GH_OK;
     }
-    if (take(err, args, &args->own[c - 256], optarg)) return err->status;
+    if (c == -1 ? take_bare(err, args, words[optind++]) : take(err, args, &args->own[c - 256], optarg))
+      return err->status;
     at = optind;
   }
-  if (optind < count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", command->name, words[optind]);
   return finish(err, args);
 }
 
@@ -150,10 +174,6 @@ void gh_args_free(gh_args *args) {
 }
 
 /* ---- help ---- */
-
-static int option_text(char *out, size_t size, const gh_option *o) {
-  return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-}
 
 /* Prints text, breaking lines longer than HELP_WIDTH at spaces. Every line but the first starts at column `indent`;
  * the first is already there. */

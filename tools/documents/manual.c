@@ -89,16 +89,24 @@ static void put_details(FILE *out, const char *text) {
   if (table) fputs(".fi\n", out);
 }
 
+/* "--out DIR"; "FILE" for a bare word. */
+static void put_usage(FILE *out, const gh_option *o) {
+  bool bold = false;
+  if (!o->bare) {
+    fputs("\\fB\\-\\-", out);
+    put_text(out, o->name, &bold);
+    fputs(o->argument ? "\\fR " : "\\fR", out);
+  }
+  if (!o->argument) return;
+  fputs("\\fI", out);
+  put_text(out, o->argument, &bold);
+  fputs("\\fR", out);
+}
+
 static void put_option(FILE *out, const gh_option *o) {
   bool bold = false;
-  fputs(".TP\n\\fB\\-\\-", out);
-  put_text(out, o->name, &bold);
-  fputs("\\fR", out);
-  if (o->argument) {
-    fputs(" \\fI", out);
-    put_text(out, o->argument, &bold);
-    fputs("\\fR", out);
-  }
+  fputs(".TP\n", out);
+  put_usage(out, o);
   fputc('\n', out);
   put_text(out, o->help, &bold);
   fputs(".\n", out);
@@ -124,11 +132,8 @@ static void put_synopsis(FILE *out, const gh_command *command) {
   fputs("\\fR", out);
   for (const gh_option *o = command->options; o && o->name; o++) {
     if (!o->required) continue;
-    fputs(" \\fB\\-\\-", out);
-    put_text(out, o->name, &bold);
-    fputs("\\fR \\fI", out);
-    put_text(out, o->argument, &bold);
-    fputs("\\fR", out);
+    fputc(' ', out);
+    put_usage(out, o);
   }
   fputs(" [\\fIoptions\\fR]\n", out);
 }
