@@ -117,9 +117,9 @@ static const gh_option options[] = {
 
 const gh_command gh_command_convert = {
     .name = "convert",
-    .summary = "write a PyTorch file (.bin, .pt, .pth, .ckpt) as safetensors",
+    .summary = "write PyTorch's own files as safetensors",
     .details =
-        "Reads the file's pickle as data and executes nothing: a pickle that asks for anything but tensors and known "
+        "Reads files of torch.save (.bin, .pt, .pth, .ckpt). The pickle inside is data, and nothing in it is executed: a pickle that asks for anything but tensors and known "
         "settings is refused, with the name of what it asks for. Takes the tensors of a state dict, also under "
         "state_dict, model_state_dict, model or module, and keeps their names, dtypes and bits. Optimisers and "
         "settings "

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import struct
 import tarfile
+import zipfile
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = TESTS / "fuzz" / "corpus"
@@ -106,6 +107,20 @@ def make_tar():
     put("tar", "index", struct.pack("<4Q", 2, len(text), 1, len(notes)) + entries + text + notes)
 
 
+def make_pickle():
+    """Copies of the fixtures that make_pickle.py makes."""
+    pickles = TESTS / "fixtures" / "pickle"
+    files = ["small.pt", "small-legacy.pt", "v3.pt", "lightning.ckpt", "lightning-legacy.ckpt", "wrapped.pth", "legacy4.pt"]
+    files += [f"hostile/{name}.pt" for name in ("valid", "zip64-valid", "large-stride", "overlap")]
+    for name in files:
+        put("torch_file", pathlib.Path(name).name, (pickles / name).read_bytes())
+    for name in ("new.pt", "protocol4.pt", "lightning.ckpt", "hostile/system.pt", "hostile/deep-marks.pt", "hostile/cycle.pt"):
+        with zipfile.ZipFile(pickles / name) as archive:
+            data = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+            put("pickle", pathlib.Path(name).stem, archive.read(data))
+    put("pickle", "protocol0", b"(lp0\nI01\naL5L\naF1.5\naS'a\\x41'\naV\\u00e9\na(dp1\nS'k'\nccollections\nOrderedDict\n(tRsag1\na.")
+
+
 def make_images():
     images = TESTS / "fixtures" / "images"
     for name in ["grey1_interlaced", "grey_alpha8", "grey_transparent", "palette4", "palette_transparent", "raw_profile",
@@ -123,5 +138,5 @@ def make_text():
 if __name__ == "__main__":
     for target in ["png", "jpeg"]:
         (CORPUS / target).mkdir(parents=True, exist_ok=True)
-    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_images, make_text]:
+    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_pickle, make_images, make_text]:
         make()
