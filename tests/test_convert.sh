@@ -41,7 +41,7 @@ for line in "left out: optimizer_states (beside the weights)" "left out: version
   "left out: model_ema.* (1 tensor: averaged copies of the weights)"; do
   grep -qxF "$line" "$work/out" || fail "no line \"$line\" in: $(cat "$work/out")"
 done
-for text in '"command": "convert"' '"ok": true' '"tensors": 2' '"bytes": 56' '"name": "loss.*"'; do
+for text in '"encoder.conv_in.weight"' '"command": "convert"' '"ok": true' '"tensors": 2' '"bytes": 56' '"name": "loss.*"'; do
   grep -qF -e "$text" "$work/report.json" || fail "--json: no $text"
 done
 

@@ -242,6 +242,13 @@ static const struct {
 } hostile[] = {
     {"valid", GH_OK, ""},
     {"zip64-valid", GH_OK, ""},
+    {"python2", GH_OK, ""},
+    {"python2-pair", GH_ERROR_FORMAT, "the dictionary of tensors is invalid"},
+    {"python2-items", GH_ERROR_FORMAT, "the dictionary of tensors is invalid"},
+    {"view", GH_OK, ""},
+    {"view-offset", GH_ERROR_FORMAT, "tensor \"a\": it exceeds its storage"},
+    {"view-outside", GH_ERROR_FORMAT, "the identity of a storage is invalid"},
+    {"module", GH_ERROR_UNSUPPORTED, "the pickle asks for torch.nn.modules.linear.Linear"},
     {"system", GH_ERROR_UNSUPPORTED, "the pickle asks for posix.system"},
     {"system-protocol4", GH_ERROR_UNSUPPORTED, "the pickle asks for posix.system"},
     {"system-legacy", GH_ERROR_UNSUPPORTED, "the pickle asks for posix.system"},
@@ -327,6 +334,27 @@ static void test_hostile(void **state) {
       check_failure(status, &err, hostile[i].status, hostile[i].piece, __FILE__, __LINE__);
     else if (status)
       fail_msg("%s", err.text);
+    gh_safetensors_close(file);
+  }
+}
+
+/* The unusual but valid ones have the elements 1, 2. */
+static void test_unusual(void **state) {
+  (void)state;
+  static const struct {
+    const char *path;
+    int64_t count, first;
+  } cases[] = {{PICKLE "hostile/valid.pt", 2, 1},
+               {PICKLE "hostile/zip64-valid.pt", 2, 1},
+               {PICKLE "hostile/python2.pt", 2, 1},
+               {PICKLE "hostile/view.pt", 1, 2}};
+  gh_error err = {0};
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    gh_safetensors *file;
+    float x[2];
+    check_ok(gh_torch_open_weights(&err, &file, cases[i].path));
+    check_ok(gh_safetensors_load_f32(&err, file, "a", 1, &cases[i].count, x));
+    for (int64_t k = 0; k < cases[i].count; k++) assert_true(x[k] == (float)(cases[i].first + k));
     gh_safetensors_close(file);
   }
 }
@@ -546,6 +574,7 @@ int main(void) {
       cmocka_unit_test(test_set),
       cmocka_unit_test(test_folder),
       cmocka_unit_test(test_hostile),
+      cmocka_unit_test(test_unusual),
       cmocka_unit_test(test_damaged_elements),
       cmocka_unit_test(test_truncated),
       cmocka_unit_test(test_mutations),

@@ -53,6 +53,14 @@ static gh_status write_all(gh_error *err, gh_torch_file *file, const char *path)
   return status;
 }
 
+static gh_status report_names(gh_error *err, const gh_args *args, const gh_torch_file *file) {
+  gh_json *list = gh_json_put_array(err, args->result, "names");
+  gh_status status = list ? GH_OK : GH_ERROR_MEMORY;
+  for (size_t i = 0; i < gh_torch_count(file) && !status; i++)
+    status = gh_json_put_string(err, list, NULL, gh_torch_at(file, i)->st.name);
+  return status;
+}
+
 static gh_status report_left_out(gh_error *err, const gh_args *args, const gh_torch_file *file) {
   const size_t count = gh_torch_left_out_count(file);
   gh_json *list = gh_json_put_array(err, args->result, "left_out");
@@ -84,7 +92,8 @@ static gh_status report(gh_error *err, const gh_args *args, const gh_torch_file 
   if (tied) printf("%zu of them have the same elements as another one: written once each\n", tied);
   if (gh_json_put_string(err, args->result, "file", path) ||
       gh_json_put_int(err, args->result, "tensors", (int64_t)gh_torch_count(file)) ||
-      gh_json_put_int(err, args->result, "tied", (int64_t)tied) || gh_json_put_int(err, args->result, "bytes", bytes))
+      gh_json_put_int(err, args->result, "tied", (int64_t)tied) || gh_json_put_int(err, args->result, "bytes", bytes) ||
+      report_names(err, args, file))
     return err->status;
   return report_left_out(err, args, file);
 }
@@ -119,11 +128,13 @@ const gh_command gh_command_convert = {
     .name = "convert",
     .summary = "write PyTorch's own files as safetensors",
     .details =
-        "Reads files of torch.save (.bin, .pt, .pth, .ckpt). The pickle inside is data, and nothing in it is executed: a pickle that asks for anything but tensors and known "
-        "settings is refused, with the name of what it asks for. Takes the tensors of a state dict, also under "
-        "state_dict, model_state_dict, model or module, and keeps their names, dtypes and bits. Optimisers and "
-        "settings "
-        "are left out and listed, and so are a VQ-GAN's loss.* and the averaged copies model_ema.*.\n"
+        "Reads files of torch.save (.bin, .pt, .pth, .ckpt). The pickle inside is data, and nothing in it is executed: "
+        "one that asks for anything but tensors and known settings is refused, with the name of what it asks for. "
+        "Takes "
+        "the tensors of a state dict, also under state_dict, model_state_dict, model or module, and keeps their names, "
+        "dtypes and bits. Optimisers and settings are left out and listed, and so are a VQ-GAN's loss.* and the "
+        "averaged "
+        "copies model_ema.*.\n"
         "\nA model folder with pytorch_model.bin needs no conversion: every command opens it.",
     .run = run,
     .options = options,

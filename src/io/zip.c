@@ -208,6 +208,7 @@ const gh_zip_entry *gh_zip_find(const gh_zip *zip, const char *name) {
 gh_status gh_zip_check(gh_error *err, const gh_zip_entry *e, const char *path) {
   const uint32_t found = gh_crc32(0, e->data, e->bytes);
   if (found == e->crc) return GH_OK;
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: zip entry \"%.*s\" is damaged: its CRC is %08x, not %08x", path,
-                 (int)GH_MIN(e->name_length, 200), e->name, found, e->crc);
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: zip entry \"%.*s\" is damaged: its CRC is %08x, not %08x%s", path,
+                 (int)GH_MIN(e->name_length, 200), e->name, found, e->crc,
+                 e->crc ? "" : " (written without checksums?)");
 }

@@ -1,6 +1,7 @@
 """Makes tests/fixtures/pickle: files of torch.save in both containers, what is in them as safetensors, and hostile ones.
 
-legacy.pt has memory addresses as the keys of its storages, so that its bytes differ from run to run; all other files do not.
+The older container has memory addresses as the keys of its storages: the files with "legacy" in their names differ from
+run to run, the others do not.
 """
 import argparse
 import io
@@ -27,6 +28,7 @@ shutil.rmtree(out, ignore_errors=True)
 hostile.mkdir(parents=True)
 
 # --- tensors -------------------------------------------------------------------------------------------------------
+torch.manual_seed(5)
 g = torch.Generator().manual_seed(5)
 base = torch.randn(5, 7, generator=g)
 tensors = {
@@ -136,19 +138,28 @@ def unicode(text):
     return b"X" + struct.pack("<I", len(text)) + text.encode()
 
 
-def storage(key, count, kind="FloatStorage"):
-    return b"(" + unicode("storage") + b"ctorch\n" + kind.encode() + b"\n" + unicode(key) + unicode("cpu") + count + b"tQ"
+def storage(key, count, view):
+    return b"(" + unicode("storage") + b"ctorch\nFloatStorage\n" + unicode(key) + unicode("cpu") + count + view + b"tQ"
 
 
-def tensor(offset=b"K\0", shape=b"K\x02\x85", stride=b"K\x01\x85", count=b"K\x02", key="0", kind="FloatStorage"):
+def tensor(offset=b"K\0", shape=b"K\x02\x85", stride=b"K\x01\x85", count=b"K\x02", key="0", view=b""):
     """{"a": a tensor}"""
-    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(key, count, kind) + offset + shape + stride
+    rebuild = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(key, count, view) + offset + shape + stride
     return b"\x80\x02}" + unicode("a") + rebuild + b"\x89}tRs."
 
 
 ELEMENTS = [("archive/data/0", b"\0\0\x80?\0\0\0@")]  # 1, 2
 LARGE = b"\x8a\x08" + struct.pack("<q", 2**60)
 put("valid", archive(tensor(), ELEMENTS))
+pair = tensor()[3:-2]  # "a" and its tensor
+ordered = b"\x80\x02ccollections\nOrderedDict\n](]("
+put("python2", archive(ordered + pair + b"ee\x85R.", ELEMENTS))  # OrderedDict([["a", tensor]])
+put("python2-pair", archive(ordered + pair + b"Nee\x85R.", ELEMENTS))
+put("python2-items", archive(ordered + pair + b"ee\x85R(" + pair + b"u.", ELEMENTS))
+ONE = {"shape": b"K\x01\x85", "view": unicode("v") + b"K\1K\1\x87"}  # an element that begins at element 1
+put("view", archive(tensor(**ONE), ELEMENTS))
+put("view-offset", archive(tensor(offset=b"K\1", **ONE), ELEMENTS))
+put("view-outside", archive(tensor(shape=b"K\x01\x85", view=unicode("v") + b"K\2K\1\x87"), ELEMENTS))
 
 
 class Run:
@@ -167,6 +178,7 @@ put("system-legacy", pickle.dumps({"a": Run(os.system, "true")}, 2))
 put("eval", archive(pickle.dumps({"a": Run(eval, "1")}, 2)))
 put("eval-unused", archive(b"\x80\x02cbuiltins\neval\n" + unicode("1") + b"\x85R0}."))
 put("getattr", archive(b"\x80\x02cbuiltins\ngetattr\n."))
+put("module", archive(b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81}b."))
 put("load", archive(b"\x80\x02ctorch\nload\n."))
 put("dotted", archive(b"\x80\x04\x8c\x13pytorch_lightning.x\x8c\x01y\x93\x8c\x02os\x8c\x0bpath.system\x93\x86."))
 put("inert-called", archive(b"\x80\x02}" + unicode("a") + b"cargparse\nNamespace\n)RQs."))
