@@ -37,8 +37,9 @@ bool gh_weights_of_text(const char *name);
 /* Opens a model folder or file as gh_safetensors_open does. A file with the names of OpenAI, open_clip or timm
  * ("visual.transformer.resblocks.0.attn.in_proj_weight", "visual.trunk.blocks.0.attn.qkv.weight") appears under
  * transformers' names: packed projections are split in three, the final ones transposed. In a folder with an
- * open_clip_config.json, opens open_clip_model.safetensors. A folder without safetensors opens by its pytorch_model.bin,
- * pytorch_model.bin.index.json or open_clip_pytorch_model.bin, as gh_torch_open_weights does; so does such a file. */
+ * open_clip_config.json, opens open_clip_model.safetensors. A folder without safetensors opens by its
+ * pytorch_model.bin, pytorch_model.bin.index.json or open_clip_pytorch_model.bin, as gh_torch_open_weights does; so
+ * does such a file. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
 
 /* GH_ERROR_FILE if the metadata "made_by" of the folder's `weights` ("model.safetensors") is not `maker`, or if there
