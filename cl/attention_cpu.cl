@@ -4,6 +4,9 @@
  * a row's highest score and inv_sum = 1 / sum exp(score - row_max): together they give the backward pass the same
  * weights, whereas a log-sum-exp alone would be rounded at the magnitude of the scores.
  *
+ * hidden (B, masked), or NULL: no query sees a key where it is not 0; keys at and past `masked` are visible. A hidden
+ * key's k and v may be anything, NaN included: they are replaced by 0, not multiplied by it.
+ *
  * A work-item owns a block of one head: up to ATT_VECS vectors of queries (of keys for dk and dv), one per lane, so
  * that softmax's maxima and sums need no reduction across lanes. Data indexed by lane is stored transposed, as a panel:
  *
@@ -58,6 +61,28 @@ inline int att_column(int d) { return d < ATT_WIDE ? d : ATT_ROWS / 2 * ATT_PITC
 
 /* Offset of row n of the block's head in a (B, count, H, D) tensor. */
 inline int64 att_row(att_block b, int64 count, int64 n) { return (b.batch * count + n) * b.pitch + b.head * b.size; }
+
+typedef struct att_mask { /* of one sample */
+  GLOBAL const int32 *hidden;
+  int64 count; /* 0: every key is visible */
+} att_mask;
+
+inline att_mask att_mask_of(att_block b, GLOBAL const int32 *hidden, int64 masked) {
+  att_mask m;
+  m.hidden = hidden + (hidden ? b.batch * masked : 0);
+  m.count = hidden ? masked : 0;
+  return m;
+}
+
+/* For rows that are queries. */
+inline att_mask att_no_mask(void) {
+  att_mask m;
+  m.hidden = NULL;
+  m.count = 0;
+  return m;
+}
+
+inline bool att_hidden(att_mask m, int64 key) { return key < m.count && m.hidden[key] != 0; }
 
 /* Rows of up to four tensors that will be needed soon: prefetched a few at a time between the products, so that memory
  * access overlaps with arithmetic. The row stride of a head is too large for the hardware prefetcher. */
@@ -137,10 +162,10 @@ inline void att_load_panel(vec *panel, att_block b, GLOBAL const ELEM *x, int64 
     }
 }
 
-/* The block's rows of x = the transpose of panel, vector v times factor[v]; residual gets the rounding error of x.
- * residual NULL: not wanted. */
+/* The block's rows of x = the transpose of panel, vector v times factor[v], 0 if hidden; residual gets the rounding
+ * error of x. residual NULL: not wanted. */
 inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *residual, const vec *panel, att_block b, int64 count,
-                            const vec *factor) {
+                            const vec *factor, att_mask mask) {
   x += att_row(b, count, b.first);
   if (residual) residual += att_row(b, count, b.first);
   for (int v = 0; v < b.vecs; v++)
@@ -150,6 +175,7 @@ inline void att_store_panel(GLOBAL ELEM *x, GLOBAL ELEM *residual, const vec *pa
       att_transpose(r);
       for (int i = 0; i < VW && v * VW + i < b.valid; i++) {
         const int64 at = (v * VW + i) * b.pitch;
+        if (att_hidden(mask, b.first + v * VW + i)) r[i] = VEC(0);
         vec_store(x + at, d, b.size, r[i]);
         if (residual) vec_store(residual + at, d, b.size, r[i] - vec_load(x + at, d, b.size));
       }
@@ -161,13 +187,15 @@ inline void att_clear_panel(vec *panel, att_block b) {
   for (int i = 0; i < n; i++) panel[i] = VEC(0);
 }
 
-/* tile = factor * rows [first, first + rows) of x, columns past D and rows up to a multiple of 8 zero */
+/* tile = factor * rows [first, first + rows) of x; zero: hidden rows, columns past D and rows up to a multiple of 8 */
 inline void att_load_tile(vec *tile, att_block b, GLOBAL const ELEM *x, int64 count, int64 first, int rows,
-                          float factor) {
+                          float factor, att_mask mask) {
   x += att_row(b, count, first);
-  for (int i = 0; i < (rows + 7) / 8 * 8; i++)
+  for (int i = 0; i < (rows + 7) / 8 * 8; i++) {
+    const bool filled = i < rows && !att_hidden(mask, first + i);
     for (int d = 0; d < b.size; d += VW)
-      tile[(i * ATT_PITCH + att_column(d)) / VW] = i < rows ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
+      tile[(i * ATT_PITCH + att_column(d)) / VW] = filled ? factor * vec_load(x + i * b.pitch, d, b.size) : VEC(0);
+  }
 }
 
 /* How many vectors, from v on, the products process together. */
@@ -315,11 +343,19 @@ inline void att_hide_later_keys(vec *scores, int rows, int64 key, int64 query) {
     scores[3 * i] = vec_index() < (veci)((int)(key + i - query)) ? VEC(ATT_NEVER) : scores[3 * i];
 }
 
+/* no lane's query sees a tile row's key that the mask hides */
+inline void att_hide_masked_keys(vec *scores, int rows, int64 key, att_mask mask) {
+  for (int i = 0; i < rows && key + i < mask.count; i++)
+    if (att_hidden(mask, key + i)) scores[3 * i] = VEC(ATT_NEVER);
+}
+
 /* residual: the rounding error of out; NULL: not wanted, e.g. because nothing is rounded */
 KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
-                              GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale,
-                              int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
+                              GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
+                              GLOBAL const int32 *hidden, float scale, int32 causal, int32 heads, int32 size, int64 nq,
+                              int64 nk, int64 masked, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
+  const att_mask mask = att_mask_of(b, hidden, masked);
   vec queries[ATT_PANEL], sums[ATT_PANEL], scores[3 * ATT_ROWS], row_max[ATT_VECS], total[ATT_VECS];
   vec keys[ATT_TILE], values[ATT_TILE];
   const int64 end = causal ? min(nk, b.first + b.valid) : nk;
@@ -333,8 +369,8 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL
   for (int i = 0; i < b.vecs; i++) row_max[i] = VEC(ATT_NEVER), total[i] = VEC(0);
   for (int64 key = 0; key < end; key += tile) {
     const int rows = (int)min((int64)tile, end - key);
-    att_load_tile(keys, b, k, nk, key, rows, 1);
-    att_load_tile(values, b, v, nk, key, rows, 1);
+    att_load_tile(keys, b, k, nk, key, rows, 1, mask);
+    att_load_tile(values, b, v, nk, key, rows, 1, mask);
     ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile) : att_end_ahead(b, out, out, q, q, nq);
     for (int i = 0, width; i < b.vecs; i += width) {
       width = att_width(b.vecs, i);
@@ -343,6 +379,7 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL
       for (int c = 0; c < width; c++) {
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
+        att_hide_masked_keys(scores + c, rows, key, mask);
         factor[c] = att_soften(scores + c, rows, &row_max[i + c], &total[i + c]);
       }
       tile_into_panel(sums, values, scores, rows, size, b.vecs, i, width, factor, &ahead);
@@ -354,16 +391,17 @@ KERNEL void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL
     if (row_maxima) vec_store(row_maxima + at, b.first + i * VW, nq, row_max[i]);
     if (inv_sums) vec_store(inv_sums + at, b.first + i * VW, nq, total[i]);
   }
-  att_store_panel(out, residual, sums, b, nq, total);
+  att_store_panel(out, residual, sums, b, nq, total, att_no_mask());
 }
 
 /* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T */
 
 KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
                                  GLOBAL const ELEM *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
-                                 GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size,
-                                 int64 nq, int64 nk, int32 vecs) {
+                                 GLOBAL const float *delta, GLOBAL const int32 *hidden, float scale, int32 causal,
+                                 int32 heads, int32 size, int64 nq, int64 nk, int64 masked, int32 vecs) {
   const att_block b = att_here(heads, size, nq, vecs);
+  const att_mask mask = att_mask_of(b, hidden, masked);
   vec queries[ATT_PANEL], douts[ATT_PANEL], dqueries[ATT_PANEL], scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS];
   vec row_max[ATT_VECS], inv_sum[ATT_VECS], deltas[ATT_VECS], factor[ATT_VECS], one[3];
   vec keys[ATT_TILE], values[ATT_TILE];
@@ -386,8 +424,8 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
   for (int i = 0; i < 3; i++) one[i] = VEC(1);
   for (int64 key = 0; key < end; key += tile) {
     const int rows = (int)min((int64)tile, end - key);
-    att_load_tile(keys, b, k, nk, key, rows, 1);
-    att_load_tile(values, b, v, nk, key, rows, 1);
+    att_load_tile(keys, b, k, nk, key, rows, 1, mask);
+    att_load_tile(values, b, v, nk, key, rows, 1, mask);
     ahead = key + tile < end ? att_rows_ahead(b, k, v, nk, key + tile, tile) : att_end_ahead(b, dq, dq, q, dout, nq);
     for (int i = 0, width; i < b.vecs; i += width) {
       width = att_width(b.vecs, i);
@@ -396,21 +434,24 @@ KERNEL void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL c
       for (int c = 0; c < width; c++) {
         const int64 query = b.first + (i + c) * VW;
         if (causal && key + rows > query) att_hide_later_keys(scores + c, rows, key, query);
+        att_hide_masked_keys(scores + c, rows, key, mask);
         for (int j = c; j < 3 * rows; j += 3)
           scores[j] = att_exp(scores[j] - row_max[i + c]) * inv_sum[i + c] * (dscores[j] - deltas[i + c]);
       }
       tile_into_panel(dqueries, keys, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
-  att_store_panel(dq, NULL, dqueries, b, nq, factor);
+  att_store_panel(dq, NULL, dqueries, b, nq, factor, att_no_mask());
 }
 
 /* dk and dv; either may be NULL */
 KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
                                   GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *row_maxima,
-                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
-                                  int32 heads, int32 size, int64 nq, int64 nk, int32 vecs) {
+                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, GLOBAL const int32 *hidden,
+                                  float scale, int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int64 masked,
+                                  int32 vecs) {
   const att_block b = att_here(heads, size, nk, vecs);
+  const att_mask mask = att_mask_of(b, hidden, masked);
   vec keys[ATT_PANEL], values[ATT_PANEL], dkeys[ATT_PANEL], dvalues[ATT_PANEL];
   vec scores[3 * ATT_ROWS], dscores[3 * ATT_ROWS], one[ATT_VECS];
   vec queries[ATT_TILE], douts[ATT_TILE];
@@ -431,8 +472,8 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
   delta += at;
   for (int64 query = start; query < nq; query += tile) {
     const int rows = (int)min((int64)tile, nq - query);
-    att_load_tile(queries, b, q, nq, query, rows, scale); /* the scores have the forward pass's bits */
-    att_load_tile(douts, b, dout, nq, query, rows, 1);
+    att_load_tile(queries, b, q, nq, query, rows, scale, att_no_mask()); /* the scores have the forward pass's bits */
+    att_load_tile(douts, b, dout, nq, query, rows, 1, att_no_mask());
     ahead = query + tile < nq ? att_rows_ahead(b, q, dout, nq, query + tile, tile)
                               : att_end_ahead(b, dk ? dk : dv, dv ? dv : dk, k, v, nk);
     for (int i = 0, width; i < b.vecs; i += width) {
@@ -453,8 +494,8 @@ KERNEL void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const
       tile_into_panel(dkeys, queries, scores, rows, size, b.vecs, i, width, one, &ahead);
     }
   }
-  if (dk) att_store_panel(dk, NULL, dkeys, b, nk, one);
-  if (dv) att_store_panel(dv, NULL, dvalues, b, nk, one);
+  if (dk) att_store_panel(dk, NULL, dkeys, b, nk, one, mask); /* lanes are independent: only hidden ones can be NaN */
+  if (dv) att_store_panel(dv, NULL, dvalues, b, nk, one, mask);
 }
 
 #endif

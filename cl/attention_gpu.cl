@@ -22,6 +22,8 @@
 typedef struct atg_side { /* the rows of one head of a (B, count, H, D) tensor */
   int64 base, pitch, count;
   int size;
+  GLOBAL const int32 *hidden; /* of the sample's keys; NULL: queries, or every key is visible */
+  int64 masked;
 } atg_side;
 
 inline atg_side atg_head(int64 count, int32 heads, int32 size) {
@@ -30,8 +32,19 @@ inline atg_side atg_head(int64 count, int32 heads, int32 size) {
   s.base = GROUP(2) * count * s.pitch + (int64)GROUP(1) * size;
   s.count = count;
   s.size = size;
+  s.hidden = NULL;
+  s.masked = 0;
   return s;
 }
+
+inline atg_side atg_keys(int64 count, int32 heads, int32 size, GLOBAL const int32 *hidden, int64 masked) {
+  atg_side s = atg_head(count, heads, size);
+  s.hidden = hidden + (hidden ? GROUP(2) * masked : 0);
+  s.masked = masked;
+  return s;
+}
+
+inline bool atg_hidden(atg_side s, int64 n) { return s.hidden && n < s.masked && s.hidden[n] != 0; }
 
 inline void atg_load_chunk(LOCAL_PTR float *chunk, GLOBAL const ELEM *x, atg_side side, int64 first, int d) {
   for (int e = LOCAL_ID(1) * 16 + LOCAL_ID(0); e < ATG_TILE * ATG_CHUNK; e += 256) {
@@ -64,7 +77,8 @@ inline void atg_scores(float s[4][4], LOCAL_PTR float *chunks, GLOBAL const ELEM
   }
 }
 
-/* sums[i][j] += weights (64, 64) times the tile of y from `column`, its columns [from, from + 128) */
+/* sums[i][j] += weights (64, 64) times the tile of y from `column`, its columns [from, from + 128). Hidden rows count
+ * as 0, whatever they hold. */
 inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, LOCAL_PTR float *chunk,
                              GLOBAL const ELEM *y, atg_side columns, int64 column, int from) {
   const int wide = min(columns.size - from, ATG_WIDE);
@@ -74,7 +88,8 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
     for (int e = LOCAL_ID(1) * 16 + LOCAL_ID(0); e < ATG_CHUNK * ATG_WIDE; e += 256) {
       const int64 n = column + first + e / ATG_WIDE;
       const int at = e % ATG_WIDE;
-      chunk[e] = at < wide && n < columns.count ? LD(y, columns.base + n * columns.pitch + from + at) : 0.0f;
+      const bool inside = at < wide && n < columns.count && !atg_hidden(columns, n);
+      chunk[e] = inside ? LD(y, columns.base + n * columns.pitch + from + at) : 0.0f;
     }
     BARRIER();
     for (int c = 0; c < ATG_CHUNK; c++) {
@@ -88,7 +103,7 @@ inline void atg_add_weighted(float sums[4][8], LOCAL_PTR const float *weights, L
   }
 }
 
-/* residual: the rounding error of out; NULL: not wanted */
+/* Hidden rows of out become 0. residual: the rounding error of out; NULL: not wanted */
 inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, int64 row, int from,
                       const float sums[4][8], const float factor[4]) {
   UNROLL for (int i = 0; i < 4; i++) UNROLL for (int j = 0; j < 8; j++) {
@@ -96,7 +111,7 @@ inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, in
     const int64 n = row + 4 * LOCAL_ID(1) + i;
     if (at >= rows.size || n >= rows.count) continue;
     const int64 place = rows.base + n * rows.pitch + at;
-    const float v = sums[i][j] * factor[i];
+    const float v = atg_hidden(rows, n) ? 0.0f : sums[i][j] * factor[i];
     ST(out, place, v);
     if (residual) ST(residual, place, v - LD(out, place));
   }
@@ -107,10 +122,11 @@ inline void atg_store(GLOBAL ELEM *out, GLOBAL ELEM *residual, atg_side rows, in
 /* residual: the rounding error of out; NULL: not wanted, e.g. because nothing is rounded */
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums, GLOBAL ELEM *residual,
-                       GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, float scale, int32 causal,
-                       int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
+                       GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v, GLOBAL const int32 *hidden,
+                       float scale, int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int64 masked,
+                       int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
-  const atg_side queries = atg_head(nq, heads, size), keys = atg_head(nk, heads, size);
+  const atg_side queries = atg_head(nq, heads, size), keys = atg_keys(nk, heads, size, hidden, masked);
   const int64 row = GROUP(0) / parts * ATG_TILE;
   const int from = GROUP(0) % parts * ATG_WIDE, tx = LOCAL_ID(0), ty = LOCAL_ID(1);
   float sums[4][8], s[4][4], row_max[4], total[4], factor[4];
@@ -126,8 +142,8 @@ void attention_forward(GLOBAL ELEM *out, GLOBAL float *row_maxima, GLOBAL float 
       float highest = ATG_NEVER;
       UNROLL for (int j = 0; j < 4; j++) {
         const int64 column = key + tx + 16 * j;
-        const bool hidden = column >= nk || (causal && column > row + 4 * ty + i);
-        s[i][j] = hidden ? ATG_NEVER : scale * s[i][j];
+        const bool later = causal && column > row + 4 * ty + i;
+        s[i][j] = column >= nk || later || atg_hidden(keys, column) ? ATG_NEVER : scale * s[i][j];
         highest = fmax(highest, s[i][j]);
       }
       chunks[(4 * ty + i) * 17 + tx] = highest;
@@ -197,7 +213,7 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
       const int64 r = row + 4 * ty + i, c = column + tx + 16 * j;
       const int64 query = what == ATG_DQ ? r : c, key = what == ATG_DQ ? c : r;
       float w = 0;
-      if (r < rows.count && c < columns.count && !(causal && key > query)) {
+      if (r < rows.count && c < columns.count && !(causal && key > query) && !atg_hidden(columns, c)) {
         w = float_exp(scale * s[i][j] - row_maxima[query]) * inv_sums[query];
         if (what != ATG_DV) w *= dp[i][j] - delta[query];
       }
@@ -211,27 +227,30 @@ inline void atg_gradient(int what, GLOBAL ELEM *out, GLOBAL const ELEM *left, GL
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_backward_q(GLOBAL ELEM *dq, GLOBAL const ELEM *q, GLOBAL const ELEM *k, GLOBAL const ELEM *v,
                           GLOBAL const ELEM *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
-                          GLOBAL const float *delta, float scale, int32 causal, int32 heads, int32 size, int64 nq,
-                          int64 nk, int32 parts) {
+                          GLOBAL const float *delta, GLOBAL const int32 *hidden, float scale, int32 causal, int32 heads,
+                          int32 size, int64 nq, int64 nk, int64 masked, int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = GROUP(0) / parts * ATG_TILE;
   atg_gradient(ATG_DQ, dq, q, dout, k, v, row_maxima + at, inv_sums + at, delta + at, scale, causal,
-               atg_head(nq, heads, size), atg_head(nk, heads, size), row, GROUP(0) % parts * ATG_WIDE, weights, chunks);
+               atg_head(nq, heads, size), atg_keys(nk, heads, size, hidden, masked), row, GROUP(0) % parts * ATG_WIDE,
+               weights, chunks);
 }
 
 /* Even groups compute dk, odd ones dv; either may be NULL. */
 KERNEL_DENSE(16, 16, 1, 2)
 void attention_backward_kv(GLOBAL ELEM *dk, GLOBAL ELEM *dv, GLOBAL const ELEM *q, GLOBAL const ELEM *k,
                            GLOBAL const ELEM *v, GLOBAL const ELEM *dout, GLOBAL const float *row_maxima,
-                           GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
-                           int32 heads, int32 size, int64 nq, int64 nk, int32 parts) {
+                           GLOBAL const float *inv_sums, GLOBAL const float *delta, GLOBAL const int32 *hidden,
+                           float scale, int32 causal, int32 heads, int32 size, int64 nq, int64 nk, int64 masked,
+                           int32 parts) {
   LOCAL float weights[ATG_TILE * ATG_ROW], chunks[ATG_LOCAL];
   const int what = GROUP(0) % 2 ? ATG_DV : ATG_DK, part = GROUP(0) / 2;
   const int64 at = ((int64)GROUP(2) * heads + GROUP(1)) * nq, row = part / parts * ATG_TILE;
   GLOBAL ELEM *out = what == ATG_DV ? dv : dk;
   if (!out) return; /* the whole group */
   atg_gradient(what, out, k, v, q, dout, row_maxima + at, inv_sums + at, delta + at, scale, causal,
-               atg_head(nk, heads, size), atg_head(nq, heads, size), row, part % parts * ATG_WIDE, weights, chunks);
+               atg_keys(nk, heads, size, hidden, masked), atg_head(nq, heads, size), row, part % parts * ATG_WIDE,
+               weights, chunks);
 }
 
 #endif

@@ -5,6 +5,7 @@
  *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r supplies the address of row r of matrix i; it receives
  *                 word lane % 4 of row lane / 4 of each; transposed: rows 2 (lane % 4) and the next of column lane / 4
  *   shfl.sync     lanes 4 r to 4 r + 3 hold row r of C (and row r + 8)
+ *   redux.sync    the bits of all lanes, combined by or
  *   ex2.approx    2^x, 2 units in the last place
  *
  * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16 and UNIT_DPAS8 are not supported: their C has rows where A has columns, so weights
@@ -65,6 +66,15 @@ inline float unit_other(float v, int across, UNIT_SCRATCH exchange, int item) {
   return as_float(exchange[item ^ across]);
 }
 
+inline uint32 unit_or(uint32 bits, UNIT_SCRATCH exchange, int item) {
+  uint32 all = 0;
+  BARRIER();
+  exchange[item] = bits;
+  BARRIER();
+  for (int i = 0; i < WAVE; i++) all |= exchange[item / WAVE * WAVE + i];
+  return all;
+}
+
 inline float unit_exp2(float x) { return float_exp(x * LN2); }
 inline uint32 unit_pair(float low, float high) { return bf16_bits(low) | bf16_bits(high) << 16; }
 
@@ -113,6 +123,13 @@ inline float unit_other(float v, int across, UNIT_SCRATCH scratch, int item) {
   float other;
   asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 0x1f, 0xffffffff;" : "=f"(other) : "f"(v), "r"(across));
   return other;
+}
+
+inline uint32 unit_or(uint32 bits, UNIT_SCRATCH scratch, int item) {
+  (void)scratch, (void)item;
+  uint32 all;
+  asm volatile("redux.sync.or.b32 %0, %1, 0xffffffff;" : "=r"(all) : "r"(bits));
+  return all;
 }
 
 inline float unit_exp2(float x) {

@@ -128,12 +128,13 @@ KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const float *pred, G
   if (row_valid && LANE == 0) partials[row] = total;
 }
 
-/* loss = weight / n * the sum of the partials of the samples that count, which come first; partials (samples,
- * chunks) */
-KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, GLOBAL const uint32 *step,
+/* loss = weight / n * the sum of the partials of the samples that count, which come first; partials (sets, samples,
+ * chunks), of which one set is summed */
+KERNEL void sample_loss_final(GLOBAL float *loss, GLOBAL const float *partials, GLOBAL const uint32 *step, int64 set,
                               int64 samples, int64 chunks, int64 n) {
   ONE_ROW;
   ROW_SCRATCH(scratch);
+  partials += set * samples * chunks;
   const int64 counting = min(samples, (int64)step[STEP_SAMPLES]) * chunks;
   vec sum = VEC(0);
   FOR_COLUMNS(i, counting) sum += vec_load(partials, i, counting);

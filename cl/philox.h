@@ -115,6 +115,20 @@ GH_PHILOX_FN float gh_uniform_at(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u6
   return gh_uniform(gh_word_at(key0, key1, ordinal, element));
 }
 
+/* ---- masks ---- */
+
+#define GH_MASK_LIMIT 4194304 /* 2^22: positions, at most */
+
+/* How many of n positions are masked for the uniform number u: r n rounded half to even, r = low + (high - low) u; at
+ * least 1, at most n - 1. 0 <= low <= high <= 1, 2 <= n <= GH_MASK_LIMIT. */
+GH_PHILOX_FN int gh_mask_count(float u, float low, float high, int n) {
+  float r = GH_FMA(high - low, u, low);
+  r = r > high ? high : r;
+  int count = (int)(GH_FMA(r, (float)n, 12582912.0f) - 12582912.0f); /* adding 1.5 2^23 rounds to an integer */
+  count = count > n - 1 ? n - 1 : count;
+  return count < 1 ? 1 : count;
+}
+
 /* ---- elementary functions ---- */
 
 /* ln x, x > 0 and normal: x = m 2^k, m in [sqrt(1/2), sqrt(2)), f = m - 1 exact, ln m = f - f^2/2 + f^3 P(f). */
@@ -231,6 +245,24 @@ GH_PHILOX_FN float gh_normal_at(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u64
   float a, b;
   gh_normal_pair(radius_word, angle_word, &a, &b);
   return (element & 1) ? b : a;
+}
+
+/* ---- Gumbel noise: -ln(-ln u), from -2.82 to 16.64 ---- */
+
+GH_PHILOX_FN float gh_gumbel(gh_u32 word) { return -gh_exact_log(-gh_exact_log(gh_uniform(word))); }
+
+GH_PHILOX_FN gh_floats gh_block_gumbels(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u64 block) {
+  gh_words w = gh_block_words(key0, key1, ordinal, block);
+  gh_floats n;
+  n.a = gh_gumbel(w.a);
+  n.b = gh_gumbel(w.b);
+  n.c = gh_gumbel(w.c);
+  n.d = gh_gumbel(w.d);
+  return n;
+}
+
+GH_PHILOX_FN float gh_gumbel_at(gh_u32 key0, gh_u32 key1, gh_u64 ordinal, gh_u64 element) {
+  return gh_gumbel(gh_word_at(key0, key1, ordinal, element));
 }
 
 #endif

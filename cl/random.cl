@@ -2,23 +2,25 @@
  * so that numbers depend neither on the micro-batch nor on the position in it. A lane handles a block of four. */
 #include "sample.h"
 
-KERNEL void random_normal_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
-                                  int64 n) {
-  SAMPLE_ROW(samples, n);
-  if (!row_valid) return; /* no barrier below */
-  const uint64 ordinal = step_ordinal(step) + (uint64)sample, block = (uint64)first >> 2;
-  y += sample * n + first;
-  const int blocks = (int)(count >> 2);
-  for (int i = LANE; i < blocks; i += LANES) {
-    const gh_floats v = gh_block_normals(key0, key1, ordinal, block + (uint64)i);
-    ST(y, 4 * i, v.a);
-    ST(y, 4 * i + 1, v.b);
-    ST(y, 4 * i + 2, v.c);
-    ST(y, 4 * i + 3, v.d);
+#define RANDOM_FLOATS(name, block_of, one_of)                                                                          \
+  KERNEL void name(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples, int64 n) {     \
+    SAMPLE_ROW(samples, n);                                                                                            \
+    if (!row_valid) return; /* no barrier below */                                                                     \
+    const uint64 ordinal = step_ordinal(step) + (uint64)sample, block = (uint64)first >> 2;                            \
+    y += sample * n + first;                                                                                           \
+    const int blocks = (int)(count >> 2);                                                                              \
+    for (int i = LANE; i < blocks; i += LANES) {                                                                       \
+      const gh_floats v = block_of(key0, key1, ordinal, block + (uint64)i);                                            \
+      ST(y, 4 * i, v.a);                                                                                               \
+      ST(y, 4 * i + 1, v.b);                                                                                           \
+      ST(y, 4 * i + 2, v.c);                                                                                           \
+      ST(y, 4 * i + 3, v.d);                                                                                           \
+    }                                                                                                                  \
+    for (int64 i = 4 * blocks + LANE; i < count; i += LANES)                                                           \
+      ST(y, i, one_of(key0, key1, ordinal, (uint64)(first + i)));                                                      \
   }
-  for (int64 i = 4 * blocks + LANE; i < count; i += LANES)
-    ST(y, i, gh_normal_at(key0, key1, ordinal, (uint64)(first + i)));
-}
+RANDOM_FLOATS(random_normal_forward, gh_block_normals, gh_normal_at)
+RANDOM_FLOATS(random_gumbel_forward, gh_block_gumbels, gh_gumbel_at)
 
 /* y[b] = sigmoid(scale * eps), eps normal; or uniform in (0, 1). One number per sample, its element 0. */
 KERNEL void random_timestep_forward(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
@@ -39,6 +41,33 @@ KERNEL void random_index_forward(GLOBAL int32 *y, GLOBAL const uint32 *step, uin
   y += sample * count_per_sample + first;
   for (int64 i = LANE; i < count; i += LANES)
     y[i] = (int32)gh_permuted(key0, key1, ordinal, (uint64)(first + i), (uint64)n);
+}
+
+/* words (samples, n): the draws by which positions are ordered, as integers: gh_uniform is 2^-24 of them */
+KERNEL void random_mask_draw(GLOBAL uint32 *words, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples,
+                             int64 n) {
+  SAMPLE_ROW(samples, n);
+  if (!row_valid) return;
+  const uint64 ordinal = step_ordinal(step) + (uint64)sample;
+  words += sample * n + first;
+  for (int64 i = LANE; i < count; i += LANES) words[i] = gh_word_at(key0, key1, ordinal, (uint64)(first + i)) >> 8 | 1u;
+}
+
+/* y[b, i] = 1 if fewer positions of the sample come before i than are to be masked */
+KERNEL void random_mask_forward(GLOBAL int32 *y, GLOBAL const uint32 *words, GLOBAL const uint32 *step, uint32 key0,
+                                uint32 key1, float low, float high, int64 samples, int64 n) {
+  SAMPLE_ROW(samples, n);
+  if (!row_valid) return;
+  const uint64 ordinal = step_ordinal(step) + (uint64)sample;
+  const int masked = gh_mask_count(gh_uniform_at(key0, key1, ordinal, 0), low, high, (int)n);
+  words += sample * n;
+  y += sample * n;
+  for (int64 i = first + LANE; i < first + count; i += LANES) {
+    const uint32 mine = words[i];
+    int before = 0;
+    for (int64 k = 0; k < n; k++) before += words[k] < mine || (words[k] == mine && k < i);
+    y[i] = before < masked;
+  }
 }
 
 /* The words of VW blocks from `block` on, gh_block_words per lane: dropout draws more numbers than all other ops

@@ -11,7 +11,8 @@
  *   PART      0: forward, 1: backward_q, 2: backward_kv
  *   SIZE      the head's, a multiple of 8; products along it go in steps of 16, the last zero-padded
  *   MI        units per wave, stacked vertically: each fragment read from local memory is used in MI products
- *   COLUMNS   a multiple of 16
+ *   COLUMNS   a multiple of 16, at most 32
+ *   MASKED    1: `hidden` excludes keys. Otherwise it is not read, so that attention without a mask costs no more
  *
  * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
  * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
@@ -34,6 +35,12 @@
 #define ACROSS (COLUMNS / UN)          /* units across a tile's scores */
 #define WIDE   (SIZE / UN)             /* units across a result */
 #define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
+#ifndef MASKED
+#define MASKED 0
+#endif
+#if COLUMNS > 32
+#error "a tile's hidden keys do not fit into a word"
+#endif
 
 #ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
 #undef UNROLL
@@ -54,6 +61,38 @@ inline side head_of(int64 count, int heads) {
   return s;
 }
 
+typedef struct key_mask { /* of one sample */
+  GLOBAL const int32 *hidden;
+  int count;
+} key_mask;
+
+inline key_mask mask_of(GLOBAL const int32 *hidden, int64 masked) {
+  key_mask m;
+  m.hidden = hidden + GROUP(2) * masked;
+  m.count = (int)masked;
+  return m;
+}
+
+inline key_mask no_mask(void) {
+  key_mask m;
+  m.hidden = NULL;
+  m.count = 0;
+  return m;
+}
+
+inline bool is_hidden(key_mask m, int key) { return MASKED && m.hidden && key < m.count && m.hidden[key] != 0; }
+
+/* The hidden keys of the tile whose first key is `key`, a bit each. */
+inline uint32 hidden_keys(key_mask m, int key, UNIT_SCRATCH scratch, int item) {
+#if MASKED
+  const int lane = item % WAVE;
+  return unit_or(lane < COLUMNS && is_hidden(m, key + lane) ? 1u << lane : 0u, scratch, item);
+#else
+  (void)m, (void)key, (void)scratch, (void)item;
+  return 0u;
+#endif
+}
+
 /* Loads a wave's rows, from `row` on, as A. Zero beyond the last row. */
 inline void load_rows(uint32 a[MI][STEPS][A_WORDS], GLOBAL const uint4 *x, side s, int row, int lane) {
   GLOBAL const uint32 *words = (GLOBAL const uint32 *)(x + s.base);
@@ -64,32 +103,35 @@ inline void load_rows(uint32 a[MI][STEPS][A_WORDS], GLOBAL const uint4 *x, side 
   }
 }
 
-/* Starts copying `rows` rows of x from `first` on. Zero beyond the last. */
-inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *x, side s, int first, int item) {
+/* Starts copying `rows` rows of x from `first` on. Zero beyond the last, and where `hidden` has the row's bit: what
+ * such a row holds must not even be multiplied by 0. */
+inline void begin_rows(unit_tile tile, int place, int rows, GLOBAL const uint4 *x, side s, int first, uint32 hidden,
+                       int item) {
   const int left = s.count - first, pieces = rows * PIECES;
   GLOBAL const uint4 *from = x + s.base + (int64)first * s.pitch;
   FOR(turn, (pieces + ITEMS - 1) / ITEMS) {
     const int e = turn * ITEMS + item, row = e / PIECES, piece = e % PIECES;
     if (pieces % ITEMS && e >= pieces) continue;
-    unit_copy16(tile, place + row * PITCH + piece, from + ((row < left ? row * s.pitch : 0) + piece), row < left);
+    const bool inside = row < left && !(hidden && hidden >> row & 1);
+    unit_copy16(tile, place + row * PITCH + piece, from + ((inside ? row * s.pitch : 0) + piece), inside);
   }
 }
 
 /* The same rows of two tensors, one tile after the other. */
 inline void begin_tiles(unit_tile tile, int place, GLOBAL const uint4 *x, GLOBAL const uint4 *y, side s, int first,
-                        int item) {
-  begin_rows(tile, place, COLUMNS, x, s, first, item);
-  begin_rows(tile, place + TILE, COLUMNS, y, s, first, item);
+                        uint32 hidden, int item) {
+  begin_rows(tile, place, COLUMNS, x, s, first, hidden, item);
+  begin_rows(tile, place + TILE, COLUMNS, y, s, first, hidden, item);
 }
 
-/* One step of the walk over the keys: waits for the tiles in flight and starts copying the next at `place`. Returns the
- * offset of the finished tiles. */
+/* One step of the walk over the keys: waits for the tiles in flight and starts copying the next, with these hidden
+ * keys, at `place`. Returns the offset of the finished tiles. */
 inline int next_tiles(unit_tile tile, int place, GLOBAL const uint4 *k, GLOBAL const uint4 *v, side keys, int next,
-                      int end, int item) {
+                      int end, uint32 hidden, int item) {
   unit_copies_wait();
   BARRIER();
   if (next < end) {
-    begin_tiles(tile, place, k, v, keys, next, item);
+    begin_tiles(tile, place, k, v, keys, next, hidden, item);
     unit_copies_end();
   }
   return 2 * TILE - place;
@@ -153,16 +195,17 @@ inline void clear_sums(float sums[MI][WIDE][C_FLOATS]) {
   FOR(i, MI) FOR(j, WIDE) FOR(r, C_FLOATS) sums[i][j][r] = 0.0f;
 }
 
-/* residual: the rounding error of out; NULL: not wanted. factor: for row q of unit i */
-inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, int row, float sums[MI][WIDE][C_FLOATS],
-                  float factor[MI][2], int lane) {
+/* residual: the rounding error of out; NULL: not wanted. factor: for row q of unit i. Hidden keys' rows become 0. */
+inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, key_mask mask, int row,
+                  float sums[MI][WIDE][C_FLOATS], float factor[MI][2], int lane) {
   FOR(i, MI) FOR(q, 2) {
     const int n = row + i * UM + C_ROW(lane, 2 * q);
     if (n >= s.count) continue;
     const int64 place = 4 * (s.base + (int64)n * s.pitch) + C_COLUMN(lane, 0) / 2;
+    const bool hidden = is_hidden(mask, n);
     FOR(j, WIDE) {
       const float x = sums[i][j][2 * q] * factor[i][q], y = sums[i][j][2 * q + 1] * factor[i][q];
-      const uint32 pair = unit_pair(x, y);
+      const uint32 pair = hidden ? 0u : unit_pair(x, y);
       out[place + 4 * j] = pair;
       if (residual) residual[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
     }
@@ -177,18 +220,26 @@ inline bool rests_now(int row, int nq, int key, int causal) {
   return UNIT_MAY_REST && (row >= nq || (causal && key >= row + MI * UM));
 }
 
+/* Sets one row's scores of hidden keys to x. */
+inline void hide(float s[ACROSS][C_FLOATS], int q, uint32 hidden, float x, int lane) {
+  if (hidden) FOR(j, ACROSS) FOR(r, 2) {
+      if (hidden >> (j * UN + C_COLUMN(lane, r)) & 1) s[j][2 * q + r] = x;
+    }
+}
+
 #if PART == 0
 
 /* ---- forward ---- */
 
 /* Turns one row's scores of a tile into weights; updates its maximum and returns the factor for the sums so far. */
-inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *total, float scale, int visible, int lane,
-                   UNIT_SCRATCH scratch, int item) {
+inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *total, float scale, int visible,
+                   uint32 hidden, int lane, UNIT_SCRATCH scratch, int item) {
   float highest = *row_max;
   FOR(j, ACROSS) FOR(r, 2) s[j][2 * q + r] *= scale;
   if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
       if (j * UN + C_COLUMN(lane, r) >= visible) s[j][2 * q + r] = NEVER;
     }
+  hide(s, q, hidden, NEVER, lane);
   FOR(j, ACROSS) FOR(r, 2) highest = fmax(highest, s[j][2 * q + r]);
   highest = unit_row_max(highest, scratch, item);
   const float base = highest == NEVER ? 0.0f : highest * LOG2E;
@@ -207,7 +258,8 @@ inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *tota
 KERNEL_DENSE(ITEMS, 1, 1, 2)
 void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOBAL float *inv_sums,
                               GLOBAL uint32 *residual, GLOBAL const uint4 *q, GLOBAL const uint4 *k,
-                              GLOBAL const uint4 *v, float scale, int32 causal, int32 heads, int64 nq, int64 nk) {
+                              GLOBAL const uint4 *v, GLOBAL const int32 *hidden, float scale, int32 causal, int32 heads,
+                              int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tiles[4 * TILE];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -217,15 +269,19 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
   const unit_tile tile = unit_tile_of(tiles);
   uint32 rows[MI][STEPS][A_WORDS];
   float sums[MI][WIDE][C_FLOATS], row_max[MI][2], total[MI][2];
+  const key_mask mask = mask_of(hidden, masked);
+  uint32 hidden_next = hidden_keys(mask, 0, UNIT_PLACE, item);
   clear_ends(tiles, 4 * COLUMNS, item);
-  begin_tiles(tile, 0, k, v, keys, 0, item);
+  begin_tiles(tile, 0, k, v, keys, 0, hidden_next, item);
   unit_copies_end();
   load_rows(rows, q, queries, row, lane);
   clear_sums(sums);
   FOR(i, MI) FOR(h, 2) row_max[i][h] = NEVER, total[i][h] = 0.0f;
   int at = 2 * TILE;
   for (int key = 0; key < end; key += COLUMNS) {
-    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, item);
+    const uint32 hidden_now = hidden_next;
+    hidden_next = hidden_keys(mask, key + COLUMNS, UNIT_PLACE, item);
+    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, hidden_next, item);
     if (rests_now(row, queries.count, key, causal)) continue;
     float s[MI][ACROSS][C_FLOATS];
     uint32 weights[MI][ACROSS / 2][A_WORDS];
@@ -233,7 +289,8 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
     const int left = keys.count - key;
     FOR(i, MI) FOR(h, 2) {
       const int visible = seen(row + i * UM + C_ROW(lane, 2 * h), key, left, causal);
-      const float factor = weigh(s[i], h, &row_max[i][h], &total[i][h], scale, visible, lane, UNIT_PLACE, item);
+      const float factor =
+          weigh(s[i], h, &row_max[i][h], &total[i][h], scale, visible, hidden_now, lane, UNIT_PLACE, item);
       if (factor != 1.0f) FOR(j, WIDE) FOR(r, 2) sums[i][j][2 * h + r] *= factor;
     }
     FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
@@ -249,7 +306,7 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
       if (inv_sums) inv_sums[place] = factor[i][h];
     }
   }
-  store(out, residual, queries, row, sums, factor, lane);
+  store(out, residual, queries, no_mask(), row, sums, factor, lane);
 }
 
 #else
@@ -266,8 +323,8 @@ inline float weight(float s, float scale2, float row_max2, float inv_sum) {
 KERNEL_DENSE(ITEMS, 1, 1, 2)
 void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBAL const uint4 *k, GLOBAL const uint4 *v,
                                  GLOBAL const uint4 *dout, GLOBAL const float *row_maxima, GLOBAL const float *inv_sums,
-                                 GLOBAL const float *delta, float scale, int32 causal, int32 heads, int64 nq,
-                                 int64 nk) {
+                                 GLOBAL const float *delta, GLOBAL const int32 *hidden, float scale, int32 causal,
+                                 int32 heads, int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tiles[4 * TILE];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -277,8 +334,10 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   const unit_tile tile = unit_tile_of(tiles);
   uint32 rows[MI][STEPS][A_WORDS], drows[MI][STEPS][A_WORDS];
   float sums[MI][WIDE][C_FLOATS], row_max2[MI][2], inv_sum[MI][2], less[MI][2], factor[MI][2];
+  const key_mask mask = mask_of(hidden, masked);
+  uint32 hidden_next = hidden_keys(mask, 0, UNIT_PLACE, item);
   clear_ends(tiles, 4 * COLUMNS, item);
-  begin_tiles(tile, 0, k, v, keys, 0, item);
+  begin_tiles(tile, 0, k, v, keys, 0, hidden_next, item);
   unit_copies_end();
   load_rows(rows, q, queries, row, lane);
   load_rows(drows, dout, queries, row, lane);
@@ -293,7 +352,9 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
   }
   int at = 2 * TILE;
   for (int key = 0; key < end; key += COLUMNS) {
-    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, item);
+    const uint32 hidden_now = hidden_next;
+    hidden_next = hidden_keys(mask, key + COLUMNS, UNIT_PLACE, item);
+    at = next_tiles(tile, at, k, v, keys, key + COLUMNS, end, hidden_next, item);
     if (rests_now(row, queries.count, key, causal)) continue;
     float s[MI][ACROSS][C_FLOATS], dp[MI][ACROSS][C_FLOATS];
     uint32 weights[MI][ACROSS / 2][A_WORDS];
@@ -309,11 +370,12 @@ void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL const uint4 *q, GLOBA
       if (visible < COLUMNS) FOR(j, ACROSS) FOR(r, 2) {
           if (j * UN + C_COLUMN(lane, r) >= visible) s[i][j][2 * h + r] = 0.0f;
         }
+      hide(s[i], h, hidden_now, 0.0f, lane);
     }
     FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
     add_weighted(sums, weights, tile, at, UNIT_PLACE, item);
   }
-  store(dq, NULL, queries, row, sums, factor, lane);
+  store(dq, NULL, queries, no_mask(), row, sums, factor, lane);
 }
 
 #else
@@ -337,8 +399,8 @@ inline float statistic(LOCAL_PTR const uint4 *all, int place, int which, int col
 KERNEL_DENSE(ITEMS, 1, 1, 2)
 void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL const uint4 *q, GLOBAL const uint4 *k,
                                   GLOBAL const uint4 *v, GLOBAL const uint4 *dout, GLOBAL const float *row_maxima,
-                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, float scale, int32 causal,
-                                  int32 heads, int64 nq, int64 nk) {
+                                  GLOBAL const float *inv_sums, GLOBAL const float *delta, GLOBAL const int32 *hidden,
+                                  float scale, int32 causal, int32 heads, int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tiles[4 * TILE], statistics[2 * 3 * COLUMNS / 4], own[ROWS * PITCH];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -351,8 +413,8 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
   clear_ends(tiles, 4 * COLUMNS, item);
   clear_ends(own, ROWS, item);
   if (begin < queries.count) {
-    begin_rows(values, 0, ROWS, v, keys, first, item);
-    begin_tiles(tile, 0, q, dout, queries, begin, item);
+    begin_rows(values, 0, ROWS, v, keys, first, 0u, item);
+    begin_tiles(tile, 0, q, dout, queries, begin, 0u, item);
     begin_statistics(numbers, 0, row_maxima + head, inv_sums + head, delta + head, begin, queries.count, item);
     unit_copies_end();
   }
@@ -364,7 +426,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     unit_copies_wait();
     BARRIER();
     if (query + COLUMNS < queries.count) {
-      begin_tiles(tile, at, q, dout, queries, query + COLUMNS, item);
+      begin_tiles(tile, at, q, dout, queries, query + COLUMNS, 0u, item);
       begin_statistics(numbers, at_numbers, row_maxima + head, inv_sums + head, delta + head, query + COLUMNS,
                        queries.count, item);
       unit_copies_end();
@@ -396,10 +458,11 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
     add_weighted(sums_k, weights, tile, at, UNIT_PLACE, item);
   }
+  const key_mask mask = mask_of(hidden, masked); /* rows of products are independent: only hidden ones can be NaN */
   FOR(i, MI) FOR(h, 2) factor[i][h] = scale;
-  if (dk) store(dk, NULL, keys, row, sums_k, factor, lane);
+  if (dk) store(dk, NULL, keys, mask, row, sums_k, factor, lane);
   FOR(i, MI) FOR(h, 2) factor[i][h] = 1.0f;
-  if (dv) store(dv, NULL, keys, row, sums_v, factor, lane);
+  if (dv) store(dv, NULL, keys, mask, row, sums_v, factor, lane);
 }
 
 #endif

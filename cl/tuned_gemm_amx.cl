@@ -30,11 +30,10 @@
 #define STEP_WORDS (PIECES * 2 * TILE) /* for 32 k of 32 rows of A or columns of B */
 
 /* Private memory, in words: nb x kc of B, PIECES of each, and 128 x kc of A; together most of a worker's second-level
- * cache. The host (backend/chooser/gemm_own.c) keeps nb x kc within 786432 / PIECES and kc within 1024. */
-#define PANEL_WORDS (786432 / 2)
-#define MAX_COLUMNS 512 /* nb of a convolution at most */
-#define BLOCKS      4   /* of 32 rows: a strip of B is used for each in turn */
-#define BLOCK_WORDS (PIECES * SIDE * 1024 / 2)
+ * cache. The host (backend/chooser/gemm_own.c) keeps nb x kc and kc within these limits. */
+#define PANEL_WORDS (GEMM_AMX_PANEL / 2)
+#define BLOCKS      4 /* of 32 rows: a strip of B is used for each in turn */
+#define BLOCK_WORDS (PIECES * SIDE * GEMM_AMX_DEPTH / 2)
 
 /* Sums of a bfloat16 C; the host limits mt x nb to this. */
 #define TOTAL_FLOATS GEMM_AMX_TOTAL
@@ -368,7 +367,7 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
 #ifdef IMAGE
 #define IMAGE_ARGUMENTS , int32 height, int32 width
 #define B_BEGIN(trans_b)                                                                                               \
-  conv_window at[MAX_COLUMNS / 16];                                                                                    \
+  conv_window at[GEMM_AMX_WIDTH / 16];                                                                                 \
   for (int v = 0; v < columns; v += 16)                                                                                \
     at[v / 16] = conv_window_of(conv_locate((int)n0 + v, width), 1, 1, 1, height, width);
 #define PACK_B(trans_b) pack_b_image(panel, b, k / 9 * n, k0, depth, n0, columns, at, height, width)

@@ -25,7 +25,7 @@
 /* Private memory, in floats: kc x nb of B, at least kc x 8 of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of a
  * worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these limits.
  */
-#define PANEL_FLOATS 262144
+#define PANEL_FLOATS GEMM_CPU_PANEL
 #ifdef C_BF16
 #define BLOCK_FLOATS 65536
 #define TOTAL_FLOATS GEMM_CPU_TOTAL

@@ -20,7 +20,7 @@
 
 /* Private memory; mt x nb, kc x nb / 2 and mt x kc / 2 stay within; the host ensures it. */
 #define TOTAL_FLOATS GEMM_DOT_TOTAL
-#define PANEL_WORDS  131072
+#define PANEL_WORDS  GEMM_DOT_PANEL
 #define BLOCK_WORDS  GEMM_DOT_BLOCK
 
 #define ALIGNED      __attribute__((aligned(64)))

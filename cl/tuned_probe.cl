@@ -8,14 +8,15 @@ KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const floa
   if (i < n) y[i] = scale * x[offset + i] + (bias ? bias[i] : 0.0f);
 }
 
-/* Fused multiply-adds in registers only: 16 independent chains of PROBE_WIDTH lanes, `rounds` long. A work-item stores
- * one float. Multiply-adds: rounds * 16 * PROBE_WIDTH per work-item. */
+/* Fused multiply-adds in registers only: PROBE_CHAINS independent chains, `rounds` long, of numbers or, in the CPU's
+ * shape, of vectors. A work-item stores one float. */
 #ifdef CPU_SHAPE
-#define PROBE_WIDTH  16
 #define PROBE_SUM(v) vec_sum(v)
 #else
-#define PROBE_WIDTH  1
 #define PROBE_SUM(v) (v)
+#endif
+#if PROBE_CHAINS != 16
+#error "CHAINS lists another number of chains"
 #endif
 #define CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
 #define DECLARE(i) vec c##i = VEC(y[i]);
@@ -30,5 +31,5 @@ KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float sec
   }
   vec sum = VEC(0.0f);
   CHAINS(ADD)
-  y[16 + (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0)] = PROBE_SUM(sum);
+  y[PROBE_CHAINS + (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0)] = PROBE_SUM(sum);
 }

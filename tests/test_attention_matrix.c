@@ -46,12 +46,13 @@ static int end(void **context) {
   return 0;
 }
 
-static bool is_chosen(gh_device *d, int64_t size) {
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size};
+static bool is_chosen_for(gh_device *d, int64_t size, int64_t hidden) {
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, hidden};
   bool matrix = false;
   check_ok(gh_attention_choose(&err, d, &desc, &matrix, NULL));
   return matrix;
 }
+static bool is_chosen(gh_device *d, int64_t size) { return is_chosen_for(d, size, 0); }
 
 /* ---- running ---- */
 
@@ -84,7 +85,7 @@ static void run(const attention_sizes *s, float *const *x, float **result, float
     check_ok(gh_tensor_write(&err, device, t[i], x[i]));
     in[i] = gh_cast(g, t[i], GH_BF16);
   }
-  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], s->scale, s->causal);
+  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], attention_mask(store, device, s), s->scale, s->causal);
   if (!out) fail_msg("%s", gh_graph_error(g)->text);
   gh_tensor *rest = out->producer->out[3];
   gh_graph_keep(g, out);
@@ -127,13 +128,25 @@ static void compare(const attention_sizes *s, float *const *got, double *const *
 }
 
 static const attention_sizes cases[] = {
-    {1, 1, 1, 1, 64, false, 0.125},     {1, 31, 33, 2, 64, false, 0.3},   {2, 33, 31, 2, 72, true, 0.25},
-    {1, 64, 65, 1, 80, false, 0.2},     {1, 65, 64, 1, 128, true, 0.2},   {2, 131, 137, 2, 64, true, 0.25},
-    {1, 137, 131, 1, 72, false, 0.2},   {1, 129, 1, 2, 80, false, 0.5},   {1, 1, 129, 2, 128, true, 0.2},
-    {1, 113, 211, 3, 128, false, 0.1},  {1, 577, 67, 1, 80, true, -0.15}, /* a negative scale; queries that see all keys
-                                                                           */
-    {1, 67, 577, 1, 72, true, 0.15},                                      /* keys that no query sees */
-    {1, 577, 577, 1, 64, false, 0.125},
+    {1, 1, 1, 1, 64, false, 0.125, 0, 0},
+    {1, 31, 33, 2, 64, false, 0.3, 0, 0},
+    {2, 33, 31, 2, 72, true, 0.25, 0, 0},
+    {1, 64, 65, 1, 80, false, 0.2, 0, 0},
+    {1, 65, 64, 1, 128, true, 0.2, 0, 0},
+    {2, 131, 137, 2, 64, true, 0.25, 0, 0},
+    {1, 137, 131, 1, 72, false, 0.2, 0, 0},
+    {1, 129, 1, 2, 80, false, 0.5, 0, 0},
+    {1, 1, 129, 2, 128, true, 0.2, 0, 0},
+    {1, 113, 211, 3, 128, false, 0.1, 0, 0},
+    /* a negative scale; queries that see all keys; keys that no query sees */
+    {1, 577, 67, 1, 80, true, -0.15, 0, 0},
+    {1, 67, 577, 1, 72, true, 0.15, 0, 0},
+    {1, 577, 577, 1, 64, false, 0.125, 0, 0},
+    /* keys hidden by a mask; all but one; and later ones */
+    {2, 65, 197, 2, 64, false, 0.2, 196, 70},
+    {2, 131, 197, 1, 72, false, 0.2, 197, 100},
+    {2, 137, 131, 2, 80, true, 0.2, 101, 50},
+    {1, 33, 65, 2, 128, false, 0.15, 64, 90},
 };
 
 static void test_against_float64(void **context) {
@@ -142,10 +155,12 @@ static void test_against_float64(void **context) {
     float *x[INPUTS], *got[RESULTS], *again[RESULTS];
     double *want[RESULTS];
     attention_fill(&cases[c], x);
+    attention_spoil(&cases[c], x);
     round_to_bf16(&cases[c], x);
     attention_reference(&cases[c], x, want);
     run(&cases[c], x, got, NULL);
     compare(&cases[c], got, want);
+    attention_check_hidden(&cases[c], got);
     if (c == 5) {
       run(&cases[c], x, again, NULL);
       for (int r = 0; r < RESULTS; r++)
@@ -162,7 +177,7 @@ static void test_against_float64(void **context) {
 /* Two keys have equal weights, so their mean is exact in 16 bits: out plus its rounding error. */
 static void test_rounding_is_kept(void **context) {
   (void)context;
-  static const attention_sizes s = {1, 3, 2, 1, 72, false, 0.5};
+  static const attention_sizes s = {1, 3, 2, 1, 72, false, 0.5, 0, 0};
   float *x[INPUTS], *got[RESULTS], low[3 * 72];
   attention_fill(&s, x);
   round_to_bf16(&s, x);
@@ -183,7 +198,7 @@ static void test_rounding_is_kept(void **context) {
 /* A gradient computed alone equals the one computed with the others. */
 static void test_single_gradients(void **context) {
   (void)context;
-  static const attention_sizes s = {1, 35, 37, 1, 72, false, 0.2};
+  static const attention_sizes s = {1, 35, 37, 1, 72, false, 0.2, 0, 0};
   float *x[INPUTS], *all[RESULTS], *one[RESULTS];
   attention_fill(&s, x);
   run(&s, x, all, NULL);
@@ -214,7 +229,7 @@ static void run_forward(const attention_sizes *s, float *const *x, float *to) {
     check_ok(gh_tensor_write(&err, device, t, x[i]));
     in[i] = gh_cast(g, t, GH_BF16);
   }
-  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], s->scale, s->causal);
+  gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], attention_mask(store, device, s), s->scale, s->causal);
   gh_graph_keep(g, out);
   check_ok(gh_graph_plan(&err, g));
   assert_int_equal(count_launches(g, "attention_matrix_"), 1);
@@ -227,7 +242,7 @@ static void run_forward(const attention_sizes *s, float *const *x, float *to) {
 static void test_forward_alone(void **context) {
   (void)context;
   for (int i = 0; gh_attention_sizes[i]; i++) {
-    const attention_sizes s = {1, 77, 79, 1, gh_attention_sizes[i], false, 0.2};
+    const attention_sizes s = {1, 77, 79, 1, gh_attention_sizes[i], false, 0.2, 0, 0};
     const size_t bytes = (size_t)attention_elements(&s, Q) * sizeof(float);
     float *x[INPUTS], *both[RESULTS], *alone = malloc(bytes);
     attention_fill(&s, x);
@@ -243,7 +258,7 @@ static void test_forward_alone(void **context) {
 /* The number of NaN in each result after replacing one element (or every key): PyTorch's counts. */
 static void test_nan_propagates(void **context) {
   (void)context;
-  static const attention_sizes s = {1, 70, 70, 1, 64, false, 0.4};
+  static const attention_sizes s = {1, 70, 70, 1, 64, false, 0.4, 0, 0};
   enum { ALL = 70 * 64 };
   static const struct {
     int input;
@@ -273,6 +288,45 @@ static void test_nan_propagates(void **context) {
   }
 }
 
+/* A sample whose every key is hidden gives NaN, and no other one does. A mask of zeros changes no bit. */
+static void test_masks_at_the_ends(void **context) {
+  (void)context;
+  static const attention_sizes plain = {2, 35, 67, 2, 72, false, 0.2, 0, 0},
+                               none = {2, 35, 67, 2, 72, false, 0.2, 67, 0},
+                               all = {2, 35, 67, 2, 72, false, 0.2, 67, ATTENTION_HIDES_LAST};
+  float *x[INPUTS], *got[RESULTS], *masked[RESULTS];
+  const int64_t half = attention_elements(&plain, Q) / 2;
+  attention_fill(&plain, x);
+  run(&plain, x, got, NULL);
+  run(&none, x, masked, NULL);
+  for (int r = 0; r < RESULTS; r++)
+    assert_memory_equal(got[r], masked[r],
+                        (size_t)attention_elements(&plain, attention_result_side[r]) * sizeof(float));
+  free_all(masked, RESULTS);
+  run(&all, x, masked, NULL);
+  assert_memory_equal(got[0], masked[0], (size_t)half * sizeof(float));
+  for (int64_t k = half; k < 2 * half; k++) assert_true(isnan(masked[0][k]));
+  free_all(masked, RESULTS);
+  free_all(got, RESULTS);
+  free_all(x, INPUTS);
+}
+
+/* Visible scores near -144, beside which a hidden key's score of 0 would overflow, and infinity times its 0 be NaN. */
+static void test_low_scores(void **context) {
+  (void)context;
+  static const attention_sizes s = {1, 35, 67, 1, 72, false, 2, 67, 50};
+  float *x[INPUTS], *got[RESULTS];
+  attention_fill(&s, x);
+  for (int64_t i = 0; i < attention_elements(&s, Q); i++) x[Q][i] = 1 + 0.1f * x[Q][i];
+  for (int64_t i = 0; i < attention_elements(&s, K); i++) x[K][i] = -1 + 0.1f * x[K][i];
+  attention_spoil(&s, x);
+  run(&s, x, got, NULL);
+  for (int r = 0; r < RESULTS; r++)
+    for (int64_t i = 0; i < attention_elements(&s, attention_result_side[r]); i++) assert_true(isfinite(got[r][i]));
+  free_all(got, RESULTS);
+  free_all(x, INPUTS);
+}
+
 /* ---- the op's fixtures ---- */
 
 static int results_seen, results_failed;
@@ -298,12 +352,15 @@ static void test_fixtures(void **context) {
 
 /* ---- choosing ---- */
 
-/* The device's bind with a kernel that ignores the last key. */
+/* The device's bind with a kernel that ignores the last key or, where its name follows a "-", the mask's last number.
+ */
 static gh_status bind_wrong(gh_error *e, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
                             int count, gh_launch **out) {
   gh_arg wrong[24];
   memcpy(wrong, args, (size_t)count * sizeof *args);
-  if (strstr(id->name, getenv("GH_TEST_WRONG"))) wrong[count - 1].value.i64--;
+  const char *part = getenv("GH_TEST_WRONG");
+  const bool mask = *part == '-';
+  if (strstr(id->name, part + mask)) wrong[count - (mask ? 1 : 2)].value.i64--;
   gh_backend plain = *d->backend;
   const gh_backend *mine = d->backend;
   plain.bind_kernel = device->backend->bind_kernel;
@@ -318,7 +375,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
   static const char *const wrong[] = {"attention_matrix_forward", "attention_matrix_backward_q",
                                       "attention_matrix_backward_kv"};
   const char *unit = device->info.matrix == GH_MATRIX_NONE ? emulated.unit : "-DUNIT_MMA";
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0};
   gh_device *d = open_device();
   gh_backend planted = *d->backend;
   const gh_backend *right = d->backend;
@@ -326,8 +383,15 @@ static void test_wrong_kernels_are_not_used(void **context) {
   d->backend = &planted;
   for (int i = 0; i < 3; i++) {
     setenv("GH_TEST_WRONG", wrong[i], 1);
-    check_fails(gh_attention_check(&err, d, 64, unit), GH_ERROR_DEVICE, "with the shared kernel");
+    check_fails(gh_attention_check(&err, d, 64, false, unit), GH_ERROR_DEVICE, "with the shared kernel");
+    check_fails(gh_attention_check(&err, d, 64, true, unit), GH_ERROR_DEVICE, "with the shared kernel");
+    char mask[40];
+    snprintf(mask, sizeof mask, "-%s", wrong[i]);
+    setenv("GH_TEST_WRONG", mask, 1);
+    check_ok(gh_attention_check(&err, d, 64, false, unit));
+    check_fails(gh_attention_check(&err, d, 64, true, unit), GH_ERROR_DEVICE, "with the shared kernel");
   }
+  setenv("GH_TEST_WRONG", wrong[2], 1);
   gh_log_set_level(GH_LOG_QUIET);
   assert_false(is_chosen(d, 64));
   assert_int_equal(gh_choice_count(d, &gh_attention_kind), 1);
@@ -345,7 +409,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
 
 static void test_choosing(void **context) {
   (void)context;
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0};
   bool matrix;
   gh_device *d = open_device();
   assert_false(is_chosen(d, 63)); /* no such head size: nothing is chosen */
@@ -353,9 +417,14 @@ static void test_choosing(void **context) {
   check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "shared"));
   assert_false(is_chosen(d, 64));
   check_ok(gh_choice_force(&err, d, &gh_attention_kind, "matrix"));
-  assert_true(is_chosen(d, 64));
+  check_fails(gh_attention_choose(&err, d, &desc, &matrix, NULL), GH_ERROR_ARGUMENT, "the run's plan has shared");
+  assert_true(is_chosen(d, 80));
   check_ok(gh_choice_force(&err, d, &gh_attention_kind, NULL)); /* what was frozen is back */
   assert_false(is_chosen(d, 64));
+  assert_true(is_chosen(d, 72));
+  assert_true(is_chosen_for(d, 64, 5)); /* with a mask it is another choice */
+  check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=72 bf16 masked", "shared"));
+  assert_false(is_chosen_for(d, 72, 1));
   assert_true(is_chosen(d, 72));
   check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=65 bf16", "shared"), GH_ERROR_ARGUMENT, "size=65");
   check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "nobody"), GH_ERROR_ARGUMENT, "nobody");
@@ -411,15 +480,13 @@ int main(void) {
       cmocka_unit_test(test_rounding_is_kept),
       cmocka_unit_test(test_forward_alone),
       cmocka_unit_test(test_nan_propagates),
+      cmocka_unit_test(test_masks_at_the_ends),
+      cmocka_unit_test(test_low_scores),
       cmocka_unit_test(test_fixtures),
       cmocka_unit_test(test_choosing),
       cmocka_unit_test(test_wrong_kernels_are_not_used),
       cmocka_unit_test(test_plan_keeps_the_choice),
       cmocka_unit_test(test_single_gradients),
   };
-  char *folder = check_folder();
-  setenv("GH_CACHE_DIR", folder, 1);
-  int failed = cmocka_run_group_tests(tests, begin, end);
-  check_folder_done(folder);
-  return failed;
+  return cmocka_run_group_tests(tests, begin, end);
 }

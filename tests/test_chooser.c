@@ -152,12 +152,46 @@ static void test_plans(void **state) {
   gh_json_free(older);
 }
 
+/* What runs is what the plan records: a variable that forces another provider is refused, and the plan stays. */
+static void test_the_environment_must_agree_with_the_plan(void **state) {
+  (void)state;
+  static const char *const recorded[] = {"own", "clfft"}, *const said[] = {"GH_FFT", " own,", " clfft;", "--replan"};
+  bool library;
+  setenv("GH_FFT", "own", 1);
+  for (size_t i = 0; i < GH_COUNT(recorded); i++) {
+    gh_json *plan = NULL;
+    gh_device *d = open_another();
+    OK(gh_choice_freeze(&err, d, &gh_fft_kind, small_key, recorded[i]));
+    OK(gh_choices_describe(&err, d, 1, &plan));
+    gh_device_close(d);
+    d = open_another();
+    OK(gh_choices_freeze(&err, d, plan));
+    const gh_status status = gh_fft_choose(&err, d, &small, &library);
+    if (i == 0) {
+      OK(status);
+      assert_false(library);
+    } else {
+      assert_int_equal(status, GH_ERROR_ARGUMENT);
+      for (size_t k = 0; k < GH_COUNT(said); k++)
+        if (!strstr(err.text, said[k])) fail_msg("\"%s\" is not in: %s", said[k], err.text);
+    }
+    assert_string_equal(choice_of(d, small_key), recorded[i]);
+    const gh_fft_desc other = {.batch = 1, .rows = 2, .columns = 2}; /* not in the plan: forced, and recorded */
+    assert_false(by_library(d, &other));
+    assert_string_equal(choice_of(d, "batch=1 rows=2 columns=2 forward"), "own");
+    gh_device_close(d);
+    gh_json_free(plan);
+  }
+  unsetenv("GH_FFT");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_library_is_chosen),
       cmocka_unit_test(test_freeze_and_force),
       cmocka_unit_test(test_a_wrong_library_is_dropped),
       cmocka_unit_test(test_plans),
+      cmocka_unit_test(test_the_environment_must_agree_with_the_plan),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

@@ -108,6 +108,9 @@ for file in config.json preprocessor_config.json model.safetensors; do
 done
 echo "somebody's" >"$work/ae.safetensors"
 expect 1 "already exists; not overwritten" init --arch flux-autoencoder --out "$work"
+expect 0 "tiny-vqgan, 967875 parameters" init --arch tiny-vqgan --out "$work/vqgan"
+[ -s "$work/vqgan/vqgan.safetensors" ] || fail "init wrote no vqgan.safetensors"
+expect 1 "already exists; not overwritten" init --arch vqgan-f16-1024 --out "$work/vqgan"
 (ulimit -f 100 && expect 1 "File too large" init --arch tiny --out "$work/limited" && exit "$failures") || failures=$((failures + 1))
 [ -z "$(ls -A "$work/limited")" ] || fail "a limited init left $(ls -A "$work/limited")"
 expect 2 "did you mean tiny?" init --arch tinny --out "$work/other"

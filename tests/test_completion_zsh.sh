@@ -29,6 +29,7 @@ offers '^devices:' genhance ''
 offers '^step$' genhance bench ''
 offers '^--resume\[.+\]$' genhance train ''
 offers '^\*--set\[.+\]:KEY=VALUE: $' genhance train --resume ''
+offers '^:FILE:_files$' genhance convert ''
 offers '^--config\[.+\]:RUN.json:_files$' genhance train ''
 offers '^--arch\[.+\]:NAME:\(tiny .+\)$' genhance bench step ''
 [ $failures = 0 ]

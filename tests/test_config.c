@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "method/flow.h"
+#include "method/objective.h"
 #include "train/pretrain.h"
 
 #include <stdio.h>
@@ -148,7 +149,15 @@ static const struct {
     {"{" LEAST ",\"denoiser\":{\"layer\":4}}", "unknown key \"denoiser.layer\" (the nearest is"},
     {"{\"clip\":\"c\",\"autoencoder\":\"a\",\"data\":{\"images\":\"i\",\"crop_scale\":[0.9,0.5]},\"output\":\"o\"}",
      "data.crop_scale: 0.9 is above 0.5"},
-    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\"}}", "denoiser.kind: \"discrete\" is not one of \"continuous\""},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"flow\"}}",
+     "denoiser.kind: \"flow\" is not one of \"continuous\", \"discrete\""},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"heads\":23}}",
+     "denoiser.hidden: 1024 is not a multiple of denoiser.heads, 23"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"mask_ratio\":[0.9,0.5]}}",
+     "denoiser.mask_ratio: 0.9 is above 0.5"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"cross_attention\":\"twice\"}}",
+     "denoiser.cross_attention: \"twice\" is not one of \"every_layer\", \"once\""},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"double_blocks\":2}}", "the continuous denoiser"},
     {"{" LEAST ",\"denoiser\":{\"kind\":3}}", "denoiser.kind: expected a string, found a number"},
     {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
     {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}", "memory.moments: only \"float32\" is supported"},
@@ -401,6 +410,58 @@ static void test_autoencoder_rejected(void **state) {
   check_folder_done(folder);
 }
 
+/* ---- kinds that share keys ---- */
+
+/* A kind whose keys have names of the default kind's, with other types and defaults. It comes last in the table. */
+typedef struct words {
+  char *hidden, *axes;
+} words;
+
+static const gh_row word_rows[] = {GH_ROW("denoiser.hidden", ROW_STRING, words, hidden, "\"wide\"", 0, 0, 0),
+                                   GH_ROW("denoiser.rope_axes", ROW_MAYBE_STRING, words, axes, "null", 0, 0, 0)};
+
+static const gh_objective word_objective = {.kind = {.name = "words",
+                                                     .rows = word_rows,
+                                                     .row_count = GH_COUNT(word_rows),
+                                                     .record_bytes = sizeof(words),
+                                                     .foreign = "the denoiser of words"}};
+
+/* An override has the type that the document's kind gives the key, wherever the kind is named. */
+static void test_kinds_that_share_keys(void **state) {
+  (void)state;
+  gh_error err = {0};
+  check_ok(gh_objective_add(&err, &word_objective));
+  static const char *const of_words[][3] = {
+      {"denoiser.kind=words", "denoiser.hidden=64", "denoiser.rope_axes=[1,2]"},
+      {"denoiser.hidden=64", "denoiser.rope_axes=[1,2]", "denoiser.kind=words"},
+      {"denoiser={\"kind\":\"words\"}", "denoiser.hidden=64", "denoiser.rope_axes=[1,2]"}};
+  gh_config c;
+  for (size_t i = 0; i < GH_COUNT(of_words); i++) {
+    check_ok(gh_config_defaults(&err, &c, of_words[i], 3));
+    assert_string_equal(c.kind->name, "words");
+    assert_string_equal(((const words *)c.own)->hidden, "64");
+    assert_string_equal(((const words *)c.own)->axes, "[1,2]");
+    gh_config_free(&c);
+  }
+
+  static const char *const of_flow[] = {"denoiser.hidden=64", "denoiser.rope_axes=[2,4,10]", "denoiser.heads=4"};
+  check_ok(gh_config_defaults(&err, &c, of_flow, 3));
+  assert_string_equal(c.kind->name, "continuous");
+  assert_int_equal(gh_flow_config_of(&c)->hidden, 64);
+  assert_int_equal(gh_flow_config_of(&c)->rope_axes[2], 10);
+  gh_config_free(&c);
+
+  static const char of_document[] = "{\"clip\":\"c\",\"denoiser\":{\"kind\":\"words\"},\"data\":{\"images\":[\"i\"]},"
+                                    "\"output\":\"o\"}";
+  check_ok(gh_config_parse(&err, &c, "run.json", of_document, strlen(of_document), of_flow, 1));
+  assert_string_equal(((const words *)c.own)->hidden, "64");
+  gh_config_free(&c);
+  check_fails(gh_config_parse(&err, &c, "run.json", of_document, strlen(of_document), of_flow, 3), GH_ERROR_CONFIG,
+              "denoiser.heads is a key of the continuous denoiser only");
+  static const char *const none[] = {"denoiser.hidden=64", "denoiser.kind=nothing"};
+  check_fails(gh_config_defaults(&err, &c, none, 2), GH_ERROR_CONFIG, "\"nothing\" is not one of");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_autoencoder),
@@ -414,6 +475,7 @@ int main(void) {
       cmocka_unit_test(test_checkpoint_due),
       cmocka_unit_test(test_allocation_failures),
       cmocka_unit_test(test_mutations),
+      cmocka_unit_test(test_kinds_that_share_keys), /* last: the kind that it adds stays */
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

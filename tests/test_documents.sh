@@ -56,6 +56,8 @@ complete_line "genhance train --re" --resume --replan
 complete_line "genhance train --config r" run.json
 complete_line "genhance train --config run.json --dry" --dry-run
 complete_line "genhance init --out f" "folder name"
+complete_line "genhance convert r" run.json
+complete_line "genhance convert run.json --pre" --prefix
 complete_line "genhance init --arch tiny-" tiny-siglip
 complete_line "genhance train --set stage1.lr" ""
 complete_line "genhance devices --device au" auto

@@ -47,6 +47,7 @@ static const gh_arch third_archs[] = {
 static const gh_timm_tower third_towers[] = {{"vit_third", 4, {.hidden = 8, .layers = 1, .heads = 2, .mlp = 8}}, {0}};
 static const gh_openclip_rule third_rules[] = {{"timm_pool", "third", "third"}, {0}};
 static const gh_renaming third_names[] = {{.from = "stem.", .to = "vision_model.embeddings.patch_embedding."}, {0}};
+static const gh_renaming third_layer[] = {{.from = "first.", .to = "layer_norm1."}, {0}};
 static const char *const third_classes[] = {"ThirdImageProcessor", NULL};
 static const char *const third_past[] = {"vision_model.odd", NULL};
 static int towers_built;
@@ -75,7 +76,8 @@ static int set_up(void **state) {
   third.vision.family = third.text.family = &third;
   third.openclip.timm = third_towers;
   third.openclip.vision = third_rules;
-  third.weights = (gh_weight_names){.marker = "stem.weight", .layers = "layers.", .renamings = third_names};
+  third.weights =
+      (gh_weight_names){.marker = "stem.weight", .layers = "layers.", .layer = third_layer, .renamings = third_names};
   third.processor.classes = third_classes;
   third.processor.defaults.mean[0] = 0.25;
   third.class_tokens = 3;
@@ -141,7 +143,7 @@ static void preprocessed(void **state) {
 
 static void weights_renamed(void **state) {
   (void)state;
-  static const char *const theirs[] = {"stem.weight", "layers.7.ln_1.bias", "ln_final.weight", "odd"};
+  static const char *const theirs[] = {"stem.weight", "layers.7.first.bias", "ln_final.weight", "odd"};
   static const char *const ours[] = {"vision_model.embeddings.patch_embedding.weight",
                                      "vision_model.encoder.layers.7.layer_norm1.bias",
                                      "text_model.final_layer_norm.weight", "odd"};
@@ -235,7 +237,8 @@ static void rows_are_complete(void **state) {
     assert_ptr_equal(row->text.family, row);
     assert_true(row->read_vision && row->read_text && row->vision_tower && row->text_tower && row->text_pooled);
     assert_true(row->tensors && row->title && row->vision_type && row->text_type && row->model_class);
-    assert_true(row->vision_class && row->weights.marker && row->weights.layers && row->weights.renamings);
+    assert_true(row->vision_class && row->weights.marker && row->weights.layers && row->weights.layer &&
+                row->weights.renamings);
     assert_true(row->openclip.vision && row->openclip.text && row->openclip.tokenizer);
     assert_non_null(row->processor.classes[0]);
     for (const gh_arch *a = row->archs; a->name; a++) {

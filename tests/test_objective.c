@@ -257,7 +257,7 @@ static void drawn(void **state) {
   run.device = device;
   check_ok(gh_source_open(&err, &source, pictures));
   check_ok(gh_redraw_gather(&err, &run, &r, source, NULL, 3, 2));
-  check_ok(gh_redraw_sample(&err, &run, &r, 0, 2));
+  check_ok(gh_redraw_sample(&err, &run, &r, &(gh_drawing_how){0}, 2));
   assert_int_equal(r.count, 3);
   for (int64_t i = 0; i < r.count * 3 * SIDE; i++) /* a block has one colour */
     for (int x = 1; x < SIDE; x++)
@@ -328,7 +328,7 @@ static void refused(void **state) {
   } cases[] = {{"denoiser.hidden=7", "denoiser.hidden: 7 is odd"},
                {"denoiser.single_blocks=2", "denoiser.single_blocks is a key of the continuous denoiser only"},
                {"autoencoder=x", "autoencoder is a key of the continuous denoiser only"},
-               {"denoiser.kind=thumbnail", "is not one of \"continuous\", \"thumbnails\""}};
+               {"denoiser.kind=thumbnail", "is not one of \"continuous\", \"discrete\", \"thumbnails\""}};
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
     const char *sets[] = {"denoiser.kind=thumbnails", cases[i].set};
     gh_config config;

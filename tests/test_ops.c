@@ -20,13 +20,15 @@
 static const char *const without_fixture[] = {"clip_control",  /* writes bits: test_update.c */
                                               "random_normal", /* PyTorch draws other numbers: test_random_device.c */
                                               "random_index",  "random_timestep",
-                                              "bf16x2", /* its parts are rounded: test_bf16.c */
+                                              "random_gumbel", "random_mask",
+                                              "categorical",   "bf16x2", /* its parts are rounded: test_bf16.c */
                                               "cast",          NULL};
 
-/* Float32-only ops: random numbers, averages, updates, losses, and the autoencoder's convolutions. */
+/* Float32-only ops: random numbers, averages, updates, losses, and what only the autoencoders use. */
 static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: test_update.c */
                                            "bf16x2", /* from float32: test_bf16.c */
                                            "bf16x2_backward",
+                                           "categorical", /* its codes: test_random_device.c */
                                            "clip_control",
                                            "constant",
                                            "conv2d",
@@ -39,10 +41,14 @@ static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: t
                                            "gaussian_kl_backward",
                                            "gaussian_sample",
                                            "gaussian_sample_backward",
+                                           "masked_positions", /* integers */
                                            "mse_loss",
                                            "mse_loss_backward",
+                                           "nearest_row",
                                            "normalize_image",
+                                           "random_gumbel",
                                            "random_index",
+                                           "random_mask",
                                            "random_normal",
                                            "random_timestep",
                                            "square_sum",

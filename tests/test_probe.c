@@ -1,8 +1,9 @@
 /* One training step of either stage against PyTorch's: every case of tests/fixtures/probe, in both kernel shapes.
  *
  * A tensor passes if the norm of its difference is at most 1e-4 of its own norm, or less if PyTorch's float32 is more
- * accurate: four times its error, but at least 1e-5. So a wrong eps is detected. The gradient of k_proj.bias is zero up
- * to rounding (a softmax ignores a constant added to a row), so it has no scale: that of q_proj.bias is used. */
+ * accurate: four times its error, but at least 1e-5. So a wrong eps is detected. Integers must be equal. The gradient
+ * of a key's bias is zero up to rounding (a softmax ignores a constant added to a row), so it has no scale: that of the
+ * query's bias is used. */
 #include "support/check.h"
 
 #include "base/file.h"
@@ -60,12 +61,13 @@ static double norm_of(const gh_st_tensor *t) {
   return result;
 }
 
-/* The scale of a tensor's difference: its own norm, or q_proj.bias's for k_proj.bias. */
+/* The scale of a tensor's difference: its own norm, or that of the query's bias for a key's bias. */
 static double scale_of(const gh_safetensors *want, const gh_st_tensor *t) {
   const char *key = strstr(t->name, "k_proj.bias");
+  if (!key) key = strstr(t->name, "k.bias");
   if (!key) return norm_of(t);
   char neighbour[192];
-  snprintf(neighbour, sizeof neighbour, "%.*sq_proj.bias", (int)(key - t->name), t->name);
+  snprintf(neighbour, sizeof neighbour, "%.*sq%s", (int)(key - t->name), t->name, key + 1);
   const gh_st_tensor *q = gh_safetensors_find(want, neighbour);
   assert_non_null(q);
   return norm_of(q);
@@ -82,11 +84,21 @@ static double bound_of(const gh_safetensors *want, const gh_st_tensor *t, double
   return fmin(LARGEST_BOUND, fmax(LEAST_BOUND, 4 * theirs));
 }
 
+static void compare_integers(comparison *c, const gh_st_tensor *w, const gh_st_tensor *g) {
+  bool same = g->dtype == w->dtype && g->bytes == w->bytes && !memcmp(g->data, w->data, w->bytes);
+  if (!same) blame(c, w->name, "differs");
+  c->compared++;
+}
+
 static void compare_tensor(comparison *c, const gh_safetensors *want, const gh_st_tensor *w, const gh_st_tensor *g) {
   bool same = g && g->rank == w->rank;
   for (int i = 0; same && i < w->rank; i++) same = g->shape[i] == w->shape[i];
   if (!same) {
     blame(c, w->name, g ? "another shape" : "missing");
+    return;
+  }
+  if (w->dtype == GH_ST_I32) {
+    compare_integers(c, w, g);
     return;
   }
   float *a = values_of(w), *b = values_of(g);
@@ -169,7 +181,9 @@ static int run_setting(const char *setting, const char *shape) {
 
 static void run_shape(const char *shape) {
   assert_int_equal(setenv("GH_KERNEL_SHAPE", shape, 1), 0);
-  int bad = run_setting("tiny", shape) + run_setting("edges", shape) + run_setting("siglip", shape);
+  static const char *const settings[] = {"tiny", "edges", "siglip", "masked", "masked-siglip"};
+  int bad = 0;
+  for (size_t i = 0; i < GH_COUNT(settings); i++) bad += run_setting(settings[i], shape);
   unsetenv("GH_KERNEL_SHAPE");
   assert_int_equal(bad, 0);
 }

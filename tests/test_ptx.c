@@ -129,6 +129,10 @@ static void test_answers(void **state) {
       {"setp.geu.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 1},
       {"setp.ne.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 0},
       {"setp.neu.f32 %p1, %f10, %f11; selp.b32 %r20, 1, 0, %p1;", 0x7fc00000u, 0, 1},
+      {"setp.lt.u32 %p1, %r10, %r11; selp.u16 %rs1, -1, 7, %p1; cvt.u32.u16 %r20, %rs1;", 1, 2, 0xffffu},
+      {"cvt.u16.u32 %rs1, %r10; setp.eq.s16 %p1, %rs1, -1; selp.b32 %r20, 1, 0, %p1;", 0x1ffffu, 0, 1},
+      {"cvt.u16.u32 %rs1, %r10; setp.ne.s16 %p1, %rs1, 0; selp.b32 %r20, 1, 0, %p1;", 0x10000u, 0, 0},
+      {"setp.lt.u32 %p1, %r10, %r11; selp.u16 %rs1, -1, 7, %p1; cvt.u32.u16 %r20, %rs1;", 2, 1, 7},
       {"setp.lt.u32 %p1, %r10, %r11; @!%p1 bra $L1; mov.u32 %r20, 7; bra.uni $L2; $L1: mov.u32 %r20, 8; $L2:", 1,
        (uint32_t)-1, 7},
       {"mov.b64 %rd10, 0x123456789; { .reg .b32 t; mov.b64 {t, %r20}, %rd10; } { .reg .b16 t; mov.b32 {t, %rs1}, %r10; "
@@ -166,6 +170,16 @@ static void test_lanes_diverge(void **state) {
          32));
   read_words(sums, 32);
   for (uint32_t i = 0; i < 32; i++) assert_int_equal((int32_t)sums[i], i % 2 ? -(int32_t)(i - 1) : (int32_t)i);
+}
+
+static void test_redux(void **state) {
+  (void)state;
+  uint32_t all[32];
+  OK(run("mov.u32 %r10, 1; shl.b32 %r10, %r10, %r1; setp.eq.s32 %p1, %r1, 5; @%p1 mov.u32 %r10, 0;\n"
+         "redux.sync.or.b32 %r11, %r10, 0xffffffff; st.global.u32 [%rd3], %r11;\n",
+         32));
+  read_words(all, 32);
+  for (int i = 0; i < 32; i++) assert_int_equal(all[i], 0xffffffdfu);
 }
 
 /* ---- the warp's matrices: an element's place in the ISA's figures, by row and column ---- */
@@ -368,6 +382,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_answers, begin, end),
       cmocka_unit_test_setup_teardown(test_lanes_diverge, begin, end),
+      cmocka_unit_test_setup_teardown(test_redux, begin, end),
       cmocka_unit_test_setup_teardown(test_mma, begin, end),
       cmocka_unit_test_setup_teardown(test_ldmatrix, begin, end),
       cmocka_unit_test_setup_teardown(test_faults, begin, end),

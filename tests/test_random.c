@@ -49,30 +49,31 @@ static void test_committed_bits(void **state) {
   (void)state;
   static const struct {
     uint64_t ordinal, element;
-    uint32_t word, uniform, normal;
+    uint32_t word, uniform, normal, gumbel;
   } cases[] = {
-      {0u, 0u, 0x7c1b4aa5u, 0x3ef83696u, 0xbf835450u},
-      {0u, 1u, 0x9666c2f5u, 0x3f1666c3u, 0xbf20f84eu},
-      {0u, 2u, 0x0df9c4ebu, 0x3d5f9c50u, 0xc0026371u},
-      {0u, 3u, 0x9700e95au, 0x3f1700e9u, 0xbfa52ac5u},
-      {0u, 4u, 0x6e0a0618u, 0x3edc140eu, 0xbf7ac87cu},
-      {0u, 5u, 0x62ca8236u, 0x3ec59506u, 0x3f5a9483u},
-      {0u, 1000003u, 0x7306eff2u, 0x3ee60ddeu, 0x3f2a75c1u},
-      {0u, 17179869214u, 0xb530a722u, 0x3f3530a7u, 0x3f2c766au},
-      {20015998343868u, 0u, 0x469aa297u, 0x3e8d3546u, 0x3fb4e5cfu},
-      {20015998343868u, 1u, 0x141f1c17u, 0x3da0f8e8u, 0x3f42c5f5u},
-      {20015998343868u, 2u, 0x4d70483du, 0x3e9ae092u, 0xbefe1f92u},
-      {20015998343868u, 3u, 0x4d500b51u, 0x3e9aa016u, 0x3fbb77d2u},
-      {20015998343868u, 4u, 0xec01671fu, 0x3f6c0167u, 0xbc636134u},
-      {20015998343868u, 5u, 0xbe98ff4au, 0x3f3e98ffu, 0xbece5d0du},
-      {20015998343868u, 1000003u, 0xa30610d9u, 0x3f230611u, 0xbdd324a3u},
-      {20015998343868u, 17179869214u, 0x9c612b0eu, 0x3f1c612bu, 0x3f7d6da0u},
+      {0u, 0u, 0x7c1b4aa5u, 0x3ef83696u, 0xbf835450u, 0x3ea554ecu},
+      {0u, 1u, 0x9666c2f5u, 0x3f1666c3u, 0xbf20f84eu, 0x3f21a09au},
+      {0u, 2u, 0x0df9c4ebu, 0x3d5f9c50u, 0xc0026371u, 0xbf88a122u},
+      {0u, 3u, 0x9700e95au, 0x3f1700e9u, 0xbfa52ac5u, 0x3f238ecau},
+      {0u, 4u, 0x6e0a0618u, 0x3edc140eu, 0xbf7ac87cu, 0x3e2d4273u},
+      {0u, 5u, 0x62ca8236u, 0x3ec59506u, 0x3f5a9483u, 0x3d48c023u},
+      {0u, 1000003u, 0x7306eff2u, 0x3ee60ddeu, 0x3f2a75c1u, 0x3e647c84u},
+      {0u, 17179869214u, 0xb530a722u, 0x3f3530a7u, 0x3f2c766au, 0x3f87fc30u},
+      {20015998343868u, 0u, 0x469aa297u, 0x3e8d3546u, 0x3fb4e5cfu, 0xbe819e41u},
+      {20015998343868u, 1u, 0x141f1c17u, 0x3da0f8e8u, 0x3f42c5f5u, 0xbf6ef9a1u},
+      {20015998343868u, 2u, 0x4d70483du, 0x3e9ae092u, 0xbefe1f92u, 0xbe3703b3u},
+      {20015998343868u, 3u, 0x4d500b51u, 0x3e9aa016u, 0x3fbb77d2u, 0xbe386850u},
+      {20015998343868u, 4u, 0xec01671fu, 0x3f6c0167u, 0xbc636134u, 0x402098ebu},
+      {20015998343868u, 5u, 0xbe98ff4au, 0x3f3e98ffu, 0xbece5d0du, 0x3f9c4117u},
+      {20015998343868u, 1000003u, 0xa30610d9u, 0x3f230611u, 0xbdd324a3u, 0x3f4bb094u},
+      {20015998343868u, 17179869214u, 0x9c612b0eu, 0x3f1c612bu, 0x3f7d6da0u, 0x3f351c88u},
   };
   for (size_t i = 0; i < GH_COUNT(cases); i++) {
     const uint64_t o = cases[i].ordinal, e = cases[i].element;
     assert_int_equal(gh_word_at(0xdeadbeef, 0x01234567, o, e), cases[i].word);
     assert_int_equal(GH_AS_BITS(gh_uniform_at(0xdeadbeef, 0x01234567, o, e)), cases[i].uniform);
     assert_int_equal(GH_AS_BITS(gh_normal_at(0xdeadbeef, 0x01234567, o, e)), cases[i].normal);
+    assert_int_equal(GH_AS_BITS(gh_gumbel_at(0xdeadbeef, 0x01234567, o, e)), cases[i].gumbel);
   }
   static const struct {
     float x;
@@ -147,6 +148,17 @@ static void test_normal_pair(void **state) {
   assert_true(gh_uniform(0) > 0 && gh_uniform(~0u) < 1);
 }
 
+static void test_gumbel(void **state) {
+  (void)state;
+  for (uint32_t i = 0; i < ROUNDS; i++) {
+    gh_u32 word = i * 2654435761u;
+    double exact = -log(-log((double)gh_uniform(word)));
+    assert_true(fabs((double)gh_gumbel(word) - exact) <= 4 * ulp(fmax(fabs(exact), 1)));
+  }
+  assert_true(fabs((double)gh_gumbel(0) + 2.81154) <= 1e-4);
+  assert_true(fabs((double)gh_gumbel(~0u) - 16.6355) <= 1e-4);
+}
+
 /* ---- distribution ---- */
 
 #define MANY 1000000
@@ -180,6 +192,112 @@ static void test_moments(void **state) {
   assert_true(fabs(u[1] - 0.5) <= 5 * 2.887e-4);
   assert_true(fabs(u[2] - 1.0 / 3) <= 5 * 2.982e-4);
   free(x);
+}
+
+static void test_gumbel_moments(void **state) {
+  (void)state;
+  float *x = malloc(MANY * sizeof *x);
+  double mean = 0, square = 0;
+  const double pi = acos(-1), variance = pi * pi / 6, euler = 0.57721566490153286;
+  gh_stream_gumbels(gh_stream_make(0, 1, "draw", ""), 0, 0, MANY, x);
+  for (int i = 0; i < MANY; i++) mean += (double)x[i] / MANY;
+  for (int i = 0; i < MANY; i++) square += ((double)x[i] - euler) * ((double)x[i] - euler) / MANY;
+  assert_true(fabs(mean - euler) <= 5 * sqrt(variance / MANY));
+  assert_true(fabs(square - variance) <= 5 * sqrt(variance * variance * 4.4 / MANY)); /* kurtosis 5.4 */
+  free(x);
+}
+
+/* A quarter of the codes by their probabilities, at a temperature that doubles the logits. */
+static void test_categorical(void **state) {
+  (void)state;
+  enum { codes = 4, draws = 100000 };
+  static const float logits[codes] = {0.5f, -0.25f, 0, 1};
+  int counts[codes] = {0};
+  double sum = 0;
+  gh_stream s = gh_stream_make(0, 1, "draw", "");
+  for (int i = 0; i < codes; i++) sum += exp(2 * (double)logits[i]);
+  for (int i = 0; i < draws; i++) counts[gh_categorical_at(s, (uint64_t)(i / 10), i % 10, logits, codes, 0.5)]++;
+  for (int i = 0; i < codes; i++) {
+    double p = exp(2 * (double)logits[i]) / sum;
+    assert_true(fabs(counts[i] - p * draws) <= 6 * sqrt(draws * p * (1 - p)));
+  }
+  static const float none[3] = {NAN, NAN, NAN}, one[3] = {NAN, -1e30f, NAN}, same[1] = {3};
+  assert_int_equal(gh_categorical_at(s, 0, 0, none, 3, 1), 0);
+  assert_int_equal(gh_categorical_at(s, 0, 0, one, 3, 1), 1);
+  assert_int_equal(gh_categorical_at(s, 0, 0, same, 1, 1), 0);
+}
+
+/* ---- masks ---- */
+
+static int count_of(const int32_t *mask, int n) {
+  int count = 0;
+  for (int i = 0; i < n; i++) {
+    assert_true(mask[i] == 0 || mask[i] == 1);
+    count += mask[i];
+  }
+  return count;
+}
+
+static void test_mask_counts(void **state) {
+  (void)state;
+  static const struct {
+    int n;
+    double ratio;
+    int want;
+  } fixed[] = {{196, 0.5, 98},  {196, 0.125, 24}, {196, 0.375, 74}, {196, 0.625, 122}, {196, 0.875, 172},
+               {441, 0.5, 220}, {576, 0.75, 432}, {196, 0, 1},      {196, 1, 195},     {2, 0.9, 1},
+               {196, 0.9, 176}, {576, 0.9, 518},  {3, 0.5, 2},      {5, 0.5, 2}};
+  gh_stream ratio = gh_stream_make(0, 1, "ratio", ""), order = gh_stream_make(0, 1, "order", "");
+  int32_t mask[576];
+  for (size_t i = 0; i < GH_COUNT(fixed); i++) {
+    gh_mask_at(ratio, order, i, fixed[i].n, fixed[i].ratio, fixed[i].ratio, mask);
+    assert_int_equal(count_of(mask, fixed[i].n), fixed[i].want);
+    assert_int_equal(gh_mask_most(fixed[i].n, fixed[i].ratio), fixed[i].want);
+  }
+  double mean = 0;
+  enum { n = 64, draws = 2000 };
+  int times[n] = {0};
+  for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {
+    gh_mask_at(ratio, order, ordinal, n, 0.5, 0.9, mask);
+    int count = count_of(mask, n);
+    assert_in_range(count, 32, gh_mask_most(n, 0.9));
+    mean += count / (double)(draws * n);
+    for (int i = 0; i < n; i++) times[i] += mask[i];
+  }
+  assert_true(fabs(mean - 0.7) <= 6 * 0.4 / sqrt(12.0 * draws) + 1e-3);
+  for (int i = 0; i < n; i++) assert_true(fabs(times[i] - 0.7 * draws) <= 6 * sqrt(draws * 0.21 + 1));
+}
+
+/* Every later version must draw these masks, as every machine: runs depend on it. Position i is bit i. */
+static void test_committed_masks(void **state) {
+  (void)state;
+  enum { n = 32 };
+  static const uint32_t masks[] = {0xb7a7e945u, 0x6fecf651u, 0xd70d5b6du, 0x78560badu};
+  for (uint64_t k = 0; k < GH_COUNT(masks); k++) {
+    int32_t mask[n];
+    uint32_t bits = 0;
+    gh_mask_at((gh_stream){{0xdeadbeef, 0x01234567}}, (gh_stream){{1, 2}}, 0xFFFFFFFE + k, n, 0.5, 0.9, mask);
+    for (int i = 0; i < n; i++) bits |= (uint32_t)mask[i] << i;
+    assert_int_equal(bits, masks[k]);
+  }
+}
+
+/* The masked positions are those with the smallest draws, also where two are equal. */
+static void test_mask_order(void **state) {
+  (void)state;
+  enum { n = 4096 };
+  gh_stream ratio = gh_stream_make(1, 1, "ratio", ""), order = gh_stream_make(1, 1, "order", "");
+  static int32_t mask[n];
+  static float u[n];
+  gh_mask_at(ratio, order, 3, n, 0.5, 0.5, mask);
+  gh_stream_uniforms(order, 3, 0, n, u);
+  float largest = 0, smallest = 1;
+  for (int i = 0; i < n; i++) {
+    if (mask[i] && u[i] > largest) largest = u[i];
+    if (!mask[i] && u[i] < smallest) smallest = u[i];
+  }
+  assert_int_equal(count_of(mask, n), n / 2);
+  assert_true(largest <= smallest);
 }
 
 /* A slice equals that part of the whole, wherever it starts; scalars agree. */
@@ -295,7 +413,10 @@ int main(void) {
       cmocka_unit_test(test_moments),           cmocka_unit_test(test_slices),
       cmocka_unit_test(test_streams_differ),    cmocka_unit_test(test_permute),
       cmocka_unit_test(test_permute_spreads),   cmocka_unit_test(test_below),
-      cmocka_unit_test(test_permute_at),
+      cmocka_unit_test(test_permute_at),        cmocka_unit_test(test_gumbel),
+      cmocka_unit_test(test_gumbel_moments),    cmocka_unit_test(test_categorical),
+      cmocka_unit_test(test_mask_counts),       cmocka_unit_test(test_mask_order),
+      cmocka_unit_test(test_committed_masks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

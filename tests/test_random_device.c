@@ -113,6 +113,105 @@ static void check_indices(int64_t samples, int64_t n, int64_t count) {
   free(bits);
 }
 
+static void check_gumbels(int64_t samples, int64_t n) {
+  gh_graph *g = graph();
+  set_ordinal(first_ordinal);
+  float *got = result(g, gh_random_gumbel(g, step, stream.key, 2, (int64_t[]){samples, n}));
+  float *want = malloc((size_t)n * sizeof *want);
+  for (int64_t b = 0; b < samples; b++) {
+    gh_stream_gumbels(stream, first_ordinal + (uint64_t)b, 0, n, want);
+    same_bits("Gumbel noise", got + b * n, want, n);
+  }
+  free(got);
+  free(want);
+}
+
+static void check_masks(int64_t samples, int64_t n, double low, double high) {
+  static const gh_stream order = {{0x9abcdef0u, 0x13579bdfu}};
+  gh_graph *g = graph();
+  set_ordinal(first_ordinal);
+  float *bits = result(g, gh_random_mask(g, step, stream.key, order.key, samples, n, low, high));
+  int32_t *want = malloc((size_t)n * sizeof *want);
+  const int32_t *got = (const int32_t *)(const void *)bits;
+  for (int64_t b = 0; b < samples; b++) {
+    gh_mask_at(stream, order, first_ordinal + (uint64_t)b, n, low, high, want);
+    if (memcmp(got + b * n, want, (size_t)n * sizeof *want))
+      fail_msg("%s: the mask of sample %lld of %lld positions differs", where, (long long)b, (long long)n);
+  }
+  free(bits);
+  free(want);
+}
+
+/* A float32 or bf16 input of the store, and its values as the device holds them. */
+static gh_tensor *logits_input(gh_dtype dtype, int rows, int64_t samples, int64_t k, float *values) {
+  char name[64];
+  gh_tensor *x;
+  const int64_t shape[] = {samples, rows, k};
+  snprintf(name, sizeof name, "logits.%dx%lldx%lld.%d", rows, (long long)samples, (long long)k, (int)dtype);
+  check_ok(gh_store_add(&err, store, name, dtype, 3, shape, &x));
+  gh_stream_normals(stream, 7, 0, samples * rows * k, values);
+  check_ok(gh_tensor_write_f32(&err, device, x, values));
+  check_ok(gh_tensor_read_f32(&err, device, x, values));
+  return x;
+}
+
+/* Codes to the bit; log-probabilities against float64. */
+static void check_categorical(gh_dtype dtype, int64_t samples, int rows, int64_t k, double temperature) {
+  float *logits = malloc((size_t)(samples * rows * k) * sizeof *logits);
+  gh_tensor *x = logits_input(dtype, rows, samples, k, logits), *code, *log_probability;
+  gh_graph *g = graph();
+  set_ordinal(first_ordinal);
+  gh_categorical(g, x, step, stream.key, temperature, &code, &log_probability);
+  gh_graph_keep(g, log_probability);
+  gh_graph_keep(g, code);
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
+  int32_t *got = malloc((size_t)(samples * rows) * sizeof *got);
+  float *probability = malloc((size_t)(samples * rows) * sizeof *probability);
+  check_ok(gh_tensor_read(&err, device, code, got));
+  check_ok(gh_tensor_read(&err, device, log_probability, probability));
+  for (int64_t i = 0; i < samples * rows; i++) {
+    const float *row = logits + i * k;
+    int64_t want = gh_categorical_at(stream, first_ordinal + (uint64_t)(i / rows), i % rows, row, k, temperature);
+    if (got[i] != want)
+      fail_msg("%s: row %lld of %lld codes draws %d, expected %lld", where, (long long)i, (long long)k, got[i],
+               (long long)want);
+    double sum = 0;
+    for (int64_t n = 0; n < k; n++) sum += exp(((double)row[n] - (double)row[want]) / temperature);
+    if (!(fabs((double)probability[i] + log(sum)) <= 4e-6 * (1 + log(sum))))
+      fail_msg("%s: row %lld's log-probability is %.9g, expected %.9g", where, (long long)i, (double)probability[i],
+               -log(sum));
+  }
+  gh_graph_free(g);
+  free(logits);
+  free(got);
+  free(probability);
+}
+
+/* NaN is not drawn where there is a number, but shows in the log-probability; a row of NaN gives a code that exists. */
+static void check_categorical_without_numbers(void) {
+  enum { rows = 3, k = 37 };
+  float logits[rows * k], *probability;
+  gh_tensor *x = logits_input(GH_F32, rows, 1, k, logits), *code, *log_probability;
+  for (int i = 0; i < rows * k; i++)
+    if (i / k == 2 || (i / k == 1 && i % k != 5)) logits[i] = NAN;
+  check_ok(gh_tensor_write(&err, device, x, logits));
+  gh_graph *g = graph();
+  gh_categorical(g, x, step, stream.key, 1, &code, &log_probability);
+  int32_t got[rows];
+  gh_graph_keep(g, code);
+  gh_graph_keep(g, log_probability);
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
+  check_ok(gh_tensor_read(&err, device, code, got));
+  probability = logits;
+  check_ok(gh_tensor_read(&err, device, log_probability, probability));
+  assert_true(isfinite(probability[0]) && isnan(probability[1]) && isnan(probability[2]));
+  assert_int_equal(got[1], 5);
+  assert_in_range(got[2], 0, k - 1);
+  gh_graph_free(g);
+}
+
 /* dx of a dropped and scaled x, and x itself all ones: the forward and the backward pass keep the same elements. */
 static void check_dropout(int64_t samples, int64_t n, double p) {
   const float keep = (float)(1 / (1 - p));
@@ -170,6 +269,17 @@ static void check_device(const char *id, const char *platform, const char *shape
   check_indices(5, 256, 64);
   check_indices(3, 1, 1);
   check_indices(1, 100003, 5000);
+  check_gumbels(2, 100003);
+  check_gumbels(3, 1);
+  check_masks(67, 196, 0.5, 0.9);
+  check_masks(3, 2, 0, 1);
+  check_masks(5, 441, 0.25, 0.25);
+  check_masks(1, 5003, 0, 1);
+  check_categorical(GH_F32, 2, 3, 16387, 1);
+  check_categorical(GH_BF16, 2, 3, 4098, 0.5);
+  check_categorical(GH_F32, 65, 2, 1, 2);
+  check_categorical(GH_F32, 1, 31, 33, 1.25);
+  check_categorical_without_numbers();
   check_dropout(3, 100003, 0.1);
   check_dropout(2, 33, 0.5);
   check_dropout(300, 1, 0.25);

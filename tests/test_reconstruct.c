@@ -28,8 +28,12 @@ static gh_safetensors *open_file(const char *path) {
 /* The sizes are those of probe/tiny's configuration. */
 static gh_sampler_spec tiny(const gh_safetensors *denoiser, const gh_safetensors *autoencoder) {
   gh_error err = {0};
-  gh_sampler_spec spec = {
-      .device = scratch_device, .denoiser = denoiser, .autoencoder = autoencoder, .batch = 2, .width = 40};
+  gh_sampler_spec spec = {.device = scratch_device,
+                          .denoiser = denoiser,
+                          .autoencoder = autoencoder,
+                          .batch = 2,
+                          .width = 40,
+                          .steps = GH_SAMPLER_STEPS};
   spec.tokens = 16;
   spec.flux = (gh_flux_config){.double_blocks = 2,
                                .single_blocks = 2,

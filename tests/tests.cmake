@@ -60,3 +60,36 @@ include(tests/fuzz/fuzz.cmake)
 add_executable(static_programs tests/static/programs.c)
 target_link_libraries(static_programs PRIVATE genhance_core)
 include(tests/api.cmake)
+
+# ---- what run-tests need not repeat, and what starts first ----
+
+# These set the kernels' shape themselves: they run both, or the one that has the kernels. Another default shape, and a
+# limit of buffers that are all small, change nothing.
+set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe random_device update)
+# These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
+# compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
+set(HOST api api_score api_train base bench cache cli config examples export image interrupt loader options preprocess
+         robust rooms target_cache tfevents)
+# The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
+# programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
+set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed
+         test_fft test_cuda cuda_probe test_attention)
+
+function(set_test_property name property value)
+  if(TEST ${name})
+    set_property(TEST ${name} PROPERTY ${property} ${value})
+  elseif(CMOCKA_LIBRARY)
+    message(FATAL_ERROR "tests/tests.cmake names ${name}, which is not a test")
+  endif()
+endfunction()
+foreach(name ${OWN_SHAPE})
+  set_test_property(test_${name} LABELS own-shape)
+endforeach()
+foreach(name ${HOST})
+  set_test_property(test_${name} LABELS host)
+endforeach()
+set(cost 100)
+foreach(name ${LONG})
+  math(EXPR cost "${cost} - 1")
+  set_test_property(${name} COST ${cost})
+endforeach()

@@ -19,6 +19,8 @@ gh_stream gh_stream_make(uint64_t seed, int stage, const char *purpose, const ch
 /* n elements of the sample `ordinal`, from first_element on. Uniforms lie in (0, 1), both ends excluded. */
 void gh_stream_uniforms(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out);
 void gh_stream_normals(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out);
+/* Standard Gumbel noise, -ln(-ln u) of the uniforms; in -2.82 .. 16.64. */
+void gh_stream_gumbels(gh_stream stream, uint64_t ordinal, int64_t first_element, int64_t n, float *out);
 
 /* A bijection of [0, n), n >= 1, position < n: the place of `position` in the stream's shuffle. */
 uint64_t gh_permute(gh_stream stream, uint64_t position, uint64_t n);
@@ -29,5 +31,18 @@ uint64_t gh_permute_at(gh_stream stream, uint64_t ordinal, uint64_t position, ui
 /* An integer of [0, n), n >= 1, with negligible bias (64 bits scaled down). Consumes the whole block `element`, not a
  * quarter of it: do not draw from one stream both this way and by elements. */
 uint64_t gh_stream_below(gh_stream stream, uint64_t ordinal, int64_t element, uint64_t n);
+
+/* A code of [0, k): the index of the largest logits[i] / temperature + Gumbel noise, element row * k + i; the first at
+ * a tie. 1 / temperature is rounded to float32 first. NaN is never the largest. The reference of gh_categorical. */
+int64_t gh_categorical_at(gh_stream stream, uint64_t ordinal, int64_t row, const float *logits, int64_t k,
+                          double temperature);
+
+/* mask[i], i < n: 1 if masked, else 0. The sample's ratio is r = low + (high - low) u, u its uniform number of the
+ * stream `ratio`. Masked are r n positions, rounded half to even, at least 1, at most n - 1: those with the smallest
+ * uniform numbers of the stream `order`, the lower position at a tie. In float32. 0 <= low <= high <= 1, 2 <= n <=
+ * 2^22. The reference of gh_random_mask, which is fast; this is not: n^2 draws. */
+void gh_mask_at(gh_stream ratio, gh_stream order, uint64_t ordinal, int64_t n, double low, double high, int32_t *mask);
+/* No mask of n positions with ratios up to `high` masks more positions than this. */
+int64_t gh_mask_most(int64_t n, double high);
 
 #endif

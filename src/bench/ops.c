@@ -16,6 +16,7 @@ typedef struct gh_case_in {
   int rank;
   int64_t shape[GH_MAX_RANK]; /* 0: the batch */
   bool wanted;                /* gets a gradient */
+  int32_t below;              /* integers of [0, below); 0: float32 */
 } gh_case_in;
 
 /* in[]: the tensors of the case's table row; in[MAX_IN]: a step block. Returns the tensor from which to differentiate,
@@ -23,7 +24,9 @@ typedef struct gh_case_in {
 typedef gh_tensor *gh_case_build(gh_graph *g, gh_tensor **in);
 
 static gh_tensor *linear(gh_graph *g, gh_tensor **in) { return gh_linear(g, in[0], in[1], in[2]); }
-static gh_tensor *attention(gh_graph *g, gh_tensor **in) { return gh_attention(g, in[0], in[1], in[2], 0.1, false); }
+static gh_tensor *attention(gh_graph *g, gh_tensor **in) {
+  return gh_attention(g, in[0], in[1], in[2], NULL, 0.1, false);
+}
 static gh_tensor *conv(gh_graph *g, gh_tensor **in) {
   return gh_conv2d(g, in[0], in[1], in[2], (gh_conv_geometry){1, 1, 1, 1, 1});
 }
@@ -99,6 +102,37 @@ static gh_tensor *zero(gh_graph *g, gh_tensor **in) {
   gh_zero(g, in[0]);
   return NULL;
 }
+static gh_tensor *nearest(gh_graph *g, gh_tensor **in) {
+  const int64_t rows = gh_tensor_rows(in[0]), width = gh_tensor_columns(in[0]);
+  gh_graph_keep(g, gh_nearest_row(g, gh_reshape(g, in[0], 2, (int64_t[]){rows, width}), in[1]));
+  return NULL;
+}
+static gh_tensor *entropy(gh_graph *g, gh_tensor **in) {
+  return gh_cross_entropy(g, in[0], in[1], in[2], in[MAX_IN], NULL);
+}
+static gh_tensor *gather(gh_graph *g, gh_tensor **in) { return gh_gather_rows(g, in[0], in[1]); }
+static gh_tensor *positions(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_masked_positions(g, in[0], 176));
+  return NULL;
+}
+static gh_tensor *replace(gh_graph *g, gh_tensor **in) { return gh_replace_rows(g, in[0], in[1], in[2]); }
+static gh_tensor *draw_mask(gh_graph *g, gh_tensor **in) {
+  const int64_t *shape = in[0]->shape;
+  gh_graph_keep(g,
+                gh_random_mask(g, in[MAX_IN], (uint32_t[]){7, 8}, (uint32_t[]){9, 10}, shape[0], shape[1], 0.5, 0.9));
+  return NULL;
+}
+static gh_tensor *gumbel(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_random_gumbel(g, in[MAX_IN], (uint32_t[]){11, 12}, in[0]->rank, in[0]->shape));
+  return NULL;
+}
+static gh_tensor *draw_codes(gh_graph *g, gh_tensor **in) {
+  gh_tensor *code, *log_probability;
+  gh_categorical(g, in[0], in[MAX_IN], (uint32_t[]){13, 14}, 1, &code, &log_probability);
+  gh_graph_keep(g, code);
+  gh_graph_keep(g, log_probability);
+  return NULL;
+}
 static gh_tensor *bf16x2(gh_graph *g, gh_tensor **in) { return gh_bf16x2(g, in[0], false); }
 
 static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
@@ -113,9 +147,11 @@ struct gh_op_case {
 };
 
 #define IN(rank, ...)                                                                                                  \
-  { rank, {__VA_ARGS__}, true }
+  { rank, {__VA_ARGS__}, true, 0 }
 #define GIVEN(rank, ...)                                                                                               \
-  { rank, {__VA_ARGS__}, false }
+  { rank, {__VA_ARGS__}, false, 0 }
+#define INTEGERS(below, rank, ...)                                                                                     \
+  { rank, {__VA_ARGS__}, false, below }
 
 // clang-format off
 static const struct gh_op_case cases[] = {
@@ -130,15 +166,18 @@ static const struct gh_op_case cases[] = {
     {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
     {"attention", "784 tokens, a head of 512", attention, {IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512)}},
     {"bf16x2", "down, 16x4096", bf16x2, {IN(2, 16, 4096)}},
+    {"categorical", "196x16384", draw_codes, {GIVEN(3, 0, 196, 16384)}},
     {"clip_control", "434 tensors", clip, {GIVEN(1, 434), GIVEN(1, 1)}},
     {"concat", "197x3072 and 197x12288", concat, {IN(3, 0, 197, 3072), IN(3, 0, 197, 12288)}},
     {"conv2d", "3x3, 128x224x224", conv, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},
     {"conv2d", "3x3, 256x112x112", conv, {IN(4, 0, 256, 112, 112), IN(4, 256, 256, 3, 3), IN(1, 256)}},
     {"conv2d", "3x3, 512x28x28", conv, {IN(4, 0, 512, 28, 28), IN(4, 512, 512, 3, 3), IN(1, 512)}},
     {"conv2d", "3x3 by 2, 128x224x224", conv_halve, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},
+    {"cross_entropy", "176x16384", entropy, {IN(3, 0, 176, 16384), INTEGERS(16384, 2, 0, 196), INTEGERS(196, 2, 0, 176)}},
     {"dropout", "257x1024", dropout, {IN(3, 0, 257, 1024)}},
     {"flow_interpolate", "196x64", interpolate, {GIVEN(3, 0, 196, 64), GIVEN(3, 0, 196, 64), GIVEN(1, 0)}},
     {"gated_add", "197x3072", gated_add, {IN(3, 0, 197, 3072), IN(3, 0, 197, 3072), IN(2, 0, 3072)}},
+    {"gather_rows", "176 of 196x1024", gather, {IN(3, 0, 196, 1024), INTEGERS(196, 2, 0, 176)}},
     {"gaussian_kl", "32x28x28", kl, {IN(4, 0, 32, 28, 28)}},
     {"gaussian_sample", "32x28x28", gaussian_sample, {IN(4, 0, 32, 28, 28), GIVEN(4, 0, 16, 28, 28)}},
     {"groupnorm", "128x224x224", groupnorm, {IN(4, 0, 128, 224, 224), IN(1, 128), IN(1, 128)}},
@@ -150,13 +189,18 @@ static const struct gh_op_case cases[] = {
     {"linear", "196x3072 -> 12288", linear, {IN(3, 0, 196, 3072), IN(2, 12288, 3072), IN(1, 12288)}},
     {"linear", "197x15360 -> 3072, frozen", linear, {IN(3, 0, 197, 15360), GIVEN(2, 3072, 15360), GIVEN(1, 3072)}},
     {"linear", "3072 -> 18432, a modulation's", linear, {IN(2, 0, 3072), IN(2, 18432, 3072), IN(1, 18432)}},
+    {"masked_positions", "196", positions, {INTEGERS(2, 2, 0, 196)}},
     {"modulate", "197x3072", modulate, {IN(3, 0, 197, 3072), IN(2, 0, 3072), IN(2, 0, 3072)}},
     {"mse_loss", "196x64", mse, {IN(3, 0, 196, 64), GIVEN(3, 0, 196, 64)}},
+    {"nearest_row", "196 of 256 among 16384", nearest, {GIVEN(3, 0, 196, 256), GIVEN(2, 16384, 256)}},
     {"normalize_image", "224 pixels", normalize, {GIVEN(4, 0, 3, 224, 224)}},
     {"patchify", "224 pixels by 14", patchify, {GIVEN(4, 0, 3, 224, 224)}},
+    {"random_gumbel", "196x16384", gumbel, {GIVEN(3, 0, 196, 16384)}},
+    {"random_mask", "196", draw_mask, {GIVEN(2, 0, 196)}},
     {"random_normal", "196x3072", normal, {GIVEN(3, 0, 196, 3072)}},
     {"random_timestep", "one number per sample", draw_time, {GIVEN(1, 0)}},
     {"repeat", "1024, 4 times", repeat, {IN(2, 1, 1024)}},
+    {"replace_rows", "196x1024", replace, {IN(3, 0, 196, 1024), INTEGERS(2, 2, 0, 196), IN(1, 1024)}},
     {"rmsnorm", "197x24x128", rmsnorm, {IN(4, 0, 197, 24, 128), IN(1, 128)}},
     {"rope", "197x24x128", rope, {IN(4, 0, 197, 24, 128), GIVEN(3, 197, 64, 2)}},
     {"split", "197x21504 into 4", split, {IN(3, 0, 197, 21504)}},
@@ -185,12 +229,21 @@ typedef struct gh_running {
   gh_tensor *in[MAX_IN + 2]; /* and the step and control blocks */
 } gh_running;
 
-/* Fills with arbitrary numbers between -1 and 1. */
-static gh_status fill(gh_error *err, gh_device *device, gh_tensor *t) {
+/* Fills with arbitrary numbers, between -1 and 1 or in [0, below). */
+static gh_status fill(gh_error *err, gh_device *device, gh_tensor *t, int32_t below) {
   int64_t n = gh_tensor_elements(t);
-  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  union {
+    float number;
+    int32_t integer;
+  } *values = gh_alloc(err, (size_t)n, sizeof *values);
   if (!values) return GH_ERROR_MEMORY;
-  for (int64_t i = 0; i < n; i++) values[i] = (float)(int32_t)((uint32_t)i * 2654435761u) * 0x1p-31f;
+  for (int64_t i = 0; i < n; i++) {
+    const uint32_t bits = (uint32_t)i * 2654435761u;
+    if (below)
+      values[i].integer = (int32_t)((uint64_t)bits * (uint32_t)below >> 32);
+    else
+      values[i].number = (float)(int32_t)bits * 0x1p-31f;
+  }
   gh_status status = gh_tensor_write(err, device, t, values);
   free(values);
   return status;
@@ -200,8 +253,8 @@ static gh_status add_tensor(gh_error *err, gh_running *r, const char *name, cons
                             gh_tensor **out) {
   int64_t shape[GH_MAX_RANK];
   for (int i = 0; i < in->rank; i++) shape[i] = in->shape[i] ? in->shape[i] : batch;
-  gh_status status = gh_store_add(err, r->store, name, GH_F32, in->rank, shape, out);
-  if (!status) status = fill(err, r->device, *out);
+  gh_status status = gh_store_add(err, r->store, name, in->below ? GH_I32 : GH_F32, in->rank, shape, out);
+  if (!status) status = fill(err, r->device, *out, in->below);
   if (!status) (*out)->needs_grad = in->wanted;
   return status;
 }

@@ -2,6 +2,7 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "bench/step.h"
+#include "cl/launch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,6 @@ int64_t gh_bench_resident_bytes(void) {
 /* ---- peaks ---- */
 
 #define PEAK_ROUNDS 5
-#define CHAINS      16 /* cl/tuned_probe.cl's */
 #define FMA_ROUNDS  20000
 #define COPY_FLOATS (INT64_C(32) << 20)
 #define COPY_ROW    INT64_C(65536)
@@ -67,7 +67,7 @@ static gh_status measure_fma(gh_error *err, gh_device *d, gh_buffer *memory, dou
   gh_status status = d->backend->bind_kernel(err, d, &id, &grid, args, (int)GH_COUNT(args), &launch);
   if (!status) status = fastest(err, d, launch, now, &seconds);
   d->backend->launch_free(launch);
-  if (!status) *flops = 2.0 * FMA_ROUNDS * CHAINS * (cpu ? 16 : 1) * (double)(groups * local) / seconds;
+  if (!status) *flops = 2.0 * FMA_ROUNDS * PROBE_CHAINS * (cpu ? CPU_VECTOR : 1) * (double)(groups * local) / seconds;
   return status;
 }
 

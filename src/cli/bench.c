@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --double-blocks N and --single-blocks N, short for a --set. */
-static gh_status add_blocks(gh_error *err, gh_strings *sets, const gh_args *args, const char *option, const char *key) {
-  if (!gh_args_given(args, option)) return GH_OK;
-  char *set = gh_format(err, "%s=%lld", key, (long long)gh_args_int(args, option));
+/* Options that are short for a --set. The results have these keys at the top, too. Scripts rely on both. */
+static const struct {
+  const char *option, *key;
+} shorthands[] = {{"double-blocks", "double_blocks"}, {"single-blocks", "single_blocks"}};
+
+static gh_status add_shorthand(gh_error *err, gh_strings *sets, const gh_args *args, size_t i) {
+  if (!gh_args_given(args, shorthands[i].option)) return GH_OK;
+  char *set = gh_format(err, "denoiser.%s=%lld", shorthands[i].key, (long long)gh_args_int(args, shorthands[i].option));
   gh_status status = set ? gh_strings_add(err, sets, set) : GH_ERROR_MEMORY;
   free(set);
   return status;
@@ -21,14 +25,12 @@ gh_status gh_bench_options_read(gh_error *err, gh_bench_options *out, const gh_a
   out->recompute = gh_args_flag(args, "recompute");
   gh_status status = gh_precision_find(err, "--precision", gh_args_text(args, "precision"), &out->precision);
   for (size_t i = 0; i < given->count && !status; i++) status = gh_strings_add(err, &out->sets, given->items[i]);
-  if (!status) status = add_blocks(err, &out->sets, args, "double-blocks", "denoiser.double_blocks");
-  if (!status) status = add_blocks(err, &out->sets, args, "single-blocks", "denoiser.single_blocks");
+  for (size_t i = 0; i < GH_COUNT(shorthands) && !status; i++) status = add_shorthand(err, &out->sets, args, i);
   return status;
 }
 
-/* The configuration's "denoiser", and the numbers of blocks at the top, too, where it has such. */
+/* The configuration's "denoiser", and the keys that have shorthands at the top, too, where it has them. */
 static gh_status put_denoiser(gh_error *err, gh_json *to, const gh_bench_options *o) {
-  static const char *const at_top[] = {"double_blocks", "single_blocks"};
   gh_config config;
   gh_json *json = NULL, *copy = NULL;
   gh_status status = gh_bench_config(err, o, &config);
@@ -37,11 +39,11 @@ static gh_status put_denoiser(gh_error *err, gh_json *to, const gh_bench_options
   const gh_json *denoiser = gh_json_member(json, "denoiser");
   if (!status) status = gh_json_copy(err, &copy, denoiser);
   if (!status) status = gh_json_put(err, to, "denoiser", copy);
-  for (size_t i = 0; i < GH_COUNT(at_top) && !status; i++) {
-    const gh_json *value = gh_json_member(denoiser, at_top[i]);
+  for (size_t i = 0; i < GH_COUNT(shorthands) && !status; i++) {
+    const gh_json *value = gh_json_member(denoiser, shorthands[i].key);
     if (!value) continue;
     status = gh_json_copy(err, &copy, value);
-    if (!status) status = gh_json_put(err, to, at_top[i], copy);
+    if (!status) status = gh_json_put(err, to, shorthands[i].key, copy);
   }
   gh_json_free(json);
   gh_config_free(&config);

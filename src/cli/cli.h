@@ -12,8 +12,9 @@
 typedef enum gh_option_kind {
   GH_OPTION_FLAG, /* takes no argument */
   GH_OPTION_TEXT,
-  GH_OPTION_INT, /* a whole number of [least, most] */
-  GH_OPTION_LIST /* text that may be given several times */
+  GH_OPTION_INT,  /* a whole number of [least, most] */
+  GH_OPTION_REAL, /* a number above 0, at most `most` */
+  GH_OPTION_LIST  /* text that may be given several times */
 } gh_option_kind;
 
 typedef struct gh_option {
@@ -23,7 +24,8 @@ typedef struct gh_option {
   const char *help;    /* one line */
   bool required;       /* a usage error if absent */
   const char *initial; /* its default, as a user would type it; NULL: none */
-  int64_t least, most; /* of GH_OPTION_INT; both 0: from 0 to 2^53 - 1 */
+  int64_t least, most; /* of numbers; both 0: from 0 to 2^53 - 1 */
+  bool bare;           /* given as a word without --name; at most one option of a command */
 } gh_option;
 
 typedef struct gh_args gh_args;
@@ -34,6 +36,8 @@ typedef struct gh_command {
   const char *details; /* paragraphs of its --help, or NULL; --help wraps the lines */
   gh_status (*run)(gh_error *err, const gh_args *args);
   const gh_option *options; /* ends with a null name; NULL: the common ones only */
+  /* Adds lines to the details that other tables know: those of objectives and families. NULL: there are none. */
+  gh_status (*more_details)(gh_error *err, gh_strings *lines);
 } gh_command;
 
 /* The parsed options of one call. Reading an option that is not in the command's table is a programming error. */
@@ -45,6 +49,7 @@ struct gh_args {
 
 const char *gh_args_text(const gh_args *args, const char *name); /* NULL when absent and without default */
 int64_t gh_args_int(const gh_args *args, const char *name);      /* 0 when absent and without default */
+double gh_args_real(const gh_args *args, const char *name);      /* 0 when absent and without default */
 bool gh_args_flag(const gh_args *args, const char *name);
 bool gh_args_given(const gh_args *args, const char *name); /* on the command line, not by default */
 const gh_strings *gh_args_list(const gh_args *args, const char *name);
@@ -61,7 +66,9 @@ gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command,
                         bool *help);
 void gh_args_free(gh_args *args);
 
-void gh_command_help(const gh_command *command); /* on stdout */
+gh_status gh_command_help(gh_error *err, const gh_command *command); /* on stdout */
+/* The details and, after an empty line, the lines of more_details: "" if there are none. The caller frees *out. */
+gh_status gh_command_details(gh_error *err, const gh_command *command, char **out);
 
 /* ---- output ---- */
 
@@ -79,6 +86,7 @@ extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
 extern const gh_command gh_command_bench_step;
 extern const gh_command gh_command_compare;
+extern const gh_command gh_command_convert;
 extern const gh_command gh_command_devices;
 extern const gh_command gh_command_encode;
 extern const gh_command gh_command_eval_mmvp;

@@ -26,6 +26,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_eval_spectrum,
     &gh_command_report,
     &gh_command_export,
+    &gh_command_convert,
     &gh_command_pretrain_autoencoder,
     &gh_command_bench_ops,
     &gh_command_bench_step,
@@ -132,7 +133,7 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   bool help = false;
   gh_status status = gh_args_parse(err, &args, command, argc, argv, first, &help);
   if (status || help) {
-    if (help) gh_command_help(command);
+    if (help) status = gh_command_help(err, command);
     gh_args_free(&args);
     return status;
   }

@@ -54,10 +54,11 @@ static gh_status show(gh_error *err, const gh_spectrum *s) {
 static gh_status compute(gh_error *err, const gh_args *args, const gh_redraw *run, const gh_source *source) {
   int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
   const char *encoder = gh_args_given(args, "run") ? gh_args_text(args, "model") : NULL;
+  const gh_drawing_how how = {.seed = (uint64_t)gh_args_int(args, "seed")};
   gh_reconstruction pictures = {0};
   gh_spectrum spectrum = {0};
   gh_status status = gh_redraw_gather(err, run, &pictures, source, encoder, limit, batch);
-  if (!status) status = gh_redraw_sample(err, run, &pictures, (uint64_t)gh_args_int(args, "seed"), batch);
+  if (!status) status = gh_redraw_sample(err, run, &pictures, &how, batch);
   if (!status)
     status = gh_spectrum_compute(err, &spectrum, run->device, pictures.originals, pictures.images, pictures.count,
                                  pictures.side);

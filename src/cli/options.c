@@ -22,6 +22,7 @@ struct gh_option_value {
   const gh_option *option; /* NULL: the end */
   const char *text;        /* as given, else the default */
   int64_t number;
+  double real;
   bool given;
   gh_strings list;
 };
@@ -37,11 +38,18 @@ static const struct gh_option_value *value_of(const gh_args *args, const char *n
 
 const char *gh_args_text(const gh_args *args, const char *name) { return value_of(args, name)->text; }
 int64_t gh_args_int(const gh_args *args, const char *name) { return value_of(args, name)->number; }
+double gh_args_real(const gh_args *args, const char *name) { return value_of(args, name)->real; }
 bool gh_args_flag(const gh_args *args, const char *name) { return value_of(args, name)->given; }
 bool gh_args_given(const gh_args *args, const char *name) { return value_of(args, name)->given; }
 const gh_strings *gh_args_list(const gh_args *args, const char *name) { return &value_of(args, name)->list; }
 
 /* ---- parsing ---- */
+
+/* "--out DIR"; "FILE" for a bare word. */
+static int option_text(char *out, size_t size, const gh_option *o) {
+  if (o->bare) return snprintf(out, size, "%s", o->argument);
+  return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+}
 
 static gh_status fill_table(gh_error *err, gh_args *args) {
   args->own = gh_alloc(err, MAX_OPTIONS + 1, sizeof *args->own);
@@ -64,6 +72,7 @@ static gh_status unknown_option(gh_error *err, const gh_args *args, const char *
   snprintf(plain, sizeof plain, "%s", word + strspn(word, "-"));
   plain[strcspn(plain, "=")] = 0;
   for (const struct gh_option_value *v = args->own; v->option; v++) {
+    if (v->option->bare) continue;
     names[n++] = v->option->name;
     matches += gh_starts_with(v->option->name, plain);
     if (!strcmp(v->option->name, plain)) /* getopt found it but rejected an argument */
@@ -90,16 +99,30 @@ static gh_status read_number(gh_error *err, const gh_args *args, struct gh_optio
                  args->command->name, o->name, v->text, least, most);
 }
 
+static gh_status read_real(gh_error *err, const gh_args *args, struct gh_option_value *v) {
+  const gh_option *o = v->option;
+  const double most = o->most ? (double)o->most : (double)GH_JSON_MAX_INTEGER;
+  char *end = NULL;
+  v->real = strtod(v->text, &end);
+  if (end != v->text && !*end && v->real > 0 && v->real <= most) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is \"%s\"; expected a number above 0, at most %g",
+                 args->command->name, o->name, v->text, most);
+}
+
 /* Applies defaults, reads numbers and checks required options. */
 static gh_status finish(gh_error *err, gh_args *args) {
   for (struct gh_option_value *v = args->own; v->option; v++) {
     const gh_option *o = v->option;
+    char shown[64];
+    option_text(shown, sizeof shown, o);
     if (!v->given && o->required)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s %s is missing", args->command->name, o->name, o->argument);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s is missing", args->command->name, shown);
+    shown[strcspn(shown, " ")] = 0;
     if (v->given && o->kind != GH_OPTION_FLAG && !*v->text)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is empty", args->command->name, o->name);
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s is empty", args->command->name, shown);
     if (!v->given) v->text = o->initial;
     if (v->text && o->kind == GH_OPTION_INT && read_number(err, args, v)) return err->status;
+    if (v->text && o->kind == GH_OPTION_REAL && read_real(err, args, v)) return err->status;
   }
   return GH_OK;
 }
@@ -112,33 +135,47 @@ static gh_status take(gh_error *err, gh_args *args, struct gh_option_value *v, c
   return v->option->kind == GH_OPTION_LIST ? gh_strings_add(err, &v->list, text) : GH_OK;
 }
 
+/* getopt's table. A bare word's option has no name there that could be typed. */
+static void fill_getopt(const gh_args *args, struct option *longs) {
+  int n = 0;
+  for (int i = 0; args->own[i].option; i++) {
+    const gh_option *o = args->own[i].option;
+    if (o->bare) continue;
+    longs[n++] =
+        (struct option){.name = o->name, .has_arg = o->argument ? required_argument : no_argument, .val = 256 + i};
+  }
+}
+
+/* The option that a word without a name belongs to. */
+static gh_status take_bare(gh_error *err, gh_args *args, const char *word) {
+  for (struct gh_option_value *v = args->own; v->option; v++)
+    if (v->option->bare && (!v->given || v->option->kind == GH_OPTION_LIST)) return take(err, args, v, word);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", args->command->name, word);
+}
+
 gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command, int argc, char **argv, int first,
                         bool *help) {
   *args = (gh_args){.command = command};
   *help = false;
   if (fill_table(err, args)) return err->status;
   struct option longs[MAX_OPTIONS + 1] = {{0}};
-  for (int i = 0; args->own[i].option; i++)
-    longs[i] = (struct option){.name = args->own[i].option->name,
-                               .has_arg = args->own[i].option->argument ? required_argument : no_argument,
-                               .val = 256 + i};
+  fill_getopt(args, longs);
   /* getopt keeps its position in globals: the word before the options serves as argv[0], and optind = 0 restarts it. */
   int c, at = 1, count = argc - first + 1;
   char **words = argv + first - 1;
   opterr = 0;
   optind = 0;
-  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1) {
+  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1 || optind < count) {
     if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[at]);
     if (c == '?') return unknown_option(err, args, words[at]);
-    if (c == 'h' || !strcmp(args->own[c - 256].option->name, "help")) {
+    if (c == 'h' || (c >= 256 && !strcmp(args->own[c - 256].option->name, "help"))) {
       *help = true;
       return GH_OK;
     }
-    if (take(err, args, &args->own[c - 256], optarg)) return err->status;
+    if (c == -1 ? take_bare(err, args, words[optind++]) : take(err, args, &args->own[c - 256], optarg))
+      return err->status;
     at = optind;
   }
-  if (optind < count)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unexpected argument %s", command->name, words[optind]);
   return finish(err, args);
 }
 
@@ -150,10 +187,6 @@ void gh_args_free(gh_args *args) {
 }
 
 /* ---- help ---- */
-
-static int option_text(char *out, size_t size, const gh_option *o) {
-  return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-}
 
 /* Prints text, breaking lines longer than HELP_WIDTH at spaces. Every line but the first starts at column `indent`;
  * the first is already there. */
@@ -189,9 +222,24 @@ static void print_word(const char *word, int *column) {
   *column += printf(" %s", word);
 }
 
-void gh_command_help(const gh_command *command) {
+gh_status gh_command_details(gh_error *err, const gh_command *command, char **out) {
+  gh_strings lines = {0};
+  gh_status status = command->more_details ? command->more_details(err, &lines) : GH_OK;
+  *out = status ? NULL : gh_strdup(err, command->details ? command->details : "");
+  for (size_t i = 0; i < lines.count && *out; i++) {
+    char *longer = gh_format(err, "%s%s%s", *out, i ? "\n" : "\n\n", lines.items[i]);
+    free(*out);
+    *out = longer;
+  }
+  gh_strings_free(&lines);
+  return status ? status : *out ? GH_OK : GH_ERROR_MEMORY;
+}
+
+gh_status gh_command_help(gh_error *err, const gh_command *command) {
   const gh_option *tables[] = {command->options, gh_common_options};
-  char text[96];
+  char text[96], *details;
+  gh_status status = gh_command_details(err, command, &details);
+  if (status) return status;
   int width = 0, column = printf("usage: genhance %s", command->name);
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
@@ -202,10 +250,12 @@ void gh_command_help(const gh_command *command) {
   print_word("[options]", &column);
   printf("\n\n");
   print_wrapped(command->summary, 0);
-  if (command->details) {
+  if (*details) {
     printf("\n");
-    print_wrapped(command->details, 0);
+    print_wrapped(details, 0);
   }
+  free(details);
   printf("\noptions:\n");
   for (size_t t = 0; t < GH_COUNT(tables); t++) print_options(tables[t], width);
+  return GH_OK;
 }

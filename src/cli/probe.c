@@ -17,10 +17,14 @@ static gh_status run(gh_error *err, const gh_args *args) {
   return status;
 }
 
+static const char *inputs_of(const gh_objective *objective) { return objective->probe_inputs; }
+
+static gh_status list_inputs(gh_error *err, gh_strings *lines) { return gh_details_of_kinds(err, lines, inputs_of); }
+
 static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
     {"inputs", "IN.safetensors", GH_OPTION_TEXT, .help = "inputs of the step", .required = true},
-    {"out", "OUT.safetensors", GH_OPTION_TEXT, .help = "file for loss, condition, latents, prediction and gradients",
+    {"out", "OUT.safetensors", GH_OPTION_TEXT, .help = "file for loss, condition, targets, prediction and gradients",
      .required = true},
     {"stage", "N", GH_OPTION_INT, .help = "1: denoiser and projectors; 2: encoder", .initial = "1", .least = 1,
      .most = 2},
@@ -31,10 +35,9 @@ static const gh_option options[] = {
 const gh_command gh_command_probe = {
     .name = "probe",
     .summary = "compute one training step on given tensors",
-    .details = "Computes the loss and every gradient. Inputs: either images (B,3,S,S) in [0,1] and latent_noise "
-               "(B,16,S/8,S/8), or pixel_values (B,3,S,S) "
-               "and latents "
-               "(B,N,64); noise (B,N,64); t (B); optionally dropout_mask.<module>.lora_A.weight.",
+    .details = "Computes the loss and every gradient. The inputs depend on the kind of denoiser; every kind takes "
+               "dropout_mask.<module>.lora_A.weight, which is optional.",
+    .more_details = list_inputs,
     .run = run,
     .options = options,
 };

@@ -47,6 +47,9 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
   gh_device *device = NULL;
   int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
+  const gh_drawing_how how = {.seed = (uint64_t)gh_args_int(args, "seed"),
+                              .steps = (int)gh_args_int(args, "steps"),
+                              .temperature = gh_args_real(args, "temperature")};
   gh_status status = gh_output_check(err, args, "out");
   if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
   if (!status) gh_source_warn(job.source);
@@ -55,7 +58,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_setup_device(err, job.run.config.device, false, &device);
   job.run.device = device;
   if (!status) status = gh_redraw_gather(err, &job.run, &job.result, job.source, NULL, limit, batch);
-  if (!status) status = gh_redraw_sample(err, &job.run, &job.result, (uint64_t)gh_args_int(args, "seed"), batch);
+  if (!status) status = gh_redraw_sample(err, &job.run, &job.result, &how, batch);
   if (!status) status = gh_reconstruction_write(err, gh_args_text(args, "out"), &job.result);
   if (!status) status = report(err, &job);
   gh_reconstruction_free(&job.result);
@@ -65,13 +68,22 @@ static gh_status run(gh_error *err, const gh_args *args) {
   return status;
 }
 
+static const char *drawing_of(const gh_objective *objective) {
+  return objective->drawing ? objective->drawing->details : NULL;
+}
+
+static gh_status list_drawings(gh_error *err, gh_strings *lines) { return gh_details_of_kinds(err, lines, drawing_of); }
+
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
     {"out", "GRID.png", GH_OPTION_TEXT, .help = "image to write: originals left, reconstructions right",
      .required = true},
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
-    {"seed", "N", GH_OPTION_INT, .help = "seed of the initial noise", .initial = "0"},
+    {"seed", "N", GH_OPTION_INT, .help = "seed of the random numbers", .initial = "0"},
+    {"steps", "N", GH_OPTION_INT, .help = "steps per drawing (default: the denoiser's own)", .least = 1, .most = 1000},
+    {"temperature", "T", GH_OPTION_REAL, .help = "randomness of drawn codes (default: the denoiser's own, 1)",
+     .most = 100},
     {"limit", "N", GH_OPTION_INT, .help = "use the first N images", .initial = "8", .least = 1, .most = 256},
     {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},
     {0},
@@ -81,9 +93,9 @@ const gh_command gh_command_reconstruct = {
     .name = "reconstruct",
     .summary = "reconstruct images from the encoder's global token",
     .details =
-        "The run's denoiser takes twenty Euler steps over FLUX's time-shifted schedule at the run's guidance. The "
-        "run's config.json names "
-        "its model files: if those paths are relative, run this command from the folder where the run was started.",
+        "The run's denoiser draws each image anew from its token alone. The run's config.json names its model files: "
+        "if those paths are relative, run this command from the folder where the run was started.",
+    .more_details = list_drawings,
     .run = run,
     .options = options,
 };

@@ -29,3 +29,11 @@ gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {
   *device = given;
   return GH_OK;
 }
+
+gh_status gh_details_of_kinds(gh_error *err, gh_strings *lines, const char *(*text)(const gh_objective *objective)) {
+  gh_status status = GH_OK;
+  const gh_objective *o;
+  for (size_t i = 0; !status && (o = gh_objective_at(i)); i++)
+    if (text(o)) status = gh_cell(err, lines, "%sKind %s: %s", lines->count ? "\n" : "", o->kind.name, text(o));
+  return status;
+}

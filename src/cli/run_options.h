@@ -3,6 +3,7 @@
 #define GH_CLI_RUN_OPTIONS_H
 
 #include "cli/cli.h"
+#include "method/objective.h"
 #include "train/trainer.h"
 
 #define GH_RUN_OPTIONS                                                                                                 \
@@ -16,5 +17,8 @@ gh_train_options gh_run_options(const gh_args *args);
 
 /* Replaces the configuration's device (and frees the old *device) if --device was given. */
 gh_status gh_run_device(gh_error *err, const gh_args *args, char **device);
+
+/* For more_details: a paragraph for each kind of denoiser that has such a text. */
+gh_status gh_details_of_kinds(gh_error *err, gh_strings *lines, const char *(*text)(const gh_objective *objective));
 
 #endif

@@ -96,16 +96,16 @@ typedef struct gh_config_sets {
   gh_schema schema;
 } gh_config_sets;
 
-/* The rows of a configuration of that kind, and the rows of the other kinds as foreign ones. config NULL: the rows are
- * only known, and fill no record. */
-static const gh_schema *schema_of(gh_config_sets *s, gh_config *config) {
+/* The rows of a configuration of that kind, and the rows of the other kinds as foreign ones. kind NULL: no row is
+ * foreign. config NULL: the rows are only known, and fill no record. */
+static const gh_schema *schema_of(gh_config_sets *s, const gh_config_kind *own, gh_config *config) {
   static char known; /* a record for rows that are not filled */
   size_t n = 0;
   s->sets[n++] = (gh_row_set){first_rows, GH_COUNT(first_rows), config ? (void *)config : &known, NULL};
   s->sets[n++] = (gh_row_set){rows, GH_COUNT(rows), config ? (void *)config : &known, NULL};
   for (size_t i = 0; i < MAX_KINDS && gh_config_kind_at(i); i++) {
     const gh_config_kind *kind = gh_config_kind_at(i);
-    void *record = config ? (kind == config->kind ? config->own : NULL) : &known;
+    void *record = own && kind != own ? NULL : config ? config->own : &known;
     s->sets[n++] = (gh_row_set){kind->rows, kind->row_count, record, kind->foreign};
   }
   s->schema = (gh_schema){s->sets, n};
@@ -113,8 +113,8 @@ static const gh_schema *schema_of(gh_config_sets *s, gh_config *config) {
 }
 
 /* The same with "denoiser.kind", for questions about keys alone. */
-static const gh_schema *keys_of(gh_config_sets *s, gh_config *config) {
-  schema_of(s, config);
+static const gh_schema *keys_of(gh_config_sets *s, const gh_config_kind *own, gh_config *config) {
+  schema_of(s, own, config);
   s->sets[s->schema.count++] = (gh_row_set){kind_rows, 1, s, NULL};
   return &s->schema;
 }
@@ -153,8 +153,8 @@ static gh_status fill(gh_error *err, gh_config *config, const gh_json *document,
   *config = (gh_config){0};
   gh_status status = find_kind(err, document, &config->kind);
   if (!status) status = (config->own = gh_alloc(err, 1, config->kind->record_bytes)) ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_schema_check_keys(err, keys_of(&sets, config), document);
-  if (!status) status = gh_schema_read(err, schema_of(&sets, config), document, complete);
+  if (!status) status = gh_schema_check_keys(err, keys_of(&sets, config->kind, config), document);
+  if (!status) status = gh_schema_read(err, schema_of(&sets, config->kind, config), document, complete);
   if (!status) status = check_together(err, config);
   if (status) gh_config_free(config);
   return status;
@@ -180,12 +180,35 @@ gh_status gh_config_from_json(gh_error *err, gh_config *config, const char *name
   return status;
 }
 
-static gh_status override_all(gh_error *err, gh_json *document, const char *const *overrides, size_t count) {
+static gh_status override_as(gh_error *err, const gh_config_kind *kind, gh_json *document, const char *const *overrides,
+                             size_t count) {
   gh_config_sets sets;
-  const gh_schema *keys = keys_of(&sets, NULL);
+  const gh_schema *keys = keys_of(&sets, kind, NULL);
   gh_status status = GH_OK;
   for (size_t i = 0; i < count && !status; i++) status = gh_schema_override(err, keys, document, overrides[i]);
   return status;
+}
+
+/* The kind that the document has after the overrides. NULL: none of that name, which is reported when the document is
+ * read. */
+static gh_status kind_after(gh_error *err, const gh_json *document, const char *const *overrides, size_t count,
+                            const gh_config_kind **kind) {
+  gh_error ignored;
+  gh_json *copy = NULL;
+  *kind = NULL;
+  gh_status status = gh_json_copy(err, &copy, document);
+  if (!status) status = override_as(err, NULL, copy, overrides, count);
+  if (!status && find_kind(&ignored, copy, kind)) *kind = NULL;
+  gh_json_free(copy);
+  return status;
+}
+
+/* Kinds may give one key different types, and an override may change the kind. So the kind is determined first, and the
+ * order of the overrides does not matter. */
+static gh_status override_all(gh_error *err, gh_json *document, const char *const *overrides, size_t count) {
+  const gh_config_kind *kind = NULL;
+  gh_status status = count ? kind_after(err, document, overrides, count, &kind) : GH_OK;
+  return status ? status : override_as(err, kind, document, overrides, count);
 }
 
 gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, const char *text, size_t size,
@@ -250,7 +273,7 @@ gh_status gh_config_to_json(gh_error *err, gh_json **out, const gh_config *confi
 
 void gh_config_free(gh_config *config) {
   gh_config_sets sets;
-  if (config->kind) gh_schema_free(schema_of(&sets, config));
+  if (config->kind) gh_schema_free(schema_of(&sets, config->kind, config));
   free(config->own);
   *config = (gh_config){0};
 }

@@ -75,6 +75,23 @@ static gh_status refuse_key(gh_error *err, const gh_schema *schema, const char *
   return gh_fail(err, GH_ERROR_CONFIG, "unknown key \"%.200s\" (the nearest is \"%s\")", path, nearest.text);
 }
 
+/* Whether a foreign key says nothing: it has its default value, in a group that this document has no keys in. A
+ * complete configuration can so be given another kind without deleting the groups of the first. */
+static bool says_nothing(const gh_schema *schema, const gh_row *row, const gh_json *value) {
+  const char *dot = strchr(row->path, '.');
+  const size_t group = dot ? (size_t)(dot - row->path) + 1 : 0;
+  gh_error ignored;
+  gh_json *fallback = NULL;
+  for (size_t s = 0; s < schema->count; s++)
+    for (size_t i = 0; i < schema->sets[s].count && schema->sets[s].record; i++)
+      if (!strncmp(schema->sets[s].rows[i].path, row->path, group)) return false;
+  if (gh_json_parse(&ignored, &fallback, row->path, row->fallback, strlen(row->fallback), GH_JSON_MAX_BYTES))
+    return false;
+  const bool same = gh_json_equal(value, fallback);
+  gh_json_free(fallback);
+  return same;
+}
+
 /* Checks every key of the object, whose own path is `path`. */
 static gh_status check_keys(gh_error *err, const gh_schema *schema, const gh_json *object, const char *path) {
   for (const gh_json *item = gh_json_first(object); item; item = gh_json_next(item)) {
@@ -87,9 +104,9 @@ static gh_status check_keys(gh_error *err, const gh_schema *schema, const gh_jso
     if (is_group(schema, below) && !dotted) {
       if (gh_json_type_of(item) == GH_JSON_OBJECT)
         status = check_keys(err, schema, item, below);
-      else if (!row)
+      else if (!row || !set->record)
         status = gh_fail(err, GH_ERROR_CONFIG, "%s: expected an object, found %s", below, gh_json_type_name(item));
-    } else if (!row || dotted || !set->record) {
+    } else if (!row || dotted || (!set->record && !says_nothing(schema, row, item))) {
       status = refuse_key(err, schema, below);
     }
     free(below);

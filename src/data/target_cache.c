@@ -28,7 +28,11 @@ struct gh_target_cache {
 #define PER_SHARD        "entries_per_shard"
 #define PER_SHARD_BEFORE "entries_a_shard"
 
-static const gh_st_dtype stored_as[GH_DTYPES] = {[GH_F32] = GH_ST_F32, [GH_I32] = GH_ST_I32};
+/* Codes of up to 2^16 values take half the space of int32. */
+static gh_st_dtype stored_as(const gh_target *target) {
+  if (target->dtype == GH_F32) return GH_ST_F32;
+  return target->below > 0 && target->below <= INT64_C(1) << 16 ? GH_ST_U16 : GH_ST_I32;
+}
 
 static int64_t elements_of(const gh_target *target) { /* of one picture's */
   int64_t n = 1;
@@ -41,7 +45,11 @@ bool gh_target_describes(const gh_target *target, const gh_tensor *t) {
          !memcmp(t->shape + 1, target->shape, (size_t)target->rank * sizeof *target->shape);
 }
 
+/* Bytes of an entry on the device and in a shard. */
 static int64_t entry_bytes(const gh_target_cache *c) { return c->elements * (int64_t)gh_dtype_size(c->target.dtype); }
+static int64_t stored_bytes(const gh_target_cache *c) {
+  return c->elements * (stored_as(&c->target) == GH_ST_U16 ? (int64_t)sizeof(uint16_t) : 4);
+}
 
 static gh_status describe(gh_error *err, const gh_target_cache *c, const gh_target_cache_options *o,
                           const gh_loader *loader, const char *per_shard, gh_json **out) {
@@ -134,7 +142,7 @@ static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t sh
               present->rank == 1 && present->shape[0] == count;
   const gh_st_tensor *targets = NULL;
   status = gh_safetensors_expect(err, *out, c->target.name, c->target.rank + 1, shape, &targets);
-  if (!status && (!ours || targets->dtype != stored_as[c->target.dtype]))
+  if (!status && (!ours || targets->dtype != stored_as(&c->target)))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: not a shard of this cache", gh_safetensors_path(*out));
   if (status) {
     gh_safetensors_close(*out);
@@ -196,6 +204,17 @@ static gh_status encode(gh_error *err, gh_maker *m, uint64_t first, size_t count
   return status;
 }
 
+/* Turns n entries into what a shard stores, in place. */
+static void narrow(const gh_target_cache *c, void *entries, size_t n) {
+  if (stored_as(&c->target) != GH_ST_U16) return;
+  const int32_t *from = entries;
+  uint16_t *to = entries;
+  for (size_t i = 0; i < n * (size_t)c->elements; i++) {
+    const uint16_t code = (uint16_t)from[i];
+    memcpy(to + i, &code, sizeof code); /* the same memory under two types */
+  }
+}
+
 static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safetensors_writer *writer,
                              uint8_t *present) {
   const gh_target_cache *c = m->cache;
@@ -205,14 +224,14 @@ static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safe
   shard_shape(c, (int64_t)count, shape);
   gh_status status = gh_safetensors_writer_metadata(err, writer, "identity", c->identity);
   if (!status)
-    status =
-        gh_safetensors_writer_declare(err, writer, target->name, stored_as[target->dtype], target->rank + 1, shape);
+    status = gh_safetensors_writer_declare(err, writer, target->name, stored_as(target), target->rank + 1, shape);
   if (!status) status = gh_safetensors_writer_declare(err, writer, "present", GH_ST_U8, 1, shape);
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (uint64_t done = 0; done < count && !status;) {
     size_t n = (size_t)GH_MIN((uint64_t)m->options->batch, count - done);
     status = encode(err, m, first + done, n, present + done);
-    if (!status) status = gh_safetensors_writer_write(err, writer, target->name, m->out, n * (size_t)entry_bytes(c));
+    if (!status) narrow(c, m->out, n);
+    if (!status) status = gh_safetensors_writer_write(err, writer, target->name, m->out, n * (size_t)stored_bytes(c));
     done += n;
   }
   if (!status) status = gh_safetensors_writer_write(err, writer, "present", present, count);
@@ -288,7 +307,7 @@ static gh_status measure(gh_error *err, gh_target_cache *c, const gh_target_cach
   c->elements = elements_of(&o->target);
   c->images = stats.images;
   c->entries = stats.images * o->images.crops;
-  c->per_shard = (uint64_t)GH_MAX(1, (o->shard_bytes ? o->shard_bytes : SHARD_BYTES) / entry_bytes(c));
+  c->per_shard = (uint64_t)GH_MAX(1, (o->shard_bytes ? o->shard_bytes : SHARD_BYTES) / stored_bytes(c));
   c->shards = GH_CEIL_DIV(c->entries, c->per_shard);
   c->open = gh_alloc(err, c->shards, sizeof *c->open);
   return c->open ? GH_OK : GH_ERROR_MEMORY;
@@ -335,6 +354,27 @@ void gh_target_cache_free(gh_target_cache *c) {
 
 /* ---- reading ---- */
 
+/* Reads entry `at` of a shard as the device's type. Codes index a table later, so a damaged one is refused here. */
+static gh_status read_entry(gh_error *err, const gh_target_cache *c, const gh_safetensors *shard, int64_t at,
+                            void *to) {
+  const gh_st_tensor *stored = gh_safetensors_find(shard, c->target.name);
+  const int64_t below = c->target.below;
+  if (c->target.dtype == GH_F32 || !below) {
+    memcpy(to, (const char *)stored->data + at * stored_bytes(c), (size_t)stored_bytes(c));
+    return GH_OK;
+  }
+  for (int64_t i = 0; i < c->elements; i++) {
+    int64_t value = 0;
+    gh_status status = gh_st_read_i64(err, stored, at * c->elements + i, 1, &value);
+    if (!status && (value < 0 || value >= below))
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is out of range: there are %lld %s",
+                       gh_safetensors_path(shard), c->target.name, (long long)value, (long long)below, c->target.what);
+    if (status) return status;
+    ((int32_t *)to)[i] = (int32_t)value;
+  }
+  return GH_OK;
+}
+
 gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loader_sample *samples, size_t count,
                                void *targets) {
   const size_t bytes = (size_t)entry_bytes(c);
@@ -351,9 +391,7 @@ gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loade
       status = gh_fail(err, GH_ERROR_CONFIG,
                        "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",
                        c->folder, (unsigned long long)samples[i].image, c->target.files);
-    if (status) break;
-    const gh_st_tensor *stored = gh_safetensors_find(c->open[shard], c->target.name);
-    memcpy((char *)targets + i * bytes, (const char *)stored->data + (size_t)at * bytes, bytes);
+    if (!status) status = read_entry(err, c, c->open[shard], at, (char *)targets + i * bytes);
   }
   return status;
 }

@@ -21,6 +21,8 @@ typedef struct gh_target {
   const char *name;               /* the tensor: "moments" */
   const char *files;              /* the first part of the files' names: "latents" */
   gh_dtype dtype;                 /* GH_F32 or GH_I32 */
+  int64_t below;                  /* of integers: each is in [0, below); the cache stores 16 bits if that suffices */
+  const char *what;               /* of integers: what they select from, "rows of the codebook" */
   int rank;                       /* at most GH_MAX_RANK - 1 */
   int64_t shape[GH_MAX_RANK - 1]; /* of one picture's */
   /* Puts into cache.json what the target depends on besides the pictures: hashes of files, sizes. */

@@ -179,14 +179,24 @@ static const char *dtype_name(gh_st_dtype dtype) {
   return names[dtype] ? names[dtype] : "float32";
 }
 
+/* "dtype" of config.json: that of the vision tower's first tensor of floating point, as transformers determines it.
+ * NULL: it has none. */
+static const char *vision_dtype(const gh_export *e) {
+  for (size_t i = 0; i < gh_safetensors_count(e->model); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(e->model, i);
+    if (gh_weights_of_vision(t->name) && gh_st_dtype_is_float(t->dtype)) return dtype_name(written_dtype(e, t));
+  }
+  return NULL;
+}
+
 /* The vision tower's own config.json. */
 static gh_status write_vision_config(gh_error *err, const gh_export *e, const char *out) {
-  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  const char *dtype = vision_dtype(e);
   char *path = gh_path_join(err, out, "config.json");
   gh_json *root = gh_json_object(err), *classes = root ? gh_json_put_array(err, root, "architectures") : NULL;
   gh_status status = path && classes ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, classes, NULL, e->config.family->vision_class);
-  if (!status && t) status = gh_json_put_string(err, root, "dtype", dtype_name(written_dtype(e, t)));
+  if (!status && dtype) status = gh_json_put_string(err, root, "dtype", dtype);
   if (!status) status = gh_vision_config_put(err, root, &e->config);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
@@ -232,7 +242,7 @@ static gh_status open_all(gh_error *err, gh_export *e) {
 /* Writes the settings of an open_clip folder in transformers' format, as the names of its weights are. */
 static gh_status write_translated(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
-  const gh_st_tensor *t = gh_safetensors_find(e->model, "vision_model.post_layernorm.weight");
+  const char *dtype = vision_dtype(e);
   gh_arch arch = {.vision = e->config};
   gh_preprocess preprocess;
   char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied if it exists */
@@ -244,7 +254,7 @@ static gh_status write_translated(gh_error *err, const gh_export *e, const char 
   }
   free(processor);
   if (status || o->vision) return status ? status : write_vision_config(err, e, out);
-  return gh_model_config_write(err, &arch, t ? dtype_name(written_dtype(e, t)) : "float32", out);
+  return gh_model_config_write(err, &arch, dtype ? dtype : "float32", out);
 }
 
 /* config.json is written last: a folder without it is not a model. */

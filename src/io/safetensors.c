@@ -4,22 +4,15 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "io/shard_index.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct part {
-  char *path;
-  const unsigned char *map;
-  size_t size;
-  bool borrowed;   /* the memory is the caller's, not a mapped file */
-  gh_json *header; /* owns the tensors' names */
+  gh_mapping file;
+  gh_json *header; /* owns the tensors' names; NULL where they are not from a header */
 } part;
 
 struct gh_safetensors {
@@ -50,6 +43,13 @@ static const struct {
 const char *gh_st_dtype_name(gh_st_dtype dtype) { return dtypes[dtype].name; }
 size_t gh_st_dtype_bytes(gh_st_dtype dtype) { return dtypes[dtype].bytes; }
 bool gh_st_dtype_is_float(gh_st_dtype dtype) { return dtypes[dtype].is_float; }
+
+bool gh_st_is_torch_name(const char *name) {
+  static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".bin.index.json"};
+  for (size_t i = 0; i < GH_COUNT(endings); i++)
+    if (gh_ends_with(name, endings[i])) return true;
+  return false;
+}
 
 /* ---- one tensor of the header ---- */
 
@@ -94,7 +94,7 @@ static gh_status parse_range(gh_error *err, gh_st_tensor *t, const gh_json *entr
   gh_status status = gh_json_to_int(err, first, "data_offsets", &begin);
   if (!status) status = gh_json_to_int(err, gh_json_next(first), "data_offsets", &end);
   if (status) return status;
-  size_t data_size = p->size - data_start;
+  size_t data_size = p->file.size - data_start;
   if (begin < 0 || end < begin || (uint64_t)end > data_size)
     return gh_fail(err, GH_ERROR_FORMAT,
                    "data_offsets [%lld, %lld] are outside the %zu bytes of data (truncated file?)", (long long)begin,
@@ -105,19 +105,19 @@ static gh_status parse_range(gh_error *err, gh_st_tensor *t, const gh_json *entr
     return gh_fail(err, GH_ERROR_FORMAT, "%lld bytes of data, but %s of shape %s takes %zu", (long long)(end - begin),
                    dtypes[t->dtype].name, shape, t->bytes);
   }
-  t->data = p->map + data_start + begin;
+  t->data = p->file.bytes + data_start + begin;
   return GH_OK;
 }
 
 static gh_status parse_tensor(gh_error *err, gh_st_tensor *t, const gh_json *entry, const part *p, size_t data_start) {
-  *t = (gh_st_tensor){.name = gh_json_key(entry), .file = p->path};
+  *t = (gh_st_tensor){.name = gh_json_key(entry), .file = p->file.path};
   gh_status status = GH_OK;
   if (gh_json_type_of(entry) != GH_JSON_OBJECT)
     status = gh_fail(err, GH_ERROR_FORMAT, "expected an object, found %s", gh_json_type_name(entry));
   if (!status) status = parse_dtype(err, t, entry);
   if (!status) status = parse_shape(err, t, entry);
   if (!status) status = parse_range(err, t, entry, p, data_start);
-  if (status) gh_fail_in(err, "%s: tensor \"%.200s\"", p->path, t->name);
+  if (status) gh_fail_in(err, "%s: tensor \"%.200s\"", p->file.path, t->name);
   return status;
 }
 
@@ -134,57 +134,39 @@ static gh_status refuse_overlap(gh_error *err, const part *p, gh_st_tensor *tens
   qsort(tensors, count, sizeof *tensors, by_data);
   for (size_t i = 1; i < count; i++)
     if ((uintptr_t)tensors[i].data < (uintptr_t)tensors[i - 1].data + tensors[i - 1].bytes)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensors \"%.200s\" and \"%.200s\" overlap", p->path,
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensors \"%.200s\" and \"%.200s\" overlap", p->file.path,
                      tensors[i - 1].name, tensors[i].name);
   return GH_OK;
 }
 
 static gh_status check_metadata(gh_error *err, const part *p, const gh_json *metadata) {
   if (gh_json_type_of(metadata) != GH_JSON_OBJECT)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: __metadata__: expected an object, found %s", p->path,
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: __metadata__: expected an object, found %s", p->file.path,
                    gh_json_type_name(metadata));
   for (const gh_json *item = gh_json_first(metadata); item; item = gh_json_next(item))
     if (gh_json_type_of(item) != GH_JSON_STRING)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: __metadata__.%.200s: expected a string, found %s", p->path,
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: __metadata__.%.200s: expected a string, found %s", p->file.path,
                      gh_json_key(item), gh_json_type_name(item));
   return GH_OK;
 }
 
-static gh_status map_file(gh_error *err, part *p) {
-  struct stat facts;
-  int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* rejects a pipe instead of waiting for it */
-  if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", p->path, strerror(errno));
-  gh_status status = GH_OK;
-  if (fstat(fd, &facts) || !S_ISREG(facts.st_mode)) {
-    status = gh_fail(err, GH_ERROR_FILE, "%s: not a regular file", p->path);
-  } else if (facts.st_size < 8) {
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %lld bytes are too short for a safetensors file", p->path,
-                     (long long)facts.st_size);
-  } else {
-    void *map = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map == MAP_FAILED)
-      status = gh_fail(err, GH_ERROR_FILE, "%s: cannot be mapped: %s", p->path, strerror(errno));
-    else
-      p->map = map, p->size = (size_t)facts.st_size;
-  }
-  close(fd);
-  return status;
-}
-
 static gh_status read_header(gh_error *err, part *p, size_t *data_start) {
   uint64_t length = 0;
-  for (int i = 7; i >= 0; i--) length = length << 8 | p->map[i];
+  for (int i = 7; i >= 0; i--) length = length << 8 | p->file.bytes[i];
+  if (length > GH_JSON_MAX_BYTES && gh_st_is_torch_name(p->file.path))
+    return gh_fail(err, GH_ERROR_FORMAT,
+                   "%s: not a safetensors file; `genhance convert` writes PyTorch's own format as one", p->file.path);
   if (length > GH_JSON_MAX_BYTES)
     return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes exceeds the limit of %zu (not a safetensors file?)",
-                   p->path, (unsigned long long)length, GH_JSON_MAX_BYTES);
-  if (length > p->size - 8)
+                   p->file.path, (unsigned long long)length, GH_JSON_MAX_BYTES);
+  if (length > p->file.size - 8)
     return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes is longer than the file (%zu bytes; truncated?)",
-                   p->path, (unsigned long long)length, p->size);
+                   p->file.path, (unsigned long long)length, p->file.size);
   gh_status status =
-      gh_json_parse(err, &p->header, p->path, (const char *)p->map + 8, (size_t)length, GH_JSON_MAX_BYTES);
+      gh_json_parse(err, &p->header, p->file.path, (const char *)p->file.bytes + 8, (size_t)length, GH_JSON_MAX_BYTES);
   if (status) return status;
   if (gh_json_type_of(p->header) != GH_JSON_OBJECT)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: header: expected an object, found %s", p->path,
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: header: expected an object, found %s", p->file.path,
                    gh_json_type_name(p->header));
   *data_start = 8 + (size_t)length;
   return GH_OK;
@@ -194,8 +176,8 @@ static gh_status read_header(gh_error *err, part *p, size_t *data_start) {
 static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
   part *p = &file->parts[file->part_count++];
   size_t data_start = 0, first = file->count;
-  p->path = path;
-  gh_status status = p->borrowed ? GH_OK : map_file(err, p);
+  p->file.path = path;
+  gh_status status = p->file.borrowed ? GH_OK : gh_mapping_open(err, &p->file, 8, "a safetensors file");
   if (!status) status = read_header(err, p, &data_start);
   if (!status) status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, gh_json_count(p->header));
   if (status) return status;
@@ -227,64 +209,22 @@ static gh_status sort_tensors(gh_error *err, gh_safetensors *file) {
   return GH_OK;
 }
 
-/* The distinct shard names of an index's weight_map, checked to stay inside its folder. */
-static gh_status shard_names(gh_error *err, gh_strings *shards, const gh_json *map, const char *path) {
-  if (gh_json_type_of(map) != GH_JSON_OBJECT)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: weight_map: expected an object, found %s", path, gh_json_type_name(map));
-  for (const gh_json *item = gh_json_first(map); item; item = gh_json_next(item)) {
-    const char *shard;
-    gh_status status = gh_json_to_string(err, item, gh_json_key(item), &shard);
-    if (status) return gh_fail_in(err, "%s: weight_map", path), status;
-    if (!gh_path_stays_inside(shard))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: shard \"%.200s\" is outside the folder of the index", path, shard);
-    if ((status = gh_strings_add(err, shards, shard))) return status;
-  }
-  gh_strings_sort(shards);
-  size_t kept = 0;
-  for (size_t i = 0; i < shards->count; i++) {
-    if (kept && !strcmp(shards->items[kept - 1], shards->items[i]))
-      free(shards->items[i]);
-    else
-      shards->items[kept++] = shards->items[i];
-  }
-  shards->count = kept;
-  return GH_OK;
-}
-
-static bool lies_in(const gh_st_tensor *t, const char *shard) {
-  size_t length = strlen(t->file), tail = strlen(shard);
-  return length > tail && t->file[length - tail - 1] == '/' && gh_ends_with(t->file, shard);
-}
-
-/* Every tensor in the index must be in the shard that the index names. */
-static gh_status check_index(gh_error *err, const gh_safetensors *file, const gh_json *map) {
-  for (const gh_json *item = gh_json_first(map); item; item = gh_json_next(item)) {
-    const char *shard = "";
-    gh_json_to_string(NULL, item, "", &shard);
-    const gh_st_tensor *t = gh_safetensors_find(file, gh_json_key(item));
-    if (!t || !lies_in(t, shard))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" is not in %.200s", file->path, gh_json_key(item),
-                     shard);
-  }
-  return GH_OK;
+static const char *file_of(const void *context, const char *name) {
+  const gh_st_tensor *t = gh_safetensors_find(context, name);
+  return t ? t->file : NULL;
 }
 
 static gh_status open_sharded(gh_error *err, gh_safetensors *file, const char *index_path) {
   gh_strings shards = {0};
-  char *folder = gh_path_folder(err, index_path);
-  gh_status status = folder ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_json_read_file(err, &file->index, index_path, GH_JSON_MAX_BYTES);
-  const gh_json *map = status ? NULL : gh_json_member(file->index, "weight_map");
-  if (!status) status = shard_names(err, &shards, map, index_path);
+  gh_status status = gh_shard_index_read(err, &file->index, &shards, index_path);
   if (!status && !(file->parts = gh_alloc(err, shards.count, sizeof *file->parts))) status = GH_ERROR_MEMORY;
   for (size_t i = 0; i < shards.count && !status; i++) {
-    char *path = gh_path_join(err, folder, shards.items[i]);
+    char *path = gh_strdup(err, shards.items[i]);
     status = path ? add_part(err, file, path) : GH_ERROR_MEMORY;
   }
   if (!status) status = sort_tensors(err, file);
-  if (!status) status = check_index(err, file, map);
+  if (!status) status = gh_shard_index_check(err, file->index, file->path, file_of, file);
   gh_strings_free(&shards);
-  free(folder);
   return status;
 }
 
@@ -296,19 +236,11 @@ static gh_status open_single(gh_error *err, gh_safetensors *file, const char *pa
   return status ? status : sort_tensors(err, file);
 }
 
-/* PyTorch's own formats, which execute code when loaded. */
-static bool is_pickle(const char *name) {
-  static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt"};
-  for (size_t i = 0; i < GH_COUNT(endings); i++)
-    if (gh_ends_with(name, endings[i])) return true;
-  return false;
-}
-
 static gh_status no_weights(gh_error *err, const char *folder, const char *pickle) {
   if (!pickle) return gh_fail(err, GH_ERROR_FILE, "%s: no .safetensors file in the folder", folder);
   return gh_fail(err, GH_ERROR_FILE,
-                 "%s: no .safetensors file in the folder; %s is PyTorch's own format, not supported: save it again "
-                 "as safetensors",
+                 "%s: no .safetensors file in the folder; %s is PyTorch's own format: `genhance convert` writes it as "
+                 "safetensors",
                  folder, pickle);
 }
 
@@ -319,7 +251,7 @@ static gh_status choose_in_folder(gh_error *err, char **chosen, const char *fold
   const char *found = NULL, *index = NULL, *pickle = NULL;
   size_t files = 0, indexes = 0;
   for (size_t i = 0; i < names.count; i++) {
-    if (is_pickle(names.items[i])) pickle = names.items[i];
+    if (gh_st_is_torch_name(names.items[i])) pickle = names.items[i];
     if (gh_ends_with(names.items[i], ".safetensors.index.json")) index = names.items[i], indexes++;
     if (!gh_ends_with(names.items[i], ".safetensors")) continue;
     bool usual = found && !strcmp(found, "model.safetensors");
@@ -368,7 +300,7 @@ gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const 
     gh_safetensors_close(file);
     return GH_ERROR_MEMORY;
   }
-  file->parts[0] = (part){.map = bytes, .size = size, .borrowed = true};
+  file->parts[0].file = (gh_mapping){.bytes = bytes, .size = size, .borrowed = true};
   gh_status status = add_part(err, file, path);
   if (!status) status = sort_tensors(err, file);
   if (status)
@@ -379,23 +311,14 @@ gh_status gh_safetensors_open_memory(gh_error *err, gh_safetensors **out, const 
 }
 
 void gh_safetensors_release(const gh_safetensors *file, const gh_st_tensor *t) {
-  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)t->data;
-  const uintptr_t first = (data + page - 1) / page * page, end = (data + t->bytes) / page * page;
-  for (size_t i = 0; i < file->part_count && end > first; i++) {
-    const part *p = &file->parts[i];
-    const uintptr_t map = (uintptr_t)p->map;
-    if (!map || p->borrowed || data < map || data + t->bytes > map + p->size) continue;
-    madvise((void *)first, (size_t)(end - first), MADV_DONTNEED); /* a failure only costs memory */
-  }
+  for (size_t i = 0; i < file->part_count; i++) gh_mapping_release(&file->parts[i].file, t->data, t->bytes);
 }
 
 void gh_safetensors_close(gh_safetensors *file) {
   if (!file) return;
   for (size_t i = 0; i < file->part_count; i++) {
-    part *p = &file->parts[i];
-    if (p->map && !p->borrowed) munmap((void *)p->map, p->size);
-    gh_json_free(p->header);
-    free(p->path);
+    gh_mapping_close(&file->parts[i].file);
+    gh_json_free(file->parts[i].header);
   }
   for (size_t i = 0; i < file->owned_count; i++) free(file->owned[i]);
   free(file->owned);
@@ -407,13 +330,51 @@ void gh_safetensors_close(gh_safetensors *file) {
   free(file);
 }
 
+gh_status gh_safetensors_of_files(gh_error *err, gh_safetensors **out, const char *path, gh_mapping *mappings,
+                                  size_t count) {
+  gh_safetensors *file = gh_alloc(err, 1, sizeof *file);
+  part *parts = file ? gh_alloc(err, count, sizeof *parts) : NULL;
+  *out = NULL;
+  if (!parts || !(file->path = gh_strdup(err, path))) {
+    for (size_t i = 0; i < count; i++) gh_mapping_close(&mappings[i]);
+    free(parts);
+    gh_safetensors_close(file);
+    return GH_ERROR_MEMORY;
+  }
+  for (size_t i = 0; i < count; i++) parts[i].file = mappings[i];
+  file->parts = parts;
+  file->part_count = count;
+  *out = file;
+  return GH_OK;
+}
+
+/* Keeps what the tensors' data may still be in: earlier pieces of memory. */
+static gh_status own(gh_error *err, gh_safetensors *file, void **owned, size_t count) {
+  const size_t before = file->owned_count;
+  void **all = before ? gh_alloc(err, before + count, sizeof *all) : owned;
+  if (!all) {
+    for (size_t i = 0; i < count; i++) free(owned[i]);
+    free(owned);
+    return GH_ERROR_MEMORY;
+  }
+  if (before) {
+    memcpy(all, file->owned, before * sizeof *all);
+    if (count) memcpy(all + before, owned, count * sizeof *all);
+    free(owned);
+  }
+  free(file->owned);
+  file->owned = all;
+  file->owned_count = before + count;
+  return GH_OK;
+}
+
 gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
                                gh_strings names, void **owned, size_t owned_count) {
+  gh_strings_free(&file->names);
   file->names = names;
-  file->owned = owned;
-  file->owned_count = owned_count;
   file->count = 0;
-  gh_status status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, n);
+  gh_status status = own(err, file, owned, owned_count);
+  if (!status) status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, n);
   if (status) return status;
   if (n) memcpy(file->tensors, tensors, n * sizeof *tensors);
   file->count = n;

@@ -7,6 +7,7 @@
 #define GH_IO_SAFETENSORS_H
 
 #include "base/text.h"
+#include "io/mapping.h"
 
 typedef enum gh_st_dtype {
   GH_ST_BOOL,
@@ -44,6 +45,10 @@ const char *gh_st_dtype_name(gh_st_dtype dtype); /* "BF16" */
 size_t gh_st_dtype_bytes(gh_st_dtype dtype);     /* of one element */
 bool gh_st_dtype_is_float(gh_st_dtype dtype);    /* one that gh_st_read_f32 converts: F16, BF16, F32, F64 */
 
+/* Whether a file's name is usual for PyTorch's own format (.bin, .pt, .pth, .ckpt, or an index of .bin), which
+ * gh_torch_open reads. */
+bool gh_st_is_torch_name(const char *name);
+
 /* ---- reading ---- */
 
 typedef struct gh_safetensors gh_safetensors;
@@ -69,9 +74,14 @@ void gh_safetensors_metadata_at(const gh_safetensors *file, size_t index, const 
 gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const char *name, int rank,
                                 const int64_t *shape, const gh_st_tensor **out);
 
+/* A set without tensors over mapped files of another format: gh_safetensors_remap adds the tensors in them. Takes the
+ * mappings, except their array, on failure too. */
+gh_status gh_safetensors_of_files(gh_error *err, gh_safetensors **out, const char *path, gh_mapping *mappings,
+                                  size_t count);
+
 /* Replaces the file's tensors by n others, to present its layout as another's. Their names are in `names`; their data
- * is the file's or one of the `owned` pieces of memory. The file takes ownership of everything except the array itself,
- * on failure too; lists may be empty. */
+ * is the file's, or one of the `owned` pieces of memory of this call or an earlier one. The file takes ownership of
+ * everything except the array itself, on failure too; lists may be empty. */
 gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
                                gh_strings names, void **owned, size_t owned_count);
 

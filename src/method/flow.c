@@ -1,8 +1,6 @@
 #include "method/flow.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* ---- keys ---- */
 
@@ -129,28 +127,16 @@ static void target_of(const gh_models *m, gh_target *out) {
   out->shape[1] = out->shape[2] = side;
 }
 
-/* Hashes the encoder half of the autoencoder: names, shapes and bytes. */
 static gh_status identify(gh_error *err, const gh_models *m, gh_json *into) {
-  const gh_safetensors *file = gh_flow_models_of(m)->vae_file;
-  XXH64_hash_t hash = 0;
-  for (size_t i = 0; i < gh_safetensors_count(file); i++) {
-    const gh_st_tensor *t = gh_safetensors_at(file, i);
-    if (!gh_starts_with(t->name, "encoder.")) continue;
-    hash = XXH64(t->name, strlen(t->name), hash);
-    hash = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, hash ^ (XXH64_hash_t)t->dtype);
-    hash = XXH64(t->data, t->bytes, hash);
-  }
-  char text[17];
-  snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-  return gh_json_put_string(err, into, "autoencoder", text);
+  static const char *const read[] = {"encoder.", NULL};
+  return gh_target_identify(err, gh_flow_models_of(m)->vae_file, read, "autoencoder", into);
 }
 
 static gh_tensor *moments_of(gh_module *frozen, const gh_models *m, gh_tensor *images) {
-  static const double half[3] = {0.5, 0.5, 0.5};
   const gh_flow_models *own = gh_flow_models_of(m);
   gh_module autoencoder = *frozen;
   autoencoder.weights = own->vae_file;
-  return gh_vae_encode(&autoencoder, &own->vae, gh_normalize_image(frozen->graph, images, half, half));
+  return gh_vae_encode(&autoencoder, &own->vae, gh_target_pixels(frozen->graph, images));
 }
 
 /* ---- the step ---- */
@@ -205,6 +191,8 @@ const gh_objective gh_flow_matching = {
              .foreign = "the continuous denoiser"},
     .loss = "mean squared error",
     .phase = "autoencoder",
+    .probe_inputs = "either images (B,3,S,S) in [0,1] and latent_noise (B,16,S/8,S/8), or pixel_values (B,3,S,S) and "
+                    "latents (B,N,64); noise (B,N,64); t (B).",
     .model_bytes = sizeof(gh_flow_models),
     .open = open_models,
     .draft = draft_models,

@@ -103,17 +103,18 @@ static gh_status decode(gh_error *err, gh_sampler *s, float *images, const float
 
 gh_status gh_sampler_run(gh_error *err, gh_sampler *s, float *latents, float *images, const float *condition,
                          const float *noise, void (*progress)(void *user, int step), void *user) {
-  double levels[GH_SAMPLER_STEPS + 1];
-  gh_sampler_schedule(levels, GH_SAMPLER_STEPS, s->spec.tokens);
+  const int steps = s->spec.steps;
   size_t n = (size_t)gh_tensor_elements(s->x);
   float *x = gh_alloc(err, n, sizeof *x), *velocity = gh_alloc(err, n, sizeof *velocity);
   float *times = gh_alloc(err, (size_t)s->spec.batch, sizeof *times);
-  gh_status status = x && velocity && times ? GH_OK : GH_ERROR_MEMORY;
+  double *levels = gh_alloc(err, (size_t)steps + 1, sizeof *levels);
+  gh_status status = x && velocity && times && levels ? GH_OK : GH_ERROR_MEMORY;
   if (!status) {
+    gh_sampler_schedule(levels, steps, s->spec.tokens);
     memcpy(x, noise, n * sizeof *x);
     status = gh_tensor_write(err, s->spec.device, s->condition, condition);
   }
-  for (int i = 0; i < GH_SAMPLER_STEPS && !status; i++) {
+  for (int i = 0; i < steps && !status; i++) {
     status = euler_step(err, s, x, velocity, times, levels[i], levels[i + 1]);
     if (progress) progress(user, i + 1);
   }
@@ -122,6 +123,7 @@ gh_status gh_sampler_run(gh_error *err, gh_sampler *s, float *latents, float *im
   free(x);
   free(velocity);
   free(times);
+  free(levels);
   return status;
 }
 
@@ -129,6 +131,7 @@ gh_status gh_sampler_run(gh_error *err, gh_sampler *s, float *latents, float *im
 
 typedef struct gh_flow_drawer {
   gh_sampler sampler;
+  uint64_t seed;
   float *noise; /* (B, N, C) */
 } gh_flow_drawer;
 
@@ -152,12 +155,14 @@ static gh_status open_drawer(gh_error *err, const gh_drawing_spec *spec, void **
                                .batch = spec->batch,
                                .width = spec->width,
                                .tokens = side * side,
+                               .steps = spec->how.steps,
                                .noise_at_one =
                                    gh_flow_config_of(m->config)->timestep.convention == GH_TIME_NOISE_AT_ONE,
                                .storage = gh_precision_storage(m->config->precision)};
   gh_flow_drawer *d = gh_alloc(err, 1, sizeof *d);
   *out = NULL;
   if (!d) return GH_ERROR_MEMORY;
+  d->seed = spec->how.seed;
   d->noise = gh_alloc(err, (size_t)(how.batch * how.tokens * how.flux.channels), sizeof *d->noise);
   gh_status status = d->noise ? gh_sampler_open(err, &d->sampler, &how) : GH_ERROR_MEMORY;
   if (status)
@@ -167,10 +172,10 @@ static gh_status open_drawer(gh_error *err, const gh_drawing_spec *spec, void **
   return status;
 }
 
-static gh_status draw(gh_error *err, void *drawer, float *images, const float *conditions, uint64_t seed,
-                      uint64_t first, void (*progress)(void *user, int step), void *user) {
+static gh_status draw(gh_error *err, void *drawer, float *images, const float *conditions, uint64_t first,
+                      void (*progress)(void *user, int step), void *user) {
   gh_flow_drawer *d = drawer;
-  const gh_stream stream = gh_stream_make(seed, 0, "reconstruct", "");
+  const gh_stream stream = gh_stream_make(d->seed, 0, "reconstruct", "");
   const int64_t batch = d->sampler.spec.batch, n = d->sampler.spec.tokens * d->sampler.spec.flux.channels;
   for (int64_t b = 0; b < batch; b++) gh_stream_normals(stream, first + (uint64_t)b, 0, n, d->noise + b * n);
   gh_status status = gh_sampler_run(err, &d->sampler, NULL, images, conditions, d->noise, progress, user);
@@ -179,5 +184,9 @@ static gh_status draw(gh_error *err, void *drawer, float *images, const float *c
   return status;
 }
 
-const gh_drawing gh_flow_drawing = {
-    .steps = GH_SAMPLER_STEPS, .open = open_drawer, .draw = draw, .close = close_drawer};
+const gh_drawing gh_flow_drawing = {.steps = GH_SAMPLER_STEPS,
+                                    .details =
+                                        "twenty Euler steps over FLUX's time-shifted schedule, at the run's guidance.",
+                                    .open = open_drawer,
+                                    .draw = draw,
+                                    .close = close_drawer};

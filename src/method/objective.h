@@ -43,6 +43,19 @@ void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t);
 /* The next of the objective's logged numbers: a scalar (), weighted like the loss (STEP_WEIGHT). */
 void gh_recording_log(gh_recording *r, gh_tensor *value);
 
+/* The rows of `t` (B, M, ...) with index[b, m] >= 0, as one matrix: a probe leaves the others out. index (B, M) int32.
+ */
+void gh_recording_output_rows(gh_recording *r, const char *name, gh_tensor *t, gh_tensor *index);
+
+/* ---- what targets from a frozen model's file share ---- */
+
+/* Puts a hash of the tensors whose names begin with one of `prefixes` (ends with NULL) under `key`: names, shapes,
+ * bytes. */
+gh_status gh_target_identify(gh_error *err, const gh_safetensors *file, const char *const *prefixes, const char *key,
+                             gh_json *into);
+/* images in [0, 1] -> [-1, 1], as autoencoders read them. */
+gh_tensor *gh_target_pixels(gh_graph *g, gh_tensor *images);
+
 /* ---- the table ---- */
 
 /* A number that is logged beside the loss. */
@@ -56,6 +69,7 @@ struct gh_objective {
   const char *loss;    /* the kind of loss, for a chart's axis: "mean squared error" */
   const char *phase;   /* the phase of the graph in which targets are computed: "autoencoder" */
   const gh_objective_log *logs; /* ends with a null name; NULL: none; at most GH_STEP_LOGS */
+  const char *probe_inputs;     /* the inputs of a step, for `probe --help`; NULL: not listed */
 
   /* -- models; `own` is models->own, zeroed at first -- */
   size_t model_bytes; /* 0: no sizes and no files; the functions of this group may then be NULL */

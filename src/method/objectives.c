@@ -1,5 +1,6 @@
 /* The table of objectives, one file per row. No other place lists them. */
 #include "method/flow.h"
+#include "method/masked.h"
 #include "method/objective.h"
 
 #include <string.h>
@@ -7,7 +8,7 @@
 #define MAX_OBJECTIVES 12
 
 /* The default comes first. */
-static const gh_objective *table[MAX_OBJECTIVES + 1] = {&gh_flow_matching};
+static const gh_objective *table[MAX_OBJECTIVES + 1] = {&gh_flow_matching, &gh_masked_codes};
 
 const gh_objective *gh_objective_at(size_t index) { return index < MAX_OBJECTIVES ? table[index] : NULL; }
 

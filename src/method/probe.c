@@ -1,5 +1,6 @@
 #include "method/probe.h"
 #include "backend/registry.h"
+#include "method/objective.h"
 #include "method/setup.h"
 #include "models/tensors_write.h"
 
@@ -15,6 +16,7 @@ typedef struct gh_probe_state {
   gh_store *store;
   gh_lora lora;
   gh_step step;
+  int32_t *indices[GH_STEP_OUTPUTS]; /* of the outputs that have one, after the step */
 } gh_probe_state;
 
 /* Copies a named input of the file into a tensor of the store. Their shapes must agree. */
@@ -47,7 +49,7 @@ static gh_status fill_index(gh_error *err, gh_probe_state *p, const gh_step_inpu
     snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", i ? ", " : "", (long long)t->shape[i]);
   bool same = given && given->rank == t->rank && !memcmp(given->shape, t->shape, (size_t)t->rank * sizeof *t->shape);
   if (!same)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s (%s) is missing; it selects among the %lld %s for each sample",
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s (%s) is missing or has another shape; it selects among the %lld %s",
                    gh_safetensors_path(p->inputs), input->name, shape, (long long)input->below, input->what);
   int32_t *index = gh_alloc(err, (size_t)n, sizeof *index);
   gh_status status = index ? GH_OK : GH_ERROR_MEMORY;
@@ -74,6 +76,12 @@ static gh_status fill_inputs(gh_error *err, gh_probe_state *p) {
   return status;
 }
 
+/* Whether the objective's target is given under its own name, in place of being computed from the images. */
+static bool has_targets(const gh_probe_state *p) {
+  gh_target target;
+  return gh_objective_target(&p->models, &target) && gh_safetensors_find(p->inputs, target.name);
+}
+
 /* Finds pictures, or pixels that are already normalised. Their number is the batch. */
 static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_source *source, int64_t *batch) {
   const gh_st_tensor *images = gh_safetensors_find(p->inputs, "images"), *pixels = NULL;
@@ -83,7 +91,7 @@ static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_sou
     if (status) return status;
   }
   const gh_st_tensor *given = images ? images : pixels;
-  *source = images ? GH_STEP_GIVEN_IMAGES : GH_STEP_GIVEN_PIXELS;
+  *source = !images ? GH_STEP_GIVEN_PIXELS : has_targets(p) ? GH_STEP_GIVEN_IMAGES_AND_TARGETS : GH_STEP_GIVEN_IMAGES;
   *batch = given->rank ? given->shape[0] : 0;
   if (*batch > 0) return GH_OK;
   return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is empty", gh_safetensors_path(p->inputs), given->name);
@@ -105,7 +113,11 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
   spec.source = source;
   status = gh_step_record(err, &spec, &p->step);
   if (status) return status;
-  for (int i = 0; i < p->step.output_count; i++) gh_graph_keep(p->step.graph, p->step.outputs[i].tensor);
+  for (int i = 0; i < p->step.output_count; i++) {
+    const gh_step_output *output = &p->step.outputs[i];
+    gh_graph_keep(p->step.graph, output->tensor);
+    if (output->index) gh_graph_keep(p->step.graph, output->index);
+  }
   status = gh_graph_plan(err, p->step.graph);
   const gh_step_values values = {
       .update = 1, .samples = (uint32_t)spec.batch, .weight = 1 / (double)spec.batch, .beta1 = 0.9, .beta2 = 0.999};
@@ -116,13 +128,25 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
 
 /* ---- results ---- */
 
+static gh_status read_indices(gh_error *err, gh_probe_state *p) {
+  for (int i = 0; i < p->step.output_count; i++) {
+    const gh_tensor *index = p->step.outputs[i].index;
+    if (!index) continue;
+    p->indices[i] = gh_alloc(err, (size_t)gh_tensor_elements(index), sizeof *p->indices[i]);
+    if (!p->indices[i] || gh_tensor_read(err, p->device, index, p->indices[i])) return err->status;
+  }
+  return GH_OK;
+}
+
 static int list_results(const gh_probe_state *p, gh_named_tensor *results) {
   int n = 0;
   for (int i = 0; i < p->step.output_count; i++)
-    results[n++] = (gh_named_tensor){gh_name_make("%s", p->step.outputs[i].name), p->step.outputs[i].tensor};
+    results[n++] = (gh_named_tensor){.name = gh_name_make("%s", p->step.outputs[i].name),
+                                     .tensor = p->step.outputs[i].tensor,
+                                     .index = p->indices[i]};
   for (int i = 0; i < gh_store_count(p->store); i++) {
     const gh_tensor *t = gh_store_at(p->store, i);
-    if (t->trainable) results[n++] = (gh_named_tensor){gh_name_make("grad.%s", t->name), t->grad};
+    if (t->trainable) results[n++] = (gh_named_tensor){.name = gh_name_make("grad.%s", t->name), .tensor = t->grad};
   }
   return n;
 }
@@ -158,7 +182,8 @@ static gh_status write_values(gh_error *err, gh_probe_state *p, gh_safetensors_w
 static gh_status write_results(gh_error *err, gh_probe_state *p, const char *out) {
   gh_named_tensor *results = gh_alloc(err, (size_t)gh_store_count(p->store) + GH_STEP_OUTPUTS, sizeof *results);
   gh_safetensors_writer *writer = NULL;
-  gh_status status = results ? gh_safetensors_writer_new(err, &writer, out) : GH_ERROR_MEMORY;
+  gh_status status = results ? read_indices(err, p) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_writer_new(err, &writer, out);
   if (!status) status = write_values(err, p, writer, results, list_results(p, results));
   gh_safetensors_writer_free(writer);
   free(results);
@@ -172,6 +197,7 @@ gh_status gh_probe(gh_error *err, const gh_config *config, int stage, const char
   if (!status) status = gh_models_open(err, &p.models, config, NULL, NULL);
   if (!status) status = record(err, &p, config, stage);
   if (!status) status = write_results(err, &p, out);
+  for (int i = 0; i < GH_STEP_OUTPUTS; i++) free(p.indices[i]);
   gh_graph_free(p.step.graph);
   gh_store_free(p.store);
   gh_models_close(&p.models);

@@ -92,18 +92,17 @@ static void show_step(void *user, int step) {
 }
 
 static gh_status draw_all(gh_error *err, gh_reconstruction *r, const gh_drawing *drawing, void *drawer, int64_t batch,
-                          uint64_t seed) {
+                          int steps) {
   float *conditions = gh_alloc(err, (size_t)(batch * r->width), sizeof *conditions);
   float *images = gh_alloc(err, (size_t)(batch * plane(r)), sizeof *images);
   gh_status status = conditions && images ? GH_OK : GH_ERROR_MEMORY;
   gh_shown shown = {0};
-  gh_progress_start(&shown.progress, "reconstruct", "steps", (uint64_t)(GH_CEIL_DIV(r->count, batch) * drawing->steps),
-                    0);
+  gh_progress_start(&shown.progress, "reconstruct", "steps", (uint64_t)(GH_CEIL_DIV(r->count, batch) * steps), 0);
   for (int64_t first = 0; first < r->count && !status; first += batch) {
     int64_t count = GH_MIN(batch, r->count - first);
     memcpy(conditions, r->conditions + first * r->width, (size_t)(count * r->width) * sizeof *conditions);
-    status = drawing->draw(err, drawer, images, conditions, seed, (uint64_t)first, show_step, &shown);
-    shown.before += (uint64_t)drawing->steps;
+    status = drawing->draw(err, drawer, images, conditions, (uint64_t)first, show_step, &shown);
+    shown.before += (uint64_t)steps;
     if (!status) memcpy(r->images + first * plane(r), images, (size_t)(count * plane(r)) * sizeof *images);
   }
   if (shown.progress.terminal) gh_progress_end(&shown.progress);
@@ -113,18 +112,22 @@ static gh_status draw_all(gh_error *err, gh_reconstruction *r, const gh_drawing 
 }
 
 gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *device, const gh_models *models,
-                              int64_t batch, uint64_t seed) {
+                              int64_t batch, const gh_drawing_how *how) {
   const gh_drawing *drawing = models->objective->drawing;
-  const gh_drawing_spec spec = {
-      .device = device, .models = models, .batch = GH_MIN(batch, r->count), .width = r->width};
+  gh_drawing_spec spec = {
+      .how = *how, .device = device, .models = models, .batch = GH_MIN(batch, r->count), .width = r->width};
   void *drawer = NULL;
   if (!drawing) return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s cannot draw pictures", models->objective->kind.foreign);
+  if (how->temperature != 0 && drawing->temperature == 0)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s draws without a temperature", models->objective->kind.foreign);
+  if (!spec.how.steps) spec.how.steps = drawing->steps;
+  if (spec.how.temperature == 0) spec.how.temperature = drawing->temperature;
   if (r->side != models->clip.image)
     return gh_fail(err, GH_ERROR_CONFIG,
                    "the encoder reads pictures of %lld x %lld pixels, but the run's denoiser draws %d x %d",
                    (long long)r->side, (long long)r->side, models->clip.image, models->clip.image);
   gh_status status = drawing->open(err, &spec, &drawer);
-  if (!status) status = draw_all(err, r, drawing, drawer, spec.batch, seed);
+  if (!status) status = draw_all(err, r, drawing, drawer, spec.batch, spec.how.steps);
   drawing->close(drawer);
   return status;
 }

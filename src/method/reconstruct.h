@@ -19,10 +19,10 @@ typedef struct gh_reconstruction {
  * warning. */
 gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *out, gh_embedder *embedder, const gh_source *source,
                                 int64_t limit);
-/* Draws an image from each condition with the models' objective, at most `batch` at a time. The noise of place i
- * depends only on (seed, i). GH_ERROR_UNSUPPORTED where the objective cannot draw. */
+/* Draws an image from each condition with the models' objective, at most `batch` at a time. The random numbers of place
+ * i depend only on (seed, i). GH_ERROR_UNSUPPORTED where the objective cannot draw, or not as asked. */
 gh_status gh_reconstruct_draw(gh_error *err, gh_reconstruction *r, gh_device *device, const gh_models *models,
-                              int64_t batch, uint64_t seed);
+                              int64_t batch, const gh_drawing_how *how);
 void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
 
 /* Peak signal-to-noise ratio of an image's pixels, clamped to [0, 1], in dB. */

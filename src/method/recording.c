@@ -51,13 +51,17 @@ gh_tensor *gh_recording_tokens(gh_recording *r) {
   return gh_gather_rows(r->graph, r->local, index);
 }
 
-void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t) {
+void gh_recording_output_rows(gh_recording *r, const char *name, gh_tensor *t, gh_tensor *index) {
   gh_step *step = r->step;
   if (gh_graph_failed(r->graph)) return;
   if (step->output_count == GH_STEP_OUTPUTS)
     gh_graph_fail(r->graph, NULL, "output %s: a step has at most %d outputs", name, GH_STEP_OUTPUTS);
   else
-    step->outputs[step->output_count++] = (gh_step_output){name, t};
+    step->outputs[step->output_count++] = (gh_step_output){name, t, index};
+}
+
+void gh_recording_output(gh_recording *r, const char *name, gh_tensor *t) {
+  gh_recording_output_rows(r, name, t, NULL);
 }
 
 /* The name of the objective's n-th recorded number. */

@@ -35,7 +35,7 @@ gh_status gh_redraw_gather(gh_error *err, const gh_redraw *r, gh_reconstruction 
   return status;
 }
 
-gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction *pictures, uint64_t seed,
+gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction *pictures, const gh_drawing_how *how,
                            int64_t batch) {
-  return gh_reconstruct_draw(err, pictures, r->device, &r->models, batch, seed);
+  return gh_reconstruct_draw(err, pictures, r->device, &r->models, batch, how);
 }

@@ -24,7 +24,7 @@ gh_status gh_redraw_gather(gh_error *err, const gh_redraw *r, gh_reconstruction 
                            const char *encoder, int64_t limit, int64_t batch);
 /* Draws the pictures. Call it after the encoder is closed: the encoder and the denoiser need not fit into memory
  * together. */
-gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction *pictures, uint64_t seed,
+gh_status gh_redraw_sample(gh_error *err, const gh_redraw *r, gh_reconstruction *pictures, const gh_drawing_how *how,
                            int64_t batch);
 
 #endif

@@ -27,11 +27,12 @@ static gh_tensor *targets_of(gh_recording *r, gh_tensor *images) {
   const gh_models *m = r->spec->models;
   gh_target target;
   if (!gh_objective_target(m, &target) || r->spec->source == GH_STEP_GIVEN_PIXELS) return NULL;
-  if (r->spec->source != GH_STEP_GIVEN_TARGETS) return computed_targets(r, &target, images);
+  if (r->spec->source == GH_STEP_DRAWN || r->spec->source == GH_STEP_GIVEN_IMAGES)
+    return computed_targets(r, &target, images);
   int64_t shape[GH_MAX_RANK] = {r->spec->batch};
   for (int i = 0; i < target.rank; i++) shape[i + 1] = target.shape[i];
-  return r->step->targets =
-             gh_recording_add_input(r, &(gh_step_input){.name = target.name}, target.dtype, target.rank + 1, shape);
+  const gh_step_input described = {.name = target.name, .below = target.below, .what = target.what};
+  return r->step->targets = gh_recording_add_input(r, &described, target.dtype, target.rank + 1, shape);
 }
 
 static void record(gh_recording *r) {

@@ -14,7 +14,8 @@ typedef enum gh_step_source {
   GH_STEP_DRAWN,         /* images given [input.images]; all random values are drawn on the device */
   GH_STEP_GIVEN_TARGETS, /* the same, but the objective's targets are also given [input.NAME], not computed */
   GH_STEP_GIVEN_IMAGES,  /* [input.images], and all random values are given */
-  GH_STEP_GIVEN_PIXELS   /* [input.pixel_values], already normalised; targets and all random values are given */
+  GH_STEP_GIVEN_IMAGES_AND_TARGETS, /* the same, but the objective's targets are also given [input.NAME] */
+  GH_STEP_GIVEN_PIXELS /* [input.pixel_values], already normalised; targets and all random values are given */
 } gh_step_source;
 
 typedef struct gh_step_spec {
@@ -38,12 +39,13 @@ typedef struct gh_step_input {
   const char *name; /* static text; the tensor is "input.<name>" */
   gh_tensor *tensor;
   int64_t below;    /* integer inputs are in [0, below) */
-  const char *what; /* what integer inputs index: "patch tokens" */
+  const char *what; /* what integer inputs select from: "patch tokens" */
 } gh_step_input;
 
 typedef struct gh_step_output {
   const char *name;
   gh_tensor *tensor;
+  gh_tensor *index; /* (B, M) int32 or NULL: only rows of the tensor (B, M, ...) with an index >= 0 are results */
 } gh_step_output;
 
 #define GH_STEP_INPUTS  16

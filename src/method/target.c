@@ -1,5 +1,35 @@
-/* An objective's target in the form that the cache takes. */
+/* An objective's target in the form that the cache takes, and what targets from a frozen model's file share. */
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
 #include "method/objective.h"
+
+static bool is_read(const char *name, const char *const *prefixes) {
+  for (; *prefixes; prefixes++)
+    if (gh_starts_with(name, *prefixes)) return true;
+  return false;
+}
+
+gh_status gh_target_identify(gh_error *err, const gh_safetensors *file, const char *const *prefixes, const char *key,
+                             gh_json *into) {
+  XXH64_hash_t hash = 0;
+  for (size_t i = 0; i < gh_safetensors_count(file); i++) {
+    const gh_st_tensor *t = gh_safetensors_at(file, i);
+    if (!is_read(t->name, prefixes)) continue;
+    hash = XXH64(t->name, strlen(t->name), hash);
+    hash = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, hash ^ (XXH64_hash_t)t->dtype);
+    hash = XXH64(t->data, t->bytes, hash);
+  }
+  char text[17];
+  snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+  return gh_json_put_string(err, into, key, text);
+}
+
+gh_tensor *gh_target_pixels(gh_graph *g, gh_tensor *images) {
+  static const double half[3] = {0.5, 0.5, 0.5};
+  return gh_normalize_image(g, images, half, half);
+}
 
 static gh_status identify(gh_error *err, const void *context, gh_json *into) {
   const gh_models *m = context;

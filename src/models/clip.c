@@ -210,7 +210,10 @@ const gh_family gh_clip = {
                  .text = openclip_text,
                  .tokenizer = openclip_tokenizer,
                  .eos = OLD_EOS}, /* the largest id of a line is its end */
-    .weights = {.marker = "visual.conv1.weight", .layers = "visual.transformer.resblocks.", .renamings = renamings},
+    .weights = {.marker = "visual.conv1.weight",
+                .layers = "visual.transformer.resblocks.",
+                .layer = gh_openclip_layer,
+                .renamings = renamings},
     .processor = {.classes = processors, .defaults = GH_OPENAI_PREPROCESS},
     .class_tokens = 1,
     .vision_tower = vision_tower,

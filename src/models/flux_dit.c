@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EPS           1e-6 /* of every norm in the denoiser */
-#define THETA         10000.0
-#define TIME_WIDTH    256
-#define PROJECTOR_EPS 1e-5
+#define EPS        1e-6 /* of every norm in the denoiser */
+#define THETA      10000.0
+#define TIME_WIDTH 256
 
 gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
   int axes = c->rope_axes[0] + c->rope_axes[1] + c->rope_axes[2];
@@ -25,22 +24,14 @@ gh_status gh_flux_config_check(gh_error *err, const gh_flux_config *c) {
 
 /* ---- projectors ---- */
 
-static gh_tensor *projector(gh_module *m, gh_tensor *c, int64_t width, gh_dtype result, const char *name) {
-  gh_tensor *h = gh_layernorm_layer(m, c, PROJECTOR_EPS, m->storage, gh_name_make("%s.0", name).text);
-  h = gh_activated_layer(m, h, width, GH_GELU_ERF, gh_name_make("%s.1", name).text);
-  return gh_linear_layer_to(m, h, width, true, result, gh_name_make("%s.3", name).text);
-}
-
 void gh_projectors(gh_module *m, const gh_flux_config *config, gh_tensor *c, gh_tensor *local, gh_tensor **vector,
                    gh_tensor **context) {
-  gh_graph *g = m->graph;
   m->part = GH_PART_DENOISER;
   *vector = *context = NULL;
   if (!c) return;
-  gh_tensor *tokens = gh_reshape(g, c, 3, (int64_t[]){c->shape[0], 1, c->shape[1]});
-  if (local) tokens = gh_concat(g, (gh_tensor *[]){tokens, local}, 2, 1);
-  *vector = projector(m, c, config->vector_width, GH_F32, "project_clip");
-  *context = projector(m, tokens, config->context_width, m->storage, "project_t5");
+  gh_tensor *tokens = gh_condition_tokens(m, c, local);
+  *vector = gh_projector(m, c, config->vector_width, GH_F32, "project_clip");
+  *context = gh_projector(m, tokens, config->context_width, m->storage, "project_t5");
 }
 
 /* ---- positions ---- */
@@ -98,7 +89,7 @@ static gh_tensor *head_norm(gh_flux *f, gh_tensor *x, const char *prefix, const 
 static gh_tensor *joint_attention(gh_flux *f, gh_tensor *q, gh_tensor *k, gh_tensor *v) {
   gh_graph *g = f->m->graph;
   double scale = 1 / sqrt((double)f->c->hidden / f->c->heads);
-  gh_tensor *y = gh_attention(g, gh_rope(g, q, f->rope), gh_rope(g, k, f->rope), v, scale, false);
+  gh_tensor *y = gh_attention(g, gh_rope(g, q, f->rope), gh_rope(g, k, f->rope), v, NULL, scale, false);
   return gh_reshape(g, y, 3, (int64_t[]){f->batch, f->context + f->tokens, f->c->hidden});
 }
 

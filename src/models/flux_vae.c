@@ -1,125 +1,44 @@
 #include "models/flux_vae.h"
 
-#include <math.h>
+#define CODEBOOK "quantize.embedding.weight"
 
-#define EPS    1e-6
-#define GROUPS 32
+const gh_vae_config gh_vae_flux = {
+    .channels = 128, .levels = 4, .multipliers = {1, 2, 4, 4}, .blocks = 2, .latent = 16};
 
-static const gh_conv_geometry SAME3 = {.stride = 1, .pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1};
-static const gh_conv_geometry POINT = {.stride = 1};
-static const gh_conv_geometry HALVE = {.stride = 2, .pad_bottom = 1, .pad_right = 1};
-
-int gh_vae_factor(const gh_vae_config *c) { return 1 << (c->levels - 1); }
-
-/* ---- sizes from a file ---- */
-
-#define MAX_CHANNELS (1 << 16)
-
-/* 0 if there is no such dimension; implausibly large sizes become MAX_CHANNELS + 1, which fits an int. */
-static int64_t dimension(const gh_safetensors *file, const char *name, int index) {
-  const gh_st_tensor *t = gh_safetensors_find(file, name);
-  return t && t->rank > index ? GH_MIN(t->shape[index], (int64_t)MAX_CHANNELS + 1) : 0;
-}
+int gh_vae_factor(const gh_vae_config *c) { return gh_autoencoder_factor(c); }
 
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *c) {
-  const char *path = gh_safetensors_path(file);
-  *c = (gh_vae_config){.channels = (int)dimension(file, "encoder.conv_in.weight", 0),
-                       .latent = (int)dimension(file, "decoder.conv_in.weight", 1)};
-  while (c->levels < GH_VAE_MAX_LEVELS) {
-    int64_t width = dimension(file, gh_name_make("encoder.down.%d.block.0.conv1.weight", c->levels).text, 0);
-    if (!width) break;
-    if (c->channels < 1 || width % c->channels || width > MAX_CHANNELS)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: level %d has %lld channels, not a multiple of the first level's", path,
-                     c->levels, (long long)width);
-    c->multipliers[c->levels++] = (int)(width / c->channels);
-  }
-  while (gh_safetensors_find(file, gh_name_make("encoder.down.0.block.%d.conv1.weight", c->blocks).text)) c->blocks++;
-  if (c->channels > MAX_CHANNELS || c->latent > MAX_CHANNELS)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: more than %d channels", path, MAX_CHANNELS);
-  if (!c->levels || !c->blocks || c->latent < 1)
+  if (gh_safetensors_find(file, CODEBOOK))
     return gh_fail(err, GH_ERROR_FORMAT,
-                   "%s: not an autoencoder in FLUX's layout (encoder.down.0.block.0.conv1.weight, "
-                   "decoder.conv_in.weight)",
-                   path);
-  for (int i = 0; i < c->levels; i++)
-    if (c->channels * c->multipliers[i] % GROUPS)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %d channels are not a multiple of %d groups", path,
-                     c->channels * c->multipliers[i], GROUPS);
-  return GH_OK;
+                   "%s: a VQ-GAN (it has " CODEBOOK
+                   "), not an autoencoder in FLUX's layout: its encoder.conv_out has no "
+                   "log-variance",
+                   gh_safetensors_path(file));
+  return gh_autoencoder_config_read(err, file, "an autoencoder in FLUX's layout", c);
 }
-
-/* ---- blocks ---- */
-
-static gh_tensor *norm_swish(gh_module *m, gh_tensor *x, const char *name) {
-  return gh_activation(m->graph, gh_groupnorm_layer(m, x, GROUPS, EPS, name), GH_SILU);
-}
-
-static gh_tensor *residual_block(gh_module *m, gh_tensor *x, int64_t channels, const char *name) {
-  if (!x) return NULL;
-  gh_graph_segment(m->graph);
-  gh_tensor *h = norm_swish(m, x, gh_name_make("%s.norm1", name).text);
-  h = gh_conv_layer(m, h, channels, 3, SAME3, gh_name_make("%s.conv1", name).text);
-  h = norm_swish(m, h, gh_name_make("%s.norm2", name).text);
-  h = gh_conv_layer(m, h, channels, 3, SAME3, gh_name_make("%s.conv2", name).text);
-  if (x->shape[1] != channels) x = gh_conv_layer(m, x, channels, 1, POINT, gh_name_make("%s.nin_shortcut", name).text);
-  return gh_add(m->graph, x, h);
-}
-
-/* One head over all positions: (B, C, H, W) seen as H*W tokens of width C. */
-static gh_tensor *attention_block(gh_module *m, gh_tensor *x, const char *name) {
-  if (!x) return NULL;
-  gh_graph *g = m->graph;
-  int64_t batch = x->shape[0], channels = x->shape[1], tokens = x->shape[2] * x->shape[3];
-  gh_tensor *h = gh_groupnorm_layer(m, x, GROUPS, EPS, gh_name_make("%s.norm", name).text), *qkv[3];
-  const char *names[3] = {"q", "k", "v"};
-  for (int i = 0; i < 3; i++) {
-    gh_tensor *t = gh_conv_layer(m, h, channels, 1, POINT, gh_name_make("%s.%s", name, names[i]).text);
-    t = gh_transpose(g, gh_reshape(g, t, 3, (int64_t[]){batch, channels, tokens}));
-    qkv[i] = gh_reshape(g, t, 4, (int64_t[]){batch, tokens, 1, channels});
-  }
-  gh_tensor *y = gh_attention(g, qkv[0], qkv[1], qkv[2], 1 / sqrt((double)channels), false);
-  y = gh_transpose(g, gh_reshape(g, y, 3, (int64_t[]){batch, tokens, channels}));
-  y = gh_conv_layer(m, gh_reshape(g, y, 4, x->shape), channels, 1, POINT, gh_name_make("%s.proj_out", name).text);
-  return gh_add(g, x, y);
-}
-
-static gh_tensor *middle(gh_module *m, gh_tensor *x, int64_t channels, const char *side) {
-  x = residual_block(m, x, channels, gh_name_make("%s.mid.block_1", side).text);
-  x = attention_block(m, x, gh_name_make("%s.mid.attn_1", side).text);
-  return residual_block(m, x, channels, gh_name_make("%s.mid.block_2", side).text);
-}
-
-/* ---- encoder and decoder ---- */
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {
-  m->part = GH_PART_AUTOENCODER;
-  gh_tensor *x = gh_conv_layer(m, images, c->channels, 3, SAME3, "encoder.conv_in");
-  int64_t channels = c->channels;
-  for (int level = 0; level < c->levels; level++) {
-    channels = (int64_t)c->channels * c->multipliers[level];
-    for (int i = 0; i < c->blocks; i++)
-      x = residual_block(m, x, channels, gh_name_make("encoder.down.%d.block.%d", level, i).text);
-    if (level + 1 < c->levels)
-      x = gh_conv_layer(m, x, channels, 3, HALVE, gh_name_make("encoder.down.%d.downsample.conv", level).text);
-  }
-  x = middle(m, x, channels, "encoder");
-  x = norm_swish(m, x, "encoder.norm_out");
-  return gh_conv_layer(m, x, 2 * (int64_t)c->latent, 3, SAME3, "encoder.conv_out");
+  return gh_autoencoder_encode(m, c, images, 2 * (int64_t)c->latent);
 }
 
-gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *c, gh_tensor *z) {
-  m->part = GH_PART_AUTOENCODER;
-  int64_t channels = (int64_t)c->channels * c->multipliers[c->levels - 1];
-  gh_tensor *x = gh_conv_layer(m, z, channels, 3, SAME3, "decoder.conv_in");
-  x = middle(m, x, channels, "decoder");
-  for (int level = c->levels - 1; level >= 0; level--) {
-    channels = (int64_t)c->channels * c->multipliers[level];
-    for (int i = 0; i <= c->blocks; i++)
-      x = residual_block(m, x, channels, gh_name_make("decoder.up.%d.block.%d", level, i).text);
-    if (level)
-      x = gh_conv_layer(m, gh_upsample2x(m->graph, x), channels, 3, SAME3,
-                        gh_name_make("decoder.up.%d.upsample.conv", level).text);
-  }
-  x = norm_swish(m, x, "decoder.norm_out");
-  return gh_conv_layer(m, x, 3, 3, SAME3, "decoder.conv_out");
+gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *c, gh_tensor *z) { return gh_autoencoder_decode(m, c, z); }
+
+/* ---- random weights ---- */
+
+static gh_status record(gh_module *m, const void *config, gh_store *inputs) {
+  const gh_vae_config *c = config;
+  gh_error *err = gh_graph_error(m->graph);
+  int64_t side = 2 * gh_vae_factor(c);
+  gh_tensor *image = NULL, *latent = NULL;
+  if (gh_store_add(err, inputs, "image", GH_F32, 4, (int64_t[]){1, 3, side, side}, &image) ||
+      gh_store_add(err, inputs, "latent", GH_F32, 4, (int64_t[]){1, c->latent, 2, 2}, &latent))
+    return err->status;
+  gh_vae_encode(m, c, image);
+  gh_vae_decode(m, c, latent);
+  return err->status;
+}
+
+gh_status gh_vae_write(gh_error *err, gh_device *device, const gh_vae_config *config, uint64_t seed, const char *path,
+                       int64_t *parameters) {
+  return gh_autoencoder_write(err, device, record, config, seed, path, parameters);
 }

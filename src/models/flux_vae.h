@@ -3,19 +3,12 @@
 #ifndef GH_MODELS_FLUX_VAE_H
 #define GH_MODELS_FLUX_VAE_H
 
-#include "models/module.h"
+#include "models/autoencoder.h"
 
-#define GH_VAE_MAX_LEVELS 6
-#define GH_VAE_SHIFT      0.1159 /* latents are (z - shift) * scale */
-#define GH_VAE_SCALE      0.3611
+#define GH_VAE_SHIFT 0.1159 /* latents are (z - shift) * scale */
+#define GH_VAE_SCALE 0.3611
 
-typedef struct gh_vae_config {
-  int channels;                       /* of the first level: 128 */
-  int levels;                         /* 4: a factor of 2 between neighbours */
-  int multipliers[GH_VAE_MAX_LEVELS]; /* 1, 2, 4, 4 */
-  int blocks;                         /* residual blocks per level: 2 (the decoder has one more) */
-  int latent;                         /* channels of a latent: 16 */
-} gh_vae_config;
+typedef gh_autoencoder_config gh_vae_config; /* without attention */
 
 /* Reads the sizes from the tensors' shapes; GH_ERROR_FORMAT if the file is not such an autoencoder. */
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *config);

@@ -2,6 +2,8 @@
 #include "models/lora.h"
 #include "models/module.h"
 
+#define PROJECTOR_EPS 1e-5
+
 static void linear_parameters(gh_module *m, const gh_tensor *x, int64_t width, bool bias, const char *name,
                               gh_tensor **w, gh_tensor **b) {
   int64_t in = gh_tensor_columns(x);
@@ -57,4 +59,17 @@ gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kerne
   gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
   gh_tensor *b = gh_bias(m, init, channels, "%s.bias", name);
   return gh_conv2d(m->graph, x, w, b, geometry);
+}
+
+gh_tensor *gh_condition_tokens(gh_module *m, gh_tensor *c, gh_tensor *local) {
+  if (!c) return NULL;
+  gh_tensor *token = gh_reshape(m->graph, c, 3, (int64_t[]){c->shape[0], 1, c->shape[1]});
+  return local ? gh_concat(m->graph, (gh_tensor *[]){token, local}, 2, 1) : token;
+}
+
+gh_tensor *gh_projector(gh_module *m, gh_tensor *x, int64_t width, gh_dtype result, const char *name) {
+  if (!x) return NULL;
+  gh_tensor *h = gh_layernorm_layer(m, x, PROJECTOR_EPS, m->storage, gh_name_make("%s.0", name).text);
+  h = gh_activated_layer(m, h, width, GH_GELU_ERF, gh_name_make("%s.1", name).text);
+  return gh_linear_layer_to(m, h, width, true, result, gh_name_make("%s.3", name).text);
 }

@@ -61,6 +61,13 @@ gh_tensor *gh_linear_layer(gh_module *m, gh_tensor *x, int64_t width, bool bias,
 gh_tensor *gh_linear_layer_to(gh_module *m, gh_tensor *x, int64_t width, bool bias, gh_dtype result, const char *name);
 /* The same with an activation, which the product may fuse. */
 gh_tensor *gh_activated_layer(gh_module *m, gh_tensor *x, int64_t width, gh_activation_kind kind, const char *name);
+/* The tokens that condition a denoiser: the encoder's token c (B, D), then local tokens (B, L, D), or NULL for none ->
+ * (B, 1 + L, D). */
+gh_tensor *gh_condition_tokens(gh_module *m, gh_tensor *c, gh_tensor *local);
+/* The method's projector of the encoder's tokens: LayerNorm, Linear, GELU, Linear, named `name`.0, .1 and .3. x (...,
+ * D)
+ * -> (..., width), stored as `result`. */
+gh_tensor *gh_projector(gh_module *m, gh_tensor *x, int64_t width, gh_dtype result, const char *name);
 gh_tensor *gh_layernorm_layer(gh_module *m, gh_tensor *x, double eps, gh_dtype result, const char *name);
 gh_tensor *gh_groupnorm_layer(gh_module *m, gh_tensor *x, int groups, double eps, const char *name);
 gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kernel, gh_conv_geometry geometry,

@@ -213,6 +213,14 @@ static const gh_renaming renamings[] = {
     {0},
 };
 
+static const gh_renaming timm_layer[] = {{.from = "norm1.", .to = "layer_norm1."},
+                                         {.from = "norm2.", .to = "layer_norm2."},
+                                         {.from = "attn.qkv.", .to = "", .reform = GH_PACKED},
+                                         {.from = "attn.proj.", .to = "self_attn.out_proj."},
+                                         {.from = "mlp.fc1.", .to = "mlp.fc1."},
+                                         {.from = "mlp.fc2.", .to = "mlp.fc2."},
+                                         {0}};
+
 static const char *const processors[] = {"SiglipImageProcessor", "SiglipImageProcessorFast", "SiglipImageProcessorPil",
                                          NULL};
 static const char *const past_adapter[] = {OUTPUT, NULL};
@@ -237,6 +245,7 @@ const gh_family gh_siglip = {
                  .eos = 1},
     .weights = {.marker = "visual.trunk.patch_embed.proj.weight",
                 .layers = "visual.trunk.blocks.",
+                .layer = timm_layer,
                 .renamings = renamings},
     .processor = {.classes = processors,
                   .defaults = {.do_resize = true,

@@ -7,12 +7,15 @@
 typedef struct gh_named_tensor {
   gh_name name; /* in the file */
   const gh_tensor *tensor;
+  const int32_t
+      *index; /* (B, M) or NULL: only rows of the tensor (B, M, C) with an index >= 0 are written, (rows, C) */
 } gh_named_tensor;
 
-/* Looks at the n values of list[index] before they are written, and may change them. */
+/* Looks at the n values of list[index], a float tensor, before they are written, and may change them. */
 typedef void gh_tensor_visit(void *user, int index, float *values, int64_t n);
 
-/* The two halves: declares each tensor as float32 in its shape; then, after gh_safetensors_writer_begin, writes their
+/* The two halves: declares each tensor in its shape, as float32 or, if its
+ * elements are integers, int32; then, after gh_safetensors_writer_begin, writes their
  * values. visit may be NULL. */
 gh_status gh_tensors_declare(gh_error *err, gh_safetensors_writer *writer, const gh_named_tensor *list, int count);
 gh_status gh_tensors_write(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_named_tensor *list,

@@ -31,7 +31,7 @@ static gh_tensor *by_head(gh_module *m, const gh_transformer *t, gh_tensor *x) {
 gh_tensor *gh_transformer_attend(gh_module *m, const gh_transformer *t, gh_tensor *q, gh_tensor *k, gh_tensor *v) {
   if (!q) return NULL;
   double scale = 1 / sqrt((double)(t->hidden / t->heads));
-  gh_tensor *out = gh_attention(m->graph, by_head(m, t, q), by_head(m, t, k), by_head(m, t, v), scale, t->causal);
+  gh_tensor *out = gh_attention(m->graph, by_head(m, t, q), by_head(m, t, k), by_head(m, t, v), NULL, scale, t->causal);
   return gh_reshape(m->graph, out, 3, q->shape);
 }
 

@@ -1,5 +1,6 @@
 #include "models/weights.h"
 #include "base/file.h"
+#include "io/torch_file.h"
 #include "models/family.h"
 
 #include <stdlib.h>
@@ -16,21 +17,14 @@ static const gh_renaming text_names[] = {
 };
 #define TEXT_LAYERS "transformer.resblocks."
 
-/* Inside a layer, OpenAI's and timm's. */
-static const gh_renaming inner[] = {{.from = "ln_1.", .to = "layer_norm1."},
-                                    {.from = "ln_2.", .to = "layer_norm2."},
-                                    {.from = "norm1.", .to = "layer_norm1."},
-                                    {.from = "norm2.", .to = "layer_norm2."},
-                                    {.from = "attn.out_proj.", .to = "self_attn.out_proj."},
-                                    {.from = "attn.proj.", .to = "self_attn.out_proj."},
-                                    {.from = "mlp.c_fc.", .to = "mlp.fc1."},
-                                    {.from = "mlp.c_proj.", .to = "mlp.fc2."},
-                                    {.from = "mlp.fc1.", .to = "mlp.fc1."},
-                                    {.from = "mlp.fc2.", .to = "mlp.fc2."},
-                                    {0}};
-
-/* Prefixes of "weight" and "bias" that hold q, k and v, stacked. */
-static const char *const packed[] = {"attn.in_proj_", "attn.qkv."};
+const gh_renaming gh_openclip_layer[] = {{.from = "ln_1.", .to = "layer_norm1."},
+                                         {.from = "ln_2.", .to = "layer_norm2."},
+                                         {.from = "attn.in_proj_weight", .to = "weight", .reform = GH_PACKED},
+                                         {.from = "attn.in_proj_bias", .to = "bias", .reform = GH_PACKED},
+                                         {.from = "attn.out_proj.", .to = "self_attn.out_proj."},
+                                         {.from = "mlp.c_fc.", .to = "mlp.fc1."},
+                                         {.from = "mlp.c_proj.", .to = "mlp.fc2."},
+                                         {0}};
 
 /* The first row that applies, NULL if none does; *rest is what follows its name. */
 static const gh_renaming *find(const gh_renaming *table, const char *name, const char **rest) {
@@ -99,11 +93,11 @@ static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return status;
 }
 
-static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const char *layer, const char *name) {
+static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const gh_renaming *names, const char *layer,
+                           const char *name) {
   const char *rest;
-  for (size_t i = 0; i < GH_COUNT(packed); i++)
-    if (gh_starts_with(name, packed[i])) return add_packed(err, v, t, layer, name + strlen(packed[i]));
-  const gh_renaming *row = find(inner, name, &rest);
+  const gh_renaming *row = find(names, name, &rest);
+  if (row && row->reform == GH_PACKED) return add_packed(err, v, t, layer, gh_name_make("%s%s", row->to, rest).text);
   return add(err, v, t, row ? gh_name_make("%s.%s%s", layer, row->to, rest).text : t.name);
 }
 
@@ -142,24 +136,28 @@ static gh_status add_reformed(gh_error *err, gh_view *v, gh_st_tensor t, const g
     if (t.rank == 0) t.rank = 1, t.shape[0] = 1;
     break;
   case GH_AS_IT_IS:
+  case GH_PACKED: /* only within layers */
     break;
   }
   return add(err, v, t, name.text);
 }
 
 static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
-  const char *const towers[][2] = {{v->theirs->layers, "vision_model.encoder.layers."},
-                                   {TEXT_LAYERS, "text_model.encoder.layers."}};
+  const struct {
+    const char *from, *to;
+    const gh_renaming *names;
+  } towers[] = {{v->theirs->layers, "vision_model.encoder.layers.", v->theirs->layer},
+                {TEXT_LAYERS, "text_model.encoder.layers.", gh_openclip_layer}};
   const char *name =
       gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some files have this prefix */
   const char *rest;
   for (size_t i = 0; i < GH_COUNT(towers); i++) {
-    size_t length = strlen(towers[i][0]), digits;
-    if (strncmp(name, towers[i][0], length)) continue;
+    size_t length = strlen(towers[i].from), digits;
+    if (strncmp(name, towers[i].from, length)) continue;
     digits = strspn(name + length, "0123456789");
     if (digits < 1 || digits > 4 || name[length + digits] != '.') continue;
-    gh_name layer = gh_name_make("%s%.*s", towers[i][1], (int)digits, name + length);
-    return add_inner(err, v, *t, layer.text, name + length + digits + 1);
+    gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
+    return add_inner(err, v, *t, towers[i].names, layer.text, name + length + digits + 1);
   }
   const gh_renaming *row = find(v->theirs->renamings, name, &rest);
   if (!row) row = find(text_names, name, &rest);
@@ -179,15 +177,43 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weigh
   return status ? status : seen;
 }
 
+/* A folder's weights in PyTorch's own format; NULL if it has none, or has weights in safetensors. */
+static gh_status find_torch(gh_error *err, char **out, const char *folder) {
+  static const char *const usual[] = {"pytorch_model.bin", "pytorch_model.bin.index.json",
+                                      "open_clip_pytorch_model.bin"};
+  gh_strings names = {0};
+  size_t found = GH_COUNT(usual);
+  gh_status status = gh_folder_list(err, &names, folder, false);
+  for (size_t i = 0; i < names.count && !status; i++) {
+    const char *name = names.items[i];
+    if (gh_ends_with(name, ".safetensors") || gh_ends_with(name, ".safetensors.index.json")) break;
+    for (size_t k = 0; k < found; k++)
+      if (!strcmp(name, usual[k])) found = k;
+    if (i + 1 == names.count && found < GH_COUNT(usual) && !(*out = gh_path_join(err, folder, usual[found])))
+      status = GH_ERROR_MEMORY;
+  }
+  gh_strings_free(&names);
+  return status;
+}
+
 /* Opens a folder's weights. A folder that open_clip's file describes may also hold the weights under the names of
  * another package, as timm's folders do. */
 static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
+  char *torch = NULL;
   *out = NULL;
-  if (gh_path_is_folder(path) && gh_openclip_is(err, path, &theirs)) return err->status;
+  if (gh_path_is_folder(path)) {
+    gh_status status = gh_openclip_is(err, path, &theirs);
+    if (!status) status = find_torch(err, &torch, path);
+    if (status) return status;
+  } else if (gh_st_is_torch_name(path)) {
+    return gh_torch_open_weights(err, out, path);
+  }
   char *file = theirs ? gh_path_join(err, path, GH_OPENCLIP_WEIGHTS) : NULL;
   gh_status status = theirs && !file ? GH_ERROR_MEMORY : GH_OK;
-  if (!status) status = gh_safetensors_open(err, out, file && gh_path_is_file(file) ? file : path);
+  if (!status && torch) status = gh_torch_open_weights(err, out, torch);
+  if (!status && !torch) status = gh_safetensors_open(err, out, file && gh_path_is_file(file) ? file : path);
+  free(torch);
   free(file);
   return status;
 }
@@ -216,7 +242,7 @@ gh_status gh_weights_refuse_others(gh_error *err, const char *folder, const char
         gh_safetensors_open(&ignored, &file, weights_path) ? NULL : gh_safetensors_metadata(file, "made_by");
     if (!made_by || strcmp(made_by, maker))
       status = gh_fail(err, GH_ERROR_FILE, "%s: holds %s that `%s` did not write: not replaced", folder,
-                       strcmp(config, "config.json") ? "an adapter" : "a model or a run", maker);
+                       gh_starts_with(weights, "adapter_") ? "an adapter" : "a model or a run", maker);
     gh_safetensors_close(file);
   }
   free(weights_path);

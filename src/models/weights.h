@@ -11,6 +11,7 @@ typedef enum gh_reform {
   GH_SQUEEZED,      /* (1, N, C) -> (N, C) */
   GH_VECTOR_OF_ONE, /* () -> (1) */
   GH_JOINED,        /* the rows of another tensor follow */
+  GH_PACKED,        /* within a layer: q, k and v, stacked; `to` is "weight" or "bias", or their prefix */
   GH_LEFT_OUT
 } gh_reform;
 
@@ -21,11 +22,15 @@ typedef struct gh_renaming {
   const char *with; /* GH_JOINED: the other tensor's prefix */
 } gh_renaming;
 
+/* OpenAI's and open_clip's names within a layer. */
+extern const gh_renaming gh_openclip_layer[];
+
 /* A family's names in files that are not transformers'. In all of them the text tower has open_clip's names, which
  * weights.c knows. */
 typedef struct gh_weight_names {
   const char *marker;           /* the tensor by which such a file is recognised */
   const char *layers;           /* "visual.transformer.resblocks.": the vision tower's layers, before their numbers */
+  const gh_renaming *layer;     /* the names within one of them; ends with a null name */
   const gh_renaming *renamings; /* the rest; ends with a null name */
 } gh_weight_names;
 
@@ -37,7 +42,9 @@ bool gh_weights_of_text(const char *name);
 /* Opens a model folder or file as gh_safetensors_open does. A file with the names of OpenAI, open_clip or timm
  * ("visual.transformer.resblocks.0.attn.in_proj_weight", "visual.trunk.blocks.0.attn.qkv.weight") appears under
  * transformers' names: packed projections are split in three, the final ones transposed. In a folder with an
- * open_clip_config.json, opens open_clip_model.safetensors. */
+ * open_clip_config.json, opens open_clip_model.safetensors. A folder without safetensors opens by its
+ * pytorch_model.bin, pytorch_model.bin.index.json or open_clip_pytorch_model.bin, as gh_torch_open_weights does; so
+ * does such a file. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
 
 /* GH_ERROR_FILE if the metadata "made_by" of the folder's `weights` ("model.safetensors") is not `maker`, or if there

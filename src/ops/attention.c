@@ -4,11 +4,21 @@
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
-enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, BACKWARD_INPUTS };
+enum { Q, K, V, MASK, INPUTS }; /* MASK may be absent */
+enum { DOUT = V + 1, ROW_MAX, INV_SUM, DELTA, BACKWARD_MASK, BACKWARD_INPUTS };
 
 #define MAX_SIZE 512 /* of a head, as cl/attention_cpu.cl expects */
 
-static gh_status check_qkv(gh_graph *g, const gh_node *node) {
+static gh_status check_mask(gh_graph *g, const gh_node *node, int input) {
+  const gh_tensor *hidden = node->in[input], *k = node->in[K];
+  if (!hidden) return GH_OK;
+  if (hidden->dtype == GH_I32 && hidden->rank == 2 && hidden->shape[0] == k->shape[0] &&
+      hidden->shape[1] <= k->shape[1])
+    return GH_OK;
+  return gh_graph_fail(g, node, "input %d must be int32, one row per sample, at most one number per key", input);
+}
+
+static gh_status check_qkv(gh_graph *g, const gh_node *node, int mask) {
   gh_status status = gh_want_rank(g, node, Q, 4);
   if (!status) status = gh_want_rank(g, node, K, 4);
   if (!status) status = gh_want_same(g, node, V, K);
@@ -17,10 +27,11 @@ static gh_status check_qkv(gh_graph *g, const gh_node *node) {
   if (q[0] != k[0] || q[2] != k[2] || q[3] != k[3])
     return gh_graph_fail(g, node, "batch, heads and head size of queries and keys differ");
   if (q[3] > MAX_SIZE) return gh_graph_fail(g, node, "head sizes above %d are not supported", MAX_SIZE);
-  return GH_OK;
+  return check_mask(g, node, mask);
 }
 
-/* Pairs of a query and a visible key, times batch, heads and head size. */
+/* Pairs of a query and a key that it sees, times batch, heads and head size. Keys of a mask count: the kernels compute
+ * their scores, and what it hides is known on the device only. */
 static double pair_elements(const gh_node *node) {
   const int64_t *q = node->in[Q]->shape, nq = q[1], nk = node->in[K]->shape[1], low = GH_MIN(nq, nk);
   double pairs = (double)nq * (double)nk;
@@ -28,23 +39,27 @@ static double pair_elements(const gh_node *node) {
   return pairs * (double)q[0] * (double)q[2] * (double)q[3];
 }
 
-/* Records one of the three kernels: its own arguments, then the shared ones. */
-static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part part, const gh_arg *own, int owns) {
+/* Records one of the three kernels: its own arguments, then the shared ones. hidden: NULL or the mask. */
+static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part part, const gh_tensor *hidden,
+                        const gh_arg *own, int owns) {
   static const char *const kernels[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
   const gh_device_info *info = &gh_recorder_device(r)->info;
   const int64_t *q = node->in[Q]->shape, nk = node->in[K]->shape[1], heads = q[2], size = q[3], batch = q[0];
   const int64_t results = part == GH_ATTENTION_BACKWARD_KV ? 2 : 1, count = results == 2 ? nk : q[1]; /* its rows */
-  const gh_attention_desc desc = {part, node->storage, batch, q[1], nk, heads, size};
-  gh_arg args[16];
+  const int64_t masked = hidden ? hidden->shape[1] : 0;
+  const gh_attention_desc desc = {part, node->storage, batch, q[1], nk, heads, size, masked};
+  gh_arg args[18];
   int n = 0;
   for (int i = 0; i < owns; i++) args[n++] = own[i];
+  args[n++] = gh_arg_tensor(hidden);
   args[n++] = gh_arg_float(node->attr[SCALE]);
   args[n++] = gh_arg_int(node->attr[CAUSAL] != 0);
   args[n++] = gh_arg_int(heads);
   args[n] = gh_arg_long(q[1]);
   args[n + 1] = gh_arg_long(nk);
+  args[n + 2] = gh_arg_long(masked);
   bool done = false;
-  gh_status status = gh_record_attention(r, node, &desc, args, n + 2, &done);
+  gh_status status = gh_record_attention(r, node, &desc, args, n + 3, &done);
   if (status || done) return status;
   int64_t vecs = GH_MIN(ATTENTION_CPU_VECS, ATTENTION_CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8));
   int64_t parts = GH_CEIL_DIV(size, ATTENTION_GPU_WIDE);
@@ -62,14 +77,15 @@ static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part p
   args[n++] = gh_arg_int(size);
   args[n++] = gh_arg_long(q[1]);
   args[n++] = gh_arg_long(nk);
+  args[n++] = gh_arg_long(masked);
   args[n++] = gh_arg_int(info->shape == GH_SHAPE_CPU ? vecs : parts);
   return gh_record_kernel(r, node, kernels[part], grid, args, n);
 }
 
-/* ---- backward: inputs q, k, v, dout, row_max, inv_sum, delta ---- */
+/* ---- backward: inputs q, k, v, dout, row_max, inv_sum, delta, hidden or NULL ---- */
 
 static gh_status check_backward(gh_graph *g, const gh_node *node) {
-  gh_status status = check_qkv(g, node);
+  gh_status status = check_qkv(g, node, BACKWARD_MASK);
   if (!status) status = gh_want_same(g, node, DOUT, Q);
   if (status) return status;
   const int64_t *q = node->in[Q]->shape, rows[3] = {q[0], q[2], q[1]};
@@ -88,7 +104,7 @@ static gh_status attention_backward_q_launch(gh_recorder *r, const gh_node *node
   const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(in[Q]),    gh_arg_tensor(in[K]),
                         gh_arg_tensor(in[V]),        gh_arg_tensor(in[DOUT]), gh_arg_tensor(in[ROW_MAX]),
                         gh_arg_tensor(in[INV_SUM]),  gh_arg_tensor(in[DELTA])};
-  return record(r, node, GH_ATTENTION_BACKWARD_Q, own, 8);
+  return record(r, node, GH_ATTENTION_BACKWARD_Q, in[BACKWARD_MASK], own, 8);
 }
 
 static double attention_backward_q_flops(const gh_node *node) { return 6 * pair_elements(node); }
@@ -111,7 +127,7 @@ static gh_status attention_backward_kv_launch(gh_recorder *r, const gh_node *nod
   const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(in[Q]),
                         gh_arg_tensor(in[K]),        gh_arg_tensor(in[V]),        gh_arg_tensor(in[DOUT]),
                         gh_arg_tensor(in[ROW_MAX]),  gh_arg_tensor(in[INV_SUM]),  gh_arg_tensor(in[DELTA])};
-  return record(r, node, GH_ATTENTION_BACKWARD_KV, own, 9);
+  return record(r, node, GH_ATTENTION_BACKWARD_KV, in[BACKWARD_MASK], own, 9);
 }
 
 static double attention_backward_kv_flops(const gh_node *node) { return 8 * pair_elements(node); }
@@ -144,11 +160,11 @@ static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
 const gh_op gh_op_attention_delta = {
     .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
 
-/* ---- forward: inputs q, k, v; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's highest score, and
- * 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): the rounding error of out ---- */
+/* ---- forward: inputs q, k, v, hidden or NULL; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's
+ * highest score, 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): the rounding error of out ---- */
 
 static gh_status attention_infer(gh_graph *g, gh_node *node) {
-  gh_status status = check_qkv(g, node);
+  gh_status status = check_qkv(g, node, MASK);
   if (!status) status = gh_declare_like(g, node, node->in[Q]);
   if (status) return status;
   const int64_t *q = node->in[Q]->shape;
@@ -162,7 +178,7 @@ static gh_status attention_launch(gh_recorder *r, const gh_node *node) {
   const gh_arg own[] = {gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]),
                         gh_arg_tensor(low_of(node)), gh_arg_tensor(node->in[Q]),  gh_arg_tensor(node->in[K]),
                         gh_arg_tensor(node->in[V])};
-  return record(r, node, GH_ATTENTION_FORWARD, own, 7);
+  return record(r, node, GH_ATTENTION_FORWARD, node->in[MASK], own, 7);
 }
 
 static double attention_flops(const gh_node *node) { return 4 * pair_elements(node); }
@@ -175,7 +191,8 @@ static void attention_gradient(gh_graph *g, const gh_node *node, gh_tensor *cons
   }
   gh_tensor *dy = gh_same_shape(dout[0], out) ? dout[0] : gh_reshape(g, dout[0], out->rank, out->shape);
   gh_tensor *delta = gh_apply(g, &gh_op_attention_delta, (gh_tensor *[]){dy, node->out[0], low_of(node)}, 3, NULL, 0);
-  gh_tensor *in[BACKWARD_INPUTS] = {node->in[Q], node->in[K], node->in[V], dy, node->out[1], node->out[2], delta};
+  gh_tensor *in[BACKWARD_INPUTS] = {node->in[Q],  node->in[K],  node->in[V], dy,
+                                    node->out[1], node->out[2], delta,       node->in[MASK]};
   if (gh_wants_grad(node->in[Q])) din[Q] = gh_apply(g, &gh_op_attention_backward_q, in, BACKWARD_INPUTS, node->attr, 2);
   if (!gh_wants_grad(node->in[K]) && !gh_wants_grad(node->in[V])) return;
   gh_node *kv = gh_apply_node(g, &gh_op_attention_backward_kv, in, BACKWARD_INPUTS, node->attr, 2);
@@ -190,6 +207,7 @@ const gh_op gh_op_attention = {.name = "attention",
                                .gradient = attention_gradient,
                                .flops = attention_flops};
 
-gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal) {
-  return gh_apply(g, &gh_op_attention, (gh_tensor *[]){q, k, v}, 3, (double[]){scale, causal}, 2);
+gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, gh_tensor *hidden, double scale,
+                        bool causal) {
+  return gh_apply(g, &gh_op_attention, (gh_tensor *[]){q, k, v, hidden}, INPUTS, (double[]){scale, causal}, 2);
 }

@@ -3,16 +3,9 @@
 
 extern const gh_op gh_op_gather_rows_backward; /* below */
 
-static gh_status want_index(gh_graph *g, const gh_node *node, int input, int64_t samples) {
-  const gh_tensor *index = node->in[input];
-  if (gh_want_rank(g, node, input, 2)) return GH_ERROR_ARGUMENT;
-  if (index->dtype == GH_I32 && index->shape[0] == samples) return GH_OK;
-  return gh_graph_fail(g, node, "input %d must be int32 indices, one row per sample", input);
-}
-
 static gh_status gather_rows_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0], *index = node->in[1];
-  if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, x->shape[0])) return GH_ERROR_ARGUMENT;
+  if (gh_want_rank(g, node, 0, 3) || gh_want_integers(g, node, 1, x->shape[0])) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, x->dtype, 3, (int64_t[]){x->shape[0], index->shape[1], x->shape[2]});
   return GH_OK;
 }
@@ -38,7 +31,7 @@ const gh_op gh_op_gather_rows = {
 static gh_status gather_rows_backward_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *dy = node->in[0];
   int64_t rows = (int64_t)node->attr[0];
-  if (gh_want_rank(g, node, 0, 3) || want_index(g, node, 1, dy->shape[0])) return GH_ERROR_ARGUMENT;
+  if (gh_want_rank(g, node, 0, 3) || gh_want_integers(g, node, 1, dy->shape[0])) return GH_ERROR_ARGUMENT;
   if (node->in[1]->shape[1] != dy->shape[1]) return gh_graph_fail(g, node, "there must be one index per row");
   if (rows < 1) return gh_graph_fail(g, node, "%lld rows", (long long)rows);
   gh_declare(g, node, dy->dtype, 3, (int64_t[]){dy->shape[0], rows, dy->shape[2]});

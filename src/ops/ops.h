@@ -52,9 +52,12 @@ gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_te
 gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);
 
 /* softmax(scale q kᵀ) v per head, streaming: q (B, Nq, H, D), k and v (B, Nk, H, D) -> (B, Nq, H, D). causal: a query
- * sees keys up to its own position. Keeps each row's highest score and 1 / sum exp(score - highest), both (B, H, Nq),
- * for its gradient; no N x N matrix. D <= 512. */
-gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, double scale, bool causal);
+ * sees keys up to its own position. hidden: (B, M) int32, M <= Nk, or NULL; no query of sample b sees a key n < M where
+ * hidden[b, n] is not 0. Keys from M on are visible. What a hidden key's k and v hold does not matter, not even NaN;
+ * its gradients are 0. A query that sees no key gives NaN, as in PyTorch. Keeps each row's highest score and
+ * 1 / sum exp(score - highest), both (B, H, Nq), for its gradient; no N x N matrix. D <= 512. */
+gh_tensor *gh_attention(gh_graph *g, gh_tensor *q, gh_tensor *k, gh_tensor *v, gh_tensor *hidden, double scale,
+                        bool causal);
 
 /* 2-D convolution, zero padding. x (B, C, H, W), weight (O, C, kh, kw), bias (O) or NULL -> (B, O, H', W').
  * torch.nn.Conv2d; the autoencoder's strided one pads bottom and right only. */
@@ -86,9 +89,20 @@ void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int cou
 gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis); /* at most GH_MAX_INPUTS */
 gh_tensor *gh_transpose(gh_graph *g, gh_tensor *x);                           /* (..., R, C) -> (..., C, R) */
 gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /* shape s -> (count, s...), copies */
-/* x (B, N, C), index (B, K) int32 in [0, N) -> (B, K, C): y[b, k] = x[b, index[b, k]]. An index may occur more than
- * once. */
+/* x (B, N, C), index (B, K) int32 in [0, N) or -1 -> (B, K, C): y[b, k] = x[b, index[b, k]], zeros where the index is
+ * -1 (padding, which takes no gradient). An index may occur more than once. Any other index gives NaN. */
 gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index);
+/* x (R, C), table (K, C), both float32 -> (R) int32: the row of table at the least squared distance, the lowest one at
+ * a tie; |e|^2 - 2 x.e in float32. A row whose distances are all NaN or infinite gets 0, so an index is always in
+ * range. K <= GH_NEAREST_ROWS. No gradient. */
+#define GH_NEAREST_ROWS (1 << 24)
+gh_tensor *gh_nearest_row(gh_graph *g, gh_tensor *x, gh_tensor *table);
+/* mask (B, N) int32 in {0, 1} -> (B, count) int32: the positions of each sample's ones, ascending, then -1. Positions
+ * beyond `count` are left out. No gradient. */
+gh_tensor *gh_masked_positions(gh_graph *g, gh_tensor *mask, int64_t count);
+/* y[b, n] = mask[b, n] ? row : x[b, n]. x (B, N, C), mask (B, N) int32, row (C), or NULL for zeros. What x holds where
+ * it is masked does not matter. */
+gh_tensor *gh_replace_rows(gh_graph *g, gh_tensor *x, gh_tensor *mask, gh_tensor *row);
 /* (B, C, H, W) -> (B, H/p * W/p, C*p*p), a patch's elements in (c, ph, pw) order; and its inverse. */
 gh_tensor *gh_patchify(gh_graph *g, gh_tensor *x, int patch);
 gh_tensor *gh_unpatchify(gh_graph *g, gh_tensor *x, int patch, int64_t channels, int64_t height, int64_t width);
@@ -120,6 +134,15 @@ gh_tensor *gh_mse_loss(gh_graph *g, gh_tensor *pred, gh_tensor *target, gh_tenso
  * 2C, h, w). */
 gh_tensor *gh_gaussian_kl(gh_graph *g, gh_tensor *moments, gh_tensor *step);
 
+/* Sum over samples of weight_b * mean over that sample's chosen positions of -log softmax(logits)[code], in float32 ->
+ * (). logits (B, M, K); codes (B, N) int32 in [0, K); index (B, M) int32 in [0, N): the position in codes that row m is
+ * about; -1: none (padding: ignored, whatever its logits hold). Weights as in gh_mse_loss. A sample without any chosen
+ * position counts 0. An index or a code out of range gives NaN, as does a NaN in a chosen row.
+ * *correct, if correct is not NULL: (), the share of positions whose largest logit, the first at a tie, is the code's;
+ * in the same weighting; no gradient. No copy of the logits is kept, and their gradient may overwrite them. */
+gh_tensor *gh_cross_entropy(gh_graph *g, gh_tensor *logits, gh_tensor *codes, gh_tensor *index, gh_tensor *step,
+                            gh_tensor **correct);
+
 /* ---- spectra ---- */
 
 /* The 2-D discrete Fourier transform of complex numbers as real and imaginary part: x (..., H, W, 2) -> the same shape.
@@ -139,6 +162,20 @@ gh_tensor *gh_random_timestep(gh_graph *g, gh_tensor *step, const uint32_t key[2
  * gh_permute_at of 0, 1, ... at the sample's ordinal. count <= n. */
 gh_tensor *gh_random_index(gh_graph *g, gh_tensor *step, const uint32_t key[2], int64_t batch, int64_t n,
                            int64_t count);
+/* Standard Gumbel noise, -log(-log u): gh_stream_gumbels. Never infinite. */
+gh_tensor *gh_random_gumbel(gh_graph *g, gh_tensor *step, const uint32_t key[2], int rank, const int64_t *shape);
+/* (B, n) int32, 1: masked; gh_mask_at of the streams `ratio` and `order` at the sample's ordinal. Per sample a ratio
+ * r = low + (high - low) u; round(r n) positions are masked, half to even, at least 1, at most n - 1: those with the
+ * smallest draws. 0 <= low <= high <= 1, n >= 2. gh_mask_most bounds how many. */
+gh_tensor *gh_random_mask(gh_graph *g, gh_tensor *step, const uint32_t ratio_key[2], const uint32_t order_key[2],
+                          int64_t batch, int64_t n, double low, double high);
+/* Draws a code per row of logits (B, N, K): the largest of logits / temperature + Gumbel noise, element row * K + k of
+ * the sample's draws; the first at a tie: gh_categorical_at. Fills *code (B, N) int32 and *log_probability (B, N)
+ * float32, log softmax(logits / temperature)[code]. The codes are the same on every device. temperature > 0; its
+ * float32 reciprocal multiplies. A NaN is never drawn from a row that has a number, but makes its log-probability NaN.
+ * No gradient. */
+void gh_categorical(gh_graph *g, gh_tensor *logits, gh_tensor *step, const uint32_t key[2], double temperature,
+                    gh_tensor **code, gh_tensor **log_probability);
 /* Zeroes elements with probability p and scales the rest by 1/(1-p). x (B, ...). A given mask (x's shape, 1 keeps) is
  * used instead of drawing, and step may be NULL. The backward pass draws the same numbers; no mask is stored. */
 gh_tensor *gh_dropout(gh_graph *g, gh_tensor *x, gh_tensor *step, gh_tensor *mask, const uint32_t key[2], double p);
@@ -174,5 +211,7 @@ static inline gh_dtype gh_result_dtype(double attr) { return attr != 0 ? GH_BF16
 gh_status gh_want_rank(gh_graph *g, const gh_node *node, int input, int rank);
 gh_status gh_want_shape(gh_graph *g, const gh_node *node, int input, int rank, const int64_t *shape);
 gh_status gh_want_same(gh_graph *g, const gh_node *node, int input, int other);
+/* int32, (samples, any number) */
+gh_status gh_want_integers(gh_graph *g, const gh_node *node, int input, int64_t samples);
 
 #endif

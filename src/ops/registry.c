@@ -16,6 +16,7 @@
   X(bf16x2)                                                                                                            \
   X(bf16x2_backward)                                                                                                   \
   X(cast)                                                                                                              \
+  X(categorical)                                                                                                       \
   X(clip_control)                                                                                                      \
   X(column_dot)                                                                                                        \
   X(column_sum)                                                                                                        \
@@ -25,6 +26,8 @@
   X(conv2d_backward_bias)                                                                                              \
   X(conv2d_backward_weight)                                                                                            \
   X(conv2d_backward_x)                                                                                                 \
+  X(cross_entropy)                                                                                                     \
+  X(cross_entropy_backward)                                                                                            \
   X(dropout)                                                                                                           \
   X(fft2d)                                                                                                             \
   X(flow_interpolate)                                                                                                  \
@@ -42,16 +45,22 @@
   X(layernorm)                                                                                                         \
   X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
+  X(masked_positions)                                                                                                  \
   X(matmul)                                                                                                            \
   X(modulate)                                                                                                          \
   X(mse_loss)                                                                                                          \
   X(mse_loss_backward)                                                                                                 \
+  X(nearest_row)                                                                                                       \
   X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \
+  X(random_gumbel)                                                                                                     \
   X(random_index)                                                                                                      \
+  X(random_mask)                                                                                                       \
   X(random_normal)                                                                                                     \
   X(random_timestep)                                                                                                   \
   X(repeat)                                                                                                            \
+  X(replace_rows)                                                                                                      \
+  X(replace_rows_backward_row)                                                                                         \
   X(reshape)                                                                                                           \
   X(rmsnorm)                                                                                                           \
   X(rmsnorm_backward)                                                                                                  \

@@ -19,3 +19,10 @@ gh_status gh_want_same(gh_graph *g, const gh_node *node, int input, int other) {
              ? GH_OK
              : gh_graph_fail(g, node, "inputs %d and %d must have the same shape", other, input);
 }
+
+gh_status gh_want_integers(gh_graph *g, const gh_node *node, int input, int64_t samples) {
+  const gh_tensor *t = node->in[input];
+  if (gh_want_rank(g, node, input, 2)) return GH_ERROR_ARGUMENT;
+  if (t->dtype == GH_I32 && t->shape[0] == samples) return GH_OK;
+  return gh_graph_fail(g, node, "input %d must be int32, one row per sample", input);
+}

@@ -83,7 +83,7 @@ static gh_status compute(gh_error *err, gh_gallery *g) {
     int64_t limit = g->trained ? GH_MAX(o->pool, o->pictures) : o->pictures;
     status = gh_redraw_gather(err, &g->run, &g->pool[k], g->source, encoder, limit, o->batch);
     if (!status) status = choose(err, &g->drawn[k], &g->pool[k], GH_MIN(o->pictures, g->pool[k].count));
-    if (!status) status = gh_redraw_sample(err, &g->run, &g->drawn[k], o->seed, o->batch);
+    if (!status) status = gh_redraw_sample(err, &g->run, &g->drawn[k], &(gh_drawing_how){.seed = o->seed}, o->batch);
   }
   return status;
 }

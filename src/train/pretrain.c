@@ -121,7 +121,7 @@ static gh_status write_parameters(gh_error *err, gh_loop *l, gh_safetensors_writ
   gh_rescaling rescaling = {u, a};
   gh_named_tensor *list = gh_alloc(err, (size_t)u->count, sizeof *list);
   for (int i = 0; list && i < u->count; i++)
-    list[i] = (gh_named_tensor){gh_name_make("%s", u->parameters[i]->name), u->parameters[i]};
+    list[i] = (gh_named_tensor){.name = gh_name_make("%s", u->parameters[i]->name), .tensor = u->parameters[i]};
   gh_status status = GH_ERROR_MEMORY;
   if (list) status = gh_tensors_write_all(err, writer, l->device, list, u->count, rescale_values, &rescaling);
   free(list);

@@ -30,9 +30,9 @@ static const gh_row rows[] = {
 };
 
 static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
-  if (!c->multipliers.count || c->multipliers.count > GH_VAE_MAX_LEVELS)
+  if (!c->multipliers.count || c->multipliers.count > GH_AUTOENCODER_MAX_LEVELS)
     return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; it must have 1 to %d", c->multipliers.count,
-                   GH_VAE_MAX_LEVELS);
+                   GH_AUTOENCODER_MAX_LEVELS);
   c->vae = (gh_vae_config){.channels = (int)c->channels,
                            .levels = (int)c->multipliers.count,
                            .blocks = (int)c->blocks,

@@ -36,7 +36,7 @@ static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_d
   int count = 0;
   for (int i = 0; list && i < u->count; i++) {
     const gh_tensor *t = u->parameters[i];
-    if (kind_of(t, lora) == kind) list[count++] = (gh_named_tensor){file_name(u, t, kind), t};
+    if (kind_of(t, lora) == kind) list[count++] = (gh_named_tensor){.name = file_name(u, t, kind), .tensor = t};
   }
   gh_status status = list ? gh_tensors_write_all(err, writer, device, list, count, NULL, NULL) : GH_ERROR_MEMORY;
   free(list);

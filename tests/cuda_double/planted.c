@@ -60,6 +60,15 @@ static const plant plants[] = {
     {ATTENTION, 64, "if (rests_now(row,", "if (lane == 0 || rests_now(row,", "others never arrive"},
 };
 
+/* Of attention with a mask: another key's bit, hidden rows that are copied, that are scored, that are stored. */
+static const plant masked_plants[] = {
+    {ATTENTION, 72, NULL, NULL, NULL},
+    {ATTENTION, 64, "? 1u << lane : 0u", "? 2u << lane : 0u", "with the shared kernel"},
+    {ATTENTION, 64, "!(hidden && hidden >> row & 1)", "!(hidden && hidden >> row & 0)", "with the shared kernel"},
+    {ATTENTION, 64, "hide(s, q, hidden, NEVER", "hide(s, q, 0u, NEVER", "with the shared kernel"},
+    {ATTENTION, 64, "const bool hidden = is_hidden(mask, n)", "const bool hidden = false", "dk: element"},
+};
+
 /* ---- running ---- */
 
 /* Odd sizes, two steps of k, A and B transposed; C is compared with float64. */
@@ -87,14 +96,14 @@ static gh_status multiply(gh_device *d, int tile) {
   return status;
 }
 
-static gh_status run(gh_device *d, const plant *p) {
-  return strcmp(p->source, GEMM) ? gh_attention_check(&err, d, p->size, "-DUNIT_MMA") : multiply(d, p->size);
+static gh_status run(gh_device *d, const plant *p, bool masked) {
+  return strcmp(p->source, GEMM) ? gh_attention_check(&err, d, p->size, masked, "-DUNIT_MMA") : multiply(d, p->size);
 }
 
 /* ---- planting ---- */
 
 /* Captures stderr in `said`. */
-static gh_status run_apart(const plant *p, char *said, size_t size) {
+static gh_status run_apart(const plant *p, bool masked, char *said, size_t size) {
   gh_device *d = NULL;
   FILE *file = tmpfile();
   const int before = dup(2);
@@ -102,7 +111,7 @@ static gh_status run_apart(const plant *p, char *said, size_t size) {
   fflush(stderr);
   dup2(fileno(file), 2);
   gh_status status = gh_device_open(&err, "cuda:0", &d);
-  if (!status) status = run(d, p);
+  if (!status) status = run(d, p, masked);
   if (d) gh_device_close(d);
   fflush(stderr);
   dup2(before, 2);
@@ -113,7 +122,7 @@ static gh_status run_apart(const plant *p, char *said, size_t size) {
   return status;
 }
 
-static void check_plant(const plant *p) {
+static void check_plant(const plant *p, bool masked) {
   char *source = NULL, said[4096];
   OK(gh_kernel_source(&err, p->source, &source));
   if (p->from && !strstr(source, p->from)) fail_msg("%s no longer contains: %s", p->source, p->from);
@@ -126,7 +135,7 @@ static void check_plant(const plant *p) {
   char folder[] = "/tmp/genhance-cache-XXXXXX"; /* private: a program's cache name ignores its text */
   gh_error unused;
   if (!mkdtemp(folder) || setenv("GH_CACHE_DIR", folder, 1)) fail_msg("no temporary folder");
-  const gh_status status = run_apart(p, said, sizeof said);
+  const gh_status status = run_apart(p, masked, said, sizeof said);
   gh_folder_remove(&unused, folder);
   unsetenv("GH_DOUBLE_EDIT_FROM");
   if (!p->from && status) fail_msg("%s, %d: %s\n%s", p->source, p->size, err.text, said);
@@ -138,7 +147,8 @@ static void check_plant(const plant *p) {
 
 static void test_planted_errors_are_detected(void **state) {
   (void)state;
-  for (size_t i = 0; i < GH_COUNT(plants); i++) check_plant(&plants[i]);
+  for (size_t i = 0; i < GH_COUNT(plants); i++) check_plant(&plants[i], false);
+  for (size_t i = 0; i < GH_COUNT(masked_plants); i++) check_plant(&masked_plants[i], true);
 }
 
 int main(void) {

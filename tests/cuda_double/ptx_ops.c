@@ -352,6 +352,9 @@ const ptx_op ptx_ops[] = {
     OP("cvt.rzi.s32.f32", "ww", cvt_rzi_s32),
     OP("cvt.rn.bf16x2.f32", "www", cvt_bf16x2),
 
+    OP("selp.b16", "hhhp", select_32),
+    OP("selp.u16", "hhhp", select_32),
+    OP("selp.s16", "hhhp", select_32),
     OP("selp.b32", "wwwp", select_32),
     OP("selp.u32", "wwwp", select_32),
     OP("selp.s32", "wwwp", select_32),
@@ -364,6 +367,8 @@ const ptx_op ptx_ops[] = {
     SETP(s64, "pll"),
     SETP(u64, "pll"),
     SETP(f32, "pww"),
+    OP("setp.eq.s16", "phh", eq_u32),
+    OP("setp.ne.s16", "phh", ne_u32),
     OP("setp.eq.b32", "pww", eq_u32),
     OP("setp.ne.b32", "pww", ne_u32),
     OP("setp.eq.b64", "pll", eq_u64),

@@ -1,5 +1,5 @@
 /* Warp-wide operations: matrix products, matrix loads, exchanges. Written from the PTX ISA ("Matrix Fragments for
- * mma.m16n8k16", "ldmatrix", "shfl.sync") and independent of cl/, which it checks. */
+ * mma.m16n8k16", "ldmatrix", "shfl.sync", "redux.sync") and independent of cl/, which it checks. */
 #include <string.h>
 
 #include "ptx.h"
@@ -88,10 +88,21 @@ static bool shfl_bfly(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
+/* d, a, membermask: every lane receives all lanes' bits. */
+static bool redux_or(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  uint32_t all = 0, *const d = ptx_row_of(w, in, 0);
+  const uint32_t *const a = ptx_row_of(w, in, 1);
+  for (int lane = 0; lane < PTX_LANES; lane++) all |= lanes >> lane & 1 ? a[lane] : 0;
+  for (int lane = 0; lane < PTX_LANES; lane++)
+    if (lanes >> lane & 1) d[lane] = all;
+  return true;
+}
+
 const ptx_op ptx_warp_ops[] = {
     {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", PTX_TOGETHER, "{4{4{2{4", NULL, mma_m16n8k16},
     {"ldmatrix.sync.aligned.m8n8.x4.shared.b16", PTX_TOGETHER, "{4[", NULL, ldmatrix},
     {"ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16", PTX_TOGETHER, "{4[", NULL, ldmatrix_trans},
     {"shfl.sync.bfly.b32", PTX_TOGETHER, "wwwww", NULL, shfl_bfly},
+    {"redux.sync.or.b32", PTX_TOGETHER, "www", NULL, redux_or},
     {NULL, PTX_TOGETHER, NULL, NULL, NULL},
 };

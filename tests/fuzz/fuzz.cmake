@@ -2,7 +2,8 @@
 # sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
 if(GH_SANITIZE AND NOT GH_FUZZ)
   file(GLOB PARSERS CONFIGURE_DEPENDS src/base/*.c src/io/*.c src/config/*.c src/models/adapter.c
-       src/models/clip.c src/models/model_config.c src/models/openclip.c src/models/siglip.c src/models/weights.c)
+       src/models/autoencoder_config.c src/models/clip.c src/models/model_config.c src/models/openclip.c
+       src/models/siglip.c src/models/weights.c)
   list(REMOVE_ITEM PARSERS ${PROJECT_SOURCE_DIR}/src/base/half.c) # parses nothing; the double of cuBLASLt has it too
   set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
   target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)

@@ -1,5 +1,5 @@
-/* The files of a model folder and of an adapter. The first byte selects the file that the rest replaces; the others are
- * valid. */
+/* The files of a model folder and of an adapter, and the sizes of an autoencoder. The first byte selects the file that
+ * the rest replaces; the others are valid. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,8 @@
 #include "io/safetensors.h"
 #include "models/adapter.h"
 #include "models/family.h"
+#include "models/flux_vae.h"
+#include "models/vqgan.h"
 
 const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
                                   "\"model_type\":\"siglip\"",
@@ -59,6 +61,13 @@ const char *const fuzz_words[] = {"\"model_type\":\"clip\"",
                                   "\"pool_type\":\"last\"",
                                   "\"preprocess_cfg\":{",
                                   "\"resize_mode\":\"squash\"",
+                                  "quantize.embedding.weight",
+                                  "encoder.conv_in.weight",
+                                  "encoder.down.0.block.0.conv1.weight",
+                                  "encoder.down.1.block.0.conv1.weight",
+                                  "encoder.down.0.block.1.conv1.weight",
+                                  "decoder.conv_in.weight",
+                                  "\"shape\":[32,1]",
                                   NULL};
 
 static const char adapter_header[] =
@@ -102,6 +111,18 @@ static void open_model(void) {
     FUZZ_CHECK(how.image_size == 28);
 }
 
+static void size_autoencoder(const gh_safetensors *weights) {
+  gh_error err = {0};
+  gh_vqgan_config vqgan;
+  gh_vae_config vae;
+  if (!gh_vqgan_config_read(&err, weights, &vqgan))
+    FUZZ_CHECK(vqgan.codes > 0 && vqgan.embedding > 0 && vqgan.latent > 0 && gh_vqgan_factor(&vqgan) > 0);
+  if (gh_vae_config_read(&err, weights, &vae)) return;
+  FUZZ_CHECK(vae.blocks > 0 && vae.latent > 0 && gh_vae_factor(&vae) > 0);
+  for (int i = 0; i < vae.levels; i++)
+    FUZZ_CHECK(vae.multipliers[i] > 0 && vae.channels * vae.multipliers[i] % 32 == 0);
+}
+
 /* Reads every byte that a tensor claims. */
 static void read_weights(const char *name) {
   gh_error err = {0};
@@ -117,6 +138,7 @@ static void read_weights(const char *name) {
   }
   volatile unsigned char used = sum;
   (void)used;
+  if (weights) size_autoencoder(weights);
   gh_safetensors_close(weights);
 }
 

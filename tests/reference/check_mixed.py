@@ -26,13 +26,13 @@ def gradients(config, folder, stage, inputs, how):
     for name, p in step.named_parameters():
         if how == "matrices" and p.dim() > 1 and not any(k in name for k in kept):
             p.data = p.data.to(torch.bfloat16).to(p.dtype)
-    encode = step.autoencoder.encode
+    encode = step.objective.autoencoder.encode
 
     def in_float32(*args):
         with torch.autocast("cpu", enabled=False):
             return encode(*args)
 
-    step.autoencoder.encode = in_float32
+    step.objective.autoencoder.encode = in_float32
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=how == "autocast"):
         loss = step(inputs)["loss"]
     loss.sum().backward()

@@ -14,6 +14,8 @@ from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 from transformers import SiglipConfig, SiglipModel, SiglipPreTrainedModel, SiglipVisionConfig, SiglipVisionModel
 
 import models
+import perceiver
+import vqgan
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 MEAN = [0.48145466, 0.4578275, 0.40821073]
@@ -158,6 +160,13 @@ def save_denoiser(path, c, embedding, seed, dtype):
     save_file({k: v.to(dtype).contiguous() for k, v in tensors.items()}, path)
 
 
+def save_perceiver(path, c, embedding, sizes, seed, dtype):
+    """Discrete denoiser and projector in one file. sizes: width of a code's vector, positions, codes."""
+    denoiser = randomise(perceiver.Perceiver(c, *sizes), seed)
+    head = randomise(nn.ModuleDict({"project_condition": models.projector(embedding, c["hidden"])}), seed + 1)
+    save_file({k: v.to(dtype).contiguous() for k, v in {**denoiser.state_dict(), **head.state_dict()}.items()}, path)
+
+
 def adapter_tensors(folder):
     """A PEFT adapter's tensors under this project's names (the biases lose peft's `base_layer.`)."""
     file = load_file(folder / "adapter_model.safetensors")
@@ -173,25 +182,15 @@ class Step(nn.Module):
         self.config = config
         self.siglip = is_siglip(folder / config["clip"])
         self.encoder = load_vision(folder / config["clip"])
-        tensors = load_file(folder / config["denoiser"]["weights"])
         width = self.encoder.config.hidden_size if self.siglip else self.encoder.visual_projection.out_features
-        self.denoiser = models.Denoiser(config["denoiser"])
-        self.project_clip = models.projector(width, config["denoiser"]["vector_width"])
-        self.project_t5 = models.projector(width, config["denoiser"]["context_width"])
-        heads = {k: v.float() for k, v in tensors.items() if k.startswith("project_")}
-        self.denoiser.load_state_dict({k: v.float() for k, v in tensors.items() if k not in heads})
-        self.load_state_dict(heads, strict=False)
-        weights = {k: v.float() for k, v in load_file(folder / config["autoencoder"]).items()}
-        multipliers = [weights[f"encoder.down.{i}.block.0.conv1.bias"].numel() for i in range(4)]
-        ch = weights["encoder.conv_in.bias"].numel()
-        self.autoencoder = models.Autoencoder(ch, [m // ch for m in multipliers])
-        self.autoencoder.load_state_dict(weights)
-        self.autoencoder.requires_grad_(False)
+        kind = Discrete if config["denoiser"]["kind"] == "discrete" else Continuous
+        self.objective = kind(config, folder, width, self.encoder.config.image_size)
+        self.objective.load(load_file(folder / config["denoiser"]["weights"]))
         self.folder = folder
 
     def trained(self, stage):
         """Prepares a stage: returns {public name: parameter} of the trained parameters and freezes everything else."""
-        heads = [("project_clip.", self.project_clip), ("project_t5.", self.project_t5), ("", self.denoiser)]
+        heads = self.objective.parts()
         lora = self.config["stage2"]["lora"]
         trains_denoiser = stage == 1 or self.config["stage2"]["train_denoiser"]
         self.encoder.requires_grad_(stage == 2)
@@ -219,30 +218,109 @@ class Step(nn.Module):
         return self.config["condition"]["local_tokens"] if "condition" in self.config else 0
 
     def forward(self, inputs):
-        """inputs as for `genhance probe` -> dict(loss, condition, latents, prediction)."""
-        dtype = self.denoiser.img_in.weight.dtype
+        """inputs as for `genhance probe` -> dict(loss, condition, and what the objective adds)."""
+        dtype = next(self.encoder.parameters()).dtype
         given = {k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()}
         for name, module in self.encoder.named_modules():
             if isinstance(module, models.LoRALinear):
                 module.mask = given.get(f"dropout_mask.{name}.lora_A.weight")
         if "images" in given:
-            x1 = models.pack(self.autoencoder.encode(given["images"], given["latent_noise"]))
             constants = ([0.5] * 3, [0.5] * 3) if self.siglip else (MEAN, STD)
             mean, std = (torch.tensor(v, dtype=torch.float64).to(dtype)[:, None, None] for v in constants)
             pixels = (given["images"] - mean) / std
         else:
-            x1, pixels = given["latents"], given["pixel_values"]
+            pixels = given["pixel_values"]
         condition, patches = self.embed(pixels)
         if patches is not None and self.local() < 100:
             patches = torch.stack([p[i.long()] for p, i in zip(patches, given["local_index"])])
         tokens = condition[:, None] if patches is None else torch.cat([condition[:, None], patches], 1)
+        out = self.objective(given, condition, tokens)
+        return {**out, "loss": out["loss"].reshape(1), "condition": condition}
+
+
+class Continuous(nn.Module):
+    """Flow matching: autoencoder, denoiser and projectors."""
+
+    def __init__(self, config, folder, width, size):
+        super().__init__()
+        self.convention = config["timestep"]["convention"]
+        self.denoiser = models.Denoiser(config["denoiser"])
+        self.project_clip = models.projector(width, config["denoiser"]["vector_width"])
+        self.project_t5 = models.projector(width, config["denoiser"]["context_width"])
+        weights = {k: v.float() for k, v in load_file(folder / config["autoencoder"]).items()}
+        multipliers = [weights[f"encoder.down.{i}.block.0.conv1.bias"].numel() for i in range(4)]
+        ch = weights["encoder.conv_in.bias"].numel()
+        self.autoencoder = models.Autoencoder(ch, [m // ch for m in multipliers])
+        self.autoencoder.load_state_dict(weights)
+        self.autoencoder.requires_grad_(False)
+
+    def load(self, tensors):
+        heads = {k: v.float() for k, v in tensors.items() if k.startswith("project_")}
+        self.denoiser.load_state_dict({k: v.float() for k, v in tensors.items() if k not in heads})
+        self.load_state_dict(heads, strict=False)
+
+    def parts(self):
+        return [("project_clip.", self.project_clip), ("project_t5.", self.project_t5), ("", self.denoiser)]
+
+    def forward(self, given, condition, tokens):
+        if "images" in given:
+            x1 = models.pack(self.autoencoder.encode(given["images"], given["latent_noise"]))
+        else:
+            x1 = given["latents"]
         t, x0 = given["t"], given["noise"]
-        clean = t if self.config["timestep"]["convention"] == "data_at_one" else 1 - t
+        clean = t if self.convention == "data_at_one" else 1 - t
         x_t = clean[:, None, None] * x1 + (1 - clean[:, None, None]) * x0
-        target = x1 - x0 if self.config["timestep"]["convention"] == "data_at_one" else x0 - x1
+        target = x1 - x0 if self.convention == "data_at_one" else x0 - x1
         prediction = self.denoiser(x_t, t, self.project_clip(condition), self.project_t5(tokens))
-        loss = (prediction - target).square().mean()
-        return dict(loss=loss.reshape(1), condition=condition, latents=x1, prediction=prediction)
+        return dict(loss=(prediction - target).square().mean(), latents=x1, prediction=prediction)
+
+
+def load_vqgan(weights):
+    """A frozen VQ-GAN with the sizes of its tensors."""
+    def width(name):
+        return weights[name + ".bias"].numel()
+    ch, levels, blocks = width("encoder.conv_in"), 0, 0
+    while f"encoder.down.{levels}.block.0.conv1.bias" in weights:
+        levels += 1
+    while f"encoder.down.0.block.{blocks}.conv1.bias" in weights:
+        blocks += 1
+    multipliers = [width(f"encoder.down.{i}.block.0.conv1") // ch for i in range(levels)]
+    codes, vector = weights["quantize.embedding.weight"].shape
+    model = vqgan.VQGAN(ch, multipliers, blocks, width("encoder.conv_out"), vector, codes)
+    model.load_state_dict(weights)
+    return model.requires_grad_(False)
+
+
+class Discrete(nn.Module):
+    """Masked codes: VQ-GAN, denoiser and projector."""
+
+    def __init__(self, config, folder, width, size):
+        super().__init__()
+        weights = {k: v.float() for k, v in load_file(folder / config["autoencoder"]).items()}
+        self.vqgan = load_vqgan(weights)
+        codes, vector = weights["quantize.embedding.weight"].shape
+        positions = (size // 2 ** (len(self.vqgan.encoder.down) - 1)) ** 2
+        self.denoiser = perceiver.Perceiver(config["denoiser"], vector, positions, codes)
+        self.project_condition = models.projector(width, config["denoiser"]["hidden"])
+
+    def load(self, tensors):
+        heads = {k: v.float() for k, v in tensors.items() if k.startswith("project_")}
+        self.denoiser.load_state_dict({k: v.float() for k, v in tensors.items() if k not in heads})
+        self.load_state_dict(heads, strict=False)
+
+    def parts(self):
+        return [("project_condition.", self.project_condition), ("", self.denoiser)]
+
+    def forward(self, given, condition, tokens):
+        if "codes" in given:
+            codes = given["codes"].long()
+        else:
+            codes = self.vqgan.distances(self.vqgan.latents(2 * given["images"] - 1)).argmin(-1)
+        mask = given["mask"].bool()
+        vectors = self.vqgan.quantize.embedding(codes)
+        logits = self.denoiser(vectors, mask, self.project_condition(tokens))
+        return dict(loss=perceiver.masked_loss(logits, codes, mask), codes=codes.int(), mask=mask.int(),
+                    logits=logits[mask])
 
 
 def probe(config, folder, stage, inputs, dtype):
@@ -268,7 +346,11 @@ def expected(config, folder, stage, inputs, largest=None):
         squares = [v.square().sum() for k, v in result.items() if k.startswith("grad.")]
         result["grad_norm"] = torch.stack(squares).sum().sqrt().reshape(1)
     kept = {k: v for k, v in exact.items() if not (largest and k.startswith("grad.") and v.numel() > largest)}
-    file = {k: v.float().contiguous() for k, v in kept.items()}
-    file.update({"error." + k: (rough[k].double() - v).abs().max().float().reshape(1) for k, v in kept.items()})
+    file = {k: v.float().contiguous() if v.is_floating_point() else v.contiguous() for k, v in kept.items()}
+    for k, v in kept.items():
+        if v.is_floating_point():
+            file["error." + k] = (rough[k].double() - v).abs().max().float().reshape(1)
+        else:
+            assert torch.equal(v, rough[k]), k
     assert all(torch.isfinite(v).all() for v in file.values())
     return file

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import struct
 import tarfile
+import zipfile
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 CORPUS = TESTS / "fuzz" / "corpus"
@@ -90,6 +91,11 @@ def make_model():
     put("model", "long_name", b"\3" + safetensors({layer + ".lora_A.weight": ("F16", [2, 1], bytes(4)),
                                                    layer + ".lora_B.weight": ("F16", [1, 2], bytes(4))}))
     put("model", "index", b"\4" + json.dumps({"metadata": {}, "weight_map": {"w": "model-1.safetensors"}}).encode())
+    sizes = {"quantize.embedding.weight": [2, 1], "encoder.conv_in.weight": [32, 1], "decoder.conv_in.weight": [1, 4],
+             "encoder.down.0.block.0.conv1.weight": [32, 1], "encoder.down.1.block.0.conv1.weight": [64, 1]}
+    for name in ("vqgan", "autoencoder"):
+        put("model", name, b"\5" + safetensors({k: ("F16", s, bytes(2 * s[0] * s[1])) for k, s in sizes.items()}))
+        sizes.pop("quantize.embedding.weight", None)
     put("model", "part", b"\5" + safetensors({"w": ("F16", [2], bytes(4))}))
 
 
@@ -104,6 +110,20 @@ def make_tar():
     text, notes = b"0001.jpg\0sub/a.jpeg\0", b"/0003.webp: why\0"
     entries = struct.pack("<QII", 512, 9, 0) + struct.pack("<QII", 4096, 40, 9)
     put("tar", "index", struct.pack("<4Q", 2, len(text), 1, len(notes)) + entries + text + notes)
+
+
+def make_pickle():
+    """Copies of the fixtures that make_pickle.py makes."""
+    pickles = TESTS / "fixtures" / "pickle"
+    files = ["small.pt", "small-legacy.pt", "v3.pt", "lightning.ckpt", "lightning-legacy.ckpt", "wrapped.pth", "legacy4.pt"]
+    files += [f"hostile/{name}.pt" for name in ("valid", "zip64-valid", "large-stride", "overlap")]
+    for name in files:
+        put("torch_file", pathlib.Path(name).name, (pickles / name).read_bytes())
+    for name in ("new.pt", "protocol4.pt", "lightning.ckpt", "hostile/system.pt", "hostile/deep-marks.pt", "hostile/cycle.pt"):
+        with zipfile.ZipFile(pickles / name) as archive:
+            data = next(n for n in archive.namelist() if n.endswith("/data.pkl"))
+            put("pickle", pathlib.Path(name).stem, archive.read(data))
+    put("pickle", "protocol0", b"(lp0\nI01\naL5L\naF1.5\naS'a\\x41'\naV\\u00e9\na(dp1\nS'k'\nccollections\nOrderedDict\n(tRsag1\na.")
 
 
 def make_images():
@@ -123,5 +143,5 @@ def make_text():
 if __name__ == "__main__":
     for target in ["png", "jpeg"]:
         (CORPUS / target).mkdir(parents=True, exist_ok=True)
-    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_images, make_text]:
+    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_pickle, make_images, make_text]:
         make()

@@ -7,23 +7,26 @@ tests/fixtures/probe/tiny's. Three runs:
   only        batches of 2, the denoiser frozen in stage 2
   all         the same stage 1, the denoiser trained in stage 2
   accumulate  batches of 4 in micro-batches of 2 (five updates per stage), a clip norm that some gradients exceed
+  masked      the discrete denoiser of tests/fixtures/probe/masked on the same encoder, trained in both stages
 """
+
+import sys
 
 import torch
 from safetensors.torch import save_file
 
 import common
 from common import FIXTURES, generator
-from make_probe import TINY, run_config
+from make_probe import MASKED, TINY, mask_of, run_config
 
 MICRO = 10  # micro-batches of two samples in the inputs, per stage
 
 
-def golden_config(batch, clip_norm, train_denoiser):
-    config = run_config(TINY)
-    tiny = "../probe/tiny/"
-    config.update(clip=tiny + "clip", autoencoder=tiny + "ae.safetensors")
-    config["denoiser"]["weights"] = tiny + "denoiser.safetensors"
+def golden_config(setting, batch, clip_norm, train_denoiser):
+    config = run_config(setting)
+    tiny, own = "../probe/tiny/", "../probe/masked/" if setting is MASKED else "../probe/tiny/"
+    config.update(clip=tiny + "clip", autoencoder=own + setting["autoencoder"])
+    config["denoiser"]["weights"] = own + "denoiser.safetensors"
     for stage, lr in ((1, 0.002), (2, 0.004)):
         one = config[f"stage{stage}"]
         one.update(steps=2 * MICRO // batch, batch=batch, micro_batch=2)
@@ -41,6 +44,8 @@ def make_inputs():
         inputs[f"stage{stage}.latent_noise"] = torch.randn(MICRO, 2, 16, 8, 8, generator=g)
         inputs[f"stage{stage}.noise"] = torch.randn(MICRO, 2, 16, 64, generator=g)
         inputs[f"stage{stage}.t"] = torch.sigmoid(torch.randn(MICRO, 2, generator=g))
+        masks = [mask_of([8 + i % 7, 14 - i % 5], 16, 310 + 20 * stage + i) for i in range(MICRO)]
+        inputs[f"stage{stage}.mask"] = torch.stack(masks).float()
     return inputs
 
 
@@ -57,7 +62,7 @@ def run_stage(step, stage, inputs, dtype, result):
         optimizer.zero_grad()
         total = 0
         for micro in range(update * parts, (update + 1) * parts):
-            given = {k: inputs[f"stage{stage}.{k}"][micro] for k in ("latent_noise", "noise", "t")}
+            given = {k: inputs[f"stage{stage}.{k}"][micro] for k in ("latent_noise", "noise", "t", "mask")}
             loss = step({"images": inputs["images"][micro], **given})["loss"].sum() / parts
             loss.backward()
             total += loss.detach()
@@ -66,7 +71,7 @@ def run_stage(step, stage, inputs, dtype, result):
         optimizer.step()
     result[f"stage{stage}.loss"], result[f"stage{stage}.grad_norm"] = torch.stack(losses), torch.stack(norms)
     for name, p in trained.items():
-        if not name.endswith("k_proj.bias"):  # its gradient is only rounding noise, which AdamW turns into whole steps
+        if not name.endswith(("k_proj.bias", "cross_attn.k.bias", "self_attn.qkv.bias")):  # its gradient is only rounding noise, which AdamW turns into whole steps
             result[f"stage{stage}.moved.{name}"] = (p.detach() - start[name]).norm().reshape(1)
             if p.numel() <= 256 or p.numel() < 600 and "lora" in name:
                 result[f"stage{stage}.final.{name}"] = p.detach().clone()
@@ -85,7 +90,10 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     inputs = make_inputs()
     save_file(inputs, folder / "inputs.safetensors")
-    for name, settings in {"only": (2, 1.0, False), "all": (2, 1.0, True), "accumulate": (4, 5.0, False)}.items():
+    runs = {"only": (TINY, 2, 1.0, False), "all": (TINY, 2, 1.0, True),
+            "accumulate": (TINY, 4, 5.0, False), "masked": (MASKED, 2, 1.0, True)}
+    for name in sys.argv[1:] or runs:
+        settings = runs[name]
         config = golden_config(*settings)
         common.write_json(folder / f"{name}.json", config)
         exact, rough = (run(config, inputs, dtype) for dtype in (torch.float64, torch.float32))

@@ -19,14 +19,14 @@ STEPS, BATCH, TOKENS = 20, 2, 16
 def sample(convention, inputs, dtype):
     step = common.Step(run_config(TINY, convention=convention), FIXTURES / "probe" / "tiny").to(dtype)
     x, condition = inputs["noise"].to(dtype), inputs["condition"].to(dtype)
-    vec, txt = step.project_clip(condition), step.project_t5(condition)[:, None]
+    vec, txt = step.objective.project_clip(condition), step.objective.project_t5(condition)[:, None]
     levels = models.schedule(STEPS, TOKENS).to(dtype)
     for now, following in zip(levels, levels[1:]):
         paper = convention == "data_at_one"
         t = torch.full((BATCH,), 1 - now if paper else now, dtype=dtype)
-        prediction = step.denoiser(x, t, vec, txt)
+        prediction = step.objective.denoiser(x, t, vec, txt)
         x = x + (following - now) * (-prediction if paper else prediction)
-    return {"schedule": levels, "latents": x, "image": step.autoencoder.decode(models.unpack(x))}
+    return {"schedule": levels, "latents": x, "image": step.objective.autoencoder.decode(models.unpack(x))}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Makes tests/fixtures/selftest.safetensors: a few small cases of every op fixture, which the build embeds in the binary.
 
-Takes the smallest case with the most gradients of each op, and a second one if it is very small. Computes nothing with
+Takes the smallest case with the most gradients of each op and each number of inputs it can have (attention with a mask has
+one more), and a second one if it is very small. Computes nothing with
 PyTorch; only reads tests/fixtures/ops: run it after any of them changes.
 """
 import collections
@@ -24,7 +25,8 @@ def choose(cases, names_of, sizes):
     by_op = collections.defaultdict(list)
     for case in sorted(cases, key=rank):
         chosen = by_op[case["op"]]
-        if not chosen or (len(chosen) == 1 and rank(case)[-1] < SMALL):
+        another_form = all(c["inputs"] != case["inputs"] for c in chosen)
+        if another_form or (len(chosen) == 1 and rank(case)[-1] < SMALL):
             chosen.append(case)
     return [c for op in sorted(by_op) for c in by_op[op]]
 

@@ -69,18 +69,30 @@ def transpose_cases():
 
 def gather_cases():
     cases = Cases("gather_rows")
-    for b, n, c, k in [(1, 1, 1, 1), (2, 7, 33, 3), (2, 31, 5, 31), (2, 65, 17, 1), (2, 5, 64, 2), (2, 3, 16, 9)]:
+    def padded(b, k):  # the later half of the indices is padding
+        return torch.arange(k).expand(b, k) >= (k + 1) // 2
+
+    def gather(x, i, c):
+        rows = x.gather(1, i.long().clamp(min=0)[..., None].expand(-1, -1, c))
+        return torch.where((i < 0)[..., None], 0.0, rows)
+
+    def scatter(d, i, n, c):
+        d = torch.where((i < 0)[..., None], 0.0, d)
+        return d.new_zeros(len(d), n, c).scatter_add(1, i.long().clamp(min=0)[..., None].expand(-1, -1, c), d)
+
+    sizes = [(1, 1, 1, 1), (2, 7, 33, 3), (2, 31, 5, 31), (2, 65, 17, 1), (2, 5, 64, 2), (2, 3, 16, 9)]
+    for b, n, c, k, padding in [(*s, False) for s in sizes] + [(2, 7, 33, 5, True), (3, 11, 17, 31, True)]:
         index = torch.stack([torch.randperm(n, generator=generator) for _ in range(b)])
         if k > n:  # rows that occur more than once, and rows that never do
             index = torch.randint(0, n - 1, (b, k), generator=generator)
         index = index[:, :k].to(torch.int32)
-        cases.add(f"{label(b, n, c)}_take_{k}", [randn(b, n, c), index],
-                  lambda x, i, c=c: x.gather(1, i.long()[..., None].expand(-1, -1, c)))
+        if padding:
+            index[padded(b, k)] = -1
+        name = f"{label(b, n, c)}_take_{k}{'_padded' if padding else ''}"
+        cases.add(name, [randn(b, n, c), index], lambda x, i, c=c: gather(x, i, c))
         dy = randn(b, k, c)
-        cases.add(f"backward_{label(b, n, c)}_take_{k}", [dy, index],
-                  lambda d, i, n=n, c=c: d.new_zeros(len(d), n, c).scatter_add(
-                      1, i.long()[..., None].expand(-1, -1, c), d),
-                  {"rows": n}, op="gather_rows_backward", grads=[])
+        cases.add("backward_" + name, [dy, index], lambda d, i, n=n, c=c: scatter(d, i, n, c), {"rows": n},
+                  op="gather_rows_backward", grads=[])
     cases.save()
 
 

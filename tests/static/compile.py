@@ -40,6 +40,7 @@ HOT = {
     "rope_*": "the same",
     "column_*": "the same",
     "dropout_*": "the same",
+    "cross_entropy_*": "the same",
     "adamw_*": "the same, over all parameters",
     "square_sum_*": "the same, over all gradients",
 }

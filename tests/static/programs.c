@@ -101,8 +101,9 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
 static gh_status ask_attention(gh_error *err, gh_device *d) {
   gh_status status = GH_OK;
   for (int i = 0; gh_attention_sizes[i]; i++)
-    for (int part = 0; part < GH_ATTENTION_PARTS && !status; part++) {
-      const gh_attention_desc desc = {(gh_attention_part)part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i]};
+    for (int k = 0; k < 2 * GH_ATTENTION_PARTS && !status; k++) {
+      const gh_attention_part part = (gh_attention_part)(k / 2);
+      const gh_attention_desc desc = {part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i], k % 2 ? 255 : 0};
       gh_attention_kernel kernel;
       gh_launch *launch;
       gh_attention_kernel_of(&desc, "-DUNIT_MMA", &kernel);

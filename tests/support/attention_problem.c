@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "support/check.h"
+
 const int attention_result_side[] = {ATTENTION_Q, ATTENTION_Q, ATTENTION_K, ATTENTION_K};
 const char *const attention_input_names[] = {"q", "k", "v", "dout"};
 const char *const attention_result_names[] = {"out", "dq", "dk", "dv"};
@@ -31,6 +33,52 @@ void attention_fill(const attention_sizes *s, float **x) {
   }
 }
 
+bool attention_hides(const attention_sizes *s, int64_t sample, int64_t key) {
+  if (s->percent == ATTENTION_HIDES_LAST) return key < s->masked && sample == s->batch - 1;
+  const int64_t left = s->causal ? 0 : (7 * sample + 3) % s->nk;
+  const uint32_t random = ((uint32_t)(sample * s->nk + key) * 2654435761u) >> 8;
+  return key < s->masked && key != left && random % 100 < (uint32_t)s->percent;
+}
+
+/* Calls `visit` for each hidden row of k and v, at this offset. */
+static void each_hidden(const attention_sizes *s, float *const *pair,
+                        void (*visit)(float *row, int64_t n, int64_t key)) {
+  const int64_t n = s->heads * s->size;
+  for (int64_t b = 0; b < s->batch; b++)
+    for (int64_t key = 0; key < s->masked; key++)
+      for (int i = 0; i < 2 && attention_hides(s, b, key); i++)
+        if (pair[i]) visit(pair[i] + (b * s->nk + key) * n, n, key);
+}
+
+static void spoil_row(float *row, int64_t n, int64_t key) {
+  static const float with[] = {NAN, INFINITY, -INFINITY, 3e38f};
+  for (int64_t i = 0; i < n; i++) row[i] = with[key % 4];
+}
+
+void attention_spoil(const attention_sizes *s, float **x) { each_hidden(s, x + ATTENTION_K, spoil_row); }
+
+static void check_row(float *row, int64_t n, int64_t key) {
+  for (int64_t i = 0; i < n; i++)
+    if (row[i] != 0) fail_msg("hidden key %lld has the gradient %g", (long long)key, (double)row[i]);
+}
+
+void attention_check_hidden(const attention_sizes *s, float *const *result) {
+  each_hidden(s, result + ATTENTION_DK, check_row);
+}
+
+gh_tensor *attention_mask(gh_store *store, gh_device *device, const attention_sizes *s) {
+  gh_error err;
+  gh_tensor *t;
+  if (!s->masked) return NULL;
+  int32_t *hidden = malloc((size_t)(s->batch * s->masked) * sizeof *hidden);
+  for (int64_t i = 0; i < s->batch * s->masked; i++)
+    hidden[i] = attention_hides(s, i / s->masked, i % s->masked) ? (int32_t)(i % 3 - 1) * 256 - 1 : 0;
+  check_ok(gh_store_add(&err, store, "hidden", GH_I32, 2, (int64_t[]){s->batch, s->masked}, &t));
+  check_ok(gh_tensor_write(&err, device, t, hidden));
+  free(hidden);
+  return t;
+}
+
 static double dot(const float *a, const float *b, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
@@ -41,25 +89,28 @@ static void add(double *to, double factor, const float *x, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] += factor * (double)x[i];
 }
 
-/* Computes one query of one head; at_q, at_k: offsets of its row of q and of the head's first key. */
-static void reference_row(const attention_sizes *s, float *const *x, int64_t query, int64_t at_q, int64_t at_k,
-                          double *p, double **want) {
+/* Computes one query of one head; at_q, at_k: offsets of its row of q and of the head's first key. Hidden keys are left
+ * out. */
+static void reference_row(const attention_sizes *s, float *const *x, int64_t sample, int64_t query, int64_t at_q,
+                          int64_t at_k, double *p, double **want) {
   const float *q = x[ATTENTION_Q] + at_q, *k = x[ATTENTION_K] + at_k, *v = x[ATTENTION_V] + at_k;
   const float *dout = x[ATTENTION_DOUT] + at_q;
   int64_t pitch = s->heads * s->size, seen = s->causal && query + 1 < s->nk ? query + 1 : s->nk;
   double top = -INFINITY, total = 0, delta = 0;
   for (int64_t j = 0; j < seen; j++) {
-    p[j] = s->scale * dot(q, k + j * pitch, s->size);
+    p[j] = attention_hides(s, sample, j) ? -INFINITY : s->scale * dot(q, k + j * pitch, s->size);
     top = fmax(top, p[j]);
   }
   for (int64_t j = 0; j < seen; j++) total += p[j] = exp(p[j] - top);
   for (int64_t j = 0; j < seen; j++) {
     p[j] /= total;
+    if (attention_hides(s, sample, j)) continue;
     add(want[ATTENTION_OUT] + at_q, p[j], v + j * pitch, s->size);
     add(want[ATTENTION_DV] + at_k + j * pitch, p[j], dout, s->size);
   }
   for (int64_t d = 0; d < s->size; d++) delta += want[ATTENTION_OUT][at_q + d] * (double)dout[d];
   for (int64_t j = 0; j < seen; j++) {
+    if (attention_hides(s, sample, j)) continue;
     double ds = s->scale * p[j] * (dot(dout, v + j * pitch, s->size) - delta);
     add(want[ATTENTION_DQ] + at_q, ds, k + j * pitch, s->size);
     add(want[ATTENTION_DK] + at_k + j * pitch, ds, q, s->size);
@@ -73,7 +124,7 @@ void attention_reference(const attention_sizes *s, float *const *x, double **wan
   for (int64_t b = 0; b < s->batch; b++)
     for (int64_t h = 0; h < s->heads; h++)
       for (int64_t i = 0; i < s->nq; i++)
-        reference_row(s, x, i, ((b * s->nq + i) * s->heads + h) * s->size, (b * s->nk * s->heads + h) * s->size, p,
+        reference_row(s, x, b, i, ((b * s->nq + i) * s->heads + h) * s->size, (b * s->nk * s->heads + h) * s->size, p,
                       want);
   free(p);
 }

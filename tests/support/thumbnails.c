@@ -118,11 +118,10 @@ static gh_status open_drawer(gh_error *err, const gh_drawing_spec *spec, void **
   return status;
 }
 
-static gh_status draw(gh_error *err, void *it, float *images, const float *conditions, uint64_t seed, uint64_t first,
+static gh_status draw(gh_error *err, void *it, float *images, const float *conditions, uint64_t first,
                       void (*progress)(void *user, int step), void *user) {
   drawer *d = it;
   int block = d->side / THUMBNAIL_SIDE;
-  (void)seed;
   (void)first;
   gh_status status = gh_tensor_write(err, d->device, d->condition, conditions);
   if (!status) status = gh_graph_run(err, d->graph);

@@ -45,7 +45,7 @@ static void put_bash_list(FILE *out, const gh_command *command, const char *vari
   bool any = false;
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
-      if (!o->argument || gh_value_of(o) != value) continue;
+      if (o->bare || !o->argument || gh_value_of(o) != value) continue;
       fprintf(out, any ? " --%s" : " %s='--%s", any ? o->name : variable, o->name);
       any = true;
     }
@@ -56,12 +56,15 @@ static void put_bash_command(FILE *out, const gh_command *command) {
   const gh_option *tables[] = {command->options, gh_common_options};
   fprintf(out, has_kinds(command) ? "    '%s')\n      options='" : "    '%s '*)\n      options='", command->name);
   const char *gap = "";
+  bool bare = false; /* whether it takes a file without an option */
   for (size_t t = 0; t < GH_COUNT(tables); t++)
     for (const gh_option *o = tables[t]; o && o->name; o++) {
+      bare = bare || o->bare;
+      if (o->bare) continue;
       fprintf(out, "%s--%s", gap, o->name);
       gap = " ";
     }
-  fputs("'\n     ", out);
+  fputs(bare ? "' bare=yes\n     " : "'\n     ", out);
   put_bash_list(out, command, "files", GH_VALUE_FILE);
   put_bash_list(out, command, "folders", GH_VALUE_FOLDER);
   put_bash_list(out, command, "devices", GH_VALUE_DEVICE);
@@ -73,7 +76,7 @@ static void put_bash_command(FILE *out, const gh_command *command) {
 static const char bash_head[] =
     "# bash completion of genhance; made by tools/documents from the command tables\n"
     "_genhance() {\n"
-    "  local words word before options='' files='' folders='' devices='' archs='' others='' colons\n"
+    "  local words word before options='' files='' folders='' devices='' archs='' others='' bare='' colons\n"
     "  # Bash splits words at colons, which device names contain, so the line itself is read.\n"
     "  read -ra words <<<\"${COMP_LINE:0:COMP_POINT}\"\n"
     "  [[ ${COMP_LINE:0:COMP_POINT} != *[[:space:]] ]] || words+=('')\n"
@@ -119,6 +122,9 @@ void gh_write_bash(FILE *out) {
   fputs(bash_tail, out);
   put_archs(out);
   fputs("' -- \"$word\")\n"
+        "  elif [ -z \"$before\" ] && [ -n \"$bare\" ] && [[ $word != -* ]]; then\n"
+        "    compopt -o filenames 2>/dev/null\n"
+        "    mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n"
         "  elif [ -z \"$before\" ] || [[ \" $others \" != *\" $before \"* ]]; then\n"
         "    mapfile -t COMPREPLY < <(compgen -W \"$options\" -- \"$word\")\n"
         "  fi\n}\ncomplete -F _genhance genhance\n",
@@ -143,6 +149,10 @@ static void put_zsh_option(FILE *out, const gh_option *o) {
                                         [GH_VALUE_FILE] = "_files",
                                         [GH_VALUE_FOLDER] = "_files -/",
                                         [GH_VALUE_DEVICE] = "_genhance_devices"};
+  if (o->bare) {
+    fprintf(out, " \\\n        '%s:%s:%s'", o->kind == GH_OPTION_LIST ? "*" : "", o->argument, actions[gh_value_of(o)]);
+    return;
+  }
   fprintf(out, " \\\n        '%s--%s[", o->kind == GH_OPTION_LIST ? "*" : "", o->name);
   put_zsh_text(out, o->help, "[]\\");
   fputs("]", out);

@@ -46,8 +46,8 @@ static bool write_pages(const char *folder) {
     gh_page_name(name, gh_commands[i]->name);
     snprintf(file, sizeof file, "man/%s.1", name);
     if (!(out = create(folder, file))) return false;
-    gh_write_command_page(out, gh_commands[i]);
-    if (!finish(out)) return false;
+    const bool written = gh_write_command_page(out, gh_commands[i]);
+    if (!finish(out) || !written) return false;
   }
   return true;
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 void gh_write_main_page(FILE *out);                               /* genhance.1 */
-void gh_write_command_page(FILE *out, const gh_command *command); /* genhance-bench-ops.1 */
+bool gh_write_command_page(FILE *out, const gh_command *command); /* genhance-bench-ops.1 */
 void gh_write_bash(FILE *out);
 void gh_write_zsh(FILE *out);
 

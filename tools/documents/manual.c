@@ -2,6 +2,7 @@
 #include "documents.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct row {
@@ -24,7 +25,8 @@ static const row variables[] = {
      "Folders, separated by colons, to search for NVIDIA's libraries; an empty item means the usual places."},
     {"GH_KERNEL_SHAPE", "`cpu` or `gpu`: the shape of kernels, instead of the one for the device's kind."},
     {"GH_MAX_BUFFER_MIB", "Upper limit of one device buffer, in MiB."},
-    {"GH_GEMM, GH_ATTENTION, GH_FFT", "Force one implementation of an operation, for comparisons."},
+    {"GH_GEMM, GH_ATTENTION, GH_FFT", "Force one implementation of an operation, for comparisons. A run cannot resume "
+                                      "with another one than its plan records, except with `--replan`."},
     {"OCL_ICD_VENDORS", "Folder of the OpenCL implementations that the ICD loader offers."},
     {0}};
 
@@ -89,16 +91,24 @@ static void put_details(FILE *out, const char *text) {
   if (table) fputs(".fi\n", out);
 }
 
+/* "--out DIR"; "FILE" for a bare word. */
+static void put_usage(FILE *out, const gh_option *o) {
+  bool bold = false;
+  if (!o->bare) {
+    fputs("\\fB\\-\\-", out);
+    put_text(out, o->name, &bold);
+    fputs(o->argument ? "\\fR " : "\\fR", out);
+  }
+  if (!o->argument) return;
+  fputs("\\fI", out);
+  put_text(out, o->argument, &bold);
+  fputs("\\fR", out);
+}
+
 static void put_option(FILE *out, const gh_option *o) {
   bool bold = false;
-  fputs(".TP\n\\fB\\-\\-", out);
-  put_text(out, o->name, &bold);
-  fputs("\\fR", out);
-  if (o->argument) {
-    fputs(" \\fI", out);
-    put_text(out, o->argument, &bold);
-    fputs("\\fR", out);
-  }
+  fputs(".TP\n", out);
+  put_usage(out, o);
   fputc('\n', out);
   put_text(out, o->help, &bold);
   fputs(".\n", out);
@@ -124,30 +134,34 @@ static void put_synopsis(FILE *out, const gh_command *command) {
   fputs("\\fR", out);
   for (const gh_option *o = command->options; o && o->name; o++) {
     if (!o->required) continue;
-    fputs(" \\fB\\-\\-", out);
-    put_text(out, o->name, &bold);
-    fputs("\\fR \\fI", out);
-    put_text(out, o->argument, &bold);
-    fputs("\\fR", out);
+    fputc(' ', out);
+    put_usage(out, o);
   }
   fputs(" [\\fIoptions\\fR]\n", out);
 }
 
-void gh_write_command_page(FILE *out, const gh_command *command) {
-  char page[GH_PAGE_NAME_SIZE];
+bool gh_write_command_page(FILE *out, const gh_command *command) {
+  char page[GH_PAGE_NAME_SIZE], *details;
+  gh_error err;
+  if (gh_command_details(&err, command, &details)) {
+    fprintf(stderr, "%s\n", err.text);
+    return false;
+  }
   gh_page_name(page, command->name);
   put_heading(out, page, command->summary);
   put_synopsis(out, command);
-  if (command->details) {
+  if (*details) {
     fputs(".SH DESCRIPTION\n", out);
-    put_details(out, command->details + strspn(command->details, "\n"));
+    put_details(out, details + strspn(details, "\n"));
   }
+  free(details);
   fputs(".SH OPTIONS\n", out);
   put_options(out, command->options);
   put_options(out, gh_common_options);
   fputs(".SH EXIT STATUS\n", out);
   put_rows(out, exit_codes);
   fputs(".SH SEE ALSO\n.BR genhance (1)\n", out);
+  return true;
 }
 
 void gh_write_main_page(FILE *out) {

@@ -28,15 +28,17 @@ static const gh_provider *provider_at(int index) {
 }
 
 static void key_of(const void *desc, char *key, size_t size) {
-  snprintf(key, size, "size=%lld bf16", (long long)((const gh_attention_desc *)desc)->size);
+  const gh_attention_desc *d = desc;
+  snprintf(key, size, "size=%lld bf16%s", (long long)d->size, d->hidden ? " masked" : "");
 }
 
 static bool knows_key(const char *key) {
-  for (int i = 0; gh_attention_sizes[i]; i++) {
-    char known[40];
-    key_of(&(gh_attention_desc){.size = gh_attention_sizes[i]}, known, sizeof known);
-    if (!strcmp(known, key)) return true;
-  }
+  for (int i = 0; gh_attention_sizes[i]; i++)
+    for (int masked = 0; masked < 2; masked++) {
+      char known[40];
+      key_of(&(gh_attention_desc){.size = gh_attention_sizes[i], .hidden = masked}, known, sizeof known);
+      if (!strcmp(known, key)) return true;
+    }
   return false;
 }
 
@@ -45,13 +47,15 @@ static bool supports(const gh_provider *p, const void *desc, const gh_device *d)
 typedef struct trial {
   gh_device *d;
   int64_t size;
+  bool masked;
 } trial;
 
 static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out) {
+  const gh_attention_desc *asked = desc;
   (void)timed;
   trial *t = gh_alloc(err, 1, sizeof *t);
   if (!t) return GH_ERROR_MEMORY;
-  *t = (trial){d, ((const gh_attention_desc *)desc)->size};
+  *t = (trial){d, asked->size, asked->hidden != 0};
   *out = t;
   return GH_OK;
 }
@@ -59,10 +63,13 @@ static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool 
 static gh_status trial_run(gh_error *err, void *of_trial, const gh_provider *p, gh_launch **launch) {
   const trial *t = of_trial;
   *launch = NULL;
-  return gh_attention_check(err, t->d, t->size, of(p)->unit);
+  return gh_attention_check(err, t->d, t->size, t->masked, of(p)->unit);
 }
 
-static int verdict(const void *desc) { return gh_attention_index(((const gh_attention_desc *)desc)->size); }
+static int verdict(const void *desc) {
+  const gh_attention_desc *d = desc;
+  return 2 * gh_attention_index(d->size) + (d->hidden != 0);
+}
 
 const gh_choice_kind gh_attention_kind = {.name = "attention",
                                           .title = "attention",

@@ -1,13 +1,13 @@
 /* Attention in bfloat16: "matrix", the kernels of a GPU's matrix units (cl/tuned_attention_matrix.cl), for the head
  * sizes that they support, or "shared", the kernels of cl/attention_gpu.cl. The former are used only after a check on
  * the device itself: all three kernels of a head size compute on random numbers and must agree with the shared ones.
- * Nothing is timed. */
+ * Kernels that read a mask are checked apart from those without. Nothing is timed. */
 #ifndef GH_BACKEND_CHOOSER_ATTENTION_H
 #define GH_BACKEND_CHOOSER_ATTENTION_H
 
 #include "backend/chooser/chooser.h"
 
-extern const gh_choice_kind gh_attention_kind; /* keys are "size=64 bf16" */
+extern const gh_choice_kind gh_attention_kind; /* keys are "size=64 bf16", with a mask "size=64 bf16 masked" */
 
 /* The kernel of a part, and its grid. */
 typedef struct gh_attention_kernel {

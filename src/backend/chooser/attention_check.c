@@ -10,6 +10,9 @@
 
 /* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
 enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
+/* Keys that the mask covers; the one that it leaves to the first sample, so that the first tiles hide every key. Under
+ * causality the first key is left, too, or the first queries would see none. */
+enum { MASKED = 75, LEFT = 70 };
 
 #define MOST       0.04 /* largest difference relative to |element| + root mean square of all: 2 * 5 * 2^-8 */
 #define MOST_EXACT 2e-3 /* the same for results that are not rounded */
@@ -33,8 +36,9 @@ static const struct {
 typedef struct work {
   gh_device *d;
   int64_t size;
+  bool masked;
   double scale;
-  gh_buffer *in[INPUTS], *out[BOTH][RESULTS];
+  gh_buffer *in[INPUTS], *hidden, *out[BOTH][RESULTS];
   float *a, *b; /* two buffers of the size of the largest result */
   uint16_t *narrow;
 } work;
@@ -47,13 +51,30 @@ static int64_t bytes(const work *w, bool keys, bool rows, bool wide) {
   return GH_CEIL_DIV(elements(w, keys, rows) * (wide ? 4 : 2), 16) * 16;
 }
 
-/* Fills evenly from [-1, 1). */
+static bool is_hidden(int64_t sample, int64_t key, bool causal) {
+  if (key >= MASKED || (causal && key == 0)) return false;
+  return sample ? key % 3 != 0 : key != LEFT;
+}
+
+/* A row of k or v that no kernel may use, not even times 0. */
+static bool is_unused(const work *w, int input, int64_t element) {
+  const int64_t key = element / (HEADS * w->size);
+  return w->masked && (input == K || input == V) && key % NK && is_hidden(key / NK, key % NK, false);
+}
+
+static gh_status write_mask(gh_error *err, work *w, bool causal) {
+  int32_t hidden[BATCH * MASKED];
+  for (int i = 0; i < BATCH * MASKED; i++) hidden[i] = is_hidden(i / MASKED, i % MASKED, causal);
+  return w->masked ? w->d->backend->write(err, w->d, w->hidden, 0, hidden, sizeof hidden) : GH_OK;
+}
+
+/* Fills evenly from [-1, 1), unused rows with NaN. */
 static gh_status fill(gh_error *err, work *w, int input) {
   const int64_t n = elements(w, inputs[input].keys, inputs[input].rows);
   uint32_t state = 12345u + 77u * (uint32_t)input;
   for (int64_t i = 0; i < n; i++) {
     state = state * 1664525u + 1013904223u;
-    w->a[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
+    w->a[i] = is_unused(w, input, i) ? NAN : (float)(state >> 8) * 0x1p-23f - 1.0f;
     w->narrow[i] = gh_f32_to_bf16(w->a[i]);
   }
   const bool wide = inputs[input].wide;
@@ -72,6 +93,7 @@ static gh_status create(gh_error *err, work *w) {
     status = backend->buffer_create(err, w->d, bytes(w, inputs[i].keys, inputs[i].rows, inputs[i].wide), &w->in[i]);
     if (!status) status = fill(err, w, i);
   }
+  if (w->masked && !status) status = backend->buffer_create(err, w->d, BATCH * MASKED * 4, &w->hidden);
   /* NaN, so that an element that is not written is noticed */
   memset(w->narrow, 0xff, (size_t)elements(w, false, false) * sizeof *w->narrow);
   for (int i = 0; i < BOTH * RESULTS && !status; i++) {
@@ -87,6 +109,7 @@ static gh_status create(gh_error *err, work *w) {
 static void destroy(work *w) {
   const gh_backend *backend = w->d->backend;
   for (int i = 0; i < INPUTS; i++) backend->buffer_free(w->in[i]);
+  backend->buffer_free(w->hidden);
   for (int i = 0; i < BOTH * RESULTS; i++) backend->buffer_free(w->out[i / RESULTS][i % RESULTS]);
   free(w->a);
   free(w->b);
@@ -116,16 +139,19 @@ static int own_args(const work *w, gh_attention_part part, int which, gh_arg *ar
 
 static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, bool causal, const char *unit) {
   static const char *const shared[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
-  const gh_attention_desc desc = {part, GH_BF16, BATCH, NQ, NK, HEADS, w->size};
+  const int64_t masked = w->masked ? MASKED : 0;
+  const gh_attention_desc desc = {part, GH_BF16, BATCH, NQ, NK, HEADS, w->size, masked};
   gh_attention_kernel kernel;
   gh_arg args[20];
   int n = own_args(w, part, which, args);
+  args[n++] = gh_arg_buffer(w->hidden);
   args[n++] = gh_arg_f32(w->scale);
   args[n++] = gh_arg_i32(causal);
   args[n++] = gh_arg_i32(HEADS);
   if (which == SHARED) args[n++] = gh_arg_i32(w->size);
   args[n++] = gh_arg_i64(NQ);
   args[n++] = gh_arg_i64(NK);
+  args[n++] = gh_arg_i64(masked);
   gh_attention_kernel_of(&desc, unit, &kernel);
   if (which == SHARED) {
     const int kv = part == GH_ATTENTION_BACKWARD_KV;
@@ -178,10 +204,11 @@ static gh_status compare(gh_error *err, work *w, int result, bool causal) {
   return GH_OK;
 }
 
-gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, const char *unit) {
-  work w = {.d = d, .size = size, .scale = 2 / sqrt((double)size)};
+gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, bool masked, const char *unit) {
+  work w = {.d = d, .size = size, .masked = masked, .scale = 2 / sqrt((double)size)};
   gh_status status = create(err, &w);
   for (int causal = 0; causal < 2 && !status; causal++) {
+    status = write_mask(err, &w, causal);
     for (int i = 0; i < BOTH * GH_ATTENTION_PARTS && !status; i++)
       status = run(err, &w, (gh_attention_part)(i % GH_ATTENTION_PARTS), i / GH_ATTENTION_PARTS, causal, unit);
     for (int i = 0; i < RESULTS && !status; i++) status = compare(err, &w, i, causal);

@@ -22,8 +22,8 @@ extern const int gh_attention_sizes[];
 int gh_attention_index(int64_t size);
 #define GH_ATTENTION_MAX_ROWS (1 << 30) /* queries, and keys */
 
-/* Runs all three parts for a head size, and the shared kernels on the same numbers. GH_ERROR_DEVICE: they differ, and
- * the text says where. */
-gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, const char *unit);
+/* Runs all three parts for a head size, with or without a mask, and the shared kernels on the same numbers.
+ * GH_ERROR_DEVICE: they differ, and the text says where. */
+gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, bool masked, const char *unit);
 
 #endif

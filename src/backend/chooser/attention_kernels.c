@@ -26,8 +26,8 @@ void gh_attention_kernel_of(const gh_attention_desc *desc, const char *unit, gh_
   const int large = desc->size > 80, high = tiles[large][desc->part].high;
   const int64_t rows = 16 * ATTENTION_MATRIX_WAVES * high,
                 count = desc->part == GH_ATTENTION_BACKWARD_KV ? desc->nk : desc->nq;
-  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d", unit, (int)desc->part,
-           (int)desc->size, high, tiles[large][desc->part].columns);
+  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s", unit, (int)desc->part,
+           (int)desc->size, high, tiles[large][desc->part].columns, desc->hidden ? " -DMASKED=1" : "");
   out->id = (gh_kernel_id){
       .name = kernels[desc->part], .source = "tuned_attention_matrix", .defines = out->defines, .dtype = GH_F32};
   out->grid = (gh_grid){{(size_t)GH_CEIL_DIV(count, rows), (size_t)desc->heads, (size_t)desc->batch}, {ITEMS, 1, 1}};

@@ -200,18 +200,19 @@ static int find_choice(const gh_choice_state *state, const char *key, bool *foun
   return low;
 }
 
-const gh_provider *gh_choice_known(const gh_choice_state *state, const char *key) {
+const gh_choice *gh_choice_known(const gh_choice_state *state, const char *key) {
   bool found;
   const int at = find_choice(state, key, &found);
-  return found ? state->choices[at].provider : NULL;
+  return found ? &state->choices[at] : NULL;
 }
 
 gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, const gh_provider *provider,
-                        bool forced) {
+                        gh_choice_origin origin) {
   bool found;
   const int at = find_choice(state, key, &found);
   if (found) {
     state->choices[at].provider = provider;
+    state->choices[at].origin = origin;
     return GH_OK;
   }
   if (GH_ARRAY_RESERVE(err, state->choices, state->capacity, (size_t)state->count, 1)) return GH_ERROR_MEMORY;
@@ -219,7 +220,7 @@ gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, 
   if (!copy) return GH_ERROR_MEMORY;
   gh_choice *place = state->choices + at;
   memmove(place + 1, place, (size_t)(state->count - at) * sizeof *place);
-  *place = (gh_choice){copy, provider, forced};
+  *place = (gh_choice){copy, provider, origin};
   state->count++;
   return GH_OK;
 }
@@ -232,7 +233,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
   if (!found) return unknown_provider(err, state, provider);
   if (kind->knows_key && !kind->knows_key(key))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: \"%s\" is not a valid key", kind->title, key);
-  return gh_choice_set(err, state, key, found, false);
+  return gh_choice_set(err, state, key, found, GH_FROZEN);
 }
 
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind) {
@@ -253,7 +254,7 @@ gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kin
   if (provider && !found) return unknown_provider(err, state, provider);
   int kept = 0;
   for (int i = 0; i < state->count; i++) {
-    if (state->choices[i].forced)
+    if (state->choices[i].origin == GH_FORCED)
       free(state->choices[i].key);
     else
       state->choices[kept++] = state->choices[i];

@@ -20,7 +20,7 @@ static gh_status choose_anew(gh_error *err, gh_device *d, gh_choice_state *state
   if (!*out)
     return gh_fail(err, GH_ERROR_DEVICE, "%s %s: no provider gives correct numbers on %s", state->kind->title, key,
                    d->info.id);
-  status = gh_choice_set(err, state, key, *out, false);
+  status = gh_choice_set(err, state, key, *out, GH_CHOSEN);
   if (!status && state->kind->is_timed && state->kind->is_timed(desc)) gh_choice_save(state, key, *out);
   return status;
 }
@@ -28,12 +28,25 @@ static gh_status choose_anew(gh_error *err, gh_device *d, gh_choice_state *state
 /* Uses a known choice (made before, or frozen), else the cache on disk, else trials. */
 static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                         const gh_provider **out) {
-  *out = gh_choice_known(state, key);
-  if (!*out) *out = only_fallback(state, desc, d);
+  const gh_choice *known = gh_choice_known(state, key);
+  *out = known ? known->provider : only_fallback(state, desc, d);
   if (*out) return GH_OK;
   *out = gh_choice_load(state, key);
-  if (*out && state->kind->suits(*out, desc, d)) return gh_choice_set(err, state, key, *out, false);
+  if (*out && state->kind->suits(*out, desc, d)) return gh_choice_set(err, state, key, *out, GH_CHOSEN);
   return choose_anew(err, d, state, desc, key, out);
+}
+
+/* Uses the forced provider. A choice made here stays, and applies again when forcing ends. A frozen one must agree:
+ * otherwise a run would record one provider and use another. */
+static gh_status use_forced(gh_error *err, gh_choice_state *state, const char *key, const gh_provider **out) {
+  const gh_choice *known = gh_choice_known(state, key);
+  *out = state->forced;
+  if (!known) return gh_choice_set(err, state, key, state->forced, GH_FORCED);
+  if (known->origin != GH_FROZEN || known->provider == state->forced) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT,
+                 "%s %s: %s forces the provider %s, but the run's plan has %s; unset %s, or choose again with --replan",
+                 state->kind->title, key, state->kind->variable, state->forced->name, known->provider->name,
+                 state->kind->variable);
 }
 
 /* Checks a known choice again. A wrong forced provider is an error; a wrong chosen or frozen one is replaced. */
@@ -54,12 +67,7 @@ gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, con
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
   const bool forced = state->forced && (!kind->concerns || kind->concerns(state->forced, desc));
-  gh_status status = GH_OK;
-  *out = state->forced;
-  if (!forced)
-    status = choose(err, d, state, desc, key, out);
-  else if (!gh_choice_known(state, key)) /* a known choice stays, and applies again when forcing ends */
-    status = gh_choice_set(err, state, key, state->forced, true);
+  gh_status status = forced ? use_forced(err, state, key, out) : choose(err, d, state, desc, key, out);
   if (status) return status;
   if (!kind->supports(*out, desc, d))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: provider %s does not support it on %s", kind->title, key,

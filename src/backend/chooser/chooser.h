@@ -61,7 +61,8 @@ typedef struct gh_choice_kind {
 #define GH_VERDICTS 16
 
 /* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED if the forced or
- * frozen provider does not support desc, GH_ERROR_DEVICE if no provider gives correct numbers. */
+ * frozen provider does not support desc, GH_ERROR_ARGUMENT if the two differ, GH_ERROR_DEVICE if no provider gives
+ * correct numbers. */
 gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc, const gh_provider **out);
 
 /* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists the known ones. */

@@ -152,27 +152,44 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 #define BIAS      (1u << GH_EPILOGUE_BIAS)
 #define BIAS_GELU (1u << GH_EPILOGUE_BIAS_GELU)
 
-/* On NVIDIA the library comes first, because it uses the tensor cores. nb x kc is at most the 262144 elements of the
- * CPU kernels' panel (three times that if numbers have one piece), and kc at most 1024. */
+/* A row of a family that packs panels of B, nb x kc; it does not compile if the kernel's private memory or its limits
+ * (cl/launch.h) are too small for these. `panel`: numbers of B; `width`, `depth`: nb and kc at most. */
+#define FITS(nb, kc, panel, width, depth) ((nb) * (kc) <= (panel) && (nb) <= (width) && (kc) <= (depth))
+#define PANELS(family, supports, bind, nb, kc, panel, width, depth, side, convolves)                                   \
+  {                                                                                                                    \
+    {family " nb=" #nb " kc=" #kc, family}, supports, bind,                                                            \
+        {(int)sizeof(char[FITS(nb, kc, panel, width, depth) ? (nb) : -1]), kc}, BIAS, side, convolves                  \
+  }
+#define CPU(nb, kc) PANELS("own-cpu", cpu_supports, cpu_bind, nb, kc, GEMM_CPU_PANEL, nb, kc, 0, false)
+#define DOT(nb, kc) PANELS("own-dot", gh_dot_supports, gh_dot_bind, nb, kc, 2 * GEMM_DOT_PANEL, nb, kc, DOT_SIDE, false)
+#define AMX(nb, kc)                                                                                                    \
+  PANELS("own-amx", amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
+#define AMX_BF16(nb, kc)                                                                                               \
+  PANELS("own-amx", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
+#define CONV_AMX(nb, kc)                                                                                               \
+  PANELS("own-conv-amx", conv_amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, GEMM_AMX_WIDTH, GEMM_AMX_DEPTH,      \
+         AMX_SIDE, true)
+
+/* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
     {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
-    {{"own-amx nb=512 kc=512", "own-amx"}, amx_supports, amx_bind, {512, 512}, BIAS, AMX_SIDE, false},
-    {{"own-amx nb=256 kc=1024", "own-amx"}, amx_supports, amx_bind, {256, 1024}, BIAS, AMX_SIDE, false},
-    {{"own-amx nb=384 kc=512", "own-amx"}, amx_supports, amx_bind, {384, 512}, BIAS, AMX_SIDE, false},
-    {{"own-amx nb=768 kc=256", "own-amx"}, amx_supports, amx_bind, {768, 256}, BIAS, AMX_SIDE, false},
-    {{"own-amx nb=512 kc=1024", "own-amx"}, amx_supports_bf16, amx_bind, {512, 1024}, BIAS, AMX_SIDE, false},
-    {{"own-amx nb=768 kc=1024", "own-amx"}, amx_supports_bf16, amx_bind, {768, 1024}, BIAS, AMX_SIDE, false},
-    {{"own-conv-amx nb=512 kc=512", "own-conv-amx"}, conv_amx_supports, amx_bind, {512, 512}, BIAS, AMX_SIDE, true},
-    {{"own-conv-amx nb=256 kc=1024", "own-conv-amx"}, conv_amx_supports, amx_bind, {256, 1024}, BIAS, AMX_SIDE, true},
+    AMX(512, 512),
+    AMX(256, 1024),
+    AMX(384, 512),
+    AMX(768, 256),
+    AMX_BF16(512, 1024),
+    AMX_BF16(768, 1024),
+    CONV_AMX(512, 512),
+    CONV_AMX(256, 1024),
     {{"own-conv", "own-conv"}, conv_supports, conv_bind, {DIRECT_BLOCK, DIRECT_OUT}, BIAS, 0, true},
-    {{"own-dot nb=256 kc=256", "own-dot"}, gh_dot_supports, gh_dot_bind, {256, 256}, BIAS, DOT_SIDE, false},
-    {{"own-dot nb=256 kc=512", "own-dot"}, gh_dot_supports, gh_dot_bind, {256, 512}, BIAS, DOT_SIDE, false},
-    {{"own-dot nb=128 kc=512", "own-dot"}, gh_dot_supports, gh_dot_bind, {128, 512}, BIAS, DOT_SIDE, false},
-    {{"own-cpu nb=512 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {512, 512}, BIAS, 0, false},
-    {{"own-cpu nb=256 kc=1024", "own-cpu"}, cpu_supports, cpu_bind, {256, 1024}, BIAS, 0, false},
-    {{"own-cpu nb=256 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {256, 512}, BIAS, 0, false},
-    {{"own-cpu nb=256 kc=256", "own-cpu"}, cpu_supports, cpu_bind, {256, 256}, BIAS, 0, false},
-    {{"own-cpu nb=64 kc=512", "own-cpu"}, cpu_supports, cpu_bind, {64, 512}, BIAS, 0, false},
+    DOT(256, 256),
+    DOT(256, 512),
+    DOT(128, 512),
+    CPU(512, 512),
+    CPU(256, 1024),
+    CPU(256, 512),
+    CPU(256, 256),
+    CPU(64, 512),
     {{"own-matrix tile=128", "own-matrix"}, gh_matrix_supports_128, gh_gemm_matrix_bind, {128, 0}, BIAS, 16, false},
     {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, {64, 0}, BIAS, 16, false},
     {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, {4, 0}, BIAS, 0, false},

@@ -7,10 +7,16 @@
 #define GH_MAX_PROVIDERS 48
 #define GH_CHOICE_KEY    160
 
+typedef enum gh_choice_origin {
+  GH_CHOSEN, /* here, or read from the cache on disk */
+  GH_FROZEN, /* by the plan of a run */
+  GH_FORCED  /* by the environment or gh_choice_force: forgotten when that ends */
+} gh_choice_origin;
+
 typedef struct gh_choice {
   char *key;
   const gh_provider *provider;
-  bool forced; /* by gh_choice_force: forgotten when that ends */
+  gh_choice_origin origin;
 } gh_choice;
 
 typedef struct gh_choice_state {
@@ -35,9 +41,9 @@ typedef struct gh_choice_state {
 gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind);
 bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provider);
 
-const gh_provider *gh_choice_known(const gh_choice_state *state, const char *key); /* NULL: not chosen */
+const gh_choice *gh_choice_known(const gh_choice_state *state, const char *key); /* NULL: not chosen */
 gh_status gh_choice_set(gh_error *err, gh_choice_state *state, const char *key, const gh_provider *provider,
-                        bool forced);
+                        gh_choice_origin origin);
 
 /* The cache on disk, {"key": "provider", ...}; never fatal. */
 const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key); /* NULL: none */

@@ -37,6 +37,55 @@ static void record_normal(gh_drawn *d) {
   }
 }
 
+static void record_gumbel(gh_drawn *d) {
+  d->out = gh_random_gumbel(d->g, d->step, stream.key, 2, (int64_t[]){SAMPLES, WIDTH});
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0;
+  for (int b = 0; b < SAMPLES; b++) {
+    float row[WIDTH];
+    gh_stream_gumbels(stream, ordinal + (uint64_t)b, 0, WIDTH, row);
+    for (int i = 0; i < WIDTH; i++) d->want[b * WIDTH + i] = (double)row[i];
+  }
+}
+
+static void record_mask(gh_drawn *d) {
+  static const gh_stream order = {{0x9abcdef0u, 0x13579bdfu}};
+  d->out = gh_random_mask(d->g, d->step, stream.key, order.key, SAMPLES, WIDTH, 0.3, 0.9);
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = 0;
+  for (int b = 0; b < SAMPLES; b++) {
+    int32_t row[WIDTH];
+    gh_mask_at(stream, order, ordinal + (uint64_t)b, WIDTH, 0.3, 0.9, row);
+    for (int i = 0; i < WIDTH; i++) d->want[b * WIDTH + i] = row[i];
+  }
+}
+
+#define CODES 7
+
+/* Codes drawn from logits between -3 and 3, or the logarithms of their probabilities. */
+static void record_categorical(gh_drawn *d, bool probability) {
+  float logits[SAMPLES][WIDTH][CODES];
+  const double temperature = 0.75;
+  gh_tensor *x, *code, *log_probability;
+  for (int i = 0; i < SAMPLES * WIDTH * CODES; i++) ((float *)logits)[i] = (float)(i * 37 % 61 - 30) * 0.1f;
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 3, (int64_t[]){SAMPLES, WIDTH, CODES}, &x) ||
+      gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, logits))
+    return;
+  gh_categorical(d->g, x, d->step, stream.key, temperature, &code, &log_probability);
+  d->out = probability ? log_probability : code;
+  d->count = SAMPLES * WIDTH;
+  d->tolerance = probability ? 2.5e-7 : 0;
+  for (int i = 0; i < d->count; i++) {
+    const float *row = logits[i / WIDTH][i % WIDTH];
+    int64_t drawn = gh_categorical_at(stream, ordinal + (uint64_t)(i / WIDTH), i % WIDTH, row, CODES, temperature);
+    double sum = 0;
+    for (int k = 0; k < CODES; k++) sum += exp(((double)row[k] - (double)row[drawn]) / temperature);
+    d->want[i] = probability ? -log(sum) : (double)drawn;
+  }
+}
+static void record_code(gh_drawn *d) { record_categorical(d, false); }
+static void record_log_probability(gh_drawn *d) { record_categorical(d, true); }
+
 static void record_timestep(gh_drawn *d) {
   d->out = gh_random_timestep(d->g, d->step, stream.key, SAMPLES, false, 1.5);
   d->count = SAMPLES;
@@ -113,6 +162,10 @@ static const struct {
   const char *op;
   void (*record)(gh_drawn *d);
 } cases[] = {{"random_normal", record_normal},
+             {"random_gumbel", record_gumbel},
+             {"random_mask", record_mask},
+             {"categorical", record_code},
+             {"categorical", record_log_probability},
              {"random_timestep", record_timestep},
              {"random_index", record_index},
              {"clip_control", record_control},
@@ -152,7 +205,7 @@ void gh_check_drawn(gh_device *device, gh_check_options options, const gh_check_
     gh_drawn d = {0};
     float got[MOST] = {0};
     gh_status status = compute(&err, device, &d, cases[i].record, got);
-    if (options.sabotage) got[0] *= 1.01f;
+    if (options.sabotage) got[0] = got[0] != 0 ? got[0] * 1.01f : 1;
     gh_check_result result = {.op = cases[i].op,
                               .test = cases[i].op,
                               .tensor = status ? "" : "out0",

@@ -1,10 +1,7 @@
-#include "models/flux_vae.h"
+#include "models/autoencoder.h"
 #include "models/tensors_write.h"
 
 #include <stdlib.h>
-
-const gh_vae_config gh_vae_flux = {
-    .channels = 128, .levels = 4, .multipliers = {1, 2, 4, 4}, .blocks = 2, .latent = 16};
 
 static gh_status write_store(gh_error *err, gh_device *device, const gh_store *store, const char *path,
                              int64_t *parameters) {
@@ -13,7 +10,7 @@ static gh_status write_store(gh_error *err, gh_device *device, const gh_store *s
   gh_named_tensor *list = gh_alloc(err, (size_t)count, sizeof *list);
   for (int i = 0; list && i < count; i++) {
     const gh_tensor *t = gh_store_at(store, i);
-    list[i] = (gh_named_tensor){gh_name_make("%s", t->name), t};
+    list[i] = (gh_named_tensor){.name = gh_name_make("%s", t->name), .tensor = t};
     *parameters += gh_tensor_elements(t);
   }
   gh_status status = list ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
@@ -24,23 +21,17 @@ static gh_status write_store(gh_error *err, gh_device *device, const gh_store *s
 }
 
 /* Recording creates the parameters; the graph itself is never planned. Its inputs come from outside the store. */
-gh_status gh_vae_write(gh_error *err, gh_device *device, const gh_vae_config *config, uint64_t seed, const char *path,
-                       int64_t *parameters) {
+gh_status gh_autoencoder_write(gh_error *err, gh_device *device, gh_autoencoder_record *record, const void *config,
+                               uint64_t seed, const char *path, int64_t *parameters) {
   gh_graph *g = NULL;
   gh_store *store = NULL, *inputs = NULL;
-  gh_tensor *image = NULL, *latent = NULL;
-  int64_t side = 2 * gh_vae_factor(config);
   *parameters = 0;
   gh_status status = gh_store_create(err, device, &store);
   if (!status) status = gh_store_create(err, device, &inputs);
-  if (!status) status = gh_store_add(err, inputs, "image", GH_F32, 4, (int64_t[]){1, 3, side, side}, &image);
-  if (!status) status = gh_store_add(err, inputs, "latent", GH_F32, 4, (int64_t[]){1, config->latent, 2, 2}, &latent);
   if (!status) status = gh_graph_create(err, device, &g);
   if (!status) {
     gh_module m = {.graph = g, .store = store, .seed = seed};
-    gh_vae_encode(&m, config, image);
-    gh_vae_decode(&m, config, latent);
-    if (gh_graph_failed(g)) status = gh_fail(err, gh_graph_error(g)->status, "%s", gh_graph_error(g)->text);
+    if (record(&m, config, inputs)) status = gh_fail(err, gh_graph_error(g)->status, "%s", gh_graph_error(g)->text);
   }
   if (!status) status = write_store(err, device, store, path, parameters);
   gh_graph_free(g);

@@ -1,0 +1,206 @@
+#include "models/vqgan.h"
+
+#include <string.h>
+
+#define CODEBOOK  "quantize.embedding.weight"
+#define MAX_CODES GH_NEAREST_ROWS
+#define MAX_WIDTH (1 << 16)
+
+const gh_vqgan_config gh_vqgan_f16 = {.channels = 128,
+                                      .levels = 5,
+                                      .multipliers = {1, 1, 2, 2, 4},
+                                      .blocks = 2,
+                                      .latent = 256,
+                                      .embedding = 256,
+                                      .codes = 16384};
+const gh_vqgan_config gh_vqgan_f16_1024 = {.channels = 128,
+                                           .levels = 5,
+                                           .multipliers = {1, 1, 2, 2, 4},
+                                           .blocks = 2,
+                                           .latent = 256,
+                                           .embedding = 256,
+                                           .codes = 1024};
+const gh_vqgan_config gh_vqgan_tiny = {.channels = 32,
+                                       .levels = 5,
+                                       .multipliers = {1, 1, 1, 1, 2},
+                                       .blocks = 1,
+                                       .latent = 32,
+                                       .embedding = 32,
+                                       .codes = 128};
+
+static gh_autoencoder_config networks(const gh_vqgan_config *c) {
+  gh_autoencoder_config a = {
+      .channels = c->channels, .levels = c->levels, .blocks = c->blocks, .latent = c->latent, .attention = true};
+  memcpy(a.multipliers, c->multipliers, sizeof a.multipliers);
+  return a;
+}
+
+int gh_vqgan_factor(const gh_vqgan_config *c) {
+  const gh_autoencoder_config a = networks(c);
+  return gh_autoencoder_factor(&a);
+}
+
+/* ---- sizes from a file ---- */
+
+static void walk(gh_walk *w, const gh_vqgan_config *c) {
+  const gh_autoencoder_config a = networks(c);
+  gh_autoencoder_walk(w, &a, c->latent);
+  gh_walk_conv(w, c->embedding, c->latent, 1, "quant_conv");
+  gh_walk_conv(w, c->latent, c->embedding, 1, "post_quant_conv");
+  gh_walk_tensor(w, gh_init_constant(0), 2, (int64_t[]){c->codes, c->embedding}, CODEBOOK);
+}
+
+typedef struct gh_walked {
+  const gh_safetensors *file;
+  size_t count;
+} gh_walked;
+
+static gh_status expect(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  (void)init;
+  gh_walked *e = user;
+  e->count++;
+  return gh_safetensors_expect(err, e->file, name, rank, shape, NULL);
+}
+
+static bool of_model(const char *name) {
+  static const char *const parts[] = {"encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."};
+  for (size_t i = 0; i < GH_COUNT(parts); i++)
+    if (gh_starts_with(name, parts[i])) return true;
+  return false;
+}
+
+typedef struct gh_wanted {
+  const char *name;
+  bool found;
+} gh_wanted;
+
+static gh_status compare(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  (void)err, (void)rank, (void)shape, (void)init;
+  gh_wanted *wanted = user;
+  wanted->found |= !strcmp(name, wanted->name);
+  return GH_OK;
+}
+
+/* All tensors of the model are there, `count` of them; GH_ERROR_FORMAT names the first one beyond them. */
+static gh_status refuse_others(gh_error *err, const gh_safetensors *file, const gh_vqgan_config *c, size_t count) {
+  size_t n = gh_safetensors_count(file), found = 0;
+  for (size_t i = 0; i < n; i++) found += of_model(gh_safetensors_at(file, i)->name);
+  if (found == count) return GH_OK;
+  for (size_t i = 0; i < n; i++) {
+    gh_wanted wanted = {.name = gh_safetensors_at(file, i)->name};
+    gh_walk w = {.err = err, .visit = compare, .user = &wanted};
+    if (!of_model(wanted.name)) continue;
+    walk(&w, c);
+    if (!wanted.found)
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" does not belong to a VQ-GAN of these sizes",
+                     gh_safetensors_path(file), wanted.name);
+  }
+  return GH_OK;
+}
+
+gh_status gh_vqgan_config_read(gh_error *err, const gh_safetensors *file, gh_vqgan_config *c) {
+  static const char layout[] = "a VQ-GAN in taming-transformers' layout";
+  const char *path = gh_safetensors_path(file);
+  const gh_st_tensor *codebook = gh_safetensors_find(file, CODEBOOK);
+  gh_autoencoder_config a;
+  *c = (gh_vqgan_config){0};
+  if (!codebook) return gh_fail(err, GH_ERROR_FORMAT, "%s: not %s: " CODEBOOK " is missing", path, layout);
+  if (codebook->rank != 2 || codebook->shape[0] < 1 || codebook->shape[0] > MAX_CODES || codebook->shape[1] < 1 ||
+      codebook->shape[1] > MAX_WIDTH)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: " CODEBOOK " is not a codebook of 1 to %d rows, 1 to %d wide", path,
+                   MAX_CODES, MAX_WIDTH);
+  if (gh_autoencoder_config_read(err, file, layout, &a)) return err->status;
+  *c = (gh_vqgan_config){.channels = a.channels,
+                         .levels = a.levels,
+                         .blocks = a.blocks,
+                         .latent = a.latent,
+                         .embedding = (int)codebook->shape[1],
+                         .codes = (int)codebook->shape[0]};
+  memcpy(c->multipliers, a.multipliers, sizeof c->multipliers);
+  gh_walked expected = {.file = file};
+  gh_walk w = {.err = err, .visit = expect, .user = &expected};
+  walk(&w, c);
+  return w.status ? w.status : refuse_others(err, file, c, expected.count);
+}
+
+/* ---- the model ---- */
+
+gh_tensor *gh_vqgan_codebook(gh_module *m, const gh_vqgan_config *c) {
+  const gh_init init = {GH_INIT_UNIFORM, 1.0 / c->codes};
+  m->part = GH_PART_AUTOENCODER;
+  return gh_parameter(m, init, 2, (int64_t[]){c->codes, c->embedding}, CODEBOOK);
+}
+
+gh_tensor *gh_vqgan_latents(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {
+  const gh_autoencoder_config a = networks(c);
+  const int factor = gh_autoencoder_factor(&a);
+  if (!images) return NULL;
+  if (images->rank != 4 || images->shape[2] % factor || images->shape[3] % factor) {
+    gh_graph_fail(m->graph, NULL, "the VQ-GAN needs images (B, 3, H, W) whose sides are multiples of %d", factor);
+    return NULL;
+  }
+  gh_tensor *z = gh_autoencoder_encode(m, &a, images, c->latent);
+  return gh_point_layer(m, z, c->embedding, "quant_conv");
+}
+
+gh_tensor *gh_vqgan_encode(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {
+  gh_graph *g = m->graph;
+  gh_tensor *z = gh_vqgan_latents(m, c, images), *codebook = gh_vqgan_codebook(m, c);
+  if (!z || !codebook) return NULL;
+  int64_t batch = z->shape[0], width = z->shape[1], positions = z->shape[2] * z->shape[3];
+  z = gh_transpose(g, gh_reshape(g, z, 3, (int64_t[]){batch, width, positions}));
+  gh_tensor *codes = gh_nearest_row(g, gh_reshape(g, z, 2, (int64_t[]){batch * positions, width}), codebook);
+  return gh_reshape(g, codes, 2, (int64_t[]){batch, positions});
+}
+
+gh_tensor *gh_vqgan_vectors(gh_module *m, const gh_vqgan_config *c, gh_tensor *codes) {
+  gh_graph *g = m->graph;
+  gh_tensor *codebook = gh_vqgan_codebook(m, c);
+  if (!codes || !codebook) return NULL;
+  if (codes->rank != 2) {
+    gh_graph_fail(g, NULL, "the VQ-GAN's codes must be (B, N)");
+    return NULL;
+  }
+  int64_t batch = codes->shape[0], positions = codes->shape[1];
+  codebook = gh_reshape(g, codebook, 3, (int64_t[]){1, c->codes, c->embedding});
+  gh_tensor *rows = gh_gather_rows(g, codebook, gh_reshape(g, codes, 2, (int64_t[]){1, batch * positions}));
+  return gh_reshape(g, rows, 3, (int64_t[]){batch, positions, c->embedding});
+}
+
+/* The side of a square of n positions; 0 if n is not a square. */
+static int64_t side_of(int64_t n) {
+  int64_t side = 0;
+  while (side * side < n) side++;
+  return side * side == n ? side : 0;
+}
+
+gh_tensor *gh_vqgan_decode(gh_module *m, const gh_vqgan_config *c, gh_tensor *codes) {
+  const gh_autoencoder_config a = networks(c);
+  gh_graph *g = m->graph;
+  gh_tensor *x = gh_vqgan_vectors(m, c, codes);
+  if (!x) return NULL;
+  int64_t side = side_of(x->shape[1]);
+  if (!side) {
+    gh_graph_fail(g, NULL, "%lld codes are not a square", (long long)x->shape[1]);
+    return NULL;
+  }
+  x = gh_reshape(g, gh_transpose(g, x), 4, (int64_t[]){x->shape[0], c->embedding, side, side});
+  return gh_autoencoder_decode(m, &a, gh_point_layer(m, x, c->latent, "post_quant_conv"));
+}
+
+/* ---- random weights ---- */
+
+static gh_status record(gh_module *m, const void *config, gh_store *inputs) {
+  const gh_vqgan_config *c = config;
+  gh_error *err = gh_graph_error(m->graph);
+  int64_t side = 2 * gh_vqgan_factor(c);
+  gh_tensor *images = NULL;
+  if (gh_store_add(err, inputs, "images", GH_F32, 4, (int64_t[]){1, 3, side, side}, &images)) return err->status;
+  gh_vqgan_decode(m, c, gh_vqgan_encode(m, c, images));
+  return err->status;
+}
+
+gh_status gh_vqgan_write(gh_error *err, gh_device *device, const gh_vqgan_config *config, uint64_t seed,
+                         const char *path, int64_t *parameters) {
+  return gh_autoencoder_write(err, device, record, config, seed, path, parameters);
+}
