@@ -1,6 +1,7 @@
 """Times `genhance bench step` and PyTorch in turn, for several rounds, and writes one Markdown table.
 
     side_by_side.py GENHANCE --out bench/results/step-MACHINE.md [--stages 2,1] [--rounds 2] [--repeats 3]
+                    [--denoiser discrete] [--precision bf16]
 
 Each round runs genhance, PyTorch as installed and PyTorch in its best configuration, one process at a time. Ratios are
 taken within a round, so that a slower machine affects all three. Requires what bench/peers requires.
@@ -16,7 +17,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-STAGES = {1: ["--double-blocks", "1", "--single-blocks", "2"], 2: ["--double-blocks", "2", "--single-blocks", "4"]}
+BLOCKS = {1: ["--double-blocks", "1", "--single-blocks", "2"], 2: ["--double-blocks", "2", "--single-blocks", "4"]}
 
 
 def arguments():
@@ -25,6 +26,8 @@ def arguments():
     parser.add_argument("--out", required=True)
     parser.add_argument("--arch", default="openai-vit-l-14-224")
     parser.add_argument("--batch", default="4")
+    parser.add_argument("--denoiser", choices=("continuous", "discrete"), default="continuous")
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32")
     parser.add_argument("--stages", default="2,1")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeats", default="3")
@@ -46,9 +49,13 @@ def processor():
 
 
 def stage_rows(args, stage):
-    common = ["--arch", args.arch, "--stage", str(stage), "--batch", args.batch, "--repeats", args.repeats, *STAGES[stage]]
-    peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common]
-    programs = {"genhance": [args.genhance, "bench", "step", *common], "PyTorch, as installed": peer,
+    common = ["--arch", args.arch, "--stage", str(stage), "--batch", args.batch, "--repeats", args.repeats]
+    blocks = BLOCKS[stage] if args.denoiser == "continuous" else []
+    peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common, *blocks, "--denoiser", args.denoiser,
+            "--precision", args.precision.replace("bf16", "bfloat16")]
+    ours = [args.genhance, "bench", "step", *common, *blocks, "--set", f"denoiser.kind={args.denoiser}",
+            "--precision", args.precision]
+    programs = {"genhance": ours, "PyTorch, as installed": peer,
                 "PyTorch, best configuration": [*peer, "--best"]}
     if args.without_best:
         programs.popitem()
@@ -72,10 +79,11 @@ def main():
     args = arguments()
     commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout
     rows = [row for stage in args.stages.split(",") for row in stage_rows(args, int(stage))]
-    text = f"""# A training step compared with PyTorch: {args.arch}, batch {args.batch}, float32
+    sizes = {"continuous": "1+2 blocks in stage 1, 2+4 in stage 2", "discrete": "6 layers, 16384 codes"}[args.denoiser]
+    text = f"""# A training step compared with PyTorch: {args.arch}, {args.denoiser} denoiser, batch {args.batch}, {args.precision}
 
 {processor()}, {len(os.sched_getaffinity(0))} virtual cores, commit {commit.strip()}; {args.rounds} rounds in turn, {args.repeats} timed \
-updates each. Stage 1 trains the denoiser with 1+2 blocks. Stage 2 trains adapters on the encoder through 2+4 blocks. Seconds
+updates each. Stage 1 trains the denoiser, stage 2 adapters on the encoder through the frozen denoiser ({sizes}). Seconds
 are medians, with the range over the rounds. The ratio is PyTorch's seconds over genhance's in the same round: median
 (minimum–maximum).
 

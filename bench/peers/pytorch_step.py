@@ -2,7 +2,8 @@
 
 The vision encoder is transformers'. Denoiser, projectors, autoencoder and LoRA are those of tests/reference/models.py,
 which equal diffusers' and peft's (checked by check_models.py), with the attention of FLUX's own code,
-scaled_dot_product_attention. AdamW, gradient-norm clipping, dropout 0.1 before the adapters. Stage 2 freezes the denoiser,
+scaled_dot_product_attention. With --denoiser discrete: VQ-GAN and denoiser of tests/reference, the head on masked positions
+alone. AdamW, gradient-norm clipping, dropout 0.1 before the adapters. Stage 2 freezes the denoiser,
 stage 1 the encoder. Float32 is float32 on GPUs too, unless --tf32 is given; bfloat16 is autocast over float32 weights.
 
 As installed:     pytorch_step.py --arch openai-vit-l-14-224 --stage 2 --batch 4 --json out.json
@@ -40,6 +41,8 @@ def arguments():
     parser.add_argument("--arch", choices=VISION, required=True)
     parser.add_argument("--stage", type=int, choices=(1, 2), default=2)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--denoiser", choices=("continuous", "discrete"), default="continuous")
+    parser.add_argument("--layers", type=int, default=6, help="of the discrete denoiser")
     parser.add_argument("--double-blocks", type=int, default=2)
     parser.add_argument("--single-blocks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
@@ -73,8 +76,10 @@ if ARGS.best and not ON_GPU:
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests" / "reference"))
 import models  # noqa: E402
+import perceiver  # noqa: E402
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
+import vqgan  # noqa: E402
 from torch import nn  # noqa: E402
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # noqa: E402
 
@@ -91,6 +96,12 @@ def fused_block(self, x):
     return x + self.proj_out(out.transpose(1, 2).reshape(x.shape))
 
 
+def fused_masked_attention(q, k, v, heads, excluded=None):
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    seen = None if excluded is None else ~excluded[:, None, None]
+    return F.scaled_dot_product_attention(q, k, v, seen).transpose(1, 2).flatten(2)
+
+
 def adapter_forward(self, x):
     low = F.dropout(x, self.dropout, self.training)
     return F.linear(x, self.weight, self.bias) + self.scale * self.lora_B(self.lora_A(low))
@@ -98,6 +109,8 @@ def adapter_forward(self, x):
 
 models.attention = fused_attention
 models.AttnBlock.forward = fused_block
+vqgan.AttnBlock.forward = fused_block
+perceiver.attention = fused_masked_attention
 models.LoRALinear.forward = adapter_forward
 
 
@@ -111,6 +124,22 @@ class Autoencoder(nn.Module):
             one.block = one.block[:blocks] if blocks < len(one.block) else one.block
 
     forward = models.Autoencoder.encode
+
+
+class Tokenizer(nn.Module):
+    """The encoder half of a VQ-GAN: pictures to codes, by the distances that taming-transformers computes."""
+
+    def __init__(self, *sizes):
+        super().__init__()
+        whole = vqgan.VQGAN(*sizes)
+        self.encoder, self.quant_conv, self.quantize = whole.encoder, whole.quant_conv, whole.quantize
+
+    def forward(self, images):
+        z = self.quant_conv(self.encoder(2 * images - 1)).flatten(2).transpose(1, 2)
+        rows = z.reshape(-1, z.shape[-1]).float()
+        table = self.quantize.embedding.weight.float()
+        distances = table.square().sum(1) - 2 * rows @ table.T
+        return distances.argmin(1).view(z.shape[:2])
 
 
 def materialize(module):
@@ -138,23 +167,31 @@ def build(args):
                               hidden_act="quick_gelu")
     with torch.device("meta"):
         encoder = CLIPVisionModelWithProjection(config)
-        denoiser = models.Denoiser(sizes)
-        clip, t5 = models.projector(width, sizes["vector_width"]), models.projector(width, sizes["context_width"])
-        autoencoder = Autoencoder(32, (1, 2, 2, 2), 1) if tiny else Autoencoder(128, (1, 2, 4, 4), 2)
-    encoder, denoiser, clip, t5, autoencoder = map(materialize, (encoder, denoiser, clip, t5, autoencoder))
+        if args.denoiser == "discrete":
+            tokenizer = (32, (1, 1, 2, 2, 4), 1, 32, 32, 128) if tiny else (128, (1, 1, 2, 2, 4), 2, 256, 256, 16384)
+            hidden, heads = (128, 4) if tiny else (1024, 16)
+            layers = dict(layers=args.layers, hidden=hidden, heads=heads)
+            denoiser = perceiver.Perceiver(layers, tokenizer[4], (image // 16) ** 2, tokenizer[5])
+            heads = [models.projector(width, hidden)]
+            autoencoder = Tokenizer(*tokenizer)
+        else:
+            denoiser = models.Denoiser(sizes)
+            heads = [models.projector(width, sizes["vector_width"]), models.projector(width, sizes["context_width"])]
+            autoencoder = Autoencoder(32, (1, 2, 2, 2), 1) if tiny else Autoencoder(128, (1, 2, 4, 4), 2)
+    encoder, denoiser, autoencoder, *heads = map(materialize, (encoder, denoiser, autoencoder, *heads))
     autoencoder.requires_grad_(False)
     if args.best:
         autoencoder = autoencoder.to(memory_format=torch.channels_last)
     if args.stage == 2:
         models.add_lora(encoder, 16, 16, 0.1)
-        for part in (denoiser, clip, t5):
+        for part in (denoiser, *heads):
             part.requires_grad_(False)
     else:
         encoder.requires_grad_(False)
     if args.best and args.precision == "bfloat16":
-        for p in (p for m in (encoder, autoencoder, denoiser, clip, t5) for p in m.parameters() if not p.requires_grad):
+        for p in (p for m in (encoder, autoencoder, denoiser, *heads) for p in m.parameters() if not p.requires_grad):
             p.data = p.data.bfloat16()
-    return encoder.train(), autoencoder.eval(), denoiser, clip, t5
+    return encoder.train(), autoencoder.eval(), denoiser, *heads
 
 
 class Step:
@@ -162,7 +199,7 @@ class Step:
 
     def __init__(self, args):
         self.args, self.side = args, VISION[args.arch][4]
-        self.encoder, self.autoencoder, self.denoiser, self.clip, self.t5 = parts = build(args)
+        self.encoder, self.autoencoder, self.denoiser, *self.heads = parts = build(args)
         self.trained = [p for m in parts for p in m.parameters() if p.requires_grad]
         self.frozen = [p for m in parts for p in m.parameters() if not p.requires_grad]
         best_gpu = {"fused": True, "capturable": True} if args.best and ON_GPU else {}
@@ -197,6 +234,29 @@ class Step:
             self.times[name] = tuple(a - b for a, b in zip(now, self.last))
             self.last = now
 
+    def latents(self, images):
+        z = self.autoencoder(images, torch.randn(self.args.batch, 16, self.side // 8, self.side // 8))
+        return models.pack(z.contiguous())
+
+    def flow_loss(self, condition, x1):
+        t = torch.randn(self.args.batch).sigmoid()
+        x0 = torch.randn_like(x1)
+        x_t = (1 - t)[:, None, None] * x1 + t[:, None, None] * x0
+        clip, t5 = self.heads
+        prediction = self.denoiser(x_t, t, clip(condition), t5(condition)[:, None])
+        return F.mse_loss(prediction, x0 - x1)
+
+    def masked_loss(self, condition, codes):
+        n = codes.shape[1]
+        counts = ((0.5 + 0.4 * torch.rand(len(codes))) * n).round().long().clamp(1, n - 1)
+        mask = torch.rand(codes.shape).argsort(1).argsort(1) < counts[:, None]
+        vectors = F.embedding(codes, self.autoencoder.quantize.embedding.weight)
+        hidden = self.denoiser.states(vectors, mask, self.heads[0](condition)[:, None])
+        logits = self.denoiser.head(self.denoiser.norm(hidden[mask]))
+        each = F.cross_entropy(logits.float(), codes[mask], reduction="none")
+        weights = (1 / counts / len(codes))[:, None].expand(codes.shape)[mask]
+        return (each * weights).sum()
+
     def loss(self):
         with torch.set_grad_enabled(self.args.stage == 2):
             condition = self.encoder((self.images - self.mean) / self.std).image_embeds
@@ -205,14 +265,9 @@ class Step:
             images = self.images
             if self.args.best:
                 images = images.contiguous(memory_format=torch.channels_last)
-            z = self.autoencoder(images, torch.randn(self.args.batch, 16, self.side // 8, self.side // 8))
-            x1 = models.pack(z.contiguous())
+            target = self.autoencoder(images) if self.args.denoiser == "discrete" else self.latents(images)
         self.mark("autoencoder")
-        t = torch.randn(self.args.batch).sigmoid()
-        x0 = torch.randn_like(x1)
-        x_t = (1 - t)[:, None, None] * x1 + t[:, None, None] * x0
-        prediction = self.denoiser(x_t, t, self.clip(condition), self.t5(condition)[:, None])
-        loss = F.mse_loss(prediction, x0 - x1)
+        loss = (self.masked_loss if self.args.denoiser == "discrete" else self.flow_loss)(condition, target)
         self.mark("denoiser")
         return loss
 
@@ -285,7 +340,7 @@ def main():
         "device_name": torch.cuda.get_device_name() if ON_GPU else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "arch": args.arch, "stage": args.stage, "batch": args.batch, "precision": args.precision,
-        "double_blocks": args.double_blocks, "single_blocks": args.single_blocks, "repeats": args.repeats,
+        "denoiser": args.denoiser, "layers": args.layers, "double_blocks": args.double_blocks, "single_blocks": args.single_blocks, "repeats": args.repeats,
         "parameters_trained": sum(p.numel() for p in step.trained),
         "parameters_frozen": sum(p.numel() for p in step.frozen),
         "images_per_second": args.batch / median, "step_seconds_median": median, "step_seconds_minimum": wall[0],

@@ -80,14 +80,18 @@ class Perceiver(nn.Module):
         self.layers = nn.ModuleList(Layer(hidden, heads, not once) for _ in range(c["layers"]))
         self.norm, self.head = nn.LayerNorm(hidden, eps=1e-5), nn.Linear(hidden, codes)
 
-    def forward(self, vectors, mask, condition):
-        """vectors (B, N, vector), mask (B, N) bool, condition (B, T, H) -> logits (B, N, K)."""
+    def states(self, vectors, mask, condition):
+        """vectors (B, N, vector), mask (B, N) bool, condition (B, T, H) -> (B, N, H), before the last norm."""
         x = torch.where(mask[..., None], self.mask_embedding, self.token_in(vectors)) + self.position_embedding
         if self.cross_attn is not None:  # only visible positions ask
             x = x + torch.where(mask[..., None], 0, self.cross_attn(x, mask, condition))
         for layer in self.layers:
             x = layer(x, mask, condition)
-        return self.head(self.norm(x))
+        return x
+
+    def forward(self, vectors, mask, condition):
+        """The same -> logits (B, N, K)."""
+        return self.head(self.norm(self.states(vectors, mask, condition)))
 
 
 def masked_loss(logits, codes, mask):
