@@ -1,6 +1,6 @@
 /* Gathers rows of one matrix per sample by index. Row k of sample b: y[b, k] = x[b, index[b, k]]; 0 if the index is -1,
  * which no row of the gradient matches. */
-#include "philox.h"
+#include "sample.h"
 
 /* Any other index outside [0, rows) is a bug in its producer: reads nothing, gives NaN. */
 KERNEL void gather_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const int32 *index, int64 samples,
@@ -37,4 +37,18 @@ KERNEL void gather_rows_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL 
       if (index[k] == wanted) sum += vec_load(dy + k * columns, i, columns);
     vec_store(dx, i, columns, sum);
   }
+}
+
+/* y[row] = how often `row` occurs in the index of the samples that count. A lane's count stands in every place of its
+ * vector. */
+KERNEL void count_rows_forward(GLOBAL float *y, GLOBAL const int32 *index, GLOBAL const uint32 *step, int64 samples,
+                               int64 chosen, int64 rows) {
+  ROW_SCRATCH(scratch);
+  ROW(rows);
+  const int64 n = min((int64)step[STEP_SAMPLES], samples) * chosen;
+  const int32 wanted = (int32)row;
+  int32 mine = 0;
+  for (int64 i = LANE; i < n; i += LANES) mine += index[i] == wanted ? 1 : 0;
+  const float total = row_sum(VEC((float)mine), scratch) / (float)VW;
+  if (row_valid && LANE == 0) y[row] = total;
 }

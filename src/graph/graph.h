@@ -99,13 +99,16 @@ enum {
  * others are all float32 or all bf16. */
 #define GH_WIDE(input) (1u << (input))
 #define GH_WIDE_ALL    (~0u) /* a float32-only op */
+/* gh_op.constant: the inputs that the op takes as constants, whatever they depend on. */
+#define GH_CONSTANT(input) (1u << (input))
 
 /* One op: its row of the op table (ops/registry.c). Attributes are named numbers; absent ones are 0. */
 struct gh_op {
   const char *name;
   const char *attrs[GH_MAX_ATTRS];
   unsigned flags;
-  unsigned wide; /* GH_WIDE of inputs */
+  unsigned wide;     /* GH_WIDE of inputs */
+  unsigned constant; /* GH_CONSTANT of inputs */
 
   /* Checks inputs and attributes, declares every output (gh_declare) and the workspace (gh_declare_scratch). */
   gh_status (*infer)(gh_graph *g, gh_node *node);

@@ -139,7 +139,7 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
   bool needs_grad = false;
   for (int i = 0; i < inputs; i++) {
     node->in[i] = in[i];
-    needs_grad |= gh_wants_grad(in[i]);
+    needs_grad |= gh_wants_grad(in[i]) && !(op->constant >> i & 1);
   }
   if (attr_count) memcpy(node->attr, attrs, (size_t)attr_count * sizeof *attrs);
   if ((!(op->flags & GH_OP_MIXED) && check_storage(g, node)) || op->infer(g, node) ||

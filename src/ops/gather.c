@@ -1,5 +1,6 @@
-/* Gathers rows of one matrix per sample by index. */
+/* Gathers rows of one matrix per sample by index, and counts how often each is chosen. */
 #include "ops/ops.h"
+#include "ops/sample.h"
 
 extern const gh_op gh_op_gather_rows_backward; /* below */
 
@@ -53,4 +54,32 @@ const gh_op gh_op_gather_rows_backward = {.name = "gather_rows_backward",
 
 gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index) {
   return gh_apply(g, &gh_op_gather_rows, (gh_tensor *[]){x, index}, 2, NULL, 0);
+}
+
+/* ---- count_rows: inputs (index, step) ---- */
+
+static gh_status count_rows_infer(gh_graph *g, gh_node *node) {
+  const gh_tensor *index = node->in[0];
+  double rows = node->attr[0];
+  if (gh_want_rank(g, node, 0, 2) || gh_want_integers(g, node, 0, index->shape[0]) || gh_want_block(g, node, 1))
+    return GH_ERROR_ARGUMENT;
+  if (!(rows >= 1 && rows <= INT32_MAX)) return gh_graph_fail(g, node, "%g rows", rows);
+  gh_declare(g, node, GH_F32, 1, (int64_t[]){(int64_t)rows});
+  return GH_OK;
+}
+
+static gh_status count_rows_launch(gh_recorder *r, const gh_node *node) {
+  const gh_tensor *index = node->in[0], *y = node->out[0];
+  int64_t samples = index->shape[0], chosen = index->shape[1], rows = y->shape[0];
+  return GH_RECORD(r, node, "count_rows_forward", gh_grid_rows(r, rows, samples * chosen), gh_arg_tensor(y),
+                   gh_arg_tensor(index), gh_arg_tensor(node->in[1]), gh_arg_long(samples), gh_arg_long(chosen),
+                   gh_arg_long(rows));
+}
+
+const gh_op gh_op_count_rows = {
+    .name = "count_rows", .attrs = {"rows"}, .infer = count_rows_infer, .launch = count_rows_launch};
+
+gh_tensor *gh_count_rows(gh_graph *g, gh_tensor *index, gh_tensor *step, int64_t rows) {
+  const double attr = (double)rows;
+  return gh_apply(g, &gh_op_count_rows, (gh_tensor *[]){index, step}, 2, &attr, 1);
 }

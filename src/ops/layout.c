@@ -50,6 +50,14 @@ static gh_status record_copy(gh_recorder *r, const gh_node *node, strided to, st
                    gh_arg_long(from.stride), gh_arg_long(block_rows), gh_arg_long(block_columns));
 }
 
+/* ---- views ---- */
+
+static gh_status no_launch(gh_recorder *r, const gh_node *node) {
+  (void)r;
+  (void)node;
+  return GH_OK;
+}
+
 /* ---- reshape ---- */
 
 enum { RESHAPE_RANK, RESHAPE_DIMS };
@@ -68,12 +76,6 @@ static gh_status reshape_infer(gh_graph *g, gh_node *node) {
   return GH_OK;
 }
 
-static gh_status reshape_launch(gh_recorder *r, const gh_node *node) {
-  (void)r;
-  (void)node;
-  return GH_OK; /* a view */
-}
-
 static void reshape_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   din[0] = shaped_like(g, dout[0], node->in[0]);
 }
@@ -82,13 +84,36 @@ const gh_op gh_op_reshape = {.name = "reshape",
                              .attrs = {"rank", "d0", "d1", "d2", "d3", "d4"},
                              .flags = GH_OP_VIEW,
                              .infer = reshape_infer,
-                             .launch = reshape_launch,
+                             .launch = no_launch,
                              .gradient = reshape_gradient};
 
 gh_tensor *gh_reshape(gh_graph *g, gh_tensor *x, int rank, const int64_t *shape) {
   double attrs[RESHAPE_DIMS + GH_MAX_RANK] = {rank};
   for (int i = 0; i < rank && i < GH_MAX_RANK; i++) attrs[RESHAPE_DIMS + i] = (double)shape[i];
   return gh_apply(g, &gh_op_reshape, &x, 1, attrs, RESHAPE_DIMS + GH_MAX_RANK);
+}
+
+/* ---- straight_through: inputs (value, through) ---- */
+
+static gh_status straight_through_infer(gh_graph *g, gh_node *node) {
+  if (node->in[1] && gh_want_same(g, node, 1, 0)) return GH_ERROR_ARGUMENT;
+  return gh_declare_like(g, node, node->in[0]);
+}
+
+static void straight_through_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
+  (void)g;
+  if (gh_wants_grad(node->in[1])) din[1] = dout[0];
+}
+
+const gh_op gh_op_straight_through = {.name = "straight_through",
+                                      .flags = GH_OP_VIEW,
+                                      .constant = GH_CONSTANT(0),
+                                      .infer = straight_through_infer,
+                                      .launch = no_launch,
+                                      .gradient = straight_through_gradient};
+
+gh_tensor *gh_straight_through(gh_graph *g, gh_tensor *value, gh_tensor *through) {
+  return gh_apply(g, &gh_op_straight_through, (gh_tensor *[]){value, through}, 2, NULL, 0);
 }
 
 /* ---- split and concat ---- */

@@ -84,6 +84,9 @@ gh_tensor *gh_groupnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 /* ---- layout ---- */
 
 gh_tensor *gh_reshape(gh_graph *g, gh_tensor *x, int rank, const int64_t *shape); /* a view; launches nothing */
+/* `value` as it is, a view, whose gradient goes to `through` instead (same shape): the straight-through estimator of a
+ * quantiser (van den Oord et al., 2017). NULL: it goes nowhere, a stop-gradient. */
+gh_tensor *gh_straight_through(gh_graph *g, gh_tensor *value, gh_tensor *through);
 /* Splits x along `axis` into count pieces of sizes[]; fills out[]. Unread pieces cost nothing. */
 void gh_split(gh_graph *g, gh_tensor *x, int axis, const int64_t *sizes, int count, gh_tensor **out);
 gh_tensor *gh_concat(gh_graph *g, gh_tensor *const *in, int count, int axis); /* at most GH_MAX_INPUTS */
@@ -92,6 +95,9 @@ gh_tensor *gh_repeat(gh_graph *g, gh_tensor *x, int64_t count);               /*
 /* x (B, N, C), index (B, K) int32 in [0, N) or -1 -> (B, K, C): y[b, k] = x[b, index[b, k]], zeros where the index is
  * -1 (padding, which takes no gradient). An index may occur more than once. Any other index gives NaN. */
 gh_tensor *gh_gather_rows(gh_graph *g, gh_tensor *x, gh_tensor *index);
+/* index (B, N) int32, the step block -> (rows) float32: how often each number of [0, rows) occurs in the samples that
+ * count (STEP_SAMPLES); exact below 2^20. Other numbers are ignored. No gradient. */
+gh_tensor *gh_count_rows(gh_graph *g, gh_tensor *index, gh_tensor *step, int64_t rows);
 /* x (R, C), table (K, C), both float32 -> (R) int32: the row of table at the least squared distance, the lowest one at
  * a tie; |e|^2 - 2 x.e in float32. A row whose distances are all NaN or infinite gets 0, so an index is always in
  * range. K <= GH_NEAREST_ROWS. No gradient. */

@@ -26,6 +26,7 @@
   X(conv2d_backward_bias)                                                                                              \
   X(conv2d_backward_weight)                                                                                            \
   X(conv2d_backward_x)                                                                                                 \
+  X(count_rows)                                                                                                        \
   X(cross_entropy)                                                                                                     \
   X(cross_entropy_backward)                                                                                            \
   X(dropout)                                                                                                           \
@@ -67,6 +68,7 @@
   X(rope)                                                                                                              \
   X(split)                                                                                                             \
   X(square_sum)                                                                                                        \
+  X(straight_through)                                                                                                  \
   X(timestep_embedding)                                                                                                \
   X(transpose)                                                                                                         \
   X(unpatchify)                                                                                                        \

@@ -1,9 +1,11 @@
-"""Fixtures of reshape, split, concat, repeat, transpose, gather_rows, patchify, unpatchify, upsample2x, rope, timestep_embedding."""
+"""Fixtures of reshape, split, concat, repeat, transpose, straight_through, gather_rows, count_rows, patchify, unpatchify,
+upsample2x, rope, timestep_embedding."""
 import math
 
 import torch
 
 from opcase import Cases, generator, rand, randn
+from stepblock import step_block
 
 
 def label(*sizes):
@@ -64,6 +66,34 @@ def transpose_cases():
     cases = Cases("transpose")
     for shape in [(1, 1), (31, 1), (1, 33), (16, 16), (64, 65), (3, 17, 2), (2, 3, 5, 31)]:
         cases.add(label(*shape), [randn(*shape)], lambda x: x.transpose(-1, -2))
+    cases.save()
+
+
+def straight_through_cases():
+    cases = Cases("straight_through")
+
+    def straight(value, through):
+        return value.detach() if through is None else value.detach() + (through - through.detach())
+    for shape in [(1,), (33,), (3, 31), (2, 5, 13), (65, 2)]:
+        name = "x".join(map(str, shape))
+        cases.add(name, [randn(*shape), randn(*shape)], straight, grads=[1], finite=False)
+        cases.add(name + "_stopped", [randn(*shape), None], straight, grads=[])
+    cases.save()
+
+
+def count_cases():
+    cases = Cases("count_rows")
+
+    def count(rows, samples):
+        def function(index, step):
+            chosen = index[:samples].flatten().long()
+            return torch.bincount(chosen[(chosen >= 0) & (chosen < rows)], minlength=rows).float()
+        return function
+    for b, n, rows, samples in [(1, 1, 1, 1), (2, 31, 7, 2), (3, 33, 64, 2), (5, 64, 65, 5), (2, 1031, 31, 1),
+                                (65, 2, 127, 64), (3, 5, 1, 0)]:
+        index = torch.randint(-1, rows + 1, (b, n), generator=generator).to(torch.int32)
+        cases.add(f"{b}x{n}_of_{rows}_{samples}", [index, step_block(samples=samples, weight=0.5)], count(rows, samples),
+                  {"rows": rows}, grads=[])
     cases.save()
 
 
@@ -176,7 +206,9 @@ if __name__ == "__main__":
     concat_cases()
     repeat_cases()
     transpose_cases()
+    straight_through_cases()
     gather_cases()
+    count_cases()
     patch_cases()
     upsample_cases()
     rope_cases()
