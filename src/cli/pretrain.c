@@ -6,20 +6,20 @@
 
 #include <stdio.h>
 
-static gh_status autoencoder(gh_error *err, const gh_args *args) {
+static gh_status pretrain(gh_error *err, const gh_args *args, const gh_pretrain_kind *kind) {
   gh_pretrain_config config;
   gh_stage_report report;
   const gh_strings *sets = gh_args_list(args, "set");
   const gh_train_options options = gh_run_options(args);
-  gh_status status = gh_pretrain_config_read(err, &config, gh_args_text(args, "config"),
+  gh_status status = gh_pretrain_config_read(err, &config, kind, gh_args_text(args, "config"),
                                              (const char *const *)sets->items, sets->count);
   if (status) return status;
   status = gh_run_device(err, args, &config.device);
   gh_stop_install();
-  if (!status) status = gh_pretrain_autoencoder(err, &config, &options, &report);
+  if (!status) status = gh_pretrain(err, &config, &options, &report);
   if (!status) {
-    printf("autoencoder: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/autoencoder.safetensors\n",
-           report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output);
+    printf("%s: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/%s.safetensors\n", kind->name,
+           report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output, kind->name);
     if (gh_json_put_double(err, args->result, "first_loss", report.first_loss) ||
         gh_json_put_double(err, args->result, "last_loss", report.last_loss) ||
         gh_json_put_double(err, args->result, "seconds", report.seconds))
@@ -29,17 +29,33 @@ static gh_status autoencoder(gh_error *err, const gh_args *args) {
   return status;
 }
 
-static const gh_option options[] = {
-    {"config", "FILE", GH_OPTION_TEXT, .help = "JSON configuration; configs/autoencoder-tiny.json shows every key",
-     .required = true},
-    {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},
-    GH_RUN_OPTIONS,
-    {0},
-};
+static gh_status autoencoder(gh_error *err, const gh_args *args) {
+  return pretrain(err, args, &gh_pretrain_autoencoder);
+}
+
+static gh_status vqgan(gh_error *err, const gh_args *args) { return pretrain(err, args, &gh_pretrain_vqgan); }
+
+#define OPTIONS(name, example)                                                                                         \
+  static const gh_option name[] = {                                                                                    \
+      {"config", "FILE", GH_OPTION_TEXT, .help = "JSON configuration; " example " shows every key", .required = true}, \
+      {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},                             \
+      GH_RUN_OPTIONS,                                                                                                  \
+      {0},                                                                                                             \
+  }
+
+OPTIONS(autoencoder_options, "configs/autoencoder-tiny.json");
+OPTIONS(vqgan_options, "configs/vqgan-tiny.json");
 
 const gh_command gh_command_pretrain_autoencoder = {
     .name = "pretrain autoencoder",
     .summary = "train an autoencoder with FLUX's layout on images",
     .run = autoencoder,
-    .options = options,
+    .options = autoencoder_options,
+};
+
+const gh_command gh_command_pretrain_vqgan = {
+    .name = "pretrain vqgan",
+    .summary = "train a VQ-GAN for the discrete denoiser on images",
+    .run = vqgan,
+    .options = vqgan_options,
 };

@@ -51,6 +51,7 @@ typedef struct gh_step_output {
 #define GH_STEP_INPUTS  16
 #define GH_STEP_OUTPUTS 8
 #define GH_STEP_LOGS    8
+#define GH_STEP_CARRIED 2
 
 typedef struct gh_step {
   gh_graph *graph;
@@ -65,6 +66,8 @@ typedef struct gh_step {
   int output_count;
   gh_tensor *logs[GH_STEP_LOGS]; /* () persistent: the objective's other numbers, accumulated like the loss */
   int log_count;
+  gh_tensor *carried[GH_STEP_CARRIED]; /* persistent float32: what else one update leaves to the next; in the state */
+  int carried_count;
 } gh_step;
 
 /* Records and differentiates; does not plan. The caller frees the graph. A LoRA target that matches no layer is

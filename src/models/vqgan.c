@@ -143,14 +143,24 @@ gh_tensor *gh_vqgan_latents(gh_module *m, const gh_vqgan_config *c, gh_tensor *i
   return gh_point_layer(m, z, c->embedding, "quant_conv");
 }
 
-gh_tensor *gh_vqgan_encode(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {
+gh_tensor *gh_vqgan_rows(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {
   gh_graph *g = m->graph;
-  gh_tensor *z = gh_vqgan_latents(m, c, images), *codebook = gh_vqgan_codebook(m, c);
-  if (!z || !codebook) return NULL;
-  int64_t batch = z->shape[0], width = z->shape[1], positions = z->shape[2] * z->shape[3];
-  z = gh_transpose(g, gh_reshape(g, z, 3, (int64_t[]){batch, width, positions}));
-  gh_tensor *codes = gh_nearest_row(g, gh_reshape(g, z, 2, (int64_t[]){batch * positions, width}), codebook);
+  gh_tensor *z = gh_vqgan_latents(m, c, images);
+  if (!z) return NULL;
+  return gh_transpose(g, gh_reshape(g, z, 3, (int64_t[]){z->shape[0], z->shape[1], z->shape[2] * z->shape[3]}));
+}
+
+gh_tensor *gh_vqgan_quantize(gh_module *m, const gh_vqgan_config *c, gh_tensor *rows) {
+  gh_graph *g = m->graph;
+  gh_tensor *codebook = gh_vqgan_codebook(m, c);
+  if (!rows || !codebook) return NULL;
+  int64_t batch = rows->shape[0], positions = rows->shape[1], width = rows->shape[2];
+  gh_tensor *codes = gh_nearest_row(g, gh_reshape(g, rows, 2, (int64_t[]){batch * positions, width}), codebook);
   return gh_reshape(g, codes, 2, (int64_t[]){batch, positions});
+}
+
+gh_tensor *gh_vqgan_encode(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {
+  return gh_vqgan_quantize(m, c, gh_vqgan_rows(m, c, images));
 }
 
 gh_tensor *gh_vqgan_vectors(gh_module *m, const gh_vqgan_config *c, gh_tensor *codes) {
@@ -174,10 +184,9 @@ static int64_t side_of(int64_t n) {
   return side * side == n ? side : 0;
 }
 
-gh_tensor *gh_vqgan_decode(gh_module *m, const gh_vqgan_config *c, gh_tensor *codes) {
+gh_tensor *gh_vqgan_decode_vectors(gh_module *m, const gh_vqgan_config *c, gh_tensor *x) {
   const gh_autoencoder_config a = networks(c);
   gh_graph *g = m->graph;
-  gh_tensor *x = gh_vqgan_vectors(m, c, codes);
   if (!x) return NULL;
   int64_t side = side_of(x->shape[1]);
   if (!side) {
@@ -186,6 +195,10 @@ gh_tensor *gh_vqgan_decode(gh_module *m, const gh_vqgan_config *c, gh_tensor *co
   }
   x = gh_reshape(g, gh_transpose(g, x), 4, (int64_t[]){x->shape[0], c->embedding, side, side});
   return gh_autoencoder_decode(m, &a, gh_point_layer(m, x, c->latent, "post_quant_conv"));
+}
+
+gh_tensor *gh_vqgan_decode(gh_module *m, const gh_vqgan_config *c, gh_tensor *codes) {
+  return gh_vqgan_decode_vectors(m, c, gh_vqgan_vectors(m, c, codes));
 }
 
 /* ---- random weights ---- */

@@ -1,6 +1,7 @@
 /* The VQ-GAN (layout and names of taming-transformers): a convolutional encoder whose latents are replaced by the
  * nearest rows of a codebook, and its decoder. It turns a picture into a grid of codes, the targets of the discrete
- * denoiser. Everything is float32, whatever the storage type of the module; no gradient passes the codes. */
+ * denoiser. Everything is float32, whatever the storage type of the module; no gradient passes the codes
+ * (train/pretrain_vqgan.c leads it around them). */
 #ifndef GH_MODELS_VQGAN_H
 #define GH_MODELS_VQGAN_H
 
@@ -28,11 +29,17 @@ gh_tensor *gh_vqgan_latents(gh_module *m, const gh_vqgan_config *config, gh_tens
  * squared distance, the lowest index at a tie. */
 gh_tensor *gh_vqgan_encode(gh_module *m, const gh_vqgan_config *config, gh_tensor *images);
 
+/* The two halves of gh_vqgan_encode: images -> the latents by position, (B, N, embedding); those -> codes (B, N). */
+gh_tensor *gh_vqgan_rows(gh_module *m, const gh_vqgan_config *config, gh_tensor *images);
+gh_tensor *gh_vqgan_quantize(gh_module *m, const gh_vqgan_config *config, gh_tensor *rows);
+
 gh_tensor *gh_vqgan_codebook(gh_module *m, const gh_vqgan_config *config); /* (K, embedding) */
 /* codes (B, N) int32 -> their codebook rows (B, N, embedding). */
 gh_tensor *gh_vqgan_vectors(gh_module *m, const gh_vqgan_config *config, gh_tensor *codes);
 /* codes (B, N) int32, N = h^2 -> images (B, 3, f*h, f*h), about [-1, 1]. */
 gh_tensor *gh_vqgan_decode(gh_module *m, const gh_vqgan_config *config, gh_tensor *codes);
+/* The same from vectors (B, N, embedding). */
+gh_tensor *gh_vqgan_decode_vectors(gh_module *m, const gh_vqgan_config *config, gh_tensor *vectors);
 
 /* The published sizes with K = 16384, 76 073 859 parameters in 343 tensors, and with K = 1024, 72 141 699. */
 extern const gh_vqgan_config gh_vqgan_f16, gh_vqgan_f16_1024;

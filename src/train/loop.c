@@ -182,7 +182,8 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                         .time = gh_metrics_time()};
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
-  gh_status status = gh_metrics_write(err, l->run, &row, !l->quiet);
+  gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
+  if (!status) status = gh_metrics_write(err, l->run, &row, !l->quiet);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
   if (!status && l->progress && l->progress(l->progress_user, &row)) l->stop = true;
   bool due = last || l->halt || stop_wanted(l) || gh_now() - l->state_written >= 60 * l->state_minutes;

@@ -1,5 +1,5 @@
 /* The training loop: images in, gradients accumulated over micro-batches, an update, a line of metrics, snapshots and
- * state when they are due. The two stages of the method and the pre-training of an autoencoder use it. */
+ * state when they are due. The two stages of the method and pre-training use it. */
 #ifndef GH_TRAIN_LOOP_H
 #define GH_TRAIN_LOOP_H
 
@@ -23,7 +23,10 @@ struct gh_loop {
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
   gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes the current weights; may set `halt` */
-  void *user;                                          /* for `snapshot` */
+  /* After an update, before its line of metrics and its state are written: may add numbers to the row and change
+   * parameters. NULL: nothing. */
+  gh_status (*after)(gh_error *err, gh_loop *loop, const gh_update_result *result, gh_metrics_row *row);
+  void *user; /* for `snapshot` and `after` */
 
   gh_device *device;
   gh_store *store;

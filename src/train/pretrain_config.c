@@ -14,8 +14,6 @@ static const gh_row rows[] = {
     {"channels", ROW_INT, AT(channels), "32", 32, 4096, 0, NULL},
     {"multipliers", ROW_INTS, AT(multipliers), "[1,1,2,2]", 1, 16, 0, NULL},
     {"blocks", ROW_INT, AT(blocks), "1", 1, 16, 0, NULL},
-    {"latent", ROW_INT, AT(latent), "16", 1, 256, 0, NULL},
-    {"kl_weight", ROW_REAL, AT(kl_weight), "1e-6", 0, 1, 0, NULL},
     {"steps", ROW_INT, AT(stage.steps), "1000", 1, 99999999, 0, NULL},
     {"batch", ROW_INT, AT(stage.batch), "16", 1, 1 << 20, 0, NULL},
     {"micro_batch", ROW_INT_OR_AUTO, AT(stage.micro_batch), "\"auto\"", 1, 1 << 20, 0, NULL},
@@ -29,39 +27,44 @@ static const gh_row rows[] = {
     {"state_minutes", ROW_REAL, AT(state_minutes), "30", 0, 1e6, 0, NULL},
 };
 
-static gh_status size_vae(gh_error *err, gh_pretrain_config *c) {
+static gh_status size_model(gh_error *err, gh_pretrain_config *c) {
   if (!c->multipliers.count || c->multipliers.count > GH_AUTOENCODER_MAX_LEVELS)
     return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; it must have 1 to %d", c->multipliers.count,
                    GH_AUTOENCODER_MAX_LEVELS);
-  c->vae = (gh_vae_config){.channels = (int)c->channels,
-                           .levels = (int)c->multipliers.count,
-                           .blocks = (int)c->blocks,
-                           .latent = (int)c->latent};
-  for (size_t i = 0; i < c->multipliers.count; i++) c->vae.multipliers[i] = (int)c->multipliers.items[i];
-  if (c->channels % 32) return gh_fail(err, GH_ERROR_CONFIG, "channels: %d is not a multiple of 32", c->vae.channels);
-  if (c->image_size % gh_vae_factor(&c->vae))
-    return gh_fail(err, GH_ERROR_CONFIG, "image_size: %lld is not a multiple of %d", (long long)c->image_size,
-                   gh_vae_factor(&c->vae));
+  const int factor = 1 << (c->multipliers.count - 1); /* gh_autoencoder_factor */
+  if (c->channels % 32)
+    return gh_fail(err, GH_ERROR_CONFIG, "channels: %lld is not a multiple of 32", (long long)c->channels);
+  if (c->image_size % factor)
+    return gh_fail(err, GH_ERROR_CONFIG, "image_size: %lld is not a multiple of %d", (long long)c->image_size, factor);
+  c->kind->size(c);
   return GH_OK;
+}
+
+/* The keys of every kind, and the kind's own. */
+static void fill_sets(gh_pretrain_config *c, gh_row_set sets[2]) {
+  sets[0] = (gh_row_set){rows, GH_COUNT(rows), c, NULL};
+  sets[1] = (gh_row_set){c->kind->rows, c->kind->row_count, c, NULL};
 }
 
 static gh_status read_document(gh_error *err, gh_pretrain_config *c, gh_json *root, const char *const *overrides,
                                size_t override_count) {
-  const gh_row_set set = {rows, GH_COUNT(rows), c, NULL};
-  const gh_schema schema = {&set, 1};
+  gh_row_set sets[2];
+  fill_sets(c, sets);
+  const gh_schema schema = {sets, GH_COUNT(sets)};
   if (gh_json_type_of(root) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_CONFIG, "expected an object, found %s", gh_json_type_name(root));
   gh_status status = GH_OK;
   for (size_t i = 0; i < override_count && !status; i++) status = gh_schema_override(err, &schema, root, overrides[i]);
   if (!status) status = gh_schema_check_keys(err, &schema, root);
   if (!status) status = gh_schema_read(err, &schema, root, true);
-  return status ? status : size_vae(err, c);
+  return status ? status : size_model(err, c);
 }
 
-gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const char *path, const char *const *overrides,
-                                  size_t override_count) {
+gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const gh_pretrain_kind *kind, const char *path,
+                                  const char *const *overrides, size_t override_count) {
   gh_json *root = NULL;
-  *c = (gh_pretrain_config){.stage.optimizer = {.betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0, .clip_norm = 1}};
+  *c = (gh_pretrain_config){.kind = kind,
+                            .stage.optimizer = {.betas = {0.9, 0.999}, .eps = 1e-8, .weight_decay = 0, .clip_norm = 1}};
   gh_status status = gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES); /* a failure names the file itself */
   if (!status && (status = read_document(err, c, root, overrides, override_count))) gh_fail_in(err, "%s", path);
   gh_json_free(root);
@@ -70,7 +73,10 @@ gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const ch
 }
 
 void gh_pretrain_config_free(gh_pretrain_config *c) {
-  const gh_row_set set = {rows, GH_COUNT(rows), c, NULL};
-  gh_schema_free(&(gh_schema){&set, 1});
+  gh_row_set sets[2];
+  if (c->kind) {
+    fill_sets(c, sets);
+    gh_schema_free(&(gh_schema){sets, GH_COUNT(sets)});
+  }
   *c = (gh_pretrain_config){0};
 }

@@ -19,8 +19,15 @@ void gh_state_info_free(gh_state_info *info) {
   *info = (gh_state_info){0};
 }
 
-/* The tensors of a state, in order: the values, m and v of each parameter. */
+static int tensor_count(const gh_update *u) { return 3 * u->count + u->carried_count; }
+
+/* The tensors of a state, in order: the values, m and v of each parameter, then what the step carries. */
 static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *name) {
+  if (index >= 3 * u->count) {
+    const gh_tensor *carried = u->carried[index - 3 * u->count];
+    *name = gh_name_make("carried.%s", carried->name);
+    return carried;
+  }
   static const char *const kinds[3] = {"parameter", "adam.m", "adam.v"};
   gh_tensor *const *lists[3] = {u->parameters, u->m, u->v};
   *name = gh_name_make("%s.%s", kinds[index % 3], u->parameters[index / 3]->name);
@@ -30,6 +37,7 @@ static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *nam
 static int64_t largest(const gh_update *u) {
   int64_t n = 0;
   for (int i = 0; i < u->count; i++) n = GH_MAX(n, gh_tensor_elements(u->parameters[i]));
+  for (int i = 0; i < u->carried_count; i++) n = GH_MAX(n, gh_tensor_elements(u->carried[i]));
   return n;
 }
 
@@ -39,12 +47,12 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_
                                float *values, XXH64_state_t *hash) {
   gh_name name;
   gh_status status = GH_OK;
-  for (int i = 0; i < 3 * u->count && !status; i++) {
+  for (int i = 0; i < tensor_count(u) && !status; i++) {
     const gh_tensor *t = state_tensor(u, i, &name);
     status = gh_safetensors_writer_declare(err, writer, name.text, GH_ST_F32, t->rank, t->shape);
   }
   if (!status) status = gh_safetensors_writer_begin(err, writer);
-  for (int i = 0; i < 3 * u->count && !status; i++) {
+  for (int i = 0; i < tensor_count(u) && !status; i++) {
     const gh_tensor *t = state_tensor(u, i, &name);
     status = gh_tensor_read(err, device, t, values);
     if (status) break;
@@ -80,7 +88,7 @@ static gh_status describe_part(gh_error *err, gh_json *root, const gh_update *u,
   if (!part || gh_json_put_string(err, part, "file", PART) || gh_json_put_string(err, part, "xxh64", hash_text))
     return err->status;
   gh_json *tensors = gh_json_put_array(err, part, "tensors");
-  for (int i = 0; tensors && i < 3 * u->count; i++) {
+  for (int i = 0; tensors && i < tensor_count(u); i++) {
     gh_name name;
     const gh_tensor *t = state_tensor(u, i, &name);
     gh_json *row = gh_json_put_object(err, tensors, NULL);
@@ -249,7 +257,7 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
   XXH64_state_t *hash = XXH64_createState();
   if (!hash) return gh_fail(err, GH_ERROR_MEMORY, "out of memory for a hash");
   XXH64_reset(hash, 0);
-  for (int i = 0; i < 3 * u->count && !status; i++) {
+  for (int i = 0; i < tensor_count(u) && !status; i++) {
     const gh_tensor *t = state_tensor(u, i, &name);
     status = gh_safetensors_load_f32(err, part, name.text, t->rank, t->shape, values);
     if (!status) XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
@@ -268,7 +276,7 @@ gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, co
   float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
   gh_status status = path && values ? read_manifest(err, folder, &root) : GH_ERROR_MEMORY;
   if (!status) status = gh_safetensors_open(err, &part, path);
-  if (!status && gh_safetensors_count(part) != 3 * (size_t)u->count)
+  if (!status && gh_safetensors_count(part) != (size_t)tensor_count(u))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors, but this configuration trains %d", path,
                      gh_safetensors_count(part), u->count);
   if (!status) status = load_part(err, part, root, device, u, values);

@@ -18,7 +18,7 @@ typedef struct gh_state_info {
 
 void gh_state_info_free(gh_state_info *info);
 
-/* Writes parameters, moments and info, then removes all but the newest `keep` states. */
+/* Writes parameters, moments, what the step carries and info, then removes all but the newest `keep` states. */
 gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,
                          const gh_state_info *info, int64_t keep);
 
@@ -26,7 +26,7 @@ gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, cons
  * interrupted state is removed, a damaged one skipped with a warning. */
 gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info);
 
-/* Checks the parts against the manifest and loads them into the parameters and moments. */
+/* Checks the parts against the manifest and loads them into the same tensors. */
 gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *update);
 
 #endif

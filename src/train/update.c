@@ -38,6 +38,8 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   }
   memcpy(u->logs, step->logs, sizeof u->logs);
   u->log_count = step->log_count;
+  memcpy(u->carried, step->carried, sizeof u->carried);
+  u->carried_count = step->carried_count;
   gh_graph_phase(u->graph, "update");
   const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, o->weight_decay};
   for (int i = 0; i < u->count; i++) gh_square_sum(u->graph, u->parameters[i]->grad, squares, i);

@@ -13,6 +13,8 @@ typedef struct gh_update {
   int count;
   gh_tensor *logs[GH_STEP_LOGS]; /* of the step */
   int log_count;
+  gh_tensor *carried[GH_STEP_CARRIED]; /* of the step */
+  int carried_count;
 } gh_update;
 
 typedef struct gh_update_result {
