@@ -320,7 +320,7 @@ static void test_mutations(void **state) {
   free(bytes), free(original);
 }
 
-/* Reads every JSON file under configs/; an autoencoder's has its own keys. test_sweeps.c covers tables. */
+/* Reads every JSON file under configs/; those of pre-training have their own keys. test_sweeps.c covers tables. */
 static void test_configs(void **state) {
   (void)state;
   gh_error err = {0};
@@ -330,9 +330,12 @@ static void test_configs(void **state) {
   for (size_t i = 0; i < names.count; i++) {
     if (!gh_ends_with(names.items[i], ".json")) continue;
     char *path = gh_path_join(&err, CONFIGS, names.items[i]);
-    if (gh_starts_with(names.items[i], "autoencoder")) {
+    const gh_pretrain_kind *kind = gh_starts_with(names.items[i], "autoencoder") ? &gh_pretrain_autoencoder
+                                   : gh_starts_with(names.items[i], "vqgan")     ? &gh_pretrain_vqgan
+                                                                                 : NULL;
+    if (kind) {
       gh_pretrain_config c;
-      check_ok(gh_pretrain_config_read(&err, &c, path, NULL, 0));
+      check_ok(gh_pretrain_config_read(&err, &c, kind, path, NULL, 0));
       gh_pretrain_config_free(&c);
       autoencoders++;
     } else {
@@ -344,7 +347,7 @@ static void test_configs(void **state) {
     free(path);
   }
   gh_strings_free(&names);
-  assert_true(runs >= 5 && autoencoders >= 1);
+  assert_true(runs >= 5 && autoencoders >= 2);
 }
 
 #define BASE "\"images\": [\"i\"], \"output\": \"o\""
@@ -358,7 +361,7 @@ static void test_autoencoder(void **state) {
   gh_pretrain_config c;
   char *folder = check_folder(), *path = check_path(folder, "a.json");
   check_write(path, text, strlen(text));
-  check_ok(gh_pretrain_config_read(&err, &c, path, overrides, GH_COUNT(overrides)));
+  check_ok(gh_pretrain_config_read(&err, &c, &gh_pretrain_autoencoder, path, overrides, GH_COUNT(overrides)));
   assert_string_equal(c.data.images.items[0], "a/{0..3}.tar");
   assert_string_equal(c.output, "7"); /* text is text */
   assert_string_equal(c.device, "auto");
@@ -367,8 +370,32 @@ static void test_autoencoder(void **state) {
   assert_true(c.stage.optimizer.lr == 0.5 && c.stage.optimizer.warmup == 20 && c.stage.optimizer.clip_norm == 1);
   assert_true(c.data.crop_ratio[1] == 4.0 / 3 && c.kl_weight == 1e-6 && c.state_keep == 2 && c.state_minutes == 30);
   gh_pretrain_config_free(&c);
-  check_fails(gh_pretrain_config_read(&err, &c, path, (const char *const[]){"stepz=3"}, 1), GH_ERROR_CONFIG,
-              "(the nearest is \"steps\")");
+  check_fails(gh_pretrain_config_read(&err, &c, &gh_pretrain_autoencoder, path, (const char *const[]){"stepz=3"}, 1),
+              GH_ERROR_CONFIG, "(the nearest is \"steps\")");
+  free(path);
+  check_folder_done(folder);
+}
+
+typedef struct pretrain_case {
+  const char *text, *piece;
+} pretrain_case;
+
+/* Each gives one line that names the file once. */
+static void check_rejected(const gh_pretrain_kind *kind, const pretrain_case *cases, size_t count) {
+  gh_error err = {0};
+  char *folder = check_folder(), *path = check_path(folder, "a.json");
+  for (size_t i = 0; i < count; i++) {
+    const char *const overrides[] = {"seed=1"};
+    gh_pretrain_config c;
+    check_write(path, cases[i].text, strlen(cases[i].text));
+    for (size_t n = 0; n < 2; n++) {
+      gh_status status = gh_pretrain_config_read(&err, &c, kind, path, overrides, n);
+      assert_true(status == GH_ERROR_CONFIG || status == GH_ERROR_FORMAT);
+      check_failure(status, &err, status, cases[i].piece, __FILE__, __LINE__);
+      const char *named = strstr(err.text, path);
+      if (!named || strstr(named + 1, path)) fail_msg("not named once: %s", err.text);
+    }
+  }
   free(path);
   check_folder_done(folder);
 }
@@ -376,36 +403,48 @@ static void test_autoencoder(void **state) {
 /* An autoencoder's configuration that is not an object, is broken or wrong gives one line that names it once. */
 static void test_autoencoder_rejected(void **state) {
   (void)state;
-  static const struct {
-    const char *text, *piece;
-  } cases[] = {{"[1, 2]", "expected an object, found an array"},
-               {"3", "expected an object, found a number"},
-               {"{\"images\": ", "line 1, column 12"},
-               {"{\"imags\": 1}", "unknown key \"imags\" (the nearest is \"images\")"},
-               {"{\"output\": \"x\"}", "\"images\" is missing"},
-               {"{\"images\": [\"i\"]}", "\"output\" is missing"},
-               {"{" BASE ", \"channels\": 33}", "channels: 33 is not a multiple of 32"},
-               {"{" BASE ", \"blocks\": 1.5}", "blocks: "},
-               {"{" BASE ", \"latent\": 0}", "latent: 0 is not at least 1"},
-               {"{" BASE ", \"lr\": \"x\"}", "lr: "},
-               {"{" BASE ", \"multipliers\": []}", "multipliers: 0 values"},
-               {"{" BASE ", \"multipliers\": [1, 17]}", "multipliers[1]: 17 is not at most 16"},
-               {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
-               {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
+  static const pretrain_case cases[] = {
+      {"[1, 2]", "expected an object, found an array"},
+      {"3", "expected an object, found a number"},
+      {"{\"images\": ", "line 1, column 12"},
+      {"{\"imags\": 1}", "unknown key \"imags\" (the nearest is \"images\")"},
+      {"{\"output\": \"x\"}", "\"images\" is missing"},
+      {"{\"images\": [\"i\"]}", "\"output\" is missing"},
+      {"{" BASE ", \"channels\": 33}", "channels: 33 is not a multiple of 32"},
+      {"{" BASE ", \"blocks\": 1.5}", "blocks: "},
+      {"{" BASE ", \"latent\": 0}", "latent: 0 is not at least 1"},
+      {"{" BASE ", \"lr\": \"x\"}", "lr: "},
+      {"{" BASE ", \"multipliers\": []}", "multipliers: 0 values"},
+      {"{" BASE ", \"multipliers\": [1, 17]}", "multipliers[1]: 17 is not at most 16"},
+      {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
+      {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
+  check_rejected(&gh_pretrain_autoencoder, cases, GH_COUNT(cases));
+}
+
+/* A VQ-GAN's configuration: its defaults, the keys that it has not, and wrong values. */
+static void test_vqgan(void **state) {
+  (void)state;
+  static const pretrain_case cases[] = {{"{" BASE ", \"kl_weight\": 1}", "unknown key \"kl_weight\""},
+                                        {"{" BASE ", \"codes\": 1}", "codes: 1 is not at least 2"},
+                                        {"{" BASE ", \"codes\": 65537}", "codes: 65537 is not at most 65536"},
+                                        {"{" BASE ", \"embedding\": 0}", "embedding: 0 is not at least 1"},
+                                        {"{" BASE ", \"latent\": 5000}", "latent: 5000 is not at most 4096"},
+                                        {"{" BASE ", \"commitment\": -1}", "commitment: -1 is not at least 0"},
+                                        {"{" BASE ", \"revive_every\": 0.5}", "revive_every: "},
+                                        {"{" BASE ", \"revive\": 5}", "(the nearest is \"revive_every\")"},
+                                        {"{" BASE ", \"channels\": 48}", "channels: 48 is not a multiple of 32"},
+                                        {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
+  check_rejected(&gh_pretrain_vqgan, cases, GH_COUNT(cases));
+  static const char text[] = "{" BASE ", \"multipliers\": [1, 3], \"codes\": 64, \"revive_every\": 0}";
   gh_error err = {0};
-  char *folder = check_folder(), *path = check_path(folder, "a.json");
-  for (size_t i = 0; i < GH_COUNT(cases); i++) {
-    const char *const overrides[] = {"seed=1"};
-    gh_pretrain_config c;
-    check_write(path, cases[i].text, strlen(cases[i].text));
-    for (size_t n = 0; n < 2; n++) {
-      gh_status status = gh_pretrain_config_read(&err, &c, path, overrides, n);
-      assert_true(status == GH_ERROR_CONFIG || status == GH_ERROR_FORMAT);
-      check_failure(status, &err, status, cases[i].piece, __FILE__, __LINE__);
-      const char *named = strstr(err.text, path);
-      if (!named || strstr(named + 1, path)) fail_msg("not named once: %s", err.text);
-    }
-  }
+  gh_pretrain_config c;
+  char *folder = check_folder(), *path = check_path(folder, "v.json");
+  check_write(path, text, strlen(text));
+  check_ok(gh_pretrain_config_read(&err, &c, &gh_pretrain_vqgan, path, NULL, 0));
+  assert_true(c.vqgan.levels == 2 && c.vqgan.multipliers[1] == 3 && c.vqgan.channels == 32 && c.vqgan.blocks == 1);
+  assert_true(c.vqgan.latent == 32 && c.vqgan.embedding == 32 && c.vqgan.codes == 64);
+  assert_true(c.commitment == 0.25 && c.revive_every == 0);
+  gh_pretrain_config_free(&c);
   free(path);
   check_folder_done(folder);
 }
@@ -466,6 +505,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_autoencoder),
       cmocka_unit_test(test_autoencoder_rejected),
+      cmocka_unit_test(test_vqgan),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),

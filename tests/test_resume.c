@@ -3,6 +3,7 @@
  * is its own process, which an injected fault (support/faults.h) ends. */
 #include "support/check.h"
 #include "support/faults.h"
+#include "support/same_run.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -95,77 +96,24 @@ static ending train(const char *name, bool resume, check_fault fault, long opera
 
 /* ---- comparing two runs ---- */
 
-/* Removes the timings from every line: `"ms": ...` in the metrics, the text after the bar in the log. */
-static void drop_timings(char *text, const char *mark) {
-  char *to = text;
-  for (char *line = text, *next; *line; line = next) {
-    char *end = strchr(line, '\n'), *cut = strstr(line, mark);
-    next = end ? end + 1 : line + strlen(line);
-    size_t n = (size_t)((cut && cut < next ? cut : next) - line);
-    memmove(to, line, n);
-    to += n;
-    if (cut && cut < next) *to++ = '\n';
-  }
-  *to = 0;
-}
-
-static char *content(const char *run, const char *name, size_t *size) {
-  char *path = gh_path_join(&err, run, name), *bytes;
-  check_ok(gh_file_read(&err, path, 1 << 28, &bytes, size));
-  if (!strcmp(name, "metrics.jsonl") || !strcmp(name, "train.log")) {
-    drop_timings(bytes, name[0] == 'm' ? ",\"ms\":" : " | ");
-    *size = strlen(bytes);
-  }
-  if (gh_starts_with(name, "tensorboard/")) memset(bytes, 0, *size); /* times and rates; events have a fixed size */
-  free(path);
-  return bytes;
+static char *run_of(const char *name) {
+  char *run = gh_format(&err, "%s/%s/run", work, name);
+  assert_non_null(run);
+  return run;
 }
 
 static int lines_of(const char *name) {
-  size_t size;
-  char *run = gh_format(&err, "%s/%s/run", work, name), *text = content(run, "metrics.jsonl", &size);
-  int lines = 0;
-  for (char *p = text; *p; p++) lines += *p == '\n';
-  free(text);
+  char *run = run_of(name);
+  int lines = same_run_lines(run);
   free(run);
   return lines;
 }
 
-static bool has_temporary(const char *folder) {
-  char *command = gh_format(&err, "find '%s' -name '*.tmp' -o -name .building | grep -q .", folder);
-  int status = system(command);
-  free(command);
-  return status == 0;
-}
-
-/* Every file of `want` exists in `got` with the same bytes. `got` may have one more state: a kill while removing an old
- * state leaves its rest, which the next state removes. */
 static void compare_runs(const char *want_name, const char *got_name, const char *moment) {
-  gh_strings want = {0}, got = {0};
-  char *a = gh_format(&err, "%s/%s/run", work, want_name), *b = gh_format(&err, "%s/%s/run", work, got_name);
-  check_ok(gh_folder_list(&err, &want, a, true));
-  check_ok(gh_folder_list(&err, &got, b, true));
-  assert_true(want.count > 10);
-  for (size_t i = 0; i < want.count; i++) {
-    size_t size_a, size_b;
-    char *path = gh_path_join(&err, b, want.items[i]);
-    if (!gh_path_exists(path)) fail_msg("%s: no %s", moment, want.items[i]);
-    char *x = content(a, want.items[i], &size_a), *y = content(b, want.items[i], &size_b);
-    if (size_a != size_b || memcmp(x, y, size_a)) fail_msg("%s: %s differs", moment, want.items[i]);
-    free(x);
-    free(y);
-    free(path);
-  }
-  for (size_t i = 0; i < got.count; i++) {
-    bool known = gh_starts_with(got.items[i], "state/");
-    for (size_t k = 0; k < want.count; k++) known |= !strcmp(got.items[i], want.items[k]);
-    if (!known) fail_msg("%s: %s is left over", moment, got.items[i]);
-  }
-  if (has_temporary(b)) fail_msg("%s: temporary files are left over", moment);
-  gh_strings_free(&want);
-  gh_strings_free(&got);
-  free(a);
-  free(b);
+  char *want = run_of(want_name), *got = run_of(got_name);
+  same_run(want, got, moment);
+  free(want);
+  free(got);
 }
 
 /* ---- the tests ---- */
@@ -196,8 +144,8 @@ static void test_the_comparison_detects_one_bit(void **state) {
   fclose(file);
   size_t size_a, size_b;
   char *a = gh_path_join(&err, work, "whole/run"), *b = gh_path_join(&err, work, "again/run");
-  char *x = content(a, "snapshots/stage1-00000003/denoiser.safetensors", &size_a);
-  char *y = content(b, "snapshots/stage1-00000003/denoiser.safetensors", &size_b);
+  char *x = same_run_content(a, "snapshots/stage1-00000003/denoiser.safetensors", &size_a);
+  char *y = same_run_content(b, "snapshots/stage1-00000003/denoiser.safetensors", &size_b);
   assert_true(size_a == size_b && memcmp(x, y, size_a));
   free(x);
   free(y);

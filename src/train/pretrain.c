@@ -135,16 +135,15 @@ static void start_bias(const char *name, float *values, int64_t n) {
       for (int64_t i = 0; i < n; i++) values[i] += i % 2 ? -1.0f : 1.0f;
 }
 
-static gh_status start_biases(gh_error *err, gh_pretraining *p) {
+static gh_status start_values(gh_error *err, gh_pretraining *p) {
   gh_loop *l = &p->loop;
   const gh_pretrain_kind *kind = p->config->kind;
   gh_status status = GH_OK;
   for (int i = 0; i < l->update.count && !status; i++) {
     gh_tensor *t = l->update.parameters[i];
-    if (t->role != GH_ROLE_BIAS) continue;
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
     status = values ? gh_tensor_read(err, l->device, t, values) : GH_ERROR_MEMORY;
-    if (!status) start_bias(t->name, values, gh_tensor_elements(t));
+    if (!status && t->role == GH_ROLE_BIAS) start_bias(t->name, values, gh_tensor_elements(t));
     if (!status && kind->start) kind->start(t->name, values, gh_tensor_elements(t));
     if (!status) status = gh_tensor_write(err, l->device, t, values);
     free(values);
@@ -163,7 +162,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) status = gh_choices_describe(err, l->device, l->micro_batch, &l->plan_json);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
-  if (!status && !folder) status = start_biases(err, p);
+  if (!status && !folder) status = start_values(err, p);
   if (!status) {
     gh_budget budget;
     gh_budget_describe(&budget, l->store, &l->step, &l->update);

@@ -73,7 +73,7 @@ struct gh_pretrain_kind {
   /* Records the loss () of step->images (B, 3, S, S) in [0, 1], of which step->block says how many count; fills the
    * step's logs and what it carries. NULL after a failure, which the graph has. */
   gh_tensor *(*record)(gh_module *m, const gh_pretrain_config *config, gh_step *step, gh_pretrain_kept *kept);
-  /* Changes the initial values of a bias; NULL: nothing. */
+  /* Changes the initial values of a parameter; NULL: nothing. */
   void (*start)(const char *name, float *values, int64_t n);
   /* gh_loop.after; NULL: nothing. */
   gh_status (*after)(gh_error *err, gh_loop *loop, const gh_update_result *result, gh_metrics_row *row);
