@@ -431,7 +431,7 @@ static void test_vqgan(void **state) {
                                         {"{" BASE ", \"latent\": 5000}", "latent: 5000 is not at most 4096"},
                                         {"{" BASE ", \"commitment\": -1}", "commitment: -1 is not at least 0"},
                                         {"{" BASE ", \"revive_every\": 0.5}", "revive_every: "},
-                                        {"{" BASE ", \"revive\": 5}", "(the nearest is \"revive_every\")"},
+                                        {"{" BASE ", \"revive_evry\": 5}", "(the nearest is \"revive_every\")"},
                                         {"{" BASE ", \"channels\": 48}", "channels: 48 is not a multiple of 32"},
                                         {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
   check_rejected(&gh_pretrain_vqgan, cases, GH_COUNT(cases));

@@ -57,8 +57,10 @@ refuse 1 "clip: absent" "$genhance" train --config run.json --set clip=absent
 [ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in an existing folder"
 
 echo '{"images": ["absent"], "output": "pre"}' >pre.json
-refuse 1 "genhance: images: absent: no such file or folder" "$genhance" pretrain autoencoder --config pre.json
-[ ! -e pre ] || fail "a rejected pretraining left $(find pre)"
+for kind in autoencoder vqgan; do
+  refuse 1 "genhance: images: absent: no such file or folder" "$genhance" pretrain "$kind" --config pre.json
+  [ ! -e pre ] || fail "a rejected pretraining left $(find pre)"
+done
 
 # ---- pictures for the evaluations of stage 2 ----
 mkdir -p scenes/a scenes/b

@@ -1,6 +1,6 @@
 /* Configurations as tables: one row per key. A document is described by a few sets of rows, each of which fills its own
- * record. The run configuration has a set for the keys of every run and a set for its kind of denoiser; the
- * pre-training of an autoencoder has its own set. */
+ * record. The run configuration has a set for the keys of every run and a set for its kind of denoiser;
+ * pre-training has a set for its common keys and one per kind. */
 #ifndef GH_CONFIG_TABLE_H
 #define GH_CONFIG_TABLE_H
 

@@ -48,7 +48,7 @@ static void start(const char *name, float *values, int64_t n) {
   static const struct {
     const char *name;
     float gain;
-  } gains[] = {{"quant_conv.weight", 8}, {"post_quant_conv.weight", 2}};
+  } gains[] = {{"quant_conv.weight", 8}, {"post_quant_conv.weight", 32}};
   for (size_t k = 0; k < GH_COUNT(gains); k++)
     if (!strcmp(name, gains[k].name))
       for (int64_t i = 0; i < n; i++) values[i] *= gains[k].gain;

@@ -87,13 +87,13 @@ def count_cases():
     def count(rows, samples):
         def function(index, step):
             chosen = index[:samples].flatten().long()
-            return torch.bincount(chosen[(chosen >= 0) & (chosen < rows)], minlength=rows).float()
+            return torch.bincount(chosen[(chosen >= 0) & (chosen < rows)], minlength=rows).to(torch.int32)
         return function
     for b, n, rows, samples in [(1, 1, 1, 1), (2, 31, 7, 2), (3, 33, 64, 2), (5, 64, 65, 5), (2, 1031, 31, 1),
                                 (65, 2, 127, 64), (3, 5, 1, 0)]:
         index = torch.randint(-1, rows + 1, (b, n), generator=generator).to(torch.int32)
-        cases.add(f"{b}x{n}_of_{rows}_{samples}", [index, step_block(samples=samples, weight=0.5)], count(rows, samples),
-                  {"rows": rows}, grads=[])
+        cases.add(f"{b}x{n}_of_{rows}_{samples}", [index, step_block(samples=samples, weight=0.5)],
+                  count(rows, samples), {"rows": rows}, grads=[])
     cases.save()
 
 
