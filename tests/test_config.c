@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "method/flow.h"
+#include "method/masked.h"
 #include "method/objective.h"
 #include "train/pretrain.h"
 
@@ -157,7 +158,11 @@ static const struct {
      "denoiser.mask_ratio: 0.9 is above 0.5"},
     {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"cross_attention\":\"twice\"}}",
      "denoiser.cross_attention: \"twice\" is not one of \"every_layer\", \"once\""},
-    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"double_blocks\":2}}", "the continuous denoiser"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\",\"double_blocks\":2}}", /* its default */
+     "denoiser.double_blocks is a key of the continuous denoiser only"},
+    {"{" LEAST ",\"denoiser\":{\"kind\":\"discrete\"},\"timestep\":{\"scale\":1.5}}",
+     "timestep.scale is a key of the continuous denoiser only"},
+    {"{" LEAST ",\"denoiser\":{\"layers\":6}}", "denoiser.layers is a key of the discrete denoiser only"},
     {"{" LEAST ",\"denoiser\":{\"kind\":3}}", "denoiser.kind: expected a string, found a number"},
     {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
     {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}", "memory.moments: only \"float32\" is supported"},
@@ -501,8 +506,28 @@ static void test_kinds_that_share_keys(void **state) {
   check_fails(gh_config_defaults(&err, &c, none, 2), GH_ERROR_CONFIG, "\"nothing\" is not one of");
 }
 
+/* A complete document becomes one of the other kind by replacing its denoiser: a group that says nothing may stay. */
+static void test_another_kind(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_config c;
+  gh_json *json;
+  static const char *const sets[] = {"denoiser={\"kind\":\"discrete\",\"layers\":2}", "timestep.scale=1"};
+  static const char *const changed[] = {sets[0], "timestep.scale=1.5"};
+  check_ok(gh_config_read(&err, &c, EXAMPLE, sets, 2));
+  assert_string_equal(c.kind->name, "discrete");
+  assert_int_equal(gh_masked_config_of(&c)->layers, 2);
+  assert_string_equal(gh_masked_config_of(&c)->autoencoder, "models/ae.safetensors");
+  check_ok(gh_config_to_json(&err, &json, &c));
+  assert_null(gh_json_at(json, "timestep"));
+  gh_json_free(json), gh_config_free(&c);
+  check_fails(gh_config_read(&err, &c, EXAMPLE, changed, 2), GH_ERROR_CONFIG,
+              "timestep.scale is a key of the continuous denoiser only");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_another_kind),
       cmocka_unit_test(test_autoencoder),
       cmocka_unit_test(test_autoencoder_rejected),
       cmocka_unit_test(test_vqgan),

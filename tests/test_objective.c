@@ -3,13 +3,12 @@
 #include "backend/registry.h"
 #include "support/check.h"
 #include "support/compare.h"
+#include "support/objective_run.h"
 #include "support/thumbnails.h"
-#include "support/tiny_run.h"
 
 #include "base/file.h"
 #include "base/log.h"
 #include "bench/step.h"
-#include "compare/compare.h"
 #include "config/run.h"
 #include "method/probe.h"
 #include "method/redraw.h"
@@ -17,48 +16,18 @@
 #include "train/metrics.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define TINY  GH_FIXTURES "/probe/tiny"
 #define SIDE  64 /* of the fixture's encoder */
 #define BLOCK (SIDE / THUMBNAIL_SIDE)
 
 static gh_error err;
-static char *folder, *pictures;
-
-/* The run of tiny_config with this objective: no autoencoder, no initial weights. */
-static void configure(gh_config *config, const char *output, const char *more[]) {
-  static const char text[] = "{\"clip\":\"" TINY "/clip\",\"denoiser\":{\"kind\":\"thumbnails\",\"hidden\":48},"
-                             "\"data\":{\"images\":[\"%s\"],\"workers\":1},"
-                             "\"stage1\":{\"steps\":4,\"batch\":3,\"micro_batch\":2,\"optimizer\":{\"lr\":0.003}},"
-                             "\"stage2\":{\"steps\":3,\"batch\":2,\"micro_batch\":2,\"optimizer\":{\"lr\":0.001},"
-                             "\"lora\":{\"rank\":4,\"alpha\":4}},\"state\":{\"minutes\":1e-9},\"output\":\"%s\"}";
-  char *document = gh_format(&err, text, pictures, output);
-  size_t count = 0;
-  while (more && more[count]) count++;
-  check_ok(gh_config_parse(&err, config, "thumbnails", document, strlen(document), more, count));
-  free(document);
-}
-
-static gh_status train(const char *output, const char *more[], gh_train_options options, gh_stage_report reports[2]) {
-  gh_config config;
-  options.quiet = true;
-  configure(&config, output, more);
-  gh_status status = gh_train(&err, &config, &options, reports);
-  gh_config_free(&config);
-  return status;
-}
-
-static void read_run(tiny_run *run, const char *name) {
-  char *output = check_path(folder, name);
-  tiny_run_read(run, output);
-  free(output);
-}
+static objective_runs runs = {.program = "test_objective",
+                              .models = "\"clip\":\"" TINY "/clip\",\"denoiser\":{\"kind\":\"thumbnails\","
+                                        "\"hidden\":48}"}; /* no autoencoder, no initial weights */
 
 /* ---- training ---- */
 
@@ -77,9 +46,9 @@ static gh_status check_numbers(gh_error *e, void *user, const gh_json *line) {
 static void both_stages_train(void **state) {
   (void)state;
   gh_stage_report reports[2];
-  char *output = check_path(folder, "straight");
+  char *output = check_path(runs.folder, "straight");
   int lines = 0;
-  check_ok(train(output, NULL, (gh_train_options){0}, reports));
+  check_ok(objective_train(&err, &runs, "straight", NULL, (gh_train_options){0}, reports));
   assert_int_equal(reports[0].updates, 4);
   assert_int_equal(reports[1].updates, 3);
   assert_true(reports[0].last_loss < 0.9 * reports[0].first_loss);
@@ -94,49 +63,10 @@ static void both_stages_train(void **state) {
   free(output);
 }
 
-/* Kills the run as soon as it has a state of the stage. The child is a separate program: OpenCL does not survive a
- * fork. */
-static void train_and_kill(const char *output, const char *state_folder) {
-  char *path = check_path(output, state_folder);
-  pid_t child = fork();
-  if (!child) {
-    execl("/proc/self/exe", "test_objective", pictures, output, (char *)NULL);
-    _exit(99);
-  }
-  while (!gh_path_exists(path) && waitpid(child, NULL, WNOHANG) == 0) usleep(500);
-  kill(child, SIGKILL);
-  waitpid(child, NULL, 0);
-  assert_true(gh_path_exists(path));
-  free(path);
-}
-
-static void same_as_straight(const char *name) {
-  tiny_run straight, other;
-  read_run(&straight, "straight");
-  read_run(&other, name);
-  for (int i = 0; i < 2; i++) {
-    assert_int_equal(other.stage[i].updates, straight.stage[i].updates);
-    assert_memory_equal(other.stage[i].loss, straight.stage[i].loss, sizeof straight.stage[i].loss);
-  }
-  assert_true(tiny_difference(other.stage[0].denoiser, straight.stage[0].denoiser) == 0);
-  assert_true(tiny_difference(other.stage[1].adapter, straight.stage[1].adapter) == 0);
-  tiny_run_free(&straight);
-  tiny_run_free(&other);
-}
-
 static void killed_and_resumed(void **state) {
   (void)state;
-  static const char *const at[] = {"state/stage1-00000002/manifest.json", "state/stage2-00000001/manifest.json"};
-  for (size_t i = 0; i < GH_COUNT(at); i++) {
-    gh_stage_report reports[2];
-    char name[32];
-    snprintf(name, sizeof name, "killed-%zu", i);
-    char *output = check_path(folder, name);
-    train_and_kill(output, at[i]);
-    check_ok(train(output, NULL, (gh_train_options){.resume = true}, reports));
-    same_as_straight(name);
-    free(output);
-  }
+  objective_killed(&runs, "straight", "killed-1", "stage1-00000002", NULL);
+  objective_killed(&runs, "straight", "killed-2", "stage2-00000001", NULL);
 }
 
 /* With crops of the whole image, the cache changes nothing. */
@@ -144,26 +74,23 @@ static void targets_are_cached(void **state) {
   (void)state;
   const char *plain[] = {"data.crop_scale=[1,1]", "data.crop_ratio=[1,1]", "stage2.steps=0", NULL};
   const char *cached[] = {plain[0], plain[1], plain[2], "data.latent_cache={\"crops\":2}", NULL};
-  char *without = check_path(folder, "uncached"), *with = check_path(folder, "cached");
-  char *shard = check_path(with, "thumbnails/thumbnails-00000.safetensors");
+  char *shard = check_path(runs.folder, "cached/thumbnails/thumbnails-00000.safetensors");
   gh_stage_report reports[2];
   gh_safetensors *file = NULL;
   tiny_run a, b;
-  check_ok(train(without, plain, (gh_train_options){0}, reports));
-  check_ok(train(with, cached, (gh_train_options){0}, reports));
+  check_ok(objective_train(&err, &runs, "uncached", plain, (gh_train_options){0}, reports));
+  check_ok(objective_train(&err, &runs, "cached", cached, (gh_train_options){0}, reports));
   check_ok(gh_safetensors_open(&err, &file, shard));
   const gh_st_tensor *t = gh_safetensors_find(file, "thumbnails");
   assert_true(t && t->rank == 3 && t->shape[0] == 2 * (TINY_PICTURES + 1) && t->shape[1] == THUMBNAIL_PIXELS);
   gh_safetensors_close(file);
-  read_run(&a, "uncached");
-  read_run(&b, "cached");
+  objective_read(&runs, &a, "uncached");
+  objective_read(&runs, &b, "cached");
   for (int i = 0; i < a.stage[0].updates; i++)
     assert_true(fabs(a.stage[0].loss[i] - b.stage[0].loss[i]) <= 1e-5 * a.stage[0].loss[i]);
   tiny_run_free(&a);
   tiny_run_free(&b);
   free(shard);
-  free(with);
-  free(without);
 }
 
 /* ---- probe ---- */
@@ -209,12 +136,12 @@ static void check_probe(const gh_safetensors *out) {
 
 static void probed(void **state) {
   (void)state;
-  char *in = check_path(folder, "in.safetensors"), *out = check_path(folder, "out.safetensors");
-  char *output = check_path(folder, "nowhere");
+  char *in = check_path(runs.folder, "in.safetensors"), *out = check_path(runs.folder, "out.safetensors");
+  char *output = check_path(runs.folder, "nowhere");
   for (int pixels = 0; pixels < 2; pixels++) {
     gh_config config;
     gh_safetensors *file = NULL;
-    configure(&config, output, NULL);
+    objective_configure(&runs, &config, output, NULL);
     write_inputs(in, pixels);
     check_ok(gh_probe(&err, &config, 1, in, out));
     check_ok(gh_safetensors_open(&err, &file, out));
@@ -232,17 +159,7 @@ static void probed(void **state) {
 
 static void compared(void **state) {
   (void)state;
-  char *output = check_path(folder, "nowhere");
-  gh_config config;
-  gh_json *result = gh_json_object(&err);
-  configure(&config, output, NULL);
-  const gh_compare_options options = {
-      .devices = {check_has_shape("cpu") ? "auto/cpu" : "auto/gpu", "auto/gpu"}, .steps = 2, .tolerance = 1e-4};
-  check_ok(gh_compare(&err, &config, &options, result));
-  assert_int_equal(gh_json_count(gh_json_member(result, "stages")), 2);
-  gh_json_free(result);
-  gh_config_free(&config);
-  free(output);
+  objective_compared(&runs, 1e-4);
 }
 
 static void drawn(void **state) {
@@ -251,11 +168,11 @@ static void drawn(void **state) {
   gh_device *device = NULL;
   gh_source *source = NULL;
   gh_reconstruction r = {0};
-  char *output = check_path(folder, "straight");
+  char *output = check_path(runs.folder, "straight");
   check_ok(gh_redraw_open(&err, &run, output, NULL));
   check_ok(gh_device_open(&err, run.config.device, &device));
   run.device = device;
-  check_ok(gh_source_open(&err, &source, pictures));
+  check_ok(gh_source_open(&err, &source, runs.pictures));
   check_ok(gh_redraw_gather(&err, &run, &r, source, NULL, 3, 2));
   check_ok(gh_redraw_sample(&err, &run, &r, &(gh_drawing_how){0}, 2));
   assert_int_equal(r.count, 3);
@@ -272,19 +189,7 @@ static void drawn(void **state) {
 
 static void planned(void **state) {
   (void)state;
-  gh_stage_report reports[2];
-  char *output = check_path(folder, "dry");
-  check_ok(train(output, NULL, (gh_train_options){.dry_run = true}, reports));
-  for (int i = 0; i < 2; i++) {
-    int64_t trained = 0;
-    double seconds = 0;
-    check_ok(gh_json_get_int(&err, reports[i].plan, "parameters_trained", &trained));
-    check_ok(gh_json_get_double(&err, reports[i].plan, "update_seconds", &seconds));
-    assert_true(trained > 1000 && seconds > 0);
-    gh_json_free(reports[i].plan);
-  }
-  assert_false(gh_path_exists(output));
-  free(output);
+  objective_planned(&runs);
 }
 
 static void benchmarked(void **state) {
@@ -303,10 +208,10 @@ static void benchmarked(void **state) {
 
 static void reported(void **state) {
   (void)state;
-  char *output = check_path(folder, "straight"), *page = check_path(folder, "page.html"), *text = NULL;
+  char *output = check_path(runs.folder, "straight"), *page = check_path(runs.folder, "page.html"), *text = NULL;
   size_t size = 0;
   gh_json *result = gh_json_object(&err);
-  const gh_report_options options = {.run = output, .images = pictures, .pictures = 2, .pool = 4, .batch = 2};
+  const gh_report_options options = {.run = output, .images = runs.pictures, .pictures = 2, .pool = 4, .batch = 2};
   check_ok(gh_report_write(&err, page, &options, result));
   check_ok(gh_file_read(&err, page, 1 << 24, &text, &size));
   assert_non_null(strstr(text, "thumbnails"));
@@ -349,30 +254,22 @@ static int begin(void **state) {
   (void)state;
   gh_log_set_level(GH_LOG_QUIET);
   check_ok(gh_objective_add(&err, &thumbnails));
-  folder = check_folder();
-  pictures = check_path(folder, "pictures");
-  tiny_pictures(pictures);
+  objective_begin(&runs);
   return 0;
 }
 
 static int end(void **state) {
   (void)state;
-  free(pictures);
-  check_folder_done(folder);
+  objective_end(&runs);
   return 0;
 }
 
-/* The program that train_and_kill starts: PICTURES OUTPUT. */
-static int train_only(char **argv) {
-  gh_stage_report reports[2];
-  gh_log_set_level(GH_LOG_QUIET);
-  check_ok(gh_objective_add(&err, &thumbnails));
-  pictures = argv[1];
-  return train(argv[2], NULL, (gh_train_options){0}, reports) != GH_OK;
-}
-
 int main(int argc, char **argv) {
-  if (argc == 3) return train_only(argv);
+  if (argc > 1) {
+    gh_log_set_level(GH_LOG_QUIET);
+    check_ok(gh_objective_add(&err, &thumbnails));
+    return objective_child(&runs, argc, argv);
+  }
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refused),
       cmocka_unit_test(both_stages_train),

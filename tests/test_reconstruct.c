@@ -147,6 +147,9 @@ static void command(void **state) {
       compare_run(&err, "reconstruct", "--run", run, "--images", GH_FIXTURES "/encode/images", "--out", out, NULL),
       GH_ERROR_FILE, "no snapshot");
   run_folder_copy(run, PROBE "/denoiser.safetensors", "snapshots/stage1-00000010", "denoiser.safetensors");
+  check_fails(compare_run(&err, "reconstruct", "--run", run, "--images", GH_FIXTURES "/encode/images", "--out", out,
+                          "--temperature", "0.5", NULL),
+              GH_ERROR_UNSUPPORTED, "the continuous denoiser draws without a temperature");
   check_ok(gh_image_read(&err, &exact, GH_FIXTURES "/encode/images/Exact.png"));
   gh_image one = grid("0", "1"), three = grid("0", "3"), again = grid("0", "3"), other = grid("1", "3");
   int side = 64, gap = (three.width - 2 * side) / 3;

@@ -73,7 +73,7 @@ set(HOST api api_score api_train base bench cache cli config examples export ima
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
 set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed
-         test_fft test_cuda cuda_probe test_attention)
+         test_fft test_cuda cuda_probe test_attention test_masked)
 
 function(set_test_property name property value)
   if(TEST ${name})
