@@ -108,7 +108,7 @@ static void test_other_formats_are_named(void **state) {
                  "\0\0\0\x1c"
                  "ftypavif",
                  12, GH_ERROR_UNSUPPORTED, "AVIF");
-  expect_failure("a.png", "<html></html>", 13, GH_ERROR_FORMAT, "not a PNG or JPEG");
+  expect_failure("a.png", "<html></html>", 13, GH_ERROR_FORMAT, "a web page, not the file itself");
   expect_failure("a.png", "\x89PN", 3, GH_ERROR_FORMAT, "not a PNG or JPEG");
 }
 

@@ -229,7 +229,7 @@ static void test_a_broken_shard_among_whole_ones(void **state) {
   check_write(path, "<html>404 not found</html>", 26);
   write_shard("b-2.tar", 2, 4);
   gh_source *source = open_source("b-{0..2}.tar");
-  static const char *const want[] = {"b-1.tar: broken at byte 0 of 26 (cut off inside a header)"};
+  static const char *const want[] = {"b-1.tar: a web page, not the file itself: the download failed"};
   check_notes(source, want, 1);
   assert_int_equal(gh_source_count(source), 4);
   gh_source_free(source);

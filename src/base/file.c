@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/incomplete.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,7 @@ bool gh_path_is_folder(const char *path) {
 
 gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes) {
   struct stat facts;
-  if (stat(path, &facts)) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  if (stat(path, &facts)) return gh_fail_absent(err, path, errno);
   *bytes = (uint64_t)facts.st_size;
   return GH_OK;
 }
@@ -111,7 +112,7 @@ static gh_status read_all(gh_error *err, const char *path, int fd, size_t max_by
   }
   buffer[used] = 0;
   *bytes = buffer;
-  if (size) *size = used;
+  *size = used;
   return GH_OK;
 }
 
@@ -119,9 +120,17 @@ gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char *
   *bytes = NULL;
   if (size) *size = 0;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
-  gh_status status = read_all(err, path, fd, GH_MIN(max_bytes, SIZE_MAX / 4), bytes, size);
+  if (fd < 0) return gh_fail_absent(err, path, errno);
+  size_t used = 0;
+  gh_status status = read_all(err, path, fd, GH_MIN(max_bytes, SIZE_MAX / 4), bytes, &used);
   close(fd);
+  if (!status) status = gh_refuse_pointer(err, path, *bytes, used);
+  if (status) {
+    free(*bytes);
+    *bytes = NULL;
+  } else if (size) {
+    *size = used;
+  }
   return status;
 }
 

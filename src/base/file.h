@@ -17,7 +17,8 @@ bool gh_path_is_folder(const char *path);
 
 /* ---- reading ---- */
 
-/* Reads the whole file and adds a zero byte (not counted in size). More than max_bytes is GH_ERROR_FORMAT. */
+/* Reads the whole file and adds a zero byte (not counted in size). More than max_bytes is GH_ERROR_FORMAT, and so is a
+ * pointer to the file in its place (base/incomplete.h). */
 gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char **bytes, size_t *size);
 gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
 

@@ -10,6 +10,7 @@
 
 #include "base/cache.h"
 #include "base/file.h"
+#include "base/incomplete.h"
 #include "base/log.h"
 #include "data/braces.h"
 #include "io/tar.h"
@@ -64,7 +65,7 @@ static gh_status add_member(gh_error *err, void *context, const gh_tar_member *m
 
 static gh_status open_shard(gh_error *err, const char *path, int *fd, struct stat *facts) {
   *fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (*fd < 0) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
+  if (*fd < 0) return gh_fail_absent(err, path, errno);
   if (!fstat(*fd, facts) && S_ISREG(facts->st_mode)) return GH_OK;
   close(*fd);
   return gh_fail(err, GH_ERROR_FILE, "%s: not a regular file", path);
@@ -80,12 +81,26 @@ static gh_status refuse_compressed(gh_error *err, const char *path, int fd) {
                  compression);
 }
 
+/* Notes a shard that is not the file itself, such as a git-lfs pointer; the other shards are still used. Zeros are an
+ * archive's end mark. */
+static gh_status note_incomplete(gh_error *err, gh_index *index, const char *path, int fd, bool *unusable) {
+  char start[GH_INCOMPLETE_LOOKED_AT];
+  gh_error why = {0};
+  ssize_t got = pread(fd, start, sizeof start, 0);
+  *unusable = got >= 0 && (!got || start[0]) && gh_refuse_incomplete(&why, path, start, (size_t)got);
+  const size_t place = strlen(path) + strlen(": ");
+  return *unusable ? gh_index_skip(err, index, NULL, strlen(why.text) > place ? why.text + place : why.text) : GH_OK;
+}
+
 /* *members: of any kind. */
 static gh_status walk_shard(gh_error *err, gh_index *index, const char *path, int fd, uint64_t bytes,
                             uint64_t *members) {
   gh_tar_end end;
   const gh_tar_input input = {.fd = fd, .size = bytes};
-  gh_status status = refuse_compressed(err, path, fd);
+  bool unusable;
+  gh_status status = note_incomplete(err, index, path, fd, &unusable);
+  if (status || unusable) return status;
+  status = refuse_compressed(err, path, fd);
   if (!status) status = gh_tar_walk(err, &input, add_member, index, &end);
   if (status) return status;
   *members = end.members;

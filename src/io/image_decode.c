@@ -1,5 +1,6 @@
 /* Decoding: finds the format by the first bytes, and turns what the decoder gives upright. */
 #include "base/file.h"
+#include "base/incomplete.h"
 #include "io/image_codecs.h"
 
 #include <stdlib.h>
@@ -82,7 +83,8 @@ gh_status gh_image_decode(gh_error *err, gh_image *out, const char *name, const 
     if (status) gh_image_free(out);
     return status;
   }
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: not a PNG or JPEG file", name);
+  gh_status status = gh_refuse_incomplete(err, name, bytes, size);
+  return status ? status : gh_fail(err, GH_ERROR_FORMAT, "%s: not a PNG or JPEG file", name);
 }
 
 gh_status gh_image_read(gh_error *err, gh_image *out, const char *path) {

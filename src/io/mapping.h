@@ -12,7 +12,7 @@ typedef struct gh_mapping {
 } gh_mapping;
 
 /* Maps m->path, a regular file. One of fewer than `least` bytes is GH_ERROR_FORMAT: too short for `what`
- * ("a safetensors file"). */
+ * ("a safetensors file"); one that is not the file itself is refused as base/incomplete.h says. */
 gh_status gh_mapping_open(gh_error *err, gh_mapping *m, size_t least, const char *what);
 /* Releases the memory of the pages that lie entirely in [data, data + bytes) if they are this file's; reading them
  * again reads the file. */

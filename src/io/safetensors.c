@@ -3,9 +3,11 @@
 
 #include "base/array.h"
 #include "base/file.h"
+#include "base/incomplete.h"
 #include "base/json.h"
 #include "io/shard_index.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,8 +99,8 @@ static gh_status parse_range(gh_error *err, gh_st_tensor *t, const gh_json *entr
   size_t data_size = p->file.size - data_start;
   if (begin < 0 || end < begin || (uint64_t)end > data_size)
     return gh_fail(err, GH_ERROR_FORMAT,
-                   "data_offsets [%lld, %lld] are outside the %zu bytes of data (truncated file?)", (long long)begin,
-                   (long long)end, data_size);
+                   "data_offsets [%lld, %lld] are outside the %zu bytes of data (an incomplete download?)",
+                   (long long)begin, (long long)end, data_size);
   if ((size_t)(end - begin) != t->bytes) {
     char shape[128];
     gh_shape_text(shape, sizeof shape, t->rank, t->shape);
@@ -160,7 +162,8 @@ static gh_status read_header(gh_error *err, part *p, size_t *data_start) {
     return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes exceeds the limit of %zu (not a safetensors file?)",
                    p->file.path, (unsigned long long)length, GH_JSON_MAX_BYTES);
   if (length > p->file.size - 8)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: header of %llu bytes is longer than the file (%zu bytes; truncated?)",
+    return gh_fail(err, GH_ERROR_FORMAT,
+                   "%s: header of %llu bytes is longer than the file (%zu bytes; an incomplete download?)",
                    p->file.path, (unsigned long long)length, p->file.size);
   gh_status status =
       gh_json_parse(err, &p->header, p->file.path, (const char *)p->file.bytes + 8, (size_t)length, GH_JSON_MAX_BYTES);
@@ -236,7 +239,22 @@ static gh_status open_single(gh_error *err, gh_safetensors *file, const char *pa
   return status ? status : sort_tensors(err, file);
 }
 
+/* The name, if it is one file of a sharded set: "model-00001-of-00003.safetensors". */
+static bool is_shard(const char *name) {
+  const char *of = strstr(name, "-of-");
+  return of && of > name && of[-1] >= '0' && of[-1] <= '9' && of[4] >= '0' && of[4] <= '9';
+}
+
 static gh_status no_weights(gh_error *err, const char *folder, const char *pickle) {
+  static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json",
+                                      "open_clip_model.safetensors", "adapter_model.safetensors"};
+  for (size_t i = 0; i < GH_COUNT(usual); i++) {
+    char *path = gh_path_join(err, folder, usual[i]);
+    if (!path) return GH_ERROR_MEMORY;
+    gh_status status = gh_left_incomplete(path) ? gh_fail_absent(err, path, ENOENT) : GH_OK;
+    free(path);
+    if (status) return status;
+  }
   if (!pickle) return gh_fail(err, GH_ERROR_FILE, "%s: no .safetensors file in the folder", folder);
   return gh_fail(err, GH_ERROR_FILE,
                  "%s: no .safetensors file in the folder; %s is PyTorch's own format: `genhance convert` writes it as "
@@ -248,18 +266,24 @@ static gh_status no_weights(gh_error *err, const char *folder, const char *pickl
 static gh_status choose_in_folder(gh_error *err, char **chosen, const char *folder) {
   gh_strings names = {0};
   gh_status status = gh_folder_list(err, &names, folder, false);
-  const char *found = NULL, *index = NULL, *pickle = NULL;
+  const char *found = NULL, *index = NULL, *pickle = NULL, *shard = NULL;
   size_t files = 0, indexes = 0;
   for (size_t i = 0; i < names.count; i++) {
     if (gh_st_is_torch_name(names.items[i])) pickle = names.items[i];
     if (gh_ends_with(names.items[i], ".safetensors.index.json")) index = names.items[i], indexes++;
     if (!gh_ends_with(names.items[i], ".safetensors")) continue;
+    if (is_shard(names.items[i])) shard = names.items[i];
     bool usual = found && !strcmp(found, "model.safetensors");
     found = usual ? found : names.items[i];
     files++;
   }
   bool usual = found && !strcmp(found, "model.safetensors");
   const char *name = usual ? found : indexes == 1 ? index : files == 1 && !indexes ? found : NULL;
+  if (!status && shard && !indexes && (!name || name == shard))
+    status = gh_fail(err, GH_ERROR_FILE,
+                     "%s: %s is a shard, and there is no .safetensors.index.json (an incomplete "
+                     "download?)",
+                     folder, shard);
   if (!status && !name)
     status = files || indexes ? gh_fail(err, GH_ERROR_FILE,
                                         "%s: several .safetensors files and no model.safetensors: name one", folder)

@@ -1,7 +1,9 @@
 #include "io/shard_index.h"
 
 #include "base/file.h"
+#include "base/incomplete.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +36,18 @@ static gh_status shard_names(gh_error *err, gh_strings *shards, const gh_json *m
   return GH_OK;
 }
 
+/* One absent shard is most often an interrupted download of several: says how many there are. */
+static gh_status refuse_absent(gh_error *err, const gh_strings *shards, const char *path) {
+  size_t absent = 0, first = 0;
+  for (size_t i = shards->count; i--;)
+    if (!gh_path_exists(shards->items[i])) absent++, first = i;
+  if (!absent) return GH_OK;
+  gh_error why = {0};
+  gh_fail_absent(&why, shards->items[first], ENOENT);
+  return gh_fail(err, GH_ERROR_FILE, "%s: %zu of the %zu shards that %s names are absent (an incomplete download?)",
+                 why.text, absent, shards->count, gh_path_name(path));
+}
+
 gh_status gh_shard_index_read(gh_error *err, gh_json **json, gh_strings *shards, const char *path) {
   char *folder = gh_path_folder(err, path);
   gh_status status = folder ? GH_OK : GH_ERROR_MEMORY;
@@ -44,6 +58,7 @@ gh_status gh_shard_index_read(gh_error *err, gh_json **json, gh_strings *shards,
     if (!joined) status = GH_ERROR_MEMORY;
     if (joined) free(shards->items[i]), shards->items[i] = joined;
   }
+  if (!status) status = refuse_absent(err, shards, path);
   free(folder);
   return status;
 }

@@ -6,7 +6,8 @@
 #include "base/json.h"
 
 /* Reads the index at path. *json is its document, for gh_json_free; *shards has the distinct paths of its shards,
- * joined with the index's folder and sorted. Both must be empty, and are the caller's on failure too. */
+ * joined with the index's folder and sorted. GH_ERROR_FILE if one is absent. Both must be empty, and are the caller's
+ * on failure too. */
 gh_status gh_shard_index_read(gh_error *err, gh_json **json, gh_strings *shards, const char *path);
 
 /* Calls `file_of` with the name of every tensor in the index; it returns the path of the file that has the tensor, or

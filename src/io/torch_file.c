@@ -161,8 +161,8 @@ static gh_status read_storage(gh_error *err, torch_part *p, size_t i, const torc
   for (int b = 7; b >= 0; b--) elements = elements << 8 | p->file.bytes[*at + (size_t)b];
   *at += 8;
   if (__builtin_mul_overflow(elements, gh_torch_element_bytes(id->type->detail), &bytes) || bytes > p->file.size - *at)
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: a storage of %llu elements exceeds the file (truncated?)", p->file.path,
-                   (unsigned long long)elements);
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: a storage of %llu elements exceeds the file (an incomplete download?)",
+                   p->file.path, (unsigned long long)elements);
   p->storages[p->storage_count++] = (torch_storage){
       .key = wanted.key, .key_length = wanted.key_length, .data = p->file.bytes + *at, .bytes = (size_t)bytes};
   *at += (size_t)bytes;

@@ -64,7 +64,7 @@ static gh_status read_end(gh_error *err, source *s) {
   if (s->size < END_BYTES) return broken(err, s, "it is too short");
   size_t at = s->size - END_BYTES;
   while (number(s->bytes + at, 4) != END_SIGNATURE || number(s->bytes + at + 20, 2) != s->size - at - END_BYTES) {
-    if (at == least) return broken(err, s, "it has no directory (truncated?)");
+    if (at == least) return broken(err, s, "it has no directory (an incomplete download?)");
     at--;
   }
   const unsigned char *end = s->bytes + at;
