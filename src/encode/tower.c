@@ -1,4 +1,5 @@
 #include "encode/tower.h"
+#include "models/unread.h"
 
 #include <stdlib.h>
 
@@ -94,7 +95,10 @@ gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_e
     *err = *gh_graph_error(t->graph);
     return err->status;
   }
-  if (options->adapter) status = check_adapter(err, t);
+  const char *model = t->text ? "the text tower of these sizes" : "the vision tower of these sizes";
+  const char *const *left_out = t->text ? gh_left_out_by_text : gh_left_out_by_vision;
+  status = gh_refuse_unread_by_store(err, t->weights, model, t->store, left_out);
+  if (!status && options->adapter) status = check_adapter(err, t);
   if (!status && options->encoder) status = replace(err, t, options->encoder);
   gh_safetensors_close(t->weights);
   t->weights = NULL;

@@ -1,6 +1,7 @@
 #include "cl/step.h"
 #include "base/random.h"
 #include "method/objective.h"
+#include "models/unread.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,6 +68,15 @@ static gh_status check_models(gh_error *err, const gh_models *m) {
   return m->objective->check ? m->objective->check(err, m) : GH_OK;
 }
 
+/* Every tensor of the encoder's and the denoiser's files belongs to what was recorded. The objective checks the files
+ * that it opens itself. */
+static gh_status check_files(gh_error *err, const gh_models *m, const gh_store *store) {
+  gh_status status =
+      gh_refuse_unread_by_store(err, m->clip_file, "the vision tower of these sizes", store, gh_left_out_by_vision);
+  if (status) return status;
+  return gh_refuse_unread_by_store(err, m->denoiser_file, "the denoiser of the configuration", store, NULL);
+}
+
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
   *step = (gh_step){0};
   gh_graph *g = NULL;
@@ -89,7 +99,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
     gh_graph_free(g);
     return err->status;
   }
-  if (check_targets(err, r.encoder.lora, spec->store)) {
+  if (check_targets(err, r.encoder.lora, spec->store) || check_files(err, m, spec->store)) {
     gh_graph_free(g);
     return err->status;
   }

@@ -1,4 +1,5 @@
 #include "models/flux_vae.h"
+#include "models/unread.h"
 
 #define CODEBOOK "quantize.embedding.weight"
 
@@ -7,6 +8,11 @@ const gh_vae_config gh_vae_flux = {
 
 int gh_vae_factor(const gh_vae_config *c) { return gh_autoencoder_factor(c); }
 
+static void walk(gh_walk *w, const void *config) {
+  const gh_vae_config *c = config;
+  gh_autoencoder_walk(w, c, 2 * (int64_t)c->latent);
+}
+
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *c) {
   if (gh_safetensors_find(file, CODEBOOK))
     return gh_fail(err, GH_ERROR_FORMAT,
@@ -14,7 +20,9 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
                    "), not an autoencoder in FLUX's layout: its encoder.conv_out has no "
                    "log-variance",
                    gh_safetensors_path(file));
-  return gh_autoencoder_config_read(err, file, "an autoencoder in FLUX's layout", c);
+  static const char layout[] = "an autoencoder in FLUX's layout";
+  gh_status status = gh_autoencoder_config_read(err, file, layout, c);
+  return status ? status : gh_refuse_unread_by_walk(err, file, layout, walk, c);
 }
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {

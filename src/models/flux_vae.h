@@ -10,7 +10,8 @@
 
 typedef gh_autoencoder_config gh_vae_config; /* without attention */
 
-/* Reads the sizes from the tensors' shapes; GH_ERROR_FORMAT if the file is not such an autoencoder. */
+/* Reads the sizes from the tensors' shapes; GH_ERROR_FORMAT if the file is not such an autoencoder, or has tensors that
+ * it would not read (FLUX.2's quant_conv and bn). */
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *config);
 int gh_vae_factor(const gh_vae_config *config); /* pixels per latent position: 8 */
 

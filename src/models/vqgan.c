@@ -1,4 +1,5 @@
 #include "models/vqgan.h"
+#include "models/unread.h"
 
 #include <string.h>
 
@@ -50,52 +51,11 @@ static void walk(gh_walk *w, const gh_vqgan_config *c) {
   gh_walk_tensor(w, gh_init_constant(0), 2, (int64_t[]){c->codes, c->embedding}, CODEBOOK);
 }
 
-typedef struct gh_walked {
-  const gh_safetensors *file;
-  size_t count;
-} gh_walked;
+static void walk_any(gh_walk *w, const void *config) { walk(w, config); }
 
 static gh_status expect(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
   (void)init;
-  gh_walked *e = user;
-  e->count++;
-  return gh_safetensors_expect(err, e->file, name, rank, shape, NULL);
-}
-
-static bool of_model(const char *name) {
-  static const char *const parts[] = {"encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."};
-  for (size_t i = 0; i < GH_COUNT(parts); i++)
-    if (gh_starts_with(name, parts[i])) return true;
-  return false;
-}
-
-typedef struct gh_wanted {
-  const char *name;
-  bool found;
-} gh_wanted;
-
-static gh_status compare(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
-  (void)err, (void)rank, (void)shape, (void)init;
-  gh_wanted *wanted = user;
-  wanted->found |= !strcmp(name, wanted->name);
-  return GH_OK;
-}
-
-/* All tensors of the model are there, `count` of them; GH_ERROR_FORMAT names the first one beyond them. */
-static gh_status refuse_others(gh_error *err, const gh_safetensors *file, const gh_vqgan_config *c, size_t count) {
-  size_t n = gh_safetensors_count(file), found = 0;
-  for (size_t i = 0; i < n; i++) found += of_model(gh_safetensors_at(file, i)->name);
-  if (found == count) return GH_OK;
-  for (size_t i = 0; i < n; i++) {
-    gh_wanted wanted = {.name = gh_safetensors_at(file, i)->name};
-    gh_walk w = {.err = err, .visit = compare, .user = &wanted};
-    if (!of_model(wanted.name)) continue;
-    walk(&w, c);
-    if (!wanted.found)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" does not belong to a VQ-GAN of these sizes",
-                     gh_safetensors_path(file), wanted.name);
-  }
-  return GH_OK;
+  return gh_safetensors_expect(err, user, name, rank, shape, NULL);
 }
 
 gh_status gh_vqgan_config_read(gh_error *err, const gh_safetensors *file, gh_vqgan_config *c) {
@@ -117,10 +77,9 @@ gh_status gh_vqgan_config_read(gh_error *err, const gh_safetensors *file, gh_vqg
                          .embedding = (int)codebook->shape[1],
                          .codes = (int)codebook->shape[0]};
   memcpy(c->multipliers, a.multipliers, sizeof c->multipliers);
-  gh_walked expected = {.file = file};
-  gh_walk w = {.err = err, .visit = expect, .user = &expected};
+  gh_walk w = {.err = err, .visit = expect, .user = (void *)file};
   walk(&w, c);
-  return w.status ? w.status : refuse_others(err, file, c, expected.count);
+  return w.status ? w.status : gh_refuse_unread_by_walk(err, file, "a VQ-GAN of these sizes", walk_any, c);
 }
 
 /* ---- the model ---- */
