@@ -294,10 +294,18 @@ static void zeroshot_folder(void **state) {
   put("zs/templates.txt", "a {}, {}!\nthe {}\n");
   put("zs/classes.tsv", "dog\thound\ncat\ttom\nbird\tbird\n");
   check_ok(gh_zeroshot_read(&err, &d, &o));
-  assert_int_equal(d.prompts.count, 4);
-  assert_string_equal(d.prompts.items[0], "a tom, tom!");
-  assert_string_equal(d.prompts.items[3], "the hound");
+  assert_int_equal(d.classes.count, 3); /* a bird is a candidate, although no picture shows one */
+  assert_int_equal(d.prompts.count, 6);
+  assert_string_equal(d.prompts.items[0], "a bird, bird!");
+  assert_string_equal(d.prompts.items[2], "a tom, tom!");
+  assert_string_equal(d.prompts.items[5], "the hound");
+  assert_int_equal(d.labels[0], 1);
+  assert_int_equal(d.labels[1], 2);
   gh_zeroshot_free(&d);
+  put("zs/classes.tsv", "dog\thound\ncat\ttom\ndog\tdog\n");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "the class dog has two texts");
+  put("zs/classes.tsv", "dog\thound\ncat\n");
+  check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 2: expected a class and its text");
   put("zs/classes.tsv", "dog\thound\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "no text for the class cat");
   put("zs/classes.tsv", "dog\thound\ncat\ttom\n");

@@ -61,7 +61,9 @@ static const gh_option options[] = {
     {"labels", "FILE", GH_OPTION_TEXT,
      .help = "lines IMAGE<tab>CLASS (default DIR/labels.tsv, else one folder per class)"},
     {"classes", "FILE", GH_OPTION_TEXT,
-     .help = "lines CLASS<tab>NAME: the name to put into templates (default DIR/classes.tsv, else the class itself)"},
+     .help =
+         "lines CLASS<tab>NAME: all candidates, with the name to put into templates (default DIR/classes.tsv, else the "
+         "images' classes)"},
     {0}};
 
 const gh_command gh_command_eval_zeroshot = {

@@ -1,6 +1,8 @@
 #include "eval/dataset.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "data/index.h"
 #include "eval/score.h"
 #include "io/csv.h"
 
@@ -155,40 +157,67 @@ void gh_mmvp_free(gh_mmvp_data *d) {
 
 /* ---- zero-shot classification ---- */
 
+/* The file of all classes and their texts. */
+typedef struct class_list {
+  const char *path; /* NULL: none is given */
+  gh_strings names, texts;
+} class_list;
+
+static gh_status read_classes(gh_error *err, class_list *list, const char *path) {
+  gh_csv csv = {0};
+  list->path = path;
+  gh_status status = gh_csv_read(err, &csv, path, gh_ends_with(path, ".csv") ? ',' : '\t');
+  for (size_t i = 0; i < csv.count && !status; i++) {
+    const gh_strings *f = &csv.rows[i].fields;
+    if (f->count != 2 || !f->items[0][0])
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: expected a class and its text", path, csv.rows[i].line);
+    if (!status) status = gh_strings_add(err, &list->names, f->items[0]);
+    if (!status) status = gh_strings_add(err, &list->texts, f->items[1]);
+  }
+  gh_csv_free(&csv);
+  return status;
+}
+
 static int compare_texts(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/* The distinct names of each image's class, sorted, and every image's index among them. */
-static gh_status number_classes(gh_error *err, gh_zeroshot_data *d, const gh_strings *of_images) {
+static int64_t index_of(const gh_strings *sorted, const char *name) {
+  char **at = sorted->count ? bsearch(&name, sorted->items, sorted->count, sizeof *sorted->items, compare_texts) : NULL;
+  return at ? at - sorted->items : -1;
+}
+
+/* The distinct names, sorted. */
+static gh_status keep_distinct(gh_error *err, gh_strings *out, const gh_strings *names) {
   gh_strings sorted = {0};
-  gh_status status = gh_strings_copy(err, &sorted, of_images);
+  gh_status status = gh_strings_copy(err, &sorted, names);
   if (!status) gh_strings_sort(&sorted);
   for (size_t i = 0; i < sorted.count && !status; i++)
-    if (!i || strcmp(sorted.items[i], sorted.items[i - 1])) status = gh_strings_add(err, &d->classes, sorted.items[i]);
-  if (!status && !(d->labels = gh_alloc(err, of_images->count, sizeof *d->labels))) status = GH_ERROR_MEMORY;
-  for (size_t i = 0; i < of_images->count && !status; i++) {
-    char **at =
-        bsearch(&of_images->items[i], d->classes.items, d->classes.count, sizeof *d->classes.items, compare_texts);
-    d->labels[i] = at - d->classes.items;
-  }
+    if (!i || strcmp(sorted.items[i], sorted.items[i - 1])) status = gh_strings_add(err, out, sorted.items[i]);
   gh_strings_free(&sorted);
   return status;
 }
 
-static bool is_image(const char *name) {
-  static const char *const endings[] = {".jpg", ".jpeg", ".png"};
-  for (size_t i = 0; i < GH_COUNT(endings); i++) {
-    size_t n = strlen(name), m = strlen(endings[i]);
-    if (n > m && !strcasecmp(name + n - m, endings[i])) return true;
+/* Every image's index among the classes: those of `list`, which may have more than the images do, else the images'. */
+static gh_status number_classes(gh_error *err, gh_zeroshot_data *d, const gh_strings *of_images,
+                                const class_list *list) {
+  gh_status status = keep_distinct(err, &d->classes, list->path ? &list->names : of_images);
+  if (!status && !(d->labels = gh_alloc(err, of_images->count, sizeof *d->labels))) status = GH_ERROR_MEMORY;
+  for (size_t i = 0; i < of_images->count && !status; i++) {
+    d->labels[i] = index_of(&d->classes, of_images->items[i]);
+    if (d->labels[i] < 0)
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: has no text for the class %s", list->path, of_images->items[i]);
   }
-  return false;
+  return status;
 }
 
-static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *folder) {
+static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *folder, const class_list *list) {
+  size_t refused = 0;
   gh_strings names = {0}, of_images = {0};
   gh_status status = gh_folder_list(err, &names, folder, true);
   for (size_t i = 0; i < names.count && !status; i++) {
     const char *slash = strchr(names.items[i], '/');
-    if (!slash || !is_image(names.items[i])) continue; /* lists next to the class folders */
+    const gh_name_kind kind = slash ? gh_name_kind_of(names.items[i]) : GH_NAME_OTHER;
+    refused += kind == GH_NAME_REFUSED;
+    if (kind != GH_NAME_IMAGE) continue; /* lists next to the class folders */
     char *class = gh_format(err, "%.*s", (int)(slash - names.items[i]), names.items[i]);
     status = class ? gh_strings_add(err, &of_images, class) : GH_ERROR_MEMORY;
     if (!status) status = add_joined(err, &d->images, folder, names.items[i]);
@@ -196,13 +225,16 @@ static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *fo
   }
   if (!status && !d->images.count)
     status = gh_fail(err, GH_ERROR_FILE, "%s: no image in a class folder, and no labels.tsv", folder);
-  if (!status) status = number_classes(err, d, &of_images);
+  if (!status && refused)
+    gh_warn("%s: %zu images are left out: their formats are not supported, only PNG and JPEG", folder, refused);
+  if (!status) status = number_classes(err, d, &of_images, list);
   gh_strings_free(&names);
   gh_strings_free(&of_images);
   return status;
 }
 
-static gh_status read_labels(gh_error *err, gh_zeroshot_data *d, const char *folder, const char *path) {
+static gh_status read_labels(gh_error *err, gh_zeroshot_data *d, const char *folder, const char *path,
+                             const class_list *list) {
   gh_csv csv = {0};
   gh_strings of_images = {0};
   gh_status status = gh_csv_read(err, &csv, path, gh_ends_with(path, ".csv") ? ',' : '\t');
@@ -219,31 +251,28 @@ static gh_status read_labels(gh_error *err, gh_zeroshot_data *d, const char *fol
     if (!status) status = gh_strings_add(err, &of_images, f->items[1]);
   }
   if (!status) status = check_images(err, &d->images, path);
-  if (!status) status = number_classes(err, d, &of_images);
+  if (!status) status = number_classes(err, d, &of_images, list);
   gh_csv_free(&csv);
   gh_strings_free(&of_images);
   return status;
 }
 
-/* Reads the classes' texts: every class must be in the list; others in the list are ignored. */
-static gh_status rename_classes(gh_error *err, gh_zeroshot_data *d, const char *path) {
-  gh_csv csv = {0};
-  gh_status status = gh_csv_read(err, &csv, path, gh_ends_with(path, ".csv") ? ',' : '\t');
-  for (size_t c = 0; c < d->classes.count && !status; c++) {
-    const char *text = NULL;
-    for (size_t i = 0; i < csv.count && !text; i++)
-      if (csv.rows[i].fields.count == 2 && !strcmp(csv.rows[i].fields.items[0], d->classes.items[c]))
-        text = csv.rows[i].fields.items[1];
-    if (!text) {
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: has no text for the class %s", path, d->classes.items[c]);
-      break;
-    }
-    char *copy = gh_strdup(err, text);
-    if (!copy) status = GH_ERROR_MEMORY;
-    if (copy) free(d->classes.items[c]);
-    if (copy) d->classes.items[c] = copy;
+/* Replaces the classes' names by their texts. */
+static gh_status rename_classes(gh_error *err, gh_zeroshot_data *d, const class_list *list) {
+  gh_strings texts = {0};
+  size_t *rows = gh_alloc(err, d->classes.count, sizeof *rows);
+  gh_status status = rows ? GH_OK : GH_ERROR_MEMORY;
+  for (size_t i = 0; i < list->names.count && !status; i++) {
+    size_t *row = &rows[index_of(&d->classes, list->names.items[i])];
+    if (*row && strcmp(list->texts.items[*row - 1], list->texts.items[i]))
+      status = gh_fail(err, GH_ERROR_FORMAT, "%s: the class %s has two texts", list->path, list->names.items[i]);
+    *row = i + 1;
   }
-  gh_csv_free(&csv);
+  for (size_t c = 0; c < d->classes.count && !status; c++)
+    status = gh_strings_add(err, &texts, list->texts.items[rows[c] - 1]);
+  free(rows);
+  gh_strings_free(status ? &texts : &d->classes);
+  if (!status) d->classes = texts;
   return status;
 }
 
@@ -283,14 +312,17 @@ static gh_status add_prompt(gh_error *err, gh_strings *out, const char *template
 
 gh_status gh_zeroshot_read(gh_error *err, gh_zeroshot_data *out, const gh_zeroshot_options *o) {
   *out = (gh_zeroshot_data){0};
+  class_list list = {0};
   char *labels = NULL, *classes = NULL, *templates = NULL;
   gh_status status = GH_OK;
   if (!gh_path_is_folder(o->folder)) status = gh_fail(err, GH_ERROR_FILE, "%s: no such folder", o->folder);
   if (!status) status = choose(err, &labels, o->labels, o->folder, "labels.tsv");
   if (!status) status = choose(err, &classes, o->classes, o->folder, "classes.tsv");
   if (!status) status = choose(err, &templates, o->templates, o->folder, "templates.txt");
-  if (!status) status = labels ? read_labels(err, out, o->folder, labels) : read_folders(err, out, o->folder);
-  if (!status && classes) status = rename_classes(err, out, classes);
+  if (!status && classes) status = read_classes(err, &list, classes);
+  if (!status)
+    status = labels ? read_labels(err, out, o->folder, labels, &list) : read_folders(err, out, o->folder, &list);
+  if (!status && classes) status = rename_classes(err, out, &list);
   if (!status && templates) status = read_templates(err, &out->templates, templates);
   if (!status && !templates) status = gh_strings_add(err, &out->templates, "a photo of a {}.");
   for (size_t c = 0; c < out->classes.count && !status; c++)
@@ -299,6 +331,8 @@ gh_status gh_zeroshot_read(gh_error *err, gh_zeroshot_data *out, const gh_zerosh
   free(labels);
   free(classes);
   free(templates);
+  gh_strings_free(&list.names);
+  gh_strings_free(&list.texts);
   if (status) gh_zeroshot_free(out);
   return status;
 }

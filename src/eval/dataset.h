@@ -35,8 +35,8 @@ typedef struct gh_zeroshot_options {
   const char *folder;
   const char *labels;    /* NAME<tab>CLASS lines (commas in a .csv); NULL: folder/labels.tsv if it exists, else each
                             folder is a class */
-  const char *classes;   /* CLASS<tab>TEXT lines: texts for the classes; NULL: folder/classes.tsv if it exists, else
-                            their own names */
+  const char *classes;   /* CLASS<tab>TEXT lines: all candidates, also those without an image; NULL: folder/classes.tsv
+                            if it exists, else the images' classes by their own names */
   const char *templates; /* one template per line; NULL: folder/templates.txt if it exists, else "a photo of a {}." */
 } gh_zeroshot_options;
 
