@@ -162,8 +162,14 @@ static void preprocessing(void **state) {
     assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
     assert_int_equal(p.filter, GH_FILTER_BILINEAR);
     if (!again) check_ok(gh_vision_preprocess_write(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip}));
+    if (!again) put("config.json", "{\"model_type\":\"clip\"}"); /* transformers' folder */
+    if (!again) put(GH_OPENCLIP_CONFIG, "{}");
   }
-  char *written = check_path(scratch, "preprocessor_config.json");
+  char *written = check_path(scratch, "preprocessor_config.json"), *config = check_path(scratch, "config.json");
+  check_ok(gh_file_remove(&err, config));
+  check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64}));
+  assert_true(p.mean[0] == 0.48145466); /* without it the folder is open_clip's, whatever else lies there */
+  free(config);
   check_ok(gh_file_remove(&err, written));
   free(written);
   static const char *const refused[][2] = {{"{\"resize_mode\":\"longest\"}", "resize_mode"},

@@ -11,6 +11,8 @@
 #define MADE_BY "genhance export"
 
 /* Files of a Hugging Face folder besides weights, configuration and tokenizer. */
+/* The first ones are of transformers' folders: in an open_clip folder they do not describe the model. */
+#define TRANSFORMERS_COMPANIONS 3
 static const char *const companions[] = {"preprocessor_config.json", "processor_config.json", "generation_config.json",
                                          "LICENSE", "LICENSE.txt"};
 
@@ -245,14 +247,9 @@ static gh_status write_translated(gh_error *err, const gh_export *e, const char 
   const char *dtype = vision_dtype(e);
   gh_arch arch = {.vision = e->config};
   gh_preprocess preprocess;
-  char *processor = gh_path_join(err, o->clip, "preprocessor_config.json"); /* copied if it exists */
-  gh_status status = processor ? GH_OK : GH_ERROR_MEMORY;
+  gh_status status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
+  if (!status) status = gh_vision_preprocess_write(err, &preprocess, out, &arch.vision);
   if (!status && !o->vision) status = gh_text_config_read(err, o->clip, &arch.text);
-  if (!status && !gh_path_exists(processor)) {
-    status = gh_vision_preprocess_read(err, &preprocess, o->clip, &arch.vision);
-    if (!status) status = gh_vision_preprocess_write(err, &preprocess, out, &arch.vision);
-  }
-  free(processor);
   if (status || o->vision) return status ? status : write_vision_config(err, e, out);
   return gh_model_config_write(err, &arch, dtype ? dtype : "float32", out);
 }
@@ -262,7 +259,7 @@ static gh_status write_settings(gh_error *err, const gh_export *e, const char *o
   const gh_export_options *o = e->options;
   bool translated = false;
   gh_status status = gh_openclip_is(err, o->clip, &translated);
-  for (size_t i = 0; i < GH_COUNT(companions) && !status; i++)
+  for (size_t i = translated ? TRANSFORMERS_COMPANIONS : 0; i < GH_COUNT(companions) && !status; i++)
     status = gh_file_copy(err, o->clip, out, companions[i], false);
   if (!status && !o->vision) status = gh_tokenizer_copy(err, o->clip, out);
   if (status) return status;

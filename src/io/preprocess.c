@@ -167,32 +167,52 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
   return status ? status : check_result(err, out, image_size, image_size);
 }
 
-gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
-                             int image_size) {
-  static const struct {
-    const char *file, *member; /* member: inside the file; NULL: the root */
-    gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, const gh_processor *const *, int);
-  } places[] = {{"preprocessor_config.json", NULL, read_settings},
-                {"processor_config.json", "image_processor", read_settings},
-                {"open_clip_config.json", NULL, read_openclip}};
-  gh_preprocess_defaults(out, known[0], image_size);
-  for (size_t i = 0; i < GH_COUNT(places); i++) {
-    char *path = gh_path_join(err, folder, places[i].file);
-    if (!path) return GH_ERROR_MEMORY;
-    gh_json *root = NULL;
-    bool found = gh_path_exists(path);
-    gh_status status = found ? gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES) : GH_OK;
-    const gh_json *node = places[i].member ? gh_json_member(root, places[i].member) : root;
-    if (!status && found && places[i].member && !node) found = false;
-    if (!status && found) {
-      status = places[i].read(err, out, node, known, image_size);
-      if (status) gh_fail_in(err, "%s", path);
-    }
-    gh_json_free(root);
-    free(path);
-    if (status || found) return status;
+static const struct {
+  const char *file, *member; /* member: inside the file; NULL: the root */
+  gh_settings_owner owner;
+  gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, const gh_processor *const *, int);
+} places[] = {{"preprocessor_config.json", NULL, GH_OWNER_TRANSFORMERS, read_settings},
+              {"processor_config.json", "image_processor", GH_OWNER_TRANSFORMERS, read_settings},
+              {"open_clip_config.json", NULL, GH_OWNER_OPENCLIP, read_openclip}};
+
+/* Sets *from to the file's name if it has the settings. */
+static gh_status read_place(gh_error *err, gh_preprocess *out, const char *folder, size_t place,
+                            const gh_processor *const *known, int image_size, const char **from) {
+  char *path = gh_path_join(err, folder, places[place].file);
+  if (!path) return GH_ERROR_MEMORY;
+  gh_json *root = NULL;
+  bool found = gh_path_exists(path);
+  gh_status status = found ? gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES) : GH_OK;
+  const gh_json *node = places[place].member ? gh_json_member(root, places[place].member) : root;
+  if (!status && found && (node || !places[place].member)) {
+    status = places[place].read(err, out, node, known, image_size);
+    if (status) gh_fail_in(err, "%s", path);
+    *from = places[place].file;
   }
-  return GH_OK;
+  gh_json_free(root);
+  free(path);
+  return status;
+}
+
+gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_settings_owner owner,
+                             const gh_processor *const *known, int image_size, const char **from) {
+  gh_status status = GH_OK;
+  *from = NULL;
+  gh_preprocess_defaults(out, known[0], image_size);
+  for (int others = 0; others < 2; others++)
+    for (size_t i = 0; i < GH_COUNT(places) && !status && !*from; i++)
+      if ((places[i].owner != owner) == others) status = read_place(err, out, folder, i, known, image_size, from);
+  return status;
+}
+
+bool gh_preprocess_equal(const gh_preprocess *a, const gh_preprocess *b) {
+  bool equal = a->image_size == b->image_size && a->do_resize == b->do_resize && a->shortest_edge == b->shortest_edge &&
+               a->filter == b->filter && a->do_center_crop == b->do_center_crop && a->do_rescale == b->do_rescale &&
+               a->do_normalize == b->do_normalize && fabs(a->rescale_factor - b->rescale_factor) < 1e-9;
+  if (!a->shortest_edge) equal = equal && a->height == b->height && a->width == b->width;
+  for (int c = 0; c < 3; c++)
+    equal = equal && fabs(a->mean[c] - b->mean[c]) < 1e-6 && fabs(a->std[c] - b->std[c]) < 1e-6;
+  return equal;
 }
 
 /* ---- writing ---- */

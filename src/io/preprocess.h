@@ -36,13 +36,19 @@ typedef struct gh_processor {
 /* The class's own defaults for that image size: with a crop, the shorter side becomes S; else both do. */
 void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, int image_size);
 
-/* Reads folder/preprocessor_config.json, else the image_processor of folder/processor_config.json, else the
- * preprocess_cfg of folder/open_clip_config.json, else takes the defaults. `known` are the classes that a file may
+/* Whose files describe a model's folder: who names the model names its preprocessing, too. */
+typedef enum gh_settings_owner { GH_OWNER_TRANSFORMERS, GH_OWNER_OPENCLIP } gh_settings_owner;
+
+/* Reads the owner's file: transformers' preprocessor_config.json, else the image_processor of processor_config.json; or
+ * the preprocess_cfg of open_clip_config.json. If the owner has none, reads the other's; else takes the defaults. *from
+ * is the name of the file, NULL for the defaults. `known` are the classes that a file may
  * name, ends with NULL; the first is the model's own. image_size is the model's: a file that yields another size is an
  * error. Absent keys take the defaults of the class that the file names, else of the model's own. An unsupported
  * setting is GH_ERROR_UNSUPPORTED, with its name. */
-gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_processor *const *known,
-                             int image_size);
+gh_status gh_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, gh_settings_owner owner,
+                             const gh_processor *const *known, int image_size, const char **from);
+/* Whether both prepare pictures alike, apart from rounding. */
+bool gh_preprocess_equal(const gh_preprocess *a, const gh_preprocess *b);
 
 /* Writes folder/preprocessor_config.json, which gh_preprocess_read and transformers read as the same, in the name of
  * the first of the known classes that crops as this does. Only for what gh_preprocess_defaults gives and

@@ -1,4 +1,5 @@
 #include "models/family.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,8 +46,20 @@ void gh_vision_preprocess_defaults(gh_preprocess *out, const gh_vision_config *c
 
 gh_status gh_vision_preprocess_read(gh_error *err, gh_preprocess *out, const char *folder, const gh_vision_config *c) {
   const gh_processor *known[PROCESSORS];
+  const char *from, *other = NULL;
+  bool openclip;
+  gh_preprocess unused;
+  gh_error ignored;
   list_processors(c->family, known);
-  return gh_preprocess_read(err, out, folder, known, c->image);
+  gh_status status = gh_openclip_is(err, folder, &openclip);
+  const gh_settings_owner owner = openclip ? GH_OWNER_OPENCLIP : GH_OWNER_TRANSFORMERS;
+  const gh_settings_owner second = openclip ? GH_OWNER_TRANSFORMERS : GH_OWNER_OPENCLIP;
+  if (!status) status = gh_preprocess_read(err, out, folder, owner, known, c->image, &from);
+  if (status || !from) return status;
+  bool read = !gh_preprocess_read(&ignored, &unused, folder, second, known, c->image, &other);
+  if (other && strcmp(other, from) && !(read && gh_preprocess_equal(out, &unused)))
+    gh_warn("%s: pictures are prepared as %s says; %s says otherwise and is not used", folder, from, other);
+  return GH_OK;
 }
 
 gh_status gh_vision_preprocess_write(gh_error *err, const gh_preprocess *how, const char *folder,
