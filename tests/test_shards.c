@@ -140,6 +140,66 @@ static void test_members_are_sorted_and_hidden_ones_left_out(void **state) {
   gh_source_free(source);
 }
 
+/* A sample's members are told apart by what follows the first dot, as in webdataset. */
+static void test_masks_are_not_pictures(void **state) {
+  (void)state;
+  static const char *const members[] = {"a.jpg",     "a.seg.png",    "a.txt",    "b.JPG",
+                                        "b.seg.png", "sub.d/c.jpeg", "d.v2.png", "e.jfif"};
+  static const char *const pictures_of[] = {"a.jpg", "b.JPG", "sub.d/c.jpeg"}, *const masks[] = {"a.seg.png",
+                                                                                                 "b.seg.png"};
+  tar_bytes tar = {0};
+  for (size_t i = 0; i < GH_COUNT(members); i++) tar_text(&tar, '0', members[i], "x");
+  tar_end(&tar);
+  write_tar("masks.tar", &tar);
+  gh_source *source = open_source("masks.tar");
+  assert_int_equal(gh_source_count(source), GH_COUNT(pictures_of));
+  for (size_t i = 0; i < GH_COUNT(pictures_of); i++) {
+    char *name = gh_source_short_name(&err, source, i), *want = gh_format(&err, "masks.tar/%s", pictures_of[i]);
+    assert_string_equal(gh_source_name(source, i), pictures_of[i]);
+    assert_string_equal(name, want); /* names of several shards stay distinct */
+    free(name);
+    free(want);
+  }
+  gh_source_free(source);
+  gh_strings keys = {0};
+  char *path = in_folder("masks.tar");
+  check_ok(gh_strings_add(&err, &keys, "Seg.png"));
+  check_ok(gh_source_open_keys(&err, &source, path, &keys));
+  assert_int_equal(gh_source_count(source), GH_COUNT(masks));
+  for (size_t i = 0; i < GH_COUNT(masks); i++) assert_string_equal(gh_source_name(source, i), masks[i]);
+  gh_source_free(source);
+  gh_strings_free(&keys);
+  check_ok(gh_strings_add(&err, &keys, "depth.png"));
+  check_fails(gh_source_open_keys(&err, &source, path, &keys), GH_ERROR_FILE, "no image");
+  gh_strings_free(&keys);
+  free(path);
+}
+
+static void test_what_is_left_out_is_counted_by_reason(void **state) {
+  (void)state;
+  char text[600];
+  gh_index index = {0}, whole = {0};
+  static const char *const names[] = {"a.webp", "b.webp", "c.jfif", "d.txt", "e", "f.png", "sub.d/g"};
+  for (size_t i = 0; i < GH_COUNT(names); i++) check_ok(gh_index_add(&err, &index, names[i], 0, 1));
+  check_ok(gh_index_add(&err, &index, "h.png", 0, UINT64_C(1) << 40));
+  gh_index_tally(&index, "seg.png", "no picture by its key", 7, false);
+  check_ok(gh_index_append(&err, &whole, &index, "x.tar"));
+  check_ok(gh_index_append(&err, &whole, &index, "y.tar"));
+  gh_index_reasons(text, sizeof text, &whole, false);
+  assert_string_equal(text, "4 .webp (format not supported), 2 .jfif (format not supported), 2 too large, "
+                            "14 seg.png (no picture by its key)");
+  gh_index_reasons(text, sizeof text, &whole, true);
+  assert_string_equal(text, "2 .txt, 4 without an ending");
+  for (int i = 0; i < 2 * GH_INDEX_REASONS; i++) {
+    snprintf(text, sizeof text, "kind%d.png", i);
+    gh_index_tally(&whole, text, "", 1, false);
+  }
+  gh_index_reasons(text, sizeof text, &whole, false);
+  assert_non_null(strstr(text, " for other reasons"));
+  gh_index_free(&index);
+  gh_index_free(&whole);
+}
+
 static void check_notes(const gh_source *source, const char *const *want, size_t count) {
   const gh_strings *notes = gh_source_notes(source);
   for (size_t i = 0; i < GH_MIN(notes->count, count); i++)
@@ -488,6 +548,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_a_pattern_is_the_folder_it_was_made_from),
       cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left_out),
+      cmocka_unit_test(test_masks_are_not_pictures),
+      cmocka_unit_test(test_what_is_left_out_is_counted_by_reason),
       cmocka_unit_test(test_unusable_members_are_counted_and_named),
       cmocka_unit_test(test_a_huge_member_only_skips_itself),
       cmocka_unit_test(test_a_broken_shard_among_whole_ones),

@@ -307,7 +307,8 @@ gh_status gh_compare(gh_error *err, const gh_config *config, const gh_compare_op
   for (int i = 0; i < 2 && !status; i++) status = gh_device_open(err, options->devices[i], &c.devices[i]);
   const gh_strings *images = &config->data.images;
   if (!status)
-    status = gh_image_set_open(err, &c.images, "data.images", (const char *const *)images->items, images->count);
+    status = gh_image_set_open_keys(err, &c.images, "data.images", (const char *const *)images->items, images->count,
+                                    &config->data.keys);
   if (!status) status = gh_compare_open_report(err, c.devices, options, result);
   for (int number = 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps || (options->stage && options->stage != number)) continue;

@@ -11,12 +11,13 @@ struct gh_image_set {
   uint64_t *starts; /* [count + 1] index of each source's first image */
 };
 
-static gh_status open_sources(gh_error *err, gh_image_set *set, const char *const *paths, size_t count) {
+static gh_status open_sources(gh_error *err, gh_image_set *set, const char *const *paths, size_t count,
+                              const gh_strings *keys) {
   set->sources = gh_alloc(err, count, sizeof(gh_source *));
   set->starts = gh_alloc(err, count + 1, sizeof *set->starts);
   if (!set->sources || !set->starts) return GH_ERROR_MEMORY;
   for (size_t i = 0; i < count; i++) {
-    gh_status status = gh_source_open(err, &set->sources[i], paths[i]);
+    gh_status status = gh_source_open_keys(err, &set->sources[i], paths[i], keys);
     if (status) return status;
     set->count++;
     gh_source_warn(set->sources[i]);
@@ -27,10 +28,15 @@ static gh_status open_sources(gh_error *err, gh_image_set *set, const char *cons
 
 gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
                             size_t count) {
+  return gh_image_set_open_keys(err, out, key, sources, count, NULL);
+}
+
+gh_status gh_image_set_open_keys(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
+                                 size_t count, const gh_strings *keys) {
   *out = NULL;
   if (!count) return gh_fail(err, GH_ERROR_CONFIG, "%s: no source is given", key);
   gh_image_set *set = gh_alloc(err, 1, sizeof *set);
-  gh_status status = set ? open_sources(err, set, sources, count) : GH_ERROR_MEMORY;
+  gh_status status = set ? open_sources(err, set, sources, count, keys) : GH_ERROR_MEMORY;
   if (!status) {
     set->key = key;
     *out = set;

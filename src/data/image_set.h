@@ -3,6 +3,7 @@
 #ifndef GH_DATA_IMAGE_SET_H
 #define GH_DATA_IMAGE_SET_H
 
+#include "base/text.h"
 #include "io/image.h"
 
 typedef struct gh_image_set gh_image_set;
@@ -11,6 +12,9 @@ typedef struct gh_image_set gh_image_set;
  * signal arrived, and resuming loses nothing. */
 gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
                             size_t count);
+/* The same; `keys` chooses the members of shards that are pictures (data/source.h). */
+gh_status gh_image_set_open_keys(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
+                                 size_t count, const gh_strings *keys);
 void gh_image_set_free(gh_image_set *set); /* NULL is fine */
 
 uint64_t gh_image_set_count(const gh_image_set *set);

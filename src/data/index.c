@@ -17,7 +17,9 @@ static const struct {
     {".jpg", GH_NAME_IMAGE},    {".jpeg", GH_NAME_IMAGE},   {".png", GH_NAME_IMAGE},    {".webp", GH_NAME_REFUSED},
     {".gif", GH_NAME_REFUSED},  {".bmp", GH_NAME_REFUSED},  {".tif", GH_NAME_REFUSED},  {".tiff", GH_NAME_REFUSED},
     {".avif", GH_NAME_REFUSED}, {".heic", GH_NAME_REFUSED}, {".heif", GH_NAME_REFUSED}, {".jxl", GH_NAME_REFUSED},
-    {".jp2", GH_NAME_REFUSED},
+    {".jp2", GH_NAME_REFUSED},  {".jfif", GH_NAME_REFUSED}, {".jpe", GH_NAME_REFUSED},  {".apng", GH_NAME_REFUSED},
+    {".ppm", GH_NAME_REFUSED},  {".pgm", GH_NAME_REFUSED},  {".psd", GH_NAME_REFUSED},  {".svg", GH_NAME_REFUSED},
+    {".ico", GH_NAME_REFUSED},  {".tga", GH_NAME_REFUSED},
 };
 
 gh_name_kind gh_name_kind_of(const char *name) {
@@ -26,6 +28,50 @@ gh_name_kind gh_name_kind_of(const char *name) {
   for (size_t i = 0; i < GH_COUNT(endings); i++)
     if (strcasecmp(dot, endings[i].ending) == 0) return endings[i].kind;
   return GH_NAME_OTHER;
+}
+
+const char *gh_sample_key(const char *name) {
+  const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name, *dot = strchr(last, '.');
+  return dot && dot > last && dot[1] ? dot + 1 : NULL;
+}
+
+bool gh_sample_key_is_image(const char *key, const gh_strings *keys) {
+  static const char *const usual[] = {"jpg", "jpeg", "png"};
+  const size_t count = keys ? keys->count : GH_COUNT(usual);
+  for (size_t i = 0; key && i < count; i++)
+    if (!strcasecmp(key, keys ? keys->items[i] : usual[i])) return true;
+  return false;
+}
+
+/* ---- what is left out ---- */
+
+static void tally(gh_index *index, const char *reason, uint64_t count, bool quiet) {
+  size_t row = 0;
+  while (row + 1 < GH_INDEX_REASONS && index->reasons[row].count &&
+         (strcmp(index->reasons[row].reason, reason) || index->reasons[row].quiet != quiet))
+    row++;
+  gh_left_out_row *r = &index->reasons[row];
+  if (row + 1 == GH_INDEX_REASONS) reason = "for other reasons", quiet = false;
+  if (!r->count) snprintf(r->reason, sizeof r->reason, "%s", reason);
+  r->quiet = quiet;
+  r->count += count;
+}
+
+void gh_index_tally(gh_index *index, const char *ending, const char *why, uint64_t count, bool quiet) {
+  char reason[sizeof index->reasons[0].reason];
+  snprintf(reason, sizeof reason, "%.30s%s%s%s", ending, why[0] ? " (" : "", why, why[0] ? ")" : "");
+  for (char *c = reason; *c; c++)
+    if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f) *c = '?';
+  tally(index, reason, count, quiet);
+}
+
+void gh_index_reasons(char *out, size_t size, const gh_index *index, bool quiet) {
+  size_t used = 0;
+  out[0] = 0;
+  for (size_t i = 0; i < GH_INDEX_REASONS && index->reasons[i].count && used < size; i++)
+    if (index->reasons[i].quiet == quiet)
+      used += (size_t)snprintf(out + used, size - used, "%s%llu %s", used ? ", " : "",
+                               (unsigned long long)index->reasons[i].count, index->reasons[i].reason);
 }
 
 /* ---- growing ---- */
@@ -48,38 +94,56 @@ static gh_status add_entry(gh_error *err, gh_index *index, const char *name, uin
   return GH_OK;
 }
 
-gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
-  char why[80];
-  switch (gh_name_kind_of(name)) {
-  case GH_NAME_OTHER:
-    return GH_OK;
-  case GH_NAME_REFUSED:
-    return gh_index_skip(err, index, name, "images of this format are not supported, only PNG and JPEG");
-  case GH_NAME_IMAGE:
-    break;
-  }
-  if (bytes <= GH_IMAGE_MAX_BYTES) return add_entry(err, index, name, offset, bytes);
-  snprintf(why, sizeof why, "%llu bytes exceed the limit of %zu", (unsigned long long)bytes, GH_IMAGE_MAX_BYTES);
-  return gh_index_skip(err, index, name, why);
+static gh_status note(gh_error *err, gh_index *index, const char *name, const char *why) {
+  index->skipped++;
+  if (index->notes.count >= GH_INDEX_NOTES) return GH_OK;
+  char *text = gh_format(err, "%s%s: %s", name ? "/" : "", name ? name : "", why);
+  gh_status status = text ? gh_strings_add(err, &index->notes, text) : GH_ERROR_MEMORY;
+  free(text);
+  return status;
 }
 
 gh_status gh_index_skip(gh_error *err, gh_index *index, const char *name, const char *why) {
-  index->skipped++;
-  if (index->notes.count >= GH_INDEX_NOTES) return GH_OK;
-  char *note = gh_format(err, "%s%s: %s", name ? "/" : "", name ? name : "", why);
-  gh_status status = note ? gh_strings_add(err, &index->notes, note) : GH_ERROR_MEMORY;
-  free(note);
-  return status;
+  tally(index, name ? why : "shards or folders, in part", 1, false);
+  return note(err, index, name, why);
+}
+
+gh_status gh_index_add_image(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
+  char why[80];
+  if (bytes <= GH_IMAGE_MAX_BYTES) return add_entry(err, index, name, offset, bytes);
+  snprintf(why, sizeof why, "%llu bytes exceed the limit of %zu", (unsigned long long)bytes, GH_IMAGE_MAX_BYTES);
+  tally(index, "too large", 1, false);
+  return note(err, index, name, why);
+}
+
+/* What the name ends with, ".txt"; "without an ending". */
+static const char *ending_of(const char *name) {
+  const char *dot = strrchr(name, '.');
+  return !dot || strchr(dot, '/') ? "without an ending" : dot;
+}
+
+gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
+  switch (gh_name_kind_of(name)) {
+  case GH_NAME_OTHER:
+    gh_index_tally(index, ending_of(name), "", 1, true);
+    return GH_OK;
+  case GH_NAME_REFUSED:
+    gh_index_tally(index, ending_of(name), "format not supported", 1, false);
+    return note(err, index, name, "images of this format are not supported, only PNG and JPEG (*.png, *.jpg, *.jpeg)");
+  case GH_NAME_IMAGE:
+    break;
+  }
+  return gh_index_add_image(err, index, name, offset, bytes);
 }
 
 /* ---- places ---- */
 
 gh_status gh_index_set_place(gh_error *err, gh_index *index, const char *place) {
   for (size_t i = 0; i < index->notes.count; i++) {
-    char *note = gh_format(err, "%s%s", place, index->notes.items[i]);
-    if (!note) return GH_ERROR_MEMORY;
+    char *text = gh_format(err, "%s%s", place, index->notes.items[i]);
+    if (!text) return GH_ERROR_MEMORY;
     free(index->notes.items[i]);
-    index->notes.items[i] = note;
+    index->notes.items[i] = text;
   }
   return GH_OK;
 }
@@ -95,10 +159,12 @@ gh_status gh_index_append(gh_error *err, gh_index *index, const gh_index *part, 
   }
   index->text_used += part->text_used;
   index->skipped += part->skipped;
+  for (size_t i = 0; i < GH_INDEX_REASONS && part->reasons[i].count; i++)
+    tally(index, part->reasons[i].reason, part->reasons[i].count, part->reasons[i].quiet);
   for (size_t i = 0; i < part->notes.count && index->notes.count < GH_INDEX_NOTES && !status; i++) {
-    char *note = gh_format(err, "%s%s", place, part->notes.items[i]);
-    status = note ? gh_strings_add(err, &index->notes, note) : GH_ERROR_MEMORY;
-    free(note);
+    char *text = gh_format(err, "%s%s", place, part->notes.items[i]);
+    status = text ? gh_strings_add(err, &index->notes, text) : GH_ERROR_MEMORY;
+    free(text);
   }
   return status;
 }
@@ -132,10 +198,12 @@ gh_status gh_index_sort(gh_error *err, gh_index *index) {
 
 typedef struct packed {
   uint64_t entries, text, skipped, notes; /* counts: entries, bytes of names, members left out, bytes of notes */
+  gh_left_out_row reasons[GH_INDEX_REASONS];
 } packed;
 
 gh_status gh_index_pack(gh_error *err, const gh_index *index, char **bytes, size_t *size) {
   packed head = {.entries = index->count, .text = index->text_used, .skipped = index->skipped};
+  memcpy(head.reasons, index->reasons, sizeof head.reasons);
   for (size_t i = 0; i < index->notes.count; i++) head.notes += strlen(index->notes.items[i]) + 1;
   *size = sizeof head + index->count * sizeof *index->entries + index->text_used + (size_t)head.notes;
   char *at = *bytes = gh_alloc(err, *size, 1);
@@ -163,6 +231,8 @@ bool gh_index_unpack(gh_index *out, const char *bytes, size_t size, uint64_t sha
   *out = (gh_index){0};
   if (size < sizeof head) return false;
   memcpy(&head, bytes, sizeof head);
+  for (size_t i = 0; i < GH_INDEX_REASONS; i++)
+    if (!memchr(head.reasons[i].reason, 0, sizeof head.reasons[i].reason)) return false;
   uint64_t left = size - sizeof head;
   if (head.entries > left / sizeof(gh_index_entry)) return false;
   left -= head.entries * sizeof(gh_index_entry);
@@ -174,6 +244,7 @@ bool gh_index_unpack(gh_index *out, const char *bytes, size_t size, uint64_t sha
     out->count = (size_t)head.entries;
     out->text_used = (size_t)head.text;
     out->skipped = head.skipped;
+    memcpy(out->reasons, head.reasons, sizeof out->reasons);
     size_t entries = out->count * sizeof *out->entries;
     if (entries) memcpy(out->entries, at, entries);
     if (out->text_used) memcpy(out->text, at + entries, out->text_used);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/cache.h"
 #include "base/file.h"
@@ -50,17 +51,33 @@ static bool is_hidden(const char *name) {
   return false;
 }
 
+typedef struct listing {
+  gh_index *index;
+  const gh_strings *keys; /* of pictures; NULL: the usual ones */
+} listing;
+
+/* A member that is no picture by its key, although it may be one by its ending: a mask beside its picture. */
+static gh_status add_other(gh_error *err, gh_index *index, const gh_tar_member *member, const char *key) {
+  if (gh_name_kind_of(member->name) != GH_NAME_IMAGE)
+    return gh_index_add(err, index, member->name, member->offset, member->bytes);
+  gh_index_tally(index, key ? key : "without a key", "no picture by its key", 1, false);
+  return GH_OK;
+}
+
 static gh_status add_member(gh_error *err, void *context, const gh_tar_member *member) {
-  gh_index *index = context;
-  bool wanted = gh_name_kind_of(member->name) != GH_NAME_OTHER || member->name_unsure;
-  const char *problem = member->problem;
-  if (!wanted) return GH_OK;
-  if (!problem && !gh_path_stays_inside(member->name))
+  const listing *list = context;
+  gh_index *index = list->index;
+  const char *key = gh_sample_key(member->name), *problem = member->problem;
+  const bool picture = gh_sample_key_is_image(key, list->keys);
+  if (!picture && gh_name_kind_of(member->name) == GH_NAME_OTHER && !member->name_unsure) {
+    if (problem) return GH_OK; /* folders */
+  } else if (!problem && !gh_path_stays_inside(member->name)) {
     problem = "a name outside its folder";
-  else if (!problem && is_hidden(member->name)) /* as in folders: macOS puts "._a.jpg" beside "a.jpg" */
-    return GH_OK;
+  }
+  if (!problem && is_hidden(member->name)) return GH_OK; /* as in folders: macOS puts "._a.jpg" beside "a.jpg" */
   if (problem) return gh_index_skip(err, index, member->name, problem);
-  return gh_index_add(err, index, member->name, member->offset, member->bytes);
+  return picture ? gh_index_add_image(err, index, member->name, member->offset, member->bytes)
+                 : add_other(err, index, member, key);
 }
 
 static gh_status open_shard(gh_error *err, const char *path, int *fd, struct stat *facts) {
@@ -93,15 +110,16 @@ static gh_status note_incomplete(gh_error *err, gh_index *index, const char *pat
 }
 
 /* *members: of any kind. */
-static gh_status walk_shard(gh_error *err, gh_index *index, const char *path, int fd, uint64_t bytes,
+static gh_status walk_shard(gh_error *err, const listing *list, const char *path, int fd, uint64_t bytes,
                             uint64_t *members) {
+  gh_index *index = list->index;
   gh_tar_end end;
   const gh_tar_input input = {.fd = fd, .size = bytes};
   bool unusable;
   gh_status status = note_incomplete(err, index, path, fd, &unusable);
   if (status || unusable) return status;
   status = refuse_compressed(err, path, fd);
-  if (!status) status = gh_tar_walk(err, &input, add_member, index, &end);
+  if (!status) status = gh_tar_walk(err, &input, add_member, (void *)list, &end);
   if (status) return status;
   *members = end.members;
   if (end.broken[0]) {
@@ -122,10 +140,14 @@ enum { MEMBERS_WORTH_KEEPING = 1000 };
 typedef struct kept_head {
   uint64_t version, bytes;
   int64_t modified, modified_ns, changed, changed_ns;
+  uint64_t keys; /* a hash */
 } kept_head;
 
-static kept_head head_of(const struct stat *facts) {
-  return (kept_head){.version = 1,
+static kept_head head_of(const struct stat *facts, const gh_strings *keys) {
+  uint64_t hash = 0;
+  for (size_t i = 0; keys && i < keys->count; i++) hash = XXH64(keys->items[i], strlen(keys->items[i]) + 1, hash + 1);
+  return (kept_head){.version = 2,
+                     .keys = hash,
                      .bytes = (uint64_t)facts->st_size,
                      .modified = facts->st_mtim.tv_sec,
                      .modified_ns = facts->st_mtim.tv_nsec,
@@ -141,22 +163,22 @@ static bool kept_name(char key[GH_CACHE_KEY_SIZE], const char *path) {
   return real != NULL;
 }
 
-static bool load_kept(gh_index *index, const char *path, const struct stat *facts) {
+static bool load_kept(const listing *list, const char *path, const struct stat *facts) {
   char key[GH_CACHE_KEY_SIZE], *bytes = NULL;
   size_t size = 0;
-  const kept_head want = head_of(facts);
+  const kept_head want = head_of(facts, list->keys);
   bool good = kept_name(key, path) && gh_cache_load(key, &bytes, &size) && size >= sizeof want &&
               memcmp(bytes, &want, sizeof want) == 0 &&
-              gh_index_unpack(index, bytes + sizeof want, size - sizeof want, want.bytes);
+              gh_index_unpack(list->index, bytes + sizeof want, size - sizeof want, want.bytes);
   free(bytes);
   return good;
 }
 
-static gh_status keep(gh_error *err, const gh_index *index, const char *path, const struct stat *facts) {
+static gh_status keep(gh_error *err, const listing *list, const char *path, const struct stat *facts) {
   char key[GH_CACHE_KEY_SIZE], *packed = NULL, *bytes = NULL;
   size_t size = 0;
-  const kept_head head = head_of(facts);
-  gh_status status = gh_index_pack(err, index, &packed, &size);
+  const kept_head head = head_of(facts, list->keys);
+  gh_status status = gh_index_pack(err, list->index, &packed, &size);
   if (!status && !(bytes = gh_alloc(err, sizeof head + size, 1))) status = GH_ERROR_MEMORY;
   if (!status && kept_name(key, path)) {
     memcpy(bytes, &head, sizeof head);
@@ -170,17 +192,19 @@ static gh_status keep(gh_error *err, const gh_index *index, const char *path, co
 
 /* ---- all of them ---- */
 
-static gh_status index_shard(gh_error *err, gh_index *index, const char *path, uint64_t *bytes) {
+static gh_status index_shard(gh_error *err, gh_index *index, const char *path, const gh_strings *keys,
+                             uint64_t *bytes) {
   int fd;
   struct stat facts;
   uint64_t members = 0;
   gh_index part = {0};
+  const listing list = {.index = &part, .keys = keys};
   gh_status status = open_shard(err, path, &fd, &facts);
   if (status) return status;
   *bytes = (uint64_t)facts.st_size;
-  if (!load_kept(&part, path, &facts)) {
-    status = walk_shard(err, &part, path, fd, *bytes, &members);
-    if (!status && members >= MEMBERS_WORTH_KEEPING) status = keep(err, &part, path, &facts);
+  if (!load_kept(&list, path, &facts)) {
+    status = walk_shard(err, &list, path, fd, *bytes, &members);
+    if (!status && members >= MEMBERS_WORTH_KEEPING) status = keep(err, &list, path, &facts);
   }
   close(fd);
   if (!status) status = gh_index_append(err, index, &part, path);
@@ -188,7 +212,14 @@ static gh_status index_shard(gh_error *err, gh_index *index, const char *path, u
   return status;
 }
 
-gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const char *pattern) {
+static gh_status no_image(gh_error *err, const gh_index *index, const char *pattern) {
+  char reasons[400];
+  gh_index_reasons(reasons, sizeof reasons, index, false);
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in it%s%s", pattern,
+                 index->notes.count || reasons[0] ? "; " : "", index->notes.count ? index->notes.items[0] : reasons);
+}
+
+gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const char *pattern, const gh_strings *keys) {
   *out = (gh_shards){0};
   gh_status status = find_shards(err, out, pattern);
   if (status) return status;
@@ -198,17 +229,14 @@ gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const 
   gh_progress progress;
   gh_progress_start(&progress, "listing images", "shards", out->paths.count, 0);
   for (size_t i = 0; i < out->paths.count && !status; i++) {
-    status = index_shard(err, index, out->paths.items[i], &out->bytes[i]);
+    status = index_shard(err, index, out->paths.items[i], keys, &out->bytes[i]);
     out->starts[i + 1] = index->count;
     gh_progress_update(&progress, i + 1, NULL);
     if (!status && gh_stop_requested())
       status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing %s", pattern);
   }
   if (progress.shown > progress.started) gh_progress_end(&progress); /* silent if it was short */
-  if (!status && !index->count)
-    status = gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in it%s%s", pattern,
-                     index->notes.count ? "; " : "", index->notes.count ? index->notes.items[0] : "");
-  return status;
+  return !status && !index->count ? no_image(err, index, pattern) : status;
 }
 
 void gh_shards_free(gh_shards *shards) {

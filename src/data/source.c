@@ -15,6 +15,7 @@ struct gh_source {
   char *path;       /* as given */
   char *folder;     /* the folder that names are relative to; NULL for shards */
   gh_shards shards; /* empty for a folder or a file */
+  size_t common;    /* bytes of the shards' paths that all of them have: their folder */
   gh_index index;
 };
 
@@ -30,8 +31,8 @@ static gh_status add_file(gh_error *err, void *context, const char *name, int fo
   listing *list = context;
   struct stat facts;
   list->shards += gh_ends_with(entry, ".tar");
-  if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
-  if (fstatat(folder_fd, entry, &facts, 0))
+  facts.st_size = 0;
+  if (gh_name_kind_of(entry) != GH_NAME_OTHER && fstatat(folder_fd, entry, &facts, 0))
     return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(errno));
   return gh_index_add(err, list->index, name, 0, (uint64_t)facts.st_size);
 }
@@ -59,23 +60,38 @@ static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
   return gh_fail(err, GH_ERROR_FILE, "%s", source->index.notes.items[0]);
 }
 
-static gh_status list(gh_error *err, gh_source *source, const char *path) {
+/* The length of the folder that all shards are in, with its slash. */
+static size_t common_folder(const gh_strings *shards) {
+  const char *first = shards->items[0];
+  size_t length = (size_t)(gh_path_name(first) - first);
+  for (size_t i = 1; i < shards->count; i++)
+    while (length && strncmp(first, shards->items[i], length)) /* one component less */
+      for (length--; length && first[length - 1] != '/';) length--;
+  return length;
+}
+
+static gh_status list(gh_error *err, gh_source *source, const char *path, const gh_strings *keys) {
   if (gh_path_is_folder(path)) return list_folder(err, source, path);
-  if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path);
+  if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path, keys);
   if (!gh_path_exists(path)) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
   return list_file(err, source, path);
 }
 
 gh_status gh_source_open(gh_error *err, gh_source **out, const char *path) {
+  return gh_source_open_keys(err, out, path, NULL);
+}
+
+gh_status gh_source_open_keys(gh_error *err, gh_source **out, const char *path, const gh_strings *keys) {
   *out = NULL;
   gh_source *source = gh_alloc(err, 1, sizeof *source);
   if (!source) return GH_ERROR_MEMORY;
   source->path = gh_strdup(err, path);
-  gh_status status = source->path ? list(err, source, path) : GH_ERROR_MEMORY;
+  gh_status status = source->path ? list(err, source, path, keys) : GH_ERROR_MEMORY;
   if (status) {
     gh_source_free(source);
     return status;
   }
+  if (!source->folder) source->common = common_folder(&source->shards.paths);
   gh_index_trim(&source->index);
   *out = source;
   return GH_OK;
@@ -105,12 +121,24 @@ char *gh_source_full_name(gh_error *err, const gh_source *source, size_t index) 
   return gh_format(err, "%s/%s", source->shards.paths.items[gh_shards_find(&source->shards, index)], name);
 }
 
+char *gh_source_short_name(gh_error *err, const gh_source *source, size_t index) {
+  const char *name = gh_source_name(source, index);
+  if (source->folder) return gh_strdup(err, name);
+  return gh_format(err, "%s/%s", source->shards.paths.items[gh_shards_find(&source->shards, index)] + source->common,
+                   name);
+}
+
 void gh_source_warn(const gh_source *source) {
   const size_t most = 10;
   const gh_index *index = &source->index;
+  char reasons[600];
+  uint64_t noted = index->skipped, all = 0;
   for (size_t i = 0; i < index->notes.count && i < most; i++) gh_warn("skipped: %s", index->notes.items[i]);
-  if (index->skipped > most)
-    gh_warn("skipped %llu more in %s", (unsigned long long)(index->skipped - most), source->path);
+  for (size_t i = 0; i < GH_INDEX_REASONS; i++) all += index->reasons[i].quiet ? 0 : index->reasons[i].count;
+  gh_index_reasons(reasons, sizeof reasons, index, false);
+  if (noted > most || all > noted) gh_warn("%s: left out: %s", source->path, reasons);
+  gh_index_reasons(reasons, sizeof reasons, index, true);
+  if (reasons[0]) gh_debug("%s: not images: %s", source->path, reasons);
 }
 
 uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {

@@ -42,9 +42,8 @@ static gh_status take_skipped(gh_error *err, gh_encoding *out, const char *name,
   return status ? status : gh_strings_add(err, &out->skipped, why->text);
 }
 
-static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
-  gh_encoding *out = ((gh_encoder *)user)->out;
-  const char *name = gh_source_name(((gh_encoder *)user)->source, index);
+static gh_status take_named(gh_error *err, gh_encoding *out, const char *name, size_t index, const gh_error *why,
+                            const float *row) {
   if (gh_stop_requested())
     return gh_fail(err, GH_ERROR_INTERRUPTED, "stopped at image %zu; nothing is written", index + 1);
   if (why->status) return take_skipped(err, out, name, why);
@@ -52,6 +51,14 @@ static gh_status take_row(gh_error *err, void *user, size_t index, const gh_erro
     if (!isfinite(row[i])) return gh_fail(err, GH_ERROR_NUMERIC, "%s: its embedding is not finite", name);
   memcpy(out->embeddings + (int64_t)out->names.count * out->width, row, (size_t)out->width * sizeof *row);
   return gh_strings_add(err, &out->names, name);
+}
+
+static gh_status take_row(gh_error *err, void *user, size_t index, const gh_error *why, const float *row) {
+  const gh_encoder *e = user;
+  char *name = gh_source_short_name(err, e->source, index);
+  gh_status status = name ? take_named(err, e->out, name, index, why, row) : GH_ERROR_MEMORY;
+  free(name);
+  return status;
 }
 
 gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {

@@ -9,7 +9,7 @@
 typedef struct gh_encoding {
   float *embeddings; /* (names.count, width), as projected */
   int64_t width;
-  gh_strings names;   /* relative to the folder, in the source's order */
+  gh_strings names;   /* gh_source_short_name, in the source's order */
   gh_strings skipped; /* images that could not be read: name, reason, name, reason, ... */
 } gh_encoding;
 

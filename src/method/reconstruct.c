@@ -40,7 +40,10 @@ static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *
       gh_warn("skipped: %s", err->text);
       continue;
     }
-    if (gh_strings_add(err, &r->names, gh_source_name(source, i))) return err->status;
+    char *name = gh_source_short_name(err, source, i);
+    status = name ? gh_strings_add(err, &r->names, name) : GH_ERROR_MEMORY;
+    free(name);
+    if (status) return status;
     taken++;
   }
   if (!taken) return GH_OK;

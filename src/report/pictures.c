@@ -40,7 +40,8 @@ static gh_status open_gallery(gh_error *err, gh_gallery *g) {
   gh_status status = gh_redraw_open(err, &g->run, o->run, o->snapshot);
   if (!status && !o->images && !g->run.config.data.images.count)
     status = gh_fail(err, GH_ERROR_FILE, "%s: no images to draw", o->run);
-  if (!status && !g->source) status = gh_source_open(err, &g->source, g->run.config.data.images.items[0]);
+  if (!status && !g->source)
+    status = gh_source_open_keys(err, &g->source, g->run.config.data.images.items[0], &g->run.config.data.keys);
   if (!status && !g->device) status = gh_device_open(err, g->run.config.device, &g->device);
   g->run.device = g->device;
   g->trained = g->run.snapshot.adapter || g->run.snapshot.encoder;

@@ -230,7 +230,8 @@ static gh_status check_files(gh_error *err, gh_training *t) {
     gh_fail_in(err, "data.latent_cache.path");
   const gh_strings *images = &data->images;
   if (!status)
-    status = gh_image_set_open(err, &t->images, "data.images", (const char *const *)images->items, images->count);
+    status = gh_image_set_open_keys(err, &t->images, "data.images", (const char *const *)images->items, images->count,
+                                    &data->keys);
   return status ? status : gh_image_set_check(err, t->images);
 }
 
