@@ -385,6 +385,22 @@ static void reported(void **state) {
   free(output);
 }
 
+static void wrong_models_are_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *set, *piece;
+  } cases[] = {{"autoencoder=" PROBE "/tiny/ae.safetensors", "not a VQ-GAN in taming-transformers' layout"},
+               {"denoiser.layers=3", "no tensor \"layers.2.cross_attn.norm_q.weight\""},
+               {"denoiser.hidden=51", "\"project_condition.1.weight\" is F32 of shape 48x40"},
+               {"denoiser.weights=" PROBE "/tiny/denoiser.safetensors", "no tensor \"project_condition.0.weight\""}};
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    const char *const more[] = {cases[i].set, NULL};
+    gh_stage_report reports[2];
+    check_fails(objective_train(&err, &runs, "refused", more, (gh_train_options){0}, reports), GH_ERROR_FORMAT,
+                cases[i].piece);
+  }
+}
+
 static int begin(void **state) {
   (void)state;
   gh_log_set_level(GH_LOG_QUIET);
@@ -399,8 +415,12 @@ static int end(void **state) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1) return objective_child(&runs, argc, argv);
+  if (argc > 1) {
+    gh_log_set_level(GH_LOG_QUIET);
+    return objective_child(&runs, argc, argv);
+  }
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(wrong_models_are_refused),
       cmocka_unit_test(both_stages_train),
       cmocka_unit_test(killed_and_resumed),
       cmocka_unit_test(variants_train),
