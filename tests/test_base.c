@@ -180,6 +180,7 @@ static void test_files(void **state) {
   char *deep = check_path(folder, "not/yet/there");
   check_ok(gh_file_free_bytes(&err, deep, &left));
   check_fails(gh_file_check_space(&err, deep, UINT64_MAX), GH_ERROR_FILE, "GiB free");
+  check_fails(gh_file_check_space(&err, deep, UINT64_MAX), GH_ERROR_FILE, "needs 16777216.00 TiB, the disk has ");
   check_ok(gh_file_remove(&err, path));
   check_ok(gh_file_remove(&err, path));
   assert_int_equal(symlink("/dev/full", path), 0); /* a device is written, not replaced */

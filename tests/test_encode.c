@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "encode/encode.h"
+#include "io/png_write.h"
 
 #include <math.h>
 #include <signal.h>
@@ -105,6 +106,12 @@ static void broken_images_are_skipped(void **state) {
   copy("images/c.jpg", "cmyk.jpg", 40);
   copy("images/d.txt", "Exact.png", SIZE_MAX);
   copy("images/e.JPEG", "cmyk.jpg", SIZE_MAX);
+  gh_image wide; /* decoded, but too wide once its height is the model's */
+  char *last = check_path(images, "wide.png");
+  check_ok(gh_image_new(&err, &wide, 20000, 1));
+  check_ok(gh_png_write(&err, last, &wide));
+  gh_image_free(&wide);
+  free(last);
   copy("images/\xff.png", "Exact.png", SIZE_MAX); /* a name that JSON cannot hold */
   check_ok(compare_run(&err, "encode", "--model", PROBE "/clip", "--images", images, "--out", out, "--json", json,
                        "--batch", "2", NULL));
@@ -120,7 +127,9 @@ static void broken_images_are_skipped(void **state) {
   check_ok(gh_json_read_file(&err, &report, json, GH_JSON_MAX_BYTES));
   check_ok(gh_json_get_int(&err, report, "images", &images_done));
   assert_int_equal(images_done, 2);
-  assert_int_equal(gh_json_count(gh_json_at(report, "skipped")), 3);
+  assert_int_equal(gh_json_count(gh_json_at(report, "skipped")), 4);
+  check_ok(gh_json_get_string(&err, report, "skipped[2].reason", &reason));
+  assert_non_null(strstr(reason, "images/wide.png: "));
   check_ok(gh_json_get_string(&err, report, "skipped[0].name", &name));
   check_ok(gh_json_get_string(&err, report, "skipped[0].reason", &reason));
   assert_string_equal(name, "a.png");

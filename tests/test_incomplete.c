@@ -3,7 +3,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "config/config.h"
 #include "data/source.h"
+#include "encode/encode.h"
+#include "io/csv.h"
 #include "io/image.h"
 #include "io/tokenizer.h"
 #include "io/torch_file.h"
@@ -112,13 +115,56 @@ static void test_a_tokenizer_of_pointers(void **state) {
     char *folder = check_folder(), *path = check_path(folder, files[i]);
     gh_tokenizer *tokenizer;
     check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", folder, "tokenizer_config.json", true));
-    if (i == 1 || i == 2) check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", folder, files[3 - i], true));
+    if (i == 1 || i == 2) /* the other of the pair */
+      check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", folder, files[3 - i], true));
     check_write(path, POINTER, strlen(POINTER));
     check_fails(gh_tokenizer_open(&err, &tokenizer, folder), GH_ERROR_FORMAT, "a git-lfs pointer");
     gh_tokenizer_close(tokenizer);
     free(path);
     check_folder_done(folder);
   }
+}
+
+static gh_status open_lines(const char *path) {
+  gh_strings lines = {0};
+  gh_status status = gh_lines_read(&err, &lines, path);
+  gh_strings_free(&lines);
+  return status;
+}
+
+static gh_status open_csv(const char *path) {
+  gh_csv csv;
+  gh_status status = gh_csv_read(&err, &csv, path, ',');
+  gh_csv_free(&csv);
+  return status;
+}
+
+static gh_status open_config(const char *path) {
+  gh_config config;
+  gh_status status = gh_config_read(&err, &config, path, NULL, 0);
+  gh_config_free(&config);
+  return status;
+}
+
+static void test_text_of_two_bytes_a_letter(void **state) {
+  (void)state;
+  static const struct {
+    const char *bytes;
+    size_t size;
+    const char *piece;
+  } texts[] = {{"\xff\xfe{\0}\0", 6, "text in UTF-16"},
+               {"\xfe\xff\0{\0}", 6, "text in UTF-16"},
+               {"{\0}\0", 4, "text in UTF-16"},
+               {"\xff\xfe\0\0{\0\0\0", 8, "text in UTF-32"}};
+  opener *const readers[] = {open_json, open_lines, open_csv, open_config};
+  char *folder = check_folder(), *path = check_path(folder, "text");
+  for (size_t i = 0; i < GH_COUNT(texts); i++)
+    for (size_t k = 0; k < GH_COUNT(readers); k++) {
+      check_write(path, texts[i].bytes, texts[i].size);
+      expect(readers[k], path, texts[i].piece, __LINE__);
+    }
+  free(path);
+  check_folder_done(folder);
 }
 
 static void test_unfinished_downloads(void **state) {
@@ -189,6 +235,7 @@ int main(void) {
       cmocka_unit_test(test_unfinished_downloads),
       cmocka_unit_test(test_links_to_nothing),
       cmocka_unit_test(test_absent_shards),
+      cmocka_unit_test(test_text_of_two_bytes_a_letter),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

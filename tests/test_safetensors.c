@@ -104,6 +104,22 @@ static char *make_file(const char *folder, const char *name, const char *header,
   return path;
 }
 
+static void test_weights_of_8_bits_are_named(void **state) {
+  (void)state;
+  gh_error err;
+  gh_safetensors *file;
+  const int64_t two = 2;
+  char *folder = check_folder();
+  char *path =
+      make_file(folder, "x.safetensors", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2);
+  check_ok(gh_safetensors_open(&err, &file, path));
+  check_fails(gh_safetensors_expect(&err, file, "a", 1, &two, NULL), GH_ERROR_UNSUPPORTED,
+              "is F8_E4M3: weights of 8 bits are not supported, only F16, BF16, F32 and F64");
+  gh_safetensors_close(file);
+  free(path);
+  check_folder_done(folder);
+}
+
 static void test_hostile_headers(void **state) {
   (void)state;
   static const struct {
@@ -453,6 +469,7 @@ int main(void) {
       cmocka_unit_test(test_official_file),
       cmocka_unit_test(test_expect),
       cmocka_unit_test(test_hostile_headers),
+      cmocka_unit_test(test_weights_of_8_bits_are_named),
       cmocka_unit_test(test_hostile_lengths),
       cmocka_unit_test(test_sharded),
       cmocka_unit_test(test_folders),

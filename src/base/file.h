@@ -50,7 +50,7 @@ gh_status gh_folder_sweep(gh_error *err, const char *path);
 
 /* Free bytes for an unprivileged process on the file system of path or of its nearest existing parent. */
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);
-/* GH_ERROR_FILE "PATH: needs A GiB, the disk has B GiB free" unless `needed` bytes fit. */
+/* GH_ERROR_FILE "PATH: needs 1.20 GiB, the disk has 300.00 MiB free" unless `needed` bytes fit. */
 gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
 
 /* ---- folders ---- */

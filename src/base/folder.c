@@ -105,13 +105,26 @@ done:
   return status;
 }
 
+/* In the largest unit that the number reaches: "1.27 GiB", "300.00 KiB", "12 bytes". */
+static void bytes_text(char *out, size_t size, uint64_t bytes) {
+  static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes / 1024;
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < GH_COUNT(units); unit++) value /= 1024;
+  if (bytes < 1024)
+    snprintf(out, size, "%llu bytes", (unsigned long long)bytes);
+  else
+    snprintf(out, size, "%.2f %s", value, units[unit]);
+}
+
 gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed) {
   uint64_t left;
   gh_status status = gh_file_free_bytes(err, path, &left);
   if (status || left >= needed) return status;
-  const double gib = 1024.0 * 1024.0 * 1024.0;
-  return gh_fail(err, GH_ERROR_FILE, "%s: needs %.2f GiB, the disk has %.2f GiB free", path, (double)needed / gib,
-                 (double)left / gib);
+  char need[32], have[32];
+  bytes_text(need, sizeof need, needed);
+  bytes_text(have, sizeof have, left);
+  return gh_fail(err, GH_ERROR_FILE, "%s: needs %s, the disk has %s free", path, need, have);
 }
 
 /* ---- listing ---- */

@@ -71,6 +71,16 @@ gh_status gh_refuse_incomplete(gh_error *err, const char *path, const void *byte
   return GH_OK;
 }
 
+gh_status gh_refuse_wide_text(gh_error *err, const char *path, const void *bytes, size_t size) {
+  const unsigned char *b = bytes;
+  if (size < 2) return GH_OK;
+  const bool marked = (b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff);
+  const bool bare = size >= 4 && !b[0] != !b[1] && !b[0] == !b[2] && !b[1] == !b[3];
+  const bool quad = size >= 4 && ((!b[0] && !b[1] && b[2] == 0xfe && b[3] == 0xff) || (marked && !b[2] && !b[3]));
+  if (!marked && !bare && !quad) return GH_OK;
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: text in %s; save it as UTF-8", path, quad ? "UTF-32" : "UTF-16");
+}
+
 /* ---- absence ---- */
 
 bool gh_left_incomplete(const char *path) {

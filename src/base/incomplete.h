@@ -15,6 +15,10 @@ gh_status gh_refuse_pointer(gh_error *err, const char *path, const void *bytes, 
  * unfinished download beside it. */
 gh_status gh_refuse_incomplete(gh_error *err, const char *path, const void *bytes, size_t size);
 
+/* GH_ERROR_FORMAT for text that begins as UTF-16 or UTF-32 does: with a byte order mark, or with a letter and a zero.
+ */
+gh_status gh_refuse_wide_text(gh_error *err, const char *path, const void *bytes, size_t size);
+
 /* GH_ERROR_FILE for a file that could not be opened; `code` is errno. For an absent one, says that the path is a link
  * to nothing, or which unfinished download is in its place. */
 gh_status gh_fail_absent(gh_error *err, const char *path, int code);

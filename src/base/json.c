@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/incomplete.h"
 #include "base/json_check.h"
 
 #include <cJSON.h>
@@ -80,8 +81,8 @@ gh_status gh_json_read_file(gh_error *err, gh_json **out, const char *path, size
   size_t size;
   *out = NULL;
   gh_status status = gh_file_read(err, path, max_bytes, &text, &size);
-  if (status) return status;
-  status = gh_json_parse(err, out, path, text, size, max_bytes);
+  if (!status) status = gh_refuse_wide_text(err, path, text, size);
+  if (!status) status = gh_json_parse(err, out, path, text, size, max_bytes);
   free(text);
   return status;
 }

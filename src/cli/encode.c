@@ -121,8 +121,9 @@ const gh_command gh_command_encode = {
     .summary = "compute embeddings of images and lines of text",
     .details =
         "--images writes `embeddings` (n, D) as projected, before normalisation. Row i belongs to the i-th name in the "
-        "metadata key `names`, a JSON list of paths relative to PATH. Preprocessing follows the model's "
-        "preprocessor_config.json. An unreadable image is skipped, counted and named in a warning.\n"
+        "metadata key `names`, a JSON list of paths relative to PATH, for shards 00000.tar/0001.jpg. Preprocessing "
+        "follows the model's preprocessor_config.json. An unreadable image is skipped, counted and named in a "
+        "warning.\n"
         "--text writes `text_embeddings` (lines, D), one row per line. The model folder's tokenizer pads and truncates "
         "each line to its length.\n"
         "A signal stops the command and nothing is written: the exit code after Ctrl-C is 130.",

@@ -1,5 +1,6 @@
 #include "config/config.h"
 #include "base/file.h"
+#include "base/incomplete.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,8 +232,8 @@ gh_status gh_config_read(gh_error *err, gh_config *config, const char *path, con
   size_t size;
   *config = (gh_config){0};
   gh_status status = gh_file_read(err, path, GH_JSON_MAX_BYTES, &text, &size);
-  if (status) return status;
-  status = gh_config_parse(err, config, path, text, size, overrides, override_count);
+  if (!status) status = gh_refuse_wide_text(err, path, text, size);
+  if (!status) status = gh_config_parse(err, config, path, text, size, overrides, override_count);
   free(text);
   return status;
 }

@@ -17,16 +17,13 @@ static gh_status read_image(gh_error *err, void *user, size_t index, float *pixe
   const gh_encoder *e = user;
   char *bytes = NULL, *name = NULL;
   size_t size = 0;
-  gh_image image = {0};
   const char *listed = gh_source_name(e->source, index);
   gh_status status = GH_OK;
   if (!gh_utf8_valid(listed, strlen(listed)))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: the name is not UTF-8", listed);
   if (!status) status = gh_source_load(err, e->source, index, &bytes, &size);
   if (!status && !(name = gh_source_full_name(err, e->source, index))) status = GH_ERROR_MEMORY;
-  if (!status) status = gh_image_decode(err, &image, name, bytes, size);
-  if (!status) status = gh_preprocess_image(err, NULL, pixels, &e->embedder->preprocess, &image);
-  gh_image_free(&image);
+  if (!status) status = gh_preprocess_file(err, NULL, pixels, &e->embedder->preprocess, name, bytes, size);
   free(name);
   free(bytes);
   return status;

@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "base/incomplete.h"
 #include "base/log.h"
 #include "encode/encode.h"
 
@@ -13,6 +14,7 @@ gh_status gh_lines_read(gh_error *err, gh_strings *out, const char *path) {
   char *text = NULL;
   size_t size = 0;
   gh_status status = gh_file_read(err, path, LARGEST_FILE, &text, &size);
+  if (!status) status = gh_refuse_wide_text(err, path, text, size);
   if (!status && strlen(text) != size)
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: not text: it contains a zero byte", path);
   char *start = text;

@@ -1,4 +1,5 @@
 #include "encode/feed.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -111,10 +112,12 @@ static gh_status read_picture(gh_error *err, void *user, size_t index, float *pi
   const gh_pictures *p = user;
   const gh_preprocess *how = &p->embedder->preprocess;
   if (p->images) return gh_preprocess_image(err, NULL, pixels, how, &p->images[index]);
-  gh_image image = {0};
-  gh_status status = gh_image_read(err, &image, p->paths->items[index]);
-  if (!status) status = gh_preprocess_image(err, NULL, pixels, how, &image);
-  gh_image_free(&image);
+  const char *path = p->paths->items[index];
+  char *bytes = NULL;
+  size_t size = 0;
+  gh_status status = gh_file_read(err, path, GH_IMAGE_MAX_BYTES, &bytes, &size);
+  if (!status) status = gh_preprocess_file(err, NULL, pixels, how, path, bytes, size);
+  free(bytes);
   return status;
 }
 

@@ -1,6 +1,7 @@
 #include "io/csv.h"
 #include "base/array.h"
 #include "base/file.h"
+#include "base/incomplete.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,7 @@ gh_status gh_csv_read(gh_error *err, gh_csv *out, const char *path, char separat
   size_t size = 0;
   *out = (gh_csv){0};
   gh_status status = gh_file_read(err, path, MAX_BYTES, &text, &size);
+  if (!status) status = gh_refuse_wide_text(err, path, text, size);
   if (!status) status = gh_csv_parse(err, out, path, text, size, separator);
   free(text);
   return status;

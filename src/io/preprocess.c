@@ -325,3 +325,12 @@ done:
   gh_image_free(&cropped);
   return status;
 }
+
+gh_status gh_preprocess_file(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
+                             const char *name, const void *bytes, size_t size) {
+  gh_image image;
+  gh_status status = gh_image_decode(err, &image, name, bytes, size);
+  if (!status && (status = gh_preprocess_image(err, pixels, normalized, how, &image))) gh_fail_in(err, "%s", name);
+  gh_image_free(&image);
+  return status;
+}

@@ -59,5 +59,8 @@ gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const cha
 /* pixels: (3, S, S), byte / 255; normalized: (3, S, S), the encoder's input. Either may be NULL. */
 gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
                               const gh_image *image);
+/* The same for the content of a PNG or JPEG file; `name` begins the error text. */
+gh_status gh_preprocess_file(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
+                             const char *name, const void *bytes, size_t size);
 
 #endif

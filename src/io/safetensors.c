@@ -448,6 +448,10 @@ gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const
                                 const int64_t *shape, const gh_st_tensor **out) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   if (!t) return missing(err, file, name);
+  if (t->dtype == GH_ST_F8_E4M3 || t->dtype == GH_ST_F8_E5M2)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: tensor \"%.200s\" is %s: weights of 8 bits are not supported, only %s", t->file, name,
+                   dtypes[t->dtype].name, "F16, BF16, F32 and F64");
   bool same = t->rank == rank;
   for (int i = 0; i < rank && same; i++) same = shape[i] < 0 || t->shape[i] == shape[i];
   if (!same || !dtypes[t->dtype].is_float) {

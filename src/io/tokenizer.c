@@ -103,12 +103,12 @@ static gh_status open_files(gh_error *err, gh_tokenizer *t, const char *folder, 
     gh_status status = gh_file_read(err, p->spiece, LARGEST_FILE, &t->bytes, &size);
     return status ? status : gh_spiece_parse(err, &t->spiece, p->spiece, t->bytes, size);
   }
-  bool pair = gh_path_is_file(p->vocabulary) && gh_path_is_file(p->merges);
-  if (gh_path_is_file(p->json)) {
+  if (gh_path_is_file(p->json)) { /* before the pair, as in transformers: tools that edit a tokenizer write this file */
     gh_status status = gh_json_read_file(err, root, p->json, LARGEST_FILE);
-    if (status || !pair) return status ? status : open_json(err, t, *root, p->json);
+    return status ? status : open_json(err, t, *root, p->json);
   }
-  if (pair) return open_vocabulary(err, t, p->vocabulary, p->merges);
+  if (gh_path_is_file(p->vocabulary) && gh_path_is_file(p->merges))
+    return open_vocabulary(err, t, p->vocabulary, p->merges);
   return gh_fail(err, GH_ERROR_FILE,
                  "%s: no tokenizer in the folder (tokenizer.json, vocab.json with merges.txt, or spiece.model)",
                  folder);

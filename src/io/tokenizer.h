@@ -1,4 +1,4 @@
-/* The tokenizer of a model folder, whose files say which kind it is: CLIP's byte-pair encoding (tokenizer.json, or
+/* The tokenizer of a model folder, whose files say which kind it is: CLIP's byte-pair encoding (tokenizer.json, else
  * vocab.json with merges.txt) or SigLIP's SentencePiece (spiece.model, or the same model in tokenizer.json); token for
  * token equal to transformers' CLIPTokenizer and SiglipTokenizer. */
 #ifndef GH_IO_TOKENIZER_H

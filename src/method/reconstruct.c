@@ -17,11 +17,8 @@ static gh_status read_image(gh_error *err, const gh_source *source, size_t index
                             float *original, float *normalized) {
   char *bytes = NULL, *name = gh_source_full_name(err, source, index);
   size_t size = 0;
-  gh_image image = {0};
   gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
-  if (!status) status = gh_image_decode(err, &image, name, bytes, size);
-  if (!status) status = gh_preprocess_image(err, original, normalized, how, &image);
-  gh_image_free(&image);
+  if (!status) status = gh_preprocess_file(err, original, normalized, how, name, bytes, size);
   free(bytes);
   free(name);
   return status;

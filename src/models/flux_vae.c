@@ -22,7 +22,7 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
                    gh_safetensors_path(file));
   static const char layout[] = "an autoencoder in FLUX's layout";
   gh_status status = gh_autoencoder_config_read(err, file, layout, c);
-  return status ? status : gh_refuse_unread_by_walk(err, file, layout, walk, c);
+  return status ? status : gh_check_tensors_by_walk(err, file, layout, walk, c);
 }
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {

@@ -62,9 +62,16 @@ gh_status gh_refuse_unread_by_store(gh_error *err, const gh_safetensors *file, c
 
 /* ---- names from a walk ---- */
 
-static gh_status add_name(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
-  (void)rank, (void)shape, (void)init;
-  return gh_strings_add(err, user, name);
+typedef struct gh_walked {
+  const gh_safetensors *file;
+  gh_strings names;
+} gh_walked;
+
+static gh_status visit(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
+  (void)init;
+  gh_walked *walked = user;
+  gh_status status = gh_safetensors_expect(err, walked->file, name, rank, shape, NULL);
+  return status ? status : gh_strings_add(err, &walked->names, name);
 }
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -74,13 +81,13 @@ static bool is_walked(const void *context, const char *name) {
   return names->count && bsearch(&name, names->items, names->count, sizeof *names->items, by_text);
 }
 
-gh_status gh_refuse_unread_by_walk(gh_error *err, const gh_safetensors *file, const char *model, gh_walk_model *walk,
+gh_status gh_check_tensors_by_walk(gh_error *err, const gh_safetensors *file, const char *model, gh_walk_model *walk,
                                    const void *config) {
-  gh_strings names = {0};
-  gh_walk w = {.err = err, .visit = add_name, .user = &names};
+  gh_walked walked = {.file = file};
+  gh_walk w = {.err = err, .visit = visit, .user = &walked};
   walk(&w, config);
-  gh_strings_sort(&names);
-  gh_status status = w.status ? w.status : gh_refuse_unread(err, file, model, is_walked, &names, NULL);
-  gh_strings_free(&names);
+  gh_strings_sort(&walked.names);
+  gh_status status = w.status ? w.status : gh_refuse_unread(err, file, model, is_walked, &walked.names, NULL);
+  gh_strings_free(&walked.names);
   return status;
 }

@@ -22,9 +22,9 @@ gh_status gh_refuse_unread(gh_error *err, const gh_safetensors *file, const char
 /* For a model whose tensors are in the store. file NULL: nothing to check. */
 gh_status gh_refuse_unread_by_store(gh_error *err, const gh_safetensors *file, const char *model, const gh_store *store,
                                     const char *const *left_out);
-/* For a model whose tensors `walk` visits. */
+/* For a model whose tensors `walk` visits. All of them must be there, as floats of their shapes. */
 typedef void gh_walk_model(gh_walk *w, const void *config);
-gh_status gh_refuse_unread_by_walk(gh_error *err, const gh_safetensors *file, const char *model, gh_walk_model *walk,
+gh_status gh_check_tensors_by_walk(gh_error *err, const gh_safetensors *file, const char *model, gh_walk_model *walk,
                                    const void *config);
 
 #endif

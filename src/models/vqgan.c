@@ -53,11 +53,6 @@ static void walk(gh_walk *w, const gh_vqgan_config *c) {
 
 static void walk_any(gh_walk *w, const void *config) { walk(w, config); }
 
-static gh_status expect(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
-  (void)init;
-  return gh_safetensors_expect(err, user, name, rank, shape, NULL);
-}
-
 gh_status gh_vqgan_config_read(gh_error *err, const gh_safetensors *file, gh_vqgan_config *c) {
   static const char layout[] = "a VQ-GAN in taming-transformers' layout";
   const char *path = gh_safetensors_path(file);
@@ -77,9 +72,7 @@ gh_status gh_vqgan_config_read(gh_error *err, const gh_safetensors *file, gh_vqg
                          .embedding = (int)codebook->shape[1],
                          .codes = (int)codebook->shape[0]};
   memcpy(c->multipliers, a.multipliers, sizeof c->multipliers);
-  gh_walk w = {.err = err, .visit = expect, .user = (void *)file};
-  walk(&w, c);
-  return w.status ? w.status : gh_refuse_unread_by_walk(err, file, "a VQ-GAN of these sizes", walk_any, c);
+  return gh_check_tensors_by_walk(err, file, "a VQ-GAN of these sizes", walk_any, c);
 }
 
 /* ---- the model ---- */
