@@ -270,7 +270,8 @@ static int run_stage(golden *g, int stage) {
   }
   int bad = compare_series(g, stage, "loss", losses, s->steps) + compare_series(g, stage, "grad_norm", norms, s->steps);
   bad += compare_parameters(g, stage);
-  check_ok(gh_snapshot_write(&err, run_folder, g->device, &g->update, &g->config, stage, s->steps));
+  check_ok(gh_snapshot_write(&err, run_folder, g->device, &g->update, &g->config, stage == 2 ? &g->lora : NULL, stage,
+                             s->steps));
   close_stage(g);
   return bad;
 }

@@ -48,6 +48,18 @@ gh_module gh_tower_module(const gh_tower *t) {
 
 static bool is_ours(const gh_tower *t, const char *name) { return gh_weights_of_text(name) == t->text; }
 
+/* Copies a tensor of a file into the store. `layer`: merged with the adapter's matrices first, or NULL. */
+static gh_status put_values(gh_error *err, const gh_tower *t, const gh_safetensors *file, const char *name,
+                            gh_tensor *to, const char *layer) {
+  if (layer && to->rank != 2) return gh_fail(err, GH_ERROR_FORMAT, "%s is not a matrix, but is adapted", name);
+  float *values = gh_alloc(err, (size_t)gh_tensor_elements(to), sizeof *values);
+  gh_status status = values ? gh_safetensors_load_f32(err, file, name, to->rank, to->shape, values) : GH_ERROR_MEMORY;
+  if (!status && layer) status = gh_adapter_merge(err, &t->adapter, layer, to->shape[0], to->shape[1], values);
+  if (!status) status = gh_tensor_write_f32(err, t->device, to, values);
+  free(values);
+  return status;
+}
+
 /* Replaces the model's tensors by those that direct tuning trained. */
 static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   gh_safetensors *file = NULL;
@@ -60,33 +72,30 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
       status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s is not a tensor of the encoder", path, name);
       break;
     }
-    float *values = gh_alloc(err, (size_t)gh_tensor_elements(to), sizeof *values);
-    status = values ? gh_safetensors_load_f32(err, file, name, to->rank, to->shape, values) : GH_ERROR_MEMORY;
-    if (!status) status = gh_tensor_write_f32(err, t->device, to, values);
-    free(values);
+    status = put_values(err, t, file, name, to, NULL);
   }
   gh_safetensors_close(file);
   return status;
 }
 
-/* Checks that the tower has every layer and bias that the adapter has for this tower, so that a misnamed one is
- * noticed. */
-static gh_status check_adapter(gh_error *err, const gh_tower *t) {
+/* What the graph does not compute from the adapter: DoRA's layers, merged into their weights, and the tensors of
+ * modules_to_save. */
+static gh_status put_adapter(gh_error *err, gh_tower *t) {
   const gh_adapter *a = &t->adapter;
-  for (size_t i = 0; i < a->layers.count; i++) {
+  gh_status status = gh_adapter_check(err, a, t->store, t->family, t->text);
+  for (size_t i = 0; !status && a->dora && i < a->layers.count; i++) {
     const char *layer = a->layers.items[i];
-    gh_name met = gh_name_make("%s.%s", layer, gh_family_past_adapter(t->family, layer) ? "weight" : "lora_A.weight");
-    if (is_ours(t, layer) && !gh_store_find(t->store, met.text))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have",
-                     gh_safetensors_path(a->file), layer);
+    if (is_ours(t, layer) && !gh_family_past_adapter(t->family, layer)) {
+      gh_name name = gh_name_make("%s.weight", layer);
+      status = put_values(err, t, t->weights, name.text, gh_store_find(t->store, name.text), layer);
+    }
   }
-  for (size_t i = 0; i < a->biases_alone.count; i++) {
-    const char *name = a->biases_alone.items[i];
-    if (is_ours(t, name) && !gh_store_find(t->store, name))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the encoder does not have",
-                     gh_safetensors_path(a->file), name);
+  for (size_t i = 0; !status && i < a->saved.count; i++) {
+    const char *name = a->saved.items[i];
+    if (is_ours(t, name))
+      status = put_values(err, t, a->file, gh_adapter_alone(a, name)->name, gh_store_find(t->store, name), NULL);
   }
-  return GH_OK;
+  return status;
 }
 
 gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_embed_options *options) {
@@ -98,7 +107,7 @@ gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_e
   const char *model = t->text ? "the text tower of these sizes" : "the vision tower of these sizes";
   const char *const *left_out = t->text ? gh_left_out_by_text : gh_left_out_by_vision;
   status = gh_refuse_unread_by_store(err, t->weights, model, t->store, left_out);
-  if (!status && options->adapter) status = check_adapter(err, t);
+  if (!status && options->adapter) status = put_adapter(err, t);
   if (!status && options->encoder) status = replace(err, t, options->encoder);
   gh_safetensors_close(t->weights);
   t->weights = NULL;

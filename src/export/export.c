@@ -40,10 +40,10 @@ static const char *layer_of(const gh_export *e, const char *name, const char *ta
   return NULL;
 }
 
-/* The trained bias that replaces this tensor, of an adapted layer or of another; NULL: there is none. */
-static const gh_st_tensor *trained_bias(const gh_export *e, const char *name) {
-  if (!e->adapter.file || !gh_ends_with(name, "bias")) return NULL;
-  const gh_st_tensor *alone = gh_adapter_bias_alone(&e->adapter, name);
+/* The adapter's tensor that replaces this one: the bias of an adapted layer, or a tensor of another; NULL: none. */
+static const gh_st_tensor *trained_alone(const gh_export *e, const char *name) {
+  if (!e->adapter.file) return NULL;
+  const gh_st_tensor *alone = gh_adapter_alone(&e->adapter, name);
   if (alone || !gh_ends_with(name, ".bias")) return alone;
   gh_name layer = gh_name_make("%.*s", (int)(strlen(name) - strlen(".bias")), name);
   return gh_adapter_bias(&e->adapter, layer.text);
@@ -57,27 +57,13 @@ static bool is_written(const gh_export *e, const gh_st_tensor *t) {
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
-  const gh_st_tensor *bias = trained_bias(e, name);
-  if (bias) return bias;
+  const gh_st_tensor *alone = trained_alone(e, name);
+  if (alone) return alone;
   return e->encoder ? gh_safetensors_find(e->encoder, name) : NULL;
 }
 
 static gh_st_dtype written_dtype(const gh_export *e, const gh_st_tensor *t) {
   return e->options->dtype != GH_ST_DTYPES && gh_st_dtype_is_float(t->dtype) ? e->options->dtype : t->dtype;
-}
-
-static gh_status merge(gh_error *err, const gh_export *e, const gh_st_tensor *t, const char *layer, float *values) {
-  const gh_st_tensor *a = gh_adapter_a(&e->adapter, layer), *b = gh_adapter_b(&e->adapter, layer);
-  int rank = e->adapter.rank;
-  if (t->rank != 2 || a->shape[1] != t->shape[1] || b->shape[0] != t->shape[0])
-    return gh_fail(err, GH_ERROR_FORMAT, "%s: the matrices for %s do not fit its weight", a->file, layer);
-  float *down = gh_alloc(err, (size_t)a->elements, sizeof *down), *up = gh_alloc(err, (size_t)b->elements, sizeof *up);
-  gh_status status = down && up ? gh_st_read_f32(err, a, 0, a->elements, down) : GH_ERROR_MEMORY;
-  if (!status) status = gh_st_read_f32(err, b, 0, b->elements, up);
-  if (!status) gh_lora_merge(values, down, up, t->shape[0], t->shape[1], rank, e->adapter.alpha);
-  free(down);
-  free(up);
-  return status;
 }
 
 /* Writes the tensor's values, trained ones replaced or merged. */
@@ -88,7 +74,9 @@ static gh_status write_values(gh_error *err, gh_export *e, const gh_st_tensor *t
                    (long long)from->elements, t->name, (long long)t->elements);
   float *values = gh_alloc(err, (size_t)t->elements, sizeof *values);
   gh_status status = values ? gh_st_read_f32(err, from, 0, from->elements, values) : GH_ERROR_MEMORY;
-  if (!status && layer) status = merge(err, e, t, layer, values);
+  if (!status && layer && t->rank != 2)
+    status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s is not a matrix, but the adapter adapts it", t->file, t->name);
+  if (!status && layer) status = gh_adapter_merge(err, &e->adapter, layer, t->shape[0], t->shape[1], values);
   if (!status) status = gh_safetensors_writer_write_f32(err, e->writer, t->name, values, t->elements);
   free(values);
   return status;
@@ -116,10 +104,12 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
       return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the model does not have",
                      gh_safetensors_path(e->adapter.file), layer);
   }
-  for (size_t i = 0; i < e->adapter.biases_alone.count; i++)
-    if (!gh_safetensors_find(e->model, e->adapter.biases_alone.items[i]))
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the model does not have",
-                     gh_safetensors_path(e->adapter.file), e->adapter.biases_alone.items[i]);
+  const gh_strings *const others[] = {&e->adapter.biases_alone, &e->adapter.saved};
+  for (size_t k = 0; k < GH_COUNT(others); k++)
+    for (size_t i = 0; i < others[k]->count; i++)
+      if (!gh_safetensors_find(e->model, others[k]->items[i]))
+        return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the model does not have",
+                       gh_safetensors_path(e->adapter.file), others[k]->items[i]);
   for (size_t i = 0; e->encoder && i < gh_safetensors_count(e->encoder); i++) {
     const char *name = gh_safetensors_at(e->encoder, i)->name;
     if (!gh_safetensors_find(e->model, name))

@@ -2,17 +2,45 @@
 #include "base/file.h"
 #include "io/preprocess.h"
 #include "method/objective.h"
+#include "method/setup.h"
 #include "models/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-static gh_status open_adapter(gh_error *err, gh_safetensors **out, const char *folder) {
-  char *path = gh_path_join(err, folder, "adapter_model.safetensors");
-  gh_status status = path ? gh_safetensors_open(err, out, path) : GH_ERROR_MEMORY;
-  free(path);
-  return status;
+/* Checks that stage 2 can go on from the adapter: that it trains no less, and starts with the same function. */
+static gh_status check_start(gh_error *err, const gh_adapter *a, const gh_lora_config *l) {
+  static const char *const biases[] = {
+      [GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
+  gh_lora_biases own = gh_setup_biases(l);
+  if (a->dora) return gh_fail(err, GH_ERROR_UNSUPPORTED, "use_dora is not supported in training");
+  if (a->saved.count) return gh_fail(err, GH_ERROR_UNSUPPORTED, "modules_to_save is not supported in training");
+  if (a->rank != l->rank)
+    return gh_fail(err, GH_ERROR_CONFIG, "the adapter's r is %d, but stage2.lora.rank is %lld", a->rank,
+                   (long long)l->rank);
+  if (a->alpha != l->alpha) /* both are read from text: the same number is the same double */
+    return gh_fail(err, GH_ERROR_CONFIG, "the adapter's lora_alpha is %g, but stage2.lora.alpha is %g", a->alpha,
+                   l->alpha);
+  if (a->biases > own)
+    return gh_fail(err, GH_ERROR_CONFIG, "the adapter's bias is %s, but stage2.lora.bias is %s", biases[a->biases],
+                   biases[own]);
+  for (size_t i = 0; i < a->layers.count; i++)
+    if (gh_weights_of_text(a->layers.items[i]))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "it adapts %s, but only the vision tower is trained",
+                     a->layers.items[i]);
+  for (size_t i = 0; i < a->biases_alone.count; i++)
+    if (gh_weights_of_text(a->biases_alone.items[i]))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "it trains %s, but only the vision tower is trained",
+                     a->biases_alone.items[i]);
+  return GH_OK;
+}
+
+static gh_status open_adapter(gh_error *err, gh_models *m, const char *folder) {
+  gh_status status = gh_adapter_open(err, &m->adapter, folder);
+  if (status || folder != m->config->lora.adapter) return status; /* a snapshot's: it is not trained */
+  status = check_start(err, &m->adapter, &m->config->lora);
+  return status ? gh_fail_in(err, "%s", folder) : GH_OK;
 }
 
 static gh_status begin(gh_error *err, gh_models *m, const gh_config *c) {
@@ -52,7 +80,7 @@ gh_status gh_models_open(gh_error *err, gh_models *m, const gh_config *c, const 
   }
   if (!status && adapter) {
     key = "stage2.lora.adapter";
-    status = open_adapter(err, &m->adapter_file, adapter);
+    status = open_adapter(err, m, adapter);
   }
   if (!status) return GH_OK;
   gh_models_close(m);
@@ -73,7 +101,7 @@ void gh_models_close(gh_models *m) {
   free(m->own);
   gh_safetensors_close(m->clip_file);
   gh_safetensors_close(m->denoiser_file);
-  gh_safetensors_close(m->adapter_file);
+  gh_adapter_close(&m->adapter);
   *m = (gh_models){0};
 }
 
@@ -89,13 +117,22 @@ static uint64_t file_hash(const gh_safetensors *file, uint64_t seed) {
   return seed;
 }
 
+/* The scales that r and lora_alpha do not say: without any, the hash is that of earlier versions. */
+static uint64_t adapter_hash(const gh_adapter *a, uint64_t seed) {
+  for (size_t i = 0; i < a->layers.count; i++) {
+    double scale = gh_adapter_scale(a, a->layers.items[i]);
+    if (scale != a->alpha / a->rank) seed = XXH64(&scale, sizeof scale, seed + i);
+  }
+  return seed;
+}
+
 uint64_t gh_models_hash(const gh_models *m) {
   const gh_safetensors *files[GH_OBJECTIVE_FILES + 3] = {m->clip_file};
   size_t n = 1;
   if (m->own && m->objective->files) n += (size_t)m->objective->files(m->own, files + 1);
   files[n++] = m->denoiser_file;
-  files[n++] = m->adapter_file;
+  files[n++] = m->adapter.file;
   uint64_t hash = 1;
   for (size_t i = 0; i < n; i++) hash = file_hash(files[i], hash + i);
-  return hash;
+  return adapter_hash(&m->adapter, hash);
 }

@@ -5,6 +5,7 @@
 
 #include "config/config.h"
 #include "io/safetensors.h"
+#include "models/adapter.h"
 #include "models/vision.h"
 
 typedef struct gh_objective gh_objective; /* method/objective.h */
@@ -17,7 +18,7 @@ typedef struct gh_models {
   double image_mean[3], image_std[3]; /* the encoder's normalisation */
   gh_safetensors *clip_file;          /* NULL: random weights, as for all of these files */
   gh_safetensors *denoiser_file;      /* what the objective trains in stage 1: denoiser and projectors */
-  gh_safetensors *adapter_file;       /* a PEFT adapter to start from */
+  gh_adapter adapter;                 /* to start from; without a file: none */
 } gh_models;
 
 /* Reads sizes and opens weight files. `denoiser` and `adapter` are the paths to start from (an adapter is a PEFT

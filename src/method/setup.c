@@ -18,17 +18,21 @@ gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_devic
   return status;
 }
 
+gh_lora_biases gh_setup_biases(const gh_lora_config *l) {
+  return l->bias == GH_LORA_BIAS_ALL         ? GH_BIASES_ALL
+         : l->bias == GH_LORA_BIAS_LORA_ONLY ? GH_BIASES_ADAPTED
+                                             : GH_BIASES_NONE;
+}
+
 void gh_setup_lora(gh_lora *lora, const gh_config *c, const gh_models *models, gh_tensor *step) {
   const gh_lora_config *l = &c->lora;
   *lora = (gh_lora){.rank = l->enabled ? (int)l->rank : 0,
                     .alpha = l->alpha,
                     .dropout = l->dropout,
-                    .biases = l->bias == GH_LORA_BIAS_ALL         ? GH_BIASES_ALL
-                              : l->bias == GH_LORA_BIAS_LORA_ONLY ? GH_BIASES_ADAPTED
-                                                                  : GH_BIASES_NONE,
+                    .biases = gh_setup_biases(l),
                     .targets = l->targets.all_linear ? NULL : (const char *const *)l->targets.names.items,
                     .target_count = (int)l->targets.names.count,
-                    .adapter = models->adapter_file,
+                    .adapter = models->adapter.file ? &models->adapter : NULL,
                     .step = step,
                     .seed = (uint64_t)c->seed,
                     .stage = 2};

@@ -9,6 +9,9 @@
  * that is fit only for small tests (gh_device_info.unfit) is refused. */
 gh_status gh_setup_device(gh_error *err, const char *id, bool training, gh_device **out);
 
+/* Which biases stage 2 trains. */
+gh_lora_biases gh_setup_biases(const gh_lora_config *lora);
+
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
 void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
 

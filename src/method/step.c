@@ -56,6 +56,16 @@ static void record(gh_recording *r) {
   gh_graph_differentiate(g, step->loss);
 }
 
+/* Checks that the adapter to start from adapts nothing that is not trained. */
+static gh_status check_start(gh_error *err, const gh_lora *lora, const gh_store *store, const gh_family *family) {
+  const gh_adapter *a = lora ? lora->adapter : NULL;
+  for (size_t i = 0; a && i < a->layers.count; i++)
+    if (!gh_lora_targets(lora, a->layers.items[i]))
+      return gh_fail(err, GH_ERROR_CONFIG, "%s: adapts %s, which stage2.lora.targets does not name",
+                     gh_safetensors_path(a->file), a->layers.items[i]);
+  return a ? gh_adapter_check(err, a, store, family, false) : GH_OK;
+}
+
 static gh_status check_targets(gh_error *err, const gh_lora *lora, const gh_store *store) {
   for (int i = 0; lora && lora->targets && i < lora->target_count; i++)
     if (!gh_lora_met(store, lora->targets[i]))
@@ -99,7 +109,8 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
     gh_graph_free(g);
     return err->status;
   }
-  if (check_targets(err, r.encoder.lora, spec->store) || check_files(err, m, spec->store)) {
+  if (check_targets(err, r.encoder.lora, spec->store) || check_files(err, m, spec->store) ||
+      check_start(err, r.encoder.lora, spec->store, m->clip.family)) {
     gh_graph_free(g);
     return err->status;
   }

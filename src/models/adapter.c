@@ -1,40 +1,69 @@
 #include "models/adapter.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/pattern.h"
+#include "models/family.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX "base_model.model."
+#define PREFIX    "base_model.model."
+#define MAGNITUDE ".lora_magnitude_vector"
 
 /* PEFT versions write a trained bias under either of the two bias names. */
-static const char *const tails[] = {".lora_A.weight", ".lora_B.weight", ".base_layer.bias", ".bias"};
+enum { TAIL_A, TAIL_B, TAIL_MAGNITUDE, TAIL_BASE_BIAS, TAIL_BIAS, TAILS };
+static const char *const tails[TAILS] = {".lora_A.weight", ".lora_B.weight", MAGNITUDE, ".base_layer.bias", ".bias"};
 
 /* The longest layer name for which the names of all its tensors fit into a gh_name. */
-enum { LONGEST_LAYER = sizeof(gh_name) - sizeof PREFIX - sizeof ".base_layer.bias" };
+enum { LONGEST_LAYER = sizeof(gh_name) - sizeof PREFIX - sizeof MAGNITUDE };
+enum { MOST_PATTERNS = 4096 };
 
 /* ---- adapter_config.json ---- */
 
-/* Keys that change what is computed: they must be absent, null, false, 0 or empty. */
-static const char *const refused[] = {"use_dora",          "use_rslora",
-                                      "use_qalora",        "use_bdlora",
-                                      "fan_in_fan_out",    "lora_bias",
-                                      "rank_pattern",      "alpha_pattern",
-                                      "layer_replication", "modules_to_save",
-                                      "megatron_config",   "alora_invocation_tokens",
-                                      "target_parameters", "trainable_token_indices"};
+/* The keys that are read, and those that are without effect on a trained adapter: they describe how it was trained, or
+ * on which layers, which the tensors say. */
+static const char *const known[] = {"peft_type",
+                                    "bias",
+                                    "r",
+                                    "lora_alpha",
+                                    "use_rslora",
+                                    "use_dora",
+                                    "rank_pattern",
+                                    "alpha_pattern",
+                                    "modules_to_save",
+                                    "init_lora_weights",
+                                    "target_modules",
+                                    "exclude_modules",
+                                    "layers_to_transform",
+                                    "layers_pattern",
+                                    "lora_dropout",
+                                    "inference_mode",
+                                    "task_type",
+                                    "auto_mapping",
+                                    "base_model_name_or_path",
+                                    "revision",
+                                    "peft_version",
+                                    "megatron_core",
+                                    "qalora_group_size",
+                                    "ensure_weight_tying",
+                                    "runtime_config",
+                                    "loftq_config",
+                                    "eva_config",
+                                    "corda_config",
+                                    "lora_ga_config"};
 
 static bool off(const gh_json *value) {
-  double number = 1;
   bool flag = true;
+  const char *text = "";
   gh_error ignored;
   switch (gh_json_type_of(value)) {
   case GH_JSON_NULL:
     return true;
   case GH_JSON_BOOL:
     return !gh_json_to_bool(&ignored, value, "", &flag) && !flag;
-  case GH_JSON_NUMBER:
-    return !gh_json_to_double(&ignored, value, "", &number) && number == 0;
+  case GH_JSON_STRING:
+    return !gh_json_to_string(&ignored, value, "", &text) && !*text;
   case GH_JSON_ARRAY:
   case GH_JSON_OBJECT:
     return gh_json_count(value) == 0;
@@ -43,38 +72,114 @@ static bool off(const gh_json *value) {
   }
 }
 
+static gh_status check_keys(gh_error *err, const gh_json *root) {
+  for (const gh_json *item = gh_json_first(root); item; item = gh_json_next(item)) {
+    size_t i = 0;
+    while (i < GH_COUNT(known) && strcmp(gh_json_key(item), known[i])) i++;
+    if (i == GH_COUNT(known) && !off(item))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s is not supported", gh_json_key(item));
+  }
+  return GH_OK;
+}
+
+/* Some initialisations take the factors out of the model's weights: with the model as it is, the sum would be wrong. */
+static gh_status check_init(gh_error *err, const gh_json *root) {
+  static const char *const same[] = {"gaussian", "Gaussian", "eva", "orthogonal"};
+  static const char *const taken_out[] = {"pissa", "olora", "corda", "lora_ga"};
+  const gh_json *node = gh_json_member(root, "init_lora_weights");
+  const char *how = NULL;
+  if (gh_json_type_of(node) <= GH_JSON_BOOL) return GH_OK;
+  if (gh_json_to_string(err, node, "init_lora_weights", &how)) return err->status;
+  for (size_t i = 0; i < GH_COUNT(same); i++)
+    if (!strcmp(how, same[i])) return GH_OK;
+  for (size_t i = 0; i < GH_COUNT(taken_out); i++)
+    if (gh_starts_with(how, taken_out[i]))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                     "init_lora_weights %s changes the model's weights, which is not supported: convert the adapter with "
+                     "peft, save_pretrained(..., path_initial_model_for_weight_conversion=...)",
+                     how);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "init_lora_weights %s is not supported%s", how,
+                 strcmp(how, "loftq") ? ""
+                                      : ": it changes the model's weights, and peft does not convert it "
+                                        "(path_initial_model_for_weight_conversion is for PiSSA, OLoRA, CorDA, LoRA-GA)");
+}
+
+static gh_status read_biases(gh_error *err, const gh_json *root, gh_lora_biases *out) {
+  static const char *const names[] = {
+      [GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
+  const char *bias = "none";
+  if (gh_json_opt_string(err, root, "bias", &bias)) return err->status;
+  size_t which = 0;
+  while (which < GH_COUNT(names) && strcmp(bias, names[which])) which++;
+  if (which == GH_COUNT(names)) return gh_fail(err, GH_ERROR_UNSUPPORTED, "bias %s is not supported", bias);
+  *out = (gh_lora_biases)which;
+  return GH_OK;
+}
+
 static gh_status read_config(gh_error *err, const gh_json *root, gh_adapter *a) {
-  const char *type = "LORA", *bias = "none";
+  const char *type = "LORA";
   int64_t rank = 8;
   a->alpha = 8;
-  if (gh_json_opt_string(err, root, "peft_type", &type) || gh_json_opt_string(err, root, "bias", &bias) ||
-      gh_json_opt_int(err, root, "r", &rank) || gh_json_opt_double(err, root, "lora_alpha", &a->alpha))
-    return err->status;
+  if (gh_json_opt_string(err, root, "peft_type", &type)) return err->status;
   if (strcmp(type, "LORA")) return gh_fail(err, GH_ERROR_UNSUPPORTED, "peft_type %s is not supported", type);
-  const char *const known[] = {[GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
-  size_t which = 0;
-  while (which < GH_COUNT(known) && strcmp(bias, known[which])) which++;
-  if (which == GH_COUNT(known)) return gh_fail(err, GH_ERROR_UNSUPPORTED, "bias %s is not supported", bias);
-  a->biases = (gh_lora_biases)which;
+  if (gh_json_opt_int(err, root, "r", &rank) || gh_json_opt_double(err, root, "lora_alpha", &a->alpha) ||
+      gh_json_opt_bool(err, root, "use_rslora", &a->rslora) || gh_json_opt_bool(err, root, "use_dora", &a->dora) ||
+      read_biases(err, root, &a->biases) || check_init(err, root) || check_keys(err, root))
+    return err->status;
   if (rank < 1 || rank > 1 << 16) return gh_fail(err, GH_ERROR_FORMAT, "r: %lld is not a valid rank", (long long)rank);
   a->rank = (int)rank;
-  for (size_t i = 0; i < GH_COUNT(refused); i++)
-    if (!off(gh_json_member(root, refused[i])))
-      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s is not supported", refused[i]);
+  return GH_OK;
+}
+
+/* Whether a pattern of PEFT matches a layer's name, or its last components. */
+static gh_status matches(gh_error *err, const char *pattern, const char *before, const char *after, const char *name,
+                         bool *out) {
+  char *whole = gh_format(err, "%s(%s)%s", before, pattern, after);
+  gh_status status = whole ? gh_pattern_match(err, whole, name, out) : GH_ERROR_MEMORY;
+  free(whole);
+  return status;
+}
+
+/* Replaces *value by the number of the first pattern under `key` that matches the layer, if there is one. */
+static gh_status of_pattern(gh_error *err, const gh_json *root, const char *key, const char *layer, double *value) {
+  const gh_json *patterns = gh_json_member(root, key);
+  bool found = false;
+  if (off(patterns)) return GH_OK;
+  if (gh_json_type_of(patterns) != GH_JSON_OBJECT || gh_json_count(patterns) > MOST_PATTERNS)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: expected an object of at most %d numbers, found %s", key, MOST_PATTERNS,
+                   gh_json_type_name(patterns));
+  for (const gh_json *item = gh_json_first(patterns); item && !found; item = gh_json_next(item)) {
+    gh_status status = matches(err, gh_json_key(item), "(.*\\.)?", "$", layer, &found);
+    if (!status && found) status = gh_json_to_double(err, item, gh_json_key(item), value);
+    if (status) return gh_fail_in(err, "%s", key);
+  }
+  return GH_OK;
+}
+
+/* Whether a tensor is one of a layer in modules_to_save. */
+static gh_status is_saved(gh_error *err, const gh_json *root, const char *name, bool *out) {
+  *out = false;
+  for (const gh_json *item = gh_json_first(gh_json_member(root, "modules_to_save")); item && !*out;
+       item = gh_json_next(item)) {
+    const char *module = NULL;
+    if (gh_json_to_string(err, item, "modules_to_save", &module) ||
+        matches(err, module, "(^|.*\\.)", "\\..*", name, out))
+      return err->status;
+  }
   return GH_OK;
 }
 
 /* ---- adapter_model.safetensors ---- */
 
-static const gh_st_tensor *find(const gh_adapter *a, const char *layer, const char *tail) {
-  return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s%s", layer, tail).text);
+static const gh_st_tensor *find(const gh_adapter *a, const char *layer, int tail) {
+  return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s%s", layer, tails[tail]).text);
 }
 
-const gh_st_tensor *gh_adapter_a(const gh_adapter *a, const char *layer) { return find(a, layer, tails[0]); }
-const gh_st_tensor *gh_adapter_b(const gh_adapter *a, const char *layer) { return find(a, layer, tails[1]); }
+const gh_st_tensor *gh_adapter_a(const gh_adapter *a, const char *layer) { return find(a, layer, TAIL_A); }
+const gh_st_tensor *gh_adapter_b(const gh_adapter *a, const char *layer) { return find(a, layer, TAIL_B); }
 const gh_st_tensor *gh_adapter_bias(const gh_adapter *a, const char *layer) {
-  const gh_st_tensor *t = find(a, layer, tails[2]);
-  return t || !a->biases ? t : find(a, layer, tails[3]);
+  const gh_st_tensor *t = find(a, layer, TAIL_BASE_BIAS);
+  return t || !a->biases ? t : find(a, layer, TAIL_BIAS);
 }
 
 /* Finds the layer of a tensor's name. Returns the index in `tails` of the name's end, or -1 (also if the name is too
@@ -82,36 +187,76 @@ const gh_st_tensor *gh_adapter_bias(const gh_adapter *a, const char *layer) {
 static int layer_of(const char *name, gh_name *layer) {
   if (!gh_starts_with(name, PREFIX)) return -1;
   name += strlen(PREFIX);
-  for (size_t i = 0; i < GH_COUNT(tails); i++)
+  for (int i = 0; i < TAILS; i++)
     if (gh_ends_with(name, tails[i])) {
       size_t n = strlen(name) - strlen(tails[i]);
       if (n > LONGEST_LAYER) return -1;
       *layer = gh_name_make("%.*s", (int)n, name);
-      return (int)i;
+      return i;
     }
   return -1;
 }
 
-static gh_status read_tensors(gh_error *err, gh_adapter *a) {
+static gh_status read_layer(gh_error *err, gh_adapter *a, const gh_json *root, const char *layer) {
+  const gh_st_tensor *down = gh_adapter_a(a, layer), *up = gh_adapter_b(a, layer), *m = find(a, layer, TAIL_MAGNITUDE);
+  double rank = a->rank, alpha = a->alpha;
+  if (of_pattern(err, root, "rank_pattern", layer, &rank) || of_pattern(err, root, "alpha_pattern", layer, &alpha))
+    return err->status;
+  if (down->rank != 2 || (double)down->shape[0] != rank || !up || up->rank != 2 || (double)up->shape[1] != rank ||
+      rank < 1)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no pair of matrices of rank %g", down->file, layer, rank);
+  if (a->dora && (!m || m->rank != 1 || m->shape[0] != up->shape[0]))
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no magnitudes (DoRA)", down->file, layer);
+  a->alphas[a->layers.count] = alpha;
+  return gh_strings_add(err, &a->layers, layer);
+}
+
+/* A tensor that is not one of LoRA's: a bias, or one of modules_to_save. */
+static gh_status read_other(gh_error *err, gh_adapter *a, const gh_json *root, const gh_st_tensor *t) {
   gh_name layer;
-  for (size_t i = 0; i < gh_safetensors_count(a->file); i++)
-    if (layer_of(gh_safetensors_at(a->file, i)->name, &layer) == 0) {
-      const gh_st_tensor *t = gh_adapter_a(a, layer.text), *b = gh_adapter_b(a, layer.text);
-      if (t->rank != 2 || t->shape[0] != a->rank || !b || b->rank != 2 || b->shape[1] != a->rank)
-        return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no pair of matrices of rank %d", t->file, layer.text, a->rank);
-      if (gh_strings_add(err, &a->layers, layer.text)) return err->status;
-    }
-  for (size_t i = 0; i < gh_safetensors_count(a->file); i++) {
-    const gh_st_tensor *t = gh_safetensors_at(a->file, i);
-    int tail = layer_of(t->name, &layer);
-    bool bias = tail >= 2, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
-    bool alone = !adapted && tail != 2 && a->biases && gh_starts_with(t->name, PREFIX) && gh_ends_with(t->name, "bias");
-    if ((!adapted || (bias && !a->biases)) && !alone)
-      return gh_fail(err, GH_ERROR_FORMAT, "%s: %s does not belong to an adapted layer", t->file, t->name);
-    if (!adapted && gh_strings_add(err, &a->biases_alone, t->name + strlen(PREFIX))) return err->status;
+  int tail = layer_of(t->name, &layer);
+  bool under = gh_starts_with(t->name, PREFIX), saved = false;
+  bool fits = strlen(t->name) < sizeof(gh_name);
+  const char *name = under ? t->name + strlen(PREFIX) : t->name;
+  if (under && fits && is_saved(err, root, name, &saved)) return err->status;
+  if (saved) return gh_strings_add(err, &a->saved, name);
+  bool bias = tail >= TAIL_BASE_BIAS, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
+  bool alone = !adapted && tail != TAIL_BASE_BIAS && a->biases && under && gh_ends_with(t->name, "bias");
+  if ((!adapted || (bias && !a->biases) || (tail == TAIL_MAGNITUDE && !a->dora)) && !alone)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s does not belong to an adapted layer", t->file, t->name);
+  return adapted ? GH_OK : gh_strings_add(err, &a->biases_alone, name);
+}
+
+/* Checks that the file holds something of each of modules_to_save. */
+static gh_status check_saved(gh_error *err, const gh_adapter *a, const gh_json *root) {
+  const gh_json *list = gh_json_member(root, "modules_to_save");
+  if (!off(list) && gh_json_type_of(list) != GH_JSON_ARRAY)
+    return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: expected an array, found %s", gh_json_type_name(list));
+  for (const gh_json *item = gh_json_first(list); item; item = gh_json_next(item)) {
+    const char *module = NULL;
+    bool found = false;
+    if (gh_json_to_string(err, item, "modules_to_save", &module)) return err->status;
+    for (size_t i = 0; i < a->saved.count && !found; i++)
+      if (matches(err, module, "(^|.*\\.)", "\\..*", a->saved.items[i], &found)) return err->status;
+    if (!found)
+      return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: %s holds no tensor of %s", gh_safetensors_path(a->file),
+                     module);
   }
-  if (!a->layers.count) return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts no layer", gh_safetensors_path(a->file));
   return GH_OK;
+}
+
+static gh_status read_tensors(gh_error *err, gh_adapter *a, const gh_json *root) {
+  gh_name layer;
+  size_t count = gh_safetensors_count(a->file);
+  a->alphas = gh_alloc(err, count, sizeof *a->alphas);
+  if (!a->alphas) return GH_ERROR_MEMORY;
+  for (size_t i = 0; i < count; i++)
+    if (layer_of(gh_safetensors_at(a->file, i)->name, &layer) == TAIL_A && read_layer(err, a, root, layer.text))
+      return err->status;
+  for (size_t i = 0; i < count; i++)
+    if (read_other(err, a, root, gh_safetensors_at(a->file, i))) return err->status;
+  if (!a->layers.count) return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts no layer", gh_safetensors_path(a->file));
+  return check_saved(err, a, root);
 }
 
 gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
@@ -122,7 +267,7 @@ gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
   gh_status status = config && weights ? gh_json_read_file(err, &root, config, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
   if (!status && (status = read_config(err, root, out))) gh_fail_in(err, "%s", config);
   if (!status) status = gh_safetensors_open(err, &out->file, weights);
-  if (!status) status = read_tensors(err, out);
+  if (!status) status = read_tensors(err, out, root);
   if (status) gh_adapter_close(out);
   gh_json_free(root);
   free(config);
@@ -134,14 +279,38 @@ void gh_adapter_close(gh_adapter *a) {
   gh_safetensors_close(a->file);
   gh_strings_free(&a->layers);
   gh_strings_free(&a->biases_alone);
+  gh_strings_free(&a->saved);
+  free(a->alphas);
   *a = (gh_adapter){0};
 }
 
-const gh_st_tensor *gh_adapter_bias_alone(const gh_adapter *a, const char *name) {
-  for (size_t i = 0; i < a->biases_alone.count; i++)
-    if (!strcmp(a->biases_alone.items[i], name))
-      return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s", name).text);
+/* ---- what was read ---- */
+
+static const gh_st_tensor *listed(const gh_adapter *a, const gh_strings *list, const char *name) {
+  for (size_t i = 0; i < list->count; i++)
+    if (!strcmp(list->items[i], name)) return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s", name).text);
   return NULL;
+}
+
+const gh_st_tensor *gh_adapter_alone(const gh_adapter *a, const char *name) {
+  const gh_st_tensor *t = listed(a, &a->biases_alone, name);
+  return t ? t : listed(a, &a->saved, name);
+}
+
+int gh_adapter_rank(const gh_adapter *a, const char *layer) {
+  const gh_st_tensor *t = gh_adapter_a(a, layer);
+  return t ? (int)t->shape[0] : 0;
+}
+
+double gh_adapter_alpha(const gh_adapter *a, const char *layer) {
+  for (size_t i = 0; i < a->layers.count; i++)
+    if (!strcmp(a->layers.items[i], layer)) return a->alphas[i];
+  return 0;
+}
+
+double gh_adapter_scale(const gh_adapter *a, const char *layer) {
+  double rank = gh_adapter_rank(a, layer);
+  return rank > 0 ? gh_adapter_alpha(a, layer) / (a->rslora ? sqrt(rank) : rank) : 0;
 }
 
 gh_lora gh_adapter_lora(const gh_adapter *a) {
@@ -149,6 +318,57 @@ gh_lora gh_adapter_lora(const gh_adapter *a) {
                    .alpha = a->alpha,
                    .biases = a->biases,
                    .targets = (const char *const *)a->layers.items,
-                   .target_count = (int)a->layers.count,
-                   .adapter = a->file};
+                   .target_count = a->dora ? 0 : (int)a->layers.count,
+                   .adapter = a};
+}
+
+/* DoRA: the row of W' is the merged row, scaled to its magnitude. */
+static void scale_rows(float *weight, const float *magnitudes, int64_t n, int64_t k) {
+  for (int64_t i = 0; i < n; i++) {
+    double squares = 0;
+    for (int64_t j = 0; j < k; j++) squares += (double)weight[i * k + j] * (double)weight[i * k + j];
+    double factor = (double)magnitudes[i] / sqrt(squares);
+    for (int64_t j = 0; j < k; j++) weight[i * k + j] = (float)((double)weight[i * k + j] * factor);
+  }
+}
+
+static float *values_of(gh_error *err, const gh_st_tensor *t) {
+  float *values = gh_alloc(err, (size_t)t->elements, sizeof *values);
+  if (values && !gh_st_read_f32(err, t, 0, t->elements, values)) return values;
+  free(values);
+  return NULL;
+}
+
+gh_status gh_adapter_merge(gh_error *err, const gh_adapter *a, const char *layer, int64_t n, int64_t k, float *weight) {
+  const gh_st_tensor *down = gh_adapter_a(a, layer), *up = gh_adapter_b(a, layer), *m = find(a, layer, TAIL_MAGNITUDE);
+  if (down->shape[1] != k || up->shape[0] != n)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: the matrices for %s do not fit its weight", down->file, layer);
+  float *x = values_of(err, down), *y = x ? values_of(err, up) : NULL, *z = y && a->dora ? values_of(err, m) : NULL;
+  gh_status status = y && (z || !a->dora) ? GH_OK : err->status;
+  if (!status) gh_lora_merge(weight, x, y, n, k, (int)down->shape[0], gh_adapter_scale(a, layer));
+  if (!status && a->dora) scale_rows(weight, z, n, k);
+  free(x);
+  free(y);
+  free(z);
+  return status;
+}
+
+gh_status gh_adapter_check(gh_error *err, const gh_adapter *a, const gh_store *store, const gh_family *family,
+                           bool text) {
+  const char *file = gh_safetensors_path(a->file);
+  for (size_t i = 0; i < a->layers.count; i++) {
+    const char *layer = a->layers.items[i];
+    bool whole = a->dora || gh_family_past_adapter(family, layer);
+    gh_name met = gh_name_make("%s.%s", layer, whole ? "weight" : "lora_A.weight");
+    if (gh_weights_of_text(layer) == text && !gh_store_find(store, met.text))
+      return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have", file, layer);
+  }
+  const gh_strings *const others[] = {&a->biases_alone, &a->saved};
+  for (size_t k = 0; k < GH_COUNT(others); k++)
+    for (size_t i = 0; i < others[k]->count; i++) {
+      const char *name = others[k]->items[i];
+      if (gh_weights_of_text(name) == text && !gh_store_find(store, name))
+        return gh_fail(err, GH_ERROR_FORMAT, "%s: trains %s, which the encoder does not have", file, name);
+    }
+  return GH_OK;
 }

@@ -1,31 +1,54 @@
-/* A LoRA adapter in a PEFT folder: adapter_config.json and adapter_model.safetensors. */
+/* A LoRA adapter in a PEFT folder: adapter_config.json and adapter_model.safetensors. Everything that uses an adapter
+ * reads it here. */
 #ifndef GH_MODELS_ADAPTER_H
 #define GH_MODELS_ADAPTER_H
 
 #include "base/text.h"
 #include "models/lora.h"
+#include "models/vision.h"
 
-typedef struct gh_adapter {
+struct gh_adapter {
   gh_safetensors *file;
   gh_strings layers;       /* whole names of the layers it adapts, "vision_model.encoder.layers.0.mlp.fc1" */
+  double *alphas;          /* (layers.count) */
   gh_strings biases_alone; /* whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
-  int rank;
+  gh_strings saved;        /* whole names of the tensors of "modules_to_save", which replace the model's */
+  int rank;                /* "r" and "lora_alpha"; a layer's own may differ (rank_pattern, alpha_pattern) */
   double alpha;
+  bool rslora;           /* scale alpha / sqrt(r) (Kalajdzievski, 2023) */
+  bool dora;             /* W' = m (W + s B A) / |W + s B A|, by rows (Liu et al., 2024) */
   gh_lora_biases biases; /* which biases the file holds: of adapted layers ("lora_only"), or of any layer ("all") */
-} gh_adapter;
+};
 
 /* Reads the folder and checks that every tensor belongs to an adapted layer. Variants of LoRA that compute something
- * else are GH_ERROR_UNSUPPORTED; the text names them. */
+ * else, initialisations that change the model's weights, and unknown keys that are not null, false or empty are
+ * GH_ERROR_UNSUPPORTED; the text names them. */
 gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder);
 void gh_adapter_close(gh_adapter *adapter); /* an empty one is fine */
 
-/* The gh_lora for a module that computes with the adapter, without dropout. The adapter must outlive it. */
+/* The gh_lora for a module that computes with the adapter, without dropout. The adapter must outlive it. It adapts no
+ * layer of a DoRA adapter, whose weights have to be merged. */
 gh_lora gh_adapter_lora(const gh_adapter *adapter);
 
 /* The tensors of a layer; NULL where there is none. */
-const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);         /* (r, K) */
-const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);         /* (N, r) */
-const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer);      /* (N) */
-const gh_st_tensor *gh_adapter_bias_alone(const gh_adapter *adapter, const char *name); /* of biases_alone */
+const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);    /* (r, K) */
+const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);    /* (N, r) */
+const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer); /* (N) */
+/* The tensor of that name in biases_alone or saved; NULL: there is none. */
+const gh_st_tensor *gh_adapter_alone(const gh_adapter *adapter, const char *name);
+
+/* The rank and the alpha of an adapted layer, and alpha / r or alpha / sqrt(r). 0: the layer is not adapted. */
+int gh_adapter_rank(const gh_adapter *adapter, const char *layer);
+double gh_adapter_alpha(const gh_adapter *adapter, const char *layer);
+double gh_adapter_scale(const gh_adapter *adapter, const char *layer);
+
+/* Merges an adapted layer into its weight (N, K), in place. GH_ERROR_FORMAT if the matrices do not fit. */
+gh_status gh_adapter_merge(gh_error *err, const gh_adapter *adapter, const char *layer, int64_t n, int64_t k,
+                           float *weight);
+
+/* Checks that every layer, bias and saved tensor of the adapter for the tower (`text`: the text tower, else the vision
+ * tower) is in the store, so that a misnamed one is noticed. */
+gh_status gh_adapter_check(gh_error *err, const gh_adapter *adapter, const gh_store *store, const gh_family *family,
+                           bool text);
 
 #endif

@@ -1,5 +1,6 @@
 #include "models/lora.h"
 #include "base/random.h"
+#include "models/adapter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(gh_graph_error(g), (size_t)n, sizeof *values);
   gh_status status = GH_ERROR_MEMORY;
-  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter, key.text, 2, shape, values);
+  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter->file, key.text, 2, shape, values);
   if (!status) status = gh_tensor_write(gh_graph_error(g), gh_graph_device(g), t, values);
   free(values);
   return status ? NULL : t;
@@ -57,14 +58,11 @@ static gh_tensor *factor(gh_module *m, gh_init init, const int64_t *shape, bool 
   return t && m->storage == GH_BF16 ? gh_bf16x2(m->graph, t, up) : t;
 }
 
-/* The adapter's values of a layer's bias, or NULL. PEFT versions use either name. */
+/* The adapter's values of a layer's bias, or NULL. */
 static const gh_st_tensor *adapter_bias(const gh_lora *lora, const gh_tensor *bias, const char *layer) {
-  char keys[2][192];
-  snprintf(keys[0], sizeof keys[0], "base_model.model.%s.base_layer.bias", layer);
-  snprintf(keys[1], sizeof keys[1], "base_model.model.%s", bias->name);
-  const gh_st_tensor *t = NULL;
-  for (size_t i = 0; i < GH_COUNT(keys) && !t && lora->adapter; i++) t = gh_safetensors_find(lora->adapter, keys[i]);
-  return t;
+  if (!lora->adapter) return NULL;
+  const gh_st_tensor *t = gh_adapter_bias(lora->adapter, layer);
+  return t ? t : gh_adapter_alone(lora->adapter, bias->name);
 }
 
 /* Trains the layer's own bias, with the values of the adapter if it holds them. */
@@ -75,7 +73,7 @@ void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool a
   if (m->lora->biases < (adapted || given ? GH_BIASES_ADAPTED : GH_BIASES_ALL)) return;
   if (gh_store_make_trainable(err, m->store, bias) || !given) return;
   float *values = gh_alloc(err, (size_t)bias->shape[0], sizeof *values);
-  if (values && !gh_safetensors_load_f32(err, m->lora->adapter, given->name, 1, bias->shape, values))
+  if (values && !gh_safetensors_load_f32(err, m->lora->adapter->file, given->name, 1, bias->shape, values))
     gh_tensor_write(err, gh_graph_device(m->graph), bias, values);
   free(values);
 }
@@ -91,21 +89,32 @@ static gh_tensor *dropped(gh_module *m, gh_tensor *x, const char *layer) {
   return gh_dropout(m->graph, x, lora->step, NULL, stream.key, lora->dropout);
 }
 
+int gh_lora_rank(const gh_lora *lora, const char *layer) {
+  return lora->adapter ? gh_adapter_rank(lora->adapter, layer) : lora->rank;
+}
+
+double gh_lora_scale(const gh_lora *lora, const char *layer) {
+  return lora->adapter ? gh_adapter_scale(lora->adapter, layer) : lora->alpha / lora->rank;
+}
+
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer) {
   const gh_lora *lora = m->lora;
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
-  int64_t n = weight->shape[0], k = weight->shape[1], r = lora->rank;
+  if (!gh_lora_rank(lora, layer)) {
+    gh_graph_fail(g, NULL, "%s does not adapt %s", gh_safetensors_path(lora->adapter->file), layer);
+    return NULL;
+  }
+  int64_t n = weight->shape[0], k = weight->shape[1], r = gh_lora_rank(lora, layer);
   gh_tensor *a = factor(m, gh_init_fan_in(k), (int64_t[]){r, k}, false, layer);
   gh_tensor *b = factor(m, gh_init_constant(0), (int64_t[]){n, r}, true, layer);
   gh_lora_bias_layer(m, bias, layer, true);
   gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
-  return gh_linear_adapted(g, x, weight, bias, low, b, lora->alpha / (double)r, result);
+  return gh_linear_adapted(g, x, weight, bias, low, b, gh_lora_scale(lora, layer), result);
 }
 
-void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha) {
-  double scale = alpha / rank;
+void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double scale) {
   for (int64_t i = 0; i < n; i++)
     for (int64_t j = 0; j < k; j++) {
       double sum = 0;

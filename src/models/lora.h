@@ -5,6 +5,8 @@
 
 #include "models/module.h"
 
+typedef struct gh_adapter gh_adapter; /* models/adapter.h */
+
 typedef enum gh_lora_biases {
   GH_BIASES_NONE,
   GH_BIASES_ADAPTED,
@@ -12,14 +14,14 @@ typedef enum gh_lora_biases {
 } gh_lora_biases; /* which biases train */
 
 struct gh_lora {
-  int rank;
+  int rank; /* without an adapter; an adapter has its own ranks and scales */
   double alpha;
   double dropout;
   gh_lora_biases biases;
   const char *const
       *targets; /* names or last components of names: "q_proj", "visual_projection"; NULL: every linear layer */
   int target_count;
-  const gh_safetensors *adapter; /* a PEFT adapter to start from; NULL: A Kaiming-uniform, B zero */
+  const gh_adapter *adapter; /* to start from; NULL: A Kaiming-uniform, B zero */
   gh_tensor *step;               /* the step block; NULL: no dropout is drawn */
   uint64_t seed;
   int stage;
@@ -33,7 +35,10 @@ struct gh_lora {
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
 /* Whether the target matches a layer whose factors are in the store. */
 bool gh_lora_met(const gh_store *store, const char *target);
-/* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + (alpha / r) dropout(x) A^T B^T, (..., N); A (r, K) and
+/* The rank of a layer and the factor of its product. 0: there is an adapter, and it does not adapt the layer. */
+int gh_lora_rank(const gh_lora *lora, const char *layer);
+double gh_lora_scale(const gh_lora *lora, const char *layer);
+/* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + s dropout(x) A^T B^T, (..., N), s = alpha / r; A (r, K) and
  * B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer);
@@ -42,7 +47,7 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
  * layers. A bias that the adapter holds counts as adapted. */
 void gh_lora_bias_layer(gh_module *m, gh_tensor *bias, const char *layer, bool adapted);
 
-/* W + (alpha / r) B A on the host: weight (N, K) in place, a (r, K), b (N, r). */
-void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double alpha);
+/* W + scale B A on the host: weight (N, K) in place, a (r, K), b (N, r). */
+void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double scale);
 
 #endif

@@ -1,6 +1,7 @@
 #include "train/snapshot.h"
 #include "base/file.h"
 #include "method/objective.h"
+#include "models/adapter.h"
 #include "models/tensors_write.h"
 
 #include <stdlib.h>
@@ -61,21 +62,46 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   return status;
 }
 
+/* The layer of the i-th parameter, if that is its A; else "". */
+static gh_name adapted_layer(const gh_update *u, int i) {
+  static const char tail[] = ".lora_A.weight";
+  const char *name = u->parameters[i]->name;
+  int length = u->parameters[i]->role == GH_ROLE_LORA_A ? (int)(strlen(name) - strlen(tail)) : 0;
+  return gh_name_make("%.*s", length, name);
+}
+
 /* Lists the modules that PEFT wraps, by their full names: the text tower has layers with the same last names. */
 static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
-  static const char tail[] = ".lora_A.weight";
   gh_json *targets = gh_json_put_array(err, root, "target_modules");
   gh_status status = targets ? GH_OK : err->status;
   for (int i = 0; i < u->count && !status; i++) {
-    const char *name = u->parameters[i]->name;
-    if (u->parameters[i]->role != GH_ROLE_LORA_A) continue;
-    gh_name module = gh_name_make("%.*s", (int)(strlen(name) - strlen(tail)), name);
-    status = gh_json_put_string(err, targets, NULL, module.text);
+    gh_name layer = adapted_layer(u, i);
+    if (layer.text[0]) status = gh_json_put_string(err, targets, NULL, layer.text);
   }
   return status;
 }
 
-static gh_status write_adapter_config(gh_error *err, const char *folder, const gh_update *u, const gh_config *c) {
+/* The scales that the adapter at the start had, and ranks and alphas of single layers. */
+static gh_status put_scales(gh_error *err, gh_json *root, const gh_update *u, const gh_lora *lora) {
+  const gh_adapter *a = lora->adapter;
+  if (!a) return GH_OK;
+  gh_status status = a->rslora ? gh_json_put_bool(err, root, "use_rslora", true) : GH_OK;
+  gh_json *ranks = status ? NULL : gh_json_put_object(err, root, "rank_pattern");
+  gh_json *alphas = ranks ? gh_json_put_object(err, root, "alpha_pattern") : NULL;
+  if (!alphas) return err->status;
+  for (int i = 0; i < u->count && !status; i++) {
+    gh_name layer = adapted_layer(u, i);
+    if (!layer.text[0]) continue;
+    int rank = gh_adapter_rank(a, layer.text);
+    double alpha = gh_adapter_alpha(a, layer.text);
+    if (rank != a->rank) status = gh_json_put_int(err, ranks, layer.text, rank);
+    if (!status && alpha != a->alpha) status = gh_json_put_double(err, alphas, layer.text, alpha);
+  }
+  return status;
+}
+
+static gh_status write_adapter_config(gh_error *err, const char *folder, const gh_update *u, const gh_config *c,
+                                      const gh_lora *lora) {
   static const char *const biases[] = {
       [GH_LORA_BIAS_NONE] = "none", [GH_LORA_BIAS_LORA_ONLY] = "lora_only", [GH_LORA_BIAS_ALL] = "all"};
   char *path = gh_path_join(err, folder, "adapter_config.json");
@@ -89,6 +115,7 @@ static gh_status write_adapter_config(gh_error *err, const char *folder, const g
   if (!status) status = gh_json_put_bool(err, root, "inference_mode", true);
   if (!status) status = gh_json_put_string(err, root, "base_model_name_or_path", c->clip);
   if (!status) status = put_targets(err, root, u);
+  if (!status) status = put_scales(err, root, u, lora);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);
@@ -96,22 +123,21 @@ static gh_status write_adapter_config(gh_error *err, const char *folder, const g
 }
 
 static gh_status write_all(gh_error *err, const char *folder, gh_device *device, const gh_update *u, const gh_config *c,
-                           int stage) {
-  bool lora = stage == 2 && c->lora.enabled;
+                           const gh_lora *lora) {
   gh_status status = gh_folder_make(err, folder);
   for (int kind = 0; kind < KINDS && !status; kind++)
     status = write_file(err, folder, device, u, lora, (gh_kind)kind, c);
-  if (!status && lora) status = write_adapter_config(err, folder, u, c);
+  if (!status && lora) status = write_adapter_config(err, folder, u, c, lora);
   return status;
 }
 
 gh_status gh_snapshot_write(gh_error *err, const char *run, gh_device *device, const gh_update *u, const gh_config *c,
-                            int stage, int64_t number) {
+                            const gh_lora *lora, int stage, int64_t number) {
   char *folder = gh_format(err, "%s/snapshots/stage%d-%08lld", run, stage, (long long)number);
   char *building = gh_format(err, "%s/snapshots/.building",
                              run); /* not a snapshot name, so that an interrupted snapshot is ignored */
   gh_status status = folder && building ? gh_folder_remove(err, building) : GH_ERROR_MEMORY;
-  if (!status) status = write_all(err, building, device, u, c, stage);
+  if (!status) status = write_all(err, building, device, u, c, lora);
   if (!status) status = gh_folder_remove(err, folder); /* from before a resume: replaced by the same bytes */
   if (!status) status = gh_file_rename(err, building, folder);
   free(folder);

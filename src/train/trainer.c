@@ -26,8 +26,9 @@ typedef struct gh_stage {
 
 static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_stage *s = loop->user;
+  const gh_lora *lora = loop->number == 2 && s->config->lora.enabled ? &s->lora : NULL;
   gh_status status =
-      gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, loop->number, loop->done);
+      gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, lora, loop->number, loop->done);
   return status || !s->evaluator ? status : gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
 }
 
