@@ -320,6 +320,33 @@ static void a_shared_tower(void **state) {
   gh_safetensors_close(inputs);
 }
 
+/* ---- adapters of peft ---- */
+
+#define ADAPTERS GH_FIXTURES "/probe/adapters"
+
+/* Every kind that is served, against peft's own reading of the folder. */
+static void adapters_of_peft(void **state) {
+  (void)state;
+  gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors"), *want = open_file(ADAPTERS "/served.safetensors");
+  int64_t batch = gh_safetensors_find(inputs, "images")->shape[0], n = 0;
+  float *plain = embed_probe(&(gh_embed_options){.batch = batch}, inputs);
+  assert_int_equal(gh_safetensors_count(want), 7);
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const char *name = gh_safetensors_at(want, i)->name;
+    char *folder = check_path(ADAPTERS, name);
+    const gh_embed_options how = {.batch = batch, .adapter = folder};
+    float *got = embed_probe(&how, inputs), *expected = compare_load(want, name, &n);
+    compare_values(name, got, expected, n, 1e-5 * fmax(1, greatest(expected, n)));
+    assert_true(compare_distance(got, plain, n) > 1e-2);
+    free(got);
+    free(expected);
+    free(folder);
+  }
+  free(plain);
+  gh_safetensors_close(inputs);
+  gh_safetensors_close(want);
+}
+
 /* ---- adapters that cannot be ---- */
 
 static void write_adapter(const char *to, const char *config, const char *tensor) {
@@ -350,16 +377,48 @@ static void invalid_adapters(void **state) {
     const char *config, *tensor;
     gh_status status;
     const char *text;
-  } table[] = {{"{\"r\":1,\"use_dora\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_dora"},
-               {"{\"r\":1,\"rank_pattern\":{\"x\":2}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "rank_pattern"},
-               {"{\"r\":1,\"peft_type\":\"IA3\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "IA3"},
-               {"{\"r\":1,\"bias\":\"some\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias some"},
-               {"{\"r\":2}", "base_model.model.x", GH_ERROR_FORMAT, "rank 2"},
-               {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "does not belong to an adapted layer"},
-               {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},
-               {"{\"r\":1}", "base_model.model.vision_model.encoder.layers.9.mlp.fc1", GH_ERROR_FORMAT,
-                "which the encoder does not have"},
-               {"{\"r\":1}", "base_model.model.visual_projection", GH_ERROR_FORMAT, "visual_projection.lora_A.weight"}};
+  } table[] = {
+      {"{\"r\":1,\"use_dora\":true}", "base_model.model.x", GH_ERROR_FORMAT, "no magnitudes"},
+      {"{\"r\":1,\"rank_pattern\":{\"x\":2}}", "base_model.model.x", GH_ERROR_FORMAT, "of rank 2"},
+      {"{\"r\":1,\"rank_pattern\":{\"x(?=y)\":2}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "rank_pattern"},
+      {"{\"r\":1,\"rank_pattern\":3}", "base_model.model.x", GH_ERROR_FORMAT, "rank_pattern: expected an"},
+      {"{\"r\":1,\"alpha_pattern\":{\"x\":\"1\"}}", "base_model.model.x", GH_ERROR_FORMAT, "alpha_pattern: x"},
+      {"{\"r\":1,\"modules_to_save\":[\"head\"]}", "base_model.model.x", GH_ERROR_FORMAT, "no tensor of head"},
+      {"{\"r\":1,\"modules_to_save\":\"head\"}", "base_model.model.x", GH_ERROR_FORMAT, "expected an array"},
+      {"{\"r\":1,\"lora_bias\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "lora_bias"},
+      {"{\"r\":1,\"fan_in_fan_out\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "fan_in_fan_out"},
+      {"{\"r\":1,\"use_qalora\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_qalora"},
+      {"{\"r\":1,\"use_bdlora\":{\"nblocks\":2}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_bdlora"},
+      {"{\"r\":1,\"kasa_config\":{\"beta\":1}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "kasa_config"},
+      {"{\"r\":1,\"velora_config\":{\"scale\":1}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "velora_config"},
+      {"{\"r\":1,\"arrow_config\":{\"top_k\":3}}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "arrow_config"},
+      {"{\"r\":1,\"monteclora_config\":{\"num_samples\":8}}", "base_model.model.x", GH_ERROR_UNSUPPORTED,
+       "monteclora_config"},
+      {"{\"r\":1,\"alora_invocation_tokens\":[1]}", "base_model.model.x", GH_ERROR_UNSUPPORTED,
+       "alora_invocation_tokens"},
+      {"{\"r\":1,\"layer_replication\":[[0,2]]}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "layer_replication"},
+      {"{\"r\":1,\"future\":0}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "future is not supported"},
+      {"{\"r\":1,\"future\":\"x\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "future is not supported"},
+      {"{\"r\":1,\"a\":null,\"b\":false,\"c\":[],\"d\":{},\"e\":\"\",\"f\":true}", "base_model.model.x",
+       GH_ERROR_UNSUPPORTED, "f is not supported"},
+      {"{\"r\":1,\"init_lora_weights\":\"pissa_niter_4\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED,
+       "path_initial_model_for_weight_conversion"},
+      {"{\"r\":1,\"init_lora_weights\":\"olora\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "olora"},
+      {"{\"r\":1,\"init_lora_weights\":\"corda\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "corda"},
+      {"{\"r\":1,\"init_lora_weights\":\"lora_ga\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "lora_ga"},
+      {"{\"r\":1,\"init_lora_weights\":\"loftq\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED,
+       "path_initial_model_for_weight_conversion"},
+      {"{\"r\":1,\"init_lora_weights\":\"mica\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "mica"},
+      {"{\"r\":1,\"peft_type\":\"LOHA\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "LOHA"},
+      {"{\"r\":1,\"peft_type\":\"LOKR\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "LOKR"},
+      {"{\"r\":1,\"peft_type\":\"IA3\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "IA3"},
+      {"{\"r\":1,\"bias\":\"some\"}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "bias some"},
+      {"{\"r\":2}", "base_model.model.x", GH_ERROR_FORMAT, "rank 2"},
+      {"{\"r\":1}", "model.x", GH_ERROR_FORMAT, "does not belong to an adapted layer"},
+      {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},
+      {"{\"r\":1}", "base_model.model.vision_model.encoder.layers.9.mlp.fc1", GH_ERROR_FORMAT,
+       "which the encoder does not have"},
+      {"{\"r\":1}", "base_model.model.visual_projection", GH_ERROR_FORMAT, "visual_projection.lora_A.weight"}};
   gh_error err = {0};
   char *to = check_path(scratch, "adapter");
   const gh_embed_options how = {.batch = 1, .adapter = to};
@@ -382,6 +441,7 @@ int main(void) {
       cmocka_unit_test(adapter_gives_the_steps_condition),
       cmocka_unit_test(trained_tensors_replace),
       cmocka_unit_test(a_shared_tower),
+      cmocka_unit_test(adapters_of_peft),
       cmocka_unit_test(invalid_adapters),
   };
   return cmocka_run_group_tests(tests, scratch_begin_with_device, scratch_end);

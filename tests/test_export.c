@@ -64,8 +64,7 @@ static double largest(const gh_safetensors *file) {
 
 /* Compares embeddings by the exported folder and by model plus adapter: within `tolerance` of the largest value; and
  * the adapter makes a difference far beyond that. */
-static void same_embeddings(const char *exported, const char *probe, double tolerance) {
-  char *clip = check_path(probe, "clip"), *adapter = check_path(probe, "adapter");
+static void same_embeddings_of(const char *exported, const char *clip, const char *adapter, double tolerance) {
   gh_safetensors *merged = encode(exported, NULL, "merged.safetensors");
   gh_safetensors *both = encode(clip, adapter, "both.safetensors");
   gh_safetensors *base = encode(clip, NULL, "base.safetensors");
@@ -79,6 +78,11 @@ static void same_embeddings(const char *exported, const char *probe, double tole
   gh_safetensors_close(merged);
   gh_safetensors_close(both);
   gh_safetensors_close(base);
+}
+
+static void same_embeddings(const char *exported, const char *probe, double tolerance) {
+  char *clip = check_path(probe, "clip"), *adapter = check_path(probe, "adapter");
+  same_embeddings_of(exported, clip, adapter, tolerance);
   free(clip);
   free(adapter);
 }
@@ -253,6 +257,22 @@ static void other_dtypes(void **state) {
   free(out);
 }
 
+/* Every kind of peft's adapters that is served: merged, it gives what model plus adapter give. */
+static void merged_from_peft(void **state) {
+  (void)state;
+  static const char *const kinds[] = {"rslora", "patterns", "both", "converted", "only", "dora", "saved"};
+  gh_error err = {0};
+  for (size_t i = 0; i < GH_COUNT(kinds); i++) {
+    gh_export_counts counts;
+    char *adapter = check_path(GH_FIXTURES "/probe/adapters", kinds[i]), *out = check_path(scratch, kinds[i]);
+    const gh_export_options options = {.clip = TINY "/clip", .adapter = adapter, .dtype = GH_ST_DTYPES};
+    check_ok(gh_export_model(&err, out, &options, &counts));
+    same_embeddings_of(out, TINY "/clip", adapter, ROUNDING);
+    free(adapter);
+    free(out);
+  }
+}
+
 /* A run of direct tuning: its tensors replace the model's. */
 static void replaced(void **state) {
   (void)state;
@@ -376,6 +396,7 @@ int main(void) {
       cmocka_unit_test(merged_in_float32),
       cmocka_unit_test(merged_from_float16),
       cmocka_unit_test(merged_siglip),
+      cmocka_unit_test(merged_from_peft),
       cmocka_unit_test(vision_alone),
       cmocka_unit_test(other_dtypes),
       cmocka_unit_test(replaced),

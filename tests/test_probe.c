@@ -181,7 +181,7 @@ static int run_setting(const char *setting, const char *shape) {
 
 static void run_shape(const char *shape) {
   assert_int_equal(setenv("GH_KERNEL_SHAPE", shape, 1), 0);
-  static const char *const settings[] = {"tiny", "edges", "siglip", "masked", "masked-siglip"};
+  static const char *const settings[] = {"tiny", "edges", "siglip", "masked", "masked-siglip", "adapters"};
   int bad = 0;
   for (size_t i = 0; i < GH_COUNT(settings); i++) bad += run_setting(settings[i], shape);
   unsetenv("GH_KERNEL_SHAPE");

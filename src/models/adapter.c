@@ -94,14 +94,16 @@ static gh_status check_init(gh_error *err, const gh_json *root) {
     if (!strcmp(how, same[i])) return GH_OK;
   for (size_t i = 0; i < GH_COUNT(taken_out); i++)
     if (gh_starts_with(how, taken_out[i]))
-      return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                     "init_lora_weights %s changes the model's weights, which is not supported: convert the adapter with "
-                     "peft, save_pretrained(..., path_initial_model_for_weight_conversion=...)",
-                     how);
+      return gh_fail(
+          err, GH_ERROR_UNSUPPORTED,
+          "init_lora_weights %s changes the model's weights, which is not supported: convert the adapter with "
+          "peft, save_pretrained(..., path_initial_model_for_weight_conversion=...)",
+          how);
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "init_lora_weights %s is not supported%s", how,
-                 strcmp(how, "loftq") ? ""
-                                      : ": it changes the model's weights, and peft does not convert it "
-                                        "(path_initial_model_for_weight_conversion is for PiSSA, OLoRA, CorDA, LoRA-GA)");
+                 strcmp(how, "loftq")
+                     ? ""
+                     : ": it changes the model's weights, and peft does not convert it "
+                       "(path_initial_model_for_weight_conversion is for PiSSA, OLoRA, CorDA, LoRA-GA)");
 }
 
 static gh_status read_biases(gh_error *err, const gh_json *root, gh_lora_biases *out) {

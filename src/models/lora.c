@@ -103,7 +103,8 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   if (!gh_lora_rank(lora, layer)) {
-    gh_graph_fail(g, NULL, "%s does not adapt %s", gh_safetensors_path(lora->adapter->file), layer);
+    gh_fail(gh_graph_error(g), GH_ERROR_CONFIG, "%s does not adapt %s, which stage2.lora.targets names",
+            gh_safetensors_path(lora->adapter->file), layer);
     return NULL;
   }
   int64_t n = weight->shape[0], k = weight->shape[1], r = gh_lora_rank(lora, layer);

@@ -22,7 +22,7 @@ struct gh_lora {
       *targets; /* names or last components of names: "q_proj", "visual_projection"; NULL: every linear layer */
   int target_count;
   const gh_adapter *adapter; /* to start from; NULL: A Kaiming-uniform, B zero */
-  gh_tensor *step;               /* the step block; NULL: no dropout is drawn */
+  gh_tensor *step;           /* the step block; NULL: no dropout is drawn */
   uint64_t seed;
   int stage;
   /* Gives masks (1 keeps) instead of drawing them: returns the tensor for a layer, or NULL for no dropout there; `user`
@@ -38,8 +38,8 @@ bool gh_lora_met(const gh_store *store, const char *target);
 /* The rank of a layer and the factor of its product. 0: there is an adapter, and it does not adapt the layer. */
 int gh_lora_rank(const gh_lora *lora, const char *layer);
 double gh_lora_scale(const gh_lora *lora, const char *layer);
-/* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + s dropout(x) A^T B^T, (..., N), s = alpha / r; A (r, K) and
- * B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
+/* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + s dropout(x) A^T B^T, (..., N), s = alpha / r; A (r, K)
+ * and B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer);
 

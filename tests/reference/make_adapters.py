@@ -1,0 +1,120 @@
+"""Makes tests/fixtures/probe/adapters: adapters of many kinds for the encoder of tests/fixtures/probe/tiny, saved by peft.
+
+`cases.txt` and the files that it names are as make_probe.py's: one step of stage 2 that starts from the adapter. Here
+the encoder is peft's own, which reads the saved folder. `served.safetensors` holds, for every adapter, what peft's
+encoder gives for tiny's pictures in float64: <adapter>, (2, D).
+
+  rslora     scale alpha / sqrt(r), inner layers alone, bias "none"
+  patterns   rank_pattern and alpha_pattern, keys that are names, parts of names and regular expressions
+  both       both of these, a regular expression as target_modules, bias "all", other initialisations
+  converted  a PiSSA adapter, converted with path_initial_model_for_weight_conversion
+  only       bias "lora_only", alpha below r
+  dora       DoRA with rsLoRA and patterns; not trained here
+  saved      modules_to_save, a linear layer and a norm; not trained here
+"""
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+
+import common
+import make_probe
+from common import FIXTURES, generator
+
+FOLDER = FIXTURES / "probe" / "adapters"
+CLIP = FIXTURES / "probe" / "tiny" / "clip"
+NAMES = ["q_proj", "fc1", "fc2", "visual_projection"]
+INNER = NAMES[:3]
+PATTERNS = dict(
+    rank_pattern={"visual_projection": 7, r"layers\.[0-1]\.self_attn\.(?:q|k)_proj": 3, "mlp.fc1": 5},
+    alpha_pattern={r"^vision_model\.encoder\.layers\.\d+?\.mlp\.fc1": 2, "vision_model.encoder.layers.2.self_attn.q_proj": 11,
+                   ".*projection$": 9})
+ADAPTERS = {
+    "rslora": dict(r=4, lora_alpha=6, use_rslora=True, target_modules=INNER),
+    "patterns": dict(r=4, lora_alpha=6, target_modules=NAMES, init_lora_weights="gaussian", **PATTERNS),
+    "both": dict(r=2, lora_alpha=3, use_rslora=True, bias="all", init_lora_weights=False,
+                 target_modules=r"vision_model\..*\.(q_proj|fc[12])|visual_projection", **PATTERNS),
+    "converted": dict(r=3, lora_alpha=5, target_modules=NAMES, init_lora_weights="pissa"),
+    "only": dict(r=5, lora_alpha=2, bias="lora_only", target_modules=NAMES, init_lora_weights="gaussian"),
+    "dora": dict(r=4, lora_alpha=6, use_dora=True, use_rslora=True, bias="lora_only", target_modules=NAMES, **PATTERNS),
+    "saved": dict(r=4, lora_alpha=6, target_modules=INNER,
+                  modules_to_save=["visual_projection", "vision_model.post_layernorm"]),
+}
+TRAINED = ["rslora", "patterns", "both", "converted", "only"]
+
+
+def save(name, seed):
+    """peft makes the adapter, its values are moved at random, peft saves it."""
+    settings = LoraConfig(**ADAPTERS[name])
+    torch.manual_seed(seed)
+    model = get_peft_model(common.load_vision(CLIP), settings)
+    options = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "converted":
+            options["path_initial_model_for_weight_conversion"] = str(Path(folder) / "start")
+            model.peft_config["default"].init_lora_weights = True
+            model.save_pretrained(options["path_initial_model_for_weight_conversion"])
+            model.peft_config["default"].init_lora_weights = "pissa"
+        g = generator(seed)
+        for key, p in model.named_parameters():
+            if p.requires_grad:
+                p.data.add_(torch.randn(p.shape, generator=g) * (0.2 if p.ndim == 1 else p.shape[-1] ** -0.5))
+        model.save_pretrained(FOLDER / name, **options)
+    (FOLDER / name / "README.md").unlink()
+    path = FOLDER / name / "adapter_config.json"
+    saved = json.loads(path.read_text())
+    if isinstance(saved["target_modules"], list):
+        saved["target_modules"].sort()
+    saved["base_model_name_or_path"] = "clip"
+    common.write_json(path, saved)
+
+
+class Step(common.Step):
+    """The step with peft's encoder."""
+
+    def trained(self, stage):
+        lora = self.config["stage2"]["lora"]
+        self.encoder = PeftModel.from_pretrained(self.encoder, self.folder / lora["adapter"], is_trainable=True).eval()
+        for _, module in self.objective.parts():
+            module.requires_grad_(False)
+        plain = lambda key: key.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+        return {plain(key): p for key, p in self.encoder.named_parameters() if p.requires_grad}
+
+
+def embedding(name, pixels):
+    model = PeftModel.from_pretrained(common.load_vision(CLIP), FOLDER / name).double().eval()
+    return model(pixel_values=pixels).image_embeds.detach().float()
+
+
+def main():
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    images = load_file(FIXTURES / "probe" / "tiny" / "inputs.safetensors")["images"].double()
+    mean, std = (torch.tensor(v, dtype=torch.float64)[:, None, None] for v in (common.MEAN, common.STD))
+    served = {}
+    for i, name in enumerate(ADAPTERS):
+        save(name, 600 + i)
+        served[name] = embedding(name, (images - mean) / std)
+    save_file(served, FOLDER / "served.safetensors")
+    common.Step = Step
+    lines = []
+    for name in TRAINED:
+        saved = json.loads((FOLDER / name / "adapter_config.json").read_text())
+        lora = dict(rank=saved["r"], alpha=saved["lora_alpha"], dropout=0.0, bias=saved["bias"], adapter=name,
+                    targets=INNER if name == "rslora" else NAMES)
+        setting = {**make_probe.TINY, "clip": "../tiny/clip", "autoencoder": "../tiny/ae.safetensors", "lora": lora,
+                   "adapter": name}
+        config = make_probe.run_config(setting, denoiser={"weights": "../tiny/denoiser.safetensors"})
+        common.write_json(FOLDER / f"{name}.json", config)
+        inputs = load_file(FIXTURES / "probe" / "tiny" / "inputs.safetensors")
+        save_file(common.expected(config, FOLDER, 2, inputs, 800), FOLDER / f"{name}.expected.safetensors")
+        lines.append(f"{name} 2 {name}.json ../tiny/inputs.safetensors {name}.expected.safetensors\n")
+    (FOLDER / "cases.txt").write_text("".join(lines))
+
+
+if __name__ == "__main__":
+    main()
