@@ -96,13 +96,34 @@ static bool character(gh_matcher *m, unsigned char c) {
 
 static gh_places alternatives(gh_matcher *m, gh_places from);
 
+/* "(?=...)" and "(?!...)": the places where the alternatives begin, or do not. */
+static gh_places ahead(gh_matcher *m, gh_places from) {
+  bool wanted = m->at[1] == '=';
+  const char *start = m->at + 2;
+  gh_places to = {{0}}, none = {{0}};
+  m->at = start;
+  alternatives(m, none); /* moves past them, also where no place is left */
+  const char *end = m->at;
+  for (size_t i = 0; i <= m->length && !m->failed; i++) {
+    gh_places one = {{0}};
+    if (!has(&from, i)) continue;
+    put(&one, i);
+    m->at = start;
+    gh_places ends = alternatives(m, one);
+    if ((memcmp(&ends, &none, sizeof none) != 0) == wanted) put(&to, i);
+  }
+  m->at = end;
+  return to;
+}
+
 static gh_places group(gh_matcher *m, gh_places from) {
+  bool looks = m->at[1] == '?' && (m->at[2] == '=' || m->at[2] == '!');
   m->at++;
-  if (*m->at == '?') {
+  if (*m->at == '?' && !looks) {
     m->failed |= m->at[1] != ':';
     if (!m->failed) m->at += 2;
   }
-  gh_places to = alternatives(m, from);
+  gh_places to = looks ? ahead(m, from) : alternatives(m, from);
   m->failed |= *m->at != ')';
   if (!m->failed) m->at++;
   return to;

@@ -1,5 +1,6 @@
 /* Regular expressions in Python's syntax, as PEFT's configurations use them for the names of layers. Supported are
- * characters, ".", sets, \d \w \s, groups, alternatives, "^", "$", and the quantifiers "*", "+" and "?", greedy or not.
+ * characters, ".", sets, \d \w \s, groups, alternatives, look-ahead, "^", "$", and the quantifiers "*", "+" and "?",
+ * greedy or not.
  */
 #ifndef GH_BASE_PATTERN_H
 #define GH_BASE_PATTERN_H

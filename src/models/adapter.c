@@ -158,6 +158,64 @@ static gh_status of_pattern(gh_error *err, const gh_json *root, const char *key,
   return GH_OK;
 }
 
+/* Whether a layer is in target_modules or exclude_modules: a list of names or ends of names, or a regular expression.
+ * *whole: it is in the list by its whole name. */
+static gh_status is_listed(gh_error *err, const gh_json *list, const char *layer, bool *out, bool *whole) {
+  const char *text = NULL;
+  *out = *whole = false;
+  if (gh_json_type_of(list) == GH_JSON_STRING) {
+    if (gh_json_to_string(err, list, "", &text)) return err->status;
+    *out = !strcmp(text, "all-linear");
+    return *out ? GH_OK : matches(err, text, "", "", layer, out);
+  }
+  for (const gh_json *item = gh_json_first(list); item && !*whole; item = gh_json_next(item)) {
+    if (gh_json_to_string(err, item, "an element", &text)) return err->status;
+    *whole = !strcmp(layer, text);
+    *out |= gh_lora_names(text, layer);
+  }
+  return GH_OK;
+}
+
+/* Whether layers_to_transform and layers_pattern select a layer: by its first component that is a number and has two
+ * others in front, and by the component before that. */
+static gh_status is_transformed(gh_error *err, const gh_json *root, const char *layer, bool *out) {
+  const gh_json *numbers = gh_json_member(root, "layers_to_transform"), *names = gh_json_member(root, "layers_pattern");
+  const char *before = strchr(layer, '.'), *digits = NULL;
+  *out = false;
+  for (; before; before = digits) {
+    if (!(digits = strchr(before + 1, '.'))) return GH_OK;
+    size_t length = strspn(digits + 1, "0123456789");
+    if (length && length < 10 && digits[1 + length] == '.') break;
+  }
+  if (!before) return GH_OK;
+  int64_t number = strtol(digits + 1, NULL, 10), chosen = -1;
+  gh_name name = gh_name_make("%.*s", (int)(digits - before - 1), before + 1);
+  bool any = off(names), single = gh_json_type_of(numbers) == GH_JSON_NUMBER, found = false;
+  if (!any && is_listed(err, names, name.text, &any, &found)) return err->status;
+  if (single && gh_json_to_int(err, numbers, "", &chosen)) return err->status;
+  found = chosen == number;
+  for (const gh_json *item = single ? NULL : gh_json_first(numbers); item && !found; item = gh_json_next(item)) {
+    if (gh_json_to_int(err, item, "an element", &chosen)) return err->status;
+    found = chosen == number;
+  }
+  *out = any && found;
+  return GH_OK;
+}
+
+/* Checks that PEFT would adapt a layer of the file: it leaves out those that the configuration does not select. */
+static gh_status check_selected(gh_error *err, const gh_json *root, const char *layer) {
+  const gh_json *targets = gh_json_member(root, "target_modules"), *others = gh_json_member(root, "exclude_modules");
+  bool is = true, whole = true, excluded = false, ignored;
+  if (!off(targets) && is_listed(err, targets, layer, &is, &whole)) return gh_fail_in(err, "target_modules");
+  if (!is) return gh_fail(err, GH_ERROR_FORMAT, "target_modules does not select %s, which the file adapts", layer);
+  if (!off(others) && is_listed(err, others, layer, &excluded, &ignored)) return gh_fail_in(err, "exclude_modules");
+  if (excluded) return gh_fail(err, GH_ERROR_FORMAT, "exclude_modules leaves out %s, which the file adapts", layer);
+  if (whole || off(gh_json_member(root, "layers_to_transform"))) return GH_OK;
+  if (is_transformed(err, root, layer, &is)) return gh_fail_in(err, "layers_to_transform");
+  return is ? GH_OK
+            : gh_fail(err, GH_ERROR_FORMAT, "layers_to_transform does not select %s, which the file adapts", layer);
+}
+
 /* Whether a tensor is one of a layer in modules_to_save. */
 static gh_status is_saved(gh_error *err, const gh_json *root, const char *name, bool *out) {
   *out = false;
@@ -202,7 +260,8 @@ static int layer_of(const char *name, gh_name *layer) {
 static gh_status read_layer(gh_error *err, gh_adapter *a, const gh_json *root, const char *layer) {
   const gh_st_tensor *down = gh_adapter_a(a, layer), *up = gh_adapter_b(a, layer), *m = find(a, layer, TAIL_MAGNITUDE);
   double rank = a->rank, alpha = a->alpha;
-  if (of_pattern(err, root, "rank_pattern", layer, &rank) || of_pattern(err, root, "alpha_pattern", layer, &alpha))
+  if (check_selected(err, root, layer) || of_pattern(err, root, "rank_pattern", layer, &rank) ||
+      of_pattern(err, root, "alpha_pattern", layer, &alpha))
     return err->status;
   if (down->rank != 2 || (double)down->shape[0] != rank || !up || up->rank != 2 || (double)up->shape[1] != rank ||
       rank < 1)

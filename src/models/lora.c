@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether `target` is the whole name of the layer, or its last components. */
-static bool names(const char *target, const char *layer) {
+bool gh_lora_names(const char *target, const char *layer) {
   size_t n = strlen(target), length = strlen(layer);
   if (!strcmp(layer, target)) return true;
   return length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target);
@@ -16,7 +15,7 @@ static bool names(const char *target, const char *layer) {
 bool gh_lora_targets(const gh_lora *lora, const char *layer) {
   if (!lora->targets) return true;
   for (int i = 0; i < lora->target_count; i++)
-    if (names(lora->targets[i], layer)) return true;
+    if (gh_lora_names(lora->targets[i], layer)) return true;
   return false;
 }
 
@@ -25,7 +24,7 @@ bool gh_lora_met(const gh_store *store, const char *target) {
     const gh_tensor *t = gh_store_at(store, i);
     if (t->role != GH_ROLE_LORA_A) continue;
     int length = (int)(strlen(t->name) - strlen(".lora_A.weight"));
-    if (names(target, gh_name_make("%.*s", length, t->name).text)) return true;
+    if (gh_lora_names(target, gh_name_make("%.*s", length, t->name).text)) return true;
   }
   return false;
 }

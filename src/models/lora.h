@@ -31,6 +31,8 @@ struct gh_lora {
   void *user;
 };
 
+/* Whether `target` is the whole name of the layer, or its last components. */
+bool gh_lora_names(const char *target, const char *layer);
 /* Whether the layer of that name is adapted. */
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
 /* Whether the target matches a layer whose factors are in the store. */

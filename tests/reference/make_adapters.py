@@ -1,4 +1,4 @@
-"""Makes tests/fixtures/probe/adapters: adapters of many kinds for the encoder of tests/fixtures/probe/tiny, saved by peft.
+"""Makes tests/fixtures/probe/adapters: adapters of many kinds for probe/tiny's encoder, saved by peft.
 
 `cases.txt` and the files that it names are as make_probe.py's: one step of stage 2 that starts from the adapter. Here
 the encoder is peft's own, which reads the saved folder. `served.safetensors` holds, for every adapter, what peft's
@@ -31,8 +31,8 @@ NAMES = ["q_proj", "fc1", "fc2", "visual_projection"]
 INNER = NAMES[:3]
 PATTERNS = dict(
     rank_pattern={"visual_projection": 7, r"layers\.[0-1]\.self_attn\.(?:q|k)_proj": 3, "mlp.fc1": 5},
-    alpha_pattern={r"^vision_model\.encoder\.layers\.\d+?\.mlp\.fc1": 2, "vision_model.encoder.layers.2.self_attn.q_proj": 11,
-                   ".*projection$": 9})
+    alpha_pattern={r"^vision_model\.encoder\.layers\.\d+?\.mlp\.fc1": 2,
+                   "vision_model.encoder.layers.2.self_attn.q_proj": 11, ".*projection$": 9})
 ADAPTERS = {
     "rslora": dict(r=4, lora_alpha=6, use_rslora=True, target_modules=INNER),
     "patterns": dict(r=4, lora_alpha=6, target_modules=NAMES, init_lora_weights="gaussian", **PATTERNS),
