@@ -7,6 +7,7 @@
 int main(int argc, char **argv) {
   gh_error err = {0};
   signal(SIGXFSZ, SIG_IGN); /* a file at its size limit (ulimit -f) is then a failed write, not a dead process */
+  signal(SIGPIPE, SIG_IGN); /* so is a closed pipe: `train | head` goes on, and its state is written */
   gh_status status = gh_cli_main(&err, argc, argv);
   if (status) fprintf(stderr, "genhance: %s\n", err.text);
   return gh_cli_exit_code(status);

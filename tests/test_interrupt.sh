@@ -91,6 +91,36 @@ interrupt TERM 5
 train --resume
 same whole run
 
+# ---- a closed pipe: training goes on, and the state is written ----
+rm -rf run
+("$genhance" train --config run.json 2>err; echo $? >code) | head -n 1 >/dev/null
+[ "$(cat code)" = 1 ] && grep -q '^genhance: standard output: ' err || fail "closed pipe: $(cat code), $(cat err)"
+same whole run
+
+# ---- SIGUSR1, which batch systems send before the time limit ----
+rm -rf run
+"$genhance" train --config run.json --quiet --set stage1.steps=4000 --set stage2.steps=0 >out 2>err &
+pid=$!
+wait_for run/metrics.jsonl
+kill -USR1 $pid
+wait $pid
+code=$?
+[ $code = 75 ] && [ -n "$(newest_state run)" ] || fail "SIGUSR1: exit code $code: $(cat err)"
+
+# ---- pictures that vanish: the state of the last update is saved ----
+rm -rf run
+"$genhance" train --config run.json --quiet --set stage1.steps=4000 --set stage2.steps=0 >out 2>err &
+pid=$!
+wait_for run/metrics.jsonl
+mv images away
+wait $pid
+code=$?
+mv away images
+[ $code = 1 ] && grep -q '^genhance: .*; the state after update [0-9]* of stage 1 is saved in run/state' err ||
+  fail "vanished pictures: exit code $code: $(cat err)"
+[ -n "$(newest_state run)" ] || fail "vanished pictures: no state"
+rm -rf run && cp -r whole run
+
 # ---- what --resume rejects ----
 refuse 1 "run already holds a run: --resume" "$genhance" train --config run.json
 for change in stage1.optimizer.lr=0.02 seed=7 stage2.lora.rank=3 timestep.scale=2 data.crop_scale='[0.5,1]' \

@@ -168,13 +168,20 @@ static void on_signal(int sig) {
   stop_signal = sig;
 }
 
+static bool installed;
+
 void gh_stop_install(void) {
+  installed = true;
   struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  static const int signals[] = {SIGINT, SIGTERM, SIGUSR1, SIGXCPU}; /* batch systems warn with the last two */
+  for (size_t i = 0; i < GH_COUNT(signals); i++) sigaction(signals[i], &action, NULL);
   struct sigaction hangup; /* the terminal was closed; nohup ignores it */
   if (!sigaction(SIGHUP, NULL, &hangup) && hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
+}
+
+void gh_stop_renew(void) {
+  if (installed) gh_stop_install();
 }
 
 bool gh_stop_requested(void) { return stop_signal != 0; }

@@ -37,9 +37,11 @@ void gh_progress_start(gh_progress *progress, const char *what, const char *unit
 void gh_progress_update(gh_progress *progress, uint64_t done, const char *note); /* note: "loss 0.71", may be NULL */
 void gh_progress_end(gh_progress *progress);
 
-/* After gh_stop_install, SIGINT, SIGTERM and (unless it is ignored) SIGHUP set a flag; a second signal ends the process
- * at once. */
+/* After gh_stop_install, SIGINT, SIGTERM, SIGUSR1, SIGXCPU and (unless it is ignored) SIGHUP set a flag; a second
+ * signal ends the process at once. gh_stop_renew does it again, if it was done: a driver's compiler (LLVM) takes
+ * SIGUSR1. */
 void gh_stop_install(void);
+void gh_stop_renew(void);
 bool gh_stop_requested(void);
 int gh_stop_signal(void);      /* which signal, 0 for none */
 void gh_stop_request(int sig); /* as if the signal had arrived; 0 clears the flag (tests) */

@@ -79,12 +79,11 @@ static const gh_option options[] = {
 const gh_command gh_command_train = {
     .name = "train",
     .summary = "train stage 1 (denoiser), then stage 2 (encoder)",
-    .details =
-        "Stage 1 trains the denoiser and its projectors, stage 2 the encoder. Prints one line per update; "
-        "metrics.jsonl in the output folder has the same numbers as JSON. SIGINT, SIGTERM "
-        "and "
-        "a closed terminal save the state and exit with code 75; --resume then continues to the same bits. SIGKILL "
-        "loses the updates since the last saved state.",
+    .details = "Stage 1 trains the denoiser and its projectors, stage 2 the encoder. Prints one line per update; "
+               "metrics.jsonl in the output folder has the same numbers as JSON. SIGINT, SIGTERM, "
+               "SIGUSR1, SIGXCPU and a closed terminal save the state and exit with code 75; --resume then continues "
+               "to the same bits. SIGKILL "
+               "loses the updates since the last saved state.",
     .run = run,
     .options = options,
 };

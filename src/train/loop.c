@@ -125,6 +125,7 @@ static gh_status take_ahead(gh_error *err, gh_loop *l) {
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
     gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
+    l->load_failed = status != GH_OK;
     if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
@@ -155,6 +156,14 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
                  "%s update %lld: the loss or the gradient is not finite (loss %g, gradient norm %g); the state from "
                  "before it is saved in %s/state",
                  l->label, (long long)l->done + 1, result->loss, result->norm, l->run);
+}
+
+/* The images of an update could not be loaded (a mount that vanished): nothing is wrong with the updates before. */
+static gh_status stop_at_load(gh_error *err, gh_loop *l) {
+  const gh_error cause = *err;
+  if (write_state(err, l)) return gh_fail(err, cause.status, "%s; and the state cannot be saved", cause.text);
+  return gh_fail(err, cause.status, "%s; the state after update %lld of %s is saved in %s/state", cause.text,
+                 (long long)l->done, l->label, l->run);
 }
 
 _Static_assert(GH_METRICS_NUMBERS >= GH_STEP_LOGS, "a line of metrics holds every logged number");
@@ -199,6 +208,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   gh_progress progress;
   gh_progress_start(&progress, l->label, "updates", (uint64_t)l->stage->steps, (uint64_t)l->done);
   l->state_written = gh_now();
+  gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
     status = l->snapshot(err, l);
@@ -207,6 +217,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
     gh_update_result result;
     status = gh_loop_update(err, l, &result);
     if (!status && result.bad) status = stop_at_nan(err, l, &result);
+    if (status && l->load_failed && l->done) status = stop_at_load(err, l);
     if (status) break;
     l->done++;
     status = after_update(err, l, &result, gh_now() - began);
