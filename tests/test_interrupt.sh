@@ -136,6 +136,16 @@ train --resume --set stage2.steps=4 --allow-data-change
 [ "$(wc -l <run/metrics.jsonl)" = 7 ] || fail "--allow-data-change: $(cat run/metrics.jsonl)"
 rm images/more.png
 
+# ---- the same data and models at other paths ----
+rm -rf run
+train --set stage2.steps=1
+mv images elsewhere
+cp -r clip moved-clip
+train --resume --set 'data.images=["elsewhere"]' --set clip=moved-clip
+mv elsewhere images
+sed -i 's/moved-clip/clip/' run/snapshots/*/adapter_config.json # PEFT's files name the encoder's folder
+same whole run
+
 # ---- a damaged state is not used ----
 rm -rf run && cp -r whole run
 part=run/state/$(newest_state run)/part-00000.safetensors

@@ -78,6 +78,12 @@ static const char *const harmless[] = {"device",
                                        "output",
                                        "data.workers",
                                        "data.latent_cache.path", /* the content is checked when the cache is opened */
+                                       "data.images",            /* the content of these is checked by hashes */
+                                       "images",
+                                       "clip",
+                                       "autoencoder",
+                                       "denoiser.weights",
+                                       "stage2.lora.adapter",
                                        "state",
                                        "evaluate",
                                        "stage2.guard",
