@@ -156,8 +156,8 @@ reject "encoder.conv_in.weight" --set autoencoder=spoilt.safetensors
 spoil ae.safetensors 's/"encoder.mid.attn_1.q.weight"/"encoder.mid.attn_1.Q.weight"/'
 reject "encoder.mid.attn_1.q.weight" --set autoencoder=spoilt.safetensors
 reject "project_clip.0.weight" --set denoiser.weights="$fixtures/probe/edges/denoiser.safetensors"
-reject "lora_A.weight" --set stage2.lora.adapter="$fixtures/probe/edges/adapter"
-reject "adapter_model.safetensors" --set stage2.lora.adapter=images
+reject "r is 3, but stage2.lora.rank is 2" --set stage2.lora.adapter="$fixtures/probe/edges/adapter"
+reject "images/adapter_config.json" --set stage2.lora.adapter=images
 
 # ---- hostile files ----
 hostile() { reject "$1" --set autoencoder=hostile.safetensors; }
