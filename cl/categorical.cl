@@ -30,7 +30,7 @@ KERNEL void categorical_forward(GLOBAL int32 *code, GLOBAL float *log_probabilit
     }
   }
   const float winner = row_max(VEC(best), scratch);
-  const int64 drawn = -(int64)row_max(VEC(best == winner ? -(float)at : lowest), scratch);
+  const int64 drawn = -(int64)(int32)row_max(VEC(best == winner ? -(float)at : lowest), scratch);
   const float top = row_max(VEC(high), scratch);
   vec sum = VEC(0);
   FOR_COLUMNS(i, columns) sum += vec_keep(vec_exp(vec_load(logits, i, columns) * inverse - top), i, columns, 0.0f);
