@@ -238,6 +238,8 @@ COMPARE(ltu_f32, f32, !(x >= y))
 COMPARE(leu_f32, f32, !(x > y))
 COMPARE(gtu_f32, f32, !(x <= y))
 COMPARE(geu_f32, f32, !(x < y))
+COMPARE(num_f32, f32, x == x && y == y) /* neither is NaN */
+COMPARE(nan_f32, f32, x != x || y != y)
 
 /* ---- the table ---- */
 
@@ -379,6 +381,8 @@ const ptx_op ptx_ops[] = {
     OP("setp.leu.f32", "pww", leu_f32),
     OP("setp.gtu.f32", "pww", gtu_f32),
     OP("setp.geu.f32", "pww", geu_f32),
+    OP("setp.num.f32", "pww", num_f32),
+    OP("setp.nan.f32", "pww", nan_f32),
 
     {"bra", PTX_BRANCH, "L", NULL, NULL},
     {"bra.uni", PTX_BRANCH, "L", NULL, NULL},
