@@ -75,8 +75,8 @@ static gh_status refuse_key(gh_error *err, const gh_schema *schema, const char *
   return gh_fail(err, GH_ERROR_CONFIG, "unknown key \"%.200s\" (the nearest is \"%s\")", path, nearest.text);
 }
 
-/* Whether a foreign key says nothing: it has its default value, in a group that this document has no keys in. A
- * complete configuration can so be given another kind without deleting the groups of the first. */
+/* Whether a foreign key says nothing: it has its default value, and its group has no keys of this document's kind. So
+ * `--set` can give a complete configuration another kind; the groups of the first may stay. */
 static bool says_nothing(const gh_schema *schema, const gh_row *row, const gh_json *value) {
   const char *dot = strchr(row->path, '.');
   const size_t group = dot ? (size_t)(dot - row->path) + 1 : 0;

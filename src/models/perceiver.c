@@ -7,9 +7,6 @@
 #define DEVIATION 0.02 /* of the initial embeddings */
 
 gh_status gh_perceiver_config_check(gh_error *err, const gh_perceiver_config *c) {
-  if (c->hidden % c->heads)
-    return gh_fail(err, GH_ERROR_CONFIG, "denoiser.hidden: %d is not a multiple of denoiser.heads, %d", c->hidden,
-                   c->heads);
   if (c->positions < 2)
     return gh_fail(err, GH_ERROR_CONFIG, "pictures of %lld codes: masking needs at least 2", (long long)c->positions);
   return GH_OK;

@@ -22,7 +22,8 @@ typedef struct gh_perceiver_config {
   int64_t positions; /* N: codes per picture */
 } gh_perceiver_config;
 
-/* GH_ERROR_CONFIG names the configuration key that is wrong. */
+/* What the keys alone do not say: GH_ERROR_CONFIG where a picture has too few codes to mask some. hidden is a multiple
+ * of heads. */
 gh_status gh_perceiver_config_check(gh_error *err, const gh_perceiver_config *config);
 
 /* The condition c (B, D) and local tokens (B, L, D), or NULL for none -> (B, 1 + L, hidden). */
