@@ -16,8 +16,9 @@
  *
  * Both products have the shape C[i][lane] += A[i][k] B[k][lane], A one tile element broadcast: `tile_times_panel` makes
  * scores (i a tile row, k along D), `tile_into_panel` adds to a panel (i along D, k a tile row). Each keeps 8 rows x 3
- * vectors of C in registers. Tiles are packed into private memory because the row stride of a head is H * D: often a
- * multiple of 4096 bytes, which causes cache set conflicts. */
+ * vectors of C in registers, or 4 rows x 1 vector if a vector is two of AVX2's 16 registers. Tiles are packed into
+ * private memory because the row stride of a head is H * D: often a multiple of 4096 bytes, which causes cache set
+ * conflicts. */
 #ifdef CPU_SHAPE
 
 #include "functions.h"
@@ -26,7 +27,7 @@
 #define ATT_PITCH 272 /* row stride of a tile in floats: constant for the addressing, an odd number of cache lines */
 #define ATT_WIDE  256 /* columns of a tile; wider heads: tiles of half the rows, the other half for the rest */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)
-#define ATT_FETCH 2 /* rows of the next tile prefetched per 8 rows of this one */
+#define ATT_FETCH (ATT_HIGH / 4) /* rows of the next tile prefetched per ATT_HIGH rows of this one */
 #define ATT_VECS  ATTENTION_CPU_VECS
 #define ATT_PANEL ATTENTION_CPU_PANEL
 #define ATT_RUN   64
@@ -204,8 +205,16 @@ inline int att_width(int vecs, int v) {
   return left == 4 ? 2 : min(left, 3);
 }
 
+/* rows of C that are kept in registers */
+#ifdef NARROW_VECTORS
+#define ATT_HIGH        4
+#define ATT_EACH_ROW(X) X(0) X(1) X(2) X(3)
+#else
+#define ATT_HIGH        8
 #define ATT_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define ATT_SUMS(r)     vec c##r = VEC(0), e##r = VEC(0), f##r = VEC(0);
+#endif
+#define ATT_SUM(r)  vec c##r = VEC(0);
+#define ATT_SUMS(r) vec c##r = VEC(0), e##r = VEC(0), f##r = VEC(0);
 /* row r of C += its tile element, A(r), times one, two or three vectors */
 #define ATT_ADD1(r, A) c##r = fma(VEC(A(r)), b0, c##r);
 #define ATT_ADD2(r, A)                                                                                                 \
@@ -222,91 +231,137 @@ inline int att_width(int vecs, int v) {
     f##r = fma(x, b2, f##r);                                                                                           \
   }
 
+#define ATT_DOWN(r)   a[r * ATT_PITCH]
+#define ATT_DOWN1(r)  ATT_ADD1(r, ATT_DOWN)
+#define ATT_DOWN2(r)  ATT_ADD2(r, ATT_DOWN)
+#define ATT_DOWN3(r)  ATT_ADD3(r, ATT_DOWN)
+#define ATT_ALONG(r)  a[r]
+#define ATT_ALONG1(r) ATT_ADD1(r, ATT_ALONG)
+#define ATT_ALONG2(r) ATT_ADD2(r, ATT_ALONG)
+#define ATT_ALONG3(r) ATT_ADD3(r, ATT_ALONG)
+
+#ifdef NARROW_VECTORS
+/* ATT_HIGH rows of scores from `depth` columns of a and rows of b, added to what is there if `more` */
+inline void att_scores(vec *scores, const float *rows, const vec *panel, int depth, int vecs, int width, bool more) {
+  for (int w = 0; w < width; w++) {
+    const float *a = rows, *end = a + depth;
+    vec *s = scores + w;
+    ATT_EACH_ROW(ATT_SUM)
+    for (const vec *b = panel + w; a < end; a++, b += vecs) {
+      const vec b0 = b[0];
+      ATT_EACH_ROW(ATT_DOWN1)
+    }
+    if (more) {
+#define ATT_MORE(r) c##r += s[3 * r];
+      ATT_EACH_ROW(ATT_MORE)
+    }
+#define ATT_KEEP(r) s[3 * r] = c##r;
+    ATT_EACH_ROW(ATT_KEEP)
+  }
+}
+
+/* ATT_HIGH rows of a panel: times their factor, plus `rows` rows of a tile times scores */
+inline void att_sums(vec *panel, const float *tile, const vec *scores, int rows, int vecs, int width,
+                     const vec *factor) {
+  for (int w = 0; w < width; w++) {
+    const float *a = tile;
+    const vec *s = scores + w, *end = s + 3 * rows;
+    vec *p = panel + w;
+    ATT_EACH_ROW(ATT_SUM)
+#define ATT_LOAD(r) c##r = p[r * vecs] * factor[w];
+    ATT_EACH_ROW(ATT_LOAD)
+    for (; s < end; s += 3, a += ATT_PITCH) {
+      const vec b0 = s[0];
+      ATT_EACH_ROW(ATT_ALONG1)
+    }
+#define ATT_SAVE(r) p[r * vecs] = c##r;
+    ATT_EACH_ROW(ATT_SAVE)
+  }
+}
+#else
+/* The same with all vectors at a time. */
+inline void att_scores(vec *s, const float *a, const vec *b, int depth, int vecs, int width, bool more) {
+  const float *end = a + depth;
+  ATT_EACH_ROW(ATT_SUMS)
+  if (width == 3)
+    for (; a < end; a++, b += vecs) {
+      const vec b0 = b[0], b1 = b[1], b2 = b[2];
+      ATT_EACH_ROW(ATT_DOWN3)
+    }
+  else if (width == 2)
+    for (; a < end; a++, b += vecs) {
+      const vec b0 = b[0], b1 = b[1];
+      ATT_EACH_ROW(ATT_DOWN2)
+    }
+  else
+    for (; a < end; a++, b += vecs) {
+      const vec b0 = b[0];
+      ATT_EACH_ROW(ATT_DOWN1)
+    }
+  if (more) {
+#define ATT_MORE(r)  c##r += s[3 * r], e##r += s[3 * r + 1], f##r += s[3 * r + 2];
+    ATT_EACH_ROW(ATT_MORE)
+  }
+#define ATT_KEEP(r)  s[3 * r] = c##r, s[3 * r + 1] = e##r, s[3 * r + 2] = f##r;
+  ATT_EACH_ROW(ATT_KEEP)
+}
+
+inline void att_sums(vec *p, const float *a, const vec *s, int rows, int vecs, int width, const vec *factor) {
+  const vec *end = s + 3 * rows;
+  ATT_EACH_ROW(ATT_SUMS)
+#define ATT_LOAD1(r) c##r = p[r * vecs] * factor[0];
+#define ATT_LOAD2(r) e##r = p[r * vecs + 1] * factor[1];
+#define ATT_LOAD3(r) f##r = p[r * vecs + 2] * factor[2];
+  ATT_EACH_ROW(ATT_LOAD1)
+  if (width == 3) {
+    ATT_EACH_ROW(ATT_LOAD2)
+    ATT_EACH_ROW(ATT_LOAD3)
+    for (; s < end; s += 3, a += ATT_PITCH) {
+      const vec b0 = s[0], b1 = s[1], b2 = s[2];
+      ATT_EACH_ROW(ATT_ALONG3)
+    }
+  } else if (width == 2) {
+    ATT_EACH_ROW(ATT_LOAD2)
+    for (; s < end; s += 3, a += ATT_PITCH) {
+      const vec b0 = s[0], b1 = s[1];
+      ATT_EACH_ROW(ATT_ALONG2)
+    }
+  } else
+    for (; s < end; s += 3, a += ATT_PITCH) {
+      const vec b0 = s[0];
+      ATT_EACH_ROW(ATT_ALONG1)
+    }
+#define ATT_SAVE1(r) p[r * vecs] = c##r;
+#define ATT_SAVE2(r) p[r * vecs + 1] = e##r;
+#define ATT_SAVE3(r) p[r * vecs + 2] = f##r;
+  ATT_EACH_ROW(ATT_SAVE1)
+  if (width > 1) {
+    ATT_EACH_ROW(ATT_SAVE2)
+  }
+  if (width > 2) {
+    ATT_EACH_ROW(ATT_SAVE3)
+  }
+}
+#endif
+
 /* scores[i][0 .. width) = sum over d of tile[i][d] panel[d][v .. v + width). Summed in runs of ATT_RUN, whose rounding
  * errors are smaller than those of one long chain. */
 inline void tile_times_panel(vec *scores, const vec *tile, const vec *panel, int rows, int size, int vecs, int v,
                              int width, att_ahead *ahead) {
-  for (int i = 0; i < rows; i += 8) {
+  for (int i = 0; i < rows; i += ATT_HIGH) {
     att_fetch(ahead, ATT_FETCH);
-    for (int first = 0; first < size; first += ATT_RUN) {
-      const float *a = (const float *)tile + i * ATT_PITCH + att_column(first), *end = a + min(size - first, ATT_RUN);
-      const vec *b = panel + first * vecs + v;
-      ATT_EACH_ROW(ATT_SUMS)
-#define ATT_DOWN(r) a[r * ATT_PITCH]
-      if (width == 3)
-        for (; a < end; a++, b += vecs) {
-          const vec b0 = b[0], b1 = b[1], b2 = b[2];
-#define ATT_DOWN3(r) ATT_ADD3(r, ATT_DOWN)
-          ATT_EACH_ROW(ATT_DOWN3)
-        }
-      else if (width == 2)
-        for (; a < end; a++, b += vecs) {
-          const vec b0 = b[0], b1 = b[1];
-#define ATT_DOWN2(r) ATT_ADD2(r, ATT_DOWN)
-          ATT_EACH_ROW(ATT_DOWN2)
-        }
-      else
-        for (; a < end; a++, b += vecs) {
-          const vec b0 = b[0];
-#define ATT_DOWN1(r) ATT_ADD1(r, ATT_DOWN)
-          ATT_EACH_ROW(ATT_DOWN1)
-        }
-      vec *s = scores + 3 * i;
-      if (first) {
-#define ATT_MORE(r) c##r += s[3 * r], e##r += s[3 * r + 1], f##r += s[3 * r + 2];
-        ATT_EACH_ROW(ATT_MORE)
-      }
-#define ATT_KEEP(r) s[3 * r] = c##r, s[3 * r + 1] = e##r, s[3 * r + 2] = f##r;
-      ATT_EACH_ROW(ATT_KEEP)
-    }
+    for (int first = 0; first < size; first += ATT_RUN)
+      att_scores(scores + 3 * i, (const float *)tile + i * ATT_PITCH + att_column(first), panel + first * vecs + v,
+                 min(size - first, ATT_RUN), vecs, width, first != 0);
   }
 }
 
 /* panel[d][v .. v + width) = factor * panel + sum over rows i of tile[i][d] scores[i][0 .. width) */
 inline void tile_into_panel(vec *panel, const vec *tile, const vec *scores, int rows, int size, int vecs, int v,
                             int width, const vec *factor, att_ahead *ahead) {
-  for (int d = 0; d < size; d += 8) {
+  for (int d = 0; d < size; d += ATT_HIGH) {
     att_fetch(ahead, ATT_FETCH);
-    const float *a = (const float *)tile + att_column(d);
-    const vec *s = scores, *end = scores + 3 * rows;
-    vec *p = panel + d * vecs + v;
-    ATT_EACH_ROW(ATT_SUMS)
-#define ATT_LOAD1(r) c##r = p[r * vecs] * factor[0];
-#define ATT_LOAD2(r) e##r = p[r * vecs + 1] * factor[1];
-#define ATT_LOAD3(r) f##r = p[r * vecs + 2] * factor[2];
-#define ATT_ALONG(r) a[r]
-    ATT_EACH_ROW(ATT_LOAD1)
-    if (width == 3) {
-      ATT_EACH_ROW(ATT_LOAD2)
-      ATT_EACH_ROW(ATT_LOAD3)
-      for (; s < end; s += 3, a += ATT_PITCH) {
-        const vec b0 = s[0], b1 = s[1], b2 = s[2];
-#define ATT_ALONG3(r) ATT_ADD3(r, ATT_ALONG)
-        ATT_EACH_ROW(ATT_ALONG3)
-      }
-    } else if (width == 2) {
-      ATT_EACH_ROW(ATT_LOAD2)
-      for (; s < end; s += 3, a += ATT_PITCH) {
-        const vec b0 = s[0], b1 = s[1];
-#define ATT_ALONG2(r) ATT_ADD2(r, ATT_ALONG)
-        ATT_EACH_ROW(ATT_ALONG2)
-      }
-    } else
-      for (; s < end; s += 3, a += ATT_PITCH) {
-        const vec b0 = s[0];
-#define ATT_ALONG1(r) ATT_ADD1(r, ATT_ALONG)
-        ATT_EACH_ROW(ATT_ALONG1)
-      }
-#define ATT_SAVE1(r) p[r * vecs] = c##r;
-#define ATT_SAVE2(r) p[r * vecs + 1] = e##r;
-#define ATT_SAVE3(r) p[r * vecs + 2] = f##r;
-    ATT_EACH_ROW(ATT_SAVE1)
-    if (width > 1) {
-      ATT_EACH_ROW(ATT_SAVE2)
-    }
-    if (width > 2) {
-      ATT_EACH_ROW(ATT_SAVE3)
-    }
+    att_sums(panel + d * vecs + v, (const float *)tile + att_column(d), scores, rows, vecs, width, factor);
   }
 }
 

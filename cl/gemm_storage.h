@@ -48,9 +48,11 @@ inline ushort16 gemm_narrow16(float16 v) {
 #endif
 #ifdef C_BF16
 #define C_LOAD16(p)     gemm_widen16(vload16(0, p))
+#define C_LOAD8(p)      as_float8(convert_uint8(vload8(0, p)) << 16)
 #define C_STORE16(p, v) (*(GLOBAL loose_ushort16 *)(p) = gemm_narrow16(v))
 #else
 #define C_LOAD16(p)     vload16(0, p)
+#define C_LOAD8(p)      vload8(0, p)
 #define C_STORE16(p, v) vstore16(v, 0, p)
 #endif
 #endif

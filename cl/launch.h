@@ -38,6 +38,7 @@
 #define GEMM_CHUNK        256    /* k of one chain of sums, in the CPU's and the GPU's kernels alike */
 #define GEMM_STRIP        32     /* columns of a packed strip of B, on CPUs */
 #define GEMM_CPU_ROWS     8      /* tuned_gemm_cpu: rows of a tile */
+#define GEMM_NARROW_ROWS  6      /* with NARROW_VECTORS */
 #define GEMM_CPU_TOTAL    65536  /* floats: the sums of a work-item where C is bfloat16 */
 #define GEMM_CPU_PANEL    262144 /* numbers: its kc x nb of B, at most */
 #define GEMM_AMX_ROWS     32     /* tuned_gemm_amx: the same three; float32 takes three numbers of its panel */

@@ -1,14 +1,17 @@
 /* Matrix product for CPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; storage types as in gemm_storage.h.
  *
  *            <-- nb -->            A work-item (a work-group of one) owns mt x nb of C and walks k in blocks of kc:
- *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of 32 columns one after
- *   B panel | s0 | s1 | kc            another, transposed if needed: one row-major weight is used in forward
+ *           +----+----+            1. packs the kc x nb panel of B into private memory, strips of STRIP columns one
+ *   B panel | s0 | s1 | kc            after another, transposed if needed: one row-major weight is used in forward
  *           +----+----+               and backward;
- *   +----+  +----+----+            2. packs as many rows of A as its private block holds, 8 rows together;
- *   | A  |  |    |    | mt         3. for every strip and every 8 rows: a tile of 8 x 32 in 16 vector registers.
- *   +----+  +----+----+
- *     kc                              CHUNK of k at a time, so that a strip's chunk stays in the first-level cache.
+ *   +----+  +----+----+            2. packs as many rows of A as its private block holds, ROWS rows together;
+ *   | A  |  |    |    | mt         3. for every strip and every ROWS rows: a tile of ROWS x STRIP in vector registers,
+ *   +----+  +----+----+               CHUNK of k at a time, so that a strip's chunk stays in the first-level cache.
+ *     kc
  *                                  All block sizes are arguments: one program for all variants.
+ *
+ * A tile is two vectors of VECTOR numbers wide. With 16 it is 8 x 32: 16 of AVX-512's 32 registers. With 8
+ * it is 6 x 16: 12 of AVX2's 16 registers, which leaves room for two vectors of B and one number of A.
  *
  * An element's arithmetic does not depend on the block sizes, so all variants give the same bits: every CHUNK of k is
  * one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the others add theirs. A
@@ -18,12 +21,32 @@
  * float32 C of the same numbers, rounded. */
 #include "gemm_total.h"
 
-#define STRIP GEMM_STRIP
-#define ROWS  GEMM_CPU_ROWS
 #define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
 
-/* Private memory, in floats: kc x nb of B, at least kc x 8 of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of a
- * worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these limits.
+#ifndef NARROW_VECTORS
+#define VECTOR 16
+#define ROWS   GEMM_CPU_ROWS
+typedef float16 vector;
+#define LOAD(i, p)           vload16(i, p)
+#define STORE(v, i, p)       vstore16(v, i, p)
+#define C_LOAD_VECTOR(p)     C_LOAD16(p)
+#define EACH_ROW(DO)         DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define PACK_A_COLUMN(to, a) vstore8(AB_LOAD8(a), 0, to);
+#else
+#define VECTOR           8
+#define ROWS             GEMM_NARROW_ROWS
+typedef float8 vector;
+#define LOAD(i, p)       vload8(i, p)
+#define STORE(v, i, p)   vstore8(v, i, p)
+#define C_LOAD_VECTOR(p) C_LOAD8(p)
+#define EACH_ROW(DO)     DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define PACK_A_COLUMN(to, a)                                                                                           \
+  for (int i_ = 0; i_ < ROWS; i_++) (to)[i_] = AB_LOAD(a, i_);
+#endif
+#define STRIP (2 * VECTOR)
+
+/* Private memory, in floats: kc x nb of B, at least kc x ROWS of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of
+ * a worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these limits.
  */
 #define PANEL_FLOATS GEMM_CPU_PANEL
 #ifdef C_BF16
@@ -37,16 +60,14 @@
 
 #define AHEAD   16 /* rows to prefetch: their stride is beyond the hardware prefetcher */
 
-/* ---- packing B: panel[strip][k][32], columns past the end are 0 ---- */
+/* ---- packing B: panel[strip][k][STRIP], columns past the end are 0 ---- */
 
 inline void pack_b_rows(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc, int columns) {
   const int whole = columns / STRIP * STRIP;
   for (int k = 0; k < kc; k++, b += ldb) {
     float *to = panel + k * STRIP;
-    for (int s = 0; s < whole; s += STRIP, to += kc * STRIP) {
-      vstore16(AB_LOAD16(b + s), 0, to);
-      vstore16(AB_LOAD16(b + s + 16), 1, to);
-    }
+    for (int s = 0; s < whole; s += STRIP, to += kc * STRIP)
+      for (int j = 0; j < STRIP; j += 16) vstore16(AB_LOAD16(b + s + j), 0, to + j);
     if (whole < columns)
       for (int j = 0; j < STRIP; j++) to[j] = whole + j < columns ? AB_LOAD(b, whole + j) : 0.0f;
   }
@@ -70,7 +91,7 @@ inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int
   }
 }
 
-/* ---- packing A: block[row / 8][k][8], rows past the end are 0 ---- */
+/* ---- packing A: block[row / ROWS][k][ROWS], rows past the end are 0 ---- */
 
 inline void pack_a_rows(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
   for (int r = 0; r < rows; r += ROWS, a += ROWS * lda, block += kc * ROWS) {
@@ -88,7 +109,7 @@ inline void pack_a_rows(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc
 }
 
 /* A stored (k, m): its rows may be pages apart, so each visit takes WIDE columns. */
-#define WIDE 32
+#define WIDE (4 * ROWS)
 
 inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
   int r = 0;
@@ -98,14 +119,16 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
         PREFETCH(a + (k + AHEAD) * lda);
         PREFETCH(a + (k + AHEAD) * lda + 16);
       }
-      for (int i = 0; i < WIDE; i += ROWS) vstore8(AB_LOAD8(a + k * lda + i), k, block + i * kc);
+      for (int i = 0; i < WIDE; i += ROWS) {
+        PACK_A_COLUMN(block + i * kc + k * ROWS, a + k * lda + i)
+      }
     }
   }
   for (; r < rows; r += ROWS, a += ROWS, block += kc * ROWS) {
     for (int k = 0; k < kc; k++) {
       if (k + AHEAD < kc) PREFETCH(a + (k + AHEAD) * lda);
       if (r + ROWS <= rows) {
-        vstore8(AB_LOAD8(a + k * lda), k, block);
+        PACK_A_COLUMN(block + k * ROWS, a + k * lda)
       } else {
         for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? AB_LOAD(a, k * lda + i) : 0.0f;
       }
@@ -113,18 +136,17 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
   }
 }
 
-/* ---- the tile: 8 x 32 of C = scale C + alpha A B over kc, [+ bias] ---- */
+/* ---- the tile: ROWS x STRIP of C = scale C + alpha A B over kc, [+ bias] ---- */
 
-#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define DECLARE(i)   float16 l##i = (float16)(0.0f), r##i = (float16)(0.0f);
-#define FACTOR(i)    l##i = alpha * l##i, r##i = alpha * r##i;
-#define FETCH(i)     l##i += scale * vload16(0, c + i * ldc), r##i += scale * vload16(1, c + i * ldc);
-#define SHIFT(i)     l##i += bias0, r##i += bias1;
-#define KEEP(i)      vstore16(l##i, 0, c + i * ldc), vstore16(r##i, 1, c + i * ldc);
-#define SPILL(i)     vstore16(l##i, 2 * i, edge), vstore16(r##i, 2 * i + 1, edge);
+#define DECLARE(i) vector l##i = (vector)(0.0f), r##i = (vector)(0.0f);
+#define FACTOR(i)  l##i = alpha * l##i, r##i = alpha * r##i;
+#define FETCH(i)   l##i += scale * LOAD(0, c + i * ldc), r##i += scale * LOAD(1, c + i * ldc);
+#define SHIFT(i)   l##i += bias0, r##i += bias1;
+#define KEEP(i)    STORE(l##i, 0, c + i * ldc), STORE(r##i, 1, c + i * ldc);
+#define SPILL(i)   STORE(l##i, 2 * i, edge), STORE(r##i, 2 * i + 1, edge);
 #define STEP(i)                                                                                                        \
   {                                                                                                                    \
-    const float16 x = (float16)(a[i]);                                                                                 \
+    const vector x = (vector)(a[i]);                                                                                   \
     l##i = fma(x, b0, l##i);                                                                                           \
     r##i = fma(x, b1, r##i);                                                                                           \
   }
@@ -142,7 +164,7 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
 #endif
   EACH_ROW(DECLARE)
   for (int k = 0; k < kc; k++, a += ROWS, b += STRIP) {
-    const float16 b0 = vload16(0, b), b1 = vload16(1, b);
+    const vector b0 = LOAD(0, b), b1 = LOAD(1, b);
     EACH_ROW(STEP)
   }
   EACH_ROW(FACTOR)
@@ -151,7 +173,7 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
       EACH_ROW(FETCH)
     }
     if (bias) {
-      const float16 bias0 = C_LOAD16(bias), bias1 = C_LOAD16(bias + 16);
+      const vector bias0 = C_LOAD_VECTOR(bias), bias1 = C_LOAD_VECTOR(bias + VECTOR);
       EACH_ROW(SHIFT)
     }
     EACH_ROW(KEEP)

@@ -46,6 +46,7 @@ typedef struct gh_device_info {
   int64_t max_buffer_bytes; /* the largest allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
   int64_t local_bytes;      /* of a work-group; GH_MAX_LOCAL_KIB lowers it */
   int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
+  int64_t vector_lanes;     /* float32 numbers in a CPU's vector register; GH_MAX_VECTOR lowers it; 0: not a CPU */
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
 } gh_device_info;
 

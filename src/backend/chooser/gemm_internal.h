@@ -48,7 +48,7 @@ int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);
 typedef struct gh_gemm_blocks {
   int64_t mt, nb, kc, sums;
 } gh_gemm_blocks;
-gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *desc, int64_t cores);
+gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *desc, const gh_device_info *cpu);
 
 /* gemm_dot.c: CPUs with AVX512_BF16 */
 bool gh_dot_supports(const gh_gemm_desc *desc, const gh_device *d);

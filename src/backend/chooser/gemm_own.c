@@ -4,6 +4,7 @@
 
 #include "backend/chooser/gemm_internal.h"
 #include "backend/core/libraries.h"
+#include "backend/core/limits.h"
 #include "cl/launch.h"
 
 #define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
@@ -14,10 +15,10 @@ enum { STRIP = GEMM_STRIP, CHUNK = GEMM_CHUNK, MAX_ROWS = 1024, GROUPS_PER_CORE 
 
 static const struct cpu_family {
   const char *source;
-  int64_t rows;         /* of a tile */
+  int64_t rows[2];      /* of a tile, with wide and with narrow vectors */
   int64_t total_floats; /* capacity for a work-item's sums if C is bfloat16 */
-} cpu_families[] = {{"tuned_gemm_cpu", GEMM_CPU_ROWS, GEMM_CPU_TOTAL},
-                    {"tuned_gemm_amx", GEMM_AMX_ROWS, GEMM_AMX_TOTAL}};
+} cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL},
+                    {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL}};
 
 static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
@@ -33,17 +34,17 @@ static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
 
 /* With few columns some cores would be idle. Then panels are narrower, and C is also split by rows (each split packs
  * the panel again). None of this changes the result's bits. */
-gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, int64_t cores) {
+gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, const gh_device_info *cpu) {
   const struct cpu_family *family = &cpu_families[amx];
+  const int64_t rows = family->rows[gh_has_narrow_vectors(cpu)], cores = GH_MAX(cpu->compute_units, 1);
   gh_gemm_blocks cut = {.nb = gh_split_evenly(g->n, size[0], STRIP), .kc = gh_split_evenly(g->k, size[1], CHUNK)};
   cut.sums = g->dtype_c == GH_F32 ? INT64_MAX : family->total_floats;
   for (;;) {
-    const int64_t most =
-        GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / family->rows * family->rows;
+    const int64_t most = GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / rows * rows;
     int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
     int64_t down = across < cores * GROUPS_PER_CORE ? GH_CEIL_DIV(cores * GROUPS_PER_CORE, across) : 1;
-    cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), family->rows), family->rows);
-    if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, family->rows);
+    cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), rows), rows);
+    if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, rows);
     bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
     if (!idle || cut.nb <= STRIP) return cut;
     cut.nb = ALIGN_UP(cut.nb / 2, STRIP);
@@ -53,7 +54,7 @@ gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_des
 static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, bool amx,
                                  const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
                                  gh_launch **out) {
-  const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, GH_MAX(d->info.compute_units, 1));
+  const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, &d->info);
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
                      .source = cpu_families[amx].source,
                      .defines = g->image.channels ? "-DIMAGE" : gh_gemm_storage_defines(g),

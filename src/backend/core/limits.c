@@ -23,8 +23,11 @@ gh_status gh_limit_buffers(gh_error *err, gh_device_info *info) {
 
 gh_status gh_limit_groups(gh_error *err, gh_device_info *info) {
   gh_status status = limit(err, "GH_MAX_GROUP", 1, &info->max_group);
-  return status ? status : limit(err, "GH_MAX_LOCAL_KIB", 1024, &info->local_bytes);
+  if (!status) status = limit(err, "GH_MAX_LOCAL_KIB", 1024, &info->local_bytes);
+  return status ? status : limit(err, "GH_MAX_VECTOR", 1, &info->vector_lanes);
 }
+
+bool gh_has_narrow_vectors(const gh_device_info *info) { return info->vector_lanes && info->vector_lanes < 16; }
 
 bool gh_fits_gpu_shape(const gh_device_info *info) {
   return info->max_group >= GROUP_ITEMS && info->local_bytes >= GROUP_LOCAL_BYTES;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/core/limits.h"
 #include "backend/kernel_source.h"
 #include "backend/opencl/opencl.h"
 
@@ -31,8 +32,10 @@ static void choose_options(gh_cl_device *device, const gh_device_info *info) {
   cl_device_fp_config config = 0;
   clGetDeviceInfo(device->id, CL_DEVICE_SINGLE_FP_CONFIG, sizeof config, &config, NULL);
   bool rounded = (config & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
-  snprintf(device->options, sizeof device->options, GH_KERNEL_OPENCL_OPTIONS "%s%s",
-           rounded ? " -cl-fp32-correctly-rounded-divide-sqrt" : "", info->shape == GH_SHAPE_CPU ? " -DCPU_SHAPE" : "");
+  const bool cpu = info->shape == GH_SHAPE_CPU;
+  snprintf(device->options, sizeof device->options, GH_KERNEL_OPENCL_OPTIONS "%s%s%s",
+           rounded ? " -cl-fp32-correctly-rounded-divide-sqrt" : "", cpu ? " -DCPU_SHAPE" : "",
+           cpu && gh_has_narrow_vectors(info) ? " -DNARROW_VECTORS" : "");
 }
 
 static gh_status device_open(gh_error *err, int index, gh_device *d) {

@@ -137,6 +137,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   const gh_cl_quirks quirks = gh_cl_quirks_of(info->platform, info->driver, info->name);
   info->amx = info->is_cpu && quirks.builtins && gh_amx_allowed();
   info->bf16_dot = info->is_cpu && quirks.builtins && strstr(gh_cache_cpu_flags(), " avx512_bf16");
+  if (info->is_cpu) info->vector_lanes = strstr(gh_cache_cpu_flags(), " avx512f") ? 16 : 8;
   info->matrix = gh_cl_matrix_unit(device, info);
   info->unfit = quirks.unfit;
   gh_status status = gh_limit_buffers(err, info);
