@@ -173,6 +173,9 @@ def adapter_tensors(folder):
     return {k.removeprefix("base_model.model.").replace(".base_layer.", "."): v for k, v in file.items()}
 
 
+KEY_BIASES = ("k_proj.bias", "cross_attn.k.bias")  # endings of parameters whose gradient is only rounding noise
+
+
 # --- one training step ----------------------------------------------------------------------------------------------
 class Step(nn.Module):
     """The models of one run: `trained(stage)` selects the parameters; calling the object computes a step."""

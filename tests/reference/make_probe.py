@@ -245,7 +245,7 @@ def make(name, setting, seed, inputs_seed, batch, dtype, cases):
         save_file(result, folder / f"{case}.expected.safetensors")
         lines.append(f"{case} {stage} {case}.json {source}.safetensors {case}.expected.safetensors\n")
         worst = max((result["error." + k].item() / v.abs().max().item(), k) for k, v in result.items()
-                    if "error." + k in result and not k.endswith(("k_proj.bias", "cross_attn.k.bias")))
+                    if "error." + k in result and not k.endswith(common.KEY_BIASES))
         print(f"{name}/{case}: loss {result['loss'].item():.4f}, gradient norm {result['grad_norm'].item():.3f}, "
               f"{len(result) // 2} tensors, float32's worst relative error {worst[0]:.1e} ({worst[1]})")
         assert worst[0] < 2e-5, "badly conditioned: change inputs_seed"

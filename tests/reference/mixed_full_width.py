@@ -1,21 +1,18 @@
 """Full width: the gradients of `genhance probe` with precision bf16 compared with its own float32 ones.
 
-    python tests/reference/mixed_full_width.py build/genhance FOLDER [STAGE...] [ARCH...]
+    python tests/reference/mixed_full_width.py build/genhance FOLDER [STAGE...] [ARCH...] [--denoiser discrete]
 
 The models are full_width.py's: random weights, adapters as large as the weights they adapt. Four samples. Prints the
-smallest cosine, the worst norm, and how many tensors exceed 0.999 and 2 %; k_proj.bias's gradient is only rounding
+smallest cosine, the worst norm, and how many tensors exceed 0.999 and 2 %; a key bias's gradient is only rounding
 noise.
 """
-import pathlib
 import shutil
 import subprocess
-import sys
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import common
 import full_width
-import make_probe
 
 SAMPLES = 4
 
@@ -24,17 +21,12 @@ def gradients(binary, folder, stage, precision):
     subprocess.run([binary, "probe", "--config", "run.json", "--inputs", "inputs.safetensors", "--stage", str(stage), "--out",
                     "out.safetensors", "--set", f"precision={precision}"], cwd=folder, check=True)
     found = load_file(folder / "out.safetensors")
-    return {k: v.double() for k, v in found.items() if k.startswith("grad.") and not k.endswith("k_proj.bias")}
+    return {k: v.double() for k, v in found.items() if k.startswith("grad.") and not k.endswith(common.KEY_BIASES)}
 
 
-def compare(binary, root, arch, stages):
+def compare(binary, root, arch, stages, kind):
     folder = root / arch
-    vision, _, denoiser = full_width.ARCHS[arch]
-    if not (folder / "adapter").exists():
-        full_width.make_models(folder, arch, denoiser)
-    config = make_probe.run_config({"autoencoder": "../ae.safetensors", "denoiser": denoiser, "lora": full_width.LORA})
-    common.write_json(folder / "run.json", config)
-    save_file(make_probe.inputs_for(vision["image_size"], SAMPLES, 5), folder / "inputs.safetensors")
+    full_width.write_case(folder, arch, kind, SAMPLES)
     for stage in stages:
         exact, found = (gradients(binary, folder, stage, p) for p in ("float32", "bf16"))
         rows = []
@@ -49,10 +41,4 @@ def compare(binary, root, arch, stages):
 
 
 if __name__ == "__main__":
-    root = pathlib.Path(sys.argv[2])
-    root.mkdir(parents=True, exist_ok=True)
-    if not (root / "ae.safetensors").exists():
-        full_width.make_autoencoder(root / "ae.safetensors")
-    stages = [int(a) for a in sys.argv[3:] if a.isdigit()] or [1, 2]
-    for arch in [a for a in sys.argv[3:] if not a.isdigit()] or full_width.ARCHS:
-        compare(str(pathlib.Path(sys.argv[1]).resolve()), root, arch, stages)
+    full_width.each_backbone(__doc__, compare)
