@@ -55,6 +55,7 @@ if(CMOCKA_LIBRARY)
   include(tests/cuda_double/cuda_double.cmake)
 endif()
 include(tests/fuzz/fuzz.cmake)
+include(tests/faults/faults.cmake)
 
 # tests/static/programs.c writes every device program for compilers that need no device (scripts/static.sh).
 add_executable(static_programs tests/static/programs.c)
