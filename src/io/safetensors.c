@@ -181,7 +181,10 @@ static gh_status add_part(gh_error *err, gh_safetensors *file, char *path) {
   size_t data_start = 0, first = file->count;
   p->file.path = path;
   gh_status status = p->file.borrowed ? GH_OK : gh_mapping_open(err, &p->file, 8, "a safetensors file");
-  if (!status) status = read_header(err, p, &data_start);
+  if (!status) {
+    status = read_header(err, p, &data_start);
+    if (gh_mapping_check(err, p->file.bytes)) status = GH_ERROR_FILE; /* what was parsed is not the file's */
+  }
   if (!status) status = GH_ARRAY_RESERVE(err, file->tensors, file->capacity, file->count, gh_json_count(p->header));
   if (status) return status;
   for (const gh_json *entry = gh_json_first(p->header); entry; entry = gh_json_next(entry)) {
@@ -402,7 +405,9 @@ gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_
   if (status) return status;
   if (n) memcpy(file->tensors, tensors, n * sizeof *tensors);
   file->count = n;
-  return sort_tensors(err, file);
+  for (size_t i = 0; i < file->part_count && !status; i++) /* the owned pieces were made from them */
+    status = gh_mapping_check(err, file->parts[i].file.bytes);
+  return status ? status : sort_tensors(err, file);
 }
 
 /* ---- questions ---- */

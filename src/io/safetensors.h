@@ -36,7 +36,7 @@ typedef struct gh_st_tensor {
   int rank;
   int64_t shape[GH_ST_MAX_RANK]; /* row-major, last fastest */
   int64_t elements;
-  const void *data; /* in the mapped file: read-only, NOT aligned to the element size */
+  const void *data; /* in the mapped file: read-only, NOT aligned to the element size; then gh_mapping_check */
   size_t bytes;
   const char *file; /* the file it lies in, for messages */
 } gh_st_tensor;
@@ -114,6 +114,7 @@ gh_status gh_safetensors_writer_write(gh_error *err, gh_safetensors_writer *writ
 /* n float32 values, converted to the declared dtype (F32, F16, BF16 or F64); whole or in pieces. */
 gh_status gh_safetensors_writer_write_f32(gh_error *err, gh_safetensors_writer *writer, const char *name,
                                           const float *values, int64_t n);
+/* Fails if a mapped file could not be read and nobody has said so: the values may be computed from it. */
 gh_status gh_safetensors_writer_finish(gh_error *err, gh_safetensors_writer *writer);
 void gh_safetensors_writer_free(gh_safetensors_writer *writer);
 

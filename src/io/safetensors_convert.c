@@ -18,16 +18,17 @@ static gh_status check_range(gh_error *err, const gh_st_tensor *t, int64_t first
     LOAD(type, v);                                                                                                     \
     out[i] = expression;                                                                                               \
   }                                                                                                                    \
-  return GH_OK
+  return gh_mapping_check(err, tensor->data)
 
 gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out) {
   gh_status status = check_range(err, tensor, first, n);
   if (status || !n) return status;
+  gh_mapping_guard();
   const unsigned char *data = (const unsigned char *)tensor->data + (size_t)first * gh_st_dtype_bytes(tensor->dtype);
   switch (tensor->dtype) {
   case GH_ST_F32:
     memcpy(out, data, (size_t)n * sizeof *out);
-    return GH_OK;
+    return gh_mapping_check(err, tensor->data);
   case GH_ST_F16:
     EACH(uint16_t, gh_f16_to_f32(v));
   case GH_ST_BF16:
@@ -49,12 +50,13 @@ static gh_status read_u64(gh_error *err, const gh_st_tensor *tensor, const unsig
                      (unsigned long long)v);
     out[i] = (int64_t)v;
   }
-  return GH_OK;
+  return gh_mapping_check(err, tensor->data);
 }
 
 gh_status gh_st_read_i64(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, int64_t *out) {
   gh_status status = check_range(err, tensor, first, n);
   if (status || !n) return status;
+  gh_mapping_guard();
   const unsigned char *data = (const unsigned char *)tensor->data + (size_t)first * gh_st_dtype_bytes(tensor->dtype);
   switch (tensor->dtype) {
   case GH_ST_BOOL:

@@ -132,7 +132,8 @@ gh_status gh_safetensors_writer_write(gh_error *err, gh_safetensors_writer *writ
   if (size > next->bytes - writer->written)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\": more bytes than its shape takes", writer->path,
                    name);
-  gh_status status = gh_file_writer_write(err, writer->file, bytes, size);
+  gh_status status = gh_mapping_touch(err, bytes, size); /* they may be another file's */
+  if (!status) status = gh_file_writer_write(err, writer->file, bytes, size);
   if (status) return status;
   writer->written += size;
   skip_written(writer);
@@ -173,7 +174,8 @@ gh_status gh_safetensors_writer_finish(gh_error *err, gh_safetensors_writer *wri
   if (writer->at < writer->count)
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" was not written completely", writer->path,
                    writer->tensors[writer->at].name);
-  return gh_file_writer_commit(err, writer->file);
+  gh_status status = gh_mapping_check_all(err);
+  return status ? status : gh_file_writer_commit(err, writer->file);
 }
 
 void gh_safetensors_writer_free(gh_safetensors_writer *writer) {

@@ -197,13 +197,18 @@ static gh_status open_legacy(gh_error *err, torch_part *p) {
 
 /* ---- files and sets ---- */
 
-static gh_status open_part(gh_error *err, torch_part *p) {
-  gh_status status = p->file.borrowed ? GH_OK : gh_mapping_open(err, &p->file, LEAST_BYTES, "a file of torch.save");
-  if (status) return status;
+static gh_status open_content(gh_error *err, torch_part *p) {
   const unsigned char *b = p->file.bytes;
   if (p->file.size >= 4 && !memcmp(b, "PK\3\4", 4)) return open_zip(err, p);
   if (p->file.size && (b[0] == 0x80 || b[0] == 'L')) return open_legacy(err, p); /* 'L': protocol 0 */
   return gh_fail(err, GH_ERROR_FORMAT, "%s: not a file of torch.save", p->file.path);
+}
+
+static gh_status open_part(gh_error *err, torch_part *p) {
+  gh_status status = p->file.borrowed ? GH_OK : gh_mapping_open(err, &p->file, LEAST_BYTES, "a file of torch.save");
+  if (status) return status;
+  status = open_content(err, p);
+  return gh_mapping_check(err, p->file.bytes) ? GH_ERROR_FILE : status; /* what was parsed is not the file's */
 }
 
 static gh_status add_part(gh_error *err, gh_torch_file *file, const gh_mapping *mapping) {
@@ -313,7 +318,9 @@ gh_status gh_torch_check(gh_error *err, gh_torch_file *file, const gh_torch_tens
   const torch_part *p = &file->parts[t->part];
   torch_storage *storage = &p->storages[t->storage];
   if (!storage->entry || storage->checked) return GH_OK;
+  gh_mapping_guard();
   gh_status status = gh_zip_check(err, storage->entry, p->file.path);
+  if (gh_mapping_check(err, p->file.bytes)) status = GH_ERROR_FILE;
   storage->checked = !status;
   return status;
 }

@@ -127,6 +127,7 @@ static uint64_t adapter_hash(const gh_adapter *a, uint64_t seed) {
 }
 
 uint64_t gh_models_hash(const gh_models *m) {
+  gh_mapping_guard();
   const gh_safetensors *files[GH_OBJECTIVE_FILES + 3] = {m->clip_file};
   size_t n = 1;
   if (m->own && m->objective->files) n += (size_t)m->objective->files(m->own, files + 1);

@@ -17,6 +17,8 @@ gh_status gh_target_identify(gh_error *err, const gh_safetensors *file, const ch
   for (size_t i = 0; i < gh_safetensors_count(file); i++) {
     const gh_st_tensor *t = gh_safetensors_at(file, i);
     if (!is_read(t->name, prefixes)) continue;
+    gh_status status = gh_mapping_touch(err, t->data, t->bytes);
+    if (status) return status;
     hash = XXH64(t->name, strlen(t->name), hash);
     hash = XXH64(t->shape, (size_t)t->rank * sizeof *t->shape, hash ^ (XXH64_hash_t)t->dtype);
     hash = XXH64(t->data, t->bytes, hash);
