@@ -109,7 +109,7 @@ code=$?
 
 # ---- pictures that vanish: the state of the last update is saved ----
 rm -rf run
-"$genhance" train --config run.json --quiet --set stage1.steps=4000 --set stage2.steps=0 >out 2>err &
+GH_RETRY_SECONDS=0.1 "$genhance" train --config run.json --quiet --set stage1.steps=4000 --set stage2.steps=0 >out 2>err &
 pid=$!
 wait_for run/metrics.jsonl
 mv images away

@@ -1,9 +1,11 @@
 /* The random crop against torchvision's, sources, and that a sample depends only on its ordinal. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -386,6 +388,42 @@ static void test_nothing_readable_is_an_error(void **state) {
   }
 }
 
+/* Once the image is away, and once it comes back while the loader waits. */
+static void *bring_back(void *context) {
+  const char *const *paths = context;
+  usleep(20000);
+  rename(paths[1], paths[0]);
+  return NULL;
+}
+
+static void test_an_absent_image_is_no_broken_one(void **state) {
+  (void)state;
+  static const char *const names[] = {"a"};
+  char *here = check_path(folder, "a/Z.PNG"), *away = check_path(folder, "a/away");
+  gh_loader_stats stats;
+  for (int returns = 0; returns < 2; returns++) {
+    gh_loader *loader = open_loader(names, 1, (gh_loader_options){.in_order = true});
+    const char *paths[] = {here, away};
+    float image[FLOATS];
+    pthread_t thread;
+    setenv("GH_RETRY_SECONDS", returns ? "5" : "0.05", 1);
+    assert_int_equal(rename(here, away), 0);
+    if (returns) assert_int_equal(pthread_create(&thread, NULL, bring_back, paths), 0);
+    if (returns)
+      check_ok(gh_loader_next(&err, loader, image, NULL, 1));
+    else
+      check_fails(gh_loader_next(&err, loader, image, NULL, 1), GH_ERROR_FILE, "a/Z.PNG: No such file or directory");
+    gh_loader_get_stats(loader, &stats);
+    assert_int_equal(stats.skipped, 0);
+    gh_loader_free(loader);
+    if (returns) assert_int_equal(pthread_join(thread, NULL), 0);
+    if (!returns) assert_int_equal(rename(away, here), 0);
+  }
+  unsetenv("GH_RETRY_SECONDS");
+  free(here);
+  free(away);
+}
+
 static void test_the_index_hash_sees_names_and_sizes(void **state) {
   (void)state;
   static const char *const swapped[] = {"b", "a"};
@@ -426,6 +464,7 @@ static void test_memory_may_run_out_anywhere(void **state) {
   const char *const sources[] = {folder};
   gh_loader_options options = {.sources = sources, .source_count = 1, .image_size = S, .crop = rules[0]};
   int failures = 0;
+  setenv("GH_RETRY_SECONDS", "0", 1); /* a second try would hide the failure */
   for (long n = 1;; n++) {
     gh_loader *loader;
     gh_alloc_fail_after(n);
@@ -453,6 +492,7 @@ int main(void) {
       cmocka_unit_test(test_an_epoch_shows_every_image_once),
       cmocka_unit_test(test_a_broken_image_is_replaced),
       cmocka_unit_test(test_nothing_readable_is_an_error),
+      cmocka_unit_test(test_an_absent_image_is_no_broken_one),
       cmocka_unit_test(test_the_index_hash_sees_names_and_sizes),
       cmocka_unit_test(test_wrong_options),
       cmocka_unit_test(test_memory_may_run_out_anywhere),

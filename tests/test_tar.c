@@ -389,6 +389,11 @@ static void test_a_file_walks_like_memory(void **state) {
     second.size = size + 4096;
     check_ok(gh_tar_walk(&err, &(gh_tar_input){.fd = fd, .size = size + 4096}, note, &second, &got));
     close(fd);
+    /* One that cannot be read says nothing about its content. */
+    int unreadable = open(path, O_WRONLY);
+    check_fails(gh_tar_walk(&err, &(gh_tar_input){.fd = unreadable, .size = size}, note, &second, &got), GH_ERROR_FILE,
+                "reading failed: ");
+    close(unreadable);
   }
   tar_free(&tar);
   free(path);

@@ -69,8 +69,8 @@ include(tests/api.cmake)
 set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe random_device update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
-set(HOST api api_score api_train base bench cache cli config examples export image incomplete interrupt loader options preprocess
-         robust rooms target_cache tfevents)
+set(HOST api api_score api_train base bench cache cli config examples export faults image incomplete interrupt loader
+         mapping options preprocess retry robust rooms target_cache tfevents)
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
 set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed

@@ -1,5 +1,6 @@
 /* The public library's encoders: pictures and lines of text to embeddings. */
 #include "api/internal.h"
+#include "base/file.h"
 #include "encode/encode.h"
 #include "encode/feed.h"
 
@@ -69,6 +70,11 @@ genhance_status genhance_embed_files(genhance_encoder *e, float *embeddings, con
   if (!e || (count && (!embeddings || !paths))) return gh_api_refuse("genhance_embed_files: an argument is NULL");
   for (size_t i = 0; i < count; i++)
     if (!paths[i]) return gh_api_result(gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "path %zu is NULL", i));
+  for (size_t i = 0; i < count; i++) { /* said at once: a file that vanishes later is waited for */
+    uint64_t bytes;
+    gh_status status = gh_file_size(&gh_api_error, paths[i], &bytes);
+    if (status) return gh_api_result(status);
+  }
   const gh_strings list = {.items = (char **)paths, .count = count}; /* only read */
   return gh_api_result(count ? gh_feed_files(&gh_api_error, embeddings, &e->embedder, &list, NULL) : GH_OK);
 }

@@ -55,9 +55,13 @@ bool gh_path_stays_inside(const char *name) {
   return true;
 }
 
+bool gh_code_means_absent(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EACCES || code == ENAMETOOLONG;
+}
+
 bool gh_path_exists(const char *path) {
   struct stat facts;
-  return !stat(path, &facts);
+  return !stat(path, &facts) || !gh_code_means_absent(errno);
 }
 
 bool gh_path_is_file(const char *path) {

@@ -11,6 +11,9 @@ char *gh_path_join(gh_error *err, const char *folder, const char *name); /* call
 char *gh_path_folder(gh_error *err, const char *path);                   /* "a/b" -> "a", "b" -> "."; caller frees */
 const char *gh_path_name(const char *path);                              /* the last component, borrowed */
 bool gh_path_stays_inside(const char *name); /* relative, no "..", no empty name, no backslash: safe below a folder */
+/* Whether the errno of a path that was looked for says that there is none. A disk or server that fails does not. */
+bool gh_code_means_absent(int code);
+/* true also where that is unknown: opening the path then says why, and nothing goes on as if it were absent. */
 bool gh_path_exists(const char *path);
 bool gh_path_is_file(const char *path); /* links are followed */
 bool gh_path_is_folder(const char *path);

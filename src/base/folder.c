@@ -167,7 +167,12 @@ static gh_status walk_entry(walk *w, DIR *folder, const struct dirent *entry, si
   size_t length;
   bool regular = entry->d_type == DT_REG, sub_folder = entry->d_type == DT_DIR;
   if (!regular && !sub_folder) {
-    if (fstatat(fd, entry->d_name, &facts, 0)) return GH_OK; /* a dangling link is not a file */
+    if (fstatat(fd, entry->d_name, &facts, 0)) { /* a dangling link is not a file */
+      const int code = errno;
+      if (gh_code_means_absent(code)) return GH_OK;
+      gh_status status = name_entry(w, below, entry->d_name, &length);
+      return status ? status : walk_fail(w, length, strerror(code));
+    }
     regular = S_ISREG(facts.st_mode);
     sub_folder = S_ISDIR(facts.st_mode);
   }

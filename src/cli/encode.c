@@ -122,7 +122,7 @@ const gh_command gh_command_encode = {
     .details =
         "--images writes `embeddings` (n, D) as projected, before normalisation. Row i belongs to the i-th name in the "
         "metadata key `names`, a JSON list of paths relative to PATH, for shards 00000.tar/0001.jpg. Preprocessing "
-        "follows the model's preprocessor_config.json. An unreadable image is skipped, counted and named in a "
+        "follows the model's preprocessor_config.json. A broken image is skipped, counted and named in a "
         "warning.\n"
         "--text writes `text_embeddings` (lines, D), one row per line. The model folder's tokenizer pads and truncates "
         "each line to its length.\n"

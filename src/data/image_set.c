@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/retry.h"
 #include "data/source.h"
 
 struct gh_image_set {
@@ -90,7 +91,7 @@ char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index) 
   return gh_source_full_name(err, source, index);
 }
 
-gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index) {
+static gh_status decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index) {
   char *bytes = NULL, *name = gh_image_set_name(err, set, index);
   size_t size = 0;
   const gh_source *source = find_source(set, &index);
@@ -101,14 +102,22 @@ gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *
   return status;
 }
 
+gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index,
+                              const atomic_bool *give_up) {
+  gh_retry retry = {.give_up = give_up};
+  gh_status status = decode(err, out, set, index);
+  while (status && gh_retry_wait(&retry, err)) status = decode(err, out, set, index);
+  return status;
+}
+
 gh_status gh_image_set_check(gh_error *err, const gh_image_set *set) {
   gh_error first = {0};
   for (uint64_t i = 0; i < gh_image_set_count(set); i++) {
     gh_error why = {0};
     gh_image image = {0};
-    gh_status status = gh_image_set_decode(&why, &image, set, i);
+    gh_status status = gh_image_set_decode(&why, &image, set, i, NULL);
     gh_image_free(&image);
-    if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", why.text);
+    if (gh_status_is_fault(status)) return gh_fail(err, status, "%s: %s", set->key, why.text);
     if (!status) return GH_OK;
     if (!i) first = why;
   }

@@ -3,6 +3,8 @@
 #ifndef GH_DATA_IMAGE_SET_H
 #define GH_DATA_IMAGE_SET_H
 
+#include <stdatomic.h>
+
 #include "base/text.h"
 #include "io/image.h"
 
@@ -23,9 +25,13 @@ uint64_t gh_image_set_hash(const gh_image_set *set);     /* of names and sizes *
 
 /* "photos/sub/a.png"; index < count. The caller frees. */
 char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index);
-gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index);
+/* A fault of the machine is tried again for a while (base/retry.h). Fails with one, or with what is wrong with the
+ * content. err must not be NULL. give_up: as in gh_retry. */
+gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index,
+                              const atomic_bool *give_up);
 
-/* Decodes images until one succeeds; GH_ERROR_FILE if none does, with the first one's reason. */
+/* Decodes images until one succeeds; GH_ERROR_FILE if none does, with the first one's reason, or at a fault of the
+ * machine. */
 gh_status gh_image_set_check(gh_error *err, const gh_image_set *set);
 
 #endif

@@ -3,12 +3,14 @@
 #include "data/loader.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/retry.h"
 
 typedef enum slot_state { SLOT_EMPTY, SLOT_CLAIMED, SLOT_READY, SLOT_FAILED } slot_state;
 
@@ -26,6 +28,7 @@ struct gh_loader {
   const gh_image_set *set;
   uint64_t images;
 
+  atomic_bool give_up;  /* no further wait for a fault to pass: one did not, or stop */
   pthread_mutex_t lock; /* guards the fields below */
   pthread_cond_t room;  /* a slot was emptied, or stop */
   pthread_cond_t ready; /* a slot was filled */
@@ -87,9 +90,8 @@ static void note_broken(gh_loader *loader, uint64_t index, const gh_error *why) 
   if (count == GH_LOADER_WARNINGS) gh_warn("further skipped images are counted, but not named here");
 }
 
-/* The crop of one sample from its decoded image. */
-static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,
-                             const gh_loader_sample *sample) {
+static gh_status crop_once(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,
+                           const gh_loader_sample *sample) {
   const gh_loader_options *o = &loader->options;
   char name[24];
   if (!o->crops) return gh_augment(err, out, image, &o->crop, loader->crop_stream, sample->ordinal, o->image_size);
@@ -97,7 +99,16 @@ static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *load
   return gh_augment(err, out, image, &o->crop, gh_stream_make(o->seed, 0, "crop", name), sample->image, o->image_size);
 }
 
-/* Running out of memory says nothing about the file, so it ends the run instead of changing its data. */
+/* The crop of one sample from its decoded image. */
+static gh_status crop_sample(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,
+                             const gh_loader_sample *sample) {
+  gh_retry retry = {.give_up = &loader->give_up};
+  gh_status status = crop_once(err, out, loader, image, sample);
+  while (status && gh_retry_wait(&retry, err)) status = crop_once(err, out, loader, image, sample);
+  return status;
+}
+
+/* A fault of the machine says nothing about the file, so it ends the run instead of changing its data. */
 static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sample, gh_loader *loader,
                              uint64_t ordinal) {
   uint64_t crops = loader->options.crops;
@@ -107,16 +118,16 @@ static gh_status make_sample(gh_error *err, gh_image *out, gh_loader_sample *sam
     if (is_known_broken(loader, index)) continue;
     gh_image image = {0};
     gh_error why = {0};
-    gh_status status = gh_image_set_decode(&why, &image, loader->set, index);
+    gh_status status = gh_image_set_decode(&why, &image, loader->set, index, &loader->give_up);
     *sample = (gh_loader_sample){ordinal, index, crops ? ordinal / loader->images % crops : 0};
     if (!status)
       status = crop_sample(err, out, loader, &image, sample);
-    else if (status == GH_ERROR_MEMORY)
+    else if (gh_status_is_fault(status))
       gh_fail(err, status, "%s", why.text);
     else
       note_broken(loader, index, &why);
     gh_image_free(&image);
-    if (why.status == GH_OK || why.status == GH_ERROR_MEMORY) return status;
+    if (why.status == GH_OK || gh_status_is_fault(why.status)) return status;
   }
   return gh_fail(err, GH_ERROR_FILE, "no readable image among %llu", (unsigned long long)loader->images);
 }
@@ -132,6 +143,7 @@ static void fill_slot(gh_loader *loader, uint64_t number) {
   gh_loader_sample sample = {0};
   gh_error error = {0};
   gh_status status = make_sample(&error, &image, &sample, loader, ordinal_of(loader, number));
+  if (gh_status_is_fault(status)) atomic_store(&loader->give_up, true);
   pthread_mutex_lock(&loader->lock);
   target->image = image;
   target->sample = sample;
@@ -260,6 +272,7 @@ void gh_loader_free(gh_loader *loader) {
   if (!loader) return;
   pthread_mutex_lock(&loader->lock);
   loader->stop = true;
+  atomic_store(&loader->give_up, true);
   pthread_cond_broadcast(&loader->room);
   pthread_mutex_unlock(&loader->lock);
   for (int i = 0; i < loader->thread_count; i++) pthread_join(loader->threads[i], NULL);

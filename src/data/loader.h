@@ -7,8 +7,10 @@
  * With fixed crops (`crops` K) an image has K crops, the same in every stage: crop k of image i is drawn from the
  * stream "crop" of stage 0 named k, at ordinal i, and epoch e shows crop e % K.
  *
- * An image that cannot be decoded is skipped and counted; a warning names each of the first GH_LOADER_WARNINGS. The
- * samples meant for it show the next decodable image of the same epoch's shuffle (cyclically), with their own crop. */
+ * An image with content that cannot be decoded is skipped and counted; a warning names each of the first
+ * GH_LOADER_WARNINGS. The samples meant for it show the next decodable image of the same epoch's shuffle (cyclically),
+ * with their own crop. A file that cannot be opened or read, and memory that runs out, are tried again for a while
+ * (base/retry.h), and then end the stream with that error: they never change which images a run sees. */
 #ifndef GH_DATA_LOADER_H
 #define GH_DATA_LOADER_H
 

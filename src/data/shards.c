@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/incomplete.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "data/braces.h"
 #include "io/tar.h"
 
@@ -88,10 +89,16 @@ static gh_status open_shard(gh_error *err, const char *path, int *fd, struct sta
   return gh_fail(err, GH_ERROR_FILE, "%s: not a regular file", path);
 }
 
-static gh_status refuse_compressed(gh_error *err, const char *path, int fd) {
-  char start[8];
-  ssize_t got = pread(fd, start, sizeof start, 0);
-  const char *compression = got > 0 ? gh_tar_compression(start, (size_t)got) : NULL;
+/* Reads the first bytes, at most `room` of them. */
+static gh_status read_start(gh_error *err, const char *path, int fd, char *start, size_t room, size_t *got) {
+  ssize_t count = pread(fd, start, room, 0);
+  if (count < 0) return gh_fail(err, GH_ERROR_FILE, "%s: reading failed: %s", path, strerror(errno));
+  *got = (size_t)count;
+  return GH_OK;
+}
+
+static gh_status refuse_compressed(gh_error *err, const char *path, const char *start, size_t size) {
+  const char *compression = gh_tar_compression(start, size);
   if (!compression) return GH_OK;
   return gh_fail(err, GH_ERROR_UNSUPPORTED,
                  "%s: compressed with %s; training reads images in any order, so decompress it first", path,
@@ -100,11 +107,10 @@ static gh_status refuse_compressed(gh_error *err, const char *path, int fd) {
 
 /* Notes a shard that is not the file itself, such as a git-lfs pointer; the other shards are still used. Zeros are an
  * archive's end mark. */
-static gh_status note_incomplete(gh_error *err, gh_index *index, const char *path, int fd, bool *unusable) {
-  char start[GH_INCOMPLETE_LOOKED_AT];
+static gh_status note_incomplete(gh_error *err, gh_index *index, const char *path, const char *start, size_t size,
+                                 bool *unusable) {
   gh_error why = {0};
-  ssize_t got = pread(fd, start, sizeof start, 0);
-  *unusable = got >= 0 && (!got || start[0]) && gh_refuse_incomplete(&why, path, start, (size_t)got);
+  *unusable = (!size || start[0]) && gh_refuse_incomplete(&why, path, start, size);
   const size_t place = strlen(path) + strlen(": ");
   return *unusable ? gh_index_skip(err, index, NULL, strlen(why.text) > place ? why.text + place : why.text) : GH_OK;
 }
@@ -115,12 +121,16 @@ static gh_status walk_shard(gh_error *err, const listing *list, const char *path
   gh_index *index = list->index;
   gh_tar_end end;
   const gh_tar_input input = {.fd = fd, .size = bytes};
-  bool unusable;
-  gh_status status = note_incomplete(err, index, path, fd, &unusable);
+  char start[GH_INCOMPLETE_LOOKED_AT];
+  size_t got = 0;
+  bool unusable = false;
+  gh_status status = read_start(err, path, fd, start, sizeof start, &got);
+  if (!status) status = note_incomplete(err, index, path, start, got, &unusable);
   if (status || unusable) return status;
-  status = refuse_compressed(err, path, fd);
-  if (!status) status = gh_tar_walk(err, &input, add_member, (void *)list, &end);
+  status = refuse_compressed(err, path, start, got);
   if (status) return status;
+  status = gh_tar_walk(err, &input, add_member, (void *)list, &end);
+  if (status) return status == GH_ERROR_FILE ? gh_fail_in(err, "%s", path) : status;
   *members = end.members;
   if (end.broken[0]) {
     char why[GH_ERROR_TEXT_SIZE];
@@ -146,7 +156,7 @@ typedef struct kept_head {
 static kept_head head_of(const struct stat *facts, const gh_strings *keys) {
   uint64_t hash = 0;
   for (size_t i = 0; keys && i < keys->count; i++) hash = XXH64(keys->items[i], strlen(keys->items[i]) + 1, hash + 1);
-  return (kept_head){.version = 2,
+  return (kept_head){.version = 3, /* before, a shard that could not be read was kept as a broken one */
                      .keys = hash,
                      .bytes = (uint64_t)facts->st_size,
                      .modified = facts->st_mtim.tv_sec,
@@ -192,21 +202,32 @@ static gh_status keep(gh_error *err, const listing *list, const char *path, cons
 
 /* ---- all of them ---- */
 
-static gh_status index_shard(gh_error *err, gh_index *index, const char *path, const gh_strings *keys,
-                             uint64_t *bytes) {
+/* Fills an empty index. Nothing is kept where the walk failed. */
+static gh_status index_once(gh_error *err, const listing *list, const char *path, uint64_t *bytes) {
   int fd;
   struct stat facts;
   uint64_t members = 0;
-  gh_index part = {0};
-  const listing list = {.index = &part, .keys = keys};
   gh_status status = open_shard(err, path, &fd, &facts);
   if (status) return status;
   *bytes = (uint64_t)facts.st_size;
-  if (!load_kept(&list, path, &facts)) {
-    status = walk_shard(err, &list, path, fd, *bytes, &members);
-    if (!status && members >= MEMBERS_WORTH_KEEPING) status = keep(err, &list, path, &facts);
+  if (!load_kept(list, path, &facts)) {
+    status = walk_shard(err, list, path, fd, *bytes, &members);
+    if (!status && members >= MEMBERS_WORTH_KEEPING) status = keep(err, list, path, &facts);
   }
   close(fd);
+  return status;
+}
+
+static gh_status index_shard(gh_error *err, gh_index *index, const char *path, const gh_strings *keys,
+                             uint64_t *bytes) {
+  gh_index part = {0};
+  gh_retry retry = {0};
+  const listing list = {.index = &part, .keys = keys};
+  gh_status status = index_once(err, &list, path, bytes);
+  while (status && gh_retry_wait(&retry, err)) {
+    gh_index_free(&part);
+    status = index_once(err, &list, path, bytes);
+  }
   if (!status) status = gh_index_append(err, index, &part, path);
   gh_index_free(&part);
   return status;

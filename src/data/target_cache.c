@@ -361,17 +361,23 @@ static gh_status read_entry(gh_error *err, const gh_target_cache *c, const gh_sa
   const gh_st_tensor *stored = gh_safetensors_find(shard, c->target.name);
   const int64_t below = c->target.below;
   if (c->target.dtype == GH_F32 || !below) {
+    gh_mapping_guard();
     memcpy(to, (const char *)stored->data + at * stored_bytes(c), (size_t)stored_bytes(c));
-    return GH_OK;
+    return gh_mapping_check(err, stored->data);
   }
-  for (int64_t i = 0; i < c->elements; i++) {
-    int64_t value = 0;
-    gh_status status = gh_st_read_i64(err, stored, at * c->elements + i, 1, &value);
-    if (!status && (value < 0 || value >= below))
-      status = gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is out of range: there are %lld %s",
-                       gh_safetensors_path(shard), c->target.name, (long long)value, (long long)below, c->target.what);
+  int64_t values[256];
+  for (int64_t done = 0; done < c->elements;) {
+    const int64_t n = GH_MIN(c->elements - done, (int64_t)GH_COUNT(values));
+    gh_status status = gh_st_read_i64(err, stored, at * c->elements + done, n, values);
+    for (int64_t i = 0; i < n && !status; i++) {
+      if (values[i] < 0 || values[i] >= below)
+        status =
+            gh_fail(err, GH_ERROR_FORMAT, "%s: %s: %lld is out of range: there are %lld %s", gh_safetensors_path(shard),
+                    c->target.name, (long long)values[i], (long long)below, c->target.what);
+      ((int32_t *)to)[done + i] = (int32_t)values[i];
+    }
     if (status) return status;
-    ((int32_t *)to)[i] = (int32_t)value;
+    done += n;
   }
   return GH_OK;
 }
@@ -393,6 +399,10 @@ gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loade
                        "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",
                        c->folder, (unsigned long long)samples[i].image, c->target.files);
     if (!status) status = read_entry(err, c, c->open[shard], at, (char *)targets + i * bytes);
+    if (status == GH_ERROR_FILE) { /* another try maps the file again */
+      gh_safetensors_close(c->open[shard]);
+      c->open[shard] = NULL;
+    }
   }
   return status;
 }

@@ -1,6 +1,7 @@
 #include "encode/encode.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "encode/feed.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ static gh_status read_image(gh_error *err, void *user, size_t index, float *pixe
 }
 
 static gh_status take_skipped(gh_error *err, gh_encoding *out, const char *name, const gh_error *why) {
-  if (why->status == GH_ERROR_MEMORY) {
+  if (gh_status_is_fault(why->status)) { /* says nothing about the picture */
     *err = *why;
     return why->status;
   }

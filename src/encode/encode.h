@@ -13,8 +13,9 @@ typedef struct gh_encoding {
   gh_strings skipped; /* images that could not be read: name, reason, name, reason, ... */
 } gh_encoding;
 
-/* Embeds every image of the source. An image that cannot be decoded is skipped, with a warning that names it; if none
- * remains, GH_ERROR_FORMAT. Decodes on every processor while the device computes; shows progress. */
+/* Embeds every image of the source. An image whose content cannot be decoded is skipped, with a warning that names it;
+ * if none remains, GH_ERROR_FORMAT. A file that cannot be read is an error. Decodes on every processor while the device
+ * computes; shows progress. */
 gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *embedder, const gh_source *source);
 void gh_encoding_free(gh_encoding *encoding); /* an empty one is fine */
 

@@ -1,6 +1,7 @@
 #include "encode/feed.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -18,17 +19,25 @@ typedef struct gh_batch {
   size_t first, count; /* pictures */
   float *pixels;       /* (B, 3, S, S) */
   gh_error *errors;    /* (B): status GH_OK where the picture is good */
+  atomic_bool *give_up;
   atomic_size_t next;
 } gh_batch;
 
+/* A fault of the machine is tried again for a while. */
+static void read_one(const gh_batch *b, size_t slot) {
+  gh_retry retry = {.give_up = b->give_up};
+  float *pixels = b->pixels + (int64_t)slot * gh_embedder_image_elements(b->feed->embedder);
+  gh_error *err = &b->errors[slot];
+  do {
+    *err = (gh_error){0};
+    err->status = b->feed->read(err, b->feed->user, b->first + slot, pixels);
+  } while (gh_retry_wait(&retry, err));
+  if (gh_status_is_fault(err->status)) atomic_store(b->give_up, true);
+}
+
 static void *read_some(void *context) {
   gh_batch *b = context;
-  int64_t size = gh_embedder_image_elements(b->feed->embedder);
-  for (size_t slot; (slot = atomic_fetch_add(&b->next, 1)) < b->count;) {
-    gh_error *err = &b->errors[slot];
-    *err = (gh_error){0};
-    err->status = b->feed->read(err, b->feed->user, b->first + slot, b->pixels + (int64_t)slot * size);
-  }
+  for (size_t slot; (slot = atomic_fetch_add(&b->next, 1)) < b->count;) read_one(b, slot);
   return NULL;
 }
 
@@ -81,7 +90,8 @@ static gh_status run_batches(gh_error *err, const gh_feed *f, gh_batch *batches,
 
 gh_status gh_feed_run(gh_error *err, const gh_feed *f) {
   const gh_embedder *e = f->embedder;
-  gh_batch batches[2] = {{.feed = f}, {.feed = f}};
+  atomic_bool give_up = false;
+  gh_batch batches[2] = {{.feed = f, .give_up = &give_up}, {.feed = f, .give_up = &give_up}};
   size_t pixels = (size_t)(e->batch * gh_embedder_image_elements(e));
   float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
   bool enough = rows != NULL;
@@ -163,6 +173,7 @@ gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const
 typedef struct gh_checking {
   const gh_strings *paths;
   atomic_size_t next;
+  atomic_bool give_up;
   pthread_mutex_t lock; /* guards what follows */
   size_t done, broken, first;
   gh_error why; /* for the first broken picture */
@@ -180,13 +191,22 @@ static void note_checked(gh_checking *c, size_t index, const gh_error *err) {
   pthread_mutex_unlock(&c->lock);
 }
 
+static gh_error check_one(const char *path) {
+  gh_error err = {0};
+  gh_image image = {0};
+  gh_image_read(&err, &image, path);
+  gh_image_free(&image);
+  return err;
+}
+
 static void *check_some(void *context) {
   gh_checking *c = context;
   for (size_t i; !gh_stop_requested() && (i = atomic_fetch_add(&c->next, 1)) < c->paths->count;) {
-    gh_error err = {0};
-    gh_image image = {0};
-    gh_image_read(&err, &image, c->paths->items[i]);
-    gh_image_free(&image);
+    gh_error err;
+    gh_retry retry = {.give_up = &c->give_up};
+    do err = check_one(c->paths->items[i]);
+    while (gh_retry_wait(&retry, &err));
+    if (gh_status_is_fault(err.status)) atomic_store(&c->give_up, true);
     note_checked(c, i, &err);
   }
   return NULL;

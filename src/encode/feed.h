@@ -10,7 +10,8 @@ typedef struct gh_feed {
   gh_embedder *embedder;
   const char *what; /* the progress bar's name; NULL: none is shown */
   size_t total;     /* pictures, by index */
-  /* Fills pixels (3, S, S), normalised. Called from several threads. */
+  /* Fills pixels (3, S, S), normalised. Called from several threads, and again after a fault of the machine, which is
+   * tried for a while (base/retry.h). */
   gh_status (*read)(gh_error *err, void *user, size_t index, float *pixels);
   /* Gets every picture's embedding (D), in order, on one thread. why->status is the result of `read`; row is valid only
    * if that is GH_OK. A failure ends the feed. */

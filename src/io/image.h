@@ -31,7 +31,8 @@ typedef struct gh_image {
 gh_status gh_image_new(gh_error *err, gh_image *out, int64_t width, int64_t height);
 void gh_image_free(gh_image *image); /* leaves an empty image; an empty one is fine */
 
-/* Decodes a file's content; `name` begins the error text. On failure *out is empty. */
+/* Decodes a file's content; `name` begins the error text. On failure *out is empty. GH_ERROR_MEMORY and GH_ERROR_FILE
+ * are faults of the machine (base/retry.h), not of the content: also where memory runs out inside a library. */
 gh_status gh_image_decode(gh_error *err, gh_image *out, const char *name, const void *bytes, size_t size);
 gh_status gh_image_read(gh_error *err, gh_image *out, const char *path);
 

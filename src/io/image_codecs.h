@@ -4,7 +4,8 @@
 
 #include "io/image.h"
 
-/* Fills *out, not yet rotated upright, and *orientation (EXIF's 1 to 8). On failure *out may hold pixels: free it. */
+/* Fills *out, not yet rotated upright, and *orientation (EXIF's 1 to 8). On failure *out may hold pixels: free it. A
+ * decoder tells memory that runs out, inside its library too, from broken content: GH_ERROR_MEMORY. */
 gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
                         size_t size);
 gh_status gh_jpeg_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,

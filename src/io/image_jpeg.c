@@ -103,13 +103,23 @@ static bool warning_is_harmless(const char *text) {
          !strstr(text, "Inconsistent progression");
 }
 
+/* TurboJPEG has no code for it, but passes on libjpeg's text, and its own. */
+static bool ran_out_of_memory(const char *text) {
+  return strstr(text, "nsufficient memory") || strstr(text, "emory allocation failure");
+}
+
+static gh_status fail_jpeg(gh_error *err, const char *name, const char *text) {
+  if (ran_out_of_memory(text)) return gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for TurboJPEG", name);
+  return gh_fail(err, GH_ERROR_FORMAT, "%s: broken JPEG: %s", name, text);
+}
+
 static gh_status decompress(gh_error *err, tjhandle jpeg, uint8_t *pixels, const char *name, const uint8_t *bytes,
                             size_t size, int width, int height, int format) {
   const int flags = TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS;
   if (tjDecompress2(jpeg, bytes, (unsigned long)size, pixels, width, 0, height, format, flags) == 0) return GH_OK;
   const char *text = tjGetErrorStr2(jpeg);
   if (tjGetErrorCode(jpeg) == TJERR_WARNING && warning_is_harmless(text)) return GH_OK;
-  return gh_fail(err, GH_ERROR_FORMAT, "%s: broken JPEG: %s", name, text);
+  return fail_jpeg(err, name, text);
 }
 
 gh_status gh_jpeg_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
@@ -126,7 +136,7 @@ gh_status gh_jpeg_decode(gh_error *err, gh_image *out, int *orientation, const c
   /* Fails for subsamplings it has no name for, although it can decode them: the sizes are set all the same. */
   if (tjDecompressHeader3(jpeg, bytes, (unsigned long)size, &width, &height, &subsampling, &space) != 0 &&
       (width <= 0 || height <= 0 || space < 0)) {
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: broken JPEG: %s", name, tjGetErrorStr2(jpeg));
+    status = fail_jpeg(err, name, tjGetErrorStr2(jpeg));
     goto done;
   }
   if ((status = gh_image_check_size(err, name, width, height))) goto done;

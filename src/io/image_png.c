@@ -14,6 +14,7 @@ typedef struct reader {
   gh_status status; /* set if our code failed; otherwise libpng's message has the cause */
   char message[128];
   bool pixels_done;
+  bool out_of_memory; /* libpng says so in many texts, and does without some chunks then */
   png_structp png;
   png_infop info;
   gh_image *image;
@@ -24,6 +25,18 @@ static void fail_png(png_structp png, png_const_charp message) {
   reader *in = png_get_error_ptr(png);
   snprintf(in->message, sizeof in->message, "%s", message);
   png_longjmp(png, 1);
+}
+
+static png_voidp allocate(png_structp png, png_alloc_size_t bytes) {
+  reader *in = png_get_mem_ptr(png);
+  void *memory = malloc(bytes);
+  if (!memory) in->out_of_memory = true;
+  return memory;
+}
+
+static void release(png_structp png, png_voidp memory) {
+  (void)png;
+  free(memory);
 }
 
 static void ignore_warning(png_structp png, png_const_charp message) { (void)png, (void)message; }
@@ -149,10 +162,10 @@ gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const ch
   if (!in) return GH_ERROR_MEMORY;
   *in = (reader){.name = name, .bytes = bytes, .size = size, .err = err, .image = out};
   gh_status status = GH_OK;
-  in->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, in, fail_png, ignore_warning);
+  in->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, in, fail_png, ignore_warning, in, allocate, release);
   in->info = in->png ? png_create_info_struct(in->png) : NULL;
   if (!in->info) {
-    status = gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for libpng", name);
+    in->out_of_memory = true;
   } else if (setjmp(png_jmpbuf(in->png)) == 0) {
     read_image(in);
   } else if (in->status) {
@@ -161,6 +174,7 @@ gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const ch
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: broken PNG: %s", name, in->message);
   }
   if (in->pixels_done) *orientation = find_orientation(in);
+  if (in->out_of_memory) status = gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for libpng", name);
   png_destroy_read_struct(&in->png, &in->info, NULL);
   free(in->rows);
   free(in);

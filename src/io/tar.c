@@ -19,6 +19,7 @@ enum { WINDOW = 8192 }; /* one read covers an image's caption, its metadata and 
 typedef struct walk {
   const gh_tar_input *input;
   gh_tar_end *end;
+  int failed;  /* errno of a read; 0: none failed */
   uint64_t at; /* the next header's */
 
   unsigned char window[WINDOW]; /* the file's bytes from window_at on */
@@ -42,7 +43,7 @@ static bool stop_broken(walk *w, const char *format, const char *detail) {
   return false;
 }
 
-/* Exactly `bytes` bytes at `offset`, which lie inside the file. */
+/* Exactly `bytes` bytes at `offset`, which lie inside the file; else end->broken or `failed` is set. */
 static bool read_exactly(walk *w, void *out, uint64_t offset, size_t bytes) {
   if (w->input->bytes) {
     memcpy(out, (const char *)w->input->bytes + offset, bytes);
@@ -51,14 +52,17 @@ static bool read_exactly(walk *w, void *out, uint64_t offset, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
     ssize_t got = pread(w->input->fd, (char *)out + done, bytes - done, (off_t)(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return stop_broken(w, "reading failed: %s", strerror(errno));
+    if (got < 0) {
+      w->failed = errno;
+      return false;
+    }
     if (!got) return stop_broken(w, "%s", "the file became shorter");
     done += (size_t)got;
   }
   return true;
 }
 
-/* The block at `offset`, or NULL with end->broken set. Valid until the next call. */
+/* The block at `offset`, or NULL with end->broken or `failed` set. Valid until the next call. */
 static const unsigned char *read_block(walk *w, uint64_t offset) {
   bool inside = offset >= w->window_at && offset + GH_TAR_BLOCK <= w->window_at + w->window_used;
   if (!inside) {
@@ -252,7 +256,7 @@ static gh_status visit_member(gh_error *err, walk *w, const member_type *type, u
   return visit(err, context, &member);
 }
 
-/* Processes one header and its member. False ends the walk: *status, or end->broken. */
+/* Processes one header and its member. False ends the walk: *status, end->broken or `failed`. */
 static bool step(gh_error *err, walk *w, const unsigned char *block, gh_tar_visitor *visit, void *context,
                  gh_status *status) {
   uint64_t bytes, content = w->at + GH_TAR_BLOCK;
@@ -316,6 +320,7 @@ gh_status gh_tar_walk(gh_error *err, const gh_tar_input *input, gh_tar_visitor *
     }
     go = step(err, w, block, visit, context, &status);
   }
+  if (!status && w->failed) status = gh_fail(err, GH_ERROR_FILE, "reading failed: %s", strerror(w->failed));
   free(w->extended);
   free(w);
   return status;

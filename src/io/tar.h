@@ -40,7 +40,8 @@ typedef struct gh_tar_end {
   char broken[256]; /* "" for an archive with an end mark, else what is wrong at `offset` */
 } gh_tar_end;
 
-/* Visits the members in the file's order. Fails only as the visitor does, or with GH_ERROR_MEMORY. */
+/* Visits the members in the file's order. Fails as the visitor does, with GH_ERROR_MEMORY, or, where the file cannot be
+ * read, with GH_ERROR_FILE (the text lacks the file's name): what the file holds is unknown then. */
 gh_status gh_tar_walk(gh_error *err, const gh_tar_input *input, gh_tar_visitor *visit, void *context, gh_tar_end *end);
 
 /* "gzip", ... if these first bytes show a known compression, else NULL. */

@@ -1,5 +1,6 @@
 #include "method/reconstruct.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "io/png_write.h"
 #include "method/objective.h"
 
@@ -13,14 +14,22 @@ static int64_t plane(const gh_reconstruction *r) { return 3 * r->side * r->side;
 
 /* ---- pictures to conditions ---- */
 
-static gh_status read_image(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
-                            float *original, float *normalized) {
+static gh_status read_once(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
+                           float *original, float *normalized) {
   char *bytes = NULL, *name = gh_source_full_name(err, source, index);
   size_t size = 0;
   gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
   if (!status) status = gh_preprocess_file(err, original, normalized, how, name, bytes, size);
   free(bytes);
   free(name);
+  return status;
+}
+
+static gh_status read_image(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
+                            float *original, float *normalized) {
+  gh_retry retry = {0};
+  gh_status status = read_once(err, source, index, how, original, normalized);
+  while (status && gh_retry_wait(&retry, err)) status = read_once(err, source, index, how, original, normalized);
   return status;
 }
 
@@ -32,7 +41,7 @@ static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *
     size_t i = (*next)++;
     float *original = r->originals + (r->count + taken) * plane(r);
     gh_status status = read_image(err, source, i, &e->preprocess, original, normalized + taken * plane(r));
-    if (status == GH_ERROR_MEMORY) return status;
+    if (gh_status_is_fault(status)) return status;
     if (status) {
       gh_warn("skipped: %s", err->text);
       continue;

@@ -1,5 +1,6 @@
 #include "train/loop.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "train/metrics.h"
 
 #include <stdio.h>
@@ -83,7 +84,9 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   if (!status) status = gh_tensor_send(err, l->device, step->images, l->images);
   if (status || !step->targets) return status;
   int64_t entry = gh_tensor_bytes(step->targets) / l->micro_batch;
-  status = gh_target_cache_read(err, l->cache, l->samples, (size_t)count, l->targets);
+  gh_retry retry = {0};
+  do status = gh_target_cache_read(err, l->cache, l->samples, (size_t)count, l->targets);
+  while (status && gh_retry_wait(&retry, err));
   memset(l->targets + count * entry, 0, (size_t)(rest * entry));
   return status ? status : gh_tensor_send(err, l->device, step->targets, l->targets);
 }
@@ -125,7 +128,7 @@ static gh_status take_ahead(gh_error *err, gh_loop *l) {
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
     gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
-    l->load_failed = status != GH_OK;
+    l->load_failed = status && status != GH_ERROR_DEVICE; /* what a lost device says of the weights is not saved */
     if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
@@ -221,6 +224,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
     if (status) break;
     l->done++;
     status = after_update(err, l, &result, gh_now() - began);
+    if (status && l->load_failed) status = stop_at_load(err, l); /* of the evaluation's pictures */
     char note[48];
     snprintf(note, sizeof note, "loss %.4f", result.loss);
     gh_progress_update(&progress, (uint64_t)l->done, note);

@@ -43,7 +43,7 @@ struct gh_loop {
   int64_t done; /* updates */
   bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error says why not */
   gh_error ahead_error;
-  bool load_failed;     /* the last micro-batch could not be loaded */
+  bool load_failed;     /* the last micro-batch, or what `snapshot` reads, could not be loaded: the state is sound */
   bool halt;            /* no further update: the state is saved, and the loop ends with GH_OK */
   bool stop;            /* `progress` asked for a stop */
   double state_written; /* time of the last state, by gh_now */

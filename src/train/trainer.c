@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 #include "backend/registry.h"
 #include "base/log.h"
+#include "base/retry.h"
 #include "method/setup.h"
 #include "train/budget.h"
 #include "train/dry_run.h"
@@ -29,7 +30,10 @@ static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_lora *lora = loop->number == 2 && s->config->lora.enabled ? &s->lora : NULL;
   gh_status status =
       gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, lora, loop->number, loop->done);
-  return status || !s->evaluator ? status : gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
+  if (status || !s->evaluator) return status;
+  status = gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
+  loop->load_failed = gh_status_is_fault(status);
+  return status;
 }
 
 /* ---- building a stage ---- */
@@ -102,6 +106,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
   l->models_hash = gh_models_hash(&s->models);
   l->objective = s->models.objective;
+  if (!status) status = gh_mapping_check_all(err); /* the hash read the models' files */
   if (!status && from && from->models_hash != l->models_hash)
     status = gh_fail(err, GH_ERROR_CONFIG, "the model files differ from those that the interrupted run started from");
   if (!status) status = fit(err, s);

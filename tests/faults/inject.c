@@ -267,8 +267,10 @@ static const char *path_below(enum call call, int folder, const char *name, char
   return out;
 }
 
-#define CALLER         __builtin_return_address(0)
-#define REAL(function) static __typeof__(&function) real; if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #function)
+#define CALLER __builtin_return_address(0)
+#define REAL(function)                                                                                                 \
+  static __typeof__(&function) real;                                                                                   \
+  if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #function)
 
 /* ---- memory: glibc's own names, since dlsym allocates ---- */
 
@@ -317,9 +319,7 @@ void *aligned_alloc(size_t alignment, size_t size) {
 
 int open(const char *path, int flags, ...) { OPEN_BODY(open, AT_FDCWD, path, flags, path, flags) }
 int open64(const char *path, int flags, ...) { OPEN_BODY(open64, AT_FDCWD, path, flags, path, flags) }
-int openat(int folder, const char *path, int flags, ...) {
-  OPEN_BODY(openat, folder, path, flags, folder, path, flags)
-}
+int openat(int folder, const char *path, int flags, ...) { OPEN_BODY(openat, folder, path, flags, folder, path, flags) }
 int openat64(int folder, const char *path, int flags, ...) {
   OPEN_BODY(openat64, folder, path, flags, folder, path, flags)
 }

@@ -21,6 +21,8 @@ static const row variables[] = {
     {"GH_CACHE_DIR", "Folder for compiled kernels and tuning results; by default `$XDG_CACHE_HOME/genhance`, else "
                      "`~/.cache/genhance`."},
     {"GH_LOG", "What is printed to standard error: `quiet`, `warning`, `info` or `debug`."},
+    {"GH_RETRY_SECONDS", "How long reading a picture, a shard or a cached target is tried again after a failure of the "
+                         "machine: 3 by default, 0 to 3600."},
     {"GH_CUDA_LIBRARIES",
      "Folders, separated by colons, to search for NVIDIA's libraries; an empty item means the usual places."},
     {"GH_KERNEL_SHAPE", "`cpu` or `gpu`: the shape of kernels, instead of the one for the device's kind."},
