@@ -52,6 +52,18 @@ train --device opencl:0 --resume --set stage2.steps=2
 on_cuda --resume
 same_losses on-opencl/metrics.jsonl run/metrics.jsonl 1e-4
 
+# ---- a lost device: nothing is saved from it, and the run goes on from its last state ----
+for call in cuGraphLaunch cuMemcpyHtoDAsync_v2; do
+  rm -rf run
+  at=$(awk -v name=$call '$1 == name { print $2 - 3 }' counts) # in the last updates
+  GH_DOUBLE_FAIL=$call:$at=719 GH_GEMM=cublaslt refuse 1 "cuda:0" \
+    "$genhance" train --config run.json --quiet --device cuda:0
+  grep -q 'is saved in' err && fail "$call fails: a state is saved from a lost device: $(cat err)"
+  [ -n "$(newest_state run)" ] || fail "$call fails at $at: no state is left of $(wc -l <run/metrics.jsonl) updates"
+  on_cuda --resume
+  same on-cuda run
+done
+
 # ---- bfloat16 ----
 # After the first update the weights differ, so gradients belong to different points: compare only losses.
 on_cuda --set precision=bfloat16 --set output=bf16
