@@ -136,6 +136,17 @@ grep -q "image skipped" err && fail "pictures that cannot be opened are skipped:
 train --resume
 same whole run
 
+# The pictures of an evaluation during training: they are read before it, at its start (8 reads each), and after updates.
+measured=("$genhance" train --config run.json --quiet --set clip="$fixtures/text/clip" --set stage1.steps=0
+  --set stage2.steps=2 --set stage2.checkpoint_every=1 --set evaluate='[{"kind":"zeroshot","data":"scenes"}]')
+rm -rf run
+"${measured[@]}" >out 2>err || fail "evaluations: $(cat err)"
+rm -rf whole && mv run whole
+refuse 1 "of stage 2 is saved in run/state" fault "CALLS=read AT=17+ PATH=scenes/" "${measured[@]}"
+happened "evaluations"
+"${measured[@]}" --resume >out 2>err || fail "evaluations: $(cat err)"
+same whole run
+
 # ---- cached targets ----
 cached=("$genhance" train --config run.json --quiet --set data.latent_cache='{"crops": 1, "path": "cache"}')
 rm -rf run
