@@ -29,6 +29,9 @@ if(CMOCKA_LIBRARY)
   endforeach()
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
+if(GH_SANITIZE)
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX test_faults) # AddressSanitizer has its own malloc
+endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
   add_test(NAME ${name} COMMAND bash ${file} $<TARGET_FILE:genhance>)
@@ -55,7 +58,9 @@ if(CMOCKA_LIBRARY)
   include(tests/cuda_double/cuda_double.cmake)
 endif()
 include(tests/fuzz/fuzz.cmake)
-include(tests/faults/faults.cmake)
+if(NOT GH_SANITIZE)
+  include(tests/faults/faults.cmake)
+endif()
 
 # tests/static/programs.c writes every device program for compilers that need no device (scripts/static.sh).
 add_executable(static_programs tests/static/programs.c)
@@ -69,8 +74,11 @@ include(tests/api.cmake)
 set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe random_device update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
-set(HOST api api_score api_train base bench cache cli config examples export faults image incomplete interrupt loader
-         mapping options preprocess retry robust rooms target_cache tfevents)
+set(HOST api api_score api_train base bench cache cli config examples export image incomplete interrupt loader mapping
+         options preprocess retry robust rooms target_cache tfevents)
+if(NOT GH_SANITIZE)
+  list(APPEND HOST faults)
+endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
 set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed

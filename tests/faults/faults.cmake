@@ -1,5 +1,5 @@
 # tests/faults/inject.c, the library that scripts preload to make calls of a program fail: fault_inject.so beside the
-# program. It is not instrumented: AddressSanitizer has its own malloc.
+# program.
 add_library(fault_inject MODULE tests/faults/inject.c)
 set_target_properties(fault_inject PROPERTIES PREFIX "" C_VISIBILITY_PRESET default)
 target_compile_definitions(fault_inject PRIVATE _GNU_SOURCE)
