@@ -43,3 +43,21 @@ if(GH_CLFFT_LIBRARY AND GH_CLFFT_INCLUDE)
 endif()
 gh_optional(CLFFT ${found} "${GH_CLFFT_LIBRARY}" "${GH_CLFFT_INCLUDE}" clFFT
             "Fourier transforms on OpenCL (`genhance eval spectrum`) run on genhance's own kernels, which are slower")
+
+find_library(GH_WEBP_LIBRARY webp)
+find_library(GH_WEBPDEMUX_LIBRARY webpdemux)
+find_path(GH_WEBP_INCLUDE webp/demux.h)
+set(found OFF)
+if(GH_WEBP_LIBRARY AND GH_WEBPDEMUX_LIBRARY AND GH_WEBP_INCLUDE)
+  set(found ON)
+endif()
+gh_optional(WEBP ${found} "${GH_WEBPDEMUX_LIBRARY};${GH_WEBP_LIBRARY}" "${GH_WEBP_INCLUDE}" "webpdemux;webp"
+            "WebP pictures are rejected")
+
+find_library(GH_AVIF_LIBRARY avif)
+find_path(GH_AVIF_INCLUDE avif/avif.h)
+set(found OFF)
+if(GH_AVIF_LIBRARY AND GH_AVIF_INCLUDE)
+  set(found ON)
+endif()
+gh_optional(AVIF ${found} "${GH_AVIF_LIBRARY}" "${GH_AVIF_INCLUDE}" avif "AVIF pictures are rejected")

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for building, testing or the quickstart.
-# usage: scripts/setup.sh SET ...      SET: build, pictures, tests, static, intel or rusticl
+# usage: scripts/setup.sh SET ...      SET: build, formats, pictures, tests, static, intel or rusticl
+# formats: the library for AVIF; pictures: the quickstart's.
 # Does nothing if all packages are installed. Needs root or sudo; without either, it lists the missing packages and exits
 # with 1. On other systems than Debian and Ubuntu it lists the packages, exits with 0 and leaves the rest to CMake.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd
-  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libcjson-dev libxxhash-dev libutf8proc-dev"
+  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libwebp-dev libcjson-dev libxxhash-dev libutf8proc-dev"
+packages_formats="libavif-dev"
 packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh"
 packages_intel="python3-venv"

@@ -100,16 +100,10 @@ static void expect_failure(const char *what, const void *bytes, size_t size, gh_
 static void test_other_formats_are_named(void **state) {
   (void)state;
   expect_failure("a.png", "", 0, GH_ERROR_FORMAT, "empty file");
-  expect_failure("a.png", "RIFF\0\0\0\0WEBPVP8 ", 16, GH_ERROR_UNSUPPORTED, "WebP");
   expect_failure("a.png", "GIF89a", 6, GH_ERROR_UNSUPPORTED, "GIF");
-  expect_failure("a.png", "BM......", 8, GH_ERROR_UNSUPPORTED, "BMP");
   expect_failure("a.png", "II*\0....", 8, GH_ERROR_UNSUPPORTED, "TIFF");
-  expect_failure("a.png",
-                 "\0\0\0\x1c"
-                 "ftypavif",
-                 12, GH_ERROR_UNSUPPORTED, "AVIF");
   expect_failure("a.png", "<html></html>", 13, GH_ERROR_FORMAT, "a web page, not the file itself");
-  expect_failure("a.png", "\x89PN", 3, GH_ERROR_FORMAT, "not a PNG or JPEG");
+  expect_failure("a.png", "\x89PN", 3, GH_ERROR_FORMAT, "not an image of a known format");
 }
 
 static char *load(const char *name, size_t *size) {

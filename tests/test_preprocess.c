@@ -48,7 +48,7 @@ static void test_equals_transformers(void **state) {
     int64_t picture;
     check_ok(gh_st_read_i64(&err, gh_safetensors_find(expected, name), 0, 1, &picture));
     const gh_st_tensor *input = find("picture", (int)picture);
-    gh_image image = {(int)input->shape[1], (int)input->shape[0], (uint8_t *)input->data};
+    gh_image image = {.width = (int)input->shape[1], .height = (int)input->shape[0], .pixels = (uint8_t *)input->data};
     float wanted[3 * S * S], got[3 * S * S], pixels[3 * S * S];
     check_ok(gh_st_read_f32(&err, want, 0, 3 * S * S, wanted));
 
@@ -185,14 +185,39 @@ static void test_unsupported_settings_are_named(void **state) {
   }
 }
 
+/* Only the central crop of a strip is computed; it has the bits of the whole, which transformers computes. */
+static void test_strips_are_cropped_as_a_whole(void **state) {
+  (void)state;
+  static const int shapes[][2] = {{20000, 1}, {1, 20000}, {9001, 3}, {18, 500}, {500, 18}, {7, 9}, {40, 30000}};
+  gh_preprocess how;
+  gh_preprocess_defaults(&how, &gh_clip.processor, S);
+  for (size_t i = 0; i < GH_COUNT(shapes); i++) {
+    gh_image image, whole;
+    float got[3 * S * S], want[3 * S * S];
+    check_ok(gh_image_new(&err, &image, shapes[i][0], shapes[i][1]));
+    for (size_t p = 0; p < (size_t)image.width * (size_t)image.height * 3; p++)
+      image.pixels[p] = (uint8_t)(p * p % 251);
+    const int64_t longer = GH_MAX(image.width, image.height), shorter = GH_MIN(image.width, image.height);
+    const int64_t other = (int64_t)((double)(S * longer) / (double)shorter);
+    const bool narrow = image.width <= image.height;
+    check_ok(gh_image_resize(&err, &whole, &image, narrow ? S : other, narrow ? other : S, how.filter, NULL));
+    check_ok(gh_preprocess_image(&err, got, NULL, &how, &image));
+    how.do_resize = false;
+    check_ok(gh_preprocess_image(&err, want, NULL, &how, &whole));
+    how.do_resize = true;
+    assert_memory_equal(got, want, sizeof got);
+    gh_image_free(&whole);
+    gh_image_free(&image);
+  }
+}
+
 static void test_an_extreme_shape_is_rejected(void **state) {
   (void)state;
   gh_preprocess how;
-  gh_preprocess_defaults(&how, &gh_clip.processor, 224);
+  gh_preprocess_defaults(&how, &gh_clip.processor, 4096);
   gh_image image;
-  check_ok(gh_image_new(&err, &image, 1000000, 1)); /* would become 224 x 224000000 */
-  static float pixels[3 * 224 * 224];
-  assert_int_equal(gh_preprocess_image(&err, pixels, NULL, &how, &image), GH_ERROR_FORMAT);
+  check_ok(gh_image_new(&err, &image, 1000000, 1)); /* would become 4096 x 4096000000 */
+  assert_int_equal(gh_preprocess_image(&err, NULL, NULL, &how, &image), GH_ERROR_FORMAT);
   gh_image_free(&image);
 }
 
@@ -202,6 +227,7 @@ int main(void) {
       cmocka_unit_test(test_model_folders),
       cmocka_unit_test(test_without_a_file_the_family_decides),
       cmocka_unit_test(test_unsupported_settings_are_named),
+      cmocka_unit_test(test_strips_are_cropped_as_a_whole),
       cmocka_unit_test(test_an_extreme_shape_is_rejected),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);

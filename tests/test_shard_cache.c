@@ -26,7 +26,7 @@ static void write_shard(const char *first_name) {
     snprintf(name, sizeof name, "%06d.jpg", i);
     tar_text(&tar, '0', name, "picture");
   }
-  tar_text(&tar, '0', "a.webp", "no");
+  tar_text(&tar, '0', "a.gif", "no");
   tar_text(&tar, '2', "b.jpg", "");
   check_write(shard, tar.bytes, tar.size); /* no end mark: a third note */
   tar_free(&tar);

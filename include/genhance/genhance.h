@@ -183,8 +183,8 @@ typedef struct genhance_image {
  * thread per processor while the device works on the previous batch. The first picture that fails ends the call; the
  * content of embeddings is then undefined, and the encoder stays usable. Each row depends only on its own picture. One
  * thread at a time per device. Errors: GENHANCE_ERROR_ARGUMENT, _NUMERIC (an embedding is not finite), _MEMORY,
- * _DEVICE; for files, which are PNG or JPEG, also GENHANCE_ERROR_FILE, _FORMAT, _UNSUPPORTED, with a text that names
- * the file. */
+ * _DEVICE; for files, which are pictures of any supported format, also GENHANCE_ERROR_FILE, _FORMAT, _UNSUPPORTED,
+ * with a text that names the file. */
 GENHANCE_API genhance_status genhance_embed_files(genhance_encoder *encoder, float *embeddings,
                                                   const char *const *paths, size_t count);
 /* images[0].struct_size is the size of every element. */

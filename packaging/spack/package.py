@@ -21,6 +21,7 @@ class Genhance(CMakePackage):
 
     variant("clblast", default=True, description="Offer CLBlast's matrix products beside genhance's own")
     variant("clfft", default=True, description="Use clFFT for Fourier transforms")
+    variant("webp", default=True, description="Read WebP pictures")
     variant("tests", default=False, description="Build the tests")
     variant("pocl", default=True, description="Run on CPUs through PoCL")
 
@@ -37,6 +38,7 @@ class Genhance(CMakePackage):
     depends_on("utf8proc")
     depends_on("clblast", when="+clblast")
     depends_on("clfft", when="+clfft")
+    depends_on("libwebp+libwebpdemux", when="+webp")
     depends_on("pocl", type="run", when="+pocl")
     depends_on("cmocka", type=("build", "test"), when="+tests")
     depends_on("libarchive", type=("build", "test"), when="+tests")
@@ -46,6 +48,8 @@ class Genhance(CMakePackage):
         return [
             self.define_from_variant("GH_WITH_CLBLAST", "clblast"),
             self.define_from_variant("GH_WITH_CLFFT", "clfft"),
+            self.define_from_variant("GH_WITH_WEBP", "webp"),
+            "-DGH_WITH_AVIF=OFF",
             self.define_from_variant("BUILD_TESTING", "tests"),
         ]
 

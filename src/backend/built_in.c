@@ -6,4 +6,6 @@ const gh_built_in gh_built_ins[] = {
                      : "matrix products on OpenCL use genhance's own kernels only"},
     {"clFFT", GH_WITH_CLFFT,
      GH_WITH_CLFFT ? "Fourier transforms on OpenCL" : "Fourier transforms on OpenCL use genhance's own kernels"},
+    {"libwebp", GH_WITH_WEBP, GH_WITH_WEBP ? "WebP pictures" : "WebP pictures are rejected"},
+    {"libavif", GH_WITH_AVIF, GH_WITH_AVIF ? "AVIF pictures" : "AVIF pictures are rejected"},
     {0}};

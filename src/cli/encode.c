@@ -2,7 +2,7 @@
 #include "encode/encode.h"
 #include "backend/registry.h"
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/run_options.h"
 #include "config/config.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ static gh_status put_images(gh_error *err, gh_json *to, const gh_encoding *e) {
   if (gh_json_put_strings(err, to, "names", &e->names)) return err->status;
   gh_json *skipped = gh_json_put_array(err, to, "skipped");
   if (!skipped || gh_json_put_int(err, to, "images", (int64_t)e->names.count) ||
-      gh_json_put_int(err, to, "width", e->width))
+      gh_json_put_int(err, to, "clipped", e->clipped) || gh_json_put_int(err, to, "width", e->width))
     return err->status;
   for (size_t i = 0; i + 1 < e->skipped.count; i += 2) {
     gh_json *item = gh_json_put_object(err, skipped, NULL);
@@ -87,10 +87,9 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_stop_install();
   gh_status status = gh_output_check(err, args, "out");
   if (!status && text) status = gh_lines_read(err, &lines, text);
-  if (!status && images) status = gh_source_open(err, &source, images);
+  if (!status && images) status = gh_open_source(err, &source, args, "images");
   if (!status && gh_stop_requested())
     status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
-  if (!status && images) gh_source_warn(source);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
   if (!status && text) status = encode_lines(err, args, device, &lines, &text_encoding);
   if (!status && images) status = encode_images(err, args, device, source, &encoding);
@@ -107,7 +106,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout", .required = true},
     {"images", "PATH", GH_OPTION_TEXT,
-     .help = "image, folder of PNG and JPEG files (recursive), or .tar shards (one, or a {00000..00009} pattern)"},
+     .help = "image, folder of images (recursive), or .tar shards (one, or a {00000..00009} pattern)"},
+    GH_KEYS_OPTION,
     {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file to write the embeddings to", .required = true},
     {"adapter", "DIR", GH_OPTION_TEXT, .help = "apply this PEFT adapter (LoRA)"},
     {"text", "FILE", GH_OPTION_TEXT, .help = "text file whose lines are embedded, with or without --images"},

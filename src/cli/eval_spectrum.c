@@ -76,8 +76,7 @@ static gh_status run_command(gh_error *err, const gh_args *args) {
   const char *run = gh_args_text(args, gh_args_given(args, "run") ? "run" : "model");
   if (!run)
     return gh_fail(err, GH_ERROR_ARGUMENT, "eval spectrum: --run DIR is missing; its denoiser reconstructs the images");
-  gh_status status = gh_source_open(err, &source, gh_args_text(args, "data"));
-  if (!status) gh_source_warn(source);
+  gh_status status = gh_open_source(err, &source, args, "data");
   if (!status) status = gh_redraw_open(err, &redraw, run, gh_args_text(args, "snapshot"));
   if (!status) status = gh_run_device(err, args, &redraw.config.device);
   if (!status) status = gh_setup_device(err, redraw.config.device, false, &device);
@@ -92,6 +91,7 @@ static gh_status run_command(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of the run whose denoiser reconstructs the images"},
     {"data", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
+    GH_KEYS_OPTION,
     {"model", "DIR", GH_OPTION_TEXT,
      .help = "model folder of the encoder (default: the run's snapshot); without --run, the run's folder"},
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},

@@ -6,6 +6,19 @@
 
 #include <stdio.h>
 
+/* --keys in place of the configuration's. */
+static gh_status choose_keys(gh_error *err, const gh_args *args, gh_strings *keys) {
+  gh_strings given = {0};
+  gh_status status = gh_keys_of(err, &given, args);
+  if (status || !given.count) {
+    gh_strings_free(&given);
+    return status;
+  }
+  gh_strings_free(keys);
+  *keys = given;
+  return GH_OK;
+}
+
 static gh_status pretrain(gh_error *err, const gh_args *args, const gh_pretrain_kind *kind) {
   gh_pretrain_config config;
   gh_stage_report report;
@@ -14,7 +27,8 @@ static gh_status pretrain(gh_error *err, const gh_args *args, const gh_pretrain_
   gh_status status = gh_pretrain_config_read(err, &config, kind, gh_args_text(args, "config"),
                                              (const char *const *)sets->items, sets->count);
   if (status) return status;
-  status = gh_run_device(err, args, &config.device);
+  status = choose_keys(err, args, &config.data.keys);
+  if (!status) status = gh_run_device(err, args, &config.device);
   gh_stop_install();
   if (!status) status = gh_pretrain(err, &config, &options, &report);
   if (!status) {
@@ -39,6 +53,7 @@ static gh_status vqgan(gh_error *err, const gh_args *args) { return pretrain(err
   static const gh_option name[] = {                                                                                    \
       {"config", "FILE", GH_OPTION_TEXT, .help = "JSON configuration; " example " shows every key", .required = true}, \
       {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key of the configuration"},                             \
+      GH_KEYS_OPTION,                                                                                                  \
       GH_RUN_OPTIONS,                                                                                                  \
       {0},                                                                                                             \
   }

@@ -51,8 +51,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
                               .steps = (int)gh_args_int(args, "steps"),
                               .temperature = gh_args_real(args, "temperature")};
   gh_status status = gh_output_check(err, args, "out");
-  if (!status) status = gh_source_open(err, &job.source, gh_args_text(args, "images"));
-  if (!status) gh_source_warn(job.source);
+  if (!status) status = gh_open_source(err, &job.source, args, "images");
   if (!status) status = gh_redraw_open(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"));
   if (!status) status = gh_run_device(err, args, &job.run.config.device);
   if (!status) status = gh_setup_device(err, job.run.config.device, false, &device);
@@ -77,6 +76,7 @@ static gh_status list_drawings(gh_error *err, gh_strings *lines) { return gh_det
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "image, folder of images, or .tar shards", .required = true},
+    GH_KEYS_OPTION,
     {"out", "GRID.png", GH_OPTION_TEXT, .help = "image to write: originals left, reconstructions right",
      .required = true},
     {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},

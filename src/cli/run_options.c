@@ -19,6 +19,37 @@ gh_train_options gh_run_options(const gh_args *args) {
                             .dry_run = dry_run};
 }
 
+static gh_status add_keys(gh_error *err, gh_strings *keys, const char *text) {
+  gh_status status = GH_OK;
+  for (bool more = true; more && !status;) {
+    size_t length = strcspn(text, ",;");
+    if (!length)
+      return gh_fail(err, GH_ERROR_ARGUMENT, "--keys: an empty key; write jpg,png without blanks or a last comma");
+    char *key = gh_format(err, "%.*s", (int)length, text);
+    status = key ? gh_strings_add(err, keys, key) : GH_ERROR_MEMORY;
+    free(key);
+    more = text[length] != 0;
+    text += length + more;
+  }
+  return status;
+}
+
+gh_status gh_keys_of(gh_error *err, gh_strings *keys, const gh_args *args) {
+  const gh_strings *given = gh_args_list(args, "keys");
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < given->count && !status; i++) status = add_keys(err, keys, given->items[i]);
+  return status;
+}
+
+gh_status gh_open_source(gh_error *err, gh_source **out, const gh_args *args, const char *option) {
+  gh_strings keys = {0};
+  gh_status status = gh_keys_of(err, &keys, args);
+  if (!status) status = gh_source_open_keys(err, out, gh_args_text(args, option), keys.count ? &keys : NULL);
+  if (!status && !gh_stop_requested()) gh_source_warn(*out);
+  gh_strings_free(&keys);
+  return status;
+}
+
 gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {
   if (!gh_args_given(args, "device")) return GH_OK;
   gh_status status = gh_device_known(err, gh_args_text(args, "device"));

@@ -309,6 +309,7 @@ gh_status gh_compare(gh_error *err, const gh_config *config, const gh_compare_op
   if (!status)
     status = gh_image_set_open_keys(err, &c.images, "data.images", (const char *const *)images->items, images->count,
                                     &config->data.keys);
+  if (!status) gh_image_set_exif(c.images, config->data.exif);
   if (!status) status = gh_compare_open_report(err, c.devices, options, result);
   for (int number = 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps || (options->stage && options->stage != number)) continue;

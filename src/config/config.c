@@ -52,6 +52,7 @@ static const gh_row rows[] = {
     ROW("condition.local_tokens", ROW_REAL, local_tokens, "0.0", 0, 100, 0),
     PLAIN("data.images", ROW_STRINGS, data.images, "[]", ROW_REQUIRED),
     PLAIN("data.keys", ROW_STRINGS, data.keys, "[\"jpg\",\"jpeg\",\"png\"]", 0),
+    PLAIN("data.exif", ROW_BOOL, data.exif, "false", 0),
     ROW("data.crop_scale", ROW_PAIR, data.crop_scale, "[0.9,1.0]", 0, 1, ROW_OPEN_LOW),
     ROW("data.crop_ratio", ROW_PAIR, data.crop_ratio, "[0.75,1.3333333]", 0, 1e3, ROW_OPEN_LOW),
     ROW("data.workers", ROW_INT, data.workers, "2", 0, 1024, 0),

@@ -40,6 +40,7 @@ typedef struct gh_lora_config {
 typedef struct gh_data_config {
   gh_strings images; /* folders, .tar files, "cc3m-{00000..00331}.tar": as written */
   gh_strings keys;   /* of the pictures in a .tar's samples: what follows the first dot of a name */
+  bool exif;         /* pictures are turned upright by their EXIF orientation */
   double crop_scale[2], crop_ratio[2];
   int64_t workers;
   bool latent_cache;          /* false: "latent_cache" is null */

@@ -1,15 +1,22 @@
 #include "data/image_set.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/retry.h"
+#include "data/clipped.h"
 #include "data/source.h"
 
 struct gh_image_set {
   const char *key;
   gh_source **sources;
   size_t count;
-  uint64_t *starts; /* [count + 1] index of each source's first image */
+  uint64_t *starts;     /* [count + 1] index of each source's first image */
+  bool as_stored, exif; /* exif: said by the configuration */
+  struct gh_clips {
+    gh_clipped all;
+    atomic_uchar *seen; /* [images] */
+  } * clips;            /* decoding changes nothing else */
 };
 
 static gh_status open_sources(gh_error *err, gh_image_set *set, const char *const *paths, size_t count,
@@ -24,7 +31,10 @@ static gh_status open_sources(gh_error *err, gh_image_set *set, const char *cons
     gh_source_warn(set->sources[i]);
     set->starts[i + 1] = set->starts[i] + gh_source_count(set->sources[i]);
   }
-  return GH_OK;
+  if (!(set->clips = gh_alloc(err, 1, sizeof *set->clips))) return GH_ERROR_MEMORY;
+  set->clips->all = (gh_clipped)GH_CLIPPED_NONE;
+  set->clips->seen = gh_alloc(err, set->starts[count], sizeof *set->clips->seen);
+  return set->clips->seen ? GH_OK : GH_ERROR_MEMORY;
 }
 
 gh_status gh_image_set_open(gh_error *err, gh_image_set **out, const char *key, const char *const *sources,
@@ -54,6 +64,11 @@ gh_status gh_image_set_open_keys(gh_error *err, gh_image_set **out, const char *
 void gh_image_set_free(gh_image_set *set) {
   if (!set) return;
   for (size_t i = 0; i < set->count; i++) gh_source_free(set->sources[i]);
+  if (set->clips) {
+    gh_clipped_end(&set->clips->all);
+    free(set->clips->seen);
+    free(set->clips);
+  }
   free(set->sources);
   free(set->starts);
   free(set);
@@ -83,8 +98,15 @@ uint64_t gh_image_set_left_out(const gh_image_set *set) {
 uint64_t gh_image_set_hash(const gh_image_set *set) {
   uint64_t hash = 0;
   for (size_t i = 0; i < set->count; i++) hash = gh_source_hash(set->sources[i], hash);
-  return hash;
+  return set->exif ? ~hash : hash;
 }
+
+void gh_image_set_exif(gh_image_set *set, bool exif) {
+  set->as_stored = !exif;
+  set->exif = exif;
+}
+
+uint64_t gh_image_set_clipped(const gh_image_set *set) { return set->clips->all.count; }
 
 char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index) {
   const gh_source *source = find_source(set, &index);
@@ -94,9 +116,11 @@ char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index) 
 static gh_status decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index) {
   char *bytes = NULL, *name = gh_image_set_name(err, set, index);
   size_t size = 0;
+  atomic_uchar *clipped = &set->clips->seen[index];
   const gh_source *source = find_source(set, &index);
   gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
-  if (!status) status = gh_image_decode(err, out, name, bytes, size);
+  if (!status) status = gh_image_decode_as(err, out, name, bytes, size, !set->as_stored);
+  if (!status && out->clipped && !atomic_exchange(clipped, 1)) gh_clipped_note(&set->clips->all, name);
   free(bytes);
   free(name);
   return status;

@@ -10,14 +10,17 @@
 
 /* ---- names ---- */
 
+#define NAME_WEBP (GH_WITH_WEBP ? GH_NAME_IMAGE : GH_NAME_REFUSED)
+#define NAME_AVIF (GH_WITH_AVIF ? GH_NAME_IMAGE : GH_NAME_REFUSED)
+
 static const struct {
   const char *ending;
   gh_name_kind kind;
 } endings[] = {
-    {".jpg", GH_NAME_IMAGE},    {".jpeg", GH_NAME_IMAGE},   {".png", GH_NAME_IMAGE},    {".webp", GH_NAME_REFUSED},
-    {".gif", GH_NAME_REFUSED},  {".bmp", GH_NAME_REFUSED},  {".tif", GH_NAME_REFUSED},  {".tiff", GH_NAME_REFUSED},
-    {".avif", GH_NAME_REFUSED}, {".heic", GH_NAME_REFUSED}, {".heif", GH_NAME_REFUSED}, {".jxl", GH_NAME_REFUSED},
-    {".jp2", GH_NAME_REFUSED},  {".jfif", GH_NAME_REFUSED}, {".jpe", GH_NAME_REFUSED},  {".apng", GH_NAME_REFUSED},
+    {".jpg", GH_NAME_IMAGE},    {".jpeg", GH_NAME_IMAGE},   {".jpe", GH_NAME_IMAGE},    {".jfif", GH_NAME_IMAGE},
+    {".png", GH_NAME_IMAGE},    {".apng", GH_NAME_REFUSED}, {".bmp", GH_NAME_IMAGE},    {".webp", NAME_WEBP},
+    {".jxl", GH_NAME_REFUSED},  {".avif", NAME_AVIF},       {".gif", GH_NAME_REFUSED},  {".tif", GH_NAME_REFUSED},
+    {".tiff", GH_NAME_REFUSED}, {".heic", GH_NAME_REFUSED}, {".heif", GH_NAME_REFUSED}, {".jp2", GH_NAME_REFUSED},
     {".ppm", GH_NAME_REFUSED},  {".pgm", GH_NAME_REFUSED},  {".psd", GH_NAME_REFUSED},  {".svg", GH_NAME_REFUSED},
     {".ico", GH_NAME_REFUSED},  {".tga", GH_NAME_REFUSED},
 };
@@ -123,13 +126,15 @@ static const char *ending_of(const char *name) {
 }
 
 gh_status gh_index_add(gh_error *err, gh_index *index, const char *name, uint64_t offset, uint64_t bytes) {
+  char why[160];
   switch (gh_name_kind_of(name)) {
   case GH_NAME_OTHER:
     gh_index_tally(index, ending_of(name), "", 1, true);
     return GH_OK;
   case GH_NAME_REFUSED:
     gh_index_tally(index, ending_of(name), "format not supported", 1, false);
-    return note(err, index, name, "images of this format are not supported, only PNG and JPEG (*.png, *.jpg, *.jpeg)");
+    snprintf(why, sizeof why, "images of this format are not supported, only %s", gh_image_formats());
+    return note(err, index, name, why);
   case GH_NAME_IMAGE:
     break;
   }

@@ -35,8 +35,8 @@ typedef struct gh_index {
 
 typedef enum gh_name_kind {
   GH_NAME_OTHER,  /* captions, metadata: not meant as images */
-  GH_NAME_IMAGE,  /* *.png, *.jpg, *.jpeg in any case */
-  GH_NAME_REFUSED /* an image format that is not supported, such as *.webp */
+  GH_NAME_IMAGE,  /* *.png, *.jpg, *.webp, ... in any case */
+  GH_NAME_REFUSED /* an image format that this build does not decode, such as *.gif */
 } gh_name_kind;
 gh_name_kind gh_name_kind_of(const char *name);
 

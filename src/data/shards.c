@@ -233,11 +233,14 @@ static gh_status index_shard(gh_error *err, gh_index *index, const char *path, c
   return status;
 }
 
-static gh_status no_image(gh_error *err, const gh_index *index, const char *pattern) {
-  char reasons[400];
+static gh_status no_image(gh_error *err, const gh_index *index, const char *pattern, const gh_strings *keys) {
+  char reasons[400], wanted[200] = "jpg, jpeg, png";
+  for (size_t i = 0, used = 0; keys && i < keys->count && used < sizeof wanted; i++)
+    used += (size_t)snprintf(wanted + used, sizeof wanted - used, "%s%s", used ? ", " : "", keys->items[i]);
   gh_index_reasons(reasons, sizeof reasons, index, false);
-  return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in it%s%s", pattern,
-                 index->notes.count || reasons[0] ? "; " : "", index->notes.count ? index->notes.items[0] : reasons);
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image by its key (%s; data.keys or --keys chooses others) in it%s%s",
+                 pattern, wanted, index->notes.count || reasons[0] ? "; " : "",
+                 index->notes.count ? index->notes.items[0] : reasons);
 }
 
 gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const char *pattern, const gh_strings *keys) {
@@ -257,7 +260,7 @@ gh_status gh_shards_index(gh_error *err, gh_shards *out, gh_index *index, const 
       status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing %s", pattern);
   }
   if (progress.shown > progress.started) gh_progress_end(&progress); /* silent if it was short */
-  return !status && !index->count ? no_image(err, index, pattern) : status;
+  return !status && !index->count ? no_image(err, index, pattern, keys) : status;
 }
 
 void gh_shards_free(gh_shards *shards) {

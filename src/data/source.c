@@ -44,14 +44,14 @@ static gh_status list_folder(gh_error *err, gh_source *source, const char *path)
   if (!status) status = gh_index_sort(err, &source->index);
   if (!status) status = gh_index_set_place(err, &source->index, path);
   if (status || source->index.count) return status;
-  return gh_fail(err, GH_ERROR_FILE, "%s: no image (*.png, *.jpg, *.jpeg) in this folder%s", path,
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image (%s) in this folder%s", path, gh_image_formats(),
                  list.shards ? "; to use its shards, write FOLDER/{00000..00331}.tar" : "");
 }
 
 static gh_status list_file(gh_error *err, gh_source *source, const char *path) {
   uint64_t bytes;
   if (gh_name_kind_of(path) != GH_NAME_IMAGE)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: neither a folder nor an image (*.png, *.jpg, *.jpeg)", path);
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: neither a folder nor an image (%s)", path, gh_image_formats());
   if (!(source->folder = gh_path_folder(err, path))) return GH_ERROR_MEMORY;
   gh_status status = gh_file_size(err, path, &bytes);
   if (!status) status = gh_index_add(err, &source->index, gh_path_name(path), 0, bytes);

@@ -1,13 +1,13 @@
 /* Where images come from: a folder (with its sub-folders), a single file, or WebDataset shards, listed once.
  *
- * A folder's images are the files named *.png, *.jpg, *.jpeg in any case, sorted bytewise by their name relative to the
- * folder; names beginning with '.' are left out. Shards are .tar files, one or a brace pattern of them (data/braces.h),
- * in the pattern's order; the images of each are sorted as in a folder, so that a shard and the folder it was made from
- * are the same source. A sample's members are told apart by webdataset's keys: beside z.jpg, z.seg.png is not an image.
- * Captions and metadata are ignored.
+ * A folder's images are the files named *.png, *.jpg, *.webp and so on in any case (io/image.h has the formats), sorted
+ * bytewise by their name relative to the folder; names beginning with '.' are left out. Shards are .tar files, one or a
+ * brace pattern of them (data/braces.h), in the pattern's order; the images of each are sorted as in a folder, so that
+ * a shard and the folder it was made from are the same source. A sample's members are told apart by webdataset's keys:
+ * beside z.jpg, z.seg.png is not an image. Captions and metadata are ignored.
  *
  * Anything that looks like an image but cannot be used is left out, counted and noted: an image of another format
- * (*.webp); a member that is a link, sparse, a folder or larger than GH_IMAGE_MAX_BYTES; a name that leaves its folder
+ * (*.gif); a member that is a link, sparse, a folder or larger than GH_IMAGE_MAX_BYTES; a name that leaves its folder
  * ("..", absolute); a duplicate name; and, once per broken or truncated shard, the part that is lost.
  *
  * Nothing is decoded here. Reading is safe from any thread. */

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "data/clipped.h"
 #include "encode/feed.h"
 
 #include <math.h>
@@ -12,19 +13,22 @@ typedef struct gh_encoder {
   const gh_embedder *embedder;
   const gh_source *source;
   gh_encoding *out;
+  gh_clipped clips;
 } gh_encoder;
 
 static gh_status read_image(gh_error *err, void *user, size_t index, float *pixels) {
-  const gh_encoder *e = user;
+  gh_encoder *e = user;
   char *bytes = NULL, *name = NULL;
   size_t size = 0;
+  bool clipped = false;
   const char *listed = gh_source_name(e->source, index);
   gh_status status = GH_OK;
   if (!gh_utf8_valid(listed, strlen(listed)))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: the name is not UTF-8", listed);
   if (!status) status = gh_source_load(err, e->source, index, &bytes, &size);
   if (!status && !(name = gh_source_full_name(err, e->source, index))) status = GH_ERROR_MEMORY;
-  if (!status) status = gh_preprocess_file(err, NULL, pixels, &e->embedder->preprocess, name, bytes, size);
+  if (!status) status = gh_preprocess_file(err, NULL, pixels, &e->embedder->preprocess, name, bytes, size, &clipped);
+  if (!status && clipped) gh_clipped_note(&e->clips, name);
   free(name);
   free(bytes);
   return status;
@@ -61,7 +65,7 @@ static gh_status take_row(gh_error *err, void *user, size_t index, const gh_erro
 
 gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
   *out = (gh_encoding){.width = e->width};
-  gh_encoder encoder = {.embedder = e, .source = source, .out = out};
+  gh_encoder encoder = {.embedder = e, .source = source, .out = out, .clips = GH_CLIPPED_NONE};
   const gh_feed feed = {.embedder = e,
                         .what = "encode",
                         .total = gh_source_count(source),
@@ -70,6 +74,8 @@ gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_so
                         .user = &encoder};
   out->embeddings = gh_alloc(err, feed.total * (size_t)e->width, sizeof *out->embeddings);
   gh_status status = out->embeddings ? gh_feed_run(err, &feed) : GH_ERROR_MEMORY;
+  out->clipped = (int64_t)encoder.clips.count;
+  gh_clipped_end(&encoder.clips);
   if (!status && !out->names.count)
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
   if (status) gh_encoding_free(out);

@@ -10,6 +10,7 @@ typedef struct gh_encoding {
   float *embeddings; /* (names.count, width), as projected */
   int64_t width;
   gh_strings names;   /* gh_source_short_name, in the source's order */
+  int64_t clipped;    /* pictures of 16-bit grey with values above 255 */
   gh_strings skipped; /* images that could not be read: name, reason, name, reason, ... */
 } gh_encoding;
 

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "data/clipped.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -116,17 +117,20 @@ typedef struct gh_pictures {
   const gh_strings *paths; /* one of the two */
   const gh_image *images;
   float *out;
+  gh_clipped clips;
 } gh_pictures;
 
 static gh_status read_picture(gh_error *err, void *user, size_t index, float *pixels) {
-  const gh_pictures *p = user;
+  gh_pictures *p = user;
   const gh_preprocess *how = &p->embedder->preprocess;
   if (p->images) return gh_preprocess_image(err, NULL, pixels, how, &p->images[index]);
   const char *path = p->paths->items[index];
   char *bytes = NULL;
   size_t size = 0;
+  bool clipped = false;
   gh_status status = gh_file_read(err, path, GH_IMAGE_MAX_BYTES, &bytes, &size);
-  if (!status) status = gh_preprocess_file(err, NULL, pixels, how, path, bytes, size);
+  if (!status) status = gh_preprocess_file(err, NULL, pixels, how, path, bytes, size, &clipped);
+  if (!status && clipped) gh_clipped_note(&p->clips, path);
   free(bytes);
   return status;
 }
@@ -154,17 +158,19 @@ static gh_status feed_pictures(gh_error *err, gh_pictures *pictures, gh_embedder
                                const char *what) {
   const gh_feed feed = {
       .embedder = embedder, .what = what, .total = count, .read = read_picture, .take = take_row, .user = pictures};
-  return gh_feed_run(err, &feed);
+  gh_status status = gh_feed_run(err, &feed);
+  gh_clipped_end(&pictures->clips);
+  return status;
 }
 
 gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {
-  gh_pictures pictures = {.embedder = embedder, .paths = paths, .out = out};
+  gh_pictures pictures = {.embedder = embedder, .paths = paths, .out = out, .clips = GH_CLIPPED_NONE};
   return feed_pictures(err, &pictures, embedder, paths->count, what);
 }
 
 gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const gh_image *images, size_t count,
                          const char *what) {
-  gh_pictures pictures = {.embedder = embedder, .images = images, .out = out};
+  gh_pictures pictures = {.embedder = embedder, .images = images, .out = out, .clips = GH_CLIPPED_NONE};
   return feed_pictures(err, &pictures, embedder, count, what);
 }
 

@@ -1,4 +1,4 @@
-/* Shared by image.c and the two decoders; private to them. */
+/* Shared by image.c and the decoders; private to them. */
 #ifndef GH_IO_IMAGE_CODECS_H
 #define GH_IO_IMAGE_CODECS_H
 
@@ -9,6 +9,14 @@
 gh_status gh_png_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
                         size_t size);
 gh_status gh_jpeg_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
+                         size_t size);
+
+gh_status gh_bmp_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
+                        size_t size);
+/* Only in builds that have the library. */
+gh_status gh_webp_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
+                         size_t size);
+gh_status gh_avif_decode(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
                          size_t size);
 
 /* The orientation tag of a TIFF structure (with or without "Exif\0\0" in front) or of an XMP packet; 0 when absent,

@@ -29,6 +29,7 @@ static gh_status turn_upright(gh_error *err, gh_image *image, int orientation) {
       memcpy(turned.pixels + 3 * ((size_t)y * turned.width + x), image->pixels + 3 * ((size_t)sy * image->width + sx),
              3);
     }
+  turned.clipped = image->clipped;
   gh_image_free(image);
   *image = turned;
   return GH_OK;
@@ -39,6 +40,24 @@ static gh_status turn_upright(gh_error *err, gh_image *image, int orientation) {
 typedef gh_status decoder(gh_error *err, gh_image *out, int *orientation, const char *name, const uint8_t *bytes,
                           size_t size);
 
+#if GH_WITH_WEBP
+#define WEBP      gh_webp_decode
+#define WEBP_TEXT ", WebP"
+#else
+#define WEBP      NULL
+#define WEBP_TEXT ""
+#endif
+#if GH_WITH_AVIF
+#define AVIF      gh_avif_decode
+#define AVIF_TEXT ", AVIF"
+#else
+#define AVIF      NULL
+#define AVIF_TEXT ""
+#endif
+#define FORMATS "PNG, JPEG, BMP" WEBP_TEXT AVIF_TEXT
+
+const char *gh_image_formats(void) { return FORMATS; }
+
 /* Recognised by content; a format without a decoder is rejected, and the error names it. */
 static const struct {
   size_t offset;
@@ -46,45 +65,57 @@ static const struct {
   size_t magic_size;
   const char *format;
   decoder *decode;
+  const char *library; /* that a build may lack; NULL: none */
 } formats[] = {
-    {0, "\x89PNG\r\n\x1a\n", 8, "PNG", gh_png_decode},
-    {0, "\xff\xd8\xff", 3, "JPEG", gh_jpeg_decode},
-    {0, "GIF8", 4, "GIF", NULL},
-    {8, "WEBP", 4, "WebP", NULL},
-    {0, "BM", 2, "BMP", NULL},
-    {0, "II*\0", 4, "TIFF", NULL},
-    {0, "MM\0*", 4, "TIFF", NULL},
-    {4, "ftypavif", 8, "AVIF", NULL},
-    {4, "ftypheic", 8, "HEIC", NULL},
-    {4, "ftypmif1", 8, "HEIF", NULL},
-    {0, "\0\0\0\x0cjP  ", 8, "JPEG 2000", NULL},
-    {0, "\xff\x4f\xff\x51", 4, "JPEG 2000", NULL},
-    {0, "\0\0\0\x0cJXL ", 8, "JPEG XL", NULL},
-    {0, "\xff\x0a", 2, "JPEG XL", NULL},
-    {0, "8BPS", 4, "Photoshop", NULL},
-    {0, "\0\0\1\0", 4, "ICO", NULL},
-    {0, "P5\n", 3, "PGM", NULL},
-    {0, "P6\n", 3, "PPM", NULL},
+    {0, "\x89PNG\r\n\x1a\n", 8, "PNG", gh_png_decode, NULL},
+    {0, "\xff\xd8\xff", 3, "JPEG", gh_jpeg_decode, NULL},
+    {0, "GIF8", 4, "GIF", NULL, NULL},
+    {8, "WEBP", 4, "WebP", WEBP, "libwebp"},
+    {0, "BM", 2, "BMP", gh_bmp_decode, NULL},
+    {0, "II*\0", 4, "TIFF", NULL, NULL},
+    {0, "MM\0*", 4, "TIFF", NULL, NULL},
+    {4, "ftypavif", 8, "AVIF", AVIF, "libavif"},
+    {4, "ftypavis", 8, "AVIF", AVIF, "libavif"},
+    {4, "ftypheic", 8, "HEIC", NULL, NULL},
+    {4, "ftypmif1", 8, "HEIF", NULL, NULL},
+    {0, "\0\0\0\x0cjP  ", 8, "JPEG 2000", NULL, NULL},
+    {0, "\xff\x4f\xff\x51", 4, "JPEG 2000", NULL, NULL},
+    {0, "\0\0\0\x0cJXL ", 8, "JPEG XL", NULL, NULL},
+    {0, "\xff\x0a", 2, "JPEG XL", NULL, NULL},
+    {0, "8BPS", 4, "Photoshop", NULL, NULL},
+    {0, "\0\0\1\0", 4, "ICO", NULL, NULL},
+    {0, "P5\n", 3, "PGM", NULL, NULL},
+    {0, "P6\n", 3, "PPM", NULL, NULL},
 };
 
+static gh_status refuse(gh_error *err, const char *name, const char *format, const char *library) {
+  if (library)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s images need %s, which this build does not have", name, format,
+                   library);
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s images are not supported, only " FORMATS, name, format);
+}
+
 gh_status gh_image_decode(gh_error *err, gh_image *out, const char *name, const void *bytes, size_t size) {
+  return gh_image_decode_as(err, out, name, bytes, size, true);
+}
+
+gh_status gh_image_decode_as(gh_error *err, gh_image *out, const char *name, const void *bytes, size_t size,
+                             bool upright) {
   *out = (gh_image){0};
   if (!size) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty file", name);
   for (size_t i = 0; i < GH_COUNT(formats); i++) {
     if (size < formats[i].offset + formats[i].magic_size ||
         memcmp((const uint8_t *)bytes + formats[i].offset, formats[i].magic, formats[i].magic_size) != 0)
       continue;
-    if (!formats[i].decode)
-      return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s images are not supported, only PNG and JPEG", name,
-                     formats[i].format);
+    if (!formats[i].decode) return refuse(err, name, formats[i].format, formats[i].library);
     int orientation = 1;
     gh_status status = formats[i].decode(err, out, &orientation, name, bytes, size);
-    if (!status) status = turn_upright(err, out, orientation);
+    if (!status && upright) status = turn_upright(err, out, orientation);
     if (status) gh_image_free(out);
     return status;
   }
   gh_status status = gh_refuse_incomplete(err, name, bytes, size);
-  return status ? status : gh_fail(err, GH_ERROR_FORMAT, "%s: not a PNG or JPEG file", name);
+  return status ? status : gh_fail(err, GH_ERROR_FORMAT, "%s: not an image of a known format (" FORMATS ")", name);
 }
 
 gh_status gh_image_read(gh_error *err, gh_image *out, const char *path) {

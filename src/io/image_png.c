@@ -95,9 +95,11 @@ typedef struct pixel_rule {
   const uint8_t (*colour)[3]; /* for 1 byte: the colour of each value */
 } pixel_rule;
 
-/* Spreads a row in place, from its end, so that nothing is overwritten before it is read. */
-static void spread_row(uint8_t *row, int width, pixel_rule rule) {
-  if (rule.bytes == 3) return;
+/* Spreads a row in place, from its end, so that nothing is overwritten before it is read. Returns whether a value was
+ * clipped. */
+static bool spread_row(uint8_t *row, int width, pixel_rule rule) {
+  bool clipped = false;
+  if (rule.bytes == 3) return false;
   for (size_t x = (size_t)width; x-- > 0;) {
     uint8_t grey[3];
     const uint8_t *colour = grey;
@@ -105,8 +107,10 @@ static void spread_row(uint8_t *row, int width, pixel_rule rule) {
       colour = rule.colour[row[x]];
     else /* 16-bit grey is clipped, not scaled: see image.h */
       memset(grey, row[2 * x] ? 255 : row[2 * x + 1], 3);
+    clipped |= rule.bytes == 2 && row[2 * x];
     memmove(row + 3 * x, colour, 3);
   }
+  return clipped;
 }
 
 /* Fills the colours of one-byte pixels and tells libpng what to unpack. */
@@ -151,7 +155,7 @@ static void read_image(reader *in) {
   }
   for (int64_t y = 0; y < height; y++) in->rows[y] = in->image->pixels + y * width * 3;
   png_read_image(in->png, in->rows);
-  for (int64_t y = 0; y < height; y++) spread_row(in->rows[y], (int)width, rule);
+  for (int64_t y = 0; y < height; y++) in->image->clipped |= spread_row(in->rows[y], (int)width, rule);
   in->pixels_done = true;
   png_read_end(in->png, in->info); /* metadata may follow the pixels; damage there does not cost the image */
 }

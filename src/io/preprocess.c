@@ -278,6 +278,15 @@ static void resized_shape(const gh_preprocess *how, const gh_image *image, int64
  * positive if it is smaller (half the difference, rounded up). */
 static int crop_offset(int side, int crop) { return side >= crop ? -((side - crop) / 2) : (crop - side + 1) / 2; }
 
+/* The part of an image of that size which center_crop takes. */
+static gh_image_part central_part(int64_t width, int64_t height, int size) {
+  const int64_t side = size;
+  return (gh_image_part){.left = GH_MAX(width - side, 0) / 2,
+                         .top = GH_MAX(height - side, 0) / 2,
+                         .width = GH_MIN(width, side),
+                         .height = GH_MIN(height, side)};
+}
+
 static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size) {
   gh_status status = gh_image_new(err, out, size, size); /* black */
   if (status) return status;
@@ -311,7 +320,9 @@ gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, c
   if (how->do_resize) {
     int64_t width, height;
     resized_shape(how, image, &width, &height);
-    if ((status = gh_image_resize(err, &resized, image, width, height, how->filter, NULL))) goto done;
+    const gh_image_part part = how->do_center_crop ? central_part(width, height, how->image_size)
+                                                   : (gh_image_part){.width = width, .height = height};
+    if ((status = gh_image_resize_part(err, &resized, image, width, height, how->filter, NULL, &part))) goto done;
     current = &resized;
   }
   if (how->do_center_crop) {
@@ -327,9 +338,10 @@ done:
 }
 
 gh_status gh_preprocess_file(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
-                             const char *name, const void *bytes, size_t size) {
+                             const char *name, const void *bytes, size_t size, bool *clipped) {
   gh_image image;
-  gh_status status = gh_image_decode(err, &image, name, bytes, size);
+  gh_status status = gh_image_decode_as(err, &image, name, bytes, size, !how->as_stored);
+  if (clipped) *clipped = image.clipped;
   if (!status && (status = gh_preprocess_image(err, pixels, normalized, how, &image))) gh_fail_in(err, "%s", name);
   gh_image_free(&image);
   return status;

@@ -17,6 +17,7 @@ typedef struct gh_preprocess {
   double rescale_factor;
   bool do_normalize;
   double mean[3], std[3];
+  bool as_stored; /* pictures are not turned upright by their orientation; no file of settings says so */
 } gh_preprocess;
 
 /* An image processor's class: what a file that names it leaves out. */
@@ -59,8 +60,9 @@ gh_status gh_preprocess_write(gh_error *err, const gh_preprocess *how, const cha
 /* pixels: (3, S, S), byte / 255; normalized: (3, S, S), the encoder's input. Either may be NULL. */
 gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
                               const gh_image *image);
-/* The same for the content of a PNG or JPEG file; `name` begins the error text. */
+/* The same for the content of an image file; `name` begins the error text. *clipped gets gh_image.clipped; may be NULL.
+ */
 gh_status gh_preprocess_file(gh_error *err, float *pixels, float *normalized, const gh_preprocess *how,
-                             const char *name, const void *bytes, size_t size);
+                             const char *name, const void *bytes, size_t size, bool *clipped);
 
 #endif

@@ -65,10 +65,10 @@ static void taps_free(taps *t) {
   free(t->weights);
 }
 
-/* The weights of one output pixel; `raw` has room for stride values. */
-static void weigh(taps *t, double *raw, int i, gh_filter filter, double begin, double scale, int input) {
+/* The weights of output pixel `place`, into row i; `raw` has room for stride values. */
+static void weigh(taps *t, double *raw, int i, int place, gh_filter filter, double begin, double scale, int input) {
   double stretch = GH_MAX(scale, 1.0), reach = filters[filter].reach * stretch, shrink = 1.0 / stretch;
-  double centre = begin + (i + 0.5) * scale, sum = 0.0;
+  double centre = begin + (place + 0.5) * scale, sum = 0.0;
   int first = GH_MAX((int)(centre - reach + 0.5), 0);
   int count = GH_MIN((int)(centre + reach + 0.5), input) - first;
   for (int x = 0; x < count; x++) {
@@ -83,16 +83,22 @@ static void weigh(taps *t, double *raw, int i, gh_filter filter, double begin, d
   t->count[i] = count;
 }
 
-static gh_status taps_make(gh_error *err, taps *t, gh_filter filter, float begin, float end, int input, int output) {
+/* One direction: from [begin, end) of `input` pixels to `output` pixels, of which `count` from `from` on. */
+typedef struct direction {
+  float begin, end;
+  int input, output, from, count;
+} direction;
+
+static gh_status taps_make(gh_error *err, taps *t, gh_filter filter, direction d) {
   gh_status status = GH_ERROR_MEMORY;
-  double scale = (double)(end - begin) / output; /* the difference in float32, as in PIL */
+  double scale = (double)(d.end - d.begin) / d.output; /* the difference in float32, as in PIL */
   t->stride = (int)ceil(filters[filter].reach * GH_MAX(scale, 1.0)) * 2 + 1;
-  t->first = gh_alloc(err, (size_t)output, sizeof *t->first);
-  t->count = gh_alloc(err, (size_t)output, sizeof *t->count);
-  t->weights = gh_alloc(err, (size_t)output * t->stride, sizeof *t->weights);
+  t->first = gh_alloc(err, (size_t)d.count, sizeof *t->first);
+  t->count = gh_alloc(err, (size_t)d.count, sizeof *t->count);
+  t->weights = gh_alloc(err, (size_t)d.count * t->stride, sizeof *t->weights);
   double *raw = gh_alloc(err, (size_t)t->stride, sizeof *raw);
   if (t->first && t->count && t->weights && raw) {
-    for (int i = 0; i < output; i++) weigh(t, raw, i, filter, begin, scale, input);
+    for (int i = 0; i < d.count; i++) weigh(t, raw, i, d.from + i, filter, d.begin, scale, d.input);
     status = GH_OK;
   }
   free(raw);
@@ -198,31 +204,61 @@ static gh_status check_box(gh_error *err, const gh_image *image, const float box
                  (double)box[0], (double)box[1], (double)box[2], (double)box[3], image->width, image->height);
 }
 
+static gh_status check_part(gh_error *err, int64_t width, int64_t height, const gh_image_part *part) {
+  if (width < 1 || height < 1 || width > INT32_MAX || height > INT32_MAX)
+    return gh_fail(err, GH_ERROR_FORMAT, "resize: to %lld x %lld pixels", (long long)width, (long long)height);
+  if (part->left < 0 || part->top < 0 || part->width < 1 || part->height < 1 || part->width > width - part->left ||
+      part->height > height - part->top)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "resize: a part outside %lld x %lld pixels", (long long)width,
+                   (long long)height);
+  return gh_image_check_size(err, "resize", part->width, part->height);
+}
+
 gh_status gh_image_resize(gh_error *err, gh_image *out, const gh_image *image, int64_t width, int64_t height,
                           gh_filter filter, const float box[4]) {
+  const gh_image_part all = {.width = width, .height = height};
+  return gh_image_resize_part(err, out, image, width, height, filter, box, &all);
+}
+
+gh_status gh_image_resize_part(gh_error *err, gh_image *out, const gh_image *image, int64_t width, int64_t height,
+                               gh_filter filter, const float box[4], const gh_image_part *part) {
   const float whole[4] = {0.0f, 0.0f, (float)image->width, (float)image->height};
   if (!box) box = whole;
   *out = (gh_image){0};
   gh_status status = check_box(err, image, box);
-  if (!status) status = gh_image_check_size(err, "resize", width, height);
+  if (!status) status = check_part(err, width, height, part);
   if (status) return status;
 
   bool rows = width != image->width || box[0] != whole[0] || box[2] != whole[2];
   bool columns = height != image->height || box[1] != whole[1] || box[3] != whole[3];
-  if (!rows && !columns) return gh_image_crop(err, out, image, 0, 0, image->width, image->height);
-
-  passes p = {.rows = rows, .columns = columns, .first_row = 0, .row_count = image->height};
-  if (columns) {
-    if ((status = taps_make(err, &p.down, filter, box[1], box[3], image->height, (int)height))) goto done;
-    p.first_row = p.down.first[0];
-    p.row_count = p.down.first[height - 1] + p.down.count[height - 1] - p.first_row;
+  const bool turned = columns_come_first(image, width, height);
+  gh_image cut = {0}; /* a direction that changes nothing is only cropped */
+  if ((!rows && part->width < width) || (!columns && part->height < height) || (!rows && !columns)) {
+    status = gh_image_crop(err, &cut, image, rows ? 0 : (int)part->left, columns ? 0 : (int)part->top,
+                           rows ? image->width : (int)part->width, columns ? image->height : (int)part->height);
+    if (status) return status;
   }
-  if (rows && (status = taps_make(err, &p.across, filter, box[0], box[2], image->width, (int)width))) goto done;
-  status = columns_come_first(image, width, height) ? run_columns_first(err, out, image, &p, (int)width, (int)height)
-                                                    : run_rows_first(err, out, image, &p, (int)width, (int)height);
+  if (!rows && !columns) {
+    *out = cut;
+    return GH_OK;
+  }
+
+  const gh_image *from = cut.pixels ? &cut : image;
+  passes p = {.rows = rows, .columns = columns, .first_row = 0, .row_count = from->height};
+  const direction down = {box[1], box[3], image->height, (int)height, (int)part->top, (int)part->height};
+  const direction across = {box[0], box[2], image->width, (int)width, (int)part->left, (int)part->width};
+  if (columns) {
+    if ((status = taps_make(err, &p.down, filter, down))) goto done;
+    p.first_row = p.down.first[0];
+    p.row_count = p.down.first[down.count - 1] + p.down.count[down.count - 1] - p.first_row;
+  }
+  if (rows && (status = taps_make(err, &p.across, filter, across))) goto done;
+  status = turned ? run_columns_first(err, out, from, &p, across.count, down.count)
+                  : run_rows_first(err, out, from, &p, across.count, down.count);
 done:
   taps_free(&p.across);
   taps_free(&p.down);
+  gh_image_free(&cut);
   if (status) gh_image_free(out);
   return status;
 }

@@ -16,8 +16,17 @@ typedef enum gh_filter { GH_FILTER_BILINEAR = 2, GH_FILTER_BICUBIC = 3 } gh_filt
 /* The filter with PIL's number; others are GH_ERROR_UNSUPPORTED, with the name. `what` begins the text. */
 gh_status gh_filter_from_number(gh_error *err, gh_filter *out, const char *what, int64_t number);
 
+/* A rectangle of an image's pixels. */
+typedef struct gh_image_part {
+  int64_t left, top, width, height;
+} gh_image_part;
+
 /* out: (height, width, 3). box: {left, top, right, bottom} in input pixels, inside the image; NULL: all of it. */
 gh_status gh_image_resize(gh_error *err, gh_image *out, const gh_image *image, int64_t width, int64_t height,
                           gh_filter filter, const float box[4]);
+/* The same, of which only `part` is computed: out is (part->height, part->width, 3). A long strip that is cropped
+ * afterwards may be resized to millions of columns. */
+gh_status gh_image_resize_part(gh_error *err, gh_image *out, const gh_image *image, int64_t width, int64_t height,
+                               gh_filter filter, const float box[4], const gh_image_part *part);
 
 #endif

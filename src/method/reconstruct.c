@@ -1,6 +1,7 @@
 #include "method/reconstruct.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "data/clipped.h"
 #include "io/png_write.h"
 #include "method/objective.h"
 
@@ -15,32 +16,35 @@ static int64_t plane(const gh_reconstruction *r) { return 3 * r->side * r->side;
 /* ---- pictures to conditions ---- */
 
 static gh_status read_once(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
-                           float *original, float *normalized) {
+                           float *original, float *normalized, gh_clipped *clips) {
   char *bytes = NULL, *name = gh_source_full_name(err, source, index);
   size_t size = 0;
+  bool clipped = false;
   gh_status status = name ? gh_source_load(err, source, index, &bytes, &size) : GH_ERROR_MEMORY;
-  if (!status) status = gh_preprocess_file(err, original, normalized, how, name, bytes, size);
+  if (!status) status = gh_preprocess_file(err, original, normalized, how, name, bytes, size, &clipped);
+  if (!status && clipped) gh_clipped_note(clips, name);
   free(bytes);
   free(name);
   return status;
 }
 
 static gh_status read_image(gh_error *err, const gh_source *source, size_t index, const gh_preprocess *how,
-                            float *original, float *normalized) {
+                            float *original, float *normalized, gh_clipped *clips) {
   gh_retry retry = {0};
-  gh_status status = read_once(err, source, index, how, original, normalized);
-  while (status && gh_retry_wait(&retry, err)) status = read_once(err, source, index, how, original, normalized);
+  gh_status status = read_once(err, source, index, how, original, normalized, clips);
+  while (status && gh_retry_wait(&retry, err))
+    status = read_once(err, source, index, how, original, normalized, clips);
   return status;
 }
 
 /* Embeds one batch of pictures, starting at source index *next; `normalized` (B, 3, S, S) is scratch. */
 static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
-                              size_t *next, float *normalized, float *rows) {
+                              size_t *next, float *normalized, float *rows, gh_clipped *clips) {
   int64_t taken = 0, room = GH_MIN(e->batch, r->places - r->count);
   while (*next < gh_source_count(source) && taken < room) {
     size_t i = (*next)++;
     float *original = r->originals + (r->count + taken) * plane(r);
-    gh_status status = read_image(err, source, i, &e->preprocess, original, normalized + taken * plane(r));
+    gh_status status = read_image(err, source, i, &e->preprocess, original, normalized + taken * plane(r), clips);
     if (gh_status_is_fault(status)) return status;
     if (status) {
       gh_warn("skipped: %s", err->text);
@@ -63,6 +67,7 @@ static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *
 gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
                                 int64_t limit) {
   size_t next = 0, total = gh_source_count(source);
+  gh_clipped clips = GH_CLIPPED_NONE;
   *r = (gh_reconstruction){.places = GH_MIN(limit, (int64_t)total), .side = e->config.image, .width = e->width};
   float *normalized = gh_alloc(err, (size_t)(e->batch * plane(r)), sizeof *normalized);
   float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
@@ -71,7 +76,8 @@ gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder
   r->conditions = gh_alloc(err, (size_t)(r->places * r->width), sizeof(float));
   gh_status status = normalized && rows && r->originals && r->images && r->conditions ? GH_OK : GH_ERROR_MEMORY;
   while (!status && next < total && r->count < r->places)
-    status = gather_batch(err, r, e, source, &next, normalized, rows);
+    status = gather_batch(err, r, e, source, &next, normalized, rows, &clips);
+  gh_clipped_end(&clips);
   if (!status && !r->count)
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
   free(normalized);

@@ -30,6 +30,7 @@ gh_status gh_redraw_gather(gh_error *err, const gh_redraw *r, gh_reconstruction 
                           .storage = gh_precision_storage(r->config.precision),
                           .batch = GH_MIN(GH_MIN(limit, batch), (int64_t)gh_source_count(source))};
   gh_status status = gh_embedder_open(err, &embedder, r->device, encoder ? encoder : r->config.clip, &how);
+  embedder.preprocess.as_stored = !r->config.data.exif;
   if (!status) status = gh_reconstruct_gather(err, out, &embedder, source, limit);
   gh_embedder_close(&embedder);
   return status;

@@ -181,9 +181,13 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
   gh_state_info from = {0};
   double began = gh_now();
   gh_status status = describe(err, p->config, &l->config_json);
-  const gh_strings *images = &p->config->data.images;
+  const gh_data_config *data = &p->config->data;
+  const gh_strings *images = &data->images;
   if (!status) status = gh_loop_find_run(err, l->run, l->config_json, o->resume, &folder, &from);
-  if (!status) status = gh_image_set_open(err, &p->images, "images", (const char *const *)images->items, images->count);
+  if (!status)
+    status = gh_image_set_open_keys(err, &p->images, "images", (const char *const *)images->items, images->count,
+                                    &data->keys);
+  if (!status) gh_image_set_exif(p->images, data->exif);
   if (!status) status = gh_image_set_check(err, p->images);
   l->set = p->images;
   if (!status) status = prepare(err, p, o, folder, &from);

@@ -36,8 +36,8 @@ typedef struct gh_pretrain_config {
 } gh_pretrain_config;
 
 /* Reads a JSON document with these keys: images (required), output (required), image_size, channels, multipliers,
- * blocks, latent, steps, batch, micro_batch, lr, warmup, crop_scale, crop_ratio, workers, seed, device, state_keep,
- * state_minutes, and the kind's own. */
+ * blocks, latent, steps, batch, micro_batch, lr, warmup, crop_scale, crop_ratio, keys, exif, workers, seed, device,
+ * state_keep, state_minutes, and the kind's own. */
 gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *config, const gh_pretrain_kind *kind,
                                   const char *path, const char *const *overrides, size_t override_count);
 void gh_pretrain_config_free(gh_pretrain_config *config);

@@ -21,6 +21,8 @@ static const gh_row rows[] = {
     {"warmup", ROW_INT, AT(stage.optimizer.warmup), "20", 0, 99999999, 0, NULL},
     {"crop_scale", ROW_PAIR, AT(data.crop_scale), "[0.9,1]", 0, 1, 0, NULL},
     {"crop_ratio", ROW_PAIR, AT(data.crop_ratio), "[0.75,1.3333333333333333]", 0, 100, 0, NULL},
+    {"keys", ROW_STRINGS, AT(data.keys), "[\"jpg\",\"jpeg\",\"png\"]", 0, 0, 0, NULL},
+    {"exif", ROW_BOOL, AT(data.exif), "false", 0, 0, 0, NULL},
     {"workers", ROW_INT, AT(data.workers), "2", 0, 256, 0, NULL},
     {"seed", ROW_INT, AT(seed), "0", 0, (double)GH_JSON_MAX_INTEGER, 0, NULL},
     {"state_keep", ROW_INT, AT(state_keep), "2", 1, 1000, 0, NULL},

@@ -238,6 +238,7 @@ static gh_status check_files(gh_error *err, gh_training *t) {
   if (!status)
     status = gh_image_set_open_keys(err, &t->images, "data.images", (const char *const *)images->items, images->count,
                                     &data->keys);
+  if (!status) gh_image_set_exif(t->images, data->exif);
   return status ? status : gh_image_set_check(err, t->images);
 }
 
