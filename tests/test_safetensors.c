@@ -104,19 +104,56 @@ static char *make_file(const char *folder, const char *name, const char *header,
   return path;
 }
 
-static void test_weights_of_8_bits_are_named(void **state) {
+/* All 256 values of both formats, times their scales, as in torch. */
+static void test_weights_of_8_bits(void **state) {
+  (void)state;
+  static const char *const names[] = {"e4m3", "e5m2", "e4m3.plain"};
+  gh_error err;
+  gh_safetensors *file;
+  const int64_t shape[2] = {16, 16};
+  check_ok(gh_safetensors_open(&err, &file, GH_FIXTURES "/float8/values.safetensors"));
+  for (size_t i = 0; i < GH_COUNT(names); i++) {
+    char name[40];
+    float got[256], want[256];
+    snprintf(name, sizeof name, "%s.weight", names[i]);
+    check_ok(gh_safetensors_load_f32(&err, file, name, 2, shape, got));
+    assert_true(gh_st_dtype_is_float8(gh_safetensors_find(file, name)->dtype));
+    snprintf(name, sizeof name, "want.%s", names[i]);
+    check_ok(gh_safetensors_load_f32(&err, file, name, 2, shape, want));
+    for (int k = 0; k < 256; k++)
+      if (isnan(got[k]) != isnan(want[k]) || (!isnan(got[k]) && memcmp(&got[k], &want[k], sizeof *got)))
+        fail_msg("%s, byte %d: %g, expected %g", names[i], k, (double)got[k], (double)want[k]);
+  }
+  assert_true(gh_safetensors_find(file, "e4m3.weight_scale")->applied);
+  assert_true(gh_safetensors_find(file, "e5m2.scale_weight")->applied);
+  assert_true(gh_safetensors_find(file, "e4m3.input_scale")->applied);
+  assert_true(gh_safetensors_find(file, "scaled_fp8")->applied);
+  assert_false(gh_safetensors_find(file, "e4m3.weight")->applied);
+  gh_safetensors_close(file);
+}
+
+static void test_other_scales_are_named(void **state) {
   (void)state;
   gh_error err;
   gh_safetensors *file;
-  const int64_t two = 2;
   char *folder = check_folder();
-  char *path =
-      make_file(folder, "x.safetensors", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2);
-  check_ok(gh_safetensors_open(&err, &file, path));
-  check_fails(gh_safetensors_expect(&err, file, "a", 1, &two, NULL), GH_ERROR_UNSUPPORTED,
-              "is F8_E4M3: weights of 8 bits are not supported, only F16, BF16, F32 and F64");
-  gh_safetensors_close(file);
-  free(path);
+#define A       "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]},"
+#define F32(at) "{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":" at "}"
+  static const struct {
+    const char *header, *says;
+    gh_status status;
+    size_t bytes;
+  } cases[] = {
+      {A "\"a_scale\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]}}",
+       "\"a\" has 2 scales, \"a_scale\"; only one scale per tensor is supported", GH_ERROR_UNSUPPORTED, 10},
+      {A "\"a_scale\":" F32("[2,6]") "}", "the scale \"a_scale\" is 0", GH_ERROR_FORMAT, 6},
+      {A "\"a_scale\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[2,6]}}", "expected floats", GH_ERROR_FORMAT, 6},
+  };
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    char *path = make_file(folder, "x.safetensors", cases[i].header, cases[i].bytes);
+    check_fails(gh_safetensors_open(&err, &file, path), cases[i].status, cases[i].says);
+    free(path);
+  }
   check_folder_done(folder);
 }
 
@@ -469,7 +506,8 @@ int main(void) {
       cmocka_unit_test(test_official_file),
       cmocka_unit_test(test_expect),
       cmocka_unit_test(test_hostile_headers),
-      cmocka_unit_test(test_weights_of_8_bits_are_named),
+      cmocka_unit_test(test_weights_of_8_bits),
+      cmocka_unit_test(test_other_scales_are_named),
       cmocka_unit_test(test_hostile_lengths),
       cmocka_unit_test(test_sharded),
       cmocka_unit_test(test_folders),

@@ -49,7 +49,9 @@ static const gh_st_tensor *trained_alone(const gh_export *e, const char *name) {
   return gh_adapter_bias(&e->adapter, layer.text);
 }
 
+/* The scales of 8-bit weights go with them: in another dtype they are multiplied out. */
 static bool is_written(const gh_export *e, const gh_st_tensor *t) {
+  if (t->applied && e->options->dtype != GH_ST_DTYPES) return false;
   return !e->options->vision || gh_weights_of_vision(t->name);
 }
 
@@ -87,6 +89,10 @@ static gh_status write_tensor(gh_error *err, gh_export *e, const gh_st_tensor *t
   const gh_st_tensor *from = replacement(e, t->name, &layer);
   gh_st_dtype dtype = written_dtype(e, t);
   bool changed = from || layer;
+  if (changed && gh_st_dtype_is_float8(dtype))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: %s is %s, and trained values are not rounded to 8 bits: choose --dtype bfloat16 or another",
+                   t->file, t->name, gh_st_dtype_name(dtype));
   e->counts->tensors++;
   e->counts->changed += changed;
   e->counts->rounded += changed && gh_st_dtype_bytes(dtype) < 4;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/incomplete.h"
 #include "base/json.h"
+#include "io/float8.h"
 #include "io/shard_index.h"
 
 #include <errno.h>
@@ -35,16 +36,17 @@ static const struct {
   size_t bytes;
   bool is_float;
 } dtypes[GH_ST_DTYPES] = {
-    [GH_ST_BOOL] = {"BOOL", 1, false},       [GH_ST_U8] = {"U8", 1, false},           [GH_ST_I8] = {"I8", 1, false},
-    [GH_ST_F8_E4M3] = {"F8_E4M3", 1, false}, [GH_ST_F8_E5M2] = {"F8_E5M2", 1, false}, [GH_ST_U16] = {"U16", 2, false},
-    [GH_ST_I16] = {"I16", 2, false},         [GH_ST_F16] = {"F16", 2, true},          [GH_ST_BF16] = {"BF16", 2, true},
-    [GH_ST_U32] = {"U32", 4, false},         [GH_ST_I32] = {"I32", 4, false},         [GH_ST_F32] = {"F32", 4, true},
-    [GH_ST_U64] = {"U64", 8, false},         [GH_ST_I64] = {"I64", 8, false},         [GH_ST_F64] = {"F64", 8, true},
+    [GH_ST_BOOL] = {"BOOL", 1, false},      [GH_ST_U8] = {"U8", 1, false},          [GH_ST_I8] = {"I8", 1, false},
+    [GH_ST_F8_E4M3] = {"F8_E4M3", 1, true}, [GH_ST_F8_E5M2] = {"F8_E5M2", 1, true}, [GH_ST_U16] = {"U16", 2, false},
+    [GH_ST_I16] = {"I16", 2, false},        [GH_ST_F16] = {"F16", 2, true},         [GH_ST_BF16] = {"BF16", 2, true},
+    [GH_ST_U32] = {"U32", 4, false},        [GH_ST_I32] = {"I32", 4, false},        [GH_ST_F32] = {"F32", 4, true},
+    [GH_ST_U64] = {"U64", 8, false},        [GH_ST_I64] = {"I64", 8, false},        [GH_ST_F64] = {"F64", 8, true},
 };
 
 const char *gh_st_dtype_name(gh_st_dtype dtype) { return dtypes[dtype].name; }
 size_t gh_st_dtype_bytes(gh_st_dtype dtype) { return dtypes[dtype].bytes; }
 bool gh_st_dtype_is_float(gh_st_dtype dtype) { return dtypes[dtype].is_float; }
+bool gh_st_dtype_is_float8(gh_st_dtype dtype) { return dtype == GH_ST_F8_E4M3 || dtype == GH_ST_F8_E5M2; }
 
 bool gh_st_is_torch_name(const char *name) {
   static const char *const endings[] = {".bin", ".pt", ".pth", ".ckpt", ".bin.index.json"};
@@ -205,6 +207,7 @@ static int by_name(const void *a, const void *b) {
   return strcmp(((const gh_st_tensor *)a)->name, ((const gh_st_tensor *)b)->name);
 }
 
+/* Sorts by name, and joins 8-bit tensors with their scales. */
 static gh_status sort_tensors(gh_error *err, gh_safetensors *file) {
   if (file->count) qsort(file->tensors, file->count, sizeof *file->tensors, by_name);
   for (size_t i = 1; i < file->count; i++)
@@ -212,7 +215,7 @@ static gh_status sort_tensors(gh_error *err, gh_safetensors *file) {
       return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" is both in %s and in %s", file->path,
                      file->tensors[i].name, gh_path_name(file->tensors[i - 1].file),
                      gh_path_name(file->tensors[i].file));
-  return GH_OK;
+  return gh_float8_scale(err, file->tensors, file->count);
 }
 
 static const char *file_of(const void *context, const char *name) {
@@ -453,10 +456,6 @@ gh_status gh_safetensors_expect(gh_error *err, const gh_safetensors *file, const
                                 const int64_t *shape, const gh_st_tensor **out) {
   const gh_st_tensor *t = gh_safetensors_find(file, name);
   if (!t) return missing(err, file, name);
-  if (t->dtype == GH_ST_F8_E4M3 || t->dtype == GH_ST_F8_E5M2)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED,
-                   "%s: tensor \"%.200s\" is %s: weights of 8 bits are not supported, only %s", t->file, name,
-                   dtypes[t->dtype].name, "F16, BF16, F32 and F64");
   bool same = t->rank == rank;
   for (int i = 0; i < rank && same; i++) same = shape[i] < 0 || t->shape[i] == shape[i];
   if (!same || !dtypes[t->dtype].is_float) {

@@ -39,11 +39,15 @@ typedef struct gh_st_tensor {
   const void *data; /* in the mapped file: read-only, NOT aligned to the element size; then gh_mapping_check */
   size_t bytes;
   const char *file; /* the file it lies in, for messages */
+  float scale;      /* of 8-bit floats: gh_st_read_f32 multiplies by it; 0: there is none */
+  bool applied;     /* such a scale, or what says that there are some: nothing else reads it */
 } gh_st_tensor;
 
 const char *gh_st_dtype_name(gh_st_dtype dtype); /* "BF16" */
 size_t gh_st_dtype_bytes(gh_st_dtype dtype);     /* of one element */
-bool gh_st_dtype_is_float(gh_st_dtype dtype);    /* one that gh_st_read_f32 converts: F16, BF16, F32, F64 */
+bool gh_st_dtype_is_float(gh_st_dtype dtype);    /* one that gh_st_read_f32 converts: F8_*, F16, BF16, F32, F64 */
+
+bool gh_st_dtype_is_float8(gh_st_dtype dtype); /* F8_E4M3 or F8_E5M2: read, never written from floats */
 
 /* Whether a file's name is usual for PyTorch's own format (.bin, .pt, .pth, .ckpt, or an index of .bin), which
  * gh_torch_open reads. */
@@ -85,7 +89,8 @@ gh_status gh_safetensors_of_files(gh_error *err, gh_safetensors **out, const cha
 gh_status gh_safetensors_remap(gh_error *err, gh_safetensors *file, const gh_st_tensor *tensors, size_t n,
                                gh_strings names, void **owned, size_t owned_count);
 
-/* Elements [first, first + n) as float32. F64 is rounded to nearest. Other dtypes are GH_ERROR_FORMAT. */
+/* Elements [first, first + n) as float32. F64 is rounded to nearest; 8-bit floats are exact, times their scale. Other
+ * dtypes are GH_ERROR_FORMAT. */
 gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out);
 /* Elements as int64: every integer dtype and BOOL; U64 beyond INT64_MAX is an error. */
 gh_status gh_st_read_i64(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, int64_t *out);

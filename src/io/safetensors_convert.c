@@ -1,5 +1,6 @@
 /* The conversions of safetensors.h. Mapped data has no alignment: every element is copied out by memcpy. */
 #include "base/half.h"
+#include "io/float8.h"
 #include "io/safetensors.h"
 
 #include <string.h>
@@ -25,7 +26,12 @@ gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t firs
   if (status || !n) return status;
   gh_mapping_guard();
   const unsigned char *data = (const unsigned char *)tensor->data + (size_t)first * gh_st_dtype_bytes(tensor->dtype);
+  const float scale = tensor->scale != 0 ? tensor->scale : 1;
   switch (tensor->dtype) {
+  case GH_ST_F8_E4M3:
+    EACH(uint8_t, gh_f8_e4m3_to_f32(v) * scale);
+  case GH_ST_F8_E5M2:
+    EACH(uint8_t, gh_f8_e5m2_to_f32(v) * scale);
   case GH_ST_F32:
     memcpy(out, data, (size_t)n * sizeof *out);
     return gh_mapping_check(err, tensor->data);

@@ -153,9 +153,9 @@ gh_status gh_safetensors_writer_write_f32(gh_error *err, gh_safetensors_writer *
   const declared *next = writer->at < writer->count ? &writer->tensors[writer->at] : NULL;
   if (!next || next->dtype == GH_ST_F32)
     return gh_safetensors_writer_write(err, writer, name, values, (size_t)n * sizeof *values);
-  if (!gh_st_dtype_is_float(next->dtype))
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" is declared %s, not floats", writer->path, next->name,
-                   gh_st_dtype_name(next->dtype));
+  if (!gh_st_dtype_is_float(next->dtype) || gh_st_dtype_is_float8(next->dtype))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: tensor \"%.200s\" is declared %s, not floats of 16 bits or more",
+                   writer->path, next->name, gh_st_dtype_name(next->dtype));
   const gh_st_dtype dtype = next->dtype;
   const size_t width = gh_st_dtype_bytes(dtype);
   double chunk[2048]; /* aligned for every dtype */

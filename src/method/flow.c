@@ -1,6 +1,7 @@
 #include "method/flow.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 /* ---- keys ---- */
 
@@ -66,15 +67,19 @@ static gh_status open_models(gh_error *err, gh_models *m, const char **key) {
   gh_flow_models *own = m->own;
   const gh_flow_config *c = gh_flow_config_of(m->config);
   *key = "autoencoder";
-  gh_status status = gh_safetensors_open(err, &own->vae_file, c->autoencoder);
-  if (!status) status = gh_vae_config_read(err, own->vae_file, &own->vae);
+  gh_status status = gh_vae_open(err, &own->vae_file, &own->vae, c->autoencoder);
   if (!status) size_denoiser(own, c);
   return status;
 }
 
 static void draft_models(gh_models *m, bool tiny) {
-  static const gh_vae_config small = {
-      .channels = 32, .levels = 4, .multipliers = {1, 2, 2, 2}, .blocks = 1, .latent = 16};
+  static const gh_vae_config small = {.channels = 32,
+                                      .levels = 4,
+                                      .multipliers = {1, 2, 2, 2},
+                                      .blocks = 1,
+                                      .latent = 16,
+                                      .shift = GH_VAE_SHIFT,
+                                      .scale = GH_VAE_SCALE};
   gh_flow_models *own = m->own;
   own->vae = tiny ? small : gh_vae_flux;
   size_denoiser(own, gh_flow_config_of(m->config));
@@ -85,6 +90,13 @@ static void close_models(void *own) { gh_safetensors_close(((gh_flow_models *)ow
 static int files_of(const void *own, const gh_safetensors **out) {
   out[0] = ((const gh_flow_models *)own)->vae_file;
   return 1;
+}
+
+/* FLUX.1's own numbers do not count, so that runs of earlier versions resume. */
+static uint64_t hash_models(const void *own, uint64_t seed) {
+  const gh_vae_config *vae = &((const gh_flow_models *)own)->vae;
+  const double law[2] = {vae->shift, vae->scale};
+  return law[0] == GH_VAE_SHIFT && law[1] == GH_VAE_SCALE ? seed : XXH64(law, sizeof law, seed);
 }
 
 static gh_status check_models(gh_error *err, const gh_models *m) {
@@ -151,7 +163,7 @@ static gh_tensor *latents_of(gh_recording *r, gh_tensor *moments) {
         r, "latents", 3, (int64_t[]){r->spec->batch, side * side, (int64_t)vae->latent * GH_FLOW_PACK * GH_FLOW_PACK});
   gh_tensor *eps =
       gh_recording_noise(r, "latent", "latent_noise", 4, (int64_t[]){r->spec->batch, vae->latent, packed, packed});
-  return gh_patchify(r->graph, gh_gaussian_sample(r->graph, moments, eps, GH_VAE_SHIFT, GH_VAE_SCALE), GH_FLOW_PACK);
+  return gh_patchify(r->graph, gh_gaussian_sample(r->graph, moments, eps, vae->shift, vae->scale), GH_FLOW_PACK);
 }
 
 /* (B) */
@@ -199,6 +211,7 @@ const gh_objective gh_flow_matching = {
     .tiny_keys = tiny_keys,
     .close = close_models,
     .files = files_of,
+    .hash = hash_models,
     .check = check_models,
     .check_weights = check_weights,
     .describe_weights = describe_weights,

@@ -15,7 +15,7 @@ typedef enum gh_time_convention { GH_TIME_NOISE_AT_ONE, GH_TIME_DATA_AT_ONE } gh
 
 /* Its keys: "autoencoder", "denoiser.*", "timestep.*". */
 typedef struct gh_flow_config {
-  char *autoencoder; /* .safetensors file */
+  char *autoencoder; /* .safetensors file, or a folder in diffusers' layout */
   int64_t double_blocks, single_blocks, hidden, heads;
   double mlp_ratio;
   int64_t rope_axes[3]; /* their sum is hidden / heads */

@@ -92,7 +92,7 @@ static gh_status euler_step(gh_error *err, gh_sampler *s, float *x, float *veloc
 
 static gh_status decode(gh_error *err, gh_sampler *s, float *images, const float *x, float *z) {
   int64_t n = gh_tensor_elements(s->z), pixels = gh_tensor_elements(s->image);
-  for (int64_t i = 0; i < n; i++) z[i] = (float)((double)x[i] / GH_VAE_SCALE + GH_VAE_SHIFT);
+  for (int64_t i = 0; i < n; i++) z[i] = (float)((double)x[i] / s->spec.vae.scale + s->spec.vae.shift);
   if (gh_tensor_write(err, s->spec.device, s->z, z) || gh_graph_run(err, s->decode) ||
       gh_tensor_read(err, s->spec.device, s->image, images))
     return err->status;

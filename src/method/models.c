@@ -1,5 +1,6 @@
 #include "method/models.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "io/preprocess.h"
 #include "method/objective.h"
 #include "method/setup.h"
@@ -49,6 +50,18 @@ static gh_status begin(gh_error *err, gh_models *m, const gh_config *c) {
   return m->own || !m->objective->model_bytes ? GH_OK : GH_ERROR_MEMORY;
 }
 
+/* Every 8-bit float is a float32, so widening loses nothing that the file still has; what is lost is lost before. */
+static void note_float8(const gh_safetensors *file) {
+  size_t narrow = 0, count = gh_safetensors_count(file);
+  for (size_t i = 0; i < count; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(file, i);
+    narrow += gh_st_dtype_is_float8(t->dtype) && !t->applied;
+  }
+  if (narrow)
+    gh_info("%s: %zu of %zu tensors are 8-bit floats; they are widened, also where they are trained",
+            gh_safetensors_path(file), narrow, count);
+}
+
 static gh_status open_encoder(gh_error *err, gh_models *m) {
   gh_preprocess preprocess;
   const char *folder = m->config->clip;
@@ -56,6 +69,7 @@ static gh_status open_encoder(gh_error *err, gh_models *m) {
   if (!status) status = gh_weights_open(err, &m->clip_file, folder);
   if (!status) status = gh_vision_preprocess_read(err, &preprocess, folder, &m->clip);
   if (status) return status;
+  note_float8(m->clip_file);
   memcpy(m->image_mean, preprocess.mean, sizeof m->image_mean);
   memcpy(m->image_std, preprocess.std, sizeof m->image_std);
   return GH_OK;
@@ -63,6 +77,7 @@ static gh_status open_encoder(gh_error *err, gh_models *m) {
 
 static gh_status open_denoiser(gh_error *err, gh_models *m, const char *path) {
   gh_status status = gh_safetensors_open(err, &m->denoiser_file, path);
+  if (!status) note_float8(m->denoiser_file);
   return status || !m->objective->check_weights ? status : m->objective->check_weights(err, m);
 }
 
@@ -135,5 +150,6 @@ uint64_t gh_models_hash(const gh_models *m) {
   files[n++] = m->adapter.file;
   uint64_t hash = 1;
   for (size_t i = 0; i < n; i++) hash = file_hash(files[i], hash + i);
+  if (m->own && m->objective->hash) hash = m->objective->hash(m->own, hash);
   return adapter_hash(&m->adapter, hash);
 }

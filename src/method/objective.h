@@ -79,6 +79,8 @@ struct gh_objective {
   const char *const *tiny_keys; /* overrides of a tiny configuration, "denoiser.hidden=256"; ends with NULL */
   void (*close)(void *own);     /* optional */
   int (*files)(const void *own, const gh_safetensors **out); /* the opened files, in order; optional */
+  /* Chains what identifies the models beside their files through `seed`; optional. */
+  uint64_t (*hash)(const void *own, uint64_t seed);
   /* Whether the sizes of encoder, configuration and files fit together; optional. */
   gh_status (*check)(gh_error *err, const gh_models *models);
   /* check_weights compares models->denoiser_file with the configuration; describe_weights writes the metadata of such a

@@ -14,6 +14,7 @@ typedef struct gh_autoencoder_config {
   int multipliers[GH_AUTOENCODER_MAX_LEVELS]; /* 1, 2, 4, 4 */
   int blocks;                                 /* residual blocks per level: 2 (the decoder has one more) */
   int latent;                                 /* channels that the decoder reads: 16 */
+  double shift, scale;                        /* FLUX's: latents are (z - shift) * scale */
   bool attention;                             /* an attention block after each residual block of the last level */
 } gh_autoencoder_config;
 

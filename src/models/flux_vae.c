@@ -1,10 +1,19 @@
 #include "models/flux_vae.h"
+
+#include <stdlib.h>
+
+#include "models/diffusers_vae.h"
 #include "models/unread.h"
 
 #define CODEBOOK "quantize.embedding.weight"
 
-const gh_vae_config gh_vae_flux = {
-    .channels = 128, .levels = 4, .multipliers = {1, 2, 4, 4}, .blocks = 2, .latent = 16};
+const gh_vae_config gh_vae_flux = {.channels = 128,
+                                   .levels = 4,
+                                   .multipliers = {1, 2, 4, 4},
+                                   .blocks = 2,
+                                   .latent = 16,
+                                   .shift = GH_VAE_SHIFT,
+                                   .scale = GH_VAE_SCALE};
 
 int gh_vae_factor(const gh_vae_config *c) { return gh_autoencoder_factor(c); }
 
@@ -22,7 +31,26 @@ gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_c
                    gh_safetensors_path(file));
   static const char layout[] = "an autoencoder in FLUX's layout";
   gh_status status = gh_autoencoder_config_read(err, file, layout, c);
+  c->shift = GH_VAE_SHIFT;
+  c->scale = GH_VAE_SCALE;
   return status ? status : gh_check_tensors_by_walk(err, file, layout, walk, c);
+}
+
+gh_status gh_vae_open(gh_error *err, gh_safetensors **out, gh_vae_config *c, const char *path) {
+  char *weights = NULL;
+  double shift = GH_VAE_SHIFT, scale = GH_VAE_SCALE;
+  *out = NULL;
+  gh_status status = gh_diffusers_find(err, &weights, path);
+  if (!status) status = gh_safetensors_open(err, out, weights);
+  if (!status && gh_diffusers_is(*out)) status = gh_diffusers_translate(err, *out, weights, &shift, &scale);
+  if (!status) status = gh_vae_config_read(err, *out, c);
+  c->shift = shift;
+  c->scale = scale;
+  free(weights);
+  if (!status) return GH_OK;
+  gh_safetensors_close(*out);
+  *out = NULL;
+  return status;
 }
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {

@@ -5,11 +5,15 @@
 
 #include "models/autoencoder.h"
 
-#define GH_VAE_SHIFT 0.1159 /* latents are (z - shift) * scale */
+#define GH_VAE_SHIFT 0.1159 /* FLUX.1's */
 #define GH_VAE_SCALE 0.3611
 
 typedef gh_autoencoder_config gh_vae_config; /* without attention */
 
+/* Opens an autoencoder and reads its sizes: a file in FLUX's layout, or a folder or file in diffusers' (AutoencoderKL
+ * of FLUX.1: models/diffusers_vae.h), which then has FLUX's names. Latents are shifted and scaled as diffusers'
+ * config.json says, FLUX's own as FLUX.1's. */
+gh_status gh_vae_open(gh_error *err, gh_safetensors **out, gh_vae_config *config, const char *path);
 /* Reads the sizes from the tensors' shapes; GH_ERROR_FORMAT if the file is not such an autoencoder, or has tensors that
  * it would not read (FLUX.2's quant_conv and bn). */
 gh_status gh_vae_config_read(gh_error *err, const gh_safetensors *file, gh_vae_config *config);

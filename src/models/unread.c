@@ -44,7 +44,9 @@ gh_status gh_refuse_unread(gh_error *err, const gh_safetensors *file, const char
   size_t count = 0;
   for (size_t i = 0; i < gh_safetensors_count(file); i++) {
     const char *name = gh_safetensors_at(file, i)->name;
-    if (is_read(context, name) || is_listed(left_out, name) || is_listed(anywhere, name)) continue;
+    if (gh_safetensors_at(file, i)->applied || is_read(context, name) || is_listed(left_out, name) ||
+        is_listed(anywhere, name))
+      continue;
     if (!count++) first = name;
   }
   if (!count) return GH_OK;

@@ -105,8 +105,8 @@ static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const gh_r
  * torch.nn.MultiheadAttention. */
 static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
   const gh_st_tensor *more = gh_safetensors_find(v->file, other);
-  bool fit = more && more->dtype == t.dtype && more->rank == t.rank && t.rank >= 1 && more->bytes == 2 * t.bytes &&
-             more->shape[0] == 2 * t.shape[0];
+  bool fit = more && more->dtype == t.dtype && more->scale == t.scale && more->rank == t.rank && t.rank >= 1 &&
+             more->bytes == 2 * t.bytes && more->shape[0] == 2 * t.shape[0];
   if (!fit) return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no keys and values of its size", t.file, t.name);
   char *to = gh_alloc(err, GH_MAX(3 * t.bytes, (size_t)1), 1);
   if (!to) return GH_ERROR_MEMORY;

@@ -1,4 +1,5 @@
-"""Makes tests/fixtures/safetensors/mixed.safetensors with the official package: every dtype the reader converts."""
+"""Makes tests/fixtures/safetensors/mixed.safetensors with the official package, every dtype the reader converts, and
+float8/values.safetensors, all weights of 8 bits with scales of three kinds, and torch's values of them."""
 
 import pathlib
 
@@ -22,3 +23,15 @@ tensors = {
     "empty": torch.zeros(0, 4),
 }
 save_file(tensors, out / "mixed.safetensors", metadata={"note": "caf\u00e9 \"quoted\""})
+
+every = torch.arange(256, dtype=torch.uint8).reshape(16, 16)
+narrow = {"scaled_fp8": torch.zeros(2).to(torch.float8_e4m3fn), "e4m3.input_scale": torch.tensor(0.5)}
+kinds = {"e4m3": (torch.float8_e4m3fn, ".weight_scale", 0.0371), "e5m2": (torch.float8_e5m2, ".scale_weight", 3.25),
+         "e4m3.plain": (torch.float8_e4m3fn, None, 1.0)}
+for name, (dtype, scale_name, scale) in kinds.items():
+    weight = every.view(dtype)
+    narrow[name + ".weight"] = weight
+    if scale_name:
+        narrow[name + scale_name] = torch.tensor(scale)
+    narrow["want." + name] = weight.float() * torch.tensor(scale)
+save_file({k: v.clone() for k, v in narrow.items()}, out.parent / "float8" / "values.safetensors")
