@@ -332,30 +332,30 @@ static void retrieval_folder(void **state) {
   char *here = check_path(folder, "rt");
   put("rt/a.jpg", "x");
   put("rt/b.jpg", "x");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FILE, "captions.json");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FILE, "captions.json");
   put("rt/captions.json",
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\", \"q\"]}, {\"image\": \"b.jpg\", \"captions\": [\"r\"]}]");
-  check_ok(gh_retrieval_read(&err, &d, here, NULL));
+  check_ok(gh_retrieval_read(&err, &d, here, NULL, NULL));
   assert_int_equal(d.captions.count, 3);
   assert_int_equal(d.owner[1], 0);
   assert_int_equal(d.owner[2], 1);
   gh_retrieval_free(&d);
   put("rt/captions.json", "[{\"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "entry 1: captions without an image");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "entry 1: captions without an image");
   put("rt/captions.json",
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"c.jpg\", \"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FILE, "c.jpg");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FILE, "c.jpg");
   put("rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": []}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "has no captions");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "has no captions");
   put("rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": [3]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "expected a string");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "expected a string");
   put("rt/captions.json",
       "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"a.jpg\", \"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "listed twice");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "listed twice");
   put("rt/captions.json", "[{\"image\": \"../a.jpg\", \"captions\": [\"p\"]}]");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "is outside the folder");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "is outside the folder");
   put("rt/captions.json", "{}");
-  check_fails(gh_retrieval_read(&err, &d, here, NULL), GH_ERROR_FORMAT, "expected a list");
+  check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "expected a list");
   free(here);
 }
 

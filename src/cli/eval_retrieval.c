@@ -31,8 +31,10 @@ static gh_status show(gh_error *err, const gh_measure *m) {
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
-  const gh_measure_spec spec = {
-      .kind = GH_MEASURE_RETRIEVAL, .data = gh_args_text(args, "data"), .captions = gh_args_text(args, "captions")};
+  const gh_measure_spec spec = {.kind = GH_MEASURE_RETRIEVAL,
+                                .data = gh_args_text(args, "data"),
+                                .captions = gh_args_text(args, "captions"),
+                                .split = gh_args_text(args, "split")};
   gh_measure m = {0};
   gh_status status = gh_eval_measure(err, args, &spec, &m);
   if (!status) status = gh_json_put_int(err, args->result, "captions", (int64_t)m.retrieval.captions.count);
@@ -45,7 +47,11 @@ static gh_status run(gh_error *err, const gh_args *args) {
 
 static const gh_option options[] = {
     GH_EVAL_OPTIONS,
-    {"captions", "FILE", GH_OPTION_TEXT, .help = "JSON list of {\"image\", \"captions\"} (default DIR/captions.json)"},
+    {"captions", "FILE", GH_OPTION_TEXT,
+     .help =
+         "JSON list of {\"image\", \"captions\"}, COCO's captions or Karpathy's file (default DIR/captions.json, else "
+         "DIR's only captions_*.json or dataset_*.json)"},
+    {"split", "NAME", GH_OPTION_TEXT, .help = "of Karpathy's file: train, val, test, restval (default test)"},
     {0}};
 
 const gh_command gh_command_eval_retrieval = {

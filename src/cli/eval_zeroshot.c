@@ -59,11 +59,14 @@ static const gh_option options[] = {
     {"templates", "FILE", GH_OPTION_TEXT,
      .help = "one template per line, {} for the class (default DIR/templates.txt, else \"a photo of a {}.\")"},
     {"labels", "FILE", GH_OPTION_TEXT,
-     .help = "lines IMAGE<tab>CLASS (default DIR/labels.tsv, else one folder per class)"},
-    {"classes", "FILE", GH_OPTION_TEXT,
      .help =
-         "lines CLASS<tab>NAME: all candidates, with the name to put into templates (default DIR/classes.tsv, else the "
-         "images' classes)"},
+         "lines IMAGE<tab>CLASS, or ImageNet's LOC_val_solution.csv, val.txt or ground truth (default DIR/labels.tsv, "
+         "LOC_val_solution.csv or ILSVRC2012_validation_ground_truth.txt, else one folder per class)"},
+    {"classes", "FILE", GH_OPTION_TEXT,
+     .help = "lines CLASS<tab>NAME: all candidates, with the name to put into templates; or ImageNet's "
+             "map_clsloc.txt, LOC_synset_mapping.txt or synset_words.txt (default the first of them in DIR, else the "
+             "images' "
+             "classes)"},
     {0}};
 
 const gh_command gh_command_eval_zeroshot = {

@@ -6,6 +6,9 @@
 
 #include "base/text.h"
 
+/* Every DIR may be the folder of a hub's cache ("datasets--MMVP--MMVP_VLM"): the snapshot that refs/main names is read.
+ * Parquet files are GH_ERROR_UNSUPPORTED. */
+
 /* ---- MMVP-VLM: DIR/Questions.csv and DIR/MLLM_VLM Images/<type>/<id>.jpg ---- */
 
 typedef struct gh_mmvp_data {
@@ -16,7 +19,8 @@ typedef struct gh_mmvp_data {
 } gh_mmvp_data;
 
 /* Rows are (id, type, statement); two consecutive rows are a pair, and the type of the first names the folder of both
- * images. A first row whose id is not a number is the header. GH_ERROR_FORMAT says what is wrong: an odd number of
+ * images. Blanks around the type, blank rows and blank columns do not count; the images may have another ending, in any
+ * case. A first row whose id is not a number is the header. GH_ERROR_FORMAT says what is wrong: an odd number of
  * rows, ids of the same parity, more pairs than the benchmark has; GH_ERROR_FILE names what is missing. */
 gh_status gh_mmvp_read(gh_error *err, gh_mmvp_data *out, const char *folder);
 void gh_mmvp_free(gh_mmvp_data *data); /* an empty one is fine */
@@ -33,10 +37,12 @@ typedef struct gh_zeroshot_data {
 
 typedef struct gh_zeroshot_options {
   const char *folder;
-  const char *labels;    /* NAME<tab>CLASS lines (commas in a .csv); NULL: folder/labels.tsv if it exists, else each
-                            folder is a class */
-  const char *classes;   /* CLASS<tab>TEXT lines: all candidates, also those without an image; NULL: folder/classes.tsv
-                            if it exists, else the images' classes by their own names */
+  const char *labels;    /* NAME<tab>CLASS lines (commas in a .csv) or a list of ImageNet's (dataset_internal.h); NULL:
+                            folder/labels.tsv, LOC_val_solution.csv or ILSVRC2012_validation_ground_truth.txt, the first
+                            that exists, else each folder is a class */
+  const char *classes;   /* CLASS<tab>TEXT lines or a list of ImageNet's: all candidates, also those without an image;
+                            NULL: folder/classes.tsv, map_clsloc.txt, LOC_synset_mapping.txt or synset_words.txt, the
+                            first that exists, else the images' classes by their own names */
   const char *templates; /* one template per line; NULL: folder/templates.txt if it exists, else "a photo of a {}." */
 } gh_zeroshot_options;
 
@@ -44,7 +50,7 @@ typedef struct gh_zeroshot_options {
 gh_status gh_zeroshot_read(gh_error *err, gh_zeroshot_data *out, const gh_zeroshot_options *options);
 void gh_zeroshot_free(gh_zeroshot_data *data);
 
-/* ---- retrieval: DIR/captions.json, a list of {"image": NAME, "captions": [TEXT, ...]} ---- */
+/* ---- retrieval: a list of {"image": NAME, "captions": [TEXT, ...]}, COCO's captions, Karpathy's splits ---- */
 
 typedef struct gh_retrieval_data {
   gh_strings images;   /* paths */
@@ -52,8 +58,11 @@ typedef struct gh_retrieval_data {
   int64_t *owner;      /* (captions) the index of the image that each describes */
 } gh_retrieval_data;
 
-/* captions NULL: folder/captions.json. Names are relative to the folder. */
-gh_status gh_retrieval_read(gh_error *err, gh_retrieval_data *out, const char *folder, const char *captions);
+/* captions NULL: folder/captions.json, else the folder's only captions_*.json or dataset_*.json. Names are relative to
+ * the folder; COCO's images may be in its folder val2017, Karpathy's in their "filepath". split: of Karpathy's file;
+ * NULL: "test". All captions of an image count; an image of COCO without any is left out, with a warning. */
+gh_status gh_retrieval_read(gh_error *err, gh_retrieval_data *out, const char *folder, const char *captions,
+                            const char *split);
 void gh_retrieval_free(gh_retrieval_data *data);
 
 #endif

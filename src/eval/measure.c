@@ -35,7 +35,7 @@ static gh_status open_zeroshot(gh_error *err, gh_measure *m, const gh_measure_sp
 }
 
 static gh_status open_retrieval(gh_error *err, gh_measure *m, const gh_measure_spec *spec) {
-  gh_status status = gh_retrieval_read(err, &m->retrieval, spec->data, spec->captions);
+  gh_status status = gh_retrieval_read(err, &m->retrieval, spec->data, spec->captions, spec->split);
   m->images = &m->retrieval.images;
   m->lines = &m->retrieval.captions;
   if (status) return status;

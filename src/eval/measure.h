@@ -15,7 +15,7 @@ typedef struct gh_measure_spec {
   gh_measure_kind kind;
   const char *data;
   const char *labels, *classes, *templates; /* zero-shot; may be NULL */
-  const char *captions;                     /* retrieval; may be NULL */
+  const char *captions, *split;             /* retrieval; may be NULL */
 } gh_measure_spec;
 
 typedef struct gh_measure {

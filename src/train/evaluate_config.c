@@ -15,7 +15,7 @@ static const struct {
 } kinds[] = {
     [GH_MEASURE_MMVP] = {{""}, {NULL}},
     [GH_MEASURE_ZEROSHOT] = {{".top1", ".top5"}, {"labels", "classes", "templates"}},
-    [GH_MEASURE_RETRIEVAL] = {{".image@5", ".text@5"}, {"captions"}},
+    [GH_MEASURE_RETRIEVAL] = {{".image@5", ".text@5"}, {"captions", "split"}},
 };
 static const char *const common[] = {"kind", "name", "data", "batch"};
 
@@ -86,6 +86,7 @@ static gh_status read_measure(gh_error *err, gh_evaluate_plan *p, const gh_json 
   if (!status) status = gh_json_opt_string(err, item, "classes", &spec->classes);
   if (!status) status = gh_json_opt_string(err, item, "templates", &spec->templates);
   if (!status) status = gh_json_opt_string(err, item, "captions", &spec->captions);
+  if (!status) status = gh_json_opt_string(err, item, "split", &spec->split);
   if (!status) status = gh_json_opt_int(err, item, "batch", &batch);
   if (!status && (batch < 1 || batch > 65536))
     status = gh_fail(err, GH_ERROR_CONFIG, "batch: from 1 to 65536, not %lld", (long long)batch);
