@@ -7,14 +7,14 @@
 
 #include "base/status.h"
 
-#define GH_CLIPPED_NAMED 10
+#define GH_NAMED_CLIPPED 10
 
-/* Start from `gh_clipped clipped = GH_CLIPPED_NONE;`. */
+/* Start from `gh_clipped clipped = GH_NONE_CLIPPED;`. */
 typedef struct gh_clipped {
   pthread_mutex_t lock;
   uint64_t count;
 } gh_clipped;
-#define GH_CLIPPED_NONE                                                                                                \
+#define GH_NONE_CLIPPED                                                                                                \
   { PTHREAD_MUTEX_INITIALIZER, 0 }
 
 void gh_clipped_note(gh_clipped *clipped, const char *name);

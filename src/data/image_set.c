@@ -32,7 +32,7 @@ static gh_status open_sources(gh_error *err, gh_image_set *set, const char *cons
     set->starts[i + 1] = set->starts[i] + gh_source_count(set->sources[i]);
   }
   if (!(set->clips = gh_alloc(err, 1, sizeof *set->clips))) return GH_ERROR_MEMORY;
-  set->clips->all = (gh_clipped)GH_CLIPPED_NONE;
+  set->clips->all = (gh_clipped)GH_NONE_CLIPPED;
   set->clips->seen = gh_alloc(err, set->starts[count], sizeof *set->clips->seen);
   return set->clips->seen ? GH_OK : GH_ERROR_MEMORY;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <xxhash.h>
 
@@ -128,6 +129,21 @@ char *gh_source_short_name(gh_error *err, const gh_source *source, size_t index)
                    name);
 }
 
+/* torchvision's and webdataset's lists of endings lack these: the same folder gives other tools fewer pictures. */
+static void warn_of_rare_endings(const gh_source *source) {
+  static const char *const endings[] = {".jfif", ".jpe"};
+  for (size_t e = 0; e < GH_COUNT(endings); e++) {
+    size_t count = 0;
+    for (size_t i = 0; i < gh_source_count(source); i++) {
+      const char *dot = strrchr(gh_source_name(source, i), '.');
+      count += dot && !strcasecmp(dot, endings[e]);
+    }
+    if (count)
+      gh_warn("%s: %zu picture%s ending in %s read as JPEG, which many tools leave out", source->path, count,
+              count == 1 ? "" : "s", endings[e]);
+  }
+}
+
 void gh_source_warn(const gh_source *source) {
   const size_t most = 10;
   const gh_index *index = &source->index;
@@ -139,6 +155,7 @@ void gh_source_warn(const gh_source *source) {
   if (noted > most || all > noted) gh_warn("%s: left out: %s", source->path, reasons);
   gh_index_reasons(reasons, sizeof reasons, index, true);
   if (reasons[0]) gh_debug("%s: not images: %s", source->path, reasons);
+  warn_of_rare_endings(source);
 }
 
 uint64_t gh_source_hash(const gh_source *source, uint64_t seed) {

@@ -65,7 +65,7 @@ static gh_status take_row(gh_error *err, void *user, size_t index, const gh_erro
 
 gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
   *out = (gh_encoding){.width = e->width};
-  gh_encoder encoder = {.embedder = e, .source = source, .out = out, .clips = GH_CLIPPED_NONE};
+  gh_encoder encoder = {.embedder = e, .source = source, .out = out, .clips = GH_NONE_CLIPPED};
   const gh_feed feed = {.embedder = e,
                         .what = "encode",
                         .total = gh_source_count(source),

@@ -164,13 +164,13 @@ static gh_status feed_pictures(gh_error *err, gh_pictures *pictures, gh_embedder
 }
 
 gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {
-  gh_pictures pictures = {.embedder = embedder, .paths = paths, .out = out, .clips = GH_CLIPPED_NONE};
+  gh_pictures pictures = {.embedder = embedder, .paths = paths, .out = out, .clips = GH_NONE_CLIPPED};
   return feed_pictures(err, &pictures, embedder, paths->count, what);
 }
 
 gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const gh_image *images, size_t count,
                          const char *what) {
-  gh_pictures pictures = {.embedder = embedder, .images = images, .out = out, .clips = GH_CLIPPED_NONE};
+  gh_pictures pictures = {.embedder = embedder, .images = images, .out = out, .clips = GH_NONE_CLIPPED};
   return feed_pictures(err, &pictures, embedder, count, what);
 }
 

@@ -67,7 +67,7 @@ static gh_status gather_batch(gh_error *err, gh_reconstruction *r, gh_embedder *
 gh_status gh_reconstruct_gather(gh_error *err, gh_reconstruction *r, gh_embedder *e, const gh_source *source,
                                 int64_t limit) {
   size_t next = 0, total = gh_source_count(source);
-  gh_clipped clips = GH_CLIPPED_NONE;
+  gh_clipped clips = GH_NONE_CLIPPED;
   *r = (gh_reconstruction){.places = GH_MIN(limit, (int64_t)total), .side = e->config.image, .width = e->width};
   float *normalized = gh_alloc(err, (size_t)(e->batch * plane(r)), sizeof *normalized);
   float *rows = gh_alloc(err, (size_t)(e->batch * e->width), sizeof *rows);
