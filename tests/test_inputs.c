@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "data/image_set.h"
+#include "export/export.h"
 #include "io/float8.h"
 #include "io/png_write.h"
 #include "models/flux_vae.h"
@@ -15,10 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define IMAGES GH_FIXTURES "/images"
-#define CLIP   GH_FIXTURES "/probe/tiny/clip"
-#define FLUX   GH_FIXTURES "/probe/tiny/ae.safetensors"
+#define IMAGES  GH_FIXTURES "/images"
+#define CLIP    GH_FIXTURES "/probe/tiny/clip"
+#define ADAPTER GH_FIXTURES "/probe/tiny/adapter"
+#define FLUX    GH_FIXTURES "/probe/tiny/ae.safetensors"
 
 static gh_error err;
 
@@ -240,6 +243,31 @@ static void narrow_weights_encode_as_their_values(void **state) {
   free(out[1]);
 }
 
+/* Merged weights are written in a wider type, and then without scales. */
+static void narrow_weights_are_exported_wide(void **state) {
+  (void)state;
+  gh_safetensors *files[2];
+  gh_export_counts counts;
+  for (int i = 0; i < 2; i++) {
+    char *model = write_model(i ? "narrow" : "wide", i),
+         *out = check_path(scratch, i ? "export-narrow" : "export-wide");
+    gh_export_options o = {.clip = model, .adapter = ADAPTER, .dtype = GH_ST_DTYPES, .vision = true};
+    if (i)
+      check_fails(gh_export_model(&err, out, &o, &counts), GH_ERROR_UNSUPPORTED,
+                  "trained values are not rounded to 8 bits: choose --dtype");
+    o.dtype = GH_ST_F32;
+    check_ok(gh_export_model(&err, out, &o, &counts));
+    check_ok(gh_safetensors_open(&err, &files[i], out));
+    free(model);
+    free(out);
+  }
+  assert_int_equal(gh_safetensors_count(files[0]), gh_safetensors_count(files[1]));
+  for (size_t i = 0; i < gh_safetensors_count(files[0]); i++)
+    compare_tensors(files[1], files[0], gh_safetensors_at(files[0], i)->name, 0);
+  gh_safetensors_close(files[0]);
+  gh_safetensors_close(files[1]);
+}
+
 /* ---- autoencoders ---- */
 
 /* diffusers' name of each tensor, from its own module (tests/reference/make_diffusers.py). */
@@ -378,6 +406,17 @@ static void other_autoencoders_are_named(void **state) {
     assert_null(file);
   }
   put_text("other", "config.json", OTHER);
+  char *part = gh_format(&err, "%s.incomplete", path), *blob = check_path(scratch, "blobs/absent");
+  check_ok(gh_file_rename(&err, path, part));
+  check_fails(gh_vae_open(&err, &file, &c, folder), GH_ERROR_FILE, WEIGHTS ".incomplete is an incomplete download");
+  check_ok(gh_file_remove(&err, part));
+  assert_int_equal(symlink(blob, path), 0); /* a hub's cache without its blob */
+  check_fails(gh_vae_open(&err, &file, &c, folder), GH_ERROR_FILE, "which does not exist (an incomplete download?)");
+  check_ok(gh_file_remove(&err, path));
+  put_text("other", WEIGHTS, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+  check_fails(gh_vae_open(&err, &file, &c, folder), GH_ERROR_FORMAT, "a git-lfs pointer");
+  free(part);
+  free(blob);
   write_diffusers(path, "quant_conv.weight");
   check_fails(gh_vae_open(&err, &file, &c, folder), GH_ERROR_UNSUPPORTED, "Stable Diffusion's autoencoder");
   write_diffusers(path, "encoder.down_blocks.7.resnets.0.conv1.weight");
@@ -393,6 +432,7 @@ int main(void) {
       cmocka_unit_test(keys_choose_the_members),
       cmocka_unit_test(strips_are_encoded),
       cmocka_unit_test(narrow_weights_encode_as_their_values),
+      cmocka_unit_test(narrow_weights_are_exported_wide),
       cmocka_unit_test(both_layouts_are_one_model),
       cmocka_unit_test(other_autoencoders_are_named),
   };

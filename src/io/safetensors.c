@@ -253,7 +253,8 @@ static bool is_shard(const char *name) {
 
 static gh_status no_weights(gh_error *err, const char *folder, const char *pickle) {
   static const char *const usual[] = {"model.safetensors", "model.safetensors.index.json",
-                                      "open_clip_model.safetensors", "adapter_model.safetensors"};
+                                      "open_clip_model.safetensors", "adapter_model.safetensors",
+                                      "diffusion_pytorch_model.safetensors"};
   for (size_t i = 0; i < GH_COUNT(usual); i++) {
     char *path = gh_path_join(err, folder, usual[i]);
     if (!path) return GH_ERROR_MEMORY;
