@@ -181,10 +181,32 @@ static void clipped_grey(void **state) {
   }
 }
 
+/* The same file under a general brand, as some cameras write it; without AVIF among its brands it is HEIF. */
+static void avif_by_another_brand(void **state) {
+  (void)state;
+  size_t size;
+  char *bytes = load("best.avif", &size);
+  gh_image image;
+  assert_memory_equal(bytes + 4, "ftypavif", 8);
+  assert_memory_equal(bytes + 16, "avif", 4);
+  memcpy(bytes + 8, "mif1", 4);
+  const char *format = lacking("best.avif");
+  if (format) {
+    check_fails(gh_image_decode(&err, &image, "a.avif", bytes, size), GH_ERROR_UNSUPPORTED, format);
+  } else {
+    check_ok(gh_image_decode(&err, &image, "a.avif", bytes, size));
+    compare("best.avif", &image, "rgb");
+    gh_image_free(&image);
+  }
+  for (size_t at = 16; at < (size_t)bytes[3]; at += 4) memcpy(bytes + at, "heic", 4);
+  check_fails(gh_image_decode(&err, &image, "a.heif", bytes, size), GH_ERROR_UNSUPPORTED, "HEIF images");
+  free(bytes);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(as_pil),         cmocka_unit_test(prefixes),     cmocka_unit_test(mutations),
-      cmocka_unit_test(without_memory), cmocka_unit_test(clipped_grey),
+      cmocka_unit_test(without_memory), cmocka_unit_test(clipped_grey), cmocka_unit_test(avif_by_another_brand),
   };
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -78,6 +78,7 @@ static const struct {
     {4, "ftypavis", 8, "AVIF", AVIF, "libavif"},
     {4, "ftypheic", 8, "HEIC", NULL, NULL},
     {4, "ftypmif1", 8, "HEIF", NULL, NULL},
+    {4, "ftypmsf1", 8, "HEIF", NULL, NULL},
     {0, "\0\0\0\x0cjP  ", 8, "JPEG 2000", NULL, NULL},
     {0, "\xff\x4f\xff\x51", 4, "JPEG 2000", NULL, NULL},
     {0, "\0\0\0\x0cJXL ", 8, "JPEG XL", NULL, NULL},
@@ -87,6 +88,23 @@ static const struct {
     {0, "P5\n", 3, "PGM", NULL, NULL},
     {0, "P6\n", 3, "PPM", NULL, NULL},
 };
+
+/* A container whose first brand is a general one ("mif1") says further on that AVIF is in it: that brand comes first.
+ */
+static bool has_brand(const uint8_t *bytes, size_t size, const char *brand) {
+  static const char *const general[] = {"ftypmif1", "ftypmsf1"};
+  if (size < 16 || (memcmp(bytes + 4, general[0], 8) != 0 && memcmp(bytes + 4, general[1], 8) != 0)) return false;
+  const size_t box = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+  for (size_t at = 16; at + 4 <= GH_MIN(box, size); at += 4)
+    if (memcmp(bytes + at, brand, 4) == 0) return true;
+  return false;
+}
+
+static bool is_format(size_t row, const uint8_t *bytes, size_t size) {
+  if (size < formats[row].offset + formats[row].magic_size) return false;
+  if (memcmp(bytes + formats[row].offset, formats[row].magic, formats[row].magic_size) == 0) return true;
+  return strcmp(formats[row].format, "AVIF") == 0 && has_brand(bytes, size, formats[row].magic + 4);
+}
 
 static gh_status refuse(gh_error *err, const char *name, const char *format, const char *library) {
   if (library)
@@ -104,9 +122,7 @@ gh_status gh_image_decode_as(gh_error *err, gh_image *out, const char *name, con
   *out = (gh_image){0};
   if (!size) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty file", name);
   for (size_t i = 0; i < GH_COUNT(formats); i++) {
-    if (size < formats[i].offset + formats[i].magic_size ||
-        memcmp((const uint8_t *)bytes + formats[i].offset, formats[i].magic, formats[i].magic_size) != 0)
-      continue;
+    if (!is_format(i, bytes, size)) continue;
     if (!formats[i].decode) return refuse(err, name, formats[i].format, formats[i].library);
     int orientation = 1;
     gh_status status = formats[i].decode(err, out, &orientation, name, bytes, size);
