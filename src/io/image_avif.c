@@ -57,7 +57,9 @@ gh_status gh_avif_decode(gh_error *err, gh_image *out, int *orientation, const c
   avifDecoder *decoder = avifDecoderCreate();
   if (!decoder) return gh_fail(err, GH_ERROR_MEMORY, "%s: out of memory for libavif", name);
   gh_status status = GH_OK;
-  decoder->maxThreads = 1; /* pictures are decoded side by side */
+  decoder->maxThreads = 1;                                              /* pictures are decoded side by side */
+  if (avifCodecName(AVIF_CODEC_CHOICE_AOM, AVIF_CODEC_FLAG_CAN_DECODE)) /* dav1d prints what is wrong with a file */
+    decoder->codecChoice = AVIF_CODEC_CHOICE_AOM;
   decoder->ignoreExif = decoder->ignoreXMP = AVIF_TRUE;
   decoder->imageSizeLimit = (uint32_t)GH_MIN(GH_IMAGE_MAX_PIXELS, (int64_t)16384 * 16384); /* libavif's own greatest */
   decoder->strictFlags &= ~(avifStrictFlags)(AVIF_STRICT_CLAP_VALID | AVIF_STRICT_PIXI_REQUIRED); /* as PIL does */
