@@ -62,7 +62,7 @@ static void orientation_is_a_choice(void **state) {
   for (int i = 0; i < 3; i++) { /* as before, false, true */
     sets[i] = open_set(folder);
     if (i) gh_image_set_exif(sets[i], i == 2);
-    check_ok(gh_image_set_decode(&err, &images[i], sets[i], 0));
+    check_ok(gh_image_set_decode(&err, &images[i], sets[i], 0, NULL));
   }
   assert_true(images[1].width == images[2].height && images[1].height == images[2].width);
   assert_true(images[1].width != images[2].width);
@@ -85,7 +85,7 @@ static void clipped_pictures_are_counted_once(void **state) {
   gh_image_set *set = open_set(folder);
   for (uint64_t i = 0; i < 6; i++) {
     gh_image image;
-    check_ok(gh_image_set_decode(&err, &image, set, i % 3));
+    check_ok(gh_image_set_decode(&err, &image, set, i % 3, NULL));
     gh_image_free(&image);
   }
   assert_int_equal(gh_image_set_clipped(set), 2);
