@@ -95,7 +95,7 @@ stays "CALLS=pread AT=2+ PATH=shard.tar" "shard.tar: reading failed: Input/outpu
 rm -f result
 "${shard[@]}" >out 2>err || fail "shard: $(cat err)"
 mv result sharded
-grep -q "^warning" err && fail "shard: $(cat err)"
+grep '^warning' err | grep -qv 'deep-grey.png: 16-bit grey' && fail "shard: $(cat err)"
 [ "$(kept)" = $((before + 1)) ] || fail "the index of the shard is not kept"
 touch shard.tar
 passes "CALLS=pread AT=3 PATH=shard.tar" sharded "${shard[@]}"
