@@ -169,6 +169,64 @@ static void test_folders_that_are_not_used(void **state) {
   free(open_folder);
 }
 
+/* ---- the environment that PoCL reads ---- */
+
+#define NOT_POCL 77
+
+/* In a process of its own, which has only these variables ("NAME=VALUE", NULL at the end): what use_device says. */
+static int use_with(const char *const *variables, const char *defines, const char *refusal) {
+  fflush(NULL);
+  pid_t child = fork();
+  if (child) return result(child);
+  gh_device *device = NULL;
+  gh_error e = {0};
+  clearenv();
+  for (; *variables; variables++) putenv((char *)(uintptr_t)*variables);
+  const gh_status status = gh_device_open(&e, "auto", &device);
+  if (refusal) _exit(status && strstr(e.text, refusal) ? 0 : 20);
+  if (status) _exit(21);
+  const bool pocl = strstr(device->info.platform, "Portable Computing");
+  gh_device_close(device);
+  _exit(pocl ? use_device(defines) : NOT_POCL);
+}
+
+static size_t files_below(const char *path) {
+  gh_strings list = {0};
+  if (gh_folder_list(&err, &list, path, true)) fail_msg("%s", err.text);
+  const size_t count = list.count;
+  gh_strings_free(&list);
+  return count;
+}
+
+/* Kernels of PoCL lie below our folder; in a folder that others may write to, they could be anyone's. Without PATH and
+ * HOME it works as well; without the linker one line says so. */
+static void test_pocl_has_a_private_cache_and_a_linker(void **state) {
+  (void)state;
+  char *ours = gh_path_join(&err, folder, "ours"), *open_folder = gh_path_join(&err, folder, "theirs");
+  char *own = gh_format(&err, "GH_CACHE_DIR=%s", ours), *theirs = gh_format(&err, "POCL_CACHE_DIR=%s", open_folder);
+  char *kernels = gh_path_join(&err, ours, "pocl"), *none = gh_format(&err, "PATH=%s", ours);
+  assert_int_equal(mkdir(open_folder, 0700), 0);
+  assert_int_equal(chmod(open_folder, 0777), 0);
+  const int code = use_with((const char *const[]){own, theirs, NULL}, "-DTEST=6", NULL);
+  if (code != NOT_POCL) {
+    assert_int_equal(code, 0);
+    assert_int_equal(files_below(open_folder), 0);
+    assert_true(files_below(kernels) > 0);
+    assert_int_equal(chmod(open_folder, 0700), 0); /* as private as ours, it is used */
+    assert_int_equal(use_with((const char *const[]){own, theirs, NULL}, "-DTEST=7", NULL), 0);
+    assert_true(files_below(open_folder) > 0);
+    assert_int_equal(use_with((const char *const[]){own, none, NULL}, "-DTEST=8", "it needs the linker ld in PATH"), 0);
+  }
+  gh_folder_remove(&err, open_folder);
+  gh_folder_remove(&err, ours);
+  free(ours);
+  free(open_folder);
+  free(own);
+  free(theirs);
+  free(kernels);
+  free(none);
+}
+
 static void test_processes_side_by_side(void **state) {
   (void)state;
   pid_t children[4];
@@ -196,6 +254,7 @@ int main(void) {
       cmocka_unit_test(test_cold_then_warm),
       cmocka_unit_test(test_broken_entries_are_rebuilt),
       cmocka_unit_test(test_folders_that_are_not_used),
+      cmocka_unit_test(test_pocl_has_a_private_cache_and_a_linker),
       cmocka_unit_test(test_processes_side_by_side),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);

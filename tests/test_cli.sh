@@ -76,7 +76,7 @@ if [ "$(id -u)" != 0 ]; then # root can write anywhere
 fi
 if "$genhance" devices --verbose | grep -q "Portable Computing"; then
   touch "$work/no-home"
-  (unset POCL_CACHE_DIR XDG_CACHE_HOME && HOME=$work/no-home "$genhance" devices >/dev/null 2>"$work/err")
+  (unset POCL_CACHE_DIR XDG_CACHE_HOME GH_CACHE_DIR && HOME=$work/no-home TMPDIR=$work/no-home "$genhance" devices >/dev/null 2>"$work/err")
   grep -q 'PoCL needs a folder to write to' "$work/err" || fail "PoCL without a home: $(cat "$work/err")"
 fi
 expect 1 "there is no folder" devices --json "$work/absent/out.json"

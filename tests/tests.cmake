@@ -38,6 +38,9 @@ foreach(file ${TEST_SCRIPTS})
   set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77)
 endforeach()
 
+# A driver that fails, for test_drivers.sh.
+add_library(bad_driver MODULE tests/drivers/bad_driver.c)
+
 # Our declarations of NVIDIA's libraries are compared with the toolkit's where its headers are: one compilation.
 find_path(CUDA_HEADERS cuda.h PATHS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include)
 if(CUDA_HEADERS AND EXISTS ${CUDA_HEADERS}/cublasLt.h AND EXISTS ${CUDA_HEADERS}/cufft.h
@@ -74,8 +77,8 @@ include(tests/api.cmake)
 set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe random_device update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
-set(HOST api api_score api_train base bench cache cli config dataset examples export formats image incomplete inputs
-         interrupt loader mapping options preprocess retry robust rooms target_cache tfevents)
+set(HOST api api_score api_train base bench cache cli config dataset drivers examples export formats image incomplete
+         inputs interrupt loader mapping options preprocess retry robust rooms target_cache tfevents)
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults)
 endif()

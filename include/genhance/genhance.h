@@ -20,6 +20,9 @@
  *  - Files are not trusted: a broken one is an error, never a crash.
  *  - Compiled kernels and tuning results are kept in $GH_CACHE_DIR, else $XDG_CACHE_HOME/genhance, else
  *    ~/.cache/genhance. The first use of a model on a device compiles and tunes, and is slower.
+ *  - Listing devices for the first time sets POCL_CACHE_DIR, so that PoCL's kernels are kept there too, and PATH where
+ * it is absent. If the process has one thread, each OpenCL driver is first asked in a process of its own (fork), so
+ * that one that aborts or hangs is named.
  *  - Nothing is printed unless the caller asks for it, and no signal handler is installed.
  *
  * Threads

@@ -170,6 +170,10 @@ int64_t gh_staging_bytes(int64_t bytes);
 struct gh_backend {
   const char *name; /* "opencl", "cuda" */
 
+  /* Called before any backend calls a driver: what must happen while this process has called none. `again`: drivers are
+   * asked anew whether they work, although they answered before. NULL: nothing. */
+  void (*prepare)(bool again);
+
   /* Number of devices; 0 if there is no driver (why_not then gets one line with the reason). */
   int (*device_count)(char *why_not, size_t size);
   gh_status (*device_info)(gh_error *err, int index, gh_device_info *info);

@@ -13,9 +13,15 @@
 /* In order of preference: an NVIDIA GPU may be present in both. */
 const gh_backend *const gh_backends[] = {&gh_backend_cuda, &gh_backend_opencl, NULL};
 
+void gh_devices_prepare(bool again) {
+  for (int b = 0; gh_backends[b]; b++)
+    if (gh_backends[b]->prepare) gh_backends[b]->prepare(again);
+}
+
 int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size) {
   int total = 0;
   size_t used = 0;
+  gh_devices_prepare(false);
   if (notes && notes_size) notes[0] = 0;
   for (int b = 0; gh_backends[b]; b++) {
     char why[256] = "";
@@ -91,6 +97,7 @@ static gh_status find_device(gh_error *err, const char *given, named_device *out
   if (parsed) return parsed;
   const char *id = out->id;
   bool automatic = !strcmp(id, "auto"), found = false;
+  gh_devices_prepare(false);
   for (int b = 0; gh_backends[b]; b++) {
     int count = gh_backends[b]->device_count(NULL, 0);
     for (int i = 0; i < count; i++) {

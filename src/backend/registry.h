@@ -13,6 +13,10 @@ gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
 gh_status gh_device_known(gh_error *err, const char *id);
 void gh_device_close(gh_device *device);
 
+/* Makes it safe to call the drivers, once per process; the functions here do it themselves. `again`: drivers that fail
+ * are looked for even where they answered before. */
+void gh_devices_prepare(bool again);
+
 /* Fills up to `capacity` infos over all backends and returns how many devices there are; `notes` gets one line per
  * backend without a device, with the reason. */
 int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t notes_size);

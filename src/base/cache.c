@@ -70,12 +70,21 @@ static bool is_ours_alone(const char *folder) {
   return !why;
 }
 
+bool gh_cache_is_private(const char *folder) { return make_folder(folder) && is_ours_alone(folder); }
+
 char *gh_cache_folder(void) {
   char *folder = folder_name();
   if (!folder) return NULL;
-  if (make_folder(folder) && is_ours_alone(folder)) return folder;
+  if (gh_cache_is_private(folder)) return folder;
   free(folder);
   return NULL;
+}
+
+bool gh_cache_exists(void) {
+  char *folder = folder_name();
+  const bool exists = folder && gh_path_is_folder(folder);
+  free(folder);
+  return exists;
 }
 
 static char *entry_path(const char *name) {

@@ -10,6 +10,13 @@
 /* The folder, created if needed; the caller frees. NULL (with one warning per process and folder) when unusable. */
 char *gh_cache_folder(void);
 
+/* Whether the folder exists, without making it. */
+bool gh_cache_exists(void);
+
+/* The same check for another folder from which code is loaded: makes it with mode 0700 if needed; false, with the
+ * warning, where someone else owns it or may write to it. */
+bool gh_cache_is_private(const char *folder);
+
 /* An entry is a file NAME with its own checksum. Load returns false when it is absent or broken (a broken one is
  * removed); *bytes is the caller's to free. Store replaces atomically, so concurrent processes are safe. */
 bool gh_cache_load(const char *name, char **bytes, size_t *size);

@@ -77,6 +77,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_device_info infos[MAX_DEVICES];
   char notes[1024], joined[1024];
   const char *only = gh_args_text(args, "device");
+  gh_devices_prepare(true);
   int found = GH_MIN(gh_device_list(infos, MAX_DEVICES, notes, sizeof notes), MAX_DEVICES);
   gh_join_notes(notes, joined, sizeof joined);
   if (!found) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", joined);

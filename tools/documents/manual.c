@@ -20,6 +20,7 @@ static const row exit_codes[] = {
 static const row variables[] = {
     {"GH_CACHE_DIR", "Folder for compiled kernels and tuning results; by default `$XDG_CACHE_HOME/genhance`, else "
                      "`~/.cache/genhance`."},
+    {"GH_DRIVER_WAIT", "Seconds to wait for an OpenCL driver that is asked for its devices; 20 by default."},
     {"GH_LOG", "What is printed to standard error: `quiet`, `warning`, `info` or `debug`."},
     {"GH_RETRY_SECONDS", "How long reading a picture, a shard or a cached target is tried again after a failure of the "
                          "machine: 3 by default, 0 to 3600."},

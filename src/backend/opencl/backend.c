@@ -8,6 +8,11 @@
 #include "backend/kernel_source.h"
 #include "backend/opencl/opencl.h"
 
+static void prepare(bool again) {
+  if (again) gh_cl_drivers_ask_again();
+  gh_cl_drivers_prepare();
+}
+
 static gh_status device_info(gh_error *err, int index, gh_device_info *info) {
   return gh_cl_describe(err, index, info, NULL);
 }
@@ -67,6 +72,7 @@ static gh_status device_open(gh_error *err, int index, gh_device *d) {
 
 const gh_backend gh_backend_opencl = {
     .name = "opencl",
+    .prepare = prepare,
     .device_count = gh_cl_device_count,
     .device_info = device_info,
     .device_open = device_open,

@@ -35,6 +35,11 @@ static const char *platform_needs(cl_platform_id platform) {
 
 static void list_devices(device_list *list, char *why_not, size_t size) {
   list->count = 0;
+  const char *failure = gh_cl_drivers_prepare();
+  if (failure) {
+    if (why_not) snprintf(why_not, size, "opencl: %s", failure);
+    return;
+  }
   cl_platform_id platforms[MAX_PLATFORMS];
   cl_uint platform_count = 0;
   cl_int code = clGetPlatformIDs(MAX_PLATFORMS, platforms, &platform_count);

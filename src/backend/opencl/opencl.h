@@ -89,6 +89,11 @@ bool gh_amx_allowed(void);
 /* matrix.c: info must already have name, platform and kind */
 gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
 
+/* drivers.c: makes it safe to call the drivers; to be called before anything else here or in another backend calls one.
+ * NULL, or why none may be called. Asking again ignores that they answered before; call it first. */
+const char *gh_cl_drivers_prepare(void);
+void gh_cl_drivers_ask_again(void);
+
 /* describe.c */
 typedef struct gh_cl_place {
   cl_platform_id platform;

@@ -14,7 +14,10 @@ static const struct {
     {"Portable Computing Language",
      "",
      "",
-     {.builtins = true, .host_pages = true, .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
+     {.builtins = true,
+      .host_pages = true,
+      .linker = true,
+      .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */
     {"Oclgrind", "", "", {.no_binaries = true}},
     /* clFFT 2.12 generates kernels that initialise a pointer to float4 with a pointer to float2. Since version 16,

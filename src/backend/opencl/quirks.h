@@ -10,6 +10,7 @@ typedef struct gh_cl_quirks {
   bool no_binaries;  /* program binaries cannot be loaded: always build from source */
   bool no_clfft;     /* its compiler rejects clFFT's kernels: Fourier transforms use our kernels */
   bool gpu_shape;    /* supports only kernels of the GPU's shape, although it is a CPU */
+  bool linker;       /* it links kernels with the program ld, and aborts without it */
   bool no_needs;     /* it reports a wrong largest group and local memory for kernels */
   const char *unfit; /* why it must run only small tests, not train; NULL: it may train */
   const char *needs; /* an unreported requirement for having a device; NULL: none */

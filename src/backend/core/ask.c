@@ -1,0 +1,106 @@
+#include "backend/core/ask.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+#define ANSWERED (-1) /* the stage after the question */
+
+bool gh_ask_possible(void) {
+  int threads = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  for (const struct dirent *entry; tasks && (entry = readdir(tasks));) threads += entry->d_name[0] != '.';
+  if (tasks) closedir(tasks);
+  return threads == 1;
+}
+
+/* In the child: no output, no core file, default signals, and the end of the parent ends it. */
+static void be_silent(void) {
+  static const int signals[] = {SIGABRT, SIGSEGV, SIGBUS, SIGINT, SIGTERM, SIGPIPE, SIGHUP};
+  const struct rlimit none = {0, 0};
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setrlimit(RLIMIT_CORE, &none);
+  for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) signal(signals[i], SIG_DFL);
+  int nowhere = open("/dev/null", O_RDWR);
+  for (int fd = 0; nowhere >= 0 && fd <= STDERR_FILENO; fd++) dup2(nowhere, fd);
+}
+
+void gh_ask_start(gh_asked *asked, gh_question *question, void *context) {
+  *asked = (gh_asked){.over = true, .in_time = true};
+  void *shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return;
+  volatile int *stage = shared;
+  *stage = 0;
+  asked->process = fork();
+  if (asked->process < 0) {
+    munmap(shared, sizeof(int));
+    return;
+  }
+  if (!asked->process) {
+    be_silent();
+    question(context, stage);
+    *stage = ANSWERED;
+    _exit(0);
+  }
+  asked->stage = stage;
+  asked->over = false;
+}
+
+/* Whether the child has ended. Where the caller ignores SIGCHLD, there is no status: only the stage says how. */
+static bool has_ended(gh_asked *asked) {
+  const pid_t ended = waitpid(asked->process, &asked->status, WNOHANG);
+  return ended == asked->process || (ended < 0 && errno != EINTR);
+}
+
+void gh_ask_wait(gh_asked *list, size_t count, double seconds) {
+  const double until = gh_now() + seconds;
+  long pause = 500000;
+  for (size_t left = count; left;) {
+    left = 0;
+    for (size_t i = 0; i < count; i++) {
+      if (!list[i].over) list[i].over = has_ended(&list[i]);
+      left += !list[i].over;
+    }
+    if (!left || gh_now() > until) break;
+    const struct timespec rest = {0, pause};
+    nanosleep(&rest, NULL);
+    if (pause < 20000000) pause += pause / 4;
+  }
+  for (size_t i = 0; i < count; i++) {
+    list[i].in_time = list[i].over;
+    if (list[i].over) continue;
+    kill(list[i].process, SIGKILL);
+    const struct timespec rest = {0, 50000000}; /* a child inside the kernel may not end even then */
+    nanosleep(&rest, NULL);
+    waitpid(list[i].process, &list[i].status, WNOHANG);
+  }
+}
+
+bool gh_ask_answered(const gh_asked *asked, double seconds, char *out, size_t size) {
+  if (!asked->stage || (asked->in_time && *asked->stage == ANSWERED)) return true;
+  if (!asked->in_time)
+    snprintf(out, size, "does not answer within %g s", seconds);
+  else if (WIFSIGNALED(asked->status))
+    snprintf(out, size, "ends its process with signal %d (%s)", WTERMSIG(asked->status),
+             strsignal(WTERMSIG(asked->status)));
+  else
+    snprintf(out, size, "ends its process (exit code %d)", WEXITSTATUS(asked->status));
+  return false;
+}
+
+void gh_ask_free(gh_asked *asked) {
+  if (asked->stage) munmap((void *)(uintptr_t)asked->stage, sizeof(int));
+  *asked = (gh_asked){0};
+}

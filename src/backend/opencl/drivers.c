@@ -1,0 +1,302 @@
+/* What must be settled before this process calls an OpenCL driver for the first time: the environment that drivers
+ * read, and whether each driver survives being asked for its devices. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backend/core/ask.h"
+#include "backend/opencl/opencl.h"
+#include "base/cache.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#define MAX_DRIVERS  16
+#define MAX_DEVICES  32
+#define FOLDER       "OCL_ICD_VENDORS"
+#define USUAL_FOLDER "/etc/OpenCL/vendors"
+#define WAIT_SECONDS 20
+#define MARKER       ".opencl-drivers"
+
+/* ---- the environment ---- */
+
+/* Without PATH, PoCL does not find the linker; a shell would use this one. */
+static void set_path(void) {
+  const char *path = getenv("PATH");
+  if (!path || !*path) setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+}
+
+/* A folder of ours where no cache folder is usable, for example without a home. Others may write beside it, so a link
+ * is not followed. */
+static char *private_folder(void) {
+  gh_error err;
+  struct stat facts;
+  const char *temporary = getenv("TMPDIR");
+  if (!temporary || !*temporary) temporary = "/tmp";
+  char *folder = gh_format(&err, "%s/genhance-%ld", temporary, (long)geteuid());
+  const bool is_link = folder && !lstat(folder, &facts) && S_ISLNK(facts.st_mode);
+  if (folder && !is_link && gh_cache_is_private(folder)) return folder;
+  free(folder);
+  return NULL;
+}
+
+/* PoCL loads the kernels of its cache as shared libraries, and checks nothing. So its cache must be as private as ours,
+ * and lies below ours unless the user chose another; where no folder is, PoCL gets one that it cannot use. */
+static void set_pocl_cache(void) {
+  gh_error err;
+  const char *given = getenv("POCL_CACHE_DIR");
+  if (given && *given && gh_cache_is_private(given)) return;
+  char *own = gh_cache_folder();
+  if (!own) own = private_folder();
+  char *folder = own ? gh_path_join(&err, own, "pocl") : NULL;
+  setenv("POCL_CACHE_DIR", folder && gh_cache_is_private(folder) ? folder : "/dev/null/pocl", 1);
+  free(folder);
+  free(own);
+}
+
+/* ---- the question ---- */
+
+enum { LISTING, COMPILING }; /* its stages */
+
+typedef struct gh_driver {
+  char *file;  /* the .icd file; NULL: all drivers together */
+  char *alone; /* a folder with only that file; NULL: the environment stays as it is */
+  char *cache; /* an empty cache for PoCL; NULL: kernels need not be tried */
+} gh_driver;
+
+static bool linker_is_known(void) {
+  const char *path = getenv("PATH");
+  while (path && *path) {
+    char file[512];
+    const size_t length = strcspn(path, ":");
+    snprintf(file, sizeof file, "%.*s/ld", (int)length, path);
+    if (!access(file, X_OK)) return true;
+    path += length + (path[length] == ':');
+  }
+  return false;
+}
+
+static void run_kernel(cl_platform_id platform, cl_device_id device) {
+  const char *source = "__kernel void one(__global int *x) { x[get_global_id(0)] = 1; }";
+  const size_t size = 1;
+  cl_int code;
+  cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)platform, 0};
+  cl_context context = clCreateContext(properties, 1, &device, NULL, NULL, &code);
+  cl_command_queue queue = context ? clCreateCommandQueue(context, device, 0, &code) : NULL;
+  cl_program program = queue ? clCreateProgramWithSource(context, 1, &source, NULL, &code) : NULL;
+  if (!program || clBuildProgram(program, 1, &device, "", NULL, NULL) != CL_SUCCESS) _exit(1);
+  cl_kernel kernel = clCreateKernel(program, "one", &code);
+  cl_mem x = clCreateBuffer(context, CL_MEM_READ_WRITE, 4, NULL, &code);
+  if (clSetKernelArg(kernel, 0, sizeof x, (void *)&x) ||
+      clEnqueueNDRangeKernel(queue, kernel, 1, NULL, &size, &size, 0, NULL, NULL) || clFinish(queue))
+    _exit(1);
+}
+
+/* In a process of its own: what listing devices calls, and, without a linker, one kernel of a driver that needs it. */
+static void question(void *context, volatile int *stage) {
+  const gh_driver *driver = context;
+  cl_platform_id platforms[MAX_DRIVERS];
+  cl_uint platform_count = 0;
+  if (driver->alone) setenv(FOLDER, driver->alone, 1);
+  if (driver->cache) setenv("POCL_CACHE_DIR", driver->cache, 1);
+  if (clGetPlatformIDs(MAX_DRIVERS, platforms, &platform_count) != CL_SUCCESS) return;
+  for (cl_uint p = 0; p < platform_count && p < MAX_DRIVERS; p++) {
+    char name[128] = "";
+    cl_device_id devices[MAX_DEVICES];
+    cl_uint count = 0;
+    *stage = LISTING;
+    clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name - 1, name, NULL);
+    const bool links = gh_cl_quirks_of(name, "", "").linker;
+    if (clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, devices, &count) != CL_SUCCESS || !count)
+      continue;
+    clGetDeviceInfo(devices[0], CL_DEVICE_NAME, sizeof name - 1, name, NULL);
+    *stage = COMPILING;
+    if (driver->cache && links) run_kernel(platforms[p], devices[0]);
+  }
+}
+
+/* ---- which drivers there are ---- */
+
+/* Their .icd files, as the loader finds them; none where it may look elsewhere. */
+static void find_files(gh_strings *files) {
+  gh_error err;
+  gh_strings names = {0};
+  const char *folder = getenv(FOLDER), *others = getenv("OCL_ICD_FILENAMES");
+  if (others && *others) return;
+  if (!folder || !*folder) folder = USUAL_FOLDER;
+  if (gh_path_is_file(folder)) gh_strings_add(&err, files, folder);
+  if (gh_path_is_folder(folder)) gh_folder_list(&err, &names, folder, false);
+  for (size_t i = 0; i < names.count && files->count < MAX_DRIVERS; i++) {
+    char *path = gh_ends_with(names.items[i], ".icd") ? gh_path_join(&err, folder, names.items[i]) : NULL;
+    char *whole = path ? realpath(path, NULL) : NULL;
+    if (whole) gh_strings_add(&err, files, whole);
+    free(whole);
+    free(path);
+  }
+  gh_strings_free(&names);
+}
+
+/* "/etc/OpenCL/vendors/pocl.icd (libpocl.so.2)" */
+static void name_driver(char *out, size_t size, const char *file) {
+  char library[200] = "";
+  FILE *opened = file && gh_path_is_file(file) ? fopen(file, "re") : NULL;
+  if (opened && !fgets(library, sizeof library, opened)) library[0] = 0;
+  if (opened) fclose(opened);
+  library[strcspn(library, "\r\n")] = 0;
+  snprintf(out, size, "%s (%s)", file ? file : "an OpenCL driver", library[0] ? library : "unknown library");
+}
+
+/* ---- the answers ---- */
+
+/* Identifies the drivers and this start of the system; a library that is installed changes the linker's cache. */
+static void marker_key(char key[GH_CACHE_KEY_SIZE], const gh_strings *files) {
+  char boot[64] = "", times[MAX_DRIVERS + 1][24];
+  const char *parts[2 * MAX_DRIVERS + 3] = {boot};
+  struct stat facts;
+  size_t count = 1;
+  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+  if (file && !fgets(boot, sizeof boot, file)) boot[0] = 0;
+  if (file) fclose(file);
+  for (size_t i = 0; i <= files->count && i <= MAX_DRIVERS; i++) {
+    const char *path = i < files->count ? files->items[i] : "/etc/ld.so.cache";
+    const bool known = !stat(path, &facts);
+    snprintf(times[i], sizeof times[i], "%lld", known ? (long long)facts.st_mtim.tv_sec : 0);
+    parts[count++] = path;
+    parts[count++] = times[i];
+  }
+  parts[count] = NULL;
+  gh_cache_key(key, parts);
+}
+
+static bool answered_before(const gh_strings *files) {
+  char key[GH_CACHE_KEY_SIZE], *bytes = NULL;
+  size_t size = 0;
+  if (!gh_cache_exists()) return false; /* listing devices does not make one */
+  marker_key(key, files);
+  const bool same = gh_cache_load(MARKER, &bytes, &size) && size == sizeof key && !memcmp(bytes, key, sizeof key);
+  free(bytes);
+  return same;
+}
+
+static char failure[360]; /* why no driver may be called; "": some may */
+
+/* Makes the loader see only these drivers. It reads the folder at the first call, which is here. */
+static void use_only(const gh_driver *drivers, const bool *good, size_t count, const char *work) {
+  gh_error err;
+  const char *before = getenv(FOLDER);
+  char *kept = before ? gh_strdup(&err, before) : NULL, *folder = gh_path_join(&err, work, "good");
+  cl_uint ignored;
+  bool made = folder && !mkdir(folder, 0700);
+  for (size_t i = 0; i < count && made; i++) {
+    char *link = good[i] ? gh_path_join(&err, folder, gh_path_name(drivers[i].file)) : NULL;
+    if (link) made = !symlink(drivers[i].file, link);
+    free(link);
+  }
+  if (made) {
+    setenv(FOLDER, folder, 1);
+    clGetPlatformIDs(0, NULL, &ignored);
+    if (kept)
+      setenv(FOLDER, kept, 1);
+    else
+      unsetenv(FOLDER);
+  } else {
+    snprintf(failure, sizeof failure, "a driver fails, and no folder can be made for the others");
+  }
+  free(folder);
+  free(kept);
+}
+
+static void judge(const gh_driver *drivers, gh_asked *asked, size_t count, double seconds, const char *work) {
+  bool good[MAX_DRIVERS];
+  size_t fit = 0;
+  char text[sizeof failure] = "";
+  for (size_t i = 0; i < count; i++) {
+    char name[128], how[80];
+    good[i] = gh_ask_answered(&asked[i], seconds, how, sizeof how);
+    fit += good[i];
+    if (good[i]) continue;
+    const bool linking = *asked[i].stage == COMPILING && drivers[i].cache;
+    name_driver(name, sizeof name, drivers[i].file);
+    snprintf(text, sizeof text, "%s: the driver %s %s%s", name, how,
+             linking ? "while it compiles: it needs the linker ld in PATH" : "while its devices are listed",
+             asked[i].in_time ? "" : " (GH_DRIVER_WAIT: seconds)");
+    if (count > 1) gh_warn("opencl: %s; it is not used", text);
+  }
+  if (!fit)
+    snprintf(failure, sizeof failure, "%s", text);
+  else if (fit < count)
+    use_only(drivers, good, count, work);
+}
+
+static void prepare_driver(gh_driver *driver, const gh_strings *files, size_t index, const char *work,
+                           bool try_kernel) {
+  gh_error err;
+  char *link = NULL;
+  *driver = (gh_driver){0};
+  if (index < files->count) driver->file = gh_strdup(&err, files->items[index]);
+  if (try_kernel) driver->cache = gh_format(&err, "%s/cache%zu", work, index);
+  if (files->count < 2) return;
+  driver->alone = gh_format(&err, "%s/driver%zu", work, index);
+  if (driver->alone) link = gh_path_join(&err, driver->alone, gh_path_name(files->items[index]));
+  if (!link || mkdir(driver->alone, 0700) || symlink(files->items[index], link)) {
+    free(driver->alone);
+    driver->alone = NULL;
+  }
+  free(link);
+}
+
+/* All drivers at once, each in its own process. False: they could not be asked. */
+static bool ask(const gh_strings *files, bool try_kernel) {
+  gh_error err;
+  gh_driver drivers[MAX_DRIVERS];
+  gh_asked asked[MAX_DRIVERS];
+  const char *given = getenv("GH_DRIVER_WAIT"), *temporary = getenv("TMPDIR");
+  double seconds = given ? strtod(given, NULL) : 0;
+  if (!(seconds > 0)) seconds = WAIT_SECONDS;
+  char *work = gh_format(&err, "%s/genhance-drivers-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+  const size_t count = files->count ? files->count : 1;
+  const bool ready = work && ((count == 1 && !try_kernel) || mkdtemp(work));
+  if (ready) {
+    for (size_t i = 0; i < count; i++) prepare_driver(&drivers[i], files, i, work, try_kernel);
+    for (size_t i = 0; i < count; i++) gh_ask_start(&asked[i], question, &drivers[i]);
+    gh_ask_wait(asked, count, seconds);
+    judge(drivers, asked, count, seconds, work);
+    for (size_t i = 0; i < count; i++) {
+      gh_ask_free(&asked[i]);
+      free(drivers[i].file);
+      free(drivers[i].alone);
+      free(drivers[i].cache);
+    }
+    gh_folder_remove(&err, work);
+  }
+  free(work);
+  return ready;
+}
+
+static bool ask_again;
+
+static void prepare(void) {
+  gh_strings files = {0};
+  char key[GH_CACHE_KEY_SIZE];
+  set_path();
+  set_pocl_cache();
+  if (!gh_ask_possible()) return; /* other threads may have called drivers already */
+  find_files(&files);
+  const bool try_kernel = !linker_is_known();
+  if (ask_again || try_kernel || !answered_before(&files)) {
+    const bool asked = ask(&files, try_kernel);
+    marker_key(key, &files);
+    if (asked && !failure[0] && gh_cache_exists()) gh_cache_store(MARKER, key, sizeof key);
+  }
+  gh_strings_free(&files);
+}
+
+const char *gh_cl_drivers_prepare(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, prepare);
+  return failure[0] ? failure : NULL;
+}
+
+void gh_cl_drivers_ask_again(void) { ask_again = true; }
