@@ -131,11 +131,42 @@ static void auto_settings_are_chosen(void **state) {
   gh_config_free(&config);
 }
 
+/* The host's memory running out while planning says nothing about the device: it is reported, and changes no setting.
+ */
+static void a_failed_allocation_is_not_a_lack_of_memory_on_the_device(void **state) {
+  (void)state;
+  gh_config config;
+  gh_device *device = NULL;
+  gh_models models;
+  int failed = 0;
+  tiny_config(&config, "p", "o", (const char *const[]){"stage1.micro_batch=auto", NULL});
+  check_ok(gh_device_open(&err, config.device, &device));
+  check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+  for (long n = 1;; n += n / 3 + 1) {
+    gh_step_spec spec = gh_setup_step(&config, &models, 1, 0, NULL);
+    gh_budget budget = {0};
+    gh_alloc_fail_after(n);
+    gh_status status = gh_budget_fit(&err, &spec, &config.stages[0], GH_RECOMPUTE_AUTO, &device, 1, &budget);
+    gh_alloc_fail_after(0);
+    assert_false(spec.recompute);
+    assert_int_equal(spec.batch, 2);
+    if (!status) break;
+    failed++;
+    check_failure(status, &err, GH_ERROR_MEMORY, "planning the step: the host has too little memory: ", __FILE__,
+                  __LINE__);
+  }
+  assert_true(failed > 10);
+  gh_models_close(&models);
+  gh_device_close(device);
+  gh_config_free(&config);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
       cmocka_unit_test(recomputation_computes_more),
       cmocka_unit_test(auto_settings_are_chosen),
+      cmocka_unit_test(a_failed_allocation_is_not_a_lack_of_memory_on_the_device),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 static atomic_long allocations_left = 0; /* 0: never fail */
+static atomic_long failures = 0;
 
 static void make_one_line(char *text) {
   for (; *text; text++)
@@ -46,14 +47,18 @@ static bool allocation_is_to_fail(void) {
   return left > 0 && atomic_fetch_sub(&allocations_left, 1) == 1;
 }
 
+long gh_alloc_failures(void) { return atomic_load(&failures); }
+
 void gh_alloc_fail_after(long n) { atomic_store(&allocations_left, n); }
 
 void *gh_alloc(gh_error *err, size_t count, size_t size) {
   size_t bytes;
   bool fits = !__builtin_mul_overflow(count, size, &bytes) && bytes <= PTRDIFF_MAX;
   void *memory = allocation_is_to_fail() || !fits ? NULL : calloc(1, bytes ? bytes : 1);
-  if (!memory) gh_fail(err, GH_ERROR_MEMORY, "out of memory: %zu x %zu bytes", count, size);
-  return memory;
+  if (memory) return memory;
+  atomic_fetch_add(&failures, 1);
+  gh_fail(err, GH_ERROR_MEMORY, "out of memory: %zu x %zu bytes", count, size);
+  return NULL;
 }
 
 char *gh_strdup(gh_error *err, const char *text) {

@@ -43,6 +43,10 @@ gh_status gh_fail_in(gh_error *err, const char *format, ...) __attribute__((form
 void *gh_alloc(gh_error *err, size_t count, size_t size);
 char *gh_strdup(gh_error *err, const char *text);
 
+/* How many of these allocations have failed so far: tells a failure of the host's memory from a plan that does not fit.
+ */
+long gh_alloc_failures(void);
+
 /* Test hook: the n-th allocation from now fails (0 = off). */
 void gh_alloc_fail_after(long n);
 

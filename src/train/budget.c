@@ -145,8 +145,11 @@ gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config
   spec->batch = GH_MIN(automatic ? AUTO_MICRO_BATCH : spec->batch, stage->batch);
   spec->recompute = recompute == GH_RECOMPUTE_ALL;
   for (;;) {
+    const long failures = gh_alloc_failures();
     gh_status status = measure_on_each(err, spec, &stage->optimizer, devices, count, b);
     if (status != GH_ERROR_MEMORY) return status;
+    if (gh_alloc_failures() != failures) /* a smaller step would be the wrong answer */
+      return gh_fail_in(err, "planning the step: the host has too little memory");
     if (!spec->recompute && recompute == GH_RECOMPUTE_AUTO)
       spec->recompute = true;
     else if (automatic && spec->batch > 1)
