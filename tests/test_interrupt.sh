@@ -150,11 +150,18 @@ same whole run
 rm -rf run && cp -r whole run
 part=run/state/$(newest_state run)/part-00000.safetensors
 printf x | dd of="$part" bs=1 seek=$(($(stat -c %s "$part") - 100)) conv=notrunc status=none
-refuse 1 "does not match the manifest" "$genhance" train --config run.json --resume --set stage2.steps=4
-truncate -s -100 "$part" # its header shows it: the previous state is used, and the run gives the same result
-train --resume
-grep -q "warning: damaged state skipped: .*part-00000.safetensors" err || fail "a damaged state was not reported: $(cat err)"
+train --resume # the previous state is used, and the run gives the same result
+grep -q "warning: damaged state skipped: .*part-00000.safetensors: .* does not match the manifest .*; the run goes on from stage2-00000002" err ||
+  fail "a damaged state was not reported: $(cat err)"
+[ -d run/state/damaged-stage2-00000003 ] || fail "the damaged state was not set aside: $(ls run/state)"
+rm -r run/state/damaged-*
 same whole run
+
+# ---- another preprocessing of the same encoder is rejected ----
+cp -r clip moved-clip
+sed -i "s/0.48145466/0.25/" moved-clip/preprocessor_config.json
+refuse 1 "clip: preprocessor_config.json differs from that of the interrupted run" \
+  "$genhance" train --config run.json --resume --set stage2.steps=4 --set clip=moved-clip
 
 # ---- replaced weights are rejected ----
 cp ae.safetensors kept

@@ -167,6 +167,100 @@ static void interrupted_building_resumes(void **state) {
   free(sixth);
 }
 
+/* A copy of a shard without its checksums, as earlier versions wrote it. */
+static void strip(const char *path) {
+  static const char *const kept[] = {"moments", "present"};
+  gh_safetensors *from = NULL;
+  gh_safetensors_writer *writer = NULL;
+  check_ok(gh_safetensors_open(&err, &from, path));
+  check_ok(gh_safetensors_writer_new(&err, &writer, path));
+  check_ok(gh_safetensors_writer_metadata(&err, writer, "identity", gh_safetensors_metadata(from, "identity")));
+  for (int write = 0; write < 2; write++) {
+    for (size_t i = 0; i < GH_COUNT(kept); i++) {
+      const gh_st_tensor *t = gh_safetensors_find(from, kept[i]);
+      if (write)
+        check_ok(gh_safetensors_writer_write(&err, writer, t->name, t->data, t->bytes));
+      else
+        check_ok(gh_safetensors_writer_declare(&err, writer, t->name, t->dtype, t->rank, t->shape));
+    }
+    if (!write) check_ok(gh_safetensors_writer_begin(&err, writer));
+  }
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+  gh_safetensors_close(from);
+}
+
+/* Entry 1, image 1, is the second of the first shard. */
+static gh_status read_second(const gh_target_cache_options *options, float *moments) {
+  const gh_loader_sample s = {.image = 1};
+  gh_target_cache *cache = open_cache(options);
+  gh_status status = gh_target_cache_read(&err, cache, &s, 1, moments);
+  gh_target_cache_free(cache);
+  return status;
+}
+
+/* A changed value, presence or checksum is noticed, and the shard is computed again; one without checksums is used. */
+static void changed_entries_are_computed_again(void **state) {
+  (void)state;
+  static const char *const tensors[] = {"moments", "present", "xxh64"};
+  const char *source = pictures;
+  const gh_target_cache_options options = options_of(&source);
+  float want[ENTRY], got[ENTRY];
+  char *path = shard(0), *bytes = NULL, *again = NULL;
+  size_t size = 0, n = 0;
+  check_ok(read_second(&options, want));
+  check_ok(gh_file_read(&err, path, 1 << 20, &bytes, &size));
+  for (size_t i = 0; i < GH_COUNT(tensors); i++) {
+    gh_safetensors *file = NULL;
+    check_ok(gh_safetensors_open_memory(&err, &file, path, bytes, size));
+    const gh_st_tensor *t = gh_safetensors_find(file, tensors[i]);
+    char *changed = (char *)(uintptr_t)t->data + t->bytes / 3 + (t->bytes > 3);
+    gh_safetensors_close(file);
+    *changed ^= 1;
+    check_write(path, bytes, size);
+    *changed ^= 1;
+    check_fails(read_second(&options, got), GH_ERROR_FORMAT, "damaged: entry 1");
+    assert_false(gh_path_exists(path));
+    check_ok(read_second(&options, got));
+    assert_memory_equal(got, want, sizeof got);
+    check_ok(gh_file_read(&err, path, 1 << 20, &again, &n));
+    assert_true(n == size && !memcmp(again, bytes, n));
+    free(again);
+  }
+  strip(path);
+  check_ok(read_second(&options, got));
+  assert_memory_equal(got, want, sizeof got);
+  check_ok(gh_file_size(&err, path, &(uint64_t){0}));
+  check_write(path, bytes, size);
+  free(bytes);
+  free(path);
+}
+
+/* cache.json is checked and written anew; files that a killed process left are removed. */
+static void remains_are_cleared(void **state) {
+  (void)state;
+  const char *source = pictures;
+  const gh_target_cache_options options = options_of(&source);
+  char *left = check_path(cache_folder, ".latents-00001.safetensors.99999-0.tmp");
+  char *identity = check_path(cache_folder, "cache.json"), *first = NULL, *then = NULL;
+  gh_target_cache_free(open_cache(&options));
+  check_ok(gh_file_read(&err, identity, 1 << 20, &first, NULL));
+  check_write(left, "half", 4);
+  char *crops = strstr(first, "\"crops\": 2");
+  assert_non_null(crops);
+  crops[9] = '3';
+  check_write(identity, first, strlen(first));
+  crops[9] = '2';
+  gh_target_cache_free(open_cache(&options)); /* the seal tells damage from other crops */
+  check_ok(gh_file_read(&err, identity, 1 << 20, &then, NULL));
+  assert_string_equal(then, first);
+  assert_false(gh_path_exists(left));
+  free(left);
+  free(identity);
+  free(first);
+  free(then);
+}
+
 static void another_cache_is_rejected(void **state) {
   (void)state;
   const char *source = pictures;
@@ -251,8 +345,11 @@ static int end(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(entries_are_the_samples), cmocka_unit_test(interrupted_building_resumes),
-      cmocka_unit_test(another_cache_is_rejected), cmocka_unit_test(every_allocation_may_fail)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(entries_are_the_samples),
+                                     cmocka_unit_test(interrupted_building_resumes),
+                                     cmocka_unit_test(changed_entries_are_computed_again),
+                                     cmocka_unit_test(remains_are_cleared),
+                                     cmocka_unit_test(another_cache_is_rejected),
+                                     cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, begin, end);
 }

@@ -78,7 +78,7 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache cli config dataset drivers examples export formats image incomplete
-         inputs interrupt loader mapping options preprocess retry robust rooms target_cache tfevents)
+         inputs interrupt loader mapping options power preprocess retry robust rooms rot target_cache tfevents)
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults)
 endif()

@@ -83,6 +83,12 @@ gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes) {
   return GH_OK;
 }
 
+gh_status gh_file_check_regular(gh_error *err, const char *path) {
+  struct stat facts;
+  if (stat(path, &facts)) return gh_fail_absent(err, path, errno);
+  return S_ISREG(facts.st_mode) ? GH_OK : gh_fail(err, GH_ERROR_FORMAT, "%s: not a regular file", path);
+}
+
 /* Reads until the end: the size of a pipe or of a file in /proc cannot be trusted. */
 static gh_status read_all(gh_error *err, const char *path, int fd, size_t max_bytes, char **bytes, size_t *size) {
   struct stat facts;
@@ -267,6 +273,14 @@ gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, siz
   if (fd < 0) return io_fail(err, path, "opening", errno);
   gh_status status = write_all(err, path, fd, bytes, size);
   if (close(fd) && !status) status = io_fail(err, path, "closing", errno);
+  return status;
+}
+
+gh_status gh_file_sync(gh_error *err, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return errno == ENOENT ? GH_OK : io_fail(err, path, "opening", errno);
+  gh_status status = fsync(fd) ? io_fail(err, path, "fsync", errno) : GH_OK;
+  close(fd);
   return status;
 }
 

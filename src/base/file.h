@@ -24,6 +24,8 @@ bool gh_path_is_folder(const char *path);
  * pointer to the file in its place (base/incomplete.h). */
 gh_status gh_file_read(gh_error *err, const char *path, size_t max_bytes, char **bytes, size_t *size);
 gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
+/* GH_ERROR_FORMAT unless a regular file is at path: opening a pipe in its place would wait for its other end. */
+gh_status gh_file_check_regular(gh_error *err, const char *path);
 
 /* ---- writing ---- */
 
@@ -31,6 +33,7 @@ gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes);
  * folder. A pipe or a device at path is written directly. */
 gh_status gh_file_write(gh_error *err, const char *path, const void *bytes, size_t size);
 gh_status gh_file_append(gh_error *err, const char *path, const void *bytes, size_t size); /* one write, no fsync */
+gh_status gh_file_sync(gh_error *err, const char *path); /* fsync of the file; absent is fine */
 
 /* The same, piece by piece. Nothing appears at path until commit; free without commit removes the temporary file. */
 typedef struct gh_file_writer gh_file_writer;
@@ -44,12 +47,14 @@ gh_status gh_file_copy(gh_error *err, const char *from, const char *to, const ch
 
 gh_status gh_file_remove(gh_error *err, const char *path);                 /* absent is fine */
 gh_status gh_file_rename(gh_error *err, const char *from, const char *to); /* fsyncs the folder of `to` */
-gh_status gh_folder_make(gh_error *err, const char *path);                 /* mkdir -p */
-gh_status gh_folder_check(gh_error *err, const char *path);                /* whether it can be made and written */
+gh_status gh_folder_make(gh_error *err, const char *path);   /* mkdir -p; fsyncs the parent of each new folder */
+gh_status gh_folder_check(gh_error *err, const char *path);  /* whether it can be made and written */
 gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without following links; absent is fine */
 gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
 /* Removes temporary files that killed writers left directly in path. Call only when no writer is active there. */
 gh_status gh_folder_sweep(gh_error *err, const char *path);
+/* The same where others may write: removes only those of processes that no longer exist. Absent is fine. */
+gh_status gh_folder_sweep_dead(gh_error *err, const char *path);
 
 /* Free bytes for an unprivileged process on the file system of path or of its nearest existing parent. */
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);

@@ -6,12 +6,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+/* A new folder survives a power cut only when the folder above it has been written. One that may not be read cannot be
+ * synced: then the system's time to write it back has to do. */
+static gh_status sync_parent(gh_error *err, const char *path) {
+  char *parent = gh_path_folder(err, path);
+  gh_status status = !parent ? GH_ERROR_MEMORY : access(parent, R_OK) ? GH_OK : gh_folder_sync(err, parent);
+  free(parent);
+  return status;
+}
 
 gh_status gh_folder_make(gh_error *err, const char *path) {
   char *copy = gh_strdup(err, path);
@@ -21,12 +31,13 @@ gh_status gh_folder_make(gh_error *err, const char *path) {
     bool end = !*p;
     if (!end && *p != '/') continue;
     *p = 0;
-    if (mkdir(copy, 0777) && (errno != EEXIST || !gh_path_is_folder(copy))) {
+    if (!mkdir(copy, 0777)) {
+      status = sync_parent(err, copy);
+    } else if (errno != EEXIST || !gh_path_is_folder(copy)) {
       const char *reason = errno == EEXIST ? "exists and is not a folder" : strerror(errno);
       status = gh_fail(err, GH_ERROR_FILE, "%s: cannot make the folder: %s: %s", path, copy, reason);
-      break;
     }
-    if (end) break;
+    if (end || status) break;
     *p = '/';
   }
   if (!path[0]) status = gh_fail(err, GH_ERROR_ARGUMENT, "cannot make a folder with an empty name");
@@ -65,18 +76,40 @@ gh_status gh_folder_remove(gh_error *err, const char *path) {
   return GH_OK;
 }
 
-gh_status gh_folder_sweep(gh_error *err, const char *path) {
+/* The process whose open_temporary named the file, ".NAME.PROCESS-N.tmp"; 0 for other names. */
+static long writer_of(const char *name) {
+  const char *dot = strrchr(name, '.');
+  while (dot > name && *--dot != '.') continue;
+  long process = 0;
+  unsigned serial = 0;
+  int used = 0;
+  if (name[0] != '.' || dot <= name || sscanf(dot, ".%ld-%u.tmp%n", &process, &serial, &used) != 2) return 0;
+  return used && !dot[used] && process > 0 ? process : 0;
+}
+
+static bool is_active(long process) {
+  return process != (long)getpid() && (!kill((pid_t)process, 0) || errno != ESRCH);
+}
+
+static gh_status sweep(gh_error *err, const char *path, bool others_write) {
   gh_status status = GH_OK;
   DIR *folder = opendir(path);
   if (!folder) return gh_fail(err, GH_ERROR_FILE, "%s: %s", path, strerror(errno));
   for (struct dirent *entry; !status && (entry = readdir(folder));) {
-    if (entry->d_name[0] != '.' || !gh_ends_with(entry->d_name, ".tmp")) continue; /* as open_temporary names them */
+    const long writer = writer_of(entry->d_name);
+    if (!writer || (others_write && is_active(writer))) continue;
     char *name = gh_path_join(err, path, entry->d_name);
     status = name ? gh_file_remove(err, name) : GH_ERROR_MEMORY;
     free(name);
   }
   closedir(folder);
   return status;
+}
+
+gh_status gh_folder_sweep(gh_error *err, const char *path) { return sweep(err, path, false); }
+
+gh_status gh_folder_sweep_dead(gh_error *err, const char *path) {
+  return gh_path_is_folder(path) ? sweep(err, path, true) : GH_OK;
 }
 
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes) {

@@ -1,4 +1,5 @@
 #include "config/run.h"
+#include "base/log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -140,8 +141,17 @@ gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update,
 gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value) {
   gh_json *info = NULL;
   char *path = gh_path_join(err, run, "info.json");
+  gh_error broken = {0};
   gh_status status = path && value ? GH_OK : GH_ERROR_MEMORY;
-  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &info, path, GH_JSON_MAX_BYTES);
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(&broken, &info, path, GH_JSON_MAX_BYTES);
+  if (status == GH_ERROR_FORMAT || (!status && info && gh_json_type_of(info) != GH_JSON_OBJECT)) {
+    gh_warn("%s: damaged, and written anew", path);
+    gh_json_free(info);
+    info = NULL;
+    status = GH_OK;
+  } else if (status && broken.status) {
+    *err = broken;
+  }
   if (!status && !info && !(info = gh_json_object(err))) status = GH_ERROR_MEMORY;
   if (status)
     gh_json_free(value);
@@ -150,6 +160,19 @@ gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *
   if (!status) status = gh_json_write_file(err, path, info);
   gh_json_free(info);
   free(path);
+  return status;
+}
+
+gh_status gh_run_check_files(gh_error *err, const char *run) {
+  static const char *const files[] = {"config.json", "plan.json",         "info.json", "metrics.jsonl",
+                                      "train.log",   "evaluations.jsonl", "best.json"};
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(files) && !status; i++) {
+    char *path = gh_path_join(err, run, files[i]);
+    status = path ? GH_OK : GH_ERROR_MEMORY;
+    if (path && gh_path_exists(path)) status = gh_file_check_regular(err, path);
+    free(path);
+  }
   return status;
 }
 

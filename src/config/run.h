@@ -10,12 +10,15 @@
  *   snapshots/stage1-00005000/           denoiser.safetensors: denoiser and projectors
  *   snapshots/stage2-00000050/           adapter_model.safetensors and adapter_config.json (a PEFT
  *                                        folder), or, for direct tuning, encoder.safetensors; also
- *                                        denoiser.safetensors if the denoiser trains in stage 2 */
+ *                                        denoiser.safetensors if the denoiser trains in stage 2
+ *   snapshots/.../checksums.json         of the snapshot's files (base/checksum.h), compared before they are used */
 #ifndef GH_CONFIG_RUN_H
 #define GH_CONFIG_RUN_H
 
 #include "base/file.h"
 #include "config/config.h"
+
+#define GH_RUN_BUILDING "snapshots/.building" /* an unfinished snapshot; no listing shows it */
 
 typedef struct gh_snapshot {
   int stage;
@@ -33,8 +36,13 @@ void gh_snapshot_free(gh_snapshot *snapshot);
 /* denoiser.safetensors of stage 1's snapshot after that update (caller frees); GH_ERROR_FILE if there is none. */
 gh_status gh_run_stage1_denoiser(gh_error *err, const char *run, int64_t update, char **path);
 
-/* Puts a member into RUN/info.json; takes value, on failure too. */
+/* Puts a member into RUN/info.json; takes value, on failure too. A damaged file is written anew: nothing depends on it.
+ */
 gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *value);
+
+/* GH_ERROR_FORMAT if something other than a regular file is in the place of one of the run's files: reading or writing
+ * a pipe would wait. */
+gh_status gh_run_check_files(gh_error *err, const char *run);
 
 /* Locks the folder against a second process, and makes the folder if it is absent. */
 typedef struct gh_run_hold {

@@ -1,6 +1,6 @@
 #include "data/target_cache.h"
+#include "base/checksum.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "io/safetensors.h"
 
@@ -12,6 +12,7 @@
 
 #define SHARD_BYTES (INT64_C(64) << 20)
 #define VERSION     1 /* of the layout */
+#define CHECKSUM    "xxh64"
 
 struct gh_target_cache {
   char *folder;
@@ -86,9 +87,21 @@ static gh_status same(gh_error *err, const gh_target_cache *c, const gh_json *no
                      "another data.latent_cache.path",
                      c->folder, c->target.files, gh_json_key(item));
   for (const gh_json *item = gh_json_first(before); item; item = gh_json_next(item))
-    if (!gh_json_member(now, gh_json_key(item)))
+    if (!gh_json_member(now, gh_json_key(item)) && strcmp(gh_json_key(item), CHECKSUM)) /* its seal */
       return gh_fail(err, GH_ERROR_CONFIG, "%s: this cache holds other targets; choose another data.latent_cache.path",
                      c->folder);
+  return GH_OK;
+}
+
+/* Reads cache.json, *out NULL without one. A damaged one is written anew: every shard has the identity as well. */
+static gh_status read_identity(gh_error *err, const char *path, gh_json **out) {
+  gh_error broken = {0};
+  if (!gh_path_exists(path)) return GH_OK;
+  gh_status status = gh_file_check_regular(err, path);
+  if (status) return status;
+  status = gh_json_read_sealed(&broken, out, path);
+  if (status != GH_ERROR_FORMAT) return status ? gh_fail(err, status, "%s", broken.text) : GH_OK;
+  gh_warn("%s; it is written anew", broken.text);
   return GH_OK;
 }
 
@@ -98,13 +111,12 @@ static gh_status identify(gh_error *err, gh_target_cache *c, const gh_target_cac
   gh_json *now = NULL, *before = NULL;
   char *path = gh_path_join(err, c->folder, "cache.json"), *text = NULL;
   size_t size = 0;
-  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &before, path, GH_JSON_MAX_BYTES);
+  gh_status status = path ? read_identity(err, path, &before) : GH_ERROR_MEMORY;
   const char *per_shard = before && gh_json_member(before, PER_SHARD_BEFORE) ? PER_SHARD_BEFORE : PER_SHARD;
   if (!status) status = describe(err, c, o, loader, per_shard, &now);
   if (!status) status = gh_json_print(err, &text, &size, now, false);
   if (!status) snprintf(c->identity, sizeof c->identity, "%016" PRIx64, (uint64_t)XXH64(text, size, 0));
-  if (!status) status = before ? same(err, c, now, before) : gh_json_write_file(err, path, now);
+  if (!status) status = before ? same(err, c, now, before) : gh_json_write_sealed(err, path, now);
   gh_json_free(now);
   gh_json_free(before);
   free(path);
@@ -127,6 +139,16 @@ static void shard_shape(const gh_target_cache *c, int64_t count, int64_t shape[G
   for (int i = 0; i < c->target.rank; i++) shape[i + 1] = c->target.shape[i];
 }
 
+/* Of an entry as stored. The number and the presence are covered too, so that entries cannot stand in for each other.
+ */
+static uint64_t entry_checksum(const gh_target_cache *c, uint64_t entry, bool present, const void *stored) {
+  return XXH64(stored, (size_t)stored_bytes(c), entry << 1 | present);
+}
+
+static bool is_list(const gh_st_tensor *t, gh_st_dtype dtype, int64_t count) {
+  return t && t->dtype == dtype && t->rank == 1 && t->shape[0] == count;
+}
+
 /* Opens the shard if it exists and belongs to this cache. */
 static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t shard, gh_safetensors **out) {
   char *path = shard_path(err, c, shard);
@@ -139,8 +161,9 @@ static gh_status open_shard(gh_error *err, const gh_target_cache *c, uint64_t sh
   const char *identity = gh_safetensors_metadata(*out, "identity");
   const gh_st_tensor *present = gh_safetensors_find(*out, "present");
   const gh_st_tensor *targets = gh_safetensors_find(*out, c->target.name); /* floats or integers */
-  const bool ours = identity && !strcmp(identity, c->identity) && present && present->dtype == GH_ST_U8 &&
-                    present->rank == 1 && present->shape[0] == count;
+  const gh_st_tensor *checksums = gh_safetensors_find(*out, CHECKSUM);     /* NULL: of an earlier version */
+  const bool ours = identity && !strcmp(identity, c->identity) && is_list(present, GH_ST_U8, count) &&
+                    (checksums ? is_list(checksums, GH_ST_U64, count) : gh_safetensors_count(*out) == 2);
   const bool described = targets && targets->dtype == stored_as(&c->target) && targets->rank == c->target.rank + 1 &&
                          !memcmp(targets->shape, shape, (size_t)targets->rank * sizeof *shape);
   if (!ours || !described)
@@ -216,8 +239,9 @@ static void narrow(const gh_target_cache *c, void *entries, size_t n) {
   }
 }
 
+/* `present` and `checksums`: (count), filled here. */
 static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safetensors_writer *writer,
-                             uint8_t *present) {
+                             uint8_t *present, uint64_t *checksums) {
   const gh_target_cache *c = m->cache;
   const uint64_t count = shard_entries(c, shard), first = shard * c->per_shard;
   const gh_target *target = &c->target;
@@ -227,15 +251,20 @@ static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safe
   if (!status)
     status = gh_safetensors_writer_declare(err, writer, target->name, stored_as(target), target->rank + 1, shape);
   if (!status) status = gh_safetensors_writer_declare(err, writer, "present", GH_ST_U8, 1, shape);
+  if (!status) status = gh_safetensors_writer_declare(err, writer, CHECKSUM, GH_ST_U64, 1, shape);
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (uint64_t done = 0; done < count && !status;) {
     size_t n = (size_t)GH_MIN((uint64_t)m->options->batch, count - done);
     status = encode(err, m, first + done, n, present + done);
     if (!status) narrow(c, m->out, n);
+    for (size_t i = 0; i < n && !status; i++)
+      checksums[done + i] =
+          entry_checksum(c, first + done + i, present[done + i], m->out + (int64_t)i * stored_bytes(c));
     if (!status) status = gh_safetensors_writer_write(err, writer, target->name, m->out, n * (size_t)stored_bytes(c));
     done += n;
   }
   if (!status) status = gh_safetensors_writer_write(err, writer, "present", present, count);
+  if (!status) status = gh_safetensors_writer_write(err, writer, CHECKSUM, checksums, count * sizeof *checksums);
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
@@ -247,14 +276,20 @@ static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
   images.first_ordinal = shard * m->cache->per_shard;
   images.block = images.period = 0;
   gh_status status = m->loader ? GH_OK : gh_loader_create(err, &m->loader, &images);
-  if (!status && !m->graph) status = record(err, m);
+  if (!status && !m->graph) {
+    status = record(err, m);
+    if (!status && m->options->planned) status = m->options->planned(err, m->options->user);
+  }
   char *path = shard_path(err, m->cache, shard);
+  if (!status && path && gh_path_exists(path)) status = gh_file_check_regular(err, path);
   uint8_t *present = gh_alloc(err, shard_entries(m->cache, shard), 1);
+  uint64_t *checksums = gh_alloc(err, shard_entries(m->cache, shard), sizeof *checksums);
   gh_safetensors_writer *writer = NULL;
-  if (!status) status = path && present ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
-  if (!status) status = write_shard(err, m, shard, writer, present);
+  if (!status) status = path && present && checksums ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
+  if (!status) status = write_shard(err, m, shard, writer, present, checksums);
   gh_safetensors_writer_free(writer);
   free(present);
+  free(checksums);
   free(path);
   return status;
 }
@@ -326,6 +361,7 @@ static gh_status open_cache(gh_error *err, gh_target_cache *c, const gh_target_c
   if (!status) status = gh_folder_make(err, c->folder);
   if (!status && !(path = gh_path_join(err, c->folder, "lock"))) status = GH_ERROR_MEMORY;
   if (!status) status = gh_file_lock_take(err, &lock, path, true);
+  if (!status) status = gh_folder_sweep(err, c->folder); /* remains of a killed process: the lock was its own */
   if (!status) status = identify(err, c, o, loader);
   gh_loader_free(loader);
   if (!status) status = make_missing(err, c, o);
@@ -354,6 +390,24 @@ void gh_target_cache_free(gh_target_cache *c) {
 }
 
 /* ---- reading ---- */
+
+/* Compares an entry with its checksum. A damaged shard is removed, so that it is computed again. */
+static gh_status check_entry(gh_error *err, const gh_target_cache *c, const gh_safetensors *shard, uint64_t entry,
+                             int64_t at, bool present) {
+  const gh_st_tensor *checksums = gh_safetensors_find(shard, CHECKSUM);
+  if (!checksums) return GH_OK;
+  const char *stored = (const char *)gh_safetensors_find(shard, c->target.name)->data + at * stored_bytes(c);
+  uint64_t stated;
+  memcpy(&stated, (const char *)checksums->data + at * (int64_t)sizeof stated, sizeof stated);
+  if (stated == entry_checksum(c, entry, present, stored)) return GH_OK;
+  const gh_status removed = gh_file_remove(err, gh_safetensors_path(shard));
+  if (removed) return removed;
+  return gh_fail(
+      err, GH_ERROR_FORMAT,
+      "%s: damaged: entry %lld is not what was written; the file is removed, so that the next start computes "
+      "it again",
+      gh_safetensors_path(shard), (long long)at);
+}
 
 /* Reads entry `at` of a shard as the device's type. Codes index a table later, so a damaged one is refused here. */
 static gh_status read_entry(gh_error *err, const gh_target_cache *c, const gh_safetensors *shard, int64_t at,
@@ -394,6 +448,7 @@ gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loade
                      (unsigned long long)samples[i].crop, (unsigned long long)samples[i].image);
     if (!c->open[shard]) status = open_shard(err, c, shard, &c->open[shard]);
     if (!status) status = gh_st_read_i64(err, gh_safetensors_find(c->open[shard], "present"), at, 1, &present);
+    if (!status) status = check_entry(err, c, c->open[shard], entry, at, present != 0);
     if (!status && !present)
       status = gh_fail(err, GH_ERROR_CONFIG,
                        "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",

@@ -3,12 +3,13 @@
  * (gh_target). Runs with the same images, crops, seed and target can share a cache.
  *
  *   FOLDER/cache.json                  what the cache was computed from; a difference is an error that names it
- *   FOLDER/latents-00000.safetensors   the tensor, here "moments" (count, 2C, h, w), and present (count) u8: 0 for a
- *                                      broken image
+ *   FOLDER/latents-00000.safetensors   the tensor, here "moments" (count, 2C, h, w), present (count) u8: 0 for a broken
+ *                                      image, and xxh64 (count) u64: of each entry's bytes, seeded with its number and
+ *                                      presence. Shards of earlier versions have no xxh64.
  *   FOLDER/lock                        held while targets are computed
  *
  * Entry k * images + i is crop k of image i (data/loader.h). Shards appear only when complete. After an interruption,
- * work resumes with the first missing shard. */
+ * work resumes with the first missing shard. An entry is compared with its checksum whenever it is read. */
 #ifndef GH_DATA_TARGET_CACHE_H
 #define GH_DATA_TARGET_CACHE_H
 
@@ -44,6 +45,9 @@ typedef struct gh_target_cache_options {
   int64_t batch;            /* images per launch */
   gh_loader_options images; /* used: sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead */
   int64_t shard_bytes;      /* approximate; 0: 64 MiB */
+  /* Called once kernels have been chosen and before anything is computed with them; NULL: nothing. */
+  gh_status (*planned)(gh_error *err, void *user);
+  void *user;
 } gh_target_cache_options;
 
 /* Opens the cache and computes its missing entries. GH_ERROR_CONFIG names an input of the cache that has changed.
@@ -51,7 +55,8 @@ typedef struct gh_target_cache_options {
 gh_status gh_target_cache_open(gh_error *err, gh_target_cache **out, const gh_target_cache_options *options);
 void gh_target_cache_free(gh_target_cache *cache); /* NULL is fine */
 
-/* Reads the targets (count, shape...) of these samples. One thread at a time. */
+/* Reads the targets (count, shape...) of these samples. One thread at a time. GH_ERROR_FORMAT: an entry is damaged; its
+ * shard is removed, and opening the cache computes it again. */
 gh_status gh_target_cache_read(gh_error *err, gh_target_cache *cache, const gh_loader_sample *samples, size_t count,
                                void *targets);
 

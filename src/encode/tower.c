@@ -1,4 +1,5 @@
 #include "encode/tower.h"
+#include "base/checksum.h"
 #include "models/unread.h"
 
 #include <stdlib.h>
@@ -63,7 +64,8 @@ static gh_status put_values(gh_error *err, const gh_tower *t, const gh_safetenso
 /* Replaces the model's tensors by those that direct tuning trained. */
 static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   gh_safetensors *file = NULL;
-  gh_status status = gh_safetensors_open(err, &file, path);
+  gh_status status = gh_checksums_check(err, path); /* of a snapshot */
+  if (!status) status = gh_safetensors_open(err, &file, path);
   for (size_t i = 0; !status && i < gh_safetensors_count(file); i++) {
     const char *name = gh_safetensors_at(file, i)->name;
     if (!is_ours(t, name)) continue;

@@ -1,4 +1,5 @@
 #include "export/export.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "io/tokenizer.h"
@@ -233,6 +234,7 @@ static gh_status open_all(gh_error *err, gh_export *e) {
   gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* rejects other folders */
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
+  if (!status && o->encoder) status = gh_checksums_check(err, o->encoder); /* of a snapshot */
   if (!status && o->encoder) status = gh_safetensors_open(err, &e->encoder, o->encoder);
   return status;
 }
@@ -274,6 +276,7 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
                                       MADE_BY); /* except an earlier export's */
   if (!status) status = open_all(err, &e);
   if (!status) status = gh_folder_make(err, out);
+  if (!status) status = gh_folder_sweep_dead(err, out);
   if (!status) status = write_weights(err, &e, path);
   if (!status) status = write_settings(err, &e, out);
   gh_safetensors_writer_free(e.writer);
@@ -311,6 +314,7 @@ gh_status gh_export_peft(gh_error *err, const char *out, const char *folder) {
   gh_status status = path ? gh_weights_refuse_others(err, out, weights, config, MADE_BY) : GH_ERROR_MEMORY;
   if (!status) status = gh_adapter_open(err, &adapter, folder);
   if (!status) status = gh_folder_make(err, out);
+  if (!status) status = gh_folder_sweep_dead(err, out);
   if (!status) status = write_adapter(err, adapter.file, path);
   if (!status) status = gh_file_copy(err, folder, out, config, true);
   gh_adapter_close(&adapter);

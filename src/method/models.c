@@ -1,4 +1,5 @@
 #include "method/models.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "io/preprocess.h"
@@ -76,7 +77,8 @@ static gh_status open_encoder(gh_error *err, gh_models *m) {
 }
 
 static gh_status open_denoiser(gh_error *err, gh_models *m, const char *path) {
-  gh_status status = gh_safetensors_open(err, &m->denoiser_file, path);
+  gh_status status = gh_checksums_check(err, path); /* of a snapshot */
+  if (!status) status = gh_safetensors_open(err, &m->denoiser_file, path);
   if (!status) note_float8(m->denoiser_file);
   return status || !m->objective->check_weights ? status : m->objective->check_weights(err, m);
 }
@@ -152,4 +154,26 @@ uint64_t gh_models_hash(const gh_models *m) {
   for (size_t i = 0; i < n; i++) hash = file_hash(files[i], hash + i);
   if (m->own && m->objective->hash) hash = m->objective->hash(m->own, hash);
   return adapter_hash(&m->adapter, hash);
+}
+
+gh_status gh_models_settings(gh_error *err, const gh_models *m, gh_json **out) {
+  static const char *const files[] = {"config.json", "preprocessor_config.json", "processor_config.json",
+                                      "open_clip_config.json"};
+  gh_json *root = gh_json_object(err);
+  gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
+  for (size_t i = 0; i < GH_COUNT(files) && !status; i++) {
+    uint64_t hash = 0, bytes = 0;
+    char text[GH_CHECKSUM_TEXT], *path = gh_path_join(err, m->config->clip, files[i]);
+    if (!path) status = GH_ERROR_MEMORY;
+    const bool exists = path && gh_path_exists(path);
+    if (exists) status = gh_file_hash(err, path, &hash, &bytes);
+    gh_checksum_text(text, hash);
+    if (exists && !status) status = gh_json_put_string(err, root, files[i], text);
+    free(path);
+  }
+  if (status)
+    gh_json_free(root);
+  else
+    *out = root;
+  return status;
 }

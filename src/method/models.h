@@ -3,6 +3,7 @@
 #ifndef GH_METHOD_MODELS_H
 #define GH_METHOD_MODELS_H
 
+#include "base/json.h"
 #include "config/config.h"
 #include "io/safetensors.h"
 #include "models/adapter.h"
@@ -34,5 +35,9 @@ void gh_models_close(gh_models *models); /* an empty or half-built one is fine *
 /* Identifies the opened files by their tensors' names, shapes and first bytes. That detects replaced weights; reading
  * all bytes would take minutes. */
 uint64_t gh_models_hash(const gh_models *models);
+
+/* Identifies the settings beside the encoder's weights: a hash per file (config.json, preprocessor_config.json, ...)
+ * that its folder has, by name. *out is the caller's. */
+gh_status gh_models_settings(gh_error *err, const gh_models *models, gh_json **out);
 
 #endif

@@ -1,4 +1,6 @@
 #include "models/adapter.h"
+
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/pattern.h"
@@ -325,7 +327,10 @@ gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
   char *config = gh_path_join(err, folder, "adapter_config.json");
   char *weights = gh_path_join(err, folder, "adapter_model.safetensors");
   gh_json *root = NULL;
-  gh_status status = config && weights ? gh_json_read_file(err, &root, config, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
+  gh_status status = config && weights ? gh_file_check_regular(err, config) : GH_ERROR_MEMORY;
+  if (!status) status = gh_checksums_check(err, config); /* of a snapshot */
+  if (!status) status = gh_checksums_check(err, weights);
+  if (!status) status = gh_json_read_file(err, &root, config, GH_JSON_MAX_BYTES);
   if (!status && (status = read_config(err, root, out))) gh_fail_in(err, "%s", config);
   if (!status) status = gh_safetensors_open(err, &out->file, weights);
   if (!status) status = read_tensors(err, out, root);

@@ -60,6 +60,17 @@ static void judge(const gh_evaluator *e, gh_record *r) {
   r->within = !e->plan.guarded || change_of(e, r) >= -e->plan.points - 1e-9;
 }
 
+/* The scores before training are the first of the history; NULL: they are not known, as after damage to their line. */
+static gh_record *start_of(gh_evaluator *e) {
+  size_t at = 0;
+  while (at < e->count && e->history[at].update) at++;
+  if (at == e->count) return NULL;
+  const gh_record start = e->history[at];
+  memmove(e->history + 1, e->history, at * sizeof *e->history);
+  e->history[0] = start;
+  return e->history;
+}
+
 static gh_status append(gh_error *err, gh_evaluator *e, const gh_record *record) {
   if (GH_ARRAY_RESERVE(err, e->history, e->capacity, e->count, 1)) return GH_ERROR_MEMORY;
   e->history[e->count++] = *record;
@@ -217,7 +228,7 @@ static gh_status measure(gh_error *err, gh_evaluator *e, int64_t update, const g
   gh_embedder_close(&embedder);
   if (!status) status = append(err, e, &r);
   if (status) return gh_fail_in(err, "evaluation after update %lld of stage 2", (long long)update);
-  gh_record *last = &e->history[e->count - 1];
+  gh_record *last = update ? &e->history[e->count - 1] : start_of(e);
   judge(e, last);
   double seconds = gh_now() - began;
   status = write_line(err, e, last, seconds, time);
@@ -326,7 +337,7 @@ static void judge_again(gh_evaluator *e) {
 
 /* Without the scores before training the guard has nothing to compare with. */
 static gh_status check_history(gh_error *err, const gh_evaluator *e) {
-  bool whole = !e->count || !e->history[0].update;
+  bool whole = true;
   for (int i = 0; e->count && i < e->plan.score_count; i++) whole = whole && !isnan(e->history[0].scores[i]);
   if (whole) return GH_OK;
   return gh_fail(
@@ -348,12 +359,13 @@ gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *
   if (!status) status = open_measures(err, &e->plan, e->measures);
   if (!status) status = embed_texts(err, e);
   if (!status) status = gh_metrics_lines(err, config->output, "evaluations.jsonl", take_line, e);
-  if (!status) status = check_history(err, e);
-  if (!status) judge_again(e);
-  if (!status && !e->count) {
+  const bool known = !status && start_of(e);
+  if (known) status = check_history(err, e);
+  if (!status && !known) {
     const gh_embed_options start = {.adapter = config->lora.enabled ? config->lora.adapter : NULL};
     status = measure(err, e, 0, &start);
   }
+  if (!status) judge_again(e);
   if (status) {
     gh_evaluator_free(e);
     return status;

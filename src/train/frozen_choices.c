@@ -1,5 +1,6 @@
 #include "train/frozen_choices.h"
 #include "backend/chooser/kinds.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -46,28 +47,73 @@ static gh_status freeze_kind(gh_error *err, gh_device *device, const gh_json *pl
   return status;
 }
 
-/* On another device, driver or shape of kernels the frozen providers may not exist, or may give other bits. The state
- * is still used; the choices are made again. */
-gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
-  const char *name = "", *driver = device->info.driver, *shape = shape_of(device);
-  gh_status status = gh_json_get_string(err, plan, "device", &name);
-  if (!status) status = gh_json_opt_string(err, plan, "driver", &driver);
-  if (!status) status = gh_json_opt_string(err, plan, "kernel_shape", &shape);
-  if (status) return status;
-  if (strcmp(name, device->info.name) || strcmp(driver, device->info.driver) || strcmp(shape, shape_of(device))) {
-    gh_warn(
-        "the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen again for %s (driver "
-        "%s, the %s's shape)",
-        name, driver, shape, device->info.name, device->info.driver, shape_of(device));
-    return GH_OK;
-  }
+/* The device, driver and shape of kernels that a plan was made for. */
+typedef struct gh_plan_device {
+  const char *name, *driver, *shape;
+} gh_plan_device;
+
+static gh_status read_device(gh_error *err, const gh_device *device, const gh_json *plan, gh_plan_device *out,
+                             bool *same) {
+  *out = (gh_plan_device){"", device->info.driver, shape_of(device)};
+  gh_status status = gh_json_get_string(err, plan, "device", &out->name);
+  if (!status) status = gh_json_opt_string(err, plan, "driver", &out->driver);
+  if (!status) status = gh_json_opt_string(err, plan, "kernel_shape", &out->shape);
+  *same = !status && !strcmp(out->name, device->info.name) && !strcmp(out->driver, device->info.driver) &&
+          !strcmp(out->shape, shape_of(device));
+  return status;
+}
+
+static gh_status freeze(gh_error *err, gh_device *device, const gh_json *plan) {
+  gh_status status = GH_OK;
   for (int k = 0; !status && gh_choice_kinds[k]; k++) status = freeze_kind(err, device, plan, gh_choice_kinds[k]);
   return status;
 }
 
+/* On another device, driver or shape of kernels the frozen providers may not exist, or may give other bits. The state
+ * is still used; the choices are made again. */
+gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan) {
+  gh_plan_device of;
+  bool same;
+  gh_status status = read_device(err, device, plan, &of, &same);
+  if (status) return status;
+  if (same) return freeze(err, device, plan);
+  gh_warn("the state was written on %s (driver %s, kernels of the %s's shape): kernels are chosen again for %s (driver "
+          "%s, the %s's shape)",
+          of.name, of.driver, of.shape, device->info.name, device->info.driver, shape_of(device));
+  return GH_OK;
+}
+
+/* ---- plan.json ---- */
+
 gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan) {
+  gh_json *sealed = NULL;
   char *path = gh_path_join(err, run, "plan.json");
-  gh_status status = path ? gh_json_write_file(err, path, plan) : GH_ERROR_MEMORY;
+  gh_status status = path ? gh_json_copy(err, &sealed, plan) : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_write_sealed(err, path, sealed);
+  gh_json_free(sealed);
+  free(path);
+  return status;
+}
+
+gh_status gh_choices_restore(gh_error *err, gh_device *device, const char *run) {
+  gh_error broken = {0};
+  gh_plan_device of;
+  gh_json *plan = NULL;
+  bool same = false;
+  char *path = gh_path_join(err, run, "plan.json");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) {
+    status = gh_json_read_sealed(&broken, &plan, path);
+    if (!status) status = read_device(&broken, device, plan, &of, &same);
+    if (status == GH_ERROR_FORMAT) {
+      gh_warn("%s: kernels are chosen again", broken.text);
+      status = GH_OK;
+    } else if (status) {
+      *err = broken;
+    }
+  }
+  if (!status && same) status = freeze(err, device, plan);
+  gh_json_free(plan);
   free(path);
   return status;
 }

@@ -16,6 +16,7 @@ void gh_loop_free(gh_loop *l) {
   gh_store_free(l->store);
   gh_json_free(l->config_json);
   gh_json_free(l->plan_json);
+  gh_json_free(l->encoder_json);
   gh_target_cache_free(l->cache);
   free(l->images);
   free(l->samples);
@@ -43,10 +44,21 @@ static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *
                              .ahead = 2 * (size_t)l->micro_batch};
 }
 
+static gh_status record_plan(gh_error *err, void *loop) {
+  const gh_loop *l = loop;
+  gh_json *plan = NULL;
+  gh_status status = gh_choices_describe(err, l->device, l->micro_batch, &plan);
+  if (!status) status = gh_choices_write(err, l->run, plan);
+  gh_json_free(plan);
+  return status;
+}
+
 gh_status gh_loop_open_cache(gh_error *err, gh_loop *l, const gh_models *models) {
   const gh_config *config = models->config;
   gh_target_cache_options options = {.device = l->device,
                                      .batch = GH_MIN(l->micro_batch, CACHE_BATCH),
+                                     .planned = record_plan,
+                                     .user = l,
                                      .images =
                                          loader_options(l, &config->data, (uint64_t)config->seed, models->clip.image)};
   if (!gh_objective_target(models, &options.target))
@@ -146,7 +158,8 @@ static gh_status write_state(gh_error *err, gh_loop *l) {
                               .models_hash = l->models_hash,
                               .micro_batch = l->micro_batch,
                               .config = l->config_json,
-                              .plan = l->plan_json};
+                              .plan = l->plan_json,
+                              .encoder = l->encoder_json};
   gh_status status = gh_state_write(err, l->run, l->device, &l->update, &info, GH_MAX(l->state_keep, 1));
   l->state_written = gh_now();
   return status ? gh_fail_in(err, "state after update %lld of %s", (long long)l->done, l->label) : GH_OK;
@@ -239,6 +252,16 @@ gh_status gh_loop_check_data(gh_error *err, const gh_loop *l, uint64_t hash) {
                  "the images differ from those of the interrupted run; --allow-data-change continues with them");
 }
 
+gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *l, const gh_json *before) {
+  const gh_json *const sides[2] = {before, l->encoder_json};
+  if (!before) return GH_OK;
+  for (int side = 0; side < 2; side++)
+    for (const gh_json *item = gh_json_first(sides[side]); item; item = gh_json_next(item))
+      if (!gh_json_equal(item, gh_json_member(sides[!side], gh_json_key(item))))
+        return gh_fail(err, GH_ERROR_CONFIG, "clip: %s differs from that of the interrupted run", gh_json_key(item));
+  return GH_OK;
+}
+
 /* ---- the report ---- */
 
 static double mean(const double *values, int64_t count) {
@@ -275,6 +298,15 @@ static bool is_of_a_run(const gh_json *before, const gh_json *config) {
   return known;
 }
 
+/* Removes what a killed process left in the run's folder. */
+static gh_status sweep(gh_error *err, const char *run) {
+  char *building = gh_path_join(err, run, GH_RUN_BUILDING);
+  gh_status status = building ? gh_folder_sweep(err, run) : GH_ERROR_MEMORY;
+  if (!status) status = gh_folder_remove(err, building);
+  free(building);
+  return status;
+}
+
 /* Checks a run that was killed before its first state: it has only its configuration and, perhaps, early snapshots. */
 static gh_status check_stateless(gh_error *err, const char *run, const gh_json *config, const char *path, bool resume) {
   gh_strings snapshots = {0};
@@ -299,7 +331,8 @@ static gh_status check_stateless(gh_error *err, const char *run, const gh_json *
 gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config, bool resume, char **state_folder,
                            gh_state_info *from) {
   char *path = gh_path_join(err, run, "config.json");
-  gh_status status = gh_folder_sweep(err, run);
+  gh_status status = gh_run_check_files(err, run);
+  if (!status) status = sweep(err, run);
   if (!status) status = path ? gh_state_find(err, run, state_folder, from) : GH_ERROR_MEMORY;
   if (!status && !*state_folder) status = check_stateless(err, run, config, path, resume);
   if (!status && *state_folder && !resume)

@@ -49,6 +49,7 @@ struct gh_loop {
   double state_written; /* time of the last state, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   gh_json *config_json, *plan_json;
+  gh_json *encoder_json; /* gh_models_settings; NULL: nothing was read */
 };
 
 void gh_loop_free(gh_loop *loop); /* an empty one is fine; the device stays open */
@@ -62,11 +63,14 @@ gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *confi
 /* Records the update for the recorded step, plans both graphs and reserves the staging buffers for an update's
  * sends. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
-/* Opens the configured cache of targets (by default below the run) and computes its missing entries. */
+/* Opens the configured cache of targets (by default below the run) and computes its missing entries. Before it computes
+ * any, writes plan.json with the kernels chosen for that: a run that is killed there repeats the choices. */
 gh_status gh_loop_open_cache(gh_error *err, gh_loop *loop, const gh_models *models);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
+/* Compares the encoder's settings with a state's, if that has them. */
+gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *loop, const gh_json *before);
 /* The parts of an update, for callers that inspect the device between them. Loads one micro-batch, samples [first,
  * first + micro_batch) of the update, and its step block; samples past the end have weight 0. The caller then runs
  * step.graph. Call it in order of `first`. */

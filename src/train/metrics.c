@@ -102,22 +102,53 @@ gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row 
 
 /* ---- reading back ---- */
 
-/* Whether a line of either file belongs to (stage, update) or earlier. A broken line (truncated by a kill) does not. */
+/* Whether a line of a file belongs to (stage, update) or earlier. A broken line (truncated by a kill, or rotten) does
+ * not. */
 typedef bool gh_line_test(const char *line, size_t size, int stage, int64_t update);
 
 static bool position_is_kept(int64_t line_stage, int64_t line_update, int stage, int64_t update) {
   return line_stage < stage || (line_stage == stage && line_update <= update);
 }
 
-static bool keep_json(const char *line, size_t size, int stage, int64_t update) {
+static bool is_number_or_null(const gh_json *value) {
+  return gh_json_type_of(value) == GH_JSON_NUMBER || gh_json_type_of(value) == GH_JSON_NULL;
+}
+
+static bool has_numbers(const gh_json *row) {
+  static const char *const read_back[] = {"loss", "grad_norm", "lr", "samples", "images_per_second"};
+  bool whole = true;
+  for (size_t i = 0; i < GH_COUNT(read_back); i++)
+    whole = whole && gh_json_type_of(gh_json_member(row, read_back[i])) == GH_JSON_NUMBER;
+  for (const gh_json *item = gh_json_first(row); item && whole; item = gh_json_next(item))
+    whole = is_number_or_null(item);
+  return whole;
+}
+
+static bool has_scores(const gh_json *row) {
+  const gh_json *scores = gh_json_member(row, "scores");
+  bool whole = gh_json_type_of(scores) == GH_JSON_OBJECT && is_number_or_null(gh_json_member(row, "time"));
+  for (const gh_json *score = gh_json_first(scores); score && whole; score = gh_json_next(score))
+    whole = gh_json_type_of(score) == GH_JSON_NUMBER;
+  return whole;
+}
+
+static bool keep_row(const char *line, size_t size, int stage, int64_t update, bool (*whole)(const gh_json *row)) {
   gh_json *row = NULL;
   gh_error ignored;
   int64_t s = 0, u = 0;
   bool keep = !gh_json_parse(&ignored, &row, "line", line, size, size + 1) &&
               !gh_json_get_int(&ignored, row, "stage", &s) && !gh_json_get_int(&ignored, row, "update", &u) &&
-              position_is_kept(s, u, stage, update);
+              whole(row) && position_is_kept(s, u, stage, update);
   gh_json_free(row);
   return keep;
+}
+
+static bool keep_metrics(const char *line, size_t size, int stage, int64_t update) {
+  return keep_row(line, size, stage, update, has_numbers);
+}
+
+static bool keep_evaluation(const char *line, size_t size, int stage, int64_t update) {
+  return keep_row(line, size, stage, update, has_scores);
 }
 
 static bool keep_log(const char *line, size_t size, int stage, int64_t update) {
@@ -128,20 +159,29 @@ static bool keep_log(const char *line, size_t size, int stage, int64_t update) {
   return sscanf(text, "stage %d update %lld/", &s, &u) == 2 && position_is_kept(s, u, stage, update);
 }
 
-static gh_status rewind_file(gh_error *err, const char *path, gh_line_test *keep, int stage, int64_t update) {
-  char *bytes = NULL;
-  size_t size = 0, kept = 0;
-  if (!gh_path_exists(path)) return GH_OK;
-  gh_status status = gh_file_read(err, path, MAX_BYTES, &bytes, &size);
-  if (status) return status;
+/* Moves the lines to keep to the front; returns their size. A line without an end was cut off. */
+static size_t keep_lines(char *bytes, size_t size, gh_line_test *keep, int stage, int64_t update) {
+  size_t kept = 0;
   for (size_t at = 0; at < size;) {
     char *end = memchr(bytes + at, '\n', size - at);
     if (!end) break;
-    size_t length = (size_t)(end - (bytes + at));
-    if (!keep(bytes + at, length, stage, update)) break;
-    at += length + 1;
-    kept = at;
+    size_t length = (size_t)(end - (bytes + at)) + 1;
+    if (keep(bytes + at, length - 1, stage, update)) {
+      memmove(bytes + kept, bytes + at, length);
+      kept += length;
+    }
+    at += length;
   }
+  return kept;
+}
+
+static gh_status rewind_file(gh_error *err, const char *path, gh_line_test *keep, int stage, int64_t update) {
+  char *bytes = NULL;
+  size_t size = 0;
+  if (!gh_path_exists(path)) return GH_OK;
+  gh_status status = gh_file_read(err, path, MAX_BYTES, &bytes, &size);
+  if (status) return status;
+  const size_t kept = keep_lines(bytes, size, keep, stage, update);
   if (kept != size) status = gh_file_write(err, path, bytes, kept);
   free(bytes);
   return status;
@@ -235,18 +275,29 @@ static gh_status replay(gh_error *err, const char *run) {
   return status;
 }
 
+static const struct {
+  const char *name;
+  gh_line_test *keep;
+} logs[] = {{"metrics.jsonl", keep_metrics}, {"evaluations.jsonl", keep_evaluation}, {"train.log", keep_log}};
+
 gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update) {
-  static const struct {
-    const char *name;
-    gh_line_test *keep;
-  } files[] = {{"metrics.jsonl", keep_json}, {"evaluations.jsonl", keep_json}, {"train.log", keep_log}};
   gh_status status = GH_OK;
-  for (size_t i = 0; i < GH_COUNT(files) && !status; i++) {
-    char *path = gh_path_join(err, run, files[i].name);
-    status = path ? rewind_file(err, path, files[i].keep, stage, update) : GH_ERROR_MEMORY;
+  for (size_t i = 0; i < GH_COUNT(logs) && !status; i++) {
+    char *path = gh_path_join(err, run, logs[i].name);
+    status = path ? rewind_file(err, path, logs[i].keep, stage, update) : GH_ERROR_MEMORY;
     free(path);
   }
   return status ? status : replay(err, run);
+}
+
+gh_status gh_metrics_sync(gh_error *err, const char *run) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; i <= GH_COUNT(logs) && !status; i++) {
+    char *path = gh_path_join(err, run, i < GH_COUNT(logs) ? logs[i].name : EVENTS);
+    status = path ? gh_file_sync(err, path) : GH_ERROR_MEMORY;
+    free(path);
+  }
+  return status ? status : gh_folder_sync(err, run);
 }
 
 /* ---- losses ---- */

@@ -41,8 +41,11 @@ gh_status gh_metrics_scalars(gh_error *err, const char *run, double time, int64_
 double gh_metrics_time(void); /* seconds since 1970 */
 
 /* Drops the lines after (stage, update) from metrics.jsonl, evaluations.jsonl and train.log, since a resumed run
- * repeats those updates. Then rewrites TensorBoard's file from the remaining lines. */
+ * repeats those updates, and lines that are broken. Then rewrites TensorBoard's file from the remaining lines. */
 gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update);
+
+/* fsync of these files and of the run's folder: a state that is written afterwards has its lines. */
+gh_status gh_metrics_sync(gh_error *err, const char *run);
 
 /* Calls visit for every line of a file of JSON lines, in order. An absent file has no lines; a last line without a
  * newline is ignored. */

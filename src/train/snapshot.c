@@ -1,5 +1,6 @@
 #include "train/snapshot.h"
-#include "base/file.h"
+#include "base/checksum.h"
+#include "config/run.h"
 #include "method/objective.h"
 #include "models/adapter.h"
 #include "models/tensors_write.h"
@@ -128,14 +129,13 @@ static gh_status write_all(gh_error *err, const char *folder, gh_device *device,
   for (int kind = 0; kind < KINDS && !status; kind++)
     status = write_file(err, folder, device, u, lora, (gh_kind)kind, c);
   if (!status && lora) status = write_adapter_config(err, folder, u, c, lora);
-  return status;
+  return status ? status : gh_checksums_write(err, folder);
 }
 
 gh_status gh_snapshot_write(gh_error *err, const char *run, gh_device *device, const gh_update *u, const gh_config *c,
                             const gh_lora *lora, int stage, int64_t number) {
   char *folder = gh_format(err, "%s/snapshots/stage%d-%08lld", run, stage, (long long)number);
-  char *building = gh_format(err, "%s/snapshots/.building",
-                             run); /* not a snapshot name, so that an interrupted snapshot is ignored */
+  char *building = gh_path_join(err, run, GH_RUN_BUILDING);
   gh_status status = folder && building ? gh_folder_remove(err, building) : GH_ERROR_MEMORY;
   if (!status) status = write_all(err, building, device, u, c, lora);
   if (!status) status = gh_folder_remove(err, folder); /* from before a resume: replaced by the same bytes */

@@ -1,21 +1,18 @@
-#include "train/state.h"
+#include "base/checksum.h"
 #include "base/file.h"
-#include "base/log.h"
+#include "train/metrics.h"
+#include "train/state_internal.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
-#define STATE_VERSION 1
-#define PART          "part-00000.safetensors"
-#define MANIFEST      "manifest.json"
-#define HASH_TEXT     17 /* 16 hexadecimal digits and a zero */
+#define PART "part-00000.safetensors"
 
 void gh_state_info_free(gh_state_info *info) {
   gh_json_free(info->config);
   gh_json_free(info->plan);
+  gh_json_free(info->encoder);
   *info = (gh_state_info){0};
 }
 
@@ -63,7 +60,7 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_
 }
 
 static gh_status write_part(gh_error *err, const char *folder, gh_device *device, const gh_update *u,
-                            char hash_text[HASH_TEXT]) {
+                            char hash_text[GH_CHECKSUM_TEXT]) {
   char *path = gh_path_join(err, folder, PART);
   float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
   XXH64_state_t *hash = XXH64_createState();
@@ -74,7 +71,7 @@ static gh_status write_part(gh_error *err, const char *folder, gh_device *device
     XXH64_reset(hash, 0);
     status = write_tensors(err, writer, device, u, values, hash);
   }
-  if (!status) snprintf(hash_text, HASH_TEXT, "%016" PRIx64, (uint64_t)XXH64_digest(hash));
+  if (!status) gh_checksum_text(hash_text, XXH64_digest(hash));
   gh_safetensors_writer_free(writer);
   XXH64_freeState(hash);
   free(values);
@@ -93,7 +90,8 @@ static gh_status describe_part(gh_error *err, gh_json *root, const gh_update *u,
     const gh_tensor *t = state_tensor(u, i, &name);
     gh_json *row = gh_json_put_object(err, tensors, NULL);
     if (!row || gh_json_put_string(err, row, "name", name.text) || gh_json_put_int(err, row, "first", 0) ||
-        gh_json_put_int(err, row, "count", gh_tensor_elements(t)))
+        gh_json_put_int(err, row, "count", gh_tensor_elements(t)) ||
+        gh_json_put_ints(err, row, "shape", t->shape, (size_t)t->rank))
       return err->status;
   }
   return tensors ? GH_OK : err->status;
@@ -107,13 +105,13 @@ static gh_status put_copy(gh_error *err, gh_json *root, const char *key, const g
 
 static gh_status write_manifest(gh_error *err, const char *folder, const gh_update *u, const gh_state_info *info,
                                 const char *hash_text) {
-  char data_hash[HASH_TEXT], models_hash[HASH_TEXT];
-  snprintf(data_hash, sizeof data_hash, "%016" PRIx64, info->data_hash);
-  snprintf(models_hash, sizeof models_hash, "%016" PRIx64, info->models_hash);
-  char *path = gh_path_join(err, folder, MANIFEST);
+  char data_hash[GH_CHECKSUM_TEXT], models_hash[GH_CHECKSUM_TEXT];
+  gh_checksum_text(data_hash, info->data_hash);
+  gh_checksum_text(models_hash, info->models_hash);
+  char *path = gh_path_join(err, folder, GH_STATE_MANIFEST);
   gh_json *root = gh_json_object(err);
   gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_json_put_int(err, root, "version", STATE_VERSION);
+  if (!status) status = gh_json_put_int(err, root, "version", GH_STATE_VERSION);
   if (!status) status = gh_json_put_int(err, root, "stage", info->stage);
   if (!status) status = gh_json_put_int(err, root, "update", info->update);
   if (!status) status = gh_json_put_int(err, root, "micro_batch", info->micro_batch);
@@ -121,19 +119,33 @@ static gh_status write_manifest(gh_error *err, const char *folder, const gh_upda
   if (!status) status = gh_json_put_string(err, root, "models", models_hash);
   if (!status) status = put_copy(err, root, "config", info->config);
   if (!status) status = put_copy(err, root, "plan", info->plan);
+  if (!status && info->encoder) status = put_copy(err, root, "encoder", info->encoder);
   if (!status) status = describe_part(err, root, u, hash_text);
-  if (!status) status = gh_json_write_file(err, path, root);
+  if (!status) status = gh_json_write_sealed(err, path, root);
   gh_json_free(root);
   free(path);
   return status;
 }
 
-static gh_status remove_old(gh_error *err, const char *states, int64_t keep) {
+/* Removes a state, its manifest first: after an interruption, what is left is not taken for a state. */
+static gh_status remove_state(gh_error *err, const char *folder) {
+  char *manifest = gh_path_join(err, folder, GH_STATE_MANIFEST);
+  gh_status status = manifest ? gh_file_remove(err, manifest) : GH_ERROR_MEMORY;
+  if (!status) status = gh_folder_sync(err, folder);
+  free(manifest);
+  return status ? status : gh_folder_remove(err, folder);
+}
+
+/* Keeps the newest states up to the one just written. Later ones, which a user who went back may have left, do not
+ * count. */
+static gh_status remove_old(gh_error *err, const char *states, const char *written, int64_t keep) {
   gh_strings names;
+  size_t count = 0;
   gh_status status = gh_run_list(err, states, &names);
-  for (size_t i = 0; !status && i + (size_t)keep < names.count; i++) {
+  while (count < names.count && strcmp(names.items[count], gh_path_name(written)) <= 0) count++;
+  for (size_t i = 0; !status && i + (size_t)keep < count; i++) {
     char *old = gh_path_join(err, states, names.items[i]);
-    status = old ? gh_folder_remove(err, old) : GH_ERROR_MEMORY;
+    status = old ? remove_state(err, old) : GH_ERROR_MEMORY;
     free(old);
   }
   gh_strings_free(&names);
@@ -142,100 +154,17 @@ static gh_status remove_old(gh_error *err, const char *states, int64_t keep) {
 
 gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *u,
                          const gh_state_info *info, int64_t keep) {
-  char hash_text[HASH_TEXT];
+  char hash_text[GH_CHECKSUM_TEXT];
   char *states = gh_path_join(err, run, "state");
   char *folder = gh_format(err, "%s/state/stage%d-%08lld", run, info->stage, (long long)info->update);
   gh_status status = states && folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
   if (!status) status = write_part(err, folder, device, u, hash_text);
+  if (!status) status = gh_metrics_sync(err, run);
   if (!status) status = write_manifest(err, folder, u, info, hash_text);
   if (!status) status = gh_folder_sync(err, states);
-  if (!status) status = remove_old(err, states, keep);
+  if (!status) status = remove_old(err, states, folder, keep);
   free(states);
   free(folder);
-  return status;
-}
-
-/* ---- finding ---- */
-
-static gh_status read_manifest(gh_error *err, const char *folder, gh_json **root) {
-  char *path = gh_path_join(err, folder, MANIFEST);
-  gh_status status = path ? gh_json_read_file(err, root, path, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
-  int64_t version = 0;
-  if (!status) status = gh_json_get_int(err, *root, "version", &version);
-  if (!status && version != STATE_VERSION)
-    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: state version %lld is not supported", path, (long long)version);
-  if (status) {
-    gh_json_free(*root);
-    *root = NULL;
-  }
-  free(path);
-  return status;
-}
-
-static gh_status read_info(gh_error *err, const char *folder, gh_state_info *info) {
-  gh_json *root = NULL;
-  int64_t stage = 0;
-  const char *data = NULL, *models = NULL;
-  gh_status status = read_manifest(err, folder, &root);
-  if (status) return status;
-  const gh_json *config = gh_json_member(root, "config"), *plan = gh_json_member(root, "plan");
-  if (!config || !plan) status = gh_fail(err, GH_ERROR_FORMAT, "%s/%s: no config or plan", folder, MANIFEST);
-  if (!status) status = gh_json_get_int(err, root, "stage", &stage);
-  if (!status) status = gh_json_get_int(err, root, "update", &info->update);
-  if (!status) status = gh_json_get_int(err, root, "micro_batch", &info->micro_batch);
-  if (!status) status = gh_json_get_string(err, root, "data", &data);
-  if (!status) status = gh_json_get_string(err, root, "models", &models);
-  if (!status) status = gh_json_copy(err, &info->config, config);
-  if (!status) status = gh_json_copy(err, &info->plan, plan);
-  if (!status && (stage < 1 || stage > 2 || info->update < 0 || info->micro_batch < 1))
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s/%s: numbers out of range", folder, MANIFEST);
-  if (!status) {
-    info->stage = (int)stage;
-    info->data_hash = strtoull(data, NULL, 16);
-    info->models_hash = strtoull(models, NULL, 16);
-  } else {
-    gh_state_info_free(info);
-  }
-  gh_json_free(root);
-  return status;
-}
-
-/* A damaged state is skipped with a warning; earlier states are kept for this case. */
-static gh_status consider(gh_error *err, const char *path, gh_state_info *info, char **folder) {
-  gh_error damage = {0};
-  gh_safetensors *part = NULL;
-  char *name = gh_path_join(err, path, PART);
-  if (!name) return GH_ERROR_MEMORY;
-  gh_status status = gh_safetensors_open(&damage, &part, name);
-  if (!status) status = read_info(&damage, path, info);
-  gh_safetensors_close(part);
-  free(name);
-  if (!status) return (*folder = gh_strdup(err, path)) ? GH_OK : GH_ERROR_MEMORY;
-  if (status == GH_ERROR_MEMORY) return gh_fail(err, status, "%s", damage.text);
-  gh_warn("damaged state skipped: %s", damage.text);
-  return GH_OK;
-}
-
-gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info) {
-  gh_strings names = {0};
-  *folder = NULL;
-  *info = (gh_state_info){0};
-  char *states = gh_path_join(err, run, "state");
-  gh_status status = states ? gh_run_list(err, states, &names) : GH_ERROR_MEMORY;
-  for (size_t i = names.count; !status && i-- > 0 && !*folder;) {
-    char *path = gh_path_join(err, states, names.items[i]);
-    char *manifest = path ? gh_path_join(err, path, MANIFEST) : NULL;
-    if (!manifest)
-      status = GH_ERROR_MEMORY;
-    else if (!gh_path_exists(manifest))
-      status = gh_folder_remove(err, path); /* interrupted while being written */
-    else
-      status = consider(err, path, info, folder);
-    free(manifest);
-    free(path);
-  }
-  gh_strings_free(&names);
-  free(states);
   return status;
 }
 
@@ -263,8 +192,8 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
     if (!status) XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
     if (!status) status = gh_tensor_write(err, device, (gh_tensor *)t, values);
   }
-  char hash_text[HASH_TEXT];
-  snprintf(hash_text, sizeof hash_text, "%016" PRIx64, (uint64_t)XXH64_digest(hash));
+  char hash_text[GH_CHECKSUM_TEXT];
+  gh_checksum_text(hash_text, XXH64_digest(hash));
   XXH64_freeState(hash);
   return status ? status : check_hash(err, root, gh_safetensors_path(part), hash_text);
 }
@@ -272,9 +201,10 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
 gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *u) {
   gh_json *root = NULL;
   gh_safetensors *part = NULL;
-  char *path = gh_path_join(err, folder, PART);
+  char *path = NULL;
   float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
-  gh_status status = path && values ? read_manifest(err, folder, &root) : GH_ERROR_MEMORY;
+  gh_status status = values ? gh_state_read_manifest(err, folder, &root) : GH_ERROR_MEMORY;
+  if (!status) status = gh_state_part(err, folder, root, &path);
   if (!status) status = gh_safetensors_open(err, &part, path);
   if (!status && gh_safetensors_count(part) != (size_t)tensor_count(u))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors, but this configuration trains %d", path,

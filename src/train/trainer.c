@@ -109,6 +109,8 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = gh_mapping_check_all(err); /* the hash read the models' files */
   if (!status && from && from->models_hash != l->models_hash)
     status = gh_fail(err, GH_ERROR_CONFIG, "the model files differ from those that the interrupted run started from");
+  if (!status) status = gh_models_settings(err, &s->models, &l->encoder_json);
+  if (!status && from) status = gh_loop_check_encoder(err, l, from->encoder);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache && !o->dry_run) status = gh_loop_open_cache(err, l, &s->models);
@@ -256,6 +258,9 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status && !options->dry_run) status = find_run(err, &t);
   if (!status) status = check_files(err, &t);
   if (!status && t.folder && !options->replan) status = gh_choices_freeze(err, t.device, t.from.plan);
+  const bool stateless = !t.folder && !options->replan && !options->dry_run;
+  if (!status && stateless && config->data.latent_cache) /* part of it may have been computed with that plan */
+    status = gh_choices_restore(err, t.device, config->output);
   bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);
   if (!status && both) status = preflight_stage2(err, &t);
   if (!status) status = run_stages(err, &t, reports);

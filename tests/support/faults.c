@@ -80,7 +80,14 @@ ssize_t write(int fd, const void *bytes, size_t size) {
   return syscall(SYS_write, fd, bytes, size);
 }
 
-int fsync(int fd) { return fails(fd, true) ? full() : (int)syscall(SYS_fsync, fd); }
+static check_fsync_visitor *visitor;
+
+void check_fsync_visit(check_fsync_visitor *visit) { visitor = visit; }
+
+int fsync(int fd) {
+  if (visitor) visitor(fd);
+  return fails(fd, true) ? full() : (int)syscall(SYS_fsync, fd);
+}
 
 int rename(const char *from, const char *to) {
   if (path_fails(to, false)) return full();

@@ -14,4 +14,8 @@ typedef enum check_fault {
 void check_fault_arm(const char *folder, check_fault fault, long operation);
 long check_fault_count(void); /* operations since check_fault_arm */
 
+/* Called with every file or folder that is synced from now on; NULL: none. */
+typedef void check_fsync_visitor(int fd);
+void check_fsync_visit(check_fsync_visitor *visit);
+
 #endif
