@@ -3,8 +3,9 @@
 #include "support/check.h"
 #include "support/tiny_run.h"
 
+#include "backend/chooser/kinds.h"
+#include "base/checksum.h"
 #include "base/file.h"
-#include "base/json.h"
 #include "base/log.h"
 
 #include <math.h>
@@ -73,6 +74,59 @@ static void test_the_first_state_holds_both_stages_choices(void **state) {
   gh_json_free(last);
 }
 
+/* Another provider of the same family: "own-cpu nb=256 kc=1024" for "own-cpu nb=512 kc=512". */
+static const char *relative_of(const char *provider) {
+  const size_t family = strcspn(provider, " ");
+  for (int i = 0; gh_choice_kinds[0]->provider(i); i++) {
+    const char *name = gh_choice_kinds[0]->provider(i)->name;
+    if (!strncmp(name, provider, family) && name[family] == ' ' && strcmp(name, provider)) return name;
+  }
+  return NULL;
+}
+
+static gh_status train_with_cache(const char *name) {
+  static const char *const overrides[] = {"data.latent_cache={\"crops\":2}", NULL};
+  gh_config config;
+  gh_stage_report reports[2];
+  char *pictures = check_path(folder, "pictures"), *output = check_path(folder, name);
+  tiny_config(&config, pictures, output, overrides);
+  gh_status status = gh_train(&err, &config, &(gh_train_options){.quiet = true}, reports);
+  gh_config_free(&config);
+  free(pictures);
+  free(output);
+  return status;
+}
+
+/* Targets are computed for hours, and a run that is killed there must go on with the same kernels. */
+static void test_the_plan_precedes_cached_targets(void **state) {
+  (void)state;
+  gh_stop_request(SIGTERM);
+  check_fails(train_with_cache("cached"), GH_ERROR_STOPPED, "stopped while computing latents");
+  gh_stop_request(0);
+  gh_json *plan = plan_of("cached"), *gemm = NULL;
+  const gh_json *first = gh_json_first(gh_json_member(plan, "gemm"));
+  const char *provider = NULL, *kept = NULL;
+  check_ok(gh_json_to_string(&err, first, "provider", &provider));
+  const char *other = relative_of(provider);
+  if (!other) {
+    gh_json_free(plan);
+    skip(); /* a vendor's library was chosen */
+  }
+  gh_name key = gh_name_make("%s", gh_json_key(first));
+  check_ok(gh_json_copy(&err, &gemm, gh_json_member(plan, "gemm")));
+  check_ok(gh_json_put_string(&err, gemm, key.text, other));
+  check_ok(gh_json_put(&err, plan, "gemm", gemm));
+  char *path = check_path(folder, "cached/plan.json");
+  check_ok(gh_json_write_sealed(&err, path, plan));
+  gh_json_free(plan);
+  check_ok(train_with_cache("cached"));
+  plan = plan_of("cached");
+  check_ok(gh_json_to_string(&err, gh_json_member(gh_json_member(plan, "gemm"), key.text), "provider", &kept));
+  assert_string_equal(kept, other);
+  gh_json_free(plan);
+  free(path);
+}
+
 static void move(const char *name, const char *from, const char *to) {
   const char *shape = NULL;
   tiny_run moved, whole;
@@ -123,6 +177,7 @@ static void test_an_unknown_device_is_the_configurations_error(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_an_unknown_device_is_the_configurations_error),
+      cmocka_unit_test(test_the_plan_precedes_cached_targets),
       cmocka_unit_test(test_the_first_state_holds_both_stages_choices),
       cmocka_unit_test(test_a_state_moves_between_devices),
   };

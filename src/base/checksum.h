@@ -1,5 +1,5 @@
-/* Checksums of files that the program writes and reads again, so that bit rot is seen before it is believed: XXH64
- * (8 to 13 GB/s on one core: a file is hashed faster than disks read it).
+/* Checksums of files that the program writes and reads again, so that bit rot is seen before it is believed: XXH64, at
+ * several GB/s on one core, about as fast as the best disks read (docs/a-step.md).
  *
  * - A seal is a member "xxh64" of a JSON object: the hash of the object's other members. A file of an earlier version
  *   has no seal and is accepted.
