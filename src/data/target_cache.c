@@ -391,17 +391,22 @@ void gh_target_cache_free(gh_target_cache *c) {
 
 /* ---- reading ---- */
 
-/* Compares an entry with its checksum. A damaged shard is removed, so that it is computed again. */
+/* Compares an entry with its checksum. A damaged shard is removed, so that it is computed again. `err` may already have
+ * a more precise reason, which is kept. */
 static gh_status check_entry(gh_error *err, const gh_target_cache *c, const gh_safetensors *shard, uint64_t entry,
-                             int64_t at, bool present) {
+                             int64_t at, bool present, gh_status before) {
   const gh_st_tensor *checksums = gh_safetensors_find(shard, CHECKSUM);
-  if (!checksums) return GH_OK;
+  if (!checksums) return before;
   const char *stored = (const char *)gh_safetensors_find(shard, c->target.name)->data + at * stored_bytes(c);
   uint64_t stated;
+  gh_mapping_guard();
   memcpy(&stated, (const char *)checksums->data + at * (int64_t)sizeof stated, sizeof stated);
-  if (stated == entry_checksum(c, entry, present, stored)) return GH_OK;
-  const gh_status removed = gh_file_remove(err, gh_safetensors_path(shard));
-  if (removed) return removed;
+  const bool equal = stated == entry_checksum(c, entry, present, stored);
+  const gh_status readable = gh_mapping_check(err, stored);
+  if (readable || equal) return readable ? readable : before;
+  gh_error failure = {0};
+  if (gh_file_remove(&failure, gh_safetensors_path(shard))) gh_warn("%s", failure.text);
+  if (before) return before;
   return gh_fail(
       err, GH_ERROR_FORMAT,
       "%s: damaged: entry %lld is not what was written; the file is removed, so that the next start computes "
@@ -436,28 +441,34 @@ static gh_status read_entry(gh_error *err, const gh_target_cache *c, const gh_sa
   return GH_OK;
 }
 
+/* The target of one sample, at `to`. */
+static gh_status read_target(gh_error *err, gh_target_cache *c, const gh_loader_sample *sample, void *to) {
+  const uint64_t entry = sample->crop * c->images + sample->image, shard = entry / c->per_shard;
+  int64_t at = (int64_t)(entry % c->per_shard), present = 0;
+  if (sample->image >= c->images || entry >= c->entries)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no %s of crop %llu of image %llu", c->folder, c->target.files,
+                   (unsigned long long)sample->crop, (unsigned long long)sample->image);
+  gh_status status = c->open[shard] ? GH_OK : open_shard(err, c, shard, &c->open[shard]);
+  if (!status) status = gh_st_read_i64(err, gh_safetensors_find(c->open[shard], "present"), at, 1, &present);
+  if (!status && present) status = read_entry(err, c, c->open[shard], at, to);
+  if (!status || status == GH_ERROR_FORMAT)
+    status = check_entry(err, c, c->open[shard], entry, at, present != 0, status);
+  if (!status && !present)
+    status = gh_fail(err, GH_ERROR_CONFIG,
+                     "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",
+                     c->folder, (unsigned long long)sample->image, c->target.files);
+  if (status == GH_ERROR_FILE) { /* another try maps the file again */
+    gh_safetensors_close(c->open[shard]);
+    c->open[shard] = NULL;
+  }
+  return status;
+}
+
 gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loader_sample *samples, size_t count,
                                void *targets) {
   const size_t bytes = (size_t)entry_bytes(c);
   gh_status status = GH_OK;
-  for (size_t i = 0; i < count && !status; i++) {
-    uint64_t entry = samples[i].crop * c->images + samples[i].image, shard = entry / c->per_shard;
-    int64_t at = (int64_t)(entry % c->per_shard), present = 0;
-    if (samples[i].image >= c->images || entry >= c->entries)
-      return gh_fail(err, GH_ERROR_ARGUMENT, "%s: no %s of crop %llu of image %llu", c->folder, c->target.files,
-                     (unsigned long long)samples[i].crop, (unsigned long long)samples[i].image);
-    if (!c->open[shard]) status = open_shard(err, c, shard, &c->open[shard]);
-    if (!status) status = gh_st_read_i64(err, gh_safetensors_find(c->open[shard], "present"), at, 1, &present);
-    if (!status) status = check_entry(err, c, c->open[shard], entry, at, present != 0);
-    if (!status && !present)
-      status = gh_fail(err, GH_ERROR_CONFIG,
-                       "%s: image %llu could not be read when the %s were computed, but now it can; remove the folder",
-                       c->folder, (unsigned long long)samples[i].image, c->target.files);
-    if (!status) status = read_entry(err, c, c->open[shard], at, (char *)targets + i * bytes);
-    if (status == GH_ERROR_FILE) { /* another try maps the file again */
-      gh_safetensors_close(c->open[shard]);
-      c->open[shard] = NULL;
-    }
-  }
+  for (size_t i = 0; i < count && !status; i++)
+    status = read_target(err, c, &samples[i], (char *)targets + i * bytes);
   return status;
 }
