@@ -198,9 +198,12 @@ static void a_pipe_in_a_files_place_is_not_waited_for(void **state) {
     free(path);
     free(run);
   }
-  static const char *const files[] = {"config.json", "info.json", "plan.json", "metrics.jsonl", "train.log"};
+  static const char *const files[] = {"config.json",   "info.json", "plan.json",
+                                      "metrics.jsonl", "train.log", GH_RUN_EVENTS};
   for (size_t i = 0; i < GH_COUNT(files); i++) {
-    char *run = run_with_states("pipe"), *path = check_path(run, files[i]);
+    char *run = run_with_states("pipe"), *path = check_path(run, files[i]), *below = gh_path_folder(&err, path);
+    check_ok(gh_folder_make(&err, below));
+    free(below);
     assert_int_equal(mkfifo(path, 0600), 0);
     check_fails(gh_run_check_files(&err, run), GH_ERROR_FORMAT, "not a regular file");
     check_ok(gh_folder_remove(&err, run));

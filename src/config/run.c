@@ -165,7 +165,7 @@ gh_status gh_run_note(gh_error *err, const char *run, const char *key, gh_json *
 
 gh_status gh_run_check_files(gh_error *err, const char *run) {
   static const char *const files[] = {"config.json", "plan.json",         "info.json", "metrics.jsonl",
-                                      "train.log",   "evaluations.jsonl", "best.json"};
+                                      "train.log",   "evaluations.jsonl", "best.json", GH_RUN_EVENTS};
   gh_status status = GH_OK;
   for (size_t i = 0; i < GH_COUNT(files) && !status; i++) {
     char *path = gh_path_join(err, run, files[i]);

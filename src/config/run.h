@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "config/config.h"
 
+#define GH_RUN_EVENTS   "tensorboard/events.out.tfevents.genhance"
 #define GH_RUN_BUILDING "snapshots/.building" /* an unfinished snapshot; no listing shows it */
 
 typedef struct gh_snapshot {

@@ -1,6 +1,6 @@
 #include "train/metrics.h"
 #include "base/array.h"
-#include "base/file.h"
+#include "config/run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include <time.h>
 
 #define MAX_BYTES ((size_t)1 << 30)
-#define EVENTS    "tensorboard/events.out.tfevents.genhance"
 
 double gh_metrics_time(void) {
   struct timespec now;
@@ -19,7 +18,7 @@ double gh_metrics_time(void) {
 
 gh_status gh_metrics_scalars(gh_error *err, const char *run, double time, int64_t update, const gh_scalar *scalars,
                              size_t count) {
-  char *path = gh_path_join(err, run, EVENTS);
+  char *path = gh_path_join(err, run, GH_RUN_EVENTS);
   gh_status status = path ? gh_tfevents_add(err, path, time, update, scalars, count) : GH_ERROR_MEMORY;
   free(path);
   return status;
@@ -264,7 +263,7 @@ static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line
 }
 
 static gh_status replay(gh_error *err, const char *run) {
-  char *path = gh_path_join(err, run, EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
+  char *path = gh_path_join(err, run, GH_RUN_EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
   gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_sweep(err, folder); /* remains of a kill at this point */
   if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
@@ -293,7 +292,7 @@ gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t u
 gh_status gh_metrics_sync(gh_error *err, const char *run) {
   gh_status status = GH_OK;
   for (size_t i = 0; i <= GH_COUNT(logs) && !status; i++) {
-    char *path = gh_path_join(err, run, i < GH_COUNT(logs) ? logs[i].name : EVENTS);
+    char *path = gh_path_join(err, run, i < GH_COUNT(logs) ? logs[i].name : GH_RUN_EVENTS);
     status = path ? gh_file_sync(err, path) : GH_ERROR_MEMORY;
     free(path);
   }

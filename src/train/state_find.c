@@ -219,7 +219,7 @@ static gh_status look(gh_error *err, gh_search *search, const char *name, gh_sta
   gh_status status = GH_ERROR_MEMORY;
   if (manifest && !lstat(manifest, &facts))
     status = consider(err, search, name, info, folder);
-  else if (manifest && errno == ENOENT) /* interrupted while it was written or removed */
+  else if (manifest && (errno == ENOENT || errno == ENOTDIR)) /* interrupted while it was written or removed */
     status = gh_folder_remove(err, path);
   else if (manifest)
     status = gh_fail(err, GH_ERROR_FILE, "%s: %s", manifest, strerror(errno));

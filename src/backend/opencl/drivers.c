@@ -190,7 +190,7 @@ static void use_only(const gh_driver *drivers, const bool *good, size_t count, c
   cl_uint ignored;
   bool made = folder && !mkdir(folder, 0700);
   for (size_t i = 0; i < count && made; i++) {
-    char *link = good[i] ? gh_path_join(&err, folder, gh_path_name(drivers[i].file)) : NULL;
+    char *link = good[i] ? gh_format(&err, "%s/%02zu.icd", folder, i) : NULL; /* in the same order */
     if (link) made = !symlink(drivers[i].file, link);
     free(link);
   }
