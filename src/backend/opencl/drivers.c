@@ -94,6 +94,24 @@ static void run_kernel(cl_platform_id platform, cl_device_id device) {
     _exit(1);
 }
 
+/* What describe.c asks of a device, so that a driver fails here if it fails there. */
+static void ask_device(cl_device_id device) {
+  static const cl_device_info questions[] = {CL_DEVICE_NAME,
+                                             CL_DRIVER_VERSION,
+                                             CL_DEVICE_TYPE,
+                                             CL_DEVICE_AVAILABLE,
+                                             CL_DEVICE_COMPILER_AVAILABLE,
+                                             CL_DEVICE_MAX_COMPUTE_UNITS,
+                                             CL_DEVICE_GLOBAL_MEM_SIZE,
+                                             CL_DEVICE_MAX_MEM_ALLOC_SIZE,
+                                             CL_DEVICE_LOCAL_MEM_SIZE,
+                                             CL_DEVICE_MAX_WORK_GROUP_SIZE,
+                                             CL_DEVICE_MEM_BASE_ADDR_ALIGN};
+  char answer[1024];
+  for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
+    clGetDeviceInfo(device, questions[i], sizeof answer, answer, NULL);
+}
+
 /* In a process of its own: what listing devices calls, and, without a linker, one kernel of a driver that needs it. */
 static void question(void *context, volatile int *stage) {
   const gh_driver *driver = context;
@@ -111,7 +129,7 @@ static void question(void *context, volatile int *stage) {
     const bool links = gh_cl_quirks_of(name, "", "").linker;
     if (clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, devices, &count) != CL_SUCCESS || !count)
       continue;
-    clGetDeviceInfo(devices[0], CL_DEVICE_NAME, sizeof name - 1, name, NULL);
+    for (cl_uint i = 0; i < count && i < MAX_DEVICES; i++) ask_device(devices[i]);
     *stage = COMPILING;
     if (driver->cache && links) run_kernel(platforms[p], devices[0]);
   }
