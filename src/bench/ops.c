@@ -40,6 +40,7 @@ static gh_tensor *quick_gelu(gh_graph *g, gh_tensor **in) { return gh_activation
 static gh_tensor *gelu_erf(gh_graph *g, gh_tensor **in) { return gh_activation(g, in[0], GH_GELU_ERF); }
 static gh_tensor *layernorm(gh_graph *g, gh_tensor **in) { return gh_layernorm(g, in[0], in[1], in[2], 1e-5, GH_F32); }
 static gh_tensor *modulate(gh_graph *g, gh_tensor **in) { return gh_modulate(g, in[0], in[1], in[2], 1e-6, GH_F32); }
+static gh_tensor *multiply(gh_graph *g, gh_tensor **in) { return gh_multiply(g, in[0], in[1]); }
 static gh_tensor *gated_add(gh_graph *g, gh_tensor **in) { return gh_gated_add(g, in[0], in[1], in[2]); }
 static gh_tensor *rmsnorm(gh_graph *g, gh_tensor **in) { return gh_rmsnorm(g, in[0], in[1], 1e-6); }
 static gh_tensor *rope(gh_graph *g, gh_tensor **in) { return gh_rope(g, in[0], in[1]); }
@@ -176,6 +177,7 @@ static const struct gh_op_case cases[] = {
     {"cross_entropy", "176x16384", entropy, {IN(3, 0, 176, 16384), INTEGERS(16384, 2, 0, 196), INTEGERS(196, 2, 0, 176)}},
     {"dropout", "257x1024", dropout, {IN(3, 0, 257, 1024)}},
     {"flow_interpolate", "196x64", interpolate, {GIVEN(3, 0, 196, 64), GIVEN(3, 0, 196, 64), GIVEN(1, 0)}},
+    {"multiply", "257x2730", multiply, {IN(3, 0, 257, 2730), IN(3, 0, 257, 2730)}},
     {"gated_add", "197x3072", gated_add, {IN(3, 0, 197, 3072), IN(3, 0, 197, 3072), IN(2, 0, 3072)}},
     {"gather_rows", "176 of 196x1024", gather, {IN(3, 0, 196, 1024), INTEGERS(196, 2, 0, 176)}},
     {"gaussian_kl", "32x28x28", kl, {IN(4, 0, 32, 28, 28)}},

@@ -51,6 +51,7 @@
   X(modulate)                                                                                                          \
   X(mse_loss)                                                                                                          \
   X(mse_loss_backward)                                                                                                 \
+  X(multiply)                                                                                                          \
   X(nearest_row)                                                                                                       \
   X(normalize_image)                                                                                                   \
   X(patchify)                                                                                                          \

@@ -1,4 +1,4 @@
-"""Fixtures of add, constant, column_sum, linear and matmul."""
+"""Fixtures of add, constant, multiply, column_sum, linear and matmul."""
 import torch
 
 from opcase import Cases, SIZES, randn
@@ -16,6 +16,16 @@ def add_cases():
     cases.add("from_frozen", [randn(7, 9), randn(9)], lambda a, b: a + 2 * b, {"scale": 2}, grads=[1])
     cases.add("constant", [], lambda: torch.tensor(0.3, dtype=torch.float32).double(), {"value": 0.3}, op="constant",
               grads=[], jitter=0)
+    cases.save()
+
+
+def multiply_cases():
+    cases = Cases("multiply")
+    for n in SIZES + [1031]:
+        cases.add(f"n{n}", [randn(n), randn(n)], lambda a, b: a * b)
+    cases.add("rows", [randn(3, 5, 7), randn(3, 5, 7)], lambda a, b: a * b)
+    for i in range(2):
+        cases.add(f"one_frozen_{i}", [randn(7, 9), randn(7, 9)], lambda a, b: a * b, grads=[i])
     cases.save()
 
 
@@ -92,3 +102,4 @@ if __name__ == "__main__":
     linear_cases()
     matmul_cases()
     bf16x2_cases()
+    multiply_cases()

@@ -38,6 +38,7 @@ HOT = {
     "activation_*": "the same",
     "add_*": "the same",
     "rope_*": "the same",
+    "multiply_*": "the same",
     "column_*": "the same",
     "dropout_*": "the same",
     "cross_entropy_*": "the same",
