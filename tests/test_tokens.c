@@ -2,6 +2,7 @@
  * arguments FOLDER TOKENS NAME, compares the lines of TOKENS (written by make_tokens.py) with FOLDER's tokenizer. */
 #include "support/compare.h"
 #include "support/scratch.h"
+#include "support/tokens.h"
 
 #include "base/file.h"
 #include "base/random.h"
@@ -17,97 +18,27 @@
 #include <string.h>
 
 #define TOKENS  GH_FIXTURES "/tokens"
-#define LONGEST 80
+#define LONGEST TOKENS_LONGEST
 
-typedef struct gh_expected {
-  gh_strings lines;
-  int64_t *ids, *ends;
-} gh_expected;
-
-static int64_t *load_integers(const gh_safetensors *file, const char *name, const char *part) {
-  gh_error err = {0};
-  char *full = gh_format(&err, "%s.%s", name, part);
-  const gh_st_tensor *t = gh_safetensors_find(file, full);
-  assert_non_null(t);
-  int64_t *out = gh_alloc(&err, (size_t)GH_MAX(t->elements, 1), sizeof *out);
-  check_ok(gh_st_read_i64(&err, t, 0, t->elements, out));
-  free(full);
-  return out;
-}
-
-static gh_expected load(const char *from, const char *name) {
-  gh_error err = {0};
-  gh_expected e = {0};
-  gh_safetensors *file = NULL;
-  char *lines = check_path(from, "lines.txt"), *expected = check_path(from, "expected.safetensors");
-  size_t size = 0;
-  char *text = NULL;
-  check_ok(gh_file_read(&err, lines, (size_t)1 << 30, &text, &size)); /* gh_lines_read strips a "\r" */
-  for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
-    *end = 0;
-    check_ok(gh_strings_add(&err, &e.lines, line));
-  }
-  check_ok(gh_safetensors_open(&err, &file, expected));
-  e.ids = load_integers(file, name, "ids");
-  e.ends = load_integers(file, name, "ends");
-  gh_safetensors_close(file);
-  free(text);
+/* Compares the lines of `from`. */
+static int compare_lines(const char *model, const char *from, const char *name) {
+  char *lines = check_path(from, "lines.txt"), *file = check_path(from, "expected.safetensors");
+  tokens_expected e = tokens_load(lines, file, name);
+  int wrong = tokens_compare(model, &e, 0, false);
+  tokens_unload(&e);
   free(lines);
-  free(expected);
-  return e;
-}
-
-static void unload(gh_expected *e) {
-  gh_strings_free(&e->lines);
-  free(e->ids);
-  free(e->ends);
-}
-
-/* Reports a line whose tokens differ. */
-static int same(size_t line, const char *text, const int32_t *got, int64_t n, const int64_t *want, int64_t wanted) {
-  bool equal = n == wanted;
-  for (int64_t i = 0; i < n && equal; i++) equal = got[i] == want[i];
-  if (equal) return 0;
-  print_error("line %zu: \"%s\"\n  got     ", line + 1, text);
-  for (int64_t i = 0; i < n; i++) print_error(" %d", (int)got[i]);
-  print_error("\n  expected");
-  for (int64_t i = 0; i < wanted; i++) print_error(" %d", (int)want[i]);
-  print_error("\n");
-  return 1;
-}
-
-/* Tokenizes every line with the tokenizer of `model`, padded to its maximum length; checks the padding too. */
-static int compare_lines(const char *model, const char *from, const char *name, int64_t length) {
-  gh_error err = {0};
-  gh_tokenizer *t = NULL;
-  gh_expected e = load(from, name);
-  int wrong = 0;
-  check_ok(gh_tokenizer_open(&err, &t, model));
-  if (!length) length = gh_tokenizer_max_length(t);
-  assert_true(length <= LONGEST);
-  int32_t ids[LONGEST], pad;
-  check_ok(gh_tokenizer_encode(&err, t, "", length, ids));
-  pad = ids[length - 1];
-  for (size_t i = 0; i < e.lines.count && wrong < 20; i++) {
-    int64_t start = i ? e.ends[i - 1] : 0, n = e.ends[i] - start;
-    check_ok(gh_tokenizer_encode(&err, t, e.lines.items[i], length, ids));
-    for (int64_t j = n; j < length; j++) wrong += ids[j] != pad;
-    wrong += same(i, e.lines.items[i], ids, n, e.ids + start, n);
-  }
-  assert_true(e.lines.count > 100);
-  gh_tokenizer_close(t);
-  unload(&e);
+  free(file);
   return wrong;
 }
 
 static void clip_lines(void **state) {
   (void)state;
-  assert_int_equal(compare_lines(TOKENS "/clip", TOKENS, "clip", 0), 0);
+  assert_int_equal(compare_lines(TOKENS "/clip", TOKENS, "clip"), 0);
 }
 
 static void siglip_lines(void **state) {
   (void)state;
-  assert_int_equal(compare_lines(TOKENS "/siglip", TOKENS, "siglip", 0), 0);
+  assert_int_equal(compare_lines(TOKENS "/siglip", TOKENS, "siglip"), 0);
 }
 
 /* ---- the same model in a tokenizer.json, as written by transformers' converters ---- */
@@ -192,7 +123,7 @@ static void siglip_lines_of_json(void **state) {
   check_ok(gh_folder_make(&err, copy));
   check_ok(gh_file_copy(&err, TOKENS "/siglip", copy, "tokenizer_config.json", true));
   write_json(path);
-  assert_int_equal(compare_lines(copy, TOKENS, "siglip", 0), 0);
+  assert_int_equal(compare_lines(copy, TOKENS, "siglip"), 0);
   static const struct {
     const char *text;
     gh_status status;
@@ -212,7 +143,7 @@ static void siglip_lines_of_json(void **state) {
        "," SPLITTING "}",
        GH_ERROR_FORMAT, "not base64"},
       {"{\"model\":{\"type\":\"WordPiece\"}}", GH_ERROR_UNSUPPORTED,
-       "of type WordPiece is not supported, only CLIP's and SigLIP's"},
+       "of type WordPiece is not supported, only CLIP's, SigLIP's, Gemma's"},
   };
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_tokenizer *t = NULL;
@@ -230,7 +161,7 @@ static void odd_lines(void **state) {
   char *bytes = NULL;
   size_t size = 0;
   gh_spiece *m = NULL;
-  gh_expected e = load(TOKENS, "odd");
+  tokens_expected e = tokens_load(TOKENS "/lines.txt", TOKENS "/expected.safetensors", "odd");
   int wrong = 0;
   check_ok(gh_file_read(&err, TOKENS "/odd.model", (size_t)1 << 30, &bytes, &size));
   check_ok(gh_spiece_parse(&err, &m, "odd.model", bytes, size));
@@ -238,13 +169,13 @@ static void odd_lines(void **state) {
     gh_ids ids = {0};
     int64_t start = i ? e.ends[i - 1] : 0;
     check_ok(gh_spiece_encode(&err, m, e.lines.items[i], strlen(e.lines.items[i]), &ids));
-    wrong += same(i, e.lines.items[i], ids.items, (int64_t)ids.count, e.ids + start, e.ends[i] - start);
+    wrong += tokens_differ(i, e.lines.items[i], ids.items, (int64_t)ids.count, e.ids + start, e.ends[i] - start);
     gh_ids_free(&ids);
   }
   assert_int_equal(wrong, 0);
   gh_spiece_free(m);
   free(bytes);
-  unload(&e);
+  tokens_unload(&e);
 }
 
 /* The merge rule as documented: by texts, one scan of the whole word per merge. Returns how many parts are left. */
@@ -353,7 +284,7 @@ static void both_forms(void **state) {
       int64_t row[LONGEST];
       check_ok(gh_tokenizer_encode(&err, tokenizer, lines.items[i], t->shape[1], ids));
       check_ok(gh_st_read_i64(&err, t, i * t->shape[1], t->shape[1], row));
-      assert_int_equal(same((size_t)i, lines.items[i], ids, t->shape[1], row, t->shape[1]), 0);
+      assert_int_equal(tokens_differ((size_t)i, lines.items[i], ids, t->shape[1], row, t->shape[1]), 0);
     }
     gh_tokenizer_close(tokenizer);
     free(copy);
@@ -466,7 +397,7 @@ static const char *const *arguments;
 
 static void given_lines(void **state) {
   (void)state;
-  assert_int_equal(compare_lines(arguments[1], arguments[2], arguments[3], 0), 0);
+  assert_int_equal(compare_lines(arguments[1], arguments[2], arguments[3]), 0);
 }
 
 int main(int count, char **given) {

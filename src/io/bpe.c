@@ -1,7 +1,9 @@
 #include "io/bpe.h"
 
 #include "base/array.h"
+#include "io/unicode.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +26,7 @@ struct gh_bpe {
   gh_merge *merges; /* sorted by pair */
   size_t token_count, merge_count;
   int64_t size;
-  int32_t bytes[2][256]; /* a byte's token: within a word, at its end */
+  int32_t bytes[2][256]; /* a byte's token: within a word, at its end; of characters: the first row alone */
 };
 
 /* ---- ids ---- */
@@ -132,21 +134,40 @@ static void spell_bytes(gh_bpe *b, int32_t unknown) {
   }
 }
 
-gh_status gh_bpe_create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
-                        const gh_strings *merges, const char *unknown) {
+static gh_status create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
+                        const gh_strings *merges) {
   gh_bpe *b = *out = gh_alloc(err, 1, sizeof *b);
   if (!b) return GH_ERROR_MEMORY;
   gh_status status = read_vocabulary(err, b, name, vocabulary);
-  if (!status) status = read_merges(err, b, name, merges);
-  int32_t id = status ? 0 : gh_bpe_find(b, unknown);
-  if (id < 0) status = gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary has no %s", name, unknown);
-  if (!status) {
-    spell_bytes(b, id);
-    return GH_OK;
-  }
-  gh_bpe_free(b);
+  return status ? status : read_merges(err, b, name, merges);
+}
+
+static gh_status give_up(gh_bpe **out, gh_status status) {
+  gh_bpe_free(*out);
   *out = NULL;
   return status;
+}
+
+gh_status gh_bpe_create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
+                        const gh_strings *merges, const char *unknown) {
+  gh_status status = create(err, out, name, vocabulary, merges);
+  int32_t id = status ? 0 : gh_bpe_find(*out, unknown);
+  if (id < 0) status = gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary has no %s", name, unknown);
+  if (status) return give_up(out, status);
+  spell_bytes(*out, id);
+  return GH_OK;
+}
+
+gh_status gh_bpe_create_characters(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
+                                   const gh_strings *merges) {
+  gh_status status = create(err, out, name, vocabulary, merges);
+  for (unsigned byte = 0; byte < 256 && !status; byte++) {
+    char token[16];
+    snprintf(token, sizeof token, "<0x%02X>", byte);
+    int32_t id = (*out)->bytes[0][byte] = gh_bpe_find(*out, token);
+    if (id < 0) status = gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary has no %s", name, token);
+  }
+  return status ? give_up(out, status) : GH_OK;
 }
 
 void gh_bpe_free(gh_bpe *b) {
@@ -226,21 +247,47 @@ static void merge_all(gh_word *w) {
   }
 }
 
-gh_status gh_bpe_word(gh_error *err, const gh_bpe *b, const char *word, size_t size, gh_ids *ids) {
-  if (size > UINT32_MAX / 2) return gh_fail(err, GH_ERROR_FORMAT, "a word of %zu bytes", size);
-  gh_word w = {.bpe = b, .size = (uint32_t)size};
-  w.parts = gh_alloc(err, size, sizeof *w.parts);
-  w.heap = gh_alloc(err, 3 * size, sizeof *w.heap);
+/* Merges the n tokens and adds what is left of them. */
+static gh_status add_merged(gh_error *err, const gh_bpe *b, const int32_t *tokens, size_t n, gh_ids *ids) {
+  if (n > UINT32_MAX / 2) return gh_fail(err, GH_ERROR_FORMAT, "a word of %zu tokens", n);
+  gh_word w = {.bpe = b, .size = (uint32_t)n};
+  w.parts = gh_alloc(err, n, sizeof *w.parts);
+  w.heap = gh_alloc(err, 3 * n, sizeof *w.heap);
   gh_status status = w.parts && w.heap ? GH_OK : GH_ERROR_MEMORY;
   if (!status) {
-    for (uint32_t i = 0; i < w.size; i++) {
-      int32_t id = b->bytes[i + 1 == w.size][(unsigned char)word[i]];
-      w.parts[i] = (gh_part){.id = id, .before = i ? i - 1 : 0, .next = i + 1};
-    }
+    for (uint32_t i = 0; i < w.size; i++)
+      w.parts[i] = (gh_part){.id = tokens[i], .before = i ? i - 1 : 0, .next = i + 1};
     merge_all(&w);
     for (uint32_t i = 0; i < w.size && !status; i = w.parts[i].next) status = gh_ids_add(err, ids, w.parts[i].id);
   }
   free(w.parts);
   free(w.heap);
+  return status;
+}
+
+gh_status gh_bpe_word(gh_error *err, const gh_bpe *b, const char *word, size_t size, gh_ids *ids) {
+  gh_ids tokens = {0};
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < size && !status; i++)
+    status = gh_ids_add(err, &tokens, b->bytes[i + 1 == size][(unsigned char)word[i]]);
+  if (!status) status = add_merged(err, b, tokens.items, tokens.count, ids);
+  gh_ids_free(&tokens);
+  return status;
+}
+
+gh_status gh_bpe_characters(gh_error *err, const gh_bpe *b, const char *text, size_t size, gh_ids *ids) {
+  gh_ids tokens = {0};
+  gh_status status = GH_OK;
+  for (size_t at = 0, end = 0; at < size && !status; at = end) {
+    char one[8] = {0};
+    gh_utf8_next(text, size, &end);
+    memcpy(one, text + at, GH_MIN(end - at, sizeof one - 1));
+    int32_t id = gh_bpe_find(b, one);
+    if (id >= 0) status = gh_ids_add(err, &tokens, id);
+    for (size_t i = at; id < 0 && i < end && !status; i++)
+      status = gh_ids_add(err, &tokens, b->bytes[0][(unsigned char)text[i]]);
+  }
+  if (!status) status = add_merged(err, b, tokens.items, tokens.count, ids);
+  gh_ids_free(&tokens);
   return status;
 }

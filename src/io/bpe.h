@@ -1,4 +1,5 @@
-/* Byte-level byte-pair encoding of words, as in CLIP's tokenizer: the last byte of a word is marked "</w>". */
+/* Byte-pair encoding: of the bytes of words, as in CLIP's tokenizer, where the last byte of a word is marked "</w>"; or
+ * of characters, as in Gemma's, where a character without a token is its bytes' tokens, "<0x00>" to "<0xFF>". */
 #ifndef GH_IO_BPE_H
 #define GH_IO_BPE_H
 
@@ -19,11 +20,16 @@ typedef struct gh_bpe gh_bpe;
  * the token for bytes that the vocabulary does not have. */
 gh_status gh_bpe_create(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
                         const gh_strings *merges, const char *unknown);
+/* The vocabulary must have all bytes' tokens. */
+gh_status gh_bpe_create_characters(gh_error *err, gh_bpe **out, const char *name, const gh_json *vocabulary,
+                                   const gh_strings *merges);
 void gh_bpe_free(gh_bpe *bpe); /* NULL is fine */
 
 int32_t gh_bpe_find(const gh_bpe *bpe, const char *token); /* its id, or -1 */
 int64_t gh_bpe_size(const gh_bpe *bpe);                    /* the greatest id plus one */
 /* Adds the tokens of one word, size > 0 bytes. */
 gh_status gh_bpe_word(gh_error *err, const gh_bpe *bpe, const char *word, size_t size, gh_ids *ids);
+/* Adds the tokens of a text, valid UTF-8 of size > 0 bytes; `bpe` is of characters. */
+gh_status gh_bpe_characters(gh_error *err, const gh_bpe *bpe, const char *text, size_t size, gh_ids *ids);
 
 #endif

@@ -24,8 +24,9 @@ struct gh_spiece {
   gh_piece *pieces; /* first those used for segmentation, sorted by text; then the others */
   size_t count, cut_count;
   int32_t unknown;
-  float unknown_score, most; /* the highest score of normal pieces */
+  float least, most;         /* the scores of normal pieces */
   bool user_defined;         /* there are such pieces */
+  bool precise;              /* sums of scores are float64 */
   const unsigned char *trie; /* of the normalisation: units of 4 bytes */
   size_t units;
   const char *rules; /* texts, each zero-terminated */
@@ -154,7 +155,7 @@ static gh_status sort_pieces(gh_error *err, gh_spiece *m, const char *name) {
   if (m->unknown < 0) return gh_fail(err, GH_ERROR_FORMAT, "%s: no unknown piece (not a SentencePiece model?)", name);
   if (!m->cut_count) return gh_fail(err, GH_ERROR_FORMAT, "%s: no pieces", name);
   if (least > m->most) least = m->most = 0;
-  m->unknown_score = least - UNKNOWN_PENALTY;
+  m->least = least;
   qsort(m->pieces, m->count, sizeof *m->pieces, by_text);
   for (size_t i = 1; i < m->count; i++)
     if (!by_text(&m->pieces[i - 1], &m->pieces[i]))
@@ -191,6 +192,7 @@ void gh_spiece_free(gh_spiece *m) {
 
 int64_t gh_spiece_size(const gh_spiece *m) { return (int64_t)m->count; }
 void gh_spiece_no_prefix(gh_spiece *m) { m->add_prefix = false; }
+void gh_spiece_precise(gh_spiece *m) { m->precise = true; }
 
 int32_t gh_spiece_find(const gh_spiece *m, const char *text) {
   const int kinds[] = {CONTROL, NORMAL}; /* the library searches the reserved pieces first */
@@ -238,13 +240,13 @@ static uint32_t unit_at(const gh_spiece *m, size_t i) {
 
 static uint32_t offset_of(uint32_t unit) { return unit >> 10 << ((unit & 1 << 9) >> 6); }
 
-/* Finds the longest rule (double-array trie) that matches the text's start. Returns the bytes it replaces, 0 for
- * none. */
-static size_t longest_rule(const gh_spiece *m, const char *text, size_t size, const char **with) {
+/* Finds the longest rule (double-array trie) that matches the text's start, or the shortest. Returns the bytes it
+ * replaces, 0 for none. */
+static size_t find_rule(const gh_spiece *m, const char *text, size_t size, bool shortest, const char **with) {
   size_t longest = 0, node = 0;
   if (!m->units) return 0;
   node ^= offset_of(unit_at(m, 0));
-  for (size_t i = 0; i < size; i++) {
+  for (size_t i = 0; i < size && !(shortest && longest); i++) {
     node ^= (unsigned char)text[i];
     if (node >= m->units) break;
     uint32_t unit = unit_at(m, node);
@@ -271,7 +273,7 @@ static size_t longest_user_piece(const gh_spiece *m, const char *text, size_t si
 /* Normalises the start of the text; returns how many bytes were consumed. */
 static size_t normalize_one(const gh_spiece *m, const char *text, size_t size, const char **with, size_t *length) {
   size_t taken = longest_user_piece(m, text, size);
-  if (!taken && (taken = longest_rule(m, text, size, with))) {
+  if (!taken && (taken = find_rule(m, text, size, false, with))) {
     *length = strlen(*with);
     return taken;
   }
@@ -314,22 +316,46 @@ static gh_status normalize(gh_error *err, const gh_spiece *m, gh_buffer_text *ou
   return status;
 }
 
+#define LONGEST_CLUSTER 5 /* bytes of a cluster that a rule may replace as a whole */
+
+/* As the tokenizers library does: a short cluster that begins with a rule's text becomes the rule's, all of it; in the
+ * others each code point is looked up by itself. */
+gh_status gh_spiece_replace(gh_error *err, const gh_spiece *m, gh_buffer_text *out, const char *text, size_t size) {
+  gh_status status = GH_OK;
+  for (size_t at = 0, end = 0; at < size && !status; at = end) {
+    const char *with = NULL;
+    gh_grapheme_next(text, size, &end);
+    if (end - at <= LONGEST_CLUSTER && find_rule(m, text + at, end - at, true, &with)) {
+      status = gh_text_add(err, out, with, strlen(with));
+      continue;
+    }
+    for (size_t next = at; at < end && !status; at = next) {
+      gh_utf8_next(text, size, &next);
+      bool found = find_rule(m, text + at, next - at, true, &with);
+      status = gh_text_add(err, out, found ? with : text + at, found ? strlen(with) : next - at);
+    }
+  }
+  return status;
+}
+
 /* ---- segmentation ---- */
 
 typedef struct gh_best {
-  float score; /* of the best segmentation up to here */
+  double score; /* of the best segmentation up to here */
   int32_t id;
   size_t start; /* start of its last piece; SIZE_MAX: not reached yet */
 } gh_best;
 
-static void offer(gh_best *best, size_t start, size_t end, int32_t id, float score) {
-  float candidate = score + best[start].score;
+static void offer(const gh_spiece *m, gh_best *best, size_t start, size_t end, int32_t id, double score) {
+  double candidate = score + best[start].score;
+  if (!m->precise) candidate = (double)(float)candidate;
   if (best[end].start != SIZE_MAX && !(candidate > best[end].score)) return;
   best[end] = (gh_best){candidate, id, start};
 }
 
-/* Viterbi over the bytes, as in the library: float32 sums, rounded after each piece. */
+/* Viterbi over the bytes, as in the library: float32 sums, rounded after each piece, unless they are precise. */
 static void segment(const gh_spiece *m, const char *text, size_t size, gh_best *best) {
+  double unknown = m->precise ? (double)m->least - (double)UNKNOWN_PENALTY : (double)(m->least - UNKNOWN_PENALTY);
   for (size_t i = 0; i <= size; i++) best[i] = (gh_best){0, -1, SIZE_MAX};
   for (size_t start = 0, next; start < size; start = next) {
     gh_walk w = {0, m->cut_count, 0};
@@ -340,21 +366,19 @@ static void segment(const gh_spiece *m, const char *text, size_t size, gh_best *
       const gh_piece *p = walk(m, &w, (unsigned char)text[end++]);
       if (!p || p->kind == UNUSED) continue;
       bool users = p->kind == USER_DEFINED; /* its score makes it always win */
-      offer(best, start, end, p->id, users ? (float)(end - start) * m->most - 0.1f : p->score);
+      offer(m, best, start, end, p->id, (double)(users ? (float)(end - start) * m->most - 0.1f : p->score));
       single |= end == next;
     }
-    if (!single) offer(best, start, next, m->unknown, m->unknown_score);
+    if (!single) offer(m, best, start, next, m->unknown, unknown);
   }
 }
 
-gh_status gh_spiece_encode(gh_error *err, const gh_spiece *m, const char *text, size_t size, gh_ids *ids) {
-  gh_buffer_text normal = {0};
-  gh_best *best = NULL;
+gh_status gh_spiece_cut(gh_error *err, const gh_spiece *m, const char *text, size_t size, gh_ids *ids) {
   size_t first = ids->count;
-  gh_status status = normalize(err, m, &normal, text, size);
-  if (!status && normal.size && !(best = gh_alloc(err, normal.size + 1, sizeof *best))) status = GH_ERROR_MEMORY;
-  if (!status && normal.size) segment(m, normal.bytes, normal.size, best);
-  for (size_t end = normal.size; !status && end; end = best[end].start)
+  gh_best *best = size ? gh_alloc(err, size + 1, sizeof *best) : NULL;
+  gh_status status = size && !best ? GH_ERROR_MEMORY : GH_OK;
+  if (best) segment(m, text, size, best);
+  for (size_t end = size; best && !status && end; end = best[end].start)
     if (best[end].id != m->unknown || ids->count == first || ids->items[ids->count - 1] != m->unknown)
       status = gh_ids_add(err, ids, best[end].id);
   for (size_t i = first, j = ids->count; !status && i + 1 < j;) {
@@ -363,6 +387,13 @@ gh_status gh_spiece_encode(gh_error *err, const gh_spiece *m, const char *text, 
     ids->items[i++] = swapped;
   }
   free(best);
+  return status;
+}
+
+gh_status gh_spiece_encode(gh_error *err, const gh_spiece *m, const char *text, size_t size, gh_ids *ids) {
+  gh_buffer_text normal = {0};
+  gh_status status = normalize(err, m, &normal, text, size);
+  if (!status) status = gh_spiece_cut(err, m, normal.bytes, normal.size, ids);
   gh_text_free(&normal);
   return status;
 }

@@ -5,6 +5,7 @@
 #define GH_IO_SPIECE_H
 
 #include "io/bpe.h"
+#include "io/unicode.h"
 
 typedef struct gh_spiece gh_spiece;
 
@@ -16,7 +17,13 @@ int64_t gh_spiece_size(const gh_spiece *model);                   /* pieces */
 int32_t gh_spiece_find(const gh_spiece *model, const char *text); /* the piece's number, or -1 */
 void gh_spiece_no_prefix(gh_spiece *model); /* adds no space in front of texts, regardless of the file */
 
+void gh_spiece_precise(gh_spiece *model); /* adds scores in float64, as the tokenizers library does */
+
 /* Adds the numbers of the text's pieces; consecutive unknown ones count as one. The text is valid UTF-8. */
 gh_status gh_spiece_encode(gh_error *err, const gh_spiece *model, const char *text, size_t size, gh_ids *ids);
+/* Its two halves as the tokenizers library has them: the model's rules alone, applied to clusters of code points
+ * (Precompiled); and the segmentation alone (Unigram). */
+gh_status gh_spiece_replace(gh_error *err, const gh_spiece *model, gh_buffer_text *out, const char *text, size_t size);
+gh_status gh_spiece_cut(gh_error *err, const gh_spiece *model, const char *text, size_t size, gh_ids *ids);
 
 #endif

@@ -40,10 +40,12 @@ static gh_status add_bytes(gh_error *err, gh_buffer_text *to, int field, const c
 
 /* ---- pieces ---- */
 
-/* Special tokens are cut out of a line before it reaches the model; other added tokens always match whole. */
-static gh_status read_kinds(gh_error *err, char *kinds, int64_t count, const gh_json *tokenizer, int64_t unknown) {
+/* For SentencePiece's rules: special tokens are cut out of a line before it reaches the model; other added tokens
+ * always match whole. */
+static gh_status read_kinds(gh_error *err, char *kinds, int64_t count, const gh_json *tokenizer, gh_unigram rules,
+                            int64_t unknown) {
   memset(kinds, NORMAL, (size_t)count);
-  const gh_json *added = gh_json_member(tokenizer, "added_tokens");
+  const gh_json *added = rules == GH_UNIGRAM_SPIECE ? gh_json_member(tokenizer, "added_tokens") : NULL;
   for (const gh_json *item = gh_json_first(added); item; item = gh_json_next(item)) {
     int64_t id = -1;
     bool special = false;
@@ -69,7 +71,7 @@ static gh_status add_piece(gh_error *err, gh_buffer_text *to, const gh_json *pai
   return status;
 }
 
-static gh_status add_pieces(gh_error *err, gh_buffer_text *to, const gh_json *tokenizer) {
+static gh_status add_pieces(gh_error *err, gh_buffer_text *to, const gh_json *tokenizer, gh_unigram rules) {
   const gh_json *model = gh_json_member(tokenizer, "model"), *pieces = gh_json_member(model, "vocab");
   int64_t unknown = -1, count = (int64_t)gh_json_count(pieces), id = 0;
   bool fallback = false;
@@ -80,7 +82,7 @@ static gh_status add_pieces(gh_error *err, gh_buffer_text *to, const gh_json *to
   if (gh_json_type_of(pieces) != GH_JSON_ARRAY || !count)
     return gh_fail(err, GH_ERROR_FORMAT, "model.vocab: not a list of pieces");
   char *kinds = gh_alloc(err, (size_t)count, 1);
-  status = kinds ? read_kinds(err, kinds, count, tokenizer, unknown) : GH_ERROR_MEMORY;
+  status = kinds ? read_kinds(err, kinds, count, tokenizer, rules, unknown) : GH_ERROR_MEMORY;
   for (const gh_json *pair = gh_json_first(pieces); pair && !status; pair = gh_json_next(pair), id++)
     status = add_piece(err, to, pair, kinds[id]);
   free(kinds);
@@ -110,9 +112,12 @@ static gh_status decode_base64(gh_error *err, gh_buffer_text *out, const char *t
   return status;
 }
 
-/* Finds the table among the steps; SigLIP's tokenizer itself handles lower case, punctuation and spaces. */
-static gh_status read_normalizer(gh_error *err, gh_buffer_text *table, const gh_json *normalizer, int depth) {
-  static const char *const known[] = {"Lowercase", "Replace", "Strip", "Prepend"};
+/* Finds the table among the steps. Spaces are handled elsewhere, whatever the steps do to them; SigLIP's tokenizer
+ * itself handles lower case and punctuation, too. */
+static gh_status read_normalizer(gh_error *err, gh_buffer_text *table, const gh_json *normalizer, gh_unigram rules,
+                                 int depth) {
+  static const char *const known[] = {"Replace", "Strip", "Lowercase", "Prepend"};
+  const size_t count = rules == GH_UNIGRAM_SPIECE ? GH_COUNT(known) : 2;
   const char *type = NULL, *text = "";
   if (gh_json_type_of(normalizer) == GH_JSON_NULL) return GH_OK;
   gh_status status = gh_json_get_string(err, normalizer, "type", &type);
@@ -124,41 +129,42 @@ static gh_status read_normalizer(gh_error *err, gh_buffer_text *table, const gh_
   if (!strcmp(type, "Sequence") && !depth) {
     const gh_json *steps = gh_json_member(normalizer, "normalizers");
     for (const gh_json *step = gh_json_first(steps); step && !status; step = gh_json_next(step))
-      status = read_normalizer(err, table, step, depth + 1);
+      status = read_normalizer(err, table, step, rules, depth + 1);
     return status;
   }
-  for (size_t i = 0; i < GH_COUNT(known); i++)
+  for (size_t i = 0; i < count; i++)
     if (!strcmp(type, known[i])) return GH_OK;
   return refuse(err, "normalizer", type);
 }
 
 /* Accepts only SentencePiece's handling of spaces, with one added in front of a text. */
-static gh_status check_splitting(gh_error *err, const gh_json *splitting, int depth) {
+static gh_status check_splitting(gh_error *err, const gh_json *splitting, gh_unigram rules, int depth) {
   const char *type = NULL, *scheme = "always";
   gh_status status = gh_json_get_string(err, splitting, "type", &type);
   if (status) return status;
   if (!strcmp(type, "Sequence") && !depth) {
     const gh_json *steps = gh_json_member(splitting, "pretokenizers");
     for (const gh_json *step = gh_json_first(steps); step && !status; step = gh_json_next(step))
-      status = check_splitting(err, step, depth + 1);
+      status = check_splitting(err, step, rules, depth + 1);
     return status;
   }
   if (!strcmp(type, "WhitespaceSplit") && depth) return GH_OK;
   if (strcmp(type, "Metaspace")) return refuse(err, "pre_tokenizer", type);
   status = gh_json_opt_string(err, splitting, "prepend_scheme", &scheme);
-  if (!status && !strcmp(scheme, "never"))
-    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "a prepend_scheme of never is not supported");
+  if (!status && (!strcmp(scheme, "never") || (rules != GH_UNIGRAM_SPIECE && strcmp(scheme, "always"))))
+    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "a prepend_scheme of %.40s is not supported", scheme);
   return status;
 }
 
 /* ---- the whole ---- */
 
-gh_status gh_spiece_from_json(gh_error *err, char **bytes, size_t *size, const char *name, const gh_json *tokenizer) {
+gh_status gh_spiece_from_json(gh_error *err, char **bytes, size_t *size, const char *name, const gh_json *tokenizer,
+                              gh_unigram rules) {
   gh_buffer_text model = {0}, trainer = {0}, normalizer = {0}, table = {0};
   *bytes = NULL;
-  gh_status status = check_splitting(err, gh_json_member(tokenizer, "pre_tokenizer"), 0);
-  if (!status) status = read_normalizer(err, &table, gh_json_member(tokenizer, "normalizer"), 0);
-  if (!status) status = add_pieces(err, &model, tokenizer);
+  gh_status status = check_splitting(err, gh_json_member(tokenizer, "pre_tokenizer"), rules, 0);
+  if (!status) status = read_normalizer(err, &table, gh_json_member(tokenizer, "normalizer"), rules, 0);
+  if (!status) status = add_pieces(err, &model, tokenizer, rules);
   if (!status) status = add_number(err, &trainer, 3, 1); /* unigram */
   if (!status) status = add_bytes(err, &model, 2, trainer.bytes, trainer.size);
   if (!status && table.size) status = add_bytes(err, &normalizer, 2, table.bytes, table.size);

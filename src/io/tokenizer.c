@@ -66,26 +66,37 @@ static gh_status list_merges(gh_error *err, gh_strings *out, const gh_json *merg
   return status;
 }
 
+/* SigLIP's model or XLM-RoBERTa's, whose lines have a mark in front. */
+static gh_status open_unigram(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
+  bool begins = gh_template_begins(root);
+  size_t size = 0;
+  t->kind = begins ? &gh_tokenizer_sentences : &gh_tokenizer_pieces;
+  gh_status status =
+      gh_spiece_from_json(err, &t->bytes, &size, path, root, begins ? GH_UNIGRAM_TOKENIZERS : GH_UNIGRAM_SPIECE);
+  if (!status) status = gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
+  if (!status && begins) gh_spiece_precise(t->spiece);
+  return status;
+}
+
 /* Reads only the vocabulary and the merges, or the pieces: the rest of such a file describes what this code does. */
 static gh_status open_json(gh_error *err, gh_tokenizer *t, const gh_json *root, const char *path) {
   const gh_json *model = gh_json_member(root, "model");
   const char *type = "BPE", *suffix = "", *unknown = "<|endoftext|>";
+  bool bytes = false;
   gh_strings list = {0};
   if (gh_json_opt_string(err, model, "type", &type) || gh_json_opt_string(err, model, "end_of_word_suffix", &suffix) ||
-      gh_json_opt_string(err, model, "unk_token", &unknown))
+      gh_json_opt_string(err, model, "unk_token", &unknown) || gh_json_opt_bool(err, model, "byte_fallback", &bytes))
     return gh_fail_in(err, "%s", path), err->status;
-  if (!strcmp(type, "Unigram")) {
-    size_t size = 0;
-    t->kind = &gh_tokenizer_pieces;
-    gh_status status = gh_spiece_from_json(err, &t->bytes, &size, path, root);
-    return status ? status : gh_spiece_parse(err, &t->spiece, path, t->bytes, size);
-  }
-  if (strcmp(type, "BPE") || strcmp(suffix, "</w>"))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: a tokenizer of type %s is not supported, only CLIP's and SigLIP's",
+  if (!strcmp(type, "Unigram")) return open_unigram(err, t, root, path);
+  if (strcmp(type, "BPE") || strcmp(suffix, bytes ? "" : "</w>"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: a tokenizer of type %s is not supported, only CLIP's, SigLIP's, Gemma's and XLM-RoBERTa's",
                    path, type);
-  t->kind = &gh_tokenizer_words;
+  t->kind = bytes ? &gh_tokenizer_chars : &gh_tokenizer_words;
   gh_status status = list_merges(err, &list, gh_json_member(model, "merges"), path);
-  if (!status) status = gh_bpe_create(err, &t->bpe, path, gh_json_member(model, "vocab"), &list, unknown);
+  const gh_json *vocabulary = gh_json_member(model, "vocab");
+  if (!status && bytes) status = gh_bpe_create_characters(err, &t->bpe, path, vocabulary, &list);
+  if (!status && !bytes) status = gh_bpe_create(err, &t->bpe, path, vocabulary, &list, unknown);
   gh_strings_free(&list);
   return status;
 }
@@ -123,7 +134,7 @@ gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folde
   gh_status status = GH_ERROR_MEMORY;
   if (p.json && p.vocabulary && p.merges && p.spiece) status = open_files(err, t, folder, &p, &root);
   if (!status) t->vocabulary = t->kind->size(t);
-  if (!status) status = gh_tokenizer_read_settings(err, t, folder, t->kind->has_json ? root : NULL);
+  if (!status) status = gh_tokenizer_read_settings(err, t, folder, root);
   for (size_t i = 0; i < 4; i++) free(((char *[]){p.json, p.vocabulary, p.merges, p.spiece})[i]);
   gh_json_free(root);
   if (!status) return GH_OK;
@@ -147,22 +158,30 @@ int64_t gh_tokenizer_vocabulary(const gh_tokenizer *t) { return t->vocabulary; }
 
 /* ---- a line ---- */
 
+void gh_tokenizer_clean(gh_tokenizer *t, gh_clean clean) { t->clean = clean; }
+
 static void frame(const gh_tokenizer *t, const gh_ids *tokens, int64_t length, int32_t *ids) {
-  int64_t n = 0, marks = t->kind->begins ? 2 : 1, most = GH_MIN((int64_t)tokens->count, length - marks);
-  if (t->kind->begins) ids[n++] = t->begin;
+  int64_t n = 0, marks = t->begins + t->ends, most = GH_MIN((int64_t)tokens->count, length - marks);
+  if (t->begins) ids[n++] = t->begin;
   for (int64_t i = 0; i < most; i++) ids[n++] = tokens->items[i];
-  if (!t->kind->ends_once || !n || ids[n - 1] != t->end) ids[n++] = t->end;
-  while (n < length) ids[n++] = t->pad;
+  if (t->ends && (!t->kind->ends_once || !n || ids[n - 1] != t->end)) ids[n++] = t->end;
+  const int64_t pads = length - n, first = t->pad_left ? 0 : n;
+  if (t->pad_left) memmove(ids + pads, ids, (size_t)n * sizeof *ids);
+  for (int64_t i = 0; i < pads; i++) ids[first + i] = t->pad;
 }
 
 gh_status gh_tokenizer_encode(gh_error *err, const gh_tokenizer *t, const char *line, int64_t length, int32_t *ids) {
   gh_ids tokens = {0};
+  gh_buffer_text clean = {0};
   size_t size = strlen(line);
   if (!gh_utf8_valid(line, size)) return gh_fail(err, GH_ERROR_FORMAT, "not UTF-8");
   if (size > GH_LINE_MAX) return gh_fail(err, GH_ERROR_FORMAT, "longer than %zu bytes", GH_LINE_MAX);
   if (length < 2) return gh_fail(err, GH_ERROR_ARGUMENT, "a line needs at least 2 tokens, not %lld", (long long)length);
-  gh_status status = t->kind->tokens_of(err, t, line, size, &tokens);
+  gh_status status = t->clean ? gh_tokenizer_clean_line(err, &clean, t->clean, line, size) : GH_OK;
+  if (!status && t->clean) line = clean.bytes, size = clean.size;
+  if (!status) status = t->kind->tokens_of(err, t, line, size, &tokens);
   if (!status) frame(t, &tokens, length, ids);
+  gh_text_free(&clean);
   gh_ids_free(&tokens);
   return status;
 }

@@ -4,38 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNDERLINE "\xe2\x96\x81" /* SentencePiece's space */
-#define UNKNOWN   "<unk>"
-
-/* Lower case, no ASCII punctuation, every run of white space one space, none at the ends. */
-static gh_status canonical(gh_error *err, const gh_tokenizer *t, gh_buffer_text *out, const char *text, size_t size) {
-  gh_buffer_text lower = {0};
-  size_t first = out->size;
-  gh_status status = t->lower ? gh_text_lower(err, &lower, text, size, true) : gh_text_add(err, &lower, text, size);
-  bool space = false;
-  for (size_t at = 0; at < lower.size && !status;) {
-    int32_t point = gh_utf8_next(lower.bytes, lower.size, &at);
-    if (point < 128 && strchr("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", point)) continue;
-    if (gh_is_python_space(point)) {
-      space = out->size > first;
-      continue;
-    }
-    if (space) status = gh_text_add(err, out, " ", 1);
-    space = false;
-    if (!status) status = gh_text_add_point(err, out, point);
-  }
-  gh_text_free(&lower);
-  return status;
-}
+#define UNKNOWN "<unk>"
 
 /* A piece of the line between added tokens. It is cut with the unknown token's text in front, whose own pieces are then
  * left out: so its beginning counts as the inside of a text. */
 static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
+  const gh_clean_steps canonical = {.lower = t->lower, .no_punctuation = true};
   gh_buffer_text whole = {0};
   gh_ids front = {0}, all = {0};
   gh_status status = gh_text_add(err, &whole, UNKNOWN, strlen(UNKNOWN));
   if (!status) status = gh_spiece_encode(err, t->spiece, whole.bytes, whole.size, &front);
-  if (!status) status = canonical(err, t, &whole, text, size);
+  if (!status) status = gh_text_clean(err, &whole, text, size, canonical);
   if (!status) status = gh_spiece_encode(err, t->spiece, whole.bytes, whole.size, &all);
   size_t skipped = all.count >= front.count ? front.count : 0;
   for (size_t i = skipped; i < all.count && !status; i++) status = gh_ids_add(err, ids, all.items[i]);
@@ -47,10 +26,10 @@ static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *tex
 
 /* The line with the underline in front and spaces for any in it. */
 static gh_status underlined(gh_error *err, gh_buffer_text *out, const char *line, size_t size) {
-  size_t wide = strlen(UNDERLINE);
-  gh_status status = gh_text_add(err, out, UNDERLINE, wide);
+  size_t wide = strlen(GH_UNDERLINE);
+  gh_status status = gh_text_add(err, out, GH_UNDERLINE, wide);
   for (size_t at = 0, next; at < size && !status; at = next) {
-    bool mark = size - at >= wide && !memcmp(line + at, UNDERLINE, wide);
+    bool mark = size - at >= wide && !memcmp(line + at, GH_UNDERLINE, wide);
     next = at;
     gh_utf8_next(line, size, &next);
     status = mark ? gh_text_add(err, out, " ", 1) : gh_text_add(err, out, line + at, next - at);
@@ -72,7 +51,7 @@ static gh_status tokens_of(gh_error *err, const gh_tokenizer *t, const char *lin
     }
   }
   if (marked &&
-      ids->items[first] == gh_spiece_find(t->spiece, UNDERLINE)) { /* the underline alone, in front of a mark */
+      ids->items[first] == gh_spiece_find(t->spiece, GH_UNDERLINE)) { /* the underline alone, in front of a mark */
     ids->count--;
     memmove(ids->items + first, ids->items + first + 1, (ids->count - first) * sizeof *ids->items);
   }
@@ -80,8 +59,9 @@ static gh_status tokens_of(gh_error *err, const gh_tokenizer *t, const char *lin
   return status;
 }
 
-static gh_status read_options(gh_error *err, gh_tokenizer *t, const gh_json *settings) {
+static gh_status read_options(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *tokenizer) {
   bool legacy = true;
+  (void)tokenizer;
   t->lower = true;
   gh_status status = gh_json_opt_bool(err, settings, "do_lower_case", &t->lower);
   if (!status) status = gh_json_opt_bool(err, settings, "legacy", &legacy);
@@ -90,16 +70,16 @@ static gh_status read_options(gh_error *err, gh_tokenizer *t, const gh_json *set
   return status;
 }
 
-static int32_t find(const gh_tokenizer *t, const char *token) { return gh_spiece_find(t->spiece, token); }
-static int64_t size_of(const gh_tokenizer *t) { return gh_spiece_size(t->spiece); }
+int32_t gh_pieces_find(const gh_tokenizer *t, const char *token) { return gh_spiece_find(t->spiece, token); }
+int64_t gh_pieces_size(const gh_tokenizer *t) { return gh_spiece_size(t->spiece); }
 
 const gh_tokenizer_kind gh_tokenizer_pieces = {
     .marks = {NULL, "</s>", "<unk>", "</s>"},
     .max_length = 64, /* SiglipTokenizer's default */
     .ends_once = true,
     .marks_strip = true,
-    .find = find,
-    .size = size_of,
+    .find = gh_pieces_find,
+    .size = gh_pieces_size,
     .read_options = read_options,
     .tokens_of = tokens_of,
 };

@@ -7,7 +7,9 @@
 
 #define LONGEST_LINE 65536 /* tokens; a larger value means no limit */
 
-static const char *const keys[GH_MARKS] = {"bos_token", "eos_token", "unk_token", "pad_token"};
+static const char *const keys[GH_MARKS] = {"bos_token",  "eos_token", "unk_token", "pad_token",
+                                           "mask_token", "sep_token", "cls_token"};
+static const char *const lists[] = {"additional_special_tokens", "extra_special_tokens"};
 
 /* ---- added tokens ---- */
 
@@ -57,6 +59,7 @@ static gh_status read_added(gh_error *err, gh_tokenizer *t, const gh_json *from,
   if (id < 0 || id > 1 << 24) return gh_fail(err, GH_ERROR_FORMAT, "%.40s: not a token id", text);
   t->vocabulary = GH_MAX(t->vocabulary, id + 1); /* even if the vocabulary has the token under another id */
   a->id = (int32_t)id;
+  a->listed = true;
   return read_flags(err, from, a);
 }
 
@@ -76,10 +79,52 @@ static gh_status read_lists(gh_error *err, gh_tokenizer *t, const gh_json *setti
   return GH_OK;
 }
 
+static bool has_text(const gh_json *value, const char *text) {
+  const char *own = "";
+  gh_error ignored;
+  if (gh_json_type_of(value) == GH_JSON_OBJECT) value = gh_json_member(value, "content");
+  return gh_json_type_of(value) == GH_JSON_STRING && !gh_json_to_string(&ignored, value, "", &own) &&
+         !strcmp(own, text);
+}
+
+/* Whether the file names the token as a mark or in lists[first..]. */
+static bool names(const gh_json *file, size_t first, const char *text) {
+  for (size_t i = 0; i < GH_MARKS; i++)
+    if (has_text(gh_json_member(file, keys[i]), text)) return true;
+  for (size_t i = first; i < GH_COUNT(lists); i++)
+    for (const gh_json *item = gh_json_first(gh_json_member(file, lists[i])); item; item = gh_json_next(item))
+      if (has_text(item, text)) return true;
+  return false;
+}
+
+/* added_tokens.json: an object of ids by texts. As in transformers, additional_special_tokens of the map do not make
+ * its tokens special. */
+static gh_status read_older_list(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map,
+                                 const gh_json *added) {
+  for (const gh_json *item = gh_json_first(added); item; item = gh_json_next(item)) {
+    const char *text = gh_json_key(item);
+    gh_added_token *a;
+    int64_t id = -1;
+    if (!text) return gh_fail(err, GH_ERROR_FORMAT, "added_tokens.json: not an object");
+    if (gh_json_to_int(err, item, text, &id)) return gh_fail_in(err, "added_tokens.json");
+    const int64_t known = t->kind->find(t, text);
+    if (id < 0 || id > 1 << 24 || (known >= 0 && known != id))
+      return gh_fail(err, GH_ERROR_FORMAT, "added_tokens.json: %.40s: %lld is not its id", text, (long long)id);
+    if (ensure(err, t, text, &a)) return err->status;
+    if (!a) continue;
+    t->vocabulary = GH_MAX(t->vocabulary, id + 1);
+    a->id = (int32_t)id;
+    a->special = names(settings, 0, text) || names(map, 1, text);
+    a->normalized = !a->special;
+    a->listed = true;
+  }
+  return GH_OK;
+}
+
 /* ---- marks ---- */
 
-/* Reads a mark given as a text or an object. */
-static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value, const char *text, bool fresh,
+/* Reads a mark given as a text or an object. The lists' settings win; without them the marks' objects count. */
+static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value, const char *text,
                            gh_added_token **out) {
   bool object = gh_json_type_of(value) == GH_JSON_OBJECT;
   gh_status status = GH_OK;
@@ -89,23 +134,23 @@ static gh_status read_mark(gh_error *err, gh_tokenizer *t, const gh_json *value,
   if (!status) status = ensure(err, t, text, out);
   if (status || !*out) return status;
   (*out)->special = true;
-  if (!object && fresh) (*out)->normalized = false;
+  if (!object && !(*out)->listed) (*out)->normalized = false;
   if (known) return GH_OK;
   if (!object) (*out)->left = (*out)->right = t->kind->marks_strip;
   return object ? read_flags(err, value, *out) : GH_OK;
 }
 
+/* The map's marks count before those of the settings, as in transformers. */
 static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map) {
   gh_added_token *marks[GH_MARKS] = {0};
   int32_t ids[GH_MARKS] = {0};
-  bool fresh = !t->added_count; /* the lists' settings win; without lists the marks' objects count */
   for (int i = 0; i < GH_MARKS; i++) {
-    const gh_json *value = gh_json_member(settings, keys[i]);
+    const gh_json *value = gh_json_member(map, keys[i]);
     const char *text = t->kind->marks[i];
-    if (gh_json_type_of(value) == GH_JSON_NULL) value = gh_json_member(map, keys[i]);
+    if (gh_json_type_of(value) == GH_JSON_NULL) value = gh_json_member(settings, keys[i]);
     if (gh_json_type_of(value) == GH_JSON_NULL) value = NULL;
     if (!value && !text) continue;
-    gh_status status = read_mark(err, t, value, text, fresh, &marks[i]);
+    gh_status status = read_mark(err, t, value, text, &marks[i]);
     if (status) return status;
     if (!marks[i]) return gh_fail(err, GH_ERROR_FORMAT, "%s: empty", keys[i]);
     ids[i] = marks[i]->id; /* ids, not pointers: the array moves as it grows */
@@ -116,35 +161,102 @@ static gh_status read_marks(gh_error *err, gh_tokenizer *t, const gh_json *setti
   return GH_OK;
 }
 
+/* Special tokens besides the marks. A plain text is matched as it is written, unless a list says otherwise. */
+static gh_status read_special(gh_error *err, gh_tokenizer *t, const gh_json *file) {
+  for (size_t i = 0; i < GH_COUNT(lists); i++)
+    for (const gh_json *item = gh_json_first(gh_json_member(file, lists[i])); item; item = gh_json_next(item)) {
+      const bool object = gh_json_type_of(item) == GH_JSON_OBJECT;
+      const char *text = "";
+      gh_added_token *a;
+      gh_status status =
+          object ? gh_json_get_string(err, item, "content", &text) : gh_json_to_string(err, item, lists[i], &text);
+      if (status || ensure(err, t, text, &a)) return err->status;
+      if (!a) continue;
+      if (!a->listed) a->normalized = a->left = a->right = false;
+      if (object && read_flags(err, item, a)) return err->status;
+      a->special = true;
+    }
+  return GH_OK;
+}
+
+/* Tokens that are matched in the normalised line are normalised, too. */
+static gh_status normalize_added(gh_error *err, gh_tokenizer *t) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; t->kind->normalize && i < t->added_count && !status; i++) {
+    gh_added_token *a = &t->added[i];
+    gh_buffer_text text = {0};
+    if (!a->normalized) continue;
+    status = t->kind->normalize(err, t, &text, a->text, strlen(a->text));
+    if (!status && text.size) {
+      free(a->text);
+      a->text = text.bytes;
+      text = (gh_buffer_text){0};
+    }
+    gh_text_free(&text);
+  }
+  return status;
+}
+
 /* ---- the whole ---- */
 
-static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *map,
-                          const gh_json *tokenizer) {
+static gh_status read_sides(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *tokenizer) {
+  const char *padding = t->pad_left ? "left" : "right", *cutting = "right";
+  const gh_json *own = gh_json_member(tokenizer, "padding");
+  if (gh_json_opt_string(err, own, "direction", &padding) ||
+      gh_json_opt_string(err, settings, "padding_side", &padding) ||
+      gh_json_opt_string(err, settings, "truncation_side", &cutting))
+    return err->status;
+  t->pad_left = !strcmp(padding, "left") || !strcmp(padding, "Left");
+  if (!t->pad_left && strcmp(padding, "right") && strcmp(padding, "Right"))
+    return gh_fail(err, GH_ERROR_FORMAT, "padding_side: %.40s", padding);
+  if (strcmp(cutting, "right"))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "truncation_side: %.40s is not supported", cutting);
+  return GH_OK;
+}
+
+typedef struct gh_settings {
+  gh_json *settings, *map, *added; /* NULL: there is no such file */
+} gh_settings;
+
+/* Older folders have no added_tokens_decoder; the map and added_tokens.json count only in these. */
+static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_settings *files, const gh_json *tokenizer) {
+  const gh_json *settings = files->settings;
+  const bool older = gh_json_type_of(gh_json_member(settings, "added_tokens_decoder")) == GH_JSON_NULL;
+  const gh_json *map = older ? files->map : NULL, *own = t->kind->has_json ? tokenizer : NULL;
   double length = (double)t->kind->max_length;
-  gh_status status = read_lists(err, t, settings, tokenizer);
+  t->begins = t->kind->begins;
+  t->ends = true;
+  gh_status status = older ? read_older_list(err, t, settings, map, files->added) : GH_OK;
+  if (!status) status = read_lists(err, t, settings, own);
   if (!status) status = read_marks(err, t, settings, map);
+  if (!status) status = read_special(err, t, settings);
+  if (!status) status = read_special(err, t, map);
   if (!status) status = gh_json_opt_double(err, settings, "model_max_length", &length);
-  if (!status && t->kind->read_options) status = t->kind->read_options(err, t, settings);
+  if (!status && t->kind->read_options) status = t->kind->read_options(err, t, settings, own);
+  if (!status) status = read_sides(err, t, settings, own);
+  if (!status) status = normalize_added(err, t);
   if (status) return status;
   if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is invalid", length);
   t->max_length = length <= LONGEST_LINE ? (int64_t)length : 0;
   return GH_OK;
 }
 
-static gh_status read_optional(gh_error *err, gh_json **out, const char *path) {
-  return path && gh_path_is_file(path) ? gh_json_read_file(err, out, path, GH_JSON_MAX_BYTES) : GH_OK;
+static gh_status read_optional(gh_error *err, gh_json **out, const char *folder, const char *name) {
+  char *path = gh_path_join(err, folder, name);
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (path && gh_path_is_file(path)) status = gh_json_read_file(err, out, path, GH_JSON_MAX_BYTES);
+  free(path);
+  return status;
 }
 
 gh_status gh_tokenizer_read_settings(gh_error *err, gh_tokenizer *t, const char *folder, const gh_json *tokenizer) {
-  gh_json *settings = NULL, *map = NULL;
-  char *path = gh_path_join(err, folder, "tokenizer_config.json");
-  char *other = gh_path_join(err, folder, "special_tokens_map.json");
-  gh_status status = path && other ? read_optional(err, &settings, path) : GH_ERROR_MEMORY;
-  if (!status) status = read_optional(err, &map, other);
-  if (!status && (status = read_all(err, t, settings, map, tokenizer))) gh_fail_in(err, "%s: tokenizer", folder);
-  gh_json_free(settings);
-  gh_json_free(map);
-  free(path);
-  free(other);
+  gh_settings files = {0};
+  gh_status status = read_optional(err, &files.settings, folder, "tokenizer_config.json");
+  if (!status) status = read_optional(err, &files.map, folder, "special_tokens_map.json");
+  if (!status) status = read_optional(err, &files.added, folder, "added_tokens.json");
+  if (!status && (status = read_all(err, t, &files, tokenizer))) gh_fail_in(err, "%s: tokenizer", folder);
+  gh_json_free(files.settings);
+  gh_json_free(files.map);
+  gh_json_free(files.added);
   return status;
 }

@@ -5,7 +5,8 @@
 #include <string.h>
 
 /* NFC, every run of white space replaced by one space, each code point in lower case. */
-static gh_status normalize(gh_error *err, gh_buffer_text *out, const char *text, size_t size) {
+static gh_status normalize(gh_error *err, const gh_tokenizer *t, gh_buffer_text *out, const char *text, size_t size) {
+  (void)t;
   gh_buffer_text composed = {0}, spaced = {0};
   gh_status status = gh_text_compose(err, &composed, text, size);
   bool after_space = false;
@@ -64,38 +65,16 @@ static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *tex
   return status;
 }
 
-/* A piece of the line between the added tokens that match before normalisation. */
-static gh_status add_piece(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
-  gh_buffer_text normal = {0};
-  const gh_added_token *added;
-  gh_status status = normalize(err, &normal, text, size);
-  for (size_t at = 0, start, stop; !status && at < normal.size; at = stop) {
-    added = gh_find_added(t, true, normal.bytes, at, normal.size, &start, &stop);
-    status = add_words(err, t, normal.bytes + at, start - at, ids);
-    if (!status && added) status = gh_ids_add(err, ids, added->id);
-  }
-  gh_text_free(&normal);
-  return status;
-}
-
-static gh_status tokens_of(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids) {
-  gh_status status = GH_OK;
-  for (size_t at = 0, start, stop; at < size && !status; at = stop) {
-    const gh_added_token *added = gh_find_added(t, false, line, at, size, &start, &stop);
-    if (start > at) status = add_piece(err, t, line + at, start - at, ids);
-    if (!status && added) status = gh_ids_add(err, ids, added->id);
-  }
-  return status;
-}
-
-static int32_t find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
-static int64_t size_of(const gh_tokenizer *t) { return gh_bpe_size(t->bpe); }
+int32_t gh_words_find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
+int64_t gh_words_size(const gh_tokenizer *t) { return gh_bpe_size(t->bpe); }
 
 const gh_tokenizer_kind gh_tokenizer_words = {
     .marks = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"},
     .begins = true,
     .has_json = true,
-    .find = find,
-    .size = size_of,
-    .tokens_of = tokens_of,
+    .find = gh_words_find,
+    .size = gh_words_size,
+    .normalize = normalize,
+    .cut = add_words,
+    .tokens_of = gh_tokens_between_added,
 };

@@ -34,6 +34,15 @@ int32_t gh_utf8_next(const char *text, size_t size, size_t *at) {
   return n > 0 ? point : 0xFFFD;
 }
 
+void gh_grapheme_next(const char *text, size_t size, size_t *at) {
+  utf8proc_int32_t state = 0, point = gh_utf8_next(text, size, at);
+  for (size_t next = *at; *at < size; *at = next) {
+    utf8proc_int32_t follows = gh_utf8_next(text, size, &next);
+    if (utf8proc_grapheme_break_stateful(point, follows, &state)) return;
+    point = follows;
+  }
+}
+
 /* ---- categories ---- */
 
 bool gh_is_letter(int32_t point) {

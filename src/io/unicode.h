@@ -16,6 +16,9 @@ void gh_text_free(gh_buffer_text *text); /* leaves an empty one */
 /* Returns the code point at *at and advances *at past it; *at < size. */
 int32_t gh_utf8_next(const char *text, size_t size, size_t *at);
 
+/* Advances *at past the extended grapheme cluster (what a reader takes for one character) that begins there. */
+void gh_grapheme_next(const char *text, size_t size, size_t *at);
+
 bool gh_is_letter(int32_t point); /* \p{L} */
 bool gh_is_number(int32_t point); /* \p{N} */
 bool gh_is_space(int32_t point);  /* White_Space: \s of the regular expressions */
