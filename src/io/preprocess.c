@@ -141,8 +141,7 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   return check_result(err, out, crop_height, crop_width);
 }
 
-/* The open_clip package's settings: its key names, and its defaults for every family. Its "size" is the model's. When
- * the crop leaves half a pixel, open_clip rounds to even and transformers rounds down. */
+/* The open_clip package's settings: its key names, and its defaults for every family. Its "size" is the model's. */
 static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json *root, const gh_processor *const *known,
                                int image_size) {
   const gh_json *node = gh_json_member(root, "preprocess_cfg");
@@ -154,6 +153,7 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
   bool squash = !strcmp(resize, "squash"), linear = !strcmp(filter, "bilinear");
   (void)known;
   gh_preprocess_defaults(out, &openclip_processor, image_size);
+  out->crop_to_even = !squash;
   if (squash) out->shortest_edge = 0, out->do_center_crop = false;
   out->filter = linear ? GH_FILTER_BILINEAR : GH_FILTER_BICUBIC;
   if (!squash && strcmp(resize, "shortest"))
@@ -274,23 +274,26 @@ static void resized_shape(const gh_preprocess *how, const gh_image *image, int64
   *height = narrow ? other : edge;
 }
 
-/* Position of the image's first pixel in the crop: negative if the image is larger (half the excess, rounded down),
- * positive if it is smaller (half the difference, rounded up). */
-static int crop_offset(int side, int crop) { return side >= crop ? -((side - crop) / 2) : (crop - side + 1) / 2; }
-
-/* The part of an image of that size which center_crop takes. */
-static gh_image_part central_part(int64_t width, int64_t height, int size) {
-  const int64_t side = size;
-  return (gh_image_part){.left = GH_MAX(width - side, 0) / 2,
-                         .top = GH_MAX(height - side, 0) / 2,
-                         .width = GH_MIN(width, side),
-                         .height = GH_MIN(height, side)};
+/* Position of the image's first pixel in the crop: negative if the image is larger (half the excess, rounded down or to
+ * even), positive if it is smaller (half the difference, rounded up). */
+static int64_t crop_offset(int64_t side, int64_t crop, bool to_even) {
+  if (side < crop) return (crop - side + 1) / 2;
+  int64_t half = (side - crop) / 2;
+  return -half - (to_even && (side - crop) % 2 && half % 2 ? 1 : 0);
 }
 
-static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size) {
+/* The part of an image of that size which center_crop takes. */
+static gh_image_part central_part(int64_t width, int64_t height, int size, bool to_even) {
+  return (gh_image_part){.left = -GH_MIN(crop_offset(width, size, to_even), 0),
+                         .top = -GH_MIN(crop_offset(height, size, to_even), 0),
+                         .width = GH_MIN(width, (int64_t)size),
+                         .height = GH_MIN(height, (int64_t)size)};
+}
+
+static gh_status center_crop(gh_error *err, gh_image *out, const gh_image *image, int size, bool to_even) {
   gh_status status = gh_image_new(err, out, size, size); /* black */
   if (status) return status;
-  int left = crop_offset(image->width, size), top = crop_offset(image->height, size);
+  const int left = (int)crop_offset(image->width, size, to_even), top = (int)crop_offset(image->height, size, to_even);
   int begin_x = GH_MAX(left, 0), end_x = GH_MIN(left + image->width, size);
   for (int y = GH_MAX(top, 0); y < GH_MIN(top + image->height, size); y++)
     memcpy(out->pixels + 3 * ((size_t)y * size + begin_x),
@@ -320,13 +323,13 @@ gh_status gh_preprocess_image(gh_error *err, float *pixels, float *normalized, c
   if (how->do_resize) {
     int64_t width, height;
     resized_shape(how, image, &width, &height);
-    const gh_image_part part = how->do_center_crop ? central_part(width, height, how->image_size)
+    const gh_image_part part = how->do_center_crop ? central_part(width, height, how->image_size, how->crop_to_even)
                                                    : (gh_image_part){.width = width, .height = height};
     if ((status = gh_image_resize_part(err, &resized, image, width, height, how->filter, NULL, &part))) goto done;
     current = &resized;
   }
   if (how->do_center_crop) {
-    if ((status = center_crop(err, &cropped, current, how->image_size))) goto done;
+    if ((status = center_crop(err, &cropped, current, how->image_size, how->crop_to_even))) goto done;
     current = &cropped;
   }
   if (pixels) gh_image_to_floats(pixels, current);

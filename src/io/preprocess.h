@@ -13,6 +13,7 @@ typedef struct gh_preprocess {
   int height, width; /* with shortest_edge 0 */
   gh_filter filter;
   bool do_center_crop; /* to S x S; a smaller image is padded with zeros */
+  bool crop_to_even; /* the crop begins at the even one of two equally near pixels, as open_clip's; else at the first */
   bool do_rescale;
   double rescale_factor;
   bool do_normalize;
