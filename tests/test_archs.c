@@ -22,6 +22,14 @@ static void published_totals(void **state) {
                {"metaclip-vit-h-14-224", 986109441},
                {"siglip-so400m-14-224", 877415602},
                {"siglip-so400m-14-384", 877960498},
+               {"laion-vit-h-14-224", 986109441},
+               {"laion-vit-bigg-14-224", 2539567105},
+               {"dfn-vit-h-14-378", 986714881},
+               {"metaclip2-h-14-224", 1858783745},
+               {"siglip2-base-16-224", 375187970},
+               {"siglip2-large-16-256", 881526786},
+               {"siglip2-so400m-14-384", 1136008498},
+               {"siglip2-giant-opt-16-384", 1871885426},
                {"tiny", 1021761}};
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     const gh_arch *arch = NULL;

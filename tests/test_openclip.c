@@ -21,9 +21,13 @@ static void put(const char *name, const char *text) {
   free(path);
 }
 
-/* Writes the file with the given text after `"embed_dim": 8`, inside vision_cfg's braces and inside text_cfg's. */
+/* Writes the file with the given text after `"embed_dim": 8`, inside vision_cfg's braces and inside text_cfg's.
+ * Pictures are not cropped: transformers would begin some crops elsewhere. */
 static void put_model(const char *model, const char *vision, const char *text) {
-  char *all = gh_format(&err, "{\"model_cfg\":{%s,\"vision_cfg\":{%s},\"text_cfg\":{%s}}}", model, vision, text);
+  char *all = gh_format(&err,
+                        "{\"model_cfg\":{%s,\"vision_cfg\":{%s},\"text_cfg\":{%s}},"
+                        "\"preprocess_cfg\":{\"resize_mode\":\"squash\"}}",
+                        model, vision, text);
   put(GH_OPENCLIP_CONFIG, all);
   free(all);
 }
@@ -88,6 +92,74 @@ static void published_sizes(void **state) {
   same_arch("siglip-so400m-14-224", GH_GELU_ERF, GH_GELU_TANH, 16);
 }
 
+#define WORLD "\"hf_tokenizer_name\":\"facebook/xlm-v-base\",\"pool_type\":\"eos\",\"eos_id\":2,\"context_length\":77,"
+
+/* A text's pooling tells MetaCLIP 2 from CLIP; its tokenizer's settings say how a line is cleaned. */
+static void text_towers(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    const gh_family *family;
+    int64_t eos;
+    gh_clean clean;
+  } table[] = {
+      {"", &gh_clip, 2, GH_CLEAN_LOWER},
+      {WORLD "\"vocab_size\":901629", &gh_metaclip2, 2, GH_CLEAN_SPACES},
+      {"\"pool_type\":\"eos\",\"eos_id\":9", &gh_metaclip2, 9, GH_CLEAN_LOWER},
+      {"\"hf_tokenizer_name\":\"x\",\"tokenizer_kwargs\":{\"clean\":\"lower\"}", &gh_clip, 2, GH_CLEAN_LOWER},
+      {"\"tokenizer_kwargs\":{\"clean\":\"canonicalize\",\"strip_sep_token\":false}", &gh_clip, 2, GH_CLEAN_CANONICAL}};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_vision_config v;
+    gh_text_config t;
+    put_model("\"embed_dim\":8", "", table[i].text);
+    check_ok(gh_vision_config_read(&err, scratch, &v));
+    check_ok(gh_text_config_read(&err, scratch, &t));
+    assert_ptr_equal(v.family, table[i].family);
+    assert_ptr_equal(t.family, table[i].family);
+    assert_int_equal(t.eos, table[i].eos);
+    assert_int_equal(t.clean, table[i].clean);
+    assert_true(t.tower.causal);
+  }
+  put_model("\"embed_dim\":1152,\"custom_text\":true", SO_VISION, SO_TEXT);
+  gh_text_config t;
+  check_ok(gh_text_config_read(&err, scratch, &t));
+  assert_int_equal(t.clean, GH_CLEAN_CANONICAL);
+  put_model("\"embed_dim\":1024,\"quick_gelu\":true", H_VISION,
+            WORLD "\"vocab_size\":901629,\"width\":1024,\"heads\":16,\"layers\":24");
+  same_arch("metaclip2-h-14-224", GH_QUICK_GELU, GH_QUICK_GELU, 77);
+  put_model("\"embed_dim\":1024,\"quick_gelu\":true", H_VISION, H_TEXT);
+  same_arch("dfn-vit-h-14-224", GH_QUICK_GELU, GH_QUICK_GELU, 77);
+  put_model("\"embed_dim\":1024", H_VISION, H_TEXT);
+  same_arch("laion-vit-h-14-224", GH_GELU_ERF, GH_GELU_ERF, 77);
+}
+
+#define EVA                                                                                                            \
+  "\"image_size\":336,\"timm_model_name\":\"eva02_large_patch14_clip_336\",\"timm_model_pretrained\":false,"           \
+  "\"timm_pool\":\"token\",\"timm_proj\":"
+
+static void eva(void **state) {
+  (void)state;
+  gh_vision_config v;
+  gh_text_config t;
+  put_model("\"embed_dim\":768,\"custom_text\":true", EVA "null", L_TEXT);
+  check_ok(gh_vision_config_read(&err, scratch, &v));
+  check_ok(gh_text_config_read(&err, scratch, &t));
+  assert_ptr_equal(v.family, &gh_eva);
+  assert_ptr_equal(t.family, &gh_eva);
+  assert_int_equal(v.tower.mlp, 2730);
+  assert_int_equal(v.projection, 768);
+  assert_int_equal(gh_vision_tokens(&v), 577);
+  assert_true(v.tower.eps == 1e-6 && t.tower.eps == 1e-5 && t.tower.causal);
+  assert_int_equal(gh_text_pooled(&t, (int32_t[]){3, 9, 2, 9}, 4), 1);
+  gh_export_counts counts;
+  check_fails(gh_export_model(&err, scratch, &(gh_export_options){.clip = scratch, .dtype = GH_ST_DTYPES}, &counts),
+              GH_ERROR_UNSUPPORTED, "transformers has no class");
+  put_model("\"embed_dim\":768", EVA "\"linear\"", L_TEXT);
+  check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "timm_proj");
+  put_model("\"embed_dim\":768", "\"timm_model_name\":\"eva_giant_patch14_224\"", L_TEXT);
+  check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "the tower eva_giant_patch14_224");
+}
+
 static void rejections(void **state) {
   (void)state;
   static const struct {
@@ -120,6 +192,7 @@ static void rejections(void **state) {
       {"\"embed_dim\":8", "", "\"pool_type\":\"last\"", NULL, "pool_type"},
       {"\"embed_dim\":8", "", "\"no_causal_mask\":true", NULL, "no_causal_mask"},
       {"\"embed_dim\":8", "", "\"tokenizer_kwargs\":{\"reduction_mask\":\"syntax\"}", NULL, "reduction_mask"},
+      {"\"embed_dim\":8", "", "\"tokenizer_kwargs\":{\"clean\":\"all\"}", NULL, "tokenizer_kwargs.clean"},
       {"\"embed_dim\":8", "", "\"vocab_size\":0", NULL, "model_cfg.text_cfg.vocab_size: 0"},
       {"\"embed_dim\":8", "", "\"heads\":7", NULL, "not a multiple"},
       {"\"embed_dim\":1152", SO_VISION, "\"width\":1152,\"heads\":16", NULL, "pool_type"},
@@ -216,6 +289,20 @@ static void same_embeddings(const char *model, const gh_safetensors *want) {
   gh_safetensors_close(got);
 }
 
+/* transformers' folder, with pictures that are not cropped either. */
+static gh_safetensors *encode_uncropped(void) {
+  static const char *const files[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"};
+  static const char settings[] = "{\"do_center_crop\":false,\"size\":{\"height\":32,\"width\":32}}";
+  char *folder = check_path(scratch, "transformers"), *path = check_path(folder, "preprocessor_config.json");
+  check_ok(gh_folder_make(&err, folder));
+  for (size_t i = 0; i < GH_COUNT(files); i++) check_ok(gh_file_copy(&err, CLIP, folder, files[i], true));
+  check_write(path, settings, strlen(settings));
+  gh_safetensors *file = encode(folder, "want.safetensors");
+  free(folder);
+  free(path);
+  return file;
+}
+
 /* CLIP's weights under OpenAI's names, as timm publishes them: next to timm's own config.json and its layout of the
  * weights, and without any of transformers' settings. */
 static void whole_folder(void **state) {
@@ -229,7 +316,7 @@ static void whole_folder(void **state) {
   copy(GH_FIXTURES "/towers/openai.safetensors", GH_OPENCLIP_WEIGHTS);
   copy(GH_FIXTURES "/towers/clip.safetensors", "model.safetensors");
   copy(CLIP "/tokenizer.json", "tokenizer.json");
-  gh_safetensors *want = encode(CLIP, "want.safetensors");
+  gh_safetensors *want = encode_uncropped();
   same_embeddings(scratch, want);
   check_ok(gh_export_model(&err, out, &(gh_export_options){.clip = scratch, .dtype = GH_ST_DTYPES}, &counts));
   same_embeddings(out, want);
@@ -264,8 +351,9 @@ static void which_file(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(published_sizes), cmocka_unit_test(rejections), cmocka_unit_test(preprocessing),
-      cmocka_unit_test(whole_folder),    cmocka_unit_test(which_file),
+      cmocka_unit_test(published_sizes), cmocka_unit_test(text_towers),   cmocka_unit_test(eva),
+      cmocka_unit_test(rejections),      cmocka_unit_test(preprocessing), cmocka_unit_test(whole_folder),
+      cmocka_unit_test(which_file),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT   GH_FIXTURES "/text"
-#define TOWERS GH_FIXTURES "/towers"
+#define TEXT      GH_FIXTURES "/text"
+#define TOWERS    GH_FIXTURES "/towers"
+#define BACKBONES GH_FIXTURES "/backbones"
 
 /* Embeds the lines with `model` in batches of `batch` and compares with the fixture. */
 static void same_embeddings(const char *model, const char *lines_path, const char *expected, int64_t batch) {
@@ -184,6 +185,18 @@ static void clip_both(void **state) {
   (void)state;
   gh_error err = {0};
   both_towers(gh_strdup(&err, TEXT "/clip"), TOWERS "/clip.safetensors");
+}
+
+static void siglip2_both(void **state) {
+  (void)state;
+  gh_error err = {0};
+  both_towers(gh_strdup(&err, BACKBONES "/siglip2"), BACKBONES "/siglip2.safetensors");
+}
+
+static void metaclip2_both(void **state) {
+  (void)state;
+  gh_error err = {0};
+  both_towers(gh_strdup(&err, BACKBONES "/metaclip2"), BACKBONES "/metaclip2.safetensors");
 }
 
 static void openai_names(void **state) {
@@ -378,6 +391,9 @@ static void pooled_token(void **state) {
   assert_int_equal(gh_text_pooled(&c, ids, 6), 1);
   c.eos = 7; /* absent: the first, like argmax of zeros */
   assert_int_equal(gh_text_pooled(&c, ids, 6), 0);
+  c.family = &gh_metaclip2;
+  c.eos = 2; /* means itself */
+  assert_int_equal(gh_text_pooled(&c, ids, 6), 2);
   c.family = &gh_siglip;
   assert_int_equal(gh_text_pooled(&c, ids, 6), 5);
 }
@@ -444,6 +460,8 @@ int main(void) {
       cmocka_unit_test(clip_lines),
       cmocka_unit_test(siglip_in_shards),
       cmocka_unit_test(clip_both),
+      cmocka_unit_test(siglip2_both),
+      cmocka_unit_test(metaclip2_both),
       cmocka_unit_test(openai_names),
       cmocka_unit_test(openclip_names),
       cmocka_unit_test(names_become_ours),

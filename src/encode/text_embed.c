@@ -33,6 +33,7 @@ static gh_status open_settings(gh_error *err, gh_text_config *config, gh_tokeniz
   gh_status status = gh_text_config_read(err, folder, config);
   if (!status) status = gh_tokenizer_open(err, tokenizer, folder);
   if (status) return status;
+  gh_tokenizer_clean(*tokenizer, config->clean);
   int64_t known = gh_tokenizer_vocabulary(*tokenizer), rows = config->vocabulary;
   if (known <= rows) return GH_OK;
   return gh_fail(err, GH_ERROR_FORMAT, "%s: the tokenizer has %lld tokens, but the model has %lld", folder,

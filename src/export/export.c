@@ -232,6 +232,9 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
   gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* rejects other folders */
+  if (!status && !e->config.family->name)
+    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s cannot be exported: transformers has no class for it", o->clip,
+                     e->config.family->title);
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
   if (!status && o->encoder) status = gh_checksums_check(err, o->encoder); /* of a snapshot */

@@ -1,5 +1,5 @@
 /* CLIP: transformers' CLIPModel; open_clip's ViT; OpenAI's names. */
-#include "models/family.h"
+#include "models/clip.h"
 
 #include <math.h>
 
@@ -21,13 +21,14 @@ static gh_tensor *embeddings(gh_module *m, const gh_vision_config *c, gh_tensor 
   return gh_add(g, gh_concat(g, (gh_tensor *[]){first, patches}, 2, 1), positions);
 }
 
-/* Norm and projection of the output: (..., hidden) -> (..., D), float32. */
+/* Norm and projection of the output, where there is one: (..., hidden) -> (..., D), float32. */
 static gh_tensor *project(gh_module *m, const gh_vision_config *c, gh_tensor *x) {
-  x = gh_layernorm_layer(m, x, c->tower.eps, m->storage, "vision_model.post_layernorm");
+  x = gh_layernorm_layer(m, x, c->tower.eps, c->unprojected ? GH_F32 : m->storage, "vision_model.post_layernorm");
+  if (c->unprojected) return x;
   return gh_linear_layer_to(m, x, c->projection, false, GH_F32, "visual_projection");
 }
 
-static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
+gh_tensor *gh_clip_vision_tower(gh_module *m, const gh_vision_config *c, gh_tensor *pixels, gh_tensor **local) {
   gh_graph *g = m->graph;
   gh_tensor *x = embeddings(m, c, pixels);
   x = gh_layernorm_layer(m, x, c->tower.eps, GH_F32, "vision_model.pre_layrnorm"); /* the published name */
@@ -45,19 +46,21 @@ static gh_tensor *vision_tower(gh_module *m, const gh_vision_config *c, gh_tenso
 
 /* ---- the text tower ---- */
 
-#define OLD_EOS 2 /* eos_token_id in OpenAI's config.json, which differs from its tokenizer's */
+int32_t gh_clip_first_end(const gh_text_config *c, const int32_t *ids, int64_t n) {
+  for (int64_t i = 0; i < n; i++)
+    if (ids[i] == c->eos) return (int32_t)i;
+  return 0;
+}
 
-/* The position of the first end-of-text token; with the old id, that of the first largest id. */
-static int32_t text_pooled(const gh_text_config *c, const int32_t *ids, int64_t n) {
+int32_t gh_clip_text_pooled(const gh_text_config *c, const int32_t *ids, int64_t n) {
   int64_t at = 0;
-  for (int64_t i = 0; i < n; i++) {
-    if (c->eos == OLD_EOS ? ids[i] > ids[at] : ids[i] == c->eos) at = i;
-    if (c->eos != OLD_EOS && ids[i] == c->eos) break;
-  }
+  if (c->eos != GH_CLIP_OLD_EOS) return gh_clip_first_end(c, ids, n);
+  for (int64_t i = 0; i < n; i++)
+    if (ids[i] > ids[at]) at = i;
   return (int32_t)at;
 }
 
-static gh_tensor *text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, gh_tensor *pooled) {
+gh_tensor *gh_clip_text_tower(gh_module *m, const gh_text_config *c, gh_tensor *ids, gh_tensor *pooled) {
   return gh_linear_layer(m, gh_text_state(m, c, ids, pooled), c->projection, false, "text_projection");
 }
 
@@ -72,7 +75,7 @@ static gh_layer_init layer_init(const gh_transformer *t) {
                          .mlp_bias = gh_init_constant(0)};
 }
 
-static void tensors(gh_walk *w, const gh_vision_config *v, const gh_text_config *t) {
+void gh_clip_tensors(gh_walk *w, const gh_vision_config *v, const gh_text_config *t) {
   int64_t wide = v->tower.hidden, narrow = t->tower.hidden, d = v->projection;
   const gh_layer_init text = layer_init(&t->tower), vision = layer_init(&v->tower);
   gh_walk_tensor(w, gh_init_constant(GH_LOGIT_SCALE), 0, NULL, "logit_scale");
@@ -88,27 +91,30 @@ static void tensors(gh_walk *w, const gh_vision_config *v, const gh_text_config 
   gh_walk_norm(w, wide, "vision_model", "pre_layrnorm");
   gh_walk_layers(w, &v->tower, &vision, "vision_model");
   gh_walk_norm(w, wide, "vision_model", "post_layernorm");
-  gh_walk_tensor(w, gh_init_lecun(wide), 2, (int64_t[]){d, wide}, "visual_projection.weight");
+  if (!v->unprojected) gh_walk_tensor(w, gh_init_lecun(wide), 2, (int64_t[]){d, wide}, "visual_projection.weight");
 }
 
 /* ---- config.json ---- */
 
-static gh_status read_vision(gh_error *err, const gh_json *tower, const gh_json *owner, gh_vision_config *c) {
-  (void)tower;
+/* A folder of the vision tower alone has a projection, unless its class is the one without. */
+gh_status gh_clip_read_vision(gh_error *err, const gh_json *tower, const gh_json *owner, gh_vision_config *c) {
+  c->unprojected = tower == owner && gh_config_is_of(tower, c->family->vision_class);
+  c->projection = c->tower.hidden;
+  if (c->unprojected) return GH_OK;
   return gh_config_read_size(err, owner, "projection_dim", 512, &c->projection);
 }
 
-static gh_status read_text(gh_error *err, const gh_json *tower, const gh_json *owner, gh_text_config *c) {
+gh_status gh_clip_read_text(gh_error *err, const gh_json *tower, const gh_json *owner, gh_text_config *c) {
   gh_status status = gh_json_opt_int(err, tower, "eos_token_id", &c->eos);
   return status ? status : gh_config_read_size(err, owner, "projection_dim", 512, &c->projection);
 }
 
-static gh_status put_model(gh_error *err, gh_json *root, const gh_vision_config *c) {
+gh_status gh_clip_put_model(gh_error *err, gh_json *root, const gh_vision_config *c) {
   gh_status status = gh_json_put_double(err, root, "projection_dim", c->projection);
   return status ? status : gh_json_put_double(err, root, "logit_scale_init_value", GH_LOGIT_SCALE);
 }
 
-static gh_status put_vision(gh_error *err, gh_json *tower, const gh_vision_config *c) {
+gh_status gh_clip_put_vision(gh_error *err, gh_json *tower, const gh_vision_config *c) {
   return gh_json_put_double(err, tower, "projection_dim", c->projection);
 }
 
@@ -119,43 +125,64 @@ static gh_status put_text(gh_error *err, gh_json *tower, const gh_text_config *c
 
 /* ---- the row ---- */
 
-#define TOWER(width, depth, groups, wide, masked)                                                                      \
+#define VISION(side, sub, width, depth, groups, wide, d, act)                                                          \
   {                                                                                                                    \
-    .hidden = width, .layers = depth, .heads = groups, .mlp = wide, .eps = 1e-5, .activation = GH_QUICK_GELU,          \
-    .causal = masked                                                                                                   \
-  }
-#define VISION(side, sub, width, depth, groups, wide, d)                                                               \
-  {                                                                                                                    \
-    .family = &gh_clip, .tower = TOWER(width, depth, groups, wide, false), .image = side, .patch = sub,                \
+    .family = &gh_clip, .tower = GH_CLIP_TOWER(width, depth, groups, wide, act, false), .image = side, .patch = sub,   \
     .projection = d                                                                                                    \
   }
-#define TEXT(width, depth, groups, wide, tokens, d)                                                                    \
+#define TEXT(width, depth, groups, wide, tokens, d, act)                                                               \
   {                                                                                                                    \
-    .family = &gh_clip, .tower = TOWER(width, depth, groups, wide, true), .vocabulary = tokens, .positions = 77,       \
-    .projection = d, .eos = tokens - 1                                                                                 \
+    .family = &gh_clip, .tower = GH_CLIP_TOWER(width, depth, groups, wide, act, true), .vocabulary = tokens,           \
+    .positions = 77, .projection = d, .eos = tokens - 1                                                                \
   }
+#define QUICK GH_QUICK_GELU
+#define ERF   GH_GELU_ERF
 
 static const gh_arch archs[] = {
     {.name = "tiny",
      .summary = "a small CLIP for tests and first steps, 64 pixels",
-     .vision = VISION(64, 8, 128, 4, 4, 512, 128),
-     .text = TEXT(64, 2, 2, 256, 1024, 128)},
+     .vision = VISION(64, 8, 128, 4, 4, 512, 128, QUICK),
+     .text = TEXT(64, 2, 2, 256, 1024, 128, QUICK)},
     {.name = "openai-vit-l-14-224",
      .summary = "OpenAI CLIP ViT-L/14 at 224 pixels",
-     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768),
-     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768, QUICK),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768, QUICK)},
     {.name = "openai-vit-l-14-336",
      .summary = "OpenAI CLIP ViT-L/14 at 336 pixels",
-     .vision = VISION(336, 14, 1024, 24, 16, 4096, 768),
-     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+     .vision = VISION(336, 14, 1024, 24, 16, 4096, 768, QUICK),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768, QUICK)},
     {.name = "metaclip-vit-l-14-224",
      .summary = "MetaCLIP ViT-L/14 at 224 pixels",
-     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768),
-     .text = TEXT(768, 12, 12, 3072, 49408, 768)},
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768, QUICK),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768, QUICK)},
     {.name = "metaclip-vit-h-14-224",
      .summary = "MetaCLIP ViT-H/14 at 224 pixels",
-     .vision = VISION(224, 14, 1280, 32, 16, 5120, 1024),
-     .text = TEXT(1024, 24, 16, 4096, 49408, 1024)},
+     .vision = VISION(224, 14, 1280, 32, 16, 5120, 1024, QUICK),
+     .text = TEXT(1024, 24, 16, 4096, 49408, 1024, QUICK)},
+    {.name = "laion-vit-l-14-224",
+     .summary = "LAION's CLIP ViT-L/14 at 224 pixels (laion2b)",
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768, ERF),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768, ERF)},
+    {.name = "laion-vit-h-14-224",
+     .summary = "LAION's CLIP ViT-H/14 at 224 pixels (laion2b)",
+     .vision = VISION(224, 14, 1280, 32, 16, 5120, 1024, ERF),
+     .text = TEXT(1024, 24, 16, 4096, 49408, 1024, ERF)},
+    {.name = "laion-vit-bigg-14-224",
+     .summary = "LAION's CLIP ViT-bigG/14 at 224 pixels (laion2b)",
+     .vision = VISION(224, 14, 1664, 48, 16, 8192, 1280, ERF),
+     .text = TEXT(1280, 32, 20, 5120, 49408, 1280, ERF)},
+    {.name = "dfn-vit-l-14-224",
+     .summary = "DFN CLIP ViT-L/14 at 224 pixels (DFN2B)",
+     .vision = VISION(224, 14, 1024, 24, 16, 4096, 768, QUICK),
+     .text = TEXT(768, 12, 12, 3072, 49408, 768, QUICK)},
+    {.name = "dfn-vit-h-14-224",
+     .summary = "DFN CLIP ViT-H/14 at 224 pixels (DFN5B)",
+     .vision = VISION(224, 14, 1280, 32, 16, 5120, 1024, QUICK),
+     .text = TEXT(1024, 24, 16, 4096, 49408, 1024, QUICK)},
+    {.name = "dfn-vit-h-14-378",
+     .summary = "DFN CLIP ViT-H/14 at 378 pixels (DFN5B)",
+     .vision = VISION(378, 14, 1280, 32, 16, 5120, 1024, QUICK),
+     .text = TEXT(1024, 24, 16, 4096, 49408, 1024, QUICK)},
     {0},
 };
 
@@ -163,17 +190,16 @@ static const gh_arch archs[] = {
 static const char *const implied_by[] = {"vision_config",    "text_config",    "vision_config_dict",
                                          "text_config_dict", "projection_dim", NULL};
 
-static const gh_openclip_rule openclip_vision[] = {{"pool_type", "tok", "tok"},
-                                                   {"pos_embed_type", "learnable", "learnable"},
-                                                   {"block_type", "default", "default"},
-                                                   {0}};
-static const gh_openclip_rule openclip_text[] = {
+const gh_openclip_rule gh_clip_openclip_vision[] = {{"pool_type", "tok", "tok"},
+                                                    {"pos_embed_type", "learnable", "learnable"},
+                                                    {"block_type", "default", "default"},
+                                                    {0}};
+const gh_openclip_rule gh_clip_openclip_text[] = {
     {"pool_type", "argmax", "argmax"}, {"no_causal_mask", "false", "false"}, {"proj_bias", "false", "false"},
     {"proj_type", "linear", "linear"}, {"block_type", "default", "default"}, {0}};
-static const gh_openclip_rule openclip_tokenizer[] = {{0}};
 
 /* OpenAI's names. Its files store both projections for x W, not for x W^T. */
-static const gh_renaming renamings[] = {
+const gh_renaming gh_clip_renamings[] = {
     {.from = "visual.class_embedding", .to = EMBEDDINGS ".class_embedding"},
     {.from = "visual.conv1.", .to = EMBEDDINGS ".patch_embedding."},
     {.from = "visual.positional_embedding", .to = EMBEDDINGS ".position_embedding.weight"},
@@ -185,8 +211,8 @@ static const gh_renaming renamings[] = {
 };
 
 /* The names that files carry under image_processor_type, or feature_extractor_type before 2022. */
-static const char *const processors[] = {"CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil",
-                                         "CLIPFeatureExtractor", NULL};
+const char *const gh_clip_processors[] = {"CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil",
+                                          "CLIPFeatureExtractor", NULL};
 
 const gh_family gh_clip = {
     .name = "clip",
@@ -199,25 +225,21 @@ const gh_family gh_clip = {
     .implied_by = implied_by,
     .older_vision = "vision_config_dict",
     .older_text = "text_config_dict",
-    .vision = VISION(224, 32, 768, 12, 12, 3072, 0),
-    .text = TEXT(512, 12, 8, 2048, 49408, 0),
-    .read_vision = read_vision,
-    .read_text = read_text,
-    .put_model = put_model,
-    .put_vision = put_vision,
+    .vision = VISION(224, 32, 768, 12, 12, 3072, 0, QUICK),
+    .text = TEXT(512, 12, 8, 2048, 49408, 0, QUICK),
+    .read_vision = gh_clip_read_vision,
+    .read_text = gh_clip_read_text,
+    .put_model = gh_clip_put_model,
+    .put_vision = gh_clip_put_vision,
     .put_text = put_text,
-    .openclip = {.vision = openclip_vision,
-                 .text = openclip_text,
-                 .tokenizer = openclip_tokenizer,
-                 .eos = OLD_EOS}, /* the largest id of a line is its end */
-    .weights = {.marker = "visual.conv1.weight",
-                .layers = "visual.transformer.resblocks.",
-                .layer = gh_openclip_layer,
-                .renamings = renamings},
-    .processor = {.classes = processors, .defaults = GH_OPENAI_PREPROCESS},
+    .openclip = {.vision = gh_clip_openclip_vision,
+                 .text = gh_clip_openclip_text,
+                 .eos = GH_CLIP_OLD_EOS}, /* the largest id of a line is its end */
+    .weights = GH_CLIP_WEIGHTS,
+    .processor = {.classes = gh_clip_processors, .defaults = GH_OPENAI_PREPROCESS},
     .class_tokens = 1,
-    .vision_tower = vision_tower,
-    .text_tower = text_tower,
-    .text_pooled = text_pooled,
-    .tensors = tensors,
+    .vision_tower = gh_clip_vision_tower,
+    .text_tower = gh_clip_text_tower,
+    .text_pooled = gh_clip_text_pooled,
+    .tensors = gh_clip_tensors,
 };

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const gh_family *const built_in[] = {&gh_clip, &gh_siglip, NULL};
+static const gh_family *const built_in[] = {&gh_clip, &gh_siglip, &gh_metaclip2, &gh_eva, NULL};
 const gh_family *const *gh_families = built_in;
 
 gh_name gh_family_list(const char *(*pick)(const gh_family *family)) {

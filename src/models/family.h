@@ -1,6 +1,6 @@
-/* The families of encoders: one row per family, one file per row (clip.c, siglip.c). A row says how the family's files
- * are recognised, read and written, and builds its towers. Code outside those files never asks which family it has: it
- * asks the row for the property that it needs. A new family is one file and one line in family.c.
+/* The families of encoders: one row per family, one file per row (clip.c, siglip.c, ...). A row says how the family's
+ * files are recognised, read and written, and builds its towers. Code outside those files never asks which family it
+ * has: it asks the row for the property that it needs. A new family is one file and one line in family.c.
  *
  * A row does not say which tokenizer is used: the folder's files do (io/tokenizer.h). */
 #ifndef GH_MODELS_FAMILY_H
@@ -12,13 +12,14 @@
 #include "models/weights.h"
 
 struct gh_family {
-  const char *name;     /* model_type of a config.json that describes both towers */
-  const char *title;    /* in messages */
+  const char *name;  /* model_type of a config.json that describes both towers; NULL: transformers has no such class */
+  const char *title; /* in messages */
   const gh_arch *archs; /* its architectures, smallest first; ends with a null name */
 
   /* ---- transformers' config.json ---- */
   const char *vision_type, *text_type;    /* model_type of one tower */
   const char *model_class, *vision_class; /* "architectures": of both towers, of the vision tower alone */
+  const char *refused, *refusal; /* a model_type of the same name that it does not support, and why; NULL: none */
   /* Keys, ends with NULL. A file without a model_type belongs to the family if it has one of them. NULL: never. */
   const char *const *implied_by;
   /* Older keys of the towers' objects, which replace vision_config and text_config. NULL: none. */
@@ -50,10 +51,12 @@ struct gh_family {
   const char *const *past_adapter;
 };
 
-extern const gh_family gh_clip, gh_siglip;
+extern const gh_family gh_clip, gh_siglip, gh_metaclip2, gh_eva;
 
-/* For read_vision and read_text: a size in 1..2^20, `value` where the key is absent. */
+/* For read_vision and read_text: a size in 1..2^20, `value` where the key is absent; whether "architectures" begins
+ * with the class. */
 gh_status gh_config_read_size(gh_error *err, const gh_json *from, const char *key, int64_t value, int *out);
+bool gh_config_is_of(const gh_json *root, const char *class);
 
 /* The rows, ends with NULL. A test may replace the table by a longer one, of at most GH_MOST_FAMILIES rows. */
 #define GH_MOST_FAMILIES 16

@@ -67,11 +67,14 @@ static gh_status read_type(gh_error *err, const gh_json *root, const gh_family *
     *towers = BOTH_TOWERS;
     if (!type && implied(f, root)) return GH_OK;
     for (size_t k = 0; type && k < GH_COUNT(names); k++)
-      if (!strcmp(type, names[k])) {
+      if (names[k] && !strcmp(type, names[k])) {
         *towers = (gh_towers)k;
         return GH_OK;
       }
   }
+  for (const gh_family *const *row = gh_families; type && *row; row++)
+    if ((*row)->refused && !strncmp(type, (*row)->refused, strlen((*row)->refused)))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED, "model type %s is not supported: %s", type, (*row)->refusal);
   gh_name known = gh_family_list(name_of);
   if (!type) return gh_fail(err, GH_ERROR_UNSUPPORTED, "model_type is missing (%s are supported)", known.text);
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "model type %s is not supported (%s are)", type, known.text);

@@ -59,15 +59,22 @@ static gh_status refuse(gh_error *err, const char *where, const char *key) {
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%.60s: this value is not supported", where, key);
 }
 
-/* Checks the rules, and that every other key of the object is known or switched off. */
-static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_openclip_rule *rules,
-                       const char *const *keys) {
+/* The first rule that the object breaks; NULL: none. */
+static const gh_openclip_rule *broken(const gh_json *from, const gh_openclip_rule *rules) {
   for (const gh_openclip_rule *rule = rules; rule->key; rule++) {
     const gh_json *node = gh_json_member(from, rule->key);
     bool absent = gh_json_type_of(node) == GH_JSON_NULL;
-    if (absent ? strcmp(rule->absent, rule->value) != 0 : !says(node, rule->value))
-      return refuse(err, where, rule->key);
+    if (node && absent && !strcmp(rule->value, "null")) continue;
+    if (absent ? strcmp(rule->absent, rule->value) != 0 : !says(node, rule->value)) return rule;
   }
+  return NULL;
+}
+
+/* Checks the rules, and that every other key of the object is known or switched off. */
+static gh_status check(gh_error *err, const gh_json *from, const char *where, const gh_openclip_rule *rules,
+                       const char *const *keys) {
+  const gh_openclip_rule *wrong = broken(from, rules);
+  if (wrong) return refuse(err, where, wrong->key);
   for (const gh_json *item = gh_json_first(from); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);
     bool known = is_off(item);
@@ -129,11 +136,14 @@ typedef struct gh_openclip_model {
 } gh_openclip_model;
 
 /* Finds the family. The text tower does not depend on the timm tower: if no family has that, the first family with timm
- * towers reads the text tower. */
+ * towers reads the text tower. Families with open_clip's own ViT differ in the text tower. */
 static void find_family(gh_openclip_model *m) {
-  for (const gh_family *const *f = gh_families; *f && !m->tower; f++) {
+  const gh_json *text = gh_json_member(m->root, "text_cfg");
+  bool fits = false;
+  for (const gh_family *const *f = gh_families; *f && !m->tower && !fits; f++) {
     const gh_timm_tower *t = (*f)->openclip.timm;
     if (!m->timm != !t) continue;
+    if (!t && !broken(text, (*f)->openclip.text)) m->family = *f, fits = true;
     if (!m->family) m->family = *f;
     for (; t && t->name && !m->tower; t++)
       if (!strcmp(t->name, m->timm)) m->family = *f, m->tower = t;
@@ -195,7 +205,7 @@ gh_status gh_openclip_vision(gh_error *err, const gh_json *root, gh_vision_confi
       (m.timm ? read_timm : read_own)(err, &m, from, c))
     return err->status;
   if (c->image < c->patch) return gh_fail(err, GH_ERROR_FORMAT, "image_size is below patch_size");
-  if (m.timm && c->projection != c->tower.hidden)
+  if (m.timm && !m.family->openclip.projects && c->projection != c->tower.hidden)
     return gh_fail(err, GH_ERROR_FORMAT, "model_cfg.embed_dim: %d; %s gives %d", c->projection, m.timm,
                    c->tower.hidden);
   return GH_OK;
@@ -203,8 +213,26 @@ gh_status gh_openclip_vision(gh_error *err, const gh_json *root, gh_vision_confi
 
 /* ---- the text tower ---- */
 
+/* What open_clip's tokenizers do to a line first: CLIP's own, and those of the package transformers. */
+static gh_status read_clean(gh_error *err, const gh_json *from, gh_text_config *c) {
+  static const char where[] = "model_cfg.text_cfg.tokenizer_kwargs";
+  static const char *const names[] = {
+      [GH_CLEAN_SPACES] = "whitespace", [GH_CLEAN_LOWER] = "lower", [GH_CLEAN_CANONICAL] = "canonicalize"};
+  static const char *const keys[] = {"clean", NULL};
+  const bool own = gh_json_type_of(gh_json_member(from, "hf_tokenizer_name")) == GH_JSON_NULL;
+  const gh_json *kwargs = gh_json_member(from, "tokenizer_kwargs");
+  const char *name = names[own ? GH_CLEAN_LOWER : GH_CLEAN_SPACES];
+  if (check(err, kwargs, where, no_rules, keys) || gh_json_opt_string(err, kwargs, "clean", &name)) return err->status;
+  for (gh_clean i = GH_CLEAN_SPACES; i < GH_COUNT(names); i++)
+    if (!strcmp(name, names[i])) {
+      c->clean = i;
+      return GH_OK;
+    }
+  return refuse(err, where, "clean");
+}
+
 gh_status gh_openclip_text(gh_error *err, const gh_json *root, gh_text_config *c) {
-  static const char where[] = "model_cfg.text_cfg", how[] = "model_cfg.text_cfg.tokenizer_kwargs";
+  static const char where[] = "model_cfg.text_cfg";
   gh_openclip_model m;
   if (open_model(err, root, &m)) return err->status;
   const gh_json *from = gh_json_member(m.root, "text_cfg");
@@ -218,7 +246,8 @@ gh_status gh_openclip_text(gh_error *err, const gh_json *root, gh_text_config *c
                            {"context_length", &c->positions, 77}};
   gh_status status = read_sizes(err, m.root, "model_cfg", &width, 1);
   if (!status) status = check(err, from, where, family->openclip.text, text_keys);
-  if (!status) status = check(err, gh_json_member(from, "tokenizer_kwargs"), how, family->openclip.tokenizer, no_keys);
+  if (!status) status = read_clean(err, from, c);
+  if (!status && family->openclip.reads_eos) status = gh_json_opt_int(err, from, "eos_id", &c->eos);
   if (!status) status = read_sizes(err, from, where, sizes, GH_COUNT(sizes));
   return status ? status : read_tower(err, m.root, from, where, &c->tower);
 }

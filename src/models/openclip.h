@@ -12,8 +12,8 @@
  * its own config.json, without a model_type). */
 gh_status gh_openclip_is(gh_error *err, const char *folder, bool *is);
 
-/* A key that must have one value (a string, or "true" or "false" for a JSON boolean), and the value that an absent key
- * has. */
+/* A key that must have one value (a string, or "true", "false" or "null" for JSON's own), and the value that an absent
+ * key has. */
 typedef struct gh_openclip_rule {
   const char *key, *value, *absent;
 } gh_openclip_rule;
@@ -27,9 +27,11 @@ typedef struct gh_timm_tower {
 
 /* How such a file describes a family. Lists end with a null name or key. */
 typedef struct gh_openclip_layout {
-  const gh_timm_tower *timm;                         /* its vision towers; NULL: open_clip's own ViT */
-  const gh_openclip_rule *vision, *text, *tokenizer; /* of vision_cfg, text_cfg, text_cfg.tokenizer_kwargs */
-  int64_t eos;                                       /* gh_text_config's */
+  const gh_timm_tower *timm;             /* its vision towers; NULL: open_clip's own ViT */
+  const gh_openclip_rule *vision, *text; /* of vision_cfg, text_cfg */
+  int64_t eos;                           /* gh_text_config's */
+  bool reads_eos;                        /* text_cfg.eos_id says otherwise */
+  bool projects;                         /* timm's tower ends with a layer of the embedding's width */
 } gh_openclip_layout;
 
 /* Read a tower from the file's root. Absent keys have the defaults of open_clip's CLIPVisionCfg and CLIPTextCfg. A

@@ -147,6 +147,8 @@ static gh_status put_text(gh_error *err, gh_json *tower, const gh_text_config *c
     .positions = 64, .projection = width, .eos = 1                                                                     \
   }
 
+#define GEMMA 256000 /* tokens */
+
 static const gh_arch archs[] = {
     {.name = "tiny-siglip",
      .summary = "a small SigLIP, 64 pixels",
@@ -160,12 +162,42 @@ static const gh_arch archs[] = {
      .summary = "SigLIP SO400M/14 at 384 pixels",
      .vision = VISION(384, 14, 1152, 27, 16, 4304),
      .text = TEXT(1152, 27, 16, 4304, 32000)},
+    {.name = "siglip2-base-16-224",
+     .summary = "SigLIP 2 B/16 at 224 pixels",
+     .vision = VISION(224, 16, 768, 12, 12, 3072),
+     .text = TEXT(768, 12, 12, 3072, GEMMA)},
+    {.name = "siglip2-large-16-256",
+     .summary = "SigLIP 2 L/16 at 256 pixels",
+     .vision = VISION(256, 16, 1024, 24, 16, 4096),
+     .text = TEXT(1024, 24, 16, 4096, GEMMA)},
+    {.name = "siglip2-so400m-14-224",
+     .summary = "SigLIP 2 SO400M/14 at 224 pixels",
+     .vision = VISION(224, 14, 1152, 27, 16, 4304),
+     .text = TEXT(1152, 27, 16, 4304, GEMMA)},
+    {.name = "siglip2-so400m-14-384",
+     .summary = "SigLIP 2 SO400M/14 at 384 pixels",
+     .vision = VISION(384, 14, 1152, 27, 16, 4304),
+     .text = TEXT(1152, 27, 16, 4304, GEMMA)},
+    {.name = "siglip2-so400m-16-384",
+     .summary = "SigLIP 2 SO400M/16 at 384 pixels",
+     .vision = VISION(384, 16, 1152, 27, 16, 4304),
+     .text = TEXT(1152, 27, 16, 4304, GEMMA)},
+    {.name = "siglip2-giant-opt-16-384",
+     .summary = "SigLIP 2 giant-opt/16 at 384 pixels",
+     .vision = VISION(384, 16, 1536, 40, 16, 6144),
+     .text = {.family = &gh_siglip,
+              .tower = TOWER(1152, 27, 16, 4304, GH_GELU_TANH),
+              .vocabulary = GEMMA,
+              .positions = 64,
+              .projection = 1536,
+              .eos = 1}},
     {0},
 };
 
 #define BASE(act)   TOWER(768, 12, 12, 3072, act)
 #define LARGE(act)  TOWER(1024, 24, 16, 4096, act)
 #define SO400M(act) TOWER(1152, 27, 16, 4304, act)
+#define GIANT(act)  TOWER(1536, 40, 16, 6144, act)
 
 /* The older towers have the exact GELU. */
 static const gh_timm_tower timm_towers[] = {{"vit_base_patch16_siglip_224", 16, BASE(GH_GELU_ERF)},
@@ -182,14 +214,14 @@ static const gh_timm_tower timm_towers[] = {{"vit_base_patch16_siglip_224", 16, 
                                             {"vit_so400m_patch16_siglip_256", 16, SO400M(GH_GELU_TANH)},
                                             {"vit_so400m_patch16_siglip_384", 16, SO400M(GH_GELU_TANH)},
                                             {"vit_so400m_patch16_siglip_512", 16, SO400M(GH_GELU_TANH)},
+                                            {"vit_giantopt_patch16_siglip_256", 16, GIANT(GH_GELU_TANH)},
+                                            {"vit_giantopt_patch16_siglip_384", 16, GIANT(GH_GELU_TANH)},
                                             {0}};
 
 static const gh_openclip_rule openclip_vision[] = {{"timm_pool", "map", "avg"}, {"timm_proj", "none", "linear"}, {0}};
 static const gh_openclip_rule openclip_text[] = {
     {"pool_type", "last", "argmax"},   {"no_causal_mask", "true", "false"},  {"proj_bias", "true", "false"},
     {"proj_type", "linear", "linear"}, {"block_type", "default", "default"}, {0}};
-/* SigLIP's tokenizer does this by itself here. */
-static const gh_openclip_rule openclip_tokenizer[] = {{"clean", "canonicalize", "canonicalize"}, {0}};
 
 /* timm's names, beside the text tower's of open_clip. */
 static const gh_renaming renamings[] = {
@@ -233,17 +265,15 @@ const gh_family gh_siglip = {
     .text_type = "siglip_text_model",
     .model_class = "SiglipModel",
     .vision_class = "SiglipVisionModel",
+    .refused = "siglip2",
+    .refusal = "NaFlex takes pictures of any shape; the checkpoints of SigLIP 2 for one size are",
     .vision = VISION(224, 16, 768, 12, 12, 3072),
     .text = TEXT(768, 12, 12, 3072, 32000),
     .read_vision = read_vision,
     .read_text = read_text,
     .put_text = put_text,
-    .openclip = {.timm = timm_towers,
-                 .vision = openclip_vision,
-                 .text = openclip_text,
-                 .tokenizer = openclip_tokenizer,
-                 .eos = 1},
-    .weights = {.marker = "visual.trunk.patch_embed.proj.weight",
+    .openclip = {.timm = timm_towers, .vision = openclip_vision, .text = openclip_text, .eos = 1},
+    .weights = {.marker = "visual.trunk.attn_pool.latent",
                 .layers = "visual.trunk.blocks.",
                 .layer = timm_layer,
                 .renamings = renamings},

@@ -2,6 +2,7 @@
 #ifndef GH_MODELS_TEXT_H
 #define GH_MODELS_TEXT_H
 
+#include "io/tokenizer.h"
 #include "models/vision.h"
 
 typedef struct gh_text_config {
@@ -10,6 +11,7 @@ typedef struct gh_text_config {
   int vocabulary, positions; /* tokens; the longest line */
   int projection;            /* D */
   int64_t eos;               /* eos_token_id, where the family pools by it */
+  gh_clean clean;            /* of lines, before the tokenizer */
 } gh_text_config;
 
 /* Reads DIR/config.json as gh_vision_config_read does; a folder of a vision tower alone is GH_ERROR_UNSUPPORTED. */

@@ -11,7 +11,8 @@ typedef struct gh_vision_config {
   const gh_family *family;
   gh_transformer tower;
   int image, patch; /* pixels per side */
-  int projection;   /* D, width of the embedding; the tower's own width where the family has no projection */
+  int projection;   /* D, width of the embedding; the tower's own width where there is no projection */
+  bool unprojected; /* the family has one, but this model has not */
 } gh_vision_config;
 
 /* Reads DIR/config.json, or open_clip_config.json in its place (models/openclip.h); absent keys have the defaults of
