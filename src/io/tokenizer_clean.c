@@ -30,6 +30,10 @@ gh_status gh_tokenizer_clean_line(gh_error *err, gh_buffer_text *out, gh_clean c
       [GH_CLEAN_LOWER] = {.lower = true},
       [GH_CLEAN_CANONICAL] = {.lower = true, .no_punctuation = true, .underscores = true},
   };
+  gh_buffer_text composed = {0};
   gh_status status = gh_text_add(err, out, "", 0); /* zero-terminated even if nothing is left */
-  return status ? status : gh_text_clean(err, out, line, size, steps[clean]);
+  if (!status) status = gh_text_compose(err, &composed, line, size);
+  if (!status) status = gh_text_clean(err, out, composed.bytes, composed.size, steps[clean]);
+  gh_text_free(&composed);
+  return status;
 }

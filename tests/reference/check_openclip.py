@@ -1,10 +1,10 @@
 """Models saved by the open_clip package: does `genhance encode` give the same results, and does an export of
 them in transformers?
 
-    python tests/reference/check_openclip.py build/genhance FOLDER CLIP_TOKENIZER
+    python tests/reference/check_openclip.py build/genhance FOLDER [CLIP_TOKENIZER]
 
 Also needs open_clip_torch and timm. Random weights, ViT-B sizes; CLIP_TOKENIZER: a folder with CLIP's published
-vocabulary. The folder has open_clip_config.json and open_clip_model.safetensors, and none of transformers' settings.
+vocabulary; without it, only small models are checked. The folder has open_clip_config.json and open_clip_model.safetensors, and none of transformers' settings.
 """
 import json
 import pathlib
@@ -14,7 +14,7 @@ import sys
 
 import open_clip
 import torch
-from open_clip.tokenizer import get_clean_fn
+from open_clip.tokenizer import get_clean_fn, HFTokenizer
 from open_clip.transform import image_transform_v2, PreprocessCfg
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -82,7 +82,43 @@ def check(binary, folder, name, preprocess, tokenizer):
     compare(f"{name}, exported, text", text, theirs.get_text_features(input_ids=ids).pooler_output, 5e-6)
 
 
+@torch.no_grad()
+def check_small(binary, folder, name, text, tokenizer, quick):
+    """Small models of open_clip's own class with the tokenizers of the fixtures: its tokens, its preparation of pictures."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(tokenizer, folder)
+    for path in folder.iterdir():
+        if "token" not in path.name:
+            path.unlink()
+    kwargs = text.pop("tokenizer_kwargs", {})
+    config = {"embed_dim": 20, "quick_gelu": quick,
+              "vision_cfg": {"image_size": 32, "layers": 2, "width": 48, "head_width": 12, "patch_size": 8},
+              "text_cfg": {"width": 32, "heads": 4, "layers": 2, **text}}
+    model = open_clip.CLIP(**config).eval()
+    for p in model.parameters():
+        p.copy_(torch.randn_like(p) * (p[0].numel() ** -0.5 if p.dim() > 1 else 0.3) + (p if p.dim() < 2 else 0))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.25], "interpolation": "bilinear"}
+    config["text_cfg"] |= {"hf_tokenizer_name": "x", "tokenizer_kwargs": kwargs}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
+    names, image, embeddings = embed(binary, folder, folder / "out.safetensors")
+    transform = image_transform_v2(PreprocessCfg(size=32, **preprocess), is_train=False)
+    pixels = torch.stack([transform(load_image(str(IMAGES / n)).convert("RGB")) for n in names])
+    tokens = HFTokenizer(str(folder), context_length=text["context_length"], **kwargs)
+    lines = LINES.read_text(encoding="utf-8").split("\n")[:-1]
+    compare(f"{name}, images", image, model.encode_image(pixels), 2e-6)
+    compare(f"{name}, text", embeddings, model.encode_text(tokens(lines)), 2e-6)
+
+
 if __name__ == "__main__":
+    small = pathlib.Path(sys.argv[2]).resolve() / "small"
+    check_small(sys.argv[1], small, "MetaCLIP 2, small", dict(vocab_size=902, context_length=24, pool_type="eos", eos_id=2),
+                FIXTURES / "backbones" / "metaclip2", False)
+    check_small(sys.argv[1], small, "Gemma's tokens, small",
+                dict(vocab_size=1664, context_length=24, tokenizer_kwargs={"clean": "canonicalize"}),
+                FIXTURES / "backbones" / "siglip2", True)
+    if len(sys.argv) < 4:
+        sys.exit()
     binary, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2]).resolve()
     check(binary, folder / "clip", "ViT-B-32-quickgelu", {}, sys.argv[3])
     check(binary, folder / "eva", "EVA02-B-16", {}, sys.argv[3])
