@@ -76,8 +76,25 @@ static void test_utf8(void **state) {
   for (size_t i = 0; i < GH_COUNT(cases); i++)
     assert_int_equal(gh_utf8_valid(cases[i].text, strlen(cases[i].text)), cases[i].valid);
   char text[] = "a\xff\xc3\xa9\xe2\x82z\xf0\x9f";
-  gh_utf8_mend(text);
+  gh_text_show(text);
   assert_string_equal(text, "a?\xc3\xa9??z??");
+}
+
+static void test_hidden_characters(void **state) {
+  (void)state;
+  static const uint32_t hidden[] = {0x1b,   0x7f,   0x80,   0x9b,   0x9f,   0xad,   0x61c,  0x200b, 0x200d, 0x200e,
+                                    0x2028, 0x2029, 0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0xfeff, 0xfffb, 0xe0041};
+  static const uint32_t shown[] = {' ', '~', 0xa0, 0xe9, 0x391, 0x5d0, 0x627, 0x2027, 0x202f, 0xfe0f, 0xfffd, 0x1f436};
+  for (size_t i = 0; i < GH_COUNT(hidden); i++) assert_true(gh_code_is_hidden(hidden[i]));
+  for (size_t i = 0; i < GH_COUNT(shown); i++) assert_false(gh_code_is_hidden(shown[i]));
+  char text[] = "a\xc2\x9b[2J\xe2\x80\xaegnp.\xe2\x80\x8b\xf0\x9f\x90\xb6\xf3\xa0\x81\x81\n";
+  gh_text_show(text);
+  assert_string_equal(text, "a?[2J?gnp.?\xf0\x9f\x90\xb6??");
+  gh_error err = {0};
+  gh_fail(&err, GH_ERROR_FILE, "%s: %s", "photo\xe2\x80\xaegnp.jpg",
+          "\xc2\x9b"
+          "31m");
+  assert_string_equal(err.text, "photo?gnp.jpg: ?31m");
 }
 
 static void test_shape_text(void **state) {
@@ -310,10 +327,12 @@ static void say_things(void) {
   gh_progress progress;
   gh_info("one\nline");
   gh_warn("number %d", 7);
+  gh_warn("%s", "a\xe2\x80\xae"
+                "b\xff");
   gh_debug("hidden");
   gh_log_set_level(GH_LOG_DEBUG);
   gh_debug("seen");
-  gh_progress_start(&progress, "stage 1", "steps", 100, 90);
+  gh_progress_start(&progress, "stage\xc2\x9b 1", "steps", 100, 90);
   gh_progress_update(&progress, 95, "loss 1"); /* too early for a line */
   gh_progress_end(&progress);
 }
@@ -322,7 +341,8 @@ static void test_log(void **state) {
   (void)state;
   char text[1000];
   capture(say_things, text, sizeof text);
-  assert_true(gh_starts_with(text, "one?line\nwarning: number 7\ndebug: seen\nstage 1: 95/100 steps, "));
+  assert_true(
+      gh_starts_with(text, "one?line\nwarning: number 7\nwarning: a?b?\ndebug: seen\nstage? 1: 95/100 steps, "));
   assert_null(strstr(text, "hidden"));
   assert_null(strstr(text, "loss"));
 }
@@ -379,14 +399,23 @@ static void test_arrays_grow(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_arrays_grow),   cmocka_unit_test(test_error_text),
-      cmocka_unit_test(test_edit_distance), cmocka_unit_test(test_nearest),
-      cmocka_unit_test(test_utf8),          cmocka_unit_test(test_shape_text),
-      cmocka_unit_test(test_f16),           cmocka_unit_test(test_bf16),
-      cmocka_unit_test(test_paths),         cmocka_unit_test(test_files),
-      cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_list),
-      cmocka_unit_test(test_lock),          cmocka_unit_test(test_file_allocation_failures),
-      cmocka_unit_test(test_log),           cmocka_unit_test(test_stop),
+      cmocka_unit_test(test_arrays_grow),
+      cmocka_unit_test(test_error_text),
+      cmocka_unit_test(test_edit_distance),
+      cmocka_unit_test(test_nearest),
+      cmocka_unit_test(test_utf8),
+      cmocka_unit_test(test_shape_text),
+      cmocka_unit_test(test_hidden_characters),
+      cmocka_unit_test(test_f16),
+      cmocka_unit_test(test_bf16),
+      cmocka_unit_test(test_paths),
+      cmocka_unit_test(test_files),
+      cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_list),
+      cmocka_unit_test(test_lock),
+      cmocka_unit_test(test_file_allocation_failures),
+      cmocka_unit_test(test_log),
+      cmocka_unit_test(test_stop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,19 +172,20 @@ static void test_print(void **state) {
   size_t size;
   check_ok(gh_json_put_int(&err, list, NULL, 3));
   check_ok(gh_json_put_double(&err, list, NULL, 1e-8));
-  check_ok(gh_json_put_string(&err, root, "s", "a\"\\\n\x01\xc3\xa9"));
+  check_ok(gh_json_put_string(&err, root, "s", "a\"\\\n\x01\xc3\xa9\xc2\x9b\xe2\x80\xae\xf3\xa0\x81\x81"));
   check_ok(gh_json_put_bool(&err, root, "b", true));
   check_ok(gh_json_put_null(&err, root, "n"));
   assert_non_null(gh_json_put_object(&err, root, "o"));
   check_ok(gh_json_put_int(&err, root, "b", 4)); /* replaces in place */
   check_ok(gh_json_print(&err, &text, &size, root, false));
-  assert_string_equal(text, "{\"list\":[3,1e-08],\"s\":\"a\\\"\\\\\\n\\u0001\xc3\xa9\",\"b\":4,\"n\":null,\"o\":{}}");
+  assert_string_equal(text, "{\"list\":[3,1e-08],\"s\":\"a\\\"\\\\\\n\\u0001\xc3\xa9\\u009b\\u202e\\udb40\\udc41\","
+                            "\"b\":4,\"n\":null,\"o\":{}}");
   assert_int_equal(size, strlen(text));
   free(text);
   check_ok(gh_json_print(&err, &text, NULL, root, true));
-  assert_string_equal(
-      text, "{\n  \"list\": [\n    3,\n    1e-08\n  ],\n  \"s\": \"a\\\"\\\\\\n\\u0001\xc3\xa9\",\n  \"b\": 4,\n"
-            "  \"n\": null,\n  \"o\": {}\n}\n");
+  assert_string_equal(text, "{\n  \"list\": [\n    3,\n    1e-08\n  ],\n  \"s\": "
+                            "\"a\\\"\\\\\\n\\u0001\xc3\xa9\\u009b\\u202e\\udb40\\udc41\",\n  \"b\": 4,\n"
+                            "  \"n\": null,\n  \"o\": {}\n}\n");
   gh_json *back;
   check_ok(parse(&err, &back, text));
   assert_true(gh_json_equal(root, back));

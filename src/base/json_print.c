@@ -3,6 +3,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,21 +27,33 @@ static void append(buffer *b, const char *text, size_t size) {
 
 static void append_text(buffer *b, const char *text) { append(b, text, strlen(text)); }
 
+/* JSON has 16-bit units: a pair of surrogates for larger codes. */
+static void escape(char *out, size_t size, uint32_t code) {
+  if (code < 0x10000)
+    snprintf(out, size, "\\u%04x", code);
+  else
+    snprintf(out, size, "\\u%04x\\u%04x", 0xD800 + ((code - 0x10000) >> 10), 0xDC00 + ((code - 0x10000) & 0x3FF));
+}
+
+/* Hidden characters are escaped, so that results can be shown as they are (base/utf8.h). */
 static void print_string(buffer *b, const char *text) {
   static const struct {
     char c;
     const char *escaped;
   } table[] = {{'"', "\\\""}, {'\\', "\\\\"}, {'\n', "\\n"}, {'\t', "\\t"}, {'\r', "\\r"}};
   append(b, "\"", 1);
-  for (; *text; text++) {
-    char code[8] = "";
+  for (size_t left = strlen(text), length; left; text += length, left -= length) {
+    char escaped[16] = "";
+    uint32_t code = 0;
+    length = gh_utf8_read(text, left, &code);
     for (size_t i = 0; i < GH_COUNT(table); i++)
-      if (*text == table[i].c) snprintf(code, sizeof code, "%s", table[i].escaped);
-    if (!code[0] && (unsigned char)*text < 0x20) snprintf(code, sizeof code, "\\u%04x", (unsigned)*text);
-    if (code[0])
-      append_text(b, code);
+      if (*text == table[i].c) snprintf(escaped, sizeof escaped, "%s", table[i].escaped);
+    if (!escaped[0] && length && gh_code_is_hidden(code)) escape(escaped, sizeof escaped, code);
+    if (!length) length = 1; /* not reached: texts of a document are valid */
+    if (escaped[0])
+      append_text(b, escaped);
     else
-      append(b, text, 1);
+      append(b, text, length);
   }
   append(b, "\"", 1);
 }

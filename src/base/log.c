@@ -1,6 +1,6 @@
 #include "base/log.h"
+#include "base/utf8.h"
 
-#include <ctype.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -44,8 +44,7 @@ static void log_line(gh_log_level level, const char *before, const char *format,
   if ((int)level > atomic_load(&log_level)) return;
   char text[GH_ERROR_TEXT_SIZE];
   vsnprintf(text, sizeof text, format, args);
-  for (char *p = text; *p; p++)
-    if (iscntrl((unsigned char)*p)) *p = '?';
+  gh_text_show(text);
   pthread_mutex_lock(&lock);
   if (writer)
     writer(writer_user, level, text);
@@ -125,6 +124,7 @@ static void draw(const gh_progress *p, double now, const char *note) {
   bar[BAR_WIDTH] = 0;
   pthread_mutex_lock(&lock);
   snprintf(shown, sizeof shown, "%.60s [%s] %s", p->what, bar, text);
+  gh_text_show(shown);
   fprintf(stderr, "\r\033[K%s", shown);
   fflush(stderr);
   pthread_mutex_unlock(&lock);

@@ -6,8 +6,8 @@
 
 typedef enum gh_log_level { GH_LOG_QUIET, GH_LOG_WARNING, GH_LOG_INFO, GH_LOG_DEBUG } gh_log_level;
 
-/* One line each, prefixed with "warning: " or "debug: ", control characters replaced. A progress bar is cleared first
- * and redrawn after. Safe from any thread. The initial level is GH_LOG_INFO. */
+/* One line each, prefixed with "warning: " or "debug: ", as gh_text_show (base/utf8.h) leaves it. A progress bar is
+ * cleared first and redrawn after. Safe from any thread. The initial level is GH_LOG_INFO. */
 void gh_log_set_level(gh_log_level level);
 gh_log_level gh_log_get_level(void);
 void gh_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

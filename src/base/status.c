@@ -1,6 +1,6 @@
 #include "base/status.h"
+#include "base/utf8.h"
 
-#include <ctype.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +9,6 @@
 static atomic_long allocations_left = 0; /* 0: never fail */
 static atomic_long failures = 0;
 
-static void make_one_line(char *text) {
-  for (; *text; text++)
-    if (iscntrl((unsigned char)*text)) *text = '?';
-}
-
 gh_status gh_fail(gh_error *err, gh_status status, const char *format, ...) {
   if (!err) return status;
   va_list args;
@@ -21,7 +16,7 @@ gh_status gh_fail(gh_error *err, gh_status status, const char *format, ...) {
   vsnprintf(err->text, sizeof err->text, format, args);
   va_end(args);
   err->status = status;
-  make_one_line(err->text);
+  gh_text_show(err->text);
   return status;
 }
 
@@ -38,7 +33,7 @@ gh_status gh_fail_in(gh_error *err, const char *format, ...) {
   int used = (int)strlen(before);
   used = GH_MIN(used, room);
   snprintf(err->text, sizeof err->text, "%.*s: %.*s", used, before, room - used, text);
-  make_one_line(err->text);
+  gh_text_show(err->text);
   return err->status;
 }
 

@@ -29,7 +29,7 @@ typedef enum gh_status {
 
 typedef struct gh_error {
   gh_status status;
-  char text[GH_ERROR_TEXT_SIZE]; /* one line, no trailing newline; control characters are replaced by '?' */
+  char text[GH_ERROR_TEXT_SIZE]; /* one line, no trailing newline, as gh_text_show (base/utf8.h) leaves it */
 } gh_error;
 
 /* Writes the formatted line and the status into err (NULL allowed) and returns the status, so that

@@ -63,39 +63,6 @@ bool gh_ends_with(const char *text, const char *suffix) {
   return length >= tail && !memcmp(text + length - tail, suffix, tail);
 }
 
-/* Length of the sequence that starts at p, 0 if invalid: no overlong form, no surrogate, at most U+10FFFF. */
-static size_t utf8_sequence(const unsigned char *p, size_t left) {
-  if (p[0] < 0x80) return 1;
-  size_t length = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
-  if (p[0] < 0xC2 || p[0] > 0xF4 || left < length) return 0;
-  for (size_t i = 1; i < length; i++)
-    if ((p[i] & 0xC0) != 0x80) return 0;
-  if (p[0] == 0xE0 && p[1] < 0xA0) return 0;
-  if (p[0] == 0xED && p[1] > 0x9F) return 0;
-  if (p[0] == 0xF0 && p[1] < 0x90) return 0;
-  if (p[0] == 0xF4 && p[1] > 0x8F) return 0;
-  return length;
-}
-
-bool gh_utf8_valid(const char *text, size_t size) {
-  const unsigned char *p = (const unsigned char *)text, *end = p + size;
-  while (p < end) {
-    size_t length = utf8_sequence(p, (size_t)(end - p));
-    if (!length) return false;
-    p += length;
-  }
-  return true;
-}
-
-void gh_utf8_mend(char *text) {
-  for (size_t left = strlen(text), length; left; text += length, left -= length) {
-    length = utf8_sequence((const unsigned char *)text, left);
-    if (length) continue;
-    *text = '?';
-    length = 1;
-  }
-}
-
 #define LONGEST 255
 
 int gh_edit_distance(const char *a, const char *b) {
@@ -118,11 +85,13 @@ int gh_edit_distance(const char *a, const char *b) {
 
 const char *gh_nearest(const char *name, const char *const *candidates, size_t count) {
   const char *nearest = NULL;
+  const int length = (int)strnlen(name, LONGEST);
   int least = 0;
   for (size_t i = 0; i < count; i++) {
+    int longer = (int)GH_MAX(strlen(name), strlen(candidates[i])), most = GH_MAX(2, longer / 3);
+    if (abs(length - (int)strnlen(candidates[i], LONGEST)) > most) continue; /* each edit changes the length by one */
     int distance = gh_edit_distance(name, candidates[i]);
-    int longer = (int)GH_MAX(strlen(name), strlen(candidates[i]));
-    if (distance > GH_MAX(2, longer / 3)) continue;
+    if (distance > most) continue;
     if (!nearest || distance < least) {
       nearest = candidates[i];
       least = distance;

@@ -3,6 +3,7 @@
 #define GH_BASE_TEXT_H
 
 #include "base/status.h"
+#include "base/utf8.h"
 
 /* A growing list of owned strings; start from `gh_strings list = {0};`. */
 typedef struct gh_strings {
@@ -20,8 +21,6 @@ char *gh_format(gh_error *err, const char *format, ...) __attribute__((format(pr
 
 bool gh_starts_with(const char *text, const char *prefix);
 bool gh_ends_with(const char *text, const char *suffix);
-bool gh_utf8_valid(const char *text, size_t size);
-void gh_utf8_mend(char *text); /* replaces every byte outside a valid sequence by '?' */
 
 /* Insertions, deletions, replacements and swaps of neighbours that turn a into b; texts beyond 255 bytes are compared
  * by their first 255. */

@@ -72,10 +72,12 @@ gh_status gh_command_details(gh_error *err, const gh_command *command, char **ou
 
 /* ---- output ---- */
 
+/* Prints text with names from files on stdout, as gh_text_show (base/utf8.h) leaves it, and a newline. */
+void gh_print_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints a table on stdout: `columns` heads, then the cells row by row, each column as wide as its widest cell. align
  * has one letter per column, 'l' or 'r'. */
 void gh_print_table(const char *const *heads, const char *align, int columns, const gh_strings *cells);
-/* Formats the next cell. */
+/* Formats the next cell, as gh_text_show leaves it. */
 gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* "1.5 GiB" */
 void gh_bytes_text(char *out, size_t size, int64_t bytes);

@@ -105,16 +105,12 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
 }
 
-/* Writes the results with "command", "ok" and, after a failure, "error". The reason may contain a file name that is not
- * UTF-8. */
+/* Writes the results with "command", "ok" and, after a failure, "error". */
 static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,
                             const gh_error *failure) {
-  char reason[GH_ERROR_TEXT_SIZE];
-  snprintf(reason, sizeof reason, "%s", failure->text);
-  gh_utf8_mend(reason);
   if (gh_json_put_string(err, args->result, "command", args->command->name) ||
       gh_json_put_bool(err, args->result, "ok", status == GH_OK) ||
-      (status && gh_json_put_string(err, args->result, "error", reason)))
+      (status && gh_json_put_string(err, args->result, "error", failure->text)))
     return err->status;
   return gh_json_write_file(err, path, args->result);
 }

@@ -72,9 +72,9 @@ static gh_status report_left_out(gh_error *err, const gh_args *args, const gh_to
         (row->tensors && gh_json_put_int(err, item, "tensors", (int64_t)row->tensors)))
       return err->status;
     if (i >= MOST_LINES) continue;
-    printf("left out: %s (", row->name);
-    if (row->tensors) printf("%zu tensor%s: ", row->tensors, row->tensors == 1 ? "" : "s");
-    printf("%s)\n", row->why);
+    char tensors[40] = "";
+    if (row->tensors) snprintf(tensors, sizeof tensors, "%zu tensor%s: ", row->tensors, row->tensors == 1 ? "" : "s");
+    gh_print_line("left out: %s (%s%s)", row->name, tensors, row->why);
   }
   if (count > MOST_LINES) printf("left out: %zu more\n", count - MOST_LINES);
   return GH_OK;
@@ -88,7 +88,7 @@ static gh_status report(gh_error *err, const gh_args *args, const gh_torch_file 
   gh_status status = gh_torch_tied(err, file, &tied);
   if (status) return status;
   gh_bytes_text(size, sizeof size, bytes);
-  printf("%s: %zu tensor%s, %s\n", path, gh_torch_count(file), gh_torch_count(file) == 1 ? "" : "s", size);
+  gh_print_line("%s: %zu tensor%s, %s", path, gh_torch_count(file), gh_torch_count(file) == 1 ? "" : "s", size);
   if (tied) printf("%zu of them have the same elements as another one: written once each\n", tied);
   if (gh_json_put_string(err, args->result, "file", path) ||
       gh_json_put_int(err, args->result, "tensors", (int64_t)gh_torch_count(file)) ||

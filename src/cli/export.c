@@ -58,7 +58,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
                      "export: --dtype applies to the formats hf and vision; an adapter is always float32");
   if (!status) status = gh_export_of_run(err, out, &what, &result);
   if (!status && what.format != GH_EXPORT_PEFT) status = report_model(err, args, &result.counts, what.dtype);
-  if (!status && what.format == GH_EXPORT_PEFT) printf("%s: the adapter of %s\n", out, result.adapter);
+  if (!status && what.format == GH_EXPORT_PEFT) gh_print_line("%s: the adapter of %s", out, result.adapter);
   if (!status) status = gh_json_put_string(err, args->result, "format", formats[what.format]);
   if (!status) status = gh_json_put_int(err, args->result, "update", result.update);
   free(result.adapter);

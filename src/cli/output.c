@@ -10,12 +10,23 @@
 
 #define MAX_COLUMNS 12
 
+void gh_print_line(const char *format, ...) {
+  char text[2 * GH_ERROR_TEXT_SIZE]; /* longer text is truncated */
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  gh_text_show(text);
+  puts(text);
+}
+
 gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) {
   char text[512];
   va_list args;
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
+  gh_text_show(text);
   return gh_strings_add(err, cells, text);
 }
 

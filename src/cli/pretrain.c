@@ -32,8 +32,9 @@ static gh_status pretrain(gh_error *err, const gh_args *args, const gh_pretrain_
   gh_stop_install();
   if (!status) status = gh_pretrain(err, &config, &options, &report);
   if (!status) {
-    printf("%s: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/%s.safetensors\n", kind->name,
-           report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output, kind->name);
+    gh_print_line("%s: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/%s.safetensors", kind->name,
+                  report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output,
+                  kind->name);
     if (gh_json_put_double(err, args->result, "first_loss", report.first_loss) ||
         gh_json_put_double(err, args->result, "last_loss", report.last_loss) ||
         gh_json_put_double(err, args->result, "seconds", report.seconds))

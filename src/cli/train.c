@@ -32,8 +32,8 @@ static gh_status put_report(gh_error *err, gh_json *result, int number, const gh
 static void print_best(const gh_best *b) {
   if (b->stopped) printf("stage 2: stopped by the guard after update %lld\n", (long long)b->stopped_at);
   if (b->snapshot[0])
-    printf("stage 2: best snapshot %s, %s %.2f (%.2f at the start)%s\n", b->snapshot, b->score, b->value, b->start,
-           b->within ? "" : "; every snapshot is below the guard");
+    gh_print_line("stage 2: best snapshot %s, %s %.2f (%.2f at the start)%s", b->snapshot, b->score, b->value, b->start,
+                  b->within ? "" : "; every snapshot is below the guard");
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
@@ -63,7 +63,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
     if (reports[i].evaluated) print_best(&reports[i].best);
     status = put_report(err, args->result, i + 1, &reports[i]);
   }
-  if (!status && !options.dry_run) printf("results in %s\n", config.output);
+  if (!status && !options.dry_run) gh_print_line("results in %s", config.output);
   gh_config_free(&config);
   return status;
 }

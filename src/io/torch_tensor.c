@@ -253,7 +253,7 @@ static void key_text(char out[MOST_NAME + 1], const gh_pickle_value *key) {
   const size_t size = key->type == GH_PICKLE_TEXT ? GH_MIN(key->as.text.size, MOST_NAME) : 0;
   if (size) memcpy(out, key->as.text.bytes, size);
   out[size] = 0;
-  gh_utf8_mend(out);
+  gh_text_show(out);
   if (key->type != GH_PICKLE_TEXT) strcpy(out, "(a key that is not text)");
 }
 

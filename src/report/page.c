@@ -1,6 +1,7 @@
 #include "report/page.h"
 #include "base/array.h"
 #include "base/file.h"
+#include "base/utf8.h"
 #include "io/png_write.h"
 
 #include <stdio.h>
@@ -35,32 +36,24 @@ void gh_page_add(gh_page *p, const char *format, ...) {
   p->size += (size_t)size;
 }
 
-/* Bytes of the UTF-8 character at text, 0 if there is none. */
-static size_t character(const char *text) {
-  unsigned char lead = (unsigned char)*text;
-  size_t n = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
-  for (size_t i = 1; i < n; i++)
-    if (!text[i]) return 0;
-  return n && gh_utf8_valid(text, n) ? n : 0;
-}
-
 void gh_page_text(gh_page *p, const char *text) {
   static const struct {
     char mark;
     const char *entity;
   } table[] = {{'&', "&amp;"}, {'<', "&lt;"}, {'>', "&gt;"}, {'"', "&quot;"}, {'\'', "&#39;"}};
-  while (*text) {
-    size_t n = character(text);
+  for (size_t left = strlen(text), length; left; text += length, left -= length) {
+    uint32_t code = 0;
+    const size_t valid = gh_utf8_read(text, left, &code);
+    length = valid ? valid : 1;
     const char *entity = NULL;
     for (size_t i = 0; i < GH_COUNT(table); i++)
       if (*text == table[i].mark) entity = table[i].entity;
     if (entity)
       put(p, entity, strlen(entity));
-    else if (!n || (unsigned char)*text < ' ' || *text == 0x7f)
+    else if (!valid || gh_code_is_hidden(code))
       put(p, "\xEF\xBF\xBD", 3); /* U+FFFD */
     else
-      put(p, text, n);
-    text += n ? n : 1;
+      put(p, text, length);
   }
 }
 

@@ -15,8 +15,8 @@ void gh_page_free(gh_page *page);
 
 /* Adds markup unescaped; only numbers and the program's own texts may be formatted in. */
 void gh_page_add(gh_page *page, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Adds external text: escaped, with control characters and invalid UTF-8 replaced; for elements and attributes.
- */
+/* Adds external text, for elements and attributes: escaped, with U+FFFD for invalid UTF-8 and hidden characters
+ * (base/utf8.h). */
 void gh_page_text(gh_page *page, const char *text);
 /* Adds an <img> with the image embedded as a base64 PNG. */
 void gh_page_image(gh_page *page, const gh_image *image, const char *alt);

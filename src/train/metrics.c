@@ -68,8 +68,10 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
 
 gh_status gh_metrics_note(gh_error *err, const char *run, int stage, int64_t update, int64_t updates, const char *text,
                           bool print) {
-  char *line = gh_format(err, "stage %d update %lld/%lld %s\n", stage, (long long)update, (long long)updates, text);
+  char *line = gh_format(err, "stage %d update %lld/%lld %s ", stage, (long long)update, (long long)updates, text);
   char *path = gh_path_join(err, run, "train.log");
+  if (line) gh_text_show(line); /* the text may have names from a configuration */
+  if (line) line[strlen(line) - 1] = '\n';
   gh_status status = line && path ? gh_file_append(err, path, line, strlen(line)) : GH_ERROR_MEMORY;
   if (!status && print) {
     fputs(line, stdout);
