@@ -78,7 +78,8 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache cli config dataset drivers examples export formats image incomplete
-         inputs interrupt loader mapping options power preprocess retry robust rooms rot target_cache tfevents)
+         inputs interrupt loader mapping names options power preprocess retry robust rooms rot target_cache tfevents
+         torture)
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults)
 endif()
@@ -100,6 +101,15 @@ endforeach()
 foreach(name ${HOST})
   set_test_property(test_${name} LABELS host)
 endforeach()
+# These start threads, of their own or inside: the loader, encoding, scores. ThreadSanitizer watches them (preset threads).
+set(THREADS api api_train encode guard loader score)
+foreach(name ${THREADS})
+  if(TEST test_${name})
+    set_property(TEST test_${name} APPEND PROPERTY LABELS threads)
+    list(APPEND THREAD_PROGRAMS test_${name})
+  endif()
+endforeach()
+add_custom_target(thread_tests DEPENDS ${THREAD_PROGRAMS})
 set(cost 100)
 foreach(name ${LONG})
   math(EXPR cost "${cost} - 1")

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Adds the records of scripts/torture.sh to bench/results/reliability.tsv, where they are counted by commit, and writes
+# bench/results/reliability.md from that file. Nothing else is in either.
+# usage: scripts/torture-report.sh RECORDS-FOLDER
+set -euo pipefail
+home=$1
+cd "$(dirname "$0")/.."
+table=bench/results/reliability.tsv page=bench/results/reliability.md
+mkdir -p bench/results
+touch "$table"
+
+# Taken first, so that a trial that ends meanwhile is counted the next time.
+if [ -s "$home/records.tsv" ]; then
+  mv "$home/records.tsv" "$home/records.counted.$$"
+  # commit, kind, subject, what, outcome, count, seconds: executions and updates are counted, else trials
+  awk -F'\t' -v OFS='\t' '
+    FILENAME == ARGV[1] { key = $1 OFS $2 OFS $3 OFS $4 OFS $5; count[key] += $6; seconds[key] += $7; next }
+    {
+      key = $1 OFS $2 OFS $3 OFS $4 OFS $5
+      count[key] += $2 == "fuzz" || $2 == "flat" ? $7 : 1
+      seconds[key] += $6
+    }
+    END { for (key in count) printf "%s\t%.0f\t%.1f\n", key, count[key], seconds[key] }' \
+    "$table" "$home/records.counted.$$" | LC_ALL=C sort >"$table.new"
+  mv "$table.new" "$table"
+fi
+
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+{
+  cat <<END
+# Reliability
+
+Written by \`scripts/torture.sh report\` from \`reliability.tsv\`: only what was run is here. Processor of the last runs:
+$processor.
+
+Every trial disturbs one command on a model of a few thousand parameters and compares its results (hashes of weights,
+embeddings, scores, pictures, pages) with those of an undisturbed run. A command that ends with an error must say one reason,
+and its repetition must end in the same results. \`scripts/torture.sh\` says how to repeat this.
+
+## Commits
+
+| commit | trials | executions of parsers | hours |
+|---|--:|--:|--:|
+END
+  awk -F'\t' '
+    { if ($2 == "fuzz") executions[$1] += $6; else trials[$1] += $2 == "flat" ? 1 : $6; seconds[$1] += $7; seen[$1] = 1 }
+    END { for (c in seen) printf "| %s | %d | %d | %.2f |\n", c, trials[c], executions[c], seconds[c] / 3600 }' "$table" | sort
+
+  # One table per kind: subjects, and what came of the trials.
+  section() { # section TITLE KINDS COLUMN HEAD TEXT
+    echo
+    echo "## $1"
+    echo
+    echo "$5"
+    echo
+    echo "| $4 | trials | same results | error, then the same | ended by the kill, then the same | not reached | failures |"
+    echo "|---|--:|--:|--:|--:|--:|--:|"
+    awk -F'\t' -v kinds="$2" -v column="$3" '
+      index(kinds, $2) == 0 { next }
+      { n = $6; all[$column] += n; total += n }
+      $5 == "same" { same[$column] += n; next }
+      $5 == "refused" { refused[$column] += n; next }
+      $5 == "resumed" || $5 == "again" { resumed[$column] += n; next }
+      $5 == "unreached" { unreached[$column] += n; next }
+      { bad[$column] += n; why[$column] = why[$column] " " n " " $5 }
+      END {
+        for (s in all)
+          printf "| %s | %d | %d | %d | %d | %d | %d%s |\n", s, all[s], same[s], refused[s], resumed[s], unreached[s], bad[s],
+            why[s] ? ":" why[s] : ""
+      }' "$table" | LC_ALL=C sort
+  }
+  section "A call fails, by command" "fault sticky" 3 command \
+    "Once, or from that call on, one trial per call site: memory, files, threads."
+  section "A call fails, by kind of call" "fault sticky" 4 call \
+    "The same trials. \`alloc@...\` are allocations inside libraries of pictures and of JSON."
+  section "Kills, by command" kill 3 command \
+    "Before an operation on a file, in the middle of a write, or at a random time; some repetitions are killed as well."
+
+  cat <<END
+
+## Parsers
+
+Executions of the fuzz targets with AddressSanitizer and UndefinedBehaviorSanitizer (clang, libFuzzer). The aim is
+100 000 000.
+
+| parser | executions | per second | hours | findings |
+|---|--:|--:|--:|--:|
+END
+  awk -F'\t' '
+    $2 != "fuzz" { next }
+    { n[$3] += $6; s[$3] += $7; if ($5 != "same") bad[$3]++; total += $6; hours += $7 / 3600; findings += $5 != "same" }
+    END {
+      for (p in n) printf "| %s | %d | %d | %.2f | %d |\n", p, n[p], s[p] ? n[p] / s[p] : 0, s[p] / 3600, bad[p]
+      printf "| ~ all | %d | | %.2f | %d |\n", total, hours, findings
+    }' "$table" | LC_ALL=C sort | sed 's/^| ~ all/| **all**/'
+
+  cat <<END
+
+## Long runs
+
+Memory and open files of one process, from a tenth of its updates on: the most in the first half, then in the second. A state
+every three seconds, a snapshot every hundred updates.
+
+| commit | updates | memory and descriptors | hours | judged |
+|---|--:|---|--:|---|
+END
+  awk -F'\t' '$2 == "flat" {
+    printf "| %s | %d | %s | %.2f | %s |\n", $1, $6, $4, $7 / 3600, $5 == "same" ? "flat" : $5 }' "$table"
+} >"$page.new"
+mv "$page.new" "$page"
+echo "$page"

@@ -1,0 +1,394 @@
+#!/usr/bin/env bash
+# Disturbs every command for as long as it is given, and compares results with those of an undisturbed run: hashes of
+# weights, embeddings, scores, pictures and pages, not exit codes alone. It can be stopped and started at any time: what is
+# done is recorded in build/torture, by commit, and not repeated.
+#
+# usage: scripts/torture.sh faults [MINUTES]   a call fails (memory, files, threads): one per call site, once or from then on
+#        scripts/torture.sh every [MINUTES]    the same for every call, not one per site: takes days
+#        scripts/torture.sh kills [MINUTES]    killed before a file operation, inside a write, or at some time; also twice
+#        scripts/torture.sh fuzz [MINUTES]     the fuzz targets of build/fuzz (cmake --preset fuzz), counted per parser
+#        scripts/torture.sh flat [UPDATES]     memory and file descriptors during one long run
+#        scripts/torture.sh report             adds the records to bench/results/reliability.tsv and writes reliability.md
+#        scripts/torture.sh sample GENHANCE    a few of each in seconds, for the test suite
+#
+# GH_TORTURE_SCENARIOS chooses commands (tests/faults/scenarios.sh lists them), GH_TORTURE_BUILD the build (build),
+# GH_TORTURE_DIR the folder of records. A failure keeps its folder there, in findings/, and the exit status is 1.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=tests/faults/scenarios.sh
+. "$root/tests/faults/scenarios.sh"
+
+usage() { sed -n '6,12s/^# \{0,1\}//p' "$0"; }
+
+mode=${1:-}
+amount=${2:-}
+build=${GH_TORTURE_BUILD:-$root/build}
+home=${GH_TORTURE_DIR:-$root/build/torture}
+scenarios=${GH_TORTURE_SCENARIOS:-$scenarios}
+genhance=$build/genhance
+inject=$build/fault_inject.so
+limit=300 # seconds for one command
+classes="alloc open read pread write fsync rename mkdir unlink stat mmap thread alloc@libpng,libjpeg,libturbojpeg,libcjson"
+commit=$(sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$build/commit.c" 2>/dev/null || echo unknown) # of the build
+failures=0
+
+# Shared by all trials, and warm: trials do not compile.
+export GH_CACHE_DIR=${GH_CACHE_DIR:-$home/cache/genhance} POCL_CACHE_DIR=${POCL_CACHE_DIR:-$home/cache/pocl}
+
+# ---- records: a line per trial, commit, kind, subject, what, outcome, seconds, place ----
+
+record() { # record KIND SUBJECT WHAT OUTCOME SECONDS COUNT
+  printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$commit" "$@" >>"$home/records.tsv"
+}
+
+now() { date +%s.%N; }
+since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
+deadline() { end=$((SECONDS + ${1:-60} * 60)); }
+time_is_left() { [ $SECONDS -lt "$end" ]; }
+
+# ---- trials ----
+
+# Runs the scenario's command in $trial, with the settings of the environment given, for the time allowed. Sets code and
+# seconds.
+execute() { # execute SCENARIO again|first [NAME=VALUE...]
+  local began repeated=$2 scenario=$1
+  shift 2
+  arguments "$scenario"
+  [ "$repeated" = first ] || args+=("${again[@]}")
+  began=$(now)
+  code=0
+  { # a shell reports a killed child
+    # shellcheck disable=SC2086 # words
+    (cd "$trial" && exec timeout ${time:--k 5 $limit} env "$@" "$genhance" "${args[@]}" >out 2>err </dev/null) || code=$?
+  } 2>/dev/null
+  seconds=$(since "$began")
+}
+
+fresh() { # fresh SCENARIO: an empty folder for a trial
+  rm -rf "$trial"
+  mkdir -p "$trial"
+  ln -s "$home/inputs" "$trial/in"
+  ! reads_run "$1" || cp -r "$home/inputs/run" "$trial/run"
+}
+
+has_one_reason() { [ "$(grep -c '^genhance: ' "$trial/err")" = 1 ]; }
+
+# What came of it, where the reference has other results: "leftover" if only temporary files are too many.
+compare() { # compare SCENARIO
+  digest "$trial" >"$trial.digest"
+  if cmp -s "$trial.digest" "$home/reference/$1"; then
+    verdict=same
+  elif cmp -s <(grep -v '\.tmp$' "$trial.digest") "$home/reference/$1"; then
+    verdict=leftover
+  else
+    verdict=differs
+  fi
+}
+
+# The command again, undisturbed: it must end in the reference's results.
+repeat() { # repeat SCENARIO
+  execute "$1" again
+  if [ $code != 0 ]; then
+    verdict=lost
+  else
+    compare "$1"
+    [ "$verdict" != differs ] || verdict=lost
+  fi
+}
+
+# Judges a disturbed command by its exit code, and repeats it if it failed. Sets verdict and exited.
+judge() { # judge SCENARIO KILLED: whether a kill was asked for
+  exited=$code
+  case $code in
+    0) compare "$1" ;;
+    1 | 75) if has_one_reason; then repeat "$1"; [ "$verdict" != same ] || verdict=refused; else verdict=no-reason; fi ;;
+    137)
+      if [ "$2" = yes ]; then repeat "$1"; [ "$verdict" != same ] || verdict=resumed; else verdict=hang; fi ;;
+    124) verdict=hang ;;
+    *) verdict=crash ;;
+  esac
+}
+
+conclude() { # conclude KIND SCENARIO WHAT PLACE
+  record "$1" "$2" "$3" "$verdict" "$seconds" "$4"
+  case $verdict in
+    same | refused | resumed | unreached) return ;;
+  esac
+  failures=$((failures + 1))
+  echo "$1 $2 $3 $4: $verdict (exit code $exited): $(head -n 1 "$trial/err" 2>/dev/null)" | tee -a "$home/findings.txt"
+  mkdir -p "$home/findings"
+  [ "$(find "$home/findings" -mindepth 1 -maxdepth 1 | wc -l)" -ge 40 ] ||
+    cp -r "$trial" "$home/findings/$1-$2-$(echo "$3-$4" | tr -c 'a-z0-9+\n' -)-$RANDOM"
+}
+
+# ---- what the trials need ----
+
+prepare() {
+  local scenario
+  { [ -x "$genhance" ] && [ -f "$inject" ]; } || { echo "torture.sh: no genhance and fault_inject.so in $build" >&2; exit 2; }
+  mkdir -p "$home/reference"
+  trial=$home/trial-$mode
+  [ "$(cat "$home/prepared" 2>/dev/null)" = "$commit" ] || rm -rf "$home/reference" "$home/inputs"
+  if [ ! -d "$home/inputs/run" ]; then
+    make_inputs "$home/inputs"
+    for GH_GEMM in "own-cpu nb=256 kc=256" "own-gpu work=4"; do # the first that the device has
+      fresh train
+      execute train first "GH_GEMM=$GH_GEMM"
+      [ $code != 0 ] || break
+    done
+    [ $code = 0 ] || { cat "$trial/err" >&2; exit 2; }
+    mv "$trial/run" "$home/inputs/run"
+    echo "$GH_GEMM" >"$home/inputs/provider"
+  fi
+  GH_GEMM=$(cat "$home/inputs/provider") # timing would choose one by its speed, and a vendor's has other bits
+  export GH_GEMM
+  mkdir -p "$home/reference"
+  for scenario in $scenarios; do
+    [ -f "$home/reference/$scenario" ] || reference "$scenario"
+  done
+  echo "$commit" >"$home/prepared"
+}
+
+# Two undisturbed runs must agree, or nothing could be compared.
+reference() {
+  fresh "$1"
+  execute "$1" first
+  [ $code = 0 ] || { echo "$1, undisturbed: exit code $code: $(cat "$trial/err")" >&2; exit 2; }
+  digest "$trial" >"$home/reference/$1.new"
+  [ "${quick:-}" = yes ] || {
+    fresh "$1"
+    execute "$1" first
+    digest "$trial" >"$trial.digest"
+    cmp "$home/reference/$1.new" "$trial.digest" >&2 || { echo "$1: two undisturbed runs differ" >&2; exit 2; }
+  }
+  mv "$home/reference/$1.new" "$home/reference/$1"
+}
+
+# ---- faults ----
+
+# The settings of a class: "alloc", or "alloc@LIBRARIES" for the calls of other libraries.
+settings() { # settings CLASS
+  faults=("LD_PRELOAD=$inject" "GH_FAULT_CALLS=${1%@*}" "GH_FAULT_COUNT=$trial/fault.count")
+  [ "${1%@*}" = "$1" ] || faults+=("GH_FAULT_CALLER=${1#*@}")
+}
+
+# A line "SCENARIO CLASS AT" per trial: every site once, and from there on. `every`: each call.
+plan_scenario() { # plan_scenario SCENARIO sites|every
+  local class calls
+  for class in $classes; do
+    fresh "$1"
+    settings "$class"
+    execute "$1" first "${faults[@]}" "GH_FAULT_SITES=$trial/fault.sites"
+    [ $code = 0 ] || { echo "$1, counting $class: exit code $code" >&2; exit 2; }
+    calls=$(sed -n 's/^calls //p' "$trial/fault.count")
+    if [ "$2" = every ]; then
+      [ "$calls" = 0 ] || seq "$calls" | sed "s/^/$1 $class /"
+    else
+      awk -v head="$1 $class" '{ print head, $1; print head, $1 "+" }' "$trial/fault.sites"
+    fi
+  done
+}
+
+# In an order that is random but always the same, so that a part of it is a fair sample.
+plan() { # plan sites|every
+  local scenario
+  plan=$home/plan-$1-$commit
+  [ ! -s "$plan" ] || return 0
+  for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) >"$plan.new"
+  mv "$plan.new" "$plan"
+  echo 0 >"$plan.done"
+  echo "$(wc -l <"$plan") trials planned for $commit"
+}
+
+fault() { # fault SCENARIO CLASS AT
+  fresh "$1"
+  settings "$2"
+  execute "$1" first "${faults[@]}" "GH_FAULT_AT=$3"
+  local total=$seconds delivered
+  delivered=$(sed -n 's/^faults //p' "$trial/fault.count" 2>/dev/null || echo 0)
+  judge "$1" no
+  [ "$verdict" != same ] || [ "${delivered:-0}" != 0 ] || verdict=unreached
+  seconds=$total
+  case $3 in *+) conclude sticky "$1" "$2" "$3" ;; *) conclude fault "$1" "$2" "$3" ;; esac
+}
+
+run_faults() { # run_faults sites|every
+  local tried line
+  deadline "$amount"
+  prepare
+  plan "$1"
+  tried=$(cat "$plan.done")
+  while time_is_left; do
+    line=$(sed -n "$((tried + 1))p" "$plan")
+    [ -n "$line" ] || { echo "all $tried trials are done"; break; }
+    # shellcheck disable=SC2086 # three words
+    fault $line
+    tried=$((tried + 1))
+    echo $tried >"$plan.done"
+  done
+  echo "$tried of $(wc -l <"$plan") trials, $failures failures in this run"
+}
+
+# ---- kills ----
+
+# "write,rename,..." is what changes the disk: a kill right before each is as good as any between them.
+operations=open,write,fsync,rename,mkdir,unlink
+
+count_operations() { # count_operations SCENARIO
+  local file=$home/reference/$1.operations
+  if [ ! -f "$file" ]; then
+    fresh "$1"
+    settings $operations
+    execute "$1" first "${faults[@]}"
+    echo "$(sed -n 's/^calls //p' "$trial/fault.count") $seconds" >"$file"
+  fi
+  read -r calls length <"$file"
+}
+
+# One kill of the first run or of its repetition.
+strike() { # strike SCENARIO first|again: sets what and place
+  local at
+  case $((RANDOM % 3)) in
+    0)
+      what=timed place=$(awk -v s="$length" -v r=$RANDOM 'BEGIN { printf "%.3f", s * (0.05 + 0.95 * r / 32768) }')
+      time="-s KILL $place" execute "$1" "$2"
+      return ;;
+    1) what='kill' ;;
+    2) what='tear' ;;
+  esac
+  at=$((1 + (RANDOM * 32768 + RANDOM) % calls))
+  place=$at
+  settings $operations
+  execute "$1" "$2" "${faults[@]}" "GH_FAULT_MODE=$what" "GH_FAULT_AT=$at"
+}
+
+run_kills() {
+  local scenario list=() tried=0
+  deadline "$amount"
+  prepare
+  # shellcheck disable=SC2206 # words
+  list=($scenarios)
+  while time_is_left; do
+    scenario=${list[$((RANDOM % ${#list[@]}))]}
+    count_operations "$scenario"
+    fresh "$scenario"
+    strike "$scenario" first
+    if [ $code = 137 ] && [ $((RANDOM % 2)) = 0 ]; then # and the repetition
+      record kill "$scenario" "$what" again "$seconds" "$place"
+      strike "$scenario" again
+    fi
+    judge "$scenario" yes
+    conclude kill "$scenario" "$what" "$place"
+    tried=$((tried + 1))
+  done
+  echo "$tried trials, $failures failures in this run"
+}
+
+# ---- fuzzing ----
+
+run_fuzz() {
+  local targets=() target slice log count status folder=${GH_TORTURE_FUZZ:-$root/build/fuzz}
+  deadline "$amount"
+  mkdir -p "$home/fuzz"
+  for target in "$folder"/fuzz_*; do [ ! -x "$target" ] || [ -d "$target" ] || targets+=("$target"); done
+  [ ${#targets[@]} -gt 0 ] || { echo "torture.sh: no fuzz targets in $folder (cmake --preset fuzz)" >&2; exit 2; }
+  slice=$((${amount:-60} * 60 / ${#targets[@]}))
+  [ $slice -lt 600 ] || slice=600 # in rounds, so that a run that is stopped has had all of them
+  [ $slice -gt 0 ] || slice=1
+  while time_is_left; do
+    for target in "${targets[@]}"; do
+      local name=${target##*/fuzz_} began
+      mkdir -p "$home/fuzz/$name"
+      log=$home/fuzz/$name.log
+      began=$(now)
+      status=0
+      "$target" -max_total_time=$slice -print_final_stats=1 -timeout=30 -rss_limit_mb=4096 -seed=$((RANDOM + 1)) \
+        -artifact_prefix="$home/fuzz/$name-" "$home/fuzz/$name" "$root/tests/fuzz/corpus/$name" >"$log" 2>&1 || status=$?
+      count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+      seconds=$(since "$began")
+      if [ $status = 0 ]; then
+        record fuzz "$name" executions same "$seconds" "${count:-0}"
+      else
+        failures=$((failures + 1))
+        record fuzz "$name" executions finding "$seconds" "${count:-0}"
+        echo "fuzz $name: $(grep -m 1 -E 'ERROR|does not hold|SUMMARY' "$log")" | tee -a "$home/findings.txt"
+      fi
+      time_is_left || break
+    done
+  done
+}
+
+# ---- a long run ----
+
+run_flat() {
+  local updates=${amount:-10000} pid sample=$home/flat.tsv began
+  mode=flat scenarios=train prepare
+  trial=$home/trial-flat
+  fresh train
+  began=$(now)
+  (cd "$trial" && exec "$genhance" train --config in/train.json --quiet --set stage1.steps="$updates" --set stage2.steps=0 \
+    --set stage1.checkpoint_every=100 --set state.minutes=0.05 >out 2>err) &
+  pid=$!
+  : >"$sample"
+  while kill -0 $pid 2>/dev/null; do
+    sleep 2
+    # shellcheck disable=SC2012
+    printf '%s\t%s\t%s\n' "$(wc -l 2>/dev/null <"$trial/run/metrics.jsonl" || echo 0)" \
+      "$(sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null)" \
+      "$(ls /proc/$pid/fd 2>/dev/null | wc -l)" >>"$sample"
+  done
+  code=0
+  wait $pid || code=$?
+  seconds=$(since "$began")
+  # From a tenth of the run on: the greatest of the first half against the greatest of the second.
+  read -r memory_before memory_after files_before files_after <<<"$(awk -F'\t' -v n="$updates" '
+    $1 < n / 10 || $2 == "" || $3 == 0 { next }
+    $1 < n * 0.55 { if ($2 > a) a = $2; if ($3 > c) c = $3; next }
+    { if ($2 > b) b = $2; if ($3 > d) d = $3 }
+    END { print a + 0, b + 0, c + 0, d + 0 }' "$sample")"
+  verdict=same
+  [ $code = 0 ] || verdict=failed
+  [ "$files_after" -le "$files_before" ] && [ "$memory_after" -le $((memory_before + 2048)) ] && [ "$files_before" -gt 0 ] ||
+    verdict=grows
+  record flat train "$((memory_before / 1024)) MiB and $files_before descriptors, then $((memory_after / 1024)) and $files_after" \
+    $verdict "$seconds" "$updates"
+  echo "$updates updates: $memory_before, then $memory_after KiB; $files_before, then $files_after descriptors: $verdict"
+  [ $verdict = same ] || failures=1
+}
+
+# ---- the suite's sample ----
+
+run_sample() {
+  genhance=$(realpath "$amount")
+  build=$(dirname "$genhance")
+  inject=$build/fault_inject.so
+  home=$(mktemp -d "${TMPDIR:-/tmp}/genhance-torture-XXXXXX")
+  trap 'rm -rf "$home"' EXIT
+  quick=yes scenarios="train encode export-hf convert"
+  prepare
+  fault train write 20
+  fault train alloc 700
+  fault encode open 9
+  fault encode mmap 1+
+  fault export-hf rename 1
+  fault convert write 1+
+  count_operations train
+  fresh train
+  strike train first
+  judge train yes
+  conclude kill train "$what" "$place"
+  awk -F'\t' '{ n[$5]++ } END { for (o in n) print n[o], o }' "$home/records.tsv"
+}
+
+case $mode in
+  faults) run_faults sites ;;
+  every) run_faults every ;;
+  kills) run_kills ;;
+  fuzz) run_fuzz ;;
+  flat) run_flat ;;
+  sample) run_sample ;;
+  report) exec "$root/scripts/torture-report.sh" "$home" ;;
+  --help | -h) usage ;;
+  *) usage >&2; exit 2 ;;
+esac
+[ "$failures" = 0 ]
