@@ -83,13 +83,20 @@ int gh_edit_distance(const char *a, const char *b) {
   return rows[m % 3][n];
 }
 
+int gh_edit_bound(const char *a, const char *b) {
+  int left[256] = {0}, common = 0;
+  size_t m = strnlen(a, LONGEST), n = strnlen(b, LONGEST);
+  for (size_t i = 0; i < m; i++) left[(unsigned char)a[i]]++;
+  for (size_t j = 0; j < n; j++) common += left[(unsigned char)b[j]]-- > 0;
+  return (int)GH_MAX(m, n) - common;
+}
+
 const char *gh_nearest(const char *name, const char *const *candidates, size_t count) {
   const char *nearest = NULL;
-  const int length = (int)strnlen(name, LONGEST);
   int least = 0;
   for (size_t i = 0; i < count; i++) {
     int longer = (int)GH_MAX(strlen(name), strlen(candidates[i])), most = GH_MAX(2, longer / 3);
-    if (abs(length - (int)strnlen(candidates[i], LONGEST)) > most) continue; /* each edit changes the length by one */
+    if (gh_edit_bound(name, candidates[i]) > most) continue;
     int distance = gh_edit_distance(name, candidates[i]);
     if (distance > most) continue;
     if (!nearest || distance < least) {

@@ -25,6 +25,8 @@ bool gh_ends_with(const char *text, const char *suffix);
 /* Insertions, deletions, replacements and swaps of neighbours that turn a into b; texts beyond 255 bytes are compared
  * by their first 255. */
 int gh_edit_distance(const char *a, const char *b);
+/* A lower bound of it, in linear time: at most the characters that both texts have can stay. */
+int gh_edit_bound(const char *a, const char *b);
 
 /* The candidate nearest to name, or NULL when none is a likely misspelling (at most a third of the
  * longer text, but at least 2 edits). Ties go to the first. */

@@ -43,6 +43,10 @@ typedef struct gh_nearest_path {
   char text[128];
 } gh_nearest_path;
 
+static int score_of(int distance, int whole, bool near) {
+  return !whole ? 4 * distance : (distance ? 4 * distance + 16 : 10) + !near;
+}
+
 /* Scores a row's path, and the part of it that ends one level below the group of the path asked about. */
 static void try_path(gh_nearest_path *n, const char *row) {
   const size_t stem = (size_t)(last_part(n->path) - n->path), first_part = strcspn(n->path, ".");
@@ -52,8 +56,8 @@ static void try_path(gh_nearest_path *n, const char *row) {
     char candidate[128];
     if (!whole && !sibling) continue;
     snprintf(candidate, sizeof candidate, "%.*s", whole ? (int)strlen(row) : (int)shortened, row);
-    int distance = gh_edit_distance(last_part(n->path), last_part(candidate));
-    int score = !whole ? 4 * distance : (distance ? 4 * distance + 16 : 10) + !near;
+    if (score_of(gh_edit_bound(last_part(n->path), last_part(candidate)), whole, near) >= n->least) continue;
+    int score = score_of(gh_edit_distance(last_part(n->path), last_part(candidate)), whole, near);
     if (score >= n->least) continue;
     n->least = score;
     snprintf(n->text, sizeof n->text, "%s", candidate);

@@ -207,8 +207,8 @@ static bool is_matrix(const void *at, const struct gh_lt_layout *l) { return gh_
 enum { AT_ONCE = 8 }; /* result columns at a time */
 typedef double lanes __attribute__((vector_size(8 * AT_ONCE)));
 
-static void add_products(lanes *restrict sums, const double *left, lanes right, int64_t m) {
-  for (int64_t i = 0; i < m; i++) sums[i] += left[i] * right;
+static void add_products(lanes *restrict sums, const double *left, const lanes *right, int64_t m) {
+  for (int64_t i = 0; i < m; i++) sums[i] += left[i] * *right;
 }
 
 static unsigned run_product(const void *data) {
@@ -234,7 +234,7 @@ static unsigned run_product(const void *data) {
       for (int64_t l = 0; l < k; l++) {
         lanes right = {0};
         for (int64_t c = 0; c < columns; c++) right[c] = element(p->from_b, &p->b, p->desc.trans_b, batch, l, j + c);
-        add_products(sums, left + l * m, right, m);
+        add_products(sums, left + l * m, &right, m);
       }
       for (int64_t c = 0; c < columns; c++)
         for (int64_t i = 0; i < m; i++) finish(p, batch, i, j + c, sums[i][c]);

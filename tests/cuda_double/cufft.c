@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef CMPLX /* glibc has it for GCC alone */
+#define CMPLX(x, y) __builtin_complex((double)(x), (double)(y))
+#endif
+
 GH_CUDA_FFT(DECLARE)
 
 enum { INVALID_PLAN = 1, INVALID_VALUE = 4, EXEC_FAILED = 6, NO_WORKSPACE = 20 };

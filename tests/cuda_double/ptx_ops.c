@@ -12,6 +12,12 @@ typedef uint64_t u64;
 typedef int64_t s64;
 typedef float f32;
 
+#ifdef __clang__ /* its own word for this warns where it does not help */
+#define INDEPENDENT
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 /* x, y, z, t: a lane's sources. */
 #define EACH(D, A, B, C, E, action)                                                                                    \
   D *const dd = d;                                                                                                     \
@@ -19,7 +25,7 @@ typedef float f32;
   const B *const bb = b;                                                                                               \
   const C *const cc = c;                                                                                               \
   const E *const ee = e;                                                                                               \
-  _Pragma("GCC ivdep") for (int i = 0; i < PTX_LANES; i++) {                                                           \
+  INDEPENDENT for (int i = 0; i < PTX_LANES; i++) {                                                                    \
     const A x = aa[i];                                                                                                 \
     const B y = bb[i];                                                                                                 \
     const C z = cc[i];                                                                                                 \
@@ -199,7 +205,7 @@ BITS(move_pred, x)
     const u32 chosen = *(const u32 *)c;                                                                                \
     T *const dd = d;                                                                                                   \
     (void)e;                                                                                                           \
-    _Pragma("GCC ivdep") for (int i = 0; i < PTX_LANES; i++) dd[i] = chosen >> i & 1 ? aa[i] : bb[i];                  \
+    INDEPENDENT for (int i = 0; i < PTX_LANES; i++) dd[i] = chosen >> i & 1 ? aa[i] : bb[i];                           \
   }
 SELECT(select_32, u32)
 SELECT(select_64, u64)

@@ -28,9 +28,12 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 #define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_failed(#condition, __FILE__, __LINE__))
 _Noreturn void fuzz_failed(const char *condition, const char *file, int line);
 
-/* Writes a file with these bytes below a scratch folder of this process (created at the first call, removed at exit)
- * and returns its path. */
+/* Files in memory, below "/fuzz" (memory_files.c); GH_CACHE_DIR is "/fuzz/cache". fuzz_file writes one and returns its
+ * path, valid until the next call. fuzz_content borrows its bytes; NULL: there is none. */
 const char *fuzz_file(const char *name, const void *bytes, size_t size);
+const uint8_t *fuzz_content(const char *name, size_t *size);
 const char *fuzz_folder(void);
+/* Removes all files, and fails if one is still open or mapped. */
+void fuzz_clear(void);
 
 #endif

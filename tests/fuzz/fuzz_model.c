@@ -1,6 +1,5 @@
 /* The files of a model folder and of an adapter, and the sizes of an autoencoder. The first byte selects the file that
  * the rest replaces; the others are valid. */
-#include <stdio.h>
 #include <string.h>
 
 #include "fuzz.h"
@@ -95,20 +94,25 @@ static void put_good(const char *name) {
     fuzz_file(name, config, strlen(config));
 }
 
-static void open_model(void) {
+static void open_config(void) {
   gh_error err = {0};
   gh_vision_config config = {0};
   gh_text_config text = {0};
-  gh_preprocess how;
   if (!gh_vision_config_read(&err, fuzz_folder(), &config)) {
     FUZZ_CHECK(config.tower.hidden % config.tower.heads == 0 && gh_vision_tokens(&config) > 0);
     FUZZ_CHECK(gh_activation_name(config.tower.activation));
   }
   if (!gh_text_config_read(&err, fuzz_folder(), &text)) FUZZ_CHECK(text.vocabulary > 0 && text.tower.layers > 0);
-  if (!gh_vision_preprocess_read(&err, &how, fuzz_folder(), &(gh_vision_config){.family = &gh_clip, .image = 28}))
-    FUZZ_CHECK(how.image_size == 28);
-  if (!gh_vision_preprocess_read(&err, &how, fuzz_folder(), &(gh_vision_config){.family = &gh_siglip, .image = 28}))
-    FUZZ_CHECK(how.image_size == 28);
+}
+
+static void open_preprocessor(void) {
+  static const gh_family *const families[] = {&gh_clip, &gh_siglip};
+  gh_error err = {0};
+  gh_preprocess how;
+  for (int i = 0; i < 2; i++) {
+    const gh_vision_config config = {.family = families[i], .image = 28};
+    if (!gh_vision_preprocess_read(&err, &how, fuzz_folder(), &config)) FUZZ_CHECK(how.image_size == 28);
+  }
 }
 
 static void size_autoencoder(const gh_safetensors *weights) {
@@ -142,39 +146,41 @@ static void read_weights(const char *name) {
   gh_safetensors_close(weights);
 }
 
-static void open_weights(void) {
+static void open_adapter(void) {
   gh_error err = {0};
   gh_adapter adapter = {0};
   if (!gh_adapter_open(&err, &adapter, fuzz_folder()))
     for (size_t i = 0; i < adapter.layers.count; i++)
       FUZZ_CHECK(gh_adapter_a(&adapter, adapter.layers.items[i]) && gh_adapter_b(&adapter, adapter.layers.items[i]));
   gh_adapter_close(&adapter);
-  read_weights("/model.safetensors.index.json");
-  read_weights("/model-1.safetensors");
 }
 
+static void open_openclip(void) {
+  open_config();
+  open_preprocessor();
+}
+
+static void open_index(void) { read_weights("/model.safetensors.index.json"); }
+static void open_shard(void) { read_weights("/model-1.safetensors"); }
+
+/* A file, the valid one that it needs beside it, and what reads it. */
+static const struct {
+  const char *name, *beside;
+  void (*open)(void);
+} kinds[] = {{"config.json", NULL, open_config},
+             {"preprocessor_config.json", "config.json", open_preprocessor},
+             {"adapter_config.json", "adapter_model.safetensors", open_adapter},
+             {"adapter_model.safetensors", "adapter_config.json", open_adapter},
+             {"model.safetensors.index.json", "model-1.safetensors", open_index},
+             {"model-1.safetensors", NULL, open_shard},
+             {GH_OPENCLIP_CONFIG, NULL, open_openclip}};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const names[] = {"config.json",
-                                      "preprocessor_config.json",
-                                      "adapter_config.json",
-                                      "adapter_model.safetensors",
-                                      "model.safetensors.index.json",
-                                      "model-1.safetensors",
-                                      GH_OPENCLIP_CONFIG}; /* replaces config.json, so it is alone in the folder */
-  enum { COUNT = sizeof names / sizeof *names };
-  static int made;
   if (!size) return 0;
-  for (int i = 0; i < COUNT - 1 && !made; i++) put_good(names[i]);
-  made = 1;
-  const char *name = names[data[0] % COUNT];
-  fuzz_file(name, data + 1, size - 1);
-  open_model();
-  open_weights();
-  if (strcmp(name, GH_OPENCLIP_CONFIG)) {
-    put_good(name);
-  } else {
-    char path[256] = "";
-    remove(strcat(strcat(strncat(path, fuzz_folder(), 100), "/"), GH_OPENCLIP_CONFIG));
-  }
+  const size_t which = data[0] % (sizeof kinds / sizeof *kinds);
+  if (kinds[which].beside) put_good(kinds[which].beside);
+  fuzz_file(kinds[which].name, data + 1, size - 1);
+  kinds[which].open();
+  fuzz_clear();
   return 0;
 }

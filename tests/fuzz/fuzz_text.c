@@ -25,6 +25,8 @@ const char *const fuzz_words[] = {"{00000..00331}",
                                   ".tar",
                                   NULL};
 
+enum { MOST_ALLOCATIONS = 64, LONGEST_WORD = 24 };
+
 /* Whether a component between slashes is "..". */
 static bool climbs(const char *path) {
   for (const char *part = path; part; part = (part = strchr(part, '/')) ? part + 1 : NULL)
@@ -36,18 +38,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const char *const keys[] = {"stage1", "optimizer", "seed", "latent_cache"};
   gh_error err = {0};
   gh_strings paths = {0};
-  char *text = calloc(size + 1, 1);
+  char *text = calloc(size + LONGEST_WORD + 1, 1);
   FUZZ_CHECK(text);
   memcpy(text, data, size);
-  gh_utf8_valid((const char *)data, size);
+  gh_alloc_fail_after(MOST_ALLOCATIONS); /* long expansions take most of the time, and find nothing new */
   if (gh_braces_expand(&err, &paths, text))
     FUZZ_CHECK(err.text[0]);
   else
     FUZZ_CHECK(paths.count >= 1 && paths.count <= GH_BRACES_MAX);
+  gh_alloc_fail_after(0);
   gh_strings_free(&paths);
   if (gh_path_stays_inside(text)) FUZZ_CHECK(text[0] && text[0] != '/' && !strchr(text, '\\') && !climbs(text));
+  gh_text_show(text);
+  FUZZ_CHECK(gh_utf8_valid(text, strlen(text)));
+  if (size > LONGEST_WORD) text[LONGEST_WORD] = 0;
   gh_nearest(text, keys, sizeof keys / sizeof *keys);
   FUZZ_CHECK(gh_edit_distance(text, text) == 0);
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    FUZZ_CHECK(gh_edit_bound(text, keys[i]) <= gh_edit_distance(text, keys[i]));
   free(text);
   return 0;
 }

@@ -2,7 +2,6 @@
  * the end of the input. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/text.h"
 #include "fuzz.h"
@@ -74,10 +73,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (pair) fuzz_file("merges.txt", merges, strlen(merges));
   fuzz_file(name, data + 1, size - 1);
   open_and_cut(data + 1, size - 1);
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    char path[256] = "";
-    strncat(strncat(strncat(path, fuzz_folder(), 150), "/", 2), names[i], 60);
-    unlink(path);
-  }
+  fuzz_clear();
   return 0;
 }

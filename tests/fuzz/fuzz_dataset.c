@@ -1,0 +1,72 @@
+/* The lists of evaluations: captions, labels, classes, templates, questions. The first byte selects the file that the
+ * rest becomes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "eval/dataset.h"
+#include "fuzz.h"
+
+const char *const fuzz_words[] = {"{\"image\":\"a.jpg\",\"captions\":[\"x\"]}",
+                                  "{\"image\":\"b.jpg\",\"captions\":[\"y\",\"z\"]}",
+                                  "\"file_name\":\"a.jpg\"",
+                                  "\"image_id\":1",
+                                  "\"images\":[{\"id\":1,",
+                                  "\"annotations\":[",
+                                  "\"sentences\":[{\"raw\":\"x\"}]",
+                                  "\"split\":\"test\"",
+                                  "a.jpg\tcat\n",
+                                  "b.jpg\tdog\n",
+                                  "cat\ta cat\n",
+                                  "dog\ta dog\n",
+                                  "a photo of a {}.\n",
+                                  "{}{}",
+                                  "1,Color,\"a, b\"\n",
+                                  "2,Color,c\n",
+                                  "id,type,statement\n",
+                                  "../",
+                                  "\t",
+                                  "\xef\xbb\xbf",
+                                  NULL};
+
+static void put(const char *name) { fuzz_file(name, "x", 1); }
+
+static void check_zeroshot(const gh_zeroshot_data *d) {
+  FUZZ_CHECK(d->images.count > 0 && d->classes.count > 0 && d->templates.count > 0);
+  FUZZ_CHECK(d->prompts.count == d->classes.count * d->templates.count);
+  for (size_t i = 0; i < d->images.count; i++) FUZZ_CHECK(d->labels[i] >= 0 && (size_t)d->labels[i] < d->classes.count);
+}
+
+static void check_retrieval(const gh_retrieval_data *d) {
+  FUZZ_CHECK(d->images.count > 0 && d->captions.count >= d->images.count);
+  for (size_t i = 0; i < d->captions.count; i++) FUZZ_CHECK(d->owner[i] >= 0 && (size_t)d->owner[i] < d->images.count);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char *const names[] = {"captions.json", "labels.tsv", "classes.tsv", "templates.txt", "Questions.csv"};
+  gh_error err = {0};
+  if (!size) return 0;
+  const int which = data[0] % 5;
+  put("a.jpg");
+  put("cat/b.jpg");
+  put("dog/c.png");
+  put("MLLM_VLM Images/Color/1.jpg");
+  put("MLLM_VLM Images/Color/2.jpg");
+  fuzz_file(names[which], data + 1, size - 1);
+  if (which == 0) {
+    gh_retrieval_data d;
+    if (!gh_retrieval_read(&err, &d, fuzz_folder(), NULL)) check_retrieval(&d), gh_retrieval_free(&d);
+  } else if (which == 4) {
+    gh_mmvp_data d;
+    if (!gh_mmvp_read(&err, &d, fuzz_folder())) {
+      FUZZ_CHECK(d.pairs > 0 && d.images.count == (size_t)d.pairs * 2);
+      gh_mmvp_free(&d);
+    }
+  } else {
+    gh_zeroshot_data d;
+    const gh_zeroshot_options options = {.folder = fuzz_folder()};
+    if (!gh_zeroshot_read(&err, &d, &options)) check_zeroshot(&d), gh_zeroshot_free(&d);
+  }
+  FUZZ_CHECK(!err.status || err.text[0]);
+  fuzz_clear();
+  return 0;
+}
