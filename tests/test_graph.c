@@ -239,6 +239,27 @@ static void store_rejects_a_name_twice(void **state) {
   assert_ptr_equal(gh_store_find(f->store, "absent"), NULL);
 }
 
+/* Every allocation of a recording fails once: the graph has failed, and nothing was recorded. */
+static void out_of_memory(void **state) {
+  fixture *f = *state;
+  gh_error err = {0};
+  gh_tensor *x = parameter(f, "x", 2, (int64_t[]){2, 3}, 1);
+  bool failed = true;
+  long n = 0;
+  while (failed) {
+    gh_graph *g = NULL;
+    assert_int_equal(gh_graph_create(&err, f->device, &g), GH_OK);
+    gh_alloc_fail_after(++n);
+    gh_tensor *y = gh_reshape(g, x, 1, (int64_t[]){6});
+    gh_alloc_fail_after(0);
+    failed = gh_graph_failed(g);
+    assert_int_equal(failed, !y);
+    if (failed) assert_int_equal(gh_graph_error(g)->status, GH_ERROR_MEMORY);
+    gh_graph_free(g);
+  }
+  assert_true(n > 3); /* node, tensor, name */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(gradients_meet_and_add_up, setup, teardown),
@@ -250,6 +271,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(small_arenas, setup, teardown),
       cmocka_unit_test_setup_teardown(the_first_error_is_kept, setup, teardown),
       cmocka_unit_test_setup_teardown(store_rejects_a_name_twice, setup, teardown),
+      cmocka_unit_test_setup_teardown(out_of_memory, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,7 +142,8 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
     needs_grad |= gh_wants_grad(in[i]) && !(op->constant >> i & 1);
   }
   if (attr_count) memcpy(node->attr, attrs, (size_t)attr_count * sizeof *attrs);
-  if ((!(op->flags & GH_OP_MIXED) && check_storage(g, node)) || op->infer(g, node) || gh_graph_failed(g) ||
+  if ((!(op->flags & GH_OP_MIXED) && check_storage(g, node)) || op->infer(g, node) ||
+      gh_graph_failed(g) || /* an output that could not be declared */
       gh_list_push(&g->error, &g->nodes, node)) {
     free(node); /* declared tensors stay in the graph's list and are freed with it */
     return NULL;
