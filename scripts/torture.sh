@@ -28,7 +28,8 @@ scenarios=${GH_TORTURE_SCENARIOS:-$scenarios}
 genhance=$build/genhance
 inject=$build/fault_inject.so
 limit=300 # seconds for one command
-classes="alloc open read pread write fsync rename mkdir unlink stat mmap thread alloc@libpng,libjpeg,libturbojpeg,libcjson"
+together="alloc open,read,pread,write,fsync,rename,mkdir,unlink stat,mmap,thread" # what is counted in one run
+elsewhere=alloc@libpng,libjpeg,libturbojpeg,libcjson
 commit=$(sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$build/commit.c" 2>/dev/null || echo unknown) # of the build
 failures=0
 
@@ -166,41 +167,48 @@ reference() {
 
 # ---- faults ----
 
-# The settings of a class: "alloc", or "alloc@LIBRARIES" for the calls of other libraries.
-settings() { # settings CLASS
+# The settings for calls: classes, or "alloc@LIBRARIES" for the calls of other libraries.
+settings() { # settings CALLS
   faults=("LD_PRELOAD=$inject" "GH_FAULT_CALLS=${1%@*}" "GH_FAULT_COUNT=$trial/fault.count")
   [ "${1%@*}" = "$1" ] || faults+=("GH_FAULT_CALLER=${1#*@}")
 }
 
-# A line "SCENARIO CLASS AT" per trial: every site once, and from there on. `every`: each call.
+# A line "SCENARIO CALLS AT CLASS" per trial. One run counts all calls together; a site's class is for the record. From a call
+# on (AT is "N+"), one class fails alone.
 plan_scenario() { # plan_scenario SCENARIO sites|every
-  local class calls
-  for class in $classes; do
+  local class calls made
+  for calls in $together $elsewhere; do
     fresh "$1"
-    settings "$class"
+    settings "$calls"
     execute "$1" first "${faults[@]}" "GH_FAULT_SITES=$trial/fault.sites"
-    [ $code = 0 ] || { echo "$1, counting $class: exit code $code" >&2; exit 2; }
-    calls=$(sed -n 's/^calls //p' "$trial/fault.count")
+    [ $code = 0 ] || { echo "$1, counting: exit code $code" >&2; exit 2; }
     if [ "$2" = every ]; then
-      [ "$calls" = 0 ] || seq "$calls" | sed "s/^/$1 $class /"
+      made=$(sed -n 's/^calls //p' "$trial/fault.count")
+      [ "$made" = 0 ] || seq "$made" | sed "s/.*/$1 $calls & each/"
     else
-      awk -v head="$1 $class" '{ print head, $1; print head, $1 "+" }' "$trial/fault.sites"
+      awk -v head="$1 $calls" '{ print head, $1, $2 }' "$trial/fault.sites"
     fi
+  done
+  [ "$2" = sites ] || return 0
+  for class in ${together//,/ } "$elsewhere"; do
+    for calls in 1 3 10 40 160; do echo "$1 $class $calls+ $class"; done
   done
 }
 
-# In an order that is random but always the same, so that a part of it is a fair sample.
+# In an order that is random but always the same, and that takes turns among commands and classes of calls: a part of it is a
+# fair sample, although most sites allocate.
 plan() { # plan sites|every
   local scenario
   plan=$home/plan-$1-$commit
   [ ! -s "$plan" ] || return 0
-  for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) >"$plan.new"
+  for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) |
+    awk '{ print ++turn[$1, $4, $3 ~ /\+/], $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2- >"$plan.new"
   mv "$plan.new" "$plan"
   echo 0 >"$plan.done"
   echo "$(wc -l <"$plan") trials planned for $commit"
 }
 
-fault() { # fault SCENARIO CLASS AT
+fault() { # fault SCENARIO CALLS AT CLASS
   fresh "$1"
   settings "$2"
   execute "$1" first "${faults[@]}" "GH_FAULT_AT=$3"
@@ -209,19 +217,19 @@ fault() { # fault SCENARIO CLASS AT
   judge "$1" no
   [ "$verdict" != same ] || [ "${delivered:-0}" != 0 ] || verdict=unreached
   seconds=$total
-  case $3 in *+) conclude sticky "$1" "$2" "$3" ;; *) conclude fault "$1" "$2" "$3" ;; esac
+  case $3 in *+) conclude sticky "$1" "$4" "$3" ;; *) conclude fault "$1" "$4" "$3" ;; esac
 }
 
 run_faults() { # run_faults sites|every
   local tried line
-  deadline "$amount"
   prepare
   plan "$1"
+  deadline "$amount"
   tried=$(cat "$plan.done")
   while time_is_left; do
     line=$(sed -n "$((tried + 1))p" "$plan")
     [ -n "$line" ] || { echo "all $tried trials are done"; break; }
-    # shellcheck disable=SC2086 # three words
+    # shellcheck disable=SC2086 # words
     fault $line
     tried=$((tried + 1))
     echo $tried >"$plan.done"
@@ -264,8 +272,8 @@ strike() { # strike SCENARIO first|again: sets what and place
 
 run_kills() {
   local scenario list=() tried=0
-  deadline "$amount"
   prepare
+  deadline "$amount"
   # shellcheck disable=SC2206 # words
   list=($scenarios)
   while time_is_left; do
@@ -366,12 +374,12 @@ run_sample() {
   trap 'rm -rf "$home"' EXIT
   quick=yes scenarios="train encode export-hf convert"
   prepare
-  fault train write 20
-  fault train alloc 700
-  fault encode open 9
-  fault encode mmap 1+
-  fault export-hf rename 1
-  fault convert write 1+
+  fault train write 20 write
+  fault train alloc 700 alloc
+  fault encode open 9 open
+  fault encode mmap 1+ mmap
+  fault export-hf rename 1 rename
+  fault convert write 1+ write
   count_operations train
   fresh train
   strike train first
