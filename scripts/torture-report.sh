@@ -53,20 +53,22 @@ END
     echo
     echo "$5"
     echo
-    echo "| $4 | trials | same results | error, then the same | ended by the kill, then the same | not reached | failures |"
-    echo "|---|--:|--:|--:|--:|--:|--:|"
+    echo "| $4 | trials | same results | error, then the same | killed, then the same | and a temporary file left | not reached |" \
+      "failures |"
+    echo "|---|--:|--:|--:|--:|--:|--:|--:|"
     awk -F'\t' -v kinds="$2" -v column="$3" '
       index(kinds, $2) == 0 { next }
       { n = $6; all[$column] += n; total += n }
       $5 == "same" { same[$column] += n; next }
       $5 == "refused" { refused[$column] += n; next }
       $5 == "resumed" || $5 == "again" { resumed[$column] += n; next }
+      $5 == "leftover" { left[$column] += n; next }
       $5 == "unreached" { unreached[$column] += n; next }
       { bad[$column] += n; why[$column] = why[$column] " " n " " $5 }
       END {
         for (s in all)
-          printf "| %s | %d | %d | %d | %d | %d | %d%s |\n", s, all[s], same[s], refused[s], resumed[s], unreached[s], bad[s],
-            why[s] ? ":" why[s] : ""
+          printf "| %s | %d | %d | %d | %d | %d | %d | %d%s |\n", s, all[s], same[s], refused[s], resumed[s], left[s],
+            unreached[s], bad[s], why[s] ? ":" why[s] : ""
       }' "$table" | LC_ALL=C sort
   }
   section "A call fails, by command" "fault sticky" 3 command \

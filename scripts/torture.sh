@@ -30,7 +30,8 @@ inject=$build/fault_inject.so
 limit=300 # seconds for one command
 together="alloc open,read,pread,write,fsync,rename,mkdir,unlink stat,mmap,thread" # what is counted in one run
 elsewhere=alloc@libpng,libjpeg,libturbojpeg,libcjson
-commit=$(sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$build/commit.c" 2>/dev/null || echo unknown) # of the build
+commit_of() { sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$1/commit.c" 2>/dev/null || echo unknown; } # of a build
+commit=$(commit_of "$build")
 failures=0
 
 # Shared by all trials, and warm: trials do not compile.
@@ -74,7 +75,7 @@ fresh() { # fresh SCENARIO: an empty folder for a trial
 
 has_one_reason() { [ "$(grep -c '^genhance: ' "$trial/err")" = 1 ]; }
 
-# What came of it, where the reference has other results: "leftover" if only temporary files are too many.
+# Whether the results are the reference's; "leftover" if a killed process also left a temporary file that is still there.
 compare() { # compare SCENARIO
   digest "$trial" >"$trial.digest"
   if cmp -s "$trial.digest" "$home/reference/$1"; then
@@ -113,7 +114,7 @@ judge() { # judge SCENARIO KILLED: whether a kill was asked for
 conclude() { # conclude KIND SCENARIO WHAT PLACE
   record "$1" "$2" "$3" "$verdict" "$seconds" "$4"
   case $verdict in
-    same | refused | resumed | unreached) return ;;
+    same | refused | resumed | unreached | leftover) return ;;
   esac
   failures=$((failures + 1))
   echo "$1 $2 $3 $4: $verdict (exit code $exited): $(head -n 1 "$trial/err" 2>/dev/null)" | tee -a "$home/findings.txt"
@@ -297,6 +298,7 @@ run_kills() {
 run_fuzz() {
   local targets=() target slice log count status folder=${GH_TORTURE_FUZZ:-$root/build/fuzz}
   deadline "$amount"
+  commit=$(commit_of "$folder")
   mkdir -p "$home/fuzz"
   for target in "$folder"/fuzz_*; do [ ! -x "$target" ] || [ -d "$target" ] || targets+=("$target"); done
   [ ${#targets[@]} -gt 0 ] || { echo "torture.sh: no fuzz targets in $folder (cmake --preset fuzz)" >&2; exit 2; }
