@@ -200,7 +200,7 @@ plan_scenario() { # plan_scenario SCENARIO sites|every
 # fair sample, although most sites allocate.
 plan() { # plan sites|every
   local scenario
-  plan=$home/plan-$1-$commit
+  plan=$home/plan-$1-$commit-$(echo "$scenarios" | cksum | cut -d ' ' -f 1)
   [ ! -s "$plan" ] || return 0
   for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) |
     awk '{ print ++turn[$1, $4, $3 ~ /\+/], $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2- >"$plan.new"
