@@ -185,6 +185,25 @@ static void test_wheels_of_a_python(void **state) {
   contains(IN_CHILD(say_cuda, places, "PATH=/nowhere", "GH_DOUBLE_DRIVER=11080"), "no libnvrtc.so.11.2");
 }
 
+static void open_by_uuid(char *out, size_t size) {
+  gh_device *d = NULL;
+  if (gh_device_open(&err, "GPU-00112233-4455-6677-8899-AABBCCDDEE00", &d)) {
+    snprintf(out, size, "%s", err.text);
+    return;
+  }
+  const gh_device_identity *own = &d->info.identity;
+  snprintf(out, size, "%s, %s, %s, %lld MHz, %lld lanes, %lld wide, %s, %s", d->info.id, own->pci, own->compiler,
+           (long long)own->clock_mhz, (long long)own->cores, (long long)own->sub_groups[0],
+           own->ecc == GH_YES ? "ECC" : "no ECC", own->vendor);
+  gh_device_close(d);
+}
+
+static void test_identity(void **state) {
+  (void)state;
+  assert_string_equal(IN_CHILD(open_by_uuid),
+                      "cuda:0, 0000:3b:00.0, NVRTC 13.0, 1755 MHz, 256 lanes, 32 wide, ECC, NVIDIA Corporation");
+}
+
 static void test_shape(void **state) {
   (void)state;
   contains(IN_CHILD(say_target, "GH_KERNEL_SHAPE=cpu"), "cuda:0: GH_KERNEL_SHAPE is cpu, but a CUDA device has");
@@ -327,6 +346,7 @@ int main(void) {
       WHOLE_CASE(test_older_driver),
       WHOLE_CASE(test_folders_are_tried_in_order),
       WHOLE_CASE(test_wheels_of_a_python),
+      WHOLE_CASE(test_identity),
       WHOLE_CASE(test_shape),
       WHOLE_CASE(test_failures_are_named),
       WHOLE_CASE(test_source_that_does_not_compile),

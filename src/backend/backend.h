@@ -7,6 +7,7 @@
 #define GH_BACKEND_BACKEND_H
 
 #include "backend/dtype.h"
+#include "backend/identity.h"
 #include "base/status.h"
 
 /* One kernel source for two shapes of machine (cl/platform.h). GH_KERNEL_SHAPE=cpu|gpu in the environment forces
@@ -48,6 +49,7 @@ typedef struct gh_device_info {
   int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
   int64_t vector_lanes;     /* float32 numbers in a CPU's vector register; GH_MAX_VECTOR lowers it; 0: not a CPU */
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
+  gh_device_identity identity;
 } gh_device_info;
 
 typedef struct gh_choices gh_choices; /* the chosen providers (backend/chooser/chooser.h) */

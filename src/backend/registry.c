@@ -49,6 +49,12 @@ void gh_join_notes(const char *notes, char *out, size_t size) {
   }
 }
 
+bool gh_device_is_named(const gh_device_info *info, const char *id) {
+  const size_t backend = strcspn(info->id, ":") + 1;
+  if (!strcmp(id, info->id) || gh_identity_is(&info->identity, id)) return true;
+  return !strncmp(id, info->id, backend) && gh_identity_is(&info->identity, id + backend);
+}
+
 static gh_status unknown_device(gh_error *err, const char *id) {
   gh_device_info infos[MAX_DEVICES];
   char lines[512], notes[512], names[512] = "";
@@ -104,7 +110,7 @@ static gh_status find_device(gh_error *err, const char *given, named_device *out
       gh_device_info info;
       gh_status status = gh_backends[b]->device_info(err, i, &info);
       if (status) return status;
-      bool better = automatic ? !found || !info.is_cpu : !strcmp(id, info.id);
+      bool better = automatic ? !found || !info.is_cpu : gh_device_is_named(&info, id);
       if (!better) continue;
       out->backend = gh_backends[b];
       out->index = i;

@@ -6,11 +6,15 @@
 
 extern const gh_backend *const gh_backends[]; /* ends with NULL */
 
-/* Opens "auto" (the first GPU, else the first device), or "opencl:1"; with "/cpu" or "/gpu" appended, kernels of that
- * shape, regardless of the environment. An unknown name is GH_ERROR_ARGUMENT; the text lists the existing devices. */
+/* Opens "auto" (the first GPU, else the first device), "opencl:1", or the first with that UUID or PCI address; with
+ * "/cpu" or "/gpu" appended, kernels of that shape, regardless of the environment. An unknown name is
+ * GH_ERROR_ARGUMENT; the text lists the existing devices. */
 gh_status gh_device_open(gh_error *err, const char *id, gh_device **out);
 /* Checks that gh_device_open would find the name. */
 gh_status gh_device_known(gh_error *err, const char *id);
+/* Whether the id (without a shape) names that device: its own id, its UUID or its PCI address; the latter two also
+ * after the backend's name, since two backends may have the same device: "opencl:0000:3b:00.0". */
+bool gh_device_is_named(const gh_device_info *info, const char *id);
 void gh_device_close(gh_device *device);
 
 /* Makes it safe to call the drivers, once per process; the functions here do it themselves. `again`: drivers that fail

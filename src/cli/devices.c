@@ -2,6 +2,7 @@
 #include "backend/built_in.h"
 #include "backend/registry.h"
 #include "cli/cli.h"
+#include "cli/identity.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static gh_status put_device(gh_error *err, gh_json *list, const gh_device_info *
     if (gh_json_put_string(err, device, texts[i].key, texts[i].value)) return err->status;
   for (size_t i = 0; i < GH_COUNT(numbers); i++)
     if (gh_json_put_int(err, device, numbers[i].key, numbers[i].value)) return err->status;
-  return GH_OK;
+  return gh_identity_put(err, device, d);
 }
 
 static gh_status add_row(gh_error *err, gh_strings *cells, const gh_device_info *d) {
@@ -54,6 +55,7 @@ static void print_verbose(const gh_device_info *d) {
   if (d->unfit) printf("  small tests only  %s\n", d->unfit);
   printf("  local memory      %s\n  largest group     %lld work-items\n  alignment         %lld B\n", local,
          (long long)d->max_group, (long long)d->alignment_bytes);
+  gh_identity_print(d);
 }
 
 static void print_built_in(void) {
@@ -66,9 +68,11 @@ static void print_built_in(void) {
 static int pick(gh_device_info *infos, int count, const char *only) {
   int kept = 0;
   size_t length = strcspn(only, "/"); /* a kernel shape may follow */
-  bool all = length == strlen("auto") && !strncmp(only, "auto", length);
+  char id[64];
+  snprintf(id, sizeof id, "%.*s", (int)GH_MIN(length, sizeof id), only);
+  bool all = !strcmp(id, "auto");
   for (int i = 0; i < count; i++)
-    if (all || (strlen(infos[i].id) == length && !strncmp(only, infos[i].id, length))) infos[kept++] = infos[i];
+    if (all || gh_device_is_named(&infos[i], id)) infos[kept++] = infos[i];
   return kept;
 }
 
@@ -95,6 +99,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
     for (int i = 0; i < count && gh_args_flag(args, "verbose"); i++) print_verbose(&infos[i]);
     if (gh_args_flag(args, "verbose")) print_built_in();
     if (*notes) printf("\n%s", notes);
+    gh_identity_print_order();
   }
   gh_strings_free(&cells);
   return status;

@@ -129,6 +129,14 @@ unsigned cuDeviceGetName(char *name, int size, int device) {
   return GH_CU_SUCCESS;
 }
 
+unsigned cuDeviceGetUuid_v2(CUuuid *uuid, int device) {
+  ENTER_DRIVER();
+  if (!is_device(device)) return CODE_INVALID_DEVICE;
+  for (int i = 0; i < 15; i++) uuid->bytes[i] = (char)(16 * i + i);
+  uuid->bytes[15] = (char)device;
+  return GH_CU_SUCCESS;
+}
+
 unsigned cuDeviceTotalMem_v2(size_t *bytes, int device) {
   ENTER_DRIVER();
   if (!is_device(device)) return CODE_INVALID_DEVICE;
@@ -139,14 +147,27 @@ unsigned cuDeviceTotalMem_v2(size_t *bytes, int device) {
 static const struct {
   unsigned attribute;
   int value;
-} attributes[] = {{GH_CU_MAX_THREADS_PER_BLOCK, 1024}, {GH_CU_MAX_GRID_X, 2147483647}, {GH_CU_MAX_GRID_Y, 65535},
-                  {GH_CU_MAX_GRID_Z, 65535},           {GH_CU_SHARED_BYTES, 49152},    {GH_CU_MULTIPROCESSORS, 2}};
+} attributes[] = {{GH_CU_MAX_THREADS_PER_BLOCK, 1024},
+                  {GH_CU_MAX_GRID_X, 2147483647},
+                  {GH_CU_MAX_GRID_Y, 65535},
+                  {GH_CU_MAX_GRID_Z, 65535},
+                  {GH_CU_SHARED_BYTES, 49152},
+                  {GH_CU_MULTIPROCESSORS, 2},
+                  {GH_CU_WARP, 32},
+                  {GH_CU_CLOCK_KHZ, 1755000},
+                  {GH_CU_ECC, 1},
+                  {GH_CU_PCI_BUS, 0x3b},
+                  {GH_CU_PCI_DOMAIN, 0}};
 
 unsigned cuDeviceGetAttribute(int *value, unsigned attribute, int device) {
   ENTER_DRIVER();
   if (!is_device(device)) return CODE_INVALID_DEVICE;
   if (attribute == GH_CU_MAJOR || attribute == GH_CU_MINOR) {
     *value = attribute == GH_CU_MAJOR ? double_capability() / 10 : double_capability() % 10;
+    return GH_CU_SUCCESS;
+  }
+  if (attribute == GH_CU_PCI_DEVICE) {
+    *value = device;
     return GH_CU_SUCCESS;
   }
   for (size_t i = 0; i < GH_COUNT(attributes); i++)

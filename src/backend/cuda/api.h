@@ -44,6 +44,9 @@ typedef struct cublasLtMatmulHeuristicResult_t {
 typedef struct cufftComplex {
   float x, y;
 } cufftComplex;
+typedef struct CUuuid {
+  char bytes[16];
+} CUuuid;
 #endif
 
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96 &&
@@ -62,7 +65,13 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_CU_MAX_GRID_Y, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y, 6)                                                           \
   V(GH_CU_MAX_GRID_Z, CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z, 7)                                                           \
   V(GH_CU_SHARED_BYTES, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK, 8)                                            \
+  V(GH_CU_WARP, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 10)                                                                     \
+  V(GH_CU_CLOCK_KHZ, CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 13)                                                               \
   V(GH_CU_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 16)                                               \
+  V(GH_CU_ECC, CU_DEVICE_ATTRIBUTE_ECC_ENABLED, 32)                                                                    \
+  V(GH_CU_PCI_BUS, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, 33)                                                                 \
+  V(GH_CU_PCI_DEVICE, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID, 34)                                                           \
+  V(GH_CU_PCI_DOMAIN, CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID, 50)                                                           \
   V(GH_CU_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 75)                                                     \
   V(GH_CU_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 76)                                                     \
   V(GH_CU_FUNCTION_MAX_THREADS, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 0)                                            \
@@ -163,8 +172,9 @@ enum {
   X(unsigned, cuGraphExecDestroy, (CUgraphExec exec))                                                                  \
   X(unsigned, cuGraphDestroy, (CUgraph graph))
 
-/* In newer drivers: used if present. */
-#define GH_CUDA_DRIVER_OPTIONAL(X) /* from 12.4: the number and sizes of a kernel's parameters */                      \
+/* In newer drivers: used if present. From 12.4: the number and sizes of a kernel's parameters. */
+#define GH_CUDA_DRIVER_OPTIONAL(X)                                                                                     \
+  X(unsigned, cuDeviceGetUuid_v2, (CUuuid * uuid, int device))                                                         \
   X(unsigned, cuFuncGetParamInfo, (CUfunction function, size_t index, size_t * offset, size_t * bytes))
 
 /* ---- libnvrtc.so.13, .12, .11.2 ---- */

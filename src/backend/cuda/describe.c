@@ -7,15 +7,6 @@
 
 #define ALIGNMENT 512 /* of views; the driver's own allocations are at multiples of it */
 
-int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device) {
-  int value = 0;
-  return cu->cuDeviceGetAttribute(&value, which, device) ? 0 : value;
-}
-
-int gh_cuda_architecture(const gh_cuda_driver *cu, int device) {
-  return 10 * gh_cuda_attribute(cu, GH_CU_MAJOR, device) + gh_cuda_attribute(cu, GH_CU_MINOR, device);
-}
-
 static int driver_devices(gh_error *err, const gh_cuda_driver *cu) {
   int count = 0;
   unsigned code = cu->cuDeviceGetCount(&count);
@@ -64,6 +55,7 @@ gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *
   info->local_bytes = gh_cuda_attribute(cu, GH_CU_SHARED_BYTES, device);
   info->max_group = gh_cuda_attribute(cu, GH_CU_MAX_THREADS_PER_BLOCK, device);
   info->alignment_bytes = ALIGNMENT;
+  gh_cuda_identify(cu, device, info);
   if (ordinal) *ordinal = device;
   return gh_limit_buffers(err, info);
 }

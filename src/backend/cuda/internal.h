@@ -108,9 +108,13 @@ gh_status gh_cuda_enter(gh_error *err, gh_cuda_device *device);
 /* The same; rejects operations that a capture cannot contain: transfers, waits, allocations. */
 gh_status gh_cuda_enter_uncaptured(gh_error *err, gh_cuda_device *device, const char *what);
 
-/* describe.c */
+/* identity.c */
 int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device); /* 0 if the driver does not report it */
 int gh_cuda_architecture(const gh_cuda_driver *cu, int device);              /* 90 is compute capability 9.0 */
+/* Fills info->identity; info must already have its multiprocessors. */
+void gh_cuda_identify(const gh_cuda_driver *cu, int device, gh_device_info *info);
+
+/* describe.c */
 int gh_cuda_device_count(char *why_not, size_t size);
 gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *ordinal); /* NULL: not wanted */
 

@@ -145,6 +145,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   if (info->is_cpu) info->vector_lanes = strstr(gh_cache_cpu_flags(), " avx512f") ? 16 : 8;
   info->matrix = gh_cl_matrix_unit(device, info);
   info->unfit = quirks.unfit;
+  gh_cl_identify(list->platforms[index], device, info);
   gh_status status = gh_limit_buffers(err, info);
   if (!status) status = gh_limit_groups(err, info);
   return status ? status : choose_shape(err, info, quirks.gpu_shape);

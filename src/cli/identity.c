@@ -1,0 +1,77 @@
+#include "cli/identity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const units[] = {[GH_MATRIX_NONE] = NULL,   [GH_MATRIX_MMA] = "mma",     [GH_MATRIX_MFMA] = "mfma",
+                                    [GH_MATRIX_WMMA] = "wmma", [GH_MATRIX_DPAS16] = "dpas", [GH_MATRIX_DPAS8] = "dpas"};
+
+static const char *matrix_unit(const gh_device_info *d) {
+  if (units[d->matrix]) return units[d->matrix];
+  return d->amx ? "amx" : d->bf16_dot ? "avx512_bf16" : NULL;
+}
+
+static gh_status put_number(gh_error *err, gh_json *to, const char *key, double value) {
+  return value > 0 ? gh_json_put_double(err, to, key, value) : gh_json_put_null(err, to, key);
+}
+
+gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *d) {
+  const gh_device_identity *own = &d->identity;
+  char hardware[320];
+  gh_hardware_name(hardware, sizeof hardware, own, d->is_cpu, d->name);
+  const struct {
+    const char *key, *value;
+  } texts[] = {{"uuid", own->uuid},         {"pci_address", own->pci},       {"vendor", own->vendor},
+               {"compiler", own->compiler}, {"matrix_unit", matrix_unit(d)}, {"hardware", hardware}};
+  const struct {
+    const char *key;
+    double value;
+  } numbers[] = {{"vendor_id", (double)own->vendor_id},
+                 {"clock_mhz", (double)own->clock_mhz},
+                 {"cores", (double)own->cores},
+                 {"power_limit_watts", (double)own->power_limit_mw * 1e-3}};
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(texts) && !status; i++)
+    status = texts[i].value && *texts[i].value ? gh_json_put_string(err, device, texts[i].key, texts[i].value)
+                                               : gh_json_put_null(err, device, texts[i].key);
+  for (size_t i = 0; i < GH_COUNT(numbers) && !status; i++)
+    status = put_number(err, device, numbers[i].key, numbers[i].value);
+  size_t sizes = 0;
+  while (sizes < GH_SUB_GROUP_SIZES && own->sub_groups[sizes]) sizes++;
+  if (!status) status = gh_json_put_ints(err, device, "sub_group_sizes", own->sub_groups, sizes);
+  if (status) return status;
+  return own->ecc == GH_UNKNOWN ? gh_json_put_null(err, device, "ecc")
+                                : gh_json_put_bool(err, device, "ecc", own->ecc == GH_YES);
+}
+
+void gh_identity_print(const gh_device_info *d) {
+  const gh_device_identity *own = &d->identity;
+  const struct {
+    const char *label, *value;
+  } texts[] = {{"vendor", own->vendor},
+               {"compiler", own->compiler},
+               {"UUID", own->uuid},
+               {"PCI address", own->pci},
+               {"matrix unit", matrix_unit(d)},
+               {"memory is checked", own->ecc == GH_UNKNOWN ? NULL
+                                     : own->ecc == GH_YES   ? "yes (ECC)"
+                                                            : "no"}};
+  for (size_t i = 0; i < GH_COUNT(texts); i++)
+    if (texts[i].value && *texts[i].value) printf("  %-17s %s\n", texts[i].label, texts[i].value);
+  if (own->clock_mhz) printf("  %-17s %lld MHz\n", "clock", (long long)own->clock_mhz);
+  if (own->cores) printf("  %-17s %lld\n", d->is_cpu ? "hardware threads" : "lanes", (long long)own->cores);
+  if (own->power_limit_mw) printf("  %-17s %.0f W\n", "power limit", (double)own->power_limit_mw * 1e-3);
+  for (size_t i = 0; i < GH_SUB_GROUP_SIZES && own->sub_groups[i]; i++)
+    printf(i ? ", %lld" : "  sub-groups of     %lld", (long long)own->sub_groups[i]);
+  if (own->sub_groups[0]) printf("\n");
+}
+
+void gh_identity_print_order(void) {
+  const char *visible = getenv("CUDA_VISIBLE_DEVICES"), *order = getenv("CUDA_DEVICE_ORDER");
+  if (visible)
+    printf("\nCUDA_VISIBLE_DEVICES=%s: cuda:0, cuda:1, ... are these devices in this order; OpenCL lists all of them\n",
+           visible);
+  if (order)
+    printf("\nCUDA_DEVICE_ORDER=%s: the order of cuda:0, cuda:1, ...; OpenCL has an order of its own\n", order);
+  if (visible || order) printf("--device takes a UUID or a PCI address, too, which do not depend on any order\n");
+}

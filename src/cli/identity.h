@@ -1,0 +1,15 @@
+/* What `devices` says of a device's identity (backend/identity.h). */
+#ifndef GH_CLI_IDENTITY_H
+#define GH_CLI_IDENTITY_H
+
+#include "backend/backend.h"
+#include "base/json.h"
+
+/* Keys uuid, pci_address, vendor, vendor_id, compiler, clock_mhz, cores, sub_group_sizes, matrix_unit, ecc,
+ * power_limit_watts and hardware; null where the driver does not tell. */
+gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *info);
+void gh_identity_print(const gh_device_info *info); /* the known ones, for --verbose */
+/* How the driver's environment selects and orders CUDA's devices, if it does. */
+void gh_identity_print_order(void);
+
+#endif
