@@ -33,3 +33,19 @@ KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float sec
   CHAINS(ADD)
   y[PROBE_CHAINS + (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0)] = PROBE_SUM(sum);
 }
+
+/* Streams of memory. A group has its own part of n / groups numbers and goes through it `rounds` times, in turn from a
+ * to b and back, so that the working set is the caller's choice. n is a multiple of groups x LANES x VW. */
+#define STREAM(value)                                                                                                  \
+  const int64 part = n / GROUPS(0), first = GROUP(0) * part + (int64)LANE * VW, end = (GROUP(0) + 1) * part;           \
+  for (int32 r = 0; r < rounds; r++) {                                                                                 \
+    GLOBAL const float *from = r % 2 ? b : a;                                                                          \
+    GLOBAL float *to = r % 2 ? a : b;                                                                                  \
+    for (int64 i = first; i < end; i += (int64)LANES * VW) VEC_RAW_STORE(to, i, value);                                \
+  }
+
+KERNEL void probe_copy(GLOBAL float *a, GLOBAL float *b, int64 n, int32 rounds) { STREAM(VEC_RAW_LOAD(from, i)) }
+
+KERNEL void probe_triad(GLOBAL float *a, GLOBAL float *b, GLOBAL const float *c, int64 n, int32 rounds, float scale) {
+  STREAM(fma(VEC(scale), VEC_RAW_LOAD(c, i), VEC_RAW_LOAD(from, i)))
+}

@@ -24,16 +24,9 @@ import sys
 import tempfile
 import time
 
-# architecture: hidden, layers, heads, mlp, image, patch, projection
-VISION = {
-    "tiny": (128, 4, 4, 512, 64, 8, 128),
-    "openai-vit-l-14-224": (1024, 24, 16, 4096, 224, 14, 768),
-    "openai-vit-l-14-336": (1024, 24, 16, 4096, 336, 14, 768),
-    "metaclip-vit-l-14-224": (1024, 24, 16, 4096, 224, 14, 768),
-    "metaclip-vit-h-14-224": (1280, 32, 16, 5120, 224, 14, 1024),
-}
-FULL = {"hidden": 3072, "heads": 24, "rope_axes": [16, 56, 56], "context_width": 4096, "vector_width": 768}
-TINY = {"hidden": 256, "heads": 4, "rope_axes": [8, 28, 28], "context_width": 256, "vector_width": 128}
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import rows  # noqa: E402
+from sizes import FULL, TINY, VISION, shape_text  # noqa: E402
 
 
 def arguments():
@@ -54,6 +47,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=0, help="number of threads; 0 is PyTorch's choice")
     parser.add_argument("--best", action="store_true", help="use the best configuration instead of PyTorch as installed")
     parser.add_argument("--json", help="file to write the results to")
+    parser.add_argument("--rows", help="file of JSON lines (docs/results.md) to add a row to")
     return parser.parse_args()
 
 
@@ -307,6 +301,16 @@ def describe(args):
     return text + (", TF32" if args.tf32 else "") + (", compiled" if args.compile else "")
 
 
+def row(args, wall, flops):
+    name, uuid = rows.gpu() if ON_GPU else (None, None)
+    return rows.make(application="pytorch", configuration=describe(args).split(", ", 1)[1], commit=torch.__version__,
+                     backend="pytorch", device=args.device, device_name=name or rows.processor(),
+                     hardware=rows.hardware(name, uuid), compiler="torch.compile" if args.compile else None, kind="step",
+                     op=f"stage {args.stage}", shape=shape_text(args.arch, args.denoiser, args.layers, args.double_blocks, args.single_blocks), batch=args.batch, unit="images/s",
+                     dtype={"float32": "f32", "bfloat16": "bf16"}[args.precision],
+                     **rows.sample(wall, args.batch), **rows.work(wall, flops))
+
+
 def main():
     args = ARGS
     if args.threads:
@@ -349,6 +353,8 @@ def main():
         "peak_bytes": peak, "resident_bytes": resident,
         "gflops": flops / median * 1e-9, "gflop_per_step": flops * 1e-9, "loss": loss,
     }
+    if args.rows:
+        rows.append(args.rows, [row(args, wall, flops)])
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

@@ -3,12 +3,9 @@
 #include "ops/ops.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define MAX_IN       6
-#define ENOUGH       5e-3 /* least seconds between two waits: the cost of a wait is then negligible */
-#define MOST_AT_ONCE 100
+#define MAX_IN 6
 
 /* ---- the cases ---- */
 
@@ -224,129 +221,53 @@ const char *gh_op_case_name(int index, const char **label) {
 
 /* ---- running one ---- */
 
-typedef struct gh_running {
-  gh_device *device;
-  gh_store *store;
-  gh_graph *graph;
-  gh_tensor *in[MAX_IN + 2]; /* and the step and control blocks */
-} gh_running;
+bool gh_op_case_has(int index, gh_dtype dtype) {
+  const gh_op *op = gh_op_named(cases[index].op);
+  return dtype == GH_F32 || (op && op->wide != GH_WIDE_ALL && !(op->flags & GH_OP_MIXED));
+}
 
-/* Fills with arbitrary numbers, between -1 and 1 or in [0, below). */
-static gh_status fill(gh_error *err, gh_device *device, gh_tensor *t, int32_t below) {
-  int64_t n = gh_tensor_elements(t);
-  union {
-    float number;
-    int32_t integer;
-  } *values = gh_alloc(err, (size_t)n, sizeof *values);
-  if (!values) return GH_ERROR_MEMORY;
-  for (int64_t i = 0; i < n; i++) {
-    const uint32_t bits = (uint32_t)i * 2654435761u;
-    if (below)
-      values[i].integer = (int32_t)((uint64_t)bits * (uint32_t)below >> 32);
-    else
-      values[i].number = (float)(int32_t)bits * 0x1p-31f;
+static gh_dtype dtype_of(const struct gh_op_case *c, int i, gh_dtype storage) {
+  const gh_op *op = gh_op_named(c->op);
+  if (c->in[i].below) return GH_I32;
+  return op && (op->wide & GH_WIDE(i)) ? GH_F32 : storage;
+}
+
+static gh_status add_inputs(gh_error *err, gh_case *run, const struct gh_op_case *c, int64_t batch, gh_dtype storage,
+                            gh_tensor **in) {
+  gh_status status = GH_OK;
+  for (int i = 0; i < MAX_IN && c->in[i].rank && !status; i++) {
+    const gh_case_in *given = &c->in[i];
+    char name[16];
+    int64_t shape[GH_MAX_RANK];
+    snprintf(name, sizeof name, "in%d", i);
+    for (int k = 0; k < given->rank; k++) shape[k] = given->shape[k] ? given->shape[k] : batch;
+    status = gh_case_tensor(err, run, name, dtype_of(c, i, storage), given->rank, shape, given->below, &in[i]);
+    if (!status) in[i]->needs_grad = given->wanted;
   }
-  gh_status status = gh_tensor_write(err, device, t, values);
-  free(values);
   return status;
 }
 
-static gh_status add_tensor(gh_error *err, gh_running *r, const char *name, const gh_case_in *in, int64_t batch,
-                            gh_tensor **out) {
-  int64_t shape[GH_MAX_RANK];
-  for (int i = 0; i < in->rank; i++) shape[i] = in->shape[i] ? in->shape[i] : batch;
-  gh_status status = gh_store_add(err, r->store, name, in->below ? GH_I32 : GH_F32, in->rank, shape, out);
-  if (!status) status = fill(err, r->device, *out, in->below);
-  if (!status) (*out)->needs_grad = in->wanted;
-  return status;
-}
-
-static gh_status add_blocks(gh_error *err, gh_running *r, int64_t batch) {
+static gh_status add_blocks(gh_error *err, gh_case *run, int64_t batch, gh_tensor **in) {
   const int64_t words = STEP_WORDS;
   const float weight = 1.0f / (float)batch;
   uint32_t step[STEP_WORDS] = {0};
   step[STEP_SAMPLES] = (uint32_t)batch;
   memcpy(&step[STEP_WEIGHT], &weight, sizeof weight);
-  gh_status status = gh_store_add(err, r->store, "step", GH_U32, 1, &words, &r->in[MAX_IN]);
-  if (!status) status = gh_tensor_write(err, r->device, r->in[MAX_IN], step);
-  if (!status) status = gh_store_add(err, r->store, "control", GH_U32, 1, &words, &r->in[MAX_IN + 1]);
-  return status;
+  gh_status status = gh_store_add(err, run->store, "step", GH_U32, 1, &words, &in[MAX_IN]);
+  if (!status) status = gh_tensor_write(err, run->device, in[MAX_IN], step);
+  return status ? status : gh_store_add(err, run->store, "control", GH_U32, 1, &words, &in[MAX_IN + 1]);
 }
 
-static gh_status record(gh_error *err, gh_running *r, const struct gh_op_case *c, int64_t batch) {
-  gh_status status = gh_store_create(err, r->device, &r->store);
-  for (int i = 0; i < MAX_IN && c->in[i].rank && !status; i++) {
-    char name[16];
-    snprintf(name, sizeof name, "in%d", i);
-    status = add_tensor(err, r, name, &c->in[i], batch, &r->in[i]);
-  }
-  if (!status) status = add_blocks(err, r, batch);
-  if (!status) status = gh_graph_create(err, r->device, &r->graph);
-  if (status) return status;
-  gh_tensor *out = c->build(r->graph, r->in), *seed = NULL;
-  if (out && !gh_graph_failed(r->graph)) {
-    gh_graph_keep(r->graph, out);
-    gh_case_in like = {.rank = out->rank};
-    memcpy(like.shape, out->shape, sizeof like.shape);
-    status = add_tensor(err, r, "seed", &like, batch, &seed);
-    if (status) return status;
-    gh_graph_differentiate_from(r->graph, &out, &seed, 1);
-    for (int i = 0; i < MAX_IN && r->in[i] && !gh_graph_failed(r->graph); i++)
-      if (r->in[i]->needs_grad) gh_graph_keep(r->graph, gh_graph_gradient(r->graph, r->in[i]));
-  }
-  return gh_graph_plan(err, r->graph);
-}
-
-static bool in_backward(const gh_node *node) { return node->phase && !strcmp(node->phase, "backward"); }
-
-/* Repeats launches [first, first + count) between waits until those take ENOUGH, and keeps the shortest. */
-static gh_status time_part(gh_error *err, gh_running *r, int first, int count, int repeats, double (*now)(void),
-                           double *seconds) {
-  int at_once = 1;
-  *seconds = 0;
-  for (int i = -2; i < repeats && count; i++) { /* a warm-up, then one run to choose the launches between waits */
-    double began = now();
-    gh_status status = GH_OK;
-    for (int k = 0; k < at_once && !status; k++) status = gh_graph_run_part(err, r->graph, first, count);
-    if (!status) status = r->device->backend->finish(err, r->device);
-    if (status) return status;
-    double taken = (now() - began) / at_once;
-    if (i == -1) at_once = (int)GH_MAX(1, GH_MIN(MOST_AT_ONCE, ENOUGH / GH_MAX(taken, 1e-9)));
-    if (i == 0 || (i > 0 && taken < *seconds)) *seconds = taken;
-  }
-  return GH_OK;
-}
-
-static void count_traffic(const gh_graph *g, gh_op_bench *out) {
-  for (int i = 0; i < gh_graph_node_count(g); i++) {
-    const gh_node *node = gh_graph_node(g, i);
-    if (node->dead || (node->op->flags & GH_OP_VIEW)) continue;
-    double bytes = 0;
-    for (int k = 0; k < node->inputs; k++)
-      if (node->in[k]) bytes += (double)gh_tensor_bytes(node->in[k]);
-    for (int k = 0; k < node->outputs; k++)
-      if (node->out[k]->plan.last >= 0 || node->out[k]->lifetime == GH_PERSISTENT)
-        bytes += (double)gh_tensor_bytes(node->out[k]);
-    (in_backward(node) ? &out->backward : &out->forward)->bytes += bytes;
-  }
-}
-
-gh_status gh_op_case_run(gh_error *err, gh_device *device, int index, int64_t batch, int repeats, double (*now)(void),
-                         gh_op_bench *out) {
-  gh_running r = {.device = device};
-  *out = (gh_op_bench){0};
-  gh_status status = record(err, &r, &cases[index], batch);
-  int total = status ? 0 : gh_graph_launch_count(r.graph), forward = 0;
-  for (int i = 0; i < total; i++) {
-    const gh_launch_note note = gh_graph_launch_note(r.graph, i);
-    forward += !in_backward(note.node);
-    (in_backward(note.node) ? &out->backward : &out->forward)->flops += note.flops;
-  }
-  if (!status) count_traffic(r.graph, out);
-  if (!status) status = time_part(err, &r, 0, forward, repeats, now, &out->forward.seconds);
-  if (!status) status = time_part(err, &r, forward, total - forward, repeats, now, &out->backward.seconds);
-  if (status) gh_fail_in(err, "%s, %s", cases[index].op, cases[index].label);
-  gh_graph_free(r.graph);
-  gh_store_free(r.store);
-  return status;
+gh_status gh_op_case_run(gh_error *err, gh_device *device, int index, int64_t batch, gh_dtype storage,
+                         const gh_bench_repeats *how, gh_op_bench *out) {
+  gh_case run;
+  gh_tensor *in[MAX_IN + 2] = {NULL}; /* and the step and control blocks */
+  gh_status status = gh_case_open(err, &run, device);
+  if (!status) status = add_inputs(err, &run, &cases[index], batch, storage, in);
+  if (!status) status = add_blocks(err, &run, batch, in);
+  gh_tensor *result = status ? NULL : cases[index].build(run.graph, in);
+  if (!status) status = gh_case_plan(err, &run, result, in, MAX_IN);
+  if (!status) status = gh_case_time(err, &run, how, out);
+  gh_case_close(&run);
+  return status ? gh_fail_in(err, "%s, %s", cases[index].op, cases[index].label) : GH_OK;
 }

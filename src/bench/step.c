@@ -105,8 +105,13 @@ static gh_status send_inputs(gh_error *err, gh_bench *b) {
 static gh_status read_loss(gh_error *err, gh_bench *b) {
   gh_update_result got;
   gh_status status = gh_update_read(err, b->device, &b->update, &got);
+  gh_bench_result *r = b->result;
   b->done++;
-  b->result->loss = got.loss;
+  r->loss = got.loss;
+  if (!status && r->loss_count < GH_BENCH_LOSSES) {
+    r->losses[r->loss_count] = got.loss;
+    r->norms[r->loss_count++] = got.norm;
+  }
   if (!status && got.bad)
     status = gh_fail(err, GH_ERROR_NUMERIC, "the loss is not finite (%g, gradient norm %g): the time is meaningless",
                      got.loss, got.norm);
@@ -134,24 +139,25 @@ static void count_since(gh_counters *out, const gh_counters *now, const gh_count
 }
 
 static gh_status time_updates(gh_error *err, gh_bench *b) {
-  int repeats = b->options->repeats;
-  double *wall = gh_alloc(err, 2 * (size_t)repeats, sizeof *wall), *processor = wall ? wall + repeats : NULL;
-  gh_status status = wall ? GH_OK : GH_ERROR_MEMORY;
+  const int repeats = b->options->repeats;
+  gh_bench_time *times = gh_alloc(err, (size_t)repeats, sizeof *times);
+  gh_status status = times ? GH_OK : GH_ERROR_MEMORY;
   for (int i = 0; i < b->options->warmup && !status; i++) status = run_update(err, b);
   const gh_counters before = b->device->counters;
   for (int i = 0; i < repeats && !status; i++) {
-    gh_bench_time began = gh_bench_now();
-    status = run_update(err, b);
-    gh_bench_time taken = gh_bench_since(began);
-    wall[i] = taken.wall;
-    processor[i] = taken.processor;
+    const gh_bench_time began = gh_bench_now();
+    status = gh_bench_go_on(err);
+    if (!status) status = run_update(err, b);
+    times[i] = gh_bench_since(began);
   }
+  gh_bench_sample *sample = &b->result->sample;
+  if (!status) status = gh_bench_sample_of(err, sample, times, repeats, GH_CLOCK_WALL);
   if (!status) {
     count_since(&b->result->counters, &b->device->counters, &before);
-    b->result->median = (gh_bench_time){gh_bench_median(wall, repeats), gh_bench_median(processor, repeats)};
-    b->result->least = wall[0]; /* sorted */
+    b->result->median = (gh_bench_time){sample->median, sample->processor};
+    b->result->least = sample->least;
   }
-  free(wall);
+  free(times);
   return status;
 }
 
@@ -253,16 +259,43 @@ static int longest_by_clock_first(const void *a, const void *b) {
   return (x < y) - (x > y);
 }
 
+/* Nothing is allocated, so the device's largest buffer does not matter meanwhile. */
+static int64_t lift_limit(gh_device *device) {
+  const int64_t limit = device->info.max_buffer_bytes;
+  device->info.max_buffer_bytes = INT64_C(1) << 50;
+  return limit;
+}
+
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out) {
   gh_bench b = {.options = options, .device = device};
   gh_status status = choose_models(err, options, &b.config, &b.models);
-  const int64_t limit = device->info.max_buffer_bytes;
-  device->info.max_buffer_bytes = INT64_C(1) << 50; /* nothing is allocated, so the limit does not matter */
+  const int64_t limit = lift_limit(device);
   if (!status) {
     const gh_step_spec spec = spec_of(&b);
     status = gh_budget_measure(err, &spec, &optimizer, out);
   }
   device->info.max_buffer_bytes = limit;
+  gh_models_close(&b.models);
+  gh_config_free(&b.config);
+  return status;
+}
+
+gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_see_graph *visit,
+                          void *user) {
+  gh_bench b = {.options = options, .device = device};
+  gh_status status = choose_models(err, options, &b.config, &b.models);
+  const int64_t limit = lift_limit(device);
+  if (!status) status = gh_store_create_unbacked(err, device, &b.store);
+  if (!status) {
+    gh_step_spec spec = spec_of(&b);
+    spec.store = b.store;
+    status = gh_step_block(err, b.store, "step", &b.lora.step);
+    if (!status) status = gh_step_record(err, &spec, &b.step);
+    if (!status) status = visit(err, user, b.step.graph);
+  }
+  device->info.max_buffer_bytes = limit;
+  gh_graph_free(b.step.graph);
+  gh_store_free(b.store);
   gh_models_close(&b.models);
   gh_config_free(&b.config);
   return status;
@@ -277,7 +310,7 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   if (!status) status = device->backend->finish(err, device);
   result->setup_seconds = gh_now() - began;
   if (!status) status = time_updates(err, &b);
-  if (!status) status = time_phases(err, &b);
+  if (!status && !options->whole) status = time_phases(err, &b);
   if (!status && options->profile) status = run_update_in_parts(err, &b, false, add_row);
   result->by_clock = !device->info.is_cpu;
   if (!status && result->row_count)

@@ -8,27 +8,9 @@
 #define GH_BENCH_STEP_H
 
 #include "backend/backend.h"
+#include "bench/measure.h"
 #include "config/config.h"
 #include "train/budget.h"
-
-/* ---- the device's own limits ---- */
-
-typedef struct gh_bench_peak {
-  double flops; /* per second; a fused multiply-add in registers counts as two */
-  double bytes; /* per second, of a copy; reads and writes both count */
-} gh_bench_peak;
-/* Takes the best of several runs; `now` is a clock in seconds. With wall-clock time, a busy machine shows lower rates;
- * with processor time, the rates are those of one core. */
-gh_status gh_bench_measure_peak(gh_error *err, gh_device *device, double (*now)(void), gh_bench_peak *out);
-
-typedef struct gh_bench_time {
-  double wall, processor; /* seconds */
-} gh_bench_time;
-/* The clocks now, and the time since `began`. */
-gh_bench_time gh_bench_now(void);
-gh_bench_time gh_bench_since(gh_bench_time began);
-double gh_bench_median(double *values, int count); /* sorts them */
-int64_t gh_bench_resident_bytes(void);             /* the process's high-water mark; 0 where it is not known */
 
 /* ---- a step ---- */
 
@@ -42,9 +24,11 @@ typedef struct gh_bench_options {
   bool recompute;
   int warmup, repeats; /* updates; repeats >= 1 */
   bool profile;        /* time every launch too */
+  bool whole;          /* only whole updates: phases are not timed */
 } gh_bench_options;
 
 #define GH_BENCH_PHASES 8
+#define GH_BENCH_LOSSES 16
 
 typedef struct gh_bench_phase {
   const char *name; /* "encoder", "autoencoder", "denoiser", "backward", "update" */
@@ -61,8 +45,11 @@ typedef struct gh_bench_row { /* all launches of one name in one phase */
 } gh_bench_row;
 
 typedef struct gh_bench_result {
-  gh_bench_time median;   /* of an update */
-  double least;           /* wall */
+  gh_bench_time median;                                   /* of an update */
+  double least;                                           /* wall */
+  gh_bench_sample sample;                                 /* of an update, by the wall clock */
+  double losses[GH_BENCH_LOSSES], norms[GH_BENCH_LOSSES]; /* of the first updates, warm-up included */
+  int loss_count;
   double setup_seconds;   /* recording, weights, planning, tuning */
   double loss;            /* of the last update */
   double flops;           /* an update's */
@@ -82,6 +69,11 @@ gh_status gh_bench_config(gh_error *err, const gh_bench_options *options, gh_con
 
 /* The budget of such a step, for any machine: nothing is allocated or run. Kernels are planned for `device`. */
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out);
+
+/* Records such a step, forward and backward, and shows it to `visit`. Nothing is allocated or run. */
+typedef gh_status gh_bench_see_graph(gh_error *err, void *user, const gh_graph *graph);
+gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_see_graph *visit,
+                          void *user);
 
 /* GH_ERROR_NUMERIC if the loss is not finite: the time of such a step is meaningless. */
 gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_result *result);

@@ -1,6 +1,10 @@
 /* genhance bench step: what a training step costs on random weights. */
 #include "backend/registry.h"
 #include "base/build.h"
+#include "base/file.h"
+#include "bench/collect.h"
+#include "bench/probe.h"
+#include "bench/products.h"
 #include "cli/bench.h"
 
 #include <stdio.h>
@@ -52,8 +56,15 @@ static gh_status put_counters(gh_error *err, gh_json *out, const gh_counters *c)
   return gh_json_put_renamed(err, out, "device_calls", "asked_of_device");
 }
 
+/* What the step's rate is compared with. */
+typedef struct gh_step_peak {
+  gh_bench_peak best;   /* of the probes */
+  double gflops, share; /* the highest measured rate of arithmetic in the step's type, and the step's share of it */
+  char name[160];
+} gh_step_peak;
+
 static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *device, const gh_bench_options *o,
-                            const gh_bench_peak *peak, const gh_bench_result *r) {
+                            const gh_step_peak *peak, const gh_bench_result *r) {
   const struct {
     const char *name, *value;
   } texts[] = {{"device", device->id},
@@ -79,10 +90,13 @@ static gh_status put_result(gh_error *err, gh_json *out, const gh_device_info *d
                {"step_seconds_minimum", r->least},
                {"step_processor_seconds_median", r->median.processor},
                {"gflops", r->flops / r->median.wall * 1e-9},
-               {"peak_gflops", peak->flops * 1e-9},
-               {"peak_gbytes_per_second", peak->bytes * 1e-9},
+               {"peak_gflops", peak->best.flops * 1e-9},
+               {"peak_gbytes_per_second", peak->best.bytes * 1e-9},
                {"setup_seconds", r->setup_seconds},
-               {"loss", r->loss}};
+               {"loss", r->loss},
+               {"spread", r->sample.median > 0 ? (r->sample.most - r->sample.least) / r->sample.median : 0},
+               {"share_of_peak", peak->share},
+               {"share_peak_gflops", peak->gflops}};
   for (size_t i = 0; i < GH_COUNT(reals); i++)
     if (gh_json_put_double(err, out, reals[i].name, reals[i].value)) return err->status;
   if (put_phases(err, out, r) || put_counters(err, out, &r->counters)) return err->status;
@@ -148,7 +162,7 @@ static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
 }
 
 static gh_status print_result(gh_error *err, const gh_device_info *device, const gh_bench_options *o,
-                              const gh_bench_peak *peak, const gh_bench_result *r) {
+                              const gh_step_peak *peak, const gh_bench_result *r) {
   char plan[32], resident[32];
   gh_bytes_text(plan, sizeof plan, gh_budget_peak(&r->budget));
   gh_bytes_text(resident, sizeof resident, r->resident_bytes);
@@ -156,9 +170,9 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
   gh_bench_print_step(o, &r->budget);
   printf("step: %.3f s median, %.3f s minimum of %d, %.3f CPU s; %.3f images/s\n", r->median.wall, r->least, o->repeats,
          r->median.processor, (double)o->batch / r->median.wall);
-  printf("%.1f GFLOP per step: %.1f GFLOP/s, %.0f %% of the measured peak of %.1f; copy: %.1f GB/s\n", r->flops * 1e-9,
-         r->flops / r->median.wall * 1e-9, 100 * r->flops / r->median.wall / peak->flops, peak->flops * 1e-9,
-         peak->bytes * 1e-9);
+  printf("%.1f GFLOP per step: %.1f GFLOP/s, %.0f %% of the measured peak of %.1f (%s); memory: %.1f GB/s\n",
+         r->flops * 1e-9, r->flops / r->median.wall * 1e-9, 100 * peak->share, peak->gflops, peak->name,
+         peak->best.bytes * 1e-9);
   printf("memory: %s planned, %s peak resident\n\n", plan, resident);
   gh_status status = print_phases(err, r);
   if (!status && r->row_count) status = print_profile(err, r);
@@ -167,25 +181,56 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
 
 /* ---- the command ---- */
 
+/* Measures the peaks and the step; the step's row is the last of the results. */
+static gh_status measure(gh_error *err, gh_device *device, const gh_bench_options *options, gh_results *results,
+                         gh_bench_result *result) {
+  const gh_bench_repeats how = {.repeats = 5, .most_at_once = 1};
+  gh_result place;
+  gh_status status = gh_result_place(err, &place, &device->info, how.clock);
+  if (status) return status;
+  status = gh_probe_device(err, device, &how, results);
+  if (!status) status = gh_product_peak(err, device, gh_precision_storage(options->precision), &how, results);
+  if (!status) status = gh_bench_step(err, device, options, result);
+  if (!status) status = gh_collect_step(err, results, &place, options, result);
+  if (!status) status = gh_results_share(err, results);
+  gh_result_free(&place);
+  return status;
+}
+
+static void find_peak(const gh_results *results, gh_step_peak *out) {
+  const gh_result *step = &results->items[results->count - 1];
+  gh_probe_best(results, &out->best);
+  out->share = gh_result_number(step, GH_RESULT_SHARE);
+  out->gflops = gh_result_number(step, GH_RESULT_PEAK_VALUE);
+  snprintf(out->name, sizeof out->name, "%s", gh_result_text(step, GH_RESULT_PEAK));
+}
+
+static gh_status put_device(gh_error *err, const gh_args *args, const gh_device_info *device,
+                            const gh_bench_options *options, const gh_results *results, const gh_bench_result *result) {
+  gh_step_peak peak;
+  const bool first = !gh_json_member(args->result, "results");
+  gh_json *list =
+      first ? gh_json_put_array(err, args->result, "results") : (gh_json *)gh_json_member(args->result, "results");
+  gh_json *one = list ? gh_json_put_object(err, list, NULL) : NULL;
+  find_peak(results, &peak);
+  gh_status status = one ? put_result(err, one, device, options, &peak, result) : err->status;
+  if (!status && first) status = put_result(err, args->result, device, options, &peak, result);
+  return status ? status : print_result(err, device, options, &peak, result);
+}
+
 /* "results" lists every device; the first device's results are repeated at the top level. */
 static gh_status bench_device(gh_error *err, const gh_args *args, const char *id, const gh_bench_options *options,
-                              bool first) {
+                              gh_results *results) {
   gh_device *device = NULL;
-  gh_bench_peak peak = {0};
   gh_bench_result result = {0};
+  gh_results own = {0};
   gh_status status = gh_device_open(err, id, &device);
   if (status) return status;
-  status = gh_bench_measure_peak(err, device, gh_now, &peak);
-  if (!status) status = gh_bench_step(err, device, options, &result);
-  if (!status) {
-    gh_json *list =
-        first ? gh_json_put_array(err, args->result, "results") : (gh_json *)gh_json_member(args->result, "results");
-    gh_json *one = list ? gh_json_put_object(err, list, NULL) : NULL;
-    status = one ? put_result(err, one, &device->info, options, &peak, &result) : err->status;
-    if (!status && first) status = put_result(err, args->result, &device->info, options, &peak, &result);
-    if (!status) status = print_result(err, &device->info, options, &peak, &result);
-    gh_bench_free(&result);
-  }
+  status = measure(err, device, options, &own, &result);
+  if (!status) status = put_device(err, args, &device->info, options, &own, &result);
+  if (!status) status = gh_results_move(err, results, &own);
+  gh_results_free(&own);
+  gh_bench_free(&result);
   gh_device_close(device);
   return status ? gh_fail_in(err, "%s", id) : GH_OK;
 }
@@ -197,16 +242,19 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_status status = gh_bench_options_read(err, &options, args);
   const char *list = gh_args_text(args, "devices");
   if (!list) list = gh_args_text(args, "device");
-  bool first = true;
+  const char *out = gh_args_text(args, "out");
+  gh_results results = {0};
+  if (!status && out) status = gh_folder_make(err, out);
   while (!status && *list) {
     char id[64];
     size_t n = strcspn(list, ",");
     snprintf(id, sizeof id, "%.*s", (int)n, list);
-    if (!first) printf("\n");
-    status = bench_device(err, args, id, &options, first);
-    first = false;
+    if (results.count) printf("\n");
+    status = bench_device(err, args, id, &options, &results);
     list += n + (list[n] == ',');
   }
+  if (!status && out) status = gh_results_write(err, &results, out);
+  gh_results_free(&results);
   gh_strings_free(&options.sets);
   return status;
 }
@@ -216,6 +264,7 @@ static const gh_option options[] = {
     {"devices", "LIST", GH_OPTION_TEXT, .help = "comma-separated devices, timed one after the other"},
     {"repeats", "N", GH_OPTION_INT, .help = "timed updates", .initial = "3", .least = 1, .most = 100000},
     {"warmup", "N", GH_OPTION_INT, .help = "untimed updates before them", .initial = "1", .least = 0, .most = 100000},
+    {"out", "DIR", GH_OPTION_TEXT, .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md)"},
     {"profile", NULL, GH_OPTION_FLAG, .help = "also time every kernel, in a separate update"},
     {0},
 };

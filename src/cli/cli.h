@@ -84,9 +84,12 @@ void gh_bytes_text(char *out, size_t size, int64_t bytes);
 
 /* ---- the commands, one file each ---- */
 
+extern const gh_command gh_command_bench_compare;
 extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
+extern const gh_command gh_command_bench_portability;
 extern const gh_command gh_command_bench_step;
+extern const gh_command gh_command_bench_suite;
 extern const gh_command gh_command_compare;
 extern const gh_command gh_command_convert;
 extern const gh_command gh_command_devices;

@@ -32,6 +32,9 @@ const gh_command *const gh_commands[] = {
     &gh_command_bench_ops,
     &gh_command_bench_step,
     &gh_command_bench_plan,
+    &gh_command_bench_suite,
+    &gh_command_bench_compare,
+    &gh_command_bench_portability,
     NULL,
 };
 // clang-format on

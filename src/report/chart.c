@@ -15,14 +15,21 @@
 #define LARGEST 1e100
 #define POINTS  400 /* per line at most; more are averaged into this many bins */
 
+const char *gh_chart_color(size_t index) {
+  static const char *const palette[] = {"#1f6fb2", "#d1602b", "#3c8d5a", "#8a5aa8", "#b58a1c", "#5b6b7b"};
+  return palette[index % GH_COUNT(palette)];
+}
+
 /* ---- axes ---- */
 
 typedef struct gh_axis {
   double least, most, step; /* ticks at multiples of step */
   double from, to;          /* pixels of least and most */
+  bool log;                 /* ticks at powers of ten */
 } gh_axis;
 
 static double place(const gh_axis *a, double value) {
+  if (a->log) return a->from + log10(value / a->least) / log10(a->most / a->least) * (a->to - a->from);
   return a->from + (value - a->least) / (a->most - a->least) * (a->to - a->from);
 }
 
@@ -30,6 +37,11 @@ static double place(const gh_axis *a, double value) {
  * ends are ticks. Values that differ only in their last digits count as one value: their ticks could not be told apart
  * or counted. */
 static void settle(gh_axis *a, int ticks, double finest, bool round_ends) {
+  if (a->log) {
+    a->least = a->least > 0 && isfinite(a->least) ? pow(10, floor(log10(a->least) + 1e-9)) : 1;
+    a->most = a->most > a->least ? pow(10, ceil(log10(a->most) - 1e-9)) : 10 * a->least;
+    return;
+  }
   if (!(a->most - a->least > 1e-9 * fmax(fabs(a->least), fabs(a->most)))) { /* one value, or none */
     double middle = isfinite(a->least) ? a->least : 0, half = fmax(middle != 0 ? fabs(middle) * 0.1 : 1, finest);
     a->least = middle - half;
@@ -68,26 +80,31 @@ static const char *number(char *out, size_t size, double value, double step) {
   return out;
 }
 
-static void draw_label(gh_page *p, double x, double y, const char *anchor, const char *extra, const char *text) {
+void gh_chart_label(gh_page *p, double x, double y, const char *anchor, const char *extra, const char *text) {
   gh_page_add(p, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\"%s>", x, y, anchor, extra);
   gh_page_text(p, text);
   gh_page_add(p, "</text>");
 }
 
+static double first_tick(const gh_axis *a) { return a->log ? a->least : ceil(a->least / a->step - 1e-9) * a->step; }
+static double next_tick(const gh_axis *a, double tick) { return a->log ? 10 * tick : tick + a->step; }
+static double last_tick(const gh_axis *a) { return a->log ? 1.000001 * a->most : a->most + a->step * 1e-6; }
+static double step_at(const gh_axis *a, double tick) { return a->log ? tick : a->step; }
+
 static void draw_y_axis(gh_page *p, const gh_axis *y, const char *label, double edge, bool grid, double other_edge) {
   char text[32];
-  for (double v = ceil(y->least / y->step - 1e-9) * y->step; v <= y->most + y->step * 1e-6; v += y->step) {
+  for (double v = first_tick(y); v <= last_tick(y); v = next_tick(y, v)) {
     double at = place(y, v);
     if (grid)
       gh_page_add(p, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", edge, other_edge, at,
                   at);
-    draw_label(p, grid ? edge - 8 : edge + 8, at + 4, grid ? "end" : "start", "",
-               number(text, sizeof text, v, y->step));
+    gh_chart_label(p, grid ? edge - 8 : edge + 8, at + 4, grid ? "end" : "start", "",
+                   number(text, sizeof text, v, step_at(y, v)));
   }
   char extra[80];
   double x = grid ? 14 : edge + RIGHT2 - 10, middle = (y->from + y->to) / 2;
   snprintf(extra, sizeof extra, " transform=\"rotate(-90 %.1f %.1f)\" class=\"axis\"", x, middle);
-  draw_label(p, x, middle, "middle", extra, label);
+  gh_chart_label(p, x, middle, "middle", extra, label);
 }
 
 static void draw_x_axis(gh_page *p, const gh_axis *x, const char *label) {
@@ -95,9 +112,9 @@ static void draw_x_axis(gh_page *p, const gh_axis *x, const char *label) {
   double bottom = HEIGHT - BOTTOM;
   gh_page_add(p, "<line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x->from, x->to, bottom,
               bottom);
-  for (double v = ceil(x->least / x->step - 1e-9) * x->step; v <= x->most + x->step * 1e-6; v += x->step)
-    draw_label(p, place(x, v), bottom + 18, "middle", "", number(text, sizeof text, v, x->step));
-  draw_label(p, (x->from + x->to) / 2, HEIGHT - 6, "middle", " class=\"axis\"", label);
+  for (double v = first_tick(x); v <= last_tick(x); v = next_tick(x, v))
+    gh_chart_label(p, place(x, v), bottom + 18, "middle", "", number(text, sizeof text, v, step_at(x, v)));
+  gh_chart_label(p, (x->from + x->to) / 2, HEIGHT - 6, "middle", " class=\"axis\"", label);
 }
 
 /* ---- lines ---- */
@@ -146,9 +163,9 @@ static void draw_smoothed(gh_page *p, const gh_axis *ax, const gh_axis *ay, cons
 static void draw_series(gh_page *p, const gh_axis *ax, const gh_axis *ay, const gh_series *s) {
   double x[POINTS], y[POINTS];
   size_t count = thin(x, y, s);
-  draw_line(p, ax, ay, x, y, count, s->color, s->smoothed ? 1 : 2, s->smoothed ? 0.3 : 1);
+  if (!s->points) draw_line(p, ax, ay, x, y, count, s->color, s->smoothed ? 1 : 2, s->smoothed ? 0.3 : 1);
   if (s->smoothed) draw_smoothed(p, ax, ay, x, y, count, s->color);
-  for (size_t i = 0; (s->dots || count == 1) && i < count; i++)
+  for (size_t i = 0; (s->dots || s->points || count == 1) && i < count; i++)
     if (is_drawn(x[i]) && is_drawn(y[i]))
       gh_page_add(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\" fill=\"%s\"/>", place(ax, x[i]), place(ay, y[i]),
                   s->color);
@@ -159,7 +176,7 @@ static void draw_legend(gh_page *p, const gh_chart *c) {
   gh_page_text(p, c->title);
   gh_page_add(p, "</b>");
   for (size_t i = 0; i < c->count; i++) {
-    if (!c->series[i].label) continue;
+    if (!c->series[i].label || c->legend_inside) continue;
     gh_page_add(p, "<span class=\"key\"><i style=\"background:%s\"></i>", c->series[i].color);
     gh_page_text(p, c->series[i].label);
     gh_page_add(p, "</span>");
@@ -167,7 +184,19 @@ static void draw_legend(gh_page *p, const gh_chart *c) {
   gh_page_add(p, "</figcaption>");
 }
 
-static void open_svg(gh_page *p, const char *title, int width, int height) {
+/* The legend in the plot's lower right corner, for a chart that is also a file of its own. */
+static void draw_legend_inside(gh_page *p, const gh_chart *c, double right, double bottom) {
+  size_t shown = 0;
+  for (size_t i = c->count; i-- > 0;) {
+    if (!c->series[i].label) continue;
+    const double y = bottom - 10 - 16 * (double)shown++;
+    gh_page_add(p, "<rect x=\"%.1f\" y=\"%.1f\" width=\"10\" height=\"10\" rx=\"2\" fill=\"%s\"/>", right - 14, y - 9,
+                c->series[i].color);
+    gh_chart_label(p, right - 20, y, "end", "", c->series[i].label);
+  }
+}
+
+void gh_chart_open(gh_page *p, const char *title, int width, int height) {
   gh_page_add(p, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", width, height);
   gh_page_text(p, title);
   gh_page_add(p, "\">");
@@ -175,6 +204,8 @@ static void open_svg(gh_page *p, const char *title, int width, int height) {
 
 void gh_chart_lines(gh_page *p, const gh_chart *c) {
   gh_axis x = {.least = INFINITY, .most = -INFINITY}, y = x, y2 = x;
+  x.log = c->log_x;
+  y.log = c->log_y;
   x.from = LEFT;
   int width = c->narrow ? NARROW : WIDTH;
   x.to = width - (c->y2_label ? RIGHT2 : RIGHT);
@@ -192,16 +223,17 @@ void gh_chart_lines(gh_page *p, const gh_chart *c) {
   settle(&y2, 5, 0, true);
   gh_page_add(p, "<figure>");
   draw_legend(p, c);
-  open_svg(p, c->title, width, HEIGHT);
+  gh_chart_open(p, c->title, width, HEIGHT);
   draw_y_axis(p, &y, c->y_label, x.from, true, x.to);
   if (c->y2_label) draw_y_axis(p, &y2, c->y2_label, x.to, false, 0);
   draw_x_axis(p, &x, c->x_label);
   if (c->guide_label) {
     double at = place(c->guide_secondary ? &y2 : &y, c->guide);
     gh_page_add(p, "<line class=\"guide\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x.from, x.to, at, at);
-    draw_label(p, x.to - 4, at - 5, "end", " class=\"guide\"", c->guide_label);
+    gh_chart_label(p, x.to - 4, at - 5, "end", " class=\"guide\"", c->guide_label);
   }
   for (size_t i = 0; i < c->count; i++) draw_series(p, &x, c->series[i].secondary ? &y2 : &y, &c->series[i]);
+  if (c->legend_inside) draw_legend_inside(p, c, x.to, y.from);
   gh_page_add(p, "</svg></figure>\n");
 }
 
@@ -226,7 +258,7 @@ static void draw_bar(gh_page *p, const gh_axis *x, const gh_bars *b, size_t row,
     label = fmax(high, end);
   }
   snprintf(text, sizeof text, "%.1f", value);
-  draw_label(p, label + 6, top + THICK - 2.5, "start", " class=\"value\"", text);
+  gh_chart_label(p, label + 6, top + THICK - 2.5, "start", " class=\"value\"", text);
 }
 
 void gh_chart_bars(gh_page *p, const gh_bars *b) {
@@ -243,17 +275,17 @@ void gh_chart_bars(gh_page *p, const gh_bars *b) {
     gh_page_add(p, "</span>");
   }
   gh_page_add(p, "</figcaption>");
-  open_svg(p, b->title, WIDTH, height);
+  gh_chart_open(p, b->title, WIDTH, height);
   double bottom = TOP + (double)b->rows * row;
   for (double v = 0; v <= x.most + x.step * 1e-6; v += x.step) {
     gh_page_add(p, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%.1f\"/>", place(&x, v), place(&x, v),
                 TOP, bottom);
-    draw_label(p, place(&x, v), bottom + 16, "middle", "", number(text, sizeof text, v, x.step));
+    gh_chart_label(p, place(&x, v), bottom + 16, "middle", "", number(text, sizeof text, v, x.step));
   }
-  draw_label(p, (x.from + x.to) / 2, bottom + 32, "middle", " class=\"axis\"", b->unit);
+  gh_chart_label(p, (x.from + x.to) / 2, bottom + 32, "middle", " class=\"axis\"", b->unit);
   for (size_t i = 0; i < b->rows; i++) {
     double top = TOP + (double)i * row + (row - (b->labels[1] ? 2 * THICK + 3 : THICK)) / 2.0;
-    draw_label(p, NAMES - 10, TOP + (double)i * row + row / 2.0 + 4, "end", "", b->names[i]);
+    gh_chart_label(p, NAMES - 10, TOP + (double)i * row + row / 2.0 + 4, "end", "", b->names[i]);
     for (int k = 0; k < 2 && b->labels[k]; k++) draw_bar(p, &x, b, i, k, top + k * (THICK + 3));
   }
   gh_page_add(p, "</svg></figure>\n");

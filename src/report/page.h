@@ -21,6 +21,13 @@ void gh_page_text(gh_page *page, const char *text);
 /* Adds an <img> with the image embedded as a base64 PNG. */
 void gh_page_image(gh_page *page, const gh_image *image, const char *alt);
 
+/* Begins a page with its title as a heading; ends it. */
+void gh_page_open(gh_page *page, const char *title);
+void gh_page_close(gh_page *page);
+
+/* Writes the first chart at or after the offset `from` of the page's text as an SVG file. */
+gh_status gh_page_write_chart(gh_error *err, const gh_page *page, size_t from, const char *path);
+
 /* Replaces path atomically, unless something failed earlier. */
 gh_status gh_page_write(gh_error *err, gh_page *page, const char *path);
 

@@ -15,8 +15,6 @@
 #define ACCENT "#d1602b"
 #define THIRD  "#3c8d5a"
 
-static const char *const palette[] = {AFTER, ACCENT, THIRD, "#8a5aa8", "#b58a1c", "#5b6b7b"};
-
 void gh_report_open(const gh_report_view *v, const char *name, const char *lead) {
   if (!v->page->err.status) gh_strings_add(&v->page->err, v->sections, name);
   gh_page_add(v->page, "<section><h2>%s</h2>\n", name);
@@ -165,7 +163,7 @@ static void draw_scores(const gh_report_view *v) {
   size_t n = gh_json_count(d->evaluations);
   for (size_t s = 0; s < d->scores.count; s++)
     series[s] = (gh_series){.label = d->scores.items[s],
-                            .color = palette[s % GH_COUNT(palette)],
+                            .color = gh_chart_color(s),
                             .x = d->updates,
                             .y = d->values + s * n,
                             .count = n,

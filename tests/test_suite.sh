@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# `genhance bench suite`, `bench compare` and `bench portability`, in both shapes of kernels and with a budget of seconds.
+# usage: test_suite.sh path/to/genhance
+set -u
+genhance=$1
+[ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+device=${GH_TEST_DEVICE:-auto}
+device=$("$genhance" devices --device "$device" | awk 'NR == 2 { print $1 }')
+failures=0
+
+fail() {
+  echo "FAILED: $*"
+  failures=$((failures + 1))
+}
+
+# run TEXT ARGUMENTS...: succeeds, and its output contains the text.
+run() {
+  local text=$1
+  shift
+  "$genhance" "$@" >"$work/out" 2>"$work/err" || fail "genhance $*: $(cat "$work/err")"
+  grep -qF -e "$text" "$work/out" || fail "genhance $*: no \"$text\" in: $(cat "$work/out")"
+}
+
+# refused CODE TEXT ARGUMENTS...: fails with that exit code, and stderr contains the text.
+refused() {
+  local code=$1 text=$2 got
+  shift 2
+  "$genhance" "$@" >"$work/out" 2>"$work/err"
+  got=$?
+  [ "$got" = "$code" ] || fail "genhance $*: exit code $got, expected $code: $(cat "$work/err")"
+  grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
+}
+
+count() { grep -c -e "$1" "$2"; }
+
+# Both shapes where the device has them: a device that is not a CPU has one.
+devices=$device/cpu,$device/gpu
+for shape in cpu gpu; do
+  "$genhance" bench plan --arch tiny --device "$device/$shape" >/dev/null 2>&1 || devices=$device
+done
+
+# ---- a budget of seconds: the peaks, and a row for everything that was left out ----
+
+rows=$work/results/rows.jsonl
+run "left out of steps" bench suite --devices "$devices" --archs tiny --batch 1 --minutes 0.02 --parts peaks,latency,steps --out "$work/results"
+[ "$(count '"status":"ok"' "$rows")" -gt 5 ] || fail "there are no peaks: $(cat "$work/out")"
+[ "$(count '"status":"skipped","reason":"no time left within 0.02 minutes"' "$rows")" -ge 4 ] || fail "no skipped steps"
+for op in fma copy triad; do
+  grep -q "\"kind\":\"peak\",\"op\":\"$op\"" "$rows" || fail "no peak of $op"
+done
+[ "$(wc -l <"$rows")" = $(($(wc -l <"${rows%.jsonl}.csv") - 1)) ] || fail "rows.csv and rows.jsonl have different counts"
+
+# ---- going on: nothing is measured twice ----
+
+before=$(count '"kind":"peak".*"status":"ok"' "$rows")
+[ "$(count '"op":"fma"' "$rows")" -ge 1 ] || fail "no multiply-adds"
+run "rows.csv" bench suite --devices "$devices" --archs tiny --batch 1 --parts latency --out "$work/results"
+[ "$(count '"status":"skipped"' "$rows")" = 0 ] || fail "skipped rows stay"
+[ "$(count '"kind":"peak".*"status":"ok"' "$rows")" = "$before" ] || fail "the peaks were measured again, or lost"
+grep -q '"kind":"latency"' "$rows" || fail "no latency"
+# As after a kill within a write: the torn line is dropped.
+printf '{"schema":1,"appl' >>"$rows"
+run "rows.csv" bench suite --devices "$devices" --archs tiny --batch 1 --parts latency --out "$work/results"
+"$genhance" bench compare "$work/results" "$work/results" >/dev/null 2>&1 || fail "rows.jsonl cannot be read after a torn line"
+
+# ---- ops, a step, products and drift of the first device ----
+
+cp -r "$work/results" "$work/more"
+run "0 errors" bench suite --devices "$devices" --archs tiny --batch 1 --minutes 0.12 --parts peaks,steps,products,drift,loader --out "$work/more"
+for kind in step loader; do
+  grep -q "\"kind\":\"$kind\"" "$work/more/rows.jsonl" || fail "no row of kind $kind"
+done
+
+# ---- comparing ----
+
+run "same" bench compare "$work/more" "$work/more" --worse-than 0% --json "$work/compare.json"
+grep -q '"worse": 0' "$work/compare.json" || fail "results are worse than themselves"
+mkdir "$work/slower"
+sed 's/"op":"launch and wait"\(.*\)"value":[0-9.e-]*/"op":"launch and wait"\1"value":1e9/' "$rows" >"$work/slower/rows.jsonl"
+refused 1 "worse than in $work/results by more than 5%" bench compare "$work/results" "$work/slower" --worse-than 5%
+run "worse" bench compare "$work/results" "$work/slower"
+refused 2 'expected a percentage, for example 5%' bench compare "$work/results" "$work/slower" --worse-than 0.05
+refused 2 "expected two or more folders" bench compare "$work/results"
+refused 1 "no such folder" bench compare "$work/results" "$work/absent"
+sed 's/"commit":"[^"]*"/"commit":"another"/' "$rows" >"$work/slower/rows.jsonl"
+refused 2 "has results of commit another" bench suite --devices "$devices" --parts latency --out "$work/slower"
+refused 2 'the parts are peaks, latency' bench suite --devices "$devices" --parts peak --out "$work/none"
+
+# ---- the page ----
+
+run "of peak" bench ops --op rmsnorm --batch 1 --repeats 5 --device "$device" --out "$work/ops"
+run "PP, architecture" bench portability "$work/ops" --out "$work/page.html" --problem rmsnorm --json "$work/page.json"
+for file in page.html page-cascade-app.svg page-cascade-arch.svg page-roofline-1.svg page-p3.csv page-p3-all.csv; do
+  [ -s "$work/$file" ] || fail "bench portability: no $file"
+done
+grep -q '^problem,platform,application,fom,arch eff,app eff,date,coverage_key$' "$work/page-p3.csv" || fail "the CSV's head"
+refused 2 '"nowhere" in its name' bench portability "$work/ops" --out "$work/none.html" --set nowhere
+
+[ $failures = 0 ] && echo "all passed"
+exit $((failures > 0))
