@@ -238,7 +238,7 @@ static void test_shares_above_the_probes(void **state) {
   set(add_rated(&rows, "op", "opencl:0/cpu", 1, 1, 300 * MIB), GH_RESULT_CLOCK, "processor");
   check_ok(gh_results_share(&err, &rows));
   static const double shares[] = {1, 0.5, 1, 2, 2, NAN, NAN};
-  static const char *const notes[] = {"", "", "", "every tensor counts", "estimate", "no peak", "no peak"};
+  static const char *const notes[] = {"", "", "", "above what copy", "estimate", "no peak", "no peak"};
   for (size_t i = 0; i < GH_COUNT(shares); i++) {
     const double share = gh_result_number(&rows.items[first + i], GH_RESULT_SHARE);
     if (!(isnan(shares[i]) ? isnan(share) : fabs(share - shares[i]) < 1e-12)) fail_msg("row %zu: %g", i, share);

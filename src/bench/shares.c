@@ -96,8 +96,10 @@ static gh_status note_excess(gh_error *err, gh_result *row, double share, bool a
   if (arithmetic)
     return gh_result_set(err, row, GH_RESULT_SHARE_NOTE,
                          "the op's count of operations is an estimate, and above what it needs");
-  return gh_result_set(err, row, GH_RESULT_SHARE_NOTE,
-                       "every tensor counts once per node in full; parts stay in a nearer cache, or are not touched");
+  return gh_result_set(
+      err, row, GH_RESULT_SHARE_NOTE,
+      "above what copy and triad reach: the op reads more than it writes, keeps parts in a nearer cache, or "
+      "does not touch all that is counted");
 }
 
 static gh_status share(gh_error *err, const gh_results *rows, gh_result *row) {

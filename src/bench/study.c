@@ -103,6 +103,7 @@ static gh_study_problem *problem_of(gh_error *err, gh_study *s, const gh_result 
   *p = (gh_study_problem){.name = gh_strdup(err, name),
                           .kind = kind,
                           .complete = true,
+                          .flop = gh_result_number(row, GH_RESULT_FLOP),
                           .baseline = gh_alloc(err, s->platforms.count, sizeof *p->baseline),
                           .cells = gh_alloc(err, s->platforms.count * s->applications.count, sizeof *p->cells)};
   s->count++;
@@ -186,6 +187,7 @@ static int more_telling_first(const void *a, const void *b) {
   const gh_study_problem *x = a, *y = b;
   if (rank_of(x) != rank_of(y)) return rank_of(x) - rank_of(y);
   if (x->covered != y->covered) return x->covered < y->covered ? 1 : -1;
+  if (x->flop > y->flop || x->flop < y->flop) return x->flop < y->flop ? 1 : -1;
   return strcmp(x->name, y->name);
 }
 

@@ -25,11 +25,12 @@ typedef struct gh_study_problem {
   gh_study_cell *cells;       /* (applications, platforms) */
   bool complete;              /* nothing was left out for want of time, and every result has both efficiencies */
   size_t covered;             /* cells with a result */
+  double flop;                /* of a repeat; NaN: not known */
 } gh_study_problem;
 
 typedef struct gh_study {
   gh_strings platforms, applications;
-  gh_study_problem *problems; /* steps first, then by coverage */
+  gh_study_problem *problems; /* steps first, then by coverage, then by arithmetic */
   size_t count, capacity;
   bool by_runtime;
 } gh_study;

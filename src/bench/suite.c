@@ -143,6 +143,10 @@ static double rate_of(const gh_suite *s, const gh_task *task) {
   return best > 0 ? 1e9 * best : 1e11;
 }
 
+static double *seen_of(gh_suite *s, const gh_task *task) {
+  return &s->devices[task->device].seen[task->kind - gh_suite_kind(0)];
+}
+
 static double estimate(gh_suite *s, gh_task *task) {
   if (task->kind->trains && task->device != GH_SUITE_HOST && s->devices[task->device].device->info.unfit) return 0;
   if (!task->flops && task->step.arch && task->device != GH_SUITE_HOST) {
@@ -151,15 +155,15 @@ static double estimate(gh_suite *s, gh_task *task) {
     task->flops = 1;
     if (!gh_bench_plan(&ignored, s->devices[task->device].device, &task->step, &budget)) task->flops = budget.flops;
   }
-  const double rate = 0.3 * rate_of(s, task), seen = task->device == GH_SUITE_HOST ? 0 : s->devices[task->device].seen;
+  const double rate = 0.3 * rate_of(s, task), seen = task->device == GH_SUITE_HOST ? 0 : *seen_of(s, task);
   const double seconds = task->kind->fixed + task->flops / rate * (s->options->repeats + task->kind->repeats);
   return seen > 0 ? seconds * seen : seconds;
 }
 
-/* How the estimates of a device have turned out: a moving mean. */
+/* How the estimates of a kind have turned out on a device: a moving mean. */
 static void learn(gh_suite *s, const gh_task *task, double estimated, double taken) {
   if (task->device == GH_SUITE_HOST || !(estimated > 0)) return;
-  double *seen = &s->devices[task->device].seen;
+  double *seen = seen_of(s, task);
   const double now = fmin(10, fmax(0.05, taken / estimated));
   *seen = *seen > 0 ? *seen * (0.7 + 0.3 * now) : now;
   *seen = fmin(20, fmax(0.02, *seen));

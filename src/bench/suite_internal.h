@@ -8,6 +8,7 @@
 #include "bench/suite.h"
 
 #define GH_SUITE_DEVICES 64
+#define GH_SUITE_KINDS   16
 #define GH_SUITE_HOST    (-1) /* a task that needs no device */
 
 typedef struct gh_suite gh_suite;
@@ -40,8 +41,8 @@ typedef struct gh_task_kind {
 
 typedef struct gh_suite_device {
   char id[64];
-  gh_device *device; /* NULL: not open */
-  double seen;       /* seconds that tasks took over what was estimated; 0: none yet */
+  gh_device *device;           /* NULL: not open */
+  double seen[GH_SUITE_KINDS]; /* seconds that tasks of a kind took over what was estimated; 0: none yet */
 } gh_suite_device;
 
 struct gh_suite {

@@ -80,7 +80,9 @@ static gh_status print(gh_error *err, const gh_args *args, const gh_ops_run *run
   }
   if (!status) gh_print_table(heads, "lllrrrrr", (int)GH_COUNT(heads), &cells);
   if (!status && above)
-    printf("* every tensor counts once per node in full: parts stay in a nearer cache, or are not touched\n");
+    printf(
+        "* above what copy and triad reach: the op reads more than it writes, keeps parts in a nearer cache, or does "
+        "not touch all that is counted\n");
   if (!status && noisy)
     printf("! the repeats differ by more than %.0f %%: repeat the measurement\n", 100 * GH_BENCH_NOISY);
   gh_strings_free(&cells);

@@ -68,6 +68,11 @@ static void find_roofs(const gh_results *rows, const char *hardware, gh_roofline
   }
 }
 
+/* What float32 reaches counts for bf16: then it has no roof of its own. */
+static void drop_lower_roof(gh_roofline *r) {
+  if (r->arithmetic[1] <= r->arithmetic[0]) r->arithmetic[1] = 0;
+}
+
 static gh_status find_points(gh_error *err, const gh_results *rows, const char *hardware, gh_roofline *r) {
   for (int c = 0; c < CLOUDS; c++) {
     gh_cloud *cloud = &r->clouds[c];
@@ -147,6 +152,7 @@ gh_status gh_portability_rooflines(gh_error *err, gh_portability *p) {
     gh_roofline r = {.least = INFINITY};
     memcpy(r.clouds, clouds, sizeof clouds);
     find_roofs(&p->rows, hardware.items[i], &r);
+    drop_lower_roof(&r);
     status = find_points(err, &p->rows, hardware.items[i], &r);
     if (!status && r.least < INFINITY && r.bandwidth[0] > 0)
       status = draw_roofline(err, p, i + 1, hardware.items[i], &r);
