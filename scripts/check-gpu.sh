@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks everything that needs a GPU, in one command and without a network: the tests on cuda:0 and, if it has an OpenCL
 # driver, on OpenCL on the same GPU; the same steps on both; compute-sanitizer; the training step timed beside PyTorch.
-# Writes one page, gpu.md, and logs.tar.gz into the output folder.
+# Writes one page, gpu.md, rows of results (docs/results.md) with their portability page, and logs.tar.gz into the output
+# folder.
 #
 # usage: scripts/check-gpu.sh [--pack FOLDER | --packed FOLDER] [--part 1|2] [--out FOLDER] [--minutes N] [--device ID]
 #                             [--arch NAME] [--batch B]
@@ -19,7 +20,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
-usage() { sed -n '6,19s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '7,20s/^# \{0,1\}//p' "$0"; }
 
 pack="" packed="" part="1 2" out=build/check-gpu minutes=9 device=cuda:0 arch=openai-vit-l-14-224 batch=32
 while [ $# -gt 0 ]; do
@@ -242,8 +243,25 @@ PYTHON
 }
 
 # The most important timings come first: later ones may have no time left.
+# Rows in the form of docs/results.md, of this GPU through CUDA and OpenCL, in the time that is left; and what follows from
+# them and from PyTorch's rows.
+suite_rows() {
+  local opencl devices=$device time=$(($(left) - 30)) status
+  opencl=$(opencl_gpu)
+  [ -z "$opencl" ] || [ "$opencl" = "$device" ] || devices=$device,$opencl
+  [ "$time" -ge 60 ] || { say "Rows of results: not measured, because no time was left." ""; return; }
+  logged suite "$(left)" "$bin/genhance" bench suite --devices "$devices" --batch "$batch" \
+    --minutes "$(awk "BEGIN { print $time / 60 }")" --out "$out/results"
+  status=$?
+  [ $status = 0 ] || failures=$((failures + 1))
+  say "Rows of results, \`results/\` ($(outcome $status)):" ""
+  tail -n 12 "$out/logs/suite.txt" | quote
+  "$bin/genhance" bench portability "$out/results" --out "$out/portability.html" 2>&1 | head -n 12 | quote
+}
+
 part_2() {
   local stage precision blocks common peer
+  mkdir -p "$out/results"
   say "## The training step" "" "\`$arch\`, batch $batch, random weights; stage 1 trains the denoiser (1+2 blocks), stage 2 adapters on" \
     "the encoder (through 2+4 blocks). PyTorch's float32 is float32 (no TF32); bfloat16 is autocast over float32 weights." ""
   for stage in 2 1; do
@@ -251,13 +269,13 @@ part_2() {
     for precision in bfloat16 float32; do
       common=(--arch $arch --stage $stage --batch $batch --repeats 10 --warmup 3 "${blocks[@]}" --precision $precision)
       step "$stage-$precision-genhance" 150 "$bin/genhance" bench step --device "$device" "${common[@]}" --profile
-      peer=(python3 bench/peers/pytorch_step.py --device cuda "${common[@]}")
+      peer=(python3 bench/peers/pytorch_step.py --device cuda "${common[@]}" --rows "$out/results/pytorch.jsonl")
       step "$stage-$precision-peer-best" 90 "${peer[@]}" --best
       step "$stage-$precision-peer-installed" 90 "${peer[@]}"
     done
   done
   step "2-bfloat16-peer-compiled" 150 python3 bench/peers/pytorch_step.py --device cuda --arch $arch --stage 2 --batch $batch \
-    --repeats 10 --warmup 3 --double-blocks 2 --single-blocks 4 --precision bfloat16 --best --compile
+    --repeats 10 --warmup 3 --double-blocks 2 --single-blocks 4 --precision bfloat16 --best --compile --rows "$out/results/pytorch.jsonl"
   say "" "$(step_table)" ""
   for precision in bfloat16 float32; do
     [ -s "$out/logs/step-2-$precision-genhance.json" ] || continue
@@ -267,6 +285,7 @@ part_2() {
   logged ops 120 "$bin/genhance" bench ops --device "$device"
   say "Every op by itself ($(outcome $?)):" ""
   tail -n 80 "$out/logs/ops.txt" | quote
+  suite_rows
 }
 
 find_opencl

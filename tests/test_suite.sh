@@ -86,6 +86,7 @@ refused 2 "expected two or more folders" bench compare "$work/results"
 refused 1 "no such folder" bench compare "$work/results" "$work/absent"
 sed 's/"commit":"[^"]*"/"commit":"another"/' "$rows" >"$work/slower/rows.jsonl"
 refused 2 "has results of commit another" bench suite --devices "$devices" --parts latency --out "$work/slower"
+GH_FFT=own refused 2 'this is "GH_FFT=own"' bench suite --devices "$devices" --parts latency --out "$work/results"
 refused 2 'the parts are peaks, latency' bench suite --devices "$devices" --parts peak --out "$work/none"
 
 # ---- the page ----
@@ -97,6 +98,21 @@ for file in page.html page-cascade-app.svg page-cascade-arch.svg page-roofline-1
 done
 grep -q '^problem,platform,application,fom,arch eff,app eff,date,coverage_key$' "$work/page-p3.csv" || fail "the CSV's head"
 refused 2 '"nowhere" in its name' bench portability "$work/ops" --out "$work/none.html" --set nowhere
+
+# ---- peers: rows that Python writes are rows ----
+
+if command -v python3 >/dev/null; then
+  mkdir "$work/peers"
+  (cd "$(dirname "$0")/../bench/peers" && python3 -) >"$work/err" 2>&1 <<PYTHON || fail "bench/peers/rows.py: $(cat "$work/err")"
+import rows
+common = dict(application="peer", backend="peer", device="cpu", hardware=rows.hardware(), kind="op", op="rmsnorm", dtype="f32")
+seconds = rows.repeat(lambda: sum(range(1000)))
+rows.append("$work/peers/peer.jsonl", [rows.make(**common, unit="s", **rows.sample(seconds), **rows.work(seconds, 1000)),
+                                       rows.unsupported("too small", "s", **common)])
+assert rows.sample([1, 2, 4], work=8)["value"] == 4 and rows.sample([1, 2, 4], work=8)["maximum"] == 8
+PYTHON
+  run "peer" bench portability "$work/ops" "$work/peers" --out "$work/page.html" --problem rmsnorm
+fi
 
 [ $failures = 0 ] && echo "all passed"
 exit $((failures > 0))

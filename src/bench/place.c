@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -38,6 +39,19 @@ static gh_status put_host(gh_error *err, gh_result *row) {
   return status ? status : gh_result_set(err, row, GH_RESULT_HARDWARE, hardware);
 }
 
+/* The environment's choice of providers: "GH_GEMM=clblast" is that library alone. */
+static gh_status put_forced(gh_error *err, gh_result *row) {
+  static const char *const variables[] = {"GH_GEMM", "GH_ATTENTION", "GH_FFT"};
+  char text[256] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < GH_COUNT(variables) && used < sizeof text; i++) {
+    const char *value = getenv(variables[i]);
+    if (value && *value)
+      used += (size_t)snprintf(text + used, sizeof text - used, "%s%s=%s", used ? ", " : "", variables[i], value);
+  }
+  return used ? gh_result_set(err, row, GH_RESULT_CONFIGURATION, text) : GH_OK;
+}
+
 gh_status gh_result_place(gh_error *err, gh_result *row, const gh_device_info *device, gh_bench_clock clock) {
   char host[128], date[32];
   const time_t now = time(NULL);
@@ -50,6 +64,7 @@ gh_status gh_result_place(gh_error *err, gh_result *row, const gh_device_info *d
   if (!status) status = gh_result_set(err, row, GH_RESULT_HOST, host);
   if (!status) status = gh_result_set(err, row, GH_RESULT_DATE, date);
   if (!status) status = gh_result_set(err, row, GH_RESULT_CLOCK, gh_bench_clock_name(clock));
+  if (!status) status = put_forced(err, row);
   if (!status) status = device ? put_device(err, row, device) : put_host(err, row);
   if (status) gh_result_free(row);
   return status;

@@ -69,8 +69,14 @@ static bool is_open(const gh_result *row, const void *user) {
   return gh_result_is(row, GH_RESULT_STATUS, "skipped") || gh_result_is(row, GH_RESULT_STATUS, "error");
 }
 
-/* Results of one folder must be comparable: the same program and, for a device's name, the same device. */
-static gh_status check_earlier(gh_error *err, gh_suite *s, const gh_result *row) {
+/* Results of one folder must be comparable: the same program, with the same choice of providers, and, for a device's
+ * name, the same device. */
+static gh_status check_earlier(gh_error *err, gh_suite *s, const gh_result *row, const gh_result *now) {
+  const char *then = gh_result_text(row, GH_RESULT_CONFIGURATION), *here = gh_result_text(now, GH_RESULT_CONFIGURATION);
+  if (strcmp(then, here))
+    return gh_fail(err, GH_ERROR_ARGUMENT,
+                   "%s has results with \"%s\" in the environment, and this is \"%s\": choose another --out",
+                   s->options->out, then, here);
   if (strcmp(gh_result_text(row, GH_RESULT_COMMIT), gh_build_commit))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s has results of commit %s, and this is %s: choose another --out",
                    s->options->out, gh_result_text(row, GH_RESULT_COMMIT), gh_build_commit);
@@ -94,7 +100,11 @@ static gh_status read_earlier(gh_error *err, gh_suite *s) {
   if (!status && gh_path_exists(path)) {
     status = gh_results_read(err, &s->results, path);
     gh_results_drop(&s->results, is_open, NULL);
-    for (size_t i = 0; i < s->results.count && !status; i++) status = check_earlier(err, s, &s->results.items[i]);
+    gh_result now;
+    gh_result_init(&now);
+    if (!status) status = gh_result_place(err, &now, NULL, GH_CLOCK_WALL);
+    for (size_t i = 0; i < s->results.count && !status; i++) status = check_earlier(err, s, &s->results.items[i], &now);
+    gh_result_free(&now);
     if (!status) status = gh_results_write(err, &s->results, s->options->out); /* without those rows, and whole lines */
   }
   free(path);

@@ -122,7 +122,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_bench_compare = {
     .name = "bench compare",
-    .summary = "compare results with earlier ones, or one device with another",
+    .summary = "compare results with earlier ones, also for CI",
     .details =
         "Results are joined by what was measured and on which device; if the folders have no device in common, by "
         "what was measured alone. A ratio above 1 is worse, whatever the unit. \"between\" is the ratio at the "

@@ -57,7 +57,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_bench_portability = {
     .name = "bench portability",
-    .summary = "write a portability study: Pennycook's metric, cascade, rooflines",
+    .summary = "write a portability study as one HTML page",
     .details =
         "Application efficiency is relative to the best known result on the same hardware, architectural efficiency to "
         "its measured peaks. PP is the harmonic mean over all platforms, 0 if one has no result. PAGE-p3.csv is for "
