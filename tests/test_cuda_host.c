@@ -185,6 +185,23 @@ static void test_wheels_of_a_python(void **state) {
   contains(IN_CHILD(say_cuda, places, "PATH=/nowhere", "GH_DOUBLE_DRIVER=11080"), "no libnvrtc.so.11.2");
 }
 
+/* Seconds of one command by the double's clock. */
+static double time_fill(gh_device *d) {
+  const gh_backend *backend = d->backend;
+  gh_buffer *buffer = NULL;
+  gh_launch *fill = NULL;
+  double seconds = -1;
+  gh_status status = backend->buffer_create(&err, d, 64, &buffer);
+  if (!status) status = backend->bind_fill(&err, d, buffer, 0, 64, 0, &fill);
+  if (!status) status = backend->mark(&err, d, 0);
+  if (!status) status = backend->enqueue(&err, d, fill);
+  if (!status) status = backend->mark(&err, d, 1);
+  if (!status) status = backend->elapsed(&err, d, &seconds);
+  backend->launch_free(fill);
+  backend->buffer_free(buffer);
+  return status ? -1 : seconds;
+}
+
 static void open_by_uuid(char *out, size_t size) {
   gh_device *d = NULL;
   if (gh_device_open(&err, "GPU-00112233-4455-6677-8899-AABBCCDDEE00", &d)) {
@@ -192,16 +209,17 @@ static void open_by_uuid(char *out, size_t size) {
     return;
   }
   const gh_device_identity *own = &d->info.identity;
-  snprintf(out, size, "%s, %s, %s, %lld MHz, %lld lanes, %lld wide, %s, %s", d->info.id, own->pci, own->compiler,
-           (long long)own->clock_mhz, (long long)own->cores, (long long)own->sub_groups[0],
-           own->ecc == GH_YES ? "ECC" : "no ECC", own->vendor);
+  snprintf(out, size, "%s, %s, %s, %lld MHz, %lld lanes, %lld wide, %s, %s, %.3f s", d->info.id, own->pci,
+           own->compiler, (long long)own->clock_mhz, (long long)own->cores, (long long)own->sub_groups[0],
+           own->ecc == GH_YES ? "ECC" : "no ECC", own->vendor, time_fill(d));
   gh_device_close(d);
 }
 
 static void test_identity(void **state) {
   (void)state;
-  assert_string_equal(IN_CHILD(open_by_uuid),
-                      "cuda:0, 0000:3b:00.0, NVRTC 13.0, 1755 MHz, 256 lanes, 32 wide, ECC, NVIDIA Corporation");
+  assert_string_equal(
+      IN_CHILD(open_by_uuid),
+      "cuda:0, 0000:3b:00.0, NVRTC 13.0, 1755 MHz, 256 lanes, 32 wide, ECC, NVIDIA Corporation, 0.001 s");
 }
 
 static void test_shape(void **state) {

@@ -92,6 +92,7 @@ refused 2 'the parts are peaks, latency' bench suite --devices "$devices" --part
 # ---- the page ----
 
 run "of peak" bench ops --op rmsnorm --batch 1 --repeats 5 --device "$device" --out "$work/ops"
+grep -q '"kind":"op".*"device_seconds":[0-9]' "$work/ops/rows.jsonl" || fail "the device has no clock"
 run "PP, architecture" bench portability "$work/ops" --out "$work/page.html" --problem rmsnorm --json "$work/page.json"
 for file in page.html page-cascade-app.svg page-cascade-arch.svg page-roofline-1.svg page-p3.csv page-p3-all.csv; do
   [ -s "$work/$file" ] || fail "bench portability: no $file"

@@ -222,6 +222,11 @@ struct gh_backend {
   gh_status (*capture_begin)(gh_error *err, gh_device *d);
   gh_status (*capture_end)(gh_error *err, gh_device *d, gh_launch **out);
 
+  /* Optional, both or neither (NULL): the device's own clock. mark(0) and mark(1) bracket what is enqueued in between;
+   * `elapsed` then waits and gives its seconds. GH_ERROR_UNSUPPORTED where the driver does not time its queue. */
+  gh_status (*mark)(gh_error *err, gh_device *d, int which);
+  gh_status (*elapsed)(gh_error *err, gh_device *d, double *seconds);
+
   /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
    * use one. */
   const char *(*gemm_name)(const gh_device *d);

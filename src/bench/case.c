@@ -83,7 +83,7 @@ static gh_status run_part(gh_error *err, void *user, int times) {
   const gh_case_part *p = user;
   gh_status status = GH_OK;
   for (int i = 0; i < times && !status; i++) status = gh_graph_run_part(err, p->c->graph, p->first, p->count);
-  return status ? status : p->c->device->backend->finish(err, p->c->device);
+  return status;
 }
 
 /* The provider behind a launch's name "gemm KEY"; of any other kernel, its own name. */
@@ -150,7 +150,7 @@ gh_status gh_case_time(gh_error *err, gh_case *c, const gh_bench_repeats *how, g
     if (!part.count) continue;
     describe_launches(c, part.first, part.first + part.count, times[i]);
     count_traffic(c->graph, i == 1, times[i]);
-    status = gh_bench_repeat(err, how, run_part, &part, &times[i]->sample);
+    status = gh_bench_repeat_on(err, c->device, how, run_part, &part, &times[i]->sample);
   }
   return status;
 }

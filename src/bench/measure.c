@@ -64,24 +64,62 @@ gh_status gh_bench_sample_of(gh_error *err, gh_bench_sample *out, const gh_bench
   return GH_OK;
 }
 
-gh_status gh_bench_repeat(gh_error *err, const gh_bench_repeats *how, gh_bench_body *body, void *user,
-                          gh_bench_sample *out) {
-  int at_once = 1;
+/* Runs body and, on a device, waits. */
+static gh_status run_body(gh_error *err, gh_device *device, gh_bench_body *body, void *user, int times) {
+  gh_status status = gh_bench_go_on(err);
+  if (!status) status = body(err, user, times);
+  return status || !device ? status : device->backend->finish(err, device);
+}
+
+static gh_status time_body(gh_error *err, gh_device *device, const gh_bench_repeats *how, gh_bench_body *body,
+                           void *user, int *at_once, gh_bench_sample *out) {
+  *at_once = 1;
   *out = (gh_bench_sample){0};
   gh_bench_time *times = gh_alloc(err, (size_t)how->repeats, sizeof *times);
   gh_status status = times ? GH_OK : GH_ERROR_MEMORY;
   for (int i = -2; i < how->repeats && !status;
        i++) { /* a warm-up, then one run that chooses how many are timed at once */
-    status = gh_bench_go_on(err);
-    if (status) break;
     const gh_bench_time began = gh_bench_now();
-    status = body(err, user, at_once);
+    status = run_body(err, device, body, user, *at_once);
     gh_bench_time taken = gh_bench_since(began);
-    taken.wall /= at_once, taken.processor /= at_once;
-    if (i == -1) at_once = (int)GH_MAX(1, GH_MIN(how->most_at_once, ENOUGH / GH_MAX(taken.wall, 1e-9)));
+    taken.wall /= *at_once, taken.processor /= *at_once;
+    if (i == -1) *at_once = (int)GH_MAX(1, GH_MIN(how->most_at_once, ENOUGH / GH_MAX(taken.wall, 1e-9)));
     if (i >= 0) times[i] = taken;
   }
   if (!status) status = gh_bench_sample_of(err, out, times, how->repeats, how->clock);
   free(times);
   return status;
+}
+
+gh_status gh_bench_repeat(gh_error *err, const gh_bench_repeats *how, gh_bench_body *body, void *user,
+                          gh_bench_sample *out) {
+  int at_once;
+  return time_body(err, NULL, how, body, user, &at_once, out);
+}
+
+/* By the device's clock. A device that has none, or does not time its queue, leaves the number unknown. */
+static gh_status time_on_device(gh_error *err, gh_device *device, int repeats, gh_bench_body *body, void *user,
+                                int at_once, double *median) {
+  const gh_backend *b = device->backend;
+  double *seconds = gh_alloc(err, (size_t)repeats, sizeof *seconds);
+  gh_status status = !seconds ? GH_ERROR_MEMORY : b->mark ? GH_OK : GH_ERROR_UNSUPPORTED;
+  for (int i = -1; i < repeats && !status; i++) { /* the first run on its queue is a warm-up */
+    double taken = 0;
+    status = b->mark(err, device, 0);
+    if (!status) status = gh_bench_go_on(err);
+    if (!status) status = body(err, user, at_once);
+    if (!status) status = b->mark(err, device, 1);
+    if (!status) status = b->elapsed(err, device, &taken);
+    if (i >= 0) seconds[i] = taken / at_once;
+  }
+  *median = status ? 0 : gh_bench_median(seconds, repeats);
+  free(seconds);
+  return status == GH_ERROR_UNSUPPORTED ? GH_OK : status;
+}
+
+gh_status gh_bench_repeat_on(gh_error *err, gh_device *device, const gh_bench_repeats *how, gh_bench_body *body,
+                             void *user, gh_bench_sample *out) {
+  int at_once;
+  gh_status status = time_body(err, device, how, body, user, &at_once, out);
+  return status ? status : time_on_device(err, device, how->repeats, body, user, at_once, &out->device);
 }

@@ -2,7 +2,7 @@
 #ifndef GH_BENCH_MEASURE_H
 #define GH_BENCH_MEASURE_H
 
-#include "base/status.h"
+#include "backend/backend.h"
 
 typedef struct gh_bench_time {
   double wall, processor; /* seconds; processor: of all threads of the process */
@@ -23,6 +23,7 @@ typedef struct gh_bench_sample {
   int repeats;                /* 0: there was nothing to run */
   double median, least, most; /* seconds of a repeat, by the chosen clock */
   double processor;           /* median CPU seconds of a repeat */
+  double device;              /* median seconds by the device's clock; 0: not known */
 } gh_bench_sample;
 gh_status gh_bench_sample_of(gh_error *err, gh_bench_sample *out, const gh_bench_time *times, int count,
                              gh_bench_clock clock);
@@ -39,5 +40,9 @@ gh_status gh_bench_go_on(gh_error *err); /* GH_ERROR_STOPPED after a signal (bas
 typedef gh_status gh_bench_body(gh_error *err, void *user, int times);
 gh_status gh_bench_repeat(gh_error *err, const gh_bench_repeats *how, gh_bench_body *body, void *user,
                           gh_bench_sample *out);
+/* The same for a body that only enqueues on the device: each repeat waits for it. Then it runs as often again between
+ * two marks of the device's clock, if there is one. */
+gh_status gh_bench_repeat_on(gh_error *err, gh_device *device, const gh_bench_repeats *how, gh_bench_body *body,
+                             void *user, gh_bench_sample *out);
 
 #endif

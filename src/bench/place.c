@@ -100,6 +100,7 @@ static gh_status put_value(gh_error *err, gh_result *row, double value, double l
 static void put_sample(gh_result *row, const gh_bench_sample *s) {
   gh_result_put(row, GH_RESULT_REPEATS, s->repeats);
   gh_result_put(row, GH_RESULT_PROCESSOR_SECONDS, s->processor);
+  gh_result_put(row, GH_RESULT_DEVICE_SECONDS, s->device > 0 ? s->device : NAN);
 }
 
 gh_status gh_result_seconds(gh_error *err, gh_result *row, const gh_bench_sample *s) {

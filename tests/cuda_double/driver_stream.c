@@ -181,7 +181,8 @@ unsigned cuStreamSynchronize(CUstream stream) {
 
 unsigned cuEventCreate(CUevent *event, unsigned flags) {
   ENTER_CONTEXT();
-  if (flags != GH_CU_EVENT_NO_TIMING) return double_refuse(CODE_INVALID_VALUE, "an event with flags %u", flags);
+  if (flags != GH_CU_EVENT_NO_TIMING && flags != GH_CU_EVENT_DEFAULT)
+    return double_refuse(CODE_INVALID_VALUE, "an event with flags %u", flags);
   CUevent e = calloc(1, sizeof *e);
   if (!e) return GH_CU_OUT_OF_MEMORY;
   e->context = double_current;
@@ -216,6 +217,15 @@ unsigned cuEventRecord(CUevent event, CUstream stream) {
   event->graph = stream->capturing;
   event->stream = stream->capturing ? NULL : stream;
   event->at = stream->put;
+  return GH_CU_SUCCESS;
+}
+
+/* Of what lies between them in the stream, each command takes a millisecond. */
+unsigned cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
+  ENTER_CONTEXT();
+  if (!is_event(from) || !is_event(to) || !from->stream || from->stream != to->stream) return CODE_INVALID_HANDLE;
+  if (to->stream->done < to->at) return GH_CU_NOT_READY;
+  *milliseconds = (float)(to->at - from->at);
   return GH_CU_SUCCESS;
 }
 

@@ -76,6 +76,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_CU_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 76)                                                     \
   V(GH_CU_FUNCTION_MAX_THREADS, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 0)                                            \
   V(GH_CU_STREAM_NON_BLOCKING, CU_STREAM_NON_BLOCKING, 1)                                                              \
+  V(GH_CU_EVENT_DEFAULT, CU_EVENT_DEFAULT, 0)                                                                          \
   V(GH_CU_EVENT_NO_TIMING, CU_EVENT_DISABLE_TIMING, 2)                                                                 \
   V(GH_CU_JIT_ERROR_LOG, CU_JIT_ERROR_LOG_BUFFER, 5)                                                                   \
   V(GH_CU_JIT_ERROR_LOG_BYTES, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, 6)                                                  \
@@ -172,9 +173,10 @@ enum {
   X(unsigned, cuGraphExecDestroy, (CUgraphExec exec))                                                                  \
   X(unsigned, cuGraphDestroy, (CUgraph graph))
 
-/* In newer drivers: used if present. From 12.4: the number and sizes of a kernel's parameters. */
+/* Used if present: a kernel's parameters (from 12.4), and what only benchmarks and listings need. */
 #define GH_CUDA_DRIVER_OPTIONAL(X)                                                                                     \
   X(unsigned, cuDeviceGetUuid_v2, (CUuuid * uuid, int device))                                                         \
+  X(unsigned, cuEventElapsedTime, (float *milliseconds, CUevent from, CUevent to))                                     \
   X(unsigned, cuFuncGetParamInfo, (CUfunction function, size_t index, size_t * offset, size_t * bytes))
 
 /* ---- libnvrtc.so.13, .12, .11.2 ---- */

@@ -19,6 +19,7 @@ static void device_close(gh_device *d) {
     gh_staging_free(d, &device->staging);
     gh_cuda_blas_close(device);
     gh_programs_free(d, &device->programs);
+    gh_cuda_clock_free(device);
     if (device->copies) cu->cuStreamDestroy_v2(device->copies);
     if (device->stream) cu->cuStreamDestroy_v2(device->stream);
     cu->cuCtxSetCurrent(NULL);
@@ -92,6 +93,8 @@ const gh_backend gh_backend_cuda = {
     .launch_free = gh_cuda_launch_free,
     .enqueue = gh_cuda_enqueue,
     .finish = gh_cuda_finish,
+    .mark = gh_cuda_mark,
+    .elapsed = gh_cuda_elapsed,
     .gemm_name = gh_cuda_gemm_name,
     .library_name = gh_cuda_library_name,
     .fft_name = gh_cuda_fft_name,

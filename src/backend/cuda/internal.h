@@ -30,6 +30,7 @@ typedef struct gh_cuda_device {
   CUdeviceptr workspace; /* of cuBLASLt; one is enough, since commands run in order */
   char library[64];      /* "cuBLASLt 13.4.1" */
   const gh_cufft *fft;   /* NULL: not yet needed */
+  CUevent marks[2];      /* of the clock; NULL: not yet needed */
 } gh_cuda_device;
 
 /* Memory, or a view of it. */
@@ -145,6 +146,11 @@ gh_launch *gh_cuda_launch_new(gh_error *err, gh_device *d, const char *name); /*
 void gh_cuda_launch_free(gh_launch *launch);
 gh_status gh_cuda_enqueue(gh_error *err, gh_device *d, gh_launch *launch);
 gh_status gh_cuda_finish(gh_error *err, gh_device *d);
+
+/* clock.c */
+gh_status gh_cuda_mark(gh_error *err, gh_device *d, int which);
+gh_status gh_cuda_elapsed(gh_error *err, gh_device *d, double *seconds);
+void gh_cuda_clock_free(gh_cuda_device *device);
 
 /* graph.c */
 gh_status gh_cuda_capture_begin(gh_error *err, gh_device *d);

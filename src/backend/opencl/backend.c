@@ -20,6 +20,7 @@ static gh_status device_info(gh_error *err, int index, gh_device_info *info) {
 static void device_close(gh_device *d) {
   gh_cl_device *device = d->impl;
   if (!device) return;
+  gh_cl_clock_free(device);
   if (device->queue) {
     clFinish(device->queue);
     clReleaseCommandQueue(device->queue);
@@ -93,6 +94,8 @@ const gh_backend gh_backend_opencl = {
     .launch_free = gh_cl_launch_free,
     .enqueue = gh_cl_enqueue,
     .finish = gh_cl_finish,
+    .mark = gh_cl_mark,
+    .elapsed = gh_cl_elapsed,
     .gemm_name = gh_cl_gemm_name,
     .library_name = gh_cl_library_name,
     .fft_name = gh_cl_fft_name,

@@ -16,6 +16,10 @@ typedef struct gh_cl_device {
   cl_device_id id;
   cl_context context;
   cl_command_queue queue; /* in order */
+  cl_command_queue
+      timed; /* the same with the device's clock, in the place of the other between two marks; NULL: not yet needed */
+  cl_command_queue plain; /* the other meanwhile */
+  cl_event marks[2];
   gh_cl_quirks quirks;
   char options[256]; /* of every build on this device */
   gh_program_cache programs;
@@ -133,6 +137,11 @@ gh_status gh_cl_bind_copy(gh_error *err, gh_device *d, gh_buffer *to, int64_t to
 void gh_cl_launch_free(gh_launch *launch);
 gh_status gh_cl_enqueue(gh_error *err, gh_device *d, gh_launch *launch);
 gh_status gh_cl_finish(gh_error *err, gh_device *d);
+
+/* clock.c */
+gh_status gh_cl_mark(gh_error *err, gh_device *d, int which);
+gh_status gh_cl_elapsed(gh_error *err, gh_device *d, double *seconds);
+void gh_cl_clock_free(gh_cl_device *device);
 
 /* clblast.c */
 gh_status gh_cl_bind_clblast(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
