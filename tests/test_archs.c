@@ -29,7 +29,7 @@ static void published_totals(void **state) {
                {"siglip2-base-16-224", 375187970},
                {"siglip2-large-16-256", 881526786},
                {"siglip2-so400m-14-384", 1136008498},
-               {"siglip2-giant-opt-16-384", 1871885426},
+               {"siglip2-giant-16-384", 1871885426},
                {"tiny", 1021761}};
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     const gh_arch *arch = NULL;

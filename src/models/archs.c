@@ -19,7 +19,7 @@ gh_status gh_arch_find(gh_error *err, const char *name, const gh_arch **out) {
     }
   const char *nearest = gh_nearest(name, names, n);
   if (nearest) return gh_fail(err, GH_ERROR_ARGUMENT, "unknown architecture %s; did you mean %s?", name, nearest);
-  char list[512] = "";
+  char list[768] = "";
   size_t used = 0;
   for (size_t i = 0; i < n && used < sizeof list; i++)
     used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);

@@ -182,7 +182,7 @@ static const gh_arch archs[] = {
      .summary = "SigLIP 2 SO400M/16 at 384 pixels",
      .vision = VISION(384, 16, 1152, 27, 16, 4304),
      .text = TEXT(1152, 27, 16, 4304, GEMMA)},
-    {.name = "siglip2-giant-opt-16-384",
+    {.name = "siglip2-giant-16-384",
      .summary = "SigLIP 2 giant-opt/16 at 384 pixels",
      .vision = VISION(384, 16, 1536, 40, 16, 6144),
      .text = {.family = &gh_siglip,
