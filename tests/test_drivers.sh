@@ -36,11 +36,11 @@ fails() {
   [ $code = 0 ] && grep -q '^opencl:0' out || fail "$BAD_DRIVER: exit code $code: $(cat out err)"
   [ "$(wc -l <err)" = 1 ] && grep -q "^warning: opencl: $work/both/bad.icd .*; it is not used" err || fail "$BAD_DRIVER: $(cat err)"
 }
-export BAD_DRIVER=abort
+export BAD_DRIVER="abort"
 fails "ends its process with signal 6"
-BAD_DRIVER=exit
+BAD_DRIVER="exit"
 fails "ends its process (exit code 3)"
-BAD_DRIVER=hang
+BAD_DRIVER="hang"
 export GH_DRIVER_WAIT=2
 fails "does not answer within 2 s"
 unset BAD_DRIVER GH_DRIVER_WAIT
