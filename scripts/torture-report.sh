@@ -35,7 +35,8 @@ $processor.
 
 Every trial disturbs one command on a model of a few thousand parameters and compares its results (hashes of weights,
 embeddings, scores, pictures, pages) with those of an undisturbed run. A command that ends with an error must say one reason,
-and its repetition must end in the same results. \`scripts/torture.sh\` says how to repeat this.
+and its repetition must end in the same results; a page of \`report\` that names what it lacks counts as such an error.
+\`scripts/torture.sh\` says how to repeat this.
 
 ## Commits
 
@@ -60,7 +61,7 @@ END
       index(kinds, $2) == 0 { next }
       { n = $6; all[$column] += n; total += n }
       $5 == "same" { same[$column] += n; next }
-      $5 == "refused" { refused[$column] += n; next }
+      $5 == "refused" || $5 == "warned" { refused[$column] += n; next }
       $5 == "resumed" || $5 == "again" { resumed[$column] += n; next }
       $5 == "leftover" { left[$column] += n; next }
       $5 == "unreached" { unreached[$column] += n; next }
