@@ -82,7 +82,7 @@ static void test_equals_open_clip(void **state) {
     snprintf(name[1], sizeof name[1], "out.%d", n);
     const gh_st_tensor *input = gh_safetensors_find(file, name[0]), *want = gh_safetensors_find(file, name[1]);
     if (!input) break;
-    gh_image image = {(int)input->shape[1], (int)input->shape[0], (uint8_t *)input->data};
+    gh_image image = {.width = (int)input->shape[1], .height = (int)input->shape[0], .pixels = (uint8_t *)input->data};
     float wanted[3 * S * S], got[3 * S * S];
     check_ok(gh_st_read_f32(&err, want, 0, 3 * S * S, wanted));
     check_ok(gh_preprocess_image(&err, NULL, got, &how, &image));

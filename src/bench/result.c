@@ -76,7 +76,7 @@ gh_status gh_result_set(gh_error *err, gh_result *row, gh_result_field field, co
   char *copy = NULL;
   if (text && check_choice(err, field, text)) return err->status;
   if (text && !(copy = gh_strdup(err, text))) return GH_ERROR_MEMORY;
-  if (copy) gh_utf8_mend(copy);
+  if (copy) gh_text_show(copy);
   free(row->of[field].text);
   row->of[field].text = copy;
   return GH_OK;

@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_file(names[which], data + 1, size - 1);
   if (which == 0) {
     gh_retrieval_data d;
-    if (!gh_retrieval_read(&err, &d, fuzz_folder(), NULL)) check_retrieval(&d), gh_retrieval_free(&d);
+    if (!gh_retrieval_read(&err, &d, fuzz_folder(), NULL, NULL)) check_retrieval(&d), gh_retrieval_free(&d);
   } else if (which == 4) {
     gh_mmvp_data d;
     if (!gh_mmvp_read(&err, &d, fuzz_folder())) {
