@@ -44,7 +44,7 @@ KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float sec
     for (int64 i = first; i < end; i += (int64)LANES * VW) VEC_RAW_STORE(to, i, value);                                \
   }
 
-KERNEL void probe_copy(GLOBAL float *a, GLOBAL float *b, int64 n, int32 rounds) { STREAM(VEC_RAW_LOAD(from, i)) }
+KERNEL void probe_copy(GLOBAL float *a, GLOBAL float *b, int64 n, int32 rounds){STREAM(VEC_RAW_LOAD(from, i))}
 
 KERNEL void probe_triad(GLOBAL float *a, GLOBAL float *b, GLOBAL const float *c, int64 n, int32 rounds, float scale) {
   STREAM(fma(VEC(scale), VEC_RAW_LOAD(c, i), VEC_RAW_LOAD(from, i)))
