@@ -18,7 +18,14 @@ KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const floa
 #if PROBE_CHAINS != 16
 #error "CHAINS lists another number of chains"
 #endif
-#define CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14) DO(15)
+#define CHAINS(DO) FIRST(DO) MIDDLE(DO) LAST(DO)
+#define FIRST(DO)  DO(0) DO(1) DO(2) DO(3) DO(4) DO(5)
+#define MIDDLE(DO) DO(6) DO(7) DO(8) DO(9) DO(10)
+#define LAST(DO)   DO(11) DO(12) DO(13) DO(14) DO(15)
+#define ROUNDS(chains)                                                                                                 \
+  for (int32 r = 0; r < rounds; r++) {                                                                                 \
+    chains(STEP)                                                                                                       \
+  }
 #define DECLARE(i) vec c##i = VEC(y[i]);
 #define STEP(i)    c##i = fma(a, c##i, b);
 #define ADD(i)     sum += c##i;
@@ -26,9 +33,13 @@ KERNEL void probe_axpy(GLOBAL float *y, GLOBAL const float *x, GLOBAL const floa
 KERNEL void probe_fma_peak(GLOBAL float *y, int32 rounds, float first, float second) {
   const vec a = VEC(first), b = VEC(second);
   CHAINS(DECLARE)
-  for (int32 r = 0; r < rounds; r++) {
-    CHAINS(STEP)
-  }
+#ifdef NARROW_VECTORS /* as many chains at a time as fit into AVX2's 16 registers */
+  ROUNDS(FIRST)
+  ROUNDS(MIDDLE)
+  ROUNDS(LAST)
+#else
+  ROUNDS(CHAINS)
+#endif
   vec sum = VEC(0.0f);
   CHAINS(ADD)
   y[PROBE_CHAINS + (int64)GROUP(0) * LOCAL_SIZE(0) + LOCAL_ID(0)] = PROBE_SUM(sum);
