@@ -346,7 +346,7 @@ run_flat() {
     sleep 2
     # shellcheck disable=SC2012
     printf '%s\t%s\t%s\n' "$(wc -l 2>/dev/null <"$trial/run/metrics.jsonl" || echo 0)" \
-      "$(sed -n 's/^VmRSS: *\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null)" \
+      "$(sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' /proc/$pid/status 2>/dev/null)" \
       "$(ls /proc/$pid/fd 2>/dev/null | wc -l)" >>"$sample"
   done
   code=0

@@ -159,7 +159,7 @@ static double *seen_of(gh_suite *s, const gh_task *task) {
 
 static double estimate(gh_suite *s, gh_task *task) {
   if (task->kind->trains && task->device != GH_SUITE_HOST && s->devices[task->device].device->info.unfit) return 0;
-  if (!task->flops && task->step.arch && task->device != GH_SUITE_HOST) {
+  if (task->flops == 0 && task->step.arch && task->device != GH_SUITE_HOST) {
     gh_budget budget;
     gh_error ignored;
     task->flops = 1;
