@@ -105,7 +105,7 @@ judge() { # judge SCENARIO KILLED: whether a kill was asked for
     0)
       compare "$1" # a page says which drawings it lacks, and why
       [ "$1-$verdict" != report-differs ] || ! grep -q '^warning: no reconstructions' "$trial/err" || verdict=warned ;;
-    1 | 75) if has_one_reason; then repeat "$1"; [ "$verdict" != same ] || verdict=refused; else verdict=no-reason; fi ;;
+    1 | 2 | 75) if has_one_reason; then repeat "$1"; [ "$verdict" != same ] || verdict=refused; else verdict=no-reason; fi ;;
     137)
       if [ "$2" = yes ]; then repeat "$1"; [ "$verdict" != same ] || verdict=resumed; else verdict=hang; fi ;;
     124) verdict=hang ;;
