@@ -4,6 +4,7 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "io/mapping.h"
 #include "io/safetensors.h"
 #include "train/state_internal.h"
 
@@ -109,9 +110,11 @@ static gh_status check_tensor(gh_error *err, const gh_safetensors *part, const g
                      (long long)(first + count), (long long)t->elements);
   if (!status) status = same_shape(err, gh_json_member(row, "shape"), t);
   if (status) return gh_fail_in(err, "%s: tensor \"%s\"", gh_safetensors_path(part), name);
+  gh_mapping_guard();
   XXH64_update(hash, t->data, t->bytes);
-  gh_safetensors_release(part, t); /* loading reads it again, most often from the system's cache */
-  return GH_OK;
+  status = gh_mapping_check(err, t->data); /* what cannot be read is not damaged */
+  gh_safetensors_release(part, t);         /* loading reads it again, most often from the system's cache */
+  return status;
 }
 
 static gh_status check_values(gh_error *err, const gh_safetensors *part, const gh_json *row) {
