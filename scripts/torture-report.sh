@@ -86,15 +86,15 @@ END
 Executions of the fuzz targets with AddressSanitizer and UndefinedBehaviorSanitizer (clang, libFuzzer). The aim is
 100 000 000.
 
-| parser | executions | per second | hours | findings |
-|---|--:|--:|--:|--:|
+| parser | executions | hours | findings |
+|---|--:|--:|--:|
 END
   awk -F'\t' '
     $2 != "fuzz" { next }
     { n[$3] += $6; s[$3] += $7; if ($5 != "same") bad[$3]++; total += $6; hours += $7 / 3600; findings += $5 != "same" }
     END {
-      for (p in n) printf "| %s | %d | %d | %.2f | %d |\n", p, n[p], s[p] ? n[p] / s[p] : 0, s[p] / 3600, bad[p]
-      printf "| ~ all | %d | | %.2f | %d |\n", total, hours, findings
+      for (p in n) printf "| %s | %d | %.3f | %d |\n", p, n[p], s[p] / 3600, bad[p]
+      printf "| ~ all | %d | %.3f | %d |\n", total, hours, findings
     }' "$table" | LC_ALL=C sort | sed 's/^| ~ all/| **all**/'
 
   cat <<END
