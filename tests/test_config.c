@@ -513,7 +513,7 @@ static void test_another_kind(void **state) {
   gh_config c;
   gh_json *json;
   static const char *const sets[] = {"denoiser={\"kind\":\"discrete\",\"layers\":2}", "timestep.scale=1"};
-  static const char *const changed[] = {sets[0], "timestep.scale=1.5"};
+  const char *const changed[] = {sets[0], "timestep.scale=1.5"};
   check_ok(gh_config_read(&err, &c, EXAMPLE, sets, 2));
   assert_string_equal(c.kind->name, "discrete");
   assert_int_equal(gh_masked_config_of(&c)->layers, 2);

@@ -161,7 +161,7 @@ static void check_shard(const char *path) {
 static void codes_are_cached(void **state) {
   (void)state;
   static const char *const plain[] = {"data.crop_scale=[1,1]", "data.crop_ratio=[1,1]", NULL};
-  static const char *const cached[] = {plain[0], plain[1], "data.latent_cache={\"crops\":1}", NULL};
+  const char *const cached[] = {plain[0], plain[1], "data.latent_cache={\"crops\":1}", NULL};
   char *shard = check_path(runs.folder, "cached/codes/codes-00000.safetensors");
   tiny_run a, b;
   train("uncached", plain);

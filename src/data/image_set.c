@@ -11,8 +11,8 @@ struct gh_image_set {
   const char *key;
   gh_source **sources;
   size_t count;
-  uint64_t *starts;     /* [count + 1] index of each source's first image */
-  bool as_stored, exif; /* exif: said by the configuration */
+  uint64_t *starts; /* [count + 1] index of each source's first image */
+  bool as_stored;   /* not turned upright */
   struct gh_clips {
     gh_clipped all;
     atomic_uchar *seen; /* [images] */
@@ -98,13 +98,10 @@ uint64_t gh_image_set_left_out(const gh_image_set *set) {
 uint64_t gh_image_set_hash(const gh_image_set *set) {
   uint64_t hash = 0;
   for (size_t i = 0; i < set->count; i++) hash = gh_source_hash(set->sources[i], hash);
-  return set->exif ? ~hash : hash;
+  return set->as_stored ? ~hash : hash; /* pictures turned upright have had the plain one for longer */
 }
 
-void gh_image_set_exif(gh_image_set *set, bool exif) {
-  set->as_stored = !exif;
-  set->exif = exif;
-}
+void gh_image_set_exif(gh_image_set *set, bool exif) { set->as_stored = !exif; }
 
 uint64_t gh_image_set_clipped(const gh_image_set *set) { return set->clips->all.count; }
 

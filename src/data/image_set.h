@@ -25,13 +25,14 @@ void gh_image_set_exif(gh_image_set *set, bool exif);
 
 uint64_t gh_image_set_count(const gh_image_set *set);
 uint64_t gh_image_set_left_out(const gh_image_set *set); /* looked like an image but cannot be used */
-uint64_t gh_image_set_hash(const gh_image_set *set);     /* of names and sizes, and "data.exif" where it is true */
+uint64_t gh_image_set_hash(const gh_image_set *set);     /* of names and sizes, and whether pictures are turned */
 uint64_t gh_image_set_clipped(const gh_image_set *set);  /* pictures of 16-bit grey found clipped so far */
 
 /* "photos/sub/a.png"; index < count. The caller frees. */
 char *gh_image_set_name(gh_error *err, const gh_image_set *set, uint64_t index);
 /* A fault of the machine is tried again for a while (base/retry.h). Fails with one, or with what is wrong with the
- * content. Warns once about a picture that is clipped (data/clipped.h). err must not be NULL. give_up: as in gh_retry. */
+ * content. Warns once about a picture that is clipped (data/clipped.h). err must not be NULL. give_up: as in gh_retry.
+ */
 gh_status gh_image_set_decode(gh_error *err, gh_image *out, const gh_image_set *set, uint64_t index,
                               const atomic_bool *give_up);
 

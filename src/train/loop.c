@@ -344,6 +344,15 @@ gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config
   return status;
 }
 
+bool gh_loop_keeps_turning(const gh_state_info *from, const char *key, bool exif) {
+  if (gh_json_at(from->config, key) || exif) return false;
+  gh_warn(
+      "this run began with a version that turned pictures upright by their EXIF orientation, and goes on so; set %s "
+      "to true when it is resumed again",
+      key);
+  return true;
+}
+
 gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from) {
   char *path = gh_path_join(err, run, "config.json");
   gh_status status = path ? GH_OK : GH_ERROR_MEMORY;

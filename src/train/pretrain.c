@@ -102,6 +102,7 @@ static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, root, "kind", c->kind->name);
   if (!status) status = gh_json_put_strings(err, root, "images", &c->data.images);
+  if (!status) status = gh_json_put_bool(err, root, "exif", c->data.exif);
   if (!status) status = (levels = gh_json_put_array(err, root, "multipliers")) ? GH_OK : err->status;
   for (size_t i = 0; i < c->multipliers.count && !status; i++)
     status = gh_json_put_int(err, levels, NULL, c->multipliers.items[i]);
@@ -181,9 +182,17 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
   gh_state_info from = {0};
   double began = gh_now();
   gh_status status = describe(err, p->config, &l->config_json);
+  if (!status) status = gh_loop_find_run(err, l->run, l->config_json, o->resume, &folder, &from);
+  if (!status && folder && gh_loop_keeps_turning(&from, "exif", p->config->data.exif)) {
+    p->turned = *p->config;
+    p->turned.data.exif = true;
+    p->config = &p->turned;
+    gh_json_free(l->config_json);
+    l->config_json = NULL;
+    status = describe(err, p->config, &l->config_json);
+  }
   const gh_data_config *data = &p->config->data;
   const gh_strings *images = &data->images;
-  if (!status) status = gh_loop_find_run(err, l->run, l->config_json, o->resume, &folder, &from);
   if (!status)
     status = gh_image_set_open_keys(err, &p->images, "images", (const char *const *)images->items, images->count,
                                     &data->keys);

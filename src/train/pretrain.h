@@ -56,6 +56,7 @@ typedef struct gh_pretrain_kept {
 
 typedef struct gh_pretraining {
   const gh_pretrain_config *config;
+  gh_pretrain_config turned; /* config, for a run whose pictures go on being turned */
   gh_pretrain_kept kept;
   gh_image_set *images;
   bool began;   /* the output folder has been written to */

@@ -160,6 +160,7 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
 /* What the stages of a run share. */
 typedef struct gh_training {
   const gh_config *config;
+  gh_config turned; /* config, for a run whose pictures go on being turned */
   const gh_train_options *options;
   gh_device *device;
   gh_image_set *images;
@@ -256,6 +257,11 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
   if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
   if (!status && !options->dry_run) status = find_run(err, &t);
+  if (!status && t.folder && gh_loop_keeps_turning(&t.from, "data.exif", config->data.exif)) {
+    t.turned = *config;
+    t.turned.data.exif = true;
+    t.config = &t.turned;
+  }
   if (!status) status = check_files(err, &t);
   if (!status && t.folder && !options->replan) status = gh_choices_freeze(err, t.device, t.from.plan);
   const bool stateless = !t.folder && !options->replan && !options->dry_run;
