@@ -266,8 +266,8 @@ static void test_losses_of_200_updates(void **state) {
     double apart = fabs(mixed[i] / plain[i] - 1);
     if (!(apart <= LOSS_BOUND)) fail_msg("update %d: %.6f in float32, %.6f mixed", i + 1, plain[i], mixed[i]);
     worst = fmax(worst, apart);
-    if (i < EDGE) first += plain[i] / EDGE;
-    if (i >= UPDATES - EDGE) last += plain[i] / EDGE;
+    if (i < EDGE) first += plain[i] / (double)EDGE;
+    if (i >= UPDATES - EDGE) last += plain[i] / (double)EDGE;
   }
   printf("loss from %.4f to %.4f, at most %.2g apart\n", first, last, worst);
   assert_true(last < 0.8 * first); /* it learns */

@@ -210,7 +210,8 @@ static void test_gumbel_moments(void **state) {
 /* A quarter of the codes by their probabilities, at a temperature that doubles the logits. */
 static void test_categorical(void **state) {
   (void)state;
-  enum { codes = 4, draws = 100000 };
+  enum { codes = 4 };
+  const int draws = 100000;
   static const float logits[codes] = {0.5f, -0.25f, 0, 1};
   int counts[codes] = {0};
   double sum = 0;
@@ -255,7 +256,8 @@ static void test_mask_counts(void **state) {
     assert_int_equal(gh_mask_most(fixed[i].n, fixed[i].ratio), fixed[i].want);
   }
   double mean = 0;
-  enum { n = 64, draws = 2000 };
+  enum { n = 64 };
+  const int draws = 2000;
   int times[n] = {0};
   for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {
     gh_mask_at(ratio, order, ordinal, n, 0.5, 0.9, mask);
@@ -375,7 +377,8 @@ static void test_permute_spreads(void **state) {
 /* A quarter of 64, drawn separately for every ordinal: distinct numbers, each equally often, as is every pair. */
 static void test_permute_at(void **state) {
   (void)state;
-  enum { n = 64, drawn = 16, draws = 4096 };
+  enum { n = 64, drawn = 16 };
+  const int draws = 4096;
   int times[n] = {0}, first[n] = {0}, with_zero[n] = {0};
   gh_stream s = gh_stream_make(0, 1, "local", "");
   for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {

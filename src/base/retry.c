@@ -23,7 +23,7 @@ static bool is_given_up(const gh_retry *retry) { return retry->give_up && atomic
 
 bool gh_retry_wait(gh_retry *retry, const gh_error *err) {
   if (!gh_status_is_fault(err->status) || retry->waits == WAITS) return false;
-  const double all = gh_retry_seconds(), until = gh_now() + all / PARTS * (1 << retry->waits);
+  const double all = gh_retry_seconds(), until = gh_now() + all / (double)PARTS * (1 << retry->waits);
   if (all <= 0 || is_given_up(retry)) return false;
   if (!retry->waits++) gh_warn("%s; trying again for %g s", err->text, all);
   while (!is_given_up(retry)) {
