@@ -259,7 +259,7 @@ static void test_mask_counts(void **state) {
   enum { n = 64 };
   const int draws = 2000;
   int times[n] = {0};
-  for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {
+  for (uint64_t ordinal = 0; ordinal < (uint64_t)draws; ordinal++) {
     gh_mask_at(ratio, order, ordinal, n, 0.5, 0.9, mask);
     int count = count_of(mask, n);
     assert_in_range(count, 32, gh_mask_most(n, 0.9));
@@ -381,7 +381,7 @@ static void test_permute_at(void **state) {
   const int draws = 4096;
   int times[n] = {0}, first[n] = {0}, with_zero[n] = {0};
   gh_stream s = gh_stream_make(0, 1, "local", "");
-  for (uint64_t ordinal = 0; ordinal < draws; ordinal++) {
+  for (uint64_t ordinal = 0; ordinal < (uint64_t)draws; ordinal++) {
     bool in[n] = {false};
     for (uint64_t i = 0; i < drawn; i++) {
       uint64_t p = gh_permute_at(s, ordinal, i, n);
