@@ -468,7 +468,6 @@ gh_status gh_target_cache_read(gh_error *err, gh_target_cache *c, const gh_loade
                                void *targets) {
   const size_t bytes = (size_t)entry_bytes(c);
   gh_status status = GH_OK;
-  for (size_t i = 0; i < count && !status; i++)
-    status = read_target(err, c, &samples[i], (char *)targets + i * bytes);
+  for (size_t i = 0; i < count && !status; i++) status = read_target(err, c, &samples[i], (char *)targets + i * bytes);
   return status;
 }

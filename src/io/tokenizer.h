@@ -17,8 +17,8 @@ void gh_tokenizer_close(gh_tokenizer *tokenizer); /* NULL is fine */
 int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: unspecified */
 int64_t gh_tokenizer_vocabulary(const gh_tokenizer *tokenizer); /* the greatest id plus one */
 
-/* What happens to a line before the tokenizer sees it, as open_clip's tokenizers do: it is composed (NFC), runs of white
- * space become single spaces, none at the ends; also lower case; also no punctuation. */
+/* What happens to a line before the tokenizer sees it, as open_clip's tokenizers do: it is composed (NFC), runs of
+ * white space become single spaces, none at the ends; also lower case; also no punctuation. */
 typedef enum gh_clean { GH_CLEAN_NOTHING, GH_CLEAN_SPACES, GH_CLEAN_LOWER, GH_CLEAN_CANONICAL } gh_clean;
 void gh_tokenizer_clean(gh_tokenizer *tokenizer, gh_clean clean);
 

@@ -32,8 +32,7 @@ static gh_status read_image(gh_error *err, const gh_source *source, size_t index
                             float *original, float *normalized, gh_clipped *clips) {
   gh_retry retry = {0};
   gh_status status = read_once(err, source, index, how, original, normalized, clips);
-  while (status && gh_retry_wait(&retry, err))
-    status = read_once(err, source, index, how, original, normalized, clips);
+  while (status && gh_retry_wait(&retry, err)) status = read_once(err, source, index, how, original, normalized, clips);
   return status;
 }
 

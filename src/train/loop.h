@@ -54,8 +54,8 @@ struct gh_loop {
 
 void gh_loop_free(gh_loop *loop); /* an empty one is fine; the device stays open */
 
-/* Whether the run that left a state goes on turning pictures upright: versions that had no such key did so. Warns if the
- * configuration says otherwise. */
+/* Whether the run that left a state goes on turning pictures upright: versions that had no such key did so. Warns if
+ * the configuration says otherwise. */
 bool gh_loop_keeps_turning(const gh_state_info *from, const char *key, bool exif);
 
 /* Finds a state to resume from (*state_folder NULL: none) and refuses a folder with a run unless `resume`. */
