@@ -30,7 +30,7 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX test_faults) # AddressSanitizer has its own malloc
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|torture)") # AddressSanitizer has its own malloc
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -80,9 +80,9 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache cli config dataset drivers examples export formats identity image
          incomplete inputs interrupt loader mapping names options power preprocess results retry robust rooms rot
-         target_cache tfevents torture)
+         target_cache tfevents)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults)
+  list(APPEND HOST faults torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
