@@ -14,7 +14,7 @@
 #define DIRECT_ROWS 8
 #define DIRECT_VECS 2
 #else
-#define DIRECT_ROWS 4
+#define DIRECT_ROWS 6
 #define DIRECT_VECS 1
 #endif
 #define DIRECT_DEPTH (DIRECT_CHANNELS * 9)

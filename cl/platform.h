@@ -136,16 +136,19 @@ inline void OVERLOAD elem_put(GLOBAL bf16 *p, float v) { p->bits = (unsigned sho
 typedef float16 vec;
 typedef int16 veci;
 typedef uint16 uvec;
-#define VEC(x)           ((vec)(x))
-#define VEC_FROM(part)   vload16(0, part) /* of a private float[VW] */
-#define UVEC(x)          ((uvec)(x))
-#define UVEC_TO(part, v) vstore16(v, 0, part) /* to a private uint32[VW] */
-#define VEC_AS_INT(v)    as_int16(v)
-#define INT_AS_VEC(v)    as_float16(v)
-#define VEC_TO_INT(v)    convert_int16(v)
-#define VEC_FIRST(v)     ((v).s0)
-#define LANE             0
-#define LANES            1
+typedef ulong8 wvec; /* lanes of 64 bits */
+#define VEC(x)         ((vec)(x))
+#define VEC_FROM(part) vload16(0, part) /* of a private float[VW] */
+#define VEC_AS_INT(v)  as_int16(v)
+#define INT_AS_VEC(v)  as_float16(v)
+#define VEC_TO_INT(v)  convert_int16(v)
+#define INT_TO_VEC(v)  convert_float16(v)
+#define UVEC_AS_INT(v) as_int16(v)
+#define WVEC(x)        ((wvec)(x))
+#define WVEC_LANES     8
+#define VEC_FIRST(v)   ((v).s0)
+#define LANE           0
+#define LANES          1
 
 /* Prefetches the cache line at p; a no-op if the compiler cannot. */
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -205,39 +208,46 @@ inline vec vec_zip_high(vec a, vec b) {
 }
 /* The even lanes of both. */
 inline vec vec_evens(vec a, vec b) { return (vec)(a.even, b.even); }
-inline uvec uvec_index(void) { return (uvec)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
-/* half the cost of PoCL's mul_hi for vectors */
-inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
-  *high = convert_uint16((convert_ulong16(a) * convert_ulong16(b)) >> 32);
-  *low = a * b;
+/* Four vectors to the order a0 b0 c0 d0 a1 ... */
+inline void vec_interleave4(vec *v) {
+  const vec ac_low = vec_zip_low(v[0], v[2]), ac_high = vec_zip_high(v[0], v[2]);
+  const vec bd_low = vec_zip_low(v[1], v[3]), bd_high = vec_zip_high(v[1], v[3]);
+  v[0] = vec_zip_low(ac_low, bd_low);
+  v[1] = vec_zip_high(ac_low, bd_low);
+  v[2] = vec_zip_low(ac_high, bd_high);
+  v[3] = vec_zip_high(ac_high, bd_high);
 }
+inline wvec wvec_index(void) { return (wvec)(0, 1, 2, 3, 4, 5, 6, 7); }
+/* The low halves of VW lanes. */
+inline uvec uvec_of_wvecs(const wvec *parts) { return (uvec)(convert_uint8(parts[0]), convert_uint8(parts[1])); }
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
-#define VW               1
+#define VW             1
 typedef float vec;
 typedef int veci;
 typedef uint uvec;
-#define VEC(x)           ((float)(x))
-#define VEC_FROM(part)   ((part)[0])
-#define UVEC(x)          ((uint)(x))
-#define UVEC_TO(part, v) ((part)[0] = (v))
-#define VEC_AS_INT(v)    as_int(v)
-#define INT_AS_VEC(v)    as_float(v)
-#define VEC_TO_INT(v)    ((int)(v))
-#define VEC_FIRST(v)     (v)
-#define LANE             LOCAL_ID(0)
-#define LANES            LOCAL_SIZE(0)
+typedef uint64 wvec;
+#define VEC(x)         ((float)(x))
+#define VEC_FROM(part) ((part)[0])
+#define VEC_AS_INT(v)  as_int(v)
+#define INT_AS_VEC(v)  as_float(v)
+#define VEC_TO_INT(v)  ((int)(v))
+#define INT_TO_VEC(v)  ((float)(v))
+#define UVEC_AS_INT(v) ((int)(v))
+#define WVEC(x)        ((uint64)(x))
+#define WVEC_LANES     1
+#define VEC_FIRST(v)   (v)
+#define LANE           LOCAL_ID(0)
+#define LANES          LOCAL_SIZE(0)
 inline vec OVERLOAD vec_raw_load(GLOBAL const float *p) { return elem_value(p); }
 inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) { return elem_value(p); }
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { elem_put(p, v); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { elem_put(p, v); }
 inline float vec_sum(vec v) { return v; }
 inline float vec_max(vec v) { return v; }
-inline uvec uvec_index(void) { return 0; }
-inline void uvec_multiply(uvec a, uvec b, uvec *high, uvec *low) {
-  *high = mul_hi(a, b);
-  *low = a * b;
-}
+inline void vec_interleave4(vec *v) { (void)v; }
+inline wvec wvec_index(void) { return 0; }
+inline uvec uvec_of_wvecs(const wvec *parts) { return (uint)parts[0]; }
 inline veci vec_index(void) { return 0; }
 #endif
 

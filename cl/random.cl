@@ -70,35 +70,35 @@ KERNEL void random_mask_forward(GLOBAL int32 *y, GLOBAL const uint32 *words, GLO
   }
 }
 
-/* The words of VW blocks from `block` on, gh_block_words per lane: dropout draws more numbers than all other ops
- * together. The words of block k, in the order of their elements, are at words[4 k]. */
-inline void words_of_blocks(uint32 *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
-  const uint32 low = (uint32)block;
-  uvec c0 = UVEC(low) + uvec_index(), c1 = UVEC((uint32)(block >> 32)); /* `block` is a multiple of VW: no carry */
-  uvec c2 = UVEC((uint32)ordinal), c3 = UVEC((uint32)(ordinal >> 32));
-  for (int round = 0; round < 10; round++) {
-    uvec left, right, left_low, right_low;
-    uvec_multiply(UVEC(0xD2511F53u), c0, &left, &left_low);
-    uvec_multiply(UVEC(0xCD9E8D57u), c2, &right, &right_low);
-    c0 = right ^ c1 ^ UVEC(key0);
-    c1 = right_low;
-    c2 = left ^ c3 ^ UVEC(key1);
-    c3 = left_low;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+/* gh_block_words of VW blocks from `block` on, a multiple of VW: words[i] has element i of each. Dropout draws more
+ * numbers than all other ops together. A word stands in the low half of a lane of 64 bits, with anything above it, so
+ * that one multiplication gives both halves of a product. */
+inline void words_of_blocks(uvec *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
+  const wvec low = WVEC(0xFFFFFFFFu);
+  wvec c[4][VW / WVEC_LANES];
+  for (int part = 0; part < VW / WVEC_LANES; part++) {
+    wvec c0 = WVEC((uint32)block + (uint32)(part * WVEC_LANES)) + wvec_index(), c1 = WVEC((uint32)(block >> 32));
+    wvec c2 = WVEC((uint32)ordinal), c3 = WVEC((uint32)(ordinal >> 32));
+    uint32 k0 = key0, k1 = key1;
+    for (int round = 0; round < 10; round++) {
+      const wvec left = (c0 & low) * WVEC(0xD2511F53u), right = (c2 & low) * WVEC(0xCD9E8D57u);
+      c0 = (right >> 32) ^ c1 ^ WVEC(k0);
+      c1 = right;
+      c2 = (left >> 32) ^ c3 ^ WVEC(k1);
+      c3 = left;
+      k0 += 0x9E3779B9u;
+      k1 += 0xBB67AE85u;
+    }
+    c[0][part] = c0;
+    c[1][part] = c1;
+    c[2][part] = c2;
+    c[3][part] = c3;
   }
-  uint32 a[VW], b[VW], c[VW], d[VW];
-  UVEC_TO(a, c0);
-  UVEC_TO(b, c1);
-  UVEC_TO(c, c2);
-  UVEC_TO(d, c3);
-  for (int k = 0; k < VW; k++) {
-    words[4 * k] = a[k];
-    words[4 * k + 1] = b[k];
-    words[4 * k + 2] = c[k];
-    words[4 * k + 3] = d[k];
-  }
+  for (int i = 0; i < 4; i++) words[i] = uvec_of_wvecs(c[i]);
 }
+
+/* gh_uniform per lane */
+inline vec vec_uniform(uvec words) { return INT_TO_VEC(UVEC_AS_INT((words >> 8) | 1u)) * 5.9604644775390625e-08f; }
 
 /* y = x * (uniform >= p ? scale : 0): a product, so that NaN propagates. y may be x. */
 KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const uint32 *step, uint32 key0, uint32 key1,
@@ -109,12 +109,13 @@ KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const u
   x += sample * n + first;
   y += sample * n + first;
   for (int64 i = 4 * VW * LANE; i < count; i += 4 * VW * LANES) {
-    uint32 words[4 * VW];
-    float factor[4 * VW];
+    uvec words[4];
+    vec factors[4];
     words_of_blocks(words, key0, key1, ordinal, (uint64)(first + i) >> 2);
-    for (int k = 0; k < 4 * VW; k++) factor[k] = gh_uniform(words[k]) >= p ? scale : 0.0f;
-    for (int k = 0; k < 4 * VW && i + k < count; k += VW)
-      vec_store(y, i + k, count, vec_load(x, i + k, count) * VEC_FROM(factor + k));
+    for (int k = 0; k < 4; k++) factors[k] = vec_uniform(words[k]) >= VEC(p) ? VEC(scale) : VEC(0);
+    vec_interleave4(factors);
+    for (int k = 0; k < 4 && i + k * VW < count; k++)
+      vec_store(y, i + k * VW, count, vec_load(x, i + k * VW, count) * factors[k]);
   }
 }
 

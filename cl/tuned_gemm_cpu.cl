@@ -50,8 +50,10 @@ typedef float8 vector;
  */
 #define PANEL_FLOATS GEMM_CPU_PANEL
 #ifdef C_BF16
-#define BLOCK_FLOATS 65536
 #define TOTAL_FLOATS GEMM_CPU_TOTAL
+#endif
+#if defined(C_BF16) || defined(NARROW_VECTORS) /* processors with AVX2 alone have second-level caches of 512 KiB */
+#define BLOCK_FLOATS 65536
 #else
 #define BLOCK_FLOATS 131072
 #endif
@@ -59,6 +61,35 @@ typedef float8 vector;
 #define ALIGNED __attribute__((aligned(64))) /* a vector load that straddles two cache lines costs two */
 
 #define AHEAD   16 /* rows to prefetch: their stride is beyond the hardware prefetcher */
+
+#ifdef NARROW_VECTORS
+#define LOW_PAIRS(a, b)   (float8)((a).s0, (b).s0, (a).s1, (b).s1, (a).s4, (b).s4, (a).s5, (b).s5)
+#define HIGH_PAIRS(a, b)  (float8)((a).s2, (b).s2, (a).s3, (b).s3, (a).s6, (b).s6, (a).s7, (b).s7)
+#define LOW_HALVES(a, b)  (float8)((a).s01, (b).s01, (a).s45, (b).s45)
+#define HIGH_HALVES(a, b) (float8)((a).s23, (b).s23, (a).s67, (b).s67)
+
+/* 8 x 8: within the halves of a register first, which is what AVX2's shuffles do */
+inline void transpose8(float8 *r) {
+  float8 t[8], u[8];
+#pragma unroll
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = LOW_PAIRS(r[i], r[i + 1]);
+    t[i + 1] = HIGH_PAIRS(r[i], r[i + 1]);
+  }
+#pragma unroll
+  for (int i = 0; i < 8; i += 4)
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+      u[i + 2 * j] = LOW_HALVES(t[i + j], t[i + j + 2]);
+      u[i + 2 * j + 1] = HIGH_HALVES(t[i + j], t[i + j + 2]);
+    }
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    r[i] = (float8)(u[i].lo, u[i + 4].lo);
+    r[i + 4] = (float8)(u[i].hi, u[i + 4].hi);
+  }
+}
+#endif
 
 /* ---- packing B: panel[strip][k][STRIP], columns past the end are 0 ---- */
 
@@ -73,6 +104,26 @@ inline void pack_b_rows(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc
   }
 }
 
+/* to[i][x] = b[x][i], 16 x 16 */
+inline void pack_square(float *to, GLOBAL const gemm_ab *b, int64 ldb) {
+#ifdef NARROW_VECTORS
+  for (int k = 0; k < 16; k += 8)
+    for (int j = 0; j < 16; j += 8) {
+      float8 r[8];
+#pragma unroll
+      for (int i = 0; i < 8; i++) r[i] = AB_LOAD8(b + (j + i) * ldb + k);
+      transpose8(r);
+#pragma unroll
+      for (int i = 0; i < 8; i++) vstore8(r[i], 0, to + (k + i) * STRIP + j);
+    }
+#else
+  float square[256] ALIGNED;
+  for (int i = 0; i < 16; i++) vstore16(AB_LOAD16(b + i * ldb), i, square);
+  for (int i = 0; i < 16; i++)
+    for (int x = 0; x < 16; x++) to[i * STRIP + x] = square[x * 16 + i];
+#endif
+}
+
 /* B stored (n, k): transposes squares of 16 x 16. */
 inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int kc, int columns) {
   const int padded = (columns + STRIP - 1) / STRIP * STRIP;
@@ -80,12 +131,7 @@ inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int
     float *to = panel + j / STRIP * (kc * STRIP) + j % STRIP;
     int k = 0;
     if (j + 16 <= columns)
-      for (; k + 16 <= kc; k += 16) {
-        float square[256] ALIGNED;
-        for (int i = 0; i < 16; i++) vstore16(AB_LOAD16(b + i * ldb + k), i, square);
-        for (int i = 0; i < 16; i++)
-          for (int x = 0; x < 16; x++) to[(k + i) * STRIP + x] = square[x * 16 + i];
-      }
+      for (; k + 16 <= kc; k += 16) pack_square(to + k * STRIP, b + k, ldb);
     for (; k < kc; k++)
       for (int x = 0; x < 16; x++) to[k * STRIP + x] = j + x < columns ? AB_LOAD(b, x * ldb + k) : 0.0f;
   }
@@ -93,16 +139,31 @@ inline void pack_b_columns(float *panel, GLOBAL const gemm_ab *b, int64 ldb, int
 
 /* ---- packing A: block[row / ROWS][k][ROWS], rows past the end are 0 ---- */
 
+/* to[x][i] = a[i][x], ROWS x 16 */
+inline void pack_rows(float *to, GLOBAL const gemm_ab *a, int64 lda) {
+#ifdef NARROW_VECTORS
+  for (int k = 0; k < 16; k += 8, to += 8 * ROWS) {
+    float8 r[8];
+#pragma unroll
+    for (int i = 0; i < 8; i++) r[i] = AB_LOAD8(a + min(i, ROWS - 1) * lda + k);
+    transpose8(r);
+    /* the next store corrects the last two numbers */
+#pragma unroll
+    for (int x = 0; x < 8; x++) vstore8(r[x], 0, to + x * ROWS);
+  }
+#else
+  float part[ROWS * 16] ALIGNED;
+  for (int i = 0; i < ROWS; i++) vstore16(AB_LOAD16(a + i * lda), i, part);
+  for (int x = 0; x < 16; x++)
+    for (int i = 0; i < ROWS; i++) to[x * ROWS + i] = part[i * 16 + x];
+#endif
+}
+
 inline void pack_a_rows(float *block, GLOBAL const gemm_ab *a, int64 lda, int kc, int rows) {
   for (int r = 0; r < rows; r += ROWS, a += ROWS * lda, block += kc * ROWS) {
     int k = 0;
     if (r + ROWS <= rows)
-      for (; k + 16 <= kc; k += 16) {
-        float part[ROWS * 16] ALIGNED;
-        for (int i = 0; i < ROWS; i++) vstore16(AB_LOAD16(a + i * lda + k), i, part);
-        for (int x = 0; x < 16; x++)
-          for (int i = 0; i < ROWS; i++) block[(k + x) * ROWS + i] = part[i * 16 + x];
-      }
+      for (; k + 16 <= kc; k += 16) pack_rows(block + k * ROWS, a + k, lda);
     for (; k < kc; k++)
       for (int i = 0; i < ROWS; i++) block[k * ROWS + i] = r + i < rows ? AB_LOAD(a, i * lda + k) : 0.0f;
   }
@@ -196,7 +257,7 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
             int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
-    float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS] ALIGNED;                                                    \
+    float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS + 8] ALIGNED;                                                \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
