@@ -1,9 +1,9 @@
 /* The entry point: the only place that prints an error or ends the process. */
+#include "base/log.h"
 #include "cli/cli.h"
 #include "io/mapping.h"
 
 #include <signal.h>
-#include <stdio.h>
 
 int main(int argc, char **argv) {
   gh_error err = {0};
@@ -12,6 +12,6 @@ int main(int argc, char **argv) {
   gh_mapping_take_faults();
   gh_status status = gh_cli_main(&err, argc, argv);
   if (!status) status = gh_mapping_check_all(&err);
-  if (status) fprintf(stderr, "genhance: %s\n", err.text);
+  if (status) gh_print_failure("genhance", err.text);
   return gh_cli_exit_code(status);
 }

@@ -1,5 +1,7 @@
 #include "base/log.h"
-#include "base/utf8.h"
+#include "base/status_line.h"
+#include "base/terminal.h"
+#include "base/text.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -9,15 +11,18 @@
 #include <time.h>
 #include <unistd.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* stderr, and what follows it here */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* stdout, stderr, and what follows it here */
 static atomic_int log_level = GH_LOG_INFO;
-static char shown[256];      /* the progress bar on the terminal, "" for none */
+static atomic_bool keeps_status;
+static gh_status_line status; /* on the terminal, while `shown` */
+static bool shown;
 static gh_log_write *writer; /* NULL: stderr */
 static void *writer_user;
 static volatile sig_atomic_t stop_signal;
 
 void gh_log_set_level(gh_log_level level) { atomic_store(&log_level, (int)level); }
 gh_log_level gh_log_get_level(void) { return (gh_log_level)atomic_load(&log_level); }
+void gh_log_keep_status(bool keep) { atomic_store(&keeps_status, keep); }
 
 void gh_log_set_writer(gh_log_write *write, void *user) {
   pthread_mutex_lock(&lock);
@@ -33,11 +38,45 @@ static bool writer_is_set(void) {
   return is_set;
 }
 
-static void print_line(const char *before, const char *text) {
-  if (shown[0]) fputs("\r\033[K", stderr);
-  fprintf(stderr, "%s%s\n", before, text);
-  if (shown[0]) fputs(shown, stderr);
+/* The width may have changed since the last time. The last column stays empty: some terminals start a new line as soon
+ * as it is written. */
+static void draw_status(void) {
+  char text[GH_STATUS_LINE_SIZE];
+  gh_status_line_fit(text, &status, gh_terminal_width(STDERR_FILENO) - 1, gh_terminal_colours(STDERR_FILENO));
+  fprintf(stderr, GH_TERMINAL_CLEAR "%s", text);
   fflush(stderr);
+}
+
+static void clear_status(void) {
+  if (shown) fputs(GH_TERMINAL_CLEAR, stderr);
+}
+
+static void print_line(const char *before, const char *colour, const char *text) {
+  const bool coloured = *before && gh_terminal_colours(STDERR_FILENO);
+  clear_status();
+  fprintf(stderr, "%s%s%s%s\n", coloured ? colour : "", before, coloured ? GH_TERMINAL_PLAIN : "", text);
+  if (shown) draw_status();
+  fflush(stderr);
+}
+
+void gh_print(const char *text) {
+  pthread_mutex_lock(&lock);
+  const bool redraw = shown && isatty(STDOUT_FILENO);
+  if (redraw) clear_status();
+  fputs(text, stdout);
+  fflush(stdout);
+  if (redraw) draw_status();
+  pthread_mutex_unlock(&lock);
+}
+
+void gh_print_failure(const char *program, const char *text) {
+  char before[64];
+  snprintf(before, sizeof before, "%s: ", program);
+  pthread_mutex_lock(&lock);
+  if (shown) fputc('\n', stderr); /* how far the work came stays visible */
+  shown = false;
+  print_line(before, GH_TERMINAL_RED, text);
+  pthread_mutex_unlock(&lock);
 }
 
 static void log_line(gh_log_level level, const char *before, const char *format, va_list args) {
@@ -49,7 +88,7 @@ static void log_line(gh_log_level level, const char *before, const char *format,
   if (writer)
     writer(writer_user, level, text);
   else
-    print_line(before, text);
+    print_line(before, GH_TERMINAL_YELLOW, text);
   pthread_mutex_unlock(&lock);
 }
 
@@ -92,47 +131,49 @@ static void duration_text(char *out, size_t size, double seconds) {
     snprintf(out, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
 }
 
-/* "120/1000 steps, 3.2 steps/s, 4m35s left, loss 0.7" */
-static void progress_text(char *out, size_t size, const gh_progress *p, double elapsed, const char *note) {
-  char total[32] = "", rate[96] = "", left[32];
+/* The fields are as long as their longest number; a name that is longer is cut. */
+static void describe(gh_status_line *s, const gh_progress *p, double elapsed, const char *note) {
+  char total[32] = "", time[24];
+  uint64_t done = p->total && p->done > p->total ? p->total : p->done;
+  *s = (gh_status_line){.share = p->total ? (double)done / (double)p->total : -1};
   if (p->total) snprintf(total, sizeof total, "/%llu", (unsigned long long)p->total);
-  double fresh = p->done > p->first ? (double)(p->done - p->first) : 0;
-  if (fresh > 0 && elapsed > 0) {
-    double speed = fresh / elapsed;
-    int used = snprintf(rate, sizeof rate, ", %.3g %s/s", speed, p->unit);
-    if (p->total > p->done && used > 0 && (size_t)used < sizeof rate) {
-      duration_text(left, sizeof left, (double)(p->total - p->done) / speed);
-      snprintf(rate + used, sizeof rate - (size_t)used, ", %s left", left);
-    }
+  snprintf(s->what, sizeof s->what, "%.60s", p->what);
+  snprintf(s->count, sizeof s->count, "%llu%s", (unsigned long long)p->done, total);
+  snprintf(s->unit, sizeof s->unit, "%.31s", p->unit);
+  snprintf(s->note, sizeof s->note, "%.60s", note ? note : "");
+  snprintf(s->device, sizeof s->device, "%.47s", p->device ? p->device : "");
+  if (p->memory_bytes) gh_bytes_text(s->memory, sizeof s->memory, p->memory_bytes);
+  double speed = p->done > p->first && elapsed > 0 ? (double)(p->done - p->first) / elapsed : 0;
+  if (speed > 0) {
+    snprintf(s->rate, sizeof s->rate, "%.3g %.30s/s", speed * (p->rate_unit ? p->rate_factor : 1),
+             p->rate_unit ? p->rate_unit : p->unit);
+    duration_text(time, sizeof time, (double)(p->total - done) / speed);
+    if (p->total > done) snprintf(s->left, sizeof s->left, "%s left", time);
   }
-  snprintf(out, size, "%llu%s %s%s%s%s", (unsigned long long)p->done, total, p->unit, rate, note && *note ? ", " : "",
-           note ? note : "");
+  char *const texts[] = {s->what, s->unit, s->note, s->rate, s->device};
+  for (size_t i = 0; i < GH_COUNT(texts); i++) gh_text_show(texts[i]);
 }
 
-#define BAR_WIDTH 24
-
 static void draw(const gh_progress *p, double now, const char *note) {
-  char text[160], bar[BAR_WIDTH + 1];
-  progress_text(text, sizeof text, p, now - p->started, note);
+  gh_status_line line;
+  describe(&line, p, now - p->started, note);
   if (!p->terminal) {
-    gh_info("%s: %s", p->what, text);
+    char text[GH_STATUS_LINE_SIZE];
+    gh_status_line_log(text, &line);
+    gh_info("%s", text);
     return;
   }
-  uint64_t done = p->total && p->done < p->total ? p->done : p->total;
-  int full = p->total ? (int)((double)done / (double)p->total * BAR_WIDTH) : 0;
-  for (int i = 0; i < BAR_WIDTH; i++) bar[i] = i < full ? '#' : '.';
-  bar[BAR_WIDTH] = 0;
   pthread_mutex_lock(&lock);
-  snprintf(shown, sizeof shown, "%.60s [%s] %s", p->what, bar, text);
-  gh_text_show(shown);
-  fprintf(stderr, "\r\033[K%s", shown);
-  fflush(stderr);
+  status = line;
+  shown = true;
+  draw_status();
   pthread_mutex_unlock(&lock);
 }
 
 void gh_progress_start(gh_progress *progress, const char *what, const char *unit, uint64_t total, uint64_t done) {
   *progress = (gh_progress){.what = what, .unit = unit, .total = total, .done = done, .first = done, .active = true};
-  progress->terminal = isatty(STDERR_FILENO) && gh_log_get_level() >= GH_LOG_INFO && !writer_is_set();
+  const bool wanted = gh_log_get_level() >= GH_LOG_INFO || atomic_load(&keeps_status);
+  progress->terminal = wanted && gh_terminal_is(STDERR_FILENO) && !writer_is_set();
   progress->started = progress->shown = gh_now();
   progress->interval = progress->terminal ? 0.1 : 1;
 }
@@ -152,7 +193,7 @@ void gh_progress_end(gh_progress *progress) {
   progress->active = false;
   if (!progress->terminal) return;
   pthread_mutex_lock(&lock);
-  shown[0] = 0;
+  shown = false;
   fputc('\n', stderr);
   fflush(stderr);
   pthread_mutex_unlock(&lock);

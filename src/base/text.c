@@ -117,3 +117,11 @@ void gh_shape_text(char *out, size_t size, int rank, const int64_t *shape) {
     if (n > 0) used += (size_t)n;
   }
 }
+
+void gh_bytes_text(char *out, size_t size, int64_t bytes) {
+  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = (double)bytes;
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < GH_COUNT(units)) value /= 1024, unit++;
+  snprintf(out, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}

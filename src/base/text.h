@@ -35,4 +35,7 @@ const char *gh_nearest(const char *name, const char *const *candidates, size_t c
 /* "64x3x14x14", "scalar" for rank 0. */
 void gh_shape_text(char *out, size_t size, int rank, const int64_t *shape);
 
+/* "1.5 GiB" */
+void gh_bytes_text(char *out, size_t size, int64_t bytes);
+
 #endif

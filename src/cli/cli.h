@@ -26,6 +26,7 @@ typedef struct gh_option {
   const char *initial; /* its default, as a user would type it; NULL: none */
   int64_t least, most; /* of numbers; both 0: from 0 to 2^53 - 1 */
   bool bare;           /* given as a word without --name; at most one option of a command */
+  char letter;         /* of a flag: 'q' for -q; 0: none */
 } gh_option;
 
 typedef struct gh_args gh_args;
@@ -58,7 +59,7 @@ const gh_strings *gh_args_list(const gh_args *args, const char *name);
  * cost hours of work. */
 gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option);
 
-/* The options of every command: --device, --json, --help. */
+/* The options of every command: --device, --json, --quiet, --verbose, --help. */
 extern const gh_option gh_common_options[]; /* ends with a null name */
 
 /* Parses argv[first..argc). With --help, sets *help and checks nothing else. */
@@ -79,8 +80,6 @@ void gh_print_line(const char *format, ...) __attribute__((format(printf, 1, 2))
 void gh_print_table(const char *const *heads, const char *align, int columns, const gh_strings *cells);
 /* Formats the next cell, as gh_text_show leaves it. */
 gh_status gh_cell(gh_error *err, gh_strings *cells, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* "1.5 GiB" */
-void gh_bytes_text(char *out, size_t size, int64_t bytes);
 
 /* ---- the commands, one file each ---- */
 

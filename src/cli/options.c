@@ -13,8 +13,11 @@
 
 const gh_option gh_common_options[] = {
     {"device", "ID", GH_OPTION_TEXT, .help = "device; `genhance devices` lists them", .initial = "auto"},
-    {"json", "FILE", GH_OPTION_TEXT, .help = "also write the results to FILE as JSON"},
-    {"help", NULL, GH_OPTION_FLAG, .help = "print this help and exit"},
+    {"json", "FILE", GH_OPTION_TEXT, .help = "also write the results to FILE as JSON; - is standard output"},
+    {"quiet", NULL, GH_OPTION_FLAG, .letter = 'q',
+     .help = "no notes and no line per update; warnings and a terminal's status line remain"},
+    {"verbose", NULL, GH_OPTION_FLAG, .letter = 'v', .help = "print every detail, and notes for debugging"},
+    {"help", NULL, GH_OPTION_FLAG, .letter = 'h', .help = "print this help and exit"},
     {0},
 };
 
@@ -45,9 +48,10 @@ const gh_strings *gh_args_list(const gh_args *args, const char *name) { return &
 
 /* ---- parsing ---- */
 
-/* "--out DIR"; "FILE" for a bare word. */
+/* "--out DIR"; "--quiet, -q"; "FILE" for a bare word. */
 static int option_text(char *out, size_t size, const gh_option *o) {
   if (o->bare) return snprintf(out, size, "%s", o->argument);
+  if (o->letter) return snprintf(out, size, "--%s, -%c", o->name, o->letter);
   return snprintf(out, size, "--%s%s%s", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
 }
 
@@ -64,6 +68,16 @@ static gh_status fill_table(gh_error *err, gh_args *args) {
   return GH_OK;
 }
 
+static gh_status ambiguous(gh_error *err, const gh_args *args, const char *const *names, size_t count,
+                           const char *plain) {
+  char list[256] = "";
+  size_t used = 0;
+  for (size_t i = 0; i < count && used < sizeof list; i++)
+    if (gh_starts_with(names[i], plain))
+      used += (size_t)snprintf(list + used, sizeof list - used, "%s--%s", used ? ", " : "", names[i]);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is ambiguous: %s", args->command->name, plain, list);
+}
+
 static gh_status unknown_option(gh_error *err, const gh_args *args, const char *word) {
   const char *names[MAX_OPTIONS];
   size_t n = 0;
@@ -74,15 +88,17 @@ static gh_status unknown_option(gh_error *err, const gh_args *args, const char *
   for (const struct gh_option_value *v = args->own; v->option; v++) {
     if (v->option->bare) continue;
     names[n++] = v->option->name;
-    matches += gh_starts_with(v->option->name, plain);
+    matches += gh_starts_with(v->option->name, plain) && word[0] == '-' && word[1] == '-';
     if (!strcmp(v->option->name, plain)) /* getopt found it but rejected an argument */
       return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s takes no argument", args->command->name, plain);
   }
-  if (matches > 1 && *plain)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --%s is ambiguous", args->command->name, plain);
+  if (matches > 1 && *plain) return ambiguous(err, args, names, n, plain);
   const char *nearest = gh_nearest(plain, names, n);
-  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown option %s%s%s%s", args->command->name, word,
-                 nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : "");
+  if (nearest)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown option %s; did you mean --%s?", args->command->name, word,
+                   nearest);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown option %s; `genhance %s --help` lists them", args->command->name,
+                 word, args->command->name);
 }
 
 static gh_status read_number(gh_error *err, const gh_args *args, struct gh_option_value *v) {
@@ -146,6 +162,19 @@ static void fill_getopt(const gh_args *args, struct option *longs) {
   }
 }
 
+/* ":" first: a missing argument is told apart from an unknown option. "+": a word without a name ends the options. */
+static void fill_letters(const gh_args *args, char *letters) {
+  letters += sprintf(letters, "+:");
+  for (int i = 0; args->own[i].option; i++)
+    if (args->own[i].option->letter) letters += sprintf(letters, "%c", args->own[i].option->letter);
+}
+
+static struct gh_option_value *value_of_letter(gh_args *args, int letter) {
+  struct gh_option_value *v = args->own;
+  while (v->option && v->option->letter != letter) v++;
+  return v;
+}
+
 /* The option that a word without a name belongs to. */
 static gh_status take_bare(gh_error *err, gh_args *args, const char *word) {
   for (struct gh_option_value *v = args->own; v->option; v++)
@@ -159,21 +188,23 @@ gh_status gh_args_parse(gh_error *err, gh_args *args, const gh_command *command,
   *help = false;
   if (fill_table(err, args)) return err->status;
   struct option longs[MAX_OPTIONS + 1] = {{0}};
+  char letters[MAX_OPTIONS + 3];
   fill_getopt(args, longs);
+  fill_letters(args, letters);
   /* getopt keeps its position in globals: the word before the options serves as argv[0], and optind = 0 restarts it. */
   int c, at = 1, count = argc - first + 1;
   char **words = argv + first - 1;
   opterr = 0;
   optind = 0;
-  while ((c = getopt_long(count, words, "+:h", longs, NULL)) != -1 || optind < count) {
+  while ((c = getopt_long(count, words, letters, longs, NULL)) != -1 || optind < count) {
     if (c == ':') return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s needs an argument", command->name, words[at]);
     if (c == '?') return unknown_option(err, args, words[at]);
-    if (c == 'h' || (c >= 256 && !strcmp(args->own[c - 256].option->name, "help"))) {
+    struct gh_option_value *v = c == -1 ? NULL : c < 256 ? value_of_letter(args, c) : &args->own[c - 256];
+    if (v && v->option->letter == 'h') {
       *help = true;
       return GH_OK;
     }
-    if (c == -1 ? take_bare(err, args, words[optind++]) : take(err, args, &args->own[c - 256], optarg))
-      return err->status;
+    if (v ? take(err, args, v, optarg) : take_bare(err, args, words[optind++])) return err->status;
     at = optind;
   }
   return finish(err, args);

@@ -61,14 +61,6 @@ void gh_print_table(const char *const *heads, const char *align, int columns, co
     print_row((const char *const *)cells->items + i, align, columns, widths);
 }
 
-void gh_bytes_text(char *out, size_t size, int64_t bytes) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = (double)bytes;
-  size_t unit = 0;
-  while (value >= 1024 && unit + 1 < GH_COUNT(units)) value /= 1024, unit++;
-  snprintf(out, size, unit && value < 100 ? "%.1f %s" : "%.0f %s", value, units[unit]);
-}
-
 gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option) {
   const char *path = gh_args_text(args, option);
   if (!path) return GH_OK;

@@ -1,5 +1,7 @@
 #include "train/metrics.h"
 #include "base/array.h"
+#include "base/build.h"
+#include "base/log.h"
 #include "config/run.h"
 
 #include <math.h>
@@ -48,6 +50,12 @@ static gh_status put_number(gh_error *err, gh_json *line, const gh_metrics_numbe
   return isfinite(n->value) ? gh_json_put_double(err, line, n->name, n->value) : gh_json_put_null(err, line, n->name);
 }
 
+static gh_status put_maker(gh_error *err, gh_json *line, const gh_json *made_by) {
+  gh_json *copy = NULL;
+  gh_status status = gh_json_copy(err, &copy, made_by);
+  return status ? status : gh_json_put(err, line, GH_MADE_BY, copy);
+}
+
 static gh_status write_json(gh_error *err, const char *path, const gh_metrics_row *row) {
   gh_json *line = gh_json_object(err);
   gh_status status = line ? GH_OK : GH_ERROR_MEMORY;
@@ -59,6 +67,7 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_int(err, line, "samples", row->samples);
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
+  if (!status && row->made_by) status = put_maker(err, line, row->made_by);
   if (!status) status = gh_json_put_double(err, line, "time", row->time);
   for (int i = 0; i < row->number_count && !status; i++) status = put_number(err, line, &row->numbers[i]);
   if (!status) status = gh_json_append_line(err, path, line);
@@ -73,29 +82,34 @@ gh_status gh_metrics_note(gh_error *err, const char *run, int stage, int64_t upd
   if (line) gh_text_show(line); /* the text may have names from a configuration */
   if (line) line[strlen(line) - 1] = '\n';
   gh_status status = line && path ? gh_file_append(err, path, line, strlen(line)) : GH_ERROR_MEMORY;
-  if (!status && print) {
-    fputs(line, stdout);
-    fflush(stdout);
-  }
+  if (!status && print) gh_print(line);
   free(line);
   free(path);
   return status;
 }
 
+/* The line of train.log; the first of a process says what made it, after a second bar. */
+static gh_status append_log(gh_error *err, const char *path, const char *text, const gh_json *made_by) {
+  char *maker = NULL;
+  if (!made_by) return gh_file_append(err, path, text, strlen(text));
+  gh_status status = gh_json_print(err, &maker, NULL, made_by, false);
+  char *line = status ? NULL : gh_format(err, "%.*s | %s\n", (int)strcspn(text, "\n"), text, maker);
+  if (!status) status = line ? gh_file_append(err, path, line, strlen(line)) : GH_ERROR_MEMORY;
+  free(line);
+  free(maker);
+  return status;
+}
+
 gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row *row, bool print) {
   char text[200];
-  int size =
-      snprintf(text, sizeof text, "stage %d update %lld/%lld loss %.6f norm %.4f lr %.3g | %.0f ms %.1f images/s\n",
-               row->stage, (long long)row->update, (long long)row->updates, row->loss, row->norm, row->learning_rate,
-               row->seconds * 1e3, (double)row->samples / row->seconds);
+  snprintf(text, sizeof text, "stage %d update %lld/%lld loss %.6f norm %.4f lr %.3g | %.0f ms %.1f images/s\n",
+           row->stage, (long long)row->update, (long long)row->updates, row->loss, row->norm, row->learning_rate,
+           row->seconds * 1e3, (double)row->samples / row->seconds);
   char *json = gh_path_join(err, run, "metrics.jsonl"), *log = gh_path_join(err, run, "train.log");
   gh_status status = json && log ? write_json(err, json, row) : GH_ERROR_MEMORY;
-  if (!status) status = gh_file_append(err, log, text, (size_t)size);
+  if (!status) status = append_log(err, log, text, row->made_by);
   if (!status) status = write_scalars(err, run, row);
-  if (!status && print) {
-    fputs(text, stdout);
-    fflush(stdout);
-  }
+  if (!status && print) gh_print(text);
   free(json);
   free(log);
   return status;
@@ -121,7 +135,7 @@ static bool has_numbers(const gh_json *row) {
   for (size_t i = 0; i < GH_COUNT(read_back); i++)
     whole = whole && gh_json_type_of(gh_json_member(row, read_back[i])) == GH_JSON_NUMBER;
   for (const gh_json *item = gh_json_first(row); item && whole; item = gh_json_next(item))
-    whole = is_number_or_null(item);
+    whole = is_number_or_null(item) || !strcmp(gh_json_key(item), GH_MADE_BY);
   return whole;
 }
 
@@ -212,7 +226,7 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
 
 gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count) {
   static const char *const always[] = {
-      "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time"};
+      "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time", GH_MADE_BY};
   *count = 0;
   for (const gh_json *item = gh_json_first(line); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);

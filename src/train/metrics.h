@@ -21,6 +21,7 @@ typedef struct gh_metrics_row {
   double time;                                   /* seconds since 1970 */
   gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective logs in addition */
   int number_count;
+  const gh_json *made_by; /* of the first line that a process writes (train/made_by.h); NULL: of the others */
 } gh_metrics_row;
 
 /* The caller's progress callback. It runs on the caller's thread after every update, when the update's row and any due

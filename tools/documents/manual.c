@@ -21,6 +21,7 @@ static const row variables[] = {
     {"GH_CACHE_DIR", "Folder for compiled kernels and tuning results; by default `$XDG_CACHE_HOME/genhance`, else "
                      "`~/.cache/genhance`."},
     {"GH_DRIVER_WAIT", "Seconds to wait for an OpenCL driver that is asked for its devices; 20 by default."},
+    {"NO_COLOR", "Not empty: no colours on a terminal."},
     {"GH_LOG", "What is printed to standard error: `quiet`, `warning`, `info` or `debug`."},
     {"GH_RETRY_SECONDS", "How long reading a picture, a shard or a cached target is tried again after a failure of the "
                          "machine: 3 by default, 0 to 3600."},
@@ -94,7 +95,7 @@ static void put_details(FILE *out, const char *text) {
   if (table) fputs(".fi\n", out);
 }
 
-/* "--out DIR"; "FILE" for a bare word. */
+/* "--out DIR"; "--quiet, -q"; "FILE" for a bare word. */
 static void put_usage(FILE *out, const gh_option *o) {
   bool bold = false;
   if (!o->bare) {
@@ -102,6 +103,7 @@ static void put_usage(FILE *out, const gh_option *o) {
     put_text(out, o->name, &bold);
     fputs(o->argument ? "\\fR " : "\\fR", out);
   }
+  if (o->letter) fprintf(out, ", \\fB\\-%c\\fR", o->letter);
   if (!o->argument) return;
   fputs("\\fI", out);
   put_text(out, o->argument, &bold);
