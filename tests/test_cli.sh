@@ -44,8 +44,10 @@ expect 2 "unknown command devcies; did you mean devices?" devcies
 expect 2 "unknown command qqqqqqqqqqqq; \`genhance --help\` lists them" qqqqqqqqqqqq
 expect 2 "unknown option --jsn; did you mean --json?" devices --jsn x
 expect 2 "unknown option --jsn=x; did you mean --json?" devices --jsn=x
-expect 2 "unknown option -v" devices -v
+expect 2 "unknown option -x" devices -x
 expect 2 "unknown option -vx" devices -vx
+expect 2 "--re is ambiguous: --resume, --replan" train --re
+expect 0 "largest buffer" devices -v
 expect 0 "usage: genhance bench KIND" bench --help
 grep -q 'bench step' "$work/out" && ! grep -q 'devices  ' "$work/out" || fail "bench --help lists commands of other families"
 expect 2 "bench: a kind is missing; expected one of: ops, step, plan" bench
@@ -95,10 +97,14 @@ while read -r command; do
 done <"$work/commands"
 
 expect 0 "opencl:0" devices
+grep -q '^device  *kind  *memory  *matrix unit  *bf16  *float16  *trains' "$work/out" || fail "devices: $(cat "$work/out")"
+grep -qE '^opencl:0 +openai-vit-l-14-224 +(precision|memory|micro_batch|no: )' "$work/out" || fail "devices: what fits is missing: $(cat "$work/out")"
+GH_MAX_BUFFER_MIB=1 expect 0 "no: " devices --device opencl:0
 expect 0 "largest buffer" devices --verbose
+grep -q 'siglip-so400m-14-384' "$work/out" || fail "devices --verbose plans not all settings"
 grep -qE '^  CLBlast +(yes|no): ' "$work/out" || fail "devices --verbose does not say what is built in"
 expect 0 "opencl:0" devices --device opencl:0 --json "$work/devices.json"
-for key in '"id": "opencl:0"' '"command": "devices"' '"ok": true' '"memory_bytes": [1-9]'; do
+for key in '"trains": true' '"fits": \[' '"setting": "openai-vit-l-14-224"' '"bfloat16": "' '"id": "opencl:0"' '"command": "devices"' '"ok": true' '"memory_bytes": [1-9]'; do
   grep -q -e "$key" "$work/devices.json" || fail "devices --json: no $key"
 done
 expect 0 "1021761 parameters" init --arch tiny --out "$work/tiny" --seed 3 --json "$work/init.json"

@@ -46,6 +46,43 @@ fails "does not answer within 2 s"
 unset BAD_DRIVER GH_DRIVER_WAIT
 [ -z "$(ls -A tmp)" ] || fail "left in the temporary folder: $(ls -A tmp)"
 
+# ---- drivers that answer and have no device ----
+mkdir idle
+echo "libnot-there-amdocl64.so" >idle/amd.icd
+echo "$bad" >idle/none.icd # BAD_DRIVER is not set: it loads, and offers nothing
+ln -s "$good" idle/good.icd
+OCL_ICD_VENDORS=$work/idle "$genhance" devices >out 2>err || fail "idle drivers: $(cat err)"
+grep -q '^opencl:0' out && [ ! -s err ] || fail "idle drivers: $(cat out err)"
+grep -q "^opencl: $work/idle/amd.icd (libnot-there-amdocl64.so): the driver cannot be loaded: .*cannot open shared object file.*; see docs/amd.md" out ||
+  fail "a library that is missing is not named: $(cat out)"
+grep -q "^opencl: $work/idle/none.icd ($bad): the driver loads, but offers no platform (code -[0-9]*); see docs/" out ||
+  fail "a driver without a platform is not named: $(cat out)"
+
+# ---- a GPU on the bus without a driver ----
+place() { # place ADDRESS CLASS VENDOR
+  mkdir -p "bus/$1"
+  echo "$2" >"bus/$1/class"
+  echo "$3" >"bus/$1/vendor"
+}
+place 0000:00:02.0 0x030000 0x1a03 # the display of a server's management
+place 0000:03:00.0 0x038000 0x1002
+place 0000:04:00.0 0x020000 0x8086 # a network card
+export GH_PCI_DEVICES=$work/bus
+"$genhance" devices >out 2>err || fail "devices: $(cat err)"
+grep -q '^an AMD GPU at 0000:03:00.0 is no device: .*; see docs/amd.md' out && [ ! -s err ] || fail "the GPU is not named: $(cat out err)"
+[ "$(grep -c 'is no device' out)" = 1 ] || fail "something that is no GPU is named: $(cat out)"
+if grep -q '^opencl:0  *CPU' out; then
+  "$genhance" bench plan --arch tiny >out 2>err || fail "bench plan: $(cat err)"
+  [ "$(wc -l <err)" = 1 ] && grep -q '^warning: auto chooses opencl:0, a CPU, although an AMD GPU is on the PCI bus (0000:03:00.0.*docs/amd.md' err ||
+    fail "auto on a CPU: $(cat err)"
+  "$genhance" bench plan --arch tiny --device opencl:0 >out 2>err && [ ! -s err ] || fail "a CPU by its name: $(cat err)"
+  rm -rf bus/0000:03:00.0
+  "$genhance" bench plan --arch tiny >out 2>err && [ ! -s err ] || fail "auto without a GPU: $(cat err)"
+fi
+OCL_ICD_VENDORS=$work/absent "$genhance" devices >out 2>err && fail "devices without a driver"
+grep -q 'no device: .*; see docs/devices.md$' err || fail "no page for no device: $(cat err)"
+unset GH_PCI_DEVICES
+
 # ---- PoCL without a home ----
 if ! "$genhance" devices | grep -q "Portable Computing"; then
   [ $failures = 0 ] || exit 1

@@ -2,6 +2,7 @@
  */
 #include "support/check.h"
 
+#include "backend/pci.h"
 #include "backend/registry.h"
 #include "base/file.h"
 
@@ -83,8 +84,47 @@ static void test_power(void **state) {
   check_folder_done(root);
 }
 
+/* A folder as the kernel has it: one file per property, with whatever it holds. */
+static void place(const char *bus, const char *address, const char *class, const char *vendor) {
+  char *folder = check_path(bus, address), *classes = check_path(folder, "class"), *vendors = check_path(folder, "vendor");
+  check_ok(gh_folder_make(&err, folder));
+  check_write(classes, class, strlen(class));
+  check_write(vendors, vendor, strlen(vendor));
+  free(vendors);
+  free(classes);
+  free(folder);
+}
+
+static void test_bus(void **state) {
+  (void)state;
+  char *bus = check_folder(), *empty = check_path(bus, "0000:0a:00.0"), why[128];
+  gh_pci_gpu gpus[8];
+  assert_false(setenv("GH_PCI_DEVICES", bus, 1));
+  assert_int_equal(gh_pci_gpus(gpus, 8), 0);
+  assert_string_equal(gh_pci_page(), "docs/devices.md");
+  place(bus, "0000:09:00.0", "0x030200\n", "0x10de\n");
+  place(bus, "0000:03:00.0", "0x120000\n", "0x1002\n"); /* an accelerator without a display */
+  place(bus, "0000:04:00.0", "0x120000\n", "0x8086\n"); /* another vendor's is no GPU */
+  place(bus, "0000:00:01.0", "0x030000\n", "0x1af4\n"); /* a virtual machine's display */
+  place(bus, "0000:05:00.0", "rubbish", "0x1002\n");
+  place(bus, "a name that is much longer than any address on a bus", "0x030000\n", "0x8086\n");
+  check_ok(gh_folder_make(&err, empty));
+  assert_int_equal(gh_pci_gpus(gpus, 8), 2);
+  assert_string_equal(gpus[0].address, "0000:03:00.0");
+  assert_int_equal(gpus[1].vendor, 0x10de);
+  assert_int_equal(gh_pci_gpus(gpus, 1), 1);
+  assert_string_equal(gh_pci_kind(0x1002), "an AMD GPU");
+  assert_string_equal(gh_vendor_page(0x8086), "docs/intel.md");
+  gh_pci_obstacle(why, sizeof why, &(gh_pci_gpu){.vendor = 0x10de, .driver = "nouveau"});
+  assert_string_equal(why, "the kernel gives it to nouveau");
+  unsetenv("GH_PCI_DEVICES");
+  free(empty);
+  check_folder_done(bus);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_texts), cmocka_unit_test(test_names),
-                                     cmocka_unit_test(test_hardware), cmocka_unit_test(test_power)};
+                                     cmocka_unit_test(test_hardware), cmocka_unit_test(test_power),
+                                     cmocka_unit_test(test_bus)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,8 @@ struct gh_backend {
    * asked anew whether they work, although they answered before. NULL: nothing. */
   void (*prepare)(bool again);
 
-  /* Number of devices; 0 if there is no driver (why_not then gets one line with the reason). */
+  /* Number of devices; 0 if there is no driver. why_not (may be NULL) gets a line for each reason: why there is no
+   * device, and which driver has none although another has. */
   int (*device_count)(char *why_not, size_t size);
   gh_status (*device_info)(gh_error *err, int index, gh_device_info *info);
   gh_status (*device_open)(gh_error *err, int index, gh_device *device);

@@ -1,5 +1,6 @@
 #include "backend/registry.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,9 @@
 #include "backend/chooser/chooser.h"
 #include "backend/cuda/backend.h"
 #include "backend/opencl/backend.h"
+#include "backend/pci.h"
+#include "base/log.h"
+#include "base/text.h"
 
 #define MAX_DEVICES 64
 
@@ -24,9 +28,9 @@ int gh_device_list(gh_device_info *infos, int capacity, char *notes, size_t note
   gh_devices_prepare(false);
   if (notes && notes_size) notes[0] = 0;
   for (int b = 0; gh_backends[b]; b++) {
-    char why[256] = "";
+    char why[1024] = "";
     int count = gh_backends[b]->device_count(why, sizeof why);
-    if (!count && notes && used < notes_size) {
+    if (*why && notes && used < notes_size) {
       int size = snprintf(notes + used, notes_size - used, "%s\n", why);
       used += size > 0 ? (size_t)size : 0;
     }
@@ -55,12 +59,16 @@ bool gh_device_is_named(const gh_device_info *info, const char *id) {
   return !strncmp(id, info->id, backend) && gh_identity_is(&info->identity, id + backend);
 }
 
+gh_status gh_device_none(gh_error *err, const char *notes) {
+  return gh_fail(err, GH_ERROR_DEVICE, "no device: %s; see %s", notes, gh_pci_page());
+}
+
 static gh_status unknown_device(gh_error *err, const char *id) {
   gh_device_info infos[MAX_DEVICES];
-  char lines[512], notes[512], names[512] = "";
+  char lines[1024], notes[1024], names[512] = "";
   int count = gh_device_list(infos, MAX_DEVICES, lines, sizeof lines);
   gh_join_notes(lines, notes, sizeof notes);
-  if (!count) return gh_fail(err, GH_ERROR_DEVICE, "no device: %s", notes);
+  if (!count) return gh_device_none(err, notes);
   size_t used = 0;
   for (int i = 0; i < GH_MIN(count, MAX_DEVICES) && used < sizeof names; i++) {
     int size = snprintf(names + used, sizeof names - used, "%s%s (%s)", i ? ", " : "", infos[i].id, infos[i].name);
@@ -121,6 +129,21 @@ static gh_status find_device(gh_error *err, const char *given, named_device *out
   return found ? GH_OK : unknown_device(err, given);
 }
 
+#define MAX_GPUS 64
+
+static atomic_flag warned = ATOMIC_FLAG_INIT;
+
+/* A CPU that "auto" found, while a GPU waits on the bus: most likely its driver is missing or broken. */
+static void warn_of_cpu(const char *id) {
+  gh_pci_gpu gpus[MAX_GPUS];
+  char why[128];
+  const int count = gh_pci_gpus(gpus, MAX_GPUS);
+  if (!count || atomic_flag_test_and_set(&warned)) return;
+  gh_pci_obstacle(why, sizeof why, &gpus[0]);
+  gh_warn("auto chooses %s, a CPU, although %s is on the PCI bus (%s%s%s); `genhance devices` says why, and %s helps",
+          id, gh_pci_kind(gpus[0].vendor), gpus[0].address, *why ? ": " : "", why, gh_vendor_page(gpus[0].vendor));
+}
+
 gh_status gh_device_known(gh_error *err, const char *id) {
   named_device named;
   return find_device(err, id, &named);
@@ -148,6 +171,7 @@ gh_status gh_device_open(gh_error *err, const char *id, gh_device **out) {
   }
   snprintf(device->info.id + strlen(device->info.id), sizeof device->info.id - strlen(device->info.id), "%s",
            named.suffix);
+  if (device->info.is_cpu && gh_starts_with(id, "auto")) warn_of_cpu(device->info.id);
   *out = device;
   return GH_OK;
 }

@@ -280,6 +280,24 @@ gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options
   return status;
 }
 
+gh_status gh_bench_fit(gh_error *err, gh_device *device, const gh_bench_options *options, int64_t batch,
+                       gh_bench_fitted *out) {
+  gh_bench b = {.options = options, .device = device};
+  const gh_stage_config stage = {.batch = batch, .optimizer = optimizer};
+  *out = (gh_bench_fitted){0};
+  gh_status status = choose_models(err, options, &b.config, &b.models);
+  if (!status) {
+    gh_step_spec spec = spec_of(&b);
+    spec.batch = 0; /* automatic */
+    status = gh_budget_fit(err, &spec, &stage, GH_RECOMPUTE_AUTO, &device, 1, &out->budget);
+    out->micro_batch = spec.batch;
+    out->recompute = spec.recompute;
+  }
+  gh_models_close(&b.models);
+  gh_config_free(&b.config);
+  return status;
+}
+
 gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_see_graph *visit,
                           void *user) {
   gh_bench b = {.options = options, .device = device};

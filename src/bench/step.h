@@ -70,6 +70,18 @@ gh_status gh_bench_config(gh_error *err, const gh_bench_options *options, gh_con
 /* The budget of such a step, for any machine: nothing is allocated or run. Kernels are planned for `device`. */
 gh_status gh_bench_plan(gh_error *err, gh_device *device, const gh_bench_options *options, gh_budget *out);
 
+/* How such a step fits a device where `train` chooses: micro_batch and memory.recompute "auto". */
+typedef struct gh_bench_fitted {
+  int64_t micro_batch;
+  bool recompute;
+  gh_budget budget;
+} gh_bench_fitted;
+
+/* Fits updates of `batch` samples; the options' batch and recompute do not matter. Nothing is allocated or run.
+ * GH_ERROR_MEMORY: nothing fits, and *out is the smallest step that could be planned (a budget of 0: none could). */
+gh_status gh_bench_fit(gh_error *err, gh_device *device, const gh_bench_options *options, int64_t batch,
+                       gh_bench_fitted *out);
+
 /* Records such a step, forward and backward, and shows it to `visit`. Nothing is allocated or run. */
 typedef gh_status gh_bench_see_graph(gh_error *err, void *user, const gh_graph *graph);
 gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_see_graph *visit,

@@ -6,9 +6,20 @@
 static const char *const units[] = {[GH_MATRIX_NONE] = NULL,   [GH_MATRIX_MMA] = "mma",     [GH_MATRIX_MFMA] = "mfma",
                                     [GH_MATRIX_WMMA] = "wmma", [GH_MATRIX_DPAS16] = "dpas", [GH_MATRIX_DPAS8] = "dpas"};
 
-static const char *matrix_unit(const gh_device_info *d) {
+const char *gh_identity_matrix_unit(const gh_device_info *d) {
   if (units[d->matrix]) return units[d->matrix];
   return d->amx ? "amx" : d->bf16_dot ? "avx512_bf16" : NULL;
+}
+
+const char *gh_identity_bf16(const gh_device_info *d) {
+  if (units[d->matrix] || d->amx) return "matrix unit";
+  return d->bf16_dot ? "dot products" : "stored only";
+}
+
+static const char *known(gh_known value) { return value == GH_UNKNOWN ? NULL : value == GH_YES ? "yes" : "no"; }
+
+static gh_status put_known(gh_error *err, gh_json *to, const char *key, gh_known value) {
+  return value == GH_UNKNOWN ? gh_json_put_null(err, to, key) : gh_json_put_bool(err, to, key, value == GH_YES);
 }
 
 static gh_status put_number(gh_error *err, gh_json *to, const char *key, double value) {
@@ -21,8 +32,14 @@ gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *
   gh_hardware_name(hardware, sizeof hardware, own, d->is_cpu, d->name);
   const struct {
     const char *key, *value;
-  } texts[] = {{"uuid", own->uuid},         {"pci_address", own->pci},       {"vendor", own->vendor},
-               {"compiler", own->compiler}, {"matrix_unit", matrix_unit(d)}, {"hardware", hardware}};
+  } texts[] = {{"uuid", own->uuid},
+               {"pci_address", own->pci},
+               {"vendor", own->vendor},
+               {"compiler", own->compiler},
+               {"matrix_unit", gh_identity_matrix_unit(d)},
+               {"hardware", hardware},
+               {"bfloat16", gh_identity_bf16(d)},
+               {"unfit", d->unfit}};
   const struct {
     const char *key;
     double value;
@@ -39,23 +56,26 @@ gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *
   size_t sizes = 0;
   while (sizes < GH_SUB_GROUP_SIZES && own->sub_groups[sizes]) sizes++;
   if (!status) status = gh_json_put_ints(err, device, "sub_group_sizes", own->sub_groups, sizes);
-  if (status) return status;
-  return own->ecc == GH_UNKNOWN ? gh_json_put_null(err, device, "ecc")
-                                : gh_json_put_bool(err, device, "ecc", own->ecc == GH_YES);
+  if (!status) status = gh_json_put_bool(err, device, "trains", !d->unfit);
+  if (!status) status = put_known(err, device, "float16", own->float16);
+  return status ? status : put_known(err, device, "ecc", own->ecc);
 }
 
 void gh_identity_print(const gh_device_info *d) {
   const gh_device_identity *own = &d->identity;
   const struct {
     const char *label, *value;
-  } texts[] = {{"vendor", own->vendor},
-               {"compiler", own->compiler},
-               {"UUID", own->uuid},
-               {"PCI address", own->pci},
-               {"matrix unit", matrix_unit(d)},
-               {"memory is checked", own->ecc == GH_UNKNOWN ? NULL
-                                     : own->ecc == GH_YES   ? "yes (ECC)"
-                                                            : "no"}};
+  } texts[] = {
+      {"vendor", own->vendor},
+      {"compiler", own->compiler},
+      {"UUID", own->uuid},
+      {"PCI address", own->pci},
+      {"matrix unit", gh_identity_matrix_unit(d)},
+      {"bfloat16", gh_identity_bf16(d)},
+      {"float16", own->float16 == GH_YES ? "the device has it, genhance does not use it" : known(own->float16)},
+      {"memory is checked", own->ecc == GH_UNKNOWN ? NULL
+                            : own->ecc == GH_YES   ? "yes (ECC)"
+                                                   : "no"}};
   for (size_t i = 0; i < GH_COUNT(texts); i++)
     if (texts[i].value && *texts[i].value) printf("  %-17s %s\n", texts[i].label, texts[i].value);
   if (own->clock_mhz) printf("  %-17s %lld MHz\n", "clock", (long long)own->clock_mhz);

@@ -1,4 +1,5 @@
 /* genhance selftest: checks every op against known answers on the user's device. */
+#include "backend/pci.h"
 #include "backend/registry.h"
 #include "cli/cli.h"
 #include "ops/check/check.h"
@@ -106,8 +107,9 @@ static gh_status report(gh_error *err, const gh_args *args, const gh_tally *tall
   }
   gh_strings_free(&cells);
   if (!status && failed)
-    status = gh_fail(err, GH_ERROR_DEVICE, "self-test: %d of %d ops give wrong results on %s", failed, tally->count,
-                     device->id);
+    status = gh_fail(err, GH_ERROR_DEVICE, "self-test: %d of %d ops give wrong results on %s%s%s", failed, tally->count,
+                     device->id, device->is_cpu ? "" : "; known driver faults are in ",
+                     device->is_cpu ? "" : gh_vendor_page((unsigned)device->identity.vendor_id));
   return status;
 }
 

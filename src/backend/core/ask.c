@@ -39,22 +39,21 @@ static void be_silent(void) {
 
 void gh_ask_start(gh_asked *asked, gh_question *question, void *context) {
   *asked = (gh_asked){.over = true, .in_time = true};
-  void *shared = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void *shared = mmap(NULL, sizeof(gh_answer), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return;
-  volatile int *stage = shared;
-  *stage = 0;
+  gh_answer *answer = shared; /* zero */
   asked->process = fork();
   if (asked->process < 0) {
-    munmap(shared, sizeof(int));
+    munmap(shared, sizeof(gh_answer));
     return;
   }
   if (!asked->process) {
     be_silent();
-    question(context, stage);
-    *stage = ANSWERED;
+    question(context, answer);
+    answer->stage = ANSWERED;
     _exit(0);
   }
-  asked->stage = stage;
+  asked->answer = answer;
   asked->over = false;
 }
 
@@ -89,7 +88,7 @@ void gh_ask_wait(gh_asked *list, size_t count, double seconds) {
 }
 
 bool gh_ask_answered(const gh_asked *asked, double seconds, char *out, size_t size) {
-  if (!asked->stage || (asked->in_time && *asked->stage == ANSWERED)) return true;
+  if (!asked->answer || (asked->in_time && asked->answer->stage == ANSWERED)) return true;
   if (!asked->in_time)
     snprintf(out, size, "does not answer within %g s", seconds);
   else if (WIFSIGNALED(asked->status))
@@ -101,6 +100,6 @@ bool gh_ask_answered(const gh_asked *asked, double seconds, char *out, size_t si
 }
 
 void gh_ask_free(gh_asked *asked) {
-  if (asked->stage) munmap((void *)(uintptr_t)asked->stage, sizeof(int));
+  if (asked->answer) munmap(asked->answer, sizeof(gh_answer));
   *asked = (gh_asked){0};
 }

@@ -7,12 +7,18 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Runs in the child, which prints nothing. *stage is shared with the parent: how far the question got. */
-typedef void gh_question(void *context, volatile int *stage);
+/* Shared with the parent. */
+typedef struct gh_answer {
+  volatile int stage; /* how far the question got */
+  char text[240];     /* what the child has to say; "": nothing */
+} gh_answer;
+
+/* Runs in the child, which prints nothing. */
+typedef void gh_question(void *context, gh_answer *answer);
 
 typedef struct gh_asked {
   pid_t process;
-  volatile int *stage; /* NULL: could not be asked */
+  gh_answer *answer; /* NULL: could not be asked */
   bool over, in_time;
   int status; /* of waitpid */
 } gh_asked;

@@ -4,6 +4,7 @@
 
 #include "backend/core/limits.h"
 #include "backend/cuda/internal.h"
+#include "backend/pci.h"
 
 #define ALIGNMENT 512 /* of views; the driver's own allocations are at multiples of it */
 
@@ -28,7 +29,9 @@ int gh_cuda_device_count(char *why_not, size_t size) {
     supported = !cu->cuDeviceGet(&device, i) && gh_nvrtc_get(&err, gh_cuda_architecture(cu, device));
   }
   if (supported) return count;
-  if (why_not) snprintf(why_not, size, "cuda: %s", err.text);
+  const char *page = gh_vendor_page(GH_PCI_NVIDIA);
+  const bool waits = !strcmp(gh_pci_page(), page); /* a GPU that this would offer */
+  if (why_not) snprintf(why_not, size, "cuda: %s%s%s", err.text, waits ? "; see " : "", waits ? page : "");
   return 0;
 }
 

@@ -29,6 +29,7 @@ void gh_cuda_identify(const gh_cuda_driver *cu, int device, gh_device_info *info
   out->clock_mhz = gh_cuda_attribute(cu, GH_CU_CLOCK_KHZ, device) / 1000;
   out->sub_groups[0] = gh_cuda_attribute(cu, GH_CU_WARP, device);
   out->ecc = gh_cuda_attribute(cu, GH_CU_ECC, device) ? GH_YES : GH_NO;
+  out->float16 = arch >= 53 ? GH_YES : GH_NO;
   for (size_t i = 0; i < GH_COUNT(generations) && !out->cores; i++)
     if (arch >= generations[i].arch) out->cores = (int64_t)info->compute_units * generations[i].lanes;
   gh_error ignored;

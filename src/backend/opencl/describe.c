@@ -71,6 +71,9 @@ int gh_cl_device_count(char *why_not, size_t size) {
   device_list list;
   if (why_not && size) why_not[0] = 0;
   list_devices(&list, why_not, size);
+  const char *idle = gh_cl_drivers_idle();
+  size_t used = why_not && size ? strlen(why_not) : 0;
+  if (*idle && used + 1 < size) snprintf(why_not + used, size - used, "%s%s", used ? "\n" : "", idle);
   return list.count;
 }
 

@@ -1,5 +1,6 @@
 /* What must be settled before this process calls an OpenCL driver for the first time: the environment that drivers
  * read, and whether each driver survives being asked for its devices. */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "backend/core/ask.h"
 #include "backend/opencl/opencl.h"
+#include "backend/pci.h"
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -26,6 +28,11 @@
 static void set_path(void) {
   const char *path = getenv("PATH");
   if (!path || !*path) setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
+}
+
+/* CLBlast's kernels have warnings, which PoCL counts aloud on standard error. */
+static void set_quiet(void) {
+  if (!getenv("CLBLAST_BUILD_OPTIONS")) setenv("CLBLAST_BUILD_OPTIONS", "-w", 1);
 }
 
 /* A folder of ours where no cache folder is usable, for example without a home. Others may write beside it, so a link
@@ -112,27 +119,55 @@ static void ask_device(cl_device_id device) {
     clGetDeviceInfo(device, questions[i], sizeof answer, answer, NULL);
 }
 
+/* The library in a .icd file: its first line. */
+static void read_library(char *out, size_t size, const char *file) {
+  FILE *opened = file && gh_path_is_file(file) ? fopen(file, "re") : NULL;
+  out[0] = 0;
+  if (opened && !fgets(out, (int)size, opened)) out[0] = 0;
+  if (opened) fclose(opened);
+  out[strcspn(out, "\r\n")] = 0;
+}
+
+/* Why a driver by itself has no platform: the loader skips a library that does not load, without a word. */
+static void explain_platform(gh_answer *answer, const char *file, cl_int code) {
+  char library[200];
+  read_library(library, sizeof library, file);
+  if (!file || !*library) return;
+  if (dlopen(library, RTLD_NOW | RTLD_LOCAL)) {
+    snprintf(answer->text, sizeof answer->text, "loads, but offers no platform (code %d)", (int)code);
+    return;
+  }
+  const char *reason = dlerror();
+  snprintf(answer->text, sizeof answer->text, "cannot be loaded: %.200s", reason ? reason : library);
+}
+
 /* In a process of its own: what listing devices calls, and, without a linker, one kernel of a driver that needs it. */
-static void question(void *context, volatile int *stage) {
+static void question(void *context, gh_answer *answer) {
   const gh_driver *driver = context;
   cl_platform_id platforms[MAX_DRIVERS];
-  cl_uint platform_count = 0;
+  cl_uint platform_count = 0, device_count = 0;
   if (driver->alone) setenv(FOLDER, driver->alone, 1);
   if (driver->cache) setenv("POCL_CACHE_DIR", driver->cache, 1);
-  if (clGetPlatformIDs(MAX_DRIVERS, platforms, &platform_count) != CL_SUCCESS) return;
+  cl_int code = clGetPlatformIDs(MAX_DRIVERS, platforms, &platform_count);
+  if (code != CL_SUCCESS || !platform_count) {
+    explain_platform(answer, driver->file, code);
+    return;
+  }
   for (cl_uint p = 0; p < platform_count && p < MAX_DRIVERS; p++) {
     char name[128] = "";
     cl_device_id devices[MAX_DEVICES];
     cl_uint count = 0;
-    *stage = LISTING;
+    answer->stage = LISTING;
     clGetPlatformInfo(platforms[p], CL_PLATFORM_NAME, sizeof name - 1, name, NULL);
     const bool links = gh_cl_quirks_of(name, "", "").linker;
-    if (clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, devices, &count) != CL_SUCCESS || !count)
-      continue;
+    code = clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, MAX_DEVICES, devices, &count);
+    if (code != CL_SUCCESS || !count) continue;
+    device_count += count;
     for (cl_uint i = 0; i < count && i < MAX_DEVICES; i++) ask_device(devices[i]);
-    *stage = COMPILING;
+    answer->stage = COMPILING;
     if (driver->cache && links) run_kernel(platforms[p], devices[0]);
   }
+  if (!device_count) snprintf(answer->text, sizeof answer->text, "loads, but has no device (code %d)", (int)code);
 }
 
 /* ---- which drivers there are ---- */
@@ -158,12 +193,9 @@ static void find_files(gh_strings *files) {
 
 /* "/etc/OpenCL/vendors/pocl.icd (libpocl.so.2)" */
 static void name_driver(char *out, size_t size, const char *file) {
-  char library[200] = "";
-  FILE *opened = file && gh_path_is_file(file) ? fopen(file, "re") : NULL;
-  if (opened && !fgets(library, sizeof library, opened)) library[0] = 0;
-  if (opened) fclose(opened);
-  library[strcspn(library, "\r\n")] = 0;
-  snprintf(out, size, "%s (%s)", file ? file : "an OpenCL driver", library[0] ? library : "unknown library");
+  char library[200];
+  read_library(library, sizeof library, file);
+  snprintf(out, size, "%s (%.100s)", file ? file : "an OpenCL driver", library[0] ? library : "unknown library");
 }
 
 /* ---- the answers ---- */
@@ -199,6 +231,29 @@ static bool answered_before(const gh_strings *files) {
 }
 
 static char failure[360]; /* why no driver may be called; "": some may */
+static char idle[1024];   /* a line for each driver that answers and has no device */
+
+const char *gh_cl_drivers_idle(void) { return idle; }
+
+/* The page that tells what such a driver needs. */
+static const char *page_of(const char *name) {
+  static const struct {
+    const char *part;
+    unsigned vendor;
+  } parts[] = {{"amdocl", GH_PCI_AMD}, {"igdrcl", GH_PCI_INTEL}, {"intelocl", GH_PCI_INTEL}, {"nvidia", GH_PCI_NVIDIA}};
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    if (strstr(name, parts[i].part)) return gh_vendor_page(parts[i].vendor);
+  return gh_pci_page();
+}
+
+static void note_idle(const gh_driver *driver, const gh_asked *asked) {
+  char name[240];
+  size_t used = strlen(idle);
+  if (!driver->file || !asked->answer || !asked->answer->text[0] || used + 1 >= sizeof idle) return;
+  name_driver(name, sizeof name, driver->file);
+  snprintf(idle + used, sizeof idle - used, "%sopencl: %s: the driver %s; see %s", used ? "\n" : "", name,
+           asked->answer->text, page_of(name));
+}
 
 /* Makes the loader see only these drivers. It reads the folder at the first call, which is here. */
 static void use_only(const gh_driver *drivers, const bool *good, size_t count, const char *work) {
@@ -234,8 +289,9 @@ static void judge(const gh_driver *drivers, gh_asked *asked, size_t count, doubl
     char name[128], how[80];
     good[i] = gh_ask_answered(&asked[i], seconds, how, sizeof how);
     fit += good[i];
+    if (good[i]) note_idle(&drivers[i], &asked[i]);
     if (good[i]) continue;
-    const bool linking = *asked[i].stage == COMPILING && drivers[i].cache;
+    const bool linking = asked[i].answer->stage == COMPILING && drivers[i].cache;
     name_driver(name, sizeof name, drivers[i].file);
     snprintf(text, sizeof text, "%s: the driver %s %s%s", name, how,
              linking ? "while it compiles: it needs the linker ld in PATH" : "while its devices are listed",
@@ -299,6 +355,7 @@ static void prepare(void) {
   gh_strings files = {0};
   char key[GH_CACHE_KEY_SIZE];
   set_path();
+  set_quiet();
   set_pocl_cache();
   if (!gh_ask_possible()) return; /* other threads may have called drivers already */
   find_files(&files);

@@ -80,5 +80,8 @@ void gh_cl_identify(cl_platform_id platform, cl_device_id device, gh_device_info
   find_sub_groups(device, out);
   if (ask(device, CL_DEVICE_ERROR_CORRECTION_SUPPORT, &ecc, sizeof ecc) && !info->is_cpu)
     out->ecc = ecc ? GH_YES : GH_NO;
+  char extensions[8192] = "";
+  if (clGetDeviceInfo(device, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL) == CL_SUCCESS)
+    out->float16 = strstr(extensions, "cl_khr_fp16") ? GH_YES : GH_NO;
   gh_identity_power(out, "/sys/bus/pci/devices");
 }

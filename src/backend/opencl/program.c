@@ -4,6 +4,7 @@
 
 #include "backend/kernel_source.h"
 #include "backend/opencl/opencl.h"
+#include "backend/pci.h"
 #include "base/cache.h"
 
 static gh_status options(gh_error *err, const gh_device *d, gh_program_request *request) {
@@ -27,7 +28,9 @@ static gh_status build_failed(gh_error *err, const gh_device *d, cl_program prog
   char line[400];
   gh_report_compiler_log(log, line, sizeof line);
   free(log);
-  return gh_cl_fail(err, code, "%s: %s does not compile: %s", d->info.id, what, line);
+  return gh_cl_fail(err, code, "%s: %s does not compile: %s%s%s", d->info.id, what, line,
+                    d->info.is_cpu ? "" : "; see ",
+                    d->info.is_cpu ? "" : gh_vendor_page((unsigned)d->info.identity.vendor_id));
 }
 
 /* The binary, for the cache. NULL: there is none. */
