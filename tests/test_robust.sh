@@ -117,7 +117,7 @@ reject "data.latent_cache.path: run.json/x: cannot make the folder" --set data.l
 reject "stage2.lora.adapter: absent" --set stage2.lora.adapter=absent
 
 # ---- --dry-run ----
-"$genhance" train --config run.json --dry-run --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"
+"$genhance" train --config run.json --dry-run --verbose --set output=planned --json plan.json >out 2>err || fail "dry run: $(cat err)"
 [ ! -e planned ] || fail "a dry run wrote a file"
 for text in "parameters: [1-9][0-9]* trained, [1-9][0-9]* frozen" "MiB at the peak" "the largest tensors: [a-z]" "GFLOP, takes about"; do
   [ "$(cat out err | grep -cE "$text")" = 2 ] || fail "the plan lacks \"$text\" for a stage: $(cat out err)"
@@ -130,7 +130,28 @@ product='^ +[0-9.]+ +[0-9]+ '
 for shape in "m=[0-9]+ n=[0-9]+ k=[0-9]+ nt batch=1 beta=0 f32" "(3x3 w=[0-9]+|\] -> \[|n=4096 k=288 nn)"; do
   grep -E "$product" out | grep -qE "$shape" || fail "no product $shape: $(cat out)"
 done
+awk '/^ +[0-9.]+ +[0-9]+ / && !seen++ { exit NR < 4 }' out || fail "the details come before the verdict: $(cat out)"
+sed -n 2,3p out | grep -cE '^  stage [12] fits: .*; [0-9]+ updates? of [0-9]+ images? take' | grep -qx 2 || fail "no verdict: $(cat out)"
 grep -E "$product" out | grep -vE ' (own-[a-z-]+|clblast|cublaslt|conv2d|attention_[a-z_]+)' >nameless && fail "no provider for: $(cat nameless)"
+
+"$genhance" train --config run.json --dry-run --set output=planned >out 2>err || fail "dry run: $(cat err)"
+grep -qE "$product" out && fail "products without --verbose: $(cat out)"
+# A stage that does not fit: the other is judged as well, and what would help is measured.
+refuse 1 "stage 1: input.images needs" "$genhance" train --config run.json --dry-run --set output=planned --json plan.json \
+  --set stage1.batch=400000 --set stage1.micro_batch=400000
+grep -q '^  stage 1 does not fit: input.images needs' out && grep -q '^  stage 2 fits: ' out || fail "not both stages: $(cat out err)"
+grep -qE '^    --set stage1.micro_batch=auto: needs [0-9.]+ [KMGT]?i?B, fits$' out || fail "no help: $(cat out)"
+[ "$(grep -c '^    --set ' out)" -le 3 ] || fail "more than three helps: $(cat out)"
+grep -q '"fits": false' plan.json && grep -q '"fits": true' plan.json && grep -q '"would_help"' plan.json || fail "no verdict in $(cat plan.json)"
+# All inputs that are missing, in one run; nothing can be planned without models.
+refuse 1 "4 inputs are missing or unusable: clip: absent: no such file or folder; autoencoder: absent.safetensors: no such" \
+  "$genhance" train --config run.json --dry-run --set output=planned --set clip=absent --set autoencoder=absent.safetensors \
+  --set data.images='["nowhere","images","nowhere-{0..3}.tar"]'
+[ "$(grep -c '^  input missing or unusable: ' out)" = 4 ] || fail "not all missing inputs: $(cat out)"
+# Without images, the stages are planned.
+refuse 1 "data.images: nowhere" "$genhance" train --config run.json --dry-run --set output=planned --set data.images='["nowhere"]'
+[ "$(grep -c '^  stage [12] fits: ' out)" = 2 ] || fail "no plan without images: $(cat out)"
+[ ! -e planned ] || fail "a dry run wrote a file"
 
 # ---- weights that do not fit ----
 spoil() { # spoil FILE EXPRESSION: a copy of the file with its header changed, of the same size

@@ -15,7 +15,8 @@ gh_train_options gh_run_options(const gh_args *args) {
   return (gh_train_options){.resume = has(args, "resume"),
                             .replan = has(args, "replan"),
                             .allow_data_change = has(args, "allow-data-change"),
-                            .quiet = has(args, "quiet") && !dry_run, /* the plan is what was asked for */
+                            .quiet = gh_args_flag(args, "quiet") && !dry_run, /* the plan is what was asked for */
+                            .verbose = gh_args_flag(args, "verbose"),
                             .dry_run = dry_run};
 }
 
@@ -48,6 +49,52 @@ gh_status gh_open_source(gh_error *err, gh_source **out, const gh_args *args, co
   if (!status && !gh_stop_requested()) gh_source_warn(*out);
   gh_strings_free(&keys);
   return status;
+}
+
+gh_status gh_choose_snapshot(gh_error *err, const gh_args *args, const char *run, gh_snapshot *out) {
+  const char *given = gh_args_text(args, "snapshot"), *name = given ? given : gh_run_default_snapshot(run);
+  gh_status status = gh_run_snapshot(err, run, name, out);
+  if (status) return status;
+  char *chosen = gh_format(err, "stage%d-%08lld", out->stage, (long long)out->update);
+  if (!chosen) status = GH_ERROR_MEMORY;
+  if (!status)
+    gh_print_line("%s: snapshot %s%s%s%s", run, chosen, strcmp(name, chosen) ? " (" : "",
+                  strcmp(name, chosen) ? name : "", strcmp(name, chosen) ? ")" : "");
+  if (!status) status = gh_json_put_string(err, args->result, "snapshot", chosen);
+  free(chosen);
+  if (status) gh_snapshot_free(out);
+  return status;
+}
+
+gh_status gh_name_encoder(gh_error *err, const gh_args *args, const char *adapter, const char *encoder,
+                          gh_named_encoder *out) {
+  const char *run = gh_args_text(args, "run"), *command = args->command->name;
+  *out = (gh_named_encoder){.model = gh_args_text(args, "model"), .adapter = adapter, .encoder = encoder};
+  if (!run && !out->model)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --model DIR is missing; --run DIR takes a run's encoder", command);
+  if (!run && gh_args_given(args, "snapshot"))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --snapshot needs --run", command);
+  if (!run) return GH_OK;
+  if (adapter || encoder)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --run has the run's own weights; leave --%s out", command,
+                   adapter ? "adapter" : "encoder");
+  const gh_run_names names = {.model = out->model};
+  gh_status status = gh_run_config_named(err, run, &names, &out->config);
+  if (!status) status = gh_run_check_models(err, run, &out->config, false);
+  if (!status) status = gh_choose_snapshot(err, args, run, &out->snapshot);
+  if (!status && !out->snapshot.adapter && !out->snapshot.encoder)
+    status = gh_fail(err, GH_ERROR_FILE, "%s: the snapshot of stage %d, update %lld has no trained encoder", run,
+                     out->snapshot.stage, (long long)out->snapshot.update);
+  out->model = out->config.clip;
+  out->adapter = out->snapshot.adapter;
+  out->encoder = out->snapshot.encoder;
+  return status;
+}
+
+void gh_named_encoder_free(gh_named_encoder *encoder) {
+  gh_snapshot_free(&encoder->snapshot);
+  gh_config_free(&encoder->config);
+  *encoder = (gh_named_encoder){0};
 }
 
 gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {

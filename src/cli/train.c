@@ -48,11 +48,11 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_stop_install();
   if (!status) status = gh_train(err, &config, &options, reports);
   for (int i = 0; i < 2; i++) {
-    if (!reports[i].plan) continue;
-    if (status)
-      gh_json_free(reports[i].plan);
-    else
-      status = gh_json_put(err, args->result, i ? "stage2" : "stage1", reports[i].plan);
+    gh_error second = {0}; /* that a stage does not fit is the reason to report */
+    if (reports[i].plan && gh_json_put(&second, args->result, i ? "stage2" : "stage1", reports[i].plan) && !status) {
+      *err = second;
+      status = second.status;
+    }
   }
   for (int i = 0; i < 2 && !status; i++) {
     if (!reports[i].updates) continue;
@@ -72,7 +72,8 @@ static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
     {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key, for example stage1.optimizer.lr=1e-3"},
     GH_RUN_OPTIONS,
-    {"dry-run", NULL, GH_OPTION_FLAG, .help = "print the plan (memory, kernels, hours) and exit"},
+    {"dry-run", NULL, GH_OPTION_FLAG,
+     .help = "print whether each stage fits, how long it takes and what would help, and exit"},
     {0},
 };
 

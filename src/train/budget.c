@@ -159,16 +159,28 @@ gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config
   }
 }
 
+void gh_budget_lines(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch,
+                     bool recompute, gh_budget_line *print) {
+  char line[GH_ERROR_TEXT_SIZE], parts[128];
+  parts_text(parts, sizeof parts, b, 0);
+  snprintf(line, sizeof line, "%s on %s (%s)", label, device->info.id, device->info.name);
+  print(line);
+  snprintf(line, sizeof line, "  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained,
+           (long long)b->parameters_frozen);
+  print(line);
+  snprintf(line, sizeof line, "  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch,
+           recompute ? ", recomputing" : "", b->flops * 1e-9);
+  print(line);
+  snprintf(line, sizeof line, "  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest tensors: %s",
+           mib(gh_budget_peak(b)), parts, mib(device->info.memory_bytes), b->largest);
+  print(line);
+}
+
+static void print_note(const char *line) { gh_info("%s", line); }
+
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *b, int64_t micro_batch,
                      bool recompute) {
-  gh_info("%s on %s (%s)", label, device->info.id, device->info.name);
-  gh_info("  parameters: %lld trained, %lld frozen", (long long)b->parameters_trained, (long long)b->parameters_frozen);
-  gh_info("  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch, recompute ? ", recomputing" : "",
-          b->flops * 1e-9);
-  char parts[128];
-  parts_text(parts, sizeof parts, b, 0);
-  gh_info("  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest tensors: %s", mib(gh_budget_peak(b)), parts,
-          mib(device->info.memory_bytes), b->largest);
+  gh_budget_lines(device, label, b, micro_batch, recompute, print_note);
 }
 
 gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, bool recompute) {

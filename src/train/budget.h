@@ -42,7 +42,11 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
 gh_status gh_budget_fit(gh_error *err, gh_step_spec *spec, const gh_stage_config *stage, gh_recompute recompute,
                         gh_device *const *devices, int count, gh_budget *budget);
 
-/* Prints a few lines for the user. */
+/* Gives a few lines for the user, without newlines, to `print`. */
+typedef void gh_budget_line(const char *line);
+void gh_budget_lines(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
+                     bool recompute, gh_budget_line *print);
+/* Logs them. */
 void gh_budget_print(const gh_device *device, const char *label, const gh_budget *budget, int64_t micro_batch,
                      bool recompute);
 

@@ -3,6 +3,7 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,39 @@ static gh_status same(gh_error *err, const char *path, const gh_json *now, const
     if (status) return status;
   }
   return GH_OK;
+}
+
+/* Copies `from` into `to` without the harmless keys. */
+static gh_status copy_decisive(gh_error *err, const char *path, const gh_json *from, gh_json *to) {
+  gh_status status = GH_OK;
+  for (const gh_json *item = gh_json_first(from); item && !status; item = gh_json_next(item)) {
+    const char *key = gh_json_key(item);
+    char *name = gh_format(err, "%s%s%s", path, path[0] ? "." : "", key);
+    gh_json *copy = NULL;
+    if (!name) return GH_ERROR_MEMORY;
+    if (is_harmless(name)) {
+      free(name);
+      continue;
+    }
+    if (gh_json_type_of(item) == GH_JSON_OBJECT) {
+      gh_json *child = gh_json_put_object(err, to, key);
+      status = child ? copy_decisive(err, name, item, child) : err->status;
+    } else if (!(status = gh_json_copy(err, &copy, item))) {
+      status = gh_json_put(err, to, key, copy);
+    }
+    free(name);
+  }
+  return status;
+}
+
+gh_status gh_choices_config_hash(gh_error *err, const gh_json *config, char out[GH_CHECKSUM_TEXT]) {
+  gh_json *decisive = gh_json_object(err);
+  uint64_t hash = 0;
+  gh_status status = decisive ? copy_decisive(err, "", config, decisive) : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_hash(err, decisive, &hash);
+  gh_json_free(decisive);
+  gh_checksum_text(out, hash);
+  return status;
 }
 
 gh_status gh_choices_same_run(gh_error *err, const gh_json *config, const gh_json *before) {

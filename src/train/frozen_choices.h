@@ -4,6 +4,7 @@
 #define GH_TRAIN_FROZEN_CHOICES_H
 
 #include "backend/backend.h"
+#include "base/checksum.h"
 #include "base/json.h"
 
 /* The device, its driver, the kernels' shape, the micro-batch (samples) and the provider of every matrix product; the
@@ -19,6 +20,8 @@ gh_status gh_choices_restore(gh_error *err, gh_device *device, const char *run);
 /* GH_ERROR_CONFIG names the first key in which the configuration differs from an interrupted run's. Keys that do not
  * change its results (device, workers, steps, checkpoints, ...) are ignored. */
 gh_status gh_choices_same_run(gh_error *err, const gh_json *config, const gh_json *before);
+/* Identifies what decides a run's results: the hash of its configuration without the keys that are ignored there. */
+gh_status gh_choices_config_hash(gh_error *err, const gh_json *config, char out[GH_CHECKSUM_TEXT]);
 /* The same for the steps: GH_ERROR_CONFIG if the stage of the state has fewer steps than updates done, or if the steps
  * of a finished stage changed. */
 gh_status gh_choices_steps_left(gh_error *err, const gh_json *config, const gh_json *before, int stage, int64_t update);

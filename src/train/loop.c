@@ -1,6 +1,8 @@
 #include "train/loop.h"
+#include "base/build.h"
 #include "base/log.h"
 #include "base/retry.h"
+#include "train/made_by.h"
 #include "train/metrics.h"
 
 #include <stdio.h>
@@ -44,10 +46,17 @@ static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *
                              .ahead = 2 * (size_t)l->micro_batch};
 }
 
+static gh_status describe_plan(gh_error *err, const gh_loop *l, gh_json **out) {
+  gh_status status = gh_choices_describe(err, l->device, l->micro_batch, out);
+  return status ? status : gh_made_by_put(err, *out, &l->device->info, l->config_json, false);
+}
+
+gh_status gh_loop_describe_plan(gh_error *err, gh_loop *l) { return describe_plan(err, l, &l->plan_json); }
+
 static gh_status record_plan(gh_error *err, void *loop) {
   const gh_loop *l = loop;
   gh_json *plan = NULL;
-  gh_status status = gh_choices_describe(err, l->device, l->micro_batch, &plan);
+  gh_status status = describe_plan(err, l, &plan);
   if (!status) status = gh_choices_write(err, l->run, plan);
   gh_json_free(plan);
   return status;
@@ -193,6 +202,22 @@ static void add_numbers(gh_metrics_row *row, const gh_objective *objective, cons
         (gh_metrics_number){log->name, log->of_loss ? log->of_loss(result->loss) : result->logs[recorded++]};
 }
 
+/* Writes the row; the first of a process with what made it. */
+static gh_status write_row(gh_error *err, gh_loop *l, gh_metrics_row *row) {
+  gh_json *made = NULL;
+  gh_status status = GH_OK;
+  if (!l->signed_in && l->config_json) {
+    status = (made = gh_json_object(err)) ? gh_made_by_put(err, made, &l->device->info, l->config_json, true)
+                                          : GH_ERROR_MEMORY;
+    row->made_by = gh_json_member(made, GH_MADE_BY);
+  }
+  if (!status) status = gh_metrics_write(err, l->run, row, !l->quiet);
+  row->made_by = NULL;
+  l->signed_in |= !status;
+  gh_json_free(made);
+  return status;
+}
+
 static bool stop_wanted(const gh_loop *l) { return l->stop || gh_stop_requested(); }
 
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
@@ -208,7 +233,7 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
   gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
-  if (!status) status = gh_metrics_write(err, l->run, &row, !l->quiet);
+  if (!status) status = write_row(err, l, &row);
   if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
   if (!status && l->progress && l->progress(l->progress_user, &row)) l->stop = true;
   bool due = last || l->halt || stop_wanted(l) || gh_now() - l->state_written >= 60 * l->state_minutes;
@@ -223,6 +248,11 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   gh_status status = GH_OK;
   gh_progress progress;
   gh_progress_start(&progress, l->label, "updates", (uint64_t)l->stage->steps, (uint64_t)l->done);
+  progress.rate_unit = "images";
+  progress.rate_factor = (double)l->stage->batch;
+  progress.memory_bytes =
+      gh_store_bytes(l->store) + gh_graph_peak_bytes(l->step.graph) + gh_graph_peak_bytes(l->update.graph);
+  progress.device = l->device->info.id;
   l->state_written = gh_now();
   gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
@@ -294,7 +324,7 @@ gh_status gh_loop_report(gh_error *err, const gh_loop *l, double seconds, gh_sta
 static bool is_of_a_run(const gh_json *before, const gh_json *config) {
   bool known = gh_json_type_of(before) == GH_JSON_OBJECT;
   for (const gh_json *item = gh_json_first(before); item && known; item = gh_json_next(item))
-    known = gh_json_member(config, gh_json_key(item)) != NULL;
+    known = gh_json_member(config, gh_json_key(item)) || !strcmp(gh_json_key(item), GH_MADE_BY);
   return known;
 }
 
@@ -353,11 +383,15 @@ bool gh_loop_keeps_turning(const gh_state_info *from, const char *key, bool exif
   return true;
 }
 
-gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from) {
-  char *path = gh_path_join(err, run, "config.json");
+gh_status gh_loop_begin_run(gh_error *err, const gh_loop *l, const gh_state_info *from) {
+  gh_json *config = NULL;
+  char *path = gh_path_join(err, l->run, "config.json");
   gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_metrics_rewind(err, run, from ? from->stage : 0, from ? from->update : 0);
+  if (!status) status = gh_metrics_rewind(err, l->run, from ? from->stage : 0, from ? from->update : 0);
+  if (!status) status = gh_json_copy(err, &config, l->config_json);
+  if (!status) status = gh_made_by_put(err, config, &l->device->info, l->config_json, false);
   if (!status) status = gh_json_write_file(err, path, config);
+  gh_json_free(config);
   free(path);
   return status;
 }

@@ -46,6 +46,7 @@ struct gh_loop {
   bool load_failed;     /* the last micro-batch, or what `snapshot` reads, could not be loaded: the state is sound */
   bool halt;            /* no further update: the state is saved, and the loop ends with GH_OK */
   bool stop;            /* `progress` asked for a stop */
+  bool signed_in;       /* a line of metrics says which program, device and host this process is */
   double state_written; /* time of the last state, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   gh_json *config_json, *plan_json;
@@ -63,7 +64,9 @@ gh_status gh_loop_find_run(gh_error *err, const char *run, const gh_json *config
                            gh_state_info *from);
 /* Writes to a run's folder for the first time, after all checks have passed: cuts the metrics back to the state (NULL:
  * a fresh start) and writes config.json. */
-gh_status gh_loop_begin_run(gh_error *err, const char *run, const gh_json *config, const gh_state_info *from);
+gh_status gh_loop_begin_run(gh_error *err, const gh_loop *loop, const gh_state_info *from);
+/* Describes the choices of the device's kernels in plan_json. */
+gh_status gh_loop_describe_plan(gh_error *err, gh_loop *loop);
 /* Records the update for the recorded step, plans both graphs and reserves the staging buffers for an update's
  * sends. */
 gh_status gh_loop_plan(gh_error *err, gh_loop *loop);

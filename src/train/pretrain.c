@@ -160,7 +160,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   gh_status status = GH_OK;
   if (folder && !o->replan) status = gh_choices_freeze(err, l->device, from->plan);
   if (!status) status = build(err, p);
-  if (!status) status = gh_choices_describe(err, l->device, l->micro_batch, &l->plan_json);
+  if (!status) status = gh_loop_describe_plan(err, l);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && folder) l->done = from->update;
   if (!status && !folder) status = start_values(err, p);
@@ -172,7 +172,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) status = gh_loop_load_images(err, l, &p->config->data, (uint64_t)p->config->seed);
   if (!status && folder && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   if (!status) p->began = true;
-  if (!status) status = gh_loop_begin_run(err, l->run, l->config_json, folder ? from : NULL);
+  if (!status) status = gh_loop_begin_run(err, l, folder ? from : NULL);
   return status ? status : gh_choices_write(err, l->run, l->plan_json);
 }
 

@@ -1,9 +1,11 @@
 #include "train/snapshot.h"
+#include "base/build.h"
 #include "base/checksum.h"
 #include "config/run.h"
 #include "method/objective.h"
 #include "models/adapter.h"
 #include "models/tensors_write.h"
+#include "train/made_by.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +47,18 @@ static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_d
   return status;
 }
 
+/* Without a time: a run that is repeated has the same bytes. */
+static gh_status sign(gh_error *err, gh_safetensors_writer *writer, const gh_device *device, const gh_config *config) {
+  gh_json *json = NULL;
+  char *text = NULL;
+  gh_status status = gh_config_to_json(err, &json, config);
+  if (!status) status = gh_made_by_text(err, &text, &device->info, json, false);
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, GH_MADE_BY, text);
+  gh_json_free(json);
+  free(text);
+  return status;
+}
+
 static gh_status write_file(gh_error *err, const char *folder, gh_device *device, const gh_update *u, bool lora,
                             gh_kind kind, const gh_config *config) {
   const gh_objective *objective = gh_objective_of(config);
@@ -55,6 +69,7 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   char *path = gh_path_join(err, folder, files[kind]);
   gh_status status = path ? gh_safetensors_writer_new(err, &writer, path) : GH_ERROR_MEMORY;
   if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers requires it */
+  if (!status) status = sign(err, writer, device, config);
   if (!status && kind == KIND_DENOISER && objective->describe_weights)
     status = objective->describe_weights(err, config, writer);
   if (!status) status = write_values(err, writer, device, u, lora, kind);

@@ -11,7 +11,7 @@ typedef struct gh_stage_report {
   double seconds;
   bool evaluated; /* stage 2 with "evaluate" configured */
   gh_best best;   /* of its snapshots */
-  gh_json *plan;  /* of a dry run: gh_budget_json's keys and gh_dry_run_report's; the caller frees it */
+  gh_json *plan;  /* of a dry run: gh_dry_run_json's, also where the stage does not fit; the caller frees */
 } gh_stage_report;
 
 #endif

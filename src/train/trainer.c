@@ -1,13 +1,17 @@
 #include "train/trainer.h"
 #include "backend/registry.h"
+#include "base/build.h"
 #include "base/log.h"
 #include "base/retry.h"
 #include "method/setup.h"
 #include "train/budget.h"
 #include "train/dry_run.h"
+#include "train/inputs.h"
 #include "train/loop.h"
+#include "train/made_by.h"
 #include "train/snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* One stage while it runs. */
@@ -17,7 +21,6 @@ typedef struct gh_stage {
   gh_models models;
   gh_lora lora;
   gh_budget budget;
-  gh_json *plan; /* of a dry run */
   bool recompute;
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" is not empty */
@@ -71,6 +74,14 @@ static gh_status build(gh_error *err, gh_stage *s) {
   return status ? status : gh_loop_plan(err, l);
 }
 
+static gh_status note_maker(gh_error *err, const gh_loop *l) {
+  gh_json *made = gh_json_object(err), *copy = NULL;
+  gh_status status = made ? gh_made_by_put(err, made, &l->device->info, l->config_json, false) : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_copy(err, &copy, gh_json_member(made, GH_MADE_BY));
+  gh_json_free(made);
+  return status ? status : gh_run_note(err, l->run, GH_MADE_BY, copy);
+}
+
 /* Writes info.json, for readers of the run: the device and the stage's plan. */
 static gh_status note(gh_error *err, const gh_stage *s) {
   const gh_loop *l = &s->loop;
@@ -85,6 +96,7 @@ static gh_status note(gh_error *err, const gh_stage *s) {
     status = err->status;
   }
   if (!status) status = gh_run_note(err, l->run, "device", device);
+  if (!status) status = note_maker(err, l);
   if (!status)
     status = gh_run_note(err, l->run, l->number == 1 ? "stage1" : "stage2",
                          gh_budget_json(err, &s->budget, l->micro_batch, s->recompute));
@@ -94,7 +106,7 @@ static gh_status note(gh_error *err, const gh_stage *s) {
 static gh_status begin(gh_error *err, gh_stage *s, const gh_state_info *from) {
   if (*s->began) return GH_OK;
   *s->began = true;
-  return gh_loop_begin_run(err, s->loop.run, s->loop.config_json, from);
+  return gh_loop_begin_run(err, &s->loop, from);
 }
 
 /* `from`: the state to resume from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as configured). */
@@ -113,20 +125,16 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && from) status = gh_loop_check_encoder(err, l, from->encoder);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
-  if (!status && s->config->data.latent_cache && !o->dry_run) status = gh_loop_open_cache(err, l, &s->models);
-  if (!status && l->number == 2 && !o->dry_run && gh_json_count(s->config->evaluate)) {
+  if (!status && s->config->data.latent_cache) status = gh_loop_open_cache(err, l, &s->models);
+  if (!status && l->number == 2 && gh_json_count(s->config->evaluate)) {
     status = begin(err, s, from); /* the scores before training are the first thing that the run writes */
     if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
   }
   if (!status) status = build(err, s);
   if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
-  if (!status) status = gh_choices_describe(err, l->device, l->micro_batch, &l->plan_json);
+  if (!status) status = gh_loop_describe_plan(err, l);
   if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
-  if (!status && o->dry_run) {
-    s->plan = gh_budget_json(err, &s->budget, l->micro_batch, s->recompute);
-    return s->plan ? gh_dry_run_report(err, l, s->plan) : err->status;
-  }
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   if (!status) status = begin(err, s, from);
@@ -139,7 +147,7 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   double began = gh_now();
   gh_status status = gh_config_to_json(err, &s->loop.config_json, s->config);
   if (!status) status = prepare(err, s, from, folder, denoiser);
-  if (!status && !s->options->dry_run) {
+  if (!status) {
     status = gh_loop_run(err, &s->loop);
     gh_error ignored;
     gh_status reported = gh_loop_report(status ? &ignored : err, &s->loop, gh_now() - began, out);
@@ -147,7 +155,6 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
     out->evaluated = s->evaluator != NULL;
     if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }
-  out->plan = s->plan;
   s->stop = s->loop.stop;
   gh_evaluator_free(s->evaluator);
   gh_loop_free(&s->loop);
@@ -193,7 +200,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
                        .device = t->device,
                        .set = t->images};
     char *denoiser = NULL; /* the result of stage 1, if this run has one */
-    if (number == 2 && config->stages[0].steps && !t->options->dry_run)
+    if (number == 2 && config->stages[0].steps)
       status = gh_run_stage1_denoiser(err, config->output, config->stages[0].steps, &denoiser);
     bool resumed = t->folder && t->from.stage == number;
     if (!status) status = train_stage(err, &s, resumed ? &t->from : NULL, t->folder, denoiser, &reports[number - 1]);
@@ -209,7 +216,7 @@ static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
   gh_stage s = {.config = t->config, .options = t->options};
   s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
-  gh_status status = t->options->dry_run ? GH_OK : gh_evaluate_check(err, t->config, true);
+  gh_status status = gh_evaluate_check(err, t->config, true);
   if (!status) status = gh_models_open(err, &s.models, t->config, NULL, NULL);
   if (!status) status = fit(err, &s);
   if (!status) {
@@ -217,6 +224,60 @@ static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
     status = gh_budget_choose(err, &spec, &s.loop.stage->optimizer);
   }
   gh_models_close(&s.models);
+  return status;
+}
+
+/* ---- dry run ---- */
+
+/* Plans and times a stage. That it does not fit is a result here, no failure. */
+static gh_status dry_run_stage(gh_error *err, const gh_training *t, int number, gh_dry_stage *out) {
+  gh_stage s = {.config = t->config, .options = t->options};
+  s.loop = (gh_loop){.label = number == 1 ? "stage 1" : "stage 2",
+                     .number = number,
+                     .stage = &t->config->stages[number - 1],
+                     .device = t->device};
+  s.loop.micro_batch = s.loop.stage->micro_batch;
+  gh_status status = gh_models_open(err, &s.models, t->config, NULL, NULL);
+  out->planned = !status;
+  if (!status) status = fit(err, &s);
+  out->budget = s.budget;
+  out->micro_batch = s.loop.micro_batch;
+  out->recompute = s.recompute;
+  out->fits = !status;
+  if (status == GH_ERROR_MEMORY) {
+    const double arithmetic = s.budget.flops / (double)GH_MAX(s.loop.micro_batch, 1);
+    snprintf(out->refusal, sizeof out->refusal, "%s", err->text);
+    status = gh_helps_find(err, t->config, number, t->device, arithmetic, out->helps, &out->help_count);
+  }
+  if (!status && out->fits) status = build(err, &s);
+  if (!status && out->fits) status = gh_dry_run_measure(err, &s.loop, out);
+  gh_loop_free(&s.loop);
+  gh_models_close(&s.models);
+  return status;
+}
+
+/* Both stages and all inputs are judged before anything is printed, and before anything fails. */
+static gh_status dry_run(gh_error *err, const gh_training *t, gh_stage_report reports[2]) {
+  gh_dry_stage stages[2] = {0};
+  gh_inputs inputs;
+  gh_status status = gh_inputs_check(err, &inputs, t->config);
+  if (status) return status;
+  for (int i = 0; i < 2 && !status; i++) {
+    const gh_stage_config *stage = &t->config->stages[i];
+    stages[i].batch = stage->batch;
+    stages[i].steps = stage->steps;
+    stages[i].skipped = !stage->steps;
+    if (stage->steps && inputs.models) status = dry_run_stage(err, t, i + 1, &stages[i]);
+    if (!status && stages[i].planned && !(reports[i].plan = gh_dry_run_json(err, &stages[i]))) status = err->status;
+  }
+  if (!status && !t->options->quiet) gh_dry_run_print(t->device, stages, &inputs.problems, t->options->verbose);
+  if (!status) status = gh_inputs_fail(err, &inputs);
+  for (int i = 0; i < 2; i++) {
+    if (!status && stages[i].planned && !stages[i].fits)
+      status = gh_fail(err, GH_ERROR_MEMORY, "%s", stages[i].refusal);
+    gh_dry_run_free(&stages[i]);
+  }
+  gh_inputs_free(&inputs);
   return status;
 }
 
@@ -253,10 +314,15 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_status status = GH_OK;
   if (!config->stages[0].steps && !config->stages[1].steps)
     status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
-  if (!status) status = gh_evaluate_check(err, config, false);
+  if (!status && !options->dry_run) status = gh_evaluate_check(err, config, false);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
-  if (!status && !options->dry_run) status = gh_run_lock(err, config->output, &hold);
-  if (!status && !options->dry_run) status = find_run(err, &t);
+  if (!status && options->dry_run) {
+    status = dry_run(err, &t, reports);
+    gh_device_close(t.device);
+    return status;
+  }
+  if (!status) status = gh_run_lock(err, config->output, &hold);
+  if (!status) status = find_run(err, &t);
   if (!status && t.folder && gh_loop_keeps_turning(&t.from, "data.exif", config->data.exif)) {
     t.turned = *config;
     t.turned.data.exif = true;
@@ -264,7 +330,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   }
   if (!status) status = check_files(err, &t);
   if (!status && t.folder && !options->replan) status = gh_choices_freeze(err, t.device, t.from.plan);
-  const bool stateless = !t.folder && !options->replan && !options->dry_run;
+  const bool stateless = !t.folder && !options->replan;
   if (!status && stateless && config->data.latent_cache) /* part of it may have been computed with that plan */
     status = gh_choices_restore(err, t.device, config->output);
   bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);

@@ -14,6 +14,7 @@ typedef struct gh_train_options {
   bool dry_run;                /* plan and print, then stop */
   bool allow_data_change;      /* continue although the set of images differs from the state's */
   bool quiet;                  /* nothing on stdout: no line per update, no plan */
+  bool verbose;                /* of a dry run: also every matrix product, convolution and attention */
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
 } gh_train_options;
