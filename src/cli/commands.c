@@ -1,7 +1,9 @@
 /* The table of commands, and what they share: dispatch, options, the JSON file. */
+#include "base/build.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/cli.h"
+#include "train/made_by.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -65,10 +67,11 @@ static void print_help(const char *family) {
     if (!family || of_family(gh_commands[i], family))
       printf("  %-*s  %s\n", width, gh_commands[i]->name, gh_commands[i]->summary);
   printf("\n`genhance COMMAND --help` lists a command's options.\n"
-         "Every command accepts --device ID and --json FILE.\n"
+         "Every command accepts --device ID, --json FILE, -q and -v.\n"
          "\nenvironment:\n"
          "  GH_LOG=LEVEL      quiet, warning, info (default) or debug\n"
          "  GH_CACHE_DIR=DIR  cache of compiled kernels and tuning results\n"
+         "  NO_COLOR=1        no colours on a terminal\n"
          "\nexit codes:\n"
          "  0      success\n"
          "  1      failure; standard error has one line with the reason\n"
@@ -100,22 +103,54 @@ static gh_status unknown_command(gh_error *err, int argc, char **argv) {
     if (!of_family(gh_commands[i], argv[1]) || used >= sizeof kinds) continue;
     used += (size_t)snprintf(kinds + used, sizeof kinds - used, "%s%s", used ? ", " : "", strchr(name, ' ') + 1);
   }
-  if (used)
-    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: %s%s%s expected one of: %s", argv[1],
-                   argc < 3 ? "a kind is missing" : "unknown kind ", argc < 3 ? "" : argv[2], ";", kinds);
+  if (used && argc < 3)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: a kind is missing; expected one of: %s", argv[1], kinds);
+  if (used) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: unknown kind %s; expected one of: %s", argv[1], argv[2], kinds);
   const char *nearest = gh_nearest(argv[1], names, n);
   if (nearest) return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; did you mean %s?", argv[1], nearest);
   return gh_fail(err, GH_ERROR_ARGUMENT, "unknown command %s; `genhance --help` lists them", argv[1]);
 }
 
+/* ---- --json - ---- */
+
+static bool is_standard_output(const char *path) { return path && !strcmp(path, "-"); }
+
+/* Standard output is then the JSON alone: what the command prints for people goes to standard error. Returns the
+ * descriptor that standard output was; below 0 after a failure. */
+static int set_output_aside(gh_error *err) {
+  fflush(stdout);
+  int aside = dup(STDOUT_FILENO);
+  if (aside >= 0 && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0) return aside;
+  gh_fail(err, GH_ERROR_FILE, "--json -: %s", strerror(errno));
+  if (aside >= 0) close(aside);
+  return -1;
+}
+
+static void take_output_back(int aside) {
+  fflush(stdout);
+  dup2(aside, STDOUT_FILENO);
+  close(aside);
+}
+
+static gh_status print_json(gh_error *err, const gh_json *value) {
+  char *text = NULL;
+  size_t size = 0;
+  gh_status status = gh_json_print(err, &text, &size, value, true);
+  if (!status) fwrite(text, 1, size, stdout); /* gh_cli_main reports a failed write */
+  free(text);
+  return status;
+}
+
 /* Writes the results with "command", "ok" and, after a failure, "error". */
 static gh_status write_json(gh_error *err, const gh_args *args, const char *path, gh_status status,
                             const gh_error *failure) {
+  if (!gh_json_member(args->result, GH_MADE_BY) && gh_made_by_put(err, args->result, NULL, NULL, true))
+    return err->status;
   if (gh_json_put_string(err, args->result, "command", args->command->name) ||
       gh_json_put_bool(err, args->result, "ok", status == GH_OK) ||
       (status && gh_json_put_string(err, args->result, "error", failure->text)))
     return err->status;
-  return gh_json_write_file(err, path, args->result);
+  return is_standard_output(path) ? print_json(err, args->result) : gh_json_write_file(err, path, args->result);
 }
 
 /* --json and --out must not be the same file: one would overwrite the other. */
@@ -125,7 +160,18 @@ static gh_status check_json(gh_error *err, const gh_args *args) {
     if (!strcmp(o->name, "out")) out = gh_args_text(args, "out");
   if (json && out && !strcmp(json, out))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --json and --out are both %s", args->command->name, out);
-  return gh_output_check(err, args, "json");
+  return is_standard_output(json) ? GH_OK : gh_output_check(err, args, "json");
+}
+
+/* What -q and -v say of the log; GH_LOG otherwise. */
+static gh_status apply_level(gh_error *err, const gh_args *args) {
+  const bool quiet = gh_args_flag(args, "quiet"), verbose = gh_args_flag(args, "verbose");
+  if (quiet && verbose)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%s: --quiet and --verbose contradict each other", args->command->name);
+  if (quiet && gh_log_get_level() > GH_LOG_WARNING) gh_log_set_level(GH_LOG_WARNING);
+  if (verbose) gh_log_set_level(GH_LOG_DEBUG);
+  gh_log_keep_status(quiet);
+  return GH_OK;
 }
 
 static gh_status run_command(gh_error *err, const gh_command *command, int argc, char **argv, int first) {
@@ -140,9 +186,13 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   const char *path = gh_args_text(&args, "json");
   args.result = gh_json_object(err);
   status = args.result ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = apply_level(err, &args);
   if (!status) status = check_json(err, &args);
+  int aside = !status && is_standard_output(path) ? set_output_aside(err) : STDOUT_FILENO;
+  if (aside < 0) status = err->status;
   if (!status) {
     status = command->run(err, &args);
+    if (aside != STDOUT_FILENO) take_output_back(aside);
     gh_error second = {0}; /* the command's own failure is the one to report */
     if (path && write_json(&second, &args, path, status, err) && !status) {
       *err = second;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "cli/run_options.h"
 #include "config/config.h"
+#include "train/made_by.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,26 +36,28 @@ static gh_status choose_storage(gh_error *err, const gh_args *args, gh_dtype *ou
   return status;
 }
 
-static gh_status encode_images(gh_error *err, const gh_args *args, gh_device *device, const gh_source *source,
-                               gh_encoding *out) {
-  gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
+static gh_status encode_images(gh_error *err, const gh_args *args, const gh_named_encoder *named, gh_device *device,
+                               const gh_source *source, gh_encoding *out) {
+  gh_embed_options options = {.adapter = named->adapter,
+                              .encoder = named->encoder,
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)gh_source_count(source))};
   gh_embedder embedder = {0};
   gh_status status = choose_storage(err, args, &options.storage);
-  if (!status) status = gh_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  if (!status) status = gh_embedder_open(err, &embedder, device, named->model, &options);
   if (!status) status = gh_encode(err, out, &embedder, source);
   if (!status) status = put_images(err, args->result, out);
   gh_embedder_close(&embedder);
   return status;
 }
 
-static gh_status encode_lines(gh_error *err, const gh_args *args, gh_device *device, const gh_strings *lines,
-                              gh_text_encoding *out) {
-  gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
+static gh_status encode_lines(gh_error *err, const gh_args *args, const gh_named_encoder *named, gh_device *device,
+                              const gh_strings *lines, gh_text_encoding *out) {
+  gh_embed_options options = {.adapter = named->adapter,
+                              .encoder = named->encoder,
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)GH_MAX(lines->count, 1u))};
   gh_text_embedder *embedder = NULL;
   gh_status status = choose_storage(err, args, &options.storage);
-  if (!status) status = gh_text_embedder_open(err, &embedder, device, gh_args_text(args, "model"), &options);
+  if (!status) status = gh_text_embedder_open(err, &embedder, device, named->model, &options);
   if (!status) status = gh_encode_text(err, out, embedder, lines, gh_args_text(args, "text"));
   if (!status) status = gh_json_put_int(err, args->result, "lines", out->lines);
   if (!status) status = gh_json_put_int(err, args->result, "width", out->width);
@@ -81,20 +84,24 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!images && !text) return gh_fail(err, GH_ERROR_ARGUMENT, "encode: --images or --text is required");
   gh_source *source = NULL;
   gh_device *device = NULL;
+  gh_named_encoder named;
   gh_strings lines = {0};
   gh_encoding encoding = {0};
   gh_text_encoding text_encoding = {0};
   gh_stop_install();
-  gh_status status = gh_output_check(err, args, "out");
+  gh_status status = gh_name_encoder(err, args, gh_args_text(args, "adapter"), NULL, &named);
+  if (!status) status = gh_output_check(err, args, "out");
   if (!status && text) status = gh_lines_read(err, &lines, text);
   if (!status && images) status = gh_open_source(err, &source, args, "images");
   if (!status && gh_stop_requested())
     status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
-  if (!status && text) status = encode_lines(err, args, device, &lines, &text_encoding);
-  if (!status && images) status = encode_images(err, args, device, source, &encoding);
+  if (!status && text) status = encode_lines(err, args, &named, device, &lines, &text_encoding);
+  if (!status && images) status = encode_images(err, args, &named, device, source, &encoding);
   if (!status) status = gh_encoding_write(err, out, images ? &encoding : NULL, text ? &text_encoding : NULL);
+  if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
   if (!status) print_counts(out, &encoding, &text_encoding);
+  gh_named_encoder_free(&named);
   gh_text_encoding_free(&text_encoding);
   gh_encoding_free(&encoding);
   gh_strings_free(&lines);
@@ -104,7 +111,9 @@ static gh_status run(gh_error *err, const gh_args *args) {
 }
 
 static const gh_option options[] = {
-    {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout", .required = true},
+    {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout"},
+    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run whose encoder to use"},
+    GH_SNAPSHOT_OPTION(GH_BEST_OR_LAST),
     {"images", "PATH", GH_OPTION_TEXT,
      .help = "image, folder of images (recursive), or .tar shards (one, or a {00000..00009} pattern)"},
     GH_KEYS_OPTION,

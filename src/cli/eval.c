@@ -2,22 +2,25 @@
 #include "cli/eval.h"
 
 #include "backend/registry.h"
+#include "train/made_by.h"
 
 #include <string.h>
 
 const char *const gh_eval_heads[4] = {"", "%", "correct", "95 % interval"};
 
 gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out) {
-  const gh_embed_options options = {.adapter = gh_args_text(args, "adapter"),
-                                    .encoder = gh_args_text(args, "encoder"),
-                                    .batch = gh_args_int(args, "batch")};
-  const char *model = gh_args_text(args, "model");
+  gh_named_encoder named;
   gh_device *device = NULL;
-  gh_status status = gh_measure_open(err, out, spec);
+  gh_status status = gh_name_encoder(err, args, gh_args_text(args, "adapter"), gh_args_text(args, "encoder"), &named);
+  const gh_embed_options options = {
+      .adapter = named.adapter, .encoder = named.encoder, .batch = gh_args_int(args, "batch")};
+  if (!status) status = gh_measure_open(err, out, spec);
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
-  if (!status) status = gh_measure_run(err, out, device, model, &options);
+  if (!status) status = gh_measure_run(err, out, device, named.model, &options);
+  if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
   gh_device_close(device);
-  if (!status) status = gh_json_put_string(err, args->result, "model", model);
+  if (!status) status = gh_eval_put_text(err, args->result, "model", named.model);
+  gh_named_encoder_free(&named);
   if (!status) status = gh_json_put_int(err, args->result, "images", (int64_t)out->images->count);
   return status;
 }

@@ -2,12 +2,13 @@
 #ifndef GH_CLI_EVAL_H
 #define GH_CLI_EVAL_H
 
-#include "cli/cli.h"
+#include "cli/run_options.h"
 #include "eval/measure.h"
 
 #define GH_EVAL_OPTIONS                                                                                                \
-  {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout, with its tokenizer files",            \
-   .required = true},                                                                                                  \
+  {"model", "DIR", GH_OPTION_TEXT, .help = "model folder in Hugging Face layout, with its tokenizer files"},           \
+      {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run whose encoder to score"},                                \
+      GH_SNAPSHOT_OPTION(GH_BEST_OR_LAST),                                                                             \
       {"data", "DIR", GH_OPTION_TEXT, .help = "folder with the evaluation's data", .required = true},                  \
       {"adapter", "DIR", GH_OPTION_TEXT,                                                                               \
        .help = "apply this PEFT adapter, for example RUN/snapshots/stage2-00000050"},                                  \

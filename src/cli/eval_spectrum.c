@@ -94,7 +94,7 @@ static const gh_option options[] = {
     GH_KEYS_OPTION,
     {"model", "DIR", GH_OPTION_TEXT,
      .help = "model folder of the encoder (default: the run's snapshot); without --run, the run's folder"},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    GH_SNAPSHOT_OPTION("last"),
     {"seed", "N", GH_OPTION_INT, .help = "seed of the initial noise", .initial = "0"},
     {"limit", "N", GH_OPTION_INT, .help = "use the first N images", .initial = "64", .least = 1, .most = 65536},
     {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},

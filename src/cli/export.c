@@ -1,7 +1,7 @@
 /* genhance export: a run's encoder as files for other tools. */
 #include "export/export.h"
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/run_options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +47,19 @@ static gh_status report_model(gh_error *err, const gh_args *args, const gh_expor
   return gh_json_put_int(err, args->result, "rounded", counts->rounded);
 }
 
-static gh_status run(gh_error *err, const gh_args *args) {
-  gh_export_run what = {.run = gh_args_text(args, "run"), .snapshot = gh_args_text(args, "snapshot")};
+static gh_status report_snapshot(gh_error *err, const gh_args *args, const char *asked, const gh_exported *result) {
+  char name[32];
+  snprintf(name, sizeof name, "stage%d-%08lld", result->stage, (long long)result->update);
+  const bool other = strcmp(asked, name) != 0;
+  gh_print_line("from snapshot %s%s%s%s of %s", name, other ? " (" : "", other ? asked : "", other ? ")" : "",
+                gh_args_text(args, "run"));
+  return gh_json_put_string(err, args->result, "snapshot", name);
+}
+
+static gh_status run_command(gh_error *err, const gh_args *args) {
+  const char *run = gh_args_text(args, "run"), *snapshot = gh_args_text(args, "snapshot");
+  gh_export_run what = {
+      .run = run, .snapshot = snapshot ? snapshot : gh_run_default_snapshot(run), .model = gh_args_text(args, "model")};
   const char *out = gh_args_text(args, "out");
   gh_exported result = {0};
   gh_status status = read_format(err, args, &what.format);
@@ -59,6 +70,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_export_of_run(err, out, &what, &result);
   if (!status && what.format != GH_EXPORT_PEFT) status = report_model(err, args, &result.counts, what.dtype);
   if (!status && what.format == GH_EXPORT_PEFT) gh_print_line("%s: the adapter of %s", out, result.adapter);
+  if (!status) status = report_snapshot(err, args, what.snapshot, &result);
   if (!status) status = gh_json_put_string(err, args->result, "format", formats[what.format]);
   if (!status) status = gh_json_put_int(err, args->result, "update", result.update);
   free(result.adapter);
@@ -70,7 +82,8 @@ static const gh_option options[] = {
     {"out", "DIR", GH_OPTION_TEXT, .help = "folder to write; created if absent", .required = true},
     {"format", "NAME", GH_OPTION_TEXT,
      .help = "hf: the whole model, merged; vision: its vision tower only; peft: the adapter", .initial = "hf"},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    GH_SNAPSHOT_OPTION(GH_BEST_OR_LAST),
+    GH_MODEL_OPTION,
     {"dtype", "NAME", GH_OPTION_TEXT,
      .help = "dtype of the weights: keep (the model file's), float32, float16 or bfloat16", .initial = "keep"},
     {0},
@@ -86,6 +99,6 @@ const gh_command gh_command_export = {
         "vision tower of a multimodal model.\n"
         "peft: opens with PeftModel.from_pretrained(MODEL, DIR); MODEL is the model folder that training started "
         "from.",
-    .run = run,
+    .run = run_command,
     .options = options,
 };

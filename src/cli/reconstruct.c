@@ -46,13 +46,15 @@ static gh_status report(gh_error *err, const gh_job *job) {
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
   gh_device *device = NULL;
+  const gh_run_names names = {.model = gh_args_text(args, "model"), .autoencoder = gh_args_text(args, "autoencoder")};
   int64_t limit = gh_args_int(args, "limit"), batch = gh_args_int(args, "batch");
   const gh_drawing_how how = {.seed = (uint64_t)gh_args_int(args, "seed"),
                               .steps = (int)gh_args_int(args, "steps"),
                               .temperature = gh_args_real(args, "temperature")};
   gh_status status = gh_output_check(err, args, "out");
   if (!status) status = gh_open_source(err, &job.source, args, "images");
-  if (!status) status = gh_redraw_open(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"));
+  if (!status)
+    status = gh_redraw_open_named(err, &job.run, gh_args_text(args, "run"), gh_args_text(args, "snapshot"), &names);
   if (!status) status = gh_run_device(err, args, &job.run.config.device);
   if (!status) status = gh_setup_device(err, job.run.config.device, false, &device);
   job.run.device = device;
@@ -79,7 +81,9 @@ static const gh_option options[] = {
     GH_KEYS_OPTION,
     {"out", "GRID.png", GH_OPTION_TEXT, .help = "image to write: originals left, reconstructions right",
      .required = true},
-    {"snapshot", "NAME", GH_OPTION_TEXT, .help = "for example stage2-00000050 (default: the newest)"},
+    GH_SNAPSHOT_OPTION("last"),
+    GH_MODEL_OPTION,
+    GH_AUTOENCODER_OPTION,
     {"seed", "N", GH_OPTION_INT, .help = "seed of the random numbers", .initial = "0"},
     {"steps", "N", GH_OPTION_INT, .help = "steps per drawing (default: the denoiser's own)", .least = 1, .most = 1000},
     {"temperature", "T", GH_OPTION_REAL, .help = "randomness of drawn codes (default: the denoiser's own, 1)",
@@ -92,9 +96,8 @@ static const gh_option options[] = {
 const gh_command gh_command_reconstruct = {
     .name = "reconstruct",
     .summary = "reconstruct images from the encoder's global token",
-    .details =
-        "The run's denoiser draws each image anew from its token alone. The run's config.json names its model files: "
-        "if those paths are relative, run this command from the folder where the run was started.",
+    .details = "The run's denoiser draws each image anew from its token alone. Model files are looked for in "
+               "the folder where the run was started, and in this one.",
     .more_details = list_drawings,
     .run = run,
     .options = options,

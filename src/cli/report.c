@@ -1,6 +1,6 @@
 /* genhance report: writes a run as one HTML page. */
 #include "report/report.h"
-#include "cli/cli.h"
+#include "cli/run_options.h"
 
 #include <stdio.h>
 
@@ -8,6 +8,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
   const gh_report_options options = {.run = gh_args_text(args, "run"),
                                      .images = gh_args_text(args, "images"),
                                      .snapshot = gh_args_text(args, "snapshot"),
+                                     .model = gh_args_text(args, "model"),
+                                     .autoencoder = gh_args_text(args, "autoencoder"),
                                      .device = gh_args_given(args, "device") ? gh_args_text(args, "device") : NULL,
                                      .pictures = gh_args_int(args, "pictures"),
                                      .pool = gh_args_int(args, "pool"),
@@ -24,8 +26,9 @@ static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run, finished or still training", .required = true},
     {"out", "REPORT.html", GH_OPTION_TEXT, .help = "HTML page to write", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "images to show (default: the run's first training source)"},
-    {"snapshot", "NAME", GH_OPTION_TEXT,
-     .help = "snapshot whose encoder to show, for example stage2-00000050 (default: the newest)"},
+    GH_SNAPSHOT_OPTION("last"),
+    GH_MODEL_OPTION,
+    GH_AUTOENCODER_OPTION,
     {"pictures", "N", GH_OPTION_INT, .help = "number of images to reconstruct; 0 computes nothing", .initial = "6",
      .most = 256},
     {"pool", "N", GH_OPTION_INT, .help = "number of images to search for nearest neighbours", .initial = "128",
@@ -38,10 +41,9 @@ static const gh_option options[] = {
 const gh_command gh_command_report = {
     .name = "report",
     .summary = "write a run as one HTML page",
-    .details = "The page is one self-contained file with curves, evaluations, images and the configuration. The run's "
-               "config.json names its "
-               "model files: "
-               "if those paths are relative, run this command from the folder where the run was started.",
+    .details =
+        "The page is one self-contained file with curves, evaluations, images and the configuration. Model files "
+        "are looked for in the folder where the run was started, and in this one.",
     .run = run,
     .options = options,
 };

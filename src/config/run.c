@@ -90,9 +90,42 @@ static gh_status cut_after(gh_error *err, const char *run, const char *name, gh_
   return GH_OK;
 }
 
+const char *gh_run_default_snapshot(const char *run) {
+  gh_error ignored;
+  char *path = gh_path_join(&ignored, run, "best.json");
+  const char *name = path && gh_path_exists(path) ? "best" : "last";
+  free(path);
+  return name;
+}
+
+/* The snapshot that best.json names. */
+static gh_status find_best(gh_error *err, const char *run, char **out) {
+  gh_json *best = NULL;
+  const char *name = NULL;
+  *out = NULL;
+  char *path = gh_path_join(err, run, "best.json");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && !gh_path_exists(path))
+    status = gh_fail(err, GH_ERROR_FILE,
+                     "%s: no best.json, since the run had no evaluations; --snapshot last is the newest", run);
+  if (!status) status = gh_json_read_file(err, &best, path, GH_JSON_MAX_BYTES);
+  if (!status && (status = gh_json_get_string(err, best, "snapshot", &name))) gh_fail_in(err, "%s", path);
+  if (!status && !(*out = gh_strdup(err, name))) status = GH_ERROR_MEMORY;
+  gh_json_free(best);
+  free(path);
+  return status;
+}
+
 gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out) {
   *out = (gh_snapshot){0};
   gh_strings names = {0};
+  char *best = NULL;
+  if (name && !strcmp(name, "last")) name = NULL;
+  if (name && !strcmp(name, "best")) {
+    gh_status found = find_best(err, run, &best);
+    if (found) return found;
+    name = best;
+  }
   char *snapshots = gh_path_join(err, run, "snapshots");
   gh_status status = snapshots ? gh_run_list(err, snapshots, &names) : GH_ERROR_MEMORY;
   if (!status && !names.count) status = gh_fail(err, GH_ERROR_FILE, "%s: no snapshot yet", run);
@@ -101,6 +134,7 @@ gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_s
   if (status) gh_snapshot_free(out);
   gh_strings_free(&names);
   free(snapshots);
+  free(best);
   return status;
 }
 
@@ -118,10 +152,15 @@ gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out) {
 }
 
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out) {
+  return gh_run_config_named(err, run, NULL, out);
+}
+
+gh_status gh_run_config_named(gh_error *err, const char *run, const gh_run_names *names, gh_config *out) {
   gh_json *document = NULL;
   *out = (gh_config){0};
   char *path = gh_path_join(err, run, "config.json");
   gh_status status = path ? gh_run_config_json(err, run, &document) : GH_ERROR_MEMORY;
+  if (!status) status = gh_run_place_paths(err, run, names, document);
   if (!status) status = gh_config_from_json(err, out, path, document);
   gh_json_free(document);
   free(path);

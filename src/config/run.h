@@ -29,9 +29,11 @@ typedef struct gh_snapshot {
   char *encoder;  /* safetensors with the tensors that direct tuning trained, or NULL */
 } gh_snapshot;
 
-/* Finds the snapshot of that name, "stage2-00000050"; NULL: the newest of the last stage that has one. GH_ERROR_FILE if
- * there is none. */
+/* Finds the snapshot of that name, "stage2-00000050"; "best": the one that best.json names; NULL or "last": the newest
+ * of the last stage that has one. GH_ERROR_FILE if there is none. */
 gh_status gh_run_snapshot(gh_error *err, const char *run, const char *name, gh_snapshot *out);
+/* What a user means who names none: "best" where the run has best.json, else "last". */
+const char *gh_run_default_snapshot(const char *run);
 void gh_snapshot_free(gh_snapshot *snapshot);
 
 /* denoiser.safetensors of stage 1's snapshot after that update (caller frees); GH_ERROR_FILE if there is none. */
@@ -57,7 +59,20 @@ void gh_run_unlock(gh_run_hold *hold, bool began);
 
 /* Reads RUN/config.json; GH_ERROR_FILE if the folder is not a run's. */
 gh_status gh_run_config_json(gh_error *err, const char *run, gh_json **out);
+/* Relative paths of models and images are taken from the folder where the run was started, if they exist there: the one
+ * that has RUN at its "output". Else they stay relative to the current folder. */
 gh_status gh_run_config(gh_error *err, const char *run, gh_config *out);
+
+/* Models that a user names in place of the configuration's; NULL: none. */
+typedef struct gh_run_names {
+  const char *model, *autoencoder;
+} gh_run_names;
+gh_status gh_run_config_named(gh_error *err, const char *run, const gh_run_names *names, gh_config *out);
+/* GH_ERROR_FILE names the first model file that is not there, and the option that names another. Only the encoder, or
+ * `all` models. */
+gh_status gh_run_check_models(gh_error *err, const char *run, const gh_config *config, bool all);
+/* For run.c: applies both to a configuration's document. */
+gh_status gh_run_place_paths(gh_error *err, const char *run, const gh_run_names *names, gh_json *document);
 
 /* "stage1-00000100" -> 1, 100; false for any other name. */
 bool gh_run_parse_name(const char *name, int *stage, int64_t *update);

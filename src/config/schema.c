@@ -1,4 +1,5 @@
 /* Works on whole documents with the rows of a schema: unknown keys, reading, writing, overrides. */
+#include "base/build.h"
 #include "config/table.h"
 
 #include <limits.h>
@@ -100,6 +101,7 @@ static bool says_nothing(const gh_schema *schema, const gh_row *row, const gh_js
 static gh_status check_keys(gh_error *err, const gh_schema *schema, const gh_json *object, const char *path) {
   for (const gh_json *item = gh_json_first(object); item; item = gh_json_next(item)) {
     gh_status status = GH_OK;
+    if (!*path && !strcmp(gh_json_key(item), GH_MADE_BY)) continue; /* a run's config.json has it */
     char *below = gh_format(err, "%s%s%s", path, *path ? "." : "", gh_json_key(item));
     if (!below) return GH_ERROR_MEMORY;
     const gh_row_set *set = NULL;

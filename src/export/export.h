@@ -37,15 +37,17 @@ typedef enum gh_export_format {
 
 typedef struct gh_export_run {
   const char *run;      /* the run's folder */
-  const char *snapshot; /* "stage2-00000050"; NULL: the newest of the last stage that has one */
+  const char *snapshot; /* "stage2-00000050", "best" or "last"; NULL: "last" (gh_run_snapshot) */
+  const char *model;    /* the model folder in place of the configuration's; or NULL */
   gh_export_format format;
   gh_st_dtype dtype; /* as in gh_export_options */
 } gh_export_run;
 
 typedef struct gh_exported {
   gh_export_counts counts; /* zero for an adapter */
-  int64_t update;          /* of the snapshot */
-  char *adapter;           /* the snapshot's PEFT folder, or NULL; the caller frees */
+  int stage;
+  int64_t update; /* of the snapshot */
+  char *adapter;  /* the snapshot's PEFT folder, or NULL; the caller frees */
 } gh_exported;
 
 /* Writes the encoder of a run's snapshot into the folder `out`. GH_ERROR_FILE if the run has no such snapshot or

@@ -17,9 +17,11 @@ gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *
   gh_config config = {0};
   gh_snapshot snapshot = {0};
   *result = (gh_exported){0};
-  gh_status status = gh_run_config(err, what->run, &config);
+  const gh_run_names names = {.model = what->model};
+  gh_status status = gh_run_config_named(err, what->run, &names, &config);
   if (!status) status = gh_run_snapshot(err, what->run, what->snapshot, &snapshot);
   if (!status) status = check_trained(err, what, &snapshot);
+  if (!status && what->format != GH_EXPORT_PEFT) status = gh_run_check_models(err, what->run, &config, false);
   const gh_export_options options = {.clip = config.clip,
                                      .adapter = snapshot.adapter,
                                      .encoder = snapshot.encoder,
@@ -29,6 +31,7 @@ gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *
     status = what->format == GH_EXPORT_PEFT ? gh_export_peft(err, out, snapshot.adapter)
                                             : gh_export_model(err, out, &options, &result->counts);
   if (!status) {
+    result->stage = snapshot.stage;
     result->update = snapshot.update;
     result->adapter = snapshot.adapter;
     snapshot.adapter = NULL;

@@ -2,13 +2,19 @@
 #include "method/objective.h"
 
 gh_status gh_redraw_open(gh_error *err, gh_redraw *r, const char *run, const char *snapshot) {
+  return gh_redraw_open_named(err, r, run, snapshot, NULL);
+}
+
+gh_status gh_redraw_open_named(gh_error *err, gh_redraw *r, const char *run, const char *snapshot,
+                               const gh_run_names *names) {
   *r = (gh_redraw){0};
-  gh_status status = gh_run_config(err, run, &r->config);
+  gh_status status = gh_run_config_named(err, run, names, &r->config);
   if (!status && r->config.local_tokens != 0)
     status = gh_fail(err, GH_ERROR_UNSUPPORTED, "reconstruct: condition.local_tokens is not supported yet");
   if (!status) status = gh_run_snapshot(err, run, snapshot, &r->snapshot);
   if (!status && !r->snapshot.denoiser && !r->config.denoiser_weights)
     status = gh_fail(err, GH_ERROR_FILE, "%s: the run has no denoiser", run);
+  if (!status) status = gh_run_check_models(err, run, &r->config, true);
   if (!status) status = gh_models_open(err, &r->models, &r->config, r->snapshot.denoiser, r->snapshot.adapter);
   if (!status && r->models.objective->check) status = r->models.objective->check(err, &r->models);
   if (status) gh_redraw_close(r);

@@ -13,9 +13,12 @@ typedef struct gh_redraw {
   gh_models models;
 } gh_redraw;
 
-/* Opens the run's configuration, the snapshot of that name (NULL: the newest) and the model files.
+/* Opens the run's configuration, the snapshot of that name (gh_run_snapshot) and the model files.
  * GH_ERROR_UNSUPPORTED: the run cannot draw, and the text says why. */
 gh_status gh_redraw_open(gh_error *err, gh_redraw *out, const char *run, const char *snapshot);
+/* The same with models that a user names in place of the run's. */
+gh_status gh_redraw_open_named(gh_error *err, gh_redraw *out, const char *run, const char *snapshot,
+                               const gh_run_names *names);
 void gh_redraw_close(gh_redraw *r); /* an empty one is fine */
 
 /* Embeds the first `limit` pictures of the source with the encoder of the snapshot, or with the model folder `encoder`

@@ -69,6 +69,7 @@ static gh_status take_row(gh_error *err, void *user, const gh_json *row) {
   if (!status) status = gh_json_get_double(err, row, "images_per_second", &c->speed[i]);
   if (!status) status = gh_json_get_double(err, row, "ms", &ms);
   c->seconds[i] = ms / 1e3;
+  if (!status) status = gh_json_opt_double(err, row, "time", &d->time);
   if (!status) status = take_numbers(err, c, row);
   if (!status) c->count++;
   return status;

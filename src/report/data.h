@@ -22,6 +22,7 @@ typedef struct gh_report_data {
   gh_json *config; /* RUN/config.json */
   gh_json *info;   /* RUN/info.json: the device and the stages' requirements; NULL if missing */
   gh_json *best;   /* RUN/best.json, or NULL */
+  double time;     /* of the last update, in seconds since 1970; 0: not known */
   gh_curve stages[2];
   gh_json *evaluations; /* an array of evaluations.jsonl's lines */
   /* The scores of the evaluations, by name: columns over the evaluations' updates. A score missing from a line is

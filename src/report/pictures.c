@@ -37,7 +37,8 @@ static gh_status open_named(gh_error *err, gh_gallery *g) {
 
 static gh_status open_gallery(gh_error *err, gh_gallery *g) {
   const gh_report_options *o = g->options;
-  gh_status status = gh_redraw_open(err, &g->run, o->run, o->snapshot);
+  const gh_run_names names = {.model = o->model, .autoencoder = o->autoencoder};
+  gh_status status = gh_redraw_open_named(err, &g->run, o->run, o->snapshot, &names);
   if (!status && !o->images && !g->run.config.data.images.count)
     status = gh_fail(err, GH_ERROR_FILE, "%s: no images to draw", o->run);
   if (!status && !g->source)

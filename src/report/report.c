@@ -1,8 +1,11 @@
 #include "report/report.h"
+#include "base/build.h"
 #include "base/file.h"
 #include "report/pictures.h"
+#include "train/made_by.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static void subtitle(gh_page *p, const gh_report_data *d) {
   gh_error ignored;
@@ -25,6 +28,35 @@ static void subtitle(gh_page *p, const gh_report_data *d) {
   gh_page_add(p, "</p>\n");
 }
 
+/* Where the run comes from, and when its last update was: the page itself is the same whenever it is written. */
+static void origin(gh_page *p, const gh_report_data *d) {
+  static const struct {
+    const char *key, *before;
+  } parts[] = {{"version", "Trained by genhance "},
+               {"commit", ", commit "},
+               {"device", ", on "},
+               {"device_name", ", "},
+               {"driver", ", driver "},
+               {"host", ", host "},
+               {"configuration", ", configuration "}};
+  const gh_json *made = gh_json_member(d->config, GH_MADE_BY);
+  const time_t last = (time_t)d->time;
+  char when[GH_UTC_SIZE] = "";
+  struct tm utc;
+  if (!made) return;
+  gh_page_add(p, "<p class=\"sub\">");
+  for (size_t i = 0; i < GH_COUNT(parts); i++) {
+    const char *text = NULL;
+    gh_error ignored;
+    if (gh_json_opt_string(&ignored, made, parts[i].key, &text) || !text) continue;
+    gh_page_add(p, "%s", parts[i].before);
+    gh_page_text(p, text);
+  }
+  if (last > 0 && gmtime_r(&last, &utc) && strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc))
+    gh_page_add(p, ". Last update: %s", when);
+  gh_page_add(p, ".</p>\n");
+}
+
 static gh_status fill(gh_error *err, const gh_report_view *v, const gh_report_options *options) {
   gh_status status = GH_OK;
   gh_page_open(v->page, gh_path_name(options->run));
@@ -35,6 +67,7 @@ static gh_status fill(gh_error *err, const gh_report_view *v, const gh_report_op
   gh_report_training(v);
   gh_report_cost(v);
   gh_report_configuration(v);
+  origin(v->page, v->data);
   gh_page_close(v->page);
   return status;
 }

@@ -6,13 +6,14 @@
 
 typedef struct gh_report_options {
   const char *run;
-  const char *images;   /* images to draw and to search for neighbours; NULL: the run's training images */
-  const char *snapshot; /* NULL: the newest */
-  const char *device;   /* NULL: the run's */
-  int64_t pictures;     /* how many to draw; 0: computes nothing */
-  int64_t pool;         /* how many to search for neighbours */
-  int64_t batch;        /* images per launch */
-  uint64_t seed;        /* seed of the drawings' noise */
+  const char *images;              /* images to draw and to search for neighbours; NULL: the run's training images */
+  const char *snapshot;            /* NULL: the newest */
+  const char *model, *autoencoder; /* in place of those that the run names; NULL: those */
+  const char *device;              /* NULL: the run's */
+  int64_t pictures;                /* how many to draw; 0: computes nothing */
+  int64_t pool;                    /* how many to search for neighbours */
+  int64_t batch;                   /* images per launch */
+  uint64_t seed;                   /* seed of the drawings' noise */
 } gh_report_options;
 
 /* Writes the page, all or nothing. Sections without data are left out; drawings that cannot be made (models or images

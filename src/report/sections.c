@@ -1,5 +1,6 @@
 /* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
 #include "base/array.h"
+#include "base/build.h"
 #include "config/config.h"
 #include "method/objective.h"
 #include "report/chart.h"
@@ -406,6 +407,10 @@ static void rows_of(const gh_report_view *v, const char *path, const gh_json *no
       return;
     }
     const gh_json *other = gh_json_member(fallback, gh_json_key(item));
+    if (!strcmp(below, GH_MADE_BY)) { /* is in the page's last lines */
+      free(below);
+      continue;
+    }
     if (gh_json_type_of(item) == GH_JSON_OBJECT)
       rows_of(v, below, item, other);
     else
