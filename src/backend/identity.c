@@ -7,6 +7,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
+
 void gh_identity_uuid(gh_device_identity *out, const unsigned char bytes[16]) {
   size_t used = 0;
   unsigned any = 0;
@@ -74,4 +76,12 @@ void gh_hardware_name(char *out, size_t size, const gh_device_identity *identity
     snprintf(out, size, "%s (%s, %s)", name, host, identity->pci);
   else
     snprintf(out, size, "%s (%s)", name, host);
+}
+
+const char *gh_identity_matrix_unit(const gh_device_info *info) {
+  static const char *const units[] = {
+      [GH_MATRIX_NONE] = NULL,   [GH_MATRIX_MMA] = "mma",     [GH_MATRIX_MFMA] = "mfma",
+      [GH_MATRIX_WMMA] = "wmma", [GH_MATRIX_DPAS16] = "dpas", [GH_MATRIX_DPAS8] = "dpas"};
+  if (units[info->matrix]) return units[info->matrix];
+  return info->amx ? "amx" : info->bf16_dot ? "avx512_bf16" : NULL;
 }

@@ -28,6 +28,9 @@ void gh_identity_pci(gh_device_identity *out, unsigned domain, unsigned bus, uns
 /* The power limit that the kernel's driver tells of a PCI device, from `root` ("/sys/bus/pci/devices"). */
 void gh_identity_power(gh_device_identity *out, const char *root);
 
+/* The unit that multiplies small bfloat16 matrices: "mma", "amx"; NULL: there is none. */
+struct gh_device_info;
+const char *gh_identity_matrix_unit(const struct gh_device_info *info);
 /* Whether `name` is the UUID (with or without "GPU-" in front) or the PCI address (with or without its domain of 0) of
  * the device. The case of letters does not matter. */
 bool gh_identity_is(const gh_device_identity *identity, const char *name);

@@ -3,16 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const units[] = {[GH_MATRIX_NONE] = NULL,   [GH_MATRIX_MMA] = "mma",     [GH_MATRIX_MFMA] = "mfma",
-                                    [GH_MATRIX_WMMA] = "wmma", [GH_MATRIX_DPAS16] = "dpas", [GH_MATRIX_DPAS8] = "dpas"};
-
-const char *gh_identity_matrix_unit(const gh_device_info *d) {
-  if (units[d->matrix]) return units[d->matrix];
-  return d->amx ? "amx" : d->bf16_dot ? "avx512_bf16" : NULL;
-}
-
 const char *gh_identity_bf16(const gh_device_info *d) {
-  if (units[d->matrix] || d->amx) return "matrix unit";
+  if (d->matrix != GH_MATRIX_NONE || d->amx) return "matrix unit";
   return d->bf16_dot ? "dot products" : "stored only";
 }
 

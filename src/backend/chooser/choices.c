@@ -14,11 +14,7 @@
 #define MAX_CACHE_BYTES ((size_t)16 << 20)
 #define MAX_SOURCES     8
 
-struct gh_choices {
-  gh_choice_state *first;
-};
-
-static const gh_provider *find_provider(const gh_choice_state *state, const char *name) {
+const gh_provider *gh_choice_provider(const gh_choice_state *state, const char *name) {
   for (int i = 0; state->providers[i]; i++)
     if (!strcmp(state->providers[i]->name, name)) return state->providers[i];
   return NULL;
@@ -45,7 +41,7 @@ const gh_provider *gh_choice_load(const gh_choice_state *state, const char *key)
   gh_error err;
   const char *name;
   const gh_provider *provider = NULL;
-  if (member && !gh_json_to_string(&err, member, key, &name)) provider = find_provider(state, name);
+  if (member && !gh_json_to_string(&err, member, key, &name)) provider = gh_choice_provider(state, name);
   gh_json_free(root);
   return provider;
 }
@@ -86,27 +82,39 @@ static gh_status hash_kernels(gh_error *err, const gh_choice_kind *kind, char ou
   return GH_OK;
 }
 
-/* The name of the cache file: a key of everything that invalidates a choice. */
-static char *cache_file_name(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
-  char key[GH_CACHE_KEY_SIZE], kernels[GH_CACHE_KEY_SIZE], *path = NULL, *name = NULL;
+enum { DEVICE_PARTS = 8 };
+
+static void device_parts(gh_device *d, const char *out[DEVICE_PARTS]) {
   const char *library = d->backend->library_name(d);
-  char *folder = gh_cache_folder();
-  if (!folder || hash_kernels(err, kind, kernels)) goto done;
-  const char *parts[] = {kind->name,
-                         d->backend->name,
-                         d->info.platform,
-                         d->info.driver,
-                         d->info.name,
-                         d->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu",
-                         d->info.is_cpu ? gh_cache_cpu_flags() : "",
-                         d->info.amx ? "amx" : "",
-                         library ? library : "",
-                         kernels,
-                         NULL};
+  const char *const parts[DEVICE_PARTS] = {d->backend->name,
+                                           d->info.platform,
+                                           d->info.driver,
+                                           d->info.name,
+                                           d->info.shape == GH_SHAPE_CPU ? "cpu" : "gpu",
+                                           d->info.is_cpu ? gh_cache_cpu_flags() : "",
+                                           d->info.amx ? "amx" : "",
+                                           library ? library : ""};
+  memcpy(out, parts, sizeof parts);
+}
+
+void gh_choice_device_key(gh_device *d, char out[GH_CACHE_KEY_SIZE]) {
+  const char *parts[DEVICE_PARTS + 1] = {NULL};
+  device_parts(d, parts);
+  gh_cache_key(out, parts);
+}
+
+/* The name of the cache file: a key of everything that invalidates a choice. */
+static char *cache_file_name(gh_error *err, gh_device *d, const gh_choice_state *state) {
+  const gh_choice_kind *kind = state->kind;
+  char key[GH_CACHE_KEY_SIZE], *path = NULL, *name = NULL;
+  char *folder = state->kernels[0] ? gh_cache_folder() : NULL;
+  if (!folder) return NULL;
+  const char *parts[DEVICE_PARTS + 3] = {kind->name};
+  device_parts(d, parts + 1);
+  parts[DEVICE_PARTS + 1] = state->kernels;
   gh_cache_key(key, parts);
   name = gh_format(err, "%s-%s.json", kind->name, key);
   if (name) path = gh_path_join(err, folder, name);
-done:
   free(folder);
   free(name);
   return path;
@@ -121,7 +129,7 @@ bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provid
 static gh_status unknown_provider(gh_error *err, const gh_choice_state *state, const char *name) {
   char names[600] = "";
   size_t used = 0;
-  for (int i = 0; state->providers[i] && used < sizeof names; i++)
+  for (int i = 0; i < state->listed && used < sizeof names; i++)
     used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", state->providers[i]->name);
   return gh_fail(err, GH_ERROR_ARGUMENT, "there is no %s provider \"%s\"; available: %s", state->kind->title, name,
                  names);
@@ -140,17 +148,21 @@ gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choic
   state = d->choices ? gh_alloc(err, 1, sizeof *state) : NULL;
   if (!state) return NULL;
   state->kind = kind;
-  for (int i = 0; i < GH_MAX_PROVIDERS && kind->provider(i); i++) state->providers[i] = kind->provider(i);
+  while (state->listed < GH_MAX_PROVIDERS && (state->providers[state->listed] = kind->provider(state->listed)))
+    state->listed++;
+  for (int i = 0; kind->searched && state->listed + i < GH_MAX_PROVIDERS; i++)
+    if (!(state->providers[state->listed + i] = kind->searched(i))) break;
   const char *forced = getenv(kind->variable);
   if (forced && *forced) {
-    state->forced = find_provider(state, forced);
+    state->forced = gh_choice_provider(state, forced);
     if (!state->forced) {
       unknown_provider(err, state, forced);
       free(state);
       return NULL;
     }
   }
-  if (kind->sources) state->cache_file = cache_file_name(err, d, kind);
+  if (kind->sources && hash_kernels(err, kind, state->kernels)) state->kernels[0] = 0;
+  state->cache_file = cache_file_name(err, d, state);
   state->next = d->choices->first;
   d->choices->first = state;
   return state;
@@ -177,8 +189,18 @@ gh_status gh_choice_plant(gh_error *err, gh_device *d, const gh_choice_kind *kin
   memmove(state->providers + 1, state->providers, (size_t)(count + 1) * sizeof state->providers[0]);
   memset(state->verdicts, 0, sizeof state->verdicts);
   state->providers[0] = provider;
+  state->listed++;
   return GH_OK;
 }
+
+gh_status gh_choices_watch(gh_error *err, gh_device *d, gh_choice_watch *watch, void *user) {
+  if (!d->choices && !(d->choices = gh_alloc(err, 1, sizeof *d->choices))) return GH_ERROR_MEMORY;
+  d->choices->watch = watch;
+  d->choices->watch_user = user;
+  return GH_OK;
+}
+
+bool gh_choices_are_watched(const gh_device *d) { return d->choices && d->choices->watch; }
 
 /* ---- choices, sorted by key ---- */
 
@@ -229,7 +251,7 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
                            const char *provider) {
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
-  const gh_provider *found = find_provider(state, provider);
+  const gh_provider *found = gh_choice_provider(state, provider);
   if (!found) return unknown_provider(err, state, provider);
   if (kind->knows_key && !kind->knows_key(key))
     return gh_fail(err, GH_ERROR_ARGUMENT, "%s: \"%s\" is not a valid key", kind->title, key);
@@ -250,7 +272,7 @@ void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, con
 gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider) {
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
-  const gh_provider *found = provider ? find_provider(state, provider) : NULL;
+  const gh_provider *found = provider ? gh_choice_provider(state, provider) : NULL;
   if (provider && !found) return unknown_provider(err, state, provider);
   int kept = 0;
   for (int i = 0; i < state->count; i++) {

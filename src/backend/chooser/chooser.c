@@ -60,12 +60,26 @@ static gh_status recheck(gh_error *err, gh_device *d, gh_choice_state *state, co
                  d->info.id);
 }
 
+/* Shows the work to what watches and tries nothing. */
+static gh_status show(gh_error *err, gh_device *d, const gh_choice_state *state, const void *desc, const char *key,
+                      const gh_provider **out) {
+  const gh_choices *choices = d->choices;
+  for (int i = 0; i < state->listed; i++)
+    if (state->kind->suits(state->providers[i], desc, d)) {
+      *out = state->providers[i];
+      return choices->watch(err, choices->watch_user, state->kind, desc, key);
+    }
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: no provider supports it on %s", state->kind->title, key,
+                 d->info.id);
+}
+
 gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc,
                     const gh_provider **out) {
   char key[GH_CHOICE_KEY];
   kind->key(desc, key, sizeof key);
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
+  if (gh_choices_are_watched(d) && kind->searched) return show(err, d, state, desc, key, out);
   const bool forced = state->forced && (!kind->concerns || kind->concerns(state->forced, desc));
   gh_status status = forced ? use_forced(err, state, key, out) : choose(err, d, state, desc, key, out);
   if (status) return status;

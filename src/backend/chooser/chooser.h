@@ -8,7 +8,7 @@
  *                from one run to the next. Timed choices are kept on disk, too, for the next run.
  *
  * Layers, bottom first: choices.c (what a device has chosen), trial.c (check and timing), chooser.c, the kinds,
- * kinds.c. */
+ * kinds.c; tuned.c and tune.c, which search more than a run does. */
 #ifndef GH_BACKEND_CHOOSER_CHOOSER_H
 #define GH_BACKEND_CHOOSER_CHOOSER_H
 
@@ -56,6 +56,12 @@ typedef struct gh_choice_kind {
   /* Whether a candidate is known to be slow on this device and is skipped; NULL: none is. */
   bool (*skips)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
   const char *const *sources; /* of timed kinds: kernels whose changes invalidate choices on disk; ends with NULL */
+
+  /* Kinds with a space that can be searched (tune.h): further variants of the table's families. A run does not try
+   * them by itself, but uses one that was found. NULL: there is none; the next two then do not matter. */
+  const gh_provider *(*searched)(int index); /* NULL after the last */
+  size_t desc_bytes;                         /* of a descriptor; its pointers do not matter to a trial */
+  double (*work)(const void *desc);          /* multiply-adds */
 } gh_choice_kind;
 
 #define GH_VERDICTS 16
@@ -71,6 +77,13 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
 /* Every choice made or frozen so far, sorted by key. */
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
 void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);
+
+/* While something watches, work of kinds that can be searched is shown to it and not tried: it gets the first provider
+ * that suits. NULL ends that. */
+typedef gh_status gh_choice_watch(gh_error *err, void *user, const gh_choice_kind *kind, const void *desc,
+                                  const char *key);
+gh_status gh_choices_watch(gh_error *err, gh_device *d, gh_choice_watch *watch, void *user);
+bool gh_choices_are_watched(const gh_device *d);
 
 /* Forces one provider by name, for tests; NULL ends that and restores the earlier choices. */
 gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *provider);

@@ -112,8 +112,8 @@ static bool concerns(const gh_provider *p, const void *desc) {
   return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);
 }
 
-static const char *const sources[] = {"tuned_gemm_cpu",    "tuned_gemm_amx", "tuned_gemm_dot",
-                                      "tuned_gemm_matrix", "tuned_gemm_gpu", NULL};
+static const char *const sources[] = {
+    "tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot", "tuned_gemm_matrix", "tuned_gemm_gpu", "conv2d_direct", NULL};
 
 const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .title = "GEMM",
@@ -129,7 +129,10 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .verdict = gh_gemm_verdict,
                                      .is_timed = gh_gemm_is_timed,
                                      .skips = gh_gemm_skips_library,
-                                     .sources = sources};
+                                     .sources = sources,
+                                     .searched = gh_gemm_searched,
+                                     .desc_bytes = sizeof(gh_gemm_desc),
+                                     .work = gh_gemm_madds};
 
 /* ---- binding ---- */
 

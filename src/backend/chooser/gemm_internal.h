@@ -22,9 +22,13 @@ struct gh_gemm_provider {
  * with a null name. */
 extern const gh_gemm_provider gh_gemm_providers[];
 
+/* gemm_space.c: the variants that only a search tries; NULL after the last */
+const gh_provider *gh_gemm_searched(int index);
+
 bool gh_gemm_supports(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 
 /* gemm_trial.c: the members of gh_gemm_kind that check and time */
+double gh_gemm_madds(const void *desc);
 bool gh_gemm_is_timed(const void *desc); /* tiny shapes are not */
 int gh_gemm_verdict(const void *desc);
 gh_status gh_gemm_trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);

@@ -117,7 +117,8 @@ static bool gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
 
 static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int work = provider->size[0], across = g->dtype_c == GH_F32 ? work : 4;
+  const int work = provider->size[0], usual = g->dtype_c == GH_F32 ? work : 4;
+  const int across = provider->size[1] ? provider->size[1] : usual;
   const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
   char defines[64];
   snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d %s", work, across, gh_gemm_storage_defines(g));

@@ -40,9 +40,12 @@ static int64_t stored_elements(int64_t rows, int64_t columns, int64_t ld, int64_
   return (batch - 1) * stride + (rows - 1) * ld + columns;
 }
 
-static double madds(const gh_gemm_desc *g) { return (double)g->m * (double)g->n * (double)g->k * (double)g->batch; }
+double gh_gemm_madds(const void *desc) {
+  const gh_gemm_desc *g = desc;
+  return (double)g->m * (double)g->n * (double)g->k * (double)g->batch;
+}
 
-bool gh_gemm_is_timed(const void *desc) { return madds(desc) >= TINY_MADDS; }
+bool gh_gemm_is_timed(const void *desc) { return gh_gemm_madds(desc) >= TINY_MADDS; }
 
 /* Halves a size but keeps its remainder modulo 512, so that the edges stay the same. */
 static int64_t half_with_edge(int64_t n) { return n / 1024 * 512 + n % 512; }
@@ -53,10 +56,10 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   gh_gemm_desc g = *desc;
   g.offset_a = g.offset_b = g.offset_c = 0;
   g.epilogue = GH_EPILOGUE_NONE; /* does not affect the choice */
-  while (madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
+  while (gh_gemm_madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
   if (g.image.channels) { /* fewer images, then fewer of their rows; the rows of B and C stay contiguous */
-    while (madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
-    while (madds(&g) > most && g.image.height > 4) {
+    while (gh_gemm_madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
+    while (gh_gemm_madds(&g) > most && g.image.height > 4) {
       g.image.height /= 2;
       g.n = g.ldc = g.image.height * g.image.width;
     }
@@ -64,7 +67,7 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
     g.stride_c = g.m * g.n;
     return g;
   }
-  while (madds(&g) > most) {
+  while (gh_gemm_madds(&g) > most) {
     int64_t *largest = g.m >= g.n ? &g.m : &g.n;
     if (g.k > 2 * *largest) largest = &g.k;
     if (*largest < 1024) break;

@@ -3,8 +3,9 @@
 #define GH_BACKEND_CHOOSER_INTERNAL_H
 
 #include "backend/chooser/chooser.h"
+#include "base/cache.h"
 
-#define GH_MAX_PROVIDERS 48
+#define GH_MAX_PROVIDERS 128
 #define GH_CHOICE_KEY    160
 
 typedef enum gh_choice_origin {
@@ -21,12 +22,14 @@ typedef struct gh_choice {
 
 typedef struct gh_choice_state {
   const gh_choice_kind *kind;
-  const gh_provider *providers[GH_MAX_PROVIDERS + 1]; /* the table and planted ones; ends with NULL */
+  const gh_provider *providers[GH_MAX_PROVIDERS + 1]; /* planted ones, the table, searched ones; ends with NULL */
+  int listed;                                         /* of these, planted and from the table: what a run tries */
   const gh_provider *forced;
   gh_choice *choices; /* sorted by key */
   int count;
   size_t capacity;
   char *cache_file;                                    /* NULL: none */
+  char kernels[GH_CACHE_KEY_SIZE];                     /* a hash over the kind's sources; "": it has none */
   signed char verdicts[GH_MAX_PROVIDERS][GH_VERDICTS]; /* 0 not yet, 1 right, -1 wrong */
   int aside;                                           /* the result of skips: 0 not yet known, 1 yes, -1 no */
   int tuned;
@@ -34,7 +37,18 @@ typedef struct gh_choice_state {
   struct gh_choice_state *next;
 } gh_choice_state;
 
+struct gh_choices {
+  gh_choice_state *first;
+  gh_choice_watch *watch; /* NULL: nothing watches */
+  void *watch_user;
+};
+
 /* ---- choices.c ---- */
+
+/* A hash over what tells a device apart for its choices: backend, platform, driver, name, shape of kernels, a CPU's
+ * instructions, library. */
+void gh_choice_device_key(gh_device *d, char out[GH_CACHE_KEY_SIZE]);
+const gh_provider *gh_choice_provider(const gh_choice_state *state, const char *name); /* NULL: there is none */
 
 /* The device's state, created at first use; NULL with err set if memory runs out or the environment variable does not
  * name a provider. */
@@ -54,6 +68,23 @@ void gh_choice_save(const gh_choice_state *state, const char *key, const gh_prov
 /* Chooses by check and, if the kind is timed, by timing. *out NULL: no candidate is correct. */
 gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                           const gh_provider **out);
+/* The result of a search. */
+typedef struct gh_trial_found {
+  const gh_provider *provider; /* NULL: none is correct, or the search ended early */
+  double seconds;              /* of one call of its trial, whose shape may be smaller than the work's */
+  double listed_seconds;       /* of the fastest of those that a run tries; HUGE_VAL: none */
+  int tried, wrong;
+  bool whole; /* everything was tried: neither `until` nor a signal ended it */
+} gh_trial_found;
+
+/* Tries every provider that suits, in all families, those of the table alone or (`all`) the searched ones, too;
+ * `first`, if not NULL, before all others and in any case. Ends at `until` (gh_now) or at a signal. */
+gh_status gh_trial_search(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                          const gh_provider *first, bool all, double until, gh_trial_found *out);
+/* Whether the provider is right on the shape itself, or on a smaller one with the same edges. */
+gh_status gh_trial_confirm(gh_error *err, gh_device *d, const gh_choice_state *state, const gh_provider *provider,
+                           const void *desc, const char *key, bool *right);
+
 /* Only the check, whose result is remembered. */
 gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, const gh_provider *provider,
                            const void *desc, const char *key, bool *right);

@@ -1,6 +1,7 @@
 /* Check and timing: each candidate runs on the device on numbers with a known result. If the kind is timed, the correct
  * candidates are then timed, interleaved. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/chooser/internal.h"
@@ -12,6 +13,7 @@
 #define TIE_RATIO     0.97 /* a later candidate of the same bits must be faster by this much */
 #define OTHER_RATIO   1.5  /* a later one of other bits: see gh_trial_displaces */
 #define ROUNDS        3
+#define SEARCH_ROUNDS 5 /* after the first call of each, in a search */
 #define TELL_SECONDS  5 /* between two log lines about choosing */
 
 typedef struct candidate {
@@ -65,7 +67,7 @@ gh_status gh_trial_verdict(gh_error *err, gh_device *d, gh_choice_state *state, 
 static gh_status first_right(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                              const gh_provider **out) {
   *out = NULL;
-  for (int i = 0; state->providers[i]; i++) {
+  for (int i = 0; i < state->listed; i++) {
     bool right;
     if (!state->kind->suits(state->providers[i], desc, d)) continue;
     gh_status status = gh_trial_verdict(err, d, state, state->providers[i], desc, key, &right);
@@ -108,20 +110,37 @@ static bool is_beaten(const candidate *c, const candidate *list, int count) {
   return false;
 }
 
-static const gh_provider *fastest(gh_device *d, candidate *list, int count, double started) {
-  for (int round = 0; round < ROUNDS; round++) {
+static void time_rounds(gh_device *d, candidate *list, int count, int rounds, double until) {
+  for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < count; i++)
       if (list[i].launch) list[i].seconds = fmin(list[i].seconds, gh_trial_time(d, list[i].launch));
     for (int i = 0; i < count; i++)
       if (list[i].launch && is_beaten(&list[i], list, count)) drop(d, &list[i]);
-    if (gh_now() - started > SHAPE_SECONDS) break;
+    if (gh_now() > until) break;
   }
+}
+
+/* The fastest of a family, from its first member on; NULL: there is none, or an earlier member is in the list. */
+static const candidate *fastest_of_family(const candidate *list, int count, int first) {
+  const candidate *best = &list[first];
+  if (!best->launch) return NULL;
+  for (int i = 0; i < first; i++)
+    if (list[i].launch && same_bits(list[i].provider, list[first].provider)) return NULL;
+  for (int i = first + 1; i < count; i++)
+    if (list[i].launch && same_bits(list[i].provider, best->provider) &&
+        gh_trial_displaces(list[i].provider, list[i].seconds, best->provider, best->seconds))
+      best = &list[i];
+  return best;
+}
+
+static const candidate *fastest(const candidate *list, int count) {
   const candidate *winner = NULL;
-  for (int i = 0; i < count; i++)
-    if (list[i].launch &&
-        (!winner || gh_trial_displaces(list[i].provider, list[i].seconds, winner->provider, winner->seconds)))
-      winner = &list[i];
-  return winner ? winner->provider : NULL;
+  for (int i = 0; i < count; i++) {
+    const candidate *best = fastest_of_family(list, count, i);
+    if (best && (!winner || gh_trial_displaces(best->provider, best->seconds, winner->provider, winner->seconds)))
+      winner = best;
+  }
+  return winner;
 }
 
 static bool follows_own(const candidate *list, int count, const gh_provider *p) {
@@ -140,7 +159,7 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
   candidate list[GH_MAX_PROVIDERS];
   int count = 0;
   double started = gh_now();
-  for (int i = 0; state->providers[i]; i++) {
+  for (int i = 0; i < state->listed; i++) {
     const gh_provider *p = state->providers[i];
     if (!kind->suits(p, desc, d)) continue;
     if (is_own(p) && follows_own(list, count, p)) continue;
@@ -150,9 +169,92 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
     list[count] = (candidate){.provider = p, .seconds = HUGE_VAL};
     if (gh_trial_admit(d, kind, trial, p, key, &list[count].launch)) count++;
   }
-  const gh_provider *winner = fastest(d, list, count, started);
+  time_rounds(d, list, count, ROUNDS, started + SHAPE_SECONDS);
+  const candidate *winner = fastest(list, count);
+  const gh_provider *provider = winner ? winner->provider : NULL;
   for (int i = 0; i < count; i++) drop(d, &list[i]);
-  return winner;
+  return provider;
+}
+
+/* ---- the search ---- */
+
+/* A search in progress. The list has a place for every provider, in their order, which decides between families of
+ * similar speed whatever is tried first. */
+typedef struct search {
+  gh_device *d;
+  gh_choice_state *state;
+  void *trial;
+  const void *desc;
+  const char *key;
+  candidate list[GH_MAX_PROVIDERS];
+  int count;
+  gh_trial_found *found;
+} search;
+
+/* Checks one and times it once; a slow one does not stay. */
+static void try_one(search *s, int index) {
+  const gh_choice_kind *kind = s->state->kind;
+  candidate *c = &s->list[index];
+  if (c->provider || !kind->suits(s->state->providers[index], s->desc, s->d)) return;
+  if (s->found->tried && kind->skips && kind->skips(s->d, s->state, s->state->providers[index])) return;
+  *c = (candidate){.provider = s->state->providers[index], .seconds = HUGE_VAL};
+  s->found->tried++;
+  if (!gh_trial_admit(s->d, kind, s->trial, c->provider, s->key, &c->launch)) {
+    s->found->wrong++;
+    return;
+  }
+  c->seconds = gh_trial_time(s->d, c->launch);
+  if (is_beaten(c, s->list, s->count)) drop(s->d, c);
+}
+
+static bool has_ended(double until) { return gh_stop_requested() || gh_now() > until; }
+
+static void try_all(search *s, const gh_provider *first, int last, double until) {
+  for (int i = 0; i < s->count; i++)
+    if (s->state->providers[i] == first) try_one(s, i);
+  for (int i = 0; i < last && !has_ended(until); i++) try_one(s, i);
+  s->found->whole = !has_ended(until);
+}
+
+static void conclude(search *s) {
+  time_rounds(s->d, s->list, s->count, SEARCH_ROUNDS, HUGE_VAL);
+  const candidate *winner = fastest(s->list, s->count);
+  if (winner && isfinite(winner->seconds)) {
+    s->found->provider = winner->provider;
+    s->found->seconds = winner->seconds;
+  }
+  for (int i = 0; i < s->state->listed; i++)
+    if (s->list[i].provider) s->found->listed_seconds = fmin(s->found->listed_seconds, s->list[i].seconds);
+}
+
+gh_status gh_trial_search(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
+                          const gh_provider *first, bool all, double until, gh_trial_found *out) {
+  *out = (gh_trial_found){.listed_seconds = HUGE_VAL, .seconds = HUGE_VAL};
+  search *s = gh_alloc(err, 1, sizeof *s);
+  if (!s) return GH_ERROR_MEMORY;
+  *s = (search){.d = d, .state = state, .desc = desc, .key = key, .found = out};
+  while (state->providers[s->count]) s->count++;
+  gh_status status = state->kind->trial_open(err, d, desc, true, &s->trial);
+  if (!status) {
+    try_all(s, first, all ? s->count : state->listed, until);
+    if (out->whole) conclude(s);
+    for (int i = 0; i < s->count; i++) drop(d, &s->list[i]);
+    state->kind->trial_close(s->trial);
+  }
+  free(s);
+  return status;
+}
+
+gh_status gh_trial_confirm(gh_error *err, gh_device *d, const gh_choice_state *state, const gh_provider *provider,
+                           const void *desc, const char *key, bool *right) {
+  void *trial;
+  gh_launch *launch;
+  gh_status status = state->kind->trial_open(err, d, desc, true, &trial);
+  if (status) return status;
+  *right = gh_trial_admit(d, state->kind, trial, provider, key, &launch);
+  d->backend->launch_free(launch);
+  state->kind->trial_close(trial);
+  return GH_OK;
 }
 
 static void tell(gh_choice_state *state, const char *key, const gh_provider *winner, double seconds) {
