@@ -106,6 +106,7 @@ extern const gh_command gh_command_reconstruct;
 extern const gh_command gh_command_report;
 extern const gh_command gh_command_selftest;
 extern const gh_command gh_command_train;
+extern const gh_command gh_command_tune;
 
 extern const gh_command *const gh_commands[]; /* commands.c; ends with NULL */
 

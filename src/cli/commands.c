@@ -17,6 +17,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_devices,
     &gh_command_selftest,
     &gh_command_init,
+    &gh_command_tune,
     &gh_command_train,
     &gh_command_probe,
     &gh_command_compare,

@@ -11,7 +11,6 @@ gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *
 void gh_identity_print(const gh_device_info *info); /* the known ones, for --verbose */
 /* The unit that multiplies bfloat16 matrices: "mma", "amx"; NULL: none. "units", "dot products", "stored only": what
  * bfloat16 gains. */
-const char *gh_identity_matrix_unit(const gh_device_info *info);
 const char *gh_identity_bf16(const gh_device_info *info);
 /* How the driver's environment selects and orders CUDA's devices, if it does. */
 void gh_identity_print_order(void);

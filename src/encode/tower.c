@@ -1,4 +1,5 @@
 #include "encode/tower.h"
+#include "backend/chooser/chooser.h"
 #include "base/checksum.h"
 #include "models/unread.h"
 
@@ -117,7 +118,9 @@ gh_status gh_tower_finish(gh_error *err, gh_tower *t, gh_tensor *out, const gh_e
   t->adapted = false;
   if (status) return status;
   gh_graph_keep(t->graph, out);
-  return t->unbacked ? gh_graph_measure(err, t->graph) : gh_graph_plan(err, t->graph);
+  if (!t->unbacked) return gh_graph_plan(err, t->graph);
+  status = gh_graph_measure(err, t->graph);
+  return !status && gh_choices_are_watched(t->device) ? gh_graph_choose(err, t->graph) : status;
 }
 
 void gh_tower_close(gh_tower *t) {

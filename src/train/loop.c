@@ -80,6 +80,25 @@ gh_status gh_loop_open_cache(gh_error *err, gh_loop *l, const gh_models *models)
   return status;
 }
 
+gh_status gh_loop_choose_cache(gh_error *err, gh_device *device, const gh_models *models, int64_t micro_batch) {
+  const int64_t shape[4] = {GH_MIN(micro_batch, CACHE_BATCH), 3, models->clip.image, models->clip.image};
+  gh_target target;
+  gh_store *store = NULL;
+  gh_graph *graph = NULL;
+  gh_tensor *images = NULL, *targets = NULL;
+  if (!gh_objective_target(models, &target)) return GH_OK;
+  gh_status status = gh_store_create_unbacked(err, device, &store);
+  if (!status) status = gh_store_add(err, store, "input.images", GH_F32, 4, shape, &images);
+  if (!status) status = gh_graph_create(err, device, &graph);
+  if (!status) targets = target.record(target.context, graph, store, images);
+  if (targets) gh_graph_keep(graph, targets);
+  if (!status) status = gh_graph_measure(err, graph);
+  if (!status) status = gh_graph_choose(err, graph);
+  gh_graph_free(graph);
+  gh_store_free(store);
+  return status;
+}
+
 gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *data, uint64_t seed) {
   int64_t side = l->step.images->shape[3];
   gh_loader_options options = loader_options(l, data, seed, side);

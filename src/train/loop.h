@@ -73,6 +73,8 @@ gh_status gh_loop_plan(gh_error *err, gh_loop *loop);
 /* Opens the configured cache of targets (by default below the run) and computes its missing entries. Before it computes
  * any, writes plan.json with the kernels chosen for that: a run that is killed there repeats the choices. */
 gh_status gh_loop_open_cache(gh_error *err, gh_loop *loop, const gh_models *models);
+/* Chooses the providers of what fills such a cache; nothing is computed. */
+gh_status gh_loop_choose_cache(gh_error *err, gh_device *device, const gh_models *models, int64_t micro_batch);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);

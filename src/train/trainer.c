@@ -1,4 +1,5 @@
 #include "train/trainer.h"
+#include "backend/chooser/chooser.h"
 #include "backend/registry.h"
 #include "base/build.h"
 #include "base/log.h"
@@ -13,6 +14,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+
+static const char *const labels[2] = {"stage 1", "stage 2"};
 
 /* One stage while it runs. */
 typedef struct gh_stage {
@@ -177,7 +180,6 @@ typedef struct gh_training {
 } gh_training;
 
 static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report reports[2]) {
-  static const char *const labels[2] = {"stage 1", "stage 2"};
   const gh_config *config = t->config;
   gh_status status = GH_OK;
   bool stop = false;
@@ -210,20 +212,39 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
   return status;
 }
 
-/* Checks stage 2 before days are spent on stage 1. Kernels for its matrix products are chosen now, so that the plan in
- * a state of stage 1 already contains them. */
-static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
-  gh_stage s = {.config = t->config, .options = t->options};
-  s.loop = (gh_loop){.label = "stage 2", .number = 2, .stage = &t->config->stages[1], .device = t->device};
+/* Fits a stage's step and chooses its kernels. `encoder` as for gh_train_choose. */
+static gh_status choose_stage(gh_error *err, const gh_config *config, int number, gh_device *device,
+                              const gh_vision_config *encoder, bool tiny) {
+  gh_stage s = {.config = config};
+  s.loop =
+      (gh_loop){.label = labels[number - 1], .number = number, .stage = &config->stages[number - 1], .device = device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
-  gh_status status = gh_evaluate_check(err, t->config, true);
-  if (!status) status = gh_models_open(err, &s.models, t->config, NULL, NULL);
+  gh_status status = encoder ? gh_models_draft(err, &s.models, config, encoder, tiny)
+                             : gh_models_open(err, &s.models, config, NULL, NULL);
   if (!status) status = fit(err, &s);
   if (!status) {
     gh_step_spec spec = spec_of(&s, NULL, NULL);
+    spec.draft = encoder != NULL;
     status = gh_budget_choose(err, &spec, &s.loop.stage->optimizer);
   }
+  if (!status && config->data.latent_cache && gh_choices_are_watched(device))
+    status = gh_loop_choose_cache(err, device, &s.models, s.loop.micro_batch);
   gh_models_close(&s.models);
+  return status;
+}
+
+/* Checks stage 2 before days are spent on stage 1. Kernels for its matrix products are chosen now, so that the plan in
+ * a state of stage 1 already contains them. */
+static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
+  gh_status status = gh_evaluate_check(err, t->config, true);
+  return status ? status : choose_stage(err, t->config, 2, t->device, NULL, false);
+}
+
+gh_status gh_train_choose(gh_error *err, const gh_config *config, gh_device *device, const gh_vision_config *encoder,
+                          bool tiny) {
+  gh_status status = GH_OK;
+  for (int number = 1; number <= 2 && !status; number++)
+    if (config->stages[number - 1].steps) status = choose_stage(err, config, number, device, encoder, tiny);
   return status;
 }
 

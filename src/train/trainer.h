@@ -4,7 +4,9 @@
 #ifndef GH_TRAIN_TRAINER_H
 #define GH_TRAIN_TRAINER_H
 
+#include "backend/backend.h"
 #include "config/config.h"
+#include "models/vision.h"
 #include "train/metrics.h"
 #include "train/stage_report.h"
 
@@ -22,5 +24,11 @@ typedef struct gh_train_options {
 /* GH_ERROR_STOPPED when a signal or `progress` requested it (the state is saved). GH_ERROR_NUMERIC when a loss was not
  * finite (the state before that update is saved; the text names the update). */
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options, gh_stage_report reports[2]);
+
+/* Chooses the providers of all that the steps of a run's stages compute, without memory for a step; nothing is trained
+ * or written. Sizes are those of the configuration's models or, with `encoder` not NULL, that one's and the published
+ * ones (`tiny`: small ones) of the other models, without files. */
+gh_status gh_train_choose(gh_error *err, const gh_config *config, gh_device *device, const gh_vision_config *encoder,
+                          bool tiny);
 
 #endif
