@@ -6,6 +6,9 @@ set(GH_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/genhance)
 
 install(TARGETS genhance)
 install(TARGETS genhance_shared genhance_static EXPORT genhanceTargets)
+if(TARGET genhance_mpi)
+  install(TARGETS genhance_mpi DESTINATION ${CMAKE_INSTALL_LIBDIR}/genhance) # src/dist/mpi.c looks there
+endif()
 install(DIRECTORY include/genhance DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 
 install(EXPORT genhanceTargets NAMESPACE genhance:: DESTINATION ${GH_CMAKE_DIR})

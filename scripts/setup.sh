@@ -11,7 +11,8 @@ packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev op
   libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libwebp-dev libcjson-dev libxxhash-dev libutf8proc-dev"
 packages_formats="libavif-dev"
 packages_pictures="tuxpaint-stamps-default"
-packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh"
+packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh
+  libopenmpi-dev openmpi-bin"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"
 packages_static="clang-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"

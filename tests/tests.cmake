@@ -30,7 +30,7 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|torture)") # AddressSanitizer has its own malloc
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|torture|ranks)") # AddressSanitizer has its own malloc, MPI leaks
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -40,6 +40,11 @@ endforeach()
 
 # A driver that fails, for test_drivers.sh.
 add_library(bad_driver MODULE tests/drivers/bad_driver.c)
+# An MPI that is too old, or has no threads, for test_ranks.sh.
+if(TARGET genhance_mpi)
+  add_library(old_mpi MODULE tests/drivers/old_mpi.c)
+  target_link_libraries(old_mpi PRIVATE MPI::MPI_C)
+endif()
 
 # Our declarations of NVIDIA's libraries are compared with the toolkit's where its headers are: one compilation.
 find_path(CUDA_HEADERS cuda.h PATHS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include)
@@ -78,11 +83,11 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
               tune update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
-set(HOST api api_score api_train base bench cache cli config dataset drivers examples export formats identity image
-         incomplete inputs interrupt loader mapping messages names options origin power preprocess results retry
+set(HOST          api api_score api_train base bench cache cli comm config dataset drivers examples export formats identity
+         image incomplete inputs interrupt loader mapping messages names options origin power preprocess results retry
          robust rooms rot target_cache terminal tfevents tune_command)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults torture)
+  list(APPEND HOST faults torture ranks)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.

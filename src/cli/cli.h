@@ -54,6 +54,8 @@ double gh_args_real(const gh_args *args, const char *name);      /* 0 when absen
 bool gh_args_flag(const gh_args *args, const char *name);
 bool gh_args_given(const gh_args *args, const char *name); /* on the command line, not by default */
 const gh_strings *gh_args_list(const gh_args *args, const char *name);
+/* Takes an option's text away, for a process whose results another one writes. */
+void gh_args_drop(const gh_args *args, const char *name);
 
 /* Checks, as far as possible in advance, that the file of this option can be written, so that a mistyped path does not
  * cost hours of work. */

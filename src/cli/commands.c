@@ -194,7 +194,8 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   if (!status) {
     status = command->run(err, &args);
     if (aside != STDOUT_FILENO) take_output_back(aside);
-    gh_error second = {0}; /* the command's own failure is the one to report */
+    gh_error second = {0};              /* the command's own failure is the one to report */
+    path = gh_args_text(&args, "json"); /* which the command may have dropped */
     if (path && write_json(&second, &args, path, status, err) && !status) {
       *err = second;
       status = second.status;

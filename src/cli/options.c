@@ -46,6 +46,13 @@ bool gh_args_flag(const gh_args *args, const char *name) { return value_of(args,
 bool gh_args_given(const gh_args *args, const char *name) { return value_of(args, name)->given; }
 const gh_strings *gh_args_list(const gh_args *args, const char *name) { return &value_of(args, name)->list; }
 
+void gh_args_drop(const gh_args *args, const char *name) {
+  struct gh_option_value *v = args->own;
+  while (v != value_of(args, name)) v++;
+  v->text = NULL;
+  v->given = false;
+}
+
 /* ---- parsing ---- */
 
 /* "--out DIR"; "--quiet, -q"; "FILE" for a bare word. */

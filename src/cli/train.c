@@ -2,9 +2,11 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/run_options.h"
+#include "dist/devices.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static gh_status put_best(gh_error *err, gh_json *stage, const gh_best *b) {
   gh_json *best = gh_json_put_object(err, stage, "best");
@@ -36,23 +38,83 @@ static void print_best(const gh_best *b) {
                   b->within ? "" : "; every snapshot is below the guard");
 }
 
-static gh_status run(gh_error *err, const gh_args *args) {
-  gh_config config;
-  gh_stage_report reports[2] = {0};
-  const gh_strings *sets = gh_args_list(args, "set");
-  const gh_train_options options = gh_run_options(args);
+/* One line of a rank other than 0: only warnings come here. */
+static void write_of_rank(void *user, gh_log_level level, const char *line) {
+  const gh_comm *comm = user;
+  const int rank = gh_comm_rank(comm);
+  fprintf(stderr, "rank %d on %s: %s%s\n", rank, gh_comm_host(comm, rank), level == GH_LOG_WARNING ? "warning: " : "",
+          line);
+}
+
+/* Rank 0 speaks and writes the results; the others only warn. */
+static void begin_ranks(const gh_args *args, gh_comm *comm, gh_train_options *options) {
+  options->comm = comm;
+  options->rank_timeout = gh_args_real(args, "rank-timeout");
+  if (!comm) return;
+  if (!gh_comm_rank(comm)) {
+    gh_info("%d ranks, %s", gh_comm_ranks(comm), gh_comm_library(comm));
+    return;
+  }
+  options->quiet = true;
+  gh_args_drop(args, "json");
+  gh_log_set_level(GH_MIN(gh_log_get_level(), GH_LOG_WARNING));
+  gh_log_set_writer(write_of_rank, comm);
+}
+
+/* The last agreement: a failure that all ranks know of is rank 0's to report. *silent: this is another rank. */
+static gh_status end_ranks(gh_error *err, gh_comm *comm, gh_status status, bool *silent) {
+  gh_comm_patience(comm, 0);
+  status = gh_comm_agree(err, comm, status, "the end", NULL);
+  *silent = gh_comm_rank(comm) && (!status || gh_comm_agreed_failure(comm));
+  gh_log_set_writer(NULL, NULL);
+  gh_comm_close(comm);
+  return *silent ? GH_OK : status;
+}
+
+/* With several ranks, --device and the configuration may give a list. */
+static gh_status choose_device(gh_error *err, const gh_args *args, const gh_comm *comm, char **device) {
+  char *own = NULL;
+  if (!comm) return gh_run_device(err, args, device);
   gh_status status =
-      gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
+      gh_comm_device(err, comm, gh_args_given(args, "device") ? gh_args_text(args, "device") : *device, &own);
   if (status) return status;
-  status = gh_run_device(err, args, &config.device);
-  gh_stop_install();
-  if (!status) status = gh_train(err, &config, &options, reports);
+  free(*device);
+  *device = own;
+  return GH_OK;
+}
+
+static gh_status train(gh_error *err, const gh_args *args, const gh_config *config, gh_train_options *options,
+                       gh_stage_report reports[2]) {
+  gh_status status = gh_train(err, config, options, reports);
   for (int i = 0; i < 2; i++) {
     gh_error second = {0}; /* that a stage does not fit is the reason to report */
     if (reports[i].plan && gh_json_put(&second, args->result, i ? "stage2" : "stage1", reports[i].plan) && !status) {
       *err = second;
       status = second.status;
     }
+  }
+  return status;
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  gh_config config = {0};
+  gh_stage_report reports[2] = {0};
+  gh_comm *comm = NULL;
+  bool silent = false;
+  const gh_strings *sets = gh_args_list(args, "set");
+  gh_train_options options = gh_run_options(args);
+  gh_status status = gh_comm_open(err, &comm);
+  if (status) return status;
+  begin_ranks(args, comm, &options);
+  status = gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
+  const bool read = !status;
+  if (!status) status = choose_device(err, args, comm, &config.device);
+  gh_stop_install();
+  if (!status) status = train(err, args, &config, &options, reports);
+  if (comm) status = end_ranks(err, comm, status, &silent);
+  if (silent || !read) {
+    if (read) gh_config_free(&config);
+    return status;
   }
   for (int i = 0; i < 2 && !status; i++) {
     if (!reports[i].updates) continue;
@@ -72,6 +134,8 @@ static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
     {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key, for example stage1.optimizer.lr=1e-3"},
     GH_RUN_OPTIONS,
+    {"rank-timeout", "SECONDS", GH_OPTION_REAL, .initial = "300", .most = 86400,
+     .help = "with mpirun: end the job where a rank keeps an update waiting for so long"},
     {"dry-run", NULL, GH_OPTION_FLAG,
      .help = "print whether each stage fits, how long it takes and what would help, and exit"},
     {0},
@@ -80,11 +144,14 @@ static const gh_option options[] = {
 const gh_command gh_command_train = {
     .name = "train",
     .summary = "train stage 1 (denoiser), then stage 2 (encoder)",
-    .details = "Stage 1 trains the denoiser and its projectors, stage 2 the encoder. Prints one line per update; "
-               "metrics.jsonl in the output folder has the same numbers as JSON. SIGINT, SIGTERM, "
-               "SIGUSR1, SIGXCPU and a closed terminal save the state and exit with code 75; --resume then continues "
-               "to the same bits. SIGKILL "
-               "loses the updates since the last saved state.",
+    .details =
+        "Stage 1 trains the denoiser and its projectors, stage 2 the encoder. Prints one line per update; "
+        "metrics.jsonl in the output folder has the same numbers as JSON. SIGINT, SIGTERM, "
+        "SIGUSR1, SIGXCPU and a closed terminal save the state and exit with code 75; --resume then continues "
+        "to the same bits. SIGKILL "
+        "loses the updates since the last saved state.\n"
+        "`mpirun -n N genhance train` divides every update's batch among N processes; docs/clusters.md says how to "
+        "choose their devices.",
     .run = run,
     .options = options,
 };

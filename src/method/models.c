@@ -156,6 +156,25 @@ uint64_t gh_models_hash(const gh_models *m) {
   return adapter_hash(&m->adapter, hash);
 }
 
+static gh_status put_hash(gh_error *err, gh_json *into, const char *key, uint64_t hash) {
+  char text[GH_CHECKSUM_TEXT];
+  gh_checksum_text(text, hash);
+  return gh_json_put_string(err, into, key, text);
+}
+
+gh_status gh_models_identify(gh_error *err, const gh_models *m, gh_json *into) {
+  const gh_safetensors *own[GH_OBJECTIVE_FILES] = {NULL};
+  gh_mapping_guard();
+  if (m->own && m->objective->files) m->objective->files(m->own, own);
+  uint64_t hash = 1;
+  for (size_t i = 0; i < GH_COUNT(own); i++) hash = file_hash(own[i], hash + i);
+  gh_status status = put_hash(err, into, "the content of the encoder's file", file_hash(m->clip_file, 1));
+  if (!status) status = put_hash(err, into, "the content of the autoencoder's file", hash);
+  if (!status) status = put_hash(err, into, "the content of the denoiser's file", file_hash(m->denoiser_file, 1));
+  if (!status) status = put_hash(err, into, "the content of the adapter's file", file_hash(m->adapter.file, 1));
+  return status ? status : put_hash(err, into, "the hash of all models", gh_models_hash(m));
+}
+
 gh_status gh_models_settings(gh_error *err, const gh_models *m, gh_json **out) {
   static const char *const files[] = {"config.json", "preprocessor_config.json", "processor_config.json",
                                       "open_clip_config.json"};

@@ -36,6 +36,9 @@ void gh_models_close(gh_models *models); /* an empty or half-built one is fine *
  * all bytes would take minutes. */
 uint64_t gh_models_hash(const gh_models *models);
 
+/* The same by file, for comparing: "the content of the encoder's file": "HASH", ... */
+gh_status gh_models_identify(gh_error *err, const gh_models *models, gh_json *into);
+
 /* Identifies the settings beside the encoder's weights: a hash per file (config.json, preprocessor_config.json, ...)
  * that its folder has, by name. *out is the caller's. */
 gh_status gh_models_settings(gh_error *err, const gh_models *models, gh_json **out);

@@ -84,6 +84,13 @@ gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *pla
   return GH_OK;
 }
 
+gh_status gh_choices_adopt(gh_error *err, gh_device *device, const gh_json *plan) {
+  gh_plan_device of;
+  bool same;
+  gh_status status = read_device(err, device, plan, &of, &same);
+  return status || !same ? status : freeze(err, device, plan);
+}
+
 /* ---- plan.json ---- */
 
 gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan) {

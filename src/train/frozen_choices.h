@@ -12,6 +12,8 @@
 gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t micro_batch, gh_json **out);
 /* Makes the device use the choices of the plan. A plan from another device is ignored, with a warning. */
 gh_status gh_choices_freeze(gh_error *err, gh_device *device, const gh_json *plan);
+/* The same for the plan of another rank: one of another kind of device is ignored. */
+gh_status gh_choices_adopt(gh_error *err, gh_device *device, const gh_json *plan);
 /* RUN/plan.json, sealed (base/checksum.h). Restoring makes the device use its choices, if it exists and is of this
  * device; a damaged one is ignored with a warning. */
 gh_status gh_choices_write(gh_error *err, const char *run, const gh_json *plan);

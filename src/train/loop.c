@@ -62,11 +62,16 @@ static gh_status record_plan(gh_error *err, void *loop) {
   return status;
 }
 
+static gh_comm *comm_of(const gh_loop *l) { return l->ranks ? l->ranks->comm : NULL; }
+
+/* Rank 0 writes the run's folder. */
+static bool writes(const gh_loop *l) { return gh_comm_rank(comm_of(l)) == 0; }
+
 gh_status gh_loop_open_cache(gh_error *err, gh_loop *l, const gh_models *models) {
   const gh_config *config = models->config;
   gh_target_cache_options options = {.device = l->device,
                                      .batch = GH_MIN(l->micro_batch, CACHE_BATCH),
-                                     .planned = record_plan,
+                                     .planned = writes(l) ? record_plan : NULL,
                                      .user = l,
                                      .images =
                                          loader_options(l, &config->data, (uint64_t)config->seed, models->clip.image)};
@@ -102,7 +107,12 @@ gh_status gh_loop_choose_cache(gh_error *err, gh_device *device, const gh_models
 gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *data, uint64_t seed) {
   int64_t side = l->step.images->shape[3];
   gh_loader_options options = loader_options(l, data, seed, side);
-  options.first_ordinal = (uint64_t)(l->done * l->stage->batch);
+  int64_t first, share = gh_ranks_share(comm_of(l), l->stage->batch, &first);
+  options.first_ordinal = (uint64_t)(l->done * l->stage->batch + first);
+  if (l->ranks) {
+    options.block = (uint64_t)share;
+    options.period = (uint64_t)l->stage->batch;
+  }
   l->images = gh_alloc(err, (size_t)(l->micro_batch * 3 * side * side), sizeof *l->images);
   l->samples = gh_alloc(err, (size_t)l->micro_batch, sizeof *l->samples);
   if (l->step.targets) l->targets = gh_alloc(err, (size_t)gh_tensor_bytes(l->step.targets), 1);
@@ -131,15 +141,16 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   return status ? status : gh_tensor_send(err, l->device, step->targets, l->targets);
 }
 
-/* Loads samples [first, first + micro_batch) of the update that follows `done` others. */
+/* Loads samples [first, first + micro_batch) of this rank's share of the update that follows `done` others. */
 static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
   const gh_stage_config *stage = l->stage;
-  int64_t count = GH_MIN(l->micro_batch, stage->batch - first);
+  int64_t own, share = gh_ranks_share(comm_of(l), stage->batch, &own);
+  int64_t count = GH_MIN(l->micro_batch, share - first);
   const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, done + 1),
                                  .beta1 = stage->optimizer.betas[0],
                                  .beta2 = stage->optimizer.betas[1],
                                  .update = (uint64_t)done + 1,
-                                 .ordinal = (uint64_t)(done * stage->batch + first),
+                                 .ordinal = (uint64_t)(done * stage->batch + own + first),
                                  .samples = (uint32_t)count,
                                  .weight = 1 / (double)stage->batch};
   gh_status status = send_images(err, l, count);
@@ -165,21 +176,42 @@ static gh_status take_ahead(gh_error *err, gh_loop *l) {
   return l->ahead_error.status;
 }
 
-gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
-  for (int64_t first = 0; first < l->stage->batch; first += l->micro_batch) {
+/* The gradients of this rank's share. */
+static gh_status accumulate(gh_error *err, gh_loop *l) {
+  int64_t own, share = gh_ranks_share(comm_of(l), l->stage->batch, &own);
+  for (int64_t first = 0; first < share; first += l->micro_batch) {
     gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
     l->load_failed = status && status != GH_ERROR_DEVICE; /* what a lost device says of the weights is not saved */
     if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
     if (!status) status = gh_graph_run(err, l->step.graph);
     if (status) return status;
   }
-  gh_status status = gh_graph_run(err, l->update.graph);
+  return GH_OK;
+}
+
+static bool state_due(const gh_loop *l) { return gh_now() - l->state_written >= 60 * l->state_minutes; }
+static bool stop_wanted(const gh_loop *l) { return l->stop || gh_stop_requested(); }
+
+static gh_status reduce(gh_error *err, gh_loop *l, gh_status own) {
+  gh_ranks_wish wish = {
+      .stop = stop_wanted(l), .save = writes(l) && state_due(l), .load_failed = own && l->load_failed};
+  gh_status status = gh_ranks_reduce(err, l->ranks, own, &wish);
+  l->load_failed = status && wish.load_failed;
+  return status;
+}
+
+gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
+  gh_status status = accumulate(err, l);
+  if (l->ranks) status = reduce(err, l, status);
+  if (!status) status = gh_graph_run(err, l->update.graph);
+  if (!status && l->ranks) status = gh_ranks_align(err, l->ranks);
   if (status) return status;
   load_ahead(l);
   return gh_update_read(err, l->device, &l->update, result);
 }
 
 static gh_status write_state(gh_error *err, gh_loop *l) {
+  if (!writes(l)) return GH_OK;
   const gh_state_info info = {.stage = l->number,
                               .update = l->done,
                               .data_hash = gh_loader_index_hash(l->loader),
@@ -237,7 +269,13 @@ static gh_status write_row(gh_error *err, gh_loop *l, gh_metrics_row *row) {
   return status;
 }
 
-static bool stop_wanted(const gh_loop *l) { return l->stop || gh_stop_requested(); }
+/* The ranks end together, after the update in which they agreed on that. */
+static bool ends_here(const gh_loop *l) { return l->ranks ? l->ranks->stop : stop_wanted(l); }
+
+static gh_status take_snapshot(gh_error *err, gh_loop *l) {
+  gh_status status = writes(l) ? l->snapshot(err, l) : GH_OK;
+  return l->ranks ? gh_ranks_after_snapshot(err, l->ranks, status, &l->halt) : status;
+}
 
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
   gh_metrics_row row = {.stage = l->number,
@@ -252,12 +290,12 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
   gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
-  if (!status) status = write_row(err, l, &row);
-  if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = l->snapshot(err, l);
+  if (!status && writes(l)) status = write_row(err, l, &row);
+  if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = take_snapshot(err, l);
   if (!status && l->progress && l->progress(l->progress_user, &row)) l->stop = true;
-  bool due = last || l->halt || stop_wanted(l) || gh_now() - l->state_written >= 60 * l->state_minutes;
+  bool due = last || l->halt || ends_here(l) || (l->ranks ? l->ranks->save : state_due(l));
   if (!status && due) status = write_state(err, l);
-  if (!status && stop_wanted(l) && !last && !l->halt)
+  if (!status && ends_here(l) && !last && !l->halt)
     status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume continues from there",
                      (long long)l->done, l->label);
   return status;
@@ -276,7 +314,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
   gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
-    status = l->snapshot(err, l);
+    status = take_snapshot(err, l);
   while (!status && !l->halt && l->done < l->stage->steps) {
     double began = gh_now();
     gh_update_result result;

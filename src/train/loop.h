@@ -7,6 +7,7 @@
 #include "method/objective.h"
 #include "train/frozen_choices.h"
 #include "train/metrics.h"
+#include "train/ranks.h"
 #include "train/stage_report.h"
 #include "train/state.h"
 #include "train/update.h"
@@ -39,6 +40,7 @@ struct gh_loop {
   const gh_objective *objective; /* of the step; NULL: none, and only the loss is logged */
   gh_target_cache *cache;        /* NULL unless the step takes cached targets */
   char *targets;                 /* (micro_batch, ...) cached targets */
+  gh_ranks *ranks;               /* the processes that share every update; NULL: this one alone */
   int64_t micro_batch;
   int64_t done; /* updates */
   bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error says why not */
@@ -81,8 +83,8 @@ gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
 /* Compares the encoder's settings with a state's, if that has them. */
 gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *loop, const gh_json *before);
 /* The parts of an update, for callers that inspect the device between them. Loads one micro-batch, samples [first,
- * first + micro_batch) of the update, and its step block; samples past the end have weight 0. The caller then runs
- * step.graph. Call it in order of `first`. */
+ * first + micro_batch) of this rank's share of the update, and its step block; samples past the end have weight 0. The
+ * caller then runs step.graph. Call it in order of `first`. */
 gh_status gh_loop_load(gh_error *err, gh_loop *loop, int64_t first);
 /* Runs the update that follows loop->done; the caller increments `done`. An update neither allocates nor compiles, and
  * waits for the device only when it reads its loss (tests/test_step_trace.c), as long as the sends of its micro-batches

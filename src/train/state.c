@@ -103,16 +103,11 @@ static gh_status put_copy(gh_error *err, gh_json *root, const char *key, const g
   return status ? status : gh_json_put(err, root, key, copy);
 }
 
-static gh_status write_manifest(gh_error *err, const char *folder, const gh_update *u, const gh_state_info *info,
-                                const char *hash_text) {
+gh_status gh_state_info_put(gh_error *err, gh_json *root, const gh_state_info *info) {
   char data_hash[GH_CHECKSUM_TEXT], models_hash[GH_CHECKSUM_TEXT];
   gh_checksum_text(data_hash, info->data_hash);
   gh_checksum_text(models_hash, info->models_hash);
-  char *path = gh_path_join(err, folder, GH_STATE_MANIFEST);
-  gh_json *root = gh_json_object(err);
-  gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_json_put_int(err, root, "version", GH_STATE_VERSION);
-  if (!status) status = gh_json_put_int(err, root, "stage", info->stage);
+  gh_status status = gh_json_put_int(err, root, "stage", info->stage);
   if (!status) status = gh_json_put_int(err, root, "update", info->update);
   if (!status) status = gh_json_put_int(err, root, "micro_batch", info->micro_batch);
   if (!status) status = gh_json_put_string(err, root, "data", data_hash);
@@ -120,6 +115,16 @@ static gh_status write_manifest(gh_error *err, const char *folder, const gh_upda
   if (!status) status = put_copy(err, root, "config", info->config);
   if (!status) status = put_copy(err, root, "plan", info->plan);
   if (!status && info->encoder) status = put_copy(err, root, "encoder", info->encoder);
+  return status;
+}
+
+static gh_status write_manifest(gh_error *err, const char *folder, const gh_update *u, const gh_state_info *info,
+                                const char *hash_text) {
+  char *path = gh_path_join(err, folder, GH_STATE_MANIFEST);
+  gh_json *root = gh_json_object(err);
+  gh_status status = path && root ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = gh_json_put_int(err, root, "version", GH_STATE_VERSION);
+  if (!status) status = gh_state_info_put(err, root, info);
   if (!status) status = describe_part(err, root, u, hash_text);
   if (!status) status = gh_json_write_sealed(err, path, root);
   gh_json_free(root);

@@ -20,6 +20,9 @@ typedef struct gh_state_info {
 } gh_state_info;
 
 void gh_state_info_free(gh_state_info *info);
+/* The info as members of a JSON object, and read from them: those of a manifest in `folder`, whose name is checked. */
+gh_status gh_state_info_put(gh_error *err, gh_json *root, const gh_state_info *info);
+gh_status gh_state_info_read(gh_error *err, const char *folder, const gh_json *root, gh_state_info *info);
 
 /* Writes parameters, moments, what the step carries and info, then removes all but the newest `keep` states. */
 gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,

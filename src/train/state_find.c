@@ -48,7 +48,7 @@ static bool is_named(const char *folder, int64_t stage, int64_t update) {
          named_update == update;
 }
 
-static gh_status read_info(gh_error *err, const char *folder, const gh_json *root, gh_state_info *info) {
+gh_status gh_state_info_read(gh_error *err, const char *folder, const gh_json *root, gh_state_info *info) {
   int64_t stage = 0;
   const char *data = NULL, *models = NULL;
   gh_status status = GH_OK;
@@ -169,7 +169,7 @@ static gh_status check_state(gh_error *err, const char *folder, gh_state_info *i
   gh_json *root = NULL;
   gh_status status = gh_state_read_manifest(err, folder, &root);
   if (!status) status = check_part(err, folder, root);
-  if (!status) status = read_info(err, folder, root, info);
+  if (!status) status = gh_state_info_read(err, folder, root, info);
   gh_json_free(root);
   return status;
 }

@@ -10,6 +10,7 @@
 #include "train/inputs.h"
 #include "train/loop.h"
 #include "train/made_by.h"
+#include "train/ranks_start.h"
 #include "train/snapshot.h"
 
 #include <stdio.h>
@@ -21,12 +22,14 @@ static const char *const labels[2] = {"stage 1", "stage 2"};
 typedef struct gh_stage {
   const gh_config *config;
   const gh_train_options *options;
+  bool draft; /* sizes without files */
   gh_models models;
   gh_lora lora;
   gh_budget budget;
   bool recompute;
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" is not empty */
+  gh_ranks ranks;          /* the loop's, where there are several */
   bool *began;             /* whether the run's folder has been written to */
   bool stop;               /* the caller's `progress` requested a stop */
 } gh_stage;
@@ -55,16 +58,31 @@ static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
   return spec;
 }
 
+/* Rank 0 writes the run's folder. */
+static bool writes(const gh_stage *s) { return gh_comm_rank(s->options->comm) == 0; }
+
+/* Several ranks do this one after the other: the others use what rank 0 has chosen. */
+static gh_status lead(gh_error *err, gh_stage *s, gh_status (*work)(gh_error *err, gh_stage *s)) {
+  gh_comm *comm = s->options->comm;
+  gh_status status = writes(s) ? work(err, s) : GH_OK;
+  if (!status) status = gh_ranks_share_choices(err, comm, s->loop.device, s->loop.micro_batch);
+  return status || writes(s) ? status : work(err, s);
+}
+
 static gh_status fit(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
+  gh_stage_config share = *l->stage; /* the largest rank's */
+  share.batch = GH_CEIL_DIV(share.batch, gh_comm_ranks(s->options->comm));
   gh_step_spec spec = spec_of(s, NULL, NULL);
   gh_status status = GH_OK;
   if (l->number == 2) status = gh_evaluate_measure(err, s->config, l->device, spec.lora, &s->budget);
-  if (!status) status = gh_budget_fit(err, &spec, l->stage, s->config->recompute, &l->device, 1, &s->budget);
+  if (!status) status = gh_budget_fit(err, &spec, &share, s->config->recompute, &l->device, 1, &s->budget);
   l->micro_batch = spec.batch;
   s->recompute = spec.recompute;
   return status == GH_ERROR_MEMORY ? gh_fail_in(err, "%s", l->label) : status;
 }
+
+static gh_status open_cache(gh_error *err, gh_stage *s) { return gh_loop_open_cache(err, &s->loop, &s->models); }
 
 static gh_status build(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
@@ -107,9 +125,28 @@ static gh_status note(gh_error *err, const gh_stage *s) {
 }
 
 static gh_status begin(gh_error *err, gh_stage *s, const gh_state_info *from) {
-  if (*s->began) return GH_OK;
+  if (*s->began || !writes(s)) return GH_OK;
   *s->began = true;
   return gh_loop_begin_run(err, &s->loop, from);
+}
+
+/* The micro-batch to begin with: a state's, of this rank if the ranks differ in that; 0: to be chosen. */
+static gh_status given_micro_batch(gh_error *err, const gh_stage *s, const gh_state_info *from, int64_t *out) {
+  *out = from ? from->micro_batch : s->loop.stage->micro_batch;
+  const gh_json *own = from ? gh_ranks_plan(s->options->comm, from->plan) : NULL;
+  return own && own != from->plan ? gh_json_opt_int(err, own, "micro_batch", out) : GH_OK;
+}
+
+/* What is left when the step is planned: rank 0's weights or state on every rank, and everyone's plan. */
+static gh_status load_weights(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder) {
+  gh_loop *l = &s->loop;
+  gh_comm *comm = s->options->comm;
+  gh_status status = gh_loop_describe_plan(err, l);
+  if (!status) status = gh_ranks_gather_plans(err, comm, l->plan_json);
+  if (!status && from && writes(s)) status = gh_state_load(err, folder, l->device, &l->update);
+  if (!status && from) l->done = from->update;
+  if (!status && comm) status = gh_ranks_begin(err, &s->ranks, comm, l->device, &l->step, &l->update, from != NULL);
+  return status;
 }
 
 /* `from`: the state to resume from, in `folder`; NULL: a fresh start from `denoiser` (NULL: as configured). */
@@ -117,8 +154,9 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
                          const char *denoiser) {
   gh_loop *l = &s->loop;
   const gh_train_options *o = s->options;
-  gh_status status = gh_models_open(err, &s->models, s->config, denoiser, NULL);
-  l->micro_batch = from ? from->micro_batch : l->stage->micro_batch;
+  gh_status status = given_micro_batch(err, s, from, &l->micro_batch);
+  if (!status) status = gh_models_open(err, &s->models, s->config, denoiser, NULL);
+  if (!status) status = gh_ranks_same_models(err, o->comm, &s->models);
   l->models_hash = gh_models_hash(&s->models);
   l->objective = s->models.objective;
   if (!status) status = gh_mapping_check_all(err); /* the hash read the models' files */
@@ -128,21 +166,29 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && from) status = gh_loop_check_encoder(err, l, from->encoder);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
-  if (!status && s->config->data.latent_cache) status = gh_loop_open_cache(err, l, &s->models);
-  if (!status && l->number == 2 && gh_json_count(s->config->evaluate)) {
+  if (!status && s->config->data.latent_cache) status = lead(err, s, open_cache);
+  if (!status && l->number == 2 && gh_json_count(s->config->evaluate) && writes(s)) {
     status = begin(err, s, from); /* the scores before training are the first thing that the run writes */
     if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
   }
-  if (!status) status = build(err, s);
+  if (!status) status = lead(err, s, build);
   if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
-  if (!status) status = gh_loop_describe_plan(err, l);
-  if (!status && from) status = gh_state_load(err, folder, l->device, &l->update);
-  if (!status && from) l->done = from->update;
+  if (!status) status = load_weights(err, s, from, folder);
   if (!status) status = gh_loop_load_images(err, l, &s->config->data, (uint64_t)s->config->seed);
   if (!status && from && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
-  if (!status) status = begin(err, s, from);
+  if (status || !writes(s)) return status;
+  status = begin(err, s, from);
   if (!status) status = gh_choices_write(err, l->run, l->plan_json);
   return status ? status : note(err, s);
+}
+
+/* In rank 0's log: who keeps the others waiting is the rank that waits least. */
+static gh_status report_waiting(gh_error *err, const gh_stage *s, double waited, double seconds) {
+  char text[96];
+  gh_comm *comm = s->options->comm;
+  snprintf(text, sizeof text, "%s, %.0f %% of %s spent waiting for others", s->loop.device->info.id,
+           100 * (gh_comm_waited(comm) - waited) / seconds, s->loop.label);
+  return gh_ranks_report(err, comm, text);
 }
 
 static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder,
@@ -151,15 +197,18 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   gh_status status = gh_config_to_json(err, &s->loop.config_json, s->config);
   if (!status) status = prepare(err, s, from, folder, denoiser);
   if (!status) {
+    const double waited = gh_comm_waited(s->options->comm), started = gh_now();
     status = gh_loop_run(err, &s->loop);
     gh_error ignored;
-    gh_status reported = gh_loop_report(status ? &ignored : err, &s->loop, gh_now() - began, out);
+    gh_status reported = writes(s) ? gh_loop_report(status ? &ignored : err, &s->loop, gh_now() - began, out) : GH_OK;
     if (!status) status = reported;
+    if (!status) status = report_waiting(err, s, waited, gh_now() - started);
     out->evaluated = s->evaluator != NULL;
     if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }
   s->stop = s->loop.stop;
   gh_evaluator_free(s->evaluator);
+  gh_ranks_end(&s->ranks);
   gh_loop_free(&s->loop);
   gh_models_close(&s->models);
   return status;
@@ -179,15 +228,24 @@ typedef struct gh_training {
   bool began;
 } gh_training;
 
+/* Preparing stage 2 may take minutes: whether the run ends before it. */
+static gh_status check_stop(gh_error *err, const gh_training *t, bool stop) {
+  unsigned flags = stop || gh_stop_requested();
+  gh_comm_patience(t->options->comm, 0);
+  gh_status status = gh_comm_agree(err, t->options->comm, GH_OK, "between the stages", &flags);
+  if (status || !flags) return status;
+  return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume continues from there");
+}
+
 static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report reports[2]) {
   const gh_config *config = t->config;
   gh_status status = GH_OK;
-  bool stop = false;
+  bool stop = false, ran = false;
   for (int number = t->folder ? t->from.stage : 1; number <= 2 && !status; number++) {
     if (!config->stages[number - 1].steps) continue;
-    if (number == 2 && reports[0].updates && (stop || gh_stop_requested())) /* preparing it may take minutes */
-      return gh_fail(err, GH_ERROR_STOPPED, "stopped between the stages; --resume continues from there");
+    if (ran && (status = check_stop(err, t, stop))) return status;
     gh_stage s = {.config = config, .options = t->options, .began = &t->began};
+    s.ranks = (gh_ranks){.comm = t->options->comm, .patience = t->options->rank_timeout};
     s.loop = (gh_loop){.label = labels[number - 1],
                        .number = number,
                        .run = config->output,
@@ -199,6 +257,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
                        .progress_user = t->options->progress_user,
                        .snapshot = write_snapshot,
                        .user = &s,
+                       .ranks = t->options->comm ? &s.ranks : NULL,
                        .device = t->device,
                        .set = t->images};
     char *denoiser = NULL; /* the result of stage 1, if this run has one */
@@ -207,26 +266,30 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
     bool resumed = t->folder && t->from.stage == number;
     if (!status) status = train_stage(err, &s, resumed ? &t->from : NULL, t->folder, denoiser, &reports[number - 1]);
     stop = s.stop;
+    ran = true;
     free(denoiser);
   }
   return status;
 }
 
+/* Of a stage that may be a draft without files. */
+static gh_status choose_kernels(gh_error *err, gh_stage *s) {
+  gh_step_spec spec = spec_of(s, NULL, NULL);
+  spec.draft = s->draft;
+  return gh_budget_choose(err, &spec, &s->loop.stage->optimizer);
+}
+
 /* Fits a stage's step and chooses its kernels. `encoder` as for gh_train_choose. */
 static gh_status choose_stage(gh_error *err, const gh_config *config, int number, gh_device *device,
-                              const gh_vision_config *encoder, bool tiny) {
-  gh_stage s = {.config = config};
+                              const gh_train_options *options, const gh_vision_config *encoder, bool tiny) {
+  gh_stage s = {.config = config, .options = options, .draft = encoder != NULL};
   s.loop =
       (gh_loop){.label = labels[number - 1], .number = number, .stage = &config->stages[number - 1], .device = device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
   gh_status status = encoder ? gh_models_draft(err, &s.models, config, encoder, tiny)
                              : gh_models_open(err, &s.models, config, NULL, NULL);
   if (!status) status = fit(err, &s);
-  if (!status) {
-    gh_step_spec spec = spec_of(&s, NULL, NULL);
-    spec.draft = encoder != NULL;
-    status = gh_budget_choose(err, &spec, &s.loop.stage->optimizer);
-  }
+  if (!status) status = lead(err, &s, choose_kernels);
   if (!status && config->data.latent_cache && gh_choices_are_watched(device))
     status = gh_loop_choose_cache(err, device, &s.models, s.loop.micro_batch);
   gh_models_close(&s.models);
@@ -236,15 +299,17 @@ static gh_status choose_stage(gh_error *err, const gh_config *config, int number
 /* Checks stage 2 before days are spent on stage 1. Kernels for its matrix products are chosen now, so that the plan in
  * a state of stage 1 already contains them. */
 static gh_status preflight_stage2(gh_error *err, const gh_training *t) {
-  gh_status status = gh_evaluate_check(err, t->config, true);
-  return status ? status : choose_stage(err, t->config, 2, t->device, NULL, false);
+  const bool writer = gh_comm_rank(t->options->comm) == 0;
+  gh_status status = writer ? gh_evaluate_check(err, t->config, true) : GH_OK;
+  return status ? status : choose_stage(err, t->config, 2, t->device, t->options, NULL, false);
 }
 
 gh_status gh_train_choose(gh_error *err, const gh_config *config, gh_device *device, const gh_vision_config *encoder,
                           bool tiny) {
+  const gh_train_options alone = {0};
   gh_status status = GH_OK;
   for (int number = 1; number <= 2 && !status; number++)
-    if (config->stages[number - 1].steps) status = choose_stage(err, config, number, device, encoder, tiny);
+    if (config->stages[number - 1].steps) status = choose_stage(err, config, number, device, &alone, encoder, tiny);
   return status;
 }
 
@@ -324,7 +389,27 @@ static gh_status check_files(gh_error *err, gh_training *t) {
     status = gh_image_set_open_keys(err, &t->images, "data.images", (const char *const *)images->items, images->count,
                                     &data->keys);
   if (!status) gh_image_set_exif(t->images, data->exif);
-  return status ? status : gh_image_set_check(err, t->images);
+  if (!status) status = gh_image_set_check(err, t->images);
+  return status ? status : gh_ranks_same_images(err, t->options->comm, t->images);
+}
+
+/* What the ranks of a job need besides what one process needs. */
+static gh_status check_ranks(gh_error *err, const gh_config *config, const gh_train_options *options) {
+  const int ranks = gh_comm_ranks(options->comm);
+  if (ranks > 1 && options->dry_run)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "--dry-run plans for one process: start it without mpirun");
+  for (int i = 0; i < 2; i++)
+    if (config->stages[i].steps && config->stages[i].batch < ranks)
+      return gh_fail(err, GH_ERROR_CONFIG, "stage%d.batch is %lld, but there are %d ranks: each needs a sample", i + 1,
+                     (long long)config->stages[i].batch, ranks);
+  return gh_ranks_same_config(err, options->comm, config);
+}
+
+/* Each rank's device, in rank 0's log. */
+static gh_status report_devices(gh_error *err, const gh_training *t) {
+  char text[256];
+  snprintf(text, sizeof text, "%s (%s)", t->device->info.id, t->device->info.name);
+  return gh_ranks_report(err, t->options->comm, text);
 }
 
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options,
@@ -335,24 +420,29 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   gh_status status = GH_OK;
   if (!config->stages[0].steps && !config->stages[1].steps)
     status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
-  if (!status && !options->dry_run) status = gh_evaluate_check(err, config, false);
+  if (!status) status = check_ranks(err, config, options);
+  const bool writer = gh_comm_rank(options->comm) == 0;
+  if (!status && !options->dry_run && writer) status = gh_evaluate_check(err, config, false);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
   if (!status && options->dry_run) {
     status = dry_run(err, &t, reports);
     gh_device_close(t.device);
     return status;
   }
-  if (!status) status = gh_run_lock(err, config->output, &hold);
-  if (!status) status = find_run(err, &t);
+  if (!status) status = report_devices(err, &t);
+  if (!status && writer) status = gh_run_lock(err, config->output, &hold);
+  if (!status && writer) status = find_run(err, &t);
+  if (!status) status = gh_ranks_share_state(err, options->comm, &t.folder, &t.from);
   if (!status && t.folder && gh_loop_keeps_turning(&t.from, "data.exif", config->data.exif)) {
     t.turned = *config;
     t.turned.data.exif = true;
     t.config = &t.turned;
   }
   if (!status) status = check_files(err, &t);
-  if (!status && t.folder && !options->replan) status = gh_choices_freeze(err, t.device, t.from.plan);
+  if (!status && t.folder && !options->replan)
+    status = gh_choices_freeze(err, t.device, gh_ranks_plan(options->comm, t.from.plan));
   const bool stateless = !t.folder && !options->replan;
-  if (!status && stateless && config->data.latent_cache) /* part of it may have been computed with that plan */
+  if (!status && stateless && config->data.latent_cache && writer) /* part of it may have been computed with that plan */
     status = gh_choices_restore(err, t.device, config->output);
   bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);
   if (!status && both) status = preflight_stage2(err, &t);

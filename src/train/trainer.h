@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "config/config.h"
 #include "models/vision.h"
+#include "dist/comm.h"
 #include "train/metrics.h"
 #include "train/stage_report.h"
 
@@ -19,10 +20,13 @@ typedef struct gh_train_options {
   bool verbose;                /* of a dry run: also every matrix product, convolution and attention */
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
+  gh_comm *comm;       /* the processes that train together; NULL: this one alone */
+  double rank_timeout; /* seconds that a rank may keep the others waiting in an update; 0: without limit */
 } gh_train_options;
 
 /* GH_ERROR_STOPPED when a signal or `progress` requested it (the state is saved). GH_ERROR_NUMERIC when a loss was not
- * finite (the state before that update is saved; the text names the update). */
+ * finite (the state before that update is saved; the text names the update). With options->comm, all ranks call
+ * it with the same configuration; the caller then makes the last agreement with the status (dist/comm.h). */
 gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_options *options, gh_stage_report reports[2]);
 
 /* Chooses the providers of all that the steps of a run's stages compute, without memory for a step; nothing is trained

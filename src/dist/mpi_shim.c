@@ -1,0 +1,91 @@
+/* genhance_mpi.so: the transport (dist/transport.h) over the MPI that it is compiled against. It is no part of the
+ * program and uses nothing of it. By hand: mpicc -shared -fPIC -I src -o genhance_mpi.so src/dist/mpi_shim.c */
+#include "dist/transport.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(sizeof(MPI_Request) <= sizeof(uint64_t), "a request fits the transport's handle");
+_Static_assert(MPI_SUCCESS == 0, "the transport's code for success is 0");
+
+static gh_transport transport;
+static char library[MPI_MAX_LIBRARY_VERSION_STRING];
+
+static int mpi_send(const void *data, int bytes, int to, int tag, uint64_t *request) {
+  MPI_Request handle;
+  int code = MPI_Isend(data, bytes, MPI_BYTE, to, tag, MPI_COMM_WORLD, &handle);
+  memcpy(request, &handle, sizeof handle);
+  return code;
+}
+
+static int mpi_receive(void *data, int bytes, int from, int tag, uint64_t *request) {
+  MPI_Request handle;
+  int code = MPI_Irecv(data, bytes, MPI_BYTE, from, tag, MPI_COMM_WORLD, &handle);
+  memcpy(request, &handle, sizeof handle);
+  return code;
+}
+
+static int mpi_test(uint64_t *request, int *done) {
+  MPI_Request handle;
+  memcpy(&handle, request, sizeof handle);
+  int code = MPI_Test(&handle, done, MPI_STATUS_IGNORE);
+  memcpy(request, &handle, sizeof handle);
+  return code;
+}
+
+static void mpi_text(int code, char *out, size_t size) {
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length;
+  if (MPI_Error_string(code, text, &length)) snprintf(text, sizeof text, "error %d", code);
+  snprintf(out, size, "%s", text);
+}
+
+static void mpi_abort(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
+
+/* Only the main thread calls MPI, but the process has other threads: MPI_THREAD_FUNNELED is the least that works. */
+static int join(char *why, size_t size) {
+  int threads = MPI_THREAD_SINGLE;
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &threads)) {
+    snprintf(why, size, "%s does not start", library);
+    return 1;
+  }
+  if (threads < MPI_THREAD_FUNNELED) {
+    MPI_Finalize();
+    snprintf(why, size, "%s was built without support for threads, which genhance needs (MPI_THREAD_FUNNELED)",
+             library);
+    return 1;
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(MPI_COMM_WORLD, &transport.rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &transport.ranks);
+  return 0;
+}
+
+__attribute__((visibility("default"))) gh_transport_open gh_transport_mpi;
+
+int gh_transport_mpi(int version, const gh_transport **out, char *why, size_t size) {
+  int major = 0, minor = 0, length = 0;
+  *out = NULL;
+  if (version != GH_TRANSPORT_VERSION) {
+    snprintf(why, size, "it is of another version of genhance (interface %d, not %d)", GH_TRANSPORT_VERSION, version);
+    return 1;
+  }
+  MPI_Get_version(&major, &minor);
+  if (major < 3) {
+    snprintf(why, size, "it speaks MPI %d.%d, which is too old: genhance needs MPI 3.0", major, minor);
+    return 1;
+  }
+  MPI_Get_library_version(library, &length);
+  library[strcspn(library, ",\n")] = 0; /* more lines and packagers follow */
+  if (join(why, size)) return 1;
+  transport.name = library;
+  transport.send = mpi_send;
+  transport.receive = mpi_receive;
+  transport.test = mpi_test;
+  transport.close = MPI_Finalize;
+  transport.text = mpi_text;
+  transport.abort = mpi_abort;
+  *out = &transport;
+  return 0;
+}

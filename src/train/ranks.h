@@ -1,0 +1,50 @@
+/* Data-parallel training: each rank computes the gradients of its block of every update's samples, the ranks add them
+ * up, and all make the same update. This is the loop's part; train/ranks_start.h is what comes before. */
+#ifndef GH_TRAIN_RANKS_H
+#define GH_TRAIN_RANKS_H
+
+#include "dist/comm.h"
+#include "train/update.h"
+
+typedef struct gh_ranks {
+  gh_comm *comm;
+  gh_device *device;
+  const gh_update *update;
+  gh_tensor *loss;
+  double patience; /* seconds that an update may keep the others waiting */
+  float *values;   /* (count): the gradients in the store's order, the loss, the logged numbers */
+  size_t count;
+  /* Ranks compute on devices of different kinds, whose updates may round differently: rank 0's parameters go to all
+   * after every update. */
+  bool mixed;
+  bool warm;   /* an update has been done: the next one compiles nothing */
+  bool rested; /* rank 0 wrote no state since the last one */
+  /* What the ranks agreed on for the update that runs: it is the last of this process; a state follows it. */
+  bool stop, save;
+} gh_ranks;
+
+/* The samples [*first, *first + result) of every `batch` are this rank's: blocks in the order of ranks, whose sizes
+ * differ by one at most. comm NULL: all. */
+int64_t gh_ranks_share(const gh_comm *comm, int64_t batch, int64_t *first);
+
+/* Every rank calls it when its step and update are planned and rank 0 has loaded its state: takes rank 0's parameters
+ * and, with `moments`, its moments. step and update must outlive *out. */
+gh_status gh_ranks_begin(gh_error *err, gh_ranks *out, gh_comm *comm, gh_device *device, const gh_step *step,
+                         const gh_update *update, bool moments);
+void gh_ranks_end(gh_ranks *ranks); /* an empty one is fine */
+
+/* What a rank brings to an update besides its gradients. */
+typedef struct gh_ranks_wish {
+  bool stop, save;
+  bool load_failed; /* it failed, since images could not be loaded; then: whether all that failed did so for that */
+} gh_ranks_wish;
+
+/* Replaces gradients, loss and logged numbers by their sums over all ranks. `own`: how this rank's micro-batches went.
+ * Sets ranks->stop and ranks->save. */
+gh_status gh_ranks_reduce(gh_error *err, gh_ranks *ranks, gh_status own, gh_ranks_wish *wish);
+/* After the update's graph: rank 0's parameters to all, where the devices are mixed. */
+gh_status gh_ranks_align(gh_error *err, gh_ranks *ranks);
+/* After rank 0 has written a snapshot and measured it (`own`): whether the run ends here. */
+gh_status gh_ranks_after_snapshot(gh_error *err, gh_ranks *ranks, gh_status own, bool *halt);
+
+#endif

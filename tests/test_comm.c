@@ -1,0 +1,313 @@
+/* The communicator between threads that play the ranks: sums in the order of ranks to the bit, texts, agreements, a
+ * rank that does not answer. tests/test_ranks.sh has the same over MPI. */
+#include "support/check.h"
+
+#include "dist/comm.h"
+#include "dist/compare.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RANKS    5
+#define MESSAGES 256 /* on their way between two ranks at once */
+
+/* ---- a transport between threads ---- */
+
+typedef struct mail {
+  int tag, bytes;
+  void *data;
+} mail;
+
+/* From one rank to another: in order. */
+typedef struct box {
+  mail waiting[MESSAGES];
+  int count;
+} box;
+
+typedef struct receipt {
+  bool used, incoming;
+  int peer, tag, bytes;
+  void *into;
+} receipt;
+
+static box boxes[RANKS][RANKS]; /* [from][to] */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Thread_local int own_rank;
+static _Thread_local receipt receipts[MESSAGES];
+
+static int new_receipt(receipt r, uint64_t *request) {
+  for (int i = 0; i < MESSAGES; i++) {
+    if (receipts[i].used) continue;
+    receipts[i] = r;
+    *request = (uint64_t)i;
+    return 0;
+  }
+  return 1;
+}
+
+static int box_send(const void *data, int bytes, int to, int tag, uint64_t *request) {
+  pthread_mutex_lock(&lock);
+  box *b = &boxes[own_rank][to];
+  bool room = b->count < MESSAGES;
+  if (room) {
+    mail m = {tag, bytes, malloc((size_t)bytes + 1)};
+    memcpy(m.data, data, (size_t)bytes);
+    b->waiting[b->count++] = m;
+  }
+  pthread_mutex_unlock(&lock);
+  return room ? new_receipt((receipt){.used = true, .peer = to}, request) : 1;
+}
+
+static int box_receive(void *data, int bytes, int from, int tag, uint64_t *request) {
+  return new_receipt((receipt){.used = true, .incoming = true, .peer = from, .tag = tag, .bytes = bytes, .into = data},
+                     request);
+}
+
+/* Takes the oldest message of the tag. */
+static int take(receipt *r, int *done) {
+  box *b = &boxes[r->peer][own_rank];
+  for (int i = 0; i < b->count; i++) {
+    mail m = b->waiting[i];
+    if (m.tag != r->tag) continue;
+    memmove(b->waiting + i, b->waiting + i + 1, (size_t)(--b->count - i) * sizeof *b->waiting);
+    const bool fits = m.bytes == r->bytes;
+    if (fits) memcpy(r->into, m.data, (size_t)m.bytes);
+    free(m.data);
+    *done = 1;
+    return fits ? 0 : 1;
+  }
+  return 0;
+}
+
+/* A request is tested in the order in which it was made: see finish() in dist/comm.c. */
+static int box_test(uint64_t *request, int *done) {
+  receipt *r = &receipts[*request];
+  int code = 0;
+  *done = !r->incoming;
+  pthread_mutex_lock(&lock);
+  if (r->incoming) code = take(r, done);
+  pthread_mutex_unlock(&lock);
+  if (*done) r->used = false;
+  return code;
+}
+
+static void box_text(int code, char *out, size_t size) { snprintf(out, size, "code %d", code); }
+static void box_abort(int code) { (void)code; } /* the process ends anyway */
+static int box_close(void) { return 0; }
+
+/* ---- playing ranks ---- */
+
+typedef void play(gh_comm *comm);
+
+typedef struct player {
+  pthread_t thread;
+  gh_transport transport;
+  play *play;
+} player;
+
+static void *run_player(void *argument) {
+  player *p = argument;
+  gh_error err;
+  gh_comm *comm = NULL;
+  own_rank = p->transport.rank;
+  memset(receipts, 0, sizeof receipts);
+  if (gh_comm_create(&err, &p->transport, &comm)) fprintf(stderr, "%s\n", err.text);
+  if (!comm) return p; /* not NULL: failed */
+  p->play(comm);
+  gh_comm_close(comm);
+  return NULL;
+}
+
+static void play_on(int ranks, play *what) {
+  player players[RANKS];
+  for (int i = 0; i < ranks; i++) {
+    players[i] = (player){.play = what};
+    players[i].transport = (gh_transport){.name = "threads",
+                                          .rank = i,
+                                          .ranks = ranks,
+                                          .send = box_send,
+                                          .receive = box_receive,
+                                          .test = box_test,
+                                          .close = box_close,
+                                          .text = box_text,
+                                          .abort = box_abort};
+    assert_int_equal(pthread_create(&players[i].thread, NULL, run_player, &players[i]), 0);
+  }
+  for (int i = 0; i < ranks; i++) {
+    void *failed;
+    assert_int_equal(pthread_join(players[i].thread, &failed), 0);
+    assert_null(failed);
+  }
+  for (int i = 0; i < RANKS * RANKS; i++) { /* what a rank that gave up did not take */
+    box *b = &boxes[i / RANKS][i % RANKS];
+    while (b->count) free(b->waiting[--b->count].data);
+  }
+}
+
+static int failures; /* asserts of cmocka work in the main thread only */
+
+static void expect(bool holds, const char *what) {
+  if (holds) return;
+  pthread_mutex_lock(&lock);
+  failures++;
+  fprintf(stderr, "rank %d: %s\n", own_rank, what);
+  pthread_mutex_unlock(&lock);
+}
+
+static void play_all(int least, play *what) {
+  for (int ranks = least; ranks <= RANKS; ranks++) play_on(ranks, what);
+  assert_int_equal(failures, 0);
+}
+
+/* ---- the tests ---- */
+
+#define MOST 1000003
+
+/* Of very different sizes, so that another order gives other bits. */
+static float number(int rank, size_t i) {
+  uint32_t mixed = (uint32_t)i * UINT32_C(2654435761) + (uint32_t)rank * UINT32_C(40503);
+  return (float)(mixed % 2003) / 7 * (mixed & 4096 ? 1e-4f : 1e3f) - 300;
+}
+
+static void sum(gh_comm *comm) {
+  static const size_t counts[] = {1, 2, 3, 31, 33, 64, 65, 1009, MOST};
+  gh_error err;
+  float *values = malloc(MOST * sizeof *values);
+  for (size_t n = 0; values && n < GH_COUNT(counts); n++) {
+    for (size_t i = 0; i < counts[n]; i++) values[i] = number(gh_comm_rank(comm), i);
+    expect(gh_comm_sum(&err, comm, values, counts[n]) == GH_OK, "a sum failed");
+    size_t wrong = 0;
+    for (size_t i = 0; i < counts[n]; i++) {
+      float want = number(0, i);
+      for (int k = 1; k < gh_comm_ranks(comm); k++) want += number(k, i);
+      wrong += memcmp(&want, &values[i], sizeof want) != 0;
+    }
+    expect(!wrong, "a sum has other bits");
+  }
+  free(values);
+}
+
+static void texts(gh_comm *comm) {
+  gh_error err;
+  char own[32], *shared = NULL, *all[RANKS] = {NULL};
+  const int rank = gh_comm_rank(comm);
+  snprintf(own, sizeof own, "of rank %d", rank);
+  expect(!gh_comm_share_text(&err, comm, &shared) && !shared, "no text became one");
+  shared = strdup(own);
+  expect(!gh_comm_share_text(&err, comm, &shared) && !strcmp(shared, "of rank 0"), "rank 0's text");
+  free(shared);
+  expect(!gh_comm_gather_text(&err, comm, own, all), "gathering failed");
+  for (int i = 0; i < gh_comm_ranks(comm) && !rank; i++) {
+    snprintf(own, sizeof own, "of rank %d", i);
+    expect(all[i] && !strcmp(all[i], own), "another text was gathered");
+    free(all[i]);
+  }
+  expect(gh_comm_local_ranks(comm) == gh_comm_ranks(comm) && gh_comm_local_rank(comm) == rank, "all are on this host");
+}
+
+static void agree(gh_comm *comm) {
+  gh_error err = {0};
+  unsigned flags = 1u << gh_comm_rank(comm);
+  expect(!gh_comm_agree(&err, comm, GH_OK, "a test", &flags), "all had succeeded");
+  expect(flags == (1u << gh_comm_ranks(comm)) - 1, "flags are or'ed");
+  gh_status own = gh_comm_rank(comm) == 1 ? gh_fail(&err, GH_ERROR_FILE, "gone") : GH_OK;
+  expect(gh_comm_agree(&err, comm, own, "another", NULL) == GH_ERROR_FILE, "rank 1 had failed");
+  expect(!strncmp(err.text, "rank 1 on ", 10) && strstr(err.text, ": gone"), err.text);
+  expect(gh_comm_agreed_failure(comm), "the failure was agreed on");
+  expect(!gh_comm_agree(&err, comm, GH_OK, "a third", NULL), "agreements after a failure are none");
+}
+
+static void agree_alike(gh_comm *comm) {
+  gh_error err = {0};
+  gh_fail(&err, GH_ERROR_CONFIG, "wrong key");
+  expect(gh_comm_agree(&err, comm, GH_ERROR_CONFIG, "a test", NULL) == GH_ERROR_CONFIG, "all had failed");
+  expect(!strcmp(err.text, "wrong key"), err.text);
+}
+
+static void lose_the_way(gh_comm *comm) {
+  gh_error err = {0};
+  const bool last = gh_comm_rank(comm) + 1 == gh_comm_ranks(comm);
+  expect(gh_comm_agree(&err, comm, GH_OK, last ? "there" : "here", NULL) == GH_ERROR_DEVICE, "two points of a run");
+  expect(strstr(err.text, "there") != NULL, err.text);
+}
+
+static void compare(gh_comm *comm) {
+  static const char *const except[] = {"a.free", NULL};
+  gh_error err = {0};
+  for (int differ = 0; differ < 2; differ++) {
+    gh_json *own = gh_json_object(&err), *a = gh_json_put_object(&err, own, "a");
+    gh_json_put_int(&err, a, "free", gh_comm_rank(comm));
+    gh_json_put_int(&err, a, "b", differ && gh_comm_rank(comm) == 1 ? 8 : 7);
+    gh_status status = gh_comm_compare(&err, comm, own, except);
+    expect(status == (differ ? GH_ERROR_CONFIG : GH_OK), "the comparison's status");
+    expect(!differ || strstr(err.text, ": a.b is 8, but 7 on rank 0"), err.text);
+  }
+}
+
+/* The last rank does not come. */
+static void hang(gh_comm *comm) {
+  gh_error err = {0};
+  const int last = gh_comm_ranks(comm) - 1;
+  char name[32];
+  gh_comm_patience(comm, 0.05);
+  if (gh_comm_rank(comm) == last) return;
+  expect(gh_comm_agree(&err, comm, GH_OK, "a test", NULL) == GH_ERROR_DEVICE, "nobody missed the last rank");
+  snprintf(name, sizeof name, "rank %d on ", last);
+  expect(!strncmp(err.text, name, strlen(name)) && strstr(err.text, "did not answer within"), err.text);
+}
+
+static void test_sums(void **state) {
+  (void)state;
+  play_all(1, sum);
+}
+
+static void test_texts(void **state) {
+  (void)state;
+  play_all(1, texts);
+}
+
+static void test_agreements(void **state) {
+  (void)state;
+  play_all(2, agree);
+  play_all(1, agree_alike);
+  play_all(2, lose_the_way);
+}
+
+static void test_comparing(void **state) {
+  (void)state;
+  play_all(2, compare);
+}
+
+static void test_a_rank_that_hangs(void **state) {
+  (void)state;
+  play_on(2, hang);
+  assert_int_equal(failures, 0);
+}
+
+/* NULL is one process: nothing is exchanged. */
+static void test_one_process(void **state) {
+  (void)state;
+  gh_error err = {0};
+  float value = 2;
+  unsigned flags = 4;
+  char *text = NULL;
+  assert_int_equal(gh_comm_ranks(NULL), 1);
+  assert_int_equal(gh_comm_agree(&err, NULL, GH_ERROR_FILE, "a test", &flags), GH_ERROR_FILE);
+  check_ok(gh_comm_sum(&err, NULL, &value, 1));
+  check_ok(gh_comm_share_text(&err, NULL, &text));
+  assert_true(value == 2 && flags == 4 && !text);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_sums),
+      cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_agreements),
+      cmocka_unit_test(test_comparing),
+      cmocka_unit_test(test_a_rank_that_hangs),
+      cmocka_unit_test(test_one_process),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# Training on several ranks with mpirun, all on this machine: the same losses as one process, the same bits again, what is
+# refused, resuming on another number of ranks, and ranks that are stopped, killed, hang or fail.
+# usage: test_ranks.sh path/to/genhance
+set -u
+# shellcheck source=tests/support/train.sh
+. "$(dirname "$0")/support/train.sh"
+built=$(dirname "$genhance")
+[ -e "$built/genhance_mpi.so" ] || { echo "genhance was built without MPI"; exit 77; }
+command -v mpirun >/dev/null || { echo "no mpirun"; exit 77; }
+host=$(hostname)
+# Containers run as root, have fewer processors than there are ranks here, and often forbid one process to read another.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_plm_rsh_agent=/bin/false
+export OMPI_MCA_orte_base_help_aggregate=0
+
+# ranks N ARGUMENTS...: runs to the end on N ranks
+ranks() {
+  local n=$1
+  shift
+  mpirun -n "$n" "$genhance" train --config run.json --quiet "$@" >out 2>err || fail "$n ranks, $*: exit code $?: $(cat err)"
+}
+
+# refuse_ranks TEXT COMMAND...: mpirun fails, and exactly one line says why
+refuse_ranks() {
+  local text=$1
+  shift
+  rm -rf run
+  if "$@" >out 2>err; then fail "$*: succeeded"; fi
+  [ "$(grep -c '^genhance: ' err)" = 1 ] || fail "$*: not exactly one reason: $(cat err)"
+  grep '^genhance: ' err | grep -qF -e "$text" || fail "$*: no \"$text\" in: $(cat err)"
+  [ ! -e run ] || fail "$*: left $(find run)"
+}
+
+losses() { head -n "$2" "$1/metrics.jsonl" | sed 's/.*"loss"://; s/,.*//'; }
+
+# close_losses A B N: the first N losses of run B are those of A within 1e-5
+close_losses() {
+  paste <(losses "$1" "$3") <(losses "$2" "$3") | awk -v want="$3" '
+    { d = $1 - $2; if (d < 0) d = -d; if (!(d <= 1e-5 * $1)) { print "update " NR ": " $1 " and " $2; bad++ } }
+    END { if (NR != want) { print NR " losses"; bad++ } exit bad > 0 }' || fail "$2: losses differ from those of $1"
+}
+
+# ---- MPI that is absent, foreign, of another version, too old or without threads ----
+unopened() { # unopened TEXT VARIABLE=VALUE...: a process that MPI started refuses to train
+  local text=$1
+  shift
+  refuse 1 "$text" env OMPI_COMM_WORLD_SIZE=2 "$@" "$genhance" train --config run.json
+}
+cp "$genhance" alone
+refuse 1 "no genhance_mpi.so in $work" env OMPI_COMM_WORLD_SIZE=2 ./alone train --config run.json
+unopened "absent.so: cannot open" GH_MPI=absent.so
+unopened "is not genhance's" GH_MPI=libm.so.6
+unopened "speaks MPI 2.2, which is too old: genhance needs MPI 3.0" GH_OLD_MPI=version LD_PRELOAD="$built/libold_mpi.so"
+refuse_ranks "built without support for threads" mpirun -n 1 env MV2_COMM_WORLD_SIZE=2 GH_OLD_MPI=threads \
+  LD_PRELOAD="$built/libold_mpi.so" "$genhance" train --config run.json
+refuse_ranks "says that 2 processes were started, but Open MPI" mpirun -n 1 env MV2_COMM_WORLD_SIZE=2 \
+  "$genhance" train --config run.json
+
+# ---- one rank is one process; one cache of latents serves all runs, which saves the time of the autoencoder ----
+sed -i 's/"steps": 3, "batch": 3/"steps": 25, "batch": 7/; s/"minutes": 1e-9/"minutes": 1e6/; s/"checkpoint_every": 2/"checkpoint_every": 0/
+  s/"lora": {"rank": 2}/"lora": {"rank": 2, "dropout": 0.2}/; s/"lr": 0.01/"lr": 0.002/
+  s/"workers": 2/"workers": 1, "latent_cache": {"crops": 1, "path": "latents"}/' run.json
+train
+mv run one
+ranks 1
+same one run
+
+# ---- the same losses on 2, 3 and 4 ranks: shares of 3 and 4, of 2 and 3, of 1 and 2, in micro-batches of 2 ----
+for n in 2 3 4; do
+  rm -rf run
+  ranks $n
+  close_losses one run 50
+  mv run "of$n"
+done
+[ "$(wc -l <of3/metrics.jsonl)" = 50 ] || fail "only rank 0 should write: $(wc -l <of3/metrics.jsonl) lines"
+ranks 3
+same of3 run
+rm -rf run
+
+# ---- the discrete denoiser, without a cache, and kernels of another shape on rank 1 ----
+cp "$fixtures/probe/masked/vqgan.safetensors" .
+discrete=(--set 'denoiser={"kind":"discrete","layers":2,"hidden":48,"heads":3}' --set autoencoder=vqgan.safetensors
+  --set data.latent_cache=null --set stage1.steps=3 --set stage2.steps=3)
+train "${discrete[@]}"
+mv run discrete
+ranks 2 "${discrete[@]}"
+close_losses discrete run 6
+rm -rf run
+ranks 2 --set stage1.steps=6 --set stage2.steps=6 --device auto/cpu,auto/gpu
+close_losses one run 6
+grep -q '"ranks": \[' run/plan.json || fail "the plan of rank 1 is not in plan.json"
+refuse_ranks 'names 2, but 3 ranks are on this host' mpirun -n 3 "$genhance" train --config run.json --device auto/cpu,auto/gpu
+
+# ---- ranks that differ ----
+differ() { # differ TEXT ARGUMENTS-OF-RANK-1...
+  local text=$1
+  shift
+  refuse_ranks "rank 1 on $host: $text" mpirun -n 1 "$genhance" train --config run.json : -n 1 "$genhance" train --config run.json "$@"
+}
+differ 'config.stage2.optimizer.lr is 0.5, but 0.002 on rank 0' --set stage2.optimizer.lr=0.5
+cp -r clip other-clip
+cp ae.safetensors other.safetensors
+printf x | dd of=other.safetensors bs=1 seek=$(($(stat -c %s other.safetensors) - 100)) conv=notrunc status=none
+differ "the content of the autoencoder's file is " --set autoencoder=other.safetensors
+sed -i "s/0.48145466/0.25/" other-clip/preprocessor_config.json
+differ "preprocessor_config.json is " --set clip=other-clip
+cp -r images more
+cp images/alpha.png more/more.png
+differ "the number of images in data.images is " --set data.images='["more"]'
+version=$("$genhance" --version | sed 's/^genhance //')
+LC_ALL=C sed "s/${version//./\\.}/9.9.9/g" "$genhance" >other && chmod +x other
+refuse_ranks "rank 1 on $host: version is \"9.9.9\", but \"$version\" on rank 0" env GH_MPI="$built/genhance_mpi.so" \
+  mpirun -n 1 "$genhance" train --config run.json : -n 1 ./other train --config run.json
+refuse_ranks "stage1.batch is 7, but there are 8 ranks" mpirun -n 8 "$genhance" train --config run.json
+refuse_ranks "absent.json" mpirun -n 2 "$genhance" train --config absent.json
+refuse_ranks "--dry-run plans for one process" mpirun -n 2 "$genhance" train --config run.json --dry-run
+
+# ---- stopped by a signal to one rank, killed, hanging, failing: the last state is intact ----
+begin() { # begin ARGUMENTS-OF-MPIRUN...: starts a run and waits for its tenth update; rank r has the process ${pids[r]}
+  rm -rf run
+  mpirun "$@" >out 2>err &
+  mpi=$!
+  while kill -0 $mpi 2>/dev/null && ! grep -qs '"update":10,' run/metrics.jsonl; do sleep 0.02; done
+  mapfile -t pids < <(pgrep -P $mpi | sort -n)
+}
+finished() { # finished CODE SECONDS: how the run ended, and within what time
+  local began=$SECONDS code
+  wait $mpi
+  code=$?
+  [ $code = "$1" ] || [ "$1" = any ] || fail "exit code $code, not $1: $(cat err)"
+  [ $code != 0 ] || fail "the run ended with 0: $(cat err)"
+  [ $((SECONDS - began)) -le "$2" ] || fail "the run ended after $((SECONDS - began)) s"
+}
+each=("$genhance" train --config run.json --quiet --set state.minutes=1e-9)
+begin -n 3 "${each[@]}"
+kill -USR1 "${pids[2]}"
+finished 75 10
+grep -q '^genhance: stopped after update [0-9]* of stage 1; --resume continues' err || fail "SIGUSR1: $(cat err)"
+ranks 3 --resume
+same of3 run
+begin -n 3 "${each[@]}"
+kill -TERM "${pids[0]}"
+finished 75 10
+ranks 2 --resume # on another number of ranks
+close_losses one run 50
+begin -n 2 "${each[@]}"
+kill -KILL "${pids[1]}"
+finished any 10
+train --resume # as one process
+close_losses one run 50
+begin -n 2 "$genhance" train --config run.json --quiet --set stage1.steps=100000 --rank-timeout 1
+kill -STOP "${pids[1]}"
+finished 1 12
+grep -q "^genhance: rank 1 on $host did not answer within 1 s (an update)" err || fail "a rank that hangs: $(cat err)"
+cp -r images others
+GH_RETRY_SECONDS=0.1 begin -n 1 "${each[@]}" --set stage1.steps=100000 : \
+  -n 1 "${each[@]}" --set stage1.steps=100000 --set data.images='["others"]'
+mv others away
+finished 1 10
+grep -q "^genhance: rank 1 on $host: .*others.*; the state after update [0-9]* of stage 1 is saved in run/state" err ||
+  fail "vanished pictures of rank 1: $(cat err)"
+
+finish
