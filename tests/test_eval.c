@@ -205,8 +205,8 @@ static void rejections(void **state) {
   check_write(picture, "no picture", 10);
   check_fails(compare_run(&err, "eval", "zeroshot", "--model", MODEL, "--data", zero, NULL), GH_ERROR_FORMAT,
               "zeroshot/dog/1.png");
-  check_fails(compare_run(&err, "eval", "attributes", "--model", MODEL, "--data", data, NULL), GH_ERROR_ARGUMENT,
-              "unknown kind attributes");
+  check_fails(compare_run(&err, "eval", "colours", "--model", MODEL, "--data", data, NULL), GH_ERROR_ARGUMENT,
+              "unknown kind colours");
   put("mmvp/Questions.csv", "1,A b,x\n");
   check_fails(compare_run(&err, "eval", "mmvp", "--model", MODEL, "--data", data, NULL), GH_ERROR_FORMAT,
               "an odd number");

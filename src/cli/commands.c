@@ -27,6 +27,8 @@ const gh_command *const gh_commands[] = {
     &gh_command_eval_zeroshot,
     &gh_command_eval_retrieval,
     &gh_command_eval_spectrum,
+    &gh_command_eval_reconstruction,
+    &gh_command_eval_attributes,
     &gh_command_report,
     &gh_command_export,
     &gh_command_convert,

@@ -34,6 +34,14 @@ gh_status gh_eval_put_share(gh_error *err, gh_json *to, const char *name, const 
   return GH_OK;
 }
 
+gh_status gh_eval_put_interval(gh_error *err, gh_json *to, const char *name, const gh_interval *v, double scale) {
+  gh_json *o = gh_json_put_object(err, to, name);
+  if (!o || gh_json_put_double(err, o, "value", scale * v->value) ||
+      gh_json_put_double(err, o, "low", scale * v->low) || gh_json_put_double(err, o, "high", scale * v->high))
+    return err->status;
+  return GH_OK;
+}
+
 gh_status gh_eval_put_text(gh_error *err, gh_json *to, const char *key, const char *text) {
   return gh_utf8_valid(text, strlen(text)) ? gh_json_put_string(err, to, key, text) : gh_json_put_null(err, to, key);
 }

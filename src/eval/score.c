@@ -1,15 +1,14 @@
 #include "eval/score.h"
-#include "base/array.h"
 #include "base/random.h"
+#include "eval/interval.h"
 #include "eval/similarity.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define Z95        1.959963984540054 /* of the normal distribution, two-sided 95 % */
-#define BOOTSTRAPS 2000
-#define TOP        5
+#define Z95 1.959963984540054 /* of the normal distribution, two-sided 95 % */
+#define TOP 5
 
 gh_share gh_share_wilson(int64_t hits, int64_t total) {
   gh_share s = {.hits = hits, .total = total};
@@ -169,32 +168,10 @@ gh_status gh_zeroshot_evaluate(gh_error *err, gh_zeroshot_score *out, int64_t *p
 
 const int gh_retrieval_ks[GH_RETRIEVAL_KS] = {1, 5, 10};
 
-/* The bootstrap interval of hits over captions, drawing whole images with replacement. hits, captions: (n) per
- * image. */
-static gh_status bootstrap(gh_error *err, gh_share *share, const int64_t *hits, const int64_t *captions, int64_t n,
-                           gh_stream stream) {
-  double *values = gh_alloc(err, BOOTSTRAPS, sizeof *values);
-  if (!values) return GH_ERROR_MEMORY;
-  for (int64_t b = 0; b < BOOTSTRAPS; b++) {
-    int64_t hit = 0, total = 0;
-    for (int64_t i = 0; i < n; i++) {
-      uint64_t at = gh_stream_below(stream, (uint64_t)b, i, (uint64_t)n);
-      hit += hits[at];
-      total += captions[at];
-    }
-    values[b] = (double)hit / (double)total;
-  }
-  gh_sort_doubles(values, BOOTSTRAPS);
-  share->low = values[(int)(0.025 * BOOTSTRAPS)];
-  share->high = values[(int)(0.975 * BOOTSTRAPS) - 1];
-  free(values);
-  return GH_OK;
-}
-
 /* Shares of captions by their image's rank. */
 static gh_status score_captions(gh_error *err, gh_retrieval_score *out, const int64_t *ranks, const int64_t *owner,
                                 int64_t m, int64_t n, uint64_t seed) {
-  int64_t *hits = gh_alloc(err, (size_t)(2 * n), sizeof *hits), *captions = hits ? hits + n : NULL;
+  double *hits = gh_alloc(err, (size_t)(2 * n), sizeof *hits), *captions = hits ? hits + n : NULL;
   gh_status status = hits ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t c = 0; c < m && !status; c++) captions[owner[c]]++;
   for (int k = 0; k < GH_RETRIEVAL_KS && !status; k++) {
@@ -205,8 +182,10 @@ static gh_status score_captions(gh_error *err, gh_retrieval_score *out, const in
       hits[owner[c]] += hit;
       total += hit;
     }
-    out->image_at[k] = gh_share_wilson(total, m);
-    status = bootstrap(err, &out->image_at[k], hits, captions, n, gh_stream_make(seed, 0, "bootstrap", "image"));
+    gh_share *share = &out->image_at[k];
+    *share = gh_share_wilson(total, m);
+    status =
+        gh_bootstrap(err, &share->low, &share->high, hits, captions, n, gh_stream_make(seed, 0, "bootstrap", "image"));
   }
   free(hits);
   return status;
@@ -265,6 +244,16 @@ gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t 
 }
 
 /* ---- neighbours ---- */
+
+gh_status gh_cosines(gh_error *err, double *out, const float *a, const float *b, int64_t n, int64_t width) {
+  double *v = NULL, *w = NULL;
+  gh_status status = normalize_rows(err, &v, a, n, width);
+  if (!status) status = normalize_rows(err, &w, b, n, width);
+  for (int64_t i = 0; i < n && !status; i++) out[i] = dot(v + i * width, w + i * width, width);
+  free(v);
+  free(w);
+  return status;
+}
 
 typedef struct gh_neighbour_job {
   int64_t n, k;

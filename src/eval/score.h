@@ -81,6 +81,9 @@ gh_status gh_retrieval_evaluate(gh_error *err, gh_retrieval_score *out, int64_t 
 
 /* ---- neighbours ---- */
 
+/* The similarity of each row of a (n, width) with the same row of b -> out (n). */
+gh_status gh_cosines(gh_error *err, double *out, const float *a, const float *b, int64_t n, int64_t width);
+
 /* For every row of rows (n, width) the k nearest other rows, nearest first -> out (n, k), similarities (n, k) or NULL.
  * k < n. */
 gh_status gh_neighbours(gh_error *err, int64_t *out, double *similarities, const float *rows, int64_t n, int64_t width,

@@ -1,8 +1,9 @@
-/* The lists of evaluations: captions, labels, classes, templates, questions. The first byte selects the file that the
- * rest becomes. */
+/* The lists of evaluations: captions, labels, classes, templates, questions, attributes. The first byte selects the
+ * file that the rest becomes. */
 #include <stdio.h>
 #include <string.h>
 
+#include "eval/attributes.h"
 #include "eval/dataset.h"
 #include "fuzz.h"
 
@@ -23,6 +24,8 @@ const char *const fuzz_words[] = {"{\"image\":\"a.jpg\",\"captions\":[\"x\"]}",
                                   "1,Color,\"a, b\"\n",
                                   "2,Color,c\n",
                                   "id,type,statement\n",
+                                  "image\tcolour\tturn\n",
+                                  "a.jpg\tred\t\n",
                                   "../",
                                   "\t",
                                   "\xef\xbb\xbf",
@@ -41,11 +44,19 @@ static void check_retrieval(const gh_retrieval_data *d) {
   for (size_t i = 0; i < d->captions.count; i++) FUZZ_CHECK(d->owner[i] >= 0 && (size_t)d->owner[i] < d->images.count);
 }
 
+static void check_attributes(const gh_attribute_data *d) {
+  FUZZ_CHECK(d->images.count > 0 && d->count > 0);
+  for (size_t a = 0; a < d->count; a++)
+    for (size_t i = 0; i < d->images.count; i++)
+      FUZZ_CHECK(d->attributes[a].labels[i] < (int64_t)d->attributes[a].values.count);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const char *const names[] = {"captions.json", "labels.tsv", "classes.tsv", "templates.txt", "Questions.csv"};
+  static const char *const names[] = {"captions.json", "labels.tsv",    "classes.tsv",
+                                      "templates.txt", "Questions.csv", "attributes.tsv"};
   gh_error err = {0};
   if (!size) return 0;
-  const int which = data[0] % 5;
+  const int which = data[0] % 6;
   put("a.jpg");
   put("cat/b.jpg");
   put("dog/c.png");
@@ -61,6 +72,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       FUZZ_CHECK(d.pairs > 0 && d.images.count == (size_t)d.pairs * 2);
       gh_mmvp_free(&d);
     }
+  } else if (which == 5) {
+    gh_attribute_data d;
+    if (!gh_attributes_read(&err, &d, fuzz_folder())) check_attributes(&d);
+    gh_attributes_free(&d);
   } else {
     gh_zeroshot_data d;
     const gh_zeroshot_options options = {.folder = fuzz_folder()};
