@@ -61,3 +61,13 @@ if(GH_AVIF_LIBRARY AND GH_AVIF_INCLUDE)
   set(found ON)
 endif()
 gh_optional(AVIF ${found} "${GH_AVIF_LIBRARY}" "${GH_AVIF_INCLUDE}" avif "AVIF pictures are rejected")
+
+find_library(GH_CAIRO_LIBRARY cairo)
+find_path(GH_CAIRO_INCLUDE cairo.h PATH_SUFFIXES cairo)
+set(found OFF)
+if(GH_CAIRO_LIBRARY AND GH_CAIRO_INCLUDE)
+  set(found ON)
+endif()
+# Only as needed: the shared library draws nothing, and cairo depends on much.
+gh_optional(CAIRO ${found} "-Wl,--push-state,--as-needed;${GH_CAIRO_LIBRARY};-Wl,--pop-state" "${GH_CAIRO_INCLUDE}" cairo
+            "`genhance scenes` is refused")

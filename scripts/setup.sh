@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd
-  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libwebp-dev libcjson-dev libxxhash-dev libutf8proc-dev"
+  libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libwebp-dev libcairo2-dev libcjson-dev libxxhash-dev libutf8proc-dev"
 packages_formats="libavif-dev"
 packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh

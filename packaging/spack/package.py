@@ -22,6 +22,7 @@ class Genhance(CMakePackage):
     variant("clblast", default=True, description="Offer CLBlast's matrix products beside genhance's own")
     variant("clfft", default=True, description="Use clFFT for Fourier transforms")
     variant("webp", default=True, description="Read WebP pictures")
+    variant("cairo", default=True, description="Draw data sets (genhance scenes)")
     variant("tests", default=False, description="Build the tests")
     variant("pocl", default=True, description="Run on CPUs through PoCL")
 
@@ -39,6 +40,7 @@ class Genhance(CMakePackage):
     depends_on("clblast", when="+clblast")
     depends_on("clfft", when="+clfft")
     depends_on("libwebp+libwebpdemux", when="+webp")
+    depends_on("cairo", when="+cairo")
     depends_on("pocl", type="run", when="+pocl")
     depends_on("cmocka", type=("build", "test"), when="+tests")
     depends_on("libarchive", type=("build", "test"), when="+tests")
@@ -50,6 +52,7 @@ class Genhance(CMakePackage):
             self.define_from_variant("GH_WITH_CLFFT", "clfft"),
             self.define_from_variant("GH_WITH_WEBP", "webp"),
             "-DGH_WITH_AVIF=OFF",
+            self.define_from_variant("GH_WITH_CAIRO", "cairo"),
             self.define_from_variant("BUILD_TESTING", "tests"),
         ]
 

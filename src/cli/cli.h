@@ -108,6 +108,7 @@ extern const gh_command gh_command_pretrain_vqgan;
 extern const gh_command gh_command_probe;
 extern const gh_command gh_command_reconstruct;
 extern const gh_command gh_command_report;
+extern const gh_command gh_command_scenes;
 extern const gh_command gh_command_selftest;
 extern const gh_command gh_command_train;
 extern const gh_command gh_command_tune;

@@ -32,6 +32,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_report,
     &gh_command_export,
     &gh_command_convert,
+    &gh_command_scenes,
     &gh_command_pretrain_autoencoder,
     &gh_command_pretrain_vqgan,
     &gh_command_bench_ops,
