@@ -15,7 +15,7 @@ packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev libran
   libopenmpi-dev openmpi-bin"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"
-packages_static="clang-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"
+packages_static="clang-19 llvm-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"
 
 wanted=""
 for set in "$@"; do

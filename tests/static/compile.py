@@ -3,7 +3,8 @@ result the kernels' resources: registers, local memory, private memory that is n
 
 usage: compile.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--write FILE] [--jobs N] [TARGET ...]
 
-PROGRAMS is the output of tests/static/programs.c; WORK caches results by the hash of all inputs. Prints one line
+PROGRAMS is the output of tests/static/programs.c; WORK caches results, and the code for loops.py, by the hash of all
+inputs. Prints one line
 per target, "TARGET<tab>passed<tab>failed<tab>skipped<tab>seconds<tab>why skipped", and failures on stderr. A test is
 a kernel of a program on a target; it fails if the program does not compile without warnings, or if the kernel is hot
 and spills or keeps arrays outside registers. Nothing but Python's standard library is needed.
@@ -14,6 +15,7 @@ import concurrent.futures
 import ctypes
 import fnmatch
 import glob
+import gzip
 import hashlib
 import inspect
 import json
@@ -42,6 +44,7 @@ HOT = {
     "column_*": "the same",
     "dropout_*": "the same",
     "cross_entropy_*": "the same",
+    "mse_loss_*": "the same",
     "adamw_*": "the same, over all parameters",
     "square_sum_*": "the same, over all gradients",
 }
@@ -111,7 +114,7 @@ class Nvrtc:
         self.library.nvrtcGetSupportedArchs(archs)
         self.archs, self.version = list(archs), f"NVRTC {major.value}.{minor.value}"
 
-    def text(self, program, what):
+    def output(self, program, what):
         size = ctypes.c_size_t()
         getattr(self.library, f"nvrtcGet{what}Size")(program, ctypes.byref(size))
         buffer = ctypes.create_string_buffer(size.value + 1)
@@ -124,12 +127,13 @@ class Nvrtc:
         self.library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), name.encode(), 0, None, None)
         array = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
         code = self.library.nvrtcCompileProgram(program, len(options), array)
-        log = self.text(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
+        log = self.output(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
+        cubin = b"" if code else self.output(program, "CUBIN")
         self.library.nvrtcDestroyProgram(ctypes.byref(program))
         lines = [line for line in log.splitlines() if line.strip() and not re.match(r"ptxas info |ptxas +\. ", line)]
         if code or lines:
             raise Broken("\n".join(lines) or f"NVRTC's status {code}")
-        return nvidia_kernels(log)
+        return nvidia_kernels(log), cubin
 
 
 def nvidia_kernels(log):
@@ -190,30 +194,26 @@ class Clang:
         if target == "gfx942" and self.number < 17:
             raise Missing("gfx942 needs clang 17 or newer")
         with tempfile.TemporaryDirectory() as folder:
-            out = os.path.join(folder, "out.o")
+            out = os.path.join(folder, "out.s")
             command = [self.clang, "-x", "cl", "-target", "amdgcn-amd-amdhsa", f"-mcpu={target}", "-O3", ROUNDED]
             command += [f"--rocm-device-lib-path={self.libraries}", "-Rpass-analysis=kernel-resource-usage"]
-            command += ["-fno-caret-diagnostics", *options, "-c", "-", "-o", out]
+            command += ["-fno-caret-diagnostics", *options, "-S", "-", "-o", out]
             code, log = run(command, input=text)
             lines = [l for l in log.splitlines() if not re.search(r": remark: |: note: could not determine", l)]
             if code or lines:
                 raise Broken("\n".join(lines) or f"clang's status {code}")
-            with open(out, "rb") as f:
-                undefined = amd_undefined(f.read())
+            with open(out) as f:
+                assembly = f.read()
+            undefined = amd_undefined(assembly)
             if undefined:
                 raise Broken("calls undefined functions: " + " ".join(undefined))
-        return amd_kernels(log)
+        return amd_kernels(log), assembly.encode()
 
 
-def amd_undefined(binary):
-    sections = elf_sections(binary)
-    for _, kind, link, symbols in sections:
-        if kind != 2:  # SHT_SYMTAB
-            continue
-        strings = sections[link][3]
-        entries = [struct.unpack_from("<IBBH", symbols, at) for at in range(24, len(symbols), 24)]
-        return [strings[e[0] : strings.index(b"\0", e[0])].decode() for e in entries if e[3] == 0 and e[0]]
-    return []
+def amd_undefined(assembly):
+    """The addresses that the code computes of symbols which it does not define."""
+    wanted = set(re.findall(r"([\w.$]+)@(?:got)?(?:pc)?rel32@", assembly))
+    return sorted(wanted - set(re.findall(r"^([\w.$]+):", assembly, re.M)))
 
 
 def amd_kernels(log):
@@ -266,8 +266,12 @@ class Ocloc:
             if code or lines or not made:
                 raise Broken("\n".join(lines) or f"ocloc's status {code}")
             with open(made[0], "rb") as f:
-                facts = [s[3] for s in elf_sections(f.read()) if s[0] == ".ze_info"]
-        return intel_kernels(facts[0].decode())
+                binary = f.read()
+        return intel_kernels(intel_facts(binary)), binary
+
+
+def intel_facts(binary):
+    return next(s[3] for s in elf_sections(binary) if s[0] == ".ze_info").decode()
 
 
 def intel_kernels(facts):
@@ -313,26 +317,37 @@ def compiler_of(target, arguments):
     return compiler
 
 
-def one(arguments, target, program):
-    """(target, program's name, kernels or None, what is wrong, seconds); from cached results if nothing changed."""
+def keep(path, data):
+    with open(f"{path}.{os.getpid()}", "wb") as f:
+        f.write(data)
+    os.replace(f.name, path)
+
+
+def compiled(arguments, target, program):
+    """(target, program's name, kernels or None, what is wrong, seconds, compressed code: SASS, AMD's assembly or Intel's
+    binary); from cached results if nothing changed."""
     began = time.time()
     options = program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
     compiler = compiler_of(target, arguments)
     readers = [nvidia_kernels, amd_kernels, amd_undefined, intel_kernels, elf_sections, type(compiler)]
     parts = [*map(inspect.getsource, readers), compiler.version, target, program["text"], *options]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    path = os.path.join(arguments.work, "kept", key + ".json")
-    if os.path.exists(path):
-        with open(path) as f:
-            return target, program["name"], json.load(f), None, 0.0
+    path = os.path.join(arguments.work, "kept", key)
+    if os.path.exists(path + ".json"):
+        with open(path + ".json") as f, open(path + ".code", "rb") as code:
+            return target, program["name"], json.load(f), None, 0.0, code.read()
     try:
-        kernels = compiler.compile(target, program["file"], program["text"], options)
+        kernels, code = compiler.compile(target, program["file"], program["text"], options)
     except Broken as error:
-        return target, program["name"], None, str(error), time.time() - began
-    with open(f"{path}.{os.getpid()}", "w") as f:
-        json.dump(kernels, f)
-    os.replace(f.name, path)
-    return target, program["name"], kernels, None, time.time() - began
+        return target, program["name"], None, str(error), time.time() - began, b""
+    code = gzip.compress(code, mtime=0)
+    keep(path + ".code", code)
+    keep(path + ".json", json.dumps(kernels).encode())
+    return target, program["name"], kernels, None, time.time() - began, code
+
+
+def one(arguments, target, program):
+    return compiled(arguments, target, program)[:5]
 
 
 def read_programs(folder):
