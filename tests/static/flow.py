@@ -169,7 +169,7 @@ NUMBER = r"-?0x[0-9a-fA-F]+|-?\d+|U?RZ"
 REGISTER = r"U?R\d+|[sv]\d+|r\d+\.\d+"
 R, N, EITHER = f"({REGISTER})", f"({NUMBER})", f"({REGISTER}|{NUMBER})"
 INTEL = r"\S*:\w+\s+"  # what follows an operand: its region and type
-# Each has two groups: of a compare, the operands; of an addition, its result and the number that is added (one operand or the
+# Each has two groups, offsets three: of a compare, the operands; of an addition, its result and the number that is added (one operand or the
 # result is the counter, which some compilers rename); of a move, its result and its source.
 COMPARES = (
     rf"s_cmpk?_\w+_[ui]\d+ {EITHER}, {EITHER}$",
@@ -189,6 +189,10 @@ MOVES = (
     rf"v_or_b32(?:_e\d+)? {R}, {N}, v\d+",  # a negative start beside a work-item's own place
     rf"(?:U?MOV|IMAD\.MOV\.U32) {R}, (?:RZ, RZ, )?{EITHER}",
     rf"mov \(\d+\|M\d+\)\s+{R}{INTEL}{EITHER}\S*:",
+)
+OFFSETS = (  # a result, the register that it is computed from, what was added: an unrolled loop compares its last step
+    rf"s_(?:add_[iu]32|or_b32) {R}, {R}, {N}$",
+    rf"(?:or|add) \(\d+\|M\d+\)\s+{R}{INTEL}{R}{INTEL}{N}:",
 )
 DEEPEST = 4  # moves that are followed
 
@@ -231,11 +235,14 @@ def rounds_of(flow, head, body):
     ends = [b for b in body if head in flow.next[b] or any(to not in body for to in flow.next[b])]
     start = flow.starts[head]
     moves = matches(MOVES, [(i, x) for i, x in enumerate(flow.code[:start])])
-    adds = matches(ADDS, code(body))
+    adds, offsets = matches(ADDS, code(body)), matches(OFFSETS, code(body))
     for at, *operands in matches(COMPARES, code(ends)):
         for counter, bound in (operands, operands[::-1]):
-            steps = [(i, step) for i, name, step in adds if name == counter and step]
             bound = value_before(moves, bound, start) if isinstance(bound, str) else bound
+            last = next(((base, offset) for i, name, base, offset in reversed(offsets) if i < at and name == counter), None)
+            if last and bound is not None and last[0] != counter:
+                counter, bound = last[0], bound - last[1]
+            steps = [(i, step) for i, name, step in adds if name == counter and step]
             if len(steps) != 1 or bound is None:
                 continue
             first = value_before(moves, counter, start) or 0

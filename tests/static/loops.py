@@ -200,7 +200,9 @@ def mca_cycles(program, target, texts):
     """Cycles of one round of each list of instructions, for one wave."""
     ends = []
     # llvm-mca does not see a mark in the first line, nor one right after a branch
-    text = ".text\n" + "".join(f"; LLVM-MCA-BEGIN r{i}\n" + "\n".join(t) + f"\n.text\n; LLVM-MCA-END r{i}\n" for i, t in enumerate(texts))
+    text = ".text\n"
+    for i, code in enumerate(texts):
+        text += "\n".join([f"; LLVM-MCA-BEGIN r{i}", *code, ".text", f"; LLVM-MCA-END r{i}\n"])
     for rounds in ROUNDS:
         command = [program, "-mtriple=amdgcn-amd-amdhsa", f"-mcpu={target}", f"-iterations={rounds}", "-json"]
         done = subprocess.run(command, input=text, capture_output=True, text=True)
@@ -214,9 +216,10 @@ def mca_cycles(program, target, texts):
 def add_waves(arguments, target, found):
     """Adds "cycles" and "wave": what llvm-mca says of one wave alone."""
     for facts in found:
+        if target == "gfx90a" and facts["kind"] == "matrix":
+            continue  # llvm-mca 19 does not end where a matrix instruction waits for local memory on gfx90a
         runs = facts["text"]
-        own = [[t for _, run in runs for t in run if t.startswith(("v_mfma", "v_wmma"))]] if facts["kind"] == "matrix" else []
-        texts = [[t for t in run if not t.startswith("s_endpgm")] for _, run in runs] + own
+        texts = [[t for t in run if not t.startswith("s_endpgm")] for _, run in runs]
         key = hashlib.sha256(json.dumps([texts, target, ROUNDS, arguments.mca_version]).encode()).hexdigest()
         path = os.path.join(arguments.work, "kept", key + ".mca.json")
         if os.path.exists(path):
@@ -229,9 +232,10 @@ def add_waves(arguments, target, found):
                 print(error, file=sys.stderr)
                 continue
             compilation.keep(path, json.dumps(cycles).encode())
-        facts["cycles"] = sum(times * c for (times, _), c in zip(runs, cycles))
-        # the unit's clocks: a cycle of llvm-mca issues one instruction of a wave
-        facts["wave"] = min(100.0, 100 * facts["own"] / units.TARGETS[target].issue / facts["cycles"])
+        # a cycle of llvm-mca issues one instruction of a wave
+        own = facts["own"] / units.TARGETS[target].issue
+        facts["cycles"] = max(own, sum(times * c for (times, _), c in zip(runs, cycles)))
+        facts["wave"] = 100 * own / facts["cycles"]
     return found
 
 
@@ -256,8 +260,9 @@ def wanted(arguments, program):
     return fnmatch.fnmatch(program["name"], arguments.program or "*")
 
 
-def measure(arguments, targets):
-    """{target: why it is missing}, [(target, program's name, [facts], what is wrong, seconds)]"""
+def measure(arguments, targets, named=None):
+    """{target: why it is missing}, [(target, program's name, [facts], what is wrong, seconds)]; of all programs, or of these
+    (target, program's name)."""
     programs = [p for p in compilation.read_programs(arguments.programs) if wanted(arguments, p)]
     missing = {}
     for target in targets:
@@ -270,7 +275,8 @@ def measure(arguments, targets):
             missing[target] = why
     present = [t for t in targets if t not in missing]
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
-        jobs = [pool.submit(one, arguments, t, p) for p in programs for t in present if compilation.serves(p, t)]
+        jobs = [pool.submit(one, arguments, t, p) for p in programs for t in present
+                if compilation.serves(p, t) and (named is None or (t, p["name"]) in named)]
         results = [job.result() for job in jobs]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         jobs = [pool.submit(add_waves, arguments, r[0], r[2]) for r in results if r[0] in compilation.AMD]
