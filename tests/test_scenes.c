@@ -160,7 +160,8 @@ static void captions_follow_the_rate(void **state) {
 /* ---- the folder ---- */
 
 static gh_status make(const char *out, const char *size, const char *shards) {
-  return compare_run(&err, "scenes", "--out", out, "--count", "7", "--size", size, shards, NULL);
+  return compare_run(&err, "scenes", "--out", out, "--count", "7", "--size", size, shards,
+                     shards ? "--train-only" : NULL, NULL);
 }
 
 static void evaluations_read_it(const char *out) {
@@ -188,6 +189,11 @@ static void evaluations_read_it(const char *out) {
   check_ok(gh_attributes_read(&err, &a, labels));
   assert_int_equal(a.count, GH_SCENE_ATTRIBUTES);
   assert_int_equal(a.images.count, GH_SCENES_ATTRIBUTED);
+  for (int i = 0; i < GH_SCENE_ATTRIBUTES; i++) { /* what cannot be seen is no label */
+    const bool hidden = i == GH_SCENE_RELATION || i == GH_SCENE_TEXT || i == GH_SCENE_VIEW;
+    assert_string_equal(a.attributes[i].name, gh_attribute_at(i)->name);
+    assert_int_equal(a.attributes[i].values.count, gh_attribute_count(i) - hidden);
+  }
   gh_zeroshot_free(&z);
   gh_retrieval_free(&r);
   gh_attributes_free(&a);

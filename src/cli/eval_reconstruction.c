@@ -152,7 +152,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_eval_reconstruction = {
     .name = "eval reconstruction",
-    .summary = "score drawings from the global token: CLIP score and PSNR",
+    .summary = "score drawings from the token: CLIP score, PSNR",
     .details =
         "The run's denoiser draws each image anew from its token alone. The CLIP score is 100 times the cosine between "
         "the judge's embeddings of the image, as the encoder's preprocessing crops it, and of the drawing. An encoder "

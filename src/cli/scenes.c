@@ -29,7 +29,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
                                      .seed = (uint64_t)gh_args_int(args, "seed"),
                                      .details = gh_args_real(args, "details"),
                                      .side = (int)gh_args_int(args, "size"),
-                                     .shards = gh_args_flag(args, "shards")};
+                                     .shards = gh_args_flag(args, "shards"),
+                                     .training_only = gh_args_flag(args, "train-only")};
   gh_json *about = NULL;
   gh_stop_install();
   gh_status status = gh_output_check(err, args, "sheet");
@@ -53,6 +54,7 @@ static const gh_option options[] = {
     {"size", "PX", GH_OPTION_INT, .help = "width and height of a picture", .initial = "64", .least = GH_SCENES_MIN_SIDE,
      .most = GH_SCENES_MAX_SIDE},
     {"shards", NULL, GH_OPTION_FLAG, .help = "training pictures as .tar shards with the keys png, txt and json"},
+    {"train-only", NULL, GH_OPTION_FLAG, .help = "write DIR/train only, no data of evaluations"},
     {"sheet", "FILE.png", GH_OPTION_TEXT, .help = "also write the first 100 training pictures as one image"},
     {0},
 };

@@ -108,15 +108,44 @@ static int weighted(const gh_scene *s, int purpose, int count, const uint8_t *we
   return at;
 }
 
+static bool is_exclusive(int id) {
+  for (size_t i = 0; i < GH_COUNT(exclusive); i++)
+    if (exclusive[i] == id) return true;
+  return false;
+}
+
+bool gh_scene_varies(const gh_scene *s, int id) {
+  return gh_scene_has(s, id) && (!is_exclusive(id) || id == s->placed);
+}
+
+/* Values that go together: one attribute has the place, and a thing has no view that is not drawn. */
+static void settle(gh_scene *s) {
+  if (s->value[GH_SCENE_VIEW] == 3 && !category_of(s)->other) s->value[GH_SCENE_VIEW] = s->placed == GH_SCENE_VIEW;
+  s->value[gh_scene_has(s, GH_SCENE_TURN) ? GH_SCENE_DIRECTION : GH_SCENE_TURN] = 0;
+  for (size_t i = 0; i < GH_COUNT(exclusive); i++)
+    if (exclusive[i] != s->placed) s->value[exclusive[i]] = 0;
+}
+
+static int one_exclusive(const gh_scene *s) {
+  return exclusive[gh_scene_chance(s, PURPOSE_EXCLUSIVE, (int)GH_COUNT(exclusive))];
+}
+
 void gh_scene_make(gh_scene *out, gh_stream stream, uint64_t ordinal) {
   *out = (gh_scene){.look = stream, .ordinal = ordinal};
   for (int i = 0; i < GH_SCENE_ATTRIBUTES; i++)
     out->value[i] = weighted(out, PURPOSE_VALUE + i, gh_attribute_count(i), attributes[i].weights);
-  if (out->value[GH_SCENE_VIEW] == 3 && !category_of(out)->other) out->value[GH_SCENE_VIEW] = 0;
-  out->value[gh_scene_has(out, GH_SCENE_TURN) ? GH_SCENE_DIRECTION : GH_SCENE_TURN] = 0;
-  int kept = exclusive[gh_scene_chance(out, PURPOSE_EXCLUSIVE, (int)GH_COUNT(exclusive))];
-  for (size_t i = 0; i < GH_COUNT(exclusive); i++)
-    if (exclusive[i] != kept) out->value[exclusive[i]] = 0;
+  out->placed = one_exclusive(out);
+  settle(out);
+}
+
+void gh_scene_make_even(gh_scene *out, gh_stream stream, uint64_t ordinal) {
+  *out = (gh_scene){.look = stream, .ordinal = ordinal};
+  out->placed = one_exclusive(out);
+  for (int i = 0; i < GH_SCENE_ATTRIBUTES; i++) {
+    int hidden = is_exclusive(i) && i != GH_SCENE_COUNT; /* its first value: none, ordinary */
+    out->value[i] = hidden + gh_scene_chance(out, PURPOSE_VALUE + i, gh_attribute_count(i) - hidden);
+  }
+  settle(out);
 }
 
 /* ---- words ---- */

@@ -256,9 +256,10 @@ static gh_status write_zeroshot(gh_error *err, gh_set *s) {
 
 /* Draws scene `index` into FOLDER/images and describes it to the list. */
 typedef gh_status describe(gh_error *err, void *list, const gh_scene *scene, const char *name);
+typedef void make_scene(gh_scene *out, gh_stream stream, uint64_t ordinal);
 
 static gh_status write_described(gh_error *err, gh_set *s, const char *part, const char *folder, int64_t count,
-                                 describe *list, void *to) {
+                                 make_scene *make, describe *list, void *to) {
   gh_stream stream = stream_of(s, part);
   char *images = gh_path_join(err, folder, "images");
   gh_status status = images ? gh_folder_make(err, images) : GH_ERROR_MEMORY;
@@ -266,7 +267,7 @@ static gh_status write_described(gh_error *err, gh_set *s, const char *part, con
     gh_scene scene;
     char name[40];
     snprintf(name, sizeof name, "images/%05" PRId64 ".png", i);
-    gh_scene_make(&scene, stream, (uint64_t)i);
+    make(&scene, stream, (uint64_t)i);
     char *path = gh_path_join(err, folder, name);
     status = path ? write_picture(err, s, &scene, path) : GH_ERROR_MEMORY;
     if (!status) status = list(err, to, &scene, name);
@@ -295,7 +296,8 @@ static gh_status add_captions(gh_error *err, void *list, const gh_scene *scene, 
 static gh_status write_retrieval(gh_error *err, gh_set *s) {
   char *folder = make_part(err, s, "retrieval"), *path = folder ? gh_path_join(err, folder, "captions.json") : NULL;
   gh_json *list = path ? gh_json_array(err) : NULL;
-  gh_status status = list ? write_described(err, s, "retrieval", folder, RETRIEVED, add_captions, list) : err->status;
+  gh_status status =
+      list ? write_described(err, s, "retrieval", folder, RETRIEVED, gh_scene_make, add_captions, list) : err->status;
   if (!status) status = gh_json_write_file(err, path, list);
   gh_json_free(list);
   free(path);
@@ -303,12 +305,12 @@ static gh_status write_retrieval(gh_error *err, gh_set *s) {
   return status;
 }
 
-/* A row of attributes.tsv; an attribute that the thing does not have is empty. */
+/* A row of attributes.tsv; an attribute that does not vary in this scene is empty. */
 static gh_status add_labels(gh_error *err, void *list, const gh_scene *scene, const char *name) {
   (void)err;
   fputs(name, list);
   for (int i = 0; i < GH_SCENE_ATTRIBUTES; i++)
-    fprintf(list, "\t%s", gh_scene_has(scene, i) ? gh_attribute_value(i, scene->value[i]) : "");
+    fprintf(list, "\t%s", gh_scene_varies(scene, i) ? gh_attribute_value(i, scene->value[i]) : "");
   fputc('\n', list);
   return GH_OK;
 }
@@ -321,7 +323,8 @@ static gh_status write_attributes(gh_error *err, gh_set *s) {
   if (rows) fputs("image", rows);
   for (int i = 0; rows && i < GH_SCENE_ATTRIBUTES; i++) fprintf(rows, "\t%s", gh_attribute_at(i)->name);
   if (rows) fputc('\n', rows);
-  if (!status) status = write_described(err, s, "attributes", folder, GH_SCENES_ATTRIBUTED, add_labels, rows);
+  if (!status)
+    status = write_described(err, s, "attributes", folder, GH_SCENES_ATTRIBUTED, gh_scene_make_even, add_labels, rows);
   status = write_text(err, folder, "attributes.tsv", rows, &text, &size, status);
   free(folder);
   return status;
@@ -356,9 +359,18 @@ static gh_status describe_set(gh_error *err, gh_json *about, const gh_scenes_opt
   return GH_OK;
 }
 
+static gh_status write_evaluations(gh_error *err, gh_set *s) {
+  gh_status status = write_pairs(err, s, "mmvp", GH_PAIRS_TEST);
+  if (!status) status = write_pairs(err, s, "mmvp-validation", GH_PAIRS_VALIDATION);
+  if (!status) status = write_zeroshot(err, s);
+  if (!status) status = write_retrieval(err, s);
+  return status ? status : write_attributes(err, s);
+}
+
 gh_status gh_scenes_write(gh_error *err, gh_json **out, const gh_scenes_options *o) {
   gh_set s = {.options = o};
   int64_t evaluated = 4 * GH_MMVP_PAIRS + gh_category_count() * PER_CLASS + RETRIEVED + GH_SCENES_ATTRIBUTED;
+  if (o->training_only) evaluated = 0;
   char *path = gh_path_join(err, o->out, "scenes.json");
   gh_json *about = *out = path ? gh_json_object(err) : NULL;
   gh_status status = about ? check_drawing(err, o->side) : GH_ERROR_MEMORY;
@@ -367,11 +379,7 @@ gh_status gh_scenes_write(gh_error *err, gh_json **out, const gh_scenes_options 
   if (!status && !(s.about = gh_json_put_object(err, about, "pictures"))) status = err->status;
   gh_progress_start(&s.progress, "scenes", "pictures", (uint64_t)(o->count + evaluated), 0);
   if (!status) status = write_training(err, &s);
-  if (!status) status = write_pairs(err, &s, "mmvp", GH_PAIRS_TEST);
-  if (!status) status = write_pairs(err, &s, "mmvp-validation", GH_PAIRS_VALIDATION);
-  if (!status) status = write_zeroshot(err, &s);
-  if (!status) status = write_retrieval(err, &s);
-  if (!status) status = write_attributes(err, &s);
+  if (!status && !o->training_only) status = write_evaluations(err, &s);
   if (s.progress.terminal) gh_progress_end(&s.progress);
   if (!status) status = gh_json_write_file(err, path, about);
   free(path);

@@ -19,11 +19,12 @@ typedef struct gh_scenes_options {
   double details; /* the share of captions with a detail */
   int side;       /* pixels */
   bool shards;
+  bool training_only; /* nothing for evaluations */
 } gh_scenes_options;
 
 #define GH_SCENES_MIN_SIDE   16
 #define GH_SCENES_MAX_SIDE   1024
-#define GH_SCENES_ATTRIBUTED 1200 /* pictures with labels of attributes */
+#define GH_SCENES_ATTRIBUTED 2000 /* pictures with labels of attributes */
 
 /* Writes the data set into a folder that is absent or empty, and describes it: *out is what scenes.json holds, the
  * caller's to free. GH_ERROR_UNSUPPORTED without cairo; GH_ERROR_INTERRUPTED after a signal. */

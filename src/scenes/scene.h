@@ -30,6 +30,7 @@ typedef struct gh_scene {
   gh_stream look;
   uint64_t ordinal;               /* of the scene in its set: with `look`, what its chances depend on */
   int value[GH_SCENE_ATTRIBUTES]; /* index of the attribute's values */
+  int placed;                     /* count, relation, text or view: the one that the place belongs to */
 } gh_scene;
 
 typedef struct gh_attribute {
@@ -46,9 +47,15 @@ int gh_attribute_count(int id); /* how many values it has */
 const char *gh_attribute_value(int id, int value);
 /* Whether the attribute means something for the scene's kind of thing: a house looks to no side. */
 bool gh_scene_has(const gh_scene *scene, int id);
+/* Whether it also varies in this scene: of count, relation, text and view, only one does. */
+bool gh_scene_varies(const gh_scene *scene, int id);
 
-/* A random scene. At most one of count, relation, text and view differs from its plain value: each needs the place. */
+/* A random scene. Count, relation, text and view need the whole picture: all but one of them have their plain values.
+ */
 void gh_scene_make(gh_scene *out, gh_stream stream, uint64_t ordinal);
+/* The same with equally frequent values, and the one that has the place can be seen: for labels that no majority wins.
+ */
+void gh_scene_make_even(gh_scene *out, gh_stream stream, uint64_t ordinal);
 
 /* The thing in words, "two red cars facing left"; bit i of `mention` asks for attribute i. Without the count, several
  * things are "cars". The caller frees; NULL: GH_ERROR_MEMORY. */
