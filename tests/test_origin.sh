@@ -19,10 +19,10 @@ for file in config.json plan.json info.json state/*/manifest.json best.json; do
   done
 done
 for file in metrics.jsonl evaluations.jsonl; do
-  grep -q '"made_by":{"version":"[^}]*"host":"[^}]*"configuration":"[0-9a-f]\{16\}","time":"20[0-9T:-]*Z"}' run/$file || fail "run/$file: no origin: $(head -n 1 run/$file)"
+  grep -q '"made_by":{"version":"[^}]*"host":"[^}]*"configuration":"[0-9a-f]\{16\}"},"time":[0-9.]*' run/$file || fail "run/$file: no origin: $(head -n 1 run/$file)"
 done
 [ "$(grep -c made_by run/metrics.jsonl)" = 2 ] || fail "not one origin per stage in metrics.jsonl"
-head -n 1 run/train.log | grep -q '| {"version":' || fail "train.log: no origin: $(head -n 1 run/train.log)"
+head -n 1 run/train.log | grep -q '| 20[0-9T:-]*Z {"version":' || fail "train.log: no origin: $(head -n 1 run/train.log)"
 for file in run/snapshots/stage1-00000003/denoiser.safetensors run/snapshots/stage2-00000003/adapter_model.safetensors; do
   head -c 4000 "$file" | grep -qa '"made_by":"{' || fail "$file: no origin"
 done

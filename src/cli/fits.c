@@ -3,16 +3,13 @@
 #include "backend/registry.h"
 #include "bench/step.h"
 #include "cli/cli.h"
+#include "models/family.h"
 
 #include <stdio.h>
 
 #define BATCH 256 /* samples per update, in all published settings */
 
 const char *const gh_fits_heads[GH_FITS_COLUMNS] = {"device", "published setting", "stage 1", "stage 2"};
-
-/* The encoders of configs/, by the memory that they need. */
-static const char *const settings[] = {"openai-vit-l-14-224",  "metaclip-vit-l-14-224", "openai-vit-l-14-336",
-                                       "siglip-so400m-14-224", "metaclip-vit-h-14-224", "siglip-so400m-14-384"};
 
 typedef struct gh_fit {
   bool fits;
@@ -85,8 +82,13 @@ gh_status gh_fits_add(gh_error *err, gh_json *object, gh_strings *cells, const g
   if (info->unfit) return add_refusal(err, cells, info->id, info->unfit);
   if (gh_device_open(&why, info->id, &device)) return add_refusal(err, cells, info->id, why.text);
   gh_status status = GH_OK;
-  for (size_t i = 0; i < (all ? GH_COUNT(settings) : 1) && !status; i++)
-    status = add_setting(err, list, cells, device, settings[i]);
+  bool more = true; /* without `all`, only the first */
+  for (const gh_family *const *f = gh_families; *f && more && !status; f++)
+    for (const gh_arch *a = (*f)->archs; a->name && more && !status; a++) {
+      if (!a->published) continue;
+      status = add_setting(err, list, cells, device, a->name);
+      more = all;
+    }
   gh_device_close(device);
   return status;
 }

@@ -13,6 +13,7 @@ typedef struct gh_arch {
   const char *summary;
   gh_vision_config vision;
   gh_text_config text;
+  bool published; /* the paper trains it: configs/ has its settings */
 } gh_arch;
 
 /* GH_ERROR_ARGUMENT names the nearest architecture. */

@@ -123,10 +123,11 @@ static gh_status put_guard(gh_error *err, gh_json *row, const gh_evaluator *e, c
   return GH_OK;
 }
 
-static gh_status put_maker(gh_error *err, gh_json *to, const gh_evaluator *e, bool timed) {
+/* The line has its own "time". */
+static gh_status put_maker(gh_error *err, gh_json *to, const gh_evaluator *e) {
   gh_json *config = NULL;
   gh_status status = gh_config_to_json(err, &config, e->config);
-  if (!status) status = gh_made_by_put(err, to, &e->device->info, config, timed);
+  if (!status) status = gh_made_by_put(err, to, &e->device->info, config, false);
   gh_json_free(config);
   return status;
 }
@@ -143,7 +144,7 @@ static gh_status write_line(gh_error *err, const gh_evaluator *e, const gh_recor
   if (!status) status = put_patterns(err, row, e);
   if (!status) status = put_guard(err, row, e, r);
   if (!status) status = gh_json_put_double(err, row, "ms", seconds * 1e3);
-  if (!status) status = put_maker(err, row, e, true);
+  if (!status) status = put_maker(err, row, e);
   if (!status) status = gh_json_put_double(err, row, "time", time);
   if (!status) status = gh_json_append_line(err, path, row);
   gh_json_free(row);
@@ -215,7 +216,7 @@ static gh_status write_best(gh_error *err, const gh_evaluator *e) {
   if (!status) status = (scores = gh_json_put_object(err, root, "scores")) ? GH_OK : err->status;
   for (int i = 0; i < e->plan.score_count && !status; i++)
     if (!isnan(r->scores[i])) status = gh_json_put_double(err, scores, e->plan.scores[i], r->scores[i]);
-  if (!status) status = put_maker(err, root, e, false);
+  if (!status) status = put_maker(err, root, e);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);

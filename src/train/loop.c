@@ -258,7 +258,7 @@ static gh_status write_row(gh_error *err, gh_loop *l, gh_metrics_row *row) {
   gh_json *made = NULL;
   gh_status status = GH_OK;
   if (!l->signed_in && l->config_json) {
-    status = (made = gh_json_object(err)) ? gh_made_by_put(err, made, &l->device->info, l->config_json, true)
+    status = (made = gh_json_object(err)) ? gh_made_by_put(err, made, &l->device->info, l->config_json, false)
                                           : GH_ERROR_MEMORY;
     row->made_by = gh_json_member(made, GH_MADE_BY);
   }

@@ -3,8 +3,8 @@
  *   {"version", "commit", "device", "device_name", "driver", "host", "configuration", "time"}
  *
  * "configuration" is the hash of the keys that decide the run's numbers: the same in a run that was moved, or resumed
- * with more updates. "time" is in UTC; it is left out of files that are the same to the bit when a run is repeated: the
- * lines of metrics.jsonl and train.log have it. */
+ * with more updates. "time" is in UTC; it is left out of files that are the same to the bit when a run is repeated, and
+ * of lines that have a time of their own (metrics.jsonl, evaluations.jsonl). */
 #ifndef GH_TRAIN_MADE_BY_H
 #define GH_TRAIN_MADE_BY_H
 

@@ -3,6 +3,7 @@
 #include "base/build.h"
 #include "base/log.h"
 #include "config/run.h"
+#include "train/made_by.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -90,10 +91,11 @@ gh_status gh_metrics_note(gh_error *err, const char *run, int stage, int64_t upd
 
 /* The line of train.log; the first of a process says what made it, after a second bar. */
 static gh_status append_log(gh_error *err, const char *path, const char *text, const gh_json *made_by) {
-  char *maker = NULL;
+  char *maker = NULL, now[GH_UTC_SIZE];
+  gh_utc_text(now);
   if (!made_by) return gh_file_append(err, path, text, strlen(text));
   gh_status status = gh_json_print(err, &maker, NULL, made_by, false);
-  char *line = status ? NULL : gh_format(err, "%.*s | %s\n", (int)strcspn(text, "\n"), text, maker);
+  char *line = status ? NULL : gh_format(err, "%.*s | %s %s\n", (int)strcspn(text, "\n"), text, now, maker);
   if (!status) status = line ? gh_file_append(err, path, line, strlen(line)) : GH_ERROR_MEMORY;
   free(line);
   free(maker);
