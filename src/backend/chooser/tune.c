@@ -261,11 +261,15 @@ static double effort(const gh_tune *t, const gh_tune_shape *s) {
   return providers * (0.05 + 4 * call);
 }
 
+static double seconds_of(const gh_tune *t, double efforts) {
+  return t->estimated_spent > 0 ? efforts * t->spent / t->estimated_spent : efforts;
+}
+
 static double estimate_rest(const gh_tune *t, size_t from) {
   double sum = 0;
   for (size_t i = from; i < t->count; i++)
     if (t->shapes[i].how == GH_TUNE_LEFT) sum += effort(t, &t->shapes[i]);
-  return t->estimated_spent > 0 ? sum * t->spent / t->estimated_spent : sum;
+  return seconds_of(t, sum);
 }
 
 static void tell(const gh_tune *t, size_t from, size_t done) {
@@ -282,8 +286,9 @@ static gh_status search_all(gh_error *err, gh_tune *t, size_t done) {
   gh_progress_start(&progress, "tune", "shapes", t->count, done);
   for (size_t i = 0, searched = 0; i < t->count && !status && !is_over(t); i++) {
     gh_tune_shape *s = &t->shapes[i];
-    if (s->how != GH_TUNE_LEFT) continue;
     const double began = gh_now();
+    if (s->how != GH_TUNE_LEFT) continue;
+    if (seconds_of(t, effort(t, s)) > t->until - began) continue; /* a smaller one may fit */
     status = search_shape(err, t, s);
     if (status || s->how == GH_TUNE_LEFT) continue;
     t->spent += gh_now() - began;
