@@ -276,7 +276,8 @@ part_2() {
   done
   step "2-bfloat16-peer-compiled" 150 python3 bench/peers/pytorch_step.py --device cuda --arch $arch --stage 2 --batch $batch \
     --repeats 10 --warmup 3 --double-blocks 2 --single-blocks 4 --precision bfloat16 --best --compile --rows "$out/results/pytorch.jsonl"
-  say "" "$(step_table)" ""
+  say "" "$(step_table)" "" "Measured beside predicted (docs/gpu-performance.md); kernels were waited for one by one:" "" \
+    "$(python3 tests/static/predict.py --beside bench/results/gpu-predicted.tsv "$out"/logs/step-*-genhance.json 2>&1)" ""
   for precision in bfloat16 float32; do
     [ -s "$out/logs/step-2-$precision-genhance.json" ] || continue
     say "Profile of stage 2 in $precision; every launch was waited for:" ""

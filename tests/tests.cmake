@@ -73,6 +73,9 @@ endif()
 # tests/static/programs.c writes every device program for compilers that need no device (scripts/static.sh).
 add_executable(static_programs tests/static/programs.c)
 target_link_libraries(static_programs PRIVATE genhance_core)
+# tests/static/step.c lists the launches of a training step, for the prediction of docs/gpu-performance.md.
+add_executable(static_step tests/static/step.c)
+target_link_libraries(static_step PRIVATE genhance_core)
 include(tests/api.cmake)
 
 # ---- what run-tests need not repeat, and what starts first ----

@@ -309,9 +309,12 @@ gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_optio
     spec.store = b.store;
     status = gh_step_block(err, b.store, "step", &b.lora.step);
     if (!status) status = gh_step_record(err, &spec, &b.step);
+    if (!status) status = gh_update_record(err, device, b.store, &optimizer, &b.step, &b.update);
     if (!status) status = visit(err, user, b.step.graph);
+    if (!status) status = visit(err, user, b.update.graph);
   }
   device->info.max_buffer_bytes = limit;
+  gh_update_free(&b.update);
   gh_graph_free(b.step.graph);
   gh_store_free(b.store);
   gh_models_close(&b.models);

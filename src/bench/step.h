@@ -82,7 +82,8 @@ typedef struct gh_bench_fitted {
 gh_status gh_bench_fit(gh_error *err, gh_device *device, const gh_bench_options *options, int64_t batch,
                        gh_bench_fitted *out);
 
-/* Records such a step, forward and backward, and shows it to `visit`. Nothing is allocated or run. */
+/* Records such a step and shows its graphs to `visit`: forward and backward, then the update. Nothing is allocated or
+ * run. */
 typedef gh_status gh_bench_see_graph(gh_error *err, void *user, const gh_graph *graph);
 gh_status gh_bench_record(gh_error *err, gh_device *device, const gh_bench_options *options, gh_bench_see_graph *visit,
                           void *user);
