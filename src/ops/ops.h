@@ -21,6 +21,9 @@ gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
 /* a b, element by element; same shapes and types. */
 gh_tensor *gh_multiply(gh_graph *g, gh_tensor *a, gh_tensor *b);
 
+/* exp(scale) x; scale (), both float32. */
+gh_tensor *gh_exp_scale(gh_graph *g, gh_tensor *x, gh_tensor *scale);
+
 /* x cast to dtype, rounded to nearest even; x itself if it has that type. Gradients are cast back. */
 gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
 

@@ -30,6 +30,7 @@
   X(cross_entropy)                                                                                                     \
   X(cross_entropy_backward)                                                                                            \
   X(dropout)                                                                                                           \
+  X(exp_scale)                                                                                                         \
   X(fft2d)                                                                                                             \
   X(flow_interpolate)                                                                                                  \
   X(gated_add)                                                                                                         \

@@ -1,4 +1,4 @@
-"""Fixtures of add, constant, multiply, column_sum, linear and matmul."""
+"""Fixtures of add, constant, multiply, exp_scale, column_sum, linear and matmul."""
 import torch
 
 from opcase import Cases, SIZES, randn
@@ -26,6 +26,17 @@ def multiply_cases():
     cases.add("rows", [randn(3, 5, 7), randn(3, 5, 7)], lambda a, b: a * b)
     for i in range(2):
         cases.add(f"one_frozen_{i}", [randn(7, 9), randn(7, 9)], lambda a, b: a * b, grads=[i])
+    cases.save()
+
+
+def exp_scale_cases():
+    cases = Cases("exp_scale")
+    for shape in [(1,), (31,), (3, 33), (64,), (5, 65), (2, 1031)]:
+        name = "x".join(map(str, shape))
+        cases.add(name, [randn(*shape), randn() + 1], lambda x, s: x * torch.exp(s))
+    cases.add("largest", [randn(7, 17), torch.tensor(100.0).log()], lambda x, s: x * torch.exp(s), finite=False)
+    for grads in ([0], [1]):
+        cases.add(f"wants_{grads[0]}", [randn(4, 19), randn()], lambda x, s: x * torch.exp(s), grads=grads)
     cases.save()
 
 
@@ -103,3 +114,4 @@ if __name__ == "__main__":
     matmul_cases()
     bf16x2_cases()
     multiply_cases()
+    exp_scale_cases()
