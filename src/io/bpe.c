@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define END_OF_WORD "</w>"
-#define NO_RANK     INT32_MAX
+#define NO_RANK INT32_MAX
 
 typedef struct gh_token {
   const char *text; /* of `texts` */
@@ -118,16 +117,25 @@ static gh_status read_merges(gh_error *err, gh_bpe *b, const char *name, const g
   return GH_OK;
 }
 
-/* Bytes are written as printable characters: their own if printable, otherwise the next code point from 256 on. */
-static void spell_bytes(gh_bpe *b, int32_t unknown) {
+void gh_bpe_byte_texts(gh_byte_text texts[256]) {
   int32_t next = 256;
   for (int32_t byte = 0; byte < 256; byte++) {
-    bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    bool printable = gh_byte_is_printable(byte);
     int32_t point = printable ? byte : next++;
-    char text[8] = {(char)point};
-    if (point >= 0x80) text[0] = (char)(0xC0 | point >> 6), text[1] = (char)(0x80 | (point & 0x3F));
+    gh_byte_text text = {{(char)point}};
+    if (point >= 0x80) text.bytes[0] = (char)(0xC0 | point >> 6), text.bytes[1] = (char)(0x80 | (point & 0x3F));
+    texts[byte] = text;
+  }
+}
+
+static void spell_bytes(gh_bpe *b, int32_t unknown) {
+  gh_byte_text texts[256];
+  gh_bpe_byte_texts(texts);
+  for (int byte = 0; byte < 256; byte++) {
+    char text[sizeof texts[0].bytes + sizeof GH_END_OF_WORD] = "";
+    strcat(text, texts[byte].bytes);
     for (int last = 0; last < 2; last++) {
-      if (last) strcat(text, END_OF_WORD);
+      if (last) strcat(text, GH_END_OF_WORD);
       int32_t id = gh_bpe_find(b, text);
       b->bytes[last][byte] = id < 0 ? unknown : id;
     }

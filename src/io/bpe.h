@@ -14,6 +14,18 @@ typedef struct gh_ids {
 gh_status gh_ids_add(gh_error *err, gh_ids *ids, int32_t id);
 void gh_ids_free(gh_ids *ids); /* leaves an empty list */
 
+#define GH_END_OF_WORD "</w>"
+
+/* How CLIP's vocabulary writes a byte: as the character of that number if it is printable, else as the next code point
+ * from 256 on. */
+typedef struct gh_byte_text {
+  char bytes[4]; /* UTF-8, ends with a zero byte */
+} gh_byte_text;
+void gh_bpe_byte_texts(gh_byte_text texts[256]);
+static inline bool gh_byte_is_printable(int byte) {
+  return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+}
+
 typedef struct gh_bpe gh_bpe;
 
 /* vocabulary: an object that maps tokens to ids. merges: "left right", by rank. name: the file, in messages. unknown:

@@ -143,6 +143,20 @@ gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folde
   return status;
 }
 
+gh_status gh_tokenizer_from_words(gh_error *err, gh_tokenizer **out, const gh_json *vocabulary,
+                                  const gh_strings *merges) {
+  gh_tokenizer *t = *out = gh_alloc(err, 1, sizeof *t);
+  if (!t) return GH_ERROR_MEMORY;
+  t->kind = &gh_tokenizer_words;
+  gh_status status = gh_bpe_create(err, &t->bpe, "the vocabulary", vocabulary, merges, "<|endoftext|>");
+  if (!status) t->vocabulary = t->kind->size(t);
+  if (!status) status = gh_tokenizer_default_settings(err, t);
+  if (!status) return GH_OK;
+  gh_tokenizer_close(t);
+  *out = NULL;
+  return status;
+}
+
 void gh_tokenizer_close(gh_tokenizer *t) {
   if (!t) return;
   gh_bpe_free(t->bpe);

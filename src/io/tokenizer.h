@@ -6,12 +6,16 @@
 #ifndef GH_IO_TOKENIZER_H
 #define GH_IO_TOKENIZER_H
 
-#include "base/status.h"
+#include "base/json.h"
+#include "base/text.h"
 
 typedef struct gh_tokenizer gh_tokenizer;
 
 /* A folder without one is GH_ERROR_FILE; the text lists the files searched for. */
 gh_status gh_tokenizer_open(gh_error *err, gh_tokenizer **out, const char *folder);
+/* CLIP's, of a vocabulary (tokens to ids) and merges ("left right", by rank). */
+gh_status gh_tokenizer_from_words(gh_error *err, gh_tokenizer **out, const gh_json *vocabulary,
+                                  const gh_strings *merges);
 void gh_tokenizer_close(gh_tokenizer *tokenizer); /* NULL is fine */
 
 int64_t gh_tokenizer_max_length(const gh_tokenizer *tokenizer); /* the folder's model_max_length; 0: unspecified */

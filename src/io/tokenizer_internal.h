@@ -73,6 +73,9 @@ struct gh_tokenizer {
  * the marks, the added tokens, the greatest length. */
 gh_status gh_tokenizer_read_settings(gh_error *err, gh_tokenizer *t, const char *folder, const gh_json *tokenizer);
 
+/* The same without files. */
+gh_status gh_tokenizer_default_settings(gh_error *err, gh_tokenizer *t);
+
 /* The first added token of that kind in text[from..size), the longest at that position. [*start, *stop) is the matched
  * piece including the spaces it swallows. NULL if there is none. */
 const gh_added_token *gh_find_added(const gh_tokenizer *t, bool normalized, const char *text, size_t from, size_t size,
@@ -90,6 +93,11 @@ int32_t gh_words_find(const gh_tokenizer *t, const char *token);
 int64_t gh_words_size(const gh_tokenizer *t);
 int32_t gh_pieces_find(const gh_tokenizer *t, const char *token);
 int64_t gh_pieces_size(const gh_tokenizer *t);
+
+/* Calls visit for every word of a line as CLIP's tokenizer cuts it, before byte-pair encoding, normalised. Marks in the
+ * line are words like others. */
+typedef gh_status gh_word_visit(gh_error *err, void *user, const char *word, size_t size);
+gh_status gh_words_of_line(gh_error *err, const char *line, size_t size, gh_word_visit *visit, void *user);
 
 /* Adds the text, every run of white space one space, none at the ends. Underscores become spaces before punctuation
  * (ASCII's) is left out. */

@@ -260,3 +260,7 @@ gh_status gh_tokenizer_read_settings(gh_error *err, gh_tokenizer *t, const char 
   gh_json_free(files.added);
   return status;
 }
+
+gh_status gh_tokenizer_default_settings(gh_error *err, gh_tokenizer *t) {
+  return read_all(err, t, &(gh_settings){0}, NULL);
+}

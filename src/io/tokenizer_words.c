@@ -55,14 +55,36 @@ static size_t word_end(const char *text, size_t size, size_t at, size_t *limit) 
   return end;
 }
 
-static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
+static gh_status visit_words(gh_error *err, const char *text, size_t size, gh_word_visit *visit, void *user) {
   gh_status status = GH_OK;
   for (size_t at = 0, limit = 0, next; at < size && !status; at = next) {
     if (class_at(text, size, at, &next) == SPACE) continue;
     next = word_end(text, size, at, &limit);
-    status = gh_bpe_word(err, t->bpe, text + at, next - at, ids);
+    status = visit(err, user, text + at, next - at);
   }
   return status;
+}
+
+gh_status gh_words_of_line(gh_error *err, const char *line, size_t size, gh_word_visit *visit, void *user) {
+  gh_buffer_text text = {0};
+  gh_status status = normalize(err, NULL, &text, line, size);
+  if (!status) status = visit_words(err, text.bytes, text.size, visit, user);
+  gh_text_free(&text);
+  return status;
+}
+
+typedef struct gh_adding {
+  const gh_bpe *bpe;
+  gh_ids *ids;
+} gh_adding;
+
+static gh_status add_word(gh_error *err, void *user, const char *word, size_t size) {
+  const gh_adding *a = user;
+  return gh_bpe_word(err, a->bpe, word, size, a->ids);
+}
+
+static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *text, size_t size, gh_ids *ids) {
+  return visit_words(err, text, size, add_word, &(gh_adding){t->bpe, ids});
 }
 
 int32_t gh_words_find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
