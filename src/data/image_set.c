@@ -5,14 +5,15 @@
 
 #include "base/retry.h"
 #include "data/clipped.h"
-#include "data/source.h"
 
 struct gh_image_set {
   const char *key;
   gh_source **sources;
   size_t count;
   uint64_t *starts; /* [count + 1] index of each source's first image */
-  bool as_stored;   /* not turned upright */
+  uint64_t *chosen; /* [chosen_count] the images that stay, or NULL: all */
+  uint64_t chosen_count;
+  bool as_stored; /* not turned upright */
   struct gh_clips {
     gh_clipped all;
     atomic_uchar *seen; /* [images] */
@@ -71,10 +72,12 @@ void gh_image_set_free(gh_image_set *set) {
   }
   free(set->sources);
   free(set->starts);
+  free(set->chosen);
   free(set);
 }
 
 static const gh_source *find_source(const gh_image_set *set, uint64_t *index) {
+  if (set->chosen) *index = set->chosen[*index];
   size_t low = 0, high = set->count; /* starts[low] <= index < starts[high] */
   while (high - low > 1) {
     size_t middle = (low + high) / 2;
@@ -87,10 +90,23 @@ static const gh_source *find_source(const gh_image_set *set, uint64_t *index) {
   return set->sources[low];
 }
 
-uint64_t gh_image_set_count(const gh_image_set *set) { return set->starts[set->count]; }
+const char *gh_image_set_key(const gh_image_set *set) { return set->key; }
+size_t gh_image_set_sources(const gh_image_set *set) { return set->count; }
+const gh_source *gh_image_set_source(const gh_image_set *set, size_t index) { return set->sources[index]; }
+
+static uint64_t listed(const gh_image_set *set) { return set->starts[set->count]; }
+
+gh_status gh_image_set_leave_out(gh_error *err, gh_image_set *set, const bool *leave) {
+  if (!(set->chosen = gh_alloc(err, listed(set), sizeof *set->chosen))) return GH_ERROR_MEMORY;
+  for (uint64_t i = 0; i < listed(set); i++)
+    if (!leave[i]) set->chosen[set->chosen_count++] = i;
+  return GH_OK;
+}
+
+uint64_t gh_image_set_count(const gh_image_set *set) { return set->chosen ? set->chosen_count : listed(set); }
 
 uint64_t gh_image_set_left_out(const gh_image_set *set) {
-  uint64_t sum = 0;
+  uint64_t sum = listed(set) - gh_image_set_count(set);
   for (size_t i = 0; i < set->count; i++) sum += gh_source_left_out(set->sources[i]);
   return sum;
 }
@@ -98,6 +114,7 @@ uint64_t gh_image_set_left_out(const gh_image_set *set) {
 uint64_t gh_image_set_hash(const gh_image_set *set) {
   uint64_t hash = 0;
   for (size_t i = 0; i < set->count; i++) hash = gh_source_hash(set->sources[i], hash);
+  for (uint64_t i = 0; i < set->chosen_count; i++) hash = hash * UINT64_C(0x9e3779b97f4a7c15) + set->chosen[i] + 1;
   return set->as_stored ? ~hash : hash; /* pictures turned upright have had the plain one for longer */
 }
 

@@ -5,7 +5,7 @@
 
 #include <stdatomic.h>
 
-#include "base/text.h"
+#include "data/source.h"
 #include "io/image.h"
 
 typedef struct gh_image_set gh_image_set;
@@ -22,6 +22,13 @@ void gh_image_set_free(gh_image_set *set); /* NULL is fine */
 /* Whether pictures are turned upright by their orientation ("data.exif"; without this call they are). Call before the
  * first one is decoded. */
 void gh_image_set_exif(gh_image_set *set, bool exif);
+
+/* For captions.c: the key given to open; the sources; leaves out the pictures whose entry (count) is true, at least one
+ * stays. Once at most, before the set is read. Those pictures count as left out. */
+const char *gh_image_set_key(const gh_image_set *set);
+size_t gh_image_set_sources(const gh_image_set *set);
+const gh_source *gh_image_set_source(const gh_image_set *set, size_t index);
+gh_status gh_image_set_leave_out(gh_error *err, gh_image_set *set, const bool *leave);
 
 uint64_t gh_image_set_count(const gh_image_set *set);
 uint64_t gh_image_set_left_out(const gh_image_set *set); /* looked like an image but cannot be used */

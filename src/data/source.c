@@ -9,7 +9,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "data/shards.h"
 #include "io/image.h"
 
 struct gh_source {
@@ -108,6 +107,8 @@ void gh_source_free(gh_source *source) {
 }
 
 /* ---- facts ---- */
+
+const gh_shards *gh_source_shards(const gh_source *source) { return source->folder ? NULL : &source->shards; }
 
 const char *gh_source_path(const gh_source *source) { return source->path; }
 size_t gh_source_count(const gh_source *source) { return source->index.count; }

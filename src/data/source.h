@@ -4,7 +4,7 @@
  * bytewise by their name relative to the folder; names beginning with '.' are left out. Shards are .tar files, one or a
  * brace pattern of them (data/braces.h), in the pattern's order; the images of each are sorted as in a folder, so that
  * a shard and the folder it was made from are the same source. A sample's members are told apart by webdataset's keys:
- * beside z.jpg, z.seg.png is not an image. Captions and metadata are ignored.
+ * beside z.jpg, z.seg.png is not an image. Captions and metadata are ignored; captions.h reads captions.
  *
  * Anything that looks like an image but cannot be used is left out, counted and noted: an image of another format
  * (*.gif); a member that is a link, sparse, a folder or larger than GH_IMAGE_MAX_BYTES; a name that leaves its folder
@@ -15,6 +15,7 @@
 #define GH_DATA_SOURCE_H
 
 #include "base/text.h"
+#include "data/shards.h"
 
 typedef struct gh_source gh_source;
 
@@ -24,6 +25,8 @@ gh_status gh_source_open(gh_error *err, gh_source **out, const char *path);
 /* The same; `keys` chooses the members of shards that are pictures (data/index.h); NULL: jpg, jpeg and png. */
 gh_status gh_source_open_keys(gh_error *err, gh_source **out, const char *path, const gh_strings *keys);
 void gh_source_free(gh_source *source); /* NULL is fine */
+
+const gh_shards *gh_source_shards(const gh_source *source); /* NULL: a folder or a file */
 
 const char *gh_source_path(const gh_source *source); /* as given to open */
 size_t gh_source_count(const gh_source *source);
