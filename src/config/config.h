@@ -13,10 +13,14 @@ typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16 } gh_pre
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
 
+typedef enum gh_schedule { GH_SCHEDULE_CONSTANT, GH_SCHEDULE_COSINE } gh_schedule;
+
 typedef struct gh_optimizer_config { /* AdamW */
   double lr, betas[2], eps, weight_decay;
-  double clip_norm; /* of the global gradient norm; 0: no clipping */
-  int64_t warmup;   /* updates of linear warm-up */
+  double clip_norm;     /* of the global gradient norm; 0: no clipping */
+  int64_t warmup;       /* updates of linear warm-up */
+  gh_schedule schedule; /* after that; cosine: down to 0 just after the last update */
+  bool spare_vectors;   /* no weight decay of parameters with fewer than two dimensions */
 } gh_optimizer_config;
 
 typedef struct gh_stage_config {

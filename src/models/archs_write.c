@@ -2,7 +2,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "models/family.h"
 
 #include <stdlib.h>
@@ -91,19 +90,11 @@ static gh_status declare(gh_error *err, void *user, const char *name, int rank, 
 
 static gh_status draw(gh_error *err, void *user, const char *name, int rank, const int64_t *shape, gh_init init) {
   gh_drawing *d = user;
-  gh_stream stream = gh_stream_make(d->seed, 0, "init", name);
   int64_t total = 1;
   for (int i = 0; i < rank; i++) total *= shape[i];
   for (int64_t first = 0; first < total; first += CHUNK) {
     int64_t n = GH_MIN(CHUNK, total - first);
-    if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, first, n, d->values);
-    if (init.kind == GH_INIT_UNIFORM) gh_stream_uniforms(stream, 0, first, n, d->values);
-    for (int64_t i = 0; i < n; i++) {
-      double v = (double)d->values[i];
-      d->values[i] = (float)(init.kind == GH_INIT_CONSTANT ? init.value
-                             : init.kind == GH_INIT_NORMAL ? init.value * v
-                                                           : init.value * (2 * v - 1));
-    }
+    gh_init_draw(d->values, first, n, init, d->seed, name);
     if (gh_safetensors_writer_write_f32(err, d->writer, name, d->values, n)) return err->status;
     gh_progress_update(&d->progress, d->done += (uint64_t)n, NULL);
   }

@@ -17,10 +17,10 @@ gh_name gh_name_make(const char *format, ...) {
   return name;
 }
 
-static void draw(float *values, int64_t n, gh_init init, uint64_t seed, const char *name) {
+void gh_init_draw(float *values, int64_t first, int64_t n, gh_init init, uint64_t seed, const char *name) {
   gh_stream stream = gh_stream_make(seed, 0, "init", name);
-  if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, 0, n, values);
-  if (init.kind == GH_INIT_UNIFORM) gh_stream_uniforms(stream, 0, 0, n, values);
+  if (init.kind == GH_INIT_NORMAL) gh_stream_normals(stream, 0, first, n, values);
+  if (init.kind == GH_INIT_UNIFORM) gh_stream_uniforms(stream, 0, first, n, values);
   for (int64_t i = 0; i < n; i++) {
     double v = values[i];
     values[i] = (float)(init.kind == GH_INIT_CONSTANT  ? init.value
@@ -52,7 +52,7 @@ static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
   else if (m->draft)
     draft(values, n, init);
   else
-    draw(values, n, init, m->seed, t->name);
+    gh_init_draw(values, 0, n, init, m->seed, t->name);
   if (!status) status = gh_tensor_write_f32(err, gh_graph_device(m->graph), t, values);
   free(values);
   return status;

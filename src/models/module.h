@@ -36,6 +36,8 @@ typedef struct gh_init {
 static inline gh_init gh_init_constant(double v) { return (gh_init){GH_INIT_CONSTANT, v}; }
 static inline gh_init gh_init_normal(double std) { return (gh_init){GH_INIT_NORMAL, std}; }
 gh_init gh_init_fan_in(int64_t fan_in); /* uniform, +-1/sqrt(fan_in), as in torch.nn.Linear and Conv2d */
+/* Values [first, first + n) of the parameter of that name in a model drawn from `seed`. */
+void gh_init_draw(float *values, int64_t first, int64_t n, gh_init init, uint64_t seed, const char *name);
 
 /* The parameter of that name, (shape). */
 gh_tensor *gh_parameter(gh_module *m, gh_init init, int rank, const int64_t *shape, const char *format, ...)
