@@ -335,9 +335,10 @@ static void test_configs(void **state) {
   for (size_t i = 0; i < names.count; i++) {
     if (!gh_ends_with(names.items[i], ".json")) continue;
     char *path = gh_path_join(&err, CONFIGS, names.items[i]);
-    const gh_pretrain_kind *kind = gh_starts_with(names.items[i], "autoencoder") ? &gh_pretrain_autoencoder
-                                   : gh_starts_with(names.items[i], "vqgan")     ? &gh_pretrain_vqgan
-                                                                                 : NULL;
+    const gh_pretrain_kind *kind = gh_starts_with(names.items[i], "autoencoder")     ? &gh_pretrain_autoencoder
+                                   : gh_starts_with(names.items[i], "vqgan")         ? &gh_pretrain_vqgan
+                                   : gh_starts_with(names.items[i], "pretrain-clip") ? &gh_pretrain_clip
+                                                                                     : NULL;
     if (kind) {
       gh_pretrain_config c;
       check_ok(gh_pretrain_config_read(&err, &c, kind, path, NULL, 0));
@@ -424,6 +425,35 @@ static void test_autoencoder_rejected(void **state) {
       {"{" BASE ", \"crop_scale\": [1, 0.5]}", "crop_scale: 1 is above 0.5"},
       {"{" BASE ", \"image_size\": 60}", "image_size: 60 is not a multiple of 8"}};
   check_rejected(&gh_pretrain_autoencoder, cases, GH_COUNT(cases));
+}
+
+/* CLIP's configuration: its defaults, the keys that it has not, and wrong values. */
+static void test_clip(void **state) {
+  (void)state;
+  static const pretrain_case cases[] = {{"{" BASE ", \"channels\": 32}", "unknown key \"channels\""},
+                                        {"{" BASE ", \"batch\": 1}", "batch: 1 is not at least 2"},
+                                        {"{" BASE ", \"width\": 126}", "width: 126 is not a multiple of heads, 4"},
+                                        {"{" BASE ", \"text_heads\": 3}", "text_width: 128 is not a multiple of"},
+                                        {"{" BASE ", \"patch\": 7}", "image_size: 64 is not a multiple of patch, 7"},
+                                        {"{" BASE ", \"vocabulary\": 513}", "vocabulary: 513 is not at least 514"},
+                                        {"{" BASE ", \"context\": 2}", "context: 2 is not at least 3"},
+                                        {"{" BASE ", \"schedule\": \"linear\"}", "schedule: \"linear\" is not one of"}};
+  check_rejected(&gh_pretrain_clip, cases, GH_COUNT(cases));
+  static const char text[] = "{" BASE ", \"width\": 64, \"text_layers\": 3, \"tokenizer\": \"t\"}";
+  gh_error err = {0};
+  gh_pretrain_config c;
+  char *folder = check_folder(), *path = check_path(folder, "c.json");
+  check_write(path, text, strlen(text));
+  check_ok(gh_pretrain_config_read(&err, &c, &gh_pretrain_clip, path, NULL, 0));
+  assert_true(c.clip.vision.tower.hidden == 64 && c.clip.vision.tower.mlp == 256 && !c.clip.vision.tower.causal);
+  assert_true(c.clip.text.tower.layers == 3 && c.clip.text.tower.causal && c.clip.text.positions == 32);
+  assert_true(c.clip.vision.image == 64 && c.clip.vision.projection == 128 && c.clip.text.projection == 128);
+  assert_true(c.stage.batch == 256 && c.stage.optimizer.schedule == GH_SCHEDULE_COSINE);
+  assert_true(c.stage.optimizer.betas[1] == 0.98 && c.stage.optimizer.weight_decay == 0.2);
+  assert_string_equal(c.tokenizer, "t");
+  gh_pretrain_config_free(&c);
+  free(path);
+  check_folder_done(folder);
 }
 
 /* A VQ-GAN's configuration: its defaults, the keys that it has not, and wrong values. */
@@ -531,6 +561,7 @@ int main(void) {
       cmocka_unit_test(test_autoencoder),
       cmocka_unit_test(test_autoencoder_rejected),
       cmocka_unit_test(test_vqgan),
+      cmocka_unit_test(test_clip),
       cmocka_unit_test(test_configs),
       cmocka_unit_test(test_example),
       cmocka_unit_test(test_example_is_the_defaults),

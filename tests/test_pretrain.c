@@ -1,7 +1,7 @@
 /* Pre-training a VQ-GAN: a step's loss and gradients against PyTorch in float64, the revival of unused codes, and runs
  * that are killed or stopped and resume to the same bits. */
 #include "support/compare.h"
-#include "support/faults.h"
+#include "support/pretrain_run.h"
 #include "support/same_run.h"
 #include "support/scratch.h"
 
@@ -10,18 +10,12 @@
 #include "train/pretrain.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define HERE      GH_FIXTURES "/vqgan"
-#define KEPT      96   /* elements of a gradient, at most: make_pretrain_vqgan.py */
 #define TOLERANCE 1e-4 /* of a gradient, relative; PyTorch's float32 has 1e-5 */
-#define NOTHING   1e-9 /* a gradient of this norm is 0 but for rounding: a group norm or a softmax removes the bias */
 
 static gh_error err;
 
@@ -39,26 +33,6 @@ static float *read_tensor(const gh_tensor *t) {
 }
 
 /* ---- the step against PyTorch ---- */
-
-/* The relative error of a parameter's gradient: of the elements that the fixture keeps, and of its norm. */
-static double gradient_error(const gh_tensor *parameter, const gh_safetensors *want) {
-  int64_t n = gh_tensor_elements(parameter), kept = 0;
-  double norm = (double)compare_number(want, gh_name_make("norm.%s", parameter->name).text);
-  float *expected = compare_load(want, gh_name_make("gradient.%s", parameter->name).text, &kept);
-  float *got = read_tensor(parameter->grad);
-  const int64_t stride = GH_CEIL_DIV(n, KEPT);
-  assert_int_equal(kept, GH_CEIL_DIV(n, stride));
-  double squares = 0, difference = 0;
-  for (int64_t i = 0; i < n; i++) squares += (double)got[i] * (double)got[i];
-  for (int64_t i = 0; i < kept; i++) {
-    double d = (double)got[i * stride] - (double)expected[i];
-    difference += d * d;
-  }
-  free(expected);
-  free(got);
-  double scale = norm > NOTHING ? norm : 1;
-  return (sqrt(difference) + fabs(sqrt(squares) - norm)) / scale;
-}
 
 typedef struct step_run {
   gh_store *store;
@@ -121,7 +95,7 @@ static void the_step_equals_pytorch(void **state) {
   for (int i = 0; i < gh_store_count(r.store); i++) {
     const gh_tensor *t = gh_store_at(r.store, i);
     if (!t->trainable) continue;
-    double error = gradient_error(t, want);
+    double error = pretrain_gradient_error(t, want);
     if (!(error <= TOLERANCE)) fail_msg("%s: the gradient has a relative error of %g", t->name, error);
     worst = fmax(worst, error);
     count++;
@@ -217,73 +191,12 @@ static bool stop_at_2(void *user, const gh_metrics_row *row) {
   return row->update == 2;
 }
 
-/* How a process ended, in memory that it shares with its parent. */
-typedef struct ending {
-  int signal; /* that killed it, or 0 */
-  gh_status status;
-  char text[GH_ERROR_TEXT_SIZE];
-  long operations; /* on the run's files */
-} ending;
-
-static ending *shared;
-
-static void train_here(const char *output, const gh_train_options *options, const gh_pretrain_kind *kind,
-                       const char *document) {
-  gh_pretrain_config c;
-  gh_stage_report report;
-  char *path = check_path(scratch, document), *set = gh_format(&err, "output=%s", output);
-  shared->status = gh_pretrain_config_read(&err, &c, kind, path, (const char *const[]){set}, 1);
-  if (!shared->status) shared->status = gh_pretrain(&err, &c, options, &report);
-  shared->operations = check_fault_count();
-  memcpy(shared->text, err.text, sizeof shared->text);
-}
-
-/* Trains in a process of its own: an injected fault may end it, and a device that is open before a fork is of no use
- * after it. */
-static ending train_as(const char *output, const gh_train_options *options, const gh_pretrain_kind *kind,
-                       const char *document, long dies_at) {
-  int status;
-  *shared = (ending){0};
-  fflush(stdout);
-  pid_t child = fork();
-  assert_true(child >= 0);
-  if (!child) {
-    check_fault_arm(output, dies_at ? CHECK_FAULT_TEAR : CHECK_FAULT_NONE, dies_at);
-    train_here(output, options, kind, document);
-    _exit(0);
-  }
-  assert_int_equal(waitpid(child, &status, 0), child);
-  shared->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  return *shared;
-}
-
-static ending train(const char *output, bool resume, gh_train_progress *progress, long dies_at) {
-  const gh_train_options options = {.resume = resume, .quiet = true, .progress = progress};
-  return train_as(output, &options, &gh_pretrain_vqgan, "config.json", dies_at);
-}
-
-static void check_trains(const char *output, bool resume) {
-  ending e = train(output, resume, NULL, 0);
-  if (e.status || e.signal) fail_msg("status %d, signal %d: %s", (int)e.status, e.signal, e.text);
-}
-
-static void check_ends(const ending *e, gh_status status, const char *piece) {
-  if (e->status != status || !strstr(e->text, piece)) fail_msg("status %d: %s", (int)e->status, e->text);
-}
-
-static char *output_of(const char *name) {
-  char *folder = realpath(scratch, NULL), *output = check_path(folder, name);
-  free(folder);
-  return output;
-}
-
 static long operations; /* on the files of the undisturbed run */
 
 static void a_run_gives_a_vqgan(void **state) {
   (void)state;
-  char *output = output_of("whole"), *path = check_path(output, "vqgan.safetensors");
-  check_trains(output, false);
-  operations = shared->operations;
+  char *output = pretrain_output("whole"), *path = check_path(output, "vqgan.safetensors");
+  operations = pretrain_completes(&gh_pretrain_vqgan, output, false);
   gh_safetensors *file = open_file(path);
   gh_vqgan_config c;
   check_ok(gh_vqgan_config_read(&err, file, &c));
@@ -303,26 +216,17 @@ static void a_run_gives_a_vqgan(void **state) {
 
 static void a_killed_run_resumes_to_the_same_bits(void **state) {
   (void)state;
-  enum { MOMENTS = 4 };
-  char *whole = output_of("whole");
-  for (int i = 0; i < MOMENTS; i++) {
-    long at = operations * (2 * i + 1) / (2 * MOMENTS);
-    char *output = output_of(gh_name_make("killed%d", i).text);
-    gh_name moment = gh_name_make("killed at operation %ld of %ld", at, operations);
-    assert_int_equal(train(output, false, NULL, at).signal, SIGKILL);
-    check_trains(output, true);
-    same_run(whole, output, moment.text);
-    free(output);
-  }
+  char *whole = pretrain_output("whole");
+  pretrain_kill_and_resume(&gh_pretrain_vqgan, whole, operations, 4);
   free(whole);
 }
 
 /* After update 2, the state has the counts of that update: the revival after update 1 has cleared the earlier ones. */
 static void counts_are_part_of_the_state(void **state) {
   (void)state;
-  char *whole = output_of("whole"), *output = output_of("stopped");
-  const ending e = train(output, false, stop_at_2, 0);
-  check_ends(&e, GH_ERROR_STOPPED, "stopped after update 2 of vqgan");
+  char *whole = pretrain_output("whole"), *output = pretrain_output("stopped");
+  const pretrain_ending e = pretrain_run(&gh_pretrain_vqgan, output, false, stop_at_2, 0);
+  pretrain_ends(&e, GH_ERROR_STOPPED, "stopped after update 2 of vqgan");
   char *path = check_path(output, "state/stage1-00000002/part-00000.safetensors");
   gh_safetensors *part = open_file(path);
   int64_t n = 0;
@@ -333,7 +237,7 @@ static void counts_are_part_of_the_state(void **state) {
   assert_true(total == POSITIONS);
   free(usage);
   gh_safetensors_close(part);
-  check_trains(output, true);
+  pretrain_completes(&gh_pretrain_vqgan, output, true);
   same_run(whole, output, "stopped after update 2");
   free(path);
   free(output);
@@ -343,7 +247,7 @@ static void counts_are_part_of_the_state(void **state) {
 /* The first revival has filled the codebook with latents: most rows are far longer than the initial ones, +-1/40. */
 static void the_first_update_fills_the_codebook(void **state) {
   (void)state;
-  char *output = output_of("whole"), *path = check_path(output, "vqgan.safetensors");
+  char *output = pretrain_output("whole"), *path = check_path(output, "vqgan.safetensors");
   gh_safetensors *file = open_file(path);
   int64_t n = 0, beyond = 0;
   float *codebook = compare_load(file, "quantize.embedding.weight", &n);
@@ -363,13 +267,13 @@ static void the_first_update_fills_the_codebook(void **state) {
 /* A folder of the other kind is no run of this one. */
 static void another_kind_is_refused(void **state) {
   (void)state;
-  char *output = output_of("whole"), *path = check_path(scratch, "autoencoder.json");
+  char *output = pretrain_output("whole"), *path = check_path(scratch, "autoencoder.json");
   char *text =
       gh_format(&err, "{\"images\": [\"%s/encode/images\"], \"output\": \"x\", \"image_size\": 16}", GH_FIXTURES);
   check_write(path, text, strlen(text));
   const gh_train_options options = {.resume = true, .quiet = true};
-  const ending e = train_as(output, &options, &gh_pretrain_autoencoder, "autoencoder.json", 0);
-  check_ends(&e, GH_ERROR_CONFIG, "kind differs from the interrupted run");
+  const pretrain_ending e = pretrain_as(output, &options, &gh_pretrain_autoencoder, "autoencoder.json", 0);
+  pretrain_ends(&e, GH_ERROR_CONFIG, "kind differs from the interrupted run");
   free(text);
   free(path);
   free(output);
@@ -377,8 +281,7 @@ static void another_kind_is_refused(void **state) {
 
 static int begin_runs(void **state) {
   gh_log_set_level(GH_LOG_WARNING);
-  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED || scratch_begin(state)) return -1;
+  if (pretrain_share() || scratch_begin(state)) return -1;
   char *text = gh_format(&err, config_text, GH_FIXTURES), *path = check_path(scratch, "config.json");
   check_write(path, text, strlen(text));
   free(path);
@@ -387,7 +290,7 @@ static int begin_runs(void **state) {
 }
 
 static int end_runs(void **state) {
-  munmap(shared, sizeof *shared);
+  pretrain_unshare();
   return scratch_end(state);
 }
 

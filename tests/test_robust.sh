@@ -57,7 +57,7 @@ refuse 1 "clip: absent" "$genhance" train --config run.json --set clip=absent
 [ -z "$(ls -A run)" ] || fail "a failed start left $(ls -A run) in an existing folder"
 
 echo '{"images": ["absent"], "output": "pre"}' >pre.json
-for kind in autoencoder vqgan; do
+for kind in autoencoder vqgan clip; do
   refuse 1 "genhance: images: absent: no such file or folder" "$genhance" pretrain "$kind" --config pre.json
   [ ! -e pre ] || fail "a rejected pretraining left $(find pre)"
 done

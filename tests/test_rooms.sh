@@ -88,7 +88,7 @@ find . -name '*.[ch]' | sed 's,^\./,,' | grep -vE '^models/(clip|siglip|metaclip
         rest = substr(rest, 2)
       }
     }
-    gsub(/"Siglip2Tokenizer"/, "", line)
+    gsub(/"(Siglip2|CLIP)Tokenizer"/, "", line)
     $0 = " " line " "
   }
   /gh_metaclip|METACLIP|[^A-Za-z_]gh_eva[^a-z]|[Ss]ig[Ll]ip|SIGLIP|[^A-Za-z_]gh_clip[^a-z_]|GH_CLIP|[Ii]s_clip|[^n]clip_(vision|text)|CLIP[A-Z][a-z]/ ||

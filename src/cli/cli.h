@@ -105,6 +105,7 @@ extern const gh_command gh_command_export;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;
 extern const gh_command gh_command_pretrain_vqgan;
+extern const gh_command gh_command_pretrain_clip;
 extern const gh_command gh_command_probe;
 extern const gh_command gh_command_reconstruct;
 extern const gh_command gh_command_report;

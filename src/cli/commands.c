@@ -35,6 +35,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_scenes,
     &gh_command_pretrain_autoencoder,
     &gh_command_pretrain_vqgan,
+    &gh_command_pretrain_clip,
     &gh_command_bench_ops,
     &gh_command_bench_step,
     &gh_command_bench_plan,

@@ -32,9 +32,9 @@ static gh_status pretrain(gh_error *err, const gh_args *args, const gh_pretrain_
   gh_stop_install();
   if (!status) status = gh_pretrain(err, &config, &options, &report);
   if (!status) {
-    gh_print_line("%s: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/%s.safetensors", kind->name,
+    gh_print_line("%s: loss %.4f at the start, %.4f at the end (%lld updates, %.1f s); %s/%s%s", kind->name,
                   report.first_loss, report.last_loss, (long long)report.updates, report.seconds, config.output,
-                  kind->name);
+                  kind->name, kind->ending);
     if (gh_json_put_double(err, args->result, "first_loss", report.first_loss) ||
         gh_json_put_double(err, args->result, "last_loss", report.last_loss) ||
         gh_json_put_double(err, args->result, "seconds", report.seconds))
@@ -50,6 +50,8 @@ static gh_status autoencoder(gh_error *err, const gh_args *args) {
 
 static gh_status vqgan(gh_error *err, const gh_args *args) { return pretrain(err, args, &gh_pretrain_vqgan); }
 
+static gh_status clip(gh_error *err, const gh_args *args) { return pretrain(err, args, &gh_pretrain_clip); }
+
 #define OPTIONS(name, example)                                                                                         \
   static const gh_option name[] = {                                                                                    \
       {"config", "FILE", GH_OPTION_TEXT, .help = "JSON configuration; " example " shows every key", .required = true}, \
@@ -61,6 +63,7 @@ static gh_status vqgan(gh_error *err, const gh_args *args) { return pretrain(err
 
 OPTIONS(autoencoder_options, "configs/autoencoder-tiny.json");
 OPTIONS(vqgan_options, "configs/vqgan-tiny.json");
+OPTIONS(clip_options, "configs/pretrain-clip.json");
 
 const gh_command gh_command_pretrain_autoencoder = {
     .name = "pretrain autoencoder",
@@ -74,4 +77,11 @@ const gh_command gh_command_pretrain_vqgan = {
     .summary = "train a VQ-GAN for the discrete denoiser on images",
     .run = vqgan,
     .options = vqgan_options,
+};
+
+const gh_command gh_command_pretrain_clip = {
+    .name = "pretrain clip",
+    .summary = "train a small CLIP on pictures with captions",
+    .run = clip,
+    .options = clip_options,
 };

@@ -5,6 +5,7 @@
 #include "train/made_by.h"
 #include "train/metrics.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,7 @@ static gh_loader_options loader_options(const gh_loop *l, const gh_data_config *
                              .stage = l->number,
                              .crops = data->latent_cache ? (uint64_t)data->latent_cache_crops : 0,
                              .workers = (int)data->workers,
-                             .ahead = 2 * (size_t)l->micro_batch};
+                             .ahead = (size_t)GH_MAX(2 * l->micro_batch, l->replays ? l->stage->batch : 0)};
 }
 
 static gh_status describe_plan(gh_error *err, const gh_loop *l, gh_json **out) {
@@ -120,8 +121,12 @@ gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *d
   return gh_loader_create(err, &l->loader, &options);
 }
 
-static double learning_rate(const gh_optimizer_config *o, int64_t update) {
-  return update < o->warmup ? o->lr * (double)update / (double)o->warmup : o->lr;
+static double learning_rate(const gh_stage_config *stage, int64_t update) {
+  const gh_optimizer_config *o = &stage->optimizer;
+  if (update < o->warmup) return o->lr * (double)update / (double)o->warmup;
+  if (o->schedule == GH_SCHEDULE_CONSTANT) return o->lr;
+  const double rest = (double)GH_MAX(stage->steps - o->warmup, 0);
+  return o->lr * 0.5 * (1 + cos(M_PI * (double)(update - o->warmup) / (rest + 1)));
 }
 
 /* Sends the images of `count` samples, and their targets where the step takes those. The rest of the micro-batch is
@@ -132,6 +137,7 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
   gh_status status = gh_loader_next_samples(err, l->loader, l->images, l->samples, (size_t)count);
   memset(l->images + count * image, 0, (size_t)(rest * image) * sizeof *l->images);
   if (!status) status = gh_tensor_send(err, l->device, step->images, l->images);
+  if (!status && l->send) status = l->send(err, l, l->samples, count);
   if (status || !step->targets) return status;
   int64_t entry = gh_tensor_bytes(step->targets) / l->micro_batch;
   gh_retry retry = {0};
@@ -146,7 +152,7 @@ static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
   const gh_stage_config *stage = l->stage;
   int64_t own, share = gh_ranks_share(comm_of(l), stage->batch, &own);
   int64_t count = GH_MIN(l->micro_batch, share - first);
-  const gh_step_values values = {.learning_rate = learning_rate(&stage->optimizer, done + 1),
+  const gh_step_values values = {.learning_rate = learning_rate(stage, done + 1),
                                  .beta1 = stage->optimizer.betas[0],
                                  .beta2 = stage->optimizer.betas[1],
                                  .update = (uint64_t)done + 1,
@@ -176,17 +182,22 @@ static gh_status take_ahead(gh_error *err, gh_loop *l) {
   return l->ahead_error.status;
 }
 
+gh_status gh_loop_take(gh_error *err, gh_loop *l, int64_t first) {
+  gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
+  l->load_failed = status && status != GH_ERROR_DEVICE; /* what a lost device says of the weights is not saved */
+  if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
+  return status;
+}
+
 /* The gradients of this rank's share. */
-static gh_status accumulate(gh_error *err, gh_loop *l) {
+static gh_status replay_each(gh_error *err, gh_loop *l) {
   int64_t own, share = gh_ranks_share(comm_of(l), l->stage->batch, &own);
-  for (int64_t first = 0; first < share; first += l->micro_batch) {
-    gh_status status = first == 0 && l->ahead ? take_ahead(err, l) : gh_loop_load(err, l, first);
-    l->load_failed = status && status != GH_ERROR_DEVICE; /* what a lost device says of the weights is not saved */
-    if (!status && first == 0) status = gh_step_clear_logs(err, l->device, &l->step);
+  gh_status status = GH_OK;
+  for (int64_t first = 0; first < share && !status; first += l->micro_batch) {
+    status = gh_loop_take(err, l, first);
     if (!status) status = gh_graph_run(err, l->step.graph);
-    if (status) return status;
   }
-  return GH_OK;
+  return status;
 }
 
 static bool state_due(const gh_loop *l) { return gh_now() - l->state_written >= 60 * l->state_minutes; }
@@ -201,7 +212,7 @@ static gh_status reduce(gh_error *err, gh_loop *l, gh_status own) {
 }
 
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
-  gh_status status = accumulate(err, l);
+  gh_status status = (l->replays ? l->replays : replay_each)(err, l);
   if (l->ranks) status = reduce(err, l, status);
   if (!status) status = gh_graph_run(err, l->update.graph);
   if (!status && l->ranks) status = gh_ranks_align(err, l->ranks);
@@ -210,11 +221,13 @@ gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   return gh_update_read(err, l->device, &l->update, result);
 }
 
+static uint64_t data_hash(const gh_loop *l) { return gh_image_set_hash(l->set) ^ l->extra_hash; }
+
 static gh_status write_state(gh_error *err, gh_loop *l) {
   if (!writes(l)) return GH_OK;
   const gh_state_info info = {.stage = l->number,
                               .update = l->done,
-                              .data_hash = gh_loader_index_hash(l->loader),
+                              .data_hash = data_hash(l),
                               .models_hash = l->models_hash,
                               .micro_batch = l->micro_batch,
                               .config = l->config_json,
@@ -283,7 +296,7 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                         .updates = l->stage->steps,
                         .loss = result->loss,
                         .norm = result->norm,
-                        .learning_rate = learning_rate(&l->stage->optimizer, l->done),
+                        .learning_rate = learning_rate(l->stage, l->done),
                         .seconds = seconds,
                         .samples = l->stage->batch,
                         .time = gh_metrics_time()};
@@ -334,9 +347,10 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
 }
 
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *l, uint64_t hash) {
-  if (gh_loader_index_hash(l->loader) == hash) return GH_OK;
+  if (data_hash(l) == hash) return GH_OK;
   return gh_fail(err, GH_ERROR_CONFIG,
-                 "the images differ from those of the interrupted run; --allow-data-change continues with them");
+                 "the images%s differ from those of the interrupted run; --allow-data-change continues with them",
+                 l->extra_hash ? " or their captions" : "");
 }
 
 gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *l, const gh_json *before) {

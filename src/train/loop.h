@@ -27,7 +27,12 @@ struct gh_loop {
   /* After an update, before its line of metrics and its state are written: may add numbers to the row and change
    * parameters. NULL: nothing. */
   gh_status (*after)(gh_error *err, gh_loop *loop, const gh_update_result *result, gh_metrics_row *row);
-  void *user; /* for `snapshot` and `after` */
+  /* Sends what else the step reads of the first `count` of `samples`. NULL: nothing. */
+  gh_status (*send)(gh_error *err, gh_loop *loop, const gh_loader_sample *samples, int64_t count);
+  /* Runs the step over an update's samples, which it takes with gh_loop_take. NULL: one replay of step.graph per
+   * micro-batch. */
+  gh_status (*replays)(gh_error *err, gh_loop *loop);
+  void *user; /* for `snapshot`, `after`, `send` and `replays` */
 
   gh_device *device;
   gh_store *store;
@@ -51,6 +56,7 @@ struct gh_loop {
   bool signed_in;       /* a line of metrics says which program, device and host this process is */
   double state_written; /* time of the last state, by gh_now */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
+  uint64_t extra_hash;  /* of data beside the images; 0: none */
   gh_json *config_json, *plan_json;
   gh_json *encoder_json; /* gh_models_settings; NULL: nothing was read */
 };
@@ -79,6 +85,7 @@ gh_status gh_loop_open_cache(gh_error *err, gh_loop *loop, const gh_models *mode
 gh_status gh_loop_choose_cache(gh_error *err, gh_device *device, const gh_models *models, int64_t micro_batch);
 /* Starts the loader at loop->done. */
 gh_status gh_loop_load_images(gh_error *err, gh_loop *loop, const gh_data_config *data, uint64_t seed);
+/* Whether the data has the hash of a state. */
 gh_status gh_loop_check_data(gh_error *err, const gh_loop *loop, uint64_t hash);
 /* Compares the encoder's settings with a state's, if that has them. */
 gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *loop, const gh_json *before);
@@ -86,6 +93,9 @@ gh_status gh_loop_check_encoder(gh_error *err, const gh_loop *loop, const gh_jso
  * first + micro_batch) of this rank's share of the update, and its step block; samples past the end have weight 0. The
  * caller then runs step.graph. Call it in order of `first`. */
 gh_status gh_loop_load(gh_error *err, gh_loop *loop, int64_t first);
+/* The same within an update, for gh_loop.replays: the first micro-batch may have been sent ahead. Then `images` and
+ * `samples` hold it. */
+gh_status gh_loop_take(gh_error *err, gh_loop *loop, int64_t first);
 /* Runs the update that follows loop->done; the caller increments `done`. An update neither allocates nor compiles, and
  * waits for the device only when it reads its loss (tests/test_step_trace.c), as long as the sends of its micro-batches
  * fit GH_SENDS_BYTES. Before that read it sends the first micro-batch of the following update, so that the device does

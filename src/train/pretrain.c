@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AUTO_MICRO_BATCH 16
-
 /* ---- the graph ---- */
 
 static void record(gh_pretraining *p, gh_graph *g) {
@@ -18,9 +16,10 @@ static void record(gh_pretraining *p, gh_graph *g) {
   gh_step *step = &p->loop.step;
   gh_module m = {.graph = g, .store = p->loop.store, .seed = (uint64_t)c->seed, .trainable = true};
   step->loss = c->kind->record(&m, c, step, &p->kept);
+  if (!step->loss || gh_graph_failed(g)) return;
   gh_accumulate(g, step->loss_total, step->loss);
   if (!gh_graph_failed(g)) gh_graph_differentiate(g, step->loss);
-  if (!gh_graph_failed(g)) gh_graph_keep(g, p->kept.latents);
+  if (!gh_graph_failed(g) && p->kept.latents) gh_graph_keep(g, p->kept.latents);
 }
 
 static gh_status build(gh_error *err, gh_pretraining *p) {
@@ -67,16 +66,34 @@ static gh_status write_parameters(gh_error *err, gh_pretraining *p, gh_safetenso
   return status;
 }
 
-static gh_status write_result(gh_error *err, gh_pretraining *p) {
-  const gh_pretrain_kind *kind = p->config->kind;
+/* transformers requires the metadata. */
+static gh_status write_model(gh_error *err, gh_pretraining *p, const char *folder) {
+  gh_safetensors_writer *writer = NULL;
+  char *path = gh_path_join(err, folder, "model.safetensors");
+  gh_status status = path ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
+  if (!status) status = p->config->kind->write_beside(err, p, folder);
+  if (!status) status = gh_safetensors_writer_new(err, &writer, path);
+  if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt");
+  if (!status) status = write_parameters(err, p, writer, 1);
+  gh_safetensors_writer_free(writer);
+  free(path);
+  return status;
+}
+
+static gh_status write_file(gh_error *err, gh_pretraining *p, const char *path) {
   double factor = 1;
   gh_safetensors_writer *writer = NULL;
-  char *path = gh_format(err, "%s/%s.safetensors", p->config->output, kind->name);
-  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status && kind->measure) status = kind->measure(err, p, &factor);
+  gh_status status = p->config->kind->measure ? p->config->kind->measure(err, p, &factor) : GH_OK;
   if (!status) status = gh_safetensors_writer_new(err, &writer, path);
   if (!status) status = write_parameters(err, p, writer, factor);
   gh_safetensors_writer_free(writer);
+  return status;
+}
+
+static gh_status write_result(gh_error *err, gh_pretraining *p) {
+  const gh_pretrain_kind *kind = p->config->kind;
+  char *path = gh_format(err, "%s/%s%s", p->config->output, kind->name, kind->ending);
+  gh_status status = path ? (kind->write_beside ? write_model : write_file)(err, p, path) : GH_ERROR_MEMORY;
   free(path);
   return status;
 }
@@ -96,20 +113,22 @@ static gh_status put_numbers(gh_error *err, gh_json *root, const gh_metrics_numb
   return status;
 }
 
+static gh_status describe_levels(gh_error *err, const gh_pretrain_config *c, gh_json *root) {
+  const gh_metrics_number sizes[] = {{"channels", (double)c->channels}, {"blocks", (double)c->blocks}};
+  gh_status status = gh_json_put_ints(err, root, "multipliers", c->multipliers.items, c->multipliers.count);
+  return status ? status : put_numbers(err, root, sizes, GH_COUNT(sizes));
+}
+
 /* Describes what identifies the run, for resuming. */
 static gh_status describe(gh_error *err, const gh_pretrain_config *c, gh_json **out) {
-  gh_json *root = gh_json_object(err), *levels = NULL;
+  gh_json *root = gh_json_object(err);
   gh_status status = root ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = gh_json_put_string(err, root, "kind", c->kind->name);
   if (!status) status = gh_json_put_strings(err, root, "images", &c->data.images);
   if (!status) status = gh_json_put_bool(err, root, "exif", c->data.exif);
-  if (!status) status = (levels = gh_json_put_array(err, root, "multipliers")) ? GH_OK : err->status;
-  for (size_t i = 0; i < c->multipliers.count && !status; i++)
-    status = gh_json_put_int(err, levels, NULL, c->multipliers.items[i]);
-  gh_metrics_number own[GH_METRICS_NUMBERS];
+  if (!status && c->kind->autoencodes) status = describe_levels(err, c, root);
+  gh_metrics_number own[GH_PRETRAIN_NUMBERS];
   const gh_metrics_number common[] = {{"image_size", (double)c->image_size},
-                                      {"channels", (double)c->channels},
-                                      {"blocks", (double)c->blocks},
                                       {"batch", (double)c->stage.batch},
                                       {"lr", c->stage.optimizer.lr},
                                       {"warmup", (double)c->stage.optimizer.warmup},
@@ -145,7 +164,7 @@ static gh_status start_values(gh_error *err, gh_pretraining *p) {
     float *values = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *values);
     status = values ? gh_tensor_read(err, l->device, t, values) : GH_ERROR_MEMORY;
     if (!status && t->role == GH_ROLE_BIAS) start_bias(t->name, values, gh_tensor_elements(t));
-    if (!status && kind->start) kind->start(t->name, values, gh_tensor_elements(t));
+    if (!status && kind->start) kind->start(p->config, t->name, values, gh_tensor_elements(t));
     if (!status) status = gh_tensor_write(err, l->device, t, values);
     free(values);
   }
@@ -155,10 +174,12 @@ static gh_status start_values(gh_error *err, gh_pretraining *p) {
 static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_options *o, const char *folder,
                          const gh_state_info *from) {
   gh_loop *l = &p->loop;
+  const gh_pretrain_kind *kind = p->config->kind;
   int64_t asked = p->config->stage.micro_batch;
-  l->micro_batch = folder ? from->micro_batch : GH_MIN(p->config->stage.batch, asked ? asked : AUTO_MICRO_BATCH);
-  gh_status status = GH_OK;
-  if (folder && !o->replan) status = gh_choices_freeze(err, l->device, from->plan);
+  l->micro_batch = folder ? from->micro_batch : GH_MIN(p->config->stage.batch, asked ? asked : kind->micro_batch);
+  if (l->micro_batch < p->config->stage.batch) l->replays = kind->replays;
+  gh_status status = folder && !o->allow_data_change ? gh_loop_check_data(err, l, from->data_hash) : GH_OK;
+  if (!status && folder && !o->replan) status = gh_choices_freeze(err, l->device, from->plan);
   if (!status) status = build(err, p);
   if (!status) status = gh_loop_describe_plan(err, l);
   if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
@@ -167,10 +188,10 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status) {
     gh_budget budget;
     gh_budget_describe(&budget, l->store, &l->step, &l->update);
+    budget.step_bytes += gh_contrastive_bytes(&p->kept.contrastive);
     gh_budget_print(l->device, l->label, &budget, l->micro_batch, false);
   }
   if (!status) status = gh_loop_load_images(err, l, &p->config->data, (uint64_t)p->config->seed);
-  if (!status && folder && !o->allow_data_change) status = gh_loop_check_data(err, l, from->data_hash);
   if (!status) p->began = true;
   if (!status) status = gh_loop_begin_run(err, l, folder ? from : NULL);
   return status ? status : gh_choices_write(err, l->run, l->plan_json);
@@ -198,6 +219,7 @@ static gh_status train(gh_error *err, gh_pretraining *p, const gh_train_options 
                                     &data->keys);
   if (!status) gh_image_set_exif(p->images, data->exif);
   if (!status) status = gh_image_set_check(err, p->images);
+  if (!status && p->config->kind->open) status = p->config->kind->open(err, p);
   l->set = p->images;
   if (!status) status = prepare(err, p, o, folder, &from);
   if (!status) status = gh_loop_run(err, l);
@@ -226,11 +248,14 @@ gh_status gh_pretrain(gh_error *err, const gh_pretrain_config *c, const gh_train
                      .progress_user = o->progress_user,
                      .snapshot = no_snapshot,
                      .after = c->kind->after,
+                     .send = c->kind->send,
                      .user = &p,
                      .device = device};
   if (!status) status = train(err, &p, o, report);
+  gh_contrastive_free(&p.kept.contrastive);
   gh_loop_free(&p.loop);
   gh_image_set_free(p.images);
+  gh_caption_tokens_free(p.captions);
   gh_run_unlock(&hold, p.began);
   gh_device_close(device);
   return status;

@@ -15,12 +15,14 @@ static const gh_row rows[] = {
     {"kl_weight", ROW_REAL, AT(kl_weight), "1e-6", 0, 1, 0, NULL},
 };
 
-static void size(gh_pretrain_config *c) {
+static gh_status size(gh_error *err, gh_pretrain_config *c) {
+  (void)err;
   c->vae = (gh_vae_config){.channels = (int)c->channels,
                            .levels = (int)c->multipliers.count,
                            .blocks = (int)c->blocks,
                            .latent = (int)c->latent};
   for (int i = 0; i < c->vae.levels; i++) c->vae.multipliers[i] = (int)c->multipliers.items[i];
+  return GH_OK;
 }
 
 static int numbers(const gh_pretrain_config *c, gh_metrics_number *out) {
@@ -45,7 +47,8 @@ static gh_tensor *record(gh_module *m, const gh_pretrain_config *c, gh_step *ste
 /* With PyTorch's default, the latents are drawn with a deviation near 1, much larger than the differences between their
  * means, and the decoder learns from noise for hundreds of updates. So the encoder starts with a small variance, and
  * the KL term finds the balance. */
-static void start(const char *name, float *values, int64_t n) {
+static void start(const gh_pretrain_config *c, const char *name, float *values, int64_t n) {
+  (void)c;
   if (!strcmp(name, "encoder.conv_out.bias"))
     for (int64_t i = n / 2; i < n; i++) values[i] = FIRST_LOG_VARIANCE;
 }
@@ -95,6 +98,9 @@ static void change(const char *name, float *values, int64_t n, double a) {
 }
 
 const gh_pretrain_kind gh_pretrain_autoencoder = {.name = "autoencoder",
+                                                  .ending = ".safetensors",
+                                                  .autoencodes = true,
+                                                  .micro_batch = 16,
                                                   .rows = rows,
                                                   .row_count = GH_COUNT(rows),
                                                   .size = size,

@@ -11,11 +11,7 @@ static const gh_row rows[] = {
     {"output", ROW_STRING, AT(output), "\"\"", 0, 0, ROW_REQUIRED, NULL},
     {"device", ROW_STRING, AT(device), "\"auto\"", 0, 0, 0, NULL},
     {"image_size", ROW_INT, AT(image_size), "64", 8, 4096, 0, NULL},
-    {"channels", ROW_INT, AT(channels), "32", 32, 4096, 0, NULL},
-    {"multipliers", ROW_INTS, AT(multipliers), "[1,1,2,2]", 1, 16, 0, NULL},
-    {"blocks", ROW_INT, AT(blocks), "1", 1, 16, 0, NULL},
     {"steps", ROW_INT, AT(stage.steps), "1000", 1, 99999999, 0, NULL},
-    {"batch", ROW_INT, AT(stage.batch), "16", 1, 1 << 20, 0, NULL},
     {"micro_batch", ROW_INT_OR_AUTO, AT(stage.micro_batch), "\"auto\"", 1, 1 << 20, 0, NULL},
     {"lr", ROW_REAL, AT(stage.optimizer.lr), "1e-3", 0, 1, 0, NULL},
     {"warmup", ROW_INT, AT(stage.optimizer.warmup), "20", 0, 99999999, 0, NULL},
@@ -29,7 +25,14 @@ static const gh_row rows[] = {
     {"state_minutes", ROW_REAL, AT(state_minutes), "30", 0, 1e6, 0, NULL},
 };
 
-static gh_status size_model(gh_error *err, gh_pretrain_config *c) {
+static const gh_row autoencoder_rows[] = {
+    {"channels", ROW_INT, AT(channels), "32", 32, 4096, 0, NULL},
+    {"multipliers", ROW_INTS, AT(multipliers), "[1,1,2,2]", 1, 16, 0, NULL},
+    {"blocks", ROW_INT, AT(blocks), "1", 1, 16, 0, NULL},
+    {"batch", ROW_INT, AT(stage.batch), "16", 1, 1 << 20, 0, NULL},
+};
+
+static gh_status check_levels(gh_error *err, const gh_pretrain_config *c) {
   if (!c->multipliers.count || c->multipliers.count > GH_AUTOENCODER_MAX_LEVELS)
     return gh_fail(err, GH_ERROR_CONFIG, "multipliers: %zu values; it must have 1 to %d", c->multipliers.count,
                    GH_AUTOENCODER_MAX_LEVELS);
@@ -38,21 +41,28 @@ static gh_status size_model(gh_error *err, gh_pretrain_config *c) {
     return gh_fail(err, GH_ERROR_CONFIG, "channels: %lld is not a multiple of 32", (long long)c->channels);
   if (c->image_size % factor)
     return gh_fail(err, GH_ERROR_CONFIG, "image_size: %lld is not a multiple of %d", (long long)c->image_size, factor);
-  c->kind->size(c);
   return GH_OK;
 }
 
-/* The keys of every kind, and the kind's own. */
-static void fill_sets(gh_pretrain_config *c, gh_row_set sets[2]) {
+static gh_status size_model(gh_error *err, gh_pretrain_config *c) {
+  gh_status status = c->kind->autoencodes ? check_levels(err, c) : GH_OK;
+  return status ? status : c->kind->size(err, c);
+}
+
+#define MOST_SETS 3
+
+/* The keys of every kind, the kind's own, and those of kinds like it; returns how many sets. */
+static size_t fill_sets(gh_pretrain_config *c, gh_row_set sets[MOST_SETS]) {
   sets[0] = (gh_row_set){rows, GH_COUNT(rows), c, NULL};
   sets[1] = (gh_row_set){c->kind->rows, c->kind->row_count, c, NULL};
+  sets[2] = (gh_row_set){autoencoder_rows, GH_COUNT(autoencoder_rows), c, NULL};
+  return c->kind->autoencodes ? MOST_SETS : MOST_SETS - 1;
 }
 
 static gh_status read_document(gh_error *err, gh_pretrain_config *c, gh_json *root, const char *const *overrides,
                                size_t override_count) {
-  gh_row_set sets[2];
-  fill_sets(c, sets);
-  const gh_schema schema = {sets, GH_COUNT(sets)};
+  gh_row_set sets[MOST_SETS];
+  const gh_schema schema = {sets, fill_sets(c, sets)};
   if (gh_json_type_of(root) != GH_JSON_OBJECT)
     return gh_fail(err, GH_ERROR_CONFIG, "expected an object, found %s", gh_json_type_name(root));
   gh_status status = GH_OK;
@@ -75,10 +85,7 @@ gh_status gh_pretrain_config_read(gh_error *err, gh_pretrain_config *c, const gh
 }
 
 void gh_pretrain_config_free(gh_pretrain_config *c) {
-  gh_row_set sets[2];
-  if (c->kind) {
-    fill_sets(c, sets);
-    gh_schema_free(&(gh_schema){sets, GH_COUNT(sets)});
-  }
+  gh_row_set sets[MOST_SETS];
+  if (c->kind) gh_schema_free(&(gh_schema){sets, fill_sets(c, sets)});
   *c = (gh_pretrain_config){0};
 }

@@ -22,7 +22,8 @@ static const gh_row rows[] = {
     {"revive_every", ROW_INT, AT(revive_every), "20", 0, 99999999, 0, NULL},
 };
 
-static void size(gh_pretrain_config *c) {
+static gh_status size(gh_error *err, gh_pretrain_config *c) {
+  (void)err;
   c->vqgan = (gh_vqgan_config){.channels = (int)c->channels,
                                .levels = (int)c->multipliers.count,
                                .blocks = (int)c->blocks,
@@ -30,6 +31,7 @@ static void size(gh_pretrain_config *c) {
                                .embedding = (int)c->embedding,
                                .codes = (int)c->codes};
   for (int i = 0; i < c->vqgan.levels; i++) c->vqgan.multipliers[i] = (int)c->multipliers.items[i];
+  return GH_OK;
 }
 
 static int numbers(const gh_pretrain_config *c, gh_metrics_number *out) {
@@ -44,7 +46,8 @@ static int numbers(const gh_pretrain_config *c, gh_metrics_number *out) {
 
 /* With PyTorch's initial values, latents differ by a tenth from position to position. The decoder then sees little of
  * them beside its own biases, and learns for hundreds of updates to draw an average picture. */
-static void start(const char *name, float *values, int64_t n) {
+static void start(const gh_pretrain_config *c, const char *name, float *values, int64_t n) {
+  (void)c;
   static const struct {
     const char *name;
     float gain;
@@ -156,6 +159,9 @@ static gh_status after(gh_error *err, gh_loop *l, const gh_update_result *result
 }
 
 const gh_pretrain_kind gh_pretrain_vqgan = {.name = "vqgan",
+                                            .ending = ".safetensors",
+                                            .autoencodes = true,
+                                            .micro_batch = 16,
                                             .rows = rows,
                                             .row_count = GH_COUNT(rows),
                                             .size = size,

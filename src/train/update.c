@@ -41,11 +41,12 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   memcpy(u->carried, step->carried, sizeof u->carried);
   u->carried_count = step->carried_count;
   gh_graph_phase(u->graph, "update");
-  const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, o->weight_decay};
   for (int i = 0; i < u->count; i++) gh_square_sum(u->graph, u->parameters[i]->grad, squares, i);
   gh_clip_control(u->graph, squares, step->loss_total, u->control, o->clip_norm);
   for (int i = 0; i < u->count; i++) {
     gh_tensor *p = u->parameters[i];
+    const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
+    const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay};
     gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
     gh_zero(u->graph, p->grad);
   }

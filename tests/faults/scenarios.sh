@@ -1,8 +1,8 @@
 # Sourced by scripts/torture.sh: the commands that it disturbs, on a model of a few thousand parameters.
 # shellcheck shell=bash disable=SC2034
 
-scenarios="train bf16 latents discrete evaluated direct pretrain-autoencoder pretrain-vqgan encode zeroshot mmvp retrieval
-  spectrum reconstruct export-hf export-peft report convert"
+scenarios="train bf16 latents discrete evaluated direct pretrain-autoencoder pretrain-vqgan pretrain-clip encode zeroshot mmvp
+  retrieval spectrum reconstruct export-hf export-peft report convert"
 
 # Makes the folder that every trial reads as "in", and a finished run in it.
 make_inputs() { # make_inputs FOLDER
@@ -38,6 +38,15 @@ END
  "latent": 4, "steps": 4, "batch": 2, "micro_batch": 2, "lr": 0.003, "warmup": 1, "workers": 2, "seed": 3,
  "state_keep": 2, "state_minutes": 1e-9}
 END
+  cp -r "$in/images" "$in/pairs"
+  local picture
+  for picture in "$in"/pairs/*; do echo "a picture of ${picture##*/}" >"${picture%.*}.txt"; done
+  cat >"$in/clip.json" <<'END'
+{"images": ["in/pairs"], "output": "run", "image_size": 32, "patch": 16, "width": 16, "layers": 1, "heads": 2,
+ "text_width": 16, "text_layers": 1, "text_heads": 2, "projection": 8, "context": 12, "vocabulary": 530, "steps": 4,
+ "batch": 3, "micro_batch": 2, "lr": 0.003, "warmup": 1, "workers": 2, "seed": 3, "state_keep": 2,
+ "state_minutes": 1e-9}
+END
   sed 's/"latent": 4,/"latent": 8, "codes": 16, "embedding": 4,/' "$in/pretrain.json" >"$in/vqgan.json"
 }
 
@@ -59,6 +68,7 @@ arguments() { # arguments SCENARIO
         --set 'evaluate=[{"kind":"zeroshot","data":"in/scenes"},{"kind":"mmvp","data":"in/mmvp"}]') ;;
     pretrain-autoencoder) args=(pretrain autoencoder --config in/pretrain.json --quiet) ;;
     pretrain-vqgan) args=(pretrain vqgan --config in/vqgan.json --quiet) ;;
+    pretrain-clip) args=(pretrain clip --config in/clip.json --quiet) ;;
     encode) args=(encode --model in/text --images in/images --text in/lines.txt --out e.safetensors --json r.json) ;;
     zeroshot) args=(eval zeroshot --model in/text --data in/scenes --json r.json) ;;
     mmvp) args=(eval mmvp --model in/text --data in/mmvp --json r.json) ;;
