@@ -104,6 +104,26 @@ static char *make_file(const char *folder, const char *name, const char *header,
   return path;
 }
 
+/* A tensor with scales per row or block: as a whole, and in pieces that begin and end anywhere. */
+static void compare_grid(const gh_safetensors *file, const char *name) {
+  gh_error err;
+  char narrow[40], wide[40];
+  snprintf(narrow, sizeof narrow, "%s.weight", name);
+  snprintf(wide, sizeof wide, "want.%s", name);
+  const gh_st_tensor *t = gh_safetensors_find(file, narrow), *w = gh_safetensors_find(file, wide);
+  float *got = malloc((size_t)t->elements * sizeof *got), *want = malloc((size_t)t->elements * sizeof *want);
+  assert_true(got && want && w->elements == t->elements);
+  check_ok(gh_st_read_f32(&err, w, 0, w->elements, want));
+  check_ok(gh_st_read_f32(&err, t, 0, t->elements, got));
+  assert_memory_equal(got, want, (size_t)t->elements * sizeof *got);
+  for (int64_t at = 0, n = 1; at < t->elements; at += n, n = GH_MIN(3 * n + 2, t->elements - at)) {
+    check_ok(gh_st_read_f32(&err, t, at, n, got));
+    assert_memory_equal(got, want + at, (size_t)n * sizeof *got);
+  }
+  free(got);
+  free(want);
+}
+
 /* All 256 values of both formats, times their scales, as in torch. */
 static void test_weights_of_8_bits(void **state) {
   (void)state;
@@ -124,6 +144,10 @@ static void test_weights_of_8_bits(void **state) {
       if (isnan(got[k]) != isnan(want[k]) || (!isnan(got[k]) && memcmp(&got[k], &want[k], sizeof *got)))
         fail_msg("%s, byte %d: %g, expected %g", names[i], k, (double)got[k], (double)want[k]);
   }
+  static const char *const grids[] = {"rows", "blocks", "groups", "ends", "flat"};
+  for (size_t i = 0; i < GH_COUNT(grids); i++) compare_grid(file, grids[i]);
+  assert_true(gh_safetensors_find(file, "rows.comfy_quant")->applied);
+  assert_true(gh_safetensors_find(file, "ends.weight_scale_inv")->applied);
   assert_true(gh_safetensors_find(file, "e4m3.weight_scale")->applied);
   assert_true(gh_safetensors_find(file, "e5m2.scale_weight")->applied);
   assert_true(gh_safetensors_find(file, "e4m3.input_scale")->applied);
@@ -138,6 +162,7 @@ static void test_other_scales_are_named(void **state) {
   gh_safetensors *file;
   char *folder = check_folder();
 #define A       "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[0,2]},"
+#define B       "{\"b.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[4,6],\"data_offsets\":[0,24]},"
 #define F32(at) "{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":" at "}"
   static const struct {
     const char *header, *says;
@@ -145,7 +170,21 @@ static void test_other_scales_are_named(void **state) {
     size_t bytes;
   } cases[] = {
       {A "\"a_scale\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[2,10]}}",
-       "\"a\" has 2 scales, \"a_scale\"; only one scale per tensor is supported", GH_ERROR_UNSUPPORTED, 10},
+       "\"a\" of shape 2 has 2 scales, \"a_scale\" of shape 2; supported is one per", GH_ERROR_UNSUPPORTED, 10},
+      {B "\"b.weight_scale\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[24,36]}}", "supported is one per",
+       GH_ERROR_UNSUPPORTED, 36},
+      {B "\"b.weight_scale\":{\"dtype\":\"F32\",\"shape\":[2,5],\"data_offsets\":[24,64]}}", "supported is one per",
+       GH_ERROR_UNSUPPORTED, 64},
+      {B "\"b.weight_scale\":{\"dtype\":\"F32\",\"shape\":[0,1],\"data_offsets\":[24,24]}}", "supported is one per",
+       GH_ERROR_UNSUPPORTED, 24},
+      {B "\"b.weight_scale\":{\"dtype\":\"U8\",\"shape\":[2,1],\"data_offsets\":[24,26]}}", "expected floats",
+       GH_ERROR_FORMAT, 26},
+      {B "\"b.comfy_quant\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[24,26]}}", "b.comfy_quant",
+       GH_ERROR_FORMAT, 26},
+      /* 192 rows in two blocks: of 96, or of 128 and 64? */
+      {"{\"b.weight\":{\"dtype\":\"F8_E4M3\",\"shape\":[192,1],\"data_offsets\":[0,192]},\"b.weight_scale_inv\":{"
+       "\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[192,200]}}",
+       "supported is one per", GH_ERROR_UNSUPPORTED, 200},
       {A "\"a_scale\":" F32("[2,6]") "}", "the scale \"a_scale\" is 0", GH_ERROR_FORMAT, 6},
       {A "\"a_scale\":{\"dtype\":\"I32\",\"shape\":[],\"data_offsets\":[2,6]}}", "expected floats", GH_ERROR_FORMAT, 6},
   };

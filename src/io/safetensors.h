@@ -30,6 +30,17 @@ typedef enum gh_st_dtype {
 
 #define GH_ST_MAX_RANK 8
 
+/* Scales of 8-bit floats, one for each block of rows and columns; a tensor of more dimensions counts as (first, rest).
+ */
+typedef struct gh_st_scales {
+  const void *data; /* (.., columns), in the mapped file; NULL: there are none */
+  gh_st_dtype dtype;
+  int64_t columns;
+  int64_t block[2]; /* rows and columns of elements per scale */
+  int64_t width;    /* columns of elements */
+  int64_t row;      /* of the tensor's first element, where it is a part of the one that the scales are for */
+} gh_st_scales;
+
 typedef struct gh_st_tensor {
   const char *name;
   gh_st_dtype dtype;
@@ -40,7 +51,8 @@ typedef struct gh_st_tensor {
   size_t bytes;
   const char *file; /* the file it lies in, for messages */
   float scale;      /* of 8-bit floats: gh_st_read_f32 multiplies by it; 0: there is none */
-  bool applied;     /* such a scale, or what says that there are some: nothing else reads it */
+  gh_st_scales scales;
+  bool applied; /* such a scale, or what says that there are some: nothing else reads it */
 } gh_st_tensor;
 
 const char *gh_st_dtype_name(gh_st_dtype dtype); /* "BF16" */

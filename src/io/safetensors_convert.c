@@ -21,10 +21,7 @@ static gh_status check_range(gh_error *err, const gh_st_tensor *t, int64_t first
   }                                                                                                                    \
   return gh_mapping_check(err, tensor->data)
 
-gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out) {
-  gh_status status = check_range(err, tensor, first, n);
-  if (status || !n) return status;
-  gh_mapping_guard();
+static gh_status read_plain(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out) {
   const unsigned char *data = (const unsigned char *)tensor->data + (size_t)first * gh_st_dtype_bytes(tensor->dtype);
   const float scale = tensor->scale != 0 ? tensor->scale : 1;
   switch (tensor->dtype) {
@@ -45,6 +42,31 @@ gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t firs
     return gh_fail(err, GH_ERROR_FORMAT, "%s: tensor \"%.200s\" is %s, expected floats", tensor->file, tensor->name,
                    gh_st_dtype_name(tensor->dtype));
   }
+}
+
+/* Multiplies elements by the scales of their blocks. */
+static gh_status scale_blocks(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out) {
+  const gh_st_scales *s = &tensor->scales;
+  const size_t size = gh_st_dtype_bytes(s->dtype);
+  gh_st_tensor one = {.name = tensor->name, .file = tensor->file, .dtype = s->dtype, .elements = 1, .bytes = size};
+  for (int64_t i = 0, run; i < n; i += run) {
+    const int64_t row = s->row + (first + i) / s->width, column = (first + i) % s->width;
+    const int64_t at = row / s->block[0] * s->columns + column / s->block[1];
+    float scale = 1;
+    one.data = (const char *)s->data + (size_t)at * size;
+    if (read_plain(err, &one, 0, 1, &scale)) return err->status;
+    run = GH_MIN(GH_MIN(n - i, s->width - column), s->block[1] - column % s->block[1]);
+    for (int64_t k = 0; k < run; k++) out[i + k] *= scale;
+  }
+  return GH_OK;
+}
+
+gh_status gh_st_read_f32(gh_error *err, const gh_st_tensor *tensor, int64_t first, int64_t n, float *out) {
+  gh_status status = check_range(err, tensor, first, n);
+  if (status || !n) return status;
+  gh_mapping_guard();
+  status = read_plain(err, tensor, first, n, out);
+  return status || !tensor->scales.data ? status : scale_blocks(err, tensor, first, n, out);
 }
 
 static gh_status read_u64(gh_error *err, const gh_st_tensor *tensor, const unsigned char *data, int64_t n,

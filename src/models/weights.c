@@ -61,6 +61,9 @@ static gh_status add(gh_error *err, gh_view *v, gh_st_tensor t, const char *name
 
 /* (R, C) -> (C, R), in memory of its own. */
 static gh_status add_transposed(gh_error *err, gh_view *v, gh_st_tensor t, const char *name) {
+  if (t.scales.data)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: tensor \"%.200s\" is stored transposed, with scales per row or block", t.file, t.name);
   size_t size = gh_st_dtype_bytes(t.dtype);
   char *to = gh_alloc(err, GH_MAX(t.bytes, 1), 1);
   if (!to) return GH_ERROR_MEMORY;
@@ -88,6 +91,7 @@ static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   gh_status status = GH_OK;
   for (int i = 0; i < 3 && !status; i++) {
     t.data = data + (size_t)i * t.bytes;
+    t.scales.row = i * t.shape[0];
     status = add(err, v, t, gh_name_make("%s.self_attn.%s.%s", layer, parts[i], kind).text);
   }
   return status;
@@ -105,8 +109,8 @@ static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const gh_r
  * torch.nn.MultiheadAttention. */
 static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
   const gh_st_tensor *more = gh_safetensors_find(v->file, other);
-  bool fit = more && more->dtype == t.dtype && more->scale == t.scale && more->rank == t.rank && t.rank >= 1 &&
-             more->bytes == 2 * t.bytes && more->shape[0] == 2 * t.shape[0];
+  bool fit = more && more->dtype == t.dtype && more->scale == t.scale && !more->scales.data && !t.scales.data &&
+             more->rank == t.rank && t.rank >= 1 && more->bytes == 2 * t.bytes && more->shape[0] == 2 * t.shape[0];
   if (!fit) return gh_fail(err, GH_ERROR_FORMAT, "%s: %s has no keys and values of its size", t.file, t.name);
   char *to = gh_alloc(err, GH_MAX(3 * t.bytes, (size_t)1), 1);
   if (!to) return GH_ERROR_MEMORY;

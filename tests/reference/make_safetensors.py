@@ -34,4 +34,27 @@ for name, (dtype, scale_name, scale) in kinds.items():
     if scale_name:
         narrow[name + scale_name] = torch.tensor(scale)
     narrow["want." + name] = weight.float() * torch.tensor(scale)
+# Scales per row (compressed-tensors), per block (transformers' weight_scale_inv), per block of a row (musubi-tuner), and
+# blocks of 128 with smaller ones at the ends.
+g = torch.Generator().manual_seed(5)
+finite = every.clone()
+finite[(every & 127) > 126] = 7
+sheet = finite.repeat(9, 13)[:131, :201].contiguous()
+
+
+def spread(scales, rows, columns, shape):
+    return scales.repeat_interleave(rows, 0).repeat_interleave(columns, 1)[: shape[0], : shape[1]]
+
+
+grids = {"rows": (finite, ".weight_scale", (16, 1), (1, 16)), "blocks": (finite, ".weight_scale_inv", (2, 4), (8, 4)),
+         "groups": (finite, ".scale_weight", (16, 2, 1), (1, 8)), "ends": (sheet, ".weight_scale_inv", (2, 2), (128, 128)),
+         "flat": (finite, ".weight_scale", (16,), (1, 16))}
+for name, (bytes_of, scale_name, shape, block) in grids.items():
+    scales = torch.rand(shape, generator=g) * 3
+    scales.view(-1)[1] = 0
+    weight = bytes_of.view(torch.float8_e4m3fn)
+    narrow[name + ".weight"], narrow[name + scale_name] = weight, scales.bfloat16() if name == "groups" else scales
+    two = narrow[name + scale_name].float().reshape(shape[0], -1)
+    narrow["want." + name] = weight.float() * spread(two, *block, weight.shape)
+narrow["rows.comfy_quant"] = torch.tensor(list(b'{"format": "float8_e4m3fn"}'), dtype=torch.uint8)
 save_file({k: v.clone() for k, v in narrow.items()}, out.parent / "float8" / "values.safetensors")
