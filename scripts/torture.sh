@@ -28,7 +28,7 @@ scenarios=${GH_TORTURE_SCENARIOS:-$scenarios}
 genhance=$build/genhance
 inject=$build/fault_inject.so
 limit=300 # seconds for one command
-together="alloc open,read,pread,write,fsync,rename,mkdir,unlink stat,mmap,thread" # what is counted in one run
+together="alloc open,read,pread,write,fsync,rename,mkdir,unlink stat,readdir,mmap,thread" # what is counted in one run
 elsewhere=alloc@libpng,libjpeg,libturbojpeg,libcjson
 commit_of() { sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$1/commit.c" 2>/dev/null || echo unknown; } # of a build
 commit=$(commit_of "$build")

@@ -44,6 +44,7 @@ stays() {
 }
 
 # ---- encode: pictures in a folder ----
+cp images/Exact.png one.png
 encode=("$genhance" encode --model clip --images images --out result)
 "${encode[@]}" >out 2>err || fail "encode: $(cat err)"
 mv result embeddings
@@ -55,6 +56,22 @@ passes "CALLS=alloc AT=9 CALLER=libturbojpeg" embeddings "${encode[@]}"
 stays "CALLS=open AT=6+ ERRNO=ENOENT PATH=images/" "No such file or directory" "${encode[@]}"
 stays "CALLS=read AT=2+ PATH=images/" "reading failed: Input/output error" "${encode[@]}"
 stays "CALLS=alloc AT=7+ CALLER=libturbojpeg" "out of memory for TurboJPEG" "${encode[@]}"
+
+
+# The folder, its listing, and a folder of a model: a fault that passes is waited for, one that stays is named.
+passes "CALLS=stat AT=1-2 ERRNO=ESTALE PATH=images" embeddings "${encode[@]}"
+passes "CALLS=readdir AT=4 PATH=images" embeddings "${encode[@]}"
+passes "CALLS=readdir AT=1-2 ERRNO=ESTALE PATH=images/sub" embeddings "${encode[@]}"
+passes "CALLS=stat AT=2 PATH=clip" embeddings "${encode[@]}"
+stays "CALLS=stat AT=1+ PATH=images" "images: Input/output error" "${encode[@]}"
+stays "CALLS=stat AT=1+ ERRNO=EACCES PATH=images" "images: Permission denied" "${encode[@]}"
+stays "CALLS=stat AT=9+ PATH=images/" ": Input/output error" "${encode[@]}"
+stays "CALLS=readdir AT=3+ ERRNO=ESTALE PATH=images" "images: Stale file handle" "${encode[@]}"
+for code in "EIO Input/output error" "EACCES Permission denied" "ESTALE Stale file handle"; do
+  stays "CALLS=stat AT=1+ ERRNO=${code%% *} PATH=clip" ": ${code#* }" "${encode[@]}"
+  stays "CALLS=stat AT=1+ ERRNO=${code%% *} PATH=one.png" "one.png: ${code#* }" \
+    "$genhance" encode --model clip --images one.png --out result
+done
 
 # Memory that runs out in a decoder, at any of its allocations, is no broken picture: PNG's are our own calls.
 mkdir one

@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/incomplete.h"
+#include "base/retry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,37 +56,54 @@ bool gh_path_stays_inside(const char *name) {
   return true;
 }
 
-bool gh_code_means_absent(int code) {
-  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EACCES || code == ENAMETOOLONG;
+/* Returns 0 or an errno. */
+static int look_at(const char *path, struct stat *facts) {
+  gh_retry retry = {0};
+  int code;
+  do code = stat(path, facts) ? errno : 0;
+  while (code && gh_retry_code(&retry, path, code));
+  if (!code) gh_retry_passed();
+  return code;
+}
+
+gh_status gh_path_look(gh_error *err, const char *path, gh_path_kind *out) {
+  struct stat facts;
+  const int code = look_at(path, &facts);
+  *out = GH_PATH_ABSENT;
+  if (code) return gh_code_means_absent(code) ? GH_OK : gh_fail_absent(err, path, code);
+  *out = S_ISREG(facts.st_mode) ? GH_PATH_FILE : S_ISDIR(facts.st_mode) ? GH_PATH_FOLDER : GH_PATH_OTHER;
+  return GH_OK;
+}
+
+static bool may_be(const char *path, gh_path_kind kind) {
+  gh_error ignored;
+  gh_path_kind is;
+  return gh_path_look(&ignored, path, &is) || is == kind;
 }
 
 bool gh_path_exists(const char *path) {
-  struct stat facts;
-  return !stat(path, &facts) || !gh_code_means_absent(errno);
+  gh_error ignored;
+  gh_path_kind is;
+  return gh_path_look(&ignored, path, &is) || is != GH_PATH_ABSENT;
 }
 
-bool gh_path_is_file(const char *path) {
-  struct stat facts;
-  return !stat(path, &facts) && S_ISREG(facts.st_mode);
-}
-
-bool gh_path_is_folder(const char *path) {
-  struct stat facts;
-  return !stat(path, &facts) && S_ISDIR(facts.st_mode);
-}
+bool gh_path_is_file(const char *path) { return may_be(path, GH_PATH_FILE); }
+bool gh_path_is_folder(const char *path) { return may_be(path, GH_PATH_FOLDER); }
 
 /* ---- reading ---- */
 
 gh_status gh_file_size(gh_error *err, const char *path, uint64_t *bytes) {
   struct stat facts;
-  if (stat(path, &facts)) return gh_fail_absent(err, path, errno);
+  const int code = look_at(path, &facts);
+  if (code) return gh_fail_absent(err, path, code);
   *bytes = (uint64_t)facts.st_size;
   return GH_OK;
 }
 
 gh_status gh_file_check_regular(gh_error *err, const char *path) {
   struct stat facts;
-  if (stat(path, &facts)) return gh_fail_absent(err, path, errno);
+  const int code = look_at(path, &facts);
+  if (code) return gh_fail_absent(err, path, code);
   return S_ISREG(facts.st_mode) ? GH_OK : gh_fail(err, GH_ERROR_FORMAT, "%s: not a regular file", path);
 }
 
@@ -151,12 +169,6 @@ struct gh_file_writer {
   int fd;
 };
 
-/* A pipe or a device is written directly: a rename would replace /dev/null by a plain file. */
-static bool is_stream(const char *path) {
-  struct stat facts;
-  return !stat(path, &facts) && !S_ISREG(facts.st_mode) && !S_ISDIR(facts.st_mode);
-}
-
 static gh_status write_all(gh_error *err, const char *path, int fd, const void *bytes, size_t size) {
   const char *at = bytes;
   while (size) {
@@ -176,6 +188,7 @@ static gh_status open_temporary(gh_error *err, gh_file_writer *writer) {
   char *folder = gh_path_folder(err, writer->path);
   if (!folder) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
+  gh_file_sweep(folder, gh_path_name(writer->path));
   for (int attempt = 0; attempt < 100 && writer->fd < 0; attempt++) {
     free(writer->temporary);
     writer->temporary = gh_format(err, "%s/.%s.%ld-%u.tmp", folder, gh_path_name(writer->path), (long)getpid(),
@@ -187,7 +200,10 @@ static gh_status open_temporary(gh_error *err, gh_file_writer *writer) {
     writer->fd = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (writer->fd < 0 && errno != EEXIST) break;
   }
-  if (writer->fd < 0) status = io_fail(err, writer->path, "creating", errno);
+  if (writer->fd < 0)
+    status = io_fail(err, writer->path, "creating", errno);
+  else
+    flock(writer->fd, LOCK_EX | LOCK_NB); /* tells sweepers, also of other machines, that it is being written */
 done:
   free(folder);
   return status;
@@ -195,13 +211,15 @@ done:
 
 gh_status gh_file_writer_open(gh_error *err, gh_file_writer **out, const char *path) {
   *out = NULL;
-  if (gh_path_is_folder(path)) return gh_fail(err, GH_ERROR_FILE, "%s: is a folder, expected a file", path);
+  gh_path_kind kind;
+  if (gh_path_look(err, path, &kind)) return err->status;
+  if (kind == GH_PATH_FOLDER) return gh_fail(err, GH_ERROR_FILE, "%s: is a folder, expected a file", path);
   gh_file_writer *writer = gh_alloc(err, 1, sizeof *writer);
   if (!writer) return GH_ERROR_MEMORY;
   writer->fd = -1;
   gh_status status = GH_ERROR_MEMORY;
   if (!(writer->path = gh_strdup(err, path))) goto fail;
-  if (is_stream(path)) {
+  if (kind == GH_PATH_OTHER) { /* a pipe or a device is written directly: a rename would replace /dev/null by a file */
     writer->fd = open(path, O_WRONLY | O_CLOEXEC);
     status = writer->fd < 0 ? io_fail(err, path, "opening", errno) : GH_OK;
   } else {

@@ -11,11 +11,12 @@ char *gh_path_join(gh_error *err, const char *folder, const char *name); /* call
 char *gh_path_folder(gh_error *err, const char *path);                   /* "a/b" -> "a", "b" -> "."; caller frees */
 const char *gh_path_name(const char *path);                              /* the last component, borrowed */
 bool gh_path_stays_inside(const char *name); /* relative, no "..", no empty name, no backslash: safe below a folder */
-/* Whether the errno of a path that was looked for says that there is none. A disk or server that fails does not. */
-bool gh_code_means_absent(int code);
-/* true also where that is unknown: opening the path then says why, and nothing goes on as if it were absent. */
+/* What is at a path; links are followed. A fault is tried again (base/retry.h); if it stays, GH_ERROR_FILE names it. */
+typedef enum gh_path_kind { GH_PATH_ABSENT, GH_PATH_FILE, GH_PATH_FOLDER, GH_PATH_OTHER } gh_path_kind;
+gh_status gh_path_look(gh_error *err, const char *path, gh_path_kind *out);
+/* These are true also where it is unknown: opening the path then says why, and nothing goes on as if it were absent. */
 bool gh_path_exists(const char *path);
-bool gh_path_is_file(const char *path); /* links are followed */
+bool gh_path_is_file(const char *path); /* a regular one */
 bool gh_path_is_folder(const char *path);
 
 /* ---- reading ---- */
@@ -53,8 +54,11 @@ gh_status gh_folder_remove(gh_error *err, const char *path); /* rm -r without fo
 gh_status gh_folder_sync(gh_error *err, const char *path);   /* fsync */
 /* Removes temporary files that killed writers left directly in path. Call only when no writer is active there. */
 gh_status gh_folder_sweep(gh_error *err, const char *path);
-/* The same where others may write: removes only those of processes that no longer exist. Absent is fine. */
+/* The same where others may write: removes only our own ones that no process writes any more. Absent is fine. */
 gh_status gh_folder_sweep_dead(gh_error *err, const char *path);
+/* The same for the temporary files of one name in the folder. What cannot be removed stays: nothing depends on it.
+ * Opening a writer does it; a command that computes for long before it writes does it at its start, too. */
+void gh_file_sweep(const char *folder, const char *name);
 
 /* Free bytes for an unprivileged process on the file system of path or of its nearest existing parent. */
 gh_status gh_file_free_bytes(gh_error *err, const char *path, uint64_t *bytes);
@@ -66,12 +70,15 @@ gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
 /* One regular file: its name relative to the walked folder ("sub/a.png"), and folder_fd and entry ("a.png") for
  * fstatat. All are valid only during the call. */
 typedef gh_status gh_folder_visitor(gh_error *err, void *context, const char *name, int folder_fd, const char *entry);
-/* Visits what gh_folder_list lists, unordered and without storing the names; ends at the first failure. */
+/* Visits what gh_folder_list lists, unordered and without storing the names; ends at the first failure. Faults of the
+ * listing itself are tried again (base/retry.h). */
 gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit, void *context);
 
 /* Regular files below path; links to files and folders are followed, loops are rejected. Names are relative to path
  * ("sub/a.png") and sorted bytewise. Names that begin with '.' are left out. */
 gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive);
+/* The same for the folders directly in path. */
+gh_status gh_folder_list_folders(gh_error *err, gh_strings *out, const char *path);
 
 /* ---- locks ---- */
 

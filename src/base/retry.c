@@ -1,7 +1,9 @@
 #include "base/retry.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { WAITS = 5, PARTS = (1 << WAITS) - 1 }; /* 1 + 2 + 4 + 8 + 16 parts */
@@ -31,5 +33,24 @@ bool gh_retry_wait(gh_retry *retry, const gh_error *err) {
     if (left <= 0) return true;
     nanosleep(&(struct timespec){.tv_nsec = (long)(left * 1e9)}, NULL);
   }
+  return false;
+}
+
+bool gh_code_means_absent(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == ENAMETOOLONG;
+}
+
+static atomic_bool waited_in_vain;
+
+void gh_retry_passed(void) {
+  if (atomic_load(&waited_in_vain)) atomic_store(&waited_in_vain, false);
+}
+
+bool gh_retry_code(gh_retry *retry, const char *path, int code) {
+  gh_error why = {0};
+  if (gh_code_means_absent(code) || code == EACCES || code == EPERM || atomic_load(&waited_in_vain)) return false;
+  gh_fail(&why, GH_ERROR_FILE, "%s: %s", path, strerror(code));
+  if (gh_retry_wait(retry, &why)) return true;
+  atomic_store(&waited_in_vain, true);
   return false;
 }

@@ -24,4 +24,12 @@ typedef struct gh_retry {
  * double and make up gh_retry_seconds. The first one warns. */
 bool gh_retry_wait(gh_retry *retry, const gh_error *err);
 
+/* Whether the errno of a path that was looked for says that there is none. A disk or server that fails does not. */
+bool gh_code_means_absent(int code);
+
+/* gh_retry_wait for a call on the path that failed with this errno. That the path is absent or forbidden is no fault.
+ * After waits in vain, later faults are not waited for until a call succeeds: gh_retry_passed. */
+bool gh_retry_code(gh_retry *retry, const char *path, int code);
+void gh_retry_passed(void);
+
 #endif

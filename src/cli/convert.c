@@ -108,6 +108,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_weights_refuse_others(err, out, WEIGHTS, WEIGHTS ".index.json", MADE_BY);
   if (!status) status = gh_torch_open(err, &file, from, gh_args_text(args, "prefix"));
   if (!status) status = gh_folder_make(err, out);
+  if (!status) status = gh_folder_sweep_dead(err, out);
   if (!status) status = write_all(err, file, path);
   if (!status) status = report(err, args, file, path);
   gh_torch_close(file);

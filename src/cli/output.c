@@ -66,13 +66,18 @@ gh_status gh_output_check(gh_error *err, const gh_args *args, const char *option
   if (!path) return GH_OK;
   char *folder = gh_path_folder(err, path);
   if (!folder) return GH_ERROR_MEMORY;
-  gh_status status = GH_OK;
-  if (!gh_path_is_folder(folder))
+  gh_path_kind kind = GH_PATH_ABSENT;
+  gh_status status = gh_path_look(err, path, &kind);
+  if (status)
+    gh_fail_in(err, "--%s", option);
+  else if (!gh_path_is_folder(folder))
     status = gh_fail(err, GH_ERROR_FILE, "--%s %s: there is no folder %s", option, path, folder);
-  else if (gh_path_is_folder(path))
+  else if (kind == GH_PATH_FOLDER)
     status = gh_fail(err, GH_ERROR_FILE, "--%s %s: is a folder", option, path);
-  else if (access(gh_path_exists(path) && !gh_path_is_file(path) ? path : folder, W_OK)) /* a file is replaced */
+  else if (access(kind == GH_PATH_OTHER ? path : folder, W_OK)) /* a file is replaced */
     status = gh_fail(err, GH_ERROR_FILE, "--%s %s: cannot be written: %s", option, path, strerror(errno));
+  else
+    gh_file_sweep(folder, gh_path_name(path)); /* of a command that was killed while it wrote */
   free(folder);
   return status;
 }

@@ -9,6 +9,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/retry.h"
+#include "data/shards.h"
 #include "io/image.h"
 
 struct gh_source {
@@ -27,14 +29,24 @@ typedef struct listing {
   uint64_t shards; /* .tar files seen, for a hint */
 } listing;
 
+/* The size of a picture; a fault is tried again. Returns 0 or an errno. */
+static int size_of(int folder_fd, const char *entry, const char *name, uint64_t *bytes) {
+  struct stat facts;
+  gh_retry retry = {0};
+  int code;
+  do code = fstatat(folder_fd, entry, &facts, 0) ? errno : 0;
+  while (code && gh_retry_code(&retry, name, code));
+  *bytes = code ? 0 : (uint64_t)facts.st_size;
+  return code;
+}
+
 static gh_status add_file(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
   listing *list = context;
-  struct stat facts;
+  uint64_t bytes = 0;
   list->shards += gh_ends_with(entry, ".tar");
-  facts.st_size = 0;
-  if (gh_name_kind_of(entry) != GH_NAME_OTHER && fstatat(folder_fd, entry, &facts, 0))
-    return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(errno));
-  return gh_index_add(err, list->index, name, 0, (uint64_t)facts.st_size);
+  const int code = gh_name_kind_of(entry) == GH_NAME_OTHER ? 0 : size_of(folder_fd, entry, name, &bytes);
+  if (code) return gh_fail(err, GH_ERROR_FILE, "%s/%s: %s", list->folder, name, strerror(code));
+  return gh_index_add(err, list->index, name, 0, bytes);
 }
 
 static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
@@ -71,9 +83,12 @@ static size_t common_folder(const gh_strings *shards) {
 }
 
 static gh_status list(gh_error *err, gh_source *source, const char *path, const gh_strings *keys) {
-  if (gh_path_is_folder(path)) return list_folder(err, source, path);
+  gh_path_kind kind;
+  if (gh_path_look(err, path, &kind)) return err->status;
+  if (kind == GH_PATH_FOLDER) return list_folder(err, source, path);
   if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path, keys);
-  if (!gh_path_exists(path)) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
+  if (kind == GH_PATH_ABSENT) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
+  if (kind == GH_PATH_OTHER) return gh_fail(err, GH_ERROR_FILE, "%s: a pipe or a device, not a picture", path);
   return list_file(err, source, path);
 }
 

@@ -257,8 +257,9 @@ gh_status gh_openclip_text(gh_error *err, const gh_json *root, gh_text_config *c
 gh_status gh_openclip_is(gh_error *err, const char *folder, bool *is) {
   gh_json *root = NULL;
   char *theirs = gh_path_join(err, folder, GH_OPENCLIP_CONFIG), *ours = gh_path_join(err, folder, "config.json");
-  gh_status status = theirs && ours ? GH_OK : GH_ERROR_MEMORY;
-  *is = !status && gh_path_is_file(theirs);
+  gh_path_kind kind = GH_PATH_ABSENT;
+  gh_status status = theirs && ours ? gh_path_look(err, theirs, &kind) : GH_ERROR_MEMORY;
+  *is = !status && kind == GH_PATH_FILE;
   if (*is && gh_path_exists(ours)) {
     status = gh_json_read_file(err, &root, ours, GH_JSON_MAX_BYTES);
     *is = !status && !gh_json_member(root, "model_type");

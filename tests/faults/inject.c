@@ -9,7 +9,7 @@
  *                    write   write, pwrite fsync   fsync, fdatasync
  *                    rename  rename, renameat      mkdir   mkdir, mkdirat
  *                    unlink  unlink, unlinkat, rmdir
- *                    stat    stat, lstat, fstat, fstatat
+ *                    stat    stat, lstat, fstat, fstatat    readdir  readdir
  *                    mmap    mmap of a file        thread  pthread_create
  * GH_FAULT_AT      which of the matching calls, 1 is the first: "5"; "5-7"; "5+" for the fifth and all later ones
  *                  (sticky). Absent: none, the calls are only counted.
@@ -54,15 +54,16 @@
 
 /* ---- settings ---- */
 
-enum call { ALLOC, OPEN, READ, PREAD, WRITE, FSYNC, RENAME, MKDIR, UNLINK, STAT, MMAP, THREAD, CALLS };
+enum call { ALLOC, OPEN, READ, PREAD, WRITE, FSYNC, RENAME, MKDIR, UNLINK, STAT, READDIR, MMAP, THREAD, CALLS };
 
 static const struct {
   const char *name;
   int code;
 } calls[CALLS] = {
-    [ALLOC] = {"alloc", ENOMEM}, [OPEN] = {"open", EMFILE}, [READ] = {"read", EIO},     [PREAD] = {"pread", EIO},
-    [WRITE] = {"write", ENOSPC}, [FSYNC] = {"fsync", EIO},  [RENAME] = {"rename", EIO}, [MKDIR] = {"mkdir", EIO},
-    [UNLINK] = {"unlink", EIO},  [STAT] = {"stat", EIO},    [MMAP] = {"mmap", ENOMEM},  [THREAD] = {"thread", EAGAIN},
+    [ALLOC] = {"alloc", ENOMEM},   [OPEN] = {"open", EMFILE}, [READ] = {"read", EIO},       [PREAD] = {"pread", EIO},
+    [WRITE] = {"write", ENOSPC},   [FSYNC] = {"fsync", EIO},  [RENAME] = {"rename", EIO},   [MKDIR] = {"mkdir", EIO},
+    [UNLINK] = {"unlink", EIO},    [STAT] = {"stat", EIO},    [READDIR] = {"readdir", EIO}, [MMAP] = {"mmap", ENOMEM},
+    [THREAD] = {"thread", EAGAIN},
 };
 
 enum mode { FAIL, KILL, TEAR, SHORT, BUS, MODES };
@@ -518,6 +519,17 @@ int fstatat64(int folder, const char *path, struct stat64 *out, int flags) {
   char below[PATH_MAX];
   REAL(fstatat64);
   return fails(STAT, CALLER, path_below(STAT, folder, path, below)) ? -1 : real(folder, path, out, flags);
+}
+
+struct dirent *readdir(DIR *folder) {
+  char path[PATH_MAX];
+  REAL(readdir);
+  return fails(READDIR, CALLER, path_of(READDIR, dirfd(folder), path)) ? NULL : real(folder);
+}
+struct dirent64 *readdir64(DIR *folder) {
+  char path[PATH_MAX];
+  REAL(readdir64);
+  return fails(READDIR, CALLER, path_of(READDIR, dirfd(folder), path)) ? NULL : real(folder);
 }
 
 /* ---- mappings and threads ---- */

@@ -15,8 +15,8 @@ if(GH_SANITIZE) # these run more often than what they watch
 endif()
 
 # The calls that tests/fuzz/memory_files.c replaces.
-set(FUZZ_WRAPPED open openat close read pread write fsync flock stat lstat fstat fstatat access unlink rmdir rename mkdir
-                 nftw mmap munmap madvise opendir fdopendir readdir dirfd closedir)
+set(FUZZ_WRAPPED open openat close read pread write fsync flock stat lstat fstat fstatat access unlink unlinkat rmdir
+                 rename mkdir nftw mmap munmap madvise opendir fdopendir readdir dirfd closedir)
 list(TRANSFORM FUZZ_WRAPPED PREPEND "-Wl,--wrap=")
 
 file(GLOB FUZZ_TARGETS CONFIGURE_DEPENDS tests/fuzz/fuzz_*.c)

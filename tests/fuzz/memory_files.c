@@ -203,6 +203,7 @@ WRAP(int, openat, int folder, const char *name, int flags, ...) {
   va_start(list, flags);
   const mode_t mode = mode_of(flags, list);
   va_end(list);
+  if (folder == AT_FDCWD && is_ours(name)) return open_ours(name, flags);
   if (!by_fd(folder)) return __real_openat(folder, name, flags, mode);
   snprintf(path, sizeof path, "%s/%.255s", by_fd(folder)->path, name);
   return open_ours(path, flags);
@@ -293,6 +294,12 @@ static int unlink_ours(const char *path) {
   return 0;
 }
 WRAP(int, unlink, const char *path) { return is_ours(path) ? unlink_ours(path) : __real_unlink(path); }
+WRAP(int, unlinkat, int folder, const char *name, int flags) {
+  char path[2 * PATH_BYTES];
+  if (!by_fd(folder)) return __real_unlinkat(folder, name, flags);
+  snprintf(path, sizeof path, "%s/%.255s", by_fd(folder)->path, name);
+  return unlink_ours(path);
+}
 WRAP(int, rmdir, const char *path) { return is_ours(path) ? unlink_ours(path) : __real_rmdir(path); }
 
 WRAP(int, rename, const char *from, const char *to) {
