@@ -3,6 +3,7 @@
 #include "support/scratch.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "eval/dataset_internal.h"
 
 #include <stdio.h>
@@ -291,6 +292,90 @@ static void headers(void **state) {
   free(here);
 }
 
+/* Blanks around a class, which an editor or a table leaves, make no class of their own. */
+static void blanks(void **state) {
+  (void)state;
+  gh_zeroshot_data d;
+  char *here = check_path(scratch, "blanks");
+  put("blanks/a.png", "x");
+  put("blanks/b.png", "x");
+  put("blanks/labels.tsv", "a.png\tdog \nb.png\t dog\n");
+  check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+  assert_int_equal(d.classes.count, 1);
+  assert_string_equal(d.prompts.items[0], "a photo of a dog.");
+  gh_zeroshot_free(&d);
+  put("blanks/classes.tsv", "cat \t a cat\ndog\ta dog\t\n");
+  check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 2");
+  put("blanks/classes.tsv", "cat \t a cat\ndog\ta dog\n");
+  check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+  assert_string_equal(d.prompts.items[0], "a photo of a a cat.");
+  gh_zeroshot_free(&d);
+  put("blanks/classes.tsv", "cat\ta cat\ndog\t \n");
+  check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 2");
+  put("blanks/classes.tsv", "cat\ta cat\ndog\ta dog\n");
+  put("blanks/labels.tsv", "a.png\t  \nb.png\tdog\n");
+  check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "an image name and");
+  free(here);
+}
+
+static char warned[512];
+
+static void keep_warning(void *user, gh_log_level level, const char *text) {
+  (void)user;
+  if (level == GH_LOG_WARNING) snprintf(warned, sizeof warned, "%s", text);
+}
+
+/* A class folder without a picture is no candidate, and that is said; with a list of classes it is one. */
+static void folders_without_pictures(void **state) {
+  (void)state;
+  gh_zeroshot_data d;
+  char *here = check_path(scratch, "empty");
+  put("empty/cat/a.png", "x");
+  put("empty/emu/a.txt", "x");
+  put("empty/fox/deep/a.png", "x");
+  put("empty/gnu/a.gif", "x");
+  put("empty/.hidden/a.txt", "x");
+  gh_log_set_writer(keep_warning, NULL);
+  check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+  gh_zeroshot_free(&d);
+  assert_non_null(strstr(warned, "2 folders without a picture that can be read, such as emu"));
+  put("empty/classes.tsv", "cat\ta\nemu\tb\nfox\tc\ngnu\td\n");
+  warned[0] = 0;
+  check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+  gh_log_set_writer(NULL, NULL);
+  assert_int_equal(d.classes.count, 4);
+  assert_null(strstr(warned, "without a picture"));
+  gh_zeroshot_free(&d);
+  free(here);
+}
+
+/* Lists of templates copied from a program: their quotes and commas are no part of a prompt. */
+static void templates_of_programs(void **state) {
+  (void)state;
+  static const char *const refused[] = {"'a photo of a {}.',\n",
+                                        "  \"a photo of a {}.\"\n",
+                                        "[\"a {}\", \"the {}\"]\n",
+                                        "lambda c: f'a {}'\n",
+                                        "\"a {}\",\n",
+                                        "a photo.\n",
+                                        "a {c}.\n"};
+  static const char *const taken[] = {"a \"{}\".\n", "'{}' in a photo\n", "\xEF\xBB\xBFthe {}, and {}\r\n"};
+  gh_zeroshot_data d;
+  char *here = check_path(scratch, "programs");
+  put("programs/cat/a.png", "x");
+  for (size_t i = 0; i < GH_COUNT(refused); i++) {
+    put("programs/templates.txt", refused[i]);
+    check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 1: ");
+  }
+  for (size_t i = 0; i < GH_COUNT(taken); i++) {
+    put("programs/templates.txt", taken[i]);
+    check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+    assert_int_equal(d.templates.count, 1);
+    gh_zeroshot_free(&d);
+  }
+  free(here);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(mmvp_of_a_spreadsheet),
@@ -301,6 +386,9 @@ int main(void) {
       cmocka_unit_test(imagenet),
       cmocka_unit_test(folders_of_synsets),
       cmocka_unit_test(headers),
+      cmocka_unit_test(blanks),
+      cmocka_unit_test(folders_without_pictures),
+      cmocka_unit_test(templates_of_programs),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "data/index.h"
 #include "data/loader.h"
+#include "data/shards.h"
 #include "data/source.h"
 #include "io/png_write.h"
 #include "support/check.h"
@@ -171,6 +172,39 @@ static void test_masks_are_not_pictures(void **state) {
   gh_strings_free(&keys);
   check_ok(gh_strings_add(&err, &keys, "depth.png"));
   check_fails(gh_source_open_keys(&err, &source, path, &keys), GH_ERROR_FILE, "no image");
+  gh_strings_free(&keys);
+  free(path);
+}
+
+/* Of several pictures in a sample, the one whose key comes first counts, wherever it lies. */
+static void test_a_sample_has_one_picture(void **state) {
+  (void)state;
+  static const char *const members[] = {"a.png", "a.txt", "a.jpg", "a.JPEG", "b.png", "d/a.jpg", "d/a.png", "e.v.jpg"};
+  static const char *const wanted[] = {"a.jpg", "b.png", "d/a.jpg"}, *const others[] = {"a.png", "b.png", "d/a.png"};
+  char reasons[300];
+  tar_bytes tar = {0};
+  for (size_t i = 0; i < GH_COUNT(members); i++) tar_text(&tar, '0', members[i], "x");
+  tar_end(&tar);
+  write_tar("samples.tar", &tar);
+  char *path = in_folder("samples.tar");
+  gh_shards shards = {0};
+  gh_index index = {0};
+  check_ok(gh_shards_index(&err, &shards, &index, path, NULL));
+  assert_int_equal(index.count, GH_COUNT(wanted));
+  for (size_t i = 0; i < index.count; i++) assert_string_equal(gh_index_name(&index, i), wanted[i]);
+  gh_index_reasons(reasons, sizeof reasons, &index, false);
+  assert_string_equal(reasons, "2 png (another picture of its sample), 1 JPEG (another picture of its sample), "
+                               "1 v.jpg (no picture by its key)");
+  gh_index_free(&index);
+  gh_shards_free(&shards);
+  gh_strings keys = {0};
+  gh_source *source = NULL;
+  check_ok(gh_strings_add(&err, &keys, "png"));
+  check_ok(gh_strings_add(&err, &keys, "jpg"));
+  check_ok(gh_source_open_keys(&err, &source, path, &keys));
+  assert_int_equal(gh_source_count(source), GH_COUNT(others));
+  for (size_t i = 0; i < GH_COUNT(others); i++) assert_string_equal(gh_source_name(source, i), others[i]);
+  gh_source_free(source);
   gh_strings_free(&keys);
   free(path);
 }
@@ -463,7 +497,7 @@ static void add_bombs(tar_bytes *tar) {
   static const char jpeg[] =
       "\xff\xd8\xff\xc0\0\x11\x08\x75\x30\x75\x30\3\1\x11\0\2\x11\1\3\x11\1\xff\xda\0\x0c\3\1\0\2"
       "\x11\3\x11\0\x3f\0\0\xff\xd9";
-  tar_file(tar, "bomb.jpg", jpeg, sizeof jpeg - 1);
+  tar_file(tar, "bomb-2.jpg", jpeg, sizeof jpeg - 1);
 }
 
 static void test_hostile_images_are_skipped_and_named(void **state) {
@@ -487,7 +521,7 @@ static void test_hostile_images_are_skipped_and_named(void **state) {
     assert_true(stats.images == 5 && stats.left_out == 2 && stats.skipped == 5 && stats.samples == TOTAL);
     gh_strings broken = {0};
     check_ok(gh_loader_skipped(&err, loader, &broken));
-    static const char *const names[] = {"bombs.tar/bomb.jpg", "bombs.tar/bomb.png", "bombs.tar/text.jpg"};
+    static const char *const names[] = {"bombs.tar/bomb-2.jpg", "bombs.tar/bomb.png", "bombs.tar/text.jpg"};
     assert_int_equal(broken.count, GH_COUNT(names));
     for (size_t i = 0; i < GH_COUNT(names); i++) assert_true(gh_ends_with(broken.items[i], names[i]));
     gh_strings_free(&broken);
@@ -549,6 +583,7 @@ int main(void) {
       cmocka_unit_test(test_a_pattern_is_the_folder_it_was_made_from),
       cmocka_unit_test(test_members_are_sorted_and_hidden_ones_left_out),
       cmocka_unit_test(test_masks_are_not_pictures),
+      cmocka_unit_test(test_a_sample_has_one_picture),
       cmocka_unit_test(test_what_is_left_out_is_counted_by_reason),
       cmocka_unit_test(test_unusable_members_are_counted_and_named),
       cmocka_unit_test(test_a_huge_member_only_skips_itself),

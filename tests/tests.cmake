@@ -30,8 +30,8 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-         " "test_(faults|leftovers|torture "test_(faults|torture|ranks # AddressSanitizer EXCLUDE MPI REGEX
-         TEST_SCRIPTS has its leaks list(FILTER malloc malloc, own)
+  # AddressSanitizer has its own malloc, and MPI has leaks of its own
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|ranks|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -91,7 +91,7 @@ set(HOST api api_score api_train base bench cache cli comm config dataset driver
          image incomplete inputs interrupt loader loops mapping messages names options origin power preprocess results
          retry robust rooms rot scenes target_cache terminal tfevents tune_command)
 if(NOT GH_SANITIZE)
-         HOST faults leftovers list(APPEND ranks torture)
+  list(APPEND HOST faults leftovers ranks torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.

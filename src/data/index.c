@@ -38,12 +38,12 @@ const char *gh_sample_key(const char *name) {
   return dot && dot > last && dot[1] ? dot + 1 : NULL;
 }
 
-bool gh_sample_key_is_image(const char *key, const gh_strings *keys) {
+int gh_sample_key_rank(const char *key, const gh_strings *keys) {
   static const char *const usual[] = {"jpg", "jpeg", "png"};
   const size_t count = keys ? keys->count : GH_COUNT(usual);
   for (size_t i = 0; key && i < count; i++)
-    if (!strcasecmp(key, keys ? keys->items[i] : usual[i])) return true;
-  return false;
+    if (!strcasecmp(key, keys ? keys->items[i] : usual[i])) return (int)i;
+  return -1;
 }
 
 /* ---- what is left out ---- */

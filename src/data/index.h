@@ -43,8 +43,9 @@ gh_name_kind gh_name_kind_of(const char *name);
 /* What follows the first dot of the name's last component, which is the member's key in a webdataset sample:
  * "a/z.seg.png" -> "seg.png". NULL: none, or nothing before the dot. */
 const char *gh_sample_key(const char *name);
-/* Whether a sample's member is a picture: its key is one of `keys` in any case; NULL: of jpg, jpeg and png. */
-bool gh_sample_key_is_image(const char *key, const gh_strings *keys);
+/* The place of a member's key among the `keys` of pictures, in any case; NULL: among jpg, jpeg and png. -1: the member
+ * is no picture. */
+int gh_sample_key_rank(const char *key, const gh_strings *keys);
 
 /* Adds an image of `bytes` bytes at `offset`; one larger than GH_IMAGE_MAX_BYTES or of an unsupported format is counted
  * as left out. Other names are ignored. */

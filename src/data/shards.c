@@ -55,7 +55,44 @@ static bool is_hidden(const char *name) {
 typedef struct listing {
   gh_index *index;
   const gh_strings *keys; /* of pictures; NULL: the usual ones */
+  struct {
+    char *name; /* NULL: there is none */
+    size_t stem;
+    int rank;
+    uint64_t offset, bytes;
+  } held; /* the picture of the sample whose members are being read */
 } listing;
+
+static gh_status end_sample(gh_error *err, listing *list) {
+  gh_status status = GH_OK;
+  if (list->held.name)
+    status = gh_index_add_image(err, list->index, list->held.name, list->held.offset, list->held.bytes);
+  free(list->held.name);
+  list->held.name = NULL;
+  return status;
+}
+
+/* A sample has one picture. Of several, which lie together, the one whose key is named first counts, as for
+ * webdataset's "jpg;png". */
+static gh_status add_picture(gh_error *err, listing *list, const gh_tar_member *member, const char *key) {
+  const size_t stem = (size_t)(key - member->name);
+  const int rank = gh_sample_key_rank(key, list->keys);
+  if (list->held.name && list->held.stem == stem && !memcmp(list->held.name, member->name, stem) &&
+      strcmp(list->held.name, member->name)) { /* a name that occurs twice is told later */
+    const bool better = rank < list->held.rank;
+    gh_index_tally(list->index, better ? list->held.name + stem : key, "another picture of its sample", 1, false);
+    if (!better) return GH_OK;
+    free(list->held.name);
+    list->held.name = NULL;
+  }
+  gh_status status = end_sample(err, list);
+  if (status || !(list->held.name = gh_strdup(err, member->name))) return status ? status : GH_ERROR_MEMORY;
+  list->held.stem = stem;
+  list->held.rank = rank;
+  list->held.offset = member->offset;
+  list->held.bytes = member->bytes;
+  return GH_OK;
+}
 
 /* A member that is no picture by its key, although it may be one by its ending: a mask beside its picture. */
 static gh_status add_other(gh_error *err, gh_index *index, const gh_tar_member *member, const char *key) {
@@ -66,10 +103,10 @@ static gh_status add_other(gh_error *err, gh_index *index, const gh_tar_member *
 }
 
 static gh_status add_member(gh_error *err, void *context, const gh_tar_member *member) {
-  const listing *list = context;
+  listing *list = context;
   gh_index *index = list->index;
   const char *key = gh_sample_key(member->name), *problem = member->problem;
-  const bool picture = gh_sample_key_is_image(key, list->keys);
+  const bool picture = gh_sample_key_rank(key, list->keys) >= 0;
   if (!picture && gh_name_kind_of(member->name) == GH_NAME_OTHER && !member->name_unsure) {
     if (problem) return GH_OK; /* folders */
   } else if (!problem && !gh_path_stays_inside(member->name)) {
@@ -77,8 +114,7 @@ static gh_status add_member(gh_error *err, void *context, const gh_tar_member *m
   }
   if (!problem && is_hidden(member->name)) return GH_OK; /* as in folders: macOS puts "._a.jpg" beside "a.jpg" */
   if (problem) return gh_index_skip(err, index, member->name, problem);
-  return picture ? gh_index_add_image(err, index, member->name, member->offset, member->bytes)
-                 : add_other(err, index, member, key);
+  return picture ? add_picture(err, list, member, key) : add_other(err, index, member, key);
 }
 
 static gh_status open_shard(gh_error *err, const char *path, int *fd, struct stat *facts) {
@@ -116,8 +152,7 @@ static gh_status note_incomplete(gh_error *err, gh_index *index, const char *pat
 }
 
 /* *members: of any kind. */
-static gh_status walk_shard(gh_error *err, const listing *list, const char *path, int fd, uint64_t bytes,
-                            uint64_t *members) {
+static gh_status walk_shard(gh_error *err, listing *list, const char *path, int fd, uint64_t bytes, uint64_t *members) {
   gh_index *index = list->index;
   gh_tar_end end;
   const gh_tar_input input = {.fd = fd, .size = bytes};
@@ -129,8 +164,11 @@ static gh_status walk_shard(gh_error *err, const listing *list, const char *path
   if (status || unusable) return status;
   status = refuse_compressed(err, path, start, got);
   if (status) return status;
-  status = gh_tar_walk(err, &input, add_member, (void *)list, &end);
-  if (status) return status == GH_ERROR_FILE ? gh_fail_in(err, "%s", path) : status;
+  status = gh_tar_walk(err, &input, add_member, list, &end);
+  if (status == GH_ERROR_FILE) gh_fail_in(err, "%s", path);
+  gh_error unused = {0};
+  gh_status last = end_sample(status ? &unused : err, list);
+  if (status || last) return status ? status : last;
   *members = end.members;
   if (end.broken[0]) {
     char why[GH_ERROR_TEXT_SIZE];
@@ -156,7 +194,8 @@ typedef struct kept_head {
 static kept_head head_of(const struct stat *facts, const gh_strings *keys) {
   uint64_t hash = 0;
   for (size_t i = 0; keys && i < keys->count; i++) hash = XXH64(keys->items[i], strlen(keys->items[i]) + 1, hash + 1);
-  return (kept_head){.version = 3, /* before, a shard that could not be read was kept as a broken one */
+  return (kept_head){.version = 4, /* before 3, a shard that could not be read was kept as a broken one; before 4, all
+                                      pictures of a sample counted */
                      .keys = hash,
                      .bytes = (uint64_t)facts->st_size,
                      .modified = facts->st_mtim.tv_sec,
@@ -203,7 +242,7 @@ static gh_status keep(gh_error *err, const listing *list, const char *path, cons
 /* ---- all of them ---- */
 
 /* Fills an empty index. Nothing is kept where the walk failed. */
-static gh_status index_once(gh_error *err, const listing *list, const char *path, uint64_t *bytes) {
+static gh_status index_once(gh_error *err, listing *list, const char *path, uint64_t *bytes) {
   int fd;
   struct stat facts;
   uint64_t members = 0;
@@ -222,7 +261,7 @@ static gh_status index_shard(gh_error *err, gh_index *index, const char *path, c
                              uint64_t *bytes) {
   gh_index part = {0};
   gh_retry retry = {0};
-  const listing list = {.index = &part, .keys = keys};
+  listing list = {.index = &part, .keys = keys};
   gh_status status = index_once(err, &list, path, bytes);
   while (status && gh_retry_wait(&retry, err)) {
     gh_index_free(&part);

@@ -60,6 +60,21 @@ static void warn_refused(const char *folder, const char *name, size_t *refused) 
   if ((*refused)++ < NAMED_AT_MOST) gh_warn("skipped: %s/%s: this build does not read its format", folder, name);
 }
 
+/* A class whose pictures are absent is no candidate, which would make the others' scores better without a word. */
+static gh_status warn_of_empty(gh_error *err, const gh_zeroshot_data *d, const char *folder) {
+  gh_strings folders = {0};
+  const char *first = NULL;
+  size_t empty = 0;
+  gh_status status = gh_folder_list_folders(err, &folders, folder);
+  for (size_t i = 0; i < folders.count; i++)
+    if (index_of(&d->classes, folders.items[i]) < 0 && !empty++) first = folders.items[i];
+  if (empty)
+    gh_warn("%s: %zu folder%s without a picture that can be read, such as %s: no class for that; --classes names all",
+            folder, empty, empty == 1 ? "" : "s", first);
+  gh_strings_free(&folders);
+  return status;
+}
+
 static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *folder, const gh_class_list *list) {
   size_t refused = 0;
   gh_strings names = {0}, of_images = {0};
@@ -81,6 +96,7 @@ static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *fo
     gh_warn("%s: %zu images are left out: their formats are not supported, only %s", folder, refused,
             gh_image_formats());
   if (!status) status = number_classes(err, d, &of_images, list);
+  if (!status && !list->path) status = warn_of_empty(err, d, folder);
   gh_strings_free(&names);
   gh_strings_free(&of_images);
   return status;
@@ -134,12 +150,24 @@ static gh_status rename_classes(gh_error *err, gh_zeroshot_data *d, const gh_cla
   return status;
 }
 
+/* A line of Python's or JSON's list: its quotes and commas would be part of every prompt. */
+static bool is_source_text(const char *line) {
+  line += strspn(line, " \t");
+  const size_t length = strlen(line), comma = length && line[length - 1] == ',';
+  const bool quoted = length > 1 + comma && strchr("'\"", line[0]) && line[length - 1 - comma] == line[0];
+  return quoted || line[0] == '[' || gh_starts_with(line, "lambda");
+}
+
 static gh_status read_templates(gh_error *err, gh_strings *out, const char *path) {
   gh_csv csv = {0};
   gh_status status = gh_csv_read(err, &csv, path, '\t');
   for (size_t i = 0; i < csv.count && !status; i++) {
     const gh_strings *f = &csv.rows[i].fields;
-    if (f->count != 1 || !strstr(f->items[0], "{}"))
+    if (is_source_text(f->items[0]))
+      status = gh_fail(err, GH_ERROR_FORMAT,
+                       "%s, line %zu: text of Python or JSON; write one template per line, without quotes and commas",
+                       path, csv.rows[i].line);
+    else if (f->count != 1 || !strstr(f->items[0], "{}"))
       status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: a template needs {} for the class", path, csv.rows[i].line);
     if (!status) status = gh_strings_add(err, out, f->items[0]);
   }

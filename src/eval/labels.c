@@ -25,6 +25,13 @@ static bool to_number(const char *text, int64_t *out) {
   return !errno && end != text && !*end && *out >= 0;
 }
 
+/* Without blanks at its ends, in place: "dog " is not another class than "dog". */
+static char *trimmed(char *text) {
+  text += strspn(text, " \t");
+  for (size_t n = strlen(text); n && strchr(" \t", text[n - 1]); n--) text[n - 1] = 0;
+  return text;
+}
+
 /* ---- classes ---- */
 
 bool gh_is_synset(const char *word) {
@@ -83,10 +90,11 @@ gh_status gh_class_list_read(gh_error *err, gh_class_list *list, const char *pat
       status = add_synset(err, list, f->items[0], csv.rows[i].line, csv.count);
       continue;
     }
-    if (f->count != 2 || !f->items[0][0])
+    char *name = f->count == 2 ? trimmed(f->items[0]) : NULL, *text = name ? trimmed(f->items[1]) : NULL;
+    if (!name || !*name || !*text)
       status = gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: expected a class and its text", path, csv.rows[i].line);
-    if (!status) status = gh_strings_add(err, &list->names, f->items[0]);
-    if (!status) status = gh_strings_add(err, &list->texts, f->items[1]);
+    if (!status) status = gh_strings_add(err, &list->names, name);
+    if (!status) status = gh_strings_add(err, &list->texts, text);
   }
   gh_csv_free(&csv);
   return status;
@@ -167,12 +175,13 @@ static gh_status read_pairs(gh_error *err, gh_labelling *l, const gh_csv *csv) {
   for (size_t i = head; i < csv->count && !status; i++) {
     const gh_strings *f = &csv->rows[i].fields;
     const size_t line = csv->rows[i].line;
-    if (f->count != 2 || !f->items[0][0] || !f->items[1][0])
+    char *class = f->count == 2 ? trimmed(f->items[1]) : NULL;
+    if (!class || !f->items[0][0] || !*class)
       return gh_fail(err, GH_ERROR_FORMAT, "%s, line %zu: expected an image name and a class", l->path, line);
-    if (solution) f->items[1][strcspn(f->items[1], " ")] = 0;
+    if (solution) class[strcspn(class, " ")] = 0;
     status = add_image(err, l, f->items[0], line);
-    if (!status && l->list->path) status = add_numbered(err, l, f->items[1], true, line);
-    if (!status && !l->list->path) status = gh_strings_add(err, l->classes, f->items[1]);
+    if (!status && l->list->path) status = add_numbered(err, l, class, true, line);
+    if (!status && !l->list->path) status = gh_strings_add(err, l->classes, class);
   }
   return status;
 }
