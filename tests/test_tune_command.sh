@@ -25,6 +25,15 @@ tune "0 searched, 0 known" --minutes 1e-9
 shapes=$(number left_out)
 [ "$shapes" -ge 3 ] || fail "only $shapes shapes: $(cat out)"
 
+# ---- evaluations compute, too ----
+
+cp -r "$fixtures/text/clip" text-clip
+chmod -R u+w text-clip
+tune "left out" --minutes 1e-9 --set clip=text-clip
+without=$(number left_out)
+tune "left out" --minutes 1e-9 --set clip=text-clip --set 'evaluate=[{"kind": "zeroshot", "data": "images"}]'
+[ "$(number left_out)" -gt "$without" ] || fail "nothing of an evaluation: $(cat out)"
+
 # ---- killed after the first result, then the rest ----
 
 "$genhance" tune --config run.json --device "$device" >out 2>err &
@@ -38,6 +47,10 @@ known=$(number known)
 [ "$known" -ge 1 ] || fail "the killed search kept nothing: $(cat out)"
 [ $((known + $(number searched))) = "$shapes" ] || fail "not all $shapes shapes: $(cat out)"
 tune "$shapes shapes: 0 searched, $shapes known"
+
+# ---- with a cache of latents, the autoencoder works for that alone, and is searched all the same ----
+
+tune "$shapes shapes" --minutes 1e-9 --set 'data.latent_cache={"crops": 1}'
 
 # ---- a run uses what was found ----
 
