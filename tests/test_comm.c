@@ -4,6 +4,7 @@
 
 #include "dist/comm.h"
 #include "dist/compare.h"
+#include "train/ranks.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -286,6 +287,33 @@ static void test_a_rank_that_hangs(void **state) {
   assert_int_equal(failures, 0);
 }
 
+/* The time of the rank that ends last. */
+static double ends(const int64_t *shares, const double *seconds, const int64_t *micro) {
+  double end = 0;
+  for (int i = 0; i < 3; i++) end = GH_MAX(end, seconds[i] * (double)GH_CEIL_DIV(shares[i], micro[i]));
+  return end;
+}
+
+/* Against every way to divide. */
+static void test_dividing(void **state) {
+  (void)state;
+  static const double seconds[][3] = {{1, 1, 1}, {1, 3, 2}, {0.1, 5, 1}, {7, 1, 1.5}};
+  static const int64_t micro[][3] = {{1, 1, 1}, {2, 3, 1}, {4, 4, 4}};
+  for (size_t s = 0; s < GH_COUNT(seconds); s++)
+    for (size_t m = 0; m < GH_COUNT(micro); m++)
+      for (int64_t batch = 3; batch < 17; batch++) {
+        int64_t got[3];
+        double best = 1e9;
+        gh_ranks_divide(got, seconds[s], micro[m], 3, batch);
+        for (int64_t a = 1; a < batch - 1; a++)
+          for (int64_t b = 1; a + b < batch; b++)
+            best = GH_MIN(best, ends((int64_t[]){a, b, batch - a - b}, seconds[s], micro[m]));
+        assert_int_equal(got[0] + got[1] + got[2], batch);
+        assert_true(got[0] > 0 && got[1] > 0 && got[2] > 0);
+        assert_true(ends(got, seconds[s], micro[m]) <= best);
+      }
+}
+
 /* NULL is one process: nothing is exchanged. */
 static void test_one_process(void **state) {
   (void)state;
@@ -308,6 +336,7 @@ int main(void) {
       cmocka_unit_test(test_comparing),
       cmocka_unit_test(test_a_rank_that_hangs),
       cmocka_unit_test(test_one_process),
+      cmocka_unit_test(test_dividing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,10 +87,21 @@ mv run discrete
 ranks 2 "${discrete[@]}"
 close_losses discrete run 6
 rm -rf run
-ranks 2 --set stage1.steps=6 --set stage2.steps=6 --device auto/cpu,auto/gpu
-close_losses one run 6
+ranks 2 --set stage1.steps=3 --set stage2.steps=0 --device auto/cpu,auto/gpu
+close_losses one run 3
 grep -q '"ranks": \[' run/plan.json || fail "the plan of rank 1 is not in plan.json"
 refuse_ranks 'names 2, but 3 ranks are on this host' mpirun -n 3 "$genhance" train --config run.json --device auto/cpu,auto/gpu
+rm -rf run
+
+# ---- a batch divided by speed: the division is kept when the run resumes ----
+measured=(--set distributed.split=measured --set stage1.micro_batch=1 --set stage2.steps=0)
+ranks 2 "${measured[@]}" --set stage1.steps=3
+close_losses one run 3
+grep -q "samples of each update by rank, by measured speed: " err || fail "no measured split: $(cat err)"
+cp run/plan.json plan-before
+ranks 2 "${measured[@]}" --set stage1.steps=4 --resume
+grep -q "samples of each update by rank, as before: " err || fail "the split is not kept: $(cat err)"
+cmp -s plan-before run/plan.json || fail "the plan is not kept"
 
 # ---- ranks that differ ----
 differ() { # differ TEXT ARGUMENTS-OF-RANK-1...

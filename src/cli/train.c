@@ -49,6 +49,7 @@ static void write_of_rank(void *user, gh_log_level level, const char *line) {
 /* Rank 0 speaks and writes the results; the others only warn. */
 static void begin_ranks(const gh_args *args, gh_comm *comm, gh_train_options *options) {
   options->comm = comm;
+  options->resplit = gh_args_flag(args, "resplit");
   options->rank_timeout = gh_args_real(args, "rank-timeout");
   if (!comm) return;
   if (!gh_comm_rank(comm)) {
@@ -134,6 +135,7 @@ static const gh_option options[] = {
     {"config", "RUN.json", GH_OPTION_TEXT, .help = "the run's configuration", .required = true},
     {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "override a key, for example stage1.optimizer.lr=1e-3"},
     GH_RUN_OPTIONS,
+    {"resplit", NULL, GH_OPTION_FLAG, .help = "with --resume and mpirun: measure the ranks' speeds again"},
     {"rank-timeout", "SECONDS", GH_OPTION_REAL, .initial = "300", .most = 86400,
      .help = "with mpirun: end the job where a rank keeps an update waiting for so long"},
     {"dry-run", NULL, GH_OPTION_FLAG,

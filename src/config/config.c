@@ -16,6 +16,7 @@ static const gh_word precisions[] = {{"float32", GH_PRECISION_FLOAT32},
                                      {"fp32", GH_PRECISION_FLOAT32},
                                      {"bf16", GH_PRECISION_BFLOAT16},
                                      {0}};
+static const gh_word splits[] = {{"even", GH_SPLIT_EVEN}, {"measured", GH_SPLIT_MEASURED}, {0}};
 static const gh_word recomputes[] = {
     {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
 static const gh_word biases[] = {
@@ -81,7 +82,7 @@ static const gh_row rows[] = {
     WORD("memory.recompute", recompute, "\"auto\"", recomputes),
     GH_ROW_FIXED("memory.master_weights", "\"float32\""),
     GH_ROW_FIXED("memory.moments", "\"float32\""),
-    GH_ROW_FIXED("distributed.split", "\"even\""),
+    WORD("distributed.split", split, "\"even\"", splits),
     GH_ROW_FIXED("distributed.reduce", "\"ordered\""),
     GH_ROW_FIXED("distributed.shard", "\"none\""),
     PLAIN("evaluate", ROW_ARRAY, evaluate, "[]", 0),

@@ -10,6 +10,9 @@
 #include "config/table.h"
 
 typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16 } gh_precision;
+/* How several processes divide a batch (docs/clusters.md). */
+typedef enum gh_rank_split { GH_SPLIT_EVEN, GH_SPLIT_MEASURED } gh_rank_split;
+
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
 
@@ -87,6 +90,7 @@ struct gh_config {
   int64_t state_keep;
   double state_minutes;
   gh_recompute recompute;
+  gh_rank_split split;
   gh_json *evaluate; /* an array; the evaluator reads its entries */
 };
 

@@ -131,6 +131,7 @@ gh_status gh_choices_restore(gh_error *err, gh_device *device, const char *run) 
 static const char *const harmless[] = {"device",
                                        "output",
                                        "data.workers",
+                                       "distributed.split",
                                        "data.latent_cache.path", /* the content is checked when the cache is opened */
                                        "data.images",            /* the content of these is checked by hashes */
                                        "images",

@@ -108,7 +108,7 @@ gh_status gh_loop_choose_cache(gh_error *err, gh_device *device, const gh_models
 gh_status gh_loop_load_images(gh_error *err, gh_loop *l, const gh_data_config *data, uint64_t seed) {
   int64_t side = l->step.images->shape[3];
   gh_loader_options options = loader_options(l, data, seed, side);
-  int64_t first, share = gh_ranks_share(comm_of(l), l->stage->batch, &first);
+  int64_t first, share = gh_ranks_share(l->ranks, l->stage->batch, &first);
   options.first_ordinal = (uint64_t)(l->done * l->stage->batch + first);
   if (l->ranks) {
     options.block = (uint64_t)share;
@@ -150,7 +150,7 @@ static gh_status send_images(gh_error *err, gh_loop *l, int64_t count) {
 /* Loads samples [first, first + micro_batch) of this rank's share of the update that follows `done` others. */
 static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
   const gh_stage_config *stage = l->stage;
-  int64_t own, share = gh_ranks_share(comm_of(l), stage->batch, &own);
+  int64_t own, share = gh_ranks_share(l->ranks, stage->batch, &own);
   int64_t count = GH_MIN(l->micro_batch, share - first);
   const gh_step_values values = {.learning_rate = learning_rate(stage, done + 1),
                                  .beta1 = stage->optimizer.betas[0],
@@ -191,7 +191,7 @@ gh_status gh_loop_take(gh_error *err, gh_loop *l, int64_t first) {
 
 /* The gradients of this rank's share. */
 static gh_status replay_each(gh_error *err, gh_loop *l) {
-  int64_t own, share = gh_ranks_share(comm_of(l), l->stage->batch, &own);
+  int64_t own, share = gh_ranks_share(l->ranks, l->stage->batch, &own);
   gh_status status = GH_OK;
   for (int64_t first = 0; first < share && !status; first += l->micro_batch) {
     status = gh_loop_take(err, l, first);

@@ -2,16 +2,20 @@
 #include "base/log.h"
 #include "base/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The flags of an agreement. */
 enum { STOP = 1, SAVE = 2, HALT = 4, LOAD_FAILED = 8, FAILED = 16, OTHER_DEVICE = 32 };
 
-int64_t gh_ranks_share(const gh_comm *comm, int64_t batch, int64_t *first) {
-  const int64_t rank = gh_comm_rank(comm), ranks = gh_comm_ranks(comm);
+int64_t gh_ranks_share(const gh_ranks *r, int64_t batch, int64_t *first) {
+  const int64_t rank = r ? gh_comm_rank(r->comm) : 0, ranks = r ? gh_comm_ranks(r->comm) : 1;
   *first = batch * rank / ranks;
-  return batch * (rank + 1) / ranks - *first;
+  if (!r || !r->shares) return batch * (rank + 1) / ranks - *first;
+  *first = 0;
+  for (int64_t i = 0; i < rank; i++) *first += r->shares[i];
+  return r->shares[rank];
 }
 
 /* ---- moving tensors ---- */
@@ -89,7 +93,116 @@ gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_comm *comm, gh_device *d
 
 void gh_ranks_end(gh_ranks *r) {
   free(r->values);
+  free(r->shares);
   *r = (gh_ranks){0};
+}
+
+/* ---- dividing the batch ---- */
+
+/* Sample by sample, to the rank that would have done it first. A micro-batch takes as long when it is not full. */
+void gh_ranks_divide(int64_t *shares, const double *seconds, const int64_t *micro, int ranks, int64_t batch) {
+  for (int i = 0; i < ranks; i++) shares[i] = 1;
+  for (int64_t given = ranks; given < batch; given++) {
+    int best = 0;
+    double least = 0;
+    for (int i = 0; i < ranks; i++) {
+      double end = seconds[i] * (double)GH_CEIL_DIV(shares[i] + 1, micro[i]);
+      if (i && end >= least) continue;
+      best = i;
+      least = end;
+    }
+    shares[best]++;
+  }
+}
+
+#define MEASURED_RUNS    5
+#define MEASURED_SECONDS 2.0 /* fewer runs where they take longer */
+
+/* Seconds per micro-batch: the least of some runs, after one that may compile. */
+static gh_status measure(gh_error *err, gh_ranks *r, gh_graph *step, double *seconds) {
+  const double started = gh_now();
+  *seconds = 0;
+  for (int i = 0; i <= MEASURED_RUNS && (i < 2 || gh_now() - started < MEASURED_SECONDS); i++) {
+    const double began = gh_now();
+    gh_status status = gh_graph_run(err, step);
+    if (!status) status = r->device->backend->finish(err, r->device);
+    if (status) return status;
+    const double took = gh_now() - began;
+    if (i == 1 || (i && took < *seconds)) *seconds = took;
+  }
+  memset(r->values, 0, r->count * sizeof *r->values);
+  return move_sums(err, r, to_device);
+}
+
+/* Rank 0: from every rank's "SECONDS MICRO_BATCH". */
+static gh_status divide(gh_error *err, gh_ranks *r, char *const *texts, int64_t batch) {
+  const int ranks = gh_comm_ranks(r->comm);
+  double *seconds = gh_alloc(err, (size_t)ranks, sizeof *seconds);
+  int64_t *micro = gh_alloc(err, (size_t)ranks, sizeof *micro);
+  gh_status status = seconds && micro ? GH_OK : GH_ERROR_MEMORY;
+  for (int i = 0; i < ranks && !status; i++) {
+    long long samples = 0;
+    if (sscanf(texts[i], "%lf %lld", &seconds[i], &samples) != 2 || !(seconds[i] > 0) || samples < 1)
+      status = gh_fail(err, GH_ERROR_DEVICE, "rank %d measured \"%.60s\"", i, texts[i]);
+    micro[i] = samples;
+  }
+  if (!status) gh_ranks_divide(r->shares, seconds, micro, ranks, batch);
+  free(micro);
+  free(seconds);
+  return status;
+}
+
+/* What rank 0 finds is in its r->shares. */
+static gh_status find_shares(gh_error *err, gh_ranks *r, gh_graph *step, int64_t batch, int64_t micro_batch) {
+  char own[64] = "";
+  double seconds = 0;
+  const int ranks = gh_comm_ranks(r->comm);
+  char **texts = gh_alloc(err, (size_t)ranks, sizeof *texts);
+  gh_status status = texts ? measure(err, r, step, &seconds) : GH_ERROR_MEMORY;
+  snprintf(own, sizeof own, "%.9g %lld", seconds, (long long)micro_batch);
+  status = gh_comm_agree(err, r->comm, status, "the speeds", NULL);
+  if (!status) status = gh_comm_gather_text(err, r->comm, own, texts);
+  if (!status && !gh_comm_rank(r->comm)) status = divide(err, r, texts, batch);
+  for (int i = 0; texts && i < ranks; i++) free(texts[i]);
+  free(texts);
+  return status;
+}
+
+/* Whether an earlier plan's shares fit: of as many ranks, and the same batch. */
+static bool take_shares(gh_ranks *r, const gh_json *earlier, int64_t batch) {
+  gh_error ignored;
+  int64_t sum = 0;
+  int ranks = 0;
+  const gh_json *list = gh_json_member(earlier, "shares");
+  for (const gh_json *item = gh_json_first(list); item; item = gh_json_next(item), ranks++) {
+    if (ranks == gh_comm_ranks(r->comm) || gh_json_to_int(&ignored, item, "shares", &r->shares[ranks]) ||
+        r->shares[ranks] < 1 || r->shares[ranks] > batch)
+      return false;
+    sum += r->shares[ranks];
+  }
+  return ranks == gh_comm_ranks(r->comm) && sum == batch;
+}
+
+static void report_shares(const gh_ranks *r, bool kept) {
+  char text[256] = "";
+  size_t used = 0;
+  for (int i = 0; i < gh_comm_ranks(r->comm) && used < sizeof text; i++)
+    used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld", i ? ", " : "", (long long)r->shares[i]);
+  gh_info("samples of each update by rank%s: %s", kept ? ", as before" : ", by measured speed", text);
+}
+
+gh_status gh_ranks_split(gh_error *err, gh_ranks *r, gh_graph *step, int64_t batch, int64_t micro_batch,
+                         const gh_json *earlier, gh_json *plan) {
+  const size_t ranks = (size_t)gh_comm_ranks(r->comm);
+  gh_status status = (r->shares = gh_alloc(err, ranks, sizeof *r->shares)) ? GH_OK : GH_ERROR_MEMORY;
+  const bool kept = !status && take_shares(r, earlier, batch);
+  status = gh_comm_agree(err, r->comm, status, "dividing the batch", NULL);
+  if (!status && !kept) status = find_shares(err, r, step, batch, micro_batch);
+  status = gh_comm_agree(err, r->comm, status, "the shares", NULL);
+  if (!status) status = gh_comm_broadcast(err, r->comm, r->shares, ranks * sizeof *r->shares);
+  if (!status) status = gh_json_put_ints(err, plan, "shares", r->shares, ranks);
+  if (!status) report_shares(r, kept);
+  return status;
 }
 
 /* ---- an update ---- */

@@ -17,20 +17,28 @@ typedef struct gh_ranks {
   /* Ranks compute on devices of different kinds, whose updates may round differently: rank 0's parameters go to all
    * after every update. */
   bool mixed;
-  bool warm;   /* an update has been done: the next one compiles nothing */
-  bool rested; /* rank 0 wrote no state since the last one */
+  int64_t *shares; /* (ranks) samples of each update; NULL: even */
+  bool warm;       /* an update has been done: the next one compiles nothing */
+  bool rested;     /* rank 0 wrote no state since the last one */
   /* What the ranks agreed on for the update that runs: it is the last of this process; a state follows it. */
   bool stop, save;
 } gh_ranks;
 
-/* The samples [*first, *first + result) of every `batch` are this rank's: blocks in the order of ranks, whose sizes
- * differ by one at most. comm NULL: all. */
-int64_t gh_ranks_share(const gh_comm *comm, int64_t batch, int64_t *first);
+/* The samples [*first, *first + result) of every `batch` are this rank's: blocks in the order of ranks, whose sizes are
+ * `shares` or differ by one at most. NULL: all. */
+int64_t gh_ranks_share(const gh_ranks *ranks, int64_t batch, int64_t *first);
 
 /* Every rank calls it when its step and update are planned and rank 0 has loaded its state: takes rank 0's parameters
  * and, with `moments`, its moments. step and update must outlive *out. */
 gh_status gh_ranks_begin(gh_error *err, gh_ranks *out, gh_comm *comm, gh_device *device, const gh_step *step,
                          const gh_update *update, bool moments);
+/* Divides the batch by speed: so that the rank which ends last ends as early as possible. Speeds are measured on `step`
+ * (planned, of micro_batch samples), on all ranks at once; what that leaves in the gradients is cleared. The shares of
+ * an earlier plan ("shares" of the same number of ranks; NULL: none) are kept instead. Puts them into `plan`. */
+gh_status gh_ranks_split(gh_error *err, gh_ranks *ranks, gh_graph *step, int64_t batch, int64_t micro_batch,
+                         const gh_json *earlier, gh_json *plan);
+/* shares (ranks): given[r] seconds per micro-batch of micro[r] samples; batch >= ranks. */
+void gh_ranks_divide(int64_t *shares, const double *seconds, const int64_t *micro, int ranks, int64_t batch);
 void gh_ranks_end(gh_ranks *ranks); /* an empty one is fine */
 
 /* What a rank brings to an update besides its gradients. */

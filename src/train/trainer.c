@@ -146,6 +146,9 @@ static gh_status load_weights(gh_error *err, gh_stage *s, const gh_state_info *f
   if (!status && from && writes(s)) status = gh_state_load(err, folder, l->device, &l->update);
   if (!status && from) l->done = from->update;
   if (!status && comm) status = gh_ranks_begin(err, &s->ranks, comm, l->device, &l->step, &l->update, from != NULL);
+  if (!status && comm && s->config->split == GH_SPLIT_MEASURED)
+    status = gh_ranks_split(err, &s->ranks, l->step.graph, l->stage->batch, l->micro_batch,
+                            from && !s->options->resplit ? from->plan : NULL, l->plan_json);
   return status;
 }
 

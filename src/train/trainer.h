@@ -21,6 +21,7 @@ typedef struct gh_train_options {
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
   gh_comm *comm;       /* the processes that train together; NULL: this one alone */
+  bool resplit;        /* measure the ranks' speeds again instead of keeping the state's shares */
   double rank_timeout; /* seconds that a rank may keep the others waiting in an update; 0: without limit */
 } gh_train_options;
 
