@@ -167,7 +167,8 @@ static const struct {
     {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
     {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}", "memory.moments: only \"float32\" is supported"},
     {"{" LEAST ",\"memory\":{\"master_weights\":\"bfloat16\"}}", "memory.master_weights: only \"float32\" is"},
-    {"{" LEAST ",\"distributed\":{\"split\":\"speed\"}}", "distributed.split: \"speed\" is not one of \"even\", \"measured\""},
+    {"{" LEAST ",\"distributed\":{\"split\":\"speed\"}}",
+     "distributed.split: \"speed\" is not one of \"even\", \"measured\""},
     {"{" LEAST ",\"distributed\":{\"reduce\":\"fast\"}}", "distributed.reduce: only \"ordered\" is supported"},
     {"{" LEAST ",\"distributed\":{\"shard\":\"optimizer\"}}", "distributed.shard: only \"none\" is supported"},
 };
