@@ -160,10 +160,10 @@ kill -KILL "${pids[1]}"
 finished any 10
 train --resume # as one process
 close_losses one run 50
-begin -n 2 "$genhance" train --config run.json --quiet --set stage1.steps=100000 --rank-timeout 1
+begin -n 2 "$genhance" train --config run.json --quiet --set stage1.steps=100000 --rank-timeout 3
 kill -STOP "${pids[1]}"
 finished 1 12
-grep -q "^genhance: rank 1 on $host did not answer within 1 s (an update)" err || fail "a rank that hangs: $(cat err)"
+grep -q "^genhance: rank 1 on $host did not answer within 3 s (an update)" err || fail "a rank that hangs: $(cat err)"
 cp -r images others
 GH_RETRY_SECONDS=0.1 begin -n 1 "${each[@]}" --set stage1.steps=100000 : \
   -n 1 "${each[@]}" --set stage1.steps=100000 --set data.images='["others"]'
