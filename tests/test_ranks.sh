@@ -146,29 +146,29 @@ finished() { # finished CODE SECONDS: how the run ended, and within what time
 each=("$genhance" train --config run.json --quiet --set state.minutes=1e-9)
 begin -n 3 "${each[@]}"
 kill -USR1 "${pids[2]}"
-finished 75 10
+finished 75 60
 grep -q '^genhance: stopped after update [0-9]* of stage 1; --resume continues' err || fail "SIGUSR1: $(cat err)"
 ranks 3 --resume
 same of3 run
 begin -n 3 "${each[@]}"
 kill -TERM "${pids[0]}"
-finished 75 10
+finished 75 60
 ranks 2 --resume # on another number of ranks
 close_losses one run 50
 begin -n 2 "${each[@]}"
 kill -KILL "${pids[1]}"
-finished any 10
+finished any 60
 train --resume # as one process
 close_losses one run 50
 begin -n 2 "$genhance" train --config run.json --quiet --set stage1.steps=100000 --rank-timeout 3
 kill -STOP "${pids[1]}"
-finished 1 12
+finished 1 60
 grep -q "^genhance: rank 1 on $host did not answer within 3 s (an update)" err || fail "a rank that hangs: $(cat err)"
 cp -r images others
 GH_RETRY_SECONDS=0.1 begin -n 1 "${each[@]}" --set stage1.steps=100000 : \
   -n 1 "${each[@]}" --set stage1.steps=100000 --set data.images='["others"]'
 mv others away
-finished 1 10
+finished 1 60
 grep -q "^genhance: rank 1 on $host: .*others.*; the state after update [0-9]* of stage 1 is saved in run/state" err ||
   fail "vanished pictures of rank 1: $(cat err)"
 
