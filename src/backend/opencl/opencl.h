@@ -97,8 +97,8 @@ gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info
  * NULL, or why none may be called. Asking again ignores that they answered before; call it first. */
 const char *gh_cl_drivers_prepare(void);
 void gh_cl_drivers_ask_again(void);
-/* A line for each driver that was asked in this process, answered, and has no device: "opencl: FILE: the driver cannot be
- * loaded: ..."; "": none. */
+/* A line for each driver that was asked in this process, answered, and has no device: "opencl: FILE: the driver cannot
+ * be loaded: ..."; "": none. */
 const char *gh_cl_drivers_idle(void);
 /* identity.c: fills info->identity; info must already have kind and compute units */
 void gh_cl_identify(cl_platform_id platform, cl_device_id device, gh_device_info *info);
