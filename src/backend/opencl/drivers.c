@@ -30,11 +30,6 @@ static void set_path(void) {
   if (!path || !*path) setenv("PATH", "/usr/local/bin:/usr/bin:/bin", 1);
 }
 
-/* CLBlast's kernels have warnings, which PoCL counts aloud on standard error. */
-static void set_quiet(void) {
-  if (!getenv("CLBLAST_BUILD_OPTIONS")) setenv("CLBLAST_BUILD_OPTIONS", "-w", 1);
-}
-
 /* A folder of ours where no cache folder is usable, for example without a home. Others may write beside it, so a link
  * is not followed. */
 static char *private_folder(void) {
@@ -355,7 +350,6 @@ static void prepare(void) {
   gh_strings files = {0};
   char key[GH_CACHE_KEY_SIZE];
   set_path();
-  set_quiet();
   set_pocl_cache();
   if (!gh_ask_possible()) return; /* other threads may have called drivers already */
   find_files(&files);
