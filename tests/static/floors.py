@@ -31,6 +31,10 @@ class Floors:
                 raise ValueError(f"{path}: a row of {len(cells)} columns or an unknown measure: {line}")
             self.rows.append(cells)
 
+    def has(self, target):
+        """Whether any floor is written for the target."""
+        return any(cells[3 + self.targets.index(target)] != "-" for cells in self.rows)
+
     def row_of(self, program, kernel, measure):
         for cells in self.rows:
             if cells[2] == measure and fnmatch.fnmatchcase(program, cells[0]) and fnmatch.fnmatchcase(kernel, cells[1]):

@@ -132,6 +132,8 @@ class Floor(unittest.TestCase):
         again = Floors(floors.path)
         self.assertEqual(self.below(again, good), 0)
         self.assertGreater(float(again.rows[0][3]), 70)
+        self.assertTrue(again.has("gfx942"))
+        self.assertFalse(self.floors(["*", "*", "share", "-"]).has("gfx942"))
         self.assertTrue(again.lines[0].startswith("# why"))
 
 

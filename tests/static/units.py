@@ -41,6 +41,7 @@ TARGETS = {
     "pvc": Target("Data Center GPU Max 1550", 1024, 1.6, 3277, 1, False, 16, 16, 4, 256, 1, 64, 64, 1),
 }
 MEMORY = "device memory"
+ON_VECTOR_UNITS = ("gfx1100",)  # WMMA occupies the vector units themselves
 
 
 FLOAT = ("FADD", "FMUL", "FFMA", "HFMA", "HADD", "HMUL", "IMAD")  # NVIDIA: these share the multiply-adds' unit
@@ -63,6 +64,8 @@ def busy(target, x):
         out[issued[x.kind]] = t.issue
     if x.kind == "matrix":
         out["matrix"] = x.work / t.matrix / t.reached if t.matrix else 0
+        if target in ON_VECTOR_UNITS:
+            out["vector"] = out["matrix"]
     elif x.kind == "fma":
         out["fma"] = vector_clocks(t, x)
     elif x.kind == "vector" and not x.op.startswith(FLOAT):
