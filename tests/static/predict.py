@@ -325,7 +325,7 @@ def beside(table, measured):
     with open(table) as f:
         rows = [line.rstrip("\n").split("\t") for line in f][1:]
     lines = []
-    for path in measured:
+    for path in filter(os.path.exists, measured):  # a step that failed has no file
         with open(path) as f:
             step = json.load(f)
         card = next((c for c in CARDS if re.search(c.seen, step.get("device_name", ""), re.I)), None)

@@ -90,7 +90,7 @@ class Beside(unittest.TestCase):
                     json.dump({**step, "device_name": name}, f)
                 out = io.StringIO()
                 with contextlib.redirect_stdout(out):
-                    predict.beside(table, [measured])
+                    predict.beside(table, [measured, measured + ".none"])
                 for text in expected:
                     self.assertIn(text, out.getvalue())
 
