@@ -7,11 +7,11 @@ cd "$(dirname "$0")/.."
 work=$PWD/build/static
 case ${1:-} in
   "") package=nvidia-cuda-nvrtc==13.0.88 toolkit=lib64/libnvrtc.so wheel="lib/libnvrtc.so.13" ;;
-  --nvdisasm) package=nvidia-cuda-nvdisasm==13.0.85 toolkit=bin/nvdisasm wheel="bin/nvdisasm" ;;
+  --nvdisasm) package=nvidia-cuda-nvdisasm==13.2.78 toolkit=bin/nvdisasm wheel="bin/nvdisasm" ;;
   *) echo "nvrtc.sh: unknown option $1" >&2; exit 2 ;;
 esac
 # The wheel's folder is named by the toolkit: nvidia/cu13/lib
-installed() { find "$work/nvrtc" -path "*/nvidia/*/$wheel" 2>/dev/null | head -n 1; }
+installed() { find "$work/nvrtc" -path "*/nvidia/*/$wheel" 2>/dev/null | head -n 1 || true; }
 
 [ ! -e "/usr/local/cuda/$toolkit" ] || { echo "/usr/local/cuda/$toolkit"; exit 0; }
 found=$(installed)
