@@ -42,7 +42,7 @@ def main(genhance, folder, pictures, lines):
                        check=True)
         got = load_file(out)
     print({k: tuple(v.shape) for k, v in got.items()})
-    names = {"image": [k for k in got if "image" in k][0], "text": [k for k in got if "text" in k][0]}
+    names = {"image": "embeddings", "text": "text_embeddings"}
 
     def unit(x):
         return x / x.norm(dim=-1, keepdim=True)
