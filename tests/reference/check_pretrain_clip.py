@@ -13,7 +13,8 @@ import tempfile
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 
 def largest(name, got, want):
@@ -29,7 +30,7 @@ def embedded(output):
 
 def main(genhance, folder, pictures, lines):
     model = CLIPModel.from_pretrained(folder).eval()
-    tokenizer, processor = CLIPTokenizer.from_pretrained(folder), CLIPImageProcessor.from_pretrained(folder)
+    tokenizer, processor = CLIPTokenizer.from_pretrained(folder), CLIPImageProcessorPil.from_pretrained(folder)
     texts = pathlib.Path(lines).read_text().splitlines()
     images = [Image.open(p).convert("RGB") for p in sorted(pathlib.Path(pictures).glob("*.png"))]
     with torch.no_grad():
@@ -46,8 +47,8 @@ def main(genhance, folder, pictures, lines):
 
     def unit(x):
         return x / x.norm(dim=-1, keepdim=True)
-    good = [largest("images", unit(got[names["image"]]), unit(image)), largest("lines", unit(got[names["text"]]), unit(text))]
-    return not all(good)
+    good = largest("images", unit(got[names["image"]]), unit(image))
+    return not (largest("lines", unit(got[names["text"]]), unit(text)) and good)
 
 
 if __name__ == "__main__":
