@@ -62,7 +62,7 @@ stays "CALLS=alloc AT=7+ CALLER=libturbojpeg" "out of memory for TurboJPEG" "${e
 passes "CALLS=stat AT=1-2 ERRNO=ESTALE PATH=images" embeddings "${encode[@]}"
 passes "CALLS=readdir AT=4 PATH=images" embeddings "${encode[@]}"
 passes "CALLS=readdir AT=1-2 ERRNO=ESTALE PATH=images/sub" embeddings "${encode[@]}"
-passes "CALLS=stat AT=2 PATH=clip" embeddings "${encode[@]}"
+passes "CALLS=stat AT=1 PATH=clip" embeddings "${encode[@]}"
 stays "CALLS=stat AT=1+ PATH=images" "images: Input/output error" "${encode[@]}"
 stays "CALLS=stat AT=1+ ERRNO=EACCES PATH=images" "images: Permission denied" "${encode[@]}"
 stays "CALLS=stat AT=9+ PATH=images/" ": Input/output error" "${encode[@]}"
