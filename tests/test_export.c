@@ -273,6 +273,101 @@ static void merged_from_peft(void **state) {
   }
 }
 
+/* ---- a family that transformers does not have ---- */
+
+#define EVA_LAYER "vision_model.encoder.layers.1.mlp.fc1_g"
+enum { EVA_WIDTH = 24, EVA_MLP = 64, EVA_RANK = 2 };
+
+static void make_eva(const char *clip) {
+  static const char config[] =
+      "{\"model_cfg\":{\"embed_dim\":512,\"custom_text\":true,\"vision_cfg\":{\"timm_model_name\":"
+      "\"eva02_base_patch16_clip_224\",\"timm_model_pretrained\":false,\"timm_pool\":\"token\",\"timm_proj\":null,"
+      "\"image_size\":224},\"text_cfg\":{\"context_length\":77,\"vocab_size\":49408,\"width\":512,\"heads\":8,"
+      "\"layers\":12}}}";
+  gh_error err = {0};
+  char *settings = check_path(clip, "open_clip_config.json"), *from = check_path(clip, "eva-weights.safetensors"),
+       *to = check_path(clip, "open_clip_model.safetensors");
+  check_ok(gh_folder_make(&err, clip));
+  check_write(settings, config, strlen(config));
+  check_ok(gh_file_copy(&err, GH_FIXTURES "/backbones", clip, "eva-weights.safetensors", true));
+  check_ok(gh_file_rename(&err, from, to));
+  check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", clip, "vocab.json", true));
+  check_ok(gh_file_copy(&err, GH_FIXTURES "/text/clip", clip, "merges.txt", true));
+  free(settings);
+  free(from);
+  free(to);
+}
+
+static void make_eva_adapter(const char *folder) {
+  static const char *const names[] = {"base_model.model." EVA_LAYER ".lora_A.weight",
+                                      "base_model.model." EVA_LAYER ".lora_B.weight"};
+  static const char config[] = "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":3,\"target_modules\":[\"fc1_g\"]}";
+  const int64_t shapes[2][2] = {{EVA_RANK, EVA_WIDTH}, {EVA_MLP, EVA_RANK}};
+  float values[EVA_RANK * EVA_MLP];
+  gh_error err = {0};
+  gh_safetensors_writer *writer = NULL;
+  check_ok(gh_folder_make(&err, folder));
+  char *settings = check_path(folder, "adapter_config.json"), *file = check_path(folder, "adapter_model.safetensors");
+  check_write(settings, config, strlen(config));
+  for (size_t i = 0; i < GH_COUNT(values); i++) values[i] = 0.01f * (float)(i % 29) - 0.1f;
+  check_ok(gh_safetensors_writer_new(&err, &writer, file));
+  for (int i = 0; i < 2; i++) check_ok(gh_safetensors_writer_declare(&err, writer, names[i], GH_ST_F32, 2, shapes[i]));
+  check_ok(gh_safetensors_writer_begin(&err, writer));
+  for (int i = 0; i < 2; i++)
+    check_ok(gh_safetensors_writer_write_f32(&err, writer, names[i], values, shapes[i][0] * shapes[i][1]));
+  check_ok(gh_safetensors_writer_finish(&err, writer));
+  gh_safetensors_writer_free(writer);
+  free(settings);
+  free(file);
+}
+
+/* EVA-CLIP keeps the names and the layout of its own file, open_clip's and timm's. */
+static void own_names(void **state) {
+  (void)state;
+  gh_error err = {0};
+  gh_export_counts counts;
+  gh_adapter trained = {0};
+  char *clip = check_path(scratch, "eva"), *adapter = check_path(scratch, "eva-adapter"),
+       *out = check_path(scratch, "eva-out"), *got_file = check_path(out, "open_clip_model.safetensors"),
+       *want_file = check_path(clip, "open_clip_model.safetensors"), *config = check_path(out, "open_clip_config.json");
+  make_eva(clip);
+  make_eva_adapter(adapter);
+  gh_export_options options = {.clip = clip, .adapter = adapter, .dtype = GH_ST_DTYPES};
+  for (int again = 0; again < 2; again++) check_ok(gh_export_model(&err, out, &options, &counts));
+  assert_int_equal(counts.changed, 1);
+  assert_true(gh_path_is_file(config));
+  gh_safetensors *got = open_file(got_file), *want = open_file(want_file);
+  check_ok(gh_adapter_open(&err, &trained, adapter));
+  assert_int_equal(gh_safetensors_count(got), gh_safetensors_count(want));
+  assert_int_equal(counts.tensors, gh_safetensors_count(want));
+  for (size_t i = 0; i < gh_safetensors_count(want); i++) {
+    const gh_st_tensor *b = gh_safetensors_at(want, i), *a = gh_safetensors_find(got, b->name);
+    assert_non_null(a);
+    assert_int_equal(a->rank, b->rank);
+    assert_memory_equal(a->shape, b->shape, sizeof a->shape);
+    if (strcmp(b->name, "visual.trunk.blocks.1.mlp.fc1_g.weight")) {
+      assert_memory_equal(a->data, b->data, b->bytes);
+      continue;
+    }
+    float merged[EVA_MLP * EVA_WIDTH];
+    assert_int_equal(b->elements, GH_COUNT(merged));
+    check_ok(gh_st_read_f32(&err, b, 0, b->elements, merged));
+    check_ok(gh_adapter_merge(&err, &trained, EVA_LAYER, EVA_MLP, EVA_WIDTH, merged));
+    assert_memory_equal(a->data, merged, sizeof merged);
+  }
+  options.vision = true;
+  check_fails(gh_export_model(&err, out, &options, &counts), GH_ERROR_UNSUPPORTED, "the format hf writes the whole");
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  gh_adapter_close(&trained);
+  free(clip);
+  free(adapter);
+  free(out);
+  free(got_file);
+  free(want_file);
+  free(config);
+}
+
 /* A run of direct tuning: its tensors replace the model's. */
 static void replaced(void **state) {
   (void)state;
@@ -398,6 +493,7 @@ int main(void) {
       cmocka_unit_test(merged_siglip),
       cmocka_unit_test(merged_from_peft),
       cmocka_unit_test(vision_alone),
+      cmocka_unit_test(own_names),
       cmocka_unit_test(other_dtypes),
       cmocka_unit_test(replaced),
       cmocka_unit_test(peft),

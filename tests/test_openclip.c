@@ -152,7 +152,8 @@ static void eva(void **state) {
   assert_true(v.tower.eps == 1e-6 && t.tower.eps == 1e-5 && t.tower.causal);
   assert_int_equal(gh_text_pooled(&t, (int32_t[]){3, 9, 2, 9}, 4), 1);
   gh_export_counts counts;
-  check_fails(gh_export_model(&err, scratch, &(gh_export_options){.clip = scratch, .dtype = GH_ST_DTYPES}, &counts),
+  check_fails(gh_export_model(&err, scratch,
+                              &(gh_export_options){.clip = scratch, .vision = true, .dtype = GH_ST_DTYPES}, &counts),
               GH_ERROR_UNSUPPORTED, "transformers has no class");
   put_model("\"embed_dim\":768", EVA "\"linear\"", L_TEXT);
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "timm_proj");

@@ -94,7 +94,9 @@ const gh_command gh_command_export = {
     .summary = "write a run's encoder for other tools",
     .details =
         "hf: opens with transformers' CLIPModel.from_pretrained or SiglipModel.from_pretrained; includes the model's "
-        "preprocessing and tokenizer files.\n"
+        "preprocessing and tokenizer files. An EVA-CLIP, which transformers does not have, is written as open_clip "
+        "reads it "
+        "(local-dir:DIR).\n"
         "vision: opens with CLIPVisionModel.from_pretrained or SiglipVisionModel.from_pretrained, for example as the "
         "vision tower of a multimodal model.\n"
         "peft: opens with PeftModel.from_pretrained(MODEL, DIR); MODEL is the model folder that training started "

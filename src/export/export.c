@@ -21,6 +21,7 @@ typedef struct gh_export {
   const gh_export_options *options;
   gh_vision_config config;
   gh_safetensors *model, *encoder;
+  gh_safetensors *stored; /* the model's file under its own names, which are written; NULL: ours are */
   gh_adapter adapter;
   gh_safetensors_writer *writer;
   gh_export_counts *counts;
@@ -58,6 +59,10 @@ static bool is_written(const gh_export *e, const gh_st_tensor *t) {
 
 /* The tensor that replaces this one; NULL: there is none. *layer is set if a pair of matrices must be added. */
 static const gh_st_tensor *replacement(const gh_export *e, const char *name, const char **layer) {
+  gh_name ours;
+  *layer = NULL;
+  if (e->stored && !gh_weights_renamed(&e->config.family->weights, name, &ours)) return NULL;
+  if (e->stored) name = ours.text;
   *layer = layer_of(e, name, ".weight");
   if (*layer) return NULL;
   const gh_st_tensor *alone = trained_alone(e, name);
@@ -138,10 +143,14 @@ static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, co
   return status ? status : gh_safetensors_writer_metadata(err, writer, "made_by", MADE_BY);
 }
 
+/* The tensors that are written. */
+static const gh_safetensors *written(const gh_export *e) { return e->stored ? e->stored : e->model; }
+
 static gh_status declare_all(gh_error *err, gh_export *e) {
-  gh_status status = write_metadata(err, e->writer, e->model);
-  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++) {
-    const gh_st_tensor *t = gh_safetensors_at(e->model, i);
+  const gh_safetensors *from = written(e);
+  gh_status status = write_metadata(err, e->writer, from);
+  for (size_t i = 0; i < gh_safetensors_count(from) && !status; i++) {
+    const gh_st_tensor *t = gh_safetensors_at(from, i);
     if (is_written(e, t))
       status = gh_safetensors_writer_declare(err, e->writer, t->name, written_dtype(e, t), t->rank, t->shape);
   }
@@ -149,12 +158,13 @@ static gh_status declare_all(gh_error *err, gh_export *e) {
 }
 
 static gh_status write_weights(gh_error *err, gh_export *e, const char *path) {
+  const gh_safetensors *from = written(e);
   gh_status status = check_places(err, e);
   if (!status) status = gh_safetensors_writer_new(err, &e->writer, path);
   if (!status) status = declare_all(err, e);
   if (!status) status = gh_safetensors_writer_begin(err, e->writer);
-  for (size_t i = 0; i < gh_safetensors_count(e->model) && !status; i++)
-    if (is_written(e, gh_safetensors_at(e->model, i))) status = write_tensor(err, e, gh_safetensors_at(e->model, i));
+  for (size_t i = 0; i < gh_safetensors_count(from) && !status; i++)
+    if (is_written(e, gh_safetensors_at(from, i))) status = write_tensor(err, e, gh_safetensors_at(from, i));
   return status ? status : gh_safetensors_writer_finish(err, e->writer);
 }
 
@@ -232,9 +242,14 @@ static gh_status write_config(gh_error *err, const gh_export_options *o, const c
 static gh_status open_all(gh_error *err, gh_export *e) {
   const gh_export_options *o = e->options;
   gh_status status = gh_vision_config_read(err, o->clip, &e->config); /* rejects other folders */
-  if (!status && !e->config.family->name)
-    status = gh_fail(err, GH_ERROR_UNSUPPORTED, "%s: %s cannot be exported: transformers has no class for it", o->clip,
-                     e->config.family->title);
+  if (status) return status;
+  const bool own = !e->config.family->name; /* open_clip's and timm's names, since transformers has no class for it */
+  if (own && o->vision)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "%s: transformers has no class for the vision tower of %s; the format hf writes the whole model as "
+                   "open_clip reads it",
+                   o->clip, e->config.family->title);
+  if (own) status = gh_weights_open_as_stored(err, &e->stored, o->clip);
   if (!status) status = gh_weights_open(err, &e->model, o->clip);
   if (!status && o->adapter) status = gh_adapter_open(err, &e->adapter, o->adapter);
   if (!status && o->encoder) status = gh_checksums_check(err, o->encoder); /* of a snapshot */
@@ -255,7 +270,7 @@ static gh_status write_translated(gh_error *err, const gh_export *e, const char 
   return gh_model_config_write(err, &arch, dtype ? dtype : "float32", out);
 }
 
-/* config.json is written last: a folder without it is not a model. */
+/* config.json, or open_clip's in its place, is written last: a folder without it is not a model. */
 static gh_status write_settings(gh_error *err, const gh_export *e, const char *out) {
   const gh_export_options *o = e->options;
   bool translated = false;
@@ -264,20 +279,21 @@ static gh_status write_settings(gh_error *err, const gh_export *e, const char *o
     status = gh_file_copy(err, o->clip, out, companions[i], false);
   if (!status && !o->vision) status = gh_tokenizer_copy(err, o->clip, out);
   if (status) return status;
-  return translated  ? write_translated(err, e, out)
-         : o->vision ? write_vision_config(err, e, out)
-                     : write_config(err, o, out);
+  return e->stored    ? gh_file_copy(err, o->clip, out, GH_OPENCLIP_CONFIG, true)
+         : translated ? write_translated(err, e, out)
+         : o->vision  ? write_vision_config(err, e, out)
+                      : write_config(err, o, out);
 }
 
 gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *o, gh_export_counts *counts) {
   gh_export e = {.options = o, .counts = counts};
   *counts = (gh_export_counts){0};
-  char *path = gh_path_join(err, out, "model.safetensors");
-  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status)
-    status = gh_weights_refuse_others(err, out, "model.safetensors", "config.json",
-                                      MADE_BY); /* except an earlier export's */
-  if (!status) status = open_all(err, &e);
+  gh_status status = open_all(err, &e);
+  const char *name = e.stored ? GH_OPENCLIP_WEIGHTS : "model.safetensors";
+  char *path = gh_path_join(err, out, name);
+  if (!path && !status) status = GH_ERROR_MEMORY;
+  if (!status) /* except an earlier export's */
+    status = gh_weights_refuse_others(err, out, name, e.stored ? GH_OPENCLIP_CONFIG : "config.json", MADE_BY);
   if (!status) status = gh_folder_make(err, out);
   if (!status) status = gh_folder_sweep_dead(err, out);
   if (!status) status = write_weights(err, &e, path);
@@ -285,6 +301,7 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
   gh_safetensors_writer_free(e.writer);
   gh_adapter_close(&e.adapter);
   gh_safetensors_close(e.encoder);
+  gh_safetensors_close(e.stored);
   gh_safetensors_close(e.model);
   free(path);
   return status;

@@ -19,8 +19,10 @@ typedef struct gh_export_counts {
 
 /* Writes model.safetensors (W + (alpha / r) B A and trained biases replace those of the adapted layers; everything else
  * is unchanged, under transformers' names) and copies the configuration, preprocessing and tokenizer files. The vision
- * tower alone gets a configuration of its own, for the family's class (CLIPVisionModel, SiglipVisionModel). A folder
- * with a model that this function did not write is GH_ERROR_FILE. */
+ * tower alone gets a configuration of its own, for the family's class (CLIPVisionModel, SiglipVisionModel). Of a family
+ * without a class in transformers (EVA-CLIP), writes open_clip_model.safetensors under the names of the model's own
+ * file, and open_clip_config.json; its vision tower alone is GH_ERROR_UNSUPPORTED. A folder with a model that this
+ * function did not write is GH_ERROR_FILE. */
 gh_status gh_export_model(gh_error *err, const char *out, const gh_export_options *options, gh_export_counts *counts);
 
 /* Checks and copies an adapter's two files. */

@@ -97,14 +97,6 @@ static gh_status add_packed(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return status;
 }
 
-static gh_status add_inner(gh_error *err, gh_view *v, gh_st_tensor t, const gh_renaming *names, const char *layer,
-                           const char *name) {
-  const char *rest;
-  const gh_renaming *row = find(names, name, &rest);
-  if (row && row->reform == GH_PACKED) return add_packed(err, v, t, layer, gh_name_make("%s%s", row->to, rest).text);
-  return add(err, v, t, row ? gh_name_make("%s.%s%s", layer, row->to, rest).text : t.name);
-}
-
 /* Stacks another tensor, with twice as many rows, below this one: keys and values below queries, as in
  * torch.nn.MultiheadAttention. */
 static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const char *other, const char *name) {
@@ -124,15 +116,70 @@ static gh_status add_joined(gh_error *err, gh_view *v, gh_st_tensor t, const cha
   return add(err, v, t, name);
 }
 
-static gh_status add_reformed(gh_error *err, gh_view *v, gh_st_tensor t, const gh_renaming *row, const char *rest) {
-  const gh_name name = gh_name_make("%s%s", row->to ? row->to : "", rest);
-  switch (row->reform) {
+/* Where a tensor goes. name: ours; of a GH_PACKED one, the layer's, and kind is "weight" or "bias". */
+typedef struct gh_place {
+  gh_reform reform;
+  gh_name name, kind;
+  const gh_renaming *row; /* NULL: it keeps its name */
+  const char *rest;
+} gh_place;
+
+static gh_place place_in_layer(const gh_renaming *names, gh_name layer, const char *name, const char *whole) {
+  gh_place p = {0};
+  p.row = find(names, name, &p.rest);
+  p.reform = p.row ? p.row->reform : GH_AS_IT_IS;
+  const gh_name inner = p.row ? gh_name_make("%s%s", p.row->to, p.rest) : gh_name_make("%s", whole);
+  if (p.reform == GH_PACKED) {
+    p.name = layer;
+    p.kind = inner;
+  } else {
+    p.name = p.row ? gh_name_make("%s.%s", layer.text, inner.text) : inner;
+  }
+  return p;
+}
+
+static gh_place place_of(const gh_weight_names *theirs, const char *whole) {
+  const struct {
+    const char *from, *to;
+    const gh_renaming *names;
+  } towers[] = {{theirs->layers, "vision_model.encoder.layers.", theirs->layer},
+                {TEXT_LAYERS, "text_model.encoder.layers.", gh_openclip_layer}};
+  const char *name = gh_starts_with(whole, "text.") ? whole + strlen("text.") : whole; /* some files have this prefix */
+  for (size_t i = 0; i < GH_COUNT(towers); i++) {
+    size_t length = strlen(towers[i].from), digits;
+    if (strncmp(name, towers[i].from, length)) continue;
+    digits = strspn(name + length, "0123456789");
+    if (digits < 1 || digits > 4 || name[length + digits] != '.') continue;
+    gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
+    return place_in_layer(towers[i].names, layer, name + length + digits + 1, whole);
+  }
+  gh_place p = {0};
+  p.row = find(theirs->renamings, name, &p.rest);
+  if (!p.row) p.row = find(text_names, name, &p.rest);
+  p.reform = p.row ? p.row->reform : GH_AS_IT_IS;
+  p.name = p.row ? gh_name_make("%s%s", p.row->to ? p.row->to : "", p.rest) : gh_name_make("%s", whole);
+  return p;
+}
+
+bool gh_weights_renamed(const gh_weight_names *theirs, const char *name, gh_name *out) {
+  const gh_place p = place_of(theirs, name);
+  *out = p.name;
+  return p.reform == GH_AS_IT_IS || p.reform == GH_SQUEEZED || p.reform == GH_VECTOR_OF_ONE;
+}
+
+static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *from) {
+  gh_st_tensor t = *from;
+  const gh_place p = place_of(v->theirs, t.name);
+  if (!p.row) return add(err, v, t, t.name);
+  switch (p.reform) {
   case GH_LEFT_OUT:
     return GH_OK;
+  case GH_PACKED:
+    return add_packed(err, v, t, p.name.text, p.kind.text);
   case GH_JOINED:
-    return add_joined(err, v, t, gh_name_make("%s%s", row->with, rest).text, name.text);
+    return add_joined(err, v, t, gh_name_make("%s%s", p.row->with, p.rest).text, p.name.text);
   case GH_TRANSPOSED:
-    return t.rank == 2 ? add_transposed(err, v, t, name.text) : add(err, v, t, name.text);
+    return t.rank == 2 ? add_transposed(err, v, t, p.name.text) : add(err, v, t, p.name.text);
   case GH_SQUEEZED:
     if (t.rank == 3 && t.shape[0] == 1) t.rank = 2, t.shape[0] = t.shape[1], t.shape[1] = t.shape[2];
     break;
@@ -140,32 +187,9 @@ static gh_status add_reformed(gh_error *err, gh_view *v, gh_st_tensor t, const g
     if (t.rank == 0) t.rank = 1, t.shape[0] = 1;
     break;
   case GH_AS_IT_IS:
-  case GH_PACKED: /* only within layers */
     break;
   }
-  return add(err, v, t, name.text);
-}
-
-static gh_status add_renamed(gh_error *err, gh_view *v, const gh_st_tensor *t) {
-  const struct {
-    const char *from, *to;
-    const gh_renaming *names;
-  } towers[] = {{v->theirs->layers, "vision_model.encoder.layers.", v->theirs->layer},
-                {TEXT_LAYERS, "text_model.encoder.layers.", gh_openclip_layer}};
-  const char *name =
-      gh_starts_with(t->name, "text.") ? t->name + strlen("text.") : t->name; /* some files have this prefix */
-  const char *rest;
-  for (size_t i = 0; i < GH_COUNT(towers); i++) {
-    size_t length = strlen(towers[i].from), digits;
-    if (strncmp(name, towers[i].from, length)) continue;
-    digits = strspn(name + length, "0123456789");
-    if (digits < 1 || digits > 4 || name[length + digits] != '.') continue;
-    gh_name layer = gh_name_make("%s%.*s", towers[i].to, (int)digits, name + length);
-    return add_inner(err, v, *t, towers[i].names, layer.text, name + length + digits + 1);
-  }
-  const gh_renaming *row = find(v->theirs->renamings, name, &rest);
-  if (!row) row = find(text_names, name, &rest);
-  return row ? add_reformed(err, v, *t, row, rest) : add(err, v, *t, t->name);
+  return add(err, v, t, p.name.text);
 }
 
 static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weight_names *theirs) {
@@ -220,13 +244,15 @@ static gh_status find_torch(gh_error *err, char **out, const char *folder) {
   return status;
 }
 
-/* Opens a folder's weights. A folder that open_clip's file describes may also hold the weights under the names of
- * another package, as timm's folders do. */
-static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path) {
+/* A folder that open_clip's file describes may also hold the weights under the names of another package, as timm's
+ * folders do. */
+gh_status gh_weights_open_as_stored(gh_error *err, gh_safetensors **out, const char *path) {
   bool theirs = false;
   char *torch = NULL;
+  gh_path_kind kind;
   *out = NULL;
-  if (gh_path_is_folder(path)) {
+  if (gh_path_look(err, path, &kind)) return err->status;
+  if (kind == GH_PATH_FOLDER) {
     gh_status status = gh_openclip_is(err, path, &theirs);
     if (!status) status = find_torch(err, &torch, path);
     if (status) return status;
@@ -244,7 +270,7 @@ static gh_status open_file(gh_error *err, gh_safetensors **out, const char *path
 
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path) {
   const gh_weight_names *theirs = NULL;
-  gh_status status = open_file(err, out, path);
+  gh_status status = gh_weights_open_as_stored(err, out, path);
   for (const gh_family *const *f = gh_families; !status && !theirs && *f; f++)
     if (gh_safetensors_find(*out, (*f)->weights.marker)) theirs = &(*f)->weights;
   if (status) return status;

@@ -2,7 +2,7 @@
 #ifndef GH_MODELS_WEIGHTS_H
 #define GH_MODELS_WEIGHTS_H
 
-#include "io/safetensors.h"
+#include "models/module.h"
 
 /* How a tensor changes, apart from its name. */
 typedef enum gh_reform {
@@ -46,6 +46,12 @@ bool gh_weights_of_text(const char *name);
  * pytorch_model.bin, pytorch_model.bin.index.json or open_clip_pytorch_model.bin, as gh_torch_open_weights does; so
  * does such a file. */
 gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path);
+
+/* The same file with its tensors under the names that it has. */
+gh_status gh_weights_open_as_stored(gh_error *err, gh_safetensors **out, const char *path);
+/* The name that gh_weights_open gives to a tensor of a file with these names, if the tensor stays whole and its
+ * elements stay in order; else false. */
+bool gh_weights_renamed(const gh_weight_names *theirs, const char *name, gh_name *out);
 
 /* GH_ERROR_FILE if the metadata "made_by" of the folder's `weights` ("model.safetensors") is not `maker`, or if there
  * is a `config` ("config.json") without such a file: the folder may hold another model, possibly in shards, or a run,
