@@ -24,6 +24,7 @@ const char *const fuzz_words[] = {
     "\"merges\":[\"a b\",[\"ab\",\"a\"]]",
     "\"added_tokens\":[{\"id\":5,\"content\":\"dog\",\"lstrip\":true,\"normalized\":true}]",
     "\"added_tokens_decoder\":{\"1\":{\"content\":\"</s>\",\"rstrip\":true}}",
+    "{\"dog\":5,\"photo of\":6}",
     "\"model_max_length\":16",
     "\"pad_token\":\"!\"",
     "\"legacy\":false",
@@ -65,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static const char vocabulary[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<|startoftext|>\":3,\"<|endoftext|>\":4}",
                     merges[] = "a b\n";
   static const char *const names[] = {"tokenizer.json",        "vocab.json",   "merges.txt",
-                                      "tokenizer_config.json", "spiece.model", "special_tokens_map.json"};
+                                      "tokenizer_config.json", "spiece.model", "special_tokens_map.json",
+                                      "added_tokens.json"};
   if (!size) return 0;
   const char *name = names[data[0] % (sizeof names / sizeof *names)];
   bool pair = strcmp(name, "spiece.model") && strcmp(name, "tokenizer.json");
