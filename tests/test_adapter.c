@@ -1,15 +1,17 @@
 /* Training that goes on from an adapter of peft: what it starts from is what the adapter is, what it writes is what it
- * trained, and what it cannot train is refused. Patterns of names against Python's re. */
+ * trained, whether it is stopped or not, and what it cannot train is refused. Patterns of names against Python's re. */
 #include "support/compare.h"
 #include "support/scratch.h"
 #include "support/tiny_run.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/pattern.h"
 #include "encode/encode.h"
 #include "method/models.h"
 #include "models/adapter.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +95,9 @@ static void snapshots_keep_the_adapter(void **state) {
   } table[] = {{"rslora", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=none",
                 "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"},
                {"both", "stage2.lora.rank=2", "stage2.lora.alpha=3", "stage2.lora.bias=all",
-                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]"}};
+                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]"},
+               {"saved", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=none",
+                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"}};
   char *pictures = check_path(scratch, "pictures");
   tiny_pictures(pictures);
   for (size_t i = 0; i < GH_COUNT(table); i++) {
@@ -118,6 +122,8 @@ static void snapshots_keep_the_adapter(void **state) {
     assert_true(tiny_difference(got.file, want.file) == 0);
     assert_int_equal(got.layers.count, want.layers.count);
     assert_int_equal(got.rslora, want.rslora);
+    assert_int_equal(got.modules.count, want.modules.count);
+    for (size_t k = 0; k < want.modules.count; k++) assert_string_equal(got.modules.items[k], want.modules.items[k]);
     for (size_t k = 0; k < want.layers.count; k++) {
       const char *layer = want.layers.items[k];
       assert_int_equal(gh_adapter_rank(&got, layer), gh_adapter_rank(&want, layer));
@@ -130,6 +136,76 @@ static void snapshots_keep_the_adapter(void **state) {
     free(folder);
     free(start);
     free(from);
+  }
+  free(pictures);
+}
+
+/* ---- whole modules ---- */
+
+typedef struct kind {
+  const char *name, *adapter, *targets, *precision;
+} kind;
+
+/* Trains scratch/name, from the adapter; `stop`: until the first state. */
+static void train_kind(const kind *k, const char *name, bool stop, bool resume, tiny_run *run) {
+  char *pictures = check_path(scratch, "pictures"), *output = check_path(scratch, name);
+  char *start = gh_format(&err, "stage2.lora.adapter=%s/%s", ADAPTERS, k->adapter);
+  const char *const overrides[] = {"stage1.steps=0",
+                                   "stage2.steps=4",
+                                   "stage2.lora.dropout=0.2",
+                                   start,
+                                   k->precision,
+                                   "stage2.lora.rank=4",
+                                   "stage2.lora.alpha=6",
+                                   k->targets,
+                                   "stage2.optimizer.lr=0.001",
+                                   "stage2.lora.bias=lora_only",
+                                   NULL};
+  gh_config config;
+  gh_stage_report reports[2];
+  const gh_train_options options = {.quiet = true, .resume = resume};
+  tiny_config(&config, pictures, output, overrides);
+  gh_stop_request(stop ? SIGTERM : 0);
+  gh_status status = gh_train(&err, &config, &options, reports);
+  gh_stop_request(0);
+  if (status != (stop ? GH_ERROR_STOPPED : GH_OK)) fail_msg("%s, %s: %s", k->name, name, err.text);
+  if (!stop) tiny_run_read(run, output);
+  gh_config_free(&config);
+  free(pictures);
+  free(output);
+  free(start);
+}
+
+/* What trains beside the factors has moved, and nothing is lost by stopping. */
+static void resumes_to_the_same_bits(void **state) {
+  (void)state;
+  static const char inner[] = "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]";
+  static const kind kinds[] = {{"saved", "saved", inner, "precision=float32"},
+                               {"saved, mixed", "saved", inner, "precision=bfloat16"}};
+  char *pictures = check_path(scratch, "pictures");
+  if (!gh_path_exists(pictures)) tiny_pictures(pictures);
+  for (size_t i = 0; i < GH_COUNT(kinds); i++) {
+    tiny_run whole = {0}, halves = {0};
+    gh_name one = gh_name_make("whole-%zu", i), two = gh_name_make("halves-%zu", i);
+    train_kind(&kinds[i], one.text, false, false, &whole);
+    train_kind(&kinds[i], two.text, true, false, NULL);
+    train_kind(&kinds[i], two.text, false, true, &halves);
+    const tiny_stage *a = &whole.stage[1], *b = &halves.stage[1];
+    assert_true(tiny_difference(a->adapter, b->adapter) == 0);
+    assert_memory_equal(a->loss, b->loss, sizeof a->loss);
+    char *from = check_path(ADAPTERS, kinds[i].adapter);
+    gh_adapter start = {0};
+    check_ok(gh_adapter_open(&err, &start, from));
+    for (size_t k = 0; k < gh_safetensors_count(start.file); k++) {
+      const gh_st_tensor *was = gh_safetensors_at(start.file, k), *is = gh_safetensors_find(a->adapter, was->name);
+      if (!is) fail_msg("%s: %s is not written", kinds[i].name, was->name);
+      assert_int_equal(is->bytes, was->bytes);
+      if (!memcmp(is->data, was->data, was->bytes)) fail_msg("%s: %s does not train", kinds[i].name, was->name);
+    }
+    gh_adapter_close(&start);
+    free(from);
+    tiny_run_free(&whole);
+    tiny_run_free(&halves);
   }
   free(pictures);
 }
@@ -158,8 +234,10 @@ static void starts_that_cannot_be(void **state) {
        GH_ERROR_CONFIG,
        "fc1, which stage2.lora.targets does not name"},
       {"only", {"stage2.lora.rank=5", "stage2.lora.alpha=2"}, GH_ERROR_CONFIG, "k_proj"},
-      {"dora", {"stage2.lora.alpha=6"}, GH_ERROR_UNSUPPORTED, "use_dora is not supported in training"},
-      {"saved", {"stage2.lora.alpha=6"}, GH_ERROR_UNSUPPORTED, "modules_to_save is not supported in training"}};
+      {"dora",
+       {"stage2.lora.alpha=6"},
+       GH_ERROR_UNSUPPORTED,
+       "use_dora is not supported in training; `genhance export`"}};
   char *pictures = check_path(scratch, "pictures"), *output = check_path(scratch, "never");
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_config config;
@@ -182,6 +260,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(patterns),
       cmocka_unit_test(snapshots_keep_the_adapter),
+      cmocka_unit_test(resumes_to_the_same_bits),
       cmocka_unit_test(starts_that_cannot_be),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

@@ -81,8 +81,7 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
   return status;
 }
 
-/* What the graph does not compute from the adapter: DoRA's layers, merged into their weights, and the tensors of
- * modules_to_save. */
+/* What the graph does not compute from the adapter: DoRA's layers, merged into their weights. */
 static gh_status put_adapter(gh_error *err, gh_tower *t) {
   const gh_adapter *a = &t->adapter;
   gh_status status = gh_adapter_check(err, a, t->store, t->family, t->text);
@@ -92,11 +91,6 @@ static gh_status put_adapter(gh_error *err, gh_tower *t) {
       gh_name name = gh_name_make("%s.weight", layer);
       status = put_values(err, t, t->weights, name.text, gh_store_find(t->store, name.text), layer);
     }
-  }
-  for (size_t i = 0; !status && i < a->saved.count; i++) {
-    const char *name = a->saved.items[i];
-    if (is_ours(t, name))
-      status = put_values(err, t, a->file, gh_adapter_alone(a, name)->name, gh_store_find(t->store, name), NULL);
   }
   return status;
 }

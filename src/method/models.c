@@ -16,8 +16,11 @@ static gh_status check_start(gh_error *err, const gh_adapter *a, const gh_lora_c
   static const char *const biases[] = {
       [GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
   gh_lora_biases own = gh_setup_biases(l);
-  if (a->dora) return gh_fail(err, GH_ERROR_UNSUPPORTED, "use_dora is not supported in training");
-  if (a->saved.count) return gh_fail(err, GH_ERROR_UNSUPPORTED, "modules_to_save is not supported in training");
+  if (a->dora)
+    return gh_fail(
+        err, GH_ERROR_UNSUPPORTED,
+        "use_dora is not supported in training; `genhance export` or peft's merge_and_unload writes a model to "
+        "train from instead");
   if (a->rank != l->rank)
     return gh_fail(err, GH_ERROR_CONFIG, "the adapter's r is %d, but stage2.lora.rank is %lld", a->rank,
                    (long long)l->rank);
@@ -31,10 +34,12 @@ static gh_status check_start(gh_error *err, const gh_adapter *a, const gh_lora_c
     if (gh_weights_of_text(a->layers.items[i]))
       return gh_fail(err, GH_ERROR_UNSUPPORTED, "it adapts %s, but only the vision tower is trained",
                      a->layers.items[i]);
-  for (size_t i = 0; i < a->biases_alone.count; i++)
-    if (gh_weights_of_text(a->biases_alone.items[i]))
-      return gh_fail(err, GH_ERROR_UNSUPPORTED, "it trains %s, but only the vision tower is trained",
-                     a->biases_alone.items[i]);
+  const gh_strings *const others[] = {&a->biases_alone, &a->saved};
+  for (size_t k = 0; k < GH_COUNT(others); k++)
+    for (size_t i = 0; i < others[k]->count; i++)
+      if (gh_weights_of_text(others[k]->items[i]))
+        return gh_fail(err, GH_ERROR_UNSUPPORTED, "it trains %s, but only the vision tower is trained",
+                       others[k]->items[i]);
   return GH_OK;
 }
 

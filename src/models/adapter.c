@@ -120,6 +120,22 @@ static gh_status read_biases(gh_error *err, const gh_json *root, gh_lora_biases 
   return GH_OK;
 }
 
+/* modules_to_save of the configuration. */
+static gh_status read_modules(gh_error *err, const gh_json *root, gh_strings *out) {
+  const gh_json *list = gh_json_member(root, "modules_to_save");
+  if (off(list)) return GH_OK;
+  if (gh_json_type_of(list) != GH_JSON_ARRAY || gh_json_count(list) > MOST_PATTERNS)
+    return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: expected an array of at most %d names, found %s",
+                   MOST_PATTERNS, gh_json_type_name(list));
+  for (const gh_json *item = gh_json_first(list); item; item = gh_json_next(item)) {
+    const char *module = NULL;
+    if (gh_json_to_string(err, item, "modules_to_save", &module)) return err->status;
+    if (!*module) return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: an empty name");
+    if (gh_strings_add(err, out, module)) return err->status;
+  }
+  return GH_OK;
+}
+
 static gh_status read_config(gh_error *err, const gh_json *root, gh_adapter *a) {
   const char *type = "LORA";
   int64_t rank = 8;
@@ -128,7 +144,8 @@ static gh_status read_config(gh_error *err, const gh_json *root, gh_adapter *a) 
   if (strcmp(type, "LORA")) return gh_fail(err, GH_ERROR_UNSUPPORTED, "peft_type %s is not supported", type);
   if (gh_json_opt_int(err, root, "r", &rank) || gh_json_opt_double(err, root, "lora_alpha", &a->alpha) ||
       gh_json_opt_bool(err, root, "use_rslora", &a->rslora) || gh_json_opt_bool(err, root, "use_dora", &a->dora) ||
-      read_biases(err, root, &a->biases) || check_init(err, root) || check_keys(err, root))
+      read_biases(err, root, &a->biases) || read_modules(err, root, &a->modules) || check_init(err, root) ||
+      check_keys(err, root))
     return err->status;
   if (rank < 1 || rank > 1 << 16) return gh_fail(err, GH_ERROR_FORMAT, "r: %lld is not a valid rank", (long long)rank);
   a->rank = (int)rank;
@@ -218,17 +235,18 @@ static gh_status check_selected(gh_error *err, const gh_json *root, const char *
             : gh_fail(err, GH_ERROR_FORMAT, "layers_to_transform does not select %s, which the file adapts", layer);
 }
 
-/* Whether a tensor is one of a layer in modules_to_save. */
-static gh_status is_saved(gh_error *err, const gh_json *root, const char *name, bool *out) {
-  *out = false;
-  for (const gh_json *item = gh_json_first(gh_json_member(root, "modules_to_save")); item && !*out;
-       item = gh_json_next(item)) {
-    const char *module = NULL;
-    if (gh_json_to_string(err, item, "modules_to_save", &module) ||
-        matches(err, module, "(^|.*\\.)", "\\..*", name, out))
-      return err->status;
-  }
-  return GH_OK;
+/* Whether a tensor is of a module whose name ends with `module`: so PEFT compares, without regard to dots. */
+static bool is_within(const char *tensor, const char *module) {
+  size_t length = strlen(module);
+  for (const char *dot = strchr(tensor, '.'); dot; dot = strchr(dot + 1, '.'))
+    if ((size_t)(dot - tensor) >= length && !strncmp(dot - length, module, length)) return true;
+  return false;
+}
+
+static bool is_saved(const gh_adapter *a, const char *name) {
+  for (size_t i = 0; i < a->modules.count; i++)
+    if (is_within(name, a->modules.items[i])) return true;
+  return false;
 }
 
 /* ---- adapter_model.safetensors ---- */
@@ -275,14 +293,13 @@ static gh_status read_layer(gh_error *err, gh_adapter *a, const gh_json *root, c
 }
 
 /* A tensor that is not one of LoRA's: a bias, or one of modules_to_save. */
-static gh_status read_other(gh_error *err, gh_adapter *a, const gh_json *root, const gh_st_tensor *t) {
+static gh_status read_other(gh_error *err, gh_adapter *a, const gh_st_tensor *t) {
   gh_name layer;
   int tail = layer_of(t->name, &layer);
-  bool under = gh_starts_with(t->name, PREFIX), saved = false;
+  bool under = gh_starts_with(t->name, PREFIX);
   bool fits = strlen(t->name) < sizeof(gh_name);
   const char *name = under ? t->name + strlen(PREFIX) : t->name;
-  if (under && fits && is_saved(err, root, name, &saved)) return err->status;
-  if (saved) return gh_strings_add(err, &a->saved, name);
+  if (under && fits && is_saved(a, name)) return gh_strings_add(err, &a->saved, name);
   bool bias = tail >= TAIL_BASE_BIAS, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
   bool alone = !adapted && tail != TAIL_BASE_BIAS && a->biases && under && gh_ends_with(t->name, "bias");
   if ((!adapted || (bias && !a->biases) || (tail == TAIL_MAGNITUDE && !a->dora)) && !alone)
@@ -291,19 +308,13 @@ static gh_status read_other(gh_error *err, gh_adapter *a, const gh_json *root, c
 }
 
 /* Checks that the file holds something of each of modules_to_save. */
-static gh_status check_saved(gh_error *err, const gh_adapter *a, const gh_json *root) {
-  const gh_json *list = gh_json_member(root, "modules_to_save");
-  if (!off(list) && gh_json_type_of(list) != GH_JSON_ARRAY)
-    return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: expected an array, found %s", gh_json_type_name(list));
-  for (const gh_json *item = gh_json_first(list); item; item = gh_json_next(item)) {
-    const char *module = NULL;
+static gh_status check_saved(gh_error *err, const gh_adapter *a) {
+  for (size_t k = 0; k < a->modules.count; k++) {
     bool found = false;
-    if (gh_json_to_string(err, item, "modules_to_save", &module)) return err->status;
-    for (size_t i = 0; i < a->saved.count && !found; i++)
-      if (matches(err, module, "(^|.*\\.)", "\\..*", a->saved.items[i], &found)) return err->status;
+    for (size_t i = 0; i < a->saved.count && !found; i++) found = is_within(a->saved.items[i], a->modules.items[k]);
     if (!found)
       return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: %s holds no tensor of %s", gh_safetensors_path(a->file),
-                     module);
+                     a->modules.items[k]);
   }
   return GH_OK;
 }
@@ -317,9 +328,9 @@ static gh_status read_tensors(gh_error *err, gh_adapter *a, const gh_json *root)
     if (layer_of(gh_safetensors_at(a->file, i)->name, &layer) == TAIL_A && read_layer(err, a, root, layer.text))
       return err->status;
   for (size_t i = 0; i < count; i++)
-    if (read_other(err, a, root, gh_safetensors_at(a->file, i))) return err->status;
+    if (read_other(err, a, gh_safetensors_at(a->file, i))) return err->status;
   if (!a->layers.count) return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts no layer", gh_safetensors_path(a->file));
-  return check_saved(err, a, root);
+  return check_saved(err, a);
 }
 
 gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
@@ -346,6 +357,7 @@ void gh_adapter_close(gh_adapter *a) {
   gh_strings_free(&a->layers);
   gh_strings_free(&a->biases_alone);
   gh_strings_free(&a->saved);
+  gh_strings_free(&a->modules);
   free(a->alphas);
   *a = (gh_adapter){0};
 }
@@ -358,9 +370,11 @@ static const gh_st_tensor *listed(const gh_adapter *a, const gh_strings *list, c
   return NULL;
 }
 
+const gh_st_tensor *gh_adapter_saved(const gh_adapter *a, const char *name) { return listed(a, &a->saved, name); }
+
 const gh_st_tensor *gh_adapter_alone(const gh_adapter *a, const char *name) {
   const gh_st_tensor *t = listed(a, &a->biases_alone, name);
-  return t ? t : listed(a, &a->saved, name);
+  return t ? t : gh_adapter_saved(a, name);
 }
 
 int gh_adapter_rank(const gh_adapter *a, const char *layer) {

@@ -13,6 +13,7 @@ struct gh_adapter {
   double *alphas;          /* (layers.count) */
   gh_strings biases_alone; /* whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
   gh_strings saved;        /* whole names of the tensors of "modules_to_save", which replace the model's */
+  gh_strings modules;      /* "modules_to_save" as the configuration has it */
   int rank;                /* "r" and "lora_alpha"; a layer's own may differ (rank_pattern, alpha_pattern) */
   double alpha;
   bool rslora;           /* scale alpha / sqrt(r) (Kalajdzievski, 2023) */
@@ -34,6 +35,8 @@ gh_lora gh_adapter_lora(const gh_adapter *adapter);
 const gh_st_tensor *gh_adapter_a(const gh_adapter *adapter, const char *layer);    /* (r, K) */
 const gh_st_tensor *gh_adapter_b(const gh_adapter *adapter, const char *layer);    /* (N, r) */
 const gh_st_tensor *gh_adapter_bias(const gh_adapter *adapter, const char *layer); /* (N) */
+/* The tensor of that name in saved; NULL: there is none. */
+const gh_st_tensor *gh_adapter_saved(const gh_adapter *adapter, const char *name);
 /* The tensor of that name in biases_alone or saved; NULL: there is none. */
 const gh_st_tensor *gh_adapter_alone(const gh_adapter *adapter, const char *name);
 

@@ -12,7 +12,12 @@ bool gh_lora_names(const char *target, const char *layer) {
   return length > n && layer[length - n - 1] == '.' && !strcmp(layer + length - n, target);
 }
 
+const gh_st_tensor *gh_lora_saved(const gh_lora *lora, const char *name) {
+  return lora && lora->adapter ? gh_adapter_saved(lora->adapter, name) : NULL;
+}
+
 bool gh_lora_targets(const gh_lora *lora, const char *layer) {
+  if (gh_lora_saved(lora, gh_name_make("%s.weight", layer).text)) return false;
   if (!lora->targets) return true;
   for (int i = 0; i < lora->target_count; i++)
     if (gh_lora_names(lora->targets[i], layer)) return true;

@@ -1,5 +1,6 @@
 /* LoRA (Hu et al., 2021) as PEFT computes it: y = W x + b + (alpha / r) B A dropout(x), W frozen; with bias "lora_only"
- * the adapted layers' biases train too, with "all" those of every linear layer and norm. */
+ * the adapted layers' biases train too, with "all" those of every linear layer and norm. An adapter to start from may
+ * hold whole tensors of other layers, which then train. */
 #ifndef GH_MODELS_LORA_H
 #define GH_MODELS_LORA_H
 
@@ -33,13 +34,15 @@ struct gh_lora {
 
 /* Whether `target` is the whole name of the layer, or its last components. */
 bool gh_lora_names(const char *target, const char *layer);
-/* Whether the layer of that name is adapted. */
+/* Whether the layer of that name is adapted: it is a target, and the adapter does not hold its own weight. */
 bool gh_lora_targets(const gh_lora *lora, const char *layer);
 /* Whether the target matches a layer whose factors are in the store. */
 bool gh_lora_met(const gh_store *store, const char *target);
 /* The rank of a layer and the factor of its product. 0: there is an adapter, and it does not adapt the layer. */
 int gh_lora_rank(const gh_lora *lora, const char *layer);
 double gh_lora_scale(const gh_lora *lora, const char *layer);
+/* The values that the adapter has for a parameter (modules_to_save), which therefore trains; NULL: there are none. */
+const gh_st_tensor *gh_lora_saved(const gh_lora *lora, const char *name);
 /* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + s dropout(x) A^T B^T, (..., N), s = alpha / r; A (r, K)
  * and B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,

@@ -1,5 +1,6 @@
 #include "models/module.h"
 #include "base/random.h"
+#include "models/adapter.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -42,13 +43,16 @@ static void draft(float *values, int64_t n, gh_init init) {
 }
 
 static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
-  if (t->unbacked) return m->weights ? gh_safetensors_expect(err, m->weights, t->name, t->rank, t->shape, NULL) : GH_OK;
+  const gh_st_tensor *saved = gh_lora_saved(m->lora, t->name);
+  const gh_safetensors *weights = saved ? m->lora->adapter->file : m->weights;
+  const char *name = saved ? saved->name : t->name;
+  if (t->unbacked) return weights ? gh_safetensors_expect(err, weights, name, t->rank, t->shape, NULL) : GH_OK;
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(err, (size_t)n, sizeof *values);
   if (!values) return GH_ERROR_MEMORY;
   gh_status status = GH_OK;
-  if (m->weights)
-    status = gh_safetensors_load_f32(err, m->weights, t->name, t->rank, t->shape, values);
+  if (weights)
+    status = gh_safetensors_load_f32(err, weights, name, t->rank, t->shape, values);
   else if (m->draft)
     draft(values, n, init);
   else
@@ -74,24 +78,25 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
   if (gh_graph_failed(m->graph)) return NULL;
   gh_error *err = gh_graph_error(m->graph);
   gh_tensor *t = gh_store_find(m->store, name);
+  bool trainable = m->trainable || gh_lora_saved(m->lora, name);
   if (t && !has_shape(t, rank, shape)) {
     gh_graph_fail(m->graph, NULL, "%s is requested with two shapes", name);
     return NULL;
   }
   if (!t) {
-    gh_dtype stored = m->trainable || use != USE_PRODUCTS ? GH_F32 : m->storage;
+    gh_dtype stored = trainable || use != USE_PRODUCTS ? GH_F32 : m->storage;
     bool working = use != USE_OTHERS && stored != m->storage;
     if (gh_store_add(err, m->store, name, stored, rank, shape, &t)) return NULL;
     t->role = role;
     t->part = m->part;
     if ((working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init)) return NULL;
   }
-  if (m->trainable && t->dtype != GH_F32) {
+  if (trainable && t->dtype != GH_F32) {
     gh_graph_fail(m->graph, NULL, "%s was frozen and is stored as %s: it cannot be trained", name,
                   gh_dtype_name(t->dtype));
     return NULL;
   }
-  if (m->trainable && gh_store_make_trainable(err, m->store, t)) return NULL;
+  if (trainable && gh_store_make_trainable(err, m->store, t)) return NULL;
   return t;
 }
 

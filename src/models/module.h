@@ -22,7 +22,7 @@ typedef struct gh_module {
    * activations between them; the residual stream, vectors of parameters and vectors per sample (modulation) are
    * float32. */
   gh_dtype storage;
-  const gh_lora *lora; /* adapts the linear layers it targets; NULL: none */
+  const gh_lora *lora; /* adapts the linear layers it targets, trains the tensors its adapter holds; NULL: none */
   gh_part part;        /* of the parameters that it creates; each model's functions set it */
 } gh_module;
 

@@ -97,11 +97,15 @@ static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
   return status;
 }
 
-/* The scales that the adapter at the start had, and ranks and alphas of single layers. */
-static gh_status put_scales(gh_error *err, gh_json *root, const gh_update *u, const gh_lora *lora) {
+/* What the adapter at the start had: whole modules, scales, ranks and alphas of single layers. */
+static gh_status put_start(gh_error *err, gh_json *root, const gh_update *u, const gh_lora *lora) {
   const gh_adapter *a = lora->adapter;
   if (!a) return GH_OK;
   gh_status status = a->rslora ? gh_json_put_bool(err, root, "use_rslora", true) : GH_OK;
+  gh_json *modules = !status && a->modules.count ? gh_json_put_array(err, root, "modules_to_save") : NULL;
+  if (!status && a->modules.count && !modules) status = err->status;
+  for (size_t i = 0; i < a->modules.count && !status; i++)
+    status = gh_json_put_string(err, modules, NULL, a->modules.items[i]);
   gh_json *ranks = status ? NULL : gh_json_put_object(err, root, "rank_pattern");
   gh_json *alphas = ranks ? gh_json_put_object(err, root, "alpha_pattern") : NULL;
   if (!alphas) return err->status;
@@ -131,7 +135,7 @@ static gh_status write_adapter_config(gh_error *err, const char *folder, const g
   if (!status) status = gh_json_put_bool(err, root, "inference_mode", true);
   if (!status) status = gh_json_put_string(err, root, "base_model_name_or_path", c->clip);
   if (!status) status = put_targets(err, root, u);
-  if (!status) status = put_scales(err, root, u, lora);
+  if (!status) status = put_start(err, root, u, lora);
   if (!status) status = gh_json_write_file(err, path, root);
   gh_json_free(root);
   free(path);

@@ -10,7 +10,7 @@ encoder gives for tiny's pictures in float64: <adapter>, (2, D).
   converted  a PiSSA adapter, converted with path_initial_model_for_weight_conversion
   only       bias "lora_only", alpha below r
   dora       DoRA with rsLoRA and patterns; not trained here
-  saved      modules_to_save, a linear layer and a norm; not trained here
+  saved      modules_to_save, a linear layer and a norm
 """
 import json
 import shutil
@@ -44,7 +44,7 @@ ADAPTERS = {
     "saved": dict(r=4, lora_alpha=6, target_modules=INNER,
                   modules_to_save=["visual_projection", "vision_model.post_layernorm"]),
 }
-TRAINED = ["rslora", "patterns", "both", "converted", "only"]
+TRAINED = ["rslora", "patterns", "both", "converted", "only", "saved"]
 
 
 def save(name, seed):
@@ -81,7 +81,8 @@ class Step(common.Step):
         self.encoder = PeftModel.from_pretrained(self.encoder, self.folder / lora["adapter"], is_trainable=True).eval()
         for _, module in self.objective.parts():
             module.requires_grad_(False)
-        plain = lambda key: key.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+        plain = lambda key: (key.removeprefix("base_model.model.").replace(".base_layer.", ".")
+                             .replace(".modules_to_save.default.", ".").replace(".default.", "."))
         return {plain(key): p for key, p in self.encoder.named_parameters() if p.requires_grad}
 
 
@@ -105,7 +106,7 @@ def main():
     for name in TRAINED:
         saved = json.loads((FOLDER / name / "adapter_config.json").read_text())
         lora = dict(rank=saved["r"], alpha=saved["lora_alpha"], dropout=0.0, bias=saved["bias"], adapter=name,
-                    targets=INNER if name == "rslora" else NAMES)
+                    targets=INNER if name in ("rslora", "saved") else NAMES)
         setting = {**make_probe.TINY, "clip": "../tiny/clip", "autoencoder": "../tiny/ae.safetensors", "lora": lora,
                    "adapter": name}
         config = make_probe.run_config(setting, denoiser={"weights": "../tiny/denoiser.safetensors"})
