@@ -86,7 +86,8 @@ static void test_power(void **state) {
 
 /* A folder as the kernel has it: one file per property, with whatever it holds. */
 static void place(const char *bus, const char *address, const char *class, const char *vendor) {
-  char *folder = check_path(bus, address), *classes = check_path(folder, "class"), *vendors = check_path(folder, "vendor");
+  char *folder = check_path(bus, address), *classes = check_path(folder, "class"),
+       *vendors = check_path(folder, "vendor");
   check_ok(gh_folder_make(&err, folder));
   check_write(classes, class, strlen(class));
   check_write(vendors, vendor, strlen(vendor));

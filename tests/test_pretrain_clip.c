@@ -431,10 +431,8 @@ int main(void) {
       cmocka_unit_test(the_encoders_open_it),
   };
   const struct CMUnitTest steps[] = {
-      cmocka_unit_test(one_batch_equals_pytorch),
-      cmocka_unit_test(micro_batches_equal_pytorch),
-      cmocka_unit_test(micro_batches_equal_one_batch),
-      cmocka_unit_test(ten_updates_equal_pytorch),
+      cmocka_unit_test(one_batch_equals_pytorch),      cmocka_unit_test(micro_batches_equal_pytorch),
+      cmocka_unit_test(micro_batches_equal_one_batch), cmocka_unit_test(ten_updates_equal_pytorch),
       cmocka_unit_test(the_temperature_is_clamped),
   };
   int failed = cmocka_run_group_tests(runs, begin_runs, end_runs);

@@ -445,7 +445,8 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
   if (!status && t.folder && !options->replan)
     status = gh_choices_freeze(err, t.device, gh_ranks_plan(options->comm, t.from.plan));
   const bool stateless = !t.folder && !options->replan;
-  if (!status && stateless && config->data.latent_cache && writer) /* part of it may have been computed with that plan */
+  if (!status && stateless && config->data.latent_cache &&
+      writer) /* part of it may have been computed with that plan */
     status = gh_choices_restore(err, t.device, config->output);
   bool both = config->stages[0].steps && config->stages[1].steps && !(t.folder && t.from.stage == 2);
   if (!status && both) status = preflight_stage2(err, &t);

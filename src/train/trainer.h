@@ -6,8 +6,8 @@
 
 #include "backend/backend.h"
 #include "config/config.h"
-#include "models/vision.h"
 #include "dist/comm.h"
+#include "models/vision.h"
 #include "train/metrics.h"
 #include "train/stage_report.h"
 
