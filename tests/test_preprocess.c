@@ -173,6 +173,10 @@ static void test_without_a_file_the_family_decides(void **state) {
   assert_true(how.shortest_edge == S && how.rescale_factor == 1 / 255.0);
   check_ok(read_config(&how, "preprocessor_config.json", "{\"image_processor_type\": \"SiglipImageProcessorFast\"}"));
   assert_true(how.height == S && how.shortest_edge == 0);
+  check_ok(read_config(&how, "preprocessor_config.json", "{\"size\": 18, \"default_to_square\": true}"));
+  assert_true(how.height == S && how.width == S && how.shortest_edge == 0); /* both sides, not the shorter one */
+  check_ok(read_config(&how, "preprocessor_config.json", "{\"size\": 18, \"default_to_square\": false}"));
+  assert_true(how.shortest_edge == S);
   check_ok(read_config(&how, "processor_config.json", "{\"image_processor\": {\"resample\": 2, \"size\": null}}"));
   assert_true(how.filter == GH_FILTER_BILINEAR && how.shortest_edge == S);
   check_ok(read_config(&how, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}"));
@@ -196,6 +200,7 @@ static void test_unsupported_settings_are_named(void **state) {
       {"{\"size\": {\"height\": 18}}", GH_ERROR_FORMAT, "size"},
       {"{\"size\": {\"shortest_edge\": 0}}", GH_ERROR_FORMAT, "size.shortest_edge"},
       {"{\"size\": \"18\"}", GH_ERROR_FORMAT, "size"},
+      {"{\"size\": [18, 18]}", GH_ERROR_FORMAT, "size: expected a number or height and width, found an array"},
       {"{\"crop_size\": 20}", GH_ERROR_FORMAT, "20 x 20 pixels, the model takes 18 x 18"},
       {"{\"crop_size\": {\"height\": 18, \"width\": 19}}", GH_ERROR_FORMAT, "19 x 18"},
       {"{\"do_center_crop\": false}", GH_ERROR_UNSUPPORTED, "differ in size"},

@@ -34,6 +34,9 @@ static gh_status read_side(gh_error *err, const gh_json *node, const char *what,
 /* {"height": H, "width": W} */
 static gh_status read_height_width(gh_error *err, const gh_json *node, const char *what, int *height, int *width) {
   const gh_json *h = gh_json_member(node, "height"), *w = gh_json_member(node, "width");
+  if (gh_json_type_of(node) != GH_JSON_OBJECT)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: expected a number or height and width, found %s", what,
+                   gh_json_type_name(node));
   for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
     if (item != h && item != w && !is_null(item))
       return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s.%s is not supported, only height and width", what,
@@ -42,11 +45,17 @@ static gh_status read_height_width(gh_error *err, const gh_json *node, const cha
   return status ? status : read_side(err, w, what, width);
 }
 
-static gh_status read_size(gh_error *err, gh_preprocess *out, const gh_json *node) {
+/* square: what a single number means, both sides instead of the shorter one. */
+static gh_status read_size(gh_error *err, gh_preprocess *out, const gh_json *node, bool square) {
   if (is_null(node)) return GH_OK;
   const gh_json *edge = gh_json_type_of(node) == GH_JSON_NUMBER ? node : gh_json_member(node, "shortest_edge");
   out->shortest_edge = 0;
   if (is_null(edge)) return read_height_width(err, node, "size", &out->height, &out->width);
+  if (edge == node && square) {
+    gh_status status = read_side(err, edge, "size", &out->height);
+    out->width = out->height;
+    return status;
+  }
   if (edge != node)
     for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
       if (item != edge && !is_null(item))
@@ -119,7 +128,8 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
   gh_status status = read_class(err, root, known, &processor);
   if (status) return status;
   gh_preprocess_defaults(out, processor, image_size);
-  bool do_pad = false, do_convert_rgb = true; /* images are already RGB here, so do_convert_rgb does not matter */
+  bool do_pad = false, square = false,
+       do_convert_rgb = true; /* images are already RGB here, so do_convert_rgb does not matter */
   int64_t filter = out->filter;
   int crop_height = image_size, crop_width = image_size;
   const struct {
@@ -127,11 +137,12 @@ static gh_status read_settings(gh_error *err, gh_preprocess *out, const gh_json 
     bool *value;
   } flags[] = {{"do_resize", &out->do_resize},      {"do_center_crop", &out->do_center_crop},
                {"do_rescale", &out->do_rescale},    {"do_normalize", &out->do_normalize},
-               {"do_convert_rgb", &do_convert_rgb}, {"do_pad", &do_pad}};
+               {"do_convert_rgb", &do_convert_rgb}, {"do_pad", &do_pad},
+               {"default_to_square", &square}};
   for (size_t i = 0; i < GH_COUNT(flags); i++)
     if ((status = gh_json_opt_bool(err, root, flags[i].key, flags[i].value))) return status;
   if (do_pad) return gh_fail(err, GH_ERROR_UNSUPPORTED, "do_pad is not supported");
-  if ((status = read_size(err, out, gh_json_member(root, "size")))) return status;
+  if ((status = read_size(err, out, gh_json_member(root, "size"), square))) return status;
   if ((status = read_crop_size(err, &crop_height, &crop_width, gh_json_member(root, "crop_size")))) return status;
   if ((status = gh_json_opt_int(err, root, "resample", &filter))) return status;
   if ((status = gh_filter_from_number(err, &out->filter, "resample", filter))) return status;
