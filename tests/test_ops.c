@@ -36,6 +36,7 @@ static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: t
                                            "conv2d_backward_weight",
                                            "conv2d_backward_x",
                                            "count_rows", /* integers */
+                                           "exp_scale",  /* of a loss's logits */
                                            "fft2d",
                                            "flow_interpolate",
                                            "gaussian_kl",
