@@ -335,12 +335,14 @@ def main():
     arguments = arguments_of(sys.argv[1:])
     os.makedirs(os.path.join(arguments.work, "kept"), exist_ok=True)
     find_tools(arguments)
-    targets = arguments.targets or compilation.TARGETS
+    floors = Floors(arguments.floors)
+    everything = arguments.rewrite or arguments.write or arguments.program or arguments.kernel
+    tested = [target for target in compilation.TARGETS if everything or floors.has(target)]
+    targets = arguments.targets or tested
     missing, results = measure(arguments, targets)
     if arguments.program or arguments.kernel:
         show(arguments, results)
         return 0
-    floors = Floors(arguments.floors)
     if arguments.rewrite:
         floors.rewrite(results)
     if arguments.write:
