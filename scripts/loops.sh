@@ -8,7 +8,8 @@
 #   --kernel PATTERN   only kernels that match, "gemm_nt"; likewise
 #   --show             with these, print the loops' instructions too
 # Without the last three, prints one line per target: name, kernels passed, kernels below their floor, targets skipped, seconds,
-# reason for skipping. A test without TARGET looks at the targets that have floors. Programs are compiled, and results cached, as by scripts/static.sh.
+# reason for skipping. A test without TARGET looks at the targets that have floors. Programs are compiled, and results cached, as
+# by scripts/static.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
