@@ -21,8 +21,9 @@ GH_CUDA_LIBRARIES=$work/none refuse 2 'there is no device "cuda:0"' "$genhance" 
 [ ! -e run ] || fail "a missing device left a run"
 
 # ---- the same run on both backends ----
+numbers_of() { sed 's/"made_by":{[^}]*},//' "$1"; } # names of devices have blanks
 same_losses() { # same_losses A B TOLERANCE [loss]: equal updates; losses (and gradient norms) within TOLERANCE
-  paste -d ' ' "$1" "$2" | tr -d '{}"' | awk -v names="$1 $2" -v most="$3" -v only="${4:-}" '
+  paste -d ' ' <(numbers_of "$1") <(numbers_of "$2") | tr -d '{}"' | awk -v names="$1 $2" -v most="$3" -v only="${4:-}" '
     function value(line, key,   n, parts, i, pair) {
       n = split(line, parts, ",")
       for (i = 1; i <= n; i++) { split(parts[i], pair, ":"); if (pair[1] == key) return pair[2] }
