@@ -96,10 +96,10 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status && gh_stop_requested())
     status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
   if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
   if (!status && text) status = encode_lines(err, args, &named, device, &lines, &text_encoding);
   if (!status && images) status = encode_images(err, args, &named, device, source, &encoding);
   if (!status) status = gh_encoding_write(err, out, images ? &encoding : NULL, text ? &text_encoding : NULL);
-  if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
   if (!status) print_counts(out, &encoding, &text_encoding);
   gh_named_encoder_free(&named);
   gh_text_encoding_free(&text_encoding);
