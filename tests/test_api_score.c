@@ -31,12 +31,6 @@ static void refused(genhance_status status, genhance_status expected, const char
 
 /* ---- the data ---- */
 
-static void put(const char *name, const char *text) {
-  char *path = check_path(scratch, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 static void make_data(void) {
   char questions[512] = "", captions[512] = "[", number[32], where[64], from[256];
   for (int i = 0; i < PICTURES; i++) {
@@ -52,9 +46,9 @@ static void make_data(void) {
              number, statements[i], i % 2 ? ", \"one more\"" : "");
   }
   strcat(captions, "]");
-  put("mmvp/Questions.csv", questions);
-  put("words.txt", "a photo of a {}\nthe {}'s words\n");
-  put("retrieval/captions.json", captions);
+  check_put(scratch, "mmvp/Questions.csv", questions);
+  check_put(scratch, "words.txt", "a photo of a {}\nthe {}'s words\n");
+  check_put(scratch, "retrieval/captions.json", captions);
 }
 
 /* ---- both sides ---- */

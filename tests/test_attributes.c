@@ -23,14 +23,6 @@ static const char *const pictures[PICTURES] = {"Exact.png",   "alpha.png",   "cr
                                                "one-bit.png", "palette.png", "reduce.png",    "sub/grey-alpha.png"};
 static gh_error err;
 
-static void put(const char *name, const char *text) {
-  char *path = check_path(scratch, name), *parent = gh_path_folder(&err, path);
-  check_ok(gh_folder_make(&err, parent));
-  check_write(path, text, strlen(text));
-  free(path);
-  free(parent);
-}
-
 /* ---- arithmetic ---- */
 
 static void probe_is_numpys(void **state) {
@@ -113,9 +105,10 @@ static void lists(void **state) {
   (void)state;
   gh_attribute_data d;
   char *here = check_path(scratch, "lists");
-  put("lists/a.png", "x");
-  put("lists/b.png", "x");
-  put("lists/attributes.tsv", "image\tcolour\tturn\r\na.png\tred\t\r\nb.png\tblue\tup\r\na.png\tred\tdown\r\n");
+  check_put(scratch, "lists/a.png", "x");
+  check_put(scratch, "lists/b.png", "x");
+  check_put(scratch, "lists/attributes.tsv",
+            "image\tcolour\tturn\r\na.png\tred\t\r\nb.png\tblue\tup\r\na.png\tred\tdown\r\n");
   check_ok(gh_attributes_read(&err, &d, here));
   assert_int_equal(d.count, 2);
   assert_int_equal(d.images.count, 3);
@@ -138,7 +131,7 @@ static void lists(void **state) {
       {"image\tcolour\na.png\tred\nc.png\tblue\n", GH_ERROR_FILE, "missing"},
   };
   for (size_t i = 0; i < GH_COUNT(bad); i++) {
-    put("lists/attributes.tsv", bad[i].text);
+    check_put(scratch, "lists/attributes.tsv", bad[i].text);
     check_fails(gh_attributes_read(&err, &d, here), bad[i].status, bad[i].message);
     gh_attributes_free(&d);
   }
@@ -174,7 +167,7 @@ static void make_attributes(void) {
     snprintf(name, sizeof name, "%d.png", i);
     run_folder_copy(scratch, from, "attributes", name);
   }
-  put("attributes/attributes.tsv", text);
+  check_put(scratch, "attributes/attributes.tsv", text);
 }
 
 static void make_run(const char *run) {

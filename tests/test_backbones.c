@@ -19,12 +19,6 @@
 
 static gh_error err;
 
-static void put(const char *folder, const char *name, const char *text) {
-  char *path = check_path(folder, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 /* ---- tokens ---- */
 
 enum { MOST = 64 }; /* tokens of a line in the fixture */
@@ -72,7 +66,7 @@ static void added_tokens(void **state) {
                                          {"[3]", "not an object"}};
   for (size_t i = 0; i < GH_COUNT(wrong); i++) {
     gh_tokenizer *t = NULL;
-    put(copy, own[0], wrong[i][0]);
+    check_put(copy, own[0], wrong[i][0]);
     check_fails(gh_tokenizer_open(&err, &t, copy), GH_ERROR_FORMAT, wrong[i][1]);
   }
   free(copy);
@@ -133,7 +127,7 @@ static void own_steps(void **state) {
     gh_tokenizer *t = NULL;
     int32_t ids[6];
     char *text = small_gemma(table[i].rest);
-    put(folder, "tokenizer.json", text);
+    check_put(folder, "tokenizer.json", text);
     free(text);
     gh_status status = gh_tokenizer_open(&err, &t, folder);
     if (table[i].refused) {
@@ -145,7 +139,7 @@ static void own_steps(void **state) {
     assert_memory_equal(ids, table[i].ids, sizeof ids);
     gh_tokenizer_close(t);
   }
-  put(folder, "tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0}}}");
+  check_put(folder, "tokenizer.json", "{\"model\":{\"type\":\"BPE\",\"byte_fallback\":true,\"vocab\":{\"a\":0}}}");
   gh_tokenizer *t = NULL;
   check_fails(gh_tokenizer_open(&err, &t, folder), GH_ERROR_FORMAT, "the vocabulary has no <0x00>");
   free(folder);
@@ -311,7 +305,7 @@ static void rejected(void **state) {
   static const char *const types[] = {"siglip2", "siglip2_vision_model"};
   gh_vision_config v;
   for (size_t i = 0; i < GH_COUNT(types); i++) {
-    put(scratch, "config.json", gh_name_make("{\"model_type\":\"%s\"}", types[i]).text);
+    check_put(scratch, "config.json", gh_name_make("{\"model_type\":\"%s\"}", types[i]).text);
     check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "NaFlex");
   }
 }

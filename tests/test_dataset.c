@@ -13,15 +13,6 @@
 
 static gh_error err;
 
-/* Writes a file below the scratch folder, creating its folder. */
-static void put(const char *name, const char *text) {
-  char *path = check_path(scratch, name), *parent = gh_path_folder(&err, path);
-  check_ok(gh_folder_make(&err, parent));
-  check_write(path, text, strlen(text));
-  free(path);
-  free(parent);
-}
-
 static void expect_end(const gh_strings *list, size_t index, const char *end) {
   assert_true(index < list->count);
   if (!gh_ends_with(list->items[index], end)) fail_msg("\"%s\", expected \"...%s\"", list->items[index], end);
@@ -33,12 +24,13 @@ static void mmvp_of_a_spreadsheet(void **state) {
   (void)state;
   gh_mmvp_data d;
   char *here = check_path(scratch, "mmvp");
-  put("mmvp/MLLM_VLM Images/State and Condition/1.JPG", "x");
-  put("mmvp/MLLM_VLM Images/State and Condition/2.Png", "x");
-  put("mmvp/MLLM_VLM Images/State and Condition/10.JPG", "x");
-  put("mmvp/MLLM_VLM Images/State and Condition/1.txt", "x");
-  put("mmvp/Questions.csv", "\xEF\xBB\xBFQuestion ID,Type,Statement,,\r\n1 ,State and Condition ,a cat ,,\r\n"
-                            "2,  State and Condition,a dog,,\r\n,,,,\r\n \r\n");
+  check_put(scratch, "mmvp/MLLM_VLM Images/State and Condition/1.JPG", "x");
+  check_put(scratch, "mmvp/MLLM_VLM Images/State and Condition/2.Png", "x");
+  check_put(scratch, "mmvp/MLLM_VLM Images/State and Condition/10.JPG", "x");
+  check_put(scratch, "mmvp/MLLM_VLM Images/State and Condition/1.txt", "x");
+  check_put(scratch, "mmvp/Questions.csv",
+            "\xEF\xBB\xBFQuestion ID,Type,Statement,,\r\n1 ,State and Condition ,a cat ,,\r\n"
+            "2,  State and Condition,a dog,,\r\n,,,,\r\n \r\n");
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.pairs, 1);
   expect_end(&d.images, 0, "/State and Condition/1.JPG");
@@ -46,9 +38,9 @@ static void mmvp_of_a_spreadsheet(void **state) {
   assert_string_equal(d.types.items[0], "State and Condition");
   assert_string_equal(d.prompts.items[0], "a photo of a cat "); /* statements are taken as they are */
   gh_mmvp_free(&d);
-  put("mmvp/Questions.csv", "1,State and Condition,a\n3,State and Condition,b\n");
+  check_put(scratch, "mmvp/Questions.csv", "1,State and Condition,a\n3,State and Condition,b\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "exactly one must be odd");
-  put("mmvp/Questions.csv", "1,State and Condition,a\n4,State and Condition,b\n");
+  check_put(scratch, "mmvp/Questions.csv", "1,State and Condition,a\n4,State and Condition,b\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "a listed image is missing: ");
   free(here);
 }
@@ -59,9 +51,9 @@ static void mmvp_of_a_hub(void **state) {
   gh_mmvp_data d;
   char *here = check_path(scratch, "datasets--MMVP--MMVP_VLM"), *tree = check_path(here, "snapshots/8f2c");
   char *pictures = check_path(tree, "MLLM_VLM Images/T"), *csv = check_path(tree, "Questions.csv");
-  put("datasets--MMVP--MMVP_VLM/blobs/aa", "1,T,a\n2,T,b\n");
-  put("datasets--MMVP--MMVP_VLM/blobs/bb", "x");
-  put("datasets--MMVP--MMVP_VLM/refs/main", "8f2c");
+  check_put(scratch, "datasets--MMVP--MMVP_VLM/blobs/aa", "1,T,a\n2,T,b\n");
+  check_put(scratch, "datasets--MMVP--MMVP_VLM/blobs/bb", "x");
+  check_put(scratch, "datasets--MMVP--MMVP_VLM/refs/main", "8f2c");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no Questions.csv");
   check_ok(gh_folder_make(&err, tree));
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "snapshots/8f2c: no Questions.csv");
@@ -77,9 +69,9 @@ static void mmvp_of_a_hub(void **state) {
   check_ok(gh_mmvp_read(&err, &d, here));
   expect_end(&d.images, 1, "snapshots/8f2c/MLLM_VLM Images/T/2.jpg");
   gh_mmvp_free(&d);
-  put("datasets--MMVP--MMVP_VLM/refs/main", "../../..");
+  check_put(scratch, "datasets--MMVP--MMVP_VLM/refs/main", "../../..");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "is not a revision");
-  put("datasets--MMVP--MMVP_VLM/refs/main", "1234");
+  check_put(scratch, "datasets--MMVP--MMVP_VLM/refs/main", "1234");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "an incomplete download?");
   free(pictures);
   free(csv);
@@ -92,7 +84,7 @@ static void parquet_is_named(void **state) {
   gh_mmvp_data d;
   gh_zeroshot_data z;
   gh_retrieval_data r;
-  put("rows/data/test-00000-of-00001.parquet", "PAR1");
+  check_put(scratch, "rows/data/test-00000-of-00001.parquet", "PAR1");
   char *here = check_path(scratch, "rows"), *file = check_path(here, "data/test-00000-of-00001.parquet");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_UNSUPPORTED, "parquet is not supported");
   check_fails(gh_mmvp_read(&err, &d, file), GH_ERROR_UNSUPPORTED, "parquet is not supported");
@@ -108,9 +100,10 @@ static void coco(void **state) {
   (void)state;
   gh_retrieval_data d;
   char *here = check_path(scratch, "coco"), *list = check_path(here, "annotations/captions_val2017.json");
-  put("coco/val2017/000000000002.jpg", "x");
-  put("coco/val2017/000000000009.jpg", "x");
-  put("coco/annotations/captions_val2017.json",
+  check_put(scratch, "coco/val2017/000000000002.jpg", "x");
+  check_put(scratch, "coco/val2017/000000000009.jpg", "x");
+  check_put(
+      scratch, "coco/annotations/captions_val2017.json",
       "{\"info\":{},\"licenses\":[],\"images\":[{\"id\":9,\"file_name\":\"000000000009.jpg\"},"
       "{\"id\":5,\"file_name\":\"000000000005.jpg\"},{\"id\":2,\"file_name\":\"000000000002.jpg\"}],"
       "\"annotations\":[{\"image_id\":2,\"id\":1,\"caption\":\"two a\"},{\"image_id\":9,\"id\":3,\"caption\":\"nine\"},"
@@ -144,7 +137,7 @@ static void coco(void **state) {
       {"{\"pictures\":[]}", "expected a list of"},
   };
   for (size_t i = 0; i < GH_COUNT(broken); i++) {
-    put("coco/annotations/captions_val2017.json", broken[i].text);
+    check_put(scratch, "coco/annotations/captions_val2017.json", broken[i].text);
     check_fails(gh_retrieval_read(&err, &d, here, list, NULL), GH_ERROR_FORMAT, broken[i].says);
   }
   free(inside);
@@ -156,16 +149,16 @@ static void karpathy(void **state) {
   (void)state;
   gh_retrieval_data d;
   char *here = check_path(scratch, "karpathy");
-  put("karpathy/val2014/a.jpg", "x");
-  put("karpathy/b.jpg", "x");
-  put("karpathy/c.jpg", "x");
-  put("karpathy/dataset_coco.json",
-      "{\"dataset\":\"coco\",\"images\":["
-      "{\"filepath\":\"val2014\",\"filename\":\"a.jpg\",\"split\":\"test\",\"sentids\":[1,2],\"sentences\":["
-      "{\"tokens\": [\"a\", \"[\", \"\\\"]\"],\"raw\":\"A \\\"tokens\\\": [x].\",\"imgid\":0,\"sentid\":1},"
-      "{\"tokens\":[],\"raw\":\"tokens\",\"imgid\":0,\"sentid\":2}]},"
-      "{\"filename\":\"b.jpg\",\"split\":\"train\",\"sentences\":[{\"tokens\":[\"b\"],\"raw\":\"B.\"}]},"
-      "{\"filename\":\"c.jpg\",\"split\":\"test\",\"sentences\":[{\"raw\":\"C.\",\"tokens\":[\"c\"]}]}]}");
+  check_put(scratch, "karpathy/val2014/a.jpg", "x");
+  check_put(scratch, "karpathy/b.jpg", "x");
+  check_put(scratch, "karpathy/c.jpg", "x");
+  check_put(scratch, "karpathy/dataset_coco.json",
+            "{\"dataset\":\"coco\",\"images\":["
+            "{\"filepath\":\"val2014\",\"filename\":\"a.jpg\",\"split\":\"test\",\"sentids\":[1,2],\"sentences\":["
+            "{\"tokens\": [\"a\", \"[\", \"\\\"]\"],\"raw\":\"A \\\"tokens\\\": [x].\",\"imgid\":0,\"sentid\":1},"
+            "{\"tokens\":[],\"raw\":\"tokens\",\"imgid\":0,\"sentid\":2}]},"
+            "{\"filename\":\"b.jpg\",\"split\":\"train\",\"sentences\":[{\"tokens\":[\"b\"],\"raw\":\"B.\"}]},"
+            "{\"filename\":\"c.jpg\",\"split\":\"test\",\"sentences\":[{\"raw\":\"C.\",\"tokens\":[\"c\"]}]}]}");
   check_ok(gh_retrieval_read(&err, &d, here, NULL, NULL)); /* the only file of captions; the usual split */
   assert_int_equal(d.images.count, 2);
   expect_end(&d.images, 0, "karpathy/val2014/a.jpg");
@@ -180,13 +173,13 @@ static void karpathy(void **state) {
   gh_retrieval_free(&d);
   check_fails(gh_retrieval_read(&err, &d, here, NULL, "restval"), GH_ERROR_FORMAT,
               "no image of the split \"restval\"; it has test, train");
-  put("karpathy/captions_other.json", "[]");
+  check_put(scratch, "karpathy/captions_other.json", "[]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FILE, "2 files of captions");
-  put("karpathy/captions.json", "[{\"image\":\"b.jpg\",\"captions\":[\"x\"],\"tokens\":[1]}]");
+  check_put(scratch, "karpathy/captions.json", "[{\"image\":\"b.jpg\",\"captions\":[\"x\"],\"tokens\":[1]}]");
   check_ok(gh_retrieval_read(&err, &d, here, NULL, NULL)); /* our own comes first */
   assert_int_equal(d.images.count, 1);
   gh_retrieval_free(&d);
-  put("karpathy/captions.json", "[{\"image\":\"b.jpg\",\"captions\":[\"x\"],\"tokens\"::[\"a\"]}]");
+  check_put(scratch, "karpathy/captions.json", "[{\"image\":\"b.jpg\",\"captions\":[\"x\"],\"tokens\"::[\"a\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "captions.json");
   free(here);
 }
@@ -198,21 +191,25 @@ static void imagenet(void **state) {
   (void)state;
   gh_zeroshot_data d;
   char *here = check_path(scratch, "val"), *parent = check_path(scratch, "lists");
-  put("val/ILSVRC2012_val_00000001.JPEG", "x");
-  put("val/ILSVRC2012_val_00000002.JPEG", "x");
-  put("val/ILSVRC2012_val_00000003.JPEG", "x");
-  put("lists/LOC_synset_mapping.txt", "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\n"
-                                      "n02119789 kit fox, Vulpes macrotis\n");
-  put("lists/map_clsloc.txt", "n02119789 1 kit_fox\nn01440764 449 tench\nn01443537 450 goldfish\n");
-  put("lists/LOC_val_solution.csv", "ImageId,PredictionString\nILSVRC2012_val_00000002,n01440764 85 1 499 272 \n"
-                                    "ILSVRC2012_val_00000001,n02119789 1 2 3 4 n02119789 5 6 7 8\n"
-                                    "ILSVRC2012_val_00000003,n02119789 0 0 1 1\n");
-  put("lists/val.txt", "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n"
-                       "ILSVRC2012_val_00000003.JPEG 2\n");
-  put("lists/ground_truth.txt", "1\n449\n1\n");
-  put("lists/synset_labels.txt", "n02119789\nn01440764\nn02119789\n");
-  put("lists/labels.tsv", "filename\tlabel\nILSVRC2012_val_00000001.JPEG\tn02119789\n"
-                          "ILSVRC2012_val_00000002.JPEG\tn01440764\nILSVRC2012_val_00000003.JPEG\tn02119789\n");
+  check_put(scratch, "val/ILSVRC2012_val_00000001.JPEG", "x");
+  check_put(scratch, "val/ILSVRC2012_val_00000002.JPEG", "x");
+  check_put(scratch, "val/ILSVRC2012_val_00000003.JPEG", "x");
+  check_put(scratch, "lists/LOC_synset_mapping.txt",
+            "n01440764 tench, Tinca tinca\nn01443537 goldfish, Carassius auratus\n"
+            "n02119789 kit fox, Vulpes macrotis\n");
+  check_put(scratch, "lists/map_clsloc.txt", "n02119789 1 kit_fox\nn01440764 449 tench\nn01443537 450 goldfish\n");
+  check_put(scratch, "lists/LOC_val_solution.csv",
+            "ImageId,PredictionString\nILSVRC2012_val_00000002,n01440764 85 1 499 272 \n"
+            "ILSVRC2012_val_00000001,n02119789 1 2 3 4 n02119789 5 6 7 8\n"
+            "ILSVRC2012_val_00000003,n02119789 0 0 1 1\n");
+  check_put(scratch, "lists/val.txt",
+            "ILSVRC2012_val_00000001.JPEG 2\nILSVRC2012_val_00000002.JPEG 0\n"
+            "ILSVRC2012_val_00000003.JPEG 2\n");
+  check_put(scratch, "lists/ground_truth.txt", "1\n449\n1\n");
+  check_put(scratch, "lists/synset_labels.txt", "n02119789\nn01440764\nn02119789\n");
+  check_put(scratch, "lists/labels.tsv",
+            "filename\tlabel\nILSVRC2012_val_00000001.JPEG\tn02119789\n"
+            "ILSVRC2012_val_00000002.JPEG\tn01440764\nILSVRC2012_val_00000003.JPEG\tn02119789\n");
   static const char *const forms[][2] = {{"LOC_val_solution.csv", "LOC_synset_mapping.txt"},
                                          {"val.txt", "LOC_synset_mapping.txt"},
                                          {"ground_truth.txt", "map_clsloc.txt"},
@@ -233,19 +230,19 @@ static void imagenet(void **state) {
   }
   char *truth = check_path(parent, "ground_truth.txt"), *map = check_path(parent, "LOC_synset_mapping.txt");
   char *short_list = check_path(parent, "short.txt");
-  put("lists/short.txt", "n02119789\n");
+  check_put(scratch, "lists/short.txt", "n02119789\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here, .labels = truth, .classes = map}),
               GH_ERROR_FORMAT, "map_clsloc.txt of ImageNet's development kit");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here, .labels = short_list, .classes = map}),
               GH_ERROR_FORMAT, "1 labels, one a line, for the 3 images");
-  put("lists/short.txt", "ILSVRC2012_val_00000001.JPEG 3\n");
+  check_put(scratch, "lists/short.txt", "ILSVRC2012_val_00000001.JPEG 3\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here, .labels = short_list, .classes = map}),
               GH_ERROR_FORMAT, "has no class number 3");
-  put("lists/short.txt", "../x.JPEG n02119789\n");
+  check_put(scratch, "lists/short.txt", "../x.JPEG n02119789\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here, .labels = short_list, .classes = map}),
               GH_ERROR_FORMAT, "is outside the folder");
-  put("lists/short.txt", "ILSVRC2012_val_00000001.JPEG 0\n");
-  put("lists/LOC_synset_mapping.txt", "n01440764 tench\nn02119789 1 kit_fox\n");
+  check_put(scratch, "lists/short.txt", "ILSVRC2012_val_00000001.JPEG 0\n");
+  check_put(scratch, "lists/LOC_synset_mapping.txt", "n01440764 tench\nn02119789 1 kit_fox\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here, .labels = short_list, .classes = map}),
               GH_ERROR_FORMAT, "line 2: expected a synset and its name");
   free(short_list);
@@ -260,9 +257,10 @@ static void folders_of_synsets(void **state) {
   (void)state;
   gh_zeroshot_data d;
   char *here = check_path(scratch, "tree");
-  put("tree/n02119789/a.JPEG", "x");
-  put("tree/n01440764/b.JPEG", "x");
-  put("tree/LOC_synset_mapping.txt", "n01440764 tench, Tinca tinca\nn02119789 kit fox, Vulpes macrotis\n");
+  check_put(scratch, "tree/n02119789/a.JPEG", "x");
+  check_put(scratch, "tree/n01440764/b.JPEG", "x");
+  check_put(scratch, "tree/LOC_synset_mapping.txt",
+            "n01440764 tench, Tinca tinca\nn02119789 kit fox, Vulpes macrotis\n");
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   assert_string_equal(d.classes.items[d.labels[0]], "tench");
   gh_zeroshot_free(&d);
@@ -273,20 +271,20 @@ static void headers(void **state) {
   (void)state;
   gh_zeroshot_data d;
   char *here = check_path(scratch, "heads");
-  put("heads/a.png", "x");
-  put("heads/b.png", "x");
-  put("heads/labels.tsv", "image\tclass\na.png\tcat\nb.png\tdog\n");
-  put("heads/classes.tsv", "class\tname\ncat\ttabby cat\ndog\tdog\nemu\temu\n");
+  check_put(scratch, "heads/a.png", "x");
+  check_put(scratch, "heads/b.png", "x");
+  check_put(scratch, "heads/labels.tsv", "image\tclass\na.png\tcat\nb.png\tdog\n");
+  check_put(scratch, "heads/classes.tsv", "class\tname\ncat\ttabby cat\ndog\tdog\nemu\temu\n");
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   assert_int_equal(d.images.count, 2);
   assert_int_equal(d.classes.count, 3);
   assert_string_equal(d.classes.items[d.labels[0]], "tabby cat");
   gh_zeroshot_free(&d);
-  put("heads/labels.tsv", "a.png\tcat\nb.png\tdog\n"); /* none */
+  check_put(scratch, "heads/labels.tsv", "a.png\tcat\nb.png\tdog\n"); /* none */
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   assert_int_equal(d.images.count, 2);
   gh_zeroshot_free(&d);
-  put("heads/labels.tsv", "c.png\tcat\nb.png\tdog\n"); /* a picture that is absent is no header */
+  check_put(scratch, "heads/labels.tsv", "c.png\tcat\nb.png\tdog\n"); /* a picture that is absent is no header */
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FILE,
               "a listed image is missing");
   free(here);
@@ -297,23 +295,23 @@ static void blanks(void **state) {
   (void)state;
   gh_zeroshot_data d;
   char *here = check_path(scratch, "blanks");
-  put("blanks/a.png", "x");
-  put("blanks/b.png", "x");
-  put("blanks/labels.tsv", "a.png\tdog \nb.png\t dog\n");
+  check_put(scratch, "blanks/a.png", "x");
+  check_put(scratch, "blanks/b.png", "x");
+  check_put(scratch, "blanks/labels.tsv", "a.png\tdog \nb.png\t dog\n");
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   assert_int_equal(d.classes.count, 1);
   assert_string_equal(d.prompts.items[0], "a photo of a dog.");
   gh_zeroshot_free(&d);
-  put("blanks/classes.tsv", "cat \t a cat\ndog\ta dog\t\n");
+  check_put(scratch, "blanks/classes.tsv", "cat \t a cat\ndog\ta dog\t\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 2");
-  put("blanks/classes.tsv", "cat \t a cat\ndog\ta dog\n");
+  check_put(scratch, "blanks/classes.tsv", "cat \t a cat\ndog\ta dog\n");
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   assert_string_equal(d.prompts.items[0], "a photo of a a cat.");
   gh_zeroshot_free(&d);
-  put("blanks/classes.tsv", "cat\ta cat\ndog\t \n");
+  check_put(scratch, "blanks/classes.tsv", "cat\ta cat\ndog\t \n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 2");
-  put("blanks/classes.tsv", "cat\ta cat\ndog\ta dog\n");
-  put("blanks/labels.tsv", "a.png\t  \nb.png\tdog\n");
+  check_put(scratch, "blanks/classes.tsv", "cat\ta cat\ndog\ta dog\n");
+  check_put(scratch, "blanks/labels.tsv", "a.png\t  \nb.png\tdog\n");
   check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "an image name and");
   free(here);
 }
@@ -330,16 +328,16 @@ static void folders_without_pictures(void **state) {
   (void)state;
   gh_zeroshot_data d;
   char *here = check_path(scratch, "empty");
-  put("empty/cat/a.png", "x");
-  put("empty/emu/a.txt", "x");
-  put("empty/fox/deep/a.png", "x");
-  put("empty/gnu/a.gif", "x");
-  put("empty/.hidden/a.txt", "x");
+  check_put(scratch, "empty/cat/a.png", "x");
+  check_put(scratch, "empty/emu/a.txt", "x");
+  check_put(scratch, "empty/fox/deep/a.png", "x");
+  check_put(scratch, "empty/gnu/a.gif", "x");
+  check_put(scratch, "empty/.hidden/a.txt", "x");
   gh_log_set_writer(keep_warning, NULL);
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   gh_zeroshot_free(&d);
   assert_non_null(strstr(warned, "2 folders without a picture that can be read, such as emu"));
-  put("empty/classes.tsv", "cat\ta\nemu\tb\nfox\tc\ngnu\td\n");
+  check_put(scratch, "empty/classes.tsv", "cat\ta\nemu\tb\nfox\tc\ngnu\td\n");
   warned[0] = 0;
   check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
   gh_log_set_writer(NULL, NULL);
@@ -362,13 +360,13 @@ static void templates_of_programs(void **state) {
   static const char *const taken[] = {"a \"{}\".\n", "'{}' in a photo\n", "\xEF\xBB\xBFthe {}, and {}\r\n"};
   gh_zeroshot_data d;
   char *here = check_path(scratch, "programs");
-  put("programs/cat/a.png", "x");
+  check_put(scratch, "programs/cat/a.png", "x");
   for (size_t i = 0; i < GH_COUNT(refused); i++) {
-    put("programs/templates.txt", refused[i]);
+    check_put(scratch, "programs/templates.txt", refused[i]);
     check_fails(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}), GH_ERROR_FORMAT, "line 1: ");
   }
   for (size_t i = 0; i < GH_COUNT(taken); i++) {
-    put("programs/templates.txt", taken[i]);
+    check_put(scratch, "programs/templates.txt", taken[i]);
     check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
     assert_int_equal(d.templates.count, 1);
     gh_zeroshot_free(&d);

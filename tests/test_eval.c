@@ -29,12 +29,6 @@ static gh_error err;
 
 /* ---- the data, as in make_eval.py ---- */
 
-static void put(const char *name, const char *text) {
-  char *path = check_path(folder, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 static void make_data(void) {
   char questions[1024] = "", captions[2048] = "[", number[32], where[96], from[256];
   for (int i = 0; i < PICTURES; i++) {
@@ -53,9 +47,9 @@ static void make_data(void) {
     strcat(captions, "]}");
   }
   strcat(captions, "]");
-  put("mmvp/Questions.csv", questions);
-  put("zeroshot/templates.txt", "a photo of a {}\nthe {}'s words\n");
-  put("retrieval/captions.json", captions);
+  check_put(folder, "mmvp/Questions.csv", questions);
+  check_put(folder, "zeroshot/templates.txt", "a photo of a {}\nthe {}'s words\n");
+  check_put(folder, "retrieval/captions.json", captions);
 }
 
 static gh_json *evaluate(const char *command, const char *batch) {
@@ -207,7 +201,7 @@ static void rejections(void **state) {
               "zeroshot/dog/1.png");
   check_fails(compare_run(&err, "eval", "colours", "--model", MODEL, "--data", data, NULL), GH_ERROR_ARGUMENT,
               "unknown kind colours");
-  put("mmvp/Questions.csv", "1,A b,x\n");
+  check_put(folder, "mmvp/Questions.csv", "1,A b,x\n");
   check_fails(compare_run(&err, "eval", "mmvp", "--model", MODEL, "--data", data, NULL), GH_ERROR_FORMAT,
               "an odd number");
   free(picture);

@@ -13,12 +13,6 @@
 
 static gh_error err;
 
-static void put(const char *name, const char *text) {
-  char *path = check_path(scratch, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 static void drop(const char *name) {
   char *path = check_path(scratch, name);
   check_ok(gh_file_remove(&err, path));
@@ -92,19 +86,20 @@ static void recognised(void **state) {
   (void)state;
   gh_vision_config v;
   gh_text_config t;
-  put("config.json", "{\"model_type\":\"third\",\"vision_config\":{\"image_size\":64},\"text_config\":{}}");
+  check_put(scratch, "config.json",
+            "{\"model_type\":\"third\",\"vision_config\":{\"image_size\":64},\"text_config\":{}}");
   check_ok(gh_vision_config_read(&err, scratch, &v));
   check_ok(gh_text_config_read(&err, scratch, &t));
   assert_ptr_equal(v.family, &third);
   assert_ptr_equal(t.family, &third);
   assert_int_equal(v.image, 64);
   assert_int_equal(gh_vision_tokens(&v), 16 + 3);
-  put("config.json", "{\"model_type\":\"third_text_model\"}");
+  check_put(scratch, "config.json", "{\"model_type\":\"third_text_model\"}");
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "a text tower alone");
-  put("config.json", "{\"model_type\":\"fourth\"}");
+  check_put(scratch, "config.json", "{\"model_type\":\"fourth\"}");
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED,
               "(clip, siglip, metaclip_2 and third are)");
-  put("config.json", "{}");
+  check_put(scratch, "config.json", "{}");
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED,
               "clip, siglip, metaclip_2 and third are supported");
   drop("config.json");
@@ -116,11 +111,11 @@ static void recognised_from_openclip(void **state) {
       "{\"model_cfg\":{\"embed_dim\":8,\"vision_cfg\":{\"image_size\":8,\"timm_model_name\":\"%s\""
       "},\"text_cfg\":{}}}";
   gh_vision_config v;
-  put(GH_OPENCLIP_CONFIG, gh_name_make(file, "vit_third").text);
+  check_put(scratch, GH_OPENCLIP_CONFIG, gh_name_make(file, "vit_third").text);
   check_ok(gh_vision_config_read(&err, scratch, &v));
   assert_ptr_equal(v.family, &third);
   assert_int_equal(v.patch, 4);
-  put(GH_OPENCLIP_CONFIG, gh_name_make(file, "vit_fourth").text);
+  check_put(scratch, GH_OPENCLIP_CONFIG, gh_name_make(file, "vit_fourth").text);
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "(SigLIP, EVA-CLIP and Third's are)");
   drop(GH_OPENCLIP_CONFIG);
 }
@@ -131,13 +126,13 @@ static void preprocessed(void **state) {
   gh_preprocess how;
   check_ok(gh_vision_preprocess_read(&err, &how, scratch, &c));
   assert_true(how.mean[0] == 0.25);
-  put("preprocessor_config.json", "{\"feature_extractor_type\":\"CLIPFeatureExtractor\"}");
+  check_put(scratch, "preprocessor_config.json", "{\"feature_extractor_type\":\"CLIPFeatureExtractor\"}");
   check_ok(gh_vision_preprocess_read(&err, &how, scratch, &c));
   assert_true(how.do_center_crop);
   check_ok(gh_vision_preprocess_write(&err, &how, scratch, &c)); /* the class that crops */
   check_ok(gh_vision_preprocess_read(&err, &how, scratch, &c));
   assert_true(how.do_center_crop && how.mean[0] == 0.48145466);
-  put("preprocessor_config.json", "{\"image_processor_type\":\"ThirdImageProcessor\"}");
+  check_put(scratch, "preprocessor_config.json", "{\"image_processor_type\":\"ThirdImageProcessor\"}");
   check_ok(gh_vision_preprocess_read(&err, &how, scratch, &(gh_vision_config){.family = &gh_clip, .image = 8}));
   assert_true(how.mean[0] == 0.25);
   drop("preprocessor_config.json");

@@ -15,12 +15,6 @@
 
 static gh_error err;
 
-static void put(const char *name, const char *text) {
-  char *path = check_path(scratch, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 /* Writes the file with the given text after `"embed_dim": 8`, inside vision_cfg's braces and inside text_cfg's.
  * Pictures are not cropped: transformers would begin some crops elsewhere. */
 static void put_model(const char *model, const char *vision, const char *text) {
@@ -28,7 +22,7 @@ static void put_model(const char *model, const char *vision, const char *text) {
                         "{\"model_cfg\":{%s,\"vision_cfg\":{%s},\"text_cfg\":{%s}},"
                         "\"preprocess_cfg\":{\"resize_mode\":\"squash\"}}",
                         model, vision, text);
-  put(GH_OPENCLIP_CONFIG, all);
+  check_put(scratch, GH_OPENCLIP_CONFIG, all);
   free(all);
 }
 
@@ -214,7 +208,7 @@ static void rejections(void **state) {
                                        "{\"model_cfg\":{\"embed_dim\":8,\"vision_cfg\":{},\"text_cfg\":3}}"};
   for (size_t i = 0; i < GH_COUNT(broken); i++) {
     gh_vision_config v;
-    put(GH_OPENCLIP_CONFIG, broken[i]);
+    check_put(scratch, GH_OPENCLIP_CONFIG, broken[i]);
     check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_FORMAT, "expected an object");
   }
 }
@@ -224,20 +218,21 @@ static void rejections(void **state) {
 static void preprocessing(void **state) {
   (void)state;
   gh_preprocess p;
-  put(GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, for every family */
+  check_put(scratch, GH_OPENCLIP_CONFIG, "{}"); /* open_clip's own defaults, for every family */
   check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_siglip, .image = 64}));
   assert_true(p.do_center_crop && p.shortest_edge == 64 && p.mean[0] == 0.48145466);
   assert_int_equal(p.filter, GH_FILTER_BICUBIC);
-  put(GH_OPENCLIP_CONFIG, "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
-                          "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
+  check_put(scratch, GH_OPENCLIP_CONFIG,
+            "{\"preprocess_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.25],\"interpolation\":"
+            "\"bilinear\",\"resize_mode\":\"squash\",\"size\":[3,4],\"fill_color\":0}}");
   for (int again = 0; again < 2; again++) { /* as read, and as written in transformers' format */
     check_ok(gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64}));
     assert_true(!p.do_center_crop && !p.shortest_edge && p.height == 64 && p.width == 64);
     assert_true(p.mean[0] == 0.5 && p.std[2] == 0.25 && p.do_resize && p.do_rescale && p.do_normalize);
     assert_int_equal(p.filter, GH_FILTER_BILINEAR);
     if (!again) check_ok(gh_vision_preprocess_write(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip}));
-    if (!again) put("config.json", "{\"model_type\":\"clip\"}"); /* transformers' folder */
-    if (!again) put(GH_OPENCLIP_CONFIG, "{}");
+    if (!again) check_put(scratch, "config.json", "{\"model_type\":\"clip\"}"); /* transformers' folder */
+    if (!again) check_put(scratch, GH_OPENCLIP_CONFIG, "{}");
   }
   char *written = check_path(scratch, "preprocessor_config.json"), *config = check_path(scratch, "config.json");
   check_ok(gh_file_remove(&err, config));
@@ -253,7 +248,7 @@ static void preprocessing(void **state) {
                                            {"{\"std\":[0,1,1]}", "std"}};
   for (size_t i = 0; i < GH_COUNT(refused); i++) {
     char *all = gh_format(&err, "{\"preprocess_cfg\":%s}", refused[i][0]);
-    put(GH_OPENCLIP_CONFIG, all);
+    check_put(scratch, GH_OPENCLIP_CONFIG, all);
     free(all);
     gh_status status =
         gh_vision_preprocess_read(&err, &p, scratch, &(gh_vision_config){.family = &gh_clip, .image = 64});
@@ -313,7 +308,7 @@ static void whole_folder(void **state) {
   put_model("\"embed_dim\":20,\"quick_gelu\":true",
             "\"image_size\":32,\"layers\":1,\"width\":24,\"head_width\":12,\"patch_size\":8,\"mlp_ratio\":1.6667",
             "\"context_length\":77,\"vocab_size\":614,\"width\":36,\"heads\":3,\"layers\":2,\"mlp_ratio\":2.4445");
-  put("config.json", "{\"architecture\":\"vit_tiny\",\"num_classes\":0}");
+  check_put(scratch, "config.json", "{\"architecture\":\"vit_tiny\",\"num_classes\":0}");
   copy(GH_FIXTURES "/towers/openai.safetensors", GH_OPENCLIP_WEIGHTS);
   copy(GH_FIXTURES "/towers/clip.safetensors", "model.safetensors");
   copy(CLIP "/tokenizer.json", "tokenizer.json");
@@ -338,14 +333,14 @@ static void which_file(void **state) {
   (void)state;
   gh_vision_config v;
   put_model("\"embed_dim\":20", "\"image_size\":32,\"layers\":1,\"width\":64,\"patch_size\":8", "");
-  put("config.json", "{\"model_type\":\"siglip\"}");
+  check_put(scratch, "config.json", "{\"model_type\":\"siglip\"}");
   check_ok(gh_vision_config_read(&err, scratch, &v));
   assert_ptr_equal(v.family, &gh_siglip);
   char *path = check_path(scratch, GH_OPENCLIP_CONFIG);
   check_ok(gh_file_remove(&err, path));
-  put("config.json", "{\"architecture\":\"vit_tiny\"}");
+  check_put(scratch, "config.json", "{\"architecture\":\"vit_tiny\"}");
   check_fails(gh_vision_config_read(&err, scratch, &v), GH_ERROR_UNSUPPORTED, "model_type is missing");
-  put("config.json", "{\"vision_config\":{}}");
+  check_put(scratch, "config.json", "{\"vision_config\":{}}");
   check_ok(gh_vision_config_read(&err, scratch, &v));
   free(path);
 }

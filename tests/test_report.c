@@ -21,12 +21,6 @@ static char *read_text(const char *path) {
   return text;
 }
 
-static void put(const char *run, const char *name, const char *text) {
-  char *path = check_path(run, name);
-  check_write(path, text, strlen(text));
-  free(path);
-}
-
 /* A run with a hostile name, three updates per stage and two evaluations. */
 static char *make_run(void) {
   char *run = check_path(scratch, "<b>&\"'run"), lines[2048] = "";
@@ -39,16 +33,16 @@ static char *make_run(void) {
                "\"images_per_second\":8}\n",
                stage, update, 4 - update);
     }
-  put(run, "metrics.jsonl", lines);
-  put(run, "evaluations.jsonl",
-      "{\"stage\":2,\"update\":0,\"scores\":{\"mmvp\":20,\"zeroshot.top1\":75.5,\"<script>\":1},"
-      "\"patterns\":{\"<u>\":{\"percent\":20,\"low\":10,\"high\":30}},"
-      "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":0,\"within\":true}}\n"
-      "{\"stage\":2,\"update\":2,\"scores\":{\"mmvp\":31.9,\"zeroshot.top1\":75.1},"
-      "\"patterns\":{\"<u>\":{\"percent\":40,\"low\":20,\"high\":60}},"
-      "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":-0.4,\"within\":false}}\n");
-  put(run, "best.json",
-      "{\"snapshot\":\"stage2-00000002\",\"update\":2,\"score\":\"mmvp\",\"value\":31.9,\"start\":20}");
+  check_put(run, "metrics.jsonl", lines);
+  check_put(run, "evaluations.jsonl",
+            "{\"stage\":2,\"update\":0,\"scores\":{\"mmvp\":20,\"zeroshot.top1\":75.5,\"<script>\":1},"
+            "\"patterns\":{\"<u>\":{\"percent\":20,\"low\":10,\"high\":30}},"
+            "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":0,\"within\":true}}\n"
+            "{\"stage\":2,\"update\":2,\"scores\":{\"mmvp\":31.9,\"zeroshot.top1\":75.1},"
+            "\"patterns\":{\"<u>\":{\"percent\":40,\"low\":20,\"high\":60}},"
+            "\"guard\":{\"watch\":\"zeroshot.top1\",\"change\":-0.4,\"within\":false}}\n");
+  check_put(run, "best.json",
+            "{\"snapshot\":\"stage2-00000002\",\"update\":2,\"score\":\"mmvp\",\"value\":31.9,\"start\":20}");
   return run;
 }
 

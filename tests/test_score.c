@@ -231,45 +231,36 @@ static void csv(void **state) {
 }
 
 /* Writes a file with that text below the scratch folder, creating its folder. */
-static void put(const char *name, const char *text) {
-  gh_error err = {0};
-  char *path = check_path(folder, name), *parent = gh_path_folder(&err, path);
-  check_ok(gh_folder_make(&err, parent));
-  check_write(path, text, strlen(text));
-  free(path);
-  free(parent);
-}
-
 static void mmvp_folder(void **state) {
   (void)state;
   gh_error err = {0};
   gh_mmvp_data d;
   char *here = check_path(folder, "mmvp");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no such folder");
-  put("mmvp/MLLM_VLM Images/Camera/1.jpg", "x");
+  check_put(folder, "mmvp/MLLM_VLM Images/Camera/1.jpg", "x");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "no Questions.csv");
-  put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n");
+  check_put(folder, "mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "1 questions, an odd number");
-  put("mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n2,Other,c\n");
+  check_put(folder, "mmvp/Questions.csv", "Question ID,Type,Statement\n1,Camera,\"a, b\"\n2,Other,c\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FILE, "a listed image is missing: ");
-  put("mmvp/MLLM_VLM Images/Camera/2.jpg", "x"); /* the first row's type names the folder of both */
+  check_put(folder, "mmvp/MLLM_VLM Images/Camera/2.jpg", "x"); /* the first row's type names the folder of both */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.pairs, 1);
   assert_string_equal(d.prompts.items[0], "a photo of a, b");
   assert_true(gh_ends_with(d.images.items[1], "MLLM_VLM Images/Camera/2.jpg"));
   assert_int_equal(d.ids[1], 2);
   gh_mmvp_free(&d);
-  put("mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no header, the even id first */
+  check_put(folder, "mmvp/Questions.csv", "2,Camera,c\n1,Camera,a\n"); /* no header, the even id first */
   check_ok(gh_mmvp_read(&err, &d, here));
   assert_int_equal(d.ids[0], 2);
   gh_mmvp_free(&d);
-  put("mmvp/Questions.csv", "1,Camera,c\n3,Camera,a\n");
+  check_put(folder, "mmvp/Questions.csv", "1,Camera,c\n3,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "exactly one must be odd");
-  put("mmvp/Questions.csv", "1,../x,c\n2,Camera,a\n");
+  check_put(folder, "mmvp/Questions.csv", "1,../x,c\n2,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "is not a folder");
-  put("mmvp/Questions.csv", "1,Camera\n2,Camera,a\n");
+  check_put(folder, "mmvp/Questions.csv", "1,Camera\n2,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 1: 2 fields");
-  put("mmvp/Questions.csv", "1,Camera,a\nx,Camera,a\n");
+  check_put(folder, "mmvp/Questions.csv", "1,Camera,a\nx,Camera,a\n");
   check_fails(gh_mmvp_read(&err, &d, here), GH_ERROR_FORMAT, "line 2: \"x\" is not an id");
   free(here);
 }
@@ -280,10 +271,10 @@ static void zeroshot_folder(void **state) {
   gh_zeroshot_data d;
   char *here = check_path(folder, "zs"), *labels = check_path(folder, "zs/labels.tsv");
   gh_zeroshot_options o = {.folder = here};
-  put("zs/dog/b.JPG", "x");
-  put("zs/cat/deep/a.png", "x");
-  put("zs/cat/notes.txt", "x");
-  put("zs/stray.png", "x");
+  check_put(folder, "zs/dog/b.JPG", "x");
+  check_put(folder, "zs/cat/deep/a.png", "x");
+  check_put(folder, "zs/cat/notes.txt", "x");
+  check_put(folder, "zs/stray.png", "x");
   check_ok(gh_zeroshot_read(&err, &d, &o));
   assert_int_equal(d.images.count, 2);
   assert_int_equal(d.classes.count, 2);
@@ -291,8 +282,8 @@ static void zeroshot_folder(void **state) {
   assert_int_equal(d.labels[1], 1);
   assert_string_equal(d.prompts.items[1], "a photo of a dog.");
   gh_zeroshot_free(&d);
-  put("zs/templates.txt", "a {}, {}!\nthe {}\n");
-  put("zs/classes.tsv", "dog\thound\ncat\ttom\nbird\tbird\n");
+  check_put(folder, "zs/templates.txt", "a {}, {}!\nthe {}\n");
+  check_put(folder, "zs/classes.tsv", "dog\thound\ncat\ttom\nbird\tbird\n");
   check_ok(gh_zeroshot_read(&err, &d, &o));
   assert_int_equal(d.classes.count, 3); /* a bird is a candidate, although no picture shows one */
   assert_int_equal(d.prompts.count, 6);
@@ -302,21 +293,21 @@ static void zeroshot_folder(void **state) {
   assert_int_equal(d.labels[0], 1);
   assert_int_equal(d.labels[1], 2);
   gh_zeroshot_free(&d);
-  put("zs/classes.tsv", "dog\thound\ncat\ttom\ndog\tdog\n");
+  check_put(folder, "zs/classes.tsv", "dog\thound\ncat\ttom\ndog\tdog\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "the class dog has two texts");
-  put("zs/classes.tsv", "dog\thound\ncat\n");
+  check_put(folder, "zs/classes.tsv", "dog\thound\ncat\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 2: expected a class and its text");
-  put("zs/classes.tsv", "dog\thound\n");
+  check_put(folder, "zs/classes.tsv", "dog\thound\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "no text for the class cat");
-  put("zs/classes.tsv", "dog\thound\ncat\ttom\n");
-  put("zs/templates.txt", "a photo\n");
+  check_put(folder, "zs/classes.tsv", "dog\thound\ncat\ttom\n");
+  check_put(folder, "zs/templates.txt", "a photo\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 1: a template needs {}");
-  put("zs/templates.txt", "{}");
-  put("zs/labels.tsv", "dog/b.JPG\tdog\ncat/none.png\tcat\n");
+  check_put(folder, "zs/templates.txt", "{}");
+  check_put(folder, "zs/labels.tsv", "dog/b.JPG\tdog\ncat/none.png\tcat\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FILE, "missing: ");
-  put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\nzs\n");
+  check_put(folder, "zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\nzs\n");
   check_fails(gh_zeroshot_read(&err, &d, &o), GH_ERROR_FORMAT, "line 3: expected an image name and a class");
-  put("zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\n");
+  check_put(folder, "zs/labels.tsv", "stray.png\tdog\ncat/deep/a.png\tcat\n");
   o.labels = labels;
   check_ok(gh_zeroshot_read(&err, &d, &o));
   assert_int_equal(d.labels[0], 1);
@@ -330,31 +321,31 @@ static void retrieval_folder(void **state) {
   gh_error err = {0};
   gh_retrieval_data d;
   char *here = check_path(folder, "rt");
-  put("rt/a.jpg", "x");
-  put("rt/b.jpg", "x");
+  check_put(folder, "rt/a.jpg", "x");
+  check_put(folder, "rt/b.jpg", "x");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FILE, "captions.json");
-  put("rt/captions.json",
-      "[{\"image\": \"a.jpg\", \"captions\": [\"p\", \"q\"]}, {\"image\": \"b.jpg\", \"captions\": [\"r\"]}]");
+  check_put(folder, "rt/captions.json",
+            "[{\"image\": \"a.jpg\", \"captions\": [\"p\", \"q\"]}, {\"image\": \"b.jpg\", \"captions\": [\"r\"]}]");
   check_ok(gh_retrieval_read(&err, &d, here, NULL, NULL));
   assert_int_equal(d.captions.count, 3);
   assert_int_equal(d.owner[1], 0);
   assert_int_equal(d.owner[2], 1);
   gh_retrieval_free(&d);
-  put("rt/captions.json", "[{\"captions\": [\"p\"]}]");
+  check_put(folder, "rt/captions.json", "[{\"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "entry 1: captions without an image");
-  put("rt/captions.json",
-      "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"c.jpg\", \"captions\": [\"p\"]}]");
+  check_put(folder, "rt/captions.json",
+            "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"c.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FILE, "c.jpg");
-  put("rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": []}]");
+  check_put(folder, "rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": []}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "has no captions");
-  put("rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": [3]}]");
+  check_put(folder, "rt/captions.json", "[{\"image\": \"a.jpg\", \"captions\": [3]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "expected a string");
-  put("rt/captions.json",
-      "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"a.jpg\", \"captions\": [\"p\"]}]");
+  check_put(folder, "rt/captions.json",
+            "[{\"image\": \"a.jpg\", \"captions\": [\"p\"]}, {\"image\": \"a.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "listed twice");
-  put("rt/captions.json", "[{\"image\": \"../a.jpg\", \"captions\": [\"p\"]}]");
+  check_put(folder, "rt/captions.json", "[{\"image\": \"../a.jpg\", \"captions\": [\"p\"]}]");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "is outside the folder");
-  put("rt/captions.json", "{}");
+  check_put(folder, "rt/captions.json", "{}");
   check_fails(gh_retrieval_read(&err, &d, here, NULL, NULL), GH_ERROR_FORMAT, "expected a list");
   free(here);
 }

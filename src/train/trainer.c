@@ -321,10 +321,8 @@ gh_status gh_train_choose(gh_error *err, const gh_config *config, gh_device *dev
 /* Plans and times a stage. That it does not fit is a result here, no failure. */
 static gh_status dry_run_stage(gh_error *err, const gh_training *t, int number, gh_dry_stage *out) {
   gh_stage s = {.config = t->config, .options = t->options};
-  s.loop = (gh_loop){.label = labels[number - 1],
-                     .number = number,
-                     .stage = &t->config->stages[number - 1],
-                     .device = t->device};
+  s.loop = (gh_loop){
+      .label = labels[number - 1], .number = number, .stage = &t->config->stages[number - 1], .device = t->device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
   gh_status status = gh_models_open(err, &s.models, t->config, NULL, NULL);
   out->planned = !status;

@@ -65,6 +65,15 @@ void check_write(const char *path, const void *bytes, size_t size) {
   assert_int_equal(fclose(file), 0);
 }
 
+void check_put(const char *folder, const char *name, const char *text) {
+  gh_error err = {0};
+  char *path = check_path(folder, name), *parent = gh_path_folder(&err, path);
+  check_ok(gh_folder_make(&err, parent));
+  check_write(path, text, strlen(text));
+  free(path);
+  free(parent);
+}
+
 void check_allocation_failures(check_body body, void *state) {
   const long many = 100000;
   setenv("GH_RETRY_SECONDS", "0", 1); /* a second try would hide the failure */

@@ -41,6 +41,8 @@ char *check_folder(void); /* the caller frees through check_folder_done */
 void check_folder_done(char *folder);
 char *check_path(const char *folder, const char *name); /* joined; the caller frees */
 void check_write(const char *path, const void *bytes, size_t size);
+/* Writes a text to a file below `folder`, creating the folders of its name. */
+void check_put(const char *folder, const char *name, const char *text);
 
 /* Runs body with the 1st, 2nd, ... allocation failing until a run succeeds: every failing run must give
  * GH_ERROR_MEMORY and leave nothing behind (checked by the sanitizer build). The body frees what it allocates. */
