@@ -163,8 +163,8 @@ static bool larger_than_one(const gh_gemm_desc *g, const gh_device *d) { return 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
   static const gh_gemm_provider shallow = {
-      {"shallow", "shallow"}, larger_than_one, bind_with_less, {1, 0}, 0, 0, false};
-  static const gh_gemm_provider low = {{"low", "low"}, larger_than_one, bind_with_less, {0, 0}, 0, 0, false};
+      {"shallow", "shallow"}, larger_than_one, bind_with_less, NULL, {1, 0}, 0, 0, false};
+  static const gh_gemm_provider low = {{"low", "low"}, larger_than_one, bind_with_less, NULL, {0, 0}, 0, 0, false};
   OK(gh_choice_plant(&err, device, &gh_gemm_kind, &shallow.base));
   OK(gh_choice_plant(&err, device, &gh_gemm_kind, &low.base));
   for (size_t t = 0; t < GH_COUNT(storage); t++)

@@ -31,8 +31,8 @@ static void test_matrix_units_by_their_documentation(void **state) {
   (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
-    {"emulated " #unit " " #tile, "emulated " #unit}, is_bf16, bind_emulated, {tile, unit}, 1u << GH_EPILOGUE_BIAS, 0, \
-        false                                                                                                          \
+    {"emulated " #unit " " #tile, "emulated " #unit}, is_bf16, bind_emulated, NULL, {tile, unit},                      \
+        1u << GH_EPILOGUE_BIAS, 0, false                                                                               \
   }
   static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2),
                                               EMULATED(64, 3), EMULATED(64, 4), EMULATED(128, 0)};

@@ -12,6 +12,8 @@ struct gh_gemm_provider {
   bool (*supports)(const gh_gemm_desc *desc, const gh_device *d);
   gh_status (*bind)(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                     const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  /* gh_gemm_prepare for this provider; NULL: it needs nothing */
+  gh_status (*prepare)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
   int size[2];    /* the provider's own parameters */
   unsigned fuses; /* bit 1 << gh_epilogue for each epilogue that it fuses */
   int min_side;   /* of m, n and k: below it other families are better, and only forcing selects this one */

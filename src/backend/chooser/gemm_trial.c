@@ -23,7 +23,7 @@
 typedef struct trial {
   gh_device *d;
   gh_gemm_desc desc;
-  gh_buffer *a, *b, *c;
+  gh_buffer *a, *b, *c, *prepared;
   int64_t elements_a, elements_b, elements_c;
   float *pattern;         /* three runs of PATTERN numbers, as stored, for A, B and C */
   uint16_t *pattern_bf16; /* the same in two bytes each */
@@ -190,6 +190,7 @@ static void trial_free(trial *t) {
   backend->buffer_free(t->a);
   backend->buffer_free(t->b);
   backend->buffer_free(t->c);
+  backend->buffer_free(t->prepared);
   free(t->pattern);
   free(t->pattern_bf16);
   free(t->row);
@@ -225,7 +226,11 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
+  if (!status && g->image.channels)
+    status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(g), GH_F32), &t->prepared);
   if (status) goto fail;
+  t->desc.image.prepared = t->prepared;
+  t->desc.image.prepared_offset = 0;
   make_pattern(t);
   if ((status = make_reference(err, t))) goto fail;
   if ((status = fill_random(err, t, OF_A, t->a, t->elements_a))) goto fail;
@@ -285,11 +290,23 @@ static gh_status check(gh_error *err, trial *t, gh_launch *launch) {
 
 /* ---- the kind's members ---- */
 
+static gh_status prepare(gh_error *err, trial *t, const gh_gemm_provider *provider) {
+  gh_launch *launch;
+  if (!provider->prepare) return GH_OK;
+  gh_status status = provider->prepare(err, t->d, &t->desc, t->a, &launch);
+  if (status) return status;
+  status = t->d->backend->enqueue(err, t->d, launch);
+  if (!status) status = t->d->backend->finish(err, t->d);
+  t->d->backend->launch_free(launch);
+  return status;
+}
+
 gh_status gh_gemm_trial_run(gh_error *err, void *of, const gh_provider *p, gh_launch **launch) {
   trial *t = of;
   const gh_gemm_provider *provider = (const gh_gemm_provider *)p;
   *launch = NULL;
-  gh_status status = provider->bind(err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
+  gh_status status = prepare(err, t, provider);
+  if (!status) status = provider->bind(err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
   return status ? status : check(err, t, *launch);
 }
 
