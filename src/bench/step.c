@@ -1,6 +1,7 @@
 #include "bench/step.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/usage.h"
 #include "method/objective.h"
 #include "models/archs.h"
 #include "train/budget.h"
@@ -337,7 +338,7 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   if (!status && result->row_count)
     qsort(result->rows, (size_t)result->row_count, sizeof *result->rows,
           result->by_clock ? longest_by_clock_first : longest_first);
-  result->resident_bytes = gh_bench_resident_bytes();
+  result->resident_bytes = gh_peak_resident_bytes();
   free(b.images);
   gh_update_free(&b.update);
   gh_graph_free(b.step.graph);

@@ -299,7 +299,9 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                         .learning_rate = learning_rate(l->stage, l->done),
                         .seconds = seconds,
                         .samples = l->stage->batch,
-                        .time = gh_metrics_time()};
+                        .time = gh_metrics_time(),
+                        .resident_bytes = (double)gh_peak_resident_bytes(),
+                        .joules = gh_energy_take(&l->energy)};
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
   gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
@@ -324,6 +326,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
       gh_store_bytes(l->store) + gh_graph_peak_bytes(l->step.graph) + gh_graph_peak_bytes(l->update.graph);
   progress.device = l->device->info.id;
   l->state_written = gh_now();
+  gh_energy_open(&l->energy, NULL);
   gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
@@ -343,6 +346,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
     gh_progress_update(&progress, (uint64_t)l->done, note);
   }
   gh_progress_end(&progress);
+  gh_energy_close(&l->energy);
   return status;
 }
 
@@ -457,10 +461,11 @@ bool gh_loop_keeps_turning(const gh_state_info *from, const char *key, bool exif
 gh_status gh_loop_begin_run(gh_error *err, const gh_loop *l, const gh_state_info *from) {
   gh_json *config = NULL;
   char *path = gh_path_join(err, l->run, "config.json");
-  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_metrics_rewind(err, l->run, from ? from->stage : 0, from ? from->update : 0);
-  if (!status) status = gh_json_copy(err, &config, l->config_json);
+  gh_status status = path ? gh_json_copy(err, &config, l->config_json) : GH_ERROR_MEMORY;
   if (!status) status = gh_made_by_put(err, config, &l->device->info, l->config_json, false);
+  if (!status)
+    status = gh_metrics_rewind(err, l->run, from ? from->stage : 0, from ? from->update : 0,
+                               gh_json_member(config, GH_MADE_BY));
   if (!status) status = gh_json_write_file(err, path, config);
   gh_json_free(config);
   free(path);

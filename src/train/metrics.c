@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/run.h"
 #include "train/made_by.h"
+#include "train/snapshot_events.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -68,6 +69,9 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_int(err, line, "samples", row->samples);
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
+  if (!status && row->resident_bytes > 0)
+    status = gh_json_put_double(err, line, GH_METRICS_RESIDENT, row->resident_bytes);
+  if (!status && row->joules > 0) status = gh_json_put_double(err, line, GH_METRICS_JOULES, row->joules);
   if (!status && row->made_by) status = put_maker(err, line, row->made_by);
   if (!status) status = gh_json_put_double(err, line, "time", row->time);
   for (int i = 0; i < row->number_count && !status; i++) status = put_number(err, line, &row->numbers[i]);
@@ -227,8 +231,18 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
 }
 
 gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count) {
-  static const char *const always[] = {
-      "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time", GH_MADE_BY};
+  static const char *const always[] = {"stage",
+                                       "update",
+                                       "loss",
+                                       "grad_norm",
+                                       "lr",
+                                       "samples",
+                                       "ms",
+                                       "images_per_second",
+                                       "time",
+                                       GH_METRICS_RESIDENT,
+                                       GH_METRICS_JOULES,
+                                       GH_MADE_BY};
   *count = 0;
   for (const gh_json *item = gh_json_first(line); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);
@@ -280,13 +294,24 @@ static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line
   return status ? status : gh_metrics_scalars(err, run, time, update, scalars, count);
 }
 
-static gh_status replay(gh_error *err, const char *run) {
+static gh_status sign_events(gh_error *err, const char *path, const gh_json *made_by) {
+  char *text = NULL;
+  if (!made_by) return GH_OK;
+  gh_status status = gh_json_print(err, &text, NULL, made_by, false);
+  if (!status) status = gh_tfevents_text(err, path, gh_metrics_time(), 0, GH_MADE_BY, text);
+  free(text);
+  return status;
+}
+
+static gh_status replay(gh_error *err, const char *run, int stage, int64_t update, const gh_json *made_by) {
   char *path = gh_path_join(err, run, GH_RUN_EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
   gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_sweep(err, folder); /* remains of a kill at this point */
   if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
+  if (!status) status = sign_events(err, path, made_by);
   if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", replay_metrics, (void *)run);
   if (!status) status = gh_metrics_lines(err, run, "evaluations.jsonl", replay_evaluation, (void *)run);
+  if (!status) status = gh_snapshot_events(err, run, stage, update);
   free(path);
   free(folder);
   return status;
@@ -297,14 +322,14 @@ static const struct {
   gh_line_test *keep;
 } logs[] = {{"metrics.jsonl", keep_metrics}, {"evaluations.jsonl", keep_evaluation}, {"train.log", keep_log}};
 
-gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update) {
+gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update, const gh_json *made_by) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < GH_COUNT(logs) && !status; i++) {
     char *path = gh_path_join(err, run, logs[i].name);
     status = path ? rewind_file(err, path, logs[i].keep, stage, update) : GH_ERROR_MEMORY;
     free(path);
   }
-  return status ? status : replay(err, run);
+  return status ? status : replay(err, run, stage, update, made_by);
 }
 
 gh_status gh_metrics_sync(gh_error *err, const char *run) {

@@ -12,6 +12,7 @@
 #include "train/made_by.h"
 #include "train/ranks_start.h"
 #include "train/snapshot.h"
+#include "train/snapshot_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_lora *lora = loop->number == 2 && s->config->lora.enabled ? &s->lora : NULL;
   gh_status status =
       gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, lora, loop->number, loop->done);
+  if (!status && lora) status = gh_adapter_event(err, loop->run, loop->number, loop->done);
   if (status || !s->evaluator) return status;
   status = gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
   loop->load_failed = gh_status_is_fault(status);
