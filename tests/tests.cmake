@@ -30,8 +30,8 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-  # AddressSanitizer has its own malloc, and MPI has leaks of its own
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|ranks|torture)")
+  # AddressSanitizer has its own malloc, MPI has leaks of its own, and the browser does not run our code
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|pages|ranks|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -89,9 +89,10 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions cli comm config dataset drivers examples export formats
          identity image incomplete inputs interrupt loader loops mapping messages names options origin power
-         preprocess results retry robust rooms rot scenes target_cache terminal tfevents tune_command)
+         preprocess results retry robust rooms rot scenes target_cache terminal tfevents tune_command
+         usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers ranks torture)
+  list(APPEND HOST faults leftovers pages ranks torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
