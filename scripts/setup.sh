@@ -12,7 +12,7 @@ packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev op
 packages_formats="libavif-dev"
 packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh
-  libopenmpi-dev openmpi-bin"
+  libopenmpi-dev openmpi-bin python3-venv python3-numpy"
 packages_browser="chromium"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"

@@ -30,8 +30,9 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-  # AddressSanitizer has its own malloc, MPI has leaks of its own, and the browser does not run our code
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|pages|ranks|torture)")
+  # AddressSanitizer has its own malloc, and must be in a program from the start: Python is none; MPI has leaks of its
+  # own; the browser does not run our code
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|pages|python|ranks|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -92,7 +93,7 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
          preprocess results retry robust rooms rot scenes target_cache terminal tfevents tune_command
          usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers pages ranks torture)
+  list(APPEND HOST faults leftovers pages python ranks torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
