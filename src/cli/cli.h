@@ -101,6 +101,7 @@ extern const gh_command gh_command_eval_reconstruction;
 extern const gh_command gh_command_eval_retrieval;
 extern const gh_command gh_command_eval_spectrum;
 extern const gh_command gh_command_eval_zeroshot;
+extern const gh_command gh_command_experiment;
 extern const gh_command gh_command_export;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;

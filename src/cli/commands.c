@@ -29,6 +29,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_eval_spectrum,
     &gh_command_eval_reconstruction,
     &gh_command_eval_attributes,
+    &gh_command_experiment,
     &gh_command_report,
     &gh_command_export,
     &gh_command_convert,

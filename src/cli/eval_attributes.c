@@ -62,6 +62,23 @@ static gh_status measure_all(gh_error *err, gh_job *job, gh_device *device) {
 
 /* ---- results ---- */
 
+/* "right": what the last model's probe read from each test picture: 1, 0, or null where it has no label. */
+static gh_status put_right(gh_error *err, gh_json *to, const gh_job *job, size_t i) {
+  const double *right = job->scores[job->models - 1][i].right;
+  const size_t images = job->data.images.count;
+  bool *trains = gh_alloc(err, images, sizeof *trains);
+  gh_json *list = trains ? gh_json_put_array(err, to, "right") : NULL;
+  gh_status status = list ? GH_OK : err->status;
+  if (trains) gh_probe_split(trains, (int64_t)images);
+  for (size_t k = 0; k < images && !status; k++) {
+    if (trains[k]) continue;
+    status = job->data.attributes[i].labels[k] < 0 ? gh_json_put_null(err, list, NULL)
+                                                   : gh_json_put_int(err, list, NULL, (int64_t)*right++);
+  }
+  free(trains);
+  return status;
+}
+
 static gh_status put_one(gh_error *err, gh_json *to, const gh_job *job, size_t i) {
   static const char *const names[MODELS] = {"before", "after"};
   const gh_attribute_labels *a = &job->data.attributes[i];
@@ -71,6 +88,7 @@ static gh_status put_one(gh_error *err, gh_json *to, const gh_job *job, size_t i
   if (!o || gh_json_put_int(err, o, "labels", (int64_t)a->values.count) ||
       gh_json_put_int(err, o, "train", first->train) || gh_eval_put_share(err, o, "majority", &first->majority))
     return err->status;
+  if (put_right(err, o, job, i)) return err->status;
   if (job->models == 1) return gh_eval_put_share(err, o, "probe", &first->share);
   for (int m = 0; m < job->models; m++)
     if (gh_eval_put_share(err, o, names[m], &job->scores[m][i].share)) return err->status;
