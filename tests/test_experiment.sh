@@ -81,7 +81,7 @@ refuse 1 'names no "output"' "$genhance" experiment "$configs/table4.tsv"
 for file in "$configs"/*.tsv; do
   experiment "$file" --out none --dry-run
   runs=$(grep -vc '^#' "$file")
-  grep -q "^$runs runs, 1 seed: " out || fail "$file: $(tail -n 1 out)"
+  grep -q "^$runs runs\?, 1 seed: " out || fail "$file: $(tail -n 1 out)"
 done
 cd "$configs/.." || exit 1
 for file in configs/miniature*.json; do experiment "$file" --out none --dry-run; done

@@ -149,8 +149,9 @@ static gh_status print_plan(gh_error *err, const gh_job *job) {
     if (gh_log_get_level() >= GH_LOG_INFO) print_words(step);
   }
   const double left = gh_experiment_left(s, &known);
-  printf("\n%zu runs, %zu seed%s: %zu steps, of which %zu are done; %zu stage%s 1 shared", job->x.run_count,
-         job->x.seeds.count, job->x.seeds.count == 1 ? "" : "s", s->count, done, s->shared, s->shared == 1 ? "" : "s");
+  printf("\n%zu run%s, %zu seed%s: %zu steps, of which %zu are done; %zu stage%s 1 shared", job->x.run_count,
+         job->x.run_count == 1 ? "" : "s", job->x.seeds.count, job->x.seeds.count == 1 ? "" : "s", s->count, done,
+         s->shared, s->shared == 1 ? "" : "s");
   printf(left > 0 ? "; %s%.1f min left\n" : "\n", known ? "about " : "more than ", left / 60);
   if (gh_json_put_int(err, job->args->result, "steps", (int64_t)s->count) ||
       gh_json_put_int(err, job->args->result, "done", (int64_t)done))
@@ -231,7 +232,7 @@ static const gh_option options[] = {
 
 const gh_command gh_command_experiment = {
     .name = "experiment",
-    .summary = "train and score a table of runs, with seeds and statistics",
+    .summary = "train and score a table of runs with several seeds",
     .details =
         "Runs what prepares the experiment, then stage 1, stage 2 and the evaluations of every run and seed. Runs "
         "whose "
