@@ -24,6 +24,26 @@ refused() {
   grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
 }
 
+# Two devices; each kernel begins after the one before it, within a phase's span.
+check_trace() {
+  python3 - "$1" <<'END'
+import json, sys
+trace = json.load(open(sys.argv[1]))
+events = trace["traceEvents"]
+assert trace["otherData"]["made_by"]["version"]
+assert {e["pid"] for e in events} == {1, 2}
+for pid in (1, 2):
+    spans = [e for e in events if e["pid"] == pid and e["ph"] == "X"]
+    phases, kernels = [e for e in spans if e["tid"] == 1], [e for e in spans if e["tid"] == 2]
+    assert {"encoder", "autoencoder", "denoiser", "backward", "update"} <= {e["name"] for e in phases}
+    assert all(a["ts"] + a["dur"] <= b["ts"] + 1e-3 for a, b in zip(kernels, kernels[1:]))
+    for e in kernels:
+        assert any(p["name"] == e["cat"] and p["ts"] <= e["ts"] + 1e-3 and e["ts"] + e["dur"] <= p["ts"] + p["dur"] + 1e-3
+                   for p in phases), e
+        assert e["args"]["kernel"] and e["args"]["shape"]
+END
+}
+
 refused 2 "--precision float16: it can be float32 or bfloat16" bench step --arch tiny --precision float16
 refused 2 "--precision double: it can be float32 or bfloat16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
@@ -33,7 +53,7 @@ refused 2 "a kind is missing" bench
 for stage in 1 2; do
   precision=$([ $stage = 1 ] && echo float32 || echo bf16)
   "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision $precision --devices "$device,$device" \
-    --double-blocks 1 --single-blocks 1 --repeats 2 --profile --json "$work/step.json" >"$work/out" 2>"$work/err" ||
+    --double-blocks 1 --single-blocks 1 --repeats 2 --trace "$work/trace.json" --json "$work/step.json" >"$work/out" 2>"$work/err" ||
     fail "bench step: $(cat "$work/err")"
   for key in images_per_second step_seconds_median phases peak_bytes gflops commit driver device resident_bytes profile \
     encoder autoencoder denoiser backward update device_calls asked_of_device async_writes sends; do
@@ -43,6 +63,7 @@ for stage in 1 2; do
   grep -q "\"precision\": \"${precision/bf16/bfloat16}\"" "$work/step.json" || fail "bench step: not in $precision"
   grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one blocking read per update"
   grep -q "backward" "$work/out" || fail "bench step: no table"
+  check_trace "$work/trace.json" || fail "bench step: $work/trace.json is not such a trace"
 done
 
 # Plans the full FLUX, 11.90 B parameters plus projectors, on a machine that could not hold it.
