@@ -96,6 +96,8 @@ static void snapshots_keep_the_adapter(void **state) {
                 "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"},
                {"both", "stage2.lora.rank=2", "stage2.lora.alpha=3", "stage2.lora.bias=all",
                 "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]"},
+               {"dora", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=lora_only",
+                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]"},
                {"saved", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=none",
                 "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"}};
   char *pictures = check_path(scratch, "pictures");
@@ -122,6 +124,7 @@ static void snapshots_keep_the_adapter(void **state) {
     assert_true(tiny_difference(got.file, want.file) == 0);
     assert_int_equal(got.layers.count, want.layers.count);
     assert_int_equal(got.rslora, want.rslora);
+    assert_int_equal(got.dora, want.dora);
     assert_int_equal(got.modules.count, want.modules.count);
     for (size_t k = 0; k < want.modules.count; k++) assert_string_equal(got.modules.items[k], want.modules.items[k]);
     for (size_t k = 0; k < want.layers.count; k++) {
@@ -140,7 +143,7 @@ static void snapshots_keep_the_adapter(void **state) {
   free(pictures);
 }
 
-/* ---- whole modules ---- */
+/* ---- DoRA and whole modules ---- */
 
 typedef struct kind {
   const char *name, *adapter, *targets, *precision;
@@ -179,8 +182,11 @@ static void train_kind(const kind *k, const char *name, bool stop, bool resume, 
 /* What trains beside the factors has moved, and nothing is lost by stopping. */
 static void resumes_to_the_same_bits(void **state) {
   (void)state;
-  static const char inner[] = "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]";
-  static const kind kinds[] = {{"saved", "saved", inner, "precision=float32"},
+  static const char all[] = "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]",
+                    inner[] = "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]";
+  static const kind kinds[] = {{"dora", "dora", all, "precision=float32"},
+                               {"dora, mixed", "dora", all, "precision=bfloat16"},
+                               {"saved", "saved", inner, "precision=float32"},
                                {"saved, mixed", "saved", inner, "precision=bfloat16"}};
   char *pictures = check_path(scratch, "pictures");
   if (!gh_path_exists(pictures)) tiny_pictures(pictures);
@@ -234,10 +240,7 @@ static void starts_that_cannot_be(void **state) {
        GH_ERROR_CONFIG,
        "fc1, which stage2.lora.targets does not name"},
       {"only", {"stage2.lora.rank=5", "stage2.lora.alpha=2"}, GH_ERROR_CONFIG, "k_proj"},
-      {"dora",
-       {"stage2.lora.alpha=6"},
-       GH_ERROR_UNSUPPORTED,
-       "use_dora is not supported in training; `genhance export`"}};
+      {"dora", {"stage2.lora.alpha=6"}, GH_ERROR_CONFIG, "k_proj"}};
   char *pictures = check_path(scratch, "pictures"), *output = check_path(scratch, "never");
   for (size_t i = 0; i < GH_COUNT(table); i++) {
     gh_config config;

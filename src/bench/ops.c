@@ -40,6 +40,7 @@ static gh_tensor *modulate(gh_graph *g, gh_tensor **in) { return gh_modulate(g, 
 static gh_tensor *multiply(gh_graph *g, gh_tensor **in) { return gh_multiply(g, in[0], in[1]); }
 static gh_tensor *gated_add(gh_graph *g, gh_tensor **in) { return gh_gated_add(g, in[0], in[1], in[2]); }
 static gh_tensor *rmsnorm(gh_graph *g, gh_tensor **in) { return gh_rmsnorm(g, in[0], in[1], 1e-6); }
+static gh_tensor *magnitude(gh_graph *g, gh_tensor **in) { return gh_magnitude(g, in[0], in[1], in[2], in[3], 1); }
 static gh_tensor *rope(gh_graph *g, gh_tensor **in) { return gh_rope(g, in[0], in[1]); }
 static gh_tensor *add(gh_graph *g, gh_tensor **in) { return gh_add_scaled(g, in[0], in[1], 0.5); }
 static gh_tensor *dropout(gh_graph *g, gh_tensor **in) {
@@ -188,6 +189,7 @@ static const struct gh_op_case cases[] = {
     {"linear", "196x3072 -> 12288", linear, {IN(3, 0, 196, 3072), IN(2, 12288, 3072), IN(1, 12288)}},
     {"linear", "197x15360 -> 3072, frozen", linear, {IN(3, 0, 197, 15360), GIVEN(2, 3072, 15360), GIVEN(1, 3072)}},
     {"linear", "3072 -> 18432, a modulation's", linear, {IN(2, 0, 3072), IN(2, 18432, 3072), IN(1, 18432)}},
+    {"magnitude", "4096x1024", magnitude, {GIVEN(2, 4096, 1024), IN(1, 4096), GIVEN(2, 16, 1024), GIVEN(2, 4096, 16)}},
     {"masked_positions", "196", positions, {INTEGERS(2, 2, 0, 196)}},
     {"modulate", "197x3072", modulate, {IN(3, 0, 197, 3072), IN(2, 0, 3072), IN(2, 0, 3072)}},
     {"mse_loss", "196x64", mse, {IN(3, 0, 196, 64), GIVEN(3, 0, 196, 64)}},

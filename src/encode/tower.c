@@ -84,7 +84,7 @@ static gh_status replace(gh_error *err, gh_tower *t, const char *path) {
 /* What the graph does not compute from the adapter: DoRA's layers, merged into their weights. */
 static gh_status put_adapter(gh_error *err, gh_tower *t) {
   const gh_adapter *a = &t->adapter;
-  gh_status status = gh_adapter_check(err, a, t->store, t->family, t->text);
+  gh_status status = gh_adapter_check(err, a, t->store, t->family, t->text, true);
   for (size_t i = 0; !status && a->dora && i < a->layers.count; i++) {
     const char *layer = a->layers.items[i];
     if (is_ours(t, layer) && !gh_family_past_adapter(t->family, layer)) {

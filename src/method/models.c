@@ -16,11 +16,6 @@ static gh_status check_start(gh_error *err, const gh_adapter *a, const gh_lora_c
   static const char *const biases[] = {
       [GH_BIASES_NONE] = "none", [GH_BIASES_ADAPTED] = "lora_only", [GH_BIASES_ALL] = "all"};
   gh_lora_biases own = gh_setup_biases(l);
-  if (a->dora)
-    return gh_fail(
-        err, GH_ERROR_UNSUPPORTED,
-        "use_dora is not supported in training; `genhance export` or peft's merge_and_unload writes a model to "
-        "train from instead");
   if (a->rank != l->rank)
     return gh_fail(err, GH_ERROR_CONFIG, "the adapter's r is %d, but stage2.lora.rank is %lld", a->rank,
                    (long long)l->rank);

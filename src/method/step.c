@@ -63,7 +63,7 @@ static gh_status check_start(gh_error *err, const gh_lora *lora, const gh_store 
     if (!gh_lora_targets(lora, a->layers.items[i]))
       return gh_fail(err, GH_ERROR_CONFIG, "%s: adapts %s, which stage2.lora.targets does not name",
                      gh_safetensors_path(a->file), a->layers.items[i]);
-  return a ? gh_adapter_check(err, a, store, family, false) : GH_OK;
+  return a ? gh_adapter_check(err, a, store, family, false, false) : GH_OK;
 }
 
 static gh_status check_targets(gh_error *err, const gh_lora *lora, const gh_store *store) {

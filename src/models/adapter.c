@@ -434,11 +434,11 @@ gh_status gh_adapter_merge(gh_error *err, const gh_adapter *a, const char *layer
 }
 
 gh_status gh_adapter_check(gh_error *err, const gh_adapter *a, const gh_store *store, const gh_family *family,
-                           bool text) {
+                           bool text, bool merged) {
   const char *file = gh_safetensors_path(a->file);
   for (size_t i = 0; i < a->layers.count; i++) {
     const char *layer = a->layers.items[i];
-    bool whole = a->dora || gh_family_past_adapter(family, layer);
+    bool whole = (merged && a->dora) || gh_family_past_adapter(family, layer);
     gh_name met = gh_name_make("%s.%s", layer, whole ? "weight" : "lora_A.weight");
     if (gh_weights_of_text(layer) == text && !gh_store_find(store, met.text))
       return gh_fail(err, GH_ERROR_FORMAT, "%s: adapts %s, which the encoder does not have", file, layer);

@@ -28,7 +28,7 @@ gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder);
 void gh_adapter_close(gh_adapter *adapter); /* an empty one is fine */
 
 /* The gh_lora for a module that computes with the adapter, without dropout. The adapter must outlive it. It adapts no
- * layer of a DoRA adapter, whose weights have to be merged. */
+ * layer of a DoRA adapter, whose layers have to be merged into their weights (gh_adapter_merge). */
 gh_lora gh_adapter_lora(const gh_adapter *adapter);
 
 /* The tensors of a layer; NULL where there is none. */
@@ -54,8 +54,8 @@ gh_status gh_adapter_merge(gh_error *err, const gh_adapter *adapter, const char 
                            float *weight);
 
 /* Checks that every layer, bias and saved tensor of the adapter for the tower (`text`: the text tower, else the vision
- * tower) is in the store, so that a misnamed one is noticed. */
+ * tower) is in the store, so that a misnamed one is noticed. merged: DoRA's layers are not adapted, but merged. */
 gh_status gh_adapter_check(gh_error *err, const gh_adapter *adapter, const gh_store *store, const gh_family *family,
-                           bool text);
+                           bool text, bool merged);
 
 #endif

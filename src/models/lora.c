@@ -35,20 +35,21 @@ bool gh_lora_met(const gh_store *store, const char *target) {
 }
 
 /* An adapter's tensor under PEFT's key ("base_model.model." in front), copied into the store under its plain name. */
-static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape, gh_role role, const char *name) {
+static gh_tensor *stored(gh_module *m, gh_init init, int rank, const int64_t *shape, gh_role role, const char *name) {
   gh_graph *g = m->graph;
   if (gh_graph_failed(g)) return NULL;
   bool fresh = !gh_store_find(m->store, name);
   gh_module plain = {
       .graph = g, .store = m->store, .seed = m->lora->seed, .draft = m->draft, .trainable = true, .part = m->part};
-  gh_tensor *t = gh_parameter(&plain, init, 2, shape, "%s", name);
+  gh_tensor *t = gh_parameter(&plain, init, rank, shape, "%s", name);
   if (t) t->role = role;
   if (!t || !fresh || !m->lora->adapter) return t;
   gh_name key = gh_name_make("base_model.model.%s", name);
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(gh_graph_error(g), (size_t)n, sizeof *values);
   gh_status status = GH_ERROR_MEMORY;
-  if (values) status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter->file, key.text, 2, shape, values);
+  if (values)
+    status = gh_safetensors_load_f32(gh_graph_error(g), m->lora->adapter->file, key.text, rank, shape, values);
   if (!status) status = gh_tensor_write(gh_graph_error(g), gh_graph_device(g), t, values);
   free(values);
   return status ? NULL : t;
@@ -56,10 +57,8 @@ static gh_tensor *stored_factor(gh_module *m, gh_init init, const int64_t *shape
 
 /* A factor in the form that products read. Factors are split into two bfloat16 numbers: rounding them to one changed
  * the gradients more than all other roundings of mixed precision together. */
-static gh_tensor *factor(gh_module *m, gh_init init, const int64_t *shape, bool up, const char *layer) {
-  gh_tensor *t = stored_factor(m, init, shape, up ? GH_ROLE_LORA_B : GH_ROLE_LORA_A,
-                               gh_name_make("%s.lora_%c.weight", layer, up ? 'B' : 'A').text);
-  return t && m->storage == GH_BF16 ? gh_bf16x2(m->graph, t, up) : t;
+static gh_tensor *for_products(gh_module *m, gh_tensor *factor, bool up) {
+  return factor && m->storage == GH_BF16 ? gh_bf16x2(m->graph, factor, up) : factor;
 }
 
 /* The adapter's values of a layer's bias, or NULL. */
@@ -101,6 +100,42 @@ double gh_lora_scale(const gh_lora *lora, const char *layer) {
   return lora->adapter ? gh_adapter_scale(lora->adapter, layer) : lora->alpha / lora->rank;
 }
 
+/* A layer while it is recorded. */
+typedef struct adapted {
+  const char *layer;
+  gh_tensor *x, *dropped;      /* (..., K) */
+  gh_tensor *weight, *bias;    /* (N, K), (N) or NULL */
+  gh_tensor *a, *b, *low, *up; /* the stored factors, x A^T and the form of B that products read */
+  double scale;
+  gh_dtype result;
+} adapted;
+
+static gh_tensor *as_shape(gh_module *m, gh_tensor *t, int rank, const int64_t *shape) {
+  return t ? gh_reshape(m->graph, t, rank, shape) : NULL;
+}
+
+/* DoRA: the plain layer's result y, plus a gate per output for the part of it that is not the bias. With dropout that
+ * part is of other inputs than y and needs products of its own. */
+static gh_tensor *gated(gh_module *m, const adapted *l) {
+  gh_graph *g = m->graph;
+  int64_t n = l->weight->shape[0], shape[GH_MAX_RANK];
+  gh_tensor *magnitude =
+      stored(m, gh_init_constant(1), 1, &n, GH_ROLE_PARAMETER, gh_name_make("%s.lora_magnitude_vector", l->layer).text);
+  gh_tensor *y = gh_linear_adapted(g, l->x, l->weight, l->bias, l->low, l->up, l->scale, GH_F32), *f = y;
+  if (l->dropped != l->x)
+    f = gh_linear_adapted(g, l->dropped, l->weight, NULL, l->low, l->up, l->scale, GH_F32);
+  else if (l->bias)
+    f = gh_add_scaled(g, y, l->bias, -1);
+  gh_tensor *gate = gh_magnitude(g, l->weight, magnitude, l->a, l->b, l->scale);
+  if (gh_graph_failed(g)) return NULL;
+  int rank = y->rank;
+  memcpy(shape, y->shape, sizeof shape);
+  const int64_t flat[] = {1, gh_tensor_rows(y), n};
+  gh_tensor *sum =
+      gh_gated_add(g, as_shape(m, y, 3, flat), as_shape(m, f, 3, flat), as_shape(m, gate, 2, (int64_t[]){1, n}));
+  return gh_cast(g, as_shape(m, sum, rank, shape), l->result);
+}
+
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer) {
   const gh_lora *lora = m->lora;
@@ -112,11 +147,19 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
     return NULL;
   }
   int64_t n = weight->shape[0], k = weight->shape[1], r = gh_lora_rank(lora, layer);
-  gh_tensor *a = factor(m, gh_init_fan_in(k), (int64_t[]){r, k}, false, layer);
-  gh_tensor *b = factor(m, gh_init_constant(0), (int64_t[]){n, r}, true, layer);
+  adapted l = {.layer = layer, .x = x, .weight = weight, .bias = bias, .result = result};
+  l.scale = gh_lora_scale(lora, layer);
+  l.a =
+      stored(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, GH_ROLE_LORA_A, gh_name_make("%s.lora_A.weight", layer).text);
+  gh_tensor *down = for_products(m, l.a, false);
+  l.b = stored(m, gh_init_constant(0), 2, (int64_t[]){n, r}, GH_ROLE_LORA_B,
+               gh_name_make("%s.lora_B.weight", layer).text);
+  l.up = for_products(m, l.b, true);
   gh_lora_bias_layer(m, bias, layer, true);
-  gh_tensor *low = gh_linear(g, dropped(m, x, layer), a, NULL);
-  return gh_linear_adapted(g, x, weight, bias, low, b, gh_lora_scale(lora, layer), result);
+  l.dropped = dropped(m, x, layer);
+  l.low = gh_linear(g, l.dropped, down, NULL);
+  if (lora->adapter && lora->adapter->dora) return gated(m, &l);
+  return gh_linear_adapted(g, x, weight, bias, l.low, l.up, l.scale, result);
 }
 
 void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double scale) {

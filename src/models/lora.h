@@ -1,6 +1,6 @@
 /* LoRA (Hu et al., 2021) as PEFT computes it: y = W x + b + (alpha / r) B A dropout(x), W frozen; with bias "lora_only"
  * the adapted layers' biases train too, with "all" those of every linear layer and norm. An adapter to start from may
- * hold whole tensors of other layers, which then train. */
+ * be DoRA's (Liu et al., 2024), and may hold whole tensors of other layers, which then train. */
 #ifndef GH_MODELS_LORA_H
 #define GH_MODELS_LORA_H
 
@@ -44,7 +44,8 @@ double gh_lora_scale(const gh_lora *lora, const char *layer);
 /* The values that the adapter has for a parameter (modules_to_save), which therefore trains; NULL: there are none. */
 const gh_st_tensor *gh_lora_saved(const gh_lora *lora, const char *name);
 /* x (..., K), weight (N, K), bias (N) or NULL -> x W^T + bias + s dropout(x) A^T B^T, (..., N), s = alpha / r; A (r, K)
- * and B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. */
+ * and B (N, r) are `layer`.lora_A.weight and .lora_B.weight, created and filled if absent. DoRA adds
+ * (m / |W + s B A| - 1) dropout(x) (W + s B A)^T, with m (N), `layer`.lora_magnitude_vector. */
 gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result,
                           const char *layer);
 

@@ -53,6 +53,12 @@ gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_tensor *low,
                              gh_tensor *up, double scale, gh_dtype result);
 
+/* DoRA's gate (Liu et al., 2024): weight W (N, K), magnitude m (N), down (R, K), up (N, R) -> (N), by rows
+ * m / |W + scale up down| - 1. With y = W x + b + scale up down x, the layer's result is y + gate (y - b). All are
+ * float32, W may be bf16. The norm is a constant: the magnitude alone has a gradient, as in PEFT. */
+gh_tensor *gh_magnitude(gh_graph *g, gh_tensor *weight, gh_tensor *magnitude, gh_tensor *down, gh_tensor *up,
+                        double scale);
+
 /* gh_linear followed by GELU_TANH, in the product's own launch if its provider supports it (cuBLASLt): then the GELU's
  * input is not rounded first. The bias is required. */
 gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias);

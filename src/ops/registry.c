@@ -47,6 +47,7 @@
   X(layernorm)                                                                                                         \
   X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
+  X(magnitude)                                                                                                         \
   X(masked_positions)                                                                                                  \
   X(matmul)                                                                                                            \
   X(modulate)                                                                                                          \

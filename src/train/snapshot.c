@@ -97,11 +97,12 @@ static gh_status put_targets(gh_error *err, gh_json *root, const gh_update *u) {
   return status;
 }
 
-/* What the adapter at the start had: whole modules, scales, ranks and alphas of single layers. */
+/* What the adapter at the start had: DoRA, whole modules, scales, ranks and alphas of single layers. */
 static gh_status put_start(gh_error *err, gh_json *root, const gh_update *u, const gh_lora *lora) {
   const gh_adapter *a = lora->adapter;
   if (!a) return GH_OK;
   gh_status status = a->rslora ? gh_json_put_bool(err, root, "use_rslora", true) : GH_OK;
+  if (!status && a->dora) status = gh_json_put_bool(err, root, "use_dora", true);
   gh_json *modules = !status && a->modules.count ? gh_json_put_array(err, root, "modules_to_save") : NULL;
   if (!status && a->modules.count && !modules) status = err->status;
   for (size_t i = 0; i < a->modules.count && !status; i++)

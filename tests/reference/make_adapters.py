@@ -9,7 +9,7 @@ encoder gives for tiny's pictures in float64: <adapter>, (2, D).
   both       both of these, a regular expression as target_modules, bias "all", other initialisations
   converted  a PiSSA adapter, converted with path_initial_model_for_weight_conversion
   only       bias "lora_only", alpha below r
-  dora       DoRA with rsLoRA and patterns; not trained here
+  dora       DoRA with rsLoRA and patterns; trained without dropout, and as dora-dropout with given masks
   saved      modules_to_save, a linear layer and a norm
 """
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 
 import common
@@ -44,7 +45,9 @@ ADAPTERS = {
     "saved": dict(r=4, lora_alpha=6, target_modules=INNER,
                   modules_to_save=["visual_projection", "vision_model.post_layernorm"]),
 }
-TRAINED = ["rslora", "patterns", "both", "converted", "only", "saved"]
+DROPOUT = 0.1
+TRAINED = {"rslora": 0, "patterns": 0, "both": 0, "converted": 0, "only": 0, "dora": 0, "saved": 0,
+           "dora-dropout": DROPOUT}
 
 
 def save(name, seed):
@@ -73,6 +76,15 @@ def save(name, seed):
     common.write_json(path, saved)
 
 
+class Masked(torch.nn.Module):
+    """A layer's dropout with a given mask; without one it keeps everything."""
+
+    mask = None
+
+    def forward(self, x):
+        return x if self.mask is None else x * self.mask / (1 - DROPOUT)
+
+
 class Step(common.Step):
     """The step with peft's encoder."""
 
@@ -81,9 +93,23 @@ class Step(common.Step):
         self.encoder = PeftModel.from_pretrained(self.encoder, self.folder / lora["adapter"], is_trainable=True).eval()
         for _, module in self.objective.parts():
             module.requires_grad_(False)
+        if lora["dropout"]:
+            self.encoder.train()  # peft computes DoRA's dropout with products of its own; CLIP has no dropout
+            for module in self.encoder.modules():
+                if isinstance(module, LoraLayer):
+                    module.lora_dropout["default"] = Masked()
         plain = lambda key: (key.removeprefix("base_model.model.").replace(".base_layer.", ".")
-                             .replace(".modules_to_save.default.", ".").replace(".default.", "."))
+                             .replace(".modules_to_save.default.", ".").replace(".default.", ".")
+                             .replace(".lora_magnitude_vector.weight", ".lora_magnitude_vector"))
         return {plain(key): p for key, p in self.encoder.named_parameters() if p.requires_grad}
+
+    def forward(self, inputs):
+        dtype = next(self.encoder.parameters()).dtype
+        for name, module in self.encoder.named_modules():
+            mask = inputs.get(f"dropout_mask.{name.removeprefix('base_model.model.')}.lora_A.weight")
+            if isinstance(module, LoraLayer) and mask is not None:
+                module.lora_dropout["default"].mask = mask.to(dtype)
+        return super().forward(inputs)
 
 
 def embedding(name, pixels):
@@ -103,17 +129,19 @@ def main():
     save_file(served, FOLDER / "served.safetensors")
     common.Step = Step
     lines = []
-    for name in TRAINED:
+    for case, dropout in TRAINED.items():
+        name = case.removesuffix("-dropout")
         saved = json.loads((FOLDER / name / "adapter_config.json").read_text())
-        lora = dict(rank=saved["r"], alpha=saved["lora_alpha"], dropout=0.0, bias=saved["bias"], adapter=name,
-                    targets=INNER if name in ("rslora", "saved") else NAMES)
+        lora = dict(rank=saved["r"], alpha=saved["lora_alpha"], dropout=float(dropout), bias=saved["bias"],
+                    adapter=name, targets=INNER if name in ("rslora", "saved") else NAMES)
         setting = {**make_probe.TINY, "clip": "../tiny/clip", "autoencoder": "../tiny/ae.safetensors", "lora": lora,
                    "adapter": name}
         config = make_probe.run_config(setting, denoiser={"weights": "../tiny/denoiser.safetensors"})
-        common.write_json(FOLDER / f"{name}.json", config)
-        inputs = load_file(FIXTURES / "probe" / "tiny" / "inputs.safetensors")
-        save_file(common.expected(config, FOLDER, 2, inputs, 800), FOLDER / f"{name}.expected.safetensors")
-        lines.append(f"{name} 2 {name}.json ../tiny/inputs.safetensors {name}.expected.safetensors\n")
+        common.write_json(FOLDER / f"{case}.json", config)
+        source = "inputs-dropout" if dropout else "inputs"
+        inputs = load_file(FIXTURES / "probe" / "tiny" / f"{source}.safetensors")
+        save_file(common.expected(config, FOLDER, 2, inputs, 800), FOLDER / f"{case}.expected.safetensors")
+        lines.append(f"{case} 2 {case}.json ../tiny/{source}.safetensors {case}.expected.safetensors\n")
     (FOLDER / "cases.txt").write_text("".join(lines))
 
 

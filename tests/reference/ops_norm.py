@@ -1,4 +1,4 @@
-"""Fixtures of activation, layernorm, modulate, gated_add and rmsnorm."""
+"""Fixtures of activation, layernorm, modulate, gated_add, rmsnorm and magnitude."""
 import torch
 import torch.nn.functional as F
 
@@ -94,9 +94,31 @@ def rmsnorm_cases():
     cases.save()
 
 
+def magnitude_cases():
+    cases = Cases("magnitude")
+
+    def magnitude(scale):
+        def function(w, m, a, b):
+            norm = torch.linalg.norm(w + scale * b @ a, dim=1).detach()
+            return m / norm - 1, 1 / norm
+        return function
+
+    # rows, columns, rank. A magnitude is about twice its row's norm, so that the gate does not cancel.
+    for n, k, r in [(1, 31, 1), (3, 33, 2), (65, 5, 3), (31, 64, 16), (4, 65, 7), (64, 17, 1), (1, 127, 4), (2, 1031, 5)]:
+        cases.add(f"{n}x{k}x{r}", [randn(n, k), rand(n, low=1.5, high=2.5) * k ** 0.5, randn(r, k), randn(n, r)],
+                  magnitude(0.75), {"scale": 0.75}, grads=[1], douts=[randn(n), None])
+    cases.add("one_column", [randn(3, 1), randn(3), randn(2, 1), randn(3, 2)], magnitude(1.5), {"scale": 1.5}, grads=[1],
+              douts=[randn(3), None])
+    cases.add("no_product", [randn(33, 31), randn(33), randn(2, 31), torch.zeros(33, 2)], magnitude(2.0), {"scale": 2.0},
+              grads=[1], douts=[randn(33), None])
+    cases.add("frozen", [randn(5, 31), randn(5), randn(2, 31), randn(5, 2)], magnitude(0.5), {"scale": 0.5}, grads=[])
+    cases.save()
+
+
 if __name__ == "__main__":
     activation_cases()
     layernorm_cases()
     modulate_cases()
     gated_add_cases()
     rmsnorm_cases()
+    magnitude_cases()
