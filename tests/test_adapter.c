@@ -99,7 +99,9 @@ static void snapshots_keep_the_adapter(void **state) {
                {"dora", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=lora_only",
                 "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\",\"visual_projection\"]"},
                {"saved", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=none",
-                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"}};
+                "stage2.lora.targets=[\"q_proj\",\"fc1\",\"fc2\"]"},
+               {"bare", "stage2.lora.rank=4", "stage2.lora.alpha=6", "stage2.lora.bias=none",
+                "stage2.lora.targets=[\"q_proj\",\"fc1\"]"}};
   char *pictures = check_path(scratch, "pictures");
   tiny_pictures(pictures);
   for (size_t i = 0; i < GH_COUNT(table); i++) {

@@ -328,7 +328,7 @@ static void adapters_of_peft(void **state) {
   gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors"), *want = open_file(ADAPTERS "/served.safetensors");
   int64_t batch = gh_safetensors_find(inputs, "images")->shape[0], n = 0;
   float *plain = embed_probe(&(gh_embed_options){.batch = batch}, inputs);
-  assert_int_equal(gh_safetensors_count(want), 7);
+  assert_int_equal(gh_safetensors_count(want), 8);
   for (size_t i = 0; i < gh_safetensors_count(want); i++) {
     const char *name = gh_safetensors_at(want, i)->name;
     char *folder = check_path(ADAPTERS, name);
@@ -434,6 +434,11 @@ static void invalid_adapters(void **state) {
       {"{\"r\":1", "base_model.model.x", GH_ERROR_FORMAT, "adapter_config.json"},
       {"{\"r\":1}", "base_model.model.vision_model.encoder.layers.9.mlp.fc1", GH_ERROR_FORMAT,
        "which the encoder does not have"},
+      {"{\"r\":1}", "base_model.model.encoder.layers.0.mlp.fc1", GH_ERROR_FORMAT, "base_model_class"},
+      {"{\"r\":1,\"auto_mapping\":{\"base_model_class\":7}}", "base_model.model.encoder.layers.0.mlp.fc1",
+       GH_ERROR_FORMAT, "auto_mapping: "},
+      {"{\"r\":1,\"auto_mapping\":{\"base_model_class\":\"CLIPTextModel\"},\"target_modules\":\"text_model.*\"}",
+       "base_model.model.encoder.layers.0.mlp.fc1", GH_ERROR_FORMAT, "does not select encoder.layers.0.mlp.fc1"},
       {"{\"r\":1}", "base_model.model.visual_projection", GH_ERROR_FORMAT, "visual_projection.lora_A.weight"}};
   gh_error err = {0};
   char *to = check_path(scratch, "adapter");

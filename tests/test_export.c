@@ -260,7 +260,7 @@ static void other_dtypes(void **state) {
 /* Every kind of peft's adapters that is served: merged, it gives what model plus adapter give. */
 static void merged_from_peft(void **state) {
   (void)state;
-  static const char *const kinds[] = {"rslora", "patterns", "both", "converted", "only", "dora", "saved"};
+  static const char *const kinds[] = {"rslora", "patterns", "both", "converted", "only", "dora", "saved", "bare"};
   gh_error err = {0};
   for (size_t i = 0; i < GH_COUNT(kinds); i++) {
     gh_export_counts counts;

@@ -228,6 +228,67 @@ static void repair_checksums(uint8_t *bytes, size_t size) {
   }
 }
 
+/* As in PIL: a chunk in front of the pixels breaks the file, whatever it holds; one behind them is used as it is. */
+static void test_a_wrong_checksum(void **state) {
+  (void)state;
+  static const struct {
+    const char *name, *kind;
+    bool reads;
+  } table[] = {{"xmp.png", "iTXt", false},
+               {"raw_profile.png", "zTXt", false},
+               {"gamma.png", "gAMA", false},
+               {"exif5.png", "eXIf", false},
+               {"exif_behind.png", "eXIf", true}};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    size_t size;
+    char *bytes = load(table[i].name, &size), *kind = find_bytes(bytes, size, table[i].kind, 4);
+    kind[4 + (uint8_t)kind[-1] + 256 * (uint8_t)kind[-2]] ^= 1; /* behind the data, whose length is in front */
+    if (table[i].reads) {
+      gh_image image, want = view(find("rgb", table[i].name, ""));
+      check_ok(gh_image_decode(&err, &image, table[i].name, bytes, size));
+      check_image(table[i].name, &image, &want, 0);
+      gh_image_free(&image);
+    } else {
+      expect_failure(table[i].name, bytes, size, GH_ERROR_FORMAT, "CRC error");
+    }
+    free(bytes);
+  }
+}
+
+/* A transparent grey changes no pixel, as in PIL, of whatever depth and value. */
+static void test_a_transparent_grey(void **state) {
+  (void)state;
+  static const char *const names[] = {"grey1.png",
+                                      "grey2.png",
+                                      "grey4.png",
+                                      "grey8.png",
+                                      "grey16.png",
+                                      "grey1_interlaced.png",
+                                      "grey16_interlaced.png"};
+  static const uint8_t chunk[14] = "\0\0\0\2tRNS"; /* length, kind, the grey, checksum */
+  static const int greys[] = {0, 1, 255, 256, 65535};
+  enum { HEAD = 8 + 25 }; /* the signature and the header's chunk */
+  for (size_t i = 0; i < GH_COUNT(names); i++)
+    for (size_t k = 0; k < GH_COUNT(greys); k++) {
+      size_t size;
+      char *bytes = load(names[i], &size);
+      uint8_t *longer = malloc(size + sizeof chunk);
+      assert_non_null(longer);
+      memcpy(longer, bytes, HEAD);
+      memcpy(longer + HEAD, chunk, sizeof chunk);
+      longer[HEAD + 8] = (uint8_t)(greys[k] >> 8);
+      longer[HEAD + 9] = (uint8_t)greys[k];
+      memcpy(longer + HEAD + sizeof chunk, bytes + HEAD, size - HEAD);
+      repair_checksums(longer, size + sizeof chunk);
+      gh_image image, want = view(find("rgb", names[i], ""));
+      check_ok(gh_image_decode(&err, &image, names[i], longer, size + sizeof chunk));
+      check_image(names[i], &image, &want, 0);
+      gh_image_free(&image);
+      free(longer);
+      free(bytes);
+    }
+}
+
 static void test_mutated_files(void **state) {
   (void)state;
   uint32_t seed = 7;
@@ -392,6 +453,8 @@ int main(void) {
       cmocka_unit_test(test_sizes_are_limited_before_allocation),
       cmocka_unit_test(test_a_truncated_file_is_an_error),
       cmocka_unit_test(test_every_prefix),
+      cmocka_unit_test(test_a_wrong_checksum),
+      cmocka_unit_test(test_a_transparent_grey),
       cmocka_unit_test(test_mutated_files),
       cmocka_unit_test(test_memory_may_run_out_anywhere),
       cmocka_unit_test(test_resize_equals_pil),

@@ -341,6 +341,10 @@ static void invalid_settings(void **state) {
       {"{\"added_tokens_decoder\":{\"x\":{\"content\":\"y\"}}}", GH_ERROR_FORMAT, "not a token id"},
       {"{\"added_tokens_decoder\":{\"9\":{\"content\":\"y\",\"single_word\":true}}}", GH_ERROR_UNSUPPORTED,
        "single_word"},
+      {"{\"added_tokens_decoder\":{\"5\":{\"content\":\"<new>\"}}}", GH_ERROR_FORMAT,
+       "the added token <new> has the id 5, which is another token's"},
+      {"{\"added_tokens_decoder\":{\"90000\":{\"content\":\"<new>\"},\"090000\":{\"content\":\"<newer>\"}}}",
+       GH_ERROR_FORMAT, "the added tokens <new> and <newer> have the same id, 90000"},
   };
   gh_error err = {0};
   char *copy = check_path(scratch, "settings"), *path = check_path(scratch, "settings/tokenizer_config.json");

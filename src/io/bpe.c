@@ -67,6 +67,12 @@ int32_t gh_bpe_find(const gh_bpe *b, const char *token) {
 
 int64_t gh_bpe_size(const gh_bpe *b) { return b->size; }
 
+bool gh_bpe_has(const gh_bpe *b, int32_t id) {
+  for (size_t i = 0; i < b->token_count; i++)
+    if (b->tokens[i].id == id) return true;
+  return false;
+}
+
 static gh_status read_vocabulary(gh_error *err, gh_bpe *b, const char *name, const gh_json *vocabulary) {
   if (gh_json_type_of(vocabulary) != GH_JSON_OBJECT || !gh_json_count(vocabulary))
     return gh_fail(err, GH_ERROR_FORMAT, "%s: the vocabulary is not an object of tokens", name);

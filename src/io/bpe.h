@@ -39,6 +39,7 @@ void gh_bpe_free(gh_bpe *bpe); /* NULL is fine */
 
 int32_t gh_bpe_find(const gh_bpe *bpe, const char *token); /* its id, or -1 */
 int64_t gh_bpe_size(const gh_bpe *bpe);                    /* the greatest id plus one */
+bool gh_bpe_has(const gh_bpe *bpe, int32_t id);            /* some token has that id */
 /* Adds the tokens of one word, size > 0 bytes. */
 gh_status gh_bpe_word(gh_error *err, const gh_bpe *bpe, const char *word, size_t size, gh_ids *ids);
 /* Adds the tokens of a text, valid UTF-8 of size > 0 bytes; `bpe` is of characters. */

@@ -138,7 +138,10 @@ static pixel_rule choose_rule(reader *in, uint8_t colours[256][3]) {
 static void read_image(reader *in) {
   png_set_read_fn(in->png, in, read_bytes);
   png_set_user_limits(in->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours are checked below, with a better text */
+  /* As PIL: a chunk in front of the pixels with a wrong checksum breaks the file, also one that only describes it. */
+  png_set_crc_action(in->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_read_info(in->png, in->info);
+  png_set_crc_action(in->png, PNG_CRC_NO_CHANGE, PNG_CRC_QUIET_USE);
   int64_t width = png_get_image_width(in->png, in->info), height = png_get_image_height(in->png, in->info);
   if ((in->status = gh_image_check_size(in->err, in->name, width, height))) png_error(in->png, "size");
 

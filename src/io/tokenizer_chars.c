@@ -82,6 +82,7 @@ const gh_tokenizer_kind gh_tokenizer_chars = {
     .has_json = true,
     .find = gh_words_find,
     .size = gh_words_size,
+    .has = gh_words_has,
     .read_options = read_options,
     .normalize = normalize,
     .cut = cut,

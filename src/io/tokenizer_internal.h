@@ -43,6 +43,7 @@ typedef struct gh_tokenizer_kind {
   bool has_json;    /* tokenizer.json's added tokens count */
   int32_t (*find)(const gh_tokenizer *t, const char *token); /* in the vocabulary; -1 */
   int64_t (*size)(const gh_tokenizer *t);                    /* of the vocabulary */
+  bool (*has)(const gh_tokenizer *t, int32_t id);            /* a token of the vocabulary has that id */
   /* Its own keys of tokenizer_config.json and tokenizer.json (NULL: there is none); NULL: it has none. */
   gh_status (*read_options)(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *tokenizer);
   /* Adds the ids of a whole line, without marks. */
@@ -88,11 +89,13 @@ bool gh_template_begins(const gh_json *tokenizer); /* the template has a mark in
 /* A kind's tokens_of: cuts what is between the added tokens. */
 gh_status gh_tokens_between_added(gh_error *err, const gh_tokenizer *t, const char *line, size_t size, gh_ids *ids);
 
-/* Kinds' find and size. */
+/* Kinds' find, size and has. */
 int32_t gh_words_find(const gh_tokenizer *t, const char *token);
 int64_t gh_words_size(const gh_tokenizer *t);
+bool gh_words_has(const gh_tokenizer *t, int32_t id);
 int32_t gh_pieces_find(const gh_tokenizer *t, const char *token);
 int64_t gh_pieces_size(const gh_tokenizer *t);
+bool gh_pieces_has(const gh_tokenizer *t, int32_t id);
 
 /* Calls visit for every word of a line as CLIP's tokenizer cuts it, before byte-pair encoding, normalised. Marks in the
  * line are words like others. */

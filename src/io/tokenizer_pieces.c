@@ -72,6 +72,7 @@ static gh_status read_options(gh_error *err, gh_tokenizer *t, const gh_json *set
 
 int32_t gh_pieces_find(const gh_tokenizer *t, const char *token) { return gh_spiece_find(t->spiece, token); }
 int64_t gh_pieces_size(const gh_tokenizer *t) { return gh_spiece_size(t->spiece); }
+bool gh_pieces_has(const gh_tokenizer *t, int32_t id) { return id < gh_spiece_size(t->spiece); }
 
 const gh_tokenizer_kind gh_tokenizer_pieces = {
     .marks = {NULL, "</s>", "<unk>", "</s>"},
@@ -80,6 +81,7 @@ const gh_tokenizer_kind gh_tokenizer_pieces = {
     .marks_strip = true,
     .find = gh_pieces_find,
     .size = gh_pieces_size,
+    .has = gh_pieces_has,
     .read_options = read_options,
     .tokens_of = tokens_of,
 };

@@ -51,6 +51,7 @@ const gh_tokenizer_kind gh_tokenizer_sentences = {
     .has_json = true,
     .find = gh_pieces_find,
     .size = gh_pieces_size,
+    .has = gh_pieces_has,
     .normalize = normalize,
     .cut = cut,
     .tokens_of = gh_tokens_between_added,

@@ -121,6 +121,22 @@ static gh_status read_older_list(gh_error *err, gh_tokenizer *t, const gh_json *
   return GH_OK;
 }
 
+/* An id is one token's: a list that gives it to two would put one token's embedding in place of the other's. (The
+ * tokenizers library ignores the id in the list, and numbers the token anew.) */
+static gh_status check_ids(gh_error *err, const gh_tokenizer *t) {
+  for (size_t i = 0; i < t->added_count; i++) {
+    const gh_added_token *a = &t->added[i];
+    if (t->kind->has(t, a->id) && t->kind->find(t, a->text) != a->id)
+      return gh_fail(err, GH_ERROR_FORMAT, "the added token %.40s has the id %d, which is another token's", a->text,
+                     a->id);
+    for (size_t k = 0; k < i; k++)
+      if (t->added[k].id == a->id)
+        return gh_fail(err, GH_ERROR_FORMAT, "the added tokens %.40s and %.40s have the same id, %d", t->added[k].text,
+                       a->text, a->id);
+  }
+  return GH_OK;
+}
+
 /* ---- marks ---- */
 
 /* Reads a mark given as a text or an object. The lists' settings win; without them the marks' objects count. */
@@ -234,6 +250,7 @@ static gh_status read_all(gh_error *err, gh_tokenizer *t, const gh_settings *fil
   if (!status) status = gh_json_opt_double(err, settings, "model_max_length", &length);
   if (!status && t->kind->read_options) status = t->kind->read_options(err, t, settings, own);
   if (!status) status = read_sides(err, t, settings, own);
+  if (!status) status = check_ids(err, t);
   if (!status) status = normalize_added(err, t);
   if (status) return status;
   if (length != 0 && !(length >= 2)) return gh_fail(err, GH_ERROR_FORMAT, "model_max_length: %g is invalid", length);

@@ -89,6 +89,7 @@ static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *tex
 
 int32_t gh_words_find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
 int64_t gh_words_size(const gh_tokenizer *t) { return gh_bpe_size(t->bpe); }
+bool gh_words_has(const gh_tokenizer *t, int32_t id) { return gh_bpe_has(t->bpe, id); }
 
 const gh_tokenizer_kind gh_tokenizer_words = {
     .marks = {"<|startoftext|>", "<|endoftext|>", "<|endoftext|>", "<|endoftext|>"},
@@ -96,6 +97,7 @@ const gh_tokenizer_kind gh_tokenizer_words = {
     .has_json = true,
     .find = gh_words_find,
     .size = gh_words_size,
+    .has = gh_words_has,
     .normalize = normalize,
     .cut = add_words,
     .tokens_of = gh_tokens_between_added,

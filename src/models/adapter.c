@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/pattern.h"
 #include "models/family.h"
+#include "models/weights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -251,6 +252,34 @@ static bool is_saved(const gh_adapter *a, const char *name) {
 
 /* ---- adapter_model.safetensors ---- */
 
+/* An adapter of a tower alone has names without the tower (transformers 5). Those of a vision and of a text tower are
+ * the same; the class of the model that was adapted tells them apart. */
+static gh_status put_tower(gh_error *err, gh_adapter *a, const gh_json *root) {
+  const char *class = "";
+  const gh_json *mapping = gh_json_member(root, "auto_mapping");
+  size_t i = 0, count = gh_safetensors_count(a->file);
+  for (; i < count; i++) {
+    const char *name = gh_safetensors_at(a->file, i)->name;
+    if (gh_starts_with(name, PREFIX) && gh_weights_bare(name + strlen(PREFIX))) break;
+  }
+  if (i == count) return GH_OK;
+  if (gh_json_type_of(mapping) == GH_JSON_OBJECT && gh_json_opt_string(err, mapping, "base_model_class", &class))
+    return gh_fail_in(err, "auto_mapping");
+  const bool vision = strstr(class, "Vision"), text = strstr(class, "Text");
+  if (vision == text)
+    return gh_fail(err, GH_ERROR_FORMAT,
+                   "%s: %s is of a vision or of a text model alone; adapter_config.json does not say which: "
+                   "\"auto_mapping\": {\"base_model_class\": \"CLIPVisionModel\"}",
+                   gh_safetensors_path(a->file), gh_safetensors_at(a->file, i)->name);
+  a->tower = vision ? "vision_model." : "text_model.";
+  return gh_weights_prefix(err, a->file, PREFIX, a->tower);
+}
+
+/* The name that PEFT knows, to which the configuration refers. */
+static const char *own_name(const gh_adapter *a, const char *name) {
+  return a->tower && gh_starts_with(name, a->tower) ? name + strlen(a->tower) : name;
+}
+
 static const gh_st_tensor *find(const gh_adapter *a, const char *layer, int tail) {
   return gh_safetensors_find(a->file, gh_name_make(PREFIX "%s%s", layer, tails[tail]).text);
 }
@@ -280,8 +309,9 @@ static int layer_of(const char *name, gh_name *layer) {
 static gh_status read_layer(gh_error *err, gh_adapter *a, const gh_json *root, const char *layer) {
   const gh_st_tensor *down = gh_adapter_a(a, layer), *up = gh_adapter_b(a, layer), *m = find(a, layer, TAIL_MAGNITUDE);
   double rank = a->rank, alpha = a->alpha;
-  if (check_selected(err, root, layer) || of_pattern(err, root, "rank_pattern", layer, &rank) ||
-      of_pattern(err, root, "alpha_pattern", layer, &alpha))
+  const char *own = own_name(a, layer);
+  if (check_selected(err, root, own) || of_pattern(err, root, "rank_pattern", own, &rank) ||
+      of_pattern(err, root, "alpha_pattern", own, &alpha))
     return err->status;
   if (down->rank != 2 || (double)down->shape[0] != rank || !up || up->rank != 2 || (double)up->shape[1] != rank ||
       rank < 1)
@@ -299,7 +329,7 @@ static gh_status read_other(gh_error *err, gh_adapter *a, const gh_st_tensor *t)
   bool under = gh_starts_with(t->name, PREFIX);
   bool fits = strlen(t->name) < sizeof(gh_name);
   const char *name = under ? t->name + strlen(PREFIX) : t->name;
-  if (under && fits && is_saved(a, name)) return gh_strings_add(err, &a->saved, name);
+  if (under && fits && is_saved(a, own_name(a, name))) return gh_strings_add(err, &a->saved, name);
   bool bias = tail >= TAIL_BASE_BIAS, adapted = tail >= 0 && gh_adapter_a(a, layer.text);
   bool alone = !adapted && tail != TAIL_BASE_BIAS && a->biases && under && gh_ends_with(t->name, "bias");
   if ((!adapted || (bias && !a->biases) || (tail == TAIL_MAGNITUDE && !a->dora)) && !alone)
@@ -311,7 +341,8 @@ static gh_status read_other(gh_error *err, gh_adapter *a, const gh_st_tensor *t)
 static gh_status check_saved(gh_error *err, const gh_adapter *a) {
   for (size_t k = 0; k < a->modules.count; k++) {
     bool found = false;
-    for (size_t i = 0; i < a->saved.count && !found; i++) found = is_within(a->saved.items[i], a->modules.items[k]);
+    for (size_t i = 0; i < a->saved.count && !found; i++)
+      found = is_within(own_name(a, a->saved.items[i]), a->modules.items[k]);
     if (!found)
       return gh_fail(err, GH_ERROR_FORMAT, "modules_to_save: %s holds no tensor of %s", gh_safetensors_path(a->file),
                      a->modules.items[k]);
@@ -344,6 +375,7 @@ gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
   if (!status) status = gh_json_read_file(err, &root, config, GH_JSON_MAX_BYTES);
   if (!status && (status = read_config(err, root, out))) gh_fail_in(err, "%s", config);
   if (!status) status = gh_safetensors_open(err, &out->file, weights);
+  if (!status) status = put_tower(err, out, root);
   if (!status) status = read_tensors(err, out, root);
   if (status) gh_adapter_close(out);
   gh_json_free(root);

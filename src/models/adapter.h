@@ -14,6 +14,7 @@ struct gh_adapter {
   gh_strings biases_alone; /* whole names of the biases of other layers, "vision_model.post_layernorm.bias" */
   gh_strings saved;        /* whole names of the tensors of "modules_to_save", which replace the model's */
   gh_strings modules;      /* "modules_to_save" as the configuration has it */
+  const char *tower;       /* what the names here have in front of those in the folder: "vision_model.", or NULL */
   int rank;                /* "r" and "lora_alpha"; a layer's own may differ (rank_pattern, alpha_pattern) */
   double alpha;
   bool rslora;           /* scale alpha / sqrt(r) (Kalajdzievski, 2023) */

@@ -208,17 +208,23 @@ static gh_status remap_names(gh_error *err, gh_safetensors *file, const gh_weigh
 /* transformers 5 writes a vision tower alone without the prefix that it has within a whole model. */
 #define BARE_VISION "embeddings.patch_embedding.weight"
 
-static gh_status prefix_names(gh_error *err, gh_safetensors *file) {
-  static const char *const parts[] = {"embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head."};
-  size_t n = gh_safetensors_count(file);
+bool gh_weights_bare(const char *name) {
+  static const char *const parts[] = {"embeddings.",     "encoder.", "pre_layrnorm.",
+                                      "post_layernorm.", "head.",    "final_layer_norm."};
+  for (size_t i = 0; i < GH_COUNT(parts); i++)
+    if (gh_starts_with(name, parts[i])) return true;
+  return false;
+}
+
+gh_status gh_weights_prefix(gh_error *err, gh_safetensors *file, const char *before, const char *tower) {
+  const size_t n = gh_safetensors_count(file), length = strlen(before);
   gh_view v = {
       .file = file, .tensors = gh_alloc(err, n, sizeof(gh_st_tensor)), .owned = gh_alloc(err, 1, sizeof(void *))};
   gh_status status = v.tensors && v.owned ? GH_OK : GH_ERROR_MEMORY;
   for (size_t i = 0; i < n && !status; i++) {
     const gh_st_tensor *t = gh_safetensors_at(file, i);
-    bool inside = false;
-    for (size_t k = 0; k < GH_COUNT(parts); k++) inside |= gh_starts_with(t->name, parts[k]);
-    status = add(err, &v, *t, inside ? gh_name_make("vision_model.%s", t->name).text : t->name);
+    const bool inside = gh_starts_with(t->name, before) && gh_weights_bare(t->name + length);
+    status = add(err, &v, *t, inside ? gh_name_make("%s%s%s", before, tower, t->name + length).text : t->name);
   }
   gh_status seen = gh_safetensors_remap(err, file, v.tensors, status ? 0 : v.count, v.names, v.owned, 0);
   free(v.tensors);
@@ -275,7 +281,7 @@ gh_status gh_weights_open(gh_error *err, gh_safetensors **out, const char *path)
     if (gh_safetensors_find(*out, (*f)->weights.marker)) theirs = &(*f)->weights;
   if (status) return status;
   if (theirs) status = remap_names(err, *out, theirs);
-  if (!theirs && gh_safetensors_find(*out, BARE_VISION)) status = prefix_names(err, *out);
+  if (!theirs && gh_safetensors_find(*out, BARE_VISION)) status = gh_weights_prefix(err, *out, "", "vision_model.");
   if (!status) return GH_OK;
   gh_safetensors_close(*out);
   *out = NULL;

@@ -39,6 +39,11 @@ typedef struct gh_weight_names {
 bool gh_weights_of_vision(const char *name);
 bool gh_weights_of_text(const char *name);
 
+/* Whether a tensor or layer is named as in a tower alone (transformers 5): "encoder.layers.0.mlp.fc1". */
+bool gh_weights_bare(const char *name);
+/* Puts the tower ("vision_model.") in front of such names; in the file, `before` precedes them. */
+gh_status gh_weights_prefix(gh_error *err, gh_safetensors *file, const char *before, const char *tower);
+
 /* Opens a model folder or file as gh_safetensors_open does. A file with the names of OpenAI, open_clip or timm
  * ("visual.transformer.resblocks.0.attn.in_proj_weight", "visual.trunk.blocks.0.attn.qkv.weight") appears under
  * transformers' names: packed projections are split in three, the final ones transposed. In a folder with an

@@ -11,6 +11,7 @@ encoder gives for tiny's pictures in float64: <adapter>, (2, D).
   only       bias "lora_only", alpha below r
   dora       DoRA with rsLoRA and patterns; trained without dropout, and as dora-dropout with given masks
   saved      modules_to_save, a linear layer and a norm
+  bare       of a CLIPVisionModel, whose names lack "vision_model."; not trained here
 """
 import json
 import shutil
@@ -44,6 +45,9 @@ ADAPTERS = {
     "dora": dict(r=4, lora_alpha=6, use_dora=True, use_rslora=True, bias="lora_only", target_modules=NAMES, **PATTERNS),
     "saved": dict(r=4, lora_alpha=6, target_modules=INNER,
                   modules_to_save=["visual_projection", "vision_model.post_layernorm"]),
+    "bare": dict(r=4, lora_alpha=6, target_modules=r"encoder\.layers\.\d+\.(self_attn\.q_proj|mlp\.fc1)",
+                 modules_to_save=["post_layernorm"], rank_pattern={r"^encoder\.layers\.1\.mlp\.fc1": 3},
+                 alpha_pattern={"encoder.layers.0.self_attn.q_proj": 2}),
 }
 DROPOUT = 0.1
 TRAINED = {"rslora": 0, "patterns": 0, "both": 0, "converted": 0, "only": 0, "dora": 0, "saved": 0,
@@ -54,7 +58,8 @@ def save(name, seed):
     """peft makes the adapter, its values are moved at random, peft saves it."""
     settings = LoraConfig(**ADAPTERS[name])
     torch.manual_seed(seed)
-    model = get_peft_model(common.load_vision(CLIP), settings)
+    whole = common.load_vision(CLIP)
+    model = get_peft_model(whole.vision_model if name == "bare" else whole, settings)
     options = {}
     with tempfile.TemporaryDirectory() as folder:
         if name == "converted":
@@ -113,8 +118,12 @@ class Step(common.Step):
 
 
 def embedding(name, pixels):
-    model = PeftModel.from_pretrained(common.load_vision(CLIP), FOLDER / name).double().eval()
-    return model(pixel_values=pixels).image_embeds.detach().float()
+    model = common.load_vision(CLIP)
+    if name == "bare":
+        model.vision_model = PeftModel.from_pretrained(model.vision_model, FOLDER / name)
+    else:
+        model = PeftModel.from_pretrained(model, FOLDER / name)
+    return model.double().eval()(pixel_values=pixels).image_embeds.detach().float()
 
 
 def main():
