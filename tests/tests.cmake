@@ -93,7 +93,7 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
          power preprocess results retry robust rooms rot scenes statistics target_cache terminal tfevents tune_command
          usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers pages python ranks torture)
+  list(APPEND HOST faults leftovers pages python ranks ranks_encode torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.

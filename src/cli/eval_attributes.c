@@ -1,9 +1,10 @@
 /* genhance eval attributes: linear probes of labels on the frozen global token, before and after stage 2. */
-#include "backend/registry.h"
 #include "cli/eval.h"
+#include "cli/ranks.h"
 #include "config/run.h"
 #include "encode/feed.h"
 #include "eval/attributes.h"
+#include "train/ranks_encode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,13 @@ static gh_status measure(gh_error *err, gh_job *job, gh_device *device, const ch
   gh_embedder embedder = {0};
   float *rows = NULL;
   const size_t images = job->data.images.count;
-  gh_status status = gh_embedder_open(err, &embedder, device, model, options);
+  gh_ranks_parts ranks;
+  const gh_parts *parts = gh_ranks_parts_of(&ranks, job->args->comm, device);
+  gh_status status = gh_cli_same_input(err, job->args, model, images);
+  if (!status) status = gh_parts_before(err, parts);
+  if (!status) status = gh_embedder_open(err, &embedder, device, model, options);
+  embedder.parts = parts;
+  if (!status) status = gh_parts_after(err, parts);
   if (!status && !(rows = gh_alloc(err, images, (size_t)embedder.width * sizeof *rows))) status = GH_ERROR_MEMORY;
   if (!status) status = gh_feed_files(err, rows, &embedder, &job->data.images, "attributes");
   if (!status)
@@ -170,7 +177,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_status status = check_options(err, args);
   if (!status) status = gh_attributes_read(err, &job.data, gh_args_text(args, "data"));
   if (!status && gh_args_given(args, "run")) status = open_run(err, &job);
-  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = gh_cli_open_device(err, args, &device);
   if (!status) status = measure_all(err, &job, device);
   gh_device_close(device);
   if (!status) status = put(err, args->result, &job);
@@ -201,5 +208,6 @@ const gh_command gh_command_eval_attributes = {
         "\nWith --run, the encoder of the run's configuration is compared with the snapshot's; the interval of the "
         "difference is a bootstrap over the test pictures.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

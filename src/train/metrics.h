@@ -27,6 +27,8 @@ typedef struct gh_metrics_row {
   double joules;                                 /* of the processor during the update; 0: not measured */
   gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective logs in addition */
   int number_count;
+  const double *waiting; /* (ranks) the share of the update that each rank spent waiting for others; NULL: no ranks */
+  int ranks;
   const gh_json *made_by; /* of the first line that a process writes (train/made_by.h); NULL: of the others */
 } gh_metrics_row;
 
