@@ -95,10 +95,15 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults leftovers pages python ranks ranks_encode torture)
 endif()
-# The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
+# The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
-set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed
-         test_fft test_cuda cuda_probe test_attention test_masked)
+set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_gemm_matrix cuda_attention_matrix
+         test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
+         test_fft test_api test_attention test_install test_options cuda_reconstruct test_probe ptx_gemm_bf16
+         ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix ptx_attention ptx_sm_100_attention_matrix)
+if(NOT GH_SANITIZE)
+  list(INSERT LONG 13 test_leftovers test_faults)
+endif()
 
 function(set_test_property name property value)
   if(TEST ${name})
