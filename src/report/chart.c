@@ -38,7 +38,7 @@ static void draw_y_axis(gh_page *p, const gh_axis *y, const char *label, double 
     gh_chart_label(p, grid ? edge - 8 : edge + 8, at + 4, grid ? "end" : "start", "",
                    gh_axis_text(text, sizeof text, y, v));
   }
-  double x = grid ? 14 : edge + RIGHT2 - 10, middle = (y->from + y->to) / 2;
+  double x = grid ? 11 : edge + RIGHT2 - 10, middle = (y->from + y->to) / 2;
   snprintf(extra, sizeof extra, " transform=\"rotate(-90 %.1f %.1f)\" class=\"axis\"", x, middle);
   gh_chart_label(p, x, middle, "middle", extra, label);
 }

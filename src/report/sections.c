@@ -184,14 +184,15 @@ static void score_cell(gh_page *p, double value, const gh_json *interval) {
 static void table_of_evaluations(const gh_report_view *v) {
   const gh_report_data *d = v->data;
   size_t n = gh_json_count(d->evaluations), at = 0;
-  double best = gh_report_number(d->best, "update");
+  const double best = gh_report_number(d->best, "update");
+  const bool guarded = gh_json_member(gh_json_first(d->evaluations), "guard") != NULL;
   gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr><th>update</th>");
   for (size_t s = 0; s < d->scores.count; s++) {
     gh_page_add(v->page, "<th>");
     gh_page_text(v->page, d->scores.items[s]);
     gh_page_add(v->page, "</th>");
   }
-  gh_page_add(v->page, "<th>guard</th></tr></thead><tbody>\n");
+  gh_page_add(v->page, "%s</tr></thead><tbody>\n", guarded ? "<th>guard</th>" : "");
   for (const gh_json *row = gh_json_first(d->evaluations); row; row = gh_json_next(row), at++) {
     bool within = true;
     gh_error ignored;
@@ -203,9 +204,9 @@ static void table_of_evaluations(const gh_report_view *v) {
       score_cell(v->page, value, gh_json_member(gh_json_member(row, "intervals"), d->scores.items[s]));
     }
     double change = gh_report_number(row, "guard.change");
-    gh_page_add(v->page, "<td class=\"%s\">", within ? "" : "bad");
-    if (!isnan(change)) gh_page_add(v->page, "%+.2f %s", change, within ? "" : "\xE2\x9C\x98");
-    gh_page_add(v->page, "</td></tr>\n");
+    if (guarded) gh_page_add(v->page, "<td class=\"%s\">", within ? "" : "bad");
+    if (guarded && !isnan(change)) gh_page_add(v->page, "%+.2f %s", change, within ? "" : "\xE2\x9C\x98");
+    gh_page_add(v->page, "%s</tr>\n", guarded ? "</td>" : "");
   }
   gh_page_add(v->page, "</tbody></table></div>\n");
 }
