@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# OpenCL drivers that abort, end the process or hang while devices are listed are named, and the others are used. Without a
-# home, PoCL gets a folder that only its user may write to (test_cache.c has the rest of its environment).
+# Drivers that abort, end the process or hang while devices are listed are named, and the others are used: OpenCL's and the
+# double of NVIDIA's. Without a home, PoCL gets a folder that only its user may write to (test_cache.c has the rest of its environment).
 # usage: test_drivers.sh path/to/genhance
 set -u
 genhance=$(realpath "$1")
@@ -82,6 +82,27 @@ fi
 OCL_ICD_VENDORS=$work/absent "$genhance" devices >out 2>err && fail "devices without a driver"
 grep -q 'no device: .*; see docs/devices.md$' err || fail "no page for no device: $(cat err)"
 unset GH_PCI_DEVICES
+
+# ---- NVIDIA's driver, by its double ----
+doubles=$(dirname "$genhance")/cuda_double
+if [ -d "$doubles" ]; then
+  # cuda HOW TEXT: the driver is named in one warning, and OpenCL is used
+  cuda() {
+    GH_CUDA_LIBRARIES=$doubles GH_DOUBLE_START=$1 timeout 60 "$genhance" devices >out 2>err
+    code=$?
+    [ $code = 0 ] && grep -q '^opencl:0' out && ! grep -q '^cuda:[0-9]' out || fail "cuda, $1: exit code $code: $(cat out err)"
+    [ "$(wc -l <err)" = 1 ] && grep -qF "warning: cuda: the NVIDIA driver $2" err || fail "cuda, $1: $(cat err)"
+  }
+  cuda abort "ends its process with signal 6 (Aborted) while its devices are listed; it is not used"
+  cuda exit "ends its process (exit code 3) while"
+  export GH_DRIVER_WAIT=2
+  cuda hang "does not answer within 2 s while"
+  unset GH_DRIVER_WAIT
+  for again in 1 2; do
+    GH_CUDA_LIBRARIES=$doubles "$genhance" devices >out 2>err && grep -q '^cuda:0' out && [ ! -s err ] ||
+      fail "cuda: exit code $?: $(cat out err)"
+  done
+fi
 
 # ---- PoCL without a home ----
 if ! "$genhance" devices | grep -q "Portable Computing"; then

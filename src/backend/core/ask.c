@@ -10,13 +10,17 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cache.h"
 #include "base/log.h"
 
-#define ANSWERED (-1) /* the stage after the question */
+#define ANSWERED     (-1) /* the stage after the question */
+#define MOST_FILES   16
+#define WAIT_SECONDS 20
 
 bool gh_ask_possible(void) {
   int threads = 0;
@@ -102,4 +106,48 @@ bool gh_ask_answered(const gh_asked *asked, double seconds, char *out, size_t si
 void gh_ask_free(gh_asked *asked) {
   if (asked->answer) munmap(asked->answer, sizeof(gh_answer));
   *asked = (gh_asked){0};
+}
+
+double gh_ask_seconds(void) {
+  const char *given = getenv("GH_DRIVER_WAIT");
+  const double seconds = given ? strtod(given, NULL) : 0;
+  return seconds > 0 ? seconds : WAIT_SECONDS;
+}
+
+/* ---- what answered before ---- */
+
+/* Identifies the drivers and this start of the system; a library that is installed changes the linker's cache. */
+static void marker_key(char key[GH_CACHE_KEY_SIZE], const gh_strings *files) {
+  char boot[64] = "", times[MOST_FILES + 1][24];
+  const char *parts[2 * MOST_FILES + 4] = {boot};
+  struct stat facts;
+  size_t count = 1;
+  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+  if (file && !fgets(boot, sizeof boot, file)) boot[0] = 0;
+  if (file) fclose(file);
+  for (size_t i = 0; i <= files->count && i <= MOST_FILES; i++) {
+    const char *path = i < files->count ? files->items[i] : "/etc/ld.so.cache";
+    const bool known = !stat(path, &facts);
+    snprintf(times[i], sizeof times[i], "%lld", known ? (long long)facts.st_mtim.tv_sec : 0);
+    parts[count++] = path;
+    parts[count++] = times[i];
+  }
+  parts[count] = NULL;
+  gh_cache_key(key, parts);
+}
+
+bool gh_ask_answered_before(const char *marker, const gh_strings *files) {
+  char key[GH_CACHE_KEY_SIZE], *bytes = NULL;
+  size_t size = 0;
+  if (!gh_cache_exists()) return false; /* listing devices does not make one */
+  marker_key(key, files);
+  const bool same = gh_cache_load(marker, &bytes, &size) && size == sizeof key && !memcmp(bytes, key, sizeof key);
+  free(bytes);
+  return same;
+}
+
+void gh_ask_remember(const char *marker, const gh_strings *files) {
+  char key[GH_CACHE_KEY_SIZE];
+  marker_key(key, files);
+  if (gh_cache_exists()) gh_cache_store(marker, key, sizeof key);
 }

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/text.h"
+
 /* Shared with the parent. */
 typedef struct gh_answer {
   volatile int stage; /* how far the question got */
@@ -33,5 +35,12 @@ void gh_ask_wait(gh_asked *list, size_t count, double seconds);
  * that could not be asked counts as answered. */
 bool gh_ask_answered(const gh_asked *asked, double seconds, char *out, size_t size);
 void gh_ask_free(gh_asked *asked);
+
+double gh_ask_seconds(void); /* GH_DRIVER_WAIT of the environment, 20 by default */
+
+/* A driver that answered once is not asked at every start of the program: whether gh_ask_remember was called under this
+ * name (of an entry of the cache) since the system started, the linker's cache changed, or one of these files did. */
+bool gh_ask_answered_before(const char *marker, const gh_strings *files);
+void gh_ask_remember(const char *marker, const gh_strings *files);
 
 #endif

@@ -255,9 +255,25 @@ static gh_status start_driver(gh_error *err, gh_cuda_driver *cu) {
   return GH_OK;
 }
 
+static gh_error failed; /* why the driver cannot be used */
+static bool started;
+
+bool gh_cuda_driver_found(void) {
+  gh_error ignored;
+  pthread_mutex_lock(&lock);
+  const bool found = started ? !failed.status : open_library(&ignored, &driver, 0) != NULL;
+  pthread_mutex_unlock(&lock);
+  return found;
+}
+
+void gh_cuda_driver_refuse(const char *why) {
+  pthread_mutex_lock(&lock);
+  started = true;
+  gh_fail(&failed, GH_ERROR_DEVICE, "%s", why);
+  pthread_mutex_unlock(&lock);
+}
+
 const gh_cuda_driver *gh_cuda_driver_get(gh_error *err) {
-  static gh_error failed;
-  static bool started;
   pthread_mutex_lock(&lock);
   version *v = NULL;
   if (started) {

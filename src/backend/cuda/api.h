@@ -270,7 +270,9 @@ typedef struct gh_cufft {
 /* The driver, initialised; NULL and one line in err (GH_ERROR_DEVICE) if there is none, or if it lacks a symbol or is
  * older than CUDA 11.4. */
 const gh_cuda_driver *gh_cuda_driver_get(gh_error *err);
-gh_status gh_cuda_no_device(gh_error *err); /* the error for a driver without devices: GH_ERROR_DEVICE */
+bool gh_cuda_driver_found(void);             /* its library is open; the driver itself is not started by this */
+void gh_cuda_driver_refuse(const char *why); /* gh_cuda_driver_get fails from now on */
+gh_status gh_cuda_no_device(gh_error *err);  /* the error for a driver without devices: GH_ERROR_DEVICE */
 
 /* The newest major version of the library that supports a device: at most the driver's CUDA, and at most 12 for an
  * `arch` (70 is compute capability 7.0) below 75, which 13 dropped. NULL and one line in err

@@ -73,6 +73,7 @@ static gh_status device_open(gh_error *err, int index, gh_device *d) {
 
 const gh_backend gh_backend_cuda = {
     .name = "cuda",
+    .prepare = gh_cuda_prepare,
     .device_count = gh_cuda_device_count,
     .device_info = device_info,
     .device_open = device_open,

@@ -119,6 +119,9 @@ void gh_cuda_identify(const gh_cuda_driver *cu, int device, gh_device_info *info
 int gh_cuda_device_count(char *why_not, size_t size);
 gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *ordinal); /* NULL: not wanted */
 
+/* prepare.c: gh_backend.prepare */
+void gh_cuda_prepare(bool again);
+
 /* program.c: finds NVRTC and the architecture to compile for */
 gh_status gh_cuda_programs_open(gh_error *err, gh_device *d);
 

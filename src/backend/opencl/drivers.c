@@ -22,7 +22,6 @@
 #define MAX_DEVICES      32
 #define FOLDER           "OCL_ICD_VENDORS"
 #define USUAL_FOLDER     "/etc/OpenCL/vendors"
-#define WAIT_SECONDS     20
 #define LEFTOVER_SECONDS 3600
 #define MARKER           ".opencl-drivers"
 
@@ -220,36 +219,6 @@ static void name_driver(char *out, size_t size, const char *file) {
 
 /* ---- the answers ---- */
 
-/* Identifies the drivers and this start of the system; a library that is installed changes the linker's cache. */
-static void marker_key(char key[GH_CACHE_KEY_SIZE], const gh_strings *files) {
-  char boot[64] = "", times[MAX_DRIVERS + 1][24];
-  const char *parts[2 * MAX_DRIVERS + 3] = {boot};
-  struct stat facts;
-  size_t count = 1;
-  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-  if (file && !fgets(boot, sizeof boot, file)) boot[0] = 0;
-  if (file) fclose(file);
-  for (size_t i = 0; i <= files->count && i <= MAX_DRIVERS; i++) {
-    const char *path = i < files->count ? files->items[i] : "/etc/ld.so.cache";
-    const bool known = !stat(path, &facts);
-    snprintf(times[i], sizeof times[i], "%lld", known ? (long long)facts.st_mtim.tv_sec : 0);
-    parts[count++] = path;
-    parts[count++] = times[i];
-  }
-  parts[count] = NULL;
-  gh_cache_key(key, parts);
-}
-
-static bool answered_before(const gh_strings *files) {
-  char key[GH_CACHE_KEY_SIZE], *bytes = NULL;
-  size_t size = 0;
-  if (!gh_cache_exists()) return false; /* listing devices does not make one */
-  marker_key(key, files);
-  const bool same = gh_cache_load(MARKER, &bytes, &size) && size == sizeof key && !memcmp(bytes, key, sizeof key);
-  free(bytes);
-  return same;
-}
-
 static char failure[360]; /* why no driver may be called; "": some may */
 static char idle[1024];   /* a line for each driver that answers and has no device */
 
@@ -346,9 +315,8 @@ static bool ask(const gh_strings *files, bool try_kernel) {
   gh_error err;
   gh_driver drivers[MAX_DRIVERS];
   gh_asked asked[MAX_DRIVERS];
-  const char *given = getenv("GH_DRIVER_WAIT"), *temporary = getenv("TMPDIR");
-  double seconds = given ? strtod(given, NULL) : 0;
-  if (!(seconds > 0)) seconds = WAIT_SECONDS;
+  const char *temporary = getenv("TMPDIR");
+  const double seconds = gh_ask_seconds();
   char *work = gh_format(&err, "%s/genhance-drivers-XXXXXX", temporary && *temporary ? temporary : "/tmp");
   const size_t count = files->count ? files->count : 1;
   const bool ready = work && ((count == 1 && !try_kernel) || mkdtemp(work));
@@ -373,16 +341,14 @@ static bool ask_again;
 
 static void prepare(void) {
   gh_strings files = {0};
-  char key[GH_CACHE_KEY_SIZE];
   set_path();
   set_pocl_cache();
   if (!gh_ask_possible()) return; /* other threads may have called drivers already */
   find_files(&files);
   const bool try_kernel = !linker_is_known();
-  if (ask_again || try_kernel || !answered_before(&files)) {
+  if (ask_again || try_kernel || !gh_ask_answered_before(MARKER, &files)) {
     const bool asked = ask(&files, try_kernel);
-    marker_key(key, &files);
-    if (asked && !failure[0] && gh_cache_exists()) gh_cache_store(MARKER, key, sizeof key);
+    if (asked && !failure[0]) gh_ask_remember(MARKER, &files);
   }
   gh_strings_free(&files);
 }
