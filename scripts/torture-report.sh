@@ -38,6 +38,22 @@ embeddings, scores, pictures, pages) with those of an undisturbed run. A command
 and its repetition must end in the same results; a page of \`report\` that names what it lacks counts as such an error.
 \`scripts/torture.sh\` says how to repeat this.
 
+## Aims
+
+| what | aim | counted |
+|---|--:|--:|
+END
+  awk -F'\t' '
+    $2 == "kill" && $5 != "same" { kills += $6 }
+    $2 == "flat" && $6 > updates { updates = $6 }
+    $2 == "fuzz" { executions += $6 }
+    END {
+      printf "| processes killed | 1000 | %d |\n", kills
+      printf "| updates in one run | 10000 | %d |\n", updates
+      printf "| executions of parsers | 100000000 | %d |\n", executions
+    }' "$table"
+  cat <<END
+
 ## Commits
 
 | commit | trials | executions of parsers | hours |
