@@ -303,7 +303,7 @@ choose_job() {
   local divided=("" "--set distributed.shard=optimizer" "--set distributed.bucket=0.001")
   arguments train
   # shellcheck disable=SC2206 # words
-  job=(mpirun -n 2 "$genhance" "${args[@]}" --set stage1.steps=12 --set stage2.steps=8 ${divided[$((RANDOM % 3))]} "$@")
+  job=(mpirun -n 2 "$genhance" "${args[@]}" --set stage1.steps=6 --set stage2.steps=4 ${divided[$((RANDOM % 3))]} "$@")
 }
 
 run_job() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a Slurm of one node, sends the batch files beside it through it, warns a job in the middle as before a time limit, and
+# Starts a Slurm of two nodes, both this machine, sends the batch files beside it through it, warns a job in the middle as before a time limit, and
 # waits until it has been requeued and has finished. Stops what it started. Needs root, and Debian's packages slurmctld, slurmd,
 # slurm-client and munge.
 # usage: scripts/slurm/try.sh path/to/genhance
@@ -26,11 +26,11 @@ failed() {
   exit 1
 }
 
-# ---- a Slurm of one node ----
+# ---- a Slurm of two nodes on one machine ----
 export SLURM_CONF=$work/slurm.conf
 node=$(hostname -s)
 chmod 755 "$work"
-mkdir "$work/state" "$work/spool"
+mkdir "$work/state" "$work"/{spool,tmp}-{"$node",second}
 cat >"$SLURM_CONF" <<END
 ClusterName=try
 SlurmctldHost=$node(127.0.0.1)
@@ -48,16 +48,17 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 MpiDefault=none
 StateSaveLocation=$work/state
-SlurmdSpoolDir=$work/spool
+SlurmdSpoolDir=$work/spool-%n
 SlurmctldPidFile=$work/slurmctld.pid
-SlurmdPidFile=$work/slurmd.pid
+TmpFS=$work/tmp-%n
+SlurmdPidFile=$work/slurmd-%n.pid
 SlurmctldLogFile=$work/slurmctld.log
-SlurmdLogFile=$work/slurmd.log
+SlurmdLogFile=$work/slurmd-%n.log
 SlurmctldPort=16817
-SlurmdPort=16818
 KillWait=10
-NodeName=$node NodeAddr=127.0.0.1 CPUs=4 Feature=nvidia,amd State=UNKNOWN
-PartitionName=all Nodes=$node Default=YES MaxTime=INFINITE State=UP
+NodeName=$node NodeHostname=$node NodeAddr=127.0.0.1 Port=16818 CPUs=4 Feature=nvidia State=UNKNOWN
+NodeName=second NodeHostname=$node NodeAddr=127.0.0.1 Port=16819 CPUs=4 Feature=amd State=UNKNOWN
+PartitionName=all Nodes=$node,second Default=YES MaxTime=INFINITE State=UP
 END
 head -c 64 /dev/urandom >"$work/munge.key"
 chmod 600 "$work/munge.key"
@@ -69,9 +70,11 @@ begin munged --foreground --force --key-file="$work/munge.key" --socket="$work/m
   --log-file="$work/munge.log" --seed-file="$work/munge.seed"
 for _ in $(seq 50); do [ -S "$work/munge.socket" ] && break || sleep 0.1; done
 begin slurmctld -D
-begin slurmd -D
-for _ in $(seq 150); do sinfo -h -o %T 2>/dev/null | grep -q idle && break || sleep 0.1; done
-sinfo -h -o %T | grep -q idle || failed "the node is not idle: $(sinfo 2>&1)"
+begin slurmd -D -N "$node"
+begin slurmd -D -N second
+idle() { [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | wc -l)" = 2 ]; }
+for _ in $(seq 300); do ! idle || break; sleep 0.1; done
+idle || failed "the nodes are not idle: $(sinfo 2>&1)"
 sinfo --version
 
 # ---- a tiny run ----
@@ -124,26 +127,28 @@ finished() { # finished JOB FOLDER
 }
 
 # ---- one node, interrupted and requeued ----
-job=$(sbatch --parsable --ntasks=2 --cpus-per-task=1 --output=job-%j.out "$here/one-node.sbatch" run.json)
+job=$(sbatch --parsable --ntasks=2 --cpus-per-task=1 --nodelist="$node" --output=job-%j.out "$here/one-node.sbatch" run.json)
 interrupt "$job" run
 finished "$job" run
 echo "one-node.sbatch: interrupted, requeued, finished"
 
-# ---- the file for many nodes, on the one there is, with srun where it speaks to this MPI ----
-job=$(sbatch --parsable --nodes=1 --ntasks-per-node=2 --cpus-per-task=1 --output=job-%j.out "$here/many-nodes.sbatch" run.json \
-  --set output=many --set stage1.steps=3)
-ended "$job" 120
-[ "$(field "$job" JobState)" = COMPLETED ] || failed "many-nodes.sbatch is $(field "$job" JobState)"
-echo "many-nodes.sbatch: finished"
+# ---- two nodes, and two that differ, with srun where it speaks to this MPI ----
+three_updates() { # three_updates NAME SBATCH-OPTIONS-AND-FILE...: a short run
+  local name=$1 job
+  shift
+  job=$(sbatch --parsable --output=job-%j.out "$@" run.json --set output="$name" --set stage1.steps=3)
+  ended "$job" 240
+  [ "$(field "$job" JobState)" = COMPLETED ] || failed "$name is $(field "$job" JobState)"
+  grep -q '^2 ranks, ' "job-$job.out" || failed "$name did not have two ranks"
+  echo "$name.sbatch: finished"
+}
 if ! srun --mpi=list 2>&1 | grep -qw pmix; then
-  echo "srun has no pmix: mixed-nodes.sbatch is not tried"
+  echo "srun has no pmix: many-nodes.sbatch and mixed-nodes.sbatch are not tried"
 else
+  each=(--nodes=1 --ntasks-per-node=1 --cpus-per-task=1)
+  export LAUNCH="srun --mpi=pmix"
+  three_updates many-nodes --nodes=2 --ntasks-per-node=1 --cpus-per-task=1 "$here/many-nodes.sbatch"
   export DEVICES="auto/cpu auto/gpu"
-  job=$(sbatch --parsable --output=job-%j.out --nodes=1 --ntasks-per-node=1 --cpus-per-task=1 : --nodes=1 \
-    --ntasks-per-node=1 --cpus-per-task=1 \
-    "$here/mixed-nodes.sbatch" run.json --set output=mixed --set stage1.steps=3)
-  ended "$job" 120
-  [ "$(field "$job" JobState)" = COMPLETED ] || failed "mixed-nodes.sbatch is $(field "$job" JobState)"
-  echo "mixed-nodes.sbatch: finished"
+  three_updates mixed-nodes "${each[@]}" --constraint=nvidia : "${each[@]}" --constraint=amd "$here/mixed-nodes.sbatch"
 fi
 echo OK
