@@ -98,6 +98,7 @@ extern const gh_command gh_command_bench_compare;
 extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
 extern const gh_command gh_command_bench_portability;
+extern const gh_command gh_command_bench_scaling;
 extern const gh_command gh_command_bench_step;
 extern const gh_command gh_command_bench_suite;
 extern const gh_command gh_command_compare;

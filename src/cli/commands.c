@@ -43,6 +43,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_bench_suite,
     &gh_command_bench_compare,
     &gh_command_bench_portability,
+    &gh_command_bench_scaling,
     NULL,
 };
 // clang-format on
