@@ -21,6 +21,7 @@ typedef struct gh_card {
   gh_error err;
   char *text;
   const gh_json *config; /* of the run */
+  const struct gh_card_base *base;
 } gh_card;
 
 static void add(gh_card *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -67,47 +68,44 @@ static double number_at(const gh_json *node, const char *path) {
 
 /* ---- what the base model says of itself ---- */
 
-/* "license: mit" between the two lines of dashes that begin the base model's README.md; false: it says none. */
-static bool licence_of(const char *clip, char *out, size_t size) {
-  gh_error ignored;
-  char *path = gh_path_join(&ignored, clip, CARD), *text = NULL;
-  size_t bytes = 0;
-  bool found = false;
-  if (path && gh_path_is_file(path) && !gh_file_read(&ignored, path, LIMIT, &text, &bytes) &&
-      gh_starts_with(text, "---\n")) {
-    char *end = strstr(text + 4, "\n---"), *at = strstr(text, "\nlicense:");
-    if (end && at && at < end) {
-      at += strlen("\nlicense:");
-      at += strspn(at, " \t\"'");
-      size_t n = 0;
-      while (n + 1 < size && (isalnum((unsigned char)at[n]) || strchr("-._+", at[n] ? at[n] : ' '))) n++;
-      snprintf(out, size, "%.*s", (int)n, at);
-      found = n > 0;
-    }
-  }
-  free(text);
-  free(path);
-  return found;
+typedef struct gh_card_base {
+  gh_shown name;    /* that transformers wrote into config.json, else the folder's */
+  char licence[48]; /* of its README.md; "": it says none */
+} gh_card_base;
+
+/* "license: mit" between the two lines of dashes that begin a model card. */
+static void find_licence(const char *text, char *out, size_t size) {
+  const char *end = gh_starts_with(text, "---\n") ? strstr(text + 4, "\n---") : NULL, *at = strstr(text, "\nlicense:");
+  size_t n = 0;
+  if (!end || !at || at > end) return;
+  at += strlen("\nlicense:");
+  at += strspn(at, " \t\"'");
+  while (at[n] && n + 1 < size && (isalnum((unsigned char)at[n]) || strchr("-._+", at[n]))) n++;
+  snprintf(out, size, "%.*s", (int)n, at);
 }
 
-/* The name that transformers wrote into config.json, else the folder's. */
-static gh_shown base_of(const char *clip) {
-  gh_error ignored;
+/* The folder may be gone: an adapter is exported without it. */
+static gh_status read_base(gh_error *err, gh_card_base *base, const char *clip) {
+  char *card = gh_path_join(err, clip, CARD), *path = gh_path_join(err, clip, "config.json"), *text = NULL;
   gh_json *config = NULL;
-  char *path = gh_path_join(&ignored, clip, "config.json");
-  if (path && gh_path_is_file(path)) gh_json_read_file(&ignored, &config, path, GH_JSON_MAX_BYTES);
-  gh_shown name = shown(text_at(config, "_name_or_path", gh_path_name(clip)));
+  size_t size = 0;
+  gh_status status = card && path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(card)) status = gh_file_read(err, card, LIMIT, &text, &size);
+  if (!status && gh_path_exists(path)) status = gh_json_read_file(err, &config, path, GH_JSON_MAX_BYTES);
+  if (text) find_licence(text, base->licence, sizeof base->licence);
+  base->name = shown(text_at(config, "_name_or_path", gh_path_name(clip)));
   gh_json_free(config);
+  free(text);
+  free(card);
   free(path);
-  return name;
+  return status;
 }
 
 /* ---- the parts ---- */
 
-static void put_head(gh_card *c, const char *clip, gh_export_format format) {
-  char licence[48] = "unknown";
-  licence_of(clip, licence, sizeof licence);
-  add(c, "---\nlicense: %s\nbase_model: \"%s\"\n", licence, base_of(clip).text);
+static void put_head(gh_card *c, gh_export_format format) {
+  const char *licence = c->base->licence;
+  add(c, "---\nlicense: %s\nbase_model: \"%s\"\n", *licence ? licence : "unknown", c->base->name.text);
   add(c, "base_model_relation: %s\n", format == GH_EXPORT_PEFT ? "adapter" : "finetune");
   add(c, "library_name: %s\n", format == GH_EXPORT_PEFT ? "peft" : "transformers");
   add(c, "pipeline_tag: %s\n", format == GH_EXPORT_HF ? "zero-shot-image-classification" : "image-feature-extraction");
@@ -134,11 +132,11 @@ static void put_stage(gh_card *c, int stage) {
   }
 }
 
-static void put_method(gh_card *c, const char *clip, const gh_snapshot *s) {
+static void put_method(gh_card *c, const gh_snapshot *s) {
   const gh_json *kind = gh_json_at(c->config, "denoiser.kind");
   const char *name = "";
   if (kind) gh_json_to_string(NULL, kind, "denoiser.kind", &name);
-  add(c, "The vision encoder of `%s`, post-trained with the two stages of\n", base_of(clip).text);
+  add(c, "The vision encoder of `%s`, post-trained with the two stages of\n", c->base->name.text);
   add(c,
       "[GenHancer](https://arxiv.org/abs/2503.19480) by genhance %s: a denoiser learns to reconstruct images from "
       "the\n",
@@ -231,9 +229,10 @@ static void put_scores(gh_card *c, const char *run, const gh_snapshot *snapshot)
 }
 
 static void put_use(gh_card *c, const char *clip, gh_export_format format) {
-  gh_error ignored;
   gh_vision_config config;
-  const gh_family *family = gh_vision_config_read(&ignored, clip, &config) ? NULL : config.family;
+  const gh_family *family = NULL;
+  if (format != GH_EXPORT_PEFT && !c->err.status && !gh_vision_config_read(&c->err, clip, &config))
+    family = config.family;
   add(c, "## Use\n\n");
   if (format == GH_EXPORT_PEFT)
     add(c, "```python\nfrom peft import PeftModel\nmodel = PeftModel.from_pretrained(base_model, \"PATH\")\n```\n\n");
@@ -251,7 +250,7 @@ static void put_use(gh_card *c, const char *clip, gh_export_format format) {
 }
 
 /* Without the host's name and paths, which are nobody's concern who reads the card. */
-static void put_origin(gh_card *c, const char *clip) {
+static void put_origin(gh_card *c) {
   static const struct {
     const char *key, *title;
   } parts[] = {{"version", "genhance"},
@@ -260,15 +259,14 @@ static void put_origin(gh_card *c, const char *clip) {
                {"driver", "driver"},
                {"configuration", "hash of the configuration"}};
   const gh_json *made = gh_json_member(c->config, GH_MADE_BY);
-  char licence[48];
   add(c, "## Made by\n\n");
   for (size_t i = 0; i < GH_COUNT(parts); i++) {
     const char *text = text_at(made, parts[i].key, NULL);
     if (text) add(c, "- %s: %s\n", parts[i].title, shown(text).text);
   }
   add(c, "\n## Licence\n\n");
-  if (licence_of(clip, licence, sizeof licence))
-    add(c, "That of the base model: %s. Check that it allows publishing a changed model.\n", licence);
+  if (*c->base->licence)
+    add(c, "That of the base model: %s. Check that it allows publishing a changed model.\n", c->base->licence);
   else
     add(c, "The base model's folder does not say its licence: fill in `license` in the first lines of this file.\n");
 }
@@ -289,22 +287,24 @@ static gh_status may_write(gh_error *err, const char *path, bool *out) {
 
 gh_status gh_model_card_write(gh_error *err, const char *out, const char *run, const char *clip,
                               const gh_snapshot *snapshot, gh_export_format format) {
-  gh_card c = {.text = NULL};
+  gh_card_base base = {.licence = ""};
+  gh_card c = {.base = &base};
   gh_json *config = NULL;
   bool ours = false;
   char *path = gh_path_join(err, out, CARD);
   gh_status status = path ? may_write(err, path, &ours) : GH_ERROR_MEMORY;
   if (!status && !ours) gh_info("%s is not an export's and stays as it is", path);
   if (!status && ours) status = gh_run_config_json(err, run, &config);
+  if (!status && ours) status = read_base(err, &base, clip);
   if (!status && ours) {
     c.config = config;
-    put_head(&c, clip, format);
+    put_head(&c, format);
     add(&c, "# %s\n\n", shown(gh_path_name(out)).text);
-    put_method(&c, clip, snapshot);
+    put_method(&c, snapshot);
     put_data(&c);
     put_scores(&c, run, snapshot);
     put_use(&c, clip, format);
-    put_origin(&c, clip);
+    put_origin(&c);
     if ((status = c.err.status)) *err = c.err;
     if (!status) status = gh_file_write(err, path, c.text, strlen(c.text));
   }
