@@ -35,6 +35,19 @@ def tag():
     return "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
 
 
+def wheel_file():
+    return f"Wheel-Version: 1.0\nGenerator: genhance\nRoot-Is-Purelib: false\nTag: {tag()}\n"
+
+
+def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
+    """Without this, pip builds a wheel to read its metadata."""
+    info = pathlib.Path(metadata_directory) / f"genhance-{version()}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(metadata())
+    (info / "WHEEL").write_text(wheel_file())
+    return info.name
+
+
 def build_library(folder):
     """Compiles the shared library in `folder` -> its path."""
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
@@ -77,8 +90,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
             wheel.add(f"genhance/{path.name}", path.read_bytes())
     wheel.add("genhance/libgenhance.so", library.read_bytes(), 0o755)
     wheel.add(f"{wheel.info}/METADATA", metadata().encode())
-    wheel.add(f"{wheel.info}/WHEEL",
-              f"Wheel-Version: 1.0\nGenerator: genhance\nRoot-Is-Purelib: false\nTag: {tag()}\n".encode())
+    wheel.add(f"{wheel.info}/WHEEL", wheel_file().encode())
     wheel.add(f"{wheel.info}/LICENSE", (ROOT / "LICENSE").read_bytes())
     wheel.finish()
     return name
