@@ -33,13 +33,24 @@ write report --run other --out long.html --pictures 0
 write report --run run --run other --out several.html
 write bench ops --op rmsnorm --batch 1 --repeats 2 --out results
 write bench portability results --out study.html
+# An experiment of two runs; half of the pictures have one label.
+find images -maxdepth 1 -type f -printf '%f\n' | LC_ALL=C sort |
+  awk 'BEGIN { print "image\thalf" } { print $0 "\t" NR % 2 }' >attributes.tsv
+mv attributes.tsv images/
+cat >table.json <<'END'
+{"title": "Two runs", "output": "table", "config": "run.json", "seeds": [0], "baseline": "lora",
+ "runs": [{"name": "lora"}, {"name": "direct", "set": ["stage2.lora=null"]}],
+ "evaluate": [{"kind": "attributes", "data": "images"}]}
+END
+write experiment table.json
+cp table/table.html experiment.html
 cat >broken.html <<'END'
 <!DOCTYPE html><title>broken</title><body><img src="http://genhance.invalid/x.png" alt=""><div style="width:2000px">wide</div>
 <svg viewBox="0 0 2000 100" style="width:100%"><text x="10" y="50" style="font-size:12px">small</text></svg>
 <svg viewBox="0 0 300 100" style="width:300px"><path d="M10 10LNaN 5L20 20"/><text x="290" y="50">outside</text></svg>
 <svg viewBox="0 0 300 100" style="width:300px"></svg><script>console.error("a message")</script>
 END
-pages="trained.html long.html several.html study.html broken.html"
+pages="trained.html long.html several.html study.html experiment.html broken.html"
 
 # ---- what the browser says of them ----
 
