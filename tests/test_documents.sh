@@ -50,8 +50,8 @@ complete_line() {
 mkdir "$work/folder name"
 touch "$work/run.json"
 complete_line "genhance sel" selftest
-complete_line "genhance bench " ops step plan suite compare portability
-complete_line "genhance bench s" step suite
+complete_line "genhance bench " ops step plan suite scaling compare portability
+complete_line "genhance bench s" scaling step suite
 complete_line "genhance train --re" --resume --replan --resplit
 complete_line "genhance train --config r" run.json
 complete_line "genhance train --config run.json --dry" --dry-run
