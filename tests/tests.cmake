@@ -89,9 +89,9 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment
-         export formats identity image incomplete inputs interrupt links loader loops mapping messages names options
-         origin power preprocess results retry robust rooms rot scenes statistics target_cache terminal tfevents
-         tune_command usage)
+         export formats identity image incomplete inputs interrupt layout links loader loops mapping messages names
+         options origin power preprocess results retry robust rooms rot scenes statistics target_cache terminal
+         tfevents tune_command usage)
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults leftovers pages python ranks ranks_encode torture)
 endif()

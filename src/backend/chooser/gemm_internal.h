@@ -45,6 +45,10 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* the storage ty
 /* Fills in the first arguments of every own kernel; returns their number. */
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
+/* How many numbers of A, and of B, a GPU's kernel may load at once: the largest power of two, at most `most`, that
+ * divides all that their addresses are made of and, of an operand stored along its rows in C (its columns, if it is B),
+ * their number. Buffers begin at multiples of 16 bytes. */
+int gh_gemm_load_width(const gh_gemm_desc *desc, int most);
 /* The size of the pieces when `whole` is split evenly into multiples of `step`, each at most `most` rounded up to such
  * a multiple. */
 int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);

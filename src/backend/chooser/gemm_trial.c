@@ -310,11 +310,13 @@ gh_status gh_gemm_trial_run(gh_error *err, void *of, const gh_provider *p, gh_la
   return status ? status : check(err, t, *launch);
 }
 
-/* The one shape that represents all tiny shapes with the same storage and transposition. */
+/* The one shape that represents all tiny shapes with the same storage, transposition and width of a GPU's loads. */
 static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
+  const int width = gh_gemm_load_width(desc, 8);
   gh_gemm_desc g = *desc;
   g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
-  g.stride_a = g.stride_b = g.stride_c = 71 * 71;
+  if (width > 1 && !g.image.channels) g.m = g.n = g.lda = g.ldb = g.ldc = 72 + width % 8;
+  g.stride_a = g.stride_b = g.stride_c = g.lda * g.lda;
   if (desc->image.channels) {
     g.image.channels = 7, g.image.height = 7, g.image.width = 10;
     g.k = g.lda = 63, g.ldc = 70, g.stride_a = 0, g.stride_b = 7 * 70, g.stride_c = 67 * 70;
@@ -338,8 +340,8 @@ void gh_gemm_trial_close(void *of) {
 
 int gh_gemm_verdict(const void *desc) {
   const gh_gemm_desc *g = desc;
-  const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16);
-  return 4 * storage + 2 * g->trans_a + g->trans_b;
+  const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16), width = gh_gemm_load_width(g, 8);
+  return 16 * (width == 8 ? 3 : width / 2) + 4 * storage + 2 * g->trans_a + g->trans_b;
 }
 
 /* ---- skipping a slow library ---- */
