@@ -58,6 +58,5 @@
 #define GEMM_DOT_PANEL    131072 /* words: its pairs of B */
 #define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
 #define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
-#define GEMM_MATRIX_PITCH 20     /* words from one row of a tile to the next, in local memory */
 
 #endif
