@@ -46,7 +46,10 @@
 #define UNROLL_STEP  UNROLL_OUTER
 #else
 #define UNROLL_OUTER UNROLL
-#if DEPTH == 16 /* all of them at once would have more numbers on the way than some devices have registers */
+/* All k's of a step at once need more registers than some devices have; Intel's have fewest. */
+#ifdef cl_intel_required_subgroup_size
+#define UNROLL_STEP UNROLL_BY(2)
+#elif DEPTH == 16
 #define UNROLL_STEP UNROLL_BY(4)
 #else
 #define UNROLL_STEP UNROLL
