@@ -186,8 +186,8 @@ typedef LOCAL_PTR const uint4 *operand;
 
 /* `pieces` further: the part of a place that differs between lanes, so that the rest is a constant. */
 inline operand beyond(operand tile, int pieces) {
-#if defined(UNIT_MMA) && !defined(UNIT_EMULATED)
-  return tile + 16u * (uint32)pieces;
+#ifdef UNIT_MMA
+  return unit_beyond(tile, pieces);
 #else
   return tile + pieces;
 #endif
