@@ -55,6 +55,13 @@
 #define UNROLL_STEP UNROLL
 #endif
 #endif
+/* Whether the next step's loads begin before the multiplication. Where Intel's registers hold two sums of 32 numbers
+ * each, they begin after it, and other threads work while one waits. */
+#if defined(cl_intel_required_subgroup_size) && defined(C_BF16) && WORK * ACROSS > 16
+#define AHEAD false
+#else
+#define AHEAD true
+#endif
 #ifdef __AMDGCN__ /* two waves on each unit, so that one has work while the other waits */
 #define RESIDENT __attribute__((amdgpu_waves_per_eu(2)))
 #else
@@ -213,11 +220,13 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     for (int steps = (int)(k_end - chunk) / DEPTH; steps; steps--) {
       FOR(q, QUADS_A) of_a[q].from += steps > stop ? step_a : 0; /* the last step is loaded again, for nothing */
       FOR(q, QUADS_B) of_b[q].from += steps > stop ? step_b : 0;
-      fetch(next_a, of_a, QUADS_A);
-      fetch(next_b, of_b, QUADS_B);
+      if (AHEAD) fetch(next_a, of_a, QUADS_A);
+      if (AHEAD) fetch(next_b, of_b, QUADS_B);
       LOCAL_PTR const float *x = as + now * DEPTH * PITCH_A + GEMM_GPU_FOUR(ty, 0);
       LOCAL_PTR const float *y = bs + now * DEPTH * PITCH_B + GEMM_GPU_FOUR(tx, 0);
       UNROLL_STEP for (int s = 0; s < DEPTH; s++) multiply(sum, x + s * PITCH_A, y + s * PITCH_B);
+      if (!AHEAD) fetch(next_a, of_a, QUADS_A);
+      if (!AHEAD) fetch(next_b, of_b, QUADS_B);
       now = 1 - now;
       keep(as + now * DEPTH * PITCH_A, next_a, of_a, QUADS_A, !trans_a, PITCH_A);
       keep(bs + now * DEPTH * PITCH_B, next_b, of_b, QUADS_B, trans_b, PITCH_B);
