@@ -15,6 +15,9 @@
  * beside it, meet different banks; and 4 floats of a k still begin at a multiple of 16 bytes. */
 #define GEMM_GPU_PITCH(tile) ((tile) + 4)
 
+/* Bytes of local memory at most: two steps of both operands, where one tile has 128 rows and the other 64. */
+#define GEMM_GPU_LOCAL (2 * 16 * (GEMM_GPU_PITCH(128) + GEMM_GPU_PITCH(64)) * 4)
+
 /* The first row and k of four adjacent numbers, `at` in 0 .. tile * depth / 4. Along k two lanes bring 8 k's of a row,
  * 32 bytes of float32; along rows, lanes bring adjacent numbers. */
 #define GEMM_QUAD_ROW(at, along, tile) ((along) ? (at) / 2 % (tile) : (at) % ((tile) / 4) * 4)

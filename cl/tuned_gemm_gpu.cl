@@ -7,15 +7,15 @@
  *
  *   WORK    4: small shapes; 8: large ones
  *   ACROSS  like WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each would spill on some devices
- *   WIDTH   numbers of A, and of B, per load: 4, 2 or 1. It divides the offsets, row lengths and strides of both, and m
+ *   WIDTH   numbers of A, and of B, per load: 4 or 1. It divides the offsets, row lengths and strides of both, and m
  *           (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one,
  * by addresses that are made before the loop, and their sums are not stored
  *
  * The last k % DEPTH of k are loaded and multiplied one by one. Every CHUNK of k is one chain sum = fma(a, b, sum) from
  * 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum to C: bit-identical to
  * tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the sums between chunks; for a bfloat16 C they stay
- * in registers and are rounded once. Local memory: GEMM_GPU_LOCAL. Loops over a work-item's own numbers are unrolled
- * explicitly: otherwise some compilers keep those in memory. */
+ * in registers and are rounded once. Local memory: GEMM_GPU_LOCAL at most. Loops over a work-item's own numbers are
+ * unrolled explicitly: otherwise some compilers keep those in memory. */
 #include "gemm_layout.h"
 #include "gemm_storage.h"
 
@@ -91,11 +91,6 @@ inline float number(const raw *quad, int e) { return quad[e]; }
 inline void load(raw *to, GLOBAL const gemm_ab *from) {
 #if WIDTH == 1
   to[0] = from[0];
-#elif WIDTH == 2 && defined(AB_BF16)
-  to[0] = *(GLOBAL const uint32 *)from;
-#elif WIDTH == 2
-  const float2 v = *(GLOBAL const float2 *)from;
-  to[0] = v.x, to[1] = v.y;
 #elif defined(AB_BF16)
   const uint2 v = *(GLOBAL const uint2 *)from;
   to[0] = v.x, to[1] = v.y;

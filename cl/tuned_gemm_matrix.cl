@@ -9,7 +9,7 @@
  * of UM x UN.
  *
  *   TILE   128, or 64 for small shapes
- *   WIDTH  numbers of A, and of B, per load: 8, 4, 2 or 1. It divides the offsets, row lengths and strides of both, and
+ *   WIDTH  numbers of A, and of B, per load: 8, 4 or 1. It divides the offsets, row lengths and strides of both, and
  * m (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one, by
  *          addresses that are made before the loop, and their sums are not stored
  *
@@ -103,8 +103,6 @@ inline void load(uint32 *to, GLOBAL const char *from) {
 #elif WIDTH == 4
   const uint2 v = *(GLOBAL const uint2 *)from;
   to[0] = v.x, to[1] = v.y;
-#elif WIDTH == 2
-  to[0] = *(GLOBAL const uint32 *)from;
 #else
   to[0] = *(GLOBAL const gemm_ab *)from;
 #endif

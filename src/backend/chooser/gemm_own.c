@@ -150,22 +150,16 @@ static gh_status amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 
 /* ---- GPUs: cl/tuned_gemm_gpu.cl ---- */
 
-/* Blocks of C across a work-group, of the numbers of a work-item. */
-static int gpu_across(const gh_gemm_desc *g, int work) { return g->dtype_c == GH_F32 ? work : 4; }
-
-static bool gpu_supports(const gh_gemm_desc *g, const gh_device *d, int work) {
-  const int64_t side = GEMM_GPU_SIDE, across = gpu_across(g, work);
-  const int64_t floats =
-      2 * GEMM_GPU_DEPTH(work, across) * (GEMM_GPU_PITCH(side * work) + GEMM_GPU_PITCH(side * across));
-  return d->info.max_group >= side * side && d->info.local_bytes >= 4 * floats && d->info.shape == GH_SHAPE_GPU;
+static bool gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
+  (void)g;
+  return d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= GEMM_GPU_LOCAL &&
+         d->info.shape == GH_SHAPE_GPU;
 }
-
-static bool gpu_supports_4(const gh_gemm_desc *g, const gh_device *d) { return gpu_supports(g, d, 4); }
-static bool gpu_supports_8(const gh_gemm_desc *g, const gh_device *d) { return gpu_supports(g, d, 8); }
 
 static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int work = provider->size[0], across = provider->size[1] ? provider->size[1] : gpu_across(g, work);
+  const int work = provider->size[0], usual = g->dtype_c == GH_F32 ? work : 4;
+  const int across = provider->size[1] ? provider->size[1] : usual;
   const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
   char defines[80];
   snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d -DWIDTH=%d %s", work, across, gh_gemm_load_width(g, 4),
@@ -241,16 +235,9 @@ const gh_gemm_provider gh_gemm_providers[] = {
     CPU(256, 512),
     CPU(256, 256),
     CPU(64, 512),
-    {{"own-matrix tile=128", "own-matrix"},
-     gh_matrix_supports_128,
-     gh_gemm_matrix_bind,
-     NULL,
-     {128, 0},
-     BIAS,
-     16,
-     false},
+    {{"own-matrix tile=128", "own-matrix"}, gh_matrix_supports_128, gh_gemm_matrix_bind, NULL, {128, 0}, BIAS, 16, false},
     {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, NULL, {64, 0}, BIAS, 16, false},
-    {{"own-gpu work=4", "own-gpu"}, gpu_supports_4, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
-    {{"own-gpu work=8", "own-gpu"}, gpu_supports_8, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
+    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
+    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
     {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, NULL, {0, 0}, 0, 0, false},
     {.base = {.name = NULL}}};

@@ -341,7 +341,7 @@ void gh_gemm_trial_close(void *of) {
 int gh_gemm_verdict(const void *desc) {
   const gh_gemm_desc *g = desc;
   const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16), width = gh_gemm_load_width(g, 8);
-  return 16 * (width == 8 ? 3 : width / 2) + 4 * storage + 2 * g->trans_a + g->trans_b;
+  return 16 * (width / 4) + 4 * storage + 2 * g->trans_a + g->trans_b;
 }
 
 /* ---- skipping a slow library ---- */
