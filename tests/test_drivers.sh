@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Drivers that abort, end the process or hang while devices are listed are named, and the others are used: OpenCL's and the
-# double of NVIDIA's. Without a home, PoCL gets a folder that only its user may write to (test_cache.c has the rest of its environment).
+# double of NVIDIA's. Without a home, PoCL gets a folder that only its user may write to (test_cache.c has the rest of its
+# environment).
 # usage: test_drivers.sh path/to/genhance
 set -u
 genhance=$(realpath "$1")
