@@ -2,17 +2,13 @@
 # `genhance bench`: the JSON keys that scripts read, and errors that name their cause.
 # usage: test_bench.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 [ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 device=${GH_TEST_DEVICE:-auto}
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # refused CODE TEXT ARGUMENTS...: fails with that exit code, and stderr contains the text.
 refused() {
@@ -109,5 +105,4 @@ done
 refused 1 "one --run must be of one process" bench scaling --run "$work/two"
 refused 2 "bench scaling: --run is missing" bench scaling
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+finish
