@@ -23,30 +23,41 @@
 
 #ifdef UNIT_EMULATED
 
-#define UNIT_MAY_REST false         /* every wave must reach the barriers below */
-typedef LOCAL_PTR uint4 *unit_tile; /* start of local memory; offsets into it are in units of 16 bytes */
-inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return p; }
+#define UNIT_MAY_REST false /* every wave must reach the barriers below */
+typedef struct unit_tile {
+  LOCAL_PTR uint4 *start; /* the same for all lanes */
+  uint32 at;              /* a lane's own place from there on, in units of 16 bytes like all places */
+} unit_tile;
+inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) {
+  unit_tile tile;
+  tile.start = p, tile.at = 0;
+  return tile;
+}
+inline unit_tile unit_beyond(unit_tile tile, int places) {
+  tile.at += (uint32)places;
+  return tile;
+}
 
 inline void unit_copy16(unit_tile tile, int place, GLOBAL const uint4 *from, bool inside) {
-  LOCAL_PTR uint32 *to = (LOCAL_PTR uint32 *)(tile + place);
+  LOCAL_PTR uint32 *to = (LOCAL_PTR uint32 *)(tile.start + tile.at + place);
   GLOBAL const uint32 *words = (GLOBAL const uint32 *)from;
   for (int i = 0; i < 4; i++) to[i] = inside ? words[i] : 0u;
 }
 inline void unit_copy4(unit_tile tile, int word, GLOBAL const float *from, bool inside) {
-  ((LOCAL_PTR uint32 *)tile)[word] = inside ? as_uint(*from) : 0u;
+  ((LOCAL_PTR uint32 *)(tile.start + tile.at))[word] = inside ? as_uint(*from) : 0u;
 }
 inline void unit_copies_end(void) {}
 inline void unit_copies_wait(void) {}
 
 inline uint32 unit_half_at(unit_tile tile, uint32 place, int column) {
-  const uint32 word = ((LOCAL_PTR const uint32 *)(tile + place))[column / 2];
+  const uint32 word = ((LOCAL_PTR const uint32 *)(tile.start + place))[column / 2];
   return column % 2 ? word >> 16 : word & 0xffffu;
 }
 
 inline void unit_load4(uint32 *words, unit_tile tile, int place, bool turned, UNIT_SCRATCH exchange, int item) {
   const int wave = item / WAVE * WAVE, lane = item % WAVE;
   BARRIER();
-  exchange[item] = (uint32)place;
+  exchange[item] = tile.at + (uint32)place;
   BARRIER();
   for (int i = 0; i < 4; i++) {
     const int first = wave + 8 * i;
@@ -54,7 +65,7 @@ inline void unit_load4(uint32 *words, unit_tile tile, int place, bool turned, UN
       const uint32 low = unit_half_at(tile, exchange[first + lane % 4 * 2], lane / 4);
       words[i] = low | unit_half_at(tile, exchange[first + lane % 4 * 2 + 1], lane / 4) << 16;
     } else {
-      words[i] = ((LOCAL_PTR const uint32 *)(tile + exchange[first + lane / 4]))[lane % 4];
+      words[i] = ((LOCAL_PTR const uint32 *)(tile.start + exchange[first + lane / 4]))[lane % 4];
     }
   }
 }
@@ -87,6 +98,7 @@ inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return (uint32)__cvta_generi
 #else
 inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return (uint32)(size_t)p; }
 #endif
+inline unit_tile unit_beyond(unit_tile tile, int places) { return tile + 16u * (uint32)places; }
 
 inline void unit_copy16(unit_tile tile, int place, GLOBAL const uint4 *from, bool inside) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"

@@ -17,11 +17,16 @@
 
 /* ---- convolutions on CPUs ---- */
 
-#define DIRECT_BLOCK 128 /* conv2d_direct: positions of a work-item */
-#define DIRECT_OUT   128 /* and output channels */
-#define WEIGHT_K     144 /* conv2d_weight: columns of a work-item, a multiple of 9 and of 3 */
-#define WEIGHT_OUT   64  /* and output channels */
-#define WEIGHT_VECS  48  /* vectors of positions of a chunk, at most */
+#define DIRECT_BLOCK      128 /* conv2d_direct: positions of a work-item */
+#define DIRECT_OUT        128 /* and output channels */
+#define WINOGRAD_ELEMENTS 16  /* conv2d_winograd: elements of a transformed 3 x 3 kernel */
+#define WINOGRAD_CHANNELS 32  /* input channels of a chunk */
+#define WINOGRAD_GROUP    12  /* output channels whose weights are side by side */
+#define WINOGRAD_BLOCK    8   /* vectors of tiles of a work-item */
+#define WINOGRAD_OUT      264 /* and output channels, a multiple of WINOGRAD_GROUP */
+#define WEIGHT_K          144 /* conv2d_weight: columns of a work-item, a multiple of 9 and of 3 */
+#define WEIGHT_OUT        64  /* and output channels */
+#define WEIGHT_VECS       48  /* vectors of positions of a chunk, at most */
 
 /* ---- attention ---- */
 
@@ -53,6 +58,5 @@
 #define GEMM_DOT_PANEL    131072 /* words: its pairs of B */
 #define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
 #define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
-#define GEMM_MATRIX_PITCH 20     /* words from one row of a tile to the next, in local memory */
 
 #endif

@@ -206,8 +206,9 @@ inline vec vec_zip_low(vec a, vec b) {
 inline vec vec_zip_high(vec a, vec b) {
   return (vec)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se, a.sf, b.sf);
 }
-/* The even lanes of both. */
+/* The even, or odd, lanes of both. */
 inline vec vec_evens(vec a, vec b) { return (vec)(a.even, b.even); }
+inline vec vec_odds(vec a, vec b) { return (vec)(a.odd, b.odd); }
 /* Four vectors to the order a0 b0 c0 d0 a1 ... */
 inline void vec_interleave4(vec *v) {
   const vec ac_low = vec_zip_low(v[0], v[2]), ac_high = vec_zip_high(v[0], v[2]);

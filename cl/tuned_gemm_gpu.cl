@@ -1,18 +1,22 @@
 /* Matrix product for GPUs: C = alpha op(A) op(B) + beta C [+ bias], row-major; storage types as in gemm_storage.h.
  *
- *   A work-group of 16 x 16 owns HIGH x WIDE of C, 16 times WORK x ACROSS; a work-item WORK x ACROSS of it, 16 apart,
- *   so that adjacent work-items store adjacent elements. k is walked in steps of DEPTH: the group loads HIGH x DEPTH of
- *   op(A) and DEPTH x WIDE of op(B) into local memory, along each one's contiguous direction.
+ *   A work-group of 16 x 16 owns HIGH x WIDE of C, 16 times WORK x ACROSS; a work-item WORK x ACROSS of it, in blocks
+ * of 4 x 4 that are 64 apart, so that it reads four numbers of local memory at once. k is walked in steps of DEPTH:
+ * while the group multiplies one, each work-item loads its numbers of the next into registers, and then keeps them in
+ * the other half of local memory; there is one barrier per step.
  *
  *   WORK    4: small shapes; 8: large ones
  *   ACROSS  like WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each would spill on some devices
- *   DEPTH   16
+ *   WIDTH   numbers of A, and of B, per load: 4 or 1. It divides the offsets, row lengths and strides of both, and m
+ *           (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one,
+ * by addresses that are made before the loop, and their sums are not stored
  *
- * Every CHUNK of k is one chain sum = fma(a, b, sum) from 0 in the order of k; the first gives beta C + alpha sum, the
- * others add alpha sum to C: bit-identical to tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the
- * sums between chunks; for a bfloat16 C they stay in registers and are rounded once. Local memory: DEPTH (HIGH + WIDE +
- * 2) floats, 16.1 KiB at most. Loops over a work-item's own numbers are unrolled explicitly: otherwise some compilers
- * keep those in memory. */
+ * The last k % DEPTH of k are loaded and multiplied one by one. Every CHUNK of k is one chain sum = fma(a, b, sum) from
+ * 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum to C: bit-identical to
+ * tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the sums between chunks; for a bfloat16 C they stay
+ * in registers and are rounded once. Local memory: GEMM_GPU_LOCAL at most. Loops over a work-item's own numbers are
+ * unrolled explicitly: otherwise some compilers keep those in memory. */
+#include "gemm_layout.h"
 #include "gemm_storage.h"
 
 #ifndef WORK
@@ -21,24 +25,152 @@
 #ifndef ACROSS
 #define ACROSS WORK
 #endif
-#define DEPTH          16
-#define CHUNK          GEMM_CHUNK /* a multiple of DEPTH */
-#define SIDE           GEMM_GPU_SIDE
-#define HIGH           (SIDE * WORK)
-#define WIDE           (SIDE * ACROSS)
+#ifndef WIDTH
+#define WIDTH 4
+#endif
+#define SIDE    GEMM_GPU_SIDE
+#define ITEMS   (SIDE * SIDE)
+#define HIGH    (SIDE * WORK)
+#define WIDE    (SIDE * ACROSS)
+#define DEPTH   GEMM_GPU_DEPTH(WORK, ACROSS)
+#define CHUNK   GEMM_CHUNK /* a multiple of DEPTH */
+#define PITCH_A GEMM_GPU_PITCH(HIGH)
+#define PITCH_B GEMM_GPU_PITCH(WIDE)
+#define QUADS_A (HIGH * DEPTH / 4 / ITEMS) /* that a work-item loads per step */
+#define QUADS_B (WIDE * DEPTH / 4 / ITEMS)
+#define LOADS   (4 / WIDTH) /* of a quad */
 
-#define FOR_TILE(i, j) UNROLL for (int i = 0; i < WORK; i++) UNROLL for (int j = 0; j < ACROSS; j++)
+/* Where a CPU emulates a GPU, all but the innermost loops stay loops: compiling them would take many times as long. */
+#if defined(__OPENCL_C_VERSION__) && (defined(__x86_64__) || defined(__aarch64__))
+#define UNROLL_OUTER _Pragma("nounroll")
+#define UNROLL_STEP  UNROLL_OUTER
+#else
+#define UNROLL_OUTER UNROLL
+/* All k's of a step at once need more registers than some devices have; Intel's have fewest. */
+#ifdef cl_intel_required_subgroup_size
+#define UNROLL_STEP UNROLL_BY(2)
+#elif DEPTH == 16
+#define UNROLL_STEP UNROLL_BY(4)
+#else
+#define UNROLL_STEP UNROLL
+#endif
+#endif
+/* Whether the next step's loads begin before the multiplication. Where Intel's registers hold two sums of 32 numbers
+ * each, they begin after it, and other threads work while one waits. */
+#if defined(cl_intel_required_subgroup_size) && defined(C_BF16) && WORK * ACROSS > 16
+#define AHEAD false
+#else
+#define AHEAD true
+#endif
+#ifdef __AMDGCN__ /* two waves on each unit, so that one has work while the other waits */
+#define RESIDENT __attribute__((amdgpu_waves_per_eu(2)))
+#else
+#define RESIDENT
+#endif
+#define FOR(i, n)      UNROLL for (int i = 0; i < (n); i++)
+#define FOR_TILE(i, j) UNROLL_OUTER for (int i = 0; i < WORK; i++) UNROLL_OUTER for (int j = 0; j < ACROSS; j++)
+#define ROW_OF(i)      (m0 + GEMM_GPU_FOUR(ty, (i) / 4) + (i) % 4)
+#define COLUMN_OF(j)   (n0 + GEMM_GPU_FOUR(tx, (j) / 4) + (j) % 4)
 
-/* Loads part[k][i] = op(X)[i, k0 + k], i < tile, with rows padded by one, to avoid bank conflicts along a column.
- * X is stored (i, k) if by_rows, else (k, i). */
-inline void load_part(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0,
-                      int64 k_end, bool by_rows, int item, int tile) {
-  for (int e = item; e < tile * DEPTH; e += SIDE * SIDE) {
-    const int k = by_rows ? e % DEPTH : e / tile, i = by_rows ? e / DEPTH : e % tile;
-    const bool inside = i0 + i < i_end && k0 + k < k_end;
-    const int64 at = by_rows ? (i0 + i) * ld + k0 + k : (k0 + k) * ld + i0 + i;
-    part[k * (tile + 1) + i] = inside ? AB_LOAD(x, at) : 0.0f;
+/* ---- a quad: four adjacent numbers, as they are in memory until they are kept ---- */
+
+#ifdef AB_BF16
+typedef uint32 raw; /* two numbers, or one */
+#define RAWS (WIDTH == 1 ? 4 : 2)
+inline float number(const raw *quad, int e) {
+  if (WIDTH == 1) return as_float(quad[e] << 16);
+  return as_float(e % 2 ? quad[e / 2] & 0xffff0000u : quad[e / 2] << 16);
+}
+#else
+typedef float raw;
+#define RAWS 4
+inline float number(const raw *quad, int e) { return quad[e]; }
+#endif
+
+/* One of its loads. */
+inline void load(raw *to, GLOBAL const gemm_ab *from) {
+#if WIDTH == 1
+  to[0] = from[0];
+#elif defined(AB_BF16)
+  const uint2 v = *(GLOBAL const uint2 *)from;
+  to[0] = v.x, to[1] = v.y;
+#else
+  const float4 v = *(GLOBAL const float4 *)from;
+  to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+#endif
+}
+
+/* What a work-item loads of op(X), which is stored (i, k) if `along` k, else (k, i). */
+typedef struct quad {
+  GLOBAL const gemm_ab *from; /* in the step that is loaded next */
+  int later[LOADS];           /* where its loads begin, from there */
+  int place;                  /* in a part of local memory */
+} quad;
+
+inline quad quad_of(int at, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, bool along, int tile) {
+  quad q;
+  const int k = GEMM_QUAD_K(at, along, tile), row = GEMM_QUAD_ROW(at, along, tile);
+  const int64 i = min(i0 + row, along ? end - 1 : end - WIDTH);
+  q.from = x + (along ? i * ld + k : k * ld + i);
+  FOR(e, LOADS) q.later[e] = along ? e * WIDTH : (int)(min(i0 + row + e * WIDTH, end - WIDTH) - i);
+  q.place = k * GEMM_GPU_PITCH(tile) + row;
+  return q;
+}
+
+inline void fetch(raw next[][RAWS], const quad *quads, int count) {
+  FOR(q, count) FOR(e, LOADS) load(next[q] + e * RAWS / LOADS, quads[q].from + quads[q].later[e]);
+}
+
+inline void keep(LOCAL_PTR float *part, raw next[][RAWS], const quad *quads, int count, bool along, int pitch) {
+  FOR(q, count) {
+    LOCAL_PTR float *to = part + quads[q].place;
+    if (along) {
+      FOR(e, 4) to[e * pitch] = number(next[q], e);
+    } else {
+      float4 v;
+      v.x = number(next[q], 0), v.y = number(next[q], 1), v.z = number(next[q], 2), v.w = number(next[q], 3);
+      *(LOCAL_PTR float4 *)to = v;
+    }
   }
+}
+
+/* Loads the last `left` k's, from k0 on. */
+inline void load_rest(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, int64 k0, int left,
+                      bool along, int item, int tile) {
+  for (int e = item; e < tile * DEPTH; e += ITEMS) {
+    const int k = along ? e % DEPTH : e / tile, row = along ? e / DEPTH : e % tile;
+    const int64 i = min(i0 + row, end - 1);
+    if (k < left) part[k * GEMM_GPU_PITCH(tile) + row] = AB_LOAD(x, along ? i * ld + k0 + k : (k0 + k) * ld + i);
+  }
+}
+
+/* ---- the product ---- */
+
+/* Sums are in pairs of adjacent columns, which some devices multiply and add in one instruction. */
+inline float2 fma_pair(float x, float2 y, float2 sum) {
+#ifdef __CUDACC_RTC__
+  sum.x = fma(x, y.x, sum.x), sum.y = fma(x, y.y, sum.y);
+  return sum;
+#else
+  return fma((float2)(x, x), y, sum);
+#endif
+}
+
+inline float one_of(float2 pair, int which) { return which ? pair.y : pair.x; }
+
+/* One k. */
+inline void multiply(float2 sum[WORK][ACROSS / 2], LOCAL_PTR const float *as, LOCAL_PTR const float *bs) {
+  float x[WORK];
+  float2 y[ACROSS / 2];
+  FOR(h, WORK / 4) {
+    const float4 four = *(LOCAL_PTR const float4 *)(as + GEMM_GPU_FOUR(0, h));
+    x[4 * h] = four.x, x[4 * h + 1] = four.y, x[4 * h + 2] = four.z, x[4 * h + 3] = four.w;
+  }
+  FOR(h, ACROSS / 4) {
+    const float4 four = *(LOCAL_PTR const float4 *)(bs + GEMM_GPU_FOUR(0, h));
+    y[2 * h].x = four.x, y[2 * h].y = four.y, y[2 * h + 1].x = four.z, y[2 * h + 1].y = four.w;
+  }
+  FOR(i, WORK) FOR(j, ACROSS / 2) sum[i][j] = fma_pair(x[i], y[j], sum[i][j]);
 }
 
 /* Updates an element of C with one chunk's sum; `first` and `last` tell whether it is the first or last chunk of k. */
@@ -55,57 +187,86 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
                  float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
   const int64 m0 = (int64)GROUP(1) * HIGH, n0 = (int64)GROUP(0) * WIDE;
+  const int64 step_a = trans_a ? DEPTH * lda : DEPTH, step_b = trans_b ? DEPTH : DEPTH * ldb;
+  quad of_a[QUADS_A], of_b[QUADS_B];
+  raw next_a[QUADS_A][RAWS], next_b[QUADS_B][RAWS];
+  int now = 0; /* the half of local memory that holds the current step */
+  FOR(q, QUADS_A) of_a[q] = quad_of(q * ITEMS + item, a, lda, m0, m, !trans_a, HIGH);
+  FOR(q, QUADS_B) of_b[q] = quad_of(q * ITEMS + item, b, ldb, n0, n, trans_b, WIDE);
+  if (k >= DEPTH) {
+    fetch(next_a, of_a, QUADS_A);
+    fetch(next_b, of_b, QUADS_B);
+    keep(as, next_a, of_a, QUADS_A, !trans_a, PITCH_A);
+    keep(bs, next_b, of_b, QUADS_B, trans_b, PITCH_B);
+  }
+  BARRIER();
 #ifdef C_BF16
   float total[WORK][ACROSS];
   FOR_TILE(i, j) {
-    const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+    const int64 row = ROW_OF(i), column = COLUMN_OF(j);
     total[i][j] = beta != 0.0f && row < m && column < n ? beta * C_LOAD(c, row * ldc + column) : 0.0f;
   }
 #endif
   for (int64 chunk = 0; chunk < k; chunk += CHUNK) {
     const int64 k_end = min(chunk + CHUNK, k);
-    float sum[WORK][ACROSS];
-    FOR_TILE(i, j) sum[i][j] = 0.0f;
-    for (int64 k0 = chunk; k0 < k_end; k0 += DEPTH) {
-      load_part(as, a, lda, m0, m, k0, k, !trans_a, item, HIGH);
-      load_part(bs, b, ldb, n0, n, k0, k, trans_b, item, WIDE);
-      BARRIER();
-      for (int s = 0; s < DEPTH; s++) {
-        float x[WORK], y[ACROSS];
-        UNROLL for (int i = 0; i < WORK; i++) x[i] = as[s * (HIGH + 1) + ty + i * SIDE];
-        UNROLL for (int j = 0; j < ACROSS; j++) y[j] = bs[s * (WIDE + 1) + tx + j * SIDE];
-        FOR_TILE(i, j) sum[i][j] = fma(x[i], y[j], sum[i][j]);
-      }
+    const int rest = (int)(k_end - chunk) % DEPTH, stop = k - k_end < DEPTH; /* 1: the chunk has the last whole step */
+    float2 sum[WORK][ACROSS / 2];
+    FOR(i, WORK) FOR(j, ACROSS / 2) sum[i][j].x = sum[i][j].y = 0.0f;
+    for (int steps = (int)(k_end - chunk) / DEPTH; steps; steps--) {
+      FOR(q, QUADS_A) of_a[q].from += steps > stop ? step_a : 0; /* the last step is loaded again, for nothing */
+      FOR(q, QUADS_B) of_b[q].from += steps > stop ? step_b : 0;
+      if (AHEAD) fetch(next_a, of_a, QUADS_A);
+      if (AHEAD) fetch(next_b, of_b, QUADS_B);
+      LOCAL_PTR const float *x = as + now * DEPTH * PITCH_A + GEMM_GPU_FOUR(ty, 0);
+      LOCAL_PTR const float *y = bs + now * DEPTH * PITCH_B + GEMM_GPU_FOUR(tx, 0);
+      UNROLL_STEP for (int s = 0; s < DEPTH; s++) multiply(sum, x + s * PITCH_A, y + s * PITCH_B);
+      if (!AHEAD) fetch(next_a, of_a, QUADS_A);
+      if (!AHEAD) fetch(next_b, of_b, QUADS_B);
+      now = 1 - now;
+      keep(as + now * DEPTH * PITCH_A, next_a, of_a, QUADS_A, !trans_a, PITCH_A);
+      keep(bs + now * DEPTH * PITCH_B, next_b, of_b, QUADS_B, trans_b, PITCH_B);
       BARRIER();
     }
+    LOCAL_PTR float *last_a = as + now * DEPTH * PITCH_A, *last_b = bs + now * DEPTH * PITCH_B;
+    if (rest) {
+      load_rest(last_a, a, lda, m0, m, k - rest, rest, !trans_a, item, HIGH);
+      load_rest(last_b, b, ldb, n0, n, k - rest, rest, trans_b, item, WIDE);
+    }
+    BARRIER();
+    for (int s = 0; s < rest; s++)
+      multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
 #ifdef C_BF16
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
-    FOR_TILE(i, j) total[i][j] = more ? alpha * sum[i][j] + total[i][j] : alpha * sum[i][j];
+    FOR_TILE(i, j) {
+      const float part = alpha * one_of(sum[i][j / 2], j % 2);
+      total[i][j] = more ? part + total[i][j] : part;
+    }
 #else
     FOR_TILE(i, j) {
-      const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+      const int64 row = ROW_OF(i), column = COLUMN_OF(j);
       if (row < m && column < n)
-        store(c, row * ldc + column, alpha * sum[i][j], chunk == 0, k_end == k, beta, bias, column);
+        store(c, row * ldc + column, alpha * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta, bias, column);
     }
 #endif
   }
 #ifdef C_BF16
   FOR_TILE(i, j) {
-    const int64 row = m0 + ty + i * SIDE, column = n0 + tx + j * SIDE;
+    const int64 row = ROW_OF(i), column = COLUMN_OF(j);
     if (row < m && column < n) store(c, row * ldc + column, total[i][j], true, true, 0.0f, bias, column);
   }
 #endif
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
-  KERNEL_DENSE(SIDE, SIDE, 1, WORK == 8 ? 1 : 2)                                                                       \
-  void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
-            int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                      \
-    LOCAL float as[DEPTH * (HIGH + 1)], bs[DEPTH * (WIDE + 1)];                                                        \
+  RESIDENT KERNEL_DENSE(SIDE, SIDE, 1, WORK == 8 ? 1 : 2) void name(                                                   \
+      GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,        \
+      int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,            \
+      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                            \
+    LOCAL float4 as[2 * DEPTH * PITCH_A / 4], bs[2 * DEPTH * PITCH_B / 4];                                             \
     const int64 batch = GROUP(2);                                                                                      \
-    gemm(as, bs, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, \
-         n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b);                                                    \
+    gemm((LOCAL_PTR float *)as, (LOCAL_PTR float *)bs, c + offset_c + batch * stride_c,                                \
+         a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias,  \
+         trans_a, trans_b);                                                                                            \
   }
 
 GEMM(gemm_nn, false, false)

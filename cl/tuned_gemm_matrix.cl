@@ -2,16 +2,25 @@
  * gemm_storage.h, sums in float32 in the units' own order along all of k.
  *
  *   A work-group of 256 owns TILE x TILE of C. k is walked in steps of DEPTH: while the units work on one step, every
- *   work-item already loads its words of the next into registers; local memory holds both operands as rows of words
- *   (pairs along k; a row of B's is a column), so that a fragment is read the same way for any transposition.
- *   The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI units of UM x UN.
+ *   work-item loads its 16 numbers of either operand's next step into registers, and then keeps them in the other half
+ *   of local memory; there is one barrier per step. Local memory holds both operands in pieces of 16 bytes along k
+ *   (gemm_layout.h). An operand that is stored along its rows is transposed on the way, a pair of k's at a time; or,
+ * with UNIT_MMA, as it is read. The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI units
+ * of UM x UN.
  *
  *   TILE   128, or 64 for small shapes
- *   PITCH  20 words per row: rows 8 apart then lie in different banks for every unit's access
+ *   WIDTH  numbers of A, and of B, per load: 8, 4 or 1. It divides the offsets, row lengths and strides of both, and
+ * m (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one, by
+ *          addresses that are made before the loop, and their sums are not stored
  *
- * For the units and the layout of their lanes, see gemm_matrix_units.h. Local memory: 2 TILE PITCH words, 20 KiB at
- * most. */
+ * The last k % DEPTH of k come one by one, filled up with zeros. Offsets in a step have 32 bits, which bounds the
+ * lengths of rows (gemm_matrix.c). For the units and the layout of their lanes, see gemm_matrix_units.h. Local memory:
+ * 32 KiB. */
+#include "gemm_layout.h"
 #include "gemm_matrix_units.h"
+#ifdef UNIT_MMA
+#include "attention_matrix_units.h" /* ldmatrix */
+#endif
 
 #ifndef WAVE
 #error "no matrix unit chosen: see gemm_matrix_units.h"
@@ -20,15 +29,18 @@
 #ifndef TILE
 #define TILE 128
 #endif
-#define ITEMS GEMM_MATRIX_ITEMS
-#define DEPTH 32
-#define WORDS (DEPTH / 2)
-#define PITCH GEMM_MATRIX_PITCH      /* 4 more than WORDS */
-#define MINE  (TILE * WORDS / ITEMS) /* words of an operand that a work-item moves */
-#define WAVES (ITEMS / WAVE)
-#if WAVES <= 4
-#define WAVES_DOWN 2
-#elif WAVES <= 8
+#ifndef WIDTH
+#define WIDTH 8
+#endif
+#define ITEMS   GEMM_MATRIX_ITEMS
+#define DEPTH   GEMM_MATRIX_DEPTH(TILE)
+#define PIECES  (DEPTH / 8)     /* of a row, in a step */
+#define STEP    (TILE * PIECES) /* of an operand */
+#define LOADS   (8 / WIDTH)     /* of a piece */
+#define RAWS    (WIDTH == 1 ? 8 : 4)
+#define OFFSETS (WIDTH == 8 ? 2 : LOADS)
+#define WAVES   (ITEMS / WAVE)
+#if WAVES <= 8
 #define WAVES_DOWN 2
 #else
 #define WAVES_DOWN 4
@@ -45,43 +57,217 @@
 #define SUB_GROUP
 #endif
 
+#ifdef __CUDACC_RTC__ /* the sums may have all registers: the compiler would rather spill than take more than 128 */
+#define MATRIX_KERNEL KERNEL_DENSE(ITEMS, 1, 1, 1)
+#else
+#define MATRIX_KERNEL SUB_GROUP KERNEL_SIZED(ITEMS, 1, 1)
+#endif
+
 #undef UNROLL        /* here for every device; some compilers reject a second definition */
-#ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
-#define UNROLL
+#ifdef UNIT_EMULATED /* its barriers must not be duplicated, and compiling the rest would take many times as long */
+#define UNROLL _Pragma("nounroll")
 #else
 #define UNROLL _Pragma("unroll")
 #endif
-#define FOR_SUMS(i, j, r)                                                                                              \
-  UNROLL for (int i = 0; i < MI; i++) UNROLL for (int j = 0; j < NI; j++) UNROLL for (int r = 0; r < C_FLOATS; r++)
+#define FOR(i, n)         UNROLL for (int i = 0; i < (n); i++)
+#define FOR_SUMS(i, j, r) FOR(i, MI) FOR(j, NI) FOR(r, C_FLOATS)
 
-inline uint32 element(GLOBAL const gemm_ab *x, int64 ld, int64 i, int64 i_end, int64 k, int64 k_end, bool along) {
-  if (i >= i_end || k >= k_end) return 0u;
-  return x[along ? i * ld + k : k * ld + i];
-}
-
-/* The work-item's words of op(X)[i0 .. i0 + TILE][k0 .. k0 + DEPTH]: adjacent work-items load adjacent words. Zero
- * beyond the edges. */
-inline void fetch(uint32 *words, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 i_end, int64 k0, int64 k_end,
-                  bool along, int item) {
-  UNROLL for (int e = 0; e < MINE; e++) {
-    const int at = e * ITEMS + item, i = along ? at / WORDS : at % TILE, w = along ? at % WORDS : at / TILE;
-    const int64 k = k0 + 2 * w;
-    words[e] = element(x, ld, i0 + i, i_end, k, k_end, along) | element(x, ld, i0 + i, i_end, k + 1, k_end, along)
-                                                                    << 16;
-  }
-}
-inline void keep(LOCAL_PTR uint32 *part, const uint32 *words, bool along, int item) {
-  UNROLL for (int e = 0; e < MINE; e++) {
-    const int at = e * ITEMS + item, i = along ? at / WORDS : at % TILE, w = along ? at % WORDS : at / TILE;
-    part[i * PITCH + w] = words[e];
-  }
-}
-
-#ifdef UNIT_DPAS16
-#define A_KEPT(word, lane) ((lane) % 2 ? (word) >> 16 : (word)&0xffffu)
+/* What a work-item brings of an operand that is stored along its rows: eight rows from the first on, of two k's. */
+#ifdef UNIT_MMA
+#define BLOCK_ROW(item)  (8 * GEMM_TURNED_PIECE(item, TILE))
+#define BLOCK_K(item, h) GEMM_TURNED_K(item, h, TILE)
 #else
-#define A_KEPT(word, lane) (word)
+#define BLOCK_ROW(item)  GEMM_BLOCK_ROW(item, PIECES)
+#define BLOCK_K(item, h) (2 * GEMM_BLOCK_WORD(item, PIECES) + (h))
 #endif
+
+/* ---- from global memory to registers, and to local memory ---- */
+
+/* The offsets in bytes of a work-item's loads of op(X), from the group's first row and the step's first k on. X is
+ * stored (i, k) if `along` k, else (k, i); `left`: its rows from the group's first on. */
+inline void offsets_of(uint32 *at, int64 ld, int64 left, bool along, int item) {
+  FOR(h, OFFSETS) {
+    if (along)
+      at[h] = 2u * ((uint32)min((int64)GEMM_PIECE_ROW(item, h % 2, PIECES), left - 1) * (uint32)ld +
+                    8u * (uint32)GEMM_PIECE_INDEX(item, h % 2, PIECES));
+    else
+      at[h] = 2u * ((uint32)BLOCK_K(item, 0) * (uint32)ld +
+                    (uint32)min((int64)BLOCK_ROW(item) + h % LOADS * WIDTH, left - WIDTH));
+  }
+}
+
+inline void load(uint32 *to, GLOBAL const char *from) {
+#if WIDTH == 8
+  const uint4 v = *(GLOBAL const uint4 *)from;
+  to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+#elif WIDTH == 4
+  const uint2 v = *(GLOBAL const uint2 *)from;
+  to[0] = v.x, to[1] = v.y;
+#else
+  to[0] = *(GLOBAL const gemm_ab *)from;
+#endif
+}
+
+/* Loads two pieces along k, or eight rows of two k's. */
+inline void fetch(uint32 next[2][RAWS], GLOBAL const char *from, const uint32 *at, int64 ld, bool along) {
+  FOR(h, 2) FOR(e, LOADS) {
+    uint32 *to = next[h] + e * (RAWS / LOADS);
+    if (along)
+      load(to, from + at[h] + 2 * e * WIDTH);
+    else
+      load(to, from + 2 * h * BLOCK_K(0, 1) * ld + at[e]);
+  }
+}
+
+/* The same of the last k's, from k0 on, one by one. Zero beyond the edges. */
+inline void fetch_rest(uint32 next[2][RAWS], GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, int64 k0,
+                       int64 k_end, bool along, int item) {
+  FOR(h, 2) FOR(e, RAWS) next[h][e] = 0u;
+  FOR(h, 2) FOR(e, 8) {
+    const int64 i = i0 + (along ? GEMM_PIECE_ROW(item, h, PIECES) : BLOCK_ROW(item) + e);
+    const int64 k = k0 + (along ? 8 * GEMM_PIECE_INDEX(item, h, PIECES) + e : BLOCK_K(item, h));
+    const uint32 value = i < end && k < k_end ? (uint32)x[along ? i * ld + k : k * ld + i] : 0u;
+    next[h][e * RAWS / 8] |= WIDTH == 1 ? value : value << 16 * (e % 2);
+  }
+}
+
+inline uint32 pair_of(const uint32 *raw, int e) {
+  return WIDTH == 1 ? raw[2 * e % RAWS] | raw[(2 * e + 1) % RAWS] << 16 : raw[e];
+}
+
+inline void keep_piece(LOCAL_PTR uint4 *to, const uint32 *raw) {
+  uint4 v;
+  v.x = pair_of(raw, 0), v.y = pair_of(raw, 1), v.z = pair_of(raw, 2), v.w = pair_of(raw, 3);
+  *to = v;
+}
+
+inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int item) {
+  if (along) {
+    FOR(h, 2)
+    keep_piece(part + GEMM_PIECE_AT(GEMM_PIECE_ROW(item, h, PIECES), GEMM_PIECE_INDEX(item, h, PIECES), PIECES),
+               next[h]);
+    return;
+  }
+#ifdef UNIT_MMA
+  FOR(h, 2) keep_piece(part + GEMM_TURNED_AT(BLOCK_K(item, h), BLOCK_ROW(item) / 8, TILE), next[h]);
+#else
+  const int word = GEMM_BLOCK_WORD(item, PIECES);
+  FOR(e, 8) {
+    const uint32 u = pair_of(next[0], e / 2), v = pair_of(next[1], e / 2);
+    ((LOCAL_PTR uint32 *)(part + GEMM_PIECE_AT(BLOCK_ROW(item) + e, word / 4, PIECES)))[word % 4] =
+        e % 2 ? u >> 16 | (v & 0xffff0000u) : (u & 0xffffu) | v << 16;
+  }
+#endif
+}
+
+/* ---- from local memory to the units ----
+ * A fragment holds PARTS instructions' numbers. Where these are two, a lane takes both from one piece: which k's the
+ * units multiply together does not matter, as long as they are the same of A and B. */
+
+#ifdef UNIT_MFMA
+#define PARTS 2
+#else
+#define PARTS 1
+#endif
+#define FRAGMENT (16 * PARTS) /* its k's */
+#define A_READ   (PARTS * A_WORDS)
+#define B_READ   (PARTS * B_WORDS)
+#ifdef UNIT_MMA
+#define B_TOGETHER 2 /* units whose B is read at once */
+typedef unit_tile operand;
+#define OPERAND(p) unit_tile_of(p)
+#else
+#define B_TOGETHER 1
+typedef LOCAL_PTR const uint4 *operand;
+#define OPERAND(p) (p)
+#endif
+
+/* `pieces` further: the part of a place that differs between lanes, so that the rest is a constant. */
+inline operand beyond(operand tile, int pieces) {
+#ifdef UNIT_MMA
+  return unit_beyond(tile, pieces);
+#else
+  return tile + pieces;
+#endif
+}
+
+inline void split(uint32 *to, uint4 v) { to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w; }
+
+#if defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
+inline uint32 word_of(operand tile, int first, int row, int word) {
+  return ((LOCAL_PTR const uint32 *)(tile + first + GEMM_PIECE_AT(row, word / 4, PIECES)))[word % 4];
+}
+#endif
+
+/* The fragment w of A's rows from row0 + row on. Rows of 16 are alike, so that a lane's place is the same for all, and
+ * only a constant is added. */
+inline void read_a(uint32 *x, operand tile, int row0, int row, int w, bool along, int lane, UNIT_SCRATCH scratch,
+                   int item) {
+  (void)along, (void)scratch, (void)item;
+  const int own = row0 / 16 * (16 * PIECES), first = row / 16 * (16 * PIECES);
+#if defined(UNIT_MMA)
+  const int k = lane / 16 * 8 + lane % 8;
+  if (along)
+    unit_load4(x, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + lane / 16, PIECES)), first, false, scratch, item);
+  else
+    unit_load4(x, beyond(tile, GEMM_TURNED_AT(k, (row0 + row) / 8 + lane / 8 % 2, TILE)), 16 * w * (TILE / 8), true,
+               scratch, item);
+#elif defined(UNIT_MFMA)
+  split(x, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 4 * w + lane / 16, PIECES))[first]);
+#elif defined(UNIT_WMMA)
+  FOR(h, 2) split(x + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
+#else
+  FOR(q, A_WORDS) {
+    const uint32 word = word_of(beyond(tile, own), first, row % 16 + A_ROW(lane, q), 8 * w + A_WORD(lane, q));
+#ifdef UNIT_DPAS16
+    x[q] = lane % 2 ? word >> 16 : word & 0xffffu;
+#else
+    x[q] = word;
+#endif
+  }
+#endif
+}
+
+/* The fragments w of B's columns from column0 + column on, of B_TOGETHER units. */
+inline void read_b(uint32 y[B_TOGETHER][B_READ], operand tile, int column0, int column, int w, bool along, int lane,
+                   UNIT_SCRATCH scratch, int item) {
+  (void)along, (void)scratch, (void)item;
+  const int own = column0 / 16 * (16 * PIECES), first = column / 16 * (16 * PIECES);
+#if defined(UNIT_MMA)
+  uint32 both[4];
+  if (along)
+    unit_load4(both, beyond(tile, own + GEMM_PIECE_AT(lane / 16 * 8 + lane % 8, 2 * w + lane / 8 % 2, PIECES)), first,
+               false, scratch, item);
+  else
+    unit_load4(both, beyond(tile, GEMM_TURNED_AT(lane % 16, (column0 + column) / 8 + lane / 16, TILE)),
+               16 * w * (TILE / 8), true, scratch, item);
+  FOR(q, 4) y[q / 2][q % 2] = both[q];
+#elif defined(UNIT_MFMA)
+  split(y[0], beyond(tile, own + GEMM_PIECE_AT(lane % 16, 4 * w + lane / 16, PIECES))[first]);
+#elif defined(UNIT_DPAS8) /* an odd eight of 16 columns may be a wave's */
+  const int mine = column0 % 16 + column;
+  (void)first;
+  FOR(h, 2) split(y[0] + 4 * h, tile[own + GEMM_PIECE_AT(mine + lane, 2 * w + h, PIECES)]);
+#else
+  FOR(h, 2) split(y[0] + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
+#endif
+}
+
+/* One step of k on the units: sum += as bs. */
+inline void multiply(float sum[MI][NI][C_FLOATS], operand as, operand bs, bool along_a, bool along_b,
+                     UNIT_SCRATCH scratch, int row0, int column0, int lane, int item) {
+  FOR(w, DEPTH / FRAGMENT) {
+    uint32 y[NI][B_READ];
+    UNROLL for (int j = 0; j < NI; j += B_TOGETHER) read_b(y + j, bs, column0, j * UN, w, along_b, lane, scratch, item);
+    FOR(i, MI) {
+      uint32 x[A_READ];
+      read_a(x, as, row0, i * UM, w, along_a, lane, scratch, item);
+      FOR(p, PARTS) FOR(j, NI) unit_multiply(sum[i][j], x + p * A_WORDS, y[j] + p * B_WORDS, scratch, item);
+    }
+  }
+}
+
+/* ---- the product ---- */
 
 inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm_c *bias, int64 column) {
   if (beta != 0.0f) value = value + beta * C_LOAD(at, 0);
@@ -89,42 +275,53 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
   C_STORE(at, 0, value);
 }
 
-/* One step of k on the units: sum += as bs. */
-inline void multiply(float sum[MI][NI][C_FLOATS], LOCAL_PTR const uint32 *as, LOCAL_PTR const uint32 *bs,
-                     UNIT_SCRATCH scratch, int row0, int column0, int lane, int item) {
-  UNROLL for (int w = 0; w < WORDS; w += 8) {
-    uint32 y[NI][B_WORDS];
-    UNROLL for (int j = 0; j < NI; j++) UNROLL for (int i = 0; i < B_WORDS; i++) y[j][i] =
-        bs[(column0 + j * UN + B_COLUMN(lane, i)) * PITCH + w + B_WORD(lane, i)];
-    UNROLL for (int i = 0; i < MI; i++) {
-      uint32 x[A_WORDS];
-      UNROLL for (int q = 0; q < A_WORDS; q++) x[q] =
-          A_KEPT(as[(row0 + i * UM + A_ROW(lane, q)) * PITCH + w + A_WORD(lane, q)], lane);
-      UNROLL for (int j = 0; j < NI; j++) unit_multiply(sum[i][j], x, y[j], scratch, item);
-    }
-  }
-}
-
-inline void gemm(LOCAL_PTR uint32 *as, LOCAL_PTR uint32 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
+inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
                  GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,
                  int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
   const int item = LOCAL_ID(0), lane = item % WAVE, wave = item / WAVE;
   const int row0 = wave / WAVES_ACROSS * (MI * UM), column0 = wave % WAVES_ACROSS * (NI * UN);
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
+  const int steps = (int)(k / DEPTH);
+  const bool rest = k % DEPTH != 0;
+  const int64 step_a = 2 * DEPTH * (trans_a ? lda : 1), step_b = 2 * DEPTH * (trans_b ? 1 : ldb);
+  GLOBAL const char *from_a = (GLOBAL const char *)(a + (trans_a ? m0 : m0 * lda));
+  GLOBAL const char *from_b = (GLOBAL const char *)(b + (trans_b ? n0 * ldb : n0));
+  uint32 at_a[OFFSETS], at_b[OFFSETS], next_a[2][RAWS], next_b[2][RAWS];
   float sum[MI][NI][C_FLOATS];
+  int now = 0; /* the half of local memory that holds the current step: 0 or STEP */
   FOR_SUMS(i, j, r) sum[i][j][r] = 0.0f;
-  uint32 next_a[MINE], next_b[MINE];
-  fetch(next_a, a, lda, m0, m, 0, k, !trans_a, item);
-  fetch(next_b, b, ldb, n0, n, 0, k, trans_b, item);
-  for (int64 k0 = 0; k0 < k; k0 += DEPTH) {
-    keep(as, next_a, !trans_a, item);
-    keep(bs, next_b, trans_b, item);
+  offsets_of(at_a, lda, m - m0, !trans_a, item);
+  offsets_of(at_b, ldb, n - n0, trans_b, item);
+  if (steps) {
+    fetch(next_a, from_a, at_a, lda, !trans_a);
+    fetch(next_b, from_b, at_b, ldb, trans_b);
+  } else {
+    fetch_rest(next_a, a, lda, m0, m, 0, k, !trans_a, item);
+    fetch_rest(next_b, b, ldb, n0, n, 0, k, trans_b, item);
+  }
+  keep(as, next_a, !trans_a, item);
+  keep(bs, next_b, trans_b, item);
+  BARRIER();
+  for (int step = 1; step < steps; step++) {
+    from_a += step_a;
+    from_b += step_b;
+    fetch(next_a, from_a, at_a, lda, !trans_a);
+    fetch(next_b, from_b, at_b, ldb, trans_b);
+    multiply(sum, OPERAND(as + now), OPERAND(bs + now), !trans_a, trans_b, scratch, row0, column0, lane, item);
+    now = STEP - now;
+    keep(as + now, next_a, !trans_a, item);
+    keep(bs + now, next_b, trans_b, item);
     BARRIER();
-    if (k0 + DEPTH < k) {
-      fetch(next_a, a, lda, m0, m, k0 + DEPTH, k, !trans_a, item);
-      fetch(next_b, b, ldb, n0, n, k0 + DEPTH, k, trans_b, item);
+  }
+  for (int left = steps && rest; left >= 0; left--) { /* the last whole step, and the rest */
+    multiply(sum, OPERAND(as + now), OPERAND(bs + now), !trans_a, trans_b, scratch, row0, column0, lane, item);
+    if (left) {
+      fetch_rest(next_a, a, lda, m0, m, (int64)steps * DEPTH, k, !trans_a, item);
+      fetch_rest(next_b, b, ldb, n0, n, (int64)steps * DEPTH, k, trans_b, item);
+      now = STEP - now;
+      keep(as + now, next_a, !trans_a, item);
+      keep(bs + now, next_b, trans_b, item);
     }
-    multiply(sum, as, bs, scratch, row0, column0, lane, item);
     BARRIER();
   }
   FOR_SUMS(i, j, r) {
@@ -134,11 +331,11 @@ inline void gemm(LOCAL_PTR uint32 *as, LOCAL_PTR uint32 *bs, UNIT_SCRATCH scratc
 }
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
-  SUB_GROUP KERNEL_SIZED(ITEMS, 1, 1) void name(                                                                       \
-      GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,        \
-      int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,            \
-      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                            \
-    LOCAL uint32 as[TILE * PITCH], bs[TILE * PITCH];                                                                   \
+  MATRIX_KERNEL void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n,        \
+                          int64 k, int64 lda, int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c,    \
+                          int64 stride_a, int64 stride_b, int64 stride_c, float alpha, float beta,                     \
+                          GLOBAL const gemm_c *bias) {                                                                 \
+    LOCAL uint4 as[2 * STEP], bs[2 * STEP];                                                                            \
     UNIT_DECLARE                                                                                                       \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, UNIT_PLACE, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a,                         \

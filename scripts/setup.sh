@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for building, testing or the quickstart.
-# usage: scripts/setup.sh SET ...      SET: build, formats, pictures, tests, static, intel or rusticl
-# formats: the library for AVIF; pictures: the quickstart's.
+# usage: scripts/setup.sh SET ...      SET: build, formats, pictures, tests, browser, static, intel or rusticl
+# formats: the library for AVIF; pictures: the quickstart's; browser: the one that opens the pages in a test.
 # Does nothing if all packages are installed. Needs root or sudo; without either, it lists the missing packages and exits
 # with 1. On other systems than Debian and Ubuntu it lists the packages, exits with 0 and leaves the rest to CMake.
 set -euo pipefail
@@ -12,7 +12,8 @@ packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev op
 packages_formats="libavif-dev"
 packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh
-  libopenmpi-dev openmpi-bin"
+  libopenmpi-dev openmpi-bin python3-venv python3-numpy"
+packages_browser="chromium"
 packages_intel="python3-venv"
 packages_rusticl="mesa-opencl-icd"
 packages_static="clang-19 llvm-19 rocm-device-libs libigc1 libigdfcl1 libigdgmm12 python3-venv"

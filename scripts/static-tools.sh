@@ -7,14 +7,7 @@ scripts/setup.sh static >&2 || echo "a compiler could not be installed; its targ
 
 nvrtc=$(scripts/nvrtc.sh) || nvrtc=""
 nvdisasm=$(scripts/nvrtc.sh --nvdisasm) || nvdisasm=""
-
-# Intel's ocloc comes in the package of an OpenCL driver. Installed, that driver would appear as a platform in every OpenCL
-# program and stop programs that run under a sanitizer. So the package is unpacked here, not installed.
-ocloc=$work/intel/usr/bin/ocloc
-if [ ! -x "$ocloc" ] && command -v dpkg >/dev/null; then
-  mkdir -p "$work/intel"
-  (cd "$work/intel" && apt-get -q download intel-opencl-icd && dpkg -x intel-opencl-icd_*.deb .) >&2 || true
-fi
+ocloc=$(scripts/ocloc.sh) || ocloc=none
 
 cmake --build build --target static_programs >&2
 build/static_programs "$work/programs"

@@ -7,6 +7,7 @@
 #        scripts/torture.sh every [MINUTES]    the same for every call, not one per site: takes days
 #        scripts/torture.sh kills [MINUTES]    killed before a file operation, inside a write, or at some time; also twice
 #        scripts/torture.sh fuzz [MINUTES]     the fuzz targets of build/fuzz (cmake --preset fuzz), counted per parser
+#        scripts/torture.sh ranks [KILLS]      training with mpirun: a rank or the launcher is killed, 100 times
 #        scripts/torture.sh flat [UPDATES]     memory and file descriptors during one long run
 #        scripts/torture.sh report             adds the records to bench/results/reliability.tsv and writes reliability.md
 #        scripts/torture.sh sample GENHANCE    a few of each in seconds, for the test suite
@@ -18,7 +19,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/faults/scenarios.sh
 . "$root/tests/faults/scenarios.sh"
 
-usage() { sed -n '6,12s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '6,13s/^# \{0,1\}//p' "$0"; }
 
 mode=${1:-}
 amount=${2:-}
@@ -295,6 +296,80 @@ run_kills() {
   echo "$tried trials, $failures failures in this run"
 }
 
+# ---- ranks of a job ----
+
+# The command of two ranks, whatever they divide: the bits are the same. Sets job.
+choose_job() {
+  local divided=("" "--set distributed.shard=optimizer" "--set distributed.bucket=0.001")
+  arguments train
+  # shellcheck disable=SC2206 # words
+  job=(mpirun -n 2 "$genhance" "${args[@]}" --set stage1.steps=6 --set stage2.steps=4 ${divided[$((RANDOM % 3))]} "$@")
+}
+
+run_job() {
+  code=0
+  { (cd "$trial" && exec timeout -k 5 $limit "${job[@]}" >out 2>err </dev/null) || code=$?; } 2>/dev/null
+}
+
+# Kills a rank or, one time in four, the launcher, at some time of the job. Waits until all its processes are gone: they end by
+# themselves. Sets code, what and place.
+strike_job() {
+  local launcher pids victim i
+  place=$(awk -v s="$length" -v r=$RANDOM 'BEGIN { printf "%.3f", s * (0.1 + 0.9 * r / 32768) }')
+  (cd "$trial" && exec "${job[@]}" >out 2>err </dev/null) &
+  launcher=$!
+  sleep "$place"
+  mapfile -t pids < <(pgrep -P $launcher)
+  what='rank' victim=${pids[$((RANDOM % (${#pids[@]} + 1)))]:-}
+  [ -n "$victim" ] && [ $((RANDOM % 4)) != 0 ] || { what=launcher victim=$launcher; }
+  kill -KILL "$victim" 2>/dev/null || true
+  code=0
+  wait $launcher 2>/dev/null || code=$?
+  for ((i = 0; i < 300; i++)); do
+    kill -0 "${pids[@]}" 2>/dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL "${pids[@]}" 2>/dev/null || true
+  what="$what, which left processes" code=124
+}
+
+run_ranks() { # run_ranks KILLS
+  local tried=0 began
+  command -v mpirun >/dev/null && [ -e "$build/genhance_mpi.so" ] || { echo "no mpirun, or a build without MPI"; return 0; }
+  # shellcheck source=tests/support/openmpi.sh
+  . "$root/tests/support/openmpi.sh"
+  fresh train
+  choose_job
+  began=$(now)
+  run_job
+  length=$(since "$began")
+  [ $code = 0 ] || { echo "two ranks, undisturbed: exit code $code: $(cat "$trial/err")" >&2; exit 2; }
+  digest "$trial" | grep -v '/config.json$' >"$home/reference/ranks" # the jobs divide different things
+  for ((; tried < $1; tried++)); do
+    fresh train
+    choose_job
+    strike_job
+    exited=$code
+    if [ $code != 0 ] && [ $code != 124 ] && [ $((RANDOM % 2)) = 0 ]; then # and the repetition
+      choose_job --resume
+      strike_job
+    fi
+    if [ $code = 124 ]; then
+      verdict=hang
+    else
+      choose_job --resume
+      began=$(now)
+      run_job
+      seconds=$(since "$began")
+      verdict=lost
+      digest "$trial" | grep -v '/config.json$' >"$trial.digest"
+      if [ $code = 0 ] && cmp -s "$trial.digest" "$home/reference/ranks"; then verdict=resumed; fi
+    fi
+    conclude ranks train "$what" "$place"
+  done
+  echo "$tried trials, $failures failures in this run"
+}
+
 # ---- fuzzing ----
 
 run_fuzz() {
@@ -389,6 +464,7 @@ run_sample() {
   strike train first
   judge train yes
   conclude kill train "$what" "$place"
+  run_ranks 2
   awk -F'\t' '{ n[$5]++ } END { for (o in n) print n[o], o }' "$home/records.tsv"
 }
 
@@ -396,6 +472,9 @@ case $mode in
   faults) run_faults sites ;;
   every) run_faults every ;;
   kills) run_kills ;;
+  ranks)
+    scenarios=train prepare
+    run_ranks "${amount:-100}" ;;
   fuzz) run_fuzz ;;
   flat) run_flat ;;
   sample) run_sample ;;

@@ -121,6 +121,7 @@ static void test_quirks(void **state) {
   assert_null(gh_cl_quirks_of("rusticl", "22.3.6", "AMD Radeon").unfit);
   assert_true(gh_cl_quirks_of("Intel(R) OpenCL", "2026.22", "Xeon").no_clfft);
   assert_false(gh_cl_quirks_of("Intel(R) OpenCL Graphics", "1", "Arc").no_binaries);
+  assert_true(gh_cl_quirks_of("Portable Computing Language", "3.1+debian", "pthread-haswell").no_binaries);
 }
 
 static void test_buffers_and_views(void **state) {

@@ -2,17 +2,13 @@
 # `genhance bench`: the JSON keys that scripts read, and errors that name their cause.
 # usage: test_bench.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 [ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 device=${GH_TEST_DEVICE:-auto}
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # refused CODE TEXT ARGUMENTS...: fails with that exit code, and stderr contains the text.
 refused() {
@@ -24,6 +20,26 @@ refused() {
   grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
 }
 
+# Two devices; each kernel begins after the one before it, within a phase's span.
+check_trace() {
+  python3 - "$1" <<'END'
+import json, sys
+trace = json.load(open(sys.argv[1]))
+events = trace["traceEvents"]
+assert trace["otherData"]["made_by"]["version"]
+assert {e["pid"] for e in events} == {1, 2}
+for pid in (1, 2):
+    spans = [e for e in events if e["pid"] == pid and e["ph"] == "X"]
+    phases, kernels = [e for e in spans if e["tid"] == 1], [e for e in spans if e["tid"] == 2]
+    assert {"encoder", "autoencoder", "denoiser", "backward", "update"} <= {e["name"] for e in phases}
+    assert all(a["ts"] + a["dur"] <= b["ts"] + 1e-3 for a, b in zip(kernels, kernels[1:]))
+    for e in kernels:
+        assert any(p["name"] == e["cat"] and p["ts"] <= e["ts"] + 1e-3 and e["ts"] + e["dur"] <= p["ts"] + p["dur"] + 1e-3
+                   for p in phases), e
+        assert e["args"]["kernel"] and e["args"]["shape"]
+END
+}
+
 refused 2 "--precision float16: it can be float32 or bfloat16" bench step --arch tiny --precision float16
 refused 2 "--precision double: it can be float32 or bfloat16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
@@ -33,7 +49,7 @@ refused 2 "a kind is missing" bench
 for stage in 1 2; do
   precision=$([ $stage = 1 ] && echo float32 || echo bf16)
   "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision $precision --devices "$device,$device" \
-    --double-blocks 1 --single-blocks 1 --repeats 2 --profile --json "$work/step.json" >"$work/out" 2>"$work/err" ||
+    --double-blocks 1 --single-blocks 1 --repeats 2 --trace "$work/trace.json" --json "$work/step.json" >"$work/out" 2>"$work/err" ||
     fail "bench step: $(cat "$work/err")"
   for key in images_per_second step_seconds_median phases peak_bytes gflops commit driver device resident_bytes profile \
     encoder autoencoder denoiser backward update device_calls asked_of_device async_writes sends; do
@@ -43,6 +59,7 @@ for stage in 1 2; do
   grep -q "\"precision\": \"${precision/bf16/bfloat16}\"" "$work/step.json" || fail "bench step: not in $precision"
   grep -q '"blocking_reads": 2' "$work/step.json" || fail "bench step: not one blocking read per update"
   grep -q "backward" "$work/out" || fail "bench step: no table"
+  check_trace "$work/trace.json" || fail "bench step: $work/trace.json is not such a trace"
 done
 
 # Plans the full FLUX, 11.90 B parameters plus projectors, on a machine that could not hold it.
@@ -63,5 +80,29 @@ done
 grep -q '"op": "clip_control"' "$work/ops.json" || fail "bench ops: no row of its op"
 refused 2 "unknown op nothing; available: accumulate" bench ops --op nothing --device "$device"
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+# Scaling, by hand: 8 samples in micro-batches of 2 take 100 ms, so one takes 25. Two ranks compute two of them, and wait for
+# 4 MB once there and back, of which half is the own part: 32 ms at 125 MB/s, and 0.308 ms for delays.
+measured() { # measured RUN MS WAITING: a finished run
+  mkdir "$work/$1"
+  echo '{"version": 1, "clip": "clip", "autoencoder": "ae", "data": {"images": ["images"]}, "stage1": {"batch": 8}, "stage2": {},
+    "output": "run"}' >"$work/$1/config.json"
+  echo '{"stage1": {"parameters_trained": 1000000, "micro_batch": 2}}' >"$work/$1/info.json"
+  for update in 1 2 3 4 5; do
+    echo "{\"stage\":1,\"update\":$update,\"ms\":$((update == 1 ? 900 : $2))$3}"
+  done >"$work/$1/metrics.jsonl"
+}
+measured one 100 ''
+measured two 90 ',"waiting":[0.3,0.4]'
+"$genhance" bench scaling --run "$work/one" --run "$work/two" --json "$work/scaling.json" >"$work/out" 2>"$work/err" ||
+  fail "bench scaling: $(cat "$work/err")"
+grep -q 'measured on 2 ranks: 90.0 ms, every rank waited at least 30 %; the model says 82.3 ms (-9 %)' "$work/out" ||
+  fail "bench scaling: $(cat "$work/out")"
+grep -q '^ *8 .* 81.3 ms  *15 %  *20 %  *none is enough  *160$' "$work/out" || fail "bench scaling: $(cat "$work/out")"
+grep -q '^ *4096  *too few samples' "$work/out" || fail "bench scaling: $(cat "$work/out")"
+for key in model_seconds least_waiting efficiency_mixed least_batch; do
+  grep -q "\"$key\"" "$work/scaling.json" || fail "bench scaling: no $key"
+done
+refused 1 "one --run must be of one process" bench scaling --run "$work/two"
+refused 2 "bench scaling: --run is missing" bench scaling
+
+finish

@@ -1,5 +1,6 @@
 /* The cache of compiled programs: cold, warm, broken, rejected, and shared by concurrent processes. Every use of a
  * device is in its own process: that is the purpose of the cache, and drivers do not survive a fork. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,22 +8,35 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "backend/opencl/opencl.h"
 #include "backend/registry.h"
 #include "base/cache.h"
 #include "base/file.h"
+#include "base/text.h"
 
 static char folder[] = "/tmp/genhance-cache-XXXXXX";
 static gh_error err;
+
+/* Whether programs are kept even of a driver that quirks.c excepts, since it keeps its kernels itself. */
+static bool always_kept = true;
+
+static void keep_programs(gh_device *d) {
+  if (!always_kept || strcmp(d->backend->name, "opencl")) return;
+  gh_cl(d)->quirks.no_binaries = false;
+  gh_cl_programs_open(d);
+}
 
 /* 0 if the device computes correctly; the defines make this test's program unique. */
 static int use_device(const char *defines) {
   gh_device *device;
   gh_error e;
   if (gh_device_open(&e, "auto", &device)) return 10;
+  keep_programs(device);
   const gh_backend *backend = device->backend;
   gh_buffer *x, *y;
   float in[4] = {1, 2, 3, 4}, out[4] = {0};
@@ -187,19 +201,32 @@ static int use_with(const char *const *variables, const char *defines, const cha
   if (status) _exit(21);
   const bool pocl = strstr(device->info.platform, "Portable Computing");
   gh_device_close(device);
+  always_kept = false;
   _exit(pocl ? use_device(defines) : NOT_POCL);
 }
 
-static size_t files_below(const char *path) {
+/* Counts the files below a folder whose names end so. */
+static size_t files_below(const char *path, const char *end) {
   gh_strings list = {0};
+  size_t count = 0;
   if (gh_folder_list(&err, &list, path, true)) fail_msg("%s", err.text);
-  const size_t count = list.count;
+  for (size_t i = 0; i < list.count; i++) count += gh_ends_with(list.items[i], end);
   gh_strings_free(&list);
   return count;
 }
 
-/* Kernels of PoCL lie below our folder; in a folder that others may write to, they could be anyone's. Without PATH and
- * HOME it works as well; without the linker one line says so. */
+/* A file of that age in seconds. */
+static void make_leftover(const char *where, const char *name, const char *text, time_t age) {
+  char *path = gh_path_join(&err, where, name);
+  const struct timespec then = {.tv_sec = time(NULL) - age};
+  assert_int_equal(gh_file_write(&err, path, text, strlen(text)), GH_OK);
+  assert_int_equal(utimensat(AT_FDCWD, path, (const struct timespec[]){then, then}, 0), 0);
+  free(path);
+}
+
+/* Kernels of PoCL lie below our folder, once, and are not compiled again; what PoCL leaves there is removed. In a
+ * folder that others may write to, they could be anyone's. Without PATH and HOME it works as well; without the linker
+ * one line says so. */
 static void test_pocl_has_a_private_cache_and_a_linker(void **state) {
   (void)state;
   char *ours = gh_path_join(&err, folder, "ours"), *open_folder = gh_path_join(&err, folder, "theirs");
@@ -210,11 +237,22 @@ static void test_pocl_has_a_private_cache_and_a_linker(void **state) {
   const int code = use_with((const char *const[]){own, theirs, NULL}, "-DTEST=6", NULL);
   if (code != NOT_POCL) {
     assert_int_equal(code, 0);
-    assert_int_equal(files_below(open_folder), 0);
-    assert_true(files_below(kernels) > 0);
+    assert_int_equal(files_below(open_folder, ""), 0);
+    assert_int_equal(files_below(ours, ".bin"), 0);
+    assert_int_equal(files_below(kernels, ".so"), 1);
+    make_leftover(kernels, "tempfile_old", "", 2 * 3600);
+    make_leftover(kernels, "tempfile_new", "", 0);
+    make_leftover(kernels, "tempfile_full", "x", 2 * 3600);
+    make_leftover(kernels, "other", "", 2 * 3600);
+    assert_int_equal(use_with((const char *const[]){own, theirs, NULL}, "-DTEST=6", NULL), 0);
+    assert_int_equal(files_below(kernels, ".so"), 1);
+    assert_int_equal(files_below(kernels, "program.bc"), 1);
+    assert_int_equal(files_below(kernels, "tempfile_old"), 0);
+    assert_int_equal(files_below(kernels, "tempfile_new") + files_below(kernels, "tempfile_full"), 2);
+    assert_int_equal(files_below(kernels, "other"), 1);
     assert_int_equal(chmod(open_folder, 0700), 0); /* as private as ours, it is used */
     assert_int_equal(use_with((const char *const[]){own, theirs, NULL}, "-DTEST=7", NULL), 0);
-    assert_true(files_below(open_folder) > 0);
+    assert_true(files_below(open_folder, "") > 0);
     assert_int_equal(use_with((const char *const[]){own, none, NULL}, "-DTEST=8", "it needs the linker ld in PATH"), 0);
   }
   gh_folder_remove(&err, open_folder);

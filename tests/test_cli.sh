@@ -2,16 +2,12 @@
 # The command line itself: help, usage errors with suggestions, exit codes, --json, `devices`.
 # usage: test_cli.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 [ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # expect CODE TEXT ARGUMENTS...: expects the exit code, and the text on stdout (success) or in one line on stderr (failure).
 expect() {
@@ -143,4 +139,4 @@ unset OCL_ICD_VENDORS
 "$genhance" devices >/dev/full 2>"$work/err" && fail "a full disk behind standard output was not reported"
 grep -q 'genhance: standard output: No space left' "$work/err" || fail "full stdout: $(cat "$work/err")"
 
-[ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
+finish

@@ -2,10 +2,12 @@
  * rank that does not answer. tests/test_ranks.sh has the same over MPI. */
 #include "support/check.h"
 
-#include "dist/comm.h"
+#include "base/half.h"
 #include "dist/compare.h"
-#include "train/ranks.h"
+#include "dist/reducer.h"
+#include "train/ranks_local.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,7 +180,7 @@ static void sum(gh_comm *comm) {
   float *values = malloc(MOST * sizeof *values);
   for (size_t n = 0; values && n < GH_COUNT(counts); n++) {
     for (size_t i = 0; i < counts[n]; i++) values[i] = number(gh_comm_rank(comm), i);
-    expect(gh_comm_sum(&err, comm, values, counts[n]) == GH_OK, "a sum failed");
+    expect(gh_comm_sum(&err, comm, &(gh_sum){.values = values, .count = counts[n]}) == GH_OK, "a sum failed");
     size_t wrong = 0;
     for (size_t i = 0; i < counts[n]; i++) {
       float want = number(0, i);
@@ -188,6 +190,88 @@ static void sum(gh_comm *comm) {
     expect(!wrong, "a sum has other bits");
   }
   free(values);
+}
+
+#define PART 1000
+
+/* Ranks 1 and 4 own nothing, the others one part more than the one before. */
+static size_t parts_of(const gh_comm *comm, size_t starts[RANKS + 1]) {
+  static const size_t sizes[RANKS] = {PART, 0, 2 * PART, 3 * PART, 0};
+  starts[0] = 0;
+  for (int i = 0; i < gh_comm_ranks(comm); i++) starts[i + 1] = starts[i] + sizes[i];
+  return starts[gh_comm_ranks(comm)];
+}
+
+static bool is(float value, float want) { return !memcmp(&value, &want, sizeof want); }
+
+/* Each rank adds its part, and only then do all get the sums. */
+static void sum_of_parts(gh_comm *comm) {
+  gh_error err;
+  float values[6 * PART];
+  size_t starts[RANKS + 1], count = parts_of(comm, starts), wrong = 0;
+  const int rank = gh_comm_rank(comm), ranks = gh_comm_ranks(comm);
+  for (size_t i = 0; i < count; i++) values[i] = number(rank, i);
+  const gh_sum given = {.values = values, .count = count, .starts = starts, .scatter = true};
+  expect(!gh_comm_sum(&err, comm, &given), "a sum of parts failed");
+  for (size_t i = 0; i < count; i++) {
+    float want = number(0, i);
+    for (int k = 1; k < ranks; k++) want += number(k, i);
+    const bool owned = i >= starts[rank] && i < starts[rank + 1];
+    wrong += owned && !is(values[i], want);
+    if (!owned) values[i] = -1;
+  }
+  expect(!wrong, "a part's sum has other bits");
+  expect(!gh_comm_spread(&err, comm, values, starts), "spreading failed");
+  for (size_t i = 0; i < count; i++) {
+    float want = number(0, i);
+    for (int k = 1; k < ranks; k++) want += number(k, i);
+    wrong += !is(values[i], want);
+  }
+  expect(!wrong, "what was spread has other bits");
+}
+
+/* Rounded before they travel, added in float32, and rounded again. */
+static void sum_rounded(gh_comm *comm) {
+  gh_error err;
+  float values[1009];
+  size_t wrong = 0;
+  for (size_t i = 0; i < 1009; i++) values[i] = number(gh_comm_rank(comm), i);
+  expect(!gh_comm_sum(&err, comm, &(gh_sum){.values = values, .count = 1009, .way = GH_SUM_BF16}), "a sum failed");
+  for (size_t i = 0; i < 1009; i++) {
+    float want = 0;
+    for (int k = 0; k < gh_comm_ranks(comm); k++) want += gh_bf16_to_f32(gh_f32_to_bf16(number(k, i)));
+    wrong += !is(values[i], gh_bf16_to_f32(gh_f32_to_bf16(want)));
+  }
+  expect(!wrong, "a rounded sum has other bits");
+}
+
+/* Two updates' sums through the reducer; then an update that one rank cannot make. */
+static void reduce(gh_comm *comm) {
+  gh_error err = {0};
+  float values[2][100];
+  gh_reducer *reducer = NULL;
+  const int rank = gh_comm_rank(comm), ranks = gh_comm_ranks(comm);
+  expect(!gh_reducer_create(&err, &reducer, comm, 2), "no reducer");
+  for (int update = 0; update < 2; update++) {
+    unsigned flags = 0;
+    gh_reducer_begin(reducer, GH_OK, NULL, "a test", 1u << rank);
+    for (int bucket = 0; bucket < 2; bucket++) {
+      for (size_t i = 0; i < 100; i++) values[bucket][i] = (float)(rank + bucket + update);
+      gh_reducer_add(reducer, &(gh_sum){.values = values[bucket], .count = 100});
+    }
+    expect(!gh_reducer_wait(&err, reducer, &flags), "the sums failed");
+    expect(flags == (1u << ranks) - 1, "the flags of all");
+    for (int bucket = 0; bucket < 2; bucket++)
+      for (size_t i = 0; i < 100; i++)
+        expect(is(values[bucket][i], (float)(ranks * (ranks - 1) / 2 + ranks * (bucket + update))), "another sum");
+  }
+  unsigned flags = 0;
+  gh_status own = rank == 1 ? gh_fail(&err, GH_ERROR_FILE, "gone") : GH_OK;
+  gh_reducer_begin(reducer, own, &err, "a test", 0);
+  if (!own) gh_reducer_add(reducer, &(gh_sum){.values = values[0], .count = 100}); /* before it knows */
+  expect(gh_reducer_wait(&err, reducer, &flags) == GH_ERROR_FILE, "rank 1 had failed");
+  expect(!strncmp(err.text, "rank 1 on ", 10) && strstr(err.text, ": gone"), err.text);
+  gh_reducer_free(reducer);
 }
 
 static void texts(gh_comm *comm) {
@@ -262,6 +346,13 @@ static void hang(gh_comm *comm) {
 static void test_sums(void **state) {
   (void)state;
   play_all(1, sum);
+  play_all(1, sum_of_parts);
+  play_all(1, sum_rounded);
+}
+
+static void test_reducer(void **state) {
+  (void)state;
+  play_all(2, reduce);
 }
 
 static void test_texts(void **state) {
@@ -314,6 +405,18 @@ static void test_dividing(void **state) {
       }
 }
 
+/* Nesterov's momentum, by hand: change 0.4, momentum 0.9 * 0.5 + 0.4 = 0.85, step 0.7 * (0.4 + 0.9 * 0.85). */
+static void test_outer_step(void **state) {
+  (void)state;
+  float before[2] = {1, 2}, momentum[2] = {0.5f, 0};
+  const float average[2] = {0.6f, 2};
+  gh_outer_step(before, momentum, average, 2, 0.7, 0.9);
+  assert_true(fabs((double)before[0] - 0.1845) < 1e-6 && fabs((double)momentum[0] - 0.85) < 1e-6);
+  assert_true(before[1] == 2 && momentum[1] == 0);   /* all ranks stayed where they were */
+  gh_outer_step(before, momentum, average, 1, 1, 0); /* the plain average */
+  assert_true(fabs((double)before[0] - 0.6) < 1e-6);
+}
+
 /* NULL is one process: nothing is exchanged. */
 static void test_one_process(void **state) {
   (void)state;
@@ -323,20 +426,16 @@ static void test_one_process(void **state) {
   char *text = NULL;
   assert_int_equal(gh_comm_ranks(NULL), 1);
   assert_int_equal(gh_comm_agree(&err, NULL, GH_ERROR_FILE, "a test", &flags), GH_ERROR_FILE);
-  check_ok(gh_comm_sum(&err, NULL, &value, 1));
+  check_ok(gh_comm_sum(&err, NULL, &(gh_sum){.values = &value, .count = 1}));
   check_ok(gh_comm_share_text(&err, NULL, &text));
   assert_true(value == 2 && flags == 4 && !text);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_sums),
-      cmocka_unit_test(test_texts),
-      cmocka_unit_test(test_agreements),
-      cmocka_unit_test(test_comparing),
-      cmocka_unit_test(test_a_rank_that_hangs),
-      cmocka_unit_test(test_one_process),
-      cmocka_unit_test(test_dividing),
+      cmocka_unit_test(test_sums),        cmocka_unit_test(test_reducer),   cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_agreements),  cmocka_unit_test(test_comparing), cmocka_unit_test(test_a_rank_that_hangs),
+      cmocka_unit_test(test_one_process), cmocka_unit_test(test_dividing),  cmocka_unit_test(test_outer_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,10 @@
 # zsh's completion: its syntax, and what it hands to zsh's own functions, which are replaced. Skipped without zsh.
 # usage: test_completion_zsh.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 documents=$(cd "$(dirname "$1")" && pwd)/documents
 command -v zsh >/dev/null || { echo "skipped: zsh is not installed"; exit 77; }
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 zsh -n "$documents/_genhance" || fail "_genhance is no zsh"
 
@@ -32,4 +28,4 @@ offers '^\*--set\[.+\]:KEY=VALUE: $' genhance train --resume ''
 offers '^:FILE:_files$' genhance convert ''
 offers '^--config\[.+\]:RUN.json:_files$' genhance train ''
 offers '^--arch\[.+\]:NAME:\(tiny .+\)$' genhance bench step ''
-[ $failures = 0 ]
+finish

@@ -2,18 +2,14 @@
 # `genhance convert`: what it writes, lists, refuses; and a model folder with pytorch_model.bin in place of safetensors.
 # usage: test_convert.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 [ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 fixtures=$(cd "$(dirname "$0")/fixtures" && pwd)
 pickles=$fixtures/pickle
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # expect CODE TEXT ARGUMENTS...: `genhance convert ARGUMENTS` ends with the code and prints the text.
 expect() {
@@ -89,4 +85,4 @@ embed "$work/clip" converted
 cmp "$work/safetensors.safetensors" "$work/converted.safetensors" || fail "the converted folder gives other embeddings"
 cmp <(data_of "$fixtures/text/clip/model.safetensors") <(data_of "$work/clip/model.safetensors") ||
   fail "the converted weights differ"
-[ $failures = 0 ]
+finish

@@ -3,16 +3,12 @@
 # warning where man is installed (else this test counts as skipped after the rest has passed).
 # usage: test_documents.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 documents=$(cd "$(dirname "$1")" && pwd)/documents
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 [ -s "$documents/man/genhance.1" ] || { echo "FAILED: no manual in $documents"; exit 1; }
 "$genhance" --help | sed -n '/^commands:/,/^$/s/^  \(\([a-z]\+ \)\+\) .*/\1/p' >"$work/commands"
@@ -50,8 +46,8 @@ complete_line() {
 mkdir "$work/folder name"
 touch "$work/run.json"
 complete_line "genhance sel" selftest
-complete_line "genhance bench " ops step plan suite compare portability
-complete_line "genhance bench s" step suite
+complete_line "genhance bench " ops step plan suite scaling compare portability
+complete_line "genhance bench s" scaling step suite
 complete_line "genhance train --re" --resume --replan --resplit
 complete_line "genhance train --config r" run.json
 complete_line "genhance train --config run.json --dry" --dry-run
@@ -70,4 +66,4 @@ for page in "$documents"/man/*.1; do
   LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null | grep . &&
     fail "man warns of $page"
 done
-[ $failures = 0 ]
+finish

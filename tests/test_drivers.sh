@@ -4,6 +4,8 @@
 # environment).
 # usage: test_drivers.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$(realpath "$1")
 bad=$(dirname "$genhance")/libbad_driver.so
 [ -f "$bad" ] || { echo "no bad driver at $bad"; exit 1; }
@@ -15,12 +17,6 @@ trap 'rm -rf "$work"' EXIT
 mkdir "$work/tmp" "$work/alone" "$work/both"
 export TMPDIR=$work/tmp GH_CACHE_DIR=$work/cache
 cd "$work" || exit 1
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 echo "$bad" >alone/bad.icd
 echo "$bad" >both/bad.icd
@@ -123,4 +119,4 @@ grep -q "PoCL needs a folder to write to" err || fail "a link in the place of ou
 [ -z "$(ls -A elsewhere)" ] || fail "a link in the place of our folder was followed"
 rm "$own"
 
-[ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
+finish

@@ -198,7 +198,8 @@ static void stopped(void **state) {
   check_ok(
       gh_text_embedder_open(&err, &texts, scratch_device, GH_FIXTURES "/text/clip", &(gh_embed_options){.batch = 4}));
   check_ok(gh_strings_add(&err, &lines, "a dog"));
-  check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines"), GH_ERROR_INTERRUPTED, "stopped at line 1");
+  check_fails(gh_encode_text(&err, &lines_encoding, texts, &lines, "lines", NULL), GH_ERROR_INTERRUPTED,
+              "stopped at line 1");
   gh_strings_free(&lines);
   gh_text_embedder_close(texts);
   gh_stop_request(0);

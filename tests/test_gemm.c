@@ -168,8 +168,8 @@ static gh_status bind_never(gh_error *e, gh_device *d, const gh_gemm_provider *p
 
 static void test_wrong_providers_are_dropped(void **state) {
   (void)state;
-  static const gh_gemm_provider wrong = {{"wrong", "wrong"}, always, bind_without_last_row, {0}, 0, 0, false};
-  static const gh_gemm_provider broken = {{"broken", "broken"}, always, bind_never, {0}, 0, 0, false};
+  static const gh_gemm_provider wrong = {{"wrong", "wrong"}, always, bind_without_last_row, NULL, {0}, 0, 0, false};
+  static const gh_gemm_provider broken = {{"broken", "broken"}, always, bind_never, NULL, {0}, 0, 0, false};
   OK(gh_choice_plant(&err, device, &gh_gemm_kind, &wrong.base));
   OK(gh_choice_plant(&err, device, &gh_gemm_kind, &broken.base));
   gh_gemm_desc tiny = square(20), timed = square(130), batched = square(60);

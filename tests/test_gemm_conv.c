@@ -24,6 +24,7 @@ typedef struct problem {
   int64_t batch, channels, height, width, out;
   gh_gemm_desc desc;
   float *host[4]; /* C, A, B, bias */
+  gh_buffer *prepared;
   int64_t count[4];
   gh_buffer *buffers[4];
 } problem;
@@ -50,6 +51,9 @@ static problem make(const int64_t *s, bool bias) {
     OK(device->backend->buffer_create(&err, device, counts[i] * 4, &p.buffers[i]));
     OK(device->backend->write(&err, device, p.buffers[i], 0, p.host[i], counts[i] * 4));
   }
+  OK(device->backend->buffer_create(&err, device, (gh_gemm_prepared_elements(&p.desc) + 5) * 4, &p.prepared));
+  p.desc.image.prepared = p.prepared;
+  p.desc.image.prepared_offset = 5;
   if (bias) {
     p.desc.epilogue = GH_EPILOGUE_BIAS;
     p.desc.bias = p.buffers[3];
@@ -58,6 +62,7 @@ static problem make(const int64_t *s, bool bias) {
 }
 
 static void drop(problem *p) {
+  device->backend->buffer_free(p->prepared);
   for (int i = 0; i < 4; i++) {
     free(p->host[i]);
     device->backend->buffer_free(p->buffers[i]);
@@ -85,6 +90,12 @@ static void check_position(const problem *p, const char *provider, int64_t b, in
 
 static void compute_and_check(problem *p, const char *provider) {
   gh_launch *launch;
+  OK(gh_gemm_prepare(&err, device, &p->desc, p->buffers[1], &launch));
+  if (launch) {
+    OK(device->backend->enqueue(&err, device, launch));
+    OK(device->backend->finish(&err, device));
+    device->backend->launch_free(launch);
+  }
   OK(gh_gemm_bind(&err, device, &p->desc, p->buffers[1], p->buffers[2], p->buffers[0], &launch));
   OK(device->backend->enqueue(&err, device, launch));
   OK(device->backend->read(&err, device, p->buffers[0], 0, p->host[0], p->count[0] * 4));

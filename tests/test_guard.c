@@ -138,7 +138,7 @@ static void raise_the_past(void) {
   char *text = content("run/evaluations.jsonl"), *path = check_path(folder, "run/evaluations.jsonl");
   char *changed = gh_alloc(&err, strlen(text) + 64, 1), *to = changed;
   for (const char *at = text; *at;) {
-    if (strncmp(at, key, sizeof key - 1)) {
+    if (strncmp(at, key, sizeof key - 1) || at[sizeof key - 1] == '{') { /* not its interval */
       *to++ = *at++;
       continue;
     }
@@ -161,6 +161,9 @@ static void a_run_with_a_history(void **state) {
   assert_int_equal(lines_of("run/evaluations.jsonl"), 3);
   assert_true(best_value("update") >= 1 && best_value("start") == reports[1].best.start);
   assert_string_equal(reports[1].best.score, "mmvp");
+  char *rows = content("run/evaluations.jsonl");
+  assert_non_null(strstr(rows, "\"intervals\":{\"mmvp\":{\"percent\":"));
+  free(rows);
   char *log = content("run/train.log");
   assert_non_null(strstr(log, "stage 2 update 0/2 evaluation mmvp "));
   assert_non_null(strstr(log, "stage 2 update 2/2 evaluation mmvp "));

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/usage.h"
 #include "bench/step.h"
 #include "io/tokenizer.h"
 #include "method/setup.h"
@@ -120,7 +121,7 @@ static double miss(const stage *s, double planted) {
   const int64_t before = resident();
   if (planted > 0) plant(device, (int64_t)(planted * (double)s->predicted), forgotten);
   check_ok(gh_train(&err, &s->config, &options, reports));
-  const int64_t measured = gh_bench_resident_bytes() - before;
+  const int64_t measured = gh_peak_resident_bytes() - before;
   for (int i = 0; i < PIECES && device; i++) device->backend->buffer_free(forgotten[i]);
   gh_device_close(device);
   printf("stage %d%s: %.1f MiB predicted, %.1f measured\n", s->number, planted > 0 ? ", an arena forgotten" : "",

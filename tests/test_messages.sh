@@ -3,16 +3,12 @@
 # full stop at the end, no path of the build, no doubled blanks. And every refusal that names a set says what is in it.
 # usage: test_messages.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # complain FILE: the messages of a list that break a rule
 complain() {
@@ -68,4 +64,4 @@ refuse "available: keep, float32, float16, bfloat16" export --run "$work" --out 
 refuse "expected one of: mmvp, zeroshot, retrieval, spectrum" eval imagenet
 refuse "expected a whole number from 1 to 65536" encode --model x --text x --out x --batch 0
 refuse "--quiet and --verbose contradict each other" devices -q -v
-[ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
+finish

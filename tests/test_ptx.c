@@ -143,6 +143,10 @@ static void test_answers(void **state) {
        "mul.wide.u16 %r20, %rs2, %rs1;",
        0, 0, 0x88011u},
       {"mov.u16 %rs1, -1; cvt.u32.u16 %r20, %rs1;", 0, 0, 0xffffu},
+      {"cvt.u16.u32 %rs1, %r10; cvt.u16.u32 %rs2, %r11; mov.b32 %r20, {%rs1, %rs2};", 0x12345678u, 0x9abcdef0u,
+       0xdef05678u},
+      {"mov.b64 %rd10, {%r10, %r11}; shr.u64 %rd10, %rd10, 16; cvt.u32.u64 %r20, %rd10;", 0x12345678u, 0x9abcdef0u,
+       0xdef01234u},
       {"ld.global.s32 %rd10, [%rd1]; shr.s64 %rd11, %rd10, 32; cvt.u32.u64 %r20, %rd11;", (uint32_t)-5, 0, 0xffffffffu},
       {"ld.global.u16 %r20, [%rd1+2];", 0xabcd1234u, 0, 0xabcdu},
   };

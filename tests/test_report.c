@@ -115,6 +115,34 @@ static void with_pictures(void **state) {
   free(out);
 }
 
+/* Two runs that differ in a key of the configuration. */
+static void side_by_side(void **state) {
+  (void)state;
+  char *run = make_run(), *other = check_path(scratch, "other"), *out = check_path(scratch, "both.html");
+  run_folder_config(other, GH_FIXTURES "/probe/tiny", "stage2-direct.json");
+  check_put(other, "metrics.jsonl",
+            "{\"stage\":2,\"update\":1,\"loss\":0.5,\"grad_norm\":1,\"lr\":1e-4,\"samples\":4,\"ms\":500,"
+            "\"images_per_second\":8,\"resident_bytes\":3221225472}\n");
+  check_ok(compare_run(&err, "report", "--run", run, "--run", other, "--out", out, NULL));
+  char *page = read_text(out);
+  static const char *const there[] = {"2 training runs side by side",
+                                      "20.0 \xE2\x86\x92 <b>31.9",
+                                      "Stage 2: loss",
+                                      "Differences of configuration",
+                                      "<td>3.00</td>",
+                                      "stage2.lora"};
+  for (size_t i = 0; i < GH_COUNT(there); i++)
+    if (!strstr(page, there[i])) fail_msg("the page lacks %s", there[i]);
+  assert_null(strstr(page, "<script"));
+  assert_null(strstr(page, "<td>seed</td>")); /* the same in both */
+  free(page);
+  check_fails(compare_run(&err, "report", "--run", run, "--run", other, "--out", out, "--pictures", "2", NULL),
+              GH_ERROR_ARGUMENT, "--pictures applies to one run");
+  free(run);
+  free(other);
+  free(out);
+}
+
 static void rejections(void **state) {
   (void)state;
   char *out = check_path(scratch, "none.html");
@@ -154,12 +182,42 @@ static void odd_numbers(void **state) {
   gh_page_free(&page);
 }
 
+/* What the axes of a drawn chart say. */
+static void axes(void **state) {
+  (void)state;
+  const double x[] = {1, 50, 100}, y[] = {0.42, 1, 2.1}, wide[] = {1e-3, 1, 1e3};
+  const gh_series near = {.color = "red", .x = x, .y = y, .count = 3, .label = "<loss>"};
+  const gh_series far = {.color = "red", .x = x, .y = wide, .count = 3};
+  const struct {
+    gh_chart chart;
+    const char *there[4], *absent[2];
+  } cases[] = {
+      {{.series = &near},
+       {"update 50\n&lt;loss&gt; 1</title>", "axis begins at 0.4", "class=\"phone\"", ">0</text>"},
+       {"<loss>"}},
+      {{.series = &near, .log_y = true}, {"logarithmic axis", ">0.2</text>", ">5</text>"}, {">0.4</text>"}},
+      {{.series = &far, .log_y = true}, {">0.001</text>", ">10</text>"}, {">5</text>", ">2</text>"}},
+      {{.series = &near, .from_zero = true}, {">0</text>"}, {"axis begins"}},
+  };
+  for (size_t i = 0; i < GH_COUNT(cases); i++) {
+    gh_page page = {0};
+    gh_chart chart = cases[i].chart;
+    chart.title = "t", chart.x_label = "update", chart.y_label = "y", chart.count = 1, chart.whole_x = true;
+    gh_chart_lines(&page, &chart);
+    assert_int_equal(page.err.status, GH_OK);
+    page.text[page.size] = 0;
+    for (int k = 0; k < 4 && cases[i].there[k]; k++)
+      if (!strstr(page.text, cases[i].there[k])) fail_msg("chart %zu lacks %s: %s", i, cases[i].there[k], page.text);
+    for (int k = 0; k < 2 && cases[i].absent[k]; k++)
+      if (strstr(page.text, cases[i].absent[k])) fail_msg("chart %zu has %s", i, cases[i].absent[k]);
+    gh_page_free(&page);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(files_alone),
-      cmocka_unit_test(with_pictures),
-      cmocka_unit_test(rejections),
-      cmocka_unit_test(odd_numbers),
+      cmocka_unit_test(files_alone), cmocka_unit_test(with_pictures), cmocka_unit_test(side_by_side),
+      cmocka_unit_test(rejections),  cmocka_unit_test(axes),          cmocka_unit_test(odd_numbers),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../src"
 
 # Top first. A folder below a room is part of it unless it is listed here.
-rooms="main api cli report bench compare train dist method scenes eval encode export config data models ops/check ops graph
+rooms="main api cli report experiment bench compare train dist method scenes eval encode export config data models ops/check ops graph
   backend/registry backend/chooser backend/opencl backend/cuda backend io base"
 # Rooms on the same floor, which must not include one another.
 apart="backend/opencl:backend/cuda api:cli"

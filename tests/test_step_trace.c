@@ -238,10 +238,11 @@ static void test_bench(void **state) {
     assert_true(r.phases[i].time.wall > 0);
     flops += r.phases[i].flops;
   }
-  for (int i = 0; i < r.row_count; i++) {
-    of_rows += r.rows[i].flops;
-    launches += r.rows[i].count;
+  for (size_t i = 0; i < r.profile.row_count; i++) {
+    of_rows += r.profile.rows[i].flops;
+    launches += r.profile.rows[i].count;
   }
+  assert_int_equal(r.profile.event_count, launches);
   assert_true(fabs(of_rows - flops) <= 1e-9 * flops);
   assert_true(flops > 0.9 * r.flops && flops <= r.flops * (1 + 1e-9)); /* elementwise ops do not count flops */
   assert_int_equal(d->backend->capture_begin ? 2 * 2 : 2 * launches, r.counters.launches);

@@ -2,18 +2,14 @@
 # `genhance bench suite`, `bench compare` and `bench portability`, in both shapes of kernels and with a budget of seconds.
 # usage: test_suite.sh path/to/genhance
 set -u
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "$0")/support/failures.sh"
 genhance=$1
 [ -x "$genhance" ] || { echo "no program at $genhance"; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 device=${GH_TEST_DEVICE:-auto}
 device=$("$genhance" devices --device "$device" | awk 'NR == 2 { print $1 }')
-failures=0
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
 
 # run TEXT ARGUMENTS...: succeeds, and its output contains the text.
 run() {
@@ -115,5 +111,4 @@ PYTHON
   run "peer" bench portability "$work/ops" "$work/peers" --out "$work/page.html" --problem rmsnorm
 fi
 
-[ $failures = 0 ] && echo "all passed"
-exit $((failures > 0))
+finish

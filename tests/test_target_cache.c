@@ -167,6 +167,43 @@ static void interrupted_building_resumes(void **state) {
   free(sixth);
 }
 
+static gh_status given(gh_error *e, void *user, gh_status own) { return (void)e, (void)user, own; }
+static gh_status nothing(gh_error *e, void *user) { return given(e, user, GH_OK); }
+static gh_status own_numbers(gh_error *e, void *user, gh_status own, float *numbers, const size_t *starts) {
+  (void)numbers, (void)starts;
+  return given(e, user, own);
+}
+
+/* Each of two processes makes a block of the shards: together, they make the bytes of one. */
+static void processes_divide_the_shards(void **state) {
+  (void)state;
+  const char *source = pictures;
+  gh_target_cache_options options = options_of(&source);
+  char *bytes[5], *paths[5];
+  size_t size[5];
+  gh_target_cache_free(open_cache(&options));
+  for (int i = 0; i < 5; i++) {
+    paths[i] = shard(i);
+    check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
+    check_ok(gh_file_remove(&err, paths[i]));
+  }
+  for (int part = 0; part < 2; part++) {
+    const gh_parts parts = {part, 2, nothing, given, own_numbers, NULL};
+    options.parts = &parts;
+    gh_target_cache_free(open_cache(&options));
+    for (int i = 0; i < 5; i++) assert_int_equal(gh_path_exists(paths[i]), i < 2 || part);
+  }
+  for (int i = 0; i < 5; i++) {
+    char *again = NULL;
+    size_t n = 0;
+    check_ok(gh_file_read(&err, paths[i], 1 << 20, &again, &n));
+    assert_true(n == size[i] && !memcmp(again, bytes[i], n));
+    free(again);
+    free(bytes[i]);
+    free(paths[i]);
+  }
+}
+
 /* A copy of a shard without its checksums, as earlier versions wrote it. */
 static void strip(const char *path) {
   static const char *const kept[] = {"moments", "present"};
@@ -345,11 +382,10 @@ static int end(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(entries_are_the_samples),
-                                     cmocka_unit_test(interrupted_building_resumes),
-                                     cmocka_unit_test(changed_entries_are_computed_again),
-                                     cmocka_unit_test(remains_are_cleared),
-                                     cmocka_unit_test(another_cache_is_rejected),
-                                     cmocka_unit_test(every_allocation_may_fail)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(entries_are_the_samples),     cmocka_unit_test(interrupted_building_resumes),
+      cmocka_unit_test(processes_divide_the_shards), cmocka_unit_test(changed_entries_are_computed_again),
+      cmocka_unit_test(remains_are_cleared),         cmocka_unit_test(another_cache_is_rejected),
+      cmocka_unit_test(every_allocation_may_fail)};
   return cmocka_run_group_tests(tests, begin, end);
 }

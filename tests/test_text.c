@@ -28,7 +28,7 @@ static void same_embeddings(const char *model, const char *lines_path, const cha
   check_ok(gh_lines_read(&err, &lines, lines_path));
   check_ok(gh_safetensors_open(&err, &want, expected));
   check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &options));
-  check_ok(gh_encode_text(&err, &out, e, &lines, lines_path));
+  check_ok(gh_encode_text(&err, &out, e, &lines, lines_path, NULL));
   const gh_st_tensor *t = gh_safetensors_find(want, "text_embeddings");
   assert_int_equal(out.lines, t->shape[0]);
   assert_int_equal(out.width, t->shape[1]);
@@ -159,7 +159,7 @@ static void both_towers(char *model, const char *expected) {
   check_ok(gh_safetensors_open(&err, &want, expected));
   check_ok(gh_lines_read(&err, &lines, TEXT "/lines.txt"));
   check_ok(gh_text_embedder_open(&err, &e, scratch_device, model, &(gh_embed_options){.batch = 4}));
-  check_ok(gh_encode_text(&err, &text, e, &lines, "lines"));
+  check_ok(gh_encode_text(&err, &text, e, &lines, "lines", NULL));
   float *image = embed_pixels(model, want, &width);
   assert_int_equal(width, text.width);
   float *logits = gh_alloc(&err, (size_t)(images * text.lines), sizeof *logits);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "train/metrics.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,28 @@ static void known_bytes(void **state) {
   free(path);
 }
 
+/* A text, a picture and histograms. */
+static void rich_bytes(void **state) {
+  (void)state;
+  gh_error err = {0};
+  char *path = check_path(scratch, "rich"), *got = NULL, *want = NULL, png[300];
+  size_t size = 0, expected = 0;
+  const double norms[] = {0.5, 0.25, 4.25, 1, 1, 2.0625}, same[] = {3, 3};
+  for (size_t i = 0; i < sizeof png; i++) png[i] = (char)(i * 7);
+  check_ok(gh_tfevents_begin(&err, path, 1700000000.25));
+  check_ok(gh_tfevents_text(&err, path, 1700000001.5, 0, "made_by", "{\"version\":\"0.2.0\"}"));
+  check_ok(gh_tfevents_image(&err, path, 1700000002.5, 50, "stage2/reconstructions", png, sizeof png, 320, 200));
+  check_ok(gh_tfevents_histogram(&err, path, 1700000003.5, 50, "adapter/norm", norms, GH_COUNT(norms)));
+  check_ok(gh_tfevents_histogram(&err, path, 1700000004.5, 100, "adapter/norm", same, GH_COUNT(same)));
+  check_ok(gh_file_read(&err, path, 1 << 20, &got, &size));
+  check_ok(gh_file_read(&err, GH_FIXTURES "/eval/rich.tfevents", 1 << 20, &want, &expected));
+  assert_int_equal(size, expected);
+  assert_memory_equal(got, want, size);
+  free(got);
+  free(want);
+  free(path);
+}
+
 static void rejections(void **state) {
   (void)state;
   gh_error err = {0};
@@ -46,6 +69,9 @@ static void rejections(void **state) {
   const gh_scalar many[33] = {{"x", 1}}, one = {tag, 1};
   check_fails(gh_tfevents_add(&err, path, 0, 0, many, 33), GH_ERROR_ARGUMENT, "33 scalars");
   check_fails(gh_tfevents_add(&err, path, 0, 0, &one, 1), GH_ERROR_ARGUMENT, "too long");
+  check_fails(gh_tfevents_histogram(&err, path, 0, 0, "x", (const double[]){1, NAN}, 2), GH_ERROR_NUMERIC,
+              "not finite");
+  check_fails(gh_tfevents_histogram(&err, path, 0, 0, "x", NULL, 0), GH_ERROR_ARGUMENT, "no numbers");
   free(path);
 }
 
@@ -59,7 +85,7 @@ static void rewound(void **state) {
   const char lines[] =
       "{\"stage\":2,\"update\":2,\"scores\":{\"mmvp\":20.5}}\n{\"stage\":2,\"update\":3,\"scores\":{}}\n";
   check_ok(gh_folder_make(&err, run));
-  check_ok(gh_metrics_rewind(&err, run, 0, 0));
+  check_ok(gh_metrics_rewind(&err, run, 0, 0, NULL));
   for (int64_t i = 1; i <= 3; i++) {
     const gh_metrics_row row = {
         .stage = 2, .update = i, .updates = 3, .loss = 0.5, .norm = 1, .seconds = 2, .samples = 4, .time = 1e9};
@@ -69,7 +95,7 @@ static void rewound(void **state) {
     if (i == 2) check_ok(gh_file_size(&err, events, &before));
   }
   check_write(evaluations, lines, sizeof lines - 1);
-  check_ok(gh_metrics_rewind(&err, run, 2, 2));
+  check_ok(gh_metrics_rewind(&err, run, 2, 2, NULL));
   check_ok(gh_file_size(&err, events, &after));
   assert_int_equal(before, after);
   double *losses = NULL;
@@ -95,10 +121,8 @@ static void rewound(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(checksum),
-      cmocka_unit_test(known_bytes),
-      cmocka_unit_test(rejections),
-      cmocka_unit_test(rewound),
+      cmocka_unit_test(checksum),   cmocka_unit_test(known_bytes), cmocka_unit_test(rich_bytes),
+      cmocka_unit_test(rejections), cmocka_unit_test(rewound),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

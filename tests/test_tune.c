@@ -105,7 +105,7 @@ static gh_status bind_fill(gh_error *e, gh_device *d, const gh_gemm_provider *pr
   (void)provider, (void)a, (void)b;
   return d->backend->bind_fill(e, d, c, 0, g->m * g->n * 4, 0, out);
 }
-static const gh_gemm_provider wrong = {{"own-wrong", "own-wrong"}, always, bind_fill, {0}, 0, 0, false};
+static const gh_gemm_provider wrong = {{"own-wrong", "own-wrong"}, always, bind_fill, NULL, {0}, 0, 0, false};
 
 /* Searches two products on a fresh device, where `wrong` is planted; `how` gets what became of the larger one. */
 static gh_tuned_counts search(const gh_tune_options *options, gh_tune_shape *larger, gh_status wanted) {

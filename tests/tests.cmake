@@ -30,8 +30,9 @@ if(CMOCKA_LIBRARY)
 endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
-  # AddressSanitizer has its own malloc, and MPI has leaks of its own
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|ranks|torture)")
+  # AddressSanitizer has its own malloc, and must be in a program from the start: Python is none; MPI has leaks of its
+  # own; the browser does not run our code
+  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|pages|python|ranks|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -87,16 +88,22 @@ set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matr
               tune update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
-set(HOST api api_score api_train base bench cache captions cli comm config dataset drivers examples export formats
-         identity image incomplete inputs interrupt loader loops mapping messages names options origin power
-         preprocess results retry robust rooms rot scenes target_cache terminal tfevents tune_command)
+set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment
+         export formats identity image incomplete inputs interrupt layout links loader loops mapping messages names
+         options origin power preprocess results retry robust rooms rot scenes statistics target_cache terminal
+         tfevents tune_command usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers ranks torture)
+  list(APPEND HOST faults leftovers pages python ranks ranks_encode torture)
 endif()
-# The longest, longest first: they start first, so that none of them runs alone at the end. The first two compile the
+# The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
-set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_api test_gemm_matrix test_mixed
-         test_fft test_cuda cuda_probe test_attention test_masked)
+set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_gemm_matrix cuda_attention_matrix
+         test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
+         test_fft test_api test_attention test_install test_options cuda_reconstruct test_probe ptx_gemm_bf16
+         ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix ptx_attention ptx_sm_100_attention_matrix)
+if(NOT GH_SANITIZE)
+  list(INSERT LONG 13 test_leftovers test_faults)
+endif()
 
 function(set_test_property name property value)
   if(TEST ${name})

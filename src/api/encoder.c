@@ -129,7 +129,7 @@ genhance_status genhance_embed_texts(genhance_encoder *e, float *embeddings, con
   const gh_strings list = {.items = (char **)lines, .count = count}; /* only read */
   gh_text_encoding encoding = {0};
   gh_status status = open_texts(e);
-  if (!status) status = gh_encode_text(&gh_api_error, &encoding, e->texts, &list, "text");
+  if (!status) status = gh_encode_text(&gh_api_error, &encoding, e->texts, &list, "text", NULL);
   if (!status) memcpy(embeddings, encoding.embeddings, count * (size_t)encoding.width * sizeof *embeddings);
   gh_text_encoding_free(&encoding);
   return gh_api_result(status);

@@ -126,6 +126,8 @@ typedef struct gh_gemm_desc {
    * column is a position; k is 9 channels, n is height x width. Then ldb is ignored, and the bias has m elements. */
   struct {
     int64_t channels, height, width; /* channels 0: B is stored as a matrix */
+    gh_buffer *prepared;             /* gh_gemm_prepared_elements(desc) floats, from prepared_offset on */
+    int64_t prepared_offset;
   } image;
   bool trans_a, trans_b;
   int64_t lda, ldb, ldc;                /* elements from one stored row to the next */

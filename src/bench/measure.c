@@ -24,16 +24,6 @@ double gh_bench_median(double *values, int count) {
   return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
 }
 
-int64_t gh_bench_resident_bytes(void) {
-  FILE *file = fopen("/proc/self/status", "r");
-  char line[256];
-  long long kib = 0;
-  while (file && fgets(line, sizeof line, file))
-    if (sscanf(line, "VmHWM: %lld kB", &kib) == 1) break;
-  if (file) fclose(file);
-  return (int64_t)kib * 1024;
-}
-
 /* ---- repeats ---- */
 
 gh_status gh_bench_go_on(gh_error *err) {

@@ -11,7 +11,6 @@ typedef struct gh_bench_time {
 gh_bench_time gh_bench_now(void);
 gh_bench_time gh_bench_since(gh_bench_time began);
 double gh_bench_median(double *values, int count); /* sorts them */
-int64_t gh_bench_resident_bytes(void);             /* the process's high-water mark; 0 where it is not known */
 
 /* Which clock a result is taken from. On a busy machine the processor's is the better one: rates are those of a core.
  */

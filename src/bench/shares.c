@@ -22,9 +22,11 @@ static bool concerns(const gh_result *peak, const gh_result *row) {
          gh_result_same(peak, row, (gh_result_field[]){GH_RESULT_DTYPE}, 1);
 }
 
-/* Probes of arithmetic, and products: what they count is exact. Other ops' counts are estimates. */
+/* Probes of arithmetic, and products: what they count is exact. Other ops' counts are estimates, and a convolution may
+ * compute less than it counts (Winograd). */
 static bool is_arithmetic(const gh_result *row) {
-  return isfinite(gh_result_number(row, GH_RESULT_GFLOPS)) && (is_ok(row, "peak") || is_ok(row, "product"));
+  return isfinite(gh_result_number(row, GH_RESULT_GFLOPS)) &&
+         strncmp(gh_result_text(row, GH_RESULT_OP), "conv", 4) != 0 && (is_ok(row, "peak") || is_ok(row, "product"));
 }
 
 static const gh_result *arithmetic_peak(const gh_results *rows, const gh_result *row) {

@@ -1,6 +1,7 @@
 #include "bench/step.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/usage.h"
 #include "method/objective.h"
 #include "models/archs.h"
 #include "train/budget.h"
@@ -163,8 +164,8 @@ static gh_status time_updates(gh_error *err, gh_bench *b) {
 
 /* ---- timing parts, with a wait after each ---- */
 
-typedef gh_status gh_bench_visit(gh_error *err, gh_bench *b, const gh_launch_note *first, gh_bench_time taken,
-                                 double flops);
+typedef gh_status gh_bench_visit(gh_error *err, gh_bench *b, const gh_launch_note *first, gh_bench_time began,
+                                 gh_bench_time taken, double flops);
 
 static bool same_phase(const gh_graph *g, int i, int j) {
   const char *a = gh_graph_launch_note(g, i).node->phase, *b = gh_graph_launch_note(g, j).node->phase;
@@ -182,7 +183,7 @@ static gh_status run_parts(gh_error *err, gh_bench *b, gh_graph *g, bool by_phas
     gh_status status = gh_graph_run_part(err, g, first, next - first);
     if (!status) status = b->device->backend->finish(err, b->device);
     const gh_launch_note note = gh_graph_launch_note(g, first);
-    if (!status) status = visit(err, b, &note, gh_bench_since(began), flops);
+    if (!status) status = visit(err, b, &note, began, gh_bench_since(began), flops);
     if (status) return status;
   }
   return GH_OK;
@@ -196,8 +197,9 @@ static gh_status run_update_in_parts(gh_error *err, gh_bench *b, bool by_phase, 
   return status ? status : read_loss(err, b);
 }
 
-static gh_status add_phase(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time taken, double flops) {
-  (void)err;
+static gh_status add_phase(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time began,
+                           gh_bench_time taken, double flops) {
+  (void)err, (void)began;
   gh_bench_result *r = b->result;
   const char *name = note->node->phase ? note->node->phase : "other";
   int i = 0;
@@ -226,37 +228,10 @@ static gh_status time_phases(gh_error *err, gh_bench *b) {
   return GH_OK;
 }
 
-static gh_status add_row(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time taken, double flops) {
-  gh_bench_result *r = b->result;
-  const char *phase = note->node->phase ? note->node->phase : "other";
-  int i = 0;
-  for (; i < r->row_count; i++) {
-    const gh_bench_row *row = &r->rows[i];
-    if (!strcmp(row->phase, phase) && row->op == note->node->op->name && !strcmp(row->name, note->name)) break;
-  }
-  if (i == r->row_count) {
-    gh_bench_row *grown = realloc(r->rows, (size_t)(i + 1) * sizeof *grown);
-    if (!grown) return gh_fail(err, GH_ERROR_MEMORY, "out of memory for the profile");
-    r->rows = grown;
-    r->rows[r->row_count++] = (gh_bench_row){.phase = phase, .op = note->node->op->name};
-    memcpy(r->rows[i].name, note->name, GH_MIN(strlen(note->name) + 1, sizeof r->rows[i].name));
-  }
-  gh_bench_row *row = &r->rows[i];
-  row->count++;
-  row->time.wall += taken.wall;
-  row->time.processor += taken.processor;
-  row->flops += flops;
-  return GH_OK;
-}
-
-static int longest_first(const void *a, const void *b) {
-  double x = ((const gh_bench_row *)a)->time.processor, y = ((const gh_bench_row *)b)->time.processor;
-  return (x < y) - (x > y);
-}
-
-static int longest_by_clock_first(const void *a, const void *b) {
-  double x = ((const gh_bench_row *)a)->time.wall, y = ((const gh_bench_row *)b)->time.wall;
-  return (x < y) - (x > y);
+static gh_status add_launch(gh_error *err, gh_bench *b, const gh_launch_note *note, gh_bench_time began,
+                            gh_bench_time taken, double flops) {
+  (void)flops; /* the note's */
+  return gh_profile_add(err, &b->result->profile, note, began, taken);
 }
 
 /* Nothing is allocated, so the device's largest buffer does not matter meanwhile. */
@@ -332,12 +307,9 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   result->setup_seconds = gh_now() - began;
   if (!status) status = time_updates(err, &b);
   if (!status && !options->whole) status = time_phases(err, &b);
-  if (!status && options->profile) status = run_update_in_parts(err, &b, false, add_row);
+  if (!status && options->profile) status = run_update_in_parts(err, &b, false, add_launch);
   result->by_clock = !device->info.is_cpu;
-  if (!status && result->row_count)
-    qsort(result->rows, (size_t)result->row_count, sizeof *result->rows,
-          result->by_clock ? longest_by_clock_first : longest_first);
-  result->resident_bytes = gh_bench_resident_bytes();
+  result->resident_bytes = gh_peak_resident_bytes();
   free(b.images);
   gh_update_free(&b.update);
   gh_graph_free(b.step.graph);
@@ -348,8 +320,4 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   return status;
 }
 
-void gh_bench_free(gh_bench_result *result) {
-  free(result->rows);
-  result->rows = NULL;
-  result->row_count = 0;
-}
+void gh_bench_free(gh_bench_result *result) { gh_profile_free(&result->profile); }

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "bench/measure.h"
+#include "bench/profile.h"
 #include "config/config.h"
 #include "train/budget.h"
 
@@ -36,14 +37,6 @@ typedef struct gh_bench_phase {
   double flops;
 } gh_bench_phase;
 
-typedef struct gh_bench_row { /* all launches of one name in one phase */
-  const char *phase, *op;
-  char name[160];
-  int count;
-  gh_bench_time time;
-  double flops;
-} gh_bench_row;
-
 typedef struct gh_bench_result {
   gh_bench_time median;                                   /* of an update */
   double least;                                           /* wall */
@@ -58,9 +51,8 @@ typedef struct gh_bench_result {
   gh_counters counters;   /* sum over the timed updates */
   gh_bench_phase phases[GH_BENCH_PHASES];
   int phase_count;
-  gh_bench_row *rows; /* with options->profile; by time, the largest first */
-  int row_count;
-  bool by_clock; /* rows are ordered by wall-clock seconds, since the processor waits while a GPU works */
+  gh_profile profile; /* with options->profile */
+  bool by_clock;      /* a profile is best ordered by wall-clock seconds, since the processor waits while a GPU works */
 } gh_bench_result;
 
 /* The configuration of such a step: the defaults, a tiny denoiser for the architecture "tiny", and the options' sets.

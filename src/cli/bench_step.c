@@ -6,8 +6,10 @@
 #include "bench/probe.h"
 #include "bench/products.h"
 #include "cli/bench.h"
+#include "train/made_by.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ROWS_SHOWN 40
@@ -29,17 +31,23 @@ static gh_status put_phases(gh_error *err, gh_json *out, const gh_bench_result *
   return phases ? GH_OK : err->status;
 }
 
+static gh_status put_row(gh_error *err, gh_json *list, const gh_profile_row *row) {
+  gh_json *o = gh_json_put_object(err, list, NULL);
+  if (!o || gh_json_put_string(err, o, "phase", row->phase) || gh_json_put_string(err, o, "op", row->op) ||
+      gh_json_put_string(err, o, "name", row->name) || gh_json_put_string(err, o, "shape", row->shape) ||
+      gh_json_put_int(err, o, "count", row->count) || put_time(err, o, row->time))
+    return err->status;
+  return gh_json_put_double(err, o, "flop", row->flops);
+}
+
 static gh_status put_profile(gh_error *err, gh_json *out, const gh_bench_result *r) {
-  gh_json *list = r->row_count ? gh_json_put_array(err, out, "profile") : NULL;
-  for (int i = 0; i < r->row_count; i++) {
-    const gh_bench_row *row = &r->rows[i];
-    gh_json *o = list ? gh_json_put_object(err, list, NULL) : NULL;
-    if (!o || gh_json_put_string(err, o, "phase", row->phase) || gh_json_put_string(err, o, "op", row->op) ||
-        gh_json_put_string(err, o, "name", row->name) || gh_json_put_int(err, o, "count", row->count) ||
-        put_time(err, o, row->time) || gh_json_put_double(err, o, "flop", row->flops))
-      return err->status;
-  }
-  return GH_OK;
+  if (!r->profile.row_count) return GH_OK;
+  const gh_profile_row **order = gh_profile_sorted(err, &r->profile, r->by_clock);
+  gh_json *list = order ? gh_json_put_array(err, out, "profile") : NULL;
+  gh_status status = list ? GH_OK : err->status;
+  for (size_t i = 0; i < r->profile.row_count && !status; i++) status = put_row(err, list, order[i]);
+  free(order);
+  return status;
 }
 
 static gh_status put_counters(gh_error *err, gh_json *out, const gh_counters *c) {
@@ -133,31 +141,44 @@ static gh_status print_phases(gh_error *err, const gh_bench_result *r) {
   return status;
 }
 
-static gh_status print_profile(gh_error *err, const gh_bench_result *r) {
-  const char *const heads[] = {
-      "phase", "op", "kernel", "count", "seconds", "CPU s", r->by_clock ? "GFLOP/s" : "GFLOP/CPU s"};
+static gh_status add_cells(gh_error *err, gh_strings *cells, const gh_profile_row *row, bool by_clock, double peak) {
+  const double time = by_clock ? row->time.wall : row->time.processor;
+  gh_status status = gh_cell(err, cells, "%s", row->phase);
+  if (!status) status = gh_cell(err, cells, "%s", row->op);
+  if (!status) status = gh_cell(err, cells, "%s", row->name);
+  if (!status) status = gh_cell(err, cells, "%s", row->shape);
+  if (!status) status = gh_cell(err, cells, "%d", row->count);
+  if (!status) status = gh_cell(err, cells, "%.4f", row->time.wall);
+  if (!status) status = gh_cell(err, cells, "%.4f", row->time.processor);
+  if (!status) status = gh_cell(err, cells, row->flops > 0 ? "%.1f" : "", row->flops / time * 1e-9);
+  if (!status)
+    status = gh_cell(err, cells, row->flops > 0 ? "%.0f %%" : "", 100e-9 * row->flops / row->time.wall / peak);
+  return status;
+}
+
+/* peak: the highest measured rate of arithmetic in GFLOP/s */
+static gh_status print_profile(gh_error *err, const gh_bench_result *r, double peak) {
+  const char *const heads[] = {"phase",  "op",      "kernel", "shape",
+                               "count",  "seconds", "CPU s",  r->by_clock ? "GFLOP/s" : "GFLOP/CPU s",
+                               "of peak"};
+  const gh_profile_row **order = gh_profile_sorted(err, &r->profile, r->by_clock);
   gh_strings cells = {0};
-  gh_status status = GH_OK;
+  gh_status status = order ? GH_OK : err->status;
   double all = 0, shown = 0;
-  for (int i = 0; i < r->row_count; i++) all += r->by_clock ? r->rows[i].time.wall : r->rows[i].time.processor;
-  for (int i = 0; i < GH_MIN(r->row_count, ROWS_SHOWN) && !status; i++) {
-    const gh_bench_row *row = &r->rows[i];
-    const double time = r->by_clock ? row->time.wall : row->time.processor;
+  for (size_t i = 0; i < r->profile.row_count && !status; i++) {
+    const double time = r->by_clock ? order[i]->time.wall : order[i]->time.processor;
+    all += time;
+    if (i >= ROWS_SHOWN) continue;
     shown += time;
-    status = gh_cell(err, &cells, "%s", row->phase);
-    if (!status) status = gh_cell(err, &cells, "%s", row->op);
-    if (!status) status = gh_cell(err, &cells, "%s", row->name);
-    if (!status) status = gh_cell(err, &cells, "%d", row->count);
-    if (!status) status = gh_cell(err, &cells, "%.4f", row->time.wall);
-    if (!status) status = gh_cell(err, &cells, "%.4f", row->time.processor);
-    if (!status) status = gh_cell(err, &cells, "%.1f", row->flops / time * 1e-9);
+    status = add_cells(err, &cells, order[i], r->by_clock, peak);
   }
   if (!status) {
     printf("\nkernels, each waited for, by %s time (%.0f %% of %.3f s shown):\n", r->by_clock ? "wall" : "CPU",
            100 * shown / all, all);
-    gh_print_table(heads, "lllrrrr", (int)GH_COUNT(heads), &cells);
+    gh_print_table(heads, "llllrrrrr", (int)GH_COUNT(heads), &cells);
   }
   gh_strings_free(&cells);
+  free(order);
   return status;
 }
 
@@ -175,7 +196,7 @@ static gh_status print_result(gh_error *err, const gh_device_info *device, const
          peak->best.bytes * 1e-9);
   printf("memory: %s planned, %s peak resident\n\n", plan, resident);
   gh_status status = print_phases(err, r);
-  if (!status && r->row_count) status = print_profile(err, r);
+  if (!status && r->profile.row_count) status = print_profile(err, r, peak->gflops);
   return status;
 }
 
@@ -218,9 +239,29 @@ static gh_status put_device(gh_error *err, const gh_args *args, const gh_device_
   return status ? status : print_result(err, device, options, &peak, result);
 }
 
+/* ---- the trace ---- */
+
+static gh_json *new_trace(gh_error *err) {
+  gh_json *trace = gh_json_object(err);
+  gh_json *origin = trace ? gh_json_put_object(err, trace, "otherData") : NULL;
+  if (origin && !gh_made_by_put(err, origin, NULL, NULL, true) &&
+      !gh_json_put_string(err, trace, "displayTimeUnit", "ms"))
+    return trace;
+  gh_json_free(trace);
+  return NULL;
+}
+
+static gh_status trace_device(gh_error *err, gh_json *trace, int process, const gh_device_info *device,
+                              const gh_bench_options *o, const gh_bench_result *r) {
+  char title[512];
+  snprintf(title, sizeof title, "%s (%s): %s, stage %d, batch %lld", device->id, device->name, o->arch, o->stage,
+           (long long)o->batch);
+  return gh_profile_trace(err, &r->profile, process, title, trace);
+}
+
 /* "results" lists every device; the first device's results are repeated at the top level. */
 static gh_status bench_device(gh_error *err, const gh_args *args, const char *id, const gh_bench_options *options,
-                              gh_results *results) {
+                              gh_results *results, gh_json *trace, int number) {
   gh_device *device = NULL;
   gh_bench_result result = {0};
   gh_results own = {0};
@@ -228,6 +269,7 @@ static gh_status bench_device(gh_error *err, const gh_args *args, const char *id
   if (status) return status;
   status = measure(err, device, options, &own, &result);
   if (!status) status = put_device(err, args, &device->info, options, &own, &result);
+  if (!status && trace) status = trace_device(err, trace, number, &device->info, options, &result);
   if (!status) status = gh_results_move(err, results, &own);
   gh_results_free(&own);
   gh_bench_free(&result);
@@ -235,25 +277,35 @@ static gh_status bench_device(gh_error *err, const gh_args *args, const char *id
   return status ? gh_fail_in(err, "%s", id) : GH_OK;
 }
 
-static gh_status run(gh_error *err, const gh_args *args) {
-  gh_bench_options options = {.warmup = (int)gh_args_int(args, "warmup"),
-                              .repeats = (int)gh_args_int(args, "repeats"),
-                              .profile = gh_args_flag(args, "profile")};
-  gh_status status = gh_bench_options_read(err, &options, args);
-  const char *list = gh_args_text(args, "devices");
-  if (!list) list = gh_args_text(args, "device");
-  const char *out = gh_args_text(args, "out");
-  gh_results results = {0};
-  if (!status && out) status = gh_folder_make(err, out);
-  while (!status && *list) {
+static gh_status bench_devices(gh_error *err, const gh_args *args, const char *list, const gh_bench_options *options,
+                               gh_results *results, gh_json *trace) {
+  gh_status status = GH_OK;
+  for (int number = 1; !status && *list; number++) {
     char id[64];
     size_t n = strcspn(list, ",");
     snprintf(id, sizeof id, "%.*s", (int)n, list);
-    if (results.count) printf("\n");
-    status = bench_device(err, args, id, &options, &results);
+    if (number > 1) printf("\n");
+    status = bench_device(err, args, id, options, results, trace, number);
     list += n + (list[n] == ',');
   }
+  return status;
+}
+
+static gh_status run(gh_error *err, const gh_args *args) {
+  const char *list = gh_args_text(args, "devices"), *out = gh_args_text(args, "out");
+  const char *trace_path = gh_args_text(args, "trace");
+  gh_bench_options options = {.warmup = (int)gh_args_int(args, "warmup"),
+                              .repeats = (int)gh_args_int(args, "repeats"),
+                              .profile = gh_args_flag(args, "profile") || trace_path};
+  gh_status status = gh_bench_options_read(err, &options, args);
+  gh_results results = {0};
+  gh_json *trace = NULL;
+  if (!status && out) status = gh_folder_make(err, out);
+  if (!status && trace_path && !(trace = new_trace(err))) status = err->status;
+  if (!status) status = bench_devices(err, args, list ? list : gh_args_text(args, "device"), &options, &results, trace);
+  if (!status && trace) status = gh_json_write_file(err, trace_path, trace);
   if (!status && out) status = gh_results_write(err, &results, out);
+  gh_json_free(trace);
   gh_results_free(&results);
   gh_strings_free(&options.sets);
   return status;
@@ -266,6 +318,8 @@ static const gh_option options[] = {
     {"warmup", "N", GH_OPTION_INT, .help = "untimed updates before them", .initial = "1", .least = 0, .most = 100000},
     {"out", "DIR", GH_OPTION_TEXT, .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md)"},
     {"profile", NULL, GH_OPTION_FLAG, .help = "also time every kernel, in a separate update"},
+    {"trace", "FILE", GH_OPTION_TEXT,
+     .help = "write that update's kernels to FILE, which chrome://tracing and ui.perfetto.dev open; implies --profile"},
     {0},
 };
 
@@ -273,9 +327,8 @@ const gh_command gh_command_bench_step = {
     .name = "bench step",
     .summary = "time a training step: images/s, phases, memory",
     .details = "The step has random weights. Whole updates are timed without interruption. Phases and kernels are "
-               "timed in separate updates that "
-               "wait after "
-               "each one. CPU seconds are summed over the cores of this process; on a busy machine, compare those.",
+               "timed in separate updates that wait after each one. CPU seconds are summed over the cores of this "
+               "process; on a busy machine, compare those.",
     .run = run,
     .options = options,
 };

@@ -31,11 +31,19 @@ typedef struct gh_option {
 
 typedef struct gh_args gh_args;
 
+/* What a command does where mpirun started several processes. */
+typedef enum gh_command_ranks {
+  GH_RANKS_NONE, /* it refuses */
+  GH_RANKS_EACH, /* each process does it by itself */
+  GH_RANKS_SHARE /* they do it together (cli/ranks.h) */
+} gh_command_ranks;
+
 typedef struct gh_command {
   const char *name;    /* "devices"; two words for a command with a kind: "bench ops" */
   const char *summary; /* one line, for the list of commands */
   const char *details; /* paragraphs of its --help, or NULL; --help wraps the lines */
   gh_status (*run)(gh_error *err, const gh_args *args);
+  gh_command_ranks ranks;
   const gh_option *options; /* ends with a null name; NULL: the common ones only */
   /* Adds lines to the details that other tables know: those of objectives and families. NULL: there are none. */
   gh_status (*more_details)(gh_error *err, gh_strings *lines);
@@ -45,6 +53,7 @@ typedef struct gh_command {
 struct gh_args {
   const gh_command *command;
   gh_json *result;             /* an object, to be filled by the command */
+  struct gh_comm *comm;        /* the ranks of a command that they share; NULL: this process alone */
   struct gh_option_value *own; /* options.c */
 };
 
@@ -89,6 +98,7 @@ extern const gh_command gh_command_bench_compare;
 extern const gh_command gh_command_bench_ops;
 extern const gh_command gh_command_bench_plan;
 extern const gh_command gh_command_bench_portability;
+extern const gh_command gh_command_bench_scaling;
 extern const gh_command gh_command_bench_step;
 extern const gh_command gh_command_bench_suite;
 extern const gh_command gh_command_compare;
@@ -101,6 +111,7 @@ extern const gh_command gh_command_eval_reconstruction;
 extern const gh_command gh_command_eval_retrieval;
 extern const gh_command gh_command_eval_spectrum;
 extern const gh_command gh_command_eval_zeroshot;
+extern const gh_command gh_command_experiment;
 extern const gh_command gh_command_export;
 extern const gh_command gh_command_init;
 extern const gh_command gh_command_pretrain_autoencoder;

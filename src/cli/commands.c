@@ -2,7 +2,7 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/ranks.h"
 #include "train/made_by.h"
 
 #include <errno.h>
@@ -29,6 +29,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_eval_spectrum,
     &gh_command_eval_reconstruction,
     &gh_command_eval_attributes,
+    &gh_command_experiment,
     &gh_command_report,
     &gh_command_export,
     &gh_command_convert,
@@ -42,6 +43,7 @@ const gh_command *const gh_commands[] = {
     &gh_command_bench_suite,
     &gh_command_bench_compare,
     &gh_command_bench_portability,
+    &gh_command_bench_scaling,
     NULL,
 };
 // clang-format on
@@ -196,7 +198,8 @@ static gh_status run_command(gh_error *err, const gh_command *command, int argc,
   int aside = !status && is_standard_output(path) ? set_output_aside(err) : STDOUT_FILENO;
   if (aside < 0) status = err->status;
   if (!status) {
-    status = command->run(err, &args);
+    status = gh_cli_ranks_begin(err, &args);
+    if (!status) status = gh_cli_ranks_end(err, &args, command->run(err, &args));
     if (aside != STDOUT_FILENO) take_output_back(aside);
     gh_error second = {0};              /* the command's own failure is the one to report */
     path = gh_args_text(&args, "json"); /* which the command may have dropped */

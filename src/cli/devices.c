@@ -155,4 +155,5 @@ const gh_command gh_command_devices = {
         "memory.recompute \"auto\", in float32, else in mixed precision. --verbose plans every published setting. "
         "Nothing is allocated. A driver that is installed and fails, and a GPU that no driver offers, are named.",
     .run = run,
+    .ranks = GH_RANKS_EACH,
 };

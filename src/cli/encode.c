@@ -1,10 +1,11 @@
 /* genhance encode: images and lines of text to embeddings. */
 #include "encode/encode.h"
-#include "backend/registry.h"
 #include "base/log.h"
+#include "cli/ranks.h"
 #include "cli/run_options.h"
 #include "config/config.h"
 #include "train/made_by.h"
+#include "train/ranks_encode.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,9 +43,16 @@ static gh_status encode_images(gh_error *err, const gh_args *args, const gh_name
                               .encoder = named->encoder,
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)gh_source_count(source))};
   gh_embedder embedder = {0};
+  gh_ranks_parts ranks;
+  const gh_parts *parts = gh_ranks_parts_of(&ranks, args->comm, device);
   gh_status status = choose_storage(err, args, &options.storage);
+  if (!status) status = gh_parts_before(err, parts);
   if (!status) status = gh_embedder_open(err, &embedder, device, named->model, &options);
-  if (!status) status = gh_encode(err, out, &embedder, source);
+  embedder.parts = parts;
+  if (!status) status = gh_parts_after(err, parts);
+  if (!status) status = gh_encode_part(err, out, &embedder, source);
+  status = gh_ranks_gather_encoding(err, args->comm, status, out);
+  if (!status && gh_cli_writes(args)) status = gh_encoding_check(err, out, source);
   if (!status) status = put_images(err, args->result, out);
   gh_embedder_close(&embedder);
   return status;
@@ -56,9 +64,13 @@ static gh_status encode_lines(gh_error *err, const gh_args *args, const gh_named
                               .encoder = named->encoder,
                               .batch = GH_MIN(gh_args_int(args, "batch"), (int64_t)GH_MAX(lines->count, 1u))};
   gh_text_embedder *embedder = NULL;
+  gh_ranks_parts ranks;
+  const gh_parts *parts = gh_ranks_parts_of(&ranks, args->comm, device);
   gh_status status = choose_storage(err, args, &options.storage);
+  if (!status) status = gh_parts_before(err, parts);
   if (!status) status = gh_text_embedder_open(err, &embedder, device, named->model, &options);
-  if (!status) status = gh_encode_text(err, out, embedder, lines, gh_args_text(args, "text"));
+  if (!status) status = gh_parts_after(err, parts);
+  if (!status) status = gh_encode_text(err, out, embedder, lines, gh_args_text(args, "text"), parts);
   if (!status) status = gh_json_put_int(err, args->result, "lines", out->lines);
   if (!status) status = gh_json_put_int(err, args->result, "width", out->width);
   gh_text_embedder_close(embedder);
@@ -90,16 +102,18 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_text_encoding text_encoding = {0};
   gh_stop_install();
   gh_status status = gh_name_encoder(err, args, gh_args_text(args, "adapter"), NULL, &named);
-  if (!status) status = gh_output_check(err, args, "out");
+  if (!status && gh_cli_writes(args)) status = gh_output_check(err, args, "out");
   if (!status && text) status = gh_lines_read(err, &lines, text);
   if (!status && images) status = gh_open_source(err, &source, args, "images");
   if (!status && gh_stop_requested())
     status = gh_fail(err, GH_ERROR_INTERRUPTED, "stopped while listing; nothing is written");
-  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = gh_cli_same_input(err, args, named.model, lines.count + (source ? gh_source_count(source) : 0));
+  if (!status) status = gh_cli_open_device(err, args, &device);
   if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
   if (!status && text) status = encode_lines(err, args, &named, device, &lines, &text_encoding);
   if (!status && images) status = encode_images(err, args, &named, device, source, &encoding);
-  if (!status) status = gh_encoding_write(err, out, images ? &encoding : NULL, text ? &text_encoding : NULL);
+  if (!status && gh_cli_writes(args))
+    status = gh_encoding_write(err, out, images ? &encoding : NULL, text ? &text_encoding : NULL);
   if (!status) print_counts(out, &encoding, &text_encoding);
   gh_named_encoder_free(&named);
   gh_text_encoding_free(&text_encoding);
@@ -135,7 +149,10 @@ const gh_command gh_command_encode = {
         "warning.\n"
         "--text writes `text_embeddings` (lines, D), one row per line. The model folder's tokenizer pads and truncates "
         "each line to its length.\n"
+        "`mpirun -n N genhance encode` divides the images and lines among N processes; the file has the bits of one "
+        "process's. "
         "A signal stops the command and nothing is written: the exit code after Ctrl-C is 130.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

@@ -1,8 +1,9 @@
 /* What the `eval` commands share: from a model and data to scores. */
 #include "cli/eval.h"
 
-#include "backend/registry.h"
+#include "cli/ranks.h"
 #include "train/made_by.h"
+#include "train/ranks_encode.h"
 
 #include <string.h>
 
@@ -11,13 +12,17 @@ const char *const gh_eval_heads[4] = {"", "%", "correct", "95 % interval"};
 gh_status gh_eval_measure(gh_error *err, const gh_args *args, const gh_measure_spec *spec, gh_measure *out) {
   gh_named_encoder named;
   gh_device *device = NULL;
+  gh_ranks_parts ranks;
   gh_status status = gh_name_encoder(err, args, gh_args_text(args, "adapter"), gh_args_text(args, "encoder"), &named);
   const gh_embed_options options = {
       .adapter = named.adapter, .encoder = named.encoder, .batch = gh_args_int(args, "batch")};
   if (!status) status = gh_measure_open(err, out, spec);
-  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = gh_cli_same_input(err, args, named.model, out->images->count + out->lines->count);
+  if (!status) status = gh_cli_open_device(err, args, &device);
+  out->parts = gh_ranks_parts_of(&ranks, args->comm, device);
   if (!status) status = gh_measure_run(err, out, device, named.model, &options);
   if (!status) status = gh_made_by_put(err, args->result, &device->info, NULL, true);
+  out->parts = NULL;
   gh_device_close(device);
   if (!status) status = gh_eval_put_text(err, args->result, "model", named.model);
   gh_named_encoder_free(&named);

@@ -1,9 +1,10 @@
 /* genhance eval attributes: linear probes of labels on the frozen global token, before and after stage 2. */
-#include "backend/registry.h"
 #include "cli/eval.h"
+#include "cli/ranks.h"
 #include "config/run.h"
 #include "encode/feed.h"
 #include "eval/attributes.h"
+#include "train/ranks_encode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,13 @@ static gh_status measure(gh_error *err, gh_job *job, gh_device *device, const ch
   gh_embedder embedder = {0};
   float *rows = NULL;
   const size_t images = job->data.images.count;
-  gh_status status = gh_embedder_open(err, &embedder, device, model, options);
+  gh_ranks_parts ranks;
+  const gh_parts *parts = gh_ranks_parts_of(&ranks, job->args->comm, device);
+  gh_status status = gh_cli_same_input(err, job->args, model, images);
+  if (!status) status = gh_parts_before(err, parts);
+  if (!status) status = gh_embedder_open(err, &embedder, device, model, options);
+  embedder.parts = parts;
+  if (!status) status = gh_parts_after(err, parts);
   if (!status && !(rows = gh_alloc(err, images, (size_t)embedder.width * sizeof *rows))) status = GH_ERROR_MEMORY;
   if (!status) status = gh_feed_files(err, rows, &embedder, &job->data.images, "attributes");
   if (!status)
@@ -62,6 +69,23 @@ static gh_status measure_all(gh_error *err, gh_job *job, gh_device *device) {
 
 /* ---- results ---- */
 
+/* "right": what the last model's probe read from each test picture: 1, 0, or null where it has no label. */
+static gh_status put_right(gh_error *err, gh_json *to, const gh_job *job, size_t i) {
+  const double *right = job->scores[job->models - 1][i].right;
+  const size_t images = job->data.images.count;
+  bool *trains = gh_alloc(err, images, sizeof *trains);
+  gh_json *list = trains ? gh_json_put_array(err, to, "right") : NULL;
+  gh_status status = list ? GH_OK : err->status;
+  if (trains) gh_probe_split(trains, (int64_t)images);
+  for (size_t k = 0; k < images && !status; k++) {
+    if (trains[k]) continue;
+    status = job->data.attributes[i].labels[k] < 0 ? gh_json_put_null(err, list, NULL)
+                                                   : gh_json_put_int(err, list, NULL, (int64_t)*right++);
+  }
+  free(trains);
+  return status;
+}
+
 static gh_status put_one(gh_error *err, gh_json *to, const gh_job *job, size_t i) {
   static const char *const names[MODELS] = {"before", "after"};
   const gh_attribute_labels *a = &job->data.attributes[i];
@@ -71,6 +95,7 @@ static gh_status put_one(gh_error *err, gh_json *to, const gh_job *job, size_t i
   if (!o || gh_json_put_int(err, o, "labels", (int64_t)a->values.count) ||
       gh_json_put_int(err, o, "train", first->train) || gh_eval_put_share(err, o, "majority", &first->majority))
     return err->status;
+  if (put_right(err, o, job, i)) return err->status;
   if (job->models == 1) return gh_eval_put_share(err, o, "probe", &first->share);
   for (int m = 0; m < job->models; m++)
     if (gh_eval_put_share(err, o, names[m], &job->scores[m][i].share)) return err->status;
@@ -152,7 +177,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   gh_status status = check_options(err, args);
   if (!status) status = gh_attributes_read(err, &job.data, gh_args_text(args, "data"));
   if (!status && gh_args_given(args, "run")) status = open_run(err, &job);
-  if (!status) status = gh_device_open(err, gh_args_text(args, "device"), &device);
+  if (!status) status = gh_cli_open_device(err, args, &device);
   if (!status) status = measure_all(err, &job, device);
   gh_device_close(device);
   if (!status) status = put(err, args->result, &job);
@@ -183,5 +208,6 @@ const gh_command gh_command_eval_attributes = {
         "\nWith --run, the encoder of the run's configuration is compared with the snapshot's; the interval of the "
         "difference is a bootstrap over the test pictures.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

@@ -79,5 +79,6 @@ const gh_command gh_command_eval_mmvp = {
                "15 pairs form a pattern. A pair is correct if each statement picks its own image of the two; a tie "
                "picks the second image. Intervals are Wilson's, 95 %. --json lists every pair.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

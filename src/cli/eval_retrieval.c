@@ -63,5 +63,6 @@ const gh_command gh_command_eval_retrieval = {
         "image are not independent, so the 95 % interval of image@k is a bootstrap over images; that of text@k is "
         "Wilson's.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

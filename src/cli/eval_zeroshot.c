@@ -76,5 +76,6 @@ const gh_command gh_command_eval_zeroshot = {
         "The embedding of a class is the normalised mean of its templates' normalised embeddings. An image belongs to "
         "the nearest class; a tie goes to the class that comes first in bytewise order. Intervals are Wilson's, 95 %.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

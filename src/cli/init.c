@@ -114,5 +114,6 @@ const gh_command gh_command_init = {
         "it with from_pretrained of the model's class. No tokenizer is generated; --tokenizer copies one.",
     .more_details = list_archs,
     .run = run,
+    .ranks = GH_RANKS_EACH,
     .options = options,
 };

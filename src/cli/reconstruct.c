@@ -4,6 +4,7 @@
 #include "cli/run_options.h"
 #include "method/redraw.h"
 #include "method/setup.h"
+#include "train/snapshot_events.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,16 @@ static gh_status report(gh_error *err, const gh_job *job) {
   return status;
 }
 
+/* The same picture for TensorBoard. */
+static gh_status show(gh_error *err, const gh_job *job) {
+  gh_image grid = {0};
+  const gh_snapshot *from = &job->run.snapshot;
+  gh_status status = gh_reconstruction_grid(err, &grid, &job->result);
+  if (!status) status = gh_picture_event(err, gh_args_text(job->args, "run"), from->stage, from->update, &grid);
+  gh_image_free(&grid);
+  return status;
+}
+
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_job job = {.args = args};
   gh_device *device = NULL;
@@ -61,6 +72,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status) status = gh_redraw_gather(err, &job.run, &job.result, job.source, NULL, limit, batch);
   if (!status) status = gh_redraw_sample(err, &job.run, &job.result, &how, batch);
   if (!status) status = gh_reconstruction_write(err, gh_args_text(args, "out"), &job.result);
+  if (!status && gh_args_flag(args, "tensorboard")) status = show(err, &job);
   if (!status) status = report(err, &job);
   gh_reconstruction_free(&job.result);
   gh_device_close(device);
@@ -90,6 +102,7 @@ static const gh_option options[] = {
      .most = 100},
     {"limit", "N", GH_OPTION_INT, .help = "use the first N images", .initial = "8", .least = 1, .most = 256},
     {"batch", "N", GH_OPTION_INT, .help = "images per launch", .initial = "8", .least = 1, .most = 256},
+    {"tensorboard", NULL, GH_OPTION_FLAG, .help = "add the image to RUN/tensorboard, too"},
     {0},
 };
 

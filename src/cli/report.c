@@ -1,11 +1,23 @@
 /* genhance report: writes a run as one HTML page. */
 #include "report/report.h"
 #include "cli/run_options.h"
+#include "report/several.h"
 
 #include <stdio.h>
 
+/* Several runs are compared by their files alone. */
+static gh_status refuse_pictures(gh_error *err, const gh_args *args) {
+  static const char *const names[] = {"images",   "snapshot", "model", "autoencoder",
+                                      "pictures", "pool",     "batch", "seed"};
+  for (size_t i = 0; i < GH_COUNT(names); i++)
+    if (gh_args_given(args, names[i]))
+      return gh_fail(err, GH_ERROR_ARGUMENT, "report: --%s applies to one run, and several are named", names[i]);
+  return GH_OK;
+}
+
 static gh_status run(gh_error *err, const gh_args *args) {
-  const gh_report_options options = {.run = gh_args_text(args, "run"),
+  const gh_strings *runs = gh_args_list(args, "run");
+  const gh_report_options options = {.run = runs->items[0],
                                      .images = gh_args_text(args, "images"),
                                      .snapshot = gh_args_text(args, "snapshot"),
                                      .model = gh_args_text(args, "model"),
@@ -17,13 +29,18 @@ static gh_status run(gh_error *err, const gh_args *args) {
                                      .seed = (uint64_t)gh_args_int(args, "seed")};
   const char *out = gh_args_text(args, "out");
   gh_status status = gh_output_check(err, args, "out");
-  if (!status) status = gh_report_write(err, out, &options, args->result);
+  if (!status && runs->count > 1) status = refuse_pictures(err, args);
+  if (!status && runs->count > 1)
+    status = gh_report_several(err, out, runs, args->result);
+  else if (!status)
+    status = gh_report_write(err, out, &options, args->result);
   if (!status) printf("%s\n", out);
   return status;
 }
 
 static const gh_option options[] = {
-    {"run", "DIR", GH_OPTION_TEXT, .help = "folder of a run, finished or still training", .required = true},
+    {"run", "DIR", GH_OPTION_LIST, .help = "folder of a run, finished or still training; several are compared",
+     .required = true},
     {"out", "REPORT.html", GH_OPTION_TEXT, .help = "HTML page to write", .required = true},
     {"images", "PATH", GH_OPTION_TEXT, .help = "images to show (default: the run's first training source)"},
     GH_SNAPSHOT_OPTION("last"),
@@ -40,10 +57,11 @@ static const gh_option options[] = {
 
 const gh_command gh_command_report = {
     .name = "report",
-    .summary = "write a run as one HTML page",
+    .summary = "write a run, or several side by side, as one HTML page",
     .details =
         "The page is one self-contained file with curves, evaluations, images and the configuration. Model files "
-        "are looked for in the folder where the run was started, and in this one.",
+        "are looked for in the folder where the run was started, and in this one. With several runs the page has their "
+        "scores, their curves together, and how their configurations differ.",
     .run = run,
     .options = options,
 };

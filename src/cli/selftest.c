@@ -141,5 +141,6 @@ const gh_command gh_command_selftest = {
         "The answers were computed by PyTorch in float64. Errors are relative L2 errors per tensor, for values and "
         "gradients.",
     .run = run,
+    .ranks = GH_RANKS_EACH,
     .options = options,
 };

@@ -1,8 +1,7 @@
 /* genhance train: stage 1, then stage 2. */
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/ranks.h"
 #include "cli/run_options.h"
-#include "dist/devices.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -38,53 +37,27 @@ static void print_best(const gh_best *b) {
                   b->within ? "" : "; every snapshot is below the guard");
 }
 
-/* One line of a rank other than 0: only warnings come here. */
-static void write_of_rank(void *user, gh_log_level level, const char *line) {
-  const gh_comm *comm = user;
-  const int rank = gh_comm_rank(comm);
-  fprintf(stderr, "rank %d on %s: %s%s\n", rank, gh_comm_host(comm, rank), level == GH_LOG_WARNING ? "warning: " : "",
-          line);
+static gh_train_options options_of(const gh_args *args) {
+  gh_train_options options = gh_run_options(args);
+  options.comm = args->comm;
+  options.quiet |= !gh_cli_writes(args);
+  options.ranks = (int)gh_args_int(args, "ranks");
+  options.resplit = gh_args_flag(args, "resplit");
+  options.rank_timeout = gh_args_real(args, "rank-timeout");
+  return options;
 }
 
-/* Rank 0 speaks and writes the results; the others only warn. */
-static void begin_ranks(const gh_args *args, gh_comm *comm, gh_train_options *options) {
-  options->comm = comm;
-  options->resplit = gh_args_flag(args, "resplit");
-  options->rank_timeout = gh_args_real(args, "rank-timeout");
-  if (!comm) return;
-  if (!gh_comm_rank(comm)) {
-    gh_info("%d ranks, %s", gh_comm_ranks(comm), gh_comm_library(comm));
-    return;
-  }
-  options->quiet = true;
-  gh_args_drop(args, "json");
-  gh_log_set_level(GH_MIN(gh_log_get_level(), GH_LOG_WARNING));
-  gh_log_set_writer(write_of_rank, comm);
-}
-
-/* The last agreement: a failure that all ranks know of is rank 0's to report. *silent: this is another rank. */
-static gh_status end_ranks(gh_error *err, gh_comm *comm, gh_status status, bool *silent) {
-  gh_comm_patience(comm, 0);
-  status = gh_comm_agree(err, comm, status, "the end", NULL);
-  *silent = gh_comm_rank(comm) && (!status || gh_comm_agreed_failure(comm));
-  gh_log_set_writer(NULL, NULL);
-  gh_comm_close(comm);
-  return *silent ? GH_OK : status;
-}
-
-/* With several ranks, --device and the configuration may give a list. */
-static gh_status choose_device(gh_error *err, const gh_args *args, const gh_comm *comm, char **device) {
+static gh_status choose_device(gh_error *err, const gh_args *args, char **device) {
   char *own = NULL;
-  if (!comm) return gh_run_device(err, args, device);
-  gh_status status =
-      gh_comm_device(err, comm, gh_args_given(args, "device") ? gh_args_text(args, "device") : *device, &own);
+  if (!args->comm) return gh_run_device(err, args, device);
+  gh_status status = gh_cli_device(err, args, *device, &own);
   if (status) return status;
   free(*device);
   *device = own;
   return GH_OK;
 }
 
-static gh_status train(gh_error *err, const gh_args *args, const gh_config *config, gh_train_options *options,
+static gh_status train(gh_error *err, const gh_args *args, const gh_config *config, const gh_train_options *options,
                        gh_stage_report reports[2]) {
   gh_status status = gh_train(err, config, options, reports);
   for (int i = 0; i < 2; i++) {
@@ -100,23 +73,14 @@ static gh_status train(gh_error *err, const gh_args *args, const gh_config *conf
 static gh_status run(gh_error *err, const gh_args *args) {
   gh_config config = {0};
   gh_stage_report reports[2] = {0};
-  gh_comm *comm = NULL;
-  bool silent = false;
   const gh_strings *sets = gh_args_list(args, "set");
-  gh_train_options options = gh_run_options(args);
-  gh_status status = gh_comm_open(err, &comm);
+  const gh_train_options options = options_of(args);
+  gh_status status =
+      gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
   if (status) return status;
-  begin_ranks(args, comm, &options);
-  status = gh_config_read(err, &config, gh_args_text(args, "config"), (const char *const *)sets->items, sets->count);
-  const bool read = !status;
-  if (!status) status = choose_device(err, args, comm, &config.device);
+  status = choose_device(err, args, &config.device);
   gh_stop_install();
   if (!status) status = train(err, args, &config, &options, reports);
-  if (comm) status = end_ranks(err, comm, status, &silent);
-  if (silent || !read) {
-    if (read) gh_config_free(&config);
-    return status;
-  }
   for (int i = 0; i < 2 && !status; i++) {
     if (!reports[i].updates) continue;
     printf("stage %d: loss %.4f at the start, %.4f at the end (%lld update%s, %.1f s)\n", i + 1, reports[i].first_loss,
@@ -140,6 +104,8 @@ static const gh_option options[] = {
      .help = "with mpirun: end the job where a rank keeps an update waiting for so long"},
     {"dry-run", NULL, GH_OPTION_FLAG,
      .help = "print whether each stage fits, how long it takes and what would help, and exit"},
+    {"ranks", "N", GH_OPTION_INT, .least = 1, .most = 4096,
+     .help = "with --dry-run: plan for N processes, as with mpirun"},
     {0},
 };
 
@@ -155,5 +121,6 @@ const gh_command gh_command_train = {
         "`mpirun -n N genhance train` divides every update's batch among N processes; docs/clusters.md says how to "
         "choose their devices.",
     .run = run,
+    .ranks = GH_RANKS_SHARE,
     .options = options,
 };

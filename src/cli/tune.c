@@ -167,5 +167,6 @@ const gh_command gh_command_tune = {
         "stopped, killed or out of time goes on where it was. Imported results of the same device are checked "
         "and kept; those of another device are tried first. What is wrong on this device is never kept.",
     .run = run,
+    .ranks = GH_RANKS_EACH,
     .options = options,
 };

@@ -17,6 +17,8 @@ static const gh_word precisions[] = {{"float32", GH_PRECISION_FLOAT32},
                                      {"bf16", GH_PRECISION_BFLOAT16},
                                      {0}};
 static const gh_word splits[] = {{"even", GH_SPLIT_EVEN}, {"measured", GH_SPLIT_MEASURED}, {0}};
+static const gh_word reduces[] = {{"ordered", GH_REDUCE_ORDERED}, {"fast", GH_REDUCE_FAST}, {0}};
+static const gh_word shards[] = {{"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {0}};
 static const gh_word recomputes[] = {
     {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
 static const gh_word biases[] = {
@@ -83,8 +85,13 @@ static const gh_row rows[] = {
     GH_ROW_FIXED("memory.master_weights", "\"float32\""),
     GH_ROW_FIXED("memory.moments", "\"float32\""),
     WORD("distributed.split", split, "\"even\"", splits),
-    GH_ROW_FIXED("distributed.reduce", "\"ordered\""),
-    GH_ROW_FIXED("distributed.shard", "\"none\""),
+    WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
+    WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", precisions),
+    ROW("distributed.bucket", ROW_REAL, bucket, "4", 0, 65536, ROW_OPEN_LOW),
+    ROW("distributed.sync_every", ROW_INT, sync_every, "1", 1, 1e6, 0),
+    ROW("distributed.outer_lr", ROW_REAL, outer_lr, "0.7", 0, 1e3, ROW_OPEN_LOW),
+    ROW("distributed.outer_momentum", ROW_REAL, outer_momentum, "0.9", 0, 1, ROW_OPEN_HIGH),
+    WORD("distributed.shard", shard, "\"none\"", shards),
     PLAIN("evaluate", ROW_ARRAY, evaluate, "[]", 0),
 };
 
@@ -142,12 +149,43 @@ static gh_status find_kind(gh_error *err, const gh_json *document, const gh_conf
 
 /* ---- the whole document ---- */
 
+/* States and snapshots are made where all ranks are alike. */
+static gh_status check_averages(gh_error *err, const gh_config *c) {
+  const int64_t every = c->sync_every;
+  if (every == 1) return GH_OK;
+  if (c->shard != GH_SHARD_NONE || c->reduce != GH_REDUCE_ORDERED || c->reduce_precision != GH_PRECISION_FLOAT32)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "distributed.sync_every: averages are \"ordered\" and float32, and nothing else is divided");
+  for (int i = 0; i < 2; i++) {
+    const gh_stage_config *stage = &c->stages[i];
+    int64_t wrong = stage->steps % every ? stage->steps : stage->checkpoint_every % every ? stage->checkpoint_every : 0;
+    for (size_t k = 0; k < stage->checkpoint_at.count && !wrong; k++)
+      if (stage->checkpoint_at.items[k] % every) wrong = stage->checkpoint_at.items[k];
+    if (stage->steps && wrong)
+      return gh_fail(
+          err, GH_ERROR_CONFIG,
+          "distributed.sync_every: stage%d ends or has a snapshot at update %lld, which is no multiple of %lld", i + 1,
+          (long long)wrong, (long long)every);
+  }
+  return GH_OK;
+}
+
+static gh_status check_distributed(gh_error *err, const gh_config *c) {
+  if (c->reduce == GH_REDUCE_FAST && c->reduce_precision != GH_PRECISION_FLOAT32)
+    return gh_fail(err, GH_ERROR_CONFIG, "distributed.reduce_precision: \"fast\" sums are float32 only");
+  if (c->reduce == GH_REDUCE_FAST && c->shard != GH_SHARD_NONE)
+    return gh_fail(err, GH_ERROR_CONFIG, "distributed.shard: \"fast\" sums have no owners; use reduce \"ordered\"");
+  return check_averages(err, c);
+}
+
 /* Checks combinations of keys. */
 static gh_status check_together(gh_error *err, const gh_config *c) {
   for (int i = 0; i < 2; i++)
     if (c->stages[i].micro_batch > c->stages[i].batch)
       return gh_fail(err, GH_ERROR_CONFIG, "stage%d.micro_batch: %lld is above stage%d.batch, %lld", i + 1,
                      (long long)c->stages[i].micro_batch, i + 1, (long long)c->stages[i].batch);
+  gh_status status = check_distributed(err, c);
+  if (status) return status;
   return c->kind->check ? c->kind->check(err, c) : GH_OK;
 }
 

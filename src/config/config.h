@@ -12,6 +12,10 @@
 typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16 } gh_precision;
 /* How several processes divide a batch (docs/clusters.md). */
 typedef enum gh_rank_split { GH_SPLIT_EVEN, GH_SPLIT_MEASURED } gh_rank_split;
+/* How they add their gradients. */
+typedef enum gh_reduce { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce;
+/* What they divide among them beside the batch. */
+typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER } gh_sharding;
 
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
@@ -91,6 +95,12 @@ struct gh_config {
   double state_minutes;
   gh_recompute recompute;
   gh_rank_split split;
+  gh_reduce reduce;
+  gh_precision reduce_precision;
+  gh_sharding shard;
+  int64_t sync_every; /* updates between two averages; 1: every update is made together */
+  double outer_lr, outer_momentum;
+  double bucket;     /* MiB of gradients that travel together */
   gh_json *evaluate; /* an array; the evaluator reads its entries */
 };
 

@@ -268,6 +268,15 @@ static gh_status write_shard(gh_error *err, gh_maker *m, uint64_t shard, gh_safe
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
+/* Records the computation, and chooses its kernels. Of several processes, the others take those of the first. */
+static gh_status plan(gh_error *err, gh_maker *m) {
+  const gh_target_cache_options *o = m->options;
+  gh_status status = gh_parts_before(err, o->parts);
+  if (!status) status = record(err, m);
+  if (!status && o->planned) status = o->planned(err, o->user);
+  return status ? status : gh_parts_after(err, o->parts);
+}
+
 /* Computes a shard. The loader is at the shard's first entry, or is opened there. */
 static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
   gh_loader_options images = m->options->images;
@@ -276,10 +285,6 @@ static gh_status make_shard(gh_error *err, gh_maker *m, uint64_t shard) {
   images.first_ordinal = shard * m->cache->per_shard;
   images.block = images.period = 0;
   gh_status status = m->loader ? GH_OK : gh_loader_create(err, &m->loader, &images);
-  if (!status && !m->graph) {
-    status = record(err, m);
-    if (!status && m->options->planned) status = m->options->planned(err, m->options->user);
-  }
   char *path = shard_path(err, m->cache, shard);
   if (!status && path && gh_path_exists(path)) status = gh_file_check_regular(err, path);
   uint8_t *present = gh_alloc(err, shard_entries(m->cache, shard), 1);
@@ -305,30 +310,48 @@ static gh_status is_made(gh_error *err, const gh_target_cache *c, uint64_t shard
   return status == GH_ERROR_MEMORY ? gh_fail(err, status, "%s", why.text) : GH_OK;
 }
 
-static gh_status make_missing(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o) {
-  gh_maker m = {.options = o, .cache = c};
+static gh_status make_each(gh_error *err, gh_maker *m, uint64_t first, uint64_t end, const bool *made) {
+  const gh_target_cache *c = m->cache;
   gh_status status = GH_OK;
   bool started = false;
-  for (uint64_t shard = 0; shard < c->shards && !status; shard++) {
-    bool made = false;
-    status = is_made(err, c, shard, &made);
-    if (status) break;
-    if (made) {
-      gh_loader_free(m.loader); /* its position is no longer right */
-      m.loader = NULL;
+  for (uint64_t shard = first; shard < end && !status; shard++) {
+    if (made[shard]) {
+      gh_loader_free(m->loader); /* its position is no longer right */
+      m->loader = NULL;
       continue;
     }
-    if (!started) gh_progress_start(&m.progress, c->target.files, "crops", c->entries, shard * c->per_shard);
+    if (!started) gh_progress_start(&m->progress, c->target.files, "crops", c->entries, shard * c->per_shard);
     started = true;
-    status = make_shard(err, &m, shard);
+    status = make_shard(err, m, shard);
   }
-  if (started) gh_progress_end(&m.progress);
+  if (started) gh_progress_end(&m->progress);
+  return status;
+}
+
+/* Of several processes, each makes a block of the shards. */
+static gh_status make_missing(gh_error *err, gh_target_cache *c, const gh_target_cache_options *o) {
+  gh_maker m = {.options = o, .cache = c};
+  bool *made = gh_alloc(err, c->shards, sizeof *made), missing = false;
+  gh_status status = made ? GH_OK : GH_ERROR_MEMORY;
+  for (uint64_t shard = 0; shard < c->shards && !status; shard++) {
+    status = is_made(err, c, shard, &made[shard]);
+    missing |= !made[shard];
+  }
+  size_t first;
+  const size_t end = gh_parts_range(o->parts, c->shards, 1, &first);
+  status = gh_parts_ask(err, o->parts, status, &missing);
+  if (!status && missing) {
+    status = plan(err, &m);
+    if (!status) status = make_each(err, &m, first, end, made);
+    status = gh_parts_agree(err, o->parts, status);
+  }
   gh_loader_free(m.loader);
   gh_graph_free(m.graph);
   gh_store_free(m.store);
   free(m.samples);
   free(m.in);
   free(m.out);
+  free(made);
   return status;
 }
 
@@ -358,11 +381,14 @@ static gh_status open_cache(gh_error *err, gh_target_cache *c, const gh_target_c
   c->folder = gh_strdup(err, o->folder);
   gh_status status = c->folder ? gh_loader_create(err, &loader, &listing) : GH_ERROR_MEMORY;
   if (!status) status = measure(err, c, o, loader);
-  if (!status) status = gh_folder_make(err, c->folder);
+  const bool locks = !o->parts || !o->parts->part; /* the first process locks it for all */
+  if (!status && locks) status = gh_folder_make(err, c->folder);
   if (!status && !(path = gh_path_join(err, c->folder, "lock"))) status = GH_ERROR_MEMORY;
-  if (!status) status = gh_file_lock_take(err, &lock, path, true);
-  if (!status) status = gh_folder_sweep(err, c->folder); /* remains of a killed process: the lock was its own */
-  if (!status) status = identify(err, c, o, loader);
+  if (!status && locks) status = gh_file_lock_take(err, &lock, path, true);
+  if (!status && locks) status = gh_folder_sweep(err, c->folder); /* of a killed process: the lock was its own */
+  if (!status && locks) status = identify(err, c, o, loader);
+  status = gh_parts_agree(err, o->parts, status);
+  if (!status && !locks) status = identify(err, c, o, loader);
   gh_loader_free(loader);
   if (!status) status = make_missing(err, c, o);
   gh_file_lock_release(lock);

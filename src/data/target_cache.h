@@ -14,6 +14,7 @@
 #define GH_DATA_TARGET_CACHE_H
 
 #include "base/json.h"
+#include "base/parts.h"
 #include "data/loader.h"
 #include "graph/graph.h"
 
@@ -45,6 +46,7 @@ typedef struct gh_target_cache_options {
   int64_t batch;            /* images per launch */
   gh_loader_options images; /* used: sources, image_size, crop rule, crops (K >= 1), seed, workers, ahead */
   int64_t shard_bytes;      /* approximate; 0: 64 MiB */
+  const gh_parts *parts;    /* processes that compute it together; all open it */
   /* Called once kernels have been chosen and before anything is computed with them; NULL: nothing. */
   gh_status (*planned)(gh_error *err, void *user);
   void *user;

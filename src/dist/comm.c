@@ -1,6 +1,6 @@
-#include "dist/comm.h"
 #include "backend/identity.h"
 #include "base/log.h"
+#include "dist/comm_internal.h"
 #include "dist/mpi.h"
 
 #include <sched.h>
@@ -9,30 +9,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { TAG_AGREE = 1, TAG_DATA }; /* apart, so that a rank that agrees is never taken for one that sends */
-
-#define HOST_SIZE  64
 #define WHAT_SIZE  40
-#define BUCKET     ((size_t)4 << 20)  /* floats per exchange of a sum */
 #define PIECE      ((size_t)16 << 20) /* bytes per message of a broadcast */
 #define TEXT_LIMIT ((int64_t)64 << 20)
-
-struct gh_comm {
-  const gh_transport *transport;
-  int rank, ranks, local, locals;
-  char (*hosts)[HOST_SIZE]; /* (ranks) */
-  double patience, waited;
-  uint32_t agreements;
-  bool failed; /* the ranks agreed on a failure */
-  bool broken; /* a rank does not answer: no further call */
-};
-
-/* One message on its way. */
-typedef struct message {
-  uint64_t request;
-  int peer;
-  bool incoming, done;
-} message;
 
 /* ---- the ranks ---- */
 
@@ -43,6 +22,7 @@ int gh_comm_local_ranks(const gh_comm *c) { return c ? c->locals : 1; }
 const char *gh_comm_host(const gh_comm *c, int rank) { return c ? c->hosts[rank] : ""; }
 const char *gh_comm_library(const gh_comm *c) { return c ? c->transport->name : ""; }
 double gh_comm_waited(const gh_comm *c) { return c ? c->waited : 0; }
+double gh_comm_waited_by(const gh_comm *c, int rank) { return c ? c->told[rank] : 0; }
 bool gh_comm_agreed_failure(const gh_comm *c) { return c && c->failed; }
 
 void gh_comm_patience(gh_comm *c, double seconds) {
@@ -54,36 +34,39 @@ void gh_comm_patience(gh_comm *c, double seconds) {
 static void (*abort_all)(int code);
 static void abort_job(void) { abort_all(1); }
 
-/* This rank alone knows that something is wrong. main() prints the reason; then, as the process exits, all others
- * end. */
-static gh_status break_off(gh_comm *c, gh_status status) {
+/* main() prints the reason; then, as the process exits, all others end. */
+gh_status gh_comm_break_off(gh_comm *c, gh_status status) {
   c->broken = true;
   if (!abort_all) atexit(abort_job);
   abort_all = c->transport->abort;
   return status;
 }
 
-static gh_status mpi_failed(gh_error *err, gh_comm *c, int code, int peer) {
+void gh_comm_give_up(gh_comm *c) { gh_comm_break_off(c, GH_ERROR_DEVICE); }
+
+gh_status gh_comm_broke(gh_error *err, gh_comm *c, int code, int peer) {
   char text[256];
   c->transport->text(code, text, sizeof text);
-  return break_off(
+  if (peer < 0) return gh_comm_break_off(c, gh_fail(err, GH_ERROR_DEVICE, "a sum over all ranks broke: %s", text));
+  return gh_comm_break_off(
       c, gh_fail(err, GH_ERROR_DEVICE, "the connection to rank %d on %s broke: %s", peer, c->hosts[peer], text));
 }
 
-static gh_status begin_send(gh_error *err, gh_comm *c, message *m, const void *data, size_t bytes, int to, int tag) {
-  *m = (message){.peer = to};
+gh_status gh_comm_begin_send(gh_error *err, gh_comm *c, gh_message *m, const void *data, size_t bytes, int to,
+                             int tag) {
+  *m = (gh_message){.peer = to};
   int code = c->transport->send(data, (int)bytes, to, tag, &m->request);
-  return code ? mpi_failed(err, c, code, to) : GH_OK;
+  return code ? gh_comm_broke(err, c, code, to) : GH_OK;
 }
 
-static gh_status begin_receive(gh_error *err, gh_comm *c, message *m, void *data, size_t bytes, int from, int tag) {
-  *m = (message){.peer = from, .incoming = true};
+gh_status gh_comm_begin_receive(gh_error *err, gh_comm *c, gh_message *m, void *data, size_t bytes, int from, int tag) {
+  *m = (gh_message){.peer = from, .incoming = true};
   int code = c->transport->receive(data, (int)bytes, from, tag, &m->request);
-  return code ? mpi_failed(err, c, code, from) : GH_OK;
+  return code ? gh_comm_broke(err, c, code, from) : GH_OK;
 }
 
 /* Names the ranks that did not send; where all did, those that did not receive. */
-static gh_status late(gh_error *err, gh_comm *c, const message *messages, int count, double patience,
+static gh_status late(gh_error *err, gh_comm *c, const gh_message *messages, int count, double patience,
                       const char *what) {
   int first = -1, others = 0;
   bool incoming = false;
@@ -96,11 +79,17 @@ static gh_status late(gh_error *err, gh_comm *c, const message *messages, int co
       others++;
   }
   char more[32] = "";
+  if (first < 0)
+    return gh_comm_break_off(c, gh_fail(err, GH_ERROR_DEVICE,
+                                        "a rank did not answer within %g s (%s; MPI_Allreduce does not say which); the "
+                                        "job ends, and --resume continues from the last saved state",
+                                        patience, what));
   if (others) snprintf(more, sizeof more, " and %d other%s", others, others > 1 ? "s" : "");
-  return break_off(c, gh_fail(err, GH_ERROR_DEVICE,
-                              "rank %d on %s%s did not answer within %g s (%s); the job ends, and --resume continues "
-                              "from the last saved state",
-                              first, c->hosts[first], more, patience, what));
+  return gh_comm_break_off(
+      c, gh_fail(err, GH_ERROR_DEVICE,
+                 "rank %d on %s%s did not answer within %g s (%s); the job ends, and --resume continues "
+                 "from the last saved state",
+                 first, c->hosts[first], more, patience, what));
 }
 
 /* Processors may be shared by more ranks than there are, so waiting leaves them to others. */
@@ -111,15 +100,16 @@ static void pause_between_tests(double waited) {
     nanosleep(&(struct timespec){.tv_nsec = waited < 0.1 ? 50000 : 1000000}, NULL);
 }
 
-static gh_status finish(gh_error *err, gh_comm *c, message *messages, int count, double patience, const char *what) {
+gh_status gh_comm_finish(gh_error *err, gh_comm *c, gh_message *messages, int count, double patience,
+                         const char *what) {
   const double began = gh_now();
   for (double waited = 0;; waited = gh_now() - began) {
     int left = 0;
     for (int i = 0; i < count; i++) {
-      message *m = &messages[i];
+      gh_message *m = &messages[i];
       if (m->done) continue;
       int done = 0, code = c->transport->test(&m->request, &done);
-      if (code) return mpi_failed(err, c, code, m->peer);
+      if (code) return gh_comm_broke(err, c, code, m->peer);
       m->done = done != 0;
       left += !done;
     }
@@ -138,6 +128,7 @@ static gh_status finish(gh_error *err, gh_comm *c, message *messages, int count,
 typedef struct opinion {
   uint32_t number, flags;
   int32_t status;
+  double waited;
   char what[WHAT_SIZE], text[GH_ERROR_TEXT_SIZE];
 } opinion;
 
@@ -170,37 +161,39 @@ static void decide(const gh_comm *c, const opinion *of, opinion *answer) {
 
 static gh_status preside(gh_error *err, gh_comm *c, const opinion *own, opinion *answer) {
   opinion *all = gh_alloc(err, (size_t)c->ranks, sizeof *all);
-  message *messages = gh_alloc(err, (size_t)c->ranks, sizeof *messages);
-  gh_status status = all && messages ? GH_OK : break_off(c, GH_ERROR_MEMORY);
+  gh_message *messages = gh_alloc(err, (size_t)c->ranks, sizeof *messages);
+  gh_status status = all && messages ? GH_OK : gh_comm_break_off(c, GH_ERROR_MEMORY);
   for (int i = 1; i < c->ranks && !status; i++)
-    status = begin_receive(err, c, &messages[i - 1], &all[i], sizeof all[i], i, TAG_AGREE);
-  if (!status) status = finish(err, c, messages, c->ranks - 1, c->patience, own->what);
+    status = gh_comm_begin_receive(err, c, &messages[i - 1], &all[i], sizeof all[i], i, GH_TAG_AGREE);
+  if (!status) status = gh_comm_finish(err, c, messages, c->ranks - 1, c->patience, own->what);
   if (!status) {
     all[0] = *own;
     for (int i = 1; i < c->ranks; i++) all[i].what[WHAT_SIZE - 1] = all[i].text[GH_ERROR_TEXT_SIZE - 1] = 0;
+    for (int i = 0; i < c->ranks; i++) c->told[i] = all[i].waited;
     decide(c, all, answer);
   }
   for (int i = 1; i < c->ranks && !status; i++)
-    status = begin_send(err, c, &messages[i - 1], answer, sizeof *answer, i, TAG_AGREE);
-  if (!status) status = finish(err, c, messages, c->ranks - 1, c->patience, own->what);
+    status = gh_comm_begin_send(err, c, &messages[i - 1], answer, sizeof *answer, i, GH_TAG_AGREE);
+  if (!status) status = gh_comm_finish(err, c, messages, c->ranks - 1, c->patience, own->what);
   free(messages);
   free(all);
   return status;
 }
 
 static gh_status follow(gh_error *err, gh_comm *c, const opinion *own, opinion *answer) {
-  message messages[2];
+  gh_message messages[2];
   const double patience = c->patience > 0 ? 2 * c->patience + 5 : 0;
-  gh_status status = begin_send(err, c, &messages[0], own, sizeof *own, 0, TAG_AGREE);
-  if (!status) status = begin_receive(err, c, &messages[1], answer, sizeof *answer, 0, TAG_AGREE);
-  if (!status) status = finish(err, c, messages, 2, patience, own->what);
+  gh_status status = gh_comm_begin_send(err, c, &messages[0], own, sizeof *own, 0, GH_TAG_AGREE);
+  if (!status) status = gh_comm_begin_receive(err, c, &messages[1], answer, sizeof *answer, 0, GH_TAG_AGREE);
+  if (!status) status = gh_comm_finish(err, c, messages, 2, patience, own->what);
   answer->text[GH_ERROR_TEXT_SIZE - 1] = 0;
   return status;
 }
 
 gh_status gh_comm_agree(gh_error *err, gh_comm *c, gh_status own, const char *what, unsigned *flags) {
   if (!c || c->failed || c->broken) return own;
-  opinion mine = {.number = ++c->agreements, .flags = flags ? *flags : 0, .status = (int32_t)own}, answer = {0};
+  opinion mine = {.number = ++c->agreements, .flags = flags ? *flags : 0, .status = (int32_t)own, .waited = c->waited},
+          answer = {0};
   snprintf(mine.what, sizeof mine.what, "%s", what);
   if (own) snprintf(mine.text, sizeof mine.text, "%s", err->text);
   gh_status status = c->rank ? follow(err, c, &mine, &answer) : preside(err, c, &mine, &answer);
@@ -215,16 +208,17 @@ gh_status gh_comm_agree(gh_error *err, gh_comm *c, gh_status own, const char *wh
 
 /* A binomial tree: rank r has its data from the rank without r's lowest bit, and gives it on with each lower bit. */
 static gh_status broadcast_piece(gh_error *err, gh_comm *c, char *data, size_t bytes) {
-  message messages[32];
+  gh_message messages[32];
   gh_status status = GH_OK;
   int count = 0, lowest = c->rank ? c->rank & -c->rank : 1 << 30;
   if (c->rank) {
-    status = begin_receive(err, c, &messages[0], data, bytes, c->rank & (c->rank - 1), TAG_DATA);
-    if (!status) status = finish(err, c, messages, 1, c->patience, "data of rank 0");
+    status = gh_comm_begin_receive(err, c, &messages[0], data, bytes, c->rank & (c->rank - 1), GH_TAG_DATA);
+    if (!status) status = gh_comm_finish(err, c, messages, 1, c->patience, "data of rank 0");
   }
   for (int bit = lowest / 2; bit > 0 && !status; bit /= 2)
-    if (c->rank + bit < c->ranks) status = begin_send(err, c, &messages[count++], data, bytes, c->rank + bit, TAG_DATA);
-  return status ? status : finish(err, c, messages, count, c->patience, "data of rank 0");
+    if (c->rank + bit < c->ranks)
+      status = gh_comm_begin_send(err, c, &messages[count++], data, bytes, c->rank + bit, GH_TAG_DATA);
+  return status ? status : gh_comm_finish(err, c, messages, count, c->patience, "data of rank 0");
 }
 
 gh_status gh_comm_broadcast(gh_error *err, gh_comm *c, void *data, size_t bytes) {
@@ -234,10 +228,32 @@ gh_status gh_comm_broadcast(gh_error *err, gh_comm *c, void *data, size_t bytes)
   return status;
 }
 
+gh_status gh_comm_send(gh_error *err, gh_comm *c, int to, const void *data, size_t bytes) {
+  if (c->broken) return gh_fail(err, GH_ERROR_DEVICE, "the connection among the ranks is broken");
+  gh_status status = GH_OK;
+  for (size_t at = 0; at < bytes && !status; at += PIECE) {
+    gh_message m;
+    status = gh_comm_begin_send(err, c, &m, (const char *)data + at, GH_MIN(PIECE, bytes - at), to, GH_TAG_DATA);
+    if (!status) status = gh_comm_finish(err, c, &m, 1, c->patience, "data of another rank");
+  }
+  return status;
+}
+
+gh_status gh_comm_receive(gh_error *err, gh_comm *c, int from, void *data, size_t bytes) {
+  if (c->broken) return gh_fail(err, GH_ERROR_DEVICE, "the connection among the ranks is broken");
+  gh_status status = GH_OK;
+  for (size_t at = 0; at < bytes && !status; at += PIECE) {
+    gh_message m;
+    status = gh_comm_begin_receive(err, c, &m, (char *)data + at, GH_MIN(PIECE, bytes - at), from, GH_TAG_DATA);
+    if (!status) status = gh_comm_finish(err, c, &m, 1, c->patience, "data of another rank");
+  }
+  return status;
+}
+
 /* A length from another rank, before memory is taken for it. */
 static gh_status check_length(gh_error *err, gh_comm *c, int64_t length) {
   if (length >= -1 && length <= TEXT_LIMIT) return GH_OK;
-  return break_off(c, gh_fail(err, GH_ERROR_DEVICE, "a text of %lld bytes among the ranks", (long long)length));
+  return gh_comm_break_off(c, gh_fail(err, GH_ERROR_DEVICE, "a text of %lld bytes among the ranks", (long long)length));
 }
 
 gh_status gh_comm_share_text(gh_error *err, gh_comm *c, char **text) {
@@ -251,101 +267,36 @@ gh_status gh_comm_share_text(gh_error *err, gh_comm *c, char **text) {
     *text = NULL;
   }
   if (length < 0) return GH_OK;
-  if (c->rank && !(*text = gh_alloc(err, (size_t)length + 1, 1))) return break_off(c, GH_ERROR_MEMORY);
+  if (c->rank && !(*text = gh_alloc(err, (size_t)length + 1, 1))) return gh_comm_break_off(c, GH_ERROR_MEMORY);
   return gh_comm_broadcast(err, c, *text, (size_t)length);
 }
 
 static gh_status send_text(gh_error *err, gh_comm *c, const char *text) {
-  message messages[2];
+  gh_message messages[2];
   int64_t length = (int64_t)strlen(text);
   gh_status status = check_length(err, c, length);
-  if (!status) status = begin_send(err, c, &messages[0], &length, sizeof length, 0, TAG_DATA);
-  if (!status) status = begin_send(err, c, &messages[1], text, (size_t)length, 0, TAG_DATA);
-  return status ? status : finish(err, c, messages, 2, c->patience, "text for rank 0");
+  if (!status) status = gh_comm_begin_send(err, c, &messages[0], &length, sizeof length, 0, GH_TAG_DATA);
+  if (!status) status = gh_comm_begin_send(err, c, &messages[1], text, (size_t)length, 0, GH_TAG_DATA);
+  return status ? status : gh_comm_finish(err, c, messages, 2, c->patience, "text for rank 0");
 }
 
 static gh_status receive_text(gh_error *err, gh_comm *c, int from, char **text) {
-  message m;
+  gh_message m;
   int64_t length = 0;
-  gh_status status = begin_receive(err, c, &m, &length, sizeof length, from, TAG_DATA);
-  if (!status) status = finish(err, c, &m, 1, c->patience, "text for rank 0");
+  gh_status status = gh_comm_begin_receive(err, c, &m, &length, sizeof length, from, GH_TAG_DATA);
+  if (!status) status = gh_comm_finish(err, c, &m, 1, c->patience, "text for rank 0");
   if (!status) status = check_length(err, c, length);
   if (status) return status;
-  if (!(*text = gh_alloc(err, (size_t)GH_MAX(length, 0) + 1, 1))) return break_off(c, GH_ERROR_MEMORY);
-  status = begin_receive(err, c, &m, *text, (size_t)GH_MAX(length, 0), from, TAG_DATA);
-  return status ? status : finish(err, c, &m, 1, c->patience, "text for rank 0");
+  if (!(*text = gh_alloc(err, (size_t)GH_MAX(length, 0) + 1, 1))) return gh_comm_break_off(c, GH_ERROR_MEMORY);
+  status = gh_comm_begin_receive(err, c, &m, *text, (size_t)GH_MAX(length, 0), from, GH_TAG_DATA);
+  return status ? status : gh_comm_finish(err, c, &m, 1, c->patience, "text for rank 0");
 }
 
 gh_status gh_comm_gather_text(gh_error *err, gh_comm *c, const char *own, char **texts) {
   if (c && c->rank) return send_text(err, c, own);
   gh_status status = (texts[0] = gh_strdup(err, own)) ? GH_OK : GH_ERROR_MEMORY;
-  if (status && c) return break_off(c, status);
+  if (status && c) return gh_comm_break_off(c, status);
   for (int i = 1; i < gh_comm_ranks(c) && !status; i++) status = receive_text(err, c, i, &texts[i]);
-  return status;
-}
-
-/* ---- sums ---- */
-
-/* The numbers [*first, *first + size) of `count` that a rank owns: it adds them. */
-static size_t owned(const gh_comm *c, size_t count, int rank, size_t *first) {
-  const size_t ranks = (size_t)c->ranks, r = (size_t)rank;
-  *first = count * r / ranks;
-  return count * (r + 1) / ranks - *first;
-}
-
-/* Sends every rank its numbers, and receives those that this rank owns: parts (ranks, own size). */
-static gh_status exchange_parts(gh_error *err, gh_comm *c, const float *values, size_t count, float *parts,
-                                message *messages) {
-  size_t first, own = owned(c, count, c->rank, &first), at;
-  gh_status status = GH_OK;
-  int n = 0;
-  memcpy(parts + (size_t)c->rank * own, values + first, own * sizeof *values);
-  for (int i = 0; i < c->ranks && !status; i++)
-    if (i != c->rank)
-      status = begin_receive(err, c, &messages[n++], parts + (size_t)i * own, own * sizeof *parts, i, TAG_DATA);
-  for (int i = 0; i < c->ranks && !status; i++) {
-    if (i == c->rank) continue;
-    size_t size = owned(c, count, i, &at);
-    status = begin_send(err, c, &messages[n++], values + at, size * sizeof *values, i, TAG_DATA);
-  }
-  return status ? status : finish(err, c, messages, n, c->patience, "gradients");
-}
-
-/* Sends the sums that this rank owns to all, and receives theirs. */
-static gh_status exchange_sums(gh_error *err, gh_comm *c, float *values, size_t count, message *messages) {
-  size_t first, own = owned(c, count, c->rank, &first), at;
-  gh_status status = GH_OK;
-  int n = 0;
-  for (int i = 0; i < c->ranks && !status; i++) {
-    if (i == c->rank) continue;
-    size_t size = owned(c, count, i, &at);
-    status = begin_receive(err, c, &messages[n++], values + at, size * sizeof *values, i, TAG_DATA);
-  }
-  for (int i = 0; i < c->ranks && !status; i++)
-    if (i != c->rank) status = begin_send(err, c, &messages[n++], values + first, own * sizeof *values, i, TAG_DATA);
-  return status ? status : finish(err, c, messages, n, c->patience, "summed gradients");
-}
-
-static gh_status sum_bucket(gh_error *err, gh_comm *c, float *values, size_t count, float *parts, message *messages) {
-  size_t first, own = owned(c, count, c->rank, &first);
-  gh_status status = exchange_parts(err, c, values, count, parts, messages);
-  if (status) return status;
-  for (int k = 1; k < c->ranks; k++)
-    for (size_t i = 0; i < own; i++) parts[i] += parts[(size_t)k * own + i];
-  memcpy(values + first, parts, own * sizeof *values);
-  return exchange_sums(err, c, values, count, messages);
-}
-
-gh_status gh_comm_sum(gh_error *err, gh_comm *c, float *values, size_t count) {
-  if (!c) return GH_OK;
-  const size_t ranks = (size_t)c->ranks, bucket = GH_MIN(count, BUCKET);
-  float *parts = gh_alloc(err, ranks * (bucket / ranks + 1), sizeof *parts);
-  message *messages = gh_alloc(err, 2 * ranks, sizeof *messages);
-  gh_status status = parts && messages ? GH_OK : break_off(c, GH_ERROR_MEMORY);
-  for (size_t at = 0; at < count && !status; at += bucket)
-    status = sum_bucket(err, c, values + at, GH_MIN(bucket, count - at), parts, messages);
-  free(messages);
-  free(parts);
   return status;
 }
 
@@ -353,15 +304,15 @@ gh_status gh_comm_sum(gh_error *err, gh_comm *c, float *values, size_t count) {
 
 /* Every rank learns every rank's host. */
 static gh_status exchange_hosts(gh_error *err, gh_comm *c) {
-  char own[HOST_SIZE] = "";
+  char own[GH_HOST_SIZE] = "";
   char **texts = gh_alloc(err, (size_t)c->ranks, sizeof *texts);
-  if (!texts) return break_off(c, GH_ERROR_MEMORY);
+  if (!texts) return gh_comm_break_off(c, GH_ERROR_MEMORY);
   gh_host_name(own, sizeof own);
   gh_status status = gh_comm_gather_text(err, c, own, texts);
-  for (int i = 0; i < c->ranks && !c->rank && !status; i++) snprintf(c->hosts[i], HOST_SIZE, "%s", texts[i]);
-  if (!status) status = gh_comm_broadcast(err, c, c->hosts, (size_t)c->ranks * HOST_SIZE);
+  for (int i = 0; i < c->ranks && !c->rank && !status; i++) snprintf(c->hosts[i], GH_HOST_SIZE, "%s", texts[i]);
+  if (!status) status = gh_comm_broadcast(err, c, c->hosts, (size_t)c->ranks * GH_HOST_SIZE);
   for (int i = 0; i < c->ranks && !status; i++) {
-    c->hosts[i][HOST_SIZE - 1] = 0;
+    c->hosts[i][GH_HOST_SIZE - 1] = 0;
     bool same = !strcmp(c->hosts[i], c->hosts[c->rank]);
     c->locals += same;
     c->local += same && i < c->rank;
@@ -377,7 +328,8 @@ gh_status gh_comm_create(gh_error *err, const gh_transport *transport, gh_comm *
   if (!c) return GH_ERROR_MEMORY;
   *c = (gh_comm){.transport = transport, .rank = transport->rank, .ranks = transport->ranks};
   c->hosts = gh_alloc(err, (size_t)c->ranks, sizeof *c->hosts);
-  gh_status status = c->hosts ? exchange_hosts(err, c) : break_off(c, GH_ERROR_MEMORY);
+  c->told = gh_alloc(err, (size_t)c->ranks, sizeof *c->told);
+  gh_status status = c->hosts && c->told ? exchange_hosts(err, c) : gh_comm_break_off(c, GH_ERROR_MEMORY);
   if (status)
     gh_comm_close(c);
   else
@@ -406,5 +358,6 @@ void gh_comm_close(gh_comm *c) {
   if (!c) return;
   if (!c->broken) c->transport->close();
   free(c->hosts);
+  free(c->told);
   free(c);
 }

@@ -34,26 +34,49 @@ const char *gh_comm_library(const gh_comm *comm); /* the MPI, as it names itself
  * others' itself, may take twice as long. 0, the initial value: without limit, for while rank 0 does what only it does.
  */
 void gh_comm_patience(gh_comm *comm, double seconds);
-/* Seconds that this rank has waited for others, in all. */
+/* Seconds that this rank has waited for others, in all; on rank 0 also what each said at the last agreement. */
 double gh_comm_waited(const gh_comm *comm);
+double gh_comm_waited_by(const gh_comm *comm, int rank);
 
 /* Every rank gives its own status (err has its text) and its flags (may be NULL). If all succeeded, returns GH_OK with
  * the flags of all ranks or'ed. Else all ranks return the failure of the lowest rank that failed, which the text names
  * unless all failed alike; every later agreement then returns at once what its caller gives. `what` is a few words on
  * the moment ("an update"), the same on all ranks. */
 gh_status gh_comm_agree(gh_error *err, gh_comm *comm, gh_status own, const char *what, unsigned *flags);
+/* This rank cannot go on in the middle of a transfer: the job ends when the process exits. */
+void gh_comm_give_up(gh_comm *comm);
 /* Whether the ranks agreed on a failure: rank 0 reports it, the others need not. */
 bool gh_comm_agreed_failure(const gh_comm *comm);
 
 /* Rank 0's bytes to all. */
 gh_status gh_comm_broadcast(gh_error *err, gh_comm *comm, void *data, size_t bytes);
+/* Bytes from one rank to another, which calls gh_comm_receive with as many. */
+gh_status gh_comm_send(gh_error *err, gh_comm *comm, int to, const void *data, size_t bytes);
+gh_status gh_comm_receive(gh_error *err, gh_comm *comm, int from, void *data, size_t bytes);
 /* Rank 0's text (NULL stays NULL) to all; the others' *text is replaced by a copy, which the caller frees. */
 gh_status gh_comm_share_text(gh_error *err, gh_comm *comm, char **text);
 /* Every rank's text to rank 0: texts[rank] for all ranks, which the caller frees; on other ranks texts is not used. */
 gh_status gh_comm_gather_text(gh_error *err, gh_comm *comm, const char *own, char **texts);
 
-/* values (count) <- the sum over all ranks, on every rank. Each number is added by one rank, in the order of ranks, so
- * that the sum has the same bits whatever the timing. */
-gh_status gh_comm_sum(gh_error *err, gh_comm *comm, float *values, size_t count);
+/* How the numbers of a sum travel and are added. */
+typedef enum gh_sum_way {
+  GH_SUM_ORDERED, /* float32; each number is added by one rank, in the order of ranks: the same bits whatever the timing
+                   */
+  GH_SUM_BF16,    /* the same, but rounded to bfloat16 before they travel, and so are the sums */
+  GH_SUM_FAST     /* by the library (MPI_Allreduce), in its order */
+} gh_sum_way;
+
+typedef struct gh_sum {
+  float *values; /* (count) <- the sums over all ranks, on every rank */
+  size_t count;
+  const size_t *starts; /* (ranks + 1) the values [starts[r], starts[r + 1]) are rank r's part; NULL: equal parts */
+  gh_sum_way way;
+  bool scatter; /* each rank gets the sums of its part only; the others are left undefined. Not with GH_SUM_FAST. */
+} gh_sum;
+
+gh_status gh_comm_sum(gh_error *err, gh_comm *comm, const gh_sum *sum);
+bool gh_comm_sums_fast(const gh_comm *comm); /* whether the transport has GH_SUM_FAST */
+/* Every rank's part of values (starts[ranks]) to all. */
+gh_status gh_comm_spread(gh_error *err, gh_comm *comm, float *values, const size_t *starts);
 
 #endif

@@ -26,6 +26,13 @@ static int mpi_receive(void *data, int bytes, int from, int tag, uint64_t *reque
   return code;
 }
 
+static int mpi_sum(float *values, int count, uint64_t *request) {
+  MPI_Request handle;
+  int code = MPI_Iallreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD, &handle);
+  memcpy(request, &handle, sizeof handle);
+  return code;
+}
+
 static int mpi_test(uint64_t *request, int *done) {
   MPI_Request handle;
   memcpy(&handle, request, sizeof handle);
@@ -43,10 +50,11 @@ static void mpi_text(int code, char *out, size_t size) {
 
 static void mpi_abort(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
-/* Only the main thread calls MPI, but the process has other threads: MPI_THREAD_FUNNELED is the least that works. */
+/* MPI_THREAD_SERIALIZED lets gradients travel while the main thread computes. MPI_THREAD_FUNNELED is the least that
+ * works: only the main thread calls MPI, but the process has other threads. */
 static int join(char *why, size_t size) {
   int threads = MPI_THREAD_SINGLE;
-  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &threads)) {
+  if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &threads)) {
     snprintf(why, size, "%s does not start", library);
     return 1;
   }
@@ -56,6 +64,7 @@ static int join(char *why, size_t size) {
              library);
     return 1;
   }
+  transport.threads = threads >= MPI_THREAD_SERIALIZED;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &transport.rank);
   MPI_Comm_size(MPI_COMM_WORLD, &transport.ranks);
@@ -82,6 +91,7 @@ int gh_transport_mpi(int version, const gh_transport **out, char *why, size_t si
   transport.name = library;
   transport.send = mpi_send;
   transport.receive = mpi_receive;
+  transport.sum = mpi_sum;
   transport.test = mpi_test;
   transport.close = MPI_Finalize;
   transport.text = mpi_text;

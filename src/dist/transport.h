@@ -5,19 +5,22 @@
 #ifndef GH_DIST_TRANSPORT_H
 #define GH_DIST_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define GH_TRANSPORT_VERSION 1
+#define GH_TRANSPORT_VERSION 2
 #define GH_TRANSPORT_SYMBOL  "gh_transport_mpi" /* a gh_transport_open */
 
 typedef struct gh_transport {
   const char *name; /* of the library, as it says: "Open MPI v4.1.4" */
   int rank, ranks;
+  bool threads; /* any thread may call, one at a time; else only the one that joined */
   /* Each returns 0, or a code for `text`. The data stays in place until `test` says that the request is done. Messages
    * of one tag between two ranks arrive in order. */
   int (*send)(const void *data, int bytes, int to, int tag, uint64_t *request);
   int (*receive)(void *data, int bytes, int from, int tag, uint64_t *request);
+  int (*sum)(float *values, int count, uint64_t *request); /* over all ranks, in place; NULL: not offered */
   int (*test)(uint64_t *request, int *done);
   int (*close)(void); /* every rank calls it */
   void (*text)(int code, char *out, size_t size);

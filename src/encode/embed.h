@@ -2,6 +2,7 @@
 #ifndef GH_ENCODE_EMBED_H
 #define GH_ENCODE_EMBED_H
 
+#include "base/parts.h"
 #include "encode/tower.h"
 #include "io/preprocess.h"
 
@@ -12,6 +13,7 @@ typedef struct gh_embedder {
   int64_t batch, width; /* B, D */
   gh_tower tower;
   gh_tensor *pixels, *embeddings; /* (B, 3, S, S), (B, D) */
+  const gh_parts *parts;          /* of processes that share the pictures; set by the caller */
 } gh_embedder;
 
 /* Opens a model folder and plans. The device outlives the embedder; free with gh_embedder_close, also after failure. */

@@ -63,21 +63,27 @@ static gh_status take_row(gh_error *err, void *user, size_t index, const gh_erro
   return status;
 }
 
-gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
+gh_status gh_encode_part(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
+  const size_t count = gh_source_count(source);
   *out = (gh_encoding){.width = e->width};
   gh_encoder encoder = {.embedder = e, .source = source, .out = out, .clips = GH_NONE_CLIPPED};
-  const gh_feed feed = {.embedder = e,
-                        .what = "encode",
-                        .total = gh_source_count(source),
-                        .read = read_image,
-                        .take = take_row,
-                        .user = &encoder};
-  out->embeddings = gh_alloc(err, feed.total * (size_t)e->width, sizeof *out->embeddings);
+  gh_feed feed = {.embedder = e, .what = "encode", .read = read_image, .take = take_row, .user = &encoder};
+  feed.total = gh_parts_range(e->parts, count, (size_t)e->batch, &feed.first);
+  out->embeddings = gh_alloc(err, count * (size_t)e->width, sizeof *out->embeddings);
   gh_status status = out->embeddings ? gh_feed_run(err, &feed) : GH_ERROR_MEMORY;
   out->clipped = (int64_t)encoder.clips.count;
   gh_clipped_end(&encoder.clips);
-  if (!status && !out->names.count)
-    status = gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
+  if (status) gh_encoding_free(out);
+  return status;
+}
+
+gh_status gh_encoding_check(gh_error *err, const gh_encoding *e, const gh_source *source) {
+  return e->names.count ? GH_OK : gh_fail(err, GH_ERROR_FORMAT, "%s: no image could be read", gh_source_path(source));
+}
+
+gh_status gh_encode(gh_error *err, gh_encoding *out, gh_embedder *e, const gh_source *source) {
+  gh_status status = gh_encode_part(err, out, e, source);
+  if (!status) status = gh_encoding_check(err, out, source);
   if (status) gh_encoding_free(out);
   return status;
 }

@@ -75,15 +75,15 @@ static gh_status take_rows(gh_error *err, const gh_batch *b, const float *rows) 
 static gh_status run_batches(gh_error *err, const gh_feed *f, gh_batch *batches, float *rows) {
   gh_progress progress;
   gh_status status = GH_OK;
-  if (f->what) gh_progress_start(&progress, f->what, "images", f->total, 0);
-  read_batch(&batches[0], 0);
+  if (f->what) gh_progress_start(&progress, f->what, "images", f->total - f->first, 0);
+  read_batch(&batches[0], f->first);
   for (int now = 0; batches[now].count && !status; now = !now) {
     gh_batch *b = &batches[now];
     status = gh_embedder_start(err, f->embedder, b->pixels);
     if (!status) read_batch(&batches[!now], b->first + b->count);
     if (!status) status = gh_embedder_finish(err, f->embedder, rows);
     if (!status) status = take_rows(err, b, rows);
-    if (f->what) gh_progress_update(&progress, b->first + b->count, NULL);
+    if (f->what) gh_progress_update(&progress, b->first + b->count - f->first, NULL);
   }
   if (f->what && progress.terminal) gh_progress_end(&progress);
   return status;
@@ -156,11 +156,12 @@ static gh_status take_row(gh_error *err, void *user, size_t index, const gh_erro
 
 static gh_status feed_pictures(gh_error *err, gh_pictures *pictures, gh_embedder *embedder, size_t count,
                                const char *what) {
-  const gh_feed feed = {
-      .embedder = embedder, .what = what, .total = count, .read = read_picture, .take = take_row, .user = pictures};
+  gh_feed feed = {.embedder = embedder, .what = what, .read = read_picture, .take = take_row, .user = pictures};
+  const size_t batch = (size_t)embedder->batch;
+  feed.total = gh_parts_range(embedder->parts, count, batch, &feed.first);
   gh_status status = gh_feed_run(err, &feed);
   gh_clipped_end(&pictures->clips);
-  return status;
+  return gh_parts_exchange(err, embedder->parts, status, pictures->out, count, batch, embedder->width);
 }
 
 gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what) {

@@ -8,8 +8,8 @@
 
 typedef struct gh_feed {
   gh_embedder *embedder;
-  const char *what; /* the progress bar's name; NULL: none is shown */
-  size_t total;     /* pictures, by index */
+  const char *what;    /* the progress bar's name; NULL: none is shown */
+  size_t first, total; /* pictures [first, total), by index; `first` is a multiple of the batch */
   /* Fills pixels (3, S, S), normalised. Called from several threads, and again after a fault of the machine, which is
    * tried for a while (base/retry.h). */
   gh_status (*read)(gh_error *err, void *user, size_t index, float *pixels);
@@ -21,7 +21,8 @@ typedef struct gh_feed {
 
 gh_status gh_feed_run(gh_error *err, const gh_feed *feed);
 
-/* Embeds the files -> out (paths.count, D), as projected. A file that cannot be read is an error that names it. */
+/* Embeds the files -> out (paths.count, D), as projected; with embedder->parts, together with the other processes. A
+ * file that cannot be read is an error that names it. */
 gh_status gh_feed_files(gh_error *err, float *out, gh_embedder *embedder, const gh_strings *paths, const char *what);
 /* The same for pictures in memory. Messages name them "picture 7", counted from 0. */
 gh_status gh_feed_images(gh_error *err, float *out, gh_embedder *embedder, const gh_image *images, size_t count,

@@ -65,18 +65,19 @@ void gh_measure_free(gh_measure *m) {
 }
 
 static gh_status embed_lines(gh_error *err, gh_measure *m, gh_text_embedder *e) {
-  size_t total = m->lines->count;
+  size_t first, total = m->lines->count;
+  const size_t end = gh_parts_range(m->parts, total, LINES, &first);
   gh_progress progress;
   gh_status status = GH_OK;
   gh_progress_start(&progress, names[m->kind], "lines of text", total, 0);
-  for (size_t first = 0; first < total && !status; first += LINES) {
-    size_t count = GH_MIN((size_t)LINES, total - first);
+  for (; first < end && !status; first += LINES) {
+    size_t count = GH_MIN((size_t)LINES, end - first);
     status = gh_text_embed_part(err, e, (const char *const *)m->lines->items, first, count,
                                 m->texts + first * (size_t)m->width);
     gh_progress_update(&progress, first + count, NULL);
   }
   if (progress.terminal) gh_progress_end(&progress);
-  return status;
+  return gh_parts_exchange(err, m->parts, status, m->texts, total, LINES, m->width);
 }
 
 gh_status gh_measure_texts(gh_error *err, gh_measure *m, gh_text_embedder *e) {
@@ -136,7 +137,9 @@ gh_status gh_measure_images(gh_error *err, gh_measure *m, gh_embedder *embedder,
 static gh_status run_texts(gh_error *err, gh_measure *m, gh_device *device, const char *model,
                            const gh_embed_options *options) {
   gh_text_embedder *texts = NULL;
-  gh_status status = gh_text_embedder_open(err, &texts, device, model, options);
+  gh_status status = gh_parts_before(err, m->parts);
+  if (!status) status = gh_text_embedder_open(err, &texts, device, model, options);
+  if (!status) status = gh_parts_after(err, m->parts);
   if (!status) status = gh_measure_texts(err, m, texts);
   gh_text_embedder_close(texts);
   return status;
@@ -146,7 +149,10 @@ static gh_status run_images(gh_error *err, gh_measure *m, gh_device *device, con
                             gh_embed_options options) {
   gh_embedder embedder = {0};
   options.batch = GH_MIN(options.batch, (int64_t)m->images->count);
-  gh_status status = gh_embedder_open(err, &embedder, device, model, &options);
+  gh_status status = gh_parts_before(err, m->parts);
+  if (!status) status = gh_embedder_open(err, &embedder, device, model, &options);
+  embedder.parts = m->parts;
+  if (!status) status = gh_parts_after(err, m->parts);
   if (!status) status = gh_measure_images(err, m, &embedder, false);
   gh_embedder_close(&embedder);
   return status;

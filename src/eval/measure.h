@@ -24,6 +24,7 @@ typedef struct gh_measure {
   gh_zeroshot_data zeroshot;
   gh_retrieval_data retrieval;
   const gh_strings *images, *lines; /* the images and lines to embed, for any kind */
+  const gh_parts *parts;            /* of processes that share the work; set by the caller; each gets all scores */
   float *texts;                     /* (lines, D); zero-shot: (classes, D), the ensembles */
   int64_t width;                    /* D */
   double scale;                     /* exp(logit_scale) */

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MADE_BY "genhance export"
+#define MADE_BY        "genhance export"
+#define MADE_BY_KEY    "made_by"
+#define TRAINED_BY_KEY "trained_by" /* the "made_by" of the snapshot */
 
 /* Files of a Hugging Face folder besides weights, configuration and tokenizer. */
 /* The first ones are of transformers' folders: in an open_clip folder they do not describe the model. */
@@ -130,17 +132,20 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   return GH_OK;
 }
 
-/* Writes the source file's metadata, and "made_by". */
-static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from) {
+/* Writes the source file's metadata, "made_by", and what made the trained tensors (`trained`, NULL: nothing). */
+static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from,
+                                const gh_safetensors *trained) {
+  const char *origin = trained ? gh_safetensors_metadata(trained, MADE_BY_KEY) : NULL;
   gh_status status = GH_OK;
   for (size_t i = 0; i < gh_safetensors_metadata_count(from) && !status; i++) {
     const char *key, *value;
     gh_safetensors_metadata_at(from, i, &key, &value);
-    if (strcmp(key, "format") && strcmp(key, "made_by"))
+    if (strcmp(key, "format") && strcmp(key, MADE_BY_KEY) && strcmp(key, TRAINED_BY_KEY))
       status = gh_safetensors_writer_metadata(err, writer, key, value);
   }
   if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers requires it */
-  return status ? status : gh_safetensors_writer_metadata(err, writer, "made_by", MADE_BY);
+  if (!status && origin) status = gh_safetensors_writer_metadata(err, writer, TRAINED_BY_KEY, origin);
+  return status ? status : gh_safetensors_writer_metadata(err, writer, MADE_BY_KEY, MADE_BY);
 }
 
 /* The tensors that are written. */
@@ -148,7 +153,7 @@ static const gh_safetensors *written(const gh_export *e) { return e->stored ? e-
 
 static gh_status declare_all(gh_error *err, gh_export *e) {
   const gh_safetensors *from = written(e);
-  gh_status status = write_metadata(err, e->writer, from);
+  gh_status status = write_metadata(err, e->writer, from, e->encoder ? e->encoder : e->adapter.file);
   for (size_t i = 0; i < gh_safetensors_count(from) && !status; i++) {
     const gh_st_tensor *t = gh_safetensors_at(from, i);
     if (is_written(e, t))
@@ -312,7 +317,7 @@ gh_status gh_export_model(gh_error *err, const char *out, const gh_export_option
 static gh_status write_adapter(gh_error *err, const gh_safetensors *adapter, const char *path) {
   gh_safetensors_writer *writer = NULL;
   gh_status status = gh_safetensors_writer_new(err, &writer, path);
-  if (!status) status = write_metadata(err, writer, adapter);
+  if (!status) status = write_metadata(err, writer, adapter, adapter);
   for (size_t i = 0; i < gh_safetensors_count(adapter) && !status; i++) {
     const gh_st_tensor *t = gh_safetensors_at(adapter, i);
     status = gh_safetensors_writer_declare(err, writer, t->name, t->dtype, t->rank, t->shape);

@@ -1,5 +1,6 @@
 /* A run's snapshot as a model folder or an adapter's. */
 #include "config/run.h"
+#include "export/card.h"
 #include "export/export.h"
 
 #include <stdlib.h>
@@ -30,6 +31,7 @@ gh_status gh_export_of_run(gh_error *err, const char *out, const gh_export_run *
   if (!status)
     status = what->format == GH_EXPORT_PEFT ? gh_export_peft(err, out, snapshot.adapter)
                                             : gh_export_model(err, out, &options, &result->counts);
+  if (!status) status = gh_model_card_write(err, out, what->run, config.clip, &snapshot, what->format);
   if (!status) {
     result->stage = snapshot.stage;
     result->update = snapshot.update;

@@ -9,6 +9,7 @@
 #define GH_GRAPH_GRAPH_H
 
 #include "backend/backend.h"
+#include "base/text.h"
 
 #define GH_MAX_RANK    5
 #define GH_MAX_INPUTS  8
@@ -129,6 +130,9 @@ gh_status gh_store_create(gh_error *err, gh_device *device, gh_store **out);
  * be measured (gh_graph_measure) before anything is allocated; it cannot run. */
 gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **out);
 void gh_store_free(gh_store *store);
+/* Tensors of these names (sorted, must outlive the store's growth) get no memory, as in an unbacked store; what is
+ * added beside them (gh_store_make_trainable, gh_store_make_working) does. */
+void gh_store_leave_out(gh_store *store, const gh_strings *names);
 /* A new zeroed tensor of GH_ROLE_STEP and no part, which the caller may change; GH_ERROR_ARGUMENT if the name exists.
  * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
@@ -159,8 +163,8 @@ gh_buffer *gh_operand_buffer(const gh_tensor *t);
 /* The type of t's gradient: float32 for a parameter and for a result of a GH_OP_WIDE_GRADIENT op, else t's type. */
 gh_dtype gh_gradient_dtype(const gh_tensor *t);
 
-/* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor of an unbacked store does
- * nothing; writing a float32 tensor also updates its working copy, if any. */
+/* Whole-tensor transfers of gh_tensor_bytes(t), as stored. Synchronous. Writing to a tensor without memory does
+ * nothing; writing a float32 tensor also updates its working copy, if that has memory. */
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 /* A write that does not wait for the device; the caller may reuse data at once. For the inputs of every step. */
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);

@@ -47,8 +47,11 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   gh_launch *launch = NULL;
   char name[160] = "gemm ";
   if (r->choosing) return gh_gemm_choose(r->err, r->graph->device, desc);
-  gh_status status = gh_gemm_bind(r->err, r->graph->device, desc, gh_operand_buffer(a), gh_operand_buffer(b),
-                                  gh_tensor_buffer(c), &launch);
+  gh_status status = gh_gemm_prepare(r->err, r->graph->device, desc, gh_operand_buffer(a), &launch);
+  if (!status && launch) status = keep_launch(r, launch, "prepare the weights", 0);
+  if (!status)
+    status = gh_gemm_bind(r->err, r->graph->device, desc, gh_operand_buffer(a), gh_operand_buffer(b),
+                          gh_tensor_buffer(c), &launch);
   if (status) return status;
   gh_gemm_key(desc, name + strlen(name), sizeof name - strlen(name));
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);

@@ -13,6 +13,7 @@
 struct gh_store {
   gh_device *device;
   bool unbacked;
+  const gh_strings *left_out; /* NULL: none */
   gh_list tensors;
   struct hsearch_data *index;
   gh_list arenas, views;
@@ -43,6 +44,15 @@ gh_status gh_store_create_unbacked(gh_error *err, gh_device *device, gh_store **
   gh_status status = gh_store_create(err, device, out);
   if (!status) (*out)->unbacked = true;
   return status;
+}
+
+void gh_store_leave_out(gh_store *s, const gh_strings *names) { s->left_out = names; }
+
+static int by_name(const void *key, const void *item) { return strcmp(key, *(char *const *)item); }
+
+static bool is_left_out(const gh_store *s, const char *name) {
+  const gh_strings *names = s->left_out;
+  return names && names->count && bsearch(name, names->items, names->count, sizeof *names->items, by_name);
 }
 
 void gh_store_free(gh_store *s) {
@@ -128,8 +138,9 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
   if (bytes > s->device->info.max_buffer_bytes)
     return gh_fail(err, GH_ERROR_MEMORY, "%s needs %lld MiB in one piece; %s allocates at most %lld MiB", name,
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
-  t->unbacked = s->unbacked;
-  status = (bytes <= SMALL_BYTES ? place_small : place_large)(err, s, bytes, &t->buffer);
+  const bool left_out = is_left_out(s, name);
+  t->unbacked = s->unbacked || left_out;
+  if (!left_out) status = (bytes <= SMALL_BYTES ? place_small : place_large)(err, s, bytes, &t->buffer);
   if (status) return gh_fail_in(err, "%s", name);
   ENTRY *found = NULL;
   if (!hsearch_r((ENTRY){.key = t->name, .data = t}, ENTER, &found, s->index))

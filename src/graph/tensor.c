@@ -107,15 +107,16 @@ static gh_status write_rounded(gh_error *err, gh_device *device, gh_tensor *t, c
 }
 
 gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {
-  if (t->unbacked) return GH_OK;
-  gh_status status = transferable(err, t);
-  if (!status) status = device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
-  return status || !t->working ? status : write_rounded(err, device, t->working, data);
+  const bool rounds = t->working && !t->working->unbacked;
+  gh_status status = t->unbacked ? GH_OK : transferable(err, t);
+  if (!status && !t->unbacked)
+    status = device->backend->write(err, device, gh_tensor_buffer(t), 0, data, gh_tensor_bytes(t));
+  return status || !rounds ? status : write_rounded(err, device, t->working, data);
 }
 
 gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values) {
-  if (t->unbacked) return GH_OK;
-  return t->dtype == GH_BF16 ? write_rounded(err, device, t, values) : gh_tensor_write(err, device, t, values);
+  if (t->dtype != GH_BF16) return gh_tensor_write(err, device, t, values);
+  return t->unbacked ? GH_OK : write_rounded(err, device, t, values);
 }
 
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data) {

@@ -156,17 +156,23 @@ double gh_reconstruction_psnr(const gh_reconstruction *r, int64_t index) {
   return -10 * log10(fmax(squares / (double)plane(r), 1e-12));
 }
 
-gh_status gh_reconstruction_write(gh_error *err, const char *path, const gh_reconstruction *r) {
-  gh_image *cells = gh_alloc(err, (size_t)(2 * r->count), sizeof *cells), grid = {0};
+gh_status gh_reconstruction_grid(gh_error *err, gh_image *out, const gh_reconstruction *r) {
+  gh_image *cells = gh_alloc(err, (size_t)(2 * r->count), sizeof *cells);
   gh_status status = cells ? GH_OK : GH_ERROR_MEMORY;
   for (int64_t i = 0; i < 2 * r->count && !status; i++) {
     const float *from = (i % 2 ? r->images : r->originals) + i / 2 * plane(r);
     status = gh_image_from_floats(err, &cells[i], from, (int)r->side, (int)r->side);
   }
-  if (!status) status = gh_image_grid(err, &grid, cells, (int)r->count, 2, PADDING);
-  if (!status) status = gh_png_write(err, path, &grid);
+  if (!status) status = gh_image_grid(err, out, cells, (int)r->count, 2, PADDING);
   for (int64_t i = 0; cells && i < 2 * r->count; i++) gh_image_free(&cells[i]);
-  gh_image_free(&grid);
   free(cells);
+  return status;
+}
+
+gh_status gh_reconstruction_write(gh_error *err, const char *path, const gh_reconstruction *r) {
+  gh_image grid = {0};
+  gh_status status = gh_reconstruction_grid(err, &grid, r);
+  if (!status) status = gh_png_write(err, path, &grid);
+  gh_image_free(&grid);
   return status;
 }

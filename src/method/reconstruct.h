@@ -28,7 +28,8 @@ void gh_reconstruction_free(gh_reconstruction *r); /* an empty one is fine */
 /* Peak signal-to-noise ratio of an image's pixels, clamped to [0, 1], in dB. */
 double gh_reconstruction_psnr(const gh_reconstruction *r, int64_t index);
 
-/* Writes one row per image: the original on the left, the reconstruction on the right. */
+/* One row per image: the original on the left, the reconstruction on the right; as a picture, and as a PNG file. */
+gh_status gh_reconstruction_grid(gh_error *err, gh_image *out, const gh_reconstruction *r);
 gh_status gh_reconstruction_write(gh_error *err, const char *path, const gh_reconstruction *r);
 
 #endif

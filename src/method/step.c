@@ -88,8 +88,9 @@ static gh_status check_files(gh_error *err, const gh_models *m, const gh_store *
 }
 
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
-  *step = (gh_step){0};
+  *step = (gh_step){.shard = spec->shard, .outer = spec->outer};
   gh_graph *g = NULL;
+  if (spec->shard) gh_store_leave_out(spec->store, &spec->shard->away);
   if (check_models(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
       gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || gh_graph_create(err, spec->device, &g))
     return err->status;

@@ -18,6 +18,15 @@ typedef enum gh_step_source {
   GH_STEP_GIVEN_PIXELS /* [input.pixel_values], already normalised; targets and all random values are given */
 } gh_step_source;
 
+/* Which process keeps what the optimiser needs of a parameter, where several train together (train/shard.h). */
+typedef struct gh_shard {
+  int rank, ranks;
+  int count;       /* trained parameters */
+  int *owners;     /* (count) in the store's order */
+  int64_t kept;    /* elements that this process updates */
+  gh_strings away; /* sorted: parameters of which this process has only the bf16 copies */
+} gh_shard;
+
 typedef struct gh_step_spec {
   gh_device *device;
   gh_store *store; /* parameters, gradients, inputs, the step block */
@@ -26,12 +35,14 @@ typedef struct gh_step_spec {
   int stage;     /* 1: denoiser and projectors train; 2: the encoder trains */
   int64_t batch; /* samples per replay: the micro-batch */
   uint64_t seed;
-  gh_dtype storage;     /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
-  bool train_denoiser;  /* also in stage 2 ("all") */
-  const gh_lora *lora;  /* stage 2; NULL: direct tuning */
-  bool recompute;       /* a block's results are recomputed for its gradients, not kept */
-  bool draft;           /* models without files get arbitrary numbers, quickly: for measuring speed */
-  int64_t local_tokens; /* patch tokens per sample that join the context: all, in order, or a drawn subset; 0: none */
+  gh_dtype storage;      /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
+  bool train_denoiser;   /* also in stage 2 ("all") */
+  const gh_lora *lora;   /* stage 2; NULL: direct tuning */
+  bool recompute;        /* a block's results are recomputed for its gradients, not kept */
+  bool draft;            /* models without files get arbitrary numbers, quickly: for measuring speed */
+  const gh_shard *shard; /* NULL: this process keeps all */
+  bool outer;            /* the update also keeps the momentum of averages over processes (train/ranks_local.h) */
+  int64_t local_tokens;  /* patch tokens per sample that join the context: all, in order, or a drawn subset; 0: none */
 } gh_step_spec;
 
 /* A tensor that a probe gives, and one that it reads. */
@@ -68,6 +79,8 @@ typedef struct gh_step {
   int log_count;
   gh_tensor *carried[GH_STEP_CARRIED]; /* persistent float32: what else one update leaves to the next; in the state */
   int carried_count;
+  const gh_shard *shard; /* of the spec */
+  bool outer;            /* of the spec */
 } gh_step;
 
 /* Records and differentiates; does not plan. The caller frees the graph. A LoRA target that matches no layer is

@@ -46,6 +46,10 @@ int gh_adapter_rank(const gh_adapter *adapter, const char *layer);
 double gh_adapter_alpha(const gh_adapter *adapter, const char *layer);
 double gh_adapter_scale(const gh_adapter *adapter, const char *layer);
 
+/* The Frobenius norm of the change that each layer's matrices make to its weight, |s B A|: norms (layers.count). Of a
+ * DoRA adapter, before the magnitudes. GH_ERROR_FORMAT if matrices do not fit. */
+gh_status gh_adapter_norms(gh_error *err, const gh_adapter *adapter, double *norms);
+
 /* Merges an adapted layer into its weight (N, K), in place. GH_ERROR_FORMAT if the matrices do not fit. */
 gh_status gh_adapter_merge(gh_error *err, const gh_adapter *adapter, const char *layer, int64_t n, int64_t k,
                            float *weight);

@@ -46,7 +46,8 @@ static gh_status fill(gh_error *err, gh_module *m, gh_tensor *t, gh_init init) {
   const gh_st_tensor *saved = gh_lora_saved(m->lora, t->name);
   const gh_safetensors *weights = saved ? m->lora->adapter->file : m->weights;
   const char *name = saved ? saved->name : t->name;
-  if (t->unbacked) return weights ? gh_safetensors_expect(err, weights, name, t->rank, t->shape, NULL) : GH_OK;
+  const bool filled = !t->unbacked || (t->working && !t->working->unbacked);
+  if (!filled) return weights ? gh_safetensors_expect(err, weights, name, t->rank, t->shape, NULL) : GH_OK;
   int64_t n = gh_tensor_elements(t);
   float *values = gh_alloc(err, (size_t)n, sizeof *values);
   if (!values) return GH_ERROR_MEMORY;

@@ -3,6 +3,7 @@
  * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
  * one and the gradients of all 3 x 3 weights are computed directly. In float32 alone: the autoencoder, which all of
  * them belong to, is not rounded in mixed precision either. */
+#include "backend/chooser/gemm.h"
 #include "cl/launch.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
@@ -96,8 +97,7 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
 }
 
 /* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are computed on the fly. */
-static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, const gh_tensor *x, const gh_tensor *weight,
-                               const gh_tensor *bias, int64_t in, int64_t out) {
+static gh_gemm_desc direct_desc(const conv *c, int64_t in, int64_t out) {
   gh_gemm_desc d = {.m = out, .n = c->positions, .k = in * 9, .lda = in * 9, .ldb = c->positions, .ldc = c->positions};
   d.image.channels = in;
   d.image.height = c->height;
@@ -106,6 +106,19 @@ static gh_status record_direct(gh_recorder *r, const conv *c, gh_tensor *y, cons
   d.stride_b = in * c->positions;
   d.stride_c = out * c->positions;
   d.alpha = 1;
+  return d;
+}
+
+/* `used` elements of scratch and, behind them, room for the weights in the provider's form */
+static gh_status declare_direct(gh_graph *g, gh_node *node, const conv *c, int64_t used, int64_t in, int64_t out) {
+  const gh_gemm_desc d = direct_desc(c, in, out);
+  return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(&d));
+}
+
+static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc d, int64_t used, gh_tensor *y,
+                               const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
+  d.image.prepared = gh_tensor_buffer(node->scratch);
+  d.image.prepared_offset = used;
   if (bias) {
     d.epilogue = GH_EPILOGUE_BIAS;
     d.bias = gh_tensor_buffer(bias);
@@ -136,7 +149,7 @@ static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
   if (conv_of(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
-  return c.direct ? GH_OK : declare_columns(g, node, &c);
+  return c.direct ? declare_direct(g, node, &c, 0, c.channels, c.out_channels) : declare_columns(g, node, &c);
 }
 
 static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
@@ -144,7 +157,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   gh_tensor *y = node->out[0];
   conv c;
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
-  if (c.direct) return record_direct(r, &c, y, x, w, bias, c.channels, c.out_channels);
+  if (c.direct) return record_direct(r, node, direct_desc(&c, c.channels, c.out_channels), 0, y, x, w, bias);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
@@ -212,7 +225,8 @@ static gh_status backward_x_infer(gh_graph *g, gh_node *node) {
   conv c;
   if (conv_of_backward_x(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.channels, c.height, c.width});
-  return c.direct ? gh_declare_scratch(g, node, GH_F32, c.out_channels * c.k) : declare_columns(g, node, &c);
+  if (!c.direct) return declare_columns(g, node, &c);
+  return declare_direct(g, node, &c, c.out_channels * c.k, c.out_channels, c.channels);
 }
 
 /* Records the rows of dx that the part's output rows read; all rows if the part has all. */
@@ -238,7 +252,8 @@ static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, c
   gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_arg_tensor(node->scratch),
                                gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(c->channels));
   if (status) return status;
-  return record_direct(r, c, node->out[0], node->in[0], node->scratch, NULL, c->out_channels, c->channels);
+  return record_direct(r, node, direct_desc(c, c->out_channels, c->channels), c->out_channels * c->k, node->out[0],
+                       node->in[0], node->scratch, NULL);
 }
 
 static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {

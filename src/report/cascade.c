@@ -65,7 +65,10 @@ static void draw_row(gh_page *p, const gh_cascade *c, size_t row) {
   for (size_t i = 0; i < count && at_place(c, row, i, &platform); i++) {
     char name[32];
     letter(name, sizeof name, platform);
-    gh_page_add(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\" fill=\"%s\"/>", x_of(c, i), y_of(e[platform]), color);
+    gh_page_add(p, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\" fill=\"%s\"><title>", x_of(c, i), y_of(e[platform]),
+                color);
+    gh_page_text(p, c->platforms[platform]);
+    gh_page_add(p, ": %.2f</title></circle>", e[platform]);
     gh_page_add(p, "<rect class=\"box\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>",
                 x_of(c, i) - PLOT / (2.0 * (double)c->columns), y, PLOT / (double)c->columns, BOX - 4);
     gh_chart_label(p, x_of(c, i), y + 14, "middle", "", name);
@@ -89,7 +92,7 @@ void gh_chart_cascade(gh_page *p, const gh_cascade *c) {
   const double below = TOP + DEPTH + 12 + (double)c->rows * BOX;
   gh_page_add(p, "<figure><figcaption><b>");
   gh_page_text(p, c->title);
-  gh_page_add(p, "</b></figcaption>");
+  gh_page_add(p, "</b></figcaption><div class=\"scroll\">");
   gh_chart_open(p, c->title, LEFT + PLOT + GAP + BARS + 20, (int)below + 14 + LINE * (int)c->columns);
   draw_axis(p, c);
   for (size_t row = 0; row < c->rows; row++) draw_row(p, c, row);
@@ -100,5 +103,5 @@ void gh_chart_cascade(gh_page *p, const gh_cascade *c) {
     gh_chart_label(p, LEFT, below + 12 + LINE * (double)i, "start", " class=\"axis\"", name);
     gh_chart_label(p, LEFT + 24, below + 12 + LINE * (double)i, "start", " class=\"axis\"", c->platforms[i]);
   }
-  gh_page_add(p, "</svg></figure>\n");
+  gh_page_add(p, "</svg></div></figure>\n");
 }

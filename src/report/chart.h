@@ -1,5 +1,5 @@
 /* Charts as inline SVG: lines with axes and a legend, horizontal bars. Sizes are in viewBox units; the page scales
- * them. */
+ * them. A wide chart is drawn a second time for phones, narrow. Tooltips are <title> elements. */
 #ifndef GH_REPORT_CHART_H
 #define GH_REPORT_CHART_H
 
@@ -60,6 +60,8 @@ void gh_chart_cascade(gh_page *page, const gh_cascade *cascade);
 /* ---- for charts of other files ---- */
 
 void gh_chart_open(gh_page *page, const char *title, int width, int height); /* "<svg ...>" */
+/* shown: on which media, as an attribute with a space in front: " class=\"desk\"", " class=\"phone\"", or "". */
+void gh_chart_open_as(gh_page *page, const char *title, int width, int height, const char *shown);
 /* anchor: "start", "middle" or "end"; extra: attributes with a space in front, or "". */
 void gh_chart_label(gh_page *page, double x, double y, const char *anchor, const char *extra, const char *text);
 const char *gh_chart_color(size_t index); /* of the palette, in turn */

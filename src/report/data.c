@@ -9,7 +9,8 @@
 
 /* ---- metrics ---- */
 
-#define COLUMNS (6 + GH_METRICS_NUMBERS)
+#define ALWAYS  8
+#define COLUMNS (ALWAYS + GH_METRICS_NUMBERS)
 
 static void columns_of(gh_curve *c, double ***out) {
   out[0] = &c->update;
@@ -18,7 +19,9 @@ static void columns_of(gh_curve *c, double ***out) {
   out[3] = &c->rate;
   out[4] = &c->speed;
   out[5] = &c->seconds;
-  for (int i = 0; i < GH_METRICS_NUMBERS; i++) out[6 + i] = &c->numbers[i];
+  out[6] = &c->resident;
+  out[7] = &c->joules;
+  for (int i = 0; i < GH_METRICS_NUMBERS; i++) out[ALWAYS + i] = &c->numbers[i];
 }
 
 static gh_status grow(gh_error *err, gh_curve *c) {
@@ -69,6 +72,9 @@ static gh_status take_row(gh_error *err, void *user, const gh_json *row) {
   if (!status) status = gh_json_get_double(err, row, "images_per_second", &c->speed[i]);
   if (!status) status = gh_json_get_double(err, row, "ms", &ms);
   c->seconds[i] = ms / 1e3;
+  c->resident[i] = c->joules[i] = NAN;
+  if (!status) status = gh_json_opt_double(err, row, GH_METRICS_RESIDENT, &c->resident[i]);
+  if (!status) status = gh_json_opt_double(err, row, GH_METRICS_JOULES, &c->joules[i]);
   if (!status) status = gh_json_opt_double(err, row, "time", &d->time);
   if (!status) status = take_numbers(err, c, row);
   if (!status) c->count++;

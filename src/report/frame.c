@@ -26,6 +26,8 @@ static const char style[] =
     "figure{margin:14px 0}.three{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,300px),1fr));"
     "gap:0 20px}figcaption{font-size:13.5px;margin-bottom:2px}.key{margin-left:14px;color:var(--soft);"
     "white-space:nowrap}.key i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-right:5px}"
+    ".scroll{overflow-x:auto}.scroll svg{min-width:680px}figcaption small{margin-left:14px}"
+    "svg .tip{fill:none;pointer-events:all}svg .tip:hover{fill:var(--tick);fill-opacity:.08}"
     "svg{display:block;width:100%;height:auto;max-width:780px}svg text{font-size:12px;fill:var(--tick)}"
     "svg text.axis{fill:var(--soft)}svg text.value{font-size:11px}svg .grid{stroke:var(--line)}"
     "svg .base{stroke:var(--base)}svg line.guide{stroke:var(--bad);stroke-dasharray:5 4}svg text.guide{fill:var(--bad)}"
@@ -48,7 +50,11 @@ static const char style[] =
     ".near img{width:84px}.strip{display:flex;gap:8px;align-items:center;margin:3px 0}.strip>small{width:44px}"
     ".strip div{border:2px solid transparent;border-radius:6px;padding:1px;text-align:center}"
     ".strip .fresh{border-color:#d1602b}.missing{color:var(--note);background:var(--notewash);padding:8px 12px;"
-    "border-radius:6px}footer{margin-top:40px;color:var(--soft);font-size:12px}"
+    "border-radius:6px}footer{margin-top:40px;color:var(--soft);font-size:12px}.phone{display:none}"
+    "@media screen and (max-width:600px){main{padding:20px 14px 40px}h1{font-size:21px}.desk{display:none}"
+    "svg.phone{display:block}.key.phone{display:inline}.near{flex-wrap:wrap;gap:8px}"
+    ".near img{width:min(58px,14vw)}.strip{gap:4px}.strip>small{width:40px}.tiles{grid-template-columns:1fr 1fr}"
+    ".tile b{font-size:15px}table.keys td:first-child{white-space:normal;width:45%}}"
     "@media print{body{font-size:10.5pt}main{max-width:none;padding:0}h2,.lead{break-after:avoid}"
     "figure,.tile,tr,.lead,.near,.row{break-inside:avoid}h2{margin-top:26px}.tiles{grid-template-columns:1fr 1fr 1fr}"
     ".three,.grid{grid-template-columns:1fr 1fr}.near img{width:64px}table.keys td{font-size:8pt;padding:0 6px}"
@@ -59,7 +65,7 @@ static const char style[] =
 static const char svg_style[] =
     "<style>text{font:12px system-ui,Arial,sans-serif;fill:#4a5765}text.axis{fill:#5f6c7a}text.value{font-size:11px}"
     ".grid{stroke:#e3e8ee}.base{stroke:#9aa6b2}line.guide{stroke:#c0392b;stroke-dasharray:5 4}"
-    ".box{fill:#eef5fb;stroke:#9aa6b2}</style>";
+    ".box{fill:#eef5fb;stroke:#9aa6b2}.tip{fill:none;pointer-events:all}</style>";
 
 void gh_page_open(gh_page *p, const char *title) {
   gh_page_add(p, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"

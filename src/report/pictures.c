@@ -107,22 +107,24 @@ static void add_picture(gh_page *p, const float *planes, int64_t side, int64_t t
 static void draw_grid(const gh_report_view *v, const gh_gallery *g) {
   const gh_reconstruction *after = &g->drawn[1];
   int64_t plane = 3 * after->side * after->side;
-  gh_report_open(
-      v, "Reconstructions",
-      "Left: the image. Right: drawn by the run's denoiser from the encoder's one token, with the same noise, "
-      "twenty steps. The number is the PSNR.");
+  gh_report_open(v, "Reconstructions",
+                 g->trained
+                     ? "Left: the image. Middle and right: drawn by the run's denoiser from the one token of the "
+                       "encoder before and after training, with the same noise. The number is the PSNR."
+                     : "Left: the image. Right: drawn by the run's denoiser from the encoder's one token. The number "
+                       "is the PSNR.");
   gh_page_add(v->page, "<div class=\"grid\">\n");
   for (int64_t i = 0; i < after->count; i++) {
     gh_page_add(v->page, "<figure class=\"row\"><div>");
     add_picture(v->page, after->originals + i * plane, after->side, 0, after->names.items[i]);
-    gh_page_add(v->page, "<small>original</small></div>");
+    gh_page_add(v->page, "<small>image</small></div>");
     for (int k = g->trained ? 0 : 1; k < 2; k++) {
       gh_page_add(v->page, "<div>");
       add_picture(v->page, g->drawn[k].images + i * plane, after->side, 0, k ? "drawn after" : "drawn before");
-      gh_page_add(v->page, "<small>%s, %.1f dB</small></div>",
-                  !g->trained ? "drawn"
-                  : k         ? "after"
-                              : "before",
+      gh_page_add(v->page, "<small>%s, %.1f&nbsp;dB</small></div>",
+                  !g->trained ? "from its token"
+                  : k         ? "token after"
+                              : "token before",
                   gh_reconstruction_psnr(&g->drawn[k], i));
     }
     gh_page_add(v->page, "<figcaption>");

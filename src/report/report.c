@@ -2,30 +2,34 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "report/pictures.h"
-#include "train/made_by.h"
 
 #include <stdlib.h>
-#include <time.h>
+
+/* What was trained: "clip-vit-large-patch14, encoder post-trained with LoRA (continuous denoiser)". */
+static char *title_of(gh_error *err, const gh_report_data *d) {
+  const char *clip = gh_report_text(d->config, "clip", ""), *kind = gh_report_kind(d);
+  const bool lora = gh_json_type_of(gh_json_at(d->config, "stage2.lora")) == GH_JSON_OBJECT;
+  const char *what = d->stages[1].count   ? lora ? "encoder post-trained with LoRA" : "encoder post-trained directly"
+                     : d->stages[0].count ? "denoiser trained on the encoder's token"
+                                          : "a run without updates";
+  return gh_format(err, "%s%s%s%s%s%s", gh_path_name(clip), *clip ? ": " : "", what, *kind ? " (" : "", kind,
+                   *kind ? " denoiser)" : "");
+}
 
 static void subtitle(gh_page *p, const gh_report_data *d) {
-  gh_error ignored;
-  const char *clip = "", *snapshot = NULL, *score = "";
-  double value = 0;
-  gh_json_opt_string(&ignored, d->config, "clip", &clip);
-  gh_json_opt_string(&ignored, d->best, "snapshot", &snapshot);
-  gh_json_opt_string(&ignored, d->best, "score", &score);
-  gh_json_opt_double(&ignored, d->best, "value", &value);
-  gh_page_add(p, "<p class=\"sub\">Post-training of <b>");
-  gh_page_text(p, clip);
-  gh_page_add(p, "</b>");
+  const char *snapshot = gh_report_text(d->best, "snapshot", NULL);
+  gh_page_add(p, "<p class=\"sub\">Run ");
+  gh_page_text(p, gh_path_name(d->run));
+  gh_page_add(p, ", started from ");
+  gh_page_text(p, gh_report_text(d->config, "clip", "an unnamed model"));
   if (snapshot) {
     gh_page_add(p, ". Best snapshot: <b>");
     gh_page_text(p, snapshot);
     gh_page_add(p, "</b>, ");
-    gh_page_text(p, score);
-    gh_page_add(p, " %.2f", value);
+    gh_page_text(p, gh_report_text(d->best, "score", ""));
+    gh_page_add(p, " %.2f", gh_report_number(d->best, "value"));
   }
-  gh_page_add(p, "</p>\n");
+  gh_page_add(p, ".</p>\n");
 }
 
 /* Where the run comes from, and when its last update was: the page itself is the same whenever it is written. */
@@ -40,34 +44,34 @@ static void origin(gh_page *p, const gh_report_data *d) {
                {"host", ", host "},
                {"configuration", ", configuration "}};
   const gh_json *made = gh_json_member(d->config, GH_MADE_BY);
-  const time_t last = (time_t)d->time;
-  char when[GH_UTC_SIZE] = "";
-  struct tm utc;
+  char when[GH_UTC_SIZE];
   if (!made) return;
   gh_page_add(p, "<p class=\"sub\">");
   for (size_t i = 0; i < GH_COUNT(parts); i++) {
-    const char *text = NULL;
-    gh_error ignored;
-    if (gh_json_opt_string(&ignored, made, parts[i].key, &text) || !text) continue;
+    const char *text = gh_report_text(made, parts[i].key, NULL);
+    if (!text) continue;
     gh_page_add(p, "%s", parts[i].before);
     gh_page_text(p, text);
   }
-  if (last > 0 && gmtime_r(&last, &utc) && strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc))
-    gh_page_add(p, ". Last update: %s", when);
+  gh_report_when(d, when);
+  if (*when) gh_page_add(p, ". Last update: %s", when);
   gh_page_add(p, ".</p>\n");
 }
 
 static gh_status fill(gh_error *err, const gh_report_view *v, const gh_report_options *options) {
   gh_status status = GH_OK;
-  gh_page_open(v->page, gh_path_name(options->run));
+  char *title = title_of(err, v->data);
+  if (!title) return GH_ERROR_MEMORY;
+  gh_page_open(v->page, title);
+  free(title);
   subtitle(v->page, v->data);
+  origin(v->page, v->data);
   gh_report_summary(v);
   gh_report_evaluations(v);
   if (options->pictures) status = gh_report_pictures(err, v, options);
   gh_report_training(v);
   gh_report_cost(v);
   gh_report_configuration(v);
-  origin(v->page, v->data);
   gh_page_close(v->page);
   return status;
 }

@@ -1,8 +1,7 @@
-/* The sections that only need the run's files: summary, evaluations, training, cost, configuration. */
+/* The sections that only need the run's files: summary, evaluations, training, configuration. */
 #include "base/array.h"
 #include "base/build.h"
 #include "config/config.h"
-#include "method/objective.h"
 #include "report/chart.h"
 #include "report/data.h"
 
@@ -24,50 +23,6 @@ void gh_report_open(const gh_report_view *v, const char *name, const char *lead)
 
 void gh_report_close(const gh_report_view *v) { gh_page_add(v->page, "</section>\n"); }
 
-static const char *text_at(const gh_json *node, const char *path, const char *fallback) {
-  const char *text = fallback;
-  gh_error ignored;
-  gh_json_opt_string(&ignored, node, path, &text);
-  return text;
-}
-
-static double number_at(const gh_json *node, const char *path) {
-  double value = NAN;
-  gh_error ignored;
-  gh_json_opt_double(&ignored, node, path, &value);
-  return value;
-}
-
-/* A key of info.json that has another name in runs of earlier versions. */
-static double renamed_at(const gh_json *node, const char *key, const char *old) {
-  return number_at(node, gh_json_member(node, key) ? key : old);
-}
-
-static double mean_of(const double *values, size_t first, size_t end) {
-  double sum = 0;
-  for (size_t i = first; i < end; i++) sum += values[i];
-  return end > first ? sum / (double)(end - first) : NAN;
-}
-
-static double median_of(const double *values, size_t count) {
-  gh_error ignored;
-  double *sorted = gh_alloc(&ignored, count, sizeof *sorted), middle = NAN;
-  if (sorted && count) {
-    memcpy(sorted, values, count * sizeof *sorted);
-    gh_sort_doubles(sorted, count);
-    middle = sorted[count / 2];
-  }
-  free(sorted);
-  return middle;
-}
-
-/* Means over the first and last tenth of the updates (ten at most), as the trainer prints them. */
-static void ends_of(const gh_curve *c, double *first, double *last) {
-  size_t span = GH_MAX((size_t)1, GH_MIN(c->count / 10, (size_t)10));
-  *first = mean_of(c->loss, 0, GH_MIN(span, c->count));
-  *last = mean_of(c->loss, c->count - GH_MIN(span, c->count), c->count);
-}
-
 /* ---- summary ---- */
 
 static void tile(gh_page *p, const char *label, const char *value, const char *note) {
@@ -85,7 +40,7 @@ static void tile_stage(const gh_report_view *v, int number) {
   char label[32], value[64], note[96];
   double first, last;
   if (!c->count) return;
-  ends_of(c, &first, &last);
+  gh_report_ends(c, &first, &last);
   snprintf(label, sizeof label, "Stage %d loss", number);
   snprintf(value, sizeof value, "%.4f \xE2\x86\x92 %.4f", first, last);
   snprintf(note, sizeof note, "%.0f updates", c->update[c->count - 1]);
@@ -94,14 +49,10 @@ static void tile_stage(const gh_report_view *v, int number) {
 
 static void tile_score(const gh_report_view *v, const char *name, const char *label) {
   const double *column = gh_report_score(v->data, name);
-  size_t n = gh_json_count(v->data->evaluations), best = 0;
+  const size_t best = gh_report_best(v->data);
   char value[64], note[96];
-  if (!column || !n) return;
-  const char *chosen = text_at(v->data->best, "snapshot", "");
-  double update = number_at(v->data->best, "update");
-  for (size_t i = 0; i < n; i++)
-    if (v->data->updates[i] == update) best = i;
-  if (!*chosen) best = n - 1;
+  if (!column) return;
+  const char *chosen = gh_report_text(v->data->best, "snapshot", "");
   snprintf(value, sizeof value, "%.1f \xE2\x86\x92 %.1f", column[0], column[best]);
   snprintf(note, sizeof note, "%%, start \xE2\x86\x92 %s (update %.0f)", *chosen ? "best" : "last",
            v->data->updates[best]);
@@ -118,12 +69,12 @@ void gh_report_summary(const gh_report_view *v) {
   tile_stage(v, 1);
   tile_stage(v, 2);
   if (c->count) {
-    snprintf(value, sizeof value, "%.3g images/s", median_of(c->speed, c->count));
+    snprintf(value, sizeof value, "%.3g images/s", gh_report_median(c->speed, c->count));
     snprintf(note, sizeof note, "median of stage %d", d->stages[1].count ? 2 : 1);
     tile(v->page, "Speed", value, note);
   }
-  const char *device = text_at(d->info, "device.name", NULL);
-  if (device) tile(v->page, "Device", device, text_at(d->info, "device.driver", ""));
+  const char *device = gh_report_text(d->info, "device.name", NULL);
+  if (device) tile(v->page, "Device", device, gh_report_text(d->info, "device.driver", ""));
   gh_page_add(v->page, "</div>\n");
 }
 
@@ -131,9 +82,9 @@ void gh_report_summary(const gh_report_view *v) {
 
 static void draw_tradeoff(const gh_report_view *v) {
   const gh_report_data *d = v->data;
-  const char *watched = text_at(gh_json_first(d->evaluations), "guard.watch", "zeroshot.top1");
+  const char *watched = gh_report_text(gh_json_first(d->evaluations), "guard.watch", "zeroshot.top1");
   const double *mmvp = gh_report_score(d, "mmvp"), *other = gh_report_score(d, watched);
-  double points = number_at(d->config, "stage2.guard.points");
+  double points = gh_report_number(d->config, "stage2.guard.points");
   size_t n = gh_json_count(d->evaluations);
   char label[80], axis[80];
   if (!mmvp || !other) return;
@@ -181,17 +132,15 @@ static void draw_scores(const gh_report_view *v) {
 static const gh_json *row_of(const gh_report_data *d, double update) {
   const gh_json *row = gh_json_first(d->evaluations), *found = NULL;
   for (; row; row = gh_json_next(row))
-    if (number_at(row, "update") == update) found = row;
+    if (gh_report_number(row, "update") == update) found = row;
   return found;
 }
 
 /* The nine patterns at the start and at the best snapshot (the last if there is no best). */
 static void draw_patterns(const gh_report_view *v) {
   const gh_report_data *d = v->data;
-  size_t n = gh_json_count(d->evaluations), rows = 0;
-  double update = number_at(d->best, "update");
-  const gh_json *first = gh_json_first(d->evaluations);
-  const gh_json *best = row_of(d, isnan(update) ? d->updates[n - 1] : update);
+  size_t rows = 0;
+  const gh_json *first = gh_json_first(d->evaluations), *best = row_of(d, d->updates[gh_report_best(d)]);
   const gh_json *before = gh_json_at(first, "patterns"), *after = best ? gh_json_at(best, "patterns") : NULL;
   const char *names[GH_REPORT_SCORES];
   double values[2][GH_REPORT_SCORES], low[2][GH_REPORT_SCORES], high[2][GH_REPORT_SCORES];
@@ -200,13 +149,13 @@ static void draw_patterns(const gh_report_view *v) {
     const gh_json *both[2] = {pattern, gh_json_member(after, gh_json_key(pattern))};
     names[rows] = gh_json_key(pattern);
     for (int k = 0; k < 2; k++) {
-      values[k][rows] = number_at(both[k], "percent");
-      low[k][rows] = number_at(both[k], "low");
-      high[k][rows] = number_at(both[k], "high");
+      values[k][rows] = gh_report_number(both[k], "percent");
+      low[k][rows] = gh_report_number(both[k], "low");
+      high[k][rows] = gh_report_number(both[k], "high");
     }
   }
   char label[64];
-  snprintf(label, sizeof label, "after update %.0f", number_at(best, "update"));
+  snprintf(label, sizeof label, "after update %.0f", gh_report_number(best, "update"));
   const gh_bars bars = {.title = "MMVP-VLM by pattern (whiskers: 95 %, Wilson)",
                         .unit = "pairs answered, %",
                         .names = names,
@@ -220,17 +169,30 @@ static void draw_patterns(const gh_report_view *v) {
   if (rows) gh_chart_bars(v->page, &bars);
 }
 
+/* With the 95 % interval of the evaluation, which older runs do not have. */
+static void score_cell(gh_page *p, double value, const gh_json *interval) {
+  const double low = gh_report_number(interval, "low"), high = gh_report_number(interval, "high");
+  if (isnan(value)) {
+    gh_page_add(p, "<td></td>");
+    return;
+  }
+  gh_page_add(p, "<td>%.2f", value);
+  if (!isnan(low) && !isnan(high)) gh_page_add(p, "<br><small>%.1f to %.1f</small>", low, high);
+  gh_page_add(p, "</td>");
+}
+
 static void table_of_evaluations(const gh_report_view *v) {
   const gh_report_data *d = v->data;
   size_t n = gh_json_count(d->evaluations), at = 0;
-  double best = number_at(d->best, "update");
+  const double best = gh_report_number(d->best, "update");
+  const bool guarded = gh_json_member(gh_json_first(d->evaluations), "guard") != NULL;
   gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr><th>update</th>");
   for (size_t s = 0; s < d->scores.count; s++) {
     gh_page_add(v->page, "<th>");
     gh_page_text(v->page, d->scores.items[s]);
     gh_page_add(v->page, "</th>");
   }
-  gh_page_add(v->page, "<th>guard</th></tr></thead><tbody>\n");
+  gh_page_add(v->page, "%s</tr></thead><tbody>\n", guarded ? "<th>guard</th>" : "");
   for (const gh_json *row = gh_json_first(d->evaluations); row; row = gh_json_next(row), at++) {
     bool within = true;
     gh_error ignored;
@@ -239,15 +201,12 @@ static void table_of_evaluations(const gh_report_view *v) {
                 d->updates[at] == best ? " \xE2\x98\x85" : "");
     for (size_t s = 0; s < d->scores.count; s++) {
       double value = d->values[s * n + at];
-      if (isnan(value))
-        gh_page_add(v->page, "<td></td>");
-      else
-        gh_page_add(v->page, "<td>%.2f</td>", value);
+      score_cell(v->page, value, gh_json_member(gh_json_member(row, "intervals"), d->scores.items[s]));
     }
-    double change = number_at(row, "guard.change");
-    gh_page_add(v->page, "<td class=\"%s\">", within ? "" : "bad");
-    if (!isnan(change)) gh_page_add(v->page, "%+.2f %s", change, within ? "" : "\xE2\x9C\x98");
-    gh_page_add(v->page, "</td></tr>\n");
+    double change = gh_report_number(row, "guard.change");
+    if (guarded) gh_page_add(v->page, "<td class=\"%s\">", within ? "" : "bad");
+    if (guarded && !isnan(change)) gh_page_add(v->page, "%+.2f %s", change, within ? "" : "\xE2\x9C\x98");
+    gh_page_add(v->page, "%s</tr>\n", guarded ? "</td>" : "");
   }
   gh_page_add(v->page, "</tbody></table></div>\n");
 }
@@ -257,7 +216,7 @@ void gh_report_evaluations(const gh_report_view *v) {
   gh_report_open(
       v, "Evaluations",
       "Measured on the encoder at the start of stage 2 (update 0) and at its snapshots. A star marks the best "
-      "snapshot; the guard limits the loss of global meaning.");
+      "snapshot; the guard limits the loss of global meaning. Small numbers: the 95 % interval over the test data.");
   draw_tradeoff(v);
   draw_patterns(v);
   if (v->data->scores.count > 2) draw_scores(v);
@@ -267,14 +226,14 @@ void gh_report_evaluations(const gh_report_view *v) {
 
 /* ---- training ---- */
 
-static void draw_curve(const gh_report_view *v, int number, const char *title, const char *label, const double *values,
-                       bool smoothed, bool from_zero) {
+void gh_report_curve(const gh_report_view *v, int number, const char *title, const char *label, const double *values,
+                     gh_report_scale scale) {
   const gh_curve *c = &v->data->stages[number - 1];
   const gh_series series = {.color = number == 1 ? THIRD : AFTER,
                             .x = c->update,
                             .y = values,
                             .count = c->count,
-                            .smoothed = smoothed && c->count > 60};
+                            .smoothed = scale != GH_SCALE_PLAIN && c->count > 60};
   char text[64];
   snprintf(text, sizeof text, "Stage %d: %s", number, title);
   const gh_chart chart = {.title = text,
@@ -284,18 +243,9 @@ static void draw_curve(const gh_report_view *v, int number, const char *title, c
                           .count = 1,
                           .narrow = true,
                           .whole_x = true,
-                          .from_zero = from_zero};
+                          .from_zero = scale == GH_SCALE_ZERO || scale == GH_SCALE_PLAIN,
+                          .log_y = scale == GH_SCALE_LOG};
   gh_chart_lines(v->page, &chart);
-}
-
-/* What the run's objective calls its loss. */
-static const char *loss_of(const gh_report_view *v) {
-  const char *name = NULL;
-  const gh_json *kind = gh_json_at(v->data->config, "denoiser.kind");
-  if (kind) gh_json_to_string(NULL, kind, "denoiser.kind", &name);
-  for (size_t i = 0; name && gh_objective_at(i); i++)
-    if (!strcmp(gh_objective_at(i)->kind.name, name)) return gh_objective_at(i)->loss;
-  return "loss";
 }
 
 void gh_report_training(const gh_report_view *v) {
@@ -305,82 +255,14 @@ void gh_report_training(const gh_report_view *v) {
   for (int number = 1; number <= 2; number++) {
     const gh_curve *c = &v->data->stages[number - 1];
     if (!c->count) continue;
-    draw_curve(v, number, "loss", loss_of(v), c->loss, true, false);
-    draw_curve(v, number, "learning rate", "learning rate", c->rate, false, true);
-    draw_curve(v, number, "gradient norm", "norm before clipping", c->norm, true, true);
+    const char *loss = gh_report_loss(v->data);
+    gh_report_curve(v, number, "loss", loss, c->loss, GH_SCALE_FREE);
+    if (gh_report_positive(c->loss, c->count)) gh_report_curve(v, number, "loss", loss, c->loss, GH_SCALE_LOG);
+    gh_report_curve(v, number, "learning rate", "learning rate", c->rate, GH_SCALE_PLAIN);
+    gh_report_curve(v, number, "gradient norm", "norm before clipping", c->norm, GH_SCALE_ZERO);
     for (size_t i = 0; i < c->names.count; i++)
-      draw_curve(v, number, c->names.items[i], c->names.items[i], c->numbers[i], true, false);
+      gh_report_curve(v, number, c->names.items[i], c->names.items[i], c->numbers[i], GH_SCALE_FREE);
   }
-  gh_page_add(v->page, "</div>\n");
-  gh_report_close(v);
-}
-
-/* ---- cost ---- */
-
-static void cell_bytes(gh_page *p, double bytes) {
-  bool small = bytes < 1073741824;
-  if (isnan(bytes))
-    gh_page_add(p, "<td></td>");
-  else
-    gh_page_add(p, "<td>%.*f&nbsp;%s</td>", small ? 0 : 2, bytes / (small ? 1048576 : 1073741824),
-                small ? "MiB" : "GiB");
-}
-
-/* Three significant digits. */
-static void cell_number(gh_page *p, const char *unit, double value) {
-  if (!isfinite(value))
-    gh_page_add(p, "<td></td>");
-  else
-    gh_page_add(p, "<td>%.*f%s</td>", value < 0.9995 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0, value, unit);
-}
-
-static void cell_duration(gh_page *p, double seconds) {
-  if (seconds < 60)
-    cell_number(p, "&nbsp;s", seconds);
-  else if (seconds < 3600)
-    cell_number(p, "&nbsp;min", seconds / 60);
-  else
-    cell_number(p, "&nbsp;h", seconds / 3600);
-}
-
-static void row_of_stage(const gh_report_view *v, int number) {
-  const gh_report_data *d = v->data;
-  const gh_curve *c = &d->stages[number - 1];
-  const gh_json *info = gh_json_member(d->info, number == 1 ? "stage1" : "stage2");
-  double persistent = renamed_at(info, "persistent_bytes", "lasting_bytes");
-  double flops = renamed_at(info, "flop_per_micro_batch", "flop_a_micro_batch"), total = 0;
-  if (!c->count) return;
-  for (size_t i = 0; i < c->count; i++) total += c->seconds[i];
-  gh_page_add(v->page, "<tr><td>%d</td>", number);
-  cell_number(v->page, "&nbsp;M", number_at(info, "parameters_trained") / 1e6);
-  cell_number(v->page, "&nbsp;M", number_at(info, "parameters_frozen") / 1e6);
-  double micro_batch = number_at(info, "micro_batch");
-  gh_page_add(v->page, isnan(micro_batch) ? "<td></td>" : "<td>%.0f</td>", micro_batch);
-  cell_bytes(v->page, persistent);
-  cell_bytes(v->page, number_at(info, "step_bytes"));
-  cell_number(v->page, "", flops / 1e9 / micro_batch);
-  cell_duration(v->page, median_of(c->seconds, c->count));
-  cell_number(v->page, "", median_of(c->speed, c->count));
-  cell_duration(v->page, total);
-  gh_page_add(v->page, "</tr>\n");
-}
-
-void gh_report_cost(const gh_report_view *v) {
-  const gh_report_data *d = v->data;
-  static const char *const heads[] = {"stage",     "trained",         "frozen",     "micro-batch", "memory kept",
-                                      "step peak", "GFLOP per image", "per update", "images/s",    "total"};
-  if (!d->stages[0].count && !d->stages[1].count) return;
-  gh_report_open(v, "Speed and memory",
-                 "Planned memory: what persists (parameters, gradients, moments), and in addition the peak of a step.");
-  gh_page_add(v->page, "<div class=\"wide\"><table><thead><tr>");
-  for (size_t i = 0; i < GH_COUNT(heads); i++) gh_page_add(v->page, "<th>%s</th>", heads[i]);
-  gh_page_add(v->page, "</tr></thead><tbody>\n");
-  row_of_stage(v, 1);
-  row_of_stage(v, 2);
-  gh_page_add(v->page, "</tbody></table></div>\n<div class=\"three\">\n");
-  for (int number = 1; number <= 2; number++)
-    if (d->stages[number - 1].count)
-      draw_curve(v, number, "speed", "images per second", d->stages[number - 1].speed, true, true);
   gh_page_add(v->page, "</div>\n");
   gh_report_close(v);
 }

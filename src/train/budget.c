@@ -1,5 +1,6 @@
 #include "train/budget.h"
 #include "base/log.h"
+#include "train/sketch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,25 +46,18 @@ void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step
 
 static gh_status measure(gh_error *err, const gh_step_spec *given, const gh_optimizer_config *optimizer, bool choose,
                          gh_budget *b) {
-  gh_step_spec spec = *given;
-  gh_lora lora;
-  gh_step step = {0};
+  gh_sketch sketch;
   gh_update update = {0};
-  gh_status status = gh_store_create_unbacked(err, given->device, &spec.store);
-  if (!status && given->lora) { /* its step block belongs to the store */
-    lora = *given->lora;
-    spec.lora = &lora;
-    status = gh_step_block(err, spec.store, "step", &lora.step);
-  }
-  if (!status) status = gh_step_record(err, &spec, &step);
-  if (!status) status = gh_update_record(err, spec.device, spec.store, optimizer, &step, &update);
-  if (!status) status = gh_graph_measure(err, step.graph);
+  gh_status status = gh_sketch_record(err, &sketch, given);
+  gh_store *store = sketch.spec.store;
+  gh_graph *step = sketch.step.graph;
+  if (!status) status = gh_update_record(err, given->device, store, optimizer, &sketch.step, &update);
+  if (!status) status = gh_graph_measure(err, step);
   if (!status) status = gh_graph_measure(err, update.graph);
-  if (!status && choose) status = gh_graph_choose(err, step.graph);
-  if (!status) gh_budget_describe(b, spec.store, &step, &update);
+  if (!status && choose) status = gh_graph_choose(err, step);
+  if (!status) gh_budget_describe(b, store, &sketch.step, &update);
   gh_update_free(&update);
-  gh_graph_free(step.graph);
-  gh_store_free(spec.store);
+  gh_sketch_free(&sketch);
   return status;
 }
 

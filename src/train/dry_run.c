@@ -108,11 +108,15 @@ gh_status gh_dry_run_measure(gh_error *err, gh_loop *l, gh_dry_stage *out) {
 void gh_dry_run_free(gh_dry_stage *stage) {
   free(stage->rows);
   stage->rows = NULL;
+  free(stage->ranks);
+  stage->ranks = NULL;
 }
 
 /* ---- the verdict ---- */
 
-static int64_t micro_batches(const gh_dry_stage *s) { return GH_CEIL_DIV(s->batch, s->micro_batch); }
+static int64_t micro_batches(const gh_dry_stage *s) {
+  return GH_CEIL_DIV(GH_CEIL_DIV(s->batch, GH_MAX(s->rank_count, 1)), s->micro_batch);
+}
 
 static double seconds_per_update(const gh_dry_stage *s) {
   return (double)micro_batches(s) * s->step_seconds + s->update_seconds;
@@ -189,11 +193,28 @@ static void print_rows(int number, const gh_dry_stage *s) {
     print("  %9.3f %6d  %-56s %s", s->rows[i].flops * 1e-9, s->rows[i].count, s->rows[i].shape, s->rows[i].by);
 }
 
+static void print_ranks(int number, const gh_dry_stage *s) {
+  char peak[32], lasting[32], step[32];
+  print("stage %d on %d ranks with such devices, without the time on the network:", number, s->rank_count);
+  for (int i = 0; i < s->rank_count; i++) {
+    const gh_dry_rank *r = &s->ranks[i];
+    gh_bytes_text(peak, sizeof peak, gh_budget_peak(&r->budget));
+    gh_bytes_text(lasting, sizeof lasting, r->budget.lasting_bytes);
+    gh_bytes_text(step, sizeof step, r->budget.step_bytes);
+    print(
+        "  rank %d: %lld samples, micro_batch %lld%s, updates %lld parameters; %s at the peak (%s persistent, %s in a "
+        "step)",
+        i, (long long)r->samples, (long long)r->micro_batch, r->recompute ? ", recomputing" : "", (long long)r->kept,
+        peak, lasting, step);
+  }
+}
+
 static void print_details(const gh_device *device, int number, const gh_dry_stage *s, bool verbose) {
   char label[16];
   snprintf(label, sizeof label, "stage %d", number);
   print("%s", "");
   gh_budget_lines(device, label, &s->budget, s->micro_batch, s->recompute, print_line);
+  if (s->rank_count) print_ranks(number, s);
   if (verbose) print_rows(number, s);
   const double seconds = seconds_per_update(s);
   print("%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s + %.3g s), %.3g images/s, %.0f "
@@ -242,6 +263,22 @@ static gh_status put_helps(gh_error *err, gh_json *into, const gh_dry_stage *s) 
   return helps ? GH_OK : err->status;
 }
 
+static gh_status put_ranks(gh_error *err, gh_json *into, const gh_dry_stage *s) {
+  gh_json *list = gh_json_put_array(err, into, "ranks");
+  for (int i = 0; list && i < s->rank_count; i++) {
+    const gh_dry_rank *r = &s->ranks[i];
+    gh_json *row = gh_json_put_object(err, list, NULL);
+    if (!row || gh_json_put_int(err, row, "samples", r->samples) ||
+        gh_json_put_int(err, row, "micro_batch", r->micro_batch) ||
+        gh_json_put_bool(err, row, "recompute", r->recompute) ||
+        gh_json_put_int(err, row, "parameters_updated", r->kept) ||
+        gh_json_put_int(err, row, "persistent_bytes", r->budget.lasting_bytes) ||
+        gh_json_put_int(err, row, "peak_bytes", gh_budget_peak(&r->budget)))
+      return err->status;
+  }
+  return list ? GH_OK : err->status;
+}
+
 static gh_status put_times(gh_error *err, gh_json *into, const gh_dry_stage *s) {
   const double seconds = seconds_per_update(s);
   gh_status status = put_rows(err, into, s->rows, s->row_count);
@@ -256,6 +293,7 @@ gh_json *gh_dry_run_json(gh_error *err, const gh_dry_stage *s) {
   gh_status status = o ? gh_json_put_bool(err, o, "fits", s->fits) : err->status;
   if (!status && !s->fits) status = gh_json_put_string(err, o, "refusal", s->refusal);
   if (!status) status = put_helps(err, o, s);
+  if (!status && s->rank_count) status = put_ranks(err, o, s);
   if (!status && s->fits) status = put_times(err, o, s);
   if (!status) return o;
   gh_json_free(o);

@@ -13,6 +13,13 @@ typedef struct gh_dry_row { /* a distinct matrix product, convolution or attenti
   double flops;
 } gh_dry_row;
 
+typedef struct gh_dry_rank { /* the plan of one of several processes */
+  int64_t samples, micro_batch;
+  int64_t kept; /* elements that it updates */
+  bool recompute;
+  gh_budget budget;
+} gh_dry_rank;
+
 typedef struct gh_dry_stage {
   bool skipped; /* the stage has no updates */
   bool planned; /* its models can be opened */
@@ -23,6 +30,8 @@ typedef struct gh_dry_stage {
   gh_budget budget; /* where it does not fit: the smallest that was tried */
   int64_t micro_batch, batch, steps;
   bool recompute;
+  gh_dry_rank *ranks; /* (rank_count), for several processes; then the times below are rank 0's */
+  int rank_count;
   /* Where it fits. */
   gh_dry_row *rows; /* most arithmetic first */
   int row_count, launches;

@@ -53,6 +53,24 @@ static int scores_of(const gh_measure *m, double *out) {
   return 0;
 }
 
+/* Their shares, in the same order: the 95 % intervals. */
+static int shares_of(const gh_measure *m, const gh_share *out[2]) {
+  switch (m->kind) {
+  case GH_MEASURE_MMVP:
+    out[0] = &m->mmvp_score.all;
+    return 1;
+  case GH_MEASURE_ZEROSHOT:
+    out[0] = &m->zeroshot_score.top1;
+    out[1] = &m->zeroshot_score.top5;
+    return 2;
+  case GH_MEASURE_RETRIEVAL:
+    out[0] = &m->retrieval_score.image_at[1];
+    out[1] = &m->retrieval_score.text_at[1];
+    return 2;
+  }
+  return 0;
+}
+
 static double change_of(const gh_evaluator *e, const gh_record *r) {
   return r->scores[e->plan.watch] - e->history[0].scores[e->plan.watch];
 }
@@ -101,6 +119,18 @@ static gh_status put_share(gh_error *err, gh_json *to, const char *name, const g
   return GH_OK;
 }
 
+static gh_status put_intervals(gh_error *err, gh_json *row, const gh_evaluator *e) {
+  gh_json *intervals = gh_json_put_object(err, row, "intervals");
+  int place = 0;
+  for (int i = 0; intervals && i < e->plan.count; i++) {
+    const gh_share *shares[2];
+    const int count = shares_of(&e->measures[i], shares);
+    for (int k = 0; k < count; k++)
+      if (put_share(err, intervals, e->plan.scores[place++], shares[k])) return err->status;
+  }
+  return intervals ? GH_OK : err->status;
+}
+
 static gh_status put_patterns(gh_error *err, gh_json *row, const gh_evaluator *e) {
   for (int i = 0; i < e->plan.count; i++) {
     const gh_measure *m = &e->measures[i];
@@ -141,6 +171,7 @@ static gh_status write_line(gh_error *err, const gh_evaluator *e, const gh_recor
   if (!status) status = (scores = gh_json_put_object(err, row, "scores")) ? GH_OK : err->status;
   for (int i = 0; i < e->plan.score_count && !status; i++)
     status = gh_json_put_double(err, scores, e->plan.scores[i], r->scores[i]);
+  if (!status) status = put_intervals(err, row, e);
   if (!status) status = put_patterns(err, row, e);
   if (!status) status = put_guard(err, row, e, r);
   if (!status) status = gh_json_put_double(err, row, "ms", seconds * 1e3);

@@ -132,6 +132,8 @@ static const char *const harmless[] = {"device",
                                        "output",
                                        "data.workers",
                                        "distributed.split",
+                                       "distributed.bucket",
+                                       "distributed.shard",
                                        "data.latent_cache.path", /* the content is checked when the cache is opened */
                                        "data.images",            /* the content of these is checked by hashes */
                                        "images",

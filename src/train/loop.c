@@ -4,6 +4,9 @@
 #include "base/retry.h"
 #include "train/made_by.h"
 #include "train/metrics.h"
+#include "train/ranks_encode.h"
+#include "train/ranks_local.h"
+#include "train/ranks_shard.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -70,7 +73,9 @@ static bool writes(const gh_loop *l) { return gh_comm_rank(comm_of(l)) == 0; }
 
 gh_status gh_loop_open_cache(gh_error *err, gh_loop *l, const gh_models *models) {
   const gh_config *config = models->config;
+  gh_ranks_parts ranks;
   gh_target_cache_options options = {.device = l->device,
+                                     .parts = gh_ranks_parts_of(&ranks, comm_of(l), l->device),
                                      .batch = GH_MIN(l->micro_batch, CACHE_BATCH),
                                      .planned = writes(l) ? record_plan : NULL,
                                      .user = l,
@@ -158,7 +163,7 @@ static gh_status load(gh_error *err, gh_loop *l, int64_t done, int64_t first) {
                                  .update = (uint64_t)done + 1,
                                  .ordinal = (uint64_t)(done * stage->batch + own + first),
                                  .samples = (uint32_t)count,
-                                 .weight = 1 / (double)stage->batch};
+                                 .weight = 1 / (double)(gh_ranks_are_local(l->ranks) ? share : stage->batch)};
   gh_status status = send_images(err, l, count);
   return status ? status : gh_step_write(err, l->device, l->step.block, &values);
 }
@@ -195,7 +200,9 @@ static gh_status replay_each(gh_error *err, gh_loop *l) {
   gh_status status = GH_OK;
   for (int64_t first = 0; first < share && !status; first += l->micro_batch) {
     status = gh_loop_take(err, l, first);
-    if (!status) status = gh_graph_run(err, l->step.graph);
+    if (status) break;
+    const bool sums = l->ranks && !gh_ranks_are_local(l->ranks) && first + l->micro_batch >= share;
+    status = sums ? gh_ranks_last_step(err, l->ranks) : gh_graph_run(err, l->step.graph);
   }
   return status;
 }
@@ -211,10 +218,25 @@ static gh_status reduce(gh_error *err, gh_loop *l, gh_status own) {
   return status;
 }
 
+/* An update of this rank alone, after which an average may be due. Until then, its state is no state of the run. */
+static gh_status update_alone(gh_error *err, gh_loop *l, gh_status own, gh_update_result *result) {
+  gh_status status = own ? own : gh_graph_run(err, l->update.graph);
+  l->ranks->stop = l->ranks->save = l->load_failed = false;
+  if (!status) load_ahead(l);
+  if (!status) status = gh_update_read(err, l->device, &l->update, result);
+  if (!status && result->bad)
+    status = gh_fail(err, GH_ERROR_NUMERIC, "%s update %lld: the loss or the gradient is not finite", l->label,
+                     (long long)l->done + 1);
+  if (!gh_ranks_average_due(l->ranks, l->done + 1)) return status;
+  const gh_ranks_wish wish = {.stop = stop_wanted(l), .save = writes(l) && state_due(l)};
+  return gh_ranks_average(err, l->ranks, status, &wish);
+}
+
 gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
   gh_status status = (l->replays ? l->replays : replay_each)(err, l);
+  if (gh_ranks_are_local(l->ranks)) return update_alone(err, l, status, result);
   if (l->ranks) status = reduce(err, l, status);
-  if (!status) status = gh_graph_run(err, l->update.graph);
+  if (!status) status = l->ranks ? gh_ranks_update(err, l->ranks) : gh_graph_run(err, l->update.graph);
   if (!status && l->ranks) status = gh_ranks_align(err, l->ranks);
   if (status) return status;
   load_ahead(l);
@@ -223,8 +245,8 @@ gh_status gh_loop_update(gh_error *err, gh_loop *l, gh_update_result *result) {
 
 static uint64_t data_hash(const gh_loop *l) { return gh_image_set_hash(l->set) ^ l->extra_hash; }
 
-static gh_status write_state(gh_error *err, gh_loop *l) {
-  if (!writes(l)) return GH_OK;
+static gh_status save(gh_error *err, void *loop) {
+  gh_loop *l = loop;
   const gh_state_info info = {.stage = l->number,
                               .update = l->done,
                               .data_hash = data_hash(l),
@@ -233,13 +255,18 @@ static gh_status write_state(gh_error *err, gh_loop *l) {
                               .config = l->config_json,
                               .plan = l->plan_json,
                               .encoder = l->encoder_json};
-  gh_status status = gh_state_write(err, l->run, l->device, &l->update, &info, GH_MAX(l->state_keep, 1));
+  gh_status status = gh_state_write(err, l->run, &l->update, &info, GH_MAX(l->state_keep, 1));
   l->state_written = gh_now();
   return status ? gh_fail_in(err, "state after update %lld of %s", (long long)l->done, l->label) : GH_OK;
 }
 
+/* Of several ranks, all call it; rank 0 writes. Nothing is written after a failure (own). */
+static gh_status write_state(gh_error *err, gh_loop *l, gh_status own) {
+  return gh_ranks_serve(err, l->ranks, own, l->ranks ? 10 * l->ranks->patience : 0, save, l);
+}
+
 static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *result) {
-  gh_status status = write_state(err, l);
+  gh_status status = write_state(err, l, GH_OK);
   if (status) return status;
   return gh_fail(err, GH_ERROR_NUMERIC,
                  "%s update %lld: the loss or the gradient is not finite (loss %g, gradient norm %g); the state from "
@@ -250,7 +277,7 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
 /* The images of an update could not be loaded (a mount that vanished): nothing is wrong with the updates before. */
 static gh_status stop_at_load(gh_error *err, gh_loop *l) {
   const gh_error cause = *err;
-  if (write_state(err, l)) return gh_fail(err, cause.status, "%s; and the state cannot be saved", cause.text);
+  if (write_state(err, l, GH_OK)) return gh_fail(err, cause.status, "%s; and the state cannot be saved", cause.text);
   return gh_fail(err, cause.status, "%s; the state after update %lld of %s is saved in %s/state", cause.text,
                  (long long)l->done, l->label, l->run);
 }
@@ -285,9 +312,14 @@ static gh_status write_row(gh_error *err, gh_loop *l, gh_metrics_row *row) {
 /* The ranks end together, after the update in which they agreed on that. */
 static bool ends_here(const gh_loop *l) { return l->ranks ? l->ranks->stop : stop_wanted(l); }
 
-static gh_status take_snapshot(gh_error *err, gh_loop *l) {
-  gh_status status = writes(l) ? l->snapshot(err, l) : GH_OK;
-  return l->ranks ? gh_ranks_after_snapshot(err, l->ranks, status, &l->halt) : status;
+static gh_status snapshot(gh_error *err, void *loop) {
+  gh_loop *l = loop;
+  return l->snapshot(err, l);
+}
+
+static gh_status take_snapshot(gh_error *err, gh_loop *l, gh_status own) {
+  gh_status status = gh_ranks_serve(err, l->ranks, own, 0, snapshot, l);
+  return l->ranks ? gh_ranks_after_snapshot(err, l->ranks, status, &l->halt, &l->load_failed) : status;
 }
 
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
@@ -299,15 +331,19 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                         .learning_rate = learning_rate(l->stage, l->done),
                         .seconds = seconds,
                         .samples = l->stage->batch,
-                        .time = gh_metrics_time()};
+                        .waiting = l->ranks ? l->ranks->waiting : NULL,
+                        .ranks = gh_comm_ranks(comm_of(l)),
+                        .time = gh_metrics_time(),
+                        .resident_bytes = (double)gh_peak_resident_bytes(),
+                        .joules = gh_energy_take(&l->energy)};
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
   gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
   if (!status && writes(l)) status = write_row(err, l, &row);
-  if (!status && (last || gh_config_checkpoint_due(l->stage, l->done))) status = take_snapshot(err, l);
+  if (last || gh_config_checkpoint_due(l->stage, l->done)) status = take_snapshot(err, l, status);
   if (!status && l->progress && l->progress(l->progress_user, &row)) l->stop = true;
   bool due = last || l->halt || ends_here(l) || (l->ranks ? l->ranks->save : state_due(l));
-  if (!status && due) status = write_state(err, l);
+  if (due) status = write_state(err, l, status);
   if (!status && ends_here(l) && !last && !l->halt)
     status = gh_fail(err, GH_ERROR_STOPPED, "stopped after update %lld of %s; --resume continues from there",
                      (long long)l->done, l->label);
@@ -324,10 +360,11 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
       gh_store_bytes(l->store) + gh_graph_peak_bytes(l->step.graph) + gh_graph_peak_bytes(l->update.graph);
   progress.device = l->device->info.id;
   l->state_written = gh_now();
+  gh_energy_open(&l->energy, NULL);
   gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))
-    status = take_snapshot(err, l);
+    status = take_snapshot(err, l, GH_OK);
   while (!status && !l->halt && l->done < l->stage->steps) {
     double began = gh_now();
     gh_update_result result;
@@ -343,6 +380,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
     gh_progress_update(&progress, (uint64_t)l->done, note);
   }
   gh_progress_end(&progress);
+  gh_energy_close(&l->energy);
   return status;
 }
 
@@ -457,10 +495,11 @@ bool gh_loop_keeps_turning(const gh_state_info *from, const char *key, bool exif
 gh_status gh_loop_begin_run(gh_error *err, const gh_loop *l, const gh_state_info *from) {
   gh_json *config = NULL;
   char *path = gh_path_join(err, l->run, "config.json");
-  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
-  if (!status) status = gh_metrics_rewind(err, l->run, from ? from->stage : 0, from ? from->update : 0);
-  if (!status) status = gh_json_copy(err, &config, l->config_json);
+  gh_status status = path ? gh_json_copy(err, &config, l->config_json) : GH_ERROR_MEMORY;
   if (!status) status = gh_made_by_put(err, config, &l->device->info, l->config_json, false);
+  if (!status)
+    status = gh_metrics_rewind(err, l->run, from ? from->stage : 0, from ? from->update : 0,
+                               gh_json_member(config, GH_MADE_BY));
   if (!status) status = gh_json_write_file(err, path, config);
   gh_json_free(config);
   free(path);

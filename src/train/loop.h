@@ -3,6 +3,7 @@
 #ifndef GH_TRAIN_LOOP_H
 #define GH_TRAIN_LOOP_H
 
+#include "base/usage.h"
 #include "data/target_cache.h"
 #include "method/objective.h"
 #include "train/frozen_choices.h"
@@ -55,6 +56,7 @@ struct gh_loop {
   bool stop;            /* `progress` asked for a stop */
   bool signed_in;       /* a line of metrics says which program, device and host this process is */
   double state_written; /* time of the last state, by gh_now */
+  gh_energy energy;     /* open while the loop runs */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   uint64_t extra_hash;  /* of data beside the images; 0: none */
   gh_json *config_json, *plan_json;

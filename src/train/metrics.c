@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "config/run.h"
 #include "train/made_by.h"
+#include "train/snapshot_events.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #define MAX_BYTES ((size_t)1 << 30)
+#define WAITING   "waiting"
 
 double gh_metrics_time(void) {
   struct timespec now;
@@ -68,6 +70,10 @@ static gh_status write_json(gh_error *err, const char *path, const gh_metrics_ro
   if (!status) status = gh_json_put_int(err, line, "samples", row->samples);
   if (!status) status = gh_json_put_double(err, line, "ms", row->seconds * 1e3);
   if (!status) status = gh_json_put_double(err, line, "images_per_second", (double)row->samples / row->seconds);
+  if (!status && row->resident_bytes > 0)
+    status = gh_json_put_double(err, line, GH_METRICS_RESIDENT, row->resident_bytes);
+  if (!status && row->joules > 0) status = gh_json_put_double(err, line, GH_METRICS_JOULES, row->joules);
+  if (!status && row->waiting) status = gh_json_put_doubles(err, line, WAITING, row->waiting, (size_t)row->ranks);
   if (!status && row->made_by) status = put_maker(err, line, row->made_by);
   if (!status) status = gh_json_put_double(err, line, "time", row->time);
   for (int i = 0; i < row->number_count && !status; i++) status = put_number(err, line, &row->numbers[i]);
@@ -102,11 +108,28 @@ static gh_status append_log(gh_error *err, const char *path, const char *text, c
   return status;
 }
 
+#define MOST_SHARES 16 /* in a line for people */
+
+/* ", waiting 12 40 %": of rank 0, rank 1, ...; of many ranks the least and the most. */
+static void waiting_text(char *out, size_t size, const gh_metrics_row *row) {
+  double least = 1, most = 0;
+  size_t used = (size_t)snprintf(out, size, row->waiting ? ", waiting" : "");
+  for (int i = 0; row->waiting && i < row->ranks; i++) {
+    least = GH_MIN(least, row->waiting[i]);
+    most = GH_MAX(most, row->waiting[i]);
+    if (row->ranks <= MOST_SHARES) used += (size_t)snprintf(out + used, size - used, " %.0f", 100 * row->waiting[i]);
+  }
+  if (row->waiting && row->ranks > MOST_SHARES)
+    used += (size_t)snprintf(out + used, size - used, " %.0f to %.0f", 100 * least, 100 * most);
+  if (row->waiting) snprintf(out + used, size - used, " %%");
+}
+
 gh_status gh_metrics_write(gh_error *err, const char *run, const gh_metrics_row *row, bool print) {
-  char text[200];
-  snprintf(text, sizeof text, "stage %d update %lld/%lld loss %.6f norm %.4f lr %.3g | %.0f ms %.1f images/s\n",
+  char text[320], waiting[100];
+  waiting_text(waiting, sizeof waiting, row);
+  snprintf(text, sizeof text, "stage %d update %lld/%lld loss %.6f norm %.4f lr %.3g | %.0f ms %.1f images/s%s\n",
            row->stage, (long long)row->update, (long long)row->updates, row->loss, row->norm, row->learning_rate,
-           row->seconds * 1e3, (double)row->samples / row->seconds);
+           row->seconds * 1e3, (double)row->samples / row->seconds, waiting);
   char *json = gh_path_join(err, run, "metrics.jsonl"), *log = gh_path_join(err, run, "train.log");
   gh_status status = json && log ? write_json(err, json, row) : GH_ERROR_MEMORY;
   if (!status) status = append_log(err, log, text, row->made_by);
@@ -131,13 +154,20 @@ static bool is_number_or_null(const gh_json *value) {
   return gh_json_type_of(value) == GH_JSON_NUMBER || gh_json_type_of(value) == GH_JSON_NULL;
 }
 
+static bool is_waiting(const gh_json *item) {
+  bool numbers = !strcmp(gh_json_key(item), WAITING) && gh_json_type_of(item) == GH_JSON_ARRAY;
+  for (const gh_json *one = numbers ? gh_json_first(item) : NULL; one && numbers; one = gh_json_next(one))
+    numbers = gh_json_type_of(one) == GH_JSON_NUMBER;
+  return numbers;
+}
+
 static bool has_numbers(const gh_json *row) {
   static const char *const read_back[] = {"loss", "grad_norm", "lr", "samples", "images_per_second"};
   bool whole = true;
   for (size_t i = 0; i < GH_COUNT(read_back); i++)
     whole = whole && gh_json_type_of(gh_json_member(row, read_back[i])) == GH_JSON_NUMBER;
   for (const gh_json *item = gh_json_first(row); item && whole; item = gh_json_next(item))
-    whole = is_number_or_null(item) || !strcmp(gh_json_key(item), GH_MADE_BY);
+    whole = is_number_or_null(item) || !strcmp(gh_json_key(item), GH_MADE_BY) || is_waiting(item);
   return whole;
 }
 
@@ -227,8 +257,19 @@ gh_status gh_metrics_lines(gh_error *err, const char *run, const char *name, gh_
 }
 
 gh_status gh_metrics_read_numbers(gh_error *err, const gh_json *line, gh_metrics_number *numbers, int *count) {
-  static const char *const always[] = {
-      "stage", "update", "loss", "grad_norm", "lr", "samples", "ms", "images_per_second", "time", GH_MADE_BY};
+  static const char *const always[] = {"stage",
+                                       "update",
+                                       "loss",
+                                       "grad_norm",
+                                       "lr",
+                                       "samples",
+                                       "ms",
+                                       "images_per_second",
+                                       "time",
+                                       GH_METRICS_RESIDENT,
+                                       GH_METRICS_JOULES,
+                                       WAITING,
+                                       GH_MADE_BY};
   *count = 0;
   for (const gh_json *item = gh_json_first(line); item; item = gh_json_next(item)) {
     const char *key = gh_json_key(item);
@@ -280,13 +321,24 @@ static gh_status replay_evaluation(gh_error *err, void *run, const gh_json *line
   return status ? status : gh_metrics_scalars(err, run, time, update, scalars, count);
 }
 
-static gh_status replay(gh_error *err, const char *run) {
+static gh_status sign_events(gh_error *err, const char *path, const gh_json *made_by) {
+  char *text = NULL;
+  if (!made_by) return GH_OK;
+  gh_status status = gh_json_print(err, &text, NULL, made_by, false);
+  if (!status) status = gh_tfevents_text(err, path, gh_metrics_time(), 0, GH_MADE_BY, text);
+  free(text);
+  return status;
+}
+
+static gh_status replay(gh_error *err, const char *run, int stage, int64_t update, const gh_json *made_by) {
   char *path = gh_path_join(err, run, GH_RUN_EVENTS), *folder = path ? gh_path_folder(err, path) : NULL;
   gh_status status = folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
   if (!status) status = gh_folder_sweep(err, folder); /* remains of a kill at this point */
   if (!status) status = gh_tfevents_begin(err, path, gh_metrics_time());
+  if (!status) status = sign_events(err, path, made_by);
   if (!status) status = gh_metrics_lines(err, run, "metrics.jsonl", replay_metrics, (void *)run);
   if (!status) status = gh_metrics_lines(err, run, "evaluations.jsonl", replay_evaluation, (void *)run);
+  if (!status) status = gh_snapshot_events(err, run, stage, update);
   free(path);
   free(folder);
   return status;
@@ -297,14 +349,14 @@ static const struct {
   gh_line_test *keep;
 } logs[] = {{"metrics.jsonl", keep_metrics}, {"evaluations.jsonl", keep_evaluation}, {"train.log", keep_log}};
 
-gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update) {
+gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update, const gh_json *made_by) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < GH_COUNT(logs) && !status; i++) {
     char *path = gh_path_join(err, run, logs[i].name);
     status = path ? rewind_file(err, path, logs[i].keep, stage, update) : GH_ERROR_MEMORY;
     free(path);
   }
-  return status ? status : replay(err, run);
+  return status ? status : replay(err, run, stage, update, made_by);
 }
 
 gh_status gh_metrics_sync(gh_error *err, const char *run) {

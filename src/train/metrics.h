@@ -7,6 +7,10 @@
 
 #define GH_METRICS_NUMBERS 8
 
+/* Keys of a line that only some lines have. */
+#define GH_METRICS_RESIDENT "resident_bytes"
+#define GH_METRICS_JOULES   "joules"
+
 typedef struct gh_metrics_number {
   const char *name; /* a key of metrics.jsonl: "accuracy" */
   double value;
@@ -19,8 +23,12 @@ typedef struct gh_metrics_row {
   double seconds;
   int64_t samples;
   double time;                                   /* seconds since 1970 */
+  double resident_bytes;                         /* of the process, at its peak so far; 0: not measured */
+  double joules;                                 /* of the processor during the update; 0: not measured */
   gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective logs in addition */
   int number_count;
+  const double *waiting; /* (ranks) the share of the update that each rank spent waiting for others; NULL: no ranks */
+  int ranks;
   const gh_json *made_by; /* of the first line that a process writes (train/made_by.h); NULL: of the others */
 } gh_metrics_row;
 
@@ -42,8 +50,9 @@ gh_status gh_metrics_scalars(gh_error *err, const char *run, double time, int64_
 double gh_metrics_time(void); /* seconds since 1970 */
 
 /* Drops the lines after (stage, update) from metrics.jsonl, evaluations.jsonl and train.log, since a resumed run
- * repeats those updates, and lines that are broken. Then rewrites TensorBoard's file from the remaining lines. */
-gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update);
+ * repeats those updates, and lines that are broken. Then rewrites TensorBoard's file from the remaining lines and
+ * snapshots, with `made_by` (NULL: none) as its text. */
+gh_status gh_metrics_rewind(gh_error *err, const char *run, int stage, int64_t update, const gh_json *made_by);
 
 /* fsync of these files and of the run's folder: a state that is written afterwards has its lines. */
 gh_status gh_metrics_sync(gh_error *err, const char *run);

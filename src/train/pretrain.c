@@ -182,7 +182,7 @@ static gh_status prepare(gh_error *err, gh_pretraining *p, const gh_train_option
   if (!status && folder && !o->replan) status = gh_choices_freeze(err, l->device, from->plan);
   if (!status) status = build(err, p);
   if (!status) status = gh_loop_describe_plan(err, l);
-  if (!status && folder) status = gh_state_load(err, folder, l->device, &l->update);
+  if (!status && folder) status = gh_state_load(err, folder, &l->update);
   if (!status && folder) l->done = from->update;
   if (!status && !folder) status = start_values(err, p);
   if (!status) {

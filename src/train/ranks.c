@@ -1,6 +1,7 @@
-#include "train/ranks.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "train/ranks_local.h"
+#include "train/ranks_shard.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,17 +31,29 @@ static gh_status to_device(gh_error *err, gh_device *device, gh_tensor *t, void 
   return gh_tensor_write(err, device, t, values);
 }
 
-/* Everything that is summed, in one order. */
-static gh_status move_sums(gh_error *err, const gh_ranks *r, transfer *move) {
-  const gh_update *u = r->update;
-  float *at = r->values;
+/* The gradients of a bucket; `kept`: only of what this rank updates. */
+static gh_status move_bucket(gh_error *err, const gh_ranks *r, int bucket, bool kept, transfer *move) {
+  const gh_bucket *b = &r->buckets.items[bucket];
   gh_status status = GH_OK;
-  for (int i = 0; i < u->count && !status; i++) {
-    status = move(err, r->device, u->parameters[i]->grad, at);
-    at += gh_tensor_elements(u->parameters[i]->grad);
+  for (int i = b->first; i < b->first + b->count && !status; i++) {
+    const int parameter = r->buckets.order[i];
+    if (kept && !gh_update_keeps(r->update, parameter)) continue;
+    status = move(err, r->device, r->update->parameters[parameter]->grad, r->values + r->buckets.at[parameter]);
   }
-  if (!status) status = move(err, r->device, r->loss, at++);
-  for (int i = 0; i < u->log_count && !status; i++) status = move(err, r->device, u->logs[i], at++);
+  return status;
+}
+
+/* The loss and the logged numbers. */
+static gh_status move_numbers(gh_error *err, const gh_ranks *r, transfer *move) {
+  float *at = r->values + r->buckets.values;
+  gh_status status = move(err, r->device, r->loss, at++);
+  for (int i = 0; i < r->update->log_count && !status; i++) status = move(err, r->device, r->update->logs[i], at++);
+  return status;
+}
+
+static gh_status put_sums(gh_error *err, const gh_ranks *r, bool kept) {
+  gh_status status = move_numbers(err, r, to_device);
+  for (int i = 0; i < r->buckets.count && !status; i++) status = move_bucket(err, r, i, kept, to_device);
   return status;
 }
 
@@ -76,23 +89,74 @@ static gh_status compare_devices(gh_error *err, gh_ranks *r) {
   return status;
 }
 
-gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_comm *comm, gh_device *device, const gh_step *step,
-                         const gh_update *update, bool moments) {
-  const double patience = r->patience;
-  *r = (gh_ranks){.comm = comm, .device = device, .update = update, .loss = step->loss_total, .patience = patience};
-  r->count = 1 + (size_t)update->log_count;
-  for (int i = 0; i < update->count; i++) r->count += (size_t)gh_tensor_elements(update->parameters[i]);
-  r->values = gh_alloc(err, r->count, sizeof *r->values);
-  gh_status status = gh_comm_agree(err, comm, r->values ? GH_OK : GH_ERROR_MEMORY, "the start of a stage", NULL);
+static gh_status prepare(gh_error *err, gh_ranks *r, const gh_step *step) {
+  const size_t least = (size_t)(r->config->bucket * 1048576 / sizeof(float)) + 1;
+  r->numbers = 1 + (size_t)r->update->log_count;
+  gh_status status = gh_buckets_plan(err, &r->buckets, r->comm, step->graph, r->update, least);
+  if (status) return status;
+  const size_t ranks = (size_t)gh_comm_ranks(r->comm);
+  r->values = gh_alloc(err, r->buckets.values + r->numbers, sizeof *r->values);
+  r->waiting = gh_alloc(err, ranks, sizeof *r->waiting);
+  r->waited = gh_alloc(err, ranks, sizeof *r->waited);
+  for (size_t i = 0; r->waited && i < ranks; i++) r->waited[i] = gh_comm_waited_by(r->comm, (int)i);
+  r->summed = gh_now();
+  if (!r->values || !r->waiting || !r->waited) return GH_ERROR_MEMORY;
+  if (r->update->shard && !(r->squares = gh_alloc(err, (size_t)r->update->count, sizeof *r->squares)))
+    return GH_ERROR_MEMORY;
+  if (r->update->outer && !(r->momentum = gh_alloc(err, r->buckets.values, sizeof *r->momentum)))
+    return GH_ERROR_MEMORY;
+  if (r->config->reduce == GH_REDUCE_FAST && !gh_comm_sums_fast(r->comm))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "distributed.reduce: %s has no sums of its own",
+                   gh_comm_library(r->comm));
+  return gh_reducer_create(err, &r->reducer, r->comm, r->buckets.count + 1);
+}
+
+static void report_sums(const gh_ranks *r) {
+  if (gh_comm_rank(r->comm)) return;
+  if (r->config->reduce == GH_REDUCE_FAST)
+    gh_info("gradients are summed by MPI_Allreduce: a rerun is not bit-identical");
+  if (gh_ranks_are_local(r))
+    gh_info("local updates: parameters are averaged every %lld updates (distributed.sync_every); the losses in between "
+            "are rank 0's",
+            (long long)r->config->sync_every);
+  if (!gh_reducer_overlaps(r->reducer))
+    gh_info("%s has no MPI_THREAD_SERIALIZED: gradients travel after the backward pass, not during it",
+            gh_comm_library(r->comm));
+}
+
+gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_device *device, const gh_step *step, gh_update *update) {
+  r->device = device;
+  r->update = update;
+  r->step = step->graph;
+  r->loss = step->loss_total;
+  gh_status status = prepare(err, r, step);
+  status = gh_comm_agree(err, r->comm, status, "the start of a stage", NULL);
+  if (!status) report_sums(r);
   if (!status) status = compare_devices(err, r);
-  if (!status) status = broadcast(err, r, update->parameters);
-  if (!status && moments) status = broadcast(err, r, update->m);
-  if (!status && moments) status = broadcast(err, r, update->v);
+  if (update->shard) gh_ranks_connect(r, update);
   return status;
 }
 
+gh_status gh_ranks_start(gh_error *err, gh_ranks *r, gh_status own, bool moments) {
+  const gh_update *u = r->update;
+  gh_status status = gh_comm_agree(err, r->comm, own, "the parameters", NULL);
+  if (u->shard) return status ? status : gh_ranks_spread(err, r, GH_OK);
+  if (!status) status = broadcast(err, r, u->parameters);
+  if (!status && moments) status = broadcast(err, r, u->m);
+  if (!status && moments) status = broadcast(err, r, u->v);
+  if (!status && moments && u->outer) status = broadcast(err, r, u->outer);
+  return status || !gh_ranks_are_local(r) ? status : gh_ranks_keep(err, r);
+}
+
 void gh_ranks_end(gh_ranks *r) {
+  gh_reducer_free(r->reducer);
+  gh_buckets_free(&r->buckets);
   free(r->values);
+  free(r->squares);
+  free(r->kept);
+  free(r->momentum);
+  free(r->waiting);
+  free(r->waited);
   free(r->shares);
   *r = (gh_ranks){0};
 }
@@ -130,8 +194,8 @@ static gh_status measure(gh_error *err, gh_ranks *r, gh_graph *step, double *sec
     const double took = gh_now() - began;
     if (i == 1 || (i && took < *seconds)) *seconds = took;
   }
-  memset(r->values, 0, r->count * sizeof *r->values);
-  return move_sums(err, r, to_device);
+  memset(r->values, 0, (r->buckets.values + r->numbers) * sizeof *r->values);
+  return put_sums(err, r, false);
 }
 
 /* Rank 0: from every rank's "SECONDS MICRO_BATCH". */
@@ -207,30 +271,127 @@ gh_status gh_ranks_split(gh_error *err, gh_ranks *r, gh_graph *step, int64_t bat
 
 /* ---- an update ---- */
 
-gh_status gh_ranks_reduce(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish) {
-  gh_status status = own ? own : move_sums(err, r, from_device);
-  unsigned flags = (wish->stop ? STOP : 0) | (wish->save ? SAVE : 0);
-  if (status) flags |= wish->load_failed ? LOAD_FAILED : FAILED;
-  gh_comm_patience(r->comm, !r->warm ? 0 : r->rested ? r->patience : 10 * r->patience);
-  status = gh_comm_agree(err, r->comm, status, "an update", &flags);
-  wish->load_failed = flags & LOAD_FAILED && !(flags & FAILED);
-  r->stop = flags & STOP;
-  r->save = flags & SAVE;
-  if (!status) status = gh_comm_sum(err, r->comm, r->values, r->count);
-  if (!status) status = move_sums(err, r, to_device);
-  r->warm = true;
-  r->rested = !r->save;
+static gh_sum_way way_of(const gh_ranks *r) {
+  if (r->config->reduce == GH_REDUCE_FAST) return GH_SUM_FAST;
+  return r->config->reduce_precision == GH_PRECISION_BFLOAT16 ? GH_SUM_BF16 : GH_SUM_ORDERED;
+}
+
+void gh_ranks_begin_wait(gh_ranks *r) {
+  const double updates = (double)r->config->sync_every;
+  gh_comm_patience(r->comm, !r->warm ? 0 : r->rested ? updates * r->patience : 10 * updates * r->patience);
+}
+
+/* What is agreed on first: whether every rank can give its gradients. */
+static void begin_sums(gh_ranks *r, gh_status own, const gh_error *why, unsigned flags) {
+  gh_ranks_begin_wait(r);
+  gh_reducer_begin(r->reducer, own, why, "an update", flags);
+  r->begun = true;
+}
+
+/* Gives a complete bucket to the reducer. Also after a failure since begin_sums, and then with anything in it: the
+ * other ranks wait for it, and learn of the failure in the agreement that follows. */
+static gh_status give(gh_error *err, gh_ranks *r, gh_status own) {
+  const gh_bucket *b = &r->buckets.items[r->given];
+  gh_status status = own ? own : move_bucket(err, r, r->given, false, from_device);
+  gh_reducer_add(r->reducer, &(gh_sum){.values = r->values + b->at,
+                                       .count = b->size,
+                                       .starts = b->starts,
+                                       .way = way_of(r),
+                                       .scatter = b->starts != NULL});
+  r->given++;
   return status;
 }
 
-gh_status gh_ranks_align(gh_error *err, gh_ranks *r) {
-  return r->mixed ? broadcast(err, r, r->update->parameters) : GH_OK;
+gh_status gh_ranks_last_step(gh_error *err, gh_ranks *r) {
+  const int launches = gh_graph_launch_count(r->step);
+  gh_status status = GH_OK;
+  int done = 0;
+  if (r->buckets.count == 1 || !gh_reducer_overlaps(r->reducer)) return gh_graph_run(err, r->step);
+  begin_sums(r, GH_OK, NULL, 0);
+  while (r->given < r->buckets.count && !status) {
+    const int until = r->buckets.items[r->given].launches;
+    status = gh_graph_run_part(err, r->step, done, until - done);
+    done = until;
+    status = give(err, r, status);
+  }
+  return status ? status : gh_graph_run_part(err, r->step, done, launches - done);
 }
 
-gh_status gh_ranks_after_snapshot(gh_error *err, gh_ranks *r, gh_status own, bool *halt) {
-  unsigned flags = *halt ? HALT : 0;
+/* The rest of the buckets and the numbers. */
+static gh_status give_rest(gh_error *err, gh_ranks *r, gh_status own) {
+  gh_status status = own;
+  while (r->given < r->buckets.count) status = give(err, r, status);
+  if (!status) status = move_numbers(err, r, from_device);
+  gh_reducer_add(r->reducer, &(gh_sum){.values = r->values + r->buckets.values, .count = r->numbers});
+  return status;
+}
+
+/* What each rank said in the agreement, as a share of the time since the last one. */
+static void note_waiting(gh_ranks *r) {
+  const double now = gh_now(), span = now - r->summed;
+  for (int i = 0; i < gh_comm_ranks(r->comm) && !gh_comm_rank(r->comm); i++) {
+    const double waited = gh_comm_waited_by(r->comm, i);
+    r->waiting[i] = GH_MIN(1, GH_MAX(0, (waited - r->waited[i]) / span));
+    r->waited[i] = waited;
+  }
+  r->summed = now;
+}
+
+static unsigned flag_of(gh_status status, const gh_ranks_wish *wish) {
+  return !status ? 0 : wish->load_failed ? LOAD_FAILED : FAILED;
+}
+
+static void take_flags(unsigned flags, gh_ranks_wish *wish) {
+  wish->load_failed = flags & LOAD_FAILED && !(flags & FAILED);
+}
+
+/* All sums, in r->values. *agreed: whether the others know of a failure, if there is one. */
+static gh_status sum(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish, bool *agreed) {
+  const bool before = own && !r->begun; /* then no sum is made */
+  gh_error failure = {0};
+  unsigned flags = 0;
+  gh_status status = own;
+  if (!r->begun) begin_sums(r, own, err, flag_of(own, wish));
+  if (!before) status = give_rest(err, r, own);
+  gh_status summed = gh_reducer_wait(&failure, r->reducer, &flags);
+  *agreed = summed != GH_OK;
+  r->begun = false;
+  r->given = 0;
+  if (summed && (!status || gh_comm_agreed_failure(r->comm))) *err = failure;
+  if (summed) take_flags(flags, wish);
+  return summed ? err->status : status;
+}
+
+unsigned gh_ranks_flags(const gh_ranks_wish *wish) { return (wish->stop ? STOP : 0) | (wish->save ? SAVE : 0); }
+
+void gh_ranks_take_flags(gh_ranks *r, unsigned flags) {
+  note_waiting(r);
+  r->stop = flags & STOP;
+  r->save = flags & SAVE;
+  r->warm = true;
+  r->rested = !r->save;
+}
+
+gh_status gh_ranks_reduce(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish) {
+  bool agreed = false;
+  gh_status status = sum(err, r, own, wish, &agreed);
+  if (agreed) return status;
+  unsigned flags = gh_ranks_flags(wish) | flag_of(status, wish);
+  status = gh_comm_agree(err, r->comm, status, "the sums of an update", &flags);
+  take_flags(flags, wish);
+  gh_ranks_take_flags(r, flags);
+  return status ? status : put_sums(err, r, true);
+}
+
+gh_status gh_ranks_align(gh_error *err, gh_ranks *r) {
+  return r->mixed && !r->update->shard ? broadcast(err, r, r->update->parameters) : GH_OK;
+}
+
+gh_status gh_ranks_after_snapshot(gh_error *err, gh_ranks *r, gh_status own, bool *halt, bool *load_failed) {
+  unsigned flags = (*halt ? HALT : 0) | (*load_failed ? LOAD_FAILED : 0);
   gh_comm_patience(r->comm, 0);
   gh_status status = gh_comm_agree(err, r->comm, own, "a snapshot", &flags);
   *halt = flags & HALT;
+  *load_failed = flags & LOAD_FAILED;
   return status;
 }

@@ -4,7 +4,6 @@
 #include "config/run.h"
 #include "method/objective.h"
 #include "models/adapter.h"
-#include "models/tensors_write.h"
 #include "train/made_by.h"
 
 #include <stdlib.h>
@@ -34,17 +33,29 @@ static gh_name file_name(const gh_update *u, const gh_tensor *t, gh_kind kind) {
   return gh_name_make("base_model.model.%.*s.base_layer.bias", layer, t->name);
 }
 
-static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
-                              bool lora, gh_kind kind) {
-  gh_named_tensor *list = gh_alloc(err, (size_t)u->count, sizeof *list);
-  int count = 0;
-  for (int i = 0; list && i < u->count; i++) {
-    const gh_tensor *t = u->parameters[i];
-    if (kind_of(t, lora) == kind) list[count++] = (gh_named_tensor){.name = file_name(u, t, kind), .tensor = t};
-  }
-  gh_status status = list ? gh_tensors_write_all(err, writer, device, list, count, NULL, NULL) : GH_ERROR_MEMORY;
-  free(list);
+static gh_status write_one(gh_error *err, gh_safetensors_writer *writer, const gh_update *u, int parameter,
+                           const char *name) {
+  const int64_t n = gh_tensor_elements(u->parameters[parameter]);
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  gh_status status = values ? gh_update_get(err, u, parameter, GH_KEPT_PARAMETER, values) : GH_ERROR_MEMORY;
+  if (!status) status = gh_safetensors_writer_write_f32(err, writer, name, values, n);
+  free(values);
   return status;
+}
+
+static gh_status write_values(gh_error *err, gh_safetensors_writer *writer, const gh_update *u, bool lora,
+                              gh_kind kind) {
+  gh_status status = GH_OK;
+  for (int i = 0; i < u->count && !status; i++) {
+    const gh_tensor *t = u->parameters[i];
+    if (kind_of(t, lora) == kind)
+      status = gh_safetensors_writer_declare(err, writer, file_name(u, t, kind).text, GH_ST_F32, t->rank, t->shape);
+  }
+  if (!status) status = gh_safetensors_writer_begin(err, writer);
+  for (int i = 0; i < u->count && !status; i++)
+    if (kind_of(u->parameters[i], lora) == kind)
+      status = write_one(err, writer, u, i, file_name(u, u->parameters[i], kind).text);
+  return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
 /* Without a time: a run that is repeated has the same bytes. */
@@ -72,7 +83,7 @@ static gh_status write_file(gh_error *err, const char *folder, gh_device *device
   if (!status) status = sign(err, writer, device, config);
   if (!status && kind == KIND_DENOISER && objective->describe_weights)
     status = objective->describe_weights(err, config, writer);
-  if (!status) status = write_values(err, writer, device, u, lora, kind);
+  if (!status) status = write_values(err, writer, u, lora, kind);
   gh_safetensors_writer_free(writer);
   free(path);
   return status;

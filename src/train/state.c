@@ -16,19 +16,33 @@ void gh_state_info_free(gh_state_info *info) {
   *info = (gh_state_info){0};
 }
 
-static int tensor_count(const gh_update *u) { return 3 * u->count + u->carried_count; }
+static int tensor_count(const gh_update *u) { return gh_update_kinds(u) * u->count + u->carried_count; }
 
-/* The tensors of a state, in order: the values, m and v of each parameter, then what the step carries. */
+/* The tensors of a state, in order: the values, m and v of each parameter, then what the step carries. Returns one of
+ * the same shape. */
 static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *name) {
-  if (index >= 3 * u->count) {
-    const gh_tensor *carried = u->carried[index - 3 * u->count];
+  const int kinds = gh_update_kinds(u);
+  if (index >= kinds * u->count) {
+    const gh_tensor *carried = u->carried[index - kinds * u->count];
     *name = gh_name_make("carried.%s", carried->name);
     return carried;
   }
-  static const char *const kinds[3] = {"parameter", "adam.m", "adam.v"};
-  gh_tensor *const *lists[3] = {u->parameters, u->m, u->v};
-  *name = gh_name_make("%s.%s", kinds[index % 3], u->parameters[index / 3]->name);
-  return lists[index % 3][index / 3];
+  static const char *const names[GH_KEPT] = {"parameter", "adam.m", "adam.v", "outer"};
+  const gh_tensor *parameter = u->parameters[index / kinds];
+  *name = gh_name_make("%s.%s", names[index % kinds], parameter->name);
+  return parameter;
+}
+
+static gh_status get(gh_error *err, const gh_update *u, int index, float *values) {
+  const int kinds = gh_update_kinds(u);
+  if (index < kinds * u->count) return gh_update_get(err, u, index / kinds, (gh_kept)(index % kinds), values);
+  return gh_tensor_read(err, u->device, u->carried[index - kinds * u->count], values);
+}
+
+static gh_status put(gh_error *err, const gh_update *u, int index, const float *values) {
+  const int kinds = gh_update_kinds(u);
+  if (index < kinds * u->count) return gh_update_put(err, u, index / kinds, (gh_kept)(index % kinds), values);
+  return gh_tensor_write(err, u->device, u->carried[index - kinds * u->count], values);
 }
 
 static int64_t largest(const gh_update *u) {
@@ -40,8 +54,8 @@ static int64_t largest(const gh_update *u) {
 
 /* ---- writing ---- */
 
-static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_device *device, const gh_update *u,
-                               float *values, XXH64_state_t *hash) {
+static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, const gh_update *u, float *values,
+                               XXH64_state_t *hash) {
   gh_name name;
   gh_status status = GH_OK;
   for (int i = 0; i < tensor_count(u) && !status; i++) {
@@ -51,7 +65,7 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (int i = 0; i < tensor_count(u) && !status; i++) {
     const gh_tensor *t = state_tensor(u, i, &name);
-    status = gh_tensor_read(err, device, t, values);
+    status = get(err, u, i, values);
     if (status) break;
     XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
     status = gh_safetensors_writer_write(err, writer, name.text, values, (size_t)gh_tensor_bytes(t));
@@ -59,8 +73,7 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, gh_
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
 
-static gh_status write_part(gh_error *err, const char *folder, gh_device *device, const gh_update *u,
-                            char hash_text[GH_CHECKSUM_TEXT]) {
+static gh_status write_part(gh_error *err, const char *folder, const gh_update *u, char hash_text[GH_CHECKSUM_TEXT]) {
   char *path = gh_path_join(err, folder, PART);
   float *values = gh_alloc(err, (size_t)largest(u), sizeof *values);
   XXH64_state_t *hash = XXH64_createState();
@@ -69,7 +82,7 @@ static gh_status write_part(gh_error *err, const char *folder, gh_device *device
   if (!status) status = gh_safetensors_writer_new(err, &writer, path);
   if (!status) {
     XXH64_reset(hash, 0);
-    status = write_tensors(err, writer, device, u, values, hash);
+    status = write_tensors(err, writer, u, values, hash);
   }
   if (!status) gh_checksum_text(hash_text, XXH64_digest(hash));
   gh_safetensors_writer_free(writer);
@@ -157,13 +170,12 @@ static gh_status remove_old(gh_error *err, const char *states, const char *writt
   return status;
 }
 
-gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *u,
-                         const gh_state_info *info, int64_t keep) {
+gh_status gh_state_write(gh_error *err, const char *run, const gh_update *u, const gh_state_info *info, int64_t keep) {
   char hash_text[GH_CHECKSUM_TEXT];
   char *states = gh_path_join(err, run, "state");
   char *folder = gh_format(err, "%s/state/stage%d-%08lld", run, info->stage, (long long)info->update);
   gh_status status = states && folder ? gh_folder_make(err, folder) : GH_ERROR_MEMORY;
-  if (!status) status = write_part(err, folder, device, u, hash_text);
+  if (!status) status = write_part(err, folder, u, hash_text);
   if (!status) status = gh_metrics_sync(err, run);
   if (!status) status = write_manifest(err, folder, u, info, hash_text);
   if (!status) status = gh_folder_sync(err, states);
@@ -184,8 +196,8 @@ static gh_status check_hash(gh_error *err, const gh_json *root, const char *path
   return status;
 }
 
-static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_json *root, gh_device *device,
-                           const gh_update *u, float *values) {
+static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_json *root, const gh_update *u,
+                           float *values) {
   gh_status status = GH_OK;
   gh_name name;
   XXH64_state_t *hash = XXH64_createState();
@@ -195,7 +207,7 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
     const gh_tensor *t = state_tensor(u, i, &name);
     status = gh_safetensors_load_f32(err, part, name.text, t->rank, t->shape, values);
     if (!status) XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
-    if (!status) status = gh_tensor_write(err, device, (gh_tensor *)t, values);
+    if (!status) status = put(err, u, i, values);
   }
   char hash_text[GH_CHECKSUM_TEXT];
   gh_checksum_text(hash_text, XXH64_digest(hash));
@@ -203,7 +215,7 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
   return status ? status : check_hash(err, root, gh_safetensors_path(part), hash_text);
 }
 
-gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *u) {
+gh_status gh_state_load(gh_error *err, const char *folder, const gh_update *u) {
   gh_json *root = NULL;
   gh_safetensors *part = NULL;
   char *path = NULL;
@@ -214,7 +226,7 @@ gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, co
   if (!status && gh_safetensors_count(part) != (size_t)tensor_count(u))
     status = gh_fail(err, GH_ERROR_FORMAT, "%s: %zu tensors, but this configuration trains %d", path,
                      gh_safetensors_count(part), u->count);
-  if (!status) status = load_part(err, part, root, device, u, values);
+  if (!status) status = load_part(err, part, root, u, values);
   gh_safetensors_close(part);
   gh_json_free(root);
   free(values);

@@ -25,8 +25,8 @@ gh_status gh_state_info_put(gh_error *err, gh_json *root, const gh_state_info *i
 gh_status gh_state_info_read(gh_error *err, const char *folder, const gh_json *root, gh_state_info *info);
 
 /* Writes parameters, moments, what the step carries and info, then removes all but the newest `keep` states. */
-gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, const gh_update *update,
-                         const gh_state_info *info, int64_t keep);
+gh_status gh_state_write(gh_error *err, const char *run, const gh_update *update, const gh_state_info *info,
+                         int64_t keep);
 
 /* Finds the newest complete state: its folder (caller frees) and its info; *folder is NULL if there is none. Its
  * manifest and every byte of its parts are checked first. An interrupted state is removed. A damaged one is skipped
@@ -35,6 +35,6 @@ gh_status gh_state_write(gh_error *err, const char *run, gh_device *device, cons
 gh_status gh_state_find(gh_error *err, const char *run, char **folder, gh_state_info *info);
 
 /* Checks the parts against the manifest and loads them into the same tensors. */
-gh_status gh_state_load(gh_error *err, const char *folder, gh_device *device, const gh_update *update);
+gh_status gh_state_load(gh_error *err, const char *folder, const gh_update *update);
 
 #endif

@@ -10,8 +10,11 @@
 #include "train/inputs.h"
 #include "train/loop.h"
 #include "train/made_by.h"
+#include "train/ranks_shard.h"
 #include "train/ranks_start.h"
+#include "train/shard.h"
 #include "train/snapshot.h"
+#include "train/snapshot_events.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +32,8 @@ typedef struct gh_stage {
   bool recompute;
   gh_loop loop;
   gh_evaluator *evaluator; /* of stage 2, where "evaluate" is not empty */
+  int rank, count;         /* of how many; or, in a dry run, of how many that are planned for */
+  gh_shard shard;          /* what of the optimiser this rank keeps; empty: all */
   gh_ranks ranks;          /* the loop's, where there are several */
   bool *began;             /* whether the run's folder has been written to */
   bool stop;               /* the caller's `progress` requested a stop */
@@ -39,6 +44,7 @@ static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_lora *lora = loop->number == 2 && s->config->lora.enabled ? &s->lora : NULL;
   gh_status status =
       gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, lora, loop->number, loop->done);
+  if (!status && lora) status = gh_adapter_event(err, loop->run, loop->number, loop->done);
   if (status || !s->evaluator) return status;
   status = gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
   loop->load_failed = gh_status_is_fault(status);
@@ -55,6 +61,8 @@ static gh_step_spec spec_of(gh_stage *s, gh_store *store, gh_tensor *block) {
   spec.device = l->device;
   spec.store = store;
   spec.recompute = s->recompute;
+  spec.shard = s->shard.owners ? &s->shard : NULL;
+  spec.outer = s->config->sync_every > 1;
   return spec;
 }
 
@@ -69,20 +77,26 @@ static gh_status lead(gh_error *err, gh_stage *s, gh_status (*work)(gh_error *er
   return status || writes(s) ? status : work(err, s);
 }
 
+/* Divides the optimiser among the ranks, if that is wanted. */
+static gh_status divide(gh_error *err, gh_stage *s) {
+  if (s->count == 1 || s->config->shard == GH_SHARD_NONE) return GH_OK;
+  gh_step_spec spec = spec_of(s, NULL, NULL);
+  spec.batch = 1;
+  return gh_shard_find(err, &s->shard, &spec, s->rank, s->count);
+}
+
 static gh_status fit(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
   gh_stage_config share = *l->stage; /* the largest rank's */
-  share.batch = GH_CEIL_DIV(share.batch, gh_comm_ranks(s->options->comm));
+  share.batch = GH_CEIL_DIV(share.batch, s->count);
+  gh_status status = divide(err, s);
   gh_step_spec spec = spec_of(s, NULL, NULL);
-  gh_status status = GH_OK;
-  if (l->number == 2) status = gh_evaluate_measure(err, s->config, l->device, spec.lora, &s->budget);
+  if (!status && l->number == 2) status = gh_evaluate_measure(err, s->config, l->device, spec.lora, &s->budget);
   if (!status) status = gh_budget_fit(err, &spec, &share, s->config->recompute, &l->device, 1, &s->budget);
   l->micro_batch = spec.batch;
   s->recompute = spec.recompute;
   return status == GH_ERROR_MEMORY ? gh_fail_in(err, "%s", l->label) : status;
 }
-
-static gh_status open_cache(gh_error *err, gh_stage *s) { return gh_loop_open_cache(err, &s->loop, &s->models); }
 
 static gh_status build(gh_error *err, gh_stage *s) {
   gh_loop *l = &s->loop;
@@ -137,16 +151,30 @@ static gh_status given_micro_batch(gh_error *err, const gh_stage *s, const gh_st
   return own && own != from->plan ? gh_json_opt_int(err, own, "micro_batch", out) : GH_OK;
 }
 
+typedef struct gh_loading {
+  const char *folder;
+  const gh_update *update;
+} gh_loading;
+
+static gh_status load_state(gh_error *err, void *loading) {
+  const gh_loading *from = loading;
+  return gh_state_load(err, from->folder, from->update);
+}
+
 /* What is left when the step is planned: rank 0's weights or state on every rank, and everyone's plan. */
 static gh_status load_weights(gh_error *err, gh_stage *s, const gh_state_info *from, const char *folder) {
   gh_loop *l = &s->loop;
   gh_comm *comm = s->options->comm;
+  gh_loading loading = {folder, &l->update};
   gh_status status = gh_loop_describe_plan(err, l);
   if (!status) status = gh_ranks_gather_plans(err, comm, l->plan_json);
-  if (!status && from && writes(s)) status = gh_state_load(err, folder, l->device, &l->update);
-  if (!status && from) l->done = from->update;
-  if (!status && comm) status = gh_ranks_begin(err, &s->ranks, comm, l->device, &l->step, &l->update, from != NULL);
-  if (!status && comm && s->config->split == GH_SPLIT_MEASURED)
+  if (from) l->done = from->update;
+  if (!comm) return status || !from ? status : load_state(err, &loading);
+  if (!status) status = gh_ranks_begin(err, &s->ranks, l->device, &l->step, &l->update);
+  if (status) return status;
+  if (from) status = gh_ranks_serve(err, &s->ranks, GH_OK, 0, load_state, &loading);
+  status = gh_ranks_start(err, &s->ranks, status, from != NULL);
+  if (!status && s->config->split == GH_SPLIT_MEASURED)
     status = gh_ranks_split(err, &s->ranks, l->step.graph, l->stage->batch, l->micro_batch,
                             from && !s->options->resplit ? from->plan : NULL, l->plan_json);
   return status;
@@ -169,7 +197,7 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && from) status = gh_loop_check_encoder(err, l, from->encoder);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
-  if (!status && s->config->data.latent_cache) status = lead(err, s, open_cache);
+  if (!status && s->config->data.latent_cache) status = gh_loop_open_cache(err, l, &s->models);
   if (!status && l->number == 2 && gh_json_count(s->config->evaluate) && writes(s)) {
     status = begin(err, s, from); /* the scores before training are the first thing that the run writes */
     if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
@@ -214,6 +242,7 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   gh_ranks_end(&s->ranks);
   gh_loop_free(&s->loop);
   gh_models_close(&s->models);
+  gh_shard_free(&s->shard);
   return status;
 }
 
@@ -248,7 +277,9 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
     if (!config->stages[number - 1].steps) continue;
     if (ran && (status = check_stop(err, t, stop))) return status;
     gh_stage s = {.config = config, .options = t->options, .began = &t->began};
-    s.ranks = (gh_ranks){.comm = t->options->comm, .patience = t->options->rank_timeout};
+    s.rank = gh_comm_rank(t->options->comm);
+    s.count = gh_comm_ranks(t->options->comm);
+    s.ranks = (gh_ranks){.comm = t->options->comm, .config = config, .patience = t->options->rank_timeout};
     s.loop = (gh_loop){.label = labels[number - 1],
                        .number = number,
                        .run = config->output,
@@ -286,6 +317,8 @@ static gh_status choose_kernels(gh_error *err, gh_stage *s) {
 static gh_status choose_stage(gh_error *err, const gh_config *config, int number, gh_device *device,
                               const gh_train_options *options, const gh_vision_config *encoder, bool tiny) {
   gh_stage s = {.config = config, .options = options, .draft = encoder != NULL};
+  s.rank = gh_comm_rank(options->comm);
+  s.count = gh_comm_ranks(options->comm);
   s.loop =
       (gh_loop){.label = labels[number - 1], .number = number, .stage = &config->stages[number - 1], .device = device};
   s.loop.micro_batch = s.loop.stage->micro_batch;
@@ -295,6 +328,7 @@ static gh_status choose_stage(gh_error *err, const gh_config *config, int number
   if (!status) status = lead(err, &s, choose_kernels);
   if (!status && config->data.latent_cache && gh_choices_are_watched(device))
     status = gh_loop_choose_cache(err, device, &s.models, s.loop.micro_batch);
+  gh_shard_free(&s.shard);
   gh_models_close(&s.models);
   return status;
 }
@@ -318,18 +352,60 @@ gh_status gh_train_choose(gh_error *err, const gh_config *config, gh_device *dev
 
 /* ---- dry run ---- */
 
+/* A stage as one of the planned ranks would have it. */
+static gh_status dry_stage(gh_error *err, const gh_training *t, int number, int rank, gh_stage *s) {
+  *s = (gh_stage){.config = t->config, .options = t->options, .rank = rank, .count = GH_MAX(t->options->ranks, 1)};
+  s->loop = (gh_loop){
+      .label = labels[number - 1], .number = number, .stage = &t->config->stages[number - 1], .device = t->device};
+  s->loop.micro_batch = s->loop.stage->micro_batch;
+  return gh_models_open(err, &s->models, t->config, NULL, NULL);
+}
+
+static void end_dry_stage(gh_stage *s) {
+  gh_loop_free(&s->loop);
+  gh_models_close(&s->models);
+  gh_shard_free(&s->shard);
+}
+
+static void fill_dry_rank(const gh_stage *s, gh_dry_rank *out) {
+  const int64_t batch = s->loop.stage->batch;
+  *out = (gh_dry_rank){.samples = batch * (s->rank + 1) / s->count - batch * s->rank / s->count,
+                       .micro_batch = s->loop.micro_batch,
+                       .recompute = s->recompute,
+                       .kept = s->shard.owners ? s->shard.kept : s->budget.parameters_trained,
+                       .budget = s->budget};
+}
+
+/* The plans of the ranks after the first, on devices like this one. Without a division of the optimiser, all are like
+ * the first. */
+static gh_status dry_run_ranks(gh_error *err, const gh_training *t, int number, const gh_stage *first,
+                               gh_dry_stage *out) {
+  out->ranks = gh_alloc(err, (size_t)first->count, sizeof *out->ranks);
+  if (!out->ranks) return GH_ERROR_MEMORY;
+  gh_status status = GH_OK;
+  for (int i = 0; i < first->count && !status; i++) {
+    gh_stage other, *s = i && first->shard.owners ? &other : NULL;
+    if (s) status = dry_stage(err, t, number, i, s);
+    if (s && !status) status = fit(err, s);
+    gh_stage like = *first;
+    like.rank = i;
+    if (!status) fill_dry_rank(s ? s : &like, &out->ranks[out->rank_count++]);
+    if (s) end_dry_stage(s);
+    if (status == GH_ERROR_MEMORY) gh_fail_in(err, "rank %d", i);
+  }
+  return status;
+}
+
 /* Plans and times a stage. That it does not fit is a result here, no failure. */
 static gh_status dry_run_stage(gh_error *err, const gh_training *t, int number, gh_dry_stage *out) {
-  gh_stage s = {.config = t->config, .options = t->options};
-  s.loop = (gh_loop){
-      .label = labels[number - 1], .number = number, .stage = &t->config->stages[number - 1], .device = t->device};
-  s.loop.micro_batch = s.loop.stage->micro_batch;
-  gh_status status = gh_models_open(err, &s.models, t->config, NULL, NULL);
+  gh_stage s;
+  gh_status status = dry_stage(err, t, number, 0, &s);
   out->planned = !status;
   if (!status) status = fit(err, &s);
   out->budget = s.budget;
   out->micro_batch = s.loop.micro_batch;
   out->recompute = s.recompute;
+  if (!status && s.count > 1) status = dry_run_ranks(err, t, number, &s, out);
   out->fits = !status;
   if (status == GH_ERROR_MEMORY) {
     const double arithmetic = s.budget.flops / (double)GH_MAX(s.loop.micro_batch, 1);
@@ -338,8 +414,7 @@ static gh_status dry_run_stage(gh_error *err, const gh_training *t, int number, 
   }
   if (!status && out->fits) status = build(err, &s);
   if (!status && out->fits) status = gh_dry_run_measure(err, &s.loop, out);
-  gh_loop_free(&s.loop);
-  gh_models_close(&s.models);
+  end_dry_stage(&s);
   return status;
 }
 
@@ -398,11 +473,16 @@ static gh_status check_files(gh_error *err, gh_training *t) {
 static gh_status check_ranks(gh_error *err, const gh_config *config, const gh_train_options *options) {
   const int ranks = gh_comm_ranks(options->comm);
   if (ranks > 1 && options->dry_run)
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "--dry-run plans for one process: start it without mpirun");
+    return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                   "--dry-run is for one process: start it without mpirun; --ranks N plans for N processes");
+  if (options->ranks && !options->dry_run)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "--ranks is for --dry-run; mpirun -n N starts N processes");
   for (int i = 0; i < 2; i++)
-    if (config->stages[i].steps && config->stages[i].batch < ranks)
+    if (config->stages[i].steps && config->stages[i].batch < GH_MAX(ranks, options->ranks))
       return gh_fail(err, GH_ERROR_CONFIG, "stage%d.batch is %lld, but there are %d ranks: each needs a sample", i + 1,
-                     (long long)config->stages[i].batch, ranks);
+                     (long long)config->stages[i].batch, GH_MAX(ranks, options->ranks));
+  if (config->sync_every > 1 && !options->dry_run && ranks == 1)
+    return gh_fail(err, GH_ERROR_CONFIG, "distributed.sync_every: local updates need several ranks (mpirun)");
   return gh_ranks_same_config(err, options->comm, config);
 }
 

@@ -16,6 +16,7 @@ typedef struct gh_train_options {
   bool replan;                 /* choose kernels again instead of using the state's choices */
   bool dry_run;                /* plan and print, then stop */
   bool allow_data_change;      /* continue although the set of images differs from the state's */
+  int ranks;                   /* of a dry run: plan for so many processes; 0: for this one alone */
   bool quiet;                  /* nothing on stdout: no line per update, no plan */
   bool verbose;                /* of a dry run: also every matrix product, convolution and attention */
   gh_train_progress *progress; /* may be NULL */

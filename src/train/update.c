@@ -4,32 +4,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gh_status collect(gh_error *err, gh_store *store, gh_update *u) {
+bool gh_update_keeps(const gh_update *u, int parameter) {
+  return !u->shard || u->shard->owners[parameter] == u->shard->rank;
+}
+
+static gh_status add_moment(gh_error *err, gh_store *store, const char *kind, const gh_tensor *p, gh_tensor **out) {
+  gh_status status = gh_step_tensor(err, store, gh_name_make("%s.%s", kind, p->name).text, p->rank, p->shape, out);
+  if (status) return status;
+  (*out)->role = GH_ROLE_MOMENT;
+  (*out)->part = p->part;
+  return GH_OK;
+}
+
+static gh_status collect(gh_error *err, gh_store *store, gh_update *u, bool outer) {
   int total = gh_store_count(store);
-  u->parameters = gh_alloc(err, 3 * (size_t)total, sizeof *u->parameters);
+  u->parameters = gh_alloc(err, GH_KEPT * (size_t)total, sizeof *u->parameters);
   if (!u->parameters) return GH_ERROR_MEMORY;
   u->m = u->parameters + total;
   u->v = u->m + total;
+  if (outer) u->outer = u->v + total;
   for (int i = 0; i < total; i++)
     if (gh_store_at(store, i)->trainable) u->parameters[u->count++] = gh_store_at(store, i);
   if (!u->count) return gh_fail(err, GH_ERROR_CONFIG, "nothing is trained");
+  if (u->shard && u->shard->count != u->count)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "%d parameters are trained, but %d were divided among the ranks", u->count,
+                   u->shard->count);
   for (int i = 0; i < u->count; i++) {
     const gh_tensor *p = u->parameters[i];
-    if (gh_step_tensor(err, store, gh_name_make("adam.m.%s", p->name).text, p->rank, p->shape, &u->m[i]) ||
-        gh_step_tensor(err, store, gh_name_make("adam.v.%s", p->name).text, p->rank, p->shape, &u->v[i]))
-      return err->status;
-    u->m[i]->role = u->v[i]->role = GH_ROLE_MOMENT;
-    u->m[i]->part = u->v[i]->part = p->part;
+    if (!gh_update_keeps(u, i)) continue;
+    gh_status status = add_moment(err, store, "adam.m", p, &u->m[i]);
+    if (!status) status = add_moment(err, store, "adam.v", p, &u->v[i]);
+    if (!status && outer) status = add_moment(err, store, "outer", p, &u->outer[i]);
+    if (status) return status;
   }
   return GH_OK;
 }
 
 gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, const gh_optimizer_config *o,
                            const gh_step *step, gh_update *u) {
-  *u = (gh_update){0};
-  gh_tensor *squares = NULL;
-  gh_status status = collect(err, store, u);
-  if (!status) status = gh_step_tensor(err, store, "squares", 1, (int64_t[]){u->count}, &squares);
+  *u = (gh_update){.device = device, .shard = step->shard};
+  gh_status status = collect(err, store, u, step->outer);
+  if (!status) status = gh_step_tensor(err, store, "squares", 1, (int64_t[]){u->count}, &u->squares);
   if (!status) status = gh_step_block(err, store, "control", &u->control);
   if (!status) status = gh_graph_create(err, device, &u->graph);
   if (status) {
@@ -41,13 +56,15 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   memcpy(u->carried, step->carried, sizeof u->carried);
   u->carried_count = step->carried_count;
   gh_graph_phase(u->graph, "update");
-  for (int i = 0; i < u->count; i++) gh_square_sum(u->graph, u->parameters[i]->grad, squares, i);
-  gh_clip_control(u->graph, squares, step->loss_total, u->control, o->clip_norm);
+  for (int i = 0; i < u->count; i++)
+    if (gh_update_keeps(u, i)) gh_square_sum(u->graph, u->parameters[i]->grad, u->squares, i);
+  u->clip_node = gh_graph_node_count(u->graph);
+  gh_clip_control(u->graph, u->squares, step->loss_total, u->control, o->clip_norm);
   for (int i = 0; i < u->count; i++) {
     gh_tensor *p = u->parameters[i];
     const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
     const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay};
-    gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
+    if (gh_update_keeps(u, i)) gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
     gh_zero(u->graph, p->grad);
   }
   gh_zero(u->graph, step->loss_total);
@@ -61,6 +78,34 @@ void gh_update_free(gh_update *u) {
   gh_graph_free(u->graph);
   free(u->parameters);
   *u = (gh_update){0};
+}
+
+int gh_update_first_launches(const gh_update *u) {
+  const gh_node *clip = gh_graph_node(u->graph, u->clip_node);
+  int launches = 0;
+  while (launches < gh_graph_launch_count(u->graph) && gh_graph_launch_note(u->graph, launches).node != clip)
+    launches++;
+  return launches;
+}
+
+int gh_update_kinds(const gh_update *u) { return u->outer ? GH_KEPT : GH_KEPT_OUTER; }
+
+static gh_tensor *kept(const gh_update *u, int parameter, gh_kept kind) {
+  gh_tensor *const *const lists[GH_KEPT] = {u->parameters, u->m, u->v, u->outer};
+  return gh_update_keeps(u, parameter) ? lists[kind][parameter] : NULL;
+}
+
+gh_status gh_update_get(gh_error *err, const gh_update *u, int parameter, gh_kept kind, float *values) {
+  const gh_tensor *own = kept(u, parameter, kind), *copy = u->parameters[parameter];
+  if (!own && kind == GH_KEPT_PARAMETER && !copy->unbacked) own = copy; /* the same on all ranks */
+  return own ? gh_tensor_read(err, u->device, own, values)
+             : u->remote.read(err, u->remote.user, parameter, kind, values);
+}
+
+gh_status gh_update_put(gh_error *err, const gh_update *u, int parameter, gh_kept kind, const float *values) {
+  gh_tensor *own = kept(u, parameter, kind);
+  return own ? gh_tensor_write(err, u->device, own, values)
+             : u->remote.write(err, u->remote.user, parameter, kind, values);
 }
 
 gh_status gh_update_read(gh_error *err, gh_device *device, const gh_update *u, gh_update_result *result) {

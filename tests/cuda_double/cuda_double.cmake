@@ -45,7 +45,7 @@ endforeach()
 # here: only its own tests do it.
 set(ON_CUDA "GH_CUDA_LIBRARIES=${PROJECT_BINARY_DIR}/cuda_double;OCL_ICD_VENDORS=${PROJECT_BINARY_DIR}/none;\
 GH_TEST_DEVICE=cuda:0")
-foreach(name gemm gemm_bf16)
+foreach(name gemm gemm_bf16 gemm_matrix)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA}")
 endforeach()

@@ -32,12 +32,20 @@ static const plant plants[] = {
     {GEMM, 64, "\"r\"(a[1]), \"r\"(a[2])", "\"r\"(a[2]), \"r\"(a[1])", "wrong numbers"},
     {GEMM, 64, "\"r\"(b[0]), \"r\"(b[1])", "\"r\"(b[1]), \"r\"(b[0])", "wrong numbers"},
     {GEMM, 64, "\"+f\"(c[1]), \"+f\"(c[2])", "\"+f\"(c[2]), \"+f\"(c[1])", "wrong numbers"},
-    /* one barrier of a step removed */
-    {GEMM, 64, "keep(bs, next_b, trans_b, item);\n    BARRIER();", "keep(bs, next_b, trans_b, item);", "a race"},
-    {GEMM, 128, "multiply(sum, as, bs, scratch, row0, column0, lane, item);\n    BARRIER();",
-     "multiply(sum, as, bs, scratch, row0, column0, lane, item);", "a race"},
-    /* a tile of words too small */
-    {GEMM, 64, "bs[TILE * PITCH];", "bs[TILE * PITCH - 8];", "not in a shared variable"},
+    /* rows of ldmatrix at wrong places */
+    {GEMM, 64, "lane / 16 * 8 + lane % 8, 2 * w + lane / 8 % 2", "lane / 16 * 8 + lane % 8, 2 * w + lane / 16",
+     "wrong numbers"},
+    /* a barrier removed: before the first step, of a step, before the rest; a step kept where it is being read */
+    {GEMM, 64, "keep(bs, next_b, trans_b, item);\n  BARRIER();", "keep(bs, next_b, trans_b, item);", "a race"},
+    {GEMM, 128, "keep(bs + now, next_b, trans_b, item);\n    BARRIER();\n  }\n  for",
+     "keep(bs + now, next_b, trans_b, item);\n  }\n  for", "a race"},
+    {GEMM, 64, "    }\n    BARRIER();\n  }\n  FOR_SUMS", "    }\n  }\n  FOR_SUMS", "a race"},
+    {GEMM, 128, "now = STEP - now;", "now = now;", "a race"},
+    /* A's rows, and its k's, at those of others */
+    {GEMM, 64, "(row0 + row) / 8 + lane / 8 % 2", "(row0 + row) / 8 + lane / 16", "wrong numbers"},
+    {GEMM, 128, "const int k = lane / 16 * 8 + lane % 8;", "const int k = lane % 16;", "wrong numbers"},
+    /* half of a tile too small */
+    {GEMM, 64, "bs[2 * STEP];", "bs[2 * STEP - 2];", "not in a shared variable"},
     /* copies without a wait, or waited for by a single work-item */
     {ATTENTION, 64, "asm volatile(\"cp.async.wait_all;\"", "asm volatile(\"cp.async.commit_group;\"", "left to a copy"},
     {ATTENTION, 64, "unit_copies_wait();\n  BARRIER();", "unit_copies_wait();", "a race"},
@@ -71,10 +79,10 @@ static const plant masked_plants[] = {
 
 /* ---- running ---- */
 
-/* Odd sizes, two steps of k, A and B transposed; C is compared with float64. */
+/* Tiles with edges, several steps of k and a rest, A transposed on the way; C is compared with float64. */
 static gh_status multiply(gh_device *d, int tile) {
   static const char *const units[] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"};
-  gh_gemm_desc g = gemm_desc_of(65, 35, 43, 3, 0);
+  gh_gemm_desc g = gemm_desc_of(72, 70, 136, 3, 0);
   gemm_problem p;
   gh_launch *launch = NULL;
   bool wrong = false;

@@ -67,8 +67,8 @@ extern const ptx_op ptx_ops[];
 extern const ptx_op ptx_warp_ops[];
 extern const ptx_op ptx_memory_ops[];
 /* Not found by name: ptx_parse.c reads their names in parts. For all types; the last ones split a 64- or 32-bit number
- * into halves. */
-extern const ptx_op ptx_load_op, ptx_load_shared_op, ptx_store_op, ptx_halves_ops[2];
+ * into halves, and make it of them. */
+extern const ptx_op ptx_load_op, ptx_load_shared_op, ptx_store_op, ptx_halves_ops[4];
 
 enum { PTX_GLOBAL, PTX_IN_SHARED, PTX_PARAM };
 

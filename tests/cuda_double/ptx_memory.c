@@ -286,8 +286,21 @@ static bool halves(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
   return true;
 }
 
-const ptx_op ptx_halves_ops[2] = {{"mov.b64", PTX_ACTION, "?l", NULL, halves},
-                                  {"mov.b32", PTX_ACTION, "?w", NULL, halves}};
+/* Operands: the whole, its lower half, its upper half. */
+static bool whole(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  const uint32_t *const low = ptx_row_of(w, in, 1), *const high = ptx_row_of(w, in, 2);
+  const bool wide = in->width[0] == 8;
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    put(w, in, 0, lane, wide ? low[lane] | (uint64_t)high[lane] << 32 : (low[lane] & 0xffff) | high[lane] << 16);
+  }
+  return true;
+}
+
+const ptx_op ptx_halves_ops[4] = {{"mov.b64", PTX_ACTION, "?l", NULL, halves},
+                                  {"mov.b32", PTX_ACTION, "?w", NULL, halves},
+                                  {"mov.b64", PTX_ACTION, "l?", NULL, whole},
+                                  {"mov.b32", PTX_ACTION, "w?", NULL, whole}};
 
 /* ---- asynchronous copies ---- */
 

@@ -321,8 +321,10 @@ static bool read_transfer(const char *name, size_t size, ptx_instr *in) {
   return true;
 }
 
-static bool find_op(const char *name, size_t size, bool vector, ptx_instr *in) {
-  for (int i = 0; i < 2 && vector; i++)
+/* `rest`: the text of the operands. */
+static bool find_op(const char *name, size_t size, const char *rest, ptx_instr *in) {
+  const int first = *rest == '{' ? 0 : memchr(rest, '{', strcspn(rest, ";")) ? 2 : 4;
+  for (int i = first; i < first + 2 && i < 4; i++)
     if (is(name, size, ptx_halves_ops[i].name)) {
       in->op = &ptx_halves_ops[i];
       in->vector = 2;
@@ -360,7 +362,7 @@ static bool read_instr(reader *r) {
   in->text = text;
   in->line = r->line;
   skip(r);
-  if (!find_op(name, size, *r->at == '{', in)) return refuse(r, "the double does not support %.*s", (int)size, name);
+  if (!find_op(name, size, r->at, in)) return refuse(r, "the double does not support %.*s", (int)size, name);
   for (const char *kind = in->op->operands; *kind; kind++) {
     int count = kind[0] == '{' ? kind[1] - '0' : 0;
     if (kind > in->op->operands && !expect(r, ",")) return false;

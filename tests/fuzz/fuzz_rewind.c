@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const int stage = 1 + data[0] % 2;
   const int64_t update = data[0] / 2 % 4;
   put_files(data + 1, size - 1);
-  if (gh_metrics_rewind(&err, "/fuzz/run", stage, update)) {
+  if (gh_metrics_rewind(&err, "/fuzz/run", stage, update, NULL)) {
     FUZZ_CHECK(err.text[0]);
     fuzz_clear();
     return 0;
@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     FUZZ_CHECK(before[i]);
     memcpy(before[i], bytes, sizes[i]);
   }
-  FUZZ_CHECK(!gh_metrics_rewind(&err, "/fuzz/run", stage, update));
+  FUZZ_CHECK(!gh_metrics_rewind(&err, "/fuzz/run", stage, update, NULL));
   for (int i = 0; i < COUNT; i++) {
     size_t again = 0;
     const uint8_t *bytes = fuzz_content(names[i], &again);

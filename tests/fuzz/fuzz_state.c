@@ -79,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (folder) {
     FUZZ_CHECK(info.stage >= 1 && info.stage <= 2 && info.update >= 0 && info.micro_batch >= 1);
     FUZZ_CHECK(info.config && info.plan);
-    if (gh_state_load(&err, folder, NULL, &update))
+    if (gh_state_load(&err, folder, &update))
       FUZZ_CHECK(err.text[0]);
     else
       FUZZ_CHECK(loads == 1);

@@ -71,30 +71,54 @@ static const gh_backend cuda = {.name = "cuda",
 
 /* ---- the kernels that the tables request ---- */
 
+typedef struct product {
+  gh_dtype ab, c;
+  int64_t ld; /* the length of rows in memory decides how wide a GPU's loads may be */
+} product;
+
+static const product products[] = {
+    {GH_F32, GH_F32, 256}, {GH_BF16, GH_F32, 256}, {GH_F32, GH_BF16, 256}, {GH_BF16, GH_BF16, 256}};
+/* Narrower loads, of the tiles that take most registers. */
+static const product narrow[] = {{GH_BF16, GH_F32, 260}, {GH_F32, GH_F32, 257}, {GH_BF16, GH_BF16, 257}};
+
+/* Whether the provider's family has a larger tile for the product. */
+static bool has_larger(const gh_gemm_provider *p, const gh_gemm_desc *desc, const gh_device *d) {
+  for (const gh_gemm_provider *q = gh_gemm_providers; q->base.name; q++)
+    if (!strcmp(q->base.family, p->base.family) && q->size[0] > p->size[0] && q->supports(desc, d)) return true;
+  return false;
+}
+
+static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider *p, const product *of, bool largest) {
+  gh_status status = GH_OK;
+  for (int trans = 0; trans < 4 && !status; trans++) {
+    const gh_gemm_desc desc = {.m = 256,
+                               .n = 256,
+                               .k = 256,
+                               .trans_a = trans & 1,
+                               .trans_b = trans & 2,
+                               .lda = of->ld,
+                               .ldb = of->ld,
+                               .ldc = 256,
+                               .batch = 1,
+                               .alpha = 1,
+                               .dtype = of->ab,
+                               .dtype_c = of->c};
+    gh_launch *launch;
+    /* providers that only apply to CPUs are not for GPUs, whatever features they need */
+    if (d->info.shape == GH_SHAPE_GPU && !p->supports(&desc, d)) continue;
+    if (largest && has_larger(p, &desc, d)) continue;
+    status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
+  }
+  return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;
+}
+
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
-  static const gh_dtype types[] = {GH_F32, GH_BF16};
-  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
-    for (size_t t = 0; t < GH_COUNT(types) * GH_COUNT(types); t++)
-      for (int trans = 0; trans < 4; trans++) {
-        const gh_gemm_desc desc = {.m = 256,
-                                   .n = 256,
-                                   .k = 256,
-                                   .trans_a = trans & 1,
-                                   .trans_b = trans & 2,
-                                   .lda = 256,
-                                   .ldb = 256,
-                                   .ldc = 256,
-                                   .batch = 1,
-                                   .alpha = 1,
-                                   .dtype = types[t % GH_COUNT(types)],
-                                   .dtype_c = types[t / GH_COUNT(types)]};
-        gh_launch *launch;
-        /* providers that only apply to CPUs are not for GPUs, whatever features they need */
-        if (d->info.shape == GH_SHAPE_GPU && !p->supports(&desc, d)) continue;
-        gh_status status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
-        if (status) return gh_fail_in(err, "%s", p->base.name);
-      }
-  return GH_OK;
+  gh_status status = GH_OK;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
+    for (size_t i = 0; i < GH_COUNT(products) && !status; i++) status = ask_product(err, d, p, &products[i], false);
+    for (size_t i = 0; i < GH_COUNT(narrow) && !status; i++) status = ask_product(err, d, p, &narrow[i], true);
+  }
+  return status;
 }
 
 /* For each unit that attention supports. */

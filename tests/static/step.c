@@ -139,7 +139,8 @@ static gh_status bind_all(gh_error *err, gh_device *d, const gh_gemm_provider *p
   return status;
 }
 
-static const gh_gemm_provider every = {{"every", "every"}, any, bind_all, {0, 0}, 1u << GH_EPILOGUE_BIAS, 0, false};
+static const gh_gemm_provider every = {{"every", "every"},     any, bind_all, NULL, {0, 0},
+                                       1u << GH_EPILOGUE_BIAS, 0,   false};
 
 /* Attention's kernels pass every check: there is no device that could fail one. */
 static gh_status choose_all(gh_error *err, gh_device *d) {

@@ -1,22 +1,14 @@
 # Sourced by the scripts that run `genhance train`: a tiny run, and functions to check it.
 # shellcheck shell=bash disable=SC2034
+# shellcheck source=tests/support/failures.sh
+. "$(dirname "${BASH_SOURCE[0]}")/failures.sh"
 genhance=$(realpath "$1")
 fixtures=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../fixtures")
 work=$(realpath "$(mktemp -d "${TMPDIR:-/tmp}/genhance-test-XXXXXX")")
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
 : "${GH_CACHE_DIR:=$work/cache}"
 export GH_CACHE_DIR
-
-fail() {
-  echo "FAILED: $*"
-  failures=$((failures + 1))
-}
-
-finish() {
-  [ "$failures" = 0 ] || { echo "$failures failures"; exit 1; }
-}
 
 # Two stages of three updates with a state after each. Paths are relative to $work.
 cp -r "$fixtures/encode/images" images

@@ -112,8 +112,8 @@ static bool concerns(const gh_provider *p, const void *desc) {
   return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);
 }
 
-static const char *const sources[] = {
-    "tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot", "tuned_gemm_matrix", "tuned_gemm_gpu", "conv2d_direct", NULL};
+static const char *const sources[] = {"tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot",  "tuned_gemm_matrix",
+                                      "tuned_gemm_gpu", "conv2d_direct",  "conv2d_winograd", NULL};
 
 const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .title = "GEMM",
@@ -155,6 +155,13 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
   gh_status status = check(err, d, desc, a, b, c);
   if (!status) status = provider_for(err, d, desc, &provider);
   return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
+}
+
+gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out) {
+  const gh_gemm_provider *provider;
+  *out = NULL;
+  gh_status status = provider_for(err, d, desc, &provider);
+  return status || !provider->prepare ? status : provider->prepare(err, d, desc, a, out);
 }
 
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc) {

@@ -12,6 +12,12 @@ extern const gh_choice_kind gh_gemm_kind;
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                        gh_buffer *c, gh_launch **out);
 
+/* For a convolution, the launch that the chosen provider needs before gh_gemm_bind's: it writes the weights A in
+ * another form to desc->image.prepared, which has room for gh_gemm_prepared_elements float32 numbers. *out is NULL if
+ * it needs none. */
+gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
+int64_t gh_gemm_prepared_elements(const gh_gemm_desc *desc);
+
 /* Makes only the choice, which gh_gemm_bind then uses; no buffers are needed. */
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 

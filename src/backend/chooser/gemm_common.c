@@ -26,6 +26,14 @@ int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a,
   return count;
 }
 
+int gh_gemm_load_width(const gh_gemm_desc *g, int most) {
+  int64_t all = g->lda | g->ldb | g->offset_a | g->offset_b; /* its lowest bit is the lowest of any of them */
+  if (g->batch > 1) all |= g->stride_a | g->stride_b;
+  if (g->trans_a) all |= g->m;
+  if (!g->trans_b) all |= g->n;
+  return most == 8 && all % 8 == 0 ? 8 : all % 4 == 0 ? 4 : 1;
+}
+
 int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step) {
   int64_t pieces = GH_CEIL_DIV(whole, most);
   return GH_CEIL_DIV(GH_CEIL_DIV(whole, pieces), step) * step;

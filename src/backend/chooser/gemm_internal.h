@@ -12,6 +12,8 @@ struct gh_gemm_provider {
   bool (*supports)(const gh_gemm_desc *desc, const gh_device *d);
   gh_status (*bind)(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                     const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+  /* gh_gemm_prepare for this provider; NULL: it needs nothing */
+  gh_status (*prepare)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
   int size[2];    /* the provider's own parameters */
   unsigned fuses; /* bit 1 << gh_epilogue for each epilogue that it fuses */
   int min_side;   /* of m, n and k: below it other families are better, and only forcing selects this one */
@@ -43,6 +45,10 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* the storage ty
 /* Fills in the first arguments of every own kernel; returns their number. */
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
+/* How many numbers of A, and of B, a GPU's kernel may load at once: the largest of 8, 4 and 1, at most `most` (8 or 4),
+ * that divides all that their addresses are made of and, of an operand stored along its rows in C (its columns, if it
+ * is B), their number. Buffers begin at multiples of 16 bytes. */
+int gh_gemm_load_width(const gh_gemm_desc *desc, int most);
 /* The size of the pieces when `whole` is split evenly into multiples of `step`, each at most `most` rounded up to such
  * a multiple. */
 int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);

@@ -2,9 +2,15 @@
 #include <stdio.h>
 
 #include "backend/chooser/gemm_internal.h"
-#include "cl/launch.h"
+#include "cl/gemm_layout.h"
 
-enum { LARGE = 128, ITEMS = GEMM_MATRIX_ITEMS, LOCAL_BYTES = 2 * LARGE * GEMM_MATRIX_PITCH * 4 };
+/* Two operands, two steps of them. Offsets in a step have 32 bits: 2 bytes times at most 127 rows of LONGEST. */
+enum {
+  LARGE = 128,
+  ITEMS = GEMM_MATRIX_ITEMS,
+  LOCAL_BYTES = 4 * 2 * LARGE * GEMM_MATRIX_DEPTH(LARGE),
+  LONGEST = 1 << 23
+};
 
 /* The defines of a unit's kernels; NULL: the tile does not fit the registers. Intel's compiler is told to use all 256
  * registers of a thread: with its default of 128 the sums spill. */
@@ -18,8 +24,9 @@ static const char *const defines[][2] = {
 };
 
 static bool supports(const gh_gemm_desc *g, const gh_device *d, bool large) {
-  return g->dtype == GH_BF16 && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS &&
-         d->info.local_bytes >= LOCAL_BYTES && d->info.matrix != GH_MATRIX_NONE && defines[d->info.matrix][large];
+  return g->dtype == GH_BF16 && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS && g->lda <= LONGEST &&
+         g->ldb <= LONGEST && d->info.local_bytes >= LOCAL_BYTES && d->info.matrix != GH_MATRIX_NONE &&
+         defines[d->info.matrix][large];
 }
 
 bool gh_matrix_supports_64(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, false); }
@@ -28,7 +35,7 @@ bool gh_matrix_supports_128(const gh_gemm_desc *g, const gh_device *d) { return 
 gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *g,
                                  const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   char all[160];
-  snprintf(all, sizeof all, "%s %s", unit, gh_gemm_storage_defines(g));
+  snprintf(all, sizeof all, "%s -DWIDTH=%d %s", unit, gh_gemm_load_width(g, 8), gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_matrix", .defines = all, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {ITEMS, 1, 1}};
   gh_arg args[24];

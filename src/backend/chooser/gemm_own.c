@@ -5,7 +5,7 @@
 #include "backend/chooser/gemm_internal.h"
 #include "backend/core/libraries.h"
 #include "backend/core/limits.h"
-#include "cl/launch.h"
+#include "cl/gemm_layout.h"
 
 #define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
 
@@ -72,23 +72,64 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Convolution without forming B: cl/conv2d_direct.cl. Supports only contiguous rows, alpha 1 and beta 0. */
+/* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. They support
+ * only contiguous rows, alpha 1 and beta 0. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
          g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
          (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
 }
 
-static gh_status conv_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
-                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
-  const int64_t block = provider->size[0], channels = provider->size[1]; /* the kernel's */
+static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                             const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  (void)provider;
   const gh_kernel_id id = {.name = "conv2d_direct", .dtype = GH_F32};
-  const gh_grid grid = {{(size_t)(g->batch * GH_CEIL_DIV(g->n, block)), (size_t)GH_CEIL_DIV(g->m, channels), 1},
-                        {1, 1, 1}};
+  const gh_grid grid = {
+      {(size_t)(g->batch * GH_CEIL_DIV(g->n, DIRECT_BLOCK)), (size_t)GH_CEIL_DIV(g->m, DIRECT_OUT), 1}, {1, 1, 1}};
   const gh_arg args[] = {gh_arg_buffer(c),          gh_arg_buffer(b),
                          gh_arg_buffer(a),          gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL),
                          gh_arg_i64(g->batch),      gh_arg_i32(g->image.channels),
                          gh_arg_i32(g->m),          gh_arg_i32(g->image.height),
+                         gh_arg_i32(g->image.width)};
+  return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
+}
+
+int64_t gh_gemm_prepared_elements(const gh_gemm_desc *g) {
+  return ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
+}
+
+static gh_status winograd_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
+                                  gh_launch **out) {
+  const int64_t rows = ALIGN_UP(g->m, WINOGRAD_GROUP);
+  const gh_kernel_id id = {.name = "conv2d_winograd_weight", .dtype = GH_F32};
+  const gh_grid grid = {{(size_t)rows, 1, 1}, {1, 1, 1}};
+  const gh_arg args[] = {gh_arg_buffer(g->image.prepared),
+                         gh_arg_i64(g->image.prepared_offset),
+                         gh_arg_buffer(a),
+                         gh_arg_i64(rows),
+                         gh_arg_i32(g->image.channels),
+                         gh_arg_i32(g->m)};
+  return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
+}
+
+static gh_status winograd_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  (void)provider;
+  (void)a; /* prepared holds it in another form */
+  const int64_t vectors = GH_CEIL_DIV(g->image.height, 2) * GH_CEIL_DIV(g->image.width, 2 * CPU_VECTOR);
+  const gh_kernel_id id = {.name = "conv2d_winograd", .dtype = GH_F32};
+  const gh_grid grid = {
+      {(size_t)(g->batch * GH_CEIL_DIV(vectors, WINOGRAD_BLOCK)), (size_t)GH_CEIL_DIV(g->m, WINOGRAD_OUT), 1},
+      {1, 1, 1}};
+  const gh_arg args[] = {gh_arg_buffer(c),
+                         gh_arg_buffer(b),
+                         gh_arg_buffer(g->image.prepared),
+                         gh_arg_i64(g->image.prepared_offset),
+                         gh_arg_buffer(g->epilogue == GH_EPILOGUE_BIAS ? g->bias : NULL),
+                         gh_arg_i64(g->batch),
+                         gh_arg_i32(g->image.channels),
+                         gh_arg_i32(g->m),
+                         gh_arg_i32(g->image.height),
                          gh_arg_i32(g->image.width)};
   return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
 }
@@ -111,7 +152,7 @@ static gh_status amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
 
 static bool gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
-  return d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= 17 * 1024 &&
+  return d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= GEMM_GPU_LOCAL &&
          d->info.shape == GH_SHAPE_GPU;
 }
 
@@ -120,8 +161,9 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   const int work = provider->size[0], usual = g->dtype_c == GH_F32 ? work : 4;
   const int across = provider->size[1] ? provider->size[1] : usual;
   const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
-  char defines[64];
-  snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d %s", work, across, gh_gemm_storage_defines(g));
+  char defines[80];
+  snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d -DWIDTH=%d %s", work, across, gh_gemm_load_width(g, 4),
+           gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, wide), (size_t)GH_CEIL_DIV(g->m, high), (size_t)g->batch},
                   {GEMM_GPU_SIDE, GEMM_GPU_SIDE, 1}};
@@ -159,7 +201,7 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 #define FITS(nb, kc, panel, width, depth) ((nb) * (kc) <= (panel) && (nb) <= (width) && (kc) <= (depth))
 #define PANELS(family, supports, bind, nb, kc, panel, width, depth, side, convolves)                                   \
   {                                                                                                                    \
-    {family " nb=" #nb " kc=" #kc, family}, supports, bind,                                                            \
+    {family " nb=" #nb " kc=" #kc, family}, supports, bind, NULL,                                                      \
         {(int)sizeof(char[FITS(nb, kc, panel, width, depth) ? (nb) : -1]), kc}, BIAS, side, convolves                  \
   }
 #define CPU(nb, kc) PANELS("own-cpu", cpu_supports, cpu_bind, nb, kc, GEMM_CPU_PANEL, nb, kc, 0, false)
@@ -174,7 +216,7 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 
 /* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
-    {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, {0, 0}, BIAS | BIAS_GELU, 0, false},
+    {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, NULL, {0, 0}, BIAS | BIAS_GELU, 0, false},
     AMX(512, 512),
     AMX(256, 1024),
     AMX(384, 512),
@@ -183,7 +225,8 @@ const gh_gemm_provider gh_gemm_providers[] = {
     AMX_BF16(768, 1024),
     CONV_AMX(512, 512),
     CONV_AMX(256, 1024),
-    {{"own-conv", "own-conv"}, conv_supports, conv_bind, {DIRECT_BLOCK, DIRECT_OUT}, BIAS, 0, true},
+    {{"own-conv", "own-conv"}, conv_supports, direct_bind, NULL, {0, 0}, BIAS, 0, true},
+    {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     DOT(256, 256),
     DOT(256, 512),
     DOT(128, 512),
@@ -192,9 +235,16 @@ const gh_gemm_provider gh_gemm_providers[] = {
     CPU(256, 512),
     CPU(256, 256),
     CPU(64, 512),
-    {{"own-matrix tile=128", "own-matrix"}, gh_matrix_supports_128, gh_gemm_matrix_bind, {128, 0}, BIAS, 16, false},
-    {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, {64, 0}, BIAS, 16, false},
-    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, {4, 0}, BIAS, 0, false},
-    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, {8, 0}, BIAS, 0, false},
-    {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, {0, 0}, 0, 0, false},
+    {{"own-matrix tile=128", "own-matrix"},
+     gh_matrix_supports_128,
+     gh_gemm_matrix_bind,
+     NULL,
+     {128, 0},
+     BIAS,
+     16,
+     false},
+    {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, NULL, {64, 0}, BIAS, 16, false},
+    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
+    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
+    {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, NULL, {0, 0}, 0, 0, false},
     {.base = {.name = NULL}}};

@@ -23,7 +23,7 @@
 typedef struct trial {
   gh_device *d;
   gh_gemm_desc desc;
-  gh_buffer *a, *b, *c;
+  gh_buffer *a, *b, *c, *prepared;
   int64_t elements_a, elements_b, elements_c;
   float *pattern;         /* three runs of PATTERN numbers, as stored, for A, B and C */
   uint16_t *pattern_bf16; /* the same in two bytes each */
@@ -190,6 +190,7 @@ static void trial_free(trial *t) {
   backend->buffer_free(t->a);
   backend->buffer_free(t->b);
   backend->buffer_free(t->c);
+  backend->buffer_free(t->prepared);
   free(t->pattern);
   free(t->pattern_bf16);
   free(t->row);
@@ -225,7 +226,11 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
+  if (!status && g->image.channels)
+    status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(g), GH_F32), &t->prepared);
   if (status) goto fail;
+  t->desc.image.prepared = t->prepared;
+  t->desc.image.prepared_offset = 0;
   make_pattern(t);
   if ((status = make_reference(err, t))) goto fail;
   if ((status = fill_random(err, t, OF_A, t->a, t->elements_a))) goto fail;
@@ -285,19 +290,33 @@ static gh_status check(gh_error *err, trial *t, gh_launch *launch) {
 
 /* ---- the kind's members ---- */
 
+static gh_status prepare(gh_error *err, trial *t, const gh_gemm_provider *provider) {
+  gh_launch *launch;
+  if (!provider->prepare) return GH_OK;
+  gh_status status = provider->prepare(err, t->d, &t->desc, t->a, &launch);
+  if (status) return status;
+  status = t->d->backend->enqueue(err, t->d, launch);
+  if (!status) status = t->d->backend->finish(err, t->d);
+  t->d->backend->launch_free(launch);
+  return status;
+}
+
 gh_status gh_gemm_trial_run(gh_error *err, void *of, const gh_provider *p, gh_launch **launch) {
   trial *t = of;
   const gh_gemm_provider *provider = (const gh_gemm_provider *)p;
   *launch = NULL;
-  gh_status status = provider->bind(err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
+  gh_status status = prepare(err, t, provider);
+  if (!status) status = provider->bind(err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
   return status ? status : check(err, t, *launch);
 }
 
-/* The one shape that represents all tiny shapes with the same storage and transposition. */
+/* The one shape that represents all tiny shapes with the same storage, transposition and width of a GPU's loads. */
 static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
+  const int width = gh_gemm_load_width(desc, 8);
   gh_gemm_desc g = *desc;
   g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
-  g.stride_a = g.stride_b = g.stride_c = 71 * 71;
+  if (width > 1 && !g.image.channels) g.m = g.n = g.lda = g.ldb = g.ldc = 72 + width % 8;
+  g.stride_a = g.stride_b = g.stride_c = g.lda * g.lda;
   if (desc->image.channels) {
     g.image.channels = 7, g.image.height = 7, g.image.width = 10;
     g.k = g.lda = 63, g.ldc = 70, g.stride_a = 0, g.stride_b = 7 * 70, g.stride_c = 67 * 70;
@@ -321,8 +340,8 @@ void gh_gemm_trial_close(void *of) {
 
 int gh_gemm_verdict(const void *desc) {
   const gh_gemm_desc *g = desc;
-  const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16);
-  return 4 * storage + 2 * g->trans_a + g->trans_b;
+  const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16), width = gh_gemm_load_width(g, 8);
+  return 16 * (width / 4) + 4 * storage + 2 * g->trans_a + g->trans_b;
 }
 
 /* ---- skipping a slow library ---- */

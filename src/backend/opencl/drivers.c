@@ -1,11 +1,13 @@
 /* What must be settled before this process calls an OpenCL driver for the first time: the environment that drivers
  * read, and whether each driver survives being asked for its devices. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "backend/core/ask.h"
@@ -14,12 +16,14 @@
 #include "base/cache.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 
-#define MAX_DRIVERS  16
-#define MAX_DEVICES  32
-#define FOLDER       "OCL_ICD_VENDORS"
-#define USUAL_FOLDER "/etc/OpenCL/vendors"
-#define MARKER       ".opencl-drivers"
+#define MAX_DRIVERS      16
+#define MAX_DEVICES      32
+#define FOLDER           "OCL_ICD_VENDORS"
+#define USUAL_FOLDER     "/etc/OpenCL/vendors"
+#define LEFTOVER_SECONDS 3600
+#define MARKER           ".opencl-drivers"
 
 /* ---- the environment ---- */
 
@@ -43,16 +47,37 @@ static char *private_folder(void) {
   return NULL;
 }
 
+/* PoCL leaves two empty files in its cache when it builds a program from source, also one that it has kept. After an
+ * hour no build uses them. */
+static gh_status remove_leftover(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
+  struct stat facts;
+  (void)err, (void)context, (void)name;
+  if (gh_starts_with(entry, "tempfile_") && !fstatat(folder_fd, entry, &facts, AT_SYMLINK_NOFOLLOW) &&
+      S_ISREG(facts.st_mode) && !facts.st_size && facts.st_mtime < time(NULL) - LEFTOVER_SECONDS)
+    unlinkat(folder_fd, entry, 0);
+  return GH_OK;
+}
+
+static void remove_leftovers(const char *folder) {
+  gh_error ignored;
+  gh_folder_walk(&ignored, folder, false, remove_leftover, NULL);
+}
+
 /* PoCL loads the kernels of its cache as shared libraries, and checks nothing. So its cache must be as private as ours,
  * and lies below ours unless the user chose another; where no folder is, PoCL gets one that it cannot use. */
 static void set_pocl_cache(void) {
   gh_error err;
   const char *given = getenv("POCL_CACHE_DIR");
-  if (given && *given && gh_cache_is_private(given)) return;
+  if (given && *given && gh_cache_is_private(given)) {
+    remove_leftovers(given);
+    return;
+  }
   char *own = gh_cache_folder();
   if (!own) own = private_folder();
   char *folder = own ? gh_path_join(&err, own, "pocl") : NULL;
-  setenv("POCL_CACHE_DIR", folder && gh_cache_is_private(folder) ? folder : "/dev/null/pocl", 1);
+  const bool usable = folder && gh_cache_is_private(folder);
+  setenv("POCL_CACHE_DIR", usable ? folder : "/dev/null/pocl", 1);
+  if (usable) remove_leftovers(folder);
   free(folder);
   free(own);
 }

@@ -10,12 +10,15 @@ static const struct {
   gh_cl_quirks quirks;
 } known[] = {
     /* Clang with the host's back end: a function may enable instructions that the device's name does not imply. Without
-     * a folder for its own cache it has no device; services and containers often have no home folder. */
+     * a folder for its own cache it has no device; services and containers often have no home folder. It keeps what it
+     * compiled in that folder, which is ours (drivers.c). Asked for a program's binary, it first compiles every kernel
+     * of the program for work-groups of any size, and then runs none of that: more than half of all compilation. */
     {"Portable Computing Language",
      "",
      "",
      {.builtins = true,
       .host_pages = true,
+      .no_binaries = true,
       .linker = true,
       .needs = "PoCL needs a folder to write to, $HOME or $POCL_CACHE_DIR"}},
     /* Oclgrind interprets: its "binaries" are LLVM bitcode that names no kernel arguments. */

@@ -7,7 +7,7 @@
 typedef struct gh_cl_quirks {
   bool builtins;     /* its compiler for CPUs is clang, with the builtins of AMX and AVX512_BF16 */
   bool host_pages;   /* its CPU device uses host memory in place, so buffers may be memory that we map */
-  bool no_binaries;  /* program binaries cannot be loaded: always build from source */
+  bool no_binaries;  /* program binaries cannot be loaded, or cost too much to get: always build from source */
   bool no_clfft;     /* its compiler rejects clFFT's kernels: Fourier transforms use our kernels */
   bool gpu_shape;    /* supports only kernels of the GPU's shape, although it is a CPU */
   bool linker;       /* it links kernels with the program ld, and aborts without it */
