@@ -61,7 +61,7 @@ done
 consume() {
   local folder=$1
   shift
-  cmake -S "$here/install" -B "$folder" -DCMAKE_C_COMPILER="$compiler" -DEXAMPLE="$here/../examples/embed.c" \
+  cmake -G "$(cached CMAKE_GENERATOR)" -S "$here/install" -B "$folder" -DCMAKE_C_COMPILER="$compiler" -DEXAMPLE="$here/../examples/embed.c" \
     -DCMAKE_BUILD_TYPE=None "$@" >"$work/log" 2>&1 || die "a project with genhance does not configure: $(cat "$work/log")"
   cmake --build "$folder" -j "$(nproc)" >"$work/log" 2>&1 || die "a project with genhance does not build: $(tail -n 30 "$work/log")"
   [ "$(LD_LIBRARY_PATH=$before "$folder/caller")" = "$version" ] || die "the C++ program in $folder failed"
