@@ -46,8 +46,11 @@
 #define UNROLL_STEP  UNROLL_OUTER
 #else
 #define UNROLL_OUTER UNROLL
-/* All k's of a step at once need more registers than some devices have; Intel's have fewest. */
-#ifdef cl_intel_required_subgroup_size
+/* All k's of a step at once need more registers than some devices have; Intel's have fewest. There two spilled on
+ * Xe-HPC with bfloat16 A and B in the small tile, whose numbers are widened as they are loaded. */
+#if defined(cl_intel_required_subgroup_size) && defined(AB_BF16) && WORK * ACROSS <= 16
+#define UNROLL_STEP UNROLL_BY(1)
+#elif defined(cl_intel_required_subgroup_size)
 #define UNROLL_STEP UNROLL_BY(2)
 #elif DEPTH == 16
 #define UNROLL_STEP UNROLL_BY(4)
