@@ -167,6 +167,17 @@ static void test_arguments(void **state) {
   p.desc.stride_b++; /* the last image exceeds the buffer */
   assert_int_equal(gh_gemm_bind(&err, device, &p.desc, p.buffers[1], p.buffers[2], p.buffers[0], &launch),
                    GH_ERROR_ARGUMENT);
+  p.desc.stride_b--;
+  if (device->info.shape == GH_SHAPE_CPU) {
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, "own-winograd"));
+    p.desc.image.prepared_offset++; /* its last weight would be beyond the buffer */
+    assert_int_equal(gh_gemm_prepare(&err, device, &p.desc, p.buffers[1], &launch), GH_ERROR_ARGUMENT);
+    p.desc.image.prepared = NULL;
+    assert_int_equal(gh_gemm_bind(&err, device, &p.desc, p.buffers[1], p.buffers[2], p.buffers[0], &launch),
+                     GH_ERROR_ARGUMENT);
+    assert_non_null(strstr(err.text, "prepared weights"));
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
+  }
   drop(&p);
 }
 

@@ -148,12 +148,24 @@ static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *d
                  (int)desc->epilogue);
 }
 
+/* A provider that prepares the weights needs room for them. */
+static gh_status check_prepared(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_gemm_provider *p) {
+  if (!p->prepare) return GH_OK;
+  const int64_t end = g->image.prepared_offset + gh_gemm_prepared_elements(g);
+  const bool fits = g->image.prepared && g->image.prepared_offset >= 0 &&
+                    d->backend->buffer_bytes(g->image.prepared) / (int64_t)sizeof(float) >= end;
+  return fits ? GH_OK
+              : gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %s needs room for %lld prepared weights", p->base.name,
+                        (long long)gh_gemm_prepared_elements(g));
+}
+
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                        gh_buffer *c, gh_launch **out) {
   *out = NULL;
   const gh_gemm_provider *provider = NULL;
   gh_status status = check(err, d, desc, a, b, c);
   if (!status) status = provider_for(err, d, desc, &provider);
+  if (!status) status = check_prepared(err, d, desc, provider);
   return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
 }
 
@@ -161,6 +173,7 @@ gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc,
   const gh_gemm_provider *provider;
   *out = NULL;
   gh_status status = provider_for(err, d, desc, &provider);
+  if (!status) status = check_prepared(err, d, desc, provider);
   return status || !provider->prepare ? status : provider->prepare(err, d, desc, a, out);
 }
 

@@ -72,8 +72,8 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. They support
- * only contiguous rows, alpha 1 and beta 0. */
+/* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. They support only contiguous
+ * rows, alpha 1 and beta 0. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
          g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
