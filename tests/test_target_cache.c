@@ -131,6 +131,13 @@ static char *shard(int number) {
   return check_path(cache_folder, name);
 }
 
+static void read_shards(char *paths[5], char *bytes[5], size_t size[5]) {
+  for (int i = 0; i < 5; i++) {
+    paths[i] = shard(i);
+    check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
+  }
+}
+
 /* Every file except the damaged one is kept, and that one is rebuilt with the same bytes. */
 static void interrupted_building_resumes(void **state) {
   (void)state;
@@ -139,10 +146,7 @@ static void interrupted_building_resumes(void **state) {
   char *bytes[5], *paths[5];
   size_t size[5];
   gh_target_cache_free(open_cache(&options));
-  for (int i = 0; i < 5; i++) {
-    paths[i] = shard(i);
-    check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
-  }
+  read_shards(paths, bytes, size);
   char *sixth = shard(5);
   assert_false(gh_path_exists(sixth));
   check_ok(gh_file_remove(&err, paths[1]));
@@ -182,11 +186,8 @@ static void processes_divide_the_shards(void **state) {
   char *bytes[5], *paths[5];
   size_t size[5];
   gh_target_cache_free(open_cache(&options));
-  for (int i = 0; i < 5; i++) {
-    paths[i] = shard(i);
-    check_ok(gh_file_read(&err, paths[i], 1 << 20, &bytes[i], &size[i]));
-    check_ok(gh_file_remove(&err, paths[i]));
-  }
+  read_shards(paths, bytes, size);
+  for (int i = 0; i < 5; i++) check_ok(gh_file_remove(&err, paths[i]));
   for (int part = 0; part < 2; part++) {
     const gh_parts parts = {part, 2, nothing, given, own_numbers, NULL};
     options.parts = &parts;
