@@ -150,9 +150,9 @@ static gh_status add_cells(gh_error *err, gh_strings *cells, const gh_profile_ro
   if (!status) status = gh_cell(err, cells, "%d", row->count);
   if (!status) status = gh_cell(err, cells, "%.4f", row->time.wall);
   if (!status) status = gh_cell(err, cells, "%.4f", row->time.processor);
-  if (!status) status = gh_cell(err, cells, row->flops > 0 ? "%.1f" : "", row->flops / time * 1e-9);
-  if (!status)
-    status = gh_cell(err, cells, row->flops > 0 ? "%.0f %%" : "", 100e-9 * row->flops / row->time.wall / peak);
+  if (!status && row->flops > 0) status = gh_cell(err, cells, "%.1f", row->flops / time * 1e-9);
+  if (!status && row->flops > 0) status = gh_cell(err, cells, "%.0f %%", 100e-9 * row->flops / row->time.wall / peak);
+  for (int i = 0; !status && row->flops <= 0 && i < 2; ++i) status = gh_cell(err, cells, "%s", "");
   return status;
 }
 

@@ -57,8 +57,8 @@ typedef enum ptx_kind {
 typedef struct ptx_op {
   const char *name;
   ptx_kind kind;
-  const char *operands; /* w: 32 bits, l: 64, h: 16, p: predicate, ?: any but these; [ an address; {4 that many of 32
-                         * bits; i: a literal; L: a label */
+  const char *operands; /* w: 32 bits, l: 64, h: 16, c: 32 or, in the table's next row, 64; p: predicate, ?: any but
+                         * these; [ an address; {4 that many of 32 bits; i: a literal; L: a label */
   ptx_row *row;
   ptx_action *action;
 } ptx_op;

@@ -168,7 +168,9 @@ ROW1(ex2_f32, f32, f32, power_of_two(x))
 ROW1(move_32, u32, u32, x)
 ROW1(move_64, u64, u64, x)
 ROW1(cvt_s64_s32, s64, s32, x)
+ROW1(cvt_s64_low, s64, u64, (s32)x)
 ROW1(cvt_u64_u32, u64, u32, x)
+ROW1(cvt_u64_low, u64, u64, (u32)x)
 ROW1(cvt_u32_u64, u32, u64, (u32)x)
 ROW1(cvt_u16_u32, u32, u32, x & 0xffffu)
 ROW1(cvt_f32_s32, f32, s32, (f32)x)
@@ -346,8 +348,10 @@ const ptx_op ptx_ops[] = {
     OP("mov.b64", "ll", move_64),
     OP("mov.pred", "pp", move_pred),
     OP("cvta.to.global.u64", "ll", move_64),
-    OP("cvt.s64.s32", "lw", cvt_s64_s32),
-    OP("cvt.u64.u32", "lw", cvt_u64_u32),
+    OP("cvt.s64.s32", "lc", cvt_s64_s32), /* 'c': the second row is for a register of 64 bits */
+    OP("cvt.s64.s32", "ll", cvt_s64_low),
+    OP("cvt.u64.u32", "lc", cvt_u64_u32),
+    OP("cvt.u64.u32", "ll", cvt_u64_low),
     OP("cvt.u32.u64", "wl", cvt_u32_u64),
     OP("cvt.u32.u16", "wh", move_32),
     OP("cvt.u64.u16", "lh", cvt_u64_u32),

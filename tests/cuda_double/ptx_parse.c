@@ -260,6 +260,15 @@ static bool read_label(reader *r) {
   return true;
 }
 
+/* The last operand of a conversion from 32 bits, which takes the lower half of a register of 64 ("Relaxed type-checking
+ * rules for source operands"): the table's next row does. */
+static bool read_converted(reader *r, ptx_instr *in) {
+  if (!read_value(r, in, -1)) return false;
+  const uint32_t width = in->width[in->count - 1];
+  if (width == 8) in->op++;
+  return width >= 4 || refuse(r, "a conversion's source is too narrow");
+}
+
 static bool read_operand(reader *r, ptx_instr *in, char kind, int count) {
   int64_t literal;
   switch (kind) {
@@ -273,6 +282,8 @@ static bool read_operand(reader *r, ptx_instr *in, char kind, int count) {
     return read_value(r, in, 0);
   case '?':
     return in->vector > 1 ? read_vector(r, in, in->vector, -1) : read_value(r, in, -1);
+  case 'c':
+    return read_converted(r, in);
   case '[':
     return read_address(r, in);
   case '{':
@@ -363,9 +374,10 @@ static bool read_instr(reader *r) {
   in->line = r->line;
   skip(r);
   if (!find_op(name, size, r->at, in)) return refuse(r, "the double does not support %.*s", (int)size, name);
-  for (const char *kind = in->op->operands; *kind; kind++) {
+  const char *const operands = in->op->operands;
+  for (const char *kind = operands; *kind; kind++) {
     int count = kind[0] == '{' ? kind[1] - '0' : 0;
-    if (kind > in->op->operands && !expect(r, ",")) return false;
+    if (kind > operands && !expect(r, ",")) return false;
     if (!read_operand(r, in, *kind, count)) return refuse(r, "%.*s: invalid operands", (int)size, name);
     kind += kind[0] == '{';
   }
