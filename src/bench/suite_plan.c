@@ -155,7 +155,7 @@ static gh_status find_archs(gh_error *err, const char *list, const gh_arch **out
   *count = 0;
   for (const gh_family *const *f = gh_families; !list && *f; f++)
     for (const gh_arch *a = (*f)->archs; a->name && *count < MOST_ARCHS; a++)
-      if (!is_tiny(a)) out[(*count)++] = a;
+      if (a->published) out[(*count)++] = a;
   for (const char *at = list; at && *at && *count < MOST_ARCHS;) {
     char name[64];
     const size_t n = strcspn(at, ",");
