@@ -30,15 +30,17 @@ KERNEL void nearest_row_forward(GLOBAL int32 *index, GLOBAL const float *work, i
   ROW_SCRATCH(scratch);
   ROW(rows);
   GLOBAL const float *products = work + row * entries;
+  /* Distances and indices are negative, so that both need a maximum: -row_max(-x) is wrong as Intel's compiler for CPUs
+   * (2026.2) makes it. */
   const float infinity = as_float(0x7f800000);
-  vec least = VEC(infinity), at = VEC(0);
+  vec most = VEC(-infinity), at = VEC(0);
   FOR_COLUMNS(i, entries) {
     const vec sum = vec_load(products, i, entries) + vec_load(work + squares, i, entries);
-    const vec distance = vec_keep(sum, i, entries, infinity);
-    at = distance < least ? VEC((float)i) + nearest_lanes() : at;
-    least = distance < least ? distance : least;
+    const vec nearness = vec_keep(0 - sum, i, entries, -infinity);
+    at = nearness > most ? VEC(-(float)i) - nearest_lanes() : at;
+    most = nearness > most ? nearness : most;
   }
-  const float best = -row_max(-least, scratch);
-  const float lowest = -row_max(least == VEC(best) ? -at : VEC(-16777216.0f), scratch);
-  if (row_valid && LANE == 0) index[first + row] = (int32)lowest;
+  const float best = row_max(most, scratch);
+  const float lowest = row_max(most == VEC(best) ? at : VEC(-16777216.0f), scratch);
+  if (row_valid && LANE == 0) index[first + row] = -(int32)lowest;
 }
