@@ -73,6 +73,47 @@ static void files_alone(void **state) {
   free(json);
 }
 
+/* Two kernels of one op in two phases, and one of another: sums, shares and rates. */
+static void where_the_time_goes(void **state) {
+  (void)state;
+  static const char trace[] =
+      "{\"traceEvents\":[{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"<i>device\"}}"
+      ","
+      "{\"ph\":\"X\",\"name\":\"encoder\",\"pid\":1,\"tid\":1,\"ts\":0,\"dur\":9e9},"
+      "{\"ph\":\"X\",\"name\":\"<s>op\",\"cat\":\"encoder\",\"pid\":1,\"tid\":2,\"ts\":0,\"dur\":1e6,\"args\":{"
+      "\"gflops\":3}},"
+      "{\"ph\":\"X\",\"name\":\"<s>op\",\"cat\":\"encoder\",\"pid\":1,\"tid\":2,\"ts\":0,\"dur\":2e6,\"args\":{"
+      "\"gflops\":6}},"
+      "{\"ph\":\"X\",\"name\":\"<s>op\",\"cat\":\"backward\",\"pid\":1,\"tid\":2,\"ts\":0,\"dur\":3e6},"
+      "{\"ph\":\"X\",\"name\":\"add\",\"cat\":\"update\",\"pid\":1,\"tid\":2,\"ts\":0,\"dur\":6e6}]}";
+  static const char *const there[] = {
+      "&lt;i&gt;device",
+      "<td>encoder</td><td>&lt;s&gt;op</td><td>2</td><td>3.0000</td><td>25.0&nbsp;%</td><td>5.0</td>",
+      "<td>backward</td><td>&lt;s&gt;op</td><td>1</td><td>3.0000</td><td>25.0&nbsp;%</td><td></td>",
+      "&lt;s&gt;op: 50.0"};
+  static const struct {
+    const char *text, *error;
+  } bad[] = {{"{\"traceEvents\":[]}", "no kernels; expected a file of bench step --trace"},
+             {"{\"traceEvents\":[{\"ph\":\"X\",\"cat\":\"a\",\"pid\":1}]}", "a kernel without dur or pid"},
+             {"{\"traceEvents\":[{\"ph\":\"X\",\"cat\":\"a\",\"pid\":1,\"dur\":0}]}", "the kernels took no time"},
+             {"[", "trace.json"}};
+  char *run = make_run(), *out = check_path(scratch, "report.html"), *file = check_path(scratch, "trace.json");
+  check_put(scratch, "trace.json", trace);
+  check_ok(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "0", "--trace", file, NULL));
+  char *page = read_text(out);
+  for (size_t i = 0; i < GH_COUNT(there); i++)
+    if (!strstr(page, there[i])) fail_msg("the page lacks %s", there[i]);
+  free(page);
+  for (size_t i = 0; i < GH_COUNT(bad); i++) {
+    check_put(scratch, "trace.json", bad[i].text);
+    check_fails(compare_run(&err, "report", "--run", run, "--out", out, "--pictures", "0", "--trace", file, NULL),
+                GH_ERROR_FORMAT, bad[i].error);
+  }
+  free(run);
+  free(out);
+  free(file);
+}
+
 static size_t count_of(const char *text, const char *piece) {
   size_t n = 0;
   while ((text = strstr(text, piece))) text += strlen(piece), n++;
@@ -216,8 +257,9 @@ static void axes(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(files_alone), cmocka_unit_test(with_pictures), cmocka_unit_test(side_by_side),
-      cmocka_unit_test(rejections),  cmocka_unit_test(axes),          cmocka_unit_test(odd_numbers),
+      cmocka_unit_test(files_alone),  cmocka_unit_test(where_the_time_goes), cmocka_unit_test(with_pictures),
+      cmocka_unit_test(side_by_side), cmocka_unit_test(rejections),          cmocka_unit_test(axes),
+      cmocka_unit_test(odd_numbers),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

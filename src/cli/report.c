@@ -7,8 +7,8 @@
 
 /* Several runs are compared by their files alone. */
 static gh_status refuse_pictures(gh_error *err, const gh_args *args) {
-  static const char *const names[] = {"images",   "snapshot", "model", "autoencoder",
-                                      "pictures", "pool",     "batch", "seed"};
+  static const char *const names[] = {"images", "snapshot", "model", "autoencoder", "pictures",
+                                      "pool",   "batch",    "seed",  "trace"};
   for (size_t i = 0; i < GH_COUNT(names); i++)
     if (gh_args_given(args, names[i]))
       return gh_fail(err, GH_ERROR_ARGUMENT, "report: --%s applies to one run, and several are named", names[i]);
@@ -26,7 +26,8 @@ static gh_status run(gh_error *err, const gh_args *args) {
                                      .pictures = gh_args_int(args, "pictures"),
                                      .pool = gh_args_int(args, "pool"),
                                      .batch = gh_args_int(args, "batch"),
-                                     .seed = (uint64_t)gh_args_int(args, "seed")};
+                                     .seed = (uint64_t)gh_args_int(args, "seed"),
+                                     .trace = gh_args_text(args, "trace")};
   const char *out = gh_args_text(args, "out");
   gh_status status = gh_output_check(err, args, "out");
   if (!status && runs->count > 1) status = refuse_pictures(err, args);
@@ -46,6 +47,7 @@ static const gh_option options[] = {
     GH_SNAPSHOT_OPTION("last"),
     GH_MODEL_OPTION,
     GH_AUTOENCODER_OPTION,
+    {"trace", "FILE", GH_OPTION_TEXT, .help = "show where a step's time goes: a file that bench step --trace wrote"},
     {"pictures", "N", GH_OPTION_INT, .help = "number of images to reconstruct; 0 computes nothing", .initial = "6",
      .most = 256},
     {"pool", "N", GH_OPTION_INT, .help = "number of images to search for nearest neighbours", .initial = "128",

@@ -88,4 +88,7 @@ void gh_report_training(const gh_report_view *v);
 void gh_report_cost(const gh_report_view *v);
 void gh_report_configuration(const gh_report_view *v);
 
+/* Where a step's time goes, from a file of `bench step --trace`. GH_ERROR_FORMAT names what is wrong with the file. */
+gh_status gh_report_profile(gh_error *err, const gh_report_view *v, const char *path);
+
 #endif

@@ -71,6 +71,7 @@ static gh_status fill(gh_error *err, const gh_report_view *v, const gh_report_op
   if (options->pictures) status = gh_report_pictures(err, v, options);
   gh_report_training(v);
   gh_report_cost(v);
+  if (options->trace && !status) status = gh_report_profile(err, v, options->trace);
   gh_report_configuration(v);
   gh_page_close(v->page);
   return status;

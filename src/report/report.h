@@ -10,6 +10,7 @@ typedef struct gh_report_options {
   const char *snapshot;            /* NULL: the newest */
   const char *model, *autoencoder; /* in place of those that the run names; NULL: those */
   const char *device;              /* NULL: the run's */
+  const char *trace;               /* of bench step --trace: where a step's time goes; NULL: no such section */
   int64_t pictures;                /* how many to draw; 0: computes nothing */
   int64_t pool;                    /* how many to search for neighbours */
   int64_t batch;                   /* images per launch */
