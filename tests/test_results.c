@@ -164,6 +164,7 @@ static void add_peak(gh_results *rows, const char *op, const char *device, doubl
   gh_result_put(row, GH_RESULT_GBYTES, gbytes > 0 ? gbytes : NAN);
   gh_result_put(row, GH_RESULT_WORKING_SET, working_set);
   gh_result_put(row, GH_RESULT_SPREAD, 0.02);
+  if (gflops > 0) gh_result_put(row, GH_RESULT_NOMINAL, 0);
 }
 
 static gh_result *add_rated(gh_results *rows, const char *kind, const char *device, double gflops, double gbytes,
@@ -172,6 +173,7 @@ static gh_result *add_rated(gh_results *rows, const char *kind, const char *devi
   gh_result_put(row, GH_RESULT_GFLOPS, gflops);
   gh_result_put(row, GH_RESULT_GBYTES, gbytes);
   gh_result_put(row, GH_RESULT_WORKING_SET, working_set);
+  if (!strcmp(kind, "product")) gh_result_put(row, GH_RESULT_NOMINAL, 0);
   return row;
 }
 
@@ -244,6 +246,55 @@ static void test_shares_above_the_probes(void **state) {
     if (!(isnan(shares[i]) ? isnan(share) : fabs(share - shares[i]) < 1e-12)) fail_msg("row %zu: %g", i, share);
     const char *note = gh_result_text(&rows.items[first + i], GH_RESULT_SHARE_NOTE);
     assert_true(*notes[i] ? strstr(note, notes[i]) != NULL : !*note);
+  }
+  gh_results_free(&rows);
+}
+
+/* A product whose algorithm computes less than it counts is no peak, whatever the op's name; a convolution that
+ * computes everything is one. */
+static void test_nominal_counts_are_no_peaks(void **state) {
+  (void)state;
+  gh_results rows = {0};
+  add_peaks(&rows);
+  const size_t first = rows.count;
+  gh_result_put(add_rated(&rows, "product", "opencl:0/cpu", 500, 1, 300 * MIB), GH_RESULT_NOMINAL, 1);
+  set(add_rated(&rows, "product", "opencl:0/cpu", 250, 1, 300 * MIB), GH_RESULT_OP, "conv2d");
+  gh_result_put(add_rated(&rows, "product", "opencl:0/cpu", 125, 1, 300 * MIB), GH_RESULT_NOMINAL, NAN);
+  check_ok(gh_results_share(&err, &rows));
+  static const double shares[] = {2, 1, 0.5};
+  for (size_t i = 0; i < GH_COUNT(shares); i++) {
+    const double share = gh_result_number(&rows.items[first + i], GH_RESULT_SHARE);
+    if (!(fabs(share - shares[i]) < 1e-12)) fail_msg("row %zu: %g", i, share);
+  }
+  assert_string_equal(gh_result_text(&rows.items[first], GH_RESULT_SHARE_NOTE),
+                      "the algorithm computes less than is counted");
+  gh_results_free(&rows);
+}
+
+/* Rows of earlier versions lack the field: convolutions were nominal by their name, other products exact. */
+static void test_earlier_rows_are_read(void **state) {
+  (void)state;
+  static const struct {
+    const char *kind, *op;
+    double nominal;
+  } table[] = {{"product", "conv2d", 1}, {"product", "linear", 0}, {"peak", "fma", 0}, {"op", "rmsnorm", NAN}};
+  gh_results rows = {0};
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_result *row = add(&rows, table[i].kind, table[i].op, "opencl:0", 1, "s", "lower"), back;
+    gh_json *json = NULL, *earlier = gh_json_object(&err);
+    check_ok(gh_result_to_json(&err, &json, row));
+    for (const gh_json *item = gh_json_first(json); item; item = gh_json_next(item)) {
+      gh_json *copy = NULL;
+      if (!strcmp(gh_json_key(item), "flop_nominal")) continue;
+      check_ok(gh_json_copy(&err, &copy, item));
+      check_ok(gh_json_put(&err, earlier, gh_json_key(item), copy));
+    }
+    check_ok(gh_result_from_json(&err, &back, "row", earlier));
+    const double nominal = gh_result_number(&back, GH_RESULT_NOMINAL);
+    assert_true(isnan(table[i].nominal) ? isnan(nominal) : nominal == table[i].nominal);
+    gh_result_free(&back);
+    gh_json_free(json);
+    gh_json_free(earlier);
   }
   gh_results_free(&rows);
 }
@@ -495,6 +546,8 @@ int main(void) {
       cmocka_unit_test(test_files),
       cmocka_unit_test(test_shares),
       cmocka_unit_test(test_shares_above_the_probes),
+      cmocka_unit_test(test_nominal_counts_are_no_peaks),
+      cmocka_unit_test(test_earlier_rows_are_read),
       cmocka_unit_test(test_gate),
       cmocka_unit_test(test_gate_of_devices),
       cmocka_unit_test(test_metric),

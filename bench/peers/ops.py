@@ -160,7 +160,8 @@ def measure(program, row, repeats):
         for name, body in program.bodies(row["op"], shapes, wanted, geometry, row["dtype"]):
             seconds = rows.repeat(body, repeats)
             yield rows.make(**common(program, row), unit="s", **{"pass": name}, **rows.sample(seconds),
-                            **rows.work(seconds, flop[name], row["bytes"] if name == "forward" else None))
+                            **rows.work(seconds, flop[name], row["bytes"] if name == "forward" else None),
+                            flop_nominal=row["op"] == "conv2d")  # a library may choose Winograd or a transform
     except Exception as error:  # whatever the program says: the row has it
         yield rows.unsupported(f"{type(error).__name__}: {error}", "s", **common(program, row), **{"pass": "forward"})
 

@@ -101,10 +101,13 @@ static void describe_launches(const gh_case *c, int first, int end, gh_op_time *
   double most = -1;
   for (int i = first; i < end; i++) {
     const gh_launch_note note = gh_graph_launch_note(c->graph, i);
+    char provider[sizeof out->provider];
+    name_provider(c->device, note.name, provider, sizeof provider);
     out->flops += note.flops;
+    out->nominal = out->nominal || gh_gemm_saves(provider);
     if (note.flops <= most) continue;
     most = note.flops;
-    name_provider(c->device, note.name, out->provider, sizeof out->provider);
+    memcpy(out->provider, provider, sizeof provider);
   }
 }
 

@@ -10,6 +10,7 @@ const gh_op *gh_op_named(const char *name); /* of the op table; NULL if there is
 typedef struct gh_op_time {
   gh_bench_sample sample; /* repeats 0: there is nothing to run */
   double flops;           /* as the ops count them */
+  bool nominal;           /* a provider computes less than that (Winograd) */
   double bytes;           /* every tensor that a node reads or writes, once per node */
   double working_set;     /* bytes of the distinct tensors among them */
   char provider[96];      /* of the launch with the most arithmetic */

@@ -19,6 +19,7 @@ gh_status gh_collect_op(gh_error *err, gh_results *to, const gh_result *place, c
     gh_result *row = gh_result_begin(err, to, place, &one);
     if (!row) return err->status;
     gh_result_work(row, &t->sample, t->flops, t->bytes, t->working_set);
+    if (!strcmp(one.kind, "product")) gh_result_put(row, GH_RESULT_NOMINAL, t->nominal);
     status = gh_result_seconds(err, row, &t->sample);
   }
   return status;

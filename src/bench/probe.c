@@ -116,6 +116,7 @@ static gh_status probe_fma(gh_error *err, gh_probe *p) {
   if (!row) return status ? status : err->status;
   const double flop = 2.0 * rounds * PROBE_CHAINS * (cpu ? CPU_VECTOR : 1) * (double)(groups * local);
   gh_result_work(row, &sample, flop, 0, 0);
+  gh_result_put(row, GH_RESULT_NOMINAL, 0);
   return gh_result_rate(err, row, &sample, flop * 1e-9, "GFLOP/s");
 }
 

@@ -226,6 +226,7 @@ static gh_status time_square(gh_error *err, gh_device *device, void *user) {
   gh_result *row = gh_result_begin(err, s->results, &place, &title);
   status = row ? GH_OK : err->status;
   if (row) gh_result_work(row, &t->sample, t->flops, 0, 0);
+  if (row) gh_result_put(row, GH_RESULT_NOMINAL, t->nominal);
   if (row) status = gh_result_rate(err, row, &t->sample, t->flops * 1e-9, "GFLOP/s");
   gh_result_free(&place);
   return status;

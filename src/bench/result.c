@@ -1,5 +1,6 @@
 #include "bench/result.h"
 #include "base/array.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -165,6 +166,17 @@ static int field_named(const char *name) {
   return -1;
 }
 
+/* Fields that rows of earlier versions lack. */
+static bool is_recent(int f) { return f == GH_RESULT_NOMINAL; }
+
+/* What such a row means: before, every convolution's count was taken for nominal, and every other product's for exact.
+ */
+static void complete_earlier(gh_result *row, const bool *seen) {
+  if (!seen[GH_RESULT_NOMINAL] &&
+      (gh_result_is(row, GH_RESULT_KIND, "peak") || gh_result_is(row, GH_RESULT_KIND, "product")))
+    row->of[GH_RESULT_NOMINAL].number = gh_starts_with(gh_result_text(row, GH_RESULT_OP), "conv");
+}
+
 static gh_status check_whole(gh_error *err, const gh_result *row) {
   const bool ok = gh_result_is(row, GH_RESULT_STATUS, "ok");
   if (row->of[GH_RESULT_SCHEMA].number != GH_RESULT_VERSION)
@@ -196,7 +208,8 @@ gh_status gh_result_from_json(gh_error *err, gh_result *out, const char *name, c
     }
   }
   for (int f = 0; f < GH_RESULT_COUNT && !status; f++)
-    if (!seen[f]) status = gh_fail(err, GH_ERROR_FORMAT, "%s is missing", rules[f].name);
+    if (!seen[f] && !is_recent(f)) status = gh_fail(err, GH_ERROR_FORMAT, "%s is missing", rules[f].name);
+  if (!status) complete_earlier(out, seen);
   if (!status) status = check_whole(err, out);
   if (status) {
     gh_result_free(out);
@@ -272,7 +285,7 @@ gh_status gh_result_schema(gh_error *err, gh_json **out) {
   if (!status && !(required = gh_json_put_array(err, schema, "required"))) status = err->status;
   for (int f = 0; f < GH_RESULT_COUNT && !status; f++) {
     status = describe_field(err, properties, (gh_result_field)f);
-    if (!status) status = gh_json_put_string(err, required, NULL, rules[f].name);
+    if (!status && !is_recent(f)) status = gh_json_put_string(err, required, NULL, rules[f].name);
   }
   if (!status) status = gh_json_parse(err, &related, "the relations", relations, strlen(relations), sizeof relations);
   if (!status) status = gh_json_put(err, schema, "allOf", related);

@@ -1,6 +1,7 @@
 /* A row: one result of a benchmark, in the form that every program of bench/ writes and every command reads. One table
  * of fields gives the JSON lines, the CSV and the JSON Schema (docs/results.schema.json); docs/results.md explains
- * them. Every row has every field; null is a field that does not apply or is not known. */
+ * them. Every row has every field; null is a field that does not apply or is not known. Rows of earlier versions lack
+ * flop_nominal. */
 #ifndef GH_BENCH_RESULT_H
 #define GH_BENCH_RESULT_H
 
@@ -44,6 +45,7 @@
   F(PROCESSOR_SECONDS, "processor_seconds", REAL, true, "CPU seconds of the process per repeat, all threads: the median") \
   F(DEVICE_SECONDS, "device_seconds", REAL, true, "seconds between two events on the device: the median") \
   F(FLOP, "flop", REAL, true, "floating-point operations of one repeat; a multiply-add is two") \
+  F(NOMINAL, "flop_nominal", TRUTH, true, "whether the algorithm may compute less than flop counts (Winograd, transforms): then its rate is no peak") \
   F(BYTES, "bytes", REAL, true, "bytes read and written in one repeat, each tensor once per kernel's node") \
   F(WORKING_SET, "working_set_bytes", REAL, true, "bytes of the distinct memory that is used") \
   F(GFLOPS, "gflops", REAL, true, "1e9 operations per second") \

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static bool is_ok(const gh_result *row, const char *kind) {
   return gh_result_is(row, GH_RESULT_STATUS, "ok") && (!kind || gh_result_is(row, GH_RESULT_KIND, kind));
@@ -22,11 +21,11 @@ static bool concerns(const gh_result *peak, const gh_result *row) {
          gh_result_same(peak, row, (gh_result_field[]){GH_RESULT_DTYPE}, 1);
 }
 
-/* Probes of arithmetic, and products: what they count is exact. Other ops' counts are estimates, and a convolution may
- * compute less than it counts (Winograd). */
+/* Probes of arithmetic, and products, where the algorithm computes all that is counted. Other ops' counts are
+ * estimates. */
 static bool is_arithmetic(const gh_result *row) {
-  return isfinite(gh_result_number(row, GH_RESULT_GFLOPS)) &&
-         strncmp(gh_result_text(row, GH_RESULT_OP), "conv", 4) != 0 && (is_ok(row, "peak") || is_ok(row, "product"));
+  return isfinite(gh_result_number(row, GH_RESULT_GFLOPS)) && gh_result_number(row, GH_RESULT_NOMINAL) == 0 &&
+         (is_ok(row, "peak") || is_ok(row, "product"));
 }
 
 static const gh_result *arithmetic_peak(const gh_results *rows, const gh_result *row) {
@@ -95,6 +94,8 @@ static gh_status name_peak(gh_error *err, gh_result *row, const gh_result *peak,
 
 static gh_status note_excess(gh_error *err, gh_result *row, double share, bool arithmetic) {
   if (!(share > 1)) return GH_OK;
+  if (arithmetic && gh_result_number(row, GH_RESULT_NOMINAL) == 1)
+    return gh_result_set(err, row, GH_RESULT_SHARE_NOTE, "the algorithm computes less than is counted");
   if (arithmetic)
     return gh_result_set(err, row, GH_RESULT_SHARE_NOTE,
                          "the op's count of operations is an estimate, and above what it needs");

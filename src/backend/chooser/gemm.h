@@ -21,6 +21,10 @@ int64_t gh_gemm_prepared_elements(const gh_gemm_desc *desc);
 /* Makes only the choice, which gh_gemm_bind then uses; no buffers are needed. */
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 
+/* Whether a provider computes less than the 2 m n k operations that a product is counted as: Winograd's minimal
+ * filtering. Other names are false. */
+bool gh_gemm_saves(const char *provider);
+
 /* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. It ends with the storage types:
  * "f32" or "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..". */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);

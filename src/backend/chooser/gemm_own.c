@@ -248,3 +248,9 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
     {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, NULL, {0, 0}, 0, 0, false},
     {.base = {.name = NULL}}};
+
+bool gh_gemm_saves(const char *provider) {
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
+    if (!strcmp(p->base.name, provider)) return p->bind == winograd_bind;
+  return false;
+}
