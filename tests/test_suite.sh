@@ -69,6 +69,14 @@ for kind in step loader; do
   grep -q "\"kind\":\"$kind\"" "$work/more/rows.jsonl" || fail "no row of kind $kind"
 done
 
+# ---- an encoder that no denoiser here can be trained with: named, and its steps are rows ----
+
+run "0 errors" bench suite --devices "$device" --archs dfn-vit-h-14-378 --batch 1 --minutes 2 --parts steps,products --out "$work/odd"
+grep -q 'products of dfn-vit-h-14-378 with the continuous denoiser are left out: the encoder.s image size 378' "$work/err" ||
+  fail "not named: $(cat "$work/err")"
+[ "$(count '"op":"stage [12]".*"status":"unsupported".*image size 378 is not a multiple' "$work/odd/rows.jsonl")" = 8 ] ||
+  fail "its steps: $(cat "$work/odd/rows.jsonl")"
+
 # ---- comparing ----
 
 run "same" bench compare "$work/more" "$work/more" --worse-than 0% --json "$work/compare.json"

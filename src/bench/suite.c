@@ -199,9 +199,11 @@ static gh_status add_without(gh_error *err, gh_suite *s, const gh_task *task, co
   return done;
 }
 
-/* What does not fit or is not implemented is unsupported there; other failures are errors, and the suite goes on. */
+/* What does not fit, is not implemented, or cannot be trained (an encoder whose pictures the autoencoder does not take)
+ * is unsupported there; other failures are errors, and the suite goes on. */
 static const char *status_name(gh_status status) {
-  return status == GH_ERROR_UNSUPPORTED || status == GH_ERROR_MEMORY ? "unsupported" : "error";
+  return status == GH_ERROR_UNSUPPORTED || status == GH_ERROR_MEMORY || status == GH_ERROR_CONFIG ? "unsupported"
+                                                                                                  : "error";
 }
 
 static gh_status run_task(gh_error *err, gh_suite *s, gh_task *task) {
