@@ -1,7 +1,11 @@
 """Steps of PyTorch in the form of docs/results.md, for the portability page: as installed, best configured and compiled, both
 stages, both denoisers, float32 and bfloat16.
 
-    suite.py --out results/HOST [--archs tiny,openai-vit-l-14-224] [--device cuda] [--batch 4] [--minutes 30]
+    suite.py --out results/HOST [--archs tiny openai-vit-l-14-224] [--device cuda] [--batch 4] [--minutes 30]
+
+A quick look, one step in every configuration and both types, small enough for two cores and a minute or two:
+
+    suite.py --out results/HOST --archs tiny --stages 2 --denoisers continuous
 
 Rows go to OUT/pytorch-steps.jsonl, which `bench portability` reads beside genhance's rows.jsonl. What that file has already is
 not measured again. A configuration that fails gets a row with the reason.
@@ -18,6 +22,7 @@ import rows
 from sizes import VISION, shape_text
 
 HERE = pathlib.Path(__file__).resolve().parent
+DENOISERS = ("continuous", "discrete")
 CONFIGURATIONS = {"as installed": [], "best configured": ["--best"], "as installed, compiled": ["--compile"],
                   "best configured, compiled": ["--best", "--compile"]}
 DTYPES = {"float32": "f32", "bfloat16": "bf16"}
@@ -28,6 +33,9 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
     parser.add_argument("--archs", nargs="+", choices=VISION, default=["tiny", "openai-vit-l-14-224"])
+    parser.add_argument("--stages", nargs="+", type=int, choices=(1, 2), default=[2, 1])
+    parser.add_argument("--denoisers", nargs="+", choices=DENOISERS, default=list(DENOISERS))
+    parser.add_argument("--precisions", nargs="+", choices=DTYPES, default=list(DTYPES))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--configurations", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
     parser.add_argument("--batch", type=int, default=4)
@@ -59,7 +67,7 @@ def main():
     lines = path.read_text().splitlines() if path.exists() else []
     seen = {tuple(json.loads(line)[key] for key in KEY) for line in lines}
     for arch, stage, denoiser, precision, configuration in itertools.product(
-            args.archs, (2, 1), ("continuous", "discrete"), DTYPES, args.configurations):
+            args.archs, args.stages, args.denoisers, args.precisions, args.configurations):
         key = (configuration, f"stage {stage}", shape_text(arch, denoiser), args.batch, DTYPES[precision], args.device)
         if key in seen:
             continue
