@@ -225,7 +225,7 @@ static void without_an_evaluation(void **state) {
   tiny_config(&config, "p", "o", NULL);
   gh_evaluator *e = NULL;
   check_ok(gh_evaluate_check(&err, &config, true));
-  check_ok(gh_evaluator_open(&err, &e, &config, NULL, true));
+  check_ok(gh_evaluator_open(&err, &e, &config, NULL, NULL, true));
   assert_null(e);
   gh_config_free(&config);
 }

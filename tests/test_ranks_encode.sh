@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `encode`, `eval` and the cache of targets on several ranks: the bits of one process. What ranks cannot do is refused.
+# `encode`, `eval`, evaluations and the cache of targets on several ranks: the bits of one process. What ranks cannot do is refused.
 # usage: test_ranks_encode.sh path/to/genhance
 set -u
 # shellcheck source=tests/support/train.sh
@@ -38,9 +38,32 @@ mpirun -n 3 "$genhance" "${zeroshot[@]}" --model "$model" --json three.json >out
 cmp -s one.out out || fail "eval prints something else on 3 ranks: $(cat out)"
 cmp -s <(grep -v '"time"' one.json) <(grep -v '"time"' three.json) || fail "eval --json: $(diff one.json three.json)"
 
+# ---- evaluations during a training: the scores of one process, which all ranks compute ----
+measured=("$genhance" train --config run.json --quiet --set clip="$model" --set stage1.steps=0 --set stage2.steps=2
+  --set stage2.checkpoint_every=1 --set evaluate='[{"kind":"zeroshot","data":"scenes","batch":2},{"kind":"zeroshot","name":"again","data":"scenes"}]')
+scores() { sed 's/,"ms":.*//' "$1/evaluations.jsonl"; }
+mv images/broken.png .
+for precision in float32 bf16; do
+  rm -rf alone run
+  "${measured[@]}" --set precision=$precision --set output=alone >out 2>err || fail "evaluations: $(cat err)"
+  mpirun -n 3 "${measured[@]}" --set precision=$precision >out 2>err || fail "evaluations on 3 ranks: $(cat err)"
+  [ "$(scores run | grep -c '"again.top5"')" = 3 ] || fail "not three evaluations: $(scores run)"
+  cmp -s <(scores alone) <(scores run) || fail "other scores with $precision: $(diff <(scores alone) <(scores run))"
+done
+mkdir there
+ln -s ../{ae.safetensors,images,run.json} there
+cp -r scenes there
+cp broken.png there/scenes/dog/palette.png # of the second half, which rank 1 reads
+rm -rf run
+! mpirun -n 1 "${measured[@]}" : -n 1 -wdir "$work/there" "${measured[@]}" >out 2>err || fail "rank 1 reads no pictures"
+grep -q "^genhance: evaluation after update 0 of stage 2: rank 1 on $host: .*palette.png" err || fail "a broken picture of rank 1: $(cat err)"
+rm -rf run there/scenes/cat/reduce.png
+! mpirun -n 1 "${measured[@]}" : -n 1 -wdir "$work/there" "${measured[@]}" >out 2>err || fail "other pictures on rank 1"
+grep -q "^genhance: rank 1 on $host: evaluate\[0\].the number of images is 4, but 5 on rank 0" err || fail "other pictures on rank 1: $(cat err)"
+rm -rf run alone
+
 # ---- the cache of targets ----
 cached=(--config run.json --quiet --set stage1.steps=1 --set stage2.steps=0 --set 'data.latent_cache={"crops":2}')
-rm images/broken.png
 "$genhance" train "${cached[@]}" --set output=alone >out 2>err || fail "a cache: $(cat err)"
 mpirun -n 2 "$genhance" train "${cached[@]}" >out 2>err || fail "a cache on 2 ranks: $(cat err)"
 diff -r alone/latents run/latents >out || fail "another cache: $(cat out)"

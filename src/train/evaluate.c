@@ -1,18 +1,22 @@
 #include "train/evaluate.h"
 #include "base/array.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "config/run.h"
+#include "dist/compare.h"
 #include "encode/feed.h"
 #include "eval/measure.h"
 #include "train/evaluate_config.h"
 #include "train/made_by.h"
 #include "train/metrics.h"
+#include "train/ranks_encode.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 /* One measurement: every score, in the order of `names`. */
 typedef struct gh_record {
@@ -24,14 +28,20 @@ typedef struct gh_record {
 struct gh_evaluator {
   const gh_config *config;
   gh_device *device;
+  gh_comm *comm; /* NULL: one process */
+  gh_ranks_parts ranks;
+  const gh_parts *parts;
   gh_evaluate_plan plan;
   gh_measure measures[GH_MAX_MEASURES];
   bool quiet;
   gh_store *shared; /* training's; NULL: the encoder is read from files */
   const gh_lora *lora;
-  gh_record *history;
+  gh_record *history; /* of rank 0 */
   size_t count, capacity;
 };
+
+/* Rank 0 has the history and writes. */
+static bool writes(const gh_evaluator *e) { return gh_comm_rank(e->comm) == 0; }
 
 /* ---- scores ---- */
 
@@ -256,21 +266,31 @@ static gh_status write_best(gh_error *err, const gh_evaluator *e) {
 
 /* ---- measuring ---- */
 
-static gh_status measure(gh_error *err, gh_evaluator *e, int64_t update, const gh_embed_options *encoder) {
-  gh_record r = {.update = update, .within = true};
-  double began = gh_now(), time = gh_metrics_time();
+/* Every rank gets all scores. */
+static gh_status compute(gh_error *err, gh_evaluator *e, const gh_embed_options *encoder, double *scores) {
   gh_embed_options options = *encoder;
   gh_embedder embedder = {0};
   int place = 0;
   options.batch = e->plan.batch;
-  gh_status status = gh_embedder_open(err, &embedder, e->device, e->config->clip, &options);
+  gh_status status = gh_parts_before(err, e->parts);
+  if (!status) status = gh_embedder_open(err, &embedder, e->device, e->config->clip, &options);
+  embedder.parts = e->parts;
+  if (!status) status = gh_parts_after(err, e->parts);
   for (int i = 0; i < e->plan.count && !status; i++) {
     status = gh_measure_images(err, &e->measures[i], &embedder, true);
-    if (!status) place += scores_of(&e->measures[i], r.scores + place);
+    if (!status) place += scores_of(&e->measures[i], scores + place);
   }
   gh_embedder_close(&embedder);
-  if (!status) status = append(err, e, &r);
+  return status;
+}
+
+static gh_status measure(gh_error *err, gh_evaluator *e, int64_t update, const gh_embed_options *encoder) {
+  gh_record r = {.update = update, .within = true};
+  double began = gh_now(), time = gh_metrics_time();
+  gh_status status = compute(err, e, encoder, r.scores);
+  if (!status && writes(e)) status = append(err, e, &r);
   if (status) return gh_fail_in(err, "evaluation after update %lld of stage 2", (long long)update);
+  if (!writes(e)) return GH_OK;
   gh_record *last = update ? &e->history[e->count - 1] : start_of(e);
   judge(e, last);
   double seconds = gh_now() - began;
@@ -279,20 +299,25 @@ static gh_status measure(gh_error *err, gh_evaluator *e, int64_t update, const g
   return status ? status : write_best(err, e);
 }
 
-gh_status gh_evaluator_run(gh_error *err, gh_evaluator *e, int64_t update, bool *stop) {
+static gh_status measure_snapshot(gh_error *err, gh_evaluator *e, int64_t update) {
+  const gh_embed_options trained = {.shared = e->shared, .trained = e->lora};
   gh_snapshot snapshot = {0};
-  bool known = false;
   char name[32];
-  for (size_t i = 0; i < e->count; i++) known |= e->history[i].update == update;
+  if (e->shared) return measure(err, e, update, &trained);
   snprintf(name, sizeof name, "stage2-%08lld", (long long)update);
-  gh_status status = known ? GH_OK : gh_run_snapshot(err, e->config->output, name, &snapshot);
-  if (!known && !status) {
-    const gh_embed_options trained = {.shared = e->shared, .trained = e->lora};
-    const gh_embed_options written = {.adapter = snapshot.adapter, .encoder = snapshot.encoder};
-    status = measure(err, e, update, e->shared ? &trained : &written);
-  }
+  gh_status status = gh_run_snapshot(err, e->config->output, name, &snapshot);
+  const gh_embed_options written = {.adapter = snapshot.adapter, .encoder = snapshot.encoder};
+  if (!status) status = measure(err, e, update, &written);
   gh_snapshot_free(&snapshot);
-  if (status) return status;
+  return status;
+}
+
+gh_status gh_evaluator_run(gh_error *err, gh_evaluator *e, int64_t update, bool *stop) {
+  bool known = false;
+  for (size_t i = 0; i < e->count; i++) known |= e->history[i].update == update;
+  gh_status status = gh_parts_ask(err, e->parts, GH_OK, &known);
+  if (!status && !known) status = measure_snapshot(err, e, update);
+  if (status || !writes(e)) return status;
   const gh_record *last = &e->history[e->count - 1];
   *stop = e->plan.guarded && e->plan.stops && !last->within;
   if (!last->within && !known)
@@ -367,8 +392,13 @@ gh_status gh_evaluate_measure(gh_error *err, const gh_config *config, gh_device 
 static gh_status embed_texts(gh_error *err, gh_evaluator *e) {
   gh_text_embedder *texts = NULL;
   const gh_embed_options options = {.batch = e->plan.batch};
-  gh_status status = gh_text_embedder_open(err, &texts, e->device, e->config->clip, &options);
-  for (int i = 0; i < e->plan.count && !status; i++) status = gh_measure_texts(err, &e->measures[i], texts);
+  gh_status status = gh_parts_before(err, e->parts);
+  if (!status) status = gh_text_embedder_open(err, &texts, e->device, e->config->clip, &options);
+  if (!status) status = gh_parts_after(err, e->parts);
+  for (int i = 0; i < e->plan.count && !status; i++) {
+    e->measures[i].parts = e->parts;
+    status = gh_measure_texts(err, &e->measures[i], texts);
+  }
   gh_text_embedder_close(texts);
   return status;
 }
@@ -390,7 +420,53 @@ static gh_status check_history(gh_error *err, const gh_evaluator *e) {
       e->config->output);
 }
 
-gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device, bool quiet) {
+static uint64_t hash_of(const gh_strings *list, uint64_t seed) {
+  for (size_t i = 0; i < list->count; i++) seed = XXH64(list->items[i], strlen(list->items[i]) + 1, seed);
+  return seed;
+}
+
+/* What a measure reads: number and names of pictures, texts, and which picture belongs to which. */
+static gh_status put_data(gh_error *err, gh_json *to, const gh_measure *m) {
+  char text[GH_CHECKSUM_TEXT];
+  uint64_t hash = hash_of(m->lines, hash_of(m->images, 0));
+  if (m->kind == GH_MEASURE_ZEROSHOT)
+    hash = XXH64(m->zeroshot.labels, m->images->count * sizeof *m->zeroshot.labels, hash);
+  if (m->kind == GH_MEASURE_RETRIEVAL)
+    hash = XXH64(m->retrieval.owner, m->lines->count * sizeof *m->retrieval.owner, hash);
+  gh_checksum_text(text, hash);
+  gh_status status = gh_json_put_int(err, to, "the number of images", (int64_t)m->images->count);
+  return status ? status : gh_json_put_string(err, to, "the hash of the images' names, texts and labels", text);
+}
+
+static gh_status same_data(gh_error *err, gh_evaluator *e) {
+  static const char *const none[] = {NULL};
+  if (!e->comm) return GH_OK;
+  gh_json *own = gh_json_object(err);
+  gh_status status = own ? GH_OK : GH_ERROR_MEMORY;
+  for (int i = 0; i < e->plan.count && !status; i++) {
+    char key[32];
+    snprintf(key, sizeof key, "evaluate[%d]", i);
+    gh_json *row = gh_json_put_object(err, own, key);
+    status = row ? put_data(err, row, &e->measures[i]) : err->status;
+  }
+  if (status) {
+    gh_json_free(own);
+    own = NULL;
+  }
+  return gh_comm_compare(err, e->comm, own, none);
+}
+
+/* The history: rank 0 has it, and all learn whether it has the scores before training. */
+static gh_status read_history(gh_error *err, gh_evaluator *e, bool *known) {
+  gh_status status = writes(e) ? gh_metrics_lines(err, e->config->output, "evaluations.jsonl", take_line, e) : GH_OK;
+  *known = !status && start_of(e);
+  if (*known) status = check_history(err, e);
+  return gh_parts_ask(err, e->parts, status, known);
+}
+
+gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device,
+                            gh_comm *comm, bool quiet) {
+  bool known = false;
   *out = NULL;
   if (!gh_json_count(config->evaluate)) return GH_OK;
   gh_evaluator *e = gh_alloc(err, 1, sizeof *e);
@@ -398,12 +474,13 @@ gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *
   e->config = config;
   e->device = device;
   e->quiet = quiet;
+  e->comm = comm;
+  e->parts = gh_ranks_parts_of(&e->ranks, comm, device);
   gh_status status = gh_evaluate_plan_read(err, &e->plan, config);
   if (!status) status = open_measures(err, &e->plan, e->measures);
+  if (!status) status = same_data(err, e);
   if (!status) status = embed_texts(err, e);
-  if (!status) status = gh_metrics_lines(err, config->output, "evaluations.jsonl", take_line, e);
-  const bool known = !status && start_of(e);
-  if (known) status = check_history(err, e);
+  if (!status) status = read_history(err, e, &known);
   if (!status && !known) {
     const gh_embed_options start = {.adapter = config->lora.enabled ? config->lora.adapter : NULL};
     status = measure(err, e, 0, &start);

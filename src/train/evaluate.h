@@ -20,6 +20,7 @@
 #ifndef GH_TRAIN_EVALUATE_H
 #define GH_TRAIN_EVALUATE_H
 
+#include "dist/comm.h"
 #include "train/budget.h"
 
 typedef struct gh_evaluator gh_evaluator;
@@ -34,8 +35,13 @@ gh_status gh_evaluate_measure(gh_error *err, const gh_config *config, gh_device 
                               gh_budget *budget);
 
 /* Opens the measures of "evaluate" (*out NULL: there are none): embeds the texts, reads the history, and measures the
- * encoder before training unless the history has that. Call it before training allocates its memory. */
-gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device, bool quiet);
+ * encoder before training unless the history has that. Call it before training allocates its memory.
+ *
+ * All ranks of comm (NULL: one process) call this and gh_evaluator_run: they divide lines and pictures by whole
+ * batches, which gives the bits of one process on devices of one kind. Rank 0 alone has the history and writes.
+ * GH_ERROR_CONFIG names a rank that has other data. */
+gh_status gh_evaluator_open(gh_error *err, gh_evaluator **out, const gh_config *config, gh_device *device,
+                            gh_comm *comm, bool quiet);
 void gh_evaluator_free(gh_evaluator *e); /* NULL is fine */
 
 /* From this call on, snapshots are measured with the training's own weights where those are float32. Whenever
@@ -43,7 +49,9 @@ void gh_evaluator_free(gh_evaluator *e); /* NULL is fine */
  * evaluator. e and lora may be NULL. */
 void gh_evaluator_share(gh_evaluator *e, gh_store *store, const gh_lora *lora);
 
-/* Measures the snapshot after that update, unless the history has it. *stop is set if the guard ends the run. */
+/* Measures the snapshot after that update, unless the history has it. *stop is set, on rank 0, if the guard ends the
+ * run.
+ */
 gh_status gh_evaluator_run(gh_error *err, gh_evaluator *e, int64_t update, bool *stop);
 
 /* The content of best.json. */

@@ -319,6 +319,9 @@ static gh_status snapshot(gh_error *err, void *loop) {
 
 static gh_status take_snapshot(gh_error *err, gh_loop *l, gh_status own) {
   gh_status status = gh_ranks_serve(err, l->ranks, own, 0, snapshot, l);
+  if (l->ranks) status = gh_ranks_after_snapshot(err, l->ranks, status, &l->halt, &l->load_failed);
+  if (!l->evaluate) return status;
+  if (!status) status = l->evaluate(err, l);
   return l->ranks ? gh_ranks_after_snapshot(err, l->ranks, status, &l->halt, &l->load_failed) : status;
 }
 

@@ -24,7 +24,10 @@ struct gh_loop {
   bool quiet;                  /* no line per update on stdout */
   gh_train_progress *progress; /* may be NULL */
   void *progress_user;
-  gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes the current weights; may set `halt` */
+  gh_status (*snapshot)(gh_error *err, gh_loop *loop); /* writes the current weights */
+  /* Of several ranks, all call it when rank 0 has written a snapshot; may set `halt` and `load_failed`. NULL: nothing.
+   */
+  gh_status (*evaluate)(gh_error *err, gh_loop *loop);
   /* After an update, before its line of metrics and its state are written: may add numbers to the row and change
    * parameters. NULL: nothing. */
   gh_status (*after)(gh_error *err, gh_loop *loop, const gh_update_result *result, gh_metrics_row *row);
@@ -33,7 +36,7 @@ struct gh_loop {
   /* Runs the step over an update's samples, which it takes with gh_loop_take. NULL: one replay of step.graph per
    * micro-batch. */
   gh_status (*replays)(gh_error *err, gh_loop *loop);
-  void *user; /* for `snapshot`, `after`, `send` and `replays` */
+  void *user; /* for `snapshot`, `evaluate`, `after`, `send` and `replays` */
 
   gh_device *device;
   gh_store *store;
@@ -51,7 +54,7 @@ struct gh_loop {
   int64_t done; /* updates */
   bool ahead;   /* the first micro-batch of the next update was sent, or ahead_error says why not */
   gh_error ahead_error;
-  bool load_failed;     /* the last micro-batch, or what `snapshot` reads, could not be loaded: the state is sound */
+  bool load_failed;     /* the last micro-batch, or what `evaluate` reads, could not be loaded: the state is sound */
   bool halt;            /* no further update: the state is saved, and the loop ends with GH_OK */
   bool stop;            /* `progress` asked for a stop */
   bool signed_in;       /* a line of metrics says which program, device and host this process is */

@@ -74,8 +74,8 @@ gh_status gh_ranks_last_step(gh_error *err, gh_ranks *ranks);
 gh_status gh_ranks_reduce(gh_error *err, gh_ranks *ranks, gh_status own, gh_ranks_wish *wish);
 /* After the update's graph: rank 0's parameters to all, where the devices are mixed. */
 gh_status gh_ranks_align(gh_error *err, gh_ranks *ranks);
-/* After rank 0 has written a snapshot and measured it (`own`): whether the run ends here, and whether it
- * failed since images could not be loaded. */
+/* After rank 0 has written a snapshot, and again after all have measured it (`own`): whether the run ends here, and
+ * whether it failed since images could not be loaded. */
 gh_status gh_ranks_after_snapshot(gh_error *err, gh_ranks *ranks, gh_status own, bool *halt, bool *load_failed);
 
 #endif

@@ -44,9 +44,13 @@ static gh_status write_snapshot(gh_error *err, gh_loop *loop) {
   const gh_lora *lora = loop->number == 2 && s->config->lora.enabled ? &s->lora : NULL;
   gh_status status =
       gh_snapshot_write(err, loop->run, loop->device, &loop->update, s->config, lora, loop->number, loop->done);
-  if (!status && lora) status = gh_adapter_event(err, loop->run, loop->number, loop->done);
-  if (status || !s->evaluator) return status;
-  status = gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
+  return status || !lora ? status : gh_adapter_event(err, loop->run, loop->number, loop->done);
+}
+
+static gh_status evaluate_snapshot(gh_error *err, gh_loop *loop) {
+  const gh_stage *s = loop->user;
+  if (!s->evaluator) return GH_OK;
+  gh_status status = gh_evaluator_run(err, s->evaluator, loop->done, &loop->halt);
   loop->load_failed = gh_status_is_fault(status);
   return status;
 }
@@ -198,9 +202,9 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
   if (!status && s->config->data.latent_cache) status = gh_loop_open_cache(err, l, &s->models);
-  if (!status && l->number == 2 && gh_json_count(s->config->evaluate) && writes(s)) {
+  if (!status && l->number == 2 && gh_json_count(s->config->evaluate)) {
     status = begin(err, s, from); /* the scores before training are the first thing that the run writes */
-    if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->quiet);
+    if (!status) status = gh_evaluator_open(err, &s->evaluator, s->config, l->device, o->comm, o->quiet);
   }
   if (!status) status = lead(err, s, build);
   if (!status) gh_evaluator_share(s->evaluator, l->store, s->config->lora.enabled ? &s->lora : NULL);
@@ -290,6 +294,7 @@ static gh_status run_stages(gh_error *err, gh_training *t, gh_stage_report repor
                        .progress = t->options->progress,
                        .progress_user = t->options->progress_user,
                        .snapshot = write_snapshot,
+                       .evaluate = evaluate_snapshot,
                        .user = &s,
                        .ranks = t->options->comm ? &s.ranks : NULL,
                        .device = t->device,
@@ -503,7 +508,7 @@ gh_status gh_train(gh_error *err, const gh_config *config, const gh_train_option
     status = gh_fail(err, GH_ERROR_CONFIG, "stage1.steps and stage2.steps are 0: there is nothing to train");
   if (!status) status = check_ranks(err, config, options);
   const bool writer = gh_comm_rank(options->comm) == 0;
-  if (!status && !options->dry_run && writer) status = gh_evaluate_check(err, config, false);
+  if (!status && !options->dry_run) status = gh_evaluate_check(err, config, false);
   if (!status) status = gh_setup_device(err, config->device, !options->dry_run, &t.device);
   if (!status && options->dry_run) {
     status = dry_run(err, &t, reports);
