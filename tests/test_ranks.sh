@@ -61,6 +61,8 @@ grep -q '"waiting":\[[0-9.e-]*,[0-9.e-]*,[0-9.e-]*\]' of3/metrics.jsonl || fail 
 # Each gradient travels during the backward pass, and each rank keeps a part of the optimiser: the same sums and updates.
 ranks 3 --set distributed.bucket=0.01 --set distributed.shard=optimizer
 same of3 run
+grep '^rank 2 on .* of stage 2 spent waiting' err | sed 's/.*at the peak \([0-9.]*\) MiB, planned \([0-9.]*\)$/\1 \2/' | awk '
+  { exit !($1 > 0 && $1 >= 0.95 * $2 && $1 <= 1.05 * $2) }' || fail "another peak than planned: $(grep 'at the peak' err)"
 rm -rf run
 mixed=(--set precision=bf16 --set stage1.steps=3 --set stage1.checkpoint_every=2 --set stage2.steps=0)
 ranks 2 "${mixed[@]}"

@@ -64,6 +64,8 @@ typedef struct gh_counters {
   int64_t sends;
   int64_t writes, reads; /* each waits for the queue */
   int64_t waits;         /* finish, and sends that found no free staging buffer */
+  int64_t held_bytes;    /* of the buffers that exist now; without staging buffers and the libraries' workspaces */
+  int64_t peak_bytes;    /* the most of that so far, or since the caller last set it to held_bytes */
 } gh_counters;
 
 typedef struct gh_device {

@@ -217,12 +217,18 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   return status ? status : note(err, s);
 }
 
-/* In rank 0's log: who keeps the others waiting is the rank that waits least. */
-static gh_status report_waiting(gh_error *err, const gh_stage *s, double waited, double seconds) {
-  char text[96];
+/* In rank 0's log: who keeps the others waiting is the rank that waits least; and the device's memory beside the
+ * plan. */
+static gh_status report_ranks(gh_error *err, const gh_stage *s, double waited, double seconds) {
+  char text[160];
   gh_comm *comm = s->options->comm;
-  snprintf(text, sizeof text, "%s, %.0f %% of %s spent waiting for others", s->loop.device->info.id,
-           100 * (gh_comm_waited(comm) - waited) / seconds, s->loop.label);
+  const gh_device *device = s->loop.device;
+  const gh_budget *plan = &s->budget;
+  snprintf(text, sizeof text,
+           "%s, %.0f %% of %s spent waiting for others; device memory at the peak %.1f MiB, planned %.1f",
+           device->info.id, 100 * (gh_comm_waited(comm) - waited) / seconds, s->loop.label,
+           (double)device->counters.peak_bytes / 1048576,
+           (double)(plan->lasting_bytes + plan->step_bytes + plan->evaluation_bytes) / 1048576);
   return gh_ranks_report(err, comm, text);
 }
 
@@ -233,11 +239,13 @@ static gh_status train_stage(gh_error *err, gh_stage *s, const gh_state_info *fr
   if (!status) status = prepare(err, s, from, folder, denoiser);
   if (!status) {
     const double waited = gh_comm_waited(s->options->comm), started = gh_now();
+    gh_counters *counters = &s->loop.device->counters;
+    counters->peak_bytes = counters->held_bytes; /* what choosing kernels took is over */
     status = gh_loop_run(err, &s->loop);
     gh_error ignored;
     gh_status reported = writes(s) ? gh_loop_report(status ? &ignored : err, &s->loop, gh_now() - began, out) : GH_OK;
     if (!status) status = reported;
-    if (!status) status = report_waiting(err, s, waited, gh_now() - started);
+    if (!status) status = report_ranks(err, s, waited, gh_now() - started);
     out->evaluated = s->evaluator != NULL;
     if (s->evaluator) gh_evaluator_best(s->evaluator, &out->best);
   }

@@ -1,5 +1,17 @@
 #include "backend/core/buffer.h"
 
+void gh_buffer_hold(gh_buffer *buffer, gh_device *d, int64_t bytes) {
+  gh_counters *c = &d->counters;
+  *buffer = (gh_buffer){.root = buffer, .bytes = bytes, .counters = c};
+  c->allocations++;
+  c->held_bytes += bytes;
+  c->peak_bytes = GH_MAX(c->peak_bytes, c->held_bytes);
+}
+
+void gh_buffer_release(const gh_buffer *buffer) {
+  if (buffer->counters) buffer->counters->held_bytes -= buffer->bytes;
+}
+
 int64_t gh_buffer_bytes(const gh_buffer *buffer) { return buffer->bytes; }
 
 gh_status gh_buffer_check_size(gh_error *err, const gh_device_info *info, int64_t bytes) {

@@ -9,7 +9,12 @@ struct gh_buffer {
   const gh_buffer *root; /* the allocation; the buffer itself if it is not a view */
   int64_t offset;        /* bytes from the start of the allocation */
   int64_t bytes;
+  gh_counters *counters; /* the device's, of an allocation; NULL: a view */
 };
+
+/* A new allocation of so many bytes, and its end; they are counted. A view's end counts nothing. */
+void gh_buffer_hold(gh_buffer *buffer, gh_device *d, int64_t bytes);
+void gh_buffer_release(const gh_buffer *buffer);
 
 int64_t gh_buffer_bytes(const gh_buffer *buffer);
 

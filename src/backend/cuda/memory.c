@@ -29,9 +29,8 @@ gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_b
     free(buffer);
     return status;
   }
-  d->counters.allocations++;
   buffer->device = gh_cuda(d);
-  buffer->base = (gh_buffer){.root = &buffer->base, .bytes = bytes};
+  gh_buffer_hold(&buffer->base, d, bytes);
   *out = &buffer->base;
   return GH_OK;
 }
@@ -55,6 +54,7 @@ void gh_cuda_buffer_free(gh_buffer *buffer) {
   gh_error ignored;
   gh_cuda_device *device = ((gh_cuda_buffer *)buffer)->device;
   if (buffer->root == buffer && !gh_cuda_enter(&ignored, device)) device->cu->cuMemFree_v2(gh_cuda_at(buffer));
+  gh_buffer_release(buffer);
   free(buffer);
 }
 

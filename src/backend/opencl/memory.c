@@ -83,8 +83,7 @@ gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buf
     free(buffer);
     return status;
   }
-  d->counters.allocations++;
-  buffer->base = (gh_buffer){.root = &buffer->base, .bytes = bytes};
+  gh_buffer_hold(&buffer->base, d, bytes);
   *out = &buffer->base;
   return GH_OK;
 }
@@ -114,6 +113,7 @@ gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int6
 void gh_cl_buffer_free(gh_buffer *buffer) {
   if (!buffer) return;
   clReleaseMemObject(gh_cl_mem(buffer));
+  gh_buffer_release(buffer);
   free(buffer);
 }
 
