@@ -180,8 +180,8 @@ static const struct {
      "distributed.sync_every: stage2 ends or has a snapshot at update 50, which is no multiple of 100"},
     {"{" LEAST ",\"distributed\":{\"sync_every\":10,\"shard\":\"optimizer\"}}",
      "distributed.sync_every: averages are \"ordered\" and float32, and nothing else is divided"},
-    {"{" LEAST ",\"distributed\":{\"shard\":\"gradients\"}}",
-     "distributed.shard: \"gradients\" is not one of \"none\", \"optimizer\""},
+    {"{" LEAST ",\"distributed\":{\"shard\":\"parameters\"}}",
+     "distributed.shard: \"parameters\" is not one of \"none\", \"optimizer\", \"gradients\""},
     {"{" LEAST ",\"distributed\":{\"reduce\":\"fast\",\"shard\":\"optimizer\"}}",
      "distributed.shard: \"fast\" sums have no owners"},
 };

@@ -61,8 +61,15 @@ grep -q '"waiting":\[[0-9.e-]*,[0-9.e-]*,[0-9.e-]*\]' of3/metrics.jsonl || fail 
 # Each gradient travels during the backward pass, and each rank keeps a part of the optimiser: the same sums and updates.
 ranks 3 --set distributed.bucket=0.01 --set distributed.shard=optimizer
 same of3 run
+rm -rf run
+# Each rank keeps only its own gradients, over shares of one and two micro-batches; in many parts, and in one.
+ranks 3 --set distributed.bucket=0.01 --set distributed.shard=gradients
+same of3 run
 grep '^rank 2 on .* of stage 2 spent waiting' err | sed 's/.*at the peak \([0-9.]*\) MiB, planned \([0-9.]*\)$/\1 \2/' | awk '
   { exit !($1 > 0 && $1 >= 0.95 * $2 && $1 <= 1.05 * $2) }' || fail "another peak than planned: $(grep 'at the peak' err)"
+rm -rf run
+ranks 4 --set distributed.shard=gradients
+same of4 run
 rm -rf run
 mixed=(--set precision=bf16 --set stage1.steps=3 --set stage1.checkpoint_every=2 --set stage2.steps=0)
 ranks 2 "${mixed[@]}"
@@ -70,8 +77,18 @@ mv run mixed
 ranks 2 "${mixed[@]}" --set distributed.shard=optimizer # two ranks have only bf16 copies of each other's weights
 same mixed run
 rm -rf run
+ranks 2 "${mixed[@]}" --set distributed.shard=gradients
+same mixed run
+rm -rf run
 "$genhance" train --config run.json --dry-run --ranks 3 --set distributed.shard=optimizer >out 2>err || fail "a plan for 3: $(cat err)"
 [ "$(grep -c '^  rank [012]: [23] samples, micro_batch [12], updates [0-9]* parameters; ' out)" = 6 ] || fail "no plan per rank: $(cat out)"
+persistent() { # persistent SHARD: planned bytes of the last of 4 ranks, with a denoiser of 9 million parameters
+  "$genhance" train --config run.json --dry-run --ranks 4 --set stage2.steps=0 --set denoiser.hidden=512 --set denoiser.heads=32 \
+    --set distributed.shard="$1" --json plan.json >out 2>err || fail "a plan with $1: $(cat err)"
+  grep -o '"persistent_bytes": *[0-9]*' plan.json | tail -n 1 | grep -o '[0-9]*$'
+}
+awk -v o="$(persistent optimizer)" -v g="$(persistent gradients)" 'BEGIN { exit !(g > 0 && g < 0.85 * o) }' ||
+  fail "divided gradients save no memory: $(persistent optimizer) and $(persistent gradients) bytes"
 refuse 2 "--ranks is for --dry-run" "$genhance" train --config run.json --ranks 3
 ranks 2 --set stage1.steps=3 --set stage2.steps=0 --set distributed.reduce_precision=bf16 --set distributed.bucket=0.01
 close_losses one run 3 1e-3
@@ -154,7 +171,7 @@ same of3 run
 begin -n 3 "${each[@]}" --set distributed.shard=optimizer
 kill -TERM "${pids[0]}"
 finished 75 60
-ranks 2 --resume --set distributed.shard=optimizer # on another number of ranks
+ranks 2 --resume --set distributed.shard=gradients # on another number of ranks
 close_losses one run 50
 begin -n 2 "${each[@]}"
 kill -KILL "${pids[1]}"

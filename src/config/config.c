@@ -18,7 +18,8 @@ static const gh_word precisions[] = {{"float32", GH_PRECISION_FLOAT32},
                                      {0}};
 static const gh_word splits[] = {{"even", GH_SPLIT_EVEN}, {"measured", GH_SPLIT_MEASURED}, {0}};
 static const gh_word reduces[] = {{"ordered", GH_REDUCE_ORDERED}, {"fast", GH_REDUCE_FAST}, {0}};
-static const gh_word shards[] = {{"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {0}};
+static const gh_word shards[] = {
+    {"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {"gradients", GH_SHARD_GRADIENTS}, {0}};
 static const gh_word recomputes[] = {
     {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
 static const gh_word biases[] = {

@@ -15,7 +15,7 @@ typedef enum gh_rank_split { GH_SPLIT_EVEN, GH_SPLIT_MEASURED } gh_rank_split;
 /* How they add their gradients. */
 typedef enum gh_reduce { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce;
 /* What they divide among them beside the batch. */
-typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER } gh_sharding;
+typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER, GH_SHARD_GRADIENTS } gh_sharding;
 
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;

@@ -133,6 +133,9 @@ void gh_store_free(gh_store *store);
 /* Tensors of these names (sorted, must outlive the store's growth) get no memory, as in an unbacked store; what is
  * added beside them (gh_store_make_trainable, gh_store_make_working) does. */
 void gh_store_leave_out(gh_store *store, const gh_strings *names);
+/* Gives a tensor that was left out its memory: inside another of the store, from byte `at` on, a multiple of the
+ * device's alignment. In an unbacked store nothing. */
+gh_status gh_store_lodge(gh_error *err, gh_store *store, gh_tensor *t, const gh_tensor *inside, int64_t at);
 /* A new zeroed tensor of GH_ROLE_STEP and no part, which the caller may change; GH_ERROR_ARGUMENT if the name exists.
  * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,

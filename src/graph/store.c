@@ -90,8 +90,8 @@ static gh_status zeroed_buffer(gh_error *err, gh_store *s, int64_t bytes, gh_buf
   return status;
 }
 
-static gh_status view_of_open(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
-  gh_status status = s->device->backend->buffer_view(err, s->device, s->open, s->open_used, bytes, out);
+static gh_status view_of(gh_error *err, gh_store *s, gh_buffer *parent, int64_t at, int64_t bytes, gh_buffer **out) {
+  gh_status status = s->device->backend->buffer_view(err, s->device, parent, at, bytes, out);
   if (status) return status;
   status = gh_list_push(err, &s->views, *out);
   if (!status) return GH_OK;
@@ -113,10 +113,17 @@ static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffe
     s->open_used = 0;
     s->bytes += capacity;
   }
-  if (!s->unbacked) status = view_of_open(err, s, bytes, out);
+  if (!s->unbacked) status = view_of(err, s, s->open, s->open_used, bytes, out);
   if (status) return status;
   s->open_used += GH_CEIL_DIV(bytes, info->alignment_bytes) * info->alignment_bytes;
   return GH_OK;
+}
+
+gh_status gh_store_lodge(gh_error *err, gh_store *s, gh_tensor *t, const gh_tensor *inside, int64_t at) {
+  if (s->unbacked) return GH_OK;
+  gh_status status = view_of(err, s, inside->buffer, at, gh_tensor_bytes(t), &t->buffer);
+  t->unbacked = status != GH_OK;
+  return status;
 }
 
 static gh_status place_large(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {

@@ -24,7 +24,10 @@ typedef struct gh_shard {
   int count;       /* trained parameters */
   int *owners;     /* (count) in the store's order */
   int64_t kept;    /* elements that this process updates */
-  gh_strings away; /* sorted: parameters of which this process has only the bf16 copies */
+  gh_strings away; /* sorted: tensors without memory here: parameters of which this process has only the bf16 copies,
+                      and gradients */
+  bool gradients;  /* what this process does not update has no gradient that lasts (train/windows.h) */
+  int64_t window;  /* bytes of such gradients that are read together */
 } gh_shard;
 
 typedef struct gh_step_spec {

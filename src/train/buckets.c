@@ -1,39 +1,36 @@
 #include "train/buckets.h"
+#include "train/gradients.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct place {
-  const gh_tensor *gradient;
   int parameter;
-  int launches; /* after so many of the step, it is complete */
+  int launches; /* after so many of the step, its gradient is complete */
 } place;
-
-static int by_gradient(const void *a, const void *b) {
-  const gh_tensor *x = ((const place *)a)->gradient, *y = ((const place *)b)->gradient;
-  return (x > y) - (x < y);
-}
 
 static int by_time(const void *a, const void *b) {
   const place *x = a, *y = b;
   return x->launches != y->launches ? x->launches - y->launches : x->parameter - y->parameter;
 }
 
-/* The last launch that writes each gradient. */
-static void find_last(place *places, int count, const gh_graph *step) {
-  qsort(places, (size_t)count, sizeof *places, by_gradient);
-  for (int i = 0; i < gh_graph_launch_count(step); i++) {
+/* places (by parameter) <- the last launch that writes each gradient; or, where it does not stay on the device, the one
+ * after which it is read. */
+static gh_status find_last(gh_error *err, place *places, const gh_update *u, const gh_graph *step) {
+  gh_gradients gradients;
+  gh_status status = gh_gradients_list(err, &gradients, u->parameters, u->count);
+  for (int i = 0; i < u->count; i++) places[i] = (place){.parameter = i};
+  for (int i = 0; i < gh_graph_launch_count(step) && !status; i++) {
     const gh_node *node = gh_graph_launch_note(step, i).node;
     for (int o = 0; o < node->outputs; o++) {
-      const gh_tensor *t = node->out[o];
-      while (t && t->source) t = t->source;
-      const place key = {.gradient = t};
-      place *found =
-          t && t->role == GH_ROLE_GRADIENT ? bsearch(&key, places, (size_t)count, sizeof *places, by_gradient) : NULL;
-      if (found) found->launches = i + 1;
+      const int parameter = gh_gradients_find(&gradients, node->out[o]);
+      if (parameter >= 0) places[parameter].launches = i + 1;
     }
   }
-  qsort(places, (size_t)count, sizeof *places, by_time);
+  for (int i = 0; i < u->count; i++)
+    if (gh_windows_has(&u->windows, i)) places[i].launches = gh_windows_end(&u->windows, i);
+  gh_gradients_free(&gradients);
+  return status;
 }
 
 static int owner_of(const gh_update *u, int parameter) { return u->shard ? u->shard->owners[parameter] : 0; }
@@ -98,10 +95,10 @@ gh_status gh_buckets_plan(gh_error *err, gh_buckets *b, gh_comm *comm, const gh_
   b->at = gh_alloc(err, count, sizeof *b->at);
   place *places = gh_alloc(err, count, sizeof *places);
   gh_status status = b->items && b->order && b->at && places ? GH_OK : GH_ERROR_MEMORY;
+  if (!status) status = find_last(err, places, u, step);
   status = gh_comm_agree(err, comm, status, "the gradients", NULL);
   if (!status) {
-    for (int i = 0; i < u->count; i++) places[i] = (place){u->parameters[i]->grad, i, 0};
-    find_last(places, u->count, step);
+    qsort(places, count, sizeof *places, by_time);
     for (int i = 0; i < u->count; i++) b->order[i] = places[i].parameter;
     status = gh_comm_broadcast(err, comm, b->order, count * sizeof *b->order);
   }

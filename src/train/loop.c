@@ -201,8 +201,8 @@ static gh_status replay_each(gh_error *err, gh_loop *l) {
   for (int64_t first = 0; first < share && !status; first += l->micro_batch) {
     status = gh_loop_take(err, l, first);
     if (status) break;
-    const bool sums = l->ranks && !gh_ranks_are_local(l->ranks) && first + l->micro_batch >= share;
-    status = sums ? gh_ranks_last_step(err, l->ranks) : gh_graph_run(err, l->step.graph);
+    const bool sums = l->ranks && !gh_ranks_are_local(l->ranks), last = first + l->micro_batch >= share;
+    status = sums ? gh_ranks_step(err, l->ranks, first == 0, last) : gh_graph_run(err, l->step.graph);
   }
   return status;
 }

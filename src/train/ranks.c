@@ -31,14 +31,30 @@ static gh_status to_device(gh_error *err, gh_device *device, gh_tensor *t, void 
   return gh_tensor_write(err, device, t, values);
 }
 
-/* The gradients of a bucket; `kept`: only of what this rank updates. */
+/* The gradients of a bucket that stay on the device; `kept`: only of what this rank updates. */
 static gh_status move_bucket(gh_error *err, const gh_ranks *r, int bucket, bool kept, transfer *move) {
   const gh_bucket *b = &r->buckets.items[bucket];
   gh_status status = GH_OK;
   for (int i = b->first; i < b->first + b->count && !status; i++) {
     const int parameter = r->buckets.order[i];
     if (kept && !gh_update_keeps(r->update, parameter)) continue;
+    if (gh_windows_has(&r->update->windows, parameter)) continue;
     status = move(err, r->device, r->update->parameters[parameter]->grad, r->values + r->buckets.at[parameter]);
+  }
+  return status;
+}
+
+/* The gradients of a window come to the device before a micro-batch adds to them, with what earlier ones gave, and
+ * leave it afterwards. */
+static gh_status move_window(gh_error *err, const gh_ranks *r, const gh_window_event *event, bool first) {
+  const gh_windows *w = &r->update->windows;
+  const gh_window *window = &w->items[event->window];
+  gh_status status = GH_OK;
+  if (event->begins && first) return r->device->backend->enqueue(err, r->device, window->clear);
+  for (int i = window->first; i < window->first + window->count && !status; i++) {
+    gh_tensor *gradient = r->update->parameters[w->order[i]]->grad;
+    float *values = r->values + r->buckets.at[w->order[i]];
+    status = (event->begins ? to_device : from_device)(err, r->device, gradient, values);
   }
   return status;
 }
@@ -129,7 +145,8 @@ gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_device *device, const gh
   r->update = update;
   r->step = step->graph;
   r->loss = step->loss_total;
-  gh_status status = prepare(err, r, step);
+  gh_status status = gh_windows_bind(err, &update->windows, step->graph);
+  if (!status) status = prepare(err, r, step);
   status = gh_comm_agree(err, r->comm, status, "the start of a stage", NULL);
   if (!status) report_sums(r);
   if (!status) status = compare_devices(err, r);
@@ -302,19 +319,31 @@ static gh_status give(gh_error *err, gh_ranks *r, gh_status own) {
   return status;
 }
 
-gh_status gh_ranks_last_step(gh_error *err, gh_ranks *r) {
+/* The launches of the step until the next window begins or ends, the next bucket is complete, or the step ends. */
+static int next_launches(const gh_ranks *r, int event, bool travels) {
+  const gh_windows *w = &r->update->windows;
+  int until = gh_graph_launch_count(r->step);
+  if (event < 2 * w->count) until = GH_MIN(until, w->events[event].launches);
+  if (travels && r->given < r->buckets.count) until = GH_MIN(until, r->buckets.items[r->given].launches);
+  return until;
+}
+
+gh_status gh_ranks_step(gh_error *err, gh_ranks *r, bool first, bool last) {
+  const gh_windows *w = &r->update->windows;
   const int launches = gh_graph_launch_count(r->step);
+  const bool travels = last && r->buckets.count > 1 && gh_reducer_overlaps(r->reducer);
+  if (!travels && !w->count) return gh_graph_run(err, r->step);
+  if (travels) begin_sums(r, GH_OK, NULL, 0);
   gh_status status = GH_OK;
-  int done = 0;
-  if (r->buckets.count == 1 || !gh_reducer_overlaps(r->reducer)) return gh_graph_run(err, r->step);
-  begin_sums(r, GH_OK, NULL, 0);
-  while (r->given < r->buckets.count && !status) {
-    const int until = r->buckets.items[r->given].launches;
+  for (int done = 0, until = 0, event = 0; done < launches && !status; done = until) {
+    until = next_launches(r, event, travels);
     status = gh_graph_run_part(err, r->step, done, until - done);
-    done = until;
-    status = give(err, r, status);
+    while (event < 2 * w->count && w->events[event].launches == until && !status)
+      status = move_window(err, r, &w->events[event++], first);
+    while (travels && r->given < r->buckets.count && r->buckets.items[r->given].launches == until && !status)
+      status = give(err, r, status);
   }
-  return status ? status : gh_graph_run_part(err, r->step, done, launches - done);
+  return status;
 }
 
 /* The rest of the buckets and the numbers. */

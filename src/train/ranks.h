@@ -16,7 +16,9 @@ typedef struct gh_ranks {
   gh_tensor *loss;
   double patience; /* seconds that an update may keep the others waiting */
   gh_buckets buckets;
-  float *values; /* (buckets.values + numbers): the gradients, then the loss and the logged numbers */
+  /* (buckets.values + numbers): the gradients, then the loss and the logged numbers. Of an update's gradients that are
+   * divided (gh_update.windows), it has the sums over the micro-batches so far. */
+  float *values;
   size_t numbers;
   gh_reducer *reducer;
   bool begun;     /* the sums of this update */
@@ -67,8 +69,9 @@ void gh_ranks_begin_wait(gh_ranks *ranks);
 unsigned gh_ranks_flags(const gh_ranks_wish *wish);
 void gh_ranks_take_flags(gh_ranks *ranks, unsigned flags);
 
-/* The step of an update's last micro-batch: gradients travel as soon as they are complete. */
-gh_status gh_ranks_last_step(gh_error *err, gh_ranks *ranks);
+/* The step of an update's micro-batch, of which it is the first, the last, or both. Gradients that other ranks keep
+ * leave the device where they are divided; with the last micro-batch, all travel as soon as they are complete. */
+gh_status gh_ranks_step(gh_error *err, gh_ranks *ranks, bool first, bool last);
 /* Replaces gradients, loss and logged numbers by their sums over all ranks. `own`: how this rank's micro-batches went.
  * Sets ranks->stop and ranks->save. */
 gh_status gh_ranks_reduce(gh_error *err, gh_ranks *ranks, gh_status own, gh_ranks_wish *wish);

@@ -25,8 +25,10 @@ static gh_status divide(gh_error *err, gh_shard *s, trained *list) {
       if (load[k] < load[least]) least = k;
     load[least] += gh_tensor_elements(t);
     s->owners[list[i].index] = least;
+    if (least == s->rank) continue;
     /* in mixed precision, only the update reads a matrix itself */
-    if (least != s->rank && t->working && t->role == GH_ROLE_MATRIX) status = gh_strings_add(err, &s->away, t->name);
+    if (t->working && t->role == GH_ROLE_MATRIX) status = gh_strings_add(err, &s->away, t->name);
+    if (!status && s->gradients) status = gh_strings_add(err, &s->away, t->grad->name);
   }
   s->kept = load[s->rank];
   gh_strings_sort(&s->away);
@@ -34,9 +36,9 @@ static gh_status divide(gh_error *err, gh_shard *s, trained *list) {
   return status;
 }
 
-gh_status gh_shard_find(gh_error *err, gh_shard *s, const gh_step_spec *spec, int rank, int ranks) {
+gh_status gh_shard_find(gh_error *err, gh_shard *s, const gh_step_spec *spec, const gh_shard *how) {
   gh_sketch sketch;
-  *s = (gh_shard){.rank = rank, .ranks = ranks};
+  *s = (gh_shard){.rank = how->rank, .ranks = how->ranks, .gradients = how->gradients, .window = how->window};
   gh_status status = gh_sketch_record(err, &sketch, spec);
   const int total = status ? 0 : gh_store_count(sketch.spec.store);
   trained *list = gh_alloc(err, (size_t)GH_MAX(total, 1), sizeof *list);

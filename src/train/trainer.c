@@ -85,8 +85,12 @@ static gh_status lead(gh_error *err, gh_stage *s, gh_status (*work)(gh_error *er
 static gh_status divide(gh_error *err, gh_stage *s) {
   if (s->count == 1 || s->config->shard == GH_SHARD_NONE) return GH_OK;
   gh_step_spec spec = spec_of(s, NULL, NULL);
+  const gh_shard how = {.rank = s->rank,
+                        .ranks = s->count,
+                        .gradients = s->config->shard == GH_SHARD_GRADIENTS,
+                        .window = (int64_t)(s->config->bucket * 1048576)};
   spec.batch = 1;
-  return gh_shard_find(err, &s->shard, &spec, s->rank, s->count);
+  return gh_shard_find(err, &s->shard, &spec, &how);
 }
 
 static gh_status fit(gh_error *err, gh_stage *s) {

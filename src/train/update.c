@@ -65,17 +65,22 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
     const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
     const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay};
     if (gh_update_keeps(u, i)) gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
-    gh_zero(u->graph, p->grad);
+    if (gh_update_keeps(u, i) || !u->shard->gradients) gh_zero(u->graph, p->grad);
   }
   gh_zero(u->graph, step->loss_total);
-  if (!gh_graph_failed(u->graph)) return GH_OK;
-  *err = *gh_graph_error(u->graph);
-  gh_update_free(u);
-  return err->status;
+  if (gh_graph_failed(u->graph)) {
+    *err = *gh_graph_error(u->graph);
+    status = err->status;
+  }
+  if (!status && u->shard && u->shard->gradients)
+    status = gh_windows_plan(err, &u->windows, store, step->graph, u->shard, u->parameters);
+  if (status) gh_update_free(u);
+  return status;
 }
 
 void gh_update_free(gh_update *u) {
   gh_graph_free(u->graph);
+  gh_windows_free(&u->windows);
   free(u->parameters);
   *u = (gh_update){0};
 }

@@ -4,7 +4,7 @@
 #define GH_TRAIN_UPDATE_H
 
 #include "config/config.h"
-#include "method/step.h"
+#include "train/windows.h"
 
 /* What is kept of each trained parameter. */
 typedef enum gh_kept { GH_KEPT_PARAMETER, GH_KEPT_M, GH_KEPT_V, GH_KEPT_OUTER, GH_KEPT } gh_kept;
@@ -25,6 +25,7 @@ typedef struct gh_update {
   int count;
   gh_tensor **outer;             /* (count) momentum of averages (gh_step.outer); NULL: none */
   const gh_shard *shard;         /* of the step; NULL: this process keeps all */
+  gh_windows windows;            /* where gradients are divided, too */
   gh_remote remote;              /* for what it does not keep */
   int clip_node;                 /* the first node that reads all squares */
   gh_tensor *logs[GH_STEP_LOGS]; /* of the step */
@@ -40,7 +41,8 @@ typedef struct gh_update_result {
 } gh_update_result;
 
 /* Records over every trainable parameter of the store that this process keeps (step->shard); moments are created there
- * as "adam.m.<name>" and "adam.v.<name>". Gradients of all are cleared. */
+ * as "adam.m.<name>" and "adam.v.<name>". Gradients of all are cleared, except where they are
+ * divided (shard->gradients): then those that this process does not keep get their memory here (train/windows.h). */
 gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, const gh_optimizer_config *optimizer,
                            const gh_step *step, gh_update *update);
 void gh_update_free(gh_update *update);
