@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `encode`, `eval`, evaluations and the cache of targets on several ranks: the bits of one process. What ranks cannot do is refused.
+# `encode`, `eval`, evaluations, a suite and the cache of targets on several ranks: the bits of one process. What ranks cannot do is refused.
 # usage: test_ranks_encode.sh path/to/genhance
 set -u
 # shellcheck source=tests/support/train.sh
@@ -61,6 +61,17 @@ rm -rf run there/scenes/cat/reduce.png
 ! mpirun -n 1 "${measured[@]}" : -n 1 -wdir "$work/there" "${measured[@]}" >out 2>err || fail "other pictures on rank 1"
 grep -q "^genhance: rank 1 on $host: evaluate\[0\].the number of images is 4, but 5 on rank 0" err || fail "other pictures on rank 1: $(cat err)"
 rm -rf run alone
+
+# ---- a suite: each rank a device, one folder of results ----
+suite=("$genhance" bench suite --parts latency --batch 1 --out suite)
+for again in 1 2; do
+  mpirun -n 2 "${suite[@]}" --devices auto/cpu,auto/gpu >out 2>err || fail "a suite on 2 ranks: $(cat err)"
+  for shape in cpu gpu; do
+    [ "$(grep '"op":"launch and wait"' suite/rows.jsonl | grep -c "\"device\":\"[a-z]*:[0-9]*/$shape\"")" = 1 ] ||
+      fail "call $again: no row, or several, of the shape $shape: $(cut -c 1-500 suite/rows.jsonl)"
+  done
+done
+refuse_ranks "ranks 0 and 1 on $host have the same device" mpirun -n 2 "${suite[@]}" --device auto/cpu
 
 # ---- the cache of targets ----
 cached=(--config run.json --quiet --set stage1.steps=1 --set stage2.steps=0 --set 'data.latent_cache={"crops":2}')
