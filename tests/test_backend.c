@@ -133,6 +133,7 @@ static void test_buffers_and_views(void **state) {
   assert_true(words <= 4096);
   for (int i = 0; i < words; i++) values[i] = (float)i;
   gh_buffer *all, *half, *last, *none;
+  const int64_t held = device->counters.held_bytes;
   OK(backend->buffer_create(&err, device, 4 * step, &all));
   OK(backend->write(&err, device, all, 0, values, 4 * step));
   OK(backend->buffer_view(&err, device, all, 2 * step, 2 * step, &half));
@@ -155,7 +156,10 @@ static void test_buffers_and_views(void **state) {
   assert_null(none);
   backend->buffer_free(last);
   backend->buffer_free(half);
+  assert_int_equal(device->counters.held_bytes, held + 4 * step); /* views take nothing */
   backend->buffer_free(all);
+  assert_int_equal(device->counters.held_bytes, held);
+  assert_true(device->counters.peak_bytes >= held + 4 * step);
 }
 
 static void test_fill_and_copy(void **state) {
