@@ -5,7 +5,7 @@
 #   --write            rewrite bench/results/loops.md
 #   --raise            rewrite the floors in tests/static/floors.tsv from what is found
 #   --program PATTERN  only programs that match, "*matrix*TILE=128*"; prints their rows instead of testing
-#   --kernel PATTERN   only kernels that match, "gemm_nt"; likewise
+#   --kernel PATTERN   only kernels that match, "gemm_nt"; likewise. With --raise, rewrites the rows that these have
 #   --show             with these, print the loops' instructions too
 # Without the last three, prints one line per target: name, kernels passed, kernels below their floor, targets skipped, seconds,
 # reason for skipping. A test without TARGET looks at the targets that have floors. Programs are compiled, and results cached, as

@@ -1,7 +1,8 @@
 """The floors of the hot kernels' loops: a table in a file, one row per program, kernel and measure, one column per target.
 
 Columns are separated by tabs. The first two are patterns (`*`); the first row of a measure that matches a kernel counts. "-": the
-kernel does not exist for the target. The measures:
+kernel does not exist for the target. ".": it is not read there. Reading every loop on every target would take hours; so targets
+beside the two that have floors for all rows have them for the kernels that do most of a step's work. The measures:
 
   share    at least: per cent of the time that the loop's own units can be busy, if many threads are ready
   wave     at least, AMD: the same for one wave alone, by llvm-mca
@@ -33,7 +34,12 @@ class Floors:
 
     def has(self, target):
         """Whether any floor is written for the target."""
-        return any(cells[3 + self.targets.index(target)] != "-" for cells in self.rows)
+        return any(cells[3 + self.targets.index(target)] not in "-." for cells in self.rows)
+
+    def reads(self, target, program):
+        """Whether the program's loops are read on the target."""
+        at = 3 + self.targets.index(target)
+        return any(cells[at] != "." and fnmatch.fnmatchcase(program, cells[0]) for cells in self.rows)
 
     def row_of(self, program, kernel, measure):
         for cells in self.rows:
@@ -50,6 +56,8 @@ class Floors:
             cells = self.row_of(program, facts["kernel"], measure)
             floor = cells[3 + self.targets.index(target)] if cells else "-"
             value = facts.get(measure)
+            if floor == ".":
+                continue
             if value is None:
                 if floor != "-":
                     texts.append(f"{measure} could not be measured; the floor is {floor}")
@@ -61,9 +69,9 @@ class Floors:
                 texts.append(f"{measure} {value:.1f} %, the floor is {floor}")
         return texts
 
-    def rewrite(self, results):
+    def rewrite(self, results, partly=False):
         """Every cell becomes the worst that its row's kernels reach on the target, less a little; targets that were not
-        measured keep theirs."""
+        measured keep theirs, and so do kernels that are not read there. `partly`: only some kernels were measured."""
         worst = {}
         for target, program, found, _, _ in results:
             for facts in found:
@@ -77,8 +85,8 @@ class Floors:
         measured = {r[0] for r in results}
         for cells in self.rows:
             for i, target in enumerate(self.targets):
-                if target in measured:
-                    value = worst.get((id(cells), target))
+                value = worst.get((id(cells), target))
+                if target in measured and cells[3 + i] != "." and not (partly and value is None):
                     cells[3 + i] = "-" if value is None else rounded(value, cells[2])
         with open(self.path, "w") as f:
             comments = [line for line in self.lines if line.startswith("#")]

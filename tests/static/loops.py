@@ -8,7 +8,8 @@ PROGRAMS and WORK as for compile.py. Prints one line per target as compile.py do
 target. It fails if a measure is below its floor in FILE, or if FILE has no floor for it.
   --write FILE       write the page of all loops
   --raise            rewrite the numbers of the floors' rows from what is measured
-  --program, --kernel  only those that match ("*matrix*TILE=128*", "gemm_nt"); prints a row for each instead of testing
+  --program, --kernel  only those that match ("*matrix*TILE=128*", "gemm_nt"); prints a row for each instead of testing; with
+                     --raise, rewrites the rows that they have
   --show             with these, print the instructions of the loop too
 """
 
@@ -263,8 +264,8 @@ def wanted(arguments, program):
 
 
 def measure(arguments, targets, named=None):
-    """{target: why it is missing}, [(target, program's name, [facts], what is wrong, seconds)]; of all programs, or of these
-    (target, program's name)."""
+    """{target: why it is missing}, [(target, program's name, [facts], what is wrong, seconds)]; of all programs, or of those for which
+    named(target, name) holds."""
     programs = [p for p in compilation.read_programs(arguments.programs) if wanted(arguments, p)]
     missing = {}
     for target in targets:
@@ -278,7 +279,7 @@ def measure(arguments, targets, named=None):
     present = [t for t in targets if t not in missing]
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
         jobs = [pool.submit(one, arguments, t, p) for p in programs for t in present
-                if compilation.serves(p, t) and (named is None or (t, p["name"]) in named)]
+                if compilation.serves(p, t) and (named is None or named(t, p["name"]))]
         results = [job.result() for job in jobs]
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         jobs = [pool.submit(add_waves, arguments, r[0], r[2]) for r in results if r[0] in compilation.AMD]
@@ -336,15 +337,17 @@ def main():
     os.makedirs(os.path.join(arguments.work, "kept"), exist_ok=True)
     find_tools(arguments)
     floors = Floors(arguments.floors)
-    everything = arguments.rewrite or arguments.write or arguments.program or arguments.kernel
-    tested = [target for target in compilation.TARGETS if everything or floors.has(target)]
+    partly = arguments.program or arguments.kernel
+    everything = arguments.write or (partly and not arguments.rewrite)
+    tested = [target for target in compilation.TARGETS if everything or arguments.rewrite or floors.has(target)]
     targets = arguments.targets or tested
-    missing, results = measure(arguments, targets)
-    if arguments.program or arguments.kernel:
+    missing, results = measure(arguments, targets, None if everything else floors.reads)
+    if partly:
         show(arguments, results)
-        return 0
     if arguments.rewrite:
-        floors.rewrite(results)
+        floors.rewrite(results, partly)
+    if partly:
+        return 0
     if arguments.write:
         loops_page.write(arguments, results, missing)
     any_failed = False

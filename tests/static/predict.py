@@ -291,7 +291,7 @@ def run(arguments):
     step = {(card, precision): list_step(arguments, card, precision) for card in CARDS for precision in PRECISIONS}
     named = {(card.target, program) for (card, _), (launches, _) in step.items() for l in launches
              for program in [l.program, *(c[2] for c in l.candidates)]}
-    missing, results = reading.measure(arguments, [card.target for card in CARDS], named)
+    missing, results = reading.measure(arguments, [card.target for card in CARDS], lambda *one: one in named)
     if missing:
         sys.exit("predict.py: " + "; ".join(f"{t}: {why}" for t, why in missing.items()))
     loops = {(t, program, facts["kernel"]): facts for t, program, found, _, _ in results for facts in found}

@@ -136,6 +136,24 @@ class Floor(unittest.TestCase):
         self.assertFalse(self.floors(["*", "*", "share", "-"]).has("gfx942"))
         self.assertTrue(again.lines[0].startswith("# why"))
 
+    def test_what_is_not_read(self):
+        good = facts_of_amd("amd.s")
+        floors = self.floors(["tuned_*", "gemm_nt", "share", "1"], ["tuned_*", "*", "others", "."], ["kernels*", "*", "share", "."])
+        self.assertEqual(self.below(floors, good), 0)
+        self.assertTrue(floors.reads("gfx942", "tuned_gemm"))
+        self.assertFalse(floors.reads("gfx942", "kernels f32"))
+        self.assertFalse(self.floors(["*", "*", "share", "."]).has("gfx942"))
+        floors.rewrite([("gfx942", "tuned_gemm", [good], None, 0)])
+        self.assertEqual([row[3] for row in Floors(floors.path).rows[1:]], [".", "."])
+
+    def test_rewriting_partly(self):
+        good = facts_of_amd("amd.s")
+        floors = self.floors(["*", "gemm_tt", "share", "12"], ["*", "*", "share", "1"])
+        floors.rewrite([("gfx942", "tuned_gemm", [good], None, 0)], True)
+        again = Floors(floors.path).rows
+        self.assertEqual(again[0][3], "12")
+        self.assertGreater(float(again[1][3]), 70)
+
 
 if __name__ == "__main__":
     unittest.main()
