@@ -1,5 +1,7 @@
-/* The matrix-unit operations that attention needs besides products (gemm_matrix_units.h): asynchronous copies into
- * local memory, fragments read from there, sums along a row of C, and C's fragments as A's. For UNIT_MMA only:
+/* The matrix-unit operations that attention needs besides products (gemm_matrix_units.h).
+ *
+ * UNIT_MMA: asynchronous copies into local memory, fragments read from there, sums along a row of C, and C's fragments
+ * as A's:
  *
  *   cp.async      16 (or 4) bytes from global to local memory, bypassing the registers
  *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r supplies the address of row r of matrix i; it receives
@@ -8,8 +10,12 @@
  *   redux.sync    the bits of all lanes, combined by or
  *   ex2.approx    2^x, 2 units in the last place
  *
- * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16 and UNIT_DPAS8 are not supported: their C has rows where A has columns, so weights
- * would have to go through local memory, and they copy and read in other granularities. They use the shared kernel.
+ * UNIT_MFMA, UNIT_WMMA, UNIT_DPAS16, UNIT_DPAS8: a lane holds numbers of one column of C and of B; so sums along a
+ * column of C, and C's fragments as B's:
+ *
+ *   ds_bpermute     MFMA: any lane's word. Lanes c, c + 16, c + 32 and c + 48 hold column c
+ *   v_permlanex16   WMMA: the word of lane xor 16. Lanes c and c + 16 hold the even and the odd rows of column c
+ *   v_exp_f32       2^x, 1 unit in the last place
  *
  * With UNIT_EMULATED, lanes exchange data through local memory by the rules above. */
 #ifndef ATTENTION_MATRIX_UNITS_H
@@ -17,13 +23,36 @@
 #include "functions.h"
 #include "gemm_matrix_units.h"
 
-#ifdef UNIT_MMA
+#ifdef WAVE
 
 #define LOG2E 1.44269504f
 
+/* ---- all units ---- */
+
+#ifdef UNIT_EMULATED
+#define UNIT_MAY_REST false /* every wave must reach the barriers below */
+
+/* The word of the lane whose number differs in the bits of `across`. */
+inline uint32 unit_other_word(uint32 v, int across, UNIT_SCRATCH exchange, int item) {
+  BARRIER();
+  exchange[item] = v;
+  BARRIER();
+  return exchange[item ^ across];
+}
+
+inline float unit_exp2(float x) { return float_exp(x * LN2); }
+#else
+#define UNIT_MAY_REST true
+#endif
+
+#if defined(UNIT_EMULATED) || !defined(UNIT_MMA)
+inline uint32 unit_pair(float low, float high) { return bf16_bits(low) | bf16_bits(high) << 16; }
+#endif
+
+#ifdef UNIT_MMA
+
 #ifdef UNIT_EMULATED
 
-#define UNIT_MAY_REST false /* every wave must reach the barriers below */
 typedef struct unit_tile {
   LOCAL_PTR uint4 *start; /* the same for all lanes */
   uint32 at;              /* a lane's own place from there on, in units of 16 bytes like all places */
@@ -71,10 +100,7 @@ inline void unit_load4(uint32 *words, unit_tile tile, int place, bool turned, UN
 }
 
 inline float unit_other(float v, int across, UNIT_SCRATCH exchange, int item) {
-  BARRIER();
-  exchange[item] = as_uint(v);
-  BARRIER();
-  return as_float(exchange[item ^ across]);
+  return as_float(unit_other_word(as_uint(v), across, exchange, item));
 }
 
 inline uint32 unit_or(uint32 bits, UNIT_SCRATCH exchange, int item) {
@@ -86,12 +112,8 @@ inline uint32 unit_or(uint32 bits, UNIT_SCRATCH exchange, int item) {
   return all;
 }
 
-inline float unit_exp2(float x) { return float_exp(x * LN2); }
-inline uint32 unit_pair(float low, float high) { return bf16_bits(low) | bf16_bits(high) << 16; }
-
 #else
 
-#define UNIT_MAY_REST true
 typedef uint32 unit_tile; /* an address in local memory */
 #ifdef __CUDACC_RTC__
 inline unit_tile unit_tile_of(LOCAL_PTR uint4 *p) { return (uint32)__cvta_generic_to_shared(p); }
@@ -174,5 +196,71 @@ inline void unit_as_a(uint32 *a, const float *left, const float *right) {
   a[3] = unit_pair(right[2], right[3]);
 }
 
+#else /* ---- the others ---- */
+
+#define C_UNITS (16 / UM) /* units of C above one another that make a step of the next product's k */
+#define C_WORDS (C_UNITS * C_FLOATS / 2)
+
+#ifndef UNIT_EMULATED
+#if defined(UNIT_MFMA)
+inline uint32 unit_other_word(uint32 v, int across, UNIT_SCRATCH scratch, int item) {
+  (void)scratch;
+  return (uint32)__builtin_amdgcn_ds_bpermute(4 * (item % WAVE ^ across), (int)v);
+}
+#elif defined(UNIT_WMMA)
+inline uint32 unit_other_word(uint32 v, int across, UNIT_SCRATCH scratch, int item) {
+  (void)across, (void)scratch, (void)item;
+  return (uint32)__builtin_amdgcn_permlanex16(v, v, 0x76543210u, 0xfedcba98u, false, false);
+}
+#endif
+#if defined(__AMDGCN__) && __has_builtin(__builtin_amdgcn_exp2f) /* the instruction alone: denormals are 0 */
+inline float unit_exp2(float x) { return __builtin_amdgcn_exp2f(x); }
+#else
+inline float unit_exp2(float x) { return native_exp2(x); }
+#endif
+#endif
+
+/* Over the lanes of a column of C. */
+inline float unit_column_max(float v, UNIT_SCRATCH scratch, int item) {
+#if WAVE > UN
+  for (int across = UN; across < WAVE; across *= 2)
+    v = fmax(v, as_float(unit_other_word(as_uint(v), across, scratch, item)));
+#else
+  (void)scratch, (void)item;
+#endif
+  return v;
+}
+inline float unit_column_sum(float v, UNIT_SCRATCH scratch, int item) {
+#if WAVE > UN
+  for (int across = UN; across < WAVE; across *= 2) v += as_float(unit_other_word(as_uint(v), across, scratch, item));
+#else
+  (void)scratch, (void)item;
+#endif
+  return v;
+}
+
+/* As unit_pair, but ties are rounded away from zero, and a NaN must have a quiet bit and a lower half of 0, as those of
+ * bfloat16 and of arithmetic on them have. For operands: it takes a third of the instructions. */
+inline uint32 unit_weights(float low, float high) {
+  return (as_uint(low) + 0x8000u) >> 16 | ((as_uint(high) + 0x8000u) & 0xffff0000u);
+}
+
+/* C_UNITS units of C, 16 rows, as B of the next product; `words`: each lane's own pairs of them. */
+inline void unit_as_b(uint32 *b, const uint32 *words, UNIT_SCRATCH scratch, int item) {
+#ifdef UNIT_WMMA /* every other row; the lane 16 apart has the rest of the column */
+  const bool odd = item % WAVE / 16;
+  UNROLL for (int i = 0; i < 4; i++) {
+    const uint32 other = unit_other_word(words[i], 16, scratch, item);
+    const uint32 low = odd ? other : words[i], high = odd ? words[i] : other;
+    b[2 * i] = (low & 0xffffu) | high << 16;
+    b[2 * i + 1] = low >> 16 | (high & 0xffff0000u);
+  }
+#else
+  (void)scratch, (void)item;
+  UNROLL for (int i = 0; i < B_WORDS; i++) b[i] = words[i];
+#endif
+}
+
+#endif
 #endif
 #endif

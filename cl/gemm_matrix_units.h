@@ -78,6 +78,16 @@
 #endif
 
 #ifdef WAVE /* every program includes this header, even without a unit */
+
+/* The attribute of a kernel whose waves have WAVE lanes, where a compiler must be told. */
+#if defined(UNIT_DPAS16) && !defined(UNIT_EMULATED)
+#define UNIT_SUB_GROUP __attribute__((intel_reqd_sub_group_size(16)))
+#elif defined(UNIT_DPAS8) && !defined(UNIT_EMULATED)
+#define UNIT_SUB_GROUP __attribute__((intel_reqd_sub_group_size(8)))
+#else
+#define UNIT_SUB_GROUP
+#endif
+
 #ifdef UNIT_EMULATED
 
 /* The documented places of A[row][k], B[k][column] and C[row][column]. */

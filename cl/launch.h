@@ -35,8 +35,7 @@
 #define ATTENTION_GPU_TILE     64  /* rows of a work-group, and of what it reads at once */
 #define ATTENTION_GPU_WIDE     128 /* columns of the result of a work-group */
 #define ATTENTION_GPU_SIDE     16  /* work-items of a group, down and across */
-#define ATTENTION_MATRIX_ITEMS 128 /* tuned_attention_matrix: work-items of a group */
-#define ATTENTION_MATRIX_WAVES 4   /* of them */
+#define ATTENTION_MATRIX_WAVES 4   /* tuned_attention_matrix and tuned_attention_columns: waves of a work-group */
 
 /* ---- matrix products ---- */
 

@@ -17,70 +17,19 @@
  * Rows in local memory are an odd number of 16 bytes apart: eight of them, which ldmatrix reads at once, lie in
  * different banks. Local memory: 4 COLUMNS PITCH pieces of 16 bytes, and for dk and dv 24 COLUMNS bytes of statistics.
  */
-#include "launch.h"
-#define WAVES      ATTENTION_MATRIX_WAVES
-#define ITEMS      ATTENTION_MATRIX_ITEMS
-#define UNIT_ITEMS ITEMS
-#include "attention_matrix_units.h"
+#define WAVE_ROWS (MI * UM)
+#include "attention_matrix_tile.h"
 
 #ifndef UNIT_MMA
-#error "no matrix unit chosen: see attention_matrix_units.h"
+#error "not a unit of this kernel: see attention_matrix_units.h"
 #endif
 
-#define ROWS   (WAVES * MI * UM)
-#define PIECES (SIZE / 8)              /* 16-byte pieces per row */
-#define STEPS  ((SIZE + 15) / 16)      /* steps per product along a row */
-#define PITCH  (2 * STEPS + 1)         /* row stride, in pieces */
-#define TILE   (COLUMNS * PITCH)       /* pieces */
-#define ACROSS (COLUMNS / UN)          /* units across a tile's scores */
-#define WIDE   (SIZE / UN)             /* units across a result */
-#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
-#ifndef MASKED
-#define MASKED 0
-#endif
+#define TILE   (COLUMNS * PITCH) /* pieces */
+#define ACROSS (COLUMNS / UN)    /* units across a tile's scores */
+#define WIDE   (SIZE / UN)       /* units across a result */
 #if COLUMNS > 32
 #error "a tile's hidden keys do not fit into a word"
 #endif
-
-#ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
-#undef UNROLL
-#define UNROLL
-#endif
-#define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
-
-typedef struct side { /* the rows of one head of a (B, count, H, SIZE) tensor; offsets in pieces of 16 bytes */
-  int64 base;
-  int pitch, count;
-} side;
-
-inline side head_of(int64 count, int heads) {
-  side s;
-  s.pitch = heads * PIECES;
-  s.base = GROUP(2) * count * s.pitch + (int64)GROUP(1) * PIECES;
-  s.count = (int)count;
-  return s;
-}
-
-typedef struct key_mask { /* of one sample */
-  GLOBAL const int32 *hidden;
-  int count;
-} key_mask;
-
-inline key_mask mask_of(GLOBAL const int32 *hidden, int64 masked) {
-  key_mask m;
-  m.hidden = hidden + GROUP(2) * masked;
-  m.count = (int)masked;
-  return m;
-}
-
-inline key_mask no_mask(void) {
-  key_mask m;
-  m.hidden = NULL;
-  m.count = 0;
-  return m;
-}
-
-inline bool is_hidden(key_mask m, int key) { return MASKED && m.hidden && key < m.count && m.hidden[key] != 0; }
 
 /* The hidden keys of the tile whose first key is `key`, a bit each. */
 inline uint32 hidden_keys(key_mask m, int key, UNIT_SCRATCH scratch, int item) {
@@ -135,13 +84,6 @@ inline int next_tiles(unit_tile tile, int place, GLOBAL const uint4 *k, GLOBAL c
     unit_copies_end();
   }
   return 2 * TILE - place;
-}
-
-/* Zeroes the end of each row, which no copy fills but products read. */
-inline void clear_ends(LOCAL_PTR uint4 *tiles, int rows, int item) {
-#if SIZE % 16
-  for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + row * PITCH + PIECES))[i] = 0u;
-#endif
 }
 
 /* s += the rows' step t times that of the tile's rows */
@@ -210,14 +152,6 @@ inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, key_mask 
       if (residual) residual[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
     }
   }
-}
-
-/* How many keys of a tile query n sees; the tile has `left` keys, the first is `key`. */
-inline int seen(int n, int key, int left, int causal) { return causal ? min(n - key + 1, left) : left; }
-
-/* Whether a wave with queries from `row` on can skip the tile whose first key is `key`. */
-inline bool rests_now(int row, int nq, int key, int causal) {
-  return UNIT_MAY_REST && (row >= nq || (causal && key >= row + MI * UM));
 }
 
 /* Sets one row's scores of hidden keys to x. */
@@ -311,12 +245,7 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
 
 #else
 
-/* ---- backward ---- p = exp(s - row_max) inv_sum, ds = p (dp - delta), dp = dout v^T; scale2: the scale of the scores
- * times log2 e */
-
-inline float weight(float s, float scale2, float row_max2, float inv_sum) {
-  return unit_exp2(fma(s, scale2, -row_max2)) * inv_sum;
-}
+/* ---- backward ---- */
 
 #if PART == 1
 

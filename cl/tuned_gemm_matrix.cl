@@ -49,18 +49,10 @@
 #define MI           (TILE / WAVES_DOWN / UM)
 #define NI           (TILE / WAVES_ACROSS / UN)
 
-#if defined(UNIT_DPAS16) && !defined(UNIT_EMULATED)
-#define SUB_GROUP __attribute__((intel_reqd_sub_group_size(16)))
-#elif defined(UNIT_DPAS8) && !defined(UNIT_EMULATED)
-#define SUB_GROUP __attribute__((intel_reqd_sub_group_size(8)))
-#else
-#define SUB_GROUP
-#endif
-
 #ifdef __CUDACC_RTC__ /* the sums may have all registers: the compiler would rather spill than take more than 128 */
 #define MATRIX_KERNEL KERNEL_DENSE(ITEMS, 1, 1, 1)
 #else
-#define MATRIX_KERNEL SUB_GROUP KERNEL_SIZED(ITEMS, 1, 1)
+#define MATRIX_KERNEL UNIT_SUB_GROUP KERNEL_SIZED(ITEMS, 1, 1)
 #endif
 
 #undef UNROLL        /* here for every device; some compilers reject a second definition */

@@ -1,4 +1,4 @@
-/* Attention on matrix units: with its own instructions on a device that has them, elsewhere with the unit emulated
+/* Attention on matrix units: with its own instructions on a device that has them, elsewhere with NVIDIA's unit emulated
  * (cl/attention_matrix_units.h), so that the kernels' own index arithmetic runs. Compared with float64 on the host,
  * PyTorch's NaN and the op's fixtures; also checks that it is used only where it is possible and correct. */
 #include <math.h>
@@ -23,13 +23,16 @@ static gh_error err;
 static gh_device *device;
 
 /* In the place of the units that the device has not. */
-static const gh_attention_provider emulated = {{"matrix", "emulated"}, "-DUNIT_MMA -DUNIT_EMULATED", gh_attention_fits};
+static bool emulated_fits(const gh_attention_desc *desc, const gh_device *d) {
+  return gh_attention_fits(desc, d, "-DUNIT_MMA");
+}
+static const gh_attention_provider emulated = {{"matrix", "emulated"}, "-DUNIT_MMA -DUNIT_EMULATED", emulated_fits};
 
 static gh_device *open_device(void) {
   const char *id = getenv("GH_TEST_DEVICE");
   gh_device *d = NULL;
   check_ok(gh_device_open(&err, id ? id : "auto", &d));
-  if (d->info.matrix == GH_MATRIX_NONE) check_ok(gh_choice_plant(&err, d, &gh_attention_kind, &emulated.base));
+  if (!gh_attention_unit(d->info.matrix)) check_ok(gh_choice_plant(&err, d, &gh_attention_kind, &emulated.base));
   return d;
 }
 
@@ -374,7 +377,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
   (void)context;
   static const char *const wrong[] = {"attention_matrix_forward", "attention_matrix_backward_q",
                                       "attention_matrix_backward_kv"};
-  const char *unit = device->info.matrix == GH_MATRIX_NONE ? emulated.unit : "-DUNIT_MMA";
+  const char *own = gh_attention_unit(device->info.matrix), *unit = own ? own : emulated.unit;
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0};
   gh_device *d = open_device();
   gh_backend planted = *d->backend;

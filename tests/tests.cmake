@@ -84,8 +84,8 @@ include(tests/api.cmake)
 
 # These set the kernels' shape themselves: they run both, or the one that has the kernels. Another default shape, and a
 # limit of buffers that are all small, change nothing.
-set(OWN_SHAPE attention attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe random_device suite
-              tune update)
+set(OWN_SHAPE attention attention_columns attention_matrix bf16 compare conv2d functions gemm_matrix mixed ops probe
+              random_device suite tune update)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment
@@ -97,8 +97,8 @@ if(NOT GH_SANITIZE)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
-set(LONG test_attention_matrix test_memory test_compare cuda_golden test_ops test_gemm_matrix cuda_attention_matrix
-         test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
+set(LONG test_attention_matrix test_attention_columns test_memory test_compare cuda_golden test_ops test_gemm_matrix
+         cuda_attention_matrix test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
          test_fft test_api test_attention test_install test_options cuda_reconstruct test_probe ptx_gemm_bf16
          ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix ptx_attention ptx_sm_100_attention_matrix)
 if(NOT GH_SANITIZE)

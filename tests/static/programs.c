@@ -121,16 +121,15 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
   return status;
 }
 
-/* For each unit that attention supports. */
-static gh_status ask_attention(gh_error *err, gh_device *d) {
+static gh_status ask_attention(gh_error *err, gh_device *d, const char *unit) {
   gh_status status = GH_OK;
-  for (int i = 0; gh_attention_sizes[i]; i++)
+  for (int i = 0; gh_attention_sizes[i] && unit; i++)
     for (int k = 0; k < 2 * GH_ATTENTION_PARTS && !status; k++) {
       const gh_attention_part part = (gh_attention_part)(k / 2);
       const gh_attention_desc desc = {part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i], k % 2 ? 255 : 0};
       gh_attention_kernel kernel;
       gh_launch *launch;
-      gh_attention_kernel_of(&desc, "-DUNIT_MMA", &kernel);
+      gh_attention_kernel_of(&desc, unit, &kernel);
       status = note(err, d, &kernel.id, &kernel.grid, NULL, 0, &launch);
     }
   return status;
@@ -223,7 +222,8 @@ int main(int argc, char **argv) {
       status = ask_gemm(&err, &devices[i]);
     }
   }
-  if (!status) status = ask_attention(&err, &devices[0]);
+  for (int unit = GH_MATRIX_NONE + 1; !status && unit <= GH_MATRIX_DPAS8; unit++)
+    status = ask_attention(&err, &devices[0], gh_attention_unit((gh_matrix_unit)unit));
   if (!status) status = add_plain(&err);
   if (!status) status = write_all(&err, argv[1]);
   if (status) fprintf(stderr, "programs: %s\n", err.text);

@@ -8,20 +8,27 @@
 
 /* ---- the providers ---- */
 
-static bool mma_supports(const gh_attention_desc *desc, const gh_device *d) {
-  return d->info.matrix == GH_MATRIX_MMA && gh_attention_fits(desc, d);
+static bool matrix_supports(const gh_attention_desc *desc, const gh_device *d) {
+  const char *unit = gh_attention_unit(d->info.matrix);
+  return unit && gh_attention_fits(desc, d, unit);
 }
 
 static bool shared_supports(const gh_attention_desc *desc, const gh_device *d) { return desc && d; }
 
 static const gh_attention_provider providers[] = {
-    {{"matrix", "matrix"}, "-DUNIT_MMA", mma_supports},
+    {{"matrix", "matrix"}, "", matrix_supports},
     {{"shared", "shared"}, NULL, shared_supports},
 };
 
 /* ---- the kind ---- */
 
 static const gh_attention_provider *of(const gh_provider *p) { return (const gh_attention_provider *)p; }
+
+/* The defines of the provider's unit on the device; NULL: the shared kernels. */
+static const char *unit_of(const gh_provider *p, const gh_device *d) {
+  const char *unit = of(p)->unit;
+  return unit && !*unit ? gh_attention_unit(d->info.matrix) : unit;
+}
 
 static const gh_provider *provider_at(int index) {
   return index < (int)GH_COUNT(providers) ? &providers[index].base : NULL;
@@ -63,7 +70,7 @@ static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool 
 static gh_status trial_run(gh_error *err, void *of_trial, const gh_provider *p, gh_launch **launch) {
   const trial *t = of_trial;
   *launch = NULL;
-  return gh_attention_check(err, t->d, t->size, t->masked, of(p)->unit);
+  return gh_attention_check(err, t->d, t->size, t->masked, unit_of(p, t->d));
 }
 
 static int verdict(const void *desc) {
@@ -96,6 +103,6 @@ gh_status gh_attention_choose(gh_error *err, gh_device *d, const gh_attention_de
     return GH_OK;
   gh_status status = gh_choose(err, d, &gh_attention_kind, desc, &chosen);
   *matrix = !status && of(chosen)->unit;
-  if (*matrix && out) gh_attention_kernel_of(desc, of(chosen)->unit, out);
+  if (*matrix && out) gh_attention_kernel_of(desc, unit_of(chosen, d), out);
   return status;
 }

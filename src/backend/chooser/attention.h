@@ -1,7 +1,8 @@
-/* Attention in bfloat16: "matrix", the kernels of a GPU's matrix units (cl/tuned_attention_matrix.cl), for the head
- * sizes that they support, or "shared", the kernels of cl/attention_gpu.cl. The former are used only after a check on
- * the device itself: all three kernels of a head size compute on random numbers and must agree with the shared ones.
- * Kernels that read a mask are checked apart from those without. Nothing is timed. */
+/* Attention in bfloat16: "matrix", the kernels of a GPU's matrix units (cl/tuned_attention_matrix.cl for NVIDIA's,
+ * cl/tuned_attention_columns.cl for AMD's), for the head sizes that they support, or "shared", the kernels of
+ * cl/attention_gpu.cl. The former are used only after a check on the device itself: all three kernels of a head size
+ * compute on random numbers and must agree with the shared ones. Kernels that read a mask are checked apart from those
+ * without. Nothing is timed. */
 #ifndef GH_BACKEND_CHOOSER_ATTENTION_H
 #define GH_BACKEND_CHOOSER_ATTENTION_H
 
@@ -13,7 +14,7 @@ extern const gh_choice_kind gh_attention_kind; /* keys are "size=64 bf16", with 
 typedef struct gh_attention_kernel {
   gh_kernel_id id;
   gh_grid grid;
-  char defines[96]; /* id's */
+  char defines[128]; /* id's */
 } gh_attention_kernel;
 
 /* Chooses the kernel of the matrix units (*matrix) or the shared one. The former fills *out, unless NULL, which must

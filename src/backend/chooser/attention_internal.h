@@ -7,13 +7,17 @@
 
 typedef struct gh_attention_provider {
   gh_provider base;
-  const char *unit; /* defines of the matrix unit: "-DUNIT_MMA"; NULL: the shared kernels */
+  /* Defines of the matrix unit: "-DUNIT_MMA"; "": those of the device's own; NULL: the shared kernels. */
+  const char *unit;
   bool (*supports)(const gh_attention_desc *desc, const gh_device *d);
 } gh_attention_provider;
 
-/* Whether the matrix units' kernels support the head size, and the device has room for their work-groups. The device's
- * units are not checked. */
-bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d);
+/* The defines of a unit; NULL: attention has no kernels for it. */
+const char *gh_attention_unit(gh_matrix_unit unit);
+
+/* Whether the kernels of a unit support the head size, and the device has room for their work-groups. Whether it has
+ * the unit is not checked. */
+bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d, const char *unit);
 
 /* The kernel of a part for a unit, whether or not the device has it. */
 void gh_attention_kernel_of(const gh_attention_desc *desc, const char *unit, gh_attention_kernel *out);

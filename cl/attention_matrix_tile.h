@@ -1,0 +1,90 @@
+/* What the kernels of streaming attention on matrix units share (tuned_attention_matrix.cl,
+ * tuned_attention_columns.cl): the rows of a head, its mask, and what is the same for every row of the scores. A kernel
+ * defines WAVE_ROWS, the rows that one of its waves owns, and, as compilation options, what its head describes. */
+#ifndef ATTENTION_MATRIX_TILE_H
+#define ATTENTION_MATRIX_TILE_H
+#include "launch.h"
+#ifdef WAVE_ROWS /* every program includes this header, even without such a kernel */
+#define WAVES      ATTENTION_MATRIX_WAVES
+#define ITEMS      (WAVES * WAVE)
+#define UNIT_ITEMS ITEMS
+#endif
+#include "attention_matrix_units.h"
+
+#ifdef WAVE_ROWS
+#ifndef WAVE
+#error "no matrix unit chosen: see gemm_matrix_units.h"
+#endif
+
+#define ROWS   (WAVES * WAVE_ROWS)
+#define PIECES (SIZE / 8)              /* 16-byte pieces per row */
+#define STEPS  ((SIZE + 15) / 16)      /* steps per product along a row */
+#define PITCH  (2 * STEPS + 1)         /* row stride in local memory, in pieces */
+#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
+#ifndef MASKED
+#define MASKED 0
+#endif
+
+#ifdef UNIT_EMULATED /* its barriers must not be duplicated by unrolling */
+#undef UNROLL
+#define UNROLL
+#endif
+#define FOR(i, n) UNROLL for (int i = 0; i < (n); i++)
+
+typedef struct side { /* the rows of one head of a (B, count, H, SIZE) tensor; offsets in pieces of 16 bytes */
+  int64 base;
+  int pitch, count;
+} side;
+
+inline side head_of(int64 count, int heads) {
+  side s;
+  s.pitch = heads * PIECES;
+  s.base = GROUP(2) * count * s.pitch + (int64)GROUP(1) * PIECES;
+  s.count = (int)count;
+  return s;
+}
+
+typedef struct key_mask { /* of one sample */
+  GLOBAL const int32 *hidden;
+  int count;
+} key_mask;
+
+inline key_mask mask_of(GLOBAL const int32 *hidden, int64 masked) {
+  key_mask m;
+  m.hidden = hidden + GROUP(2) * masked;
+  m.count = (int)masked;
+  return m;
+}
+
+inline key_mask no_mask(void) {
+  key_mask m;
+  m.hidden = NULL;
+  m.count = 0;
+  return m;
+}
+
+inline bool is_hidden(key_mask m, int key) { return MASKED && m.hidden && key < m.count && m.hidden[key] != 0; }
+
+/* Zeroes the end of each row, which no copy fills but products read. */
+inline void clear_ends(LOCAL_PTR uint4 *tiles, int rows, int item) {
+#if SIZE % 16
+  for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + row * PITCH + PIECES))[i] = 0u;
+#endif
+}
+
+/* How many keys of a tile query n sees; the tile has `left` keys, the first is `key`. */
+inline int seen(int n, int key, int left, int causal) { return causal ? min(n - key + 1, left) : left; }
+
+/* Whether a wave with queries from `row` on can skip the tile whose first key is `key`. */
+inline bool rests_now(int row, int nq, int key, int causal) {
+  return UNIT_MAY_REST && (row >= nq || (causal && key >= row + WAVE_ROWS));
+}
+
+/* The weight of a score, backward: p = exp(s - row_max) inv_sum; then ds = p (dp - delta), dp = dout v^T. scale2: the
+ * scale of the scores times log2 e. */
+inline float weight(float s, float scale2, float row_max2, float inv_sum) {
+  return unit_exp2(fma(s, scale2, -row_max2)) * inv_sum;
+}
+
+#endif
+#endif

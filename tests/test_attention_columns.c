@@ -1,0 +1,49 @@
+/* Attention on AMD's matrix units without such a device: the kernels' own index arithmetic around a model of each unit,
+ * which replaces the instructions (cl/attention_matrix_units.h). All three parts, causal and not, with a mask, against
+ * the shared kernels, which test_attention compares with float64. */
+#include <stdlib.h>
+
+#include "backend/chooser/attention_internal.h"
+#include "support/on_device.h"
+
+static const char *const mfma = "-DUNIT_MFMA -DUNIT_EMULATED", *const wmma = "-DUNIT_WMMA -DUNIT_EMULATED";
+
+static void run(const char *unit, int64_t size) {
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, 5};
+  if (!gh_attention_fits(&desc, device, unit)) skip();
+  OK(gh_attention_check(&err, device, size, true, unit));
+}
+
+/* A size that is no multiple of 16; and one whose dk and dv keep the wave's rows in local memory. */
+static void test_mfma(void **state) {
+  (void)state;
+  run(mfma, 72);
+}
+static void test_wmma(void **state) {
+  (void)state;
+  run(wmma, 128);
+}
+
+/* A work-group needs all of AMD's local memory. */
+static void test_what_fits(void **state) {
+  (void)state;
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0}, odd = {.size = 65};
+  gh_device d = {.info = {.shape = GH_SHAPE_GPU, .max_group = 256, .local_bytes = 64 << 10}};
+  assert_true(gh_attention_fits(&desc, &d, mfma));
+  assert_false(gh_attention_fits(&odd, &d, mfma));
+  d.info.max_group = 128;
+  assert_false(gh_attention_fits(&desc, &d, mfma));
+  assert_true(gh_attention_fits(&desc, &d, wmma));
+  d.info.local_bytes = 48 << 10;
+  assert_false(gh_attention_fits(&desc, &d, wmma));
+  assert_true(gh_attention_fits(&desc, &d, "-DUNIT_MMA"));
+  assert_null(gh_attention_unit(GH_MATRIX_NONE));
+  assert_null(gh_attention_unit(GH_MATRIX_DPAS8));
+}
+
+int main(void) {
+  setenv("GH_KERNEL_SHAPE", "gpu", 1);
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_fits), cmocka_unit_test(test_mfma),
+                                     cmocka_unit_test(test_wmma)};
+  return cmocka_run_group_tests(tests, open_device, close_device);
+}
