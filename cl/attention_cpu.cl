@@ -23,7 +23,9 @@
 
 #include "functions.h"
 
-#define ATT_ROWS  64  /* rows of a tile */
+#ifndef ATT_ROWS
+#define ATT_ROWS 64 /* rows of a tile, a multiple of 16; a variant (tuned_attention.cl) defines another number */
+#endif
 #define ATT_PITCH 272 /* row stride of a tile in floats: constant for the addressing, an odd number of cache lines */
 #define ATT_WIDE  256 /* columns of a tile; wider heads: tiles of half the rows, the other half for the rest */
 #define ATT_TILE  (ATT_ROWS * ATT_PITCH / VW)

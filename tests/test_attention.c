@@ -27,34 +27,10 @@ static void free_all(float **x, int count) {
 
 static void run(const char *shape, const sizes *s, float *const *x, float **result) {
   gh_device *device = NULL;
-  gh_store *store = NULL;
-  gh_graph *g = NULL;
-  gh_tensor *t[INPUTS];
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
   check_ok(gh_device_open(&err, id ? id : "auto", &device));
-  check_ok(gh_store_create(&err, device, &store));
-  for (int i = 0; i < INPUTS; i++) {
-    int64_t dims[4];
-    attention_shape(s, i, dims);
-    check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
-    if (i != DOUT) check_ok(gh_store_make_trainable(&err, store, t[i]));
-    check_ok(gh_tensor_write(&err, device, t[i], x[i]));
-  }
-  check_ok(gh_graph_create(&err, device, &g));
-  gh_tensor *out = gh_attention(g, t[Q], t[K], t[V], attention_mask(store, device, s), s->scale, s->causal);
-  gh_graph_keep(g, out);
-  check_ok(gh_graph_differentiate_from(g, &out, &t[DOUT], 1));
-  check_ok(gh_graph_plan(&err, g));
-  check_ok(gh_graph_run(&err, g));
-  check_ok(device->backend->finish(&err, device));
-  gh_tensor *from[RESULTS] = {out, t[Q]->grad, t[K]->grad, t[V]->grad};
-  for (int i = 0; i < RESULTS; i++) {
-    result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
-    check_ok(gh_tensor_read(&err, device, from[i], result[i]));
-  }
-  gh_graph_free(g);
-  gh_store_free(store);
+  attention_run(device, s, x, result);
   gh_device_close(device);
 }
 

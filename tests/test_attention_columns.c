@@ -9,7 +9,7 @@
 static const char *const mfma = "-DUNIT_MFMA -DUNIT_EMULATED", *const wmma = "-DUNIT_WMMA -DUNIT_EMULATED";
 
 static void run(const char *unit, int64_t size) {
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, 5};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, 5, false};
   if (!gh_attention_fits(&desc, device, unit)) skip();
   OK(gh_attention_check(&err, device, size, true, unit));
 }
@@ -27,7 +27,7 @@ static void test_wmma(void **state) {
 /* A work-group needs all of AMD's local memory. */
 static void test_what_fits(void **state) {
   (void)state;
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0}, odd = {.size = 65};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0, false}, odd = {.size = 65};
   gh_device d = {.info = {.shape = GH_SHAPE_GPU, .max_group = 256, .local_bytes = 64 << 10}};
   assert_true(gh_attention_fits(&desc, &d, mfma));
   assert_false(gh_attention_fits(&odd, &d, mfma));

@@ -50,7 +50,7 @@ static int end(void **context) {
 }
 
 static bool is_chosen_for(gh_device *d, int64_t size, int64_t hidden) {
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, hidden};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, hidden, false};
   bool matrix = false;
   check_ok(gh_attention_choose(&err, d, &desc, &matrix, NULL));
   return matrix;
@@ -378,7 +378,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
   static const char *const wrong[] = {"attention_matrix_forward", "attention_matrix_backward_q",
                                       "attention_matrix_backward_kv"};
   const char *own = gh_attention_unit(device->info.matrix), *unit = own ? own : emulated.unit;
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0, false};
   gh_device *d = open_device();
   gh_backend planted = *d->backend;
   const gh_backend *right = d->backend;
@@ -412,7 +412,7 @@ static void test_wrong_kernels_are_not_used(void **context) {
 
 static void test_choosing(void **context) {
   (void)context;
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0, false};
   bool matrix;
   gh_device *d = open_device();
   assert_false(is_chosen(d, 63)); /* no such head size: nothing is chosen */

@@ -157,6 +157,7 @@ typedef struct gh_attention_desc {
   gh_dtype dtype;
   int64_t batch, nq, nk, heads, size;
   int64_t hidden; /* keys that a mask covers; 0: there is no mask */
+  bool causal;    /* no query sees a later key */
 } gh_attention_desc;
 
 /* A 2-D discrete Fourier transform of `batch` matrices (rows, columns) of complex numbers, packed one after another: a

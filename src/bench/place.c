@@ -41,7 +41,7 @@ static gh_status put_host(gh_error *err, gh_result *row) {
 
 /* The environment's choice of providers: "GH_GEMM=clblast" is that library alone. */
 static gh_status put_forced(gh_error *err, gh_result *row) {
-  static const char *const variables[] = {"GH_GEMM", "GH_ATTENTION", "GH_FFT"};
+  static const char *const variables[] = {"GH_GEMM", "GH_ATTENTION", "GH_ATTENTION_TILE", "GH_FFT"};
   char text[256] = "";
   size_t used = 0;
   for (size_t i = 0; i < GH_COUNT(variables) && used < sizeof text; i++) {

@@ -162,8 +162,9 @@ const gh_command gh_command_tune = {
     .name = "tune",
     .summary = "search the fastest kernels for a run, before it",
     .details =
-        "Checks and times every kernel variant for the matrix products of both stages on this device; `train` by "
-        "itself tries a few. Later runs of that device, driver and kernels use what was found. A search that is "
+        "Checks and times every kernel variant for the matrix products and attention of both stages on this device; "
+        "`train` by itself tries a few. Later runs of that device, driver and kernels use what was found. A search "
+        "that is "
         "stopped, killed or out of time goes on where it was. Imported results of the same device are checked "
         "and kept; those of another device are tried first. What is wrong on this device is never kept.",
     .run = run,

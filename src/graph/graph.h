@@ -278,10 +278,10 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
 /* c = alpha op(a) op(b) + beta c per desc, sizes in elements; uses the working copies of a and b if they have one. */
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
-/* If the matrix units' kernel was chosen for this part of attention, records it with `args` and sets *done to true.
- * Otherwise records nothing. */
-gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
-                              int count, bool *done);
+/* Binds the kernel that is chosen for this part of attention; `own`: its own arguments, at most 9, which those that all
+ * parts share follow. hidden: NULL or the mask. */
+gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *own,
+                              int owns, const gh_tensor *hidden, double scale);
 /* 2-D transforms of the last dimensions (rows, columns, 2) of `from`, which may be `to`, by the library, where that was
  * chosen: *done is then true. Otherwise nothing is recorded. */
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done);

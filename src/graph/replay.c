@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_ATTENTION_ARGS 9 /* of a part's own */
+
 gh_device *gh_recorder_device(const gh_recorder *r) { return r->graph->device; }
 
 static gh_status keep_launch(gh_recorder *r, gh_launch *launch, const char *name, double flops) {
@@ -57,16 +59,22 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
 }
 
-gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *args,
-                              int count, bool *done) {
+gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *own,
+                              int owns, const gh_tensor *hidden, double scale) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
   gh_attention_kernel kernel;
-  gh_status status = gh_attention_choose(r->err, d, desc, done, &kernel);
-  if (status || !*done || r->choosing) return status;
+  gh_arg args[MAX_ATTENTION_ARGS + GH_ATTENTION_SHARED_ARGS];
+  bool matrix;
+  char name[160];
+  gh_status status = gh_attention_choose(r->err, d, desc, &matrix, &kernel);
+  if (status || r->choosing) return status;
+  for (int i = 0; i < owns; i++) args[i] = own[i];
+  const int count = gh_attention_args(args, owns, desc, hidden ? gh_tensor_buffer(hidden) : NULL, scale, &kernel);
   status = d->backend->bind_kernel(r->err, d, &kernel.id, &kernel.grid, args, count, &launch);
   if (status) return gh_fail_in(r->err, "%s", node->op->name);
-  return keep_launch(r, launch, kernel.id.name, 0);
+  snprintf(name, sizeof name, "%s%s", kernel.id.name, kernel.tile);
+  return keep_launch(r, launch, name, 0);
 }
 
 gh_status gh_record_fft(gh_recorder *r, const gh_fft_desc *desc, const gh_tensor *from, gh_tensor *to, bool *done) {

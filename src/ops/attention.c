@@ -1,6 +1,5 @@
 /* Streaming attention (Dao et al. 2022: online softmax forward, recomputed scores backward), and its gradient in three
  * ops: delta, dq, and dk with dv, so that no two work-groups add to the same element and sums have a fixed order. */
-#include "cl/launch.h"
 #include "ops/ops.h"
 
 enum { SCALE, CAUSAL };
@@ -42,44 +41,17 @@ static double pair_elements(const gh_node *node) {
 /* Records one of the three kernels: its own arguments, then the shared ones. hidden: NULL or the mask. */
 static gh_status record(gh_recorder *r, const gh_node *node, gh_attention_part part, const gh_tensor *hidden,
                         const gh_arg *own, int owns) {
-  static const char *const kernels[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
-  const gh_device_info *info = &gh_recorder_device(r)->info;
-  const int64_t *q = node->in[Q]->shape, nk = node->in[K]->shape[1], heads = q[2], size = q[3], batch = q[0];
-  const int64_t results = part == GH_ATTENTION_BACKWARD_KV ? 2 : 1, count = results == 2 ? nk : q[1]; /* its rows */
-  const int64_t masked = hidden ? hidden->shape[1] : 0;
-  const gh_attention_desc desc = {part, node->storage, batch, q[1], nk, heads, size, masked};
-  gh_arg args[18];
-  int n = 0;
-  for (int i = 0; i < owns; i++) args[n++] = own[i];
-  args[n++] = gh_arg_tensor(hidden);
-  args[n++] = gh_arg_float(node->attr[SCALE]);
-  args[n++] = gh_arg_int(node->attr[CAUSAL] != 0);
-  args[n++] = gh_arg_int(heads);
-  args[n] = gh_arg_long(q[1]);
-  args[n + 1] = gh_arg_long(nk);
-  args[n + 2] = gh_arg_long(masked);
-  bool done = false;
-  gh_status status = gh_record_attention(r, node, &desc, args, n + 3, &done);
-  if (status || done) return status;
-  int64_t vecs = GH_MIN(ATTENTION_CPU_VECS, ATTENTION_CPU_PANEL / (GH_CEIL_DIV(size, 8) * 8));
-  int64_t parts = GH_CEIL_DIV(size, ATTENTION_GPU_WIDE);
-  gh_grid grid = {.groups = {1, (size_t)heads, (size_t)batch}, .local = {1, 1, 1}};
-  if (info->shape == GH_SHAPE_CPU) {
-    /* blocks of nearly equal size, smaller if there are few; the result is the same */
-    int64_t all = GH_CEIL_DIV(count, CPU_VECTOR), blocks = GH_CEIL_DIV(all, vecs);
-    while (blocks < all && blocks * heads * batch < 4 * (int64_t)info->compute_units) blocks++;
-    vecs = GH_CEIL_DIV(all, blocks);
-    grid.groups[0] = (size_t)GH_CEIL_DIV(all, vecs);
-  } else {
-    grid.groups[0] = (size_t)(GH_CEIL_DIV(count, ATTENTION_GPU_TILE) * parts * results);
-    grid.local[0] = grid.local[1] = ATTENTION_GPU_SIDE;
-  }
-  args[n++] = gh_arg_int(size);
-  args[n++] = gh_arg_long(q[1]);
-  args[n++] = gh_arg_long(nk);
-  args[n++] = gh_arg_long(masked);
-  args[n++] = gh_arg_int(info->shape == GH_SHAPE_CPU ? vecs : parts);
-  return gh_record_kernel(r, node, kernels[part], grid, args, n);
+  const int64_t *q = node->in[Q]->shape;
+  const gh_attention_desc desc = {.part = part,
+                                  .dtype = node->storage,
+                                  .batch = q[0],
+                                  .nq = q[1],
+                                  .nk = node->in[K]->shape[1],
+                                  .heads = q[2],
+                                  .size = q[3],
+                                  .hidden = hidden ? hidden->shape[1] : 0,
+                                  .causal = node->attr[CAUSAL] != 0};
+  return gh_record_attention(r, node, &desc, own, owns, hidden, node->attr[SCALE]);
 }
 
 /* ---- backward: inputs q, k, v, dout, row_max, inv_sum, delta, hidden or NULL ---- */

@@ -36,10 +36,12 @@ gh_status gh_choices_describe(gh_error *err, const gh_device *device, int64_t mi
   return status;
 }
 
-/* Freezes the choices that the plan has for a kind; an older plan lacks some kinds. */
+/* Freezes the choices that the plan has for a kind; an older plan lacks some kinds: what it used is what a run uses
+ * without a search. */
 static gh_status freeze_kind(gh_error *err, gh_device *device, const gh_json *plan, const gh_choice_kind *kind) {
   gh_status status = GH_OK;
   const gh_json *choices = gh_json_member(plan, kind->name);
+  if (!choices && kind->only_searched) return gh_choice_forget_searches(err, device, kind);
   for (const gh_json *item = gh_json_first(choices); item && !status; item = gh_json_next(item)) {
     const char *provider = NULL;
     status = gh_json_to_string(err, item, gh_json_key(item), &provider);

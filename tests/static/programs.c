@@ -126,10 +126,11 @@ static gh_status ask_attention(gh_error *err, gh_device *d, const char *unit) {
   for (int i = 0; gh_attention_sizes[i] && unit; i++)
     for (int k = 0; k < 2 * GH_ATTENTION_PARTS && !status; k++) {
       const gh_attention_part part = (gh_attention_part)(k / 2);
-      const gh_attention_desc desc = {part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i], k % 2 ? 255 : 0};
+      const gh_attention_work work = {{part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i], k % 2 ? 255 : 0, false},
+                                      unit};
       gh_attention_kernel kernel;
       gh_launch *launch;
-      gh_attention_kernel_of(&desc, unit, &kernel);
+      gh_attention_kernel_of(&work, NULL, &d->info, &kernel);
       status = note(err, d, &kernel.id, &kernel.grid, NULL, 0, &launch);
     }
   return status;

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "ops/ops.h"
 #include "support/check.h"
 
 const int attention_result_side[] = {ATTENTION_Q, ATTENTION_Q, ATTENTION_K, ATTENTION_K};
@@ -77,6 +78,36 @@ gh_tensor *attention_mask(gh_store *store, gh_device *device, const attention_si
   check_ok(gh_tensor_write(&err, device, t, hidden));
   free(hidden);
   return t;
+}
+
+void attention_run(gh_device *device, const attention_sizes *s, float *const *x, float **result) {
+  gh_error err;
+  gh_store *store = NULL;
+  gh_graph *g = NULL;
+  gh_tensor *t[ATTENTION_INPUTS];
+  check_ok(gh_store_create(&err, device, &store));
+  for (int i = 0; i < ATTENTION_INPUTS; i++) {
+    int64_t dims[4];
+    attention_shape(s, i, dims);
+    check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
+    if (i != ATTENTION_DOUT) check_ok(gh_store_make_trainable(&err, store, t[i]));
+    check_ok(gh_tensor_write(&err, device, t[i], x[i]));
+  }
+  check_ok(gh_graph_create(&err, device, &g));
+  gh_tensor *out = gh_attention(g, t[ATTENTION_Q], t[ATTENTION_K], t[ATTENTION_V], attention_mask(store, device, s),
+                                s->scale, s->causal);
+  gh_graph_keep(g, out);
+  check_ok(gh_graph_differentiate_from(g, &out, &t[ATTENTION_DOUT], 1));
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
+  check_ok(device->backend->finish(&err, device));
+  gh_tensor *from[ATTENTION_RESULTS] = {out, t[ATTENTION_Q]->grad, t[ATTENTION_K]->grad, t[ATTENTION_V]->grad};
+  for (int i = 0; i < ATTENTION_RESULTS; i++) {
+    result[i] = malloc((size_t)attention_elements(s, attention_result_side[i]) * sizeof(float));
+    check_ok(gh_tensor_read(&err, device, from[i], result[i]));
+  }
+  gh_graph_free(g);
+  gh_store_free(store);
 }
 
 static double dot(const float *a, const float *b, int64_t n) {

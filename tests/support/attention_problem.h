@@ -34,6 +34,9 @@ gh_tensor *attention_mask(gh_store *store, gh_device *device, const attention_si
 void attention_check_hidden(const attention_sizes *s, float *const *result);
 void attention_reference(const attention_sizes *s, float *const *x, double **want); /* the caller frees each */
 
+/* Runs the op and its gradient in float32 on the device; the caller frees each result. */
+void attention_run(gh_device *device, const attention_sizes *s, float *const *x, float **result);
+
 /* || got - want || / || want ||, or || got || if want is 0; *worst: the largest |got - want| over |want| + the root
  * mean square of want. Propagates NaN. */
 double attention_error(const attention_sizes *s, int result, const float *got, const double *want, double *worst);

@@ -93,16 +93,29 @@ const gh_choice_kind gh_attention_kind = {.name = "attention",
                                           .verdict = verdict,
                                           .rechecks = true};
 
+/* The tiles of the kernels that `unit` selects. */
+static gh_status choose_tile(gh_error *err, gh_device *d, const gh_attention_desc *desc, const char *unit,
+                             gh_attention_kernel *out) {
+  const gh_attention_work work = {*desc, unit};
+  const gh_provider *tile;
+  gh_status status = gh_choose(err, d, &gh_attention_tile_kind, &work, &tile);
+  if (!status && out) gh_attention_kernel_of(&work, (const gh_attention_tile *)tile, &d->info, out);
+  return status;
+}
+
 gh_status gh_attention_choose(gh_error *err, gh_device *d, const gh_attention_desc *desc, bool *matrix,
                               gh_attention_kernel *out) {
   const gh_provider *chosen;
+  const char *unit = NULL;
+  gh_status status = GH_OK;
   *matrix = false;
-  /* In all other cases there is no choice. */
-  if (desc->dtype != GH_BF16 || GH_MAX(desc->nq, desc->nk) > GH_ATTENTION_MAX_ROWS ||
-      gh_attention_index(desc->size) < 0)
-    return GH_OK;
-  gh_status status = gh_choose(err, d, &gh_attention_kind, desc, &chosen);
-  *matrix = !status && of(chosen)->unit;
-  if (*matrix && out) gh_attention_kernel_of(desc, unit_of(chosen, d), out);
-  return status;
+  /* In all other cases there is no choice between the two. */
+  if (desc->dtype == GH_BF16 && GH_MAX(desc->nq, desc->nk) <= GH_ATTENTION_MAX_ROWS &&
+      gh_attention_index(desc->size) >= 0) {
+    status = gh_choose(err, d, &gh_attention_kind, desc, &chosen);
+    if (status) return status;
+    unit = unit_of(chosen, d);
+  }
+  *matrix = unit != NULL;
+  return choose_tile(err, d, desc, unit, out);
 }

@@ -6,7 +6,6 @@
 
 #include "backend/chooser/attention_internal.h"
 #include "base/half.h"
-#include "cl/launch.h"
 
 /* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
 enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
@@ -138,28 +137,12 @@ static int own_args(const work *w, gh_attention_part part, int which, gh_arg *ar
 }
 
 static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, bool causal, const char *unit) {
-  static const char *const shared[] = {"attention_forward", "attention_backward_q", "attention_backward_kv"};
-  const int64_t masked = w->masked ? MASKED : 0;
-  const gh_attention_desc desc = {part, GH_BF16, BATCH, NQ, NK, HEADS, w->size, masked};
+  const gh_attention_work launched = {{part, GH_BF16, BATCH, NQ, NK, HEADS, w->size, w->masked ? MASKED : 0, causal},
+                                      which == SHARED ? NULL : unit};
   gh_attention_kernel kernel;
-  gh_arg args[20];
-  int n = own_args(w, part, which, args);
-  args[n++] = gh_arg_buffer(w->hidden);
-  args[n++] = gh_arg_f32(w->scale);
-  args[n++] = gh_arg_i32(causal);
-  args[n++] = gh_arg_i32(HEADS);
-  if (which == SHARED) args[n++] = gh_arg_i32(w->size);
-  args[n++] = gh_arg_i64(NQ);
-  args[n++] = gh_arg_i64(NK);
-  args[n++] = gh_arg_i64(masked);
-  gh_attention_kernel_of(&desc, unit, &kernel);
-  if (which == SHARED) {
-    const int kv = part == GH_ATTENTION_BACKWARD_KV;
-    args[n++] = gh_arg_i32(1);
-    kernel.id = (gh_kernel_id){.name = shared[part], .dtype = GH_BF16};
-    kernel.grid = (gh_grid){{(size_t)GH_CEIL_DIV(kv ? NK : NQ, ATTENTION_GPU_TILE) * (kv ? 2 : 1), HEADS, BATCH},
-                            {ATTENTION_GPU_SIDE, ATTENTION_GPU_SIDE, 1}};
-  }
+  gh_arg args[9 + GH_ATTENTION_SHARED_ARGS];
+  gh_attention_kernel_of(&launched, NULL, &w->d->info, &kernel);
+  const int n = gh_attention_args(args, own_args(w, part, which, args), &launched.desc, w->hidden, w->scale, &kernel);
   gh_launch *launch = NULL;
   gh_status status = w->d->backend->bind_kernel(err, w->d, &kernel.id, &kernel.grid, args, n, &launch);
   if (!status) status = w->d->backend->enqueue(err, w->d, launch);

@@ -258,6 +258,12 @@ gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *ki
   return gh_choice_set(err, state, key, found, GH_FROZEN);
 }
 
+gh_status gh_choice_forget_searches(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
+  gh_choice_state *state = gh_choice_state_get(err, d, kind);
+  if (state) state->forgets = true;
+  return state ? GH_OK : err->status;
+}
+
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind) {
   const gh_choice_state *state = find_state(d, kind);
   return state ? state->count : 0;

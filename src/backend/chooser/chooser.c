@@ -25,15 +25,29 @@ static gh_status choose_anew(gh_error *err, gh_device *d, gh_choice_state *state
   return status;
 }
 
+/* The first of the table that suits; NULL: none does. */
+static const gh_provider *first_listed(const gh_choice_state *state, const void *desc, const gh_device *d) {
+  for (int i = 0; i < state->listed; i++)
+    if (state->kind->suits(state->providers[i], desc, d)) return state->providers[i];
+  return NULL;
+}
+
+static gh_status nothing_suits(gh_error *err, const gh_device *d, const gh_choice_state *state, const char *key) {
+  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: no provider supports it on %s", state->kind->title, key,
+                 d->info.id);
+}
+
 /* Uses a known choice (made before, or frozen), else the cache on disk, else trials. */
 static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
                         const gh_provider **out) {
   const gh_choice *known = gh_choice_known(state, key);
   *out = known ? known->provider : only_fallback(state, desc, d);
   if (*out) return GH_OK;
-  *out = gh_choice_load(state, key);
+  *out = state->forgets ? NULL : gh_choice_load(state, key);
   if (*out && state->kind->suits(*out, desc, d)) return gh_choice_set(err, state, key, *out, GH_CHOSEN);
-  return choose_anew(err, d, state, desc, key, out);
+  if (!state->kind->only_searched) return choose_anew(err, d, state, desc, key, out);
+  *out = first_listed(state, desc, d);
+  return *out ? gh_choice_set(err, state, key, *out, GH_CHOSEN) : nothing_suits(err, d, state, key);
 }
 
 /* Uses the forced provider. A choice made here stays, and applies again when forcing ends. A frozen one must agree:
@@ -64,13 +78,8 @@ static gh_status recheck(gh_error *err, gh_device *d, gh_choice_state *state, co
 static gh_status show(gh_error *err, gh_device *d, const gh_choice_state *state, const void *desc, const char *key,
                       const gh_provider **out) {
   const gh_choices *choices = d->choices;
-  for (int i = 0; i < state->listed; i++)
-    if (state->kind->suits(state->providers[i], desc, d)) {
-      *out = state->providers[i];
-      return choices->watch(err, choices->watch_user, state->kind, desc, key);
-    }
-  return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: no provider supports it on %s", state->kind->title, key,
-                 d->info.id);
+  *out = first_listed(state, desc, d);
+  return *out ? choices->watch(err, choices->watch_user, state->kind, desc, key) : nothing_suits(err, d, state, key);
 }
 
 gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, const void *desc,

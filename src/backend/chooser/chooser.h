@@ -1,5 +1,5 @@
 /* Chooses the provider for a piece of work. One mechanism is used for matrix products and convolutions (gemm.h),
- * attention (attention.h) and Fourier transforms (fft.h):
+ * attention (attention.h, attention_tile.h) and Fourier transforms (fft.h):
  *
  *   candidates   one table per kind, in order of preference; each entry says what it supports on which device
  *   check        each candidate computes on random numbers on the device; a wrong one is dropped with a warning
@@ -53,6 +53,8 @@ typedef struct gh_choice_kind {
   bool rechecks; /* frozen and forced choices are checked, too, once per verdict */
 
   bool (*is_timed)(const void *desc); /* NULL: never */
+  /* A run by itself tries nothing: it uses what a search found, else the first of the table that suits. */
+  bool only_searched;
   /* Whether a candidate is known to be slow on this device and is skipped; NULL: none is. */
   bool (*skips)(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
   const char *const *sources; /* of timed kinds: kernels whose changes invalidate choices on disk; ends with NULL */
@@ -74,6 +76,8 @@ gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, con
 /* Fixes the provider for a key before anything is bound; an unknown provider is an error that lists the known ones. */
 gh_status gh_choice_freeze(gh_error *err, gh_device *d, const gh_choice_kind *kind, const char *key,
                            const char *provider);
+/* From here on, work of this kind that is not frozen gets what it would get without any search. */
+gh_status gh_choice_forget_searches(gh_error *err, gh_device *d, const gh_choice_kind *kind);
 /* Every choice made or frozen so far, sorted by key. */
 int gh_choice_count(const gh_device *d, const gh_choice_kind *kind);
 void gh_choice_at(const gh_device *d, const gh_choice_kind *kind, int index, const char **key, const char **provider);

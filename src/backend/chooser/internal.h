@@ -29,6 +29,7 @@ typedef struct gh_choice_state {
   int count;
   size_t capacity;
   char *cache_file;                                    /* NULL: none */
+  bool forgets;                                        /* gh_choice_forget_searches */
   char kernels[GH_CACHE_KEY_SIZE];                     /* a hash over the kind's sources; "": it has none */
   signed char verdicts[GH_MAX_PROVIDERS][GH_VERDICTS]; /* 0 not yet, 1 right, -1 wrong */
   int aside;                                           /* the result of skips: 0 not yet known, 1 yes, -1 no */

@@ -98,7 +98,7 @@ static gh_status narrow_input(gh_error *err, gh_check *c, int i) {
 static bool rounds_weights(const gh_check *c) {
   const int64_t *q = c->in[0].tensor.shape, *k = c->in[1].tensor.shape;
   const int64_t hidden = c->in[3].view ? c->in[3].tensor.shape[1] : 0;
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, q[0], q[1], k[1], q[2], q[3], hidden};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, q[0], q[1], k[1], q[2], q[3], hidden, false};
   gh_error ignored;
   bool matrix = false;
   return !strcmp(c->op->name, "attention") && !gh_attention_choose(&ignored, c->device, &desc, &matrix, NULL) && matrix;
