@@ -141,6 +141,8 @@ typedef ulong8 wvec; /* lanes of 64 bits */
 #define VEC_FROM(part) vload16(0, part) /* of a private float[VW] */
 #define VEC_AS_INT(v)  as_int16(v)
 #define INT_AS_VEC(v)  as_float16(v)
+#define VEC_AS_UINT(v) as_uint16(v)
+#define UINT_AS_VEC(v) as_float16(v)
 #define VEC_TO_INT(v)  convert_int16(v)
 #define INT_TO_VEC(v)  convert_float16(v)
 #define UVEC_AS_INT(v) as_int16(v)
@@ -232,6 +234,8 @@ typedef uint64 wvec;
 #define VEC_FROM(part) ((part)[0])
 #define VEC_AS_INT(v)  as_int(v)
 #define INT_AS_VEC(v)  as_float(v)
+#define VEC_AS_UINT(v) as_uint(v)
+#define UINT_AS_VEC(v) as_float(v)
 #define VEC_TO_INT(v)  ((int)(v))
 #define INT_TO_VEC(v)  ((float)(v))
 #define UVEC_AS_INT(v) ((int)(v))

@@ -1,6 +1,7 @@
 /* Random numbers per sample: sample b draws at the step block's ordinal + b, each element by its index in the sample,
  * so that numbers depend neither on the micro-batch nor on the position in it. A lane handles a block of four. */
 #include "sample.h"
+#include "words.h"
 
 #define RANDOM_FLOATS(name, block_of, one_of)                                                                          \
   KERNEL void name(GLOBAL float *y, GLOBAL const uint32 *step, uint32 key0, uint32 key1, int64 samples, int64 n) {     \
@@ -68,33 +69,6 @@ KERNEL void random_mask_forward(GLOBAL int32 *y, GLOBAL const uint32 *words, GLO
     for (int64 k = 0; k < n; k++) before += words[k] < mine || (words[k] == mine && k < i);
     y[i] = before < masked;
   }
-}
-
-/* gh_block_words of VW blocks from `block` on, a multiple of VW: words[i] has element i of each. Dropout draws more
- * numbers than all other ops together. A word stands in the low half of a lane of 64 bits, with anything above it, so
- * that one multiplication gives both halves of a product. */
-inline void words_of_blocks(uvec *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
-  const wvec low = WVEC(0xFFFFFFFFu);
-  wvec c[4][VW / WVEC_LANES];
-  for (int part = 0; part < VW / WVEC_LANES; part++) {
-    wvec c0 = WVEC((uint32)block + (uint32)(part * WVEC_LANES)) + wvec_index(), c1 = WVEC((uint32)(block >> 32));
-    wvec c2 = WVEC((uint32)ordinal), c3 = WVEC((uint32)(ordinal >> 32));
-    uint32 k0 = key0, k1 = key1;
-    for (int round = 0; round < 10; round++) {
-      const wvec left = (c0 & low) * WVEC(0xD2511F53u), right = (c2 & low) * WVEC(0xCD9E8D57u);
-      c0 = (right >> 32) ^ c1 ^ WVEC(k0);
-      c1 = right;
-      c2 = (left >> 32) ^ c3 ^ WVEC(k1);
-      c3 = left;
-      k0 += 0x9E3779B9u;
-      k1 += 0xBB67AE85u;
-    }
-    c[0][part] = c0;
-    c[1][part] = c1;
-    c[2][part] = c2;
-    c[3][part] = c3;
-  }
-  for (int i = 0; i < 4; i++) words[i] = uvec_of_wvecs(c[i]);
 }
 
 /* gh_uniform per lane */

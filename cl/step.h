@@ -10,6 +10,8 @@
 #define STEP_ORDINAL_HI    4
 #define STEP_SAMPLES       5 /* uint: samples of this micro-batch that count; the others have weight 0 */
 #define STEP_WEIGHT        6 /* float: weight of a sample that counts, 1 / samples per update */
+#define STEP_UPDATE_LO     7 /* uint: the update's number, 1 for the first */
+#define STEP_UPDATE_HI     8
 #define STEP_WORDS         16
 
 /* The control block: stays on the device; the host reads it once per update. */

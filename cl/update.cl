@@ -1,5 +1,6 @@
 /* The update: gradient norm, clip factor and non-finite flag, AdamW. Nothing here waits for the host. */
 #include "step.h"
+#include "words.h"
 
 /* partials[c] = sum of the squares of x's elements [c * SQUARE_CHUNK, (c + 1) * SQUARE_CHUNK) */
 KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const float *x, int64 n) {
@@ -44,26 +45,85 @@ KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squa
   control[CONTROL_BAD] = is_finite_bits(total) && is_finite_bits(loss[0]) ? 0u : 1u;
 }
 
-/* torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. copy: w rounded to
- * bf16, read by matrix products; NULL: none. */
+/* ---- torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root ---- */
+
+typedef struct adamw_numbers {
+  float clip, keep, size, root, one_minus_beta1, beta2, one_minus_beta2, eps;
+} adamw_numbers;
+
+inline adamw_numbers adamw_numbers_of(GLOBAL const uint32 *step, GLOBAL const uint32 *control, float one_minus_beta1,
+                                      float beta2, float one_minus_beta2, float eps, float weight_decay) {
+  const float rate = GH_AS_FLOAT(step[STEP_LEARNING_RATE]);
+  adamw_numbers a;
+  a.clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
+  a.keep = 1.0f - rate * weight_decay;
+  a.size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
+  a.root = sqrt(GH_AS_FLOAT(step[STEP_BIAS2]));
+  a.one_minus_beta1 = one_minus_beta1;
+  a.beta2 = beta2;
+  a.one_minus_beta2 = one_minus_beta2;
+  a.eps = eps;
+  return a;
+}
+
+inline vec adamw_m(adamw_numbers a, vec m, vec g) { return m + a.one_minus_beta1 * (g - m); }
+inline vec adamw_v(adamw_numbers a, vec v, vec g) { return v * a.beta2 + a.one_minus_beta2 * g * g; }
+inline vec adamw_parameter(adamw_numbers a, vec w, vec m, vec v) {
+  return w * a.keep - a.size * (m / (sqrt(v) * a.root + a.eps));
+}
+
+/* copy: w rounded to bf16, read by matrix products; NULL: none. */
 KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GLOBAL float *v,
                          GLOBAL const float *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
                          float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                          int64 n) {
   if (control[CONTROL_BAD]) return;
-  const float rate = GH_AS_FLOAT(step[STEP_LEARNING_RATE]), clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
-  const float keep = 1.0f - rate * weight_decay, size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
-  const float root = sqrt(GH_AS_FLOAT(step[STEP_BIAS2]));
+  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   FOR_ELEMENTS(i, n) {
-    const vec g = vec_load(gradient, i, n) * clip;
-    vec m1 = vec_load(m, i, n), v1 = vec_load(v, i, n);
+    const vec g = vec_load(gradient, i, n) * a.clip;
+    const vec m1 = adamw_m(a, vec_load(m, i, n), g), v1 = adamw_v(a, vec_load(v, i, n), g);
     const vec before = vec_load(w, i, n); /* in flight with the others: no compiler may move it past the stores */
-    m1 += one_minus_beta1 * (g - m1);
-    v1 = v1 * beta2 + one_minus_beta2 * g * g;
     vec_store(m, i, n, m1);
     vec_store(v, i, n, v1);
-    const vec updated = before * keep - size * (m1 / (sqrt(v1) * root + eps));
+    const vec updated = adamw_parameter(a, before, m1, v1);
     vec_store(w, i, n, updated);
     if (copy) vec_store(copy, i, n, updated);
+  }
+}
+
+/* ---- the same for weights that are bf16 and nothing else, rounded at random ---- */
+
+inline uint64 step_update(GLOBAL const uint32 *step) {
+  return (uint64)step[STEP_UPDATE_LO] | (uint64)step[STEP_UPDATE_HI] << 32;
+}
+
+/* v as the lower or the higher bf16 number beside it, the nearer one more often: on average v. The lower half of the
+ * random word decides. vec_store need not round the result. */
+inline vec bf16_at_random(vec v, uvec random) {
+  const uvec bits = VEC_AS_UINT(v), rounded = (bits + (random & 0xFFFFu)) & 0xFFFF0000u;
+  return UINT_AS_VEC(BF16_IS_NAN(bits) ? bits : rounded);
+}
+
+/* Element i takes word i of the stream (key0, key1) at the update's number. */
+KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const float *gradient,
+                              GLOBAL const uint32 *step, GLOBAL const uint32 *control, uint32 key0, uint32 key1,
+                              float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
+                              int64 n) {
+  if (control[CONTROL_BAD]) return;
+  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
+  const uint64 update = step_update(step);
+  FOR_ELEMENTS(quad, (n + 3) / 4) {
+    uvec words[4];
+    words_of_elements(words, key0, key1, update, (uint64)quad);
+    UNROLL for (int k = 0; k < 4; k++) {
+      const int64 i = 4 * quad + k * VW;
+      if (i >= n) continue;
+      const vec g = vec_load(gradient, i, n) * a.clip;
+      const vec m1 = adamw_m(a, vec_load(m, i, n), g), v1 = adamw_v(a, vec_load(v, i, n), g);
+      const vec before = vec_load(w, i, n);
+      vec_store(m, i, n, m1);
+      vec_store(v, i, n, v1);
+      vec_store(w, i, n, bf16_at_random(adamw_parameter(a, before, m1, v1), words[k]));
+    }
   }
 }

@@ -121,7 +121,7 @@ static void check_update(const char *shape) {
   expect_rounded(w);
   gh_adamw(graph, w, stored("g", GH_F32, WEIGHTS, gradients), stored("m", GH_F32, WEIGHTS, NULL),
            stored("v", GH_F32, WEIGHTS, NULL), stored("step", GH_U32, STEP_WORDS, step),
-           stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01});
+           stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}});
   run();
   check_ok(gh_tensor_read(&err, device, w, after));
   assert_true(memcmp(weights, after, sizeof after) != 0);

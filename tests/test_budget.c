@@ -6,11 +6,34 @@
 #include "method/setup.h"
 #include "train/budget.h"
 
+#include <math.h>
 #include <string.h>
 
 #define TINY GH_FIXTURES "/probe/tiny"
 
 static gh_error err;
+
+/* Of stage 1 with a denoiser of published width. *projectors: parameters that the paper does not count. */
+static gh_budget planned(gh_device *device, const char *const *options, int64_t *projectors) {
+  static const char text[] =
+      "{\"clip\":\"" TINY "/clip\",\"autoencoder\":\"" TINY "/ae.safetensors\",\"data\":{\"images\":"
+      "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
+  gh_config config;
+  gh_models models;
+  gh_budget budget;
+  size_t count = 0;
+  while (options[count]) count++;
+  check_ok(gh_config_parse(&err, &config, "size", text, strlen(text), options, count));
+  check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
+  gh_step_spec spec = gh_setup_step(&config, &models, 1, 1, NULL);
+  spec.device = device;
+  check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budget));
+  const int64_t d = models.clip.projection, v = 768, t = 4096;
+  *projectors = 4 * d + (d + 1) * v + (v + 1) * v + (d + 1) * t + (t + 1) * t;
+  gh_models_close(&models);
+  gh_config_free(&config);
+  return budget;
+}
 
 /* Table 5: the published sizes, counted per block without allocating memory. */
 static void the_four_sizes(void **state) {
@@ -22,28 +45,33 @@ static void the_four_sizes(void **state) {
                {{"denoiser.kind=continuous"}, 1310154816}, /* the default */
                {{"denoiser.double_blocks=3", "denoiser.single_blocks=6"}, 1933169728},
                {{"denoiser.double_blocks=4", "denoiser.single_blocks=8"}, 2556184640}};
-  static const char text[] =
-      "{\"clip\":\"" TINY "/clip\",\"autoencoder\":\"" TINY "/ae.safetensors\",\"data\":{\"images\":"
-      "[\"x\"]},\"stage1\":{\"batch\":1},\"output\":\"x\"}";
   gh_device *device = NULL;
   check_ok(gh_device_open(&err, "auto", &device));
   device->info.max_buffer_bytes = INT64_C(1) << 40; /* nothing is allocated, so buffer sizes do not matter */
   for (size_t i = 0; i < GH_COUNT(sizes); i++) {
-    gh_config config;
-    gh_models models;
-    gh_budget budget;
-    size_t count = 0;
-    while (sizes[i].options[count]) count++;
-    check_ok(gh_config_parse(&err, &config, "size", text, strlen(text), sizes[i].options, count));
-    check_ok(gh_models_open(&err, &models, &config, NULL, NULL));
-    gh_step_spec spec = gh_setup_step(&config, &models, 1, 1, NULL);
-    spec.device = device;
-    check_ok(gh_budget_measure(&err, &spec, &config.stages[0].optimizer, &budget));
-    const int64_t d = models.clip.projection, v = 768, t = 4096; /* the projectors are not counted in the table */
-    int64_t projectors = 4 * d + (d + 1) * v + (v + 1) * v + (d + 1) * t + (t + 1) * t;
-    assert_int_equal(budget.parameters_trained - projectors, sizes[i].parameters);
-    gh_models_close(&models);
-    gh_config_free(&config);
+    int64_t projectors;
+    const gh_budget b = planned(device, sizes[i].options, &projectors);
+    assert_int_equal(b.parameters_trained - projectors, sizes[i].parameters);
+  }
+  gh_device_close(device);
+}
+
+/* What "memory" saves, in bytes per parameter of the published denoiser. Biases and scales, which are few, keep all. */
+static void less_memory_per_parameter(void **state) {
+  (void)state;
+  static const struct {
+    const char *options[5];
+    double fewer;
+  } kinds[] = {{{"precision=bf16"}, 0}, {{"precision=bf16", "memory.master_weights=bf16"}, 4}};
+  gh_device *device = NULL;
+  int64_t most = 0, ignored;
+  check_ok(gh_device_open(&err, "auto", &device));
+  device->info.max_buffer_bytes = INT64_C(1) << 40;
+  for (size_t i = 0; i < GH_COUNT(kinds); i++) {
+    const gh_budget b = planned(device, kinds[i].options, &ignored);
+    if (!i) most = b.lasting_bytes;
+    const double fewer = (double)(most - b.lasting_bytes) / (double)b.parameters_trained;
+    if (!(fabs(fewer - kinds[i].fewer) <= 0.01)) fail_msg("row %d saves %.4f bytes", (int)i, fewer);
   }
   gh_device_close(device);
 }
@@ -164,6 +192,7 @@ static void a_failed_allocation_is_not_a_lack_of_memory_on_the_device(void **sta
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
+      cmocka_unit_test(less_memory_per_parameter),
       cmocka_unit_test(recomputation_computes_more),
       cmocka_unit_test(auto_settings_are_chosen),
       cmocka_unit_test(a_failed_allocation_is_not_a_lack_of_memory_on_the_device),

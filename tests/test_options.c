@@ -6,6 +6,7 @@
 #include "support/tiny_run.h"
 
 #include "base/file.h"
+#include "base/half.h"
 #include "base/log.h"
 #include "config/run.h"
 #include "method/setup.h"
@@ -293,9 +294,29 @@ static void latents_are_elsewhere(const tiny_run *with, const tiny_run *without)
   free(theirs);
 }
 
+/* Matrices are bf16 numbers, everything else is not. */
+static void bf16_matrices(const tiny_run *with, const tiny_run *without) {
+  const bool first = with->stage[0].updates > 0;
+  const gh_safetensors *files[] = {with->stage[!first].denoiser, without->stage[!first].denoiser};
+  if (!files[0]) files[0] = with->stage[1].encoder, files[1] = without->stage[1].encoder;
+  int64_t narrow[2] = {0}, matrices = 0, n = 0;
+  for (int k = 0; k < 2; k++)
+    for (size_t i = 0; i < gh_safetensors_count(files[k]); i++) {
+      const gh_st_tensor *t = gh_safetensors_at(files[k], i);
+      float *values = compare_load(files[k], t->name, &n);
+      bool exact = t->rank == 2 && n > 1000 && !strstr(t->name, "embedding");
+      matrices += exact && !k;
+      for (int64_t j = 0; j < n && exact; j++) exact = values[j] == gh_bf16_to_f32(gh_f32_to_bf16(values[j]));
+      narrow[k] += exact;
+      free(values);
+    }
+  assert_true(matrices > 4 && narrow[0] == matrices && narrow[1] == 0);
+}
+
 /* ---- the rows ---- */
 
 #define STEADY "stage2.optimizer.eps=0.001" /* gradients of pure rounding noise make no whole steps */
+#define BF16   "precision=bf16"
 #define ONE    "stage1.steps=1"
 #define FIVE   "stage1.batch=5"
 #define FIVE2  "stage2.batch=5"
@@ -331,6 +352,17 @@ static const row rows[] = {
      {STAGE2, "memory.recompute=none", "condition.local_tokens=30"},
      {"memory.recompute=all"},
      NULL},
+    {"master_weights", OTHER_PATH, {STAGE1, BF16}, {"memory.master_weights=bfloat16"}, bf16_matrices},
+    {"master_weights-2",
+     OTHER_PATH,
+     {STAGE2, BF16, "stage2.train_denoiser=true"},
+     {"memory.master_weights=bf16"},
+     bf16_matrices},
+    {"master_weights-direct",
+     OTHER_PATH,
+     {STAGE2, BF16, "stage2.lora=null"},
+     {"memory.master_weights=bf16"},
+     bf16_matrices},
     /* the optimizer */
     {"lr", OTHER_PATH, {STAGE1}, {"stage1.optimizer.lr=0.002"}, twice_the_rate},
     {"warmup", OTHER_PATH, {STAGE1, "stage1.steps=5"}, {"stage1.optimizer.warmup=4"}, warmed_up},
@@ -482,21 +514,30 @@ static void the_rest_is_rejected(void **state) {
   free(output);
 }
 
-/* ---- the latent cache of a resumed run ---- */
+/* ---- resumed runs ---- */
 
-static void resumed_with_latents(void **state) {
-  (void)state;
-  static const char *const whole[] = {STAGE1, "stage1.steps=5", "data.latent_cache={\"crops\":2}", NULL};
-  static const char *const half[] = {STAGE1, "stage1.steps=3", "data.latent_cache={\"crops\":2}", NULL};
-  const gh_train_options options = {.quiet = true, .resume = true};
+/* Trains stage 1 with these options, five updates at once and three and two; the other option must be refused. */
+static void resume_with(const char *name, const char *const options[3], const char *other) {
+  const char *whole[8] = {STAGE1, "stage1.steps=5"}, *half[8] = {STAGE1, "stage1.steps=3"};
+  const gh_train_options resuming = {.quiet = true, .resume = true};
   tiny_run straight, resumed;
   gh_config config;
   gh_stage_report reports[2];
-  char *pictures = check_path(folder, "pictures");
-  tiny_train(&straight, folder, "straight", whole);
-  tiny_train(&resumed, folder, "resumed", half);
+  int count = 2;
+  for (; count - 2 < 3 && options[count - 2]; count++) whole[count] = half[count] = options[count - 2];
+  char *pictures = check_path(folder, "pictures"), *again = gh_format(&err, "%s-resumed", name);
+  tiny_train(&straight, folder, name, whole);
+  tiny_train(&resumed, folder, again, half);
+  if (other) {
+    half[count] = other;
+    char *key = gh_format(&err, "%.*s differs", (int)strcspn(other, "="), other);
+    tiny_config(&config, pictures, resumed.folder, half);
+    check_fails(gh_train(&err, &config, &resuming, reports), GH_ERROR_CONFIG, key);
+    gh_config_free(&config);
+    free(key);
+  }
   tiny_config(&config, pictures, resumed.folder, whole);
-  check_ok(gh_train(&err, &config, &options, reports));
+  check_ok(gh_train(&err, &config, &resuming, reports));
   char *output = gh_strdup(&err, resumed.folder);
   tiny_run_free(&resumed);
   tiny_run_read(&resumed, output);
@@ -508,6 +549,17 @@ static void resumed_with_latents(void **state) {
   tiny_run_free(&resumed);
   free(pictures);
   free(output);
+  free(again);
+}
+
+static void resumed_with_latents(void **state) {
+  (void)state;
+  resume_with("latents-state", (const char *[3]){"data.latent_cache={\"crops\":2}"}, NULL);
+}
+
+static void resumed_with_less_memory(void **state) {
+  (void)state;
+  resume_with("masters-state", (const char *[3]){BF16, "memory.master_weights=bf16"}, "memory.master_weights=float32");
 }
 
 static int begin(void **state) {
@@ -536,6 +588,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_rest_is_rejected),
       cmocka_unit_test(resumed_with_latents),
+      cmocka_unit_test(resumed_with_less_memory),
       cmocka_unit_test(every_option_has_its_effect),
   };
   return cmocka_run_group_tests(tests, begin, end);

@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "base/usage.h"
 #include "method/objective.h"
+#include "method/setup.h"
 #include "models/archs.h"
 #include "train/budget.h"
 
@@ -65,6 +66,7 @@ static gh_step_spec spec_of(gh_bench *b) {
                         .train_denoiser = o->train_denoiser,
                         .lora = o->stage == 2 ? &b->lora : NULL,
                         .recompute = o->recompute,
+                        .memory = gh_setup_memory(&b->config),
                         .draft = true};
 }
 

@@ -83,7 +83,7 @@ static const gh_row rows[] = {
     ROW("state.keep", ROW_INT, state_keep, "2", 1, 1e6, 0),
     ROW("state.minutes", ROW_REAL, state_minutes, "30", 0, 1e9, ROW_OPEN_LOW),
     WORD("memory.recompute", recompute, "\"auto\"", recomputes),
-    GH_ROW_FIXED("memory.master_weights", "\"float32\""),
+    WORD("memory.master_weights", master_weights, "\"float32\"", precisions),
     GH_ROW_FIXED("memory.moments", "\"float32\""),
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
@@ -179,6 +179,16 @@ static gh_status check_distributed(gh_error *err, const gh_config *c) {
   return check_averages(err, c);
 }
 
+static gh_status check_memory(gh_error *err, const gh_config *c) {
+  const bool narrow = c->master_weights != GH_PRECISION_FLOAT32;
+  if (narrow && c->precision == GH_PRECISION_FLOAT32)
+    return gh_fail(err, GH_ERROR_CONFIG, "memory.master_weights: \"bfloat16\" needs precision \"bfloat16\"");
+  if (narrow && c->sync_every > 1)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "distributed.sync_every: averages of weights need memory.master_weights \"float32\"");
+  return GH_OK;
+}
+
 /* Checks combinations of keys. */
 static gh_status check_together(gh_error *err, const gh_config *c) {
   for (int i = 0; i < 2; i++)
@@ -186,6 +196,7 @@ static gh_status check_together(gh_error *err, const gh_config *c) {
       return gh_fail(err, GH_ERROR_CONFIG, "stage%d.micro_batch: %lld is above stage%d.batch, %lld", i + 1,
                      (long long)c->stages[i].micro_batch, i + 1, (long long)c->stages[i].batch);
   gh_status status = check_distributed(err, c);
+  if (!status) status = check_memory(err, c);
   if (status) return status;
   return c->kind->check ? c->kind->check(err, c) : GH_OK;
 }

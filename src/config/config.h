@@ -94,6 +94,7 @@ struct gh_config {
   int64_t state_keep;
   double state_minutes;
   gh_recompute recompute;
+  gh_precision master_weights; /* what of the trained matrices is kept; bfloat16: rounded at random by every update */
   gh_rank_split split;
   gh_reduce reduce;
   gh_precision reduce_precision;

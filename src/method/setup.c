@@ -44,6 +44,10 @@ static int64_t local_tokens(const gh_config *c, const gh_models *models) {
   return (int64_t)floor(c->local_tokens * (double)patches / 100 + 0.5);
 }
 
+gh_step_memory gh_setup_memory(const gh_config *c) {
+  return (gh_step_memory){.masters = gh_precision_storage(c->master_weights)};
+}
+
 gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stage, int64_t batch, const gh_lora *lora) {
   return (gh_step_spec){.models = models,
                         .source = c->data.latent_cache ? GH_STEP_GIVEN_TARGETS : GH_STEP_DRAWN,
@@ -54,5 +58,6 @@ gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stag
                         .train_denoiser = c->train_denoiser,
                         .lora = lora,
                         .recompute = c->recompute == GH_RECOMPUTE_ALL,
+                        .memory = gh_setup_memory(c),
                         .local_tokens = local_tokens(c, models)};
 }

@@ -15,6 +15,9 @@ gh_lora_biases gh_setup_biases(const gh_lora_config *lora);
 /* The LoRA of stage 2, or lora->rank 0 for direct tuning. `step` may be NULL: no dropout. */
 void gh_setup_lora(gh_lora *lora, const gh_config *config, const gh_models *models, gh_tensor *step);
 
+/* What a configuration says of the memory of training. */
+gh_step_memory gh_setup_memory(const gh_config *config);
+
 /* The spec of a step of `stage`, `batch` samples; lora NULL in stage 1 and for direct tuning. */
 gh_step_spec gh_setup_step(const gh_config *config, const gh_models *models, int stage, int64_t batch,
                            const gh_lora *lora);

@@ -88,7 +88,8 @@ static gh_status check_files(gh_error *err, const gh_models *m, const gh_store *
 }
 
 gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step) {
-  *step = (gh_step){.shard = spec->shard, .outer = spec->outer};
+  *step = (gh_step){
+      .stage = spec->stage, .seed = spec->seed, .memory = spec->memory, .shard = spec->shard, .outer = spec->outer};
   gh_graph *g = NULL;
   if (spec->shard) gh_store_leave_out(spec->store, &spec->shard->away);
   if (check_models(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
@@ -102,6 +103,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.encoder.trainable = direct;
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
   r.encoder.storage = r.denoiser.storage = spec->storage; /* frozen models stay float32 */
+  r.encoder.master = r.denoiser.master = spec->memory.masters;
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);

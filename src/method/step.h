@@ -30,6 +30,11 @@ typedef struct gh_shard {
   int64_t window;  /* bytes of such gradients that are read together */
 } gh_shard;
 
+/* How little memory the training of a parameter takes ("memory" of the configuration). Zeros: all float32. */
+typedef struct gh_step_memory {
+  gh_dtype masters; /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
+} gh_step_memory;
+
 typedef struct gh_step_spec {
   gh_device *device;
   gh_store *store; /* parameters, gradients, inputs, the step block */
@@ -43,6 +48,7 @@ typedef struct gh_step_spec {
   const gh_lora *lora;   /* stage 2; NULL: direct tuning */
   bool recompute;        /* a block's results are recomputed for its gradients, not kept */
   bool draft;            /* models without files get arbitrary numbers, quickly: for measuring speed */
+  gh_step_memory memory; /* of what the step trains, and of its update */
   const gh_shard *shard; /* NULL: this process keeps all */
   bool outer;            /* the update also keeps the momentum of averages over processes (train/ranks_local.h) */
   int64_t local_tokens;  /* patch tokens per sample that join the context: all, in order, or a drawn subset; 0: none */
@@ -82,8 +88,12 @@ typedef struct gh_step {
   int log_count;
   gh_tensor *carried[GH_STEP_CARRIED]; /* persistent float32: what else one update leaves to the next; in the state */
   int carried_count;
-  const gh_shard *shard; /* of the spec */
-  bool outer;            /* of the spec */
+  /* Of the spec, for the update: */
+  int stage;
+  uint64_t seed;
+  gh_step_memory memory;
+  const gh_shard *shard;
+  bool outer;
 } gh_step;
 
 /* Records and differentiates; does not plan. The caller frees the graph. A LoRA target that matches no layer is

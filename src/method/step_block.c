@@ -35,6 +35,8 @@ gh_status gh_step_write(gh_error *err, gh_device *device, gh_tensor *block, cons
   words[STEP_ORDINAL_HI] = (uint32_t)(v->ordinal >> 32);
   words[STEP_SAMPLES] = v->samples;
   words[STEP_WEIGHT] = float_bits(v->weight);
+  words[STEP_UPDATE_LO] = (uint32_t)v->update;
+  words[STEP_UPDATE_HI] = (uint32_t)(v->update >> 32);
   return gh_tensor_send(err, device, block, words);
 }
 

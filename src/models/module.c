@@ -74,6 +74,11 @@ static bool has_shape(const gh_tensor *t, int rank, const int64_t *shape) {
  * trainable later. */
 typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
+/* How the module stores a trained parameter. */
+static gh_dtype trained_dtype(const gh_module *m, gh_use use) {
+  return use == USE_PRODUCTS && m->storage == GH_BF16 ? m->master : GH_F32;
+}
+
 static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
                             const char *name) {
   if (gh_graph_failed(m->graph)) return NULL;
@@ -85,14 +90,14 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
     return NULL;
   }
   if (!t) {
-    gh_dtype stored = trainable || use != USE_PRODUCTS ? GH_F32 : m->storage;
+    gh_dtype stored = trainable ? trained_dtype(m, use) : use != USE_PRODUCTS ? GH_F32 : m->storage;
     bool working = use != USE_OTHERS && stored != m->storage;
     if (gh_store_add(err, m->store, name, stored, rank, shape, &t)) return NULL;
     t->role = role;
     t->part = m->part;
     if ((working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init)) return NULL;
   }
-  if (trainable && t->dtype != GH_F32) {
+  if (trainable && t->dtype != GH_F32 && t->dtype != trained_dtype(m, use)) {
     gh_graph_fail(m->graph, NULL, "%s was frozen and is stored as %s: it cannot be trained", name,
                   gh_dtype_name(t->dtype));
     return NULL;

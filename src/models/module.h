@@ -22,6 +22,7 @@ typedef struct gh_module {
    * activations between them; the residual stream, vectors of parameters and vectors per sample (modulation) are
    * float32. */
   gh_dtype storage;
+  gh_dtype master;     /* of a trained matrix in mixed precision; GH_BF16: the matrix is bf16 and has no other copy */
   const gh_lora *lora; /* adapts the linear layers it targets, trains the tensors its adapter holds; NULL: none */
   gh_part part;        /* of the parameters that it creates; each model's functions set it */
 } gh_module;

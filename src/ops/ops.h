@@ -210,10 +210,13 @@ void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);
 void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm);
 typedef struct gh_adamw_options {
   double beta1, beta2, eps, weight_decay;
+  uint32_t key[2]; /* of a bf16 parameter's random rounding */
 } gh_adamw_options;
 /* Decoupled AdamW as in torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
  * control; does nothing if control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
- * parameter is written too. */
+ * parameter is written too. A bf16 parameter is rounded to one of the two numbers beside its new value, at random and
+ * so that the average is the value: element i by the lower 16 bits of word i of the stream `key` at the step block's
+ * update (base/random.h). */
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options);
 

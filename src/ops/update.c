@@ -78,7 +78,7 @@ void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor
 
 /* ---- adamw ---- */
 
-enum { BETA1, BETA2, EPS, WEIGHT_DECAY };
+enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1 };
 enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, IN_WORKING, ADAMW_INPUTS };
 
 static gh_status adamw_infer(gh_graph *g, gh_node *node) {
@@ -90,29 +90,39 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
     if (!(node->attr[i] >= 0 && node->attr[i] < 1))
       return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
   for (int i = IN_PARAMETER; i <= IN_V; i++)
-    if (node->in[i]->dtype != GH_F32) return gh_graph_fail(g, node, "input %d is not float32", i);
+    if (node->in[i]->dtype != GH_F32 && !(i == IN_PARAMETER && node->in[i]->dtype == GH_BF16))
+      return gh_graph_fail(g, node, "input %d is not float32", i);
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
+  if (working && node->in[IN_PARAMETER]->dtype == GH_BF16)
+    return gh_graph_fail(g, node, "a bf16 parameter has no working copy");
   if (working && gh_want_same(g, node, IN_WORKING, IN_PARAMETER)) return GH_ERROR_ARGUMENT;
   if (working && working->dtype != GH_BF16) return gh_graph_fail(g, node, "the working copy is not bf16");
   gh_status status = gh_want_block(g, node, IN_STEP);
   return status ? status : gh_want_block(g, node, IN_CONTROL);
 }
 
+#define ADAMW_NUMBERS(a, n)                                                                                            \
+  gh_arg_float(1 - (a)[BETA1]), gh_arg_float((a)[BETA2]), gh_arg_float(1 - (a)[BETA2]), gh_arg_float((a)[EPS]),        \
+      gh_arg_float((a)[WEIGHT_DECAY]), gh_arg_long(n)
+
 static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const double *a = node->attr;
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
-  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), gh_arg_tensor(node->in[IN_PARAMETER]),
-                   gh_arg_tensor(working), gh_arg_tensor(node->in[IN_M]), gh_arg_tensor(node->in[IN_V]),
-                   gh_arg_tensor(node->in[IN_GRADIENT]), gh_arg_tensor(node->in[IN_STEP]),
-                   gh_arg_tensor(node->in[IN_CONTROL]), gh_arg_float(1 - a[BETA1]), gh_arg_float(a[BETA2]),
-                   gh_arg_float(1 - a[BETA2]), gh_arg_float(a[EPS]), gh_arg_float(a[WEIGHT_DECAY]), gh_arg_long(n));
+  const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), m = gh_arg_tensor(node->in[IN_M]),
+               v = gh_arg_tensor(node->in[IN_V]), gradient = gh_arg_tensor(node->in[IN_GRADIENT]),
+               step = gh_arg_tensor(node->in[IN_STEP]), control = gh_arg_tensor(node->in[IN_CONTROL]);
+  if (node->in[IN_PARAMETER]->dtype == GH_BF16)
+    return GH_RECORD(r, node, "adamw_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), w, m, v, gradient, step,
+                     control, gh_arg_int((uint32_t)a[KEY0]), gh_arg_int((uint32_t)a[KEY1]), ADAMW_NUMBERS(a, n));
+  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), w, gh_arg_tensor(working), m, v, gradient, step,
+                   control, ADAMW_NUMBERS(a, n));
 }
 
 static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor_elements(node->in[IN_GRADIENT]); }
 
 const gh_op gh_op_adamw = {.name = "adamw",
-                           .attrs = {"beta1", "beta2", "eps", "weight_decay"},
+                           .attrs = {"beta1", "beta2", "eps", "weight_decay", "key0", "key1"},
                            .flags = GH_OP_MIXED,
                            .infer = adamw_infer,
                            .launch = adamw_launch,
@@ -120,7 +130,8 @@ const gh_op gh_op_adamw = {.name = "adamw",
 
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options) {
-  const double attrs[] = {options.beta1, options.beta2, options.eps, options.weight_decay};
+  const double attrs[] = {options.beta1,        options.beta2,  options.eps,
+                          options.weight_decay, options.key[0], options.key[1]};
   gh_tensor *in[ADAMW_INPUTS] = {parameter, gradient, m, v, step, control, parameter ? parameter->working : NULL};
   gh_apply_node(g, &gh_op_adamw, in, ADAMW_INPUTS, attrs, GH_COUNT(attrs));
 }

@@ -37,7 +37,7 @@ static gh_status move_parameters(gh_error *err, gh_ranks *r, const gh_bucket *b,
     gh_tensor *t = r->update->parameters[parameter];
     float *values = r->values + r->buckets.at[parameter];
     if (gh_update_keeps(r->update, parameter) != kept) continue;
-    status = kept ? gh_tensor_read(err, r->device, t, values) : gh_tensor_write(err, r->device, t, values);
+    status = kept ? gh_tensor_read_f32(err, r->device, t, values) : gh_tensor_write_f32(err, r->device, t, values);
   }
   return status;
 }
@@ -64,7 +64,7 @@ typedef struct request {
 } request;
 
 static size_t bytes_of(const gh_ranks *r, int parameter) {
-  return (size_t)gh_tensor_bytes(r->update->parameters[parameter]);
+  return (size_t)gh_tensor_elements(r->update->parameters[parameter]) * sizeof(float);
 }
 
 static gh_status ask(gh_error *err, gh_ranks *r, wish what, int parameter, gh_kept kind, int *owner) {

@@ -33,6 +33,9 @@ static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *nam
   return parameter;
 }
 
+/* A state has float32 numbers; those of a bf16 tensor are exact. */
+static size_t bytes_of(const gh_tensor *t) { return (size_t)gh_tensor_elements(t) * sizeof(float); }
+
 static gh_status get(gh_error *err, const gh_update *u, int index, float *values) {
   const int kinds = gh_update_kinds(u);
   if (index < kinds * u->count) return gh_update_get(err, u, index / kinds, (gh_kept)(index % kinds), values);
@@ -67,8 +70,8 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, con
     const gh_tensor *t = state_tensor(u, i, &name);
     status = get(err, u, i, values);
     if (status) break;
-    XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
-    status = gh_safetensors_writer_write(err, writer, name.text, values, (size_t)gh_tensor_bytes(t));
+    XXH64_update(hash, values, bytes_of(t));
+    status = gh_safetensors_writer_write(err, writer, name.text, values, bytes_of(t));
   }
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
@@ -206,7 +209,7 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
   for (int i = 0; i < tensor_count(u) && !status; i++) {
     const gh_tensor *t = state_tensor(u, i, &name);
     status = gh_safetensors_load_f32(err, part, name.text, t->rank, t->shape, values);
-    if (!status) XXH64_update(hash, values, (size_t)gh_tensor_bytes(t));
+    if (!status) XXH64_update(hash, values, bytes_of(t));
     if (!status) status = put(err, u, i, values);
   }
   char hash_text[GH_CHECKSUM_TEXT];

@@ -1,4 +1,5 @@
 #include "train/update.h"
+#include "base/random.h"
 #include "cl/step.h"
 
 #include <stdlib.h>
@@ -63,7 +64,8 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   for (int i = 0; i < u->count; i++) {
     gh_tensor *p = u->parameters[i];
     const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
-    const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay};
+    const gh_stream stream = gh_stream_make(step->seed, step->stage, "update", p->name);
+    const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay, {stream.key[0], stream.key[1]}};
     if (gh_update_keeps(u, i)) gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
     if (gh_update_keeps(u, i) || !u->shard->gradients) gh_zero(u->graph, p->grad);
   }
@@ -103,13 +105,13 @@ static gh_tensor *kept(const gh_update *u, int parameter, gh_kept kind) {
 gh_status gh_update_get(gh_error *err, const gh_update *u, int parameter, gh_kept kind, float *values) {
   const gh_tensor *own = kept(u, parameter, kind), *copy = u->parameters[parameter];
   if (!own && kind == GH_KEPT_PARAMETER && !copy->unbacked) own = copy; /* the same on all ranks */
-  return own ? gh_tensor_read(err, u->device, own, values)
+  return own ? gh_tensor_read_f32(err, u->device, own, values)
              : u->remote.read(err, u->remote.user, parameter, kind, values);
 }
 
 gh_status gh_update_put(gh_error *err, const gh_update *u, int parameter, gh_kept kind, const float *values) {
   gh_tensor *own = kept(u, parameter, kind);
-  return own ? gh_tensor_write(err, u->device, own, values)
+  return own ? gh_tensor_write_f32(err, u->device, own, values)
              : u->remote.write(err, u->remote.user, parameter, kind, values);
 }
 
