@@ -12,6 +12,7 @@
 #define COLUMN_CHUNK      64          /* rows of a partial column sum, in both shapes: results do not depend on them */
 #define SAMPLE_CHUNK      4096        /* elements of one sample that are a row */
 #define SQUARE_CHUNK      4096        /* elements of a partial sum of squares */
+#define MOMENT_BLOCK      256         /* elements that share a scale of 8-bit moments */
 #define TRANSPOSE_TILE    16          /* rows and columns of a tile */
 #define PROBE_CHAINS      16          /* probe_fma_peak: chains of multiply-adds of a work-item */
 

@@ -1,4 +1,5 @@
 /* The update: gradient norm, clip factor and non-finite flag, AdamW. Nothing here waits for the host. */
+#include "moments.h"
 #include "step.h"
 #include "words.h"
 
@@ -126,4 +127,92 @@ KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, 
       vec_store(w, i, n, bf16_at_random(adamw_parameter(a, before, m1, v1), words[k]));
     }
   }
+}
+
+/* ---- moments in eight bits (moments.h) ---- */
+
+/* What a row reads of its block: codes and the exponents of the scales. */
+typedef struct moment_block {
+  GLOBAL uint32 *m, *v;
+  uint32 m_exponent, v_exponent;
+} moment_block;
+
+/* The moments of elements i .. i + VW - 1 after this update; 0 from n on. */
+inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBAL const float *gradient, int64 i,
+                          int64 n, uvec m_code, uvec v_code) {
+  const vec g = vec_load(gradient, i, n) * a.clip;
+  *m = vec_keep(adamw_m(a, moment_m(m_code, b.m_exponent), g), i, n, 0.0f);
+  *v = vec_keep(adamw_v(a, moment_v(v_code, b.v_exponent), g), i, n, 0.0f);
+}
+
+/* The weights of VW elements: narrow, rounded at random, where it is given; else wide, and its copy if there is one. */
+inline void weights_after(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, int64 i, int64 n, adamw_numbers a,
+                          vec m, vec v, uvec random) {
+  if (narrow) {
+    vec_store(narrow, i, n, bf16_at_random(adamw_parameter(a, vec_load(narrow, i, n), m, v), random));
+    return;
+  }
+  const vec updated = adamw_parameter(a, vec_load(wide, i, n), m, v);
+  vec_store(wide, i, n, updated);
+  if (copy) vec_store(copy, i, n, updated);
+}
+
+/* A row is a block of MOMENT_BLOCK elements. The first pass finds the new scales, the second computes the moments once
+ * more and codes them. Their random words are those of the stream at the update's number with the highest bit set. */
+KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
+                              GLOBAL uint32 *v, GLOBAL const float *gradient, GLOBAL const uint32 *step,
+                              GLOBAL const uint32 *control, uint32 key0, uint32 key1, float one_minus_beta1,
+                              float beta2, float one_minus_beta2, float eps, float weight_decay, int64 n) {
+  const int64 blocks = (n + MOMENT_BLOCK - 1) / MOMENT_BLOCK;
+  ROW(blocks);
+  ROW_SCRATCH(scratch);
+  if (control[CONTROL_BAD]) return; /* for the whole group */
+  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
+  const uint64 update = step_update(step);
+  GLOBAL uint32 *m_scale = m + blocks * MOMENT_QUADS + row, *v_scale = v + blocks * MOMENT_QUADS + row;
+  moment_block b;
+  b.m = m;
+  b.v = v;
+  b.m_exponent = *m_scale >> 23;
+  b.v_exponent = *v_scale >> 23;
+  vec largest_m = VEC(0), largest_v = VEC(0), m1, v1;
+  uvec m_codes[4], v_codes[4], random[4], weight_random[4];
+  FOR_COLUMNS(column, MOMENT_QUADS) {
+    const int64 quad = row * MOMENT_QUADS + column;
+    moment_codes_load(m_codes, b.m, quad);
+    moment_codes_load(v_codes, b.v, quad);
+    UNROLL for (int k = 0; k < 4; k++) {
+      const int64 i = 4 * quad + k * VW;
+      if (i >= n) continue;
+      moments_after(&m1, &v1, b, a, gradient, i, n, m_codes[k], v_codes[k]);
+      largest_m = fmax(largest_m, fabs(m1));
+      largest_v = fmax(largest_v, v1);
+    }
+  }
+  const uint32 m_exponent = moment_exponent(row_max(largest_m, scratch));
+  const uint32 v_exponent = moment_exponent(row_max(largest_v, scratch));
+  FOR_COLUMNS(column, MOMENT_QUADS) {
+    const int64 quad = row * MOMENT_QUADS + column;
+    words_of_elements(random, key0, key1, update | (uint64)1 << 63, (uint64)quad);
+    if (narrow) words_of_elements(weight_random, key0, key1, update, (uint64)quad);
+    moment_codes_load(m_codes, b.m, quad);
+    moment_codes_load(v_codes, b.v, quad);
+    UNROLL for (int k = 0; k < 4; k++) {
+      const int64 i = 4 * quad + k * VW;
+      if (i >= n) continue;
+      moments_after(&m1, &v1, b, a, gradient, i, n, m_codes[k], v_codes[k]);
+      if (row_valid) weights_after(wide, copy, narrow, i, n, a, m1, v1, weight_random[k]);
+      m_codes[k] = moment_code_m(m1, m_exponent, random[k]);
+      v_codes[k] = moment_code_v(v1, v_exponent, random[k]);
+    }
+    if (!row_valid) continue;
+    moment_codes_store(b.m, quad, m_codes);
+    moment_codes_store(b.v, quad, v_codes);
+  }
+#ifndef CPU_SHAPE
+  BARRIER(); /* every work-item of the row has read the old scales */
+#endif
+  if (!row_valid || LANE != 0) return;
+  *m_scale = m_exponent << 23;
+  *v_scale = v_exponent << 23;
 }

@@ -62,7 +62,10 @@ static void less_memory_per_parameter(void **state) {
   static const struct {
     const char *options[5];
     double fewer;
-  } kinds[] = {{{"precision=bf16"}, 0}, {{"precision=bf16", "memory.master_weights=bf16"}, 4}};
+  } kinds[] = {{{"precision=bf16"}, 0},
+               {{"precision=bf16", "memory.master_weights=bf16"}, 4},
+               {{"precision=bf16", "memory.moments=8bit"}, 8 - 2 * 65 / 64.0},
+               {{"precision=bf16", "memory.master_weights=bf16", "memory.moments=8bit"}, 12 - 2 * 65 / 64.0}};
   gh_device *device = NULL;
   int64_t most = 0, ignored;
   check_ok(gh_device_open(&err, "auto", &device));

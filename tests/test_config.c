@@ -165,7 +165,11 @@ static const struct {
     {"{" LEAST ",\"denoiser\":{\"layers\":6}}", "denoiser.layers is a key of the discrete denoiser only"},
     {"{" LEAST ",\"denoiser\":{\"kind\":3}}", "denoiser.kind: expected a string, found a number"},
     {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
-    {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}", "memory.moments: only \"float32\" is supported"},
+    {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}",
+     "memory.moments: \"bfloat16\" is not one of \"float32\", \"8bit\""},
+    {"{" LEAST ",\"memory\":{\"moments\":\"8bit\"},\"distributed\":{\"sync_every\":100},\"stage2\":{"
+     "\"checkpoint_at\":[]}}",
+     "distributed.sync_every: averages of moments need memory.moments \"float32\""},
     {"{" LEAST ",\"memory\":{\"master_weights\":\"bfloat16\"}}",
      "memory.master_weights: \"bfloat16\" needs precision \"bfloat16\""},
     {"{" LEAST ",\"precision\":\"bf16\",\"memory\":{\"master_weights\":\"float16\"}}",

@@ -363,6 +363,8 @@ static const row rows[] = {
      {STAGE2, BF16, "stage2.lora=null"},
      {"memory.master_weights=bf16"},
      bf16_matrices},
+    {"moments", OTHER_PATH, {STAGE1}, {"memory.moments=8bit"}, NULL},
+    {"moments-2", OTHER_PATH, {STAGE2, "stage2.lora.rank=128", "stage2.lora.alpha=128"}, {"memory.moments=8bit"}, NULL},
     /* the optimizer */
     {"lr", OTHER_PATH, {STAGE1}, {"stage1.optimizer.lr=0.002"}, twice_the_rate},
     {"warmup", OTHER_PATH, {STAGE1, "stage1.steps=5"}, {"stage1.optimizer.warmup=4"}, warmed_up},
@@ -559,7 +561,8 @@ static void resumed_with_latents(void **state) {
 
 static void resumed_with_less_memory(void **state) {
   (void)state;
-  resume_with("masters-state", (const char *[3]){BF16, "memory.master_weights=bf16"}, "memory.master_weights=float32");
+  resume_with("memory-state", (const char *[3]){BF16, "memory.master_weights=bf16", "memory.moments=8bit"},
+              "memory.moments=float32");
 }
 
 static int begin(void **state) {

@@ -22,6 +22,7 @@ static const gh_word shards[] = {
     {"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {"gradients", GH_SHARD_GRADIENTS}, {0}};
 static const gh_word recomputes[] = {
     {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
+static const gh_word moments[] = {{"float32", GH_MOMENTS_FLOAT32}, {"8bit", GH_MOMENTS_8BIT}, {0}};
 static const gh_word biases[] = {
     {"none", GH_LORA_BIAS_NONE}, {"lora_only", GH_LORA_BIAS_LORA_ONLY}, {"all", GH_LORA_BIAS_ALL}, {0}};
 
@@ -84,7 +85,7 @@ static const gh_row rows[] = {
     ROW("state.minutes", ROW_REAL, state_minutes, "30", 0, 1e9, ROW_OPEN_LOW),
     WORD("memory.recompute", recompute, "\"auto\"", recomputes),
     WORD("memory.master_weights", master_weights, "\"float32\"", precisions),
-    GH_ROW_FIXED("memory.moments", "\"float32\""),
+    WORD("memory.moments", moments, "\"float32\"", moments),
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
     WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", precisions),
@@ -186,6 +187,8 @@ static gh_status check_memory(gh_error *err, const gh_config *c) {
   if (narrow && c->sync_every > 1)
     return gh_fail(err, GH_ERROR_CONFIG,
                    "distributed.sync_every: averages of weights need memory.master_weights \"float32\"");
+  if (c->moments != GH_MOMENTS_FLOAT32 && c->sync_every > 1)
+    return gh_fail(err, GH_ERROR_CONFIG, "distributed.sync_every: averages of moments need memory.moments \"float32\"");
   return GH_OK;
 }
 

@@ -18,6 +18,7 @@ typedef enum gh_reduce { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce;
 typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER, GH_SHARD_GRADIENTS } gh_sharding;
 
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
+typedef enum gh_moments { GH_MOMENTS_FLOAT32, GH_MOMENTS_8BIT } gh_moments;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
 
 typedef enum gh_schedule { GH_SCHEDULE_CONSTANT, GH_SCHEDULE_COSINE } gh_schedule;
@@ -94,6 +95,7 @@ struct gh_config {
   int64_t state_keep;
   double state_minutes;
   gh_recompute recompute;
+  gh_moments moments;          /* 8bit: blocks of float numbers of eight bits (cl/moments.h) */
   gh_precision master_weights; /* what of the trained matrices is kept; bfloat16: rounded at random by every update */
   gh_rank_split split;
   gh_reduce reduce;

@@ -23,8 +23,7 @@ typedef enum gh_row_type {
   ROW_STRINGS,      /* gh_strings, at least one; a single string is a list of one */
   ROW_TARGETS,      /* gh_target_list */
   ROW_MAYBE_OBJECT, /* gh_json *, NULL for null */
-  ROW_ARRAY,        /* gh_json * */
-  ROW_FIXED         /* only the default is possible so far; nothing is stored */
+  ROW_ARRAY         /* gh_json * */
 } gh_row_type;
 
 typedef struct gh_int_list {
@@ -105,7 +104,6 @@ void gh_row_free(const gh_row *row, void *record);
   {path, type, offsetof(record, member), fallback, least, greatest, flags, NULL}
 #define GH_ROW_OF_WORDS(path, record, member, fallback, words) \
   {path, ROW_WORD, offsetof(record, member), fallback, 0, 0, 0, words}
-#define GH_ROW_FIXED(path, fallback) {path, ROW_FIXED, 0, fallback, 0, 0, 0, NULL}
 /* clang-format on */
 
 #endif

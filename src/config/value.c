@@ -180,8 +180,6 @@ static gh_status set_value(gh_error *err, void *record, const gh_row *row, const
   case ROW_MAYBE_OBJECT:
   case ROW_ARRAY:
     return set_json(err, out, row, value);
-  case ROW_FIXED:
-    return GH_OK; /* gh_row_read compared it */
   }
   return gh_fail(err, GH_ERROR_CONFIG, "%s: unknown type of row", row->path);
 }
@@ -196,10 +194,8 @@ gh_status gh_row_read(gh_error *err, void *record, const gh_row *row, const gh_j
     return (*out = gh_strdup(err, "")) ? GH_OK : GH_ERROR_MEMORY;
   }
   gh_status status = GH_OK;
-  if (!value || row->type == ROW_FIXED)
+  if (!value)
     status = gh_json_parse(err, &fallback, row->path, row->fallback, strlen(row->fallback), GH_JSON_MAX_BYTES);
-  if (!status && value && row->type == ROW_FIXED && !gh_json_equal(value, fallback))
-    status = gh_fail(err, GH_ERROR_CONFIG, "%s: only %s is supported", row->path, row->fallback);
   if (!status) status = gh_as_config_error(err, set_value(err, record, row, value ? value : fallback));
   if (!status && value && row->type == ROW_STRINGS && !((gh_strings *)((char *)record + row->offset))->count)
     status = gh_fail(err, GH_ERROR_CONFIG, "%s: an empty list", row->path);
@@ -218,12 +214,6 @@ static gh_status put_json(gh_error *err, gh_json *parent, const char *key, const
   if (!value) return gh_json_put_null(err, parent, key);
   gh_status status = gh_json_copy(err, &copy, value);
   return status ? status : gh_json_put(err, parent, key, copy);
-}
-
-static gh_status put_fixed(gh_error *err, gh_json *parent, const char *key, const char *text) {
-  gh_json *value = NULL;
-  gh_status status = gh_json_parse(err, &value, key, text, strlen(text), GH_JSON_MAX_BYTES);
-  return status ? status : gh_json_put(err, parent, key, value);
 }
 
 static const char *word_name(const gh_row *row, int value) {
@@ -270,8 +260,6 @@ gh_status gh_row_write(gh_error *err, gh_json *root, const gh_row *row, const vo
   case ROW_MAYBE_OBJECT:
   case ROW_ARRAY:
     return put_json(err, parent, key, *(gh_json *const *)in);
-  case ROW_FIXED:
-    return put_fixed(err, parent, key, row->fallback);
   }
   return gh_fail(err, GH_ERROR_CONFIG, "%s: unknown type of row", row->path);
 }

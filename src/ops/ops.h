@@ -216,7 +216,10 @@ typedef struct gh_adamw_options {
  * control; does nothing if control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
  * parameter is written too. A bf16 parameter is rounded to one of the two numbers beside its new value, at random and
  * so that the average is the value: element i by the lower 16 bits of word i of the stream `key` at the step block's
- * update (base/random.h). */
+ * update (base/random.h).
+ *
+ * m and v may also be 8-bit moments (cl/moments.h): uint32 (gh_moment_words(elements)). */
+int64_t gh_moment_words(int64_t elements);
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options);
 

@@ -81,15 +81,28 @@ void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor
 enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1 };
 enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, IN_WORKING, ADAMW_INPUTS };
 
+int64_t gh_moment_words(int64_t elements) { return GH_CEIL_DIV(elements, MOMENT_BLOCK) * (MOMENT_BLOCK / 4 + 1); }
+
+/* Whether the moments have eight bits. */
+static bool is_short(const gh_node *node) { return node->in[IN_M]->dtype == GH_U32; }
+
+static gh_status want_moment(gh_graph *g, const gh_node *node, int input) {
+  const gh_tensor *t = node->in[input];
+  if (!t || want_persistent(g, node, input)) return GH_ERROR_ARGUMENT;
+  if (!is_short(node)) return gh_want_same(g, node, input, IN_PARAMETER);
+  const int64_t words = gh_moment_words(gh_tensor_elements(node->in[IN_PARAMETER]));
+  if (t->dtype == GH_U32 && t->rank == 1 && t->shape[0] == words) return GH_OK;
+  return gh_graph_fail(g, node, "input %d must have %lld words of 8-bit moments", input, (long long)words);
+}
+
 static gh_status adamw_infer(gh_graph *g, gh_node *node) {
-  for (int i = IN_PARAMETER; i <= IN_V; i++) {
-    if (gh_want_same(g, node, i, IN_PARAMETER)) return GH_ERROR_ARGUMENT;
-    if (i != IN_GRADIENT && want_persistent(g, node, i)) return GH_ERROR_ARGUMENT;
-  }
+  if (want_persistent(g, node, IN_PARAMETER) || gh_want_same(g, node, IN_GRADIENT, IN_PARAMETER) ||
+      want_persistent(g, node, IN_M) || want_moment(g, node, IN_M) || want_moment(g, node, IN_V))
+    return GH_ERROR_ARGUMENT;
   for (int i = BETA1; i <= BETA2; i++)
     if (!(node->attr[i] >= 0 && node->attr[i] < 1))
       return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
-  for (int i = IN_PARAMETER; i <= IN_V; i++)
+  for (int i = IN_PARAMETER; i <= (is_short(node) ? IN_GRADIENT : IN_V); i++)
     if (node->in[i]->dtype != GH_F32 && !(i == IN_PARAMETER && node->in[i]->dtype == GH_BF16))
       return gh_graph_fail(g, node, "input %d is not float32", i);
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
@@ -109,12 +122,18 @@ static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const double *a = node->attr;
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
-  const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), m = gh_arg_tensor(node->in[IN_M]),
+  const bool narrow = node->in[IN_PARAMETER]->dtype == GH_BF16;
+  const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), none = gh_arg_tensor(NULL), m = gh_arg_tensor(node->in[IN_M]),
                v = gh_arg_tensor(node->in[IN_V]), gradient = gh_arg_tensor(node->in[IN_GRADIENT]),
                step = gh_arg_tensor(node->in[IN_STEP]), control = gh_arg_tensor(node->in[IN_CONTROL]);
-  if (node->in[IN_PARAMETER]->dtype == GH_BF16)
+  const gh_arg key0 = gh_arg_int((uint32_t)a[KEY0]), key1 = gh_arg_int((uint32_t)a[KEY1]);
+  if (is_short(node))
+    return GH_RECORD(r, node, "adamw_8bit_update", gh_grid_rows(r, GH_CEIL_DIV(n, MOMENT_BLOCK), MOMENT_BLOCK / 4),
+                     narrow ? none : w, gh_arg_tensor(working), narrow ? w : none, m, v, gradient, step, control, key0,
+                     key1, ADAMW_NUMBERS(a, n));
+  if (narrow)
     return GH_RECORD(r, node, "adamw_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), w, m, v, gradient, step,
-                     control, gh_arg_int((uint32_t)a[KEY0]), gh_arg_int((uint32_t)a[KEY1]), ADAMW_NUMBERS(a, n));
+                     control, key0, key1, ADAMW_NUMBERS(a, n));
   return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), w, gh_arg_tensor(working), m, v, gradient, step,
                    control, ADAMW_NUMBERS(a, n));
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANDIDATES 8
+#define CANDIDATES 10
 
 typedef struct gh_helper {
   const gh_config *config;
@@ -93,6 +93,9 @@ gh_status gh_helps_find(gh_error *err, const gh_config *config, int stage, gh_de
   if (!status && config->stages[stage - 1].micro_batch > 1) status = add(err, &h, key, "auto");
   if (!status && config->recompute == GH_RECOMPUTE_NONE) status = add(err, &h, "memory.recompute", "auto");
   if (!status && config->precision == GH_PRECISION_FLOAT32) status = add(err, &h, "precision", "bf16");
+  if (!status && config->moments == GH_MOMENTS_FLOAT32) status = add(err, &h, "memory.moments", "8bit");
+  if (!status && config->master_weights == GH_PRECISION_FLOAT32 && config->precision == GH_PRECISION_BFLOAT16)
+    status = add(err, &h, "memory.master_weights", "bfloat16");
   if (!status) status = add_denoisers(err, &h);
   if (!status && stage == 2 && gh_json_count(config->evaluate)) status = add(err, &h, "evaluate", "[]");
   gh_json_free(h.document);

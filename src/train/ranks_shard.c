@@ -63,8 +63,8 @@ typedef struct request {
   int32_t wish, parameter, kind;
 } request;
 
-static size_t bytes_of(const gh_ranks *r, int parameter) {
-  return (size_t)gh_tensor_elements(r->update->parameters[parameter]) * sizeof(float);
+static size_t bytes_of(const gh_ranks *r, int parameter, gh_kept kind) {
+  return (size_t)gh_update_form(r->update, parameter, kind).elements * sizeof(float);
 }
 
 static gh_status ask(gh_error *err, gh_ranks *r, wish what, int parameter, gh_kept kind, int *owner) {
@@ -82,19 +82,19 @@ static gh_status take_result(gh_error *err, gh_ranks *r, int owner, int paramete
                  r->update->parameters[parameter]->name);
 }
 
-static gh_status read_there(gh_error *err, void *user, int parameter, gh_kept kind, float *values) {
+static gh_status read_there(gh_error *err, void *user, int parameter, gh_kept kind, void *values) {
   gh_ranks *r = user;
   int owner;
   gh_status status = ask(err, r, WISH_READ, parameter, kind, &owner);
-  if (!status) status = gh_comm_receive(err, r->comm, owner, values, bytes_of(r, parameter));
+  if (!status) status = gh_comm_receive(err, r->comm, owner, values, bytes_of(r, parameter, kind));
   return status ? status : take_result(err, r, owner, parameter);
 }
 
-static gh_status write_there(gh_error *err, void *user, int parameter, gh_kept kind, const float *values) {
+static gh_status write_there(gh_error *err, void *user, int parameter, gh_kept kind, const void *values) {
   gh_ranks *r = user;
   int owner;
   gh_status status = ask(err, r, WISH_WRITE, parameter, kind, &owner);
-  if (!status) status = gh_comm_send(err, r->comm, owner, values, bytes_of(r, parameter));
+  if (!status) status = gh_comm_send(err, r->comm, owner, values, bytes_of(r, parameter, kind));
   return status ? status : take_result(err, r, owner, parameter);
 }
 
@@ -103,8 +103,8 @@ void gh_ranks_connect(gh_ranks *r, gh_update *u) { u->remote = (gh_remote){read_
 /* Answers one request. *own keeps the first failure of this rank's device. */
 static gh_status answer(gh_error *err, gh_ranks *r, const request *q, gh_status *own) {
   float *values = r->values; /* holds all gradients, of which none is there between two updates */
-  const size_t bytes = bytes_of(r, q->parameter);
   const gh_kept kind = (gh_kept)q->kind;
+  const size_t bytes = bytes_of(r, q->parameter, kind);
   gh_error lost = {0};
   gh_status status = GH_OK, moved;
   if (q->wish == WISH_WRITE) status = gh_comm_receive(&lost, r->comm, 0, values, bytes);

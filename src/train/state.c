@@ -18,31 +18,30 @@ void gh_state_info_free(gh_state_info *info) {
 
 static int tensor_count(const gh_update *u) { return gh_update_kinds(u) * u->count + u->carried_count; }
 
-/* The tensors of a state, in order: the values, m and v of each parameter, then what the step carries. Returns one of
- * the same shape. */
-static const gh_tensor *state_tensor(const gh_update *u, int index, gh_name *name) {
-  const int kinds = gh_update_kinds(u);
-  if (index >= kinds * u->count) {
-    const gh_tensor *carried = u->carried[index - kinds * u->count];
-    *name = gh_name_make("carried.%s", carried->name);
-    return carried;
-  }
+/* The tensors of a state, in order: the values, m and v of each parameter, then what the step carries. */
+static gh_kept_form state_tensor(const gh_update *u, int index, gh_name *name) {
   static const char *const names[GH_KEPT] = {"parameter", "adam.m", "adam.v", "outer"};
-  const gh_tensor *parameter = u->parameters[index / kinds];
-  *name = gh_name_make("%s.%s", names[index % kinds], parameter->name);
-  return parameter;
+  const int kinds = gh_update_kinds(u);
+  if (index < kinds * u->count) {
+    *name = gh_name_make("%s.%s", names[index % kinds], u->parameters[index / kinds]->name);
+    return gh_update_form(u, index / kinds, (gh_kept)(index % kinds));
+  }
+  const gh_tensor *carried = u->carried[index - kinds * u->count];
+  gh_kept_form form = {.dtype = GH_F32, .rank = carried->rank, .elements = gh_tensor_elements(carried)};
+  memcpy(form.shape, carried->shape, sizeof form.shape);
+  *name = gh_name_make("carried.%s", carried->name);
+  return form;
 }
 
-/* A state has float32 numbers; those of a bf16 tensor are exact. */
-static size_t bytes_of(const gh_tensor *t) { return (size_t)gh_tensor_elements(t) * sizeof(float); }
+static size_t bytes_of(const gh_kept_form *form) { return (size_t)form->elements * sizeof(float); }
 
-static gh_status get(gh_error *err, const gh_update *u, int index, float *values) {
+static gh_status get(gh_error *err, const gh_update *u, int index, void *values) {
   const int kinds = gh_update_kinds(u);
   if (index < kinds * u->count) return gh_update_get(err, u, index / kinds, (gh_kept)(index % kinds), values);
   return gh_tensor_read(err, u->device, u->carried[index - kinds * u->count], values);
 }
 
-static gh_status put(gh_error *err, const gh_update *u, int index, const float *values) {
+static gh_status put(gh_error *err, const gh_update *u, int index, const void *values) {
   const int kinds = gh_update_kinds(u);
   if (index < kinds * u->count) return gh_update_put(err, u, index / kinds, (gh_kept)(index % kinds), values);
   return gh_tensor_write(err, u->device, u->carried[index - kinds * u->count], values);
@@ -50,8 +49,8 @@ static gh_status put(gh_error *err, const gh_update *u, int index, const float *
 
 static int64_t largest(const gh_update *u) {
   int64_t n = 0;
-  for (int i = 0; i < u->count; i++) n = GH_MAX(n, gh_tensor_elements(u->parameters[i]));
-  for (int i = 0; i < u->carried_count; i++) n = GH_MAX(n, gh_tensor_elements(u->carried[i]));
+  gh_name ignored;
+  for (int i = 0; i < tensor_count(u); i++) n = GH_MAX(n, state_tensor(u, i, &ignored).elements);
   return n;
 }
 
@@ -62,16 +61,17 @@ static gh_status write_tensors(gh_error *err, gh_safetensors_writer *writer, con
   gh_name name;
   gh_status status = GH_OK;
   for (int i = 0; i < tensor_count(u) && !status; i++) {
-    const gh_tensor *t = state_tensor(u, i, &name);
-    status = gh_safetensors_writer_declare(err, writer, name.text, GH_ST_F32, t->rank, t->shape);
+    const gh_kept_form t = state_tensor(u, i, &name);
+    status = gh_safetensors_writer_declare(err, writer, name.text, t.dtype == GH_U32 ? GH_ST_U32 : GH_ST_F32, t.rank,
+                                           t.shape);
   }
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   for (int i = 0; i < tensor_count(u) && !status; i++) {
-    const gh_tensor *t = state_tensor(u, i, &name);
+    const gh_kept_form t = state_tensor(u, i, &name);
     status = get(err, u, i, values);
     if (status) break;
-    XXH64_update(hash, values, bytes_of(t));
-    status = gh_safetensors_writer_write(err, writer, name.text, values, bytes_of(t));
+    XXH64_update(hash, values, bytes_of(&t));
+    status = gh_safetensors_writer_write(err, writer, name.text, values, bytes_of(&t));
   }
   return status ? status : gh_safetensors_writer_finish(err, writer);
 }
@@ -103,11 +103,10 @@ static gh_status describe_part(gh_error *err, gh_json *root, const gh_update *u,
   gh_json *tensors = gh_json_put_array(err, part, "tensors");
   for (int i = 0; tensors && i < tensor_count(u); i++) {
     gh_name name;
-    const gh_tensor *t = state_tensor(u, i, &name);
+    const gh_kept_form t = state_tensor(u, i, &name);
     gh_json *row = gh_json_put_object(err, tensors, NULL);
     if (!row || gh_json_put_string(err, row, "name", name.text) || gh_json_put_int(err, row, "first", 0) ||
-        gh_json_put_int(err, row, "count", gh_tensor_elements(t)) ||
-        gh_json_put_ints(err, row, "shape", t->shape, (size_t)t->rank))
+        gh_json_put_int(err, row, "count", t.elements) || gh_json_put_ints(err, row, "shape", t.shape, (size_t)t.rank))
       return err->status;
   }
   return tensors ? GH_OK : err->status;
@@ -199,6 +198,19 @@ static gh_status check_hash(gh_error *err, const gh_json *root, const char *path
   return status;
 }
 
+/* 8-bit moments, as they are. */
+static gh_status load_words(gh_error *err, const gh_safetensors *part, const char *name, int64_t words, void *values) {
+  const gh_st_tensor *t = gh_safetensors_find(part, name);
+  if (!t || t->dtype != GH_ST_U32 || t->rank != 1 || t->elements != words)
+    return gh_fail(err, GH_ERROR_FORMAT, "%s: %s does not hold %lld words of 8-bit moments", gh_safetensors_path(part),
+                   name, (long long)words);
+  gh_mapping_guard();
+  memcpy(values, t->data, t->bytes);
+  gh_status status = gh_mapping_check(err, t->data);
+  gh_safetensors_release(part, t);
+  return status;
+}
+
 static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_json *root, const gh_update *u,
                            float *values) {
   gh_status status = GH_OK;
@@ -207,9 +219,12 @@ static gh_status load_part(gh_error *err, const gh_safetensors *part, const gh_j
   if (!hash) return gh_fail(err, GH_ERROR_MEMORY, "out of memory for a hash");
   XXH64_reset(hash, 0);
   for (int i = 0; i < tensor_count(u) && !status; i++) {
-    const gh_tensor *t = state_tensor(u, i, &name);
-    status = gh_safetensors_load_f32(err, part, name.text, t->rank, t->shape, values);
-    if (!status) XXH64_update(hash, values, bytes_of(t));
+    const gh_kept_form t = state_tensor(u, i, &name);
+    if (t.dtype == GH_U32)
+      status = load_words(err, part, name.text, t.elements, values);
+    else
+      status = gh_safetensors_load_f32(err, part, name.text, t.rank, t.shape, values);
+    if (!status) XXH64_update(hash, values, bytes_of(&t));
     if (!status) status = put(err, u, i, values);
   }
   char hash_text[GH_CHECKSUM_TEXT];

@@ -105,7 +105,7 @@ static gh_status check_tensor(gh_error *err, const gh_safetensors *part, const g
   const gh_st_tensor *t = gh_safetensors_find(part, name);
   if (!t)
     status = gh_fail(err, GH_ERROR_FORMAT, "absent");
-  else if (t->dtype != GH_ST_F32 || first || t->elements != count)
+  else if ((t->dtype != GH_ST_F32 && t->dtype != GH_ST_U32) || first || t->elements != count)
     status = gh_fail(err, GH_ERROR_FORMAT, "elements %lld to %lld are not all %lld of it", (long long)first,
                      (long long)(first + count), (long long)t->elements);
   if (!status) status = same_shape(err, gh_json_member(row, "shape"), t);

@@ -9,8 +9,26 @@ bool gh_update_keeps(const gh_update *u, int parameter) {
   return !u->shard || u->shard->owners[parameter] == u->shard->rank;
 }
 
-static gh_status add_moment(gh_error *err, gh_store *store, const char *kind, const gh_tensor *p, gh_tensor **out) {
-  gh_status status = gh_step_tensor(err, store, gh_name_make("%s.%s", kind, p->name).text, p->rank, p->shape, out);
+#define LEAST_SHORT 4096 /* elements of a parameter with 8-bit moments: biases and scales, which are few, keep all */
+
+gh_kept_form gh_update_form(const gh_update *u, int parameter, gh_kept kind) {
+  const gh_tensor *p = u->parameters[parameter];
+  gh_kept_form form = {.dtype = GH_F32, .rank = p->rank, .elements = gh_tensor_elements(p)};
+  memcpy(form.shape, p->shape, sizeof form.shape);
+  if (!u->memory.short_moments || form.elements < LEAST_SHORT || (kind != GH_KEPT_M && kind != GH_KEPT_V)) return form;
+  form = (gh_kept_form){.dtype = GH_U32, .rank = 1, .elements = gh_moment_words(form.elements)};
+  form.shape[0] = form.elements;
+  return form;
+}
+
+static gh_status add_kept(gh_error *err, gh_store *store, const gh_update *u, int parameter, gh_kept kind,
+                          gh_tensor **out) {
+  static const char *const names[GH_KEPT] = {NULL, "adam.m", "adam.v", "outer"};
+  const gh_tensor *p = u->parameters[parameter];
+  const gh_kept_form form = gh_update_form(u, parameter, kind);
+  const gh_name name = gh_name_make("%s.%s", names[kind], p->name);
+  *out = gh_store_find(store, name.text);
+  gh_status status = *out ? GH_OK : gh_store_add(err, store, name.text, form.dtype, form.rank, form.shape, out);
   if (status) return status;
   (*out)->role = GH_ROLE_MOMENT;
   (*out)->part = p->part;
@@ -31,11 +49,10 @@ static gh_status collect(gh_error *err, gh_store *store, gh_update *u, bool oute
     return gh_fail(err, GH_ERROR_ARGUMENT, "%d parameters are trained, but %d were divided among the ranks", u->count,
                    u->shard->count);
   for (int i = 0; i < u->count; i++) {
-    const gh_tensor *p = u->parameters[i];
     if (!gh_update_keeps(u, i)) continue;
-    gh_status status = add_moment(err, store, "adam.m", p, &u->m[i]);
-    if (!status) status = add_moment(err, store, "adam.v", p, &u->v[i]);
-    if (!status && outer) status = add_moment(err, store, "outer", p, &u->outer[i]);
+    gh_status status = add_kept(err, store, u, i, GH_KEPT_M, &u->m[i]);
+    if (!status) status = add_kept(err, store, u, i, GH_KEPT_V, &u->v[i]);
+    if (!status && outer) status = add_kept(err, store, u, i, GH_KEPT_OUTER, &u->outer[i]);
     if (status) return status;
   }
   return GH_OK;
@@ -43,7 +60,7 @@ static gh_status collect(gh_error *err, gh_store *store, gh_update *u, bool oute
 
 gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, const gh_optimizer_config *o,
                            const gh_step *step, gh_update *u) {
-  *u = (gh_update){.device = device, .shard = step->shard};
+  *u = (gh_update){.device = device, .memory = step->memory, .shard = step->shard};
   gh_status status = collect(err, store, u, step->outer);
   if (!status) status = gh_step_tensor(err, store, "squares", 1, (int64_t[]){u->count}, &u->squares);
   if (!status) status = gh_step_block(err, store, "control", &u->control);
@@ -102,14 +119,14 @@ static gh_tensor *kept(const gh_update *u, int parameter, gh_kept kind) {
   return gh_update_keeps(u, parameter) ? lists[kind][parameter] : NULL;
 }
 
-gh_status gh_update_get(gh_error *err, const gh_update *u, int parameter, gh_kept kind, float *values) {
+gh_status gh_update_get(gh_error *err, const gh_update *u, int parameter, gh_kept kind, void *values) {
   const gh_tensor *own = kept(u, parameter, kind), *copy = u->parameters[parameter];
   if (!own && kind == GH_KEPT_PARAMETER && !copy->unbacked) own = copy; /* the same on all ranks */
   return own ? gh_tensor_read_f32(err, u->device, own, values)
              : u->remote.read(err, u->remote.user, parameter, kind, values);
 }
 
-gh_status gh_update_put(gh_error *err, const gh_update *u, int parameter, gh_kept kind, const float *values) {
+gh_status gh_update_put(gh_error *err, const gh_update *u, int parameter, gh_kept kind, const void *values) {
   gh_tensor *own = kept(u, parameter, kind);
   return own ? gh_tensor_write_f32(err, u->device, own, values)
              : u->remote.write(err, u->remote.user, parameter, kind, values);

@@ -9,10 +9,18 @@
 /* What is kept of each trained parameter. */
 typedef enum gh_kept { GH_KEPT_PARAMETER, GH_KEPT_M, GH_KEPT_V, GH_KEPT_OUTER, GH_KEPT } gh_kept;
 
+/* How that is stored, and in a state: float32 numbers, or the words of 8-bit moments (ops/ops.h). */
+typedef struct gh_kept_form {
+  gh_dtype dtype; /* GH_F32 or GH_U32: four bytes per element */
+  int rank;
+  int64_t shape[GH_MAX_RANK];
+  int64_t elements;
+} gh_kept_form;
+
 /* Reads and writes what other processes keep (train/ranks_shard.c). */
 typedef struct gh_remote {
-  gh_status (*read)(gh_error *err, void *user, int parameter, gh_kept kind, float *values);
-  gh_status (*write)(gh_error *err, void *user, int parameter, gh_kept kind, const float *values);
+  gh_status (*read)(gh_error *err, void *user, int parameter, gh_kept kind, void *values);
+  gh_status (*write)(gh_error *err, void *user, int parameter, gh_kept kind, const void *values);
   void *user;
 } gh_remote;
 
@@ -24,6 +32,7 @@ typedef struct gh_update {
   gh_tensor **parameters, **m, **v; /* (count) each, in the store's order; m and v: NULL where another process has it */
   int count;
   gh_tensor **outer;             /* (count) momentum of averages (gh_step.outer); NULL: none */
+  gh_step_memory memory;         /* of the step */
   const gh_shard *shard;         /* of the step; NULL: this process keeps all */
   gh_windows windows;            /* where gradients are divided, too */
   gh_remote remote;              /* for what it does not keep */
@@ -52,9 +61,11 @@ bool gh_update_keeps(const gh_update *update, int parameter);
 int gh_update_first_launches(const gh_update *update);
 /* How many of gh_kept there are of each parameter. */
 int gh_update_kinds(const gh_update *update);
-/* What is kept of a parameter, here or elsewhere. */
-gh_status gh_update_get(gh_error *err, const gh_update *update, int parameter, gh_kept kind, float *values);
-gh_status gh_update_put(gh_error *err, const gh_update *update, int parameter, gh_kept kind, const float *values);
+/* How it is stored, whoever keeps it; bf16 parameters are read and written as float32. */
+gh_kept_form gh_update_form(const gh_update *update, int parameter, gh_kept kind);
+/* What is kept of a parameter, here or elsewhere: values of that form. */
+gh_status gh_update_get(gh_error *err, const gh_update *update, int parameter, gh_kept kind, void *values);
+gh_status gh_update_put(gh_error *err, const gh_update *update, int parameter, gh_kept kind, const void *values);
 /* Waits for the device: the one synchronisation of a step. */
 gh_status gh_update_read(gh_error *err, gh_device *device, const gh_update *update, gh_update_result *result);
 
