@@ -46,10 +46,12 @@ END
   awk -F'\t' '
     function row(what, aim, n) { printf "| %s | %d | %d | %s |\n", what, aim, n, (n >= aim ? "yes" : "not yet") }
     $2 == "kill" && $5 != "same" { kills += $6 }
+    $2 == "ranks" { ranks += $6 }
     $2 == "flat" && $6 > updates { updates = $6 }
     $2 == "fuzz" { executions += $6 }
     END {
       row("processes killed", 1000, kills)
+      row("jobs of two ranks killed", 100, ranks)
       row("updates in one run", 10000, updates)
       row("executions of parsers", 100000000, executions)
     }' "$table"

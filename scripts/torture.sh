@@ -13,7 +13,9 @@
 #        scripts/torture.sh sample GENHANCE    a few of each in seconds, for the test suite
 #
 # GH_TORTURE_SCENARIOS chooses commands (tests/faults/scenarios.sh lists them), GH_TORTURE_BUILD the build (build),
-# GH_TORTURE_DIR the folder of records. A failure keeps its folder there, in findings/, and the exit status is 1.
+# GH_TORTURE_DIR the folder of records, GH_TORTURE_JOBS how many trials or fuzz targets run at a time (1), GH_TORTURE_SCRATCH
+# where they run: in memory, if there is a file system for that, since what is disturbed here is processes, not disks. A
+# failure keeps its folder in findings/ of the folder of records, and the exit status is 1.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/faults/scenarios.sh
@@ -25,7 +27,9 @@ mode=${1:-}
 amount=${2:-}
 build=${GH_TORTURE_BUILD:-$root/build}
 home=${GH_TORTURE_DIR:-$root/build/torture}
+scratch=${GH_TORTURE_SCRATCH:-}
 scenarios=${GH_TORTURE_SCENARIOS:-$scenarios}
+jobs=${GH_TORTURE_JOBS:-1}
 genhance=$build/genhance
 inject=$build/fault_inject.so
 limit=300 # seconds for one command
@@ -37,6 +41,8 @@ failures=0
 
 # Shared by all trials, and warm: trials do not compile.
 export GH_CACHE_DIR=${GH_CACHE_DIR:-$home/cache/genhance} POCL_CACHE_DIR=${POCL_CACHE_DIR:-$home/cache/pocl}
+# Kernels of this size are done before a second thread of the driver wakes up.
+export POCL_MAX_PTHREAD_COUNT=1
 
 # ---- records: a line per trial, commit, kind, subject, what, outcome, seconds, place ----
 
@@ -44,12 +50,32 @@ record() { # record KIND SUBJECT WHAT OUTCOME SECONDS COUNT
   printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$commit" "$@" >>"$home/records.tsv"
 }
 
-now() { date +%s.%N; }
-since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.2f", b - a }'; }
+now() { echo "${EPOCHREALTIME/[.,]/}"; } # microseconds
+since() { # since NOW: seconds
+  local spent=$((($(now) - $1) / 10000))
+  printf '%d.%02d' $((spent / 100)) $((spent % 100))
+}
 deadline() { end=$((SECONDS + ${1:-60} * 60)); }
 time_is_left() { [ $SECONDS -lt "$end" ]; }
 
 # ---- trials ----
+
+work() { # work COMMAND...: as a worker
+  trial=$trial-$worker
+  "$@"
+  rm -rf "$trial" "$trial.digest"
+  [ $failures = 0 ]
+}
+
+# Runs the command in as many processes as there are jobs. Each has a trial folder of its own and its number in worker.
+in_parallel() { # in_parallel COMMAND...
+  local pids=() pid
+  for ((worker = 0; worker < jobs; worker++)); do
+    work "$@" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || failures=$((failures + 1)); done
+}
 
 # Runs the scenario's command in $trial, with the settings of the environment given, for the time allowed. Sets code and
 # seconds.
@@ -68,6 +94,7 @@ execute() { # execute SCENARIO again|first [NAME=VALUE...]
 }
 
 fresh() { # fresh SCENARIO: an empty folder for a trial
+  trial_began=$(now)
   rm -rf "$trial"
   mkdir -p "$trial"
   ln -s "$home/inputs" "$trial/in"
@@ -115,7 +142,7 @@ judge() { # judge SCENARIO KILLED: whether a kill was asked for
 }
 
 conclude() { # conclude KIND SCENARIO WHAT PLACE
-  record "$1" "$2" "$3" "$verdict" "$seconds" "$4"
+  record "$1" "$2" "$3" "$verdict" "$(since "$trial_began")" "$4"
   case $verdict in
     same | refused | resumed | unreached | leftover | warned) return ;;
   esac
@@ -132,7 +159,13 @@ prepare() {
   local scenario
   { [ -x "$genhance" ] && [ -f "$inject" ]; } || { echo "torture.sh: no genhance and fault_inject.so in $build" >&2; exit 2; }
   mkdir -p "$home/reference"
-  trial=$home/trial-$mode
+  if [ -z "$scratch" ]; then
+    scratch=$home
+    [ "$(stat -f -c %T /dev/shm 2>/dev/null)" != tmpfs ] || [ ! -w /dev/shm ] ||
+      scratch=$(mktemp -d /dev/shm/genhance-torture-XXXXXX)
+    [ "$scratch" = "$home" ] || [ "$mode" = sample ] || trap 'rm -rf "$scratch"' EXIT
+  fi
+  trial=$scratch/trial-$mode
   [ "$(cat "$home/prepared" 2>/dev/null)" = "$commit" ] || rm -rf "$home/reference" "$home/inputs"
   if [ ! -d "$home/inputs/run" ]; then
     make_inputs "$home/inputs"
@@ -178,9 +211,10 @@ settings() { # settings CALLS
 }
 
 # A line "SCENARIO CALLS AT CLASS" per trial. One run counts all calls together; a site's class is for the record. From a call
-# on (AT is "N+"), one class fails alone.
+# on (AT is "N+"), one class fails alone; it has as many calls as the undisturbed run made.
 plan_scenario() { # plan_scenario SCENARIO sites|every
-  local class calls made
+  local class calls made at
+  declare -A of_class=()
   for calls in $together $elsewhere; do
     fresh "$1"
     settings "$calls"
@@ -192,10 +226,15 @@ plan_scenario() { # plan_scenario SCENARIO sites|every
     else
       awk -v head="$1 $calls" '{ print head, $1, $2 }' "$trial/fault.sites"
     fi
+    while read -r class made; do
+      [ "$calls" != "$elsewhere" ] || class=$calls # its last line counts
+      of_class[$class]=$made
+    done <"$trial/fault.count"
   done
   [ "$2" = sites ] || return 0
   for class in ${together//,/ } "$elsewhere"; do
-    for calls in 1 3 10 40 160; do echo "$1 $class $calls+ $class"; done
+    made=${of_class[$class]}
+    for at in 1 3 10 40 160; do [ $at -gt "$made" ] || echo "$1 $class $at+ $class"; done
   done
 }
 
@@ -208,7 +247,7 @@ plan() { # plan sites|every
   for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) |
     awk '{ print ++turn[$1, $4, $3 ~ /\+/], $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2- >"$plan.new"
   mv "$plan.new" "$plan"
-  echo 0 >"$plan.done"
+  : >"$plan.done"
   echo "$(wc -l <"$plan") trials planned for $commit"
 }
 
@@ -216,29 +255,41 @@ fault() { # fault SCENARIO CALLS AT CLASS
   fresh "$1"
   settings "$2"
   execute "$1" first "${faults[@]}" "GH_FAULT_AT=$3"
-  local total=$seconds delivered
+  local delivered
   delivered=$(sed -n 's/^faults //p' "$trial/fault.count" 2>/dev/null || echo 0)
   judge "$1" no
   [ "$verdict" != same ] || [ "${delivered:-0}" != 0 ] || verdict=unreached
-  seconds=$total
   case $3 in *+) conclude sticky "$1" "$4" "$3" ;; *) conclude fault "$1" "$4" "$3" ;; esac
 }
 
+# Takes a trial that no other worker has. Sets number and line; line is empty if none is left.
+take() {
+  local lock
+  exec {lock}>>"$plan.taken"
+  flock "$lock"
+  line=$(sed -n "$(($(wc -l <"$plan.taken") + 1))p" "$plan.left")
+  number=${line%% *} line=${line#* }
+  echo "$number" >&"$lock"
+  exec {lock}>&-
+}
+
+fault_worker() {
+  local number line
+  while time_is_left && take && [ -n "$line" ]; do
+    # shellcheck disable=SC2086 # words
+    fault $line
+    echo "$number" >>"$plan.done"
+  done
+}
+
 run_faults() { # run_faults sites|every
-  local tried line
   prepare
   plan "$1"
   deadline "$amount"
-  tried=$(cat "$plan.done")
-  while time_is_left; do
-    line=$(sed -n "$((tried + 1))p" "$plan")
-    [ -n "$line" ] || { echo "all $tried trials are done"; break; }
-    # shellcheck disable=SC2086 # words
-    fault $line
-    tried=$((tried + 1))
-    echo $tried >"$plan.done"
-  done
-  echo "$tried of $(wc -l <"$plan") trials, $failures failures in this run"
+  awk 'FILENAME == ARGV[1] { done[$1]; next } !(FNR in done) { print FNR, $0 }' "$plan.done" "$plan" >"$plan.left"
+  : >"$plan.taken"
+  in_parallel fault_worker
+  echo "$(wc -l <"$plan.done") of $(wc -l <"$plan") trials are done"
 }
 
 # ---- kills ----
@@ -246,13 +297,18 @@ run_faults() { # run_faults sites|every
 # "write,rename,..." is what changes the disk: a kill right before each is as good as any between them.
 operations=open,write,fsync,rename,mkdir,unlink
 
+keep_operations() { # keep_operations SCENARIO CALLS SECONDS; another worker may be reading
+  echo "$2 $3" >"$home/reference/$1.operations.$BASHPID"
+  mv "$home/reference/$1.operations.$BASHPID" "$home/reference/$1.operations"
+}
+
 count_operations() { # count_operations SCENARIO
   local file=$home/reference/$1.operations
   if [ ! -f "$file" ]; then
     fresh "$1"
     settings $operations
     execute "$1" first "${faults[@]}"
-    echo "$(sed -n 's/^calls //p' "$trial/fault.count") $seconds" >"$file"
+    keep_operations "$1" "$(sed -n 's/^calls //p' "$trial/fault.count")" "$seconds"
   fi
   read -r calls length <"$file"
 }
@@ -262,8 +318,9 @@ strike() { # strike SCENARIO first|again: sets what and place
   local at
   case $((RANDOM % 3)) in
     0)
-      what=timed place=$(awk -v s="$length" -v r=$RANDOM 'BEGIN { printf "%.3f", s * (0.05 + 0.95 * r / 32768) }')
+      what=timed place=$(awk -v s="$length" -v r=$RANDOM 'BEGIN { printf "%.3f", s * (0.05 + 1.05 * r / 32768) }')
       time="-s KILL $place" execute "$1" "$2"
+      [ "$2-$code" != first-0 ] || keep_operations "$1" "$calls" "$seconds" # the machine's load changes
       return ;;
     1) what='kill' ;;
     2) what='tear' ;;
@@ -274,10 +331,8 @@ strike() { # strike SCENARIO first|again: sets what and place
   execute "$1" "$2" "${faults[@]}" "GH_FAULT_MODE=$what" "GH_FAULT_AT=$at"
 }
 
-run_kills() {
-  local scenario list=() tried=0
-  prepare
-  deadline "$amount"
+kill_worker() {
+  local scenario list=()
   # shellcheck disable=SC2206 # words
   list=($scenarios)
   while time_is_left; do
@@ -285,15 +340,20 @@ run_kills() {
     count_operations "$scenario"
     fresh "$scenario"
     strike "$scenario" first
-    if [ $code = 137 ] && [ $((RANDOM % 2)) = 0 ]; then # and the repetition
-      record kill "$scenario" "$what" again "$seconds" "$place"
+    while [ $code = 137 ] && [ $((RANDOM % 2)) = 0 ]; do # and the repetition
+      record kill "$scenario" "$what" again 0 "$place"
       strike "$scenario" again
-    fi
+    done
     judge "$scenario" yes
     conclude kill "$scenario" "$what" "$place"
-    tried=$((tried + 1))
   done
-  echo "$tried trials, $failures failures in this run"
+}
+
+run_kills() {
+  prepare
+  deadline "$amount"
+  in_parallel kill_worker
+  echo "$(awk -F'\t' '$2 == "kill" && $5 != "same"' "$home/records.tsv" | wc -l) kills in the records"
 }
 
 # ---- ranks of a job ----
@@ -358,9 +418,7 @@ run_ranks() { # run_ranks KILLS
       verdict=hang
     else
       choose_job --resume
-      began=$(now)
       run_job
-      seconds=$(since "$began")
       verdict=lost
       digest "$trial" | grep -v '/config.json$' >"$trial.digest"
       if [ $code = 0 ] && cmp -s "$trial.digest" "$home/reference/ranks"; then verdict=resumed; fi
@@ -372,37 +430,50 @@ run_ranks() { # run_ranks KILLS
 
 # ---- fuzzing ----
 
-run_fuzz() {
-  local targets=() target slice log count status folder=${GH_TORTURE_FUZZ:-$root/build/fuzz}
-  deadline "$amount"
-  commit=$(commit_of "$folder")
-  mkdir -p "$home/fuzz"
-  for target in "$folder"/fuzz_*; do [ ! -x "$target" ] || [ -d "$target" ] || targets+=("$target"); done
-  [ ${#targets[@]} -gt 0 ] || { echo "torture.sh: no fuzz targets in $folder (cmake --preset fuzz)" >&2; exit 2; }
-  slice=$((${amount:-60} * 60 / ${#targets[@]}))
-  [ $slice -lt 600 ] || slice=600 # in rounds, so that a run that is stopped has had all of them
-  [ $slice -gt 0 ] || slice=1
+# By default every allocation records a deep stack, and much freed memory is kept aside, which takes half of the time. The
+# input of a finding, in fuzz/ of the folder of records, run without these options, tells more.
+fuzz_one() { # fuzz_one TARGET SECONDS
+  local name=${1##*/fuzz_} began status=0 count seconds log
+  mkdir -p "$home/fuzz/$name"
+  log=$home/fuzz/$name.log
+  began=$(now)
+  ASAN_OPTIONS=malloc_context_size=4:quarantine_size_mb=16 "$1" -max_total_time="$2" -print_final_stats=1 -timeout=30 \
+    -rss_limit_mb=4096 -seed=$((RANDOM + 1)) -artifact_prefix="$home/fuzz/$name-" "$home/fuzz/$name" \
+    "$root/tests/fuzz/corpus/$name" >"$log" 2>&1 || status=$?
+  count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+  seconds=$(since "$began")
+  if [ $status = 0 ]; then
+    record fuzz "$name" executions same "$seconds" "${count:-0}"
+  else
+    failures=$((failures + 1))
+    record fuzz "$name" executions finding "$seconds" "${count:-0}"
+    echo "fuzz $name: $(grep -m 1 -E 'ERROR|does not hold|SUMMARY' "$log")" | tee -a "$home/findings.txt"
+  fi
+}
+
+fuzz_worker() { # fuzz_worker SECONDS TARGETS...: every job-th of them
+  local slice=$1 i
+  shift
   while time_is_left; do
-    for target in "${targets[@]}"; do
-      local name=${target##*/fuzz_} began
-      mkdir -p "$home/fuzz/$name"
-      log=$home/fuzz/$name.log
-      began=$(now)
-      status=0
-      "$target" -max_total_time=$slice -print_final_stats=1 -timeout=30 -rss_limit_mb=4096 -seed=$((RANDOM + 1)) \
-        -artifact_prefix="$home/fuzz/$name-" "$home/fuzz/$name" "$root/tests/fuzz/corpus/$name" >"$log" 2>&1 || status=$?
-      count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-      seconds=$(since "$began")
-      if [ $status = 0 ]; then
-        record fuzz "$name" executions same "$seconds" "${count:-0}"
-      else
-        failures=$((failures + 1))
-        record fuzz "$name" executions finding "$seconds" "${count:-0}"
-        echo "fuzz $name: $(grep -m 1 -E 'ERROR|does not hold|SUMMARY' "$log")" | tee -a "$home/findings.txt"
-      fi
+    for ((i = 1 + worker; i <= $#; i += jobs)); do
+      fuzz_one "${!i}" "$slice"
       time_is_left || break
     done
   done
+}
+
+run_fuzz() {
+  local targets=() target slice folder=${GH_TORTURE_FUZZ:-$root/build/fuzz}
+  deadline "$amount"
+  commit=$(commit_of "$folder")
+  mkdir -p "$home/fuzz"
+  trial=$home/trial-fuzz
+  for target in "$folder"/fuzz_*; do [ ! -x "$target" ] || [ -d "$target" ] || targets+=("$target"); done
+  [ ${#targets[@]} -gt 0 ] || { echo "torture.sh: no fuzz targets in $folder (cmake --preset fuzz)" >&2; exit 2; }
+  slice=$((${amount:-60} * 60 * jobs / ${#targets[@]}))
+  [ $slice -lt 600 ] || slice=600 # in rounds, so that a run that is stopped has had all of them
+  [ $slice -gt 0 ] || slice=1
+  in_parallel fuzz_worker "$slice" "${targets[@]}"
 }
 
 # ---- a long run ----
@@ -410,7 +481,6 @@ run_fuzz() {
 run_flat() {
   local updates=${amount:-10000} pid sample=$home/flat.tsv began
   mode=flat scenarios=train prepare
-  trial=$home/trial-flat
   fresh train
   began=$(now)
   (cd "$trial" && exec "$genhance" train --config in/train.json --quiet --set stage1.steps="$updates" --set stage2.steps=0 \
@@ -450,8 +520,8 @@ run_sample() {
   build=$(dirname "$genhance")
   inject=$build/fault_inject.so
   home=$(mktemp -d "${TMPDIR:-/tmp}/genhance-torture-XXXXXX")
-  trap 'rm -rf "$home"' EXIT
-  quick=yes scenarios="train encode export-hf convert"
+  trap 'rm -rf "$home" "$scratch"' EXIT
+  quick=yes scratch='' scenarios="train encode export-hf convert"
   prepare
   fault train write 20 write
   fault train alloc 700 alloc

@@ -24,7 +24,8 @@
  * GH_FAULT_PATH    only calls on a file whose path, as given or as the kernel knows it, contains this text
  * GH_FAULT_CALLER  only calls from these libraries: parts of their file names, separated by commas; "main" is the
  *                  program itself, "any" everything. The default is "main,libgenhance".
- * GH_FAULT_COUNT   a file that receives "calls N" and "faults M" when the process ends, also by `kill` and `tear`
+ * GH_FAULT_COUNT   a file that receives "calls N", "faults M" and, for each chosen class, "CLASS N" when the process
+ *                  ends, also by `kill` and `tear`
  * GH_FAULT_SITES   a file that receives a line "N CLASS PATH" for the first call of every distinct call stack, to try
  *                  one fault per call site instead of one per call
  * GH_FAULT_LOG     a file that receives a line "N CLASS PATH" for every fault
@@ -88,7 +89,7 @@ static struct {
 } set = {.sites = -1, .log = -1};
 
 static atomic_bool ready;
-static atomic_long counted, faults;
+static atomic_long counted, of_class[CALLS], faults;
 
 static void refuse(const char *name, const char *value) {
   fprintf(stderr, "inject.c: %s=%s: not understood\n", name, value);
@@ -172,9 +173,12 @@ __attribute__((constructor)) static void start(void) {
 /* ---- reports ---- */
 
 static void report_count(void) {
-  char text[96];
+  char text[64 + 32 * CALLS];
   if (!set.count[0]) return;
-  const int n = snprintf(text, sizeof text, "calls %ld\nfaults %ld\n", atomic_load(&counted), atomic_load(&faults));
+  int n = snprintf(text, sizeof text, "calls %ld\nfaults %ld\n", atomic_load(&counted), atomic_load(&faults));
+  for (int c = 0; c < CALLS; c++)
+    if (set.wanted[c])
+      n += snprintf(text + n, sizeof text - (size_t)n, "%s %ld\n", calls[c].name, atomic_load(&of_class[c]));
   const int fd = (int)syscall(SYS_openat, AT_FDCWD, set.count, O_WRONLY | O_CREAT | O_TRUNC, 0666);
   if (fd < 0) return;
   syscall(SYS_write, fd, text, (size_t)n);
@@ -233,6 +237,7 @@ static bool is_due(enum call call, void *caller, const char *path) {
   const int code = errno;
   busy = true;
   const long n = atomic_fetch_add(&counted, 1) + 1;
+  atomic_fetch_add(&of_class[call], 1);
   if (set.sites >= 0 && is_new_site()) report_line(set.sites, n, call, path);
   const bool due = n >= set.first && n <= set.last;
   if (due) atomic_fetch_add(&faults, 1);

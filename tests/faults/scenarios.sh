@@ -1,8 +1,8 @@
 # Sourced by scripts/torture.sh: the commands that it disturbs, on a model of a few thousand parameters.
 # shellcheck shell=bash disable=SC2034
 
-scenarios="train bf16 latents discrete evaluated direct pretrain-autoencoder pretrain-vqgan pretrain-clip encode zeroshot mmvp
-  retrieval spectrum reconstruct export-hf export-peft report convert"
+scenarios="train bf16 latents discrete evaluated direct shards pretrain-autoencoder pretrain-vqgan pretrain-clip encode zeroshot
+  mmvp retrieval spectrum reconstruct export-hf export-peft export-vision report convert"
 
 # Makes the folder that every trial reads as "in", and a finished run in it.
 make_inputs() { # make_inputs FOLDER
@@ -38,6 +38,7 @@ END
  "latent": 4, "steps": 4, "batch": 2, "micro_batch": 2, "lr": 0.003, "warmup": 1, "workers": 2, "seed": 3,
  "state_keep": 2, "state_minutes": 1e-9}
 END
+  tar -C "$in/images" -cf "$in/shard.tar" Exact.png alpha.png half-chroma.jpg
   cp -r "$in/images" "$in/pairs"
   local picture
   for picture in "$in"/pairs/*; do echo "a picture of ${picture##*/}" >"${picture%.*}.txt"; done
@@ -55,7 +56,7 @@ arguments() { # arguments SCENARIO
   local train=(train --config in/train.json --quiet)
   again=()
   case $1 in
-    train | bf16 | latents | discrete | evaluated | direct | pretrain-*) again=(--resume) ;;
+    train | bf16 | latents | discrete | evaluated | direct | shards | pretrain-*) again=(--resume) ;;
   esac
   case $1 in
     train) args=("${train[@]}") ;;
@@ -63,6 +64,7 @@ arguments() { # arguments SCENARIO
     latents) args=("${train[@]}" --set 'data.latent_cache={"crops":2}') ;;
     discrete) args=(train --config in/discrete.json --quiet --set 'data.latent_cache={"crops":1}') ;;
     direct) args=("${train[@]}" --set stage2.lora=null --set stage2.train_denoiser=true) ;;
+    shards) args=("${train[@]}" --set 'data.images=["in/shard.tar"]') ;;
     evaluated)
       args=("${train[@]}" --set clip=in/text --set stage1.steps=1 --set stage2.checkpoint_every=1
         --set 'evaluate=[{"kind":"zeroshot","data":"in/scenes"},{"kind":"mmvp","data":"in/mmvp"}]') ;;
@@ -77,6 +79,7 @@ arguments() { # arguments SCENARIO
     reconstruct) args=(reconstruct --run run --images in/images --limit 2 --steps 2 --out grid.png --json r.json) ;;
     export-hf) args=(export --run run --out model) ;;
     export-peft) args=(export --run run --out adapter --format peft) ;;
+    export-vision) args=(export --run run --out model --format vision --dtype bfloat16) ;;
     report) args=(report --run run --out report.html --pictures 1 --pool 4) ;;
     convert) args=(convert in/lightning.ckpt --out converted) ;;
     *) echo "torture.sh: unknown scenario $1" >&2; return 2 ;;
@@ -89,21 +92,26 @@ reads_run() { case $1 in spectrum | reconstruct | export-* | report) ;; *) retur
 # The results of a trial, a line per file: hash and name. Times, the names of chosen kernels and messages are no results;
 # of the states, the newest counts.
 digest() { # digest FOLDER
-  local file newest
+  local file newest whole=()
   newest=$(find "$1/run/state" -mindepth 1 -maxdepth 1 -printf '%f\n' 2>/dev/null | sort | tail -n 1 || true)
-  (cd "$1" && find . -type f | LC_ALL=C sort | while read -r file; do
-    case $file in
-      ./out | ./err | ./fault.* | */.lock | */lock) continue ;;
-      */tensorboard/* | */info.json | */plan.json | */checksums.json) printf -- '- %s\n' "$file"; continue ;;
-      */state/"$newest"/part-*) ;;
-      */state/*) continue ;;
-    esac
-    case $file in
-      *metrics.jsonl | *evaluations.jsonl) sed 's/,"ms":.*//' "$file" ;;
-      *train.log) sed 's/ | .*//' "$file" ;;
-      ./r.json) grep -vE '"(seconds|[a-z_]*_seconds|[a-z_]*per_second|time|ms)":' "$file" ;;
-      *.html) sed -E 's/[0-9.]+(&nbsp;| )?(s|ms|h|min|images\/s|images per second)\b//g' "$file" ;;
-      *) cat "$file" ;;
-    esac | sha256sum | sed "s|-\$|$file|"
-  done)
+  (
+    cd "$1" || exit
+    while read -r file; do
+      case $file in
+        ./out | ./err | ./fault.* | */.lock | */lock) continue ;;
+        */tensorboard/* | */info.json | */plan.json | */checksums.json) printf -- '-  %s\n' "$file"; continue ;;
+        */state/"$newest"/part-*) whole+=("$file"); continue ;;
+        */state/*) continue ;;
+        *metrics.jsonl | *evaluations.jsonl | *train.log | ./r.json | *.html) ;;
+        *) whole+=("$file"); continue ;;
+      esac
+      case $file in
+        *metrics.jsonl | *evaluations.jsonl) sed 's/,"ms":.*//' "$file" ;;
+        *train.log) sed 's/ | .*//' "$file" ;;
+        ./r.json) grep -vE '"(seconds|[a-z_]*_seconds|[a-z_]*per_second|time|ms)":' "$file" ;;
+        *.html) sed -E 's/[0-9.]+(&nbsp;| )?(s|ms|h|min|images\/s|images per second)\b//g' "$file" ;;
+      esac | sha256sum | sed "s|-\$|$file|"
+    done < <(find . -type f)
+    [ ${#whole[@]} = 0 ] || sha256sum "${whole[@]}" # one process for all of them
+  ) | LC_ALL=C sort -k 2
 }
