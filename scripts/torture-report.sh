@@ -123,13 +123,13 @@ END
 ## Long runs
 
 Memory and open files of one process, from a tenth of its updates on: the most in the first half, then in the second. A state
-every three seconds, a snapshot every hundred updates.
+every three seconds, a snapshot every hundred updates; latents: from a cache.
 
-| commit | updates | memory and descriptors | hours | judged |
-|---|--:|---|--:|---|
+| commit | command | updates | memory and descriptors | hours | judged |
+|---|---|--:|---|--:|---|
 END
   awk -F'\t' '$2 == "flat" {
-    printf "| %s | %d | %s | %.2f | %s |\n", $1, $6, $4, $7 / 3600, $5 == "same" ? "flat" : $5 }' "$table"
+    printf "| %s | %s | %d | %s | %.2f | %s |\n", $1, $3, $6, $4, $7 / 3600, $5 == "same" ? "flat" : $5 }' "$table"
 } >"$page.new"
 mv "$page.new" "$page"
 echo "$page"
