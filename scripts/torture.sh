@@ -33,7 +33,7 @@ jobs=${GH_TORTURE_JOBS:-1}
 genhance=$build/genhance
 inject=$build/fault_inject.so
 limit=300 # seconds for one command
-together="alloc open,read,pread,write,fsync,rename,mkdir,unlink stat,readdir,mmap,thread" # what is counted in one run
+together=alloc,open,read,pread,write,fsync,rename,mkdir,unlink,stat,readdir,mmap,thread # classes of calls
 elsewhere=alloc@libpng,libjpeg,libturbojpeg,libcjson
 commit_of() { sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$1/commit.c" 2>/dev/null || echo unknown; } # of a build
 commit=$(commit_of "$build")
@@ -210,31 +210,28 @@ settings() { # settings CALLS
   [ "${1%@*}" = "$1" ] || faults+=("GH_FAULT_CALLER=${1#*@}")
 }
 
-# A line "SCENARIO CALLS AT CLASS" per trial. One run counts all calls together; a site's class is for the record. From a call
-# on (AT is "N+"), one class fails alone; it has as many calls as the undisturbed run made.
+# A line "SCENARIO CLASS AT" per trial: one call of each site, or all calls from one on ("N+").
 plan_scenario() { # plan_scenario SCENARIO sites|every
   local class calls made at
-  declare -A of_class=()
+  declare -A of_class=() # calls of an undisturbed run
   for calls in $together $elsewhere; do
     fresh "$1"
     settings "$calls"
     execute "$1" first "${faults[@]}" "GH_FAULT_SITES=$trial/fault.sites"
     [ $code = 0 ] || { echo "$1, counting: exit code $code" >&2; exit 2; }
-    if [ "$2" = every ]; then
-      made=$(sed -n 's/^calls //p' "$trial/fault.count")
-      [ "$made" = 0 ] || seq "$made" | sed "s/.*/$1 $calls & each/"
-    else
-      awk -v head="$1 $calls" '{ print head, $1, $2 }' "$trial/fault.sites"
-    fi
     while read -r class made; do
       [ "$calls" != "$elsewhere" ] || class=$calls # its last line counts
       of_class[$class]=$made
     done <"$trial/fault.count"
+    [ "$2" != sites ] || awk -v of="$calls" -v head="$1" '{ print head, of ~ /@/ ? of : $2, $1 }' "$trial/fault.sites"
   done
-  [ "$2" = sites ] || return 0
   for class in ${together//,/ } "$elsewhere"; do
     made=${of_class[$class]}
-    for at in 1 3 10 40 160; do [ $at -gt "$made" ] || echo "$1 $class $at+ $class"; done
+    if [ "$2" = every ]; then
+      [ "$made" = 0 ] || seq "$made" | sed "s/^/$1 $class /"
+    else
+      for at in 1 3 10 40 160; do [ $at -gt "$made" ] || echo "$1 $class $at+"; done
+    fi
   done
 }
 
@@ -245,13 +242,13 @@ plan() { # plan sites|every
   plan=$home/plan-$1-$commit-$(echo "$scenarios" | cksum | cut -d ' ' -f 1)
   [ ! -s "$plan" ] || return 0
   for scenario in $scenarios; do plan_scenario "$scenario" "$1"; done | shuf --random-source=<(yes) |
-    awk '{ print ++turn[$1, $4, $3 ~ /\+/], $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2- >"$plan.new"
+    awk '{ print ++turn[$1, $2, $3 ~ /\+/], $0 }' | sort -s -n -k 1,1 | cut -d ' ' -f 2- >"$plan.new"
   mv "$plan.new" "$plan"
   : >"$plan.done"
   echo "$(wc -l <"$plan") trials planned for $commit"
 }
 
-fault() { # fault SCENARIO CALLS AT CLASS
+fault() { # fault SCENARIO CLASS AT
   fresh "$1"
   settings "$2"
   execute "$1" first "${faults[@]}" "GH_FAULT_AT=$3"
@@ -259,7 +256,7 @@ fault() { # fault SCENARIO CALLS AT CLASS
   delivered=$(sed -n 's/^faults //p' "$trial/fault.count" 2>/dev/null || echo 0)
   judge "$1" no
   [ "$verdict" != same ] || [ "${delivered:-0}" != 0 ] || verdict=unreached
-  case $3 in *+) conclude sticky "$1" "$4" "$3" ;; *) conclude fault "$1" "$4" "$3" ;; esac
+  case $3 in *+) conclude sticky "$@" ;; *) conclude fault "$@" ;; esac
 }
 
 # Takes a trial that no other worker has. Sets number and line; line is empty if none is left.
@@ -525,12 +522,12 @@ run_sample() {
   trap 'rm -rf "$home" "$scratch"' EXIT
   quick=yes scratch='' scenarios="train encode export-hf convert"
   prepare
-  fault train write 20 write
-  fault train alloc 700 alloc
-  fault encode open 9 open
-  fault encode mmap 1+ mmap
-  fault export-hf rename 1 rename
-  fault convert write 1+ write
+  fault train write 20
+  fault train alloc 700
+  fault encode open 9
+  fault encode mmap 1+
+  fault export-hf rename 1
+  fault convert write 1+
   count_operations train
   fresh train
   strike train first

@@ -27,7 +27,7 @@
  * GH_FAULT_COUNT   a file that receives "calls N", "faults M" and, for each chosen class, "CLASS N" when the process
  *                  ends, also by `kill` and `tear`
  * GH_FAULT_SITES   a file that receives a line "N CLASS PATH" for the first call of every distinct call stack, to try
- *                  one fault per call site instead of one per call
+ *                  one fault per call site instead of one per call; N counts the calls of that class alone
  * GH_FAULT_LOG     a file that receives a line "N CLASS PATH" for every fault
  *
  * Processes that the program starts run without it. It needs glibc 2.35 and cannot be combined with AddressSanitizer.
@@ -77,7 +77,7 @@ static const struct {
              {"ESTALE", ESTALE}, {"EACCES", EACCES}, {"EPERM", EPERM},   {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT},
              {"EROFS", EROFS},   {"EAGAIN", EAGAIN}, {"EINTR", EINTR},   {"ENODEV", ENODEV}, {"EBUSY", EBUSY}};
 
-enum { LIST = 8, TEXT = 128, SITES = 1 << 16, FRAMES = 12 };
+enum { LIST = 16, TEXT = 128, SITES = 1 << 16, FRAMES = 12 };
 
 static struct {
   bool wanted[CALLS], any;
@@ -236,9 +236,8 @@ static bool is_due(enum call call, void *caller, const char *path) {
   if (set.path[0] && (!path || !strstr(path, set.path))) return false;
   const int code = errno;
   busy = true;
-  const long n = atomic_fetch_add(&counted, 1) + 1;
-  atomic_fetch_add(&of_class[call], 1);
-  if (set.sites >= 0 && is_new_site()) report_line(set.sites, n, call, path);
+  const long n = atomic_fetch_add(&counted, 1) + 1, own = atomic_fetch_add(&of_class[call], 1) + 1;
+  if (set.sites >= 0 && is_new_site()) report_line(set.sites, own, call, path);
   const bool due = n >= set.first && n <= set.last;
   if (due) atomic_fetch_add(&faults, 1);
   if (due && set.log >= 0) report_line(set.log, n, call, path);
