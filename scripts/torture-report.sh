@@ -96,7 +96,7 @@ END
   section "A call fails, by kind of call" "fault sticky" 4 call \
     "The same trials. \`alloc@...\` are allocations inside libraries of pictures and of JSON."
   section "Kills, by command" kill 3 command \
-    "Before an operation on a file, in the middle of a write, or at a random time; some repetitions are killed as well."
+    "Before an operation on a file, in the middle of a write, or at a random time; most repetitions are killed as well."
   section "Kills of a job with two ranks" ranks 4 killed \
     "A rank or the launcher of a training with mpirun, at a random time; half of the repetitions are killed as well."
 

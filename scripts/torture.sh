@@ -15,7 +15,8 @@
 # GH_TORTURE_SCENARIOS chooses commands (tests/faults/scenarios.sh lists them), GH_TORTURE_BUILD the build (build),
 # GH_TORTURE_DIR the folder of records, GH_TORTURE_JOBS how many trials or fuzz targets run at a time (1), GH_TORTURE_SCRATCH
 # where they run: in memory, if there is a file system for that, since what is disturbed here is processes, not disks. A
-# failure keeps its folder in findings/ of the folder of records, and the exit status is 1.
+# failure keeps its folder in findings/ of the folder of records, and the exit status is 1. GH_TORTURE_LIMIT: after how many
+# seconds a command hangs (900).
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tests/faults/scenarios.sh
@@ -32,7 +33,7 @@ scenarios=${GH_TORTURE_SCENARIOS:-$scenarios}
 jobs=${GH_TORTURE_JOBS:-1}
 genhance=$build/genhance
 inject=$build/fault_inject.so
-limit=300 # seconds for one command
+limit=${GH_TORTURE_LIMIT:-900} # seconds for one command; without its cache, the driver compiles all kernels
 together=alloc,open,read,pread,write,fsync,rename,mkdir,unlink,stat,readdir,mmap,thread # classes of calls
 elsewhere=alloc@libpng,libjpeg,libturbojpeg,libcjson
 commit_of() { sed -n 's/.*gh_build_commit.*"\(.*\)".*/\1/p' "$1/commit.c" 2>/dev/null || echo unknown; } # of a build
