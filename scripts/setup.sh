@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs missing Debian packages for building, testing or the quickstart.
-# usage: scripts/setup.sh SET ...      SET: build, formats, pictures, tests, browser, static, intel or rusticl
-# formats: the library for AVIF; pictures: the quickstart's; browser: the one that opens the pages in a test.
+# usage: scripts/setup.sh SET ...      SET: build, formats, tests, browser, static, intel or rusticl
+# formats: the library for AVIF; browser: the one that opens the pages in a test.
 # Does nothing if all packages are installed. Needs root or sudo; without either, it lists the missing packages and exits
 # with 1. On other systems than Debian and Ubuntu it lists the packages, exits with 0 and leaves the rest to CMake.
 set -euo pipefail
@@ -10,7 +10,6 @@ cd "$(dirname "$0")/.."
 packages_build="gcc libc6-dev cmake ninja-build pkg-config ocl-icd-opencl-dev opencl-headers pocl-opencl-icd
   libclblast-dev libclfft-dev libpng-dev libturbojpeg0-dev libwebp-dev libcairo2-dev libcjson-dev libxxhash-dev libutf8proc-dev"
 packages_formats="libavif-dev"
-packages_pictures="tuxpaint-stamps-default"
 packages_tests="g++ clang libclang-rt-14-dev libcmocka-dev libarchive-dev librandom123-dev oclgrind clang-format-14 man-db zsh
   libopenmpi-dev openmpi-bin python3-venv python3-numpy"
 packages_browser="chromium"
