@@ -1,10 +1,30 @@
 /* The update: gradient norm, clip factor and non-finite flag, AdamW. Nothing here waits for the host. */
 #include "moments.h"
-#include "step.h"
+#include "sample.h"
 #include "words.h"
 
+/* ---- gradients that are bf16 ---- */
+
+/* y += x for VW elements at a time, rounded at random: element i by word i of the stream at the micro-batch's ordinal.
+ */
+KERNEL void accumulate_bf16_update(GLOBAL bf16 *y, GLOBAL const float *x, GLOBAL const uint32 *step, uint32 key0,
+                                   uint32 key1, int64 n) {
+  const uint64 ordinal = step_ordinal(step);
+  FOR_ELEMENTS(quad, (n + 3) / 4) {
+    uvec words[4];
+    words_of_elements(words, key0, key1, ordinal, (uint64)quad);
+    UNROLL for (int k = 0; k < 4; k++) {
+      const int64 i = 4 * quad + k * VW;
+      if (i >= n) continue;
+      vec_store(y, i, n, bf16_at_random(vec_load(y, i, n) + vec_load(x, i, n), words[k]));
+    }
+  }
+}
+
+/* ---- the gradients' norm ---- */
+
 /* partials[c] = sum of the squares of x's elements [c * SQUARE_CHUNK, (c + 1) * SQUARE_CHUNK) */
-KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const float *x, int64 n) {
+KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 n) {
   ROW((n + SQUARE_CHUNK - 1) / SQUARE_CHUNK);
   ROW_SCRATCH(scratch);
   const int64 first = row * SQUARE_CHUNK, count = min((int64)SQUARE_CHUNK, n - first);
@@ -46,7 +66,8 @@ KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squa
   control[CONTROL_BAD] = is_finite_bits(total) && is_finite_bits(loss[0]) ? 0u : 1u;
 }
 
-/* ---- torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root ---- */
+/* ---- torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. The program's
+ * ELEM is the type of the gradient ---- */
 
 typedef struct adamw_numbers {
   float clip, keep, size, root, one_minus_beta1, beta2, one_minus_beta2, eps;
@@ -75,7 +96,7 @@ inline vec adamw_parameter(adamw_numbers a, vec w, vec m, vec v) {
 
 /* copy: w rounded to bf16, read by matrix products; NULL: none. */
 KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GLOBAL float *v,
-                         GLOBAL const float *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
+                         GLOBAL const ELEM *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
                          float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                          int64 n) {
   if (control[CONTROL_BAD]) return;
@@ -98,15 +119,8 @@ inline uint64 step_update(GLOBAL const uint32 *step) {
   return (uint64)step[STEP_UPDATE_LO] | (uint64)step[STEP_UPDATE_HI] << 32;
 }
 
-/* v as the lower or the higher bf16 number beside it, the nearer one more often: on average v. The lower half of the
- * random word decides. vec_store need not round the result. */
-inline vec bf16_at_random(vec v, uvec random) {
-  const uvec bits = VEC_AS_UINT(v), rounded = (bits + (random & 0xFFFFu)) & 0xFFFF0000u;
-  return UINT_AS_VEC(BF16_IS_NAN(bits) ? bits : rounded);
-}
-
 /* Element i takes word i of the stream (key0, key1) at the update's number. */
-KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const float *gradient,
+KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const ELEM *gradient,
                               GLOBAL const uint32 *step, GLOBAL const uint32 *control, uint32 key0, uint32 key1,
                               float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                               int64 n) {
@@ -138,7 +152,7 @@ typedef struct moment_block {
 } moment_block;
 
 /* The moments of elements i .. i + VW - 1 after this update; 0 from n on. */
-inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBAL const float *gradient, int64 i,
+inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBAL const ELEM *gradient, int64 i,
                           int64 n, uvec m_code, uvec v_code) {
   const vec g = vec_load(gradient, i, n) * a.clip;
   *m = vec_keep(adamw_m(a, moment_m(m_code, b.m_exponent), g), i, n, 0.0f);
@@ -160,7 +174,7 @@ inline void weights_after(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *na
 /* A row is a block of MOMENT_BLOCK elements. The first pass finds the new scales, the second computes the moments once
  * more and codes them. Their random words are those of the stream at the update's number with the highest bit set. */
 KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
-                              GLOBAL uint32 *v, GLOBAL const float *gradient, GLOBAL const uint32 *step,
+                              GLOBAL uint32 *v, GLOBAL const ELEM *gradient, GLOBAL const uint32 *step,
                               GLOBAL const uint32 *control, uint32 key0, uint32 key1, float one_minus_beta1,
                               float beta2, float one_minus_beta2, float eps, float weight_decay, int64 n) {
   const int64 blocks = (n + MOMENT_BLOCK - 1) / MOMENT_BLOCK;

@@ -2,6 +2,7 @@
 #ifndef GH_WORDS_H
 #define GH_WORDS_H
 
+#include "bf16.h"
 #include "philox.h"
 
 /* gh_block_words of VW blocks from `block` on, a multiple of VW: words[i] has element i of each. Dropout draws more
@@ -38,6 +39,13 @@ inline void words_of_elements(uvec *words, uint32 key0, uint32 key1, uint64 ordi
   for (int k = 0; k < 4; k++) turned[k] = UINT_AS_VEC(words[k]);
   vec_interleave4(turned);
   for (int k = 0; k < 4; k++) words[k] = VEC_AS_UINT(turned[k]);
+}
+
+/* v as the lower or the higher bf16 number beside it, the nearer one more often: on average v. The lower half of the
+ * random word decides. vec_store need not round the result. */
+inline vec bf16_at_random(vec v, uvec random) {
+  const uvec bits = VEC_AS_UINT(v), rounded = (bits + (random & 0xFFFFu)) & 0xFFFF0000u;
+  return UINT_AS_VEC(BF16_IS_NAN(bits) ? bits : rounded);
 }
 
 #endif

@@ -65,7 +65,8 @@ static void less_memory_per_parameter(void **state) {
   } kinds[] = {{{"precision=bf16"}, 0},
                {{"precision=bf16", "memory.master_weights=bf16"}, 4},
                {{"precision=bf16", "memory.moments=8bit"}, 8 - 2 * 65 / 64.0},
-               {{"precision=bf16", "memory.master_weights=bf16", "memory.moments=8bit"}, 12 - 2 * 65 / 64.0}};
+               {{"precision=bf16", "memory.master_weights=bf16", "memory.moments=8bit"}, 12 - 2 * 65 / 64.0},
+               {{"precision=bf16", "memory.gradients=bf16"}, 2}};
   gh_device *device = NULL;
   int64_t most = 0, ignored;
   check_ok(gh_device_open(&err, "auto", &device));

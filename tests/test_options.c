@@ -365,6 +365,12 @@ static const row rows[] = {
      bf16_matrices},
     {"moments", OTHER_PATH, {STAGE1}, {"memory.moments=8bit"}, NULL},
     {"moments-2", OTHER_PATH, {STAGE2, "stage2.lora.rank=128", "stage2.lora.alpha=128"}, {"memory.moments=8bit"}, NULL},
+    {"gradients",
+     OTHER_PATH,
+     {STAGE1, BF16, "stage1.steps=5", "stage1.optimizer.lr=0.01"}, /* a first step has the size of the rate */
+     {"memory.gradients=bf16"},
+     NULL},
+    {"gradients-direct", OTHER_PATH, {STAGE2, BF16, "stage2.lora=null"}, {"memory.gradients=bf16"}, NULL},
     /* the optimizer */
     {"lr", OTHER_PATH, {STAGE1}, {"stage1.optimizer.lr=0.002"}, twice_the_rate},
     {"warmup", OTHER_PATH, {STAGE1, "stage1.steps=5"}, {"stage1.optimizer.warmup=4"}, warmed_up},
@@ -519,14 +525,14 @@ static void the_rest_is_rejected(void **state) {
 /* ---- resumed runs ---- */
 
 /* Trains stage 1 with these options, five updates at once and three and two; the other option must be refused. */
-static void resume_with(const char *name, const char *const options[3], const char *other) {
+static void resume_with(const char *name, const char *const options[4], const char *other) {
   const char *whole[8] = {STAGE1, "stage1.steps=5"}, *half[8] = {STAGE1, "stage1.steps=3"};
   const gh_train_options resuming = {.quiet = true, .resume = true};
   tiny_run straight, resumed;
   gh_config config;
   gh_stage_report reports[2];
   int count = 2;
-  for (; count - 2 < 3 && options[count - 2]; count++) whole[count] = half[count] = options[count - 2];
+  for (; count - 2 < 4 && options[count - 2]; count++) whole[count] = half[count] = options[count - 2];
   char *pictures = check_path(folder, "pictures"), *again = gh_format(&err, "%s-resumed", name);
   tiny_train(&straight, folder, name, whole);
   tiny_train(&resumed, folder, again, half);
@@ -556,12 +562,13 @@ static void resume_with(const char *name, const char *const options[3], const ch
 
 static void resumed_with_latents(void **state) {
   (void)state;
-  resume_with("latents-state", (const char *[3]){"data.latent_cache={\"crops\":2}"}, NULL);
+  resume_with("latents-state", (const char *[4]){"data.latent_cache={\"crops\":2}"}, NULL);
 }
 
 static void resumed_with_less_memory(void **state) {
   (void)state;
-  resume_with("memory-state", (const char *[3]){BF16, "memory.master_weights=bf16", "memory.moments=8bit"},
+  resume_with("memory-state",
+              (const char *[4]){BF16, "memory.master_weights=bf16", "memory.moments=8bit", "memory.gradients=bf16"},
               "memory.moments=float32");
 }
 

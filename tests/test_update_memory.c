@@ -1,5 +1,5 @@
-/* AdamW with less memory: bf16 weights that are rounded at random, and 8-bit moments, in both shapes of machine. The
- * expected bits come from the float32 update (tests/test_update.c) and the host's Philox. */
+/* AdamW with less memory: bf16 weights and gradients that are rounded at random, and 8-bit moments, in both shapes of
+ * machine. The expected bits come from the float32 update (tests/test_update.c) and the host's Philox. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -352,6 +352,74 @@ static void test_moments_follow(void **state) {
   destroy(&o);
 }
 
+/* ---- gradients in bf16 ---- */
+
+static void add_up(gh_graph *g, gh_tensor *to, gh_tensor *value, gh_tensor *step) {
+  const double key[] = {options.key[0], options.key[1]};
+  gh_node *node = gh_apply_node(g, &gh_op_accumulate, (gh_tensor *[]){value, step}, 2, key, 2);
+  assert_non_null(node);
+  node->out[node->outputs++] = to;
+  node->accumulate = true;
+}
+
+/* Three sums rounded at random; then a bf16 gradient and a float32 one of the same values give the same square and the
+ * same update. */
+static void check_gradients(const char *shape, int64_t n) {
+  twins o;
+  float squares[2];
+  create(&o, shape, n, false);
+  gh_tensor *total = add(&o, "total", GH_BF16, n), *sums = add(&o, "squares", GH_F32, 2),
+            *other = add(&o, "w", GH_F32, n);
+  gh_graph *g;
+  check_ok(gh_graph_create(&err, o.device, &g));
+  add_up(g, total, o.gradient, o.step);
+  check_ok(gh_graph_plan(&err, g));
+  memset(unchanged, 0, sizeof unchanged);
+  for (int k = 0; k < 3; k++) {
+    uint32_t step[STEP_WORDS] = {[STEP_ORDINAL_LO] = 16 * (uint32_t)k, [STEP_ORDINAL_HI] = 1};
+    draw(n, (uint64_t)(n + k));
+    check_ok(gh_tensor_write(&err, o.device, o.gradient, gradients));
+    check_ok(gh_tensor_write(&err, o.device, o.step, step));
+    check_ok(gh_graph_run(&err, g));
+    check_ok(gh_tensor_read(&err, o.device, total, narrow));
+    for (int64_t i = 0; i < n; i++) {
+      const uint64_t ordinal = 16 * (uint64_t)k + (UINT64_C(1) << 32);
+      assert_int_equal(narrow[i], rounded(gh_bf16_to_f32(unchanged[i]) + gradients[i], ordinal, i));
+    }
+    memcpy(unchanged, narrow, sizeof unchanged);
+  }
+  gh_graph_free(g);
+  check_ok(gh_graph_create(&err, o.device, &g));
+  gh_square_sum(g, o.gradient, sums, 0);
+  gh_square_sum(g, total, sums, 1);
+  gh_adamw(g, other, total, add(&o, "m", GH_F32, n), add(&o, "v", GH_F32, n), o.step, o.control, options);
+  gh_zero(g, total);
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_tensor_read_f32(&err, o.device, total, gradients));
+  check_ok(gh_tensor_write(&err, o.device, o.gradient, gradients));
+  set_weights(&o, weights);
+  check_ok(gh_tensor_write(&err, o.device, other, weights));
+  run(&o, 1, 1e-3, 0.5f, 0);
+  check_ok(gh_graph_run(&err, g));
+  check_ok(gh_tensor_read(&err, o.device, sums, squares));
+  assert_true(squares[0] > 0 && squares[0] == squares[1]);
+  check_ok(gh_tensor_read(&err, o.device, o.wide, wide));
+  check_ok(gh_tensor_read(&err, o.device, other, weights));
+  assert_memory_equal(wide, weights, (size_t)n * sizeof *wide);
+  check_ok(gh_tensor_read_f32(&err, o.device, total, gradients));
+  for (int64_t i = 0; i < n; i++) assert_true(gradients[i] == 0);
+  gh_graph_free(g);
+  destroy(&o);
+}
+
+static void test_gradients(void **state) {
+  (void)state;
+  for (size_t i = 0; i + 1 < GH_COUNT(sizes); i++) {
+    check_gradients("gpu", sizes[i]);
+    if (check_has_shape("cpu")) check_gradients("cpu", sizes[i]);
+  }
+}
+
 static void test_wrong_uses_are_named(void **state) {
   (void)state;
   twins o;
@@ -372,11 +440,9 @@ static void test_wrong_uses_are_named(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_bits),
-      cmocka_unit_test(test_the_mean),
-      cmocka_unit_test(test_short_moments),
-      cmocka_unit_test(test_moments_follow),
-      cmocka_unit_test(test_wrong_uses_are_named),
+      cmocka_unit_test(test_the_bits),      cmocka_unit_test(test_the_mean),
+      cmocka_unit_test(test_short_moments), cmocka_unit_test(test_moments_follow),
+      cmocka_unit_test(test_gradients),     cmocka_unit_test(test_wrong_uses_are_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

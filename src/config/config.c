@@ -85,6 +85,7 @@ static const gh_row rows[] = {
     ROW("state.minutes", ROW_REAL, state_minutes, "30", 0, 1e9, ROW_OPEN_LOW),
     WORD("memory.recompute", recompute, "\"auto\"", recomputes),
     WORD("memory.master_weights", master_weights, "\"float32\"", precisions),
+    WORD("memory.gradients", gradients, "\"float32\"", precisions),
     WORD("memory.moments", moments, "\"float32\"", moments),
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
@@ -182,6 +183,8 @@ static gh_status check_distributed(gh_error *err, const gh_config *c) {
 
 static gh_status check_memory(gh_error *err, const gh_config *c) {
   const bool narrow = c->master_weights != GH_PRECISION_FLOAT32;
+  if (c->gradients != GH_PRECISION_FLOAT32 && c->precision == GH_PRECISION_FLOAT32)
+    return gh_fail(err, GH_ERROR_CONFIG, "memory.gradients: \"bfloat16\" needs precision \"bfloat16\"");
   if (narrow && c->precision == GH_PRECISION_FLOAT32)
     return gh_fail(err, GH_ERROR_CONFIG, "memory.master_weights: \"bfloat16\" needs precision \"bfloat16\"");
   if (narrow && c->sync_every > 1)

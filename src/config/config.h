@@ -95,6 +95,7 @@ struct gh_config {
   int64_t state_keep;
   double state_minutes;
   gh_recompute recompute;
+  gh_precision gradients;      /* of matrices; bfloat16: rounded at random by every micro-batch */
   gh_moments moments;          /* 8bit: blocks of float numbers of eight bits (cl/moments.h) */
   gh_precision master_weights; /* what of the trained matrices is kept; bfloat16: rounded at random by every update */
   gh_rank_split split;

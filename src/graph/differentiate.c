@@ -3,7 +3,9 @@
  * Gradients of values overwrite (a second contribution is added by an `add` node); gradients of trainable parameters
  * add up in parameter->grad, which outlives the graph. If the node that produces a parameter's gradient can accumulate
  * and nothing else reads its result, it writes into parameter->grad directly; otherwise an `accumulate` node follows.
- * Gradients of values have the type of the values; those of parameters are float32. */
+ * Gradients of values have the type of the values; those of parameters are float32. A bf16 buffer of a parameter's
+ * gradient is added to by a node of its own, which rounds at random. */
+#include "base/random.h"
 #include "graph/internal.h"
 
 static int adjoint_index(const gh_graph *g, const gh_tensor *t) {
@@ -31,14 +33,22 @@ static bool read_by_others(const gh_graph *g, const gh_tensor *t) {
 
 static void add_to_parameter(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient) {
   gh_node *made_by = gradient->producer;
-  bool redirect = made_by && made_by->out[0] == gradient && !gradient->source && gradient->dtype == GH_F32 &&
+  const bool narrow = parameter->grad->dtype == GH_BF16;
+  bool redirect = made_by && made_by->out[0] == gradient && !gradient->source && gradient->dtype == GH_F32 && !narrow &&
                   (made_by->op->flags & GH_OP_ACCUMULATES) && !read_by_others(g, gradient);
   if (redirect) {
     made_by->out[0] = parameter->grad;
     made_by->accumulate = true;
     return;
   }
-  gh_node *node = gh_apply_node(g, &gh_op_accumulate, &gradient, 1, NULL, 0);
+  if (narrow && (!g->round_step || gradient->dtype != GH_F32)) {
+    gh_graph_fail(g, NULL, "the gradient of %s is bf16, but its sums cannot be rounded", parameter->name);
+    return;
+  }
+  const gh_stream stream = gh_stream_make(g->round_seed, g->round_stage, "gradient", parameter->name);
+  gh_tensor *in[] = {gradient, g->round_step};
+  gh_node *node =
+      gh_apply_node(g, &gh_op_accumulate, in, narrow ? 2 : 1, (double[]){stream.key[0], stream.key[1]}, narrow ? 2 : 0);
   if (!node) return;
   node->out[0] = parameter->grad;
   node->outputs = 1;

@@ -140,8 +140,9 @@ gh_status gh_store_lodge(gh_error *err, gh_store *store, gh_tensor *t, const gh_
  * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out);
-/* Marks the parameter trainable and adds its gradient, named "grad.<name>". */
+/* Marks the parameter trainable and adds its gradient, named "grad.<name>", float32 or of another type. */
 gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
+gh_status gh_store_make_trainable_as(gh_error *err, gh_store *store, gh_tensor *parameter, gh_dtype gradient);
 /* Adds a zeroed bf16 working copy of a float32 parameter, named "bf16.<name>": the next write of the parameter fills
  * both. */
 gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *parameter);
@@ -212,6 +213,10 @@ static inline bool gh_wants_grad(const gh_tensor *t) { return t && t->needs_grad
 void gh_graph_segment(gh_graph *g);
 void gh_graph_recompute(gh_graph *g, bool on);
 
+/* For gradients that are bf16: sums in them are rounded at random by streams of this seed, at the ordinal of the step
+ * block `step` (cl/step.h). */
+void gh_graph_round(gh_graph *g, gh_tensor *step, uint64_t seed, int stage);
+
 /* Records the backward pass of the scalar `loss` (seed 1). Gradients of trainable parameters add up in parameter->grad,
  * which the caller clears at the start of an update; those of values overwrite. gh_graph_gradient returns both. */
 gh_status gh_graph_differentiate(gh_graph *g, gh_tensor *loss);
@@ -221,10 +226,12 @@ gh_status gh_graph_differentiate_from(gh_graph *g, gh_tensor *out[], gh_tensor *
 gh_tensor *gh_graph_gradient(const gh_graph *g, const gh_tensor *t);
 
 /* The ops that differentiation itself needs; defined in ops/ with the others. */
-extern const gh_op gh_op_add;        /* inputs (a, b), attribute scale: a + scale * b */
-extern const gh_op gh_op_accumulate; /* a persistent tensor += a value: inputs (value); out[0] is set by the caller */
-extern const gh_op gh_op_constant;   /* attribute value: a scalar of shape () */
-extern const gh_op gh_op_cast;       /* attribute bf16: 1: from float32 to bf16, else back */
+extern const gh_op gh_op_add; /* inputs (a, b), attribute scale: a + scale * b */
+/* A persistent tensor += a value: inputs (value); out[0] is set by the caller. To a bf16 tensor: inputs (value, step),
+ * attributes key0 and key1: rounded at random, by the stream of that key at the step block's ordinal. */
+extern const gh_op gh_op_accumulate;
+extern const gh_op gh_op_constant; /* attribute value: a scalar of shape () */
+extern const gh_op gh_op_cast;     /* attribute bf16: 1: from float32 to bf16, else back */
 
 /* ---- plan and replay ---- */
 

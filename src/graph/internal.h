@@ -31,6 +31,9 @@ struct gh_graph {
   int last_segment;              /* of the forward pass */
   const char *phase;             /* of the nodes being recorded */
   bool recompute;
+  gh_tensor *round_step; /* gh_graph_round */
+  uint64_t round_seed;
+  int round_stage;
   bool planned;
   gh_list arenas;      /* gh_buffer * */
   gh_list views;       /* gh_buffer *: the values' places in them */

@@ -158,6 +158,12 @@ void gh_graph_segment(gh_graph *g) { g->segment++; }
 void gh_graph_phase(gh_graph *g, const char *phase) { g->phase = phase; }
 void gh_graph_recompute(gh_graph *g, bool on) { g->recompute = on; }
 
+void gh_graph_round(gh_graph *g, gh_tensor *step, uint64_t seed, int stage) {
+  g->round_step = step;
+  g->round_seed = seed;
+  g->round_stage = stage;
+}
+
 gh_tensor *gh_apply(gh_graph *g, const gh_op *op, gh_tensor *const *in, int inputs, const double *attrs,
                     int attr_count) {
   gh_node *node = gh_apply_node(g, op, in, inputs, attrs, attr_count);

@@ -103,7 +103,8 @@ gh_status gh_record_zero(gh_recorder *r, const gh_tensor *t) {
   if (d->info.shape == GH_SHAPE_CPU && t->dtype == GH_F32 && gh_tensor_bytes(t) >= LARGE_FILL)
     return record_zero_kernel(r, t);
   if (r->choosing) return GH_OK;
-  gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, gh_tensor_bytes(t), 0, &launch);
+  const int64_t bytes = GH_CEIL_DIV(gh_tensor_bytes(t), 4) * 4; /* whole words, as the store allocates */
+  gh_status status = d->backend->bind_fill(r->err, d, gh_tensor_buffer(t), 0, bytes, 0, &launch);
   return status ? status : keep_launch(r, launch, "fill", 0);
 }
 

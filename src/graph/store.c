@@ -172,8 +172,12 @@ static gh_status add_beside(gh_error *err, gh_store *s, const char *prefix, gh_r
 }
 
 gh_status gh_store_make_trainable(gh_error *err, gh_store *s, gh_tensor *p) {
+  return gh_store_make_trainable_as(err, s, p, GH_F32);
+}
+
+gh_status gh_store_make_trainable_as(gh_error *err, gh_store *s, gh_tensor *p, gh_dtype gradient) {
   if (p->trainable) return GH_OK;
-  gh_status status = add_beside(err, s, "grad.", GH_ROLE_GRADIENT, GH_F32, p, &p->grad);
+  gh_status status = add_beside(err, s, "grad.", GH_ROLE_GRADIENT, gradient, p, &p->grad);
   if (!status) p->trainable = p->needs_grad = true;
   return status;
 }

@@ -53,6 +53,7 @@ static void record(gh_recording *r) {
   if (gh_graph_failed(g)) return;
   gh_accumulate(g, step->loss_total, step->loss);
   gh_graph_recompute(g, s->recompute);
+  gh_graph_round(g, step->block, s->seed, s->stage);
   gh_graph_differentiate(g, step->loss);
 }
 
@@ -104,6 +105,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
   r.encoder.storage = r.denoiser.storage = spec->storage; /* frozen models stay float32 */
   r.encoder.master = r.denoiser.master = spec->memory.masters;
+  r.encoder.gradient = r.denoiser.gradient = spec->memory.gradients;
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);

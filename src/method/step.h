@@ -33,6 +33,7 @@ typedef struct gh_shard {
 /* How little memory the training of a parameter takes ("memory" of the configuration). Zeros: all float32. */
 typedef struct gh_step_memory {
   gh_dtype masters;   /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
+  gh_dtype gradients; /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
   bool short_moments; /* 8 bits (cl/moments.h), of all but small parameters */
 } gh_step_memory;
 

@@ -102,7 +102,8 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
                   gh_dtype_name(t->dtype));
     return NULL;
   }
-  if (trainable && gh_store_make_trainable(err, m->store, t)) return NULL;
+  const bool narrow = use == USE_PRODUCTS && m->storage == GH_BF16;
+  if (trainable && gh_store_make_trainable_as(err, m->store, t, narrow ? m->gradient : GH_F32)) return NULL;
   return t;
 }
 

@@ -1,6 +1,7 @@
 /* a + scale * b with b broadcast over leading dimensions; accumulation into persistent tensors; constants; casts. */
 #include "ops/ops.h"
 #include "ops/reduce.h"
+#include "ops/sample.h"
 
 enum { SCALE };
 
@@ -59,17 +60,22 @@ gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b) { return gh_add_scale
 
 /* ---- accumulate ---- */
 
+/* inputs (value) or, for a bf16 output, (value, step). The caller sets the output, an existing tensor. */
 static gh_status accumulate_infer(gh_graph *g, gh_node *node) {
-  (void)g;
-  (void)node;
-  return GH_OK; /* the caller sets its output, an existing tensor */
+  return node->inputs > 1 ? gh_want_block(g, node, 1) : GH_OK;
 }
 
 static gh_status accumulate_launch(gh_recorder *r, const gh_node *node) {
-  return record_add(r, node, node->out[0], node->out[0], node->in[0], 1);
+  gh_tensor *to = node->out[0];
+  if (node->inputs == 1) return record_add(r, node, to, to, node->in[0], 1);
+  const int64_t n = gh_tensor_elements(to);
+  return GH_RECORD(r, node, "accumulate_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), gh_arg_tensor(to),
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_int((uint32_t)node->attr[0]),
+                   gh_arg_int((uint32_t)node->attr[1]), gh_arg_long(n));
 }
 
-const gh_op gh_op_accumulate = {.name = "accumulate", .infer = accumulate_infer, .launch = accumulate_launch};
+const gh_op gh_op_accumulate = {
+    .name = "accumulate", .attrs = {"key0", "key1"}, .infer = accumulate_infer, .launch = accumulate_launch};
 
 void gh_accumulate(gh_graph *g, gh_tensor *to, gh_tensor *value) {
   gh_node *node = gh_apply_node(g, &gh_op_accumulate, &value, 1, NULL, 0);

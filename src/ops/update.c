@@ -23,6 +23,7 @@ void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero,
 /* inputs (x, squares) */
 static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
   if (want_persistent(g, node, 1) || gh_want_rank(g, node, 1, 1)) return GH_ERROR_ARGUMENT;
+  if (node->in[1]->dtype != GH_F32) return gh_graph_fail(g, node, "the squares must be float32");
   if (!(node->attr[0] >= 0 && node->attr[0] < (double)node->in[1]->shape[0]))
     return gh_graph_fail(g, node, "there is no index %g in the squares", node->attr[0]);
   return gh_declare_scratch(g, node, GH_F32, GH_CEIL_DIV(gh_tensor_elements(node->in[0]), SQUARE_CHUNK));
@@ -30,15 +31,16 @@ static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
 
 static gh_status square_sum_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(node->in[0]), chunks = GH_CEIL_DIV(n, SQUARE_CHUNK);
-  gh_status status = GH_RECORD(r, node, "square_sum_partial", gh_grid_rows(r, chunks, GH_MIN(n, SQUARE_CHUNK)),
-                               gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]), gh_arg_long(n));
+  gh_status status =
+      GH_RECORD_AS(r, node, node->in[0]->dtype, "square_sum_partial", gh_grid_rows(r, chunks, GH_MIN(n, SQUARE_CHUNK)),
+                   gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]), gh_arg_long(n));
   if (status) return status;
   return GH_RECORD(r, node, "square_sum_final", gh_grid_rows(r, 1, chunks), gh_arg_tensor(node->in[1]),
                    gh_arg_tensor(node->scratch), gh_arg_long(chunks), gh_arg_long((int64_t)node->attr[0]));
 }
 
 const gh_op gh_op_square_sum = {.name = "square_sum",
-                                .wide = GH_WIDE_ALL,
+                                .flags = GH_OP_MIXED,
                                 .attrs = {"index"},
                                 .infer = square_sum_infer,
                                 .launch = square_sum_launch};
@@ -103,7 +105,7 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
     if (!(node->attr[i] >= 0 && node->attr[i] < 1))
       return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
   for (int i = IN_PARAMETER; i <= (is_short(node) ? IN_GRADIENT : IN_V); i++)
-    if (node->in[i]->dtype != GH_F32 && !(i == IN_PARAMETER && node->in[i]->dtype == GH_BF16))
+    if (node->in[i]->dtype != GH_F32 && !(i <= IN_GRADIENT && node->in[i]->dtype == GH_BF16))
       return gh_graph_fail(g, node, "input %d is not float32", i);
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   if (working && node->in[IN_PARAMETER]->dtype == GH_BF16)
@@ -123,19 +125,21 @@ static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
   const bool narrow = node->in[IN_PARAMETER]->dtype == GH_BF16;
+  const gh_dtype type = node->in[IN_GRADIENT]->dtype;
   const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), none = gh_arg_tensor(NULL), m = gh_arg_tensor(node->in[IN_M]),
                v = gh_arg_tensor(node->in[IN_V]), gradient = gh_arg_tensor(node->in[IN_GRADIENT]),
                step = gh_arg_tensor(node->in[IN_STEP]), control = gh_arg_tensor(node->in[IN_CONTROL]);
   const gh_arg key0 = gh_arg_int((uint32_t)a[KEY0]), key1 = gh_arg_int((uint32_t)a[KEY1]);
   if (is_short(node))
-    return GH_RECORD(r, node, "adamw_8bit_update", gh_grid_rows(r, GH_CEIL_DIV(n, MOMENT_BLOCK), MOMENT_BLOCK / 4),
-                     narrow ? none : w, gh_arg_tensor(working), narrow ? w : none, m, v, gradient, step, control, key0,
-                     key1, ADAMW_NUMBERS(a, n));
+    return GH_RECORD_AS(r, node, type, "adamw_8bit_update",
+                        gh_grid_rows(r, GH_CEIL_DIV(n, MOMENT_BLOCK), MOMENT_BLOCK / 4), narrow ? none : w,
+                        gh_arg_tensor(working), narrow ? w : none, m, v, gradient, step, control, key0, key1,
+                        ADAMW_NUMBERS(a, n));
   if (narrow)
-    return GH_RECORD(r, node, "adamw_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), w, m, v, gradient, step,
-                     control, key0, key1, ADAMW_NUMBERS(a, n));
-  return GH_RECORD(r, node, "adamw_update", gh_grid_elements(r, n), w, gh_arg_tensor(working), m, v, gradient, step,
-                   control, ADAMW_NUMBERS(a, n));
+    return GH_RECORD_AS(r, node, type, "adamw_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), w, m, v, gradient,
+                        step, control, key0, key1, ADAMW_NUMBERS(a, n));
+  return GH_RECORD_AS(r, node, type, "adamw_update", gh_grid_elements(r, n), w, gh_arg_tensor(working), m, v, gradient,
+                      step, control, ADAMW_NUMBERS(a, n));
 }
 
 static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor_elements(node->in[IN_GRADIENT]); }

@@ -24,11 +24,11 @@ int64_t gh_ranks_share(const gh_ranks *r, int64_t batch, int64_t *first) {
 typedef gh_status transfer(gh_error *err, gh_device *device, gh_tensor *t, void *values);
 
 static gh_status from_device(gh_error *err, gh_device *device, gh_tensor *t, void *values) {
-  return gh_tensor_read(err, device, t, values);
+  return gh_tensor_read_f32(err, device, t, values);
 }
 
 static gh_status to_device(gh_error *err, gh_device *device, gh_tensor *t, void *values) {
-  return gh_tensor_write(err, device, t, values);
+  return gh_tensor_write_f32(err, device, t, values);
 }
 
 /* The gradients of a bucket that stay on the device; `kept`: only of what this rank updates. */
