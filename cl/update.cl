@@ -171,6 +171,9 @@ inline void weights_after(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *na
   if (copy) vec_store(copy, i, n, updated);
 }
 
+/* A block has few quads for every lane: a loop that is unrolled for loads in flight would only take registers. */
+#define FOR_QUADS(i) UNROLL_BY(1) for (int64 i = LANE * VW; i < MOMENT_QUADS; i += LANES * VW)
+
 /* A row is a block of MOMENT_BLOCK elements. The first pass finds the new scales, the second computes the moments once
  * more and codes them. Their random words are those of the stream at the update's number with the highest bit set. */
 KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
@@ -191,7 +194,7 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16
   b.v_exponent = *v_scale >> 23;
   vec largest_m = VEC(0), largest_v = VEC(0), m1, v1;
   uvec m_codes[4], v_codes[4], random[4], weight_random[4];
-  FOR_COLUMNS(column, MOMENT_QUADS) {
+  FOR_QUADS(column) {
     const int64 quad = row * MOMENT_QUADS + column;
     moment_codes_load(m_codes, b.m, quad);
     moment_codes_load(v_codes, b.v, quad);
@@ -205,7 +208,7 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16
   }
   const uint32 m_exponent = moment_exponent(row_max(largest_m, scratch));
   const uint32 v_exponent = moment_exponent(row_max(largest_v, scratch));
-  FOR_COLUMNS(column, MOMENT_QUADS) {
+  FOR_QUADS(column) {
     const int64 quad = row * MOMENT_QUADS + column;
     words_of_elements(random, key0, key1, update | (uint64)1 << 63, (uint64)quad);
     if (narrow) words_of_elements(weight_random, key0, key1, update, (uint64)quad);

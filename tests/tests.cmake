@@ -118,6 +118,12 @@ endforeach()
 foreach(name ${HOST})
   set_test_property(test_${name} LABELS host)
 endforeach()
+# These test kernels, which no sanitizer watches: OpenCL's runtime compiles them. Others cover the host's code around them.
+foreach(name attention_columns attention_matrix conv2d fft gemm_matrix mixed random_device)
+  if(TEST test_${name})
+    set_property(TEST test_${name} APPEND PROPERTY LABELS kernels)
+  endif()
+endforeach()
 # These start threads, of their own or inside: the loader, encoding, scores. ThreadSanitizer watches them (preset threads).
 set(THREADS api api_train encode guard loader score)
 foreach(name ${THREADS})
