@@ -73,19 +73,18 @@ typedef struct adamw_numbers {
   float clip, keep, size, root, one_minus_beta1, beta2, one_minus_beta2, eps;
 } adamw_numbers;
 
-inline adamw_numbers adamw_numbers_of(GLOBAL const uint32 *step, GLOBAL const uint32 *control, float one_minus_beta1,
-                                      float beta2, float one_minus_beta2, float eps, float weight_decay) {
+/* Through a pointer: from a function that returns a structure, clang makes an intrinsic that Oclgrind does not know. */
+inline void adamw_numbers_of(adamw_numbers *a, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
+                             float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay) {
   const float rate = GH_AS_FLOAT(step[STEP_LEARNING_RATE]);
-  adamw_numbers a;
-  a.clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
-  a.keep = 1.0f - rate * weight_decay;
-  a.size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
-  a.root = sqrt(GH_AS_FLOAT(step[STEP_BIAS2]));
-  a.one_minus_beta1 = one_minus_beta1;
-  a.beta2 = beta2;
-  a.one_minus_beta2 = one_minus_beta2;
-  a.eps = eps;
-  return a;
+  a->clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
+  a->keep = 1.0f - rate * weight_decay;
+  a->size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
+  a->root = sqrt(GH_AS_FLOAT(step[STEP_BIAS2]));
+  a->one_minus_beta1 = one_minus_beta1;
+  a->beta2 = beta2;
+  a->one_minus_beta2 = one_minus_beta2;
+  a->eps = eps;
 }
 
 inline vec adamw_m(adamw_numbers a, vec m, vec g) { return m + a.one_minus_beta1 * (g - m); }
@@ -100,7 +99,8 @@ KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GL
                          float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                          int64 n) {
   if (control[CONTROL_BAD]) return;
-  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
+  adamw_numbers a;
+  adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   FOR_ELEMENTS(i, n) {
     const vec g = vec_load(gradient, i, n) * a.clip;
     const vec m1 = adamw_m(a, vec_load(m, i, n), g), v1 = adamw_v(a, vec_load(v, i, n), g);
@@ -125,7 +125,8 @@ KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, 
                               float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                               int64 n) {
   if (control[CONTROL_BAD]) return;
-  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
+  adamw_numbers a;
+  adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   const uint64 update = step_update(step);
   FOR_ELEMENTS(quad, (n + 3) / 4) {
     uvec words[4];
@@ -184,7 +185,8 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16
   ROW(blocks);
   ROW_SCRATCH(scratch);
   if (control[CONTROL_BAD]) return; /* for the whole group */
-  const adamw_numbers a = adamw_numbers_of(step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
+  adamw_numbers a;
+  adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   const uint64 update = step_update(step);
   GLOBAL uint32 *m_scale = m + blocks * MOMENT_QUADS + row, *v_scale = v + blocks * MOMENT_QUADS + row;
   moment_block b;
