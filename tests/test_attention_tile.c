@@ -14,14 +14,6 @@
 #include "support/on_device.h"
 #include "train/frozen_choices.h"
 
-static gh_device *open_as(const char *shape) { /* NULL: the device has no such kernels */
-  char id[48];
-  gh_device *d = NULL;
-  snprintf(id, sizeof id, "%s%s", device->info.id, shape);
-  if (gh_device_open(&err, id, &d)) assert_int_equal(err.status, GH_ERROR_UNSUPPORTED);
-  return d;
-}
-
 static gh_attention_work work_of(const attention_sizes *s, gh_attention_part part) {
   return (gh_attention_work){.desc = {part, GH_F32, s->batch, s->nq, s->nk, s->heads, s->size, s->masked, s->causal}};
 }

@@ -72,14 +72,19 @@ ranks 4 --set distributed.shard=gradients
 same of4 run
 rm -rf run
 mixed=(--set precision=bf16 --set stage1.steps=3 --set stage1.checkpoint_every=2 --set stage2.steps=0)
-ranks 2 "${mixed[@]}"
-mv run mixed
-ranks 2 "${mixed[@]}" --set distributed.shard=optimizer # two ranks have only bf16 copies of each other's weights
-same mixed run
-rm -rf run
-ranks 2 "${mixed[@]}" --set distributed.shard=gradients
-same mixed run
-rm -rf run
+memory=(--set memory.master_weights=bf16 --set memory.moments=8bit --set memory.gradients=bf16)
+divided() { # divided OPTIONS...: in bf16, two ranks that have only copies of each other's weights make the same updates
+  rm -rf run mixed
+  ranks 2 "${mixed[@]}" "$@"
+  mv run mixed
+  for shard in optimizer gradients; do
+    ranks 2 "${mixed[@]}" "$@" --set distributed.shard=$shard
+    same mixed run
+    rm -rf run
+  done
+}
+divided
+divided "${memory[@]}"
 "$genhance" train --config run.json --dry-run --ranks 3 --set distributed.shard=optimizer >out 2>err || fail "a plan for 3: $(cat err)"
 [ "$(grep -c '^  rank [012]: [23] samples, micro_batch [12], updates [0-9]* parameters; ' out)" = 6 ] || fail "no plan per rank: $(cat out)"
 persistent() { # persistent SHARD: planned bytes of the last of 4 ranks, with a denoiser of 9 million parameters

@@ -16,14 +16,6 @@ static char exported[256], changed[256];
 
 /* ---- the space ---- */
 
-static gh_device *open_as(const char *shape) { /* NULL: the device has no such kernels */
-  char id[48];
-  gh_device *d = NULL;
-  snprintf(id, sizeof id, "%s%s", device->info.id, shape);
-  if (gh_device_open(&err, id, &d)) assert_int_equal(err.status, GH_ERROR_UNSUPPORTED);
-  return d;
-}
-
 static void compute(gemm_problem *p, const char *provider) {
   OK(gh_choice_force(&err, p->device, &gh_gemm_kind, provider));
   gemm_problem_write(p, 2);

@@ -24,6 +24,14 @@ int close_device(void **state) {
   return 0;
 }
 
+gh_device *open_as(const char *shape) {
+  char id[48];
+  gh_device *d = NULL;
+  snprintf(id, sizeof id, "%s%s", device->info.id, shape);
+  if (gh_device_open(&err, id, &d)) assert_int_equal(err.status, GH_ERROR_UNSUPPORTED);
+  return d;
+}
+
 void assert_ok(gh_status status, const char *what) {
   if (status) fail_msg("%s: %s", what, err.text);
 }

@@ -18,6 +18,10 @@ extern gh_error err;      /* the last call's */
 int open_device(void **state);
 int close_device(void **state);
 
+/* The same device once more, with kernels of a shape: "/cpu", "/gpu", or "" for its usual ones. NULL: it has no such
+ * kernels. */
+gh_device *open_as(const char *shape);
+
 /* Fails the case with the call and the error's line. */
 #define OK(call) assert_ok((call), #call)
 void assert_ok(gh_status status, const char *what);
