@@ -7,7 +7,7 @@
 #include "conv2d_place.h"
 
 /* A row is one (image, k). */
-KERNEL void conv2d_columns(GLOBAL float *columns, GLOBAL const float *x, int64 x_offset, int64 rows, int32 channels,
+KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_offset, int64 rows, int32 channels,
                            int32 height, int32 width, int32 kernel_h, int32 kernel_w, int32 stride, int32 top,
                            int32 left, int32 first_row, int32 out_rows, int32 out_w) {
   ROW(rows);
@@ -19,8 +19,8 @@ KERNEL void conv2d_columns(GLOBAL float *columns, GLOBAL const float *x, int64 x
   for (int r = 0; r < out_rows; r++) {
     const int y = (first_row + r) * stride + ky - top;
     const bool inside = y >= 0 && y < height;
-    GLOBAL const float *from = x + (int64)(inside ? y : 0) * width;
-    GLOBAL float *to = columns + (int64)r * out_w;
+    GLOBAL const ELEM *from = x + (int64)(inside ? y : 0) * width;
+    GLOBAL ELEM *to = columns + (int64)r * out_w;
     FOR_COLUMNS(i, out_w) {
       const int ox = (int)i, first = ox * stride + kx - left;
       if (!inside) {
@@ -108,7 +108,7 @@ KERNEL void conv2d_gather(GLOBAL float *dx, GLOBAL const float *columns, int64 d
 }
 
 /* y += bias; rows are (image, channel) planes. */
-KERNEL void conv2d_add_bias(GLOBAL float *y, GLOBAL const float *bias, int64 rows, int64 channels, int64 plane) {
+KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const float *bias, int64 rows, int64 channels, int64 plane) {
   ROW(rows);
   if (!row_valid) return;
   const float b = LD(bias, row % channels);

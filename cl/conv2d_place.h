@@ -40,9 +40,8 @@ inline conv_window conv_window_of(conv_place at, int stride, int top, int left, 
   return w;
 }
 
-inline vec conv_inside(conv_window w, int tap, vec v) {
-  return INT_AS_VEC(w.row[tap / 3] & w.column[tap % 3] & VEC_AS_INT(v));
-}
+inline veci conv_mask(conv_window w, int tap) { return w.row[tap / 3] & w.column[tap % 3]; }
+inline vec conv_inside(conv_window w, int tap, vec v) { return INT_AS_VEC(conv_mask(w, tap) & VEC_AS_INT(v)); }
 
 /* Elements [i, i + VW) of x, 0 outside [0, total): the borders of the first and last rows. */
 inline vec conv_load(GLOBAL const float *x, int64 i, int64 total) {

@@ -5,10 +5,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "backend/registry.h"
+#include "base/half.h"
 #include "ops/ops.h"
 #include "support/check.h"
 
@@ -153,8 +155,102 @@ static void test_direct_equals_columns(void **state) {
   }
 }
 
+/* y of bfloat16 x and weight, or of the same numbers in float32. `copied`: the bias has a bfloat16 copy, which a
+ * product may add. */
+static float *forward(const problem *p, gh_device *device, gh_dtype dtype, bool copied, int64_t *size) {
+  gh_store *store;
+  gh_graph *g;
+  gh_tensor *in[INPUTS];
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_store_add(&err, store, "x", dtype, 4, p->x, &in[X]));
+  check_ok(gh_store_add(&err, store, "w", dtype, 4, p->w, &in[W]));
+  check_ok(gh_store_add(&err, store, "bias", GH_F32, 1, p->w, &in[BIAS]));
+  if (copied) check_ok(gh_store_make_working(&err, store, in[BIAS]));
+  for (int i = 0; i < INPUTS; i++) {
+    const int64_t n = gh_tensor_elements(in[i]);
+    float *values = waves(n, 0.37 + i);
+    for (int64_t k = 0; k < n; k++) values[k] = gh_bf16_to_f32(gh_f32_to_bf16(values[k]));
+    check_ok(gh_tensor_write_f32(&err, device, in[i], values));
+    free(values);
+  }
+  check_ok(gh_graph_create(&err, device, &g));
+  gh_tensor *y = gh_conv2d(g, in[X], in[W], in[BIAS], p->geometry);
+  assert_non_null(y);
+  assert_int_equal(y->dtype, dtype);
+  gh_graph_keep(g, y);
+  check_ok(gh_graph_plan(&err, g));
+  check_ok(gh_graph_run(&err, g));
+  *size = gh_tensor_elements(y);
+  float *got = malloc((size_t)*size * sizeof *got);
+  assert_non_null(got);
+  check_ok(gh_tensor_read_f32(&err, device, y, got));
+  gh_graph_free(g);
+  gh_store_free(store);
+  return got;
+}
+
+static void check_bfloat16(const problem *p, gh_device *device, const char *what) {
+  int64_t sizes[2];
+  float *want = forward(p, device, GH_F32, false, &sizes[0]);
+  for (int copied = 0; copied < 2; copied++) {
+    double error = 0, norm = 0;
+    float *got = forward(p, device, GH_BF16, copied, &sizes[1]);
+    assert_int_equal(sizes[0], sizes[1]);
+    for (int64_t i = 0; i < sizes[0]; i++) {
+      error += pow((double)got[i] - (double)want[i], 2);
+      norm += pow((double)want[i], 2);
+    }
+    error = sqrt(error / norm); /* one rounding, two if the bias is added apart, each of at most 2^-9 */
+    if (!(error <= 2.5e-3)) fail_msg("%s: y in bfloat16 is off by %g", what, error);
+    free(got);
+  }
+  free(want);
+}
+
+static void test_bfloat16(void **state) {
+  (void)state;
+  static const char *const shapes[] = {"cpu", "gpu"};
+  const char *id = getenv("GH_TEST_DEVICE");
+  for (size_t s = 0; s < GH_COUNT(shapes); s++) {
+    gh_device *device;
+    if (!s && !check_has_shape("cpu")) continue;
+    setenv("GH_KERNEL_SHAPE", shapes[s], 1);
+    check_ok(gh_device_open(&err, id ? id : "auto", &device));
+    for (size_t i = 0; i < GH_COUNT(problems) + GH_COUNT(direct_problems); i++) {
+      char what[64];
+      snprintf(what, sizeof what, "%s shape, bfloat16 problem %zu", shapes[s], i);
+      check_bfloat16(i < GH_COUNT(problems) ? &problems[i] : &direct_problems[i - GH_COUNT(problems)], device, what);
+    }
+    gh_device_close(device);
+  }
+}
+
+/* Only frozen models are convolved in bfloat16. */
+static void test_no_bfloat16_gradient(void **state) {
+  (void)state;
+  gh_device *device;
+  gh_store *store;
+  gh_graph *g;
+  gh_tensor *x, *w;
+  check_ok(gh_device_open(&err, "auto", &device));
+  check_ok(gh_store_create(&err, device, &store));
+  check_ok(gh_store_add(&err, store, "x", GH_BF16, 4, problems[0].x, &x));
+  check_ok(gh_store_add(&err, store, "w", GH_BF16, 4, problems[0].w, &w));
+  check_ok(gh_store_make_trainable(&err, store, w));
+  check_ok(gh_graph_create(&err, device, &g));
+  gh_tensor *y = gh_conv2d(g, x, w, NULL, problems[0].geometry);
+  assert_non_null(y);
+  assert_int_not_equal(gh_graph_differentiate_from(g, &y, &y, 1), GH_OK);
+  assert_non_null(strstr(gh_graph_error(g)->text, "conv2d"));
+  assert_non_null(strstr(gh_graph_error(g)->text, "must be float32"));
+  gh_graph_free(g);
+  gh_store_free(store);
+  gh_device_close(device);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape), cmocka_unit_test(test_gpu_shape),
-                                     cmocka_unit_test(test_direct_equals_columns)};
+                                     cmocka_unit_test(test_direct_equals_columns), cmocka_unit_test(test_bfloat16),
+                                     cmocka_unit_test(test_no_bfloat16_gradient)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -346,6 +346,7 @@ static const row rows[] = {
     {"local-all", OTHER_START, {STAGE1, "condition.local_tokens=30"}, {"condition.local_tokens=100"}, NULL},
     {"local-nearest", SAME_BITS, {STAGE1}, {"condition.local_tokens=0.7"}, NULL}, /* 0.45 of 64 */
     {"local-order", ROUNDED, {STAGE1, "condition.local_tokens=30"}, {"stage1.micro_batch=1"}, NULL},
+    {"autoencoder", OTHER_START, {STAGE1}, {"autoencoder_precision=bf16"}, NULL},
     {"recompute-1", SAME_BITS, {STAGE1, "memory.recompute=none"}, {"memory.recompute=all"}, NULL},
     {"recompute-2",
      SAME_BITS,

@@ -264,6 +264,47 @@ static void test_planted_errors_are_detected(void **state) {
   gh_safetensors_close(want);
 }
 
+/* ---- an autoencoder in bfloat16 ---- */
+
+/* Latents of the expected ones' size, off by what rounding after every layer costs; the denoiser is still float32. */
+static void check_narrow_autoencoder(const char *shape) {
+  static const char *const keys[] = {"autoencoder_precision=bf16"};
+  const probe_case k = {.config = "stage1.json", .inputs = "inputs.safetensors", .stage = 1};
+  gh_config config;
+  gh_safetensors *got = NULL, *want = NULL;
+  setenv("GH_KERNEL_SHAPE", shape, 1);
+  assert_int_equal(chdir(GH_FIXTURES "/probe/tiny"), 0);
+  check_ok(gh_config_read(&err, &config, k.config, keys, 1));
+  check_ok(gh_probe(&err, &config, k.stage, k.inputs, out_path));
+  gh_config_free(&config);
+  check_ok(gh_safetensors_open(&err, &got, out_path));
+  check_ok(gh_safetensors_open(&err, &want, "stage1.expected.safetensors"));
+  static const struct {
+    const char *name;
+    double least, most;
+  } bounds[] = {{"latents", 1e-3, 2e-2}, {"prediction", 5e-4, 1e-2}, {"loss", 0, 1e-3}, {"condition", 0, 1e-5}};
+  for (size_t i = 0; i < GH_COUNT(bounds); i++) {
+    const gh_st_tensor *w = gh_safetensors_find(want, bounds[i].name), *g = gh_safetensors_find(got, bounds[i].name);
+    assert_non_null(w);
+    assert_non_null(g);
+    float *a = values_of(w), *b = values_of(g);
+    const double off = norm(a, b, w->elements) / norm(a, NULL, w->elements);
+    if (!(off >= bounds[i].least && off <= bounds[i].most))
+      fail_msg("%s shape: %s is off by %g", shape, bounds[i].name, off);
+    free(a);
+    free(b);
+  }
+  gh_safetensors_close(got);
+  gh_safetensors_close(want);
+  unsetenv("GH_KERNEL_SHAPE");
+}
+
+static void test_narrow_autoencoder(void **state) {
+  (void)state;
+  if (check_has_shape("cpu")) check_narrow_autoencoder("cpu");
+  check_narrow_autoencoder("gpu");
+}
+
 /* ---- inputs that do not fit ---- */
 
 static void test_wrong_inputs_are_named(void **state) {
@@ -313,6 +354,7 @@ int main(void) {
       cmocka_unit_test(test_wrong_tokens_are_named),
       cmocka_unit_test(test_cpu_shape),
       cmocka_unit_test(test_gpu_shape),
+      cmocka_unit_test(test_narrow_autoencoder),
   };
   return cmocka_run_group_tests(tests, make_out, remove_out);
 }

@@ -311,7 +311,10 @@ static void another_cache_is_rejected(void **state) {
   const char *other = fewer;
   const gh_target_cache_options base = options_of(&source);
   gh_target_cache_free(open_cache(&base));
-  static const char *const keys[] = {"seed", "crops", "crop_scale", "crop_ratio", "images", "autoencoder"};
+  static const char *const keys[] = {"seed",   "crops",       "crop_scale",           "crop_ratio",
+                                     "images", "autoencoder", "autoencoder_precision"};
+  gh_config narrow = *models.config;
+  narrow.autoencoder_precision = GH_PRECISION_BFLOAT16;
   for (size_t i = 0; i < GH_COUNT(keys); i++) {
     gh_target_cache_options changed = base;
     gh_models pretended = models;
@@ -327,6 +330,10 @@ static void another_cache_is_rejected(void **state) {
       other_models = *gh_flow_models_of(&models);
       pretended.own = &other_models;
       check_ok(gh_safetensors_open(&err, &other_models.vae_file, GH_FIXTURES "/probe/tiny/clip"));
+      changed.target = target_of(&pretended);
+    }
+    if (i == 6) {
+      pretended.config = &narrow;
       changed.target = target_of(&pretended);
     }
     snprintf(text, sizeof text, "computed with another %s;", keys[i]);

@@ -78,6 +78,7 @@ static const gh_row rows[] = {
     PLAIN("stage2.guard", ROW_MAYBE_OBJECT, guard, "null", 0),
     STAGE_CHECKPOINTS("stage2", 1, "[50,100,200,300,500,1000,2000,3000]", "500"),
     WORD("precision", precision, "\"float32\"", precisions),
+    WORD("autoencoder_precision", autoencoder_precision, "\"float32\"", precisions),
     ROW("seed", ROW_INT, seed, "0", 0, (double)GH_JSON_MAX_INTEGER, 0),
     PLAIN("device", ROW_STRING, device, "\"auto\"", 0),
     PLAIN("output", ROW_STRING, output, "\"\"", ROW_REQUIRED),

@@ -90,6 +90,7 @@ struct gh_config {
   bool train_denoiser;       /* "stage2.train_denoiser": the paper's "all" (true) or "only" (false) */
   gh_json *guard;            /* "stage2.guard": an object, or NULL */
   gh_precision precision;
+  gh_precision autoencoder_precision; /* of the frozen autoencoder or tokenizer, in a step and for the cache */
   int64_t seed;
   char *device, *output;
   int64_t state_keep;

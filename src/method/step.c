@@ -103,7 +103,8 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.encoder.weights = m->clip_file;
   r.encoder.trainable = direct;
   r.encoder.lora = spec->stage == 2 ? spec->lora : NULL;
-  r.encoder.storage = r.denoiser.storage = spec->storage; /* frozen models stay float32 */
+  r.encoder.storage = r.denoiser.storage = spec->storage;
+  r.frozen.storage = gh_precision_storage(m->config->autoencoder_precision);
   r.encoder.master = r.denoiser.master = spec->memory.masters;
   r.encoder.gradient = r.denoiser.gradient = spec->memory.gradients;
   r.denoiser.weights = m->denoiser_file;

@@ -35,12 +35,15 @@ gh_tensor *gh_target_pixels(gh_graph *g, gh_tensor *images) {
 
 static gh_status identify(gh_error *err, const void *context, gh_json *into) {
   const gh_models *m = context;
-  return m->objective->identify ? m->objective->identify(err, m, into) : GH_OK;
+  const gh_precision precision = m->config->autoencoder_precision;
+  gh_status status = m->objective->identify ? m->objective->identify(err, m, into) : GH_OK;
+  if (status || precision == GH_PRECISION_FLOAT32) return status; /* targets of earlier versions have no such key */
+  return gh_json_put_string(err, into, "autoencoder_precision", gh_precision_name(precision));
 }
 
 static gh_tensor *compute(const void *context, gh_graph *g, gh_store *store, gh_tensor *images) {
   const gh_models *m = context;
-  gh_module frozen = {.graph = g, .store = store};
+  gh_module frozen = {.graph = g, .store = store, .storage = gh_precision_storage(m->config->autoencoder_precision)};
   return m->objective->compute_target(&frozen, m, images);
 }
 

@@ -54,7 +54,7 @@ gh_status gh_vae_open(gh_error *err, gh_safetensors **out, gh_vae_config *c, con
 }
 
 gh_tensor *gh_vae_encode(gh_module *m, const gh_vae_config *c, gh_tensor *images) {
-  return gh_autoencoder_encode(m, c, images, 2 * (int64_t)c->latent);
+  return gh_cast(m->graph, gh_autoencoder_encode(m, c, images, 2 * (int64_t)c->latent), GH_F32);
 }
 
 gh_tensor *gh_vae_decode(gh_module *m, const gh_vae_config *c, gh_tensor *z) { return gh_autoencoder_decode(m, c, z); }

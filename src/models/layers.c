@@ -56,9 +56,9 @@ gh_tensor *gh_conv_layer(gh_module *m, gh_tensor *x, int64_t channels, int kerne
   if (!x) return NULL;
   int64_t in = x->shape[1];
   gh_init init = gh_init_fan_in(in * kernel * kernel);
-  gh_tensor *w = gh_parameter(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
-  gh_tensor *b = gh_bias(m, init, channels, "%s.bias", name);
-  return gh_conv2d(m->graph, x, w, b, geometry);
+  gh_tensor *w = gh_matrix(m, init, 4, (int64_t[]){channels, in, kernel, kernel}, "%s.weight", name);
+  gh_tensor *b = gh_linear_bias(m, init, channels, name);
+  return gh_conv2d(m->graph, gh_cast(m->graph, x, m->storage), w, b, geometry);
 }
 
 gh_tensor *gh_condition_tokens(gh_module *m, gh_tensor *c, gh_tensor *local) {

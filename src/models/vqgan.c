@@ -92,7 +92,7 @@ gh_tensor *gh_vqgan_latents(gh_module *m, const gh_vqgan_config *c, gh_tensor *i
     return NULL;
   }
   gh_tensor *z = gh_autoencoder_encode(m, &a, images, c->latent);
-  return gh_point_layer(m, z, c->embedding, "quant_conv");
+  return gh_cast(m->graph, gh_point_layer(m, z, c->embedding, "quant_conv"), GH_F32);
 }
 
 gh_tensor *gh_vqgan_rows(gh_module *m, const gh_vqgan_config *c, gh_tensor *images) {

@@ -1,7 +1,7 @@
 /* The VQ-GAN (layout and names of taming-transformers): a convolutional encoder whose latents are replaced by the
  * nearest rows of a codebook, and its decoder. It turns a picture into a grid of codes, the targets of the discrete
- * denoiser. Everything is float32, whatever the storage type of the module; no gradient passes the codes
- * (train/pretrain_vqgan.c leads it around them). */
+ * denoiser. The codebook and the distances are float32, whatever the storage type of the module; no gradient passes the
+ * codes (train/pretrain_vqgan.c leads it around them). */
 #ifndef GH_MODELS_VQGAN_H
 #define GH_MODELS_VQGAN_H
 

@@ -1,8 +1,8 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
  * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
- * one and the gradients of all 3 x 3 weights are computed directly. In float32 alone: the autoencoder, which all of
- * them belong to, is not rounded in mixed precision either. */
+ * one and the gradients of all 3 x 3 weights are computed directly. x and weight are float32 or both bfloat16, and so
+ * is y; gradients are float32 alone, because bfloat16 is for frozen autoencoders. */
 #include "backend/chooser/gemm.h"
 #include "cl/launch.h"
 #include "ops/ops.h"
@@ -20,7 +20,8 @@ typedef struct conv {
   int64_t stride, top, left;
   int64_t k, positions; /* K, and out_h * out_w */
   bool plain;           /* 1 x 1: x itself is the columns */
-  bool direct;          /* 3 x 3 with stride 1 and padding 1 on a CPU: cl/conv2d_direct.cl, no columns */
+  gh_dtype dtype;       /* of x, weight and columns */
+  bool direct;          /* 3 x 3 with stride 1 and padding 1 on a CPU that has a provider for dtype: no columns */
   bool direct_weight;   /* 3 x 3, or plain, on a CPU: the weight's gradient by cl/conv2d_weight.cl */
   int64_t images, rows; /* per part */
 } conv;
@@ -59,14 +60,15 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   c->positions = c->out_h * c->out_w;
   c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
   bool cpu = device->info.shape == GH_SHAPE_CPU, three = c->kernel_h == 3 && c->kernel_w == 3;
-  c->direct = cpu && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
+  const bool provided = cpu && (c->dtype == GH_F32 || device->info.amx);
+  c->direct = provided && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
   c->direct_weight = cpu && (three || c->plain);
   choose_parts(c, device);
   return GH_OK;
 }
 
 static gh_status declare_columns(gh_graph *g, gh_node *node, const conv *c) {
-  return c->plain ? GH_OK : gh_declare_scratch(g, node, GH_F32, c->images * c->k * c->rows * c->out_w);
+  return c->plain ? GH_OK : gh_declare_scratch(g, node, c->dtype, c->images * c->k * c->rows * c->out_w);
 }
 
 /* The next part after p, in order of images and rows; the first one when p->images is 0. False when there is none. */
@@ -102,6 +104,7 @@ static gh_gemm_desc direct_desc(const conv *c, int64_t in, int64_t out) {
   d.image.channels = in;
   d.image.height = c->height;
   d.image.width = c->width;
+  d.dtype = d.dtype_c = c->dtype;
   d.batch = c->batch;
   d.stride_b = in * c->positions;
   d.stride_c = out * c->positions;
@@ -112,18 +115,28 @@ static gh_gemm_desc direct_desc(const conv *c, int64_t in, int64_t out) {
 /* `used` elements of scratch and, behind them, room for the weights in the provider's form */
 static gh_status declare_direct(gh_graph *g, gh_node *node, const conv *c, int64_t used, int64_t in, int64_t out) {
   const gh_gemm_desc d = direct_desc(c, in, out);
+  if (c->dtype != GH_F32) return GH_OK; /* no provider prepares bfloat16 weights */
   return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(&d));
+}
+
+/* y (B, channels, H, W) += bias (channels) */
+static gh_status record_add_bias(gh_recorder *r, const gh_node *node, gh_tensor *y, const gh_tensor *bias) {
+  const int64_t channels = y->shape[1], rows = y->shape[0] * channels, plane = y->shape[2] * y->shape[3];
+  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, plane), gh_arg_tensor(y), gh_arg_tensor(bias),
+                   gh_arg_long(rows), gh_arg_long(channels), gh_arg_long(plane));
 }
 
 static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc d, int64_t used, gh_tensor *y,
                                const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
-  d.image.prepared = gh_tensor_buffer(node->scratch);
+  if (node->scratch) d.image.prepared = gh_tensor_buffer(node->scratch);
   d.image.prepared_offset = used;
-  if (bias) {
+  const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias; /* products add what has C's type */
+  if (added) {
     d.epilogue = GH_EPILOGUE_BIAS;
-    d.bias = gh_tensor_buffer(bias);
+    d.bias = gh_tensor_buffer(added);
   }
-  return gh_record_gemm(r, &d, weight, x, y);
+  gh_status status = gh_record_gemm(r, &d, weight, x, y);
+  return status || added || !bias ? status : record_add_bias(r, node, y, bias);
 }
 
 /* ---- conv2d ---- */
@@ -134,6 +147,7 @@ static gh_status conv_of(gh_graph *g, const gh_device *device, const gh_node *no
               .channels = x->shape[1],
               .height = x->shape[2],
               .width = x->shape[3],
+              .dtype = x->dtype,
               .out_channels = w->shape[0],
               .kernel_h = w->shape[2],
               .kernel_w = w->shape[3]};
@@ -148,7 +162,7 @@ static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
     return gh_graph_fail(g, node, "the weight must have %lld input channels", (long long)x->shape[1]);
   if (conv_of(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
-  gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
+  gh_declare(g, node, c.dtype, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
   return c.direct ? declare_direct(g, node, &c, 0, c.channels, c.out_channels) : declare_columns(g, node, &c);
 }
 
@@ -161,6 +175,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
+    d.dtype = d.dtype_c = c.dtype;
     d.batch = p.images;
     d.stride_b = c.k * n;
     d.stride_c = c.out_channels * c.positions;
@@ -168,10 +183,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
     if (!c.plain) status = record_columns(r, node, &c, &p, x);
     if (!status) status = gh_record_gemm(r, &d, w, c.plain ? x : node->scratch, y);
   }
-  if (status || !bias) return status;
-  int64_t rows = c.batch * c.out_channels;
-  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, c.positions), gh_arg_tensor(y),
-                   gh_arg_tensor(bias), gh_arg_long(rows), gh_arg_long(c.out_channels), gh_arg_long(c.positions));
+  return status || !bias ? status : record_add_bias(r, node, y, bias);
 }
 
 static void conv2d_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -194,7 +206,7 @@ static double conv2d_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_conv2d = {.name = "conv2d",
-                            .wide = GH_WIDE_ALL,
+                            .wide = GH_WIDE(2),
                             .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right"},
                             .infer = conv2d_infer,
                             .launch = conv2d_launch,

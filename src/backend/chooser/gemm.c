@@ -112,8 +112,9 @@ static bool concerns(const gh_provider *p, const void *desc) {
   return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);
 }
 
-static const char *const sources[] = {"tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_dot",  "tuned_gemm_matrix",
-                                      "tuned_gemm_gpu", "conv2d_direct",  "conv2d_winograd", NULL};
+static const char *const sources[] = {"tuned_gemm_cpu", "tuned_gemm_amx",    "tuned_gemm_amx_bf16",
+                                      "tuned_gemm_dot", "tuned_gemm_matrix", "tuned_gemm_gpu",
+                                      "conv2d_direct",  "conv2d_winograd",   NULL};
 
 const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .title = "GEMM",

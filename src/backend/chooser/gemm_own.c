@@ -9,36 +9,52 @@
 
 #define ALIGN_UP(x, to) (GH_CEIL_DIV(x, to) * (to))
 
-/* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl, which share their arguments ---- */
+/* ---- CPUs: cl/tuned_gemm_cpu.cl and, with AMX, cl/tuned_gemm_amx.cl and tuned_gemm_amx_bf16.cl, which share their
+ * arguments ---- */
 
-enum { STRIP = GEMM_STRIP, CHUNK = GEMM_CHUNK, MAX_ROWS = 1024, GROUPS_PER_CORE = 4, AMX_SIDE = 64, DOT_SIDE = 32 };
+enum {
+  STRIP = GEMM_STRIP,
+  CHUNK = GEMM_CHUNK,
+  MAX_ROWS = 1024,
+  GROUPS_PER_CORE = 4,
+  AMX_SIDE = 64,
+  AMX_BF16_SIDE = 16,
+  DOT_SIDE = 32
+};
 
 static const struct cpu_family {
   const char *source;
   int64_t rows[2];      /* of a tile, with wide and with narrow vectors */
   int64_t total_floats; /* capacity for a work-item's sums if C is bfloat16 */
-} cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL},
-                    {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL}};
+  bool keeps_sums;      /* if C is float32 too */
+} cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL, false},
+                    {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, false},
+                    {"tuned_gemm_amx_bf16", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, true}};
+
+static const struct cpu_family *family_of(bool amx, const gh_gemm_desc *g) {
+  return &cpu_families[!amx ? 0 : g->dtype == GH_F32 ? 1 : 2];
+}
 
 static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
   (void)g;
   return d->info.shape == GH_SHAPE_CPU;
 }
 
-static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) { return d->info.amx && cpu_supports(g, d); }
+static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && d->info.amx && cpu_supports(g, d);
+}
 
-/* For the larger panels: bfloat16 needs one piece per number, float32 three. */
 static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_BF16 && amx_supports(g, d);
+  return g->dtype == GH_BF16 && d->info.amx && cpu_supports(g, d);
 }
 
 /* With few columns some cores would be idle. Then panels are narrower, and C is also split by rows (each split packs
  * the panel again). None of this changes the result's bits. */
 gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, const gh_device_info *cpu) {
-  const struct cpu_family *family = &cpu_families[amx];
+  const struct cpu_family *family = family_of(amx, g);
   const int64_t rows = family->rows[gh_has_narrow_vectors(cpu)], cores = GH_MAX(cpu->compute_units, 1);
   gh_gemm_blocks cut = {.nb = gh_split_evenly(g->n, size[0], STRIP), .kc = gh_split_evenly(g->k, size[1], CHUNK)};
-  cut.sums = g->dtype_c == GH_F32 ? INT64_MAX : family->total_floats;
+  cut.sums = g->dtype_c == GH_F32 && !family->keeps_sums ? INT64_MAX : family->total_floats;
   for (;;) {
     const int64_t most = GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / rows * rows;
     int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
@@ -55,10 +71,10 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
                                  const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
                                  gh_launch **out) {
   const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, &d->info);
-  gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
-                     .source = cpu_families[amx].source,
-                     .defines = g->image.channels ? "-DIMAGE" : gh_gemm_storage_defines(g),
-                     .dtype = GH_F32};
+  char defines[40];
+  snprintf(defines, sizeof defines, "%s%s", g->image.channels ? "-DIMAGE " : "", gh_gemm_storage_defines(g));
+  gh_kernel_id id = {
+      .name = gh_gemm_kernel_name(g), .source = family_of(amx, g)->source, .defines = defines, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, cut.mt), (size_t)GH_CEIL_DIV(g->n, cut.nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
@@ -135,7 +151,11 @@ static gh_status winograd_bind(gh_error *err, gh_device *d, const gh_gemm_provid
 }
 
 static bool conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_supports(g, d) && g->dtype == GH_F32 && g->dtype_c == GH_F32 && !g->trans_a;
+  return amx_supports(g, d) && g->dtype_c == GH_F32 && !g->trans_a;
+}
+
+static bool conv_amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
+  return amx_supports_bf16(g, d) && g->dtype_c == GH_BF16 && !g->trans_a;
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -209,10 +229,13 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 #define AMX(nb, kc)                                                                                                    \
   PANELS("own-amx", amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
 #define AMX_BF16(nb, kc)                                                                                               \
-  PANELS("own-amx", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
+  PANELS("own-amx-bf16", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, AMX_BF16_SIDE, false)
 #define CONV_AMX(nb, kc)                                                                                               \
   PANELS("own-conv-amx", conv_amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, GEMM_AMX_WIDTH, GEMM_AMX_DEPTH,      \
          AMX_SIDE, true)
+#define CONV_AMX_BF16(nb, kc) /* for all sizes: there is no other */                                                   \
+  PANELS("own-conv-amx-bf16", conv_amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, GEMM_AMX_WIDTH,                \
+         GEMM_AMX_DEPTH, 0, true)
 
 /* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
@@ -221,10 +244,14 @@ const gh_gemm_provider gh_gemm_providers[] = {
     AMX(256, 1024),
     AMX(384, 512),
     AMX(768, 256),
+    AMX_BF16(256, 1024),
+    AMX_BF16(384, 1024),
     AMX_BF16(512, 1024),
     AMX_BF16(768, 1024),
     CONV_AMX(512, 512),
     CONV_AMX(256, 1024),
+    CONV_AMX_BF16(512, 1024),
+    CONV_AMX_BF16(256, 1024),
     {{"own-conv", "own-conv"}, conv_supports, direct_bind, NULL, {0, 0}, BIAS, 0, true},
     {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     DOT(256, 256),

@@ -1,0 +1,152 @@
+/* Matrix product of bfloat16 matrices for CPUs with AMX tiles: C = alpha op(A) op(B) + beta C (+ bias), row-major; C
+ * float32 or bfloat16. For float32 operands see tuned_gemm_amx.cl.
+ *
+ *   C's 32 x 32 are four tiles; A's are two tiles of 16 rows x 32 k, B's two of 16 pairs of k x 16 columns.
+ *   for each kc of k:              pack kc x nb of B
+ *     for each 128 rows:           pack 128 x kc of A, in four blocks of 32 rows
+ *       for each 32 columns:
+ *         for each CHUNK of k:     B's chunk, 32 KiB, stays in the first-level cache for the four blocks of A
+ *           for each block:        sum its 32 x 32 over the chunk, begun from what the chunks before have left
+ *
+ * The sums of a work-item's mt x nb are private float32, 32 x 32 after 32 x 32: a tile's rows are adjacent cache lines.
+ * The last chunk's sums are scaled and stored while they are in the first-level cache. If kc is all of k, nothing is
+ * kept, so each block's sums take the same place.
+ *
+ * An element is one chain of sums in the order of k, whatever the block sizes are, so all variants give the same bits.
+ * AMX takes and gives subnormal numbers as 0. Inf may become NaN. */
+#define GEMM_AMX_PIECES 1
+#include "gemm_amx.h"
+
+#define CHUNK GEMM_AMX_CHUNK
+
+/* Private memory, in words: nb x kc of B and 128 x kc of A; floats: the sums. Together most of a worker's second-level
+ * cache. The host (backend/chooser/gemm_own.c) keeps nb x kc, kc and mt x nb within these limits. */
+#define PANEL_WORDS (GEMM_AMX_PANEL / 2)
+#define BLOCKS      4 /* of 32 rows */
+#define BLOCK_WORDS (SIDE * GEMM_AMX_DEPTH / 2)
+#define TOTAL       GEMM_AMX_TOTAL
+
+/* put_pairs: sixteen pairs adjacent along k, the even one in a word's lower half. put_row: 32 numbers along k.
+ * put_square: 32 k of 16 rows, transposed into 16 rows of pairs of 16 columns. */
+#define WORDS(v) __builtin_convertvector(v, uint16)
+inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
+inline void put_pairs_inside(uint *to, run even, veci in_even, run odd, veci in_odd) {
+  PUT(to, (WORDS(even) & as_uint16(in_even)) | (WORDS(odd) & as_uint16(in_odd)) << 16);
+}
+inline uint16 row_of(run x, run y) { return (uint16)(as_uint8(x), as_uint8(y)); }
+inline void put_row(uint *to, run x, run y) { PUT(to, row_of(x, y)); }
+inline void put_square(uint *to, const run *near, const run *far) {
+  float16 v[16];
+  for (int i = 0; i < 16; i++) v[i] = as_float16(row_of(near[i], far[i]));
+  turn(v);
+  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
+}
+/* From 32 k of 16 columns: 16 rows along k. */
+inline void put_rows(uint *to, const run *columns) {
+  float16 v[16];
+  for (int i = 0; i < 16; i++) v[i] = as_float16(WORDS(columns[2 * i]) | WORDS(columns[2 * i + 1]) << 16);
+  turn(v);
+  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
+}
+
+#include "gemm_amx_pack.h"
+
+/* sum (32 x 32) = (begin ? 0 : sum) + A's block times B's strip over `steps` of 32 k. */
+AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begin) {
+  if (begin) {
+    __builtin_ia32_tilezero(0);
+    __builtin_ia32_tilezero(1);
+    __builtin_ia32_tilezero(2);
+    __builtin_ia32_tilezero(3);
+  } else {
+    __builtin_ia32_tileloadd64(0, sum, 4 * SIDE);
+    __builtin_ia32_tileloadd64(1, sum + 16, 4 * SIDE);
+    __builtin_ia32_tileloadd64(2, sum + 16 * SIDE, 4 * SIDE);
+    __builtin_ia32_tileloadd64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+  }
+  for (int s = 0; s < steps; s++, a += STEP_WORDS, b += STEP_WORDS) {
+    __builtin_ia32_tileloadd64(4, a, 64);
+    __builtin_ia32_tileloadd64(6, b, 64);
+    __builtin_ia32_tileloadd64(7, b + TILE, 64);
+    __builtin_ia32_tileloadd64(5, a + TILE, 64);
+    MULTIPLY();
+  }
+  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);
+  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);
+  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);
+  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+}
+
+/* At most 32 x 32 of C = alpha sum + beta C (+ bias); rows and columns: the remaining size of C from here. */
+inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, float beta, GLOBAL const gemm_c *bias,
+                   int rows, int columns) {
+  for (int i = 0; i < SIDE && i < rows; i++, c += ldc, sum += SIDE) {
+    if (columns >= SIDE) {
+      float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
+      if (beta != 0.0f) l += beta * C_LOAD16(c), r += beta * C_LOAD16(c + 16);
+      if (bias) l += BIAS16(bias, i, 0), r += BIAS16(bias, i, 16);
+      C_STORE16(c, l);
+      C_STORE16(c + 16, r);
+    } else {
+      for (int j = 0; j < columns; j++) {
+        float v = alpha * sum[j] + (beta != 0.0f ? beta * C_LOAD(c, j) : 0.0f);
+        if (bias) v += BIAS(bias, i, j);
+        C_STORE(c, j, v);
+      }
+    }
+  }
+}
+
+/* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
+
+#define GEMM(name, trans_a, trans_b)                                                                                   \
+  KERNEL_SIZED(1, 1, 1)                                                                                                \
+  void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
+            int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
+            int32 kc IMAGE_ARGUMENTS) {                                                                                \
+    uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
+    float total[TOTAL] ALIGNED;                                                                                        \
+    const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
+    const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
+    const int high = kc < k ? mt / SIDE : 0; /* blocks of sums from one strip to the next; 0: none is kept */          \
+    a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
+    b += offset_b + GROUP(2) * stride_b;                                                                               \
+    B_BEGIN(trans_b)                                                                                                   \
+    c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
+    tiles_on();                                                                                                        \
+    for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
+      const int depth = (int)min((int64)kc, k - k0), steps = (depth + STEP - 1) / STEP;                                \
+      PACK_B(trans_b);                                                                                                 \
+      for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
+        const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
+        for (int r = r0; r < r1; r += SIDE) {                                                                          \
+          uint *to = block + (r - r0) / SIDE * BLOCK_WORDS;                                                            \
+          if (trans_a)                                                                                                 \
+            pack_a_columns(to, a + k0 * lda + r, lda, depth, rows - r);                                                \
+          else                                                                                                         \
+            pack_a_rows(to, a + r * lda + k0, lda, depth, rows - r);                                                   \
+        }                                                                                                              \
+        for (int j = 0; j < columns; j += SIDE)                                                                        \
+          for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
+            const bool last = k0 + s * STEP + CHUNK >= k;                                                              \
+            for (int r = r0; r < r1; r += SIDE) {                                                                      \
+              float *sum = total + (j / SIDE * high + (high ? r : r - r0) / SIDE) * (SIDE * SIDE);                     \
+              multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
+                       panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s), !k0 && !s);          \
+              if (last)                                                                                                \
+                finish(c + r * ldc + j, ldc, sum, alpha, beta, bias ? bias + BIAS_AT(m0 + r, n0 + j) : 0, rows - r,    \
+                       columns - j);                                                                                   \
+            }                                                                                                          \
+          }                                                                                                            \
+      }                                                                                                                \
+    }                                                                                                                  \
+    tiles_off();                                                                                                       \
+  }
+
+GEMM(gemm_nn, false, false)
+#ifndef IMAGE
+GEMM(gemm_nt, false, true)
+GEMM(gemm_tn, true, false)
+GEMM(gemm_tt, true, true)
+#endif
