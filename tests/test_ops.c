@@ -31,7 +31,6 @@ static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: t
                                            "categorical", /* its codes: test_random_device.c */
                                            "clip_control",
                                            "constant",
-                                           "conv2d", /* has no gradient in it: test_conv2d.c */
                                            "conv2d_backward_bias",
                                            "conv2d_backward_weight",
                                            "conv2d_backward_x",

@@ -124,6 +124,10 @@ static void differentiate_node(gh_graph *g, gh_node *node) {
     gh_graph_fail(g, node, "has no gradient, but one is needed");
     return;
   }
+  if (node->op->flags & GH_OP_WIDE_BACKWARD && node->storage != GH_F32) {
+    gh_graph_fail(g, node, "has no gradient in %s, but one is needed", gh_dtype_name(node->storage));
+    return;
+  }
   const gh_node *from = node_for_gradient(g, node);
   if (gh_graph_failed(g)) return;
   node->op->gradient(g, from, dout, din);

@@ -89,11 +89,12 @@ struct gh_node {
 };
 
 enum {
-  GH_OP_ACCUMULATES = 1,   /* launch honours node->accumulate on out[0] */
-  GH_OP_VIEW = 2,          /* out[0] is in[0]'s memory with another shape; launches nothing */
-  GH_OP_INPLACE = 4,       /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
-  GH_OP_MIXED = 8,         /* infer itself checks which inputs are float32 and which bf16 */
-  GH_OP_WIDE_GRADIENT = 16 /* gradients of its bf16 results are float32: they are parameters */
+  GH_OP_ACCUMULATES = 1,    /* launch honours node->accumulate on out[0] */
+  GH_OP_VIEW = 2,           /* out[0] is in[0]'s memory with another shape; launches nothing */
+  GH_OP_INPLACE = 4,        /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
+  GH_OP_MIXED = 8,          /* infer itself checks which inputs are float32 and which bf16 */
+  GH_OP_WIDE_GRADIENT = 16, /* gradients of its bf16 results are float32: they are parameters */
+  GH_OP_WIDE_BACKWARD = 32  /* has a gradient in float32 alone */
 };
 
 /* gh_op.wide: the inputs that are float32 for every storage type (statistics, scales, the residual stream). The

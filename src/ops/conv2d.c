@@ -206,6 +206,7 @@ static double conv2d_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_conv2d = {.name = "conv2d",
+                            .flags = GH_OP_WIDE_BACKWARD,
                             .wide = GH_WIDE(2),
                             .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right"},
                             .infer = conv2d_infer,

@@ -126,11 +126,19 @@ bool gh_choice_is_fallback(const gh_choice_kind *kind, const gh_provider *provid
   return kind->fallback && !strcmp(kind->fallback, provider->name);
 }
 
+/* A provider's name without its family, if the one before has the same: "own-cpu nb=512 kc=512, nb=256 kc=1024". */
+static const char *short_name(const gh_provider *p, const gh_provider *before) {
+  const size_t family = strlen(p->family);
+  const bool same = before && !strcmp(p->family, before->family);
+  return same && gh_starts_with(p->name, p->family) && p->name[family] == ' ' ? p->name + family + 1 : p->name;
+}
+
 static gh_status unknown_provider(gh_error *err, const gh_choice_state *state, const char *name) {
-  char names[600] = "";
+  char names[800] = "";
   size_t used = 0;
   for (int i = 0; i < state->listed && used < sizeof names; i++)
-    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", state->providers[i]->name);
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
+                             short_name(state->providers[i], i ? state->providers[i - 1] : NULL));
   return gh_fail(err, GH_ERROR_ARGUMENT, "there is no %s provider \"%s\"; available: %s", state->kind->title, name,
                  names);
 }

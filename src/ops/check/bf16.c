@@ -22,6 +22,7 @@ static const struct {
   double result, gradient, room;
 } roundings[] = {
     {"linear", 4, 1, 1},       /* the product, up to four times an average result, then the bias */
+    {"conv2d", 4, 1, 1},       /* the same */
     {"attention", 1, 3, ROOM}, /* terms that cancel to 2^-9 of their size keep the rest of the result's 16 bits */
 };
 
