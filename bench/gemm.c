@@ -70,7 +70,7 @@ static gh_status run(gh_error *err, gh_device *d, const settings *s, const gh_ge
   if (!status) printf("%s\n", key);
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name && !status; p++) {
     double best;
-    if (!strstr(p->base.name, s->provider) || !p->supports(g, d)) continue;
+    if (!strstr(p->base.name, s->provider) || !gh_gemm_supports(p, g, d)) continue;
     gh_status one = measure(err, d, p, g, at, s->rounds, &best);
     if (one)
       printf("  %-28s %s\n", p->base.name, err->text);
