@@ -3,8 +3,8 @@
 # does not have: NVIDIA's NVRTC, clang for AMD, Intel's ocloc. bench/results/static.md has the result.
 # usage: scripts/static.sh [--write] [TARGET ...]     (sm_90, gfx1100, pvc ...; default: all targets)
 #   --write   rewrite bench/results/static.md
-# Prints one line per target: name, kernels passed, kernels failed, targets skipped, seconds, reason for skipping. Results
-# are cached under build/static by their inputs, so unchanged programs are not compiled again.
+# Prints one line per target: name, kernels passed, kernels failed, targets skipped, processor seconds, reason for
+# skipping. Results are cached under build/static by their inputs, so unchanged programs are not compiled again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -26,7 +26,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 
 # Kernels in which a spilled register is a failure, and why they matter. The others run once per step, or on little data.
 HOT = {
@@ -97,9 +96,13 @@ def elf_sections(binary):
 
 # ---- NVIDIA: NVRTC, a library ----
 
+# Where two architectures have the same PTX, NVRTC makes it once, which is two thirds of the time; ptxas of the same toolkit
+# then makes each one's code. same_code() checks that this is what NVRTC would have made.
+PTX_OF = {"sm_80": 80, "sm_86": 80, "sm_89": 80, "sm_90": 80, "sm_100": 100, "sm_120": 100}
+
 
 class Nvrtc:
-    def __init__(self, path):
+    def __init__(self, path, work):
         try:
             # a wheel's NVRTC only finds its builtins library if that is already loaded
             for half in glob.glob(os.path.join(os.path.dirname(path), "libnvrtc-builtins.so.*")):
@@ -113,6 +116,10 @@ class Nvrtc:
         archs = (ctypes.c_int * count.value)()
         self.library.nvrtcGetSupportedArchs(archs)
         self.archs, self.version = list(archs), f"NVRTC {major.value}.{minor.value}"
+        self.work = work
+        self.ptxas = os.path.join(os.path.dirname(os.path.dirname(path)), "bin", "ptxas")
+        if not os.path.exists(self.ptxas) or f" V{major.value}.{minor.value}." not in run([self.ptxas, "--version"])[1]:
+            self.ptxas = None  # a wheel has NVRTC alone
 
     def output(self, program, what):
         size = ctypes.c_size_t()
@@ -121,19 +128,58 @@ class Nvrtc:
         getattr(self.library, f"nvrtcGet{what}")(program, buffer)
         return buffer.raw[: size.value]
 
-    def compile(self, target, name, text, options):
+    def build(self, name, text, options, what):
+        """The log, and the CUBIN or PTX."""
         program = ctypes.c_void_p()
-        options = [f"--gpu-architecture={target}", "--ptxas-options=-v", *options]
         self.library.nvrtcCreateProgram(ctypes.byref(program), text.encode(), name.encode(), 0, None, None)
         array = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
         code = self.library.nvrtcCompileProgram(program, len(options), array)
         log = self.output(program, "ProgramLog").rstrip(b"\0").decode(errors="replace")
-        cubin = b"" if code else self.output(program, "CUBIN")
+        made = b"" if code else self.output(program, what)
         self.library.nvrtcDestroyProgram(ctypes.byref(program))
-        lines = [line for line in log.splitlines() if line.strip() and not re.match(r"ptxas info |ptxas +\. ", line)]
-        if code or lines:
-            raise Broken("\n".join(lines) or f"NVRTC's status {code}")
+        nvidia_judge(log, code)
+        return log, made
+
+    def compile(self, target, name, text, options):
+        if self.ptxas and target in PTX_OF:
+            return self.assemble(target, self.ptx(PTX_OF[target], name, text, options))
+        log, cubin = self.build(name, text, [f"--gpu-architecture={target}", "--ptxas-options=-v", *options], "CUBIN")
         return nvidia_kernels(log), cubin
+
+    def ptx(self, number, name, text, options):
+        options = [f"--gpu-architecture=compute_{number}", *options]
+        key = hashlib.sha256("\0".join([self.version, name, text, *options]).encode()).hexdigest()
+        path = os.path.join(self.work, "kept", key + ".ptx")
+        if os.path.exists(path):
+            with open(path, "rb") as f:
+                return gzip.decompress(f.read())
+        ptx = self.build(name, text, options, "PTX")[1].rstrip(b"\0")
+        keep(path, gzip.compress(ptx, mtime=0))
+        return ptx
+
+    def assemble(self, target, ptx):
+        with tempfile.TemporaryDirectory() as folder:
+            source, out = os.path.join(folder, "in.ptx"), os.path.join(folder, "out.cubin")
+            with open(source, "wb") as f:
+                f.write(ptx)
+            code, log = run([self.ptxas, f"--gpu-name={target}", "-v", source, "-o", out])
+            nvidia_judge(log, code)
+            with open(out, "rb") as f:
+                return nvidia_kernels(log), f.read()
+
+    def same_code(self, target, name, text, options):
+        """Whether NVRTC makes the same code for the target by itself."""
+        whole = self.build(name, text, [f"--gpu-architecture={target}", *options], "CUBIN")[1]
+        parts = [{s[0]: s[3] for s in elf_sections(c) if s[0].startswith(".text")}
+                 for c in (whole, self.compile(target, name, text, options)[1])]
+        return parts[0] == parts[1] and bool(parts[0])
+
+
+def nvidia_judge(log, code):
+    known = re.compile(r"ptxas info |ptxas +\. | +\d+ bytes stack frame")
+    lines = [line for line in log.splitlines() if line.strip() and not known.match(line)]
+    if code or lines:
+        raise Broken("\n".join(lines) or f"NVIDIA's compiler ended with {code}")
 
 
 def nvidia_kernels(log):
@@ -311,7 +357,7 @@ def compiler_of(target, arguments):
         return Clang(arguments.work)
     if target in INTEL:
         return Ocloc(arguments.ocloc)
-    compiler = Nvrtc(nvrtc_path(arguments.nvrtc))
+    compiler = Nvrtc(nvrtc_path(arguments.nvrtc), arguments.work)
     if int(target[3:]) not in compiler.archs:
         raise Missing(f"{compiler.version} does not compile for {target}")
     return compiler
@@ -323,13 +369,22 @@ def keep(path, data):
     os.replace(f.name, path)
 
 
+def processor_seconds():
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def options_of(target, program):
+    return program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
+
+
 def compiled(arguments, target, program):
-    """(target, program's name, kernels or None, what is wrong, seconds, compressed code: SASS, AMD's assembly or Intel's
+    """(target, program's name, kernels or None, what is wrong, processor seconds, compressed code: SASS, AMD's assembly or Intel's
     binary); from cached results if nothing changed."""
-    began = time.time()
-    options = program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
+    began = processor_seconds()
+    options = options_of(target, program)
     compiler = compiler_of(target, arguments)
-    readers = [nvidia_kernels, amd_kernels, amd_undefined, intel_kernels, elf_sections, type(compiler)]
+    readers = [nvidia_judge, nvidia_kernels, amd_kernels, amd_undefined, intel_kernels, elf_sections, type(compiler)]
     parts = [*map(inspect.getsource, readers), compiler.version, target, program["text"], *options]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     path = os.path.join(arguments.work, "kept", key)
@@ -339,15 +394,33 @@ def compiled(arguments, target, program):
     try:
         kernels, code = compiler.compile(target, program["file"], program["text"], options)
     except Broken as error:
-        return target, program["name"], None, str(error), time.time() - began, b""
+        return target, program["name"], None, str(error), processor_seconds() - began, b""
     code = gzip.compress(code, mtime=0)
     keep(path + ".code", code)
     keep(path + ".json", json.dumps(kernels).encode())
-    return target, program["name"], kernels, None, time.time() - began, code
+    return target, program["name"], kernels, None, processor_seconds() - began, code
 
 
 def one(arguments, target, program):
     return compiled(arguments, target, program)[:5]
+
+
+def same_code(arguments, target, program):
+    """As one(), of no kernels."""
+    began = processor_seconds()
+    compiler, wrong = compiler_of(target, arguments), None
+    try:
+        same = compiler.same_code(target, program["file"], program["text"], options_of(target, program))
+    except Broken:  # which one() says
+        same = True
+    if not same:
+        wrong = f"NVRTC makes other code for {target} than ptxas of compute_{PTX_OF[target]}'s PTX: see PTX_OF"
+    return target, program["name"], {}, wrong, processor_seconds() - began
+
+
+def checked_on(target, programs):
+    """The program for which same_code() is asked: a small one, with the matrix units' instructions."""
+    return min((p for p in programs if serves(p, target) and "-DUNIT_MMA" in p["defines"]), key=lambda p: len(p["text"]))
 
 
 def read_programs(folder):
@@ -462,7 +535,9 @@ def main():
         except Missing as error:
             missing[target] = str(error)
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
-        jobs = [pool.submit(one, arguments, t, p) for p in programs for t in versions if serves(p, t)]
+        # by target: the second one of a kind then finds the PTX of the first
+        jobs = [pool.submit(one, arguments, t, p) for t in versions for p in programs if serves(p, t)]
+        jobs += [pool.submit(same_code, arguments, t, checked_on(t, programs)) for t in versions if t in PTX_OF]
         results = [job.result() for job in jobs]
     any_failed = False
     for target in arguments.targets or TARGETS:

@@ -26,7 +26,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 import assembly
 import compile as compilation
@@ -169,10 +168,10 @@ MODULES = [assembly, flow, units]
 
 def one(arguments, target, program):
     """(target, program's name, [facts], what is wrong, seconds), from the cache if nothing changed."""
-    began = time.time()
+    began = compilation.processor_seconds()
     _, name, takes, wrong, _, code = compilation.compiled(arguments, target, program)
     if wrong:
-        return target, name, [], wrong, time.time() - began
+        return target, name, [], wrong, compilation.processor_seconds() - began
     own = [facts_of, product_runs, memory_runs, waits_for_loads, disassemble, is_product]
     parts = [*map(inspect.getsource, MODULES), *map(inspect.getsource, own), str(PRODUCTS), target]
     key = hashlib.sha256(code + "\0".join(parts).encode()).hexdigest()
@@ -184,12 +183,12 @@ def one(arguments, target, program):
         kernels = [k for k in disassemble(arguments, target, gzip.decompress(code)) if compilation.is_hot(k.name)]
         found = [dict(facts_of(target, k), takes=takes.get(k.name, {})) for k in kernels]
     except (compilation.Broken, OSError) as error:
-        return target, name, [], str(error), time.time() - began
+        return target, name, [], str(error), compilation.processor_seconds() - began
     missing = [k for k in takes if compilation.is_hot(k) and k not in {f["kernel"] for f in found}]
     if missing:
-        return target, name, [], "no assembly of " + " ".join(missing), time.time() - began
+        return target, name, [], "no assembly of " + " ".join(missing), compilation.processor_seconds() - began
     compilation.keep(path, json.dumps(found).encode())
-    return target, name, found, None, time.time() - began
+    return target, name, found, None, compilation.processor_seconds() - began
 
 
 # ---- AMD's loops in llvm-mca ----
@@ -278,9 +277,11 @@ def measure(arguments, targets, named=None):
             missing[target] = why
     present = [t for t in targets if t not in missing]
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
-        jobs = [pool.submit(one, arguments, t, p) for p in programs for t in present
+        jobs = [pool.submit(one, arguments, t, p) for t in present for p in programs
                 if compilation.serves(p, t) and (named is None or named(t, p["name"]))]
         results = [job.result() for job in jobs]
+    order = {p["name"]: i for i, p in enumerate(programs)}
+    results.sort(key=lambda result: order[result[1]])
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         jobs = [pool.submit(add_waves, arguments, r[0], r[2]) for r in results if r[0] in compilation.AMD]
         [job.result() for job in jobs]
