@@ -42,6 +42,11 @@ endforeach()
 
 # A driver that fails, for test_drivers.sh.
 add_library(bad_driver MODULE tests/drivers/bad_driver.c)
+# Notes the tests that a limit of buffers concerns, for run-tests.
+add_library(large_buffers MODULE tests/drivers/large_buffers.c)
+set_target_properties(large_buffers PROPERTIES PREFIX "")
+target_compile_definitions(large_buffers PRIVATE CL_TARGET_OPENCL_VERSION=120 _GNU_SOURCE)
+target_link_libraries(large_buffers PRIVATE gh_flags ${CMAKE_DL_LIBS})
 # An MPI that is too old, or has no threads, for test_ranks.sh.
 if(TARGET genhance_mpi)
   add_library(old_mpi MODULE tests/drivers/old_mpi.c)
