@@ -50,9 +50,11 @@ bool gh_gemm_is_timed(const void *desc) { return gh_gemm_madds(desc) >= TINY_MAD
 /* Halves a size but keeps its remainder modulo 512, so that the edges stay the same. */
 static int64_t half_with_edge(int64_t n) { return n / 1024 * 512 + n % 512; }
 
+/* The GPU's kernels on a CPU: only in tests, and a hundred times slower. */
+static bool is_emulated(const gh_device *d) { return d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; }
+
 static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
-  const bool emulated = d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; /* only in tests, and a hundred times slower */
-  const double most = emulated ? TRIAL_MADDS / 64 : TRIAL_MADDS;
+  const double most = is_emulated(d) ? TRIAL_MADDS / 64 : TRIAL_MADDS;
   gh_gemm_desc g = *desc;
   g.offset_a = g.offset_b = g.offset_c = 0;
   g.epilogue = GH_EPILOGUE_NONE; /* does not affect the choice */
@@ -377,9 +379,11 @@ static void time_small_product(gh_device *d, const gh_choice_state *state, doubl
 }
 
 /* On a CPU the library runs at a tenth of our speed, and trying it on every shape would take longer than all other
- * trials. So it is tried once, on a small product. */
+ * trials. So it is tried once, on a small product. Emulated kernels are as slow as the library, whose kernels take a
+ * minute to compile: it is left out. */
 bool gh_gemm_skips_library(gh_device *d, gh_choice_state *state, const gh_provider *provider) {
   if (!is_library(provider) || !d->info.is_cpu || state->aside < 0) return false;
+  if (is_emulated(d)) return true;
   if (!state->aside) {
     double best[2]; /* own, the library's */
     time_small_product(d, state, best);
