@@ -31,8 +31,10 @@ endif()
 file(GLOB TEST_SCRIPTS CONFIGURE_DEPENDS tests/test_*.sh)
 if(GH_SANITIZE)
   # AddressSanitizer has its own malloc, and must be in a program from the start: Python is none; MPI has leaks of its
-  # own; the browser does not run our code
-  list(FILTER TEST_SCRIPTS EXCLUDE REGEX "test_(faults|leftovers|pages|python|ranks|torture)")
+  # own; the browser does not run our code, nor do those that read sources, pages and assembly; an installation has the
+  # programs that others run
+  list(FILTER TEST_SCRIPTS EXCLUDE
+       REGEX "test_(completion_zsh|faults|install|leftovers|links|loops|pages|python|ranks|rooms|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -89,25 +91,25 @@ include(tests/api.cmake)
 
 # These set the kernels' shape themselves: they run both, or the one that has the kernels. Another default shape, and a
 # limit of buffers that are all small, change nothing.
-set(OWN_SHAPE attention attention_columns attention_matrix attention_tile bf16 compare conv2d functions gemm_matrix mixed
-              ops probe random_device suite tune update update_memory)
+set(OWN_SHAPE attention attention_columns attention_matrix attention_tile bf16 compare conv2d cross_entropy functions
+              gemm_matrix mixed nearest ops probe random_device suite tune update update_memory)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment
-         export formats identity image incomplete inputs interrupt layout links loader loops mapping messages names
-         options origin power preprocess results retry robust rooms rot scenes statistics target_cache terminal
+         export formats identity image incomplete inputs interrupt layout loader mapping messages names
+         options origin power preprocess results retry robust rot scenes statistics target_cache terminal
          tfevents tune_command usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers pages python ranks ranks_encode torture)
+  list(APPEND HOST faults leftovers links loops pages python ranks ranks_encode rooms torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
 set(LONG test_attention_matrix test_attention_columns test_memory test_compare cuda_golden test_ops test_gemm_matrix
          cuda_attention_matrix test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
-         test_fft test_api test_attention test_install test_options cuda_reconstruct test_probe ptx_gemm_bf16
+         test_fft test_api test_attention test_options cuda_reconstruct test_probe ptx_gemm_bf16
          ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix ptx_attention ptx_sm_100_attention_matrix)
 if(NOT GH_SANITIZE)
-  list(INSERT LONG 13 test_leftovers test_faults)
+  list(INSERT LONG 13 test_leftovers test_faults test_install)
 endif()
 
 function(set_test_property name property value)
@@ -123,10 +125,19 @@ endforeach()
 foreach(name ${HOST})
   set_test_property(test_${name} LABELS host)
 endforeach()
-# These test kernels, which no sanitizer watches: OpenCL's runtime compiles them. Others cover the host's code around them.
+# These test kernels, which no sanitizer watches: OpenCL's runtime compiles them, or the double's compiler, which does not
+# instrument them either. Others cover the host's code around them.
 foreach(name attention_columns attention_matrix conv2d fft gemm_matrix mixed random_device)
-  if(TEST test_${name})
-    set_property(TEST test_${name} APPEND PROPERTY LABELS kernels)
+  foreach(test test_${name} cuda_${name})
+    if(TEST ${test})
+      set_property(TEST ${test} APPEND PROPERTY LABELS kernels)
+    endif()
+  endforeach()
+endforeach()
+# These compare the numbers of whole steps on the double; test_cuda and cuda_step_trace run the same code of the host.
+foreach(name golden probe reconstruct)
+  if(TEST cuda_${name})
+    set_property(TEST cuda_${name} APPEND PROPERTY LABELS kernels)
   endif()
 endforeach()
 # These start threads, of their own or inside: the loader, encoding, scores. ThreadSanitizer watches them (preset threads).
