@@ -234,6 +234,49 @@ static void test_kernel(void **state) {
   backend->buffer_free(bs);
 }
 
+/* Runs a kernel; returns how many programs the device has compiled. */
+static int64_t compilations_of(gh_device *d, float value) {
+  enum { N = 16 };
+  float got[N];
+  gh_buffer *y, *x;
+  gh_launch *launch;
+  const gh_backend *backend = d->backend;
+  OK(backend->buffer_create(&err, d, sizeof got, &y));
+  OK(backend->buffer_create(&err, d, sizeof got, &x));
+  for (int i = 0; i < N; i++) got[i] = value;
+  OK(backend->write(&err, d, x, 0, got, sizeof got));
+  const gh_kernel_id id = probe("probe_axpy");
+  const gh_grid grid = {.groups = {2, 1, 1}, .local = {8, 1, 1}};
+  gh_arg args[] = {gh_arg_buffer(y), gh_arg_buffer(x), gh_arg_buffer(NULL),
+                   gh_arg_i32(N),    gh_arg_i64(0),    gh_arg_f32(2)};
+  OK(backend->bind_kernel(&err, d, &id, &grid, args, 6, &launch));
+  OK(backend->enqueue(&err, d, launch));
+  OK(backend->read(&err, d, y, 0, got, sizeof got));
+  for (int i = 0; i < N; i++) assert_true(got[i] == 2 * value);
+  backend->launch_free(launch);
+  backend->buffer_free(x);
+  backend->buffer_free(y);
+  return d->counters.compilations;
+}
+
+/* Where programs cannot be kept on disk, those of a closed device serve the next one; two at a time have their own. */
+static void test_programs_of_a_closed_device(void **state) {
+  (void)state;
+  gh_device *a, *b;
+  const bool stay = gh_cl_quirks_of(device->info.platform, device->info.driver, device->info.name).no_binaries;
+  OK(gh_device_open(&err, device->info.id, &a));
+  OK(gh_device_open(&err, device->info.id, &b));
+  compilations_of(a, 1);
+  assert_int_equal(compilations_of(b, 2), 1);
+  gh_device_close(a);
+  gh_device_close(b);
+  for (int i = 0; i < 2; i++) {
+    OK(gh_device_open(&err, device->info.id, &a));
+    assert_int_equal(compilations_of(a, 3), stay ? 0 : 1);
+    gh_device_close(a);
+  }
+}
+
 static void test_kernel_errors(void **state) {
   (void)state;
   const gh_backend *backend = device->backend;
@@ -298,6 +341,7 @@ int main(void) {
   const struct CMUnitTest of_opencl[] = {
       cmocka_unit_test(test_small_groups),
       cmocka_unit_test(test_a_kernel_that_needs_too_much_is_not_bound),
+      cmocka_unit_test(test_programs_of_a_closed_device),
   };
   int failed = cmocka_run_group_tests(tests, open_device, close_device);
   if (gh_starts_with(check_device_info().id, "opencl"))

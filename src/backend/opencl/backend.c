@@ -28,8 +28,7 @@ static void device_close(gh_device *d) {
   gh_staging_free(d, &device->staging);
   gh_cl_workspace_free(device);
   gh_cl_clfft_end(device);
-  gh_programs_free(d, &device->programs);
-  if (device->context) clReleaseContext(device->context);
+  gh_cl_context_close(d);
   free(device);
   d->impl = NULL;
 }
@@ -61,9 +60,7 @@ static gh_status device_open(gh_error *err, int index, gh_device *d) {
   gh_cl_programs_open(d);
   choose_options(device, &d->info);
 
-  cl_int code;
-  cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)device->platform, 0};
-  device->context = clCreateContext(properties, 1, &device->id, NULL, NULL, &code);
+  cl_int code = gh_cl_context_open(device);
   if (code == CL_SUCCESS) device->queue = clCreateCommandQueue(device->context, device->id, 0, &code);
   if (code == CL_SUCCESS) return GH_OK;
   status = gh_cl_fail(err, code, "%s (%s): cannot be opened", d->info.id, d->info.name);

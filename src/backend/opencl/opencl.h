@@ -116,6 +116,10 @@ gh_status gh_cl_check_shape(gh_error *err, const gh_device_info *info, const gh_
 /* program.c */
 void gh_cl_programs_open(gh_device *d);
 
+/* context.c: device->context and the programs that it already has; options and quirks must be set */
+cl_int gh_cl_context_open(gh_cl_device *device);
+void gh_cl_context_close(gh_device *d);
+
 /* memory.c */
 extern const gh_staging_kind gh_cl_staging_kind;
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
