@@ -16,6 +16,8 @@
  *   ds_bpermute     MFMA: any lane's word. Lanes c, c + 16, c + 32 and c + 48 hold column c
  *   v_permlanex16   WMMA: the word of lane xor 16. Lanes c and c + 16 hold the even and the odd rows of column c
  *   v_exp_f32       2^x, 1 unit in the last place
+ *   block reads     DPAS: lane i receives element i of each of 8 successive rows of A, by one message for all
+ *                   (cl_intel_subgroups, cl_intel_subgroup_local_block_io). A lane holds a whole column of C
  *
  * With UNIT_EMULATED, lanes exchange data through local memory by the rules above. */
 #ifndef ATTENTION_MATRIX_UNITS_H
@@ -198,6 +200,10 @@ inline void unit_as_a(uint32 *a, const float *left, const float *right) {
 
 #else /* ---- the others ---- */
 
+#if defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
+#define UNIT_BLOCKS /* A is read as a block of 8 rows of 16 numbers, which lie one after another */
+#endif
+
 #define C_UNITS (16 / UM) /* units of C above one another that make a step of the next product's k */
 #define C_WORDS (C_UNITS * C_FLOATS / 2)
 
@@ -220,6 +226,55 @@ inline float unit_exp2(float x) { return native_exp2(x); }
 #endif
 #endif
 
+#ifdef UNIT_BLOCKS /* declared here as in gemm_matrix_units.h */
+#ifdef UNIT_DPAS16
+typedef ushort unit_element;
+typedef ushort8 unit_block;
+#define UNIT_READ intel_sub_group_block_read_us8
+#else
+typedef uint32 unit_element;
+typedef uint8 unit_block;
+#define UNIT_READ intel_sub_group_block_read8
+#endif
+#ifndef UNIT_EMULATED
+unit_block OVERLOAD UNIT_READ(LOCAL_PTR const unit_element *from);
+#endif
+
+#ifndef UNIT_EMULATED
+uint32 OVERLOAD get_sub_group_id(void);
+int32 OVERLOAD sub_group_any(int32 x);
+#endif
+
+/* Reads A from its block. */
+inline void unit_read_block(uint32 *a, LOCAL_PTR const uint32 *from, int lane) {
+#ifdef UNIT_EMULATED
+  for (int i = 0; i < A_WORDS; i++) {
+    a[i] = from[A_ROW(lane, i) * 8 + A_WORD(lane, i)];
+#ifdef UNIT_DPAS16 /* a lane holds one k */
+    a[i] = lane % 2 ? a[i] >> 16 : a[i] & 0xffffu;
+#endif
+  }
+#else
+  (void)lane;
+  const unit_block v = UNIT_READ((LOCAL_PTR const unit_element *)from);
+  a[0] = v.s0, a[1] = v.s1, a[2] = v.s2, a[3] = v.s3, a[4] = v.s4, a[5] = v.s5, a[6] = v.s6, a[7] = v.s7;
+#endif
+}
+#endif
+
+/* A work-item's wave, and whether x holds for any of its lanes: the same for all lanes, as Intel's compiler must see.
+ */
+#if defined(UNIT_BLOCKS) && !defined(UNIT_EMULATED)
+inline int unit_wave(int item) {
+  (void)item;
+  return (int)get_sub_group_id();
+}
+inline bool unit_any(bool x) { return sub_group_any(x) != 0; }
+#else
+inline int unit_wave(int item) { return item / WAVE; }
+inline bool unit_any(bool x) { return x; }
+#endif
+
 /* Over the lanes of a column of C. */
 inline float unit_column_max(float v, UNIT_SCRATCH scratch, int item) {
 #if WAVE > UN
@@ -240,10 +295,23 @@ inline float unit_column_sum(float v, UNIT_SCRATCH scratch, int item) {
 }
 
 /* As unit_pair, but ties are rounded away from zero, and a NaN must have a quiet bit and a lower half of 0, as those of
- * bfloat16 and of arithmetic on them have. For operands: it takes a third of the instructions. */
+ * bfloat16 and of arithmetic on them have. For operands: it takes a third of the instructions. Intel's GPUs have a
+ * conversion (cl_intel_bfloat16_conversions), which rounds as unit_pair does. */
+#if defined(UNIT_BLOCKS) && !defined(UNIT_EMULATED)
+ushort2 OVERLOAD intel_convert_bfloat162_as_ushort2(float2 v);
 inline uint32 unit_weights(float low, float high) {
-  return (as_uint(low) + 0x8000u) >> 16 | ((as_uint(high) + 0x8000u) & 0xffff0000u);
+  return as_uint(intel_convert_bfloat162_as_ushort2((float2)(low, high)));
 }
+#else
+inline uint32 unit_weights(float low, float high) {
+  const uint32 a = as_uint(low) + 0x8000u, b = as_uint(high) + 0x8000u;
+#ifdef __AMDGCN__ /* both upper halves by one instruction */
+  return __builtin_amdgcn_perm(b, a, 0x07060302u);
+#else
+  return a >> 16 | (b & 0xffff0000u);
+#endif
+}
+#endif
 
 /* C_UNITS units of C, 16 rows, as B of the next product; `words`: each lane's own pairs of them. */
 inline void unit_as_b(uint32 *b, const uint32 *words, UNIT_SCRATCH scratch, int item) {

@@ -49,4 +49,11 @@
 #define GEMM_TURNED_PIECE(item, tile)   ((item) % ((tile) / 8))
 #define GEMM_TURNED_K(item, turn, tile) ((item) / ((tile) / 8) + (turn) * (GEMM_MATRIX_ITEMS * 8 / (tile)))
 
+/* For units that read A as a block: eight rows of 16 k's lie one after another, and GEMM_EIGHT pieces further begins
+ * the next 16 k's, then the next eight rows. There are 2 or 4 pieces more than such a block holds, so that what 8
+ * adjacent work-items bring along k, or 16 along rows, lies in different banks. */
+#define GEMM_EIGHT(pieces) ((pieces) == 8 ? 18 : 20)
+#define GEMM_EIGHT_AT(row, piece, pieces)                                                                              \
+  (((row) / 8 * ((pieces) / 2) + (piece) / 2) * GEMM_EIGHT(pieces) + (row) % 8 * 2 + (piece) % 2)
+
 #endif

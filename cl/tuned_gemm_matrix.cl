@@ -5,8 +5,8 @@
  *   work-item loads its 16 numbers of either operand's next step into registers, and then keeps them in the other half
  *   of local memory; there is one barrier per step. Local memory holds both operands in pieces of 16 bytes along k
  *   (gemm_layout.h). An operand that is stored along its rows is transposed on the way, a pair of k's at a time; or,
- * with UNIT_MMA, as it is read. The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI units
- * of UM x UN.
+ *   with UNIT_MMA, as it is read. The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI
+ * units of UM x UN.
  *
  *   TILE   128, or 64 for small shapes
  *   WIDTH  numbers of A, and of B, per load: 8, 4 or 1. It divides the offsets, row lengths and strides of both, and
@@ -15,11 +15,11 @@
  *
  * The last k % DEPTH of k come one by one, filled up with zeros. Offsets in a step have 32 bits, which bounds the
  * lengths of rows (gemm_matrix.c). For the units and the layout of their lanes, see gemm_matrix_units.h. Local memory:
- * 32 KiB. */
+ * 32 KiB, with block reads 40. */
 #include "gemm_layout.h"
 #include "gemm_matrix_units.h"
-#ifdef UNIT_MMA
-#include "attention_matrix_units.h" /* ldmatrix */
+#if defined(UNIT_MMA) || defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
+#include "attention_matrix_units.h" /* ldmatrix; block reads */
 #endif
 
 #ifndef WAVE
@@ -32,11 +32,17 @@
 #ifndef WIDTH
 #define WIDTH 8
 #endif
-#define ITEMS   GEMM_MATRIX_ITEMS
-#define DEPTH   GEMM_MATRIX_DEPTH(TILE)
-#define PIECES  (DEPTH / 8)     /* of a row, in a step */
-#define STEP    (TILE * PIECES) /* of an operand */
-#define LOADS   (8 / WIDTH)     /* of a piece */
+#define ITEMS  GEMM_MATRIX_ITEMS
+#define DEPTH  GEMM_MATRIX_DEPTH(TILE)
+#define PIECES (DEPTH / 8) /* of a row, in a step */
+#ifdef UNIT_BLOCKS         /* of an operand, in a step; the place of one */
+#define STEP                 (TILE * PIECES / 16 * GEMM_EIGHT(PIECES))
+#define PLACE_AT(row, piece) GEMM_EIGHT_AT(row, piece, PIECES)
+#else
+#define STEP                 (TILE * PIECES)
+#define PLACE_AT(row, piece) GEMM_PIECE_AT(row, piece, PIECES)
+#endif
+#define LOADS   (8 / WIDTH) /* of a piece */
 #define RAWS    (WIDTH == 1 ? 8 : 4)
 #define OFFSETS (WIDTH == 8 ? 2 : LOADS)
 #define WAVES   (ITEMS / WAVE)
@@ -136,8 +142,7 @@ inline void keep_piece(LOCAL_PTR uint4 *to, const uint32 *raw) {
 inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int item) {
   if (along) {
     FOR(h, 2)
-    keep_piece(part + GEMM_PIECE_AT(GEMM_PIECE_ROW(item, h, PIECES), GEMM_PIECE_INDEX(item, h, PIECES), PIECES),
-               next[h]);
+    keep_piece(part + PLACE_AT(GEMM_PIECE_ROW(item, h, PIECES), GEMM_PIECE_INDEX(item, h, PIECES)), next[h]);
     return;
   }
 #ifdef UNIT_MMA
@@ -146,7 +151,7 @@ inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int it
   const int word = GEMM_BLOCK_WORD(item, PIECES);
   FOR(e, 8) {
     const uint32 u = pair_of(next[0], e / 2), v = pair_of(next[1], e / 2);
-    ((LOCAL_PTR uint32 *)(part + GEMM_PIECE_AT(BLOCK_ROW(item) + e, word / 4, PIECES)))[word % 4] =
+    ((LOCAL_PTR uint32 *)(part + PLACE_AT(BLOCK_ROW(item) + e, word / 4)))[word % 4] =
         e % 2 ? u >> 16 | (v & 0xffff0000u) : (u & 0xffffu) | v << 16;
   }
 #endif
@@ -185,12 +190,6 @@ inline operand beyond(operand tile, int pieces) {
 
 inline void split(uint32 *to, uint4 v) { to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w; }
 
-#if defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
-inline uint32 word_of(operand tile, int first, int row, int word) {
-  return ((LOCAL_PTR const uint32 *)(tile + first + GEMM_PIECE_AT(row, word / 4, PIECES)))[word % 4];
-}
-#endif
-
 /* The fragment w of A's rows from row0 + row on. Rows of 16 are alike, so that a lane's place is the same for all, and
  * only a constant is added. */
 inline void read_a(uint32 *x, operand tile, int row0, int row, int w, bool along, int lane, UNIT_SCRATCH scratch,
@@ -209,14 +208,8 @@ inline void read_a(uint32 *x, operand tile, int row0, int row, int w, bool along
 #elif defined(UNIT_WMMA)
   FOR(h, 2) split(x + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
 #else
-  FOR(q, A_WORDS) {
-    const uint32 word = word_of(beyond(tile, own), first, row % 16 + A_ROW(lane, q), 8 * w + A_WORD(lane, q));
-#ifdef UNIT_DPAS16
-    x[q] = lane % 2 ? word >> 16 : word & 0xffffu;
-#else
-    x[q] = word;
-#endif
-  }
+  (void)own, (void)first;
+  unit_read_block(x, (LOCAL_PTR const uint32 *)(tile + PLACE_AT(row0 + row, 2 * w)), lane);
 #endif
 }
 
@@ -236,10 +229,9 @@ inline void read_b(uint32 y[B_TOGETHER][B_READ], operand tile, int column0, int 
   FOR(q, 4) y[q / 2][q % 2] = both[q];
 #elif defined(UNIT_MFMA)
   split(y[0], beyond(tile, own + GEMM_PIECE_AT(lane % 16, 4 * w + lane / 16, PIECES))[first]);
-#elif defined(UNIT_DPAS8) /* an odd eight of 16 columns may be a wave's */
-  const int mine = column0 % 16 + column;
-  (void)first;
-  FOR(h, 2) split(y[0] + 4 * h, tile[own + GEMM_PIECE_AT(mine + lane, 2 * w + h, PIECES)]);
+#elif defined(UNIT_BLOCKS)
+  (void)own, (void)first;
+  FOR(h, 2) split(y[0] + 4 * h, beyond(tile, PLACE_AT(column0 + lane, 2 * w + h))[PLACE_AT(column, 0)]);
 #else
   FOR(h, 2) split(y[0] + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
 #endif
@@ -259,6 +251,39 @@ inline void multiply(float sum[MI][NI][C_FLOATS], operand as, operand bs, bool a
   }
 }
 
+#ifdef UNIT_MFMA
+/* The fragments of a whole step are read a step before they are multiplied, and numbers are loaded two steps before, so
+ * that a wave alone does not wait for either. There are registers for it: other units take more for their operands, or
+ * have fewer. */
+#define AHEAD
+/* Keeps the loads before the products, and the products before what waits for the loads: the compiler would mix them.
+ */
+#if defined(__AMDGCN__) && __has_builtin(__builtin_amdgcn_sched_barrier)
+#define IN_ORDER() __builtin_amdgcn_sched_barrier(0)
+#else
+#define IN_ORDER()
+#endif
+typedef struct fragments {
+  uint32 x[DEPTH / FRAGMENT][MI][A_READ], y[DEPTH / FRAGMENT][NI][B_READ];
+} fragments;
+
+inline void hold(fragments *f, operand as, operand bs, bool along_a, bool along_b, UNIT_SCRATCH scratch, int row0,
+                 int column0, int lane, int item) {
+  FOR(w, DEPTH / FRAGMENT) {
+    FOR(j, NI) read_b(&f->y[w][j], bs, column0, j * UN, w, along_b, lane, scratch, item);
+    FOR(i, MI) read_a(f->x[w][i], as, row0, i * UM, w, along_a, lane, scratch, item);
+  }
+}
+
+inline void multiply_held(float sum[MI][NI][C_FLOATS], const fragments *f, UNIT_SCRATCH scratch, int item) {
+  IN_ORDER();
+  FOR(w, DEPTH / FRAGMENT)
+  FOR(i, MI)
+  FOR(p, PARTS) FOR(j, NI) unit_multiply(sum[i][j], f->x[w][i] + p * A_WORDS, f->y[w][j] + p * B_WORDS, scratch, item);
+  IN_ORDER();
+}
+#endif
+
 /* ---- the product ---- */
 
 inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm_c *bias, int64 column) {
@@ -266,6 +291,23 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
   if (bias) value = value + C_LOAD(bias, column);
   C_STORE(at, 0, value);
 }
+
+/* gemm's steps, in the words of its variables: load the next whole step, or the last, incomplete one, from k0 on; keep
+ * either in a half of local memory (0, STEP); read its fragments from there; multiply. */
+#define FETCH()                                                                                                        \
+  fetch(next_a, from_a, at_a, lda, !trans_a);                                                                          \
+  fetch(next_b, from_b, at_b, ldb, trans_b);                                                                           \
+  from_a += step_a;                                                                                                    \
+  from_b += step_b;
+#define FETCH_REST(k0)                                                                                                 \
+  fetch_rest(next_a, a, lda, m0, m, k0, k, !trans_a, item);                                                            \
+  fetch_rest(next_b, b, ldb, n0, n, k0, k, trans_b, item);
+#define KEEP(place)                                                                                                    \
+  keep(as + (place), next_a, !trans_a, item);                                                                          \
+  keep(bs + (place), next_b, trans_b, item);
+#define HOLD(to, place) hold(to, as + (place), bs + (place), !trans_a, trans_b, scratch, row0, column0, lane, item)
+#define MULTIPLY(place)                                                                                                \
+  multiply(sum, OPERAND(as + (place)), OPERAND(bs + (place)), !trans_a, trans_b, scratch, row0, column0, lane, item)
 
 inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
                  GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,
@@ -280,42 +322,101 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   GLOBAL const char *from_b = (GLOBAL const char *)(b + (trans_b ? n0 * ldb : n0));
   uint32 at_a[OFFSETS], at_b[OFFSETS], next_a[2][RAWS], next_b[2][RAWS];
   float sum[MI][NI][C_FLOATS];
-  int now = 0; /* the half of local memory that holds the current step: 0 or STEP */
   FOR_SUMS(i, j, r) sum[i][j][r] = 0.0f;
   offsets_of(at_a, lda, m - m0, !trans_a, item);
   offsets_of(at_b, ldb, n - n0, trans_b, item);
-  if (steps) {
-    fetch(next_a, from_a, at_a, lda, !trans_a);
-    fetch(next_b, from_b, at_b, ldb, trans_b);
-  } else {
-    fetch_rest(next_a, a, lda, m0, m, 0, k, !trans_a, item);
-    fetch_rest(next_b, b, ldb, n0, n, 0, k, trans_b, item);
+#ifdef AHEAD
+  const int all = steps + rest;
+  fragments even, odd;
+  for (int step = 0; step < 2 && step < all; step++) {
+    if (step < steps) {
+      FETCH()
+    } else {
+      FETCH_REST((int64)steps * DEPTH)
+    }
+    KEEP(step * STEP)
   }
-  keep(as, next_a, !trans_a, item);
-  keep(bs, next_b, trans_b, item);
   BARRIER();
-  for (int step = 1; step < steps; step++) {
-    from_a += step_a;
-    from_b += step_b;
-    fetch(next_a, from_a, at_a, lda, !trans_a);
-    fetch(next_b, from_b, at_b, ldb, trans_b);
-    multiply(sum, OPERAND(as + now), OPERAND(bs + now), !trans_a, trans_b, scratch, row0, column0, lane, item);
-    now = STEP - now;
-    keep(as + now, next_a, !trans_a, item);
-    keep(bs + now, next_b, trans_b, item);
+  HOLD(&even, 0);
+  BARRIER();
+  int step = 0;
+  for (; step + 3 < steps; step += 2) {
+    FETCH()
+    HOLD(&odd, STEP);
+    multiply_held(sum, &even, scratch, item);
+    KEEP(0)
+    BARRIER();
+    FETCH()
+    HOLD(&even, 0);
+    multiply_held(sum, &odd, scratch, item);
+    KEEP(STEP)
     BARRIER();
   }
-  for (int left = steps && rest; left >= 0; left--) { /* the last whole step, and the rest */
-    multiply(sum, OPERAND(as + now), OPERAND(bs + now), !trans_a, trans_b, scratch, row0, column0, lane, item);
+  for (; step < all; step++) {
+    const int now = step % 2 * STEP;
+    if (step + 2 < steps) {
+      FETCH()
+    } else if (step + 2 < all) {
+      FETCH_REST((int64)steps * DEPTH)
+    }
+    if (step + 1 < all) HOLD(&odd, STEP - now);
+    multiply_held(sum, &even, scratch, item);
+    if (step + 2 < all) {
+      KEEP(now)
+    }
+    BARRIER();
+    even = odd;
+  }
+#else
+  int now = 0, step = 1; /* the half of local memory that holds the current step: 0 or STEP */
+  if (steps) {
+    FETCH()
+  } else {
+    FETCH_REST(0)
+  }
+  KEEP(0)
+  BARRIER();
+#if WIDTH > 1 /* two at a time, so that all places in local memory are constants */
+  for (; step + 1 < steps; step += 2) {
+    FETCH()
+    MULTIPLY(0);
+    KEEP(STEP)
+    BARRIER();
+    FETCH()
+    MULTIPLY(STEP);
+    KEEP(0)
+    BARRIER();
+  }
+#define FETCH_LAST()                                                                                                   \
+  if (step < steps) {                                                                                                  \
+    FETCH()                                                                                                            \
+  } else if (left) {                                                                                                   \
+    FETCH_REST((int64)steps *DEPTH)                                                                                    \
+  }
+#else /* registers do not suffice for two */
+  for (; step < steps; step++) {
+    FETCH()
+    MULTIPLY(now);
+    now = STEP - now;
+    KEEP(now)
+    BARRIER();
+  }
+#define FETCH_LAST()                                                                                                   \
+  if (left) {                                                                                                          \
+    FETCH_REST((int64)steps *DEPTH)                                                                                    \
+  }
+#endif
+  int left = max(steps - step, 0) + (steps && rest);
+  for (; left >= 0; left--, step++) { /* the last one or two, and the rest */
+    MULTIPLY(now);
+    FETCH_LAST()
+    now = STEP - now;
     if (left) {
-      fetch_rest(next_a, a, lda, m0, m, (int64)steps * DEPTH, k, !trans_a, item);
-      fetch_rest(next_b, b, ldb, n0, n, (int64)steps * DEPTH, k, trans_b, item);
-      now = STEP - now;
-      keep(as + now, next_a, !trans_a, item);
-      keep(bs + now, next_b, trans_b, item);
+      KEEP(now)
     }
     BARRIER();
   }
+#endif
   FOR_SUMS(i, j, r) {
     const int64 row = m0 + row0 + i * UM + C_ROW(lane, r), column = n0 + column0 + j * UN + C_COLUMN(lane, r);
     if (row < m && column < n) finish(c + row * ldc + column, alpha * sum[i][j][r], beta, bias, column);

@@ -195,10 +195,48 @@ static void test_fragments_are_read_without_conflicts(void **state) {
       }
 }
 
+/* Where A is read as a block. Waves have at most 16 lanes. Eight rows of one piece, B of a unit, take two turns. */
+static void test_blocks_are_kept_without_conflicts(void **state) {
+  (void)state;
+  for (int pieces = 4; pieces <= 8; pieces += 4) {
+    static char filled[128 * 4 * 20 / 16];
+    const int tile = pieces == 8 ? 64 : 128;
+    memset(filled, 0, sizeof filled);
+    for (int row = 0; row < tile; row++)
+      for (int piece = 0; piece < pieces; piece++) {
+        const int at = GEMM_EIGHT_AT(row, piece, pieces), first = GEMM_EIGHT_AT(row / 8 * 8, piece / 2 * 2, pieces);
+        assert_true(at >= 0 && at < tile * pieces / 16 * GEMM_EIGHT(pieces) && !filled[at]);
+        filled[at] = 1;
+        assert_int_equal(at, first + row % 8 * 2 + piece % 2);
+        assert_int_equal(at, GEMM_EIGHT_AT(row % 8, piece, pieces) + GEMM_EIGHT_AT(row / 8 * 8, 0, pieces));
+      }
+    for (int wave = 0; wave < ITEMS; wave += 16) {
+      int at[32];
+      for (int turn = 0; turn < 2; turn++) {
+        for (int lane = 0; lane < 16; lane++)
+          at[lane] = 4 * GEMM_EIGHT_AT(GEMM_PIECE_ROW(wave + lane, turn, pieces),
+                                       GEMM_PIECE_INDEX(wave + lane, turn, pieces), pieces);
+        assert_int_equal(conflicts(at, 16, 4, ADJACENT), 0);
+      }
+      for (int e = 0; e < 8; e++) {
+        for (int lane = 0; lane < 32; lane++) { /* the second half as the first: the same words */
+          const int word = GEMM_BLOCK_WORD(wave + lane % 16, pieces),
+                    row = GEMM_BLOCK_ROW(wave + lane % 16, pieces) + e;
+          at[lane] = 4 * GEMM_EIGHT_AT(row, word / 4, pieces) + word % 4;
+        }
+        assert_int_equal(conflicts(at, 32, 1, ADJACENT), 0);
+      }
+    }
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_model),          cmocka_unit_test(test_floats),
-      cmocka_unit_test(test_pieces_have_places), cmocka_unit_test(test_pieces_are_kept_without_conflicts),
-      cmocka_unit_test(test_pieces_along_rows),  cmocka_unit_test(test_fragments_are_read_without_conflicts)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_model),
+                                     cmocka_unit_test(test_floats),
+                                     cmocka_unit_test(test_pieces_have_places),
+                                     cmocka_unit_test(test_pieces_are_kept_without_conflicts),
+                                     cmocka_unit_test(test_pieces_along_rows),
+                                     cmocka_unit_test(test_fragments_are_read_without_conflicts),
+                                     cmocka_unit_test(test_blocks_are_kept_without_conflicts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,21 +4,23 @@
 #include "backend/chooser/gemm_internal.h"
 #include "cl/gemm_layout.h"
 
-/* Two operands, two steps of them. Offsets in a step have 32 bits: 2 bytes times at most 127 rows of LONGEST. */
+/* Two operands, two steps of them, at most 20 pieces in the place of 16. Offsets in a step have 32 bits: 2 bytes times
+ * at most 127 rows of LONGEST. */
 enum {
   LARGE = 128,
   ITEMS = GEMM_MATRIX_ITEMS,
-  LOCAL_BYTES = 4 * 2 * LARGE * GEMM_MATRIX_DEPTH(LARGE),
+  LOCAL_BYTES = 4 * 2 * LARGE * GEMM_MATRIX_DEPTH(LARGE) / 16 * GEMM_EIGHT(4),
   LONGEST = 1 << 23
 };
 
-/* The defines of a unit's kernels; NULL: the tile does not fit the registers. Intel's compiler is told to use all 256
+/* The defines of a unit's kernels; NULL: none. Intel's compiler is told to use all 256
  * registers of a thread: with its default of 128 the sums spill. */
 static const char *const defines[][2] = {
     [GH_MATRIX_MMA] = {"-DUNIT_MMA -DTILE=64", "-DUNIT_MMA -DTILE=128"},
     [GH_MATRIX_MFMA] = {"-DUNIT_MFMA -DTILE=64", "-DUNIT_MFMA -DTILE=128"},
     [GH_MATRIX_WMMA] = {"-DUNIT_WMMA -DTILE=64", "-DUNIT_WMMA -DTILE=128"},
-    [GH_MATRIX_DPAS16] = {"-DUNIT_DPAS16 -DTILE=64 -cl-intel-256-GRF-per-thread", NULL},
+    [GH_MATRIX_DPAS16] = {"-DUNIT_DPAS16 -DTILE=64 -cl-intel-256-GRF-per-thread",
+                          "-DUNIT_DPAS16 -DTILE=128 -cl-intel-256-GRF-per-thread"},
     [GH_MATRIX_DPAS8] = {"-DUNIT_DPAS8 -DTILE=64 -cl-intel-256-GRF-per-thread",
                          "-DUNIT_DPAS8 -DTILE=128 -cl-intel-256-GRF-per-thread"},
 };
