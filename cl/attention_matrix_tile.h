@@ -5,7 +5,11 @@
 #define ATTENTION_MATRIX_TILE_H
 #include "launch.h"
 #ifdef WAVE_ROWS /* every program includes this header, even without such a kernel */
-#define WAVES      ATTENTION_MATRIX_WAVES
+#ifdef UNIT_DPAS8
+#define WAVES ATTENTION_NARROW_WAVES
+#else
+#define WAVES ATTENTION_MATRIX_WAVES
+#endif
 #define ITEMS      (WAVES * WAVE)
 #define UNIT_ITEMS ITEMS
 #endif
@@ -17,10 +21,18 @@
 #endif
 
 #define ROWS   (WAVES * WAVE_ROWS)
-#define PIECES (SIZE / 8)              /* 16-byte pieces per row */
-#define STEPS  ((SIZE + 15) / 16)      /* steps per product along a row */
-#define PITCH  (2 * STEPS + 1)         /* row stride in local memory, in pieces */
-#define NEVER  (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
+#define PIECES (SIZE / 8)         /* 16-byte pieces per row */
+#define STEPS  ((SIZE + 15) / 16) /* steps per product along a row */
+#define PITCH  (2 * STEPS + 1)    /* row stride in local memory, in pieces */
+#ifdef UNIT_BLOCKS                /* where local memory holds a row's piece: A of a step at once, see below */
+#define BLOCK                18   /* pieces from one A to the next */
+#define PIECE_AT(row, piece) (((row) / UM * STEPS + (piece) / 2) * BLOCK + (row) % UM * 2 + (piece) % 2)
+#define TILE_PIECES(rows)    ((rows) / UM * STEPS * BLOCK)
+#else
+#define PIECE_AT(row, piece) ((row)*PITCH + (piece))
+#define TILE_PIECES(rows)    ((rows)*PITCH)
+#endif
+#define NEVER (-as_float(0x7f800000)) /* -infinity: a row of only this gives NaN, as in PyTorch */
 #ifndef MASKED
 #define MASKED 0
 #endif
@@ -68,7 +80,7 @@ inline bool is_hidden(key_mask m, int key) { return MASKED && m.hidden && key < 
 /* Zeroes the end of each row, which no copy fills but products read. */
 inline void clear_ends(LOCAL_PTR uint4 *tiles, int rows, int item) {
 #if SIZE % 16
-  for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + row * PITCH + PIECES))[i] = 0u;
+  for (int row = item; row < rows; row += ITEMS) FOR(i, 4)((LOCAL_PTR uint32 *)(tiles + PIECE_AT(row, PIECES)))[i] = 0u;
 #endif
 }
 

@@ -37,6 +37,7 @@
 #define ATTENTION_GPU_WIDE     128 /* columns of the result of a work-group */
 #define ATTENTION_GPU_SIDE     16  /* work-items of a group, down and across */
 #define ATTENTION_MATRIX_WAVES 4   /* tuned_attention_matrix and tuned_attention_columns: waves of a work-group */
+#define ATTENTION_NARROW_WAVES 8   /* the same where a wave has 8 lanes */
 
 /* ---- matrix products ---- */
 

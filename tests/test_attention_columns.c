@@ -1,12 +1,13 @@
-/* Attention on AMD's matrix units without such a device: the kernels' own index arithmetic around a model of each unit,
- * which replaces the instructions (cl/attention_matrix_units.h). All three parts, causal and not, with a mask, against
- * the shared kernels, which test_attention compares with float64. */
+/* Attention on AMD's and Intel's matrix units without such a device: the kernels' own index arithmetic around a model
+ * of each unit, which replaces the instructions (cl/attention_matrix_units.h). All three parts, causal and not, with a
+ * mask, against the shared kernels, which test_attention compares with float64. */
 #include <stdlib.h>
 
 #include "backend/chooser/attention_internal.h"
 #include "support/on_device.h"
 
 static const char *const mfma = "-DUNIT_MFMA -DUNIT_EMULATED", *const wmma = "-DUNIT_WMMA -DUNIT_EMULATED";
+static const char *const dpas16 = "-DUNIT_DPAS16 -DUNIT_EMULATED", *const dpas8 = "-DUNIT_DPAS8 -DUNIT_EMULATED";
 
 static void run(const char *unit, int64_t size) {
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, 5, false};
@@ -23,8 +24,17 @@ static void test_wmma(void **state) {
   (void)state;
   run(wmma, 128);
 }
+/* A size that is no multiple of 16; and one whose dk and dv are computed by different work-groups. */
+static void test_dpas8(void **state) {
+  (void)state;
+  run(dpas8, 72);
+}
+static void test_dpas16(void **state) {
+  (void)state;
+  run(dpas16, 128);
+}
 
-/* A work-group needs all of AMD's local memory. */
+/* A work-group needs all of AMD's local memory, and of an Arc's. */
 static void test_what_fits(void **state) {
   (void)state;
   const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, 64, 0, false}, odd = {.size = 65};
@@ -34,16 +44,19 @@ static void test_what_fits(void **state) {
   d.info.max_group = 128;
   assert_false(gh_attention_fits(&desc, &d, mfma));
   assert_true(gh_attention_fits(&desc, &d, wmma));
+  assert_true(gh_attention_fits(&desc, &d, dpas8));
+  assert_true(gh_attention_fits(&desc, &d, dpas16));
   d.info.local_bytes = 48 << 10;
   assert_false(gh_attention_fits(&desc, &d, wmma));
+  assert_false(gh_attention_fits(&desc, &d, dpas8));
   assert_true(gh_attention_fits(&desc, &d, "-DUNIT_MMA"));
   assert_null(gh_attention_unit(GH_MATRIX_NONE));
-  assert_null(gh_attention_unit(GH_MATRIX_DPAS8));
 }
 
 int main(void) {
   setenv("GH_KERNEL_SHAPE", "gpu", 1);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_what_fits), cmocka_unit_test(test_mfma),
-                                     cmocka_unit_test(test_wmma)};
+                                     cmocka_unit_test(test_wmma), cmocka_unit_test(test_dpas8),
+                                     cmocka_unit_test(test_dpas16)};
   return cmocka_run_group_tests(tests, open_device, close_device);
 }

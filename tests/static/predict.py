@@ -149,6 +149,8 @@ def product_seconds(card, facts, launch, candidate):
     if launch.op.startswith("attention"):  # (batch, rows, heads, size): tiles of rows, and of 64 rows on the other side
         rows = launch.shape[1]
         work *= axes[0] * pow2(math.ceil(rows / axes[0])) / rows * math.ceil(rows / 64) * 64 / rows
+        if "ALONE=1" in launch.program:  # dk and dv by different work-groups: both compute the scores
+            work *= 5 / 4
     total, latency = clocks(card, facts, groups, items, work / facts["work"])
     compute = total / (units.TARGETS[card.target].clock * 1e9)
     memory = launch.bytes / (units.TARGETS[card.target].gbytes * 1e9 * REACHED)

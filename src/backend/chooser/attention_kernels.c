@@ -5,7 +5,7 @@
 #include "backend/chooser/attention_internal.h"
 #include "cl/launch.h"
 
-enum { WAVES = ATTENTION_MATRIX_WAVES, SIZES = 4 };
+enum { WAVES = ATTENTION_MATRIX_WAVES, NARROW_WAVES = ATTENTION_NARROW_WAVES, SIZES = 4 };
 
 const int gh_attention_sizes[SIZES + 1] = {64, 72, 80, 128, 0};
 
@@ -14,8 +14,8 @@ const int gh_attention_sizes[SIZES + 1] = {64, 72, 80, 128, 0};
 enum { SMALL, SMALL_MASKED, LARGE, KINDS }; /* heads up to 80, the same with a mask, heads up to 128 */
 typedef struct kernels {
   const char *unit, *source; /* defines; the first selects the unit */
-  int most;                  /* the largest size of a head */
-  int lanes, rows;           /* of a wave; of a unit */
+  int most, together;        /* the largest size of a head; and of one whose dk and dv a work-group computes together */
+  int waves, lanes, rows;    /* of a work-group; of a wave; of a unit */
   int local_bytes;           /* of a work-group, at most */
   struct {
     int high, columns;
@@ -25,6 +25,8 @@ static const kernels units[] = {
     [GH_MATRIX_MMA] = {"-DUNIT_MMA",
                        "tuned_attention_matrix",
                        128,
+                       128,
+                       WAVES,
                        32,
                        16,
                        36 * 1024,
@@ -32,6 +34,8 @@ static const kernels units[] = {
     [GH_MATRIX_MFMA] = {"-DUNIT_MFMA",
                         "tuned_attention_columns",
                         128,
+                        128,
+                        WAVES,
                         64,
                         16,
                         64 * 1024,
@@ -39,10 +43,30 @@ static const kernels units[] = {
     [GH_MATRIX_WMMA] = {"-DUNIT_WMMA",
                         "tuned_attention_columns",
                         128,
+                        128,
+                        WAVES,
                         32,
                         16,
                         64 * 1024,
                         {{{1, 32}, {1, 32}, {1, 16}}, {{1, 32}, {1, 32}, {1, 16}}, {{1, 32}, {1, 16}, {1, 16}}}},
+    [GH_MATRIX_DPAS16] = {"-DUNIT_DPAS16 -cl-intel-256-GRF-per-thread",
+                          "tuned_attention_columns",
+                          128,
+                          80,
+                          WAVES,
+                          16,
+                          16,
+                          64 * 1024,
+                          {{{1, 32}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}}},
+    [GH_MATRIX_DPAS8] = {"-DUNIT_DPAS8 -cl-intel-256-GRF-per-thread",
+                         "tuned_attention_columns",
+                         128,
+                         80,
+                         NARROW_WAVES,
+                         8,
+                         8,
+                         64 * 1024,
+                         {{{1, 32}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}}},
 };
 
 const char *gh_attention_unit(gh_matrix_unit unit) { return (size_t)unit < GH_COUNT(units) ? units[unit].unit : NULL; }
@@ -64,7 +88,7 @@ int gh_attention_index(int64_t size) {
 bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d, const char *unit) {
   const kernels *of = kernels_of(unit);
   return gh_attention_index(desc->size) >= 0 && desc->size <= of->most && d->info.shape == GH_SHAPE_GPU &&
-         d->info.max_group >= WAVES * of->lanes && d->info.local_bytes >= of->local_bytes;
+         d->info.max_group >= of->waves * of->lanes && d->info.local_bytes >= of->local_bytes;
 }
 
 gh_attention_way gh_attention_way_of(const gh_attention_work *work, const gh_device_info *info) {
@@ -106,12 +130,15 @@ static void matrix_kernel(const gh_attention_work *work, const gh_attention_tile
   const gh_attention_desc *desc = &work->desc;
   const int kind = kind_of(desc), columns = size_of(tile, 0, of->tiles[kind][desc->part].columns),
             high = size_of(tile, 1, of->tiles[kind][desc->part].high);
-  const int64_t rows = of->rows * WAVES * high;
-  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s", work->unit,
-           (int)desc->part, (int)desc->size, high, columns, desc->hidden ? " -DMASKED=1" : "");
+  const int64_t rows = of->rows * of->waves * high;
+  const bool alone = is_of_keys(desc) && desc->size > of->together;
+  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s%s", work->unit,
+           (int)desc->part, (int)desc->size, high, columns, desc->hidden ? " -DMASKED=1" : "",
+           alone ? " -DALONE=1" : "");
   out->id = (gh_kernel_id){.name = names[desc->part], .source = of->source, .defines = out->defines, .dtype = GH_F32};
-  out->grid = (gh_grid){{(size_t)GH_CEIL_DIV(rows_of(desc), rows), (size_t)desc->heads, (size_t)desc->batch},
-                        {(size_t)(WAVES * of->lanes), 1, 1}};
+  out->grid =
+      (gh_grid){{(size_t)(GH_CEIL_DIV(rows_of(desc), rows) * (1 + alone)), (size_t)desc->heads, (size_t)desc->batch},
+                {(size_t)(of->waves * of->lanes), 1, 1}};
 }
 
 /* ---- the shared kernels ---- */
