@@ -2,7 +2,7 @@
 # Finds the loop in which each hot kernel spends its time in the assembly that each vendor's compiler makes for devices that
 # this machine does not have, and counts its instructions. bench/results/loops.md has the result.
 # usage: scripts/loops.sh [--write] [--raise] [--program PATTERN] [--kernel PATTERN] [--show] [TARGET ...]
-#   --write            rewrite bench/results/loops.md
+#   --write            rewrite bench/results/loops.md, which has the loops that have floors
 #   --raise            rewrite the floors in tests/static/floors.tsv from what is found
 #   --program PATTERN  only programs that match, "*matrix*TILE=128*"; prints their rows instead of testing
 #   --kernel PATTERN   only kernels that match, "gemm_nt"; likewise. With --raise, rewrites the rows that these have

@@ -1,8 +1,9 @@
 """The floors of the hot kernels' loops: a table in a file, one row per program, kernel and measure, one column per target.
 
 Columns are separated by tabs. The first two are patterns (`*`); the first row of a measure that matches a kernel counts. "-": the
-kernel does not exist for the target. ".": it is not read there. Reading every loop on every target would take hours; so targets
-beside the two that have floors for all rows have them for the kernels that do most of a step's work. The measures:
+kernel does not exist for the target, or the measure not for its vendor. ".": it is not read there. Reading every loop on every
+target would take hours; so targets beside the two that have floors for all rows have them for the kernels that do most of a
+step's work. The measures:
 
   share    at least: per cent of the time that the loop's own units can be busy, if many threads are ready
   wave     at least, AMD: the same for one wave alone, by llvm-mca

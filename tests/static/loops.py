@@ -6,7 +6,7 @@ usage: loops.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--nvdisasm PR
 
 PROGRAMS and WORK as for compile.py. Prints one line per target as compile.py does; a test is a hot kernel of a program on a
 target. It fails if a measure is below its floor in FILE, or if FILE has no floor for it.
-  --write FILE       write the page of all loops
+  --write FILE       write the page of all loops that have floors
   --raise            rewrite the numbers of the floors' rows from what is measured
   --program, --kernel  only those that match ("*matrix*TILE=128*", "gemm_nt"); prints a row for each instead of testing; with
                      --raise, rewrites the rows that they have
@@ -339,7 +339,7 @@ def main():
     find_tools(arguments)
     floors = Floors(arguments.floors)
     partly = arguments.program or arguments.kernel
-    everything = arguments.write or (partly and not arguments.rewrite)
+    everything = partly and not arguments.rewrite
     tested = [target for target in compilation.TARGETS if everything or arguments.rewrite or floors.has(target)]
     targets = arguments.targets or tested
     missing, results = measure(arguments, targets, None if everything else floors.reads)

@@ -42,7 +42,7 @@ instructions of one iteration are counted, on its most expensive path; a loop in
 
 ## Shares
 
-Per cent, by the model; `–`: not compiled for that target.
+Per cent, by the model; `–`: not compiled for that target, or without a floor there and therefore not read.
 
 {shares}
 
