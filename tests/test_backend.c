@@ -190,6 +190,65 @@ static void test_fill_and_copy(void **state) {
   backend->buffer_free(all);
 }
 
+/* No buffer is allocated beyond the memory of the device. */
+static void test_memory_is_limited(void **state) {
+  (void)state;
+  gh_buffer *all, *none;
+  const int64_t whole = device->info.memory_bytes;
+  device->info.memory_bytes = device->counters.held_bytes + 8192;
+  OK(device->backend->buffer_create(&err, device, 8192, &all));
+  assert_int_equal(device->backend->buffer_create(&err, device, 4, &none), GH_ERROR_MEMORY);
+  assert_non_null(strstr(err.text, "only 0.0 of "));
+  device->backend->buffer_free(all);
+  OK(device->backend->buffer_create(&err, device, 4096, &all));
+  device->backend->buffer_free(all);
+  device->info.memory_bytes = whole;
+}
+
+/* Memory of the host is a buffer like any other. It is the device's own on a CPU only. */
+static void test_host_buffers(void **state) {
+  (void)state;
+  const gh_backend *backend = device->backend;
+  const int64_t step = device->info.alignment_bytes, held = device->counters.held_bytes;
+  float values[1024] = {0}, want[1024];
+  gh_buffer *host, *view, *own, *none;
+  gh_launch *launch;
+  assert_true(step <= 2048);
+  for (int i = 0; i < step / 2; i++) values[i] = (float)i;
+  OK(backend->host_buffer_create(&err, device, 2 * step, &host));
+  assert_int_equal(device->counters.held_bytes - held, device->info.is_cpu ? 2 * step : 0);
+  OK(backend->buffer_create(&err, device, step, &own));
+  OK(backend->write(&err, device, host, 0, values, 2 * step));
+  OK(backend->buffer_view(&err, device, host, step, step, &view));
+  check_floats(view, 0, values + step / 4, (int)step / 4);
+  OK(backend->bind_copy(&err, device, own, 0, view, 0, step, &launch)); /* to the device */
+  run(launch);
+  check_floats(own, 0, values + step / 4, (int)step / 4);
+  OK(backend->bind_fill(&err, device, own, 0, step, 0x3f800000, &launch)); /* 1.0f */
+  run(launch);
+  OK(backend->bind_copy(&err, device, host, 0, own, 0, step, &launch)); /* and back */
+  run(launch);
+  memcpy(want, values, sizeof want);
+  for (int i = 0; i < step / 4; i++) want[i] = 1;
+  check_floats(host, 0, want, (int)step / 2);
+  const gh_kernel_id id = {.name = "probe_axpy", .source = "tuned_probe", .defines = "", .dtype = GH_F32};
+  const gh_grid grid = {.groups = {(size_t)step / 4, 1, 1}, .local = {1, 1, 1}};
+  const gh_arg args[] = {gh_arg_buffer(host),           gh_arg_buffer(view), gh_arg_buffer(NULL),
+                         gh_arg_i32((int32_t)step / 4), gh_arg_i64(0),       gh_arg_f32(2)};
+  OK(backend->bind_kernel(&err, device, &id, &grid, args, 6, &launch));
+  run(launch);
+  for (int i = 0; i < step / 4; i++) want[i] = 2 * values[step / 4 + i];
+  check_floats(host, 0, want, (int)step / 2);
+  assert_int_equal(backend->host_buffer_create(&err, device, 0, &none), GH_ERROR_ARGUMENT);
+  assert_int_equal(backend->host_buffer_create(&err, device, device->info.max_buffer_bytes + 1, &none),
+                   GH_ERROR_MEMORY);
+  assert_null(none);
+  backend->buffer_free(view);
+  backend->buffer_free(host);
+  backend->buffer_free(own);
+  assert_int_equal(device->counters.held_bytes, held);
+}
+
 /* ---- kernels ---- */
 
 static gh_kernel_id probe(const char *name) {
@@ -334,6 +393,8 @@ int main(void) {
       cmocka_unit_test(test_environment),
       cmocka_unit_test(test_buffers_and_views),
       cmocka_unit_test(test_fill_and_copy),
+      cmocka_unit_test(test_memory_is_limited),
+      cmocka_unit_test(test_host_buffers),
       cmocka_unit_test(test_kernel),
       cmocka_unit_test(test_kernel_errors),
       cmocka_unit_test(test_dtypes),

@@ -80,6 +80,29 @@ static void less_memory_per_parameter(void **state) {
   gh_device_close(device);
 }
 
+/* A device with memory of its own leaves masters and moments, 12 bytes of each matrix's elements, to the host. */
+static void the_optimizer_is_on_the_host(void **state) {
+  (void)state;
+  gh_device *device = NULL;
+  int64_t ignored;
+  check_ok(gh_device_open(&err, "auto", &device));
+  device->info.max_buffer_bytes = INT64_C(1) << 40;
+  device->info.shares_host = false;
+  const gh_budget own = planned(device, (const char *const[]){"precision=bf16", NULL}, &ignored),
+                  away = planned(device, (const char *const[]){"precision=bf16", "memory.offload=optimizer", NULL},
+                                 &ignored);
+  const double moved = (double)away.host_bytes / (double)away.parameters_trained;
+  assert_int_equal(own.host_bytes, 0);
+  if (!(fabs(moved - 12) <= 0.01)) fail_msg("%.4f bytes per parameter are on the host", moved);
+  assert_int_equal(own.lasting_bytes - away.lasting_bytes, away.host_bytes);
+  device->info.shares_host = true;
+  const gh_budget shared =
+      planned(device, (const char *const[]){"precision=bf16", "memory.offload=optimizer", NULL}, &ignored);
+  assert_int_equal(shared.lasting_bytes, own.lasting_bytes);
+  assert_int_equal(shared.host_bytes, 0);
+  gh_device_close(device);
+}
+
 /* Checks that recomputation happens; tests/test_options.c checks that results stay the same. */
 static void recomputation_computes_more(void **state) {
   (void)state;
@@ -197,6 +220,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_four_sizes),
       cmocka_unit_test(less_memory_per_parameter),
+      cmocka_unit_test(the_optimizer_is_on_the_host),
       cmocka_unit_test(recomputation_computes_more),
       cmocka_unit_test(auto_settings_are_chosen),
       cmocka_unit_test(a_failed_allocation_is_not_a_lack_of_memory_on_the_device),

@@ -167,6 +167,7 @@ static const struct {
     {"{" LEAST ",\"precision\":\"float16\"}", "precision: \"float16\" is not one of \"float32\", \"bfloat16\""},
     {"{" LEAST ",\"memory\":{\"moments\":\"bfloat16\"}}",
      "memory.moments: \"bfloat16\" is not one of \"float32\", \"8bit\""},
+    {"{" LEAST ",\"memory\":{\"offload\":\"all\"}}", "memory.offload: \"all\" is not one of \"none\", \"optimizer\""},
     {"{" LEAST ",\"memory\":{\"moments\":\"8bit\"},\"distributed\":{\"sync_every\":100},\"stage2\":{"
      "\"checkpoint_at\":[]}}",
      "distributed.sync_every: averages of moments need memory.moments \"float32\""},

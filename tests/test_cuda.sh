@@ -53,6 +53,25 @@ train --device opencl:0 --resume --set stage2.steps=2
 on_cuda --resume
 same_losses on-opencl/metrics.jsonl run/metrics.jsonl 1e-4
 
+# ---- masters and moments in the host's memory: planned apart from the device's, and the same run ----
+wide=(--set precision=bf16 --set denoiser.hidden=512 --set denoiser.heads=32 --set stage1.steps=2 --set stage2.steps=0)
+rm -rf run
+on_cuda "${wide[@]}"
+mv run kept
+on_cuda "${wide[@]}" --set memory.offload=optimizer
+cmp -s <(grep -o '"loss":[^,]*,"grad_norm":[^,]*' kept/metrics.jsonl) <(grep -o '"loss":[^,]*,"grad_norm":[^,]*' run/metrics.jsonl) ||
+  fail "memory.offload changes the run: $(cat kept/metrics.jsonl run/metrics.jsonl)"
+cmp -s kept/snapshots/stage1-00000002/denoiser.safetensors run/snapshots/stage1-00000002/denoiser.safetensors ||
+  fail "memory.offload changes the weights"
+bytes_of() { grep -o "\"$2\": *[0-9]*" "$1/info.json" | grep -o '[0-9]*$'; } # bytes_of RUN KEY
+[ "$(bytes_of kept host_bytes)" = 0 ] && [ "$(bytes_of run host_bytes)" -gt 50000000 ] &&
+  [ $(($(bytes_of kept persistent_bytes) - $(bytes_of run persistent_bytes))) = "$(bytes_of run host_bytes)" ] ||
+  fail "the host's memory is not planned: $(cat kept/info.json run/info.json)"
+GH_MAX_MEMORY_MIB=100 GH_GEMM=cublaslt "$genhance" train --config run.json --device cuda:0 "${wide[@]}" --dry-run --set output=none \
+  >out 2>err && fail "fits 100 MiB: $(cat out)"
+grep -qE '^    --set memory.offload=optimizer: needs ' out || fail "what would help lacks the host's memory: $(cat out)"
+rm -rf run
+
 # ---- a lost device: nothing is saved from it, and the run goes on from its last state ----
 for call in cuGraphLaunch cuMemcpyHtoDAsync_v2; do
   rm -rf run

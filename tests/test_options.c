@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/run.h"
 #include "method/setup.h"
+#include "train/frozen_choices.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -372,6 +373,16 @@ static const row rows[] = {
      {"memory.gradients=bf16"},
      NULL},
     {"gradients-direct", OTHER_PATH, {STAGE2, BF16, "stage2.lora=null"}, {"memory.gradients=bf16"}, NULL},
+    {"offload",
+     SAME_BITS,
+     {STAGE1, BF16, "denoiser.weights=null", "denoiser.hidden=512", "denoiser.heads=32"}, /* tensors above 1 MiB */
+     {"memory.offload=optimizer"},
+     NULL},
+    {"offload-moments",
+     SAME_BITS,
+     {STAGE1, "memory.moments=8bit", "denoiser.weights=null", "denoiser.hidden=512", "denoiser.heads=32"},
+     {"memory.offload=optimizer"},
+     NULL},
     /* the optimizer */
     {"lr", OTHER_PATH, {STAGE1}, {"stage1.optimizer.lr=0.002"}, twice_the_rate},
     {"warmup", OTHER_PATH, {STAGE1, "stage1.steps=5"}, {"stage1.optimizer.warmup=4"}, warmed_up},
@@ -573,6 +584,35 @@ static void resumed_with_less_memory(void **state) {
               "memory.moments=float32");
 }
 
+/* The configuration of a run by an older version lacks keys: it is what it would be with their defaults. */
+static void an_older_run_is_compared(void **state) {
+  (void)state;
+  static const struct {
+    const char *before, *now, *differs; /* NULL: the run may be resumed */
+  } table[] = {
+      {"{\"memory\":{\"recompute\":\"auto\"}}", "{\"memory\":{\"recompute\":\"auto\",\"gradients\":\"float32\"}}",
+       NULL},
+      {"{\"memory\":{\"recompute\":\"auto\"}}", "{\"memory\":{\"gradients\":\"bfloat16\"}}",
+       "memory.gradients differs"},
+      {"{}", "{\"memory\":{\"master_weights\":\"bfloat16\"}}", "memory.master_weights differs"},
+      {"{}", "{\"memory\":{\"master_weights\":\"float32\",\"moments\":\"8bit\"}}", "memory.moments differs"},
+      {"{\"memory\":{\"moments\":\"8bit\"}}", "{\"memory\":{\"moments\":\"float32\"}}", "memory.moments differs"},
+      {"{}", "{\"autoencoder_precision\":\"bfloat16\"}", "autoencoder_precision differs"},
+      {"{}", "{\"data\":{\"exif\":false}}", NULL},
+  };
+  for (size_t i = 0; i < GH_COUNT(table); i++) {
+    gh_json *before, *now;
+    check_ok(gh_json_parse(&err, &before, "before", table[i].before, strlen(table[i].before), GH_JSON_MAX_BYTES));
+    check_ok(gh_json_parse(&err, &now, "now", table[i].now, strlen(table[i].now), GH_JSON_MAX_BYTES));
+    if (table[i].differs)
+      check_fails(gh_choices_same_run(&err, now, before), GH_ERROR_CONFIG, table[i].differs);
+    else
+      check_ok(gh_choices_same_run(&err, now, before));
+    gh_json_free(before);
+    gh_json_free(now);
+  }
+}
+
 static int begin(void **state) {
   (void)state;
   gh_log_set_level(GH_LOG_QUIET); /* a hundred runs */
@@ -597,9 +637,8 @@ int main(void) {
   snprintf(this_device, sizeof this_device, "device=%s", device->info.id);
   gh_device_close(device);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(the_rest_is_rejected),
-      cmocka_unit_test(resumed_with_latents),
-      cmocka_unit_test(resumed_with_less_memory),
+      cmocka_unit_test(the_rest_is_rejected),        cmocka_unit_test(an_older_run_is_compared),
+      cmocka_unit_test(resumed_with_latents),        cmocka_unit_test(resumed_with_less_memory),
       cmocka_unit_test(every_option_has_its_effect),
   };
   return cmocka_run_group_tests(tests, begin, end);

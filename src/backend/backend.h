@@ -37,13 +37,15 @@ typedef struct gh_device_info {
   char platform[96]; /* "Portable Computing Language" */
   char driver[128];  /* driver version: part of every cache key */
   bool is_cpu;
-  bool amx;      /* a CPU with bfloat16 tiles that this process may use, and a compiler that supports them */
-  bool bf16_dot; /* a CPU with AVX512_BF16, and a compiler that supports its dot products */
+  bool shares_host; /* its memory is the host's: a CPU, or a GPU without memory of its own */
+  bool amx;         /* a CPU with bfloat16 tiles that this process may use, and a compiler that supports them */
+  bool bf16_dot;    /* a CPU with AVX512_BF16, and a compiler that supports its dot products */
   gh_matrix_unit matrix;
   gh_shape shape;
   const char *unfit; /* why it must run only small tests, not train; NULL: it may train (static text) */
   int compute_units;
-  int64_t memory_bytes;     /* global memory; on a CPU limited by physical memory and the cgroup */
+  int64_t memory_bytes; /* global memory; on a CPU limited by physical memory and the cgroup; GH_MAX_MEMORY_MIB lowers
+                           it, and then no buffer is allocated beyond it */
   int64_t max_buffer_bytes; /* the largest allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
   int64_t local_bytes;      /* of a work-group; GH_MAX_LOCAL_KIB lowers it */
   int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
@@ -189,6 +191,9 @@ struct gh_backend {
   void (*device_close)(gh_device *device);
 
   gh_status (*buffer_create)(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+  /* The same in the host's memory, where it stays: pinned, and read and written by kernels over the bus. It is used
+   * like any other buffer. Not counted in held_bytes, except on a CPU. */
+  gh_status (*host_buffer_create)(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
   /* A view shares its parent's memory; offset is a multiple of info.alignment_bytes. The parent outlives it. */
   gh_status (*buffer_view)(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                            gh_buffer **out);

@@ -59,6 +59,7 @@ gh_status gh_bench_put_step(gh_error *err, gh_json *to, const gh_bench_options *
                {"parameters_trained", b->parameters_trained},
                {"parameters_frozen", b->parameters_frozen},
                {"persistent_bytes", b->lasting_bytes},
+               {"host_bytes", b->host_bytes},
                {"step_bytes", b->step_bytes},
                {"peak_bytes", gh_budget_peak(b)}};
   gh_status status = gh_json_put_string(err, to, "arch", o->arch);

@@ -12,6 +12,9 @@ static void print(const gh_bench_options *options, const gh_budget *budget) {
   gh_bench_print_step(options, budget);
   printf("memory: %s (%s persistent, %s during a step); %.1f GFLOP per step, %.1f per image\n", peak, lasting, step,
          budget->flops * 1e-9, budget->flops * 1e-9 / (double)options->batch);
+  if (!budget->host_bytes) return;
+  gh_bytes_text(lasting, sizeof lasting, budget->host_bytes);
+  printf("in the host's memory: %s\n", lasting);
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {

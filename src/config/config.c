@@ -23,6 +23,7 @@ static const gh_word shards[] = {
 static const gh_word recomputes[] = {
     {"auto", GH_RECOMPUTE_AUTO}, {"none", GH_RECOMPUTE_NONE}, {"all", GH_RECOMPUTE_ALL}, {0}};
 static const gh_word moments[] = {{"float32", GH_MOMENTS_FLOAT32}, {"8bit", GH_MOMENTS_8BIT}, {0}};
+static const gh_word offloads[] = {{"none", GH_OFFLOAD_NONE}, {"optimizer", GH_OFFLOAD_OPTIMIZER}, {0}};
 static const gh_word biases[] = {
     {"none", GH_LORA_BIAS_NONE}, {"lora_only", GH_LORA_BIAS_LORA_ONLY}, {"all", GH_LORA_BIAS_ALL}, {0}};
 
@@ -88,6 +89,7 @@ static const gh_row rows[] = {
     WORD("memory.master_weights", master_weights, "\"float32\"", precisions),
     WORD("memory.gradients", gradients, "\"float32\"", precisions),
     WORD("memory.moments", moments, "\"float32\"", moments),
+    WORD("memory.offload", offload, "\"none\"", offloads),
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
     WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", precisions),

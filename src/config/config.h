@@ -19,6 +19,7 @@ typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER, GH_SHARD_GRADIENTS
 
 typedef enum gh_recompute { GH_RECOMPUTE_AUTO, GH_RECOMPUTE_NONE, GH_RECOMPUTE_ALL } gh_recompute;
 typedef enum gh_moments { GH_MOMENTS_FLOAT32, GH_MOMENTS_8BIT } gh_moments;
+typedef enum gh_offload { GH_OFFLOAD_NONE, GH_OFFLOAD_OPTIMIZER } gh_offload;
 typedef enum gh_lora_bias { GH_LORA_BIAS_NONE, GH_LORA_BIAS_LORA_ONLY, GH_LORA_BIAS_ALL } gh_lora_bias;
 
 typedef enum gh_schedule { GH_SCHEDULE_CONSTANT, GH_SCHEDULE_COSINE } gh_schedule;
@@ -98,6 +99,7 @@ struct gh_config {
   gh_recompute recompute;
   gh_precision gradients;      /* of matrices; bfloat16: rounded at random by every micro-batch */
   gh_moments moments;          /* 8bit: blocks of float numbers of eight bits (cl/moments.h) */
+  gh_offload offload;          /* optimizer: float32 masters and moments are in the host's memory */
   gh_precision master_weights; /* what of the trained matrices is kept; bfloat16: rounded at random by every update */
   gh_rank_split split;
   gh_reduce reduce;

@@ -141,6 +141,9 @@ gh_status gh_store_lodge(gh_error *err, gh_store *store, gh_tensor *t, const gh_
  * Memory is allocated in arenas of bounded size. */
 gh_status gh_store_add(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                        gh_tensor **out);
+/* The same in the host's memory, over the bus (backend.h: host_buffer_create), unless it is small. */
+gh_status gh_store_add_on_host(gh_error *err, gh_store *store, const char *name, gh_dtype dtype, int rank,
+                               const int64_t *shape, gh_tensor **out);
 /* Marks the parameter trainable and adds its gradient, named "grad.<name>", float32 or of another type. */
 gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
 gh_status gh_store_make_trainable_as(gh_error *err, gh_store *store, gh_tensor *parameter, gh_dtype gradient);
@@ -151,6 +154,7 @@ gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if th
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
 int64_t gh_store_bytes(const gh_store *store);            /* allocated, or that would be: whole arenas */
+int64_t gh_store_host_bytes(const gh_store *store);       /* beside them, in memory that only the host has */
 
 bool gh_is_parameter(const gh_tensor *t); /* by its role: learnt, and not derived from another tensor */
 

@@ -20,7 +20,7 @@ struct gh_store {
   gh_buffer *open; /* the arena for small tensors, if has_open; NULL in an unbacked store */
   bool has_open;
   int64_t open_used;
-  int64_t bytes;
+  int64_t bytes, host_bytes; /* in the device's memory, and beside it in the host's */
 };
 
 #define INDEX_CAPACITY 65536
@@ -71,11 +71,11 @@ void gh_store_free(gh_store *s) {
   free(s);
 }
 
-static gh_status zeroed_buffer(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
+static gh_status zeroed_buffer(gh_error *err, gh_store *s, int64_t bytes, bool on_host, gh_buffer **out) {
   const gh_backend *b = s->device->backend;
   gh_buffer *buffer = NULL;
   gh_launch *fill = NULL;
-  gh_status status = b->buffer_create(err, s->device, bytes, &buffer);
+  gh_status status = (on_host ? b->host_buffer_create : b->buffer_create)(err, s->device, bytes, &buffer);
   if (status) return status;
   status = gh_list_push(err, &s->arenas, buffer);
   if (status) {
@@ -107,7 +107,7 @@ static gh_status place_small(gh_error *err, gh_store *s, int64_t bytes, gh_buffe
   gh_status status = GH_OK;
   if (!s->has_open || s->open_used + bytes > capacity) {
     s->has_open = false;
-    if (!s->unbacked) status = zeroed_buffer(err, s, capacity, &s->open);
+    if (!s->unbacked) status = zeroed_buffer(err, s, capacity, false, &s->open);
     if (status) return status;
     s->has_open = true;
     s->open_used = 0;
@@ -126,13 +126,13 @@ gh_status gh_store_lodge(gh_error *err, gh_store *s, gh_tensor *t, const gh_tens
   return status;
 }
 
-static gh_status place_large(gh_error *err, gh_store *s, int64_t bytes, gh_buffer **out) {
-  s->bytes += bytes;
-  return s->unbacked ? GH_OK : zeroed_buffer(err, s, bytes, out);
+static gh_status place_large(gh_error *err, gh_store *s, int64_t bytes, bool on_host, gh_buffer **out) {
+  *(on_host && !s->device->info.shares_host ? &s->host_bytes : &s->bytes) += bytes;
+  return s->unbacked ? GH_OK : zeroed_buffer(err, s, bytes, on_host, out);
 }
 
-gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
-                       gh_tensor **out) {
+static gh_status add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                     bool on_host, gh_tensor **out) {
   if (gh_store_find(s, name)) return gh_fail(err, GH_ERROR_ARGUMENT, "tensor %s already exists", name);
   gh_tensor *t = gh_tensor_create(err, name, GH_PERSISTENT, dtype, rank, shape);
   if (!t) return err ? err->status : GH_ERROR_MEMORY;
@@ -147,13 +147,24 @@ gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dt
                    (long long)(bytes >> 20), s->device->info.id, (long long)(s->device->info.max_buffer_bytes >> 20));
   const bool left_out = is_left_out(s, name);
   t->unbacked = s->unbacked || left_out;
-  if (!left_out) status = (bytes <= SMALL_BYTES ? place_small : place_large)(err, s, bytes, &t->buffer);
+  if (!left_out && bytes <= SMALL_BYTES) status = place_small(err, s, bytes, &t->buffer);
+  if (!left_out && bytes > SMALL_BYTES) status = place_large(err, s, bytes, on_host, &t->buffer);
   if (status) return gh_fail_in(err, "%s", name);
   ENTRY *found = NULL;
   if (!hsearch_r((ENTRY){.key = t->name, .data = t}, ENTER, &found, s->index))
     return gh_fail(err, GH_ERROR_MEMORY, "more than %d tensors in one model", INDEX_CAPACITY);
   *out = t;
   return GH_OK;
+}
+
+gh_status gh_store_add(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
+                       gh_tensor **out) {
+  return add(err, s, name, dtype, rank, shape, false, out);
+}
+
+gh_status gh_store_add_on_host(gh_error *err, gh_store *s, const char *name, gh_dtype dtype, int rank,
+                               const int64_t *shape, gh_tensor **out) {
+  return add(err, s, name, dtype, rank, shape, true, out);
 }
 
 /* Adds a tensor of p's shape and part, named p's name after a prefix. */
@@ -194,3 +205,4 @@ gh_tensor *gh_store_find(const gh_store *s, const char *name) {
 int gh_store_count(const gh_store *s) { return s->tensors.count; }
 gh_tensor *gh_store_at(const gh_store *s, int index) { return s->tensors.items[index]; }
 int64_t gh_store_bytes(const gh_store *s) { return s->bytes; }
+int64_t gh_store_host_bytes(const gh_store *s) { return s->host_bytes; }

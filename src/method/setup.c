@@ -47,7 +47,8 @@ static int64_t local_tokens(const gh_config *c, const gh_models *models) {
 gh_step_memory gh_setup_memory(const gh_config *c) {
   return (gh_step_memory){.masters = gh_precision_storage(c->master_weights),
                           .gradients = gh_precision_storage(c->gradients),
-                          .short_moments = c->moments == GH_MOMENTS_8BIT};
+                          .short_moments = c->moments == GH_MOMENTS_8BIT,
+                          .offload = c->offload == GH_OFFLOAD_OPTIMIZER};
 }
 
 gh_step_spec gh_setup_step(const gh_config *c, const gh_models *models, int stage, int64_t batch, const gh_lora *lora) {

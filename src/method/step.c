@@ -107,6 +107,7 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   r.frozen.storage = gh_precision_storage(m->config->autoencoder_precision);
   r.encoder.master = r.denoiser.master = spec->memory.masters;
   r.encoder.gradient = r.denoiser.gradient = spec->memory.gradients;
+  r.encoder.offload = r.denoiser.offload = spec->memory.offload;
   r.denoiser.weights = m->denoiser_file;
   r.denoiser.trainable = spec->stage == 1 || spec->train_denoiser;
   record(&r);

@@ -35,6 +35,7 @@ typedef struct gh_step_memory {
   gh_dtype masters;   /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
   gh_dtype gradients; /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
   bool short_moments; /* 8 bits (cl/moments.h), of all but small parameters */
+  bool offload;       /* moments and float32 masters are in the host's memory */
 } gh_step_memory;
 
 typedef struct gh_step_spec {

@@ -92,7 +92,8 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
   if (!t) {
     gh_dtype stored = trainable ? trained_dtype(m, use) : use != USE_PRODUCTS ? GH_F32 : m->storage;
     bool working = use != USE_OTHERS && stored != m->storage;
-    if (gh_store_add(err, m->store, name, stored, rank, shape, &t)) return NULL;
+    const bool away = m->offload && trainable && working && use == USE_PRODUCTS;
+    if ((away ? gh_store_add_on_host : gh_store_add)(err, m->store, name, stored, rank, shape, &t)) return NULL;
     t->role = role;
     t->part = m->part;
     if ((working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init)) return NULL;

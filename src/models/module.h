@@ -24,6 +24,7 @@ typedef struct gh_module {
   gh_dtype storage;
   gh_dtype master;     /* of a trained matrix in mixed precision; GH_BF16: the matrix is bf16 and has no other copy */
   gh_dtype gradient;   /* of such a matrix: GH_BF16: rounded at random by every addition */
+  bool offload;        /* the float32 master of such a matrix, which only the update reads, is in the host's memory */
   const gh_lora *lora; /* adapts the linear layers it targets, trains the tensors its adapter holds; NULL: none */
   gh_part part;        /* of the parameters that it creates; each model's functions set it */
 } gh_module;

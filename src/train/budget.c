@@ -1,4 +1,5 @@
 #include "train/budget.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "train/sketch.h"
 
@@ -39,6 +40,7 @@ void gh_budget_describe(gh_budget *b, const gh_store *store, const gh_step *step
     if (gh_is_parameter(t)) *(t->trainable ? &b->parameters_trained : &b->parameters_frozen) += gh_tensor_elements(t);
   }
   b->lasting_bytes = gh_store_bytes(store);
+  b->host_bytes = gh_store_host_bytes(store);
   b->step_bytes = gh_graph_peak_bytes(step->graph) + gh_graph_peak_bytes(update->graph);
   b->flops = gh_graph_flops(step->graph);
   name_largest(b, store, step->graph);
@@ -99,6 +101,9 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
                           bool recompute) {
   int64_t need = gh_budget_peak(b), have = device->info.memory_bytes;
   char parts[128];
+  if (b->host_bytes > gh_host_memory_limit())
+    return gh_fail(err, GH_ERROR_MEMORY, "memory.offload needs %.0f MiB of the host's memory, which has %.0f MiB",
+                   mib(b->host_bytes), mib(gh_host_memory_limit()));
   if (need <= have) return GH_OK;
   parts_text(parts, sizeof parts, b, micro_batch);
   return gh_fail(err, GH_ERROR_MEMORY, "needs %.0f MiB (%s), but %s has %.0f; the largest tensors: %s; %s would help",
@@ -168,6 +173,9 @@ void gh_budget_lines(const gh_device *device, const char *label, const gh_budget
   snprintf(line, sizeof line, "  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest tensors: %s",
            mib(gh_budget_peak(b)), parts, mib(device->info.memory_bytes), b->largest);
   print(line);
+  if (!b->host_bytes) return;
+  snprintf(line, sizeof line, "  in the host's memory: %.0f MiB", mib(b->host_bytes));
+  print(line);
 }
 
 static void print_note(const char *line) { gh_info("%s", line); }
@@ -184,7 +192,7 @@ gh_json *gh_budget_json(gh_error *err, const gh_budget *b, int64_t micro_batch, 
       !gh_json_put_int(err, o, "parameters_frozen", b->parameters_frozen) &&
       !gh_json_put_int(err, o, "persistent_bytes", b->lasting_bytes) &&
       !gh_json_put_renamed(err, o, "persistent_bytes", "lasting_bytes") &&
-      !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
+      !gh_json_put_int(err, o, "host_bytes", b->host_bytes) && !gh_json_put_int(err, o, "step_bytes", b->step_bytes) &&
       !gh_json_put_int(err, o, "evaluation_bytes", b->evaluation_bytes) &&
       !gh_json_put_int(err, o, "peak_bytes", gh_budget_peak(b)) &&
       !gh_json_put_double(err, o, "flop_per_micro_batch", b->flops) &&

@@ -9,6 +9,7 @@
 typedef struct gh_budget {
   int64_t parameters_trained, parameters_frozen; /* elements */
   int64_t lasting_bytes;    /* persistent: parameters, gradients, moments, inputs; staging buffers excluded */
+  int64_t host_bytes;       /* persistent in the host's memory, where that is not the device's (memory.offload) */
   int64_t step_bytes;       /* intermediate values of the step and of the update, at their peaks */
   int64_t evaluation_bytes; /* in addition, while a snapshot is evaluated */
   int64_t start_bytes;      /* before training allocates, while the initial encoder is evaluated */
@@ -16,7 +17,7 @@ typedef struct gh_budget {
   char largest[240];        /* the largest tensors, with their sizes */
 } gh_budget;
 
-/* The most memory in use at once. */
+/* The most device memory in use at once. */
 int64_t gh_budget_peak(const gh_budget *budget);
 
 /* Describes a recorded and planned (or measured) step and its update. */
@@ -30,7 +31,7 @@ gh_status gh_budget_measure(gh_error *err, const gh_step_spec *spec, const gh_op
 gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_optimizer_config *optimizer);
 
 /* GH_ERROR_MEMORY where the budget exceeds the device memory; the text names the largest tensors and what would
- * help. */
+ * help; or where its part in the host's memory exceeds that. */
 gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budget *budget, int64_t micro_batch,
                           bool recompute);
 

@@ -154,19 +154,34 @@ static void long_text(char *out, size_t size, double seconds) {
 }
 
 static void print_help(const gh_help *h, int64_t have) {
-  char needs[32], work[48] = "";
+  char needs[32], work[48] = "", sets[sizeof h->set + 64] = "";
+  size_t used = 0;
   gh_bytes_text(needs, sizeof needs, h->peak);
+  for (const char *at = h->set; *at && used < sizeof sets;) {
+    const int length = (int)strcspn(at, " ");
+    used += (size_t)snprintf(sets + used, sizeof sets - used, "%s--set %.*s", used ? " " : "", length, at);
+    at += length + (at[length] == ' ');
+  }
   if (h->arithmetic > 0) snprintf(work, sizeof work, "; %.3g times the arithmetic", h->arithmetic);
-  print("    --set %s: needs %s, %s%s", h->set, needs,
+  print("    %s: needs %s, %s%s", sets, needs,
         h->fits           ? "fits"
         : h->peak <= have ? "but a tensor is still too large in one piece"
                           : "does not fit alone",
         work);
 }
 
+/* "5.6 GiB", or "5.6 GiB and 14.8 GiB of the host's memory". */
+static void needs_text(char *out, size_t size, const gh_budget *b) {
+  char device[32], host[32];
+  gh_bytes_text(device, sizeof device, gh_budget_peak(b));
+  gh_bytes_text(host, sizeof host, b->host_bytes);
+  snprintf(out, size, "%s%s%s%s", device, b->host_bytes ? " and " : "", b->host_bytes ? host : "",
+           b->host_bytes ? " of the host's memory" : "");
+}
+
 static void print_verdict(const gh_device *device, int number, const gh_dry_stage *s) {
-  char needs[32], time[32];
-  gh_bytes_text(needs, sizeof needs, gh_budget_peak(&s->budget));
+  char needs[96], time[32];
+  needs_text(needs, sizeof needs, &s->budget);
   if (s->skipped) {
     print("  stage %d is skipped: stage%d.steps is 0", number, number);
   } else if (!s->planned) {

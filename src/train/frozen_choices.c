@@ -136,6 +136,7 @@ static const char *const harmless[] = {"device",
                                        "distributed.split",
                                        "distributed.bucket",
                                        "distributed.shard",
+                                       "memory.offload",
                                        "data.latent_cache.path", /* the content is checked when the cache is opened */
                                        "data.images",            /* the content of these is checked by hashes */
                                        "images",
@@ -159,17 +160,39 @@ static bool is_harmless(const char *path) {
   return false;
 }
 
+/* Keys that runs of earlier versions lack although they decide what is trained, and what those runs did. */
+static const struct {
+  const char *path, *then;
+} later[] = {{"autoencoder_precision", "float32"},
+             {"memory.master_weights", "float32"},
+             {"memory.gradients", "float32"},
+             {"memory.moments", "float32"}};
+
+static gh_status differ(gh_error *err, const char *path) {
+  return gh_fail(err, GH_ERROR_CONFIG, "%s differs from the interrupted run; choose another output", path);
+}
+
+/* Checks a value against a run that lacks its key. */
+static gh_status same_as_then(gh_error *err, const char *path, const gh_json *now) {
+  for (size_t i = 0; i < GH_COUNT(later); i++) {
+    const char *word = NULL;
+    if (strcmp(path, later[i].path)) continue;
+    gh_status status = gh_json_to_string(err, now, path, &word);
+    return status || !strcmp(word, later[i].then) ? status : differ(err, path);
+  }
+  return GH_OK; /* the key was added since then, and has its default */
+}
+
+/* `before` NULL: the interrupted run lacks the key. */
 static gh_status same(gh_error *err, const char *path, const gh_json *now, const gh_json *before) {
   if (is_harmless(path)) return GH_OK;
-  if (gh_json_type_of(now) != GH_JSON_OBJECT || gh_json_type_of(before) != GH_JSON_OBJECT)
-    return gh_json_equal(now, before)
-               ? GH_OK
-               : gh_fail(err, GH_ERROR_CONFIG, "%s differs from the interrupted run; choose another output", path);
+  if (!before && gh_json_type_of(now) != GH_JSON_OBJECT) return same_as_then(err, path, now);
+  if (before && (gh_json_type_of(now) != GH_JSON_OBJECT || gh_json_type_of(before) != GH_JSON_OBJECT))
+    return gh_json_equal(now, before) ? GH_OK : differ(err, path);
   for (const gh_json *item = gh_json_first(now); item; item = gh_json_next(item)) {
     char *name = gh_format(err, "%s%s%s", path, path[0] ? "." : "", gh_json_key(item));
     if (!name) return GH_ERROR_MEMORY;
-    const gh_json *other = gh_json_member(before, gh_json_key(item));
-    gh_status status = other ? same(err, name, item, other) : GH_OK; /* a key added since then has its default */
+    gh_status status = same(err, name, item, before ? gh_json_member(before, gh_json_key(item)) : NULL);
     free(name);
     if (status) return status;
   }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CANDIDATES 10
+#define CANDIDATES 12
 
 typedef struct gh_helper {
   const gh_config *config;
@@ -42,22 +42,40 @@ static bool measure(const gh_helper *h, const gh_config *config, gh_help *out) {
   return out->peak && (!status || status == GH_ERROR_MEMORY);
 }
 
-static gh_status add(gh_error *err, gh_helper *h, const char *key, const char *value) {
+/* Settings that belong together. */
+static gh_status add_sets(gh_error *err, gh_helper *h, const char *const *sets, size_t count) {
   gh_help *out = &h->found[h->count];
   gh_config config;
   char *text = NULL;
-  size_t size = 0;
+  size_t size = 0, used = 0;
   if (h->count == CANDIDATES) return GH_OK;
   *out = (gh_help){0};
-  snprintf(out->set, sizeof out->set, "%s=%s", key, value);
-  const char *set = out->set;
+  for (size_t i = 0; i < count && used < sizeof out->set; i++)
+    used += (size_t)snprintf(out->set + used, sizeof out->set - used, "%s%s", i ? " " : "", sets[i]);
   gh_status status = gh_json_print(err, &text, &size, h->document, false);
-  if (!status) status = gh_config_parse(err, &config, "the configuration", text, size, &set, 1);
+  if (!status) status = gh_config_parse(err, &config, "the configuration", text, size, sets, count);
   free(text);
   if (status) return status == GH_ERROR_CONFIG ? GH_OK : status; /* a check of two keys forbids it */
   h->count += measure(h, &config, out);
   gh_config_free(&config);
   return GH_OK;
+}
+
+static gh_status add(gh_error *err, gh_helper *h, const char *key, const char *value) {
+  char set[80];
+  snprintf(set, sizeof set, "%s=%s", key, value);
+  return add_sets(err, h, (const char *const[]){set}, 1);
+}
+
+/* All that saves memory of what is trained, for where none of it is enough alone. */
+static gh_status add_all_less_memory(gh_error *err, gh_helper *h) {
+  static const char *const sets[] = {"precision=bf16", "memory.master_weights=bf16", "memory.gradients=bf16",
+                                     "memory.moments=8bit"};
+  const gh_config *c = h->config;
+  const int reduced = (c->master_weights != GH_PRECISION_FLOAT32) + (c->gradients != GH_PRECISION_FLOAT32) +
+                      (c->moments != GH_MOMENTS_FLOAT32);
+  const size_t first = c->precision != GH_PRECISION_FLOAT32; /* the others need the precision */
+  return reduced > 1 ? GH_OK : add_sets(err, h, sets + first, GH_COUNT(sets) - first);
 }
 
 /* A denoiser of half the depth, by whichever keys its kind has. */
@@ -96,6 +114,11 @@ gh_status gh_helps_find(gh_error *err, const gh_config *config, int stage, gh_de
   if (!status && config->moments == GH_MOMENTS_FLOAT32) status = add(err, &h, "memory.moments", "8bit");
   if (!status && config->master_weights == GH_PRECISION_FLOAT32 && config->precision == GH_PRECISION_BFLOAT16)
     status = add(err, &h, "memory.master_weights", "bfloat16");
+  if (!status && config->gradients == GH_PRECISION_FLOAT32 && config->precision == GH_PRECISION_BFLOAT16)
+    status = add(err, &h, "memory.gradients", "bfloat16");
+  if (!status && config->offload == GH_OFFLOAD_NONE && !device->info.shares_host)
+    status = add(err, &h, "memory.offload", "optimizer");
+  if (!status) status = add_all_less_memory(err, &h);
   if (!status) status = add_denoisers(err, &h);
   if (!status && stage == 2 && gh_json_count(config->evaluate)) status = add(err, &h, "evaluate", "[]");
   gh_json_free(h.document);

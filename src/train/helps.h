@@ -7,8 +7,8 @@
 #define GH_HELPS 3
 
 typedef struct gh_help {
-  char set[64];      /* "precision=bf16", as after --set */
-  bool fits;         /* alone */
+  char set[160];     /* "precision=bf16", as after --set; several with a blank between them */
+  bool fits;         /* without any other help */
   int64_t peak;      /* bytes */
   double arithmetic; /* relative to the step as configured, per image; 0: not known */
 } gh_help;

@@ -205,6 +205,8 @@ static gh_status prepare(gh_error *err, gh_stage *s, const gh_state_info *from, 
   if (!status && from) status = gh_loop_check_encoder(err, l, from->encoder);
   if (!status) status = fit(err, s);
   if (!status) gh_budget_print(l->device, l->label, &s->budget, l->micro_batch, s->recompute);
+  if (!status && s->config->offload == GH_OFFLOAD_OPTIMIZER && l->device->info.shares_host)
+    gh_warn("memory.offload saves nothing on %s: its memory is the host's", l->device->info.id);
   if (!status && s->config->data.latent_cache) status = gh_loop_open_cache(err, l, &s->models);
   if (!status && l->number == 2 && gh_json_count(s->config->evaluate)) {
     status = begin(err, s, from); /* the scores before training are the first thing that the run writes */

@@ -28,7 +28,9 @@ static gh_status add_kept(gh_error *err, gh_store *store, const gh_update *u, in
   const gh_kept_form form = gh_update_form(u, parameter, kind);
   const gh_name name = gh_name_make("%s.%s", names[kind], p->name);
   *out = gh_store_find(store, name.text);
-  gh_status status = *out ? GH_OK : gh_store_add(err, store, name.text, form.dtype, form.rank, form.shape, out);
+  gh_status (*const put_it)(gh_error *, gh_store *, const char *, gh_dtype, int, const int64_t *, gh_tensor **) =
+      u->memory.offload ? gh_store_add_on_host : gh_store_add;
+  gh_status status = *out ? GH_OK : put_it(err, store, name.text, form.dtype, form.rank, form.shape, out);
   if (status) return status;
   (*out)->role = GH_ROLE_MOMENT;
   (*out)->part = p->part;

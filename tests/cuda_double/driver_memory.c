@@ -14,18 +14,12 @@ typedef struct allocation {
   struct allocation *next;
   char *map, *at;
   size_t mapped, bytes; /* mapped: without the fence */
+  bool pinned;          /* in the host's memory; kernels use it by the same address */
   void *notes;          /* of double_find_device */
 } allocation;
 
-typedef struct pinned {
-  struct pinned *next;
-  char *at;
-  size_t bytes;
-} pinned;
-
 static allocation *allocations;
-static pinned *pins;
-static size_t in_use;
+static size_t in_use; /* of the device's memory */
 
 static allocation **find_allocation(const void *p) {
   allocation **link = &allocations;
@@ -57,20 +51,15 @@ bool double_find_device(const void *p, const char **begin, const char **end, voi
 }
 
 bool double_is_pinned(const void *p) {
-  for (const pinned *m = pins; m; m = m->next)
-    if ((const char *)p >= m->at && (const char *)p < m->at + m->bytes) return true;
-  return false;
+  const allocation *a = *find_allocation(p);
+  return a && a->pinned;
 }
 
 /* ---- device memory ---- */
 
 static char *address(CUdeviceptr pointer) { return (char *)(size_t)pointer; }
 
-unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
-  ENTER_UNCAPTURED();
-  *memory = 0;
-  if (!bytes) return CODE_INVALID_VALUE;
-  if (bytes > double_memory_bytes() - in_use) return GH_CU_OUT_OF_MEMORY;
+static unsigned allocate(size_t bytes, bool pinned, char **memory) {
   allocation *a = calloc(1, sizeof *a);
   if (!a) return GH_CU_OUT_OF_MEMORY;
   a->bytes = bytes;
@@ -84,11 +73,23 @@ unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
   memset(a->map, CANARY, (size_t)(a->at - a->map));
   memset(a->at, 0xff, bytes); /* NaN: nothing may rely on zeros */
   memset(a->at + bytes, CANARY, (size_t)(a->map + a->mapped - a->at) - bytes);
+  a->pinned = pinned;
   a->next = allocations;
   allocations = a;
-  in_use += bytes;
-  *memory = (CUdeviceptr)(size_t)a->at;
+  if (!pinned) in_use += bytes;
+  *memory = a->at;
   return GH_CU_SUCCESS;
+}
+
+unsigned cuMemAlloc_v2(CUdeviceptr *memory, size_t bytes) {
+  char *at = NULL;
+  ENTER_UNCAPTURED();
+  *memory = 0;
+  if (!bytes) return CODE_INVALID_VALUE;
+  if (bytes > double_memory_bytes() - in_use) return GH_CU_OUT_OF_MEMORY;
+  unsigned code = allocate(bytes, false, &at);
+  *memory = (CUdeviceptr)(size_t)at;
+  return code;
 }
 
 static bool is_whole(const allocation *a) {
@@ -100,22 +101,25 @@ static bool is_whole(const allocation *a) {
 }
 
 /* Like the real one, waits for all submitted work. */
-unsigned cuMemFree_v2(CUdeviceptr memory) {
-  ENTER_UNCAPTURED();
-  if (!memory) return GH_CU_SUCCESS;
-  allocation **link = find_allocation(address(memory)), *a = *link;
-  if (!a || a->at != address(memory)) return CODE_INVALID_VALUE;
+static unsigned release(const char *memory, bool pinned) {
+  allocation **link = find_allocation(memory), *a = *link;
+  if (!a || a->at != memory || a->pinned != pinned) return CODE_INVALID_VALUE;
   unsigned code = double_drain_all();
   if (!is_whole(a)) {
     double_refuse(0, "something wrote outside an allocation of %zu bytes", a->bytes);
     abort();
   }
   *link = a->next;
-  in_use -= a->bytes;
+  if (!pinned) in_use -= a->bytes;
   munmap(a->map, a->mapped + PAGE);
   if (a->notes) munmap(a->notes, notes_bytes(a));
   free(a);
   return code;
+}
+
+unsigned cuMemFree_v2(CUdeviceptr memory) {
+  ENTER_UNCAPTURED();
+  return memory ? release(address(memory), false) : GH_CU_SUCCESS;
 }
 
 unsigned cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
@@ -128,32 +132,17 @@ unsigned cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
 /* ---- pinned host memory ---- */
 
 unsigned cuMemHostAlloc(void **memory, size_t bytes, unsigned flags) {
+  char *at = NULL;
   ENTER_UNCAPTURED();
-  if (flags) return CODE_INVALID_VALUE;
-  pinned *m = calloc(1, sizeof *m);
-  if (m) m->at = malloc(bytes);
-  if (!m || !m->at) {
-    free(m);
-    return GH_CU_OUT_OF_MEMORY;
-  }
-  m->bytes = bytes;
-  m->next = pins;
-  pins = m;
-  *memory = m->at;
-  return GH_CU_SUCCESS;
+  if (flags || !bytes) return CODE_INVALID_VALUE;
+  unsigned code = allocate(bytes, true, &at);
+  *memory = at;
+  return code;
 }
 
 unsigned cuMemFreeHost(void *memory) {
   ENTER_UNCAPTURED();
-  pinned **link = &pins;
-  while (*link && (*link)->at != memory) link = &(*link)->next;
-  pinned *m = *link;
-  if (!m) return CODE_INVALID_VALUE;
-  unsigned code = double_drain_all();
-  *link = m->next;
-  free(m->at);
-  free(m);
-  return code;
+  return release(memory, true);
 }
 
 /* ---- copies and fills ---- */

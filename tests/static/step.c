@@ -106,6 +106,7 @@ static gh_status bind_fill(gh_error *err, gh_device *d, gh_buffer *to, int64_t o
 
 static const gh_backend recorder = {.name = "opencl",
                                     .buffer_create = buffer_create,
+                                    .host_buffer_create = buffer_create,
                                     .buffer_view = buffer_view,
                                     .buffer_free = buffer_free,
                                     .buffer_bytes = buffer_bytes,

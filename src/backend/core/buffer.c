@@ -8,6 +8,11 @@ void gh_buffer_hold(gh_buffer *buffer, gh_device *d, int64_t bytes) {
   c->peak_bytes = GH_MAX(c->peak_bytes, c->held_bytes);
 }
 
+void gh_buffer_hold_on_host(gh_buffer *buffer, gh_device *d, int64_t bytes) {
+  *buffer = (gh_buffer){.root = buffer, .bytes = bytes};
+  d->counters.allocations++;
+}
+
 void gh_buffer_release(const gh_buffer *buffer) {
   if (buffer->counters) buffer->counters->held_bytes -= buffer->bytes;
 }
@@ -19,6 +24,14 @@ gh_status gh_buffer_check_size(gh_error *err, const gh_device_info *info, int64_
   if (bytes <= info->max_buffer_bytes) return GH_OK;
   return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB, but %s allows at most %.1f MiB per buffer",
                  (double)bytes / 1048576, info->id, (double)info->max_buffer_bytes / 1048576);
+}
+
+gh_status gh_buffer_check_room(gh_error *err, const gh_device *d, int64_t bytes) {
+  const int64_t left = d->info.memory_bytes - d->counters.held_bytes;
+  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
+  if (status || bytes <= left) return status;
+  return gh_fail(err, GH_ERROR_MEMORY, "a buffer of %.1f MiB, but only %.1f of %.1f MiB are left on %s",
+                 (double)bytes / 1048576, (double)left / 1048576, (double)d->info.memory_bytes / 1048576, d->info.id);
 }
 
 gh_status gh_buffer_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset,

@@ -9,17 +9,22 @@ struct gh_buffer {
   const gh_buffer *root; /* the allocation; the buffer itself if it is not a view */
   int64_t offset;        /* bytes from the start of the allocation */
   int64_t bytes;
-  gh_counters *counters; /* the device's, of an allocation; NULL: a view */
+  gh_counters *counters; /* the device's, of an allocation in its memory; else NULL */
 };
 
 /* A new allocation of so many bytes, and its end; they are counted. A view's end counts nothing. */
 void gh_buffer_hold(gh_buffer *buffer, gh_device *d, int64_t bytes);
+/* The same in the host's memory, whose bytes are not the device's. */
+void gh_buffer_hold_on_host(gh_buffer *buffer, gh_device *d, int64_t bytes);
 void gh_buffer_release(const gh_buffer *buffer);
 
 int64_t gh_buffer_bytes(const gh_buffer *buffer);
 
 /* Checks a size in bytes against the largest allocation of the device. */
 gh_status gh_buffer_check_size(gh_error *err, const gh_device_info *info, int64_t bytes);
+
+/* The same, and against what other buffers leave of the device's memory. */
+gh_status gh_buffer_check_room(gh_error *err, const gh_device *d, int64_t bytes);
 
 /* Checks [offset, offset + bytes) against a buffer; `buffer` NULL is also an error. */
 gh_status gh_buffer_check_range(gh_error *err, const char *what, const gh_buffer *buffer, int64_t offset,

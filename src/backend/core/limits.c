@@ -17,8 +17,9 @@ static gh_status limit(gh_error *err, const char *variable, int64_t unit, int64_
 }
 
 gh_status gh_limit_buffers(gh_error *err, gh_device_info *info) {
+  gh_status status = limit(err, "GH_MAX_MEMORY_MIB", 1 << 20, &info->memory_bytes);
   info->max_buffer_bytes = GH_MIN(info->max_buffer_bytes, info->memory_bytes);
-  return limit(err, "GH_MAX_BUFFER_MIB", 1 << 20, &info->max_buffer_bytes);
+  return status ? status : limit(err, "GH_MAX_BUFFER_MIB", 1 << 20, &info->max_buffer_bytes);
 }
 
 gh_status gh_limit_groups(gh_error *err, gh_device_info *info) {

@@ -68,6 +68,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_CU_WARP, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 10)                                                                     \
   V(GH_CU_CLOCK_KHZ, CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 13)                                                               \
   V(GH_CU_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 16)                                               \
+  V(GH_CU_INTEGRATED, CU_DEVICE_ATTRIBUTE_INTEGRATED, 18)                                                              \
   V(GH_CU_ECC, CU_DEVICE_ATTRIBUTE_ECC_ENABLED, 32)                                                                    \
   V(GH_CU_PCI_BUS, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, 33)                                                                 \
   V(GH_CU_PCI_DEVICE, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID, 34)                                                           \

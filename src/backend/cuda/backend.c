@@ -79,6 +79,7 @@ const gh_backend gh_backend_cuda = {
     .device_open = device_open,
     .device_close = device_close,
     .buffer_create = gh_cuda_buffer_create,
+    .host_buffer_create = gh_cuda_host_buffer_create,
     .buffer_view = gh_cuda_buffer_view,
     .buffer_free = gh_cuda_buffer_free,
     .buffer_bytes = gh_buffer_bytes,

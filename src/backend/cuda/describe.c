@@ -55,6 +55,7 @@ gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *
   info->matrix = arch >= 80 ? GH_MATRIX_MMA : GH_MATRIX_NONE;
   info->compute_units = gh_cuda_attribute(cu, GH_CU_MULTIPROCESSORS, device);
   info->memory_bytes = info->max_buffer_bytes = (int64_t)bytes;
+  info->shares_host = gh_cuda_attribute(cu, GH_CU_INTEGRATED, device);
   info->local_bytes = gh_cuda_attribute(cu, GH_CU_SHARED_BYTES, device);
   info->max_group = gh_cuda_attribute(cu, GH_CU_MAX_THREADS_PER_BLOCK, device);
   info->alignment_bytes = ALIGNMENT;

@@ -38,6 +38,7 @@ typedef struct gh_cuda_buffer {
   gh_buffer base;
   gh_cuda_device *device;
   CUdeviceptr at;
+  bool on_host; /* of an allocation: pinned memory */
 } gh_cuda_buffer;
 
 #define GH_CUDA_MAX_ARGS 48
@@ -128,6 +129,7 @@ gh_status gh_cuda_programs_open(gh_error *err, gh_device *d);
 /* memory.c */
 extern const gh_staging_kind gh_cuda_staging_kind;
 gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+gh_status gh_cuda_host_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
 gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                               gh_buffer **out);
 void gh_cuda_buffer_free(gh_buffer *buffer);

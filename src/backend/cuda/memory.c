@@ -19,7 +19,7 @@ gh_status gh_cuda_allocate(gh_error *err, gh_cuda_device *device, int64_t bytes,
 
 gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
+  gh_status status = gh_buffer_check_room(err, d, bytes);
   if (!status) status = gh_cuda_enter_uncaptured(err, gh_cuda(d), "memory is allocated");
   if (status) return status;
   gh_cuda_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
@@ -35,6 +35,37 @@ gh_status gh_cuda_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_b
   return GH_OK;
 }
 
+/* With unified addressing, which every 64-bit system has, pinned memory has one address for the host and kernels. */
+gh_status gh_cuda_host_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
+  gh_cuda_device *device = gh_cuda(d);
+  void *at = NULL;
+  *out = NULL;
+  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
+  if (!status) status = gh_cuda_enter_uncaptured(err, device, "memory is allocated");
+  if (status) return status;
+  gh_cuda_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
+  if (!buffer) return GH_ERROR_MEMORY;
+  unsigned code = device->cu->cuMemHostAlloc(&at, (size_t)bytes, 0);
+  if (code) {
+    free(buffer);
+    return gh_cuda_fail(err, device->cu, code, "%s: pinned memory of %.1f MiB", device->id, (double)bytes / MIB);
+  }
+  buffer->device = device;
+  buffer->at = (CUdeviceptr)(size_t)at;
+  buffer->on_host = true;
+  gh_buffer_hold_on_host(&buffer->base, d, bytes);
+  *out = &buffer->base;
+  return GH_OK;
+}
+
+static void memory_free(const gh_cuda_buffer *buffer) {
+  const gh_cuda_driver *cu = buffer->device->cu;
+  if (buffer->on_host)
+    cu->cuMemFreeHost((void *)(size_t)buffer->at);
+  else
+    cu->cuMemFree_v2(buffer->at);
+}
+
 gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                               gh_buffer **out) {
   *out = NULL;
@@ -43,7 +74,7 @@ gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, in
   if (status) return status;
   gh_cuda_buffer *view = gh_alloc(err, 1, sizeof *view);
   if (!view) return GH_ERROR_MEMORY;
-  *view = (gh_cuda_buffer){place, gh_cuda(d), gh_cuda_at(parent) + (CUdeviceptr)offset};
+  *view = (gh_cuda_buffer){.base = place, .device = gh_cuda(d), .at = gh_cuda_at(parent) + (CUdeviceptr)offset};
   d->counters.allocations++;
   *out = &view->base;
   return GH_OK;
@@ -52,8 +83,8 @@ gh_status gh_cuda_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, in
 void gh_cuda_buffer_free(gh_buffer *buffer) {
   if (!buffer) return;
   gh_error ignored;
-  gh_cuda_device *device = ((gh_cuda_buffer *)buffer)->device;
-  if (buffer->root == buffer && !gh_cuda_enter(&ignored, device)) device->cu->cuMemFree_v2(gh_cuda_at(buffer));
+  const gh_cuda_buffer *own = (const gh_cuda_buffer *)buffer;
+  if (buffer->root == buffer && !gh_cuda_enter(&ignored, own->device)) memory_free(own);
   gh_buffer_release(buffer);
   free(buffer);
 }

@@ -76,6 +76,7 @@ const gh_backend gh_backend_opencl = {
     .device_open = device_open,
     .device_close = device_close,
     .buffer_create = gh_cl_buffer_create,
+    .host_buffer_create = gh_cl_host_buffer_create,
     .buffer_view = gh_cl_buffer_view,
     .buffer_free = gh_cl_buffer_free,
     .buffer_bytes = gh_buffer_bytes,

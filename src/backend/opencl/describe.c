@@ -6,6 +6,7 @@
 #include "backend/core/limits.h"
 #include "backend/opencl/opencl.h"
 #include "base/cache.h"
+#include "base/host_memory.h"
 #include "base/log.h"
 #include "cl/launch.h"
 
@@ -141,6 +142,7 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->local_bytes = device_number(device, CL_DEVICE_LOCAL_MEM_SIZE);
   info->max_group = device_number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
   info->alignment_bytes = GH_MAX(512, device_number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8);
+  info->shares_host = info->is_cpu || device_number(device, CL_DEVICE_HOST_UNIFIED_MEMORY);
   if (info->is_cpu) info->memory_bytes = GH_MIN(info->memory_bytes, gh_host_memory_limit());
   const gh_cl_quirks quirks = gh_cl_quirks_of(info->platform, info->driver, info->name);
   info->amx = info->is_cpu && quirks.builtins && gh_amx_allowed();

@@ -68,7 +68,7 @@ static gh_status create_in_pages(gh_error *err, gh_device *d, int64_t bytes, cl_
 
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
   *out = NULL;
-  gh_status status = gh_buffer_check_size(err, &d->info, bytes);
+  gh_status status = gh_buffer_check_room(err, d, bytes);
   if (status) return status;
   gh_cl_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
   if (!buffer) return GH_ERROR_MEMORY;
@@ -84,6 +84,25 @@ gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buf
     return status;
   }
   gh_buffer_hold(&buffer->base, d, bytes);
+  *out = &buffer->base;
+  return GH_OK;
+}
+
+/* A driver places such a buffer in memory that the device reaches. */
+gh_status gh_cl_host_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out) {
+  *out = NULL;
+  gh_status status = d->info.is_cpu ? gh_buffer_check_room(err, d, bytes) : gh_buffer_check_size(err, &d->info, bytes);
+  if (status) return status;
+  gh_cl_buffer *buffer = gh_alloc(err, 1, sizeof *buffer);
+  if (!buffer) return GH_ERROR_MEMORY;
+  cl_int code;
+  buffer->mem =
+      clCreateBuffer(gh_cl(d)->context, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR, (size_t)bytes, NULL, &code);
+  if (code != CL_SUCCESS) {
+    free(buffer);
+    return gh_cl_fail(err, code, "%s: a buffer of %.1f MiB in the host's memory", d->info.id, (double)bytes / 1048576);
+  }
+  (d->info.is_cpu ? gh_buffer_hold : gh_buffer_hold_on_host)(&buffer->base, d, bytes);
   *out = &buffer->base;
   return GH_OK;
 }

@@ -84,9 +84,6 @@ static inline cl_mem gh_cl_mem(const gh_buffer *buffer) { /* NULL of no buffer *
 /* error.c: GH_ERROR_DEVICE (GH_ERROR_MEMORY where the code says so) and "what: CL_INVALID_VALUE (-30)". */
 gh_status gh_cl_fail(gh_error *err, cl_int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* memory_limit.c: physical memory, or the smallest cgroup limit above this process. */
-int64_t gh_host_memory_limit(void);
-
 /* amx.c: requests AMX's tiles from the system, once; false if the system or the CPU has none with bfloat16. */
 bool gh_amx_allowed(void);
 
@@ -123,6 +120,7 @@ void gh_cl_context_close(gh_device *d);
 /* memory.c */
 extern const gh_staging_kind gh_cl_staging_kind;
 gh_status gh_cl_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
+gh_status gh_cl_host_buffer_create(gh_error *err, gh_device *d, int64_t bytes, gh_buffer **out);
 gh_status gh_cl_buffer_view(gh_error *err, gh_device *d, gh_buffer *parent, int64_t offset, int64_t bytes,
                             gh_buffer **out);
 void gh_cl_buffer_free(gh_buffer *buffer);

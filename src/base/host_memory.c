@@ -1,12 +1,12 @@
-/* How much memory this process may use. A CPU device reports the memory of the machine, but a process in a container is
- * killed at the container's limit. */
+/* The machine's memory is not what counts in a container: a process is killed at the container's limit. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/opencl/opencl.h"
+#include "base/host_memory.h"
+#include "base/status.h"
 
 static int64_t read_limit(const char *path) {
   FILE *file = fopen(path, "re");
