@@ -354,14 +354,6 @@ static void test_moments_follow(void **state) {
 
 /* ---- gradients in bf16 ---- */
 
-static void add_up(gh_graph *g, gh_tensor *to, gh_tensor *value, gh_tensor *step) {
-  const double key[] = {options.key[0], options.key[1]};
-  gh_node *node = gh_apply_node(g, &gh_op_accumulate, (gh_tensor *[]){value, step}, 2, key, 2);
-  assert_non_null(node);
-  node->out[node->outputs++] = to;
-  node->accumulate = true;
-}
-
 /* Three sums rounded at random; then a bf16 gradient and a float32 one of the same values give the same square and the
  * same update. */
 static void check_gradients(const char *shape, int64_t n) {
@@ -372,7 +364,7 @@ static void check_gradients(const char *shape, int64_t n) {
             *other = add(&o, "w", GH_F32, n);
   gh_graph *g;
   check_ok(gh_graph_create(&err, o.device, &g));
-  add_up(g, total, o.gradient, o.step);
+  gh_accumulate_rounded(g, total, o.gradient, o.step, options.key);
   check_ok(gh_graph_plan(&err, g));
   memset(unchanged, 0, sizeof unchanged);
   for (int k = 0; k < 3; k++) {

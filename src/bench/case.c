@@ -50,7 +50,7 @@ static gh_status fill_integers(gh_error *err, gh_device *device, gh_tensor *t, i
 gh_status gh_case_tensor(gh_error *err, gh_case *c, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                          int32_t below, gh_tensor **out) {
   gh_status status = gh_store_add(err, c->store, name, dtype, rank, shape, out);
-  if (status) return status;
+  if (status || dtype == GH_U32) return status; /* words are zeros, as a new tensor is */
   return below ? fill_integers(err, c->device, *out, below) : gh_case_fill(err, c, *out);
 }
 

@@ -29,7 +29,7 @@ typedef struct gh_case {
 gh_status gh_case_open(gh_error *err, gh_case *c, gh_device *device);
 void gh_case_close(gh_case *c); /* an empty or half-built one is fine */
 
-/* A tensor of arbitrary numbers: between -1 and 1, or integers of [0, below). */
+/* A tensor of arbitrary numbers: between -1 and 1, or integers of [0, below); of zeros if its type is GH_U32. */
 gh_status gh_case_tensor(gh_error *err, gh_case *c, const char *name, gh_dtype dtype, int rank, const int64_t *shape,
                          int32_t below, gh_tensor **out);
 gh_status gh_case_fill(gh_error *err, gh_case *c, gh_tensor *t); /* the same for a tensor that is already there */

@@ -1,4 +1,5 @@
 #include "bench/ops.h"
+#include "cl/launch.h"
 #include "cl/step.h"
 #include "ops/ops.h"
 
@@ -13,7 +14,8 @@ typedef struct gh_case_in {
   int rank;
   int64_t shape[GH_MAX_RANK]; /* 0: the batch */
   bool wanted;                /* gets a gradient */
-  int32_t below;              /* integers of [0, below); 0: float32 */
+  int32_t below;              /* integers of [0, below); 0: numbers */
+  gh_dtype dtype;             /* of numbers where the op does not say; GH_U32: zeros */
 } gh_case_in;
 
 /* in[]: the tensors of the case's table row; in[MAX_IN]: a step block. Returns the tensor from which to differentiate,
@@ -97,6 +99,11 @@ static gh_tensor *adamw(gh_graph *g, gh_tensor **in) {
   gh_adamw(g, in[0], in[1], in[2], in[3], in[MAX_IN], in[MAX_IN + 1], (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}});
   return NULL;
 }
+/* Whose working copy is in[4]. */
+static gh_tensor *adamw_copied(gh_graph *g, gh_tensor **in) {
+  in[0]->working = in[4];
+  return adamw(g, in);
+}
 static gh_tensor *zero(gh_graph *g, gh_tensor **in) {
   gh_zero(g, in[0]);
   return NULL;
@@ -139,6 +146,11 @@ static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
   return NULL;
 }
 
+static gh_tensor *accumulate_rounded(gh_graph *g, gh_tensor **in) {
+  gh_accumulate_rounded(g, in[0], in[1], in[MAX_IN], (uint32_t[]){15, 16});
+  return NULL;
+}
+
 struct gh_op_case {
   const char *op, *label;
   gh_case_build *build;
@@ -146,20 +158,34 @@ struct gh_op_case {
 };
 
 #define IN(rank, ...)                                                                                                  \
-  { rank, {__VA_ARGS__}, true, 0 }
+  { rank, {__VA_ARGS__}, true, 0, GH_F32 }
 #define GIVEN(rank, ...)                                                                                               \
-  { rank, {__VA_ARGS__}, false, 0 }
+  { rank, {__VA_ARGS__}, false, 0, GH_F32 }
 #define INTEGERS(below, rank, ...)                                                                                     \
-  { rank, {__VA_ARGS__}, false, below }
+  { rank, {__VA_ARGS__}, false, below, GH_F32 }
+#define NARROW(rank, ...)                                                                                              \
+  { rank, {__VA_ARGS__}, false, 0, GH_BF16 }
+/* 8-bit moments, all zero. */
+#define MOMENTS(words)                                                                                                 \
+  { 1, {words}, false, 0, GH_U32 }
+
+#define WORDS (12288 * 3072 / MOMENT_BLOCK * (MOMENT_BLOCK / 4 + 1)) /* gh_moment_words */
 
 // clang-format off
 static const struct gh_op_case cases[] = {
     {"accumulate", "12288x3072", accumulate, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
+    {"accumulate", "12288x3072, bf16", accumulate_rounded, {NARROW(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
     {"activation", "gelu tanh, 196x12288", gelu_tanh, {IN(3, 0, 196, 12288)}},
     {"activation", "gelu erf, 4096", gelu_erf, {IN(2, 0, 4096)}},
     {"activation", "quick gelu, 257x4096", quick_gelu, {IN(3, 0, 257, 4096)}},
     {"activation", "silu, 128x224x224", silu, {IN(4, 0, 128, 224, 224)}},
     {"adamw", "12288x3072", adamw, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
+    {"adamw", "12288x3072, bf16 copy", adamw_copied, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), NARROW(2, 12288, 3072)}},
+    {"adamw", "12288x3072, bf16 gradient and copy", adamw_copied, {GIVEN(2, 12288, 3072), NARROW(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), NARROW(2, 12288, 3072)}},
+    {"adamw", "12288x3072, bf16 weights", adamw, {NARROW(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072)}},
+    {"adamw", "12288x3072, 8-bit moments, bf16 copy", adamw_copied, {GIVEN(2, 12288, 3072), GIVEN(2, 12288, 3072), MOMENTS(WORDS), MOMENTS(WORDS), NARROW(2, 12288, 3072)}},
+    {"adamw", "12288x3072, 8-bit moments, bf16 weights", adamw, {NARROW(2, 12288, 3072), GIVEN(2, 12288, 3072), MOMENTS(WORDS), MOMENTS(WORDS)}},
+    {"adamw", "12288x3072, 8-bit moments, bf16 weights and gradient", adamw, {NARROW(2, 12288, 3072), NARROW(2, 12288, 3072), MOMENTS(WORDS), MOMENTS(WORDS)}},
     {"add", "257x1024", add, {IN(3, 0, 257, 1024), IN(3, 0, 257, 1024)}},
     {"attention", "257 tokens, 16 heads of 64", attention, {IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64)}},
     {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
@@ -225,12 +251,15 @@ const char *gh_op_case_name(int index, const char **label) {
 
 bool gh_op_case_has(int index, gh_dtype dtype) {
   const gh_op *op = gh_op_named(cases[index].op);
+  for (int i = 0; i < MAX_IN && dtype != GH_F32; i++)
+    if (cases[index].in[i].dtype != GH_F32) return false; /* the case says itself what is bf16 */
   return dtype == GH_F32 || (op && op->wide != GH_WIDE_ALL && !(op->flags & GH_OP_MIXED));
 }
 
 static gh_dtype dtype_of(const struct gh_op_case *c, int i, gh_dtype storage) {
   const gh_op *op = gh_op_named(c->op);
   if (c->in[i].below) return GH_I32;
+  if (c->in[i].dtype != GH_F32) return c->in[i].dtype;
   return op && (op->wide & GH_WIDE(i)) ? GH_F32 : storage;
 }
 

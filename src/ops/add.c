@@ -84,6 +84,13 @@ void gh_accumulate(gh_graph *g, gh_tensor *to, gh_tensor *value) {
   node->accumulate = true;
 }
 
+void gh_accumulate_rounded(gh_graph *g, gh_tensor *to, gh_tensor *value, gh_tensor *step, const uint32_t key[2]) {
+  gh_node *node = gh_apply_node(g, &gh_op_accumulate, (gh_tensor *[]){value, step}, 2, (double[]){key[0], key[1]}, 2);
+  if (!node) return;
+  node->out[node->outputs++] = to;
+  node->accumulate = true;
+}
+
 /* ---- constant ---- */
 
 static gh_status constant_infer(gh_graph *g, gh_node *node) {

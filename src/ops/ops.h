@@ -202,6 +202,9 @@ gh_tensor *gh_dropout(gh_graph *g, gh_tensor *x, gh_tensor *step, gh_tensor *mas
 
 /* Adds a value into a persistent tensor: to += value. */
 void gh_accumulate(gh_graph *g, gh_tensor *to, gh_tensor *value);
+/* The same into a bf16 tensor, float32 value: element i is rounded at random by the lower 16 bits of word i of the
+ * stream `key` at the step block's ordinal. */
+void gh_accumulate_rounded(gh_graph *g, gh_tensor *to, gh_tensor *value, gh_tensor *step, const uint32_t key[2]);
 void gh_zero(gh_graph *g, gh_tensor *persistent);
 /* squares[index] = sum of x^2, in a fixed order. squares (P). */
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);

@@ -1,7 +1,9 @@
-/* Known answers of the ops without a file of cases: random numbers, the control block, and rounding to bf16, whose
- * answers the host computes itself. */
+/* Known answers of the ops without a file of cases: random numbers, the control block, rounding to bf16, and updates
+ * that round at random. The host computes them itself. */
 #include "base/half.h"
 #include "base/random.h"
+#include "cl/launch.h"
+#include "cl/philox.h"
 #include "cl/step.h"
 #include "ops/check/check.h"
 #include "ops/ops.h"
@@ -158,6 +160,115 @@ static void record_bf16x2(gh_drawn *d, bool up) {
 static void record_bf16x2_down(gh_drawn *d) { record_bf16x2(d, false); }
 static void record_bf16x2_up(gh_drawn *d) { record_bf16x2(d, true); }
 
+/* ---- updates with less memory (cl/update.cl): seven elements, two updates of the same gradient ---- */
+
+#define UPDATED 7
+#define RATE    0.01f
+#define BIAS1   2.5f
+#define BIAS2   4.0f
+#define UPDATE  3
+
+static const gh_adamw_options adamw = {
+    .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .key = {0x12345678u, 0xFEDCBA98u}};
+
+static uint32_t word_at(uint64_t number, int element) {
+  return gh_word_at(stream.key[0], stream.key[1], number, (uint64_t)element);
+}
+
+static double rounded_at_random(double value, uint32_t word) {
+  const uint32_t bits = GH_AS_BITS((float)value) + (word & 0xFFFFu);
+  return (double)GH_AS_FLOAT(bits & 0xFFFF0000u);
+}
+
+/* A moment after coding and decoding (cl/moments.h); chance: the 16 random bits. */
+static double in_eight_bits(double value, double scale, uint32_t chance, bool is_v) {
+  const double size = fabs(value) / scale, least = ldexp(is_v ? 1 : 1.125, is_v ? -31 : -15);
+  double kept = is_v || size > least * (2 * chance + 1) / 131072.0 ? least : 0;
+  if (size >= least) {
+    int exponent;
+    const double fraction = 2 * frexp(size, &exponent) - 1;
+    kept = ldexp(1 + floor(8 * fraction + chance / 65536.0) / 8, exponent - 1);
+  }
+  return copysign(scale * kept, value);
+}
+
+static double scale_of(const double *values) {
+  double largest = 0, scale = ldexp(1, -64);
+  for (int i = 0; i < UPDATED; i++) largest = fmax(largest, fabs(values[i]));
+  while (largest > 1.875 * scale) scale *= 2;
+  return scale;
+}
+
+typedef struct gh_moments {
+  double m[UPDATED], v[UPDATED];
+} gh_moments;
+
+/* One update on the host: d->want has the weights. */
+static void update_on_host(gh_drawn *d, gh_moments *o, const float *gradient, bool narrow, bool eight) {
+  for (int i = 0; i < UPDATED; i++) {
+    const double g = (double)gradient[i];
+    o->m[i] += (double)(float)(1 - adamw.beta1) * (g - o->m[i]);
+    o->v[i] = o->v[i] * (double)(float)adamw.beta2 + (double)(float)(1 - adamw.beta2) * g * g;
+    const double step = o->m[i] / (sqrt(o->v[i]) * sqrt((double)BIAS2) + adamw.eps);
+    const double keep = 1 - (double)RATE * adamw.weight_decay;
+    const double w = d->want[i] * keep - (double)RATE * (double)BIAS1 * step;
+    d->want[i] = narrow ? rounded_at_random(w, word_at(UPDATE, i)) : w;
+  }
+  if (!eight) return;
+  const double m_scale = scale_of(o->m), v_scale = scale_of(o->v);
+  for (int i = 0; i < UPDATED; i++) {
+    const uint32_t word = word_at(UPDATE | UINT64_C(1) << 63, i);
+    o->m[i] = in_eight_bits(o->m[i], m_scale, word & 0xFFFFu, false);
+    o->v[i] = in_eight_bits(o->v[i], v_scale, word >> 16, true);
+  }
+}
+
+/* narrow: weights and gradient are bf16; eight: the moments have eight bits. */
+static void record_update(gh_drawn *d, bool narrow, bool eight) {
+  static const float gradient[UPDATED] = {1, -0.5f, 0.03125f, 0, -3, 0.001953125f, 0.75f}; /* exact in bf16 */
+  const gh_dtype type = narrow ? GH_BF16 : GH_F32, kept = eight ? GH_U32 : GH_F32;
+  const int64_t n = UPDATED, words = eight ? gh_moment_words(n) : n;
+  const uint32_t ready[CONTROL_WORDS] = {[CONTROL_CLIP] = GH_AS_BITS(1.0f)};
+  const float zeros[UPDATED] = {0};
+  gh_error *err = gh_graph_error(d->g);
+  gh_device *device = gh_graph_device(d->g);
+  gh_tensor *g, *m, *v, *control;
+  gh_moments host = {{0}, {0}};
+  if (gh_store_add(err, d->store, "w", type, 1, &n, &d->out) || gh_store_add(err, d->store, "g", type, 1, &n, &g) ||
+      gh_store_add(err, d->store, "m", kept, 1, &words, &m) || gh_store_add(err, d->store, "v", kept, 1, &words, &v) ||
+      gh_store_add(err, d->store, "control", GH_U32, 1, (int64_t[]){CONTROL_WORDS}, &control) ||
+      gh_tensor_write_f32(err, device, d->out, zeros) || gh_tensor_write_f32(err, device, g, gradient) ||
+      gh_tensor_write(err, device, control, ready))
+    return;
+  for (int k = 0; k < 2; k++) {
+    gh_adamw(d->g, d->out, g, m, v, d->step, control, adamw);
+    update_on_host(d, &host, gradient, narrow, eight);
+  }
+  d->count = UPDATED;
+  d->tolerance = narrow ? 0 : 1e-6;
+}
+static void record_narrow_weights(gh_drawn *d) { record_update(d, true, false); }
+static void record_short_moments(gh_drawn *d) { record_update(d, false, true); }
+static void record_both(gh_drawn *d) { record_update(d, true, true); }
+
+/* A bf16 gradient to which a float32 one is added, rounded at random by the micro-batch's ordinal. */
+static void record_narrow_sum(gh_drawn *d) {
+  static const float sum[UPDATED] = {1, -2, 0.5f, 0, 3, -0.25f, 100},
+                     value[UPDATED] = {0.1f, 0.0123f, -0.0017f, 1e-3f, 1.0007f, 0.3f, 0.2f};
+  const int64_t n = UPDATED;
+  gh_error *err = gh_graph_error(d->g);
+  gh_device *device = gh_graph_device(d->g);
+  gh_tensor *x;
+  if (gh_store_add(err, d->store, "sum", GH_BF16, 1, &n, &d->out) ||
+      gh_store_add(err, d->store, "x", GH_F32, 1, &n, &x) || gh_tensor_write_f32(err, device, d->out, sum) ||
+      gh_tensor_write(err, device, x, value))
+    return;
+  gh_accumulate_rounded(d->g, d->out, x, d->step, stream.key);
+  d->count = UPDATED;
+  d->tolerance = 0;
+  for (int i = 0; i < UPDATED; i++) d->want[i] = rounded_at_random((double)(sum[i] + value[i]), word_at(ordinal, i));
+}
+
 static const struct {
   const char *op;
   void (*record)(gh_drawn *d);
@@ -171,11 +282,19 @@ static const struct {
              {"clip_control", record_control},
              {"cast", record_cast},
              {"bf16x2", record_bf16x2_down},
-             {"bf16x2", record_bf16x2_up}};
+             {"bf16x2", record_bf16x2_up},
+             {"accumulate", record_narrow_sum},
+             {"adamw", record_narrow_weights},
+             {"adamw", record_short_moments},
+             {"adamw", record_both}};
 
 static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*record)(gh_drawn *), float *got) {
-  const uint32_t block[STEP_WORDS] = {
-      [STEP_ORDINAL_LO] = (uint32_t)ordinal, [STEP_ORDINAL_HI] = (uint32_t)(ordinal >> 32)};
+  const uint32_t block[STEP_WORDS] = {[STEP_LEARNING_RATE] = GH_AS_BITS(RATE),
+                                      [STEP_BIAS1] = GH_AS_BITS(BIAS1),
+                                      [STEP_BIAS2] = GH_AS_BITS(BIAS2),
+                                      [STEP_ORDINAL_LO] = (uint32_t)ordinal,
+                                      [STEP_UPDATE_LO] = UPDATE,
+                                      [STEP_ORDINAL_HI] = (uint32_t)(ordinal >> 32)};
   if (gh_store_create(err, device, &d->store) ||
       gh_store_add(err, d->store, "step", GH_U32, 1, (int64_t[]){STEP_WORDS}, &d->step) ||
       gh_tensor_write(err, device, d->step, block) || gh_graph_create(err, device, &d->g))
@@ -183,6 +302,7 @@ static gh_status compute(gh_error *err, gh_device *device, gh_drawn *d, void (*r
   record(d);
   if (!gh_graph_failed(d->g) && d->out->lifetime == GH_VALUE) gh_graph_keep(d->g, d->out);
   if (gh_graph_plan(err, d->g) || gh_graph_run(err, d->g)) return err->status;
+  if (d->out->dtype == GH_BF16) return gh_tensor_read_f32(err, device, d->out, got);
   if (d->out->dtype != GH_I32) return gh_tensor_read(err, device, d->out, got);
   int32_t integers[MOST] = {0};
   gh_status status = gh_tensor_read(err, device, d->out, integers);
