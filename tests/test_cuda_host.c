@@ -351,12 +351,34 @@ static void test_large_sends(void **state) {
   assert_string_equal(IN_CHILD(say_large_sends, "GH_DOUBLE_FAIL=cuMemAlloc_v2:3=2"), "0 right");
 }
 
+/* ---- energy ---- */
+
+#define NVML "libnvidia-ml.so.1"
+
+static void say_energy(char *out, size_t size) {
+  gh_device *d = open_cuda(&err);
+  if (!d) return;
+  const double before = d->backend->joules(d);
+  snprintf(out, size, "%.3f", d->backend->joules(d) - before);
+  gh_device_close(d);
+}
+
+static void test_energy(void **state) {
+  (void)state;
+  assert_non_null(strstr(IN_CHILD(say_energy), "nan")); /* there is no NVML */
+  provide(NVML);
+  assert_string_equal(IN_CHILD(say_energy), "0.500");
+  assert_non_null(strstr(IN_CHILD(say_energy, "GH_DOUBLE_FAIL=nvmlInit_v2:0"), "nan"));
+  assert_non_null(strstr(IN_CHILD(say_energy, "GH_DOUBLE_FAIL=nvmlDeviceGetTotalEnergyConsumption:2"), "nan"));
+}
+
 int main(void) {
   use_doubles(GH_CUDA_DOUBLE);
   const struct CMUnitTest tests[] = {
       CASE(test_nothing_installed),
       CASE(test_device_requested_by_name),
       CASE(test_broken_library),
+      WHOLE_CASE(test_energy),
       WHOLE_CASE(test_missing_symbols_are_named),
       WHOLE_CASE(test_unsuitable_driver),
       WHOLE_CASE(test_targets),

@@ -43,6 +43,36 @@ static void packages(void **state) {
   free(folder);
 }
 
+/* Intel's driver counts a GPU's energy, AMD's tells its power. */
+static void gpus(void **state) {
+  (void)state;
+  gh_energy energy;
+  char *none = check_path(scratch, "nothing"), *root = check_path(scratch, "pci");
+  char *intel = check_path(root, "0000:03:00.0/hwmon/hwmon4"), *amd = check_path(root, "0000:04:00.0/hwmon/hwmon1");
+  check_put(intel, "energy1_input", "7000000\n");
+  check_put(amd, "power1_average", "150000000\n");
+  gh_energy_open(&energy, none);
+  gh_energy_add_gpu(&energy, root, "");
+  gh_energy_add_gpu(&energy, root, "0000:05:00.0");
+  assert_true(isnan(gh_energy_take(&energy)));
+  gh_energy_add_gpu(&energy, root, "0000:03:00.0");
+  check_put(intel, "energy1_input", "9500000\n");
+  assert_true(fabs(gh_energy_take(&energy) - 2.5) < 1e-9);
+  gh_energy_close(&energy);
+  gh_energy_open(&energy, none);
+  gh_energy_add_gpu(&energy, root, "0000:04:00.0");
+  energy.since -= 2; /* seconds */
+  const double joules = gh_energy_take(&energy);
+  assert_true(joules >= 300 && joules < 300 + 150 * 60);
+  check_put(amd, "power1_average", "none\n");
+  assert_true(isnan(gh_energy_take(&energy)));
+  gh_energy_close(&energy);
+  free(none);
+  free(root);
+  free(intel);
+  free(amd);
+}
+
 static void memory(void **state) {
   (void)state;
   const int64_t before = gh_peak_resident_bytes();
@@ -57,6 +87,6 @@ static void memory(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(packages), cmocka_unit_test(memory)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(packages), cmocka_unit_test(gpus), cmocka_unit_test(memory)};
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);
 }

@@ -238,6 +238,10 @@ struct gh_backend {
   gh_status (*mark)(gh_error *err, gh_device *d, int which);
   gh_status (*elapsed)(gh_error *err, gh_device *d, double *seconds);
 
+  /* Optional (NULL): joules that the device has used since some moment in the past, as its vendor's library counts
+   * them; NaN where it does not. */
+  double (*joules)(gh_device *d);
+
   /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
    * use one. */
   const char *(*gemm_name)(const gh_device *d);

@@ -51,6 +51,7 @@ static void row_of_stage(const gh_report_view *v, int number, bool resident, boo
   cell_number(v->page, "", flops / 1e9 / micro_batch);
   cell_duration(v->page, gh_report_median(c->seconds, c->count));
   cell_number(v->page, "", gh_report_median(c->speed, c->count));
+  cell_number(v->page, "", flops / 1e9 / micro_batch * gh_report_median(c->speed, c->count));
   cell_duration(v->page, gh_report_sum(c->seconds, c->count));
   if (energy) cell_number(v->page, "&nbsp;kJ", joules / 1e3);
   gh_page_add(v->page, "</tr>\n");
@@ -67,11 +68,13 @@ void gh_report_cost(const gh_report_view *v) {
   gh_report_open(v, "Speed and memory",
                  "Planned for the device: what persists (parameters, gradients, moments), and in addition the peak of "
                  "a step. Measured: the resident memory of the process, which on a CPU includes the device's and on a "
-                 "GPU does not; and, where the processor tells, its energy.");
+                 "GPU does not; and, where processors or the GPU tell it, their energy. GFLOP/s: of the steps' "
+                 "arithmetic; which share of the device's peak its kernels reach is in a "
+                 "page with --trace.");
   gh_page_add(v->page,
               "<div class=\"wide\"><table><thead><tr><th>stage</th><th>trained</th><th>frozen</th>"
               "<th>micro-batch</th><th>persistent</th><th>step</th><th>planned</th>%s<th>GFLOP per image</th>"
-              "<th>per update</th><th>images/s</th><th>total</th>%s</tr></thead><tbody>\n",
+              "<th>per update</th><th>images/s</th><th>GFLOP/s</th><th>total</th>%s</tr></thead><tbody>\n",
               resident ? "<th>resident</th>" : "", energy ? "<th>energy</th>" : "");
   for (int number = 1; number <= 2; number++) row_of_stage(v, number, resident, energy);
   gh_page_add(v->page, "</tbody></table></div>\n<div class=\"three\">\n");

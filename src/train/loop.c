@@ -325,6 +325,23 @@ static gh_status take_snapshot(gh_error *err, gh_loop *l, gh_status own) {
   return l->ranks ? gh_ranks_after_snapshot(err, l->ranks, status, &l->halt, &l->load_failed) : status;
 }
 
+static double device_joules(const gh_loop *l) {
+  return l->device->backend->joules ? l->device->backend->joules(l->device) : NAN;
+}
+
+/* Joules since the last update, of the processors and of the device, as far as they tell. */
+static double take_energy(gh_loop *l) {
+  const double host = gh_energy_take(&l->energy), now = device_joules(l), device = now - l->device_joules;
+  l->device_joules = now;
+  return isnan(device) ? host : isnan(host) ? device : host + device;
+}
+
+static void open_energy(gh_loop *l) {
+  gh_energy_open(&l->energy, NULL);
+  gh_energy_add_gpu(&l->energy, NULL, l->device->info.identity.pci);
+  l->device_joules = device_joules(l);
+}
+
 static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result *result, double seconds) {
   gh_metrics_row row = {.stage = l->number,
                         .update = l->done,
@@ -338,7 +355,7 @@ static gh_status after_update(gh_error *err, gh_loop *l, const gh_update_result 
                         .ranks = gh_comm_ranks(comm_of(l)),
                         .time = gh_metrics_time(),
                         .resident_bytes = (double)gh_peak_resident_bytes(),
-                        .joules = gh_energy_take(&l->energy)};
+                        .joules = take_energy(l)};
   bool last = l->done == l->stage->steps;
   add_numbers(&row, l->objective, result);
   gh_status status = l->after ? l->after(err, l, result, &row) : GH_OK;
@@ -363,7 +380,7 @@ gh_status gh_loop_run(gh_error *err, gh_loop *l) {
       gh_store_bytes(l->store) + gh_graph_peak_bytes(l->step.graph) + gh_graph_peak_bytes(l->update.graph);
   progress.device = l->device->info.id;
   l->state_written = gh_now();
-  gh_energy_open(&l->energy, NULL);
+  open_energy(l);
   gh_stop_renew();
   /* A snapshot may have become due at the update of an older state, through fewer steps or another schedule. */
   if (l->done && (l->done == l->stage->steps || gh_config_checkpoint_due(l->stage, l->done)))

@@ -60,6 +60,7 @@ struct gh_loop {
   bool signed_in;       /* a line of metrics says which program, device and host this process is */
   double state_written; /* time of the last state, by gh_now */
   gh_energy energy;     /* open while the loop runs */
+  double device_joules; /* the device's counter at the last update, where its library has one; else NaN */
   uint64_t models_hash; /* gh_models_hash; 0: nothing was read */
   uint64_t extra_hash;  /* of data beside the images; 0: none */
   gh_json *config_json, *plan_json;

@@ -33,6 +33,7 @@ add_double(nvrtc 13 ${DOUBLE}/nvrtc.c ${DOUBLE}/nvrtc_real.c)
 add_double(cublasLt 13 ${DOUBLE}/cublaslt.c)
 target_compile_options(double_cublasLt PRIVATE -O3 -march=native)
 add_double(cufft 12 ${DOUBLE}/cufft.c)
+add_double(nvidia-ml 1 ${DOUBLE}/nvml.c)
 target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 

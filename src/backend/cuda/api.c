@@ -28,12 +28,14 @@ typedef struct symbol {
 #define OF_DRIVER_2(result, name, params) SYMBOL(gh_cuda_driver, name, true)
 #define OF_NVRTC(result, name, params)    SYMBOL(gh_nvrtc, name, false)
 #define OF_LT(result, name, params)       SYMBOL(gh_cublaslt, name, false)
+#define OF_NVML(result, name, params)     SYMBOL(gh_nvml, name, false)
 #define OF_FFT(result, name, params)      SYMBOL(gh_cufft, name, false)
 
 static const symbol driver_symbols[] = {GH_CUDA_DRIVER(OF_DRIVER) GH_CUDA_DRIVER_OPTIONAL(OF_DRIVER_2){0}};
 static const symbol nvrtc_symbols[] = {GH_CUDA_NVRTC(OF_NVRTC){0}};
 static const symbol lt_symbols[] = {GH_CUDA_LT(OF_LT){0}};
 static const symbol fft_symbols[] = {GH_CUDA_FFT(OF_FFT){0}};
+static const symbol nvml_symbols[] = {GH_CUDA_NVML(OF_NVML){0}};
 
 /* One version of a library: its name, its CUDA version, and the result of opening it. */
 typedef struct version {
@@ -46,6 +48,7 @@ typedef struct version {
     gh_nvrtc nvrtc;
     gh_cublaslt lt;
     gh_cufft fft;
+    gh_nvml nvml;
   } api;
 } version;
 
@@ -71,6 +74,8 @@ static library fft = {"cuFFT",
                       {{.soname = "libcufft.so.12", .cuda = 13},
                        {.soname = "libcufft.so.11", .cuda = 12},
                        {.soname = "libcufft.so.10", .cuda = 11}}};
+
+static library nvml = {"NVML", nvml_symbols, {{.soname = "libnvidia-ml.so.1"}}};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -321,4 +326,17 @@ const gh_cublaslt *gh_cublaslt_get(gh_error *err, int arch) {
 const gh_cufft *gh_cufft_get(gh_error *err, int arch) {
   version *v = get(err, &fft, arch);
   return v ? &v->api.fft : NULL;
+}
+
+const gh_nvml *gh_nvml_get(gh_error *err) {
+  static bool ready;
+  version *v = get(err, &nvml, OLDEST_IN_13);
+  pthread_mutex_lock(&lock);
+  if (v && !ready && v->api.nvml.nvmlInit_v2()) {
+    gh_fail(err, GH_ERROR_UNSUPPORTED, "NVML does not start");
+    v = NULL;
+  }
+  ready = ready || v;
+  pthread_mutex_unlock(&lock);
+  return v ? &v->api.nvml : NULL;
 }

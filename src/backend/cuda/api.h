@@ -243,6 +243,13 @@ enum {
   X(unsigned, cufftSetStream, (int plan, CUstream stream))                                                             \
   X(unsigned, cufftExecC2C, (int plan, cufftComplex *in, cufftComplex *out, int direction))
 
+/* ---- libnvidia-ml.so.1, a part of the driver ---- */
+
+#define GH_CUDA_NVML(X)                                                                                                \
+  X(unsigned, nvmlInit_v2, (void))                                                                                     \
+  X(unsigned, nvmlDeviceGetHandleByPciBusId_v2, (const char *address, void **device))                                  \
+  X(unsigned, nvmlDeviceGetTotalEnergyConsumption, (void *device, unsigned long long *millijoules))
+
 /* ---- the opened libraries ---- */
 
 #define GH_CUDA_MEMBER(result, name, params) result(*name) params;
@@ -261,6 +268,9 @@ typedef struct gh_cublaslt {
 typedef struct gh_cufft {
   GH_CUDA_FFT(GH_CUDA_MEMBER)
 } gh_cufft;
+typedef struct gh_nvml {
+  GH_CUDA_NVML(GH_CUDA_MEMBER)
+} gh_nvml;
 #undef GH_CUDA_MEMBER
 
 /* The libraries are searched for only in the folders of $GH_CUDA_LIBRARIES, separated by ':', where an empty item means
@@ -281,5 +291,6 @@ gh_status gh_cuda_no_device(gh_error *err);  /* the error for a driver without d
 const gh_nvrtc *gh_nvrtc_get(gh_error *err, int arch);
 const gh_cublaslt *gh_cublaslt_get(gh_error *err, int arch);
 const gh_cufft *gh_cufft_get(gh_error *err, int arch);
+const gh_nvml *gh_nvml_get(gh_error *err); /* initialised */
 
 #endif

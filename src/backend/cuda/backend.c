@@ -97,6 +97,7 @@ const gh_backend gh_backend_cuda = {
     .finish = gh_cuda_finish,
     .mark = gh_cuda_mark,
     .elapsed = gh_cuda_elapsed,
+    .joules = gh_cuda_joules,
     .gemm_name = gh_cuda_gemm_name,
     .library_name = gh_cuda_library_name,
     .fft_name = gh_cuda_fft_name,

@@ -110,6 +110,9 @@ gh_status gh_cuda_enter(gh_error *err, gh_cuda_device *device);
 /* The same; rejects operations that a capture cannot contain: transfers, waits, allocations. */
 gh_status gh_cuda_enter_uncaptured(gh_error *err, gh_cuda_device *device, const char *what);
 
+/* energy.c */
+double gh_cuda_joules(gh_device *d);
+
 /* identity.c */
 int gh_cuda_attribute(const gh_cuda_driver *cu, unsigned which, int device); /* 0 if the driver does not report it */
 int gh_cuda_architecture(const gh_cuda_driver *cu, int device);              /* 90 is compute capability 9.0 */
