@@ -62,6 +62,20 @@ for stage in 1 2; do
   check_trace "$work/trace.json" || fail "bench step: $work/trace.json is not such a trace"
 done
 
+# With cached targets an update does no work of the autoencoder or tokenizer: only draws, and sends the targets.
+target_flop() { # target_flop OPTIONS...: arithmetic of that phase, then of the encoder
+  "$genhance" bench step --arch tiny --stage 2 --batch 2 --devices "$device" --repeats 1 "$@" --json "$work/step.json" \
+    >"$work/out" 2>"$work/err" || fail "bench step $*: $(cat "$work/err")"
+  awk '/"(autoencoder|tokenizer|encoder)": {/ { name = $1 } /"flop":/ && name { f[name] = $2; name = "" }
+    END { print f["\"autoencoder\":"] + f["\"tokenizer\":"], f["\"encoder\":"] + 0 }' "$work/step.json"
+}
+for kind in continuous discrete; do
+  read -r computed encoder <<<"$(target_flop --set denoiser.kind=$kind)"
+  read -r cached again <<<"$(target_flop --set denoiser.kind=$kind --set 'data.latent_cache={}')"
+  awk -v a="$computed" -v b="$cached" -v e="$encoder" -v f="$again" 'BEGIN { exit !(a > e && b < e / 100 && e == f && e > 0) }' ||
+    fail "$kind: the targets take $computed, and cached $cached, beside $encoder and $again of the encoder"
+done
+
 # Plans the full FLUX, 11.90 B parameters plus projectors, on a machine that could not hold it.
 "$genhance" bench plan --arch openai-vit-l-14-224 --stage 1 --double-blocks 19 --single-blocks 38 --device "$device" \
   --json "$work/plan.json" >"$work/out" 2>"$work/err" || fail "bench plan: $(cat "$work/err")"

@@ -50,6 +50,7 @@ typedef struct gh_bench {
   gh_step step;
   gh_update update;
   float *images; /* (batch, 3, S, S) */
+  void *targets; /* zeros for the step's targets, where they are given; else NULL */
   int64_t done;  /* updates */
   gh_bench_result *result;
 } gh_bench;
@@ -59,7 +60,7 @@ static gh_step_spec spec_of(gh_bench *b) {
   b->lora = (gh_lora){.rank = 16, .alpha = 16, .dropout = 0.1, .biases = GH_BIASES_ADAPTED, .stage = 2};
   return (gh_step_spec){.device = b->device,
                         .models = &b->models,
-                        .source = GH_STEP_DRAWN,
+                        .source = b->config.data.latent_cache ? GH_STEP_GIVEN_TARGETS : GH_STEP_DRAWN,
                         .stage = o->stage,
                         .batch = o->batch,
                         .storage = gh_precision_storage(o->precision),
@@ -89,7 +90,9 @@ static gh_status prepare(gh_error *err, gh_bench *b) {
   int64_t n = gh_tensor_elements(b->step.images);
   if (!(b->images = gh_alloc(err, (size_t)n, sizeof *b->images))) return GH_ERROR_MEMORY;
   gh_stream_uniforms(gh_stream_make(0, 0, "bench", "images"), 0, 0, n, b->images);
-  return GH_OK;
+  if (!b->step.targets) return GH_OK;
+  b->targets = gh_alloc(err, (size_t)gh_tensor_bytes(b->step.targets), 1);
+  return b->targets ? GH_OK : GH_ERROR_MEMORY;
 }
 
 static gh_status send_inputs(gh_error *err, gh_bench *b) {
@@ -102,6 +105,7 @@ static gh_status send_inputs(gh_error *err, gh_bench *b) {
                                  .samples = (uint32_t)batch,
                                  .weight = 1 / (double)batch};
   gh_status status = gh_tensor_send(err, b->device, b->step.images, b->images);
+  if (!status && b->targets) status = gh_tensor_send(err, b->device, b->step.targets, b->targets);
   return status ? status : gh_step_write(err, b->device, b->step.block, &values);
 }
 
@@ -313,6 +317,7 @@ gh_status gh_bench_step(gh_error *err, gh_device *device, const gh_bench_options
   result->by_clock = !device->info.is_cpu;
   result->resident_bytes = gh_peak_resident_bytes();
   free(b.images);
+  free(b.targets);
   gh_update_free(&b.update);
   gh_graph_free(b.step.graph);
   gh_store_free(b.store);

@@ -326,9 +326,11 @@ static const gh_option options[] = {
 const gh_command gh_command_bench_step = {
     .name = "bench step",
     .summary = "time a training step: images/s, phases, memory",
-    .details = "The step has random weights. Whole updates are timed without interruption. Phases and kernels are "
-               "timed in separate updates that wait after each one. CPU seconds are summed over the cores of this "
-               "process; on a busy machine, compare those.",
+    .details =
+        "The step has random weights. Whole updates are timed without interruption. Phases and kernels are "
+        "timed in separate updates that wait after each one. CPU seconds are summed over the cores of this "
+        "process; on a busy machine, compare those. With --set data.latent_cache={} the step has no autoencoder, as "
+        "in a run whose targets come from a cache.",
     .run = run,
     .options = options,
 };
