@@ -96,6 +96,7 @@ expect 0 "opencl:0" devices
 grep -q '^device  *kind  *memory  *matrix unit  *bf16  *float16  *trains' "$work/out" || fail "devices: $(cat "$work/out")"
 grep -qE '^opencl:0 +openai-vit-l-14-224 +(precision|memory|micro_batch|no: )' "$work/out" || fail "devices: what fits is missing: $(cat "$work/out")"
 GH_MAX_BUFFER_MIB=1 expect 0 "no: " devices --device opencl:0
+GH_MAX_MEMORY_MIB=9600 expect 0 "precision bf16, less memory, " devices --device opencl:0
 expect 0 "largest buffer" devices --verbose
 grep -q 'siglip-so400m-14-384' "$work/out" || fail "devices --verbose plans not all settings"
 grep -qE '^  CLBlast +(yes|no): ' "$work/out" || fail "devices --verbose does not say what is built in"

@@ -152,7 +152,9 @@ const gh_command gh_command_devices = {
     .summary = "list the devices, and what each can train",
     .details =
         "The second table plans updates of 256 samples with the published denoiser, as `train` would: micro_batch and "
-        "memory.recompute \"auto\", in float32, else in mixed precision. --verbose plans every published setting. "
+        "memory.recompute \"auto\", in float32, else in mixed precision, else with less memory: memory.master_weights "
+        "and "
+        "memory.gradients \"bfloat16\" and memory.moments \"8bit\". --verbose plans every published setting. "
         "Nothing is allocated. A driver that is installed and fails, and a GPU that no driver offers, are named.",
     .run = run,
     .ranks = GH_RANKS_EACH,

@@ -11,21 +11,39 @@
 
 const char *const gh_fits_heads[GH_FITS_COLUMNS] = {"device", "published setting", "stage 1", "stage 2"};
 
+/* Options that save memory of trained parameters; the first is what the others need. */
+static const char *const less_memory[] = {"precision=bfloat16", "memory.master_weights=bfloat16",
+                                          "memory.gradients=bfloat16", "memory.moments=8bit"};
+
+/* What is tried, in this order: a setting as it is published, then with what saves more and more. */
+static const struct {
+  gh_precision precision;
+  bool less_memory;
+} tried[] = {{GH_PRECISION_FLOAT32, false}, {GH_PRECISION_BFLOAT16, false}, {GH_PRECISION_BFLOAT16, true}};
+
 typedef struct gh_fit {
-  bool fits;
+  bool fits, less_memory;
   gh_precision precision;
   gh_bench_fitted how;
 } gh_fit;
 
-/* In float32 if possible, as the settings are, else in mixed precision. */
+static gh_status fit_with(gh_error *err, gh_device *device, gh_bench_options *options, gh_fit *out) {
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(less_memory) && out->less_memory && !status; i++)
+    status = gh_strings_add(err, &options->sets, less_memory[i]);
+  if (!status) status = gh_bench_fit(err, device, options, BATCH, &out->how);
+  gh_strings_free(&options->sets);
+  return status;
+}
+
 static gh_status fit(gh_error *err, gh_device *device, const char *arch, int stage, gh_fit *out) {
-  static const gh_precision order[] = {GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16};
   gh_status status = GH_OK;
   *out = (gh_fit){0};
-  for (size_t i = 0; i < GH_COUNT(order) && !out->fits && !status; i++) {
-    const gh_bench_options options = {.arch = arch, .stage = stage, .precision = order[i]};
-    status = gh_bench_fit(err, device, &options, BATCH, &out->how);
-    out->precision = order[i];
+  for (size_t i = 0; i < GH_COUNT(tried) && !out->fits && !status; i++) {
+    gh_bench_options options = {.arch = arch, .stage = stage, .precision = tried[i].precision};
+    out->precision = tried[i].precision;
+    out->less_memory = tried[i].less_memory;
+    status = fit_with(err, device, &options, out);
     out->fits = !status;
     if (status == GH_ERROR_MEMORY) status = GH_OK;
   }
@@ -40,17 +58,19 @@ static gh_status put_fit(gh_error *err, gh_json *list, const char *arch, int sta
       gh_json_put_int(err, o, "micro_batch", f->how.micro_batch) ||
       gh_json_put_bool(err, o, "recompute", f->how.recompute))
     return err->status;
+  if (gh_json_put_bool(err, o, "less_memory", f->less_memory)) return err->status;
   return gh_json_put_int(err, o, "peak_bytes", gh_budget_peak(&f->how.budget));
 }
 
-/* "micro_batch 16, 9.1 GiB"; "precision bf16, memory.recompute all, micro_batch 4, 7.9 GiB"; "no: needs 6.2 GiB" */
+/* "micro_batch 16, 9.1 GiB"; "precision bf16, memory.recompute all, micro_batch 4, 7.9 GiB"; "precision bf16, less
+ * memory, micro_batch 8, 9.0 GiB"; "no: needs 6.2 GiB" */
 static gh_status add_cell(gh_error *err, gh_strings *cells, const gh_fit *f) {
   char memory[32];
   gh_bytes_text(memory, sizeof memory, gh_budget_peak(&f->how.budget));
   if (!f->fits && !gh_budget_peak(&f->how.budget)) return gh_cell(err, cells, "no: a tensor is too large in one piece");
   if (!f->fits) return gh_cell(err, cells, "no: needs %s", memory);
-  return gh_cell(err, cells, "%s%smicro_batch %lld, %s",
-                 f->precision == GH_PRECISION_BFLOAT16 ? "precision bf16, " : "",
+  return gh_cell(err, cells, "%s%s%smicro_batch %lld, %s",
+                 f->precision == GH_PRECISION_BFLOAT16 ? "precision bf16, " : "", f->less_memory ? "less memory, " : "",
                  f->how.recompute ? "memory.recompute all, " : "", (long long)f->how.micro_batch, memory);
 }
 
