@@ -83,8 +83,10 @@ static gh_status cut_after(gh_error *err, const char *run, const char *name, gh_
   while (at < names->count && strcmp(names->items[at], name)) at++;
   if (at == names->count) {
     const char *nearest = gh_nearest(name, (const char *const *)names->items, names->count);
-    return gh_fail(err, GH_ERROR_FILE, "%s: no snapshot %s%s%s%s", run, name, nearest ? "; did you mean " : "",
-                   nearest ? nearest : "", nearest ? "?" : "");
+    if (nearest) return gh_fail(err, GH_ERROR_FILE, "%s: no snapshot %s; did you mean %s?", run, name, nearest);
+    return gh_fail(err, GH_ERROR_FILE, "%s: no snapshot %s; it has %s%s%s, and last and best are names, too", run, name,
+                   names->count ? names->items[0] : "none", names->count > 1 ? " to " : "",
+                   names->count > 1 ? names->items[names->count - 1] : "");
   }
   while (names->count > at + 1) free(names->items[--names->count]);
   return GH_OK;

@@ -35,6 +35,9 @@ static gh_status find_shards(gh_error *err, gh_shards *shards, const char *patte
     const char *path = paths->items[i];
     if (!gh_shards_meant(path))
       status = gh_fail(err, GH_ERROR_CONFIG, "%s: a pattern must name .tar shards; %s is not one", pattern, path);
+    else if (!gh_path_is_file(path) && strpbrk(path, "*?["))
+      status =
+          gh_fail(err, GH_ERROR_FILE, "%s: no such file; a pattern has braces, as in shard-{00000..00331}.tar", path);
     else if (!gh_path_is_file(path) && paths->count == 1)
       status = gh_fail(err, GH_ERROR_FILE, "%s: no such file", path);
     else if (!gh_path_is_file(path))

@@ -87,6 +87,8 @@ static gh_status list(gh_error *err, gh_source *source, const char *path, const 
   if (gh_path_look(err, path, &kind)) return err->status;
   if (kind == GH_PATH_FOLDER) return list_folder(err, source, path);
   if (gh_shards_meant(path)) return gh_shards_index(err, &source->shards, &source->index, path, keys);
+  if (kind == GH_PATH_ABSENT && strpbrk(path, "*?["))
+    return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder; name the folder, or .tar shards with braces", path);
   if (kind == GH_PATH_ABSENT) return gh_fail(err, GH_ERROR_FILE, "%s: no such file or folder", path);
   if (kind == GH_PATH_OTHER) return gh_fail(err, GH_ERROR_FILE, "%s: a pipe or a device, not a picture", path);
   return list_file(err, source, path);

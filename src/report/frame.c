@@ -39,6 +39,7 @@ static const char style[] =
     "th,td{padding:4px 8px;border-bottom:1px solid var(--line);text-align:right;"
     "font-variant-numeric:tabular-nums}th:first-child,td:first-child{text-align:left}"
     "tr.best td{background:var(--best);font-weight:600}td.bad{color:var(--bad)}"
+    "table.keys th{text-align:left}.texts td+td{white-space:normal;min-width:70px}"
     "table.keys td{text-align:left;font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere;"
     "padding:2px 8px;color:var(--soft);vertical-align:top}table.keys td:first-child{white-space:nowrap;width:1%}"
     "table.keys tr.changed td{color:var(--ink);font-weight:600}"

@@ -27,14 +27,18 @@ static void open_section(gh_several *s, const char *name, const char *lead) {
 static void close_section(gh_several *s) { gh_page_add(&s->page, "</section>\n"); }
 
 /* The head of a table whose first column has the runs, in the colours of their curves. */
-static void open_table(gh_several *s, const char *const *heads, size_t count) {
-  gh_page_add(&s->page, "<div class=\"wide\"><table><thead><tr><th>run</th>");
+static void open_table_of(gh_several *s, const char *class, const char *const *heads, size_t count) {
+  gh_page_add(&s->page, "<div class=\"%s\"><table><thead><tr><th>run</th>", class);
   for (size_t i = 0; i < count; i++) {
     gh_page_add(&s->page, "<th>");
     gh_page_text(&s->page, heads[i]);
     gh_page_add(&s->page, "</th>");
   }
   gh_page_add(&s->page, "</tr></thead><tbody>\n");
+}
+
+static void open_table(gh_several *s, const char *const *heads, size_t count) {
+  open_table_of(s, "wide", heads, count);
 }
 
 static void close_table(gh_several *s) { gh_page_add(&s->page, "</tbody></table></div>\n"); }
@@ -81,13 +85,20 @@ static void loss_cell(gh_several *s, const gh_curve *c) {
   gh_page_add(&s->page, "<td>%.4f \xE2\x86\x92 <b>%.4f</b></td>", first, last);
 }
 
+/* Whether any run has updates of that stage. */
+static bool has_stage(const gh_several *s, int stage) {
+  bool any = false;
+  for (size_t r = 0; r < s->count; r++) any |= s->runs[r].stages[stage - 1].count > 0;
+  return any;
+}
+
 static void put_scores(gh_several *s) {
   const char *heads[3 + GH_REPORT_SCORES];
   size_t count = 0;
   heads[count++] = "denoiser";
   for (size_t i = 0; i < s->scores.count; i++) heads[count++] = s->scores.items[i];
-  heads[count++] = "stage 1 loss";
-  heads[count++] = "stage 2 loss";
+  if (has_stage(s, 1)) heads[count++] = "stage 1 loss";
+  if (has_stage(s, 2)) heads[count++] = "stage 2 loss";
   open_section(s, "Scores",
                "Per cent, from the start of stage 2 to the best snapshot (the last one where none was chosen); losses "
                "from the first to the last tenth of the updates. Losses of different denoisers are not comparable.");
@@ -97,7 +108,8 @@ static void put_scores(gh_several *s) {
     open_row(s, r);
     text_cell(s, gh_report_kind(d));
     for (size_t i = 0; i < s->scores.count; i++) score_cell(s, d, s->scores.items[i]);
-    for (int stage = 0; stage < 2; stage++) loss_cell(s, &d->stages[stage]);
+    for (int stage = 1; stage <= 2; stage++)
+      if (has_stage(s, stage)) loss_cell(s, &d->stages[stage - 1]);
     close_row(s);
   }
   close_table(s);
@@ -167,10 +179,15 @@ static void put_curves(gh_several *s) {
 /* ---- cost ---- */
 
 static void put_cost(gh_several *s) {
-  static const char *const heads[] = {"stage", "updates", "images/s", "seconds", "planned GiB", "resident GiB"};
+  static const char *const heads[] = {"stage",       "updates",      "images/s",  "seconds",
+                                      "planned GiB", "resident GiB", "energy, kJ"};
   const double gib = 1073741824.0;
+  bool energy = false;
+  for (size_t r = 0; r < s->count; r++)
+    for (int i = 0; i < 2; i++)
+      energy |= !isnan(gh_report_sum(s->runs[r].stages[i].joules, s->runs[r].stages[i].count));
   open_section(s, "Speed and memory", "Images per second: the median. Memory: planned for the device, and measured.");
-  open_table(s, heads, GH_COUNT(heads));
+  open_table(s, heads, GH_COUNT(heads) - !energy);
   for (size_t r = 0; r < s->count; r++)
     for (int stage = 1; stage <= 2; stage++) {
       const gh_report_data *d = &s->runs[r];
@@ -186,6 +203,7 @@ static void put_cost(gh_several *s) {
           s, "%.2f",
           (gh_report_renamed(plan, "persistent_bytes", "lasting_bytes") + gh_report_number(plan, "step_bytes")) / gib);
       number_cell(s, "%.2f", gh_report_most(c->resident, c->count) / gib);
+      if (energy) number_cell(s, "%.3g", gh_report_sum(c->joules, c->count) / 1e3);
       close_row(s);
     }
   close_table(s);
@@ -266,7 +284,7 @@ static void put_origins(gh_several *s) {
   static const char *const heads[] = {"version", "commit", "device", "driver", "host", "configuration", "last update"};
   static const char *const keys[] = {"version", "commit", "device_name", "driver", "host", "configuration"};
   open_section(s, "Origin", NULL);
-  open_table(s, heads, GH_COUNT(heads));
+  open_table_of(s, "wide texts", heads, GH_COUNT(heads));
   for (size_t r = 0; r < s->count; r++) {
     const gh_json *made = gh_json_member(s->runs[r].config, GH_MADE_BY);
     char when[GH_UTC_SIZE];
