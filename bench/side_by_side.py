@@ -1,7 +1,7 @@
 """Times `genhance bench step` and PyTorch in turn, for several rounds, and writes one Markdown table.
 
     side_by_side.py GENHANCE --out bench/results/step-MACHINE.md [--stages 2,1] [--rounds 2] [--repeats 3]
-                    [--denoiser discrete] [--precision bf16]
+                    [--denoiser discrete] [--precision bf16] [--set autoencoder_precision=bf16]
 
 Each round runs genhance, PyTorch as installed and PyTorch in its best configuration, one process at a time. Ratios are
 taken within a round, so that a slower machine affects all three. Requires what bench/peers requires.
@@ -31,6 +31,7 @@ def arguments():
     parser.add_argument("--stages", default="2,1")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--repeats", default="3")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of genhance's configuration")
     parser.add_argument("--without-best", action="store_true", help="leave out PyTorch in its best configuration")
     return parser.parse_args()
 
@@ -54,7 +55,7 @@ def stage_rows(args, stage):
     peer = [sys.executable, str(HERE / "peers" / "pytorch_step.py"), *common, *blocks, "--denoiser", args.denoiser,
             "--precision", args.precision.replace("bf16", "bfloat16")]
     ours = [args.genhance, "bench", "step", *common, *blocks, "--set", f"denoiser.kind={args.denoiser}",
-            "--precision", args.precision]
+            "--precision", args.precision, *(word for one in args.set for word in ("--set", one))]
     programs = {"genhance": ours, "PyTorch, as installed": peer,
                 "PyTorch, best configuration": [*peer, "--best"]}
     if args.without_best:
