@@ -107,6 +107,17 @@ KERNEL void conv2d_gather(GLOBAL float *dx, GLOBAL const float *columns, int64 d
   }
 }
 
+/* flipped (C, O, taps) of weight (O, C, taps), each kernel rotated by 180 degrees: with it, the gradient of the input
+ * is a convolution of the output's gradient, if the stride is 1. A row is one (o, c). */
+KERNEL void conv2d_flip_weight(GLOBAL float *flipped, GLOBAL const float *weight, int64 rows, int64 channels,
+                               int32 taps) {
+  ROW(rows);
+  if (!row_valid) return;
+  const int64 o = row / channels, c = row % channels, out_channels = rows / channels;
+  for (int tap = LANE; tap < taps; tap += LANES)
+    ST(flipped, (c * out_channels + o) * taps + taps - 1 - tap, LD(weight, row * taps + tap));
+}
+
 /* y += bias; rows are (image, channel) planes. */
 KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const float *bias, int64 rows, int64 channels, int64 plane) {
   ROW(rows);

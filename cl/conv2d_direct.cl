@@ -96,13 +96,4 @@ KERNEL void conv2d_direct(GLOBAL float *y, GLOBAL const float *x, GLOBAL const f
   }
 }
 
-/* flipped (C, O, 3, 3) of weight (O, C, 3, 3), each kernel rotated by 180 degrees: with it, the gradient of the input
- * is the same convolution of the output's gradient. A row is one (o, c). */
-KERNEL void conv2d_flip_weight(GLOBAL float *flipped, GLOBAL const float *weight, int64 rows, int64 channels) {
-  ROW(rows);
-  if (!row_valid) return;
-  const int64 o = row / channels, c = row % channels, out_channels = rows / channels;
-  for (int tap = 0; tap < 9; tap++) ST(flipped, (c * out_channels + o) * 9 + 8 - tap, LD(weight, row * 9 + tap));
-}
-
 #endif

@@ -26,6 +26,15 @@
 /* The first of four adjacent rows (columns) that a work-item reads together; `turn`: which four. */
 #define GEMM_GPU_FOUR(lane, turn) ((lane)*4 + (turn)*4 * GEMM_GPU_SIDE)
 
+/* B formed from an image (gemm_image.h): a work-item brings four numbers of one k, of rows that are a quarter of the
+ * tile apart; so adjacent work-items read adjacent pixels. Stored along k, eight of them bring adjacent k's. */
+#define GEMM_IMAGE_ROW(at, e, along, tile)                                                                             \
+  ((along) ? (at) / 8 % ((tile) / 4) + (e) * ((tile) / 4) : (at) % ((tile) / 4) + (e) * ((tile) / 4))
+#define GEMM_IMAGE_K(at, along, tile)                                                                                  \
+  ((along)         ? (at) % 8 + (at) / (2 * (tile)) * 8                                                                \
+   : (tile) == 128 ? (at) / 32                                                                                         \
+                   : (at) / 16 % 2 * 4 + (at) / 32 % 4 + (at) / 128 * 8)
+
 /* ---- tuned_gemm_matrix: bfloat16, in pieces of 16 bytes, eight k's of a row ---- */
 
 /* The place of a piece, in pieces; 4 or 8 (`pieces`) make a row. Eight adjacent rows lie in different banks, whichever

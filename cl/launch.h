@@ -59,6 +59,7 @@
 #define GEMM_DOT_BLOCK    262144 /* words: its pairs of A */
 #define GEMM_DOT_PANEL    131072 /* words: its pairs of B */
 #define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
+#define GEMM_IMAGE_TAPS   32     /* taps of a kernel whose columns it forms, at most: the bits of a mask */
 #define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
 
 #endif

@@ -11,11 +11,15 @@
  *           (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one,
  * by addresses that are made before the loop, and their sums are not stored
  *
+ *   IMAGE   set: B is formed from an image (gemm_image.h), the product is a convolution; WIDTH then is of A alone, and
+ *           the bias is one of the rows of C
+ *
  * The last k % DEPTH of k are loaded and multiplied one by one. Every CHUNK of k is one chain sum = fma(a, b, sum) from
  * 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum to C: bit-identical to
  * tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the sums between chunks; for a bfloat16 C they stay
  * in registers and are rounded once. Local memory: GEMM_GPU_LOCAL at most. Loops over a work-item's own numbers are
  * unrolled explicitly: otherwise some compilers keep those in memory. */
+#include "gemm_image.h"
 #include "gemm_layout.h"
 #include "gemm_storage.h"
 
@@ -59,8 +63,9 @@
 #endif
 #endif
 /* Whether the next step's loads begin before the multiplication. Where Intel's registers hold two sums of 32 numbers
- * each, they begin after it, and other threads work while one waits. */
-#if defined(cl_intel_required_subgroup_size) && defined(C_BF16) && WORK * ACROSS > 16
+ * each, or a sum of 64 and what an image's offsets are made of, they begin after it, and other threads work while one
+ * waits. */
+#if defined(cl_intel_required_subgroup_size) && (defined(C_BF16) || defined(IMAGE)) && WORK * ACROSS > 16
 #define AHEAD false
 #else
 #define AHEAD true
@@ -147,6 +152,53 @@ inline void load_rest(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, 
   }
 }
 
+/* ---- how B comes ---- */
+
+#ifdef IMAGE
+typedef window b_quad;
+typedef gemm_ab b_raw;
+#define B_RAWS                  4
+#define B_SHAPE                 , image im
+#define B_OF(at)                window_of(at, b, im, n0, n, trans_b, WIDE)
+#define B_NEXT(q, on)           window_advance(q, on, DEPTH, trans_b)
+#define BIAS_PLACE(row, column) (row)
+
+inline void fetch_b(b_raw next[][B_RAWS], b_quad *quads, bool along) {
+  FOR(q, QUADS_B) window_fetch(next[q], &quads[q], along);
+}
+
+inline void keep_b(LOCAL_PTR float *part, b_raw next[][B_RAWS], const b_quad *quads, bool along) {
+  FOR(q, QUADS_B) FOR(e, 4) part[quads[q].place + e * (WIDE / 4)] = masked(next[q][e], quads[q].masks[e]);
+}
+
+inline void load_rest_b(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, image s, int64 i0, int64 end, int64 k0,
+                        int left, bool along, int item) {
+  for (int e = item; e < WIDE * DEPTH; e += ITEMS) {
+    const int k = along ? e % DEPTH : e / WIDE, row = along ? e / DEPTH : e % WIDE;
+    if (k < left) part[k * PITCH_B + row] = image_number(x, s, (int)k0 + k, (int)min(i0 + row, end - 1), along);
+  }
+}
+#define LOAD_REST_B(part, k0, left) load_rest_b(part, b, im, n0, n, k0, left, trans_b, item)
+#else
+typedef quad b_quad;
+typedef raw b_raw;
+#define B_RAWS RAWS
+#define B_SHAPE
+#define B_OF(at)                    quad_of(at, b, ldb, n0, n, trans_b, WIDE)
+#define B_NEXT(q, on)               (q)->from += (on) ? step_b : 0
+#define BIAS_PLACE(row, column)     (column)
+
+inline void fetch_b(b_raw next[][B_RAWS], b_quad *quads, bool along) {
+  (void)along;
+  fetch(next, quads, QUADS_B);
+}
+
+inline void keep_b(LOCAL_PTR float *part, b_raw next[][B_RAWS], const b_quad *quads, bool along) {
+  keep(part, next, quads, QUADS_B, along, PITCH_B);
+}
+#define LOAD_REST_B(part, k0, left) load_rest(part, b, ldb, n0, n, k0, left, trans_b, item, WIDE)
+#endif
+
 /* ---- the product ---- */
 
 /* Sums are in pairs of adjacent columns, which some devices multiply and add in one instruction. */
@@ -178,29 +230,34 @@ inline void multiply(float2 sum[WORK][ACROSS / 2], LOCAL_PTR const float *as, LO
 
 /* Updates an element of C with one chunk's sum; `first` and `last` tell whether it is the first or last chunk of k. */
 inline void store(GLOBAL gemm_c *c, int64 at, float value, bool first, bool last, float beta, GLOBAL const gemm_c *bias,
-                  int64 column) {
+                  int64 place) {
   const float scale = first ? beta : 1.0f;
   if (scale != 0.0f) value = value + scale * C_LOAD(c, at);
-  if (bias && last) value = value + C_LOAD(bias, column);
+  if (bias && last) value = value + C_LOAD(bias, place);
   C_STORE(c, at, value);
 }
 
 inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLOBAL const gemm_ab *a,
                  GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
-                 float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
+                 float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
   const int64 m0 = (int64)GROUP(1) * HIGH, n0 = (int64)GROUP(0) * WIDE;
-  const int64 step_a = trans_a ? DEPTH * lda : DEPTH, step_b = trans_b ? DEPTH : DEPTH * ldb;
-  quad of_a[QUADS_A], of_b[QUADS_B];
-  raw next_a[QUADS_A][RAWS], next_b[QUADS_B][RAWS];
+  const int64 step_a = trans_a ? DEPTH * lda : DEPTH;
+#ifndef IMAGE
+  const int64 step_b = trans_b ? DEPTH : DEPTH * ldb;
+#endif
+  quad of_a[QUADS_A];
+  b_quad of_b[QUADS_B];
+  raw next_a[QUADS_A][RAWS];
+  b_raw next_b[QUADS_B][B_RAWS];
   int now = 0; /* the half of local memory that holds the current step */
   FOR(q, QUADS_A) of_a[q] = quad_of(q * ITEMS + item, a, lda, m0, m, !trans_a, HIGH);
-  FOR(q, QUADS_B) of_b[q] = quad_of(q * ITEMS + item, b, ldb, n0, n, trans_b, WIDE);
+  FOR(q, QUADS_B) of_b[q] = B_OF(q * ITEMS + item);
   if (k >= DEPTH) {
     fetch(next_a, of_a, QUADS_A);
-    fetch(next_b, of_b, QUADS_B);
+    fetch_b(next_b, of_b, trans_b);
     keep(as, next_a, of_a, QUADS_A, !trans_a, PITCH_A);
-    keep(bs, next_b, of_b, QUADS_B, trans_b, PITCH_B);
+    keep_b(bs, next_b, of_b, trans_b);
   }
   BARRIER();
 #ifdef C_BF16
@@ -217,26 +274,26 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     FOR(i, WORK) FOR(j, ACROSS / 2) sum[i][j].x = sum[i][j].y = 0.0f;
     for (int steps = (int)(k_end - chunk) / DEPTH; steps; steps--) {
       FOR(q, QUADS_A) of_a[q].from += steps > stop ? step_a : 0; /* the last step is loaded again, for nothing */
-      FOR(q, QUADS_B) of_b[q].from += steps > stop ? step_b : 0;
+      FOR(q, QUADS_B) B_NEXT(&of_b[q], steps > stop);
       if (AHEAD) fetch(next_a, of_a, QUADS_A);
-      if (AHEAD) fetch(next_b, of_b, QUADS_B);
+      if (AHEAD) fetch_b(next_b, of_b, trans_b);
       LOCAL_PTR const float *x = as + now * DEPTH * PITCH_A + GEMM_GPU_FOUR(ty, 0);
       LOCAL_PTR const float *y = bs + now * DEPTH * PITCH_B + GEMM_GPU_FOUR(tx, 0);
       UNROLL_STEP for (int s = 0; s < DEPTH; s++) multiply(sum, x + s * PITCH_A, y + s * PITCH_B);
       if (!AHEAD) fetch(next_a, of_a, QUADS_A);
-      if (!AHEAD) fetch(next_b, of_b, QUADS_B);
+      if (!AHEAD) fetch_b(next_b, of_b, trans_b);
       now = 1 - now;
       keep(as + now * DEPTH * PITCH_A, next_a, of_a, QUADS_A, !trans_a, PITCH_A);
-      keep(bs + now * DEPTH * PITCH_B, next_b, of_b, QUADS_B, trans_b, PITCH_B);
+      keep_b(bs + now * DEPTH * PITCH_B, next_b, of_b, trans_b);
       BARRIER();
     }
     LOCAL_PTR float *last_a = as + now * DEPTH * PITCH_A, *last_b = bs + now * DEPTH * PITCH_B;
     if (rest) {
       load_rest(last_a, a, lda, m0, m, k - rest, rest, !trans_a, item, HIGH);
-      load_rest(last_b, b, ldb, n0, n, k - rest, rest, trans_b, item, WIDE);
+      LOAD_REST_B(last_b, k - rest, rest);
     }
     BARRIER();
-    for (int s = 0; s < rest; s++)
+    UNROLL_BY(1) for (int s = 0; s < rest; s++)
       multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
 #ifdef C_BF16
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
@@ -248,31 +305,46 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     FOR_TILE(i, j) {
       const int64 row = ROW_OF(i), column = COLUMN_OF(j);
       if (row < m && column < n)
-        store(c, row * ldc + column, alpha * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta, bias, column);
+        store(c, row * ldc + column, alpha * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta, bias,
+              BIAS_PLACE(row, column));
     }
 #endif
   }
 #ifdef C_BF16
   FOR_TILE(i, j) {
     const int64 row = ROW_OF(i), column = COLUMN_OF(j);
-    if (row < m && column < n) store(c, row * ldc + column, total[i][j], true, true, 0.0f, bias, column);
+    if (row < m && column < n)
+      store(c, row * ldc + column, total[i][j], true, true, 0.0f, bias, BIAS_PLACE(row, column));
   }
 #endif
 }
+
+#ifdef IMAGE
+#define IMAGE_MORE , IMAGE_PARAMETERS
+#define IMAGE_TOO  , image_of(height, width, stride, top, left, out_width, inverse)
+#else
+#define IMAGE_MORE
+#define IMAGE_TOO
+#endif
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   RESIDENT KERNEL_DENSE(SIDE, SIDE, 1, WORK == 8 ? 1 : 2) void name(                                                   \
       GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,        \
       int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,            \
-      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias) {                                            \
+      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias IMAGE_MORE) {                                 \
     LOCAL float4 as[2 * DEPTH * PITCH_A / 4], bs[2 * DEPTH * PITCH_B / 4];                                             \
     const int64 batch = GROUP(2);                                                                                      \
     gemm((LOCAL_PTR float *)as, (LOCAL_PTR float *)bs, c + offset_c + batch * stride_c,                                \
          a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias,  \
-         trans_a, trans_b);                                                                                            \
+         trans_a, trans_b IMAGE_TOO);                                                                                  \
   }
 
+#ifdef IMAGE
+GEMM(conv2d_product, false, false)
+GEMM(conv2d_product_weight, false, true)
+#else
 GEMM(gemm_nn, false, false)
 GEMM(gemm_nt, false, true)
 GEMM(gemm_tn, true, false)
 GEMM(gemm_tt, true, true)
+#endif

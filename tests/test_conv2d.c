@@ -1,5 +1,5 @@
 /* A convolution whose columns do not fit in one piece is split by images and output rows without changing the
- * results. */
+ * results. Where columns are not needed at all, it gives the same numbers in less memory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +25,7 @@ enum { X, W, BIAS, INPUTS };
 
 /* y, dx, dweight, dbias */
 typedef struct results {
+  int64_t peak; /* bytes of the plan */
   float *values[1 + INPUTS];
   int64_t sizes[1 + INPUTS];
 } results;
@@ -44,8 +45,20 @@ static float *fetch(gh_device *device, const gh_tensor *t, int64_t *size) {
   return values;
 }
 
-/* With buffers of at most `mib` MiB, unless it is NULL. cut: whether the columns were computed in parts. */
-static results compute(const problem *p, const char *shape, const char *mib, int *cut) {
+/* Forces a provider of convolutions beside that of products which the environment names, if it does. */
+static void force(const char *provider) {
+  static char *given;
+  char both[100];
+  if (!given) given = strdup(getenv("GH_GEMM") ? getenv("GH_GEMM") : "");
+  assert_non_null(given);
+  const int products = (int)strcspn(given, ",");
+  snprintf(both, sizeof both, "%.*s%s%s", products, given, products && provider ? "," : "", provider ? provider : "");
+  setenv("GH_GEMM", both, 1);
+}
+
+/* With buffers of at most `mib` MiB, and by this provider of convolutions, unless they are NULL. cut: whether the
+ * columns, if there are any, are computed in parts. */
+static results compute(const problem *p, const char *shape, const char *provider, const char *mib, int *cut) {
   gh_device *device;
   gh_store *store;
   gh_graph *g;
@@ -53,6 +66,7 @@ static results compute(const problem *p, const char *shape, const char *mib, int
   const char *id = getenv("GH_TEST_DEVICE");
   setenv("GH_KERNEL_SHAPE", shape, 1);
   if (mib) setenv("GH_MAX_BUFFER_MIB", mib, 1);
+  force(provider);
   check_ok(gh_device_open(&err, id ? id : "auto", &device));
   unsetenv("GH_MAX_BUFFER_MIB");
   check_ok(gh_store_create(&err, device, &store));
@@ -74,7 +88,7 @@ static results compute(const problem *p, const char *shape, const char *mib, int
   gh_graph_keep(g, y);
   check_ok(gh_graph_plan(&err, g));
   check_ok(gh_graph_run(&err, g));
-  results r;
+  results r = {.peak = gh_graph_peak_bytes(g)};
   r.values[0] = fetch(device, y, &r.sizes[0]);
   for (int i = 0; i < INPUTS; i++) r.values[1 + i] = fetch(device, in[i]->grad, &r.sizes[1 + i]);
   gh_graph_free(g);
@@ -107,14 +121,14 @@ static const problem problems[] = {
     {{2, 6, 150, 70}, {3, 6, 5, 5}, {1, 6, 3, 6, 3}}, /* whole output rows of padding */
 };
 
-static void check(const char *shape) {
+static void check(const char *shape, const char *provider) {
   for (size_t i = 0; i < GH_COUNT(problems); i++) {
     char what[64];
     int cut = 0;
     snprintf(what, sizeof what, "%s shape, problem %zu", shape, i);
-    results whole = compute(&problems[i], shape, NULL, &cut);
+    results whole = compute(&problems[i], shape, provider, NULL, &cut);
     assert_false(cut);
-    results parts = compute(&problems[i], shape, "1", &cut);
+    results parts = compute(&problems[i], shape, provider, "1", &cut);
     if (!cut) fail_msg("%s is not split", what);
     compare(what, &parts, &whole);
   }
@@ -123,12 +137,12 @@ static void check(const char *shape) {
 static void test_cpu_shape(void **state) {
   (void)state;
   if (!check_has_shape("cpu")) return;
-  check("cpu");
+  check("cpu", NULL);
 }
 
 static void test_gpu_shape(void **state) {
   (void)state;
-  check("gpu");
+  check("gpu", "columns");
 }
 
 /* Several blocks of positions, chunks of input channels and groups of output channels, none of them full; and cases
@@ -149,8 +163,8 @@ static void test_direct_equals_columns(void **state) {
     char what[64];
     int cut;
     snprintf(what, sizeof what, "direct problem %zu", i);
-    results direct = compute(&direct_problems[i], "cpu", NULL, &cut);
-    results columns = compute(&direct_problems[i], "gpu", NULL, &cut);
+    results direct = compute(&direct_problems[i], "cpu", NULL, NULL, &cut);
+    results columns = compute(&direct_problems[i], "gpu", "columns", NULL, &cut);
     compare(what, &direct, &columns);
   }
 }
@@ -209,20 +223,25 @@ static void check_bfloat16(const problem *p, gh_device *device, const char *what
 
 static void test_bfloat16(void **state) {
   (void)state;
-  static const char *const shapes[] = {"cpu", "gpu"};
+  static const struct {
+    const char *shape, *provider;
+  } ways[] = {{"cpu", NULL}, {"gpu", "columns"}, {"gpu", "own-conv-gpu work=8"}, {"gpu", "own-conv-gpu work=4"}};
   const char *id = getenv("GH_TEST_DEVICE");
-  for (size_t s = 0; s < GH_COUNT(shapes); s++) {
+  for (size_t s = 0; s < GH_COUNT(ways); s++) {
     gh_device *device;
     if (!s && !check_has_shape("cpu")) continue;
-    setenv("GH_KERNEL_SHAPE", shapes[s], 1);
+    setenv("GH_KERNEL_SHAPE", ways[s].shape, 1);
+    force(ways[s].provider);
     check_ok(gh_device_open(&err, id ? id : "auto", &device));
     for (size_t i = 0; i < GH_COUNT(problems) + GH_COUNT(direct_problems); i++) {
-      char what[64];
-      snprintf(what, sizeof what, "%s shape, bfloat16 problem %zu", shapes[s], i);
+      char what[80];
+      snprintf(what, sizeof what, "%s shape, %s, bfloat16 problem %zu", ways[s].shape,
+               ways[s].provider ? ways[s].provider : "chosen", i);
       check_bfloat16(i < GH_COUNT(problems) ? &problems[i] : &direct_problems[i - GH_COUNT(problems)], device, what);
     }
     gh_device_close(device);
   }
+  force(NULL);
 }
 
 /* Only frozen models are convolved in bfloat16. */
@@ -248,9 +267,34 @@ static void test_no_bfloat16_gradient(void **state) {
   gh_device_close(device);
 }
 
+/* On GPUs, whatever has a square kernel; a stride leaves the input's gradient to columns. */
+static void compare_to_columns(const char *provider, const problem *of) {
+  char what[64];
+  int cut;
+  snprintf(what, sizeof what, "%s, %lldx%lld by %d", provider, (long long)of->x[2], (long long)of->x[3],
+           of->geometry.stride);
+  results image = compute(of, "gpu", provider, NULL, &cut), columns = compute(of, "gpu", "columns", NULL, &cut);
+  if (of->w[2] == of->w[3] && of->w[2] > 1 && image.peak > columns.peak) fail_msg("%s takes more memory", what);
+  if (of->w[2] == of->w[3] && of->w[2] > 1 && of->geometry.stride == 1 && of->x[0] > 1 && image.peak == columns.peak)
+    fail_msg("%s has columns in memory", what);
+  compare(what, &image, &columns);
+}
+
+static void test_image_equals_columns(void **state) {
+  (void)state;
+  static const char *const providers[] = {"own-conv-gpu work=8", "own-conv-gpu work=4", "own-conv-gpu work=8 across=4"};
+  for (size_t k = 0; k < GH_COUNT(providers); k++) {
+    for (size_t i = 0; i < GH_COUNT(problems) && !k; i++) compare_to_columns(providers[k], &problems[i]);
+    for (size_t i = 0; i < GH_COUNT(direct_problems); i++) compare_to_columns(providers[k], &direct_problems[i]);
+  }
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape), cmocka_unit_test(test_gpu_shape),
-                                     cmocka_unit_test(test_direct_equals_columns), cmocka_unit_test(test_bfloat16),
-                                     cmocka_unit_test(test_no_bfloat16_gradient)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape),
+                                     cmocka_unit_test(test_gpu_shape),
+                                     cmocka_unit_test(test_direct_equals_columns),
+                                     cmocka_unit_test(test_bfloat16),
+                                     cmocka_unit_test(test_no_bfloat16_gradient),
+                                     cmocka_unit_test(test_image_equals_columns)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

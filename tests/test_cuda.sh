@@ -39,7 +39,7 @@ same_losses() { # same_losses A B TOLERANCE [loss]: equal updates; losses (and g
 }
 train --device opencl:0
 mv run on-opencl
-on_cuda() { GH_GEMM=cublaslt train --device cuda:0 "$@"; } # tuning GEMMs takes long on the double
+on_cuda() { GH_GEMM=cublaslt,columns train --device cuda:0 "$@"; } # tuning GEMMs takes long on the double
 GH_DOUBLE_COUNTS=$work/counts on_cuda
 mv run on-cuda
 same_losses on-opencl/metrics.jsonl on-cuda/metrics.jsonl 1e-4
@@ -76,7 +76,7 @@ rm -rf run
 for call in cuGraphLaunch cuMemcpyHtoDAsync_v2; do
   rm -rf run
   at=$(awk -v name=$call '$1 == name { print $2 - 3 }' counts) # in the last updates
-  GH_DOUBLE_FAIL=$call:$at=719 GH_GEMM=cublaslt refuse 1 "cuda:0" \
+  GH_DOUBLE_FAIL=$call:$at=719 GH_GEMM=cublaslt,columns refuse 1 "cuda:0" \
     "$genhance" train --config run.json --quiet --device cuda:0
   grep -q 'is saved in' err && fail "$call fails: a state is saved from a lost device: $(cat err)"
   [ -n "$(newest_state run)" ] || fail "$call fails at $at: no state is left of $(wc -l <run/metrics.jsonl) updates"
@@ -91,10 +91,10 @@ same_losses on-opencl/metrics.jsonl bf16/metrics.jsonl 0.01 loss
 cmp -s on-cuda/metrics.jsonl bf16/metrics.jsonl && fail "bfloat16 changed nothing"
 
 # ---- the other commands ----
-GH_GEMM=cublaslt "$genhance" selftest --device cuda:0 >out 2>err || fail "selftest: $(cat out err)"
+GH_GEMM=cublaslt,columns "$genhance" selftest --device cuda:0 >out 2>err || fail "selftest: $(cat out err)"
 numbers() { tail -c +$((9 + $(od -An -t u8 -N 8 "$1"))) "$1" | od -An -v -t f4 -w4; } # the tensors of a safetensors file
 for device in opencl cuda; do
-  [ $device = opencl ] || export GH_GEMM=cublaslt
+  [ $device = opencl ] || export GH_GEMM=cublaslt,columns
   "$genhance" encode --model clip --images images --device $device:0 --out $device.safetensors >out 2>err ||
     fail "encode on $device: $(cat err)"
 done
@@ -111,8 +111,8 @@ unset GH_GEMM
   fail "compare: $(cat out err)"
 
 # ---- a failure on the device is reported in one line ----
-GH_GEMM=cublaslt GH_DOUBLE_FAIL_KERNEL=adamw_update refuse 1 "CUDA_ERROR_LAUNCH_FAILED" \
+GH_GEMM=cublaslt,columns GH_DOUBLE_FAIL_KERNEL=adamw_update refuse 1 "CUDA_ERROR_LAUNCH_FAILED" \
   "$genhance" train --config run.json --device cuda:0 --set output=failed
-GH_GEMM=cublaslt GH_DOUBLE_MEMORY_MIB=1 refuse 1 "cuda:0" "$genhance" train --config run.json --device cuda:0 --set output=small
+GH_GEMM=cublaslt,columns GH_DOUBLE_MEMORY_MIB=1 refuse 1 "cuda:0" "$genhance" train --config run.json --device cuda:0 --set output=small
 
 finish

@@ -81,6 +81,23 @@ static void check_floats(int tile, int depth, bool along) {
     }
 }
 
+/* B that is formed from an image: four numbers of one k, a quarter of the tile apart. */
+static void check_image(int tile, int depth, bool along) {
+  static char filled[16][128];
+  memset(filled, 0, sizeof filled);
+  for (int first = 0; first < tile * depth / 4; first += 32)
+    for (int e = 0; e < 4; e++) {
+      int at[32];
+      for (int lane = 0; lane < 32; lane++) {
+        const int k = GEMM_IMAGE_K(first + lane, along, tile), row = GEMM_IMAGE_ROW(first + lane, e, along, tile);
+        assert_true(k < depth && row < tile && !filled[k][row]);
+        filled[k][row] = 1;
+        at[lane] = k * GEMM_GPU_PITCH(tile) + row;
+      }
+      assert_int_equal(conflicts(at, 32, 1, ADJACENT), 0);
+    }
+}
+
 static void test_floats(void **state) {
   (void)state;
   for (size_t s = 0; s < sizeof sums / sizeof *sums; s++) {
@@ -88,6 +105,7 @@ static void test_floats(void **state) {
     for (int b = 0; b < 2; b++) {
       const int tile = GEMM_GPU_SIDE * sums[s][b], pitch = GEMM_GPU_PITCH(tile);
       for (int along = 0; along < 2; along++) check_floats(tile, depth, along);
+      for (int along = 0; along < 2 && b; along++) check_image(tile, depth, along);
       for (int k = 0; k < depth; k++)
         for (int turn = 0; turn < sums[s][b] / 4; turn++)
           for (int wave = 0; wave < ITEMS; wave += 64) {

@@ -125,12 +125,16 @@ typedef enum gh_epilogue {
  * are always float32; a bfloat16 result is rounded once, to nearest even. A zeroed record is float32. */
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
-  /* A 3 x 3 convolution with stride 1 and a border of one zero is also a product. If `image` is set, B's buffer holds
-   * images (channels, height, width), stride_b apart, and the kernel forms B from them: a row is (channel, tap), a
-   * column is a position; k is 9 channels, n is height x width. Then ldb is ignored, and the bias has m elements. */
+  /* A convolution is also a product. If `image` is set, B's buffer holds images (channels, height, width), stride_b
+   * apart, and the kernel forms B from them: a row is (channel, tap) of a side x side kernel, a column is a position
+   * (y, x) of the result, whose rows are out_width long. Tap (ky, kx) there is the pixel (y stride + ky - top,
+   * x stride + kx - left), or 0 outside the image. k is channels x side x side, and n is the number of positions; with
+   * trans_b, as in the gradient of the weights, it is the other way round. Then ldb is ignored, and the bias has m
+   * elements. */
   struct {
     int64_t channels, height, width; /* channels 0: B is stored as a matrix */
-    gh_buffer *prepared;             /* gh_gemm_prepared_elements(desc) floats, from prepared_offset on */
+    int64_t side, stride, top, left, out_width;
+    gh_buffer *prepared; /* gh_gemm_prepared_elements(desc) floats, from prepared_offset on */
     int64_t prepared_offset;
   } image;
   bool trans_a, trans_b;

@@ -114,6 +114,9 @@ struct gh_op {
 
   /* Checks inputs and attributes, declares every output (gh_declare) and the workspace (gh_declare_scratch). */
   gh_status (*infer)(gh_graph *g, gh_node *node);
+  /* At the beginning of planning: chooses what decides how much workspace `launch` needs, and shrinks it
+   * (gh_shrink_scratch). NULL: what infer declared is needed. */
+  gh_status (*settle)(gh_recorder *r, gh_node *node);
   /* Records the node's kernels; an output with plan.last < 0 has no buffer and must not be written. */
   gh_status (*launch)(gh_recorder *r, const gh_node *node);
   /* Records the nodes that turn dout (NULL if no gradient arrives) into din; leaves din[i] NULL if
@@ -200,6 +203,8 @@ gh_node *gh_apply_node(gh_graph *g, const gh_op *op, gh_tensor *const *in, int i
 gh_tensor *gh_declare(gh_graph *g, gh_node *node, gh_dtype dtype, int rank, const int64_t *shape);
 gh_status gh_declare_like(gh_graph *g, gh_node *node, const gh_tensor *like);
 gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t elements);
+/* From gh_op.settle: the workspace needs no more than so many elements; 0: there is none. */
+void gh_shrink_scratch(gh_node *node, int64_t elements);
 /* Keeps the graph's first error; returns its status. `node` may be NULL; otherwise its op's name begins the text. */
 gh_status gh_graph_fail(gh_graph *g, const gh_node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -290,6 +295,8 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
 /* c = alpha op(a) op(b) + beta c per desc, sizes in elements; uses the working copies of a and b if they have one. */
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
+/* Whether the chosen provider computes a convolution from the image; if not, the op forms the columns. */
+gh_status gh_record_convolves(gh_recorder *r, const gh_gemm_desc *desc, bool *itself);
 /* Binds the kernel that is chosen for this part of attention; `own`: its own arguments, at most 9, which those that all
  * parts share follow. hidden: NULL or the mask. */
 gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *own,

@@ -56,5 +56,6 @@ void gh_tensor_free(gh_tensor *t);
 gh_tensor *gh_tensor_root(const gh_tensor *t); /* follows reshapes to the owner of the memory */
 
 gh_status gh_record_launches(gh_error *err, gh_graph *g);
+gh_status gh_settle_nodes(gh_error *err, gh_graph *g); /* gh_op.settle of every living node */
 
 #endif

@@ -144,9 +144,11 @@ static void layout_free(gh_layout *l) {
   free(l->arena_bytes);
 }
 
-static gh_status lay_out(gh_error *err, gh_graph *g, gh_layout *l) {
+/* settle: whether ops make the choices that their workspace depends on; else it counts as declared. */
+static gh_status lay_out(gh_error *err, gh_graph *g, bool settle, gh_layout *l) {
   find_lifetimes(g);
   share_in_place(g);
+  if (settle && gh_settle_nodes(err, g)) return err->status;
   int capacity = GH_MAX(g->tensors.count, 1);
   *l = (gh_layout){.values = gh_alloc(err, 2 * (size_t)capacity, sizeof *l->values),
                    .arena_bytes = gh_alloc(err, (size_t)capacity + 1, sizeof *l->arena_bytes)};
@@ -222,7 +224,7 @@ static gh_status begin_planning(gh_error *err, gh_graph *g) {
 gh_status gh_graph_measure(gh_error *err, gh_graph *g) {
   gh_layout layout = {0};
   gh_status status = begin_planning(err, g);
-  if (!status) status = lay_out(err, g, &layout);
+  if (!status) status = lay_out(err, g, false, &layout);
   layout_free(&layout);
   return status;
 }
@@ -230,7 +232,7 @@ gh_status gh_graph_measure(gh_error *err, gh_graph *g) {
 gh_status gh_graph_plan(gh_error *err, gh_graph *g) {
   gh_layout layout = {0};
   gh_status status = begin_planning(err, g);
-  if (!status) status = lay_out(err, g, &layout);
+  if (!status) status = lay_out(err, g, true, &layout);
   if (!status) status = allocate(err, g, &layout);
   if (!status) status = gh_record_launches(err, g);
   layout_free(&layout);

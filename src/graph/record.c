@@ -100,6 +100,15 @@ gh_status gh_declare_scratch(gh_graph *g, gh_node *node, gh_dtype dtype, int64_t
   return g->error.status;
 }
 
+void gh_shrink_scratch(gh_node *node, int64_t elements) {
+  gh_tensor *t = node->scratch;
+  if (!t) return;
+  t->shape[0] = elements;
+  if (elements) return;
+  t->plan.last = -1;
+  node->scratch = NULL;
+}
+
 static bool is_float(const gh_tensor *t) { return t && (t->dtype == GH_F32 || t->dtype == GH_BF16); }
 
 /* All inputs except the op's wide ones have the same type. */

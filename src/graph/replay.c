@@ -59,6 +59,10 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
   return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
 }
 
+gh_status gh_record_convolves(gh_recorder *r, const gh_gemm_desc *desc, bool *itself) {
+  return gh_gemm_convolves(r->err, r->graph->device, desc, itself);
+}
+
 gh_status gh_record_attention(gh_recorder *r, const gh_node *node, const gh_attention_desc *desc, const gh_arg *own,
                               int owns, const gh_tensor *hidden, double scale) {
   gh_launch *launch = NULL;
@@ -138,6 +142,17 @@ static gh_status record_launches(gh_recorder *r) {
 gh_status gh_record_launches(gh_error *err, gh_graph *g) {
   gh_recorder r = {.graph = g, .err = err};
   return record_launches(&r);
+}
+
+gh_status gh_settle_nodes(gh_error *err, gh_graph *g) {
+  gh_recorder r = {.graph = g, .err = err};
+  gh_status status = GH_OK;
+  for (int i = 0; i < g->nodes.count && !status; i++) {
+    gh_node *node = g->nodes.items[i];
+    r.node = node;
+    if (!node->dead && node->op->settle) status = node->op->settle(&r, node);
+  }
+  return status;
 }
 
 gh_status gh_graph_choose(gh_error *err, gh_graph *g) {

@@ -1,8 +1,13 @@
 /* torch.nn.Conv2d as matrix products: y = weight (O, K) x columns (K, positions), K = (channel, ky, kx), and their
  * transposes for the gradients. The columns of a large image exceed any sensible workspace, so a node loops over parts:
- * some whole images, or some output rows of one. A 1 x 1 convolution needs no columns, and on CPUs the commonest 3 x 3
- * one and the gradients of all 3 x 3 weights are computed directly. x and weight are float32 or both bfloat16, and so
- * is y; gradients are float32 alone, because bfloat16 is for frozen autoencoders. */
+ * some whole images, or some output rows of one.
+ *
+ * Most need no columns in memory: a 1 x 1 convolution; on CPUs the commonest 3 x 3 one and the gradients of all 3 x 3
+ * weights, which are computed directly; on GPUs whatever has a small square kernel, but for the gradient of the input
+ * if the stride is not 1, where the product's kernel forms the columns as it loads them, unless columns are faster.
+ *
+ * x and weight are float32 or both bfloat16, and so is y; gradients are float32 alone, because bfloat16 is for frozen
+ * autoencoders. */
 #include "backend/chooser/gemm.h"
 #include "cl/launch.h"
 #include "ops/ops.h"
@@ -23,6 +28,7 @@ typedef struct conv {
   gh_dtype dtype;       /* of x, weight and columns */
   bool direct;          /* 3 x 3 with stride 1 and padding 1 on a CPU that has a provider for dtype: no columns */
   bool direct_weight;   /* 3 x 3, or plain, on a CPU: the weight's gradient by cl/conv2d_weight.cl */
+  bool image;           /* on a GPU: perhaps no columns in memory */
   int64_t images, rows; /* per part */
 } conv;
 
@@ -63,12 +69,15 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   const bool provided = cpu && (c->dtype == GH_F32 || device->info.amx);
   c->direct = provided && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
   c->direct_weight = cpu && (three || c->plain);
+  c->image = !cpu && !c->plain && c->kernel_h == c->kernel_w && c->kernel_h * c->kernel_w <= GEMM_IMAGE_TAPS;
   choose_parts(c, device);
   return GH_OK;
 }
 
+static int64_t columns_elements(const conv *c) { return c->plain ? 0 : c->images * c->k * c->rows * c->out_w; }
+
 static gh_status declare_columns(gh_graph *g, gh_node *node, const conv *c) {
-  return c->plain ? GH_OK : gh_declare_scratch(g, node, c->dtype, c->images * c->k * c->rows * c->out_w);
+  return c->plain ? GH_OK : gh_declare_scratch(g, node, c->dtype, columns_elements(c));
 }
 
 /* The next part after p, in order of images and rows; the first one when p->images is 0. False when there is none. */
@@ -98,25 +107,59 @@ static gh_status record_columns(gh_recorder *r, const gh_node *node, const conv 
                    gh_arg_int(p->rows), gh_arg_int(c->out_w));
 }
 
-/* y (c->batch, out, H, W) = x (c->batch, in, H, W) * weight, 3 x 3: a product whose columns are computed on the fly. */
-static gh_gemm_desc direct_desc(const conv *c, int64_t in, int64_t out) {
-  gh_gemm_desc d = {.m = out, .n = c->positions, .k = in * 9, .lda = in * 9, .ldb = c->positions, .ldc = c->positions};
-  d.image.channels = in;
+/* ---- without columns ---- */
+
+/* The product whose columns the provider forms on the fly. */
+static gh_gemm_desc image_desc(const conv *c) {
+  gh_gemm_desc d = {.m = c->out_channels,
+                    .n = c->positions,
+                    .k = c->k,
+                    .lda = c->k,
+                    .ldb = c->positions,
+                    .ldc = c->positions,
+                    .batch = c->batch,
+                    .alpha = 1};
+  d.image.channels = c->channels;
   d.image.height = c->height;
   d.image.width = c->width;
   d.dtype = d.dtype_c = c->dtype;
-  d.batch = c->batch;
-  d.stride_b = in * c->positions;
-  d.stride_c = out * c->positions;
-  d.alpha = 1;
+  d.image.side = c->kernel_h;
+  d.image.stride = c->stride;
+  d.image.top = c->top;
+  d.image.left = c->left;
+  d.image.out_width = c->out_w;
+  d.stride_b = c->channels * c->height * c->width;
+  d.stride_c = c->out_channels * c->positions;
+  return d;
+}
+
+/* If the stride is 1, dx is a convolution of dy: by the weights flipped and with their channels swapped. */
+static gh_gemm_desc backward_desc(const conv *c) {
+  conv b = *c;
+  b.channels = c->out_channels, b.out_channels = c->channels;
+  b.height = c->out_h, b.width = c->out_w, b.out_w = c->width;
+  b.top = c->kernel_h - 1 - c->top, b.left = c->kernel_w - 1 - c->left;
+  b.k = c->out_channels * c->kernel_h * c->kernel_w;
+  b.positions = c->height * c->width;
+  return image_desc(&b);
+}
+
+/* dweight += dy x the columns of one image, transposed. */
+static gh_gemm_desc weight_desc(const conv *c) {
+  gh_gemm_desc d = image_desc(c);
+  d.n = d.ldc = c->k;
+  d.k = d.lda = c->positions;
+  d.trans_b = true;
+  d.batch = 1;
+  d.stride_b = d.stride_c = 0;
+  d.beta = 1;
   return d;
 }
 
 /* `used` elements of scratch and, behind them, room for the weights in the provider's form */
-static gh_status declare_direct(gh_graph *g, gh_node *node, const conv *c, int64_t used, int64_t in, int64_t out) {
-  const gh_gemm_desc d = direct_desc(c, in, out);
-  if (c->dtype != GH_F32) return GH_OK; /* no provider prepares bfloat16 weights */
-  return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(&d));
+static gh_status declare_direct(gh_graph *g, gh_node *node, const gh_gemm_desc *d, int64_t used) {
+  if (d->dtype != GH_F32) return GH_OK; /* no provider prepares bfloat16 weights */
+  return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(d));
 }
 
 /* y (B, channels, H, W) += bias (channels) */
@@ -126,9 +169,9 @@ static gh_status record_add_bias(gh_recorder *r, const gh_node *node, gh_tensor 
                    gh_arg_long(rows), gh_arg_long(channels), gh_arg_long(plane));
 }
 
-static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc d, int64_t used, gh_tensor *y,
-                               const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
-  if (node->scratch) d.image.prepared = gh_tensor_buffer(node->scratch);
+static gh_status record_direct(gh_recorder *r, const gh_node *node, const conv *c, gh_gemm_desc d, int64_t used,
+                               gh_tensor *y, const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
+  if (c->direct && node->scratch) d.image.prepared = gh_tensor_buffer(node->scratch);
   d.image.prepared_offset = used;
   const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias; /* products add what has C's type */
   if (added) {
@@ -137,6 +180,20 @@ static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc
   }
   gh_status status = gh_record_gemm(r, &d, weight, x, y);
   return status || added || !bias ? status : record_add_bias(r, node, y, bias);
+}
+
+/* Whether this is how it is computed: always if `direct`, by choice if `possible`. */
+static gh_status is_direct(gh_recorder *r, const gh_gemm_desc *d, bool direct, bool possible, bool *out) {
+  *out = direct;
+  return direct || !possible ? GH_OK : gh_record_convolves(r, d, out);
+}
+
+/* Without columns, a node needs no more than `used` elements of scratch. */
+static gh_status settle(gh_recorder *r, gh_node *node, const gh_gemm_desc *d, bool possible, int64_t used) {
+  bool itself;
+  gh_status status = is_direct(r, d, false, possible, &itself);
+  if (!status && itself) gh_shrink_scratch(node, used);
+  return status;
 }
 
 /* ---- conv2d ---- */
@@ -163,15 +220,26 @@ static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
   if (conv_of(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, c.dtype, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
-  return c.direct ? declare_direct(g, node, &c, 0, c.channels, c.out_channels) : declare_columns(g, node, &c);
+  const gh_gemm_desc d = image_desc(&c);
+  return c.direct ? declare_direct(g, node, &d, 0) : declare_columns(g, node, &c);
+}
+
+static gh_status conv2d_settle(gh_recorder *r, gh_node *node) {
+  conv c;
+  gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
+  const gh_gemm_desc d = image_desc(&c);
+  return status ? status : settle(r, node, &d, c.image, 0);
 }
 
 static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0], *w = node->in[1], *bias = node->in[2];
   gh_tensor *y = node->out[0];
   conv c;
+  bool direct;
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
-  if (c.direct) return record_direct(r, node, direct_desc(&c, c.channels, c.out_channels), 0, y, x, w, bias);
+  const gh_gemm_desc whole = image_desc(&c);
+  if (!status) status = is_direct(r, &whole, c.direct, c.image, &direct);
+  if (!status && direct) return record_direct(r, node, &c, whole, 0, y, x, w, bias);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
@@ -210,6 +278,7 @@ const gh_op gh_op_conv2d = {.name = "conv2d",
                             .wide = GH_WIDE(2),
                             .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right"},
                             .infer = conv2d_infer,
+                            .settle = conv2d_settle,
                             .launch = conv2d_launch,
                             .gradient = conv2d_gradient,
                             .flops = conv2d_flops};
@@ -220,7 +289,8 @@ gh_tensor *gh_conv2d(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bi
   return gh_apply(g, &gh_op_conv2d, (gh_tensor *[]){x, weight, bias}, 3, attrs, GEOMETRY_ATTRS);
 }
 
-/* ---- conv2d_backward_x: inputs (dy, weight) -> dx. Gathers the gradients of the columns ---- */
+/* ---- conv2d_backward_x: inputs (dy, weight) -> dx. A convolution of dy, or gathers the gradients of the columns ----
+ */
 
 static gh_status conv_of_backward_x(gh_graph *g, const gh_device *device, const gh_node *node, conv *c) {
   const gh_tensor *dy = node->in[0], *w = node->in[1];
@@ -234,12 +304,23 @@ static gh_status conv_of_backward_x(gh_graph *g, const gh_device *device, const 
   return complete(g, device, node, c);
 }
 
+static int64_t flipped_elements(const conv *c) { return c->out_channels * c->k; }
+
 static gh_status backward_x_infer(gh_graph *g, gh_node *node) {
   conv c;
   if (conv_of_backward_x(g, gh_graph_device(g), node, &c)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, GH_F32, 4, (int64_t[]){c.batch, c.channels, c.height, c.width});
-  if (!c.direct) return declare_columns(g, node, &c);
-  return declare_direct(g, node, &c, c.out_channels * c.k, c.out_channels, c.channels);
+  const gh_gemm_desc d = backward_desc(&c);
+  if (c.direct) return declare_direct(g, node, &d, flipped_elements(&c));
+  const int64_t columns = columns_elements(&c);
+  return columns ? gh_declare_scratch(g, node, GH_F32, GH_MAX(columns, flipped_elements(&c))) : GH_OK;
+}
+
+static gh_status backward_x_settle(gh_recorder *r, gh_node *node) {
+  conv c;
+  gh_status status = conv_of_backward_x(NULL, gh_recorder_device(r), node, &c);
+  const gh_gemm_desc d = backward_desc(&c);
+  return status ? status : settle(r, node, &d, c.image && c.stride == 1, flipped_elements(&c));
 }
 
 /* Records the rows of dx that the part's output rows read; all rows if the part has all. */
@@ -259,22 +340,24 @@ static gh_status record_gather(gh_recorder *r, const gh_node *node, const conv *
                    gh_arg_int(!p->whole));
 }
 
-/* The same convolution applied to dy, with the weight flipped and transposed. */
-static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, const conv *c) {
-  int64_t rows = c->out_channels * c->channels;
-  gh_status status = GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, 9), gh_arg_tensor(node->scratch),
-                               gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(c->channels));
+static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, const conv *c, gh_gemm_desc d) {
+  const int64_t rows = c->out_channels * c->channels, taps = c->kernel_h * c->kernel_w;
+  gh_status status =
+      GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, taps), gh_arg_tensor(node->scratch),
+                gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(c->channels), gh_arg_int(taps));
   if (status) return status;
-  return record_direct(r, node, direct_desc(c, c->out_channels, c->channels), c->out_channels * c->k, node->out[0],
-                       node->in[0], node->scratch, NULL);
+  return record_direct(r, node, c, d, flipped_elements(c), node->out[0], node->in[0], node->scratch, NULL);
 }
 
 static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0], *w = node->in[1];
   gh_tensor *dx = node->out[0];
   conv c;
+  bool direct;
   gh_status status = conv_of_backward_x(NULL, gh_recorder_device(r), node, &c);
-  if (c.direct) return record_direct_backward_x(r, node, &c);
+  const gh_gemm_desc whole = backward_desc(&c);
+  if (!status) status = is_direct(r, &whole, c.direct, c.image && c.stride == 1, &direct);
+  if (!status && direct) return record_direct_backward_x(r, node, &c, whole);
   if (!status && c.rows < c.out_h) status = gh_record_zero(r, dx);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
@@ -300,6 +383,7 @@ const gh_op gh_op_conv2d_backward_x = {
     .wide = GH_WIDE_ALL,
     .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "height", "width"},
     .infer = backward_x_infer,
+    .settle = backward_x_settle,
     .launch = backward_x_launch,
     .flops = backward_x_flops};
 
@@ -340,6 +424,25 @@ static gh_status backward_weight_infer(gh_graph *g, gh_node *node) {
   return gh_declare_scratch(g, node, GH_F32, cut_weight(&c).shares * c.out_channels * c.k);
 }
 
+static gh_status backward_weight_settle(gh_recorder *r, gh_node *node) {
+  conv c;
+  gh_status status = conv_of_backward_weight(NULL, gh_recorder_device(r), node, &c);
+  const gh_gemm_desc d = weight_desc(&c);
+  return status ? status : settle(r, node, &d, c.image, 0);
+}
+
+/* A product for each image. */
+static gh_status record_image_weight(gh_recorder *r, const gh_node *node, const conv *c) {
+  gh_gemm_desc d = weight_desc(c);
+  gh_status status = node->accumulate ? GH_OK : gh_record_zero(r, node->out[0]);
+  for (int64_t i = 0; i < c->batch && !status; i++) {
+    d.offset_a = i * c->out_channels * c->positions;
+    d.offset_b = i * c->channels * c->height * c->width;
+    status = gh_record_gemm(r, &d, node->in[0], node->in[1], node->out[0]);
+  }
+  return status;
+}
+
 static gh_status record_direct_weight(gh_recorder *r, const gh_node *node, const conv *c) {
   weight_cut cut = cut_weight(c);
   gh_grid grid = {.groups = {(size_t)cut.shares, (size_t)cut.bands, (size_t)cut.blocks}, .local = {1, 1, 1}};
@@ -359,6 +462,10 @@ static gh_status backward_weight_launch(gh_recorder *r, const gh_node *node) {
   conv c;
   gh_status status = conv_of_backward_weight(NULL, gh_recorder_device(r), node, &c);
   if (!status && c.direct_weight) return record_direct_weight(r, node, &c);
+  bool image;
+  const gh_gemm_desc whole = weight_desc(&c);
+  if (!status) status = is_direct(r, &whole, false, c.image, &image);
+  if (!status && image) return record_image_weight(r, node, &c);
   bool first = !node->accumulate;
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
@@ -388,6 +495,7 @@ const gh_op gh_op_conv2d_backward_weight = {
     .attrs = {"stride", "pad_top", "pad_left", "pad_bottom", "pad_right", "kernel_h", "kernel_w"},
     .flags = GH_OP_ACCUMULATES,
     .infer = backward_weight_infer,
+    .settle = backward_weight_settle,
     .launch = backward_weight_launch,
     .flops = backward_weight_flops};
 

@@ -46,14 +46,14 @@ endforeach()
 # here: only its own tests do it.
 set(ON_CUDA "GH_CUDA_LIBRARIES=${PROJECT_BINARY_DIR}/cuda_double;OCL_ICD_VENDORS=${PROJECT_BINARY_DIR}/none;\
 GH_TEST_DEVICE=cuda:0")
-foreach(name gemm gemm_bf16 gemm_matrix)
+foreach(name gemm gemm_bf16 gemm_matrix gemm_conv)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA}")
 endforeach()
 foreach(name backend graph ops bf16 functions attention attention_matrix conv2d update random_device fft golden probe encode
              reconstruct step_trace)
   add_test(NAME cuda_${name} COMMAND test_${name})
-  set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt")
+  set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt,columns")
 endforeach()
 
 # The same on NVIDIA's own PTX, interpreted: `GH_DOUBLE_PTX=$(scripts/nvrtc.sh) ctest -C ptx -R ^ptx_`. Programs are kept
@@ -69,7 +69,7 @@ foreach(name ops bf16 functions update random_device conv2d attention attention_
   set_tests_properties(ptx_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache")
 endforeach()
 foreach(name ops attention_matrix attention bf16 conv2d)
-  set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt")
+  set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt,columns")
 endforeach()
 
 # From sm_100 on NVRTC's code comes from another generation of its compiler.
@@ -81,5 +81,5 @@ foreach(name ops attention_matrix)
   set_tests_properties(
     ptx_sm_100_${name}
     PROPERTIES ENVIRONMENT
-               "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache;GH_GEMM=cublaslt;GH_DOUBLE_CAPABILITY=10.0")
+               "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache;GH_GEMM=cublaslt,columns;GH_DOUBLE_CAPABILITY=10.0")
 endforeach()

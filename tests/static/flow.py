@@ -219,10 +219,25 @@ def matches(patterns, code):
     return found
 
 
-def value_before(moves, name, place):
+WRITES = rf"^(?:@!?U?P\d+ )?(?!\w*(?:cmp|store|write|ST[GSL]))\S+ (?:({REGISTER})|s\[(\d+):(\d+)\])\b|^\S+ \(\d+\|M\d+\)\s+({REGISTER}):"
+
+
+def writes(code, name):
+    """Whether an instruction that is no move writes the register; only scalar pairs count beside single registers."""
+    m = re.match(WRITES, code.text.strip())
+    if not m or matches(MOVES, [(0, code)]):
+        return False
+    if m[2]:
+        return name[0] == "s" and int(m[2]) <= int(name[1:]) <= int(m[3])
+    return name in (m[1], m[4])
+
+
+def value_before(code, moves, name, place):
     """The number that a register holds at a place, as far as moves tell; None: not seen."""
     for _ in range(DEEPEST):
-        last = next((source for at, to, source in reversed(moves) if at < place and to == name), None)
+        at, last = next(((at, source) for at, to, source in reversed(moves) if at < place and to == name), (place, None))
+        if any(writes(code[i], name) for i in range(at + 1, place)):
+            return None
         if not isinstance(last, str):
             return last
         name = last
@@ -238,14 +253,14 @@ def rounds_of(flow, head, body):
     adds, offsets = matches(ADDS, code(body)), matches(OFFSETS, code(body))
     for at, *operands in matches(COMPARES, code(ends)):
         for counter, bound in (operands, operands[::-1]):
-            bound = value_before(moves, bound, start) if isinstance(bound, str) else bound
+            bound = value_before(flow.code, moves, bound, start) if isinstance(bound, str) else bound
             last = next(((base, offset) for i, name, base, offset in reversed(offsets) if i < at and name == counter), None)
             if last and bound is not None and last[0] != counter:
                 counter, bound = last[0], bound - last[1]
             steps = [(i, step) for i, name, step in adds if name == counter and step]
             if len(steps) != 1 or bound is None:
                 continue
-            first = value_before(moves, counter, start) or 0
+            first = value_before(flow.code, moves, counter, start) or 0
             rounds = -(-(bound - first) // steps[0][1]) + (at < steps[0][0])
             if 1 < rounds <= MOST_ROUNDS:
                 return rounds

@@ -170,6 +170,17 @@ def row_seconds(card, facts, launch):
     return launch.bytes / least, bound
 
 
+FASTER = 1.5  # by which a run prefers a library's product of columns to its own convolution: src/backend/chooser/trial.c
+
+
+def columns_bytes(launch):
+    """Of a convolution's columns, written and read once; 0: it is another product."""
+    if not re.search(r" \d+x\d+ ", launch.kernel):
+        return 0
+    size = {k: int(v) for k, v in re.findall(r"(n|k|batch)=(\d+)", launch.kernel)}
+    return 2 * 4 * size["n"] * size["k"] * size["batch"]
+
+
 def predict(card, loops, launch, library):
     """The time of one launch: a Time."""
     t = units.TARGETS[card.target]
@@ -183,7 +194,10 @@ def predict(card, loops, launch, library):
         if library and card.library:
             peak = (card.bf16 if "bf16" in launch.kernel else card.f32) * 1e12
             seconds = max(launch.flops / (peak * card.library[1]), launch.bytes / (t.gbytes * 1e9 * REACHED))
-            found = [Time(seconds, "assumed", None, None, card.library[0])]
+            columns = columns_bytes(launch)
+            seconds += columns / (t.gbytes * 1e9 * REACHED)
+            if not columns or FASTER * seconds < min(f.seconds for f in found):
+                found = [Time(seconds, "assumed", None, None, card.library[0])]
         return min(found, key=lambda f: f.seconds)
     facts = loops.get((card.target, launch.program, launch.kernel))
     if facts and facts["kind"] != "memory" and facts["work"] and launch.flops:

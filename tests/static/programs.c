@@ -112,9 +112,32 @@ static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider
   return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;
 }
 
+/* Convolutions: kernels of 3 x 3, with weights whose rows are whole loads or not, and of 1 x 1. */
+static gh_status ask_image(gh_error *err, gh_device *d, const gh_gemm_provider *p) {
+  static const int64_t images[][2] = {{3, 256}, {3, 3}, {1, 256}}; /* side, channels */
+  gh_status status = GH_OK;
+  for (size_t i = 0; i < GH_COUNT(images) && !status; i++) {
+    const int64_t side = images[i][0], channels = images[i][1];
+    gh_gemm_desc desc = {
+        .m = 256, .n = 256, .k = channels * side * side, .ldb = 256, .ldc = 256, .batch = 1, .alpha = 1};
+    desc.lda = desc.k;
+    desc.image.channels = channels;
+    desc.image.height = desc.image.width = 32;
+    desc.image.side = side;
+    desc.image.stride = 2;
+    desc.image.out_width = 16;
+    gh_launch *launch;
+    if (d->info.shape == GH_SHAPE_GPU && gh_gemm_supports(p, &desc, d))
+      status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
+  }
+  return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;
+}
+
 static gh_status ask_gemm(gh_error *err, gh_device *d) {
   gh_status status = GH_OK;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
+    if (!strcmp(p->base.name, GH_GEMM_COLUMNS)) continue; /* has no kernel of its own */
+    if (!status) status = ask_image(err, d, p);
     for (size_t i = 0; i < GH_COUNT(products) && !status; i++) status = ask_product(err, d, p, &products[i], false);
     for (size_t i = 0; i < GH_COUNT(narrow) && !status; i++) status = ask_product(err, d, p, &narrow[i], true);
   }

@@ -127,12 +127,22 @@ static double gemm_bytes(const gh_gemm_desc *g) {
   return one * (double)g->batch;
 }
 
+static double image_bytes(const gh_gemm_desc *g) {
+  const double image = (double)(g->image.channels * g->image.height * g->image.width);
+  const double weights = (double)g->m * (double)(g->trans_b ? g->n : g->k);
+  const double out = (double)g->m * (double)gh_gemm_image_positions(g);
+  return 4 * (weights + (double)g->batch * (image + out));
+}
+
 static gh_status bind_all(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)provider;
-  gh_status status = add(err, &(bound){.kernel = "gemm", .storage = "", .bytes = gemm_bytes(g)}, out);
+  gh_status status = add(
+      err, &(bound){.kernel = "gemm", .storage = "", .bytes = g->image.channels ? image_bytes(g) : gemm_bytes(g)}, out);
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name && !status; p++) {
-    if (!gh_gemm_supports(p, g, d) || GH_MIN(g->m, GH_MIN(g->n, g->k)) < p->min_side) continue;
+    if (!strcmp(p->base.name, GH_GEMM_COLUMNS) || !gh_gemm_supports(p, g, d) ||
+        GH_MIN(g->m, GH_MIN(g->n, g->k)) < p->min_side)
+      continue;
     provider_bound = p->base.name;
     status = p->bind(err, d, p, g, a, b, c, out);
     provider_bound = NULL;
@@ -140,12 +150,14 @@ static gh_status bind_all(gh_error *err, gh_device *d, const gh_gemm_provider *p
   return status;
 }
 
-static const gh_gemm_provider every = {{"every", "every"},     any, bind_all, NULL, {0, 0},
-                                       1u << GH_EPILOGUE_BIAS, 0,   false};
+#define EVERY(name, convolves)                                                                                         \
+  { {name, name}, any, bind_all, NULL, {0, 0}, 1u << GH_EPILOGUE_BIAS, 0, convolves }
+static const gh_gemm_provider every = EVERY("every", false), every_image = EVERY("every image", true);
 
 /* Attention's kernels pass every check: there is no device that could fail one. */
 static gh_status choose_all(gh_error *err, gh_device *d) {
   gh_status status = gh_choice_plant(err, d, &gh_gemm_kind, &every.base);
+  if (!status) status = gh_choice_plant(err, d, &gh_gemm_kind, &every_image.base);
   if (!status) status = gh_choice_force(err, d, &gh_gemm_kind, "every");
   gh_choice_state *state = status ? NULL : gh_choice_state_get(err, d, &gh_attention_kind);
   if (!state) return err->status;

@@ -149,6 +149,20 @@ static gh_choice_state *find_state(const gh_device *d, const gh_choice_kind *kin
   return NULL;
 }
 
+/* "cublaslt", or "cublaslt,columns": one of products and one of convolutions. NULL or "": none. */
+static gh_status force_named(gh_error *err, gh_choice_state *state, const char *names) {
+  char name[GH_CHOICE_KEY];
+  for (size_t i = 0; names && *names; i++) {
+    const size_t length = strcspn(names, ",");
+    snprintf(name, sizeof name, "%.*s", (int)GH_MIN(length, sizeof name - 1), names);
+    if (i == GH_COUNT(state->forced))
+      return gh_fail(err, GH_ERROR_ARGUMENT, "%s names more than %zu providers", state->kind->variable, i);
+    if (!(state->forced[i] = gh_choice_provider(state, name))) return unknown_provider(err, state, name);
+    names += length + (names[length] == ',');
+  }
+  return GH_OK;
+}
+
 gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choice_kind *kind) {
   gh_choice_state *state = find_state(d, kind);
   if (state) return state;
@@ -160,14 +174,9 @@ gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choic
     state->listed++;
   for (int i = 0; kind->searched && state->listed + i < GH_MAX_PROVIDERS; i++)
     if (!(state->providers[state->listed + i] = kind->searched(i))) break;
-  const char *forced = getenv(kind->variable);
-  if (forced && *forced) {
-    state->forced = gh_choice_provider(state, forced);
-    if (!state->forced) {
-      unknown_provider(err, state, forced);
-      free(state);
-      return NULL;
-    }
+  if (force_named(err, state, getenv(kind->variable))) {
+    free(state);
+    return NULL;
   }
   if (kind->sources && hash_kernels(err, kind, state->kernels)) state->kernels[0] = 0;
   state->cache_file = cache_file_name(err, d, state);
@@ -296,6 +305,7 @@ gh_status gh_choice_force(gh_error *err, gh_device *d, const gh_choice_kind *kin
       state->choices[kept++] = state->choices[i];
   }
   state->count = kept;
-  state->forced = found;
+  state->forced[0] = found;
+  state->forced[1] = NULL;
   return GH_OK;
 }

@@ -50,16 +50,24 @@ static gh_status choose(gh_error *err, gh_device *d, gh_choice_state *state, con
   return *out ? gh_choice_set(err, state, key, *out, GH_CHOSEN) : nothing_suits(err, d, state, key);
 }
 
+/* The forced provider that applies to desc; NULL: none. */
+static const gh_provider *forced_for(const gh_choice_state *state, const void *desc) {
+  for (size_t i = 0; i < GH_COUNT(state->forced) && state->forced[i]; i++)
+    if (!state->kind->concerns || state->kind->concerns(state->forced[i], desc)) return state->forced[i];
+  return NULL;
+}
+
 /* Uses the forced provider. A choice made here stays, and applies again when forcing ends. A frozen one must agree:
  * otherwise a run would record one provider and use another. */
-static gh_status use_forced(gh_error *err, gh_choice_state *state, const char *key, const gh_provider **out) {
+static gh_status use_forced(gh_error *err, gh_choice_state *state, const gh_provider *forced, const char *key,
+                            const gh_provider **out) {
   const gh_choice *known = gh_choice_known(state, key);
-  *out = state->forced;
-  if (!known) return gh_choice_set(err, state, key, state->forced, GH_FORCED);
-  if (known->origin != GH_FROZEN || known->provider == state->forced) return GH_OK;
+  *out = forced;
+  if (!known) return gh_choice_set(err, state, key, forced, GH_FORCED);
+  if (known->origin != GH_FROZEN || known->provider == forced) return GH_OK;
   return gh_fail(err, GH_ERROR_ARGUMENT,
                  "%s %s: %s forces the provider %s, but the run's plan has %s; unset %s, or choose again with --replan",
-                 state->kind->title, key, state->kind->variable, state->forced->name, known->provider->name,
+                 state->kind->title, key, state->kind->variable, forced->name, known->provider->name,
                  state->kind->variable);
 }
 
@@ -89,11 +97,11 @@ gh_status gh_choose(gh_error *err, gh_device *d, const gh_choice_kind *kind, con
   gh_choice_state *state = gh_choice_state_get(err, d, kind);
   if (!state) return err->status;
   if (gh_choices_are_watched(d) && kind->searched) return show(err, d, state, desc, key, out);
-  const bool forced = state->forced && (!kind->concerns || kind->concerns(state->forced, desc));
-  gh_status status = forced ? use_forced(err, state, key, out) : choose(err, d, state, desc, key, out);
+  const gh_provider *forced = forced_for(state, desc);
+  gh_status status = forced ? use_forced(err, state, forced, key, out) : choose(err, d, state, desc, key, out);
   if (status) return status;
   if (!kind->supports(*out, desc, d))
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "%s %s: provider %s does not support it on %s", kind->title, key,
                    (*out)->name, d->info.id);
-  return kind->rechecks ? recheck(err, d, state, desc, key, forced, out) : GH_OK;
+  return kind->rechecks ? recheck(err, d, state, desc, key, forced != NULL, out) : GH_OK;
 }

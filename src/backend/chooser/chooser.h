@@ -46,6 +46,8 @@ typedef struct gh_choice_kind {
    * work; that is not a fault. */
   gh_status (*trial_run)(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
   void (*trial_close)(void *trial);
+  /* Seconds of one call of what trial_run bound; NULL: of its launch alone. */
+  double (*time)(gh_device *d, void *trial, const gh_provider *provider, gh_launch *launch);
 
   /* The slot, below GH_VERDICTS, in which the process remembers the verdict of an untimed trial, for all descriptors
    * with that slot; NULL: verdicts are not remembered. */

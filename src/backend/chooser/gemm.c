@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "backend/chooser/gemm_internal.h"
+#include "backend/chooser/internal.h"
 
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
   const bool mixed = desc->dtype_c != desc->dtype;
@@ -10,8 +11,7 @@ void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
                       (long long)desc->n, (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n',
                       (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "",
                       mixed ? gh_dtype_name(desc->dtype_c) : "");
-  if (desc->image.channels && used > 0 && (size_t)used < size)
-    snprintf(key + used, size - (size_t)used, " 3x3 w=%lld", (long long)desc->image.width);
+  if (desc->image.channels && used > 0 && (size_t)used < size) gh_gemm_image_key(desc, key + used, size - (size_t)used);
 }
 
 /* Elements from the start of the buffer to the end of the last matrix; -1 on overflow. */
@@ -52,8 +52,10 @@ static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm
 }
 
 static gh_status check_image(gh_error *err, const gh_gemm_desc *g) {
-  const int64_t c = g->image.channels, h = g->image.height, w = g->image.width;
-  if (c < 1 || h < 1 || w < 1 || g->trans_b || g->k % 9 || g->k / 9 != c || g->n % w || g->n / w != h)
+  const int64_t c = g->image.channels, h = g->image.height, w = g->image.width, taps = g->image.side * g->image.side;
+  const int64_t rows = g->trans_b ? g->n : g->k, positions = g->trans_b ? g->k : g->n;
+  if (c < 1 || h < 1 || w < 1 || taps < 1 || g->image.stride < 1 || g->image.out_width < 1 || rows % taps ||
+      rows / taps != c || positions % g->image.out_width)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: images of %lldx%lldx%lld do not make a B of %lldx%lld", (long long)c,
                    (long long)h, (long long)w, (long long)g->k, (long long)g->n);
   return GH_OK;
@@ -75,7 +77,7 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g,
   const bool image = g->image.channels != 0;
   if (image && check_image(err, g)) return GH_ERROR_ARGUMENT;
   int64_t rows_b = g->trans_b ? g->n : g->k, columns_b = g->trans_b ? g->k : g->n, ldb = g->ldb;
-  if (image) rows_b = g->image.channels, columns_b = ldb = g->n;
+  if (image) rows_b = g->image.channels, columns_b = ldb = g->image.height * g->image.width;
   int64_t ends[] = {extent(g->offset_a, rows_a, columns_a, g->lda, g->batch, g->stride_a),
                     extent(g->offset_b, rows_b, columns_b, ldb, g->batch, g->stride_b),
                     extent(g->offset_c, g->m, g->n, g->ldc, g->batch, g->stride_c)};
@@ -120,6 +122,7 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .title = "GEMM",
                                      .variable = "GH_GEMM",
                                      .provider = provider_at,
+                                     .fallback = GH_GEMM_COLUMNS,
                                      .key = key_of,
                                      .supports = supports,
                                      .suits = suits,
@@ -127,6 +130,7 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .trial_open = gh_gemm_trial_open,
                                      .trial_run = gh_gemm_trial_run,
                                      .trial_close = gh_gemm_trial_close,
+                                     .time = gh_gemm_trial_time,
                                      .verdict = gh_gemm_verdict,
                                      .is_timed = gh_gemm_is_timed,
                                      .skips = gh_gemm_skips_library,
@@ -176,6 +180,13 @@ gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc,
   gh_status status = provider_for(err, d, desc, &provider);
   if (!status) status = check_prepared(err, d, desc, provider);
   return status || !provider->prepare ? status : provider->prepare(err, d, desc, a, out);
+}
+
+gh_status gh_gemm_convolves(gh_error *err, gh_device *d, const gh_gemm_desc *desc, bool *itself) {
+  const gh_provider *chosen;
+  gh_status status = gh_choose(err, d, &gh_gemm_kind, desc, &chosen);
+  *itself = !status && !gh_choice_is_fallback(&gh_gemm_kind, chosen);
+  return status;
 }
 
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc) {

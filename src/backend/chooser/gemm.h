@@ -1,4 +1,4 @@
-/* Matrix products and 3 x 3 convolutions: the vendor library's and the project's own kernels, each checked against
+/* Matrix products and convolutions: the vendor library's and the project's own kernels, each checked against
  * float64 on sampled rows and columns, then timed. */
 #ifndef GH_BACKEND_CHOOSER_GEMM_H
 #define GH_BACKEND_CHOOSER_GEMM_H
@@ -18,6 +18,10 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
 gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
 int64_t gh_gemm_prepared_elements(const gh_gemm_desc *desc);
 
+/* Whether the chosen provider computes a convolution from the image, or the op does by columns in memory and a product
+ * of them; chooses at the first use of a shape. Only convolutions of a GPU may be left to the op. */
+gh_status gh_gemm_convolves(gh_error *err, gh_device *d, const gh_gemm_desc *desc, bool *itself);
+
 /* Makes only the choice, which gh_gemm_bind then uses; no buffers are needed. */
 gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 
@@ -26,7 +30,8 @@ gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 bool gh_gemm_saves(const char *provider);
 
 /* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. It ends with the storage types:
- * "f32" or "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..". */
+ * "f32" or "bf16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..", or more where its
+ * stride or border is not 1. */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
 #endif

@@ -27,10 +27,13 @@ int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a,
 }
 
 int gh_gemm_load_width(const gh_gemm_desc *g, int most) {
-  int64_t all = g->lda | g->ldb | g->offset_a | g->offset_b; /* its lowest bit is the lowest of any of them */
-  if (g->batch > 1) all |= g->stride_a | g->stride_b;
+  const bool image = g->image.channels != 0; /* then B's numbers come one by one */
+  int64_t all = g->lda | g->offset_a;        /* its lowest bit is the lowest of any of them */
+  if (g->batch > 1) all |= g->stride_a;
   if (g->trans_a) all |= g->m;
-  if (!g->trans_b) all |= g->n;
+  if (!image) all |= g->ldb | g->offset_b;
+  if (!image && g->batch > 1) all |= g->stride_b;
+  if (!image && !g->trans_b) all |= g->n;
   return most == 8 && all % 8 == 0 ? 8 : all % 4 == 0 ? 4 : 1;
 }
 

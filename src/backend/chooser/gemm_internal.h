@@ -36,7 +36,29 @@ int gh_gemm_verdict(const void *desc);
 gh_status gh_gemm_trial_open(gh_error *err, gh_device *d, const void *desc, bool timed, void **out);
 gh_status gh_gemm_trial_run(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
 void gh_gemm_trial_close(void *trial);
+double gh_gemm_trial_time(gh_device *d, void *trial, const gh_provider *provider, gh_launch *launch);
 bool gh_gemm_skips_library(gh_device *d, struct gh_choice_state *state, const gh_provider *provider);
+
+/* gemm_conv.c: convolutions, descriptors with an image */
+
+#define GH_GEMM_COLUMNS "columns" /* the provider that leaves a convolution to the op */
+
+/* Stride 1 and a border of 1, 3 x 3: what CPUs compute without columns. */
+bool gh_gemm_is_usual_image(const gh_gemm_desc *desc);
+void gh_gemm_image_key(const gh_gemm_desc *desc, char *key, size_t size); /* what a convolution adds to its key */
+int64_t gh_gemm_image_positions(const gh_gemm_desc *desc);
+/* The same convolution for fewer rows of the result, or of fewer channels; everything stays contiguous. */
+void gh_gemm_image_resize(gh_gemm_desc *desc, int64_t channels, int64_t height, int64_t out_height);
+bool gh_conv_gpu_supports(const gh_gemm_desc *desc, const gh_device *d);
+const char *gh_conv_gpu_name(const gh_gemm_desc *desc); /* of the kernel */
+int gh_conv_gpu_args(gh_arg *args, const gh_gemm_desc *desc);
+bool gh_columns_support(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_columns_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                          const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+/* For a trial: the launch that writes the columns, and the product of them. */
+gh_status gh_columns_write(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *b,
+                           gh_buffer *columns, gh_launch **out);
+gh_gemm_desc gh_columns_product(const gh_gemm_desc *desc);
 
 /* gemm_common.c: what the own families share */
 

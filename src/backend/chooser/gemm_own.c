@@ -91,8 +91,9 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
 /* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. They support only contiguous
  * rows, alpha 1 and beta 0. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a && g->lda == g->k &&
-         g->ldc == g->n && !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
+  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a &&
+         gh_gemm_is_usual_image(g) && g->lda == g->k && g->ldc == g->n && !g->offset_a && !g->offset_b &&
+         !g->offset_c && g->alpha == 1 && g->beta == 0 &&
          (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
 }
 
@@ -151,11 +152,11 @@ static gh_status winograd_bind(gh_error *err, gh_device *d, const gh_gemm_provid
 }
 
 static bool conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_supports(g, d) && g->dtype_c == GH_F32 && !g->trans_a;
+  return amx_supports(g, d) && g->dtype_c == GH_F32 && !g->trans_a && gh_gemm_is_usual_image(g);
 }
 
 static bool conv_amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_supports_bf16(g, d) && g->dtype_c == GH_BF16 && !g->trans_a;
+  return amx_supports_bf16(g, d) && g->dtype_c == GH_BF16 && !g->trans_a && gh_gemm_is_usual_image(g);
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -181,14 +182,19 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   const int work = provider->size[0], usual = g->dtype_c == GH_F32 ? work : 4;
   const int across = provider->size[1] ? provider->size[1] : usual;
   const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
-  char defines[80];
-  snprintf(defines, sizeof defines, "-DWORK=%d -DACROSS=%d -DWIDTH=%d %s", work, across, gh_gemm_load_width(g, 4),
-           gh_gemm_storage_defines(g));
-  gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_gpu", .defines = defines, .dtype = GH_F32};
+  char defines[80], image[16] = "";
+  if (g->image.channels) snprintf(image, sizeof image, "-DIMAGE=%d ", (int)g->image.side);
+  snprintf(defines, sizeof defines, "%s-DWORK=%d -DACROSS=%d -DWIDTH=%d %s", image, work, across,
+           gh_gemm_load_width(g, 4), gh_gemm_storage_defines(g));
+  gh_kernel_id id = {.name = g->image.channels ? gh_conv_gpu_name(g) : gh_gemm_kernel_name(g),
+                     .source = "tuned_gemm_gpu",
+                     .defines = defines,
+                     .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, wide), (size_t)GH_CEIL_DIV(g->m, high), (size_t)g->batch},
                   {GEMM_GPU_SIDE, GEMM_GPU_SIDE, 1}};
-  gh_arg args[24];
+  gh_arg args[32];
   int count = gh_gemm_common_args(args, g, a, b, c);
+  if (g->image.channels) count += gh_conv_gpu_args(args + count, g);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
@@ -237,6 +243,9 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
   PANELS("own-conv-amx-bf16", conv_amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, GEMM_AMX_WIDTH,                \
          GEMM_AMX_DEPTH, 0, true)
 
+#define CONV_GPU(work)                                                                                                 \
+  { {"own-conv-gpu work=" #work, "own-conv-gpu"}, gh_conv_gpu_supports, gpu_bind, NULL, {work, 0}, BIAS, 0, true }
+
 /* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
     {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, NULL, {0, 0}, BIAS | BIAS_GELU, 0, false},
@@ -273,6 +282,9 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, NULL, {64, 0}, BIAS, 16, false},
     {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
     {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
+    CONV_GPU(4),
+    CONV_GPU(8),
+    {{GH_GEMM_COLUMNS, GH_GEMM_COLUMNS}, gh_columns_support, gh_columns_bind, NULL, {0, 0}, 0, 0, true},
     {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, NULL, {0, 0}, 0, 0, false},
     {.base = {.name = NULL}}};
 

@@ -34,6 +34,7 @@ static const space spaces[] = {
      {{"nb", 7, {64, 128, 256, 384, 512, 768, 1024}}, {"kc", 4, {256, 512, 1024, 2048}}},
      fits_cpu},
     {"own-gpu work=8", {{"work", 2, {4, 8}}, {"across", 3, {0, 4, 8}}}, is_not_square},
+    {"own-conv-gpu work=8", {{"work", 2, {4, 8}}, {"across", 3, {0, 4, 8}}}, is_not_square},
 };
 
 static struct {

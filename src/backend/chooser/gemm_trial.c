@@ -24,6 +24,8 @@ typedef struct trial {
   gh_device *d;
   gh_gemm_desc desc;
   gh_buffer *a, *b, *c, *prepared;
+  gh_buffer *unfolded; /* by the provider that forms them in memory, and the launch that does so */
+  gh_launch *unfold;
   int64_t elements_a, elements_b, elements_c;
   float *pattern;         /* three runs of PATTERN numbers, as stored, for A, B and C */
   uint16_t *pattern_bf16; /* the same in two bytes each */
@@ -61,12 +63,11 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   while (gh_gemm_madds(&g) > most && g.batch > 4) g.batch = GH_CEIL_DIV(g.batch, 2);
   if (g.image.channels) { /* fewer images, then fewer of their rows; the rows of B and C stay contiguous */
     while (gh_gemm_madds(&g) > most && g.batch > 1) g.batch = GH_CEIL_DIV(g.batch, 2);
-    while (gh_gemm_madds(&g) > most && g.image.height > 4) {
-      g.image.height /= 2;
-      g.n = g.ldc = g.image.height * g.image.width;
+    int64_t rows = gh_gemm_image_positions(&g) / g.image.out_width;
+    while (gh_gemm_madds(&g) > most && rows > 4) {
+      rows /= 2;
+      gh_gemm_image_resize(&g, g.image.channels, GH_MAX(g.image.height / 2, 1), rows);
     }
-    g.stride_b = g.image.channels * g.n;
-    g.stride_c = g.m * g.n;
     return g;
   }
   while (gh_gemm_madds(&g) > most) {
@@ -159,9 +160,11 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
 /* The place of B's element (k, column) in the matrix that begins at b; -1: a 0 of the border. */
 static int64_t place_in_b(const gh_gemm_desc *g, int64_t b, int64_t k, int64_t column) {
   if (!g->image.channels) return b + (g->trans_b ? column * g->ldb + k : k * g->ldb + column);
-  const int64_t y = column / g->image.width + k % 9 / 3 - 1, x = column % g->image.width + k % 3 - 1;
+  const int64_t row = g->trans_b ? column : k, position = g->trans_b ? k : column, side = g->image.side;
+  const int64_t y = position / g->image.out_width * g->image.stride + row % (side * side) / side - g->image.top;
+  const int64_t x = position % g->image.out_width * g->image.stride + row % side - g->image.left;
   if (y < 0 || y >= g->image.height || x < 0 || x >= g->image.width) return -1;
-  return b + (k / 9 * g->image.height + y) * g->image.width + x;
+  return b + (row / (side * side) * g->image.height + y) * g->image.width + x;
 }
 
 static gh_status make_reference(gh_error *err, trial *t) {
@@ -193,6 +196,8 @@ static void trial_free(trial *t) {
   backend->buffer_free(t->b);
   backend->buffer_free(t->c);
   backend->buffer_free(t->prepared);
+  backend->launch_free(t->unfold);
+  backend->buffer_free(t->unfolded);
   free(t->pattern);
   free(t->pattern_bf16);
   free(t->row);
@@ -213,7 +218,8 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   int64_t rows_a = g->trans_a ? g->k : g->m, rows_b = g->trans_b ? g->n : g->k;
   t->elements_a = stored_elements(rows_a, g->trans_a ? g->m : g->k, g->lda, g->batch, g->stride_a);
   t->elements_b = stored_elements(rows_b, g->trans_b ? g->k : g->n, g->ldb, g->batch, g->stride_b);
-  if (g->image.channels) t->elements_b = (g->batch - 1) * g->stride_b + g->image.channels * g->n;
+  if (g->image.channels)
+    t->elements_b = (g->batch - 1) * g->stride_b + g->image.channels * g->image.height * g->image.width;
   t->elements_c = stored_elements(g->m, g->n, g->ldc, g->batch, g->stride_c);
   t->row_count = sample(t->rows, g->m);
   t->column_count = sample(t->columns, g->n);
@@ -228,7 +234,7 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
-  if (!status && g->image.channels)
+  if (!status && g->image.channels && d->info.shape == GH_SHAPE_CPU)
     status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(g), GH_F32), &t->prepared);
   if (status) goto fail;
   t->desc.image.prepared = t->prepared;
@@ -303,10 +309,54 @@ static gh_status prepare(gh_error *err, trial *t, const gh_gemm_provider *provid
   return status;
 }
 
+static bool is_columns(const gh_provider *p) { return !strcmp(p->name, GH_GEMM_COLUMNS); }
+
+/* Binds the fastest product of the columns, by one call of each provider. A wrong one is noticed by the check of the
+ * result. */
+static gh_status bind_product(gh_error *err, trial *t, gh_launch **out) {
+  const gh_gemm_desc g = gh_columns_product(&t->desc);
+  gh_error why = {0};
+  double best = HUGE_VAL;
+  *out = NULL;
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
+    gh_launch *launch = NULL;
+    if (!gh_gemm_supports(p, &g, t->d) || GH_MIN(g.m, GH_MIN(g.n, g.k)) < p->min_side) continue;
+    if (p->bind(&why, t->d, p, &g, t->a, t->unfolded, t->c, &launch)) continue;
+    gh_trial_time(t->d, launch); /* compiles, touches memory */
+    const double seconds = gh_trial_time(t->d, launch);
+    gh_launch *slower = seconds < best ? *out : launch;
+    if (seconds < best) *out = launch, best = seconds;
+    t->d->backend->launch_free(slower);
+  }
+  return *out ? GH_OK : gh_fail(err, GH_ERROR_UNSUPPORTED, "no provider multiplies the columns: %s", why.text);
+}
+
+static gh_status run_columns(gh_error *err, trial *t, gh_launch **launch) {
+  const gh_backend *backend = t->d->backend;
+  const gh_gemm_desc g = gh_columns_product(&t->desc);
+  gh_status status =
+      t->unfolded ? GH_OK : backend->buffer_create(err, t->d, trial_bytes(g.batch * g.stride_b, g.dtype), &t->unfolded);
+  if (!status && !t->unfold) status = gh_columns_write(err, t->d, &t->desc, t->b, t->unfolded, &t->unfold);
+  if (!status) status = backend->enqueue(err, t->d, t->unfold);
+  if (!status) status = bind_product(err, t, launch);
+  return status ? status : check(err, t, *launch);
+}
+
+double gh_gemm_trial_time(gh_device *d, void *of, const gh_provider *p, gh_launch *launch) {
+  const trial *t = of;
+  gh_error err;
+  const double start = gh_now();
+  if (!is_columns(p)) return gh_trial_time(d, launch);
+  if (d->backend->enqueue(&err, d, t->unfold) || d->backend->enqueue(&err, d, launch) || d->backend->finish(&err, d))
+    return HUGE_VAL;
+  return gh_now() - start;
+}
+
 gh_status gh_gemm_trial_run(gh_error *err, void *of, const gh_provider *p, gh_launch **launch) {
   trial *t = of;
   const gh_gemm_provider *provider = (const gh_gemm_provider *)p;
   *launch = NULL;
+  if (is_columns(p)) return run_columns(err, t, launch);
   gh_status status = prepare(err, t, provider);
   if (!status) status = provider->bind(err, t->d, provider, &t->desc, t->a, t->b, t->c, launch);
   return status ? status : check(err, t, *launch);
@@ -320,8 +370,11 @@ static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
   if (width > 1 && !g.image.channels) g.m = g.n = g.lda = g.ldb = g.ldc = 72 + width % 8;
   g.stride_a = g.stride_b = g.stride_c = g.lda * g.lda;
   if (desc->image.channels) {
-    g.image.channels = 7, g.image.height = 7, g.image.width = 10;
-    g.k = g.lda = 63, g.ldc = 70, g.stride_a = 0, g.stride_b = 7 * 70, g.stride_c = 67 * 70;
+    const bool wide = width > 1; /* then rows of A are whole loads */
+    g.stride_a = 0;
+    g.image.out_width = wide ? 12 : 10, g.image.width = g.image.out_width * g.image.stride;
+    gh_gemm_image_resize(&g, wide ? 8 : 7, (wide ? 6 : 7) * g.image.stride, wide ? 6 : 7);
+    g.lda = g.k;
   }
   return trial_desc(d, &g);
 }
@@ -343,6 +396,7 @@ void gh_gemm_trial_close(void *of) {
 int gh_gemm_verdict(const void *desc) {
   const gh_gemm_desc *g = desc;
   const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16), width = gh_gemm_load_width(g, 8);
+  if (g->image.channels && !gh_gemm_is_usual_image(g)) return -1;
   return 16 * (width / 4) + 4 * storage + 2 * g->trans_a + g->trans_b;
 }
 

@@ -24,8 +24,8 @@ typedef struct gh_choice_state {
   const gh_choice_kind *kind;
   const gh_provider *providers[GH_MAX_PROVIDERS + 1]; /* planted ones, the table, searched ones; ends with NULL */
   int listed;                                         /* of these, planted and from the table: what a run tries */
-  const gh_provider *forced;
-  gh_choice *choices; /* sorted by key */
+  const gh_provider *forced[2];                       /* NULL: none; each for what it concerns */
+  gh_choice *choices;                                 /* sorted by key */
   int count;
   size_t capacity;
   char *cache_file;                                    /* NULL: none */

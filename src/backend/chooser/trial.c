@@ -89,6 +89,10 @@ double gh_trial_time(gh_device *d, gh_launch *launch) {
   return gh_now() - start;
 }
 
+static double seconds_of(gh_device *d, const gh_choice_kind *kind, void *trial, const candidate *c) {
+  return kind->time ? kind->time(d, trial, c->provider, c->launch) : gh_trial_time(d, c->launch);
+}
+
 static void drop(gh_device *d, candidate *c) {
   d->backend->launch_free(c->launch);
   c->launch = NULL;
@@ -111,10 +115,11 @@ static bool is_beaten(const candidate *c, const candidate *list, int count) {
   return false;
 }
 
-static void time_rounds(gh_device *d, candidate *list, int count, int rounds, double until) {
+static void time_rounds(gh_device *d, const gh_choice_kind *kind, void *trial, candidate *list, int count, int rounds,
+                        double until) {
   for (int round = 0; round < rounds; round++) {
     for (int i = 0; i < count; i++)
-      if (list[i].launch) list[i].seconds = fmin(list[i].seconds, gh_trial_time(d, list[i].launch));
+      if (list[i].launch) list[i].seconds = fmin(list[i].seconds, seconds_of(d, kind, trial, &list[i]));
     for (int i = 0; i < count; i++)
       if (list[i].launch && is_beaten(&list[i], list, count)) drop(d, &list[i]);
     if (gh_now() > until) break;
@@ -170,7 +175,7 @@ static const gh_provider *tournament(gh_device *d, gh_choice_state *state, void 
     list[count] = (candidate){.provider = p, .seconds = HUGE_VAL};
     if (gh_trial_admit(d, kind, trial, p, key, &list[count].launch)) count++;
   }
-  time_rounds(d, list, count, ROUNDS, started + SHAPE_SECONDS);
+  time_rounds(d, kind, trial, list, count, ROUNDS, started + SHAPE_SECONDS);
   const candidate *winner = fastest(list, count);
   const gh_provider *provider = winner ? winner->provider : NULL;
   for (int i = 0; i < count; i++) drop(d, &list[i]);
@@ -206,7 +211,7 @@ static void try_one(search *s, int index) {
     return;
   }
   for (int i = 0; i < ROUNDS && (!i || c->seconds < SHORT_SECONDS); i++)
-    c->seconds = fmin(c->seconds, gh_trial_time(s->d, c->launch));
+    c->seconds = fmin(c->seconds, seconds_of(s->d, kind, s->trial, c));
   if (is_beaten(c, s->list, s->count)) drop(s->d, c);
 }
 
@@ -220,7 +225,7 @@ static void try_all(search *s, const gh_provider *first, int last, double until)
 }
 
 static void conclude(search *s) {
-  time_rounds(s->d, s->list, s->count, SEARCH_ROUNDS, HUGE_VAL);
+  time_rounds(s->d, s->state->kind, s->trial, s->list, s->count, SEARCH_ROUNDS, HUGE_VAL);
   const candidate *winner = fastest(s->list, s->count);
   if (winner && isfinite(winner->seconds)) {
     s->found->provider = winner->provider;

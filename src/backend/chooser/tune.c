@@ -60,9 +60,9 @@ static gh_status find_states(gh_error *err, gh_tune *t) {
     if (!gh_choice_kinds[k]->searched) continue;
     gh_choice_state *state = gh_choice_state_get(err, t->d, gh_choice_kinds[k]);
     if (!state) return err->status;
-    if (state->forced)
+    if (state->forced[0])
       return gh_fail(err, GH_ERROR_ARGUMENT, "tune: %s forces the provider %s; unset it", state->kind->variable,
-                     state->forced->name);
+                     state->forced[0]->name);
     hash_space(state, t->space[count]);
     t->states[count++] = state;
   }
