@@ -118,6 +118,21 @@ KERNEL void conv2d_flip_weight(GLOBAL float *flipped, GLOBAL const float *weight
     ST(flipped, (c * out_channels + o) * taps + taps - 1 - tap, LD(weight, row * taps + tap));
 }
 
+/* to (O, k) of weight (O, C, taps), for a product on matrix units: k runs over groups of channels, taps, the channels
+ * of a group; zero beyond the last. A row is one o. */
+KERNEL void conv2d_image_weight(GLOBAL ELEM *to, GLOBAL const ELEM *weight, int64 to_offset, int64 rows, int32 channels,
+                                int32 taps, int32 k) {
+  ROW(rows);
+  if (!row_valid) return;
+  to += to_offset + row * k;
+  weight += row * channels * taps;
+  for (int i = LANE; i < k; i += LANES) {
+    const int tap = i / GEMM_IMAGE_GROUP % taps;
+    const int channel = i / (GEMM_IMAGE_GROUP * taps) * GEMM_IMAGE_GROUP + i % GEMM_IMAGE_GROUP;
+    ST(to, i, channel < channels ? LD(weight, channel * taps + tap) : 0.0f);
+  }
+}
+
 /* y += bias; rows are (image, channel) planes. */
 KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const float *bias, int64 rows, int64 channels, int64 plane) {
   ROW(rows);

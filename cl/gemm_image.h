@@ -14,11 +14,13 @@
 #include "gemm_storage.h"
 
 #ifdef IMAGE
+#define IMAGE_GROUP GEMM_IMAGE_GROUP
 #define TAPS        (IMAGE * IMAGE) /* at most GEMM_IMAGE_TAPS */
 #define PIXEL_BYTES ((uint32)sizeof(gemm_ab))
 
 typedef struct image {
   int height, width, stride, top, left, out_width;
+  int channels;   /* for window16 */
   uint32 inverse; /* 2^32 / out_width, rounded up; gemm_conv.c checks that it divides every position right */
 } image;
 
@@ -28,7 +30,13 @@ typedef struct image {
 inline image image_of(IMAGE_PARAMETERS) {
   image s;
   s.height = height, s.width = width, s.stride = stride, s.top = top, s.left = left;
-  s.out_width = out_width, s.inverse = inverse;
+  s.out_width = out_width, s.inverse = inverse, s.channels = 0;
+  return s;
+}
+
+inline image image_of_channels(IMAGE_PARAMETERS, int32 channels) {
+  image s = image_of(height, width, stride, top, left, out_width, inverse);
+  s.channels = channels;
   return s;
 }
 
@@ -126,6 +134,45 @@ inline float image_number(GLOBAL const gemm_ab *x, image s, int k, int column, b
   const spot here = spot_of(s, along ? k : column);
   const uint32 mask = tap_mask(here.inside, tap), offset = tap_offset(s, row / TAPS, tap) + here.offset;
   return masked(*(GLOBAL const gemm_ab *)((GLOBAL const char *)x + (offset & mask)), mask);
+}
+
+/* ---- 16 channels of one tap of one position; k runs over groups of channels, taps, channels ---- */
+
+typedef struct window16 {
+  GLOBAL const char *from;
+  image s;
+  uint32 own, inside; /* of the position */
+  int group, tap;     /* that are loaded next */
+  uint32 mask;        /* of what was loaded */
+} window16;
+
+inline window16 window16_of(int item, GLOBAL const gemm_ab *x, image s, int64 n0, int64 n, int tile) {
+  window16 w;
+  const spot here = spot_of(s, (int)min(n0 + item % tile, n - 1));
+  w.from = (GLOBAL const char *)x;
+  w.s = s;
+  w.own = here.offset, w.inside = here.inside;
+  w.group = item / tile / TAPS, w.tap = item / tile % TAPS;
+  w.mask = 0u;
+  return w;
+}
+
+inline void window16_advance(window16 *w, int depth) {
+  w->tap += depth / IMAGE_GROUP % TAPS;
+  w->group += depth / IMAGE_GROUP / TAPS;
+  const int over = (TAPS - 1 - w->tap) >> 31; /* -1: beyond the last tap */
+  w->tap -= TAPS & over;
+  w->group -= over;
+}
+
+/* Beyond the last channel there is nothing: k is rounded up to whole steps. */
+inline void window16_fetch(uint32 next[16], window16 *w) {
+  const int channel = w->group * IMAGE_GROUP;
+  const uint32 there = (uint32)((channel - w->s.channels) >> 31);
+  w->mask = tap_mask(w->inside, w->tap) & there;
+  uint32 at = (tap_offset(w->s, channel, w->tap) + w->own) & w->mask;
+  const uint32 plane = (uint32)(w->s.height * w->s.width) * PIXEL_BYTES & w->mask;
+  UNROLL for (int e = 0; e < 16; e++, at += plane) next[e] = (uint32) * (GLOBAL const gemm_ab *)(w->from + at);
 }
 
 #endif

@@ -60,6 +60,8 @@
 #define GEMM_DOT_PANEL    131072 /* words: its pairs of B */
 #define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
 #define GEMM_IMAGE_TAPS   32     /* taps of a kernel whose columns it forms, at most: the bits of a mask */
+#define GEMM_IMAGE_GROUP  16     /* tuned_gemm_matrix: channels of an image that a work-item loads together */
+#define GEMM_IMAGE_PAD    64     /* what the k of its weights is padded to: the longest step */
 #define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
 
 #endif

@@ -13,9 +13,15 @@
  * m (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one, by
  *          addresses that are made before the loop, and their sums are not stored
  *
+ *   IMAGE  set: B is formed from an image (gemm_image.h), the product is a convolution without trans_b. A holds the
+ *          weights as conv2d_image_weight writes them: k is a multiple of DEPTH and runs over groups of IMAGE_GROUP
+ *          channels, their taps, and the channels of a group. So a work-item loads, of one position, one tap of 16
+ *          channels: adjacent ones read adjacent pixels, and the border is one test for all 16
+ *
  * The last k % DEPTH of k come one by one, filled up with zeros. Offsets in a step have 32 bits, which bounds the
  * lengths of rows (gemm_matrix.c). For the units and the layout of their lanes, see gemm_matrix_units.h. Local memory:
  * 32 KiB, with block reads 40. */
+#include "gemm_image.h"
 #include "gemm_layout.h"
 #include "gemm_matrix_units.h"
 #if defined(UNIT_MMA) || defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
@@ -157,6 +163,42 @@ inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int it
 #endif
 }
 
+/* ---- how B comes ---- */
+
+#ifdef IMAGE
+typedef window16 b_source;
+#define B_RAWS                  16
+#define B_SHAPE                 , image im
+#define B_OF                    window16_of(item, b, im, n0, n, TILE)
+#define B_ALONG                 true
+#define BIAS_PLACE(row, column) (row)
+#define B_NEXT                  window16_advance(&of_b, DEPTH)
+#define B_FETCH                 window16_fetch(next_b[0], &of_b)
+#define B_FETCH_REST(k0)        /* k is a multiple of DEPTH */
+#define B_KEEP(part)            keep_b(part, next_b[0], of_b.mask, item)
+
+inline void keep_b(LOCAL_PTR uint4 *part, const uint32 *raw, uint32 mask, int item) {
+  const int row = item % TILE, piece = item / TILE * 2;
+  FOR(h, 2) {
+    uint4 v;
+    v.x = (raw[8 * h] | raw[8 * h + 1] << 16) & mask;
+    v.y = (raw[8 * h + 2] | raw[8 * h + 3] << 16) & mask;
+    v.z = (raw[8 * h + 4] | raw[8 * h + 5] << 16) & mask;
+    v.w = (raw[8 * h + 6] | raw[8 * h + 7] << 16) & mask;
+    part[PLACE_AT(row, piece + h)] = v;
+  }
+}
+#else
+#define B_RAWS RAWS
+#define B_SHAPE
+#define B_ALONG                 trans_b
+#define BIAS_PLACE(row, column) (column)
+#define B_NEXT                  from_b += step_b
+#define B_FETCH                 fetch(next_b, from_b, at_b, ldb, trans_b)
+#define B_FETCH_REST(k0)        fetch_rest(next_b, b, ldb, n0, n, k0, k, trans_b, item)
+#define B_KEEP(part)            keep(part, next_b, trans_b, item)
+#endif
+
 /* ---- from local memory to the units ----
  * A fragment holds PARTS instructions' numbers. Where these are two, a lane takes both from one piece: which k's the
  * units multiply together does not matter, as long as they are the same of A and B. */
@@ -286,9 +328,9 @@ inline void multiply_held(float sum[MI][NI][C_FLOATS], const fragments *f, UNIT_
 
 /* ---- the product ---- */
 
-inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm_c *bias, int64 column) {
+inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm_c *bias, int64 place) {
   if (beta != 0.0f) value = value + beta * C_LOAD(at, 0);
-  if (bias) value = value + C_LOAD(bias, column);
+  if (bias) value = value + C_LOAD(bias, place);
   C_STORE(at, 0, value);
 }
 
@@ -296,35 +338,41 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
  * either in a half of local memory (0, STEP); read its fragments from there; multiply. */
 #define FETCH()                                                                                                        \
   fetch(next_a, from_a, at_a, lda, !trans_a);                                                                          \
-  fetch(next_b, from_b, at_b, ldb, trans_b);                                                                           \
+  B_FETCH;                                                                                                             \
   from_a += step_a;                                                                                                    \
-  from_b += step_b;
+  B_NEXT;
 #define FETCH_REST(k0)                                                                                                 \
   fetch_rest(next_a, a, lda, m0, m, k0, k, !trans_a, item);                                                            \
-  fetch_rest(next_b, b, ldb, n0, n, k0, k, trans_b, item);
+  B_FETCH_REST(k0);
 #define KEEP(place)                                                                                                    \
   keep(as + (place), next_a, !trans_a, item);                                                                          \
-  keep(bs + (place), next_b, trans_b, item);
-#define HOLD(to, place) hold(to, as + (place), bs + (place), !trans_a, trans_b, scratch, row0, column0, lane, item)
+  B_KEEP(bs + (place));
+#define HOLD(to, place) hold(to, as + (place), bs + (place), !trans_a, B_ALONG, scratch, row0, column0, lane, item)
 #define MULTIPLY(place)                                                                                                \
-  multiply(sum, OPERAND(as + (place)), OPERAND(bs + (place)), !trans_a, trans_b, scratch, row0, column0, lane, item)
+  multiply(sum, OPERAND(as + (place)), OPERAND(bs + (place)), !trans_a, B_ALONG, scratch, row0, column0, lane, item)
 
 inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
                  GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,
-                 int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b) {
+                 int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE) {
   const int item = LOCAL_ID(0), lane = item % WAVE, wave = item / WAVE;
   const int row0 = wave / WAVES_ACROSS * (MI * UM), column0 = wave % WAVES_ACROSS * (NI * UN);
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
   const int steps = (int)(k / DEPTH);
   const bool rest = k % DEPTH != 0;
-  const int64 step_a = 2 * DEPTH * (trans_a ? lda : 1), step_b = 2 * DEPTH * (trans_b ? 1 : ldb);
+  const int64 step_a = 2 * DEPTH * (trans_a ? lda : 1);
   GLOBAL const char *from_a = (GLOBAL const char *)(a + (trans_a ? m0 : m0 * lda));
+#ifdef IMAGE
+  b_source of_b = B_OF;
+#else
+  const int64 step_b = 2 * DEPTH * (trans_b ? 1 : ldb);
   GLOBAL const char *from_b = (GLOBAL const char *)(b + (trans_b ? n0 * ldb : n0));
-  uint32 at_a[OFFSETS], at_b[OFFSETS], next_a[2][RAWS], next_b[2][RAWS];
+  uint32 at_b[OFFSETS];
+  offsets_of(at_b, ldb, n - n0, trans_b, item);
+#endif
+  uint32 at_a[OFFSETS], next_a[2][RAWS], next_b[2][B_RAWS];
   float sum[MI][NI][C_FLOATS];
   FOR_SUMS(i, j, r) sum[i][j][r] = 0.0f;
   offsets_of(at_a, lda, m - m0, !trans_a, item);
-  offsets_of(at_b, ldb, n - n0, trans_b, item);
 #ifdef AHEAD
   const int all = steps + rest;
   fragments even, odd;
@@ -419,23 +467,36 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
 #endif
   FOR_SUMS(i, j, r) {
     const int64 row = m0 + row0 + i * UM + C_ROW(lane, r), column = n0 + column0 + j * UN + C_COLUMN(lane, r);
-    if (row < m && column < n) finish(c + row * ldc + column, alpha * sum[i][j][r], beta, bias, column);
+    if (row < m && column < n)
+      finish(c + row * ldc + column, alpha * sum[i][j][r], beta, bias, BIAS_PLACE(row, column));
   }
 }
+
+#ifdef IMAGE
+#define IMAGE_MORE , IMAGE_PARAMETERS, int32 channels
+#define IMAGE_TOO  , image_of_channels(height, width, stride, top, left, out_width, inverse, channels)
+#else
+#define IMAGE_MORE
+#define IMAGE_TOO
+#endif
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   MATRIX_KERNEL void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n,        \
                           int64 k, int64 lda, int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c,    \
                           int64 stride_a, int64 stride_b, int64 stride_c, float alpha, float beta,                     \
-                          GLOBAL const gemm_c *bias) {                                                                 \
+                          GLOBAL const gemm_c *bias IMAGE_MORE) {                                                      \
     LOCAL uint4 as[2 * STEP], bs[2 * STEP];                                                                            \
     UNIT_DECLARE                                                                                                       \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, UNIT_PLACE, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a,                         \
-         b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b);                \
+         b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b IMAGE_TOO);      \
   }
 
+#ifdef IMAGE
+GEMM(conv2d_product, false, false)
+#else
 GEMM(gemm_nn, false, false)
 GEMM(gemm_nt, false, true)
 GEMM(gemm_tn, true, false)
 GEMM(gemm_tt, true, true)
+#endif

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "backend/chooser/gemm_internal.h"
 #include "backend/registry.h"
 #include "base/half.h"
 #include "ops/ops.h"
@@ -203,9 +204,10 @@ static float *forward(const problem *p, gh_device *device, gh_dtype dtype, bool 
   return got;
 }
 
-static void check_bfloat16(const problem *p, gh_device *device, const char *what) {
+/* plain: where the float32 numbers come from */
+static void check_bfloat16(const problem *p, gh_device *device, gh_device *plain, const char *what) {
   int64_t sizes[2];
-  float *want = forward(p, device, GH_F32, false, &sizes[0]);
+  float *want = forward(p, plain, GH_F32, false, &sizes[0]);
   for (int copied = 0; copied < 2; copied++) {
     double error = 0, norm = 0;
     float *got = forward(p, device, GH_BF16, copied, &sizes[1]);
@@ -237,7 +239,8 @@ static void test_bfloat16(void **state) {
       char what[80];
       snprintf(what, sizeof what, "%s shape, %s, bfloat16 problem %zu", ways[s].shape,
                ways[s].provider ? ways[s].provider : "chosen", i);
-      check_bfloat16(i < GH_COUNT(problems) ? &problems[i] : &direct_problems[i - GH_COUNT(problems)], device, what);
+      check_bfloat16(i < GH_COUNT(problems) ? &problems[i] : &direct_problems[i - GH_COUNT(problems)], device, device,
+                     what);
     }
     gh_device_close(device);
   }
@@ -289,12 +292,63 @@ static void test_image_equals_columns(void **state) {
   }
 }
 
+/* ---- matrix units, emulated: the kernel's own index arithmetic, with the instruction replaced by its documentation
+ * ---- */
+
+static const char *const units[] = {"-DUNIT_MMA", "-DUNIT_MFMA", "-DUNIT_WMMA", "-DUNIT_DPAS16", "-DUNIT_DPAS8"};
+
+static bool is_emulated(const gh_gemm_desc *g, const gh_device *d) {
+  return d && g->dtype == GH_BF16 && gh_conv_matrix_prepared(g);
+}
+static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  char all[100];
+  (void)a;
+  snprintf(all, sizeof all, "-DUNIT_EMULATED -DTILE=%d %s", provider->size[0], units[provider->size[1]]);
+  return gh_conv_matrix_bind_as(e, d, all, provider->size[0], g, b, c, out);
+}
+
+/* Channels are whole groups of 16; positions, output channels and steps of k are around the sizes of tiles. */
+static const problem matrix_problems[] = {
+    {{2, 16, 9, 11}, {70, 16, 3, 3}, {1, 1, 1, 1, 1}},  {{1, 48, 13, 12}, {9, 48, 3, 3}, {2, 0, 0, 1, 1}},
+    {{1, 32, 8, 16}, {130, 32, 3, 3}, {1, 1, 1, 1, 1}}, {{2, 16, 7, 5}, {17, 16, 3, 3}, {1, 0, 0, 0, 0}},
+    {{1, 80, 9, 14}, {20, 80, 1, 1}, {2, 0, 0, 0, 0}},  {{1, 16, 1, 67}, {1, 16, 3, 3}, {1, 1, 1, 1, 1}},
+};
+
+static void test_matrix_units(void **state) {
+  (void)state;
+#define EMULATED(tile, unit)                                                                                           \
+  {                                                                                                                    \
+    {"emulated " #unit " " #tile, "emulated " #unit}, is_emulated, bind_emulated, gh_conv_matrix_prepare,              \
+        {tile, unit}, 1u << GH_EPILOGUE_BIAS, 0, true                                                                  \
+  }
+  static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2),
+                                              EMULATED(64, 3), EMULATED(64, 4), EMULATED(128, 0)};
+  const char *id = getenv("GH_TEST_DEVICE");
+  gh_device *device, *plain;
+  setenv("GH_KERNEL_SHAPE", "gpu", 1);
+  force("columns");
+  check_ok(gh_device_open(&err, id ? id : "auto", &plain));
+  check_ok(gh_device_open(&err, id ? id : "auto", &device));
+  if (device->info.max_group < 256 || device->info.local_bytes < 49152) skip();
+  for (size_t k = 0; k < GH_COUNT(emulated); k++) {
+    check_ok(gh_choice_plant(&err, device, &gh_gemm_kind, &emulated[k].base));
+    check_ok(gh_choice_force(&err, device, &gh_gemm_kind, emulated[k].base.name));
+    for (size_t i = 0; i < GH_COUNT(matrix_problems); i++)
+      check_bfloat16(&matrix_problems[i], device, plain, emulated[k].base.name);
+  }
+  gh_device_close(device);
+  gh_device_close(plain);
+  force(NULL);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_cpu_shape),
                                      cmocka_unit_test(test_gpu_shape),
                                      cmocka_unit_test(test_direct_equals_columns),
                                      cmocka_unit_test(test_bfloat16),
                                      cmocka_unit_test(test_no_bfloat16_gradient),
-                                     cmocka_unit_test(test_image_equals_columns)};
+                                     cmocka_unit_test(test_image_equals_columns),
+                                     cmocka_unit_test(test_matrix_units)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -133,6 +133,12 @@ static gh_gemm_desc image_desc(const conv *c) {
   return d;
 }
 
+/* Room for bfloat16 weights in the form that matrix units want, on a GPU. */
+static int64_t prepared_elements(const conv *c) {
+  const gh_gemm_desc d = image_desc(c);
+  return c->image && c->dtype == GH_BF16 ? 2 * gh_gemm_prepared_elements(&d) : 0;
+}
+
 /* If the stride is 1, dx is a convolution of dy: by the weights flipped and with their channels swapped. */
 static gh_gemm_desc backward_desc(const conv *c) {
   conv b = *c;
@@ -169,9 +175,9 @@ static gh_status record_add_bias(gh_recorder *r, const gh_node *node, gh_tensor 
                    gh_arg_long(rows), gh_arg_long(channels), gh_arg_long(plane));
 }
 
-static gh_status record_direct(gh_recorder *r, const gh_node *node, const conv *c, gh_gemm_desc d, int64_t used,
-                               gh_tensor *y, const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
-  if (c->direct && node->scratch) d.image.prepared = gh_tensor_buffer(node->scratch);
+static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc d, int64_t used, gh_tensor *y,
+                               const gh_tensor *x, const gh_tensor *weight, const gh_tensor *bias) {
+  if (node->scratch) d.image.prepared = gh_tensor_buffer(node->scratch);
   d.image.prepared_offset = used;
   const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias; /* products add what has C's type */
   if (added) {
@@ -221,14 +227,16 @@ static gh_status conv2d_infer(gh_graph *g, gh_node *node) {
   if (node->in[2] && gh_want_shape(g, node, 2, 1, &c.out_channels)) return GH_ERROR_ARGUMENT;
   gh_declare(g, node, c.dtype, 4, (int64_t[]){c.batch, c.out_channels, c.out_h, c.out_w});
   const gh_gemm_desc d = image_desc(&c);
-  return c.direct ? declare_direct(g, node, &d, 0) : declare_columns(g, node, &c);
+  if (c.direct) return declare_direct(g, node, &d, 0);
+  const int64_t elements = GH_MAX(columns_elements(&c), prepared_elements(&c));
+  return elements ? gh_declare_scratch(g, node, c.dtype, elements) : GH_OK;
 }
 
 static gh_status conv2d_settle(gh_recorder *r, gh_node *node) {
   conv c;
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
   const gh_gemm_desc d = image_desc(&c);
-  return status ? status : settle(r, node, &d, c.image, 0);
+  return status ? status : settle(r, node, &d, c.image, prepared_elements(&c));
 }
 
 static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
@@ -239,7 +247,7 @@ static gh_status conv2d_launch(gh_recorder *r, const gh_node *node) {
   gh_status status = conv_of(NULL, gh_recorder_device(r), node, &c);
   const gh_gemm_desc whole = image_desc(&c);
   if (!status) status = is_direct(r, &whole, c.direct, c.image, &direct);
-  if (!status && direct) return record_direct(r, node, &c, whole, 0, y, x, w, bias);
+  if (!status && direct) return record_direct(r, node, whole, 0, y, x, w, bias);
   for (part p = {0}; !status && next_part(&c, &p);) {
     int64_t n = part_positions(&c, &p);
     gh_gemm_desc d = {.m = c.out_channels, .n = n, .k = c.k, .lda = c.k, .ldb = n, .ldc = c.positions, .alpha = 1};
@@ -346,7 +354,7 @@ static gh_status record_direct_backward_x(gh_recorder *r, const gh_node *node, c
       GH_RECORD(r, node, "conv2d_flip_weight", gh_grid_rows(r, rows, taps), gh_arg_tensor(node->scratch),
                 gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(c->channels), gh_arg_int(taps));
   if (status) return status;
-  return record_direct(r, node, c, d, flipped_elements(c), node->out[0], node->in[0], node->scratch, NULL);
+  return record_direct(r, node, d, flipped_elements(c), node->out[0], node->in[0], node->scratch, NULL);
 }
 
 static gh_status backward_x_launch(gh_recorder *r, const gh_node *node) {

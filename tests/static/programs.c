@@ -112,8 +112,8 @@ static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider
   return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;
 }
 
-/* Convolutions: kernels of 3 x 3, with weights whose rows are whole loads or not, and of 1 x 1. */
-static gh_status ask_image(gh_error *err, gh_device *d, const gh_gemm_provider *p) {
+/* Convolutions: kernels of 3 x 3, with weights whose rows are whole loads or not, and of 1 x 1; in both storages. */
+static gh_status ask_image(gh_error *err, gh_device *d, const gh_gemm_provider *p, gh_dtype dtype) {
   static const int64_t images[][2] = {{3, 256}, {3, 3}, {1, 256}}; /* side, channels */
   gh_status status = GH_OK;
   for (size_t i = 0; i < GH_COUNT(images) && !status; i++) {
@@ -121,6 +121,7 @@ static gh_status ask_image(gh_error *err, gh_device *d, const gh_gemm_provider *
     gh_gemm_desc desc = {
         .m = 256, .n = 256, .k = channels * side * side, .ldb = 256, .ldc = 256, .batch = 1, .alpha = 1};
     desc.lda = desc.k;
+    desc.dtype = desc.dtype_c = dtype;
     desc.image.channels = channels;
     desc.image.height = desc.image.width = 32;
     desc.image.side = side;
@@ -137,7 +138,11 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
   gh_status status = GH_OK;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     if (!strcmp(p->base.name, GH_GEMM_COLUMNS)) continue; /* has no kernel of its own */
-    if (!status) status = ask_image(err, d, p);
+    if (p->convolves) {
+      if (!status) status = ask_image(err, d, p, GH_F32);
+      if (!status) status = ask_image(err, d, p, GH_BF16);
+      continue;
+    }
     for (size_t i = 0; i < GH_COUNT(products) && !status; i++) status = ask_product(err, d, p, &products[i], false);
     for (size_t i = 0; i < GH_COUNT(narrow) && !status; i++) status = ask_product(err, d, p, &narrow[i], true);
   }

@@ -37,12 +37,15 @@ void gh_gemm_image_resize(gh_gemm_desc *g, int64_t channels, int64_t height, int
 /* ---- the kernel that forms B ---- */
 
 /* Its offsets in bytes and its division by out_width have 32 bits. */
-bool gh_conv_gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
+static bool fits(const gh_gemm_desc *g, const gh_device *d) {
   const int64_t pixels = g->image.channels * g->image.height * g->image.width, limit = INT64_C(1) << 31;
   return pixels && !g->trans_a && g->image.side * g->image.side <= GEMM_IMAGE_TAPS && d->info.shape == GH_SHAPE_GPU &&
          pixels * (int64_t)gh_dtype_size(g->dtype) < limit && GH_MAX(g->k, g->n) < limit &&
-         gh_gemm_image_positions(g) * g->image.out_width < limit &&
-         d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= GEMM_GPU_LOCAL;
+         gh_gemm_image_positions(g) * g->image.out_width < limit;
+}
+
+bool gh_conv_gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
+  return fits(g, d) && d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= GEMM_GPU_LOCAL;
 }
 
 const char *gh_conv_gpu_name(const gh_gemm_desc *g) { return g->trans_b ? "conv2d_product_weight" : "conv2d_product"; }
@@ -55,6 +58,64 @@ int gh_conv_gpu_args(gh_arg *args, const gh_gemm_desc *g) {
   for (size_t i = 0; i < GH_COUNT(sizes); i++) args[count++] = gh_arg_i32(sizes[i]);
   args[count++] = gh_arg_i32((int32_t)inverse); /* an unsigned one */
   return count;
+}
+
+/* ---- the same on matrix units, in bfloat16, forward ---- */
+
+/* The k of the weights in the kernel's order, or 0. */
+static int64_t prepared_k(const gh_gemm_desc *g) {
+  const int64_t k = g->image.channels * g->image.side * g->image.side;
+  return g->trans_b || g->image.channels % GEMM_IMAGE_GROUP ? 0 : GH_CEIL_DIV(k, GEMM_IMAGE_PAD) * GEMM_IMAGE_PAD;
+}
+
+int64_t gh_conv_matrix_prepared(const gh_gemm_desc *g) { return g->m * prepared_k(g) / 2; }
+
+bool gh_conv_matrix_supports_64(const gh_gemm_desc *g, const gh_device *d) {
+  return fits(g, d) && prepared_k(g) && gh_matrix_supports_64(g, d);
+}
+
+bool gh_conv_matrix_supports_128(const gh_gemm_desc *g, const gh_device *d) {
+  return fits(g, d) && prepared_k(g) && gh_matrix_supports_128(g, d);
+}
+
+gh_status gh_conv_matrix_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
+                                 gh_launch **out) {
+  const gh_kernel_id id = {.name = "conv2d_image_weight", .dtype = GH_BF16};
+  const gh_grid grid = {{(size_t)g->m, 1, 1}, {(size_t)GH_MIN(d->info.max_group, GROUP_ITEMS), 1, 1}};
+  const gh_arg args[] = {gh_arg_buffer(g->image.prepared),
+                         gh_arg_buffer(a),
+                         gh_arg_i64(2 * g->image.prepared_offset),
+                         gh_arg_i64(g->m),
+                         gh_arg_i32(g->image.channels),
+                         gh_arg_i32(g->image.side * g->image.side),
+                         gh_arg_i32(prepared_k(g))};
+  return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
+}
+
+gh_status gh_conv_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *g,
+                                 const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  gh_gemm_desc product = *g;
+  char all[180];
+  gh_arg args[32];
+  product.k = product.lda = prepared_k(g);
+  product.offset_a = 2 * g->image.prepared_offset;
+  product.stride_a = 0;
+  snprintf(all, sizeof all, "-DIMAGE=%d %s -DWIDTH=%d %s", (int)g->image.side, unit, gh_gemm_load_width(&product, 8),
+           gh_gemm_storage_defines(g));
+  const gh_kernel_id id = {.name = gh_conv_gpu_name(g), .source = "tuned_gemm_matrix", .defines = all, .dtype = GH_F32};
+  const gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch},
+                        {GEMM_MATRIX_ITEMS, 1, 1}};
+  int count = gh_gemm_common_args(args, &product, g->image.prepared, b, c);
+  count += gh_conv_gpu_args(args + count, g);
+  args[count++] = gh_arg_i32(g->image.channels);
+  return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
+}
+
+gh_status gh_conv_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
+  const int64_t tile = provider->size[0];
+  (void)a; /* prepared holds it in another form */
+  return gh_conv_matrix_bind_as(err, d, gh_matrix_unit_defines(d, tile), tile, g, b, c, out);
 }
 
 /* ---- columns in memory ---- */

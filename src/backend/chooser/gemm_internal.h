@@ -52,6 +52,17 @@ void gh_gemm_image_resize(gh_gemm_desc *desc, int64_t channels, int64_t height, 
 bool gh_conv_gpu_supports(const gh_gemm_desc *desc, const gh_device *d);
 const char *gh_conv_gpu_name(const gh_gemm_desc *desc); /* of the kernel */
 int gh_conv_gpu_args(gh_arg *args, const gh_gemm_desc *desc);
+/* On matrix units, which want the weights in another form: of as many float32 numbers; 0: they cannot convolve it.
+ * `unit` as below. */
+int64_t gh_conv_matrix_prepared(const gh_gemm_desc *desc);
+bool gh_conv_matrix_supports_64(const gh_gemm_desc *desc, const gh_device *d);
+bool gh_conv_matrix_supports_128(const gh_gemm_desc *desc, const gh_device *d);
+gh_status gh_conv_matrix_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                                 gh_launch **out);
+gh_status gh_conv_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                              const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+gh_status gh_conv_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *desc,
+                                 const gh_buffer *b, gh_buffer *c, gh_launch **out);
 bool gh_columns_support(const gh_gemm_desc *desc, const gh_device *d);
 gh_status gh_columns_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
@@ -90,6 +101,7 @@ gh_status gh_dot_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provi
 /* gemm_matrix.c: GPUs with matrix units; `unit` ("-DUNIT_MMA -DTILE=64") for tests that emulate one */
 bool gh_matrix_supports_64(const gh_gemm_desc *desc, const gh_device *d);
 bool gh_matrix_supports_128(const gh_gemm_desc *desc, const gh_device *d);
+const char *gh_matrix_unit_defines(const gh_device *d, int64_t tile);
 gh_status gh_gemm_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
 gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *desc,

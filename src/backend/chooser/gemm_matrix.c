@@ -45,8 +45,10 @@ gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, 
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
+const char *gh_matrix_unit_defines(const gh_device *d, int64_t tile) { return defines[d->info.matrix][tile == LARGE]; }
+
 gh_status gh_gemm_matrix_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                               const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   const int64_t tile = provider->size[0];
-  return gh_gemm_matrix_bind_as(err, d, defines[d->info.matrix][tile == LARGE], tile, g, a, b, c, out);
+  return gh_gemm_matrix_bind_as(err, d, gh_matrix_unit_defines(d, tile), tile, g, a, b, c, out);
 }

@@ -112,6 +112,7 @@ static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider
 }
 
 int64_t gh_gemm_prepared_elements(const gh_gemm_desc *g) {
+  if (g->dtype == GH_BF16) return gh_conv_matrix_prepared(g);
   return ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
 }
 
@@ -282,6 +283,22 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, NULL, {64, 0}, BIAS, 16, false},
     {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
     {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
+    {{"own-conv-matrix tile=128", "own-conv-matrix"},
+     gh_conv_matrix_supports_128,
+     gh_conv_matrix_bind,
+     gh_conv_matrix_prepare,
+     {128, 0},
+     BIAS,
+     0,
+     true},
+    {{"own-conv-matrix tile=64", "own-conv-matrix"},
+     gh_conv_matrix_supports_64,
+     gh_conv_matrix_bind,
+     gh_conv_matrix_prepare,
+     {64, 0},
+     BIAS,
+     0,
+     true},
     CONV_GPU(4),
     CONV_GPU(8),
     {{GH_GEMM_COLUMNS, GH_GEMM_COLUMNS}, gh_columns_support, gh_columns_bind, NULL, {0, 0}, 0, 0, true},

@@ -234,7 +234,7 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
-  if (!status && g->image.channels && d->info.shape == GH_SHAPE_CPU)
+  if (!status && g->image.channels && gh_gemm_prepared_elements(g))
     status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(g), GH_F32), &t->prepared);
   if (status) goto fail;
   t->desc.image.prepared = t->prepared;
@@ -373,7 +373,7 @@ static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
     const bool wide = width > 1; /* then rows of A are whole loads */
     g.stride_a = 0;
     g.image.out_width = wide ? 12 : 10, g.image.width = g.image.out_width * g.image.stride;
-    gh_gemm_image_resize(&g, wide ? 8 : 7, (wide ? 6 : 7) * g.image.stride, wide ? 6 : 7);
+    gh_gemm_image_resize(&g, wide ? 16 : 7, (wide ? 6 : 7) * g.image.stride, wide ? 6 : 7);
     g.lda = g.k;
   }
   return trial_desc(d, &g);
