@@ -293,7 +293,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
       LOAD_REST_B(last_b, k - rest, rest);
     }
     BARRIER();
-    UNROLL_BY(1) for (int s = 0; s < rest; s++)
+    for (int s = 0; s < rest; s++)
       multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
 #ifdef C_BF16
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */

@@ -326,9 +326,11 @@ static void test_matrix_units(void **state) {
                                               EMULATED(64, 3), EMULATED(64, 4), EMULATED(128, 0)};
   const char *id = getenv("GH_TEST_DEVICE");
   gh_device *device, *plain;
-  setenv("GH_KERNEL_SHAPE", "gpu", 1);
-  force("columns");
+  const bool cpu = check_has_shape("cpu");
+  force(cpu ? NULL : "columns");
+  setenv("GH_KERNEL_SHAPE", cpu ? "cpu" : "gpu", 1);
   check_ok(gh_device_open(&err, id ? id : "auto", &plain));
+  setenv("GH_KERNEL_SHAPE", "gpu", 1);
   check_ok(gh_device_open(&err, id ? id : "auto", &device));
   if (device->info.max_group < 256 || device->info.local_bytes < 49152) skip();
   for (size_t k = 0; k < GH_COUNT(emulated); k++) {
