@@ -341,7 +341,9 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
 
 #ifdef IMAGE
 GEMM(conv2d_product, false, false)
+#ifndef AB_BF16 /* gradients are float32 alone */
 GEMM(conv2d_product_weight, false, true)
+#endif
 #else
 GEMM(gemm_nn, false, false)
 GEMM(gemm_nt, false, true)

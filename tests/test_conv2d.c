@@ -227,7 +227,7 @@ static void test_bfloat16(void **state) {
   (void)state;
   static const struct {
     const char *shape, *provider;
-  } ways[] = {{"cpu", NULL}, {"gpu", "columns"}, {"gpu", "own-conv-gpu work=8"}, {"gpu", "own-conv-gpu work=4"}};
+  } ways[] = {{"cpu", NULL}, {"gpu", "columns"}, {"gpu", "own-conv-gpu work=4"}};
   const char *id = getenv("GH_TEST_DEVICE");
   for (size_t s = 0; s < GH_COUNT(ways); s++) {
     gh_device *device;

@@ -44,8 +44,15 @@ static bool fits(const gh_gemm_desc *g, const gh_device *d) {
          gh_gemm_image_positions(g) * g->image.out_width < limit;
 }
 
-bool gh_conv_gpu_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return fits(g, d) && d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE && d->info.local_bytes >= GEMM_GPU_LOCAL;
+/* The gradient of the weights is float32 alone. */
+bool gh_conv_gpu_supports_4(const gh_gemm_desc *g, const gh_device *d) {
+  return fits(g, d) && (g->dtype == GH_F32 || !g->trans_b) && d->info.max_group >= GEMM_GPU_SIDE * GEMM_GPU_SIDE &&
+         d->info.local_bytes >= GEMM_GPU_LOCAL;
+}
+
+/* Beside two sums of 32 numbers, a bfloat16 C's, an image's offsets spilled on Intel. */
+bool gh_conv_gpu_supports_8(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && gh_conv_gpu_supports_4(g, d);
 }
 
 const char *gh_conv_gpu_name(const gh_gemm_desc *g) { return g->trans_b ? "conv2d_product_weight" : "conv2d_product"; }

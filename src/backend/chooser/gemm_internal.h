@@ -49,7 +49,8 @@ void gh_gemm_image_key(const gh_gemm_desc *desc, char *key, size_t size); /* wha
 int64_t gh_gemm_image_positions(const gh_gemm_desc *desc);
 /* The same convolution for fewer rows of the result, or of fewer channels; everything stays contiguous. */
 void gh_gemm_image_resize(gh_gemm_desc *desc, int64_t channels, int64_t height, int64_t out_height);
-bool gh_conv_gpu_supports(const gh_gemm_desc *desc, const gh_device *d);
+bool gh_conv_gpu_supports_4(const gh_gemm_desc *desc, const gh_device *d);
+bool gh_conv_gpu_supports_8(const gh_gemm_desc *desc, const gh_device *d);
 const char *gh_conv_gpu_name(const gh_gemm_desc *desc); /* of the kernel */
 int gh_conv_gpu_args(gh_arg *args, const gh_gemm_desc *desc);
 /* On matrix units, which want the weights in another form: of as many float32 numbers; 0: they cannot convolve it.

@@ -245,7 +245,10 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
          GEMM_AMX_DEPTH, 0, true)
 
 #define CONV_GPU(work)                                                                                                 \
-  { {"own-conv-gpu work=" #work, "own-conv-gpu"}, gh_conv_gpu_supports, gpu_bind, NULL, {work, 0}, BIAS, 0, true }
+  {                                                                                                                    \
+    {"own-conv-gpu work=" #work, "own-conv-gpu"}, gh_conv_gpu_supports_##work, gpu_bind, NULL, {work, 0}, BIAS, 0,     \
+        true                                                                                                           \
+  }
 
 /* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
