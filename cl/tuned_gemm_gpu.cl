@@ -63,9 +63,11 @@
 #endif
 #endif
 /* Whether the next step's loads begin before the multiplication. Where Intel's registers hold two sums of 32 numbers
- * each, or a sum of 64 and what an image's offsets are made of, they begin after it, and other threads work while one
+ * each, or a sum and what an image's offsets are made of, they begin after it, and other threads work while one
  * waits. */
-#if defined(cl_intel_required_subgroup_size) && (defined(C_BF16) || defined(IMAGE)) && WORK * ACROSS > 16
+#if defined(cl_intel_required_subgroup_size) && defined(IMAGE) && (WORK * ACROSS > 16 || defined(C_BF16))
+#define AHEAD false
+#elif defined(cl_intel_required_subgroup_size) && defined(C_BF16) && WORK * ACROSS > 16
 #define AHEAD false
 #else
 #define AHEAD true
