@@ -121,8 +121,8 @@ inline void window_fetch(gemm_ab next[4], window *w, bool along) {
 }
 
 inline float masked(gemm_ab v, uint32 mask) {
-#ifdef AB_BF16
-  return as_float((uint32)v << 16 & mask);
+#ifdef AB_NARROW
+  return gemm_widened((gemm_narrow)(v & mask));
 #else
   return as_float(as_uint(v) & mask);
 #endif

@@ -35,7 +35,7 @@
    : (tile) == 128 ? (at) / 32                                                                                         \
                    : (at) / 16 % 2 * 4 + (at) / 32 % 4 + (at) / 128 * 8)
 
-/* ---- tuned_gemm_matrix: bfloat16, in pieces of 16 bytes, eight k's of a row ---- */
+/* ---- tuned_gemm_matrix: numbers of 16 bits, in pieces of 16 bytes, eight k's of a row ---- */
 
 /* The place of a piece, in pieces; 4 or 8 (`pieces`) make a row. Eight adjacent rows lie in different banks, whichever
  * piece of them is read; so do the words of any 32 k's of a row, and of another row 8 further. Rows 16 apart are 16

@@ -1,6 +1,6 @@
 /* Matrix units of GPUs: which lane of a wave holds which elements of A (UM x 16), B (16 x UN) and C (UM x UN), and the
- * instruction. A "word" is a pair of bfloat16 adjacent along k, the lower k in the lower half. A define selects the
- * unit:
+ * instruction. A "word" is a pair of narrow numbers adjacent along k, the lower k in the lower half: bfloat16 or, with
+ * AB_F16, half, by the instruction's twin of the same layout. A define selects the unit:
  *
  *   UNIT_MMA      NVIDIA sm_80 on: mma.sync.m16n8k16 by inline PTX (PTX ISA, "Matrix Fragments for mma.m16n8k16")
  *   UNIT_MFMA     AMD gfx90a, gfx94x: v_mfma_f32_16x16x16_bf16_1k (CDNA 2 ISA; AMD's matrix instruction calculator)
@@ -133,8 +133,6 @@
 #define UNIT_PLACE     exchange
 #define UNIT_SCRATCH   LOCAL_PTR uint32 *
 
-inline float unit_half(uint32 word, int odd) { return as_float(odd ? word & 0xffff0000u : word << 16); }
-
 /* Every lane of the group must call this. */
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH exchange, int item) {
   const int wave = item / WAVE * WAVE, lane = item % WAVE;
@@ -151,9 +149,9 @@ inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRAT
         const uint32 x = as[(wave + A_LANE(row, k)) * A_WORDS + A_REG(row, k)];
         const uint32 y = bs[(wave + B_LANE(k, col)) * B_WORDS + B_REG(k, col)];
 #ifdef UNIT_DPAS16
-        sum = fma(unit_half(x, 0), unit_half(y, k % 2), sum);
+        sum = fma(gemm_half(x, 0), gemm_half(y, k % 2), sum);
 #else
-        sum = fma(unit_half(x, k % 2), unit_half(y, k % 2), sum);
+        sum = fma(gemm_half(x, k % 2), gemm_half(y, k % 2), sum);
 #endif
       }
       c[C_REG(row, col)] += sum;
@@ -166,30 +164,51 @@ inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRAT
 #define UNIT_SCRATCH int
 
 #if defined(UNIT_MMA)
+#ifdef AB_F16
+#define UNIT_TYPES "f16.f16"
+#else
+#define UNIT_TYPES "bf16.bf16"
+#endif
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH scratch, int item) {
   (void)scratch, (void)item;
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." UNIT_TYPES
+               ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 #elif defined(UNIT_MFMA)
+#ifdef AB_F16
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define UNIT_INTRINSIC  __builtin_amdgcn_mfma_f32_16x16x16f16
+#define UNIT_NUMBERS(v) as_half4(v)
+#else
+#define UNIT_INTRINSIC  __builtin_amdgcn_mfma_f32_16x16x16bf16_1k
+#define UNIT_NUMBERS(v) as_short4(v)
+#endif
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH scratch, int item) {
   (void)scratch, (void)item;
-  const float4 sum = __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(
-      as_short4((uint2)(a[0], a[1])), as_short4((uint2)(b[0], b[1])), (float4)(c[0], c[1], c[2], c[3]), 0, 0, 0);
+  const float4 sum = UNIT_INTRINSIC(UNIT_NUMBERS((uint2)(a[0], a[1])), UNIT_NUMBERS((uint2)(b[0], b[1])),
+                                    (float4)(c[0], c[1], c[2], c[3]), 0, 0, 0);
   c[0] = sum.x;
   c[1] = sum.y;
   c[2] = sum.z;
   c[3] = sum.w;
 }
 #elif defined(UNIT_WMMA)
+#ifdef AB_F16
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#define UNIT_INTRINSIC  __builtin_amdgcn_wmma_f32_16x16x16_f16_w32
+#define UNIT_NUMBERS(v) as_half16(v)
+#else
+#define UNIT_INTRINSIC  __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32
+#define UNIT_NUMBERS(v) as_short16(v)
+#endif
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH scratch, int item) {
   (void)scratch, (void)item;
   const uint8 x = (uint8)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
   const uint8 y = (uint8)(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
   const float8 before = (float8)(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]);
-  vstore8(__builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(as_short16(x), as_short16(y), before), 0, c);
+  vstore8(UNIT_INTRINSIC(UNIT_NUMBERS(x), UNIT_NUMBERS(y), before), 0, c);
 }
 #else
 /* Declared here: Intel's compiler has both but exposes them only in dialects newer than OpenCL C 1.2. */
@@ -198,14 +217,19 @@ typedef short8 unit_a;
 #else
 typedef int8 unit_a;
 #endif
-float8 OVERLOAD intel_sub_group_bf16_bf16_matrix_mad_k16(unit_a a, int8 b, float8 sum);
+#ifdef AB_F16
+#define UNIT_INTRINSIC intel_sub_group_f16_f16_matrix_mad_k16
+#else
+#define UNIT_INTRINSIC intel_sub_group_bf16_bf16_matrix_mad_k16
+#endif
+float8 OVERLOAD UNIT_INTRINSIC(unit_a a, int8 b, float8 sum);
 
 inline void unit_multiply(float *c, const uint32 *a, const uint32 *b, UNIT_SCRATCH scratch, int item) {
   (void)scratch, (void)item;
   const int8 y = (int8)(b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
   const float8 before = (float8)(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7]);
   const unit_a x = (unit_a)(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]);
-  vstore8(intel_sub_group_bf16_bf16_matrix_mad_k16(x, y, before), 0, c);
+  vstore8(UNIT_INTRINSIC(x, y, before), 0, c);
 }
 #endif
 #endif

@@ -1,10 +1,10 @@
-/* The sums of a CPU's product over several blocks of k: kept in C itself or, if C is bfloat16, in private memory of
+/* The sums of a CPU's product over several blocks of k: kept in C itself or, if C is narrow, in private memory of
  * TOTAL_FLOATS (defined by the including kernel) and rounded once at the end. */
 #ifndef GEMM_TOTAL_H
 #define GEMM_TOTAL_H
 #include "gemm_storage.h"
 
-#ifdef C_BF16
+#ifdef C_NARROW
 #define TOTAL
 inline void read_total(float *total, int nb, GLOBAL const gemm_c *c, int64 ldc, int rows, int columns) {
   for (int i = 0; i < rows; i++)

@@ -9,10 +9,12 @@
  * 64-bit element offsets, no float atomics, fixed-width integers, no library exp/tanh/erf (their last bits differ
  * between vendors): use vec_exp and friends of functions.h.
  *
- * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, or bf16 with -DELEM_BF16. A kernel
- * declares as `float` what is float32 in either program (statistics, sums, the residual stream), and as ELEM the rest.
+ * Arithmetic is float32 whatever ELEM, the storage type of the program, is: float, bf16 with -DELEM_BF16 or f16 with
+ * -DELEM_F16. A kernel declares as `float` what is float32 in any program (statistics, sums, the residual stream), as
+ * NARROW_ELEM what is never float32, and as ELEM the rest.
  */
 #include "bf16.h"
+#include "f16.h"
 #include "launch.h"
 
 #if defined(__OPENCL_VERSION__) || defined(__OPENCL_C_VERSION__) /* a bare clang defines only the second */
@@ -97,7 +99,7 @@ inline uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
 #endif
 
 /* ---- storage: LD and ST are the only access to an ELEM; they and the vector loads and stores below accept pointers to
- * float and to bf16 ---- */
+ * float, to bf16 and to f16 ---- */
 
 #ifdef __cplusplus
 #define OVERLOAD
@@ -116,15 +118,63 @@ inline uint32 bf16_bits(float v) {
   return BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
 }
 
+/* Half precision, IEEE 754's binary16. */
+typedef struct f16 {
+  unsigned short bits;
+} f16;
+
+/* Rounds to nearest, ties to even; subnormal numbers are exact; overflows to infinity; NaN propagates. Devices convert
+ * in one instruction, but not all CPUs do, and their compilers' own way is slow: f16.h. */
+#if defined(__CUDACC_RTC__) && !defined(__x86_64__) && !defined(__aarch64__)
+inline float f16_value(uint32 bits) {
+  float v;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(v) : "h"((unsigned short)bits));
+  return v;
+}
+inline uint32 f16_bits(float v) {
+  unsigned short bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(v));
+  return bits;
+}
+#elif defined(__x86_64__) || defined(__aarch64__)
+inline float f16_value(uint32 bits) {
+  if (F16_IS_SUBNORMAL(bits)) return as_float(F16_TOP(bits) | as_uint(as_float(F16_GUESS(bits)) - 0x1p-14f));
+  return as_float(F16_IS_SPECIAL(bits) ? F16_SPECIAL(bits) : F16_WIDE(bits));
+}
+inline uint32 f16_bits(float v) {
+  const uint32 bits = as_uint(v);
+  if (F16_IS_NAN(bits)) return F16_OF_NAN(bits);
+  if (F16_IS_HUGE(bits)) return F16_OF_HUGE(bits);
+  return F16_IS_SMALL(bits) ? F16_OF_SMALL(bits, as_uint(fabs(v) + 0.5f)) : F16_NEAREST(bits);
+}
+#else /* of OpenCL's core: no extension is needed to convert */
+inline float f16_value(uint32 bits) {
+  const ushort stored = (ushort)bits;
+  return vload_half(0, (const half *)&stored);
+}
+inline uint32 f16_bits(float v) {
+  ushort stored;
+  vstore_half_rte(v, 0, (half *)&stored);
+  return stored;
+}
+#endif
+
 inline float OVERLOAD elem_value(GLOBAL const float *p) { return *p; }
 inline float OVERLOAD elem_value(GLOBAL const bf16 *p) { return as_float((uint32)p->bits << 16); }
+inline float OVERLOAD elem_value(GLOBAL const f16 *p) { return f16_value(p->bits); }
 inline void OVERLOAD elem_put(GLOBAL float *p, float v) { *p = v; }
 inline void OVERLOAD elem_put(GLOBAL bf16 *p, float v) { p->bits = (unsigned short)bf16_bits(v); }
+inline void OVERLOAD elem_put(GLOBAL f16 *p, float v) { p->bits = (unsigned short)f16_bits(v); }
 
-#ifdef ELEM_BF16
-#define ELEM bf16
+#if defined(ELEM_F16)
+#define ELEM        f16
+#define NARROW_ELEM f16
+#elif defined(ELEM_BF16)
+#define ELEM        bf16
+#define NARROW_ELEM bf16
 #else
-#define ELEM float
+#define ELEM        float
+#define NARROW_ELEM bf16
 #endif
 #define LD(p, i)    elem_value((p) + (i))
 #define ST(p, i, v) elem_put((p) + (i), v)
@@ -159,15 +209,31 @@ typedef ulong8 wvec; /* lanes of 64 bits */
 #define PREFETCH(p) (void)(p)
 #endif
 
+/* f16_value and f16_bits, 16 at a time. */
+inline vec f16_values(ushort16 stored) {
+  const uvec half_bits = convert_uint16(stored);
+  const uvec small = F16_TOP(half_bits) | as_uint16(as_float16(F16_GUESS(half_bits)) - 0x1p-14f);
+  const uvec large = F16_IS_SPECIAL(half_bits) ? F16_SPECIAL(half_bits) : F16_WIDE(half_bits);
+  return as_float16(F16_IS_SUBNORMAL(half_bits) ? small : large);
+}
+inline ushort16 f16_rounded(vec v) {
+  const uvec bits = as_uint16(v), small = F16_OF_SMALL(bits, as_uint16(fabs(v) + 0.5f));
+  const uvec finite = F16_IS_SMALL(bits) ? small : F16_NEAREST(bits);
+  const uvec number = F16_IS_HUGE(bits) ? F16_OF_HUGE(bits) : finite;
+  return convert_ushort16(F16_IS_NAN(bits) ? F16_OF_NAN(bits) : number);
+}
+
 inline vec OVERLOAD vec_raw_load(GLOBAL const float *p) { return vload16(0, p); }
 inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) {
   return as_float16(convert_uint16(vload16(0, (GLOBAL const ushort *)p)) << 16);
 }
+inline vec OVERLOAD vec_raw_load(GLOBAL const f16 *p) { return f16_values(vload16(0, (GLOBAL const ushort *)p)); }
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { vstore16(v, 0, p); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { /* bf16_bits, 16 at a time */
   const uvec bits = as_uint16(v), kept = BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
   vstore16(convert_ushort16(kept), 0, (GLOBAL ushort *)p);
 }
+inline void OVERLOAD vec_raw_store(GLOBAL f16 *p, vec v) { vstore16(f16_rounded(v), 0, (GLOBAL ushort *)p); }
 
 inline float vec_sum(vec v) { /* a fixed tree */
   float8 a = v.lo + v.hi;
@@ -246,8 +312,10 @@ typedef uint64 wvec;
 #define LANES          LOCAL_SIZE(0)
 inline vec OVERLOAD vec_raw_load(GLOBAL const float *p) { return elem_value(p); }
 inline vec OVERLOAD vec_raw_load(GLOBAL const bf16 *p) { return elem_value(p); }
+inline vec OVERLOAD vec_raw_load(GLOBAL const f16 *p) { return elem_value(p); }
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { elem_put(p, v); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { elem_put(p, v); }
+inline void OVERLOAD vec_raw_store(GLOBAL f16 *p, vec v) { elem_put(p, v); }
 inline float vec_sum(vec v) { return v; }
 inline float vec_max(vec v) { return v; }
 inline void vec_interleave4(vec *v) { (void)v; }
@@ -259,7 +327,7 @@ inline veci vec_index(void) { return 0; }
 #define VEC_RAW_LOAD(p, i)     vec_raw_load((p) + (i))
 #define VEC_RAW_STORE(p, i, v) vec_raw_store((p) + (i), v)
 
-/* Elements [i, i + VW) of a run of n; elements at and past n read as 0 and are not stored. For both element types: */
+/* Elements [i, i + VW) of a run of n; elements at and past n read as 0 and are not stored. For each element type: */
 #ifdef CPU_SHAPE
 #define VEC_LOAD_AND_STORE(type)                                                                                       \
   inline vec OVERLOAD vec_load(GLOBAL const type *p, int64 i, int64 n) {                                               \
@@ -284,6 +352,7 @@ inline veci vec_index(void) { return 0; }
 #endif
 VEC_LOAD_AND_STORE(float)
 VEC_LOAD_AND_STORE(bf16)
+VEC_LOAD_AND_STORE(f16)
 
 /* v with the lanes at and past n replaced by `other`: for the tail of a reduction. */
 inline vec vec_keep(vec v, int64 i, int64 n, float other) {

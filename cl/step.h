@@ -15,10 +15,33 @@
 #define STEP_WORDS         16
 
 /* The control block: stays on the device; the host reads it once per update. */
-#define CONTROL_LOSS  0 /* float: sum over the update's micro-batches */
-#define CONTROL_NORM  1 /* float: global gradient norm before clipping */
-#define CONTROL_CLIP  2 /* float: factor on every gradient */
-#define CONTROL_BAD   3 /* uint: 1 if the loss or the norm is not finite: the update then does nothing */
+#define CONTROL_LOSS 0 /* float: sum over the update's micro-batches */
+#define CONTROL_NORM 1 /* float: global gradient norm before clipping */
+#define CONTROL_CLIP 2 /* float: factor on every gradient */
+#define CONTROL_BAD  3 /* uint: 1 if the loss or the norm is not finite: the update then does nothing */
+/* Where the loss is scaled; 0 elsewhere: */
+#define CONTROL_SCALE   4 /* float: the scale of this update's gradients; CONTROL_CLIP divides by it */
+#define CONTROL_SKIPPED 5 /* uint: 1 if a smaller scale may make this bad update's gradients finite */
+#define CONTROL_SKIPS   6 /* uint: such updates of the stage so far */
+#define CONTROL_BIAS1                                                                                                  \
+  7 /* float: STEP_BIAS1 and STEP_BIAS2 in place of the step block's, which counts those updates                       \
+     */
+#define CONTROL_BIAS2 8
 #define CONTROL_WORDS 16
+
+/* Loss scaling, as torch.amp.GradScaler does it: gradients of the loss times a power of two, so that small ones do not
+ * vanish in half precision. The scale is a tensor of its own, read where differentiation begins. */
+#define LOSS_SCALE_FIRST   65536.0f
+#define LOSS_SCALE_GROWTH  2.0f /* after so many good updates in a row: */
+#define LOSS_SCALE_PERIOD  2000.0f
+#define LOSS_SCALE_BACKOFF 0.5f /* after an update whose gradients are not finite, which is skipped ... */
+#define LOSS_SCALE_LEAST   1.0f /* ... unless the scale is this: then the gradients are too large themselves */
+
+/* What else one update leaves to the next, floats: */
+#define SCALING_GOOD    0 /* good updates in a row at this scale */
+#define SCALING_SKIPPED 1 /* updates of the stage that were skipped */
+#define SCALING_WEIGHT1 2 /* 1 - beta1^t and 1 - beta2^t, t: updates that were not */
+#define SCALING_WEIGHT2 3
+#define SCALING_WORDS   4
 
 #endif

@@ -45,14 +45,15 @@ typedef float8 vector;
 #endif
 #define STRIP (2 * VECTOR)
 
-/* Private memory, in floats: kc x nb of B, at least kc x ROWS of A and, with C_BF16, mt x nb of C. Together 1.5 MiB of
- * a worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these limits.
+/* Private memory, in floats: kc x nb of B, at least kc x ROWS of A and, with a narrow C, mt x nb of it. Together 1.5
+ * MiB of a worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these
+ * limits.
  */
 #define PANEL_FLOATS GEMM_CPU_PANEL
-#ifdef C_BF16
+#ifdef C_NARROW
 #define TOTAL_FLOATS GEMM_CPU_TOTAL
 #endif
-#if defined(C_BF16) || defined(NARROW_VECTORS) /* processors with AVX2 alone have second-level caches of 512 KiB */
+#if defined(C_NARROW) || defined(NARROW_VECTORS) /* processors with AVX2 alone have second-level caches of 512 KiB */
 #define BLOCK_FLOATS 65536
 #else
 #define BLOCK_FLOATS 131072
@@ -216,7 +217,7 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
 inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
                  float scale, GLOBAL const gemm_c *bias) {
   const bool whole = rows >= ROWS && columns >= STRIP;
-#ifndef C_BF16 /* private sums are already in a cache */
+#ifndef C_NARROW /* private sums are already in a cache */
   if (whole)
     for (int i = 0; i < ROWS; i++) {
       PREFETCH(c + i * ldc);

@@ -95,7 +95,7 @@ typedef pairs loose_pairs __attribute__((aligned(2)));
   SWAP1(14, 15);
 
 /* A pair of an incomplete square: elements past `rows` or `depth` are 0. */
-inline uint edge_pair(GLOBAL const gemm_bf16 *x, int64 ld, bool along, int i, int q, int rows, int depth) {
+inline uint edge_pair(GLOBAL const gemm_narrow *x, int64 ld, bool along, int i, int q, int rows, int depth) {
   const int64 row = along ? ld : 1, step = along ? 1 : ld;
   const uint low = i < rows && 2 * q < depth ? x[i * row + 2 * q * step] : 0;
   const uint high = i < rows && 2 * q + 1 < depth ? x[i * row + (2 * q + 1) * step] : 0;
@@ -106,7 +106,7 @@ inline uint edge_pair(GLOBAL const gemm_bf16 *x, int64 ld, bool along, int i, in
 
 #define KEEP_PAIRS(i) *(pairs *)(to + i * STRIP) = x##i; /* the pair i of 16 columns */
 
-inline void pack_b_square(uint *to, GLOBAL const gemm_bf16 *from, int64 ld, int depth, int columns, bool along) {
+inline void pack_b_square(uint *to, GLOBAL const gemm_narrow *from, int64 ld, int depth, int columns, bool along) {
   if (columns < 16 || depth < 32) {
     for (int i = 0; i < 16; i++)
       for (int x = 0; x < 16; x++) to[i * STRIP + x] = edge_pair(from, ld, along, x, i, columns, depth);
@@ -120,7 +120,7 @@ inline void pack_b_square(uint *to, GLOBAL const gemm_bf16 *from, int64 ld, int 
 }
 
 /* In B's memory order. */
-inline void pack_b(uint *panel, GLOBAL const gemm_bf16 *b, int64 ld, int depth, int columns, bool along, int count) {
+inline void pack_b(uint *panel, GLOBAL const gemm_narrow *b, int64 ld, int depth, int columns, bool along, int count) {
   const int wide = (columns + STRIP - 1) / STRIP * STRIP;
   if (along) {
     for (int j = 0; j < wide; j += 16)
@@ -141,7 +141,7 @@ inline void pack_b(uint *panel, GLOBAL const gemm_bf16 *b, int64 ld, int depth, 
 #define A_AT(r, q)    (block + (r)*count + (q)*8)
 #define A_PLACE(i, q) (i / 8 * (count * 8) + q * 8 + i % 8)
 
-inline void pack_a_square(uint *to, int count, GLOBAL const gemm_bf16 *from, int64 ld, int depth, int rows,
+inline void pack_a_square(uint *to, int count, GLOBAL const gemm_narrow *from, int64 ld, int depth, int rows,
                           bool along) {
   if (rows < 16 || depth < 32) {
     for (int i = 0; i < 16; i++)
@@ -155,7 +155,7 @@ inline void pack_a_square(uint *to, int count, GLOBAL const gemm_bf16 *from, int
   }
 }
 
-inline void pack_a(uint *block, GLOBAL const gemm_bf16 *a, int64 ld, int depth, int rows, bool along, int count) {
+inline void pack_a(uint *block, GLOBAL const gemm_narrow *a, int64 ld, int depth, int rows, bool along, int count) {
   const int high = (rows + GEMM_DOT_ROWS - 1) / GEMM_DOT_ROWS * GEMM_DOT_ROWS;
   if (along) {
     for (int r = 0; r < high; r += 16)
@@ -198,10 +198,10 @@ DOT void tile(float *total, int ld, const uint *a, const uint *b, int count, boo
 
 /* ---- the end: C = alpha total + beta C [+ bias] ---- */
 
-#ifdef C_BF16
+#ifdef C_NARROW
 typedef loose_ushort16 loose_c16;
-#define WIDE(v)   gemm_widen16(v)
-#define NARROW(v) gemm_narrow16(v)
+#define WIDE(v)   gemm_widened16(v)
+#define NARROW(v) gemm_narrowed16(v)
 #else
 typedef float16 loose_c16 __attribute__((aligned(4)));
 #define WIDE(v)   (v)
@@ -232,7 +232,7 @@ inline void store(GLOBAL gemm_c *c, int64 ldc, const float *total, int nb, int r
 
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(1, 1, 1)                                                                                                \
-  void name(GLOBAL gemm_c *c, GLOBAL const gemm_bf16 *a, GLOBAL const gemm_bf16 *b, int64 m, int64 n, int64 k,         \
+  void name(GLOBAL gemm_c *c, GLOBAL const gemm_narrow *a, GLOBAL const gemm_narrow *b, int64 m, int64 n, int64 k,     \
             int64 lda, int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a,           \
             int64 stride_b, int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,    \
             int32 kc) {                                                                                                \

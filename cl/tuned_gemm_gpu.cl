@@ -6,7 +6,7 @@
  * the other half of local memory; there is one barrier per step.
  *
  *   WORK    4: small shapes; 8: large ones
- *   ACROSS  like WORK; but 4 for a bfloat16 C, whose two sums of 64 numbers each would spill on some devices
+ *   ACROSS  like WORK; but 4 for a narrow C, whose two sums of 64 numbers each would spill on some devices
  *   WIDTH   numbers of A, and of B, per load: 4 or 1. It divides the offsets, row lengths and strides of both, and m
  *           (n) if A (B) is stored along it. So the loop has no test: rows beyond the edge are loaded as the last one,
  * by addresses that are made before the loop, and their sums are not stored
@@ -16,7 +16,7 @@
  *
  * The last k % DEPTH of k are loaded and multiplied one by one. Every CHUNK of k is one chain sum = fma(a, b, sum) from
  * 0 in the order of k; the first gives beta C + alpha sum, the others add alpha sum to C: bit-identical to
- * tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the sums between chunks; for a bfloat16 C they stay
+ * tuned_gemm_cpu.cl, and independent of the tile. A float32 C holds the sums between chunks; for a narrow C they stay
  * in registers and are rounded once. Local memory: GEMM_GPU_LOCAL at most. Loops over a work-item's own numbers are
  * unrolled explicitly: otherwise some compilers keep those in memory. */
 #include "gemm_image.h"
@@ -51,8 +51,8 @@
 #else
 #define UNROLL_OUTER UNROLL
 /* All k's of a step at once need more registers than some devices have; Intel's have fewest. There two spilled on
- * Xe-HPC with bfloat16 A and B in the small tile, whose numbers are widened as they are loaded. */
-#if defined(cl_intel_required_subgroup_size) && defined(AB_BF16) && WORK * ACROSS <= 16
+ * Xe-HPC with narrow A and B in the small tile, whose numbers are widened as they are loaded. */
+#if defined(cl_intel_required_subgroup_size) && defined(AB_NARROW) && WORK * ACROSS <= 16
 #define UNROLL_STEP UNROLL_BY(1)
 #elif defined(cl_intel_required_subgroup_size)
 #define UNROLL_STEP UNROLL_BY(2)
@@ -65,9 +65,9 @@
 /* Whether the next step's loads begin before the multiplication. Where Intel's registers hold two sums of 32 numbers
  * each, or a sum and what an image's offsets are made of, they begin after it, and other threads work while one
  * waits. */
-#if defined(cl_intel_required_subgroup_size) && defined(IMAGE) && (WORK * ACROSS > 16 || defined(C_BF16))
+#if defined(cl_intel_required_subgroup_size) && defined(IMAGE) && (WORK * ACROSS > 16 || defined(C_NARROW))
 #define AHEAD false
-#elif defined(cl_intel_required_subgroup_size) && defined(C_BF16) && WORK * ACROSS > 16
+#elif defined(cl_intel_required_subgroup_size) && defined(C_NARROW) && WORK * ACROSS > 16
 #define AHEAD false
 #else
 #define AHEAD true
@@ -84,12 +84,11 @@
 
 /* ---- a quad: four adjacent numbers, as they are in memory until they are kept ---- */
 
-#ifdef AB_BF16
+#ifdef AB_NARROW
 typedef uint32 raw; /* two numbers, or one */
 #define RAWS (WIDTH == 1 ? 4 : 2)
 inline float number(const raw *quad, int e) {
-  if (WIDTH == 1) return as_float(quad[e] << 16);
-  return as_float(e % 2 ? quad[e / 2] & 0xffff0000u : quad[e / 2] << 16);
+  return WIDTH == 1 ? gemm_half(quad[e], 0) : gemm_half(quad[e / 2], e % 2);
 }
 #else
 typedef float raw;
@@ -101,7 +100,7 @@ inline float number(const raw *quad, int e) { return quad[e]; }
 inline void load(raw *to, GLOBAL const gemm_ab *from) {
 #if WIDTH == 1
   to[0] = from[0];
-#elif defined(AB_BF16)
+#elif defined(AB_NARROW)
   const uint2 v = *(GLOBAL const uint2 *)from;
   to[0] = v.x, to[1] = v.y;
 #else
@@ -262,7 +261,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     keep_b(bs, next_b, of_b, trans_b);
   }
   BARRIER();
-#ifdef C_BF16
+#ifdef C_NARROW
   float total[WORK][ACROSS];
   FOR_TILE(i, j) {
     const int64 row = ROW_OF(i), column = COLUMN_OF(j);
@@ -297,7 +296,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     BARRIER();
     for (int s = 0; s < rest; s++)
       multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
-#ifdef C_BF16
+#ifdef C_NARROW
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
     FOR_TILE(i, j) {
       const float part = alpha * one_of(sum[i][j / 2], j % 2);
@@ -312,7 +311,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     }
 #endif
   }
-#ifdef C_BF16
+#ifdef C_NARROW
   FOR_TILE(i, j) {
     const int64 row = ROW_OF(i), column = COLUMN_OF(j);
     if (row < m && column < n)
@@ -343,7 +342,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
 
 #ifdef IMAGE
 GEMM(conv2d_product, false, false)
-#ifndef AB_BF16 /* gradients are float32 alone */
+#ifndef AB_NARROW /* gradients are float32 alone */
 GEMM(conv2d_product_weight, false, true)
 #endif
 #else

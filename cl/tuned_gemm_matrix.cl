@@ -1,4 +1,4 @@
-/* Matrix product on a GPU's matrix units: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B bfloat16, C as in
+/* Matrix product on a GPU's matrix units: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B narrow, C as in
  * gemm_storage.h, sums in float32 in the units' own order along all of k.
  *
  *   A work-group of 256 owns TILE x TILE of C. k is walked in steps of DEPTH: while the units work on one step, every

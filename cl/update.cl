@@ -49,25 +49,63 @@ KERNEL void square_sum_final(GLOBAL float *squares, GLOBAL const float *partials
 /* Tests the bits: a compiler's NaN optimisations, fmin or fmax could lose one. */
 inline bool is_finite_bits(float v) { return (GH_AS_BITS(v) & 0x7F800000u) != 0x7F800000u; }
 
+/* scale: what the gradients are multiplied by; NULL: 1. */
 KERNEL void clip_control_update(GLOBAL uint32 *control, GLOBAL const float *squares, GLOBAL const float *loss,
-                                int64 count, float max_norm) {
+                                GLOBAL const float *scale, int64 count, float max_norm) {
   ONE_ROW;
   ROW_SCRATCH(scratch);
   vec sum = VEC(0);
   FOR_COLUMNS(i, count) sum += vec_load(squares, i, count);
   const float total = row_sum(sum, scratch);
   if (!row_valid || LANE != 0) return;
-  const float norm = sqrt(total);
-  float clip = 1.0f;
-  if (max_norm > 0.0f && max_norm < norm + 1e-6f) clip = max_norm / (norm + 1e-6f);
+  const float unscaled = scale ? 1.0f / scale[0] : 1.0f; /* exact: powers of two */
+  const float norm = sqrt(total) * unscaled;
+  float clip = unscaled;
+  if (max_norm > 0.0f && max_norm < norm + 1e-6f) clip = max_norm / (norm + 1e-6f) * unscaled;
   control[CONTROL_LOSS] = GH_AS_BITS(loss[0]);
   control[CONTROL_NORM] = GH_AS_BITS(norm);
   control[CONTROL_CLIP] = GH_AS_BITS(clip);
   control[CONTROL_BAD] = is_finite_bits(total) && is_finite_bits(loss[0]) ? 0u : 1u;
 }
 
+/* After clip_control_update: the next update's scale. Adam's bias corrections count only the updates that were made;
+ * their weights follow 1 - beta^t = beta (1 - beta^(t - 1)) + (1 - beta). */
+KERNEL void loss_scale_update(GLOBAL uint32 *control, GLOBAL float *scale, GLOBAL float *scaling, float beta1,
+                              float one_minus_beta1, float beta2, float one_minus_beta2) {
+  ONE_ROW;
+  if (!row_valid || LANE != 0) return;
+  const float used = scale[0], grown = used * LOSS_SCALE_GROWTH;
+  const bool bad = control[CONTROL_BAD] != 0u;
+  const bool skipped = bad && used > LOSS_SCALE_LEAST && is_finite_bits(GH_AS_FLOAT(control[CONTROL_LOSS]));
+  control[CONTROL_SCALE] = GH_AS_BITS(used);
+  control[CONTROL_SKIPPED] = skipped ? 1u : 0u;
+  if (skipped) {
+    scale[0] = used * LOSS_SCALE_BACKOFF;
+    scaling[SCALING_GOOD] = 0.0f;
+    scaling[SCALING_SKIPPED] += 1.0f;
+  } else if (!bad) {
+    const float weight1 = scaling[SCALING_WEIGHT1] * beta1 + one_minus_beta1;
+    const float weight2 = scaling[SCALING_WEIGHT2] * beta2 + one_minus_beta2;
+    const bool grows = scaling[SCALING_GOOD] + 1.0f >= LOSS_SCALE_PERIOD;
+    scaling[SCALING_WEIGHT1] = weight1;
+    scaling[SCALING_WEIGHT2] = weight2;
+    control[CONTROL_BIAS1] = GH_AS_BITS(1.0f / weight1);
+    control[CONTROL_BIAS2] = GH_AS_BITS(1.0f / weight2);
+    scaling[SCALING_GOOD] = grows ? 0.0f : scaling[SCALING_GOOD] + 1.0f;
+    if (grows && is_finite_bits(grown)) scale[0] = grown;
+  }
+  control[CONTROL_SKIPS] = (uint32)scaling[SCALING_SKIPPED];
+}
+
 /* ---- torch.optim.AdamW, in its order of operations: decay first, then the step; eps outside the root. The program's
- * ELEM is the type of the gradient ---- */
+ * ELEM is the type of the gradient, which is float32 in the program of f16; the copies of weights are NARROW_ELEM ----
+ */
+
+#ifdef ELEM_F16
+#define GRADIENT float
+#else
+#define GRADIENT ELEM
+#endif
 
 typedef struct adamw_numbers {
   float clip, keep, size, root, one_minus_beta1, beta2, one_minus_beta2, eps;
@@ -79,8 +117,9 @@ inline void adamw_numbers_of(adamw_numbers *a, GLOBAL const uint32 *step, GLOBAL
   const float rate = GH_AS_FLOAT(step[STEP_LEARNING_RATE]);
   a->clip = GH_AS_FLOAT(control[CONTROL_CLIP]);
   a->keep = 1.0f - rate * weight_decay;
-  a->size = rate * GH_AS_FLOAT(step[STEP_BIAS1]);
-  a->root = sqrt(GH_AS_FLOAT(step[STEP_BIAS2]));
+  const bool scaled = control[CONTROL_SCALE] != 0u;
+  a->size = rate * GH_AS_FLOAT(scaled ? control[CONTROL_BIAS1] : step[STEP_BIAS1]);
+  a->root = sqrt(GH_AS_FLOAT(scaled ? control[CONTROL_BIAS2] : step[STEP_BIAS2]));
   a->one_minus_beta1 = one_minus_beta1;
   a->beta2 = beta2;
   a->one_minus_beta2 = one_minus_beta2;
@@ -93,9 +132,9 @@ inline vec adamw_parameter(adamw_numbers a, vec w, vec m, vec v) {
   return w * a.keep - a.size * (m / (sqrt(v) * a.root + a.eps));
 }
 
-/* copy: w rounded to bf16, read by matrix products; NULL: none. */
-KERNEL void adamw_update(GLOBAL float *w, GLOBAL bf16 *copy, GLOBAL float *m, GLOBAL float *v,
-                         GLOBAL const ELEM *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
+/* copy: w rounded, read by matrix products; NULL: none. */
+KERNEL void adamw_update(GLOBAL float *w, GLOBAL NARROW_ELEM *copy, GLOBAL float *m, GLOBAL float *v,
+                         GLOBAL const GRADIENT *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
                          float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                          int64 n) {
   if (control[CONTROL_BAD]) return;
@@ -120,7 +159,7 @@ inline uint64 step_update(GLOBAL const uint32 *step) {
 }
 
 /* Element i takes word i of the stream (key0, key1) at the update's number. */
-KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const ELEM *gradient,
+KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const GRADIENT *gradient,
                               GLOBAL const uint32 *step, GLOBAL const uint32 *control, uint32 key0, uint32 key1,
                               float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
                               int64 n) {
@@ -153,7 +192,7 @@ typedef struct moment_block {
 } moment_block;
 
 /* The moments of elements i .. i + VW - 1 after this update; 0 from n on. */
-inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBAL const ELEM *gradient, int64 i,
+inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBAL const GRADIENT *gradient, int64 i,
                           int64 n, uvec m_code, uvec v_code) {
   const vec g = vec_load(gradient, i, n) * a.clip;
   *m = vec_keep(adamw_m(a, moment_m(m_code, b.m_exponent), g), i, n, 0.0f);
@@ -161,8 +200,8 @@ inline void moments_after(vec *m, vec *v, moment_block b, adamw_numbers a, GLOBA
 }
 
 /* The weights of VW elements: narrow, rounded at random, where it is given; else wide, and its copy if there is one. */
-inline void weights_after(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, int64 i, int64 n, adamw_numbers a,
-                          vec m, vec v, uvec random) {
+inline void weights_after(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOBAL bf16 *narrow, int64 i, int64 n,
+                          adamw_numbers a, vec m, vec v, uvec random) {
   if (narrow) {
     vec_store(narrow, i, n, bf16_at_random(adamw_parameter(a, vec_load(narrow, i, n), m, v), random));
     return;
@@ -177,8 +216,8 @@ inline void weights_after(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *na
 
 /* A row is a block of MOMENT_BLOCK elements. The first pass finds the new scales, the second computes the moments once
  * more and codes them. Their random words are those of the stream at the update's number with the highest bit set. */
-KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL bf16 *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
-                              GLOBAL uint32 *v, GLOBAL const ELEM *gradient, GLOBAL const uint32 *step,
+KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
+                              GLOBAL uint32 *v, GLOBAL const GRADIENT *gradient, GLOBAL const uint32 *step,
                               GLOBAL const uint32 *control, uint32 key0, uint32 key1, float one_minus_beta1,
                               float beta2, float one_minus_beta2, float eps, float weight_decay, int64 n) {
   const int64 blocks = (n + MOMENT_BLOCK - 1) / MOMENT_BLOCK;

@@ -346,7 +346,7 @@ static void test_fixtures(void **context) {
   const gh_check_listener listener = {.result = see};
   gh_safetensors *file = NULL;
   check_ok(gh_safetensors_open(&err, &file, GH_FIXTURES "/ops/attention.safetensors"));
-  check_ok(gh_check_file(&err, device, file, (gh_check_options){.bf16 = true}, &listener));
+  check_ok(gh_check_file(&err, device, file, (gh_check_options){.narrow = GH_BF16}, &listener));
   assert_int_equal(results_failed, 0);
   assert_true(results_seen > 100);
   for (int i = 0; gh_attention_sizes[i]; i++) assert_true(is_chosen(device, gh_attention_sizes[i]));

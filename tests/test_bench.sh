@@ -40,14 +40,13 @@ for pid in (1, 2):
 END
 }
 
-refused 2 "--precision float16: it can be float32 or bfloat16" bench step --arch tiny --precision float16
-refused 2 "--precision double: it can be float32 or bfloat16" bench step --arch tiny --precision double
+refused 2 "--precision double: it can be float32, bfloat16 or float16" bench step --arch tiny --precision double
 refused 2 "unknown architecture tiyn; did you mean tiny?" bench step --arch tiyn --device "$device"
 refused 2 "expected a whole number from 1 to 2" bench step --arch tiny --stage 3
 refused 2 "a kind is missing" bench
 
 for stage in 1 2; do
-  precision=$([ $stage = 1 ] && echo float32 || echo bf16)
+  precision=$([ $stage = 1 ] && echo float16 || echo bf16)
   "$genhance" bench step --arch tiny --stage $stage --batch 2 --precision $precision --devices "$device,$device" \
     --double-blocks 1 --single-blocks 1 --repeats 2 --trace "$work/trace.json" --json "$work/step.json" >"$work/out" 2>"$work/err" ||
     fail "bench step: $(cat "$work/err")"

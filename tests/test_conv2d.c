@@ -180,7 +180,7 @@ static float *forward(const problem *p, gh_device *device, gh_dtype dtype, bool 
   check_ok(gh_store_add(&err, store, "x", dtype, 4, p->x, &in[X]));
   check_ok(gh_store_add(&err, store, "w", dtype, 4, p->w, &in[W]));
   check_ok(gh_store_add(&err, store, "bias", GH_F32, 1, p->w, &in[BIAS]));
-  if (copied) check_ok(gh_store_make_working(&err, store, in[BIAS]));
+  if (copied) check_ok(gh_store_make_working(&err, store, in[BIAS], GH_BF16));
   for (int i = 0; i < INPUTS; i++) {
     const int64_t n = gh_tensor_elements(in[i]);
     float *values = waves(n, 0.37 + i);

@@ -1,4 +1,4 @@
-/* Matrix products of bfloat16, the epilogues, and the chooser's handling of both. */
+/* Matrix products of narrow numbers, the epilogues, and the chooser's handling of both. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 #include "support/on_device.h"
 
 /* Storage types of A and B, and of C. */
-static const gh_dtype storage[][2] = {{GH_BF16, GH_BF16}, {GH_BF16, GH_F32}, {GH_F32, GH_BF16}};
+static const gh_dtype storage[][2] = {{GH_BF16, GH_BF16}, {GH_BF16, GH_F32}, {GH_F16, GH_F16},
+                                      {GH_F16, GH_F32},   {GH_F32, GH_BF16}, {GH_F32, GH_F16}};
 
 static gh_gemm_desc stored_as(gh_gemm_desc g, const gh_dtype *dtypes) {
   g.dtype = dtypes[0];
@@ -60,7 +61,7 @@ static void test_every_provider(void **state) {
 static void test_matrix_units_with_every_option(void **state) {
   (void)state;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
-    for (size_t t = 0; t < 2 && p->bind == gh_gemm_matrix_bind; t++)
+    for (size_t t = 0; t < 4 && p->bind == gh_gemm_matrix_bind; t++)
       for (int turn = 0; turn < 4 * GEMM_OPTIONS; turn++) {
         const int option = turn % GEMM_OPTIONS;
         const bool wide = option == 0 || option == 5; /* these leave lengths as they are: a multiple of 8 */
@@ -134,10 +135,8 @@ static void test_keys(void **state) {
   static const struct {
     gh_dtype dtypes[2];
     const char *end;
-  } expected[] = {{{GH_F32, GH_F32}, " f32"},
-                  {{GH_BF16, GH_BF16}, " bf16"},
-                  {{GH_BF16, GH_F32}, " bf16:f32"},
-                  {{GH_F32, GH_BF16}, " f32:bf16"}};
+  } expected[] = {{{GH_F32, GH_F32}, " f32"},       {{GH_BF16, GH_BF16}, " bf16"}, {{GH_BF16, GH_F32}, " bf16:f32"},
+                  {{GH_F32, GH_BF16}, " f32:bf16"}, {{GH_F16, GH_F16}, " f16"},    {{GH_F16, GH_F32}, " f16:f32"}};
   for (size_t i = 0; i < GH_COUNT(expected); i++) {
     char key[160];
     gh_gemm_desc g = stored_as(gemm_desc_of(3, 4, 5, 0, 0), expected[i].dtypes);
@@ -148,6 +147,9 @@ static void test_keys(void **state) {
   gh_launch *launch;
   assert_int_equal(gh_gemm_bind(&err, device, &g, NULL, NULL, NULL, &launch), GH_ERROR_UNSUPPORTED);
   assert_non_null(strstr(err.text, "bf16 in, i32 out"));
+  g.dtype_c = GH_F16;
+  assert_int_equal(gh_gemm_bind(&err, device, &g, NULL, NULL, NULL, &launch), GH_ERROR_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "bf16 in, f16 out"));
 }
 
 /* ---- the chooser ---- */
@@ -263,7 +265,7 @@ static void check_gelu(const char *provider, gh_dtype stored, int64_t n, bool ke
   OK(gh_store_add(&err, store, "x", stored, 2, (int64_t[]){M, K}, &tx));
   OK(gh_store_add(&err, store, "w", stored, 2, (int64_t[]){n, K}, &tw));
   OK(gh_store_add(&err, store, "b", GH_F32, 1, &n, &tb));
-  if (stored == GH_BF16) OK(gh_store_make_working(&err, store, tb));
+  if (stored == GH_BF16) OK(gh_store_make_working(&err, store, tb, GH_BF16));
   OK(gh_tensor_write_f32(&err, device, tx, x));
   OK(gh_tensor_write_f32(&err, device, tw, w));
   OK(gh_tensor_write(&err, device, tb, b));

@@ -19,7 +19,7 @@ static void run(const gh_gemm_desc *g, const char *provider) {
 /* Sizes: -DTILE and the index in the table below. */
 static const char *const units[] = {"-DUNIT_MMA", "-DUNIT_MFMA", "-DUNIT_WMMA", "-DUNIT_DPAS16", "-DUNIT_DPAS8"};
 
-static bool is_bf16(const gh_gemm_desc *g, const gh_device *d) { return d && g->dtype == GH_BF16; }
+static bool is_narrow(const gh_gemm_desc *g, const gh_device *d) { return d && gh_dtype_is_narrow(g->dtype); }
 static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
                                const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   char all[100];
@@ -32,7 +32,7 @@ static void test_matrix_units_by_their_documentation(void **state) {
   (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
-    {"emulated " #unit " " #tile, "emulated " #unit}, is_bf16, bind_emulated, NULL, {tile, unit},                      \
+    {"emulated " #unit " " #tile, "emulated " #unit}, is_narrow, bind_emulated, NULL, {tile, unit},                    \
         1u << GH_EPILOGUE_BIAS, 0, false                                                                               \
   }
   static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2),
@@ -54,8 +54,8 @@ static void test_matrix_units_by_their_documentation(void **state) {
       const int64_t *size = cases[p].size;
       gh_gemm_desc g = gemm_desc_of(size[0], size[1], p || turn % 2 ? size[2] : 33, turn, cases[p].options[turn]);
       if (turn / 2 == 0) g.alpha = 0.5, g.beta = 0.25;
-      g.dtype = GH_BF16;
-      g.dtype_c = p % 2 ? GH_BF16 : GH_F32;
+      g.dtype = (p + (size_t)turn / 2) % 2 ? GH_F16 : GH_BF16;
+      g.dtype_c = p % 2 ? g.dtype : GH_F32;
       if (turn % 2) g.epilogue = GH_EPILOGUE_BIAS;
       run(&g, emulated[p].base.name);
     }

@@ -55,7 +55,7 @@ refuse() { # refuse TEXT ARGUMENTS...
   grep -qF -e "$text" "$work/err" || fail "genhance $*: no \"$text\" in: $(cat "$work/err")"
   [ "$(wc -l <"$work/err")" = 1 ] || fail "genhance $*: more than one line: $(cat "$work/err")"
 }
-refuse "it can be float32 or bfloat16" bench plan --arch tiny --precision float16
+refuse "it can be float32, bfloat16 or float16" bench plan --arch tiny --precision half
 refuse "did you mean --precision?" bench plan --arch tiny --precison float32
 refuse "\`genhance bench plan --help\` lists them" bench plan --arch tiny --zzzzzzzzzz
 refuse "did you mean tiny?" init --arch tinny --out "$work/x"

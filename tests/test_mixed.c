@@ -1,5 +1,5 @@
-/* Mixed precision against float32 on random models of the smallest preset: gradients of one step, the losses of 200,
- * memory at the published sizes. How a run repeats and resumes itself in it: test_resume.c. */
+/* Mixed precision, bf16 and f16, against float32 on random models of the smallest preset: gradients of one step, the
+ * losses of 200, memory at the published sizes. How a run repeats and resumes itself in it: test_resume.c. */
 #include "backend/registry.h"
 #include "support/check.h"
 
@@ -117,9 +117,11 @@ static void send_step(trial *t, uint64_t update) {
 /* ---- the gradients of a step ---- */
 
 static float *gradient_of(const trial *t, const gh_tensor *parameter) {
-  float *values = malloc((size_t)gh_tensor_bytes(parameter->grad));
+  float *values = malloc((size_t)gh_tensor_bytes(parameter->grad)), scale = 1;
   assert_non_null(values);
   check_ok(gh_tensor_read(&err, t->spec.device, parameter->grad, values));
+  if (t->step.loss_scale) check_ok(gh_tensor_read(&err, t->spec.device, t->step.loss_scale, &scale));
+  for (int64_t i = 0; i < gh_tensor_elements(parameter); i++) values[i] /= scale;
   return values;
 }
 
@@ -152,8 +154,8 @@ static void run_once(trial *t, double adapters) {
   check_ok(gh_graph_run(&err, t->step.graph));
 }
 
-/* The gradient of a key's bias is zero up to rounding: a softmax ignores a constant added to a row. In bf16 it is the
- * rounding error of each key's gradient, so it is measured relative to the query's bias. */
+/* The gradient of a key's bias is zero up to rounding: a softmax ignores a constant added to a row. When mixed, it is
+ * the rounding error of each key's gradient, so it is measured relative to the query's bias. */
 static bool is_zero_by_nature(const trial *plain, const trial *mixed, int i) {
   const char *name = plain->update.parameters[i]->name, *key = strstr(name, "k_proj.bias");
   if (!key) return false;
@@ -179,13 +181,13 @@ enum { SAMPLES = 16 };
 #define SMALL 0.1
 #define LARGE 0.3
 
-static void check_gradients(const char *shape, const char *arch, int stage, double adapters) {
+static void check_gradients_in(gh_dtype narrow, const char *shape, const char *arch, int stage, double adapters) {
   trial plain, mixed;
   gh_device *device = open_device(shape);
   nearness worst = {1, 1, 0};
   int compared = 0;
   choose(&plain, device, arch, small, stage, adapters > 0, GH_STEP_GIVEN_PIXELS, SAMPLES, GH_F32);
-  choose(&mixed, device, arch, small, stage, adapters > 0, GH_STEP_GIVEN_PIXELS, SAMPLES, GH_BF16);
+  choose(&mixed, device, arch, small, stage, adapters > 0, GH_STEP_GIVEN_PIXELS, SAMPLES, narrow);
   run_once(&plain, adapters);
   run_once(&mixed, adapters);
   assert_int_equal(plain.update.count, mixed.update.count);
@@ -205,15 +207,21 @@ static void check_gradients(const char *shape, const char *arch, int stage, doub
   float loss[2];
   check_ok(gh_tensor_read(&err, device, plain.step.loss_total, &loss[0]));
   check_ok(gh_tensor_read(&err, device, mixed.step.loss_total, &loss[1]));
-  printf("%s, stage %d, adapters of %g, %s: %d gradients, least cosine %.6f, norms' worst ratio %.4f; losses %.6f, "
-         "%.6f\n",
-         arch, stage, adapters, shape, compared, worst.cosine, worst.norm, (double)loss[0], (double)loss[1]);
+  printf("%s: %s, stage %d, adapters of %g, %s: %d gradients, least cosine %.6f, norms' worst ratio %.4f; losses "
+         "%.6f, %.6f\n",
+         gh_dtype_name(narrow), arch, stage, adapters, shape, compared, worst.cosine, worst.norm, (double)loss[0],
+         (double)loss[1]);
   assert_true(compared > 40);
   assert_true(loss[0] != loss[1]); /* something was rounded */
   assert_true(fabs((double)loss[1] / (double)loss[0] - 1) <= LOSS_BOUND);
   release(&plain);
   release(&mixed);
   gh_device_close(device);
+}
+
+static void check_gradients(const char *shape, const char *arch, int stage, double adapters) {
+  check_gradients_in(GH_BF16, shape, arch, stage, adapters);
+  check_gradients_in(GH_F16, shape, arch, stage, adapters);
 }
 
 static void test_gradients_in_the_cpu_shape(void **state) {
@@ -254,14 +262,13 @@ static void train(gh_device *device, gh_dtype storage, double *losses) {
   release(&t);
 }
 
-static void test_losses_of_200_updates(void **state) {
-  (void)state;
+static void check_losses(gh_dtype narrow) {
   static double plain[UPDATES], mixed[UPDATES], again[UPDATES];
   double first = 0, last = 0, worst = 0;
   gh_device *device = open_device(check_has_shape("cpu") ? "cpu" : "gpu");
   train(device, GH_F32, plain);
-  train(device, GH_BF16, mixed);
-  train(device, GH_BF16, again);
+  train(device, narrow, mixed);
+  train(device, narrow, again);
   for (int i = 0; i < UPDATES; i++) {
     double apart = fabs(mixed[i] / plain[i] - 1);
     if (!(apart <= LOSS_BOUND)) fail_msg("update %d: %.6f in float32, %.6f mixed", i + 1, plain[i], mixed[i]);
@@ -269,10 +276,16 @@ static void test_losses_of_200_updates(void **state) {
     if (i < EDGE) first += plain[i] / (double)EDGE;
     if (i >= UPDATES - EDGE) last += plain[i] / (double)EDGE;
   }
-  printf("loss from %.4f to %.4f, at most %.2g apart\n", first, last, worst);
+  printf("%s: loss from %.4f to %.4f, at most %.2g apart\n", gh_dtype_name(narrow), first, last, worst);
   assert_true(last < 0.8 * first); /* it learns */
   assert_memory_equal(mixed, again, sizeof mixed);
   gh_device_close(device);
+}
+
+static void test_losses_of_200_updates(void **state) {
+  (void)state;
+  check_losses(GH_BF16);
+  check_losses(GH_F16);
 }
 
 /* ---- memory ---- */

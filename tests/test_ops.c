@@ -18,44 +18,46 @@
 
 /* Ops that no fixture can cover, and why. */
 static const char *const without_fixture[] = {"clip_control",  /* writes bits: test_update.c */
+                                              "loss_scale",    /* the same */
                                               "random_normal", /* PyTorch draws other numbers: test_random_device.c */
                                               "random_index",  "random_timestep",
                                               "random_gumbel", "random_mask",
-                                              "categorical",   "bf16x2", /* its parts are rounded: test_bf16.c */
+                                              "categorical",   "halves", /* its parts are rounded: test_narrow.c */
                                               "cast",          NULL};
 
 /* Float32-only ops: random numbers, averages, updates, losses, and what only the autoencoders use. */
-static const char *const without_bf16[] = {"adamw",  /* writes a copy in bf16: test_update.c */
-                                           "bf16x2", /* from float32: test_bf16.c */
-                                           "bf16x2_backward",
-                                           "categorical", /* its codes: test_random_device.c */
-                                           "clip_control",
-                                           "constant",
-                                           "conv2d_backward_bias",
-                                           "conv2d_backward_weight",
-                                           "conv2d_backward_x",
-                                           "count_rows", /* integers */
-                                           "exp_scale",  /* of a loss's logits */
-                                           "fft2d",
-                                           "flow_interpolate",
-                                           "gaussian_kl",
-                                           "gaussian_kl_backward",
-                                           "gaussian_sample",
-                                           "gaussian_sample_backward",
-                                           "masked_positions", /* integers */
-                                           "mse_loss",
-                                           "mse_loss_backward",
-                                           "nearest_row",
-                                           "normalize_image",
-                                           "random_gumbel",
-                                           "random_index",
-                                           "random_mask",
-                                           "random_normal",
-                                           "random_timestep",
-                                           "square_sum",
-                                           "timestep_embedding",
-                                           "zero",
-                                           NULL};
+static const char *const without_narrow[] = {"adamw",  /* writes a narrow copy: test_narrow.c */
+                                             "halves", /* from float32: test_narrow.c */
+                                             "halves_backward",
+                                             "categorical", /* its codes: test_random_device.c */
+                                             "clip_control",
+                                             "constant",
+                                             "conv2d_backward_bias",
+                                             "conv2d_backward_weight",
+                                             "conv2d_backward_x",
+                                             "count_rows", /* integers */
+                                             "exp_scale",  /* of a loss's logits */
+                                             "fft2d",
+                                             "flow_interpolate",
+                                             "gaussian_kl",
+                                             "gaussian_kl_backward",
+                                             "gaussian_sample",
+                                             "gaussian_sample_backward",
+                                             "loss_scale",
+                                             "masked_positions", /* integers */
+                                             "mse_loss",
+                                             "mse_loss_backward",
+                                             "nearest_row",
+                                             "normalize_image",
+                                             "random_gumbel",
+                                             "random_index",
+                                             "random_mask",
+                                             "random_normal",
+                                             "random_timestep",
+                                             "square_sum",
+                                             "timestep_embedding",
+                                             "zero",
+                                             NULL};
 
 typedef struct tally {
   int results, failures;
@@ -96,7 +98,7 @@ static void check_fixture(gh_device *device, const char *name, gh_check_options 
   check_ok(gh_safetensors_open(&err, &file, path));
   int before = t->results;
   check_ok(gh_check_file(&err, device, file, options, &listener));
-  if (t->results == before && !options.bf16) fail_msg("%s holds no case", name);
+  if (t->results == before && options.narrow == GH_F32) fail_msg("%s holds no case", name);
   gh_safetensors_close(file);
   free(path);
 }
@@ -153,12 +155,23 @@ static void test_gpu_shape(void **state) {
 static void test_bf16_cpu_shape(void **state) {
   (void)state;
   if (!check_has_shape("cpu")) return;
-  check_all("cpu", (gh_check_options){.bf16 = true}, without_bf16);
+  check_all("cpu", (gh_check_options){.narrow = GH_BF16}, without_narrow);
 }
 
 static void test_bf16_gpu_shape(void **state) {
   (void)state;
-  check_all("gpu", (gh_check_options){.bf16 = true}, without_bf16);
+  check_all("gpu", (gh_check_options){.narrow = GH_BF16}, without_narrow);
+}
+
+static void test_f16_cpu_shape(void **state) {
+  (void)state;
+  if (!check_has_shape("cpu")) return;
+  check_all("cpu", (gh_check_options){.narrow = GH_F16}, without_narrow);
+}
+
+static void test_f16_gpu_shape(void **state) {
+  (void)state;
+  check_all("gpu", (gh_check_options){.narrow = GH_F16}, without_narrow);
 }
 
 static void test_planted_errors_are_reported(void **state) {
@@ -296,6 +309,8 @@ int main(void) {
       cmocka_unit_test(test_gpu_shape),
       cmocka_unit_test(test_bf16_cpu_shape),
       cmocka_unit_test(test_bf16_gpu_shape),
+      cmocka_unit_test(test_f16_cpu_shape),
+      cmocka_unit_test(test_f16_gpu_shape),
       cmocka_unit_test(test_embedded_cases_cover_every_op),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ static char *folder;
 typedef enum expectation {
   SAME_BITS,   /* losses and trained tensors, bit for bit */
   ROUNDED,     /* equal up to rounding */
-  MIXED,       /* equal up to rounding to bf16: losses within 1 % */
+  MIXED,       /* equal up to rounding to a narrow type: losses within 1 % */
   OTHER_START, /* the first loss already differs */
   OTHER_PATH,  /* the first loss is equal, the trained tensors differ */
 } expectation;
@@ -327,6 +327,9 @@ static const row rows[] = {
     {"seed", OTHER_START, {STAGE1}, {"seed=1"}, NULL},
     {"precision-1", MIXED, {STAGE1}, {"precision=bf16"}, NULL},
     {"precision-2", MIXED, {STAGE2}, {"precision=bf16"}, NULL},
+    {"float16-1", MIXED, {STAGE1}, {"precision=float16"}, NULL},
+    {"float16-2", MIXED, {STAGE2}, {"precision=float16"}, NULL},
+    {"float16-8bit", OTHER_PATH, {STAGE1, "precision=float16"}, {"memory.moments=8bit"}, NULL},
     {"device", SAME_BITS, {STAGE1}, {this_device}, NULL},
     {"workers-none", SAME_BITS, {STAGE1}, {"data.workers=0"}, NULL},
     {"workers-three", SAME_BITS, {STAGE1}, {"data.workers=3"}, NULL},

@@ -85,6 +85,12 @@ divided() { # divided OPTIONS...: in bf16, two ranks that have only copies of ea
 }
 divided
 divided "${memory[@]}"
+mixed[1]=precision=float16 # ranks scale the loss alike; a resumed run has the same scale and counts on all of them
+divided
+ranks 2 "${mixed[@]}" --set stage1.steps=2
+ranks 2 "${mixed[@]}" --resume
+same mixed run
+rm -rf run
 "$genhance" train --config run.json --dry-run --ranks 3 --set distributed.shard=optimizer >out 2>err || fail "a plan for 3: $(cat err)"
 [ "$(grep -c '^  rank [012]: [23] samples, micro_batch [12], updates [0-9]* parameters; ' out)" = 6 ] || fail "no plan per rank: $(cat out)"
 persistent() { # persistent SHARD: planned bytes of the last of 4 ranks, with a denoiser of 9 million parameters

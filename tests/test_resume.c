@@ -230,10 +230,10 @@ static void test_stopped_between_the_stages(void **state) {
   compare_runs("whole", "stopped", "stopped after every update of stage 1");
 }
 
-/* The same in mixed precision: the state holds the float32 masters; the bf16 copies are rebuilt. */
-static void test_mixed_precision(void **state) {
-  (void)state;
-  precision = "precision=bf16";
+/* The same in mixed precision: the state holds the float32 masters and, in f16, the loss's scale; the narrow copies are
+ * rebuilt. */
+static void check_mixed_precision(const char *narrow) {
+  precision = narrow;
   ending e = train("mixed", false, CHECK_FAULT_NONE, 0);
   if (e.status) fail_msg("%s", e.text);
   const long all = e.operations;
@@ -247,13 +247,21 @@ static void test_mixed_precision(void **state) {
     e = train("mixed-killed", true, CHECK_FAULT_NONE, 0);
     assert_int_equal(e.status, GH_ERROR_CONFIG);
     if (!strstr(e.text, "precision")) fail_msg("%s", e.text);
-    precision = "precision=bf16";
+    precision = narrow;
     e = train("mixed-killed", true, CHECK_FAULT_NONE, 0);
     if (e.status || e.signal) fail_msg("%s", e.text);
     compare_runs("mixed", "mixed-killed", "resumed in mixed precision");
     forget("mixed-killed");
   }
   precision = "precision=float32";
+  forget("mixed");
+  forget("mixed-again");
+}
+
+static void test_mixed_precision(void **state) {
+  (void)state;
+  check_mixed_precision("precision=bf16");
+  check_mixed_precision("precision=float16");
 }
 
 /* An output that is a model folder is rejected, and the model's configuration is kept. */

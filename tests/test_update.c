@@ -52,7 +52,7 @@ static void create(model *o, const char *shape, double max_norm) {
     check_ok(gh_store_make_trainable(&err, o->store, o->w[i]));
     gh_square_sum(o->graph, o->w[i]->grad, o->squares, i);
   }
-  gh_clip_control(o->graph, o->squares, o->loss, o->control, max_norm);
+  gh_clip_control(o->graph, o->squares, o->loss, o->control, NULL, max_norm);
   for (int i = 0; i < PARAMETERS; i++)
     gh_adamw(o->graph, o->w[i], o->w[i]->grad, o->m[i], o->v[i], o->step, o->control, options);
   check_ok(gh_graph_plan(&err, o->graph));

@@ -159,8 +159,8 @@ typedef struct genhance_encoder_options {
   const char *adapter;      /* PEFT folder (adapter_config.json, adapter_model.safetensors) to compute with, or NULL */
   const char *weights;      /* safetensors whose tensors replace the model's (encoder.safetensors of a run), or NULL */
   int batch;                /* pictures or lines per launch, at most 65536; 0: 1. Memory is allocated when opening */
-  genhance_dtype precision; /* default GENHANCE_FLOAT32; GENHANCE_BFLOAT16: weights and activations in bfloat16, sums
-                               in float32 */
+  genhance_dtype precision; /* default GENHANCE_FLOAT32; GENHANCE_BFLOAT16, GENHANCE_FLOAT16: weights and activations
+                               have that type, sums are float32 */
 } genhance_encoder_options;
 
 /* Opens the vision tower of a model folder in Hugging Face layout (config.json, preprocessor_config.json,

@@ -56,7 +56,7 @@ class Encoder:
     """A model folder's towers on a device. Use it as a context manager, or call close().
 
     adapter: a PEFT folder; weights: a file of tensors that replace the model's; batch: pictures per launch;
-    precision: "float32" or "bfloat16". Not to be used by two threads at once.
+    precision: "float32", "bfloat16" or "float16". Not to be used by two threads at once.
     """
 
     def __init__(self, model: Any, *, device: str = "auto", adapter: Any = None, weights: Any = None, batch: int = 8,

@@ -97,7 +97,7 @@ STRUCTS = {
     "genhance_export_options": ExportOptions, "genhance_export_result": ExportResult,
 }
 
-PRECISIONS = {"float32": 1, "bfloat16": 3}
+PRECISIONS = {"float32": 1, "float16": 2, "bfloat16": 3}
 DTYPES = {"keep": 0, "float32": 1, "float16": 2, "bfloat16": 3}
 KINDS = {"mmvp": 0, "zeroshot": 1, "retrieval": 2}
 FORMATS = {"hf": 0, "peft": 1, "vision": 2}

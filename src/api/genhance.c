@@ -131,7 +131,8 @@ gh_status gh_api_precision(genhance_dtype given, gh_dtype *out) {
     *out = gh_precision_storage(GH_PRECISION_BFLOAT16);
     return GH_OK;
   case GENHANCE_FLOAT16:
-    return gh_fail(&gh_api_error, GH_ERROR_UNSUPPORTED, "precision float16 is not supported; use bfloat16");
+    *out = gh_precision_storage(GH_PRECISION_FLOAT16);
+    return GH_OK;
   }
   return gh_fail(&gh_api_error, GH_ERROR_ARGUMENT, "precision is %d, which is not a genhance_dtype", (int)given);
 }

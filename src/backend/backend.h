@@ -17,7 +17,7 @@ typedef enum gh_shape {
   GH_SHAPE_GPU  /* a work-group is lanes x rows, at most 256 work-items */
 } gh_shape;
 
-/* The unit that multiplies small bfloat16 matrices in one instruction (cl/gemm_matrix_units.h). */
+/* The unit that multiplies small matrices of bfloat16, or of half, in one instruction (cl/gemm_matrix_units.h). */
 typedef enum gh_matrix_unit {
   GH_MATRIX_NONE,
   GH_MATRIX_MMA,    /* NVIDIA, compute capability 8.0 on */
@@ -122,7 +122,7 @@ typedef enum gh_epilogue {
 
 /* C = alpha * op(A) op(B) + beta * C, row-major; sizes in elements. `batch` matrices, each `stride_*` elements apart
  * (0: the same one again). op is a transposition where trans_* is set: A is (m, k) or, transposed, stored (k, m). Sums
- * are always float32; a bfloat16 result is rounded once, to nearest even. A zeroed record is float32. */
+ * are always float32; a narrow result is rounded once, to nearest even. A zeroed record is float32. */
 typedef struct gh_gemm_desc {
   int64_t m, n, k;
   /* A convolution is also a product. If `image` is set, B's buffer holds images (channels, height, width), stride_b
@@ -142,8 +142,8 @@ typedef struct gh_gemm_desc {
   int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */
   int64_t batch, stride_a, stride_b, stride_c;
   double alpha, beta; /* beta 0: C is not read, so it may hold anything */
-  gh_dtype dtype;     /* of A and B: GH_F32 or GH_BF16 */
-  gh_dtype dtype_c;   /* of C, bias and before: GH_F32 or GH_BF16 */
+  gh_dtype dtype;     /* of A and B: float32 or narrow */
+  gh_dtype dtype_c;   /* of C, bias and before: GH_F32 or, if A and B are narrow, their type; or narrow */
   gh_epilogue epilogue;
   const gh_buffer *bias; /* n elements, the same for the whole batch */
   gh_buffer *before;     /* for GH_EPILOGUE_BIAS_GELU: the input of GELU, laid out like C; NULL: not stored */

@@ -18,7 +18,7 @@ typedef struct gh_device_identity {
   int64_t cores;     /* of a CPU: hardware threads; of a GPU: lanes that compute at the same time */
   int64_t sub_groups[GH_SUB_GROUP_SIZES]; /* sizes that kernels can have; 0 ends the list */
   gh_known ecc;                           /* whether memory is checked */
-  gh_known float16;                       /* whether kernels may compute in it; genhance's do not */
+  gh_known float16; /* whether kernels may compute in it; genhance's only convert and multiply it */
   int64_t power_limit_mw;
 } gh_device_identity;
 

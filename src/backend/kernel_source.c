@@ -11,7 +11,7 @@
 #define MAX_FILES 256
 #define MAX_DEPTH 8
 
-static const char *const elem_defines[GH_DTYPES] = {[GH_F32] = "", [GH_BF16] = "-DELEM_BF16"};
+static const char *const elem_defines[GH_DTYPES] = {[GH_F32] = "", [GH_BF16] = "-DELEM_BF16", [GH_F16] = "-DELEM_F16"};
 
 typedef struct source_text {
   char *text;

@@ -87,7 +87,7 @@ static gh_tensor *draw_time(gh_graph *g, gh_tensor **in) {
   return NULL;
 }
 static gh_tensor *clip(gh_graph *g, gh_tensor **in) {
-  gh_clip_control(g, in[0], in[1], in[MAX_IN + 1], 1);
+  gh_clip_control(g, in[0], in[1], in[MAX_IN + 1], NULL, 1);
   return NULL;
 }
 static gh_tensor *square_sum(gh_graph *g, gh_tensor **in) {
@@ -139,7 +139,7 @@ static gh_tensor *draw_codes(gh_graph *g, gh_tensor **in) {
   gh_graph_keep(g, log_probability);
   return NULL;
 }
-static gh_tensor *bf16x2(gh_graph *g, gh_tensor **in) { return gh_bf16x2(g, in[0], false); }
+static gh_tensor *halves(gh_graph *g, gh_tensor **in) { return gh_halves(g, in[0], false, 1, GH_BF16); }
 
 static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
   gh_accumulate(g, in[0], in[1]);
@@ -190,7 +190,7 @@ static const struct gh_op_case cases[] = {
     {"attention", "257 tokens, 16 heads of 64", attention, {IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64), IN(4, 0, 257, 16, 64)}},
     {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
     {"attention", "784 tokens, a head of 512", attention, {IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512)}},
-    {"bf16x2", "down, 16x4096", bf16x2, {IN(2, 16, 4096)}},
+    {"halves", "down, 16x4096", halves, {IN(2, 16, 4096)}},
     {"categorical", "196x16384", draw_codes, {GIVEN(3, 0, 196, 16384)}},
     {"clip_control", "434 tensors", clip, {GIVEN(1, 434), GIVEN(1, 1)}},
     {"concat", "197x3072 and 197x12288", concat, {IN(3, 0, 197, 3072), IN(3, 0, 197, 12288)}},

@@ -82,9 +82,9 @@ static void describe(gh_product *out, const gh_node *node) {
     in->rank = t->rank;
     in->dtype = t->dtype;
     in->wanted = gh_wants_grad(t) && t->dtype != GH_I32;
-    in->working = t->working != NULL;
+    in->working = t->working ? t->working->dtype : GH_F32;
     memcpy(in->shape, t->shape, (size_t)t->rank * sizeof *t->shape);
-    if (t->dtype == GH_BF16 || t->working) out->storage = GH_BF16;
+    if (gh_dtype_is_narrow(gh_operand_dtype(t))) out->storage = gh_operand_dtype(t);
   }
   out->batch = node->in[0]->rank ? node->in[0]->shape[0] : 1;
 }
@@ -155,12 +155,12 @@ static gh_status add_input(gh_error *err, gh_case *run, const gh_product_input *
   snprintf(name, sizeof name, "in%d", i);
   const bool whole = in->dtype == GH_I32 || in->dtype == GH_U32;
   gh_status status = GH_OK;
-  if (!whole && !in->working) {
+  if (!whole && in->working == GH_F32) {
     status = gh_case_tensor(err, run, name, in->dtype, in->rank, in->shape, 0, out);
   } else { /* integers are a mask: zeros hide nothing; a working copy is filled by the next write */
     status = gh_store_add(err, run->store, name, in->dtype, in->rank, in->shape, out);
-    if (!status && in->working) status = gh_store_make_working(err, run->store, *out);
-    if (!status && in->working) status = gh_case_fill(err, run, *out);
+    if (!status && in->working != GH_F32) status = gh_store_make_working(err, run->store, *out, in->working);
+    if (!status && in->working != GH_F32) status = gh_case_fill(err, run, *out);
   }
   if (!status) (*out)->needs_grad = in->wanted;
   return status;
@@ -192,7 +192,7 @@ static void square(gh_product *out, int64_t side, gh_dtype storage) {
     out->in[i] = (gh_product_input){.rank = 2, .given = true, .dtype = storage};
     out->in[i].shape[0] = out->in[i].shape[1] = side;
   }
-  out->attr[0] = storage == GH_BF16; /* the type of the result */
+  out->attr[0] = storage; /* the type of the result */
   snprintf(out->label, sizeof out->label, "%lldx%lld -> %lld", (long long)side, (long long)side, (long long)side);
 }
 

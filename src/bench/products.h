@@ -9,7 +9,8 @@
 
 typedef struct gh_product_input {
   int rank; /* of shape; given is false for an absent input */
-  bool given, wanted, working;
+  bool given, wanted;
+  gh_dtype working; /* of its working copy; GH_F32: it has none */
   gh_dtype dtype;
   int64_t shape[GH_MAX_RANK];
 } gh_product_input;

@@ -18,7 +18,7 @@
 typedef struct gh_bench_options {
   const char *arch; /* of models/archs.h; "tiny" comes with a tiny autoencoder and denoiser */
   int stage;
-  gh_precision precision; /* float32 or bfloat16 */
+  gh_precision precision; /* float32, bfloat16 or float16 */
   int64_t batch;
   gh_strings sets;     /* overrides of the configuration: "denoiser.single_blocks=2", as for --set */
   bool train_denoiser; /* also in stage 2 */

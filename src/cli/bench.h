@@ -11,7 +11,7 @@
   {"arch", "NAME", GH_OPTION_TEXT, .help = "encoder; `genhance init --help` lists them", .required = true},     \
   {"stage", "N", GH_OPTION_INT, .help = "1: train the denoiser; 2: train the encoder", .initial = "2", .least = 1, .most = 2}, \
   {"batch", "B", GH_OPTION_INT, .help = "samples per step", .initial = batch_default, .least = 1, .most = 65536},        \
-  {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16 for mixed precision", .initial = "float32"},               \
+  {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16 or float16 for mixed precision", .initial = "float32"},               \
   {"double-blocks", "N", GH_OPTION_INT, .help = "kind continuous: short for --set denoiser.double_blocks=N", .least = 0, .most = 64},            \
   {"single-blocks", "N", GH_OPTION_INT, .help = "kind continuous: short for --set denoiser.single_blocks=N", .least = 0, .most = 64},            \
   {"set", "KEY=VALUE", GH_OPTION_LIST, .help = "set a key of the run configuration, for example denoiser.hidden=1024"},   \

@@ -46,9 +46,7 @@ static gh_status add_row(gh_error *err, gh_strings *cells, const gh_device_info 
                                memory,
                                unit ? unit : "none",
                                gh_identity_bf16(d),
-                               d->identity.float16 == GH_YES  ? "yes"
-                               : d->identity.float16 == GH_NO ? "no"
-                                                              : "unknown",
+                               gh_identity_f16(d),
                                d->unfit ? "no" : "yes",
                                d->platform,
                                d->name};

@@ -134,7 +134,7 @@ static const gh_option options[] = {
     {"out", "E.safetensors", GH_OPTION_TEXT, .help = "file to write the embeddings to", .required = true},
     {"adapter", "DIR", GH_OPTION_TEXT, .help = "apply this PEFT adapter (LoRA)"},
     {"text", "FILE", GH_OPTION_TEXT, .help = "text file whose lines are embedded, with or without --images"},
-    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16 for mixed precision", .initial = "float32"},
+    {"precision", "P", GH_OPTION_TEXT, .help = "float32, or bf16 or float16 for mixed precision", .initial = "float32"},
     {"batch", "N", GH_OPTION_INT, .help = "images or lines per launch", .initial = "32", .least = 1, .most = 65536},
     {0},
 };

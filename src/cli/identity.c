@@ -8,7 +8,16 @@ const char *gh_identity_bf16(const gh_device_info *d) {
   return d->bf16_dot ? "dot products" : "stored only";
 }
 
-static const char *known(gh_known value) { return value == GH_UNKNOWN ? NULL : value == GH_YES ? "yes" : "no"; }
+/* AMX and AVX-512 have no float16 of the kind that genhance uses. */
+const char *gh_identity_f16(const gh_device_info *d) {
+  if (d->matrix != GH_MATRIX_NONE) return "matrix unit";
+  return d->identity.float16 == GH_YES && !d->is_cpu ? "converted" : "stored only";
+}
+
+gh_precision gh_identity_advised(const gh_device_info *d) {
+  const bool emulated = d->matrix == GH_MATRIX_NONE && d->identity.float16 == GH_YES && !d->is_cpu;
+  return emulated ? GH_PRECISION_FLOAT16 : GH_PRECISION_BFLOAT16;
+}
 
 static gh_status put_known(gh_error *err, gh_json *to, const char *key, gh_known value) {
   return value == GH_UNKNOWN ? gh_json_put_null(err, to, key) : gh_json_put_bool(err, to, key, value == GH_YES);
@@ -31,6 +40,8 @@ gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *
                {"matrix_unit", gh_identity_matrix_unit(d)},
                {"hardware", hardware},
                {"bfloat16", gh_identity_bf16(d)},
+               {"float16_use", gh_identity_f16(d)},
+               {"mixed_precision", gh_precision_name(gh_identity_advised(d))},
                {"unfit", d->unfit}};
   const struct {
     const char *key;
@@ -54,20 +65,23 @@ gh_status gh_identity_put(gh_error *err, gh_json *device, const gh_device_info *
 }
 
 void gh_identity_print(const gh_device_info *d) {
+  static const char *const advice[] = {
+      [GH_PRECISION_BFLOAT16] = "bfloat16: it needs no scaling of the loss",
+      [GH_PRECISION_FLOAT16] = "float16: the device converts it; it rounds bfloat16 with several instructions"};
   const gh_device_identity *own = &d->identity;
   const struct {
     const char *label, *value;
-  } texts[] = {
-      {"vendor", own->vendor},
-      {"compiler", own->compiler},
-      {"UUID", own->uuid},
-      {"PCI address", own->pci},
-      {"matrix unit", gh_identity_matrix_unit(d)},
-      {"bfloat16", gh_identity_bf16(d)},
-      {"float16", own->float16 == GH_YES ? "the device has it, genhance does not use it" : known(own->float16)},
-      {"memory is checked", own->ecc == GH_UNKNOWN ? NULL
-                            : own->ecc == GH_YES   ? "yes (ECC)"
-                                                   : "no"}};
+  } texts[] = {{"vendor", own->vendor},
+               {"compiler", own->compiler},
+               {"UUID", own->uuid},
+               {"PCI address", own->pci},
+               {"matrix unit", gh_identity_matrix_unit(d)},
+               {"bfloat16", gh_identity_bf16(d)},
+               {"float16", gh_identity_f16(d)},
+               {"mixed precision", advice[gh_identity_advised(d)]},
+               {"memory is checked", own->ecc == GH_UNKNOWN ? NULL
+                                     : own->ecc == GH_YES   ? "yes (ECC)"
+                                                            : "no"}};
   for (size_t i = 0; i < GH_COUNT(texts); i++)
     if (texts[i].value && *texts[i].value) printf("  %-17s %s\n", texts[i].label, texts[i].value);
   if (own->clock_mhz) printf("  %-17s %lld MHz\n", "clock", (long long)own->clock_mhz);

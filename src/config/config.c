@@ -13,9 +13,17 @@
 
 static const gh_word precisions[] = {{"float32", GH_PRECISION_FLOAT32},
                                      {"bfloat16", GH_PRECISION_BFLOAT16},
+                                     {"float16", GH_PRECISION_FLOAT16},
                                      {"fp32", GH_PRECISION_FLOAT32},
                                      {"bf16", GH_PRECISION_BFLOAT16},
+                                     {"fp16", GH_PRECISION_FLOAT16},
                                      {0}};
+/* Of what is stored or sent in place of float32 and has its range. */
+static const gh_word roundings[] = {{"float32", GH_PRECISION_FLOAT32},
+                                    {"bfloat16", GH_PRECISION_BFLOAT16},
+                                    {"fp32", GH_PRECISION_FLOAT32},
+                                    {"bf16", GH_PRECISION_BFLOAT16},
+                                    {0}};
 static const gh_word splits[] = {{"even", GH_SPLIT_EVEN}, {"measured", GH_SPLIT_MEASURED}, {0}};
 static const gh_word reduces[] = {{"ordered", GH_REDUCE_ORDERED}, {"fast", GH_REDUCE_FAST}, {0}};
 static const gh_word shards[] = {
@@ -79,20 +87,20 @@ static const gh_row rows[] = {
     PLAIN("stage2.guard", ROW_MAYBE_OBJECT, guard, "null", 0),
     STAGE_CHECKPOINTS("stage2", 1, "[50,100,200,300,500,1000,2000,3000]", "500"),
     WORD("precision", precision, "\"float32\"", precisions),
-    WORD("autoencoder_precision", autoencoder_precision, "\"float32\"", precisions),
+    WORD("autoencoder_precision", autoencoder_precision, "\"float32\"", roundings),
     ROW("seed", ROW_INT, seed, "0", 0, (double)GH_JSON_MAX_INTEGER, 0),
     PLAIN("device", ROW_STRING, device, "\"auto\"", 0),
     PLAIN("output", ROW_STRING, output, "\"\"", ROW_REQUIRED),
     ROW("state.keep", ROW_INT, state_keep, "2", 1, 1e6, 0),
     ROW("state.minutes", ROW_REAL, state_minutes, "30", 0, 1e9, ROW_OPEN_LOW),
     WORD("memory.recompute", recompute, "\"auto\"", recomputes),
-    WORD("memory.master_weights", master_weights, "\"float32\"", precisions),
-    WORD("memory.gradients", gradients, "\"float32\"", precisions),
+    WORD("memory.master_weights", master_weights, "\"float32\"", roundings),
+    WORD("memory.gradients", gradients, "\"float32\"", roundings),
     WORD("memory.moments", moments, "\"float32\"", moments),
     WORD("memory.offload", offload, "\"none\"", offloads),
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
-    WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", precisions),
+    WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", roundings),
     ROW("distributed.bucket", ROW_REAL, bucket, "4", 0, 65536, ROW_OPEN_LOW),
     ROW("distributed.sync_every", ROW_INT, sync_every, "1", 1, 1e6, 0),
     ROW("distributed.outer_lr", ROW_REAL, outer_lr, "0.7", 0, 1e3, ROW_OPEN_LOW),
@@ -159,6 +167,9 @@ static gh_status find_kind(gh_error *err, const gh_json *document, const gh_conf
 static gh_status check_averages(gh_error *err, const gh_config *c) {
   const int64_t every = c->sync_every;
   if (every == 1) return GH_OK;
+  if (c->precision == GH_PRECISION_FLOAT16)
+    return gh_fail(err, GH_ERROR_CONFIG,
+                   "distributed.sync_every: precision \"float16\" scales the loss, which all processes must do alike");
   if (c->shard != GH_SHARD_NONE || c->reduce != GH_REDUCE_ORDERED || c->reduce_precision != GH_PRECISION_FLOAT32)
     return gh_fail(err, GH_ERROR_CONFIG,
                    "distributed.sync_every: averages are \"ordered\" and float32, and nothing else is divided");
@@ -186,9 +197,9 @@ static gh_status check_distributed(gh_error *err, const gh_config *c) {
 
 static gh_status check_memory(gh_error *err, const gh_config *c) {
   const bool narrow = c->master_weights != GH_PRECISION_FLOAT32;
-  if (c->gradients != GH_PRECISION_FLOAT32 && c->precision == GH_PRECISION_FLOAT32)
+  if (c->gradients != GH_PRECISION_FLOAT32 && c->precision != GH_PRECISION_BFLOAT16)
     return gh_fail(err, GH_ERROR_CONFIG, "memory.gradients: \"bfloat16\" needs precision \"bfloat16\"");
-  if (narrow && c->precision == GH_PRECISION_FLOAT32)
+  if (narrow && c->precision != GH_PRECISION_BFLOAT16)
     return gh_fail(err, GH_ERROR_CONFIG, "memory.master_weights: \"bfloat16\" needs precision \"bfloat16\"");
   if (narrow && c->sync_every > 1)
     return gh_fail(err, GH_ERROR_CONFIG,
@@ -358,7 +369,11 @@ gh_status gh_precision_find(gh_error *err, const char *what, const char *name, g
     *out = (gh_precision)precisions[i].value;
     return GH_OK;
   }
-  return gh_fail(err, GH_ERROR_ARGUMENT, "%s %s: it can be float32 or bfloat16", what, name);
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s %s: it can be float32, bfloat16 or float16", what, name);
 }
 
-gh_dtype gh_precision_storage(gh_precision precision) { return precision == GH_PRECISION_BFLOAT16 ? GH_BF16 : GH_F32; }
+gh_dtype gh_precision_storage(gh_precision precision) {
+  static const gh_dtype storages[] = {
+      [GH_PRECISION_FLOAT32] = GH_F32, [GH_PRECISION_BFLOAT16] = GH_BF16, [GH_PRECISION_FLOAT16] = GH_F16};
+  return storages[precision];
+}

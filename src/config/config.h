@@ -9,7 +9,7 @@
 #include "backend/dtype.h"
 #include "config/table.h"
 
-typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16 } gh_precision;
+typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16, GH_PRECISION_FLOAT16 } gh_precision;
 /* How several processes divide a batch (docs/clusters.md). */
 typedef enum gh_rank_split { GH_SPLIT_EVEN, GH_SPLIT_MEASURED } gh_rank_split;
 /* How they add their gradients. */

@@ -9,7 +9,7 @@ typedef struct gh_embed_options {
   const char *adapter; /* PEFT folder to compute with, or NULL */
   const char *encoder; /* safetensors whose tensors replace the model's (direct tuning), or NULL */
   int64_t batch;       /* images or lines per launch, at least 1 */
-  gh_dtype storage;    /* GH_BF16: mixed precision (models/module.h); the embeddings are still float32 */
+  gh_dtype storage;    /* narrow: mixed precision (models/module.h); the embeddings are still float32 */
   /* A store that already holds the tower, from training: its tensors are used in place, in their storage type. The
    * store must outlive the tower. NULL: the tower gets its own store, filled from the files. */
   gh_store *shared;

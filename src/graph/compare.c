@@ -1,5 +1,4 @@
 #include "graph/compare.h"
-#include "base/half.h"
 #include "graph/internal.h"
 
 #include <math.h>
@@ -20,7 +19,8 @@ static float to_number(gh_dtype dtype, const void *data, int64_t i) {
     memcpy(&f, (const char *)data + 4 * i, sizeof f);
     return f;
   case GH_BF16:
-    return gh_bf16_to_f32(((const uint16_t *)data)[i]);
+  case GH_F16:
+    return gh_widen(dtype, ((const uint16_t *)data)[i]);
   default:
     return (float)((const int32_t *)data)[i];
   }
@@ -32,15 +32,16 @@ static void from_number(gh_dtype dtype, void *data, int64_t i, float f) {
     ((float *)data)[i] = f;
     return;
   case GH_BF16:
-    ((uint16_t *)data)[i] = gh_f32_to_bf16(f);
+  case GH_F16:
+    ((uint16_t *)data)[i] = gh_narrow(dtype, f);
     return;
   default:
     return; /* integers are left unchanged */
   }
 }
 
-/* Half the distance from 1 to the next number. */
-static double unit_of(gh_dtype dtype) { return dtype == GH_BF16 ? 0x1p-8 : 0x1p-24; }
+/* Integers are compared as float32. */
+static double unit_of(gh_dtype dtype) { return gh_dtype_rounding(gh_dtype_is_float(dtype) ? dtype : GH_F32); }
 
 static gh_status read_raw(gh_error *err, gh_device *d, const gh_tensor *t, void **out) {
   *out = gh_alloc(err, (size_t)gh_tensor_bytes(t), 1);

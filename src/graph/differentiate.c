@@ -57,8 +57,8 @@ static void add_to_parameter(gh_graph *g, gh_tensor *parameter, gh_tensor *gradi
 
 static void add_to_value(gh_graph *g, gh_tensor *t, gh_tensor *gradient) {
   int i = adjoint_index(g, t);
-  const double narrow = gh_gradient_dtype(t) == GH_BF16;
-  if (gradient->dtype != gh_gradient_dtype(t)) gradient = gh_apply(g, &gh_op_cast, &gradient, 1, &narrow, 1);
+  const double type = gh_gradient_dtype(t);
+  if (gradient->dtype != gh_gradient_dtype(t)) gradient = gh_apply(g, &gh_op_cast, &gradient, 1, &type, 1);
   if (i < 0) {
     gh_list_push(&g->error, &g->adjoints_of, t);
     gh_list_push(&g->error, &g->adjoints, gradient);

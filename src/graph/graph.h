@@ -36,7 +36,7 @@ typedef enum gh_role {
   GH_ROLE_PARAMETER, /* any other parameter: a norm's scale, a token, a convolution's weight */
   GH_ROLE_LORA_A,    /* the adapter's parameters: (r, K) and (N, r) */
   GH_ROLE_LORA_B,
-  GH_ROLE_WORKING,  /* a parameter's copy in bf16 */
+  GH_ROLE_WORKING,  /* a parameter's copy in a narrow type */
   GH_ROLE_GRADIENT, /* of a parameter */
   GH_ROLE_MOMENT    /* of a gradient, the optimiser's */
 } gh_role;
@@ -62,7 +62,7 @@ typedef struct gh_tensor {
   bool unbacked;             /* belongs to an unbacked store */
   struct gh_tensor *grad;    /* of a trainable parameter: persistent, same shape; gradients add up in it */
   struct gh_tensor *source;  /* a reshape of another tensor: shares its memory */
-  struct gh_tensor *working; /* of a float32 matrix: its bf16 copy, read by matrix products; NULL: none */
+  struct gh_tensor *working; /* of a float32 matrix: its narrow copy, read by matrix products; NULL: none */
   gh_node *producer;         /* of a value */
   gh_buffer *buffer;         /* set by the store or the plan */
   struct {                   /* the plan's own */
@@ -80,7 +80,7 @@ struct gh_node {
   gh_tensor *out[GH_MAX_OUTPUTS];
   double attr[GH_MAX_ATTRS];
   gh_tensor *scratch;  /* the workspace that infer requested; alive during this node only */
-  gh_dtype storage;    /* GH_BF16 if any input or output is, else GH_F32: the ELEM of the node's kernels */
+  gh_dtype storage;    /* the narrow type of any input or output, else GH_F32: the ELEM of the node's kernels */
   bool accumulate;     /* out[0] += result; set by differentiation on ops with GH_OP_ACCUMULATES */
   bool dead;           /* the plan found that nothing reads its results */
   int segment;         /* recomputation segment (gh_graph_segment) */
@@ -92,13 +92,13 @@ enum {
   GH_OP_ACCUMULATES = 1,    /* launch honours node->accumulate on out[0] */
   GH_OP_VIEW = 2,           /* out[0] is in[0]'s memory with another shape; launches nothing */
   GH_OP_INPLACE = 4,        /* out[0] may share the memory of in[0] when in[0] dies here (elementwise) */
-  GH_OP_MIXED = 8,          /* infer itself checks which inputs are float32 and which bf16 */
-  GH_OP_WIDE_GRADIENT = 16, /* gradients of its bf16 results are float32: they are parameters */
+  GH_OP_MIXED = 8,          /* infer itself checks which inputs are float32 and which narrow */
+  GH_OP_WIDE_GRADIENT = 16, /* gradients of its narrow results are float32: they are parameters */
   GH_OP_WIDE_BACKWARD = 32  /* has a gradient in float32 alone */
 };
 
 /* gh_op.wide: the inputs that are float32 for every storage type (statistics, scales, the residual stream). The
- * others are all float32 or all bf16. */
+ * others all have one type. */
 #define GH_WIDE(input) (1u << (input))
 #define GH_WIDE_ALL    (~0u) /* a float32-only op */
 /* gh_op.constant: the inputs that the op takes as constants, whatever they depend on. */
@@ -150,9 +150,9 @@ gh_status gh_store_add_on_host(gh_error *err, gh_store *store, const char *name,
 /* Marks the parameter trainable and adds its gradient, named "grad.<name>", float32 or of another type. */
 gh_status gh_store_make_trainable(gh_error *err, gh_store *store, gh_tensor *parameter);
 gh_status gh_store_make_trainable_as(gh_error *err, gh_store *store, gh_tensor *parameter, gh_dtype gradient);
-/* Adds a zeroed bf16 working copy of a float32 parameter, named "bf16.<name>": the next write of the parameter fills
- * both. */
-gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *parameter);
+/* Adds a zeroed working copy of a float32 parameter in a narrow type, named "bf16.<name>" or "f16.<name>": the next
+ * write of the parameter fills both. */
+gh_status gh_store_make_working(gh_error *err, gh_store *store, gh_tensor *parameter, gh_dtype dtype);
 gh_tensor *gh_store_find(const gh_store *store, const char *name); /* NULL if there is none */
 int gh_store_count(const gh_store *store);
 gh_tensor *gh_store_at(const gh_store *store, int index); /* in order of addition */
@@ -181,7 +181,7 @@ gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const 
 /* A write that does not wait for the device; the caller may reuse data at once. For the inputs of every step. */
 gh_status gh_tensor_send(gh_error *err, gh_device *device, gh_tensor *t, const void *data);
 gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, void *data);
-/* The same from and to float32 for a tensor of either type; rounds to nearest even for bf16. */
+/* The same from and to float32 for a tensor of any floating type; rounds to nearest even if it is narrow. */
 gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values);
 gh_status gh_tensor_read_f32(gh_error *err, gh_device *device, const gh_tensor *t, float *values);
 
@@ -241,7 +241,7 @@ extern const gh_op gh_op_add; /* inputs (a, b), attribute scale: a + scale * b *
  * attributes key0 and key1: rounded at random, by the stream of that key at the step block's ordinal. */
 extern const gh_op gh_op_accumulate;
 extern const gh_op gh_op_constant; /* attribute value: a scalar of shape () */
-extern const gh_op gh_op_cast;     /* attribute bf16: 1: from float32 to bf16, else back */
+extern const gh_op gh_op_cast;     /* attribute type: from float32 to this narrow one, or back to GH_F32 */
 
 /* ---- plan and replay ---- */
 

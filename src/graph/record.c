@@ -109,7 +109,7 @@ void gh_shrink_scratch(gh_node *node, int64_t elements) {
   node->scratch = NULL;
 }
 
-static bool is_float(const gh_tensor *t) { return t && (t->dtype == GH_F32 || t->dtype == GH_BF16); }
+static bool is_float(const gh_tensor *t) { return t && gh_dtype_is_float(t->dtype); }
 
 /* All inputs except the op's wide ones have the same type. */
 static gh_status check_storage(gh_graph *g, const gh_node *node) {
@@ -118,7 +118,8 @@ static gh_status check_storage(gh_graph *g, const gh_node *node) {
     const gh_tensor *t = node->in[i];
     if (!is_float(t)) continue;
     bool wide = node->op->wide >> i & 1;
-    if (wide && t->dtype != GH_F32) return gh_graph_fail(g, node, "input %d must be float32, not bf16", i);
+    if (wide && t->dtype != GH_F32)
+      return gh_graph_fail(g, node, "input %d must be float32, not %s", i, gh_dtype_name(t->dtype));
     if (wide) continue;
     if (first && t->dtype != first->dtype)
       return gh_graph_fail(g, node, "input %d is %s, another is %s", i, gh_dtype_name(t->dtype),
@@ -130,9 +131,9 @@ static gh_status check_storage(gh_graph *g, const gh_node *node) {
 
 static gh_dtype storage_of(const gh_node *node) {
   for (int i = 0; i < node->inputs; i++)
-    if (node->in[i] && node->in[i]->dtype == GH_BF16) return GH_BF16;
+    if (node->in[i] && gh_dtype_is_narrow(node->in[i]->dtype)) return node->in[i]->dtype;
   for (int i = 0; i < node->outputs; i++)
-    if (node->out[i]->dtype == GH_BF16) return GH_BF16;
+    if (gh_dtype_is_narrow(node->out[i]->dtype)) return node->out[i]->dtype;
   return GH_F32;
 }
 

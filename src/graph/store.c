@@ -193,8 +193,10 @@ gh_status gh_store_make_trainable_as(gh_error *err, gh_store *s, gh_tensor *p, g
   return status;
 }
 
-gh_status gh_store_make_working(gh_error *err, gh_store *s, gh_tensor *p) {
-  return p->working ? GH_OK : add_beside(err, s, "bf16.", GH_ROLE_WORKING, GH_BF16, p, &p->working);
+gh_status gh_store_make_working(gh_error *err, gh_store *s, gh_tensor *p, gh_dtype dtype) {
+  char prefix[16];
+  snprintf(prefix, sizeof prefix, "%s.", gh_dtype_name(dtype));
+  return p->working ? GH_OK : add_beside(err, s, prefix, GH_ROLE_WORKING, dtype, p, &p->working);
 }
 
 gh_tensor *gh_store_find(const gh_store *s, const char *name) {

@@ -1,7 +1,6 @@
 #include "graph/internal.h"
 
 #include "base/array.h"
-#include "base/half.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +99,7 @@ static gh_status write_rounded(gh_error *err, gh_device *device, gh_tensor *t, c
   int64_t n = gh_tensor_elements(t);
   uint16_t *rounded = gh_alloc(err, (size_t)n, sizeof *rounded);
   if (!rounded) return GH_ERROR_MEMORY;
-  for (int64_t i = 0; i < n; i++) rounded[i] = gh_f32_to_bf16(values[i]);
+  for (int64_t i = 0; i < n; i++) rounded[i] = gh_narrow(t->dtype, values[i]);
   gh_status status = gh_tensor_write(err, device, t, rounded);
   free(rounded);
   return status;
@@ -115,7 +114,7 @@ gh_status gh_tensor_write(gh_error *err, gh_device *device, gh_tensor *t, const 
 }
 
 gh_status gh_tensor_write_f32(gh_error *err, gh_device *device, gh_tensor *t, const float *values) {
-  if (t->dtype != GH_BF16) return gh_tensor_write(err, device, t, values);
+  if (!gh_dtype_is_narrow(t->dtype)) return gh_tensor_write(err, device, t, values);
   return t->unbacked ? GH_OK : write_rounded(err, device, t, values);
 }
 
@@ -133,12 +132,12 @@ gh_status gh_tensor_read(gh_error *err, gh_device *device, const gh_tensor *t, v
 }
 
 gh_status gh_tensor_read_f32(gh_error *err, gh_device *device, const gh_tensor *t, float *values) {
-  if (t->dtype != GH_BF16) return gh_tensor_read(err, device, t, values);
+  if (!gh_dtype_is_narrow(t->dtype)) return gh_tensor_read(err, device, t, values);
   int64_t n = gh_tensor_elements(t);
   uint16_t *stored = gh_alloc(err, (size_t)n, sizeof *stored);
   if (!stored) return GH_ERROR_MEMORY;
   gh_status status = gh_tensor_read(err, device, t, stored);
-  for (int64_t i = 0; i < n && !status; i++) values[i] = gh_bf16_to_f32(stored[i]);
+  for (int64_t i = 0; i < n && !status; i++) values[i] = gh_widen(t->dtype, stored[i]);
   free(stored);
   return status;
 }

@@ -16,7 +16,7 @@ typedef struct gh_sampler_spec {
   int64_t batch, width, tokens;      /* B; D of the condition; N = (S / 16)^2 */
   int steps;                         /* Euler steps: GH_SAMPLER_STEPS */
   bool noise_at_one;                 /* the time convention the denoiser was trained in */
-  gh_dtype storage;                  /* GH_BF16: mixed precision in denoiser and projectors */
+  gh_dtype storage;                  /* narrow: mixed precision in denoiser and projectors */
 } gh_sampler_spec;
 
 typedef struct gh_sampler {

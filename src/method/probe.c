@@ -1,5 +1,6 @@
 #include "method/probe.h"
 #include "backend/registry.h"
+#include "cl/step.h"
 #include "method/objective.h"
 #include "method/setup.h"
 #include "models/tensors_write.h"
@@ -16,6 +17,7 @@ typedef struct gh_probe_state {
   gh_store *store;
   gh_lora lora;
   gh_step step;
+  float scale;                       /* of the loss: what the gradients are multiplied by */
   int32_t *indices[GH_STEP_OUTPUTS]; /* of the outputs that have one, after the step */
 } gh_probe_state;
 
@@ -97,6 +99,59 @@ static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_sou
   return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is empty", gh_safetensors_path(p->inputs), given->name);
 }
 
+/* ---- the run ---- */
+
+/* *all_finite: stays true if the tensor's values are. */
+static gh_status examine(gh_error *err, gh_device *device, const gh_tensor *t, bool *all_finite) {
+  const int64_t n = gh_tensor_elements(t);
+  float *values = gh_alloc(err, (size_t)n, sizeof *values);
+  gh_status status = values ? gh_tensor_read_f32(err, device, t, values) : GH_ERROR_MEMORY;
+  for (int64_t i = 0; i < n && !status && *all_finite; i++) *all_finite = isfinite(values[i]);
+  free(values);
+  return status;
+}
+
+static gh_status clear(gh_error *err, gh_device *device, gh_tensor *t) {
+  float *zeros = gh_alloc(err, (size_t)gh_tensor_elements(t), sizeof *zeros);
+  gh_status status = zeros ? gh_tensor_write_f32(err, device, t, zeros) : GH_ERROR_MEMORY;
+  free(zeros);
+  return status;
+}
+
+/* Halves the loss's scale after a run whose gradients are not finite, as training does, and clears what the run added
+ * up; *again: it has to be repeated. */
+static gh_status settle(gh_error *err, gh_probe_state *p, bool *again) {
+  bool all_finite = true;
+  gh_status status = GH_OK;
+  *again = false;
+  if (!p->step.loss_scale) return GH_OK;
+  for (int i = 0; i < gh_store_count(p->store) && !status && all_finite; i++) {
+    const gh_tensor *t = gh_store_at(p->store, i);
+    if (t->trainable) status = examine(err, p->device, t->grad, &all_finite);
+  }
+  if (status || all_finite || p->scale <= LOSS_SCALE_LEAST) return status;
+  for (int i = 0; i < gh_store_count(p->store) && !status; i++) {
+    const gh_tensor *t = gh_store_at(p->store, i);
+    if (t->trainable) status = clear(err, p->device, t->grad);
+  }
+  p->scale *= LOSS_SCALE_BACKOFF;
+  *again = true;
+  if (!status) status = gh_tensor_write(err, p->device, p->step.loss_scale, &p->scale);
+  for (int i = 0; i < p->step.log_count && !status; i++) status = clear(err, p->device, p->step.logs[i]);
+  return status ? status : clear(err, p->device, p->step.loss_total);
+}
+
+static gh_status run_step(gh_error *err, gh_probe_state *p) {
+  gh_status status;
+  bool again;
+  p->scale = p->step.loss_scale ? LOSS_SCALE_FIRST : 1;
+  do {
+    status = gh_graph_run(err, p->step.graph);
+    if (!status) status = settle(err, p, &again);
+  } while (!status && again);
+  return status;
+}
+
 static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *config, int stage) {
   gh_step_source source;
   int64_t batch = 0;
@@ -123,7 +178,7 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
       .update = 1, .samples = (uint32_t)spec.batch, .weight = 1 / (double)spec.batch, .beta1 = 0.9, .beta2 = 0.999};
   if (!status) status = gh_step_write(err, p->device, p->step.block, &values);
   if (!status) status = fill_inputs(err, p);
-  return status ? status : gh_graph_run(err, p->step.graph);
+  return status ? status : run_step(err, p);
 }
 
 /* ---- results ---- */
@@ -153,27 +208,31 @@ static int list_results(const gh_probe_state *p, gh_named_tensor *results) {
 
 typedef struct gh_squares {
   const gh_named_tensor *results;
-  double sum; /* of the gradients' squares */
+  float scale; /* what the gradients are still multiplied by */
+  double sum;  /* of their squares */
 } gh_squares;
 
-static void add_squares(void *user, int index, float *values, int64_t n) {
+static void unscale(void *user, int index, float *values, int64_t n) {
   gh_squares *s = user;
   if (!gh_starts_with(s->results[index].name.text, "grad.")) return;
-  for (int64_t k = 0; k < n; k++) s->sum += (double)values[k] * (double)values[k];
+  for (int64_t k = 0; k < n; k++) {
+    values[k] /= s->scale;
+    s->sum += (double)values[k] * (double)values[k];
+  }
 }
 
 static gh_status write_values(gh_error *err, gh_probe_state *p, gh_safetensors_writer *writer,
                               const gh_named_tensor *results, int count) {
   const int64_t one = 1;
   float loss = 0;
-  gh_squares squares = {.results = results};
+  gh_squares squares = {.results = results, .scale = p->scale};
   gh_status status = gh_safetensors_writer_declare(err, writer, "loss", GH_ST_F32, 1, &one);
   if (!status) status = gh_tensors_declare(err, writer, results, count);
   if (!status) status = gh_safetensors_writer_declare(err, writer, "grad_norm", GH_ST_F32, 1, &one);
   if (!status) status = gh_safetensors_writer_begin(err, writer);
   if (!status) status = gh_tensor_read(err, p->device, p->step.loss_total, &loss);
   if (!status) status = gh_safetensors_writer_write_f32(err, writer, "loss", &loss, 1);
-  if (!status) status = gh_tensors_write(err, writer, p->device, results, count, add_squares, &squares);
+  if (!status) status = gh_tensors_write(err, writer, p->device, results, count, unscale, &squares);
   float norm = (float)sqrt(squares.sum);
   if (!status) status = gh_safetensors_writer_write_f32(err, writer, "grad_norm", &norm, 1);
   return status ? status : gh_safetensors_writer_finish(err, writer);

@@ -54,7 +54,23 @@ static void record(gh_recording *r) {
   gh_accumulate(g, step->loss_total, step->loss);
   gh_graph_recompute(g, s->recompute);
   gh_graph_round(g, step->block, s->seed, s->stage);
-  gh_graph_differentiate(g, step->loss);
+  if (step->loss_scale)
+    gh_graph_differentiate_from(g, &step->loss, &step->loss_scale, 1);
+  else
+    gh_graph_differentiate(g, step->loss);
+}
+
+/* Of half precision. A new stage begins with the first scale; a state that is read later replaces it. */
+static gh_status add_scaling(gh_error *err, const gh_step_spec *spec, gh_step *step) {
+  static const float first = LOSS_SCALE_FIRST, nothing[SCALING_WORDS];
+  if (spec->storage != GH_F16) return GH_OK;
+  gh_status status = gh_step_tensor(err, spec->store, "loss_scale", 0, NULL, &step->loss_scale);
+  if (!status) status = gh_step_tensor(err, spec->store, "scaling", 1, (int64_t[]){SCALING_WORDS}, &step->scaling);
+  if (!status) status = gh_tensor_write(err, spec->device, step->loss_scale, &first);
+  if (!status) status = gh_tensor_write(err, spec->device, step->scaling, nothing);
+  step->carried[step->carried_count++] = step->loss_scale;
+  step->carried[step->carried_count++] = step->scaling;
+  return status;
 }
 
 /* Checks that the adapter to start from adapts nothing that is not trained. */
@@ -94,7 +110,8 @@ gh_status gh_step_record(gh_error *err, const gh_step_spec *spec, gh_step *step)
   gh_graph *g = NULL;
   if (spec->shard) gh_store_leave_out(spec->store, &spec->shard->away);
   if (check_models(err, spec->models) || gh_step_block(err, spec->store, "step", &step->block) ||
-      gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || gh_graph_create(err, spec->device, &g))
+      gh_step_tensor(err, spec->store, "loss", 0, NULL, &step->loss_total) || add_scaling(err, spec, step) ||
+      gh_graph_create(err, spec->device, &g))
     return err->status;
   const gh_models *m = spec->models;
   bool direct = spec->stage == 2 && !spec->lora;

@@ -32,8 +32,8 @@ typedef struct gh_shard {
 
 /* How little memory the training of a parameter takes ("memory" of the configuration). Zeros: all float32. */
 typedef struct gh_step_memory {
-  gh_dtype masters;   /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
-  gh_dtype gradients; /* of matrices in mixed precision: GH_BF16, rounded at random, instead of GH_F32 */
+  gh_dtype masters;   /* of matrices in bf16: GH_BF16, rounded at random, instead of GH_F32 */
+  gh_dtype gradients; /* of matrices in bf16: GH_BF16, rounded at random, instead of GH_F32 */
   bool short_moments; /* 8 bits (cl/moments.h), of all but small parameters */
   bool offload;       /* moments and float32 masters are in the host's memory */
 } gh_step_memory;
@@ -46,7 +46,7 @@ typedef struct gh_step_spec {
   int stage;     /* 1: denoiser and projectors train; 2: the encoder trains */
   int64_t batch; /* samples per replay: the micro-batch */
   uint64_t seed;
-  gh_dtype storage;      /* GH_BF16: mixed precision (models/module.h) in encoder, projectors and denoiser */
+  gh_dtype storage;      /* narrow: mixed precision (models/module.h) in encoder, projectors and denoiser */
   bool train_denoiser;   /* also in stage 2 ("all") */
   const gh_lora *lora;   /* stage 2; NULL: direct tuning */
   bool recompute;        /* a block's results are recomputed for its gradients, not kept */
@@ -83,6 +83,8 @@ typedef struct gh_step {
   gh_tensor *block;      /* (16) uint32, cl/step.h */
   gh_tensor *loss_total; /* () persistent: accumulates over the micro-batches of an update */
   gh_tensor *loss;       /* () */
+  gh_tensor *loss_scale; /* () persistent: gradients are those of the loss times this; NULL, 1: not in half precision */
+  gh_tensor *scaling;    /* (4) persistent: with the scale, what an update changes of it (cl/step.h) */
   gh_step_input inputs[GH_STEP_INPUTS];
   int input_count;
   gh_step_output outputs[GH_STEP_OUTPUTS]; /* "condition" (B, D) and the objective's */

@@ -55,10 +55,15 @@ static gh_tensor *stored(gh_module *m, gh_init init, int rank, const int64_t *sh
   return status ? NULL : t;
 }
 
-/* A factor in the form that products read. Factors are split into two bfloat16 numbers: rounding them to one changed
- * the gradients more than all other roundings of mixed precision together. */
+/* B begins at 0 and is small for long: in f16, whose smallest number is 2^-24, its first updates would be lost. So
+ * products read a multiple of it, and their scale makes up for that. */
+static double up_factor(const gh_module *m) { return m->storage == GH_F16 ? 0x1p10 : 1; }
+
+/* A factor in the form that products read. Factors are split into two narrow numbers: rounding them to one bfloat16
+ * changed the gradients more than all other roundings of mixed precision together. */
 static gh_tensor *for_products(gh_module *m, gh_tensor *factor, bool up) {
-  return factor && m->storage == GH_BF16 ? gh_bf16x2(m->graph, factor, up) : factor;
+  const double by = up ? up_factor(m) : 1;
+  return factor && m->storage != GH_F32 ? gh_halves(m->graph, factor, up, by, m->storage) : factor;
 }
 
 /* The adapter's values of a layer's bias, or NULL. */
@@ -106,7 +111,7 @@ typedef struct adapted {
   gh_tensor *x, *dropped;      /* (..., K) */
   gh_tensor *weight, *bias;    /* (N, K), (N) or NULL */
   gh_tensor *a, *b, *low, *up; /* the stored factors, x A^T and the form of B that products read */
-  double scale;
+  double scale, up_scale;      /* of A and B; of low and up */
   gh_dtype result;
 } adapted;
 
@@ -121,9 +126,9 @@ static gh_tensor *gated(gh_module *m, const adapted *l) {
   int64_t n = l->weight->shape[0], shape[GH_MAX_RANK];
   gh_tensor *magnitude =
       stored(m, gh_init_constant(1), 1, &n, GH_ROLE_PARAMETER, gh_name_make("%s.lora_magnitude_vector", l->layer).text);
-  gh_tensor *y = gh_linear_adapted(g, l->x, l->weight, l->bias, l->low, l->up, l->scale, GH_F32), *f = y;
+  gh_tensor *y = gh_linear_adapted(g, l->x, l->weight, l->bias, l->low, l->up, l->up_scale, GH_F32), *f = y;
   if (l->dropped != l->x)
-    f = gh_linear_adapted(g, l->dropped, l->weight, NULL, l->low, l->up, l->scale, GH_F32);
+    f = gh_linear_adapted(g, l->dropped, l->weight, NULL, l->low, l->up, l->up_scale, GH_F32);
   else if (l->bias)
     f = gh_add_scaled(g, y, l->bias, -1);
   gh_tensor *gate = gh_magnitude(g, l->weight, magnitude, l->a, l->b, l->scale);
@@ -149,6 +154,7 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   int64_t n = weight->shape[0], k = weight->shape[1], r = gh_lora_rank(lora, layer);
   adapted l = {.layer = layer, .x = x, .weight = weight, .bias = bias, .result = result};
   l.scale = gh_lora_scale(lora, layer);
+  l.up_scale = l.scale / up_factor(m);
   l.a =
       stored(m, gh_init_fan_in(k), 2, (int64_t[]){r, k}, GH_ROLE_LORA_A, gh_name_make("%s.lora_A.weight", layer).text);
   gh_tensor *down = for_products(m, l.a, false);
@@ -159,7 +165,7 @@ gh_tensor *gh_lora_linear(gh_module *m, gh_tensor *x, gh_tensor *weight, gh_tens
   l.dropped = dropped(m, x, layer);
   l.low = gh_linear(g, l.dropped, down, NULL);
   if (lora->adapter && lora->adapter->dora) return gated(m, &l);
-  return gh_linear_adapted(g, x, weight, bias, l.low, l.up, l.scale, result);
+  return gh_linear_adapted(g, x, weight, bias, l.low, l.up, l.up_scale, result);
 }
 
 void gh_lora_merge(float *weight, const float *a, const float *b, int64_t n, int64_t k, int rank, double scale) {

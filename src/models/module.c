@@ -76,7 +76,7 @@ typedef enum gh_use { USE_PRODUCTS, USE_OTHERS, USE_BOTH } gh_use;
 
 /* How the module stores a trained parameter. */
 static gh_dtype trained_dtype(const gh_module *m, gh_use use) {
-  return use == USE_PRODUCTS && m->storage == GH_BF16 ? m->master : GH_F32;
+  return use == USE_PRODUCTS && m->storage != GH_F32 ? m->master : GH_F32;
 }
 
 static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use, int rank, const int64_t *shape,
@@ -96,14 +96,14 @@ static gh_tensor *parameter(gh_module *m, gh_init init, gh_role role, gh_use use
     if ((away ? gh_store_add_on_host : gh_store_add)(err, m->store, name, stored, rank, shape, &t)) return NULL;
     t->role = role;
     t->part = m->part;
-    if ((working && gh_store_make_working(err, m->store, t)) || fill(err, m, t, init)) return NULL;
+    if ((working && gh_store_make_working(err, m->store, t, m->storage)) || fill(err, m, t, init)) return NULL;
   }
   if (trainable && t->dtype != GH_F32 && t->dtype != trained_dtype(m, use)) {
     gh_graph_fail(m->graph, NULL, "%s was frozen and is stored as %s: it cannot be trained", name,
                   gh_dtype_name(t->dtype));
     return NULL;
   }
-  const bool narrow = use == USE_PRODUCTS && m->storage == GH_BF16;
+  const bool narrow = use == USE_PRODUCTS && m->storage != GH_F32;
   if (trainable && gh_store_make_trainable_as(err, m->store, t, narrow ? m->gradient : GH_F32)) return NULL;
   return t;
 }

@@ -18,9 +18,9 @@ typedef struct gh_module {
   uint64_t seed;
   bool draft;     /* without weights: arbitrary numbers of the initialisation's size, quickly; for measuring speed */
   bool trainable; /* every parameter gets a gradient; false: parameters that are already trainable stay so */
-  /* GH_BF16: mixed precision. Matrices are bf16 (a trained one has a float32 master and a working copy), and so are the
-   * activations between them; the residual stream, vectors of parameters and vectors per sample (modulation) are
-   * float32. */
+  /* GH_BF16 or GH_F16: mixed precision. Matrices have that type (a trained one has a float32 master and a working
+   * copy), and so have the activations between them; the residual stream, vectors of parameters and vectors per sample
+   * (modulation) are float32. */
   gh_dtype storage;
   gh_dtype master;     /* of a trained matrix in mixed precision; GH_BF16: the matrix is bf16 and has no other copy */
   gh_dtype gradient;   /* of such a matrix: GH_BF16: rounded at random by every addition */

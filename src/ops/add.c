@@ -28,7 +28,7 @@ static gh_status record_add(gh_recorder *r, const gh_node *node, const gh_tensor
 static gh_status add_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *a = node->in[0], *b = node->in[1], *y = node->out[0];
   int64_t n = gh_tensor_elements(a), period = gh_tensor_elements(b);
-  if (n == period && (a->dtype == b->dtype || b->dtype == GH_BF16))
+  if (n == period && (a->dtype == b->dtype || gh_dtype_is_narrow(b->dtype)))
     return record_add(r, node, y, a, b, node->attr[SCALE]);
   return GH_RECORD(r, node, "add_rows_forward", gh_grid_rows(r, n / period, period), gh_arg_tensor(y), gh_arg_tensor(a),
                    gh_arg_tensor(b), gh_arg_float(node->attr[SCALE]), gh_arg_long(n / period), gh_arg_long(period));
@@ -106,14 +106,14 @@ static gh_status constant_launch(gh_recorder *r, const gh_node *node) {
 const gh_op gh_op_constant = {
     .name = "constant", .attrs = {"value"}, .infer = constant_infer, .launch = constant_launch};
 
-/* ---- cast: to bf16, rounded to nearest even, or back to float32 ---- */
+/* ---- cast: to a narrow type, rounded to nearest even, or back to float32 ---- */
 
-enum { TO_BF16 };
+enum { TYPE };
 
 static gh_status cast_infer(gh_graph *g, gh_node *node) {
   const gh_tensor *x = node->in[0];
-  gh_dtype to = node->attr[TO_BF16] != 0 ? GH_BF16 : GH_F32;
-  if (x->dtype == to || (x->dtype != GH_F32 && x->dtype != GH_BF16))
+  gh_dtype to = gh_result_dtype(node->attr[TYPE]);
+  if (x->dtype == to || !gh_dtype_is_float(x->dtype) || (x->dtype != GH_F32 && to != GH_F32))
     return gh_graph_fail(g, node, "cannot cast %s to %s", gh_dtype_name(x->dtype), gh_dtype_name(to));
   gh_declare(g, node, to, x->rank, x->shape);
   return GH_OK;
@@ -121,7 +121,7 @@ static gh_status cast_infer(gh_graph *g, gh_node *node) {
 
 static gh_status cast_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(node->in[0]);
-  const char *kernel = node->attr[TO_BF16] != 0 ? "cast_narrow" : "cast_widen";
+  const char *kernel = node->attr[TYPE] != GH_F32 ? "cast_narrow" : "cast_widen";
   return GH_RECORD(r, node, kernel, gh_grid_elements(r, n), gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]),
                    gh_arg_long(n));
 }
@@ -131,14 +131,14 @@ static void cast_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *do
 }
 
 const gh_op gh_op_cast = {.name = "cast",
-                          .attrs = {"bf16"},
+                          .attrs = {"type"},
                           .flags = GH_OP_MIXED,
                           .infer = cast_infer,
                           .launch = cast_launch,
                           .gradient = cast_gradient};
 
 gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype) {
-  const double narrow = dtype == GH_BF16;
+  const double type = dtype;
   if (!x || x->dtype == dtype) return x;
-  return gh_apply(g, &gh_op_cast, &x, 1, &narrow, 1);
+  return gh_apply(g, &gh_op_cast, &x, 1, &type, 1);
 }

@@ -133,7 +133,8 @@ const gh_op gh_op_attention_delta = {
     .name = "attention_delta", .infer = attention_delta_infer, .launch = attention_delta_launch};
 
 /* ---- forward: inputs q, k, v, hidden or NULL; outputs out (B, Nq, H, D), row_max and inv_sum (B, H, Nq): a row's
- * highest score, 1 / sum exp(score - row_max); in bf16 also residual (B, Nq, H, D): the rounding error of out ---- */
+ * highest score, 1 / sum exp(score - row_max); in narrow types also residual (B, Nq, H, D): the rounding error of out
+ * ---- */
 
 static gh_status attention_infer(gh_graph *g, gh_node *node) {
   gh_status status = check_qkv(g, node, MASK);
@@ -141,7 +142,7 @@ static gh_status attention_infer(gh_graph *g, gh_node *node) {
   if (status) return status;
   const int64_t *q = node->in[Q]->shape;
   for (int i = 0; i < 2; i++) gh_declare(g, node, GH_F32, 3, (int64_t[]){q[0], q[2], q[1]});
-  return node->in[Q]->dtype == GH_BF16 ? gh_declare_like(g, node, node->in[Q]) : GH_OK;
+  return gh_dtype_is_narrow(node->in[Q]->dtype) ? gh_declare_like(g, node, node->in[Q]) : GH_OK;
 }
 
 static gh_tensor *low_of(const gh_node *node) { return node->outputs > 3 ? node->out[3] : NULL; }

@@ -66,7 +66,7 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   c->positions = c->out_h * c->out_w;
   c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
   bool cpu = device->info.shape == GH_SHAPE_CPU, three = c->kernel_h == 3 && c->kernel_w == 3;
-  const bool provided = cpu && (c->dtype == GH_F32 || device->info.amx);
+  const bool provided = cpu && (c->dtype == GH_F32 || (c->dtype == GH_BF16 && device->info.amx));
   c->direct = provided && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
   c->direct_weight = cpu && (three || c->plain);
   c->image = !cpu && !c->plain && c->kernel_h == c->kernel_w && c->kernel_h * c->kernel_w <= GEMM_IMAGE_TAPS;
@@ -133,10 +133,10 @@ static gh_gemm_desc image_desc(const conv *c) {
   return d;
 }
 
-/* Room for bfloat16 weights in the form that matrix units want, on a GPU. */
+/* Room for narrow weights in the form that matrix units want, on a GPU. */
 static int64_t prepared_elements(const conv *c) {
   const gh_gemm_desc d = image_desc(c);
-  return c->image && c->dtype == GH_BF16 ? 2 * gh_gemm_prepared_elements(&d) : 0;
+  return c->image && gh_dtype_is_narrow(c->dtype) ? 2 * gh_gemm_prepared_elements(&d) : 0;
 }
 
 /* If the stride is 1, dx is a convolution of dy: by the weights flipped and with their channels swapped. */
@@ -164,7 +164,7 @@ static gh_gemm_desc weight_desc(const conv *c) {
 
 /* `used` elements of scratch and, behind them, room for the weights in the provider's form */
 static gh_status declare_direct(gh_graph *g, gh_node *node, const gh_gemm_desc *d, int64_t used) {
-  if (d->dtype != GH_F32) return GH_OK; /* no provider prepares bfloat16 weights */
+  if (d->dtype != GH_F32) return GH_OK; /* no provider prepares narrow weights */
   return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(d));
 }
 

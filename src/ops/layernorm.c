@@ -3,14 +3,14 @@
 #include "ops/reduce.h"
 
 #define EPS             0
-#define BF16            1
+#define TYPE            1
 #define BASE            0 /* of layernorm_backward: added to the weight */
 #define ROWS_PER_WEIGHT 1
 
 /* y, mean (rows), rstd (rows): only the gradient needs the statistics. */
 static gh_status declare_normalized(gh_graph *g, gh_node *node) {
   const int64_t rows = gh_tensor_rows(node->in[0]);
-  gh_declare(g, node, gh_result_dtype(node->attr[BF16]), node->in[0]->rank, node->in[0]->shape);
+  gh_declare(g, node, gh_result_dtype(node->attr[TYPE]), node->in[0]->rank, node->in[0]->shape);
   gh_declare(g, node, GH_F32, 1, &rows);
   return gh_declare(g, node, GH_F32, 1, &rows) ? GH_OK : GH_ERROR_MEMORY;
 }
@@ -80,7 +80,7 @@ static void layernorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *cons
 static double normalize_flops(const gh_node *node) { return 8.0 * (double)gh_tensor_elements(node->in[0]); }
 
 const gh_op gh_op_layernorm = {.name = "layernorm",
-                               .attrs = {"eps", "bf16"},
+                               .attrs = {"eps", "type"},
                                .wide = GH_WIDE_ALL,
                                .infer = layernorm_infer,
                                .launch = layernorm_launch,
@@ -88,7 +88,7 @@ const gh_op gh_op_layernorm = {.name = "layernorm",
                                .flops = normalize_flops};
 
 gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, double eps, gh_dtype result) {
-  return gh_apply(g, &gh_op_layernorm, (gh_tensor *[]){x, weight, bias}, 3, (double[]){eps, result == GH_BF16}, 2);
+  return gh_apply(g, &gh_op_layernorm, (gh_tensor *[]){x, weight, bias}, 3, (double[]){eps, result}, 2);
 }
 
 /* ---- modulate: inputs (x, shift, scale) ---- */
@@ -121,7 +121,7 @@ static void modulate_gradient(gh_graph *g, const gh_node *node, gh_tensor *const
 }
 
 const gh_op gh_op_modulate = {.name = "modulate",
-                              .attrs = {"eps", "bf16"},
+                              .attrs = {"eps", "type"},
                               .wide = GH_WIDE_ALL,
                               .infer = modulate_infer,
                               .launch = modulate_launch,
@@ -129,7 +129,7 @@ const gh_op gh_op_modulate = {.name = "modulate",
                               .flops = normalize_flops};
 
 gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps, gh_dtype result) {
-  return gh_apply(g, &gh_op_modulate, (gh_tensor *[]){x, shift, scale}, 3, (double[]){eps, result == GH_BF16}, 2);
+  return gh_apply(g, &gh_op_modulate, (gh_tensor *[]){x, shift, scale}, 3, (double[]){eps, result}, 2);
 }
 
 /* ---- gated_add: inputs (x, f, gate); its gradient for f has inputs (dy, gate) ---- */
@@ -149,7 +149,7 @@ static gh_status gated_add_backward_launch(gh_recorder *r, const gh_node *node) 
 }
 
 const gh_op gh_op_gated_add_backward = {.name = "gated_add_backward",
-                                        .attrs = {"bf16"},
+                                        .attrs = {"type"},
                                         .wide = GH_WIDE_ALL,
                                         .infer = gated_add_backward_infer,
                                         .launch = gated_add_backward_launch};
@@ -170,9 +170,9 @@ static gh_status gated_add_launch(gh_recorder *r, const gh_node *node) {
 
 static void gated_add_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
   gh_tensor *f = node->in[1], *gate = node->in[2], *dy = dout[0];
-  const double narrow = f->dtype == GH_BF16;
+  const double type = f->dtype;
   if (gh_wants_grad(node->in[0])) din[0] = dy;
-  if (gh_wants_grad(f)) din[1] = gh_apply(g, &gh_op_gated_add_backward, (gh_tensor *[]){dy, gate}, 2, &narrow, 1);
+  if (gh_wants_grad(f)) din[1] = gh_apply(g, &gh_op_gated_add_backward, (gh_tensor *[]){dy, gate}, 2, &type, 1);
   if (gh_wants_grad(gate)) din[2] = gh_segment_dot(g, f, dy, NULL, NULL, f->shape[0], f->shape[1], f->shape[2], gate);
 }
 

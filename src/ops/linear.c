@@ -5,7 +5,7 @@
 
 /* ---- matmul: C = op(A) op(B), dimensions folded into matrices ---- */
 
-enum { TRANS_A, TRANS_B, BF16, ALPHA, MATMUL_ATTRS };
+enum { TRANS_A, TRANS_B, TYPE, ALPHA, MATMUL_ATTRS };
 
 static gh_gemm_desc matmul_desc(const gh_node *node) {
   const gh_tensor *a = node->in[0], *b = node->in[1];
@@ -23,7 +23,7 @@ static gh_gemm_desc matmul_desc(const gh_node *node) {
                         .alpha = node->attr[ALPHA] != 0 ? node->attr[ALPHA] : 1,
                         .beta = node->accumulate ? 1 : 0,
                         .dtype = gh_operand_dtype(a),
-                        .dtype_c = gh_result_dtype(node->attr[BF16])};
+                        .dtype_c = gh_result_dtype(node->attr[TYPE])};
 }
 
 /* A matrix product reads the working copies of parameters that have one. */
@@ -75,7 +75,7 @@ static void matmul_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *
 }
 
 const gh_op gh_op_matmul = {.name = "matmul",
-                            .attrs = {"trans_a", "trans_b", "bf16", "alpha"}, /* alpha 0 means 1 */
+                            .attrs = {"trans_a", "trans_b", "type", "alpha"}, /* alpha 0 means 1 */
                             .flags = GH_OP_ACCUMULATES | GH_OP_MIXED,
                             .infer = matmul_infer,
                             .launch = matmul_launch,
@@ -84,7 +84,7 @@ const gh_op gh_op_matmul = {.name = "matmul",
 
 static gh_tensor *matmul(gh_graph *g, gh_tensor *a, gh_tensor *b, bool trans_a, bool trans_b, double alpha,
                          gh_dtype result) {
-  const double attrs[MATMUL_ATTRS] = {trans_a, trans_b, result == GH_BF16, alpha};
+  const double attrs[MATMUL_ATTRS] = {trans_a, trans_b, result, alpha};
   return gh_apply(g, &gh_op_matmul, (gh_tensor *[]){a, b}, 2, attrs, MATMUL_ATTRS);
 }
 
@@ -217,7 +217,7 @@ static double linear_flops(const gh_node *node) {
 }
 
 const gh_op gh_op_linear = {.name = "linear",
-                            .attrs = {"bf16", "scale", "gelu"},
+                            .attrs = {"type", "scale", "gelu"},
                             .flags = GH_OP_MIXED,
                             .infer = linear_infer,
                             .launch = linear_launch,
@@ -229,7 +229,7 @@ gh_tensor *gh_linear_adapted(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_te
   if (gh_graph_failed(g)) return NULL;
   gh_dtype operand = gh_operand_dtype(weight);
   gh_tensor *in[LINEAR_INPUTS] = {gh_cast(g, x, operand), weight, bias, gh_cast(g, low, operand), up};
-  return gh_apply(g, &gh_op_linear, in, low ? LINEAR_INPUTS : LOW, (double[]){result == GH_BF16, scale}, 2);
+  return gh_apply(g, &gh_op_linear, in, low ? LINEAR_INPUTS : LOW, (double[]){result, scale}, 2);
 }
 
 gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias, gh_dtype result) {
@@ -238,7 +238,7 @@ gh_tensor *gh_linear_to(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 
 gh_tensor *gh_linear_gelu(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor *bias) {
   if (gh_graph_failed(g)) return NULL;
-  const double attrs[] = {x->dtype == GH_BF16, 0, 1};
+  const double attrs[] = {x->dtype, 0, 1};
   gh_tensor *in[] = {gh_cast(g, x, gh_operand_dtype(weight)), weight, bias};
   return gh_apply(g, &gh_op_linear, in, LOW, attrs, 3);
 }

@@ -2,7 +2,7 @@
  *
  * Builders never fail visibly: errors stay in the graph (graph/graph.h). A NULL tensor is an absent optional input.
  *
- * Tensors are float32 or bf16; unless stated otherwise, results have the type of the first input. Biases, scales,
+ * Tensors are float32, bf16 or f16; unless stated otherwise, results have the type of the first input. Biases, scales,
  * shifts, gates, tables and masks are always float32, and so is everything accumulated over a network: the residual
  * stream (the x of the norms and of gh_gated_add), losses, statistics, gradients of parameters. Arithmetic is float32.
  * The op table (registry.c) lists them all; tests, self-test and benchmarks read it. */
@@ -14,7 +14,7 @@
 /* ---- elementwise ---- */
 
 /* a + scale * b. b has a's shape, or is a float32 suffix of it, broadcast over the leading dimensions. With equal
- * shapes, b may be bf16 while a is float32. */
+ * shapes, b may be narrow while a is float32. */
 gh_tensor *gh_add(gh_graph *g, gh_tensor *a, gh_tensor *b);
 gh_tensor *gh_add_scaled(gh_graph *g, gh_tensor *a, gh_tensor *b, double scale);
 
@@ -27,11 +27,11 @@ gh_tensor *gh_exp_scale(gh_graph *g, gh_tensor *x, gh_tensor *scale);
 /* x cast to dtype, rounded to nearest even; x itself if it has that type. Gradients are cast back. */
 gh_tensor *gh_cast(gh_graph *g, gh_tensor *x, gh_dtype dtype);
 
-/* A float32 factor of a low-rank product, for units that multiply bf16. x = high + low, both bf16, to 2^-16 relative;
- * the parts are concatenated along the rank: down (R, K) -> (3R, K), high, low, high; up (N, R) -> (N, 3R), high, high,
- * low. So one bf16 product gives high high + high low + low high, the float32 product to 2^-14 (oneMKL's
- * "float_to_bf16x2"); the same holds for gradients. */
-gh_tensor *gh_bf16x2(gh_graph *g, gh_tensor *x, bool up);
+/* A float32 factor of a low-rank product, for units that multiply a narrow type. factor x = high + low, both of that
+ * type, to 2^-16 relative (f16: 2^-22, but to 2^-25 at best); the parts are concatenated along the rank: down (R, K) ->
+ * (3R, K), high, low, high; up (N, R) -> (N, 3R), high, high, low. So one narrow product gives high high + high low +
+ * low high, in bf16 the float32 product to 2^-14 (oneMKL's "float_to_bf16x2"); the same holds for gradients. */
+gh_tensor *gh_halves(gh_graph *g, gh_tensor *x, bool up, double factor, gh_dtype type);
 
 typedef enum gh_activation_kind {
   GH_GELU_ERF,   /* x Phi(x) */
@@ -86,7 +86,7 @@ gh_tensor *gh_layernorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, gh_tensor 
 /* adaLN: (1 + scale) * LN(x) + shift; x (B, N, C), shift and scale (B, C); LN without affine. x is float32; the result
  * is stored as `result`. */
 gh_tensor *gh_modulate(gh_graph *g, gh_tensor *x, gh_tensor *shift, gh_tensor *scale, double eps, gh_dtype result);
-/* x + gate * f; x and f (B, N, C), gate (B, C). x is float32, f may be bf16. */
+/* x + gate * f; x and f (B, N, C), gate (B, C). x is float32, f may be narrow. */
 gh_tensor *gh_gated_add(gh_graph *g, gh_tensor *x, gh_tensor *f, gh_tensor *gate);
 /* x / sqrt(mean(x^2) + eps) * weight over the last dimension; weight (D). */
 gh_tensor *gh_rmsnorm(gh_graph *g, gh_tensor *x, gh_tensor *weight, double eps);
@@ -209,17 +209,23 @@ void gh_zero(gh_graph *g, gh_tensor *persistent);
 /* squares[index] = sum of x^2, in a fixed order. squares (P). */
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);
 /* control (16) of cl/step.h from squares (P) and the accumulated loss (): norm, min(1, max_norm / (norm + 1e-6)) (1 if
- * max_norm is 0) as in torch.nn.utils.clip_grad_norm_, and the non-finite flag. */
-void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm);
+ * max_norm is 0) as in torch.nn.utils.clip_grad_norm_, and the non-finite flag. scale (), or NULL for 1: the squares
+ * are of gradients times this; the norm is the gradients' own, and the factor divides by it. */
+void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, gh_tensor *scale,
+                     double max_norm);
+/* Once per update, after gh_clip_control: the scale of the next update's loss, as torch.amp.GradScaler sets it, from
+ * control's flag; says in control whether the update is skipped for that, and Adam's bias corrections. scale (),
+ * scaling (4) of cl/step.h. */
+void gh_loss_scale(gh_graph *g, gh_tensor *control, gh_tensor *scale, gh_tensor *scaling, double beta1, double beta2);
 typedef struct gh_adamw_options {
   double beta1, beta2, eps, weight_decay;
   uint32_t key[2]; /* of a bf16 parameter's random rounding */
 } gh_adamw_options;
-/* Decoupled AdamW as in torch.optim.AdamW; learning rate and bias corrections from the step block, clip factor from
- * control; does nothing if control's flag is set. parameter, gradient, m, v: one shape. A working copy of the
- * parameter is written too. A bf16 parameter is rounded to one of the two numbers beside its new value, at random and
- * so that the average is the value: element i by the lower 16 bits of word i of the stream `key` at the step block's
- * update (base/random.h).
+/* Decoupled AdamW as in torch.optim.AdamW; learning rate and bias corrections from the step block (with gh_loss_scale
+ * these are control's), clip factor from control; does nothing if control's flag is set. parameter, gradient, m, v: one
+ * shape. A working copy of the parameter is written too. A bf16 parameter is rounded to one of the two numbers beside
+ * its new value, at random and so that the average is the value: element i by the lower 16 bits of word i of the stream
+ * `key` at the step block's update (base/random.h).
  *
  * m and v may also be 8-bit moments (cl/moments.h): uint32 (gh_moment_words(elements)). */
 int64_t gh_moment_words(int64_t elements);
@@ -231,8 +237,8 @@ void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor 
 extern const gh_op *const gh_ops[]; /* sorted by name, ends with NULL */
 const gh_op *gh_op_find(const char *name);
 
-/* The result's type from an attribute named "bf16". */
-static inline gh_dtype gh_result_dtype(double attr) { return attr != 0 ? GH_BF16 : GH_F32; }
+/* The result's type from an attribute named "type", whose 0 is float32. */
+static inline gh_dtype gh_result_dtype(double attr) { return (gh_dtype)attr; }
 
 /* The infer functions' common checks: record the failure and return its status. */
 gh_status gh_want_rank(gh_graph *g, const gh_node *node, int input, int rank);

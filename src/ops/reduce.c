@@ -45,7 +45,7 @@ static gh_status column_sum_launch(gh_recorder *r, const gh_node *node) {
 static gh_status column_dot_infer(gh_graph *g, gh_node *node) {
   gh_status status = gh_want_same(g, node, 1, 0);
   if (!status && node->in[1]->dtype != node->in[0]->dtype && node->in[1]->dtype != GH_F32)
-    status = gh_graph_fail(g, node, "a float32 tensor and a bf16 one");
+    status = gh_graph_fail(g, node, "a float32 tensor and a narrow one");
   return status ? status : column_infer(g, node);
 }
 

@@ -13,8 +13,6 @@
   X(attention_backward_kv)                                                                                             \
   X(attention_backward_q)                                                                                              \
   X(attention_delta)                                                                                                   \
-  X(bf16x2)                                                                                                            \
-  X(bf16x2_backward)                                                                                                   \
   X(cast)                                                                                                              \
   X(categorical)                                                                                                       \
   X(clip_control)                                                                                                      \
@@ -44,9 +42,12 @@
   X(groupnorm)                                                                                                         \
   X(groupnorm_backward)                                                                                                \
   X(groupnorm_sums)                                                                                                    \
+  X(halves)                                                                                                            \
+  X(halves_backward)                                                                                                   \
   X(layernorm)                                                                                                         \
   X(layernorm_backward)                                                                                                \
   X(linear)                                                                                                            \
+  X(loss_scale)                                                                                                        \
   X(magnitude)                                                                                                         \
   X(masked_positions)                                                                                                  \
   X(matmul)                                                                                                            \

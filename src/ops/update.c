@@ -1,5 +1,6 @@
 /* The update graph's nodes: no outputs; they write persistent tensors among their inputs, in recorded order. */
 #include "cl/launch.h"
+#include "cl/step.h"
 #include "ops/ops.h"
 #include "ops/sample.h"
 
@@ -52,10 +53,11 @@ void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index) {
 
 /* ---- clip_control ---- */
 
-/* inputs (squares, loss, control) */
+/* inputs (squares, loss, control, scale or NULL) */
 static gh_status clip_control_infer(gh_graph *g, gh_node *node) {
   if (gh_want_rank(g, node, 0, 1)) return GH_ERROR_ARGUMENT;
   if (gh_tensor_elements(node->in[1]) != 1) return gh_graph_fail(g, node, "the loss must be a scalar");
+  if (node->in[3] && gh_tensor_elements(node->in[3]) != 1) return gh_graph_fail(g, node, "the scale must be a scalar");
   if (!(node->attr[0] >= 0)) return gh_graph_fail(g, node, "the largest norm %g is negative", node->attr[0]);
   gh_status status = gh_want_block(g, node, 2);
   return status ? status : want_persistent(g, node, 2);
@@ -64,8 +66,8 @@ static gh_status clip_control_infer(gh_graph *g, gh_node *node) {
 static gh_status clip_control_launch(gh_recorder *r, const gh_node *node) {
   int64_t count = node->in[0]->shape[0];
   return GH_RECORD(r, node, "clip_control_update", gh_grid_rows(r, 1, count), gh_arg_tensor(node->in[2]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_long(count),
-                   gh_arg_float(node->attr[0]));
+                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[3]),
+                   gh_arg_long(count), gh_arg_float(node->attr[0]));
 }
 
 const gh_op gh_op_clip_control = {.name = "clip_control",
@@ -74,13 +76,50 @@ const gh_op gh_op_clip_control = {.name = "clip_control",
                                   .infer = clip_control_infer,
                                   .launch = clip_control_launch};
 
-void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, double max_norm) {
-  gh_apply_node(g, &gh_op_clip_control, (gh_tensor *[]){squares, loss, control}, 3, &max_norm, 1);
+void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor *control, gh_tensor *scale,
+                     double max_norm) {
+  gh_apply_node(g, &gh_op_clip_control, (gh_tensor *[]){squares, loss, control, scale}, 4, &max_norm, 1);
+}
+
+/* ---- loss_scale: inputs (control, scale, scaling) ---- */
+
+enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1 }; /* the first two are loss_scale's, all of them adamw's */
+
+static gh_status want_betas(gh_graph *g, const gh_node *node) {
+  for (int i = BETA1; i <= BETA2; i++)
+    if (!(node->attr[i] >= 0 && node->attr[i] < 1))
+      return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
+  return GH_OK;
+}
+
+static gh_status loss_scale_infer(gh_graph *g, gh_node *node) {
+  const int64_t words = SCALING_WORDS;
+  if (gh_want_block(g, node, 0) || gh_want_shape(g, node, 1, 0, NULL) || gh_want_shape(g, node, 2, 1, &words))
+    return GH_ERROR_ARGUMENT;
+  for (int i = 0; i < 3; i++)
+    if (want_persistent(g, node, i)) return GH_ERROR_ARGUMENT;
+  return want_betas(g, node);
+}
+
+static gh_status loss_scale_launch(gh_recorder *r, const gh_node *node) {
+  const double *a = node->attr;
+  return GH_RECORD(r, node, "loss_scale_update", gh_grid_rows(r, 1, 1), gh_arg_tensor(node->in[0]),
+                   gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_float(a[BETA1]),
+                   gh_arg_float(1 - a[BETA1]), gh_arg_float(a[BETA2]), gh_arg_float(1 - a[BETA2]));
+}
+
+const gh_op gh_op_loss_scale = {.name = "loss_scale",
+                                .wide = GH_WIDE_ALL,
+                                .attrs = {"beta1", "beta2"},
+                                .infer = loss_scale_infer,
+                                .launch = loss_scale_launch};
+
+void gh_loss_scale(gh_graph *g, gh_tensor *control, gh_tensor *scale, gh_tensor *scaling, double beta1, double beta2) {
+  gh_apply_node(g, &gh_op_loss_scale, (gh_tensor *[]){control, scale, scaling}, 3, (double[]){beta1, beta2}, 2);
 }
 
 /* ---- adamw ---- */
 
-enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1 };
 enum { IN_PARAMETER, IN_GRADIENT, IN_M, IN_V, IN_STEP, IN_CONTROL, IN_WORKING, ADAMW_INPUTS };
 
 int64_t gh_moment_words(int64_t elements) { return GH_CEIL_DIV(elements, MOMENT_BLOCK) * (MOMENT_BLOCK / 4 + 1); }
@@ -101,9 +140,7 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
   if (want_persistent(g, node, IN_PARAMETER) || gh_want_same(g, node, IN_GRADIENT, IN_PARAMETER) ||
       want_persistent(g, node, IN_M) || want_moment(g, node, IN_M) || want_moment(g, node, IN_V))
     return GH_ERROR_ARGUMENT;
-  for (int i = BETA1; i <= BETA2; i++)
-    if (!(node->attr[i] >= 0 && node->attr[i] < 1))
-      return gh_graph_fail(g, node, "beta%d %g is not in [0, 1)", i - BETA1 + 1, node->attr[i]);
+  if (want_betas(g, node)) return GH_ERROR_ARGUMENT;
   for (int i = IN_PARAMETER; i <= (is_short(node) ? IN_GRADIENT : IN_V); i++)
     if (node->in[i]->dtype != GH_F32 && !(i <= IN_GRADIENT && node->in[i]->dtype == GH_BF16))
       return gh_graph_fail(g, node, "input %d is not float32", i);
@@ -111,7 +148,9 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
   if (working && node->in[IN_PARAMETER]->dtype == GH_BF16)
     return gh_graph_fail(g, node, "a bf16 parameter has no working copy");
   if (working && gh_want_same(g, node, IN_WORKING, IN_PARAMETER)) return GH_ERROR_ARGUMENT;
-  if (working && working->dtype != GH_BF16) return gh_graph_fail(g, node, "the working copy is not bf16");
+  if (working && !gh_dtype_is_narrow(working->dtype)) return gh_graph_fail(g, node, "the working copy is not narrow");
+  if (working && working->dtype == GH_F16 && node->in[IN_GRADIENT]->dtype != GH_F32)
+    return gh_graph_fail(g, node, "beside a working copy in f16 the gradient must be float32");
   gh_status status = gh_want_block(g, node, IN_STEP);
   return status ? status : gh_want_block(g, node, IN_CONTROL);
 }
@@ -125,7 +164,8 @@ static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *working = node->inputs > IN_WORKING ? node->in[IN_WORKING] : NULL;
   int64_t n = gh_tensor_elements(node->in[IN_GRADIENT]);
   const bool narrow = node->in[IN_PARAMETER]->dtype == GH_BF16;
-  const gh_dtype type = node->in[IN_GRADIENT]->dtype;
+  /* The program: that of the gradient's type, whose copies are bf16, or of f16, whose gradients are float32. */
+  const gh_dtype type = working && working->dtype == GH_F16 ? GH_F16 : node->in[IN_GRADIENT]->dtype;
   const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), none = gh_arg_tensor(NULL), m = gh_arg_tensor(node->in[IN_M]),
                v = gh_arg_tensor(node->in[IN_V]), gradient = gh_arg_tensor(node->in[IN_GRADIENT]),
                step = gh_arg_tensor(node->in[IN_STEP]), control = gh_arg_tensor(node->in[IN_CONTROL]);

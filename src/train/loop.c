@@ -269,9 +269,10 @@ static gh_status stop_at_nan(gh_error *err, gh_loop *l, const gh_update_result *
   gh_status status = write_state(err, l, GH_OK);
   if (status) return status;
   return gh_fail(err, GH_ERROR_NUMERIC,
-                 "%s update %lld: the loss or the gradient is not finite (loss %g, gradient norm %g); the state from "
+                 "%s update %lld: the loss or the gradient is not finite (loss %g, gradient norm %g%s); the state from "
                  "before it is saved in %s/state",
-                 l->label, (long long)l->done + 1, result->loss, result->norm, l->run);
+                 l->label, (long long)l->done + 1, result->loss, result->norm,
+                 result->scale > 0 ? ": too large for float16 at any loss scale" : "", l->run);
 }
 
 /* The images of an update could not be loaded (a mount that vanished): nothing is wrong with the updates before. */
@@ -282,10 +283,14 @@ static gh_status stop_at_load(gh_error *err, gh_loop *l) {
                  (long long)l->done, l->label, l->run);
 }
 
-_Static_assert(GH_METRICS_NUMBERS >= GH_STEP_LOGS, "a line of metrics holds every logged number");
+_Static_assert(GH_METRICS_NUMBERS >= GH_STEP_LOGS + 2, "a line of metrics holds every logged number");
 
-/* Adds the objective's numbers to the row. */
+/* Adds the objective's numbers to the row and, in half precision, those of the loss's scale. */
 static void add_numbers(gh_metrics_row *row, const gh_objective *objective, const gh_update_result *result) {
+  if (result->scale > 0) {
+    row->numbers[row->number_count++] = (gh_metrics_number){"loss_scale", result->scale};
+    row->numbers[row->number_count++] = (gh_metrics_number){"skipped_updates", (double)result->skips};
+  }
   int recorded = 0;
   const gh_objective_log *log = objective ? objective->logs : NULL;
   for (; log && log->name && row->number_count < GH_METRICS_NUMBERS; log++)

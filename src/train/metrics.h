@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "train/tfevents.h"
 
-#define GH_METRICS_NUMBERS 8
+#define GH_METRICS_NUMBERS 10
 
 /* Keys of a line that only some lines have. */
 #define GH_METRICS_RESIDENT "resident_bytes"
@@ -25,7 +25,7 @@ typedef struct gh_metrics_row {
   double time;                                   /* seconds since 1970 */
   double resident_bytes;                         /* of the process, at its peak so far; 0: not measured */
   double joules;                                 /* of the processor during the update; 0: not measured */
-  gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective logs in addition */
+  gh_metrics_number numbers[GH_METRICS_NUMBERS]; /* what the objective and the precision log in addition */
   int number_count;
   const double *waiting; /* (ranks) the share of the update that each rank spent waiting for others; NULL: no ranks */
   int ranks;

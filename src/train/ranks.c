@@ -75,9 +75,9 @@ static gh_status put_sums(gh_error *err, const gh_ranks *r, bool kept) {
 
 /* Rank 0's values of these tensors to all. They go through `values`, which holds all parameters' gradients at once. A
  * failure to read or write waits for the last transfer: the others are in the middle of it. */
-static gh_status broadcast(gh_error *err, gh_ranks *r, gh_tensor *const *tensors) {
+static gh_status broadcast(gh_error *err, gh_ranks *r, gh_tensor *const *tensors, int count) {
   gh_status status = GH_OK, moved = GH_OK;
-  for (int i = 0; i < r->update->count && !status; i++) {
+  for (int i = 0; i < count && !status; i++) {
     gh_tensor *t = tensors[i];
     const size_t bytes = (size_t)gh_tensor_bytes(t);
     if (!moved && !gh_comm_rank(r->comm)) moved = gh_tensor_read(err, r->device, t, r->values);
@@ -157,11 +157,12 @@ gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_device *device, const gh
 gh_status gh_ranks_start(gh_error *err, gh_ranks *r, gh_status own, bool moments) {
   const gh_update *u = r->update;
   gh_status status = gh_comm_agree(err, r->comm, own, "the parameters", NULL);
+  if (!status) status = broadcast(err, r, u->carried, u->carried_count);
   if (u->shard) return status ? status : gh_ranks_spread(err, r, GH_OK);
-  if (!status) status = broadcast(err, r, u->parameters);
-  if (!status && moments) status = broadcast(err, r, u->m);
-  if (!status && moments) status = broadcast(err, r, u->v);
-  if (!status && moments && u->outer) status = broadcast(err, r, u->outer);
+  if (!status) status = broadcast(err, r, u->parameters, u->count);
+  if (!status && moments) status = broadcast(err, r, u->m, u->count);
+  if (!status && moments) status = broadcast(err, r, u->v, u->count);
+  if (!status && moments && u->outer) status = broadcast(err, r, u->outer, u->count);
   return status || !gh_ranks_are_local(r) ? status : gh_ranks_keep(err, r);
 }
 
@@ -413,7 +414,10 @@ gh_status gh_ranks_reduce(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wi
 }
 
 gh_status gh_ranks_align(gh_error *err, gh_ranks *r) {
-  return r->mixed && !r->update->shard ? broadcast(err, r, r->update->parameters) : GH_OK;
+  const gh_update *u = r->update;
+  if (!r->mixed) return GH_OK;
+  gh_status status = broadcast(err, r, u->carried, u->carried_count);
+  return status || u->shard ? status : broadcast(err, r, u->parameters, u->count);
 }
 
 gh_status gh_ranks_after_snapshot(gh_error *err, gh_ranks *r, gh_status own, bool *halt, bool *load_failed) {

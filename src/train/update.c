@@ -79,7 +79,8 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   for (int i = 0; i < u->count; i++)
     if (gh_update_keeps(u, i)) gh_square_sum(u->graph, u->parameters[i]->grad, u->squares, i);
   u->clip_node = gh_graph_node_count(u->graph);
-  gh_clip_control(u->graph, u->squares, step->loss_total, u->control, o->clip_norm);
+  gh_clip_control(u->graph, u->squares, step->loss_total, u->control, step->loss_scale, o->clip_norm);
+  if (step->loss_scale) gh_loss_scale(u->graph, u->control, step->loss_scale, step->scaling, o->betas[0], o->betas[1]);
   for (int i = 0; i < u->count; i++) {
     gh_tensor *p = u->parameters[i];
     const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
@@ -138,10 +139,14 @@ gh_status gh_update_read(gh_error *err, gh_device *device, const gh_update *u, g
   float words[CONTROL_WORDS];
   gh_status status = gh_tensor_read(err, device, u->control, words);
   if (status) return status;
-  uint32_t bad;
-  memcpy(&bad, &words[CONTROL_BAD], sizeof bad);
-  *result =
-      (gh_update_result){.loss = (double)words[CONTROL_LOSS], .norm = (double)words[CONTROL_NORM], .bad = bad != 0};
+  uint32_t bits[CONTROL_WORDS];
+  memcpy(bits, words, sizeof bits);
+  const bool skipped = bits[CONTROL_SKIPPED] != 0;
+  *result = (gh_update_result){.loss = (double)words[CONTROL_LOSS],
+                               .norm = skipped ? 0 : (double)words[CONTROL_NORM],
+                               .bad = bits[CONTROL_BAD] != 0 && !skipped,
+                               .scale = (double)words[CONTROL_SCALE],
+                               .skips = bits[CONTROL_SKIPS]};
   for (int i = 0; i < u->log_count && !status; i++) {
     float value = 0;
     status = gh_tensor_read(err, device, u->logs[i], &value);

@@ -44,8 +44,11 @@ typedef struct gh_update {
 } gh_update;
 
 typedef struct gh_update_result {
-  double loss, norm;
-  bool bad;                  /* not finite: nothing was updated */
+  double loss, norm; /* norm 0: skipped, see below */
+  bool bad;          /* not finite: nothing was updated */
+  double scale;      /* of the loss, where it is scaled: an update whose gradients overflow is skipped and is not
+                        bad, unless the scale is at its least (cl/step.h); 0: it is not scaled */
+  int64_t skips;     /* skipped updates of the stage so far */
   double logs[GH_STEP_LOGS]; /* the numbers that the step logs */
 } gh_update_result;
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/half.h"
 #include "cl/bf16.h"
 
 GH_CUDA_LT(DECLARE)
@@ -117,7 +118,7 @@ unsigned cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, unsigned typ
                                     int64_t ld) {
   unsigned code = double_fault(__func__, ALLOC_FAILED);
   if (code) return code;
-  if (type != GH_LT_R_32F && type != GH_LT_R_16BF) return GH_LT_NOT_SUPPORTED;
+  if (type != GH_LT_R_32F && type != GH_LT_R_16BF && type != GH_LT_R_16F) return GH_LT_NOT_SUPPORTED;
   if (ld < (int64_t)rows) return double_refuse(GH_LT_INVALID_VALUE, "cuBLASLt: a leading dimension below the rows");
   *layout = malloc(sizeof **layout);
   if (!*layout) return ALLOC_FAILED;
@@ -164,6 +165,7 @@ static size_t size_of(unsigned type) { return type == GH_LT_R_32F ? 4 : 2; }
 static double load(const void *from, unsigned type, int64_t i) {
   float value;
   if (type == GH_LT_R_32F) return (double)((const float *)from)[i];
+  if (type == GH_LT_R_16F) return (double)gh_f16_to_f32(((const uint16_t *)from)[i]);
   memcpy(&value, &(uint32_t){(uint32_t)((const uint16_t *)from)[i] << 16}, 4);
   return (double)value;
 }
@@ -173,6 +175,8 @@ static void store(void *to, unsigned type, int64_t i, double number) {
   memcpy(&bits, &value, 4);
   if (type == GH_LT_R_32F)
     ((float *)to)[i] = value;
+  else if (type == GH_LT_R_16F)
+    ((uint16_t *)to)[i] = gh_f32_to_f16(value);
   else if (isnan(value))
     ((uint16_t *)to)[i] = 0x7fc0;
   else

@@ -24,13 +24,14 @@ endfunction()
 
 add_double(cuda 1 ${DOUBLE}/driver_device.c ${DOUBLE}/driver_memory.c ${DOUBLE}/driver_stream.c
            ${DOUBLE}/driver_module.c ${DOUBLE}/fibers.c ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_module.c
-           ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_parse.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c)
+           ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_parse.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c
+           ${PROJECT_SOURCE_DIR}/src/base/half.c)
 # Registers are rows of bytes: floats to some instructions, integers to others.
 set_source_files_properties(
   ${DOUBLE}/ptx_memory.c ${DOUBLE}/ptx_ops.c ${DOUBLE}/ptx_run.c ${DOUBLE}/ptx_warp.c
   PROPERTIES COMPILE_OPTIONS "-O3;-march=native;-fno-strict-aliasing;-ffp-contract=off")
 add_double(nvrtc 13 ${DOUBLE}/nvrtc.c ${DOUBLE}/nvrtc_real.c)
-add_double(cublasLt 13 ${DOUBLE}/cublaslt.c)
+add_double(cublasLt 13 ${DOUBLE}/cublaslt.c ${PROJECT_SOURCE_DIR}/src/base/half.c)
 target_compile_options(double_cublasLt PRIVATE -O3 -march=native)
 add_double(cufft 12 ${DOUBLE}/cufft.c)
 add_double(nvidia-ml 1 ${DOUBLE}/nvml.c)
@@ -50,7 +51,7 @@ foreach(name gemm gemm_bf16 gemm_matrix gemm_conv)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA}")
 endforeach()
-foreach(name backend graph ops bf16 functions attention attention_matrix conv2d update random_device fft golden probe encode
+foreach(name backend graph ops narrow functions attention attention_matrix conv2d update random_device fft golden probe encode
              reconstruct step_trace)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt,columns")
@@ -61,14 +62,14 @@ endforeach()
 add_executable(test_planted ${DOUBLE}/planted.c)
 target_link_libraries(test_planted PRIVATE test_support)
 add_dependencies(test_planted cuda_double)
-foreach(name ops bf16 functions update random_device conv2d attention attention_matrix gemm_bf16 planted)
+foreach(name ops narrow functions update random_device conv2d attention attention_matrix gemm_bf16 planted)
   add_test(
     NAME ptx_${name}
     COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"
     CONFIGURATIONS ptx)
   set_tests_properties(ptx_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_CACHE_DIR=${PROJECT_BINARY_DIR}/ptx-cache")
 endforeach()
-foreach(name ops attention_matrix attention bf16 conv2d)
+foreach(name ops attention_matrix attention narrow conv2d)
   set_property(TEST ptx_${name} APPEND PROPERTY ENVIRONMENT "GH_GEMM=cublaslt,columns")
 endforeach()
 

@@ -2,9 +2,11 @@
  * mma.m16n8k16", "ldmatrix", "shfl.sync", "redux.sync") and independent of cl/, which it checks. */
 #include <string.h>
 
+#include "base/half.h"
 #include "ptx.h"
 
-static float half_as_float(uint32_t word, int upper) {
+static float f16_as_float(uint32_t word, int upper) { return gh_f16_to_f32((uint16_t)(upper ? word >> 16 : word)); }
+static float bf16_as_float(uint32_t word, int upper) {
   uint32_t u = upper ? word & 0xffff0000u : word << 16;
   float x;
   memcpy(&x, &u, 4);
@@ -12,12 +14,11 @@ static float half_as_float(uint32_t word, int upper) {
 }
 
 /* D = A B + C: A is 16 x 16, B 16 x 8, C and D 16 x 8. A lane's first register holds a0 (lower half) and a1, and so on;
- * likewise b; c0 to c3 take one register each. groupID is lane / 4, threadID_in_group lane % 4. Products of bfloat16
- * are exact; the order of the sum is unspecified: it is computed in float64 and rounded once. */
-static bool mma_m16n8k16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+ * likewise b; c0 to c3 take one register each. groupID is lane / 4, threadID_in_group lane % 4. Products of 16-bit
+ * numbers are exact; the order of the sum is unspecified: it is computed in float64 and rounded once. */
+static bool mma_m16n8k16(ptx_warp *w, const ptx_instr *in, float (*half_as_float)(uint32_t word, int upper)) {
   enum { D = 0, A = 4, B = 8, C = 10 };
   double a[16][16], b[16][8], sum[16][8];
-  (void)lanes;
   for (int lane = 0; lane < PTX_LANES; lane++) {
     const int group = lane >> 2, thread = lane % 4;
     for (int i = 0; i < 8; i++) {
@@ -40,6 +41,15 @@ static bool mma_m16n8k16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
       ((float *)ptx_row_of(w, in, D + i))[lane] =
           (float)sum[i < 2 ? lane >> 2 : (lane >> 2) + 8][lane % 4 * 2 + (i & 1)];
   return true;
+}
+
+static bool mma_bf16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  (void)lanes;
+  return mma_m16n8k16(w, in, bf16_as_float);
+}
+static bool mma_f16(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
+  (void)lanes;
+  return mma_m16n8k16(w, in, f16_as_float);
 }
 
 /* Four matrices of 8 rows of 8 16-bit numbers. Lanes 0 to 7 supply the addresses of the first matrix's rows, 8 to 15 of
@@ -99,7 +109,8 @@ static bool redux_or(ptx_warp *w, const ptx_instr *in, uint32_t lanes) {
 }
 
 const ptx_op ptx_warp_ops[] = {
-    {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", PTX_TOGETHER, "{4{4{2{4", NULL, mma_m16n8k16},
+    {"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", PTX_TOGETHER, "{4{4{2{4", NULL, mma_bf16},
+    {"mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", PTX_TOGETHER, "{4{4{2{4", NULL, mma_f16},
     {"ldmatrix.sync.aligned.m8n8.x4.shared.b16", PTX_TOGETHER, "{4[", NULL, ldmatrix},
     {"ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16", PTX_TOGETHER, "{4[", NULL, ldmatrix_trans},
     {"shfl.sync.bfly.b32", PTX_TOGETHER, "wwwww", NULL, shfl_bfly},

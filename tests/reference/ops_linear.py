@@ -99,11 +99,11 @@ def matmul_cases():
     cases.save()
 
 
-def bf16x2_cases():
-    cases = Cases("bf16x2")  # the forward's parts are rounded: src/ops/check/drawn.c
+def halves_cases():
+    cases = Cases("halves")  # the forward's parts are rounded: src/ops/check/drawn.c
     for n, k in [(1, 1), (3, 31), (4, 33), (2, 65), (17, 16)]:
-        cases.add(f"down_{n}x{k}", [randn(3 * n, k)], lambda d, n=n: d[:n] + d[2 * n:], {"up": 0}, op="bf16x2_backward", grads=[])
-        cases.add(f"up_{n}x{k}", [randn(n, 3 * k)], lambda d, k=k: d[:, :k] + d[:, k:2 * k], {"up": 1}, op="bf16x2_backward", grads=[])
+        cases.add(f"down_{n}x{k}", [randn(3 * n, k)], lambda d, n=n: d[:n] + d[2 * n:], {"up": 0}, op="halves_backward", grads=[])
+        cases.add(f"up_{n}x{k}", [randn(n, 3 * k)], lambda d, k=k: d[:, :k] + d[:, k:2 * k], {"up": 1}, op="halves_backward", grads=[])
     cases.save()
 
 
@@ -112,6 +112,6 @@ if __name__ == "__main__":
     column_sum_cases()
     linear_cases()
     matmul_cases()
-    bf16x2_cases()
+    halves_cases()
     multiply_cases()
     exp_scale_cases()

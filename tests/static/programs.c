@@ -76,8 +76,11 @@ typedef struct product {
   int64_t ld; /* the length of rows in memory decides how wide a GPU's loads may be */
 } product;
 
-static const product products[] = {
-    {GH_F32, GH_F32, 256}, {GH_BF16, GH_F32, 256}, {GH_F32, GH_BF16, 256}, {GH_BF16, GH_BF16, 256}};
+static const product products[] = {{GH_F32, GH_F32, 256},
+                                   {GH_BF16, GH_F32, 256},
+                                   {GH_F32, GH_BF16, 256},
+                                   {GH_BF16, GH_BF16, 256},
+                                   {GH_F16, GH_F16, 256}};
 /* Narrower loads, of the tiles that take most registers. */
 static const product narrow[] = {{GH_BF16, GH_F32, 260}, {GH_F32, GH_F32, 257}, {GH_BF16, GH_BF16, 257}};
 

@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-#include "base/half.h"
-
 static gh_error err;
 
 gh_gemm_desc gemm_desc_of(int64_t m, int64_t n, int64_t k, int trans, int option) {
@@ -38,7 +36,9 @@ gh_gemm_desc gemm_desc_of(int64_t m, int64_t n, int64_t k, int trans, int option
 
 static gh_dtype dtype_of(const gemm_problem *p, int which) { return which < 2 ? p->desc.dtype : p->desc.dtype_c; }
 
-static float as_stored(gh_dtype dtype, float x) { return dtype == GH_BF16 ? gh_bf16_to_f32(gh_f32_to_bf16(x)) : x; }
+static float as_stored(gh_dtype dtype, float x) {
+  return gh_dtype_is_narrow(dtype) ? gh_widen(dtype, gh_narrow(dtype, x)) : x;
+}
 
 static float *random_numbers(int64_t n, gh_dtype dtype) {
   static uint32_t seed = 1;
@@ -59,7 +59,7 @@ static void write_numbers(gemm_problem *p, gh_buffer *to, gh_dtype dtype, const 
   }
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
-  for (int64_t i = 0; i < n; i++) half[i] = gh_f32_to_bf16(x[i]);
+  for (int64_t i = 0; i < n; i++) half[i] = gh_narrow(dtype, x[i]);
   check_ok(backend->write(&err, p->device, to, 0, half, n * 2));
   free(half);
 }
@@ -73,7 +73,7 @@ static void read_numbers(gemm_problem *p, const gh_buffer *from, gh_dtype dtype,
   uint16_t *half = gh_alloc(&err, (size_t)n, sizeof *half);
   assert_non_null(half);
   check_ok(backend->read(&err, p->device, from, 0, half, n * 2));
-  for (int64_t i = 0; i < n; i++) x[i] = gh_bf16_to_f32(half[i]);
+  for (int64_t i = 0; i < n; i++) x[i] = gh_widen(dtype, half[i]);
   free(half);
 }
 
@@ -175,8 +175,10 @@ static expected expect(const gemm_problem *p, int64_t batch, int64_t i, int64_t 
   }
   const double scale = fabs(g->alpha) * sqrt(squares) + fabs(g->beta * (double)before) + fabs((double)bias);
   expected e = {.want = g->alpha * sum + g->beta * (double)before + (double)bias};
-  e.most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)g->k) + (g->dtype == GH_BF16 ? (double)g->k / 4 : 0)) * scale;
-  if (g->dtype_c == GH_BF16) e.most += 0x1p-8 * (fabs(e.want) + e.most);
+  e.most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)g->k) + (gh_dtype_is_narrow(g->dtype) ? (double)g->k / 4 : 0)) *
+           scale;
+  if (gh_dtype_is_narrow(g->dtype_c))
+    e.most += gh_dtype_rounding(g->dtype_c) * (fabs(e.want) + e.most) + gh_dtype_smallest(g->dtype_c);
   e.promised = as_stored(g->dtype_c, p->bias ? total + bias : total);
   return e;
 }

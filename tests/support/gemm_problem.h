@@ -9,7 +9,7 @@ typedef struct gemm_problem {
   gh_device *device;
   gh_gemm_desc desc;
   int64_t elements[3]; /* sizes of the buffers of a, b, c */
-  float *a, *b, *c;    /* as stored (rounded if stored as bfloat16); c: its content before the product */
+  float *a, *b, *c;    /* as stored (rounded if stored in a narrow type); c: its content before the product */
   float *bias;         /* NULL: desc has no bias */
   float *got;          /* the whole buffer of c after the product */
   gh_buffer *buffers[4];

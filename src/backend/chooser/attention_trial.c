@@ -6,13 +6,12 @@
 #include <stdlib.h>
 
 #include "backend/chooser/attention_internal.h"
-#include "base/half.h"
 
 #define TRIAL_MADDS 4e9    /* most multiply-adds of one timed call */
 #define SAMPLES     12     /* rows of a head that are compared */
 #define PATTERN     262139 /* random numbers, repeated; a prime, so that rows do not repeat each other */
 #define TOLERANCE   5e-5   /* of the magnitude of a row: a misplaced element is off by its own size */
-#define BF16_MOST   0.04   /* the same where results, and a matrix unit's weights, are rounded */
+#define NARROW_MOST 0.04   /* the same where results, and a matrix unit's weights, are rounded */
 #define TOP         3.0    /* made-up highest scores, above all real ones */
 
 enum { Q, K, V, DOUT, ROW_MAX, INV_SUM, DELTA, HIDDEN, INPUTS };
@@ -65,7 +64,8 @@ static void make_pattern(trial *t) {
   for (int64_t i = 0; i < PATTERN; i++) {
     state = state * 1664525u + 1013904223u;
     t->pattern[i] = (float)(state >> 8) * 0x1p-23f - 1.0f;
-    if (t->work.desc.dtype == GH_BF16) t->pattern[i] = gh_bf16_to_f32(gh_f32_to_bf16(t->pattern[i]));
+    const gh_dtype dtype = t->work.desc.dtype;
+    if (gh_dtype_is_narrow(dtype)) t->pattern[i] = gh_widen(dtype, gh_narrow(dtype, t->pattern[i]));
   }
 }
 
@@ -73,7 +73,7 @@ static void make_pattern(trial *t) {
 
 static gh_status create_input(gh_error *err, trial *t, int input) {
   const gh_attention_desc *g = &t->work.desc;
-  const bool narrow = input <= DOUT && g->dtype == GH_BF16;
+  const bool narrow = input <= DOUT && gh_dtype_is_narrow(g->dtype);
   const int64_t n = input == HIDDEN ? g->batch * g->hidden
                     : input > DOUT  ? statistics(g)
                                     : tensor_elements(g, is_key_side(input)),
@@ -84,7 +84,7 @@ static gh_status create_input(gh_error *err, trial *t, int input) {
     if (input == HIDDEN)
       ((int32_t *)(void *)bytes)[i] = is_hidden(t, i % g->hidden);
     else if (narrow)
-      ((uint16_t *)(void *)bytes)[i] = gh_f32_to_bf16((float)number(t, input, i));
+      ((uint16_t *)(void *)bytes)[i] = gh_narrow(g->dtype, (float)number(t, input, i));
     else
       ((float *)(void *)bytes)[i] = (float)(input > DOUT ? statistic(t, input, i) : number(t, input, i));
   }
@@ -94,7 +94,7 @@ static gh_status create_input(gh_error *err, trial *t, int input) {
   return status;
 }
 
-/* The results: out, row_max, inv_sum and in bf16 the rounding error of out; dq; dk and dv. */
+/* The results: out, row_max, inv_sum and in a narrow type the rounding error of out; dq; dk and dv. */
 static int64_t result_bytes(const trial *t, int result) {
   const gh_attention_desc *g = &t->work.desc;
   const bool wide = !is_backward(t) && (result == SECOND || result == THIRD);
@@ -116,7 +116,7 @@ static gh_status create(gh_error *err, trial *t) {
   make_pattern(t);
   for (int i = 0; i <= last && !status; i++) status = create_input(err, t, i);
   if (g->hidden && !status) status = create_input(err, t, HIDDEN);
-  t->outs = is_of_keys(t) ? 2 : is_backward(t) ? 1 : g->dtype == GH_BF16 ? 4 : 3;
+  t->outs = is_of_keys(t) ? 2 : is_backward(t) ? 1 : gh_dtype_is_narrow(g->dtype) ? 4 : 3;
   for (int i = 0; i < t->outs && !status; i++)
     status = t->d->backend->buffer_create(err, t->d, result_bytes(t, i), &t->out[i]);
   return status;
@@ -242,12 +242,12 @@ static gh_status read_row(gh_error *err, const trial *t, int result, int64_t at)
   const int64_t n = t->work.desc.size;
   if (t->work.desc.dtype == GH_F32) return t->d->backend->read(err, t->d, t->out[result], 4 * at, t->got, 4 * n);
   gh_status status = t->d->backend->read(err, t->d, t->out[result], 2 * at, t->narrow, 2 * n);
-  for (int64_t i = 0; i < n && !status; i++) t->got[i] = gh_bf16_to_f32(t->narrow[i]);
+  for (int64_t i = 0; i < n && !status; i++) t->got[i] = gh_widen(t->work.desc.dtype, t->narrow[i]);
   return status;
 }
 
 static gh_status compare_row(gh_error *err, const trial *t, int result, int64_t at, const double *want) {
-  const double most = t->work.desc.dtype == GH_BF16 ? BF16_MOST : TOLERANCE;
+  const double most = gh_dtype_is_narrow(t->work.desc.dtype) ? NARROW_MOST : TOLERANCE;
   double squares = 0;
   gh_status status = read_row(err, t, result, at);
   if (status) return status;

@@ -37,7 +37,10 @@ static gh_status check_matrix(gh_error *err, const gh_device *d, const char *nam
   return GH_OK;
 }
 
-static bool is_supported(gh_dtype dtype) { return dtype == GH_F32 || dtype == GH_BF16; }
+/* Any two floating types, but not both narrow ones. */
+static bool are_supported(gh_dtype in, gh_dtype out) {
+  return gh_dtype_is_float(in) && gh_dtype_is_float(out) && (in == out || in == GH_F32 || out == GH_F32);
+}
 
 static gh_status check_epilogue(gh_error *err, const gh_device *d, const gh_gemm_desc *g, int64_t end_c) {
   if (g->epilogue < GH_EPILOGUE_NONE || g->epilogue > GH_EPILOGUE_BIAS_GELU)
@@ -69,8 +72,8 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g,
                    (long long)g->k, (long long)g->batch);
   if (g->offset_a < 0 || g->offset_b < 0 || g->offset_c < 0 || g->stride_a < 0 || g->stride_b < 0 || g->stride_c < 0)
     return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a negative offset or stride");
-  if (!is_supported(g->dtype) || !is_supported(g->dtype_c))
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "gemm: %s in, %s out: f32 and bf16 are supported",
+  if (!are_supported(g->dtype, g->dtype_c))
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "gemm: %s in, %s out: f32 with bf16 or f16 is supported",
                    gh_dtype_name(g->dtype), gh_dtype_name(g->dtype_c));
   if (g->batch > 1 && !g->stride_c) return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a batch needs stride_c");
   int64_t rows_a = g->trans_a ? g->k : g->m, columns_a = g->trans_a ? g->m : g->k;

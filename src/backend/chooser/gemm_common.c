@@ -7,8 +7,11 @@ const char *gh_gemm_kernel_name(const gh_gemm_desc *g) {
 }
 
 const char *gh_gemm_storage_defines(const gh_gemm_desc *g) {
-  static const char *const names[2][2] = {{"", "-DC_BF16"}, {"-DAB_BF16", "-DAB_BF16 -DC_BF16"}};
-  return names[g->dtype == GH_BF16][g->dtype_c == GH_BF16];
+  static const char *const names[][GH_F16 + 1] = {
+      [GH_F32] = {[GH_F32] = "", [GH_BF16] = "-DC_BF16", [GH_F16] = "-DC_F16"},
+      [GH_BF16] = {[GH_F32] = "-DAB_BF16", [GH_BF16] = "-DAB_BF16 -DC_BF16"},
+      [GH_F16] = {[GH_F32] = "-DAB_F16", [GH_F16] = "-DAB_F16 -DC_F16"}};
+  return names[g->dtype][g->dtype_c];
 }
 
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,

@@ -87,7 +87,7 @@ bool gh_conv_matrix_supports_128(const gh_gemm_desc *g, const gh_device *d) {
 
 gh_status gh_conv_matrix_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
                                  gh_launch **out) {
-  const gh_kernel_id id = {.name = "conv2d_image_weight", .dtype = GH_BF16};
+  const gh_kernel_id id = {.name = "conv2d_image_weight", .dtype = g->dtype};
   const gh_grid grid = {{(size_t)g->m, 1, 1}, {(size_t)GH_MIN(d->info.max_group, GROUP_ITEMS), 1, 1}};
   const gh_arg args[] = {gh_arg_buffer(g->image.prepared),
                          gh_arg_buffer(a),

@@ -87,7 +87,7 @@ int gh_gemm_load_width(const gh_gemm_desc *desc, int most);
  * a multiple. */
 int64_t gh_split_evenly(int64_t whole, int64_t most, int64_t step);
 
-/* How a CPU's work-items split C, A and B: mt x nb elements of C per work-item, panels of kc x nb. If C is bfloat16,
+/* How a CPU's work-items split C, A and B: mt x nb elements of C per work-item, panels of kc x nb. If C is narrow,
  * the mt nb sums are in private memory, which holds `sums`. */
 typedef struct gh_gemm_blocks {
   int64_t mt, nb, kc, sums;

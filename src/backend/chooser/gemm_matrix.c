@@ -26,9 +26,9 @@ static const char *const defines[][2] = {
 };
 
 static bool supports(const gh_gemm_desc *g, const gh_device *d, bool large) {
-  return g->dtype == GH_BF16 && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS && g->lda <= LONGEST &&
-         g->ldb <= LONGEST && d->info.local_bytes >= LOCAL_BYTES && d->info.matrix != GH_MATRIX_NONE &&
-         defines[d->info.matrix][large];
+  return gh_dtype_is_narrow(g->dtype) && d->info.shape == GH_SHAPE_GPU && d->info.max_group >= ITEMS &&
+         g->lda <= LONGEST && g->ldb <= LONGEST && d->info.local_bytes >= LOCAL_BYTES &&
+         d->info.matrix != GH_MATRIX_NONE && defines[d->info.matrix][large];
 }
 
 bool gh_matrix_supports_64(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, false); }

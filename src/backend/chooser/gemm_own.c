@@ -25,7 +25,7 @@ enum {
 static const struct cpu_family {
   const char *source;
   int64_t rows[2];      /* of a tile, with wide and with narrow vectors */
-  int64_t total_floats; /* capacity for a work-item's sums if C is bfloat16 */
+  int64_t total_floats; /* capacity for a work-item's sums if C is narrow */
   bool keeps_sums;      /* if C is float32 too */
 } cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL, false},
                     {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, false},
@@ -41,7 +41,7 @@ static bool cpu_supports(const gh_gemm_desc *g, const gh_device *d) {
 }
 
 static bool amx_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_F32 && d->info.amx && cpu_supports(g, d);
+  return g->dtype == GH_F32 && g->dtype_c != GH_F16 && d->info.amx && cpu_supports(g, d);
 }
 
 static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
@@ -112,7 +112,7 @@ static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider
 }
 
 int64_t gh_gemm_prepared_elements(const gh_gemm_desc *g) {
-  if (g->dtype == GH_BF16) return gh_conv_matrix_prepared(g);
+  if (gh_dtype_is_narrow(g->dtype)) return gh_conv_matrix_prepared(g);
   return ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
 }
 
@@ -211,7 +211,7 @@ static bool clblast_supports(const gh_gemm_desc *g, const gh_device *d) {
 }
 
 static bool cublaslt_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return (g->dtype == GH_BF16 || g->dtype_c == GH_F32) && is_library(d, GH_CUBLASLT);
+  return (g->dtype != GH_F32 || g->dtype_c == GH_F32) && is_library(d, GH_CUBLASLT);
 }
 
 static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,

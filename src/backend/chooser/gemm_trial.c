@@ -10,7 +10,6 @@
 #include "backend/chooser/gemm_internal.h"
 #include "backend/chooser/internal.h"
 #include "backend/core/libraries.h"
-#include "base/half.h"
 #include "base/log.h"
 
 #define SAMPLES     64  /* rows, and columns, that are compared */
@@ -27,10 +26,10 @@ typedef struct trial {
   gh_buffer *unfolded; /* by the provider that forms them in memory, and the launch that does so */
   gh_launch *unfold;
   int64_t elements_a, elements_b, elements_c;
-  float *pattern;         /* three runs of PATTERN numbers, as stored, for A, B and C */
-  uint16_t *pattern_bf16; /* the same in two bytes each */
-  float *row;             /* one row of C */
-  uint16_t *row_bf16;     /* the row as read, if C is bfloat16 */
+  float *pattern;           /* three runs of PATTERN numbers, as stored, for A, B and C */
+  uint16_t *pattern_narrow; /* the same in two bytes each */
+  float *row;               /* one row of C */
+  uint16_t *row_narrow;     /* the row as read, if C is narrow */
   int64_t rows[SAMPLES], columns[SAMPLES];
   double *want, *most; /* (2, rows, columns): C of the first and the last matrix in float64, and the error allowed */
   int row_count, column_count;
@@ -86,7 +85,7 @@ static gh_dtype dtype_of(const trial *t, int which) { return which == OF_C ? t->
 static gh_status fill_random(gh_error *err, trial *t, int which, gh_buffer *buffer, int64_t elements) {
   const int64_t size = (int64_t)gh_dtype_size(dtype_of(t, which));
   const void *from =
-      size == 2 ? (const void *)(t->pattern_bf16 + which * PATTERN) : (const void *)(t->pattern + which * PATTERN);
+      size == 2 ? (const void *)(t->pattern_narrow + which * PATTERN) : (const void *)(t->pattern + which * PATTERN);
   for (int64_t at = 0; at < elements; at += PATTERN) {
     int64_t count = GH_MIN(PATTERN, elements - at);
     gh_status status = t->d->backend->write(err, t->d, buffer, at * size, from, count * size);
@@ -99,9 +98,9 @@ static double pattern_at(const trial *t, int which, int64_t i) {
   return (double)t->pattern[which * PATTERN + i % PATTERN];
 }
 
-/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes with fewer bits is noticed; as bfloat16,
- * with all 8 bits. Well mixed (splitmix64): rows whose length is a power of two must not resemble each other, otherwise
- * sums exceed what the tolerance assumes. */
+/* Uniform in [-1, 1) with all 24 bits in use, so that a provider that computes with fewer bits is noticed; as a narrow
+ * type, with all of its bits. Well mixed (splitmix64): rows whose length is a power of two must not resemble each
+ * other, otherwise sums exceed what the tolerance assumes. */
 static void make_pattern(trial *t) {
   for (int64_t i = 0; i < 3 * PATTERN; i++) {
     uint64_t z = (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
@@ -109,8 +108,10 @@ static void make_pattern(trial *t) {
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     z ^= z >> 31;
     t->pattern[i] = (float)((int32_t)(z >> 40) - (1 << 23)) * 0x1p-23f;
-    t->pattern_bf16[i] = gh_f32_to_bf16(t->pattern[i]);
-    if (dtype_of(t, (int)(i / PATTERN)) == GH_BF16) t->pattern[i] = gh_bf16_to_f32(t->pattern_bf16[i]);
+    const gh_dtype dtype = dtype_of(t, (int)(i / PATTERN));
+    if (!gh_dtype_is_narrow(dtype)) continue;
+    t->pattern_narrow[i] = gh_narrow(dtype, t->pattern[i]);
+    t->pattern[i] = gh_widen(dtype, t->pattern_narrow[i]);
   }
 }
 
@@ -126,14 +127,16 @@ static int sample(int64_t *at, int64_t n) {
  * occur by chance, and a product with 11 or fewer bits exceeds it up to k = 1e6. */
 static double tolerance(int64_t k) { return (double)FLT_EPSILON * (8 + 4 * sqrt((double)k)); }
 
-/* Products of bfloat16 are exact in float32, so the same holds for sums that are rounded. Matrix units truncate
+/* Products of narrow numbers are exact in float32, so the same holds for sums that are rounded. Matrix units truncate
  * instead: each of their steps, of 4 products or more, may lose a unit in the last place of the sum, always towards
  * zero. Sums kept in half or bfloat16, or in several parts rounded that way, exceed this bound 10 times up to k = 1e5;
  * one missing product does so up to 1e4. */
-static double tolerance_bf16(int64_t k) { return tolerance(k) + (double)FLT_EPSILON * (double)k / 4; }
+static double tolerance_narrow(int64_t k) { return tolerance(k) + (double)FLT_EPSILON * (double)k / 4; }
 
-/* The error that rounding x to bfloat16 may add. */
-static double rounding_bf16(double x) { return 0x1p-8 * fabs(x) + 0x1p-133; }
+/* The error that rounding x to a narrow type may add. */
+static double rounding_narrow(gh_dtype dtype, double x) {
+  return gh_dtype_rounding(dtype) * fabs(x) + gh_dtype_smallest(dtype);
+}
 
 static int64_t matrix_of(const trial *t, int which) { return which ? t->desc.batch - 1 : 0; }
 static int64_t sample_at(const trial *t, int which, int i, int j) {
@@ -151,8 +154,8 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
   int64_t at = matrix_of(t, which) * g->stride_c + t->rows[i] * g->ldc + t->columns[j];
   double before = g->beta != 0 ? g->beta * pattern_at(t, OF_C, at) : 0;
   const double want = g->alpha * sum + before, scale = fabs(g->alpha) * sqrt(squares) + fabs(before);
-  double most = (g->dtype == GH_BF16 ? tolerance_bf16(g->k) : tolerance(g->k)) * scale;
-  if (g->dtype_c == GH_BF16) most += rounding_bf16(fabs(want) + most);
+  double most = (gh_dtype_is_narrow(g->dtype) ? tolerance_narrow(g->k) : tolerance(g->k)) * scale;
+  if (gh_dtype_is_narrow(g->dtype_c)) most += rounding_narrow(g->dtype_c, fabs(want) + most);
   t->want[sample_at(t, which, i, j)] = want;
   t->most[sample_at(t, which, i, j)] = most;
 }
@@ -199,9 +202,9 @@ static void trial_free(trial *t) {
   backend->launch_free(t->unfold);
   backend->buffer_free(t->unfolded);
   free(t->pattern);
-  free(t->pattern_bf16);
+  free(t->pattern_narrow);
   free(t->row);
-  free(t->row_bf16);
+  free(t->row_narrow);
   free(t->want);
   free(t->most);
 }
@@ -224,13 +227,13 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   t->row_count = sample(t->rows, g->m);
   t->column_count = sample(t->columns, g->n);
   t->pattern = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern);
-  t->pattern_bf16 = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern_bf16);
+  t->pattern_narrow = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern_narrow);
   t->row = gh_alloc(err, (size_t)g->n, sizeof *t->row);
-  t->row_bf16 = gh_alloc(err, (size_t)g->n, sizeof *t->row_bf16);
+  t->row_narrow = gh_alloc(err, (size_t)g->n, sizeof *t->row_narrow);
   t->want = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->want);
   t->most = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->most);
   gh_status status =
-      t->pattern && t->pattern_bf16 && t->row && t->row_bf16 && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
+      t->pattern && t->pattern_narrow && t->row && t->row_narrow && t->want && t->most ? GH_OK : GH_ERROR_MEMORY;
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
@@ -264,7 +267,7 @@ static gh_status reset_c(gh_error *err, trial *t) {
   if (t->desc.beta != 0) return fill_random(err, t, OF_C, t->c, t->elements_c);
   gh_launch *fill;
   gh_status status = t->d->backend->bind_fill(err, t->d, t->c, 0, trial_bytes(t->elements_c, t->desc.dtype_c),
-                                              0x7fc07fc0u, &fill); /* NaN in either type */
+                                              0x7fc07fc0u, &fill); /* NaN in any type */
   if (status) return status;
   status = t->d->backend->enqueue(err, t->d, fill);
   if (!status) status = t->d->backend->finish(err, t->d);
@@ -276,8 +279,8 @@ static gh_status reset_c(gh_error *err, trial *t) {
 static gh_status read_row(gh_error *err, trial *t, int64_t at, int64_t n) {
   const gh_backend *backend = t->d->backend;
   if (t->desc.dtype_c == GH_F32) return backend->read(err, t->d, t->c, at * 4, t->row, n * 4);
-  gh_status status = backend->read(err, t->d, t->c, at * 2, t->row_bf16, n * 2);
-  for (int64_t i = 0; i < n && !status; i++) t->row[i] = gh_bf16_to_f32(t->row_bf16[i]);
+  gh_status status = backend->read(err, t->d, t->c, at * 2, t->row_narrow, n * 2);
+  for (int64_t i = 0; i < n && !status; i++) t->row[i] = gh_widen(t->desc.dtype_c, t->row_narrow[i]);
   return status;
 }
 
@@ -395,9 +398,12 @@ void gh_gemm_trial_close(void *of) {
 
 int gh_gemm_verdict(const void *desc) {
   const gh_gemm_desc *g = desc;
-  const int storage = 2 * (g->dtype == GH_BF16) + (g->dtype_c == GH_BF16), width = gh_gemm_load_width(g, 8);
+  enum { TYPES = GH_F16 + 1 };
+  const int storage = TYPES * (int)g->dtype + (int)g->dtype_c, width = gh_gemm_load_width(g, 8);
   if (g->image.channels && !gh_gemm_is_usual_image(g)) return -1;
-  return 16 * (width / 4) + 4 * storage + 2 * g->trans_a + g->trans_b;
+  const int slot = 4 * (TYPES * TYPES * (width / 4) + storage) + 2 * g->trans_a + g->trans_b;
+  _Static_assert(4 * 3 * TYPES * TYPES <= GH_VERDICTS, "a slot for each width, storage and transposition");
+  return slot;
 }
 
 /* ---- skipping a slow library ---- */

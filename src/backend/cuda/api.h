@@ -89,6 +89,7 @@ _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuris
   V(GH_LT_INVALID_VALUE, CUBLAS_STATUS_INVALID_VALUE, 7)                                                               \
   V(GH_LT_ARCH_MISMATCH, CUBLAS_STATUS_ARCH_MISMATCH, 8)                                                               \
   V(GH_LT_R_32F, CUDA_R_32F, 0)                                                                                        \
+  V(GH_LT_R_16F, CUDA_R_16F, 2)                                                                                        \
   V(GH_LT_R_16BF, CUDA_R_16BF, 14)                                                                                     \
   V(GH_LT_COMPUTE_32F, CUBLAS_COMPUTE_32F, 68)                                                                         \
   V(GH_LT_OP_N, CUBLAS_OP_N, 0)                                                                                        \

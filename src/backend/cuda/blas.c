@@ -67,7 +67,7 @@ const char *gh_cuda_library_name(const gh_device *d) { return gh_cuda(d)->lt ? g
 static const struct {
   bool supported;
   unsigned type;
-} types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}};
+} types[GH_DTYPES] = {[GH_F32] = {true, GH_LT_R_32F}, [GH_BF16] = {true, GH_LT_R_16BF}, [GH_F16] = {true, GH_LT_R_16F}};
 
 /* Bytes that divide every address of the matrices, at most MAX_ALIGNMENT. */
 static uint32_t alignment(CUdeviceptr at, int64_t stride_bytes) {
@@ -199,8 +199,9 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g)
                    gh_dtype_name(g->dtype_c));
   if (g->batch > INT32_MAX)
     return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: a batch of %lld", (long long)g->batch);
-  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->dtype_c == GH_F32) /* the accuracy of its tanh is not documented */
-    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: its GELU is accurate to bfloat16 only, but C is float32");
+  if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->dtype_c != GH_BF16) /* the accuracy of its tanh is not documented */
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "cuBLASLt GEMM: its GELU is accurate to bfloat16 only, but C is %s",
+                   gh_dtype_name(g->dtype_c));
   if (g->epilogue == GH_EPILOGUE_BIAS_GELU && g->before && !can_keep(g))
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "cuBLASLt GEMM: the input of GELU, in rows of %lld elements from element %lld on, needs strides "

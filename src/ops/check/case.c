@@ -19,7 +19,7 @@ typedef struct built {
 } built;
 
 static bool has_gradient(const gh_check *c, int input) {
-  return c->din[input].values && !(c->options.bf16 && c->op->flags & GH_OP_WIDE_BACKWARD);
+  return c->din[input].values && !(c->options.narrow != GH_F32 && c->op->flags & GH_OP_WIDE_BACKWARD);
 }
 
 static bool any_gradient(const gh_check *c) {
@@ -68,7 +68,7 @@ static gh_status build(gh_error *err, gh_check *c, form how, built *b) {
   if (!status) status = gh_graph_poison(err, b->graph);
   for (int i = 0; !status && c->listener->used && i < gh_graph_node_count(b->graph); i++) {
     const gh_node *used = gh_graph_node(b->graph, i);
-    if (!used->dead && (!c->options.bf16 || used->storage == GH_BF16))
+    if (!used->dead && (c->options.narrow == GH_F32 || used->storage == c->options.narrow))
       c->listener->used(c->listener->context, used->op);
   }
   return status;

@@ -164,7 +164,7 @@ static gh_status check_case(gh_error *err, const gh_check *common, const gh_json
   if (!c.op) return gh_fail(err, GH_ERROR_FORMAT, "%s: there is no op %s", c.name, op);
   gh_error failure = {0};
   status = load_case(&failure, &c, node);
-  if (!status) status = c.options.bf16 ? gh_check_run_bf16(&failure, &c) : gh_check_run(&failure, &c);
+  if (!status) status = c.options.narrow != GH_F32 ? gh_check_run_narrow(&failure, &c) : gh_check_run(&failure, &c);
   if (status) gh_check_report(&c, "", NAN, 0, false, failure.text);
   free_case(&c);
   return GH_OK;

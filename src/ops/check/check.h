@@ -18,8 +18,8 @@
  * finite differences along a direction that mixes the gradient's and a random one. Every tensor must also fail with an
  * error of 1 % in one element.
  *
- * In bf16 the expected values are the op's float32 results (checked as above) for the same inputs and gradients rounded
- * to bf16; an element may only be off by the roundings of stored intermediates: bf16.c. */
+ * In a narrow type the expected values are the op's float32 results (checked as above) for the same inputs and
+ * gradients rounded to it; an element may only be off by the roundings of stored intermediates: narrow.c. */
 #ifndef GH_OPS_CHECK_CHECK_H
 #define GH_OPS_CHECK_CHECK_H
 
@@ -35,15 +35,15 @@ typedef struct gh_check_result {
 } gh_check_result;
 
 typedef struct gh_check_options {
-  bool brief;    /* only outputs and gradients of one direct run, for the self-test */
-  bool sabotage; /* test of the test: plants an error of 1 % in one element of each tensor of the direct run */
-  bool bf16;     /* runs ops with a bf16 form in bf16; the others give no result */
+  bool brief;      /* only outputs and gradients of one direct run, for the self-test */
+  bool sabotage;   /* test of the test: plants an error of 1 % in one element of each tensor of the direct run */
+  gh_dtype narrow; /* runs ops with a narrow form in this type; the others give no result; GH_F32: all in float32 */
 } gh_check_options;
 
 typedef struct gh_check_listener {
   void *context;
   void (*result)(void *context, const gh_check_result *result);
-  /* Each op that a case's graphs launched (in bf16: with that storage), repeatedly; may be NULL. */
+  /* Each op that a case's graphs launched (in a narrow type: with that storage), repeatedly; may be NULL. */
   void (*used)(void *context, const gh_op *op);
 } gh_check_listener;
 

@@ -1,5 +1,5 @@
-/* Known answers of the ops without a file of cases: random numbers, the control block, rounding to bf16, and updates
- * that round at random. The host computes them itself. */
+/* Known answers of the ops without a file of cases: random numbers, the control block, the loss's scale, rounding to
+ * narrow types, and updates that round at random. The host computes them itself. */
 #include "base/half.h"
 #include "base/random.h"
 #include "cl/launch.h"
@@ -118,7 +118,7 @@ static void record_control(gh_drawn *d) {
       gh_store_add(err, d->store, "control", GH_U32, 1, (int64_t[]){CONTROL_WORDS}, &d->out) ||
       gh_tensor_write(err, device, s, squares) || gh_tensor_write(err, device, l, &loss))
     return;
-  gh_clip_control(d->g, s, l, d->out, 2.5);
+  gh_clip_control(d->g, s, l, d->out, NULL, 2.5);
   d->want[CONTROL_LOSS] = 0.75;
   d->want[CONTROL_NORM] = 5;
   d->want[CONTROL_CLIP] = 2.5 / (5 + 1e-6);
@@ -126,39 +126,79 @@ static void record_control(gh_drawn *d) {
   d->tolerance = 2.5e-7;
 }
 
-/* Both neighbours of a tie, ties to either side, the largest numbers, a subnormal; and the cast back. */
-static void record_cast(gh_drawn *d) {
-  static const float values[] = {1.00390625f, 1.00390637f, 1.00390613f, 1.01171875f, -3.3333333f,
-                                 1e-40f,      3.0e38f,     -0.0f,       65537.0f};
+/* Squares of gradients times 2^16, so the norm is 5 / 2^16. */
+static void record_scaled_control(gh_drawn *d) {
+  static const float squares[2] = {9, 16}, loss = 0.75f, scale = LOSS_SCALE_FIRST;
+  gh_error *err = gh_graph_error(d->g);
+  gh_device *device = gh_graph_device(d->g);
+  gh_tensor *s, *l, *by, *scaling;
+  if (gh_store_add(err, d->store, "squares", GH_F32, 1, (int64_t[]){2}, &s) ||
+      gh_store_add(err, d->store, "loss", GH_F32, 0, NULL, &l) ||
+      gh_store_add(err, d->store, "scale", GH_F32, 0, NULL, &by) ||
+      gh_store_add(err, d->store, "scaling", GH_F32, 1, (int64_t[]){SCALING_WORDS}, &scaling) ||
+      gh_store_add(err, d->store, "control", GH_U32, 1, (int64_t[]){CONTROL_WORDS}, &d->out) ||
+      gh_tensor_write(err, device, s, squares) || gh_tensor_write(err, device, l, &loss) ||
+      gh_tensor_write(err, device, by, &scale))
+    return;
+  gh_clip_control(d->g, s, l, d->out, by, 0);
+  gh_loss_scale(d->g, d->out, by, scaling, 0.5, 0.75);
+  d->want[CONTROL_LOSS] = 0.75;
+  d->want[CONTROL_NORM] = 5 / (double)LOSS_SCALE_FIRST;
+  d->want[CONTROL_CLIP] = 1 / (double)LOSS_SCALE_FIRST;
+  d->want[CONTROL_SCALE] = (double)LOSS_SCALE_FIRST;
+  d->want[CONTROL_BIAS1] = 2;
+  d->want[CONTROL_BIAS2] = 4;
+  d->count = CONTROL_WORDS;
+  d->tolerance = 0;
+}
+
+static void record_rounding(gh_drawn *d, gh_dtype type, const float *values, int64_t count) {
   gh_tensor *x;
-  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 1, (int64_t[]){GH_COUNT(values)}, &x) ||
+  if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 1, &count, &x) ||
       gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
     return;
-  d->out = gh_cast(d->g, gh_cast(d->g, x, GH_BF16), GH_F32);
-  d->count = GH_COUNT(values);
+  d->out = gh_cast(d->g, gh_cast(d->g, x, type), GH_F32);
+  d->count = (int)count;
   d->tolerance = 0;
-  for (size_t i = 0; i < GH_COUNT(values); i++) d->want[i] = (double)gh_bf16_to_f32(gh_f32_to_bf16(values[i]));
+  for (int64_t i = 0; i < count; i++) d->want[i] = (double)gh_widen(type, gh_narrow(type, values[i]));
+}
+
+/* Both neighbours of a tie, ties to either side, the largest numbers, subnormals; and the cast back. */
+static void record_cast_bf16(gh_drawn *d) {
+  static const float values[] = {1.00390625f, 1.00390637f, 1.00390613f, 1.01171875f, -3.3333333f,
+                                 1e-40f,      3.0e38f,     -0.0f,       65537.0f};
+  record_rounding(d, GH_BF16, values, GH_COUNT(values));
+}
+
+static void record_cast_f16(gh_drawn *d) {
+  static const float values[] = {0x1.002p0f,      0x1.002002p0f, 0x1.001ffep0f, 0x1.006p0f,   -3.3333333f,  65519.996f,
+                                 -65504.0f,       -0.0f,         0x1p-14f,      0x1.ffcp-15f, 0x1.ffep-15f, 0x1p-25f,
+                                 0x1.000002p-25f, 0x1.8p-24f,    -0x1.4p-23f,   1e-40f};
+  record_rounding(d, GH_F16, values, GH_COUNT(values));
 }
 
 /* The parts in either order, concatenated as float32. */
-static void record_bf16x2(gh_drawn *d, bool up) {
-  static const float values[] = {1.00390625f, -3.3333333f, 1e-30f, 65537.0f};
+static void record_halves(gh_drawn *d, bool up, double factor, gh_dtype type) {
+  static const float values[] = {1.00390625f, -3.3333333f, 1e-30f, 6553.7f};
   enum { N = GH_COUNT(values) };
   gh_tensor *x;
   if (gh_store_add(gh_graph_error(d->g), d->store, "x", GH_F32, 2, (int64_t[]){N / 2, 2}, &x) ||
       gh_tensor_write(gh_graph_error(d->g), gh_graph_device(d->g), x, values))
     return;
-  d->out = gh_cast(d->g, gh_bf16x2(d->g, x, up), GH_F32);
+  d->out = gh_cast(d->g, gh_halves(d->g, x, up, factor, type), GH_F32);
   d->count = 3 * N;
   d->tolerance = 0;
   for (int i = 0; i < N; i++) {
-    float high = gh_bf16_to_f32(gh_f32_to_bf16(values[i])), low = gh_bf16_to_f32(gh_f32_to_bf16(values[i] - high));
+    const float whole = values[i] * (float)factor, high = gh_widen(type, gh_narrow(type, whole));
+    const float low = gh_widen(type, gh_narrow(type, whole - high));
     for (int part = 0; part < 3; part++)
       d->want[up ? i / 2 * 6 + part * 2 + i % 2 : part * N + i] = (double)(part == (up ? 2 : 1) ? low : high);
   }
 }
-static void record_bf16x2_down(gh_drawn *d) { record_bf16x2(d, false); }
-static void record_bf16x2_up(gh_drawn *d) { record_bf16x2(d, true); }
+static void record_halves_down(gh_drawn *d) { record_halves(d, false, 1, GH_BF16); }
+static void record_halves_up(gh_drawn *d) { record_halves(d, true, 1, GH_BF16); }
+static void record_halves_down_f16(gh_drawn *d) { record_halves(d, false, 1, GH_F16); }
+static void record_halves_up_f16(gh_drawn *d) { record_halves(d, true, 8, GH_F16); }
 
 /* ---- updates with less memory (cl/update.cl): seven elements, two updates of the same gradient ---- */
 
@@ -280,9 +320,13 @@ static const struct {
              {"random_timestep", record_timestep},
              {"random_index", record_index},
              {"clip_control", record_control},
-             {"cast", record_cast},
-             {"bf16x2", record_bf16x2_down},
-             {"bf16x2", record_bf16x2_up},
+             {"loss_scale", record_scaled_control},
+             {"cast", record_cast_bf16},
+             {"cast", record_cast_f16},
+             {"halves", record_halves_down},
+             {"halves", record_halves_up},
+             {"halves", record_halves_down_f16},
+             {"halves", record_halves_up_f16},
              {"accumulate", record_narrow_sum},
              {"adamw", record_narrow_weights},
              {"adamw", record_short_moments},

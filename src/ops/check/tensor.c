@@ -70,8 +70,11 @@ void gh_check_report(const gh_check *c, const char *tensor, double error, double
   c->listener->result(c->listener->context, &result);
 }
 
+#define SMALL_ROUNDINGS 1 /* see gh_check_judge */
+
 /* ||ours - factor * expected|| / ||factor * expected||, or the absolute norm. */
-static double relative_error(const double *ours, const gh_expected *expected, double factor) {
+static double relative_error(const double *ours, const gh_expected *expected, double factor, double free) {
+  (void)free;
   double difference = 0, norm = 0;
   for (int64_t i = 0; i < expected->elements; i++) {
     double want = factor * expected->values[i], d = ours[i] - want;
@@ -81,14 +84,16 @@ static double relative_error(const double *ours, const gh_expected *expected, do
   return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
-/* For bf16: the largest error of an element, relative to its own size plus a fraction of the average. Returns NaN if
- * any. */
-static double elementwise_error(const double *ours, const gh_expected *expected, double factor) {
+/* For narrow types: the largest error of an element, beyond `free` times the factor, relative to its own size plus a
+ * fraction of the average. Returns NaN if any. */
+static double elementwise_error(const double *ours, const gh_expected *expected, double factor, double free) {
   double squares = 0, worst = 0;
   for (int64_t i = 0; i < expected->elements; i++) squares += expected->values[i] * expected->values[i];
   double average = fabs(factor) * sqrt(squares / (double)expected->elements);
   for (int64_t i = 0; i < expected->elements; i++) {
-    double want = factor * expected->values[i], d = fabs(ours[i] - want), size = fabs(want) + expected->room * average;
+    double want = factor * expected->values[i], off = fabs(ours[i] - want),
+           size = fabs(want) + expected->room * average;
+    double d = off <= fabs(factor) * free ? 0 : off - fabs(factor) * free;
     double error = d > 0 && size > 0 ? d / size : d;
     if (!(error <= worst)) worst = error;
   }
@@ -123,22 +128,24 @@ static gh_status read_values(gh_error *err, gh_device *d, const gh_tensor *t, do
 gh_status gh_check_judge(gh_error *err, const gh_check *c, const char *what, const gh_tensor *t,
                          const gh_expected *expected, double factor, bool plant) {
   int64_t n = gh_tensor_elements(t);
-  bool integer = t->dtype == GH_I32 || t->dtype == GH_U32, bf16 = c->options.bf16 && !integer;
-  double (*measure)(const double *, const gh_expected *, double) = bf16 ? elementwise_error : relative_error;
+  const bool integer = t->dtype == GH_I32 || t->dtype == GH_U32, narrow = c->options.narrow != GH_F32 && !integer;
+  double (*measure)(const double *, const gh_expected *, double, double) = narrow ? elementwise_error : relative_error;
+  /* Roundings to multiples of the smallest number, of results and on the way to them. */
+  const double free_of_charge = SMALL_ROUNDINGS * gh_dtype_smallest(c->options.narrow);
   if (n != expected->elements)
     return gh_fail(err, GH_ERROR_FORMAT, "%s has %lld elements, the fixture %lld", what, (long long)n,
                    (long long)expected->elements);
   double *ours = gh_alloc(err, (size_t)n, sizeof *ours), tolerance = integer ? 0 : expected->tolerance;
-  double planted_share = bf16 ? fmax(0.01, 4 * tolerance) : 0.01;
+  double planted_share = narrow ? fmax(0.01, 4 * tolerance) : 0.01;
   if (!ours) return GH_ERROR_MEMORY;
   gh_status status = read_values(err, c->device, t, ours);
   if (!status) {
     if (plant && c->options.sabotage) plant_error(ours, n, integer, planted_share);
-    double error = measure(ours, expected, factor);
+    double error = measure(ours, expected, factor, free_of_charge);
     gh_check_report(c, what, error, tolerance, error <= tolerance, "");
     if (plant && error <= tolerance) {
       plant_error(ours, n, integer, planted_share);
-      double planted = measure(ours, expected, factor);
+      double planted = measure(ours, expected, factor, free_of_charge);
       if (planted <= tolerance)
         gh_check_report(c, what, planted, tolerance, false, "an error planted in one element goes unnoticed");
     }

@@ -1,10 +1,10 @@
-/* Storage in bf16: the device's rounding compared with the host's, bit by bit; parameters and their working copies. */
+/* Storage in the narrow types: the device's rounding compared with the host's, bit by bit; parameters and their working
+ * copies. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/registry.h"
-#include "base/half.h"
 #include "cl/step.h"
 #include "ops/ops.h"
 #include "support/check.h"
@@ -48,24 +48,29 @@ static float float_of_bits(uint32_t bits) {
   return f;
 }
 
-enum { SPECIAL = 18, NUMBERS = 8219 };
+enum { SPECIAL = 44, HALVES = 65536, NUMBERS = SPECIAL + HALVES + 8219 };
 
-/* Special values first, then arbitrary bits. */
+/* Special values, among them f16's ties, largest and smallest numbers; every f16; arbitrary bits. */
 static void fill_numbers(float *values) {
-  static const uint32_t special[SPECIAL] = {0x00000000u, 0x80000000u, 0x3f808000u, 0x3f818000u, 0x3f808001u,
-                                            0x3f807fffu, 0x7f7fffffu, 0xff7fffffu, 0x7f7f7fffu, 0x7f800000u,
-                                            0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu, 0x00000001u,
-                                            0x00008000u, 0x00018000u, 0x007fffffu};
+  static const uint32_t special[SPECIAL] = {
+      0x00000000u, 0x80000000u, 0x3f808000u, 0x3f818000u, 0x3f808001u, 0x3f807fffu, 0x7f7fffffu, 0xff7fffffu,
+      0x7f7f7fffu, 0x7f800000u, 0xff800000u, 0x7fc00000u, 0x7f800001u, 0xffffffffu, 0x00000001u, 0x00008000u,
+      0x00018000u, 0x007fffffu, 0x3f801000u, 0x3f803000u, 0x3f801001u, 0x3f800fffu, 0x477fe000u, 0x477fefffu,
+      0x477ff000u, 0xc77ff000u, 0x47800000u, 0x38800000u, 0x387fffffu, 0x387fe000u, 0x387ff000u, 0x387fefffu,
+      0x33800000u, 0x33000000u, 0x33000001u, 0x32ffffffu, 0xb3000000u, 0xb3000001u, 0x33c00000u, 0x34200000u,
+      0x34600000u, 0x7f800fffu, 0xff801fffu, 0xb8800000u};
   uint64_t state = 7;
-  for (int i = 0; i < NUMBERS; i++) values[i] = float_of_bits(i < SPECIAL ? special[i] : check_random(&state));
+  for (int i = 0; i < SPECIAL; i++) values[i] = float_of_bits(special[i]);
+  for (int i = 0; i < HALVES; i++) values[SPECIAL + i] = gh_widen(GH_F16, (uint16_t)i);
+  for (int i = SPECIAL + HALVES; i < NUMBERS; i++) values[i] = float_of_bits(check_random(&state));
 }
 
-static void check_rounding(const char *shape) {
+static void check_rounding(const char *shape, gh_dtype type) {
   static float values[NUMBERS], back[NUMBERS];
   static uint16_t rounded[NUMBERS];
   begin(shape);
   fill_numbers(values);
-  gh_tensor *narrow = gh_cast(graph, stored("x", GH_F32, NUMBERS, values), GH_BF16);
+  gh_tensor *narrow = gh_cast(graph, stored("x", GH_F32, NUMBERS, values), type);
   gh_tensor *wide = gh_cast(graph, narrow, GH_F32);
   gh_graph_keep(graph, narrow);
   gh_graph_keep(graph, wide);
@@ -73,12 +78,12 @@ static void check_rounding(const char *shape) {
   check_ok(gh_tensor_read(&err, device, narrow, rounded));
   check_ok(gh_tensor_read(&err, device, wide, back));
   for (int i = 0; i < NUMBERS; i++) {
-    uint16_t want = gh_f32_to_bf16(values[i]);
+    uint16_t want = gh_narrow(type, values[i]);
     if (isnan(values[i])) {
-      assert_true(isnan(gh_bf16_to_f32(rounded[i])) && isnan(back[i]));
+      assert_true(isnan(gh_widen(type, rounded[i])) && isnan(back[i]));
       continue;
     }
-    float wide_want = gh_bf16_to_f32(want);
+    float wide_want = gh_widen(type, want);
     if (rounded[i] != want) fail_msg("%d: %a rounds to %04x, expected %04x", i, (double)values[i], rounded[i], want);
     assert_memory_equal(&back[i], &wide_want, sizeof wide_want);
   }
@@ -87,8 +92,10 @@ static void check_rounding(const char *shape) {
 
 static void test_rounding(void **state) {
   (void)state;
-  if (check_has_shape("cpu")) check_rounding("cpu");
-  check_rounding("gpu");
+  for (gh_dtype type = GH_BF16; type <= GH_F16; type++) {
+    if (check_has_shape("cpu")) check_rounding("cpu", type);
+    check_rounding("gpu", type);
+  }
 }
 
 /* ---- a parameter and its working copy ---- */
@@ -100,10 +107,10 @@ static void expect_rounded(const gh_tensor *parameter) {
   static uint16_t copy[WEIGHTS];
   check_ok(gh_tensor_read(&err, device, parameter, values));
   check_ok(gh_tensor_read(&err, device, parameter->working, copy));
-  for (int i = 0; i < WEIGHTS; i++) assert_int_equal(copy[i], gh_f32_to_bf16(values[i]));
+  for (int i = 0; i < WEIGHTS; i++) assert_int_equal(copy[i], gh_narrow(parameter->working->dtype, values[i]));
 }
 
-static void check_update(const char *shape) {
+static void check_update(const char *shape, gh_dtype type, bool short_moments) {
   static float weights[WEIGHTS], gradients[WEIGHTS], after[WEIGHTS];
   float rate = 1e-3f, one = 1;
   uint32_t step[STEP_WORDS] = {0}, control[CONTROL_WORDS] = {0};
@@ -116,11 +123,13 @@ static void check_update(const char *shape) {
   for (int i = 0; i < WEIGHTS; i++) gradients[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
   begin(shape);
   gh_tensor *w = stored("w", GH_F32, WEIGHTS, NULL);
-  check_ok(gh_store_make_working(&err, store, w));
+  check_ok(gh_store_make_working(&err, store, w, type));
+  const int64_t words = short_moments ? gh_moment_words(WEIGHTS) : WEIGHTS;
+  const gh_dtype moments = short_moments ? GH_U32 : GH_F32;
   check_ok(gh_tensor_write(&err, device, w, weights));
   expect_rounded(w);
-  gh_adamw(graph, w, stored("g", GH_F32, WEIGHTS, gradients), stored("m", GH_F32, WEIGHTS, NULL),
-           stored("v", GH_F32, WEIGHTS, NULL), stored("step", GH_U32, STEP_WORDS, step),
+  gh_adamw(graph, w, stored("g", GH_F32, WEIGHTS, gradients), stored("m", moments, words, NULL),
+           stored("v", moments, words, NULL), stored("step", GH_U32, STEP_WORDS, step),
            stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}});
   run();
   check_ok(gh_tensor_read(&err, device, w, after));
@@ -131,8 +140,11 @@ static void check_update(const char *shape) {
 
 static void test_update_writes_both(void **state) {
   (void)state;
-  if (check_has_shape("cpu")) check_update("cpu");
-  check_update("gpu");
+  for (int i = 0; i < 4; i++) {
+    const gh_dtype type = i % 2 ? GH_F16 : GH_BF16;
+    if (check_has_shape("cpu")) check_update("cpu", type, i / 2);
+    check_update("gpu", type, i / 2);
+  }
 }
 
 /* ---- a low-rank product in parts ---- */
@@ -164,10 +176,11 @@ static void expect_product(const char *what, const float *got, const float *a, c
     }
 }
 
-/* Feeds the identity through both factors: the result is up x down, of float32 factors in bf16 arithmetic. */
-static void check_factors(const char *shape) {
-  static float identity[IN * IN], down[RANK * IN], up[OUT * RANK], dy[IN * OUT], y[IN * OUT], ddown[RANK * IN],
-      dup[OUT * RANK];
+/* Feeds the identity through both factors: the result is up x down, of float32 factors in narrow arithmetic.
+ * `tolerance`: of that; a number's rounding is that of the product between. */
+static void check_factors(const char *shape, gh_dtype type, double factor, double tolerance) {
+  static float zeros[IN * IN], identity[IN * IN], down[RANK * IN], up[OUT * RANK], dy[IN * OUT], y[IN * OUT],
+      ddown[RANK * IN], dup[OUT * RANK];
   uint64_t state = 5;
   for (int i = 0; i < IN; i++) identity[i * IN + i] = 1;
   for (int i = 0; i < RANK * IN; i++) down[i] = (float)check_random(&state) * 0x1p-32f - 0.5f;
@@ -177,25 +190,29 @@ static void check_factors(const char *shape) {
   gh_tensor *a = matrix("down", GH_F32, RANK, IN, down), *b = matrix("up", GH_F32, OUT, RANK, up);
   check_ok(gh_store_make_trainable(&err, store, a));
   check_ok(gh_store_make_trainable(&err, store, b));
-  gh_tensor *low = gh_linear(graph, matrix("x", GH_BF16, IN, IN, identity), gh_bf16x2(graph, a, false), NULL);
-  gh_tensor *out = gh_linear_to(graph, low, gh_bf16x2(graph, b, true), NULL, GH_F32);
+  gh_tensor *low = gh_linear(graph, matrix("x", type, IN, IN, identity), gh_halves(graph, a, false, 1, type), NULL);
+  gh_tensor *plain = matrix("plain", type, OUT, IN, zeros), *x = matrix("none", type, IN, IN, zeros);
+  gh_tensor *out =
+      gh_linear_adapted(graph, x, plain, NULL, low, gh_halves(graph, b, true, factor, type), 1 / factor, GH_F32);
   gh_graph_keep(graph, out);
   check_ok(gh_graph_differentiate_from(graph, &out, (gh_tensor *[]){matrix("dy", GH_F32, IN, OUT, dy)}, 1));
   run();
   check_ok(gh_tensor_read(&err, device, out, y));
   check_ok(gh_tensor_read(&err, device, a->grad, ddown));
   check_ok(gh_tensor_read(&err, device, b->grad, dup));
-  expect_product("y", y, down, up, IN, OUT, RANK, true, true, 0x1p-14);
-  expect_product("dup", dup, dy, down, OUT, RANK, IN, true, true, 0x1p-14);
+  expect_product("y", y, down, up, IN, OUT, RANK, true, true, tolerance);
+  expect_product("dup", dup, dy, down, OUT, RANK, IN, true, true, tolerance);
   expect_product("ddown", ddown, up, dy, RANK, IN, OUT, true, true,
-                 0x1p-8 * (1 + 0x1p-7)); /* the intermediate is rounded */
+                 gh_dtype_rounding(type) * (1 + 0x1p-7)); /* the intermediate is rounded */
   end();
 }
 
 static void test_factors_in_parts(void **state) {
   (void)state;
-  if (check_has_shape("cpu")) check_factors("cpu");
-  check_factors("gpu");
+  if (check_has_shape("cpu")) check_factors("cpu", GH_BF16, 1, 0x1p-14);
+  check_factors("gpu", GH_BF16, 1, 0x1p-14);
+  if (check_has_shape("cpu")) check_factors("cpu", GH_F16, 0x1p10, 0x1p-16);
+  check_factors("gpu", GH_F16, 0x1p10, 0x1p-16);
 }
 
 /* ---- mismatched types are named ---- */
