@@ -30,8 +30,8 @@ gh_status gh_gemm_choose(gh_error *err, gh_device *d, const gh_gemm_desc *desc);
 bool gh_gemm_saves(const char *provider);
 
 /* "m=.. n=.. k=.. nt batch=.. beta=0 f32": the key of a shape in caches and plans. It ends with the storage types:
- * "f32", "bf16" or "f16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..", or more where its
- * stride or border is not 1. */
+ * "f32", "bf16" or "f16" where A, B and C agree, "bf16:f32" where C differs; a convolution adds " 3x3 w=..", or more
+ * where its stride or border is not 1. */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
 
 #endif

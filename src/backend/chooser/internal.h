@@ -73,7 +73,7 @@ gh_status gh_trial_choose(gh_error *err, gh_device *d, gh_choice_state *state, c
 typedef struct gh_trial_found {
   const gh_provider *provider; /* NULL: none is correct, or the search ended early */
   double seconds;              /* of one call of its trial, whose shape may be smaller than the work's */
-  double listed_seconds;       /* of the fastest of those that a run tries; HUGE_VAL: none */
+  double listed_seconds;       /* of the winner among those that a run tries; HUGE_VAL: none */
   int tried, wrong;
   bool whole; /* everything was tried: neither `until` nor a signal ended it */
 } gh_trial_found;

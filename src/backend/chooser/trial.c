@@ -231,8 +231,8 @@ static void conclude(search *s) {
     s->found->provider = winner->provider;
     s->found->seconds = winner->seconds;
   }
-  for (int i = 0; i < s->state->listed; i++)
-    if (s->list[i].provider) s->found->listed_seconds = fmin(s->found->listed_seconds, s->list[i].seconds);
+  const candidate *listed = fastest(s->list, s->state->listed);
+  if (listed) s->found->listed_seconds = listed->seconds;
 }
 
 gh_status gh_trial_search(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,
