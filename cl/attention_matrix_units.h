@@ -226,7 +226,8 @@ inline float unit_exp2(float x) { return native_exp2(x); }
 #endif
 #endif
 
-#ifdef UNIT_BLOCKS /* declared here as in gemm_matrix_units.h */
+#ifdef UNIT_BLOCKS
+#ifndef UNIT_EMULATED /* declared here as in gemm_matrix_units.h */
 #ifdef UNIT_DPAS16
 typedef ushort unit_element;
 typedef ushort8 unit_block;
@@ -236,11 +237,7 @@ typedef uint32 unit_element;
 typedef uint8 unit_block;
 #define UNIT_READ intel_sub_group_block_read8
 #endif
-#ifndef UNIT_EMULATED
 unit_block OVERLOAD UNIT_READ(LOCAL_PTR const unit_element *from);
-#endif
-
-#ifndef UNIT_EMULATED
 uint32 OVERLOAD get_sub_group_id(void);
 int32 OVERLOAD sub_group_any(int32 x);
 #endif

@@ -94,7 +94,7 @@ static void test_unfused_products(void **state) {
     gh_status status;
   } cases[] = {
       {"A=B", "A=B", "runs", GH_OK},
-      {"FLOAT32=1", "A=B", "C is float32", GH_ERROR_UNSUPPORTED},
+      {"FLOAT32=1", "A=B", "C is f32", GH_ERROR_UNSUPPORTED},
       {"FLOAT32=1", "PLAIN=1", "runs", GH_OK},
       {"STRIDE=8", "BEFORE=8", "runs", GH_OK},
       {"STRIDE=4", "A=B", "the input of GELU", GH_ERROR_UNSUPPORTED},

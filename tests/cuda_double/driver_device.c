@@ -167,6 +167,7 @@ static const struct {
                   {GH_CU_WARP, 32},
                   {GH_CU_CLOCK_KHZ, 1755000},
                   {GH_CU_ECC, 1},
+                  {GH_CU_INTEGRATED, 0},
                   {GH_CU_PCI_BUS, 0x3b},
                   {GH_CU_PCI_DOMAIN, 0}};
 

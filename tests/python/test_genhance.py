@@ -49,8 +49,8 @@ class Encoding(unittest.TestCase):
         self.assertIn("absent.png", str(caught.exception))
         with self.assertRaisesRegex(ValueError, "float64.*expected uint8"):
             genhance.encode("clip", [np.zeros((4, 4, 3))])
-        with self.assertRaisesRegex(ValueError, "float16.*bfloat16"):
-            genhance.encode("clip", self.files, precision="float16")
+        with self.assertRaisesRegex(ValueError, "float8.*bfloat16"):
+            genhance.encode("clip", self.files, precision="float8")
         with self.assertRaises(genhance.Error) as caught:
             genhance.encode("clip", self.files, device="opencl:99")
         self.assertEqual(caught.exception.status, "argument")
