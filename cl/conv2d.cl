@@ -25,9 +25,9 @@ KERNEL void conv2d_columns(GLOBAL ELEM *columns, GLOBAL const ELEM *x, int64 x_o
       const int ox = (int)i, first = ox * stride + kx - left;
       if (!inside) {
         vec_store(to, i, out_w, VEC(0));
+#ifdef CPU_SHAPE
       } else if (stride == 1 && first >= 0 && first + VW <= width && ox + VW <= out_w) {
         VEC_RAW_STORE(to, i, VEC_RAW_LOAD(from, first));
-#ifdef CPU_SHAPE
       } else if (stride == 2 && first >= 0 && first + 2 * VW <= width && ox + VW <= out_w) {
         VEC_RAW_STORE(to, i, vec_evens(VEC_RAW_LOAD(from, first), VEC_RAW_LOAD(from, first + VW)));
 #endif

@@ -126,12 +126,16 @@ inline void fetch(uint32 next[2][RAWS], GLOBAL const char *from, const uint32 *a
 /* The same of the last k's, from k0 on, one by one. Zero beyond the edges. */
 inline void fetch_rest(uint32 next[2][RAWS], GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, int64 k0,
                        int64 k_end, bool along, int item) {
-  FOR(h, 2) FOR(e, RAWS) next[h][e] = 0u;
-  FOR(h, 2) FOR(e, 8) {
-    const int64 i = i0 + (along ? GEMM_PIECE_ROW(item, h, PIECES) : BLOCK_ROW(item) + e);
-    const int64 k = k0 + (along ? 8 * GEMM_PIECE_INDEX(item, h, PIECES) + e : BLOCK_K(item, h));
-    const uint32 value = i < end && k < k_end ? (uint32)x[along ? i * ld + k : k * ld + i] : 0u;
-    next[h][e * RAWS / 8] |= WIDTH == 1 ? value : value << 16 * (e % 2);
+  FOR(h, 2) FOR(w, RAWS) {
+    uint32 word = 0u;
+    FOR(p, 8 / RAWS) {
+      const int e = w * (8 / RAWS) + p;
+      const int64 i = i0 + (along ? GEMM_PIECE_ROW(item, h, PIECES) : BLOCK_ROW(item) + e);
+      const int64 k = k0 + (along ? 8 * GEMM_PIECE_INDEX(item, h, PIECES) + e : BLOCK_K(item, h));
+      const uint32 value = i < end && k < k_end ? (uint32)x[along ? i * ld + k : k * ld + i] : 0u;
+      word |= value << 16 * p;
+    }
+    next[h][w] = word;
   }
 }
 
@@ -376,7 +380,8 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
 #ifdef AHEAD
   const int all = steps + rest;
   fragments even, odd;
-  for (int step = 0; step < 2 && step < all; step++) {
+  UNROLL for (int step = 0; step < 2; step++) {
+    if (step >= all) continue;
     if (step < steps) {
       FETCH()
     } else {
@@ -407,13 +412,12 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
     } else if (step + 2 < all) {
       FETCH_REST((int64)steps * DEPTH)
     }
-    if (step + 1 < all) HOLD(&odd, STEP - now);
     multiply_held(sum, &even, scratch, item);
+    if (step + 1 < all) HOLD(&even, STEP - now);
     if (step + 2 < all) {
       KEEP(now)
     }
     BARRIER();
-    even = odd;
   }
 #else
   int now = 0, step = 1; /* the half of local memory that holds the current step: 0 or STEP */

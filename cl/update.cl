@@ -250,6 +250,7 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
   const uint32 m_exponent = moment_exponent(row_max(largest_m, scratch));
   const uint32 v_exponent = moment_exponent(row_max(largest_v, scratch));
   FOR_QUADS(column) {
+    if (!row_valid) break; /* a team that redoes a row would read what the row's own team is writing */
     const int64 quad = row * MOMENT_QUADS + column;
     words_of_elements(random, key0, key1, update | (uint64)1 << 63, (uint64)quad);
     if (narrow) words_of_elements(weight_random, key0, key1, update, (uint64)quad);
@@ -259,11 +260,10 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
       const int64 i = 4 * quad + k * VW;
       if (i >= n) continue;
       moments_after(&m1, &v1, b, a, gradient, i, n, m_codes[k], v_codes[k]);
-      if (row_valid) weights_after(wide, copy, narrow, i, n, a, m1, v1, weight_random[k]);
+      weights_after(wide, copy, narrow, i, n, a, m1, v1, weight_random[k]);
       m_codes[k] = moment_code_m(m1, m_exponent, random[k]);
       v_codes[k] = moment_code_v(v1, v_exponent, random[k]);
     }
-    if (!row_valid) continue;
     moment_codes_store(b.m, quad, m_codes);
     moment_codes_store(b.v, quad, v_codes);
   }

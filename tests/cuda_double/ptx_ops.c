@@ -121,6 +121,7 @@ static inline u64 inserted(u64 x, u64 y, u32 position, u32 length) {
   const u64 ones = (length > 63 ? UINT64_MAX : ((u64)1 << length) - 1) << position;
   return (y & ~ones) | (x << position & ones);
 }
+ROW(bfi_32, u32, u32, u32, u32, u32, (u32)inserted(x, y, z, t)) /* what goes beyond 32 bits is lost */
 ROW(bfi_64, u64, u64, u64, u32, u32, inserted(x, y, z, t))
 
 /* ---- numbers with a point ---- */
@@ -180,6 +181,7 @@ ROW1(cvt_f32_s64, f32, s64, (f32)x)
 ROW1(cvt_f32_u64, f32, u64, (f32)x)
 ROW1(cvt_rni_f32, f32, f32, rintf(x))
 /* Saturates beyond the range; NaN becomes 0. */
+ROW1(cvt_rzi_u32, u32, f32, x != x || x <= 0 ? 0 : x >= 0x1p32f ? UINT32_MAX : (u32)x)
 ROW1(cvt_rzi_s32, s32, f32, x != x ? 0 : x >= 0x1p31f ? INT32_MAX : x < -0x1p31f ? INT32_MIN : (s32)x)
 
 static inline u32 bf16_of(f32 x) {
@@ -324,6 +326,7 @@ const ptx_op ptx_ops[] = {
     OP("shl.b16", "hhw", shl_16),
     OP("shr.u16", "hhw", shr_u16),
     OP("prmt.b32", "wwww", prmt_32),
+    OP("bfi.b32", "wwwww", bfi_32),
     OP("bfi.b64", "lllww", bfi_64),
 
     SAME("add.", "www", add_f32, "rn.f32", "f32"),
@@ -364,6 +367,7 @@ const ptx_op ptx_ops[] = {
     OP("cvt.rn.f32.s64", "wl", cvt_f32_s64),
     OP("cvt.rn.f32.u64", "wl", cvt_f32_u64),
     OP("cvt.rni.f32.f32", "ww", cvt_rni_f32),
+    OP("cvt.rzi.u32.f32", "ww", cvt_rzi_u32),
     OP("cvt.rzi.s32.f32", "ww", cvt_rzi_s32),
     OP("cvt.rn.bf16x2.f32", "www", cvt_bf16x2),
     OP("cvt.f32.f16", "wh", cvt_f32_f16),

@@ -253,13 +253,24 @@ class Clang:
             undefined = amd_undefined(assembly)
             if undefined:
                 raise Broken("calls undefined functions: " + " ".join(undefined))
-        return amd_kernels(log), assembly.encode()
+        kernels = amd_kernels(log)
+        for name, takes in kernels.items():
+            if not uses_scratch(assembly, name):
+                takes["scratch"] = 0
+        return kernels, assembly.encode()
 
 
 def amd_undefined(assembly):
     """The addresses that the code computes of symbols which it does not define."""
     wanted = set(re.findall(r"([\w.$]+)@(?:got)?(?:pc)?rel32@", assembly))
     return sorted(wanted - set(re.findall(r"^([\w.$]+):", assembly, re.M)))
+
+
+def uses_scratch(assembly, kernel):
+    """Whether a kernel reads or writes its private memory. Some only reserve it, for registers that then need no room. Nothing
+    else in the kernels becomes a buffer instruction."""
+    body = re.search(rf"^{re.escape(kernel)}:[^\n]*$(.*?)^\.Lfunc_end", assembly, re.M | re.S)
+    return not body or re.search(r"^\s+(scratch|buffer)_(load|store)_", body[1], re.M) is not None
 
 
 def amd_kernels(log):
