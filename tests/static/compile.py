@@ -375,7 +375,8 @@ def compiler_of(target, arguments):
 
 
 def keep(path, data):
-    with open(f"{path}.{os.getpid()}", "wb") as f:
+    """Threads that find the same loop in two kernels may keep it at the same time."""
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), prefix=os.path.basename(path) + ".", delete=False) as f:
         f.write(data)
     os.replace(f.name, path)
 
