@@ -5,7 +5,7 @@
  *   for each kc of k:              pack kc x nb of B
  *     for each 128 rows:           pack 128 x kc of A, in four blocks of 32 rows
  *       for each 32 columns:
- *         for each CHUNK of k:     B's chunk, 32 KiB, stays in the first-level cache for the four blocks of A
+ *         for each CHUNK of k:     B's chunk, 24 KiB, stays in the first-level cache for the four blocks of A
  *           for each block:        sum its 32 x 32 over the chunk, begun from what the chunks before have left
  *
  * The sums of a work-item's mt x nb are private float32, 32 x 32 after 32 x 32: a tile's rows are adjacent cache lines.
