@@ -99,6 +99,17 @@ inline void pack_a_columns(uint *block, GLOBAL const gemm_ab *a, int64 lda, int 
     }
 }
 
+/* Rows [first, end) of A from k on, in blocks of SIDE rows of `words` each; of `rows` in all. */
+inline void pack_a(uint *block, int words, GLOBAL const gemm_ab *a, int64 lda, bool trans, int64 k, int depth,
+                   int first, int end, int rows) {
+  for (int r = first; r < end; r += SIDE, block += words) {
+    if (trans)
+      pack_a_columns(block, a + k * lda + r, lda, depth, rows - r);
+    else
+      pack_a_rows(block, a + r * lda + k, lda, depth, rows - r);
+  }
+}
+
 #ifdef IMAGE
 #define IMAGE_ARGUMENTS , int32 height, int32 width
 #define B_BEGIN(trans_b)                                                                                               \

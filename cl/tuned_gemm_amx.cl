@@ -197,13 +197,7 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
       PACK_B(trans_b);                                                                                                 \
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
-        for (int r = r0; r < r1; r += SIDE) {                                                                          \
-          uint *to = block + (r - r0) / SIDE * BLOCK_WORDS;                                                            \
-          if (trans_a)                                                                                                 \
-            pack_a_columns(to, a + k0 * lda + r, lda, depth, rows - r);                                                \
-          else                                                                                                         \
-            pack_a_rows(to, a + r * lda + k0, lda, depth, rows - r);                                                   \
-        }                                                                                                              \
+        pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
         const int64 next_r = r1 < rows ? r1 : 0, next_k = r1 < rows ? k0 : k0 + kc;                                    \
         ahead next = {.a = a + (trans_a ? next_k * lda + next_r : next_r * lda + next_k), .ldc = ld};                  \
         next.width = max((trans_a ? BLOCKS * SIDE : depth) / (LINES * LINE), 1);                                       \

@@ -120,13 +120,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
       PACK_B(trans_b);                                                                                                 \
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
-        for (int r = r0; r < r1; r += SIDE) {                                                                          \
-          uint *to = block + (r - r0) / SIDE * BLOCK_WORDS;                                                            \
-          if (trans_a)                                                                                                 \
-            pack_a_columns(to, a + k0 * lda + r, lda, depth, rows - r);                                                \
-          else                                                                                                         \
-            pack_a_rows(to, a + r * lda + k0, lda, depth, rows - r);                                                   \
-        }                                                                                                              \
+        pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
         for (int j = 0; j < columns; j += SIDE)                                                                        \
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
             const bool last = k0 + s * STEP + CHUNK >= k;                                                              \
