@@ -46,6 +46,7 @@
 #define CONSTANT              __constant
 #define RESTRICT              restrict
 #define BARRIER()             barrier(CLK_LOCAL_MEM_FENCE)
+#define BARRIER_GLOBAL()      barrier(CLK_GLOBAL_MEM_FENCE) /* orders the group's accesses to buffers */
 typedef int int32;
 typedef uint uint32;
 typedef long int64;
@@ -68,6 +69,7 @@ typedef ulong uint64;
 #define CONSTANT             __constant__
 #define RESTRICT             __restrict__
 #define BARRIER()            __syncthreads()
+#define BARRIER_GLOBAL()     __syncthreads()
 typedef unsigned int uint;
 typedef int int32;
 typedef uint uint32;
