@@ -134,8 +134,9 @@ foreach(name attention_columns attention_matrix conv2d fft gemm_matrix matrix_la
     endif()
   endforeach()
 endforeach()
-# These compare the numbers of whole steps on the double; test_cuda and cuda_step_trace run the same code of the host.
-foreach(name golden probe reconstruct)
+# These compare the numbers of whole steps and of products on the double; test_cuda, cuda_step_trace and cuda_gemm run the
+# same code of the host.
+foreach(name gemm_bf16 gemm_conv golden probe reconstruct)
   if(TEST cuda_${name})
     set_property(TEST cuda_${name} APPEND PROPERTY LABELS kernels)
   endif()
