@@ -38,6 +38,10 @@
 #define ATTENTION_GPU_SIDE     16  /* work-items of a group, down and across */
 #define ATTENTION_MATRIX_WAVES 4   /* tuned_attention_matrix and tuned_attention_columns: waves of a work-group */
 #define ATTENTION_NARROW_WAVES 8   /* the same where a wave has 8 lanes */
+#define ATTENTION_AMX_ROWS     288 /* tuned_attention_amx: rows of a work-item, at most */
+#define ATTENTION_AMX_SIDE     32  /* rows that it multiplies at once */
+#define ATTENTION_AMX_CHUNK    512 /* rows of the other side that it packs at once, at most */
+#define ATTENTION_AMX_SIZE     128 /* of a head, at most */
 
 /* ---- matrix products ---- */
 

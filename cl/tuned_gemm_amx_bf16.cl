@@ -15,7 +15,7 @@
  * An element is one chain of sums in the order of k, whatever the block sizes are, so all variants give the same bits.
  * AMX takes and gives subnormal numbers as 0. Inf may become NaN. */
 #define GEMM_AMX_PIECES 1
-#include "gemm_amx.h"
+#include "gemm_amx_bf16.h"
 
 #define CHUNK GEMM_AMX_CHUNK
 
@@ -25,31 +25,6 @@
 #define BLOCKS      4 /* of 32 rows */
 #define BLOCK_WORDS (SIDE * GEMM_AMX_DEPTH / 2)
 #define TOTAL       GEMM_AMX_TOTAL
-
-/* put_pairs: sixteen pairs adjacent along k, the even one in a word's lower half. put_row: 32 numbers along k.
- * put_square: 32 k of 16 rows, transposed into 16 rows of pairs of 16 columns. */
-#define WORDS(v) __builtin_convertvector(v, uint16)
-inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
-inline void put_pairs_inside(uint *to, run even, veci in_even, run odd, veci in_odd) {
-  PUT(to, (WORDS(even) & as_uint16(in_even)) | (WORDS(odd) & as_uint16(in_odd)) << 16);
-}
-inline uint16 row_of(run x, run y) { return (uint16)(as_uint8(x), as_uint8(y)); }
-inline void put_row(uint *to, run x, run y) { PUT(to, row_of(x, y)); }
-inline void put_square(uint *to, const run *near, const run *far) {
-  float16 v[16];
-  for (int i = 0; i < 16; i++) v[i] = as_float16(row_of(near[i], far[i]));
-  turn(v);
-  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
-}
-/* From 32 k of 16 columns: 16 rows along k. */
-inline void put_rows(uint *to, const run *columns) {
-  float16 v[16];
-  for (int i = 0; i < 16; i++) v[i] = as_float16(WORDS(columns[2 * i]) | WORDS(columns[2 * i + 1]) << 16);
-  turn(v);
-  for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
-}
-
-#include "gemm_amx_pack.h"
 
 /* sum (32 x 32) = (begin ? 0 : sum) + A's block times B's strip over `steps` of 32 k. */
 AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begin) {

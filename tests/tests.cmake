@@ -91,7 +91,7 @@ include(tests/api.cmake)
 
 # These set the kernels' shape themselves: they run both, or the one that has the kernels. Another default shape, and a
 # limit of buffers that are all small, change nothing.
-set(OWN_SHAPE attention attention_columns attention_matrix attention_tile narrow compare conv2d cross_entropy functions
+set(OWN_SHAPE attention attention_amx attention_columns attention_matrix attention_tile narrow compare conv2d cross_entropy functions
               gemm_matrix loss_scale matrix_lanes mixed nearest ops probe random_device suite tune update update_memory)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
@@ -127,7 +127,7 @@ foreach(name ${HOST})
 endforeach()
 # These test kernels, which no sanitizer watches: OpenCL's runtime compiles them, or the double's compiler, which does not
 # instrument them either. Others cover the host's code around them.
-foreach(name attention_columns attention_matrix conv2d fft gemm_matrix matrix_lanes mixed random_device)
+foreach(name attention_amx attention_columns attention_matrix conv2d fft gemm_matrix matrix_lanes mixed random_device)
   foreach(test test_${name} cuda_${name})
     if(TEST ${test})
       set_property(TEST ${test} APPEND PROPERTY LABELS kernels)

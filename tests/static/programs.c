@@ -152,11 +152,8 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
   return status;
 }
 
-/* The kernels of a matrix unit that no product names. */
-static gh_status ask_unit(gh_error *err, gh_device *d, const char *unit) {
-  const gh_kernel_id lanes = {.name = "matrix_lanes", .source = "tuned_matrix_lanes", .defines = unit, .dtype = GH_F32};
-  gh_launch *none;
-  gh_status status = unit ? note(err, d, &lanes, NULL, NULL, 0, &none) : GH_OK;
+static gh_status ask_attention(gh_error *err, gh_device *d, const char *unit) {
+  gh_status status = GH_OK;
   for (int i = 0; gh_attention_sizes[i] && unit; i++)
     for (int k = 0; k < 2 * GH_ATTENTION_PARTS && !status; k++) {
       const gh_attention_part part = (gh_attention_part)(k / 2);
@@ -168,6 +165,14 @@ static gh_status ask_unit(gh_error *err, gh_device *d, const char *unit) {
       status = note(err, d, &kernel.id, &kernel.grid, NULL, 0, &launch);
     }
   return status;
+}
+
+/* The kernels of a GPU's matrix unit that no product names. */
+static gh_status ask_unit(gh_error *err, gh_device *d, const char *unit) {
+  const gh_kernel_id lanes = {.name = "matrix_lanes", .source = "tuned_matrix_lanes", .defines = unit, .dtype = GH_F32};
+  gh_launch *none;
+  gh_status status = unit ? note(err, d, &lanes, NULL, NULL, 0, &none) : GH_OK;
+  return status ? status : ask_attention(err, d, unit);
 }
 
 /* Adds the tuned sources that no table names (the tests' own), unchanged. */
@@ -259,6 +264,8 @@ int main(int argc, char **argv) {
   }
   for (int unit = GH_MATRIX_NONE + 1; !status && unit <= GH_MATRIX_DPAS8; unit++)
     status = ask_unit(&err, &devices[0], gh_attention_unit((gh_matrix_unit)unit));
+  devices[1].info.amx = true;
+  if (!status) status = ask_attention(&err, &devices[1], gh_attention_unit_of(&devices[1].info));
   if (!status) status = add_plain(&err);
   if (!status) status = write_all(&err, argv[1]);
   if (status) fprintf(stderr, "programs: %s\n", err.text);

@@ -9,7 +9,7 @@
 /* ---- the providers ---- */
 
 static bool matrix_supports(const gh_attention_desc *desc, const gh_device *d) {
-  const char *unit = gh_attention_unit(d->info.matrix);
+  const char *unit = gh_attention_unit_of(&d->info);
   return unit && gh_attention_fits(desc, d, unit);
 }
 
@@ -27,7 +27,7 @@ static const gh_attention_provider *of(const gh_provider *p) { return (const gh_
 /* The defines of the provider's unit on the device; NULL: the shared kernels. */
 static const char *unit_of(const gh_provider *p, const gh_device *d) {
   const char *unit = of(p)->unit;
-  return unit && !*unit ? gh_attention_unit(d->info.matrix) : unit;
+  return unit && !*unit ? gh_attention_unit_of(&d->info) : unit;
 }
 
 static const gh_provider *provider_at(int index) {

@@ -1,8 +1,9 @@
-/* Attention in bfloat16: "matrix", the kernels of a GPU's matrix units (cl/tuned_attention_matrix.cl for NVIDIA's,
- * cl/tuned_attention_columns.cl for AMD's and Intel's), for the head sizes that they support, or "shared", the kernels
- * of cl/attention_gpu.cl. The former are used only after a check on the device itself: all three kernels of a head size
- * compute on random numbers and must agree with the shared ones. Kernels that read a mask are checked apart from those
- * without. Nothing is timed; the tiles of either are another choice (attention_tile.h). */
+/* Attention in bfloat16: "matrix", the kernels of matrix units (cl/tuned_attention_matrix.cl for NVIDIA's GPUs,
+ * cl/tuned_attention_columns.cl for AMD's and Intel's, cl/tuned_attention_amx.cl for CPUs with AMX), for the head sizes
+ * that they support, or "shared", the kernels of cl/attention_cpu.cl and cl/attention_gpu.cl. The former are used only
+ * after a check on the device itself: all three kernels of a head size compute on random numbers and must agree with
+ * the shared ones. Kernels that read a mask are checked apart from those without. Nothing is timed; the tiles of either
+ * are another choice (attention_tile.h). */
 #ifndef GH_BACKEND_CHOOSER_ATTENTION_H
 #define GH_BACKEND_CHOOSER_ATTENTION_H
 
@@ -15,7 +16,7 @@ typedef struct gh_attention_kernel {
   gh_kernel_id id;
   gh_grid grid;
   const char *tile;  /* " columns=32 rows=32": what is not usual; "" */
-  int32_t split;     /* the last argument of a shared kernel; 0: one of matrix units, which has none */
+  int32_t split;     /* the last argument of a shared kernel and of a CPU's; 0: a GPU's matrix units have none */
   char defines[160]; /* id's */
 } gh_attention_kernel;
 

@@ -12,8 +12,10 @@ typedef struct gh_attention_provider {
   bool (*supports)(const gh_attention_desc *desc, const gh_device *d);
 } gh_attention_provider;
 
-/* The defines of a unit; NULL: attention has no kernels for it. */
+/* The defines of a GPU's unit; NULL: attention has no kernels for it. */
 const char *gh_attention_unit(gh_matrix_unit unit);
+/* Those of the device's unit for its shape of kernels, "-DUNIT_AMX" for a CPU's tiles; NULL: it has none. */
+const char *gh_attention_unit_of(const gh_device_info *info);
 
 /* Whether the kernels of a unit support the head size, and the device has room for their work-groups. Whether it has
  * the unit is not checked. */
@@ -69,5 +71,6 @@ double gh_attention_madds(const void *work);
 gh_status gh_attention_trial_open(gh_error *err, gh_device *d, const void *work, bool timed, void **out);
 gh_status gh_attention_trial_run(gh_error *err, void *trial, const gh_provider *provider, gh_launch **launch);
 void gh_attention_trial_close(void *trial);
+double gh_attention_trial_madds(const void *trial); /* of a call: large work is tried with fewer samples and heads */
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/chooser/attention_internal.h"
+#include "base/text.h"
 #include "cl/launch.h"
 
 enum { WAVES = ATTENTION_MATRIX_WAVES, NARROW_WAVES = ATTENTION_NARROW_WAVES, SIZES = 4 };
@@ -69,7 +70,17 @@ static const kernels units[] = {
                          {{{1, 32}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}, {{1, 16}, {1, 16}, {1, 16}}}},
 };
 
+/* AMX's kernels are of the CPU's shape and have no tiles to choose. */
+#define AMX "-DUNIT_AMX"
+
+static bool is_amx(const char *defines) { return gh_starts_with(defines, AMX); }
+
 const char *gh_attention_unit(gh_matrix_unit unit) { return (size_t)unit < GH_COUNT(units) ? units[unit].unit : NULL; }
+
+const char *gh_attention_unit_of(const gh_device_info *info) {
+  if (info->shape == GH_SHAPE_CPU) return info->amx ? AMX : NULL;
+  return gh_attention_unit(info->matrix);
+}
 
 /* The kernels of the unit that the first define selects. */
 static const kernels *kernels_of(const char *defines) {
@@ -86,6 +97,7 @@ int gh_attention_index(int64_t size) {
 }
 
 bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d, const char *unit) {
+  if (is_amx(unit)) return gh_attention_index(desc->size) >= 0 && d->info.is_cpu && d->info.shape == GH_SHAPE_CPU;
   const kernels *of = kernels_of(unit);
   return gh_attention_index(desc->size) >= 0 && desc->size <= of->most && d->info.shape == GH_SHAPE_GPU &&
          d->info.max_group >= of->waves * of->lanes && d->info.local_bytes >= of->local_bytes;
@@ -115,6 +127,7 @@ static int64_t matrix_local_bytes(const gh_attention_desc *desc, int columns, in
 
 /* Only NVIDIA's kernels have other tiles than the usual ones. */
 static bool matrix_suits(const gh_attention_tile *tile, const gh_attention_work *work, const gh_device_info *info) {
+  if (is_amx(work->unit)) return false;
   const kernels *of = kernels_of(work->unit);
   const gh_attention_desc *desc = &work->desc;
   const int kind = kind_of(desc), columns = of->tiles[kind][desc->part].columns,
@@ -123,9 +136,23 @@ static bool matrix_suits(const gh_attention_tile *tile, const gh_attention_work 
          matrix_local_bytes(desc, tile->size[0], tile->size[1]) <= GH_MIN(info->local_bytes, 48 * 1024);
 }
 
+static const char *const matrix_names[GH_ATTENTION_PARTS] = {"attention_matrix_forward", "attention_matrix_backward_q",
+                                                             "attention_matrix_backward_kv"};
+
+/* Work-items own nearly equal numbers of rows, fewer if there are few heads; the result is the same. */
+static void amx_kernel(const gh_attention_work *work, const gh_device_info *info, gh_attention_kernel *out) {
+  const gh_attention_desc *desc = &work->desc;
+  const int64_t blocks = GH_CEIL_DIV(rows_of(desc), ATTENTION_AMX_SIDE), most = ATTENTION_AMX_ROWS / ATTENTION_AMX_SIDE;
+  int64_t parts = GH_CEIL_DIV(blocks, most);
+  while (parts < blocks && parts * desc->heads * desc->batch < 4 * (int64_t)info->compute_units) parts++;
+  out->split = (int32_t)(GH_CEIL_DIV(blocks, parts) * ATTENTION_AMX_SIDE);
+  out->grid.groups[0] = (size_t)GH_CEIL_DIV(rows_of(desc), out->split);
+  snprintf(out->defines, sizeof out->defines, "%s", work->unit);
+  out->id = (gh_kernel_id){
+      .name = matrix_names[desc->part], .source = "tuned_attention_amx", .defines = out->defines, .dtype = GH_F32};
+}
+
 static void matrix_kernel(const gh_attention_work *work, const gh_attention_tile *tile, gh_attention_kernel *out) {
-  static const char *const names[] = {"attention_matrix_forward", "attention_matrix_backward_q",
-                                      "attention_matrix_backward_kv"};
   const kernels *of = kernels_of(work->unit);
   const gh_attention_desc *desc = &work->desc;
   const int kind = kind_of(desc), columns = size_of(tile, 0, of->tiles[kind][desc->part].columns),
@@ -135,7 +162,8 @@ static void matrix_kernel(const gh_attention_work *work, const gh_attention_tile
   snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s%s", work->unit,
            (int)desc->part, (int)desc->size, high, columns, desc->hidden ? " -DMASKED=1" : "",
            alone ? " -DALONE=1" : "");
-  out->id = (gh_kernel_id){.name = names[desc->part], .source = of->source, .defines = out->defines, .dtype = GH_F32};
+  out->id =
+      (gh_kernel_id){.name = matrix_names[desc->part], .source = of->source, .defines = out->defines, .dtype = GH_F32};
   out->grid =
       (gh_grid){{(size_t)(GH_CEIL_DIV(rows_of(desc), rows) * (1 + alone)), (size_t)desc->heads, (size_t)desc->batch},
                 {(size_t)(of->waves * of->lanes), 1, 1}};
@@ -218,7 +246,10 @@ void gh_attention_kernel_of(const gh_attention_work *work, const gh_attention_ti
                                .grid = {{1, (size_t)desc->heads, (size_t)desc->batch}, {1, 1, 1}}};
   const gh_attention_way way = gh_attention_way_of(work, info);
   if (way == GH_ATTENTION_MATRIX) {
-    matrix_kernel(work, tile, out);
+    if (is_amx(work->unit))
+      amx_kernel(work, info, out);
+    else
+      matrix_kernel(work, tile, out);
     return;
   }
   if (way == GH_ATTENTION_CPU)

@@ -141,6 +141,8 @@ double gh_attention_madds(const void *work) {
   return products[g->part] * pairs * (double)g->size * (double)g->heads * (double)g->batch;
 }
 
+double gh_attention_trial_madds(const void *of) { return gh_attention_madds(&((const trial *)of)->work); }
+
 gh_status gh_attention_trial_open(gh_error *err, gh_device *d, const void *work, bool timed, void **out) {
   const bool emulated = d->info.is_cpu && d->info.shape == GH_SHAPE_GPU; /* only in tests, and much slower */
   const double most = emulated || !timed ? TRIAL_MADDS / 64 : TRIAL_MADDS;
