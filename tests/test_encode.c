@@ -329,7 +329,7 @@ static void adapters_of_peft(void **state) {
   gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors"), *want = open_file(ADAPTERS "/served.safetensors");
   int64_t batch = gh_safetensors_find(inputs, "images")->shape[0], n = 0;
   float *plain = embed_probe(&(gh_embed_options){.batch = batch}, inputs);
-  assert_int_equal(gh_safetensors_count(want), 8);
+  assert_int_equal(gh_safetensors_count(want), 9);
   for (size_t i = 0; i < gh_safetensors_count(want); i++) {
     const char *name = gh_safetensors_at(want, i)->name;
     char *folder = check_path(ADAPTERS, name);

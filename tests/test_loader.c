@@ -388,6 +388,40 @@ static void test_nothing_readable_is_an_error(void **state) {
   }
 }
 
+static void count_skipped(void *user, gh_log_level level, const char *text) {
+  (void)level;
+  *(int *)user += !!strstr(text, "image skipped: ") && !!strstr(text, "/many/");
+}
+
+/* Each by its name, however many there are, and once. */
+static void test_every_broken_image_is_named(void **state) {
+  (void)state;
+  enum { BROKEN = 150 };
+  static const char *const names[] = {"many"};
+  char *place = check_path(folder, "many"), *good = check_path(folder, "a/Z.PNG"), *bytes = NULL;
+  size_t size = 0;
+  int named = 0;
+  check_ok(gh_folder_make(&err, place));
+  check_ok(gh_file_read(&err, good, 1 << 20, &bytes, &size));
+  for (int i = 0; i <= BROKEN; i++) {
+    char *path = gh_format(&err, "%s/%03d.png", place, i);
+    check_write(path, bytes, i < BROKEN ? 8 : size);
+    free(path);
+  }
+  gh_log_set_writer(count_skipped, &named);
+  gh_log_set_level(GH_LOG_WARNING);
+  gh_loader *loader = open_loader(names, 1, (gh_loader_options){.workers = 2, .ahead = 3});
+  for (int i = 0; i <= BROKEN; i++) check_ok(gh_loader_next(&err, loader, (float[FLOATS]){0}, NULL, 1)); /* an epoch */
+  gh_loader_free(loader);
+  gh_log_set_level(GH_LOG_QUIET);
+  gh_log_set_writer(NULL, NULL);
+  assert_int_equal(named, BROKEN);
+  check_ok(gh_folder_remove(&err, place));
+  free(bytes);
+  free(good);
+  free(place);
+}
+
 /* Once the image is away, and once it comes back while the loader waits. */
 static void *bring_back(void *context) {
   const char *const *paths = context;
@@ -492,6 +526,7 @@ int main(void) {
       cmocka_unit_test(test_an_epoch_shows_every_image_once),
       cmocka_unit_test(test_a_broken_image_is_replaced),
       cmocka_unit_test(test_nothing_readable_is_an_error),
+      cmocka_unit_test(test_every_broken_image_is_named),
       cmocka_unit_test(test_an_absent_image_is_no_broken_one),
       cmocka_unit_test(test_the_index_hash_sees_names_and_sizes),
       cmocka_unit_test(test_wrong_options),

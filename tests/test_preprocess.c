@@ -183,6 +183,22 @@ static void test_without_a_file_the_family_decides(void **state) {
   assert_true(how.filter == GH_FILTER_BICUBIC);
 }
 
+/* transformers 5 reads the image processor in processor_config.json before preprocessor_config.json. */
+static void test_a_processor_counts_before_its_older_file(void **state) {
+  (void)state;
+  gh_preprocess how;
+  check_put(folder, "preprocessor_config.json", "{\"image_mean\": [0.1, 0.2, 0.3], \"resample\": 2}");
+  check_ok(read_config(&how, "processor_config.json", "{\"image_processor\": {\"image_mean\": [0.4, 0.5, 0.6]}}"));
+  assert_true(how.mean[0] == 0.4 && how.filter == GH_FILTER_BICUBIC);
+  check_ok(read_config(&how, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}"));
+  assert_true(how.mean[0] == 0.1 && how.filter == GH_FILTER_BILINEAR);
+  assert_int_equal(read_config(&how, "processor_config.json", "{\"image_processor\": {\"resample\": 1}}"),
+                   GH_ERROR_UNSUPPORTED);
+  char *older = gh_path_join(&err, folder, "preprocessor_config.json");
+  check_ok(gh_file_remove(&err, older));
+  free(older);
+}
+
 static void test_unsupported_settings_are_named(void **state) {
   (void)state;
   static const struct {
@@ -261,6 +277,7 @@ int main(void) {
       cmocka_unit_test(test_equals_open_clip),
       cmocka_unit_test(test_model_folders),
       cmocka_unit_test(test_without_a_file_the_family_decides),
+      cmocka_unit_test(test_a_processor_counts_before_its_older_file),
       cmocka_unit_test(test_unsupported_settings_are_named),
       cmocka_unit_test(test_strips_are_cropped_as_a_whole),
       cmocka_unit_test(test_an_extreme_shape_is_rejected),

@@ -83,11 +83,8 @@ static void note_broken(gh_loader *loader, uint64_t index, const gh_error *why) 
   bool first = !loader->broken[index];
   loader->broken[index] = 1;
   loader->broken_count += first;
-  uint64_t count = loader->broken_count;
   pthread_mutex_unlock(&loader->lock);
-  if (!first || count > GH_LOADER_WARNINGS) return;
-  gh_warn("image skipped: %s", why->text);
-  if (count == GH_LOADER_WARNINGS) gh_warn("further skipped images are counted, but not named here");
+  if (first) gh_warn("image skipped: %s", why->text);
 }
 
 static gh_status crop_once(gh_error *err, gh_image *out, const gh_loader *loader, const gh_image *image,

@@ -7,10 +7,10 @@
  * With fixed crops (`crops` K) an image has K crops, the same in every stage: crop k of image i is drawn from the
  * stream "crop" of stage 0 named k, at ordinal i, and epoch e shows crop e % K.
  *
- * An image with content that cannot be decoded is skipped and counted; a warning names each of the first
- * GH_LOADER_WARNINGS. The samples meant for it show the next decodable image of the same epoch's shuffle (cyclically),
- * with their own crop. A file that cannot be opened or read, and memory that runs out, are tried again for a while
- * (base/retry.h), and then end the stream with that error: they never change which images a run sees. */
+ * An image with content that cannot be decoded is skipped, counted, and named once in a warning. The samples meant for
+ * it show the next decodable image of the same epoch's shuffle (cyclically), with their own crop. A file that cannot be
+ * opened or read, and memory that runs out, are tried again for a while (base/retry.h), and then end the stream with
+ * that error: they never change which images a run sees. */
 #ifndef GH_DATA_LOADER_H
 #define GH_DATA_LOADER_H
 
@@ -18,8 +18,6 @@
 #include "base/text.h"
 #include "data/augment.h"
 #include "data/image_set.h"
-
-#define GH_LOADER_WARNINGS 100
 
 typedef struct gh_loader gh_loader;
 
@@ -75,7 +73,7 @@ char *gh_loader_name(gh_error *err, const gh_loader *loader, uint64_t index); /*
 
 /* For checkpoints: identifies the set of images (names and sizes). */
 uint64_t gh_loader_index_hash(const gh_loader *loader);
-/* The images found broken, by name in the order of the index: more than the warnings name. For tests. */
+/* The images found broken, by name in the order of the index. For tests. */
 gh_status gh_loader_skipped(gh_error *err, gh_loader *loader, gh_strings *out);
 
 #endif

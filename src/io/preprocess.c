@@ -178,12 +178,14 @@ static gh_status read_openclip(gh_error *err, gh_preprocess *out, const gh_json 
   return status ? status : check_result(err, out, image_size, image_size);
 }
 
+/* An owner's files, the first that has settings counts. As in transformers 5, which writes processor_config.json, an
+ * image processor in it counts before preprocessor_config.json. */
 static const struct {
   const char *file, *member; /* member: inside the file; NULL: the root */
   gh_settings_owner owner;
   gh_status (*read)(gh_error *, gh_preprocess *, const gh_json *, const gh_processor *const *, int);
-} places[] = {{"preprocessor_config.json", NULL, GH_OWNER_TRANSFORMERS, read_settings},
-              {"processor_config.json", "image_processor", GH_OWNER_TRANSFORMERS, read_settings},
+} places[] = {{"processor_config.json", "image_processor", GH_OWNER_TRANSFORMERS, read_settings},
+              {"preprocessor_config.json", NULL, GH_OWNER_TRANSFORMERS, read_settings},
               {"open_clip_config.json", NULL, GH_OWNER_OPENCLIP, read_openclip}};
 
 /* Sets *from to the file's name if it has the settings. */

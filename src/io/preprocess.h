@@ -41,7 +41,7 @@ void gh_preprocess_defaults(gh_preprocess *out, const gh_processor *processor, i
 /* Whose files describe a model's folder: who names the model names its preprocessing, too. */
 typedef enum gh_settings_owner { GH_OWNER_TRANSFORMERS, GH_OWNER_OPENCLIP } gh_settings_owner;
 
-/* Reads the owner's file: transformers' preprocessor_config.json, else the image_processor of processor_config.json; or
+/* Reads the owner's file: transformers' image_processor in processor_config.json, else its preprocessor_config.json; or
  * the preprocess_cfg of open_clip_config.json. If the owner has none, reads the other's; else takes the defaults. *from
  * is the name of the file, NULL for the defaults. `known` are the classes that a file may
  * name, ends with NULL; the first is the model's own. image_size is the model's: a file that yields another size is an

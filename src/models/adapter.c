@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/pattern.h"
+#include "io/torch_file.h"
 #include "models/family.h"
 #include "models/weights.h"
 
@@ -364,23 +365,36 @@ static gh_status read_tensors(gh_error *err, gh_adapter *a, const gh_json *root)
   return check_saved(err, a);
 }
 
+/* Earlier PEFT wrote PyTorch's format, which counts where there is no other. */
+static gh_status open_weights(gh_error *err, gh_safetensors **out, const char *folder) {
+  char *weights = gh_path_join(err, folder, "adapter_model.safetensors");
+  char *torch = gh_path_join(err, folder, "adapter_model.bin");
+  gh_status status = weights && torch ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && !gh_path_exists(weights) && gh_path_exists(torch)) {
+    status = gh_torch_open_weights(err, out, torch);
+  } else if (!status) {
+    status = gh_checksums_check(err, weights); /* of a snapshot */
+    if (!status) status = gh_safetensors_open(err, out, weights);
+  }
+  free(weights);
+  free(torch);
+  return status;
+}
+
 gh_status gh_adapter_open(gh_error *err, gh_adapter *out, const char *folder) {
   *out = (gh_adapter){0};
   char *config = gh_path_join(err, folder, "adapter_config.json");
-  char *weights = gh_path_join(err, folder, "adapter_model.safetensors");
   gh_json *root = NULL;
-  gh_status status = config && weights ? gh_file_check_regular(err, config) : GH_ERROR_MEMORY;
+  gh_status status = config ? gh_file_check_regular(err, config) : GH_ERROR_MEMORY;
   if (!status) status = gh_checksums_check(err, config); /* of a snapshot */
-  if (!status) status = gh_checksums_check(err, weights);
   if (!status) status = gh_json_read_file(err, &root, config, GH_JSON_MAX_BYTES);
   if (!status && (status = read_config(err, root, out))) gh_fail_in(err, "%s", config);
-  if (!status) status = gh_safetensors_open(err, &out->file, weights);
+  if (!status) status = open_weights(err, &out->file, folder);
   if (!status) status = put_tower(err, out, root);
   if (!status) status = read_tensors(err, out, root);
   if (status) gh_adapter_close(out);
   gh_json_free(root);
   free(config);
-  free(weights);
   return status;
 }
 

@@ -1,5 +1,5 @@
-/* A LoRA adapter in a PEFT folder: adapter_config.json and adapter_model.safetensors. Everything that uses an adapter
- * reads it here. */
+/* A LoRA adapter in a PEFT folder: adapter_config.json and adapter_model.safetensors, or adapter_model.bin. Everything
+ * that uses an adapter reads it here. */
 #ifndef GH_MODELS_ADAPTER_H
 #define GH_MODELS_ADAPTER_H
 

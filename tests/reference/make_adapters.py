@@ -12,6 +12,7 @@ encoder gives for tiny's pictures in float64: <adapter>, (2, D).
   dora       DoRA with rsLoRA and patterns; trained without dropout, and as dora-dropout with given masks
   saved      modules_to_save, a linear layer and a norm
   bare       of a CLIPVisionModel, whose names lack "vision_model."; not trained here
+  older      weights as adapter_model.bin; not trained here
 """
 import json
 import shutil
@@ -48,6 +49,7 @@ ADAPTERS = {
     "bare": dict(r=4, lora_alpha=6, target_modules=r"encoder\.layers\.\d+\.(self_attn\.q_proj|mlp\.fc1)",
                  modules_to_save=["post_layernorm"], rank_pattern={r"^encoder\.layers\.1\.mlp\.fc1": 3},
                  alpha_pattern={"encoder.layers.0.self_attn.q_proj": 2}),
+    "older": dict(r=2, lora_alpha=3, target_modules=["fc1"]),
 }
 DROPOUT = 0.1
 TRAINED = {"rslora": 0, "patterns": 0, "both": 0, "converted": 0, "only": 0, "dora": 0, "saved": 0,
@@ -71,7 +73,7 @@ def save(name, seed):
         for key, p in model.named_parameters():
             if p.requires_grad:
                 p.data.add_(torch.randn(p.shape, generator=g) * (0.2 if p.ndim == 1 else p.shape[-1] ** -0.5))
-        model.save_pretrained(FOLDER / name, **options)
+        model.save_pretrained(FOLDER / name, safe_serialization=name != "older", **options)
     (FOLDER / name / "README.md").unlink()
     path = FOLDER / name / "adapter_config.json"
     saved = json.loads(path.read_text())
