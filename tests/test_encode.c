@@ -384,6 +384,8 @@ static void invalid_adapters(void **state) {
       {"{\"r\":1,\"alpha_pattern\":{\"x\":\"1\"}}", "base_model.model.x", GH_ERROR_FORMAT, "alpha_pattern: x"},
       {"{\"r\":1,\"modules_to_save\":[\"head\"]}", "base_model.model.x", GH_ERROR_FORMAT, "no tensor of head"},
       {"{\"r\":1,\"modules_to_save\":\"head\"}", "base_model.model.x", GH_ERROR_FORMAT, "expected an array"},
+      {"{\"r\":1,\"modules_to_save\":[\"x\"]}", "base_model.model.x.y", GH_ERROR_FORMAT,
+       "modules_to_save leaves out x.y, which the file adapts"},
       {"{\"r\":1,\"lora_bias\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "lora_bias"},
       {"{\"r\":1,\"fan_in_fan_out\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "fan_in_fan_out"},
       {"{\"r\":1,\"use_qalora\":true}", "base_model.model.x", GH_ERROR_UNSUPPORTED, "use_qalora"},

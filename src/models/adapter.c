@@ -223,10 +223,20 @@ static gh_status is_transformed(gh_error *err, const gh_json *root, const char *
   return GH_OK;
 }
 
+/* A module that is saved whole is not adapted, nor is what is in it. */
+static gh_status check_not_saved(gh_error *err, const gh_adapter *a, const char *layer) {
+  bool saved = false;
+  for (size_t i = 0; i < a->modules.count && !saved; i++)
+    if (matches(err, a->modules.items[i], "(.*\\.)?", "(\\..*)?", layer, &saved))
+      return gh_fail_in(err, "modules_to_save");
+  return saved ? gh_fail(err, GH_ERROR_FORMAT, "modules_to_save leaves out %s, which the file adapts", layer) : GH_OK;
+}
+
 /* Checks that PEFT would adapt a layer of the file: it leaves out those that the configuration does not select. */
-static gh_status check_selected(gh_error *err, const gh_json *root, const char *layer) {
+static gh_status check_selected(gh_error *err, const gh_adapter *a, const gh_json *root, const char *layer) {
   const gh_json *targets = gh_json_member(root, "target_modules"), *others = gh_json_member(root, "exclude_modules");
   bool is = true, whole = true, excluded = false, ignored;
+  if (check_not_saved(err, a, layer)) return err->status;
   if (!off(targets) && is_listed(err, targets, layer, &is, &whole)) return gh_fail_in(err, "target_modules");
   if (!is) return gh_fail(err, GH_ERROR_FORMAT, "target_modules does not select %s, which the file adapts", layer);
   if (!off(others) && is_listed(err, others, layer, &excluded, &ignored)) return gh_fail_in(err, "exclude_modules");
@@ -311,7 +321,7 @@ static gh_status read_layer(gh_error *err, gh_adapter *a, const gh_json *root, c
   const gh_st_tensor *down = gh_adapter_a(a, layer), *up = gh_adapter_b(a, layer), *m = find(a, layer, TAIL_MAGNITUDE);
   double rank = a->rank, alpha = a->alpha;
   const char *own = own_name(a, layer);
-  if (check_selected(err, root, own) || of_pattern(err, root, "rank_pattern", own, &rank) ||
+  if (check_selected(err, a, root, own) || of_pattern(err, root, "rank_pattern", own, &rank) ||
       of_pattern(err, root, "alpha_pattern", own, &alpha))
     return err->status;
   if (down->rank != 2 || (double)down->shape[0] != rank || !up || up->rank != 2 || (double)up->shape[1] != rank ||
