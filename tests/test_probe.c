@@ -7,6 +7,7 @@
 #include "support/check.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "io/safetensors.h"
 #include "method/probe.h"
 
@@ -319,6 +320,27 @@ static void test_wrong_inputs_are_named(void **state) {
   gh_config_free(&config);
 }
 
+static void keep_warning(void *user, gh_log_level level, const char *text) {
+  if (level == GH_LOG_WARNING) snprintf(user, 256, "%s", text);
+}
+
+/* Masks belong to stage 2, whose step uses them all. */
+static void test_unused_inputs_are_named(void **state) {
+  (void)state;
+  static const char *const configs[] = {"stage1.json", "stage2-dropout.json"};
+  assert_int_equal(chdir(GH_FIXTURES "/probe/tiny"), 0);
+  for (int i = 0; i < 2; i++) {
+    gh_config config;
+    char warned[256] = "";
+    gh_log_set_writer(keep_warning, warned);
+    check_ok(gh_config_read(&err, &config, configs[i], NULL, 0));
+    check_ok(gh_probe(&err, &config, i + 1, "inputs-dropout.safetensors", out_path));
+    gh_config_free(&config);
+    gh_log_set_writer(NULL, NULL);
+    assert_int_equal(strstr(warned, "\"dropout_mask.") && strstr(warned, "is not used (5 of 9 tensors)"), !i);
+  }
+}
+
 /* Drawn tokens must be given; missing ones are named. */
 static void test_wrong_tokens_are_named(void **state) {
   (void)state;
@@ -351,6 +373,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_planted_errors_are_detected),
       cmocka_unit_test(test_wrong_inputs_are_named),
+      cmocka_unit_test(test_unused_inputs_are_named),
       cmocka_unit_test(test_wrong_tokens_are_named),
       cmocka_unit_test(test_cpu_shape),
       cmocka_unit_test(test_gpu_shape),

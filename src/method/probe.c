@@ -1,5 +1,6 @@
 #include "method/probe.h"
 #include "backend/registry.h"
+#include "base/log.h"
 #include "cl/step.h"
 #include "method/objective.h"
 #include "method/setup.h"
@@ -99,6 +100,26 @@ static gh_status find_images(gh_error *err, const gh_probe_state *p, gh_step_sou
   return gh_fail(err, GH_ERROR_FORMAT, "%s: %s is empty", gh_safetensors_path(p->inputs), given->name);
 }
 
+static bool is_used(const gh_probe_state *p, const char *name, gh_step_source source) {
+  if (!strcmp(name, source == GH_STEP_GIVEN_PIXELS ? "pixel_values" : "images")) return true;
+  for (int i = 0; i < p->step.input_count; i++)
+    if (!strcmp(p->step.inputs[i].name, name)) return true;
+  return gh_store_find(p->store, name) != NULL;
+}
+
+/* A misspelt mask would be no mask. */
+static void warn_of_unused(const gh_probe_state *p, gh_step_source source) {
+  const char *first = NULL;
+  size_t unused = 0, count = gh_safetensors_count(p->inputs);
+  for (size_t i = 0; i < count; i++) {
+    const char *name = gh_safetensors_at(p->inputs, i)->name;
+    if (is_used(p, name, source)) continue;
+    if (!unused++) first = name;
+  }
+  if (unused)
+    gh_warn("%s: \"%.200s\" is not used (%zu of %zu tensors)", gh_safetensors_path(p->inputs), first, unused, count);
+}
+
 /* ---- the run ---- */
 
 /* *all_finite: stays true if the tensor's values are. */
@@ -168,6 +189,7 @@ static gh_status record(gh_error *err, gh_probe_state *p, const gh_config *confi
   spec.source = source;
   status = gh_step_record(err, &spec, &p->step);
   if (status) return status;
+  warn_of_unused(p, source);
   for (int i = 0; i < p->step.output_count; i++) {
     const gh_step_output *output = &p->step.outputs[i];
     gh_graph_keep(p->step.graph, output->tensor);

@@ -15,6 +15,8 @@
  * condition.local_tokens selects K patch tokens (neither none nor all): `local_index` (B, K), integers of any type,
  * their indices in the image's grid, row by row, in the order in which they join the context.
  *
+ * A tensor that the step does not use is named in a warning.
+ *
  * Writes `loss` (1), `condition` (B, D), `grad.<parameter>` of every trained parameter, `grad_norm` (1), and
  *
  *   continuous  `latents`, `prediction` (B, N, 64)

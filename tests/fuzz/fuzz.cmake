@@ -1,10 +1,11 @@
 # tests/fuzz/fuzz_*.c are one program each (fuzz.h says how to use them). As tests they run for a second, or for four where
 # sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
 if(GH_SANITIZE AND NOT GH_FUZZ)
-  file(GLOB PARSERS CONFIGURE_DEPENDS src/backend/chooser/tuned.c src/base/*.c src/io/*.c src/config/*.c src/data/index.c src/data/braces.c
-       src/data/target_cache.c src/eval/dataset.c src/models/adapter.c src/models/autoencoder_config.c
-       src/models/clip.c src/models/model_config.c src/models/openclip.c src/models/siglip.c src/models/weights.c
-       src/report/*.c src/train/evaluate_config.c src/train/frozen_choices.c src/train/metrics.c src/train/state*.c)
+  file(GLOB PARSERS CONFIGURE_DEPENDS src/backend/chooser/tuned.c src/base/*.c src/bench/result*.c src/config/*.c
+       src/data/braces.c src/data/captions.c src/data/index.c src/data/target_cache.c src/eval/dataset.c
+       src/experiment/plan.c src/io/*.c src/models/adapter.c src/models/autoencoder_config.c src/models/clip.c
+       src/models/model_config.c src/models/openclip.c src/models/siglip.c src/models/weights.c src/report/*.c
+       src/train/evaluate_config.c src/train/frozen_choices.c src/train/metrics.c src/train/state*.c)
   list(REMOVE_ITEM PARSERS ${PROJECT_SOURCE_DIR}/src/base/half.c) # parses nothing; the double of cuBLASLt has it too
   set_source_files_properties(${PARSERS} PROPERTIES COMPILE_OPTIONS -fsanitize-coverage=trace-pc)
   target_sources(genhance_core PRIVATE tests/fuzz/coverage.c)

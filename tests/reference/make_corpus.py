@@ -140,8 +140,31 @@ def make_text():
         put("text", f"{i}", text)
 
 
+def make_results():
+    measured = TESTS.parent / "bench" / "results" / "portability-epyc-avx2" / "rows.jsonl"
+    rows = measured.read_text().splitlines(keepends=True)
+    wanted = [dict(kind="peak", op="fma"), dict(kind="peak", op="copy"), dict(kind="op"), dict(kind="step")]
+    first = lambda want: next((r for r in rows if all(json.loads(r)[k] == v for k, v in want.items())), "")
+    chosen = [first(want) for want in wanted] + [next((r for r in rows if json.loads(r)["status"] != "ok"), "")]
+    put("results", "rows", "".join(chosen))
+    put("results", "interrupted", chosen[0] + chosen[1][:40])
+
+
+def make_experiment():
+    configs = TESTS.parent / "configs"
+    put("experiment", "document", b"\0" + (configs / "miniature-tokens.json").read_bytes())
+    put("experiment", "sweep", b"\1" + (configs / "table6.tsv").read_bytes())
+
+
+def make_captions():
+    put("captions", "text", b"\0a cat\non a mat\n")
+    put("captions", "json", b'\1{"caption": "a cat", "width": 3}')
+    put("captions", "shard", b"\2" + tar(tarfile.USTAR_FORMAT, ["a.jpg", "a.txt", "b.jpg", "b.json", "c.txt"]))
+
+
 if __name__ == "__main__":
     for target in ["png", "jpeg"]:
         (CORPUS / target).mkdir(parents=True, exist_ok=True)
-    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_pickle, make_images, make_text]:
+    for make in [make_json, make_config, make_safetensors, make_model, make_tar, make_pickle, make_images, make_text,
+                 make_results, make_experiment, make_captions]:
         make()
