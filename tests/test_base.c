@@ -256,6 +256,10 @@ static void test_list(void **state) {
   check_ok(gh_folder_list(&err, &names, folder, false));
   assert_int_equal(names.count, 4);
   gh_strings_free(&names);
+  check_ok(gh_folder_list_all(&err, &names, folder, false));
+  assert_int_equal(names.count, 5);
+  assert_string_equal(names.items[3], "dangling");
+  gh_strings_free(&names);
   assert_int_equal(symlink("..", loop), 0);
   check_fails(gh_folder_list(&err, &names, folder, true), GH_ERROR_FILE, "links back");
   assert_null(names.items);

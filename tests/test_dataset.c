@@ -347,6 +347,21 @@ static void folders_without_pictures(void **state) {
   free(here);
 }
 
+/* A picture whose link leads to nothing is not fewer pictures: reading it fails. */
+static void links_to_nothing(void **state) {
+  (void)state;
+  gh_zeroshot_data d;
+  char *here = check_path(scratch, "linked"), *link = check_path(here, "cat/b.png");
+  check_put(scratch, "linked/cat/a.png", "x");
+  assert_int_equal(symlink("nowhere", link), 0);
+  check_ok(gh_zeroshot_read(&err, &d, &(gh_zeroshot_options){.folder = here}));
+  assert_int_equal(d.images.count, 2);
+  expect_end(&d.images, 1, "cat/b.png");
+  gh_zeroshot_free(&d);
+  free(link);
+  free(here);
+}
+
 /* Lists of templates copied from a program: their quotes and commas are no part of a prompt. */
 static void templates_of_programs(void **state) {
   (void)state;
@@ -386,6 +401,7 @@ int main(void) {
       cmocka_unit_test(headers),
       cmocka_unit_test(blanks),
       cmocka_unit_test(folders_without_pictures),
+      cmocka_unit_test(links_to_nothing),
       cmocka_unit_test(templates_of_programs),
   };
   return cmocka_run_group_tests(tests, scratch_begin, scratch_end);

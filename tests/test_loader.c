@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -205,6 +206,31 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   free(name);
   gh_source_free(source);
   free(path);
+}
+
+/* A link to nothing and a pipe with a picture's ending are no pictures, which is told. */
+static void test_what_is_no_file_is_counted(void **state) {
+  (void)state;
+  gh_source *source;
+  char *place = in_folder("links"), *link = in_folder("links/c.jpg"), *pipe = in_folder("links/b.png"),
+       *other = in_folder("links/d.txt"), *good = in_folder("links/a.png");
+  check_ok(gh_folder_make(&err, place));
+  assert_int_equal(symlink("nowhere", link), 0);
+  assert_int_equal(symlink("nowhere", other), 0);
+  assert_int_equal(mkfifo(pipe, 0600), 0);
+  check_fails(gh_source_open(&err, &source, place), GH_ERROR_FILE, "in this folder; ");
+  check_write(good, "x", 1);
+  check_ok(gh_source_open(&err, &source, place));
+  const gh_strings *notes = gh_source_notes(source);
+  assert_true(gh_source_count(source) == 1 && gh_source_left_out(source) == 2 && notes->count == 2);
+  int named = 0;
+  for (size_t i = 0; i < 2; i++)
+    named += gh_ends_with(notes->items[i], "links/c.jpg: a link to nothing") +
+             gh_ends_with(notes->items[i], "links/b.png: a pipe or a device");
+  assert_int_equal(named, 2);
+  gh_source_free(source);
+  check_ok(gh_folder_remove(&err, place));
+  free(place), free(link), free(pipe), free(other), free(good);
 }
 
 static void test_rejected_sources(void **state) {
@@ -520,6 +546,7 @@ int main(void) {
       cmocka_unit_test(test_augmented_pixels_equal_pil),
       cmocka_unit_test(test_crops_stay_inside),
       cmocka_unit_test(test_a_folder_is_listed_bytewise),
+      cmocka_unit_test(test_what_is_no_file_is_counted),
       cmocka_unit_test(test_rejected_sources),
       cmocka_unit_test(test_samples_do_not_depend_on_workers_or_batches),
       cmocka_unit_test(test_a_rank_and_a_resumed_run_get_their_part),

@@ -71,12 +71,16 @@ gh_status gh_file_check_space(gh_error *err, const char *path, uint64_t needed);
  * fstatat. All are valid only during the call. */
 typedef gh_status gh_folder_visitor(gh_error *err, void *context, const char *name, int folder_fd, const char *entry);
 /* Visits what gh_folder_list lists, unordered and without storing the names; ends at the first failure. Faults of the
- * listing itself are tried again (base/retry.h). */
-gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit, void *context);
+ * listing itself are tried again (base/retry.h). others (NULL: nobody) visits what is neither a regular file nor a
+ * folder: links to nothing, pipes, devices. */
+gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit,
+                         gh_folder_visitor *others, void *context);
 
 /* Regular files below path; links to files and folders are followed, loops are rejected. Names are relative to path
  * ("sub/a.png") and sorted bytewise. Names that begin with '.' are left out. */
 gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive);
+/* The same with links to nothing, pipes and devices: who reads them is told what they are. */
+gh_status gh_folder_list_all(gh_error *err, gh_strings *out, const char *path, bool recursive);
 /* The same for the folders directly in path. */
 gh_status gh_folder_list_folders(gh_error *err, gh_strings *out, const char *path);
 

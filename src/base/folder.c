@@ -204,7 +204,7 @@ typedef struct walk {
   gh_error *err;
   const char *root;
   bool recursive;
-  gh_folder_visitor *visit;
+  gh_folder_visitor *visit, *others;
   void *context;
   gh_strings *folders; /* gets the names of folders, and no file is visited; NULL: files are */
   char *name;          /* of the current entry, relative to the root */
@@ -288,6 +288,7 @@ static gh_status walk_entry(walk *w, DIR *folder, const struct dirent *entry, si
   if (status) return status;
   if (w->folders) return sub_folder ? gh_strings_add(w->err, w->folders, w->name) : GH_OK;
   if (regular) return w->visit(w->err, w->context, w->name, fd, entry->d_name);
+  if (!sub_folder && w->others) return w->others(w->err, w->context, w->name, fd, entry->d_name);
   return sub_folder && w->recursive ? walk_folder(w, open_folder(w, fd, entry->d_name, length), length, here) : GH_OK;
 }
 
@@ -333,8 +334,9 @@ static gh_status walk_root(walk *w) {
 }
 
 gh_status gh_folder_walk(gh_error *err, const char *path, bool recursive, gh_folder_visitor *visit_file,
-                         void *context) {
-  walk w = {.err = err, .root = path, .recursive = recursive, .visit = visit_file, .context = context};
+                         gh_folder_visitor *others, void *context) {
+  walk w = {
+      .err = err, .root = path, .recursive = recursive, .visit = visit_file, .others = others, .context = context};
   return walk_root(&w);
 }
 
@@ -356,9 +358,9 @@ static gh_status add_name(gh_error *err, void *context, const char *name, int fo
   return gh_strings_add(err, context, name);
 }
 
-gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive) {
+static gh_status list(gh_error *err, gh_strings *out, const char *path, bool recursive, gh_folder_visitor *others) {
   gh_strings found = {0};
-  gh_status status = gh_folder_walk(err, path, recursive, add_name, &found);
+  gh_status status = gh_folder_walk(err, path, recursive, add_name, others, &found);
   if (status) {
     gh_strings_free(&found);
     return status;
@@ -366,4 +368,12 @@ gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool 
   gh_strings_sort(&found);
   *out = found;
   return GH_OK;
+}
+
+gh_status gh_folder_list(gh_error *err, gh_strings *out, const char *path, bool recursive) {
+  return list(err, out, path, recursive, NULL);
+}
+
+gh_status gh_folder_list_all(gh_error *err, gh_strings *out, const char *path, bool recursive) {
+  return list(err, out, path, recursive, add_name);
 }

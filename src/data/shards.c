@@ -38,6 +38,8 @@ static gh_status find_shards(gh_error *err, gh_shards *shards, const char *patte
     else if (!gh_path_is_file(path) && strpbrk(path, "*?["))
       status =
           gh_fail(err, GH_ERROR_FILE, "%s: no such file; a pattern has braces, as in shard-{00000..00331}.tar", path);
+    else if (gh_path_exists(path) && !gh_path_is_file(path))
+      status = gh_fail(err, GH_ERROR_FILE, "%s: a pipe, a device or a folder, not a shard", path);
     else if (!gh_path_is_file(path) && paths->count == 1)
       status = gh_fail(err, GH_ERROR_FILE, "%s: no such file", path);
     else if (!gh_path_is_file(path))

@@ -1,6 +1,7 @@
 #include "data/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -49,15 +50,29 @@ static gh_status add_file(gh_error *err, void *context, const char *name, int fo
   return gh_index_add(err, list->index, name, 0, bytes);
 }
 
+/* A link to nothing is what git-annex leaves for content that was not fetched. */
+static gh_status add_other(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
+  listing *list = context;
+  struct stat facts;
+  const bool link = !fstatat(folder_fd, entry, &facts, AT_SYMLINK_NOFOLLOW) && S_ISLNK(facts.st_mode);
+  if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
+  return gh_index_skip(err, list->index, name, link ? "a link to nothing" : "a pipe or a device");
+}
+
 static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
   listing list = {.index = &source->index, .folder = path};
   if (!(source->folder = gh_strdup(err, path))) return GH_ERROR_MEMORY;
-  gh_status status = gh_folder_walk(err, path, true, add_file, &list);
+  gh_status status = gh_folder_walk(err, path, true, add_file, add_other, &list);
   if (!status) status = gh_index_sort(err, &source->index);
   if (!status) status = gh_index_set_place(err, &source->index, path);
   if (status || source->index.count) return status;
-  return gh_fail(err, GH_ERROR_FILE, "%s: no image (%s) in this folder%s", path, gh_image_formats(),
-                 list.shards ? "; to use its shards, write FOLDER/{00000..00331}.tar" : "");
+  const gh_strings *notes = &source->index.notes;
+  const bool tell = !list.shards && notes->count;
+  return gh_fail(err, GH_ERROR_FILE, "%s: no image (%s) in this folder%s%s", path, gh_image_formats(),
+                 list.shards ? "; to use its shards, write FOLDER/{00000..00331}.tar"
+                 : tell      ? "; "
+                             : "",
+                 tell ? notes->items[0] : "");
 }
 
 static gh_status list_file(gh_error *err, gh_source *source, const char *path) {

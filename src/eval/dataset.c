@@ -78,7 +78,7 @@ static gh_status warn_of_empty(gh_error *err, const gh_zeroshot_data *d, const c
 static gh_status read_folders(gh_error *err, gh_zeroshot_data *d, const char *folder, const gh_class_list *list) {
   size_t refused = 0;
   gh_strings names = {0}, of_images = {0};
-  gh_status status = gh_folder_list(err, &names, folder, true);
+  gh_status status = gh_folder_list_all(err, &names, folder, true); /* no picture is lost */
   for (size_t i = 0; i < names.count && !status; i++) {
     const char *slash = strchr(names.items[i], '/');
     const gh_name_kind kind = slash ? gh_name_kind_of(names.items[i]) : GH_NAME_OTHER;

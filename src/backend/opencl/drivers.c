@@ -60,7 +60,7 @@ static gh_status remove_leftover(gh_error *err, void *context, const char *name,
 
 static void remove_leftovers(const char *folder) {
   gh_error ignored;
-  gh_folder_walk(&ignored, folder, false, remove_leftover, NULL);
+  gh_folder_walk(&ignored, folder, false, remove_leftover, NULL, NULL);
 }
 
 /* PoCL loads the kernels of its cache as shared libraries, and checks nothing. So its cache must be as private as ours,
