@@ -371,6 +371,34 @@ static void invalid_settings(void **state) {
   free(path);
 }
 
+/* A general class of transformers reads the whole of tokenizer.json; CLIPTokenizer's own makes the rest itself. */
+static void classes_of_the_file(void **state) {
+  (void)state;
+  static const char parts[] = "{\"normalizer\":[{\"type\":\"NFC\"},{\"type\":\"Lowercase\"}],\"pre_tokenizer\":"
+                              "[{\"type\":\"Split\"},{\"type\":\"ByteLevel\"}],\"post_processor\":%s,%s";
+  static const char model[] =
+      "\"model\":{\"type\":\"BPE\",\"end_of_word_suffix\":\"</w>\",\"merges\":[\"a b\"],\"vocab\":"
+      "{\"a\":0,\"b\":1,\"ab\":2,\"<|startoftext|>\":3,\"<|endoftext|>\":4}}}";
+  gh_error err = {0};
+  gh_tokenizer *t = NULL;
+  char *folder = check_path(scratch, "classes");
+  for (int whole = 0; whole < 2; whole++) {
+    char *text = gh_format(&err, parts, whole ? "{\"type\":\"RobertaProcessing\"}" : "null", model);
+    check_put(folder, "tokenizer.json", text);
+    free(text);
+    check_put(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"CLIPTokenizer\"}");
+    check_ok(gh_tokenizer_open(&err, &t, folder));
+    gh_tokenizer_close(t);
+    check_put(folder, "tokenizer_config.json", "{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}");
+    if (whole) check_ok(gh_tokenizer_open(&err, &t, folder));
+    if (whole) gh_tokenizer_close(t);
+    if (!whole)
+      check_fails(gh_tokenizer_open(&err, &t, folder), GH_ERROR_UNSUPPORTED,
+                  "the post_processor of tokenizer.json is not CLIP's");
+  }
+  free(folder);
+}
+
 static gh_status open_and_encode(gh_error *err, void *state) {
   gh_tokenizer *t = NULL;
   int32_t ids[16];
@@ -406,9 +434,11 @@ static void given_lines(void **state) {
 
 int main(int count, char **given) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(clip_lines),    cmocka_unit_test(siglip_lines),     cmocka_unit_test(siglip_lines_of_json),
-      cmocka_unit_test(odd_lines),     cmocka_unit_test(long_words),       cmocka_unit_test(both_forms),
-      cmocka_unit_test(invalid_files), cmocka_unit_test(invalid_settings), cmocka_unit_test(every_allocation_may_fail),
+      cmocka_unit_test(clip_lines),           cmocka_unit_test(siglip_lines),
+      cmocka_unit_test(siglip_lines_of_json), cmocka_unit_test(odd_lines),
+      cmocka_unit_test(long_words),           cmocka_unit_test(both_forms),
+      cmocka_unit_test(invalid_files),        cmocka_unit_test(invalid_settings),
+      cmocka_unit_test(classes_of_the_file),  cmocka_unit_test(every_allocation_may_fail),
   };
   const struct CMUnitTest by_hand[] = {cmocka_unit_test(given_lines)};
   arguments = (const char *const *)given;

@@ -87,6 +87,42 @@ static gh_status add_words(gh_error *err, const gh_tokenizer *t, const char *tex
   return visit_words(err, text, size, add_word, &(gh_adding){t->bpe, ids});
 }
 
+/* ---- the rest of tokenizer.json ---- */
+
+/* Whether the node, or anything in it, is of that type; type NULL: of any. */
+static bool has_type(const gh_json *node, const char *type) {
+  const char *own = "";
+  gh_error ignored;
+  const bool object = gh_json_type_of(node) == GH_JSON_OBJECT;
+  if (object && !gh_json_opt_string(&ignored, node, "type", &own) && *own && (!type || !strcmp(own, type))) return true;
+  for (const gh_json *item = gh_json_first(node); item; item = gh_json_next(item))
+    if (has_type(item, type)) return true;
+  return false;
+}
+
+/* transformers' CLIPTokenizer reads vocabulary and merges alone, but its general classes read the whole file. */
+static gh_status check_rest(gh_error *err, gh_tokenizer *t, const gh_json *settings, const gh_json *tokenizer) {
+  static const char *const general[] = {"PreTrainedTokenizerFast", "TokenizersBackend"};
+  static const struct {
+    const char *part, *type;
+  } of_clip[] = {{"normalizer", "NFC"},
+                 {"normalizer", "Lowercase"},
+                 {"pre_tokenizer", "Split"},
+                 {"pre_tokenizer", "ByteLevel"},
+                 {"post_processor", NULL}};
+  const char *class = "";
+  bool counts = false;
+  (void)t;
+  if (gh_json_opt_string(err, settings, "tokenizer_class", &class)) return err->status;
+  for (size_t i = 0; tokenizer && i < GH_COUNT(general); i++) counts |= !strcmp(class, general[i]);
+  for (size_t i = 0; counts && i < GH_COUNT(of_clip); i++)
+    if (!has_type(gh_json_member(tokenizer, of_clip[i].part), of_clip[i].type))
+      return gh_fail(err, GH_ERROR_UNSUPPORTED,
+                     "the %s of tokenizer.json is not CLIP's, which is not supported (tokenizer_class %s reads it)",
+                     of_clip[i].part, class);
+  return GH_OK;
+}
+
 int32_t gh_words_find(const gh_tokenizer *t, const char *token) { return gh_bpe_find(t->bpe, token); }
 int64_t gh_words_size(const gh_tokenizer *t) { return gh_bpe_size(t->bpe); }
 bool gh_words_has(const gh_tokenizer *t, int32_t id) { return gh_bpe_has(t->bpe, id); }
@@ -98,6 +134,7 @@ const gh_tokenizer_kind gh_tokenizer_words = {
     .find = gh_words_find,
     .size = gh_words_size,
     .has = gh_words_has,
+    .read_options = check_rest,
     .normalize = normalize,
     .cut = add_words,
     .tokens_of = gh_tokens_between_added,
