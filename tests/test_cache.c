@@ -155,7 +155,7 @@ static void test_broken_entries_are_rebuilt(void **state) {
 static void test_folders_that_are_not_used(void **state) {
   (void)state;
   char *file = gh_path_join(&err, folder, "file"), *below = gh_path_join(&err, folder, "file/cache");
-  char *open_folder = gh_path_join(&err, folder, "open");
+  char *open_folder = gh_path_join(&err, folder, "open"), *inner = gh_path_join(&err, folder, "open/inner");
   assert_int_equal(gh_file_write(&err, file, "x", 1), GH_OK);
   setenv("GH_CACHE_DIR", below, 1);
   assert_null(gh_cache_folder());
@@ -169,6 +169,14 @@ static void test_folders_that_are_not_used(void **state) {
   char *used = gh_cache_folder();
   assert_non_null(used);
   free(used);
+  setenv("GH_CACHE_DIR", inner, 1);
+  assert_int_equal(chmod(open_folder, 0777), 0); /* the private folder in it may be replaced */
+  assert_null(gh_cache_folder());
+  assert_int_equal(chmod(open_folder, 01777), 0);
+  assert_non_null(used = gh_cache_folder());
+  free(used);
+  assert_int_equal(chmod(open_folder, 0700), 0);
+  setenv("GH_CACHE_DIR", open_folder, 1);
   if (!geteuid()) {
     assert_int_equal(chown(open_folder, 65534, 65534), 0);
     assert_null(gh_cache_folder());
@@ -181,6 +189,7 @@ static void test_folders_that_are_not_used(void **state) {
   free(file);
   free(below);
   free(open_folder);
+  free(inner);
 }
 
 /* ---- the environment that PoCL reads ---- */

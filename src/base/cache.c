@@ -53,6 +53,20 @@ static bool make_folder(const char *folder) {
   return false;
 }
 
+/* Whether anyone may put another folder in the place of one above this: all may write there, and the folder is not as
+ * /tmp is, where only owners move what is theirs. */
+static bool is_exposed(const char *folder) {
+  char *path = realpath(folder, NULL);
+  bool exposed = false;
+  struct stat info;
+  for (char *slash; path && !exposed && (slash = strrchr(path, '/')) && slash[1];) {
+    slash[slash == path] = 0;
+    exposed = !stat(path, &info) && (info.st_mode & S_IWOTH) && !(info.st_mode & S_ISVTX);
+  }
+  free(path);
+  return exposed;
+}
+
 static bool is_ours_alone(const char *folder) {
   struct stat info;
   const char *why = NULL;
@@ -64,6 +78,8 @@ static bool is_ours_alone(const char *folder) {
     why = "it belongs to another user";
   else if (info.st_mode & (S_IWGRP | S_IWOTH))
     why = "others may write to it (chmod 700)";
+  else if (is_exposed(folder))
+    why = "everyone may write to a folder above it";
   else if (access(folder, W_OK | X_OK))
     why = strerror(errno);
   if (why) warn_once(folder, why);
