@@ -22,7 +22,12 @@ static const struct {
     {".jxl", GH_NAME_REFUSED},  {".avif", NAME_AVIF},       {".gif", GH_NAME_REFUSED},  {".tif", GH_NAME_REFUSED},
     {".tiff", GH_NAME_REFUSED}, {".heic", GH_NAME_REFUSED}, {".heif", GH_NAME_REFUSED}, {".jp2", GH_NAME_REFUSED},
     {".ppm", GH_NAME_REFUSED},  {".pgm", GH_NAME_REFUSED},  {".psd", GH_NAME_REFUSED},  {".svg", GH_NAME_REFUSED},
-    {".ico", GH_NAME_REFUSED},  {".tga", GH_NAME_REFUSED},
+    {".ico", GH_NAME_REFUSED},  {".tga", GH_NAME_REFUSED},  {".pbm", GH_NAME_REFUSED},  {".pnm", GH_NAME_REFUSED},
+    {".pfm", GH_NAME_REFUSED},  {".hif", GH_NAME_REFUSED},  {".j2k", GH_NAME_REFUSED},  {".jpx", GH_NAME_REFUSED},
+    {".jpf", GH_NAME_REFUSED},  {".jxr", GH_NAME_REFUSED},  {".mpo", GH_NAME_REFUSED},  {".exr", GH_NAME_REFUSED},
+    {".hdr", GH_NAME_REFUSED},  {".dds", GH_NAME_REFUSED},  {".pcx", GH_NAME_REFUSED},  {".xbm", GH_NAME_REFUSED},
+    {".xpm", GH_NAME_REFUSED},  {".eps", GH_NAME_REFUSED},  {".dcm", GH_NAME_REFUSED},  {".dng", GH_NAME_REFUSED},
+    {".cr2", GH_NAME_REFUSED},  {".cr3", GH_NAME_REFUSED},  {".nef", GH_NAME_REFUSED},  {".arw", GH_NAME_REFUSED},
 };
 
 gh_name_kind gh_name_kind_of(const char *name) {

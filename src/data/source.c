@@ -187,7 +187,7 @@ void gh_source_warn(const gh_source *source) {
   gh_index_reasons(reasons, sizeof reasons, index, false);
   if (noted > most || all > noted) gh_warn("%s: left out: %s", source->path, reasons);
   gh_index_reasons(reasons, sizeof reasons, index, true);
-  if (reasons[0]) gh_debug("%s: not images: %s", source->path, reasons);
+  if (reasons[0]) gh_info("%s: not images: %s", source->path, reasons);
   warn_of_rare_endings(source);
 }
 
