@@ -34,7 +34,7 @@ if(GH_SANITIZE)
   # own; the browser does not run our code, nor do those that read sources, pages and assembly; an installation has the
   # programs that others run
   list(FILTER TEST_SCRIPTS EXCLUDE
-       REGEX "test_(completion_zsh|faults|install|leftovers|links|loops|pages|python|ranks|rooms|torture)")
+       REGEX "test_(completion_zsh|faults|install|leftovers|link|links|loops|pages|python|ranks|rooms|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -49,6 +49,11 @@ add_library(large_buffers MODULE tests/drivers/large_buffers.c)
 set_target_properties(large_buffers PROPERTIES PREFIX "")
 target_compile_definitions(large_buffers PRIVATE CL_TARGET_OPENCL_VERSION=120 _GNU_SOURCE)
 target_link_libraries(large_buffers PRIVATE gh_flags ${CMAKE_DL_LIBS})
+# A device that is slower, for test_ranks.sh.
+add_library(slow_opencl MODULE tests/drivers/slow_opencl.c)
+set_target_properties(slow_opencl PROPERTIES PREFIX "")
+target_compile_definitions(slow_opencl PRIVATE CL_TARGET_OPENCL_VERSION=120 _GNU_SOURCE)
+target_link_libraries(slow_opencl PRIVATE gh_flags ${CMAKE_DL_LIBS})
 # An MPI that is too old, or has no threads, for test_ranks.sh.
 if(TARGET genhance_mpi)
   add_library(old_mpi MODULE tests/drivers/old_mpi.c)
@@ -100,7 +105,7 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
          options origin power preprocess results retry robust rot scenes statistics target_cache terminal
          tfevents tune_command usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers links loops pages python ranks ranks_encode rooms torture)
+  list(APPEND HOST faults leftovers link links loops pages python ranks ranks_encode rooms torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.

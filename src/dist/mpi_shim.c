@@ -4,6 +4,7 @@
 
 #include <mpi.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(sizeof(MPI_Request) <= sizeof(uint64_t), "a request fits the transport's handle");
@@ -50,10 +51,20 @@ static void mpi_text(int code, char *out, size_t size) {
 
 static void mpi_abort(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
+/* By default Open MPI's receiver asks for each fragment of a message over TCP. Where data travel in both directions, as
+ * in a sum, each request waits behind them: of a link of 50 Mbit/s a sum used 25, and 45 when fragments are sent
+ * unasked. What the user sets is kept. */
+static void prepare_tcp(void) {
+#ifdef OPEN_MPI
+  setenv("OMPI_MCA_btl_tcp_flags", "send", 0);
+#endif
+}
+
 /* MPI_THREAD_SERIALIZED lets gradients travel while the main thread computes. MPI_THREAD_FUNNELED is the least that
  * works: only the main thread calls MPI, but the process has other threads. */
 static int join(char *why, size_t size) {
   int threads = MPI_THREAD_SINGLE;
+  prepare_tcp();
   if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &threads)) {
     snprintf(why, size, "%s does not start", library);
     return 1;

@@ -42,6 +42,9 @@ static void widen(const piece *p) {
   for (size_t i = 0; i < p->count; i++) p->values[i] = gh_bf16_to_f32(from[i]);
 }
 
+/* The rank that comes k after this one: each sends to another one first. */
+static int after(const gh_comm *c, int k) { return (c->rank + k) % c->ranks; }
+
 /* Sends every rank the numbers of its part, and receives those of this rank's. */
 static gh_status exchange_parts(gh_error *err, const piece *p) {
   gh_comm *c = p->c;
@@ -49,14 +52,16 @@ static gh_status exchange_parts(gh_error *err, const piece *p) {
   gh_status status = GH_OK;
   int n = 0;
   memcpy(p->parts + (size_t)c->rank * own * p->word, p->wire + first * p->word, own * p->word);
-  for (int i = 0; i < c->ranks && own && !status; i++)
-    if (i != c->rank)
-      status = gh_comm_begin_receive(err, c, &p->messages[n++], p->parts + (size_t)i * own * p->word, own * p->word, i,
-                                     GH_TAG_DATA);
-  for (int i = 0; i < c->ranks && !status; i++) {
-    const size_t size = part_of(p, i, &at);
-    if (i != c->rank && size)
-      status = gh_comm_begin_send(err, c, &p->messages[n++], p->wire + at * p->word, size * p->word, i, GH_TAG_DATA);
+  for (int k = 1; k < c->ranks && own && !status; k++) {
+    const int from = after(c, k);
+    status = gh_comm_begin_receive(err, c, &p->messages[n++], p->parts + (size_t)from * own * p->word, own * p->word,
+                                   from, GH_TAG_DATA);
+  }
+  for (int k = 1; k < c->ranks && !status; k++) {
+    const size_t size = part_of(p, after(c, k), &at);
+    if (!size) continue;
+    status =
+        gh_comm_begin_send(err, c, &p->messages[n++], p->wire + at * p->word, size * p->word, after(c, k), GH_TAG_DATA);
   }
   return status ? status : gh_comm_finish(err, c, p->messages, n, c->patience, p->what);
 }
@@ -67,14 +72,15 @@ static gh_status exchange_sums(gh_error *err, const piece *p) {
   size_t first, own = part_of(p, c->rank, &first), at;
   gh_status status = GH_OK;
   int n = 0;
-  for (int i = 0; i < c->ranks && !status; i++) {
-    const size_t size = part_of(p, i, &at);
-    if (i != c->rank && size)
-      status = gh_comm_begin_receive(err, c, &p->messages[n++], p->wire + at * p->word, size * p->word, i, GH_TAG_DATA);
+  for (int k = 1; k < c->ranks && !status; k++) {
+    const size_t size = part_of(p, after(c, k), &at);
+    if (!size) continue;
+    status = gh_comm_begin_receive(err, c, &p->messages[n++], p->wire + at * p->word, size * p->word, after(c, k),
+                                   GH_TAG_DATA);
   }
-  for (int i = 0; i < c->ranks && own && !status; i++)
-    if (i != c->rank)
-      status = gh_comm_begin_send(err, c, &p->messages[n++], p->wire + first * p->word, own * p->word, i, GH_TAG_DATA);
+  for (int k = 1; k < c->ranks && own && !status; k++)
+    status = gh_comm_begin_send(err, c, &p->messages[n++], p->wire + first * p->word, own * p->word, after(c, k),
+                                GH_TAG_DATA);
   return status ? status : gh_comm_finish(err, c, p->messages, n, c->patience, p->what);
 }
 
