@@ -115,18 +115,24 @@ mv run discrete
 ranks 2 "${discrete[@]}"
 close_losses discrete run 6
 rm -rf run
-ranks 2 --set stage1.steps=3 --set stage2.steps=0 --device auto/cpu,auto/gpu --set distributed.reduce=fast
+ranks 2 --set stage1.steps=3 --set stage2.steps=0 --device "nowhere=cuda:7;${host:0:1}*=auto/cpu,auto/gpu;*=cuda:8" \
+  --set distributed.reduce=fast
 close_losses one run 3
 grep -q "by MPI_Allreduce: a rerun is not bit-identical" err || fail "fast sums without a word: $(cat err)"
 grep -q '"ranks": \[' run/plan.json || fail "the plan of rank 1 is not in plan.json"
 refuse_ranks 'names 2, but 3 ranks are on this host' mpirun -n 3 "$genhance" train --config run.json --device auto/cpu,auto/gpu
+refuse_ranks "has no devices for the host $host" mpirun -n 2 "$genhance" train --config run.json --device 'nowhere=opencl:0'
+refuse_ranks '"opencl:0" is not HOST=DEVICES' mpirun -n 2 "$genhance" train --config run.json --device "$host=auto;opencl:0"
+refuse 2 "has no devices for the host $host" "$genhance" train --config run.json --device 'nowhere=opencl:0' --set output=absent
 rm -rf run
 
-# ---- a batch divided by speed: the division is kept when the run resumes ----
+# ---- a batch divided by speed, less to a slow rank; the division is kept when the run resumes ----
 measured=(--set distributed.split=measured --set stage1.micro_batch=1 --set stage2.steps=0)
-ranks 2 "${measured[@]}" --set stage1.steps=3
+slow=("$genhance" train --config run.json "${measured[@]}" --set stage1.steps=3)
+mpirun -n 1 "${slow[@]}" : -n 1 env GH_SLOW_LAUNCH=5000 LD_PRELOAD="$built/slow_opencl.so" "${slow[@]}" >out 2>err ||
+  fail "a slow rank: $(cat err)"
 close_losses one run 3
-grep -q "samples of each update by rank, by measured speed: " err || fail "no measured split: $(cat err)"
+grep -qE "samples of each update by rank, by measured speed: (5, 2|6, 1)$" err || fail "no measured split: $(cat err)"
 cp run/plan.json plan-before
 ranks 2 "${measured[@]}" --set stage1.steps=4 --resume
 grep -q "samples of each update by rank, as before: " err || fail "the split is not kept: $(cat err)"

@@ -53,7 +53,7 @@ bool gh_cli_writes(const gh_args *args) { return !gh_comm_rank(args->comm); }
 
 gh_status gh_cli_device(gh_error *err, const gh_args *args, const char *given, char **out) {
   const char *named = gh_args_given(args, "device") ? gh_args_text(args, "device") : given;
-  if (args->comm) return gh_comm_device(err, args->comm, named, out);
+  if (args->comm || strchr(named, '=')) return gh_comm_device(err, args->comm, named, out);
   return (*out = gh_strdup(err, named)) ? GH_OK : GH_ERROR_MEMORY;
 }
 

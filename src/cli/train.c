@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static gh_status put_best(gh_error *err, gh_json *stage, const gh_best *b) {
   gh_json *best = gh_json_put_object(err, stage, "best");
@@ -49,7 +50,8 @@ static gh_train_options options_of(const gh_args *args) {
 
 static gh_status choose_device(gh_error *err, const gh_args *args, char **device) {
   char *own = NULL;
-  if (!args->comm) return gh_run_device(err, args, device);
+  const char *named = gh_args_given(args, "device") ? gh_args_text(args, "device") : *device;
+  if (!args->comm && !strchr(named, '=')) return gh_run_device(err, args, device);
   gh_status status = gh_cli_device(err, args, *device, &own);
   if (status) return status;
   free(*device);
