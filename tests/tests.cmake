@@ -34,7 +34,7 @@ if(GH_SANITIZE)
   # own; the browser does not run our code, nor do those that read sources, pages and assembly; an installation has the
   # programs that others run
   list(FILTER TEST_SCRIPTS EXCLUDE
-       REGEX "test_(completion_zsh|faults|install|leftovers|link|links|loops|pages|python|ranks|rooms|torture)")
+       REGEX "test_(completion_zsh|faults|install|leftovers|link|links|loops|pages|python|ranks|ranks_cuda|rooms|torture)")
 endif()
 foreach(file ${TEST_SCRIPTS})
   get_filename_component(name ${file} NAME_WE)
@@ -105,7 +105,7 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
          options origin power preprocess results retry robust rot scenes statistics target_cache terminal
          tfevents tune_command usage)
 if(NOT GH_SANITIZE)
-  list(APPEND HOST faults leftovers link links loops pages python ranks ranks_encode rooms torture)
+  list(APPEND HOST faults leftovers link links loops pages python ranks ranks_cuda ranks_encode rooms torture)
 endif()
 # The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
 # programs of different shapes, in both types, for all the others; two that need the same program would both compile it.

@@ -174,6 +174,11 @@ typedef struct gh_fft_desc {
   bool inverse; /* exp(+2 pi i ..) instead of exp(-2 pi i ..) */
 } gh_fft_desc;
 
+/* What the processes of a group have in common; one of them makes it. */
+typedef struct gh_group_id {
+  char bytes[128];
+} gh_group_id;
+
 #define GH_SENDS_BYTES (INT64_C(256) << 20)
 
 /* The size of the staging buffer for a send of `bytes`. Sizes are powers of two, and a staging buffer is reused only
@@ -245,6 +250,21 @@ struct gh_backend {
   /* Optional (NULL): joules that the device has used since some moment in the past, as its vendor's library counts
    * them; NaN where it does not. */
   double (*joules)(gh_device *d);
+
+  /* Optional, all or none (NULL): sums over the devices of several processes, by the vendor's library (NCCL), which
+   * adds in an order of its own. All processes make the same calls in the same order. */
+  /* Opens the library; GH_ERROR_UNSUPPORTED names what is missing. With `id`, also makes the id of a new group. */
+  gh_status (*group_open)(gh_error *err, gh_device *d, gh_group_id *id);
+  /* Returns when all processes have joined, each with a device of its own. A device joins one group, for good: later
+   * calls change nothing. */
+  gh_status (*group_join)(gh_error *err, gh_device *d, const gh_group_id *id, int rank, int ranks);
+  /* values[i] (counts[i]), float32 <- the sums over all devices, after the commands enqueued so far and beside those
+   * enqueued later. */
+  gh_status (*group_sum)(gh_error *err, gh_device *d, gh_buffer *const *values, const int64_t *counts, int count);
+  /* Waits until all sums are done; GH_ERROR_DEVICE after so many seconds (0: without limit). */
+  gh_status (*group_wait)(gh_error *err, gh_device *d, double seconds);
+  /* "NCCL 2.21.5", without the version before group_open; NULL: the environment says not to use it. */
+  const char *(*group_name)(const gh_device *d);
 
   /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
    * use one. */

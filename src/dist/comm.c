@@ -25,6 +25,10 @@ double gh_comm_waited(const gh_comm *c) { return c ? c->waited : 0; }
 double gh_comm_waited_by(const gh_comm *c, int rank) { return c ? c->told[rank] : 0; }
 bool gh_comm_agreed_failure(const gh_comm *c) { return c && c->failed; }
 
+void gh_comm_count_wait(gh_comm *c, double seconds) {
+  if (c) c->waited += seconds;
+}
+
 void gh_comm_patience(gh_comm *c, double seconds) {
   if (c) c->patience = seconds;
 }

@@ -37,6 +37,7 @@ void gh_comm_patience(gh_comm *comm, double seconds);
 /* Seconds that this rank has waited for others, in all; on rank 0 also what each said at the last agreement. */
 double gh_comm_waited(const gh_comm *comm);
 double gh_comm_waited_by(const gh_comm *comm, int rank);
+void gh_comm_count_wait(gh_comm *comm, double seconds); /* spent so outside of this communicator */
 
 /* Every rank gives its own status (err has its text) and its flags (may be NULL). If all succeeded, returns GH_OK with
  * the flags of all ranks or'ed. Else all ranks return the failure of the lowest rank that failed, which the text names

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/text.h"
+#include "train/ranks_device.h"
 #include "train/ranks_local.h"
 #include "train/ranks_shard.h"
 
@@ -130,12 +131,13 @@ static gh_status prepare(gh_error *err, gh_ranks *r, const gh_step *step) {
 static void report_sums(const gh_ranks *r) {
   if (gh_comm_rank(r->comm)) return;
   if (r->config->reduce == GH_REDUCE_FAST)
-    gh_info("gradients are summed by MPI_Allreduce: a rerun is not bit-identical");
+    gh_info("gradients are summed by %s: a rerun is not bit-identical",
+            r->on_devices ? r->device->backend->group_name(r->device) : "MPI_Allreduce");
   if (gh_ranks_are_local(r))
     gh_info("local updates: parameters are averaged every %lld updates (distributed.sync_every); the losses in between "
             "are rank 0's",
             (long long)r->config->sync_every);
-  if (!gh_reducer_overlaps(r->reducer))
+  if (!gh_reducer_overlaps(r->reducer) && !r->on_devices)
     gh_info("%s has no MPI_THREAD_SERIALIZED: gradients travel after the backward pass, not during it",
             gh_comm_library(r->comm));
 }
@@ -148,6 +150,7 @@ gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_device *device, const gh
   gh_status status = gh_windows_bind(err, &update->windows, step->graph);
   if (!status) status = prepare(err, r, step);
   status = gh_comm_agree(err, r->comm, status, "the start of a stage", NULL);
+  if (!status) status = gh_ranks_join(err, r);
   if (!status) report_sums(r);
   if (!status) status = compare_devices(err, r);
   if (update->shard) gh_ranks_connect(r, update);
@@ -294,9 +297,11 @@ static gh_sum_way way_of(const gh_ranks *r) {
   return r->config->reduce_precision == GH_PRECISION_BFLOAT16 ? GH_SUM_BF16 : GH_SUM_ORDERED;
 }
 
-void gh_ranks_begin_wait(gh_ranks *r) {
+double gh_ranks_begin_wait(gh_ranks *r) {
   const double updates = (double)r->config->sync_every;
-  gh_comm_patience(r->comm, !r->warm ? 0 : r->rested ? updates * r->patience : 10 * updates * r->patience);
+  const double seconds = !r->warm ? 0 : r->rested ? updates * r->patience : 10 * updates * r->patience;
+  gh_comm_patience(r->comm, seconds);
+  return seconds;
 }
 
 /* What is agreed on first: whether every rank can give its gradients. */
@@ -310,6 +315,7 @@ static void begin_sums(gh_ranks *r, gh_status own, const gh_error *why, unsigned
  * other ranks wait for it, and learn of the failure in the agreement that follows. */
 static gh_status give(gh_error *err, gh_ranks *r, gh_status own) {
   const gh_bucket *b = &r->buckets.items[r->given];
+  if (r->on_devices) return gh_ranks_give_on_device(err, r, own, 0);
   gh_status status = own ? own : move_bucket(err, r, r->given, false, from_device);
   gh_reducer_add(r->reducer, &(gh_sum){.values = r->values + b->at,
                                        .count = b->size,
@@ -332,9 +338,9 @@ static int next_launches(const gh_ranks *r, int event, bool travels) {
 gh_status gh_ranks_step(gh_error *err, gh_ranks *r, bool first, bool last) {
   const gh_windows *w = &r->update->windows;
   const int launches = gh_graph_launch_count(r->step);
-  const bool travels = last && r->buckets.count > 1 && gh_reducer_overlaps(r->reducer);
+  const bool travels = last && r->buckets.count > 1 && (r->on_devices || gh_reducer_overlaps(r->reducer));
   if (!travels && !w->count) return gh_graph_run(err, r->step);
-  if (travels) begin_sums(r, GH_OK, NULL, 0);
+  if (travels && !r->on_devices) begin_sums(r, GH_OK, NULL, 0);
   gh_status status = GH_OK;
   for (int done = 0, until = 0, event = 0; done < launches && !status; done = until) {
     until = next_launches(r, event, travels);
@@ -375,6 +381,23 @@ static void take_flags(unsigned flags, gh_ranks_wish *wish) {
   wish->load_failed = flags & LOAD_FAILED && !(flags & FAILED);
 }
 
+/* The gradients' sums, on the devices; then those of the numbers, in r->values. *agreed: as in `sum`, or the job ends.
+ */
+static gh_status sum_on_devices(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish, bool *agreed) {
+  gh_error lost = {0};
+  gh_status status = gh_ranks_sum_on_devices(err, r, own, flag_of(own, wish));
+  *agreed = status != GH_OK;
+  if (*agreed) take_flags(r->agreed_flags, wish);
+  r->begun = false;
+  r->given = 0;
+  if (status) return status;
+  status = move_numbers(err, r, from_device);
+  const gh_sum numbers = {.values = r->values + r->buckets.values, .count = r->numbers};
+  gh_status sent = gh_comm_sum(&lost, r->comm, &numbers);
+  if (!status && sent) *err = lost;
+  return status ? status : sent;
+}
+
 /* All sums, in r->values. *agreed: whether the others know of a failure, if there is one. */
 static gh_status sum(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish, bool *agreed) {
   const bool before = own && !r->begun; /* then no sum is made */
@@ -404,13 +427,14 @@ void gh_ranks_take_flags(gh_ranks *r, unsigned flags) {
 
 gh_status gh_ranks_reduce(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wish *wish) {
   bool agreed = false;
-  gh_status status = sum(err, r, own, wish, &agreed);
+  gh_status status = (r->on_devices ? sum_on_devices : sum)(err, r, own, wish, &agreed);
   if (agreed) return status;
   unsigned flags = gh_ranks_flags(wish) | flag_of(status, wish);
   status = gh_comm_agree(err, r->comm, status, "the sums of an update", &flags);
   take_flags(flags, wish);
   gh_ranks_take_flags(r, flags);
-  return status ? status : put_sums(err, r, true);
+  if (status) return status;
+  return r->on_devices ? move_numbers(err, r, to_device) : put_sums(err, r, true);
 }
 
 gh_status gh_ranks_align(gh_error *err, gh_ranks *r) {

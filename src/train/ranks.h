@@ -21,9 +21,11 @@ typedef struct gh_ranks {
   float *values;
   size_t numbers;
   gh_reducer *reducer;
-  bool begun;     /* the sums of this update */
-  int given;      /* buckets of this update that the reducer has */
-  float *squares; /* (parameters) of the gradients; NULL: the update is not divided among the ranks */
+  bool on_devices;       /* the devices sum the gradients (train/ranks_device.h), not the reducer */
+  bool begun;            /* the sums of this update */
+  int given;             /* buckets of this update that the reducer, or the device, has */
+  unsigned agreed_flags; /* of the agreement before the sums on devices */
+  float *squares;        /* (parameters) of the gradients; NULL: the update is not divided among the ranks */
   /* Of local updates (train/ranks_local.h): (buckets.values) the parameters of the last average; room for one. */
   float *kept, *momentum;
   /* Ranks compute on devices of different kinds, whose updates may round differently: rank 0's parameters go to all
@@ -64,8 +66,9 @@ typedef struct gh_ranks_wish {
   bool load_failed; /* it failed, since images could not be loaded; then: whether all that failed did so for that */
 } gh_ranks_wish;
 
-/* For the parts of this: the patience of an update; a wish as flags of an agreement, and what was agreed. */
-void gh_ranks_begin_wait(gh_ranks *ranks);
+/* For the parts of this: sets and returns the patience of an update; a wish as flags of an agreement, and what was
+ * agreed. */
+double gh_ranks_begin_wait(gh_ranks *ranks);
 unsigned gh_ranks_flags(const gh_ranks_wish *wish);
 void gh_ranks_take_flags(gh_ranks *ranks, unsigned flags);
 

@@ -35,6 +35,8 @@ add_double(cublasLt 13 ${DOUBLE}/cublaslt.c ${PROJECT_SOURCE_DIR}/src/base/half.
 target_compile_options(double_cublasLt PRIVATE -O3 -march=native)
 add_double(cufft 12 ${DOUBLE}/cufft.c)
 add_double(nvidia-ml 1 ${DOUBLE}/nvml.c)
+add_double(nccl 2 ${DOUBLE}/nccl.c)
+target_link_libraries(double_nccl PRIVATE double_cuda rt)
 target_link_libraries(double_cublasLt PRIVATE double_cuda)
 target_link_libraries(double_cufft PRIVATE double_cuda)
 

@@ -45,6 +45,7 @@ API unsigned gh_double_submit(CUstream stream, double_work work, const void *dat
 API bool gh_double_is_device(const void *p, size_t bytes);
 /* The thread's context; NULL: none. */
 API CUcontext gh_double_context(void);
+API int gh_double_ordinal(void); /* of its device */
 API bool gh_double_is_captured(CUstream stream);
 API int gh_double_capability(void); /* of the devices: 90 is 9.0 */
 

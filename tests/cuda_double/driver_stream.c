@@ -52,6 +52,7 @@ bool double_breaks_capture(void) {
 }
 
 CUcontext gh_double_context(void) { return double_current; }
+int gh_double_ordinal(void) { return double_current->device; }
 bool gh_double_is_captured(CUstream stream) {
   LOCK();
   return double_is_capturing(stream);

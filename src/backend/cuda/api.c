@@ -29,6 +29,7 @@ typedef struct symbol {
 #define OF_NVRTC(result, name, params)    SYMBOL(gh_nvrtc, name, false)
 #define OF_LT(result, name, params)       SYMBOL(gh_cublaslt, name, false)
 #define OF_NVML(result, name, params)     SYMBOL(gh_nvml, name, false)
+#define OF_NCCL(result, name, params)     SYMBOL(gh_nccl, name, false)
 #define OF_FFT(result, name, params)      SYMBOL(gh_cufft, name, false)
 
 static const symbol driver_symbols[] = {GH_CUDA_DRIVER(OF_DRIVER) GH_CUDA_DRIVER_OPTIONAL(OF_DRIVER_2){0}};
@@ -36,6 +37,7 @@ static const symbol nvrtc_symbols[] = {GH_CUDA_NVRTC(OF_NVRTC){0}};
 static const symbol lt_symbols[] = {GH_CUDA_LT(OF_LT){0}};
 static const symbol fft_symbols[] = {GH_CUDA_FFT(OF_FFT){0}};
 static const symbol nvml_symbols[] = {GH_CUDA_NVML(OF_NVML){0}};
+static const symbol nccl_symbols[] = {GH_CUDA_NCCL(OF_NCCL){0}};
 
 /* One version of a library: its name, its CUDA version, and the result of opening it. */
 typedef struct version {
@@ -49,6 +51,7 @@ typedef struct version {
     gh_cublaslt lt;
     gh_cufft fft;
     gh_nvml nvml;
+    gh_nccl nccl;
   } api;
 } version;
 
@@ -76,6 +79,7 @@ static library fft = {"cuFFT",
                        {.soname = "libcufft.so.10", .cuda = 11}}};
 
 static library nvml = {"NVML", nvml_symbols, {{.soname = "libnvidia-ml.so.1"}}};
+static library nccl = {"NCCL", nccl_symbols, {{.soname = "libnccl.so.2"}}};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -339,4 +343,9 @@ const gh_nvml *gh_nvml_get(gh_error *err) {
   ready = ready || v;
   pthread_mutex_unlock(&lock);
   return v ? &v->api.nvml : NULL;
+}
+
+const gh_nccl *gh_nccl_get(gh_error *err) {
+  version *v = get(err, &nccl, OLDEST_IN_13);
+  return v ? &v->api.nccl : NULL;
 }

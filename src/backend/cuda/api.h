@@ -1,7 +1,7 @@
-/* NVIDIA's libraries, opened at run time: the driver, NVRTC, cuBLASLt, cuFFT. The declarations are our own, so that the
- * backend builds without a toolkit and the program starts without a driver. tests/cuda_declarations.c compares them
- * with the toolkit's headers where those are installed; tests/cuda_double/ replaces the libraries where there is no
- * GPU.
+/* NVIDIA's libraries, opened at run time: the driver, NVRTC, cuBLASLt, cuFFT, NVML, NCCL. The declarations are our own,
+ * so that the backend builds without a toolkit and the program starts without a driver. tests/cuda_declarations.c
+ * compares them with the toolkit's headers where those are installed; tests/cuda_double/ replaces the libraries where
+ * there is no GPU.
  *
  * One table per library: X(result, name, (parameters)). A library that lacks a symbol of its table is not used, and the
  * error names the symbol; those of the OPTIONAL table may be absent. Enumerations are `unsigned` here, as gcc passes
@@ -25,6 +25,7 @@ typedef struct CUgraph_st *CUgraph;
 typedef struct CUgraphExec_st *CUgraphExec;
 typedef struct _nvrtcProgram *nvrtcProgram;
 typedef struct cublasLtContext *cublasLtHandle_t;
+typedef struct ncclComm *ncclComm_t;
 
 #ifndef GH_CUDA_TOOLKIT_TYPES /* of unnamed structures in the toolkit: they cannot be declared twice */
 typedef unsigned long long CUdeviceptr;
@@ -47,6 +48,9 @@ typedef struct cufftComplex {
 typedef struct CUuuid {
   char bytes[16];
 } CUuuid;
+typedef struct ncclUniqueId {
+  char internal[128];
+} ncclUniqueId;
 #endif
 
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96 &&
@@ -126,6 +130,19 @@ enum {
 #define GH_CUDA_VALUE(ours, theirs, value) ours = (value),
   GH_CUDA_VALUES(GH_CUDA_VALUE)
 #undef GH_CUDA_VALUE
+};
+
+/* nccl.h is no part of the toolkit. */
+#define GH_NCCL_VALUES(V)                                                                                              \
+  V(GH_NCCL_SUCCESS, ncclSuccess, 0)                                                                                   \
+  V(GH_NCCL_IN_PROGRESS, ncclInProgress, 7)                                                                            \
+  V(GH_NCCL_FLOAT32, ncclFloat32, 7)                                                                                   \
+  V(GH_NCCL_SUM, ncclSum, 0)
+
+enum {
+#define GH_NCCL_VALUE(ours, theirs, value) ours = (value),
+  GH_NCCL_VALUES(GH_NCCL_VALUE)
+#undef GH_NCCL_VALUE
 };
 
 /* ---- libcuda.so.1 ---- */
@@ -251,6 +268,20 @@ enum {
   X(unsigned, nvmlDeviceGetHandleByPciBusId_v2, (const char *address, void **device))                                  \
   X(unsigned, nvmlDeviceGetTotalEnergyConsumption, (void *device, unsigned long long *millijoules))
 
+/* ---- libnccl.so.2 ---- */
+
+#define GH_CUDA_NCCL(X)                                                                                                \
+  X(unsigned, ncclGetVersion, (int *version))                                                                          \
+  X(const char *, ncclGetErrorString, (unsigned result))                                                               \
+  X(unsigned, ncclGetUniqueId, (ncclUniqueId * id))                                                                    \
+  X(unsigned, ncclCommInitRank, (ncclComm_t * comm, int ranks, ncclUniqueId id, int rank))                             \
+  X(unsigned, ncclCommAbort, (ncclComm_t comm))                                                                        \
+  X(unsigned, ncclCommGetAsyncError, (ncclComm_t comm, unsigned *result))                                              \
+  X(unsigned, ncclGroupStart, (void))                                                                                  \
+  X(unsigned, ncclGroupEnd, (void))                                                                                    \
+  X(unsigned, ncclAllReduce,                                                                                           \
+    (const void *from, void *to, size_t count, unsigned type, unsigned op, ncclComm_t comm, CUstream stream))
+
 /* ---- the opened libraries ---- */
 
 #define GH_CUDA_MEMBER(result, name, params) result(*name) params;
@@ -272,6 +303,9 @@ typedef struct gh_cufft {
 typedef struct gh_nvml {
   GH_CUDA_NVML(GH_CUDA_MEMBER)
 } gh_nvml;
+typedef struct gh_nccl {
+  GH_CUDA_NCCL(GH_CUDA_MEMBER)
+} gh_nccl;
 #undef GH_CUDA_MEMBER
 
 /* The libraries are searched for only in the folders of $GH_CUDA_LIBRARIES, separated by ':', where an empty item means
@@ -293,5 +327,6 @@ const gh_nvrtc *gh_nvrtc_get(gh_error *err, int arch);
 const gh_cublaslt *gh_cublaslt_get(gh_error *err, int arch);
 const gh_cufft *gh_cufft_get(gh_error *err, int arch);
 const gh_nvml *gh_nvml_get(gh_error *err); /* initialised */
+const gh_nccl *gh_nccl_get(gh_error *err);
 
 #endif

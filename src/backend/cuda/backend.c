@@ -20,6 +20,7 @@ static void device_close(gh_device *d) {
     gh_cuda_blas_close(device);
     gh_programs_free(d, &device->programs);
     gh_cuda_clock_free(device);
+    gh_cuda_group_free(device);
     if (device->copies) cu->cuStreamDestroy_v2(device->copies);
     if (device->stream) cu->cuStreamDestroy_v2(device->stream);
     cu->cuCtxSetCurrent(NULL);
@@ -98,6 +99,11 @@ const gh_backend gh_backend_cuda = {
     .mark = gh_cuda_mark,
     .elapsed = gh_cuda_elapsed,
     .joules = gh_cuda_joules,
+    .group_open = gh_cuda_group_open,
+    .group_join = gh_cuda_group_join,
+    .group_sum = gh_cuda_group_sum,
+    .group_wait = gh_cuda_group_wait,
+    .group_name = gh_cuda_group_name,
     .gemm_name = gh_cuda_gemm_name,
     .library_name = gh_cuda_library_name,
     .fft_name = gh_cuda_fft_name,

@@ -9,6 +9,15 @@
 #include "backend/core/staging.h"
 #include "backend/cuda/api.h"
 
+/* NCCL's group of this device and those of other processes. */
+typedef struct gh_cuda_group {
+  const gh_nccl *nccl; /* NULL: not yet needed */
+  char name[32];       /* "NCCL 2.21.5" */
+  ncclComm_t comm;
+  CUstream stream; /* its sums, beside the commands */
+  CUevent event;
+} gh_cuda_group;
+
 typedef struct gh_cuda_device {
   const gh_cuda_driver *cu;
   const gh_nvrtc *nvrtc;
@@ -31,6 +40,7 @@ typedef struct gh_cuda_device {
   char library[64];      /* "cuBLASLt 13.4.1" */
   const gh_cufft *fft;   /* NULL: not yet needed */
   CUevent marks[2];      /* of the clock; NULL: not yet needed */
+  gh_cuda_group group;
 } gh_cuda_device;
 
 /* Memory, or a view of it. */
@@ -159,6 +169,14 @@ gh_status gh_cuda_finish(gh_error *err, gh_device *d);
 gh_status gh_cuda_mark(gh_error *err, gh_device *d, int which);
 gh_status gh_cuda_elapsed(gh_error *err, gh_device *d, double *seconds);
 void gh_cuda_clock_free(gh_cuda_device *device);
+
+/* group.c */
+gh_status gh_cuda_group_open(gh_error *err, gh_device *d, gh_group_id *id);
+gh_status gh_cuda_group_join(gh_error *err, gh_device *d, const gh_group_id *id, int rank, int ranks);
+gh_status gh_cuda_group_sum(gh_error *err, gh_device *d, gh_buffer *const *values, const int64_t *counts, int count);
+gh_status gh_cuda_group_wait(gh_error *err, gh_device *d, double seconds);
+const char *gh_cuda_group_name(const gh_device *d);
+void gh_cuda_group_free(gh_cuda_device *device);
 
 /* graph.c */
 gh_status gh_cuda_capture_begin(gh_error *err, gh_device *d);
