@@ -88,9 +88,12 @@ while read -r command; do
   expect 0 "usage: genhance $command" $command --help
   grep -q -- '--device ID' "$work/out" && grep -q -- '--json FILE' "$work/out" || fail "$command --help: common options"
   narrow "$command --help"
+  ! grep -q '^[?]' "$work/out" || fail "$command --help: an unprintable character: $(grep '^[?]' "$work/out")"
   # shellcheck disable=SC2086
   expect 2 "$command: unknown option --no-such-option" $command --no-such-option
 done <"$work/commands"
+expect 0 "vqgan-f16-16384" init --help
+grep -A 1 'flux-autoencoder' "$work/out" | grep -q '^ \{25\}DIR/ae.safetensors$' || fail "init --help: a row does not hang: $(cat "$work/out")"
 
 expect 0 "opencl:0" devices
 grep -q '^device  *kind  *memory  *matrix unit  *bf16  *float16  *trains' "$work/out" || fail "devices: $(cat "$work/out")"

@@ -226,11 +226,21 @@ void gh_args_free(gh_args *args) {
 
 /* ---- help ---- */
 
+/* How far the rest of a line hangs: "  NAME  text" goes on below its text. */
+static size_t hanging(const char *text) {
+  if (strncmp(text, "  ", 2)) return 0;
+  const size_t line = strcspn(text, "\n");
+  const char *gap = strstr(text + 2, "  ");
+  if (!gap || gap >= text + line) return 0;
+  return (size_t)(gap - text) + strspn(gap, " ");
+}
+
 /* Prints text, breaking lines longer than HELP_WIDTH at spaces. Every line but the first starts at column `indent`;
  * the first is already there. */
 static void print_wrapped(const char *text, size_t indent) {
-  const size_t room = HELP_WIDTH - indent;
+  size_t hang = hanging(text), left = indent; /* `left`: where this line begins */
   for (;;) {
+    const size_t room = HELP_WIDTH - left;
     size_t line = strcspn(text, "\n"), n = line;
     if (line > room) {
       for (n = room; n > 0 && text[n] != ' ';) n--;
@@ -238,8 +248,11 @@ static void print_wrapped(const char *text, size_t indent) {
     }
     printf("%.*s\n", (int)n, text);
     if (!text[n]) return;
+    bool ended = text[n] == '\n';
     text += n + 1;
-    if (*text != '\n') printf("%*s", (int)indent, "");
+    if (ended) hang = hanging(text);
+    left = ended ? indent : indent + hang;
+    if (*text != '\n') printf("%*s", (int)left, "");
   }
 }
 

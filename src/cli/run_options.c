@@ -111,7 +111,10 @@ gh_status gh_run_device(gh_error *err, const gh_args *args, char **device) {
 gh_status gh_details_of_kinds(gh_error *err, gh_strings *lines, const char *(*text)(const gh_objective *objective)) {
   gh_status status = GH_OK;
   const gh_objective *o;
-  for (size_t i = 0; !status && (o = gh_objective_at(i)); i++)
-    if (text(o)) status = gh_cell(err, lines, "%sKind %s: %s", lines->count ? "\n" : "", o->kind.name, text(o));
+  for (size_t i = 0; !status && (o = gh_objective_at(i)); i++) {
+    if (!text(o)) continue;
+    if (lines->count) status = gh_strings_add(err, lines, ""); /* between paragraphs */
+    if (!status) status = gh_cell(err, lines, "Kind %s: %s", o->kind.name, text(o));
+  }
   return status;
 }
