@@ -172,6 +172,7 @@ static void draw(const gh_progress *p, double now, const char *note) {
 
 void gh_progress_start(gh_progress *progress, const char *what, const char *unit, uint64_t total, uint64_t done) {
   *progress = (gh_progress){.what = what, .unit = unit, .total = total, .done = done, .first = done, .active = true};
+  progress->drawn = UINT64_MAX;
   const bool wanted = gh_log_get_level() >= GH_LOG_INFO || atomic_load(&keeps_status);
   progress->terminal = wanted && gh_terminal_is(STDERR_FILENO) && !writer_is_set();
   progress->started = progress->shown = gh_now();
@@ -184,12 +185,13 @@ void gh_progress_update(gh_progress *progress, uint64_t done, const char *note) 
   if (!progress->active || now - progress->shown < progress->interval) return;
   progress->shown = now;
   if (!progress->terminal) progress->interval = GH_MIN(2 * progress->interval, 60);
+  progress->drawn = done;
   draw(progress, now, note);
 }
 
 void gh_progress_end(gh_progress *progress) {
   if (!progress->active) return;
-  draw(progress, gh_now(), NULL);
+  if (progress->drawn != progress->done) draw(progress, gh_now(), NULL); /* else its line is there, with its note */
   progress->active = false;
   if (!progress->terminal) return;
   pthread_mutex_lock(&lock);

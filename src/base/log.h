@@ -33,8 +33,8 @@ double gh_now(void);
  * (base/status_line.h), redrawn at most ten times per second. Otherwise, and if a writer receives the lines: a line
  * after 1 s, 2 s, 4 s, ..., then every 60 s, and one at the end. One at a time. */
 typedef struct gh_progress {
-  const char *what, *unit; /* "stage 1", "steps": borrowed */
-  uint64_t total, done, first;
+  const char *what, *unit;            /* "stage 1", "steps": borrowed */
+  uint64_t total, done, first, drawn; /* drawn: the count that is on the terminal or in the log */
   double started, shown, interval;
   bool terminal, active;
   /* Set after gh_progress_start where they are known. */
