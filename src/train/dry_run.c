@@ -232,11 +232,13 @@ static void print_details(const gh_device *device, int number, const gh_dry_stag
   if (s->rank_count) print_ranks(number, s);
   if (verbose) print_rows(number, s);
   const double seconds = seconds_per_update(s);
+  char time[32];
+  long_text(time, sizeof time, seconds_of(s));
   print("%s: an update of %lld samples, %.4g GFLOP, takes about %.3g s (%lld x %.3g s + %.3g s), %.3g images/s, %.0f "
-        "GFLOP/s; %lld updates take %.3g hours",
+        "GFLOP/s; %lld updates take %s",
         label, (long long)s->batch, s->flops * 1e-9 * (double)micro_batches(s), seconds, (long long)micro_batches(s),
         s->step_seconds, s->update_seconds, (double)s->batch / seconds, s->flops * 1e-9 / s->step_seconds,
-        (long long)s->steps, seconds_of(s) / 3600);
+        (long long)s->steps, time);
 }
 
 void gh_dry_run_print(const gh_device *device, const gh_dry_stage stages[2], const gh_strings *problems, bool verbose) {
