@@ -55,7 +55,8 @@ static void says(void **state) {
   has(text, (const char *const[]){"base_model_relation: finetune\n", "library_name: transformers\n", "\n# hf\n",
                                   "| mmvp | 20.0 (95 %: 14.1 to 27.5) | 31.9 (95 %: 24.6 to 40.1) |\n",
                                   "| _b__x | 1.0 | 2.0 |\n", "through LoRA of rank 4", "after update 5 of stage 2",
-                                  "CLIPModel.from_pretrained", "fill in `license`", "arxiv.org/abs/2503.19480", NULL});
+                                  "CLIPModel.from_pretrained", "fill in `license`", "- `images`\n",
+                                  "arxiv.org/abs/2503.19480", NULL});
   assert_null(strstr(text, "<b>"));
   free(text);
   check_put(base, "README.md", "---\ntags: [x]\nlicense: apache-2.0 # of the weights\n---\nlicense: other\n");

@@ -46,6 +46,8 @@ grep -q '"ok": false' out || fail "--json - after a failure: $(cat out)"
 best=$(sed -n 's/.*"snapshot": "\(.*\)",/\1/p' run/best.json)
 "$genhance" export --run run --out exported >out 2>err || fail "export: $(cat err)"
 grep -qx "from snapshot $best (best) of run" out || fail "export does not say which snapshot: $(cat out)"
+head -c 8000 exported/model.safetensors >head
+grep -qa 'trained_by":"{\\"version\\":' head && ! grep -qa 'host' head || fail "the published file names the host, or not what trained it"
 "$genhance" export --run run --out last --snapshot last --json last.json >out 2>err || fail "export: $(cat err)"
 grep -qx "from snapshot stage2-00000003 (last) of run" out && grep -q '"snapshot": "stage2-00000003"' last.json || fail "--snapshot last: $(cat out)"
 "$genhance" export --run run --out named --snapshot stage2-00000002 >out 2>err || fail "export: $(cat err)"

@@ -150,12 +150,20 @@ static void put_method(gh_card *c, const gh_snapshot *s) {
   add(c, "- Snapshot: after update %lld of stage %d\n\n", (long long)s->update, s->stage);
 }
 
+/* The name of a source: a folder's own; of shards, also that of their folder: "cc3m/{00000..00331}.tar". */
+static const char *source_name(const char *path) {
+  const char *name = gh_path_name(path), *folder = name;
+  if (!gh_ends_with(path, ".tar") || name == path) return name;
+  for (folder--; folder > path && folder[-1] != '/';) folder--;
+  return folder[0] == '.' || folder[0] == '/' ? name : folder;
+}
+
 static void put_data(gh_card *c) {
   add(c, "## Data\n\nImages without labels or captions, from:\n\n");
   for (const gh_json *item = gh_json_first(gh_json_at(c->config, "data.images")); item; item = gh_json_next(item)) {
     const char *path = NULL;
     gh_json_to_string(NULL, item, "data.images", &path);
-    if (path) add(c, "- `%s`\n", shown(gh_path_name(path)).text);
+    if (path) add(c, "- `%s`\n", shown(source_name(path)).text);
   }
   add(c,
       "\nTo fill in before publishing: where these images come from, how many they are, and under which licence.\n\n");

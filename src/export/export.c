@@ -132,6 +132,31 @@ static gh_status check_places(gh_error *err, const gh_export *e) {
   return GH_OK;
 }
 
+/* "made_by" of a snapshot as a published file says it: without the host's name. What is no JSON is another program's.
+ */
+static gh_status public_origin(gh_error *err, const char *text, char **out) {
+  gh_json *whole = NULL, *kept = NULL, *copy = NULL;
+  size_t size = 0;
+  gh_status status = GH_OK;
+  gh_error ignored;
+  if (gh_json_parse(&ignored, &whole, MADE_BY_KEY, text, strlen(text), GH_JSON_MAX_BYTES) ||
+      gh_json_type_of(whole) != GH_JSON_OBJECT) {
+    gh_json_free(whole);
+    *out = gh_strdup(err, text);
+    return *out ? GH_OK : GH_ERROR_MEMORY;
+  }
+  if (!(kept = gh_json_object(err))) status = GH_ERROR_MEMORY;
+  for (const gh_json *item = gh_json_first(whole); item && !status; item = gh_json_next(item)) {
+    if (!strcmp(gh_json_key(item), "host")) continue;
+    status = gh_json_copy(err, &copy, item);
+    if (!status) status = gh_json_put(err, kept, gh_json_key(item), copy);
+  }
+  if (!status) status = gh_json_print(err, out, &size, kept, false);
+  gh_json_free(whole);
+  gh_json_free(kept);
+  return status;
+}
+
 /* Writes the source file's metadata, "made_by", and what made the trained tensors (`trained`, NULL: nothing). */
 static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, const gh_safetensors *from,
                                 const gh_safetensors *trained) {
@@ -144,7 +169,10 @@ static gh_status write_metadata(gh_error *err, gh_safetensors_writer *writer, co
       status = gh_safetensors_writer_metadata(err, writer, key, value);
   }
   if (!status) status = gh_safetensors_writer_metadata(err, writer, "format", "pt"); /* transformers requires it */
-  if (!status && origin) status = gh_safetensors_writer_metadata(err, writer, TRAINED_BY_KEY, origin);
+  char *public = NULL;
+  if (!status && origin) status = public_origin(err, origin, &public);
+  if (public && !status) status = gh_safetensors_writer_metadata(err, writer, TRAINED_BY_KEY, public);
+  free(public);
   return status ? status : gh_safetensors_writer_metadata(err, writer, MADE_BY_KEY, MADE_BY);
 }
 
