@@ -63,5 +63,7 @@ refuse "available: hf, peft, vision" export --run "$work" --out "$work/x" --form
 refuse "available: keep, float32, float16, bfloat16" export --run "$work" --out "$work/x" --dtype int8
 refuse "expected one of: mmvp, zeroshot, retrieval, spectrum" eval imagenet
 refuse "expected a whole number from 1 to 65536" encode --model x --text x --out x --batch 0
+refuse "$work/none: no such folder; a model is a folder with config.json and weights" encode --model "$work/none" --text "$work/bad" --out "$work/x"
+refuse "$work/planted.c: is a file; a model is a folder" encode --model "$work/planted.c" --text "$work/bad" --out "$work/x"
 refuse "--quiet and --verbose contradict each other" devices -q -v
 finish

@@ -113,10 +113,19 @@ static gh_status read_text(gh_error *err, const gh_json *root, void *out) {
 
 typedef gh_status gh_config_reader(gh_error *err, const gh_json *root, void *out);
 
+/* A path that is no model, told before one of its files is missed. */
+static gh_status check_folder(gh_error *err, const char *folder) {
+  gh_path_kind kind;
+  if (gh_path_look(err, folder, &kind)) return err->status;
+  if (kind == GH_PATH_FOLDER) return GH_OK;
+  return gh_fail(err, GH_ERROR_FILE, "%s: %s; a model is a folder with config.json and weights", folder,
+                 kind == GH_PATH_ABSENT ? "no such folder" : "is a file");
+}
+
 static gh_status read_folder(gh_error *err, const char *folder, void *out, gh_config_reader *ours,
                              gh_config_reader *theirs) {
   bool openclip = false;
-  if (gh_openclip_is(err, folder, &openclip)) return err->status;
+  if (check_folder(err, folder) || gh_openclip_is(err, folder, &openclip)) return err->status;
   char *path = gh_path_join(err, folder, openclip ? GH_OPENCLIP_CONFIG : "config.json");
   gh_json *root = NULL;
   gh_status status = path ? gh_json_read_file(err, &root, path, GH_JSON_MAX_BYTES) : GH_ERROR_MEMORY;
