@@ -73,20 +73,29 @@ gh_status gh_budget_choose(gh_error *err, const gh_step_spec *spec, const gh_opt
   return measure(err, spec, optimizer, true, &ignored);
 }
 
-static double mib(int64_t bytes) { return (double)bytes / 1048576; }
+typedef struct gh_size_text {
+  char text[24];
+} gh_size_text;
+
+static gh_size_text size_of(int64_t bytes) {
+  gh_size_text out;
+  gh_bytes_text(out.text, sizeof out.text, bytes);
+  return out;
+}
 
 /* The parts of the peak. */
 static void parts_text(char *out, size_t size, const gh_budget *b, int64_t micro_batch) {
   char step[24] = "", evaluation[48] = "";
   if (gh_budget_peak(b) > b->lasting_bytes + b->step_bytes + b->evaluation_bytes) {
-    snprintf(out, size, "the evaluation before training; training itself %.0f",
-             mib(b->lasting_bytes + b->step_bytes + b->evaluation_bytes));
+    snprintf(out, size, "the evaluation before training; training itself %s",
+             size_of(b->lasting_bytes + b->step_bytes + b->evaluation_bytes).text);
     return;
   }
   if (micro_batch) snprintf(step, sizeof step, " of %lld", (long long)micro_batch);
-  if (b->evaluation_bytes) snprintf(evaluation, sizeof evaluation, ", %.0f in evaluations", mib(b->evaluation_bytes));
-  snprintf(out, size, "%.0f persistent, %.0f in a step%s%s", mib(b->lasting_bytes), mib(b->step_bytes), step,
-           evaluation);
+  if (b->evaluation_bytes)
+    snprintf(evaluation, sizeof evaluation, ", %s in evaluations", size_of(b->evaluation_bytes).text);
+  snprintf(out, size, "%s persistent, %s in a step%s%s", size_of(b->lasting_bytes).text, size_of(b->step_bytes).text,
+           step, evaluation);
 }
 
 /* Names configuration keys. Persistent memory does not shrink with the micro-batch. */
@@ -102,12 +111,14 @@ gh_status gh_budget_check(gh_error *err, const gh_device *device, const gh_budge
   int64_t need = gh_budget_peak(b), have = device->info.memory_bytes;
   char parts[128];
   if (b->host_bytes > gh_host_memory_limit())
-    return gh_fail(err, GH_ERROR_MEMORY, "memory.offload needs %.0f MiB of the host's memory, which has %.0f MiB",
-                   mib(b->host_bytes), mib(gh_host_memory_limit()));
+    return gh_fail(err, GH_ERROR_MEMORY, "memory.offload needs %s of the host's memory, which has %s",
+                   size_of(b->host_bytes).text, size_of(gh_host_memory_limit()).text);
   if (need <= have) return GH_OK;
   parts_text(parts, sizeof parts, b, micro_batch);
-  return gh_fail(err, GH_ERROR_MEMORY, "needs %.0f MiB (%s), but %s has %.0f; the largest tensors: %s; %s would help",
-                 mib(need), parts, device->info.id, mib(have), b->largest, what_helps(b, have, micro_batch, recompute));
+  return gh_fail(err, GH_ERROR_MEMORY,
+                 "needs %s (%s), %s more than %s has (%s); the largest tensors: %s; %s would help", size_of(need).text,
+                 parts, size_of(need - have).text, device->info.id, size_of(have).text, b->largest,
+                 what_helps(b, have, micro_batch, recompute));
 }
 
 /* A tensor exceeded the largest allocation. Adds to the error whether a smaller micro-batch avoids that. */
@@ -170,11 +181,11 @@ void gh_budget_lines(const gh_device *device, const char *label, const gh_budget
   snprintf(line, sizeof line, "  micro-batch %lld%s: %.4g GFLOP", (long long)micro_batch,
            recompute ? ", recomputing" : "", b->flops * 1e-9);
   print(line);
-  snprintf(line, sizeof line, "  memory: %.0f MiB at the peak (%s) of %.0f MiB; the largest tensors: %s",
-           mib(gh_budget_peak(b)), parts, mib(device->info.memory_bytes), b->largest);
+  snprintf(line, sizeof line, "  memory: %s at the peak (%s) of %s; the largest tensors: %s",
+           size_of(gh_budget_peak(b)).text, parts, size_of(device->info.memory_bytes).text, b->largest);
   print(line);
   if (!b->host_bytes) return;
-  snprintf(line, sizeof line, "  in the host's memory: %.0f MiB", mib(b->host_bytes));
+  snprintf(line, sizeof line, "  in the host's memory: %s", size_of(b->host_bytes).text);
   print(line);
 }
 

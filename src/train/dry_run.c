@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,7 +163,8 @@ static void print_help(const gh_help *h, int64_t have) {
     used += (size_t)snprintf(sets + used, sizeof sets - used, "%s--set %.*s", used ? " " : "", length, at);
     at += length + (at[length] == ' ');
   }
-  if (h->arithmetic > 0) snprintf(work, sizeof work, "; %.3g times the arithmetic", h->arithmetic);
+  if (h->arithmetic > 0 && fabs(h->arithmetic - 1) >= 0.005)
+    snprintf(work, sizeof work, "; %.3g times the arithmetic", h->arithmetic);
   print("    %s: needs %s, %s%s", sets, needs,
         h->fits           ? "fits"
         : h->peak <= have ? "but a tensor is still too large in one piece"
