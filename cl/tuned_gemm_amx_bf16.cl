@@ -98,7 +98,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
         pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
         for (int j = 0; j < columns; j += SIDE)                                                                        \
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
-            const bool last = k0 + s * STEP + CHUNK >= k;                                                              \
+            const bool last = k0 + depth >= k && s + CHUNK / STEP >= steps;                                            \
             for (int r = r0; r < r1; r += SIDE) {                                                                      \
               float *sum = total + (j / SIDE * high + (high ? r : r - r0) / SIDE) * (SIDE * SIDE);                     \
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \

@@ -56,6 +56,22 @@ static void test_every_provider(void **state) {
   assert_true(tried > 400);
 }
 
+/* A rest of k that is shorter than what a kernel sums between two looks at C: its sums must not be added twice. */
+static void test_short_rests_of_k(void **state) {
+  (void)state;
+  static const int64_t lengths[] = {1025, 1100, 1300, 2100, 3136};
+  for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)
+    for (size_t t = 0; t < 4; t++)
+      for (size_t i = 0; i < GH_COUNT(lengths); i++) {
+        gh_gemm_desc g = stored_as(gemm_desc_of(35, 67, lengths[i], (int)i % 4, 0), storage[t]);
+        g.beta = 1;
+        if (!gh_gemm_supports(p, &g, device)) continue;
+        OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
+        run(&g, p->base.name);
+      }
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
+}
+
 /* A whole tile and parts of others, with every treatment of the sums: a compiler generates separate code for each unit
  * of a tile and each of these. One step of k, or several and a rest by the widest loads. */
 static void test_matrix_units_with_every_option(void **state) {
@@ -334,6 +350,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_sums_fit),
       cmocka_unit_test_setup_teardown(test_every_provider, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_short_rests_of_k, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_matrix_units_with_every_option, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_bias_of_float32, open_device, close_device),
       cmocka_unit_test_setup_teardown(test_not_a_number_propagates, open_device, close_device),
