@@ -1,5 +1,5 @@
 /* Packing of bfloat16 matrices for AMX tiles, one piece to a number: what gemm_amx_pack.h requires. Used by
- * tuned_gemm_amx_bf16.cl and tuned_attention_amx.cl. */
+ * tuned_gemm_amx_bf16.cl, tuned_conv_amx.cl and tuned_attention_amx.cl. */
 #ifndef GEMM_AMX_BF16_H
 #define GEMM_AMX_BF16_H
 #include "gemm_amx.h"
@@ -10,9 +10,6 @@
  * put_square: 32 k of 16 rows, transposed into 16 rows of pairs of 16 columns. */
 #define WORDS(v) __builtin_convertvector(v, uint16)
 inline void put_pairs(uint *to, run even, run odd) { PUT(to, WORDS(even) | WORDS(odd) << 16); }
-inline void put_pairs_inside(uint *to, run even, veci in_even, run odd, veci in_odd) {
-  PUT(to, (WORDS(even) & as_uint16(in_even)) | (WORDS(odd) & as_uint16(in_odd)) << 16);
-}
 inline uint16 row_of(run x, run y) { return (uint16)(as_uint8(x), as_uint8(y)); }
 inline void put_row(uint *to, run x, run y) { PUT(to, row_of(x, y)); }
 inline void put_square(uint *to, const run *near, const run *far) {

@@ -18,16 +18,24 @@
 
 /* ---- convolutions on CPUs ---- */
 
-#define DIRECT_BLOCK      128 /* conv2d_direct: positions of a work-item */
-#define DIRECT_OUT        128 /* and output channels */
-#define WINOGRAD_ELEMENTS 16  /* conv2d_winograd: elements of a transformed 3 x 3 kernel */
-#define WINOGRAD_CHANNELS 32  /* input channels of a chunk */
-#define WINOGRAD_GROUP    12  /* output channels whose weights are side by side */
-#define WINOGRAD_BLOCK    8   /* vectors of tiles of a work-item */
-#define WINOGRAD_OUT      264 /* and output channels, a multiple of WINOGRAD_GROUP */
-#define WEIGHT_K          144 /* conv2d_weight: columns of a work-item, a multiple of 9 and of 3 */
-#define WEIGHT_OUT        64  /* and output channels */
-#define WEIGHT_VECS       48  /* vectors of positions of a chunk, at most */
+#define DIRECT_BLOCK      128    /* conv2d_direct: positions of a work-item */
+#define DIRECT_OUT        128    /* and output channels */
+#define WINOGRAD_ELEMENTS 16     /* conv2d_winograd: elements of a transformed 3 x 3 kernel */
+#define WINOGRAD_CHANNELS 32     /* input channels of a chunk */
+#define WINOGRAD_GROUP    12     /* output channels whose weights are side by side */
+#define WINOGRAD_BLOCK    8      /* vectors of tiles of a work-item */
+#define WINOGRAD_OUT      264    /* and output channels, a multiple of WINOGRAD_GROUP */
+#define CONV_AMX_PANEL    393216 /* conv2d_amx: numbers of a work-item's panel, at most */
+#define CONV_AMX_PART     512    /* output channels whose sums it keeps, at most */
+#define CONV_AMX_CHANNELS 4096   /* input channels, at most: of 32 positions of so many, a panel still fits */
+#define WEIGHT_K          144    /* conv2d_weight: columns of a work-item, a multiple of 9 and of 3 */
+#define WEIGHT_OUT        64     /* and output channels */
+#define WEIGHT_VECS       48     /* vectors of positions of a chunk, at most */
+
+/* conv2d_amx: pixels from a row of the panel to the next, and pixels of the panel: positions up to a multiple of 32,
+ * their border, and 16 more because rows are packed 16 pixels at a time. */
+#define CONV_AMX_PITCH(columns, width)        ((columns) + ((columns) == (width) ? 1 : 2))
+#define CONV_AMX_PIXELS(rows, columns, pitch) ((((rows)-1) * (pitch) + (columns) + 31) / 32 * 32 + 2 * (pitch) + 2 + 16)
 
 /* ---- attention ---- */
 

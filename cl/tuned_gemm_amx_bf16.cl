@@ -1,5 +1,5 @@
 /* Matrix product of bfloat16 matrices for CPUs with AMX tiles: C = alpha op(A) op(B) + beta C (+ bias), row-major; C
- * float32 or bfloat16. For float32 operands see tuned_gemm_amx.cl.
+ * float32 or bfloat16. For float32 operands see tuned_gemm_amx.cl, for convolutions tuned_conv_amx.cl.
  *
  *   C's 32 x 32 are four tiles; A's are two tiles of 16 rows x 32 k, B's two of 16 pairs of k x 16 columns.
  *   for each kc of k:              pack kc x nb of B
@@ -114,8 +114,6 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
   }
 
 GEMM(gemm_nn, false, false)
-#ifndef IMAGE
 GEMM(gemm_nt, false, true)
 GEMM(gemm_tn, true, false)
 GEMM(gemm_tt, true, true)
-#endif

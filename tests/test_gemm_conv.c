@@ -84,7 +84,7 @@ static problem make(const shape *s, bool weights, bool bias) {
   }
   p.before = weights ? gh_alloc(&err, (size_t)counts[0], sizeof(float)) : NULL;
   if (weights) memcpy(p.before, p.host[0], (size_t)counts[0] * sizeof(float));
-  OK(device->backend->buffer_create(&err, device, (gh_gemm_prepared_elements(g) + 5) * 4, &p.prepared));
+  OK(device->backend->buffer_create(&err, device, (gh_gemm_prepared_elements(device, g) + 5) * 4, &p.prepared));
   p.desc.image.prepared = p.prepared;
   p.desc.image.prepared_offset = 5;
   if (bias) {
@@ -126,7 +126,9 @@ static void check_number(const problem *p, const char *provider, int64_t image, 
     sum += product;
     squares += product * product;
   }
-  const double got = (double)p->host[0][at], most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)g->k)) * sqrt(squares);
+  const double got = (double)p->host[0][at];
+  double most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)g->k)) * sqrt(squares);
+  if (g->dtype_c != GH_F32) most += gh_dtype_rounding(g->dtype_c) * (fabs(sum) + most);
   if (fabs(got - sum) <= most) return;
   char key[160];
   gh_gemm_key(g, key, sizeof key);
@@ -278,6 +280,92 @@ static void test_large(void **state) {
   }
 }
 
+/* bfloat16 on CPUs with AMX: sizes around those of tiles and of groups of channels, rows shorter than a vector, parts
+ * of the output channels; so many channels that a block is narrower than the image. */
+static const shape narrow[] = {
+    {1, 1, 1, 1, 1, .side = 0},      {2, 5, 7, 9, 3, .side = 0},      {1, 33, 13, 17, 65, .side = 0},
+    {3, 64, 14, 14, 64, .side = 0},  {1, 31, 1, 67, 7, .side = 0},    {1, 4, 67, 1, 17, .side = 0},
+    {2, 130, 33, 31, 97, .side = 0}, {1, 32, 9, 225, 600, .side = 0}, {2, 4096, 3, 40, 33, .side = 0}};
+
+/* The result for as many cores as this, which decides how the work is split. */
+static uint16_t *compute_narrow(problem *p, int cores) {
+  const int64_t size = p->count[0] * 2;
+  const int before = device->info.compute_units;
+  gh_launch *launch;
+  uint16_t *got = gh_alloc(&err, (size_t)p->count[0], sizeof *got);
+  assert_non_null(got);
+  device->info.compute_units = cores;
+  OK(gh_conv_amx_prepare(&err, device, &p->desc, p->buffers[1], &launch));
+  OK(device->backend->enqueue(&err, device, launch));
+  OK(device->backend->finish(&err, device));
+  device->backend->launch_free(launch);
+  OK(gh_conv_amx_bind(&err, device, NULL, &p->desc, p->buffers[1], p->buffers[2], p->buffers[0], &launch));
+  OK(device->backend->enqueue(&err, device, launch));
+  OK(device->backend->read(&err, device, p->buffers[0], 0, got, size));
+  device->backend->launch_free(launch);
+  device->info.compute_units = before;
+  return got;
+}
+
+/* Rounds A, B and the bias, on the device and on the host. */
+static void round_inputs(problem *p) {
+  for (int i = 1; i < 4; i++) {
+    uint16_t *bits = gh_alloc(&err, (size_t)p->count[i], sizeof *bits);
+    assert_non_null(bits);
+    for (int64_t j = 0; j < p->count[i]; j++) {
+      bits[j] = gh_narrow(GH_BF16, p->host[i][j]);
+      p->host[i][j] = gh_widen(GH_BF16, bits[j]);
+    }
+    OK(device->backend->write(&err, device, p->buffers[i], 0, bits, p->count[i] * 2));
+    free(bits);
+  }
+  p->desc.dtype = p->desc.dtype_c = GH_BF16;
+}
+
+/* Every number against float64, and the same bits however many cores share the work. */
+static void test_narrow(void **state) {
+  (void)state;
+  for (size_t s = 0; s < GH_COUNT(narrow); s++) {
+    problem p = make(&narrow[s], false, s % 2);
+    round_inputs(&p);
+    if (!gh_conv_amx_supports(&p.desc, device)) {
+      print_message("no AMX: not tested\n");
+      drop(&p);
+      return;
+    }
+    uint16_t *got = compute_narrow(&p, 1), *other = compute_narrow(&p, 64);
+    assert_memory_equal(got, other, (size_t)p.count[0] * sizeof *got);
+    for (int64_t i = 0; i < p.count[0]; i++) p.host[0][i] = gh_widen(GH_BF16, got[i]);
+    for (int64_t image = 0; image < p.desc.batch; image++) check_image(&p, "own-conv-amx-bf16", image);
+    free(got);
+    free(other);
+    drop(&p);
+  }
+}
+
+/* An image whose pixels are not numbers stays without effect on its neighbour. */
+static void test_narrow_neighbours(void **state) {
+  (void)state;
+  problem p = make(&narrow[3], false, false);
+  round_inputs(&p);
+  if (gh_conv_amx_supports(&p.desc, device)) {
+    uint16_t *clean = compute_narrow(&p, 2), *got;
+    const int64_t pixels = p.desc.stride_b;
+    uint16_t *nan = gh_alloc(&err, (size_t)pixels, sizeof *nan);
+    assert_non_null(nan);
+    for (int64_t i = 0; i < pixels; i++) nan[i] = 0x7fc0;
+    OK(device->backend->write(&err, device, p.buffers[2], pixels * 2, nan, pixels * 2)); /* the second of three */
+    got = compute_narrow(&p, 2);
+    const size_t size = (size_t)p.desc.stride_c * sizeof *got;
+    assert_memory_equal(got, clean, size);
+    assert_memory_equal(got + 2 * p.desc.stride_c, clean + 2 * p.desc.stride_c, size);
+    free(nan);
+    free(got);
+    free(clean);
+  }
+  drop(&p);
+}
+
 static void test_arguments(void **state) {
   (void)state;
   problem p = make(&usual[1], false, false);
@@ -311,8 +399,9 @@ int main(void) {
     return 1;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_provider), cmocka_unit_test(test_bits_of_columns), cmocka_unit_test(test_chosen),
-      cmocka_unit_test(test_columns),        cmocka_unit_test(test_large),           cmocka_unit_test(test_arguments),
+      cmocka_unit_test(test_every_provider),    cmocka_unit_test(test_bits_of_columns), cmocka_unit_test(test_chosen),
+      cmocka_unit_test(test_columns),           cmocka_unit_test(test_large),           cmocka_unit_test(test_narrow),
+      cmocka_unit_test(test_narrow_neighbours), cmocka_unit_test(test_arguments),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   gh_device_close(device);

@@ -21,6 +21,7 @@ extern const gh_op gh_op_conv2d_backward_x, gh_op_conv2d_backward_weight, gh_op_
 #define COLUMNS_BYTES (INT64_C(64) << 20)
 
 typedef struct conv {
+  const gh_device *device;
   int64_t batch, channels, height, width, out_channels, kernel_h, kernel_w, out_h, out_w;
   int64_t stride, top, left;
   int64_t k, positions; /* K, and out_h * out_w */
@@ -66,7 +67,9 @@ static gh_status complete(gh_graph *g, const gh_device *device, const gh_node *n
   c->positions = c->out_h * c->out_w;
   c->plain = c->kernel_h == 1 && c->kernel_w == 1 && c->stride == 1 && c->out_h == c->height && c->out_w == c->width;
   bool cpu = device->info.shape == GH_SHAPE_CPU, three = c->kernel_h == 3 && c->kernel_w == 3;
-  const bool provided = cpu && (c->dtype == GH_F32 || (c->dtype == GH_BF16 && device->info.amx));
+  const bool narrow = c->dtype == GH_BF16 && device->info.amx && c->channels <= CONV_AMX_CHANNELS;
+  const bool provided = cpu && (c->dtype == GH_F32 || narrow);
+  c->device = device;
   c->direct = provided && three && c->stride == 1 && a[TOP] == 1 && a[LEFT] == 1 && a[BOTTOM] == 1 && a[RIGHT] == 1;
   c->direct_weight = cpu && (three || c->plain);
   c->image = !cpu && !c->plain && c->kernel_h == c->kernel_w && c->kernel_h * c->kernel_w <= GEMM_IMAGE_TAPS;
@@ -136,7 +139,7 @@ static gh_gemm_desc image_desc(const conv *c) {
 /* Room for narrow weights in the form that matrix units want, on a GPU. */
 static int64_t prepared_elements(const conv *c) {
   const gh_gemm_desc d = image_desc(c);
-  return c->image && gh_dtype_is_narrow(c->dtype) ? 2 * gh_gemm_prepared_elements(&d) : 0;
+  return c->image && gh_dtype_is_narrow(c->dtype) ? 2 * gh_gemm_prepared_elements(c->device, &d) : 0;
 }
 
 /* If the stride is 1, dx is a convolution of dy: by the weights flipped and with their channels swapped. */
@@ -164,8 +167,7 @@ static gh_gemm_desc weight_desc(const conv *c) {
 
 /* `used` elements of scratch and, behind them, room for the weights in the provider's form */
 static gh_status declare_direct(gh_graph *g, gh_node *node, const gh_gemm_desc *d, int64_t used) {
-  if (d->dtype != GH_F32) return GH_OK; /* no provider prepares narrow weights */
-  return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(d));
+  return gh_declare_scratch(g, node, GH_F32, used + gh_gemm_prepared_elements(gh_graph_device(g), d));
 }
 
 /* y (B, channels, H, W) += bias (channels) */

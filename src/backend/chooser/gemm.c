@@ -117,9 +117,9 @@ static bool concerns(const gh_provider *p, const void *desc) {
   return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);
 }
 
-static const char *const sources[] = {"tuned_gemm_cpu", "tuned_gemm_amx",    "tuned_gemm_amx_bf16",
-                                      "tuned_gemm_dot", "tuned_gemm_matrix", "tuned_gemm_gpu",
-                                      "conv2d_direct",  "conv2d_winograd",   NULL};
+static const char *const sources[] = {
+    "tuned_gemm_cpu", "tuned_gemm_amx", "tuned_gemm_amx_bf16", "tuned_gemm_dot",  "tuned_gemm_matrix",
+    "tuned_gemm_gpu", "tuned_conv_amx", "conv2d_direct",       "conv2d_winograd", NULL};
 
 const gh_choice_kind gh_gemm_kind = {.name = "gemm",
                                      .title = "GEMM",
@@ -159,12 +159,12 @@ static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *d
 /* A provider that prepares the weights needs room for them. */
 static gh_status check_prepared(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_gemm_provider *p) {
   if (!p->prepare) return GH_OK;
-  const int64_t end = g->image.prepared_offset + gh_gemm_prepared_elements(g);
+  const int64_t end = g->image.prepared_offset + gh_gemm_prepared_elements(d, g);
   const bool fits = g->image.prepared && g->image.prepared_offset >= 0 &&
                     d->backend->buffer_bytes(g->image.prepared) / (int64_t)sizeof(float) >= end;
   return fits ? GH_OK
               : gh_fail(err, GH_ERROR_ARGUMENT, "gemm: %s needs room for %lld prepared weights", p->base.name,
-                        (long long)gh_gemm_prepared_elements(g));
+                        (long long)gh_gemm_prepared_elements(d, g));
 }
 
 gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,

@@ -16,7 +16,7 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
  * another form to desc->image.prepared, which has room for gh_gemm_prepared_elements float32 numbers. *out is NULL if
  * it needs none. */
 gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
-int64_t gh_gemm_prepared_elements(const gh_gemm_desc *desc);
+int64_t gh_gemm_prepared_elements(const gh_device *d, const gh_gemm_desc *desc);
 
 /* Whether the chosen provider computes a convolution from the image, or the op does by columns in memory and a product
  * of them; chooses at the first use of a shape. Only convolutions of a GPU may be left to the op. */

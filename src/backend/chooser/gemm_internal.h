@@ -72,6 +72,20 @@ gh_status gh_columns_write(gh_error *err, gh_device *d, const gh_gemm_desc *desc
                            gh_buffer *columns, gh_launch **out);
 gh_gemm_desc gh_columns_product(const gh_gemm_desc *desc);
 
+/* gemm_conv_amx.c: convolutions of bfloat16 images on CPUs with AMX, which want the weights in another form: of as many
+ * float32 numbers */
+bool gh_conv_amx_supports(const gh_gemm_desc *desc, const gh_device *d);
+int64_t gh_conv_amx_prepared(const gh_gemm_desc *desc);
+gh_status gh_conv_amx_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a,
+                              gh_launch **out);
+gh_status gh_conv_amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
+                           const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
+/* How work-items split it: a block of rows x columns of positions and `outs` output channels, `part` at a time. */
+typedef struct gh_conv_amx_blocks {
+  int64_t rows, columns, outs, part;
+} gh_conv_amx_blocks;
+gh_conv_amx_blocks gh_conv_amx_cut(const gh_gemm_desc *desc, int64_t cores);
+
 /* gemm_common.c: what the own families share */
 
 const char *gh_gemm_kernel_name(const gh_gemm_desc *desc);     /* "gemm_nt" */

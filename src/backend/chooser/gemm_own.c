@@ -111,8 +111,9 @@ static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider
   return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
 }
 
-int64_t gh_gemm_prepared_elements(const gh_gemm_desc *g) {
-  if (gh_dtype_is_narrow(g->dtype)) return gh_conv_matrix_prepared(g);
+int64_t gh_gemm_prepared_elements(const gh_device *d, const gh_gemm_desc *g) {
+  if (gh_dtype_is_narrow(g->dtype))
+    return d->info.shape == GH_SHAPE_CPU ? gh_conv_amx_prepared(g) : gh_conv_matrix_prepared(g);
   return ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
 }
 
@@ -154,10 +155,6 @@ static gh_status winograd_bind(gh_error *err, gh_device *d, const gh_gemm_provid
 
 static bool conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
   return amx_supports(g, d) && g->dtype_c == GH_F32 && !g->trans_a && gh_gemm_is_usual_image(g);
-}
-
-static bool conv_amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_supports_bf16(g, d) && g->dtype_c == GH_BF16 && !g->trans_a && gh_gemm_is_usual_image(g);
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -240,10 +237,6 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 #define CONV_AMX(nb, kc)                                                                                               \
   PANELS("own-conv-amx", conv_amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, GEMM_AMX_WIDTH, GEMM_AMX_DEPTH,      \
          AMX_SIDE, true)
-#define CONV_AMX_BF16(nb, kc) /* for all sizes: there is no other */                                                   \
-  PANELS("own-conv-amx-bf16", conv_amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, GEMM_AMX_WIDTH,                \
-         GEMM_AMX_DEPTH, 0, true)
-
 #define CONV_GPU(work)                                                                                                 \
   {                                                                                                                    \
     {"own-conv-gpu work=" #work, "own-conv-gpu"}, gh_conv_gpu_supports_##work, gpu_bind, NULL, {work, 0}, BIAS, 0,     \
@@ -263,8 +256,14 @@ const gh_gemm_provider gh_gemm_providers[] = {
     AMX_BF16(768, 1024),
     CONV_AMX(512, 512),
     CONV_AMX(256, 1024),
-    CONV_AMX_BF16(512, 1024),
-    CONV_AMX_BF16(256, 1024),
+    {{"own-conv-amx-bf16", "own-conv-amx-bf16"},
+     gh_conv_amx_supports,
+     gh_conv_amx_bind,
+     gh_conv_amx_prepare,
+     {0, 0},
+     BIAS,
+     0, /* for all sizes: there is no other */
+     true},
     {{"own-conv", "own-conv"}, conv_supports, direct_bind, NULL, {0, 0}, BIAS, 0, true},
     {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     DOT(256, 256),

@@ -237,8 +237,8 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_a, g->dtype), &t->a);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_b, g->dtype), &t->b);
   if (!status) status = backend->buffer_create(err, d, trial_bytes(t->elements_c, g->dtype_c), &t->c);
-  if (!status && g->image.channels && gh_gemm_prepared_elements(g))
-    status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(g), GH_F32), &t->prepared);
+  if (!status && g->image.channels && gh_gemm_prepared_elements(d, g))
+    status = backend->buffer_create(err, d, trial_bytes(gh_gemm_prepared_elements(d, g), GH_F32), &t->prepared);
   if (status) goto fail;
   t->desc.image.prepared = t->prepared;
   t->desc.image.prepared_offset = 0;
