@@ -49,8 +49,6 @@ typedef float gemm_c;
 #endif
 
 #ifdef CPU_SHAPE /* the same, sixteen at a time, from p on */
-/* PoCL's vstore16 of this type works element by element. */
-typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
 #if defined(AB_F16) || defined(C_F16)
 inline float16 gemm_widened16(ushort16 v) { return f16_values(v); }
 inline float8 gemm_widened8(ushort8 v) { return f16_values((ushort16)(v, v)).lo; }

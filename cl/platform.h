@@ -211,6 +211,9 @@ typedef ulong8 wvec; /* lanes of 64 bits */
 #define PREFETCH(p) (void)(p)
 #endif
 
+/* PoCL's vstore16 of this type works element by element. */
+typedef ushort16 loose_ushort16 __attribute__((aligned(2)));
+
 /* f16_value and f16_bits, 16 at a time. */
 inline vec f16_values(ushort16 stored) {
   const uvec half_bits = convert_uint16(stored);
@@ -233,9 +236,9 @@ inline vec OVERLOAD vec_raw_load(GLOBAL const f16 *p) { return f16_values(vload1
 inline void OVERLOAD vec_raw_store(GLOBAL float *p, vec v) { vstore16(v, 0, p); }
 inline void OVERLOAD vec_raw_store(GLOBAL bf16 *p, vec v) { /* bf16_bits, 16 at a time */
   const uvec bits = as_uint16(v), kept = BF16_IS_NAN(bits) ? BF16_OF_NAN(bits) : BF16_NEAREST(bits);
-  vstore16(convert_ushort16(kept), 0, (GLOBAL ushort *)p);
+  *(GLOBAL loose_ushort16 *)p = convert_ushort16(kept);
 }
-inline void OVERLOAD vec_raw_store(GLOBAL f16 *p, vec v) { vstore16(f16_rounded(v), 0, (GLOBAL ushort *)p); }
+inline void OVERLOAD vec_raw_store(GLOBAL f16 *p, vec v) { *(GLOBAL loose_ushort16 *)p = f16_rounded(v); }
 
 inline float vec_sum(vec v) { /* a fixed tree */
   float8 a = v.lo + v.hi;
@@ -288,9 +291,18 @@ inline void vec_interleave4(vec *v) {
   v[2] = vec_zip_low(ac_high, bd_high);
   v[3] = vec_zip_high(ac_high, bd_high);
 }
-inline wvec wvec_index(void) { return (wvec)(0, 1, 2, 3, 4, 5, 6, 7); }
-/* The low halves of VW lanes. */
-inline uvec uvec_of_wvecs(const wvec *parts) { return (uvec)(convert_uint8(parts[0]), convert_uint8(parts[1])); }
+/* The blocks of four words whose first to fourth words the low halves of a, b, c and d have: first those of the even
+ * lanes, then those of the odd ones, so that whole lanes are interleaved. */
+inline wvec wvec_blocks(void) { return (wvec)(0, 4, 1, 5, 2, 6, 3, 7); }
+inline wvec wvec_of_low_halves(uvec a, uvec b) { /* not by a shift, which compilers merge with a product: slow */
+  return as_ulong8(
+      (uvec)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6, a.s8, b.s8, a.sa, b.sa, a.sc, b.sc, a.se, b.se));
+}
+inline void uvecs_of_wvecs(uvec *words, wvec a, wvec b, wvec c, wvec d) {
+  const wvec ab = wvec_of_low_halves(as_uint16(a), as_uint16(b)), cd = wvec_of_low_halves(as_uint16(c), as_uint16(d));
+  words[0] = as_uint16((wvec)(ab.s0, cd.s0, ab.s2, cd.s2, ab.s4, cd.s4, ab.s6, cd.s6));
+  words[1] = as_uint16((wvec)(ab.s1, cd.s1, ab.s3, cd.s3, ab.s5, cd.s5, ab.s7, cd.s7));
+}
 inline veci vec_index(void) { return (veci)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
 #else
 #define VW             1
@@ -321,8 +333,13 @@ inline void OVERLOAD vec_raw_store(GLOBAL f16 *p, vec v) { elem_put(p, v); }
 inline float vec_sum(vec v) { return v; }
 inline float vec_max(vec v) { return v; }
 inline void vec_interleave4(vec *v) { (void)v; }
-inline wvec wvec_index(void) { return 0; }
-inline uvec uvec_of_wvecs(const wvec *parts) { return (uint)parts[0]; }
+inline wvec wvec_blocks(void) { return 0; }
+inline void uvecs_of_wvecs(uvec *words, wvec a, wvec b, wvec c, wvec d) {
+  words[0] = (uint)a;
+  words[1] = (uint)b;
+  words[2] = (uint)c;
+  words[3] = (uint)d;
+}
 inline veci vec_index(void) { return 0; }
 #endif
 

@@ -71,8 +71,13 @@ KERNEL void random_mask_forward(GLOBAL int32 *y, GLOBAL const uint32 *words, GLO
   }
 }
 
-/* gh_uniform per lane */
-inline vec vec_uniform(uvec words) { return INT_TO_VEC(UVEC_AS_INT((words >> 8) | 1u)) * 5.9604644775390625e-08f; }
+/* The least word with gh_uniform(word) >= p, 0 <= p < 1. The number is odd / 2^24, odd = word >> 8 | 1: all is exact.
+ */
+inline uint32 least_kept(float p) {
+  const float odd = p * 16777216.0f; /* at least this */
+  const uint32 whole = (uint32)odd, up = whole + ((float)whole < odd ? 1u : 0u);
+  return (up & ~1u) << 8;
+}
 
 /* y = x * (uniform >= p ? scale : 0): a product, so that NaN propagates. y may be x. */
 KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const uint32 *step, uint32 key0, uint32 key1,
@@ -80,16 +85,20 @@ KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const u
   SAMPLE_ROW(samples, n);
   if (!row_valid) return;
   const uint64 ordinal = step_ordinal(step) + (uint64)sample;
+  const uint32 least = least_kept(p);
   x += sample * n + first;
   y += sample * n + first;
   for (int64 i = 4 * VW * LANE; i < count; i += 4 * VW * LANES) {
     uvec words[4];
-    vec factors[4];
-    words_of_blocks(words, key0, key1, ordinal, (uint64)(first + i) >> 2);
-    for (int k = 0; k < 4; k++) factors[k] = vec_uniform(words[k]) >= VEC(p) ? VEC(scale) : VEC(0);
-    vec_interleave4(factors);
-    for (int k = 0; k < 4 && i + k * VW < count; k++)
-      vec_store(y, i + k * VW, count, vec_load(x, i + k * VW, count) * factors[k]);
+    words_of_elements(words, key0, key1, ordinal, (uint64)(first + i) >> 2);
+    if (i + 4 * VW <= count) {
+#pragma unroll
+      for (int k = 0; k < 4; k++)
+        VEC_RAW_STORE(y, i + k * VW, VEC_RAW_LOAD(x, i + k * VW) * (words[k] >= least ? VEC(scale) : VEC(0)));
+    } else {
+      for (int k = 0; k < 4 && i + k * VW < count; k++)
+        vec_store(y, i + k * VW, count, vec_load(x, i + k * VW, count) * (words[k] >= least ? VEC(scale) : VEC(0)));
+    }
   }
 }
 

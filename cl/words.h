@@ -5,16 +5,23 @@
 #include "bf16.h"
 #include "philox.h"
 
-/* gh_block_words of VW blocks from `block` on, a multiple of VW: words[i] has element i of each. Dropout draws more
- * numbers than all other ops together. A word stands in the low half of a lane of 64 bits, with anything above it, so
- * that one multiplication gives both halves of a product. */
-inline void words_of_blocks(uvec *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
+#ifdef CPU_SHAPE /* once for a loop's numbers: the keys of the rounds stay in registers */
+#define WORDS_FN inline __attribute__((always_inline))
+#else
+#define WORDS_FN inline
+#endif
+
+/* gh_block_words of VW blocks from `block` on, a multiple of VW, in the order of elements: words[k] has elements k VW
+ * .. k VW + VW - 1 of these blocks. Dropout draws more numbers than all other ops together. A word stands in the low
+ * half of a lane of 64 bits, with anything above it, so that one multiplication gives both halves of a product. */
+WORDS_FN void words_of_elements(uvec *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
   const wvec low = WVEC(0xFFFFFFFFu);
-  wvec c[4][VW / WVEC_LANES];
+#pragma unroll
   for (int part = 0; part < VW / WVEC_LANES; part++) {
-    wvec c0 = WVEC((uint32)block + (uint32)(part * WVEC_LANES)) + wvec_index(), c1 = WVEC((uint32)(block >> 32));
+    wvec c0 = WVEC((uint32)block + (uint32)(part * WVEC_LANES)) + wvec_blocks(), c1 = WVEC((uint32)(block >> 32));
     wvec c2 = WVEC((uint32)ordinal), c3 = WVEC((uint32)(ordinal >> 32));
     uint32 k0 = key0, k1 = key1;
+#pragma unroll
     for (int round = 0; round < 10; round++) {
       const wvec left = (c0 & low) * WVEC(0xD2511F53u), right = (c2 & low) * WVEC(0xCD9E8D57u);
       c0 = (right >> 32) ^ c1 ^ WVEC(k0);
@@ -24,21 +31,8 @@ inline void words_of_blocks(uvec *words, uint32 key0, uint32 key1, uint64 ordina
       k0 += 0x9E3779B9u;
       k1 += 0xBB67AE85u;
     }
-    c[0][part] = c0;
-    c[1][part] = c1;
-    c[2][part] = c2;
-    c[3][part] = c3;
+    uvecs_of_wvecs(words + part * (4 * WVEC_LANES / VW), c0, c1, c2, c3);
   }
-  for (int i = 0; i < 4; i++) words[i] = uvec_of_wvecs(c[i]);
-}
-
-/* The same in the order of elements: words[k] has elements k VW .. k VW + VW - 1 of these blocks. */
-inline void words_of_elements(uvec *words, uint32 key0, uint32 key1, uint64 ordinal, uint64 block) {
-  vec turned[4];
-  words_of_blocks(words, key0, key1, ordinal, block);
-  for (int k = 0; k < 4; k++) turned[k] = UINT_AS_VEC(words[k]);
-  vec_interleave4(turned);
-  for (int k = 0; k < 4; k++) words[k] = VEC_AS_UINT(turned[k]);
 }
 
 /* v as the lower or the higher bf16 number beside it, the nearer one more often: on average v. The lower half of the
