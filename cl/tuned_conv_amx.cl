@@ -26,10 +26,16 @@
 #define GROUP_WORDS    (9 * STEP_WORDS)     /* weights of 32 outs x a group */
 #define CHUNK          4                    /* groups */
 
+#define MASKED         __attribute__((target("avx512bw,avx512bf16"), noinline))
+typedef short short32 __attribute__((ext_vector_type(32)));
+/* Sixteen words of 32 numbers, the first sixteen in the lower halves. */
+#define ZIP_HALVES(v)                                                                                                  \
+  __builtin_astype(__builtin_shufflevector(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, \
+                                           10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),                            \
+                   float16)
 /* Stores the numbers whose bits are set. */
-#define MASKED __attribute__((target("avx512bw,avx512vl"), noinline))
 #define PUT_SOME(to, v, bits)                                                                                          \
-  __builtin_ia32_storedquhi256_mask((short16 *)(size_t)(to), as_short16(v), (unsigned short)(bits))
+  __builtin_ia32_storedquhi512_mask((short32 *)(size_t)(to), __builtin_astype(v, short32), bits)
 
 /* ---- the weights ---- */
 
@@ -137,20 +143,27 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int groups, int pixe
 
 /* ---- the result ---- */
 
-/* 16 outs of 16 positions from `at` on, of the panel's numbering. */
+/* 16 outs of 32 positions from `at` on, of the panel's numbering. Rounded by the instruction that every CPU with AMX
+ * has. */
 MASKED void finish(GLOBAL gemm_c *y, int64 plane, int width, const float *sum, GLOBAL const gemm_c *bias, int outs,
                    int at, const block *b) {
+  gemm_c part[16] ALIGNED;
   float16 v[16];
-  ushort16 kept[16];
-  for (int i = 0; i < 16; i++) v[i] = vload16(0, sum + i * SIDE);
+  for (int o = 0; o < 16; o++) part[o] = bias && o < outs ? bias[o] : (gemm_c)0;
+  const float16 added = gemm_widened16(vload16(0, part));
+#pragma unroll
+  for (int i = 0; i < 16; i++, sum += 2 * SIDE) {
+    const float16 even = vload16(0, sum) + added, odd = vload16(0, sum + SIDE) + added;
+    v[i] = ZIP_HALVES(__builtin_ia32_cvtne2ps2bf16_512(odd, even));
+  }
   turn(v);
-  for (int o = 0; o < 16; o++) kept[o] = gemm_narrowed16(bias && o < outs ? v[o] + C_LOAD(bias, o) : v[o]);
   int row = at / b->pitch, column = at % b->pitch;
-  for (int i = 0; i < 16 && row < b->rows;) {
-    const int n = min(b->columns - column, 16 - i);
+  for (int i = 0; i < SIDE && row < b->rows;) {
+    const int n = min(b->columns - column, SIDE - i);
     if (n > 0) {
       GLOBAL gemm_c *to = y + (int64)(b->y + row) * width + b->x + column - i;
-      for (int o = 0; o < 16 && o < outs; o++) PUT_SOME(to + o * plane, kept[o], ((1u << n) - 1u) << i);
+      const uint bits = (n < SIDE ? (1u << n) - 1u : 0xffffffffu) << i;
+      for (int o = 0; o < 16 && o < outs; o++) PUT_SOME(to + o * plane, v[o], bits);
     }
     i += b->pitch - column;
     row++, column = 0;
@@ -188,12 +201,8 @@ void conv2d_amx(GLOBAL gemm_c *y, GLOBAL const gemm_ab *x, GLOBAL const uint *we
                    (const uint *)(size_t)(weights + offset + ((int64)(o / SIDE) * groups + g) * GROUP_WORDS),
                    min(CHUNK, groups - g), b.pixels, b.pitch, g == 0);
           if (g + CHUNK < groups) continue;
-          for (int quarter = 0; quarter < 4; quarter++) {
-            const int down = quarter / 2 * 16, right = quarter % 2 * 16;
-            if (o + right < end)
-              finish(y + (o + right) * plane, plane, width, sum + down * SIDE + right, bias ? bias + o + right : 0,
-                     end - o - right, p + down, &b);
-          }
+          for (int q = o; q < min(o + SIDE, end); q += 16)
+            finish(y + q * plane, plane, width, sum + q - o, bias ? bias + q : 0, end - q, p, &b);
         }
   tiles_off();
 }
