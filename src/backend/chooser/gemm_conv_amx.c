@@ -34,9 +34,14 @@ gh_status gh_conv_amx_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g
 
 /* ---- blocks ---- */
 
+/* A work-item's positions and output channels, and how many of the channels at a time. */
+typedef struct conv_cut {
+  int64_t rows, columns, outs, part;
+} conv_cut;
+
 /* Processor cycles of one work-item, apart from what all have alike: a tile of 16 positions x 16 outs takes 16 for 32
  * channels, packing 32 channels of 16 pixels about 100. */
-static double cycles(const gh_gemm_desc *g, const gh_conv_amx_blocks *b) {
+static double cycles(const gh_gemm_desc *g, const conv_cut *b) {
   const int64_t pitch = CONV_AMX_PITCH(b->columns, g->image.width);
   const double pixels = (double)((b->rows + 2) * pitch), groups = (double)groups_of(g->image.channels);
   const double positions = (double)(GH_CEIL_DIV((b->rows - 1) * pitch + b->columns, SIDE) * SIDE);
@@ -44,31 +49,30 @@ static double cycles(const gh_gemm_desc *g, const gh_conv_amx_blocks *b) {
   return groups * (positions * outs * TAPS / 16 + pixels * 100 / 16);
 }
 
-static bool fits(const gh_gemm_desc *g, const gh_conv_amx_blocks *b) {
+static bool fits(const gh_gemm_desc *g, const conv_cut *b) {
   const int64_t pitch = CONV_AMX_PITCH(b->columns, g->image.width);
   return CONV_AMX_PIXELS(b->rows, b->columns, pitch) * groups_of(g->image.channels) * CHANNELS <= CONV_AMX_PANEL;
 }
 
-static int64_t blocks_of(const gh_gemm_desc *g, const gh_conv_amx_blocks *b) {
+static int64_t blocks_of(const gh_gemm_desc *g, const conv_cut *b) {
   return GH_CEIL_DIV(g->image.height, b->rows) * GH_CEIL_DIV(g->image.width, b->columns);
 }
 
-static int64_t items_of(const gh_gemm_desc *g, const gh_conv_amx_blocks *b) {
+static int64_t items_of(const gh_gemm_desc *g, const conv_cut *b) {
   return g->batch * blocks_of(g, b) * GH_CEIL_DIV(g->m, b->outs);
 }
 
 /* The blocks with the fewest cycles for the core that has the most of them. None of this changes the result's bits. */
-gh_conv_amx_blocks gh_conv_amx_cut(const gh_gemm_desc *g, int64_t cores) {
+static conv_cut cut_for(const gh_gemm_desc *g, int64_t cores) {
   const int64_t height = g->image.height, width = g->image.width;
-  gh_conv_amx_blocks best = {.rows = 0};
+  conv_cut best = {.rows = 0};
   double least = HUGE_VAL;
   for (int64_t columns = width; columns > 0; columns = columns > 16 ? GH_CEIL_DIV(columns, 16) * 16 - 16 : 0)
     for (int64_t down = 1, last = 0; down <= height; down++) {
       const int64_t rows = GH_CEIL_DIV(height, down), before = last;
       last = rows;
       for (int64_t parts = 1; rows != before && (parts == 1 || g->m / parts >= SIDE); parts *= 2) {
-        gh_conv_amx_blocks b = {
-            .rows = rows, .columns = columns, .outs = gh_split_evenly(g->m, GH_CEIL_DIV(g->m, parts), SIDE)};
+        conv_cut b = {.rows = rows, .columns = columns, .outs = gh_split_evenly(g->m, GH_CEIL_DIV(g->m, parts), SIDE)};
         const double time = (double)GH_CEIL_DIV(items_of(g, &b), GH_MAX(cores, 1)) * cycles(g, &b);
         if (!fits(g, &b) || time >= least) continue;
         least = time;
@@ -84,7 +88,7 @@ gh_status gh_conv_amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *
                            const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   (void)provider;
   (void)a; /* prepared holds it in another form */
-  const gh_conv_amx_blocks cut = gh_conv_amx_cut(g, d->info.compute_units);
+  const conv_cut cut = cut_for(g, d->info.compute_units);
   const gh_kernel_id id = {
       .name = "conv2d_amx", .source = "tuned_conv_amx", .defines = gh_gemm_storage_defines(g), .dtype = GH_F32};
   const gh_grid grid = {{(size_t)(g->batch * blocks_of(g, &cut)), (size_t)GH_CEIL_DIV(g->m, cut.outs), 1}, {1, 1, 1}};

@@ -80,11 +80,6 @@ gh_status gh_conv_amx_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *d
                               gh_launch **out);
 gh_status gh_conv_amx_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *desc,
                            const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out);
-/* How work-items split it: a block of rows x columns of positions and `outs` output channels, `part` at a time. */
-typedef struct gh_conv_amx_blocks {
-  int64_t rows, columns, outs, part;
-} gh_conv_amx_blocks;
-gh_conv_amx_blocks gh_conv_amx_cut(const gh_gemm_desc *desc, int64_t cores);
 
 /* gemm_common.c: what the own families share */
 
