@@ -149,6 +149,36 @@ inline void keep_piece(LOCAL_PTR uint4 *to, const uint32 *raw) {
   *to = v;
 }
 
+#ifndef UNIT_MMA
+/* The lower halves of both, or the upper ones. */
+inline uint32 zipped(uint32 u, uint32 v, bool upper) {
+#ifdef __AMDGCN__
+  return __builtin_amdgcn_perm(v, u, upper ? 0x07060302u : 0x05040100u);
+#else
+  return upper ? u >> 16 | (v & 0xffff0000u) : (u & 0xffffu) | v << 16;
+#endif
+}
+
+/* Keeps eight rows' words of two k's, a pair of rows at a time. */
+inline void keep_block(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], int item) {
+  const int row = BLOCK_ROW(item), word = GEMM_BLOCK_WORD(item, PIECES);
+/* Two rows that are 64 bytes apart, whose words one instruction writes: the second one first where it lies first. */
+#if !defined(UNIT_BLOCKS) && TILE == 128
+  const bool turned = row / 8 % 2;
+#define SECOND(first, place) ((first) + 16)
+#else
+  const bool turned = false;
+#define SECOND(first, place) (place)
+#endif
+#define WORD_OF(row) ((LOCAL_PTR uint32 *)(part + PLACE_AT(row, word / 4)) + word % 4)
+  FOR(e, 4) {
+    const uint32 u = pair_of(next[0], e), v = pair_of(next[1], e);
+    LOCAL_PTR uint32 *to = WORD_OF(row + 2 * e + turned), *then = SECOND(to, WORD_OF(row + 2 * e + 1));
+    *to = zipped(u, v, turned), *then = zipped(u, v, !turned);
+  }
+}
+#endif
+
 inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int item) {
   if (along) {
     FOR(h, 2)
@@ -158,12 +188,7 @@ inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int it
 #ifdef UNIT_MMA
   FOR(h, 2) keep_piece(part + GEMM_TURNED_AT(BLOCK_K(item, h), BLOCK_ROW(item) / 8, TILE), next[h]);
 #else
-  const int word = GEMM_BLOCK_WORD(item, PIECES);
-  FOR(e, 8) {
-    const uint32 u = pair_of(next[0], e / 2), v = pair_of(next[1], e / 2);
-    ((LOCAL_PTR uint32 *)(part + PLACE_AT(BLOCK_ROW(item) + e, word / 4)))[word % 4] =
-        e % 2 ? u >> 16 | (v & 0xffff0000u) : (u & 0xffffu) | v << 16;
-  }
+  keep_block(part, next, item);
 #endif
 }
 
@@ -298,16 +323,28 @@ inline void multiply(float sum[MI][NI][C_FLOATS], operand as, operand bs, bool a
 }
 
 #ifdef UNIT_MFMA
-/* The fragments of a whole step are read a step before they are multiplied, and numbers are loaded two steps before, so
- * that a wave alone does not wait for either. There are registers for it: other units take more for their operands, or
- * have fewer. */
+/* The fragments of a whole step are read a step before they are multiplied, and numbers are loaded three steps before,
+ * so that a wave alone does not wait for either. There are registers for it: other units take more for their operands,
+ * or have fewer. */
 #define AHEAD
-/* Keeps the loads before the products, and the products before what waits for the loads: the compiler would mix them.
- */
-#if defined(__AMDGCN__) && __has_builtin(__builtin_amdgcn_sched_barrier)
-#define IN_ORDER() __builtin_amdgcn_sched_barrier(0)
+/* One after another: a product, which takes the unit for several cycles, and some others, most of which are done in the
+ * first half of a step. The compiler alone would put the products side by side. */
+#ifdef IMAGE
+#define OTHERS (TILE == 64 ? 8 : 4)
+#else
+#define OTHERS (TILE == 64 ? 4 : 2)
+#endif
+#if defined(__AMDGCN__) && __has_builtin(__builtin_amdgcn_sched_group_barrier)
+#define IN_ORDER()                __builtin_amdgcn_sched_barrier(0)
+#define NEXT_OF(which, how_often) __builtin_amdgcn_sched_group_barrier(which, how_often, 0)
+#define INTERLEAVED()                                                                                                  \
+  FOR(i, PARTS *(DEPTH / FRAGMENT) * MI * NI) {                                                                        \
+    NEXT_OF(0x008, 1);      /* matrix */                                                                               \
+    NEXT_OF(0x326, OTHERS); /* vector, scalar, loads, local memory */                                                  \
+  }
 #else
 #define IN_ORDER()
+#define INTERLEAVED()
 #endif
 typedef struct fragments {
   uint32 x[DEPTH / FRAGMENT][MI][A_READ], y[DEPTH / FRAGMENT][NI][B_READ];
@@ -322,11 +359,9 @@ inline void hold(fragments *f, operand as, operand bs, bool along_a, bool along_
 }
 
 inline void multiply_held(float sum[MI][NI][C_FLOATS], const fragments *f, UNIT_SCRATCH scratch, int item) {
-  IN_ORDER();
   FOR(w, DEPTH / FRAGMENT)
   FOR(i, MI)
   FOR(p, PARTS) FOR(j, NI) unit_multiply(sum[i][j], f->x[w][i] + p * A_WORDS, f->y[w][j] + p * B_WORDS, scratch, item);
-  IN_ORDER();
 }
 #endif
 
@@ -352,6 +387,17 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
   keep(as + (place), next_a, !trans_a, item);                                                                          \
   B_KEEP(bs + (place));
 #define HOLD(to, place) hold(to, as + (place), bs + (place), !trans_a, B_ALONG, scratch, row0, column0, lane, item)
+/* A step of AHEAD: multiplies `now`; reads the next one's fragments; keeps what was loaded of the second next, and
+ * loads the third. */
+#define AHEAD_STEP(now, then, place)                                                                                   \
+  IN_ORDER();                                                                                                          \
+  KEEP(place)                                                                                                          \
+  FETCH()                                                                                                              \
+  HOLD(then, STEP - (place));                                                                                          \
+  multiply_held(sum, now, scratch, item);                                                                              \
+  INTERLEAVED()                                                                                                        \
+  IN_ORDER();                                                                                                          \
+  BARRIER();
 #define MULTIPLY(place)                                                                                                \
   multiply(sum, OPERAND(as + (place)), OPERAND(bs + (place)), !trans_a, B_ALONG, scratch, row0, column0, lane, item)
 
@@ -389,34 +435,31 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
     }
     KEEP(step * STEP)
   }
+  if (2 < steps) {
+    FETCH()
+  } else if (2 < all) {
+    FETCH_REST((int64)steps * DEPTH)
+  }
   BARRIER();
   HOLD(&even, 0);
   BARRIER();
   int step = 0;
-  for (; step + 3 < steps; step += 2) {
-    FETCH()
-    HOLD(&odd, STEP);
-    multiply_held(sum, &even, scratch, item);
-    KEEP(0)
-    BARRIER();
-    FETCH()
-    HOLD(&even, 0);
-    multiply_held(sum, &odd, scratch, item);
-    KEEP(STEP)
-    BARRIER();
+  for (; step + 4 < steps; step += 2) {
+    AHEAD_STEP(&even, &odd, 0)
+    AHEAD_STEP(&odd, &even, STEP)
   }
   for (; step < all; step++) {
     const int now = step % 2 * STEP;
-    if (step + 2 < steps) {
+    if (step + 2 < all) {
+      KEEP(now)
+    }
+    if (step + 3 < steps) {
       FETCH()
-    } else if (step + 2 < all) {
+    } else if (step + 3 < all) {
       FETCH_REST((int64)steps * DEPTH)
     }
     multiply_held(sum, &even, scratch, item);
     if (step + 1 < all) HOLD(&even, STEP - now);
-    if (step + 2 < all) {
-      KEEP(now)
-    }
     BARRIER();
   }
 #else
