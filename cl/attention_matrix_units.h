@@ -242,6 +242,21 @@ uint32 OVERLOAD get_sub_group_id(void);
 int32 OVERLOAD sub_group_any(int32 x);
 #endif
 
+#ifndef UNIT_EMULATED
+uint8 OVERLOAD intel_sub_group_block_read8(LOCAL_PTR const uint32 *from);
+#endif
+
+/* Reads B from eight rows of words, one of each column. */
+inline void unit_read_words(uint32 *b, LOCAL_PTR const uint32 *from, int lane) {
+#ifdef UNIT_EMULATED
+  for (int i = 0; i < B_WORDS; i++) b[i] = from[i * UN + lane];
+#else
+  (void)lane;
+  const uint8 v = intel_sub_group_block_read8(from);
+  b[0] = v.s0, b[1] = v.s1, b[2] = v.s2, b[3] = v.s3, b[4] = v.s4, b[5] = v.s5, b[6] = v.s6, b[7] = v.s7;
+#endif
+}
+
 /* Reads A from its block. */
 inline void unit_read_block(uint32 *a, LOCAL_PTR const uint32 *from, int lane) {
 #ifdef UNIT_EMULATED

@@ -65,4 +65,16 @@
 #define GEMM_EIGHT_AT(row, piece, pieces)                                                                              \
   (((row) / 8 * ((pieces) / 2) + (piece) / 2) * GEMM_EIGHT(pieces) + (row) % 8 * 2 + (piece) % 2)
 
+/* They read B as a block, too: eight words, pairs of k's, of each of `un` columns, 8 or 16; the columns of a word lie
+ * side by side. GEMM_WORDS_AT is the place of a word in words. There are 16 bytes more between columns, and 16 or 32
+ * between steps of 8 words, so that what 8 or 16 adjacent work-items bring lies in different banks: along k, words of
+ * one row in two turns; along rows, one word of eight. */
+#define GEMM_WORDS_STEP(tile) ((tile) / 8 * 17 + (tile) / 64) /* pieces of 8 words of all columns */
+#define GEMM_WORDS_AT(word, column, un, tile)                                                                          \
+  (4 * ((word) / 8 * GEMM_WORDS_STEP(tile) +                                                                           \
+        ((un) == 8 ? (column) / 8 * 17 : (column) / 16 * 32 + (column) / 16 % 2 + (column) / 32 * 4)) +                \
+   (word) % 8 * (un) + (column) % (un))
+#define GEMM_WORDS_ROW(item, pieces)         ((item) / ((pieces) / 2))
+#define GEMM_WORDS_PIECE(item, turn, pieces) ((item) % ((pieces) / 2) * 2 + (turn))
+
 #endif

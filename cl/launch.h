@@ -53,27 +53,28 @@
 
 /* ---- matrix products ---- */
 
-#define GEMM_CHUNK        256    /* k of one chain of sums, in the CPU's and the GPU's kernels alike */
-#define GEMM_STRIP        32     /* columns of a packed strip of B, on CPUs */
-#define GEMM_CPU_ROWS     8      /* tuned_gemm_cpu: rows of a tile */
-#define GEMM_NARROW_ROWS  6      /* with NARROW_VECTORS */
-#define GEMM_CPU_TOTAL    65536  /* floats: the sums of a work-item where C is bfloat16 */
-#define GEMM_CPU_PANEL    262144 /* numbers: its kc x nb of B, at most */
-#define GEMM_AMX_ROWS     32     /* tuned_gemm_amx: the same three; float32 takes three numbers of its panel */
-#define GEMM_AMX_TOTAL    524288
-#define GEMM_AMX_PANEL    786432
-#define GEMM_AMX_WIDTH    512    /* nb of a convolution, at most */
-#define GEMM_AMX_DEPTH    1024   /* kc, at most */
-#define GEMM_AMX_CHUNK    384    /* tuned_gemm_amx_bf16: k for which a strip of B stays in the first-level cache */
-#define GEMM_DOT_ROWS     32     /* tuned_gemm_dot: what the rows of a block are padded to */
-#define GEMM_DOT_PAIRS    16     /* what its k is padded to, in pairs */
-#define GEMM_DOT_TOTAL    262144 /* floats: the sums of a work-item */
-#define GEMM_DOT_BLOCK    262144 /* words: its pairs of A */
-#define GEMM_DOT_PANEL    131072 /* words: its pairs of B */
-#define GEMM_GPU_SIDE     16     /* tuned_gemm_gpu: work-items of a group, down and across */
-#define GEMM_IMAGE_TAPS   32     /* taps of a kernel whose columns it forms, at most: the bits of a mask */
-#define GEMM_IMAGE_GROUP  16     /* tuned_gemm_matrix: channels of an image that a work-item loads together */
-#define GEMM_IMAGE_PAD    64     /* what the k of its weights is padded to: the longest step */
-#define GEMM_MATRIX_ITEMS 256    /* tuned_gemm_matrix: work-items of a group */
+#define GEMM_CHUNK            256    /* k of one chain of sums, in the CPU's and the GPU's kernels alike */
+#define GEMM_STRIP            32     /* columns of a packed strip of B, on CPUs */
+#define GEMM_CPU_ROWS         8      /* tuned_gemm_cpu: rows of a tile */
+#define GEMM_NARROW_ROWS      6      /* with NARROW_VECTORS */
+#define GEMM_CPU_TOTAL        65536  /* floats: the sums of a work-item where C is bfloat16 */
+#define GEMM_CPU_PANEL        262144 /* numbers: its kc x nb of B, at most */
+#define GEMM_AMX_ROWS         32     /* tuned_gemm_amx: the same three; float32 takes three numbers of its panel */
+#define GEMM_AMX_TOTAL        524288
+#define GEMM_AMX_PANEL        786432
+#define GEMM_AMX_WIDTH        512    /* nb of a convolution, at most */
+#define GEMM_AMX_DEPTH        1024   /* kc, at most */
+#define GEMM_AMX_CHUNK        384    /* tuned_gemm_amx_bf16: k for which a strip of B stays in the first-level cache */
+#define GEMM_DOT_ROWS         32     /* tuned_gemm_dot: what the rows of a block are padded to */
+#define GEMM_DOT_PAIRS        16     /* what its k is padded to, in pairs */
+#define GEMM_DOT_TOTAL        262144 /* floats: the sums of a work-item */
+#define GEMM_DOT_BLOCK        262144 /* words: its pairs of A */
+#define GEMM_DOT_PANEL        131072 /* words: its pairs of B */
+#define GEMM_GPU_SIDE         16     /* tuned_gemm_gpu: work-items of a group, down and across */
+#define GEMM_IMAGE_TAPS       32     /* taps of a kernel whose columns it forms, at most: the bits of a mask */
+#define GEMM_IMAGE_GROUP      16     /* tuned_gemm_matrix: channels of an image that a work-item loads together */
+#define GEMM_IMAGE_PAD        64     /* what the k of its weights is padded to: the longest step */
+#define GEMM_MATRIX_ITEMS     256    /* tuned_gemm_matrix: work-items of a group */
+#define GEMM_MATRIX_FEW_ITEMS 128    /* the same of a product, not a convolution, where a wave has 8 lanes */
 
 #endif

@@ -1,12 +1,12 @@
 /* Matrix product on a GPU's matrix units: C = alpha op(A) op(B) + beta C [+ bias], row-major; A and B narrow, C as in
  * gemm_storage.h, sums in float32 in the units' own order along all of k.
  *
- *   A work-group of 256 owns TILE x TILE of C. k is walked in steps of DEPTH: while the units work on one step, every
- *   work-item loads its 16 numbers of either operand's next step into registers, and then keeps them in the other half
- *   of local memory; there is one barrier per step. Local memory holds both operands in pieces of 16 bytes along k
- *   (gemm_layout.h). An operand that is stored along its rows is transposed on the way, a pair of k's at a time; or,
- *   with UNIT_MMA, as it is read. The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles; each is MI x NI
- * units of UM x UN.
+ *   A work-group of 256 (128 where a wave has 8 lanes) owns TILE x TILE of C. k is walked in steps of DEPTH: while the
+ * units work on one step, every work-item loads its 16 numbers of either operand's next step into registers, and then
+ * keeps them in the other half of local memory; there is one barrier per step. Local memory holds both operands in
+ * pieces of 16 bytes along k (gemm_layout.h). An operand that is stored along its rows is transposed on the way, a pair
+ * of k's at a time; or, with UNIT_MMA, as it is read. The waves share the tile as WAVES_DOWN x WAVES_ACROSS rectangles;
+ * each is MI x NI units of UM x UN.
  *
  *   TILE   128, or 64 for small shapes
  *   WIDTH  numbers of A, and of B, per load: 8, 4 or 1. It divides the offsets, row lengths and strides of both, and
@@ -38,7 +38,13 @@
 #ifndef WIDTH
 #define WIDTH 8
 #endif
-#define ITEMS  GEMM_MATRIX_ITEMS
+#if defined(UNIT_DPAS8) && !defined(IMAGE) && WIDTH == 8 /* narrower loads take more registers */
+#define ITEMS GEMM_MATRIX_FEW_ITEMS
+#else
+#define ITEMS GEMM_MATRIX_ITEMS
+#endif
+#define SHARES                                                                                                         \
+  (GEMM_MATRIX_ITEMS / ITEMS) /* of GEMM_MATRIX_ITEMS, of which each brings the same, a work-item does so many */
 #define DEPTH  GEMM_MATRIX_DEPTH(TILE)
 #define PIECES (DEPTH / 8) /* of a row, in a step */
 #ifdef UNIT_BLOCKS         /* of an operand, in a step; the place of one */
@@ -52,10 +58,20 @@
 #define RAWS    (WIDTH == 1 ? 8 : 4)
 #define OFFSETS (WIDTH == 8 ? 2 : LOADS)
 #define WAVES   (ITEMS / WAVE)
+#ifdef UNIT_BLOCKS /* the same for all lanes, as the compiler must see */
+#define WAVE_OF(item) unit_wave(item)
+#else
+#define WAVE_OF(item) ((item) / WAVE)
+#endif
 #if WAVES <= 8
 #define WAVES_DOWN 2
 #else
 #define WAVES_DOWN 4
+#endif
+#if WIDTH == 1 || defined(UNIT_DPAS8)
+#define TWO_STEPS false
+#else
+#define TWO_STEPS true
 #endif
 #define WAVES_ACROSS (WAVES / WAVES_DOWN)
 #define MI           (TILE / WAVES_DOWN / UM)
@@ -76,27 +92,41 @@
 #define FOR(i, n)         UNROLL for (int i = 0; i < (n); i++)
 #define FOR_SUMS(i, j, r) FOR(i, MI) FOR(j, NI) FOR(r, C_FLOATS)
 
-/* What a work-item brings of an operand that is stored along its rows: eight rows from the first on, of two k's. */
-#ifdef UNIT_MMA
-#define BLOCK_ROW(item)  (8 * GEMM_TURNED_PIECE(item, TILE))
-#define BLOCK_K(item, h) GEMM_TURNED_K(item, h, TILE)
+/* What a work-item brings of an operand: of one that is stored along k a row and piece in each of two turns h; of one
+ * along its rows eight rows from the first on, of two k's. `b`: the operand is B. */
+#ifdef UNIT_BLOCKS
+#define PIECE_ROW(item, h, b)   ((b) ? GEMM_WORDS_ROW(item, PIECES) : GEMM_PIECE_ROW(item, h, PIECES))
+#define PIECE_INDEX(item, h, b) ((b) ? GEMM_WORDS_PIECE(item, h, PIECES) : GEMM_PIECE_INDEX(item, h, PIECES))
+#define BLOCK_ROW(item, b)      ((b) ? 8 * GEMM_TURNED_PIECE(item, TILE) : GEMM_BLOCK_ROW(item, PIECES))
+#define BLOCK_WORD(item, b)     ((b) ? (item) / (TILE / 8) : GEMM_BLOCK_WORD(item, PIECES))
+#define BLOCK_K(item, h, b)     (2 * BLOCK_WORD(item, b) + (h))
+#define WORDS_AT(word, column)  GEMM_WORDS_AT(word, column, UN, TILE)
 #else
-#define BLOCK_ROW(item)  GEMM_BLOCK_ROW(item, PIECES)
-#define BLOCK_K(item, h) (2 * GEMM_BLOCK_WORD(item, PIECES) + (h))
+#define PIECE_ROW(item, h, b)   GEMM_PIECE_ROW(item, h, PIECES)
+#define PIECE_INDEX(item, h, b) GEMM_PIECE_INDEX(item, h, PIECES)
+#ifdef UNIT_MMA
+#define BLOCK_ROW(item, b)  (8 * GEMM_TURNED_PIECE(item, TILE))
+#define BLOCK_K(item, h, b) GEMM_TURNED_K(item, h, TILE)
+#else
+#define BLOCK_ROW(item, b)  GEMM_BLOCK_ROW(item, PIECES)
+#define BLOCK_WORD(item, b) GEMM_BLOCK_WORD(item, PIECES)
+#define BLOCK_K(item, h, b) (2 * GEMM_BLOCK_WORD(item, PIECES) + (h))
+#endif
 #endif
 
 /* ---- from global memory to registers, and to local memory ---- */
 
 /* The offsets in bytes of a work-item's loads of op(X), from the group's first row and the step's first k on. X is
  * stored (i, k) if `along` k, else (k, i); `left`: its rows from the group's first on. */
-inline void offsets_of(uint32 *at, int64 ld, int64 left, bool along, int item) {
+inline void offsets_of(uint32 *at, int64 ld, int64 left, bool along, bool b, int item) {
+  (void)b;
   FOR(h, OFFSETS) {
     if (along)
-      at[h] = 2u * ((uint32)min((int64)GEMM_PIECE_ROW(item, h % 2, PIECES), left - 1) * (uint32)ld +
-                    8u * (uint32)GEMM_PIECE_INDEX(item, h % 2, PIECES));
+      at[h] = 2u * ((uint32)min((int64)PIECE_ROW(item, h % 2, b), left - 1) * (uint32)ld +
+                    8u * (uint32)PIECE_INDEX(item, h % 2, b));
     else
-      at[h] = 2u * ((uint32)BLOCK_K(item, 0) * (uint32)ld +
-                    (uint32)min((int64)BLOCK_ROW(item) + h % LOADS * WIDTH, left - WIDTH));
+      at[h] = 2u * ((uint32)BLOCK_K(item, 0, b) * (uint32)ld +
+                    (uint32)min((int64)BLOCK_ROW(item, b) + h % LOADS * WIDTH, left - WIDTH));
   }
 }
 
@@ -119,19 +149,20 @@ inline void fetch(uint32 next[2][RAWS], GLOBAL const char *from, const uint32 *a
     if (along)
       load(to, from + at[h] + 2 * e * WIDTH);
     else
-      load(to, from + 2 * h * BLOCK_K(0, 1) * ld + at[e]);
+      load(to, from + 2 * h * BLOCK_K(0, 1, false) * ld + at[e]);
   }
 }
 
 /* The same of the last k's, from k0 on, one by one. Zero beyond the edges. */
 inline void fetch_rest(uint32 next[2][RAWS], GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, int64 k0,
-                       int64 k_end, bool along, int item) {
+                       int64 k_end, bool along, bool b, int item) {
+  (void)b;
   FOR(h, 2) FOR(w, RAWS) {
     uint32 word = 0u;
     FOR(p, 8 / RAWS) {
       const int e = w * (8 / RAWS) + p;
-      const int64 i = i0 + (along ? GEMM_PIECE_ROW(item, h, PIECES) : BLOCK_ROW(item) + e);
-      const int64 k = k0 + (along ? 8 * GEMM_PIECE_INDEX(item, h, PIECES) + e : BLOCK_K(item, h));
+      const int64 i = i0 + (along ? PIECE_ROW(item, h, b) : BLOCK_ROW(item, b) + e);
+      const int64 k = k0 + (along ? 8 * PIECE_INDEX(item, h, b) + e : BLOCK_K(item, h, b));
       const uint32 value = i < end && k < k_end ? (uint32)x[along ? i * ld + k : k * ld + i] : 0u;
       word |= value << 16 * p;
     }
@@ -161,7 +192,7 @@ inline uint32 zipped(uint32 u, uint32 v, bool upper) {
 
 /* Keeps eight rows' words of two k's, a pair of rows at a time. */
 inline void keep_block(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], int item) {
-  const int row = BLOCK_ROW(item), word = GEMM_BLOCK_WORD(item, PIECES);
+  const int row = BLOCK_ROW(item, false), word = BLOCK_WORD(item, false);
 /* Two rows that are 64 bytes apart, whose words one instruction writes: the second one first where it lies first. */
 #if !defined(UNIT_BLOCKS) && TILE == 128
   const bool turned = row / 8 % 2;
@@ -182,15 +213,37 @@ inline void keep_block(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], int item) {
 inline void keep(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int item) {
   if (along) {
     FOR(h, 2)
-    keep_piece(part + PLACE_AT(GEMM_PIECE_ROW(item, h, PIECES), GEMM_PIECE_INDEX(item, h, PIECES)), next[h]);
+    keep_piece(part + PLACE_AT(PIECE_ROW(item, h, false), PIECE_INDEX(item, h, false)), next[h]);
     return;
   }
 #ifdef UNIT_MMA
-  FOR(h, 2) keep_piece(part + GEMM_TURNED_AT(BLOCK_K(item, h), BLOCK_ROW(item) / 8, TILE), next[h]);
+  FOR(h, 2) keep_piece(part + GEMM_TURNED_AT(BLOCK_K(item, h, false), BLOCK_ROW(item, false) / 8, TILE), next[h]);
 #else
   keep_block(part, next, item);
 #endif
 }
+
+#ifdef UNIT_BLOCKS
+/* B, in words as the units take them. */
+inline void keep_words(LOCAL_PTR uint4 *part, uint32 next[2][RAWS], bool along, int item) {
+  if (along) {
+    LOCAL_PTR uint32 *to =
+        (LOCAL_PTR uint32 *)part + WORDS_AT(4 * PIECE_INDEX(item, 0, true), PIECE_ROW(item, 0, true));
+    FOR(h, 2) FOR(e, 4) to[(4 * h + e) * UN] = pair_of(next[h], e);
+  } else {
+    LOCAL_PTR uint4 *to = part + WORDS_AT(BLOCK_WORD(item, true), BLOCK_ROW(item, true)) / 4;
+    FOR(h, 2) {
+      const uint32 u0 = pair_of(next[0], 2 * h), v0 = pair_of(next[1], 2 * h);
+      const uint32 u1 = pair_of(next[0], 2 * h + 1), v1 = pair_of(next[1], 2 * h + 1);
+      uint4 v;
+      v.x = zipped(u0, v0, false), v.y = zipped(u0, v0, true), v.z = zipped(u1, v1, false), v.w = zipped(u1, v1, true);
+      to[h] = v;
+    }
+  }
+}
+#else
+#define keep_words keep
+#endif
 
 /* ---- how B comes ---- */
 
@@ -202,12 +255,16 @@ typedef window16 b_source;
 #define B_ALONG                 true
 #define BIAS_PLACE(row, column) (row)
 #define B_NEXT                  window16_advance(&of_b, DEPTH)
-#define B_FETCH                 window16_fetch(next_b[0], &of_b)
+#define B_FETCH                 window16_fetch(next_b[0][0], &of_b)
 #define B_FETCH_REST(k0)        /* k is a multiple of DEPTH */
-#define B_KEEP(part)            keep_b(part, next_b[0], of_b.mask, item)
+#define B_KEEP(part)            keep_b(part, next_b[0][0], of_b.mask, item)
 
 inline void keep_b(LOCAL_PTR uint4 *part, const uint32 *raw, uint32 mask, int item) {
   const int row = item % TILE, piece = item / TILE * 2;
+#ifdef UNIT_BLOCKS
+  LOCAL_PTR uint32 *to = (LOCAL_PTR uint32 *)part + WORDS_AT(4 * piece, row);
+  FOR(e, 8) to[e * UN] = (raw[2 * e] | raw[2 * e + 1] << 16) & mask;
+#else
   FOR(h, 2) {
     uint4 v;
     v.x = (raw[8 * h] | raw[8 * h + 1] << 16) & mask;
@@ -216,6 +273,7 @@ inline void keep_b(LOCAL_PTR uint4 *part, const uint32 *raw, uint32 mask, int it
     v.w = (raw[8 * h + 6] | raw[8 * h + 7] << 16) & mask;
     part[PLACE_AT(row, piece + h)] = v;
   }
+#endif
 }
 #else
 #define B_RAWS RAWS
@@ -223,9 +281,9 @@ inline void keep_b(LOCAL_PTR uint4 *part, const uint32 *raw, uint32 mask, int it
 #define B_ALONG                 trans_b
 #define BIAS_PLACE(row, column) (column)
 #define B_NEXT                  from_b += step_b
-#define B_FETCH                 fetch(next_b, from_b, at_b, ldb, trans_b)
-#define B_FETCH_REST(k0)        fetch_rest(next_b, b, ldb, n0, n, k0, k, trans_b, item)
-#define B_KEEP(part)            keep(part, next_b, trans_b, item)
+#define B_FETCH                 FOR(s, SHARES) fetch(next_b[s], from_b, at_b[s], ldb, trans_b)
+#define B_FETCH_REST(k0)        FOR(s, SHARES) fetch_rest(next_b[s], b, ldb, n0, n, k0, k, trans_b, true, OF_SHARE(s))
+#define B_KEEP(part)            FOR(s, SHARES) keep_words(part, next_b[s], trans_b, OF_SHARE(s))
 #endif
 
 /* ---- from local memory to the units ----
@@ -280,7 +338,7 @@ inline void read_a(uint32 *x, operand tile, int row0, int row, int w, bool along
   FOR(h, 2) split(x + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
 #else
   (void)own, (void)first;
-  unit_read_block(x, (LOCAL_PTR const uint32 *)(tile + PLACE_AT(row0 + row, 2 * w)), lane);
+  unit_read_block(x, (LOCAL_PTR const uint32 *)(beyond(tile, PLACE_AT(row0, 0)) + PLACE_AT(row, 2 * w)), lane);
 #endif
 }
 
@@ -302,7 +360,8 @@ inline void read_b(uint32 y[B_TOGETHER][B_READ], operand tile, int column0, int 
   split(y[0], beyond(tile, own + GEMM_PIECE_AT(lane % 16, 4 * w + lane / 16, PIECES))[first]);
 #elif defined(UNIT_BLOCKS)
   (void)own, (void)first;
-  FOR(h, 2) split(y[0] + 4 * h, beyond(tile, PLACE_AT(column0 + lane, 2 * w + h))[PLACE_AT(column, 0)]);
+  unit_read_words(
+      y[0], (LOCAL_PTR const uint32 *)(beyond(tile, WORDS_AT(0, column0) / 4) + WORDS_AT(8 * w, column) / 4), lane);
 #else
   FOR(h, 2) split(y[0] + 4 * h, beyond(tile, own + GEMM_PIECE_AT(lane % 16, 2 * w + h, PIECES))[first]);
 #endif
@@ -375,16 +434,17 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
 
 /* gemm's steps, in the words of its variables: load the next whole step, or the last, incomplete one, from k0 on; keep
  * either in a half of local memory (0, STEP); read its fragments from there; multiply. */
+#define OF_SHARE(s) (item + (s)*ITEMS)
 #define FETCH()                                                                                                        \
-  fetch(next_a, from_a, at_a, lda, !trans_a);                                                                          \
+  FOR(s, SHARES) fetch(next_a[s], from_a, at_a[s], lda, !trans_a);                                                     \
   B_FETCH;                                                                                                             \
   from_a += step_a;                                                                                                    \
   B_NEXT;
 #define FETCH_REST(k0)                                                                                                 \
-  fetch_rest(next_a, a, lda, m0, m, k0, k, !trans_a, item);                                                            \
+  FOR(s, SHARES) fetch_rest(next_a[s], a, lda, m0, m, k0, k, !trans_a, false, OF_SHARE(s));                            \
   B_FETCH_REST(k0);
 #define KEEP(place)                                                                                                    \
-  keep(as + (place), next_a, !trans_a, item);                                                                          \
+  FOR(s, SHARES) keep(as + (place), next_a[s], !trans_a, OF_SHARE(s));                                                 \
   B_KEEP(bs + (place));
 #define HOLD(to, place) hold(to, as + (place), bs + (place), !trans_a, B_ALONG, scratch, row0, column0, lane, item)
 /* A step of AHEAD: multiplies `now`; reads the next one's fragments; keeps what was loaded of the second next, and
@@ -404,7 +464,7 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
 inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
                  GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,
                  int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE) {
-  const int item = LOCAL_ID(0), lane = item % WAVE, wave = item / WAVE;
+  const int item = LOCAL_ID(0), lane = item % WAVE, wave = WAVE_OF(item);
   const int row0 = wave / WAVES_ACROSS * (MI * UM), column0 = wave % WAVES_ACROSS * (NI * UN);
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
   const int steps = (int)(k / DEPTH);
@@ -416,13 +476,13 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
 #else
   const int64 step_b = 2 * DEPTH * (trans_b ? 1 : ldb);
   GLOBAL const char *from_b = (GLOBAL const char *)(b + (trans_b ? n0 * ldb : n0));
-  uint32 at_b[OFFSETS];
-  offsets_of(at_b, ldb, n - n0, trans_b, item);
+  uint32 at_b[SHARES][OFFSETS];
+  FOR(s, SHARES) offsets_of(at_b[s], ldb, n - n0, trans_b, true, OF_SHARE(s));
 #endif
-  uint32 at_a[OFFSETS], next_a[2][RAWS], next_b[2][B_RAWS];
+  uint32 at_a[SHARES][OFFSETS], next_a[SHARES][2][RAWS], next_b[SHARES][2][B_RAWS];
   float sum[MI][NI][C_FLOATS];
   FOR_SUMS(i, j, r) sum[i][j][r] = 0.0f;
-  offsets_of(at_a, lda, m - m0, !trans_a, item);
+  FOR(s, SHARES) offsets_of(at_a[s], lda, m - m0, !trans_a, false, OF_SHARE(s));
 #ifdef AHEAD
   const int all = steps + rest;
   fragments even, odd;
@@ -471,8 +531,9 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   }
   KEEP(0)
   BARRIER();
-#if WIDTH > 1 /* two at a time, so that all places in local memory are constants */
-  for (; step + 1 < steps; step += 2) {
+  /* Two at a time, so that all places in local memory are constants, where registers suffice for it. */
+  const bool two = TWO_STEPS;
+  for (; two && step + 1 < steps; step += 2) {
     FETCH()
     MULTIPLY(0);
     KEEP(STEP)
@@ -482,29 +543,21 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
     KEEP(0)
     BARRIER();
   }
-#define FETCH_LAST()                                                                                                   \
-  if (step < steps) {                                                                                                  \
-    FETCH()                                                                                                            \
-  } else if (left) {                                                                                                   \
-    FETCH_REST((int64)steps *DEPTH)                                                                                    \
-  }
-#else /* registers do not suffice for two */
-  for (; step < steps; step++) {
+  for (; !two && step < steps; step++) {
     FETCH()
     MULTIPLY(now);
     now = STEP - now;
     KEEP(now)
     BARRIER();
   }
-#define FETCH_LAST()                                                                                                   \
-  if (left) {                                                                                                          \
-    FETCH_REST((int64)steps *DEPTH)                                                                                    \
-  }
-#endif
   int left = max(steps - step, 0) + (steps && rest);
   for (; left >= 0; left--, step++) { /* the last one or two, and the rest */
     MULTIPLY(now);
-    FETCH_LAST()
+    if (two && step < steps) {
+      FETCH()
+    } else if (left) {
+      FETCH_REST((int64)steps * DEPTH)
+    }
     now = STEP - now;
     if (left) {
       KEEP(now)

@@ -248,6 +248,50 @@ static void test_blocks_are_kept_without_conflicts(void **state) {
   }
 }
 
+/* B of the same units, as words of 8 or 16 columns: what 8 or 16 adjacent work-items bring, and what a block holds. */
+static void test_words_are_kept_without_conflicts(void **state) {
+  (void)state;
+  for (int un = 8; un <= 16; un += 8)
+    for (int tile = 64; tile <= 128; tile *= 2) {
+      static char filled[128 * 4 * 5], brought[2][128][32];
+      const int pieces = GEMM_MATRIX_DEPTH(tile) / 8;
+      const int step = 4 * (tile * pieces / 16 * GEMM_EIGHT(pieces));
+      memset(filled, 0, sizeof filled);
+      memset(brought, 0, sizeof brought);
+      for (int word = 0; word < 4 * pieces; word++)
+        for (int column = 0; column < tile; column++) {
+          const int at = GEMM_WORDS_AT(word, column, un, tile);
+          const int block = GEMM_WORDS_AT(word / 8 * 8, column / un * un, un, tile);
+          assert_true(at >= 0 && at < step && !filled[at]);
+          filled[at] = 1;
+          assert_int_equal(at, block + word % 8 * un + column % un);
+          assert_int_equal(block % 4, 0);
+        }
+      for (int item = 0; item < ITEMS; item++)
+        for (int e = 0; e < 8; e++) {
+          const int row = GEMM_WORDS_ROW(item, pieces);
+          brought[0][row][4 * GEMM_WORDS_PIECE(item, e / 4, pieces) + e % 4]++;
+          brought[1][8 * GEMM_TURNED_PIECE(item, tile) + e][item / (tile / 8)]++;
+        }
+      for (int i = 0; i < 2 * tile * 4 * pieces; i++) assert_int_equal(brought[i % 2][i / 2 % tile][i / 2 / tile], 1);
+      for (int wave = 0; wave < ITEMS; wave += un) {
+        int at[32];
+        for (int e = 0; e < 8; e++) {
+          for (int lane = 0; lane < 32; lane++) /* the others as the first: the same words */
+            at[lane] = GEMM_WORDS_AT(4 * GEMM_WORDS_PIECE(wave + lane % un, e / 4, pieces) + e % 4,
+                                     GEMM_WORDS_ROW(wave + lane % un, pieces), un, tile);
+          assert_int_equal(conflicts(at, 32, 1, ADJACENT), 0);
+        }
+        for (int turn = 0; turn < 2; turn++) {
+          for (int lane = 0; lane < un; lane++)
+            at[lane] = GEMM_WORDS_AT((wave + lane) / (tile / 8), 8 * GEMM_TURNED_PIECE(wave + lane, tile) + 4 * turn,
+                                     un, tile);
+          assert_int_equal(conflicts(at, un, 4, ADJACENT), 0);
+        }
+      }
+    }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_the_model),
                                      cmocka_unit_test(test_floats),
@@ -255,6 +299,7 @@ int main(void) {
                                      cmocka_unit_test(test_pieces_are_kept_without_conflicts),
                                      cmocka_unit_test(test_pieces_along_rows),
                                      cmocka_unit_test(test_fragments_are_read_without_conflicts),
-                                     cmocka_unit_test(test_blocks_are_kept_without_conflicts)};
+                                     cmocka_unit_test(test_blocks_are_kept_without_conflicts),
+                                     cmocka_unit_test(test_words_are_kept_without_conflicts)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

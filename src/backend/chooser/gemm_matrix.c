@@ -1,5 +1,6 @@
 /* Matrix products by a GPU's matrix units (cl/tuned_gemm_matrix.cl). */
 #include <stdio.h>
+#include <string.h>
 
 #include "backend/chooser/gemm_internal.h"
 #include "cl/gemm_layout.h"
@@ -34,12 +35,19 @@ static bool supports(const gh_gemm_desc *g, const gh_device *d, bool large) {
 bool gh_matrix_supports_64(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, false); }
 bool gh_matrix_supports_128(const gh_gemm_desc *g, const gh_device *d) { return supports(g, d, true); }
 
+/* Work-items of a group: a wave of 8 lanes is given a larger part of the tile. */
+static size_t items_of(const char *unit, int width) {
+  return width == 8 && unit && strstr(unit, "UNIT_DPAS8") ? GEMM_MATRIX_FEW_ITEMS : ITEMS;
+}
+
 gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, int64_t tile, const gh_gemm_desc *g,
                                  const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   char all[160];
-  snprintf(all, sizeof all, "%s -DWIDTH=%d %s", unit, gh_gemm_load_width(g, 8), gh_gemm_storage_defines(g));
+  const int width = gh_gemm_load_width(g, 8);
+  snprintf(all, sizeof all, "%s -DWIDTH=%d %s", unit, width, gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_matrix", .defines = all, .dtype = GH_F32};
-  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch}, {ITEMS, 1, 1}};
+  gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch},
+                  {items_of(unit, width), 1, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
