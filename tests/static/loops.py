@@ -22,6 +22,7 @@ import hashlib
 import inspect
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -194,6 +195,11 @@ def one(arguments, target, program):
 # ---- AMD's loops in llvm-mca ----
 
 ROUNDS = (8, 24)  # the difference leaves out the beginning
+MOST = 120  # seconds of processor time: llvm-mca 19 does not end for some schedules
+
+
+def limit_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST, MOST))
 
 
 def mca_cycles(program, target, texts):
@@ -205,9 +211,10 @@ def mca_cycles(program, target, texts):
         text += "\n".join([f"; LLVM-MCA-BEGIN r{i}", *code, ".text", f"; LLVM-MCA-END r{i}\n"])
     for rounds in ROUNDS:
         command = [program, "-mtriple=amdgcn-amd-amdhsa", f"-mcpu={target}", f"-iterations={rounds}", "-json"]
-        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, preexec_fn=limit_time)
         if done.returncode:
-            raise compilation.Broken(f"{target}: llvm-mca: {done.stderr.strip()}")
+            why = done.stderr.strip() or f"ended by signal {-done.returncode}, {MOST} s of processor time are allowed"
+            raise compilation.Broken(f"{target}: llvm-mca: {why}")
         regions = json.loads(done.stdout)["CodeRegions"]
         ends.append([r["SummaryView"]["TotalCycles"] for r in regions])
     return [(b - a) / (ROUNDS[1] - ROUNDS[0]) for a, b in zip(*ends)]
