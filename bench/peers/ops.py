@@ -6,7 +6,7 @@
 Takes the products (matrix products, convolutions, attention) of genhance's rows, those with the most arithmetic first, and
 measures the same ones. pytorch: forward and backward, as installed. tinygrad: its own portable kernels on the device that it
 finds (DEV=CL selects OpenCL), forward alone. CLBlast alone needs no other program: GH_GEMM=clblast genhance bench suite.
-Rows go to OUT/PROGRAM-ops.jsonl.
+Rows go to OUT/PROGRAM-ops.jsonl. What that file has already is not measured again, but errors are.
 """
 import argparse
 import json
@@ -18,6 +18,7 @@ import time
 
 import rows
 
+KEY = ("op", "shape", "batch", "dtype")
 LINEAR = re.compile(r"^([\dx]+) -> (\d+)(?:, (frozen|first|no gradient|an adapter's|a modulation's))?$")
 CONV2D = re.compile(r"^(\d+)x(\d+), (\d+)x(\d+)x(\d+) -> (\d+), stride (\d+)(?:, (frozen|first|no gradient))?$")
 ATTENTION = re.compile(r"^(\d+) tokens of (\d+), (\d+) heads of (\d+)(?:, (no gradient))?$")
@@ -163,14 +164,18 @@ def measure(program, row, repeats):
                             **rows.work(seconds, flop[name], row["bytes"] if name == "forward" else None),
                             flop_nominal=row["op"] == "conv2d")  # a library may choose Winograd or a transform
     except Exception as error:  # whatever the program says: the row has it
-        yield rows.unsupported(f"{type(error).__name__}: {error}", "s", **common(program, row), **{"pass": "forward"})
+        status = "unsupported" if isinstance(error, NotImplementedError) else "error"
+        yield rows.without(status, f"{type(error).__name__}: {error}", "s", **common(program, row), **{"pass": "forward"})
 
 
 def main():
     args = arguments()
     program, began = PROGRAMS[args.program](args), time.monotonic()
     path = pathlib.Path(args.out) / f"{program.name}-ops.jsonl"
+    seen = {tuple(row[key] for key in KEY) for row in rows.read_done(path)}
     for row in choose(args.rows, args.top):
+        if tuple(row[key] for key in KEY) in seen:
+            continue
         if time.monotonic() - began > 60 * args.minutes:
             print("no time left", file=sys.stderr)
             break

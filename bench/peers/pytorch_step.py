@@ -19,6 +19,7 @@ import os
 import pathlib
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import rows  # noqa: E402
-from sizes import FULL, TINY, VISION, shape_text  # noqa: E402
+from sizes import FULL, TINY, VISION, default_layers, shape_text  # noqa: E402
 
 
 def arguments():
@@ -35,7 +36,7 @@ def arguments():
     parser.add_argument("--stage", type=int, choices=(1, 2), default=2)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--denoiser", choices=("continuous", "discrete"), default="continuous")
-    parser.add_argument("--layers", type=int, default=6, help="of the discrete denoiser")
+    parser.add_argument("--layers", type=int, help="of the discrete denoiser (default: 6; of tiny 2)")
     parser.add_argument("--double-blocks", type=int, default=2)
     parser.add_argument("--single-blocks", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
@@ -48,7 +49,9 @@ def arguments():
     parser.add_argument("--best", action="store_true", help="use the best configuration instead of PyTorch as installed")
     parser.add_argument("--json", help="file to write the results to")
     parser.add_argument("--rows", help="file of JSON lines (docs/results.md) to add a row to")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.layers = args.layers or default_layers(args.arch)
+    return args
 
 
 def preload_mkl_answer():
@@ -301,14 +304,14 @@ def describe(args):
     return text + (", TF32" if args.tf32 else "") + (", compiled" if args.compile else "")
 
 
-def row(args, wall, flops):
+def row(args, wall, processor, flops):
     name, uuid = rows.gpu() if ON_GPU else (None, None)
     return rows.make(application="pytorch", configuration=describe(args).split(", ", 1)[1], commit=torch.__version__,
                      backend="pytorch", device=args.device, device_name=name or rows.processor(),
                      hardware=rows.hardware(name, uuid), compiler="torch.compile" if args.compile else None, kind="step",
                      op=f"stage {args.stage}", shape=shape_text(args.arch, args.denoiser, args.layers, args.double_blocks, args.single_blocks), batch=args.batch, unit="images/s",
                      dtype={"float32": "f32", "bfloat16": "bf16"}[args.precision],
-                     **rows.sample(wall, args.batch), **rows.work(wall, flops))
+                     processor_seconds=statistics.median(processor), **rows.sample(wall, args.batch), **rows.work(wall, flops))
 
 
 def main():
@@ -354,7 +357,7 @@ def main():
         "gflops": flops / median * 1e-9, "gflop_per_step": flops * 1e-9, "loss": loss,
     }
     if args.rows:
-        rows.append(args.rows, [row(args, wall, flops)])
+        rows.append(args.rows, [row(args, wall, processor, flops)])
     if args.json:
         pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

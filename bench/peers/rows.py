@@ -104,8 +104,18 @@ def append(path, rows):
         file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def unsupported(reason, unit, **given):
-    """A row without a result."""
+def without(status, reason, unit, **given):
+    """A row without a result: "unsupported" where the program says that it cannot do this, else "error"."""
     better = "higher" if "/" in unit else "lower"
-    return make(status="unsupported", reason=str(reason)[:400], unit=unit, better=better, **given)
+    return make(status=status, reason=str(reason)[:400], unit=unit, better=better, **given)
+
+
+def read_done(path):
+    """The rows of a file that need not be measured again: all but errors, which are removed from it."""
+    path = pathlib.Path(path)
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    done = [row for row in map(json.loads, lines) if row["status"] != "error"]
+    if len(done) < len(lines):
+        path.write_text("".join(json.dumps(row) + "\n" for row in done), encoding="utf-8")
+    return done
 

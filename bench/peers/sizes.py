@@ -12,8 +12,14 @@ FULL = {"hidden": 3072, "heads": 24, "rope_axes": [16, 56, 56], "context_width":
 TINY = {"hidden": 256, "heads": 4, "rope_axes": [8, 28, 28], "context_width": 256, "vector_width": 128}
 
 
-def shape_text(arch, denoiser, layers=6, double_blocks=2, single_blocks=4):
+def default_layers(arch):
+    """Of the discrete denoiser, as `genhance bench step` has them."""
+    return 2 if arch == "tiny" else 6
+
+
+def shape_text(arch, denoiser, layers=None, double_blocks=2, single_blocks=4):
     """The shape of a step's row, so that two programs' rows are about the same step."""
+    layers = layers or default_layers(arch)
     if denoiser == "discrete":
         hidden, heads = (128, 4) if arch == "tiny" else (1024, 16)
         return f"{arch}, discrete denoiser, layers {layers}, hidden {hidden}, heads {heads}"

@@ -8,11 +8,10 @@ A quick look, one step in every configuration and both types, small enough for t
     suite.py --out results/HOST --archs tiny --stages 2 --denoisers continuous
 
 Rows go to OUT/pytorch-steps.jsonl, which `bench portability` reads beside genhance's rows.jsonl. What that file has already is
-not measured again. A configuration that fails gets a row with the reason.
+not measured again. A configuration that fails gets a row "error" with the reason, and its turn again on the next call.
 """
 import argparse
 import itertools
-import json
 import pathlib
 import subprocess
 import sys
@@ -53,8 +52,8 @@ def measure(args, path, arch, stage, denoiser, precision, configuration):
         return
     reason = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
     print(f"  failed: {reason}", file=sys.stderr)
-    rows.append(path, [rows.unsupported(
-        reason, "images/s", application="pytorch", configuration=configuration, backend="pytorch", device=args.device,
+    rows.append(path, [rows.without(
+        "error", reason, "images/s", application="pytorch", configuration=configuration, backend="pytorch", device=args.device,
         hardware=rows.hardware(*rows.gpu() if args.device == "cuda" else ()), kind="step", op=f"stage {stage}",
         shape=shape_text(arch, denoiser), batch=args.batch, dtype=DTYPES[precision])])
 
@@ -64,8 +63,7 @@ def main():
     out, began = pathlib.Path(args.out), time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     path = out / "pytorch-steps.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    seen = {tuple(json.loads(line)[key] for key in KEY) for line in lines}
+    seen = {tuple(row[key] for key in KEY) for row in rows.read_done(path)}
     for arch, stage, denoiser, precision, configuration in itertools.product(
             args.archs, args.stages, args.denoisers, args.precisions, args.configurations):
         key = (configuration, f"stage {stage}", shape_text(arch, denoiser), args.batch, DTYPES[precision], args.device)
