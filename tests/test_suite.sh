@@ -74,7 +74,7 @@ done
 run "0 errors" bench suite --devices "$device" --archs dfn-vit-h-14-378 --batch 1 --minutes 2 --parts steps,products --out "$work/odd"
 grep -q 'products of dfn-vit-h-14-378 with the continuous denoiser are left out: the encoder.s image size 378' "$work/err" ||
   fail "not named: $(cat "$work/err")"
-[ "$(count '"op":"stage [12]".*"status":"unsupported".*image size 378 is not a multiple' "$work/odd/rows.jsonl")" = 8 ] ||
+[ "$(count '"op":"stage [12]".*"status":"unsupported".*image size 378 is not a multiple' "$work/odd/rows.jsonl")" = 12 ] ||
   fail "its steps: $(cat "$work/odd/rows.jsonl")"
 
 # ---- comparing ----
@@ -97,6 +97,12 @@ refused 2 'the parts are peaks, latency' bench suite --devices "$devices" --part
 
 run "of peak" bench ops --op rmsnorm --batch 1 --repeats 5 --device "$device" --out "$work/ops"
 grep -q '"kind":"op".*"device_seconds":[0-9]' "$work/ops/rows.jsonl" || fail "the device has no clock"
+before=$(wc -l <"$work/ops/rows.jsonl")
+run "of peak" bench ops --op transpose --batch 1 --repeats 5 --device "$device" --out "$work/ops"
+run "of peak" bench ops --op rmsnorm --batch 1 --repeats 5 --device "$device" --out "$work/ops"
+[ "$(count '"op":"rmsnorm"' "$work/ops/rows.jsonl")" = 2 ] || fail "an earlier row of the same op stays: $(cut -c 1-500 "$work/ops/rows.jsonl")"
+[ "$(count '"op":"transpose"' "$work/ops/rows.jsonl")" -ge 1 ] && [ "$(wc -l <"$work/ops/rows.jsonl")" = "$((before + $(count '"op":"transpose"' "$work/ops/rows.jsonl")))" ] ||
+  fail "other rows of the folder are lost"
 run "PP, architecture" bench portability "$work/ops" --out "$work/page.html" --problem rmsnorm --json "$work/page.json"
 for file in page.html page-cascade-app.svg page-cascade-arch.svg page-roofline-1.svg page-p3.csv page-p3-all.csv; do
   [ -s "$work/$file" ] || fail "bench portability: no $file"
@@ -109,11 +115,16 @@ refused 2 '"nowhere" in its name' bench portability "$work/ops" --out "$work/non
 if command -v python3 >/dev/null; then
   mkdir "$work/peers"
   (cd "$(dirname "$0")/../bench/peers" && python3 -) >"$work/err" 2>&1 <<PYTHON || fail "bench/peers/rows.py: $(cat "$work/err")"
-import rows
+import json, rows, sizes
 common = dict(application="peer", backend="peer", device="cpu", hardware=rows.hardware(), kind="op", op="rmsnorm", dtype="f32")
 seconds = rows.repeat(lambda: sum(range(1000)))
 rows.append("$work/peers/peer.jsonl", [rows.make(**common, unit="s", **rows.sample(seconds), **rows.work(seconds, 1000)),
-                                       rows.unsupported("too small", "s", **common)])
+                                       rows.without("unsupported", "too small", "s", **common)])
+rows.append("$work/peers/errors.jsonl", [rows.without("error", "a crash", "s", **common), rows.make(**common, unit="s", **rows.sample(seconds))])
+assert [row["status"] for row in rows.read_done("$work/peers/errors.jsonl")] == ["ok"] == \
+    [json.loads(line)["status"] for line in open("$work/peers/errors.jsonl")]
+shapes = {row["shape"] for row in map(json.loads, open("$work/more/rows.jsonl")) if row["kind"] == "step"}
+assert shapes == {sizes.shape_text("tiny", denoiser) for denoiser in ("continuous", "discrete")}, shapes
 assert rows.sample([1, 2, 4], work=8)["value"] == 4 and rows.sample([1, 2, 4], work=8)["maximum"] == 8
 PYTHON
   run "peer" bench portability "$work/ops" "$work/peers" --out "$work/page.html" --problem rmsnorm

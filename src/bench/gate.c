@@ -1,5 +1,6 @@
 #include "bench/gate.h"
 #include "base/array.h"
+#include "base/file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,10 +21,11 @@ void gh_result_problem(char *out, size_t size, const gh_result *row) {
   const char *shape = gh_result_text(row, GH_RESULT_SHAPE), *dtype = gh_result_text(row, GH_RESULT_DTYPE),
              *pass = gh_result_text(row, GH_RESULT_PASS);
   const double batch = gh_result_number(row, GH_RESULT_BATCH);
+  const bool of_a_core = gh_result_is(row, GH_RESULT_CLOCK, "processor");
   char samples[32] = "";
   if (!isnan(batch)) snprintf(samples, sizeof samples, ", batch %.0f", batch);
-  snprintf(out, size, "%s%s%s%s%s%s%s%s", gh_result_text(row, GH_RESULT_OP), *shape ? ", " : "", shape, samples,
-           *dtype ? ", " : "", dtype, *pass ? ", " : "", pass);
+  snprintf(out, size, "%s%s%s%s%s%s%s%s%s", gh_result_text(row, GH_RESULT_OP), *shape ? ", " : "", shape, samples,
+           *dtype ? ", " : "", dtype, *pass ? ", " : "", pass, of_a_core ? ", processor time" : "");
 }
 
 static bool same_problem(const gh_result *a, const gh_result *b) {
@@ -61,8 +63,11 @@ static bool is_ok(const gh_result *row) { return row && gh_result_is(row, GH_RES
 static double worse_by(const gh_result *first, gh_result_field of_first, const gh_result *second,
                        gh_result_field of_second) {
   const double a = gh_result_number(first, of_first), b = gh_result_number(second, of_second);
-  const double ratio = gh_result_is(first, GH_RESULT_BETTER, "lower") ? b / a : a / b;
-  return isfinite(ratio) ? ratio : NAN;
+  const bool lower = gh_result_is(first, GH_RESULT_BETTER, "lower");
+  const double above = lower ? b : a, below = lower ? a : b;
+  if (isnan(above) || isnan(below)) return NAN;
+  if (below > 0) return above / below;
+  return above > 0 ? INFINITY : 1; /* devices that agreed to the bit have a drift of 0 */
 }
 
 static void rate(gh_pair *p) {
@@ -74,12 +79,24 @@ static void rate(gh_pair *p) {
   p->high = worse_by(p->first, good, p->second, bad);
 }
 
+/* Drift is rounding: another choice of kernels changes it at once. What says something is an order of magnitude, and
+ * only above what rounding gives within the updates of the suite (docs/results.md). */
+static bool is_rounding(const gh_pair *p) {
+  if (!gh_result_is(p->first, GH_RESULT_KIND, "drift")) return false;
+  const double most = gh_result_is(p->first, GH_RESULT_DTYPE, "f32") ? 1e-6 : 1e-2;
+  const double now = gh_result_number(p->second, GH_RESULT_VALUE);
+  return now <= most || p->ratio < 10;
+}
+
+static bool is_noisy(const gh_result *row) { return row && gh_result_number(row, GH_RESULT_NOISY) == 1; }
+
 static void judge(gh_pair *p, double bound) {
   p->ratio = p->low = p->high = NAN;
+  p->noisy = is_noisy(p->first) || is_noisy(p->second);
   const bool skipped = !p->second || gh_result_is(p->second, GH_RESULT_STATUS, "skipped");
   if (is_ok(p->first) && is_ok(p->second)) {
     rate(p);
-    p->verdict = p->ratio > 1 + bound         ? GH_VERDICT_WORSE
+    p->verdict = p->ratio > 1 + bound         ? is_rounding(p) ? GH_VERDICT_SAME : GH_VERDICT_WORSE
                  : p->ratio < 1 / (1 + bound) ? GH_VERDICT_BETTER
                                               : GH_VERDICT_SAME;
   } else if (is_ok(p->first)) {
@@ -137,6 +154,33 @@ gh_status gh_results_join(gh_error *err, const gh_results *first, const gh_resul
                    "the results have no device in common, and more than one device each cannot be matched");
   gh_status status = join(err, first, second, bound, out);
   if (status) gh_pairs_free(out);
+  return status;
+}
+
+/* ---- a folder's rows ---- */
+
+static bool is_replaced(const gh_result *row, const void *by) {
+  const gh_results *rows = by;
+  for (size_t i = 0; i < rows->count; i++) {
+    const gh_result *one = &rows->items[i];
+    if (same_problem(row, one) && same_place(row, one) &&
+        gh_result_same(row, one, (gh_result_field[]){GH_RESULT_HARDWARE}, 1))
+      return true;
+  }
+  return false;
+}
+
+gh_status gh_results_renew(gh_error *err, gh_results *rows, const char *folder) {
+  gh_results all = {0};
+  char *path = gh_path_join(err, folder, "rows.jsonl");
+  gh_status status = path ? GH_OK : GH_ERROR_MEMORY;
+  if (!status && gh_path_exists(path)) status = gh_results_read(err, &all, path);
+  gh_results_drop(&all, is_replaced, rows);
+  if (!status) status = gh_results_move(err, &all, rows);
+  if (!status) status = gh_results_share(err, &all);
+  if (!status) status = gh_results_write(err, &all, folder);
+  gh_results_free(&all);
+  free(path);
   return status;
 }
 

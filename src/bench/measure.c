@@ -2,6 +2,7 @@
 #include "base/array.h"
 #include "base/log.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -26,7 +27,12 @@ double gh_bench_median(double *values, int count) {
 
 /* ---- repeats ---- */
 
+static double end = INFINITY;
+
+void gh_bench_until(double time) { end = time; }
+
 gh_status gh_bench_go_on(gh_error *err) {
+  if (gh_now() > end) return gh_fail(err, GH_ERROR_STOPPED, "the time is over");
   if (!gh_stop_requested()) return GH_OK;
   return gh_fail(err, GH_ERROR_STOPPED, "stopped by signal %d", gh_stop_signal());
 }

@@ -33,7 +33,9 @@ typedef struct gh_bench_repeats {
   gh_bench_clock clock;
 } gh_bench_repeats;
 
-gh_status gh_bench_go_on(gh_error *err); /* GH_ERROR_STOPPED after a signal (base/log.h) */
+/* GH_ERROR_STOPPED after a signal (base/log.h), or past the time that was set. Every repeat begins with it. */
+gh_status gh_bench_go_on(gh_error *err);
+void gh_bench_until(double time); /* of gh_now; INFINITY: without an end, as at the start */
 
 /* Runs body after a warm-up; `times` says how often it must run before it returns. */
 typedef gh_status gh_bench_body(gh_error *err, void *user, int times);

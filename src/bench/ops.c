@@ -11,7 +11,7 @@
 /* ---- the cases ---- */
 
 typedef struct gh_case_in {
-  int rank;
+  int rank;                   /* 0: no such input; -1: a scalar */
   int64_t shape[GH_MAX_RANK]; /* 0: the batch */
   bool wanted;                /* gets a gradient */
   int32_t below;              /* integers of [0, below); 0: numbers */
@@ -44,6 +44,10 @@ static gh_tensor *gated_add(gh_graph *g, gh_tensor **in) { return gh_gated_add(g
 static gh_tensor *rmsnorm(gh_graph *g, gh_tensor **in) { return gh_rmsnorm(g, in[0], in[1], 1e-6); }
 static gh_tensor *magnitude(gh_graph *g, gh_tensor **in) { return gh_magnitude(g, in[0], in[1], in[2], in[3], 1); }
 static gh_tensor *rope(gh_graph *g, gh_tensor **in) { return gh_rope(g, in[0], in[1]); }
+static gh_tensor *scores(gh_graph *g, gh_tensor **in) { return gh_exp_scale(g, in[0], in[1]); }
+static gh_tensor *cast(gh_graph *g, gh_tensor **in) {
+  return gh_cast(g, in[0], in[0]->dtype == GH_F32 ? GH_BF16 : GH_F32);
+}
 static gh_tensor *add(gh_graph *g, gh_tensor **in) { return gh_add_scaled(g, in[0], in[1], 0.5); }
 static gh_tensor *dropout(gh_graph *g, gh_tensor **in) {
   return gh_dropout(g, in[0], in[MAX_IN], NULL, (uint32_t[]){1, 2}, 0.1);
@@ -139,6 +143,22 @@ static gh_tensor *draw_codes(gh_graph *g, gh_tensor **in) {
   gh_graph_keep(g, log_probability);
   return NULL;
 }
+static gh_tensor *draw_index(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_random_index(g, in[MAX_IN], (uint32_t[]){17, 18}, in[0]->shape[0], 784, 196));
+  return NULL;
+}
+static gh_tensor *transform(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_fft2d(g, in[0], false));
+  return NULL;
+}
+static gh_tensor *count(gh_graph *g, gh_tensor **in) {
+  gh_graph_keep(g, gh_count_rows(g, in[0], in[MAX_IN], 16384));
+  return NULL;
+}
+static gh_tensor *scale_loss(gh_graph *g, gh_tensor **in) {
+  gh_loss_scale(g, in[MAX_IN + 1], in[0], in[1], 0.9, 0.999);
+  return NULL;
+}
 static gh_tensor *halves(gh_graph *g, gh_tensor **in) { return gh_halves(g, in[0], false, 1, GH_BF16); }
 
 static gh_tensor *accumulate(gh_graph *g, gh_tensor **in) {
@@ -161,6 +181,8 @@ struct gh_op_case {
   { rank, {__VA_ARGS__}, true, 0, GH_F32 }
 #define GIVEN(rank, ...)                                                                                               \
   { rank, {__VA_ARGS__}, false, 0, GH_F32 }
+#define SCALAR(wanted)                                                                                                 \
+  { -1, {0}, wanted, 0, GH_F32 }
 #define INTEGERS(below, rank, ...)                                                                                     \
   { rank, {__VA_ARGS__}, false, below, GH_F32 }
 #define NARROW(rank, ...)                                                                                              \
@@ -191,6 +213,7 @@ static const struct gh_op_case cases[] = {
     {"attention", "197 tokens, 24 heads of 128", attention, {IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128), IN(4, 0, 197, 24, 128)}},
     {"attention", "784 tokens, a head of 512", attention, {IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512), IN(4, 0, 784, 1, 512)}},
     {"halves", "down, 16x4096", halves, {IN(2, 16, 4096)}},
+    {"cast", "257x1024", cast, {IN(3, 0, 257, 1024)}},
     {"categorical", "196x16384", draw_codes, {GIVEN(3, 0, 196, 16384)}},
     {"clip_control", "434 tensors", clip, {GIVEN(1, 434), GIVEN(1, 1)}},
     {"concat", "197x3072 and 197x12288", concat, {IN(3, 0, 197, 3072), IN(3, 0, 197, 12288)}},
@@ -198,8 +221,11 @@ static const struct gh_op_case cases[] = {
     {"conv2d", "3x3, 256x112x112", conv, {IN(4, 0, 256, 112, 112), IN(4, 256, 256, 3, 3), IN(1, 256)}},
     {"conv2d", "3x3, 512x28x28", conv, {IN(4, 0, 512, 28, 28), IN(4, 512, 512, 3, 3), IN(1, 512)}},
     {"conv2d", "3x3 by 2, 128x224x224", conv_halve, {IN(4, 0, 128, 224, 224), IN(4, 128, 128, 3, 3), IN(1, 128)}},
+    {"count_rows", "196 of 16384", count, {INTEGERS(16384, 2, 0, 196)}},
     {"cross_entropy", "176x16384", entropy, {IN(3, 0, 176, 16384), INTEGERS(16384, 2, 0, 196), INTEGERS(196, 2, 0, 176)}},
     {"dropout", "257x1024", dropout, {IN(3, 0, 257, 1024)}},
+    {"exp_scale", "1024x1024", scores, {IN(2, 1024, 1024), SCALAR(true)}},
+    {"fft2d", "224x224", transform, {GIVEN(4, 0, 224, 224, 2)}},
     {"flow_interpolate", "196x64", interpolate, {GIVEN(3, 0, 196, 64), GIVEN(3, 0, 196, 64), GIVEN(1, 0)}},
     {"multiply", "257x2730", multiply, {IN(3, 0, 257, 2730), IN(3, 0, 257, 2730)}},
     {"gated_add", "197x3072", gated_add, {IN(3, 0, 197, 3072), IN(3, 0, 197, 3072), IN(2, 0, 3072)}},
@@ -215,6 +241,7 @@ static const struct gh_op_case cases[] = {
     {"linear", "196x3072 -> 12288", linear, {IN(3, 0, 196, 3072), IN(2, 12288, 3072), IN(1, 12288)}},
     {"linear", "197x15360 -> 3072, frozen", linear, {IN(3, 0, 197, 15360), GIVEN(2, 3072, 15360), GIVEN(1, 3072)}},
     {"linear", "3072 -> 18432, a modulation's", linear, {IN(2, 0, 3072), IN(2, 18432, 3072), IN(1, 18432)}},
+    {"loss_scale", "one number", scale_loss, {SCALAR(false), GIVEN(1, SCALING_WORDS)}},
     {"magnitude", "4096x1024", magnitude, {GIVEN(2, 4096, 1024), IN(1, 4096), GIVEN(2, 16, 1024), GIVEN(2, 4096, 16)}},
     {"masked_positions", "196", positions, {INTEGERS(2, 2, 0, 196)}},
     {"modulate", "197x3072", modulate, {IN(3, 0, 197, 3072), IN(2, 0, 3072), IN(2, 0, 3072)}},
@@ -223,6 +250,7 @@ static const struct gh_op_case cases[] = {
     {"normalize_image", "224 pixels", normalize, {GIVEN(4, 0, 3, 224, 224)}},
     {"patchify", "224 pixels by 14", patchify, {GIVEN(4, 0, 3, 224, 224)}},
     {"random_gumbel", "196x16384", gumbel, {GIVEN(3, 0, 196, 16384)}},
+    {"random_index", "196 of 784", draw_index, {GIVEN(1, 0)}},
     {"random_mask", "196", draw_mask, {GIVEN(2, 0, 196)}},
     {"random_normal", "196x3072", normal, {GIVEN(3, 0, 196, 3072)}},
     {"random_timestep", "one number per sample", draw_time, {GIVEN(1, 0)}},
@@ -268,11 +296,12 @@ static gh_status add_inputs(gh_error *err, gh_case *run, const struct gh_op_case
   gh_status status = GH_OK;
   for (int i = 0; i < MAX_IN && c->in[i].rank && !status; i++) {
     const gh_case_in *given = &c->in[i];
+    const int rank = GH_MAX(given->rank, 0);
     char name[16];
     int64_t shape[GH_MAX_RANK];
     snprintf(name, sizeof name, "in%d", i);
-    for (int k = 0; k < given->rank; k++) shape[k] = given->shape[k] ? given->shape[k] : batch;
-    status = gh_case_tensor(err, run, name, dtype_of(c, i, storage), given->rank, shape, given->below, &in[i]);
+    for (int k = 0; k < rank; k++) shape[k] = given->shape[k] ? given->shape[k] : batch;
+    status = gh_case_tensor(err, run, name, dtype_of(c, i, storage), rank, shape, given->below, &in[i]);
     if (!status) in[i]->needs_grad = given->wanted;
   }
   return status;

@@ -328,9 +328,9 @@ void gh_probe_best(const gh_results *rows, gh_bench_peak *out) {
   for (size_t i = 0; i < rows->count; i++) {
     const gh_result *row = &rows->items[i];
     if (!gh_result_is(row, GH_RESULT_KIND, "peak")) continue;
-    out->flops = fmax(out->flops, 1e9 * gh_result_number(row, GH_RESULT_GFLOPS));
+    out->flops = fmax(out->flops, 1e9 * gh_result_best_rate(row, GH_RESULT_GFLOPS));
     if (gh_result_number(row, GH_RESULT_WORKING_SET) >= 0.5 * largest)
-      out->bytes = fmax(out->bytes, 1e9 * gh_result_number(row, GH_RESULT_GBYTES));
+      out->bytes = fmax(out->bytes, 1e9 * gh_result_best_rate(row, GH_RESULT_GBYTES));
   }
 }
 

@@ -104,6 +104,13 @@ bool gh_result_is(const gh_result *row, gh_result_field field, const char *text)
   return row->of[field].text && !strcmp(row->of[field].text, text);
 }
 
+double gh_result_best_rate(const gh_result *row, gh_result_field rate) {
+  const double value = row->of[GH_RESULT_VALUE].number;
+  const double gain = gh_result_is(row, GH_RESULT_BETTER, "lower") ? value / row->of[GH_RESULT_MINIMUM].number
+                                                                   : row->of[GH_RESULT_MAXIMUM].number / value;
+  return row->of[rate].number * (isfinite(gain) && gain > 1 ? gain : 1);
+}
+
 static bool same_number(double a, double b) { return isnan(a) ? isnan(b) : a == b; }
 
 bool gh_result_same(const gh_result *a, const gh_result *b, const gh_result_field *fields, size_t count) {

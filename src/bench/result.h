@@ -85,6 +85,8 @@ void gh_result_put(gh_result *row, gh_result_field field, double number); /* not
 const char *gh_result_text(const gh_result *row, gh_result_field field);  /* "" for null */
 double gh_result_number(const gh_result *row, gh_result_field field);     /* NaN for null */
 bool gh_result_is(const gh_result *row, gh_result_field field, const char *text);
+/* A rate (gflops, gbytes_per_second) in the fastest repeat; the median's where that is not known. */
+double gh_result_best_rate(const gh_result *row, gh_result_field rate);
 bool gh_result_same(const gh_result *a, const gh_result *b, const gh_result_field *fields, size_t count);
 
 /* Status, and where it is not "ok" the reason: then there is no value. */

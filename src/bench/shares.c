@@ -1,4 +1,5 @@
-/* Which peak a row is compared with. */
+/* Which peak a row is compared with. A peak is a limit: other work on the machine can only hide it, so the fastest
+ * repeat counts. A row's own rate is that of its median. */
 #include "bench/results.h"
 
 #include <math.h>
@@ -33,7 +34,7 @@ static const gh_result *arithmetic_peak(const gh_results *rows, const gh_result 
   for (size_t i = 0; i < rows->count; i++) {
     const gh_result *r = &rows->items[i];
     if (!is_arithmetic(r) || !same_place(r, row) || !concerns(r, row)) continue;
-    if (!best || gh_result_number(r, GH_RESULT_GFLOPS) > gh_result_number(best, GH_RESULT_GFLOPS)) best = r;
+    if (!best || gh_result_best_rate(r, GH_RESULT_GFLOPS) > gh_result_best_rate(best, GH_RESULT_GFLOPS)) best = r;
   }
   return best;
 }
@@ -64,7 +65,7 @@ static const gh_result *memory_peak(const gh_results *rows, const gh_result *row
   for (size_t i = 0; i < rows->count; i++) {
     const gh_result *r = &rows->items[i];
     if (!is_memory(r) || !same_place(r, row) || gh_result_number(r, GH_RESULT_WORKING_SET) < level) continue;
-    if (!best || gh_result_number(r, GH_RESULT_GBYTES) > gh_result_number(best, GH_RESULT_GBYTES)) best = r;
+    if (!best || gh_result_best_rate(r, GH_RESULT_GBYTES) > gh_result_best_rate(best, GH_RESULT_GBYTES)) best = r;
   }
   return best;
 }
@@ -72,7 +73,7 @@ static const gh_result *memory_peak(const gh_results *rows, const gh_result *row
 /* ---- shares ---- */
 
 static double ratio(const gh_result *row, const gh_result *peak, gh_result_field rate) {
-  return peak ? gh_result_number(row, rate) / gh_result_number(peak, rate) : NAN;
+  return peak ? gh_result_number(row, rate) / gh_result_best_rate(peak, rate) : NAN;
 }
 
 static gh_status name_peak(gh_error *err, gh_result *row, const gh_result *peak, bool arithmetic) {
@@ -87,7 +88,7 @@ static gh_status name_peak(gh_error *err, gh_result *row, const gh_result *peak,
                          gh_result_text(peak, GH_RESULT_DEVICE), *gh_result_text(peak, GH_RESULT_PLATFORM) ? ", " : "",
                          gh_result_text(peak, GH_RESULT_PLATFORM));
   if (!status) status = gh_result_set(err, row, GH_RESULT_PEAK_UNIT, arithmetic ? "GFLOP/s" : "GB/s");
-  gh_result_put(row, GH_RESULT_PEAK_VALUE, gh_result_number(peak, arithmetic ? GH_RESULT_GFLOPS : GH_RESULT_GBYTES));
+  gh_result_put(row, GH_RESULT_PEAK_VALUE, gh_result_best_rate(peak, arithmetic ? GH_RESULT_GFLOPS : GH_RESULT_GBYTES));
   gh_result_put(row, GH_RESULT_PEAK_SPREAD, gh_result_number(peak, GH_RESULT_SPREAD));
   return status;
 }

@@ -102,12 +102,19 @@ static gh_study_problem *problem_of(gh_error *err, gh_study *s, const gh_result 
   gh_study_problem *p = &s->problems[s->count];
   *p = (gh_study_problem){.name = gh_strdup(err, name),
                           .kind = kind,
+                          .unit = gh_result_text(row, GH_RESULT_UNIT),
                           .complete = true,
-                          .flop = gh_result_number(row, GH_RESULT_FLOP),
+                          .flop = NAN,
                           .baseline = gh_alloc(err, s->platforms.count, sizeof *p->baseline),
                           .cells = gh_alloc(err, s->platforms.count * s->applications.count, sizeof *p->cells)};
   s->count++;
   return p->name && p->baseline && p->cells ? p : NULL;
+}
+
+static gh_status check_unit(gh_error *err, const gh_study_problem *p, const gh_result *row) {
+  if (gh_result_is(row, GH_RESULT_UNIT, p->unit)) return GH_OK;
+  return gh_fail(err, GH_ERROR_ARGUMENT, "%s: results in %s and, of %s, in %s cannot be compared", p->name, p->unit,
+                 gh_result_text(row, GH_RESULT_APPLICATION), gh_result_text(row, GH_RESULT_UNIT));
 }
 
 static bool is_better(const gh_result *a, const gh_result *than) {
@@ -144,8 +151,9 @@ static gh_status collect_rows(gh_error *err, const gh_results *rows, gh_study *s
     application_name(application, sizeof application, s, row);
     const size_t h = index_of(&s->platforms, platform), a = index_of(&s->applications, application);
     gh_study_problem *p = problem_of(err, s, row);
-    if (!p) return err->status;
+    if (!p || check_unit(err, p, row)) return err->status;
     if (gh_result_is(row, GH_RESULT_STATUS, "ok")) note_baseline(s, p, row);
+    if (gh_result_is(row, GH_RESULT_STATUS, "ok")) p->flop = fmin(p->flop, gh_result_number(row, GH_RESULT_FLOP));
     if (h < s->platforms.count && a < s->applications.count && takes_part(s, row))
       note_cell(&p->cells[a * s->platforms.count + h], row);
   }
@@ -153,6 +161,13 @@ static gh_status collect_rows(gh_error *err, const gh_results *rows, gh_study *s
 }
 
 /* ---- efficiencies ---- */
+
+/* Programs count, and do, different amounts of arithmetic for the same problem. Work that another program does without
+ * is no efficiency. */
+static double counted_alike(const gh_study_problem *p, const gh_result *row) {
+  const double least = p->flop / gh_result_number(row, GH_RESULT_FLOP);
+  return gh_result_is(row, GH_RESULT_LIMIT, "arithmetic") && isfinite(least) ? least : 1;
+}
 
 static void rate_cell(gh_study_problem *p, gh_study_cell *cell, const gh_result *baseline) {
   if (!cell->row) {
@@ -162,7 +177,7 @@ static void rate_cell(gh_study_problem *p, gh_study_cell *cell, const gh_result 
     return;
   }
   const double value = gh_result_number(cell->row, GH_RESULT_VALUE), best = gh_result_number(baseline, GH_RESULT_VALUE),
-               share = gh_result_number(cell->row, GH_RESULT_SHARE);
+               share = gh_result_number(cell->row, GH_RESULT_SHARE) * counted_alike(p, cell->row);
   cell->why[0] = 0;
   cell->app = gh_result_is(cell->row, GH_RESULT_BETTER, "lower") ? best / value : value / best;
   cell->capped = share > 1;

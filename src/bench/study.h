@@ -25,7 +25,8 @@ typedef struct gh_study_problem {
   gh_study_cell *cells;       /* (applications, platforms) */
   bool complete;              /* nothing was left out for want of time, and every result has both efficiencies */
   size_t covered;             /* cells with a result */
-  double flop;                /* of a repeat; NaN: not known */
+  const char *unit;           /* of every result */
+  double flop;                /* of a repeat: the least that a program counts; NaN: not known */
 } gh_study_problem;
 
 typedef struct gh_study {

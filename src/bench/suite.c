@@ -213,16 +213,18 @@ static gh_status run_task(gh_error *err, gh_suite *s, gh_task *task) {
   gh_status status = GH_OK;
   if (task->kind->trains && unfit)
     status = add_without(err, s, task, "unsupported", unfit, &added);
-  else if ((failure.status = task->kind->run(&failure, s, task, &added)) == GH_ERROR_STOPPED)
-    s->stopped = true;
-  if (failure.status && !s->stopped) {
+  else
+    failure.status = task->kind->run(&failure, s, task, &added);
+  const bool ended = failure.status == GH_ERROR_STOPPED; /* by a signal, or because the time is over */
+  s->stopped |= gh_stop_requested();
+  if (failure.status && !ended) {
     gh_results_free(&added);
     gh_warn("%s, %s on %s: %s", task->title.op, task->shape, device_of(s, task), failure.text);
     status = add_without(err, s, task, status_name(failure.status), failure.text, &added);
   }
-  if (!status && !s->stopped) status = append(err, s, &added);
+  if (!status && !ended) status = append(err, s, &added);
   gh_results_free(&added);
-  task->done = !s->stopped;
+  task->done = !ended;
   return status;
 }
 
@@ -264,9 +266,11 @@ static gh_status run_tasks(gh_error *err, gh_suite *s) {
     }
     const double seconds = estimate(s, task), began = gh_now();
     if (seconds > left(s) && task->rank) continue; /* without the peaks, no other number can be judged */
+    gh_bench_until(task->rank ? began + left(s) : INFINITY);
     status = run_task(err, s, task);
+    gh_bench_until(INFINITY);
     learn(s, task, seconds, gh_now() - began);
-    s->stopped |= gh_stop_requested();
+    if (!task->done) continue;
     gh_progress_update(&progress, (uint64_t)++done, task->title.op);
   }
   gh_progress_end(&progress);

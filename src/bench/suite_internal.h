@@ -10,6 +10,7 @@
 #define GH_SUITE_DEVICES 64
 #define GH_SUITE_KINDS   16
 #define GH_SUITE_HOST    (-1) /* a task that needs no device */
+#define GH_SUITE_TYPES   3    /* float32, bf16, float16: what a run's precision can be */
 
 typedef struct gh_suite gh_suite;
 typedef struct gh_task gh_task;
@@ -50,7 +51,7 @@ struct gh_suite {
   gh_suite_device devices[GH_SUITE_DEVICES];
   int device_count;
   gh_results results;
-  gh_products products[2]; /* by storage: float32, bf16 */
+  gh_products products[GH_SUITE_TYPES];
   gh_task *tasks;
   size_t count, capacity;
   double began;

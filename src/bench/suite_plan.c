@@ -12,6 +12,11 @@
 
 #define MOST_ARCHS 64
 
+static const gh_precision precisions[GH_SUITE_TYPES] = {GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16,
+                                                        GH_PRECISION_FLOAT16};
+
+static gh_dtype type(size_t t) { return gh_precision_storage(precisions[t]); }
+
 /* ---- kinds ---- */
 
 enum { PEAKS, PRODUCT_PEAK, LATENCY, TRANSFERS, STEPS, DRIFT, PRODUCTS, OPS, LOADER, KINDS };
@@ -110,17 +115,16 @@ static bool has_sibling(const gh_suite *s, int device) {
 }
 
 static gh_status add_probes(gh_error *err, gh_suite *s) {
-  static const gh_dtype types[] = {GH_F32, GH_BF16};
   gh_status status = GH_OK;
   for (int d = 0; d < s->device_count && !status; d++) {
     const bool first = !has_sibling(s, d);
     if (first) status = add_simple(err, s, PEAKS, d, 0, "peak", "fma");
-    for (size_t t = 0; t < GH_COUNT(types) && !status && first && wanted(s, PRODUCT_PEAK); t++) {
+    for (size_t t = 0; t < GH_SUITE_TYPES && !status && first && wanted(s, PRODUCT_PEAK); t++) {
       gh_task *task = add(err, s, PRODUCT_PEAK, d, 1);
       status =
-          add_title(err, task, &(gh_result_title){.kind = "peak", .op = "product", .dtype = gh_dtype_name(types[t])});
+          add_title(err, task, &(gh_result_title){.kind = "peak", .op = "product", .dtype = gh_dtype_name(type(t))});
       if (status) break;
-      task->storage = types[t];
+      task->storage = type(t);
     }
     if (!status) status = add_simple(err, s, LATENCY, d, 2, "latency", "launch, many at once");
     if (!status) status = add_simple(err, s, TRANSFERS, d, 2, "transfer", "device to host");
@@ -131,10 +135,10 @@ static gh_status add_probes(gh_error *err, gh_suite *s) {
 /* ---- steps and drift ---- */
 
 static gh_status set_step(gh_error *err, gh_suite *s, gh_bench_options *o, const char *arch, const char *denoiser,
-                          int stage, gh_dtype storage) {
+                          int stage, gh_precision precision) {
   *o = (gh_bench_options){.arch = arch,
                           .stage = stage,
-                          .precision = storage == GH_BF16 ? GH_PRECISION_BFLOAT16 : GH_PRECISION_FLOAT32,
+                          .precision = precision,
                           .batch = s->options->batch,
                           .warmup = 1,
                           .repeats = s->options->repeats,
@@ -203,12 +207,12 @@ static gh_status add_step(gh_error *err, gh_suite *s, int kind, int device, int 
 
 /* One step on every device, and its drift where it is tiny. */
 static gh_status add_step_everywhere(gh_error *err, gh_suite *s, const gh_arch *arch, int size, const char *denoiser,
-                                     int stage, gh_dtype storage) {
+                                     int stage, size_t t) {
   static const int ranks[] = {3, 6, 9}; /* by size */
   gh_bench_options step;
-  gh_status status = set_step(err, s, &step, arch->name, denoiser, stage, storage);
+  gh_status status = set_step(err, s, &step, arch->name, denoiser, stage, precisions[t]);
   for (int d = 0; d < s->device_count && !status; d++) {
-    if (wanted(s, STEPS)) status = add_step(err, s, STEPS, d, ranks[GH_MIN(size, 2)] + (storage == GH_BF16), &step);
+    if (wanted(s, STEPS)) status = add_step(err, s, STEPS, d, ranks[GH_MIN(size, 2)] + (int)t, &step);
     if (!status && wanted(s, DRIFT) && d && is_tiny(arch)) status = add_step(err, s, DRIFT, d, 4, &step);
   }
   gh_strings_free(&step.sets);
@@ -216,7 +220,6 @@ static gh_status add_step_everywhere(gh_error *err, gh_suite *s, const gh_arch *
 }
 
 static gh_status add_steps(gh_error *err, gh_suite *s, const gh_arch **archs, int count) {
-  static const gh_dtype types[] = {GH_F32, GH_BF16};
   const gh_arch *sizes[MOST_ARCHS + 3];
   int size_count = 0;
   const gh_config_kind *kind;
@@ -224,8 +227,8 @@ static gh_status add_steps(gh_error *err, gh_suite *s, const gh_arch **archs, in
   for (int i = 0; i < size_count; i++)
     for (int k = 0; (kind = gh_config_kind_at(k)); k++)
       for (int stage = 2; stage >= 1; stage--)
-        for (size_t t = 0; t < GH_COUNT(types) && !status; t++)
-          status = add_step_everywhere(err, s, sizes[i], is_tiny(sizes[i]) ? 0 : i, kind->name, stage, types[t]);
+        for (size_t t = 0; t < GH_SUITE_TYPES && !status; t++)
+          status = add_step_everywhere(err, s, sizes[i], is_tiny(sizes[i]) ? 0 : i, kind->name, stage, t);
   return status;
 }
 
@@ -235,12 +238,11 @@ static gh_status add_steps(gh_error *err, gh_suite *s, const gh_arch **archs, in
  * steps have rows that say why. */
 static gh_status collect_products_of(gh_error *err, gh_suite *s, gh_device *device, const char *arch,
                                      const char *denoiser) {
-  static const gh_dtype types[] = {GH_F32, GH_BF16};
   gh_status status = GH_OK;
-  for (int i = 0; i < 4 && !status; i++) {
-    const int t = i % 2;
+  for (int i = 0; i < 2 * GH_SUITE_TYPES && !status; i++) {
+    const int t = i % GH_SUITE_TYPES;
     gh_bench_options step;
-    status = set_step(err, s, &step, arch, denoiser, 1 + i / 2, types[t]);
+    status = set_step(err, s, &step, arch, denoiser, 1 + i / GH_SUITE_TYPES, precisions[t]);
     if (!status) status = gh_products_of_step(err, device, &step, &s->products[t]);
     gh_strings_free(&step.sets);
   }
@@ -264,7 +266,7 @@ static int rank_of_product(size_t place) { return place < 8 ? 4 : place < 24 ? 5
 
 static gh_status add_products(gh_error *err, gh_suite *s) {
   gh_status status = GH_OK;
-  for (int t = 0; t < 2; t++) {
+  for (int t = 0; t < GH_SUITE_TYPES; t++) {
     gh_products_sort(&s->products[t]);
     for (size_t i = 0; i < s->products[t].count; i++)
       for (int d = 0; d < s->device_count && !status; d++) {
@@ -274,7 +276,7 @@ static gh_status add_products(gh_error *err, gh_suite *s) {
                                        .shape = p->label,
                                        .dtype = gh_dtype_name(p->storage),
                                        .batch = p->batch};
-        gh_task *task = add(err, s, PRODUCTS, d, rank_of_product(i));
+        gh_task *task = add(err, s, PRODUCTS, d, rank_of_product(i) + (precisions[t] == GH_PRECISION_FLOAT16));
         status = add_title(err, task, &title);
         if (status) break;
         task->product = p;
@@ -286,19 +288,18 @@ static gh_status add_products(gh_error *err, gh_suite *s) {
 }
 
 static gh_status add_ops(gh_error *err, gh_suite *s) {
-  static const gh_dtype types[] = {GH_F32, GH_BF16};
   gh_status status = GH_OK;
   for (int i = 0; i < gh_op_case_count(); i++)
-    for (size_t t = 0; t < GH_COUNT(types); t++)
-      for (int d = 0; d < s->device_count && !status && gh_op_case_has(i, types[t]); d++) {
-        gh_result_title title = {.dtype = gh_dtype_name(types[t]), .batch = s->options->batch};
+    for (size_t t = 0; t < GH_SUITE_TYPES; t++)
+      for (int d = 0; d < s->device_count && !status && gh_op_case_has(i, type(t)); d++) {
+        gh_result_title title = {.dtype = gh_dtype_name(type(t)), .batch = s->options->batch};
         title.op = gh_op_case_name(i, &title.shape);
         title.kind = gh_is_product(title.op) ? "product" : "op";
         gh_task *task = add(err, s, OPS, d, 8);
         status = add_title(err, task, &title);
         if (status) break;
         task->index = i;
-        task->storage = types[t];
+        task->storage = type(t);
       }
   return status;
 }
@@ -333,5 +334,5 @@ void gh_suite_free_tasks(gh_suite *s) {
   free(s->tasks);
   s->tasks = NULL;
   s->count = s->capacity = 0;
-  for (int t = 0; t < 2; t++) gh_products_free(&s->products[t]);
+  for (int t = 0; t < GH_SUITE_TYPES; t++) gh_products_free(&s->products[t]);
 }

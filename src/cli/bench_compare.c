@@ -17,7 +17,7 @@ static gh_status read_bound(gh_error *err, const char *text, double *out) {
 }
 
 static gh_status put_number(gh_error *err, gh_json *to, const char *key, double value) {
-  return isnan(value) ? gh_json_put_null(err, to, key) : gh_json_put_double(err, to, key, value);
+  return isfinite(value) ? gh_json_put_double(err, to, key, value) : gh_json_put_null(err, to, key);
 }
 
 static double value_of(const gh_result *row) { return row ? gh_result_number(row, GH_RESULT_VALUE) : NAN; }
@@ -29,7 +29,8 @@ static gh_status put_pair(gh_error *err, gh_json *list, const gh_pair *p, const 
       gh_json_put_string(err, o, "unit", gh_result_text(p->first, GH_RESULT_UNIT)) ||
       put_number(err, o, "first", value_of(p->first)) || put_number(err, o, "second", value_of(p->second)) ||
       put_number(err, o, "ratio", p->ratio) || put_number(err, o, "ratio_low", p->low) ||
-      put_number(err, o, "ratio_high", p->high) || gh_json_put_string(err, o, "verdict", gh_verdict_name(p->verdict)))
+      put_number(err, o, "ratio_high", p->high) || gh_json_put_bool(err, o, "noisy", p->noisy) ||
+      gh_json_put_string(err, o, "verdict", gh_verdict_name(p->verdict)))
     return err->status;
   return GH_OK;
 }
@@ -49,7 +50,7 @@ static gh_status add_cells(gh_error *err, gh_strings *cells, const gh_pair *p, c
   if (!status)
     status =
         isnan(p->low) || isnan(p->high) ? gh_cell(err, cells, "-") : gh_cell(err, cells, "%.3f-%.3f", p->low, p->high);
-  return status ? status : gh_cell(err, cells, "%s", gh_verdict_name(p->verdict));
+  return status ? status : gh_cell(err, cells, "%s%s", gh_verdict_name(p->verdict), p->noisy ? ", noisy" : "");
 }
 
 static gh_status show(gh_error *err, gh_json *result, const char *folder, const gh_pairs *pairs) {
@@ -73,6 +74,17 @@ static gh_status show(gh_error *err, gh_json *result, const char *folder, const 
   return status;
 }
 
+/* A device has the same name on many machines. */
+static void tell_hardware(const gh_pairs *pairs) {
+  for (size_t i = 0; i < pairs->count; i++) {
+    const gh_pair *p = &pairs->items[i];
+    const char *was = gh_result_text(p->first, GH_RESULT_HARDWARE);
+    if (!p->second || gh_result_is(p->second, GH_RESULT_HARDWARE, was)) continue;
+    printf("the hardware differs: %s, and %s\n\n", was, gh_result_text(p->second, GH_RESULT_HARDWARE));
+    return;
+  }
+}
+
 static gh_status compare(gh_error *err, const gh_args *args, const gh_results *first, const char *folder, double bound,
                          size_t *worse) {
   gh_results second = {0};
@@ -82,6 +94,7 @@ static gh_status compare(gh_error *err, const gh_args *args, const gh_results *f
   if (status) gh_fail_in(err, "%s", folder);
   if (!status) printf("\n%s against %s; a ratio above 1 is worse\n\n", folder, gh_args_list(args, "folders")->items[0]);
   if (!status && !pairs.same_places) printf("the devices differ: joined by what was measured\n\n");
+  if (!status) tell_hardware(&pairs);
   if (!status) status = show(err, args->result, folder, &pairs);
   *worse += pairs.counts[GH_VERDICT_WORSE];
   gh_pairs_free(&pairs);
@@ -126,7 +139,8 @@ const gh_command gh_command_bench_compare = {
     .details =
         "Results are joined by what was measured and on which device; if the folders have no device in common, by "
         "what was measured alone. A ratio above 1 is worse, whatever the unit. \"between\" is the ratio at the "
-        "ends of both spreads. What was not measured again is missing, which is no failure.",
+        "ends of both spreads; \"noisy\" marks a wide one. What was not measured again is missing, which is no "
+        "failure.",
     .run = run,
     .options = options,
 };

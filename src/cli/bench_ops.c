@@ -3,6 +3,7 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "bench/collect.h"
+#include "bench/gate.h"
 #include "bench/ops.h"
 #include "bench/probe.h"
 #include "cli/cli.h"
@@ -156,7 +157,7 @@ static gh_status measure(gh_error *err, const gh_args *args, gh_ops_run *run) {
   if (!status) status = run_cases(err, gh_args_text(args, "op"), run);
   if (!status) status = gh_results_share(err, &run->results);
   if (!status) status = print(err, args, run);
-  return status || !out ? status : gh_results_write(err, &run->results, out);
+  return status || !out ? status : gh_results_renew(err, &run->results, out);
 }
 
 static gh_status run(gh_error *err, const gh_args *args) {
@@ -179,7 +180,8 @@ static const gh_option options[] = {
     {"op", "NAME", GH_OPTION_TEXT, .help = "time only this op"},
     {"batch", "B", GH_OPTION_INT, .help = "samples per launch", .initial = "4", .least = 1, .most = 65536},
     {"repeats", "N", GH_OPTION_INT, .help = "timed runs per op", .initial = "5", .least = 1, .most = 100000},
-    {"out", "DIR", GH_OPTION_TEXT, .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md)"},
+    {"out", "DIR", GH_OPTION_TEXT,
+     .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md); other rows there stay"},
     {"processor-time", NULL, GH_OPTION_FLAG,
      .help = "use CPU time instead of wall time, for a busy machine; rates are per core"},
     {0},

@@ -3,6 +3,7 @@
 #include "base/build.h"
 #include "base/file.h"
 #include "bench/collect.h"
+#include "bench/gate.h"
 #include "bench/probe.h"
 #include "bench/products.h"
 #include "cli/bench.h"
@@ -304,7 +305,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
   if (!status && trace_path && !(trace = new_trace(err))) status = err->status;
   if (!status) status = bench_devices(err, args, list ? list : gh_args_text(args, "device"), &options, &results, trace);
   if (!status && trace) status = gh_json_write_file(err, trace_path, trace);
-  if (!status && out) status = gh_results_write(err, &results, out);
+  if (!status && out) status = gh_results_renew(err, &results, out);
   gh_json_free(trace);
   gh_results_free(&results);
   gh_strings_free(&options.sets);
@@ -316,7 +317,8 @@ static const gh_option options[] = {
     {"devices", "LIST", GH_OPTION_TEXT, .help = "comma-separated devices, timed one after the other"},
     {"repeats", "N", GH_OPTION_INT, .help = "timed updates", .initial = "3", .least = 1, .most = 100000},
     {"warmup", "N", GH_OPTION_INT, .help = "untimed updates before them", .initial = "1", .least = 0, .most = 100000},
-    {"out", "DIR", GH_OPTION_TEXT, .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md)"},
+    {"out", "DIR", GH_OPTION_TEXT,
+     .help = "also write rows.jsonl and rows.csv into DIR (docs/results.md); other rows there stay"},
     {"profile", NULL, GH_OPTION_FLAG, .help = "also time every kernel, in a separate update"},
     {"trace", "FILE", GH_OPTION_TEXT,
      .help = "write that update's kernels to FILE, which chrome://tracing and ui.perfetto.dev open; implies --profile"},

@@ -76,7 +76,8 @@ static void put_cell(gh_page *page, const gh_study_cell *cell) {
   }
   gh_page_add(page, "<td>%.4g ", gh_result_number(cell->row, GH_RESULT_VALUE));
   gh_page_text(page, gh_result_text(cell->row, GH_RESULT_UNIT));
-  gh_page_add(page, "; %.2f / %.2f%s</td>", cell->app, cell->arch, cell->capped ? "*" : "");
+  gh_page_add(page, "; %.2f / %.2f%s%s</td>", cell->app, cell->arch, cell->capped ? "*" : "",
+              gh_result_number(cell->row, GH_RESULT_NOISY) == 1 ? " ~" : "");
 }
 
 static void put_headline(gh_portability *p) {
@@ -231,15 +232,17 @@ static void put_baselines(gh_portability *p) {
 
 static void put_method(gh_portability *p) {
   gh_portability_section(p, "Method", NULL);
-  gh_page_add(
-      &p->page,
-      "<p class=\"lead\">%s Architectural efficiency is the share of the nearer measured limit, "
-      "arithmetic or memory; peaks belong to the hardware, whatever reaches it. * The share was above 1 and counts "
-      "as 1: the row says why. Where an application has several results of a problem on a platform, the best "
-      "counts. docs/results.md describes every field.</p>\n<p class=\"lead\">Results from:",
-      p->study.by_runtime ? "A platform is the hardware with one runtime; the shape of the kernels belongs to the "
-                            "application."
-                          : "A platform is the hardware; an application is a program with its way to the device.");
+  gh_page_add(&p->page,
+              "<p class=\"lead\">%s Architectural efficiency is the share of the nearer measured limit, "
+              "arithmetic or memory; peaks belong to the hardware, whatever reaches it. Where programs count "
+              "different arithmetic for a problem, the least counts for all. * The share was above 1 and counts "
+              "as 1: the row says why. ~ The repeats differ by more than a tenth of the median. Where an application "
+              "has several results of a problem on a platform, the best "
+              "counts. docs/results.md describes every field.</p>\n<p class=\"lead\">Results from:",
+              p->study.by_runtime
+                  ? "A platform is the hardware with one runtime; the shape of the kernels belongs to the "
+                    "application."
+                  : "A platform is the hardware; an application is a program with its way to the device.");
   for (size_t i = 0; i < p->options->folders->count; i++) {
     gh_page_add(&p->page, i ? ", " : " ");
     gh_page_text(&p->page, p->options->folders->items[i]);

@@ -11,12 +11,27 @@ static bool is_ok(const gh_result *row, const char *kind) {
   return gh_result_is(row, GH_RESULT_STATUS, "ok") && gh_result_is(row, GH_RESULT_KIND, kind);
 }
 
+#define NAME_SIZE 512
+
+/* Rates by different clocks are not compared. */
+static void hardware_of(char *out, size_t size, const gh_result *row) {
+  snprintf(out, size, "%s%s", gh_result_text(row, GH_RESULT_HARDWARE),
+           gh_result_is(row, GH_RESULT_CLOCK, "processor") ? ", processor time" : "");
+}
+
+static bool is_on(const gh_result *row, const char *hardware) {
+  char name[NAME_SIZE];
+  hardware_of(name, sizeof name, row);
+  return !strcmp(name, hardware);
+}
+
 static gh_status list_hardware(gh_error *err, const gh_results *rows, gh_strings *out) {
   gh_status status = GH_OK;
   for (size_t i = 0; i < rows->count && !status; i++) {
-    const char *name = gh_result_text(&rows->items[i], GH_RESULT_HARDWARE);
+    char name[NAME_SIZE];
     size_t k = 0;
     if (!is_ok(&rows->items[i], "peak")) continue;
+    hardware_of(name, sizeof name, &rows->items[i]);
     while (k < out->count && strcmp(out->items[k], name)) k++;
     if (k == out->count) status = gh_strings_add(err, out, name);
   }
@@ -26,8 +41,11 @@ static gh_status list_hardware(gh_error *err, const gh_results *rows, gh_strings
 
 /* ---- rooflines ---- */
 
-#define MOST_ROOFS 4
-#define CLOUDS     4
+#define TYPES      3
+#define MOST_ROOFS (2 * TYPES)
+#define CLOUDS     (2 * TYPES)
+
+static const char *const types[TYPES] = {"f32", "bf16", "f16"};
 
 typedef struct gh_cloud { /* the points of one kind and type */
   const char *kind, *dtype, *label;
@@ -37,8 +55,8 @@ typedef struct gh_cloud { /* the points of one kind and type */
 
 typedef struct gh_roofline {
   gh_cloud clouds[CLOUDS];
-  double bandwidth[2], arithmetic[2]; /* of the largest and the smallest working set; of float32 and bf16; 0: none */
-  double least, most;                 /* intensity */
+  double bandwidth[2], arithmetic[TYPES]; /* of the largest and the smallest working set; by type; 0: none */
+  double least, most;                     /* intensity */
   double roof_x[MOST_ROOFS][3], roof_y[MOST_ROOFS][3];
 } gh_roofline;
 
@@ -50,7 +68,7 @@ static void find_roofs(const gh_results *rows, const char *hardware, gh_roofline
   double largest = 0, smallest = INFINITY;
   for (size_t i = 0; i < rows->count; i++) {
     const gh_result *row = &rows->items[i];
-    if (!is_ok(row, "peak") || !gh_result_is(row, GH_RESULT_HARDWARE, hardware)) continue;
+    if (!is_ok(row, "peak") || !is_on(row, hardware)) continue;
     const double set = gh_result_number(row, GH_RESULT_WORKING_SET);
     if (isnan(set)) continue;
     largest = fmax(largest, set);
@@ -58,19 +76,21 @@ static void find_roofs(const gh_results *rows, const char *hardware, gh_roofline
   }
   for (size_t i = 0; i < rows->count; i++) {
     const gh_result *row = &rows->items[i];
-    const double set = gh_result_number(row, GH_RESULT_WORKING_SET), rate = gh_result_number(row, GH_RESULT_GBYTES);
-    if (!gh_result_is(row, GH_RESULT_HARDWARE, hardware)) continue;
+    const double set = gh_result_number(row, GH_RESULT_WORKING_SET), rate = gh_result_best_rate(row, GH_RESULT_GBYTES);
+    if (!is_on(row, hardware)) continue;
     if (is_ok(row, "peak") && set >= 0.5 * largest) r->bandwidth[0] = fmax(r->bandwidth[0], rate);
     if (is_ok(row, "peak") && set < 2 * smallest && set < 0.5 * largest) r->bandwidth[1] = fmax(r->bandwidth[1], rate);
-    if (!is_ok(row, "peak") && !is_ok(row, "product")) continue;
-    double *arithmetic = &r->arithmetic[gh_result_is(row, GH_RESULT_DTYPE, "bf16")];
-    *arithmetic = fmax(*arithmetic, gh_result_number(row, GH_RESULT_GFLOPS));
+    if ((!is_ok(row, "peak") && !is_ok(row, "product")) || gh_result_number(row, GH_RESULT_NOMINAL) != 0) continue;
+    for (int t = 0; t < TYPES; t++)
+      if (gh_result_is(row, GH_RESULT_DTYPE, types[t]))
+        r->arithmetic[t] = fmax(r->arithmetic[t], gh_result_best_rate(row, GH_RESULT_GFLOPS));
   }
 }
 
-/* What float32 reaches counts for bf16: then it has no roof of its own. */
-static void drop_lower_roof(gh_roofline *r) {
-  if (r->arithmetic[1] <= r->arithmetic[0]) r->arithmetic[1] = 0;
+/* What float32 reaches counts for every type: a lower one has no roof of its own. */
+static void drop_lower_roofs(gh_roofline *r) {
+  for (int t = 1; t < TYPES; t++)
+    if (r->arithmetic[t] <= r->arithmetic[0]) r->arithmetic[t] = 0;
 }
 
 static gh_status find_points(gh_error *err, const gh_results *rows, const char *hardware, gh_roofline *r) {
@@ -82,8 +102,8 @@ static gh_status find_points(gh_error *err, const gh_results *rows, const char *
     for (size_t i = 0; i < rows->count; i++) {
       const gh_result *row = &rows->items[i];
       const double x = intensity(row), y = gh_result_number(row, GH_RESULT_GFLOPS);
-      if (!is_ok(row, cloud->kind) || !gh_result_is(row, GH_RESULT_DTYPE, cloud->dtype) ||
-          !gh_result_is(row, GH_RESULT_HARDWARE, hardware) || !(x > 0) || !(y > 0))
+      if (!is_ok(row, cloud->kind) || !gh_result_is(row, GH_RESULT_DTYPE, cloud->dtype) || !is_on(row, hardware) ||
+          !(x > 0) || !(y > 0))
         continue;
       cloud->x[cloud->count] = x;
       cloud->y[cloud->count++] = y;
@@ -107,16 +127,18 @@ static void add_roof(gh_roofline *r, size_t at, double bandwidth, double arithme
 }
 
 static gh_status draw_roofline(gh_error *err, gh_portability *p, size_t number, const char *hardware, gh_roofline *r) {
-  static const char *const roofs[MOST_ROOFS] = {"memory, f32", "memory, bf16", "cache, f32", "cache, bf16"};
+  static const char *const roofs[MOST_ROOFS] = {"memory, f32", "memory, bf16", "memory, f16",
+                                                "cache, f32",  "cache, bf16",  "cache, f16"};
+  static const char *const colors[MOST_ROOFS] = {"#1d2733", "#5b6b7b", "#77879a", "#9aa6b2", "#c3ccd6", "#d5dce3"};
   gh_series series[MOST_ROOFS + CLOUDS];
   size_t count = 0;
   char name[32];
-  r->most = fmax(r->most, 4 * fmax(r->arithmetic[0], r->arithmetic[1]) / r->bandwidth[0]);
+  for (int t = 0; t < TYPES; t++) r->most = fmax(r->most, 4 * r->arithmetic[t] / r->bandwidth[0]);
   for (size_t i = 0; i < MOST_ROOFS; i++) {
-    if (!(r->bandwidth[i / 2] > 0) || !(r->arithmetic[i % 2] > 0)) continue;
-    add_roof(r, i, r->bandwidth[i / 2], r->arithmetic[i % 2], &series[count]);
+    if (!(r->bandwidth[i / TYPES] > 0) || !(r->arithmetic[i % TYPES] > 0)) continue;
+    add_roof(r, i, r->bandwidth[i / TYPES], r->arithmetic[i % TYPES], &series[count]);
     series[count].label = roofs[i];
-    series[count++].color = i < 2 ? (i % 2 ? "#5b6b7b" : "#1d2733") : (i % 2 ? "#c3ccd6" : "#9aa6b2");
+    series[count++].color = colors[i];
   }
   for (int c = 0; c < CLOUDS; c++)
     if (r->clouds[c].count)
@@ -141,18 +163,21 @@ static gh_status draw_roofline(gh_error *err, gh_portability *p, size_t number, 
 gh_status gh_portability_rooflines(gh_error *err, gh_portability *p) {
   static const gh_cloud clouds[CLOUDS] = {{.kind = "product", .dtype = "f32", .label = "products, f32"},
                                           {.kind = "product", .dtype = "bf16", .label = "products, bf16"},
+                                          {.kind = "product", .dtype = "f16", .label = "products, f16"},
                                           {.kind = "op", .dtype = "f32", .label = "other ops, f32"},
-                                          {.kind = "op", .dtype = "bf16", .label = "other ops, bf16"}};
+                                          {.kind = "op", .dtype = "bf16", .label = "other ops, bf16"},
+                                          {.kind = "op", .dtype = "f16", .label = "other ops, f16"}};
   gh_strings hardware = {0};
   gh_status status = list_hardware(err, &p->rows, &hardware);
   gh_portability_section(p, "Rooflines",
-                         "Measured limits of each piece of hardware. A point is an op in one pass; one above "
-                         "the roof of memory finds its data in a cache.");
+                         "Measured limits of each piece of hardware, by the fastest repeat. A point is an op in one "
+                         "pass; one above the roof of memory finds its data in a cache, and one above the roof of "
+                         "arithmetic computes less than is counted (Winograd's convolutions).");
   for (size_t i = 0; i < hardware.count && !status; i++) {
     gh_roofline r = {.least = INFINITY};
     memcpy(r.clouds, clouds, sizeof clouds);
     find_roofs(&p->rows, hardware.items[i], &r);
-    drop_lower_roof(&r);
+    drop_lower_roofs(&r);
     status = find_points(err, &p->rows, hardware.items[i], &r);
     if (!status && r.least < INFINITY && r.bandwidth[0] > 0)
       status = draw_roofline(err, p, i + 1, hardware.items[i], &r);
