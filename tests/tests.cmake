@@ -147,7 +147,7 @@ foreach(name gemm_bf16 gemm_conv golden probe reconstruct)
   endif()
 endforeach()
 # These start threads, of their own or inside: the loader, encoding, scores. ThreadSanitizer watches them (preset threads).
-set(THREADS api api_train encode guard loader score)
+set(THREADS api api_train comm encode guard loader score)
 foreach(name ${THREADS})
   if(TEST test_${name})
     set_property(TEST test_${name} APPEND PROPERTY LABELS threads)
