@@ -20,7 +20,8 @@ static gh_status print(gh_error *err, const gh_json *result) {
   }
   if (!status) status = gh_json_get_string(err, result, "problem", &problem);
   if (!status) {
-    printf("%s, on %zu platforms:\n\n", problem, gh_json_count(gh_json_member(result, "platforms")));
+    const size_t platforms = gh_json_count(gh_json_member(result, "platforms"));
+    printf("%s, on %zu platform%s:\n\n", problem, platforms, platforms == 1 ? "" : "s");
     gh_print_table(heads, "lrr", (int)GH_COUNT(heads), &cells);
     printf("\n");
   }
