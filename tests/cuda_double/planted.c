@@ -36,7 +36,7 @@ static const plant plants[] = {
     {GEMM, 64, "lane / 16 * 8 + lane % 8, 2 * w + lane / 8 % 2", "lane / 16 * 8 + lane % 8, 2 * w + lane / 16",
      "wrong numbers"},
     /* a barrier removed: before the first step, of a step, before the rest; a step kept where it is being read */
-    {GEMM, 64, "KEEP(0)\n  BARRIER();\n#if", "KEEP(0)\n#if", "a race"},
+    {GEMM, 64, "KEEP(0)\n  BARRIER();\n  /*", "KEEP(0)\n  /*", "a race"},
     {GEMM, 128, "MULTIPLY(STEP);\n    KEEP(0)\n    BARRIER();\n", "MULTIPLY(STEP);\n    KEEP(0)\n", "a race"},
     {GEMM, 64, "    }\n    BARRIER();\n  }\n#endif\n  FOR_SUMS", "    }\n  }\n#endif\n  FOR_SUMS", "a race"},
     {GEMM, 128, "MULTIPLY(0);\n    KEEP(STEP)", "MULTIPLY(0);\n    KEEP(0)", "a race"},
