@@ -16,7 +16,7 @@
 #include "backend/kernel_source.h"
 #include "base/text.h"
 
-#define MAX_VARIANTS 256
+#define MAX_VARIANTS 512
 
 typedef struct variant {
   char source[64], defines[256];
@@ -131,8 +131,9 @@ static gh_status ask_image(gh_error *err, gh_device *d, const gh_gemm_provider *
     desc.image.stride = 2;
     desc.image.out_width = 16;
     gh_launch *launch;
-    if (d->info.shape == GH_SHAPE_GPU && gh_gemm_supports(p, &desc, d))
-      status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
+    /* as for products: what only applies to CPUs is then known, and not for GPUs */
+    if (d->info.shape == GH_SHAPE_GPU && !gh_gemm_supports(p, &desc, d)) continue;
+    status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
   }
   return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;
 }
