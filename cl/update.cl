@@ -236,7 +236,6 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
   vec largest_m = VEC(0), largest_v = VEC(0), m1, v1;
   uvec m_codes[4], v_codes[4], random[4], weight_random[4];
   FOR_QUADS(column) {
-    if (!row_valid) break; /* a team that redoes a row would read what the row's own team is writing */
     const int64 quad = row * MOMENT_QUADS + column;
     moment_codes_load(m_codes, b.m, quad);
     moment_codes_load(v_codes, b.v, quad);
@@ -250,8 +249,11 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
   }
   const uint32 m_exponent = moment_exponent(row_max(largest_m, scratch));
   const uint32 v_exponent = moment_exponent(row_max(largest_v, scratch));
+#ifndef CPU_SHAPE
+  BARRIER_GLOBAL(); /* all have read the row, teams that redo it too: its codes and scales may be written */
+#endif
   FOR_QUADS(column) {
-    if (!row_valid) break;
+    if (!row_valid) break; /* a team that redoes a row would read what the row's own team is writing */
     const int64 quad = row * MOMENT_QUADS + column;
     words_of_elements(random, key0, key1, update | (uint64)1 << 63, (uint64)quad);
     if (narrow) words_of_elements(weight_random, key0, key1, update, (uint64)quad);
@@ -268,9 +270,6 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
     moment_codes_store(b.m, quad, m_codes);
     moment_codes_store(b.v, quad, v_codes);
   }
-#ifndef CPU_SHAPE
-  BARRIER_GLOBAL(); /* every work-item of the row has read the old scales */
-#endif
   if (!row_valid || LANE != 0) return;
   *m_scale = m_exponent << 23;
   *v_scale = v_exponent << 23;
