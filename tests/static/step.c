@@ -159,8 +159,10 @@ static gh_status choose_all(gh_error *err, gh_device *d) {
   gh_status status = gh_choice_plant(err, d, &gh_gemm_kind, &every.base);
   if (!status) status = gh_choice_plant(err, d, &gh_gemm_kind, &every_image.base);
   if (!status) status = gh_choice_force(err, d, &gh_gemm_kind, "every");
-  gh_choice_state *state = status ? NULL : gh_choice_state_get(err, d, &gh_attention_kind);
+  gh_choice_state *products = status ? NULL : gh_choice_state_get(err, d, &gh_gemm_kind);
+  gh_choice_state *state = products ? gh_choice_state_get(err, d, &gh_attention_kind) : NULL;
   if (!state) return err->status;
+  products->forced[1] = &every_image.base; /* the one for convolutions */
   memset(state->verdicts, 1, sizeof state->verdicts);
   return GH_OK;
 }

@@ -97,8 +97,9 @@ gh_status gh_cuda_group_wait(gh_error *err, gh_device *d, double seconds) {
   if (!code) code = cu->cuStreamWaitEvent(device->stream, group->event, 0);
   while (!code && (code = cu->cuEventQuery(group->event)) == GH_CU_NOT_READY) {
     code = 0;
-    if (group->nccl->ncclCommGetAsyncError(group->comm, &lost) || (lost && lost != GH_NCCL_IN_PROGRESS))
-      return nccl_fail(err, device, lost, "a sum over devices");
+    const unsigned asked = group->nccl->ncclCommGetAsyncError(group->comm, &lost);
+    if (asked || (lost && lost != GH_NCCL_IN_PROGRESS))
+      return nccl_fail(err, device, asked ? asked : lost, "a sum over devices");
     if (seconds > 0 && gh_now() - began > seconds)
       return gh_fail(err, GH_ERROR_DEVICE,
                      "%s: a sum over devices is not done after %g s (%s does not say which rank is missing)",
