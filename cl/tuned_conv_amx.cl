@@ -115,17 +115,7 @@ inline void pack_group(uint *panel, GLOBAL const gemm_ab *x, block b, int channe
 
 /* sum (32 positions x 32 outs) = (begin ? 0 : sum) + the panel from `a` on times the weights b, over `groups`. */
 AMX void multiply(float *sum, const uint *a, const uint *b, int groups, int pixels, int pitch, bool begin) {
-  if (begin) {
-    __builtin_ia32_tilezero(0);
-    __builtin_ia32_tilezero(1);
-    __builtin_ia32_tilezero(2);
-    __builtin_ia32_tilezero(3);
-  } else {
-    __builtin_ia32_tileloadd64(0, sum, 4 * SIDE);
-    __builtin_ia32_tileloadd64(1, sum + 16, 4 * SIDE);
-    __builtin_ia32_tileloadd64(2, sum + 16 * SIDE, 4 * SIDE);
-    __builtin_ia32_tileloadd64(3, sum + 16 * SIDE + 16, 4 * SIDE);
-  }
+  SUMS_LOAD(sum, begin)
   for (int g = 0; g < groups; g++, a += pixels * PIXEL)
     for (int tap = 0; tap < 9; tap++, b += STEP_WORDS) {
       const uint *at = a + (tap / 3 * pitch + tap % 3) * PIXEL;
@@ -135,10 +125,7 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int groups, int pixe
       __builtin_ia32_tileloadd64(5, at + TILE, 64);
       MULTIPLY();
     }
-  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);
-  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);
-  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);
-  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+  SUMS_STORE(sum);
 }
 
 /* ---- the result ---- */

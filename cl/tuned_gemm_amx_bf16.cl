@@ -28,17 +28,7 @@
 
 /* sum (32 x 32) = (begin ? 0 : sum) + A's block times B's strip over `steps` of 32 k. */
 AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begin) {
-  if (begin) {
-    __builtin_ia32_tilezero(0);
-    __builtin_ia32_tilezero(1);
-    __builtin_ia32_tilezero(2);
-    __builtin_ia32_tilezero(3);
-  } else {
-    __builtin_ia32_tileloadd64(0, sum, 4 * SIDE);
-    __builtin_ia32_tileloadd64(1, sum + 16, 4 * SIDE);
-    __builtin_ia32_tileloadd64(2, sum + 16 * SIDE, 4 * SIDE);
-    __builtin_ia32_tileloadd64(3, sum + 16 * SIDE + 16, 4 * SIDE);
-  }
+  SUMS_LOAD(sum, begin)
   for (int s = 0; s < steps; s++, a += STEP_WORDS, b += STEP_WORDS) {
     __builtin_ia32_tileloadd64(4, a, 64);
     __builtin_ia32_tileloadd64(6, b, 64);
@@ -46,10 +36,7 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begi
     __builtin_ia32_tileloadd64(5, a + TILE, 64);
     MULTIPLY();
   }
-  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);
-  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);
-  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);
-  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+  SUMS_STORE(sum);
 }
 
 /* At most 32 x 32 of C = alpha sum + beta C (+ bias); rows and columns: the remaining size of C from here. */

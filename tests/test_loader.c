@@ -208,7 +208,7 @@ static void test_a_folder_is_listed_bytewise(void **state) {
   free(path);
 }
 
-/* A link to nothing and a pipe with a picture's ending are no pictures, which is told. */
+/* A broken symbolic link and a pipe with a picture's ending are no pictures, which is told. */
 static void test_what_is_no_file_is_counted(void **state) {
   (void)state;
   gh_source *source;
@@ -225,7 +225,7 @@ static void test_what_is_no_file_is_counted(void **state) {
   assert_true(gh_source_count(source) == 1 && gh_source_left_out(source) == 2 && notes->count == 2);
   int named = 0;
   for (size_t i = 0; i < 2; i++)
-    named += gh_ends_with(notes->items[i], "links/c.jpg: a link to nothing") +
+    named += gh_ends_with(notes->items[i], "links/c.jpg: a broken symbolic link") +
              gh_ends_with(notes->items[i], "links/b.png: a pipe or a device");
   assert_int_equal(named, 2);
   gh_source_free(source);

@@ -50,13 +50,14 @@ static gh_status add_file(gh_error *err, void *context, const char *name, int fo
   return gh_index_add(err, list->index, name, 0, bytes);
 }
 
-/* A link to nothing is what git-annex leaves for content that was not fetched. */
+/* git-annex leaves a broken link for content that was not fetched. */
 static gh_status add_other(gh_error *err, void *context, const char *name, int folder_fd, const char *entry) {
   listing *list = context;
   struct stat facts;
-  const bool link = !fstatat(folder_fd, entry, &facts, AT_SYMLINK_NOFOLLOW) && S_ISLNK(facts.st_mode);
+  const bool broken = !fstatat(folder_fd, entry, &facts, AT_SYMLINK_NOFOLLOW) && S_ISLNK(facts.st_mode) &&
+                      fstatat(folder_fd, entry, &facts, 0);
   if (gh_name_kind_of(entry) == GH_NAME_OTHER) return GH_OK;
-  return gh_index_skip(err, list->index, name, link ? "a link to nothing" : "a pipe or a device");
+  return gh_index_skip(err, list->index, name, broken ? "a broken symbolic link" : "a pipe or a device");
 }
 
 static gh_status list_folder(gh_error *err, gh_source *source, const char *path) {
