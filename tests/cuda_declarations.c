@@ -1,9 +1,13 @@
-/* Compares our declarations of NVIDIA's libraries with the toolkit's own: every value, every signature. Compiled, never
- * linked, by test_cuda_declarations.sh, if the toolkit's headers are installed. */
+/* Compares our declarations of NVIDIA's libraries with their own headers: every value, every signature. Compiled, never
+ * linked, if the toolkit's headers are installed. NCCL's header comes by itself and is compared where it is found. */
 #include <cublasLt.h>
 #include <cuda.h>
 #include <cufft.h>
 #include <nvrtc.h>
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+#define GH_NCCL_TYPES
+#endif
 
 #define GH_CUDA_TOOLKIT_TYPES
 #include "backend/cuda/api.h"
@@ -17,3 +21,7 @@ GH_CUDA_DRIVER_OPTIONAL(SAME_SIGNATURE)
 GH_CUDA_NVRTC(SAME_SIGNATURE)
 GH_CUDA_LT(SAME_SIGNATURE)
 GH_CUDA_FFT(SAME_SIGNATURE)
+#ifdef GH_NCCL_TYPES
+GH_NCCL_VALUES(SAME_VALUE)
+GH_CUDA_NCCL(SAME_SIGNATURE)
+#endif

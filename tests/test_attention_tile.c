@@ -1,8 +1,10 @@
 /* The tiles of attention: each is correct and has the bits of its family; a run uses the usual ones until a search has
  * found others; a wrong one is never kept; what a plan records stays, and a plan without tiles means the usual ones. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/chooser/attention_internal.h"
 #include "backend/chooser/tune.h"
@@ -275,6 +277,46 @@ static void test_a_wrong_tile_is_not_kept(void **state) {
   gh_device_close(d);
 }
 
+/* The kernel that a run would use, which the search tries first: the planted device waits before it. */
+static gh_launch *usual_launch;
+static bool usual_is_bound;
+
+static gh_status bind_noting(gh_error *e, gh_device *d, const gh_kernel_id *id, const gh_grid *grid, const gh_arg *args,
+                             int count, gh_launch **out) {
+  const gh_status status = device->backend->bind_kernel(e, d, id, grid, args, count, out);
+  if (!status && *out == usual_launch) usual_launch = NULL; /* it had been freed */
+  if (!status && !usual_is_bound && gh_starts_with(id->name, "attention")) {
+    usual_launch = *out;
+    usual_is_bound = true;
+  }
+  return status;
+}
+
+static gh_status enqueue_slowly(gh_error *e, gh_device *d, gh_launch *launch) {
+  if (launch == usual_launch) usleep(50000);
+  return device->backend->enqueue(e, d, launch);
+}
+
+/* What a run would use is soon left out of the rounds; its time is told all the same. */
+static void test_a_slow_usual_tile_is_told(void **state) {
+  (void)state;
+  gh_device *d = open_as("/cpu");
+  if (!d) skip();
+  gh_choice_state *cache = gh_choice_state_get(&err, d, &gh_attention_tile_kind);
+  const gh_attention_work work = {.desc = searched};
+  gh_backend planted = *d->backend;
+  const gh_backend *mine = d->backend;
+  gh_trial_found found;
+  planted.bind_kernel = bind_noting;
+  planted.enqueue = enqueue_slowly;
+  d->backend = &planted;
+  OK(gh_trial_search(&err, d, cache, &work, key, NULL, true, 1e300, &found));
+  assert_true(found.whole && found.provider && strstr(found.provider->name, "="));
+  assert_true(found.seconds < 0.05 && found.listed_seconds >= 0.05 && isfinite(found.listed_seconds));
+  d->backend = mine;
+  gh_device_close(d);
+}
+
 int main(void) {
   own_cache();
   const struct CMUnitTest tests[] = {
@@ -283,6 +325,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_found_is_kept_and_frozen),
       cmocka_unit_test(test_results_travel),
       cmocka_unit_test(test_a_wrong_tile_is_not_kept),
+      cmocka_unit_test(test_a_slow_usual_tile_is_told),
       cmocka_unit_test(test_tiles_are_right),
   };
   const int failures = cmocka_run_group_tests(tests, open_device, close_device);

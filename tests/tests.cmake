@@ -60,13 +60,17 @@ if(TARGET genhance_mpi)
   target_link_libraries(old_mpi PRIVATE MPI::MPI_C)
 endif()
 
-# Our declarations of NVIDIA's libraries are compared with the toolkit's where its headers are: one compilation.
+# Our declarations of NVIDIA's libraries are compared with its headers where those are: one compilation. NCCL's comes apart.
 find_path(CUDA_HEADERS cuda.h PATHS $ENV{CUDA_HOME}/include $ENV{CUDA_PATH}/include /usr/local/cuda/include)
 if(CUDA_HEADERS AND EXISTS ${CUDA_HEADERS}/cublasLt.h AND EXISTS ${CUDA_HEADERS}/cufft.h
    AND EXISTS ${CUDA_HEADERS}/nvrtc.h)
+  find_path(NCCL_HEADERS nccl.h PATHS $ENV{NCCL_HOME}/include ${CUDA_HEADERS})
+  if(NCCL_HEADERS)
+    set(with_nccl -isystem ${NCCL_HEADERS})
+  endif()
   add_test(NAME test_cuda_declarations
            COMMAND ${CMAKE_C_COMPILER} -std=gnu11 -fsyntax-only -Wall -Wextra -Werror -isystem ${CUDA_HEADERS}
-                   -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cuda_declarations.c)
+                   ${with_nccl} -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cuda_declarations.c)
 endif()
 
 # bench/NAME.c is a program bench_NAME, built with the rest so that it cannot rot, and not installed.

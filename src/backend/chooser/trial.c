@@ -224,6 +224,16 @@ static void try_all(search *s, const gh_provider *first, int last, double until)
   s->found->whole = !has_ended(until);
 }
 
+/* What a run would take without a search. All of those may have been dropped, as each was much slower than what the
+ * search found: then their best time stands. */
+static double listed_seconds(const search *s) {
+  const candidate *listed = fastest(s->list, s->state->listed);
+  double best = listed ? listed->seconds : HUGE_VAL;
+  for (int i = 0; !listed && i < s->state->listed; i++)
+    if (s->list[i].provider) best = fmin(best, s->list[i].seconds);
+  return best;
+}
+
 static void conclude(search *s) {
   time_rounds(s->d, s->state->kind, s->trial, s->list, s->count, SEARCH_ROUNDS, HUGE_VAL);
   const candidate *winner = fastest(s->list, s->count);
@@ -231,8 +241,7 @@ static void conclude(search *s) {
     s->found->provider = winner->provider;
     s->found->seconds = winner->seconds;
   }
-  const candidate *listed = fastest(s->list, s->state->listed);
-  if (listed) s->found->listed_seconds = listed->seconds;
+  s->found->listed_seconds = listed_seconds(s);
 }
 
 gh_status gh_trial_search(gh_error *err, gh_device *d, gh_choice_state *state, const void *desc, const char *key,

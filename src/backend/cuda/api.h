@@ -1,6 +1,6 @@
 /* NVIDIA's libraries, opened at run time: the driver, NVRTC, cuBLASLt, cuFFT, NVML, NCCL. The declarations are our own,
  * so that the backend builds without a toolkit and the program starts without a driver. tests/cuda_declarations.c
- * compares them with the toolkit's headers where those are installed; tests/cuda_double/ replaces the libraries where
+ * compares them with NVIDIA's headers where those are installed; tests/cuda_double/ replaces the libraries where
  * there is no GPU.
  *
  * One table per library: X(result, name, (parameters)). A library that lacks a symbol of its table is not used, and the
@@ -48,13 +48,16 @@ typedef struct cufftComplex {
 typedef struct CUuuid {
   char bytes[16];
 } CUuuid;
+#endif
+
+#ifndef GH_NCCL_TYPES /* nccl.h is no part of the toolkit */
 typedef struct ncclUniqueId {
   char internal[128];
 } ncclUniqueId;
 #endif
 
 _Static_assert(sizeof(cublasLtMatmulAlgo_t) == 64 && sizeof(cublasLtMatmulHeuristicResult_t) == 96 &&
-                   sizeof(cufftComplex) == 8 && sizeof(CUdeviceptr) == 8,
+                   sizeof(cufftComplex) == 8 && sizeof(CUdeviceptr) == 8 && sizeof(ncclUniqueId) == 128,
                "as the libraries lay them out");
 
 /* ---- values: V(ours, the toolkit's name, value) ---- */
@@ -132,7 +135,6 @@ enum {
 #undef GH_CUDA_VALUE
 };
 
-/* nccl.h is no part of the toolkit. */
 #define GH_NCCL_VALUES(V)                                                                                              \
   V(GH_NCCL_SUCCESS, ncclSuccess, 0)                                                                                   \
   V(GH_NCCL_IN_PROGRESS, ncclInProgress, 7)                                                                            \
