@@ -12,6 +12,7 @@
 #endif
 #include "functions.h"
 #include "gemm_amx_bf16.h"
+#include "gemm_amx_pack.h"
 
 #ifdef UNIT_AMX
 

@@ -2,7 +2,6 @@
  * in registers. A tile of A is 16 rows of 32 bfloat16 along k, a tile of B 16 pairs of k of 16 columns. */
 #ifndef GEMM_AMX_H
 #define GEMM_AMX_H
-#include "conv2d_place.h"
 #include "gemm_storage.h"
 
 #ifdef GEMM_AMX_PIECES /* bfloat16 parts of a number; every program includes this header, even without such a kernel   \
@@ -76,6 +75,32 @@ inline void tiles_off(void) {}
   __builtin_ia32_tdpbf16ps(2, 5, 6);                                                                                   \
   __builtin_ia32_tdpbf16ps(3, 5, 7)
 
+/* Two tiles, `apart` words from one to the other, whose rows are `stride` bytes apart. */
+#define TILES_LOAD(first, second, from, apart, stride)                                                                 \
+  __builtin_ia32_tileloadd64(first, from, stride);                                                                     \
+  __builtin_ia32_tileloadd64(second, (from) + (apart), stride)
+
+/* C's four tiles are 32 x 32 sums, row by row in memory. */
+#define SUMS_BEGIN()                                                                                                   \
+  __builtin_ia32_tilezero(0);                                                                                          \
+  __builtin_ia32_tilezero(1);                                                                                          \
+  __builtin_ia32_tilezero(2);                                                                                          \
+  __builtin_ia32_tilezero(3)
+#define SUMS_LOAD(sum, begin)                                                                                          \
+  if (begin) {                                                                                                         \
+    SUMS_BEGIN();                                                                                                      \
+  } else {                                                                                                             \
+    __builtin_ia32_tileloadd64(0, sum, 4 * SIDE);                                                                      \
+    __builtin_ia32_tileloadd64(1, sum + 16, 4 * SIDE);                                                                 \
+    __builtin_ia32_tileloadd64(2, sum + 16 * SIDE, 4 * SIDE);                                                          \
+    __builtin_ia32_tileloadd64(3, sum + 16 * SIDE + 16, 4 * SIDE);                                                     \
+  }
+#define SUMS_STORE(sum)                                                                                                \
+  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);                                                                       \
+  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);                                                                  \
+  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);                                                           \
+  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE)
+
 /* Palette 1, eight tiles of 16 rows of 64 bytes: the 64 bytes that LDTILECFG reads. */
 AMX void tiles_on(void) {
   uint words[16] ALIGNED;
@@ -86,17 +111,6 @@ AMX void tiles_on(void) {
   __builtin_ia32_tile_loadconfig(words);
 }
 AMX void tiles_off(void) { __builtin_ia32_tilerelease(); }
-#endif
-
-/* Row i, columns from j on: a product's bias is per column, a convolution's per row. */
-#ifdef IMAGE
-#define BIAS_AT(i, j)   (i)
-#define BIAS(b, i, j)   C_LOAD(b, i)
-#define BIAS16(b, i, j) (float16)(C_LOAD(b, i))
-#else
-#define BIAS_AT(i, j)   (j)
-#define BIAS(b, i, j)   C_LOAD(b, j)
-#define BIAS16(b, i, j) C_LOAD16((b) + (j))
 #endif
 
 #endif

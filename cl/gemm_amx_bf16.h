@@ -29,25 +29,5 @@ inline void put_rows(uint *to, const run *columns) {
   for (int i = 0; i < 16; i++) PUT(to + i * 16, as_uint16(v[i]));
 }
 
-/* The tiles of 32 x 32 sums, row by row in memory: 0 if they begin. */
-#define SUMS_LOAD(sum, begin)                                                                                          \
-  if (begin) {                                                                                                         \
-    __builtin_ia32_tilezero(0);                                                                                        \
-    __builtin_ia32_tilezero(1);                                                                                        \
-    __builtin_ia32_tilezero(2);                                                                                        \
-    __builtin_ia32_tilezero(3);                                                                                        \
-  } else {                                                                                                             \
-    __builtin_ia32_tileloadd64(0, sum, 4 * SIDE);                                                                      \
-    __builtin_ia32_tileloadd64(1, sum + 16, 4 * SIDE);                                                                 \
-    __builtin_ia32_tileloadd64(2, sum + 16 * SIDE, 4 * SIDE);                                                          \
-    __builtin_ia32_tileloadd64(3, sum + 16 * SIDE + 16, 4 * SIDE);                                                     \
-  }
-#define SUMS_STORE(sum)                                                                                                \
-  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);                                                                       \
-  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);                                                                  \
-  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);                                                           \
-  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE)
-
 #endif
-#include "gemm_amx_pack.h"
 #endif

@@ -1,6 +1,5 @@
 /* Packing for matrix products on AMX tiles: for each 32 k, STEP_WORDS of the tiles of 32 columns of B or 32 rows of A.
- * The kernel that includes this says what it packs: put_pairs, put_row, put_square, put_rows and,
- * for images, put_pairs_inside, which takes 0 where a mask has no bits set. */
+ * The kernel that includes this says what it packs: put_pairs, put_row, put_square and put_rows. */
 #ifndef GEMM_AMX_PACK_H
 #define GEMM_AMX_PACK_H
 #include "gemm_amx.h"
@@ -44,38 +43,6 @@ inline void pack_b_columns(uint *panel, GLOBAL const gemm_ab *b, int64 ldb, int 
     }
 }
 
-#ifdef IMAGE
-/* Elements [i, i + 16) of x, 0 outside [0, total). */
-inline run image_run(GLOBAL const gemm_ab *x, int64 i, int64 total) {
-  if (i >= 0 && i + 16 <= total) return LOAD_RUN(x + i);
-  gemm_ab part[16] ALIGNED;
-  for (int j = 0; j < 16; j++) part[j] = i + j >= 0 && i + j < total ? x[i + j] : (gemm_ab)0;
-  return vload16(0, part);
-}
-
-/* B built from an image x of `total` elements, 3 x 3 with zero padding of 1: row k is tap k % 9 of channel k / 9. at:
- * which taps are inside, for each 16 of the columns, which are positions from `first` on. */
-inline void pack_b_image(uint *panel, GLOBAL const gemm_ab *x, int64 total, int64 k, int depth, int64 first,
-                         int columns, const conv_window *at, int height, int width) {
-  const int steps = (depth + STEP - 1) / STEP;
-  const int64 plane = (int64)height * width;
-  for (int pair = 0; pair < steps * 16; pair++) {
-    uint *to = panel + pair / 16 * STEP_WORDS + pair % 16 * 16;
-    const int64 even = k + 2 * pair, odd = even + 1;
-    const int left = depth - 2 * pair, tap = (int)(even % 9), next = (int)(odd % 9);
-    const int64 from = even / 9 * plane + (tap / 3 - 1) * width + tap % 3 - 1 + first;
-    const int64 then = odd / 9 * plane + (next / 3 - 1) * width + next % 3 - 1 + first;
-    for (int j = 0; j < columns; j += SIDE, to += steps * STEP_WORDS)
-      for (int h = 0; h < 2; h++) {
-        const int v = j + 16 * h;
-        const run x0 = left > 0 && v < columns ? image_run(x, from + v, total) : (run)(0);
-        const run x1 = left > 1 && v < columns ? image_run(x, then + v, total) : (run)(0);
-        put_pairs_inside(to + h * TILE, x0, conv_mask(at[v / 16], tap), x1, conv_mask(at[v / 16], next));
-      }
-  }
-}
-#endif
-
 /* ---- packing A, 32 rows: block[step][piece][half of 16 rows] of tiles ---- */
 
 inline void pack_a_rows(uint *block, GLOBAL const gemm_ab *a, int64 lda, int depth, int rows) {
@@ -110,22 +77,11 @@ inline void pack_a(uint *block, int words, GLOBAL const gemm_ab *a, int64 lda, b
   }
 }
 
-#ifdef IMAGE
-#define IMAGE_ARGUMENTS , int32 height, int32 width
-#define B_BEGIN(trans_b)                                                                                               \
-  conv_window at[GEMM_AMX_WIDTH / 16];                                                                                 \
-  for (int v = 0; v < columns; v += 16)                                                                                \
-    at[v / 16] = conv_window_of(conv_locate((int)n0 + v, width), 1, 1, 1, height, width);
-#define PACK_B(trans_b) pack_b_image(panel, b, k / 9 * n, k0, depth, n0, columns, at, height, width)
-#else
-#define IMAGE_ARGUMENTS
-#define B_BEGIN(trans_b) b += trans_b ? n0 * ldb : n0;
 #define PACK_B(trans_b)                                                                                                \
   if (trans_b)                                                                                                         \
     pack_b_columns(panel, b + k0, ldb, depth, columns);                                                                \
   else                                                                                                                 \
     pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns)
-#endif
 
 #endif
 #endif

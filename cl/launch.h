@@ -62,7 +62,6 @@
 #define GEMM_AMX_ROWS         32     /* tuned_gemm_amx: the same three; float32 takes three numbers of its panel */
 #define GEMM_AMX_TOTAL        524288
 #define GEMM_AMX_PANEL        786432
-#define GEMM_AMX_WIDTH        512    /* nb of a convolution, at most */
 #define GEMM_AMX_DEPTH        1024   /* kc, at most */
 #define GEMM_AMX_CHUNK        384    /* tuned_gemm_amx_bf16: k for which a strip of B stays in the first-level cache */
 #define GEMM_DOT_ROWS         32     /* tuned_gemm_dot: what the rows of a block are padded to */

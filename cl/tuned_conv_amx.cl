@@ -1,41 +1,37 @@
-/* 3 x 3 convolution with stride 1 and zero padding of 1 of bfloat16 images, on CPUs with AMX tiles:
+/* 3 x 3 convolution with stride 1 and zero padding of 1, on CPUs with AMX tiles, of bfloat16 images or, in three pieces
+ * to a number as in tuned_gemm_amx.cl, of float32 images:
  * y (O, H, W) = w (O, C, 3, 3) * x (C, H, W) (+ bias).
  *
  *   work-item: a block of rows x columns of an image's positions, x `outs` output channels
- *   panel:     the block's pixels and a border of 1, zero outside the image: [group of 32 channels][pixel][channel].
- *              16 pixels of a group are a tile of A, 1 KiB, wherever they begin. So each tap of the kernel reads the
- *              same panel at another place, and an image is packed once, not once per tap.
- *   weights:   made by conv2d_amx_weight: [32 outs][group of 32 channels][tap] of two tiles of B, 16 pairs of channels
- *              x 16 outs each; zero past the last channels
+ *   panel:     the block's pixels and a border of 1, zero outside the image:
+ *              [group of 32 channels][pixel][piece][channel]. 16 pixels are a tile of A, wherever they begin. So each
+ * tap of the kernel reads the same panel at another place, and an image is packed once, not once per tap. weights: made
+ * by conv2d_amx_weight: [32 outs][group of 32 channels][tap][piece] of two tiles of B, 16 pairs of channels x 16 outs
+ * each; zero past the last channels
  *
  *   for each `part` of the outs:     their weights stay in the second-level cache
  *     for each 32 positions:
- *       for each CHUNK groups:       the panel's part for 32 positions, 26 KiB, stays in the first-level cache
- *         for each 32 outs:          add 32 x 32 sums, begun from what the chunks before have left
+ *       for each CHUNK groups:       the panel's part for 32 positions, about 26 KiB, stays in the first-level
+ *                                    cache
+ *         for each 32 outs:          add 32 x 32 sums
  *
  * Positions run over the rows of the panel, so those in the border are computed too, but not stored. A panel as wide as
  * the image has one column of border: what is right of a row is left of the next.
  *
- * An element is one chain of sums over groups, taps and channels, so results do not depend on blocks. AMX takes and
- * gives subnormal numbers as 0. Inf may become NaN. The host side is backend/chooser/gemm_conv_amx.c. */
+ * A bfloat16 element is one chain of sums over groups, taps and channels. A float32 element adds one chain per group,
+ * of the small products and then of the large ones. So results do not depend on blocks. AMX takes and gives subnormal
+ * numbers as 0. Inf may become NaN. The host side is backend/chooser/gemm_conv_amx.c. */
+#ifdef AB_BF16
 #define GEMM_AMX_PIECES 1
+#else
+#define GEMM_AMX_PIECES 3
+#endif
 #include "gemm_amx_bf16.h"
+#include "gemm_amx_f32.h"
 
 #define GROUP_CHANNELS 32
-#define PIXEL          (GROUP_CHANNELS / 2) /* words of a pixel of a group */
-#define GROUP_WORDS    (9 * STEP_WORDS)     /* weights of 32 outs x a group */
-#define CHUNK          4                    /* groups */
-
-#define MASKED         __attribute__((target("avx512bw,avx512bf16"), noinline))
-typedef short short32 __attribute__((ext_vector_type(32)));
-/* Sixteen words of 32 numbers, the first sixteen in the lower halves. */
-#define ZIP_HALVES(v)                                                                                                  \
-  __builtin_astype(__builtin_shufflevector(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, \
-                                           10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),                            \
-                   float16)
-/* Stores the numbers whose bits are set. */
-#define PUT_SOME(to, v, bits)                                                                                          \
-  __builtin_ia32_storedquhi512_mask((short32 *)(size_t)(to), __builtin_astype(v, short32), bits)
+#define PIXEL          (GEMM_AMX_PIECES * 16) /* words of a pixel of a group */
+#define GROUP_WORDS    (9 * STEP_WORDS)       /* weights of 32 outs x a group */
 
 /* ---- the weights ---- */
 
@@ -46,18 +42,34 @@ void conv2d_amx_weight(GLOBAL uint *weights, GLOBAL const gemm_ab *w, int64 offs
   const int o0 = GROUP(0) * SIDE, c0 = GROUP(1) * GROUP_CHANNELS;
   const int64 groups = (channels + GROUP_CHANNELS - 1) / GROUP_CHANNELS;
   weights += offset + (GROUP(0) * groups + GROUP(1)) * GROUP_WORDS;
-  for (int o = 0; o < SIDE; o++) {
-    GLOBAL uint *to = weights + o / 16 * TILE + o % 16;
-    for (int c = 0; c < GROUP_CHANNELS; c += 2, to += 16) {
-      GLOBAL const gemm_ab *from = w + ((int64)(o0 + o) * channels + c0 + c) * 9;
-      const int left = o0 + o < out_channels ? channels - c0 - c : 0;
-      for (int tap = 0; tap < 9; tap++)
-        to[tap * STEP_WORDS] = (left > 0 ? (uint)from[tap] : 0u) | (left > 1 ? (uint)from[9 + tap] << 16 : 0u);
+  for (int tap = 0; tap < 9; tap++, weights += STEP_WORDS) {
+    uint step[STEP_WORDS] ALIGNED;
+    for (int i = 0; i < 32; i++) { /* 16 pairs of channels, two halves of the outs */
+      gemm_ab even[16] ALIGNED, odd[16] ALIGNED;
+      const int high = i / 16, c = c0 + i % 16 * 2;
+      for (int j = 0; j < 16; j++) {
+        const int o = o0 + 16 * high + j;
+        GLOBAL const gemm_ab *from = w + ((int64)o * channels + c) * 9 + tap;
+        even[j] = o < out_channels && c < channels ? from[0] : (gemm_ab)0;
+        odd[j] = o < out_channels && c + 1 < channels ? from[9] : (gemm_ab)0;
+      }
+      put_pairs(step + high * TILE + i % 16 * 16, vload16(0, even), vload16(0, odd));
     }
+    for (int i = 0; i < STEP_WORDS; i++) weights[i] = step[i];
   }
 }
 
 /* ---- the panel ---- */
+
+#if GEMM_AMX_PIECES == 1
+inline void put_pixels(uint *to, run *channels) { put_rows(to, channels); }
+#else
+inline void put_pixels(uint *to, run *channels) {
+  turn(channels);
+  turn(channels + 16);
+  for (int i = 0; i < 16; i++) put_along(to + i * PIXEL, 16, channels[i], channels[16 + i]);
+}
+#endif
 
 /* 16 pixels of `channels` channels from x on, of which `readable` numbers are the buffer's. */
 inline void pack_pixels(uint *to, GLOBAL const gemm_ab *x, int64 plane, int channels, int64 readable) {
@@ -67,11 +79,11 @@ inline void pack_pixels(uint *to, GLOBAL const gemm_ab *x, int64 plane, int chan
   else
     for (int c = 0; c < GROUP_CHANNELS; c++)
       v[c] = c < channels ? load_run(x + c * plane, (int)min(readable - c * plane, (int64)16)) : (run)(0);
-  put_rows(to, v);
+  put_pixels(to, v);
 }
 
 inline void clear(uint *to, int pixels) {
-  for (int i = 0; i < pixels; i++) PUT(to + i * PIXEL, (uint16)(0));
+  for (int i = 0; i < pixels * PIXEL; i += 16) PUT(to + i, (uint16)(0));
 }
 
 typedef struct block {
@@ -113,7 +125,11 @@ inline void pack_group(uint *panel, GLOBAL const gemm_ab *x, block b, int channe
 
 /* ---- sums ---- */
 
-/* sum (32 positions x 32 outs) = (begin ? 0 : sum) + the panel from `a` on times the weights b, over `groups`. */
+/* sum (32 positions x 32 outs) = (begin ? 0 : sum) + the panel from `a` on times the weights b, over `groups`: at most
+ * CHUNK. */
+#if GEMM_AMX_PIECES == 1
+#define CHUNK 4
+
 AMX void multiply(float *sum, const uint *a, const uint *b, int groups, int pixels, int pitch, bool begin) {
   SUMS_LOAD(sum, begin)
   for (int g = 0; g < groups; g++, a += pixels * PIXEL)
@@ -127,29 +143,70 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int groups, int pixe
     }
   SUMS_STORE(sum);
 }
+#else
+#define CHUNK            1
+#define LOAD_A(x, piece) TILES_LOAD(4, 5, (x) + ((piece)-1) * 16, 16 * PIXEL, 4 * PIXEL)
+#define LOAD_B(y, piece) TILES_LOAD(6, 7, (y) + 2 * ((piece)-1) * TILE, TILE, 64)
+
+AMX void sum_group(float *sum, const uint *a, const uint *b, int pitch) {
+  SUMS_BEGIN();
+  for (int tap = 0; tap < 9; tap++) {
+    const uint *x = a + (tap / 3 * pitch + tap % 3) * PIXEL, *y = b + tap * STEP_WORDS;
+    MULTIPLY_SMALL(x, y);
+  }
+  for (int tap = 0; tap < 9; tap++) {
+    const uint *x = a + (tap / 3 * pitch + tap % 3) * PIXEL, *y = b + tap * STEP_WORDS;
+    MULTIPLY_LARGE(x, y);
+  }
+  SUMS_STORE(sum);
+}
+
+inline void multiply(float *sum, const uint *a, const uint *b, int groups, int pixels, int pitch, bool begin) {
+  float part[SIDE * SIDE] ALIGNED;
+  sum_group(begin ? sum : part, a, b, pitch);
+  for (int i = 0; !begin && i < SIDE * SIDE / 16; i++) vstore16(vload16(i, sum) + vload16(i, part), i, sum);
+}
+#endif
 
 /* ---- the result ---- */
 
-/* 16 outs of 32 positions from `at` on, of the panel's numbering. Rounded by the instruction that every CPU with AMX
- * has. */
+/* v: `AT_ONCE` positions of 16 outs, from their sums. PUT_SOME stores the numbers whose bits are set. */
+#if GEMM_AMX_PIECES == 1
+#define AT_ONCE 32 /* rounded by the instruction that every CPU with AMX has */
+#define MASKED  __attribute__((target("avx512bw,avx512bf16"), noinline))
+typedef short short32 __attribute__((ext_vector_type(32)));
+/* Sixteen words of 32 numbers, the first sixteen in the lower halves. */
+#define ZIP_HALVES(v)                                                                                                  \
+  __builtin_astype(__builtin_shufflevector(v, v, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, \
+                                           10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31),                            \
+                   float16)
+#define PUT_SOME(to, v, bits)                                                                                          \
+  __builtin_ia32_storedquhi512_mask((short32 *)(size_t)(to), __builtin_astype(v, short32), bits)
+#define TAKE(i)                                                                                                        \
+  ZIP_HALVES(__builtin_ia32_cvtne2ps2bf16_512(vload16(4 * (i) + 2, sum) + added, vload16(4 * (i), sum) + added))
+#else
+#define AT_ONCE               16
+#define MASKED                __attribute__((target("avx512f"), noinline))
+#define PUT_SOME(to, v, bits) __builtin_ia32_storeups512_mask((float16 *)(size_t)(to), v, (ushort)(bits))
+#define TAKE(i)               (vload16(2 * (i), sum) + added)
+#endif
+
+/* 16 outs of AT_ONCE positions from `at` on, of the panel's numbering. */
 MASKED void finish(GLOBAL gemm_c *y, int64 plane, int width, const float *sum, GLOBAL const gemm_c *bias, int outs,
                    int at, const block *b) {
   gemm_c part[16] ALIGNED;
   float16 v[16];
   for (int o = 0; o < 16; o++) part[o] = bias && o < outs ? bias[o] : (gemm_c)0;
-  const float16 added = gemm_widened16(vload16(0, part));
+  const float16 added = C_LOAD16(part);
 #pragma unroll
-  for (int i = 0; i < 16; i++, sum += 2 * SIDE) {
-    const float16 even = vload16(0, sum) + added, odd = vload16(0, sum + SIDE) + added;
-    v[i] = ZIP_HALVES(__builtin_ia32_cvtne2ps2bf16_512(odd, even));
-  }
+  for (int i = 0; i < 16; i++) v[i] = TAKE(i);
   turn(v);
   int row = at / b->pitch, column = at % b->pitch;
-  for (int i = 0; i < SIDE && row < b->rows;) {
-    const int n = min(b->columns - column, SIDE - i);
+  for (int i = 0; i < AT_ONCE && row < b->rows;) {
+    const int n = min(b->columns - column, AT_ONCE - i);
     if (n > 0) {
       GLOBAL gemm_c *to = y + (int64)(b->y + row) * width + b->x + column - i;
-      const uint bits = (n < SIDE ? (1u << n) - 1u : 0xffffffffu) << i;
+      const uint bits = (n < 32 ? (1u << n) - 1u : 0xffffffffu) << i;
       for (int o = 0; o < 16 && o < outs; o++) PUT_SOME(to + o * plane, v[o], bits);
     }
     i += b->pitch - column;
@@ -189,7 +246,8 @@ void conv2d_amx(GLOBAL gemm_c *y, GLOBAL const gemm_ab *x, GLOBAL const uint *we
                    min(CHUNK, groups - g), b.pixels, b.pitch, g == 0);
           if (g + CHUNK < groups) continue;
           for (int q = o; q < min(o + SIDE, end); q += 16)
-            finish(y + q * plane, plane, width, sum + q - o, bias ? bias + q : 0, end - q, p, &b);
+            for (int at = 0; at < SIDE; at += AT_ONCE)
+              finish(y + q * plane, plane, width, sum + at * SIDE + q - o, bias ? bias + q : 0, end - q, p + at, &b);
         }
   tiles_off();
 }

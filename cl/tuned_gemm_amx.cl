@@ -15,7 +15,8 @@
  * tuned_gemm_cpu.cl's. Non-finite numbers give non-finite results (Inf may become NaN); below 2^-110, pieces are lost
  * to underflow, which AMX flushes. */
 #define GEMM_AMX_PIECES 3
-#include "gemm_amx.h"
+#include "gemm_amx_f32.h"
+#include "gemm_amx_pack.h"
 #include "gemm_total.h"
 
 #define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
@@ -29,62 +30,10 @@
 /* Sums of a bfloat16 C; the host limits mt x nb to this. */
 #define TOTAL_FLOATS GEMM_AMX_TOTAL
 
-/* put_pairs: sixteen pairs adjacent along k, the even one in a word's lower half. put_row: 32 numbers along k.
- * put_square: 32 k of 16 rows, transposed into 16 rows of pairs of 16 columns. */
-
-/* Three pieces of 16 numbers, each in the upper halves of 16 words. */
-
-#define HIGH 0xffff0000u
-
-typedef struct pieces {
-  uint16 p1, p2, p3;
-} pieces;
-
-/* The integer addition, which rounds half away from 0, would carry a NaN of all ones to 0 and the largest numbers to
- * Inf: those are truncated instead. The first piece's remainder has 16 bits, the second's 8. */
-inline pieces split(float16 x) {
-  const uint16 u = as_uint16(x), magnitude = u & 0x7fffffffu;
-  pieces s;
-  s.p1 = (magnitude < 0x7f7f8000u ? u + 0x8000u : u) & HIGH;
-  const float16 r = x - as_float16(s.p1);
-  s.p2 = (as_uint16(r) + 0x8000u) & HIGH;
-  s.p3 = as_uint16(r - as_float16(s.p2));
-  return s;
-}
-
-inline void put_pairs(uint *to, run even, run odd) {
-  const pieces e = split(even), o = split(odd);
-  PUT(to, e.p1 >> 16 | o.p1);
-  PUT(to + 2 * TILE, e.p2 >> 16 | o.p2);
-  PUT(to + 4 * TILE, e.p3 >> 16 | (o.p3 & HIGH));
-}
-inline void put_row(uint *to, run x, run y) { put_pairs(to, (float16)(x.even, y.even), (float16)(x.odd, y.odd)); }
-inline void put_square(uint *to, run *near, run *far) {
-  turn(near);
-  turn(far);
-  for (int i = 0; i < 8; i++) put_pairs(to + i * 16, near[2 * i], near[2 * i + 1]);
-  for (int i = 0; i < 8; i++) put_pairs(to + (8 + i) * 16, far[2 * i], far[2 * i + 1]);
-}
-/* From 32 k of 16 columns: 16 rows along k. */
-inline void put_rows(uint *to, run *columns) {
-  turn(columns);
-  turn(columns + 16);
-  for (int i = 0; i < 16; i++) put_row(to + i * 16, columns[i], columns[16 + i]);
-}
-inline void put_pairs_inside(uint *to, run even, veci in_even, run odd, veci in_odd) {
-  put_pairs(to, INT_AS_VEC(in_even & VEC_AS_INT(even)), INT_AS_VEC(in_odd & VEC_AS_INT(odd)));
-}
-
-#include "gemm_amx_pack.h"
-
 /* ---- tiles: 0 to 3 are C's, 4 and 5 A's two halves, 6 and 7 B's ---- */
 
-#define LOAD_A(t, piece)                                                                                               \
-  __builtin_ia32_tileloadd64(4, (t) + 2 * ((piece)-1) * TILE, 64);                                                     \
-  __builtin_ia32_tileloadd64(5, (t) + (2 * ((piece)-1) + 1) * TILE, 64)
-#define LOAD_B(t, piece)                                                                                               \
-  __builtin_ia32_tileloadd64(6, (t) + 2 * ((piece)-1) * TILE, 64);                                                     \
-  __builtin_ia32_tileloadd64(7, (t) + (2 * ((piece)-1) + 1) * TILE, 64)
+#define LOAD_A(t, piece) TILES_LOAD(4, 5, (t) + 2 * ((piece)-1) * TILE, TILE, 64)
+#define LOAD_B(t, piece) TILES_LOAD(6, 7, (t) + 2 * ((piece)-1) * TILE, TILE, 64)
 
 /* The next data to read, prefetched between the tile instructions a few cache lines at a time (a burst would delay the
  * tiles' own loads): a 32 x 32 block of C whose rows are pages apart, and the next blocks of A, row by row. Prefetching
@@ -115,36 +64,18 @@ inline void ask(ahead *w) {
 /* sum (32 x 32) = A's block times B's strip over `steps` of 32 k. */
 AMX void multiply(float *sum, const uint *a, const uint *b, int steps, ahead *next) {
   ahead w = *next;
-  __builtin_ia32_tilezero(0);
-  __builtin_ia32_tilezero(1);
-  __builtin_ia32_tilezero(2);
-  __builtin_ia32_tilezero(3);
+  SUMS_BEGIN();
   const uint *x = a, *y = b;
   for (int s = 0; s < steps; s++, x += STEP_WORDS, y += STEP_WORDS) {
-    LOAD_A(x, 3);
-    LOAD_B(y, 1);
-    MULTIPLY();
-    LOAD_A(x, 2);
-    MULTIPLY();
-    LOAD_B(y, 2);
-    MULTIPLY();
-    LOAD_A(x, 1);
-    MULTIPLY();
-    LOAD_B(y, 3);
-    MULTIPLY();
+    MULTIPLY_SMALL(x, y);
     ask(&w);
   }
   x = a, y = b;
   for (int s = 0; s < steps; s++, x += STEP_WORDS, y += STEP_WORDS) {
-    LOAD_A(x, 1);
-    LOAD_B(y, 1);
-    MULTIPLY();
+    MULTIPLY_LARGE(x, y);
   }
   *next = w;
-  __builtin_ia32_tilestored64(0, sum, 4 * SIDE);
-  __builtin_ia32_tilestored64(1, sum + 16, 4 * SIDE);
-  __builtin_ia32_tilestored64(2, sum + 16 * SIDE, 4 * SIDE);
-  __builtin_ia32_tilestored64(3, sum + 16 * SIDE + 16, 4 * SIDE);
+  SUMS_STORE(sum);
 }
 
 /* At most 32 x 32 of C: at = scale at + alpha sum (+ bias); rows and columns: the remaining size of C from here. */
@@ -161,13 +92,13 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
     if (t->columns >= SIDE) {
       float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
       if (t->scale != 0.0f) l += t->scale * vload16(0, to), r += t->scale * vload16(1, to);
-      if (t->bias) l += BIAS16(t->bias, i, 0), r += BIAS16(t->bias, i, 16);
+      if (t->bias) l += C_LOAD16(t->bias), r += C_LOAD16(t->bias + 16);
       vstore16(l, 0, to);
       vstore16(r, 1, to);
     } else {
       for (int j = 0; j < t->columns; j++) {
         float v = alpha * sum[j] + (t->scale != 0.0f ? t->scale * to[j] : 0.0f);
-        if (t->bias) v += BIAS(t->bias, i, j);
+        if (t->bias) v += C_LOAD(t->bias, j);
         to[j] = v;
       }
     }
@@ -180,15 +111,14 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
-            int32 kc IMAGE_ARGUMENTS) {                                                                                \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float sum[SIDE * SIDE] ALIGNED;                                                                                    \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
-    B_BEGIN(trans_b)                                                                                                   \
+    b += trans_b ? n0 * ldb : n0;                                                                                      \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     TOTAL_BEGIN                                                                                                        \
     tiles_on();                                                                                                        \
@@ -206,8 +136,8 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
             const bool last = k0 + s * STEP + CHUNK >= k;                                                              \
             for (int r = r0; r < r1; r += SIDE) {                                                                      \
-              const target now = {total + r * ld + j, bias && last ? bias + BIAS_AT(m0 + r, n0 + j) : 0,               \
-                                  k0 + s ? 1.0f : beta, rows - r, columns - j};                                        \
+              const target now = {total + r * ld + j, bias && last ? bias + n0 + j : 0, k0 + s ? 1.0f : beta,          \
+                                  rows - r, columns - j};                                                              \
               next.c = now.at;                                                                                         \
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
                        panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s), &next);              \
@@ -221,8 +151,6 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
   }
 
 GEMM(gemm_nn, false, false)
-#ifndef IMAGE
 GEMM(gemm_nt, false, true)
 GEMM(gemm_tn, true, false)
 GEMM(gemm_tt, true, true)
-#endif

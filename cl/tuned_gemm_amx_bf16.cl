@@ -16,6 +16,7 @@
  * AMX takes and gives subnormal numbers as 0. Inf may become NaN. */
 #define GEMM_AMX_PIECES 1
 #include "gemm_amx_bf16.h"
+#include "gemm_amx_pack.h"
 
 #define CHUNK GEMM_AMX_CHUNK
 
@@ -46,13 +47,13 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
     if (columns >= SIDE) {
       float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
       if (beta != 0.0f) l += beta * C_LOAD16(c), r += beta * C_LOAD16(c + 16);
-      if (bias) l += BIAS16(bias, i, 0), r += BIAS16(bias, i, 16);
+      if (bias) l += C_LOAD16(bias), r += C_LOAD16(bias + 16);
       C_STORE16(c, l);
       C_STORE16(c + 16, r);
     } else {
       for (int j = 0; j < columns; j++) {
         float v = alpha * sum[j] + (beta != 0.0f ? beta * C_LOAD(c, j) : 0.0f);
-        if (bias) v += BIAS(bias, i, j);
+        if (bias) v += C_LOAD(bias, j);
         C_STORE(c, j, v);
       }
     }
@@ -65,8 +66,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
-            int32 kc IMAGE_ARGUMENTS) {                                                                                \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float total[TOTAL] ALIGNED;                                                                                        \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
@@ -74,7 +74,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
     const int high = kc < k ? mt / SIDE : 0; /* blocks of sums from one strip to the next; 0: none is kept */          \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
-    B_BEGIN(trans_b)                                                                                                   \
+    b += trans_b ? n0 * ldb : n0;                                                                                      \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     tiles_on();                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
@@ -91,8 +91,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
                        panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s), !k0 && !s);          \
               if (last)                                                                                                \
-                finish(c + r * ldc + j, ldc, sum, alpha, beta, bias ? bias + BIAS_AT(m0 + r, n0 + j) : 0, rows - r,    \
-                       columns - j);                                                                                   \
+                finish(c + r * ldc + j, ldc, sum, alpha, beta, bias ? bias + n0 + j : 0, rows - r, columns - j);       \
             }                                                                                                          \
           }                                                                                                            \
       }                                                                                                                \

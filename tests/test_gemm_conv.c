@@ -280,19 +280,20 @@ static void test_large(void **state) {
   }
 }
 
-/* bfloat16 on CPUs with AMX: sizes around those of tiles and of groups of channels, rows shorter than a vector, parts
- * of the output channels; so many channels that a block is narrower than the image. */
-static const shape narrow[] = {
-    {1, 1, 1, 1, 1, .side = 0},      {2, 5, 7, 9, 3, .side = 0},      {1, 33, 13, 17, 65, .side = 0},
-    {3, 64, 14, 14, 64, .side = 0},  {1, 31, 1, 67, 7, .side = 0},    {1, 4, 67, 1, 17, .side = 0},
-    {2, 130, 33, 31, 97, .side = 0}, {1, 32, 9, 225, 600, .side = 0}, {2, 4096, 3, 40, 33, .side = 0}};
+/* CPUs with AMX: sizes around those of tiles and of groups of channels, rows shorter than a vector, parts of the output
+ * channels; so many channels that a block is narrower than the image. */
+static const shape panels[] = {{1, 1, 1, 1, 1, .side = 0},      {2, 5, 7, 9, 3, .side = 0},
+                               {1, 33, 13, 17, 65, .side = 0},  {3, 64, 14, 14, 64, .side = 0},
+                               {1, 31, 1, 67, 7, .side = 0},    {1, 4, 67, 1, 17, .side = 0},
+                               {2, 130, 33, 31, 97, .side = 0}, {1, 32, 9, 225, 600, .side = 0},
+                               {2, 1365, 3, 40, 33, .side = 0}, {2, 4096, 3, 40, 33, .side = 0}};
 
 /* The result for as many cores as this, which decides how the work is split. */
-static uint16_t *compute_narrow(problem *p, int cores) {
-  const int64_t size = p->count[0] * 2;
+static void *compute_panel(problem *p, int cores) {
+  const size_t each = gh_dtype_size(p->desc.dtype);
   const int before = device->info.compute_units;
   gh_launch *launch;
-  uint16_t *got = gh_alloc(&err, (size_t)p->count[0], sizeof *got);
+  void *got = gh_alloc(&err, (size_t)p->count[0], each);
   assert_non_null(got);
   device->info.compute_units = cores;
   OK(gh_conv_amx_prepare(&err, device, &p->desc, p->buffers[1], &launch));
@@ -301,13 +302,13 @@ static uint16_t *compute_narrow(problem *p, int cores) {
   device->backend->launch_free(launch);
   OK(gh_conv_amx_bind(&err, device, NULL, &p->desc, p->buffers[1], p->buffers[2], p->buffers[0], &launch));
   OK(device->backend->enqueue(&err, device, launch));
-  OK(device->backend->read(&err, device, p->buffers[0], 0, got, size));
+  OK(device->backend->read(&err, device, p->buffers[0], 0, got, p->count[0] * (int64_t)each));
   device->backend->launch_free(launch);
   device->info.compute_units = before;
   return got;
 }
 
-/* Rounds A, B and the bias, on the device and on the host. */
+/* Rounds A, B and the bias to bfloat16, on the device and on the host. */
 static void round_inputs(problem *p) {
   for (int i = 1; i < 4; i++) {
     uint16_t *bits = gh_alloc(&err, (size_t)p->count[i], sizeof *bits);
@@ -322,48 +323,61 @@ static void round_inputs(problem *p) {
   p->desc.dtype = p->desc.dtype_c = GH_BF16;
 }
 
+static problem make_panel(const shape *size, bool bias, bool narrow) {
+  problem p = make(size, false, bias);
+  if (narrow) round_inputs(&p);
+  return p;
+}
+
+static float number_at(const problem *p, const void *results, int64_t i) {
+  return p->desc.dtype == GH_F32 ? ((const float *)results)[i] : gh_widen(GH_BF16, ((const uint16_t *)results)[i]);
+}
+
 /* Every number against float64, and the same bits however many cores share the work. */
-static void test_narrow(void **state) {
+static void test_panels(void **state) {
   (void)state;
-  for (size_t s = 0; s < GH_COUNT(narrow); s++) {
-    problem p = make(&narrow[s], false, s % 2);
-    round_inputs(&p);
-    if (!gh_conv_amx_supports(&p.desc, device)) {
-      print_message("no AMX: not tested\n");
+  for (size_t s = 0; s < 2 * GH_COUNT(panels); s++) {
+    problem p = make_panel(&panels[s / 2], s / 2 % 2, s % 2);
+    const bool supported = gh_conv_amx_supports(&p.desc, device);
+    assert_int_equal(supported, device->info.amx && device->info.shape == GH_SHAPE_CPU &&
+                                    (s % 2 || p.desc.image.channels <= 1365));
+    if (!supported) {
       drop(&p);
-      return;
+      continue;
     }
-    uint16_t *got = compute_narrow(&p, 1), *other = compute_narrow(&p, 64);
-    assert_memory_equal(got, other, (size_t)p.count[0] * sizeof *got);
-    for (int64_t i = 0; i < p.count[0]; i++) p.host[0][i] = gh_widen(GH_BF16, got[i]);
-    for (int64_t image = 0; image < p.desc.batch; image++) check_image(&p, "own-conv-amx-bf16", image);
+    void *got = compute_panel(&p, 1), *other = compute_panel(&p, 64);
+    assert_memory_equal(got, other, (size_t)p.count[0] * gh_dtype_size(p.desc.dtype));
+    for (int64_t i = 0; i < p.count[0]; i++) p.host[0][i] = number_at(&p, got, i);
+    for (int64_t image = 0; image < p.desc.batch; image++) check_image(&p, "conv2d_amx", image);
     free(got);
     free(other);
     drop(&p);
   }
 }
 
-/* An image whose pixels are not numbers stays without effect on its neighbour. */
-static void test_narrow_neighbours(void **state) {
+/* An image whose pixels are not numbers stays without effect on its neighbours. */
+static void test_neighbours(void **state) {
   (void)state;
-  problem p = make(&narrow[3], false, false);
-  round_inputs(&p);
-  if (gh_conv_amx_supports(&p.desc, device)) {
-    uint16_t *clean = compute_narrow(&p, 2), *got;
-    const int64_t pixels = p.desc.stride_b;
-    uint16_t *nan = gh_alloc(&err, (size_t)pixels, sizeof *nan);
-    assert_non_null(nan);
-    for (int64_t i = 0; i < pixels; i++) nan[i] = 0x7fc0;
-    OK(device->backend->write(&err, device, p.buffers[2], pixels * 2, nan, pixels * 2)); /* the second of three */
-    got = compute_narrow(&p, 2);
-    const size_t size = (size_t)p.desc.stride_c * sizeof *got;
-    assert_memory_equal(got, clean, size);
-    assert_memory_equal(got + 2 * p.desc.stride_c, clean + 2 * p.desc.stride_c, size);
-    free(nan);
-    free(got);
-    free(clean);
+  for (int narrow = 0; narrow < 2; narrow++) {
+    problem p = make_panel(&panels[3], false, narrow);
+    if (gh_conv_amx_supports(&p.desc, device)) {
+      const size_t each = gh_dtype_size(p.desc.dtype), size = (size_t)p.desc.stride_c * each;
+      const int64_t bytes = p.desc.stride_b * (int64_t)each;
+      char *clean = compute_panel(&p, 2), *got;
+      uint8_t *nan = gh_alloc(&err, (size_t)bytes, 1);
+      assert_non_null(nan);
+      memset(nan, 0xff, (size_t)bytes);
+      OK(device->backend->write(&err, device, p.buffers[2], bytes, nan, bytes)); /* the second of three */
+      got = compute_panel(&p, 2);
+      assert_memory_equal(got, clean, size);
+      assert_memory_equal(got + 2 * size, clean + 2 * size, size);
+      assert_true(isnan(number_at(&p, got, p.desc.stride_c)));
+      free(nan);
+      free(got);
+      free(clean);
+    }
+    drop(&p);
   }
-  drop(&p);
 }
 
 static void test_arguments(void **state) {
@@ -399,9 +413,9 @@ int main(void) {
     return 1;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_provider),    cmocka_unit_test(test_bits_of_columns), cmocka_unit_test(test_chosen),
-      cmocka_unit_test(test_columns),           cmocka_unit_test(test_large),           cmocka_unit_test(test_narrow),
-      cmocka_unit_test(test_narrow_neighbours), cmocka_unit_test(test_arguments),
+      cmocka_unit_test(test_every_provider), cmocka_unit_test(test_bits_of_columns), cmocka_unit_test(test_chosen),
+      cmocka_unit_test(test_columns),        cmocka_unit_test(test_large),           cmocka_unit_test(test_panels),
+      cmocka_unit_test(test_neighbours),     cmocka_unit_test(test_arguments),
   };
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   gh_device_close(device);

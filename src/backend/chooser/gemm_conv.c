@@ -11,6 +11,12 @@ bool gh_gemm_is_usual_image(const gh_gemm_desc *g) {
          g->image.out_width == g->image.width && g->n == g->image.height * g->image.width;
 }
 
+bool gh_gemm_is_plain_image(const gh_gemm_desc *g) {
+  return gh_gemm_is_usual_image(g) && g->dtype_c == g->dtype && !g->trans_a && g->lda == g->k && g->ldc == g->n &&
+         !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 &&
+         (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
+}
+
 int64_t gh_gemm_image_positions(const gh_gemm_desc *g) { return g->trans_b ? g->k : g->n; }
 
 void gh_gemm_image_key(const gh_gemm_desc *g, char *key, size_t size) {

@@ -1,4 +1,4 @@
-/* 3 x 3 convolutions of bfloat16 images on CPUs with AMX: cl/tuned_conv_amx.cl. */
+/* 3 x 3 convolutions on CPUs with AMX: cl/tuned_conv_amx.cl. */
 #include <math.h>
 
 #include "backend/chooser/gemm_internal.h"
@@ -6,21 +6,21 @@
 
 enum { SIDE = GEMM_AMX_ROWS, CHANNELS = 32, TAPS = 9, GROUP_WORDS = TAPS * SIDE * CHANNELS / 2 };
 
+/* bfloat16 pieces of a number. */
+static int pieces_of(const gh_gemm_desc *g) { return g->dtype == GH_F32 ? 3 : 1; }
+
 #define WEIGHT_NUMBERS 300000 /* of a part of the output channels: less than half of a second-level cache */
 
 static int64_t groups_of(int64_t channels) { return GH_CEIL_DIV(channels, CHANNELS); }
 
-/* Contiguous rows, alpha 1 and beta 0. */
 bool gh_conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return d->info.amx && d->info.shape == GH_SHAPE_CPU && g->dtype == GH_BF16 && g->dtype_c == GH_BF16 && !g->trans_a &&
-         gh_gemm_is_usual_image(g) && g->image.channels <= CONV_AMX_CHANNELS && g->lda == g->k && g->ldc == g->n &&
-         !g->offset_a && !g->offset_b && !g->offset_c && g->alpha == 1 && g->beta == 0 && g->n < INT32_MAX &&
-         (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
+  return d->info.amx && d->info.shape == GH_SHAPE_CPU && (g->dtype == GH_F32 || g->dtype == GH_BF16) &&
+         gh_gemm_is_plain_image(g) && g->image.channels <= CONV_AMX_CHANNELS / pieces_of(g) && g->n < INT32_MAX;
 }
 
 /* Words, as many as float32 numbers. */
 int64_t gh_conv_amx_prepared(const gh_gemm_desc *g) {
-  return GH_CEIL_DIV(g->m, SIDE) * groups_of(g->image.channels) * GROUP_WORDS;
+  return GH_CEIL_DIV(g->m, SIDE) * groups_of(g->image.channels) * GROUP_WORDS * pieces_of(g);
 }
 
 gh_status gh_conv_amx_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a, gh_launch **out) {
@@ -40,18 +40,20 @@ typedef struct conv_cut {
 } conv_cut;
 
 /* Processor cycles of one work-item, apart from what all have alike: a tile of 16 positions x 16 outs takes 16 for 32
- * channels, packing 32 channels of 16 pixels about 100. */
+ * channels and a product of pieces, packing 32 channels of 16 pixels about 100 for a piece. */
 static double cycles(const gh_gemm_desc *g, const conv_cut *b) {
+  const double products = g->dtype == GH_F32 ? 6 : 1;
   const int64_t pitch = CONV_AMX_PITCH(b->columns, g->image.width);
   const double pixels = (double)((b->rows + 2) * pitch), groups = (double)groups_of(g->image.channels);
   const double positions = (double)(GH_CEIL_DIV((b->rows - 1) * pitch + b->columns, SIDE) * SIDE);
   const double outs = (double)(GH_CEIL_DIV(b->outs, SIDE) * SIDE);
-  return groups * (positions * outs * TAPS / 16 + pixels * 100 / 16);
+  return groups * (positions * outs * TAPS * products / 16 + pixels * pieces_of(g) * 100 / 16);
 }
 
 static bool fits(const gh_gemm_desc *g, const conv_cut *b) {
   const int64_t pitch = CONV_AMX_PITCH(b->columns, g->image.width);
-  return CONV_AMX_PIXELS(b->rows, b->columns, pitch) * groups_of(g->image.channels) * CHANNELS <= CONV_AMX_PANEL;
+  return CONV_AMX_PIXELS(b->rows, b->columns, pitch) * groups_of(g->image.channels) * CHANNELS * pieces_of(g) <=
+         CONV_AMX_PANEL;
 }
 
 static int64_t blocks_of(const gh_gemm_desc *g, const conv_cut *b) {
@@ -80,7 +82,7 @@ static conv_cut cut_for(const gh_gemm_desc *g, int64_t cores) {
       }
     }
   const int64_t weights = groups_of(g->image.channels) * CHANNELS * TAPS; /* of an out */
-  best.part = GH_MIN(GH_MAX(WEIGHT_NUMBERS / weights / SIDE * SIDE, SIDE), CONV_AMX_PART);
+  best.part = GH_MIN(GH_MAX(WEIGHT_NUMBERS / pieces_of(g) / weights / SIDE * SIDE, SIDE), CONV_AMX_PART);
   return best;
 }
 

@@ -45,6 +45,8 @@ bool gh_gemm_skips_library(gh_device *d, struct gh_choice_state *state, const gh
 
 /* Stride 1 and a border of 1, 3 x 3: what CPUs compute without columns. */
 bool gh_gemm_is_usual_image(const gh_gemm_desc *desc);
+/* Such an image with contiguous rows and one type, alpha 1 and beta 0: what kernels of their own support. */
+bool gh_gemm_is_plain_image(const gh_gemm_desc *desc);
 void gh_gemm_image_key(const gh_gemm_desc *desc, char *key, size_t size); /* what a convolution adds to its key */
 int64_t gh_gemm_image_positions(const gh_gemm_desc *desc);
 /* The same convolution for fewer rows of the result, or of fewer channels; everything stays contiguous. */
@@ -72,7 +74,7 @@ gh_status gh_columns_write(gh_error *err, gh_device *d, const gh_gemm_desc *desc
                            gh_buffer *columns, gh_launch **out);
 gh_gemm_desc gh_columns_product(const gh_gemm_desc *desc);
 
-/* gemm_conv_amx.c: convolutions of bfloat16 images on CPUs with AMX, which want the weights in another form: of as many
+/* gemm_conv_amx.c: convolutions on CPUs with AMX, which want the weights in another form: of as many
  * float32 numbers */
 bool gh_conv_amx_supports(const gh_gemm_desc *desc, const gh_device *d);
 int64_t gh_conv_amx_prepared(const gh_gemm_desc *desc);

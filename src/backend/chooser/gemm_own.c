@@ -71,30 +71,22 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
                                  const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
                                  gh_launch **out) {
   const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, &d->info);
-  char defines[40];
-  snprintf(defines, sizeof defines, "%s%s", g->image.channels ? "-DIMAGE " : "", gh_gemm_storage_defines(g));
-  gh_kernel_id id = {
-      .name = gh_gemm_kernel_name(g), .source = family_of(amx, g)->source, .defines = defines, .dtype = GH_F32};
+  gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
+                     .source = family_of(amx, g)->source,
+                     .defines = gh_gemm_storage_defines(g),
+                     .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, cut.mt), (size_t)GH_CEIL_DIV(g->n, cut.nb), (size_t)g->batch}, {1, 1, 1}};
   gh_arg args[24];
   int count = gh_gemm_common_args(args, g, a, b, c);
   args[count++] = gh_arg_i32(cut.mt);
   args[count++] = gh_arg_i32(cut.nb);
   args[count++] = gh_arg_i32(cut.kc);
-  if (g->image.channels) {
-    args[count++] = gh_arg_i32(g->image.height);
-    args[count++] = gh_arg_i32(g->image.width);
-  }
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
-/* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. They support only contiguous
- * rows, alpha 1 and beta 0. */
+/* Convolutions without forming B: cl/conv2d_direct.cl and cl/conv2d_winograd.cl. */
 static bool conv_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return g->dtype == GH_F32 && g->dtype_c == GH_F32 && d->info.shape == GH_SHAPE_CPU && !g->trans_a &&
-         gh_gemm_is_usual_image(g) && g->lda == g->k && g->ldc == g->n && !g->offset_a && !g->offset_b &&
-         !g->offset_c && g->alpha == 1 && g->beta == 0 &&
-         (g->batch == 1 || (!g->stride_a && g->stride_b == g->image.channels * g->n && g->stride_c == g->m * g->n));
+  return g->dtype == GH_F32 && d->info.shape == GH_SHAPE_CPU && gh_gemm_is_plain_image(g);
 }
 
 static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -114,7 +106,9 @@ static gh_status direct_bind(gh_error *err, gh_device *d, const gh_gemm_provider
 int64_t gh_gemm_prepared_elements(const gh_device *d, const gh_gemm_desc *g) {
   if (gh_dtype_is_narrow(g->dtype))
     return d->info.shape == GH_SHAPE_CPU ? gh_conv_amx_prepared(g) : gh_conv_matrix_prepared(g);
-  return ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
+  const int64_t winograd =
+      ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
+  return gh_conv_amx_supports(g, d) ? GH_MAX(winograd, gh_conv_amx_prepared(g)) : winograd;
 }
 
 static gh_status winograd_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
@@ -153,8 +147,13 @@ static gh_status winograd_bind(gh_error *err, gh_device *d, const gh_gemm_provid
   return d->backend->bind_kernel(err, d, &id, &grid, args, GH_COUNT(args), out);
 }
 
+/* Fewer channels are padded to 32, and the other kernels are faster. For bfloat16 there is no other. */
 static bool conv_amx_supports(const gh_gemm_desc *g, const gh_device *d) {
-  return amx_supports(g, d) && g->dtype_c == GH_F32 && !g->trans_a && gh_gemm_is_usual_image(g);
+  return g->dtype == GH_F32 && g->image.channels >= 16 && gh_conv_amx_supports(g, d);
+}
+
+static bool conv_amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
+  return g->dtype == GH_BF16 && gh_conv_amx_supports(g, d);
 }
 
 static gh_status cpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, const gh_gemm_desc *g,
@@ -234,9 +233,8 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
   PANELS("own-amx", amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
 #define AMX_BF16(nb, kc)                                                                                               \
   PANELS("own-amx-bf16", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, AMX_BF16_SIDE, false)
-#define CONV_AMX(nb, kc)                                                                                               \
-  PANELS("own-conv-amx", conv_amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, GEMM_AMX_WIDTH, GEMM_AMX_DEPTH,      \
-         AMX_SIDE, true)
+#define CONV_AMX(name, supports, side)                                                                                 \
+  { {name, name}, supports, gh_conv_amx_bind, gh_conv_amx_prepare, {0, 0}, BIAS, side, true }
 #define CONV_GPU(work)                                                                                                 \
   {                                                                                                                    \
     {"own-conv-gpu work=" #work, "own-conv-gpu"}, gh_conv_gpu_supports_##work, gpu_bind, NULL, {work, 0}, BIAS, 0,     \
@@ -246,24 +244,16 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 /* On NVIDIA the library comes first, because it uses the tensor cores. */
 const gh_gemm_provider gh_gemm_providers[] = {
     {{GH_CUBLASLT, GH_CUBLASLT}, cublaslt_supports, library_bind, NULL, {0, 0}, BIAS | BIAS_GELU, 0, false},
+    AMX(256, 512),
     AMX(512, 512),
     AMX(256, 1024),
     AMX(384, 512),
-    AMX(768, 256),
     AMX_BF16(256, 1024),
     AMX_BF16(384, 1024),
     AMX_BF16(512, 1024),
     AMX_BF16(768, 1024),
-    CONV_AMX(512, 512),
-    CONV_AMX(256, 1024),
-    {{"own-conv-amx-bf16", "own-conv-amx-bf16"},
-     gh_conv_amx_supports,
-     gh_conv_amx_bind,
-     gh_conv_amx_prepare,
-     {0, 0},
-     BIAS,
-     0, /* for all sizes: there is no other */
-     true},
+    CONV_AMX("own-conv-amx", conv_amx_supports, 16),
+    CONV_AMX("own-conv-amx-bf16", conv_amx_supports_bf16, 0),
     {{"own-conv", "own-conv"}, conv_supports, direct_bind, NULL, {0, 0}, BIAS, 0, true},
     {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     DOT(256, 256),

@@ -28,7 +28,6 @@ static bool is_not_square(const int *size) { return size[0] != size[1]; } /* whi
 static const space spaces[] = {
     {"own-amx nb=512 kc=512", {{"nb", 6, {128, 256, 384, 512, 768, 1024}}, {"kc", 3, {256, 512, 1024}}}, fits_amx},
     {"own-amx nb=512 kc=1024", {{"nb", 4, {384, 512, 768, 1024}}, {"kc", 2, {512, 1024}}}, fits_amx_bf16},
-    {"own-conv-amx nb=512 kc=512", {{"nb", 4, {128, 256, 384, 512}}, {"kc", 3, {256, 512, 1024}}}, fits_amx},
     {"own-dot nb=256 kc=512", {{"nb", 5, {64, 128, 256, 384, 512}}, {"kc", 4, {256, 512, 1024, 2048}}}, fits_dot},
     {"own-cpu nb=512 kc=512",
      {{"nb", 7, {64, 128, 256, 384, 512, 768, 1024}}, {"kc", 4, {256, 512, 1024, 2048}}},
