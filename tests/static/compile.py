@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import ctypes
 import fnmatch
+import functools
 import glob
 import gzip
 import hashlib
@@ -363,12 +364,17 @@ def nvrtc_path(given):
     return candidates[0] if candidates else None
 
 
+@functools.cache  # opening one asks programs for their versions
+def compiler_of_kind(kind, *given):
+    return kind(*given)
+
+
 def compiler_of(target, arguments):
     if target in AMD:
-        return Clang(arguments.work)
+        return compiler_of_kind(Clang, arguments.work)
     if target in INTEL:
-        return Ocloc(arguments.ocloc)
-    compiler = Nvrtc(nvrtc_path(arguments.nvrtc), arguments.work)
+        return compiler_of_kind(Ocloc, arguments.ocloc)
+    compiler = compiler_of_kind(Nvrtc, nvrtc_path(arguments.nvrtc), arguments.work)
     if int(target[3:]) not in compiler.archs:
         raise Missing(f"{compiler.version} does not compile for {target}")
     return compiler
@@ -386,6 +392,9 @@ def processor_seconds():
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
+source_of = functools.cache(inspect.getsource)  # reads the whole file at each call
+
+
 def options_of(target, program):
     return program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
 
@@ -397,7 +406,7 @@ def compiled(arguments, target, program):
     options = options_of(target, program)
     compiler = compiler_of(target, arguments)
     readers = [nvidia_judge, nvidia_kernels, amd_kernels, amd_undefined, intel_kernels, elf_sections, type(compiler)]
-    parts = [*map(inspect.getsource, readers), compiler.version, target, program["text"], *options]
+    parts = [*map(source_of, readers), compiler.version, target, program["text"], *options]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     path = os.path.join(arguments.work, "kept", key)
     if os.path.exists(path + ".json"):

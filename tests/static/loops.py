@@ -19,7 +19,6 @@ import fnmatch
 import glob
 import gzip
 import hashlib
-import inspect
 import json
 import os
 import resource
@@ -64,7 +63,7 @@ def disassemble(arguments, target, code):
             f.write(code)
         if target in compilation.NVIDIA:
             return assembly.nvidia_kernels(tool([arguments.nvdisasm, "-c", path]))
-        compiler = compilation.Ocloc(arguments.ocloc)
+        compiler = compilation.compiler_of(target, arguments)
         for library in glob.glob("/usr/lib/*/libiga64.so.1")[:1]:  # ocloc loads it by another name
             os.symlink(library, os.path.join(folder, "libiga64.so"))
         paths = compiler.environment.get("LD_LIBRARY_PATH", "") + ":" + folder
@@ -174,7 +173,7 @@ def one(arguments, target, program):
     if wrong:
         return target, name, [], wrong, compilation.processor_seconds() - began
     own = [facts_of, product_runs, memory_runs, waits_for_loads, disassemble, is_product]
-    parts = [*map(inspect.getsource, MODULES), *map(inspect.getsource, own), str(PRODUCTS), target]
+    parts = [*map(compilation.source_of, MODULES), *map(compilation.source_of, own), str(PRODUCTS), target]
     key = hashlib.sha256(code + "\0".join(parts).encode()).hexdigest()
     path = os.path.join(arguments.work, "kept", key + ".loops.json")
     if os.path.exists(path):
