@@ -113,9 +113,9 @@ set(OWN_SHAPE attention attention_amx attention_columns attention_matrix attenti
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment
-         export formats identity image incomplete inputs interrupt layout loader mapping messages names
-         options origin power preprocess resumed_options results retry robust rot scenes statistics target_cache terminal
-         tfevents tune_command usage)
+         export formats identity image incomplete inputs interrupt layout loader mapping masked messages names
+         objective options origin power preprocess resumed_options results retry robust rot scenes statistics
+         target_cache terminal tfevents tune_command usage)
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults leftovers link links loops pages python ranks ranks_cuda ranks_encode rooms torture)
 endif()
