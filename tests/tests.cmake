@@ -158,6 +158,10 @@ foreach(name gemm_bf16 gemm_conv golden probe reconstruct)
     set_property(TEST cuda_${name} APPEND PROPERTY LABELS kernels)
   endif()
 endforeach()
+# So does this one on OpenCL; test_options, test_resume and test_masked train through the same code.
+if(TEST test_golden)
+  set_property(TEST test_golden APPEND PROPERTY LABELS kernels)
+endif()
 # These start threads, of their own or inside: the loader, encoding, scores. ThreadSanitizer watches them (preset threads).
 set(THREADS api api_train comm encode guard loader score)
 foreach(name ${THREADS})
