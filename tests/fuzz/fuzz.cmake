@@ -1,5 +1,6 @@
-# tests/fuzz/fuzz_*.c are one program each (fuzz.h says how to use them). As tests they run for a second, or for four where
-# sanitizers watch: GH_SANITIZE, which also counts the edges that an input reaches. GH_FUZZ builds them for libFuzzer.
+# tests/fuzz/fuzz_*.c are one program each (fuzz.h says how to use them). As tests they run for two seconds where sanitizers
+# watch: GH_SANITIZE, which also counts the edges that an input reaches, and GH_FUZZ, which builds them for libFuzzer. Without
+# a sanitizer they replay their corpus, and little more.
 if(GH_SANITIZE AND NOT GH_FUZZ)
   file(GLOB PARSERS CONFIGURE_DEPENDS src/backend/chooser/tuned.c src/base/*.c src/bench/result*.c src/config/*.c
        src/data/braces.c src/data/captions.c src/data/index.c src/data/target_cache.c src/eval/dataset.c
@@ -46,7 +47,7 @@ foreach(file ${FUZZ_TARGETS})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_test(NAME ${name} COMMAND ${name} -max_total_time=2 -seed=1 ${found} ${corpus})
   else()
-    add_test(NAME ${name} COMMAND ${name} --seconds $<IF:$<BOOL:${GH_SANITIZE}>,4,1> ${corpus})
+    add_test(NAME ${name} COMMAND ${name} --seconds $<IF:$<BOOL:${GH_SANITIZE}>,2,0.2> ${corpus})
   endif()
 endforeach()
 target_link_options(fuzz_cache PRIVATE -Wl,--wrap=gh_store_create)
