@@ -119,14 +119,17 @@ set(HOST api api_score api_train base bench cache captions card cli comm config 
 if(NOT GH_SANITIZE)
   list(APPEND HOST faults leftovers link links loops pages python ranks ranks_cuda ranks_encode rooms torture)
 endif()
-# The longest, longest first: they start first, so that none of them runs alone at the end. The first ones compile the
-# programs of different shapes, in both types, for all the others; two that need the same program would both compile it.
-set(LONG test_attention_matrix test_attention_columns test_memory test_compare cuda_golden test_ops test_gemm_matrix
-         cuda_attention_matrix test_resume test_golden test_cuda test_masked test_mixed test_robust cuda_probe cuda_step_trace cuda_gemm_bf16
-         test_fft test_api test_attention test_options cuda_reconstruct test_probe ptx_gemm_bf16
-         ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix ptx_attention ptx_sm_100_attention_matrix)
+# The longest: they start first, so that none of them runs alone at the end. Two at a time that need the same program of
+# PoCL would both compile it. test_ops compiles those of most others: only tests of the double, whose compiler is another
+# one, run beside it.
+set(LONG test_ops cuda_gemm_bf16 cuda_golden cuda_attention_matrix cuda_step_trace cuda_gemm_conv cuda_conv2d cuda_probe
+         test_cuda_host cuda_reconstruct cuda_ops test_attention_matrix test_compare test_attention_columns test_memory
+         test_conv2d test_golden test_gemm_matrix test_cuda test_resume test_mixed test_masked test_gemm_bf16
+         test_fft test_robust test_options test_bench test_attention_tile test_api test_attention
+         test_probe test_suite ptx_gemm_bf16 ptx_conv2d ptx_sm_100_ops ptx_ops ptx_planted ptx_attention_matrix
+         ptx_attention ptx_sm_100_attention_matrix)
 if(NOT GH_SANITIZE)
-  list(INSERT LONG 13 test_leftovers test_faults test_install)
+  list(INSERT LONG 19 test_ranks test_leftovers test_faults test_install test_ranks_cuda)
 endif()
 
 function(set_test_property name property value)
