@@ -34,6 +34,13 @@ static const int64_t shapes[][3] = {
     {97, 31, 97}, {64, 64, 64}, {127, 65, 31}, {65, 127, 131}, {2, 300, 40},   {33, 65, 520}, {8, 7, 2},
     {7, 1100, 9}, {300, 5, 70}, {9, 31, 1030}, {131, 137, 7},  {17, 19, 1537}, {16, 8, 16},   {40, 70, 3}};
 
+/* A sanitizer watches the host's code: a third of the shapes for each provider and type, in turn. */
+#ifdef __SANITIZE_ADDRESS__
+enum { EACH = 3 };
+#else
+enum { EACH = 1 };
+#endif
+
 static void test_every_provider(void **state) {
   (void)state;
   int tried = 0;
@@ -42,7 +49,7 @@ static void test_every_provider(void **state) {
       gh_gemm_desc small = stored_as(gemm_desc_of(1, 1, 1, 0, 0), storage[t]);
       if (!gh_gemm_supports(p, &small, device)) continue;
       OK(gh_choice_force(&err, device, &gh_gemm_kind, p->base.name));
-      for (size_t s = 0; s < GH_COUNT(shapes); s++)
+      for (size_t s = t % EACH; s < GH_COUNT(shapes); s += EACH)
         for (int trans = 0; trans < 4; trans++) {
           const int turn = (int)s + trans + (int)t;
           gh_gemm_desc g = gemm_desc_of(shapes[s][0], shapes[s][1], shapes[s][2], trans, turn % GEMM_OPTIONS);
@@ -53,7 +60,7 @@ static void test_every_provider(void **state) {
         }
     }
   OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
-  assert_true(tried > 400);
+  assert_true(tried > 400 / EACH);
 }
 
 /* A rest of k that is shorter than what a kernel sums between two looks at C: its sums must not be added twice. */
