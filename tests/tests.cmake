@@ -66,6 +66,8 @@ target_link_libraries(slow_opencl PRIVATE gh_flags ${CMAKE_DL_LIBS})
 if(TARGET genhance_mpi)
   add_library(old_mpi MODULE tests/drivers/old_mpi.c)
   target_link_libraries(old_mpi PRIVATE MPI::MPI_C)
+  # An MPI that says that it takes the memory of devices, for test_ranks_cuda.sh.
+  add_library(aware_mpi MODULE tests/drivers/aware_mpi.c)
 endif()
 
 # Our declarations of NVIDIA's libraries are compared with its headers where those are: one compilation. NCCL's comes apart.

@@ -266,6 +266,18 @@ struct gh_backend {
   /* "NCCL 2.21.5", without the version before group_open; NULL: the environment says not to use it. */
   const char *(*group_name)(const gh_device *d);
 
+  /* Optional, all or none (NULL): other libraries read and write the device's memory by its address, as an MPI may. */
+  const char *memory; /* the kind of addresses, as such libraries name it: "cuda" */
+  void *(*address)(const gh_buffer *buffer);
+  /* Opens a second in-order queue of d, beside that of its commands, for another thread, with `points` points. Only
+   * enqueue and finish are called with *beside; it ends before d does. */
+  gh_status (*beside_open)(gh_error *err, gh_device *d, int points, gh_device *beside);
+  void (*beside_close)(gh_device *beside); /* after a failed beside_open, too */
+  /* The thread of d: what is enqueued on d so far becomes the point. The other thread: what is enqueued on beside from
+   * now on begins after the point. */
+  gh_status (*beside_point)(gh_error *err, gh_device *d, gh_device *beside, int point);
+  gh_status (*beside_follow)(gh_error *err, gh_device *beside, int point);
+
   /* The libraries behind bind_library_gemm and bind_fft, by the names of core/libraries.h; NULL where the device cannot
    * use one. */
   const char *(*gemm_name)(const gh_device *d);

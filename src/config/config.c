@@ -26,6 +26,8 @@ static const gh_word roundings[] = {{"float32", GH_PRECISION_FLOAT32},
                                     {0}};
 static const gh_word splits[] = {{"even", GH_SPLIT_EVEN}, {"measured", GH_SPLIT_MEASURED}, {0}};
 static const gh_word reduces[] = {{"ordered", GH_REDUCE_ORDERED}, {"fast", GH_REDUCE_FAST}, {0}};
+static const gh_word buffers[] = {
+    {"auto", GH_BUFFERS_AUTO}, {"host", GH_BUFFERS_HOST}, {"device", GH_BUFFERS_DEVICE}, {0}};
 static const gh_word shards[] = {
     {"none", GH_SHARD_NONE}, {"optimizer", GH_SHARD_OPTIMIZER}, {"gradients", GH_SHARD_GRADIENTS}, {0}};
 static const gh_word recomputes[] = {
@@ -101,6 +103,7 @@ static const gh_row rows[] = {
     WORD("distributed.split", split, "\"even\"", splits),
     WORD("distributed.reduce", reduce, "\"ordered\"", reduces),
     WORD("distributed.reduce_precision", reduce_precision, "\"float32\"", roundings),
+    WORD("distributed.buffers", buffers, "\"auto\"", buffers),
     ROW("distributed.bucket", ROW_REAL, bucket, "4", 0, 65536, ROW_OPEN_LOW),
     ROW("distributed.sync_every", ROW_INT, sync_every, "1", 1, 1e6, 0),
     ROW("distributed.outer_lr", ROW_REAL, outer_lr, "0.7", 0, 1e3, ROW_OPEN_LOW),
@@ -187,7 +190,19 @@ static gh_status check_averages(gh_error *err, const gh_config *c) {
   return GH_OK;
 }
 
+/* Non-blocking sums of device memory are in no MPI's list of what it supports: "fast" is NCCL's or the host's. */
+const char *gh_config_why_staged(const gh_config *c) {
+  if (c->buffers == GH_BUFFERS_HOST) return "distributed.buffers is \"host\"";
+  if (c->reduce == GH_REDUCE_FAST) return "MPI adds \"fast\" sums in the host's memory";
+  if (c->sync_every > 1) return "averages (distributed.sync_every) are made in the host's memory";
+  if (c->shard == GH_SHARD_GRADIENTS) return "with distributed.shard \"gradients\" the host's memory has most of them";
+  if (c->gradients != GH_PRECISION_FLOAT32) return "memory.gradients \"bfloat16\" is widened in the host's memory";
+  return NULL;
+}
+
 static gh_status check_distributed(gh_error *err, const gh_config *c) {
+  const char *staged = c->buffers == GH_BUFFERS_DEVICE ? gh_config_why_staged(c) : NULL;
+  if (staged) return gh_fail(err, GH_ERROR_CONFIG, "distributed.buffers: not \"device\": %s", staged);
   if (c->reduce == GH_REDUCE_FAST && c->reduce_precision != GH_PRECISION_FLOAT32)
     return gh_fail(err, GH_ERROR_CONFIG, "distributed.reduce_precision: \"fast\" sums are float32 only");
   if (c->reduce == GH_REDUCE_FAST && c->shard != GH_SHARD_NONE)

@@ -14,6 +14,8 @@ typedef enum gh_precision { GH_PRECISION_FLOAT32, GH_PRECISION_BFLOAT16, GH_PREC
 typedef enum gh_rank_split { GH_SPLIT_EVEN, GH_SPLIT_MEASURED } gh_rank_split;
 /* How they add their gradients. */
 typedef enum gh_reduce { GH_REDUCE_ORDERED, GH_REDUCE_FAST } gh_reduce;
+/* From whose memory MPI takes them; auto: the device's where both allow it. */
+typedef enum gh_buffers { GH_BUFFERS_AUTO, GH_BUFFERS_HOST, GH_BUFFERS_DEVICE } gh_buffers;
 /* What they divide among them beside the batch. */
 typedef enum gh_sharding { GH_SHARD_NONE, GH_SHARD_OPTIMIZER, GH_SHARD_GRADIENTS } gh_sharding;
 
@@ -104,6 +106,7 @@ struct gh_config {
   gh_rank_split split;
   gh_reduce reduce;
   gh_precision reduce_precision;
+  gh_buffers buffers;
   gh_sharding shard;
   int64_t sync_every; /* updates between two averages; 1: every update is made together */
   double outer_lr, outer_momentum;
@@ -122,6 +125,9 @@ gh_status gh_config_parse(gh_error *err, gh_config *config, const char *name, co
                           const char *const *overrides, size_t override_count);
 gh_status gh_config_from_json(gh_error *err, gh_config *config, const char *name, const gh_json *document);
 void gh_config_free(gh_config *config);
+
+/* Why sums of gradients pass through the host's memory, whatever device and MPI allow; NULL: they need not. */
+const char *gh_config_why_staged(const gh_config *config);
 
 /* Writes the whole configuration, every key, in a fixed order. Reading it gives the same configuration. */
 gh_status gh_config_to_json(gh_error *err, gh_json **out, const gh_config *config);

@@ -67,9 +67,28 @@ typedef enum gh_sum_way {
   GH_SUM_FAST     /* by the library (MPI_Allreduce), in its order */
 } gh_sum_way;
 
+/* Of one piece (0, 1, ...) of a sum (its `number`). */
+typedef gh_status gh_sum_work(gh_error *err, void *user, int sum, int piece);
+
+/* Where a sum's numbers are while they travel, if not in the host's memory: buffers of a device, whose addresses the
+ * library takes (gh_comm_takes). The numbers go through them piece by piece (gh_sum_piece). Each function returns when
+ * the device has done its part: what follows is the library's, or the caller's. */
+typedef struct gh_sum_place {
+  char *wire;  /* (a piece) this rank's numbers, then the sums: as they travel, float32 or bfloat16 */
+  char *parts; /* (ranks, stride) every rank's numbers of this rank's part, from rank k's on at k * stride */
+  size_t stride;
+  gh_sum_work *gather;  /* wire <- the numbers, and this rank's own among the parts */
+  gh_sum_work *add;     /* this rank's part of the wire, or with `scatter` of the numbers <- the parts, added in the
+                           order of ranks from 0 on */
+  gh_sum_work *scatter; /* the numbers <- wire */
+  void *user;
+} gh_sum_place;
+
 typedef struct gh_sum {
-  float *values; /* (count) <- the sums over all ranks, on every rank */
+  float *values; /* (count) <- the sums over all ranks, on every rank; not used with `place` */
   size_t count;
+  const gh_sum_place *place; /* NULL: the host's memory. Ranks may differ in that. Not with GH_SUM_FAST. */
+  int number;                /* of this sum, for `place` */
   const size_t *starts; /* (ranks + 1) the values [starts[r], starts[r + 1]) are rank r's part; NULL: equal parts */
   gh_sum_way way;
   bool scatter; /* each rank gets the sums of its part only; the others are left undefined. Not with GH_SUM_FAST. */
@@ -77,6 +96,12 @@ typedef struct gh_sum {
 
 gh_status gh_comm_sum(gh_error *err, gh_comm *comm, const gh_sum *sum);
 bool gh_comm_sums_fast(const gh_comm *comm); /* whether the transport has GH_SUM_FAST */
+/* Whether the library takes addresses of a device's memory of that kind (gh_backend.memory). */
+bool gh_comm_takes(const gh_comm *comm, const char *memory);
+/* The numbers of a piece, except the last one's. */
+size_t gh_sum_piece(const gh_sum *sum);
+/* The numbers [*first, *first + result) of the piece that begins at `base` and has `count` are that rank's part. */
+size_t gh_sum_part(const gh_sum *sum, int ranks, int rank, size_t base, size_t count, size_t *first);
 /* Every rank's part of values (starts[ranks]) to all. */
 gh_status gh_comm_spread(gh_error *err, gh_comm *comm, float *values, const size_t *starts);
 

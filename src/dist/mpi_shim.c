@@ -1,7 +1,9 @@
 /* genhance_mpi.so: the transport (dist/transport.h) over the MPI that it is compiled against. It is no part of the
  * program and uses nothing of it. By hand: mpicc -shared -fPIC -I src -o genhance_mpi.so src/dist/mpi_shim.c */
+#define _GNU_SOURCE /* RTLD_DEFAULT */
 #include "dist/transport.h"
 
+#include <dlfcn.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +49,40 @@ static void mpi_text(int code, char *out, size_t size) {
   int length;
   if (MPI_Error_string(code, text, &length)) snprintf(text, sizeof text, "error %d", code);
   snprintf(out, size, "%s", text);
+}
+
+/* ---- device memory ---- */
+
+/* What a library says of itself may be how it was built. It also has switches, in the environment of every rank: one
+ * that is on unless it says no, or one that must say 1. */
+static const struct {
+  const char *library, *variable;
+  bool must;
+} switches[] = {{"Open MPI", "OMPI_MCA_opal_cuda_support", false},
+                {"Open MPI", "OMPI_MCA_mpi_cuda_support", false},
+                {"MVAPICH2", "MV2_USE_CUDA", true},
+                {"CRAY MPICH", "MPICH_GPU_SUPPORT_ENABLED", true}};
+
+static bool switched_on(void) {
+  for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
+    const char *set = getenv(switches[i].variable);
+    if (!strstr(library, switches[i].library)) continue;
+    if (switches[i].must ? !set || strcmp(set, "1") : set && strchr("0fFnN", *set)) return false;
+  }
+  return true;
+}
+
+/* MPICH's function and then Open MPI's and MVAPICH's, looked up at run time, as no header has them everywhere. Some
+ * MPICH have the second one, too, with an assertion that fails where it succeeds. */
+static bool mpi_takes(const char *memory) {
+  int (*ask)(int kind, int *answer) = NULL;
+  int (*query)(void) = NULL;
+  int answer = 0;
+  if (strcmp(memory, "cuda") || !switched_on()) return false;
+  *(void **)&ask = dlsym(RTLD_DEFAULT, "MPIX_GPU_query_support");
+  *(void **)&query = dlsym(RTLD_DEFAULT, "MPIX_Query_cuda_support");
+  if (ask) return !ask(0 /* MPIX_GPU_SUPPORT_CUDA */, &answer) && answer == 1;
+  return query && query() == 1;
 }
 
 static void mpi_abort(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
@@ -104,6 +140,7 @@ int gh_transport_mpi(int version, const gh_transport **out, char *why, size_t si
   transport.receive = mpi_receive;
   transport.sum = mpi_sum;
   transport.test = mpi_test;
+  transport.takes = mpi_takes;
   transport.close = MPI_Finalize;
   transport.text = mpi_text;
   transport.abort = mpi_abort;

@@ -7,40 +7,77 @@
 
 #define BUCKET ((size_t)4 << 20) /* floats per exchange */
 
-/* A piece of a sum's numbers: [base, base + count) of them. */
+/* A piece of a sum's numbers: [base, base + count) of them, the `index`-th. */
 typedef struct piece {
   gh_comm *c;
   const gh_sum *sum;
   float *values; /* (count) */
   size_t base, count;
+  int index;
+  size_t first, own; /* this rank's part: [first, first + own) */
   const char *what;
   /* What travels, as float32 or bfloat16. */
   size_t word;
   char *wire;           /* (count): `values` itself, or rounded */
-  char *parts;          /* (ranks, own): every rank's numbers of this rank's part */
-  float *added;         /* (own) */
+  char *parts;          /* (ranks, stride): every rank's numbers of this rank's part */
+  size_t stride;        /* (own at most) */
   gh_message *messages; /* (2 ranks) */
 } piece;
 
-/* The numbers [*first, *first + result) of a piece are that rank's. */
-static size_t part_of(const piece *p, int rank, size_t *first) {
-  const size_t ranks = (size_t)p->c->ranks, r = (size_t)rank, *starts = p->sum->starts;
-  *first = p->count * r / ranks;
-  if (!starts) return p->count * (r + 1) / ranks - *first;
-  const size_t from = GH_MAX(starts[r], p->base), to = GH_MIN(starts[r + 1], p->base + p->count);
-  *first = from < to ? from - p->base : 0;
+size_t gh_sum_piece(const gh_sum *sum) { return GH_MIN(sum->count, BUCKET); }
+
+size_t gh_sum_part(const gh_sum *sum, int ranks, int rank, size_t base, size_t count, size_t *first) {
+  const size_t n = (size_t)ranks, r = (size_t)rank, *starts = sum->starts;
+  *first = count * r / n;
+  if (!starts) return count * (r + 1) / n - *first;
+  const size_t from = GH_MAX(starts[r], base), to = GH_MIN(starts[r + 1], base + count);
+  *first = from < to ? from - base : 0;
   return from < to ? to - from : 0;
 }
+
+static size_t part_of(const piece *p, int rank, size_t *first) {
+  return gh_sum_part(p->sum, p->c->ranks, rank, p->base, p->count, first);
+}
+
+/* ---- in the host's memory ---- */
+
+static bool rounds(const piece *p) { return p->word == sizeof(uint16_t); }
 
 static void narrow(const piece *p, size_t first, size_t count) {
   uint16_t *to = (uint16_t *)(void *)p->wire;
   for (size_t i = first; i < first + count; i++) to[i] = gh_f32_to_bf16(p->values[i]);
 }
 
-static void widen(const piece *p) {
-  const uint16_t *from = (const uint16_t *)(const void *)p->wire;
-  for (size_t i = 0; i < p->count; i++) p->values[i] = gh_bf16_to_f32(from[i]);
+static gh_status gather_on_host(const piece *p) {
+  if (rounds(p)) narrow(p, 0, p->count);
+  memcpy(p->parts + (size_t)p->c->rank * p->stride * p->word, p->wire + p->first * p->word, p->own * p->word);
+  return GH_OK;
 }
+
+/* In the order of ranks, from 0 on. */
+static gh_status add_on_host(const piece *p) {
+  float *added = p->values + p->first;
+  for (int k = 0; k < p->c->ranks; k++) {
+    const char *part = p->parts + (size_t)k * p->stride * p->word;
+    const float *floats = (const float *)(const void *)part;
+    const uint16_t *rounded = (const uint16_t *)(const void *)part;
+    if (rounds(p))
+      for (size_t i = 0; i < p->own; i++) added[i] = (k ? added[i] : 0) + gh_bf16_to_f32(rounded[i]);
+    else
+      for (size_t i = 0; i < p->own; i++) added[i] = (k ? added[i] : 0) + floats[i];
+  }
+  if (rounds(p) && !p->sum->scatter) narrow(p, p->first, p->own);
+  return GH_OK;
+}
+
+/* The owner, too, gets the rounded sums. */
+static gh_status scatter_on_host(const piece *p) {
+  const uint16_t *from = (const uint16_t *)(const void *)p->wire;
+  for (size_t i = 0; i < p->count && rounds(p); i++) p->values[i] = gh_bf16_to_f32(from[i]);
+  return GH_OK;
+}
+
+/* ---- messages ---- */
 
 /* The rank that comes k after this one: each sends to another one first. */
 static int after(const gh_comm *c, int k) { return (c->rank + k) % c->ranks; }
@@ -48,14 +85,13 @@ static int after(const gh_comm *c, int k) { return (c->rank + k) % c->ranks; }
 /* Sends every rank the numbers of its part, and receives those of this rank's. */
 static gh_status exchange_parts(gh_error *err, const piece *p) {
   gh_comm *c = p->c;
-  size_t first, own = part_of(p, c->rank, &first), at;
+  size_t at;
   gh_status status = GH_OK;
   int n = 0;
-  memcpy(p->parts + (size_t)c->rank * own * p->word, p->wire + first * p->word, own * p->word);
-  for (int k = 1; k < c->ranks && own && !status; k++) {
+  for (int k = 1; k < c->ranks && p->own && !status; k++) {
     const int from = after(c, k);
-    status = gh_comm_begin_receive(err, c, &p->messages[n++], p->parts + (size_t)from * own * p->word, own * p->word,
-                                   from, GH_TAG_DATA);
+    status = gh_comm_begin_receive(err, c, &p->messages[n++], p->parts + (size_t)from * p->stride * p->word,
+                                   p->own * p->word, from, GH_TAG_DATA);
   }
   for (int k = 1; k < c->ranks && !status; k++) {
     const size_t size = part_of(p, after(c, k), &at);
@@ -69,7 +105,7 @@ static gh_status exchange_parts(gh_error *err, const piece *p) {
 /* Sends this rank's part to all, and receives theirs. */
 static gh_status exchange_sums(gh_error *err, const piece *p) {
   gh_comm *c = p->c;
-  size_t first, own = part_of(p, c->rank, &first), at;
+  size_t at;
   gh_status status = GH_OK;
   int n = 0;
   for (int k = 1; k < c->ranks && !status; k++) {
@@ -78,62 +114,52 @@ static gh_status exchange_sums(gh_error *err, const piece *p) {
     status = gh_comm_begin_receive(err, c, &p->messages[n++], p->wire + at * p->word, size * p->word, after(c, k),
                                    GH_TAG_DATA);
   }
-  for (int k = 1; k < c->ranks && own && !status; k++)
-    status = gh_comm_begin_send(err, c, &p->messages[n++], p->wire + first * p->word, own * p->word, after(c, k),
+  for (int k = 1; k < c->ranks && p->own && !status; k++)
+    status = gh_comm_begin_send(err, c, &p->messages[n++], p->wire + p->first * p->word, p->own * p->word, after(c, k),
                                 GH_TAG_DATA);
   return status ? status : gh_comm_finish(err, c, p->messages, n, c->patience, p->what);
 }
 
-/* added (own) <- the sum over ranks, in their order */
-static void add(const piece *p, size_t own) {
-  for (int k = 0; k < p->c->ranks; k++) {
-    const char *part = p->parts + (size_t)k * own * p->word;
-    const float *floats = (const float *)(const void *)part;
-    const uint16_t *rounded = (const uint16_t *)(const void *)part;
-    if (p->word == sizeof(float))
-      for (size_t i = 0; i < own; i++) p->added[i] = k ? p->added[i] + floats[i] : floats[i];
-    else
-      for (size_t i = 0; i < own; i++) p->added[i] = (k ? p->added[i] : 0) + gh_bf16_to_f32(rounded[i]);
-  }
+/* The others wait for this rank's numbers: what its device cannot do ends the job. */
+static gh_status on_device(gh_error *err, const piece *p, gh_sum_work *one) {
+  gh_status status = one(err, p->sum->place->user, p->sum->number, p->index);
+  return status ? gh_comm_break_off(p->c, status) : GH_OK;
 }
 
 static gh_status sum_piece(gh_error *err, const piece *p) {
-  const bool rounds = p->word == sizeof(uint16_t);
-  size_t first, own = part_of(p, p->c->rank, &first);
-  if (rounds) narrow(p, 0, p->count);
-  gh_status status = exchange_parts(err, p);
-  if (status) return status;
-  add(p, own);
-  memcpy(p->values + first, p->added, own * sizeof *p->values);
-  if (p->sum->scatter) return GH_OK;
-  if (rounds) narrow(p, first, own);
+  const gh_sum_place *place = p->sum->place;
+  gh_status status = place ? on_device(err, p, place->gather) : gather_on_host(p);
+  if (!status) status = exchange_parts(err, p);
+  if (!status) status = place ? on_device(err, p, place->add) : add_on_host(p);
+  if (status || p->sum->scatter) return status;
   status = exchange_sums(err, p);
-  if (!status && rounds) widen(p); /* the owner too has the rounded sums */
-  return status;
+  if (status) return status;
+  return place ? on_device(err, p, place->scatter) : scatter_on_host(p);
 }
 
 typedef gh_status work(gh_error *err, const piece *p);
 
 static gh_status piece_by_piece(gh_error *err, gh_comm *c, const gh_sum *sum, const char *what, work *one) {
-  const size_t ranks = (size_t)c->ranks, largest = GH_MIN(sum->count, BUCKET);
+  const size_t ranks = (size_t)c->ranks, largest = gh_sum_piece(sum);
+  const gh_sum_place *place = sum->place;
   const size_t own = sum->starts ? largest : largest / ranks + 1;
-  const bool rounds = sum->way == GH_SUM_BF16;
-  piece p = {.c = c, .sum = sum, .what = what, .word = rounds ? sizeof(uint16_t) : sizeof(float)};
-  char *rounded = rounds ? gh_alloc(err, largest, p.word) : NULL;
-  p.parts = gh_alloc(err, ranks * own, p.word);
-  p.added = gh_alloc(err, own, sizeof *p.added);
+  piece p = {.c = c, .sum = sum, .what = what, .word = sum->way == GH_SUM_BF16 ? sizeof(uint16_t) : sizeof(float)};
+  char *rounded = rounds(&p) && !place ? gh_alloc(err, largest, p.word) : NULL;
+  char *parts = place ? NULL : gh_alloc(err, ranks * own, p.word);
   p.messages = gh_alloc(err, 2 * ranks, sizeof *p.messages);
-  const bool enough = p.parts && p.added && p.messages && (rounded || !rounds);
+  const bool enough = p.messages && (place || (parts && (rounded || !rounds(&p))));
   gh_status status = enough ? GH_OK : gh_comm_break_off(c, GH_ERROR_MEMORY);
-  for (p.base = 0; p.base < sum->count && !status; p.base += p.count) {
+  p.parts = place ? place->parts : parts;
+  p.stride = place ? place->stride : own;
+  for (; p.base < sum->count && !status; p.base += p.count, p.index++) {
     p.count = GH_MIN(largest, sum->count - p.base);
-    p.values = sum->values + p.base;
-    p.wire = rounds ? rounded : (char *)p.values;
+    p.own = part_of(&p, c->rank, &p.first);
+    p.values = place ? NULL : sum->values + p.base;
+    p.wire = place ? place->wire : rounded ? rounded : (char *)p.values;
     status = one(err, &p);
   }
   free(rounded);
-  free(p.parts);
-  free(p.added);
+  free(parts);
   free(p.messages);
   return status;
 }
@@ -147,6 +173,10 @@ static gh_status sum_fast(gh_error *err, gh_comm *c, const gh_sum *sum) {
     status = code ? gh_comm_broke(err, c, code, -1) : gh_comm_finish(err, c, &m, 1, c->patience, "gradients");
   }
   return status;
+}
+
+bool gh_comm_takes(const gh_comm *c, const char *memory) {
+  return c && memory && c->transport->takes && c->transport->takes(memory);
 }
 
 bool gh_comm_sums_fast(const gh_comm *c) { return c && c->transport->sum; }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GH_TRANSPORT_VERSION 2
+#define GH_TRANSPORT_VERSION 3
 #define GH_TRANSPORT_SYMBOL  "gh_transport_mpi" /* a gh_transport_open */
 
 typedef struct gh_transport {
@@ -22,6 +22,9 @@ typedef struct gh_transport {
   int (*receive)(void *data, int bytes, int from, int tag, uint64_t *request);
   int (*sum)(float *values, int count, uint64_t *request); /* over all ranks, in place; NULL: not offered */
   int (*test)(uint64_t *request, int *done);
+  /* Whether `send` and `receive` take addresses of a device's memory of that kind ("cuda"), as the library itself says;
+   * NULL: of none. */
+  bool (*takes)(const char *memory);
   int (*close)(void); /* every rank calls it */
   void (*text)(int code, char *out, size_t size);
   void (*abort)(int code); /* ends all processes of the job */

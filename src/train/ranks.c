@@ -3,6 +3,7 @@
 #include "train/ranks_device.h"
 #include "train/ranks_local.h"
 #include "train/ranks_shard.h"
+#include "train/ranks_wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -151,6 +152,7 @@ gh_status gh_ranks_begin(gh_error *err, gh_ranks *r, gh_device *device, const gh
   if (!status) status = prepare(err, r, step);
   status = gh_comm_agree(err, r->comm, status, "the start of a stage", NULL);
   if (!status) status = gh_ranks_join(err, r);
+  if (!status) status = gh_ranks_open_wire(err, r);
   if (!status) report_sums(r);
   if (!status) status = compare_devices(err, r);
   if (update->shard) gh_ranks_connect(r, update);
@@ -171,6 +173,7 @@ gh_status gh_ranks_start(gh_error *err, gh_ranks *r, gh_status own, bool moments
 
 void gh_ranks_end(gh_ranks *r) {
   gh_reducer_free(r->reducer);
+  gh_device_sum_free(r->wire);
   gh_buckets_free(&r->buckets);
   free(r->values);
   free(r->squares);
@@ -292,11 +295,6 @@ gh_status gh_ranks_split(gh_error *err, gh_ranks *r, gh_graph *step, int64_t bat
 
 /* ---- an update ---- */
 
-static gh_sum_way way_of(const gh_ranks *r) {
-  if (r->config->reduce == GH_REDUCE_FAST) return GH_SUM_FAST;
-  return r->config->reduce_precision == GH_PRECISION_BFLOAT16 ? GH_SUM_BF16 : GH_SUM_ORDERED;
-}
-
 double gh_ranks_begin_wait(gh_ranks *r) {
   const double updates = (double)r->config->sync_every;
   const double seconds = !r->warm ? 0 : r->rested ? updates * r->patience : 10 * updates * r->patience;
@@ -316,11 +314,17 @@ static void begin_sums(gh_ranks *r, gh_status own, const gh_error *why, unsigned
 static gh_status give(gh_error *err, gh_ranks *r, gh_status own) {
   const gh_bucket *b = &r->buckets.items[r->given];
   if (r->on_devices) return gh_ranks_give_on_device(err, r, own, 0);
-  gh_status status = own ? own : move_bucket(err, r, r->given, false, from_device);
+  gh_status status = own;
+  if (!status && r->wire)
+    status = gh_device_sum_ready(err, r->wire, r->given);
+  else if (!status)
+    status = move_bucket(err, r, r->given, false, from_device);
   gh_reducer_add(r->reducer, &(gh_sum){.values = r->values + b->at,
                                        .count = b->size,
+                                       .place = r->wire ? gh_device_sum_place(r->wire) : NULL,
+                                       .number = r->given,
                                        .starts = b->starts,
-                                       .way = way_of(r),
+                                       .way = gh_ranks_way(r),
                                        .scatter = b->starts != NULL});
   r->given++;
   return status;
@@ -434,7 +438,7 @@ gh_status gh_ranks_reduce(gh_error *err, gh_ranks *r, gh_status own, gh_ranks_wi
   take_flags(flags, wish);
   gh_ranks_take_flags(r, flags);
   if (status) return status;
-  return r->on_devices ? move_numbers(err, r, to_device) : put_sums(err, r, true);
+  return r->on_devices || r->wire ? move_numbers(err, r, to_device) : put_sums(err, r, true);
 }
 
 gh_status gh_ranks_align(gh_error *err, gh_ranks *r) {

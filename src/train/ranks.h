@@ -4,6 +4,7 @@
 #define GH_TRAIN_RANKS_H
 
 #include "config/config.h"
+#include "dist/device_sum.h"
 #include "dist/reducer.h"
 #include "train/buckets.h"
 
@@ -22,6 +23,8 @@ typedef struct gh_ranks {
   size_t numbers;
   gh_reducer *reducer;
   bool on_devices;       /* the devices sum the gradients (train/ranks_device.h), not the reducer */
+  gh_device_sum *wire;   /* MPI takes the gradients from the device (train/ranks_wire.h); NULL: from `values` */
+  unsigned buffers;      /* whose memory it takes them from, of all ranks */
   bool begun;            /* the sums of this update */
   int given;             /* buckets of this update that the reducer, or the device, has */
   unsigned agreed_flags; /* of the agreement before the sums on devices */

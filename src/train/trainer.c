@@ -12,6 +12,7 @@
 #include "train/made_by.h"
 #include "train/ranks_shard.h"
 #include "train/ranks_start.h"
+#include "train/ranks_wire.h"
 #include "train/shard.h"
 #include "train/snapshot.h"
 #include "train/snapshot_events.h"
@@ -180,7 +181,8 @@ static gh_status load_weights(gh_error *err, gh_stage *s, const gh_state_info *f
   if (!comm) return status || !from ? status : load_state(err, &loading);
   if (!status) status = gh_ranks_begin(err, &s->ranks, l->device, &l->step, &l->update);
   if (status) return status;
-  if (from) status = gh_ranks_serve(err, &s->ranks, GH_OK, 0, load_state, &loading);
+  status = gh_ranks_describe_sums(err, &s->ranks, l->plan_json);
+  if (from) status = gh_ranks_serve(err, &s->ranks, status, 0, load_state, &loading);
   status = gh_ranks_start(err, &s->ranks, status, from != NULL);
   if (!status && s->config->split == GH_SPLIT_MEASURED)
     status = gh_ranks_split(err, &s->ranks, l->step.graph, l->stage->batch, l->micro_batch,
@@ -230,11 +232,12 @@ static gh_status report_ranks(gh_error *err, const gh_stage *s, double waited, d
   gh_comm *comm = s->options->comm;
   const gh_device *device = s->loop.device;
   const gh_budget *plan = &s->budget;
+  const int64_t wire = s->ranks.wire ? gh_device_sum_bytes(s->ranks.wire) : 0; /* known since the ranks began */
   snprintf(text, sizeof text,
            "%s, %.0f %% of %s spent waiting for others; device memory at the peak %.1f MiB, planned %.1f",
            device->info.id, 100 * (gh_comm_waited(comm) - waited) / seconds, s->loop.label,
            (double)device->counters.peak_bytes / 1048576,
-           (double)(plan->lasting_bytes + plan->step_bytes + plan->evaluation_bytes) / 1048576);
+           (double)(plan->lasting_bytes + plan->step_bytes + plan->evaluation_bytes + wire) / 1048576);
   return gh_ranks_report(err, comm, text);
 }
 

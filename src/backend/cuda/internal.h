@@ -178,6 +178,13 @@ gh_status gh_cuda_group_wait(gh_error *err, gh_device *d, double seconds);
 const char *gh_cuda_group_name(const gh_device *d);
 void gh_cuda_group_free(gh_cuda_device *device);
 
+/* beside.c */
+void *gh_cuda_address(const gh_buffer *buffer);
+gh_status gh_cuda_beside_open(gh_error *err, gh_device *d, int points, gh_device *beside);
+void gh_cuda_beside_close(gh_device *beside);
+gh_status gh_cuda_beside_point(gh_error *err, gh_device *d, gh_device *beside, int point);
+gh_status gh_cuda_beside_follow(gh_error *err, gh_device *beside, int point);
+
 /* graph.c */
 gh_status gh_cuda_capture_begin(gh_error *err, gh_device *d);
 gh_status gh_cuda_capture_end(gh_error *err, gh_device *d, gh_launch **out);

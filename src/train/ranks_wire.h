@@ -1,0 +1,17 @@
+/* Gradients that MPI takes from the device's memory and puts back there (dist/device_sum.h): they do not pass through
+ * the host's. Each rank by itself, as its device and its MPI allow; the sums have the same bits. Loss and logged
+ * numbers still pass through the host's memory. */
+#ifndef GH_TRAIN_RANKS_WIRE_H
+#define GH_TRAIN_RANKS_WIRE_H
+
+#include "train/ranks.h"
+
+gh_sum_way gh_ranks_way(const gh_ranks *ranks); /* as configured */
+
+/* All ranks call it at the start of a stage, after gh_ranks_join: opens ranks->wire where "distributed.buffers" wants
+ * it, and the rank can. GH_ERROR_UNSUPPORTED where it is "device" and a rank cannot. */
+gh_status gh_ranks_open_wire(gh_error *err, gh_ranks *ranks);
+/* Who adds the gradients, and from whose memory: {"by": "Open MPI v4.1.4", "buffers": "device"}. */
+gh_status gh_ranks_describe_sums(gh_error *err, const gh_ranks *ranks, gh_json *plan);
+
+#endif
