@@ -69,13 +69,25 @@ exec nsenter --target "\$(cat "$work/\$host")" --net --uts sh -c "\$*"
 END
 chmod +x "$work/agent"
 
-# ---- what TCP carries over it between two ranks, for three seconds or more ----
+# ---- what TCP carries over it for each rank, when all exchange parts of a bucket at once, for six seconds or more ----
 speed=$(dirname "$0")/../bench/link_speed.py
-megabytes=$(awk -v m="$mbit" 'BEGIN { print m * 3 / 8 }')
-nsenter --target "${pids[0]}" --net python3 "$speed" listen 10.77.0.2 "$megabytes" &
-read -r carried trip < <(nsenter --target "${pids[1]}" --net python3 "$speed" connect 10.77.0.2 "$megabytes")
-wait $!
-echo "link: $mbit Mbit/s, $delay ms, $loss % lost; TCP carries $carried Mbit/s each way, a message takes $trip ms"
+bucket=$(python3 -c '
+import json, sys
+bucket = json.load(open(sys.argv[1])).get("distributed", {}).get("bucket", 4)
+for word in sys.argv[2:]:
+    bucket = word.partition("distributed.bucket=")[2] or bucket
+print(bucket)' "$run" "$@")
+part=$(awk -v b="$bucket" -v n="$ranks" 'BEGIN { print b * 1.048576 / n }')
+exchanges=$(awk -v m="$mbit" -v p="$part" -v n="$ranks" 'BEGIN { e = m * 6 / 8 / p / (n - 1); print (e > 2 ? int(e + 0.999) : 2) }')
+addresses=() measuring=()
+for ((i = 0; i < ranks; i++)); do addresses+=("10.77.0.$((i + 2))"); done
+for ((i = 0; i < ranks; i++)); do
+  nsenter --target "${pids[$i]}" --net python3 "$speed" $i "$exchanges" "$part" "${addresses[@]}" >"$work/speed$i" &
+  measuring+=($!)
+done
+for pid in "${measuring[@]}"; do wait "$pid"; done
+read -r carried trip <"$work/speed0"
+echo "link: $mbit Mbit/s, $delay ms, $loss % lost; TCP carries $carried Mbit/s each way for each of $ranks ranks, a message takes $trip ms"
 
 # ---- one process, then the ranks ----
 # A process computes with one thread, as each of the ranks: they share this machine's processors.
@@ -86,5 +98,5 @@ train=("$genhance" train --config "$run" --quiet "$@")
 [ -n "${ONE:-}" ] || "${train[@]}" --set output="$one"
 mpirun -n "$ranks" --host "$hosts" --mca plm_rsh_agent "$work/agent" --mca btl tcp,self --mca btl_tcp_if_include 10.77.0.0/24 \
   --mca oob_tcp_if_include 10.77.0.0/24 "${train[@]}" --set output="$keep/of$ranks"
-"$genhance" bench scaling --stage "${STAGE:-1}" --run "$one" --run "$keep/of$ranks" --mbit "$carried" --delay "$trip" \
+"$genhance" bench scaling --stage "${STAGE:-1}" --run "$one" --run "$keep/of$ranks" --mbit "$carried" --delay "$trip" --processors "$(nproc)" \
   --json "$keep/scaling.json"

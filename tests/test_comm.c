@@ -245,6 +245,91 @@ static void sum_rounded(gh_comm *comm) {
   expect(!wrong, "a rounded sum has other bits");
 }
 
+/* ---- sums in another memory ---- */
+
+#define PLACED (((size_t)4 << 20) + 1009) /* two pieces */
+
+/* A device's memory, for which this one stands. */
+typedef struct fake_device {
+  gh_sum sum;
+  int rank, ranks, calls;
+  float *numbers;
+  char *wire, *parts;
+  size_t stride;
+} fake_device;
+
+static size_t fake_piece(const fake_device *d, int piece, size_t *base, size_t *count, size_t *first) {
+  const size_t size = gh_sum_piece(&d->sum);
+  *base = (size_t)piece * size;
+  *count = GH_MIN(size, d->sum.count - *base);
+  return gh_sum_part(&d->sum, d->ranks, d->rank, *base, *count, first);
+}
+
+static gh_status fake_gather(gh_error *err, void *user, int sum, int piece) {
+  fake_device *d = user;
+  size_t base, count, first;
+  const size_t own = fake_piece(d, piece, &base, &count, &first);
+  (void)err;
+  expect(sum == 7 && d->calls++ == 3 * piece, "gather's turn");
+  memcpy(d->wire, d->numbers + base, count * sizeof(float));
+  memcpy(d->parts + (size_t)d->rank * d->stride * sizeof(float), d->wire + first * sizeof(float), own * sizeof(float));
+  return GH_OK;
+}
+
+static gh_status fake_add(gh_error *err, void *user, int sum, int piece) {
+  fake_device *d = user;
+  size_t base, count, first;
+  const size_t own = fake_piece(d, piece, &base, &count, &first);
+  const float *parts = (const float *)(const void *)d->parts;
+  (void)err;
+  expect(sum == 7 && d->calls++ == 3 * piece + 1, "add's turn");
+  for (size_t i = 0; i < own; i++) {
+    float total = 0;
+    for (int k = 0; k < d->ranks; k++) total += parts[(size_t)k * d->stride + i];
+    memcpy(d->wire + (first + i) * sizeof total, &total, sizeof total);
+  }
+  return GH_OK;
+}
+
+static gh_status fake_scatter(gh_error *err, void *user, int sum, int piece) {
+  fake_device *d = user;
+  size_t base, count, first;
+  (void)err;
+  fake_piece(d, piece, &base, &count, &first);
+  expect(sum == 7 && d->calls++ == 3 * piece + 2, "scatter's turn");
+  memcpy(d->numbers + base, d->wire, count * sizeof(float));
+  return GH_OK;
+}
+
+/* Ranks 1 and 3 have their numbers in another memory: all get the bits of a sum in the host's. */
+static void sum_placed(gh_comm *comm) {
+  gh_error err;
+  const int rank = gh_comm_rank(comm), ranks = gh_comm_ranks(comm);
+  fake_device d = {.sum = {.count = PLACED}, .rank = rank, .ranks = ranks};
+  const size_t piece = gh_sum_piece(&d.sum);
+  size_t wrong = 0;
+  d.stride = piece / (size_t)ranks + 8;
+  d.numbers = malloc(PLACED * sizeof(float));
+  d.wire = malloc(piece * sizeof(float));
+  d.parts = malloc((size_t)ranks * d.stride * sizeof(float));
+  for (size_t i = 0; i < PLACED; i++) d.numbers[i] = number(rank, i);
+  const gh_sum_place place = {d.wire, d.parts, d.stride, fake_gather, fake_add, fake_scatter, &d};
+  const bool away = rank % 2;
+  const gh_sum given = {.values = away ? NULL : d.numbers, .count = PLACED, .place = away ? &place : NULL, .number = 7};
+  expect(gh_comm_sum(&err, comm, &given) == GH_OK, "a sum failed");
+  for (size_t i = 0; i < PLACED; i++) {
+    float want = number(0, i);
+    for (int k = 1; k < ranks; k++) want += number(k, i);
+    wrong += !is(d.numbers[i], want);
+  }
+  expect(!wrong, "a sum has other bits");
+  expect(!away || d.calls == 6, "all work on two pieces");
+  expect(!gh_comm_takes(comm, "cuda") && !gh_comm_takes(comm, NULL), "this transport takes no device's memory");
+  free(d.numbers);
+  free(d.wire);
+  free(d.parts);
+}
+
 /* Two updates' sums through the reducer; then an update that one rank cannot make. */
 static void reduce(gh_comm *comm) {
   gh_error err = {0};
@@ -348,6 +433,7 @@ static void test_sums(void **state) {
   play_all(1, sum);
   play_all(1, sum_of_parts);
   play_all(1, sum_rounded);
+  play_all(4, sum_placed);
 }
 
 static void test_reducer(void **state) {

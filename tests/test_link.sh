@@ -37,13 +37,13 @@ for _ in 1 2; do
   until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
 done
 
-# carry ARGUMENTS...: 0.5 MB both ways over such a link; speed and delay are in `carried`, the link's last words in `err`
+# carry ARGUMENTS...: 0.5 MB both ways, half of them measured, over such a link; speed and delay are in `carried`, the link's last words in `err`
 carry() {
   "$link" "$@" "10.77.0.1=${pids[0]}" "10.77.0.2=${pids[1]}" >out 2>err &
   local switch=$!
   until grep -q ready out || ! kill -0 $switch 2>/dev/null; do sleep 0.02; done
-  nsenter --target "${pids[0]}" --net python3 "$speed" listen 10.77.0.1 0.5 &
-  nsenter --target "${pids[1]}" --net timeout 60 python3 "$speed" connect 10.77.0.1 0.5 >carried || fail "$*: nothing arrives: $(cat err)"
+  nsenter --target "${pids[0]}" --net python3 "$speed" 1 1 0.25 10.77.0.2 10.77.0.1 &
+  nsenter --target "${pids[1]}" --net timeout 60 python3 "$speed" 0 1 0.25 10.77.0.2 10.77.0.1 >carried || fail "$*: nothing arrives: $(cat err)"
   wait $!
   kill $switch
   wait $switch || fail "bench_link $*: exit code $?: $(cat err)"

@@ -84,15 +84,24 @@ gh_status gh_scaling_read(gh_error *err, const char *run, int stage, gh_scaling 
 
 #define BACKWARD (2.0 / 3) /* of a micro-batch */
 #define MESSAGE  2e-6      /* seconds of rank 0 per message of an agreement */
+#define EAGER    65536     /* bytes: a longer message travels after a request and its answer (Open MPI over TCP) */
 
 /* Seconds that an update waits for the network. */
 static double exposed(const gh_scaling *m, int64_t ranks) {
   if (ranks == 1) return 0;
   const double n = (double)ranks, buckets = ceil(m->bytes / m->bucket);
-  const double travel = 2 * m->bytes * (n - 1) / n / m->bandwidth + 2 * buckets * m->delay;
+  /* A bucket goes in two exchanges, parts to owners and sums back; one begins when the one before has ended. */
+  const double delays = GH_MIN(m->bytes, m->bucket) / n > EAGER ? 3 : 1;
+  const double travel = 2 * m->bytes * (n - 1) / n / m->bandwidth + 2 * buckets * delays * m->delay;
   const double hidden = buckets > 1 ? BACKWARD * m->step * (1 - 1 / buckets) : 0;
   const double agreements = 2 * (2 * m->delay + n * MESSAGE);
   return GH_MAX(travel - hidden, travel / buckets) + agreements;
+}
+
+gh_scaling gh_scaling_shared(const gh_scaling *m, int64_t ranks, int64_t processors) {
+  gh_scaling other = *m;
+  if (processors) other.step *= GH_MAX(1, (double)ranks / (double)processors);
+  return other;
 }
 
 double gh_scaling_seconds(const gh_scaling *m, int64_t ranks, int64_t batch, double slow) {

@@ -10,8 +10,12 @@ typedef struct gh_scaling {
   int64_t batch, micro_batch;
   double step;             /* seconds per micro-batch on one device */
   double bytes, bucket;    /* of gradients as they travel; per bucket */
-  double bandwidth, delay; /* bytes per second that a rank sends while it receives as many; seconds one way */
+  double bandwidth, delay; /* bytes per second that a rank sends while it receives as many and all others do so, too;
+                              seconds one way */
 } gh_scaling;
+
+/* The same on ranks that share so many processors, each of which one rank keeps busy (0: every rank has its own). */
+gh_scaling gh_scaling_shared(const gh_scaling *model, int64_t ranks, int64_t processors);
 
 /* What a finished run measured: medians over its updates but the first. */
 typedef struct gh_scaling_run {

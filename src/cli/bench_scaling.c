@@ -68,10 +68,12 @@ static gh_status read_runs(gh_error *err, const gh_strings *paths, int stage, gh
   return GH_OK;
 }
 
-static gh_status check(gh_error *err, gh_json *result, const gh_scaling *m, const gh_scaling_run *runs, size_t count) {
+static gh_status check(gh_error *err, gh_json *result, const gh_scaling *m, const gh_scaling_run *runs, size_t count,
+                       int64_t processors) {
   gh_json *list = gh_json_put_array(err, result, "measured");
   for (size_t i = 0; list && i < count; i++) {
-    const double model = gh_scaling_seconds(m, runs[i].ranks, m->batch, 1);
+    const gh_scaling shared = gh_scaling_shared(m, runs[i].ranks, processors);
+    const double model = gh_scaling_seconds(&shared, runs[i].ranks, m->batch, 1);
     gh_json *o = gh_json_put_object(err, list, NULL);
     if (!o || gh_json_put_int(err, o, "ranks", runs[i].ranks) ||
         gh_json_put_double(err, o, "update_seconds", runs[i].seconds) ||
@@ -97,7 +99,7 @@ static gh_status run(gh_error *err, const gh_args *args) {
            "%.3g ms\n",
            m.stage, 1e3 * m.step, (long long)m.micro_batch, (long long)m.batch, m.bytes * 1e-6, m.bandwidth * 8e-6,
            1e3 * m.delay);
-    status = check(err, args->result, &m, runs, paths->count);
+    status = check(err, args->result, &m, runs, paths->count, gh_args_int(args, "processors"));
   }
   gh_json *list = status ? NULL : gh_json_put_array(err, args->result, "model");
   if (list)
@@ -116,10 +118,13 @@ static gh_status run(gh_error *err, const gh_args *args) {
 static const gh_option options[] = {
     {"run", "DIR", GH_OPTION_LIST, .help = "finished run, several times: one of one process, others check the model"},
     {"stage", "N", GH_OPTION_INT, .help = "which stage", .initial = "1", .least = 1, .most = 2},
-    {"mbit", "MBIT/S", GH_OPTION_REAL, .help = "the link of a rank, in each direction", .initial = "1000", .most = 1e9},
+    {"mbit", "MBIT/S", GH_OPTION_REAL, .help = "what each rank's link carries each way when all exchange at once",
+     .initial = "1000", .most = 1e9},
     {"delay", "MS", GH_OPTION_REAL, .help = "of a message, one way", .initial = "0.05", .most = 1e6},
     {"slow", "S", GH_OPTION_REAL, .help = "mixed: half of the devices are S times as fast", .initial = "0.5",
      .most = 1},
+    {"processors", "N", GH_OPTION_INT, .help = "that the ranks of the runs shared, one at a time each; 0: none shared",
+     .initial = "0", .most = 1e6},
     {0}};
 
 const gh_command gh_command_bench_scaling = {
@@ -129,8 +134,9 @@ const gh_command gh_command_bench_scaling = {
                "ranks check "
                "the model. It assumes that devices and links are alike and do not share one, that ranks start "
                "together, that two "
-               "thirds of a micro-batch are its backward pass, and that gradients of all buckets but the last travel "
-               "during it. "
+               "thirds of a micro-batch are its backward pass, that gradients of all buckets but the last travel "
+               "during it, and that a bucket travels in two exchanges among all ranks, one after the other, at the "
+               "speed of --mbit. "
                "Efficiency is the speed of all ranks as a share of what their devices could compute.",
     .run = run,
     .ranks = GH_RANKS_EACH,
