@@ -426,6 +426,10 @@ static void hang(gh_comm *comm) {
   expect(gh_comm_agree(&err, comm, GH_OK, "a test", NULL) == GH_ERROR_DEVICE, "nobody missed the last rank");
   snprintf(name, sizeof name, "rank %d on ", last);
   expect(!strncmp(err.text, name, strlen(name)) && strstr(err.text, "did not answer within"), err.text);
+  float value = 1; /* nothing waits once more */
+  expect(gh_comm_sum(&err, comm, &(gh_sum){.values = &value, .count = 1}) == GH_ERROR_DEVICE, "a sum after that");
+  expect(strstr(err.text, "is broken") != NULL, err.text);
+  expect(gh_comm_broadcast(&err, comm, &value, sizeof value) == GH_ERROR_DEVICE, "a broadcast after that");
 }
 
 static void test_sums(void **state) {

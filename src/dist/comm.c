@@ -46,6 +46,10 @@ gh_status gh_comm_break_off(gh_comm *c, gh_status status) {
   return status;
 }
 
+gh_status gh_comm_check(gh_error *err, const gh_comm *c) {
+  return c->broken ? gh_fail(err, GH_ERROR_DEVICE, "the connection among the ranks is broken") : GH_OK;
+}
+
 void gh_comm_give_up(gh_comm *c) { gh_comm_break_off(c, GH_ERROR_DEVICE); }
 
 gh_status gh_comm_broke(gh_error *err, gh_comm *c, int code, int peer) {
@@ -226,15 +230,14 @@ static gh_status broadcast_piece(gh_error *err, gh_comm *c, char *data, size_t b
 }
 
 gh_status gh_comm_broadcast(gh_error *err, gh_comm *c, void *data, size_t bytes) {
-  gh_status status = GH_OK;
+  gh_status status = c ? gh_comm_check(err, c) : GH_OK;
   for (size_t at = 0; c && at < bytes && !status; at += PIECE)
     status = broadcast_piece(err, c, (char *)data + at, GH_MIN(PIECE, bytes - at));
   return status;
 }
 
 gh_status gh_comm_send(gh_error *err, gh_comm *c, int to, const void *data, size_t bytes) {
-  if (c->broken) return gh_fail(err, GH_ERROR_DEVICE, "the connection among the ranks is broken");
-  gh_status status = GH_OK;
+  gh_status status = gh_comm_check(err, c);
   for (size_t at = 0; at < bytes && !status; at += PIECE) {
     gh_message m;
     status = gh_comm_begin_send(err, c, &m, (const char *)data + at, GH_MIN(PIECE, bytes - at), to, GH_TAG_DATA);
@@ -244,8 +247,7 @@ gh_status gh_comm_send(gh_error *err, gh_comm *c, int to, const void *data, size
 }
 
 gh_status gh_comm_receive(gh_error *err, gh_comm *c, int from, void *data, size_t bytes) {
-  if (c->broken) return gh_fail(err, GH_ERROR_DEVICE, "the connection among the ranks is broken");
-  gh_status status = GH_OK;
+  gh_status status = gh_comm_check(err, c);
   for (size_t at = 0; at < bytes && !status; at += PIECE) {
     gh_message m;
     status = gh_comm_begin_receive(err, c, &m, (char *)data + at, GH_MIN(PIECE, bytes - at), from, GH_TAG_DATA);

@@ -27,6 +27,8 @@ typedef struct gh_message {
   bool incoming, done;
 } gh_message;
 
+/* Fails where the communicator is broken: a transfer would wait for the rank that is lost once more. */
+gh_status gh_comm_check(gh_error *err, const gh_comm *c);
 gh_status gh_comm_begin_send(gh_error *err, gh_comm *c, gh_message *m, const void *data, size_t bytes, int to, int tag);
 gh_status gh_comm_begin_receive(gh_error *err, gh_comm *c, gh_message *m, void *data, size_t bytes, int from, int tag);
 /* Waits until all are done; `what` is for the text where a rank lets the others wait for more than the patience. */

@@ -148,7 +148,7 @@ static gh_status piece_by_piece(gh_error *err, gh_comm *c, const gh_sum *sum, co
   char *parts = place ? NULL : gh_alloc(err, ranks * own, p.word);
   p.messages = gh_alloc(err, 2 * ranks, sizeof *p.messages);
   const bool enough = p.messages && (place || (parts && (rounded || !rounds(&p))));
-  gh_status status = enough ? GH_OK : gh_comm_break_off(c, GH_ERROR_MEMORY);
+  gh_status status = enough ? gh_comm_check(err, c) : gh_comm_break_off(c, GH_ERROR_MEMORY);
   p.parts = place ? place->parts : parts;
   p.stride = place ? place->stride : own;
   for (; p.base < sum->count && !status; p.base += p.count, p.index++) {
@@ -166,7 +166,7 @@ static gh_status piece_by_piece(gh_error *err, gh_comm *c, const gh_sum *sum, co
 
 /* The order of additions is the library's. */
 static gh_status sum_fast(gh_error *err, gh_comm *c, const gh_sum *sum) {
-  gh_status status = GH_OK;
+  gh_status status = gh_comm_check(err, c);
   for (size_t at = 0; at < sum->count && !status; at += BUCKET) {
     gh_message m = {.peer = -1, .incoming = true};
     int code = c->transport->sum(sum->values + at, (int)GH_MIN(BUCKET, sum->count - at), &m.request);
