@@ -133,7 +133,8 @@ int gh_transport_mpi(int version, const gh_transport **out, char *why, size_t si
     return 1;
   }
   MPI_Get_library_version(library, &length);
-  library[strcspn(library, ",\n")] = 0; /* more lines and packagers follow */
+  library[strcspn(library, ",\n")] = 0;                               /* more lines and packagers follow */
+  for (char *tab; (tab = strchr(library, '\t')) != NULL;) *tab = ' '; /* "MPICH Version:\t4.0.2" */
   if (join(why, size)) return 1;
   transport.name = library;
   transport.send = mpi_send;
