@@ -201,7 +201,12 @@ inline void unit_as_a(uint32 *a, const float *left, const float *right) {
 #else /* ---- the others ---- */
 
 #if defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
-#define UNIT_BLOCKS /* A is read as a block of 8 rows of 16 numbers, which lie one after another */
+/* A is read as a block of 8 rows of 16 numbers, which lie one after another. In local memory a block begins at a
+ * multiple of 16 bytes. */
+#define UNIT_BLOCKS
+#define UNIT_ALIGNED __attribute__((aligned(16)))
+#else
+#define UNIT_ALIGNED
 #endif
 
 #define C_UNITS (16 / UM) /* units of C above one another that make a step of the next product's k */

@@ -319,7 +319,7 @@ ATTENTION_KERNEL void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float 
                                                GLOBAL const uint4 *v, GLOBAL const int32 *hidden, float scale,
                                                int32 causal, int32 heads, int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tile_k[TILE_PIECES(COLUMNS)], place_q[PLACE];
-  LOCAL uint32 turned_v[TURNED];
+  LOCAL uint32 turned_v[TURNED] UNIT_ALIGNED;
   LOCAL int32 flags[COLUMNS];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -387,7 +387,7 @@ ATTENTION_KERNEL void attention_matrix_backward_q(GLOBAL uint32 *dq, GLOBAL cons
                                                   GLOBAL const float *delta, GLOBAL const int32 *hidden, float scale,
                                                   int32 causal, int32 heads, int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tile_k[TILE_PIECES(COLUMNS)], tile_v[TILE_PIECES(COLUMNS)], place_q[PLACE], place_dout[PLACE];
-  LOCAL uint32 turned_k[TURNED];
+  LOCAL uint32 turned_k[TURNED] UNIT_ALIGNED;
   LOCAL int32 flags[COLUMNS];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
@@ -492,7 +492,7 @@ ATTENTION_KERNEL void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uin
                                                    GLOBAL const int32 *hidden, float scale, int32 causal, int32 heads,
                                                    int64 nq, int64 nk, int64 masked) {
   LOCAL uint4 tile_q[TILE_PIECES(COLUMNS)], tile_dout[TILE_PIECES(COLUMNS)], place_k[PLACE], place_v[PLACE];
-  LOCAL uint32 turned_q[TURNED], turned_dout[TURNED];
+  LOCAL uint32 turned_q[TURNED] UNIT_ALIGNED, turned_dout[TURNED] UNIT_ALIGNED;
   LOCAL float statistics[STATISTICS];
   UNIT_DECLARE
   const int item = LOCAL_ID(0), lane = item % WAVE;
