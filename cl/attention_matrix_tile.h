@@ -98,5 +98,22 @@ inline float weight(float s, float scale2, float row_max2, float inv_sum) {
   return unit_exp2(fma(s, scale2, -row_max2)) * inv_sum;
 }
 
+/* Weights are at most 1, and half precision is exact from 2^-14 on only. So it has weights times LIFT as operands,
+ * which the results are divided by; both are exact. Gradients of scores have no such bound and stay: their range is
+ * dout's, which the loss scale takes care of. */
+#ifdef AB_F16
+#define LIFT_LOG2                14.0f
+#define LIFT                     0x1p14f
+#define LIFTED_EXPONENT(base)    (LIFT_LOG2 - (base))
+#define DOWN(x)                  ((x) * (1.0f / LIFT))
+#define LIFTED(x)                ((x)*LIFT)
+#define LESS_LIFTED(dp, lowered) fma(dp, 1.0f / LIFT, -(lowered)) /* (dp - delta) / LIFT; lowered: DOWN(delta) */
+#else
+#define LIFTED_EXPONENT(base)    (-(base))
+#define DOWN(x)                  (x)
+#define LIFTED(x)                (x)
+#define LESS_LIFTED(dp, lowered) ((dp) - (lowered))
+#endif
+
 #endif
 #endif

@@ -4,8 +4,9 @@
  * as A's:
  *
  *   cp.async      16 (or 4) bytes from global to local memory, bypassing the registers
- *   ldmatrix      four 8 x 8 matrices of bfloat16; lane 8 i + r supplies the address of row r of matrix i; it receives
- *                 word lane % 4 of row lane / 4 of each; transposed: rows 2 (lane % 4) and the next of column lane / 4
+ *   ldmatrix      four 8 x 8 matrices of 16 bits a number; lane 8 i + r supplies the address of row r of matrix i; it
+ *                 receives word lane % 4 of row lane / 4 of each; transposed: rows 2 (lane % 4) and the next of column
+ *                 lane / 4
  *   shfl.sync     lanes 4 r to 4 r + 3 hold row r of C (and row r + 8)
  *   redux.sync    the bits of all lanes, combined by or
  *   ex2.approx    2^x, 2 units in the last place
@@ -19,7 +20,8 @@
  *   block reads     DPAS: lane i receives element i of each of 8 successive rows of A, by one message for all
  *                   (cl_intel_subgroups, cl_intel_subgroup_local_block_io). A lane holds a whole column of C
  *
- * With UNIT_EMULATED, lanes exchange data through local memory by the rules above. */
+ * With UNIT_EMULATED, lanes exchange data through local memory by the rules above. With AB_F16, numbers of 16 bits are
+ * halves instead of bfloat16, as in gemm_matrix_units.h. */
 #ifndef ATTENTION_MATRIX_UNITS_H
 #define ATTENTION_MATRIX_UNITS_H
 #include "functions.h"
@@ -47,8 +49,16 @@ inline float unit_exp2(float x) { return float_exp(x * LN2); }
 #define UNIT_MAY_REST true
 #endif
 
+/* Two numbers as a word, the first in the lower half, rounded to nearest even. */
 #if defined(UNIT_EMULATED) || !defined(UNIT_MMA)
+#ifndef AB_F16
 inline uint32 unit_pair(float low, float high) { return bf16_bits(low) | bf16_bits(high) << 16; }
+#elif defined(UNIT_EMULATED)
+inline uint32 unit_pair(float low, float high) { return f16_bits(low) | f16_bits(high) << 16; }
+#else /* by the device's conversion, which rounds so by default */
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+inline uint32 unit_pair(float low, float high) { return as_uint((half2)((half)low, (half)high)); }
+#endif
 #endif
 
 #ifdef UNIT_MMA
@@ -175,7 +185,11 @@ inline float unit_exp2(float x) {
 }
 inline uint32 unit_pair(float low, float high) {
   uint32 pair;
+#ifdef AB_F16
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#else
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#endif
   return pair;
 }
 
@@ -313,8 +327,10 @@ inline float unit_column_sum(float v, UNIT_SCRATCH scratch, int item) {
 
 /* As unit_pair, but ties are rounded away from zero, and a NaN must have a quiet bit and a lower half of 0, as those of
  * bfloat16 and of arithmetic on them have. For operands: it takes a third of the instructions. Intel's GPUs have a
- * conversion (cl_intel_bfloat16_conversions), which rounds as unit_pair does. */
-#if defined(UNIT_BLOCKS) && !defined(UNIT_EMULATED)
+ * conversion (cl_intel_bfloat16_conversions), which rounds as unit_pair does, and all have one to halves. */
+#ifdef AB_F16
+inline uint32 unit_weights(float low, float high) { return unit_pair(low, high); }
+#elif defined(UNIT_BLOCKS) && !defined(UNIT_EMULATED)
 ushort2 OVERLOAD intel_convert_bfloat162_as_ushort2(float2 v);
 inline uint32 unit_weights(float low, float high) {
   return as_uint(intel_convert_bfloat162_as_ushort2((float2)(low, high)));

@@ -255,7 +255,7 @@ inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, key_mask 
       FOR(w, C_WORDS) own[w] = unit_pair(RESULT(2 * w), RESULT(2 * w + 1));
       unit_as_b(words, own, scratch, item);
       FOR(w, C_WORDS)
-      own[w] = unit_pair(RESULT(2 * w) - as_float(own[w] << 16), RESULT(2 * w + 1) - as_float(own[w] & 0xffff0000u));
+      own[w] = unit_pair(RESULT(2 * w) - gemm_half(own[w], 0), RESULT(2 * w + 1) - gemm_half(own[w], 1));
       if (residual) unit_as_b(rest, own, scratch, item);
       FOR(w, B_WORDS) {
         const int word = 8 * t + B_WORD(lane, w);
@@ -301,11 +301,11 @@ inline float weigh(float s[HIGH][C_FLOATS], float *row_max, float *total, float 
   hide(s, flags, NEVER, lane);
   EACH_SCORE(j, r) highest = fmax(highest, s[j][r]);
   highest = unit_column_max(highest, scratch, item);
-  const float base = highest == NEVER ? 0.0f : highest * LOG2E;
+  const float base = highest == NEVER ? 0.0f : highest * LOG2E, lifted = LIFTED_EXPONENT(base);
   const float factor = highest == *row_max ? 1.0f : unit_exp2(fma(*row_max, LOG2E, -base));
   float sum = *total * factor; /* over this lane's rows of the tile */
   EACH_SCORE(j, r) {
-    const float p = unit_exp2(fma(s[j][r], LOG2E, -base));
+    const float p = unit_exp2(fma(s[j][r], LOG2E, lifted));
     s[j][r] = p;
     sum += p;
   }
@@ -371,7 +371,7 @@ ATTENTION_KERNEL void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float 
     factor[i] = 1.0f / unit_column_sum(total[i], UNIT_PLACE, item);
     if (lane < UN && n < nq) {
       if (row_maxima) row_maxima[place] = row_max[i];
-      if (inv_sums) inv_sums[place] = factor[i];
+      if (inv_sums) inv_sums[place] = LIFTED(factor[i]);
     }
   }
   store(out, residual, queries, no_mask(), row, sums, factor, UNIT_PLACE, item);
@@ -537,7 +537,7 @@ ATTENTION_KERNEL void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uin
     float s[MI][HIGH][C_FLOATS];
     scores(s, &own_k, tile_q, UNIT_PLACE, item);
     EACH_SCORE(j, r) {
-      const float row_max2 = statistics[ROW_OF(j, r)] * LOG2E, inv_sum = statistics[COLUMNS + ROW_OF(j, r)];
+      const float row_max2 = statistics[ROW_OF(j, r)] * LOG2E, inv_sum = LIFTED(statistics[COLUMNS + ROW_OF(j, r)]);
       FOR(i, MI) s[i][j][r] = weight(s[i][j][r], scale * LOG2E, row_max2, inv_sum);
     }
     const int left = queries.count - query;
@@ -552,15 +552,15 @@ ATTENTION_KERNEL void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uin
     float dp[MI][HIGH][C_FLOATS];
     scores(dp, &own_v, tile_dout, UNIT_PLACE, item);
     EACH_SCORE(j, r) {
-      const float less = statistics[2 * COLUMNS + ROW_OF(j, r)];
-      FOR(i, MI) s[i][j][r] *= dp[i][j][r] - less;
+      const float less = DOWN(statistics[2 * COLUMNS + ROW_OF(j, r)]);
+      FOR(i, MI) s[i][j][r] *= LESS_LIFTED(dp[i][j][r], less);
     }
     add_weighted(sums[OF_K], s, turned_q, UNIT_PLACE, item);
   }
   const key_mask mask = mask_of(hidden, masked); /* rows of products are independent: only hidden ones can be NaN */
   FOR(i, MI) factor[i] = scale;
   if (dk && gives_k) store(dk, NULL, keys, mask, row, sums[OF_K], factor, UNIT_PLACE, item);
-  FOR(i, MI) factor[i] = 1.0f;
+  FOR(i, MI) factor[i] = DOWN(1.0f);
   if (dv && gives_v) store(dv, NULL, keys, mask, row, sums[OF_V], factor, UNIT_PLACE, item);
 }
 

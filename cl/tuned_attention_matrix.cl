@@ -1,6 +1,6 @@
 /* Streaming attention on a GPU's matrix units: tensors, arguments and results are those of attention_gpu.cl, in
- * bfloat16. Scores, softmax and sums are float32; weights (p) and their gradients (ds) are rounded to bfloat16 only as
- * operands of the second product.
+ * bfloat16 or, with AB_F16, half precision. Scores, softmax and sums are float32; weights (p) and their gradients (ds)
+ * are rounded to the narrow type only as operands of the second product (see LIFT in attention_matrix_tile.h).
  *
  *   A work-group of four waves owns ROWS rows of one head (queries; keys for dk and dv). Each wave owns 16 MI of them
  *   and keeps their fragments in registers throughout. It walks the other side in tiles of COLUMNS rows of two tensors:
@@ -149,7 +149,7 @@ inline void store(GLOBAL uint32 *out, GLOBAL uint32 *residual, side s, key_mask 
       const float x = sums[i][j][2 * q] * factor[i][q], y = sums[i][j][2 * q + 1] * factor[i][q];
       const uint32 pair = hidden ? 0u : unit_pair(x, y);
       out[place + 4 * j] = pair;
-      if (residual) residual[place + 4 * j] = unit_pair(x - as_float(pair << 16), y - as_float(pair & 0xffff0000u));
+      if (residual) residual[place + 4 * j] = unit_pair(x - gemm_half(pair, 0), y - gemm_half(pair, 1));
     }
   }
 }
@@ -176,11 +176,11 @@ inline float weigh(float s[ACROSS][C_FLOATS], int q, float *row_max, float *tota
   hide(s, q, hidden, NEVER, lane);
   FOR(j, ACROSS) FOR(r, 2) highest = fmax(highest, s[j][2 * q + r]);
   highest = unit_row_max(highest, scratch, item);
-  const float base = highest == NEVER ? 0.0f : highest * LOG2E;
+  const float base = highest == NEVER ? 0.0f : highest * LOG2E, lifted = LIFTED_EXPONENT(base);
   const float factor = highest == *row_max ? 1.0f : unit_exp2(fma(*row_max, LOG2E, -base));
   float sum = *total * factor; /* over this lane's columns */
   FOR(j, ACROSS) FOR(r, 2) {
-    const float p = unit_exp2(fma(s[j][2 * q + r], LOG2E, -base));
+    const float p = unit_exp2(fma(s[j][2 * q + r], LOG2E, lifted));
     s[j][2 * q + r] = p;
     sum += p;
   }
@@ -237,7 +237,7 @@ void attention_matrix_forward(GLOBAL uint32 *out, GLOBAL float *row_maxima, GLOB
     factor[i][h] = 1.0f / unit_row_sum(total[i][h], UNIT_PLACE, item);
     if (C_COLUMN(lane, 0) == 0 && n < nq) {
       if (row_maxima) row_maxima[place] = row_max[i][h];
-      if (inv_sums) inv_sums[place] = factor[i][h];
+      if (inv_sums) inv_sums[place] = LIFTED(factor[i][h]);
     }
   }
   store(out, residual, queries, no_mask(), row, sums, factor, lane);
@@ -369,7 +369,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     FOR(j, ACROSS) FOR(r, 2) {
       const int column = j * UN + C_COLUMN(lane, r);
       const float row_max2 = statistic(statistics, at_numbers, 0, column) * LOG2E,
-                  inv_sum = statistic(statistics, at_numbers, 1, column);
+                  inv_sum = LIFTED(statistic(statistics, at_numbers, 1, column));
       FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] = weight(s[i][j][2 * h + r], scale * LOG2E, row_max2, inv_sum);
     }
     const int left = queries.count - query;
@@ -381,8 +381,8 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
     add_weighted(sums_v, weights, tile, at + TILE, UNIT_PLACE, item);
     scores_of_local(dp, values, row - first, tile, at + TILE, UNIT_PLACE, item);
     FOR(j, ACROSS) FOR(r, 2) {
-      const float less = statistic(statistics, at_numbers, 2, j * UN + C_COLUMN(lane, r));
-      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] *= dp[i][j][2 * h + r] - less;
+      const float less = DOWN(statistic(statistics, at_numbers, 2, j * UN + C_COLUMN(lane, r)));
+      FOR(i, MI) FOR(h, 2) s[i][j][2 * h + r] *= LESS_LIFTED(dp[i][j][2 * h + r], less);
     }
     FOR(i, MI) FOR(t, ACROSS / 2) unit_as_a(weights[i][t], s[i][2 * t], s[i][2 * t + 1]);
     add_weighted(sums_k, weights, tile, at, UNIT_PLACE, item);
@@ -390,7 +390,7 @@ void attention_matrix_backward_kv(GLOBAL uint32 *dk, GLOBAL uint32 *dv, GLOBAL c
   const key_mask mask = mask_of(hidden, masked); /* rows of products are independent: only hidden ones can be NaN */
   FOR(i, MI) FOR(h, 2) factor[i][h] = scale;
   if (dk) store(dk, NULL, keys, mask, row, sums_k, factor, lane);
-  FOR(i, MI) FOR(h, 2) factor[i][h] = 1.0f;
+  FOR(i, MI) FOR(h, 2) factor[i][h] = DOWN(1.0f);
   if (dv) store(dv, NULL, keys, mask, row, sums_v, factor, lane);
 }
 

@@ -21,8 +21,8 @@ static const attention_sizes cases[] = {
 static void test_emulation(void **state) {
   (void)state;
   if (!device->info.is_cpu) skip();
-  OK(gh_attention_check(&err, device, 64, false, emulation));
-  OK(gh_attention_check(&err, device, 72, true, emulation));
+  OK(gh_attention_check(&err, device, GH_BF16, 64, false, emulation));
+  OK(gh_attention_check(&err, device, GH_BF16, 72, true, emulation));
 }
 
 /* Only a CPU with AMX offers it, with the CPU's shape of kernels. */

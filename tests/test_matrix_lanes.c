@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/half.h"
 #include "support/on_device.h"
 
 enum { K = 16, MOST_LANES = 64, MOST_WORDS = 8, MOST = MOST_LANES * MOST_WORDS };
@@ -56,6 +55,8 @@ static const unit units[] = {
     {"-DUNIT_DPAS8", GH_MATRIX_DPAS8, 8, 8, 8, 8, 8, 8, 1, 2, dpas8_a, dpas_b, dpas_c},
 };
 
+static gh_dtype dtype; /* bfloat16 or float16: the places are the same */
+
 /* Whole numbers, so that every order of sums gives the same. */
 static float a_of(int row, int k) { return (float)((row * 7 + k * 5) % 17 - 8); }
 static float b_of(int k, int column) { return (float)((k * 11 + column * 3) % 13 - 6); }
@@ -70,7 +71,8 @@ typedef struct operands {
 /* Puts a number where each of the lanes that hold it has it. */
 static void put(uint32_t *words, const unit *u, int each, place at, float value) {
   for (int copy = 0; copy < u->copies; copy++)
-    words[(at.lane + copy * u->lanes / u->copies) * each + at.word] |= (uint32_t)gh_f32_to_bf16(value) << 16 * at.half;
+    words[(at.lane + copy * u->lanes / u->copies) * each + at.word] |= (uint32_t)gh_narrow(dtype, value)
+                                                                       << 16 * at.half;
 }
 
 static void fill(operands *o, const unit *u) {
@@ -90,7 +92,8 @@ static void launch(operands *o, const unit *u) {
   const gh_backend *backend = device->backend;
   const bool own = device->info.matrix == u->id;
   char defines[64];
-  snprintf(defines, sizeof defines, "%s%s", u->define, own ? "" : " -DUNIT_EMULATED");
+  snprintf(defines, sizeof defines, "%s%s%s", u->define, own ? "" : " -DUNIT_EMULATED",
+           dtype == GH_F16 ? " -DAB_F16" : "");
   void *const at[] = {o->c, o->places, o->a, o->b};
   const int64_t bytes[] = {sizeof o->c, sizeof o->places, sizeof o->a, sizeof o->b};
   gh_buffer *buffers[4];
@@ -165,10 +168,13 @@ static void test_lanes(void **state) {
   const bool opencl = !strncmp(device->info.id, "opencl", 6);
   for (size_t i = 0; i < GH_COUNT(units); i++) {
     if (!opencl && units[i].id != device->info.matrix) continue; /* the models are OpenCL's */
-    fill(&o, &units[i]);
-    launch(&o, &units[i]);
-    check_places(&o, &units[i]);
-    check_product(&o, &units[i]);
+    for (int k = 0; k < 2; k++) {
+      dtype = k ? GH_F16 : GH_BF16;
+      fill(&o, &units[i]);
+      launch(&o, &units[i]);
+      check_places(&o, &units[i]);
+      check_product(&o, &units[i]);
+    }
   }
 }
 

@@ -104,7 +104,8 @@ static gh_status multiply(gh_device *d, int tile) {
 }
 
 static gh_status run(gh_device *d, const plant *p, bool masked) {
-  return strcmp(p->source, GEMM) ? gh_attention_check(&err, d, p->size, masked, "-DUNIT_MMA") : multiply(d, p->size);
+  return strcmp(p->source, GEMM) ? gh_attention_check(&err, d, GH_BF16, p->size, masked, "-DUNIT_MMA")
+                                 : multiply(d, p->size);
 }
 
 /* ---- planting ---- */

@@ -189,6 +189,7 @@ static inline u32 bf16_of(f32 x) {
   return x != x ? 0x7fffu : BF16_NEAREST(u);
 }
 ROW2(cvt_bf16x2, u32, f32, f32, bf16_of(x) << 16 | bf16_of(y)) /* the first source in the upper half */
+ROW2(cvt_f16x2, u32, f32, f32, (u32)gh_f32_to_f16(x) << 16 | gh_f32_to_f16(y))
 ROW1(cvt_f32_f16, f32, u32, gh_f16_to_f32((uint16_t)x))
 ROW1(cvt_f16_f32, u32, f32, gh_f32_to_f16(x))
 
@@ -370,6 +371,7 @@ const ptx_op ptx_ops[] = {
     OP("cvt.rzi.u32.f32", "ww", cvt_rzi_u32),
     OP("cvt.rzi.s32.f32", "ww", cvt_rzi_s32),
     OP("cvt.rn.bf16x2.f32", "www", cvt_bf16x2),
+    OP("cvt.rn.f16x2.f32", "www", cvt_f16x2),
     OP("cvt.f32.f16", "wh", cvt_f32_f16),
     OP("cvt.rn.f16.f32", "hw", cvt_f16_f32),
 

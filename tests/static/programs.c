@@ -156,12 +156,14 @@ static gh_status ask_gemm(gh_error *err, gh_device *d) {
 static gh_status ask_attention(gh_error *err, gh_device *d, const char *unit) {
   gh_status status = GH_OK;
   for (int i = 0; gh_attention_sizes[i] && unit; i++)
-    for (int k = 0; k < 2 * GH_ATTENTION_PARTS && !status; k++) {
-      const gh_attention_part part = (gh_attention_part)(k / 2);
-      const gh_attention_work work = {{part, GH_BF16, 1, 256, 256, 1, gh_attention_sizes[i], k % 2 ? 255 : 0, false},
-                                      unit};
+    for (int k = 0; k < 4 * GH_ATTENTION_PARTS && !status; k++) {
+      const gh_attention_part part = (gh_attention_part)(k / 4);
+      const gh_dtype dtype = k % 2 ? GH_F16 : GH_BF16;
+      const int64_t hidden = k / 2 % 2 ? 255 : 0;
+      const gh_attention_work work = {{part, dtype, 1, 256, 256, 1, gh_attention_sizes[i], hidden, false}, unit};
       gh_attention_kernel kernel;
       gh_launch *launch;
+      if (!gh_attention_fits(&work.desc, d, unit)) continue;
       gh_attention_kernel_of(&work, NULL, &d->info, &kernel);
       status = note(err, d, &kernel.id, &kernel.grid, NULL, 0, &launch);
     }

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "backend/registry.h"
-#include "base/half.h"
 #include "base/log.h"
 #include "ops/check/check.h"
 #include "ops/ops.h"
@@ -20,6 +19,7 @@ static gh_error err;
 static gh_device *device;
 
 static const attention_matrix_unit *unit;
+static gh_dtype narrow = GH_BF16; /* what is tested */
 
 static gh_device *open_device(void) {
   const char *id = getenv("GH_TEST_DEVICE");
@@ -43,7 +43,7 @@ static int end(void **context) {
 }
 
 static bool is_chosen_for(gh_device *d, int64_t size, int64_t hidden) {
-  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, GH_BF16, 1, 5, 5, 1, size, hidden, false};
+  const gh_attention_desc desc = {GH_ATTENTION_FORWARD, narrow, 1, 5, 5, 1, size, hidden, false};
   bool matrix = false;
   check_ok(gh_attention_choose(&err, d, &desc, &matrix, NULL));
   return matrix;
@@ -52,10 +52,10 @@ static bool is_chosen(gh_device *d, int64_t size) { return is_chosen_for(d, size
 
 /* ---- running ---- */
 
-/* Rounds to bf16, as stored on the device, and back to float32. */
-static void round_to_bf16(const attention_sizes *s, float **x) {
+/* As stored on the device. */
+static void round_inputs(const attention_sizes *s, float **x) {
   for (int i = 0; i < INPUTS; i++)
-    for (int64_t k = 0; k < attention_elements(s, i); k++) x[i][k] = gh_bf16_to_f32(gh_f32_to_bf16(x[i][k]));
+    for (int64_t k = 0; k < attention_elements(s, i); k++) x[i][k] = gh_widen(narrow, gh_narrow(narrow, x[i][k]));
 }
 
 static int count_launches(const gh_graph *g, const char *part) {
@@ -79,7 +79,7 @@ static void run(const attention_sizes *s, float *const *x, float **result, float
     check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t[i]));
     if (wanted[i]) check_ok(gh_store_make_trainable(&err, store, t[i]));
     check_ok(gh_tensor_write(&err, device, t[i], x[i]));
-    in[i] = gh_cast(g, t[i], GH_BF16);
+    in[i] = gh_cast(g, t[i], narrow);
   }
   gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], attention_mask(store, device, s), s->scale, s->causal);
   if (!out) fail_msg("%s", gh_graph_error(g)->text);
@@ -109,15 +109,17 @@ static void free_all(float **x, int count) {
 
 /* ---- against float64 ---- */
 
-/* An error of bfloat16's 2^-9 per element, once from rounding the weights or their gradients and once from rounding the
- * result: root mean squares stay below 2^-8; single elements may be sums of many such errors. */
-#define MOST       0x1p-8
-#define MOST_WORST 0.05
+/* An error of bfloat16's 2^-9 or float16's 2^-12 per element, once from rounding the weights or their gradients and
+ * once from rounding the result: root mean squares stay below twice that; single elements may be sums of many such
+ * errors. */
+#define MOST       1
+#define MOST_WORST 12.8
 
 static void compare(const attention_sizes *s, float *const *got, double *const *want) {
+  const double unit_error = gh_dtype_rounding(narrow);
   for (int i = 0; i < RESULTS; i++) {
     double worst, error = attention_error(s, i, got[i], want[i], &worst);
-    if (!(error <= MOST) || !(worst <= MOST_WORST))
+    if (!(error <= MOST * unit_error) || !(worst <= MOST_WORST * unit_error))
       fail_msg("%lld x %lld x %lld%s: %s is off by %.3g, one element by %.3g", (long long)s->nq, (long long)s->nk,
                (long long)s->size, s->causal ? ", causal" : "", attention_result_names[i], error, worst);
   }
@@ -150,7 +152,7 @@ static void check_against_float64(const attention_sizes *s, bool twice) {
   double *want[RESULTS];
   attention_fill(s, x);
   attention_spoil(s, x);
-  round_to_bf16(s, x);
+  round_inputs(s, x);
   attention_reference(s, x, want);
   run(s, x, got, NULL);
   compare(s, got, want);
@@ -172,13 +174,54 @@ static void test_against_float64(void **context) {
   for (int c = 0; c < unit->more_count; c++) check_against_float64(&unit->more[c], c == 0);
 }
 
+/* The same in float16: each size, with and without a mask. */
+static void test_float16_against_float64(void **context) {
+  (void)context;
+  static const int some[] = {4, 6, 13, 15};
+  narrow = GH_F16;
+  if (unit->shape == GH_SHAPE_CPU) assert_false(is_chosen(device, 64));
+  for (size_t c = 0; unit->shape == GH_SHAPE_GPU && c < GH_COUNT(some); c++)
+    check_against_float64(&cases[some[c]], c == 0);
+  narrow = GH_BF16;
+}
+
+/* A key whose weights are about 1e-6, far below float16's normal numbers, and gradients as a loss scale makes them: its
+ * dv is as exact as any other. */
+static void test_small_weights(void **context) {
+  (void)context;
+  enum { KEY = 5, SIZE = 72 };
+  static const attention_sizes s = {1, 70, 67, 1, SIZE, false, 1, 0, 0};
+  if (unit->shape == GH_SHAPE_CPU) return;
+  float *x[INPUTS], *got[RESULTS];
+  double *want[RESULTS], squares = 0, errors = 0;
+  narrow = GH_F16;
+  attention_fill(&s, x);
+  for (int64_t i = 0; i < attention_elements(&s, Q); i++) x[Q][i] = 0.5f + 0.01f * x[Q][i], x[DOUT][i] *= 4096;
+  for (int64_t i = 0; i < attention_elements(&s, K); i++) x[K][i] *= 0.1f;
+  for (int64_t i = KEY * SIZE; i < (KEY + 1) * SIZE; i++) x[K][i] -= 0.3f;
+  round_inputs(&s, x);
+  attention_reference(&s, x, want);
+  run(&s, x, got, NULL);
+  compare(&s, got, want);
+  for (int64_t i = KEY * SIZE; i < (KEY + 1) * SIZE; i++) {
+    const double error = (double)got[ATTENTION_DV][i] - want[ATTENTION_DV][i];
+    squares += want[ATTENTION_DV][i] * want[ATTENTION_DV][i], errors += error * error;
+  }
+  assert_true(squares > 0 && sqrt(squares / SIZE) < 0.1); /* of results near 100 */
+  if (!(sqrt(errors / squares) <= 0x1p-11)) fail_msg("its dv is off by %.3g", sqrt(errors / squares));
+  for (int r = 0; r < RESULTS; r++) free(want[r]);
+  free_all(got, RESULTS);
+  free_all(x, INPUTS);
+  narrow = GH_BF16;
+}
+
 /* Two keys have equal weights, so their mean is exact in 16 bits: out plus its rounding error. */
 static void test_rounding_is_kept(void **context) {
   (void)context;
   static const attention_sizes s = {1, 3, 2, 1, 72, false, 0.5, 0, 0};
   float *x[INPUTS], *got[RESULTS], low[3 * 72];
   attention_fill(&s, x);
-  round_to_bf16(&s, x);
+  round_inputs(&s, x);
   memset(x[Q], 0, sizeof low);
   run(&s, x, got, low);
   int kept = 0;
@@ -225,7 +268,7 @@ static void run_forward(const attention_sizes *s, float *const *x, float *to) {
     attention_shape(s, i, dims);
     check_ok(gh_store_add(&err, store, attention_input_names[i], GH_F32, 4, dims, &t));
     check_ok(gh_tensor_write(&err, device, t, x[i]));
-    in[i] = gh_cast(g, t, GH_BF16);
+    in[i] = gh_cast(g, t, narrow);
   }
   gh_tensor *out = gh_attention(g, in[Q], in[K], in[V], attention_mask(store, device, s), s->scale, s->causal);
   gh_graph_keep(g, out);
@@ -382,13 +425,13 @@ static void test_wrong_kernels_are_not_used(void **context) {
   d->backend = &planted;
   for (int i = 0; i < 3; i++) {
     setenv("GH_TEST_WRONG", wrong[i], 1);
-    check_fails(gh_attention_check(&err, d, 64, false, defines), GH_ERROR_DEVICE, "with the shared kernel");
-    check_fails(gh_attention_check(&err, d, 64, true, defines), GH_ERROR_DEVICE, "with the shared kernel");
+    check_fails(gh_attention_check(&err, d, GH_BF16, 64, false, defines), GH_ERROR_DEVICE, "with the shared kernel");
+    check_fails(gh_attention_check(&err, d, GH_BF16, 64, true, defines), GH_ERROR_DEVICE, "with the shared kernel");
     char mask[40];
     snprintf(mask, sizeof mask, "-%s", wrong[i]);
     setenv("GH_TEST_WRONG", mask, 1);
-    check_ok(gh_attention_check(&err, d, 64, false, defines));
-    check_fails(gh_attention_check(&err, d, 64, true, defines), GH_ERROR_DEVICE, "with the shared kernel");
+    check_ok(gh_attention_check(&err, d, GH_BF16, 64, false, defines));
+    check_fails(gh_attention_check(&err, d, GH_BF16, 64, true, defines), GH_ERROR_DEVICE, "with the shared kernel");
   }
   setenv("GH_TEST_WRONG", wrong[2], 1);
   gh_log_set_level(GH_LOG_QUIET);
@@ -425,6 +468,15 @@ static void test_choosing(void **context) {
   check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=72 bf16 masked", "shared"));
   assert_false(is_chosen_for(d, 72, 1));
   assert_true(is_chosen(d, 72));
+  if (unit->shape == GH_SHAPE_GPU) { /* and so it is in float16 */
+    check_ok(gh_choice_freeze(&err, d, &gh_attention_kind, "size=128 f16", "shared"));
+    assert_true(is_chosen(d, 128));
+    narrow = GH_F16;
+    assert_false(is_chosen(d, 128));
+    assert_true(is_chosen(d, 72));
+    narrow = GH_BF16;
+  }
+  check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 f32", "shared"), GH_ERROR_ARGUMENT, "size=64");
   check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=65 bf16", "shared"), GH_ERROR_ARGUMENT, "size=65");
   check_fails(gh_choice_freeze(&err, d, &gh_attention_kind, "size=64 bf16", "nobody"), GH_ERROR_ARGUMENT, "nobody");
   check_ok(gh_choice_force(&err, d, &gh_attention_kind, "shared"));
@@ -480,6 +532,8 @@ int attention_matrix_tests(const attention_matrix_unit *under_test) {
   unit = under_test;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_against_float64),
+      cmocka_unit_test(test_float16_against_float64),
+      cmocka_unit_test(test_small_weights),
       cmocka_unit_test(test_rounding_is_kept),
       cmocka_unit_test(test_forward_alone),
       cmocka_unit_test(test_nan_propagates),

@@ -36,14 +36,15 @@ static const gh_provider *provider_at(int index) {
 
 static void key_of(const void *desc, char *key, size_t size) {
   const gh_attention_desc *d = desc;
-  snprintf(key, size, "size=%lld bf16%s", (long long)d->size, d->hidden ? " masked" : "");
+  snprintf(key, size, "size=%lld %s%s", (long long)d->size, gh_dtype_name(d->dtype), d->hidden ? " masked" : "");
 }
 
 static bool knows_key(const char *key) {
   for (int i = 0; gh_attention_sizes[i]; i++)
-    for (int masked = 0; masked < 2; masked++) {
+    for (int k = 0; k < 4; k++) {
       char known[40];
-      key_of(&(gh_attention_desc){.size = gh_attention_sizes[i], .hidden = masked}, known, sizeof known);
+      key_of(&(gh_attention_desc){.dtype = k / 2 ? GH_F16 : GH_BF16, .size = gh_attention_sizes[i], .hidden = k % 2},
+             known, sizeof known);
       if (!strcmp(known, key)) return true;
     }
   return false;
@@ -53,6 +54,7 @@ static bool supports(const gh_provider *p, const void *desc, const gh_device *d)
 
 typedef struct trial {
   gh_device *d;
+  gh_dtype dtype;
   int64_t size;
   bool masked;
 } trial;
@@ -62,7 +64,7 @@ static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool 
   (void)timed;
   trial *t = gh_alloc(err, 1, sizeof *t);
   if (!t) return GH_ERROR_MEMORY;
-  *t = (trial){d, asked->size, asked->hidden != 0};
+  *t = (trial){d, asked->dtype, asked->size, asked->hidden != 0};
   *out = t;
   return GH_OK;
 }
@@ -70,12 +72,12 @@ static gh_status trial_open(gh_error *err, gh_device *d, const void *desc, bool 
 static gh_status trial_run(gh_error *err, void *of_trial, const gh_provider *p, gh_launch **launch) {
   const trial *t = of_trial;
   *launch = NULL;
-  return gh_attention_check(err, t->d, t->size, t->masked, unit_of(p, t->d));
+  return gh_attention_check(err, t->d, t->dtype, t->size, t->masked, unit_of(p, t->d));
 }
 
 static int verdict(const void *desc) {
   const gh_attention_desc *d = desc;
-  return 2 * gh_attention_index(d->size) + (d->hidden != 0);
+  return 4 * gh_attention_index(d->size) + 2 * (d->dtype == GH_F16) + (d->hidden != 0);
 }
 
 const gh_choice_kind gh_attention_kind = {.name = "attention",
@@ -110,7 +112,7 @@ gh_status gh_attention_choose(gh_error *err, gh_device *d, const gh_attention_de
   gh_status status = GH_OK;
   *matrix = false;
   /* In all other cases there is no choice between the two. */
-  if (desc->dtype == GH_BF16 && GH_MAX(desc->nq, desc->nk) <= GH_ATTENTION_MAX_ROWS &&
+  if (gh_dtype_is_narrow(desc->dtype) && GH_MAX(desc->nq, desc->nk) <= GH_ATTENTION_MAX_ROWS &&
       gh_attention_index(desc->size) >= 0) {
     status = gh_choose(err, d, &gh_attention_kind, desc, &chosen);
     if (status) return status;

@@ -1,15 +1,15 @@
-/* Attention in bfloat16: "matrix", the kernels of matrix units (cl/tuned_attention_matrix.cl for NVIDIA's GPUs,
- * cl/tuned_attention_columns.cl for AMD's and Intel's, cl/tuned_attention_amx.cl for CPUs with AMX), for the head sizes
- * that they support, or "shared", the kernels of cl/attention_cpu.cl and cl/attention_gpu.cl. The former are used only
- * after a check on the device itself: all three kernels of a head size compute on random numbers and must agree with
- * the shared ones. Kernels that read a mask are checked apart from those without. Nothing is timed; the tiles of either
- * are another choice (attention_tile.h). */
+/* Attention in bfloat16 and in float16: "matrix", the kernels of matrix units (cl/tuned_attention_matrix.cl for
+ * NVIDIA's GPUs, cl/tuned_attention_columns.cl for AMD's and Intel's, cl/tuned_attention_amx.cl for CPUs with AMX,
+ * bfloat16 alone), for the head sizes that they support, or "shared", the kernels of cl/attention_cpu.cl and
+ * cl/attention_gpu.cl. The former are used only after a check on the device itself: all three kernels of a type and
+ * head size compute on random numbers and must agree with the shared ones. Kernels that read a mask are checked apart
+ * from those without. Nothing is timed; the tiles of either are another choice (attention_tile.h). */
 #ifndef GH_BACKEND_CHOOSER_ATTENTION_H
 #define GH_BACKEND_CHOOSER_ATTENTION_H
 
 #include "backend/chooser/chooser.h"
 
-extern const gh_choice_kind gh_attention_kind; /* keys are "size=64 bf16", with a mask "size=64 bf16 masked" */
+extern const gh_choice_kind gh_attention_kind; /* keys are "size=64 f16", with a mask "size=64 f16 masked" */
 
 /* The kernel of a part, and its grid. */
 typedef struct gh_attention_kernel {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "backend/chooser/attention_internal.h"
-#include "base/half.h"
 
 /* More than two work-groups of rows and four tiles of columns, the last ones incomplete. */
 enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
@@ -13,7 +12,7 @@ enum { BATCH = 2, HEADS = 2, NQ = 131, NK = 77 };
  * causality the first key is left, too, or the first queries would see none. */
 enum { MASKED = 75, LEFT = 70 };
 
-#define MOST       0.04 /* largest difference relative to |element| + root mean square of all: 2 * 5 * 2^-8 */
+#define MOST       10 /* largest difference relative to |element| + root mean square of all, in roundings of the type */
 #define MOST_EXACT 2e-3 /* the same for results that are not rounded */
 
 enum { Q, K, V, DOUT, DELTA, INPUTS };
@@ -34,6 +33,7 @@ static const struct {
 
 typedef struct work {
   gh_device *d;
+  gh_dtype dtype;
   int64_t size;
   bool masked;
   double scale;
@@ -74,7 +74,7 @@ static gh_status fill(gh_error *err, work *w, int input) {
   for (int64_t i = 0; i < n; i++) {
     state = state * 1664525u + 1013904223u;
     w->a[i] = is_unused(w, input, i) ? NAN : (float)(state >> 8) * 0x1p-23f - 1.0f;
-    w->narrow[i] = gh_f32_to_bf16(w->a[i]);
+    w->narrow[i] = gh_narrow(w->dtype, w->a[i]);
   }
   const bool wide = inputs[input].wide;
   const void *from = wide ? (const void *)w->a : w->narrow;
@@ -137,7 +137,7 @@ static int own_args(const work *w, gh_attention_part part, int which, gh_arg *ar
 }
 
 static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, bool causal, const char *unit) {
-  const gh_attention_work launched = {{part, GH_BF16, BATCH, NQ, NK, HEADS, w->size, w->masked ? MASKED : 0, causal},
+  const gh_attention_work launched = {{part, w->dtype, BATCH, NQ, NK, HEADS, w->size, w->masked ? MASKED : 0, causal},
                                       which == SHARED ? NULL : unit};
   gh_attention_kernel kernel;
   gh_arg args[9 + GH_ATTENTION_SHARED_ARGS];
@@ -153,12 +153,12 @@ static gh_status run(gh_error *err, work *w, gh_attention_part part, int which, 
 
 /* ---- comparing ---- */
 
-/* Adds a bfloat16 result to `to`; a float32 result replaces the content. */
+/* Adds a narrow result to `to`; a float32 result replaces the content. */
 static gh_status add_result(gh_error *err, work *w, int which, int result, float *to) {
   const int64_t n = elements(w, results[result].keys, results[result].rows);
   if (results[result].wide) return w->d->backend->read(err, w->d, w->out[which][result], 0, to, n * 4);
   gh_status status = w->d->backend->read(err, w->d, w->out[which][result], 0, w->narrow, n * 2);
-  for (int64_t i = 0; i < n && !status; i++) to[i] += gh_bf16_to_f32(w->narrow[i]);
+  for (int64_t i = 0; i < n && !status; i++) to[i] += gh_widen(w->dtype, w->narrow[i]);
   return status;
 }
 
@@ -171,7 +171,7 @@ static gh_status read_floats(gh_error *err, work *w, int which, int result, floa
 
 static gh_status compare(gh_error *err, work *w, int result, bool causal) {
   const int64_t n = elements(w, results[result].keys, results[result].rows);
-  const double most = results[result].wide ? MOST_EXACT : MOST;
+  const double most = results[result].wide ? MOST_EXACT : MOST * gh_dtype_rounding(w->dtype);
   double squares = 0;
   gh_status status = read_floats(err, w, SHARED, result, w->a);
   if (!status) status = read_floats(err, w, MATRIX, result, w->b);
@@ -187,8 +187,8 @@ static gh_status compare(gh_error *err, work *w, int result, bool causal) {
   return GH_OK;
 }
 
-gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, bool masked, const char *unit) {
-  work w = {.d = d, .size = size, .masked = masked, .scale = 2 / sqrt((double)size)};
+gh_status gh_attention_check(gh_error *err, gh_device *d, gh_dtype dtype, int64_t size, bool masked, const char *unit) {
+  work w = {.d = d, .dtype = dtype, .size = size, .masked = masked, .scale = 2 / sqrt((double)size)};
   gh_status status = create(err, &w);
   for (int causal = 0; causal < 2 && !status; causal++) {
     status = write_mask(err, &w, causal);

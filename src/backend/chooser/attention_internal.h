@@ -17,8 +17,8 @@ const char *gh_attention_unit(gh_matrix_unit unit);
 /* Those of the device's unit for its shape of kernels, "-DUNIT_AMX" for a CPU's tiles; NULL: it has none. */
 const char *gh_attention_unit_of(const gh_device_info *info);
 
-/* Whether the kernels of a unit support the head size, and the device has room for their work-groups. Whether it has
- * the unit is not checked. */
+/* Whether the kernels of a unit support the storage type and the head size, and the device has room for their
+ * work-groups. Whether it has the unit is not checked. */
 bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d, const char *unit);
 
 /* The supported head sizes, ending with 0, and the index of a size there (-1: not supported). */
@@ -62,9 +62,9 @@ const gh_provider *gh_attention_searched(int index);
 
 /* ---- checks ---- */
 
-/* Runs all three parts for a head size, with or without a mask, and the shared kernels on the same numbers.
- * GH_ERROR_DEVICE: they differ, and the text says where. */
-gh_status gh_attention_check(gh_error *err, gh_device *d, int64_t size, bool masked, const char *unit);
+/* Runs all three parts for a narrow type and a head size, with or without a mask, and the shared kernels on the same
+ * numbers. GH_ERROR_DEVICE: they differ, and the text says where. */
+gh_status gh_attention_check(gh_error *err, gh_device *d, gh_dtype dtype, int64_t size, bool masked, const char *unit);
 
 /* attention_trial.c: the members of gh_attention_tile_kind that check, against float64 on sampled rows, and time */
 double gh_attention_madds(const void *work);

@@ -97,7 +97,10 @@ int gh_attention_index(int64_t size) {
 }
 
 bool gh_attention_fits(const gh_attention_desc *desc, const gh_device *d, const char *unit) {
-  if (is_amx(unit)) return gh_attention_index(desc->size) >= 0 && d->info.is_cpu && d->info.shape == GH_SHAPE_CPU;
+  if (!gh_dtype_is_narrow(desc->dtype)) return false;
+  if (is_amx(unit))
+    return desc->dtype == GH_BF16 && gh_attention_index(desc->size) >= 0 && d->info.is_cpu &&
+           d->info.shape == GH_SHAPE_CPU;
   const kernels *of = kernels_of(unit);
   return gh_attention_index(desc->size) >= 0 && desc->size <= of->most && d->info.shape == GH_SHAPE_GPU &&
          d->info.max_group >= of->waves * of->lanes && d->info.local_bytes >= of->local_bytes;
@@ -159,9 +162,9 @@ static void matrix_kernel(const gh_attention_work *work, const gh_attention_tile
             high = size_of(tile, 1, of->tiles[kind][desc->part].high);
   const int64_t rows = of->rows * of->waves * high;
   const bool alone = is_of_keys(desc) && desc->size > of->together;
-  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s%s", work->unit,
+  snprintf(out->defines, sizeof out->defines, "%s -DPART=%d -DSIZE=%d -DMI=%d -DCOLUMNS=%d%s%s%s", work->unit,
            (int)desc->part, (int)desc->size, high, columns, desc->hidden ? " -DMASKED=1" : "",
-           alone ? " -DALONE=1" : "");
+           alone ? " -DALONE=1" : "", desc->dtype == GH_F16 ? " -DAB_F16" : "");
   out->id =
       (gh_kernel_id){.name = matrix_names[desc->part], .source = of->source, .defines = out->defines, .dtype = GH_F32};
   out->grid =
