@@ -1,7 +1,8 @@
 """Compiles every device program for absent devices with each vendor's own compiler, and reads from the
 result the kernels' resources: registers, local memory, private memory that is not in registers, spilled registers.
 
-usage: compile.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--write FILE] [--jobs N] [TARGET ...]
+usage: compile.py PROGRAMS WORK [--nvrtc LIBRARY] [--ocloc PROGRAM] [--write FILE] [--program PATTERN]
+                  [--jobs N] [TARGET ...]
 
 PROGRAMS is the output of tests/static/programs.c; WORK caches results, and the code for loops.py, by the hash of all
 inputs. Prints one line
@@ -542,12 +543,15 @@ def main():
     parser.add_argument("--nvrtc")
     parser.add_argument("--ocloc")
     parser.add_argument("--write")
+    parser.add_argument("--program", default="*")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("targets", nargs="*", default=[])
     arguments = parser.parse_intermixed_args()  # targets may come last
     for target in arguments.targets:
         if target not in TARGETS:
             parser.error(f"no target {target}; there are {' '.join(TARGETS)}")
+    if arguments.write and arguments.program != "*":
+        parser.error("--write needs every program")
     os.makedirs(os.path.join(arguments.work, "kept"), exist_ok=True)
     programs, versions, missing, results = read_programs(arguments.programs), {}, {}, []
     for target in arguments.targets or TARGETS:
@@ -557,8 +561,10 @@ def main():
             missing[target] = str(error)
     with concurrent.futures.ProcessPoolExecutor(arguments.jobs) as pool:
         # by target: the second one of a kind then finds the PTX of the first
-        jobs = [pool.submit(one, arguments, t, p) for t in versions for p in programs if serves(p, t)]
-        jobs += [pool.submit(same_code, arguments, t, checked_on(t, programs)) for t in versions if t in PTX_OF]
+        named = [p for p in programs if fnmatch.fnmatchcase(p["name"], arguments.program)]
+        jobs = [pool.submit(one, arguments, t, p) for t in versions for p in named if serves(p, t)]
+        if named == programs:
+            jobs += [pool.submit(same_code, arguments, t, checked_on(t, programs)) for t in versions if t in PTX_OF]
         results = [job.result() for job in jobs]
     any_failed = False
     for target in arguments.targets or TARGETS:
