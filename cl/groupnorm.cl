@@ -16,7 +16,11 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   FOR_GROUPNORM_BLOCKS(start, columns) {
     const int64 count = min((int64)GROUPNORM_BLOCK, columns - start);
     vec part = VEC(0);
-    FOR_COLUMNS(i, count) part += vec_load(x + start, i, count);
+    FOR_COLUMNS_TOGETHER(first, count) {
+      vec v[TOGETHER];
+      EACH_COLUMN(k, i, first, count) v[k] = vec_load(x + start, i, count);
+      EACH_COLUMN(k, i, first, count) part += v[k];
+    }
     sum += part;
   }
   const float m = row_sum(sum, scratch) / (float)columns;
@@ -24,9 +28,13 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   FOR_GROUPNORM_BLOCKS(start, columns) {
     const int64 count = min((int64)GROUPNORM_BLOCK, columns - start);
     vec part = VEC(0);
-    FOR_COLUMNS(i, count) {
-      const vec d = vec_keep(vec_load(x + start, i, count) - m, i, count, 0.0f);
-      part += d * d;
+    FOR_COLUMNS_TOGETHER(first, count) {
+      vec v[TOGETHER];
+      EACH_COLUMN(k, i, first, count) v[k] = vec_load(x + start, i, count);
+      EACH_COLUMN(k, i, first, count) {
+        const vec d = vec_keep(v[k] - m, i, count, 0.0f);
+        part += d * d;
+      }
     }
     sum += part;
   }
@@ -36,8 +44,11 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   if (rstd && LANE == 0) rstd[row] = r;
   for (int64 c = 0; c < channels_each; c++) {
     const float scale = LD(weight, channel + c) * r, shift = LD(bias, channel + c);
-    FOR_COLUMNS(i, plane)
-    vec_store(y + c * plane, i, plane, (vec_load(x + c * plane, i, plane) - m) * scale + shift);
+    FOR_COLUMNS_TOGETHER(first, plane) {
+      vec v[TOGETHER];
+      EACH_COLUMN(k, i, first, plane) v[k] = vec_load(x + c * plane, i, plane);
+      EACH_COLUMN(k, i, first, plane) vec_store(y + c * plane, i, plane, (v[k] - m) * scale + shift);
+    }
   }
 }
 

@@ -14,6 +14,7 @@
 #define SQUARE_CHUNK      4096        /* elements of a partial sum of squares */
 #define MOMENT_BLOCK      256         /* elements that share a scale of 8-bit moments */
 #define TRANSPOSE_TILE    16          /* rows and columns of a tile */
+#define COPY_ROWS         4           /* GPU's shape: rows of a work-item of a strided copy */
 #define PROBE_CHAINS      16          /* probe_fma_peak: chains of multiply-adds of a work-item */
 
 /* ---- convolutions on CPUs ---- */

@@ -11,11 +11,19 @@ KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   x += row * columns;
   y += row * columns;
   vec sum = VEC(0), squares = VEC(0);
-  FOR_COLUMNS(i, columns) sum += vec_load(x, i, columns);
+  FOR_COLUMNS_TOGETHER(first, columns) {
+    vec v[TOGETHER];
+    EACH_COLUMN(k, i, first, columns) v[k] = vec_load(x, i, columns);
+    EACH_COLUMN(k, i, first, columns) sum += v[k];
+  }
   const float m = row_sum(sum, scratch) / (float)columns;
-  FOR_COLUMNS(i, columns) {
-    const vec d = vec_keep(vec_load(x, i, columns) - m, i, columns, 0.0f);
-    squares = fma(d, d, squares);
+  FOR_COLUMNS_TOGETHER(first, columns) {
+    vec v[TOGETHER];
+    EACH_COLUMN(k, i, first, columns) v[k] = vec_load(x, i, columns);
+    EACH_COLUMN(k, i, first, columns) {
+      const vec d = vec_keep(v[k] - m, i, columns, 0.0f);
+      squares = fma(d, d, squares);
+    }
   }
   const float r = 1.0f / sqrt(row_sum(squares, scratch) / (float)columns + eps);
   if (!row_valid) return; /* no barrier below */

@@ -473,6 +473,17 @@ inline column_turns columns_of_lane(int64 columns) {
 #define FOR_COLUMNS(i, columns) for (int64 i = (int64)LANE * VW; i < (int64)(columns); i += (int64)LANES * VW)
 #endif
 
+/* The same as FOR_ELEMENTS_TOGETHER for a row's columns: TOGETHER loads are in flight, and the order is that of
+ * FOR_COLUMNS. Compilers for AMD and Intel do not unroll that one. */
+#ifdef CPU_SHAPE
+#define FOR_COLUMNS_TOGETHER(i, columns)  FOR_COLUMNS(i, columns)
+#define EACH_COLUMN(k, i, first, columns) EACH(k, i, first, columns)
+#else
+#define FOR_COLUMNS_TOGETHER(i, columns) for (int64 i = LANE; i < (int64)(columns); i += TOGETHER * (int64)LANES)
+#define EACH_COLUMN(k, i, first, columns)                                                                              \
+  UNROLL for (int64 k = 0, i = first; k < TOGETHER; k++, i += LANES) if (i < (int64)(columns))
+#endif
+
 /* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums the
  * partials. COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so
  * a kernel begins with

@@ -29,9 +29,10 @@ KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
   ROW_SCRATCH(scratch);
   const int64 first = row * SQUARE_CHUNK, count = min((int64)SQUARE_CHUNK, n - first);
   vec sum = VEC(0);
-  FOR_COLUMNS(i, count) {
-    const vec v = vec_load(x + first, i, count);
-    sum += v * v;
+  FOR_COLUMNS_TOGETHER(start, count) {
+    vec v[TOGETHER];
+    EACH_COLUMN(k, i, start, count) v[k] = vec_load(x + first, i, count);
+    EACH_COLUMN(k, i, start, count) sum += v[k] * v[k];
   }
   const float total = row_sum(sum, scratch);
   if (row_valid && LANE == 0) partials[row] = total;

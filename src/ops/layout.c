@@ -31,23 +31,38 @@ typedef struct strided {
   int64_t offset, stride;  /* elements */
 } strided;
 
+/* On GPUs, runs of whole pieces of 16 bytes are copied as such. */
+static bool is_in_pieces(const gh_device_info *info, strided to, strided from, int64_t columns, int64_t piece) {
+  return info->shape == GH_SHAPE_GPU && columns % piece == 0 && to.offset % piece == 0 && to.stride % piece == 0 &&
+         (!from.tensor || (from.offset % piece == 0 && from.stride % piece == 0));
+}
+
+#define MOST_GROUPS 32768 /* of pieces of a row: CUDA has at most 65535 along that dimension */
+
 static gh_status record_copy(gh_recorder *r, const gh_node *node, strided to, strided from, int64_t rows,
                              int64_t columns) {
   const gh_device_info *info = &gh_recorder_device(r)->info;
+  const int64_t piece = 16 / (int64_t)gh_dtype_size(to.tensor->dtype);
+  const bool pieces = is_in_pieces(info, to, from, columns, piece);
+  if (pieces) {
+    columns /= piece;
+    to.offset /= piece, to.stride /= piece, from.offset /= piece, from.stride /= piece;
+  }
   int64_t block_rows = GH_MAX(1, 4096 / columns), block_columns = 8192;
   size_t lanes = 1, teams = 1;
   if (info->shape == GH_SHAPE_GPU) {
     size_t limit = (size_t)GH_MIN(info->max_group, GROUP_ITEMS);
-    for (lanes = GH_MIN(limit, 32); (int64_t)lanes < columns && 2 * lanes <= limit;) lanes *= 2;
+    for (lanes = GH_MIN(limit, pieces ? 8 : 32); (int64_t)lanes < columns && 2 * lanes <= limit;) lanes *= 2;
     teams = limit / lanes;
-    block_rows = 4 * (int64_t)teams;
-    block_columns = 8 * (int64_t)lanes;
+    block_rows = COPY_ROWS * (int64_t)teams;
+    block_columns = (pieces ? GH_CEIL_DIV(columns, (int64_t)lanes * MOST_GROUPS) : 8) * (int64_t)lanes;
   }
   gh_grid grid = {.groups = {(size_t)GH_CEIL_DIV(rows, block_rows), (size_t)GH_CEIL_DIV(columns, block_columns), 1},
                   .local = {lanes, teams, 1}};
-  return GH_RECORD(r, node, "copy_rows", grid, gh_arg_tensor(to.tensor), gh_arg_tensor(from.tensor), gh_arg_long(rows),
-                   gh_arg_long(columns), gh_arg_long(to.offset), gh_arg_long(to.stride), gh_arg_long(from.offset),
-                   gh_arg_long(from.stride), gh_arg_long(block_rows), gh_arg_long(block_columns));
+  return GH_RECORD(r, node, pieces ? "copy_pieces" : "copy_rows", grid, gh_arg_tensor(to.tensor),
+                   gh_arg_tensor(from.tensor), gh_arg_long(rows), gh_arg_long(columns), gh_arg_long(to.offset),
+                   gh_arg_long(to.stride), gh_arg_long(from.offset), gh_arg_long(from.stride), gh_arg_long(block_rows),
+                   gh_arg_long(block_columns));
 }
 
 /* ---- views ---- */
