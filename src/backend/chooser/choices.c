@@ -66,18 +66,23 @@ void gh_choice_save(const gh_choice_state *state, const char *key, const gh_prov
   free(lock_file);
 }
 
-/* A hash over the text of every kernel of the kind. */
-static gh_status hash_kernels(gh_error *err, const gh_choice_kind *kind, char out[GH_CACHE_KEY_SIZE]) {
-  char hashes[MAX_SOURCES][GH_CACHE_KEY_SIZE];
-  const char *parts[MAX_SOURCES + 1] = {NULL};
+/* A hash over the text of every kernel of the kind, and over its providers in their order, which decides between
+ * families. */
+static gh_status hash_kernels(gh_error *err, const gh_choice_state *state, char out[GH_CACHE_KEY_SIZE]) {
+  const gh_choice_kind *kind = state->kind;
+  char hashes[MAX_SOURCES][GH_CACHE_KEY_SIZE], order[GH_CACHE_KEY_SIZE];
+  const char *parts[MAX_SOURCES + 2] = {NULL}, *names[GH_MAX_PROVIDERS + 1] = {NULL};
   for (int i = 0; kind->sources[i] && i < MAX_SOURCES; i++) {
     char *text;
     gh_status status = gh_kernel_source(err, kind->sources[i], &text);
     if (status) return status;
     gh_cache_key(hashes[i], (const char *[]){text, NULL});
-    parts[i] = hashes[i];
+    parts[i + 1] = hashes[i];
     free(text);
   }
+  for (int i = 0; i < state->listed; i++) names[i] = state->providers[i]->name;
+  gh_cache_key(order, names);
+  parts[0] = order;
   gh_cache_key(out, parts);
   return GH_OK;
 }
@@ -178,7 +183,7 @@ gh_choice_state *gh_choice_state_get(gh_error *err, gh_device *d, const gh_choic
     free(state);
     return NULL;
   }
-  if (kind->sources && hash_kernels(err, kind, state->kernels)) state->kernels[0] = 0;
+  if (kind->sources && hash_kernels(err, state, state->kernels)) state->kernels[0] = 0;
   state->cache_file = cache_file_name(err, d, state);
   state->next = d->choices->first;
   d->choices->first = state;

@@ -108,10 +108,7 @@ static bool supports(const gh_provider *p, const void *desc, const gh_device *d)
   return gh_gemm_supports(of(p), desc, d);
 }
 
-static bool suits(const gh_provider *p, const void *desc, const gh_device *d) {
-  const gh_gemm_desc *g = desc;
-  return supports(p, g, d) && GH_MIN(g->m, GH_MIN(g->n, g->k)) >= of(p)->min_side;
-}
+static bool suits(const gh_provider *p, const void *desc, const gh_device *d) { return gh_gemm_suits(of(p), desc, d); }
 
 static bool concerns(const gh_provider *p, const void *desc) {
   return of(p)->convolves == (((const gh_gemm_desc *)desc)->image.channels != 0);

@@ -28,6 +28,8 @@ extern const gh_gemm_provider gh_gemm_providers[];
 const gh_provider *gh_gemm_searched(int index);
 
 bool gh_gemm_supports(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
+/* Whether a choice may fall on it: it supports the product and, at these sizes, no later family is better. */
+bool gh_gemm_suits(const gh_gemm_provider *provider, const gh_gemm_desc *desc, const gh_device *d);
 
 /* gemm_trial.c: the members of gh_gemm_kind that check and time */
 double gh_gemm_madds(const void *desc);

@@ -18,6 +18,7 @@ enum {
   MAX_ROWS = 1024,
   GROUPS_PER_CORE = 4,
   AMX_SIDE = 64,
+  AMX_CHANNELS = 128,
   AMX_BF16_SIDE = 16,
   DOT_SIDE = 32
 };
@@ -27,9 +28,10 @@ static const struct cpu_family {
   int64_t rows[2];      /* of a tile, with wide and with narrow vectors */
   int64_t total_floats; /* capacity for a work-item's sums if C is narrow */
   bool keeps_sums;      /* if C is float32 too */
-} cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL, false},
-                    {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, false},
-                    {"tuned_gemm_amx_bf16", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, true}};
+  double packing;       /* of a number of A or B, in multiply-adds that take as long */
+} cpu_families[] = {{"tuned_gemm_cpu", {GEMM_CPU_ROWS, GEMM_NARROW_ROWS}, GEMM_CPU_TOTAL, false, 24},
+                    {"tuned_gemm_amx", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, false, 64},
+                    {"tuned_gemm_amx_bf16", {GEMM_AMX_ROWS, GEMM_AMX_ROWS}, GEMM_AMX_TOTAL, true, 96}};
 
 static const struct cpu_family *family_of(bool amx, const gh_gemm_desc *g) {
   return &cpu_families[!amx ? 0 : g->dtype == GH_F32 ? 1 : 2];
@@ -48,23 +50,78 @@ static bool amx_supports_bf16(const gh_gemm_desc *g, const gh_device *d) {
   return g->dtype == GH_BF16 && d->info.amx && cpu_supports(g, d);
 }
 
-/* With few columns some cores would be idle. Then panels are narrower, and C is also split by rows (each split packs
- * the panel again). None of this changes the result's bits. */
+#define WORTH_PACKING 0.9 /* of the time: other blocks must save more than the estimate is wrong */
+
+/* What the blocks are chosen for. */
+typedef struct cutting {
+  const struct cpu_family *family;
+  const gh_gemm_desc *desc;
+  int64_t rows, cores; /* rows: of a tile */
+  gh_gemm_blocks cut;
+} cutting;
+
+static int64_t most_rows(const cutting *c, int64_t nb) {
+  return GH_MIN(c->desc->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, c->cut.sums / nb) / c->rows * c->rows;
+}
+
+/* With few columns some cores would be idle. Then panels are narrower, and C is also split by rows. */
+static void cut_for_balance(cutting *c, int64_t widest) {
+  const gh_gemm_desc *g = c->desc;
+  gh_gemm_blocks *cut = &c->cut;
+  cut->nb = gh_split_evenly(g->n, widest, STRIP);
+  for (;;) {
+    const int64_t most = most_rows(c, cut->nb), wanted = c->cores * GROUPS_PER_CORE;
+    int64_t across = GH_CEIL_DIV(g->n, cut->nb) * g->batch;
+    int64_t down = across < wanted ? GH_CEIL_DIV(wanted, across) : 1;
+    cut->mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), c->rows), c->rows);
+    if (cut->mt >= most) cut->mt = gh_split_evenly(g->m, most, c->rows);
+    bool idle = GH_CEIL_DIV(g->m, cut->mt) * across < 2 * c->cores || (cut->mt < 64 && cut->mt < g->m);
+    if (!idle || cut->nb <= STRIP) return;
+    cut->nb = ALIGN_UP(cut->nb / 2, STRIP);
+  }
+}
+
+/* Of the core that has the most work-items, in multiply-adds, and a quarter of an item's for cores that are late. */
+static double time_of(const cutting *c, int64_t mt, int64_t nb) {
+  const gh_gemm_desc *g = c->desc;
+  const int64_t items = GH_CEIL_DIV(g->m, mt) * GH_CEIL_DIV(g->n, nb) * g->batch;
+  const double item = (double)(mt * nb) + c->family->packing * (double)(GH_MIN(mt, g->m) + nb);
+  return ((double)GH_CEIL_DIV(items, c->cores) + 0.25) * item;
+}
+
+/* In a small product, packing takes as long as multiplying: each split by rows packs the panel of B again, and each
+ * split by columns the block of A. Then fewer and squarer blocks are faster, although cores balance less well. */
+static void cut_for_packing(cutting *c, int64_t widest) {
+  const gh_gemm_desc *g = c->desc;
+  double least = WORTH_PACKING * time_of(c, c->cut.mt, c->cut.nb);
+  for (int64_t nb = gh_split_evenly(g->n, widest, STRIP), before = 0; nb != before; nb = ALIGN_UP(nb / 2, STRIP)) {
+    const int64_t most = most_rows(c, nb), across = GH_CEIL_DIV(g->n, nb) * g->batch;
+    before = nb;
+    for (int64_t down = 1; down == 1 || (down - 1) * c->rows < g->m; down++) {
+      const int64_t mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), c->rows), c->rows);
+      if (mt > most) continue;
+      if (time_of(c, mt, nb) < least) {
+        least = time_of(c, mt, nb);
+        c->cut.mt = mt;
+        c->cut.nb = nb;
+      }
+      if (down * across >= c->cores * GROUPS_PER_CORE) break;
+    }
+  }
+}
+
+/* None of this changes the result's bits. */
 gh_gemm_blocks gh_gemm_cpu_blocks(const int size[2], bool amx, const gh_gemm_desc *g, const gh_device_info *cpu) {
   const struct cpu_family *family = family_of(amx, g);
-  const int64_t rows = family->rows[gh_has_narrow_vectors(cpu)], cores = GH_MAX(cpu->compute_units, 1);
-  gh_gemm_blocks cut = {.nb = gh_split_evenly(g->n, size[0], STRIP), .kc = gh_split_evenly(g->k, size[1], CHUNK)};
-  cut.sums = g->dtype_c == GH_F32 && !family->keeps_sums ? INT64_MAX : family->total_floats;
-  for (;;) {
-    const int64_t most = GH_MIN(g->dtype_c == GH_F32 ? MAX_ROWS : INT64_MAX, cut.sums / cut.nb) / rows * rows;
-    int64_t across = GH_CEIL_DIV(g->n, cut.nb) * g->batch;
-    int64_t down = across < cores * GROUPS_PER_CORE ? GH_CEIL_DIV(cores * GROUPS_PER_CORE, across) : 1;
-    cut.mt = gh_split_evenly(g->m, GH_MAX(GH_CEIL_DIV(g->m, down), rows), rows);
-    if (cut.mt >= most) cut.mt = gh_split_evenly(g->m, most, rows);
-    bool idle = GH_CEIL_DIV(g->m, cut.mt) * across < 2 * cores || (cut.mt < 64 && cut.mt < g->m);
-    if (!idle || cut.nb <= STRIP) return cut;
-    cut.nb = ALIGN_UP(cut.nb / 2, STRIP);
-  }
+  cutting c = {.family = family,
+               .desc = g,
+               .rows = family->rows[gh_has_narrow_vectors(cpu)],
+               .cores = GH_MAX(cpu->compute_units, 1)};
+  c.cut.kc = gh_split_evenly(g->k, size[1], CHUNK);
+  c.cut.sums = g->dtype_c == GH_F32 && !family->keeps_sums ? INT64_MAX : family->total_floats;
+  cut_for_balance(&c, size[0]);
+  cut_for_packing(&c, size[0]);
+  return c.cut;
 }
 
 static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_provider *provider, bool amx,
@@ -109,6 +166,14 @@ int64_t gh_gemm_prepared_elements(const gh_device *d, const gh_gemm_desc *g) {
   const int64_t winograd =
       ALIGN_UP(g->m, WINOGRAD_GROUP) * ALIGN_UP(g->image.channels, WINOGRAD_CHANNELS) * WINOGRAD_ELEMENTS;
   return gh_conv_amx_supports(g, d) ? GH_MAX(winograd, gh_conv_amx_prepared(g)) : winograd;
+}
+
+/* Its vectors are tiles side by side, two columns of a row each. A row that fills less than three quarters of them, or
+ * few channels, takes as long as the whole. With many channels, AMX is faster. */
+static bool winograd_pays(const gh_gemm_desc *g, const gh_device *d) {
+  const int64_t columns = GH_CEIL_DIV(g->image.width, 2 * CPU_VECTOR) * 2 * CPU_VECTOR;
+  if (d->info.amx && GH_MIN(g->m, g->image.channels) >= AMX_CHANNELS) return false;
+  return 4 * g->image.width >= 3 * columns && g->image.channels >= WINOGRAD_CHANNELS;
 }
 
 static gh_status winograd_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *g, const gh_buffer *a,
@@ -252,10 +317,10 @@ const gh_gemm_provider gh_gemm_providers[] = {
     AMX_BF16(384, 1024),
     AMX_BF16(512, 1024),
     AMX_BF16(768, 1024),
+    {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     CONV_AMX("own-conv-amx", conv_amx_supports, 16),
     CONV_AMX("own-conv-amx-bf16", conv_amx_supports_bf16, 0),
     {{"own-conv", "own-conv"}, conv_supports, direct_bind, NULL, {0, 0}, BIAS, 0, true},
-    {{"own-winograd", "own-winograd"}, conv_supports, winograd_bind, winograd_prepare, {0, 0}, BIAS, 0, true},
     DOT(256, 256),
     DOT(256, 512),
     DOT(128, 512),
@@ -296,6 +361,11 @@ const gh_gemm_provider gh_gemm_providers[] = {
     {{GH_GEMM_COLUMNS, GH_GEMM_COLUMNS}, gh_columns_support, gh_columns_bind, NULL, {0, 0}, 0, 0, true},
     {{GH_CLBLAST, GH_CLBLAST}, clblast_supports, library_bind, NULL, {0, 0}, 0, 0, false},
     {.base = {.name = NULL}}};
+
+bool gh_gemm_suits(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  if (!gh_gemm_supports(p, g, d) || GH_MIN(g->m, GH_MIN(g->n, g->k)) < p->min_side) return false;
+  return p->bind != winograd_bind || winograd_pays(g, d);
+}
 
 bool gh_gemm_saves(const char *provider) {
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++)

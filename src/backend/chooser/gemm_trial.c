@@ -323,7 +323,7 @@ static gh_status bind_product(gh_error *err, trial *t, gh_launch **out) {
   *out = NULL;
   for (const gh_gemm_provider *p = gh_gemm_providers; p->base.name; p++) {
     gh_launch *launch = NULL;
-    if (!gh_gemm_supports(p, &g, t->d) || GH_MIN(g.m, GH_MIN(g.n, g.k)) < p->min_side) continue;
+    if (!gh_gemm_suits(p, &g, t->d)) continue;
     if (p->bind(&why, t->d, p, &g, t->a, t->unfolded, t->c, &launch)) continue;
     gh_trial_time(t->d, launch); /* compiles, touches memory */
     const double seconds = gh_trial_time(t->d, launch);
