@@ -83,5 +83,12 @@ inline void pack_a(uint *block, int words, GLOBAL const gemm_ab *a, int64 lda, b
   else                                                                                                                 \
     pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns)
 
+/* of gemm_second.h */
+#define PACK_B2(panel2, trans_b)                                                                                       \
+  if (trans_b)                                                                                                         \
+    pack_b_columns(panel2, b2 + n0 * ldb2, ldb2, (int)k2, columns);                                                    \
+  else                                                                                                                 \
+    pack_b_rows(panel2, b2 + n0, ldb2, (int)k2, columns)
+
 #endif
 #endif

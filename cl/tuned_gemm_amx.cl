@@ -17,6 +17,7 @@
 #define GEMM_AMX_PIECES 3
 #include "gemm_amx_f32.h"
 #include "gemm_amx_pack.h"
+#include "gemm_second.h"
 #include "gemm_total.h"
 
 #define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
@@ -29,6 +30,10 @@
 
 /* Sums of a bfloat16 C; the host limits mt x nb to this. */
 #define TOTAL_FLOATS GEMM_AMX_TOTAL
+
+/* The second pair is packed like the first one; its sums are kept apart until they are stored. */
+#define PANEL2_WORDS (GEMM_AMX_PIECES * GEMM_SECOND_PANEL / 2)
+#define BLOCK2_WORDS (GEMM_AMX_PIECES * SIDE * GEMM_SECOND_DEPTH / 2)
 
 /* ---- tiles: 0 to 3 are C's, 4 and 5 A's two halves, 6 and 7 B's ---- */
 
@@ -78,6 +83,22 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int steps, ahead *ne
   SUMS_STORE(sum);
 }
 
+#ifdef SECOND_PAIR
+/* The sums of both pairs; `alpha` is then 1. */
+inline void join(float *sum, const float *more, float alpha, float alpha2) {
+  for (int i = 0; i < SIDE * SIDE / 16; i++) vstore16(alpha * vload16(i, sum) + alpha2 * vload16(i, more), i, sum);
+}
+#define JOIN()                                                                                                         \
+  if (last) {                                                                                                          \
+    multiply(more, block2 + (r - r0) / SIDE * BLOCK2_WORDS, panel2 + j / SIDE * steps2 * STEP_WORDS, steps2, &next);   \
+    join(sum, more, alpha, alpha2);                                                                                    \
+  }
+#define FACTOR_OF_SUMS (last ? 1.0f : alpha)
+#else
+#define JOIN()
+#define FACTOR_OF_SUMS alpha
+#endif
+
 /* At most 32 x 32 of C: at = scale at + alpha sum (+ bias); rows and columns: the remaining size of C from here. */
 typedef struct target {
   TOTAL float *at;
@@ -111,14 +132,18 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
+            int32 kc SECOND_PARAMETERS) {                                                                              \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float sum[SIDE * SIDE] ALIGNED;                                                                                    \
+    IF_SECOND(uint panel2[PANEL2_WORDS] ALIGNED; uint block2[BLOCKS * BLOCK2_WORDS] ALIGNED;                           \
+              float more[SIDE * SIDE] ALIGNED; const int steps2 = ((int)k2 + STEP - 1) / STEP;)                        \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
     b += trans_b ? n0 * ldb : n0;                                                                                      \
+    IF_SECOND(a2 += trans_a ? m0 : m0 * lda2; PACK_B2(panel2, trans_b);)                                               \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     TOTAL_BEGIN                                                                                                        \
     tiles_on();                                                                                                        \
@@ -128,6 +153,7 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
         pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
+        IF_SECOND(if (k0 + depth >= k) pack_a(block2, BLOCK2_WORDS, a2, lda2, trans_a, 0, (int)k2, r0, r1, rows);)     \
         const int64 next_r = r1 < rows ? r1 : 0, next_k = r1 < rows ? k0 : k0 + kc;                                    \
         ahead next = {.a = a + (trans_a ? next_k * lda + next_r : next_r * lda + next_k), .ldc = ld};                  \
         next.width = max((trans_a ? BLOCKS * SIDE : depth) / (LINES * LINE), 1);                                       \
@@ -141,7 +167,8 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
               next.c = now.at;                                                                                         \
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
                        panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s), &next);              \
-              store(&now, ld, sum, alpha);                                                                             \
+              JOIN();                                                                                                  \
+              store(&now, ld, sum, FACTOR_OF_SUMS);                                                                    \
             }                                                                                                          \
           }                                                                                                            \
       }                                                                                                                \

@@ -17,6 +17,7 @@
 #define GEMM_AMX_PIECES 1
 #include "gemm_amx_bf16.h"
 #include "gemm_amx_pack.h"
+#include "gemm_second.h"
 
 #define CHUNK GEMM_AMX_CHUNK
 
@@ -26,6 +27,26 @@
 #define BLOCKS      4 /* of 32 rows */
 #define BLOCK_WORDS (SIDE * GEMM_AMX_DEPTH / 2)
 #define TOTAL       GEMM_AMX_TOTAL
+
+/* The second pair is packed like the first one; its sums are kept apart until they are stored. */
+#define PANEL2_WORDS (GEMM_SECOND_PANEL / 2)
+#define BLOCK2_WORDS (SIDE * GEMM_SECOND_DEPTH / 2)
+#ifdef SECOND_PAIR
+#define JOIN()                                                                                                         \
+  multiply(more, block2 + (r - r0) / SIDE * BLOCK2_WORDS, panel2 + j / SIDE * steps2 * STEP_WORDS, steps2, true);
+#define MORE_PARAMETERS , const float *more, float alpha2
+#define MORE_ARGUMENTS  , more, alpha2
+#define MORE_SUMS(i)    +alpha2 *vload16(i, more)
+#define MORE_SUM(j)     +alpha2 *more[j]
+#define MORE_NEXT       , more += SIDE
+#else
+#define JOIN()
+#define MORE_PARAMETERS
+#define MORE_ARGUMENTS
+#define MORE_SUMS(i)
+#define MORE_SUM(j)
+#define MORE_NEXT
+#endif
 
 /* sum (32 x 32) = (begin ? 0 : sum) + A's block times B's strip over `steps` of 32 k. */
 AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begin) {
@@ -40,19 +61,20 @@ AMX void multiply(float *sum, const uint *a, const uint *b, int steps, bool begi
   SUMS_STORE(sum);
 }
 
-/* At most 32 x 32 of C = alpha sum + beta C (+ bias); rows and columns: the remaining size of C from here. */
+/* At most 32 x 32 of C = alpha sum (+ alpha2 more) + beta C (+ bias); rows and columns: the remaining size of C from
+ * here. */
 inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, float beta, GLOBAL const gemm_c *bias,
-                   int rows, int columns) {
-  for (int i = 0; i < SIDE && i < rows; i++, c += ldc, sum += SIDE) {
+                   int rows, int columns MORE_PARAMETERS) {
+  for (int i = 0; i < SIDE && i < rows; i++, c += ldc, sum += SIDE MORE_NEXT) {
     if (columns >= SIDE) {
-      float16 l = alpha * vload16(0, sum), r = alpha * vload16(1, sum);
+      float16 l = alpha * vload16(0, sum) MORE_SUMS(0), r = alpha * vload16(1, sum) MORE_SUMS(1);
       if (beta != 0.0f) l += beta * C_LOAD16(c), r += beta * C_LOAD16(c + 16);
       if (bias) l += C_LOAD16(bias), r += C_LOAD16(bias + 16);
       C_STORE16(c, l);
       C_STORE16(c + 16, r);
     } else {
       for (int j = 0; j < columns; j++) {
-        float v = alpha * sum[j] + (beta != 0.0f ? beta * C_LOAD(c, j) : 0.0f);
+        float v = alpha * sum[j] MORE_SUM(j) + (beta != 0.0f ? beta * C_LOAD(c, j) : 0.0f);
         if (bias) v += C_LOAD(bias, j);
         C_STORE(c, j, v);
       }
@@ -66,15 +88,19 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
+            int32 kc SECOND_PARAMETERS) {                                                                              \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float total[TOTAL] ALIGNED;                                                                                        \
+    IF_SECOND(uint panel2[PANEL2_WORDS] ALIGNED; uint block2[BLOCKS * BLOCK2_WORDS] ALIGNED;                           \
+              float more[SIDE * SIDE] ALIGNED; const int steps2 = ((int)k2 + STEP - 1) / STEP;)                        \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     const int high = kc < k ? mt / SIDE : 0; /* blocks of sums from one strip to the next; 0: none is kept */          \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
     b += trans_b ? n0 * ldb : n0;                                                                                      \
+    IF_SECOND(a2 += trans_a ? m0 : m0 * lda2; PACK_B2(panel2, trans_b);)                                               \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     tiles_on();                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
@@ -83,6 +109,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
         pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
+        IF_SECOND(if (k0 + depth >= k) pack_a(block2, BLOCK2_WORDS, a2, lda2, trans_a, 0, (int)k2, r0, r1, rows);)     \
         for (int j = 0; j < columns; j += SIDE)                                                                        \
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
             const bool last = k0 + depth >= k && s + CHUNK / STEP >= steps;                                            \
@@ -90,8 +117,11 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
               float *sum = total + (j / SIDE * high + (high ? r : r - r0) / SIDE) * (SIDE * SIDE);                     \
               multiply(sum, block + (r - r0) / SIDE * BLOCK_WORDS + s * STEP_WORDS,                                    \
                        panel + (j / SIDE * steps + s) * STEP_WORDS, min(CHUNK / STEP, steps - s), !k0 && !s);          \
-              if (last)                                                                                                \
-                finish(c + r * ldc + j, ldc, sum, alpha, beta, bias ? bias + n0 + j : 0, rows - r, columns - j);       \
+              if (last) {                                                                                              \
+                JOIN();                                                                                                \
+                finish(c + r * ldc + j, ldc, sum, alpha, beta, bias ? bias + n0 + j : 0, rows - r,                     \
+                       columns - j MORE_ARGUMENTS);                                                                    \
+              }                                                                                                        \
             }                                                                                                          \
           }                                                                                                            \
       }                                                                                                                \

@@ -19,6 +19,7 @@
  *
  * bfloat16 is widened during packing. A bfloat16 C is summed in private memory and rounded once, so it equals the
  * float32 C of the same numbers, rounded. */
+#include "gemm_second.h"
 #include "gemm_total.h"
 
 #define CHUNK GEMM_CHUNK /* kc is a multiple of it, or all of k */
@@ -198,10 +199,10 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
   }
 }
 
-/* ---- the tile: ROWS x STRIP of C = scale C + alpha A B over kc, [+ bias] ---- */
+/* ---- the tile: ROWS x STRIP of C = scale C + factor A B over kc, [+ bias] ---- */
 
 #define DECLARE(i) vector l##i = (vector)(0.0f), r##i = (vector)(0.0f);
-#define FACTOR(i)  l##i = alpha * l##i, r##i = alpha * r##i;
+#define TIMES(i)   l##i = factor * l##i, r##i = factor * r##i;
 #define FETCH(i)   l##i += scale * LOAD(0, c + i * ldc), r##i += scale * LOAD(1, c + i * ldc);
 #define SHIFT(i)   l##i += bias0, r##i += bias1;
 #define KEEP(i)    STORE(l##i, 0, c + i * ldc), STORE(r##i, 1, c + i * ldc);
@@ -212,10 +213,32 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
     l##i = fma(x, b0, l##i);                                                                                           \
     r##i = fma(x, b1, r##i);                                                                                           \
   }
+#define STEPS(kc)                                                                                                      \
+  for (int k = 0; k < (kc); k++, a += ROWS, b += STRIP) {                                                              \
+    const vector b0 = LOAD(0, b), b1 = LOAD(1, b);                                                                     \
+    EACH_ROW(STEP)                                                                                                     \
+  }
+
+/* The second pair joins the sums of the last chunk of the first one; `count` 0: it does not. */
+#ifdef SECOND_PAIR
+#define JOIN_PARAMETERS      , const float *a2, const float *b2, int count, float ratio
+#define JOIN_ARGUMENTS(last) , block2 + (r - r0) * (int)k2, panel2 + s *(int)k2, (last) ? (int)k2 : 0, ratio
+#define JOIN()                                                                                                         \
+  if (count) {                                                                                                         \
+    const float factor = ratio;                                                                                        \
+    EACH_ROW(TIMES)                                                                                                    \
+    a = a2, b = b2;                                                                                                    \
+    STEPS(count)                                                                                                       \
+  }
+#else
+#define JOIN_PARAMETERS
+#define JOIN_ARGUMENTS(last)
+#define JOIN()
+#endif
 
 /* rows, columns: the remaining size of C from here; less than a tile is stored element by element. */
-inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float alpha,
-                 float scale, GLOBAL const gemm_c *bias) {
+inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int kc, int rows, int columns, float factor,
+                 float scale, GLOBAL const gemm_c *bias JOIN_PARAMETERS) {
   const bool whole = rows >= ROWS && columns >= STRIP;
 #ifndef C_NARROW /* private sums are already in a cache */
   if (whole)
@@ -225,11 +248,9 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
     }
 #endif
   EACH_ROW(DECLARE)
-  for (int k = 0; k < kc; k++, a += ROWS, b += STRIP) {
-    const vector b0 = LOAD(0, b), b1 = LOAD(1, b);
-    EACH_ROW(STEP)
-  }
-  EACH_ROW(FACTOR)
+  STEPS(kc)
+  JOIN();
+  EACH_ROW(TIMES)
   if (whole) {
     if (scale != 0.0f) {
       EACH_ROW(FETCH)
@@ -253,37 +274,49 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
 
 /* ---- the kernels: GROUP(0) rows, GROUP(1) columns, GROUP(2) matrix of the batch ---- */
 
+#define PACK_B(panel, b, ldb, depth, trans)                                                                            \
+  if (trans)                                                                                                           \
+    pack_b_columns(panel, b, ldb, depth, columns);                                                                     \
+  else                                                                                                                 \
+    pack_b_rows(panel, b, ldb, depth, columns);
+#define PACK_A(block, a, lda, depth, trans)                                                                            \
+  if (trans)                                                                                                           \
+    pack_a_columns(block, a, lda, depth, r1 - r0);                                                                     \
+  else                                                                                                                 \
+    pack_a_rows(block, a, lda, depth, r1 - r0);
+
 #define GEMM(name, trans_a, trans_b)                                                                                   \
   KERNEL_SIZED(1, 1, 1)                                                                                                \
   void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,  \
             int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,      \
-            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb, int32 kc) {        \
+            int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias, int32 mt, int32 nb,                    \
+            int32 kc SECOND_PARAMETERS) {                                                                              \
     float panel[PANEL_FLOATS] ALIGNED, block[BLOCK_FLOATS + 8] ALIGNED;                                                \
+    IF_SECOND(float panel2[GEMM_SECOND_PANEL] ALIGNED; float block2[GEMM_SECOND_BLOCK + 8] ALIGNED;)                   \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b + (trans_b ? n0 * ldb : n0);                                                   \
+    IF_SECOND(a2 += trans_a ? m0 : m0 * lda2; PACK_B(panel2, b2 + (trans_b ? n0 * ldb2 : n0), ldb2, (int)k2, trans_b)) \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     TOTAL_BEGIN                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
       const int depth = (int)min((int64)kc, k - k0);                                                                   \
-      const int high = BLOCK_FLOATS / depth / ROWS * ROWS;                                                             \
-      if (trans_b)                                                                                                     \
-        pack_b_columns(panel, b + k0, ldb, depth, columns);                                                            \
-      else                                                                                                             \
-        pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns);                                                         \
+      int high = BLOCK_FLOATS / depth / ROWS * ROWS;                                                                   \
+      IF_SECOND(high = min(high, GEMM_SECOND_BLOCK / (int)k2 / ROWS * ROWS);)                                          \
+      PACK_B(panel, b + (trans_b ? k0 : k0 * ldb), ldb, depth, trans_b)                                                \
       for (int r0 = 0; r0 < rows; r0 += high) {                                                                        \
         const int r1 = min(high, rows - r0) + r0;                                                                      \
-        if (trans_a)                                                                                                   \
-          pack_a_columns(block, a + k0 * lda + r0, lda, depth, r1 - r0);                                               \
-        else                                                                                                           \
-          pack_a_rows(block, a + r0 * lda + k0, lda, depth, r1 - r0);                                                  \
+        PACK_A(block, a + (trans_a ? k0 * lda + r0 : r0 * lda + k0), lda, depth, trans_a)                              \
+        IF_SECOND(if (k0 + depth >= k){PACK_A(block2, a2 + (trans_a ? r0 : r0 * lda2), lda2, (int)k2, trans_a)})       \
         for (int s = 0; s < columns; s += STRIP)                                                                       \
           for (int k1 = 0; k1 < depth; k1 += CHUNK) {                                                                  \
-            GLOBAL const gemm_c *shift = bias && k0 + k1 + CHUNK >= k ? bias + n0 + s : 0;                             \
+            const bool last = k0 + k1 + CHUNK >= k;                                                                    \
+            GLOBAL const gemm_c *shift = bias && last ? bias + n0 + s : 0;                                             \
             for (int r = r0; r < r1; r += ROWS)                                                                        \
               tile(total + r * ld + s, ld, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,       \
-                   min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta, shift);                  \
+                   min(CHUNK, depth - k1), r1 - r, columns - s, FACTOR(last), k0 + k1 ? 1.0f : beta,                   \
+                   shift JOIN_ARGUMENTS(last));                                                                        \
           }                                                                                                            \
       }                                                                                                                \
     }                                                                                                                  \

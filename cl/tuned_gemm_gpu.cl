@@ -21,6 +21,7 @@
  * unrolled explicitly: otherwise some compilers keep those in memory. */
 #include "gemm_image.h"
 #include "gemm_layout.h"
+#include "gemm_second.h"
 #include "gemm_storage.h"
 
 #ifndef WORK
@@ -240,7 +241,7 @@ inline void store(GLOBAL gemm_c *c, int64 at, float value, bool first, bool last
 
 inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLOBAL const gemm_ab *a,
                  GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb, int64 ldc, float alpha,
-                 float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE) {
+                 float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE SECOND_PARAMETERS) {
   const int tx = LOCAL_ID(0), ty = LOCAL_ID(1), item = ty * SIDE + tx;
   const int64 m0 = (int64)GROUP(1) * HIGH, n0 = (int64)GROUP(0) * WIDE;
   const int64 step_a = trans_a ? DEPTH * lda : DEPTH;
@@ -296,18 +297,32 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     BARRIER();
     for (int s = 0; s < rest; s++)
       multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
+#ifdef SECOND_PAIR
+    if (k_end == k) {
+      FOR(i, WORK) FOR(j, ACROSS / 2) sum[i][j].x *= ratio, sum[i][j].y *= ratio;
+      for (int64 k0 = 0; k0 < k2; k0 += DEPTH) {
+        const int left = (int)min(k2 - k0, (int64)DEPTH);
+        BARRIER();
+        load_rest(last_a, a2, lda2, m0, m, k0, left, !trans_a, item, HIGH);
+        load_rest(last_b, b2, ldb2, n0, n, k0, left, trans_b, item, WIDE);
+        BARRIER();
+        for (int s = 0; s < left; s++)
+          multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
+      }
+    }
+#endif
 #ifdef C_NARROW
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
     FOR_TILE(i, j) {
-      const float part = alpha * one_of(sum[i][j / 2], j % 2);
+      const float part = FACTOR(k_end == k) * one_of(sum[i][j / 2], j % 2);
       total[i][j] = more ? part + total[i][j] : part;
     }
 #else
     FOR_TILE(i, j) {
       const int64 row = ROW_OF(i), column = COLUMN_OF(j);
       if (row < m && column < n)
-        store(c, row * ldc + column, alpha * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta, bias,
-              BIAS_PLACE(row, column));
+        store(c, row * ldc + column, FACTOR(k_end == k) * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta,
+              bias, BIAS_PLACE(row, column));
     }
 #endif
   }
@@ -332,12 +347,12 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
   RESIDENT KERNEL_DENSE(SIDE, SIDE, 1, WORK == 8 ? 1 : 2) void name(                                                   \
       GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda,        \
       int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c, int64 stride_a, int64 stride_b,            \
-      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias IMAGE_MORE) {                                 \
+      int64 stride_c, float alpha, float beta, GLOBAL const gemm_c *bias IMAGE_MORE SECOND_PARAMETERS) {               \
     LOCAL float4 as[2 * DEPTH * PITCH_A / 4], bs[2 * DEPTH * PITCH_B / 4];                                             \
     const int64 batch = GROUP(2);                                                                                      \
     gemm((LOCAL_PTR float *)as, (LOCAL_PTR float *)bs, c + offset_c + batch * stride_c,                                \
          a + offset_a + batch * stride_a, b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias,  \
-         trans_a, trans_b IMAGE_TOO);                                                                                  \
+         trans_a, trans_b IMAGE_TOO SECOND_ARGUMENTS);                                                                 \
   }
 
 #ifdef IMAGE

@@ -24,6 +24,7 @@
 #include "gemm_image.h"
 #include "gemm_layout.h"
 #include "gemm_matrix_units.h"
+#include "gemm_second.h"
 #if defined(UNIT_MMA) || defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
 #include "attention_matrix_units.h" /* ldmatrix; block reads */
 #endif
@@ -463,7 +464,8 @@ inline void finish(GLOBAL gemm_c *at, float value, float beta, GLOBAL const gemm
 
 inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch, GLOBAL gemm_c *c,
                  GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n, int64 k, int64 lda, int64 ldb,
-                 int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a, bool trans_b B_SHAPE) {
+                 int64 ldc, float alpha, float beta, GLOBAL const gemm_c *bias, bool trans_a,
+                 bool trans_b B_SHAPE SECOND_PARAMETERS) {
   const int item = LOCAL_ID(0), lane = item % WAVE, wave = WAVE_OF(item);
   const int row0 = wave / WAVES_ACROSS * (MI * UM), column0 = wave % WAVES_ACROSS * (NI * UN);
   const int64 m0 = (int64)GROUP(1) * TILE, n0 = (int64)GROUP(0) * TILE;
@@ -565,10 +567,21 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
     BARRIER();
   }
 #endif
+#ifdef SECOND_PAIR
+  FOR_SUMS(i, j, r) sum[i][j][r] *= ratio;
+  for (int64 k0 = 0; k0 < k2; k0 += DEPTH) {
+    FOR(s, SHARES) fetch_rest(next_a[s], a2, lda2, m0, m, k0, k2, !trans_a, false, OF_SHARE(s));
+    FOR(s, SHARES) fetch_rest(next_b[s], b2, ldb2, n0, n, k0, k2, trans_b, true, OF_SHARE(s));
+    KEEP(0)
+    BARRIER();
+    MULTIPLY(0);
+    BARRIER();
+  }
+#endif
   FOR_SUMS(i, j, r) {
     const int64 row = m0 + row0 + i * UM + C_ROW(lane, r), column = n0 + column0 + j * UN + C_COLUMN(lane, r);
     if (row < m && column < n)
-      finish(c + row * ldc + column, alpha * sum[i][j][r], beta, bias, BIAS_PLACE(row, column));
+      finish(c + row * ldc + column, FACTOR(true) * sum[i][j][r], beta, bias, BIAS_PLACE(row, column));
   }
 }
 
@@ -584,12 +597,13 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   MATRIX_KERNEL void name(GLOBAL gemm_c *c, GLOBAL const gemm_ab *a, GLOBAL const gemm_ab *b, int64 m, int64 n,        \
                           int64 k, int64 lda, int64 ldb, int64 ldc, int64 offset_a, int64 offset_b, int64 offset_c,    \
                           int64 stride_a, int64 stride_b, int64 stride_c, float alpha, float beta,                     \
-                          GLOBAL const gemm_c *bias IMAGE_MORE) {                                                      \
+                          GLOBAL const gemm_c *bias IMAGE_MORE SECOND_PARAMETERS) {                                    \
     LOCAL uint4 as[2 * STEP], bs[2 * STEP];                                                                            \
     UNIT_DECLARE                                                                                                       \
     const int64 batch = GROUP(2);                                                                                      \
     gemm(as, bs, UNIT_PLACE, c + offset_c + batch * stride_c, a + offset_a + batch * stride_a,                         \
-         b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias, trans_a, trans_b IMAGE_TOO);      \
+         b + offset_b + batch * stride_b, m, n, k, lda, ldb, ldc, alpha, beta, bias, trans_a,                          \
+         trans_b IMAGE_TOO SECOND_ARGUMENTS);                                                                          \
   }
 
 #ifdef IMAGE

@@ -27,14 +27,15 @@ static gh_status bind_emulated(gh_error *e, gh_device *d, const gh_gemm_provider
   return gh_gemm_matrix_bind_as(e, d, all, provider->size[0], g, a, b, c, out);
 }
 
-/* The kernel's own index arithmetic, with the instruction replaced by its documentation. */
-static void test_matrix_units_by_their_documentation(void **state) {
-  (void)state;
 #define EMULATED(tile, unit)                                                                                           \
   {                                                                                                                    \
     {"emulated " #unit " " #tile, "emulated " #unit}, is_narrow, bind_emulated, NULL, {tile, unit},                    \
-        1u << GH_EPILOGUE_BIAS, 0, false                                                                               \
+        1u << GH_EPILOGUE_BIAS | GH_GEMM_SECOND, 0, false                                                              \
   }
+
+/* The kernel's own index arithmetic, with the instruction replaced by its documentation. */
+static void test_matrix_units_by_their_documentation(void **state) {
+  (void)state;
   static const gh_gemm_provider emulated[] = {EMULATED(64, 0),  EMULATED(64, 1),  EMULATED(64, 2),
                                               EMULATED(64, 3),  EMULATED(64, 4),  EMULATED(128, 0),
                                               EMULATED(128, 1), EMULATED(128, 4), EMULATED(128, 3)};
@@ -66,10 +67,32 @@ static void test_matrix_units_by_their_documentation(void **state) {
   OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
 }
 
+/* A second product after the first one's steps, of each unit: several steps of it, whole ones and a rest. */
+static void test_second_products(void **state) {
+  (void)state;
+  static const gh_gemm_provider emulated[] = {EMULATED(64, 0), EMULATED(64, 1), EMULATED(64, 2), EMULATED(64, 3),
+                                              EMULATED(64, 4)};
+  static const int64_t ranks[] = {16, 4, 31, 128, 80};
+  if (device->info.max_group < 256 || device->info.local_bytes < 49152) skip();
+  for (size_t p = 0; p < GH_COUNT(emulated); p++) {
+    const int trans = (int)(p * 2 % 4);
+    gh_gemm_desc g = gemm_desc_of(72, 80, p % 2 ? 192 : 200, trans, 0);
+    g.dtype = g.dtype_c = p % 2 ? GH_F16 : GH_BF16;
+    if (p) g.epilogue = GH_EPILOGUE_BIAS;
+    if (p == 1) g.beta = 0.5;
+    g = gemm_desc_with(g, ranks[p], p == 2 ? -0.3 : 2, (int64_t)p % 3);
+    OK(gh_choice_plant(&err, device, &gh_gemm_kind, &emulated[p].base));
+    OK(gh_choice_force(&err, device, &gh_gemm_kind, emulated[p].base.name));
+    run(&g, emulated[p].base.name);
+  }
+  OK(gh_choice_force(&err, device, &gh_gemm_kind, NULL));
+}
+
 /* Matrix units are a GPU's: no device of the CPU's shape is offered the kernel. */
 int main(void) {
   setenv("GH_KERNEL_SHAPE", "gpu", 1);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documentation, open_device, close_device)};
+      cmocka_unit_test_setup_teardown(test_matrix_units_by_their_documentation, open_device, close_device),
+      cmocka_unit_test_setup_teardown(test_second_products, open_device, close_device)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

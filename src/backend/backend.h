@@ -141,6 +141,14 @@ typedef struct gh_gemm_desc {
   int64_t lda, ldb, ldc;                /* elements from one stored row to the next */
   int64_t offset_a, offset_b, offset_c; /* elements from the start of the buffers */
   int64_t batch, stride_a, stride_b, stride_c;
+  /* A second product of m x n, whose sums join the first one's: C = alpha op(A) op(B) + second.alpha op(A2) op(B2) +
+   * beta C. Its matrices are of the same type and stored alike: A2 is (m, second.k) or, transposed, (second.k, m). For
+   * one matrix, batch 1, without an image. */
+  struct {
+    int64_t k, lda, ldb; /* k 0: there is none */
+    double alpha;
+    const gh_buffer *a, *b;
+  } second;
   double alpha, beta; /* beta 0: C is not read, so it may hold anything */
   gh_dtype dtype;     /* of A and B: float32 or narrow */
   gh_dtype dtype_c;   /* of C, bias and before: GH_F32 or, if A and B are narrow, their type; or narrow */

@@ -295,6 +295,9 @@ gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kern
 /* c = alpha op(a) op(b) + beta c per desc, sizes in elements; uses the working copies of a and b if they have one. */
 gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tensor *a, const gh_tensor *b,
                          gh_tensor *c);
+/* Whether the chosen provider adds desc->second, whose buffers do not matter here, in one launch; if not, the op
+ * records two products. */
+gh_status gh_record_joins(gh_recorder *r, const gh_gemm_desc *desc, bool *itself);
 /* Whether the chosen provider computes a convolution from the image; if not, the op forms the columns. */
 gh_status gh_record_convolves(gh_recorder *r, const gh_gemm_desc *desc, bool *itself);
 /* Binds the kernel that is chosen for this part of attention; `own`: its own arguments, at most 9, which those that all

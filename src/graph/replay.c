@@ -56,7 +56,12 @@ gh_status gh_record_gemm(gh_recorder *r, const gh_gemm_desc *desc, const gh_tens
                           gh_tensor_buffer(c), &launch);
   if (status) return status;
   gh_gemm_key(desc, name + strlen(name), sizeof name - strlen(name));
-  return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * (double)desc->k * (double)desc->batch);
+  const double depth = (double)(desc->k + desc->second.k);
+  return keep_launch(r, launch, name, 2.0 * (double)desc->m * (double)desc->n * depth * (double)desc->batch);
+}
+
+gh_status gh_record_joins(gh_recorder *r, const gh_gemm_desc *desc, bool *itself) {
+  return gh_gemm_joins(r->err, r->graph->device, desc, itself);
 }
 
 gh_status gh_record_convolves(gh_recorder *r, const gh_gemm_desc *desc, bool *itself) {

@@ -130,23 +130,58 @@ static gh_status linear_infer(gh_graph *g, gh_node *node) {
   return sums ? gh_declare_scratch(g, node, GH_F32, gh_tensor_rows(x) * w->shape[0]) : GH_OK;
 }
 
-/* The product with an epilogue; GH_ERROR_UNSUPPORTED if its provider, or the bias's type, does not support it. */
-static gh_status record_fused(gh_recorder *r, const gh_node *node, gh_epilogue epilogue, gh_tensor *y,
-                              const gh_tensor *before) {
-  const gh_tensor *x = node->in[X], *w = node->in[WEIGHT], *bias = node->in[BIAS];
+static gh_gemm_desc product_desc(const gh_node *node, const gh_tensor *y, gh_epilogue epilogue) {
+  const gh_tensor *x = node->in[X], *w = node->in[WEIGHT];
   int64_t k = w->shape[1], n = w->shape[0];
   gh_gemm_desc d = {.m = gh_tensor_rows(x), .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1};
   d.alpha = 1;
   d.dtype = gh_operand_dtype(x);
   d.dtype_c = y->dtype;
   d.epilogue = epilogue;
+  return d;
+}
+
+/* The bias in the type that a product adds to y; NULL: there is none of that type. */
+static const gh_tensor *bias_for(const gh_node *node, const gh_tensor *y) {
+  const gh_tensor *bias = node->in[BIAS], *added = bias && bias->dtype != y->dtype ? bias->working : bias;
+  return added && added->dtype == y->dtype ? added : NULL;
+}
+
+/* The product with an epilogue; GH_ERROR_UNSUPPORTED if its provider, or the bias's type, does not support it. */
+static gh_status record_fused(gh_recorder *r, const gh_node *node, gh_epilogue epilogue, gh_tensor *y,
+                              const gh_tensor *before) {
+  gh_gemm_desc d = product_desc(node, y, epilogue);
   if (epilogue != GH_EPILOGUE_NONE) {
-    const gh_tensor *added = bias && bias->dtype != y->dtype ? bias->working : bias;
-    if (!added || added->dtype != y->dtype) return GH_ERROR_UNSUPPORTED;
+    const gh_tensor *added = bias_for(node, y);
+    if (!added) return GH_ERROR_UNSUPPORTED;
     d.bias = gh_tensor_buffer(added);
     if (before) d.before = gh_tensor_buffer(before);
   }
-  return gh_record_gemm(r, &d, x, w, y);
+  return gh_record_gemm(r, &d, node->in[X], node->in[WEIGHT], y);
+}
+
+/* y with its bias and the low-rank product in one launch; *possible: whether the product's provider does that. */
+static gh_status joined_desc(gh_recorder *r, const gh_node *node, gh_gemm_desc *d, bool *possible) {
+  const gh_tensor *y = node->out[0], *low = input_of(node, LOW), *up = input_of(node, UP);
+  const gh_tensor *bias = bias_for(node, y);
+  *possible = low && (bias || !node->in[BIAS]);
+  if (!*possible) return GH_OK;
+  *d = product_desc(node, y, bias ? GH_EPILOGUE_BIAS : GH_EPILOGUE_NONE);
+  if (bias) d->bias = gh_tensor_buffer(bias);
+  d->second.k = d->second.lda = d->second.ldb = up->shape[1];
+  d->second.alpha = node->attr[SCALE];
+  d->second.a = gh_operand_buffer(low);
+  d->second.b = gh_operand_buffer(up);
+  return gh_record_joins(r, d, possible);
+}
+
+/* In one launch the sums need no memory of their own. */
+static gh_status linear_settle(gh_recorder *r, gh_node *node) {
+  gh_gemm_desc d;
+  bool joined;
+  gh_status status = joined_desc(r, node, &d, &joined);
+  if (!status && joined) gh_shrink_scratch(node, 0);
+  return status;
 }
 
 static gh_status record_biased(gh_recorder *r, const gh_node *node, gh_tensor *y) {
@@ -173,9 +208,14 @@ static gh_status record_gelu(gh_recorder *r, const gh_node *node) {
 
 static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *low = input_of(node, LOW), *up = input_of(node, UP);
+  gh_gemm_desc joint;
+  bool joined;
   if (node->attr[GELU] != 0) return record_gelu(r, node);
   gh_tensor *y = node->out[0], *sums = node->scratch ? node->scratch : y;
-  gh_status status = record_biased(r, node, sums);
+  gh_status status = joined_desc(r, node, &joint, &joined);
+  if (status) return status;
+  if (joined) return gh_record_gemm(r, &joint, node->in[X], node->in[WEIGHT], y);
+  status = record_biased(r, node, sums);
   if (status || !low) return status;
   int64_t m = gh_tensor_rows(low), n = up->shape[0], k = up->shape[1];
   gh_gemm_desc d = {.m = m, .n = n, .k = k, .trans_b = true, .lda = k, .ldb = k, .ldc = n, .batch = 1, .beta = 1};
@@ -220,6 +260,7 @@ const gh_op gh_op_linear = {.name = "linear",
                             .attrs = {"type", "scale", "gelu"},
                             .flags = GH_OP_MIXED,
                             .infer = linear_infer,
+                            .settle = linear_settle,
                             .launch = linear_launch,
                             .gradient = linear_gradient,
                             .flops = linear_flops};

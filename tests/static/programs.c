@@ -73,16 +73,15 @@ static const gh_backend cuda = {.name = "cuda",
 
 typedef struct product {
   gh_dtype ab, c;
-  int64_t ld; /* the length of rows in memory decides how wide a GPU's loads may be */
+  int64_t ld;     /* the length of rows in memory decides how wide a GPU's loads may be */
+  int64_t second; /* k of a second product that joins it; 0: none */
 } product;
 
-static const product products[] = {{GH_F32, GH_F32, 256},
-                                   {GH_BF16, GH_F32, 256},
-                                   {GH_F32, GH_BF16, 256},
-                                   {GH_BF16, GH_BF16, 256},
-                                   {GH_F16, GH_F16, 256}};
+static const product products[] = {{GH_F32, GH_F32, 256, 0},   {GH_BF16, GH_F32, 256, 0}, {GH_F32, GH_BF16, 256, 0},
+                                   {GH_BF16, GH_BF16, 256, 0}, {GH_F16, GH_F16, 256, 0},  {GH_F32, GH_F32, 256, 16},
+                                   {GH_BF16, GH_BF16, 256, 32}};
 /* Narrower loads, of the tiles that take most registers. */
-static const product narrow[] = {{GH_BF16, GH_F32, 260}, {GH_F32, GH_F32, 257}, {GH_BF16, GH_BF16, 257}};
+static const product narrow[] = {{GH_BF16, GH_F32, 260, 0}, {GH_F32, GH_F32, 257, 0}, {GH_BF16, GH_BF16, 257, 0}};
 
 /* Whether the provider's family has a larger tile for the product. */
 static bool has_larger(const gh_gemm_provider *p, const gh_gemm_desc *desc, const gh_device *d) {
@@ -93,6 +92,7 @@ static bool has_larger(const gh_gemm_provider *p, const gh_gemm_desc *desc, cons
 
 static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider *p, const product *of, bool largest) {
   gh_status status = GH_OK;
+  if (of->second && !(p->fuses & GH_GEMM_SECOND)) return GH_OK;
   for (int trans = 0; trans < 4 && !status; trans++) {
     const gh_gemm_desc desc = {.m = 256,
                                .n = 256,
@@ -104,6 +104,7 @@ static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider
                                .ldc = 256,
                                .batch = 1,
                                .alpha = 1,
+                               .second = {of->second, 256, 256, 1, NULL, NULL},
                                .dtype = of->ab,
                                .dtype_c = of->c};
     gh_launch *launch;

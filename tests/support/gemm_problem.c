@@ -32,6 +32,14 @@ gh_gemm_desc gemm_desc_of(int64_t m, int64_t n, int64_t k, int trans, int option
   return g;
 }
 
+gh_gemm_desc gemm_desc_with(gh_gemm_desc g, int64_t k, double alpha, int64_t gap) {
+  g.second.k = k;
+  g.second.alpha = alpha;
+  g.second.lda = (g.trans_a ? g.m : k) + gap;
+  g.second.ldb = (g.trans_b ? k : g.n) + gap;
+  return g;
+}
+
 /* ---- storage ---- */
 
 static gh_dtype dtype_of(const gemm_problem *p, int which) { return which < 2 ? p->desc.dtype : p->desc.dtype_c; }
@@ -89,6 +97,23 @@ void gemm_problem_write(gemm_problem *p, int which) {
   write_numbers(p, p->buffers[which], dtype_of(p, which), ((float *[]){p->a, p->b, p->c})[which], p->elements[which]);
 }
 
+static float *make_matrix(gemm_problem *p, int64_t elements, gh_buffer **buffer) {
+  const int64_t bytes = elements * (int64_t)gh_dtype_size(p->desc.dtype);
+  float *x = random_numbers(elements, p->desc.dtype);
+  check_ok(p->device->backend->buffer_create(&err, p->device, bytes, buffer));
+  write_numbers(p, *buffer, p->desc.dtype, x, elements);
+  return x;
+}
+
+static void make_second(gemm_problem *p) {
+  gh_gemm_desc *g = &p->desc;
+  if (!g->second.k) return;
+  p->a2 = make_matrix(p, (g->trans_a ? g->second.k : g->m) * g->second.lda, &p->buffers[4]);
+  p->b2 = make_matrix(p, (g->trans_b ? g->n : g->second.k) * g->second.ldb, &p->buffers[5]);
+  g->second.a = p->buffers[4];
+  g->second.b = p->buffers[5];
+}
+
 void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *desc) {
   *p = (gemm_problem){.device = device, .desc = *desc};
   gh_gemm_desc *g = &p->desc;
@@ -110,6 +135,7 @@ void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *d
         backend->buffer_create(&err, device, p->elements[i] * (int64_t)gh_dtype_size(dtype_of(p, i)), &p->buffers[i]));
     gemm_problem_write(p, i);
   }
+  make_second(p);
   if (g->epilogue == GH_EPILOGUE_NONE) return;
   p->bias = random_numbers(g->n, g->dtype_c);
   check_ok(backend->buffer_create(&err, device, g->n * (int64_t)gh_dtype_size(g->dtype_c), &p->buffers[3]));
@@ -118,11 +144,13 @@ void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *d
 }
 
 void gemm_problem_free(gemm_problem *p) {
-  for (int i = 0; i < 4; i++) p->device->backend->buffer_free(p->buffers[i]);
+  for (size_t i = 0; i < GH_COUNT(p->buffers); i++) p->device->backend->buffer_free(p->buffers[i]);
   free(p->a);
   free(p->b);
   free(p->c);
   free(p->bias);
+  free(p->a2);
+  free(p->b2);
   free(p->got);
 }
 
@@ -151,6 +179,23 @@ typedef struct expected {
   float promised;    /* by our own kernels' arithmetic: chains of 256, one rounding at the end */
 } expected;
 
+/* What the second product adds to the sum and to the squares, in units of alpha. Returns the last chain of the first
+ * one, which the own kernels continue: it then is in units of the second alpha. */
+static float expect_second(const gemm_problem *p, int64_t i, int64_t j, float chain, double *sum, double *squares) {
+  const gh_gemm_desc *g = &p->desc;
+  const double factor = g->second.alpha / g->alpha;
+  chain *= (float)(g->alpha / g->second.alpha);
+  for (int64_t k = 0; k < g->second.k; k++) {
+    const float x = p->a2[g->trans_a ? k * g->second.lda + i : i * g->second.lda + k];
+    const float y = p->b2[g->trans_b ? j * g->second.ldb + k : k * g->second.ldb + j];
+    const double product = factor * (double)x * (double)y;
+    *sum += product;
+    *squares += product * product;
+    chain = fmaf(x, y, chain);
+  }
+  return chain;
+}
+
 static expected expect(const gemm_problem *p, int64_t batch, int64_t i, int64_t j, bool own) {
   const gh_gemm_desc *g = &p->desc;
   const float *a = p->a + g->offset_a + batch * g->stride_a, *b = p->b + g->offset_b + batch * g->stride_b;
@@ -164,19 +209,21 @@ static expected expect(const gemm_problem *p, int64_t batch, int64_t i, int64_t 
     double product = (double)x * (double)y;
     sum += product;
     squares += product * product;
-    if (!own) continue;
     chain = fmaf(x, y, chain);
-    if ((k + 1) % 256 && k + 1 < g->k) continue;
+    const bool joined = g->second.k && k + 1 == g->k;
+    const float alpha = (float)(joined ? g->second.alpha : g->alpha);
+    if (joined) chain = expect_second(p, i, j, chain, &sum, &squares);
+    if (!own || ((k + 1) % 256 && k + 1 < g->k)) continue;
     if (k >= 256)
-      total = total + (float)g->alpha * chain;
+      total = total + alpha * chain;
     else
-      total = g->beta != 0 ? (float)g->alpha * chain + (float)g->beta * before : (float)g->alpha * chain;
+      total = g->beta != 0 ? alpha * chain + (float)g->beta * before : alpha * chain;
     chain = 0;
   }
   const double scale = fabs(g->alpha) * sqrt(squares) + fabs(g->beta * (double)before) + fabs((double)bias);
   expected e = {.want = g->alpha * sum + g->beta * (double)before + (double)bias};
-  e.most = (double)FLT_EPSILON * (8 + 4 * sqrt((double)g->k) + (gh_dtype_is_narrow(g->dtype) ? (double)g->k / 4 : 0)) *
-           scale;
+  const double depth = (double)(g->k + g->second.k), narrow = gh_dtype_is_narrow(g->dtype) ? depth / 4 : 0;
+  e.most = (double)FLT_EPSILON * (8 + 4 * sqrt(depth) + narrow) * scale;
   if (gh_dtype_is_narrow(g->dtype_c))
     e.most += gh_dtype_rounding(g->dtype_c) * (fabs(e.want) + e.most) + gh_dtype_smallest(g->dtype_c);
   e.promised = as_stored(g->dtype_c, p->bias ? total + bias : total);

@@ -8,16 +8,20 @@
 typedef struct gemm_problem {
   gh_device *device;
   gh_gemm_desc desc;
-  int64_t elements[3]; /* sizes of the buffers of a, b, c */
-  float *a, *b, *c;    /* as stored (rounded if stored in a narrow type); c: its content before the product */
-  float *bias;         /* NULL: desc has no bias */
-  float *got;          /* the whole buffer of c after the product */
-  gh_buffer *buffers[4];
+  int64_t elements[3];   /* sizes of the buffers of a, b, c */
+  float *a, *b, *c;      /* as stored (rounded if stored in a narrow type); c: its content before the product */
+  float *bias;           /* NULL: desc has no bias */
+  float *a2, *b2;        /* of desc.second; NULL: it has none */
+  float *got;            /* the whole buffer of c after the product */
+  gh_buffer *buffers[6]; /* a, b, c, bias, a2, b2 */
 } gemm_problem;
 
 /* Layouts and factors, in turn: tight, gaps between rows, offsets, batches, shared B, interleaved heads. */
 enum { GEMM_OPTIONS = 6 };
 gh_gemm_desc gemm_desc_of(int64_t m, int64_t n, int64_t k, int trans, int option);
+
+/* With a second product of this k, whose rows are `gap` elements longer than they need to be. */
+gh_gemm_desc gemm_desc_with(gh_gemm_desc desc, int64_t k, double alpha, int64_t gap);
 
 /* Makes a bias if desc has an epilogue with one. Failures fail the cmocka test. */
 void gemm_problem_make(gemm_problem *p, gh_device *device, const gh_gemm_desc *desc);

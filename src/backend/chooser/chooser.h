@@ -68,7 +68,7 @@ typedef struct gh_choice_kind {
   double (*work)(const void *desc);          /* multiply-adds */
 } gh_choice_kind;
 
-#define GH_VERDICTS 108
+#define GH_VERDICTS 216
 
 /* The provider for desc; chosen at the first use of its key on this device. GH_ERROR_UNSUPPORTED if the forced or
  * frozen provider does not support desc, GH_ERROR_ARGUMENT if the two differ, GH_ERROR_DEVICE if no provider gives

@@ -4,13 +4,16 @@
 
 #include "backend/chooser/gemm_internal.h"
 #include "backend/chooser/internal.h"
+#include "cl/launch.h"
 
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
   const bool mixed = desc->dtype_c != desc->dtype;
-  int used = snprintf(key, size, "m=%lld n=%lld k=%lld %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m,
-                      (long long)desc->n, (long long)desc->k, desc->trans_a ? 't' : 'n', desc->trans_b ? 't' : 'n',
-                      (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype), mixed ? ":" : "",
-                      mixed ? gh_dtype_name(desc->dtype_c) : "");
+  char more[24] = "";
+  if (desc->second.k) snprintf(more, sizeof more, "+%lld", (long long)desc->second.k);
+  int used = snprintf(key, size, "m=%lld n=%lld k=%lld%s %c%c batch=%lld beta=%d %s%s%s", (long long)desc->m,
+                      (long long)desc->n, (long long)desc->k, more, desc->trans_a ? 't' : 'n',
+                      desc->trans_b ? 't' : 'n', (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype),
+                      mixed ? ":" : "", mixed ? gh_dtype_name(desc->dtype_c) : "");
   if (desc->image.channels && used > 0 && (size_t)used < size) gh_gemm_image_key(desc, key + used, size - (size_t)used);
 }
 
@@ -64,6 +67,19 @@ static gh_status check_image(gh_error *err, const gh_gemm_desc *g) {
   return GH_OK;
 }
 
+static gh_status check_second(gh_error *err, const gh_device *d, const gh_gemm_desc *g) {
+  if (!g->second.k) return GH_OK;
+  if (g->second.k < 0 || g->batch != 1 || g->image.channels)
+    return gh_fail(err, GH_ERROR_ARGUMENT, "gemm: a second product of k %lld, batch %lld%s", (long long)g->second.k,
+                   (long long)g->batch, g->image.channels ? ", beside a convolution" : "");
+  const int64_t k = g->second.k, rows_a = g->trans_a ? k : g->m, columns_a = g->trans_a ? g->m : k;
+  const int64_t rows_b = g->trans_b ? g->n : k, columns_b = g->trans_b ? k : g->n;
+  const int64_t end_a = extent(0, rows_a, columns_a, g->second.lda, 1, 0);
+  const int64_t end_b = extent(0, rows_b, columns_b, g->second.ldb, 1, 0);
+  gh_status status = check_matrix(err, d, "A2", g->second.a, end_a, columns_a, g->second.lda, g->dtype);
+  return status ? status : check_matrix(err, d, "B2", g->second.b, end_b, columns_b, g->second.ldb, g->dtype);
+}
+
 /* Sizes, strides and extents against the buffers; GH_ERROR_ARGUMENT names what is wrong. */
 static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b,
                        const gh_buffer *c) {
@@ -87,6 +103,7 @@ static gh_status check(gh_error *err, const gh_device *d, const gh_gemm_desc *g,
   gh_status status = check_matrix(err, d, "A", a, ends[0], columns_a, g->lda, g->dtype);
   if (!status) status = check_matrix(err, d, "B", b, ends[1], columns_b, ldb, g->dtype);
   if (!status) status = check_matrix(err, d, "C", c, ends[2], g->n, g->ldc, g->dtype_c);
+  if (!status) status = check_second(err, d, g);
   return status ? status : check_epilogue(err, d, g, ends[2]);
 }
 
@@ -141,16 +158,46 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
 
 /* ---- binding ---- */
 
+/* Whether the provider's kernel has room for the second product. */
+static bool has_room(const gh_gemm_provider *p, const gh_gemm_desc *g) {
+  const int64_t k = GH_CEIL_DIV(g->second.k, 32) * 32, columns = GH_MAX(p->size[0], GEMM_STRIP);
+  return g->second.k <= GEMM_SECOND_DEPTH && k * columns <= GEMM_SECOND_PANEL;
+}
+
+/* Its kernels for a second product are others than those that were checked when it was chosen. They are checked at
+ * their first use in a process, on one shape for all; not while something watches the work, which tries nothing. */
+static gh_status joins(gh_error *err, gh_device *d, const gh_gemm_provider *p, const gh_gemm_desc *g, bool *out) {
+  *out = (p->fuses & GH_GEMM_SECOND) && has_room(p, g);
+  if (!*out || gh_choices_are_watched(d)) return GH_OK;
+  char key[GH_CHOICE_KEY];
+  gh_gemm_key(g, key, sizeof key);
+  gh_choice_state *state = gh_choice_state_get(err, d, &gh_gemm_kind);
+  return state ? gh_trial_verdict(err, d, state, &p->base, g, key, out) : err->status;
+}
+
 static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_gemm_provider **out) {
   const gh_provider *chosen;
-  gh_status status = gh_choose(err, d, &gh_gemm_kind, desc, &chosen);
+  gh_gemm_desc first = *desc;
+  bool itself = true;
+  first.second.k = 0;
+  gh_status status = gh_choose(err, d, &gh_gemm_kind, &first, &chosen);
+  if (!status) *out = of(chosen);
+  if (!status && desc->second.k) status = joins(err, d, *out, desc, &itself);
   if (status) return status;
-  *out = of(chosen);
-  if (desc->epilogue == GH_EPILOGUE_NONE || ((*out)->fuses & (1u << desc->epilogue))) return GH_OK;
-  char key[160];
+  const bool fused = desc->epilogue == GH_EPILOGUE_NONE || ((*out)->fuses & (1u << desc->epilogue));
+  if (fused && itself) return GH_OK;
+  char key[GH_CHOICE_KEY];
   gh_gemm_key(desc, key, sizeof key);
+  if (!itself) return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not join them", key, chosen->name);
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not fuse epilogue %d", key, chosen->name,
                  (int)desc->epilogue);
+}
+
+gh_status gh_gemm_joins(gh_error *err, gh_device *d, const gh_gemm_desc *desc, bool *itself) {
+  const gh_gemm_provider *provider;
+  gh_status status = provider_for(err, d, desc, &provider);
+  *itself = !status;
+  return status == GH_ERROR_UNSUPPORTED ? GH_OK : status;
 }
 
 /* A provider that prepares the weights needs room for them. */
@@ -168,10 +215,12 @@ gh_status gh_gemm_bind(gh_error *err, gh_device *d, const gh_gemm_desc *desc, co
                        gh_buffer *c, gh_launch **out) {
   *out = NULL;
   const gh_gemm_provider *provider = NULL;
+  gh_gemm_desc g = *desc;
   gh_status status = check(err, d, desc, a, b, c);
   if (!status) status = provider_for(err, d, desc, &provider);
   if (!status) status = check_prepared(err, d, desc, provider);
-  return status ? status : provider->bind(err, d, provider, desc, a, b, c, out);
+  if (g.second.alpha == 0) g.second.k = 0; /* kernels divide by it */
+  return status ? status : provider->bind(err, d, provider, &g, a, b, c, out);
 }
 
 gh_status gh_gemm_prepare(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out) {

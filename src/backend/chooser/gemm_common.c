@@ -29,6 +29,21 @@ int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *g, const gh_buffer *a,
   return count;
 }
 
+const char *gh_gemm_second_define(const gh_gemm_desc *g) { return g->second.k ? "-DSECOND_PAIR " : ""; }
+
+int gh_gemm_second_args(gh_arg *args, const gh_gemm_desc *g) {
+  int count = 0;
+  if (!g->second.k) return 0;
+  args[count++] = gh_arg_buffer(g->second.a);
+  args[count++] = gh_arg_buffer(g->second.b);
+  args[count++] = gh_arg_i64(g->second.k);
+  args[count++] = gh_arg_i64(g->second.lda);
+  args[count++] = gh_arg_i64(g->second.ldb);
+  args[count++] = gh_arg_f32(g->second.alpha);
+  args[count++] = gh_arg_f32(g->alpha / g->second.alpha);
+  return count;
+}
+
 int gh_gemm_load_width(const gh_gemm_desc *g, int most) {
   const bool image = g->image.channels != 0; /* then B's numbers come one by one */
   int64_t all = g->lda | g->offset_a;        /* its lowest bit is the lowest of any of them */

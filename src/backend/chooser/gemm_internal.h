@@ -15,7 +15,7 @@ struct gh_gemm_provider {
   /* gh_gemm_prepare for this provider; NULL: it needs nothing */
   gh_status (*prepare)(gh_error *err, gh_device *d, const gh_gemm_desc *desc, const gh_buffer *a, gh_launch **out);
   int size[2];    /* the provider's own parameters */
-  unsigned fuses; /* bit 1 << gh_epilogue for each epilogue that it fuses */
+  unsigned fuses; /* bit 1 << gh_epilogue for each epilogue that it fuses, and GH_GEMM_SECOND */
   int min_side;   /* of m, n and k: below it other families are better, and only forcing selects this one */
   bool convolves; /* supports descriptors with an image, and no others */
 };
@@ -23,6 +23,9 @@ struct gh_gemm_provider {
 /* In order of preference: earlier rows are tried first and win ties. Variants with the same bits are adjacent. Ends
  * with a null name. */
 extern const gh_gemm_provider gh_gemm_providers[];
+
+/* It adds a second product, up to the sizes that its kernel has room for (cl/gemm_second.h). */
+#define GH_GEMM_SECOND (1u << 8)
 
 /* gemm_space.c: the variants that only a search tries; NULL after the last */
 const gh_provider *gh_gemm_searched(int index);
@@ -92,6 +95,9 @@ const char *gh_gemm_storage_defines(const gh_gemm_desc *desc); /* the storage ty
 /* Fills in the first arguments of every own kernel; returns their number. */
 int gh_gemm_common_args(gh_arg *args, const gh_gemm_desc *desc, const gh_buffer *a, const gh_buffer *b,
                         const gh_buffer *c);
+/* The last arguments, for desc->second, and the define that its kernels need; none without it. */
+int gh_gemm_second_args(gh_arg *args, const gh_gemm_desc *desc);
+const char *gh_gemm_second_define(const gh_gemm_desc *desc);
 /* How many numbers of A, and of B, a GPU's kernel may load at once: the largest of 8, 4 and 1, at most `most` (8 or 4),
  * that divides all that their addresses are made of and, of an operand stored along its rows in C (its columns, if it
  * is B), their number. Buffers begin at multiples of 16 bytes. */

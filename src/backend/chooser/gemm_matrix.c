@@ -44,12 +44,13 @@ gh_status gh_gemm_matrix_bind_as(gh_error *err, gh_device *d, const char *unit, 
                                  const gh_buffer *a, const gh_buffer *b, gh_buffer *c, gh_launch **out) {
   char all[160];
   const int width = gh_gemm_load_width(g, 8);
-  snprintf(all, sizeof all, "%s -DWIDTH=%d %s", unit, width, gh_gemm_storage_defines(g));
+  snprintf(all, sizeof all, "%s -DWIDTH=%d %s%s", unit, width, gh_gemm_second_define(g), gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = gh_gemm_kernel_name(g), .source = "tuned_gemm_matrix", .defines = all, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->n, tile), (size_t)GH_CEIL_DIV(g->m, tile), (size_t)g->batch},
                   {items_of(unit, width), 1, 1}};
-  gh_arg args[24];
+  gh_arg args[32];
   int count = gh_gemm_common_args(args, g, a, b, c);
+  count += gh_gemm_second_args(args + count, g);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 

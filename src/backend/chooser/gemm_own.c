@@ -128,16 +128,17 @@ static gh_status cpu_family_bind(gh_error *err, gh_device *d, const gh_gemm_prov
                                  const gh_gemm_desc *g, const gh_buffer *a, const gh_buffer *b, gh_buffer *c,
                                  gh_launch **out) {
   const gh_gemm_blocks cut = gh_gemm_cpu_blocks(provider->size, amx, g, &d->info);
-  gh_kernel_id id = {.name = gh_gemm_kernel_name(g),
-                     .source = family_of(amx, g)->source,
-                     .defines = gh_gemm_storage_defines(g),
-                     .dtype = GH_F32};
+  char defines[40];
+  snprintf(defines, sizeof defines, "%s%s", gh_gemm_second_define(g), gh_gemm_storage_defines(g));
+  gh_kernel_id id = {
+      .name = gh_gemm_kernel_name(g), .source = family_of(amx, g)->source, .defines = defines, .dtype = GH_F32};
   gh_grid grid = {{(size_t)GH_CEIL_DIV(g->m, cut.mt), (size_t)GH_CEIL_DIV(g->n, cut.nb), (size_t)g->batch}, {1, 1, 1}};
-  gh_arg args[24];
+  gh_arg args[32];
   int count = gh_gemm_common_args(args, g, a, b, c);
   args[count++] = gh_arg_i32(cut.mt);
   args[count++] = gh_arg_i32(cut.nb);
   args[count++] = gh_arg_i32(cut.kc);
+  count += gh_gemm_second_args(args + count, g);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
@@ -244,10 +245,10 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   const int work = provider->size[0], usual = g->dtype_c == GH_F32 ? work : 4;
   const int across = provider->size[1] ? provider->size[1] : usual;
   const int64_t high = GEMM_GPU_SIDE * work, wide = GEMM_GPU_SIDE * across;
-  char defines[80], image[16] = "";
+  char defines[100], image[16] = "";
   if (g->image.channels) snprintf(image, sizeof image, "-DIMAGE=%d ", (int)g->image.side);
-  snprintf(defines, sizeof defines, "%s-DWORK=%d -DACROSS=%d -DWIDTH=%d %s", image, work, across,
-           gh_gemm_load_width(g, 4), gh_gemm_storage_defines(g));
+  snprintf(defines, sizeof defines, "%s-DWORK=%d -DACROSS=%d -DWIDTH=%d %s%s", image, work, across,
+           gh_gemm_load_width(g, 4), gh_gemm_second_define(g), gh_gemm_storage_defines(g));
   gh_kernel_id id = {.name = g->image.channels ? gh_conv_gpu_name(g) : gh_gemm_kernel_name(g),
                      .source = "tuned_gemm_gpu",
                      .defines = defines,
@@ -257,6 +258,7 @@ static gh_status gpu_bind(gh_error *err, gh_device *d, const gh_gemm_provider *p
   gh_arg args[32];
   int count = gh_gemm_common_args(args, g, a, b, c);
   if (g->image.channels) count += gh_conv_gpu_args(args + count, g);
+  count += gh_gemm_second_args(args + count, g);
   return d->backend->bind_kernel(err, d, &id, &grid, args, count, out);
 }
 
@@ -283,21 +285,24 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 
 #define BIAS      (1u << GH_EPILOGUE_BIAS)
 #define BIAS_GELU (1u << GH_EPILOGUE_BIAS_GELU)
+#define JOINED    (BIAS | GH_GEMM_SECOND)
 
 /* A row of a family that packs panels of B, nb x kc; it does not compile if the kernel's private memory or its limits
  * (cl/launch.h) are too small for these. `panel`: numbers of B; `width`, `depth`: nb and kc at most. */
 #define FITS(nb, kc, panel, width, depth) ((nb) * (kc) <= (panel) && (nb) <= (width) && (kc) <= (depth))
-#define PANELS(family, supports, bind, nb, kc, panel, width, depth, side, convolves)                                   \
+#define PANELS(family, supports, bind, nb, kc, panel, width, depth, fuses, side, convolves)                            \
   {                                                                                                                    \
     {family " nb=" #nb " kc=" #kc, family}, supports, bind, NULL,                                                      \
-        {(int)sizeof(char[FITS(nb, kc, panel, width, depth) ? (nb) : -1]), kc}, BIAS, side, convolves                  \
+        {(int)sizeof(char[FITS(nb, kc, panel, width, depth) ? (nb) : -1]), kc}, fuses, side, convolves                 \
   }
-#define CPU(nb, kc) PANELS("own-cpu", cpu_supports, cpu_bind, nb, kc, GEMM_CPU_PANEL, nb, kc, 0, false)
-#define DOT(nb, kc) PANELS("own-dot", gh_dot_supports, gh_dot_bind, nb, kc, 2 * GEMM_DOT_PANEL, nb, kc, DOT_SIDE, false)
+#define CPU(nb, kc) PANELS("own-cpu", cpu_supports, cpu_bind, nb, kc, GEMM_CPU_PANEL, nb, kc, JOINED, 0, false)
+#define DOT(nb, kc)                                                                                                    \
+  PANELS("own-dot", gh_dot_supports, gh_dot_bind, nb, kc, 2 * GEMM_DOT_PANEL, nb, kc, BIAS, DOT_SIDE, false)
 #define AMX(nb, kc)                                                                                                    \
-  PANELS("own-amx", amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, nb, GEMM_AMX_DEPTH, AMX_SIDE, false)
+  PANELS("own-amx", amx_supports, amx_bind, nb, kc, GEMM_AMX_PANEL / 3, nb, GEMM_AMX_DEPTH, JOINED, AMX_SIDE, false)
 #define AMX_BF16(nb, kc)                                                                                               \
-  PANELS("own-amx-bf16", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, AMX_BF16_SIDE, false)
+  PANELS("own-amx-bf16", amx_supports_bf16, amx_bind, nb, kc, GEMM_AMX_PANEL, nb, GEMM_AMX_DEPTH, JOINED,              \
+         AMX_BF16_SIDE, false)
 #define CONV_AMX(name, supports, side)                                                                                 \
   { {name, name}, supports, gh_conv_amx_bind, gh_conv_amx_prepare, {0, 0}, BIAS, side, true }
 #define CONV_GPU(work)                                                                                                 \
@@ -334,12 +339,19 @@ const gh_gemm_provider gh_gemm_providers[] = {
      gh_gemm_matrix_bind,
      NULL,
      {128, 0},
-     BIAS,
+     JOINED,
      16,
      false},
-    {{"own-matrix tile=64", "own-matrix"}, gh_matrix_supports_64, gh_gemm_matrix_bind, NULL, {64, 0}, BIAS, 16, false},
-    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, BIAS, 0, false},
-    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, BIAS, 0, false},
+    {{"own-matrix tile=64", "own-matrix"},
+     gh_matrix_supports_64,
+     gh_gemm_matrix_bind,
+     NULL,
+     {64, 0},
+     JOINED,
+     16,
+     false},
+    {{"own-gpu work=4", "own-gpu"}, gpu_supports, gpu_bind, NULL, {4, 0}, JOINED, 0, false},
+    {{"own-gpu work=8", "own-gpu"}, gpu_supports, gpu_bind, NULL, {8, 0}, JOINED, 0, false},
     {{"own-conv-matrix tile=128", "own-conv-matrix"},
      gh_conv_matrix_supports_128,
      gh_conv_matrix_bind,

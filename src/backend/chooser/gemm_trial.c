@@ -23,10 +23,11 @@ typedef struct trial {
   gh_device *d;
   gh_gemm_desc desc;
   gh_buffer *a, *b, *c, *prepared;
+  gh_buffer *a2, *b2;  /* of desc.second; NULL: it has none */
   gh_buffer *unfolded; /* by the provider that forms them in memory, and the launch that does so */
   gh_launch *unfold;
   int64_t elements_a, elements_b, elements_c;
-  float *pattern;           /* three runs of PATTERN numbers, as stored, for A, B and C */
+  float *pattern;           /* a run of PATTERN numbers, as stored, for each of PATTERNS matrices */
   uint16_t *pattern_narrow; /* the same in two bytes each */
   float *row;               /* one row of C */
   uint16_t *row_narrow;     /* the row as read, if C is narrow */
@@ -78,7 +79,14 @@ static gh_gemm_desc trial_desc(const gh_device *d, const gh_gemm_desc *desc) {
   return g;
 }
 
-enum { OF_A, OF_B, OF_C }; /* each has its own pattern: with equal ones, C would contain growing sums of squares */
+enum {
+  OF_A,
+  OF_B,
+  OF_C,
+  OF_A2,
+  OF_B2,
+  PATTERNS
+}; /* each has its own pattern: with equal ones, C would contain growing sums of squares */
 
 static gh_dtype dtype_of(const trial *t, int which) { return which == OF_C ? t->desc.dtype_c : t->desc.dtype; }
 
@@ -102,7 +110,7 @@ static double pattern_at(const trial *t, int which, int64_t i) {
  * type, with all of its bits. Well mixed (splitmix64): rows whose length is a power of two must not resemble each
  * other, otherwise sums exceed what the tolerance assumes. */
 static void make_pattern(trial *t) {
-  for (int64_t i = 0; i < 3 * PATTERN; i++) {
+  for (int64_t i = 0; i < PATTERNS * PATTERN; i++) {
     uint64_t z = (uint64_t)(i + 1) * 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -143,10 +151,12 @@ static int64_t sample_at(const trial *t, int which, int i, int j) {
   return (which * t->row_count + i) * (int64_t)t->column_count + j;
 }
 
+/* x, y: op(A)'s row and op(B)'s column, followed by those of the second product. */
 static void reference_element(trial *t, int which, int i, int j, const double *x, const double *y) {
   const gh_gemm_desc *g = &t->desc;
+  const int64_t depth = g->k + g->second.k;
   double sum = 0, squares = 0;
-  for (int64_t k = 0; k < g->k; k++) {
+  for (int64_t k = 0; k < depth; k++) {
     double product = x[k] * y[k];
     sum += product;
     squares += product * product;
@@ -154,7 +164,7 @@ static void reference_element(trial *t, int which, int i, int j, const double *x
   int64_t at = matrix_of(t, which) * g->stride_c + t->rows[i] * g->ldc + t->columns[j];
   double before = g->beta != 0 ? g->beta * pattern_at(t, OF_C, at) : 0;
   const double want = g->alpha * sum + before, scale = fabs(g->alpha) * sqrt(squares) + fabs(before);
-  double most = (gh_dtype_is_narrow(g->dtype) ? tolerance_narrow(g->k) : tolerance(g->k)) * scale;
+  double most = (gh_dtype_is_narrow(g->dtype) ? tolerance_narrow(depth) : tolerance(depth)) * scale;
   if (gh_dtype_is_narrow(g->dtype_c)) most += rounding_narrow(g->dtype_c, fabs(want) + most);
   t->want[sample_at(t, which, i, j)] = want;
   t->most[sample_at(t, which, i, j)] = most;
@@ -170,22 +180,39 @@ static int64_t place_in_b(const gh_gemm_desc *g, int64_t b, int64_t k, int64_t c
   return b + (row / (side * side) * g->image.height + y) * g->image.width + x;
 }
 
+/* The second product's part of op(A)'s row, in units of alpha, and of op(B)'s column. */
+static void extend_row(const trial *t, int64_t row, double *x) {
+  const gh_gemm_desc *g = &t->desc;
+  for (int64_t k = 0; k < g->second.k; k++)
+    x[g->k + k] = g->second.alpha / g->alpha *
+                  pattern_at(t, OF_A2, g->trans_a ? k * g->second.lda + row : row * g->second.lda + k);
+}
+
+static void extend_column(const trial *t, int64_t column, double *y) {
+  const gh_gemm_desc *g = &t->desc;
+  for (int64_t k = 0; k < g->second.k; k++)
+    y[g->k + k] = pattern_at(t, OF_B2, g->trans_b ? column * g->second.ldb + k : k * g->second.ldb + column);
+}
+
 static gh_status make_reference(gh_error *err, trial *t) {
   const gh_gemm_desc *g = &t->desc;
-  double *x = gh_alloc(err, (size_t)g->k, sizeof *x);
-  double *y = gh_alloc(err, (size_t)(t->column_count * g->k), sizeof *y); /* (columns, k) */
+  const int64_t depth = g->k + g->second.k;
+  double *x = gh_alloc(err, (size_t)depth, sizeof *x);
+  double *y = gh_alloc(err, (size_t)(t->column_count * depth), sizeof *y); /* (columns, depth) */
   gh_status status = x && y ? GH_OK : GH_ERROR_MEMORY;
   for (int which = 0; which < (g->batch > 1 ? 2 : 1) && !status; which++) {
     int64_t a = matrix_of(t, which) * g->stride_a, b = matrix_of(t, which) * g->stride_b;
     for (int64_t k = 0; k < g->k; k++)
       for (int j = 0; j < t->column_count; j++) {
         const int64_t place = place_in_b(g, b, k, t->columns[j]);
-        y[j * g->k + k] = place < 0 ? 0 : pattern_at(t, OF_B, place);
+        y[j * depth + k] = place < 0 ? 0 : pattern_at(t, OF_B, place);
       }
+    for (int j = 0; j < t->column_count; j++) extend_column(t, t->columns[j], y + j * depth);
     for (int i = 0; i < t->row_count; i++) {
       for (int64_t k = 0; k < g->k; k++)
         x[k] = pattern_at(t, OF_A, a + (g->trans_a ? k * g->lda + t->rows[i] : t->rows[i] * g->lda + k));
-      for (int j = 0; j < t->column_count; j++) reference_element(t, which, i, j, x, y + j * g->k);
+      extend_row(t, t->rows[i], x);
+      for (int j = 0; j < t->column_count; j++) reference_element(t, which, i, j, x, y + j * depth);
     }
   }
   free(x);
@@ -198,6 +225,8 @@ static void trial_free(trial *t) {
   backend->buffer_free(t->a);
   backend->buffer_free(t->b);
   backend->buffer_free(t->c);
+  backend->buffer_free(t->a2);
+  backend->buffer_free(t->b2);
   backend->buffer_free(t->prepared);
   backend->launch_free(t->unfold);
   backend->buffer_free(t->unfolded);
@@ -214,6 +243,21 @@ static int64_t trial_bytes(int64_t elements, gh_dtype dtype) {
   return GH_CEIL_DIV(elements * (int64_t)gh_dtype_size(dtype), 4) * 4;
 }
 
+/* The matrices of the second product, if there is one. */
+static gh_status create_second(gh_error *err, trial *t) {
+  gh_gemm_desc *g = &t->desc;
+  const int64_t rows_a = g->trans_a ? g->second.k : g->m, rows_b = g->trans_b ? g->n : g->second.k;
+  const int64_t of_a = rows_a * g->second.lda, of_b = rows_b * g->second.ldb;
+  if (!g->second.k) return GH_OK;
+  gh_status status = t->d->backend->buffer_create(err, t->d, trial_bytes(of_a, g->dtype), &t->a2);
+  if (!status) status = t->d->backend->buffer_create(err, t->d, trial_bytes(of_b, g->dtype), &t->b2);
+  if (!status) status = fill_random(err, t, OF_A2, t->a2, of_a);
+  if (!status) status = fill_random(err, t, OF_B2, t->b2, of_b);
+  g->second.a = t->a2;
+  g->second.b = t->b2;
+  return status;
+}
+
 static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_gemm_desc *desc) {
   *t = (trial){.d = d, .desc = *desc};
   const gh_gemm_desc *g = &t->desc;
@@ -226,8 +270,8 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   t->elements_c = stored_elements(g->m, g->n, g->ldc, g->batch, g->stride_c);
   t->row_count = sample(t->rows, g->m);
   t->column_count = sample(t->columns, g->n);
-  t->pattern = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern);
-  t->pattern_narrow = gh_alloc(err, 3 * PATTERN, sizeof *t->pattern_narrow);
+  t->pattern = gh_alloc(err, PATTERNS * PATTERN, sizeof *t->pattern);
+  t->pattern_narrow = gh_alloc(err, PATTERNS * PATTERN, sizeof *t->pattern_narrow);
   t->row = gh_alloc(err, (size_t)g->n, sizeof *t->row);
   t->row_narrow = gh_alloc(err, (size_t)g->n, sizeof *t->row_narrow);
   t->want = gh_alloc(err, 2 * SAMPLES * SAMPLES, sizeof *t->want);
@@ -246,6 +290,7 @@ static gh_status trial_create(gh_error *err, trial *t, gh_device *d, const gh_ge
   if ((status = make_reference(err, t))) goto fail;
   if ((status = fill_random(err, t, OF_A, t->a, t->elements_a))) goto fail;
   if ((status = fill_random(err, t, OF_B, t->b, t->elements_b))) goto fail;
+  if ((status = create_second(err, t))) goto fail;
   return GH_OK;
 fail:
   trial_free(t);
@@ -372,6 +417,7 @@ static gh_gemm_desc small_desc(const gh_device *d, const gh_gemm_desc *desc) {
   g.m = 67, g.n = 70, g.k = 65, g.batch = 2, g.lda = g.ldb = g.ldc = 71;
   if (width > 1 && !g.image.channels) g.m = g.n = g.lda = g.ldb = g.ldc = 72 + width % 8;
   g.stride_a = g.stride_b = g.stride_c = g.lda * g.lda;
+  if (g.second.k) g.batch = 1, g.second.k = 35, g.second.lda = g.second.ldb = g.lda, g.second.alpha = 0.75 * g.alpha;
   if (desc->image.channels) {
     const bool wide = width > 1; /* then rows of A are whole loads */
     g.stride_a = 0;
@@ -401,9 +447,11 @@ int gh_gemm_verdict(const void *desc) {
   enum { TYPES = GH_F16 + 1 };
   const int storage = TYPES * (int)g->dtype + (int)g->dtype_c, width = gh_gemm_load_width(g, 8);
   if (g->image.channels && !gh_gemm_is_usual_image(g)) return -1;
+  enum { SLOTS = 4 * 3 * TYPES * TYPES };
   const int slot = 4 * (TYPES * TYPES * (width / 4) + storage) + 2 * g->trans_a + g->trans_b;
-  _Static_assert(4 * 3 * TYPES * TYPES <= GH_VERDICTS, "a slot for each width, storage and transposition");
-  return slot;
+  _Static_assert(2 * SLOTS <= GH_VERDICTS,
+                 "a slot for each width, storage and transposition, with a second product too");
+  return slot + (g->second.k ? SLOTS : 0);
 }
 
 /* ---- skipping a slow library ---- */
