@@ -65,8 +65,8 @@
 #define GEMM_AMX_PANEL        786432
 #define GEMM_AMX_DEPTH        1024   /* kc, at most */
 #define GEMM_AMX_CHUNK        384    /* tuned_gemm_amx_bf16: k for which a strip of B stays in the first-level cache */
-#define GEMM_SECOND_DEPTH     128    /* k of a second pair of operands, at most */
-#define GEMM_SECOND_PANEL     131072 /* on CPUs, numbers: its k, padded to 32, x nb of B, at most */
+#define GEMM_SECOND_DEPTH     192    /* k of a second pair of operands, at most */
+#define GEMM_SECOND_PANEL     196608 /* on CPUs, numbers: that x nb of B, at most; the widest panel has 1024 columns */
 #define GEMM_SECOND_BLOCK     32768  /* tuned_gemm_cpu, numbers: its k of the rows of A that are packed at once */
 #define GEMM_DOT_ROWS         32     /* tuned_gemm_dot: what the rows of a block are padded to */
 #define GEMM_DOT_PAIRS        16     /* what its k is padded to, in pairs */

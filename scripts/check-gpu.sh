@@ -199,14 +199,14 @@ part_1() {
   say "## Tests" ""
   opencl=$(opencl_gpu)
   # The most important tests come first: a slow machine may have no time for the last ones.
-  mapfile -t tests < <({ printf 'test_%s\n' ops gemm gemm_bf16 attention attention_matrix probe golden mixed resume; device_tests; } |
+  mapfile -t tests < <({ printf 'test_%s\n' ops gemm gemm_bf16 gemm_second attention attention_matrix probe golden mixed resume; device_tests; } |
     awk '!seen[$0]++' | while read -r t; do [ ! -x "$bin/$t" ] || echo "$t"; done)
   selftest "$device"
   [ -z "$opencl" ] || selftest "$opencl"
   parity "$opencl"
   sanitize
   run_tests "$device" "${tests[@]}"
-  [ -z "$opencl" ] || run_tests "$opencl" test_ops test_update test_gemm_bf16 test_random_device
+  [ -z "$opencl" ] || run_tests "$opencl" test_ops test_update test_gemm_bf16 test_gemm_second test_random_device
 }
 
 # ---- part 2 ----

@@ -92,7 +92,6 @@ static bool has_larger(const gh_gemm_provider *p, const gh_gemm_desc *desc, cons
 
 static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider *p, const product *of, bool largest) {
   gh_status status = GH_OK;
-  if (of->second && !(p->fuses & GH_GEMM_SECOND)) return GH_OK;
   for (int trans = 0; trans < 4 && !status; trans++) {
     const gh_gemm_desc desc = {.m = 256,
                                .n = 256,
@@ -111,6 +110,7 @@ static gh_status ask_product(gh_error *err, gh_device *d, const gh_gemm_provider
     /* providers that only apply to CPUs are not for GPUs, whatever features they need */
     if (d->info.shape == GH_SHAPE_GPU && !p->supports(&desc, d)) continue;
     if (largest && has_larger(p, &desc, d)) continue;
+    if (of->second && !gh_gemm_has_second(p, &desc, d)) continue;
     status = p->bind(err, d, p, &desc, NULL, NULL, NULL, &launch);
   }
   return status ? gh_fail_in(err, "%s", p->base.name) : GH_OK;

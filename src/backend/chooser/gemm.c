@@ -158,16 +158,16 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
 
 /* ---- binding ---- */
 
-/* Whether the provider's kernel has room for the second product. */
-static bool has_room(const gh_gemm_provider *p, const gh_gemm_desc *g) {
-  const int64_t k = GH_CEIL_DIV(g->second.k, 32) * 32, columns = GH_MAX(p->size[0], GEMM_STRIP);
-  return g->second.k <= GEMM_SECOND_DEPTH && k * columns <= GEMM_SECOND_PANEL;
+/* On Intel's units of 8 lanes the large tile's sums take all registers: with a second product they spilled. */
+bool gh_gemm_has_second(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  const bool full = p->bind == gh_gemm_matrix_bind && d->info.matrix == GH_MATRIX_DPAS8 && p->size[0] == 128;
+  return (p->fuses & GH_GEMM_SECOND) && g->second.k <= GEMM_SECOND_DEPTH && !full;
 }
 
 /* Its kernels for a second product are others than those that were checked when it was chosen. They are checked at
  * their first use in a process, on one shape for all; not while something watches the work, which tries nothing. */
 static gh_status joins(gh_error *err, gh_device *d, const gh_gemm_provider *p, const gh_gemm_desc *g, bool *out) {
-  *out = (p->fuses & GH_GEMM_SECOND) && has_room(p, g);
+  *out = gh_gemm_has_second(p, g, d);
   if (!*out || gh_choices_are_watched(d)) return GH_OK;
   char key[GH_CHOICE_KEY];
   gh_gemm_key(g, key, sizeof key);

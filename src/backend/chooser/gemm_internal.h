@@ -24,8 +24,11 @@ struct gh_gemm_provider {
  * with a null name. */
 extern const gh_gemm_provider gh_gemm_providers[];
 
-/* It adds a second product, up to the sizes that its kernel has room for (cl/gemm_second.h). */
+/* It adds a second product, whose k is at most GEMM_SECOND_DEPTH (cl/gemm_second.h). */
 #define GH_GEMM_SECOND (1u << 8)
+
+/* Whether the provider has a kernel for desc->second on the device; gh_gemm_joins also checks its results. */
+bool gh_gemm_has_second(const gh_gemm_provider *p, const gh_gemm_desc *desc, const gh_device *d);
 
 /* gemm_space.c: the variants that only a search tries; NULL after the last */
 const gh_provider *gh_gemm_searched(int index);

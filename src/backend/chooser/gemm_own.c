@@ -289,7 +289,8 @@ static gh_status library_bind(gh_error *err, gh_device *d, const gh_gemm_provide
 
 /* A row of a family that packs panels of B, nb x kc; it does not compile if the kernel's private memory or its limits
  * (cl/launch.h) are too small for these. `panel`: numbers of B; `width`, `depth`: nb and kc at most. */
-#define FITS(nb, kc, panel, width, depth) ((nb) * (kc) <= (panel) && (nb) <= (width) && (kc) <= (depth))
+#define FITS(nb, kc, panel, width, depth)                                                                              \
+  ((nb) * (kc) <= (panel) && (nb) <= (width) && (kc) <= (depth) && (nb)*GEMM_SECOND_DEPTH <= GEMM_SECOND_PANEL)
 #define PANELS(family, supports, bind, nb, kc, panel, width, depth, fuses, side, convolves)                            \
   {                                                                                                                    \
     {family " nb=" #nb " kc=" #kc, family}, supports, bind, NULL,                                                      \
