@@ -187,7 +187,7 @@ typedef short short32 __attribute__((ext_vector_type(32)));
 #else
 #define AT_ONCE               16
 #define MASKED                __attribute__((target("avx512f"), noinline))
-#define PUT_SOME(to, v, bits) __builtin_ia32_storeups512_mask((float16 *)(size_t)(to), v, (ushort)(bits))
+#define PUT_SOME(to, v, bits) __builtin_ia32_storeups512_mask((float *)(size_t)(to), v, (ushort)(bits))
 #define TAKE(i)               (vload16(2 * (i), sum) + added)
 #endif
 

@@ -13,7 +13,9 @@
 #define CONV      "conv2d"
 #define ATTENTION "attention"
 
-static const char *provider_of(const gh_device *d, const char *key) {
+static const char *provider_of(const gh_device *d, const char *shape) {
+  char key[sizeof((gh_dry_row *)0)->shape];
+  gh_gemm_deciding_key(shape, key, sizeof key);
   for (int i = 0; i < gh_choice_count(d, &gh_gemm_kind); i++) {
     const char *known, *provider;
     gh_choice_at(d, &gh_gemm_kind, i, &known, &provider);

@@ -1,6 +1,7 @@
 #include "backend/chooser/gemm.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "backend/chooser/gemm_internal.h"
 #include "backend/chooser/internal.h"
@@ -15,6 +16,11 @@ void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size) {
                       desc->trans_b ? 't' : 'n', (long long)desc->batch, desc->beta != 0.0, gh_dtype_name(desc->dtype),
                       mixed ? ":" : "", mixed ? gh_dtype_name(desc->dtype_c) : "");
   if (desc->image.channels && used > 0 && (size_t)used < size) gh_gemm_image_key(desc, key + used, size - (size_t)used);
+}
+
+void gh_gemm_deciding_key(const char *key, char *out, size_t size) {
+  const char *second = strchr(key, '+'), *rest = second ? strchr(second, ' ') : NULL;
+  snprintf(out, size, "%.*s%s", rest ? (int)(second - key) : (int)strlen(key), key, rest ? rest : "");
 }
 
 /* Elements from the start of the buffer to the end of the last matrix; -1 on overflow. */

@@ -38,5 +38,7 @@ bool gh_gemm_saves(const char *provider);
  * "f32", "bf16" or "f16" where A, B and C agree, "bf16:f32" where C differs; a second product adds its k, "k=1024+16";
  * a convolution adds " 3x3 w=..", or more where its stride or border is not 1. */
 void gh_gemm_key(const gh_gemm_desc *desc, char *key, size_t size);
+/* The key that decides who computes it: that of the first product, without the k of a second one. */
+void gh_gemm_deciding_key(const char *key, char *out, size_t size);
 
 #endif
