@@ -83,12 +83,18 @@ inline void pack_a(uint *block, int words, GLOBAL const gemm_ab *a, int64 lda, b
   else                                                                                                                 \
     pack_b_rows(panel, b + k0 * ldb, ldb, depth, columns)
 
-/* of gemm_second.h */
-#define PACK_B2(panel2, trans_b)                                                                                       \
-  if (trans_b)                                                                                                         \
-    pack_b_columns(panel2, b2 + n0 * ldb2, ldb2, (int)k2, columns);                                                    \
-  else                                                                                                                 \
-    pack_b_rows(panel2, b2 + n0, ldb2, (int)k2, columns)
+/* The second pair (gemm_second.h), packed like the first one: B2 once, A2's rows with the last of A's. */
+#define PANEL2_WORDS (GEMM_AMX_PIECES * GEMM_SECOND_PANEL / 2)
+#define BLOCK2_WORDS (GEMM_AMX_PIECES * SIDE * GEMM_SECOND_DEPTH / 2)
+#define SECOND_MEMORY                                                                                                  \
+  IF_SECOND(uint panel2[PANEL2_WORDS] ALIGNED; uint block2[BLOCKS * BLOCK2_WORDS] ALIGNED;                             \
+            float more[SIDE * SIDE] ALIGNED; const int steps2 = ((int)k2 + STEP - 1) / STEP;)
+#define PACK_B2(trans_a, trans_b)                                                                                      \
+  IF_SECOND(a2 += trans_a ? m0 : m0 * lda2;                                                                            \
+            if (trans_b) pack_b_columns(panel2, b2 + n0 * ldb2, ldb2, (int)k2, columns);                               \
+            else pack_b_rows(panel2, b2 + n0, ldb2, (int)k2, columns))
+#define PACK_A2(trans_a)                                                                                               \
+  IF_SECOND(if (k0 + depth >= k) pack_a(block2, BLOCK2_WORDS, a2, lda2, trans_a, 0, (int)k2, r0, r1, rows))
 
 #endif
 #endif

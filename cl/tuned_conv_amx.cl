@@ -4,10 +4,11 @@
  *
  *   work-item: a block of rows x columns of an image's positions, x `outs` output channels
  *   panel:     the block's pixels and a border of 1, zero outside the image:
- *              [group of 32 channels][pixel][piece][channel]. 16 pixels are a tile of A, wherever they begin. So each
- * tap of the kernel reads the same panel at another place, and an image is packed once, not once per tap. weights: made
- * by conv2d_amx_weight: [32 outs][group of 32 channels][tap][piece] of two tiles of B, 16 pairs of channels x 16 outs
- * each; zero past the last channels
+ *              [group of 32 channels][pixel][piece][channel]. 16 pixels are a tile of A, wherever they begin. So
+ *              each tap of the kernel reads the same panel at another place, and an image is packed once, not once
+ *              per tap.
+ *   weights:   made by conv2d_amx_weight: [32 outs][group of 32 channels][tap][piece] of two tiles of B, 16 pairs of
+ *              channels x 16 outs each; zero past the last channels
  *
  *   for each `part` of the outs:     their weights stay in the second-level cache
  *     for each 32 positions:

@@ -32,8 +32,6 @@
 #define TOTAL_FLOATS GEMM_AMX_TOTAL
 
 /* The second pair is packed like the first one; its sums are kept apart until they are stored. */
-#define PANEL2_WORDS (GEMM_AMX_PIECES * GEMM_SECOND_PANEL / 2)
-#define BLOCK2_WORDS (GEMM_AMX_PIECES * SIDE * GEMM_SECOND_DEPTH / 2)
 
 /* ---- tiles: 0 to 3 are C's, 4 and 5 A's two halves, 6 and 7 B's ---- */
 
@@ -136,14 +134,13 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
             int32 kc SECOND_PARAMETERS) {                                                                              \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float sum[SIDE * SIDE] ALIGNED;                                                                                    \
-    IF_SECOND(uint panel2[PANEL2_WORDS] ALIGNED; uint block2[BLOCKS * BLOCK2_WORDS] ALIGNED;                           \
-              float more[SIDE * SIDE] ALIGNED; const int steps2 = ((int)k2 + STEP - 1) / STEP;)                        \
+    SECOND_MEMORY                                                                                                      \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
     b += trans_b ? n0 * ldb : n0;                                                                                      \
-    IF_SECOND(a2 += trans_a ? m0 : m0 * lda2; PACK_B2(panel2, trans_b);)                                               \
+    PACK_B2(trans_a, trans_b);                                                                                         \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     TOTAL_BEGIN                                                                                                        \
     tiles_on();                                                                                                        \
@@ -153,7 +150,7 @@ inline void store(const target *t, int64 ld, const float *sum, float alpha) {
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
         pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
-        IF_SECOND(if (k0 + depth >= k) pack_a(block2, BLOCK2_WORDS, a2, lda2, trans_a, 0, (int)k2, r0, r1, rows);)     \
+        PACK_A2(trans_a);                                                                                              \
         const int64 next_r = r1 < rows ? r1 : 0, next_k = r1 < rows ? k0 : k0 + kc;                                    \
         ahead next = {.a = a + (trans_a ? next_k * lda + next_r : next_r * lda + next_k), .ldc = ld};                  \
         next.width = max((trans_a ? BLOCKS * SIDE : depth) / (LINES * LINE), 1);                                       \

@@ -29,8 +29,6 @@
 #define TOTAL       GEMM_AMX_TOTAL
 
 /* The second pair is packed like the first one; its sums are kept apart until they are stored. */
-#define PANEL2_WORDS (GEMM_SECOND_PANEL / 2)
-#define BLOCK2_WORDS (SIDE * GEMM_SECOND_DEPTH / 2)
 #ifdef SECOND_PAIR
 #define JOIN()                                                                                                         \
   multiply(more, block2 + (r - r0) / SIDE * BLOCK2_WORDS, panel2 + j / SIDE * steps2 * STEP_WORDS, steps2, true);
@@ -92,15 +90,14 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
             int32 kc SECOND_PARAMETERS) {                                                                              \
     uint panel[PANEL_WORDS] ALIGNED, block[BLOCKS * BLOCK_WORDS] ALIGNED;                                              \
     float total[TOTAL] ALIGNED;                                                                                        \
-    IF_SECOND(uint panel2[PANEL2_WORDS] ALIGNED; uint block2[BLOCKS * BLOCK2_WORDS] ALIGNED;                           \
-              float more[SIDE * SIDE] ALIGNED; const int steps2 = ((int)k2 + STEP - 1) / STEP;)                        \
+    SECOND_MEMORY                                                                                                      \
     const int64 m0 = (int64)GROUP(0) * mt, n0 = (int64)GROUP(1) * nb;                                                  \
     const int rows = (int)min((int64)mt, m - m0), columns = (int)min((int64)nb, n - n0);                               \
     const int high = kc < k ? mt / SIDE : 0; /* blocks of sums from one strip to the next; 0: none is kept */          \
     a += offset_a + GROUP(2) * stride_a + (trans_a ? m0 : m0 * lda);                                                   \
     b += offset_b + GROUP(2) * stride_b;                                                                               \
     b += trans_b ? n0 * ldb : n0;                                                                                      \
-    IF_SECOND(a2 += trans_a ? m0 : m0 * lda2; PACK_B2(panel2, trans_b);)                                               \
+    PACK_B2(trans_a, trans_b);                                                                                         \
     c += offset_c + GROUP(2) * stride_c + m0 * ldc + n0;                                                               \
     tiles_on();                                                                                                        \
     for (int64 k0 = 0; k0 < k; k0 += kc) {                                                                             \
@@ -109,7 +106,7 @@ inline void finish(GLOBAL gemm_c *c, int64 ldc, const float *sum, float alpha, f
       for (int r0 = 0; r0 < rows; r0 += BLOCKS * SIDE) {                                                               \
         const int r1 = min(rows, r0 + BLOCKS * SIDE);                                                                  \
         pack_a(block, BLOCK_WORDS, a, lda, trans_a, k0, depth, r0, r1, rows);                                          \
-        IF_SECOND(if (k0 + depth >= k) pack_a(block2, BLOCK2_WORDS, a2, lda2, trans_a, 0, (int)k2, r0, r1, rows);)     \
+        PACK_A2(trans_a);                                                                                              \
         for (int j = 0; j < columns; j += SIDE)                                                                        \
           for (int s = 0; s < steps; s += CHUNK / STEP) {                                                              \
             const bool last = k0 + depth >= k && s + CHUNK / STEP >= steps;                                            \

@@ -47,9 +47,8 @@ typedef float8 vector;
 #define STRIP (2 * VECTOR)
 
 /* Private memory, in floats: kc x nb of B, at least kc x ROWS of A and, with a narrow C, mt x nb of it. Together 1.5
- * MiB of a worker's stack, which is most of a second-level cache. The host (backend/chooser/gemm_own.c) respects these
- * limits.
- */
+ * MiB of a worker's stack, which is most of a second-level cache; a second pair takes 0.9 MiB more. The host
+ * (backend/chooser/gemm_own.c) respects these limits. */
 #define PANEL_FLOATS GEMM_CPU_PANEL
 #ifdef C_NARROW
 #define TOTAL_FLOATS GEMM_CPU_TOTAL

@@ -25,8 +25,8 @@ static gh_gemm_desc desc_of(size_t shape, int trans, int turn, const gh_dtype *d
   gh_gemm_desc g = gemm_desc_of(s[0], s[1], s[2], trans, options[turn % 3]);
   g.dtype = dtypes[0];
   g.dtype_c = dtypes[1];
-  if (turn % 2) g.epilogue = GH_EPILOGUE_BIAS;
-  return gemm_desc_with(g, ranks[(size_t)turn % GH_COUNT(ranks)], alphas[turn % 4], turn % 5 ? 0 : 3);
+  if (turn / 3 % 2) g.epilogue = GH_EPILOGUE_BIAS;
+  return gemm_desc_with(g, ranks[(size_t)(turn + turn / 6) % GH_COUNT(ranks)], alphas[turn / 2 % 4], turn % 5 ? 0 : 3);
 }
 
 static int run(const gh_gemm_provider *p, const gh_gemm_desc *g) {

@@ -67,7 +67,7 @@ static bool switched_on(void) {
   for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
     const char *set = getenv(switches[i].variable);
     if (!strstr(library, switches[i].library)) continue;
-    if (switches[i].must ? !set || strcmp(set, "1") : set && strchr("0fFnN", *set)) return false;
+    if (switches[i].must ? !set || strcmp(set, "1") : set && *set && strchr("0fFnN", *set)) return false;
   }
   return true;
 }

@@ -31,7 +31,7 @@ static bool concerns(const gh_provider *p, const void *of) {
 
 static bool is_timed(const void *work) { return gh_attention_madds(work) >= TINY_MADDS; }
 
-static const char *const sources[] = {"tuned_attention", "tuned_attention_matrix", NULL};
+static const char *const sources[] = {"tuned_attention", "tuned_attention_matrix", "tuned_attention_columns", NULL};
 
 const gh_choice_kind gh_attention_tile_kind = {.name = "attention_tile",
                                                .title = "attention tile",

@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 #define MAX_CACHE_BYTES ((size_t)16 << 20)
-#define MAX_SOURCES     8
+#define MAX_SOURCES     16
 
 const gh_provider *gh_choice_provider(const gh_choice_state *state, const char *name) {
   for (int i = 0; state->providers[i]; i++)
@@ -72,8 +72,9 @@ static gh_status hash_kernels(gh_error *err, const gh_choice_state *state, char 
   const gh_choice_kind *kind = state->kind;
   char hashes[MAX_SOURCES][GH_CACHE_KEY_SIZE], order[GH_CACHE_KEY_SIZE];
   const char *parts[MAX_SOURCES + 2] = {NULL}, *names[GH_MAX_PROVIDERS + 1] = {NULL};
-  for (int i = 0; kind->sources[i] && i < MAX_SOURCES; i++) {
+  for (int i = 0; kind->sources[i]; i++) {
     char *text;
+    if (i == MAX_SOURCES) return gh_fail(err, GH_ERROR_ARGUMENT, "%s: more than %d kernel sources", kind->name, i);
     gh_status status = gh_kernel_source(err, kind->sources[i], &text);
     if (status) return status;
     gh_cache_key(hashes[i], (const char *[]){text, NULL});

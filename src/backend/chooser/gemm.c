@@ -1,5 +1,6 @@
 #include "backend/chooser/gemm.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -166,8 +167,10 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
 
 /* On Intel's units of 8 lanes the large tile's sums take all registers: with a second product they spilled. */
 bool gh_gemm_has_second(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
+  const float factor = (float)g->second.alpha; /* some kernels multiply by alpha over it */
+  const bool divides = g->second.alpha == 0 || (factor != 0 && isfinite((float)g->alpha / factor));
   const bool full = p->bind == gh_gemm_matrix_bind && d->info.matrix == GH_MATRIX_DPAS8 && p->size[0] == 128;
-  return (p->fuses & GH_GEMM_SECOND) && g->second.k <= GEMM_SECOND_DEPTH && !full;
+  return (p->fuses & GH_GEMM_SECOND) && g->second.k <= GEMM_SECOND_DEPTH && divides && !full;
 }
 
 /* Its kernels for a second product are others than those that were checked when it was chosen. They are checked at
@@ -194,7 +197,8 @@ static gh_status provider_for(gh_error *err, gh_device *d, const gh_gemm_desc *d
   if (fused && itself) return GH_OK;
   char key[GH_CHOICE_KEY];
   gh_gemm_key(desc, key, sizeof key);
-  if (!itself) return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not join them", key, chosen->name);
+  if (!itself)
+    return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not add a second product", key, chosen->name);
   return gh_fail(err, GH_ERROR_UNSUPPORTED, "GEMM %s: provider %s does not fuse epilogue %d", key, chosen->name,
                  (int)desc->epilogue);
 }
