@@ -220,12 +220,13 @@ inline void pack_a_columns(float *block, GLOBAL const gemm_ab *a, int64 lda, int
 
 /* The second pair joins the sums of the last chunk of the first one; `count` 0: it does not. */
 #ifdef SECOND_PAIR
-#define JOIN_PARAMETERS      , const float *a2, const float *b2, int count, float ratio
-#define JOIN_ARGUMENTS(last) , block2 + (r - r0) * (int)k2, panel2 + s *(int)k2, (last) ? (int)k2 : 0, ratio
+inline void scale(float *block, int count, float ratio) {
+  for (int i = 0; i < count; i++) block[i] *= ratio;
+}
+#define JOIN_PARAMETERS      , const float *a2, const float *b2, int count
+#define JOIN_ARGUMENTS(last) , block2 + (r - r0) * (int)k2, panel2 + s *(int)k2, (last) ? (int)k2 : 0
 #define JOIN()                                                                                                         \
   if (count) {                                                                                                         \
-    const float factor = ratio;                                                                                        \
-    EACH_ROW(TIMES)                                                                                                    \
     a = a2, b = b2;                                                                                                    \
     STEPS(count)                                                                                                       \
   }
@@ -307,14 +308,17 @@ inline void tile(TOTAL float *c, int64 ldc, const float *a, const float *b, int 
       for (int r0 = 0; r0 < rows; r0 += high) {                                                                        \
         const int r1 = min(high, rows - r0) + r0;                                                                      \
         PACK_A(block, a + (trans_a ? k0 * lda + r0 : r0 * lda + k0), lda, depth, trans_a)                              \
-        IF_SECOND(if (k0 + depth >= k){PACK_A(block2, a2 + (trans_a ? r0 : r0 * lda2), lda2, (int)k2, trans_a)})       \
+        IF_SECOND(if (k0 + depth >= k) {                                                                               \
+          PACK_A(block2, a2 + (trans_a ? r0 : r0 * lda2), lda2, (int)k2, trans_a)                                      \
+          scale(block2, (r1 - r0 + ROWS - 1) / ROWS * ROWS * (int)k2, ratio);                                          \
+        })                                                                                                             \
         for (int s = 0; s < columns; s += STRIP)                                                                       \
           for (int k1 = 0; k1 < depth; k1 += CHUNK) {                                                                  \
             const bool last = k0 + k1 + CHUNK >= k;                                                                    \
             GLOBAL const gemm_c *shift = bias && last ? bias + n0 + s : 0;                                             \
             for (int r = r0; r < r1; r += ROWS)                                                                        \
               tile(total + r * ld + s, ld, block + (r - r0) * depth + k1 * ROWS, panel + s * depth + k1 * STRIP,       \
-                   min(CHUNK, depth - k1), r1 - r, columns - s, FACTOR(last), k0 + k1 ? 1.0f : beta,                   \
+                   min(CHUNK, depth - k1), r1 - r, columns - s, alpha, k0 + k1 ? 1.0f : beta,                          \
                    shift JOIN_ARGUMENTS(last));                                                                        \
           }                                                                                                            \
       }                                                                                                                \

@@ -146,11 +146,12 @@ inline void keep(LOCAL_PTR float *part, raw next[][RAWS], const quad *quads, int
 
 /* Loads the last `left` k's, from k0 on. */
 inline void load_rest(LOCAL_PTR float *part, GLOBAL const gemm_ab *x, int64 ld, int64 i0, int64 end, int64 k0, int left,
-                      bool along, int item, int tile) {
+                      bool along, int item, int tile, float factor) {
   for (int e = item; e < tile * DEPTH; e += ITEMS) {
     const int k = along ? e % DEPTH : e / tile, row = along ? e / DEPTH : e % tile;
     const int64 i = min(i0 + row, end - 1);
-    if (k < left) part[k * GEMM_GPU_PITCH(tile) + row] = AB_LOAD(x, along ? i * ld + k0 + k : (k0 + k) * ld + i);
+    if (k < left)
+      part[k * GEMM_GPU_PITCH(tile) + row] = factor * AB_LOAD(x, along ? i * ld + k0 + k : (k0 + k) * ld + i);
   }
 }
 
@@ -198,7 +199,7 @@ inline void fetch_b(b_raw next[][B_RAWS], b_quad *quads, bool along) {
 inline void keep_b(LOCAL_PTR float *part, b_raw next[][B_RAWS], const b_quad *quads, bool along) {
   keep(part, next, quads, QUADS_B, along, PITCH_B);
 }
-#define LOAD_REST_B(part, k0, left) load_rest(part, b, ldb, n0, n, k0, left, trans_b, item, WIDE)
+#define LOAD_REST_B(part, k0, left) load_rest(part, b, ldb, n0, n, k0, left, trans_b, item, WIDE, 1.0f)
 #endif
 
 /* ---- the product ---- */
@@ -291,7 +292,7 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
     }
     LOCAL_PTR float *last_a = as + now * DEPTH * PITCH_A, *last_b = bs + now * DEPTH * PITCH_B;
     if (rest) {
-      load_rest(last_a, a, lda, m0, m, k - rest, rest, !trans_a, item, HIGH);
+      load_rest(last_a, a, lda, m0, m, k - rest, rest, !trans_a, item, HIGH, 1.0f);
       LOAD_REST_B(last_b, k - rest, rest);
     }
     BARRIER();
@@ -299,12 +300,11 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
       multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
 #ifdef SECOND_PAIR
     if (k_end == k) {
-      FOR(i, WORK) FOR(j, ACROSS / 2) sum[i][j].x *= ratio, sum[i][j].y *= ratio;
       for (int64 k0 = 0; k0 < k2; k0 += DEPTH) {
         const int left = (int)min(k2 - k0, (int64)DEPTH);
         BARRIER();
-        load_rest(last_a, a2, lda2, m0, m, k0, left, !trans_a, item, HIGH);
-        load_rest(last_b, b2, ldb2, n0, n, k0, left, trans_b, item, WIDE);
+        load_rest(last_a, a2, lda2, m0, m, k0, left, !trans_a, item, HIGH, ratio);
+        load_rest(last_b, b2, ldb2, n0, n, k0, left, trans_b, item, WIDE, 1.0f);
         BARRIER();
         for (int s = 0; s < left; s++)
           multiply(sum, last_a + s * PITCH_A + GEMM_GPU_FOUR(ty, 0), last_b + s * PITCH_B + GEMM_GPU_FOUR(tx, 0));
@@ -314,15 +314,15 @@ inline void gemm(LOCAL_PTR float *as, LOCAL_PTR float *bs, GLOBAL gemm_c *c, GLO
 #ifdef C_NARROW
     const bool more = chunk || beta != 0.0f; /* + 0 would lose the sign of a zero */
     FOR_TILE(i, j) {
-      const float part = FACTOR(k_end == k) * one_of(sum[i][j / 2], j % 2);
+      const float part = alpha * one_of(sum[i][j / 2], j % 2);
       total[i][j] = more ? part + total[i][j] : part;
     }
 #else
     FOR_TILE(i, j) {
       const int64 row = ROW_OF(i), column = COLUMN_OF(j);
       if (row < m && column < n)
-        store(c, row * ldc + column, FACTOR(k_end == k) * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta,
-              bias, BIAS_PLACE(row, column));
+        store(c, row * ldc + column, alpha * one_of(sum[i][j / 2], j % 2), chunk == 0, k_end == k, beta, bias,
+              BIAS_PLACE(row, column));
     }
 #endif
   }

@@ -25,6 +25,12 @@
 #include "gemm_layout.h"
 #include "gemm_matrix_units.h"
 #include "gemm_second.h"
+
+#ifdef SECOND_PAIR
+#define FACTOR alpha2
+#else
+#define FACTOR alpha
+#endif
 #if defined(UNIT_MMA) || defined(UNIT_DPAS16) || defined(UNIT_DPAS8)
 #include "attention_matrix_units.h" /* ldmatrix; block reads */
 #endif
@@ -568,7 +574,7 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   }
 #endif
 #ifdef SECOND_PAIR
-  FOR_SUMS(i, j, r) sum[i][j][r] *= ratio;
+  FOR_SUMS(i, j, r) sum[i][j][r] /= ratio; /* A2 stays as narrow as it is */
   for (int64 k0 = 0; k0 < k2; k0 += DEPTH) {
     FOR(s, SHARES) fetch_rest(next_a[s], a2, lda2, m0, m, k0, k2, !trans_a, false, OF_SHARE(s));
     FOR(s, SHARES) fetch_rest(next_b[s], b2, ldb2, n0, n, k0, k2, trans_b, true, OF_SHARE(s));
@@ -581,7 +587,7 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   FOR_SUMS(i, j, r) {
     const int64 row = m0 + row0 + i * UM + C_ROW(lane, r), column = n0 + column0 + j * UN + C_COLUMN(lane, r);
     if (row < m && column < n)
-      finish(c + row * ldc + column, FACTOR(true) * sum[i][j][r], beta, bias, BIAS_PLACE(row, column));
+      finish(c + row * ldc + column, FACTOR * sum[i][j][r], beta, bias, BIAS_PLACE(row, column));
   }
 }
 

@@ -180,18 +180,17 @@ typedef struct expected {
 } expected;
 
 /* What the second product adds to the sum and to the squares, in units of alpha. Returns the last chain of the first
- * one, which the own kernels continue: it then is in units of the second alpha. */
+ * one, which the own kernels continue, A2 in units of alpha. */
 static float expect_second(const gemm_problem *p, int64_t i, int64_t j, float chain, double *sum, double *squares) {
   const gh_gemm_desc *g = &p->desc;
   const double factor = g->second.alpha / g->alpha;
-  chain *= (float)(g->alpha / g->second.alpha);
   for (int64_t k = 0; k < g->second.k; k++) {
     const float x = p->a2[g->trans_a ? k * g->second.lda + i : i * g->second.lda + k];
     const float y = p->b2[g->trans_b ? j * g->second.ldb + k : k * g->second.ldb + j];
     const double product = factor * (double)x * (double)y;
     *sum += product;
     *squares += product * product;
-    chain = fmaf(x, y, chain);
+    chain = fmaf((float)factor * x, y, chain);
   }
   return chain;
 }
@@ -211,7 +210,7 @@ static expected expect(const gemm_problem *p, int64_t batch, int64_t i, int64_t 
     squares += product * product;
     chain = fmaf(x, y, chain);
     const bool joined = g->second.k && k + 1 == g->k;
-    const float alpha = (float)(joined ? g->second.alpha : g->alpha);
+    const float alpha = (float)g->alpha;
     if (joined) chain = expect_second(p, i, j, chain, &sum, &squares);
     if (!own || ((k + 1) % 256 && k + 1 < g->k)) continue;
     if (k >= 256)

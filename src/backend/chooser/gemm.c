@@ -167,8 +167,7 @@ const gh_choice_kind gh_gemm_kind = {.name = "gemm",
 
 /* On Intel's units of 8 lanes the large tile's sums take all registers: with a second product they spilled. */
 bool gh_gemm_has_second(const gh_gemm_provider *p, const gh_gemm_desc *g, const gh_device *d) {
-  const float factor = (float)g->second.alpha; /* some kernels multiply by alpha over it */
-  const bool divides = g->second.alpha == 0 || (factor != 0 && isfinite((float)g->alpha / factor));
+  const bool divides = g->second.alpha == 0 || isnormal((float)(g->second.alpha / g->alpha)); /* gemm_second.h */
   const bool full = p->bind == gh_gemm_matrix_bind && d->info.matrix == GH_MATRIX_DPAS8 && p->size[0] == 128;
   return (p->fuses & GH_GEMM_SECOND) && g->second.k <= GEMM_SECOND_DEPTH && divides && !full;
 }

@@ -40,7 +40,7 @@ int gh_gemm_second_args(gh_arg *args, const gh_gemm_desc *g) {
   args[count++] = gh_arg_i64(g->second.lda);
   args[count++] = gh_arg_i64(g->second.ldb);
   args[count++] = gh_arg_f32(g->second.alpha);
-  args[count++] = gh_arg_f32(g->alpha / g->second.alpha);
+  args[count++] = gh_arg_f32(g->second.alpha / g->alpha);
   return count;
 }
 
