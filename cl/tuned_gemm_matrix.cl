@@ -574,7 +574,8 @@ inline void gemm(LOCAL_PTR uint4 *as, LOCAL_PTR uint4 *bs, UNIT_SCRATCH scratch,
   }
 #endif
 #ifdef SECOND_PAIR
-  FOR_SUMS(i, j, r) sum[i][j][r] /= ratio; /* A2 stays as narrow as it is */
+  const float first = 1.0f / ratio; /* A2 stays as narrow as it is */
+  FOR_SUMS(i, j, r) sum[i][j][r] *= first;
   for (int64 k0 = 0; k0 < k2; k0 += DEPTH) {
     FOR(s, SHARES) fetch_rest(next_a[s], a2, lda2, m0, m, k0, k2, !trans_a, false, OF_SHARE(s));
     FOR(s, SHARES) fetch_rest(next_b[s], b2, ldb2, n0, n, k0, k2, trans_b, true, OF_SHARE(s));
