@@ -38,7 +38,7 @@ static const plant plants[] = {
     /* a barrier removed: before the first step, of a step, before the rest; a step kept where it is being read */
     {GEMM, 64, "KEEP(0)\n  BARRIER();\n  /*", "KEEP(0)\n  /*", "a race"},
     {GEMM, 128, "MULTIPLY(STEP);\n    KEEP(0)\n    BARRIER();\n", "MULTIPLY(STEP);\n    KEEP(0)\n", "a race"},
-    {GEMM, 64, "    }\n    BARRIER();\n  }\n#endif\n  FOR_SUMS", "    }\n  }\n#endif\n  FOR_SUMS", "a race"},
+    {GEMM, 64, "    }\n    BARRIER();\n  }\n#endif\n#ifdef SECOND", "    }\n  }\n#endif\n#ifdef SECOND", "a race"},
     {GEMM, 128, "MULTIPLY(0);\n    KEEP(STEP)", "MULTIPLY(0);\n    KEEP(0)", "a race"},
     /* A's rows, and its k's, at those of others */
     {GEMM, 64, "(row0 + row) / 8 + lane / 8 % 2", "(row0 + row) / 8 + lane / 16", "wrong numbers"},
