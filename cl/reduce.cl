@@ -6,16 +6,18 @@
   const int64 first = segment * rows + chunk % chunks * COLUMN_CHUNK;                                                  \
   const int64 last = min(first + COLUMN_CHUNK, (segment + 1) * rows)
 
-/* The loads of BESIDE rows are in flight together, where each alone would wait for memory. They are added one after
+/* The loads of `count` rows are in flight together, where each alone would wait for memory. They are added one after
  * another all the same. BESIDE_ROWS reads the last row instead of those beyond it, which are not added. */
 #ifdef CPU_SHAPE
-#define BESIDE 1
+#define SUM_ROWS 1
+#define DOT_ROWS 1
 #else
-#define BESIDE 8
+#define SUM_ROWS 8
+#define DOT_ROWS 4 /* of two operands: more spilled on Intel's PVC */
 #endif
-#define BESIDE_ROWS(k, row, from, end)                                                                                 \
-  UNROLL for (int64 k = 0, row = from; k < BESIDE; k++, row = min((from) + k, (end)-1))
-#define FOR_BESIDE(from, first, end) for (int64 from = (first); from < (end); from += BESIDE)
+#define BESIDE_ROWS(count, k, row, from, end)                                                                          \
+  UNROLL for (int64 k = 0, row = from; k < (count); k++, row = min((from) + k, (end)-1))
+#define FOR_BESIDE(count, from, first, end) for (int64 from = (first); from < (end); from += (count))
 
 /* partials (segments, chunks, columns): sums of x */
 KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 rows, int64 chunks, int64 columns) {
@@ -23,10 +25,10 @@ KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
   if (column >= columns) return;
   SEGMENT_ROWS(first, last);
   vec sum = VEC(0);
-  FOR_BESIDE(from, first, last) {
-    vec v[BESIDE];
-    BESIDE_ROWS(k, row, from, last) v[k] = vec_load(x + row * columns, column, columns);
-    UNROLL for (int64 k = 0; k < BESIDE; k++) if (from + k < last) sum += v[k];
+  FOR_BESIDE(SUM_ROWS, from, first, last) {
+    vec v[SUM_ROWS];
+    BESIDE_ROWS(SUM_ROWS, k, row, from, last) v[k] = vec_load(x + row * columns, column, columns);
+    UNROLL for (int64 k = 0; k < SUM_ROWS; k++) if (from + k < last) sum += v[k];
   }
   vec_store(partials + chunk * columns, column, columns, sum);
 }
@@ -39,15 +41,15 @@ KERNEL void column_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int
     if (column >= columns) return;                                                                                     \
     SEGMENT_ROWS(first, last);                                                                                         \
     vec sum = VEC(0);                                                                                                  \
-    FOR_BESIDE(from, first, last) {                                                                                    \
-      vec u[BESIDE], v[BESIDE];                                                                                        \
-      float m[BESIDE], r[BESIDE];                                                                                      \
-      BESIDE_ROWS(k, row, from, last) {                                                                                \
+    FOR_BESIDE(DOT_ROWS, from, first, last) {                                                                          \
+      vec u[DOT_ROWS], v[DOT_ROWS];                                                                                    \
+      float m[DOT_ROWS], r[DOT_ROWS];                                                                                  \
+      BESIDE_ROWS(DOT_ROWS, k, row, from, last) {                                                                      \
         u[k] = vec_load(a + row * columns, column, columns);                                                           \
         v[k] = vec_load(x + row * columns, column, columns);                                                           \
         m[k] = mean ? mean[row] : 0.0f, r[k] = rstd ? rstd[row] : 1.0f;                                                \
       }                                                                                                                \
-      UNROLL for (int64 k = 0; k < BESIDE; k++) if (from + k < last) sum = fma(u[k], (v[k] - m[k]) * r[k], sum);       \
+      UNROLL for (int64 k = 0; k < DOT_ROWS; k++) if (from + k < last) sum = fma(u[k], (v[k] - m[k]) * r[k], sum);     \
     }                                                                                                                  \
     vec_store(partials + chunk * columns, column, columns, sum);                                                       \
   }
@@ -63,10 +65,10 @@ KERNEL void column_sum_final(GLOBAL float *out, GLOBAL const float *partials, in
   const int64 segment = chunk;
   vec sum = VEC(0);
   partials += segment * chunks * columns;
-  FOR_BESIDE(from, 0, chunks) {
-    vec v[BESIDE];
-    BESIDE_ROWS(k, c, from, chunks) v[k] = vec_load(partials + c * columns, column, columns);
-    UNROLL for (int64 k = 0; k < BESIDE; k++) if (from + k < chunks) sum += v[k];
+  FOR_BESIDE(SUM_ROWS, from, 0, chunks) {
+    vec v[SUM_ROWS];
+    BESIDE_ROWS(SUM_ROWS, k, c, from, chunks) v[k] = vec_load(partials + c * columns, column, columns);
+    UNROLL for (int64 k = 0; k < SUM_ROWS; k++) if (from + k < chunks) sum += v[k];
   }
   sum = scale * sum;
   if (accumulate) sum += vec_load(out + segment * columns, column, columns);
