@@ -1,7 +1,6 @@
 #include "train/ranks_device.h"
 #include "base/log.h"
-
-#include <stdlib.h>
+#include "train/ranks_wire.h"
 
 /* ---- joining ---- */
 
@@ -56,17 +55,10 @@ gh_status gh_ranks_give_on_device(gh_error *err, gh_ranks *r, gh_status own, uns
   const gh_bucket *b = &r->buckets.items[r->given];
   gh_status status = agree_first(err, r, own, flags);
   if (status) return status;
-  gh_buffer **values = gh_alloc(err, (size_t)b->count, sizeof(gh_buffer *));
-  int64_t *counts = gh_alloc(err, (size_t)b->count, sizeof *counts);
-  status = values && counts ? GH_OK : GH_ERROR_MEMORY;
-  for (int i = 0; i < b->count && !status; i++) {
-    const gh_tensor *gradient = r->update->parameters[r->buckets.order[b->first + i]]->grad;
-    values[i] = gradient->buffer;
-    counts[i] = gh_tensor_elements(gradient);
-  }
-  if (!status) status = r->device->backend->group_sum(err, r->device, values, counts, b->count);
-  free(values);
-  free(counts);
+  gh_device_numbers listed;
+  status = gh_ranks_list_bucket(err, r, b, &listed);
+  if (!status) status = r->device->backend->group_sum(err, r->device, listed.buffers, listed.counts, b->count);
+  gh_ranks_free_bucket(&listed);
   r->given++;
   return status;
 }

@@ -10,16 +10,17 @@ gh_sum_way gh_ranks_way(const gh_ranks *r) {
 
 /* ---- opening ---- */
 
-static void free_numbers(gh_device_numbers *sums, int count) {
-  for (int i = 0; sums && i < count; i++) {
-    free(sums[i].buffers);
-    free(sums[i].counts);
-  }
+void gh_ranks_free_bucket(gh_device_numbers *listed) {
+  free(listed->buffers);
+  free(listed->counts);
+}
+
+static void free_all(gh_device_numbers *sums, int count) {
+  for (int i = 0; sums && i < count; i++) gh_ranks_free_bucket(&sums[i]);
   free(sums);
 }
 
-/* The gradients of a bucket, in the order in which they lie there. */
-static gh_status list_bucket(gh_error *err, const gh_ranks *r, const gh_bucket *b, gh_device_numbers *out) {
+gh_status gh_ranks_list_bucket(gh_error *err, const gh_ranks *r, const gh_bucket *b, gh_device_numbers *out) {
   *out = (gh_device_numbers){.buffers = gh_alloc(err, (size_t)b->count, sizeof *out->buffers),
                              .counts = gh_alloc(err, (size_t)b->count, sizeof *out->counts),
                              .count = b->count,
@@ -37,9 +38,9 @@ static gh_status bind(gh_error *err, gh_ranks *r) {
   const int count = r->buckets.count;
   gh_device_numbers *sums = gh_alloc(err, (size_t)GH_MAX(count, 1), sizeof *sums);
   gh_status status = sums ? GH_OK : GH_ERROR_MEMORY;
-  for (int i = 0; i < count && !status; i++) status = list_bucket(err, r, &r->buckets.items[i], &sums[i]);
+  for (int i = 0; i < count && !status; i++) status = gh_ranks_list_bucket(err, r, &r->buckets.items[i], &sums[i]);
   if (!status) status = gh_device_sum_create(err, &r->wire, r->comm, r->device, sums, count, gh_ranks_way(r));
-  free_numbers(sums, count);
+  free_all(sums, count);
   return status;
 }
 
