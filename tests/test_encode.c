@@ -232,6 +232,8 @@ static float *embed_probe(const gh_embed_options *how, const gh_safetensors *inp
   return out;
 }
 
+/* The bound is four times the error of PyTorch's float32, as for the other embeddings. The adapter's values are as
+ * large as the weights', so the condition is 2.6 times as large with it, and PyTorch's error 4.7 times. */
 static void adapter_gives_the_steps_condition(void **state) {
   (void)state;
   gh_safetensors *inputs = open_file(PROBE "/inputs.safetensors");
@@ -241,7 +243,8 @@ static void adapter_gives_the_steps_condition(void **state) {
   for (int adapted = 0; adapted < 2; adapted++) {
     const gh_embed_options how = {.batch = batch, .adapter = adapted ? PROBE "/adapter" : NULL};
     float *got = embed_probe(&how, inputs), *expected = compare_load(want[adapted], "condition", &n);
-    compare_values(adapted ? "with adapter" : "without", got, expected, n, 1e-5);
+    compare_values(adapted ? "with adapter" : "without", got, expected, n,
+                   4 * (double)compare_number(want[adapted], "error.condition"));
     float *other = compare_load(want[!adapted], "condition", NULL); /* the adapter matters */
     assert_true(compare_distance(got, other, n) > 1e-2);
     free(other);
