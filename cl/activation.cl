@@ -24,16 +24,18 @@ inline vec activation_inner(vec x, int32 kind, vec *slope) {
 KERNEL void activation_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int32 kind, int64 n) {
   vec ignored;
   if (kind == GELU_ERF) {
-    FOR_ELEMENTS_TOGETHER(first, n) {
-      vec v[TOGETHER];
-      EACH(k, i, first, n) v[k] = vec_load(x, i, n);
-      EACH(k, i, first, n) vec_store(y, i, n, v[k] * vec_normal(v[k], &ignored));
+    FOR_PIECES(i, n) {
+      vec v[PIECE];
+      piece_load(v, x, i, n);
+      EACH_OF_PIECE(k) v[k] *= vec_normal(v[k], &ignored);
+      piece_store(y, i, n, v);
     }
   } else {
-    FOR_ELEMENTS_TOGETHER(first, n) {
-      vec v[TOGETHER];
-      EACH(k, i, first, n) v[k] = vec_load(x, i, n);
-      EACH(k, i, first, n) vec_store(y, i, n, v[k] * vec_sigmoid(activation_inner(v[k], kind, &ignored)));
+    FOR_PIECES(i, n) {
+      vec v[PIECE];
+      piece_load(v, x, i, n);
+      EACH_OF_PIECE(k) v[k] *= vec_sigmoid(activation_inner(v[k], kind, &ignored));
+      piece_store(y, i, n, v);
     }
   }
 }
@@ -41,28 +43,26 @@ KERNEL void activation_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, int32 kind,
 /* dx = dy (cdf + x density), or dy (s + x s (1 - s) inner'(x)); dx may be dy. */
 KERNEL void activation_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL const ELEM *x, int32 kind, int64 n) {
   if (kind == GELU_ERF) {
-    FOR_ELEMENTS_TOGETHER(first, n) {
-      vec v[TOGETHER], d[TOGETHER];
-      EACH(k, i, first, n) {
-        v[k] = vec_load(x, i, n);
-        d[k] = vec_load(dy, i, n);
-      }
-      EACH(k, i, first, n) {
+    FOR_PIECES(i, n) {
+      vec v[PIECE], d[PIECE];
+      piece_load(v, x, i, n);
+      piece_load(d, dy, i, n);
+      EACH_OF_PIECE(k) {
         vec density, cdf = vec_normal(v[k], &density);
-        vec_store(dx, i, n, d[k] * fma(v[k], density, cdf));
+        d[k] *= fma(v[k], density, cdf);
       }
+      piece_store(dx, i, n, d);
     }
   } else {
-    FOR_ELEMENTS_TOGETHER(first, n) {
-      vec v[TOGETHER], d[TOGETHER];
-      EACH(k, i, first, n) {
-        v[k] = vec_load(x, i, n);
-        d[k] = vec_load(dy, i, n);
-      }
-      EACH(k, i, first, n) {
+    FOR_PIECES(i, n) {
+      vec v[PIECE], d[PIECE];
+      piece_load(v, x, i, n);
+      piece_load(d, dy, i, n);
+      EACH_OF_PIECE(k) {
         vec slope, s = vec_sigmoid(activation_inner(v[k], kind, &slope));
-        vec_store(dx, i, n, d[k] * s * fma(v[k] * (1.0f - s), slope, VEC(1.0f)));
+        d[k] = d[k] * s * fma(v[k] * (1.0f - s), slope, VEC(1.0f));
       }
+      piece_store(dx, i, n, d);
     }
   }
 }

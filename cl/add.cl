@@ -2,13 +2,12 @@
 
 #define ADD(name, type)                                                                                                \
   KERNEL void name(GLOBAL type *y, GLOBAL const type *a, GLOBAL const ELEM *b, float scale, int64 n) {                 \
-    FOR_ELEMENTS_TOGETHER(first, n) {                                                                                  \
-      vec u[TOGETHER], v[TOGETHER];                                                                                    \
-      EACH(k, i, first, n) {                                                                                           \
-        u[k] = vec_load(a, i, n);                                                                                      \
-        v[k] = vec_load(b, i, n);                                                                                      \
-      }                                                                                                                \
-      EACH(k, i, first, n) vec_store(y, i, n, u[k] + scale * v[k]);                                                    \
+    FOR_PIECES(i, n) {                                                                                                 \
+      vec u[PIECE], v[PIECE];                                                                                          \
+      piece_load(u, a, i, n);                                                                                          \
+      piece_load(v, b, i, n);                                                                                          \
+      EACH_OF_PIECE(k) u[k] += scale * v[k];                                                                           \
+      piece_store(y, i, n, u);                                                                                         \
     }                                                                                                                  \
   }
 ADD(add_forward, ELEM)
@@ -20,7 +19,13 @@ KERNEL void add_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *a, GLOBAL const 
   if (!row_valid) return; /* no barrier below */
   a += row * columns;
   y += row * columns;
-  FOR_COLUMNS(i, columns) vec_store(y, i, columns, vec_load(a, i, columns) + scale * vec_load(b, i, columns));
+  FOR_ROW_PIECES(i, columns) {
+    vec u[PIECE], v[PIECE];
+    row_load(u, a, i, columns);
+    row_load(v, b, i, columns);
+    EACH_OF_PIECE(k) u[k] += scale * v[k];
+    row_store(y, i, columns, u);
+  }
 }
 
 KERNEL void constant_forward(GLOBAL float *y, float value) {
@@ -29,10 +34,10 @@ KERNEL void constant_forward(GLOBAL float *y, float value) {
 
 #define CAST(name, to, from)                                                                                           \
   KERNEL void name(GLOBAL to *y, GLOBAL const from *x, int64 n) {                                                      \
-    FOR_ELEMENTS_TOGETHER(first, n) {                                                                                  \
-      vec v[TOGETHER];                                                                                                 \
-      EACH(k, i, first, n) v[k] = vec_load(x, i, n);                                                                   \
-      EACH(k, i, first, n) vec_store(y, i, n, v[k]);                                                                   \
+    FOR_PIECES(i, n) {                                                                                                 \
+      vec v[PIECE];                                                                                                    \
+      piece_load(v, x, i, n);                                                                                          \
+      piece_store(y, i, n, v);                                                                                         \
     }                                                                                                                  \
   }
 CAST(cast_narrow, ELEM, float)

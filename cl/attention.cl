@@ -7,10 +7,15 @@ KERNEL void attention_delta(GLOBAL float *delta, GLOBAL const ELEM *dout, GLOBAL
   ROW_SCRATCH(scratch);
   ROW(rows);
   vec sum = VEC(0);
-  FOR_COLUMNS(i, size) {
-    vec whole = vec_load(out + row * size, i, size);
-    if (residual) whole += vec_load(residual + row * size, i, size);
-    sum += vec_load(dout + row * size, i, size) * whole;
+  FOR_ROW_PIECES(i, size) {
+    vec whole[PIECE], rest[PIECE], d[PIECE];
+    row_load(whole, out + row * size, i, size);
+    row_load(d, dout + row * size, i, size);
+    if (residual) {
+      row_load(rest, residual + row * size, i, size);
+      EACH_OF_PIECE(k) whole[k] += rest[k];
+    }
+    EACH_OF_PIECE(k) sum += d[k] * whole[k];
   }
   const float total = row_sum(sum, scratch);
   const int64 head = row % heads, token = row / heads;

@@ -139,7 +139,12 @@ KERNEL void conv2d_add_bias(GLOBAL ELEM *y, GLOBAL const float *bias, int64 rows
   if (!row_valid) return;
   const float b = LD(bias, row % channels);
   y += row * plane;
-  FOR_COLUMNS(i, plane) vec_store(y, i, plane, vec_load(y, i, plane) + b);
+  FOR_ROW_PIECES(i, plane) {
+    vec v[PIECE];
+    row_load(v, y, i, plane);
+    EACH_OF_PIECE(k) v[k] += b;
+    row_store(y, i, plane, v);
+  }
 }
 
 /* sums[row] = the sum of a plane, in two levels as in GroupNorm */
@@ -152,7 +157,11 @@ KERNEL void conv2d_plane_sums(GLOBAL float *sums, GLOBAL const float *dy, int64 
   for (int64 start = 0; start < plane; start += PLANE_BLOCK) {
     const int64 count = min((int64)PLANE_BLOCK, plane - start);
     vec part = VEC(0);
-    FOR_COLUMNS(i, count) part += vec_load(dy + start, i, count);
+    FOR_ROW_PIECES(i, count) {
+      vec v[PIECE];
+      row_load(v, dy + start, i, count);
+      EACH_OF_PIECE(k) part += v[k];
+    }
     sum += part;
   }
   const float total = row_sum(sum, scratch);

@@ -37,14 +37,21 @@ KERNEL void cross_entropy_rows(GLOBAL float *partials, GLOBAL float *highest, GL
   const float part = (float)VW / row_sum(VEC(chosen_of_lane(index, row, chosen)), scratch);
   logits += row * columns;
   vec high = VEC(lowest);
-  FOR_COLUMNS(i, read) high = fmax(high, vec_keep(vec_load(logits, i, columns), i, columns, lowest));
+  FOR_ROW_PIECES(i, read) {
+    vec v[PIECE];
+    row_load(v, logits, i, columns);
+    EACH_OF_PIECE(k) high = fmax(high, vec_keep(v[k], i, columns, lowest));
+  }
   const float top = row_max(high, scratch), target = code >= 0 ? LD(logits, code) : none;
   vec sum = VEC(0), better = VEC(0);
-  FOR_COLUMNS(i, read) {
-    const vec v = vec_load(logits, i, columns);
-    const vec tied = vec_index() + (int)i < code ? VEC(1) : VEC(0);
-    sum += vec_keep(vec_exp(v - top), i, columns, 0.0f);
-    better += vec_keep(v > target ? VEC(1) : (v == target ? tied : VEC(0)), i, columns, 0.0f);
+  FOR_ROW_PIECES(i, read) {
+    vec v[PIECE];
+    row_load(v, logits, i, columns);
+    EACH_OF_PIECE(k) {
+      const vec tied = vec_index() + (int)i + k < code ? VEC(1) : VEC(0);
+      sum += vec_keep(vec_exp(v[k] - top), i, columns, 0.0f);
+      better += vec_keep(v[k] > target ? VEC(1) : (v[k] == target ? tied : VEC(0)), i, columns, 0.0f);
+    }
   }
   const float total = row_sum(sum, scratch), others = row_sum(better, scratch);
   if (!row_valid || LANE != 0) return;
@@ -70,12 +77,21 @@ KERNEL void cross_entropy_backward(GLOBAL ELEM *dlogits, GLOBAL const ELEM *logi
   logits += row * columns;
   dlogits += row * columns;
   if (code == CODE_NONE || weight == 0.0f) { /* padding and filler samples may have any logits */
-    FOR_COLUMNS(i, columns) vec_store(dlogits, i, columns, VEC(0));
+    FOR_ROW_PIECES(i, columns) {
+      vec none[PIECE];
+      EACH_OF_PIECE(k) none[k] = VEC(0);
+      row_store(dlogits, i, columns, none);
+    }
     return;
   }
   const float factor = dloss[0] * weight * share[row], scale = inverse[row];
-  FOR_COLUMNS(i, columns) {
-    const vec p = vec_exp(vec_load(logits, i, columns) - top) * scale;
-    vec_store(dlogits, i, columns, factor * (vec_index() + (int)i == code ? p - 1.0f : p));
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE];
+    row_load(v, logits, i, columns);
+    EACH_OF_PIECE(k) {
+      const vec p = vec_exp(v[k] - top) * scale;
+      v[k] = factor * (vec_index() + (int)i + k == code ? p - 1.0f : p);
+    }
+    row_store(dlogits, i, columns, v);
   }
 }

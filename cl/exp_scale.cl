@@ -3,9 +3,10 @@
 
 KERNEL void exp_scale_forward(GLOBAL float *y, GLOBAL const float *x, GLOBAL const float *scale, int64 n) {
   const float factor = float_exp(scale[0]);
-  FOR_ELEMENTS_TOGETHER(first, n) {
-    vec v[TOGETHER];
-    EACH(k, i, first, n) v[k] = vec_load(x, i, n);
-    EACH(k, i, first, n) vec_store(y, i, n, factor * v[k]);
+  FOR_PIECES(i, n) {
+    vec v[PIECE];
+    piece_load(v, x, i, n);
+    EACH_OF_PIECE(k) v[k] *= factor;
+    piece_store(y, i, n, v);
   }
 }

@@ -16,10 +16,10 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   FOR_GROUPNORM_BLOCKS(start, columns) {
     const int64 count = min((int64)GROUPNORM_BLOCK, columns - start);
     vec part = VEC(0);
-    FOR_COLUMNS_TOGETHER(first, count) {
-      vec v[TOGETHER];
-      EACH_COLUMN(k, i, first, count) v[k] = vec_load(x + start, i, count);
-      EACH_COLUMN(k, i, first, count) part += v[k];
+    FOR_ROW_PIECES(i, count) {
+      vec v[PIECE];
+      row_load(v, x + start, i, count);
+      EACH_OF_PIECE(k) part += v[k];
     }
     sum += part;
   }
@@ -28,10 +28,10 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   FOR_GROUPNORM_BLOCKS(start, columns) {
     const int64 count = min((int64)GROUPNORM_BLOCK, columns - start);
     vec part = VEC(0);
-    FOR_COLUMNS_TOGETHER(first, count) {
-      vec v[TOGETHER];
-      EACH_COLUMN(k, i, first, count) v[k] = vec_load(x + start, i, count);
-      EACH_COLUMN(k, i, first, count) {
+    FOR_ROW_PIECES(i, count) {
+      vec v[PIECE];
+      row_load(v, x + start, i, count);
+      EACH_OF_PIECE(k) {
         const vec d = vec_keep(v[k] - m, i, count, 0.0f);
         part += d * d;
       }
@@ -44,10 +44,11 @@ KERNEL void groupnorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   if (rstd && LANE == 0) rstd[row] = r;
   for (int64 c = 0; c < channels_each; c++) {
     const float scale = LD(weight, channel + c) * r, shift = LD(bias, channel + c);
-    FOR_COLUMNS_TOGETHER(first, plane) {
-      vec v[TOGETHER];
-      EACH_COLUMN(k, i, first, plane) v[k] = vec_load(x + c * plane, i, plane);
-      EACH_COLUMN(k, i, first, plane) vec_store(y + c * plane, i, plane, (v[k] - m) * scale + shift);
+    FOR_ROW_PIECES(i, plane) {
+      vec v[PIECE];
+      row_load(v, x + c * plane, i, plane);
+      EACH_OF_PIECE(k) v[k] = (v[k] - m) * scale + shift;
+      row_store(y + c * plane, i, plane, v);
     }
   }
 }
@@ -67,10 +68,14 @@ KERNEL void groupnorm_sums(GLOBAL float *dweight, GLOBAL float *dbias, GLOBAL co
   FOR_GROUPNORM_BLOCKS(start, plane) {
     const int64 count = min((int64)GROUPNORM_BLOCK, plane - start);
     vec part = VEC(0), part_product = VEC(0);
-    FOR_COLUMNS(i, count) {
-      const vec d = vec_load(dy + start, i, count);
-      part += d;
-      part_product += d * (vec_load(x + start, i, count) - m); /* d is 0 past the end */
+    FOR_ROW_PIECES(i, count) {
+      vec d[PIECE], v[PIECE];
+      row_load(d, dy + start, i, count);
+      row_load(v, x + start, i, count);
+      EACH_OF_PIECE(k) {
+        part += d[k];
+        part_product += d[k] * (v[k] - m); /* d is 0 past the end */
+      }
     }
     sum += part;
     product += part_product;
@@ -102,9 +107,12 @@ KERNEL void groupnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL co
   p /= (float)columns;
   for (int64 c = 0; c < channels_each; c++) {
     const float w = LD(weight, channel + c);
-    FOR_COLUMNS(i, plane) {
-      const vec xhat = (vec_load(x + c * plane, i, plane) - m) * r;
-      vec_store(dx + c * plane, i, plane, r * (w * vec_load(dy + c * plane, i, plane) - s - xhat * p));
+    FOR_ROW_PIECES(i, plane) {
+      vec v[PIECE], d[PIECE];
+      row_load(v, x + c * plane, i, plane);
+      row_load(d, dy + c * plane, i, plane);
+      EACH_OF_PIECE(k) d[k] = r * (w * d[k] - s - (v[k] - m) * r * p);
+      row_store(dx + c * plane, i, plane, d);
     }
   }
 }

@@ -15,6 +15,7 @@
 #define MOMENT_BLOCK      256         /* elements that share a scale of 8-bit moments */
 #define TRANSPOSE_TILE    16          /* rows and columns of a tile */
 #define COPY_ROWS         4           /* GPU's shape: rows of a work-item of a strided copy */
+#define PIECE_BYTES       16          /* GPU's shape: a load or store of a work-item, at most (pieces.h) */
 #define PROBE_CHAINS      16          /* probe_fma_peak: chains of multiply-adds of a work-item */
 
 /* ---- convolutions on CPUs ---- */

@@ -11,26 +11,32 @@ KERNEL void layernorm_forward(GLOBAL ELEM *y, GLOBAL float *mean, GLOBAL float *
   x += row * columns;
   y += row * columns;
   vec sum = VEC(0), squares = VEC(0);
-  FOR_COLUMNS_TOGETHER(first, columns) {
-    vec v[TOGETHER];
-    EACH_COLUMN(k, i, first, columns) v[k] = vec_load(x, i, columns);
-    EACH_COLUMN(k, i, first, columns) sum += v[k];
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE];
+    row_load(v, x, i, columns);
+    EACH_OF_PIECE(k) sum += v[k];
   }
   const float m = row_sum(sum, scratch) / (float)columns;
-  FOR_COLUMNS_TOGETHER(first, columns) {
-    vec v[TOGETHER];
-    EACH_COLUMN(k, i, first, columns) v[k] = vec_load(x, i, columns);
-    EACH_COLUMN(k, i, first, columns) {
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE];
+    row_load(v, x, i, columns);
+    EACH_OF_PIECE(k) {
       const vec d = vec_keep(v[k] - m, i, columns, 0.0f);
       squares = fma(d, d, squares);
     }
   }
   const float r = 1.0f / sqrt(row_sum(squares, scratch) / (float)columns + eps);
   if (!row_valid) return; /* no barrier below */
-  FOR_COLUMNS(i, columns) {
-    vec v = (vec_load(x, i, columns) - m) * r;
-    if (weight) v = fma(v, base + vec_load(weight + modulation, i, columns), vec_load(bias + modulation, i, columns));
-    vec_store(y, i, columns, v);
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE], w[PIECE], b[PIECE];
+    row_load(v, x, i, columns);
+    EACH_OF_PIECE(k) v[k] = (v[k] - m) * r;
+    if (weight) {
+      row_load(w, weight + modulation, i, columns);
+      row_load(b, bias + modulation, i, columns);
+      EACH_OF_PIECE(k) v[k] = fma(v[k], base + w[k], b[k]);
+    }
+    row_store(y, i, columns, v);
   }
   if (LANE == 0 && mean) mean[row] = m;
   if (LANE == 0 && rstd) rstd[row] = r;
@@ -48,19 +54,31 @@ KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL c
   dy += row * columns;
   dx += row * columns;
   vec sum = VEC(0), dot = VEC(0);
-  FOR_COLUMNS(i, columns) {
-    vec g = vec_load(dy, i, columns);
-    if (weight) g *= base + vec_load(weight + modulation, i, columns);
-    sum += g;
-    dot = fma(g, (vec_load(x, i, columns) - m) * r, dot);
+  FOR_ROW_PIECES(i, columns) {
+    vec g[PIECE], v[PIECE], w[PIECE];
+    row_load(g, dy, i, columns);
+    row_load(v, x, i, columns);
+    if (weight) {
+      row_load(w, weight + modulation, i, columns);
+      EACH_OF_PIECE(k) g[k] *= base + w[k];
+    }
+    EACH_OF_PIECE(k) {
+      sum += g[k];
+      dot = fma(g[k], (v[k] - m) * r, dot);
+    }
   }
   const float mean_g = row_sum(sum, scratch) / (float)columns, mean_gh = row_sum(dot, scratch) / (float)columns;
   if (!row_valid) return; /* no barrier below */
-  FOR_COLUMNS(i, columns) {
-    vec g = vec_load(dy, i, columns);
-    if (weight) g *= base + vec_load(weight + modulation, i, columns);
-    const vec h = (vec_load(x, i, columns) - m) * r;
-    vec_store(dx, i, columns, r * (g - mean_g - h * mean_gh));
+  FOR_ROW_PIECES(i, columns) {
+    vec g[PIECE], v[PIECE], w[PIECE];
+    row_load(g, dy, i, columns);
+    row_load(v, x, i, columns);
+    if (weight) {
+      row_load(w, weight + modulation, i, columns);
+      EACH_OF_PIECE(k) g[k] *= base + w[k];
+    }
+    EACH_OF_PIECE(k) g[k] = r * (g[k] - mean_g - (v[k] - m) * r * mean_gh);
+    row_store(dx, i, columns, g);
   }
 }
 
@@ -73,8 +91,14 @@ KERNEL void gated_add_forward(GLOBAL float *y, GLOBAL const float *x, GLOBAL con
   f += row * columns;
   x += row * columns;
   y += row * columns;
-  FOR_COLUMNS(i, columns)
-  vec_store(y, i, columns, fma(vec_load(gate, i, columns), vec_load(f, i, columns), vec_load(x, i, columns)));
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE], w[PIECE], u[PIECE];
+    row_load(v, x, i, columns);
+    row_load(w, f, i, columns);
+    row_load(u, gate, i, columns);
+    EACH_OF_PIECE(k) v[k] = fma(u[k], w[k], v[k]);
+    row_store(y, i, columns, v);
+  }
 }
 
 /* df = gate * dy */
@@ -85,5 +109,11 @@ KERNEL void gated_add_backward(GLOBAL ELEM *df, GLOBAL const float *dy, GLOBAL c
   gate += row / rows_per_gate * columns;
   dy += row * columns;
   df += row * columns;
-  FOR_COLUMNS(i, columns) vec_store(df, i, columns, vec_load(gate, i, columns) * vec_load(dy, i, columns));
+  FOR_ROW_PIECES(i, columns) {
+    vec u[PIECE], v[PIECE];
+    row_load(u, gate, i, columns);
+    row_load(v, dy, i, columns);
+    EACH_OF_PIECE(k) u[k] *= v[k];
+    row_store(df, i, columns, u);
+  }
 }

@@ -28,9 +28,18 @@ KERNEL void replace_rows_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL co
   x += row * columns;
   y += row * columns;
   if (mask[row] == 0) {
-    FOR_COLUMNS(i, columns) vec_store(y, i, columns, vec_load(x, i, columns));
+    FOR_ROW_PIECES(i, columns) {
+      vec v[PIECE];
+      row_load(v, x, i, columns);
+      row_store(y, i, columns, v);
+    }
   } else {
-    FOR_COLUMNS(i, columns) vec_store(y, i, columns, replacement ? vec_load(replacement, i, columns) : VEC(0));
+    FOR_ROW_PIECES(i, columns) {
+      vec v[PIECE];
+      EACH_OF_PIECE(k) v[k] = VEC(0);
+      if (replacement) row_load(v, replacement, i, columns);
+      row_store(y, i, columns, v);
+    }
   }
 }
 

@@ -12,7 +12,12 @@ KERNEL void normalize_image_forward(GLOBAL float *y, GLOBAL const float *x, floa
   const float std = channel == 0 ? std0 : channel == 1 ? std1 : std2;
   x += row * columns;
   y += row * columns;
-  FOR_COLUMNS(i, columns) vec_store(y, i, columns, (vec_load(x, i, columns) - mean) / std);
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE];
+    row_load(v, x, i, columns);
+    EACH_OF_PIECE(k) v[k] = (v[k] - mean) / std;
+    row_store(y, i, columns, v);
+  }
 }
 
 /* ---- the Gaussian of an autoencoder: moments (samples, 2, half), mean first, then the logarithm of the variance ----
@@ -38,9 +43,16 @@ KERNEL void gaussian_sample_forward(GLOBAL float *z, GLOBAL const float *moments
   GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
   eps += sample * half_size + first;
   z += sample * half_size + first;
-  FOR_COLUMNS(i, count) {
-    const vec deviation = vec_exp(0.5f * clamp_logvar(vec_load(logvar, i, count)));
-    vec_store(z, i, count, (vec_load(mean, i, count) + deviation * vec_load(eps, i, count) - shift) * scale);
+  FOR_ROW_PIECES(i, count) {
+    vec v[PIECE], m[PIECE], e[PIECE];
+    row_load(v, logvar, i, count);
+    row_load(m, mean, i, count);
+    row_load(e, eps, i, count);
+    EACH_OF_PIECE(k) {
+      const vec deviation = vec_exp(0.5f * clamp_logvar(v[k]));
+      m[k] = (m[k] + deviation * e[k] - shift) * scale;
+    }
+    row_store(z, i, count, m);
   }
 }
 
@@ -52,11 +64,18 @@ KERNEL void gaussian_sample_backward(GLOBAL float *dmoments, GLOBAL const float 
   GLOBAL float *dmean = dmoments + sample * 2 * half_size + first, *dlogvar = dmean + half_size;
   eps += sample * half_size + first;
   dz += sample * half_size + first;
-  FOR_COLUMNS(i, count) {
-    const vec v = vec_load(logvar, i, count), d = vec_load(dz, i, count) * scale;
-    const vec deviation = vec_exp(0.5f * clamp_logvar(v));
-    vec_store(dmean, i, count, d);
-    vec_store(dlogvar, i, count, inside_logvar(d * vec_load(eps, i, count) * 0.5f * deviation, v));
+  FOR_ROW_PIECES(i, count) {
+    vec v[PIECE], d[PIECE], e[PIECE];
+    row_load(v, logvar, i, count);
+    row_load(d, dz, i, count);
+    row_load(e, eps, i, count);
+    EACH_OF_PIECE(k) {
+      d[k] *= scale;
+      const vec deviation = vec_exp(0.5f * clamp_logvar(v[k]));
+      e[k] = inside_logvar(d[k] * e[k] * 0.5f * deviation, v[k]);
+    }
+    row_store(dmean, i, count, d);
+    row_store(dlogvar, i, count, e);
   }
 }
 
@@ -66,9 +85,14 @@ KERNEL void gaussian_kl_partial(GLOBAL float *partials, GLOBAL const float *mome
   ROW_SCRATCH(scratch);
   GLOBAL const float *mean = moments + sample * 2 * half_size + first, *logvar = mean + half_size;
   vec sum = VEC(0);
-  FOR_COLUMNS(i, count) {
-    const vec m = vec_load(mean, i, count), v = clamp_logvar(vec_load(logvar, i, count));
-    sum += vec_keep(m * m + (vec_exp(v) - 1.0f - v), i, count, 0.0f);
+  FOR_ROW_PIECES(i, count) {
+    vec m[PIECE], v[PIECE];
+    row_load(m, mean, i, count);
+    row_load(v, logvar, i, count);
+    EACH_OF_PIECE(k) {
+      const vec clamped = clamp_logvar(v[k]);
+      sum += vec_keep(m[k] * m[k] + (vec_exp(clamped) - 1.0f - clamped), i, count, 0.0f);
+    }
   }
   const float total = 0.5f * row_sum(sum, scratch);
   if (row_valid && LANE == 0) partials[row] = total;
@@ -84,11 +108,17 @@ KERNEL void gaussian_kl_backward(GLOBAL float *dmoments, GLOBAL const float *dlo
   const float weight = step_weight(step, sample) / (float)half_size;
   const bool counts = weight != 0.0f; /* filler samples may have any moments */
   const float factor = counts ? dloss[0] * weight : 0.0f;
-  FOR_COLUMNS(i, count) {
-    const vec v = vec_load(logvar, i, count);
-    const vec dm = factor * vec_load(mean, i, count), dv = factor * 0.5f * (vec_exp(clamp_logvar(v)) - 1.0f);
-    vec_store(dmean, i, count, counts ? dm : VEC(0));
-    vec_store(dlogvar, i, count, counts ? inside_logvar(dv, v) : VEC(0));
+  FOR_ROW_PIECES(i, count) {
+    vec m[PIECE], v[PIECE];
+    row_load(m, mean, i, count);
+    row_load(v, logvar, i, count);
+    EACH_OF_PIECE(k) {
+      const vec dm = factor * m[k], dv = factor * 0.5f * (vec_exp(clamp_logvar(v[k])) - 1.0f);
+      m[k] = counts ? dm : VEC(0);
+      v[k] = counts ? inside_logvar(dv, v[k]) : VEC(0);
+    }
+    row_store(dmean, i, count, m);
+    row_store(dlogvar, i, count, v);
   }
 }
 
@@ -103,10 +133,18 @@ KERNEL void flow_interpolate_forward(GLOBAL float *x_t, GLOBAL float *target, GL
   const int64 offset = sample * n + first;
   const float s = LD(t, sample);
   GLOBAL const float *a = (noise_at_one ? x1 : x0) + offset, *b = (noise_at_one ? x0 : x1) + offset;
-  FOR_COLUMNS(i, count) {
-    const vec va = vec_load(a, i, count), vb = vec_load(b, i, count);
-    if (x_t) vec_store(x_t + offset, i, count, (1.0f - s) * va + s * vb);
-    if (target) vec_store(target + offset, i, count, vb - va);
+  FOR_ROW_PIECES(i, count) {
+    vec va[PIECE], vb[PIECE], v[PIECE];
+    row_load(va, a, i, count);
+    row_load(vb, b, i, count);
+    if (x_t) {
+      EACH_OF_PIECE(k) v[k] = (1.0f - s) * va[k] + s * vb[k];
+      row_store(x_t + offset, i, count, v);
+    }
+    if (target) {
+      EACH_OF_PIECE(k) v[k] = vb[k] - va[k];
+      row_store(target + offset, i, count, v);
+    }
   }
 }
 
@@ -120,9 +158,14 @@ KERNEL void mse_loss_partial(GLOBAL float *partials, GLOBAL const float *pred, G
   pred += sample * n + first;
   target += sample * n + first;
   vec sum = VEC(0);
-  FOR_COLUMNS(i, count) {
-    const vec d = vec_load(pred, i, count) - vec_load(target, i, count);
-    sum += d * d;
+  FOR_ROW_PIECES(i, count) {
+    vec u[PIECE], v[PIECE];
+    row_load(u, pred, i, count);
+    row_load(v, target, i, count);
+    EACH_OF_PIECE(k) {
+      const vec d = u[k] - v[k];
+      sum += d * d;
+    }
   }
   const float total = row_sum(sum, scratch);
   if (row_valid && LANE == 0) partials[row] = total;
@@ -151,8 +194,11 @@ KERNEL void mse_loss_backward(GLOBAL float *dpred, GLOBAL const float *dloss, GL
   const float weight = step_weight(step, sample);
   const bool counts = weight != 0.0f; /* filler samples may have any prediction */
   const float factor = counts ? dloss[0] * (2.0f * weight / (float)n) : 0.0f;
-  FOR_COLUMNS(i, count) {
-    const vec d = vec_load(pred + offset, i, count) - vec_load(target + offset, i, count);
-    vec_store(dpred + offset, i, count, counts ? factor * d : VEC(0));
+  FOR_ROW_PIECES(i, count) {
+    vec u[PIECE], v[PIECE];
+    row_load(u, pred + offset, i, count);
+    row_load(v, target + offset, i, count);
+    EACH_OF_PIECE(k) u[k] = counts ? factor * (u[k] - v[k]) : VEC(0);
+    row_store(dpred + offset, i, count, u);
   }
 }

@@ -484,6 +484,8 @@ inline column_turns columns_of_lane(int64 columns) {
   UNROLL for (int64 k = 0, i = first; k < TOGETHER; k++, i += LANES) if (i < (int64)(columns))
 #endif
 
+#include "pieces.h"
+
 /* ---- mechanism 3: column reductions ---- pass 1 sums chunks of rows into partials, pass 2 (reduce.cl) sums the
  * partials. COLUMN declares `column`, the first of VW columns, and `chunk` (gh_grid_columns). There are no barriers, so
  * a kernel begins with

@@ -88,6 +88,17 @@ KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const u
   const uint32 least = least_kept(p);
   x += sample * n + first;
   y += sample * n + first;
+#if PIECE > 1 /* a piece is whole blocks of four */
+  FOR_ROW_PIECES(i, count) {
+    uvec words[PIECE];
+    vec v[PIECE];
+    row_load(v, x, i, count);
+    UNROLL for (int k = 0; k < PIECE; k += 4)
+        words_of_elements(words + k, key0, key1, ordinal, (uint64)(first + i + k) >> 2);
+    EACH_OF_PIECE(k) v[k] *= words[k] >= least ? VEC(scale) : VEC(0);
+    row_store(y, i, count, v);
+  }
+#else
   for (int64 i = 4 * VW * LANE; i < count; i += 4 * VW * LANES) {
     uvec words[4];
     words_of_elements(words, key0, key1, ordinal, (uint64)(first + i) >> 2);
@@ -100,10 +111,17 @@ KERNEL void dropout_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const u
         vec_store(y, i + k * VW, count, vec_load(x, i + k * VW, count) * (words[k] >= least ? VEC(scale) : VEC(0)));
     }
   }
+#endif
 }
 
 /* y = scale * mask * x; y may be x. */
 KERNEL void dropout_masked_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const float *mask, float scale,
                                    int64 n) {
-  FOR_ELEMENTS(i, n) vec_store(y, i, n, vec_load(x, i, n) * (vec_load(mask, i, n) * scale));
+  FOR_PIECES(i, n) {
+    vec v[PIECE], w[PIECE];
+    piece_load(v, x, i, n);
+    piece_load(w, mask, i, n);
+    EACH_OF_PIECE(k) v[k] *= w[k] * scale;
+    piece_store(y, i, n, v);
+  }
 }

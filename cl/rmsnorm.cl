@@ -7,13 +7,20 @@ KERNEL void rmsnorm_forward(GLOBAL ELEM *y, GLOBAL float *rstd, GLOBAL const ELE
   x += row * columns;
   y += row * columns;
   vec squares = VEC(0);
-  FOR_COLUMNS(i, columns) {
-    const vec v = vec_load(x, i, columns);
-    squares = fma(v, v, squares);
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE];
+    row_load(v, x, i, columns);
+    EACH_OF_PIECE(k) squares = fma(v[k], v[k], squares);
   }
   const float r = 1.0f / sqrt(row_sum(squares, scratch) / (float)columns + eps);
   if (!row_valid) return; /* no barrier below */
-  FOR_COLUMNS(i, columns) vec_store(y, i, columns, vec_load(x, i, columns) * r * vec_load(weight, i, columns));
+  FOR_ROW_PIECES(i, columns) {
+    vec v[PIECE], w[PIECE];
+    row_load(v, x, i, columns);
+    row_load(w, weight, i, columns);
+    EACH_OF_PIECE(k) v[k] = v[k] * r * w[k];
+    row_store(y, i, columns, v);
+  }
   if (LANE == 0 && rstd) rstd[row] = r;
 }
 
@@ -27,14 +34,21 @@ KERNEL void rmsnorm_backward(GLOBAL ELEM *dx, GLOBAL const ELEM *dy, GLOBAL cons
   dy += row * columns;
   dx += row * columns;
   vec dot = VEC(0);
-  FOR_COLUMNS(i, columns) {
-    const vec g = vec_load(dy, i, columns) * vec_load(weight, i, columns);
-    dot = fma(g, vec_load(x, i, columns) * r, dot);
+  FOR_ROW_PIECES(i, columns) {
+    vec g[PIECE], w[PIECE], v[PIECE];
+    row_load(g, dy, i, columns);
+    row_load(v, x, i, columns);
+    row_load(w, weight, i, columns);
+    EACH_OF_PIECE(k) dot = fma(g[k] * w[k], v[k] * r, dot);
   }
   const float mean_gh = row_sum(dot, scratch) / (float)columns;
   if (!row_valid) return; /* no barrier below */
-  FOR_COLUMNS(i, columns) {
-    const vec g = vec_load(dy, i, columns) * vec_load(weight, i, columns), h = vec_load(x, i, columns) * r;
-    vec_store(dx, i, columns, r * (g - h * mean_gh));
+  FOR_ROW_PIECES(i, columns) {
+    vec g[PIECE], w[PIECE], v[PIECE];
+    row_load(g, dy, i, columns);
+    row_load(v, x, i, columns);
+    row_load(w, weight, i, columns);
+    EACH_OF_PIECE(k) g[k] = r * (g[k] * w[k] - v[k] * r * mean_gh);
+    row_store(dx, i, columns, g);
   }
 }

@@ -1,6 +1,18 @@
 /* Rotary positions on adjacent pairs (FLUX): y = (c x0 - s x1, s x0 + c x1) with (c, s) of the token and the pair.
  * x, y (B, N, H, D), table (N, D/2, 2); a row is a token with all its heads. sign -1 rotates back, for the gradient. */
 
+#ifndef CPU_SHAPE /* whole pairs, of one head */
+#if PIECE == 1
+#define ROPE_STEP        2
+#define rope_load(v, p)  (v)[0] = LD(p, 0), (v)[1] = LD(p, 1)
+#define rope_store(p, v) ST(p, 0, (v)[0]), ST(p, 1, (v)[1])
+#else
+#define ROPE_STEP        PIECE
+#define rope_load(v, p)  whole_load(v, p)
+#define rope_store(p, v) whole_store(p, v)
+#endif
+#endif
+
 KERNEL void rope_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const float *table, int64 rows, int64 tokens,
                          int32 heads, int32 size, float sign) {
   ROW(rows);
@@ -18,13 +30,16 @@ KERNEL void rope_forward(GLOBAL ELEM *y, GLOBAL const ELEM *x, GLOBAL const floa
     }
   }
 #else
-  const int pairs = size / 2;
-  for (int k = LANE; k < heads * pairs; k += LANES) {
-    const int pair = k % pairs;
-    const float c = LD(table, 2 * pair), s = LD(table, 2 * pair + 1) * sign;
-    const float a = LD(x, 2 * k), b = LD(x, 2 * k + 1);
-    ST(y, 2 * k, a * c - b * s);
-    ST(y, 2 * k + 1, b * c + a * s);
+  for (int i = LANE * ROPE_STEP; i < heads * size; i += LANES * ROPE_STEP) {
+    float v[ROPE_STEP], cs[ROPE_STEP];
+    rope_load(v, x + i);
+    rope_load(cs, table + i % size);
+    UNROLL for (int k = 0; k < ROPE_STEP; k += 2) {
+      const float a = v[k], b = v[k + 1], c = cs[k], s = cs[k + 1] * sign;
+      v[k] = a * c - b * s;
+      v[k + 1] = b * c + a * s;
+    }
+    rope_store(y + i, v);
   }
 #endif
 }

@@ -321,6 +321,21 @@ gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype stor
   gh_record_kernel_as(r, node, storage, kernel, grid, (const gh_arg[]){__VA_ARGS__},                                   \
                       (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
 
+/* Rows of a kernel that goes through them in pieces (cl/pieces.h). On a GPU, rows whose length is not whole pieces are
+ * read element by element: by the same kernel of a program of its own. */
+typedef struct gh_rows {
+  int64_t rows, columns;
+  int64_t run; /* what must be whole pieces: the columns of a row, or the runs that it consists of or begins at */
+} gh_rows;
+static inline gh_rows gh_rows_of(int64_t rows, int64_t columns) { return (gh_rows){rows, columns, columns}; }
+#define GH_PLAIN_ROWS "-DPLAIN_ROWS"
+gh_status gh_record_rows(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_rows of,
+                         const gh_arg *args, int count);
+
+#define GH_RECORD_ROWS(r, node, storage, kernel, of, ...)                                                              \
+  gh_record_rows(r, node, storage, kernel, of, (const gh_arg[]){__VA_ARGS__},                                          \
+                 (int)(sizeof((const gh_arg[]){__VA_ARGS__}) / sizeof(gh_arg)))
+
 static inline gh_arg gh_arg_tensor(const gh_tensor *t) { return gh_arg_buffer(t ? gh_tensor_buffer(t) : NULL); }
 #define gh_arg_int(v)   gh_arg_i32(v)
 #define gh_arg_long(v)  gh_arg_i64(v)
@@ -329,6 +344,8 @@ static inline gh_arg gh_arg_tensor(const gh_tensor *t) { return gh_arg_buffer(t 
 /* Grids of the three mechanisms of cl/platform.h. */
 gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns);
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements);
+/* Elements in pieces of the program of that storage type (cl/pieces.h). */
+gh_grid gh_grid_pieces(const gh_recorder *r, int64_t elements, gh_dtype storage);
 /* Column reductions: `segments` independent (rows, columns) matrices reduced over rows into (segments, columns), in two
  * passes. Rows are cut into chunks of COLUMN_CHUNK (cl/launch.h) in both shapes, so results do not depend on the
  * device. */

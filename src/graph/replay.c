@@ -28,15 +28,19 @@ static gh_status keep_launch(gh_recorder *r, gh_launch *launch, const char *name
   return GH_OK;
 }
 
-gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_grid grid,
-                              const gh_arg *args, int count) {
-  const gh_kernel_id id = {.name = kernel, .dtype = storage};
+static gh_status record_id(gh_recorder *r, const gh_node *node, const gh_kernel_id *id, gh_grid grid,
+                           const gh_arg *args, int count) {
   gh_launch *launch = NULL;
   gh_device *d = r->graph->device;
   if (r->choosing) return GH_OK;
-  gh_status status = d->backend->bind_kernel(r->err, d, &id, &grid, args, count, &launch);
+  gh_status status = d->backend->bind_kernel(r->err, d, id, &grid, args, count, &launch);
   if (status) return gh_fail_in(r->err, "%s", node->op->name);
-  return keep_launch(r, launch, kernel, 0);
+  return keep_launch(r, launch, id->name, 0);
+}
+
+gh_status gh_record_kernel_as(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_grid grid,
+                              const gh_arg *args, int count) {
+  return record_id(r, node, &(gh_kernel_id){.name = kernel, .dtype = storage}, grid, args, count);
 }
 
 gh_status gh_record_kernel(gh_recorder *r, const gh_node *node, const char *kernel, gh_grid grid, const gh_arg *args,
@@ -235,6 +239,30 @@ gh_grid gh_grid_rows(const gh_recorder *r, int64_t rows, int64_t columns) {
   return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {lanes, teams, 1}};
 }
 
+static int64_t piece_of(gh_dtype storage) { return PIECE_BYTES / (int64_t)gh_dtype_size(storage); }
+
+/* A lane has two pieces of a long row: their loads are in flight together, and a sum over fewer lanes takes less. */
+#define LANE_PIECES 2
+#define LEAST_LANES 8
+
+static gh_grid grid_of_pieces(const gh_recorder *r, int64_t rows, int64_t pieces) {
+  const int64_t limit = group_limit(r);
+  int64_t lanes = GH_MIN(LEAST_LANES, limit);
+  while (lanes * LANE_PIECES < pieces && 2 * lanes <= limit) lanes *= 2;
+  const size_t teams = (size_t)(limit / lanes);
+  return (gh_grid){.groups = {GH_CEIL_DIV((size_t)rows, teams), 1, 1}, .local = {(size_t)lanes, teams, 1}};
+}
+
+gh_status gh_record_rows(gh_recorder *r, const gh_node *node, gh_dtype storage, const char *kernel, gh_rows of,
+                         const gh_arg *args, int count) {
+  gh_kernel_id id = {.name = kernel, .dtype = storage};
+  const int64_t piece = piece_of(storage);
+  if (!cpu_shape(r) && of.run % piece == 0)
+    return record_id(r, node, &id, grid_of_pieces(r, of.rows, of.columns / piece), args, count);
+  if (!cpu_shape(r)) id.defines = GH_PLAIN_ROWS;
+  return record_id(r, node, &id, gh_grid_rows(r, of.rows, of.columns), args, count);
+}
+
 #define GPU_GROUPS 4096 /* enough to fill the largest device; the rest is a grid-stride loop */
 
 gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
@@ -243,6 +271,10 @@ gh_grid gh_grid_elements(const gh_recorder *r, int64_t elements) {
   int64_t lanes = group_limit(r);
   return (gh_grid){.groups = {(size_t)GH_MIN(GH_CEIL_DIV(elements, lanes), GPU_GROUPS), 1, 1},
                    .local = {(size_t)lanes, 1, 1}};
+}
+
+gh_grid gh_grid_pieces(const gh_recorder *r, int64_t elements, gh_dtype storage) {
+  return gh_grid_elements(r, cpu_shape(r) ? elements : GH_CEIL_DIV(elements, piece_of(storage)));
 }
 
 gh_grid gh_grid_columns(const gh_recorder *r, int64_t chunks, int64_t columns) {

@@ -21,7 +21,7 @@ static gh_status record_add(gh_recorder *r, const gh_node *node, const gh_tensor
                             const gh_tensor *b, double scale) {
   int64_t n = gh_tensor_elements(b);
   const char *kernel = a->dtype == b->dtype ? "add_forward" : "add_wide_forward";
-  return GH_RECORD_AS(r, node, b->dtype, kernel, gh_grid_elements(r, n), gh_arg_tensor(y), gh_arg_tensor(a),
+  return GH_RECORD_AS(r, node, b->dtype, kernel, gh_grid_pieces(r, n, b->dtype), gh_arg_tensor(y), gh_arg_tensor(a),
                       gh_arg_tensor(b), gh_arg_float(scale), gh_arg_long(n));
 }
 
@@ -30,8 +30,9 @@ static gh_status add_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(a), period = gh_tensor_elements(b);
   if (n == period && (a->dtype == b->dtype || gh_dtype_is_narrow(b->dtype)))
     return record_add(r, node, y, a, b, node->attr[SCALE]);
-  return GH_RECORD(r, node, "add_rows_forward", gh_grid_rows(r, n / period, period), gh_arg_tensor(y), gh_arg_tensor(a),
-                   gh_arg_tensor(b), gh_arg_float(node->attr[SCALE]), gh_arg_long(n / period), gh_arg_long(period));
+  return GH_RECORD_ROWS(r, node, node->storage, "add_rows_forward", gh_rows_of(n / period, period), gh_arg_tensor(y),
+                        gh_arg_tensor(a), gh_arg_tensor(b), gh_arg_float(node->attr[SCALE]), gh_arg_long(n / period),
+                        gh_arg_long(period));
 }
 
 static void add_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -122,8 +123,8 @@ static gh_status cast_infer(gh_graph *g, gh_node *node) {
 static gh_status cast_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(node->in[0]);
   const char *kernel = node->attr[TYPE] != GH_F32 ? "cast_narrow" : "cast_widen";
-  return GH_RECORD(r, node, kernel, gh_grid_elements(r, n), gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]),
-                   gh_arg_long(n));
+  return GH_RECORD(r, node, kernel, gh_grid_pieces(r, n, node->storage), gh_arg_tensor(node->out[0]),
+                   gh_arg_tensor(node->in[0]), gh_arg_long(n));
 }
 
 static void cast_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {

@@ -124,9 +124,9 @@ static gh_status attention_delta_infer(gh_graph *g, gh_node *node) {
 
 static gh_status attention_delta_launch(gh_recorder *r, const gh_node *node) {
   const int64_t *s = node->in[0]->shape, rows = s[0] * s[1] * s[2];
-  return GH_RECORD(r, node, "attention_delta", gh_grid_rows(r, rows, s[3]), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
-                   gh_arg_long(rows), gh_arg_long(s[1]), gh_arg_int(s[2]), gh_arg_int(s[3]));
+  return GH_RECORD_ROWS(r, node, node->storage, "attention_delta", gh_rows_of(rows, s[3]), gh_arg_tensor(node->out[0]),
+                        gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
+                        gh_arg_long(rows), gh_arg_long(s[1]), gh_arg_int(s[2]), gh_arg_int(s[3]));
 }
 
 const gh_op gh_op_attention_delta = {

@@ -173,8 +173,8 @@ static gh_status declare_direct(gh_graph *g, gh_node *node, const gh_gemm_desc *
 /* y (B, channels, H, W) += bias (channels) */
 static gh_status record_add_bias(gh_recorder *r, const gh_node *node, gh_tensor *y, const gh_tensor *bias) {
   const int64_t channels = y->shape[1], rows = y->shape[0] * channels, plane = y->shape[2] * y->shape[3];
-  return GH_RECORD(r, node, "conv2d_add_bias", gh_grid_rows(r, rows, plane), gh_arg_tensor(y), gh_arg_tensor(bias),
-                   gh_arg_long(rows), gh_arg_long(channels), gh_arg_long(plane));
+  return GH_RECORD_ROWS(r, node, node->storage, "conv2d_add_bias", gh_rows_of(rows, plane), gh_arg_tensor(y),
+                        gh_arg_tensor(bias), gh_arg_long(rows), gh_arg_long(channels), gh_arg_long(plane));
 }
 
 static gh_status record_direct(gh_recorder *r, const gh_node *node, gh_gemm_desc d, int64_t used, gh_tensor *y,
@@ -520,8 +520,9 @@ static gh_status backward_bias_infer(gh_graph *g, gh_node *node) {
 static gh_status backward_bias_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0];
   int64_t rows = dy->shape[0] * dy->shape[1], plane = dy->shape[2] * dy->shape[3];
-  gh_status status = GH_RECORD(r, node, "conv2d_plane_sums", gh_grid_rows(r, rows, plane), gh_arg_tensor(node->scratch),
-                               gh_arg_tensor(dy), gh_arg_long(rows), gh_arg_long(plane));
+  gh_status status =
+      GH_RECORD_ROWS(r, node, node->storage, "conv2d_plane_sums", gh_rows_of(rows, plane), gh_arg_tensor(node->scratch),
+                     gh_arg_tensor(dy), gh_arg_long(rows), gh_arg_long(plane));
   if (status) return status;
   return gh_record_partials(r, node, node->out[0], node->scratch, 1, dy->shape[0], dy->shape[1], 1, node->accumulate);
 }

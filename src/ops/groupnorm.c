@@ -38,10 +38,11 @@ static gh_status groupnorm_infer(gh_graph *g, gh_node *node) {
 static gh_status groupnorm_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[0], node);
   int64_t rows = s.batch * s.groups;
-  return GH_RECORD(r, node, "groupnorm_forward", gh_grid_rows(r, rows, s.each * s.plane), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]), gh_arg_tensor(node->in[0]),
-                   gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_float(node->attr[EPS]),
-                   gh_arg_long(rows), gh_arg_long(s.groups), gh_arg_long(s.each), gh_arg_long(s.plane));
+  return GH_RECORD_ROWS(r, node, node->storage, "groupnorm_forward", ((gh_rows){rows, s.each * s.plane, s.plane}),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]),
+                        gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
+                        gh_arg_float(node->attr[EPS]), gh_arg_long(rows), gh_arg_long(s.groups), gh_arg_long(s.each),
+                        gh_arg_long(s.plane));
 }
 
 static void groupnorm_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -78,10 +79,10 @@ static gh_status groupnorm_sums_infer(gh_graph *g, gh_node *node) {
 static gh_status groupnorm_sums_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[1], node);
   int64_t rows = s.batch * s.channels;
-  return GH_RECORD(r, node, "groupnorm_sums", gh_grid_rows(r, rows, s.plane), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->out[1]), gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]),
-                   gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_long(rows), gh_arg_long(s.each),
-                   gh_arg_long(s.plane));
+  return GH_RECORD_ROWS(r, node, node->storage, "groupnorm_sums", gh_rows_of(rows, s.plane),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(node->in[0]),
+                        gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]),
+                        gh_arg_long(rows), gh_arg_long(s.each), gh_arg_long(s.plane));
 }
 
 static double groupnorm_sums_flops(const gh_node *node) { return 4.0 * (double)gh_tensor_elements(node->in[0]); }
@@ -99,11 +100,11 @@ static gh_status groupnorm_backward_infer(gh_graph *g, gh_node *node) { return g
 static gh_status groupnorm_backward_launch(gh_recorder *r, const gh_node *node) {
   const sizes s = sizes_of(node->in[1], node);
   int64_t rows = s.batch * s.groups;
-  return GH_RECORD(r, node, "groupnorm_backward", gh_grid_rows(r, rows, s.each * s.plane), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
-                   gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]), gh_arg_tensor(node->in[5]),
-                   gh_arg_tensor(node->in[6]), gh_arg_long(rows), gh_arg_long(s.groups), gh_arg_long(s.each),
-                   gh_arg_long(s.plane));
+  return GH_RECORD_ROWS(r, node, node->storage, "groupnorm_backward", ((gh_rows){rows, s.each * s.plane, s.plane}),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]),
+                        gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]),
+                        gh_arg_tensor(node->in[5]), gh_arg_tensor(node->in[6]), gh_arg_long(rows),
+                        gh_arg_long(s.groups), gh_arg_long(s.each), gh_arg_long(s.plane));
 }
 
 static double groupnorm_backward_flops(const gh_node *node) { return 7.0 * (double)gh_tensor_elements(node->in[1]); }

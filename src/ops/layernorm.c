@@ -19,10 +19,11 @@ static gh_status record_forward(gh_recorder *r, const gh_node *node, const gh_te
                                 double base, int64_t rows_per_weight) {
   const gh_tensor *x = node->in[0];
   int64_t rows = gh_tensor_rows(x), columns = gh_tensor_columns(x);
-  return GH_RECORD(r, node, "layernorm_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]), gh_arg_tensor(x), gh_arg_tensor(weight),
-                   gh_arg_tensor(bias), gh_arg_float(base), gh_arg_float(node->attr[EPS]), gh_arg_long(rows),
-                   gh_arg_long(columns), gh_arg_long(rows_per_weight));
+  return GH_RECORD_ROWS(r, node, node->storage, "layernorm_forward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(node->out[2]),
+                        gh_arg_tensor(x), gh_arg_tensor(weight), gh_arg_tensor(bias), gh_arg_float(base),
+                        gh_arg_float(node->attr[EPS]), gh_arg_long(rows), gh_arg_long(columns),
+                        gh_arg_long(rows_per_weight));
 }
 
 /* ---- the gradient for x, for both ops ---- */
@@ -31,10 +32,11 @@ static gh_status layernorm_backward_infer(gh_graph *g, gh_node *node) { return g
 
 static gh_status layernorm_backward_launch(gh_recorder *r, const gh_node *node) {
   int64_t rows = gh_tensor_rows(node->in[1]), columns = gh_tensor_columns(node->in[1]);
-  return GH_RECORD(r, node, "layernorm_backward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
-                   gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]), gh_arg_float(node->attr[BASE]),
-                   gh_arg_long(rows), gh_arg_long(columns), gh_arg_long((int64_t)node->attr[ROWS_PER_WEIGHT]));
+  return GH_RECORD_ROWS(r, node, node->storage, "layernorm_backward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]),
+                        gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]),
+                        gh_arg_float(node->attr[BASE]), gh_arg_long(rows), gh_arg_long(columns),
+                        gh_arg_long((int64_t)node->attr[ROWS_PER_WEIGHT]));
 }
 
 static double layernorm_backward_flops(const gh_node *node) { return 11.0 * (double)gh_tensor_elements(node->in[0]); }
@@ -143,9 +145,9 @@ static gh_status gated_add_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status gated_add_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *dy = node->in[0];
   int64_t rows = gh_tensor_rows(dy), columns = gh_tensor_columns(dy), tokens = rows / node->in[1]->shape[0];
-  return GH_RECORD(r, node, "gated_add_backward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(dy), gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(columns),
-                   gh_arg_long(tokens));
+  return GH_RECORD_ROWS(r, node, node->storage, "gated_add_backward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(dy), gh_arg_tensor(node->in[1]), gh_arg_long(rows),
+                        gh_arg_long(columns), gh_arg_long(tokens));
 }
 
 const gh_op gh_op_gated_add_backward = {.name = "gated_add_backward",
@@ -163,9 +165,9 @@ static gh_status gated_add_infer(gh_graph *g, gh_node *node) {
 static gh_status gated_add_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *f = node->in[1];
   int64_t rows = gh_tensor_rows(f), columns = gh_tensor_columns(f);
-  return GH_RECORD(r, node, "gated_add_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(f), gh_arg_tensor(node->in[2]), gh_arg_long(rows),
-                   gh_arg_long(columns), gh_arg_long(f->shape[1]));
+  return GH_RECORD_ROWS(r, node, node->storage, "gated_add_forward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(f),
+                        gh_arg_tensor(node->in[2]), gh_arg_long(rows), gh_arg_long(columns), gh_arg_long(f->shape[1]));
 }
 
 static void gated_add_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {

@@ -191,8 +191,8 @@ static gh_status record_biased(gh_recorder *r, const gh_node *node, gh_tensor *y
   status = record_fused(r, node, GH_EPILOGUE_NONE, y, NULL);
   if (status || !bias) return status;
   int64_t m = gh_tensor_rows(y), n = gh_tensor_columns(y);
-  return GH_RECORD_AS(r, node, y->dtype, "add_rows_forward", gh_grid_rows(r, m, n), gh_arg_tensor(y), gh_arg_tensor(y),
-                      gh_arg_tensor(bias), gh_arg_float(1), gh_arg_long(m), gh_arg_long(n));
+  return GH_RECORD_ROWS(r, node, y->dtype, "add_rows_forward", gh_rows_of(m, n), gh_arg_tensor(y), gh_arg_tensor(y),
+                        gh_arg_tensor(bias), gh_arg_float(1), gh_arg_long(m), gh_arg_long(n));
 }
 
 static gh_status record_gelu(gh_recorder *r, const gh_node *node) {
@@ -202,7 +202,7 @@ static gh_status record_gelu(gh_recorder *r, const gh_node *node) {
   status = record_biased(r, node, h);
   if (status) return status;
   int64_t n = gh_tensor_elements(y);
-  return GH_RECORD_AS(r, node, y->dtype, "activation_forward", gh_grid_elements(r, n), gh_arg_tensor(y),
+  return GH_RECORD_AS(r, node, y->dtype, "activation_forward", gh_grid_pieces(r, n, y->dtype), gh_arg_tensor(y),
                       gh_arg_tensor(h), gh_arg_int(GH_GELU_TANH), gh_arg_long(n));
 }
 
@@ -223,8 +223,8 @@ static gh_status linear_launch(gh_recorder *r, const gh_node *node) {
   d.dtype = gh_operand_dtype(low);
   status = gh_record_gemm(r, &d, low, up, sums);
   if (status || sums == y) return status;
-  return GH_RECORD(r, node, "cast_narrow", gh_grid_elements(r, m * n), gh_arg_tensor(y), gh_arg_tensor(sums),
-                   gh_arg_long(m * n));
+  return GH_RECORD(r, node, "cast_narrow", gh_grid_pieces(r, m * n, node->storage), gh_arg_tensor(y),
+                   gh_arg_tensor(sums), gh_arg_long(m * n));
 }
 
 /* dx = dy W; dW = dyᵀ x; db = column sum of dy; dlow = scale dy up; dup = scale dyᵀ low */

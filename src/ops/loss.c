@@ -34,9 +34,9 @@ static gh_status mse_loss_infer(gh_graph *g, gh_node *node) {
 static gh_status mse_loss_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *pred = node->in[0];
   int64_t samples = pred->shape[0], n = gh_sample_elements(pred);
-  gh_status status =
-      GH_RECORD(r, node, "mse_loss_partial", gh_grid_samples(r, samples, n), gh_arg_tensor(node->scratch),
-                gh_arg_tensor(pred), gh_arg_tensor(node->in[1]), gh_arg_long(samples), gh_arg_long(n));
+  gh_status status = GH_RECORD_ROWS(r, node, node->storage, "mse_loss_partial", gh_sample_rows(samples, n),
+                                    gh_arg_tensor(node->scratch), gh_arg_tensor(pred), gh_arg_tensor(node->in[1]),
+                                    gh_arg_long(samples), gh_arg_long(n));
   return status ? status : record_final(r, node, node->in[2], samples, n);
 }
 
@@ -61,9 +61,9 @@ static gh_status mse_loss_backward_infer(gh_graph *g, gh_node *node) { return gh
 static gh_status mse_loss_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *pred = node->in[1];
   int64_t samples = pred->shape[0], n = gh_sample_elements(pred);
-  return GH_RECORD(r, node, "mse_loss_backward", gh_grid_samples(r, samples, n), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(pred), gh_arg_tensor(node->in[2]),
-                   gh_arg_tensor(node->in[3]), gh_arg_long(samples), gh_arg_long(n));
+  return GH_RECORD_ROWS(r, node, node->storage, "mse_loss_backward", gh_sample_rows(samples, n),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(pred),
+                        gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_long(samples), gh_arg_long(n));
 }
 
 const gh_op gh_op_mse_loss_backward = {.name = "mse_loss_backward",
@@ -88,8 +88,8 @@ static gh_status gaussian_kl_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[0];
   int64_t samples = moments->shape[0], half = gh_sample_elements(moments) / 2;
   gh_status status =
-      GH_RECORD(r, node, "gaussian_kl_partial", gh_grid_samples(r, samples, half), gh_arg_tensor(node->scratch),
-                gh_arg_tensor(moments), gh_arg_long(samples), gh_arg_long(half));
+      GH_RECORD_ROWS(r, node, node->storage, "gaussian_kl_partial", gh_sample_rows(samples, half),
+                     gh_arg_tensor(node->scratch), gh_arg_tensor(moments), gh_arg_long(samples), gh_arg_long(half));
   return status ? status : record_final(r, node, node->in[1], samples, half);
 }
 
@@ -115,9 +115,9 @@ static gh_status gaussian_kl_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status gaussian_kl_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[1];
   int64_t samples = moments->shape[0], half = gh_sample_elements(moments) / 2;
-  return GH_RECORD(r, node, "gaussian_kl_backward", gh_grid_samples(r, samples, half), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(moments), gh_arg_tensor(node->in[2]), gh_arg_long(samples),
-                   gh_arg_long(half));
+  return GH_RECORD_ROWS(r, node, node->storage, "gaussian_kl_backward", gh_sample_rows(samples, half),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(moments),
+                        gh_arg_tensor(node->in[2]), gh_arg_long(samples), gh_arg_long(half));
 }
 
 const gh_op gh_op_gaussian_kl_backward = {.name = "gaussian_kl_backward",
@@ -148,11 +148,11 @@ static gh_status cross_entropy_infer(gh_graph *g, gh_node *node) {
 static gh_status cross_entropy_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *logits = node->in[0], *codes = node->in[1], *step = node->in[3];
   int64_t samples = logits->shape[0], chosen = logits->shape[1], columns = logits->shape[2], rows = samples * chosen;
-  gh_status status =
-      GH_RECORD(r, node, "cross_entropy_rows", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->scratch),
-                gh_arg_tensor(node->out[2]), gh_arg_tensor(node->out[3]), gh_arg_tensor(node->out[4]),
-                gh_arg_tensor(logits), gh_arg_tensor(codes), gh_arg_tensor(node->in[2]), gh_arg_long(rows),
-                gh_arg_long(chosen), gh_arg_long(codes->shape[1]), gh_arg_long(columns));
+  gh_status status = GH_RECORD_ROWS(r, node, node->storage, "cross_entropy_rows", gh_rows_of(rows, columns),
+                                    gh_arg_tensor(node->scratch), gh_arg_tensor(node->out[2]),
+                                    gh_arg_tensor(node->out[3]), gh_arg_tensor(node->out[4]), gh_arg_tensor(logits),
+                                    gh_arg_tensor(codes), gh_arg_tensor(node->in[2]), gh_arg_long(rows),
+                                    gh_arg_long(chosen), gh_arg_long(codes->shape[1]), gh_arg_long(columns));
   for (int set = 0; set < 2 && !status; set++) /* a row's partial is divided by its sample's count already */
     if (gh_tensor_buffer(node->out[set])) status = record_set(r, node, set, step, samples, chosen, 1);
   return status;
@@ -183,11 +183,11 @@ static gh_status cross_entropy_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status cross_entropy_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *logits = node->in[0], *codes = node->in[2];
   int64_t chosen = logits->shape[1], columns = logits->shape[2], rows = gh_tensor_rows(logits);
-  return GH_RECORD(r, node, "cross_entropy_backward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(logits), gh_arg_tensor(node->in[1]), gh_arg_tensor(codes), gh_arg_tensor(node->in[3]),
-                   gh_arg_tensor(node->in[4]), gh_arg_tensor(node->in[5]), gh_arg_tensor(node->in[6]),
-                   gh_arg_tensor(node->in[7]), gh_arg_long(rows), gh_arg_long(chosen), gh_arg_long(codes->shape[1]),
-                   gh_arg_long(columns));
+  return GH_RECORD_ROWS(r, node, node->storage, "cross_entropy_backward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(logits), gh_arg_tensor(node->in[1]),
+                        gh_arg_tensor(codes), gh_arg_tensor(node->in[3]), gh_arg_tensor(node->in[4]),
+                        gh_arg_tensor(node->in[5]), gh_arg_tensor(node->in[6]), gh_arg_tensor(node->in[7]),
+                        gh_arg_long(rows), gh_arg_long(chosen), gh_arg_long(codes->shape[1]), gh_arg_long(columns));
 }
 
 const gh_op gh_op_cross_entropy_backward = {.name = "cross_entropy_backward",

@@ -51,9 +51,9 @@ static gh_status replace_rows_infer(gh_graph *g, gh_node *node) {
 static gh_status replace_rows_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   int64_t rows = gh_tensor_rows(x), columns = gh_tensor_columns(x);
-  return GH_RECORD(r, node, "replace_rows_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(x), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_long(rows),
-                   gh_arg_long(columns));
+  return GH_RECORD_ROWS(r, node, node->storage, "replace_rows_forward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(x), gh_arg_tensor(node->in[1]),
+                        gh_arg_tensor(node->in[2]), gh_arg_long(rows), gh_arg_long(columns));
 }
 
 static void replace_rows_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {

@@ -21,10 +21,10 @@ static gh_status normalize_image_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   const double *a = node->attr;
   int64_t columns = x->shape[2] * x->shape[3], rows = x->shape[0] * 3;
-  return GH_RECORD(r, node, "normalize_image_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(x), gh_arg_float(a[MEAN]), gh_arg_float(a[MEAN + 1]), gh_arg_float(a[MEAN + 2]),
-                   gh_arg_float(a[STD]), gh_arg_float(a[STD + 1]), gh_arg_float(a[STD + 2]), gh_arg_long(rows),
-                   gh_arg_long(columns));
+  return GH_RECORD_ROWS(r, node, node->storage, "normalize_image_forward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(x), gh_arg_float(a[MEAN]), gh_arg_float(a[MEAN + 1]),
+                        gh_arg_float(a[MEAN + 2]), gh_arg_float(a[STD]), gh_arg_float(a[STD + 1]),
+                        gh_arg_float(a[STD + 2]), gh_arg_long(rows), gh_arg_long(columns));
 }
 
 /* dx = dy / std: the same op with mean 0 */
@@ -71,9 +71,10 @@ static gh_status gaussian_sample_infer(gh_graph *g, gh_node *node) {
 static gh_status gaussian_sample_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[0];
   int64_t samples = moments->shape[0], half = half_size(moments);
-  return GH_RECORD(r, node, "gaussian_sample_forward", gh_grid_samples(r, samples, half), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(moments), gh_arg_tensor(node->in[1]), gh_arg_float(node->attr[SHIFT]),
-                   gh_arg_float(node->attr[SCALE]), gh_arg_long(samples), gh_arg_long(half));
+  return GH_RECORD_ROWS(r, node, node->storage, "gaussian_sample_forward", gh_sample_rows(samples, half),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(moments), gh_arg_tensor(node->in[1]),
+                        gh_arg_float(node->attr[SHIFT]), gh_arg_float(node->attr[SCALE]), gh_arg_long(samples),
+                        gh_arg_long(half));
 }
 
 static void gaussian_sample_gradient(gh_graph *g, const gh_node *node, gh_tensor *const *dout, gh_tensor **din) {
@@ -97,9 +98,10 @@ static gh_status gaussian_sample_backward_infer(gh_graph *g, gh_node *node) {
 static gh_status gaussian_sample_backward_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *moments = node->in[1];
   int64_t samples = moments->shape[0], half = half_size(moments);
-  return GH_RECORD(r, node, "gaussian_sample_backward", gh_grid_samples(r, samples, half), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(moments), gh_arg_tensor(node->in[2]),
-                   gh_arg_float(node->attr[0]), gh_arg_long(samples), gh_arg_long(half));
+  return GH_RECORD_ROWS(r, node, node->storage, "gaussian_sample_backward", gh_sample_rows(samples, half),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(moments),
+                        gh_arg_tensor(node->in[2]), gh_arg_float(node->attr[0]), gh_arg_long(samples),
+                        gh_arg_long(half));
 }
 
 const gh_op gh_op_gaussian_sample_backward = {.name = "gaussian_sample_backward",
@@ -125,9 +127,10 @@ static gh_status flow_interpolate_infer(gh_graph *g, gh_node *node) {
 static gh_status flow_interpolate_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x1 = node->in[0];
   int64_t samples = x1->shape[0], n = gh_sample_elements(x1);
-  return GH_RECORD(r, node, "flow_interpolate_forward", gh_grid_samples(r, samples, n), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->out[1]), gh_arg_tensor(x1), gh_arg_tensor(node->in[1]),
-                   gh_arg_tensor(node->in[2]), gh_arg_int(node->attr[0] != 0), gh_arg_long(samples), gh_arg_long(n));
+  return GH_RECORD_ROWS(r, node, node->storage, "flow_interpolate_forward", gh_sample_rows(samples, n),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(x1),
+                        gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]), gh_arg_int(node->attr[0] != 0),
+                        gh_arg_long(samples), gh_arg_long(n));
 }
 
 const gh_op gh_op_flow_interpolate = {.name = "flow_interpolate",

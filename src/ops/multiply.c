@@ -8,7 +8,7 @@ static gh_status multiply_infer(gh_graph *g, gh_node *node) {
 
 static gh_status multiply_launch(gh_recorder *r, const gh_node *node) {
   int64_t n = gh_tensor_elements(node->in[0]);
-  return GH_RECORD(r, node, "multiply_forward", gh_grid_elements(r, n), gh_arg_tensor(node->out[0]),
+  return GH_RECORD(r, node, "multiply_forward", gh_grid_pieces(r, n, node->storage), gh_arg_tensor(node->out[0]),
                    gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_long(n));
 }
 

@@ -19,9 +19,10 @@ static gh_status rope_infer(gh_graph *g, gh_node *node) {
 static gh_status rope_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   int64_t rows = x->shape[0] * x->shape[1], heads = x->shape[2], size = x->shape[3];
-  return GH_RECORD(r, node, "rope_forward", gh_grid_rows(r, rows, heads * size / 2), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(x), gh_arg_tensor(node->in[1]), gh_arg_long(rows), gh_arg_long(x->shape[1]),
-                   gh_arg_int(heads), gh_arg_int(size), gh_arg_float(node->attr[BACK] != 0 ? -1 : 1));
+  return GH_RECORD_ROWS(r, node, node->storage, "rope_forward", ((gh_rows){rows, heads * size, size}),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(x), gh_arg_tensor(node->in[1]), gh_arg_long(rows),
+                        gh_arg_long(x->shape[1]), gh_arg_int(heads), gh_arg_int(size),
+                        gh_arg_float(node->attr[BACK] != 0 ? -1 : 1));
 }
 
 static gh_tensor *rope(gh_graph *g, gh_tensor *x, gh_tensor *table, bool back) {

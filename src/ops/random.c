@@ -223,11 +223,11 @@ static gh_status dropout_launch(gh_recorder *r, const gh_node *node) {
   double p = node->attr[DROP_P], scale = 1 / (1 - p);
   int64_t all = gh_tensor_elements(x), samples = x->shape[0], n = gh_sample_elements(x);
   if (mask)
-    return GH_RECORD(r, node, "dropout_masked_forward", gh_grid_elements(r, all), gh_arg_tensor(y), gh_arg_tensor(x),
-                     gh_arg_tensor(mask), gh_arg_float(scale), gh_arg_long(all));
-  return GH_RECORD(r, node, "dropout_forward", gh_grid_samples(r, samples, n), gh_arg_tensor(y), gh_arg_tensor(x),
-                   gh_arg_tensor(node->in[1]), key_word(node, KEY0), key_word(node, KEY1), gh_arg_float(p),
-                   gh_arg_float(scale), gh_arg_long(samples), gh_arg_long(n));
+    return GH_RECORD(r, node, "dropout_masked_forward", gh_grid_pieces(r, all, node->storage), gh_arg_tensor(y),
+                     gh_arg_tensor(x), gh_arg_tensor(mask), gh_arg_float(scale), gh_arg_long(all));
+  return GH_RECORD_ROWS(r, node, node->storage, "dropout_forward", gh_sample_rows(samples, n), gh_arg_tensor(y),
+                        gh_arg_tensor(x), gh_arg_tensor(node->in[1]), key_word(node, KEY0), key_word(node, KEY1),
+                        gh_arg_float(p), gh_arg_float(scale), gh_arg_long(samples), gh_arg_long(n));
 }
 
 /* The same op, applied to dy: it draws the same numbers, so no mask is kept. */

@@ -17,9 +17,10 @@ static gh_status rmsnorm_infer(gh_graph *g, gh_node *node) {
 static gh_status rmsnorm_launch(gh_recorder *r, const gh_node *node) {
   const gh_tensor *x = node->in[0];
   int64_t rows = gh_tensor_rows(x), columns = gh_tensor_columns(x);
-  return GH_RECORD(r, node, "rmsnorm_forward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->out[1]), gh_arg_tensor(x), gh_arg_tensor(node->in[1]),
-                   gh_arg_float(node->attr[EPS]), gh_arg_long(rows), gh_arg_long(columns));
+  return GH_RECORD_ROWS(r, node, node->storage, "rmsnorm_forward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->out[1]), gh_arg_tensor(x),
+                        gh_arg_tensor(node->in[1]), gh_arg_float(node->attr[EPS]), gh_arg_long(rows),
+                        gh_arg_long(columns));
 }
 
 /* inputs (dy, x, weight, rstd) */
@@ -27,9 +28,10 @@ static gh_status rmsnorm_backward_infer(gh_graph *g, gh_node *node) { return gh_
 
 static gh_status rmsnorm_backward_launch(gh_recorder *r, const gh_node *node) {
   int64_t rows = gh_tensor_rows(node->in[1]), columns = gh_tensor_columns(node->in[1]);
-  return GH_RECORD(r, node, "rmsnorm_backward", gh_grid_rows(r, rows, columns), gh_arg_tensor(node->out[0]),
-                   gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]), gh_arg_tensor(node->in[2]),
-                   gh_arg_tensor(node->in[3]), gh_arg_long(rows), gh_arg_long(columns));
+  return GH_RECORD_ROWS(r, node, node->storage, "rmsnorm_backward", gh_rows_of(rows, columns),
+                        gh_arg_tensor(node->out[0]), gh_arg_tensor(node->in[0]), gh_arg_tensor(node->in[1]),
+                        gh_arg_tensor(node->in[2]), gh_arg_tensor(node->in[3]), gh_arg_long(rows),
+                        gh_arg_long(columns));
 }
 
 static double rmsnorm_flops(const gh_node *node) {

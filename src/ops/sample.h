@@ -12,6 +12,11 @@ static inline gh_grid gh_grid_samples(const gh_recorder *r, int64_t samples, int
   return gh_grid_rows(r, samples * gh_sample_chunks(elements), GH_MIN(elements, SAMPLE_CHUNK));
 }
 
+/* The same for kernels that go through the chunks in pieces. */
+static inline gh_rows gh_sample_rows(int64_t samples, int64_t elements) {
+  return (gh_rows){samples * gh_sample_chunks(elements), GH_MIN(elements, SAMPLE_CHUNK), elements};
+}
+
 /* Elements of one sample: all dimensions but the first. */
 static inline int64_t gh_sample_elements(const gh_tensor *t) { return gh_tensor_elements(t) / t->shape[0]; }
 
