@@ -428,31 +428,8 @@ inline vec vec_keep(vec v, int64 i, int64 n, float other) {
   const int64 row_asked = (int64)GROUP(0) * LOCAL_SIZE(1) + LOCAL_ID(1);                                               \
   const bool row_valid = row_asked < (int64)(rows);                                                                    \
   const int64 row = row_valid ? row_asked : (int64)(rows)-1
-#define ONE_ROW        const bool row_valid = GROUP(0) == 0 && LOCAL_ID(1) == 0
-#define ROW_SCRATCH(s) LOCAL float s[256]
-/* A fixed tree over the LANES of a row (a power of two), for any sub-group width; all lanes get the result. */
-inline float row_sum(float v, LOCAL_PTR float *s) {
-  LOCAL_PTR float *mine = s + LOCAL_ID(1) * LANES;
-  BARRIER();
-  mine[LANE] = v;
-  BARRIER();
-  for (int step = LANES / 2; step > 0; step /= 2) {
-    if (LANE < step) mine[LANE] += mine[LANE + step];
-    BARRIER();
-  }
-  return mine[0];
-}
-inline float row_max(float v, LOCAL_PTR float *s) {
-  LOCAL_PTR float *mine = s + LOCAL_ID(1) * LANES;
-  BARRIER();
-  mine[LANE] = v;
-  BARRIER();
-  for (int step = LANES / 2; step > 0; step /= 2) {
-    if (LANE < step) mine[LANE] = fmax(mine[LANE], mine[LANE + step]);
-    BARRIER();
-  }
-  return mine[0];
-}
+#define ONE_ROW const bool row_valid = GROUP(0) == 0 && LOCAL_ID(1) == 0
+#include "row_reduce.h"
 #endif
 #ifdef __CUDACC_RTC__ /* with a precomputed trip count NVIDIA's compiler unrolls, with four loads in flight */
 typedef struct column_turns {

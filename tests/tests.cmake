@@ -111,7 +111,7 @@ include(tests/api.cmake)
 # These set the kernels' shape themselves: they run both, or the one that has the kernels. Another default shape, and a
 # limit of buffers that are all small, change nothing.
 set(OWN_SHAPE attention attention_amx attention_columns attention_matrix attention_tile narrow compare conv2d cross_entropy functions
-              gemm_matrix loss_scale matrix_lanes mixed nearest ops probe random_device suite tune update update_memory)
+              gemm_matrix loss_scale matrix_lanes mixed nearest ops probe random_device rows suite tune update update_memory)
 # These check what the host does around a step: files, options, signals, errors, the library's interface. Where they
 # compute, they do so on tiny models; other tests check the numbers of the kernels in both shapes.
 set(HOST api api_score api_train base bench cache captions card cli comm config dataset drivers examples experiment

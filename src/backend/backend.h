@@ -49,6 +49,8 @@ typedef struct gh_device_info {
   int64_t max_buffer_bytes; /* the largest allocation; GH_MAX_BUFFER_MIB in the environment lowers it */
   int64_t local_bytes;      /* of a work-group; GH_MAX_LOCAL_KIB lowers it */
   int64_t max_group;        /* work-items in a work-group; GH_MAX_GROUP lowers it */
+  int64_t sub_group;        /* neighbouring work-items that exchange numbers without local memory (cl/row_reduce.h);
+                               GH_SUB_GROUP sets it; 0: not used */
   int64_t vector_lanes;     /* float32 numbers in a CPU's vector register; GH_MAX_VECTOR lowers it; 0: not a CPU */
   int64_t alignment_bytes;  /* of a view's offset, at least 512 */
   gh_device_identity identity;

@@ -122,8 +122,10 @@ gh_status gh_kernel_cuda_options(gh_error *err, const gh_device_info *info, gh_d
     return gh_fail(err, GH_ERROR_UNSUPPORTED,
                    "CUDA has only kernels of the GPU's shape; GH_KERNEL_SHAPE=cpu is not supported");
   /* No contraction, as FP_CONTRACT is off in OpenCL; NVRTC's division, roots and denormals are exact by default. */
-  int written =
-      snprintf(out, size, "--std=c++17 --device-as-default-execution-space --fmad=false%s%s", *elem ? " " : "", elem);
+  char sub_group[32] = "";
+  if (info->sub_group > 1) snprintf(sub_group, sizeof sub_group, " " GH_KERNEL_SUB_GROUP, (int)info->sub_group);
+  int written = snprintf(out, size, "--std=c++17 --device-as-default-execution-space --fmad=false%s%s%s", sub_group,
+                         *elem ? " " : "", elem);
   if (written < 0 || (size_t)written >= size) return gh_fail(err, GH_ERROR_ARGUMENT, "options longer than %zu", size);
   return GH_OK;
 }

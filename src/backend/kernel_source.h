@@ -12,6 +12,9 @@ gh_status gh_kernel_source(gh_error *err, const char *name, char **out);
 
 #define GH_KERNEL_OPENCL_OPTIONS "-cl-std=CL1.2 -Werror" /* of every OpenCL compilation */
 
+/* The define of a device's sub-groups, a format for gh_device_info.sub_group; without it kernels do not use them. */
+#define GH_KERNEL_SUB_GROUP "-DSUB_GROUP=%d"
+
 /* The define that makes dtype the ELEM of a program, "" for float32; NULL where kernels do not support it. */
 const char *gh_kernel_elem_define(gh_dtype dtype);
 

@@ -53,8 +53,8 @@ foreach(name gemm gemm_bf16 gemm_matrix gemm_conv)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA}")
 endforeach()
-foreach(name backend graph ops narrow functions attention attention_matrix conv2d update random_device fft golden probe encode
-             reconstruct step_trace)
+foreach(name backend graph ops narrow functions attention attention_matrix conv2d update rows random_device fft golden probe
+             encode reconstruct step_trace)
   add_test(NAME cuda_${name} COMMAND test_${name})
   set_tests_properties(cuda_${name} PROPERTIES ENVIRONMENT "${ON_CUDA};GH_GEMM=cublaslt,columns")
 endforeach()
@@ -64,7 +64,7 @@ endforeach()
 add_executable(test_planted ${DOUBLE}/planted.c)
 target_link_libraries(test_planted PRIVATE test_support)
 add_dependencies(test_planted cuda_double)
-foreach(name ops narrow functions update random_device conv2d attention attention_matrix gemm_bf16 planted)
+foreach(name ops rows narrow functions update random_device conv2d attention attention_matrix gemm_bf16 planted)
   add_test(
     NAME ptx_${name}
     COMMAND sh -c ": \${GH_DOUBLE_PTX:?does not name NVRTC}; exec $<TARGET_FILE:test_${name}>"

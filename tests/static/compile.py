@@ -58,6 +58,8 @@ NVIDIA = ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"]
 AMD = ["gfx90a", "gfx942", "gfx1030", "gfx1100"]
 INTEL = ["dg2", "pvc"]
 TARGETS = NVIDIA + AMD + INTEL
+# What the OpenCL backend defines for these devices (src/backend/opencl/matrix.c); CUDA's define comes with the program.
+SUB_GROUPS = {**dict.fromkeys(AMD, 32), "dg2": 8, "pvc": 16}
 # cl/gemm_matrix_units.h: only its own devices' compilers know a unit's instruction.
 UNITS = {
     "-DUNIT_MMA": [t for t in NVIDIA if t != "sm_75"],
@@ -397,7 +399,9 @@ source_of = functools.cache(inspect.getsource)  # reads the whole file at each c
 
 
 def options_of(target, program):
-    return program["cuda" if target in NVIDIA else "opencl"].split() + program["defines"].split()
+    if target in NVIDIA:
+        return program["cuda"].split() + program["defines"].split()
+    return [*program["opencl"].split(), f"-DSUB_GROUP={SUB_GROUPS[target]}", *program["defines"].split()]
 
 
 def compiled(arguments, target, program):

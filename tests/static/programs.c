@@ -15,6 +15,7 @@
 #include "backend/embedded.h"
 #include "backend/kernel_source.h"
 #include "base/text.h"
+#include "graph/graph.h"
 
 #define MAX_VARIANTS 512
 
@@ -208,7 +209,7 @@ static bool is_cuda_only(const char *source) {
 
 static gh_status write_program(gh_error *err, FILE *list, const char *folder, const char *source, const char *defines,
                                gh_dtype dtype) {
-  const gh_device_info info = {.shape = GH_SHAPE_GPU};
+  const gh_device_info info = {.shape = GH_SHAPE_GPU, .sub_group = 32}; /* of CUDA; compile.py has those of OpenCL */
   const bool cuda_only = source && is_cuda_only(source);
   const char *base = source ? source : "kernels", *elem = gh_kernel_elem_define(dtype);
   char path[4096], options[512], *text;
@@ -236,7 +237,8 @@ static gh_status write_all(gh_error *err, const char *folder) {
   if (!list) return gh_fail(err, GH_ERROR_FILE, "cannot write %s", path);
   gh_status status = GH_OK;
   for (int dtype = 0; !status && dtype < GH_DTYPES; dtype++)
-    if (gh_kernel_elem_define((gh_dtype)dtype)) status = write_program(err, list, folder, NULL, "", (gh_dtype)dtype);
+    for (int plain = 0; !status && plain < 2 && gh_kernel_elem_define((gh_dtype)dtype); plain++)
+      status = write_program(err, list, folder, NULL, plain ? GH_PLAIN_ROWS : "", (gh_dtype)dtype);
   for (int i = 0; !status && i < variant_count; i++)
     if (!variants[i].cpu)
       status = write_program(err, list, folder, variants[i].source, variants[i].defines, variants[i].dtype);

@@ -28,6 +28,19 @@ gh_status gh_limit_groups(gh_error *err, gh_device_info *info) {
   return status ? status : limit(err, "GH_MAX_VECTOR", 1, &info->vector_lanes);
 }
 
+gh_status gh_limit_sub_group(gh_error *err, gh_device_info *info) {
+  const char *text = getenv("GH_SUB_GROUP");
+  if (!text || !*text) return GH_OK;
+  char *end;
+  const int64_t most = info->is_cpu ? GH_MOST_SUB_GROUP : info->sub_group;
+  const long wanted = strtol(text, &end, 10);
+  if (*end || wanted < 0 || wanted > most || (wanted & (wanted - 1)))
+    return gh_fail(err, GH_ERROR_ARGUMENT, "GH_SUB_GROUP is \"%s\": on %s it can be 0 or a power of two up to %lld",
+                   text, info->id, (long long)most);
+  info->sub_group = wanted;
+  return GH_OK;
+}
+
 bool gh_has_narrow_vectors(const gh_device_info *info) { return info->vector_lanes && info->vector_lanes < 16; }
 
 bool gh_fits_gpu_shape(const gh_device_info *info) {

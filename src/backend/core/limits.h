@@ -11,6 +11,12 @@ gh_status gh_limit_buffers(gh_error *err, gh_device_info *info);
  * GH_MAX_VECTOR lanes. */
 gh_status gh_limit_groups(gh_error *err, gh_device_info *info);
 
+/* GH_SUB_GROUP, if that is in the environment, in place of the device's sub-groups: 0, or a power of two that divides
+ * their width, to reduce rows as another device does; a CPU emulates any up to GH_MOST_SUB_GROUP. The results are the
+ * same. */
+#define GH_MOST_SUB_GROUP 32
+gh_status gh_limit_sub_group(gh_error *err, gh_device_info *info);
+
 /* Whether the kernels' vectors of 16 numbers take two registers of a CPU, as with AVX2, whose registers are also half
  * as many: products then keep a quarter of the results in registers. Their bits stay the same. */
 bool gh_has_narrow_vectors(const gh_device_info *info);

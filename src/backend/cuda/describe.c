@@ -6,6 +6,7 @@
 #include "backend/cuda/internal.h"
 #include "backend/pci.h"
 
+#define WARP      32  /* work-items */
 #define ALIGNMENT 512 /* of views; the driver's own allocations are at multiples of it */
 
 static int driver_devices(gh_error *err, const gh_cuda_driver *cu) {
@@ -59,7 +60,9 @@ gh_status gh_cuda_describe(gh_error *err, int index, gh_device_info *info, int *
   info->local_bytes = gh_cuda_attribute(cu, GH_CU_SHARED_BYTES, device);
   info->max_group = gh_cuda_attribute(cu, GH_CU_MAX_THREADS_PER_BLOCK, device);
   info->alignment_bytes = ALIGNMENT;
+  info->sub_group = WARP;
   gh_cuda_identify(cu, device, info);
   if (ordinal) *ordinal = device;
-  return gh_limit_buffers(err, info);
+  gh_status status = gh_limit_buffers(err, info);
+  return status ? status : gh_limit_sub_group(err, info);
 }

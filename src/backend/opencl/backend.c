@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "backend/core/limits.h"
 #include "backend/kernel_source.h"
@@ -41,6 +42,9 @@ static void choose_options(gh_cl_device *device, const gh_device_info *info) {
   snprintf(device->options, sizeof device->options, GH_KERNEL_OPENCL_OPTIONS "%s%s%s",
            rounded ? " -cl-fp32-correctly-rounded-divide-sqrt" : "", cpu ? " -DCPU_SHAPE" : "",
            cpu && gh_has_narrow_vectors(info) ? " -DNARROW_VECTORS" : "");
+  const size_t size = strlen(device->options);
+  if (!cpu && info->sub_group > 1)
+    snprintf(device->options + size, sizeof device->options - size, " " GH_KERNEL_SUB_GROUP, (int)info->sub_group);
 }
 
 static gh_status device_open(gh_error *err, int index, gh_device *d) {

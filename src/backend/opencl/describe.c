@@ -149,10 +149,12 @@ static gh_status describe(gh_error *err, const device_list *list, int index, gh_
   info->bf16_dot = info->is_cpu && quirks.builtins && strstr(gh_cache_cpu_flags(), " avx512_bf16");
   if (info->is_cpu) info->vector_lanes = strstr(gh_cache_cpu_flags(), " avx512f") ? 16 : 8;
   info->matrix = gh_cl_matrix_unit(device, info);
+  info->sub_group = gh_cl_sub_group(device, info);
   info->unfit = quirks.unfit;
   gh_cl_identify(list->platforms[index], device, info);
   gh_status status = gh_limit_buffers(err, info);
   if (!status) status = gh_limit_groups(err, info);
+  if (!status) status = gh_limit_sub_group(err, info);
   return status ? status : choose_shape(err, info, quirks.gpu_shape);
 }
 

@@ -89,6 +89,7 @@ bool gh_amx_allowed(void);
 
 /* matrix.c: info must already have name, platform and kind */
 gh_matrix_unit gh_cl_matrix_unit(cl_device_id device, const gh_device_info *info);
+int64_t gh_cl_sub_group(cl_device_id device, const gh_device_info *info); /* gh_device_info.sub_group */
 
 /* drivers.c: makes it safe to call the drivers; to be called before anything else here or in another backend calls one.
  * NULL, or why none may be called. Asking again ignores that they answered before; call it first. */
