@@ -133,18 +133,25 @@ inline vec adamw_parameter(adamw_numbers a, vec w, vec m, vec v) {
   return w * a.keep - a.size * (m / (sqrt(v) * a.root + a.eps));
 }
 
-/* copy: w rounded, read by matrix products; NULL: none. */
+/* `clear`, in all three kernels: the gradient becomes 0, for the next update's sums, even where nothing is updated.
+ *
+ * copy: w rounded, read by matrix products; NULL: none. */
 KERNEL void adamw_update(GLOBAL float *w, GLOBAL NARROW_ELEM *copy, GLOBAL float *m, GLOBAL float *v,
-                         GLOBAL const GRADIENT *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
-                         float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
-                         int64 n) {
-  if (control[CONTROL_BAD]) return;
+                         GLOBAL GRADIENT *gradient, GLOBAL const uint32 *step, GLOBAL const uint32 *control,
+                         int32 clear, float one_minus_beta1, float beta2, float one_minus_beta2, float eps,
+                         float weight_decay, int64 n) {
+  const bool bad = control[CONTROL_BAD] != 0u;
   adamw_numbers a;
   adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   FOR_ELEMENTS(i, n) {
+    if (bad) {
+      if (clear) vec_store(gradient, i, n, VEC(0));
+      continue;
+    }
     const vec g = vec_load(gradient, i, n) * a.clip;
     const vec m1 = adamw_m(a, vec_load(m, i, n), g), v1 = adamw_v(a, vec_load(v, i, n), g);
     const vec before = vec_load(w, i, n); /* in flight with the others: no compiler may move it past the stores */
+    if (clear) vec_store(gradient, i, n, VEC(0));
     vec_store(m, i, n, m1);
     vec_store(v, i, n, v1);
     const vec updated = adamw_parameter(a, before, m1, v1);
@@ -160,11 +167,11 @@ inline uint64 step_update(GLOBAL const uint32 *step) {
 }
 
 /* Element i takes word i of the stream (key0, key1) at the update's number. */
-KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL const GRADIENT *gradient,
-                              GLOBAL const uint32 *step, GLOBAL const uint32 *control, uint32 key0, uint32 key1,
-                              float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
-                              int64 n) {
-  if (control[CONTROL_BAD]) return;
+KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, GLOBAL GRADIENT *gradient,
+                              GLOBAL const uint32 *step, GLOBAL const uint32 *control, int32 clear, uint32 key0,
+                              uint32 key1, float one_minus_beta1, float beta2, float one_minus_beta2, float eps,
+                              float weight_decay, int64 n) {
+  const bool bad = control[CONTROL_BAD] != 0u;
   adamw_numbers a;
   adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   const uint64 update = step_update(step);
@@ -174,9 +181,14 @@ KERNEL void adamw_bf16_update(GLOBAL bf16 *w, GLOBAL float *m, GLOBAL float *v, 
     UNROLL for (int k = 0; k < 4; k++) {
       const int64 i = 4 * quad + k * VW;
       if (i >= n) continue;
+      if (bad) {
+        if (clear) vec_store(gradient, i, n, VEC(0));
+        continue;
+      }
       const vec g = vec_load(gradient, i, n) * a.clip;
       const vec m1 = adamw_m(a, vec_load(m, i, n), g), v1 = adamw_v(a, vec_load(v, i, n), g);
       const vec before = vec_load(w, i, n);
+      if (clear) vec_store(gradient, i, n, VEC(0));
       vec_store(m, i, n, m1);
       vec_store(v, i, n, v1);
       vec_store(w, i, n, bf16_at_random(adamw_parameter(a, before, m1, v1), words[k]));
@@ -215,16 +227,28 @@ inline void weights_after(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOBAL b
 /* A block has few quads for every lane: a loop that is unrolled for loads in flight would only take registers. */
 #define FOR_QUADS(i) UNROLL_BY(1) for (int64 i = LANE * VW; i < MOMENT_QUADS; i += LANES * VW)
 
+inline void clear_block(GLOBAL GRADIENT *gradient, int64 row, int64 n) {
+  FOR_QUADS(column)
+  for (int k = 0; k < 4; k++) {
+    const int64 i = 4 * (row * MOMENT_QUADS + column) + k * VW;
+    if (i < n) vec_store(gradient, i, n, VEC(0));
+  }
+}
+
 /* A row is a block of MOMENT_BLOCK elements. The first pass finds the new scales, the second computes the moments once
  * more and codes them. Their random words are those of the stream at the update's number with the highest bit set. */
 KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOBAL bf16 *narrow, GLOBAL uint32 *m,
-                              GLOBAL uint32 *v, GLOBAL const GRADIENT *gradient, GLOBAL const uint32 *step,
-                              GLOBAL const uint32 *control, uint32 key0, uint32 key1, float one_minus_beta1,
-                              float beta2, float one_minus_beta2, float eps, float weight_decay, int64 n) {
+                              GLOBAL uint32 *v, GLOBAL GRADIENT *gradient, GLOBAL const uint32 *step,
+                              GLOBAL const uint32 *control, int32 clear, uint32 key0, uint32 key1,
+                              float one_minus_beta1, float beta2, float one_minus_beta2, float eps, float weight_decay,
+                              int64 n) {
   const int64 blocks = (n + MOMENT_BLOCK - 1) / MOMENT_BLOCK;
   ROW(blocks);
   ROW_SCRATCH(scratch);
-  if (control[CONTROL_BAD]) return; /* for the whole group */
+  if (control[CONTROL_BAD]) { /* for the whole group */
+    if (clear && row_valid) clear_block(gradient, row, n);
+    return;
+  }
   adamw_numbers a;
   adamw_numbers_of(&a, step, control, one_minus_beta1, beta2, one_minus_beta2, eps, weight_decay);
   const uint64 update = step_update(step);
@@ -264,6 +288,7 @@ KERNEL void adamw_8bit_update(GLOBAL float *wide, GLOBAL NARROW_ELEM *copy, GLOB
       const int64 i = 4 * quad + k * VW;
       if (i >= n) continue;
       moments_after(&m1, &v1, b, a, gradient, i, n, m_codes[k], v_codes[k]);
+      if (clear) vec_store(gradient, i, n, VEC(0));
       weights_after(wide, copy, narrow, i, n, a, m1, v1, weight_random[k]);
       m_codes[k] = moment_code_m(m1, m_exponent, random[k]);
       v_codes[k] = moment_code_v(v1, v_exponent, random[k]);

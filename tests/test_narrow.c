@@ -130,7 +130,7 @@ static void check_update(const char *shape, gh_dtype type, bool short_moments) {
   expect_rounded(w);
   gh_adamw(graph, w, stored("g", GH_F32, WEIGHTS, gradients), stored("m", moments, words, NULL),
            stored("v", moments, words, NULL), stored("step", GH_U32, STEP_WORDS, step),
-           stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}});
+           stored("control", GH_U32, CONTROL_WORDS, control), (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}, false});
   run();
   check_ok(gh_tensor_read(&err, device, w, after));
   assert_true(memcmp(weights, after, sizeof after) != 0);

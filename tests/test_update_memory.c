@@ -412,6 +412,61 @@ static void test_gradients(void **state) {
   }
 }
 
+static void expect_zeros(twins *o, const gh_tensor *t) {
+  check_ok(gh_tensor_read_f32(&err, o->device, t, gradients));
+  for (int64_t i = 0; i < o->n; i++) assert_int_equal(bits_of(gradients[i]), 0);
+}
+
+/* Updates that clear their gradients give the bits of those that do not; a bad gradient is cleared, too. */
+static void check_clear(const char *shape, int64_t n, bool short_moments) {
+  static float cleared[MOST];
+  gh_adamw_options clear = options;
+  clear.clear = true;
+  twins o;
+  gh_graph *g;
+  create(&o, shape, n, short_moments);
+  gh_tensor *w = add(&o, "w2", GH_F32, n), *v = add(&o, "w3", GH_BF16, n);
+  gh_tensor *of_w = add(&o, "g2", GH_F32, n), *of_v = add(&o, "g3", GH_BF16, n);
+  check_ok(gh_graph_create(&err, o.device, &g));
+  gh_adamw(g, w, of_w, moment(&o, "m2", n, short_moments), moment(&o, "v2", n, short_moments), o.step, o.control,
+           clear);
+  gh_adamw(g, v, of_v, moment(&o, "m3", n, short_moments), moment(&o, "v3", n, short_moments), o.step, o.control,
+           clear);
+  check_ok(gh_graph_plan(&err, g));
+  draw(n, (uint64_t)n);
+  set_weights(&o, weights);
+  check_ok(gh_tensor_write(&err, o.device, w, weights));
+  check_ok(gh_tensor_write_f32(&err, o.device, v, weights));
+  for (uint64_t t = 1; t <= 3; t++) {
+    draw(n, t);
+    for (int64_t i = 0; i < n; i++) gradients[i] = gh_bf16_to_f32(gh_f32_to_bf16(gradients[i]));
+    if (t == 3) gradients[n - 1] = NAN;
+    gh_tensor *const all[] = {o.gradient, of_w, of_v};
+    for (int k = 0; k < 3; k++) check_ok(gh_tensor_write_f32(&err, o.device, all[k], gradients));
+    run(&o, t, 1e-3, 0.25f, t == 3);
+    check_ok(gh_graph_run(&err, g));
+    check_ok(gh_tensor_read(&err, o.device, o.wide, wide));
+    check_ok(gh_tensor_read(&err, o.device, w, cleared));
+    assert_memory_equal(wide, cleared, (size_t)n * sizeof *wide);
+    check_ok(gh_tensor_read(&err, o.device, o.narrow, narrow));
+    check_ok(gh_tensor_read(&err, o.device, v, unchanged));
+    assert_memory_equal(narrow, unchanged, (size_t)n * sizeof *narrow);
+    expect_zeros(&o, of_w);
+    expect_zeros(&o, of_v);
+  }
+  gh_graph_free(g);
+  destroy(&o);
+}
+
+static void test_gradients_are_cleared(void **state) {
+  (void)state;
+  for (size_t i = 0; i + 1 < GH_COUNT(sizes); i++)
+    for (int k = 0; k < 2; k++) {
+      check_clear("gpu", sizes[i], k);
+      if (check_has_shape("cpu")) check_clear("cpu", sizes[i], k);
+    }
+}
+
 static void test_wrong_uses_are_named(void **state) {
   (void)state;
   twins o;
@@ -432,9 +487,13 @@ static void test_wrong_uses_are_named(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_the_bits),      cmocka_unit_test(test_the_mean),
-      cmocka_unit_test(test_short_moments), cmocka_unit_test(test_moments_follow),
-      cmocka_unit_test(test_gradients),     cmocka_unit_test(test_wrong_uses_are_named),
+      cmocka_unit_test(test_the_bits),
+      cmocka_unit_test(test_the_mean),
+      cmocka_unit_test(test_short_moments),
+      cmocka_unit_test(test_moments_follow),
+      cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_gradients_are_cleared),
+      cmocka_unit_test(test_wrong_uses_are_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,8 @@ static gh_tensor *square_sum(gh_graph *g, gh_tensor **in) {
 }
 /* The control block is zeros: no flag, and a clip factor of 0, so that the gradient does not matter. */
 static gh_tensor *adamw(gh_graph *g, gh_tensor **in) {
-  gh_adamw(g, in[0], in[1], in[2], in[3], in[MAX_IN], in[MAX_IN + 1], (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}});
+  gh_adamw(g, in[0], in[1], in[2], in[3], in[MAX_IN], in[MAX_IN + 1],
+           (gh_adamw_options){0.9, 0.999, 1e-8, 0.01, {0}, false});
   return NULL;
 }
 /* Whose working copy is in[4]. */

@@ -220,6 +220,7 @@ void gh_loss_scale(gh_graph *g, gh_tensor *control, gh_tensor *scale, gh_tensor 
 typedef struct gh_adamw_options {
   double beta1, beta2, eps, weight_decay;
   uint32_t key[2]; /* of a bf16 parameter's random rounding */
+  bool clear;      /* the gradient, a persistent tensor, becomes 0, even if the flag is set */
 } gh_adamw_options;
 /* Decoupled AdamW as in torch.optim.AdamW; learning rate and bias corrections from the step block (with gh_loss_scale
  * these are control's), clip factor from control; does nothing if control's flag is set. parameter, gradient, m, v: one

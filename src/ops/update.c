@@ -83,7 +83,7 @@ void gh_clip_control(gh_graph *g, gh_tensor *squares, gh_tensor *loss, gh_tensor
 
 /* ---- loss_scale: inputs (control, scale, scaling) ---- */
 
-enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1 }; /* the first two are loss_scale's, all of them adamw's */
+enum { BETA1, BETA2, EPS, WEIGHT_DECAY, KEY0, KEY1, CLEAR }; /* the first two are loss_scale's, all of them adamw's */
 
 static gh_status want_betas(gh_graph *g, const gh_node *node) {
   for (int i = BETA1; i <= BETA2; i++)
@@ -140,6 +140,7 @@ static gh_status adamw_infer(gh_graph *g, gh_node *node) {
   if (want_persistent(g, node, IN_PARAMETER) || gh_want_same(g, node, IN_GRADIENT, IN_PARAMETER) ||
       want_persistent(g, node, IN_M) || want_moment(g, node, IN_M) || want_moment(g, node, IN_V))
     return GH_ERROR_ARGUMENT;
+  if (node->attr[CLEAR] != 0 && want_persistent(g, node, IN_GRADIENT)) return GH_ERROR_ARGUMENT;
   if (want_betas(g, node)) return GH_ERROR_ARGUMENT;
   for (int i = IN_PARAMETER; i <= (is_short(node) ? IN_GRADIENT : IN_V); i++)
     if (node->in[i]->dtype != GH_F32 && !(i <= IN_GRADIENT && node->in[i]->dtype == GH_BF16))
@@ -169,23 +170,24 @@ static gh_status adamw_launch(gh_recorder *r, const gh_node *node) {
   const gh_arg w = gh_arg_tensor(node->in[IN_PARAMETER]), none = gh_arg_tensor(NULL), m = gh_arg_tensor(node->in[IN_M]),
                v = gh_arg_tensor(node->in[IN_V]), gradient = gh_arg_tensor(node->in[IN_GRADIENT]),
                step = gh_arg_tensor(node->in[IN_STEP]), control = gh_arg_tensor(node->in[IN_CONTROL]);
-  const gh_arg key0 = gh_arg_int((uint32_t)a[KEY0]), key1 = gh_arg_int((uint32_t)a[KEY1]);
+  const gh_arg key0 = gh_arg_int((uint32_t)a[KEY0]), key1 = gh_arg_int((uint32_t)a[KEY1]),
+               clear = gh_arg_int(a[CLEAR] != 0);
   if (is_short(node))
     return GH_RECORD_AS(r, node, type, "adamw_8bit_update",
                         gh_grid_rows(r, GH_CEIL_DIV(n, MOMENT_BLOCK), MOMENT_BLOCK / 4), narrow ? none : w,
-                        gh_arg_tensor(working), narrow ? w : none, m, v, gradient, step, control, key0, key1,
+                        gh_arg_tensor(working), narrow ? w : none, m, v, gradient, step, control, clear, key0, key1,
                         ADAMW_NUMBERS(a, n));
   if (narrow)
     return GH_RECORD_AS(r, node, type, "adamw_bf16_update", gh_grid_elements(r, GH_CEIL_DIV(n, 4)), w, m, v, gradient,
-                        step, control, key0, key1, ADAMW_NUMBERS(a, n));
+                        step, control, clear, key0, key1, ADAMW_NUMBERS(a, n));
   return GH_RECORD_AS(r, node, type, "adamw_update", gh_grid_elements(r, n), w, gh_arg_tensor(working), m, v, gradient,
-                      step, control, ADAMW_NUMBERS(a, n));
+                      step, control, clear, ADAMW_NUMBERS(a, n));
 }
 
 static double adamw_flops(const gh_node *node) { return 14.0 * (double)gh_tensor_elements(node->in[IN_GRADIENT]); }
 
 const gh_op gh_op_adamw = {.name = "adamw",
-                           .attrs = {"beta1", "beta2", "eps", "weight_decay", "key0", "key1"},
+                           .attrs = {"beta1", "beta2", "eps", "weight_decay", "key0", "key1", "clear"},
                            .flags = GH_OP_MIXED,
                            .infer = adamw_infer,
                            .launch = adamw_launch,
@@ -193,8 +195,8 @@ const gh_op gh_op_adamw = {.name = "adamw",
 
 void gh_adamw(gh_graph *g, gh_tensor *parameter, gh_tensor *gradient, gh_tensor *m, gh_tensor *v, gh_tensor *step,
               gh_tensor *control, gh_adamw_options options) {
-  const double attrs[] = {options.beta1,        options.beta2,  options.eps,
-                          options.weight_decay, options.key[0], options.key[1]};
+  const double attrs[] = {options.beta1,  options.beta2,  options.eps,  options.weight_decay,
+                          options.key[0], options.key[1], options.clear};
   gh_tensor *in[ADAMW_INPUTS] = {parameter, gradient, m, v, step, control, parameter ? parameter->working : NULL};
   gh_apply_node(g, &gh_op_adamw, in, ADAMW_INPUTS, attrs, GH_COUNT(attrs));
 }

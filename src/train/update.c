@@ -85,9 +85,11 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
     gh_tensor *p = u->parameters[i];
     const double decay = o->spare_vectors && p->rank < 2 ? 0 : o->weight_decay;
     const gh_stream stream = gh_stream_make(step->seed, step->stage, "update", p->name);
-    const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay, {stream.key[0], stream.key[1]}};
-    if (gh_update_keeps(u, i)) gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
-    if (gh_update_keeps(u, i) || !u->shard->gradients) gh_zero(u->graph, p->grad);
+    const gh_adamw_options options = {o->betas[0], o->betas[1], o->eps, decay, {stream.key[0], stream.key[1]}, true};
+    if (gh_update_keeps(u, i))
+      gh_adamw(u->graph, p, p->grad, u->m[i], u->v[i], step->block, u->control, options);
+    else if (!u->shard->gradients)
+      gh_zero(u->graph, p->grad);
   }
   gh_zero(u->graph, step->loss_total);
   if (gh_graph_failed(u->graph)) {
