@@ -12,6 +12,7 @@
 #define COLUMN_CHUNK      64          /* rows of a partial column sum, in both shapes: results do not depend on them */
 #define SAMPLE_CHUNK      4096        /* elements of one sample that are a row */
 #define SQUARE_CHUNK      4096        /* elements of a partial sum of squares */
+#define SQUARE_TENSORS    16          /* tensors of a launch that sums squares; update.cl lists them */
 #define MOMENT_BLOCK      256         /* elements that share a scale of 8-bit moments */
 #define TRANSPOSE_TILE    16          /* rows and columns of a tile */
 #define COPY_ROWS         4           /* GPU's shape: rows of a work-item of a strided copy */

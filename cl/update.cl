@@ -23,28 +23,74 @@ KERNEL void accumulate_bf16_update(GLOBAL bf16 *y, GLOBAL const float *x, GLOBAL
 
 /* ---- the gradients' norm ---- */
 
-/* partials[c] = sum of the squares of x's elements [c * SQUARE_CHUNK, (c + 1) * SQUARE_CHUNK) */
-KERNEL void square_sum_partial(GLOBAL float *partials, GLOBAL const ELEM *x, int64 n) {
-  ROW((n + SQUARE_CHUNK - 1) / SQUARE_CHUNK);
+/* Both kernels take a list of SQUARE_TENSORS tensors, of which the last may be empty. A row of the launch is a chunk of
+ * one of them, or one of them, and has a whole group in the GPU's shape; as many lanes of it take part as gh_grid_rows
+ * gives a single row, so that a sum does not depend on what else is in the list. */
+#define SQUARE_LIST(X)   X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define SQUARE_CHUNKS(n) (((n) + SQUARE_CHUNK - 1) / SQUARE_CHUNK)
+
+#ifdef CPU_SHAPE
+#define LANES_OF(columns) 1
+#else
+inline int lanes_of(int64 columns) {
+  const int64 wanted = max(min(columns, (int64)128), (columns + 3) / 4);
+  int lanes = 32;
+  while (lanes < wanted && 2 * lanes <= LANES) lanes *= 2;
+  return lanes;
+}
+#define LANES_OF(columns) lanes_of(columns)
+#endif
+#define FIRST_OF_LANE(lanes, count) (LANE < (lanes) ? (int64)LANE * VW : (int64)(count))
+#define EACH_OF_LANE(k, i, first, lanes, count)                                                                        \
+  UNROLL for (int64 k = 0, i = first; k < TOGETHER; k++, i += (int64)(lanes)*VW) if (i < (int64)(count))
+
+/* partials[c] = sum of the squares of the elements [k SQUARE_CHUNK, (k + 1) SQUARE_CHUNK) of a tensor: c counts the
+ * chunks of all tensors in the list's order. */
+#define SQUARE_ARG(t) , GLOBAL const ELEM *x##t, int64 n##t
+#define SQUARE_TAKE(t)                                                                                                 \
+  if (at >= 0 && at < SQUARE_CHUNKS(n##t)) {                                                                           \
+    x = x##t + at * SQUARE_CHUNK;                                                                                      \
+    n = n##t;                                                                                                          \
+    first = at * SQUARE_CHUNK;                                                                                         \
+  }                                                                                                                    \
+  at -= SQUARE_CHUNKS(n##t);
+KERNEL void square_sum_partial(GLOBAL float *partials SQUARE_LIST(SQUARE_ARG)) {
   ROW_SCRATCH(scratch);
-  const int64 first = row * SQUARE_CHUNK, count = min((int64)SQUARE_CHUNK, n - first);
+  GLOBAL const ELEM *x = x0;
+  int64 n = 0, first = 0, at = GROUP(0);
+  SQUARE_LIST(SQUARE_TAKE)
+  const int64 count = min((int64)SQUARE_CHUNK, n - first);
+  const int lanes = LANES_OF(min((int64)SQUARE_CHUNK, n));
   vec sum = VEC(0);
-  FOR_COLUMNS_TOGETHER(start, count) {
+  for (int64 start = FIRST_OF_LANE(lanes, count); start < count; start += (int64)TOGETHER * lanes * VW) {
     vec v[TOGETHER];
-    EACH_COLUMN(k, i, start, count) v[k] = vec_load(x + first, i, count);
-    EACH_COLUMN(k, i, start, count) sum += v[k] * v[k];
+    EACH_OF_LANE(k, i, start, lanes, count) v[k] = vec_load(x, i, count);
+    EACH_OF_LANE(k, i, start, lanes, count) sum += v[k] * v[k];
   }
   const float total = row_sum(sum, scratch);
-  if (row_valid && LANE == 0) partials[row] = total;
+  if (LANE == 0) partials[GROUP(0)] = total;
 }
 
-KERNEL void square_sum_final(GLOBAL float *squares, GLOBAL const float *partials, int64 chunks, int64 index) {
-  ONE_ROW;
+/* squares[index] = the sum of a tensor's partials. */
+#define FINAL_ARG(t) , int32 index##t, int64 n##t
+#define FINAL_TAKE(t)                                                                                                  \
+  if (GROUP(0) == t) {                                                                                                 \
+    from = partials + at;                                                                                              \
+    chunks = SQUARE_CHUNKS(n##t);                                                                                      \
+    index = index##t;                                                                                                  \
+  }                                                                                                                    \
+  at += SQUARE_CHUNKS(n##t);
+KERNEL void square_sum_final(GLOBAL float *squares, GLOBAL const float *partials SQUARE_LIST(FINAL_ARG)) {
   ROW_SCRATCH(scratch);
+  GLOBAL const float *from = partials;
+  int64 chunks = 0, at = 0;
+  int index = 0;
+  SQUARE_LIST(FINAL_TAKE)
+  const int lanes = LANES_OF(chunks);
   vec sum = VEC(0);
-  FOR_COLUMNS(i, chunks) sum += vec_load(partials, i, chunks);
+  for (int64 i = FIRST_OF_LANE(lanes, chunks); i < chunks; i += (int64)lanes * VW) sum += vec_load(from, i, chunks);
   const float total = row_sum(sum, scratch);
-  if (row_valid && LANE == 0) squares[index] = total;
+  if (LANE == 0) squares[index] = total;
 }
 
 /* Tests the bits: a compiler's NaN optimisations, fmin or fmax could lose one. */

@@ -131,6 +131,59 @@ static void test_norm_and_clip(void **state) {
   }
 }
 
+/* More tensors than a launch takes, of sizes around vectors, groups and chunks. */
+static const int64_t listed[] = {1,   31,   33,   64,   65,   97,   127, 131, 257,   509, 511,
+                                 513, 1021, 1031, 4095, 4096, 4097, 1,   7,   12289, 13};
+enum { LISTED = sizeof listed / sizeof *listed };
+
+static float ratio_of(int k, int64_t i) { return sinf((float)(31 * k + i % 977)); }
+
+/* The bits of a sum do not depend on what else is in the list; any number that is not finite makes only its own sum
+ * so. */
+static void check_list(const char *shape) {
+  model o;
+  create(&o, shape, 1);
+  gh_graph *g;
+  gh_tensor *x[LISTED], *squares = add(&o, "listed", 0, GH_F32, LISTED), *alone = add(&o, "alone", 0, GH_F32, LISTED);
+  int places[LISTED];
+  float together[LISTED], apart[LISTED], *values = malloc(12289 * sizeof *values);
+  assert_non_null(values);
+  check_ok(gh_graph_create(&err, o.device, &g));
+  for (int k = 0; k < LISTED; k++) {
+    x[k] = add(&o, "x", k, GH_F32, listed[k]);
+    for (int64_t i = 0; i < listed[k]; i++) values[i] = ratio_of(k, i);
+    check_ok(gh_tensor_write(&err, o.device, x[k], values));
+    places[k] = LISTED - 1 - k;
+    gh_square_sum(g, x[k], alone, places[k]);
+  }
+  gh_square_sums(g, x, places, LISTED, squares);
+  check_ok(gh_graph_plan(&err, g));
+  assert_int_equal(gh_graph_launch_count(g), 2 * LISTED + 4);
+  check_ok(gh_graph_run(&err, g));
+  check_ok(gh_tensor_read(&err, o.device, squares, together));
+  check_ok(gh_tensor_read(&err, o.device, alone, apart));
+  assert_memory_equal(together, apart, sizeof together);
+  for (int k = 0; k < LISTED; k++) {
+    double want = 0;
+    for (int64_t i = 0; i < listed[k]; i++) want += pow((double)ratio_of(k, i), 2);
+    near("a sum of squares", (double)together[places[k]], want, 1e-5);
+    for (int64_t i = 0; i < listed[k]; i++) values[i] = i == listed[k] - 1 ? (k % 2 ? NAN : -INFINITY) : 0;
+    check_ok(gh_tensor_write(&err, o.device, x[k], values));
+    check_ok(gh_graph_run(&err, g));
+    check_ok(gh_tensor_read(&err, o.device, squares, apart));
+    for (int j = 0; j < LISTED; j++) assert_true(!isfinite(apart[places[j]]) == (j <= k));
+  }
+  free(values);
+  gh_graph_free(g);
+  destroy(&o);
+}
+
+static void test_lists_of_squares(void **state) {
+  (void)state;
+  if (check_has_shape("cpu")) check_list("cpu");
+  check_list("gpu");
+}
+
 static uint64_t digest(model *o) {
   uint64_t hash = 1469598103934665603u; /* FNV-1a over the bytes of the whole state */
   gh_tensor *const *const lists[] = {o->w, o->m, o->v};
@@ -295,7 +348,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_norm_and_clip),           cmocka_unit_test(test_bad_numbers_stop_the_update),
       cmocka_unit_test(test_adamw_over_five_replays), cmocka_unit_test(test_zero),
-      cmocka_unit_test(test_wrong_uses_are_named),
+      cmocka_unit_test(test_lists_of_squares),        cmocka_unit_test(test_wrong_uses_are_named),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

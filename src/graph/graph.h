@@ -12,9 +12,9 @@
 #include "base/text.h"
 
 #define GH_MAX_RANK    5
-#define GH_MAX_INPUTS  8
+#define GH_MAX_INPUTS  17
 #define GH_MAX_OUTPUTS 8
-#define GH_MAX_ATTRS   12
+#define GH_MAX_ATTRS   16
 
 typedef struct gh_graph gh_graph;
 typedef struct gh_node gh_node;

@@ -208,6 +208,8 @@ void gh_accumulate_rounded(gh_graph *g, gh_tensor *to, gh_tensor *value, gh_tens
 void gh_zero(gh_graph *g, gh_tensor *persistent);
 /* squares[index] = sum of x^2, in a fixed order. squares (P). */
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index);
+/* The same of several tensors of one type, in few launches: squares[indices[k]] is that of x[k]. */
+void gh_square_sums(gh_graph *g, gh_tensor *const *x, const int *indices, int count, gh_tensor *squares);
 /* control (16) of cl/step.h from squares (P) and the accumulated loss (): norm, min(1, max_norm / (norm + 1e-6)) (1 if
  * max_norm is 0) as in torch.nn.utils.clip_grad_norm_, and the non-finite flag. scale (), or NULL for 1: the squares
  * are of gradients times this; the norm is the gradients' own, and the factor divides by it. */

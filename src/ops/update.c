@@ -21,23 +21,49 @@ void gh_zero(gh_graph *g, gh_tensor *persistent) { gh_apply_node(g, &gh_op_zero,
 
 /* ---- square_sum ---- */
 
-/* inputs (x, squares) */
+/* inputs (x, squares, more of x...); attribute k is the index of the k-th x */
+_Static_assert(SQUARE_TENSORS + 1 <= GH_MAX_INPUTS && SQUARE_TENSORS <= GH_MAX_ATTRS, "a node holds a whole list");
+
+static int summed_count(const gh_node *node) { return node->inputs - 1; }
+static const gh_tensor *summed(const gh_node *node, int k) { return node->in[k ? k + 1 : 0]; }
+static int64_t chunks_of(const gh_tensor *t) { return GH_CEIL_DIV(gh_tensor_elements(t), SQUARE_CHUNK); }
+
+static int64_t all_chunks(const gh_node *node) {
+  int64_t chunks = 0;
+  for (int k = 0; k < summed_count(node); k++) chunks += chunks_of(summed(node, k));
+  return chunks;
+}
+
 static gh_status square_sum_infer(gh_graph *g, gh_node *node) {
   if (want_persistent(g, node, 1) || gh_want_rank(g, node, 1, 1)) return GH_ERROR_ARGUMENT;
   if (node->in[1]->dtype != GH_F32) return gh_graph_fail(g, node, "the squares must be float32");
-  if (!(node->attr[0] >= 0 && node->attr[0] < (double)node->in[1]->shape[0]))
-    return gh_graph_fail(g, node, "there is no index %g in the squares", node->attr[0]);
-  return gh_declare_scratch(g, node, GH_F32, GH_CEIL_DIV(gh_tensor_elements(node->in[0]), SQUARE_CHUNK));
+  for (int k = 0; k < summed_count(node); k++) {
+    const gh_tensor *x = summed(node, k);
+    if (!x || x->dtype != node->in[0]->dtype)
+      return gh_graph_fail(g, node, "tensor %d is missing or of another type than the first", k);
+    if (!(node->attr[k] >= 0 && node->attr[k] < (double)node->in[1]->shape[0]))
+      return gh_graph_fail(g, node, "there is no index %g in the squares", node->attr[k]);
+  }
+  return gh_declare_scratch(g, node, GH_F32, all_chunks(node));
 }
 
 static gh_status square_sum_launch(gh_recorder *r, const gh_node *node) {
-  int64_t n = gh_tensor_elements(node->in[0]), chunks = GH_CEIL_DIV(n, SQUARE_CHUNK);
-  gh_status status =
-      GH_RECORD_AS(r, node, node->in[0]->dtype, "square_sum_partial", gh_grid_rows(r, chunks, GH_MIN(n, SQUARE_CHUNK)),
-                   gh_arg_tensor(node->scratch), gh_arg_tensor(node->in[0]), gh_arg_long(n));
+  enum { LIST = 2 * SQUARE_TENSORS };
+  gh_arg partial[1 + LIST] = {gh_arg_tensor(node->scratch)};
+  gh_arg final[2 + LIST] = {gh_arg_tensor(node->in[1]), gh_arg_tensor(node->scratch)};
+  for (int k = 0; k < SQUARE_TENSORS; k++) {
+    const gh_tensor *x = k < summed_count(node) ? summed(node, k) : NULL;
+    const int64_t n = x ? gh_tensor_elements(x) : 0;
+    partial[1 + 2 * k] = gh_arg_tensor(x);
+    final[2 + 2 * k] = gh_arg_int(x ? (int64_t)node->attr[k] : 0);
+    partial[2 + 2 * k] = final[3 + 2 * k] = gh_arg_long(n);
+  }
+  /* Columns enough for the largest groups: each has one row. */
+  gh_status status = gh_record_kernel_as(r, node, node->in[0]->dtype, "square_sum_partial",
+                                         gh_grid_rows(r, all_chunks(node), SQUARE_CHUNK), partial, 1 + LIST);
   if (status) return status;
-  return GH_RECORD(r, node, "square_sum_final", gh_grid_rows(r, 1, chunks), gh_arg_tensor(node->in[1]),
-                   gh_arg_tensor(node->scratch), gh_arg_long(chunks), gh_arg_long((int64_t)node->attr[0]));
+  return gh_record_kernel(r, node, "square_sum_final", gh_grid_rows(r, summed_count(node), SQUARE_CHUNK), final,
+                          2 + LIST);
 }
 
 const gh_op gh_op_square_sum = {.name = "square_sum",
@@ -46,9 +72,21 @@ const gh_op gh_op_square_sum = {.name = "square_sum",
                                 .infer = square_sum_infer,
                                 .launch = square_sum_launch};
 
+void gh_square_sums(gh_graph *g, gh_tensor *const *x, const int *indices, int count, gh_tensor *squares) {
+  for (int first = 0; first < count; first += SQUARE_TENSORS) {
+    const int some = GH_MIN(count - first, SQUARE_TENSORS);
+    gh_tensor *in[SQUARE_TENSORS + 1] = {[1] = squares};
+    double attrs[SQUARE_TENSORS];
+    for (int k = 0; k < some; k++) {
+      in[k ? k + 1 : 0] = x[first + k];
+      attrs[k] = indices[first + k];
+    }
+    gh_apply_node(g, &gh_op_square_sum, in, some + 1, attrs, some);
+  }
+}
+
 void gh_square_sum(gh_graph *g, gh_tensor *x, gh_tensor *squares, int index) {
-  const double attr = index;
-  gh_apply_node(g, &gh_op_square_sum, (gh_tensor *[]){x, squares}, 2, &attr, 1);
+  gh_square_sums(g, &x, &index, 1, squares);
 }
 
 /* ---- clip_control ---- */

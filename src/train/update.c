@@ -60,6 +60,26 @@ static gh_status collect(gh_error *err, gh_store *store, gh_update *u, bool oute
   return GH_OK;
 }
 
+/* Gradients of one type together. */
+static gh_status record_squares(gh_error *err, gh_update *u) {
+  static const gh_dtype types[] = {GH_F32, GH_BF16};
+  gh_tensor **gradients = gh_alloc(err, (size_t)u->count, sizeof *gradients);
+  int *indices = gh_alloc(err, (size_t)u->count, sizeof *indices);
+  gh_status status = gradients && indices ? GH_OK : GH_ERROR_MEMORY;
+  for (size_t t = 0; t < GH_COUNT(types) && !status; t++) {
+    int count = 0;
+    for (int i = 0; i < u->count; i++) {
+      if (!gh_update_keeps(u, i) || u->parameters[i]->grad->dtype != types[t]) continue;
+      gradients[count] = u->parameters[i]->grad;
+      indices[count++] = i;
+    }
+    gh_square_sums(u->graph, gradients, indices, count, u->squares);
+  }
+  free(gradients);
+  free(indices);
+  return status;
+}
+
 gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, const gh_optimizer_config *o,
                            const gh_step *step, gh_update *u) {
   *u = (gh_update){.device = device, .memory = step->memory, .shard = step->shard};
@@ -76,8 +96,7 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
   memcpy(u->carried, step->carried, sizeof u->carried);
   u->carried_count = step->carried_count;
   gh_graph_phase(u->graph, "update");
-  for (int i = 0; i < u->count; i++)
-    if (gh_update_keeps(u, i)) gh_square_sum(u->graph, u->parameters[i]->grad, u->squares, i);
+  status = record_squares(err, u);
   u->clip_node = gh_graph_node_count(u->graph);
   gh_clip_control(u->graph, u->squares, step->loss_total, u->control, step->loss_scale, o->clip_norm);
   if (step->loss_scale) gh_loss_scale(u->graph, u->control, step->loss_scale, step->scaling, o->betas[0], o->betas[1]);
@@ -92,7 +111,7 @@ gh_status gh_update_record(gh_error *err, gh_device *device, gh_store *store, co
       gh_zero(u->graph, p->grad);
   }
   gh_zero(u->graph, step->loss_total);
-  if (gh_graph_failed(u->graph)) {
+  if (!status && gh_graph_failed(u->graph)) {
     *err = *gh_graph_error(u->graph);
     status = err->status;
   }

@@ -77,7 +77,7 @@ def read_step(text):
             flops, bytes = float(cells[13]), float(cells[14])
             shape = [int(x) for x in re.findall(r"\d+", cells[15])]
             if op == "adamw":
-                bytes *= 7 / 4  # parameter, gradient, two moments: all read, all but the gradient written
+                bytes *= 2  # parameter, gradient, two moments: all read and written, the gradient cleared
             if kernel == "conv2d_columns":  # reads a part of one picture of the batch
                 bytes -= math.prod(shape) * (2 if storage == "bf16" else 4) * (1 - 1 / shape[0])
             program = program_of(source, defines, storage)
