@@ -115,6 +115,8 @@ static void test_answers(void **state) {
       {"copysign.f32 %f20, %f10, %f11; mov.b32 %r20, %f20;", 0xbf800000u, 0x40000000u, 0xc0000000u},
       {"max.f32 %f20, %f10, %f11; mov.b32 %r20, %f20;", 0x7fc00000u, 0xbf800000u, 0xbf800000u},
       {"max.f32 %f20, %f10, %f11; mov.b32 %r20, %f20;", 0x80000000u, 0, 0},
+      {"popc.b32 %r20, %r10;", 0xf0010003u, 0, 7},
+      {"mov.b64 %rd10, {%r10, %r11}; popc.b64 %r20, %rd10;", 0x80000001u, 0xffffffffu, 34},
       {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0x3f800000u, 0x40000000u, 0x3f804000u},
       {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0x3f808000u, 0x3f818000u, 0x3f803f82u}, /* ties to even */
       {"cvt.rn.bf16x2.f32 %r20, %f10, %f11;", 0xffc00000u, 0x7f7fffffu, 0x7fff7f80u},

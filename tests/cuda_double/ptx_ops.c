@@ -123,6 +123,8 @@ static inline u64 inserted(u64 x, u64 y, u32 position, u32 length) {
 }
 ROW(bfi_32, u32, u32, u32, u32, u32, (u32)inserted(x, y, z, t)) /* what goes beyond 32 bits is lost */
 ROW(bfi_64, u64, u64, u64, u32, u32, inserted(x, y, z, t))
+ROW1(popc_32, u32, u32, (u32)__builtin_popcount(x))
+ROW1(popc_64, u32, u64, (u32)__builtin_popcountll(x))
 
 /* ---- numbers with a point ---- */
 
@@ -329,6 +331,8 @@ const ptx_op ptx_ops[] = {
     OP("prmt.b32", "wwww", prmt_32),
     OP("bfi.b32", "wwwww", bfi_32),
     OP("bfi.b64", "lllww", bfi_64),
+    OP("popc.b32", "ww", popc_32),
+    OP("popc.b64", "wl", popc_64),
 
     SAME("add.", "www", add_f32, "rn.f32", "f32"),
     SAME("sub.", "www", sub_f32, "rn.f32", "f32"),
