@@ -54,7 +54,7 @@ KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL c
   dy += row * columns;
   dx += row * columns;
   vec sum = VEC(0), dot = VEC(0);
-  FOR_ROW_PIECES(i, columns) {
+  FOR_ROW_PIECES_ONE_BY_ONE(i, columns) {
     vec g[PIECE], v[PIECE], w[PIECE];
     row_load(g, dy, i, columns);
     row_load(v, x, i, columns);
@@ -69,7 +69,7 @@ KERNEL void layernorm_backward(GLOBAL float *dx, GLOBAL const ELEM *dy, GLOBAL c
   }
   const float mean_g = row_sum(sum, scratch) / (float)columns, mean_gh = row_sum(dot, scratch) / (float)columns;
   if (!row_valid) return; /* no barrier below */
-  FOR_ROW_PIECES(i, columns) {
+  FOR_ROW_PIECES_ONE_BY_ONE(i, columns) {
     vec g[PIECE], v[PIECE], w[PIECE];
     row_load(g, dy, i, columns);
     row_load(v, x, i, columns);

@@ -45,7 +45,10 @@ WHOLE_PIECES(float)
 WHOLE_PIECES(bf16)
 WHOLE_PIECES(f16)
 #else
-#define FOR_ROW_PIECES(i, columns) for (int64 i = (int64)LANE * PIECE; i < (int64)(columns); i += (int64)LANES * PIECE)
+#define FOR_ROW_PIECES(i, columns)            for (int64 i = (int64)LANE * PIECE; i < (int64)(columns); i += (int64)LANES * PIECE)
+
+/* Where several pieces at once do not fit in the registers. */
+#define FOR_ROW_PIECES_ONE_BY_ONE(i, columns) UNROLL_BY(1) FOR_ROW_PIECES(i, columns)
 
 inline void OVERLOAD whole_load(vec *v, GLOBAL const float *p) {
   UNROLL for (int k = 0; k < PIECE; k += 4) {
@@ -110,5 +113,9 @@ NARROW_PIECES(f16, F16_VALUES, F16_WORD)
 PIECE_ACCESS(float)
 PIECE_ACCESS(bf16)
 PIECE_ACCESS(f16)
+
+#if PIECE == 1
+#define FOR_ROW_PIECES_ONE_BY_ONE FOR_ROW_PIECES
+#endif
 
 #endif
